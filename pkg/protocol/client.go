@@ -1,0 +1,146 @@
+package protocol
+
+import "time"
+
+// InferRequest is what a client asks of a model: the Open Inference Protocol's
+// inference request. Inputs that are empty ask for generated ones.
+type InferRequest struct {
+	ID         string
+	Parameters InferParameters
+	Inputs     []Tensor
+}
+
+// InferParameters are the parameters that Clockwork reads of a request; others
+// are ignored.
+type InferParameters struct {
+	// SLOMS is the latency target in milliseconds from arrival at the front
+	// door; nil takes the front door's default.
+	SLOMS    *float64 `json:"slo_ms,omitempty"`
+	Priority int      `json:"priority,omitempty"`
+}
+
+// InferResponse is the answer to an InferRequest that was served.
+type InferResponse struct {
+	ModelName  string
+	ID         string
+	Parameters ResponseParameters
+	Outputs    []Tensor
+}
+
+// ResponseParameters say where the time of a request went. Times are in
+// microseconds, except where the name says otherwise.
+type ResponseParameters struct {
+	// LatencyUS is from arrival at the front door to the reply.
+	LatencyUS int64 `json:"latency_us"`
+	// BatchSize is the size at which the action ran.
+	BatchSize int    `json:"batch_size"`
+	Worker    string `json:"worker,omitempty"`
+	// ColdStart: the weights had to be loaded onto a GPU for this request.
+	ColdStart bool `json:"cold_start"`
+	// BufferedMS is how long the request waited in the startup buffer.
+	BufferedMS float64 `json:"buffered_ms"`
+	// SchedulerUS is from submission to dispatch, QueueUS from the action's
+	// arrival at the worker to its begin; then the action's own parts.
+	SchedulerUS int64 `json:"scheduler_us"`
+	QueueUS     int64 `json:"queue_us"`
+	InputUS     int64 `json:"input_us"`
+	ExecUS      int64 `json:"exec_us"`
+	OutputUS    int64 `json:"output_us"`
+}
+
+// TimeoutHeader carries an SLO as a Go duration, relative to arrival
+// ("75ms"); it wins over slo_ms.
+const TimeoutHeader = "Clockwork-Timeout"
+
+// MaxSLO is the longest SLO a client may ask for.
+const MaxSLO = time.Hour
+
+// The headers of an error reply, as NATS services write them.
+const (
+	ErrorHeader     = "Nats-Service-Error"
+	ErrorCodeHeader = "Nats-Service-Error-Code"
+)
+
+// LoadRequest is the body of clockwork.load.
+type LoadRequest struct {
+	Path string `json:"path"`
+	// Name is the model's name; by default the path's last element.
+	Name string `json:"name,omitempty"`
+	// Copies defaults to 1; 0 and less are refused.
+	Copies *int `json:"copies,omitempty"`
+}
+
+// MaxCopies bounds the copies of one load.
+const MaxCopies = 4096
+
+// LoadReply answers a LoadRequest that succeeded.
+type LoadReply struct {
+	Models     []string     `json:"models"`
+	Inputs     []TensorSpec `json:"input"`
+	Outputs    []TensorSpec `json:"output"`
+	BatchSizes []int        `json:"batch_sizes"`
+	Pages      int          `json:"pages"`
+	// Held: the workers held these models already; nothing was read.
+	Held bool `json:"held,omitempty"`
+}
+
+// ModelState is a model as clockwork.ls and clockwork.state show it.
+type ModelState struct {
+	ModelSpec
+	// Profile holds what was measured, one entry per GPU type.
+	Profile []Profile `json:"profile"`
+	// Quarantined says why the model is not served; empty when it is.
+	Quarantined string `json:"quarantined,omitempty"`
+}
+
+// StackState is the answer to clockwork.state.
+type StackState struct {
+	Stage Stage `json:"stage"`
+	// Since is when the stage began.
+	Since time.Time `json:"since"`
+	// Epoch is the scheduler's, 0 before activation.
+	Epoch    uint64 `json:"epoch"`
+	PageSize int64  `json:"page_size"`
+	// CountdownMS is what is left until loading ends, when it counts down.
+	CountdownMS *float64 `json:"countdown_ms,omitempty"`
+	// Buffered is how many requests wait for activation.
+	Buffered int           `json:"buffered"`
+	Workers  []WorkerState `json:"workers"`
+	Models   []ModelState  `json:"models"`
+}
+
+// ModelList is the answer to clockwork.ls.
+type ModelList struct {
+	Models []ModelState `json:"models"`
+}
+
+// The kinds of events.
+const (
+	EventStage        = "stage"
+	EventCountdown    = "countdown"
+	EventLoad         = "load"
+	EventProfile      = "profile"
+	EventQuarantine   = "quarantine"
+	EventWorkerJoined = "worker_joined"
+	EventWorkerLost   = "worker_lost"
+	EventMiss         = "miss"
+)
+
+// Event is the body of clockwork.events.<kind>: JSON, for people and tools.
+// Only the fields that the kind has are set.
+type Event struct {
+	Kind string    `json:"kind"`
+	At   time.Time `json:"at"`
+
+	Stage  string `json:"stage,omitempty"`
+	Worker string `json:"worker,omitempty"`
+	Model  string `json:"model,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Done of Total are what a progress bar needs.
+	Done  int `json:"done,omitempty"`
+	Total int `json:"total,omitempty"`
+	// LeftMS is what is left of a countdown.
+	LeftMS  float64 `json:"left_ms,omitempty"`
+	Code    Code    `json:"code,omitempty"`
+	Message string  `json:"message,omitempty"`
+}

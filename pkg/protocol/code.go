@@ -1,0 +1,140 @@
+package protocol
+
+// Code is the outcome of a request, a load or an action. The set is closed:
+// every code has its row in the table below.
+type Code string
+
+// The codes. Those marked (w) are answers of a worker to an action; a few are
+// both.
+const (
+	OK Code = "OK"
+
+	DeadlineExceeded   Code = "DEADLINE_EXCEEDED"
+	DeadlineUnmeetable Code = "DEADLINE_UNMEETABLE"
+	BufferTimeout      Code = "BUFFER_TIMEOUT"
+	BufferFull         Code = "BUFFER_FULL"
+	Overloaded         Code = "OVERLOADED"
+	UnknownModel       Code = "UNKNOWN_MODEL"
+	InvalidInput       Code = "INVALID_INPUT"
+	InvalidDeadline    Code = "INVALID_DEADLINE"
+	BatchTooLarge      Code = "BATCH_TOO_LARGE"
+	PayloadTooLarge    Code = "PAYLOAD_TOO_LARGE"
+	BadMessage         Code = "BAD_MESSAGE"
+	LoadingClosed      Code = "LOADING_CLOSED"
+	InvalidModelPath   Code = "INVALID_MODEL_PATH"
+	ModelNotFound      Code = "MODEL_NOT_FOUND"
+	ModelCorrupt       Code = "MODEL_CORRUPT"
+	ModelTooLarge      Code = "MODEL_TOO_LARGE"
+	PartialLoad        Code = "PARTIAL_LOAD"
+	LoadTimeout        Code = "LOAD_TIMEOUT"
+	NoMemory           Code = "NO_MEMORY"
+	WorkerLost         Code = "WORKER_LOST"
+	SchedulerLost      Code = "SCHEDULER_LOST"
+	StateUnavailable   Code = "STATE_UNAVAILABLE"
+	ShuttingDown       Code = "SHUTTING_DOWN"
+	Internal           Code = "INTERNAL"
+
+	TooEarly         Code = "TOO_EARLY"
+	TooLate          Code = "TOO_LATE"
+	StaleEpoch       Code = "STALE_EPOCH"
+	StaleIncarnation Code = "STALE_INCARNATION"
+	InvalidGPU       Code = "INVALID_GPU"
+	InvalidAction    Code = "INVALID_ACTION"
+	InvalidBatch     Code = "INVALID_BATCH"
+	InputMissing     Code = "INPUT_MISSING"
+	WeightsMissing   Code = "WEIGHTS_MISSING"
+	WeightsChanged   Code = "WEIGHTS_CHANGED"
+	WeightsInUse     Code = "WEIGHTS_IN_USE"
+	AlreadyLoaded    Code = "ALREADY_LOADED"
+	BackendError     Code = "BACKEND_ERROR"
+	Cancelled        Code = "CANCELLED"
+)
+
+// Audience says who may see a code.
+type Audience uint8
+
+// The audiences; a code may have both.
+const (
+	ForClients Audience = 1 << iota
+	ForWorkers
+)
+
+// CodeRow is one row of the table of codes.
+type CodeRow struct {
+	Code Code
+	// Number is what Nats-Service-Error-Code carries: HTTP's numbers, since
+	// that is what people know.
+	Number int
+	// Retryable: sending the same thing again may succeed without any change
+	// by the sender.
+	Retryable bool
+	Audience  Audience
+	// Sentence says what happened, to a person.
+	Sentence string
+}
+
+// Codes is the table of all codes, in the order of the documentation.
+var Codes = []CodeRow{
+	{OK, 200, false, ForClients | ForWorkers, "It was done, in time."},
+	{DeadlineExceeded, 504, true, ForClients, "The deadline passed before the answer was there."},
+	{DeadlineUnmeetable, 503, true, ForClients, "Refused at once: the deadline cannot be met."},
+	{BufferTimeout, 503, true, ForClients, "The request waited in the startup buffer until its time was over; no scheduler became active."},
+	{BufferFull, 429, true, ForClients, "The startup buffer is full."},
+	{Overloaded, 503, true, ForClients, "Too many requests are in flight."},
+	{UnknownModel, 404, false, ForClients | ForWorkers, "No model of this name is loaded."},
+	{InvalidInput, 400, false, ForClients | ForWorkers, "The input is not what the model takes."},
+	{InvalidDeadline, 400, false, ForClients, "The SLO is not a positive, finite number of milliseconds within the limit."},
+	{BatchTooLarge, 413, false, ForClients, "The request holds more items than the model's largest batch."},
+	{PayloadTooLarge, 413, false, ForClients, "The message is larger than the broker carries."},
+	{BadMessage, 400, false, ForClients, "The message cannot be decoded."},
+	{LoadingClosed, 400, false, ForClients, "Loading ended when the scheduler was activated; the set of models is fixed."},
+	{InvalidModelPath, 400, false, ForClients | ForWorkers, "The path does not name a model inside the model directory."},
+	{ModelNotFound, 404, false, ForClients | ForWorkers, "There is no model at this path."},
+	{ModelCorrupt, 400, false, ForClients | ForWorkers, "The file is not a model that can be run."},
+	{ModelTooLarge, 413, false, ForClients | ForWorkers, "The model does not fit: file, weights or copies exceed a limit."},
+	{PartialLoad, 500, true, ForClients, "The load failed on some workers and was rolled back on the others."},
+	{LoadTimeout, 504, true, ForClients, "The workers did not finish the load in time."},
+	{NoMemory, 503, true, ForClients | ForWorkers, "There is no memory left for it."},
+	{WorkerLost, 503, true, ForClients, "The worker that ran it was lost, and no time was left to run it again."},
+	{SchedulerLost, 503, true, ForClients, "No scheduler is active."},
+	{StateUnavailable, 503, true, ForClients, "The state store cannot be reached."},
+	{ShuttingDown, 503, true, ForClients | ForWorkers, "The service is stopping."},
+	{Internal, 500, false, ForClients, "A fault of Clockwork itself."},
+
+	{TooEarly, 503, true, ForWorkers, "The action begins further ahead than a worker holds actions."},
+	{TooLate, 504, false, ForWorkers, "The action's latest start passed before it could begin."},
+	{StaleEpoch, 503, false, ForWorkers, "The worker obeys a newer epoch."},
+	{StaleIncarnation, 503, false, ForWorkers, "The action was meant for an earlier life of this worker."},
+	{InvalidGPU, 400, false, ForWorkers, "The worker has no such GPU."},
+	{InvalidAction, 400, false, ForWorkers, "The action contradicts itself."},
+	{InvalidBatch, 400, false, ForWorkers, "The model does not run at this batch size."},
+	{InputMissing, 503, false, ForWorkers, "An input had not arrived when the action had to begin."},
+	{WeightsMissing, 503, false, ForWorkers, "The model's weights are not on this GPU."},
+	{WeightsChanged, 503, false, ForWorkers, "The model's weights changed while it ran; its output is void."},
+	{WeightsInUse, 503, true, ForWorkers, "The weights are being copied or used at this moment."},
+	{AlreadyLoaded, 400, false, ForWorkers, "The weights are on this GPU already."},
+	{BackendError, 500, false, ForClients | ForWorkers, "The backend failed while executing."},
+	{Cancelled, 503, true, ForWorkers, "The action was cancelled before it began."},
+}
+
+var codeRows = func() map[Code]CodeRow {
+	rows := make(map[Code]CodeRow, len(Codes))
+	for _, row := range Codes {
+		rows[row.Code] = row
+	}
+	return rows
+}()
+
+// Row returns the code's row; a code outside the table counts as INTERNAL.
+func (c Code) Row() CodeRow {
+	if row, ok := codeRows[c]; ok {
+		return row
+	}
+	return codeRows[Internal]
+}
+
+// Known reports whether c stands in the table.
+func (c Code) Known() bool {
+	_, ok := codeRows[c]
+	return ok
+}

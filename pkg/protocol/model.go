@@ -1,0 +1,144 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+)
+
+// BatchSizes are the batch sizes that are profiled, as far as a model allows.
+var BatchSizes = []int{1, 2, 4, 8, 16}
+
+// ModelSpec is what is known of a loaded model: everything but its weights.
+// Copies differ in Name alone.
+type ModelSpec struct {
+	Name string `json:"name"`
+	// Path is what LoadModelFromDisk was given: relative to the model
+	// directory, or zoo/<name> for an emulated one.
+	Path string `json:"path"`
+	// Digest is the hex sha256 of what was loaded; equal digests mean equal
+	// behaviour.
+	Digest         string       `json:"digest"`
+	Backend        string       `json:"backend"`
+	BackendVersion string       `json:"backend_version"`
+	Inputs         []TensorSpec `json:"input"`
+	Outputs        []TensorSpec `json:"output"`
+	// BatchSizes are the compiled (profiled) sizes, ascending, 1 always among
+	// them. AnyBatch: every size up to the largest runs as it is.
+	BatchSizes []int `json:"batch_sizes"`
+	AnyBatch   bool  `json:"any_batch"`
+	// WeightsBytes is the size of the weights; Pages how many pages of the
+	// worker they take.
+	WeightsBytes int64 `json:"weights_bytes"`
+	Pages        int   `json:"pages"`
+}
+
+// MaxBatch returns the largest batch size, 0 for a model without any.
+func (m ModelSpec) MaxBatch() int {
+	if len(m.BatchSizes) == 0 {
+		return 0
+	}
+	return m.BatchSizes[len(m.BatchSizes)-1]
+}
+
+// Runs reports whether the model runs at this batch size as it is.
+func (m ModelSpec) Runs(batch int) bool {
+	if m.AnyBatch {
+		return batch >= 1 && batch <= m.MaxBatch()
+	}
+	return slices.Contains(m.BatchSizes, batch)
+}
+
+// Fits returns the smallest size at which n items can run, 0 if none.
+func (m ModelSpec) Fits(n int) int {
+	if n >= 1 && m.Runs(n) {
+		return n
+	}
+	for _, b := range m.BatchSizes {
+		if n >= 1 && b >= n {
+			return b
+		}
+	}
+	return 0
+}
+
+// ItemBytes returns the bytes of one item over all inputs.
+func (m ModelSpec) ItemBytes() int64 { return itemBytes(m.Inputs) }
+
+// OutputBytes returns the bytes of one item over all outputs.
+func (m ModelSpec) OutputBytes() int64 { return itemBytes(m.Outputs) }
+
+func itemBytes(specs []TensorSpec) int64 {
+	n := int64(0)
+	for _, s := range specs {
+		n += s.Bytes()
+	}
+	return n
+}
+
+// Measurement summarises the measured durations of one kind of action.
+type Measurement struct {
+	Samples int           `json:"samples"`
+	Min     time.Duration `json:"min_ns"`
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Max     time.Duration `json:"max_ns"`
+}
+
+// MaxMeasured is the longest duration that is believed of any action; longer
+// ones are absurd.
+const MaxMeasured = time.Hour
+
+// Valid reports whether m can be planned with: it has samples, and they are
+// positive, ordered and not absurd.
+func (m Measurement) Valid() bool {
+	return m.Samples > 0 && m.Min > 0 && m.Min <= m.P50 && m.P50 <= m.P99 && m.P99 <= m.Max && m.Max <= MaxMeasured
+}
+
+// BatchMeasurement is the Measurement of Infer at one batch size.
+type BatchMeasurement struct {
+	Batch int `json:"batch"`
+	Measurement
+}
+
+// Profile holds the measured durations of one model on one type of GPU.
+// (Digest, Backend, BackendVersion, GPUType) is its key: a profile whose key
+// matches is reused.
+type Profile struct {
+	Digest         string `json:"digest"`
+	Backend        string `json:"backend"`
+	BackendVersion string `json:"backend_version"`
+	GPUType        string `json:"gpu_type"`
+
+	LoadWeights Measurement `json:"load_weights"`
+	// Infer is ordered by batch size.
+	Infer []BatchMeasurement `json:"infer"`
+}
+
+// Matches reports whether p was measured of this model on this type of GPU.
+func (p Profile) Matches(m ModelSpec, gpuType string) bool {
+	return p.Digest == m.Digest && p.Backend == m.Backend && p.BackendVersion == m.BackendVersion && p.GPUType == gpuType
+}
+
+// At returns the measurement of a batch size.
+func (p Profile) At(batch int) (Measurement, bool) {
+	for _, b := range p.Infer {
+		if b.Batch == batch {
+			return b.Measurement, true
+		}
+	}
+	return Measurement{}, false
+}
+
+// Complete reports whether p holds a valid measurement of the weight transfer
+// and of every batch size of m.
+func (p Profile) Complete(m ModelSpec) bool {
+	if !p.LoadWeights.Valid() {
+		return false
+	}
+	for _, b := range m.BatchSizes {
+		if at, ok := p.At(b); !ok || !at.Valid() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,202 @@
+package protocol
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTimeDoesNotOverflowPastNever(t *testing.T) {
+	for _, c := range []struct {
+		at   Time
+		d    time.Duration
+		want Time
+	}{
+		{0, time.Second, Time(time.Second)},
+		{Never, time.Second, Never},
+		{Never, -time.Second, Never},
+		{Never - 5, 10, Never},
+		{100, -40, 60},
+	} {
+		if got := c.at.Add(c.d); got != c.want {
+			t.Errorf("%d.Add(%d) = %d, want %d", c.at, c.d, got, c.want)
+		}
+	}
+}
+
+func TestNamesAreSingleTokens(t *testing.T) {
+	good := []string{"a", "resnet50_v2", "a-1", strings.Repeat("x", MaxName)}
+	bad := []string{"", "A", "a.b", "a b", "*", ">", "ä", "a/b", strings.Repeat("x", MaxName+1)}
+	for _, s := range good {
+		if !ValidName(s) {
+			t.Errorf("ValidName(%q) = false", s)
+		}
+	}
+	for _, s := range bad {
+		if ValidName(s) {
+			t.Errorf("ValidName(%q) = true", s)
+		}
+		if n := Name(s); s != "" && !ValidName(n) {
+			t.Errorf("Name(%q) = %q, which is no valid name", s, n)
+		}
+	}
+}
+
+func TestCopiesAreNumberedOnlyWhenThereAreSeveral(t *testing.T) {
+	if got := CopyNames("m", 1); len(got) != 1 || got[0] != "m" {
+		t.Errorf("one copy: %v", got)
+	}
+	if got := strings.Join(CopyNames("m", 3), " "); got != "m-1 m-2 m-3" {
+		t.Errorf("three copies: %v", got)
+	}
+}
+
+func TestEveryCodeHasOneCompleteRow(t *testing.T) {
+	seen := map[Code]bool{}
+	for _, row := range Codes {
+		if seen[row.Code] {
+			t.Errorf("%s stands twice in the table", row.Code)
+		}
+		seen[row.Code] = true
+		if row.Sentence == "" || row.Audience == 0 || row.Number < 200 || row.Number > 504 {
+			t.Errorf("%s: incomplete row %+v", row.Code, row)
+		}
+	}
+	if got := Code("NO_SUCH").Row().Code; got != Internal {
+		t.Errorf("an unknown code counts as %s, want INTERNAL", got)
+	}
+}
+
+func TestErrorCarriesItsNumbers(t *testing.T) {
+	e := Errorf(DeadlineUnmeetable, "needs %d ms", 143)
+	e.EarliestMS = 143
+	body, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"code":"DEADLINE_UNMEETABLE","message":"needs 143 ms","retryable":true,"earliest_ms":143}`
+	if string(body) != want {
+		t.Errorf("got  %s\nwant %s", body, want)
+	}
+}
+
+func TestElementsRefusesOverflow(t *testing.T) {
+	for _, c := range []struct {
+		shape []int64
+		want  int64
+	}{
+		{nil, 1}, {[]int64{2, 3}, 6}, {[]int64{0, 5}, 0}, {[]int64{-1}, -1},
+		{[]int64{math.MaxInt64, 2}, -1}, {[]int64{1 << 32, 1 << 32}, -1},
+	} {
+		if got := Elements(c.shape); got != c.want {
+			t.Errorf("Elements(%v) = %d, want %d", c.shape, got, c.want)
+		}
+	}
+}
+
+func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
+	specs := []TensorSpec{{"x", FP32, []int64{2, 2}}, {"mask", Uint8, []int64{3}}}
+	x := Tensor{"x", FP32, []int64{2, 2, 2}, make([]byte, 32)}
+	mask := Tensor{"mask", Uint8, []int64{2, 3}, make([]byte, 6)}
+	with := func(f func(in []Tensor)) []Tensor {
+		in := []Tensor{x, mask}
+		f(in)
+		return in
+	}
+	for _, c := range []struct {
+		name  string
+		in    []Tensor
+		batch int
+		says  string
+	}{
+		{"right, in any order", []Tensor{mask, x}, 2, ""},
+		{"one missing", []Tensor{x}, 0, "expected 2 inputs, got 1"},
+		{"other name", with(func(in []Tensor) { in[0].Name = "y" }), 0, `expected an input named "x"`},
+		{"other type", with(func(in []Tensor) { in[0].Datatype = FP64 }), 0, `expected datatype FP32, got "FP64"`},
+		{"no batch dimension", with(func(in []Tensor) { in[0].Shape = []int64{2, 2} }), 0, "expected shape [N,2,2], got [2,2]"},
+		{"empty batch", with(func(in []Tensor) { in[0].Shape = []int64{0, 2, 2} }), 0, "expected shape [N,2,2]"},
+		{"negative", with(func(in []Tensor) { in[0].Shape = []int64{-1, 2, 2} }), 0, "expected shape"},
+		{"too few bytes", with(func(in []Tensor) { in[0].Data = in[0].Data[:31] }), 0, "got 31 bytes"},
+		{"huge batch", with(func(in []Tensor) { in[0].Shape = []int64{math.MaxInt64, 2, 2} }), 0, "got 32 bytes"},
+		{"batches differ", with(func(in []Tensor) { in[1] = Tensor{"mask", Uint8, []int64{1, 3}, make([]byte, 3)} }), 0, "holds 1 items"},
+	} {
+		batch, err := BatchOf(specs, c.in)
+		if batch != c.batch || (err == nil) != (c.says == "") {
+			t.Errorf("%s: batch %d, error %v", c.name, batch, err)
+			continue
+		}
+		if err != nil && (err.Code != InvalidInput || !strings.Contains(err.Message, c.says)) {
+			t.Errorf("%s: %v, want it to say %q", c.name, err, c.says)
+		}
+	}
+}
+
+func TestModelFitsItemsIntoTheNextBatchSize(t *testing.T) {
+	compiled := ModelSpec{BatchSizes: []int{1, 2, 4}}
+	any := ModelSpec{BatchSizes: []int{1, 2, 4}, AnyBatch: true}
+	for n, want := range map[int][2]int{0: {0, 0}, 1: {1, 1}, 3: {4, 3}, 4: {4, 4}, 5: {0, 0}, -1: {0, 0}} {
+		if got := compiled.Fits(n); got != want[0] {
+			t.Errorf("compiled sizes: Fits(%d) = %d, want %d", n, got, want[0])
+		}
+		if got := any.Fits(n); got != want[1] {
+			t.Errorf("any size: Fits(%d) = %d, want %d", n, got, want[1])
+		}
+	}
+}
+
+func TestAbsurdMeasurementsAreNotValid(t *testing.T) {
+	good := Measurement{Samples: 10, Min: 1, P50: 2, P99: 3, Max: 4}
+	if !good.Valid() {
+		t.Fatal("a good measurement is refused")
+	}
+	for name, spoil := range map[string]func(*Measurement){
+		"no samples": func(m *Measurement) { m.Samples = 0 },
+		"zero":       func(m *Measurement) { m.Min = 0 },
+		"negative":   func(m *Measurement) { m.Min = -1 },
+		"unordered":  func(m *Measurement) { m.P50 = 9 },
+		"absurd":     func(m *Measurement) { m.Max = MaxMeasured + 1 },
+	} {
+		m := good
+		spoil(&m)
+		if m.Valid() {
+			t.Errorf("%s: counts as valid", name)
+		}
+	}
+}
+
+func TestStagesAreNamedInJSON(t *testing.T) {
+	for s := Querying; s <= Active; s++ {
+		body, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Stage
+		if err := json.Unmarshal(body, &back); err != nil || back != s {
+			t.Errorf("%s came back as %v, %v", body, back, err)
+		}
+	}
+	var s Stage
+	if json.Unmarshal([]byte(`"NOWHERE"`), &s) == nil {
+		t.Error("an unknown stage is accepted")
+	}
+}
+
+func TestSubjectsKeepTheirTokens(t *testing.T) {
+	s := Subjects{Prefix: "stack.two"}
+	if got := s.Token(s.Result("w1"), 1); got != "w1" {
+		t.Errorf("worker of %s: %q", s.Result("w1"), got)
+	}
+	if got := s.Token(s.Heartbeat(Worker, "w1"), 2); got != "w1" {
+		t.Errorf("instance of a heartbeat: %q", got)
+	}
+	for _, foreign := range []string{"stack.twofold.result.w1", "stack.two", "other"} {
+		if got := s.Token(foreign, 1); got != "" {
+			t.Errorf("Token(%q) = %q, want none", foreign, got)
+		}
+	}
+	if got := s.Token(s.Load(), 1); got != "" {
+		t.Errorf("a token past the end: %q", got)
+	}
+}

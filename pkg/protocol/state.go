@@ -1,0 +1,142 @@
+package protocol
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Stage is a stage of the startup phase. Stages only move forward.
+type Stage uint8
+
+// The stages, in order.
+const (
+	Querying Stage = iota + 1
+	AwaitingModels
+	Loading
+	Profiling
+	Active
+)
+
+var stageNames = [...]string{"", "QUERYING", "AWAITING_MODELS", "LOADING", "PROFILING", "ACTIVE"}
+
+// String returns the stage's name.
+func (s Stage) String() string {
+	if s >= Querying && s <= Active {
+		return stageNames[s]
+	}
+	return fmt.Sprintf("Stage(%d)", uint8(s))
+}
+
+// MarshalJSON writes the stage's name.
+func (s Stage) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// UnmarshalJSON reads the stage's name.
+func (s *Stage) UnmarshalJSON(body []byte) error {
+	var name string
+	if err := json.Unmarshal(body, &name); err != nil {
+		return fmt.Errorf("read stage: %w", err)
+	}
+	stage, ok := ParseStage(name)
+	if !ok {
+		return fmt.Errorf("read stage: no stage is called %q", name)
+	}
+	*s = stage
+	return nil
+}
+
+// ParseStage finds a stage by its name.
+func ParseStage(name string) (Stage, bool) {
+	for s := Querying; s <= Active; s++ {
+		if stageNames[s] == name {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// GPUState is one GPU of a worker.
+type GPUState struct {
+	// ID is the index of the GPU in its worker, UUID the device's own identity.
+	ID   int    `json:"id"`
+	UUID string `json:"uuid"`
+	// Type is what profiles are keyed by: equal types run equally fast.
+	Type       string `json:"type"`
+	PagesTotal int    `json:"pages_total"`
+	PagesUsed  int    `json:"pages_used"`
+	// Models are the names of the models whose weights are on the GPU, sorted.
+	Models []string `json:"models"`
+}
+
+// WorkerState is the answer to GetWorkerState.
+type WorkerState struct {
+	ID          string `json:"id"`
+	Incarnation uint64 `json:"incarnation"`
+	Epoch       uint64 `json:"epoch"`
+	Backend     string `json:"backend"`
+	// BackendVersion belongs to the key of profiles.
+	BackendVersion string `json:"backend_version"`
+	PageSize       int64  `json:"page_size"`
+	// GenerateInputs: the worker makes inputs for requests that bring none.
+	GenerateInputs bool       `json:"generate_inputs"`
+	GPUs           []GPUState `json:"gpus"`
+	// Models are those in host memory, sorted by name; Profiles what was
+	// stored with them.
+	Models   []ModelSpec `json:"models"`
+	Profiles []Profile   `json:"profiles,omitempty"`
+}
+
+// Holds returns the worker's model of this name.
+func (w WorkerState) Holds(name string) (ModelSpec, bool) {
+	for _, m := range w.Models {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return ModelSpec{}, false
+}
+
+// ClockworkState is what the scheduler is activated with: the models of the
+// epoch, how long they take, and the workers that hold them.
+type ClockworkState struct {
+	PageSize int64         `json:"page_size"`
+	Models   []ModelSpec   `json:"models"`
+	Profiles []Profile     `json:"profiles"`
+	Workers  []WorkerState `json:"workers"`
+}
+
+// ServiceKind names a kind of service in subjects and heartbeats.
+type ServiceKind string
+
+// The services.
+const (
+	Controller ServiceKind = "controller"
+	Profiler   ServiceKind = "profiler"
+	Scheduler  ServiceKind = "scheduler"
+	Worker     ServiceKind = "worker"
+	FrontDoor  ServiceKind = "frontdoor"
+)
+
+// Heartbeat says that a service lives and what it is doing. Service and ID
+// come from the subject.
+type Heartbeat struct {
+	Service     ServiceKind
+	ID          string
+	Incarnation uint64
+	Epoch       uint64
+	// State is the service's own word for what it does: a stage, "idle",
+	// "active", "standby", or the id of a job.
+	State string
+	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised
+	// to, 0 for none.
+	ClockEpoch uint64
+	// InFlight is how much the service has taken on and not finished.
+	InFlight int
+}
+
+// HeartbeatEvery is how often each service sends its heartbeat; a service
+// that is silent for HeartbeatLost is taken for dead.
+const (
+	HeartbeatEvery = 100 * time.Millisecond
+	HeartbeatLost  = time.Second
+)

@@ -1,0 +1,89 @@
+package protocol
+
+import "strings"
+
+// DefaultPrefix is the first token of every subject.
+const DefaultPrefix = "clockwork"
+
+// Subjects builds every subject of one stack. Several stacks share a broker
+// by their prefixes.
+//
+//	<p>.infer.<model>                client -> front door (queue group)
+//	<p>.load, .ls, .state            client -> controller (micro services)
+//	<p>.events.<kind>                services -> anyone
+//	<p>.scheduler.submit             front door -> scheduler
+//	<p>.scheduler.start              controller -> scheduler: ClockworkState
+//	<p>.profiler.start, .report      controller -> profiler, and back
+//	<p>.worker.<id>.action, .input   issuers -> worker, front door -> worker
+//	<p>.frontdoor.<id>.dispatch      scheduler -> front door
+//	<p>.frontdoor.<id>.output        worker -> front door
+//	<p>.result.<worker>              worker -> issuers
+//	<p>.heartbeat.<service>.<id>     all -> all
+//	<p>.clock.<worker>               worker -> scheduler, with a reply
+//	<p>.buffer.<model>               front door -> JetStream
+type Subjects struct{ Prefix string }
+
+// Infer is where requests for a model go; Infer("*") is every model's.
+func (s Subjects) Infer(model string) string { return s.Prefix + ".infer." + model }
+
+// Load, Ls and State are the control endpoints.
+func (s Subjects) Load() string  { return s.Prefix + ".load" }
+func (s Subjects) Ls() string    { return s.Prefix + ".ls" }
+func (s Subjects) State() string { return s.Prefix + ".state" }
+
+// Event is where events of a kind are published.
+func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kind }
+
+// Submit takes batches of Submissions.
+func (s Subjects) Submit() string { return s.Prefix + ".scheduler.submit" }
+
+// SchedulerStart takes the ClockworkState at activation.
+func (s Subjects) SchedulerStart() string { return s.Prefix + ".scheduler.start" }
+
+// ProfilerStart takes profiling jobs, ProfilerReport their outcome.
+func (s Subjects) ProfilerStart() string  { return s.Prefix + ".profiler.start" }
+func (s Subjects) ProfilerReport() string { return s.Prefix + ".profiler.report" }
+
+// Action and Input reach one worker.
+func (s Subjects) Action(worker string) string { return s.Prefix + ".worker." + worker + ".action" }
+func (s Subjects) Input(worker string) string  { return s.Prefix + ".worker." + worker + ".input" }
+
+// Dispatch and Output reach one front door.
+func (s Subjects) Dispatch(door uint64) string {
+	return s.Prefix + ".frontdoor." + DoorName(door) + ".dispatch"
+}
+func (s Subjects) Output(door uint64) string {
+	return s.Prefix + ".frontdoor." + DoorName(door) + ".output"
+}
+
+// Result carries the results of one worker; Result("*") those of all.
+func (s Subjects) Result(worker string) string { return s.Prefix + ".result." + worker }
+
+// Heartbeat carries one instance's heartbeats; either part may be "*".
+func (s Subjects) Heartbeat(kind ServiceKind, id string) string {
+	return s.Prefix + ".heartbeat." + string(kind) + "." + id
+}
+
+// Clock is where a worker asks the scheduler for its time.
+func (s Subjects) Clock(worker string) string { return s.Prefix + ".clock." + worker }
+
+// Buffer is where requests for a model wait during startup; Buffer(">") is
+// what the stream captures.
+func (s Subjects) Buffer(model string) string { return s.Prefix + ".buffer." + model }
+
+// Token returns the i-th token of a subject after the prefix, "" if there is
+// none: Token("clockwork.result.w1", 1) is "w1". It is how a receiver learns
+// an identity that the broker vouches for.
+func (s Subjects) Token(subject string, i int) string {
+	rest, ok := strings.CutPrefix(subject, s.Prefix+".")
+	if !ok {
+		return ""
+	}
+	for ; i > 0; i-- {
+		if _, rest, ok = strings.Cut(rest, "."); !ok {
+			return ""
+		}
+	}
+	token, _, _ := strings.Cut(rest, ".")
+	return token
+}

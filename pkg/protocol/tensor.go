@@ -1,0 +1,155 @@
+package protocol
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// DataType is an element type, named as in the Open Inference Protocol.
+type DataType string
+
+// The element types that models may take and give.
+const (
+	Bool   DataType = "BOOL"
+	Uint8  DataType = "UINT8"
+	Uint16 DataType = "UINT16"
+	Uint32 DataType = "UINT32"
+	Uint64 DataType = "UINT64"
+	Int8   DataType = "INT8"
+	Int16  DataType = "INT16"
+	Int32  DataType = "INT32"
+	Int64  DataType = "INT64"
+	FP16   DataType = "FP16"
+	FP32   DataType = "FP32"
+	FP64   DataType = "FP64"
+)
+
+// Size returns the bytes of one element, 0 for a type that is not known.
+func (d DataType) Size() int64 {
+	switch d {
+	case Bool, Uint8, Int8:
+		return 1
+	case Uint16, Int16, FP16:
+		return 2
+	case Uint32, Int32, FP32:
+		return 4
+	case Uint64, Int64, FP64:
+		return 8
+	}
+	return 0
+}
+
+// TensorSpec describes an input or output of a model.
+type TensorSpec struct {
+	Name     string   `json:"name"`
+	Datatype DataType `json:"datatype"`
+	// Shape is the shape of one item, without the batch dimension, which is
+	// always first. All dimensions are positive.
+	Shape []int64 `json:"shape"`
+}
+
+// Bytes returns the size of one item in bytes.
+func (s TensorSpec) Bytes() int64 { return Elements(s.Shape) * s.Datatype.Size() }
+
+// String prints the spec as "name FP32[3,224,224]".
+func (s TensorSpec) String() string {
+	return fmt.Sprintf("%s %s%s", s.Name, s.Datatype, ShapeString(s.Shape))
+}
+
+// Tensor is a named array of a batch of items.
+type Tensor struct {
+	Name     string
+	Datatype DataType
+	// Shape begins with the batch dimension.
+	Shape []int64
+	// Data holds the elements in row-major order, little-endian.
+	Data []byte
+}
+
+// Elements returns the product of the dimensions, 1 for none, and -1 when a
+// dimension is negative or the product leaves int64.
+func Elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		if d < 0 || (d > 0 && n > math.MaxInt64/d) {
+			return -1
+		}
+		n *= d
+	}
+	return n
+}
+
+// ShapeString prints a shape as [1,3,224,224].
+func ShapeString(shape []int64) string {
+	parts := make([]string, len(shape))
+	for i, d := range shape {
+		parts[i] = fmt.Sprint(d)
+	}
+	return "[" + strings.Join(parts, ",") + "]"
+}
+
+// BatchOf checks the inputs of one request against what a model takes, and
+// returns how many items the request holds. The error is INVALID_INPUT and
+// names what was expected and what came.
+func BatchOf(specs []TensorSpec, inputs []Tensor) (int, *Error) {
+	if len(inputs) != len(specs) {
+		return 0, Errorf(InvalidInput, "expected %d inputs, got %d", len(specs), len(inputs))
+	}
+	batch := int64(0)
+	for _, spec := range specs {
+		in := find(inputs, spec.Name)
+		if in == nil {
+			return 0, Errorf(InvalidInput, "expected an input named %q", spec.Name)
+		}
+		n, err := itemsIn(spec, in)
+		if err != nil {
+			return 0, err
+		}
+		if batch != 0 && n != batch {
+			return 0, Errorf(InvalidInput, "input %q holds %d items, another input %d", spec.Name, n, batch)
+		}
+		batch = n
+	}
+	return int(batch), nil
+}
+
+func itemsIn(spec TensorSpec, in *Tensor) (int64, *Error) {
+	expected := "[N," + strings.TrimPrefix(ShapeString(spec.Shape), "[")
+	if len(spec.Shape) == 0 {
+		expected = "[N]"
+	}
+	if in.Datatype != spec.Datatype {
+		return 0, Errorf(InvalidInput, "input %q: expected datatype %s, got %q", spec.Name, spec.Datatype, in.Datatype)
+	}
+	if !itemShape(spec.Shape, in.Shape) {
+		return 0, Errorf(InvalidInput, "input %q: expected shape %s, got %s", spec.Name, expected, ShapeString(in.Shape))
+	}
+	n := in.Shape[0]
+	if n > math.MaxInt32 || int64(len(in.Data)) != n*spec.Bytes() {
+		return 0, Errorf(InvalidInput, "input %q: shape %s of %s takes %d bytes an item, got %d bytes in all",
+			spec.Name, ShapeString(in.Shape), spec.Datatype, spec.Bytes(), len(in.Data))
+	}
+	return n, nil
+}
+
+func itemShape(item, batched []int64) bool {
+	if len(batched) != len(item)+1 || batched[0] < 1 {
+		return false
+	}
+	for i, d := range item {
+		if batched[i+1] != d {
+			return false
+		}
+	}
+	return true
+}
+
+func find(tensors []Tensor, name string) *Tensor {
+	for i := range tensors {
+		if tensors[i].Name == name {
+			return &tensors[i]
+		}
+	}
+	return nil
+}
