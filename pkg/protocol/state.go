@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -28,16 +27,12 @@ func (s Stage) String() string {
 	return fmt.Sprintf("Stage(%d)", uint8(s))
 }
 
-// MarshalJSON writes the stage's name.
-func (s Stage) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+// MarshalText writes the stage's name, in JSON and msgpack alike.
+func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalJSON reads the stage's name.
-func (s *Stage) UnmarshalJSON(body []byte) error {
-	var name string
-	if err := json.Unmarshal(body, &name); err != nil {
-		return fmt.Errorf("read stage: %w", err)
-	}
-	stage, ok := ParseStage(name)
+// UnmarshalText reads the stage's name.
+func (s *Stage) UnmarshalText(name []byte) error {
+	stage, ok := ParseStage(string(name))
 	if !ok {
 		return fmt.Errorf("read stage: no stage is called %q", name)
 	}

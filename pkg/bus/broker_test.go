@@ -1,0 +1,251 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// wait bounds everything that a test waits for.
+const wait = 20 * time.Second
+
+func open(t *testing.T) *Bus {
+	t.Helper()
+	s, err := StartServer(ServerConfig{DontListen: true, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { StopServer(s) })
+	return connect(t, Config{InProcess: s, Prefix: "clockwork", Name: "test"})
+}
+
+func connect(t *testing.T, c Config) *Bus {
+	t.Helper()
+	b, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+func limited(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestStageMovesByCompareAndSwap(t *testing.T) {
+	ctx := limited(t)
+	state, err := open(t).OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage, _, revision, err := state.Stage(ctx)
+	if err != nil || stage != 0 || revision != 0 {
+		t.Fatalf("before anything: %v, revision %d, %v", stage, revision, err)
+	}
+	next, _, err := state.AdvanceStage(ctx, 0, protocol.Querying)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := state.AdvanceStage(ctx, 0, protocol.AwaitingModels); !errors.Is(err, ErrConflict) {
+		t.Errorf("a second first write: %v, want ErrConflict", err)
+	}
+	if _, _, err := state.AdvanceStage(ctx, next, protocol.AwaitingModels); err != nil {
+		t.Error(err)
+	}
+	if stage, _, _, _ := state.Stage(ctx); stage != protocol.AwaitingModels {
+		t.Errorf("stage is %v", stage)
+	}
+}
+
+func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
+	ctx := limited(t)
+	state, err := open(t).OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"b", "a"} {
+		if err := state.PutModel(ctx, protocol.ModelSpec{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := state.PutModel(ctx, protocol.ModelSpec{Name: "a", Pages: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if err := state.DropModel(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	models, err := state.Models(ctx)
+	if err != nil || len(models) != 1 || models[0].Pages != 7 {
+		t.Errorf("models: %+v, %v", models, err)
+	}
+	seen := make(chan Change, 10)
+	go func() { _ = state.Watch(ctx, func(c Change) { seen <- c }) }()
+	for {
+		select {
+		case c := <-seen:
+			if c.Model != nil && c.Model.Name == "a" && c.Model.Pages == 7 {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatal("the watch did not show model a")
+		}
+	}
+}
+
+func TestALeaseHasOneHolder(t *testing.T) {
+	ctx := limited(t)
+	b := open(t)
+	first, err := b.Acquire(ctx, "controller", "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Acquire(ctx, "controller", "second"); !errors.Is(err, ErrHeld) {
+		t.Errorf("a second holder: %v, want ErrHeld", err)
+	}
+	// Renewals keep it past its time to live.
+	select {
+	case <-first.Lost():
+		t.Fatal("lost while nobody else wanted it")
+	case <-time.After(leaseTTL + time.Second):
+	}
+	if _, err := b.Acquire(ctx, "controller", "second"); !errors.Is(err, ErrHeld) {
+		t.Errorf("after its time to live: %v, want ErrHeld", err)
+	}
+	first.Release()
+	second, err := b.AcquireWait(ctx, "controller", "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Release()
+	if second.Epoch() <= first.Epoch() {
+		t.Errorf("epoch %d after %d", second.Epoch(), first.Epoch())
+	}
+}
+
+func TestALeaseOfADeadHolderExpires(t *testing.T) {
+	ctx := limited(t)
+	b := open(t)
+	dead, err := b.Acquire(ctx, "scheduler", "dead")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(dead.vanish)
+	second, err := b.AcquireWait(ctx, "scheduler", "heir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Release()
+}
+
+func TestBufferKeepsOrderAndIsClaimedOnce(t *testing.T) {
+	ctx := limited(t)
+	buffer, err := open(t).OpenBuffer(ctx, BufferConfig{Timeout: 10 * time.Second, MaxRequests: 3, MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, model := range []string{"a", "b", "a"} {
+		if fault := buffer.Store(ctx, model, "inbox", time.Duration(i), []byte{byte(i)}); fault != nil {
+			t.Fatal(fault)
+		}
+	}
+	if fault := buffer.Store(ctx, "a", "inbox", 0, nil); fault == nil || fault.Code != protocol.BufferFull {
+		t.Errorf("a fourth: %v, want BUFFER_FULL", fault)
+	}
+	seen := make(chan Buffered, 3)
+	stop, err := buffer.Watch(ctx, func(r Buffered) { seen <- r })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for i, model := range []string{"a", "b", "a"} {
+		select {
+		case r := <-seen:
+			if r.Model != model || r.Budget != time.Duration(i) || r.Reply != "inbox" {
+				t.Errorf("request %d came as %+v", i, r)
+			}
+			if body, err := buffer.Body(ctx, r.Seq); err != nil || !slices.Equal(body, []byte{byte(i)}) {
+				t.Errorf("body of %d: %v, %v", i, body, err)
+			}
+			for _, want := range []bool{true, false} {
+				if got, err := buffer.Claim(ctx, r.Seq); err != nil || got != want {
+					t.Errorf("claim of %d: %v, %v, want %v", i, got, err, want)
+				}
+			}
+			if body, err := buffer.Body(ctx, r.Seq); err != nil || body != nil {
+				t.Errorf("body after the claim: %v, %v", body, err)
+			}
+		case <-ctx.Done():
+			t.Fatal("not seen")
+		}
+	}
+}
+
+func TestHeartbeatsShowWhoLivesAndWhoIsLost(t *testing.T) {
+	b := open(t)
+	beats, lost := make(chan protocol.Heartbeat, 1000), make(chan protocol.Heartbeat, 10)
+	l, err := b.WatchHeartbeats(protocol.Worker, func(h protocol.Heartbeat) { beats <- h }, func(h protocol.Heartbeat) { lost <- h })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	start := func(incarnation uint64) *Pulse {
+		return b.StartPulse(protocol.Worker, "w1", func() protocol.Heartbeat { return protocol.Heartbeat{Incarnation: incarnation} })
+	}
+	first := start(1)
+	h := receive(t, beats)
+	if h.ID != "w1" || h.Service != protocol.Worker || h.Incarnation != 1 {
+		t.Errorf("first beat: %+v", h)
+	}
+	first.Stop()
+	second := start(2)
+	if h := receive(t, lost); h.Incarnation != 1 {
+		t.Errorf("a new incarnation: %+v lost, want the first", h)
+	}
+	second.Stop()
+	if h := receive(t, lost); h.Incarnation != 2 {
+		t.Errorf("silence: %+v lost, want the second", h)
+	}
+	if alive := l.Alive(); len(alive) != 0 {
+		t.Errorf("alive: %+v", alive)
+	}
+}
+
+func receive[T any](t *testing.T, from chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(wait):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+func TestOutboxLosesNothingAndKeepsOrder(t *testing.T) {
+	var mu sync.Mutex
+	var got []int
+	largest := 0
+	o := NewOutbox(10, func(items []int) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, items...)
+		largest = max(largest, len(items))
+	})
+	const n = 10000
+	for i := range n {
+		o.Add(i)
+	}
+	o.Close()
+	o.Add(-1) // too late
+	if len(got) != n || !slices.IsSorted(got) || largest > 10 {
+		t.Errorf("%d items, sorted %v, largest message %d", len(got), slices.IsSorted(got), largest)
+	}
+}

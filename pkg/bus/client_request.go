@@ -1,0 +1,312 @@
+package bus
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"clockwork/pkg/protocol"
+)
+
+// Encoding is how a client wrote its body, and how it is answered.
+type Encoding uint8
+
+// The encodings.
+const (
+	Msgpack Encoding = iota
+	JSON
+)
+
+// EncodingOf tells a body's encoding by its first byte. An empty body counts
+// as JSON: a person typed it.
+func EncodingOf(body []byte) Encoding {
+	if len(body) == 0 || body[0] == '{' {
+		return JSON
+	}
+	return Msgpack
+}
+
+// DecodeInfer reads a client's inference request. Tensors sent as raw bytes
+// alias body. The error is BAD_MESSAGE, or INVALID_INPUT for data that does
+// not fit its own datatype.
+func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
+	if EncodingOf(body) == JSON {
+		return decodeInferJSON(body)
+	}
+	if fault := scanWhole(body); fault != nil {
+		return protocol.InferRequest{}, fault
+	}
+	w := newWalker(body)
+	var r protocol.InferRequest
+	w.object(func(key string) {
+		switch key {
+		case "id":
+			r.ID = w.text()
+		case "parameters":
+			w.parameters(&r.Parameters)
+		case "inputs":
+			w.each(func() { r.Inputs = append(r.Inputs, w.tensor()) })
+		default:
+			w.skip()
+		}
+	})
+	if w.fault != nil {
+		return protocol.InferRequest{}, w.fault
+	}
+	if w.err != nil {
+		return protocol.InferRequest{}, protocol.Errorf(protocol.BadMessage, "decode request: %v", w.err)
+	}
+	return r, nil
+}
+
+type inferJSON struct {
+	ID         string                   `json:"id"`
+	Parameters protocol.InferParameters `json:"parameters"`
+	Inputs     []tensorJSON             `json:"inputs"`
+}
+
+type tensorJSON struct {
+	Name     string            `json:"name"`
+	Shape    []int64           `json:"shape"`
+	Datatype protocol.DataType `json:"datatype"`
+	Data     json.RawMessage   `json:"data"`
+}
+
+func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
+	var in inferJSON
+	if fault := DecodeJSON(body, &in); fault != nil {
+		return protocol.InferRequest{}, fault
+	}
+	r := protocol.InferRequest{ID: in.ID, Parameters: in.Parameters}
+	for _, t := range in.Inputs {
+		data, err := numbersFromJSON(t.Datatype, t.Data)
+		if err != nil {
+			return protocol.InferRequest{}, protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
+		}
+		r.Inputs = append(r.Inputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: data})
+	}
+	return r, nil
+}
+
+// DecodeBody reads a client's control message, in either encoding, into a
+// struct with json tags. An empty body leaves it as it is.
+func DecodeBody(body []byte, into any) *protocol.Error {
+	if len(body) == 0 {
+		return nil
+	}
+	if EncodingOf(body) == JSON {
+		return DecodeJSON(body, into)
+	}
+	if fault := scanWhole(body); fault != nil {
+		return fault
+	}
+	dec := msgpack.NewDecoder(bytes.NewReader(body))
+	dec.SetCustomStructTag("json")
+	if err := dec.Decode(into); err != nil {
+		return protocol.Errorf(protocol.BadMessage, "decode message: %v", err)
+	}
+	return nil
+}
+
+// DecodeJSON reads a JSON object that is nested at most maxDepth deep.
+func DecodeJSON(body []byte, into any) *protocol.Error {
+	if depth := jsonDepth(body); depth > maxDepth {
+		return protocol.Errorf(protocol.BadMessage, "nested deeper than %d", maxDepth)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
+	}
+	return nil
+}
+
+// jsonDepth returns the deepest nesting of brackets outside strings.
+func jsonDepth(body []byte) int {
+	depth, deepest, quoted := 0, 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+// walker reads a client's msgpack by hand where the library would copy: a
+// tensor's raw bytes stay in the message. The body was pre-scanned.
+type walker struct {
+	body  []byte
+	in    *bytes.Reader
+	dec   *msgpack.Decoder
+	err   error
+	fault *protocol.Error // an error with a code of its own
+}
+
+func newWalker(body []byte) *walker {
+	w := &walker{body: body, in: bytes.NewReader(body)}
+	w.dec = msgpack.NewDecoder(w.in)
+	return w
+}
+
+func (w *walker) done() bool { return w.err != nil || w.fault != nil }
+
+func (w *walker) object(field func(key string)) {
+	if w.done() {
+		return
+	}
+	n, err := w.dec.DecodeMapLen()
+	w.err = err
+	for i := 0; i < n && !w.done(); i++ {
+		key := w.text()
+		if !w.done() {
+			field(key)
+		}
+	}
+}
+
+func (w *walker) each(item func()) {
+	if w.done() {
+		return
+	}
+	n, err := w.dec.DecodeArrayLen()
+	w.err = err
+	for i := 0; i < n && !w.done(); i++ {
+		item()
+	}
+}
+
+func (w *walker) text() (s string) {
+	if !w.done() {
+		s, w.err = w.dec.DecodeString()
+	}
+	return s
+}
+
+func (w *walker) skip() {
+	if !w.done() {
+		w.err = w.dec.Skip()
+	}
+}
+
+func (w *walker) parameters(p *protocol.InferParameters) {
+	w.object(func(key string) {
+		switch key {
+		case "slo_ms":
+			slo, err := w.dec.DecodeFloat64()
+			p.SLOMS, w.err = &slo, err
+		case "priority":
+			p.Priority, w.err = w.dec.DecodeInt()
+		default:
+			w.skip()
+		}
+	})
+}
+
+// tensor reads one input. The datatype may come after the data.
+func (w *walker) tensor() protocol.Tensor {
+	var t protocol.Tensor
+	dataAt := -1
+	w.object(func(key string) {
+		switch key {
+		case "name":
+			t.Name = w.text()
+		case "datatype":
+			t.Datatype = protocol.DataType(w.text())
+		case "shape":
+			w.each(func() {
+				d, err := w.dec.DecodeInt64()
+				t.Shape, w.err = append(t.Shape, d), err
+			})
+		case "data":
+			dataAt = w.at()
+			w.skip()
+		default:
+			w.skip()
+		}
+	})
+	if w.done() || dataAt < 0 {
+		return t
+	}
+	var err error
+	if t.Data, err = w.data(dataAt, t.Datatype); err != nil {
+		w.fault = protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
+	}
+	return t
+}
+
+func (w *walker) at() int { return len(w.body) - w.in.Len() }
+
+// data reads the value at an offset: raw bytes as they are, or an array of
+// numbers, which is turned into little-endian bytes of the datatype.
+func (w *walker) data(at int, datatype protocol.DataType) ([]byte, error) {
+	after := w.at()
+	defer w.seek(after)
+	w.seek(at)
+	head, skip, children := header(w.body[at:])
+	switch c := w.body[at]; {
+	case c >= 0xc4 && c <= 0xc6:
+		return w.body[at+head : at+head+skip : at+head+skip], nil
+	case c&0xf0 == 0x90 || c == 0xdc || c == 0xdd:
+		return w.numbers(datatype, children)
+	}
+	return nil, fmt.Errorf("data is neither raw bytes nor an array of numbers")
+}
+
+func (w *walker) seek(at int) {
+	_, _ = w.in.Seek(int64(at), 0) // cannot fail inside the body
+	w.dec.Reset(w.in)
+}
+
+func (w *walker) numbers(datatype protocol.DataType, n int) ([]byte, error) {
+	if datatype.Size() == 0 {
+		return nil, fmt.Errorf("no datatype is called %q", datatype)
+	}
+	if _, err := w.dec.DecodeArrayLen(); err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, int64(n)*datatype.Size())
+	for i := 0; i < n; i++ {
+		var err error
+		if out, err = w.number(out, datatype); err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+func (w *walker) number(out []byte, datatype protocol.DataType) ([]byte, error) {
+	switch datatype {
+	case protocol.Bool:
+		b, err := w.dec.DecodeBool()
+		if err != nil {
+			return nil, err
+		}
+		return appendInt(out, datatype, boolInt(b))
+	case protocol.FP16, protocol.FP32, protocol.FP64:
+		f, err := w.dec.DecodeFloat64()
+		if err != nil {
+			return nil, err
+		}
+		return appendFloat(out, datatype, f), nil
+	case protocol.Uint64:
+		u, err := w.dec.DecodeUint64()
+		if err != nil {
+			return nil, err
+		}
+		return appendUint64(out, u), nil
+	}
+	i, err := w.dec.DecodeInt64()
+	if err != nil {
+		return nil, err
+	}
+	return appendInt(out, datatype, i)
+}

@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"clockwork/pkg/protocol"
+)
+
+// EncodeBody writes a struct with json tags in the given encoding.
+func EncodeBody(encoding Encoding, v any) []byte {
+	if encoding == JSON {
+		body, err := json.Marshal(v)
+		if err != nil { // our own types marshal
+			panic(fmt.Sprintf("encode %T: %v", v, err))
+		}
+		return body
+	}
+	var out bytes.Buffer
+	enc := msgpack.NewEncoder(&out)
+	enc.SetCustomStructTag("json")
+	enc.UseCompactInts(true)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
+	}
+	return out.Bytes()
+}
+
+type responseJSON struct {
+	ModelName  string                      `json:"model_name"`
+	ID         string                      `json:"id,omitempty"`
+	Parameters protocol.ResponseParameters `json:"parameters"`
+	Outputs    []tensorJSON                `json:"outputs"`
+}
+
+type responseMsgpack struct {
+	ModelName  string                      `json:"model_name"`
+	ID         string                      `json:"id,omitempty"`
+	Parameters protocol.ResponseParameters `json:"parameters"`
+	Outputs    []tensorMsgpack             `json:"outputs"`
+}
+
+type tensorMsgpack struct {
+	Name     string            `json:"name"`
+	Shape    []int64           `json:"shape"`
+	Datatype protocol.DataType `json:"datatype"`
+	Data     []byte            `json:"data"`
+}
+
+// EncodeResponse writes the reply to a served request.
+func EncodeResponse(encoding Encoding, r *protocol.InferResponse) []byte {
+	if encoding == JSON {
+		out := responseJSON{r.ModelName, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
+		for _, t := range r.Outputs {
+			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
+		}
+		return EncodeBody(JSON, out)
+	}
+	out := responseMsgpack{r.ModelName, r.ID, r.Parameters, make([]tensorMsgpack, 0, len(r.Outputs))}
+	for _, t := range r.Outputs {
+		out.Outputs = append(out.Outputs, tensorMsgpack{t.Name, t.Shape, t.Datatype, t.Data})
+	}
+	return EncodeBody(Msgpack, out)
+}
+
+// DecodeResponse reads a reply to an inference request: the response, or the
+// error that the stack answered. The second error is BAD_MESSAGE.
+func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
+	if fault := DecodeError(body); fault != nil {
+		return nil, fault
+	}
+	r := &protocol.InferResponse{}
+	if EncodingOf(body) == JSON {
+		var in responseJSON
+		if fault := DecodeJSON(body, &in); fault != nil {
+			return nil, fault
+		}
+		r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
+		for _, t := range in.Outputs {
+			data, err := numbersFromJSON(t.Datatype, t.Data)
+			if err != nil {
+				return nil, protocol.Errorf(protocol.BadMessage, "output %q: %v", t.Name, err)
+			}
+			r.Outputs = append(r.Outputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: data})
+		}
+		return r, nil
+	}
+	var in responseMsgpack
+	if fault := DecodeBody(body, &in); fault != nil {
+		return nil, fault
+	}
+	r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
+	for _, t := range in.Outputs {
+		r.Outputs = append(r.Outputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: t.Data})
+	}
+	return r, nil
+}
+
+// EncodeInfer writes an inference request in msgpack, tensors as raw bytes.
+func EncodeInfer(r *protocol.InferRequest) []byte {
+	inputs := make([]tensorMsgpack, 0, len(r.Inputs))
+	for _, t := range r.Inputs {
+		inputs = append(inputs, tensorMsgpack{t.Name, t.Shape, t.Datatype, t.Data})
+	}
+	return EncodeBody(Msgpack, struct {
+		ID         string                   `json:"id,omitempty"`
+		Parameters protocol.InferParameters `json:"parameters"`
+		Inputs     []tensorMsgpack          `json:"inputs"`
+	}{r.ID, r.Parameters, inputs})
+}
+
+type errorBody struct {
+	Error *protocol.Error `json:"error"`
+}
+
+// ErrorReply makes the reply that carries an error: body and headers.
+func ErrorReply(encoding Encoding, subject string, e *protocol.Error) *nats.Msg {
+	m := nats.NewMsg(subject)
+	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(e.Code.Row().Number))
+	m.Header.Set(protocol.ErrorHeader, e.Error())
+	m.Data = EncodeBody(encoding, errorBody{e})
+	return m
+}
+
+// DecodeError reads the error that a reply carries, nil when it carries none.
+func DecodeError(body []byte) *protocol.Error {
+	var in errorBody
+	if EncodingOf(body) == JSON {
+		if !bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`)) {
+			return nil
+		}
+		if fault := DecodeJSON(body, &in); fault != nil {
+			return fault
+		}
+		return in.Error
+	}
+	// A map of one key, "error": nothing else that we answer begins so.
+	if len(body) < 7 || body[0] != 0x81 || string(body[2:7]) != "error" {
+		return nil
+	}
+	if fault := DecodeBody(body, &in); fault != nil {
+		return fault
+	}
+	return in.Error
+}

@@ -1,0 +1,195 @@
+package bus
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"clockwork/pkg/protocol"
+)
+
+func TestPrescanRefusesWhatKillsTheDecoder(t *testing.T) {
+	nested := append(bytes.Repeat([]byte{0x91}, 1<<20), 0xc0)
+	many := append([]byte{0xdd, 0, 1, 0, 1}, make([]byte, 65537)...)
+	for name, body := range map[string][]byte{
+		"an array of 2^32 declared in five bytes": {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"a map of 2^32":                      {0xdf, 0xff, 0xff, 0xff, 0xff},
+		"a string longer than the message":   {0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"a million arrays inside each other": nested,
+		"too many elements":                  many,
+		"a byte that means nothing":          {0xc1},
+		"nothing":                            {},
+		"half a number":                      {0xcb, 1, 2},
+		"two values":                         {0xc0, 0xc0},
+	} {
+		if fault := scanWhole(body); fault == nil || fault.Code != protocol.BadMessage {
+			t.Errorf("%s: %v, want BAD_MESSAGE", name, fault)
+		}
+		if len(body) > 0 {
+			if _, fault := DecodeInfer(body); fault == nil {
+				t.Errorf("%s: decoded as a request", name)
+			}
+		}
+	}
+}
+
+func TestPrescanAgreesWithTheEncoder(t *testing.T) {
+	body, err := msgpack.Marshal(map[string]any{
+		"a": []any{1, -1, 200, 70000, int64(1) << 40, 1.5, float32(2), true, nil, "s"},
+		"b": strings.Repeat("x", 300), "c": make([]byte, 70000), "t": time.Unix(1, 1),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fault := scanWhole(body); fault != nil {
+		t.Errorf("a good message is refused: %v", fault)
+	}
+}
+
+func float32s(values ...float32) []byte {
+	var out []byte
+	for _, v := range values {
+		out = appendFloat(out, protocol.FP32, float64(v))
+	}
+	return out
+}
+
+func TestRequestMeansTheSameInEveryForm(t *testing.T) {
+	slo := 75.0
+	want := protocol.InferRequest{
+		ID:         "r1",
+		Parameters: protocol.InferParameters{SLOMS: &slo, Priority: 2},
+		Inputs:     []protocol.Tensor{{Name: "x", Datatype: protocol.FP32, Shape: []int64{1, 2}, Data: float32s(1, -2.5)}},
+	}
+	asArray, err := msgpack.Marshal(map[string]any{
+		"id": "r1", "parameters": map[string]any{"slo_ms": 75, "priority": 2, "other": []int{1}},
+		"inputs": []any{map[string]any{"name": "x", "shape": []int{1, 2}, "datatype": "FP32", "data": []float64{1, -2.5}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string][]byte{
+		"JSON":               []byte(`{"id":"r1","parameters":{"slo_ms":75,"priority":2,"other":{}},"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,-2.5]}]}`),
+		"msgpack, raw bytes": EncodeInfer(&want),
+		"msgpack, numbers":   asArray,
+	} {
+		got, fault := DecodeInfer(body)
+		if fault != nil {
+			t.Errorf("%s: %v", name, fault)
+			continue
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestDataThatIsNotOfItsDatatypeIsInvalidInput(t *testing.T) {
+	for name, c := range map[string]struct{ datatype, data string }{
+		"words":        {"FP32", `["a"]`},
+		"nested":       {"FP32", `[[1]]`},
+		"no such type": {"FLOAT", `[1]`},
+		"too large":    {"UINT8", `[256]`},
+		"negative":     {"UINT16", `[-1]`},
+		"a fraction":   {"INT32", `[1.5]`},
+		"missing":      {"INT8", ``},
+	} {
+		data := ""
+		if c.data != "" {
+			data = `,"data":` + c.data
+		}
+		body := `{"inputs":[{"name":"x","shape":[1],"datatype":"` + c.datatype + `"` + data + `}]}`
+		if _, fault := DecodeInfer([]byte(body)); fault == nil || fault.Code != protocol.InvalidInput {
+			t.Errorf("%s: %v, want INVALID_INPUT", name, fault)
+		}
+	}
+	for _, broken := range []string{`{`, `{"inputs":1}`, `{"inputs":[{"shape":"x"}]}`, `{"parameters":{"slo_ms":"soon"}}`,
+		`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
+		if _, fault := DecodeInfer([]byte(broken)); fault == nil || fault.Code != protocol.BadMessage {
+			t.Errorf("%s: %v, want BAD_MESSAGE", broken, fault)
+		}
+	}
+}
+
+func TestResponseMeansTheSameInEveryForm(t *testing.T) {
+	want := &protocol.InferResponse{
+		ModelName:  "m",
+		ID:         "r1",
+		Parameters: protocol.ResponseParameters{LatencyUS: 5, BatchSize: 2, ColdStart: true, BufferedMS: 1.5},
+		Outputs:    []protocol.Tensor{{Name: "y", Datatype: protocol.FP32, Shape: []int64{1, 2}, Data: float32s(0.1, 3e30)}},
+	}
+	for _, encoding := range []Encoding{JSON, Msgpack} {
+		got, fault := DecodeResponse(EncodeResponse(encoding, want))
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("encoding %d (-want +got):\n%s", encoding, diff)
+		}
+	}
+}
+
+func TestErrorsAreSeenInEveryForm(t *testing.T) {
+	e := protocol.Errorf(protocol.UnknownModel, "no model is called %q", "x")
+	for _, encoding := range []Encoding{JSON, Msgpack} {
+		m := ErrorReply(encoding, "inbox", e)
+		if got := m.Header.Get(protocol.ErrorCodeHeader); got != "404" {
+			t.Errorf("header says %q, want 404", got)
+		}
+		if _, fault := DecodeResponse(m.Data); fault == nil || fault.Code != protocol.UnknownModel || fault.Message != e.Message {
+			t.Errorf("encoding %d: got %v", encoding, fault)
+		}
+	}
+}
+
+func TestStateMeansTheSameInEveryForm(t *testing.T) {
+	want := protocol.StackState{
+		Stage:  protocol.Profiling,
+		Since:  time.Unix(1700000000, 0).UTC(),
+		Models: []protocol.ModelState{{ModelSpec: protocol.ModelSpec{Name: "m", BatchSizes: []int{1}}, Quarantined: "no"}},
+	}
+	for _, encoding := range []Encoding{JSON, Msgpack} {
+		var got protocol.StackState
+		if fault := DecodeBody(EncodeBody(encoding, want), &got); fault != nil {
+			t.Fatalf("encoding %d: %v", encoding, fault)
+		}
+		got.Since = got.Since.UTC()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("encoding %d (-want +got):\n%s", encoding, diff)
+		}
+	}
+}
+
+func TestJSONHasNoNaN(t *testing.T) {
+	data := float32s(float32(math.NaN()), float32(math.Inf(1)), 0.1)
+	if got := string(numbersToJSON(protocol.FP32, data)); got != "[null,null,0.1]" {
+		t.Errorf("got %s", got)
+	}
+	if !json.Valid(numbersToJSON(protocol.FP32, data)) {
+		t.Error("not JSON")
+	}
+}
+
+func TestHalfPrecisionSurvivesARoundTrip(t *testing.T) {
+	for h := 0; h <= math.MaxUint16; h++ {
+		f := halfToFloat(uint16(h))
+		if f != f { // every NaN is a NaN
+			continue
+		}
+		if back := floatToHalf(f); back != uint16(h) {
+			t.Fatalf("%#04x is %g, which became %#04x", h, f, back)
+		}
+	}
+	if got := halfToFloat(0x3c00); got != 1 {
+		t.Errorf("0x3c00 is %g, want 1", got)
+	}
+	if got := floatToHalf(65520); got != 0x7c00 {
+		t.Errorf("65520 became %#04x, want infinity", got)
+	}
+}

@@ -1,0 +1,204 @@
+package bus
+
+import "clockwork/pkg/protocol"
+
+// The codecs of all internal messages. Changing the fields of one means a new
+// version byte.
+var (
+	Action      = Codec[protocol.Action]{"action", codeAction}
+	Result      = Codec[protocol.Result]{"result", codeResult}
+	Submissions = Codec[SubmissionBatch]{"submissions", codeSubmissions}
+	Dispatches  = Codec[[]protocol.Dispatch]{"dispatches", func(k *coder, v *[]protocol.Dispatch) { list(k, v, codeDispatch) }}
+	Input       = Codec[protocol.Input]{"input", codeInput}
+	Outputs     = Codec[[]protocol.Output]{"outputs", func(k *coder, v *[]protocol.Output) { list(k, v, codeOutput) }}
+	Heartbeat   = Codec[protocol.Heartbeat]{"heartbeat", codeHeartbeat}
+	Start       = Codec[protocol.ClockworkState]{"start", codeClockworkState}
+	Clock       = Codec[ClockReading]{"clock", codeClock}
+	Job         = Codec[ProfileJob]{"profile job", codeJob}
+	Report      = Codec[ProfileReport]{"profile report", codeReport}
+)
+
+// SubmissionBatch is what one front door submits at once.
+type SubmissionBatch struct {
+	Door     uint64
+	Requests []protocol.Submission
+}
+
+// ClockReading is the scheduler's answer to a worker that asks for its time.
+type ClockReading struct {
+	Epoch uint64
+	Now   protocol.Time
+}
+
+// ProfileJob asks the profiler to measure models on workers.
+type ProfileJob struct {
+	ID      uint64
+	Models  []protocol.ModelSpec
+	Workers []protocol.WorkerState
+}
+
+// ProfileReport is the outcome of a ProfileJob.
+type ProfileReport struct {
+	ID       uint64
+	Profiles []protocol.Profile
+	Failures []ProfileFailure
+}
+
+// ProfileFailure says why a model could not be measured on a type of GPU.
+type ProfileFailure struct {
+	Digest, GPUType, Reason string
+}
+
+func codeAction(k *coder, a *protocol.Action) {
+	k.array(14)
+	num(k, &a.ID)
+	num(k, &a.Issuer)
+	num(k, &a.Epoch)
+	num(k, &a.Incarnation)
+	num(k, &a.Kind)
+	num(k, &a.Earliest)
+	num(k, &a.Latest)
+	num(k, &a.Expected)
+	num(k, &a.GPU)
+	text(k, &a.Model)
+	num(k, &a.Batch)
+	list(k, &a.Requests, codeRequestRef)
+	optional(k, &a.Load, codeLoadSpec)
+	list(k, &a.Models, text[string])
+}
+
+func codeRequestRef(k *coder, r *protocol.RequestRef) {
+	k.array(4)
+	codeRequestID(k, &r.ID)
+	num(k, &r.Batch)
+	k.flag(&r.Generated)
+}
+
+// codeRequestID takes two fields of the array around it.
+func codeRequestID(k *coder, id *protocol.RequestID) {
+	num(k, &id.Door)
+	num(k, &id.Seq)
+}
+
+func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
+	k.array(4)
+	text(k, &l.Path)
+	list(k, &l.Names, text[string])
+	num(k, &l.MaxBatch)
+	num(k, &l.MaxExec)
+}
+
+func codeResult(k *coder, r *protocol.Result) {
+	k.array(20)
+	num(k, &r.Action)
+	num(k, &r.Issuer)
+	num(k, &r.Epoch)
+	num(k, &r.Incarnation)
+	num(k, &r.Kind)
+	text(k, &r.Code)
+	text(k, &r.Message)
+	num(k, &r.GPU)
+	text(k, &r.Model)
+	num(k, &r.Batch)
+	num(k, &r.Received)
+	num(k, &r.Begin)
+	num(k, &r.End)
+	num(k, &r.Sent)
+	codePhase(k, &r.Input)
+	codePhase(k, &r.Exec)
+	codePhase(k, &r.Output)
+	list(k, &r.Loaded, codeModel)
+	list(k, &r.Profiles, codeProfile)
+	optional(k, &r.State, codeWorkerState)
+}
+
+func codePhase(k *coder, p *protocol.Phase) {
+	k.array(3)
+	num(k, &p.Begin)
+	num(k, &p.End)
+	num(k, &p.Device)
+}
+
+func codeSubmissions(k *coder, b *SubmissionBatch) {
+	k.array(2)
+	num(k, &b.Door)
+	list(k, &b.Requests, func(k *coder, s *protocol.Submission) {
+		s.ID.Door = b.Door
+		codeSubmission(k, s)
+	})
+}
+
+func codeSubmission(k *coder, s *protocol.Submission) {
+	k.array(8)
+	num(k, &s.ID.Seq)
+	text(k, &s.Model)
+	num(k, &s.Batch)
+	num(k, &s.Bytes)
+	num(k, &s.Budget)
+	num(k, &s.Elapsed)
+	num(k, &s.Priority)
+	k.flag(&s.Generated)
+}
+
+func codeDispatch(k *coder, d *protocol.Dispatch) {
+	k.array(6)
+	codeRequestID(k, &d.ID)
+	num(k, &d.Kind)
+	text(k, &d.Worker)
+	k.flag(&d.Cold)
+	optional(k, &d.Refusal, codeError)
+}
+
+func codeError(k *coder, e *protocol.Error) {
+	k.array(9)
+	text(k, &e.Code)
+	text(k, &e.Message)
+	k.flag(&e.Retryable)
+	k.float(&e.EarliestMS)
+	k.float(&e.BudgetMS)
+	num(k, &e.Got)
+	num(k, &e.Limit)
+	k.float(&e.BufferedMS)
+	list(k, &e.Workers, func(k *coder, w *protocol.WorkerError) {
+		k.array(3)
+		text(k, &w.Worker)
+		text(k, &w.Code)
+		text(k, &w.Message)
+	})
+}
+
+func codeInput(k *coder, in *protocol.Input) {
+	k.array(5)
+	codeRequestID(k, &in.ID)
+	text(k, &in.Model)
+	num(k, &in.Batch)
+	k.raw(&in.Data)
+}
+
+func codeOutput(k *coder, o *protocol.Output) {
+	k.array(10)
+	codeRequestID(k, &o.ID)
+	text(k, &o.Model)
+	num(k, &o.Batch)
+	num(k, &o.Items)
+	num(k, &o.Queued)
+	num(k, &o.Input)
+	num(k, &o.Exec)
+	num(k, &o.Output)
+	k.raw(&o.Data)
+}
+
+func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
+	k.array(5)
+	num(k, &h.Incarnation)
+	num(k, &h.Epoch)
+	text(k, &h.State)
+	num(k, &h.ClockEpoch)
+	num(k, &h.InFlight)
+}
+
+func codeClock(k *coder, r *ClockReading) {
+	k.array(2)
+	num(k, &r.Epoch)
+	num(k, &r.Now)
+}

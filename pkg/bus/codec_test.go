@@ -1,0 +1,125 @@
+package bus
+
+import (
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clockwork/pkg/protocol"
+)
+
+// fill sets every exported field to a random value, so that a field which a
+// codec forgets does not come back.
+func fill(rng *rand.Rand, v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := 0; i < v.NumField(); i++ {
+			fill(rng, v.Field(i), depth)
+		}
+	case reflect.Pointer:
+		if depth > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(rng, v.Elem(), depth-1)
+		}
+	case reflect.Slice:
+		n := 1 + rng.IntN(3)
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		for i := range n {
+			fill(rng, v.Index(i), depth)
+		}
+	case reflect.String:
+		v.SetString([]string{"a", "model-1", "ü"}[rng.IntN(3)])
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Float64:
+		v.SetFloat(rng.Float64() + 1)
+	case reflect.Uint8:
+		v.SetUint(1 + rng.Uint64N(200))
+	case reflect.Uint64:
+		v.SetUint(math.MaxUint64 - rng.Uint64N(9))
+	default:
+		v.SetInt(1 + rng.Int64N(math.MaxInt64-1))
+	}
+}
+
+func roundTrip[T any](t *testing.T, c Codec[T], fix func(*T)) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		var in T
+		fill(rng, reflect.ValueOf(&in).Elem(), 2)
+		if fix != nil {
+			fix(&in)
+		}
+		body := c.Encode(&in)
+		out, fault := c.Decode(body)
+		if fault != nil {
+			t.Fatalf("%s: %v", c.name, fault)
+		}
+		if diff := cmp.Diff(in, out); diff != "" {
+			t.Fatalf("%s came back different (-sent +received):\n%s", c.name, diff)
+		}
+		for cut := range min(len(body), 200) {
+			if _, fault := c.Decode(body[:cut]); fault == nil {
+				t.Fatalf("%s: %d of %d bytes are accepted", c.name, cut, len(body))
+			}
+		}
+		if _, fault := c.Decode(append(body, 0)); fault == nil {
+			t.Fatalf("%s: a byte too many is accepted", c.name)
+		}
+	}
+}
+
+func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
+	roundTrip(t, Action, nil)
+	roundTrip(t, Result, func(r *protocol.Result) { r.Worker = "" }) // comes from the subject
+	roundTrip(t, Submissions, func(b *SubmissionBatch) {
+		for i := range b.Requests {
+			b.Requests[i].ID.Door = b.Door // sent once for all
+		}
+	})
+	roundTrip(t, Dispatches, nil)
+	roundTrip(t, Input, nil)
+	roundTrip(t, Outputs, nil)
+	roundTrip(t, Heartbeat, func(h *protocol.Heartbeat) { h.Service, h.ID = "", "" }) // come from the subject
+	roundTrip(t, Start, nil)
+	roundTrip(t, Clock, nil)
+	roundTrip(t, Job, nil)
+	roundTrip(t, Report, nil)
+}
+
+func TestAnotherVersionIsRefused(t *testing.T) {
+	body := Clock.Encode(&ClockReading{1, 2})
+	body[0]++
+	if _, fault := Clock.Decode(body); fault == nil || fault.Code != protocol.BadMessage {
+		t.Errorf("another version gave %v, want BAD_MESSAGE", fault)
+	}
+}
+
+func TestNumbersThatDoNotFitAreRefused(t *testing.T) {
+	type wide struct{ n int64 }
+	codec := Codec[wide]{"wide", func(k *coder, w *wide) { k.array(1); num(k, &w.n) }}
+	type narrow struct{ n uint8 }
+	small := Codec[narrow]{"narrow", func(k *coder, w *narrow) { k.array(1); num(k, &w.n) }}
+	if _, fault := small.Decode(codec.Encode(&wide{256})); fault == nil {
+		t.Error("256 was read into eight bits")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(Action.Encode(&protocol.Action{Load: &protocol.LoadSpec{}}))
+	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))
+	f.Fuzz(func(_ *testing.T, body []byte) {
+		_, _ = Action.Decode(body)
+		_, _ = Result.Decode(body)
+		_, _ = Submissions.Decode(body)
+		_, _ = Dispatches.Decode(body)
+		_, _ = Outputs.Decode(body)
+		_, _ = Start.Decode(body)
+		_, _ = DecodeInfer(body)
+		_, _ = DecodeResponse(body)
+	})
+}

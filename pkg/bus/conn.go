@@ -1,0 +1,174 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
+)
+
+// Config says how a service reaches the broker.
+type Config struct {
+	// URL of the broker; ignored with InProcess.
+	URL string
+	// InProcess is an embedded server to connect to without a socket.
+	InProcess *server.Server
+	// Prefix of all subjects.
+	Prefix string
+	// Name shows up in the broker's connection list.
+	Name string
+	Log  *slog.Logger
+}
+
+// Bus is a service's connections: one for small control messages and one for
+// payloads, since sharing one makes the small wait behind the large. Its
+// methods may be called from any goroutine.
+type Bus struct {
+	Control  *nats.Conn
+	Payload  *nats.Conn
+	Subjects protocol.Subjects
+	JS       jetstream.JetStream
+	Log      *slog.Logger
+
+	dropped atomic.Int64
+	closed  chan struct{} // one value per connection that ended
+}
+
+// Open connects. It waits for the broker until ctx ends, so that services may
+// start in any order.
+func Open(ctx context.Context, c Config) (*Bus, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Bus{
+		Subjects: protocol.Subjects{Prefix: c.Prefix},
+		Log:      c.Log.With("service", c.Name),
+		closed:   make(chan struct{}, 2),
+	}
+	var err error
+	if b.Control, err = b.connect(ctx, c, c.Name); err != nil {
+		return nil, err
+	}
+	if b.Payload, err = b.connect(ctx, c, c.Name+" payload"); err != nil {
+		b.Control.Close()
+		return nil, err
+	}
+	if b.JS, err = jetstream.New(b.Control); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return b, nil
+}
+
+func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		// A stale action after a reconnect is worse than an error now.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ErrorHandler(b.onError),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				b.Log.Warn("lost the broker", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", nc.ConnectedUrl()) }),
+		nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }),
+	}
+	url := c.URL
+	if c.InProcess != nil {
+		options = append(options, nats.InProcessServer(c.InProcess))
+		url = ""
+	}
+	var last error
+	for {
+		nc, err := nats.Connect(url, options...)
+		if err == nil {
+			return nc, nil
+		}
+		if last == nil {
+			b.Log.Info("waiting for the broker", "url", url, "error", err)
+		}
+		last = err
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connect to %s: %w", url, last)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		b.dropped.Add(1)
+	}
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	b.Log.Error("broker reports", "subject", subject, "error", err)
+}
+
+// Dropped returns how often a subscription overflowed and lost messages.
+func (b *Bus) Dropped() int64 { return b.dropped.Load() }
+
+// Limits of a subscription's queue inside the process.
+const (
+	pendingMessages = 1 << 20
+	pendingBytes    = 512 << 20
+)
+
+// Subscribe calls handle, from one goroutine, for every message of a subject.
+func (b *Bus) Subscribe(nc *nats.Conn, subject string, handle nats.MsgHandler) (*nats.Subscription, error) {
+	return b.QueueSubscribe(nc, subject, "", handle)
+}
+
+// QueueSubscribe is Subscribe as a member of a queue group.
+func (b *Bus) QueueSubscribe(nc *nats.Conn, subject, group string, handle nats.MsgHandler) (*nats.Subscription, error) {
+	sub, err := nc.QueueSubscribe(subject, group, handle)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
+	}
+	if err := sub.SetPendingLimits(pendingMessages, pendingBytes); err != nil {
+		return nil, fmt.Errorf("limit %s: %w", subject, err)
+	}
+	return sub, nil
+}
+
+// Event publishes an event for people and tools. Losing one is not an error.
+func (b *Bus) Event(e protocol.Event) {
+	e.At = time.Now().UTC()
+	if err := b.Control.Publish(b.Subjects.Event(e.Kind), EncodeBody(JSON, e)); err != nil {
+		b.Log.Debug("event not published", "kind", e.Kind, "error", err)
+	}
+}
+
+// Close sends what is queued, ends the connections and waits until every
+// callback has returned.
+func (b *Bus) Close() {
+	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+		if nc == nil {
+			continue
+		}
+		if err := nc.Drain(); err != nil {
+			nc.Close()
+		}
+	}
+	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+		if nc != nil {
+			<-b.closed
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package bus
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
+)
+
+// Pulse publishes a service's heartbeat until it is stopped.
+type Pulse struct {
+	stop chan struct{}
+	done chan struct{}
+	now  chan struct{}
+}
+
+// StartPulse publishes what beat returns, at once and then every
+// protocol.HeartbeatEvery.
+func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Pulse {
+	p := &Pulse{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1)}
+	subject := b.Subjects.Heartbeat(kind, id)
+	go func() {
+		defer close(p.done)
+		every := time.NewTicker(protocol.HeartbeatEvery)
+		defer every.Stop()
+		for {
+			h := beat()
+			if err := b.Control.Publish(subject, Heartbeat.Encode(&h)); err != nil {
+				b.Log.Debug("heartbeat not published", "error", err)
+			}
+			select {
+			case <-p.stop:
+				return
+			case <-p.now:
+			case <-every.C:
+			}
+		}
+	}()
+	return p
+}
+
+// Now publishes a heartbeat without waiting for the next tick.
+func (p *Pulse) Now() {
+	select {
+	case p.now <- struct{}{}:
+	default:
+	}
+}
+
+// Stop ends the heartbeat.
+func (p *Pulse) Stop() {
+	close(p.stop)
+	<-p.done
+}
+
+// Liveness watches the heartbeats of one kind of service. An instance is lost
+// when it was silent for protocol.HeartbeatLost, or when the same id beats
+// with a new incarnation.
+type Liveness struct {
+	mu    sync.Mutex
+	alive map[string]life
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+type life struct {
+	beat protocol.Heartbeat
+	at   time.Time
+}
+
+// WatchHeartbeats calls beat for each heartbeat and lost for each lost
+// instance (its last heartbeat). Both are called from two goroutines, never at
+// the same time; lost before the first beat of a new incarnation.
+func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protocol.Heartbeat)) (*Liveness, error) {
+	l := &Liveness{alive: map[string]life{}, stop: make(chan struct{}), done: make(chan struct{})}
+	var calls sync.Mutex
+	sub, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(kind, "*"), func(m *nats.Msg) {
+		h, fault := Heartbeat.Decode(m.Data)
+		if fault != nil {
+			b.Log.Warn("bad heartbeat", "subject", m.Subject, "error", fault)
+			return
+		}
+		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)
+		calls.Lock()
+		defer calls.Unlock()
+		if old, replaced := l.see(h); replaced {
+			lost(old)
+		}
+		beat(h)
+	})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(l.done)
+		defer func() { _ = sub.Unsubscribe() }()
+		every := time.NewTicker(protocol.HeartbeatEvery)
+		defer every.Stop()
+		for {
+			select {
+			case <-l.stop:
+				return
+			case now := <-every.C:
+				calls.Lock()
+				for _, h := range l.silent(now) {
+					lost(h)
+				}
+				calls.Unlock()
+			}
+		}
+	}()
+	return l, nil
+}
+
+// Alive returns the last heartbeat of every living instance, sorted by id.
+func (l *Liveness) Alive() []protocol.Heartbeat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	beats := make([]protocol.Heartbeat, 0, len(l.alive))
+	for _, a := range l.alive {
+		beats = append(beats, a.beat)
+	}
+	slices.SortFunc(beats, byID)
+	return beats
+}
+
+// Stop ends the watching.
+func (l *Liveness) Stop() {
+	close(l.stop)
+	<-l.done
+}
+
+func (l *Liveness) see(h protocol.Heartbeat) (old protocol.Heartbeat, replaced bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was, known := l.alive[h.ID]
+	l.alive[h.ID] = life{h, time.Now()}
+	return was.beat, known && was.beat.Incarnation != h.Incarnation
+}
+
+func (l *Liveness) silent(now time.Time) []protocol.Heartbeat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var gone []protocol.Heartbeat
+	for id, a := range l.alive {
+		if now.Sub(a.at) > protocol.HeartbeatLost {
+			gone = append(gone, a.beat)
+			delete(l.alive, id)
+		}
+	}
+	slices.SortFunc(gone, byID)
+	return gone
+}
+
+func byID(a, b protocol.Heartbeat) int {
+	switch {
+	case a.ID < b.ID:
+		return -1
+	case a.ID > b.ID:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,154 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrHeld: a living process holds the lease.
+var ErrHeld = errors.New("another process holds it")
+
+// leaseTTL is how long a lease outlives its holder; it is renewed every third
+// of that. The broker's own grain is one second.
+const leaseTTL = 2 * time.Second
+
+// Lease is one name that one process holds at a time: "controller",
+// "scheduler", "worker.<id>". It lives in a bucket of its own, without history
+// and with a time to live.
+//
+// A holder that cannot renew keeps working until it sees that somebody else
+// holds the lease (Lost): what must not be done twice is fenced by epochs, not
+// by leases.
+type Lease struct {
+	bus    *Bus
+	kv     jetstream.KeyValue
+	key    string
+	holder []byte
+	epoch  uint64
+
+	revision uint64
+	lost     chan struct{}
+	stop     chan struct{}
+	vanish   chan struct{} // ends renewal without giving the lease back; for tests of a dead holder
+	done     chan struct{}
+	once     sync.Once
+}
+
+// Acquire takes the lease or returns ErrHeld at once. holder tells people who
+// has it.
+func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
+	kv, err := b.openBucket(ctx, jetstream.KeyValueConfig{
+		Bucket:         b.bucket("lease"),
+		Description:    "Clockwork: who is controller, scheduler, and each worker",
+		History:        1,
+		Storage:        jetstream.FileStorage,
+		LimitMarkerTTL: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(map[string]string{"holder": holder, "nonce": nats.NewInbox()})
+	if err != nil {
+		return nil, fmt.Errorf("acquire %s: %w", key, err)
+	}
+	l := &Lease{bus: b, kv: kv, key: key, holder: body,
+		lost: make(chan struct{}), stop: make(chan struct{}), vanish: make(chan struct{}), done: make(chan struct{})}
+	revision, err := kv.Create(ctx, key, body, jetstream.KeyTTL(leaseTTL))
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil, ErrHeld
+	}
+	if err != nil {
+		return nil, fmt.Errorf("acquire %s: %w", key, err)
+	}
+	l.revision, l.epoch = revision, revision
+	go l.keep()
+	return l, nil
+}
+
+// AcquireWait takes the lease as soon as nobody holds it.
+func (b *Bus) AcquireWait(ctx context.Context, key, holder string) (*Lease, error) {
+	for {
+		l, err := b.Acquire(ctx, key, holder)
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, ErrHeld) {
+			b.Log.Warn("lease not reached", "lease", key, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("acquire %s: %w", key, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Epoch is a number that grows with every acquisition of any lease: the
+// revision at which this one was acquired.
+func (l *Lease) Epoch() uint64 { return l.epoch }
+
+// Lost is closed when somebody else holds the lease.
+func (l *Lease) Lost() <-chan struct{} { return l.lost }
+
+// Release gives the lease back.
+func (l *Lease) Release() {
+	l.once.Do(func() { close(l.stop) })
+	<-l.done
+}
+
+func (l *Lease) keep() {
+	defer close(l.done)
+	every := time.NewTicker(leaseTTL / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-l.vanish:
+			return
+		case <-l.stop:
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // else it expires
+			return
+		case <-every.C:
+			if !l.renew() {
+				close(l.lost)
+				return
+			}
+		}
+	}
+}
+
+// renew writes the lease again with a new time to live, by a publish: kv.Update
+// would drop the time to live. It returns false when somebody else holds it.
+func (l *Lease) renew() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
+	defer cancel()
+	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
+		jetstream.WithExpectLastSequencePerSubject(l.revision), jetstream.WithMsgTTL(leaseTTL))
+	if err == nil {
+		l.revision = ack.Sequence
+		return true
+	}
+	l.bus.Log.Debug("lease not renewed", "lease", l.key, "error", err)
+	entry, err := l.kv.Get(ctx, l.key)
+	switch {
+	case err == nil && string(entry.Value()) == string(l.holder):
+		l.revision = entry.Revision() // the renewal did arrive
+	case err == nil:
+		return false
+	case errors.Is(err, jetstream.ErrKeyNotFound): // it expired, nobody took it
+		if revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL)); err == nil {
+			l.revision = revision
+		} else if errors.Is(err, jetstream.ErrKeyExists) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,140 @@
+package bus
+
+import (
+	"encoding/binary"
+
+	"clockwork/pkg/protocol"
+)
+
+// Limits of what is decoded. A client's message has no need of more elements;
+// between services a ClockworkState of thousands of models has.
+const (
+	maxDepth            = 16
+	maxClientElements   = 65536
+	maxInternalElements = 1 << 22
+)
+
+// prescan walks the one msgpack value at the start of body, without recursion
+// and without allocating, and returns where it ends. The error is BAD_MESSAGE:
+// a declared length larger than what remains, nesting deeper than maxDepth,
+// more than maxElements elements, or an unassigned byte.
+func prescan(body []byte, maxElements int) (int, *protocol.Error) {
+	var open [maxDepth + 1]int // elements still expected at each depth
+	depth, elements, at := 0, 0, 0
+	open[0] = 1
+	for depth >= 0 {
+		if open[depth] == 0 {
+			depth--
+			continue
+		}
+		open[depth]--
+		if elements++; elements > maxElements {
+			return 0, protocol.Errorf(protocol.BadMessage, "more than %d elements; send tensors as raw bytes (msgpack bin)", maxElements)
+		}
+		head, skip, children := header(body[at:])
+		if head == 0 {
+			return 0, protocol.Errorf(protocol.BadMessage, "not msgpack, or cut off, at byte %d", at)
+		}
+		rest := len(body) - at - head
+		if skip > rest || children > rest {
+			return 0, protocol.Errorf(protocol.BadMessage, "a length at byte %d is larger than the message", at)
+		}
+		at += head + skip
+		if children > 0 {
+			if depth++; depth > maxDepth {
+				return 0, protocol.Errorf(protocol.BadMessage, "nested deeper than %d", maxDepth)
+			}
+			open[depth] = children
+		}
+	}
+	return at, nil
+}
+
+// scanWhole is prescan for a client's body, which must hold nothing else.
+func scanWhole(body []byte) *protocol.Error {
+	end, err := prescan(body, maxClientElements)
+	if err == nil && end != len(body) {
+		err = protocol.Errorf(protocol.BadMessage, "%d bytes follow the message", len(body)-end)
+	}
+	return err
+}
+
+// header reads one msgpack header: its own length (0 when it is cut off or
+// unassigned), the bytes of a scalar that follow, and the values of a
+// container that follow.
+func header(b []byte) (head, skip, children int) {
+	if len(b) == 0 {
+		return 0, 0, 0
+	}
+	c := b[0]
+	switch {
+	case c <= 0x7f || c >= 0xe0 || c == 0xc0 || c == 0xc2 || c == 0xc3:
+		return 1, 0, 0
+	case c <= 0x8f:
+		return 1, 0, 2 * int(c&0x0f)
+	case c <= 0x9f:
+		return 1, 0, int(c & 0x0f)
+	case c <= 0xbf:
+		return 1, int(c & 0x1f), 0
+	}
+	return longHeader(c, b[1:])
+}
+
+// longHeader reads the headers that carry a length or a scalar.
+func longHeader(c byte, rest []byte) (head, skip, children int) {
+	length := func(width int) (int, bool) {
+		if len(rest) < width {
+			return 0, false
+		}
+		switch width {
+		case 1:
+			return int(rest[0]), true
+		case 2:
+			return int(binary.BigEndian.Uint16(rest)), true
+		}
+		return int(binary.BigEndian.Uint32(rest)), true
+	}
+	sized := func(width, extra, perItem int, container bool) (int, int, int) {
+		n, ok := length(width)
+		if !ok {
+			return 0, 0, 0
+		}
+		if container {
+			return 1 + width, 0, n * perItem
+		}
+		return 1 + width, n + extra, 0
+	}
+	switch c {
+	case 0xc4, 0xd9:
+		return sized(1, 0, 0, false)
+	case 0xc5, 0xda:
+		return sized(2, 0, 0, false)
+	case 0xc6, 0xdb:
+		return sized(4, 0, 0, false)
+	case 0xc7:
+		return sized(1, 1, 0, false)
+	case 0xc8:
+		return sized(2, 1, 0, false)
+	case 0xc9:
+		return sized(4, 1, 0, false)
+	case 0xca, 0xce, 0xd2:
+		return 1, 4, 0
+	case 0xcb, 0xcf, 0xd3:
+		return 1, 8, 0
+	case 0xcc, 0xd0:
+		return 1, 1, 0
+	case 0xcd, 0xd1:
+		return 1, 2, 0
+	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8:
+		return 1, 1 + 1<<(c-0xd4), 0
+	case 0xdc:
+		return sized(2, 0, 1, true)
+	case 0xdd:
+		return sized(4, 0, 1, true)
+	case 0xde:
+		return sized(2, 0, 2, true)
+	case 0xdf:
+		return sized(4, 0, 2, true)
+	}
+	return 0, 0, 0
+}

@@ -1,0 +1,298 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
+)
+
+// ErrConflict: somebody else wrote first. Read again and decide anew.
+var ErrConflict = errors.New("the state was changed by somebody else")
+
+// State is ClockworkState in the key-value store, one key per fact:
+//
+//	stage                        {"stage": "LOADING", "since": ...}
+//	worker.<id>                  protocol.WorkerState
+//	model.<name>                 protocol.ModelSpec
+//	profile.<digest>.<gpu type>  protocol.Profile
+//
+// Values are JSON, so that an operator can read them. Every write is a
+// compare-and-swap. Methods may be called from any goroutine.
+type State struct{ kv jetstream.KeyValue }
+
+type stageValue struct {
+	Stage protocol.Stage `json:"stage"`
+	Since time.Time      `json:"since"`
+}
+
+// bucket returns the name of a bucket or stream of this stack.
+func (b *Bus) bucket(kind string) string {
+	return strings.ReplaceAll(b.Subjects.Prefix, ".", "_") + "_" + kind
+}
+
+// OpenState opens the bucket, and makes it when it is not there.
+func (b *Bus) OpenState(ctx context.Context) (*State, error) {
+	kv, err := b.openBucket(ctx, jetstream.KeyValueConfig{
+		Bucket:      b.bucket("state"),
+		Description: "Clockwork: stage, models, profiles, workers",
+		History:     10,
+		Storage:     jetstream.FileStorage,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &State{kv}, nil
+}
+
+// openBucket retries while JetStream is not ready, which after a start or a
+// failover takes seconds.
+func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		kv, err := b.JS.KeyValue(attempt, c.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			kv, err = b.JS.CreateKeyValue(attempt, c)
+		}
+		cancel()
+		if err == nil {
+			return kv, nil
+		}
+		b.Log.Debug("bucket not ready", "bucket", c.Bucket, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open bucket %s: %w", c.Bucket, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Stage returns the stored stage, since when, and its revision; 0 and 0 when
+// none was stored yet.
+func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, error) {
+	entry, err := s.kv.Get(ctx, "stage")
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, time.Time{}, 0, nil
+	}
+	if err != nil {
+		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
+	}
+	var v stageValue
+	if err := json.Unmarshal(entry.Value(), &v); err != nil {
+		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
+	}
+	return v.Stage, v.Since, entry.Revision(), nil
+}
+
+// AdvanceStage moves the stage forward by one compare-and-swap against the
+// revision. ErrConflict: the stage is no longer what the caller read; an
+// outcome that is unknown (a time-out) is read again and counts as success
+// when this very write is what stands there.
+func (s *State) AdvanceStage(ctx context.Context, revision uint64, to protocol.Stage) (uint64, time.Time, error) {
+	since := time.Now().UTC()
+	body, err := json.Marshal(stageValue{to, since})
+	if err != nil {
+		return 0, since, fmt.Errorf("write stage: %w", err)
+	}
+	next, err := s.swap(ctx, "stage", revision, body)
+	if err == nil {
+		return next, since, nil
+	}
+	if entry, again := s.kv.Get(ctx, "stage"); again == nil {
+		if bytes.Equal(entry.Value(), body) {
+			return entry.Revision(), since, nil
+		}
+		if entry.Revision() != revision {
+			return 0, since, ErrConflict
+		}
+	}
+	return 0, since, fmt.Errorf("write stage: %w", err)
+}
+
+func (s *State) swap(ctx context.Context, key string, revision uint64, body []byte) (uint64, error) {
+	if revision == 0 {
+		return s.kv.Create(ctx, key, body)
+	}
+	return s.kv.Update(ctx, key, body, revision)
+}
+
+// PutModel, PutProfile and PutWorker store one fact each; a value that stands
+// there already is not written again.
+func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
+	return s.put(ctx, "model."+m.Name, m)
+}
+
+// PutProfile stores a profile under its key.
+func (s *State) PutProfile(ctx context.Context, p protocol.Profile) error {
+	return s.put(ctx, profileKey(p.Digest, p.GPUType), p)
+}
+
+// PutWorker stores a worker's state.
+func (s *State) PutWorker(ctx context.Context, w protocol.WorkerState) error {
+	return s.put(ctx, "worker."+w.ID, w)
+}
+
+// DropModel and DropWorker remove a fact; removing none is no error.
+func (s *State) DropModel(ctx context.Context, name string) error {
+	return s.drop(ctx, "model."+name)
+}
+
+// DropWorker removes a worker.
+func (s *State) DropWorker(ctx context.Context, id string) error {
+	return s.drop(ctx, "worker."+id)
+}
+
+// Profile reads the profile of a digest on a type of GPU.
+func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.Profile, bool, error) {
+	var p protocol.Profile
+	entry, err := s.kv.Get(ctx, profileKey(digest, gpuType))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read profile: %w", err)
+	}
+	if err := json.Unmarshal(entry.Value(), &p); err != nil {
+		return p, false, fmt.Errorf("read profile: %w", err)
+	}
+	return p, true, nil
+}
+
+// Models, Profiles and Workers read all facts of a kind, sorted by key.
+func (s *State) Models(ctx context.Context) ([]protocol.ModelSpec, error) {
+	return readAll[protocol.ModelSpec](ctx, s.kv, "model.*")
+}
+
+// Profiles reads every stored profile.
+func (s *State) Profiles(ctx context.Context) ([]protocol.Profile, error) {
+	return readAll[protocol.Profile](ctx, s.kv, "profile.*.*")
+}
+
+// Workers reads every stored worker.
+func (s *State) Workers(ctx context.Context) ([]protocol.WorkerState, error) {
+	return readAll[protocol.WorkerState](ctx, s.kv, "worker.*")
+}
+
+// Change is one change of a model or of the stage, as WatchModels sees it.
+type Change struct {
+	// Stage is set when the stage changed.
+	Stage protocol.Stage
+	// Model is set when a model was stored; Dropped names one that is gone.
+	Model   *protocol.ModelSpec
+	Dropped string
+}
+
+// Watch calls changed, from one goroutine, for the stage and every model that
+// stands in the store, then for each change, until ctx ends or the watch
+// breaks (a lost broker): then open a new one.
+func (s *State) Watch(ctx context.Context, changed func(Change)) error {
+	watch, err := s.kv.WatchFiltered(ctx, []string{"stage", "model.*"})
+	if err != nil {
+		return fmt.Errorf("watch state: %w", err)
+	}
+	defer func() { _ = watch.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-watch.Updates():
+			if !open {
+				return fmt.Errorf("watch state: it ended")
+			}
+			if entry == nil { // everything that stood there was seen
+				continue
+			}
+			if c, ok := changeOf(entry); ok {
+				changed(c)
+			}
+		}
+	}
+}
+
+func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
+	name, isModel := strings.CutPrefix(entry.Key(), "model.")
+	switch {
+	case isModel && entry.Operation() != jetstream.KeyValuePut:
+		return Change{Dropped: name}, true
+	case isModel:
+		var m protocol.ModelSpec
+		if json.Unmarshal(entry.Value(), &m) != nil {
+			return Change{}, false
+		}
+		return Change{Model: &m}, true
+	}
+	var v stageValue
+	if json.Unmarshal(entry.Value(), &v) != nil {
+		return Change{}, false
+	}
+	return Change{Stage: v.Stage}, true
+}
+
+func profileKey(digest, gpuType string) string { return "profile." + digest + "." + gpuType }
+
+// casAttempts bounds how often a write is tried anew after a conflict.
+const casAttempts = 5
+
+func (s *State) put(ctx context.Context, key string, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	for range casAttempts {
+		revision := uint64(0)
+		entry, getErr := s.kv.Get(ctx, key)
+		if getErr == nil {
+			if bytes.Equal(entry.Value(), body) {
+				return nil
+			}
+			revision = entry.Revision()
+		} else if !errors.Is(getErr, jetstream.ErrKeyNotFound) {
+			return fmt.Errorf("write %s: %w", key, getErr)
+		}
+		if _, err = s.swap(ctx, key, revision, body); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("write %s: %w", key, err)
+}
+
+func (s *State) drop(ctx context.Context, key string) error {
+	if err := s.kv.Delete(ctx, key); err != nil {
+		return fmt.Errorf("remove %s: %w", key, err)
+	}
+	return nil
+}
+
+func readAll[T any](ctx context.Context, kv jetstream.KeyValue, keys string) ([]T, error) {
+	watch, err := kv.Watch(ctx, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", keys, err)
+	}
+	defer func() { _ = watch.Stop() }()
+	var all []T
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read %s: %w", keys, ctx.Err())
+		case entry, open := <-watch.Updates():
+			if !open {
+				return nil, fmt.Errorf("read %s: the watch ended", keys)
+			}
+			if entry == nil {
+				return all, nil
+			}
+			var v T
+			if err := json.Unmarshal(entry.Value(), &v); err != nil {
+				return nil, fmt.Errorf("read %s: %w", entry.Key(), err)
+			}
+			all = append(all, v)
+		}
+	}
+}
