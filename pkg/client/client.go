@@ -1,0 +1,204 @@
+// Package client is the Go client library of Clockwork. It needs a broker's
+// address and nothing else; everything it does, any NATS client can do too.
+//
+// A Client may be used from any goroutine; Close waits for nobody. It does not
+// retry: the answer's Retryable says whether that may help.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// Client talks to one stack.
+type Client struct {
+	nc       *nats.Conn
+	subjects protocol.Subjects
+	inbox    string
+	seq      atomic.Uint64
+
+	mu      sync.Mutex
+	waiting map[uint64]chan *nats.Msg
+}
+
+// grace is how long after a request's deadline the client gives the stack to
+// say so itself.
+const grace = 100 * time.Millisecond
+
+// controlWait bounds ls and state; a load takes as long as its context says.
+const controlWait = 5 * time.Second
+
+// Connect reaches a stack through its broker. prefix is "" for the default.
+func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	c, err := New(nc, prefix)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// New makes a client of a connection that the caller opened.
+func New(nc *nats.Conn, prefix string) (*Client, error) {
+	if prefix == "" {
+		prefix = protocol.DefaultPrefix
+	}
+	c := &Client{
+		nc:       nc,
+		subjects: protocol.Subjects{Prefix: prefix},
+		inbox:    nc.NewInbox(),
+		waiting:  map[uint64]chan *nats.Msg{},
+	}
+	// One subscription for all replies: a subscription per request costs four
+	// times as much.
+	sub, err := nc.Subscribe(c.inbox+".*", c.onReply)
+	if err == nil {
+		err = sub.SetPendingLimits(1<<20, 512<<20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to replies: %w", err)
+	}
+	return c, nil
+}
+
+// Close closes the connection.
+func (c *Client) Close() { c.nc.Close() }
+
+// Conn returns the connection, for events and headers of one's own.
+func (c *Client) Conn() *nats.Conn { return c.nc }
+
+func (c *Client) onReply(m *nats.Msg) {
+	seq, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 36, 64)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	reply := c.waiting[seq]
+	delete(c.waiting, seq)
+	c.mu.Unlock()
+	if reply != nil {
+		reply <- m // of capacity one, and this is the only one
+	}
+}
+
+// request publishes a message and waits for its one reply.
+func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, *protocol.Error) {
+	if limit := c.nc.MaxPayload(); int64(len(body)) > limit {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "the request of %d bytes is larger than the broker carries (%d)", len(body), limit)
+		e.Got, e.Limit = int64(len(body)), limit
+		return nil, e
+	}
+	seq := c.seq.Add(1)
+	reply := make(chan *nats.Msg, 1)
+	c.mu.Lock()
+	c.waiting[seq] = reply
+	c.mu.Unlock()
+	err := c.nc.PublishRequest(subject, c.inbox+"."+strconv.FormatUint(seq, 36), body)
+	if err == nil {
+		select {
+		case m := <-reply:
+			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+				return nil, protocol.Errorf(protocol.StateUnavailable, "nobody listens on %s; is the controller running?", subject)
+			}
+			return m, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	c.mu.Lock()
+	delete(c.waiting, seq)
+	c.mu.Unlock()
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, protocol.Errorf(protocol.DeadlineExceeded, "no answer came on %s", subject)
+	}
+	return nil, protocol.Errorf(protocol.StateUnavailable, "request on %s: %v", subject, err)
+}
+
+// Infer asks a model. slo bounds the wait once the stack is active; wait is how
+// much longer the caller is ready to wait for activation. Without inputs the
+// worker generates them, if it may.
+func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferRequest, wait time.Duration) (*protocol.InferResponse, *protocol.Error) {
+	slo := 100 * time.Millisecond
+	if r.Parameters.SLOMS != nil {
+		slo = time.Duration(*r.Parameters.SLOMS * float64(time.Millisecond))
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(0, slo)+wait+grace)
+	defer cancel()
+	m, e := c.request(ctx, c.subjects.Infer(model), bus.EncodeInfer(r))
+	if e != nil {
+		return nil, e
+	}
+	return bus.DecodeResponse(m.Data)
+}
+
+// Load asks the workers to load a model from disk, and waits until they have.
+func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.LoadReply, *protocol.Error) {
+	var reply protocol.LoadReply
+	if e := c.control(ctx, c.subjects.Load(), r, &reply); e != nil {
+		return nil, e
+	}
+	return &reply, nil
+}
+
+// Models lists the loaded models.
+func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
+	ctx, cancel := context.WithTimeout(ctx, controlWait)
+	defer cancel()
+	var reply protocol.ModelList
+	if e := c.control(ctx, c.subjects.Ls(), struct{}{}, &reply); e != nil {
+		return nil, e
+	}
+	return &reply, nil
+}
+
+// State describes the whole stack.
+func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Error) {
+	ctx, cancel := context.WithTimeout(ctx, controlWait)
+	defer cancel()
+	var reply protocol.StackState
+	if e := c.control(ctx, c.subjects.State(), struct{}{}, &reply); e != nil {
+		return nil, e
+	}
+	return &reply, nil
+}
+
+func (c *Client) control(ctx context.Context, subject string, body, reply any) *protocol.Error {
+	m, e := c.request(ctx, subject, bus.EncodeBody(bus.JSON, body))
+	if e != nil {
+		return e
+	}
+	if e := bus.DecodeError(m.Data); e != nil {
+		return e
+	}
+	return bus.DecodeBody(m.Data, reply)
+}
+
+// Events calls seen, from one goroutine, for every event of the stack until
+// the returned function is called.
+func (c *Client) Events(seen func(protocol.Event)) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(c.subjects.Event("*"), func(m *nats.Msg) {
+		var e protocol.Event
+		if bus.DecodeBody(m.Data, &e) == nil {
+			seen(e)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to events: %w", err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}

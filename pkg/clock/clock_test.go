@@ -1,0 +1,73 @@
+package clock
+
+import (
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+func TestTheShortestRoundTripDecides(t *testing.T) {
+	var o Offset
+	ahead := 5 * time.Second
+	for i := range 100 {
+		asked := protocol.Time(i) * protocol.Time(time.Millisecond) * 20
+		out, back := time.Duration(i%7)*time.Millisecond, time.Duration(i%3)*time.Millisecond
+		o.Add(1, asked, asked.Add(out+back), asked.Add(out+ahead))
+	}
+	// Among the last 64 some had no delay at all: they are exact.
+	at := protocol.Time(time.Hour)
+	if got := o.Remote(at); got != at.Add(ahead) {
+		t.Errorf("an hour is %v there, want %v", got, at.Add(ahead))
+	}
+	if got := o.Local(o.Remote(at)); got != at {
+		t.Errorf("there and back: %v, want %v", got, at)
+	}
+}
+
+func TestANewEpochIsAnotherClock(t *testing.T) {
+	var o Offset
+	for range Enough {
+		o.Add(3, 10, 10, 1010)
+	}
+	if o.Epoch() != 3 || o.Remote(10) != 1010 {
+		t.Fatalf("epoch %d, 10 is %d", o.Epoch(), o.Remote(10))
+	}
+	o.Add(2, 10, 10, 99) // a deposed scheduler
+	if o.Remote(10) != 1010 {
+		t.Error("an older epoch changed the offset")
+	}
+	o.Add(4, 10, 10, 510)
+	if o.Epoch() != 0 || o.Remote(10) != 510 {
+		t.Errorf("after one reading of epoch 4: epoch %d, 10 is %d", o.Epoch(), o.Remote(10))
+	}
+}
+
+func TestNoInstantStaysNoInstant(t *testing.T) {
+	var o Offset
+	o.Add(1, 10, 10, 1000)
+	for _, none := range []protocol.Time{0, protocol.Never} {
+		if o.Local(none) != none || o.Remote(none) != none {
+			t.Errorf("%v was converted", none)
+		}
+	}
+}
+
+func TestReadingsThatGoBackwardsAreIgnored(t *testing.T) {
+	var o Offset
+	o.Add(1, 20, 10, 1000)
+	if o.Remote(5) != 5 {
+		t.Error("an answer before its question counted")
+	}
+}
+
+func TestNowDoesNotGoBack(t *testing.T) {
+	last := Now()
+	for range 1000 {
+		now := Now()
+		if now < last {
+			t.Fatalf("%v after %v", now, last)
+		}
+		last = now
+	}
+}

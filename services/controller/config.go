@@ -1,0 +1,65 @@
+package controller
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config is everything that can be set of a controller.
+type Config struct {
+	// LoadIdle is how long no load may be asked for or pending before loading
+	// ends and profiling begins.
+	LoadIdle time.Duration
+	// LoadTimeout is how long the workers may take for one load.
+	LoadTimeout time.Duration
+	// BufferTimeout is how long a request may wait for activation.
+	BufferTimeout time.Duration
+	// BufferRequests and BufferBytes are where BUFFER_FULL begins.
+	BufferRequests int64
+	BufferBytes    int64
+	// DefaultSLO holds for requests that name none.
+	DefaultSLO time.Duration
+	// MaxInFlight and MaxInFlightBytes are where a front door answers
+	// OVERLOADED: requests without an answer, and their payloads.
+	MaxInFlight      int
+	MaxInFlightBytes int64
+	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
+	MaxBatch int
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		LoadIdle:         10 * time.Second,
+		LoadTimeout:      60 * time.Second,
+		BufferTimeout:    10 * time.Second,
+		BufferRequests:   50_000,
+		BufferBytes:      1 << 30,
+		DefaultSLO:       100 * time.Millisecond,
+		MaxInFlight:      100_000,
+		MaxInFlightBytes: 2 << 30,
+		MaxBatch:         16,
+	}
+}
+
+// Validate names the first field that makes no sense.
+func (c Config) Validate() error {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"load-idle", c.LoadIdle}, {"load-timeout", c.LoadTimeout},
+		{"buffer-timeout", c.BufferTimeout}, {"default-slo", c.DefaultSLO},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("%s is %v; it must be positive", d.name, d.value)
+		}
+	}
+	if c.BufferRequests <= 0 || c.BufferBytes <= 0 || c.MaxInFlight <= 0 || c.MaxInFlightBytes <= 0 {
+		return fmt.Errorf("limits of requests and bytes must be positive")
+	}
+	if c.MaxBatch < 0 {
+		return fmt.Errorf("max-batch is %d; it must not be negative", c.MaxBatch)
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// Door is a front door: it takes infer requests from clients, keeps each until
+// its outcome, and gives the one reply. Any number of doors share the work as
+// a NATS queue group. While no scheduler is active it stores requests in the
+// startup buffer.
+type Door struct {
+	config Config
+	bus    *bus.Bus
+	state  *bus.State
+	buffer *bus.Buffer
+	id     uint64
+
+	submissions *bus.Outbox[protocol.Submission]
+	storing     chan struct{} // a slot for each request on its way into the buffer
+
+	mu      sync.Mutex
+	table   *table
+	seq     uint64
+	models  map[string]protocol.ModelSpec
+	stage   protocol.Stage
+	epoch   uint64                // of the active scheduler, 0 for none
+	actives map[string]activeSeen // schedulers that say they are active
+	wake    chan struct{}         // the earliest deadline changed
+
+	// Counts for the accounting: received = answered + in flight + stored.
+	Received, Answered, Late atomic.Int64
+
+	subs   []*nats.Subscription
+	beats  *bus.Liveness
+	pulse  *bus.Pulse
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+type activeSeen struct{ epoch, incarnation uint64 }
+
+// maxStoring bounds how many requests may be on their way into the buffer.
+const maxStoring = 4096
+
+// maxSubmissions bounds one message to the scheduler.
+const maxSubmissions = 2048
+
+// NewDoor makes a front door; Start opens it.
+func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Door {
+	return &Door{
+		config:  config,
+		bus:     b,
+		state:   state,
+		buffer:  buffer,
+		id:      randomID(),
+		storing: make(chan struct{}, maxStoring),
+		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
+		models:  map[string]protocol.ModelSpec{},
+		actives: map[string]activeSeen{},
+		wake:    make(chan struct{}, 1),
+	}
+}
+
+// randomID makes an identity that no other process has.
+func randomID() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err) // crypto/rand does not fail on Linux
+	}
+	return max(1, binary.BigEndian.Uint64(b[:]))
+}
+
+// Start opens the door. It returns when requests are taken.
+func (d *Door) Start() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	d.cancel = cancel
+	d.submissions = bus.NewOutbox(maxSubmissions, d.submit)
+	var err error
+	d.beats, err = d.bus.WatchHeartbeats(protocol.Scheduler, d.onScheduler, d.onSchedulerLost)
+	if err != nil {
+		return err
+	}
+	d.work.Go(func() { d.watchState(ctx) })
+	d.work.Go(func() { d.watchDeadlines(ctx) })
+	s := d.bus.Subjects
+	for _, subscription := range []struct {
+		nc      *nats.Conn
+		subject string
+		group   string
+		handle  nats.MsgHandler
+	}{
+		{d.bus.Control, s.Dispatch(d.id), "", d.onDispatch},
+		{d.bus.Payload, s.Output(d.id), "", d.onOutput},
+		{d.bus.Payload, s.Infer("*"), "frontdoor", d.onInfer},
+	} {
+		sub, err := d.bus.QueueSubscribe(subscription.nc, subscription.subject, subscription.group, subscription.handle)
+		if err != nil {
+			return err
+		}
+		d.subs = append(d.subs, sub)
+	}
+	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
+		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
+			return err
+		}
+	}
+	d.pulse = d.bus.StartPulse(protocol.FrontDoor, protocol.DoorName(d.id), func() protocol.Heartbeat {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return protocol.Heartbeat{Incarnation: d.id, Epoch: d.epoch, State: "open", InFlight: len(d.table.bySeq)}
+	})
+	return nil
+}
+
+// Stop closes the door: what is in flight is answered SHUTTING_DOWN.
+func (d *Door) Stop() {
+	for _, sub := range d.subs {
+		_ = sub.Unsubscribe() // it ends with the connection at the latest
+	}
+	d.beats.Stop()
+	d.pulse.Stop()
+	d.cancel()
+	d.work.Wait()
+	d.mu.Lock()
+	rest := d.table.all()
+	for _, r := range rest {
+		d.table.take(r.id.Seq)
+	}
+	d.mu.Unlock()
+	for _, r := range rest {
+		if r.buffered == 0 { // a buffered one is served by the next controller
+			d.refuse(r, protocol.Refusal(protocol.ShuttingDown))
+		}
+	}
+	d.submissions.Close()
+}
+
+// onInfer takes a request of a client.
+func (d *Door) onInfer(m *nats.Msg) {
+	now := time.Now()
+	if m.Reply == "" {
+		return // nobody waits for an answer
+	}
+	d.Received.Add(1)
+	model := d.bus.Subjects.Token(m.Subject, 1)
+	d.mu.Lock()
+	active := d.stage == protocol.Active && d.epoch != 0
+	d.mu.Unlock()
+	if !active {
+		d.store(model, m)
+		return
+	}
+	in, fault := bus.DecodeInfer(m.Data)
+	if fault != nil {
+		d.refuseMessage(m.Reply, m.Data, fault)
+		return
+	}
+	slo, fault := sloOf(m.Header, in.Parameters, d.config.DefaultSLO)
+	if fault != nil {
+		d.refuseMessage(m.Reply, m.Data, fault)
+		return
+	}
+	r := &request{encoding: bus.EncodingOf(m.Data), reply: m.Reply, arrived: now, deadline: now.Add(slo)}
+	if fault := d.admit(r, model, in); fault != nil {
+		d.refuseMessage(m.Reply, m.Data, fault)
+	}
+}
+
+// admit checks a request against its model, takes it in and submits it.
+func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protocol.Error {
+	d.mu.Lock()
+	spec, known := d.models[model]
+	d.mu.Unlock()
+	if !known {
+		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
+	}
+	payload, batch, fault := payloadOf(spec, in.Inputs)
+	if fault != nil {
+		return fault
+	}
+	r.model, r.clientID, r.priority = spec, in.ID, in.Parameters.Priority
+	r.payload, r.batch, r.generated = payload, batch, len(in.Inputs) == 0
+
+	d.mu.Lock()
+	d.seq++
+	r.id = protocol.RequestID{Door: d.id, Seq: d.seq}
+	r.epoch = d.epoch
+	fault = d.table.add(r)
+	first := fault == nil && r.place == 0
+	d.mu.Unlock()
+	if fault != nil {
+		return fault
+	}
+	if first {
+		d.rewake()
+	}
+	d.submissions.Add(r.submission(time.Now()))
+	return nil
+}
+
+func (d *Door) rewake() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// submit sends a batch of submissions; the outbox calls it.
+func (d *Door) submit(batch []protocol.Submission) {
+	m := bus.SubmissionBatch{Door: d.id, Requests: batch}
+	if err := d.bus.Control.Publish(d.bus.Subjects.Submit(), bus.Submissions.Encode(&m)); err != nil {
+		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the deadline answers them
+	}
+}
+
+// onDispatch does what the scheduler decided.
+func (d *Door) onDispatch(m *nats.Msg) {
+	dispatches, fault := bus.Dispatches.Decode(m.Data)
+	if fault != nil {
+		d.bus.Log.Warn("bad dispatch", "error", fault)
+		return
+	}
+	now := time.Now()
+	for i := range dispatches {
+		switch x := &dispatches[i]; x.Kind {
+		case protocol.ToWorker:
+			d.send(x, now)
+		case protocol.Refuse:
+			if x.Refusal == nil {
+				x.Refusal = protocol.Refusal(protocol.Internal)
+			}
+			if r := d.take(x.ID); r != nil {
+				d.refuse(r, x.Refusal)
+			}
+		case protocol.Answer:
+			if r := d.take(x.ID); r != nil {
+				d.respond(r, &protocol.Output{Batch: r.batch}, now)
+			}
+		}
+	}
+}
+
+// send forwards a request's payload to the worker that will run it.
+func (d *Door) send(x *protocol.Dispatch, now time.Time) {
+	d.mu.Lock()
+	r := d.table.bySeq[x.ID.Seq]
+	var in protocol.Input
+	if r != nil && x.ID.Door == d.id {
+		r.dispatched, r.worker, r.cold = now, x.Worker, r.cold || x.Cold
+		in = protocol.Input{ID: r.id, Model: r.model.Name, Batch: r.batch, Data: r.payload}
+	}
+	needed := r != nil && !r.generated
+	d.mu.Unlock()
+	if !needed || !protocol.ValidName(x.Worker) {
+		return
+	}
+	nc := d.bus.Payload
+	if err := nc.Publish(d.bus.Subjects.Input(x.Worker), bus.Input.Encode(&in)); err != nil {
+		d.bus.Log.Warn("input not sent", "worker", x.Worker, "error", err) // the worker answers INPUT_MISSING
+	}
+}
+
+// onOutput answers requests that were executed.
+func (d *Door) onOutput(m *nats.Msg) {
+	outputs, fault := bus.Outputs.Decode(m.Data)
+	if fault != nil {
+		d.bus.Log.Warn("bad output", "error", fault)
+		return
+	}
+	now := time.Now()
+	for i := range outputs {
+		if r := d.take(outputs[i].ID); r != nil {
+			d.respond(r, &outputs[i], now)
+		}
+	}
+}
+
+// take takes a request out for its answer; nil when it was answered before.
+func (d *Door) take(id protocol.RequestID) *request {
+	if id.Door != d.id {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r := d.table.take(id.Seq)
+	if r == nil {
+		d.Late.Add(1)
+	}
+	return r
+}
+
+// watchDeadlines answers each request whose deadline comes first.
+func (d *Door) watchDeadlines(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-d.wake:
+		}
+		for {
+			d.mu.Lock()
+			r, next, epoch := d.table.expired(time.Now()), d.table.next(), d.epoch
+			d.mu.Unlock()
+			if r == nil {
+				if !next.IsZero() {
+					timer.Reset(time.Until(next))
+				}
+				break
+			}
+			d.refuse(r, overdue(r, epoch))
+		}
+	}
+}
+
+// overdue says why a request has no answer at its deadline.
+func overdue(r *request, epoch uint64) *protocol.Error {
+	if epoch == 0 {
+		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
+	}
+	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", r.deadline.Sub(r.arrived))
+	refusal.BudgetMS = milliseconds(r.deadline.Sub(r.arrived))
+	return refusal
+}

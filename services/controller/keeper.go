@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// keeper looks after the startup buffer in the one controller that leads: it
+// answers each stored request BUFFER_TIMEOUT when its time is over, and hands
+// what still waits on to its front door, in order, once a scheduler is active.
+// One goroutine owns it.
+type keeper struct {
+	door    *Door
+	buffer  *bus.Buffer
+	timeout time.Duration
+	arrived chan bus.Buffered
+	waiting []waiting // in order of arrival, so of expiry too
+}
+
+type waiting struct {
+	bus.Buffered
+	arrived time.Time
+}
+
+// lookEvery is how often the keeper looks whether a scheduler became active.
+const lookEvery = 20 * time.Millisecond
+
+func newKeeper(door *Door, buffer *bus.Buffer, timeout time.Duration) *keeper {
+	return &keeper{door: door, buffer: buffer, timeout: timeout, arrived: make(chan bus.Buffered, 1)}
+}
+
+// run works until ctx ends. A broken watch is opened again; what it shows a
+// second time is already claimed, or still waits.
+func (k *keeper) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		stop, err := k.buffer.Watch(ctx, func(b bus.Buffered) {
+			select {
+			case k.arrived <- b:
+			case <-ctx.Done():
+			}
+		})
+		if err != nil {
+			k.door.bus.Log.Warn("buffer not watched", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+			continue
+		}
+		k.keep(ctx)
+		stop()
+	}
+}
+
+func (k *keeper) keep(ctx context.Context) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case b := <-k.arrived:
+			k.waiting = append(k.waiting, waiting{b, arrival(b.Stored, time.Now(), k.timeout)})
+		case now := <-look.C:
+			k.expire(ctx, now)
+			if k.door.serving() {
+				k.handOn(ctx)
+			}
+		}
+	}
+}
+
+// arrival is when a request was stored, on this process's clock: the broker's
+// clock may be another machine's, so its word counts only within reason.
+func arrival(stored, now time.Time, timeout time.Duration) time.Time {
+	age := min(max(0, now.Sub(stored)), timeout)
+	return now.Add(-age)
+}
+
+// expire answers those whose time is over.
+func (k *keeper) expire(ctx context.Context, now time.Time) {
+	for len(k.waiting) > 0 && now.Sub(k.waiting[0].arrived) >= k.timeout {
+		w := k.waiting[0]
+		k.waiting = k.waiting[1:]
+		body, err := k.buffer.Body(ctx, w.Seq)
+		if err != nil || body == nil { // answered by somebody, or the claim will tell
+			if err == nil {
+				continue
+			}
+			k.door.bus.Log.Warn("buffered request not read", "error", err)
+		}
+		refusal := protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", k.timeout)
+		k.door.refuse(&request{encoding: bus.EncodingOf(body), reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived)}, refusal)
+	}
+}
+
+// handOn hands everything that waits to the front door, in order.
+func (k *keeper) handOn(ctx context.Context) {
+	for _, w := range k.waiting {
+		body, err := k.buffer.Body(ctx, w.Seq)
+		if err != nil {
+			k.door.bus.Log.Warn("buffered request not read", "error", err)
+			continue
+		}
+		if body != nil {
+			k.door.handOn(w.Buffered, body, time.Since(w.arrived))
+		}
+	}
+	k.waiting = nil
+}

@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// largeReply is where a reply counts as a payload.
+const largeReply = 16 << 10
+
+// claimWait bounds how long the buffer may take to give up a request.
+const claimWait = 5 * time.Second
+
+// respond answers a request that was executed: OK only within its deadline as
+// the door sees it.
+func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
+	if now.After(r.deadline) {
+		d.refuse(r, overdue(r, max(1, r.epoch)))
+		return
+	}
+	response := protocol.InferResponse{
+		ModelName: r.model.Name,
+		ID:        r.clientID,
+		Parameters: protocol.ResponseParameters{
+			LatencyUS:  now.Sub(r.arrived).Microseconds(),
+			BatchSize:  o.Batch,
+			Worker:     r.worker,
+			ColdStart:  r.cold,
+			BufferedMS: milliseconds(r.waited),
+			QueueUS:    o.Queued.Microseconds(),
+			InputUS:    o.Input.Microseconds(),
+			ExecUS:     o.Exec.Microseconds(),
+			OutputUS:   o.Output.Microseconds(),
+		},
+	}
+	if !r.dispatched.IsZero() {
+		response.Parameters.SchedulerUS = r.dispatched.Sub(r.arrived).Microseconds()
+		outputs, fault := outputsOf(r.model, o.Items, o.Data)
+		if fault != nil {
+			d.refuse(r, fault)
+			return
+		}
+		response.Outputs = outputs
+	}
+	d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
+}
+
+// refuse answers a request with an error.
+func (d *Door) refuse(r *request, e *protocol.Error) {
+	if r.waited > 0 {
+		e.BufferedMS = milliseconds(r.waited)
+	}
+	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
+}
+
+// refuseMessage answers a message that never became a request.
+func (d *Door) refuseMessage(reply string, body []byte, e *protocol.Error) {
+	d.publish(bus.ErrorReply(bus.EncodingOf(body), reply, e))
+}
+
+// deliver gives the one reply. A buffered request is claimed first, so that
+// no other controller answers it too.
+func (d *Door) deliver(r *request, m *nats.Msg) {
+	if r.buffered == 0 {
+		d.publish(m)
+		return
+	}
+	d.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), claimWait)
+		defer cancel()
+		mine, err := d.buffer.Claim(ctx, r.buffered)
+		if err != nil {
+			d.bus.Log.Warn("buffered request answered without a claim", "error", err)
+		}
+		if mine || err != nil {
+			d.publish(m)
+		}
+	})
+}
+
+func (d *Door) publish(m *nats.Msg) {
+	d.Answered.Add(1)
+	nc := d.bus.Control
+	if len(m.Data) > largeReply {
+		nc = d.bus.Payload
+	}
+	err := nc.PublishMsg(m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer of %d bytes is larger than the broker carries (%d)", len(m.Data), nc.MaxPayload())
+		e.Got, e.Limit = int64(len(m.Data)), nc.MaxPayload()
+		err = nc.PublishMsg(bus.ErrorReply(bus.EncodingOf(m.Data), m.Subject, e))
+	}
+	if err != nil {
+		d.bus.Log.Warn("reply not sent", "error", err) // the broker is gone; the client times out
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,121 @@
+package controller
+
+import (
+	"math"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// request is an infer request that the door has taken and not yet answered.
+type request struct {
+	id       protocol.RequestID
+	clientID string
+	model    protocol.ModelSpec
+	encoding bus.Encoding
+	reply    string
+
+	// arrived is when the SLO began, deadline when it ends.
+	arrived, deadline time.Time
+	priority          int
+	// payload is kept until the outcome: a lost worker loses no request.
+	payload   []byte
+	batch     int
+	generated bool
+
+	// buffered is the request's place in the startup buffer, 0 if it never was
+	// there, waited how long it was.
+	buffered uint64
+	waited   time.Duration
+
+	// epoch is the scheduler's that the request was submitted to.
+	epoch      uint64
+	dispatched time.Time
+	worker     string
+	cold       bool
+
+	place int // in the table's heap
+}
+
+// sloOf reads a request's latency target: the header wins over the body.
+func sloOf(header nats.Header, p protocol.InferParameters, fallback time.Duration) (time.Duration, *protocol.Error) {
+	slo := fallback
+	if text := header.Get(protocol.TimeoutHeader); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, protocol.Errorf(protocol.InvalidDeadline, "header %s: %q is no duration such as 75ms", protocol.TimeoutHeader, text)
+		}
+		slo = d
+	} else if p.SLOMS != nil {
+		ms := *p.SLOMS
+		if math.IsNaN(ms) || ms <= 0 || ms > float64(protocol.MaxSLO/time.Millisecond) {
+			return 0, protocol.Errorf(protocol.InvalidDeadline, "slo_ms is %v; it must be positive and at most %d", ms, protocol.MaxSLO/time.Millisecond)
+		}
+		slo = time.Duration(ms * float64(time.Millisecond))
+	}
+	if slo <= 0 || slo > protocol.MaxSLO {
+		return 0, protocol.Errorf(protocol.InvalidDeadline, "the SLO is %v; it must be positive and at most %v", slo, protocol.MaxSLO)
+	}
+	return slo, nil
+}
+
+// payloadOf checks a request's inputs against its model and lays them out as a
+// worker takes them. No inputs at all ask for generated ones.
+func payloadOf(m protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, batch int, refusal *protocol.Error) {
+	if len(inputs) == 0 {
+		return nil, 1, nil
+	}
+	batch, refusal = protocol.BatchOf(m.Inputs, inputs)
+	if refusal != nil {
+		return nil, 0, refusal
+	}
+	if m.Fits(batch) == 0 {
+		refusal = protocol.Errorf(protocol.BatchTooLarge, "%s takes at most %d items, got %d", m.Name, m.MaxBatch(), batch)
+		refusal.Got, refusal.Limit = int64(batch), int64(m.MaxBatch())
+		return nil, 0, refusal
+	}
+	if len(inputs) == 1 {
+		return inputs[0].Data, batch, nil
+	}
+	payload = make([]byte, 0, int64(batch)*m.ItemBytes())
+	for _, spec := range m.Inputs {
+		for i := range inputs {
+			if inputs[i].Name == spec.Name {
+				payload = append(payload, inputs[i].Data...)
+			}
+		}
+	}
+	return payload, batch, nil
+}
+
+// outputsOf cuts a worker's output into the model's tensors.
+func outputsOf(m protocol.ModelSpec, items int, data []byte) ([]protocol.Tensor, *protocol.Error) {
+	if want := int64(items) * m.OutputBytes(); int64(len(data)) != want {
+		return nil, protocol.Errorf(protocol.Internal, "the worker answered %d bytes, the model gives %d", len(data), want)
+	}
+	tensors := make([]protocol.Tensor, 0, len(m.Outputs))
+	for _, spec := range m.Outputs {
+		n := int64(items) * spec.Bytes()
+		shape := append([]int64{int64(items)}, spec.Shape...)
+		tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: shape, Data: data[:n:n]})
+		data = data[n:]
+	}
+	return tensors, nil
+}
+
+// submission is the request as the scheduler sees it at this moment.
+func (r *request) submission(now time.Time) protocol.Submission {
+	return protocol.Submission{
+		ID:        r.id,
+		Model:     r.model.Name,
+		Batch:     r.batch,
+		Bytes:     int64(len(r.payload)),
+		Budget:    r.deadline.Sub(now),
+		Elapsed:   now.Sub(r.arrived),
+		Priority:  r.priority,
+		Generated: r.generated,
+	}
+}

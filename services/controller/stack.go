@@ -1,0 +1,171 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// What the door knows of the rest of the stack: the stage and the models from
+// the store, the active scheduler from its heartbeats.
+
+// SchedulerActive is the state that a scheduler's heartbeat carries once it
+// was activated.
+const SchedulerActive = "active"
+
+// watchState follows the stage and the models, and opens a new watch when the
+// broker was lost.
+func (d *Door) watchState(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := d.state.Watch(ctx, d.onChange); err != nil {
+			d.bus.Log.Warn("state not watched", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (d *Door) onChange(c bus.Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case c.Stage != 0:
+		d.stage = c.Stage
+	case c.Model != nil:
+		d.models[c.Model.Name] = *c.Model
+	case c.Dropped != "":
+		delete(d.models, c.Dropped)
+	}
+}
+
+// onScheduler follows who is active: the highest epoch counts. What was
+// submitted to another scheduler is submitted again.
+func (d *Door) onScheduler(h protocol.Heartbeat) {
+	d.mu.Lock()
+	if h.State == SchedulerActive {
+		d.actives[h.ID] = activeSeen{h.Epoch, h.Incarnation}
+	} else {
+		delete(d.actives, h.ID)
+	}
+	again := d.newEpoch()
+	d.mu.Unlock()
+	d.resubmit(again)
+}
+
+func (d *Door) onSchedulerLost(h protocol.Heartbeat) {
+	d.mu.Lock()
+	delete(d.actives, h.ID)
+	again := d.newEpoch()
+	d.mu.Unlock()
+	if h.State == SchedulerActive {
+		d.bus.Log.Warn("lost the active scheduler", "scheduler", h.ID, "epoch", h.Epoch)
+	}
+	d.resubmit(again)
+}
+
+// newEpoch settles which epoch is active and returns the requests that another
+// one was in charge of. The caller holds the lock.
+func (d *Door) newEpoch() []*request {
+	epoch := uint64(0)
+	for _, a := range d.actives {
+		epoch = max(epoch, a.epoch)
+	}
+	if epoch == d.epoch {
+		return nil
+	}
+	d.epoch = epoch
+	if epoch == 0 {
+		return nil
+	}
+	var again []*request
+	for _, r := range d.table.all() {
+		if r.epoch != epoch {
+			r.epoch = epoch
+			again = append(again, r)
+		}
+	}
+	return again
+}
+
+func (d *Door) resubmit(again []*request) {
+	now := time.Now()
+	for _, r := range again {
+		d.submissions.Add(r.submission(now))
+	}
+}
+
+// serving reports whether requests go to a scheduler.
+func (d *Door) serving() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stage == protocol.Active && d.epoch != 0
+}
+
+// store puts a request into the startup buffer. What can be seen to be wrong
+// already is refused now; whether the model exists is known only at activation.
+func (d *Door) store(model string, m *nats.Msg) {
+	slo, fault := d.precheck(model, m)
+	if fault != nil {
+		d.refuseMessage(m.Reply, m.Data, fault)
+		return
+	}
+	select {
+	case d.storing <- struct{}{}:
+	default:
+		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.BufferFull, "%d requests are being stored at this moment", maxStoring))
+		return
+	}
+	d.work.Go(func() {
+		defer func() { <-d.storing }()
+		if fault := d.buffer.Store(context.Background(), model, m.Reply, slo, m.Data); fault != nil {
+			d.refuseMessage(m.Reply, m.Data, fault)
+		}
+	})
+}
+
+func (d *Door) precheck(model string, m *nats.Msg) (time.Duration, *protocol.Error) {
+	if !protocol.ValidName(model) {
+		return 0, protocol.Errorf(protocol.UnknownModel, "%q is no model's name", model)
+	}
+	in, fault := bus.DecodeInfer(m.Data)
+	if fault != nil {
+		return 0, fault
+	}
+	slo, fault := sloOf(m.Header, in.Parameters, d.config.DefaultSLO)
+	if fault != nil {
+		return 0, fault
+	}
+	d.mu.Lock()
+	spec, known := d.models[model]
+	d.mu.Unlock()
+	if known {
+		_, _, fault = payloadOf(spec, in.Inputs)
+	}
+	return slo, fault
+}
+
+// handOn takes a request over from the buffer; its SLO begins now.
+func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
+	now := time.Now()
+	r := &request{
+		encoding: bus.EncodingOf(body),
+		reply:    b.Reply,
+		arrived:  now,
+		deadline: now.Add(b.Budget),
+		buffered: b.Seq,
+		waited:   waited,
+	}
+	in, fault := bus.DecodeInfer(body)
+	if fault == nil {
+		fault = d.admit(r, b.Model, in)
+	}
+	if fault != nil {
+		d.refuse(r, fault)
+	}
+}
