@@ -1,0 +1,86 @@
+// Package estimate predicts durations: the percentile of a rolling window of
+// measurements, as the original does (OSDI 2020, section 5.2; window 10, p99).
+//
+// The scheduling core keeps one Estimator per (model, batch size, GPU type)
+// and one per weight transfer. It is pure, without a lock: one goroutine owns
+// it. It neither rejects outliers nor follows trends; who measures filters.
+package estimate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Config says how an Estimator summarises its window.
+type Config struct {
+	// Window is how many of the latest samples count; default 10, at most 4096.
+	Window int
+	// Percentile is in (0, 100]; default 99, linearly interpolated.
+	Percentile float64
+}
+
+// Defaults are the original's: 10 samples, p99.
+func Defaults() Config { return Config{Window: 10, Percentile: 99} }
+
+// Validate reports the first field that is out of range.
+func (c Config) Validate() error {
+	if c.Window < 1 || c.Window > 4096 {
+		return fmt.Errorf("validate window: %d is not within 1 to 4096", c.Window)
+	}
+	if !(c.Percentile > 0 && c.Percentile <= 100) {
+		return fmt.Errorf("validate percentile: %v is not within (0, 100]", c.Percentile)
+	}
+	return nil
+}
+
+// Estimator is a rolling-window percentile. Invariant: sorted holds exactly
+// the samples of ring, ascending; both have at most Window of them.
+type Estimator struct {
+	config Config
+	ring   []time.Duration
+	sorted []time.Duration
+	oldest int
+	value  time.Duration
+}
+
+// New makes an Estimator that answers seed (a profile's p99) until the first
+// sample. The config must be valid.
+func New(config Config, seed time.Duration) *Estimator {
+	if err := config.Validate(); err != nil {
+		panic(err)
+	}
+	return &Estimator{config: config, value: seed}
+}
+
+// Add takes a sample; the oldest leaves when the window is full. It takes
+// O(window).
+func (e *Estimator) Add(d time.Duration) {
+	if len(e.ring) < e.config.Window {
+		e.ring = append(e.ring, d)
+	} else {
+		gone, _ := slices.BinarySearch(e.sorted, e.ring[e.oldest])
+		e.sorted = slices.Delete(e.sorted, gone, gone+1)
+		e.ring[e.oldest] = d
+		e.oldest = (e.oldest + 1) % len(e.ring)
+	}
+	at, _ := slices.BinarySearch(e.sorted, d)
+	e.sorted = slices.Insert(e.sorted, at, d)
+	e.value = percentile(e.sorted, e.config.Percentile)
+}
+
+// Value is the present estimate, in O(1).
+func (e *Estimator) Value() time.Duration { return e.value }
+
+// Samples is how many samples the window holds.
+func (e *Estimator) Samples() int { return len(e.ring) }
+
+// percentile interpolates linearly between the two nearest ranks.
+func percentile(sorted []time.Duration, p float64) time.Duration {
+	rank := p / 100 * float64(len(sorted)-1)
+	low := int(rank)
+	if low+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	return sorted[low] + time.Duration((rank-float64(low))*float64(sorted[low+1]-sorted[low]))
+}
