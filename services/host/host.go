@@ -1,0 +1,51 @@
+// Package host runs a service as an fx module: a service is a function that
+// works until its context ends, and this package starts it, ends it, waits for
+// it, and brings the process down when it fails.
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"go.uber.org/fx"
+)
+
+// Service is what every service of Clockwork is to fx.
+type Service interface {
+	// Run works until ctx ends, then returns nil when everything it started
+	// has ended. An error before that is fatal.
+	Run(ctx context.Context) error
+}
+
+// Attach starts a service with the app and ends it with the app. A service
+// that fails shuts the app down with exit code 1.
+func Attach(name string, service Service, lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	lifecycle.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			go func() {
+				defer close(done)
+				err := service.Run(ctx)
+				if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+					return
+				}
+				log.Error("service failed", "service", name, "error", err)
+				if err := shutdown.Shutdown(fx.ExitCode(1)); err != nil {
+					log.Error("shutdown failed", "error", err)
+				}
+			}()
+			return nil
+		},
+		OnStop: func(stop context.Context) error {
+			cancel()
+			select {
+			case <-done:
+				return nil
+			case <-stop.Done():
+				return stop.Err()
+			}
+		},
+	})
+}

@@ -1,0 +1,169 @@
+package profiler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// maxTries is how many lost GPUs a unit survives before it counts as failed.
+const maxTries = 3
+
+// lane measures units on one GPU until none is left for it.
+func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) {
+	for ctx.Err() == nil {
+		u, ok := p.take(g)
+		if !ok {
+			return
+		}
+		m := measuring{service: s, gpu: g, unit: &u, progress: progress}
+		err := m.run(ctx)
+		switch {
+		case err == nil:
+			results <- outcome{profile: u.known}
+		case err.lost && u.tries < maxTries && ctx.Err() == nil:
+			u.tries++
+			p.giveBack(u)
+			return // this GPU does not answer
+		default:
+			s.bus.Log.Warn("model not measured", "model", u.model.Name, "gpu", g.gpuType, "reason", err.reason)
+			results <- outcome{profile: u.known, reason: err.reason}
+		}
+	}
+}
+
+// failure is why a measurement ended. lost: the worker does not answer, and
+// another may do better.
+type failure struct {
+	reason string
+	lost   bool
+}
+
+// measuring is one unit at work on one GPU.
+type measuring struct {
+	service  *Service
+	gpu      gpu
+	unit     *unit
+	progress *progress
+}
+
+// run makes the measurements that are missing, and stores each as it is made.
+func (m *measuring) run(ctx context.Context) *failure {
+	if err := m.transfers(ctx); err != nil {
+		return err
+	}
+	for _, batch := range m.unit.model.BatchSizes {
+		if at, ok := m.unit.known.At(batch); ok && at.Valid() {
+			m.progress.step(m.unit.model.Name, m.gpu.worker, fmt.Sprintf("batch %d is stored", batch))
+			continue
+		}
+		if err := m.batch(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return m.do(ctx, protocol.Action{Kind: protocol.EvictWeights}, nil)
+}
+
+// transfers measures LoadWeights; it leaves the weights on the GPU.
+func (m *measuring) transfers(ctx context.Context) *failure {
+	if err := m.empty(ctx); err != nil {
+		return err
+	}
+	var samples []time.Duration
+	for i := range m.service.config.Iterations {
+		if i > 0 {
+			if err := m.do(ctx, protocol.Action{Kind: protocol.EvictWeights}, nil); err != nil {
+				return err
+			}
+		}
+		if err := m.do(ctx, protocol.Action{Kind: protocol.LoadWeights}, &samples); err != nil {
+			return err
+		}
+	}
+	if !m.unit.known.LoadWeights.Valid() {
+		m.unit.known.LoadWeights = summarize(samples)
+		if !m.unit.known.LoadWeights.Valid() {
+			return &failure{reason: fmt.Sprintf("absurd weight transfer times: %v", samples)}
+		}
+	}
+	return m.store(ctx, fmt.Sprintf("weights %v", m.unit.known.LoadWeights.P50.Round(10*time.Microsecond)))
+}
+
+// empty makes room: whatever an interrupted run left is dropped.
+func (m *measuring) empty(ctx context.Context) *failure {
+	return m.do(ctx, protocol.Action{Kind: protocol.ClearCache}, nil)
+}
+
+func (m *measuring) batch(ctx context.Context, batch int) *failure {
+	infer := protocol.Action{Kind: protocol.Infer, Batch: batch}
+	if err := m.do(ctx, infer, nil); err != nil { // the first run is slower
+		return err
+	}
+	var samples []time.Duration
+	for range m.service.config.Iterations {
+		if err := m.do(ctx, infer, &samples); err != nil {
+			return err
+		}
+	}
+	at := summarize(samples)
+	if !at.Valid() {
+		return &failure{reason: fmt.Sprintf("absurd times at batch %d: %v", batch, samples)}
+	}
+	known := &m.unit.known
+	known.Infer = slices.DeleteFunc(known.Infer, func(b protocol.BatchMeasurement) bool { return b.Batch == batch })
+	known.Infer = append(known.Infer, protocol.BatchMeasurement{Batch: batch, Measurement: at})
+	slices.SortFunc(known.Infer, func(a, b protocol.BatchMeasurement) int { return a.Batch - b.Batch })
+	return m.store(ctx, fmt.Sprintf("batch %d %v", batch, at.P50.Round(10*time.Microsecond)))
+}
+
+// store keeps what was measured so far, so that an interrupted job goes on.
+func (m *measuring) store(ctx context.Context, what string) *failure {
+	if err := m.service.state.PutProfile(ctx, m.unit.known); err != nil {
+		m.service.bus.Log.Warn("profile not stored", "model", m.unit.model.Name, "error", err) // it is reported anyway
+	}
+	m.progress.step(m.unit.model.Name, m.gpu.worker, what)
+	return nil
+}
+
+// do runs one action on the GPU and keeps how long it took.
+func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
+	a.GPU, a.Model, a.Incarnation = m.gpu.id, m.unit.model.Name, m.gpu.incarnation
+	a.Latest = protocol.Never
+	result, err := m.service.actions.do(ctx, m.gpu.worker, a)
+	if err != nil {
+		return &failure{reason: err.Error(), lost: true}
+	}
+	if result.Code != protocol.OK {
+		lost := result.Code == protocol.ShuttingDown || result.Code == protocol.StaleIncarnation
+		return &failure{reason: fmt.Sprintf("%s: %s: %s", a.Kind, result.Code, result.Message), lost: lost}
+	}
+	if samples != nil {
+		*samples = append(*samples, result.Exec.Device)
+	}
+	return nil
+}
+
+// summarize orders the samples and reads off minimum, median, 99th percentile
+// (linear between neighbours) and maximum.
+func summarize(samples []time.Duration) protocol.Measurement {
+	if len(samples) == 0 {
+		return protocol.Measurement{}
+	}
+	sorted := slices.Sorted(slices.Values(samples))
+	at := func(q float64) time.Duration {
+		place := q * float64(len(sorted)-1)
+		low := int(place)
+		high := min(low+1, len(sorted)-1)
+		return sorted[low] + time.Duration((place-float64(low))*float64(sorted[high]-sorted[low]))
+	}
+	return protocol.Measurement{
+		Samples: len(sorted),
+		Min:     sorted[0],
+		P50:     at(0.5),
+		P99:     at(0.99),
+		Max:     sorted[len(sorted)-1],
+	}
+}

@@ -1,0 +1,136 @@
+package profiler
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// unit is one model on one type of GPU. Copies of a model are one unit.
+type unit struct {
+	model   protocol.ModelSpec
+	gpuType string
+	// known is what an earlier, interrupted run measured already.
+	known protocol.Profile
+	// tries counts the GPUs that were lost over it.
+	tries int
+}
+
+// gpu is where units run.
+type gpu struct {
+	worker      string
+	incarnation uint64
+	id          int
+	gpuType     string
+	pages       int
+}
+
+// plan is the work of one job: units wait in order, and each GPU takes the
+// next one of its type that fits.
+type plan struct {
+	gpus   []gpu
+	stored []protocol.Profile
+	steps  int // measurements to make, for the progress bar
+
+	mu    sync.Mutex
+	units []unit
+}
+
+// plan finds out what must be measured.
+func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
+	p := &plan{}
+	types := map[string]bool{}
+	for _, w := range job.Workers {
+		for _, g := range w.GPUs {
+			p.gpus = append(p.gpus, gpu{w.ID, w.Incarnation, g.ID, g.Type, g.PagesTotal})
+			types[g.Type] = true
+		}
+	}
+	gpuTypes := make([]string, 0, len(types))
+	for t := range types {
+		gpuTypes = append(gpuTypes, t)
+	}
+	slices.Sort(gpuTypes)
+	models := slices.Clone(job.Models)
+	slices.SortFunc(models, func(a, b protocol.ModelSpec) int { return strings.Compare(a.Name, b.Name) })
+	seen := map[string]bool{}
+	for _, m := range models {
+		if seen[m.Digest] {
+			continue
+		}
+		seen[m.Digest] = true
+		for _, t := range gpuTypes {
+			p.add(m, t, s.stored(ctx, m, t))
+		}
+	}
+	return p
+}
+
+// stored reads what was measured under the same key before.
+func (s *Service) stored(ctx context.Context, m protocol.ModelSpec, gpuType string) protocol.Profile {
+	known, found, err := s.state.Profile(ctx, m.Digest, gpuType)
+	if err != nil {
+		s.bus.Log.Warn("stored profile not read", "model", m.Name, "error", err)
+	}
+	if !found || !known.Matches(m, gpuType) {
+		return protocol.Profile{Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion, GPUType: gpuType}
+	}
+	return known
+}
+
+func (p *plan) add(m protocol.ModelSpec, gpuType string, known protocol.Profile) {
+	if known.Complete(m) {
+		p.stored = append(p.stored, known)
+		return
+	}
+	p.units = append(p.units, unit{model: m, gpuType: gpuType, known: known})
+	p.steps += 1 + len(m.BatchSizes)
+}
+
+// take gives a GPU its next unit.
+func (p *plan) take(g gpu) (unit, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, u := range p.units {
+		if u.gpuType == g.gpuType && u.model.Pages <= g.pages {
+			p.units = slices.Delete(p.units, i, i+1)
+			return u, true
+		}
+	}
+	return unit{}, false
+}
+
+// giveBack returns a unit whose GPU was lost.
+func (p *plan) giveBack(u unit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.units = append(p.units, u)
+}
+
+// left returns the units that no GPU took.
+func (p *plan) left() []unit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.units)
+}
+
+// progress publishes how far a job is.
+type progress struct {
+	bus   *bus.Bus
+	total int
+
+	mu   sync.Mutex
+	done int
+}
+
+func (p *progress) step(model, worker, what string) {
+	p.mu.Lock()
+	p.done++
+	e := protocol.Event{Kind: protocol.EventProfile, Model: model, Worker: worker, Done: p.done, Total: p.total, Message: what}
+	p.mu.Unlock()
+	p.bus.Event(e)
+}
