@@ -1,0 +1,263 @@
+package startup
+
+import (
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
+
+// profiling is the job under way. Its id is 0 before the first.
+type profiling struct {
+	job     uint64
+	running bool
+	sent    protocol.Time
+	retryAt protocol.Time
+	order   ProfilingJob
+	// profiler is the incarnation last seen.
+	profiler uint64
+}
+
+// activation is the handing over to the scheduler. Workers are asked for
+// their state first, since GPUs changed under the profiler or an earlier
+// scheduler.
+type activation struct {
+	// needed: the scheduler has to be activated; running: the query for it is
+	// under way, until then; done: some scheduler has the state.
+	needed, running, done bool
+	until                 protocol.Time
+	// seen is when an active scheduler was last heard, sent when Activate was.
+	seen, sent protocol.Time
+}
+
+// profile gives out a job when PROFILING has none and a worker is ready.
+func (m *Machine) profile() {
+	if m.stage != protocol.Profiling || m.querying || m.asked != 0 || m.wanted != 0 {
+		return
+	}
+	p := &m.profiling
+	workers := m.present(false)
+	if len(workers) == 0 || m.now < p.retryAt {
+		return
+	}
+	if p.running && slices.ContainsFunc(p.order.Workers, func(o protocol.WorkerState) bool {
+		w := m.workers[o.ID]
+		return w != nil && w.incarnation == o.Incarnation && w.ready()
+	}) {
+		return
+	}
+	p.job++
+	models := m.served()
+	p.running, p.order = true, ProfilingJob{Job: p.job, Models: models, Workers: workers, Known: m.known(models)}
+	m.sendJob()
+}
+
+func (m *Machine) sendJob() {
+	m.profiling.sent = m.now
+	order := m.profiling.order
+	m.out.StartProfiling = &order
+}
+
+func (m *Machine) profilerSeen(e ProfilerSeen) {
+	p := &m.profiling
+	reborn := p.profiler != 0 && p.profiler != e.Incarnation
+	p.profiler = e.Incarnation
+	if p.running && e.Job != p.job && (reborn || m.now.Sub(p.sent) > m.cfg.Resend) {
+		m.sendJob()
+	}
+}
+
+// profilingDone quarantines what cannot be planned with. A type of GPU that
+// came after the job began gets a job of its own first.
+func (m *Machine) profilingDone(e ProfilingDone) {
+	p := &m.profiling
+	if !p.running || e.Job != p.job {
+		return
+	}
+	p.running = false
+	m.addProfiles(e.Profiles)
+	types := gpuTypes(p.order.Workers)
+	for _, t := range gpuTypes(m.present(false)) {
+		if !slices.Contains(types, t) {
+			return // profile gives out the next job in this step
+		}
+	}
+	bad := map[string]string{}
+	for _, s := range p.order.Models {
+		for _, q := range e.Quarantined {
+			if q.Model == s.Name || q.Digest != "" && q.Digest == s.Digest {
+				bad[s.Name] = q.Reason
+			}
+		}
+		for _, t := range types {
+			if _, done := bad[s.Name]; !done && !m.profiled(s, t) {
+				bad[s.Name] = "no complete profile on " + t
+			}
+		}
+	}
+	for _, name := range sortedKeys(bad) {
+		m.event(protocol.Event{Kind: protocol.EventQuarantine, Model: name, Message: bad[name]})
+	}
+	if len(bad) == len(m.models) {
+		p.retryAt = m.now.Add(m.cfg.ProfileRetry)
+		return
+	}
+	m.quarantined = bad
+	m.setStage(protocol.Active)
+}
+
+// schedulerSeen activates when no active scheduler has been heard for a while.
+func (m *Machine) schedulerSeen(e SchedulerSeen) {
+	a := &m.activation
+	if m.stage != protocol.Active {
+		return
+	}
+	if e.Active {
+		a.seen = m.now
+		if !a.running {
+			a.needed, a.done = false, true
+		}
+		return
+	}
+	if m.now.Sub(a.seen) >= m.cfg.Resend && m.now.Sub(a.sent) >= m.cfg.Resend {
+		a.needed = true
+	}
+}
+
+// activate runs an activation that is needed, and joins workers that became
+// ready after it.
+func (m *Machine) activate() {
+	a := &m.activation
+	if m.stage != protocol.Active || m.querying {
+		return
+	}
+	if a.needed && !a.running && len(m.present(false)) > 0 {
+		a.needed, a.running, a.until = false, true, m.now.Add(m.cfg.RefreshTimeout)
+		for _, w := range m.sorted() {
+			if w.ready() {
+				m.query(w)
+			}
+		}
+	}
+	if a.running {
+		outstanding := slices.ContainsFunc(m.sorted(), func(w *worker) bool { return w.ready() && w.waiting })
+		if outstanding && m.now < a.until {
+			return
+		}
+		a.running = false
+		workers := m.present(true)
+		if len(workers) == 0 {
+			a.needed = true
+			return
+		}
+		a.done, a.sent = true, m.now
+		models := m.served()
+		page := workers[0].PageSize
+		m.out.Activate = &protocol.ClockworkState{PageSize: page, Models: models, Profiles: m.known(models), Workers: workers}
+		m.markJoined(workers)
+	}
+	if !a.done {
+		return
+	}
+	for _, w := range m.sorted() {
+		if w.joined || !w.ready() || w.waiting {
+			continue
+		}
+		if state := w.snapshot(m.isModel); m.plannable(state) {
+			w.joined = true
+			m.out.JoinWorkers = append(m.out.JoinWorkers, state)
+		}
+	}
+}
+
+func (m *Machine) markJoined(workers []protocol.WorkerState) {
+	for _, w := range m.workers {
+		w.joined = slices.ContainsFunc(workers, func(s protocol.WorkerState) bool { return s.ID == w.id })
+	}
+}
+
+// quarantineUnprofiled finds again, after a restart in ACTIVE, what was
+// quarantined: models without a complete profile on any type of GPU.
+func (m *Machine) quarantineUnprofiled() {
+	for name, s := range m.models {
+		if !slices.ContainsFunc(m.known([]protocol.ModelSpec{s}), func(p protocol.Profile) bool { return p.Complete(s) }) {
+			m.quarantined[name] = "no complete profile"
+		}
+	}
+}
+
+// ready returns the workers that hold every model.
+func (m *Machine) ready() []protocol.WorkerState {
+	var list []protocol.WorkerState
+	for _, w := range m.sorted() {
+		if w.ready() {
+			list = append(list, w.snapshot(m.isModel))
+		}
+	}
+	return list
+}
+
+// present returns the ready workers. Fresh leaves out those whose state is
+// being asked, and those with a type of GPU that a served model has no
+// profile for.
+func (m *Machine) present(fresh bool) []protocol.WorkerState {
+	return slices.DeleteFunc(m.ready(), func(s protocol.WorkerState) bool {
+		return fresh && (m.workers[s.ID].waiting || !m.plannable(s))
+	})
+}
+
+func (m *Machine) plannable(s protocol.WorkerState) bool {
+	for _, model := range m.served() {
+		for _, t := range gpuTypes([]protocol.WorkerState{s}) {
+			if !m.profiled(model, t) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (m *Machine) isModel(name string) bool { _, ok := m.models[name]; return ok }
+
+// served returns the models that are not quarantined, by name.
+func (m *Machine) served() []protocol.ModelSpec {
+	var list []protocol.ModelSpec
+	for _, name := range sortedKeys(m.models) {
+		if m.quarantined[name] == "" {
+			list = append(list, m.models[name])
+		}
+	}
+	return list
+}
+
+func (m *Machine) profiled(s protocol.ModelSpec, gpu string) bool {
+	p, ok := m.profiles[profileKey{s.Digest, s.Backend, s.BackendVersion, gpu}]
+	return ok && p.Complete(s)
+}
+
+// known returns the profiles of these models, ordered by key.
+func (m *Machine) known(models []protocol.ModelSpec) []protocol.Profile {
+	var list []protocol.Profile
+	for _, p := range m.profiles {
+		if slices.ContainsFunc(models, func(s protocol.ModelSpec) bool { return p.Matches(s, p.GPUType) }) {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, func(a, b protocol.Profile) int { return compareKeys(a, b) })
+	return list
+}
+
+func compareKeys(a, b protocol.Profile) int {
+	return slices.Compare([]string{a.Digest, a.Backend, a.BackendVersion, a.GPUType}, []string{b.Digest, b.Backend, b.BackendVersion, b.GPUType})
+}
+
+// gpuTypes returns the types of GPU of these workers, sorted.
+func gpuTypes(workers []protocol.WorkerState) []string {
+	var types []string
+	for _, w := range workers {
+		for _, g := range w.GPUs {
+			types = append(types, g.Type)
+		}
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}

@@ -1,0 +1,107 @@
+package startup
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// countDown starts, restarts, stops or ends the countdown to PROFILING. It runs
+// only in LOADING, with a model to profile, a worker, and nothing pending; any
+// load activity of this step begins it anew. A load that comes at the very
+// instant of the end wins if its step comes first.
+func (m *Machine) countDown() {
+	if m.closed {
+		return
+	}
+	if m.stage != protocol.Loading || len(m.models) == 0 || m.pending() {
+		if m.countdown != protocol.Never {
+			m.countdown = protocol.Never
+			m.event(protocol.Event{Kind: protocol.EventCountdown, Message: "stopped: a load is pending"})
+		}
+		return
+	}
+	if m.countdown == protocol.Never || m.touched {
+		m.countdown = m.now.Add(m.cfg.LoadIdle)
+		m.event(protocol.Event{Kind: protocol.EventCountdown, LeftMS: float64(m.cfg.LoadIdle) / float64(time.Millisecond)})
+	}
+	if m.now >= m.countdown {
+		m.countdown, m.closed = protocol.Never, true
+		m.setStage(protocol.Profiling)
+		for _, w := range m.sorted() {
+			if w.serving() {
+				m.reconcile(w) // takes away what nobody asked for
+			}
+		}
+	}
+}
+
+// pending reports whether a load, a catch-up or the query is under way, or no
+// worker is ready.
+func (m *Machine) pending() bool {
+	if m.querying || len(m.loads)+len(m.waiting) > 0 {
+		return true
+	}
+	ready := false
+	for _, w := range m.workers {
+		if w.serving() && !w.ready() || !w.answered && !w.late {
+			return true
+		}
+		ready = ready || w.ready()
+	}
+	return !ready
+}
+
+// Countdown returns what is left until loading closes, when it counts down.
+func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
+	if m.countdown == protocol.Never {
+		return 0, false
+	}
+	return max(0, m.countdown.Sub(now)), true
+}
+
+// wake returns the next instant at which a Tick can change something.
+func (m *Machine) wake() protocol.Time {
+	at := m.countdown
+	for _, w := range m.workers {
+		if w.dropped {
+			continue
+		}
+		if w.waiting {
+			at = min(at, w.asked.Add(m.cfg.QueryTimeout))
+		}
+		for _, t := range w.out {
+			if t.catchup {
+				at = min(at, t.sent.Add(m.cfg.LoadTimeout))
+			} else if t.kind == protocol.ClearCache {
+				at = min(at, t.sent.Add(m.cfg.QueryTimeout))
+			}
+		}
+		for _, t := range w.queue {
+			if t.notBefore > m.now {
+				at = min(at, t.notBefore)
+			}
+		}
+	}
+	for _, l := range m.waiting {
+		at = min(at, l.deadline)
+	}
+	for _, l := range m.loads {
+		if l.storing == 0 {
+			at = min(at, l.deadline)
+			if l.retryAt > m.now {
+				at = min(at, l.retryAt)
+			}
+		}
+	}
+	if m.wanted != 0 {
+		at = min(at, m.retryAt)
+	}
+	if m.profiling.retryAt > m.now {
+		at = min(at, m.profiling.retryAt)
+	}
+	if m.activation.running {
+		at = min(at, m.activation.until)
+	}
+	return at
+}

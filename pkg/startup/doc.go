@@ -1,0 +1,47 @@
+// Package startup is the startup phase as a pure state machine: it queries the
+// workers, takes loads, counts down, has every model profiled, and activates
+// the scheduler. The controller's shell drives it; nobody else calls it.
+//
+// One goroutine owns a Machine. It has no clock: time is an argument, and
+// Config plus the same sequence of (now, event) give the same outputs, always.
+//
+//	m, err := startup.New(config)
+//	out := m.Step(now(), startup.Started{Stage: stage, Models: models, Profiles: profiles})
+//	for {
+//		for _, a := range out.Actions { publish(subjects.Action(a.Worker), a.Action) }
+//		for _, r := range out.Replies { answer(r.Token, r.Reply, r.Error) }
+//		for _, s := range out.Store { go put(s) }         // -> ModelsStored or StoreFailed
+//		if out.SetStage != nil { go swap(*out.SetStage) } // -> StageStored or StageConflict
+//		if out.StartProfiling != nil { publish(subjects.ProfilerStart(), out.StartProfiling) }
+//		if out.Activate != nil { publish(subjects.SchedulerStart(), out.Activate) }
+//		for _, w := range out.JoinWorkers { join(w) }
+//		for _, id := range out.DropWorkers { drop(id) }
+//		for _, e := range out.Events { publish(subjects.Event(e.Kind), e) } // with At
+//		if out.StepDown { return } // and begin anew from KV with a fresh Machine
+//		select {
+//		case e := <-events:
+//			out = m.Step(now(), e)
+//		case <-wakeAt(out.Wake):
+//			out = m.Step(now(), startup.Tick{})
+//		}
+//	}
+//
+// Within one output the order is: actions, replies, stores, stage. The shell
+// owes exactly one ModelsStored or StoreFailed for each Store, and exactly one
+// StageStored or StageConflict for each SetStage; everything else may get lost
+// and is asked again. JoinWorkers may name a worker the scheduler knows; the
+// same incarnation a second time is no news.
+//
+// Stages move forward only. A stage is held only once the store confirmed it.
+// From the moment SetStage(PROFILING) is given out every load is answered
+// LOADING_CLOSED, so a load is either refused or profiled.
+//
+// What a restart finds: the stage and the models of KV. Models that all
+// workers hold but KV does not know are adopted and stored; those that only
+// some hold wait for a load that names them, and are removed when loading
+// closes. When profiling leaves no model that can be served, the stage stays
+// PROFILING and a new job follows after ProfileRetry: activating nothing would
+// close the stack for good, and a retry costs only time.
+//
+// It does not encode, store, publish, log, buffer requests, or hold a lease.
+package startup

@@ -1,0 +1,401 @@
+package startup
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"clockwork/pkg/protocol"
+)
+
+// load is one LoadModelFromDisk of the stack, asked by one client or more.
+//
+// It waits until it may be admitted (stage LOADING, no overlap with a pending
+// load), is pending until every serving worker holds or failed it, then is
+// being stored, then is answered. Without tokens it stores adopted models.
+type load struct {
+	tokens   []uint64
+	path     string
+	names    []string
+	deadline protocol.Time
+	// held: every model was accepted or held before; nothing was sent.
+	held bool
+	// failed and added are by worker: what went wrong, and the names that were
+	// not in its memory before.
+	failed map[string]protocol.WorkerError
+	added  map[string][]string
+	// storing is the token of the Store under way, 0 for none; retryAt when
+	// one without askers is given out again.
+	storing uint64
+	retryAt protocol.Time
+	specs   []protocol.ModelSpec
+}
+
+// loadAsked answers what can be refused at once and queues the rest.
+func (m *Machine) loadAsked(e LoadAsked) {
+	if m.closed {
+		m.refuse(e.Token, protocol.Refusal(protocol.LoadingClosed))
+		return
+	}
+	m.touched = true
+	l, err := m.parse(e.Request)
+	if err != nil {
+		m.refuse(e.Token, err)
+		return
+	}
+	if n := m.unanswered(); n >= m.cfg.MaxLoads {
+		err := protocol.Errorf(protocol.Overloaded, "%d loads are not answered yet", n)
+		err.Got, err.Limit = int64(n+1), int64(m.cfg.MaxLoads)
+		m.refuse(e.Token, err)
+		return
+	}
+	l.tokens = []uint64{e.Token}
+	m.waiting = append(m.waiting, l)
+}
+
+// parse checks a request as far as that needs no worker.
+func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
+	if r.Path == "" || len(r.Path) > maxPath || strings.ContainsRune(r.Path, 0) {
+		return nil, protocol.Errorf(protocol.InvalidModelPath, "expected a path of 1 to %d bytes, got %d", maxPath, len(r.Path))
+	}
+	copies := 1
+	if r.Copies != nil {
+		copies = *r.Copies
+	}
+	if copies < 1 || copies > m.cfg.MaxCopies {
+		err := protocol.Errorf(protocol.InvalidInput, "expected 1 to %d copies, got %d", m.cfg.MaxCopies, copies)
+		err.Got, err.Limit = int64(copies), int64(m.cfg.MaxCopies)
+		return nil, err
+	}
+	name := r.Name
+	if name == "" {
+		name = protocol.Name(path.Base(r.Path))
+	}
+	names := protocol.CopyNames(name, copies)
+	for _, n := range names {
+		if !protocol.ValidName(n) {
+			return nil, protocol.Errorf(protocol.InvalidInput, "%.80q is no model name: expected 1 to %d of [a-z0-9_-]", n, protocol.MaxName)
+		}
+	}
+	return &load{path: r.Path, names: names, deadline: m.now.Add(m.cfg.LoadTimeout),
+		failed: map[string]protocol.WorkerError{}, added: map[string][]string{}}, nil
+}
+
+// maxPath bounds a model's path in bytes.
+const maxPath = 4096
+
+func (m *Machine) unanswered() int {
+	n := 0
+	for _, list := range [][]*load{m.loads, m.waiting} {
+		for _, l := range list {
+			n += len(l.tokens)
+		}
+	}
+	return n
+}
+
+// admit starts what waits and may start, in order of arrival.
+func (m *Machine) admit() {
+	if m.stage != protocol.Loading || m.querying || m.closed {
+		return
+	}
+	var rest []*load
+	for _, l := range m.waiting {
+		if !m.admitOne(l, rest) {
+			rest = append(rest, l)
+		}
+	}
+	m.waiting = rest
+}
+
+// admitOne reports false when l has to wait for a pending load that overlaps.
+func (m *Machine) admitOne(l *load, before []*load) bool {
+	for _, p := range m.loads {
+		if p.path == l.path && slices.Equal(p.names, l.names) && len(p.tokens) > 0 {
+			p.tokens = append(p.tokens, l.tokens...)
+			return true
+		}
+	}
+	for _, p := range append(slices.Clone(m.loads), before...) {
+		if slices.ContainsFunc(p.names, func(n string) bool { return slices.Contains(l.names, n) }) {
+			return false
+		}
+	}
+	fresh := 0
+	for _, n := range l.names {
+		have, ok := m.models[n]
+		if ok && have.Path != l.path {
+			m.finish(l, nil, protocol.Errorf(protocol.InvalidInput, "the name %s belongs to the model of %.200q", n, have.Path))
+			return true
+		}
+		if !ok {
+			fresh++
+		}
+	}
+	if total := len(m.models) + fresh + m.coming(); total > m.cfg.MaxModels {
+		err := protocol.Errorf(protocol.ModelTooLarge, "the stack would hold %d models, its limit is %d", total, m.cfg.MaxModels)
+		err.Got, err.Limit = int64(total), int64(m.cfg.MaxModels)
+		m.finish(l, nil, err)
+		return true
+	}
+	l.held = true
+	m.loads = append(m.loads, l)
+	for _, w := range m.sorted() {
+		m.assign(l, w)
+	}
+	return true
+}
+
+// coming counts the new models of pending loads.
+func (m *Machine) coming() int {
+	n := 0
+	for _, l := range m.loads {
+		for _, name := range l.names {
+			if _, ok := m.models[name]; !ok {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// assign queues what a worker lacks of a load's new models.
+func (m *Machine) assign(l *load, w *worker) {
+	if !w.serving() {
+		return
+	}
+	var missing []string
+	for _, n := range l.names {
+		if _, accepted := m.models[n]; !accepted && w.holds[n].Path != l.path {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) > 0 {
+		l.held = false
+		m.fetch(w, l, l.path, missing)
+	}
+}
+
+// resolve ends the loads that every serving worker has answered, and reports
+// whether one of them is over, so that others may be admitted.
+func (m *Machine) resolve() bool {
+	over := false
+	for _, l := range slices.Clone(m.loads) {
+		if l.storing != 0 || l.retryAt > m.now || !m.settled(l) {
+			continue
+		}
+		if err := m.verdict(l); err != nil {
+			m.rollback(l)
+			m.finish(l, nil, err)
+			over = true
+			continue
+		}
+		if m.accepted(l) {
+			m.finish(l, m.reply(l), nil)
+			over = true
+			continue
+		}
+		m.token++
+		l.storing = m.token
+		m.out.Store = append(m.out.Store, Store{Token: l.storing, Models: slices.Clone(l.specs)})
+	}
+	return over
+}
+
+// settled reports whether at least one worker serves and each holds every
+// model of l or failed to load it.
+func (m *Machine) settled(l *load) bool {
+	serving := 0
+	for _, w := range m.sorted() {
+		if !w.serving() {
+			continue
+		}
+		serving++
+		if _, failed := l.failed[w.id]; failed {
+			continue
+		}
+		for _, n := range l.names {
+			if w.holds[n].Path != l.path {
+				return false
+			}
+		}
+	}
+	return serving > 0
+}
+
+// verdict returns why a settled load fails, nil when it succeeded; then
+// l.specs is set.
+func (m *Machine) verdict(l *load) *protocol.Error {
+	var errs []protocol.WorkerError
+	var codes []protocol.Code
+	var specs []protocol.ModelSpec
+	agree, serving := true, 0
+	digests := []protocol.WorkerError{}
+	for _, w := range m.sorted() {
+		if !w.serving() {
+			continue
+		}
+		serving++
+		if failure, ok := l.failed[w.id]; ok {
+			errs = append(errs, failure)
+			codes = append(codes, failure.Code)
+			continue
+		}
+		mine := make([]protocol.ModelSpec, len(l.names))
+		for i, n := range l.names {
+			mine[i] = w.holds[n]
+			agree = agree && mine[i].Digest == mine[0].Digest && (specs == nil || specs[i].Digest == mine[i].Digest)
+		}
+		digests = append(digests, protocol.WorkerError{Worker: w.id, Code: protocol.PartialLoad, Message: "digest " + mine[0].Digest})
+		if specs == nil {
+			specs = mine
+		}
+	}
+	switch {
+	case len(errs) == serving && len(slices.Compact(codes)) == 1:
+		return workersError(errs[0].Code, errs[0].Message, errs)
+	case len(errs) > 0:
+		return workersError(protocol.PartialLoad, protocol.PartialLoad.Row().Sentence, errs)
+	case !agree: // whichever is wrong, none of them may stay
+		for _, w := range m.sorted() {
+			if w.serving() {
+				l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
+			}
+		}
+		return workersError(protocol.PartialLoad, "the workers read different models at this path", digests)
+	}
+	l.specs = specs
+	return nil
+}
+
+// workersError keeps to codes that clients may see.
+func workersError(code protocol.Code, message string, workers []protocol.WorkerError) *protocol.Error {
+	if !code.Known() || code.Row().Audience&protocol.ForClients == 0 {
+		message, code = string(code)+": "+message, protocol.Internal
+	}
+	if message == "" {
+		message = code.Row().Sentence
+	}
+	err := protocol.Errorf(code, "%s", message)
+	err.Workers = workers
+	return err
+}
+
+func (m *Machine) accepted(l *load) bool {
+	for _, n := range l.names {
+		if _, ok := m.models[n]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Machine) reply(l *load) *protocol.LoadReply {
+	s := m.models[l.names[0]]
+	return &protocol.LoadReply{Models: l.names, Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Held: l.held}
+}
+
+// rollback takes a load's new models off the workers, those still to come too.
+func (m *Machine) rollback(l *load) {
+	for _, w := range m.sorted() {
+		w.queue = slices.DeleteFunc(w.queue, func(t *task) bool { return t.load == l })
+		for _, t := range w.out {
+			if t.load == l {
+				t.abandoned, t.load = true, nil
+			}
+		}
+		if !w.dropped {
+			m.clear(w, l.added[w.id])
+		}
+	}
+}
+
+// finish answers everybody who asked for l and forgets it.
+func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error) {
+	for _, token := range l.tokens {
+		m.out.Replies = append(m.out.Replies, Reply{Token: token, Reply: reply, Error: err})
+	}
+	m.loads = slices.DeleteFunc(m.loads, func(o *load) bool { return o == l })
+	m.touched = true
+	e := protocol.Event{Kind: protocol.EventLoad, Model: l.names[0], Path: l.path, Total: len(l.names), Code: protocol.OK}
+	if err != nil {
+		e.Code, e.Message = err.Code, err.Message
+	} else {
+		e.Done = len(l.names)
+	}
+	m.event(e)
+}
+
+func (m *Machine) refuse(token uint64, err *protocol.Error) {
+	m.out.Replies = append(m.out.Replies, Reply{Token: token, Error: err})
+}
+
+// stored accepts the models of a load. Workers that came meanwhile have them
+// queued as part of the load, which from now on is their catch-up.
+func (m *Machine) stored(token uint64) {
+	l := m.storing(token)
+	if l == nil {
+		return
+	}
+	for _, s := range l.specs {
+		m.models[s.Name] = s
+	}
+	for _, w := range m.sorted() {
+		for _, t := range append(slices.Clone(w.queue), w.out...) {
+			if t.load == l {
+				t.load, t.catchup = nil, true
+				w.catchups++
+			}
+		}
+		if failure, ok := l.failed[w.id]; ok {
+			m.drop(w, &failure)
+		}
+	}
+	m.finish(l, m.reply(l), nil)
+}
+
+func (m *Machine) storeFailed(token uint64) {
+	l := m.storing(token)
+	switch {
+	case l == nil:
+	case len(l.tokens) == 0:
+		l.storing, l.retryAt = 0, m.now.Add(m.cfg.Resend)
+	default:
+		m.rollback(l)
+		m.finish(l, nil, protocol.Refusal(protocol.StateUnavailable))
+	}
+}
+
+func (m *Machine) storing(token uint64) *load {
+	i := slices.IndexFunc(m.loads, func(l *load) bool { return token != 0 && l.storing == token })
+	if i < 0 {
+		return nil
+	}
+	return m.loads[i]
+}
+
+// expireLoads answers what is not done in time. A load that is being stored
+// is past that: its store decides.
+func (m *Machine) expireLoads() {
+	for _, l := range slices.Clone(m.waiting) {
+		if m.now >= l.deadline {
+			m.waiting = slices.DeleteFunc(m.waiting, func(o *load) bool { return o == l })
+			m.finish(l, nil, protocol.Refusal(protocol.LoadTimeout))
+		}
+	}
+	for _, l := range slices.Clone(m.loads) {
+		if l.storing != 0 || len(l.tokens) == 0 || m.now < l.deadline {
+			continue
+		}
+		var slow []protocol.WorkerError
+		for _, w := range m.sorted() {
+			if w.serving() && slices.ContainsFunc(append(slices.Clone(w.queue), w.out...), func(t *task) bool { return t.load == l }) {
+				slow = append(slow, protocol.WorkerError{Worker: w.id, Code: protocol.LoadTimeout, Message: "not done"})
+			} else if failure, ok := l.failed[w.id]; ok {
+				slow = append(slow, failure)
+			}
+		}
+		m.rollback(l)
+		m.finish(l, nil, workersError(protocol.LoadTimeout, "", slow))
+	}
+}

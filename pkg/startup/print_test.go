@@ -1,0 +1,90 @@
+package startup
+
+import (
+	"fmt"
+	"strings"
+
+	"clockwork/pkg/protocol"
+)
+
+// print writes an output as scripts show it, a line for each thing.
+func print(o Output) string {
+	var b strings.Builder
+	line := func(format string, args ...any) {
+		b.WriteString(strings.TrimRight("  "+fmt.Sprintf(format, args...), " ") + "\n")
+	}
+	for _, a := range o.Actions {
+		detail := strings.Join(a.Action.Models, " ")
+		if l := a.Action.Load; l != nil {
+			detail = l.Path + " as " + strings.Join(l.Names, " ")
+		}
+		line("%s %s #%d %s", a.Worker, a.Action.Kind, a.Action.ID, detail)
+	}
+	for _, r := range o.Replies {
+		if r.Reply != nil {
+			held := ""
+			if r.Reply.Held {
+				held = " held"
+			}
+			line("reply %d OK %s%s", r.Token, strings.Join(r.Reply.Models, " "), held)
+			continue
+		}
+		line("reply %d %s", r.Token, r.Error)
+		if r.Error.Limit != 0 {
+			line("  got %d, limit %d", r.Error.Got, r.Error.Limit)
+		}
+		for _, w := range r.Error.Workers {
+			line("  %s: %s %s", w.Worker, w.Code, w.Message)
+		}
+	}
+	for _, s := range o.Store {
+		line("store %d %s", s.Token, names(s.Models))
+	}
+	if o.SetStage != nil {
+		line("set stage %s", *o.SetStage)
+	}
+	if p := o.StartProfiling; p != nil {
+		line("profile job %d: %s on %s, known %s", p.Job, names(p.Models), workers(p.Workers), keys(p.Known))
+	}
+	if a := o.Activate; a != nil {
+		line("activate: %s on %s, profiles %s", names(a.Models), workers(a.Workers), keys(a.Profiles))
+	}
+	for _, w := range o.JoinWorkers {
+		line("join %s", workers([]protocol.WorkerState{w}))
+	}
+	for _, w := range o.DropWorkers {
+		line("drop %s", w)
+	}
+	for _, e := range o.Events {
+		line("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Stage, e.Worker, e.Model, " ", e.Code, " ", e.Message)), " "))
+	}
+	if o.StepDown {
+		line("step down")
+	}
+	line("wake %s", o.Wake)
+	return b.String()
+}
+
+func names(models []protocol.ModelSpec) string {
+	var list []string
+	for _, m := range models {
+		list = append(list, m.Name)
+	}
+	return "[" + strings.Join(list, " ") + "]"
+}
+
+func workers(states []protocol.WorkerState) string {
+	var list []string
+	for _, w := range states {
+		list = append(list, w.ID+names(w.Models))
+	}
+	return strings.Join(list, " ")
+}
+
+func keys(profiles []protocol.Profile) string {
+	var list []string
+	for _, p := range profiles {
+		list = append(list, p.Digest+"@"+p.GPUType)
+	}
+	return "[" + strings.Join(list, " ") + "]"
+}

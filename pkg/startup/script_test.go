@@ -1,0 +1,263 @@
+package startup
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the machine does into testdata")
+
+// TestScripts plays testdata/*.txt. A line is an instant and an event, as
+// `script.event` reads them; what the machine gave out stands indented below.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts: ", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(body), "# ") {
+				t.Fatal("a script opens with why it exists")
+			}
+			got := newScript(t).play(string(body))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(body) {
+				t.Errorf("the machine does something else; -rewrite shows it as a diff. Got:\n%s", got)
+			}
+		})
+	}
+}
+
+type script struct {
+	t       *testing.T
+	m       *Machine
+	sent    []WorkerAction // without a result so far
+	lastJob uint64
+	tokens  []uint64 // stores without an answer
+}
+
+func newScript(t *testing.T) *script {
+	c := DefaultConfig()
+	c.Issuer, c.PerWorker, c.MaxCopies, c.MaxLoads = 7, 2, 8, 4
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &script{t: t, m: m}
+}
+
+func (s *script) play(body string) string {
+	var b strings.Builder
+	for line := range strings.Lines(body) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, " ") {
+			continue
+		}
+		fmt.Fprintln(&b, line)
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] != "#" {
+			b.WriteString(s.step(fields))
+		}
+	}
+	return b.String()
+}
+
+func (s *script) step(fields []string) string {
+	at, err := time.ParseDuration(fields[0])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
+	s.sent = append(s.sent, out.Actions...)
+	for _, st := range out.Store {
+		s.tokens = append(s.tokens, st.Token)
+	}
+	if out.StartProfiling != nil {
+		s.lastJob = out.StartProfiling.Job
+	}
+	return print(out)
+}
+
+// event reads an event:
+//
+//	started STAGE|- [MODEL...] [profile:DIGEST@GPU...]   MODEL is name=path[#digest]
+//	seen|lost WORKER[/INCARNATION]
+//	state WORKER[/INCARNATION][@GPU] [MODEL...]
+//	load TOKEN PATH [name=N] [copies=N]
+//	ok|CODE WORKER PATH [digest=D]   the oldest load of the path there ends
+//	cleared|CODE-clear WORKER        the oldest ClearCache there ends
+//	stored|storefail                 the oldest store ends
+//	stage|conflict STAGE
+//	profiler INCARNATION JOB; scheduler active|idle; tick
+//	profiled JOB [profile:DIGEST@GPU...] [quarantine:MODEL...]
+func (s *script) event(kind string, args []string) Event {
+	switch kind {
+	case "started":
+		stage, _ := protocol.ParseStage(args[0])
+		return Started{Stage: stage, Models: specs(args[1:]), Profiles: profiles(args[1:])}
+	case "seen":
+		id, life, _ := workerOf(args[0])
+		return WorkerSeen{id, life}
+	case "lost":
+		id, life, _ := workerOf(args[0])
+		return WorkerLost{id, life}
+	case "state":
+		id, life, gpu := workerOf(args[0])
+		return WorkerAnswered{protocol.WorkerState{ID: id, Incarnation: life, PageSize: 16, Models: specs(args[1:]), GPUs: []protocol.GPUState{{Type: gpu}}}}
+	case "load":
+		return s.load(args)
+	case "stored":
+		return ModelsStored{s.token()}
+	case "storefail":
+		return StoreFailed{s.token()}
+	case "stage":
+		stage, _ := protocol.ParseStage(args[0])
+		return StageStored{stage}
+	case "conflict":
+		stage, _ := protocol.ParseStage(args[0])
+		return StageConflict{stage}
+	case "profiler":
+		return ProfilerSeen{number(args[0]), number(args[1])}
+	case "scheduler":
+		return SchedulerSeen{args[0] == "active"}
+	case "tick":
+		return Tick{}
+	case "profiled":
+		e := ProfilingDone{Job: number(args[0]), Profiles: profiles(args[1:])}
+		for _, a := range args[1:] {
+			if name, ok := strings.CutPrefix(a, "quarantine:"); ok {
+				e.Quarantined = append(e.Quarantined, Quarantine{Model: name, Reason: "absurd"})
+			}
+		}
+		return e
+	}
+	return s.result(kind, args)
+}
+
+func (s *script) load(args []string) Event {
+	r := protocol.LoadRequest{Path: strings.Trim(args[1], `"`)}
+	for _, a := range args[2:] {
+		key, value, _ := strings.Cut(a, "=")
+		switch key {
+		case "name":
+			r.Name = value
+		case "copies":
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			r.Copies = &n
+		}
+	}
+	return LoadAsked{number(args[0]), r}
+}
+
+func (s *script) result(code string, args []string) Event {
+	kind := protocol.LoadModelFromDisk
+	if base, ok := strings.CutSuffix(code, "-clear"); ok {
+		kind, code = protocol.ClearCache, base
+	}
+	if code == "cleared" {
+		kind, code = protocol.ClearCache, "ok"
+	}
+	i := slices.IndexFunc(s.sent, func(a WorkerAction) bool {
+		return a.Worker == args[0] && a.Action.Kind == kind && (kind == protocol.ClearCache || a.Action.Load.Path == args[1])
+	})
+	if i < 0 {
+		s.t.Fatalf("no action waits for: %s %v", code, args)
+	}
+	a := s.sent[i].Action
+	s.sent = slices.Delete(s.sent, i, i+1)
+	digest := ""
+	if len(args) > 2 {
+		digest = "#" + strings.TrimPrefix(args[2], "digest=")
+	}
+	return LoadResult{answer(args[0], a, protocol.Code(strings.ToUpper(code)), digest)}
+}
+
+func answer(worker string, a protocol.Action, code protocol.Code, digest string) protocol.Result {
+	r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Worker: worker, Kind: a.Kind, Code: code}
+	if code == protocol.OK && a.Kind == protocol.LoadModelFromDisk {
+		for _, n := range a.Load.Names {
+			r.Loaded = append(r.Loaded, spec(n+"="+a.Load.Path+digest))
+		}
+	}
+	return r
+}
+
+func (s *script) token() uint64 {
+	if len(s.tokens) == 0 {
+		s.t.Fatal("no store waits")
+	}
+	token := s.tokens[0]
+	s.tokens = s.tokens[1:]
+	return token
+}
+
+func workerOf(s string) (id string, life uint64, gpu string) {
+	s, gpu, ok := strings.Cut(s, "@")
+	if !ok {
+		gpu = "t4"
+	}
+	id, n, ok := strings.Cut(s, "/")
+	if !ok {
+		return id, 1, gpu
+	}
+	return id, number(n), gpu
+}
+
+func number(s string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func specs(args []string) []protocol.ModelSpec {
+	var list []protocol.ModelSpec
+	for _, a := range args {
+		if strings.Contains(a, "=") {
+			list = append(list, spec(a))
+		}
+	}
+	return list
+}
+
+// spec reads name=path[#digest]; the digest is the path's last element if
+// there is none.
+func spec(s string) protocol.ModelSpec {
+	s, digest, ok := strings.Cut(s, "#")
+	name, path, _ := strings.Cut(s, "=")
+	if !ok {
+		digest = filepath.Base(path)
+	}
+	return protocol.ModelSpec{Name: name, Path: path, Digest: digest, BatchSizes: []int{1}, Pages: 3}
+}
+
+func profiles(args []string) []protocol.Profile {
+	var list []protocol.Profile
+	for _, a := range args {
+		if key, ok := strings.CutPrefix(a, "profile:"); ok {
+			digest, gpu, _ := strings.Cut(key, "@")
+			ok := protocol.Measurement{Samples: 1, Min: 1, P50: 1, P99: 1, Max: 1}
+			list = append(list, protocol.Profile{Digest: digest, GPUType: gpu, LoadWeights: ok, Infer: []protocol.BatchMeasurement{{Batch: 1, Measurement: ok}}})
+		}
+	}
+	return list
+}
