@@ -1,0 +1,135 @@
+package terminal
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// bar is the state of one progress bar; 0 <= done, and done <= total where
+// total is known (not 0). Its texts are safe.
+type bar struct {
+	label       string
+	done, total int
+	note        string
+}
+
+// shape is what the rows of a block have in common, so that they align.
+// columns is the most a row may take: one less than the terminal has, for
+// some wrap as soon as the last column is filled.
+type shape struct {
+	columns, label, track, count int
+}
+
+func (d *Display) shapeOf(bars []*bar) shape {
+	s := shape{columns: max(1, d.columns()-1)}
+	for _, b := range d.bars {
+		s.label = max(s.label, columnsOf(b.label))
+		s.count = max(s.count, columnsOf(b.count()))
+	}
+	for _, b := range bars {
+		s.label = max(s.label, columnsOf(b.label))
+		s.count = max(s.count, columnsOf(b.count()))
+	}
+	s.label = min(s.label, max(8, s.columns/3))
+	switch {
+	case s.columns >= 70:
+		s.track = 24
+	case s.columns >= 40:
+		s.track = 10
+	}
+	return s
+}
+
+func (b *bar) over() bool { return b.total > 0 && b.done == b.total }
+
+// tenth is how many tenths of total are done; 0 when total is not known.
+func (b *bar) tenth() int { return filled(b.done, b.total, 10) }
+
+// filled is the share done of total in parts, rounded down: full only at the end.
+func filled(done, total, parts int) int {
+	if total == 0 {
+		return 0
+	}
+	if done == total {
+		return parts
+	}
+	return min(parts-1, int(float64(done)/float64(total)*float64(parts)))
+}
+
+func (b *bar) count() string {
+	if b.total == 0 {
+		return fmt.Sprint(b.done)
+	}
+	return fmt.Sprintf("%d/%d", b.done, b.total)
+}
+
+// row is "label  ████░░░░   3/64  note", cut to the terminal's width.
+func (b *bar) row(s shape) string {
+	label := clip(b.label, s.label)
+	parts := []string{label + spaces(s.label-columnsOf(label))}
+	if s.track > 0 {
+		full := filled(b.done, b.total, s.track)
+		track := strings.Repeat("█", full) + strings.Repeat("░", s.track-full)
+		if b.total == 0 {
+			track = spaces(s.track)
+		}
+		parts = append(parts, track)
+	}
+	parts = append(parts, spaces(s.count-columnsOf(b.count()))+b.count(), b.note)
+	return clip(strings.TrimRight(strings.Join(parts, "  "), " "), s.columns)
+}
+
+// plain is "label 3/64 note".
+func (b *bar) plain() string {
+	return strings.TrimRight(b.label+" "+b.count()+" "+b.note, " ")
+}
+
+// safe replaces what could move the cursor or change the screen.
+func safe(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) ||
+			r == '\u2028' || r == '\u2029':
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// clip cuts text to columns, with an ellipsis where something is missing.
+func clip(text string, columns int) string {
+	if columnsOf(text) <= columns {
+		return text
+	}
+	var out strings.Builder
+	used := 0
+	for _, r := range text {
+		if used += columnsOfRune(r); used > columns-1 {
+			break
+		}
+		out.WriteRune(r)
+	}
+	return out.String() + "…"
+}
+
+func columnsOf(text string) int {
+	n := 0
+	for _, r := range text {
+		n += columnsOfRune(r)
+	}
+	return n
+}
+
+func columnsOfRune(r rune) int {
+	if r >= 0x1100 && r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 ||
+		r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 ||
+		r >= 0xffe0 && r <= 0xffe6 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd {
+		return 2
+	}
+	return 1
+}
+
+func spaces(n int) string { return strings.Repeat(" ", max(0, n)) }
