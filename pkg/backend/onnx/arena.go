@@ -1,0 +1,84 @@
+//go:build linux
+
+package onnx
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"clockwork/pkg/protocol"
+)
+
+// arena is the memory of one device: page frames, touched once, which are
+// either at home or moved into a view. A frame is in one view at most.
+type arena struct {
+	home     *region
+	pages    int
+	pageSize int64
+
+	mu   sync.Mutex
+	used []bool
+}
+
+func newArena(pages int, pageSize int64) (*arena, error) {
+	home, err := newRegion(int64(pages)*pageSize, true)
+	if err != nil {
+		return nil, err
+	}
+	return &arena{home: home, pages: pages, pageSize: pageSize, used: make([]bool, pages)}, nil
+}
+
+// take marks frames as used, or refuses all of them.
+func (a *arena) take(frames []int) *protocol.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, f := range frames {
+		if f < 0 || f >= a.pages || a.used[f] {
+			for _, taken := range frames[:i] {
+				a.used[taken] = false
+			}
+			return protocol.Errorf(protocol.InvalidAction, "page %d is in use or not one of the device's %d", f, a.pages)
+		}
+		a.used[f] = true
+	}
+	return nil
+}
+
+func (a *arena) free(frames []int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, f := range frames {
+		a.used[f] = false
+	}
+}
+
+func (a *arena) frame(f int) unsafe.Pointer { return unsafe.Add(a.home.base, int64(f)*a.pageSize) }
+
+// gather moves frames side by side into a view. On an error they are all at
+// home again.
+func (a *arena) gather(view *region, frames []int) error {
+	for i, f := range frames {
+		if err := movePages(unsafe.Add(view.base, int64(i)*a.pageSize), a.frame(f), a.pageSize); err != nil {
+			return joinFirst(err, a.scatter(view, frames[:i]))
+		}
+	}
+	return nil
+}
+
+// scatter moves the frames of a view home.
+func (a *arena) scatter(view *region, frames []int) error {
+	for i, f := range frames {
+		if err := movePages(a.frame(f), unsafe.Add(view.base, int64(i)*a.pageSize), a.pageSize); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func joinFirst(err, second error) error {
+	if second != nil {
+		return fmt.Errorf("%w; then %w", err, second)
+	}
+	return err
+}

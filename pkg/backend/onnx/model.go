@@ -1,0 +1,164 @@
+//go:build linux
+
+package onnx
+
+import (
+	"fmt"
+	"sync"
+
+	"clockwork/pkg/protocol"
+)
+
+// model implements backend.Model: the shell, and the weights in host memory.
+type model struct {
+	backend *Backend
+	session *session
+	spec    protocol.ModelSpec
+	// weights say where in the block each one lies; block is laid out as the
+	// pages of a device are.
+	weights []weight
+	block   *region
+
+	// The session's inputs are the spec's, then the weights.
+	inputNames, outputNames names
+	inputKinds, outputKinds []int
+	generated               []byte // one item
+
+	places []place // by device
+}
+
+// place is what a model keeps at one device: views and stages that no run uses
+// at the moment, and how many views hold weights.
+type place struct {
+	mu     sync.Mutex
+	views  []*view
+	stages map[int][]*stage // by batch size
+	loaded int
+}
+
+// idleStages is how many unused stages of one batch size are kept.
+const idleStages = 4
+
+// view is an address range as large as the model's pages, and the model's
+// weights bound to it.
+type view struct {
+	memory *region
+	values []uintptr
+}
+
+// Spec implements backend.Model.
+func (m *model) Spec() protocol.ModelSpec { return m.spec }
+
+// Profiles implements backend.Model; ONNX files carry none.
+func (m *model) Profiles() []protocol.Profile { return nil }
+
+// Close implements backend.Model.
+func (m *model) Close() error {
+	for i := range m.places {
+		p := &m.places[i]
+		p.mu.Lock()
+		loaded := p.loaded
+		p.mu.Unlock()
+		if loaded > 0 {
+			return protocol.Errorf(protocol.WeightsInUse, "close model: weights are loaded on device %d", i)
+		}
+	}
+	if m.session == nil {
+		return nil
+	}
+	m.release()
+	m.backend.models.Add(-1)
+	return nil
+}
+
+// release frees all of a model that has no weights loaded.
+func (m *model) release() {
+	lib := m.backend.lib
+	for i := range m.places {
+		p := &m.places[i]
+		for _, v := range p.views {
+			v.close(lib)
+		}
+		for _, list := range p.stages {
+			for _, s := range list {
+				s.close(lib)
+			}
+		}
+		p.views, p.stages = nil, nil
+	}
+	m.block.close()
+	m.session.close()
+	m.session = nil
+}
+
+// bind makes the tensors of the weights over memory that is laid out as the
+// block. On an error it returns those it made.
+func (m *model) bind(memory *region) ([]uintptr, error) {
+	values := make([]uintptr, 0, len(m.weights))
+	for _, w := range m.weights {
+		v, err := m.backend.lib.newTensor(memory.bytes()[w.offset:][:len(w.data)], w.kind, w.shape)
+		if err != nil {
+			return values, fmt.Errorf("bind %.40q: %w", w.name, err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+func (m *model) newView() (*view, error) {
+	memory, err := newRegion(int64(m.spec.Pages)*m.backend.options.PageSize, false)
+	if err != nil {
+		return nil, err
+	}
+	v := &view{memory: memory}
+	if v.values, err = m.bind(memory); err != nil {
+		v.close(m.backend.lib)
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *view) close(lib *ort) {
+	lib.releaseValues(v.values)
+	v.memory.close()
+}
+
+// takeView takes an unused view at a device, or makes one.
+func (m *model) takeView(device int) (*view, error) {
+	p := &m.places[device]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded++
+	if n := len(p.views); n > 0 {
+		v := p.views[n-1]
+		p.views = p.views[:n-1]
+		return v, nil
+	}
+	v, err := m.newView()
+	if err != nil {
+		p.loaded--
+	}
+	return v, err
+}
+
+// returnView gives a taken view back.
+func (m *model) returnView(device int, v *view) {
+	m.putView(device, v)
+	p := &m.places[device]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded--
+}
+
+func (m *model) putView(device int, v *view) {
+	p := &m.places[device]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.views = append(p.views, v)
+}
+
+// run executes a stage with bound weights.
+func (m *model) run(s *stage, weights []uintptr) error {
+	copy(s.values[len(s.inputs):], weights)
+	return m.session.run(m.inputNames, s.values, m.outputNames, s.results)
+}

@@ -1,0 +1,167 @@
+//go:build linux
+
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// Slots of the table of functions OrtApi, version 17. The table only grows at
+// its end, so these hold for every later library.
+const (
+	apiGetErrorMessage            = 2
+	apiCreateEnv                  = 3
+	apiCreateSessionFromArray     = 8
+	apiRun                        = 9
+	apiCreateSessionOptions       = 10
+	apiSetOptimizedModelFilePath  = 11
+	apiSetSessionExecutionMode    = 13
+	apiSetSessionLogSeverityLevel = 22
+	apiSetGraphOptimizationLevel  = 23
+	apiSetIntraOpNumThreads       = 24
+	apiSetInterOpNumThreads       = 25
+	apiSessionGetInputCount       = 30
+	apiSessionGetOutputCount      = 31
+	apiSessionGetInputTypeInfo    = 33
+	apiSessionGetOutputTypeInfo   = 34
+	apiSessionGetInputName        = 36
+	apiSessionGetOutputName       = 37
+	apiCreateTensorWithData       = 49
+	apiGetTensorMutableData       = 51
+	apiCastTypeInfoToTensorInfo   = 55
+	apiGetTensorElementType       = 60
+	apiGetDimensionsCount         = 61
+	apiGetDimensions              = 62
+	apiGetTensorTypeAndShape      = 65
+	apiCreateCPUMemoryInfo        = 69
+	apiAllocatorFree              = 76
+	apiGetDefaultAllocator        = 78
+	apiReleaseStatus              = 93
+	apiReleaseSession             = 95
+	apiReleaseValue               = 96
+	apiReleaseTypeInfo            = 98
+	apiReleaseTensorInfo          = 99
+	apiReleaseSessionOptions      = 100
+	apiAddSessionConfigEntry      = 130
+
+	apiSlots   = 131
+	apiVersion = 17
+)
+
+const logFatal = 4
+
+// ort is an opened ONNX Runtime. It stays open until the process ends: the
+// library does not promise to survive being closed and opened again.
+type ort struct {
+	version   string
+	functions *[apiSlots]uintptr
+	env       uintptr
+	memory    uintptr // OrtMemoryInfo of plain host memory
+	allocator uintptr
+}
+
+var opened = struct {
+	sync.Mutex
+	byPath map[string]*ort
+}{byPath: make(map[string]*ort)}
+
+// openORT opens the library at path, once in a process.
+func openORT(path string) (*ort, error) {
+	opened.Lock()
+	defer opened.Unlock()
+	if lib := opened.byPath[path]; lib != nil {
+		return lib, nil
+	}
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("open ONNX Runtime: %w", err)
+	}
+	lib, err := startORT(handle)
+	if err != nil {
+		return nil, fmt.Errorf("open ONNX Runtime %s: %w", path, err)
+	}
+	opened.byPath[path] = lib
+	return lib, nil
+}
+
+func startORT(handle uintptr) (*ort, error) {
+	get, err := purego.Dlsym(handle, "OrtGetApiBase")
+	if err != nil {
+		return nil, err
+	}
+	base, _, _ := purego.SyscallN(get)
+	if base == 0 {
+		return nil, errors.New("it has no API")
+	}
+	entries := (*[2]uintptr)(pointer(base)) // GetApi, GetVersionString
+	version, _, _ := purego.SyscallN(entries[1])
+	lib := &ort{version: goString(version)}
+	api, _, _ := purego.SyscallN(entries[0], apiVersion)
+	if api == 0 {
+		return nil, fmt.Errorf("version %s is too old; 1.%d is needed", lib.version, apiVersion)
+	}
+	lib.functions = (*[apiSlots]uintptr)(pointer(api))
+	id := cString("clockwork")
+	if err := lib.call(apiCreateEnv, logFatal, uintptr(unsafe.Pointer(id)), uintptr(unsafe.Pointer(&lib.env))); err != nil {
+		return nil, err
+	}
+	const arenaAllocator, defaultMemory = 1, 0
+	if err := lib.call(apiCreateCPUMemoryInfo, arenaAllocator, defaultMemory, uintptr(unsafe.Pointer(&lib.memory))); err != nil {
+		return nil, err
+	}
+	return lib, lib.call(apiGetDefaultAllocator, uintptr(unsafe.Pointer(&lib.allocator)))
+}
+
+// call calls a function that answers with an OrtStatus, and makes an error of
+// it. What the arguments point to stays alive until it returns.
+//
+//go:uintptrescapes
+func (l *ort) call(slot int, args ...uintptr) error {
+	status, _, _ := purego.SyscallN(l.functions[slot], args...)
+	if status == 0 {
+		return nil
+	}
+	message, _, _ := purego.SyscallN(l.functions[apiGetErrorMessage], status)
+	err := errors.New(tidy(goString(message)))
+	l.release(apiReleaseStatus, status)
+	return err
+}
+
+// release calls one of the Release functions, which answer nothing and take
+// null.
+func (l *ort) release(slot int, object uintptr) { purego.SyscallN(l.functions[slot], object) }
+
+// tidy makes one line, of bounded length, of a message that may hold parts of
+// a hostile file.
+func tidy(message string) string {
+	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "?")), " ")
+	if len(message) > 300 {
+		message = message[:300]
+	}
+	return message
+}
+
+// pointer makes a pointer of an address that C gave us. It points outside the
+// Go heap.
+func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
+
+// goString copies a C string.
+func goString(address uintptr) string {
+	if address == 0 {
+		return ""
+	}
+	start, n := (*byte)(pointer(address)), 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(start), n)) != 0 {
+		n++
+	}
+	return string(unsafe.Slice(start, n))
+}
+
+// cString returns a copy of s that ends with a zero byte.
+func cString(s string) *byte { return &append([]byte(s), 0)[0] }

@@ -1,0 +1,150 @@
+//go:build linux
+
+package onnx
+
+import (
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
+
+// maxItem is the largest item (all inputs, or all outputs) in bytes.
+const maxItem = 256 << 20
+
+// describeInputs fills the spec's inputs from the session and the config, and
+// returns the batch sizes to prepare, up to limit.
+func (m *model) describeInputs(c config, limit int) ([]int, *protocol.Error) {
+	lifted := make(map[string]bool, len(m.weights))
+	for _, w := range m.weights {
+		lifted[w.name] = true
+	}
+	fixed, given, inputs := int64(0), 0, []string(nil)
+	for _, in := range m.session.inputs {
+		if lifted[in.name] {
+			continue
+		}
+		shape, stated := c.inputs[in.name]
+		if stated {
+			given++
+		}
+		spec, batch, err := inputSpec(in, shape, stated)
+		if err != nil {
+			return nil, err
+		}
+		if batch != fixed && len(m.spec.Inputs) > 0 {
+			return nil, protocol.Errorf(protocol.ModelCorrupt, "the inputs have different batch sizes: %d and %d (0 is open)", fixed, batch)
+		}
+		fixed = batch
+		m.spec.Inputs = append(m.spec.Inputs, spec)
+		m.inputKinds = append(m.inputKinds, in.kind)
+		inputs = append(inputs, in.name)
+	}
+	if given != len(c.inputs) {
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "model.yaml gives shapes of inputs that the model does not have; it has %v", m.spec.Inputs)
+	}
+	if n := m.spec.ItemBytes(); len(inputs) == 0 || n > maxItem {
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "the model has %d inputs of %d bytes an item", len(inputs), n)
+	}
+	for _, w := range m.weights {
+		inputs = append(inputs, w.name)
+	}
+	var outputs []string
+	for _, out := range m.session.outputs {
+		outputs = append(outputs, out.name)
+	}
+	m.inputNames, m.outputNames = newNames(inputs), newNames(outputs)
+	m.generated = generate(m.spec.Inputs)
+	if fixed > 0 {
+		if fixed > int64(limit) {
+			return nil, protocol.Errorf(protocol.ModelTooLarge, "the model runs at batch %d only, the limit is %d", fixed, limit)
+		}
+		return []int{int(fixed)}, nil
+	}
+	m.spec.AnyBatch = true
+	return slices.DeleteFunc(slices.Clone(protocol.BatchSizes), func(b int) bool { return b > limit }), nil
+}
+
+// inputSpec is an input as items see it, and its batch size, 0 where that is
+// open. stated is the shape that model.yaml gives.
+func inputSpec(in port, stated []int64, given bool) (protocol.TensorSpec, int64, *protocol.Error) {
+	spec := protocol.TensorSpec{Name: in.name, Datatype: elementType(in.kind)}
+	corrupt := func(format string, args ...any) (protocol.TensorSpec, int64, *protocol.Error) {
+		return spec, 0, protocol.Errorf(protocol.ModelCorrupt, "input %q: "+format, append([]any{in.name}, args...)...)
+	}
+	if spec.Datatype == "" {
+		return corrupt("elements of this type cannot be given")
+	}
+	if len(in.shape) == 0 {
+		return corrupt("it is a scalar; the first dimension must be the batch")
+	}
+	if given && len(stated) != len(in.shape)-1 {
+		return corrupt("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
+	}
+	spec.Shape = slices.Clone(in.shape[1:])
+	for i, d := range spec.Shape {
+		if given && (d < 0 || d == stated[i]) {
+			spec.Shape[i] = stated[i]
+		} else if given {
+			return corrupt("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
+		}
+		if spec.Shape[i] < 1 {
+			return corrupt("the graph leaves its shape open (%s); give the shape of one item in model.yaml, as inputs: {%s: [...]}",
+				protocol.ShapeString(in.shape), in.name)
+		}
+	}
+	if n := spec.Bytes(); n < 1 || n > maxItem {
+		return corrupt("an item of shape %s is larger than %d bytes", protocol.ShapeString(spec.Shape), maxItem)
+	}
+	return spec, max(0, in.shape[0]), nil
+}
+
+// describeOutputs runs a batch, letting ORT choose the outputs' shapes (what a
+// model declares may be wrong), and holds them against what is known.
+func (m *model) describeOutputs(batch int, weights []uintptr) *protocol.Error {
+	s, err := m.newStage(batch)
+	if err != nil {
+		return protocol.Errorf(protocol.NoMemory, "stage batch %d: %v", batch, err)
+	}
+	defer s.close(m.backend.lib)
+	m.fillGenerated(s, batch)
+	lib := m.backend.lib
+	made := make([]uintptr, len(m.session.outputs))
+	copy(s.values[len(s.inputs):], weights)
+	err = m.session.run(m.inputNames, s.values, m.outputNames, made)
+	defer lib.releaseValues(made)
+	if err != nil {
+		return protocol.Errorf(protocol.ModelCorrupt, "the model does not run at batch %d: %v", batch, err)
+	}
+	var specs []protocol.TensorSpec
+	for i, out := range m.session.outputs {
+		kind, shape, err := lib.resultShape(made[i])
+		if err != nil || kind == "" {
+			return protocol.Errorf(protocol.ModelCorrupt, "output %q: elements of this type cannot be sent", out.name)
+		}
+		if len(shape) == 0 || shape[0] != int64(batch) || slices.Contains(shape, 0) {
+			return protocol.Errorf(protocol.ModelCorrupt, "output %q has shape %s at batch %d; the first dimension must be the batch (max_batch: 1 in model.yaml may help)",
+				out.name, protocol.ShapeString(shape), batch)
+		}
+		specs = append(specs, protocol.TensorSpec{Name: out.name, Datatype: kind, Shape: shape[1:]})
+	}
+	if m.spec.Outputs == nil {
+		m.spec.Outputs = specs
+		m.outputKinds = kinds(m.session.outputs)
+	}
+	if !slices.EqualFunc(specs, m.spec.Outputs, sameSpec) || m.spec.OutputBytes() > maxItem {
+		return protocol.Errorf(protocol.ModelCorrupt, "the outputs %v at batch %d differ from %v, or are too large", specs, batch, m.spec.Outputs)
+	}
+	return nil
+}
+
+func sameSpec(a, b protocol.TensorSpec) bool {
+	return a.Name == b.Name && a.Datatype == b.Datatype && slices.Equal(a.Shape, b.Shape)
+}
+
+func kinds(ports []port) []int {
+	list := make([]int, len(ports))
+	for i, p := range ports {
+		list[i] = p.kind
+	}
+	return list
+}
