@@ -143,12 +143,13 @@ func (m *Machine) activate() {
 		if outstanding && m.now < a.until {
 			return
 		}
-		a.running = false
 		workers := m.present(true)
 		if len(workers) == 0 {
-			a.needed = true
+			a.needed, a.running = true, len(m.ready()) > 0
+			a.until = m.now.Add(m.cfg.RefreshTimeout)
 			return
 		}
+		a.needed, a.running = false, false
 		a.done, a.sent = true, m.now
 		models := m.served()
 		page := workers[0].PageSize

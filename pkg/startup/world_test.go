@@ -1,0 +1,293 @@
+package startup
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// TestWorld lets seeded worlds of lossy workers, failing stores and restless
+// clients run, and checks after every step what must never be otherwise.
+func TestWorld(t *testing.T) {
+	activated := 0
+	for seed := int64(1); seed <= 150; seed++ {
+		w := runWorld(t, seed)
+		if again := runWorld(t, seed); again.hash != w.hash {
+			t.Fatalf("seed %d: two runs differ", seed)
+		}
+		if w.m.stage == protocol.Active && w.active {
+			activated++
+		}
+	}
+	if activated < 100 {
+		t.Errorf("only %d of 150 worlds came to activation: the test proves little", activated)
+	}
+}
+
+type world struct {
+	t        *testing.T
+	seed     int64
+	rng      *rand.Rand
+	m        *Machine
+	now      protocol.Time
+	pending  []Event
+	memory   map[string]map[string]protocol.ModelSpec // by worker: what it truly holds
+	lives    map[string]uint64
+	answered map[uint64]bool
+	asked    uint64
+	stored   map[uint64][]protocol.ModelSpec
+	kv       map[string]bool
+	lastLoad protocol.Time
+	stage    protocol.Stage
+	active   bool
+	hash     uint64
+}
+
+func runWorld(t *testing.T, seed int64) *world {
+	c := DefaultConfig()
+	c.Issuer, c.PerWorker = 1, 2
+	m, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, memory: map[string]map[string]protocol.ModelSpec{},
+		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{}}
+	w.step(Started{})
+	for i := 0; i < 600; i++ {
+		w.now += protocol.Time(w.rng.Int63n(int64(400 * time.Millisecond)))
+		switch {
+		case len(w.pending) > 0 && w.rng.Intn(10) > 0:
+			k := w.rng.Intn(len(w.pending))
+			e := w.pending[k]
+			w.pending = slices.Delete(w.pending, k, k+1)
+			w.step(e)
+		case i < 150 && w.rng.Intn(4) == 0:
+			w.load()
+		case w.rng.Intn(12) == 0 && i < 400 || i == 5 || i == 420:
+			w.worker()
+		default:
+			w.step(Tick{})
+		}
+	}
+	w.drain()
+	return w
+}
+
+// drain delivers everything and lets all time-outs pass.
+func (w *world) drain() {
+	for i := 0; i < 400; i++ {
+		w.now += protocol.Time(time.Second)
+		if len(w.pending) > 0 {
+			e := w.pending[0]
+			w.pending = w.pending[1:]
+			w.step(e)
+		} else {
+			w.step(Tick{})
+		}
+	}
+	for token := uint64(1); token <= w.asked; token++ {
+		if !w.answered[token] {
+			w.fail("load %d was never answered", token)
+		}
+	}
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed %d at %s: %s", w.seed, w.now, fmt.Sprintf(format, args...))
+}
+
+func (w *world) load() {
+	w.asked++
+	r := protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", w.rng.Intn(6))}
+	if w.rng.Intn(3) == 0 {
+		n := w.rng.Intn(5) - 1
+		r.Copies = &n
+	}
+	w.step(LoadAsked{w.asked, r})
+}
+
+func (w *world) worker() {
+	id := fmt.Sprintf("w%d", w.rng.Intn(3))
+	if w.memory[id] != nil && w.rng.Intn(2) == 0 {
+		delete(w.memory, id)
+		w.step(WorkerLost{id, w.lives[id]})
+		return
+	}
+	w.lives[id]++
+	w.memory[id] = map[string]protocol.ModelSpec{}
+	w.step(WorkerSeen{id, w.lives[id]})
+}
+
+func (w *world) step(e Event) {
+	closedBefore := w.m.closed
+	out := w.m.Step(w.now, e)
+	h := fnv.New64a()
+	fmt.Fprint(h, w.hash, w.now, print(out))
+	w.hash = h.Sum64()
+	if _, ok := e.(LoadAsked); ok && !closedBefore {
+		w.lastLoad = w.now
+	}
+	if s, ok := e.(ModelsStored); ok {
+		for _, m := range w.stored[s.Token] {
+			w.kv[m.Name] = true
+		}
+	}
+	for _, r := range out.Replies {
+		if w.answered[r.Token] || (r.Reply == nil) == (r.Error == nil) {
+			w.fail("load %d was answered twice or with nothing", r.Token)
+		}
+		w.answered[r.Token] = true
+		w.lastLoad = max(w.lastLoad, w.now*protocol.Time(b2i(!w.m.closed)))
+		if r.Reply != nil {
+			for _, n := range r.Reply.Models {
+				if !w.kv[n] {
+					w.fail("load %d was answered OK, but %s is not stored", r.Token, n)
+				}
+			}
+		}
+	}
+	w.checkStage(out)
+	w.checkStores(out)
+	w.react(out)
+	if out.Wake < w.now {
+		w.fail("wake at %s has passed", out.Wake)
+	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (w *world) checkStage(out Output) {
+	if w.m.stage < w.stage {
+		w.fail("stage went back from %s to %s", w.stage, w.m.stage)
+	}
+	w.stage = w.m.stage
+	if out.SetStage == nil {
+		return
+	}
+	if *out.SetStage <= w.stage {
+		w.fail("stage %s is to become %s", w.stage, *out.SetStage)
+	}
+	if *out.SetStage == protocol.Profiling && w.stage == protocol.Loading {
+		if len(w.kv) == 0 || len(w.m.loads)+len(w.m.waiting) > 0 {
+			w.fail("PROFILING with %d models and pending loads %d", len(w.kv), len(w.m.loads)+len(w.m.waiting))
+		}
+		// A write of the stage that is repeated comes later still.
+		if w.now.Sub(w.lastLoad) < w.m.cfg.LoadIdle {
+			w.fail("PROFILING %s after load activity", w.now.Sub(w.lastLoad))
+		}
+	}
+}
+
+// checkStores: what is stored is in the memory of every worker in service.
+func (w *world) checkStores(out Output) {
+	for _, s := range out.Store {
+		w.stored[s.Token] = s.Models
+		for _, worker := range w.m.sorted() {
+			for _, m := range s.Models {
+				if _, ok := w.memory[worker.id][m.Name]; worker.serving() && !ok {
+					w.fail("%s is stored, and %s does not hold it", m.Name, worker.id)
+				}
+			}
+		}
+	}
+}
+
+// react is the shell and everybody behind it; most of it comes later.
+func (w *world) react(out Output) {
+	for _, a := range out.Actions {
+		w.execute(a)
+	}
+	for _, s := range out.Store {
+		if w.rng.Intn(10) == 0 {
+			w.pending = append(w.pending, StoreFailed{s.Token})
+		} else {
+			w.pending = append(w.pending, ModelsStored{s.Token})
+		}
+	}
+	if s := out.SetStage; s != nil {
+		if w.rng.Intn(5) == 0 {
+			w.pending = append(w.pending, StageConflict{w.m.stage})
+		} else {
+			w.pending = append(w.pending, StageStored{*s})
+		}
+	}
+	if p := out.StartProfiling; p != nil {
+		w.pending = append(w.pending, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
+	}
+	if a := out.Activate; a != nil {
+		w.active = true
+		if w.m.stage != protocol.Active || len(a.Models) == 0 || len(a.Workers) == 0 {
+			w.fail("activation in %s with %d models on %d workers", w.m.stage, len(a.Models), len(a.Workers))
+		}
+	}
+	for _, j := range append(slices.Clone(out.JoinWorkers), activated(out)...) {
+		for name := range w.kv {
+			if _, ok := w.memory[j.ID][name]; !ok {
+				w.fail("%s goes to the scheduler without %s", j.ID, name)
+			}
+		}
+	}
+}
+
+func activated(out Output) []protocol.WorkerState {
+	if out.Activate == nil {
+		return nil
+	}
+	return out.Activate.Workers
+}
+
+func profilesOf(p *ProfilingJob) []protocol.Profile {
+	var keys []string
+	for _, m := range p.Models {
+		keys = append(keys, "profile:"+m.Digest+"@t4")
+	}
+	return profiles(keys)
+}
+
+// execute is a worker that does what it is told at once and tells it later;
+// now and then it fails, or its answer is lost.
+func (w *world) execute(a WorkerAction) {
+	mem := w.memory[a.Worker]
+	if mem == nil {
+		return
+	}
+	code := protocol.OK
+	switch a.Action.Kind {
+	case protocol.GetWorkerState:
+		if w.rng.Intn(8) > 0 {
+			var held []protocol.ModelSpec
+			for _, name := range sortedKeys(mem) {
+				held = append(held, mem[name])
+			}
+			w.pending = append(w.pending, WorkerAnswered{protocol.WorkerState{ID: a.Worker, Incarnation: w.lives[a.Worker], PageSize: 1,
+				GPUs: []protocol.GPUState{{Type: "t4"}}, Models: held}})
+		}
+		return
+	case protocol.ClearCache:
+		for _, name := range a.Action.Models {
+			delete(mem, name)
+		}
+	case protocol.LoadModelFromDisk:
+		if w.rng.Intn(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Action.Load.Names[0]] {
+			code = protocol.NoMemory
+		}
+	}
+	r := answer(a.Worker, a.Action, code, "")
+	for _, s := range r.Loaded {
+		mem[s.Name] = s
+	}
+	if w.rng.Intn(20) > 0 {
+		w.pending = append(w.pending, LoadResult{r})
+	}
+}
