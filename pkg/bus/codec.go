@@ -12,6 +12,7 @@ var (
 	Input       = Codec[protocol.Input]{"input", codeInput}
 	Outputs     = Codec[[]protocol.Output]{"outputs", func(k *coder, v *[]protocol.Output) { list(k, v, codeOutput) }}
 	Heartbeat   = Codec[protocol.Heartbeat]{"heartbeat", codeHeartbeat}
+	Join        = Codec[protocol.WorkerState]{"join", codeWorkerState}
 	Start       = Codec[protocol.ClockworkState]{"start", codeClockworkState}
 	Clock       = Codec[ClockReading]{"clock", codeClock}
 	Job         = Codec[ProfileJob]{"profile job", codeJob}
@@ -35,6 +36,8 @@ type ProfileJob struct {
 	ID      uint64
 	Models  []protocol.ModelSpec
 	Workers []protocol.WorkerState
+	// Known are measurements that need not be made again.
+	Known []protocol.Profile
 }
 
 // ProfileReport is the outcome of a ProfileJob.

@@ -80,10 +80,11 @@ func codeClockworkState(k *coder, s *protocol.ClockworkState) {
 }
 
 func codeJob(k *coder, j *ProfileJob) {
-	k.array(3)
+	k.array(4)
 	num(k, &j.ID)
 	list(k, &j.Models, codeModel)
 	list(k, &j.Workers, codeWorkerState)
+	list(k, &j.Known, codeProfile)
 }
 
 func codeReport(k *coder, r *ProfileReport) {

@@ -86,6 +86,7 @@ func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 	roundTrip(t, Outputs, nil)
 	roundTrip(t, Heartbeat, func(h *protocol.Heartbeat) { h.Service, h.ID = "", "" }) // come from the subject
 	roundTrip(t, Start, nil)
+	roundTrip(t, Join, nil)
 	roundTrip(t, Clock, nil)
 	roundTrip(t, Job, nil)
 	roundTrip(t, Report, nil)

@@ -13,6 +13,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.events.<kind>                services -> anyone
 //	<p>.scheduler.submit             front door -> scheduler
 //	<p>.scheduler.start              controller -> scheduler: ClockworkState
+//	<p>.scheduler.join               controller -> scheduler: a worker that came later
 //	<p>.profiler.start, .report      controller -> profiler, and back
 //	<p>.worker.<id>.action, .input   issuers -> worker, front door -> worker
 //	<p>.frontdoor.<id>.dispatch      scheduler -> front door
@@ -39,6 +40,9 @@ func (s Subjects) Submit() string { return s.Prefix + ".scheduler.submit" }
 
 // SchedulerStart takes the ClockworkState at activation.
 func (s Subjects) SchedulerStart() string { return s.Prefix + ".scheduler.start" }
+
+// SchedulerJoin takes a worker that came after activation.
+func (s Subjects) SchedulerJoin() string { return s.Prefix + ".scheduler.join" }
 
 // ProfilerStart takes profiling jobs, ProfilerReport their outcome.
 func (s Subjects) ProfilerStart() string  { return s.Prefix + ".profiler.start" }

@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,22 +60,13 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		bus:     b,
 		state:   state,
 		buffer:  buffer,
-		id:      randomID(),
+		id:      bus.RandomID(),
 		storing: make(chan struct{}, maxStoring),
 		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
 		models:  map[string]protocol.ModelSpec{},
 		actives: map[string]activeSeen{},
 		wake:    make(chan struct{}, 1),
 	}
-}
-
-// randomID makes an identity that no other process has.
-func randomID() uint64 {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		panic(err) // crypto/rand does not fail on Linux
-	}
-	return max(1, binary.BigEndian.Uint64(b[:]))
 }
 
 // Start opens the door. It returns when requests are taken.

@@ -107,6 +107,13 @@ func (d *Door) serving() bool {
 	return d.stage == protocol.Active && d.epoch != 0
 }
 
+// schedulerEpoch returns the epoch of the active scheduler, 0 for none.
+func (d *Door) schedulerEpoch() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.epoch
+}
+
 // store puts a request into the startup buffer. What can be seen to be wrong
 // already is refused now; whether the model exists is known only at activation.
 func (d *Door) store(model string, m *nats.Msg) {

@@ -132,7 +132,7 @@ func (m *measuring) store(ctx context.Context, what string) *failure {
 func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
 	a.GPU, a.Model, a.Incarnation = m.gpu.id, m.unit.model.Name, m.gpu.incarnation
 	a.Latest = protocol.Never
-	result, err := m.service.actions.do(ctx, m.gpu.worker, a)
+	result, err := m.service.actions.Do(ctx, m.gpu.worker, a)
 	if err != nil {
 		return &failure{reason: err.Error(), lost: true}
 	}

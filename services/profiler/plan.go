@@ -64,22 +64,28 @@ func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
 		}
 		seen[m.Digest] = true
 		for _, t := range gpuTypes {
-			p.add(m, t, s.stored(ctx, m, t))
+			p.add(m, t, s.stored(ctx, job.Known, m, t))
 		}
 	}
 	return p
 }
 
-// stored reads what was measured under the same key before.
-func (s *Service) stored(ctx context.Context, m protocol.ModelSpec, gpuType string) protocol.Profile {
-	known, found, err := s.state.Profile(ctx, m.Digest, gpuType)
+// stored finds what was measured under the same key before: in the job, else in
+// the store.
+func (s *Service) stored(ctx context.Context, known []protocol.Profile, m protocol.ModelSpec, gpuType string) protocol.Profile {
+	for _, p := range known {
+		if p.Matches(m, gpuType) && p.Complete(m) {
+			return p
+		}
+	}
+	earlier, found, err := s.state.Profile(ctx, m.Digest, gpuType)
 	if err != nil {
 		s.bus.Log.Warn("stored profile not read", "model", m.Name, "error", err)
 	}
-	if !found || !known.Matches(m, gpuType) {
+	if !found || !earlier.Matches(m, gpuType) {
 		return protocol.Profile{Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion, GPUType: gpuType}
 	}
-	return known
+	return earlier
 }
 
 func (p *plan) add(m protocol.ModelSpec, gpuType string, known protocol.Profile) {

@@ -6,8 +6,6 @@ package profiler
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -64,7 +62,7 @@ type Service struct {
 	state   *bus.State
 	jobs    chan bus.ProfileJob
 	current atomic.Uint64 // id of the job at work, 0 for none
-	actions *actions
+	actions *bus.Caller
 }
 
 // New makes a profiler; Run starts it.
@@ -72,15 +70,11 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure profiler: %w", err)
 	}
-	var id [8]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return nil, fmt.Errorf("make identity: %w", err)
-	}
 	broker.Name = "profiler"
 	return &Service{
 		config: config,
 		broker: broker,
-		id:     max(1, binary.BigEndian.Uint64(id[:])),
+		id:     bus.RandomID(),
 		jobs:   make(chan bus.ProfileJob, 1),
 	}, nil
 }
@@ -96,8 +90,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.state, err = b.OpenState(ctx); err != nil {
 		return err
 	}
-	s.actions = newActions(b, s.id, s.config.ActionTimeout)
-	if _, err := b.Subscribe(b.Control, b.Subjects.Result("*"), s.actions.onResult); err != nil {
+	if s.actions, err = b.NewCaller(s.id, s.config.ActionTimeout); err != nil {
 		return err
 	}
 	if _, err := b.QueueSubscribe(b.Control, b.Subjects.ProfilerStart(), "profiler", s.onStart); err != nil {

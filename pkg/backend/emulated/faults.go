@@ -1,0 +1,66 @@
+package emulated
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Faults make GPUs misbehave, so that what the stack does about it can be seen.
+// The zero value behaves. Equal seeds misbehave equally.
+type Faults struct {
+	Seed uint64
+	// Jitter lengthens each duration by up to this fraction (0.1: up to 10 %).
+	Jitter float64
+	// StallEvery makes one in so many actions take Stall longer; 0 for none.
+	StallEvery int
+	Stall      time.Duration
+	// SlowDown multiplies all durations (2: half as fast); 0 and 1 change
+	// nothing.
+	SlowDown float64
+	// FailEvery makes one in so many actions fail; 0 for none.
+	FailEvery int
+}
+
+// Validate names the first field that makes no sense.
+func (f Faults) Validate() error {
+	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 {
+		return fmt.Errorf("faults must not be negative: %+v", f)
+	}
+	return nil
+}
+
+// faultSource draws the faults of one GPU. Both its lanes draw, so it locks.
+type faultSource struct {
+	faults Faults
+	draws  chan *rand.Rand // holds the one generator; taking it is the lock
+}
+
+func newFaultSource(f Faults, gpu int) *faultSource {
+	s := &faultSource{faults: f, draws: make(chan *rand.Rand, 1)}
+	s.draws <- rand.New(rand.NewPCG(f.Seed, uint64(gpu)))
+	return s
+}
+
+// apply returns how long an action takes with its faults.
+func (s *faultSource) apply(d time.Duration) (time.Duration, error) {
+	if s.faults == (Faults{}) {
+		return d, nil
+	}
+	rng := <-s.draws
+	defer func() { s.draws <- rng }()
+	f := s.faults
+	if f.FailEvery > 0 && rng.IntN(f.FailEvery) == 0 {
+		return 0, protocol.Errorf(protocol.BackendError, "the emulated GPU fails one in %d actions", f.FailEvery)
+	}
+	if f.SlowDown > 0 {
+		d = time.Duration(float64(d) * f.SlowDown)
+	}
+	d += time.Duration(rng.Float64() * f.Jitter * float64(d))
+	if f.StallEvery > 0 && rng.IntN(f.StallEvery) == 0 {
+		d += f.Stall
+	}
+	return d, nil
+}

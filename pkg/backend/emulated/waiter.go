@@ -1,0 +1,149 @@
+package emulated
+
+import (
+	"container/heap"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
+// late; so one thread of its own, with the kernel's timer slack at its least,
+// sleeps until shortly before the next deadline and then watches the clock. It
+// serves every emulated GPU of the process.
+type waiter struct {
+	mu      sync.Mutex
+	waiting deadlines
+	nearest time.Time // what the thread sleeps towards
+	wake    [2]int    // a pipe: a byte wakes the thread for a nearer deadline
+	users   int
+	closing bool
+}
+
+// spin is how long before a deadline the thread stops sleeping: longer than
+// the kernel is usually late, short enough to leave the core to others.
+const spin = 60 * time.Microsecond
+
+type deadline struct {
+	at   time.Time
+	over chan struct{}
+}
+
+// until returns at the given time, not before.
+func (w *waiter) until(at time.Time) {
+	over := make(chan struct{})
+	w.mu.Lock()
+	heap.Push(&w.waiting, deadline{at, over})
+	nearer := at.Before(w.nearest)
+	if nearer {
+		w.nearest = at
+	}
+	w.mu.Unlock()
+	if nearer {
+		w.poke()
+	}
+	<-over
+}
+
+// far is a deadline that is not worth watching.
+const far = time.Hour
+
+func (w *waiter) run() {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	for {
+		w.mu.Lock()
+		now := time.Now()
+		for len(w.waiting) > 0 && !now.Before(w.waiting[0].at) {
+			close(heap.Pop(&w.waiting).(deadline).over)
+		}
+		w.nearest = now.Add(far)
+		if len(w.waiting) > 0 {
+			w.nearest = w.waiting[0].at
+		}
+		left, closing := w.nearest.Sub(now), w.closing
+		w.mu.Unlock()
+		if closing {
+			w.closePipe()
+			return
+		}
+		if left > spin {
+			w.sleep(left - spin)
+		}
+	}
+}
+
+// sleep waits for a while, or until poked.
+func (w *waiter) sleep(d time.Duration) {
+	timeout := unix.NsecToTimespec(int64(d))
+	fds := []unix.PollFd{{Fd: int32(w.wake[0]), Events: unix.POLLIN}}
+	if n, err := unix.Ppoll(fds, &timeout, nil); err != nil || n == 0 {
+		return // time is over, or a signal came: the loop looks again
+	}
+	var drain [64]byte
+	_, _ = unix.Read(w.wake[0], drain[:]) // the loop looks again either way
+}
+
+func (w *waiter) poke() {
+	_, _ = unix.Write(w.wake[1], []byte{0}) // a full pipe wakes just as well
+}
+
+func (w *waiter) closePipe() {
+	for _, fd := range w.wake {
+		_ = unix.Close(fd)
+	}
+}
+
+// The process's one waiter, and how many backends use it.
+var (
+	sharedMu sync.Mutex
+	shared   *waiter
+)
+
+func acquireWaiter() *waiter {
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if shared == nil {
+		w := &waiter{nearest: time.Now().Add(far)}
+		if err := unix.Pipe2(w.wake[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+			panic("no pipe for the timer thread: " + err.Error()) // out of file descriptors at start
+		}
+		shared = w
+		go w.run() // ends with the last release
+	}
+	shared.users++
+	return shared
+}
+
+func (w *waiter) release() {
+	sharedMu.Lock()
+	defer sharedMu.Unlock()
+	if w.users--; w.users > 0 {
+		return
+	}
+	shared = nil
+	w.mu.Lock()
+	w.closing = true
+	w.mu.Unlock()
+	w.poke()
+}
+
+// deadlines is a heap, nearest first.
+type deadlines []deadline
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push and Pop serve container/heap.
+func (d *deadlines) Push(x any) { *d = append(*d, x.(deadline)) }
+
+// Pop removes the last element.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	x := (*d)[last]
+	*d = (*d)[:last]
+	return x
+}

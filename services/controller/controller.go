@@ -1,0 +1,81 @@
+// Package controller runs the startup phase, keeps ClockworkState, and is the
+// front door of the stack.
+//
+// Every instance opens a front door; the one that holds the lease leads: it
+// drives pkg/startup, answers the control endpoints and looks after the
+// startup buffer.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.uber.org/fx"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/services/host"
+)
+
+// Module runs a controller.
+var Module = fx.Module("controller",
+	fx.Provide(New),
+	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
+		host.Attach("controller", s, lc, sd, log)
+	}),
+)
+
+// Service is one controller.
+type Service struct {
+	config Config
+	broker bus.Config
+	id     uint64
+}
+
+// New makes a controller; Run starts it.
+func New(config Config, broker bus.Config) (*Service, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure controller: %w", err)
+	}
+	broker.Name = "controller"
+	return &Service{config: config, broker: broker, id: bus.RandomID()}, nil
+}
+
+// Run serves until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	b, err := bus.Open(ctx, s.broker)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		return err
+	}
+	buffer, err := b.OpenBuffer(ctx, bus.BufferConfig{
+		Timeout: s.config.BufferTimeout, MaxRequests: s.config.BufferRequests, MaxBytes: s.config.BufferBytes})
+	if err != nil {
+		return err
+	}
+	door := NewDoor(s.config, b, state, buffer)
+	if err := door.Start(); err != nil {
+		return err
+	}
+	defer door.Stop()
+	host, _ := os.Hostname() // for people only
+	for ctx.Err() == nil {
+		lease, err := b.AcquireWait(ctx, "controller", fmt.Sprintf("%s %s", host, protocol.DoorName(s.id)))
+		if err != nil {
+			return nil // ctx ended while another leads
+		}
+		l := newLeader(s.config, s.id, b, state, buffer, door)
+		err = l.lead(ctx, lease)
+		lease.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

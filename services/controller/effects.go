@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/startup"
+)
+
+// What a step of the startup phase wants done. Publishing is done at once;
+// writing to the store goes on beside, and its outcome comes back as an event.
+
+func (l *leader) do(ctx context.Context, out startup.Output) {
+	for _, a := range out.Actions {
+		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), bus.Action.Encode(&a.Action)); err != nil {
+			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
+		}
+	}
+	for _, r := range out.Replies {
+		l.answerLoad(r)
+	}
+	for _, s := range out.Store {
+		l.work.Go(func() { l.store(ctx, s) })
+	}
+	if out.SetStage != nil {
+		to, revision := *out.SetStage, l.revision
+		l.work.Go(func() { l.advance(ctx, revision, to) })
+	}
+	if out.StartProfiling != nil {
+		j := out.StartProfiling
+		job := bus.ProfileJob{ID: j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
+		l.publish(l.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job))
+	}
+	if out.Activate != nil {
+		state := *out.Activate
+		l.work.Go(func() { l.storeWorkers(ctx, state.Workers) })
+		state.Workers = withoutModels(state.Workers)
+		l.publish(l.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
+	}
+	for _, w := range out.JoinWorkers {
+		l.work.Go(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
+		l.publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&withoutModels([]protocol.WorkerState{w})[0]))
+	}
+	for _, id := range out.DropWorkers {
+		l.work.Go(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
+	}
+	for _, e := range out.Events {
+		l.bus.Event(e)
+	}
+	l.stepDown = l.stepDown || out.StepDown
+}
+
+func (l *leader) publish(subject string, body []byte) {
+	if err := l.bus.Payload.Publish(subject, body); err != nil {
+		l.bus.Log.Warn("not sent", "subject", subject, "error", err) // it is sent again
+	}
+}
+
+func (l *leader) logged(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		l.bus.Log.Warn("store not written", "what", what, "error", err)
+	}
+}
+
+// withoutModels leaves out what every worker repeats: all of them hold every
+// model of the epoch.
+func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
+	lean := make([]protocol.WorkerState, len(workers))
+	for i, w := range workers {
+		w.Models, w.Profiles = nil, nil
+		lean[i] = w
+	}
+	return lean
+}
+
+// writers is how many models are written at a time.
+const writers = 16
+
+// store writes models and reports how it went.
+func (l *leader) store(ctx context.Context, s startup.Store) {
+	var failed atomic.Bool
+	slots := make(chan struct{}, writers)
+	for _, m := range s.Models {
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			if err := l.state.PutModel(ctx, m); err != nil {
+				failed.Store(true)
+				l.logged("model "+m.Name, err)
+			}
+		}()
+	}
+	for range writers { // wait for the last ones
+		slots <- struct{}{}
+	}
+	if failed.Load() {
+		l.tell(ctx, startup.StoreFailed{Token: s.Token})
+		return
+	}
+	l.tell(ctx, startup.ModelsStored{Token: s.Token})
+}
+
+func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerState) {
+	for _, w := range withoutModels(workers) {
+		l.logged("worker "+w.ID, l.state.PutWorker(ctx, w))
+	}
+}
+
+// advance moves the stage and reports what stands in the store then.
+func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage) {
+	next, since, err := l.state.AdvanceStage(ctx, revision, to)
+	if err == nil {
+		l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next })
+		l.tell(ctx, startup.StageStored{Stage: to})
+		return
+	}
+	l.logged("stage", err)
+	stage, since, next, err := l.state.Stage(ctx)
+	if err != nil {
+		l.logged("stage", err)
+		l.tell(ctx, startup.StageConflict{})
+		return
+	}
+	l.inTurn(ctx, func() { l.stage, l.since, l.revision = stage, since, next })
+	l.tell(ctx, startup.StageConflict{Stage: stage})
+}
+
+// inTurn runs f in the machine's goroutine and waits for it.
+func (l *leader) inTurn(ctx context.Context, f func()) {
+	done := make(chan struct{})
+	select {
+	case l.tasks <- func() { f(); close(done) }:
+		<-done
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,266 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/startup"
+)
+
+// leader drives the startup phase: one goroutine owns the machine, everything
+// else only hands it events.
+type leader struct {
+	config Config
+	id     uint64
+	bus    *bus.Bus
+	state  *bus.State
+	buffer *bus.Buffer
+	door   *Door
+	caller *bus.Caller
+
+	machine *startup.Machine
+	events  chan startup.Event
+	tasks   chan func() // questions to the machine's goroutine
+
+	// Owned by the machine's goroutine.
+	stage    protocol.Stage
+	since    time.Time
+	revision uint64
+	stepDown bool
+
+	mu        sync.Mutex
+	loads     map[uint64]pendingLoad // by token, until answered
+	nextToken uint64
+
+	work sync.WaitGroup
+}
+
+type pendingLoad struct {
+	request  micro.Request
+	encoding bus.Encoding
+}
+
+// queuedEvents is how many events may wait for the machine.
+const queuedEvents = 4096
+
+// askWait bounds how long a worker may take to tell its state to a client.
+const askWait = time.Second
+
+func newLeader(config Config, id uint64, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *Door) *leader {
+	return &leader{
+		config: config,
+		id:     id,
+		bus:    b,
+		state:  state,
+		buffer: buffer,
+		door:   door,
+		events: make(chan startup.Event, queuedEvents),
+		tasks:  make(chan func()),
+		loads:  map[uint64]pendingLoad{},
+	}
+}
+
+// lead works until ctx ends, the lease is lost, or another controller is seen
+// to have moved the stage.
+func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer l.work.Wait()
+	defer cancel()
+	config := startup.DefaultConfig()
+	config.Issuer = bus.RandomID() // actions of an earlier term are not ours
+	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
+	var err error
+	if l.machine, err = startup.New(config); err != nil {
+		return fmt.Errorf("configure startup phase: %w", err)
+	}
+	first, err := l.recall(ctx)
+	if err != nil {
+		return nil // the store is away; campaign again
+	}
+	l.bus.Log.Info("leading", "stage", first.Stage, "models", len(first.Models))
+	stop, err := l.listen(ctx, config.Issuer)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	keeper := newKeeper(l.door, l.buffer, l.config.BufferTimeout)
+	l.work.Go(func() { keeper.run(ctx) })
+	l.drive(ctx, lease, first)
+	return nil
+}
+
+// recall reads what the store holds.
+func (l *leader) recall(ctx context.Context) (startup.Started, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var first startup.Started
+	var err error
+	if first.Stage, l.since, l.revision, err = l.state.Stage(ctx); err != nil {
+		return first, err
+	}
+	if first.Models, err = l.state.Models(ctx); err != nil {
+		return first, err
+	}
+	first.Profiles, err = l.state.Profiles(ctx)
+	l.stage = first.Stage
+	return first, err
+}
+
+// drive is the driver loop of pkg/startup.
+func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Event) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	event := first
+	for {
+		if event != nil {
+			out := l.machine.Step(clock.Now(), event)
+			l.do(ctx, out)
+			if out.Wake != protocol.Never {
+				timer.Reset(out.Wake.Sub(clock.Now()))
+			} else {
+				timer.Stop()
+			}
+		}
+		if l.stepDown {
+			return
+		}
+		event = nil
+		select {
+		case <-ctx.Done():
+			l.refuseLoads(protocol.Refusal(protocol.ShuttingDown))
+			return
+		case <-lease.Lost():
+			l.bus.Log.Warn("another controller leads now")
+			l.refuseLoads(protocol.Refusal(protocol.ShuttingDown))
+			return
+		case event = <-l.events:
+		case <-timer.C:
+			event = startup.Tick{}
+		case task := <-l.tasks:
+			task()
+		}
+	}
+}
+
+// tell hands an event to the machine.
+func (l *leader) tell(ctx context.Context, e startup.Event) {
+	select {
+	case l.events <- e:
+	case <-ctx.Done():
+	}
+}
+
+// listen subscribes to everything the machine must hear, and opens the control
+// endpoints. The returned function closes all of it, also after an error.
+func (l *leader) listen(ctx context.Context, issuer uint64) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	if l.caller, err = l.bus.NewCaller(bus.RandomID(), askWait); err != nil {
+		return stop, err
+	}
+	stops = append(stops, l.caller.Stop)
+	for _, s := range []struct {
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{l.bus.Subjects.Result("*"), func(m *nats.Msg) { l.onResult(ctx, issuer, m) }},
+		{l.bus.Subjects.ProfilerReport(), func(m *nats.Msg) { l.onReport(ctx, m) }},
+	} {
+		sub, err := l.bus.Subscribe(l.bus.Control, s.subject, s.handle)
+		if err != nil {
+			return stop, err
+		}
+		stops = append(stops, func() { _ = sub.Unsubscribe() })
+	}
+	watches, err := l.watchServices(ctx)
+	stops = append(stops, watches...)
+	if err != nil {
+		return stop, err
+	}
+	endpoints, err := l.serve(ctx)
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, func() { _ = endpoints.Stop() })
+	return stop, nil
+}
+
+// watchServices follows the heartbeats of workers, profilers and schedulers.
+func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
+	seen := map[string]uint64{}
+	beatOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
+		protocol.Worker: func(h protocol.Heartbeat) {
+			if seen[h.ID] != h.Incarnation {
+				seen[h.ID] = h.Incarnation
+				l.bus.Event(protocol.Event{Kind: protocol.EventWorkerJoined, Worker: h.ID})
+				l.tell(ctx, startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+			}
+		},
+		protocol.Profiler: func(h protocol.Heartbeat) {
+			job, _ := strconv.ParseUint(h.State, 10, 64) // "idle" is no job
+			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
+		},
+		protocol.Scheduler: func(h protocol.Heartbeat) {
+			l.tell(ctx, startup.SchedulerSeen{Active: h.State == SchedulerActive})
+		},
+	}
+	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
+		protocol.Worker: func(h protocol.Heartbeat) {
+			delete(seen, h.ID)
+			l.bus.Event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: h.ID})
+			l.tell(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+		},
+	}
+	var stops []func()
+	for kind, beat := range beatOf {
+		lost := lostOf[kind]
+		if lost == nil {
+			lost = func(protocol.Heartbeat) {}
+		}
+		live, err := l.bus.WatchHeartbeats(kind, beat, lost)
+		if err != nil {
+			return stops, err
+		}
+		stops = append(stops, live.Stop)
+	}
+	return stops, nil
+}
+
+func (l *leader) onResult(ctx context.Context, issuer uint64, m *nats.Msg) {
+	r, fault := l.bus.DecodeResult(m)
+	switch {
+	case fault != nil:
+		l.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+	case r.Issuer != issuer:
+	case r.State != nil:
+		l.tell(ctx, startup.WorkerAnswered{State: *r.State})
+	default:
+		l.tell(ctx, startup.LoadResult{Result: r})
+	}
+}
+
+func (l *leader) onReport(ctx context.Context, m *nats.Msg) {
+	r, fault := bus.Report.Decode(m.Data)
+	if fault != nil {
+		l.bus.Log.Warn("bad profile report", "error", fault)
+		return
+	}
+	done := startup.ProfilingDone{Job: r.ID, Profiles: r.Profiles}
+	for _, f := range r.Failures {
+		done.Quarantined = append(done.Quarantined, startup.Quarantine{Digest: f.Digest, Reason: f.GPUType + ": " + f.Reason})
+	}
+	l.tell(ctx, done)
+}

@@ -1,0 +1,85 @@
+// Package scheduler runs the scheduling core: it is given ClockworkState and
+// the workers at activation, and from then on turns requests into actions.
+//
+// One instance holds the lease and works; others stand by. The core decides;
+// this shell only decodes, hands over and sends.
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"go.uber.org/fx"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/sched"
+	"clockwork/services/host"
+)
+
+// Config is everything that can be set of a scheduler.
+type Config struct {
+	// Policy is the scheduling policy, by name.
+	Policy string
+	// Core configures it.
+	Core sched.Config
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return Config{Policy: "simple", Core: sched.Defaults()} }
+
+// Module runs a scheduler.
+var Module = fx.Module("scheduler",
+	fx.Provide(New),
+	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
+		host.Attach("scheduler", s, lc, sd, log)
+	}),
+)
+
+// Service is one scheduler, active or standing by.
+type Service struct {
+	config Config
+	broker bus.Config
+	id     uint64
+}
+
+// New makes a scheduler; Run starts it.
+func New(config Config, broker bus.Config) (*Service, error) {
+	if _, err := sched.New(config.Policy, config.Core); err != nil {
+		return nil, fmt.Errorf("configure scheduler: %w", err)
+	}
+	broker.Name = "scheduler"
+	return &Service{config: config, broker: broker, id: bus.RandomID()}, nil
+}
+
+// Run serves until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	b, err := bus.Open(ctx, s.broker)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	host, _ := os.Hostname() // for people only
+	name := protocol.DoorName(s.id)
+	for ctx.Err() == nil {
+		standby := b.StartPulse(protocol.Scheduler, name, func() protocol.Heartbeat {
+			return protocol.Heartbeat{Incarnation: s.id, State: "standby"}
+		})
+		lease, err := b.AcquireWait(ctx, "scheduler", host+" "+name)
+		standby.Stop()
+		if err != nil {
+			return nil // ctx ended while another works
+		}
+		t, err := newTerm(s.config, s.id, b, lease.Epoch())
+		if err == nil {
+			err = t.serve(ctx, lease)
+		}
+		lease.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,345 @@
+package scheduler
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/sched"
+)
+
+// term is the time in which this process holds the lease. One goroutine owns
+// the core; callbacks decode and hand over.
+type term struct {
+	id     uint64
+	bus    *bus.Bus
+	core   sched.Core
+	events chan sched.Event
+	batch  chan bus.SubmissionBatch
+	inform chan func() // news about workers and activation
+
+	epoch  atomic.Uint64
+	active atomic.Bool
+	queued atomic.Int64
+
+	// Owned by the core's goroutine.
+	wake    protocol.Time // when the core wants a Tick
+	started bool          // Activate was given to the core
+	joining map[string]protocol.WorkerState
+	synced  map[string]synced
+	members map[string]uint64 // workers that the core has, and their incarnation
+	doors   map[uint64]*bus.Outbox[protocol.Dispatch]
+	waitFor time.Time // until then activation waits for clocks
+}
+
+// synced is a worker's last word on its clock.
+type synced struct{ incarnation, epoch uint64 }
+
+// Bounds of queues, and of the wait for the workers' clocks at activation.
+const (
+	queuedEvents  = 1 << 16
+	queuedBatches = 1 << 12
+	maxDispatches = 2048
+	clockWait     = 2 * time.Second
+)
+
+// stateActive is what the heartbeat says once requests are taken.
+const stateActive = "active"
+
+func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
+	core, err := sched.New(config.Policy, config.Core)
+	if err != nil {
+		return nil, err
+	}
+	t := &term{
+		id:      id,
+		bus:     b,
+		core:    core,
+		events:  make(chan sched.Event, queuedEvents),
+		batch:   make(chan bus.SubmissionBatch, queuedBatches),
+		inform:  make(chan func()),
+		joining: map[string]protocol.WorkerState{},
+		synced:  map[string]synced{},
+		members: map[string]uint64{},
+		doors:   map[uint64]*bus.Outbox[protocol.Dispatch]{},
+		wake:    protocol.Never,
+	}
+	t.epoch.Store(epoch)
+	return t, nil
+}
+
+// serve works until ctx ends or the lease is lost.
+func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop, err := t.listen(ctx)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	pulse := t.bus.StartPulse(protocol.Scheduler, protocol.DoorName(t.id), t.heartbeat)
+	defer pulse.Stop()
+	t.bus.Log.Info("holding the lease", "epoch", t.epoch.Load())
+	t.drive(ctx, lease, pulse)
+	for _, door := range t.doors {
+		door.Close()
+	}
+	return nil
+}
+
+func (t *term) heartbeat() protocol.Heartbeat {
+	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: "ready", InFlight: int(t.queued.Load())}
+	if t.active.Load() {
+		h.State = stateActive
+	}
+	return h
+}
+
+// drive is the driver loop of pkg/sched.
+func (t *term) drive(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lease.Lost():
+			t.bus.Log.Warn("another scheduler holds the lease now")
+			return
+		case b := <-t.batch:
+			for _, r := range b.Requests {
+				t.step(sched.Submit{Submission: r})
+			}
+		case e := <-t.events:
+			t.step(e)
+		case <-timer.C:
+			t.step(sched.Tick{})
+		case news := <-t.inform:
+			news()
+			t.step(sched.Tick{})
+		case <-look.C:
+			t.admit(pulse)
+		}
+		if t.wake == protocol.Never {
+			timer.Stop()
+		} else {
+			timer.Reset(t.wake.Sub(clock.Now()))
+		}
+	}
+}
+
+// step gives the core one event and sends what it decided.
+func (t *term) step(e sched.Event) {
+	out := t.core.Step(clock.Now(), e)
+	for i := range out.Actions {
+		a := &out.Actions[i]
+		if err := t.bus.Control.Publish(t.bus.Subjects.Action(a.Worker), bus.Action.Encode(&a.Action)); err != nil {
+			t.bus.Log.Warn("action not sent", "worker", a.Worker, "error", err) // its result will be overdue
+		}
+	}
+	t.dispatch(out.Dispatches)
+	t.dispatch(out.Refusals)
+	t.queued.Store(int64(t.core.Stats().Queued + t.core.Stats().InFlight))
+	t.wake = out.Wake
+}
+
+func (t *term) dispatch(decisions []protocol.Dispatch) {
+	for _, d := range decisions {
+		door := d.ID.Door
+		if t.doors[door] == nil {
+			t.doors[door] = bus.NewOutbox(maxDispatches, func(batch []protocol.Dispatch) {
+				if err := t.bus.Control.Publish(t.bus.Subjects.Dispatch(door), bus.Dispatches.Encode(&batch)); err != nil {
+					t.bus.Log.Warn("dispatches not sent", "count", len(batch), "error", err) // deadlines answer them
+				}
+			})
+		}
+		t.doors[door].Add(d)
+	}
+}
+
+// admit lets workers whose clocks are known into the core, and declares the
+// scheduler active once all are there or clockWait is over.
+func (t *term) admit(pulse *bus.Pulse) {
+	if !t.started {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.joining)) {
+		w := t.joining[id]
+		if s := t.synced[id]; s.incarnation == w.Incarnation && s.epoch == t.epoch.Load() {
+			delete(t.joining, id)
+			t.members[id] = w.Incarnation
+			t.step(sched.WorkerJoined{State: w})
+		}
+	}
+	if !t.active.Load() && (len(t.joining) == 0 || time.Now().After(t.waitFor)) {
+		t.active.Store(true)
+		pulse.Now()
+		t.bus.Log.Info("active", "epoch", t.epoch.Load(), "workers", len(t.members))
+	}
+}
+
+// listen subscribes to everything that reaches a scheduler.
+func (t *term) listen(ctx context.Context) (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	s := t.bus.Subjects
+	for _, sub := range []struct {
+		nc      *nats.Conn
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{t.bus.Control, s.Submit(), func(m *nats.Msg) { t.onSubmit(ctx, m) }},
+		{t.bus.Control, s.Result("*"), func(m *nats.Msg) { t.onResult(ctx, m) }},
+		{t.bus.Control, s.Clock("*"), t.onClock},
+		{t.bus.Payload, s.SchedulerStart(), func(m *nats.Msg) { t.onStart(ctx, m) }},
+		{t.bus.Payload, s.SchedulerJoin(), func(m *nats.Msg) { t.onJoin(ctx, m) }},
+	} {
+		subscription, err := t.bus.Subscribe(sub.nc, sub.subject, sub.handle)
+		if err != nil {
+			return stop, err
+		}
+		stops = append(stops, func() { _ = subscription.Unsubscribe() })
+	}
+	workers, err := t.bus.WatchHeartbeats(protocol.Worker,
+		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerBeat(h) }) },
+		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerLost(h) }) })
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, workers.Stop)
+	doors, err := t.bus.WatchHeartbeats(protocol.FrontDoor, func(protocol.Heartbeat) {},
+		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.doorLost(h) }) })
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, doors.Stop)
+	return stop, nil
+}
+
+// tellTerm runs f in the core's goroutine.
+func (t *term) tellTerm(ctx context.Context, f func()) {
+	select {
+	case t.inform <- f:
+	case <-ctx.Done():
+	}
+}
+
+func (t *term) onSubmit(ctx context.Context, m *nats.Msg) {
+	b, fault := bus.Submissions.Decode(m.Data)
+	if fault != nil {
+		t.bus.Log.Warn("bad submission", "error", fault)
+		return
+	}
+	select {
+	case t.batch <- b:
+	case <-ctx.Done():
+	}
+}
+
+func (t *term) onResult(ctx context.Context, m *nats.Msg) {
+	r, fault := t.bus.DecodeResult(m)
+	if fault != nil {
+		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+		return
+	}
+	if r.Issuer != t.id {
+		return
+	}
+	select {
+	case t.events <- sched.Result{Result: r}:
+	case <-ctx.Done():
+	}
+}
+
+// onClock tells a worker the time.
+func (t *term) onClock(m *nats.Msg) {
+	reading := bus.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
+	if err := m.Respond(bus.Clock.Encode(&reading)); err != nil {
+		t.bus.Log.Debug("time not told", "error", err) // it asks again
+	}
+}
+
+func (t *term) onStart(ctx context.Context, m *nats.Msg) {
+	state, fault := bus.Start.Decode(m.Data)
+	if fault != nil {
+		t.bus.Log.Warn("bad start", "error", fault)
+		return
+	}
+	t.tellTerm(ctx, func() { t.activate(state) })
+}
+
+func (t *term) onJoin(ctx context.Context, m *nats.Msg) {
+	w, fault := bus.Join.Decode(m.Data)
+	if fault != nil {
+		t.bus.Log.Warn("bad join", "error", fault)
+		return
+	}
+	t.tellTerm(ctx, func() { t.join(w) })
+}
+
+// activate begins the epoch. Its workers join as their clocks are known.
+func (t *term) activate(state protocol.ClockworkState) {
+	if t.started {
+		return // it was sent again
+	}
+	t.started, t.waitFor = true, time.Now().Add(clockWait)
+	for _, w := range state.Workers {
+		if w.Epoch >= t.epoch.Load() { // the lease's store was lost; workers remember
+			t.epoch.Store(w.Epoch + 1)
+		}
+	}
+	for _, w := range state.Workers {
+		t.joining[w.ID] = w
+	}
+	state.Workers = nil
+	t.bus.Log.Info("activated", "epoch", t.epoch.Load(), "models", len(state.Models), "workers", len(t.joining))
+	t.step(sched.Activate{Epoch: t.epoch.Load(), Issuer: t.id, State: state})
+}
+
+// join takes note of a worker; news only if it is another life.
+func (t *term) join(w protocol.WorkerState) {
+	if incarnation, member := t.members[w.ID]; !member || incarnation != w.Incarnation {
+		t.joining[w.ID] = w
+	}
+}
+
+func (t *term) workerBeat(h protocol.Heartbeat) {
+	t.synced[h.ID] = synced{h.Incarnation, h.ClockEpoch}
+}
+
+func (t *term) workerLost(h protocol.Heartbeat) {
+	delete(t.synced, h.ID)
+	if w, waits := t.joining[h.ID]; waits && w.Incarnation == h.Incarnation {
+		delete(t.joining, h.ID)
+	}
+	if t.members[h.ID] == h.Incarnation {
+		delete(t.members, h.ID)
+		t.step(sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+	}
+}
+
+func (t *term) doorLost(h protocol.Heartbeat) {
+	door, err := strconv.ParseUint(h.ID, 16, 64)
+	if err != nil {
+		return
+	}
+	if box := t.doors[door]; box != nil {
+		delete(t.doors, door)
+		box.Close()
+	}
+	t.step(sched.DoorLost{Door: door})
+}
