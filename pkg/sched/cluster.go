@@ -1,0 +1,173 @@
+package sched
+
+import (
+	"clockwork/pkg/protocol"
+)
+
+// phase is where a copy of a model on a GPU stands. Pages are allocated from
+// loading to the end of evicting; pending holds a promise of them.
+type phase uint8
+
+const (
+	pending phase = iota
+	loading
+	resident
+	draining // resident, gets no more work, evicted when idle
+	evicting
+	gone
+)
+
+var phaseNames = [...]string{"pending", "loading", "resident", "draining", "evicting", "gone"}
+
+// due says whose timer fired: exactly one field is set.
+type due struct {
+	request *request // its last moment in the queue has passed
+	action  *action  // its result is overdue
+	replica *replica // its eviction is to be tried again
+}
+
+// request is what is known of a Submission until its end. It is in its
+// model's queue (action nil) or in flight (action set).
+type request struct {
+	protocol.Submission
+	seq        uint64 // order of arrival
+	model      *model
+	size       int // at which it runs: Batch, padded
+	deadline   protocol.Time
+	cold       bool
+	orphan     bool // its door is lost
+	attempts   int
+	failure    *protocol.Error // the last, of a request put back
+	action     *action
+	prev, next *request
+	timer      node[due]
+}
+
+// action is one that was sent and has no result yet. request is set for
+// Infer.
+type action struct {
+	id       protocol.ActionID
+	kind     protocol.Kind
+	replica  *replica
+	request  *request
+	latest   protocol.Time
+	expected protocol.Time // when it ends if it begins at once
+	timer    node[due]
+}
+
+// replica is a model's copy on one GPU.
+type replica struct {
+	model *model
+	gpu   *gpu
+	phase phase
+	busy  int    // Infer actions outstanding
+	used  uint64 // ticket of the last use; unique
+	// transfer is the LoadWeights or EvictWeights outstanding.
+	transfer *action
+	turn     node[*replica] // in gpu.turns, keyed by at most the head's seq
+	retry    node[due]
+}
+
+// gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
+// LoadWeights outstanding; len(infers) <= Config.Outstanding.
+type gpu struct {
+	worker                              *worker
+	id                                  int
+	kind                                int // index of its type
+	total, foreign, allocated, promised int
+	leaving                             int // pages of draining and evicting replicas
+	infers                              []*action
+	replicas                            []*replica // every phase but gone, in order of creation
+	pending                             []*replica
+	loading                             *replica
+	failures                            map[*model]int // of loads since the last that succeeded
+	turns                               heap[*replica] // resident models that wait for a slot here
+	dirty                               bool
+}
+
+func (g *gpu) free() int { return g.total - g.foreign - g.allocated }
+
+func (g *gpu) replica(m *model) *replica {
+	for _, r := range m.replicas {
+		if r.gpu == g {
+			return r
+		}
+	}
+	return nil
+}
+
+// worker is a live worker; hosts are the models in its host memory.
+type worker struct {
+	id          string
+	incarnation uint64
+	gpus        []*gpu
+	hosts       map[string]bool
+}
+
+// model is a model of the epoch and its queue, a list ordered by seq.
+type model struct {
+	spec       protocol.ModelSpec
+	index      uint64
+	head, tail *request
+	queued     int
+	costs      []*cost    // by GPU type; nil where nothing is known
+	capable    []int      // GPUs that can hold it, by GPU type
+	holders    []*replica // phase resident
+	replicas   []*replica // every phase but gone
+	next       int        // round robin over holders
+	skipped    bool       // a GPU too slow for the head gave up its turn
+	dirty      bool
+}
+
+// put inserts r by its seq; new requests go to the tail at once, those put
+// back are older than nearly all and are found from the head.
+func (m *model) put(r *request) {
+	m.queued++
+	var after *request
+	if m.tail != nil && m.tail.seq < r.seq {
+		after = m.tail
+	} else {
+		for n := m.head; n != nil && n.seq < r.seq; n = n.next {
+			after = n
+		}
+	}
+	r.prev = after
+	if after == nil {
+		r.next, m.head = m.head, r
+	} else {
+		r.next, after.next = after.next, r
+	}
+	if r.next == nil {
+		m.tail = r
+	} else {
+		r.next.prev = r
+	}
+}
+
+func (m *model) take(r *request) {
+	m.queued--
+	if r.prev == nil {
+		m.head = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		m.tail = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	r.prev, r.next = nil, nil
+}
+
+// without removes x from a list and keeps the order of the rest.
+func without[T comparable](list []T, x T) []T {
+	for i, e := range list {
+		if e == x {
+			var zero T
+			copy(list[i:], list[i+1:])
+			list[len(list)-1] = zero
+			return list[:len(list)-1]
+		}
+	}
+	return list
+}

@@ -1,0 +1,153 @@
+package sched
+
+import (
+	"time"
+
+	"clockwork/pkg/estimate"
+	"clockwork/pkg/protocol"
+)
+
+// costKey names what equal durations are expected of: copies of a model share
+// their estimates.
+type costKey struct {
+	digest, backend, version string
+	kind                     int
+}
+
+// cost estimates the durations of one model on one type of GPU.
+type cost struct {
+	config  estimate.Config
+	profile protocol.Profile
+	load    *estimate.Estimator
+	infer   map[int]*estimate.Estimator
+}
+
+func newCost(config estimate.Config, p protocol.Profile) *cost {
+	return &cost{config: config, profile: p, load: estimate.New(config, p.LoadWeights.P99), infer: map[int]*estimate.Estimator{}}
+}
+
+// at is the estimator of a batch size, seeded by the profile: between two
+// profiled sizes by interpolation.
+func (c *cost) at(size int) *estimate.Estimator {
+	e, ok := c.infer[size]
+	if !ok {
+		e = estimate.New(c.config, c.seed(size))
+		c.infer[size] = e
+	}
+	return e
+}
+
+func (c *cost) exec(size int) time.Duration { return c.at(size).Value() }
+
+func (c *cost) seed(size int) time.Duration {
+	low := protocol.BatchMeasurement{}
+	for _, high := range c.profile.Infer {
+		if high.Batch == size || high.Batch > size && low.Batch == 0 {
+			return high.P99
+		}
+		if high.Batch > size {
+			part := float64(size-low.Batch) / float64(high.Batch-low.Batch)
+			return low.P99 + time.Duration(part*float64(high.P99-low.P99))
+		}
+		low = high
+	}
+	return low.P99
+}
+
+// kindOf gives the index of a GPU type, and teaches a new one to every model.
+func (c *simple) kindOf(name string) int {
+	for i, k := range c.kinds {
+		if k == name {
+			return i
+		}
+	}
+	c.kinds = append(c.kinds, name)
+	for _, m := range c.models {
+		m.costs = append(m.costs, c.costOf(m.spec, len(c.kinds)-1))
+		m.capable = append(m.capable, 0)
+	}
+	return len(c.kinds) - 1
+}
+
+// costOf finds the estimates of a model on a type of GPU. A type that was
+// never profiled borrows the slowest known profile until it has samples; a
+// model without any complete profile has nil and is not served.
+func (c *simple) costOf(spec protocol.ModelSpec, kind int) *cost {
+	key := costKey{spec.Digest, spec.Backend, spec.BackendVersion, kind}
+	if known, ok := c.costs[key]; ok {
+		return known
+	}
+	var best *protocol.Profile
+	for i := range c.profiles[spec.Digest] {
+		p := &c.profiles[spec.Digest][i]
+		if !p.Matches(spec, p.GPUType) || !p.Complete(spec) {
+			continue
+		}
+		if p.GPUType == c.kinds[kind] {
+			best = p
+			break
+		}
+		if best == nil || slower(p, best) {
+			best = p
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	c.costs[key] = newCost(c.config.Estimate, *best)
+	return c.costs[key]
+}
+
+func slower(p, q *protocol.Profile) bool {
+	a, _ := p.At(1)
+	b, _ := q.At(1)
+	return a.P99 > b.P99
+}
+
+// soonest is the least time from now to the end of a request of this size if
+// every lane were free, and the least execution alone; false when no live GPU
+// can hold the model.
+func (c *simple) soonest(m *model, size int) (end, exec time.Duration, ok bool) {
+	better := func(wait time.Duration, on *cost) {
+		run := on.exec(size)
+		if !ok || wait+run < end {
+			end = wait + run
+		}
+		if !ok || run < exec {
+			exec = run
+		}
+		ok = true
+	}
+	for _, r := range m.replicas {
+		on := m.costs[r.gpu.kind]
+		switch r.phase {
+		case resident:
+			better(0, on)
+		case loading:
+			better(max(0, r.transfer.expected.Sub(c.now)), on)
+		default:
+			better(on.load.Value(), on)
+		}
+	}
+	if len(m.replicas) == 0 {
+		for kind, n := range m.capable {
+			if n > 0 {
+				better(m.costs[kind].load.Value(), m.costs[kind])
+			}
+		}
+	}
+	return end, exec, ok
+}
+
+// measured is the duration of a result's execution, 0 if it cannot be
+// believed.
+func measured(r protocol.Result) time.Duration {
+	d := r.End.Sub(r.Begin)
+	if r.Begin == 0 && r.End == 0 {
+		d = r.Exec.End.Sub(r.Exec.Begin)
+	}
+	if d <= 0 || d > protocol.MaxMeasured {
+		return 0
+	}
+	return d
+}

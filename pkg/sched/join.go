@@ -1,0 +1,123 @@
+package sched
+
+import (
+	"slices"
+	"strings"
+
+	"clockwork/pkg/protocol"
+)
+
+// join takes a worker in. The same incarnation again only brings its models
+// in host memory up to date: the mirror knows its GPUs better.
+func (c *simple) join(w protocol.WorkerState) {
+	if !c.active {
+		return
+	}
+	c.learn(w.Profiles)
+	at, found := slices.BinarySearchFunc(c.workers, w.ID, func(have *worker, id string) int { return strings.Compare(have.id, id) })
+	if found && c.workers[at].incarnation == w.Incarnation {
+		c.host(c.workers[at], w)
+		return
+	}
+	if found {
+		c.lose(WorkerLost{ID: w.ID})
+	}
+	joined := &worker{id: w.ID, incarnation: w.Incarnation}
+	var states []protocol.GPUState
+	for _, state := range w.GPUs {
+		same := func(g *gpu) bool { return g.id == state.ID }
+		if !slices.ContainsFunc(joined.gpus, same) {
+			states = append(states, state)
+			joined.gpus = append(joined.gpus, &gpu{
+				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
+				total: state.PagesTotal, failures: map[*model]int{},
+			})
+		}
+	}
+	c.workers = slices.Insert(c.workers, at, joined)
+	c.listGPUs()
+	for i, g := range joined.gpus {
+		c.mirror(g, states[i])
+	}
+	c.host(joined, w)
+}
+
+// mirror takes over what is on a GPU. Pages of models that are not of this
+// epoch are foreign: never free, never evicted by us.
+func (c *simple) mirror(g *gpu, state protocol.GPUState) {
+	for _, name := range state.Models {
+		m := c.names[name]
+		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+m.spec.Pages > g.total {
+			continue
+		}
+		g.allocated += m.spec.Pages
+		c.hold(c.newReplica(g, m, resident))
+	}
+	g.foreign = min(max(0, state.PagesUsed-g.allocated), g.total-g.allocated)
+}
+
+// host sets which models a worker has in host memory.
+func (c *simple) host(w *worker, state protocol.WorkerState) {
+	c.count(w, -1)
+	w.hosts = make(map[string]bool, len(state.Models))
+	for _, m := range state.Models {
+		w.hosts[m.Name] = true
+	}
+	c.count(w, +1)
+	for _, m := range c.models {
+		if m.head != nil {
+			c.touchModel(m)
+		}
+	}
+}
+
+// count keeps each model's number of capable GPUs.
+func (c *simple) count(w *worker, by int) {
+	for _, m := range c.models {
+		for _, g := range w.gpus {
+			if c.capable(g, m) {
+				m.capable[g.kind] += by
+			}
+		}
+	}
+}
+
+func (c *simple) listGPUs() {
+	c.gpus = nil
+	for _, w := range c.workers {
+		c.gpus = append(c.gpus, w.gpus...)
+	}
+}
+
+// lose drops a worker with everything on it, and plans its requests anew.
+func (c *simple) lose(e WorkerLost) {
+	at := slices.IndexFunc(c.workers, func(w *worker) bool { return w.id == e.ID })
+	if at < 0 || e.Incarnation != 0 && c.workers[at].incarnation != e.Incarnation {
+		return
+	}
+	w := c.workers[at]
+	c.workers = slices.Delete(c.workers, at, at+1)
+	c.listGPUs()
+	c.count(w, -1)
+	var again []*request
+	for _, g := range w.gpus {
+		for _, a := range slices.Clone(g.infers) {
+			c.close(a)
+			if a.request != nil {
+				again = append(again, a.request)
+			}
+		}
+		for _, r := range slices.Clone(g.replicas) {
+			if r.transfer != nil {
+				c.close(r.transfer)
+			}
+			c.remove(r)
+		}
+	}
+	for _, g := range w.gpus {
+		g.worker = nil
+	}
+	for _, r := range again {
+		c.replan(r, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))
+	}
+}
