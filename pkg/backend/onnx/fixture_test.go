@@ -29,9 +29,19 @@ func library(t testing.TB) string {
 	t.Helper()
 	path, err := fetchOnce()
 	if err != nil {
-		t.Fatalf("these tests need ONNX Runtime: %v", err)
+		missing(t, "ONNX Runtime", err)
 	}
 	return path
+}
+
+// missing ends a test that lacks what has to be fetched. It fails, for a test
+// that does not run proves nothing; only who asks for it may go without.
+func missing(t testing.TB, what string, err error) {
+	t.Helper()
+	if os.Getenv(withoutONNX) == "1" {
+		t.Skipf("%s=1, and this test needs %s: %v", withoutONNX, what, err)
+	}
+	t.Fatalf("this test needs %s: %v (set %s=1 to go without)", what, err, withoutONNX)
 }
 
 // withModels makes a backend of two devices over a model directory.

@@ -18,7 +18,7 @@ func recognition(t testing.TB, config string) (root string) {
 	t.Helper()
 	root = t.TempDir()
 	if err := (fetch.Fetcher{}).Models(context.Background(), root); err != nil {
-		t.Fatalf("these tests need the recognition model: %v", err)
+		missing(t, "the recognition model", err)
 	}
 	if config != "" {
 		if err := os.WriteFile(filepath.Join(root, fetch.OCRModel, configFile), []byte(config), 0o644); err != nil {

@@ -1,0 +1,67 @@
+//go:build linux
+
+package onnx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"clockwork/pkg/protocol"
+)
+
+// withoutONNX names the variable that lets tests go without ONNX Runtime.
+const withoutONNX = "CLOCKWORK_TEST_NO_ONNX"
+
+// checkCommand makes of this test binary a checker (Options.Checker). What
+// follows it says how the checker behaves: "check" as it should, "crash" by
+// dying of a fault, "hungry" by taking memory without end.
+const checkCommand = "check-model"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == checkCommand {
+		os.Exit(checkMain(os.Args[2], os.Args[3:]))
+	}
+	os.Exit(m.Run())
+}
+
+func checkMain(behaviour string, args []string) int {
+	switch behaviour {
+	case "crash":
+		_ = unix.Kill(os.Getpid(), unix.SIGSEGV)
+		select {}
+	case "hungry":
+		var taken [][]byte
+		for {
+			taken = append(taken, make([]byte, 1<<30))
+		}
+	}
+	if len(args) != 2 {
+		fmt.Fprintf(os.Stderr, "expected a library and a file, got %q\n", args)
+		return 2
+	}
+	err := CheckModel(args[0], args[1])
+	var refusal *protocol.Error
+	switch {
+	case errors.As(err, &refusal):
+		fmt.Fprintln(os.Stderr, refusal.Message)
+		return 1
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}
+
+// checker is the command line of a checker that behaves so.
+func checker(t testing.TB, behaviour string) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, checkCommand, behaviour}
+}
