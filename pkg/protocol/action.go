@@ -31,6 +31,10 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
+// OnGPU reports whether an action of this kind changes what a GPU holds or
+// does: these obey the newest epoch alone.
+func (k Kind) OnGPU() bool { return k == LoadWeights || k == EvictWeights || k == Infer }
+
 // Action is an order to a worker. The worker does exactly this within the
 // window, or answers with a Result that says why not.
 type Action struct {

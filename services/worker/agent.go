@@ -1,0 +1,169 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
+	"clockwork/pkg/executor"
+	"clockwork/pkg/protocol"
+)
+
+// agent is a worker at work, from the moment it has its name.
+type agent struct {
+	config      Config
+	bus         *bus.Bus
+	backend     backend.Backend
+	incarnation uint64
+
+	mu       sync.Mutex // guards everything down to the blank line
+	epoch    uint64     // the highest seen
+	offset   clock.Offset
+	library  library
+	gpus     []*gpu
+	inputs   *inputs
+	answered *answered
+	lastTask executor.TaskID
+	inFlight int // actions without a result
+	loading  int // of these, those that read a model from disk
+	stopping bool
+
+	results *bus.Outbox[protocol.Result]
+	outputs *outputs
+	loads   chan struct{} // a slot for each LoadModelFromDisk at work
+	subs    []*nats.Subscription
+	pulse   *bus.Pulse
+	ctx     context.Context // of loads and of the clock; ends with stop
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+}
+
+// concurrentLoads is how many models are read from disk at a time: reading and
+// optimising burns the CPU that feeds the GPUs.
+const concurrentLoads = 2
+
+func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
+	a := &agent{
+		config:      config,
+		bus:         b,
+		backend:     back,
+		incarnation: bus.RandomID(),
+		library:     library{},
+		inputs:      newInputs(config.MaxInputs, config.MaxInputBytes),
+		answered:    newAnswered(),
+		loads:       make(chan struct{}, concurrentLoads),
+	}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.results = bus.NewOutbox(maxResults, a.sendResults)
+	a.outputs = newOutputs(b)
+	for i, device := range back.Devices() {
+		a.gpus = append(a.gpus, newGPU(a, i, device))
+	}
+	return a
+}
+
+// start makes the worker known.
+func (a *agent) start() error {
+	for _, g := range a.gpus {
+		g.start()
+	}
+	s, name := a.bus.Subjects, a.config.Name
+	for _, sub := range []struct {
+		nc      *nats.Conn
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{a.bus.Control, s.Action(name), a.onAction},
+		{a.bus.Payload, s.Input(name), a.onInput},
+	} {
+		subscription, err := a.bus.Subscribe(sub.nc, sub.subject, sub.handle)
+		if err != nil {
+			return err
+		}
+		a.subs = append(a.subs, subscription)
+	}
+	for _, nc := range []*nats.Conn{a.bus.Control, a.bus.Payload} {
+		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
+			return err
+		}
+	}
+	a.pulse = a.bus.StartPulse(protocol.Worker, name, a.heartbeat)
+	if err := a.startClock(); err != nil {
+		return err
+	}
+	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus))
+	return nil
+}
+
+// stop answers what has not begun with SHUTTING_DOWN, waits for what runs, and
+// gives everything back.
+func (a *agent) stop() error {
+	a.mu.Lock()
+	a.stopping = true
+	for _, g := range a.gpus {
+		g.refuseAll(protocol.Refusal(protocol.ShuttingDown))
+	}
+	a.mu.Unlock()
+	for _, sub := range a.subs {
+		_ = sub.Unsubscribe() // it ends with the connection at the latest
+	}
+	a.cancel()
+	a.work.Wait() // loads and the clock
+	for _, g := range a.gpus {
+		g.stop()
+	}
+	a.outputs.close()
+	a.results.Close()
+	if a.pulse != nil {
+		a.pulse.Stop()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, g := range a.gpus {
+		g.evictAll()
+	}
+	a.library.close(a.bus.Log)
+	return a.backend.Close()
+}
+
+func (a *agent) heartbeat() protocol.Heartbeat {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inputs.expire(time.Now().Add(-a.config.InputWait))
+	h := protocol.Heartbeat{Incarnation: a.incarnation, Epoch: a.epoch, State: "idle", ClockEpoch: a.offset.Epoch(), InFlight: a.inFlight}
+	if a.inFlight > 0 {
+		h.State = "busy"
+	}
+	return h
+}
+
+// state describes the worker. The caller holds the lock.
+func (a *agent) state() *protocol.WorkerState {
+	s := &protocol.WorkerState{
+		ID:             a.config.Name,
+		Incarnation:    a.incarnation,
+		Epoch:          a.epoch,
+		Backend:        a.backend.Name(),
+		BackendVersion: a.backend.Version(),
+		GenerateInputs: a.config.GenerateInputs,
+		Models:         a.library.specs(),
+		Profiles:       a.library.profiles(),
+	}
+	for _, g := range a.gpus {
+		s.PageSize = g.info.PageSize
+		s.GPUs = append(s.GPUs, protocol.GPUState{
+			ID:         g.index,
+			UUID:       g.info.UUID,
+			Type:       g.info.Type,
+			PagesTotal: g.pages.Total(),
+			PagesUsed:  g.pages.Used(),
+			Models:     g.pages.Loaded(),
+		})
+	}
+	return s
+}

@@ -1,0 +1,63 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/protocol"
+)
+
+// Config is everything that can be set of a worker.
+type Config struct {
+	// Name is the worker's name, unique in the stack: it holds the lease
+	// worker.<Name> while it lives.
+	Name string
+	// Open opens the backend with its GPUs. It is called once, when the worker
+	// has its name, and may take seconds.
+	Open func() (backend.Backend, error)
+	// GenerateInputs: requests without inputs run on generated ones; else they
+	// are answered INVALID_INPUT.
+	GenerateInputs bool
+	// Ahead is how far in the future an action may begin; further ones are
+	// answered TOO_EARLY.
+	Ahead time.Duration
+	// MaxQueued bounds the actions that wait for one lane of one GPU.
+	MaxQueued int
+	// MaxInputBytes and MaxInputs bound the inputs that wait for their action;
+	// InputWait is how long one is kept.
+	MaxInputBytes int64
+	MaxInputs     int
+	InputWait     time.Duration
+	// MaxModels bounds the models in host memory, copies counted.
+	MaxModels int
+}
+
+// DefaultConfig returns the defaults for a worker of this name.
+func DefaultConfig(name string, open func() (backend.Backend, error)) Config {
+	return Config{
+		Name:          name,
+		Open:          open,
+		Ahead:         time.Minute,
+		MaxQueued:     4096,
+		MaxInputBytes: 1 << 30,
+		MaxInputs:     65536,
+		InputWait:     time.Minute,
+		MaxModels:     65536,
+	}
+}
+
+// Validate names the first field that makes no sense.
+func (c Config) Validate() error {
+	switch {
+	case !protocol.ValidName(c.Name):
+		return fmt.Errorf("worker name %q is not 1 to %d of [a-z0-9_-]", c.Name, protocol.MaxName)
+	case c.Open == nil:
+		return fmt.Errorf("worker %s has no backend", c.Name)
+	case c.Ahead <= 0 || c.InputWait <= 0:
+		return fmt.Errorf("ahead is %v, input-wait %v; both must be positive", c.Ahead, c.InputWait)
+	case c.MaxQueued < 1 || c.MaxInputs < 1 || c.MaxInputBytes < 1 || c.MaxModels < 1:
+		return fmt.Errorf("limits of actions, inputs and models must be positive")
+	}
+	return nil
+}

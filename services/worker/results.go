@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
+	"clockwork/pkg/protocol"
+)
+
+// maxResults bounds how many results are taken out of the outbox at once.
+const maxResults = 1024
+
+// largeResult is where a result counts as a payload: a state with thousands of
+// models.
+const largeResult = 16 << 10
+
+// sendResults publishes results; the outbox calls it.
+func (a *agent) sendResults(batch []protocol.Result) {
+	subject := a.bus.Subjects.Result(a.config.Name)
+	for i := range batch {
+		body := bus.Result.Encode(&batch[i])
+		nc := a.bus.Control
+		if len(body) > largeResult {
+			nc = a.bus.Payload
+		}
+		if err := nc.Publish(subject, body); err != nil {
+			a.bus.Log.Warn("result not sent", "action", batch[i].Action, "error", err) // its issuer's timer ends it
+		}
+	}
+}
+
+// answer gives an action's one result. A nil refusal is OK. The caller holds
+// the lock.
+func (a *agent) answer(o *order, refused *protocol.Error) {
+	r := a.result(o, refused)
+	a.inFlight--
+	a.release(o)
+	a.answered.put(actionKey{r.Issuer, r.Action}, r)
+	a.results.Add(r)
+}
+
+// result describes how an action ended, in the scheduler's time.
+func (a *agent) result(o *order, refused *protocol.Error) protocol.Result {
+	remote := a.offset.Remote
+	if o.action.Epoch == 0 { // its issuer asked for no clock
+		remote = func(t protocol.Time) protocol.Time { return t }
+	}
+	phase := func(p protocol.Phase) protocol.Phase {
+		return protocol.Phase{Begin: remote(p.Begin), End: remote(p.End), Device: p.Device}
+	}
+	r := protocol.Result{
+		Action:      o.action.ID,
+		Issuer:      o.action.Issuer,
+		Epoch:       a.epoch,
+		Incarnation: a.incarnation,
+		Kind:        o.action.Kind,
+		Code:        protocol.OK,
+		GPU:         o.action.GPU,
+		Model:       o.action.Model,
+		Batch:       o.action.Batch,
+		Received:    remote(o.received),
+		Begin:       remote(o.begin),
+		End:         remote(o.end),
+		Sent:        remote(clock.Now()),
+		Input:       phase(o.input),
+		Exec:        phase(o.exec),
+		Output:      phase(o.output),
+	}
+	if refused != nil {
+		r.Code, r.Message = refused.Code, refused.Message
+	}
+	return r
+}
+
+// release lets go of what an action held; while it is being staged, that waits
+// until it was.
+func (a *agent) release(o *order) {
+	if o.staging {
+		return
+	}
+	if o.model != nil {
+		o.model.orders--
+	}
+	a.inputs.release(o)
+	if o.run != nil {
+		o.run.Release()
+		o.run = nil
+	}
+}
+
+// actionKey names an action among all issuers'.
+type actionKey struct {
+	issuer uint64
+	id     protocol.ActionID
+}
+
+// answered remembers the results of the latest actions, so that an action that
+// arrives twice is executed once and answered the same.
+type answered struct {
+	results map[actionKey]*protocol.Result // nil while the action is at work
+	order   []actionKey                    // a ring of those with a result
+	next    int
+}
+
+// rememberedActions bounds how many results are remembered.
+const rememberedActions = 8192
+
+func newAnswered() *answered {
+	return &answered{results: map[actionKey]*protocol.Result{}}
+}
+
+// begin reports whether an action is new; if not, its result if there is one.
+func (m *answered) begin(k actionKey) (fresh bool, result *protocol.Result) {
+	if r, known := m.results[k]; known {
+		return false, r
+	}
+	m.results[k] = nil
+	return true, nil
+}
+
+func (m *answered) put(k actionKey, r protocol.Result) {
+	m.results[k] = &r
+	if len(m.order) < rememberedActions {
+		m.order = append(m.order, k)
+		return
+	}
+	delete(m.results, m.order[m.next])
+	m.order[m.next] = k
+	m.next = (m.next + 1) % rememberedActions
+}

@@ -1,0 +1,108 @@
+// Package worker executes models on one host's GPUs: exactly what it is told,
+// inside the window it is told, or it refuses and says so. It decides, reorders
+// and retries nothing.
+//
+// One lock owns the state of a worker: the models in host memory, and of each
+// GPU its pages (pkg/pages) and its two lanes (pkg/executor). Callbacks of NATS
+// take it to hand an action or an input over; the goroutines of a GPU take it
+// when they are done with something. Under it nothing blocks: the work itself
+// is done outside.
+//
+//	action -> checked -> inputs complete -> staged -> executed -> outputs, result
+//	                     (inputs.go)        (gpu.go: stage, execute, finish)
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.uber.org/fx"
+
+	"clockwork/pkg/bus"
+	"clockwork/services/host"
+)
+
+// Module runs one worker for each configuration.
+var Module = fx.Module("worker",
+	fx.Invoke(func(configs []Config, broker bus.Config, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) error {
+		for _, config := range configs {
+			s, err := New(config, broker)
+			if err != nil {
+				return err
+			}
+			host.Attach("worker "+config.Name, s, lc, sd, log)
+		}
+		return nil
+	}),
+)
+
+// Service is one worker.
+type Service struct {
+	config Config
+	broker bus.Config
+}
+
+// New makes a worker; Run starts it.
+func New(config Config, broker bus.Config) (*Service, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure worker: %w", err)
+	}
+	broker.Name = "worker " + config.Name
+	return &Service{config: config, broker: broker}, nil
+}
+
+// nameWait is how long a name may stay taken before its holder counts as
+// alive: the lease of a worker that was killed outlives it by seconds.
+const nameWait = 6 * time.Second
+
+// Run serves until ctx ends, or until another worker is seen to have the name.
+func (s *Service) Run(ctx context.Context) error {
+	b, err := bus.Open(ctx, s.broker)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	lease, err := s.takeName(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	backend, err := s.config.Open()
+	if err != nil {
+		return fmt.Errorf("open backend: %w", err)
+	}
+	a := newAgent(s.config, b, backend)
+	if err := a.start(); err != nil {
+		return errors.Join(err, a.stop())
+	}
+	var lost error
+	select {
+	case <-ctx.Done():
+	case <-lease.Lost():
+		lost = fmt.Errorf("another worker is called %s now", s.config.Name)
+	}
+	return errors.Join(lost, a.stop())
+}
+
+func (s *Service) takeName(ctx context.Context, b *bus.Bus) (*bus.Lease, error) {
+	key, holder := "worker."+s.config.Name, "a worker process"
+	lease, err := b.Acquire(ctx, key, holder)
+	if err == nil {
+		return lease, nil
+	}
+	if errors.Is(err, bus.ErrHeld) {
+		b.Log.Info("the name is taken; waiting whether its holder lives", "worker", s.config.Name, "for", nameWait)
+	}
+	wait, cancel := context.WithTimeout(ctx, nameWait)
+	defer cancel()
+	if lease, err = b.AcquireWait(wait, key, holder); err == nil {
+		return lease, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("a living worker is called %s already; give this one another --name", s.config.Name)
+}
