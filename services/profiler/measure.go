@@ -130,7 +130,7 @@ func (m *measuring) store(ctx context.Context, what string) *failure {
 
 // do runs one action on the GPU and keeps how long it took.
 func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
-	a.GPU, a.Model, a.Incarnation = m.gpu.id, m.unit.model.Name, m.gpu.incarnation
+	a.GPU, a.Model, a.Incarnation, a.Epoch = m.gpu.id, m.unit.model.Name, m.gpu.incarnation, m.gpu.epoch
 	a.Latest = protocol.Never
 	result, err := m.service.actions.Do(ctx, m.gpu.worker, a)
 	if err != nil {

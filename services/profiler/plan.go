@@ -24,6 +24,7 @@ type unit struct {
 type gpu struct {
 	worker      string
 	incarnation uint64
+	epoch       uint64 // the highest that the worker had seen
 	id          int
 	gpuType     string
 	pages       int
@@ -46,7 +47,7 @@ func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
 	types := map[string]bool{}
 	for _, w := range job.Workers {
 		for _, g := range w.GPUs {
-			p.gpus = append(p.gpus, gpu{w.ID, w.Incarnation, g.ID, g.Type, g.PagesTotal})
+			p.gpus = append(p.gpus, gpu{w.ID, w.Incarnation, w.Epoch, g.ID, g.Type, g.PagesTotal})
 			types[g.Type] = true
 		}
 	}

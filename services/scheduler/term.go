@@ -31,8 +31,9 @@ type term struct {
 	queued atomic.Int64
 
 	// Owned by the core's goroutine.
-	wake    protocol.Time // when the core wants a Tick
-	started bool          // Activate was given to the core
+	wake    protocol.Time        // when the core wants a Tick
+	started bool                 // Activate was given to the core
+	models  []protocol.ModelSpec // of the epoch; every worker that joins holds all of them
 	joining map[string]protocol.WorkerState
 	synced  map[string]synced
 	members map[string]uint64 // workers that the core has, and their incarnation
@@ -178,6 +179,7 @@ func (t *term) admit(pulse *bus.Pulse) {
 		if s := t.synced[id]; s.incarnation == w.Incarnation && s.epoch == t.epoch.Load() {
 			delete(t.joining, id)
 			t.members[id] = w.Incarnation
+			w.Models = t.models
 			t.step(sched.WorkerJoined{State: w})
 		}
 	}
@@ -296,7 +298,7 @@ func (t *term) activate(state protocol.ClockworkState) {
 	if t.started {
 		return // it was sent again
 	}
-	t.started, t.waitFor = true, time.Now().Add(clockWait)
+	t.started, t.waitFor, t.models = true, time.Now().Add(clockWait), state.Models
 	for _, w := range state.Workers {
 		if w.Epoch >= t.epoch.Load() { // the lease's store was lost; workers remember
 			t.epoch.Store(w.Epoch + 1)

@@ -1,0 +1,266 @@
+package integration
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/backend/emulated"
+	"clockwork/pkg/bus"
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+	"clockwork/services/controller"
+	"clockwork/services/profiler"
+	"clockwork/services/scheduler"
+	"clockwork/services/worker"
+)
+
+// stack is all services in this process, on a broker with a socket.
+type stack struct {
+	t      *testing.T
+	config stackConfig
+	broker *server.Server
+	client *client.Client
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	events []protocol.Event
+	news   chan struct{} // an event came
+}
+
+// stackConfig is what tests change; quick gives short times.
+type stackConfig struct {
+	controller controller.Config
+	profiler   profiler.Config
+	scheduler  scheduler.Config
+	workers    int
+	gpus       int
+	pages      int
+	generate   bool
+	scale      float64
+	faults     emulated.Faults
+}
+
+func quick() stackConfig {
+	c := stackConfig{
+		controller: controller.DefaultConfig(),
+		profiler:   profiler.DefaultConfig(),
+		scheduler:  scheduler.DefaultConfig(),
+		workers:    1, gpus: 1, pages: 64, generate: true, scale: 0.1,
+	}
+	c.controller.LoadIdle = 500 * time.Millisecond
+	c.profiler.Iterations = 3
+	return c
+}
+
+// service runs until the test ends or until its stop is called.
+type service interface {
+	Run(ctx context.Context) error
+}
+
+// startStack starts a broker and all services, and waits for nothing.
+func startStack(t *testing.T, config stackConfig) *stack {
+	s := startBroker(t, config)
+	s.startController()
+	s.startProfiler()
+	s.startScheduler()
+	for i := range config.workers {
+		s.startWorker(workerName(i))
+	}
+	return s
+}
+
+func workerName(i int) string { return "w" + string(rune('1'+i)) }
+
+// startBroker starts the broker alone, and a client that records all events.
+func startBroker(t *testing.T, config stackConfig) *stack {
+	t.Helper()
+	broker, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.StopServer(broker) })
+	s := &stack{t: t, config: config, broker: broker, news: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
+	if os.Getenv("CLOCKWORK_TEST_LOG") != "" {
+		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	if s.client, err = client.Connect(broker.ClientURL(), ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.client.Close)
+	stop, err := s.client.Events(s.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	if err := s.client.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *stack) bus() bus.Config {
+	return bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log}
+}
+
+// run starts a service and returns a function that ends it and waits.
+func (s *stack) run(name string, service service, err error) (stop func()) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := service.Run(ctx); err != nil && ctx.Err() == nil {
+			s.t.Errorf("%s failed: %v", name, err)
+		}
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	s.t.Cleanup(stop)
+	return stop
+}
+
+func (s *stack) startController() (stop func()) {
+	service, err := controller.New(s.config.controller, s.bus())
+	return s.run("controller", service, err)
+}
+
+func (s *stack) startProfiler() (stop func()) {
+	service, err := profiler.New(s.config.profiler, s.bus())
+	return s.run("profiler", service, err)
+}
+
+func (s *stack) startScheduler() (stop func()) {
+	service, err := scheduler.New(s.config.scheduler, s.bus())
+	return s.run("scheduler", service, err)
+}
+
+func (s *stack) startWorker(name string) (stop func()) {
+	service, err := worker.New(s.workerConfig(name), s.bus())
+	return s.run("worker "+name, service, err)
+}
+
+func (s *stack) workerConfig(name string) worker.Config {
+	config := worker.DefaultConfig(name, func() (backend.Backend, error) {
+		options := emulated.Defaults(name)
+		options.GPUs, options.Pages, options.Scale, options.Faults = s.config.gpus, s.config.pages, s.config.scale, s.config.faults
+		return emulated.New(options)
+	})
+	config.GenerateInputs = s.config.generate
+	return config
+}
+
+// patience is how long tests wait for what must happen; only a failure takes
+// that long.
+const patience = 30 * time.Second
+
+func (s *stack) record(e protocol.Event) {
+	s.mu.Lock()
+	s.events = append(s.events, e)
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// seen returns the events so far that match.
+func (s *stack) seen(match func(protocol.Event) bool) []protocol.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []protocol.Event
+	for _, e := range s.events {
+		if match(e) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// await waits for the first event that matches, from the beginning.
+func (s *stack) await(what string, match func(protocol.Event) bool) protocol.Event {
+	s.t.Helper()
+	deadline := time.After(patience)
+	for {
+		if found := s.seen(match); len(found) > 0 {
+			return found[0]
+		}
+		select {
+		case <-s.news:
+		case <-deadline:
+			s.t.Fatalf("no %s within %v; events: %v", what, patience, s.seen(func(protocol.Event) bool { return true }))
+		}
+	}
+}
+
+func (s *stack) awaitStage(stage protocol.Stage) {
+	s.t.Helper()
+	s.await("stage "+stage.String(), func(e protocol.Event) bool {
+		return e.Kind == protocol.EventStage && e.Stage == stage.String()
+	})
+}
+
+// awaitState asks for the state until it matches.
+func (s *stack) awaitState(what string, match func(*protocol.StackState) bool) *protocol.StackState {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		state, refused := s.client.State(s.t.Context())
+		if refused == nil && match(state) {
+			return state
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: not within %v; state %+v, error %v", what, patience, state, refused)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// activated waits until requests go to a scheduler.
+func (s *stack) activated() *protocol.StackState {
+	s.t.Helper()
+	return s.awaitState("an active scheduler", func(st *protocol.StackState) bool {
+		return st.Stage == protocol.Active && st.Epoch != 0
+	})
+}
+
+// load loads a model and fails the test when that fails.
+func (s *stack) load(path string, copies int) *protocol.LoadReply {
+	s.t.Helper()
+	// Workers may still be on their way; the controller is there first.
+	for deadline := time.Now().Add(patience); ; {
+		reply, refused := s.client.Load(s.t.Context(), protocol.LoadRequest{Path: path, Copies: &copies})
+		if refused == nil {
+			return reply
+		}
+		if refused.Code != protocol.StateUnavailable || time.Now().After(deadline) {
+			s.t.Fatalf("load %s: %v", path, refused)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// infer sends a request without inputs.
+func (s *stack) infer(model string, slo, wait time.Duration) (*protocol.InferResponse, *protocol.Error) {
+	ms := float64(slo) / float64(time.Millisecond)
+	return s.client.Infer(s.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &ms}}, wait)
+}
+
+// plain is a NATS connection that knows nothing of Clockwork.
+func (s *stack) plain() *nats.Conn {
+	s.t.Helper()
+	nc, err := nats.Connect(s.broker.ClientURL())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	return nc
+}
