@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"sync"
 	"time"
 
@@ -11,21 +11,27 @@ import (
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/report"
+	"clockwork/pkg/terminal"
 )
 
 type inferCommand struct {
-	Model string        `arg:"" help:"The model's name."`
-	Input string        `type:"existingfile" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it the worker generates inputs."`
-	SLO   time.Duration `name:"slo" default:"100ms" help:"The latency target."`
-	Count int           `default:"1" help:"How many requests to send."`
-	Par   int           `name:"concurrency" default:"1" help:"How many of them at a time."`
-	Wait  time.Duration `default:"10s" help:"How long to wait for activation on top of the SLO."`
+	Model     string        `arg:"" help:"The model's name."`
+	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
+	Generated bool          `env:"-" xor:"input" help:"Send no input; workers with --generate-inputs make one."`
+	Items     int           `default:"1" env:"-" help:"How many items a made-up input holds."`
+	SLO       time.Duration `name:"slo" default:"100ms" env:"-" help:"The latency target."`
+	Count     int           `default:"1" env:"-" help:"How many requests to send; more than one give a table."`
+	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time."`
+	Wait      time.Duration `default:"11s" env:"-" help:"How long to wait for activation on top of the SLO."`
 }
 
 // Run sends the requests and prints one answer, or a table of many.
 func (i *inferCommand) Run(c *cli, con *console) error {
-	if i.Count < 1 || i.Par < 1 {
-		return usageError{"--count and --concurrency must be at least 1"}
+	if i.Count < 1 || i.Par < 1 || i.Items < 1 {
+		return usageError{"--count, --concurrency and --items must be at least 1"}
+	}
+	if !protocol.ValidName(i.Model) {
+		return usageError{fmt.Sprintf("%q is no model's name; names are made of [a-z0-9_-]", i.Model)}
 	}
 	ctx, cancel := interruptible()
 	defer cancel()
@@ -38,59 +44,35 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	if i.Count == 1 {
-		response, refused := stack.Infer(ctx, i.Model, request, i.Wait)
-		if refused != nil {
-			return refused
-		}
-		return printResponse(c, con, response)
+	if i.Count > 1 {
+		return i.table(ctx, c, con, stack, request)
 	}
-	samples, elapsed := i.many(ctx, stack, request)
-	summary := report.Summarize(samples, elapsed)
-	if c.JSON {
-		return printJSON(con.out, summary)
-	}
-	return summary.WriteTable(con.out)
-}
-
-// request reads the input file, whatever form it has.
-func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*protocol.InferRequest, error) {
-	request := &protocol.InferRequest{}
-	if i.Input != "" {
-		body, err := os.ReadFile(i.Input)
-		if err != nil {
-			return nil, fmt.Errorf("read input: %w", err)
-		}
-		decoded, fault := bus.DecodeInfer(body)
-		if fault == nil {
-			request = &decoded
-		} else if request.Inputs, err = i.raw(ctx, stack, body); err != nil {
-			return nil, err
-		}
-	}
-	ms := float64(i.SLO) / float64(time.Millisecond)
-	request.Parameters.SLOMS = &ms
-	return request, nil
-}
-
-// raw makes the one input of the model out of a file of bytes.
-func (i *inferCommand) raw(ctx context.Context, stack *client.Client, body []byte) ([]protocol.Tensor, error) {
-	models, refused := stack.Models(ctx)
+	response, refused := stack.Infer(ctx, i.Model, request, i.Wait)
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
-	for _, m := range models.Models {
-		if m.Name != i.Model {
-			continue
-		}
-		if len(m.Inputs) != 1 || int64(len(body))%m.ItemBytes() != 0 || len(body) == 0 {
-			return nil, protocol.Errorf(protocol.InvalidInput, "%s is neither a request nor %d raw bytes of %s", i.Input, m.ItemBytes(), m.Inputs[0])
-		}
-		in := m.Inputs[0]
-		shape := append([]int64{int64(len(body)) / m.ItemBytes()}, in.Shape...)
-		return []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: shape, Data: body}}, nil
+	if c.JSON {
+		_, err := fmt.Fprintf(con.out, "%s\n", bus.EncodeResponse(bus.JSON, response))
+		return err
 	}
-	return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", i.Model)
+	printResponse(con.out, response)
+	return nil
+}
+
+func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *client.Client, request *protocol.InferRequest) error {
+	samples, elapsed := i.many(ctx, stack, request)
+	summary := report.New(samples, elapsed)
+	print := func() error { return summary.WriteTable(con.out) }
+	if c.JSON {
+		print = func() error { return printJSON(con.out, summary) }
+	}
+	if err := print(); err != nil {
+		return err
+	}
+	if summary.Total.OK < summary.Total.Requests {
+		return errShown
+	}
+	return nil
 }
 
 func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *protocol.InferRequest) ([]report.Sample, time.Duration) {
@@ -101,7 +83,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	for range i.Par {
 		senders.Go(func() {
 			for n := range next {
-				samples[n] = one(ctx, stack, i.Model, request, i.SLO, i.Wait)
+				samples[n], _, _ = ask(ctx, stack, i.Model, request, i.SLO, i.Wait)
 			}
 		})
 	}
@@ -114,39 +96,41 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	return samples[:sent], time.Since(begin)
 }
 
-// one sends a request and measures what the client sees.
-func one(ctx context.Context, stack *client.Client, model string, request *protocol.InferRequest, slo, wait time.Duration) report.Sample {
+// ask sends a request and measures what the client sees. What the request
+// waited for activation does not count: its SLO begins then.
+func ask(ctx context.Context, stack *client.Client, model string, request *protocol.InferRequest, slo, wait time.Duration) (report.Sample, *protocol.InferResponse, *protocol.Error) {
 	begin := time.Now()
 	response, refused := stack.Infer(ctx, model, request, wait)
 	sample := report.Sample{Model: model, Latency: time.Since(begin), SLO: slo, Code: protocol.OK}
 	if refused != nil {
 		sample.Code = refused.Code
-		return sample
+		return sample, nil, refused
 	}
+	sample.Latency -= time.Duration(response.Parameters.BufferedMS * float64(time.Millisecond))
 	sample.Cold, sample.Batch = response.Parameters.ColdStart, response.Parameters.BatchSize
-	return sample
+	return sample, response, nil
 }
 
-func printResponse(c *cli, con *console, r *protocol.InferResponse) error {
-	if c.JSON {
-		_, err := fmt.Fprintf(con.out, "%s\n", bus.EncodeResponse(bus.JSON, r))
-		return err
-	}
+// printResponse shows where the time of a request went, and what came back.
+func printResponse(w io.Writer, r *protocol.InferResponse) {
 	p := r.Parameters
-	fmt.Fprintf(con.out, "%s answered in %.2f ms\n", r.ModelName, float64(p.LatencyUS)/1000)
-	fmt.Fprintf(con.out, "  until dispatch %8.2f ms\n", float64(p.SchedulerUS)/1000)
-	fmt.Fprintf(con.out, "  worker queue   %8.2f ms  on %s\n", float64(p.QueueUS)/1000, p.Worker)
-	fmt.Fprintf(con.out, "  input copy     %8.2f ms\n", float64(p.InputUS)/1000)
-	fmt.Fprintf(con.out, "  execution      %8.2f ms  at batch size %d\n", float64(p.ExecUS)/1000, p.BatchSize)
-	fmt.Fprintf(con.out, "  output copy    %8.2f ms\n", float64(p.OutputUS)/1000)
-	if p.ColdStart {
-		fmt.Fprintln(con.out, "  the weights were loaded onto the GPU for this request")
+	part := func(what string, us int64, note string) {
+		fmt.Fprintf(w, "  %-16s %8s%s\n", what, terminal.Duration(time.Duration(us)*time.Microsecond), note)
 	}
+	cold := ""
+	if p.ColdStart {
+		cold = "  its weights were loaded for this request"
+	}
+	fmt.Fprintf(w, "%s answered in %.2f ms\n", r.ModelName, float64(p.LatencyUS)/1000)
+	part("scheduling", p.SchedulerUS, cold)
+	part("worker's queue", p.QueueUS, "  on "+p.Worker)
+	part("input copy", p.InputUS, "")
+	part("execution", p.ExecUS, fmt.Sprintf("  at batch size %d", p.BatchSize))
+	part("output copy", p.OutputUS, "")
 	if p.BufferedMS > 0 {
-		fmt.Fprintf(con.out, "  waited %.0f ms for activation\n", p.BufferedMS)
+		fmt.Fprintf(w, "  before that it waited %.0f ms for activation\n", p.BufferedMS)
 	}
 	for _, t := range r.Outputs {
-		fmt.Fprintf(con.out, "  output %s %s%s, %d bytes\n", t.Name, t.Datatype, protocol.ShapeString(t.Shape), len(t.Data))
+		fmt.Fprintf(w, "  output %s %s%s, %s\n", t.Name, t.Datatype, protocol.ShapeString(t.Shape), terminal.Bytes(int64(len(t.Data))))
 	}
-	return nil
 }

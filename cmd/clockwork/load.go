@@ -1,20 +1,26 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
 
 type loadCommand struct {
-	Path   string `arg:"" help:"A directory below the workers' model directory, or zoo/NAME for an emulated model."`
-	Copies int    `default:"1" help:"How many copies, each with weights of its own."`
-	Name   string `help:"The model's name; by default the last part of the path."`
+	Path    string        `arg:"" help:"A directory below the workers' model directory, or zoo/NAME for an emulated model."`
+	Copies  int           `default:"1" env:"-" help:"How many copies, each with weights of its own."`
+	Name    string        `env:"-" help:"The model's name; by default the last part of the path."`
+	Timeout time.Duration `default:"90s" env:"-" help:"How long to wait for the answer."`
 }
 
 // Run asks for the load and waits for it.
 func (l *loadCommand) Run(c *cli, con *console) error {
 	ctx, cancel := interruptible()
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
 	stack, err := c.connect()
 	if err != nil {
@@ -28,22 +34,41 @@ func (l *loadCommand) Run(c *cli, con *console) error {
 	if c.JSON {
 		return printJSON(con.out, reply)
 	}
+	printLoad(con.out, reply)
+	return nil
+}
+
+func printLoad(w io.Writer, reply *protocol.LoadReply) {
 	verb := "loaded"
 	if reply.Held {
 		verb = "already held"
 	}
-	switch n := len(reply.Models); n {
-	case 1:
-		fmt.Fprintf(con.out, "%s %s\n", verb, reply.Models[0])
-	default:
-		fmt.Fprintf(con.out, "%s %d copies: %s to %s\n", verb, n, reply.Models[0], reply.Models[n-1])
-	}
+	fmt.Fprintf(w, "%s %s\n", verb, copiesText(reply.Models))
 	for _, in := range reply.Inputs {
-		fmt.Fprintf(con.out, "  input   %s\n", in)
+		fmt.Fprintf(w, "  input   %s\n", in)
 	}
 	for _, out := range reply.Outputs {
-		fmt.Fprintf(con.out, "  output  %s\n", out)
+		fmt.Fprintf(w, "  output  %s\n", out)
 	}
-	fmt.Fprintf(con.out, "  batches %v, %d pages of weights a copy\n", reply.BatchSizes, reply.Pages)
-	return nil
+	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, count(reply.Pages, "page"))
+}
+
+// copiesText names the models of one load.
+func copiesText(models []string) string {
+	switch n := len(models); n {
+	case 0:
+		return "nothing"
+	case 1:
+		return models[0]
+	default:
+		return fmt.Sprintf("%d copies: %s to %s", n, models[0], models[n-1])
+	}
+}
+
+// count is "1 page" or "2 pages".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }

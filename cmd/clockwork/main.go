@@ -3,33 +3,26 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"clockwork/pkg/protocol"
-)
-
-// Exit codes.
-const (
-	exitFailed = 1
-	exitUsage  = 2
+	"clockwork/pkg/terminal"
 )
 
 // cli is the command line. Flags win over CLOCKWORK_* variables.
 type cli struct {
-	NATS     string `name:"nats" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"Where the broker is." placeholder:"URL"`
+	NATS     string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is."`
 	Prefix   string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
-	LogLevel string `enum:"debug,info,warn,error" default:"${loglevel}" help:"What to log: debug, info, warn or error."`
-	JSON     bool   `name:"json" help:"Print JSON for programs."`
+	LogLevel string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
+	JSON     bool   `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
 
 	Up         upCommand         `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
 	Demo       demoCommand       `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
+	Fetch      fetchCommand      `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
 	Controller controllerCommand `cmd:"" help:"Run a controller: startup phase, state and front door."`
 	Profiler   profilerCommand   `cmd:"" help:"Run a profiler: measures every model on every type of GPU."`
 	Scheduler  schedulerCommand  `cmd:"" help:"Run a scheduler: makes every decision after activation."`
@@ -37,76 +30,77 @@ type cli struct {
 	Broker     brokerCommand     `cmd:"" name:"nats" help:"Run a NATS server with the settings Clockwork relies on."`
 	Load       loadCommand       `cmd:"" help:"Load a model from disk on every worker."`
 	Ls         lsCommand         `cmd:"" help:"List the loaded models."`
-	State      stateCommand      `cmd:"" help:"Show stage, workers, GPUs and models."`
+	State      stateCommand      `cmd:"" help:"Show stage, workers and GPUs."`
 	Infer      inferCommand      `cmd:"" help:"Send requests to a model and print what comes back."`
 	CheckModel checkModelCommand `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
 }
 
-// console is where a command prints.
-type console struct {
-	out, err io.Writer
-	tty      bool
-	log      *slog.Logger
-}
+const description = `Serves many DNN models on few GPUs within latency targets.
+
+Start with: clockwork demo, or clockwork up.
+
+Every flag can be set by the environment: --load-idle is CLOCKWORK_LOAD_IDLE; the flag wins. Exit codes: 0 done, 1 it failed, 2 wrong usage.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr *os.File) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("clockwork"),
-		kong.Description("Serves many DNN models on few GPUs within latency targets."),
-		kong.DefaultEnvars("CLOCKWORK"),
-		kong.Vars{"loglevel": "info"},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-	)
-	if err != nil {
-		panic(err) // the grammar above is wrong
-	}
-	context, err := parser.Parse(args)
+	parser := newParser(&c, stdout, stderr, func(code int) { exited = code })
+	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help was printed
 		return exited
 	}
+	// What was parsed before a fault tells how to print it.
+	con := &console{out: stdout, err: stderr, json: c.JSON}
+	if err == nil {
+		err = c.check()
+	}
 	if err != nil {
-		fmt.Fprintf(stderr, "clockwork: %v\n", err)
-		return exitUsage
+		return con.explain(wrongUsage(err))
 	}
-	level := slog.LevelInfo
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // the enum was checked
-	con := &console{
-		out: stdout,
-		err: stderr,
-		tty: term.IsTerminal(int(stdout.Fd())),
-		log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})),
-	}
-	if err := context.Run(&c, con); err != nil {
-		return report(stderr, err)
+	con.tty = term.IsTerminal(int(stdout.Fd())) && !c.JSON
+	con.display = terminal.OnFile(stdout)
+	con.level = c.level(parsed.Command())
+	con.log = newLog(con.level, stderr)
+	con.logToScreen = con.tty && term.IsTerminal(int(stderr.Fd()))
+	if err := parsed.Run(&c, con); err != nil {
+		return con.explain(err)
 	}
 	return 0
 }
 
-// report prints an error as a person wants it, and returns the exit code.
-func report(w io.Writer, err error) int {
-	var usage usageError
-	if errors.As(err, &usage) {
-		fmt.Fprintf(w, "clockwork: %v\n", err)
-		return exitUsage
+func newParser(c *cli, stdout, stderr *os.File, exit func(int)) *kong.Kong {
+	parser, err := kong.New(c,
+		kong.Name("clockwork"),
+		kong.Description(description),
+		kong.DefaultEnvars("CLOCKWORK"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+	)
+	if err != nil {
+		panic(err) // the grammar above is wrong
 	}
-	var refused *protocol.Error
-	if errors.As(err, &refused) {
-		fmt.Fprintf(w, "%s: %s\n", refused.Code, refused.Message)
-		for _, worker := range refused.Workers {
-			fmt.Fprintf(w, "  %s: %s: %s\n", worker.Worker, worker.Code, worker.Message)
-		}
-		return exitFailed
-	}
-	fmt.Fprintf(w, "clockwork: %v\n", err)
-	return exitFailed
+	return parser
 }
 
-// usageError is a wrong flag or argument that the grammar cannot see.
-type usageError struct{ text string }
+// check refuses what the grammar cannot see.
+func (c *cli) check() error {
+	if !validPrefix(c.Prefix) {
+		return usageError{fmt.Sprintf("--prefix %q is not made of [a-z0-9_-], with dots between", c.Prefix)}
+	}
+	return nil
+}
 
-func (e usageError) Error() string { return e.text }
+// level is the log level for a command.
+func (c *cli) level(command string) slog.Level {
+	level := slog.LevelInfo
+	switch {
+	case c.LogLevel != "auto":
+		_ = level.UnmarshalText([]byte(c.LogLevel)) // the enum was checked
+	case command == "up" || command == "demo":
+		level = slog.LevelWarn
+	}
+	return level
+}

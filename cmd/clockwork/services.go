@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"strconv"
+	"runtime/debug"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
@@ -17,37 +15,36 @@ import (
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
-	"clockwork/services/worker"
 )
 
-// startup flags are the controller's; up has them too.
+// controllerFlags are the controller's; up has them too.
 type controllerFlags struct {
-	LoadIdle      time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long."`
-	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait."`
-	LoadTimeout   time.Duration `default:"60s" help:"How long the workers may take for one load."`
-	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none."`
-	MaxBatch      int           `default:"16" help:"Largest batch size to load models with."`
+	LoadIdle      time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
+	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Controller"`
+	LoadTimeout   time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
+	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Controller"`
+	MaxBatch      int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
 }
 
-func (f controllerFlags) config() controller.Config {
+func (f controllerFlags) config() (controller.Config, error) {
 	c := controller.DefaultConfig()
 	c.LoadIdle, c.BufferTimeout, c.LoadTimeout = f.LoadIdle, f.BufferTimeout, f.LoadTimeout
 	c.DefaultSLO, c.MaxBatch = f.DefaultSLO, f.MaxBatch
-	return c
+	return c, usage(c.Validate())
 }
 
 type profilerFlags struct {
-	Iterations int `name:"profile-iterations" default:"10" help:"How often each action is measured."`
+	Iterations int `name:"profile-iterations" default:"10" help:"How often each action is measured." group:"Profiler"`
 }
 
-func (f profilerFlags) config() profiler.Config {
+func (f profilerFlags) config() (profiler.Config, error) {
 	c := profiler.DefaultConfig()
 	c.Iterations = f.Iterations
-	return c
+	return c, usage(c.Validate())
 }
 
 type schedulerFlags struct {
-	Policy string `default:"simple" enum:"simple,echo" help:"Scheduling policy: simple, or echo, which answers at once and runs nothing."`
+	Policy string `default:"simple" enum:"simple,echo" help:"Scheduling policy: simple, or echo, which answers at once and runs nothing." group:"Scheduler"`
 }
 
 func (f schedulerFlags) config() scheduler.Config {
@@ -60,14 +57,22 @@ type controllerCommand struct{ controllerFlags }
 
 // Run runs a controller until it is told to stop.
 func (k *controllerCommand) Run(c *cli, con *console) error {
-	return serve(con, c.broker(con), fx.Supply(k.config()), controller.Module)
+	config, err := k.config()
+	if err != nil {
+		return err
+	}
+	return serve(con, c.broker(con), fx.Supply(config), controller.Module)
 }
 
 type profilerCommand struct{ profilerFlags }
 
 // Run runs a profiler until it is told to stop.
 func (k *profilerCommand) Run(c *cli, con *console) error {
-	return serve(con, c.broker(con), fx.Supply(k.config()), profiler.Module)
+	config, err := k.config()
+	if err != nil {
+		return err
+	}
+	return serve(con, c.broker(con), fx.Supply(config), profiler.Module)
 }
 
 type schedulerCommand struct{ schedulerFlags }
@@ -77,24 +82,6 @@ func (k *schedulerCommand) Run(c *cli, con *console) error {
 	return serve(con, c.broker(con), fx.Supply(k.config()), scheduler.Module)
 }
 
-type workerCommand struct {
-	Name string `help:"The worker's name, unique in the stack; by default the host's."`
-	workerFlags
-}
-
-// Run runs a worker until it is told to stop.
-func (k *workerCommand) Run(c *cli, con *console) error {
-	name := k.Name
-	if name == "" {
-		name = hostName()
-	}
-	config, err := k.config(name)
-	if err != nil {
-		return err
-	}
-	return serve(con, c.broker(con), fx.Supply([]worker.Config{config}), worker.Module)
-}
-
 // broker is how the flags say that services reach the broker.
 func (c *cli) broker(con *console) fx.Option {
 	return fx.Supply(bus.Config{URL: c.NATS, Prefix: c.Prefix, Log: con.log})
@@ -102,91 +89,54 @@ func (c *cli) broker(con *console) fx.Option {
 
 // serve runs services until a signal, or until one fails.
 func serve(con *console, options ...fx.Option) error {
-	app := newApp(con, options...)
-	if err := app.Err(); err != nil {
-		return usageError{err.Error()}
-	}
-	start, cancel := context.WithTimeout(context.Background(), app.StartTimeout())
-	defer cancel()
-	if err := app.Start(start); err != nil {
-		return fmt.Errorf("start: %w", err)
+	app, err := startApp(con.log, options...)
+	if err != nil {
+		return err
 	}
 	signal := <-app.Wait()
-	stop, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
-	defer cancel()
-	if err := app.Stop(stop); err != nil {
-		return fmt.Errorf("stop: %w", err)
+	if err := stopApp(app); err != nil {
+		return err
 	}
 	if signal.ExitCode != 0 {
-		return fmt.Errorf("a service failed; the log says why")
+		return errService
 	}
 	return nil
 }
 
-func newApp(con *console, options ...fx.Option) *fx.App {
-	return fx.New(
-		fx.Supply(con.log),
+// errService: the service itself has logged why.
+var errService = fmt.Errorf("a service failed; the log above says why")
+
+func startApp(log *slog.Logger, options ...fx.Option) (*fx.App, error) {
+	tuneCollector()
+	app := fx.New(
+		fx.Supply(log),
 		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
 		fx.Options(options...),
 	)
-}
-
-type brokerCommand struct {
-	Listen string `default:"127.0.0.1:4222" help:"Address to listen on."`
-	Data   string `default:"./data/nats" help:"Directory of the state and the startup buffer."`
-	Config string `type:"existingfile" help:"A nats-server configuration to use instead."`
-}
-
-// Run runs a broker until it is told to stop.
-func (k *brokerCommand) Run(con *console) error {
-	config, err := serverConfig(k.Listen, k.Data)
-	if err != nil {
-		return err
+	if err := app.Err(); err != nil {
+		return nil, fmt.Errorf("wire services: %w", err)
 	}
-	config.ConfigFile = k.Config
-	s, err := bus.StartServer(config)
-	if err != nil {
-		return err
-	}
-	con.log.Info("broker listens", "url", s.ClientURL(), "data", k.Data)
-	ctx, cancel := interruptible()
+	ctx, cancel := context.WithTimeout(context.Background(), app.StartTimeout())
 	defer cancel()
-	<-ctx.Done()
-	bus.StopServer(s)
+	if err := app.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start services: %w", err)
+	}
+	return app, nil
+}
+
+func stopApp(app *fx.App) error {
+	ctx, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
+	defer cancel()
+	if err := app.Stop(ctx); err != nil {
+		return fmt.Errorf("stop services: %w", err)
+	}
 	return nil
 }
 
-func serverConfig(listen, data string) (bus.ServerConfig, error) {
-	host, portText, err := net.SplitHostPort(listen)
-	if err != nil {
-		return bus.ServerConfig{}, usageError{fmt.Sprintf("--listen %s: %v", listen, err)}
+// tuneCollector trades memory for latency: payloads are short-lived and large,
+// and at Go's default every few of them start a collection. GOGC wins.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
 	}
-	port, err := strconv.Atoi(portText)
-	if err != nil || port < 0 || port > 65535 {
-		return bus.ServerConfig{}, usageError{fmt.Sprintf("--listen %s: %q is no port", listen, portText)}
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return bus.ServerConfig{Host: host, Port: port, DataDir: data}, nil
-}
-
-// embedded starts a broker that lives as long as the app.
-func embedded(config bus.ServerConfig, log *slog.Logger, prefix string) fx.Option {
-	return fx.Provide(func(lc fx.Lifecycle) (bus.Config, error) {
-		s, err := bus.StartServer(config)
-		if err != nil {
-			return bus.Config{}, err
-		}
-		lc.Append(fx.StopHook(func() { bus.StopServer(s) }))
-		return bus.Config{InProcess: s, Prefix: prefix, Log: log}, nil
-	})
-}
-
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "worker"
-	}
-	return name
 }

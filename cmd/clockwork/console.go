@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/terminal"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// console is where a command prints.
+type console struct {
+	out, err io.Writer
+	// json: print the protocol's own structures, errors too.
+	json bool
+	// tty: out is a terminal on which bars may move.
+	tty     bool
+	display *terminal.Display
+	log     *slog.Logger
+	level   slog.Level
+	// logToScreen: log lines share the terminal with bars and must go through
+	// the display.
+	logToScreen bool
+}
+
+func newLog(level slog.Level, w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// usageError is a wrong flag or argument that the grammar cannot see.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+// usage makes a usageError of any error.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err.Error()}
+}
+
+// wrongUsage is what the parser found, with where to read on.
+func wrongUsage(err error) error {
+	command := "clockwork"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			command += " " + node.Name
+		}
+	}
+	return usageError{fmt.Sprintf("%v\nRun %s --help to see what it takes.", err, command)}
+}
+
+// errShown: what failed was printed already; only the exit code is left.
+var errShown = errors.New("shown already")
+
+// explain prints an error as its reader wants it, and returns the exit code.
+func (con *console) explain(err error) int {
+	code := exitFailed
+	if errors.As(err, &usageError{}) {
+		code = exitUsage
+	}
+	switch {
+	case errors.Is(err, errShown):
+	case con.json:
+		_ = printJSON(con.out, map[string]*protocol.Error{"error": asRefusal(err, code)})
+	default:
+		con.explainToPerson(err)
+	}
+	return code
+}
+
+func (con *console) explainToPerson(err error) {
+	var refused *protocol.Error
+	if !errors.As(err, &refused) {
+		fmt.Fprintf(con.err, "clockwork: %v\n", err)
+		return
+	}
+	fmt.Fprintf(con.err, "%s: %s\n", refused.Code, refused.Message)
+	for _, worker := range refused.Workers {
+		fmt.Fprintf(con.err, "  %s: %s: %s\n", worker.Worker, worker.Code, worker.Message)
+	}
+}
+
+// asRefusal gives every failure a code, since programs switch on it.
+func asRefusal(err error, exit int) *protocol.Error {
+	var refused *protocol.Error
+	if errors.As(err, &refused) {
+		return refused
+	}
+	code := protocol.Internal
+	if exit == exitUsage {
+		code = protocol.BadMessage
+	}
+	return protocol.Errorf(code, "%s", err)
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// connect reaches the stack that the flags name.
+func (c *cli) connect() (*client.Client, error) {
+	stack, err := client.Connect(c.NATS, c.Prefix)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.StateUnavailable,
+			"%v; start a stack with clockwork up, or say where its broker is with --nats", err)
+	}
+	return stack, nil
+}
+
+// interruptible ends with the first interrupt or termination.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+func validPrefix(prefix string) bool {
+	for token := range strings.SplitSeq(prefix, ".") {
+		if !protocol.ValidName(token) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/fetch"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/terminal"
+)
+
+type demoCommand struct {
+	Backend     string        `enum:"emulated,onnx" default:"onnx" help:"onnx runs a trained model that reads pictures of text, beside emulated ones; emulated needs nothing but this program."`
+	ONNXLibrary string        `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library; by default the pinned one, fetched by npm and cached."`
+	Models      string        `placeholder:"DIR" help:"Model directory that holds ocr_rec; by default it is fetched by npm and cached."`
+	Duration    time.Duration `default:"5s" help:"How long to send requests to all models."`
+}
+
+// demoTimeout ends a demo that hangs; an idle machine needs half of a minute,
+// and a first download is not counted.
+const demoTimeout = 2 * time.Minute
+
+// demoLoad is one load of the demo.
+type demoLoad struct {
+	path   string
+	copies int
+	// rate is how many requests a second each copy gets.
+	rate float64
+}
+
+var demoModels = []demoLoad{
+	{fetch.OCRModel, 1, 10},
+	{"zoo/resnet50_v2", 3, 15},
+	{"zoo/densenet121", 1, 20},
+	{"zoo/googlenet", 1, 30},
+}
+
+// demo is one run.
+type demo struct {
+	*stack
+	command *demoCommand
+	loads   []demoLoad
+	models  string // the model directory
+}
+
+// Run shows the whole stack at work.
+func (k *demoCommand) Run(c *cli, con *console) (err error) {
+	if k.Duration <= 0 {
+		return usageError{"--duration must be positive"}
+	}
+	s, err := openStack(c, con, "127.0.0.1:0", "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	ctx, cancel := interruptible()
+	defer cancel()
+	flags, err := k.flags(ctx, s)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	parts, err := flags.parts()
+	if err != nil {
+		return err
+	}
+	if err := s.start(c, con, parts); err != nil {
+		return err
+	}
+	ctx, end := context.WithTimeout(ctx, demoTimeout)
+	defer end()
+	return interrupted(ctx, (&demo{s, k, k.loads(), flags.Models}).run(s.untilFailure(ctx)))
+}
+
+// interrupted says so instead of what failed for it.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("interrupted")
+	}
+	return err
+}
+
+func (k *demoCommand) loads() []demoLoad {
+	if k.Backend != onnx.Name {
+		return demoModels[1:]
+	}
+	return demoModels
+}
+
+// flags are those of up for the demo. With onnx, fetched files are given.
+func (k *demoCommand) flags(ctx context.Context, s *stack) (*stackFlags, error) {
+	f := &stackFlags{Workers: 1}
+	f.Backend, f.GPUs, f.PageSize, f.GenerateInputs = k.Backend, 1, 16<<20, true
+	f.GPUType, f.Scale = "v100", 1
+	f.LoadIdle, f.BufferTimeout, f.LoadTimeout = 2*time.Second, 30*time.Second, time.Minute
+	f.DefaultSLO, f.MaxBatch = 100*time.Millisecond, 16
+	f.Iterations, f.Policy = 10, "simple"
+	if k.Backend != onnx.Name {
+		return f, nil
+	}
+	var err error
+	f.ONNXLibrary, f.Models, err = k.ensure(ctx, s)
+	return f, err
+}
+
+// untilFailure ends with ctx, or when a service fails.
+func (s *stack) untilFailure(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	failed := s.app.Wait()
+	go func() { // ends with ctx, which Run cancels
+		select {
+		case <-failed:
+			cancel(errService)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
+}
+
+func (d *demo) run(ctx context.Context) error {
+	steps := []struct {
+		title string
+		do    func(context.Context) error
+	}{
+		{"Loading " + d.listed(), d.load},
+		{"", d.awaitActive},
+		{"Reading pictures of text with " + fetch.OCRModel, d.read},
+		{fmt.Sprintf("Sending requests to all models for %s", terminal.Duration(d.command.Duration)), d.traffic},
+	}
+	if d.command.Backend != onnx.Name {
+		steps[2].do = nil
+	}
+	for _, step := range steps {
+		if step.do == nil {
+			continue
+		}
+		if step.title != "" {
+			d.Line("\n" + step.title)
+		}
+		if err := step.do(ctx); err != nil {
+			if errors.Is(context.Cause(ctx), errService) {
+				return errService
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) listed() string {
+	models := 0
+	for _, l := range d.loads {
+		models += l.copies
+	}
+	return count(models, "model") + " onto one GPU, through a broker on " + d.broker.ClientURL()
+}
+
+// load asks for every model, as any client would.
+func (d *demo) load(ctx context.Context) error {
+	if err := d.await(ctx, "a worker", func(s *protocol.StackState) bool {
+		return s.Stage >= protocol.AwaitingModels && len(s.Workers) > 0
+	}); err != nil {
+		return err
+	}
+	for i, l := range d.loads {
+		d.Bar("loading", i, len(d.loads), l.path)
+		if _, refused := d.client.Load(ctx, protocol.LoadRequest{Path: l.path, Copies: &l.copies}); refused != nil {
+			return refused
+		}
+	}
+	d.Bar("loading", len(d.loads), len(d.loads), "done")
+	return nil
+}
+
+// awaitActive lets the countdown end and the models be measured, then shows
+// what was measured.
+func (d *demo) awaitActive(ctx context.Context) error {
+	err := d.await(ctx, "activation", func(s *protocol.StackState) bool { return s.Stage == protocol.Active && s.Epoch != 0 })
+	if err != nil {
+		return err
+	}
+	list, refused := d.client.Models(ctx)
+	if refused != nil {
+		return refused
+	}
+	d.Line("\nThe models, and how long the weight transfer and one inference take:")
+	if err := printModels(d.watch, list.Models); err != nil {
+		return err
+	}
+	for _, m := range list.Models {
+		if m.Quarantined != "" {
+			return fmt.Errorf("%s cannot be served: %s", m.Name, m.Quarantined)
+		}
+	}
+	return nil
+}
+
+// await polls until the stack is as wanted.
+func (d *demo) await(ctx context.Context, what string, reached func(*protocol.StackState) bool) error {
+	for {
+		s, refused := d.client.State(ctx)
+		if refused == nil && reached(s) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", what, context.Cause(ctx))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"sync"
+	"time"
+
+	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/fetch"
+	"clockwork/pkg/ocr"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/report"
+	"clockwork/pkg/terminal"
+)
+
+// trafficSLO holds on two cores with neighbours, where a processor may be away
+// for tens of milliseconds.
+const trafficSLO = 250 * time.Millisecond
+
+// tolerated is the share of requests that may miss their deadline on a noisy
+// machine before the demo calls itself failed.
+const tolerated = 0.05
+
+// traffic is the requests to all models, and what came of them.
+type traffic struct {
+	demo *demo
+	// reader is nil without a recognition model.
+	reader *reader
+
+	mu      sync.Mutex
+	samples []report.Sample
+	wrong   []string
+	sending sync.WaitGroup
+}
+
+// traffic sends requests to all models at their rates and shows the table.
+func (d *demo) traffic(ctx context.Context) error {
+	t := &traffic{demo: d}
+	if d.command.Backend == onnx.Name {
+		r, err := newReader(d.client, d.models)
+		if err != nil {
+			return err
+		}
+		t.reader = r
+	}
+	begin := time.Now()
+	var streams sync.WaitGroup
+	for _, l := range d.loads {
+		for _, name := range protocol.CopyNames(path.Base(l.path), l.copies) {
+			streams.Go(func() { t.stream(ctx, name, l.rate) })
+		}
+	}
+	d.showProgress(ctx, begin)
+	streams.Wait()
+	t.sending.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	summary := report.New(t.samples, time.Since(begin))
+	d.Line("")
+	if err := summary.WriteTable(d.watch); err != nil {
+		return err
+	}
+	d.Line(fmt.Sprintf("The latency target was %s.", terminal.Duration(trafficSLO)))
+	return t.verdict(summary.Total)
+}
+
+func (d *demo) showProgress(ctx context.Context, begin time.Time) {
+	total := d.command.Duration
+	for ctx.Err() == nil {
+		passed := min(time.Since(begin), total)
+		d.Bar("sending", int(100*passed/total), 100, "% of the time")
+		if passed == total {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// stream sends to one model at even intervals, however long answers take.
+func (t *traffic) stream(ctx context.Context, model string, rate float64) {
+	n := int(rate * t.demo.command.Duration.Seconds())
+	tick := time.NewTicker(time.Duration(float64(time.Second) / rate))
+	defer tick.Stop()
+	for i := 0; i < max(1, n) && ctx.Err() == nil; i++ {
+		t.sending.Go(func() { t.send(ctx, model, i) })
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (t *traffic) send(ctx context.Context, model string, i int) {
+	if model == fetch.OCRModel {
+		t.sendPicture(ctx, phrasesShown+i)
+		return
+	}
+	ms := float64(trafficSLO) / float64(time.Millisecond)
+	request := &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &ms}}
+	sample, _, _ := ask(ctx, t.demo.client, model, request, trafficSLO, 0)
+	t.add(sample, "")
+}
+
+func (t *traffic) sendPicture(ctx context.Context, i int) {
+	phrase := ocr.Phrase(i)
+	picture, err := ocr.Draw(phrase, ocr.Width)
+	if err != nil {
+		t.add(report.Sample{Model: fetch.OCRModel, Code: protocol.Internal}, err.Error())
+		return
+	}
+	reading, sample, err := t.reader.read(ctx, picture, trafficSLO)
+	wrong := ""
+	if sample.Code == protocol.OK && (err != nil || reading.Text != phrase) {
+		wrong = fmt.Sprintf("%q was read as %q", phrase, reading.Text)
+	}
+	t.add(sample, wrong)
+}
+
+func (t *traffic) add(s report.Sample, wrong string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.samples = append(t.samples, s)
+	if wrong != "" {
+		t.wrong = append(t.wrong, wrong)
+	}
+}
+
+// verdict tells whether all went as it should. Single misses are the
+// machine's; any other error, or many misses, are ours.
+func (t *traffic) verdict(total report.Summary) error {
+	for _, e := range total.Errors {
+		if e.Code != protocol.DeadlineExceeded && e.Code != protocol.DeadlineUnmeetable {
+			return fmt.Errorf("%s failed with %s", count(e.Count, "request"), e.Code)
+		}
+	}
+	if missed := total.Requests - total.InSLO; float64(missed) > tolerated*float64(total.Requests) {
+		return fmt.Errorf("%d of %d requests missed their latency target; is this machine busy?", missed, total.Requests)
+	}
+	if len(t.wrong) > 0 {
+		return fmt.Errorf("%s not read as drawn: %s", count(len(t.wrong), "picture"), t.wrong[0])
+	}
+	if t.reader != nil {
+		t.demo.Line("Every picture was read as it was drawn.")
+	}
+	return nil
+}

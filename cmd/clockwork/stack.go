@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/fx"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/client"
+	"clockwork/services/controller"
+	"clockwork/services/profiler"
+	"clockwork/services/scheduler"
+	"clockwork/services/worker"
+)
+
+// stackFlags are the services' own flags.
+type stackFlags struct {
+	Workers int `default:"1" help:"How many workers to run." group:"Worker"`
+	workerFlags
+	controllerFlags
+	profilerFlags
+	schedulerFlags
+}
+
+// parts are all services as the flags want them.
+func (f *stackFlags) parts() (fx.Option, error) {
+	if f.Workers < 1 {
+		return nil, usageError{fmt.Sprintf("--workers is %d; it must be at least 1", f.Workers)}
+	}
+	control, err := f.controllerFlags.config()
+	if err != nil {
+		return nil, err
+	}
+	measure, err := f.profilerFlags.config()
+	if err != nil {
+		return nil, err
+	}
+	var workers []worker.Config
+	for i := range f.Workers {
+		config, err := f.workerFlags.config(workerName(hostName(), i, f.Workers))
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, config)
+	}
+	return fx.Options(
+		fx.Supply(control, measure, f.schedulerFlags.config(), workers),
+		controller.Module, profiler.Module, scheduler.Module, worker.Module,
+	), nil
+}
+
+// workerName is the i-th of n workers of a host.
+func workerName(host string, i, n int) string {
+	if n == 1 {
+		return host
+	}
+	suffix := fmt.Sprintf("-%d", i+1)
+	return host[:min(len(host), 64-len(suffix))] + suffix
+}
+
+// stack is all of Clockwork in this process, around a broker of its own.
+type stack struct {
+	*watch
+	client *client.Client
+	app    *fx.App
+
+	broker *server.Server
+	// scratch is a directory that goes with the stack, "" for none.
+	scratch string
+}
+
+// openStack starts the broker and the watching, but no service yet, so that
+// no event is missed. data is where state is kept, "" for a directory that
+// goes with the stack.
+func openStack(c *cli, con *console, listen, data string) (*stack, error) {
+	s := &stack{}
+	err := s.open(c, con, listen, data)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *stack) open(c *cli, con *console, listen, data string) (err error) {
+	if data == "" {
+		if s.scratch, err = os.MkdirTemp("", "clockwork-"); err != nil {
+			return fmt.Errorf("make temporary directory: %w", err)
+		}
+		data = filepath.Join(s.scratch, "nats")
+	}
+	if s.broker, err = startBroker(con, listen, data); err != nil {
+		return err
+	}
+	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker)); err != nil {
+		return err
+	}
+	s.watch = startWatch(con)
+	_, err = s.client.Events(s.watch.Event) // until the client is closed
+	return err
+}
+
+// start runs the services.
+func (s *stack) start(c *cli, con *console, parts fx.Option) (err error) {
+	log := con.log
+	if con.logToScreen {
+		log = newLog(con.level, s.watch)
+	}
+	reach := bus.Config{InProcess: s.broker, Prefix: c.Prefix, Log: log}
+	s.app, err = startApp(log, fx.Supply(reach), parts)
+	return err
+}
+
+// close ends everything in the order in which it depends on each other.
+func (s *stack) close() error {
+	var err error
+	if s.app != nil {
+		err = stopApp(s.app)
+	}
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.watch != nil {
+		s.watch.Stop()
+	}
+	if s.broker != nil {
+		bus.StopServer(s.broker)
+	}
+	if s.scratch != "" {
+		err = errors.Join(err, os.RemoveAll(s.scratch))
+	}
+	return err
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"clockwork/pkg/backend/onnx"
+)
+
+type upCommand struct {
+	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes."`
+	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
+	stackFlags
+}
+
+// Run runs the stack until it is told to stop.
+func (k *upCommand) Run(c *cli, con *console) (err error) {
+	parts, err := k.parts()
+	if err != nil {
+		return err
+	}
+	s, err := openStack(c, con, k.Listen, k.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	s.Line(k.guide(s.broker.ClientURL(), c))
+	if err := s.start(c, con, parts); err != nil {
+		return err
+	}
+	if signal := <-s.app.Wait(); signal.ExitCode != 0 {
+		return errService
+	}
+	s.Line("stopping")
+	return nil
+}
+
+// guide tells a newcomer what to do next.
+func (k *upCommand) guide(url string, c *cli) string {
+	command := "clockwork"
+	if !strings.HasSuffix(url, "127.0.0.1:4222") {
+		command += " --nats " + url
+	}
+	if c.Prefix != "clockwork" {
+		command += " --prefix " + c.Prefix
+	}
+	kept := "Models and profiles are forgotten then; --data DIR keeps them."
+	if k.Data != "" {
+		kept = "Models and profiles are kept in " + k.Data + "."
+	}
+	model := "zoo/resnet50_v2"
+	if found := realModels(k.Models); k.Backend == onnx.Name && len(found) > 0 {
+		model = found[0]
+	}
+	return fmt.Sprintf(`Clockwork is up on %s: %s with %s each, %s.
+
+In another terminal:
+  %s load %s
+  %s infer %s
+  %s state
+
+Any NATS client may do the same. Ctrl-C ends it. %s
+`, url, count(k.Workers, "worker"), count(k.GPUs, "GPU"), k.Backend,
+		command, model, command, filepath.Base(model), command, kept)
+}
+
+// realModels are the names in a model directory, sorted.
+func realModels(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // the worker will say so when a model is loaded
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}

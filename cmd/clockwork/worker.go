@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/fx"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/backend/combined"
+	"clockwork/pkg/backend/emulated"
+	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/protocol"
+	"clockwork/services/worker"
+)
+
+// onnxPages is how many pages a CPU device gets unless told otherwise: 512 MiB
+// of the default size, for all of it is touched when the worker starts.
+const onnxPages = 32
+
+// workerFlags are what up and worker have in common.
+type workerFlags struct {
+	Backend        string   `enum:"emulated,onnx" default:"emulated" help:"What executes models: emulated (GPUs that wait as long as real ones compute) or onnx (real models on the CPU; zoo/NAME stays emulated)." group:"Worker"`
+	GPUs           int      `name:"gpus" default:"1" help:"How many GPUs a worker has." group:"Worker"`
+	Models         string   `default:"./models" placeholder:"DIR" help:"Directory of real models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
+	GenerateInputs bool     `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
+	Pages          int      `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
+	PageSize       byteSize `default:"16MiB" placeholder:"SIZE" help:"Size of a page, as in 16MiB." group:"Worker"`
+
+	ONNXLibrary string `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library, 1.17 or later; by default what clockwork fetch has fetched." group:"ONNX"`
+	ONNXCache   string `name:"onnx-cache" placeholder:"DIR" help:"Where optimised models are kept; by default in the user's cache." group:"ONNX"`
+
+	emulationFlags
+}
+
+// emulationFlags are about emulated GPUs alone.
+type emulationFlags struct {
+	GPUType    string        `name:"gpu-type" default:"v100" help:"What emulated GPUs call themselves; profiles are kept by it." group:"Emulated GPUs"`
+	Scale      float64       `default:"1" help:"Multiplies all emulated durations; 0 takes no time." group:"Emulated GPUs"`
+	Jitter     float64       `default:"0" help:"Lengthens each duration by up to this fraction." group:"Emulated GPUs"`
+	StallEvery int           `placeholder:"N" help:"Make one in N actions stall." group:"Emulated GPUs"`
+	Stall      time.Duration `default:"50ms" help:"How long a stall lasts." group:"Emulated GPUs"`
+	SlowDown   float64       `placeholder:"X" help:"Multiplies durations behind the scheduler's back." group:"Emulated GPUs"`
+	FailEvery  int           `placeholder:"N" help:"Make one in N actions fail." group:"Emulated GPUs"`
+	FaultSeed  uint64        `default:"1" help:"Equal seeds misbehave equally." group:"Emulated GPUs"`
+}
+
+type workerCommand struct {
+	Name string `help:"The worker's name, unique in the stack; by default the host's."`
+	workerFlags
+}
+
+// Run runs a worker until it is told to stop.
+func (k *workerCommand) Run(c *cli, con *console) error {
+	name := k.Name
+	if name == "" {
+		name = hostName()
+	}
+	config, err := k.config(name)
+	if err != nil {
+		return err
+	}
+	return serve(con, c.broker(con), fx.Supply([]worker.Config{config}), worker.Module)
+}
+
+// config is the worker of this name. What can be seen to be wrong before the
+// backend is opened is a usage error.
+func (f *workerFlags) config(name string) (worker.Config, error) {
+	emulation := f.emulation(name)
+	if err := emulation.Validate(); err != nil {
+		return worker.Config{}, usageError{err.Error()}
+	}
+	open := func() (backend.Backend, error) { return openEmulated(emulation) }
+	if f.Backend == onnx.Name {
+		options, err := f.onnx(name, emulation)
+		if err != nil {
+			return worker.Config{}, err
+		}
+		open = func() (backend.Backend, error) { return openCombined(options, emulation) }
+	}
+	config := worker.DefaultConfig(name, open)
+	config.GenerateInputs = f.GenerateInputs
+	if err := config.Validate(); err != nil {
+		return worker.Config{}, usageError{err.Error()}
+	}
+	return config, nil
+}
+
+// emulation is the emulated backend's part; with onnx its GPUs have the pages
+// of the CPU devices.
+func (f *workerFlags) emulation(name string) emulated.Options {
+	o := emulated.Defaults(name)
+	switch {
+	case f.Pages != 0:
+		o.Pages = f.Pages
+	case f.Backend == onnx.Name:
+		o.Pages = onnxPages
+	}
+	o.GPUs, o.PageSize, o.GPUType, o.Scale = f.GPUs, int64(f.PageSize), f.GPUType, f.Scale
+	o.Faults = f.faults()
+	return o
+}
+
+// faults are zero, and so cost nothing, unless one was asked for.
+func (f *emulationFlags) faults() emulated.Faults {
+	faults := emulated.Faults{Jitter: f.Jitter, StallEvery: f.StallEvery, SlowDown: f.SlowDown, FailEvery: f.FailEvery}
+	if faults != (emulated.Faults{}) {
+		faults.Seed, faults.Stall = f.FaultSeed, f.Stall
+	}
+	return faults
+}
+
+// onnx is the real backend's part. Models are tried by this binary in a process
+// of its own before this one opens them.
+func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return onnx.Options{}, fmt.Errorf("find this binary to check models with: %w", err)
+	}
+	return onnx.Options{
+		Library:    f.ONNXLibrary,
+		ModelRoot:  f.Models,
+		CacheDir:   f.ONNXCache,
+		GPUs:       like.GPUs,
+		Pages:      like.Pages,
+		PageSize:   like.PageSize,
+		WorkerName: name,
+		Checker:    []string{self, "check-model"},
+	}, nil
+}
+
+func openEmulated(o emulated.Options) (backend.Backend, error) {
+	b, err := emulated.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func openCombined(real onnx.Options, emulation emulated.Options) (backend.Backend, error) {
+	r, err := onnx.New(real)
+	if err != nil {
+		return nil, err
+	}
+	e, err := emulated.New(emulation)
+	if err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	b, err := combined.New(r, e)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+type checkModelCommand struct {
+	Library string `arg:"" help:"ONNX Runtime's shared library."`
+	File    string `arg:"" help:"The model, - for the standard input."`
+}
+
+// Run tries a model out; a hostile one may end this process.
+func (k *checkModelCommand) Run() error { return onnx.CheckModel(k.Library, k.File) }
+
+// hostName is the host's name as a worker may bear it.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "worker"
+	}
+	return protocol.Name(name)
+}
+
+// byteSize is a flag such as 16MiB or 4096.
+type byteSize int64
+
+// UnmarshalText reads a number of bytes.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	digits, factor := string(text), int64(1)
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if rest, ok := strings.CutSuffix(digits, unit); ok {
+			digits, factor = rest, 1<<(10*(i+1))
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no size such as 16MiB or 65536", text)
+	}
+	*b = byteSize(n * factor)
+	return nil
+}

@@ -1,0 +1,34 @@
+package client
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clockwork/pkg/protocol"
+)
+
+func TestSampleIsWhatTheModelTakes(t *testing.T) {
+	specs := []protocol.TensorSpec{
+		{Name: "image", Datatype: protocol.FP32, Shape: []int64{3, 5, 7}},
+		{Name: "half", Datatype: protocol.FP16, Shape: []int64{11}},
+		{Name: "double", Datatype: protocol.FP64, Shape: []int64{2}},
+		{Name: "tokens", Datatype: protocol.Int64, Shape: []int64{4}},
+		{Name: "rate", Datatype: protocol.Bool, Shape: nil},
+	}
+	inputs := Sample(specs, 3)
+	if n, err := protocol.BatchOf(specs, inputs); err != nil || n != 3 {
+		t.Fatalf("%d items, %v", n, err)
+	}
+	if diff := cmp.Diff(inputs, Sample(specs, 3)); diff != "" {
+		t.Error("it differs from call to call:", diff)
+	}
+	for at := 0; at < len(inputs[0].Data); at += 4 {
+		v := math.Float32frombits(binary.LittleEndian.Uint32(inputs[0].Data[at:]))
+		if !(v >= 0 && v < 1) {
+			t.Fatalf("value %v is not in [0, 1)", v)
+		}
+	}
+}
