@@ -5,7 +5,7 @@ import (
 )
 
 // phase is where a copy of a model on a GPU stands. Pages are allocated from
-// loading to the end of evicting; pending holds a promise of them.
+// loading on until the copy is gone; pending holds a promise of them.
 type phase uint8
 
 const (
@@ -14,10 +14,11 @@ const (
 	resident
 	draining // resident, gets no more work, evicted when idle
 	evicting
+	doubted // may or may not be there until its retry, which evicts it
 	gone
 )
 
-var phaseNames = [...]string{"pending", "loading", "resident", "draining", "evicting", "gone"}
+var phaseNames = [...]string{"pending", "loading", "resident", "draining", "evicting", "doubted", "gone"}
 
 // due says whose timer fired: exactly one field is set.
 type due struct {

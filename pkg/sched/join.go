@@ -22,6 +22,8 @@ func (c *simple) join(w protocol.WorkerState) {
 	if found {
 		c.lose(WorkerLost{ID: w.ID})
 	}
+	before := c.absent[w.ID]
+	delete(c.absent, w.ID)
 	joined := &worker{id: w.ID, incarnation: w.Incarnation}
 	var states []protocol.GPUState
 	for _, state := range w.GPUs {
@@ -38,8 +40,76 @@ func (c *simple) join(w protocol.WorkerState) {
 	c.listGPUs()
 	for i, g := range joined.gpus {
 		c.mirror(g, states[i])
+		if before != nil && before.incarnation == w.Incarnation {
+			c.recall(g, before)
+		}
 	}
 	c.host(joined, w)
+}
+
+// absence is what was under way at a worker when it was lost. If the same
+// life comes back, the worker was only cut off: what it had been told may
+// still happen until then, whatever its state says now.
+type absence struct {
+	incarnation uint64
+	until       protocol.Time
+	foreign     map[int]int // pages by GPU
+	doubts      []doubt
+}
+
+// doubt is a copy of which nobody knows whether it will be on the GPU.
+type doubt struct {
+	gpu   int
+	model *model
+}
+
+// remember keeps the absence of a worker that has transfers open, and forgets
+// those that are over.
+func (c *simple) remember(w *worker) {
+	for id, a := range c.absent {
+		if a.until.Add(c.config.Lag) < c.now {
+			delete(c.absent, id)
+		}
+	}
+	a := &absence{incarnation: w.incarnation, foreign: map[int]int{}}
+	for _, g := range w.gpus {
+		a.foreign[g.id] = g.foreign
+		for _, r := range g.replicas {
+			switch {
+			case r.transfer != nil:
+				a.until = max(a.until, protocol.Time(r.transfer.timer.key))
+			case r.retry.pos != 0:
+				a.until = max(a.until, protocol.Time(r.retry.key))
+			default:
+				continue
+			}
+			a.doubts = append(a.doubts, doubt{g.id, r.model})
+		}
+	}
+	if len(a.doubts) > 0 {
+		c.absent[w.id] = a
+	}
+}
+
+// recall ends the doubts about a GPU that is back: each copy is evicted once
+// nothing can bring it any more, and takes its pages until then.
+func (c *simple) recall(g *gpu, before *absence) {
+	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
+	for _, d := range before.doubts {
+		pages := d.model.spec.Pages
+		r := g.replica(d.model)
+		switch {
+		case d.gpu != g.id || r == nil && pages > g.free():
+			continue
+		case r == nil:
+			r = c.newReplica(g, d.model, doubted)
+			g.allocated += pages
+		default:
+			c.unhold(r)
+			r.phase = doubted
+		}
+		c.timers.set(&r.retry, int64(max(before.until, c.now.Add(c.config.EvictRetry))), c.ticket())
+	}
 }
 
 // mirror takes over what is on a GPU. Pages of models that are not of this
@@ -99,6 +169,7 @@ func (c *simple) lose(e WorkerLost) {
 	c.workers = slices.Delete(c.workers, at, at+1)
 	c.listGPUs()
 	c.count(w, -1)
+	c.remember(w)
 	var again []*request
 	for _, g := range w.gpus {
 		for _, a := range slices.Clone(g.infers) {

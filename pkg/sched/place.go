@@ -276,11 +276,14 @@ func (c *simple) load(r *replica) {
 	r.transfer = c.send(protocol.LoadWeights, r, c.now.Add(c.config.LoadWindow), r.model.costs[g.kind].load.Value())
 }
 
-// evict sends EvictWeights for a replica that is draining and idle, or whose
-// state at the worker is in doubt. Its pages stay allocated until it is sure.
+// evict sends EvictWeights for a replica that is draining and idle, or that
+// is doubted. Its pages stay allocated until it is sure.
 func (c *simple) evict(r *replica) {
 	if c.fenced {
 		return
+	}
+	if r.phase == doubted {
+		r.gpu.leaving += r.model.spec.Pages
 	}
 	r.phase = evicting
 	r.transfer = c.send(protocol.EvictWeights, r, c.now.Add(c.config.LoadWindow), 0)

@@ -178,7 +178,7 @@ func (c *simple) loadFailed(m *model, err *protocol.Error) {
 // doubt evicts a replica of which nobody knows whether it is on the GPU.
 func (c *simple) doubt(r *replica) {
 	r.gpu.loading = nil
-	r.gpu.leaving += r.model.spec.Pages
+	r.phase = doubted
 	c.evict(r)
 }
 

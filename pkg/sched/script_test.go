@@ -20,11 +20,15 @@ var rewrite = flag.Bool("rewrite", false, "write what the core does into testdat
 // <load ms> <exec ms>..." and "config <field> <value>". Arguments:
 //
 //	activate <epoch>                     issuer is 7
-//	join <worker> <incarnation> <gpus> <pages> [resident...]   hosts all models
+//	join <worker> <incarnation> <gpus> <pages> [resident...]
+//	                                     hosts all models; others take one page
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq> <model> <batch> <budget ms>     door is 1
 //	result <worker> <action> <code> [exec ms]
+//	obeys <worker> <epoch>               a result that shows this epoch
 //	state                                prints the state
+//
+// Actions are named by their number in the epoch.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -130,12 +134,14 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 		w := protocol.WorkerState{ID: f[1], Incarnation: uint64(num(3)), Models: s.state.Models}
 		for id := range num(4) {
 			g := protocol.GPUState{ID: id, Type: "t4", PagesTotal: num(5), Models: f[5:]}
-			for _, m := range s.state.Models {
-				for _, name := range f[5:] {
+			for _, name := range f[5:] {
+				pages := 1
+				for _, m := range s.state.Models {
 					if name == m.Name {
-						g.PagesUsed += m.Pages
+						pages = m.Pages
 					}
 				}
+				g.PagesUsed += pages
 			}
 			w.GPUs = append(w.GPUs, g)
 		}
@@ -153,6 +159,8 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 			r.Begin, r.End = 1, 1+protocol.Time(millis(f[4]))
 		}
 		return Result{r}
+	case "obeys":
+		return Result{protocol.Result{Worker: f[1], Epoch: uint64(num(3))}}
 	case "tick":
 		return Tick{}
 	}
@@ -164,8 +172,9 @@ func (s *stage) print(out Output) string {
 	var b strings.Builder
 	for _, o := range out.Actions {
 		a := o.Action
-		s.actions[a.ID] = a
-		fmt.Fprintf(&b, "%s#%d gpu %d: action %d %s %s", o.Worker, a.Incarnation, a.GPU, a.ID, a.Kind, a.Model)
+		number := a.ID % (1 << epochShift)
+		s.actions[number] = a
+		fmt.Fprintf(&b, "%s#%d gpu %d: action %d %s %s", o.Worker, a.Incarnation, a.GPU, number, a.Kind, a.Model)
 		for _, r := range a.Requests {
 			fmt.Fprintf(&b, " request %d of %d at batch %d", r.ID.Seq, r.Batch, a.Batch)
 		}

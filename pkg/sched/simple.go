@@ -25,7 +25,8 @@ type simple struct {
 	profiles map[string][]protocol.Profile // by digest
 	costs    map[costKey]*cost
 	workers  []*worker // sorted by id
-	gpus     []*gpu    // in the order of workers
+	absent   map[string]*absence
+	gpus     []*gpu // in the order of workers
 	known    map[protocol.RequestID]*request
 	actions  map[protocol.ActionID]*action
 	timers   heap[due]
@@ -48,9 +49,10 @@ func (c *simple) clear() {
 	c.names = map[string]*model{}
 	c.profiles = map[string][]protocol.Profile{}
 	c.costs = map[costKey]*cost{}
+	c.absent = map[string]*absence{}
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
-	c.fenced, c.lastAction = false, 0
+	c.fenced = false
 }
 
 // Step implements Core.
@@ -113,6 +115,11 @@ func (c *simple) fire() {
 	}
 }
 
+// epochShift puts the epoch above the numbers of its actions. Workers know an
+// action by (issuer, id) and answer one they had before from memory; so an id
+// never comes again, also where one process is the scheduler twice.
+const epochShift = 40
+
 func (c *simple) activate(e Activate) {
 	if c.active && e.Epoch <= c.epoch {
 		return
@@ -122,6 +129,7 @@ func (c *simple) activate(e Activate) {
 	}
 	c.clear()
 	c.active, c.epoch, c.issuer = true, e.Epoch, e.Issuer
+	c.lastAction = protocol.ActionID(e.Epoch) << epochShift
 	for _, p := range e.State.Profiles {
 		c.profiles[p.Digest] = append(c.profiles[p.Digest], p)
 	}

@@ -11,12 +11,16 @@ func (c *simple) String() string {
 	s := c.Stats()
 	fmt.Fprintf(&b, "%v epoch %d: %d queued, %d in flight\n", c.now, c.epoch, s.Queued, s.InFlight)
 	for _, g := range c.gpus {
-		fmt.Fprintf(&b, "%s#%d gpu %d %s: %d+%d of %d pages\n", g.worker.id, g.worker.incarnation, g.id, c.kinds[g.kind], g.allocated, g.promised, g.total)
+		fmt.Fprintf(&b, "%s#%d gpu %d %s: %d+%d of %d pages", g.worker.id, g.worker.incarnation, g.id, c.kinds[g.kind], g.allocated, g.promised, g.total)
+		if g.foreign > 0 {
+			fmt.Fprintf(&b, ", %d foreign", g.foreign)
+		}
+		b.WriteByte('\n')
 		for _, r := range g.replicas {
 			fmt.Fprintf(&b, "  %s %s, %d pages, %d busy\n", r.model.spec.Name, phaseNames[r.phase], r.model.spec.Pages, r.busy)
 		}
 		for _, a := range g.infers {
-			fmt.Fprintf(&b, "  |%v| %s action %d, latest %v\n", a.expected, a.replica.model.spec.Name, a.id, a.latest)
+			fmt.Fprintf(&b, "  |%v| %s action %d, latest %v\n", a.expected, a.replica.model.spec.Name, a.id%(1<<epochShift), a.latest)
 		}
 	}
 	for _, m := range c.models {

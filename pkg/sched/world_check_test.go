@@ -1,0 +1,277 @@
+package sched
+
+import (
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
+
+// The world keeps its own books of what is open, in the plainest way: an
+// action is open from its Step until its result reaches the core, until the
+// core is told that its worker is lost, or until it is overdue.
+
+// due is when the core gives an action up.
+func (w *world) due(a protocol.Action) protocol.Time {
+	return a.Latest.Add(a.Expected).Add(w.config.Lag)
+}
+
+func (w *world) close(id protocol.ActionID) {
+	a := w.open[id]
+	delete(w.open, id)
+	delete(w.openAt, id)
+	for _, r := range a.Requests {
+		w.requests[r.ID].action = 0
+	}
+}
+
+func (w *world) overdue() {
+	for id, a := range w.open {
+		if w.due(a) <= w.now {
+			w.counted.Lost++
+			w.close(id)
+			w.orphaned(a)
+		}
+	}
+}
+
+// orphaned ends requests that failed and that nobody waits for.
+func (w *world) orphaned(a protocol.Action) {
+	for _, ref := range a.Requests {
+		if r := w.requests[ref.ID]; r.orphan && !r.ended {
+			r.ended = true
+			w.counted.Forgotten++
+		}
+	}
+}
+
+// before writes down what an event means.
+func (w *world) before(e Event) {
+	switch e := e.(type) {
+	case Result:
+		a, open := w.open[e.Action]
+		if !open {
+			w.counted.Strays++
+			return
+		}
+		w.close(e.Action)
+		for _, ref := range a.Requests {
+			if r := w.requests[ref.ID]; e.Code == protocol.OK && !r.ended {
+				r.ended = true
+				w.counted.Succeeded++
+			}
+		}
+		w.orphaned(a)
+		if e.Code == protocol.StaleIncarnation && w.known[e.Worker] == a.Incarnation {
+			w.forget(e.Worker)
+		}
+	case WorkerJoined:
+		if w.known[e.State.ID] != e.State.Incarnation {
+			w.forget(e.State.ID)
+		}
+		w.known[e.State.ID] = e.State.Incarnation
+	case WorkerLost:
+		if w.known[e.ID] == e.Incarnation {
+			w.forget(e.ID)
+		}
+	}
+}
+
+func (w *world) forget(worker string) {
+	delete(w.known, worker)
+	for id, a := range w.open {
+		if w.openAt[id] == worker {
+			w.close(id)
+			w.orphaned(a)
+		}
+	}
+}
+
+func (w *world) checkOutput(out Output) {
+	if out.Wake <= w.now {
+		w.fail("wake at %v, which is not later", out.Wake)
+	}
+	sent := map[protocol.RequestID]string{}
+	for _, o := range out.Actions {
+		w.checkAction(o)
+		for _, r := range o.Action.Requests {
+			sent[r.ID] = o.Worker
+		}
+	}
+	for _, d := range out.Dispatches {
+		if d.Kind != protocol.ToWorker || sent[d.ID] != d.Worker {
+			w.fail("dispatch %+v without its action", d)
+		}
+		delete(sent, d.ID)
+	}
+	if len(sent) > 0 {
+		w.fail("the door does not learn where to send %v", sent)
+	}
+	for _, d := range out.Refusals {
+		r := w.requests[d.ID]
+		if r == nil || r.ended || r.orphan || r.action != 0 {
+			w.fail("refusal %v of a request that is %+v", d.Refusal, r)
+		}
+		if d.Kind != protocol.Refuse || d.Refusal == nil || !d.Refusal.Code.Known() {
+			w.fail("refusal %+v", d)
+		}
+		if d.Refusal.Code == protocol.Internal {
+			w.fail("refusal %v", d.Refusal)
+		}
+		r.ended = true
+		w.counted.Refused++
+	}
+}
+
+func (w *world) checkAction(o Addressed) {
+	w.actions++
+	a := o.Action
+	switch {
+	case a.Latest < w.now || a.Earliest > a.Latest:
+		w.fail("%v %s in %v to %v", a.ID, a.Kind, a.Earliest, a.Latest)
+	case w.known[o.Worker] != a.Incarnation:
+		w.fail("%s %d is for life %d of %s, known is %d", a.Kind, a.ID, a.Incarnation, o.Worker, w.known[o.Worker])
+	case w.open[a.ID].ID != 0:
+		w.fail("action %d was sent twice", a.ID)
+	}
+	infers, loads := 0, 0
+	for id, b := range w.open {
+		if w.openAt[id] != o.Worker || b.GPU != a.GPU {
+			continue
+		}
+		switch {
+		case b.Kind == protocol.Infer:
+			infers++
+		case b.Kind == protocol.LoadWeights:
+			loads++
+		}
+		if a.Model == b.Model && (laneOf(a.Kind) == 0 || laneOf(b.Kind) == 0) && w.open[id].Incarnation == a.Incarnation {
+			if !(a.Kind == protocol.LoadWeights && b.Kind == protocol.Infer) { // left over from a copy that went missing
+				w.fail("%s %d of %s while %s %d is open", a.Kind, a.ID, a.Model, b.Kind, b.ID)
+			}
+		}
+	}
+	if a.Kind == protocol.Infer && infers >= w.config.Outstanding || a.Kind == protocol.LoadWeights && loads > 0 {
+		w.fail("%s %d beside %d inferences and %d loads", a.Kind, a.ID, infers, loads)
+	}
+	w.open[a.ID], w.openAt[a.ID] = a, o.Worker
+	for _, ref := range a.Requests {
+		r := w.requests[ref.ID]
+		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline {
+			w.fail("action %+v for a request that is %+v", a, r)
+		}
+		r.action = a.ID
+	}
+}
+
+func (w *world) checkStats() {
+	s := w.core.Stats()
+	if s.Submitted != s.Succeeded+s.Refused+s.Answered+s.Forgotten+s.Duplicates+s.Queued+s.InFlight {
+		w.fail("the accounts do not close: %+v", s)
+	}
+	want := w.counted
+	want.Replanned = s.Replanned
+	for _, r := range w.requests {
+		if r.action != 0 {
+			want.InFlight++
+		} else if !r.ended {
+			want.Queued++
+		}
+	}
+	if s != want {
+		w.fail("the core counts\n%+v, the world\n%+v", s, want)
+	}
+}
+
+// recount adds up again what the core keeps count of.
+func (w *world) recount() {
+	c := w.core
+	for _, g := range c.gpus {
+		allocated, promised, leaving, loading := 0, 0, 0, 0
+		for _, r := range g.replicas {
+			pages := r.model.spec.Pages
+			switch r.phase {
+			case pending:
+				promised += pages
+				continue
+			case loading_:
+				loading++
+			case draining, evicting:
+				leaving += pages
+			}
+			allocated += pages
+		}
+		if allocated != g.allocated || promised != g.promised || leaving != g.leaving || (g.loading != nil) != (loading == 1) {
+			w.fail("%s gpu %d counts %d allocated, %d promised, %d leaving; there are %d, %d, %d (and %d loading)",
+				g.worker.id, g.id, g.allocated, g.promised, g.leaving, allocated, promised, leaving, loading)
+		}
+		if g.foreign+allocated > g.total || len(g.infers) > c.config.Outstanding {
+			w.fail("%s gpu %d: %d foreign and %d allocated of %d pages, %d inferences", g.worker.id, g.id, g.foreign, allocated, g.total, len(g.infers))
+		}
+	}
+	for _, m := range c.models {
+		queued := 0
+		for r := m.head; r != nil; r = r.next {
+			if queued++; r.next != nil && r.next.seq < r.seq {
+				w.fail("the queue of %s is out of order", m.spec.Name)
+			}
+		}
+		holders := 0
+		for _, r := range m.replicas {
+			if r.phase == resident {
+				holders++
+			}
+		}
+		if queued != m.queued || holders != len(m.holders) {
+			w.fail("%s counts %d queued and %d holders; there are %d and %d", m.spec.Name, m.queued, len(m.holders), queued, holders)
+		}
+		for kind := range c.kinds {
+			capable := 0
+			for _, g := range c.gpus {
+				if g.kind == kind && c.capable(g, m) {
+					capable++
+				}
+			}
+			if capable != m.capable[kind] {
+				w.fail("%s counts %d capable GPUs of type %s, there are %d", m.spec.Name, m.capable[kind], c.kinds[kind], capable)
+			}
+		}
+	}
+}
+
+// loading_ is the phase loading, beside a variable of that name.
+const loading_ = loading
+
+// checkRest: every request has ended, nothing is under way, the mirror shows
+// what the workers hold, and the core did not wake for nothing.
+func (w *world) checkRest() {
+	for id, r := range w.requests {
+		if !r.ended {
+			w.fail("request %v never ended", id)
+		}
+	}
+	if len(w.happenings) > 0 || w.wake != protocol.Never || len(w.open)+len(w.core.actions)+len(w.core.timers) > 0 {
+		w.fail("the world does not come to rest: %d happenings, wake %v, open %v", len(w.happenings), w.wake, w.open)
+	}
+	// Each tick ends a wait: of a request in the queue, of an action, or for
+	// another try at an eviction.
+	s := w.core.Stats()
+	if most := s.Submitted + s.Replanned + 2*w.actions; w.ticks > most {
+		w.fail("%d ticks, expected %d at most", w.ticks, most)
+	}
+	for _, h := range w.hosts {
+		for i, d := range h.devices {
+			at := slices.IndexFunc(w.core.gpus, func(g *gpu) bool { return g.worker.id == h.id && g.id == i })
+			if at < 0 || w.core.gpus[at].worker.incarnation != h.incarnation {
+				w.fail("the core does not know %s", h.id)
+			}
+			var mirror []string
+			for _, r := range w.core.gpus[at].replicas {
+				mirror = append(mirror, r.model.spec.Name)
+			}
+			slices.Sort(mirror)
+			if truth := sortedModels(d.loaded); !slices.Equal(mirror, truth) || w.core.gpus[at].allocated != h.pages(d) || w.core.gpus[at].foreign != 0 {
+				w.fail("%s gpu %d holds %v, the mirror shows %v and %d foreign pages", h.id, i, truth, mirror, w.core.gpus[at].foreign)
+			}
+		}
+	}
+}
