@@ -116,7 +116,6 @@ type model struct {
 	holders    []*replica // phase resident
 	replicas   []*replica // every phase but gone
 	next       int        // round robin over holders
-	skipped    bool       // a GPU too slow for the head gave up its turn
 	dirty      bool
 }
 

@@ -92,8 +92,7 @@ func (c *simple) fill(g *gpu) {
 			c.infer(m.head, r)
 		default:
 			if _, hope := c.pick(m); hope {
-				m.skipped = true
-				continue
+				continue // pump gives the turn back with the next head
 			}
 			c.refuse(m.head, c.late(m.head))
 		}

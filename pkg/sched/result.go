@@ -76,6 +76,9 @@ func (c *simple) inferred(a *action, res protocol.Result) {
 	if res.Code == protocol.OK {
 		if d := measured(res); d > 0 && r != nil {
 			r.model.costs[a.replica.gpu.kind].at(r.size).Add(d)
+			if r.model.head != nil {
+				c.touchModel(r.model) // a GPU that was too slow for it may not be now
+			}
 		}
 		if r != nil {
 			delete(c.known, r.ID)
@@ -179,6 +182,7 @@ func (c *simple) loadFailed(m *model, err *protocol.Error) {
 func (c *simple) doubt(r *replica) {
 	r.gpu.loading = nil
 	r.phase = doubted
+	c.touchGPU(r.gpu)
 	c.evict(r)
 }
 

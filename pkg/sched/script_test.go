@@ -20,7 +20,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the core does into testdat
 // <load ms> <exec ms>..." and "config <field> <value>". Arguments:
 //
 //	activate <epoch>                     issuer is 7
-//	join <worker> <incarnation> <gpus> <pages> [resident...]
+//	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
 //	                                     hosts all models; others take one page
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq> <model> <batch> <budget ms>     door is 1
@@ -132,8 +132,16 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 		return Activate{Epoch: uint64(num(2)), Issuer: 7, State: s.state}
 	case "join":
 		w := protocol.WorkerState{ID: f[1], Incarnation: uint64(num(3)), Models: s.state.Models}
-		for id := range num(4) {
-			g := protocol.GPUState{ID: id, Type: "t4", PagesTotal: num(5), Models: f[5:]}
+		count, kind, has := strings.Cut(f[3], ":")
+		if !has {
+			kind = "t4"
+		}
+		gpus, err := strconv.Atoi(count)
+		if err != nil {
+			t.Fatalf("%v: %v", f, err)
+		}
+		for id := range gpus {
+			g := protocol.GPUState{ID: id, Type: kind, PagesTotal: num(5), Models: f[5:]}
 			for _, name := range f[5:] {
 				pages := 1
 				for _, m := range s.state.Models {

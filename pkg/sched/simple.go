@@ -256,9 +256,8 @@ func (c *simple) dequeue(r *request) {
 	r.model.take(r)
 	c.stats.Queued--
 	c.timers.remove(&r.timer)
-	if head && r.model.skipped {
-		r.model.skipped = false
-		c.touchModel(r.model)
+	if head && r.model.head != nil {
+		c.touchModel(r.model) // the next one may meet its deadline where this one did not
 	}
 }
 

@@ -170,10 +170,13 @@ func (w *world) checkStats() {
 	}
 	want := w.counted
 	want.Replanned = s.Replanned
-	for _, r := range w.requests {
-		if r.action != 0 {
+	for id, r := range w.requests {
+		switch {
+		case r.action != 0:
 			want.InFlight++
-		} else if !r.ended {
+		case !r.ended && r.deadline < w.now:
+			w.fail("request %v still waits, its deadline was %v", id, r.deadline)
+		case !r.ended:
 			want.Queued++
 		}
 	}
@@ -233,6 +236,33 @@ func (w *world) recount() {
 			}
 			if capable != m.capable[kind] {
 				w.fail("%s counts %d capable GPUs of type %s, there are %d", m.spec.Name, m.capable[kind], c.kinds[kind], capable)
+			}
+		}
+	}
+}
+
+// checkIdle: no GPU is idle while a request waits that it could run, and no
+// model waits for a copy without the promise of one.
+func (w *world) checkIdle() {
+	c := w.core
+	for _, g := range c.gpus {
+		for _, r := range g.replicas {
+			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.meets(r.model.head, r) {
+				w.fail("%s gpu %d has a slot free, holds %s, and leaves its requests waiting", g.worker.id, g.id, r.model.spec.Name)
+			}
+		}
+		if len(g.pending) > 0 && g.loading == nil && g.free() >= g.pending[0].model.spec.Pages {
+			w.fail("%s gpu %d has pages free for %s and does not load it", g.worker.id, g.id, g.pending[0].model.spec.Name)
+		}
+	}
+	for _, m := range c.models {
+		promised := func(r *replica) bool { return r.phase <= resident }
+		if m.head == nil || slices.ContainsFunc(m.replicas, promised) {
+			continue
+		}
+		for _, g := range c.gpus {
+			if c.capable(g, m) && g.replica(m) == nil {
+				w.fail("%s waits, and %s gpu %d could hold it", m.spec.Name, g.worker.id, g.id)
 			}
 		}
 	}

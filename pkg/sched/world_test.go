@@ -292,6 +292,7 @@ func (w *world) step(e Event) {
 	w.checkOutput(out)
 	w.checkStats()
 	w.recount()
+	w.checkIdle()
 	for _, a := range out.Actions {
 		at := w.hosts[slices.IndexFunc(w.hosts, func(h *host) bool { return h.id == a.Worker })]
 		w.carry(at, func() { at.receive(a.Action) })
