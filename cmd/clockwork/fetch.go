@@ -17,7 +17,7 @@ type fetchCommand struct {
 func (k *fetchCommand) Run(c *cli, con *console) error {
 	ctx, cancel := interruptible()
 	defer cancel()
-	f := fetch.Fetcher{Progress: fetchProgress(con.display.Bar)}
+	f := fetch.Fetcher{Progress: fetchProgress(con.display)}
 	library, err := f.Library(ctx)
 	if err == nil {
 		err = f.Models(ctx, k.Models)
@@ -33,22 +33,24 @@ func (k *fetchCommand) Run(c *cli, con *console) error {
 	return con.display.Done()
 }
 
+// shower is a display, or what passes on to one.
+type shower interface {
+	Line(text string)
+	Bar(label string, done, total int, note string)
+}
+
 // fetchProgress shows files as bars, once for each percent: unpacking reports
 // thousands of small writes.
-func fetchProgress(bar func(label string, done, total int, note string)) func(fetch.Event) {
+func fetchProgress(show shower) func(fetch.Event) {
 	last := map[string]int64{}
 	return func(e fetch.Event) {
 		if e.File == "" {
-			note := e.Text
-			if note == "cached" {
-				bar(e.Package, 1, 1, note)
-				return
+			text := e.Text
+			if text == "cached" {
+				text = e.Package + " is cached"
 			}
-			bar(e.Package, 0, 1, note)
+			show.Line(text)
 			return
-		}
-		if e.Done == e.Total {
-			bar(e.Package, 1, 1, "downloaded")
 		}
 		label := path.Base(e.File)
 		percent := e.Done * 100 / max(1, e.Total)
@@ -56,14 +58,14 @@ func fetchProgress(bar func(label string, done, total int, note string)) func(fe
 			return
 		}
 		last[label] = percent
-		bar(label, int(percent), 100, "% of "+terminal.Bytes(e.Total)+", checked")
+		show.Bar(label, int(percent), 100, "% of "+terminal.Bytes(e.Total)+", checked")
 	}
 }
 
 // ensure fetches what was not given, and returns the library and a model
 // directory that holds the recognition model.
 func (k *demoCommand) ensure(ctx context.Context, s *stack) (library, models string, err error) {
-	f := fetch.Fetcher{Progress: fetchProgress(s.Bar)}
+	f := fetch.Fetcher{Progress: fetchProgress(s)}
 	library, models = k.ONNXLibrary, k.Models
 	if library == "" {
 		if library, err = f.Library(ctx); err != nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"clockwork/pkg/backend/onnx"
 )
 
@@ -27,7 +29,7 @@ func (k *upCommand) Run(c *cli, con *console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.Line(k.guide(s.broker.ClientURL(), c))
+	s.Line(k.guide(localURL(s.broker), c))
 	if err := s.start(c, con, parts); err != nil {
 		return err
 	}
@@ -47,7 +49,7 @@ func (k *upCommand) guide(url string, c *cli) string {
 	if c.Prefix != "clockwork" {
 		command += " --prefix " + c.Prefix
 	}
-	kept := "Models and profiles are forgotten then; --data DIR keeps them."
+	kept := "Models and profiles are forgotten at the end; --data DIR keeps them."
 	if k.Data != "" {
 		kept = "Models and profiles are kept in " + k.Data + "."
 	}
@@ -55,16 +57,31 @@ func (k *upCommand) guide(url string, c *cli) string {
 	if found := realModels(k.Models); k.Backend == onnx.Name && len(found) > 0 {
 		model = found[0]
 	}
-	return fmt.Sprintf(`Clockwork is up on %s: %s with %s each, %s.
+	each := ""
+	if k.Workers > 1 {
+		each = " each"
+	}
+	return fmt.Sprintf(`Clockwork is up on %s: %s with %s%s, %s.
 
 In another terminal:
   %s load %s
   %s infer %s
   %s state
 
-Any NATS client may do the same. Ctrl-C ends it. %s
-`, url, count(k.Workers, "worker"), count(k.GPUs, "GPU"), k.Backend,
+Any NATS client may do the same. Ctrl-C ends it.
+%s
+`, url, count(k.Workers, "worker"), count(k.GPUs, "GPU"), each, k.Backend,
 		command, model, command, filepath.Base(model), command, kept)
+}
+
+// localURL is where this machine's clients reach the broker, also when it
+// listens on every address.
+func localURL(broker *server.Server) string {
+	url := broker.ClientURL()
+	for _, any := range []string{"//0.0.0.0:", "//[::]:"} {
+		url = strings.Replace(url, any, "//127.0.0.1:", 1)
+	}
+	return url
 }
 
 // realModels are the names in a model directory, sorted.

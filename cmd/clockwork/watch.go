@@ -177,5 +177,5 @@ func (w *watch) drawCountdown(now time.Time) {
 	}
 	total := int(math.Ceil(w.countdown.total.Seconds()))
 	left := max(1, int(math.Ceil(w.countdown.end.Sub(now).Seconds())))
-	w.display.Bar(countdownBar, max(0, total-left), total, fmt.Sprintf("loading closes in %d s unless another load comes", left))
+	w.display.Bar(countdownBar, max(0, total-left), total, fmt.Sprintf("loading closes in %d s", left))
 }

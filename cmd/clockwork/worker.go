@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"clockwork/pkg/backend/combined"
 	"clockwork/pkg/backend/emulated"
 	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/fetch"
 	"clockwork/pkg/protocol"
 	"clockwork/services/worker"
 )
@@ -120,8 +122,15 @@ func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 	if err != nil {
 		return onnx.Options{}, fmt.Errorf("find this binary to check models with: %w", err)
 	}
+	library := f.ONNXLibrary
+	if library == "" {
+		var cached bool
+		if library, cached = fetch.CachedLibrary(""); !cached {
+			return onnx.Options{}, errNoLibrary
+		}
+	}
 	return onnx.Options{
-		Library:    f.ONNXLibrary,
+		Library:    library,
 		ModelRoot:  f.Models,
 		CacheDir:   f.ONNXCache,
 		GPUs:       like.GPUs,
@@ -131,6 +140,8 @@ func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 		Checker:    []string{self, "check-model"},
 	}, nil
 }
+
+var errNoLibrary = errors.New("there is no ONNX Runtime library yet: run clockwork fetch, or give the path of one with --onnx-library")
 
 func openEmulated(o emulated.Options) (backend.Backend, error) {
 	b, err := emulated.New(o)

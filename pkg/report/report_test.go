@@ -124,21 +124,21 @@ func TestTable(t *testing.T) {
 		want    string
 	}{
 		{"several models have a total and their errors", run, `
-model  requests  ok  in SLO  goodput r/s       p50       p99       max
-a             2   2       1          0.5  10.00 ms  20.00 ms  20.00 ms
-b             3   1       1          0.5  40.00 ms  40.00 ms  40.00 ms
-c             1   0       0          0.0         -         -         -
-total         6   3       2          1.0  20.00 ms  40.00 ms  40.00 ms
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+a             2   2       1          0.5   10.00   20.00   20.00
+b             3   1       1          0.5   40.00   40.00   40.00
+c             1   0       0          0.0       -       -       -
+total         6   3       2          1.0   20.00   40.00   40.00
 1 x OVERLOADED: Too many requests are in flight.
 2 x WORKER_LOST: The worker that ran it was lost, and no time was left to run it again.
 `},
 		{"one model is its own total", run[1:2], `
-model  requests  ok  in SLO  goodput r/s       p50       p99       max
-a             1   1       1          0.5  10.00 ms  10.00 ms  10.00 ms
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+a             1   1       1          0.5   10.00   10.00   10.00
 `},
 		{"no samples are a total of nothing", nil, `
-model  requests  ok  in SLO  goodput r/s  p50  p99  max
-total         0   0       0          0.0    -    -    -
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+total         0   0       0          0.0       -       -       -
 `},
 	} {
 		t.Run(row.name, func(t *testing.T) {

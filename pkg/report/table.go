@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-var header = []string{"model", "requests", "ok", "in SLO", "goodput r/s", "p50", "p99", "max"}
+var header = []string{"model", "requests", "ok", "in SLO", "goodput r/s", "p50 ms", "p99 ms", "max ms"}
 
 // WriteTable writes the report as aligned text: one row per model, a total
 // where there are several, then a line per error code. Latencies are in
@@ -39,7 +39,7 @@ func row(name string, s Summary) []string {
 	for _, latency := range []time.Duration{s.Latency.P50, s.Latency.P99, s.Latency.Max} {
 		cell := "-"
 		if s.OK > 0 {
-			cell = strconv.FormatFloat(float64(latency)/1e6, 'f', 2, 64) + " ms"
+			cell = strconv.FormatFloat(float64(latency)/1e6, 'f', 2, 64)
 		}
 		cells = append(cells, cell)
 	}
