@@ -11,8 +11,9 @@ import (
 
 // waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
 // late; so one thread of its own, with the kernel's timer slack at its least,
-// sleeps until shortly before the next deadline and then watches the clock. It
-// serves every emulated GPU of the process.
+// sleeps until shortly before the next deadline and wakes the goroutine, which
+// watches the clock for what is left. It serves every emulated GPU of the
+// process.
 type waiter struct {
 	mu      sync.Mutex
 	waiting deadlines
@@ -22,9 +23,10 @@ type waiter struct {
 	closing bool
 }
 
-// spin is how long before a deadline the thread stops sleeping: longer than
-// the kernel is usually late, short enough to leave the core to others.
-const spin = 60 * time.Microsecond
+// spin is how long before a deadline its goroutine is woken: longer than the
+// kernel and Go's scheduler together are usually late (about 45 and 30 us),
+// short enough to leave the core to others.
+const spin = 120 * time.Microsecond
 
 type deadline struct {
 	at   time.Time
@@ -33,6 +35,14 @@ type deadline struct {
 
 // until returns at the given time, not before.
 func (w *waiter) until(at time.Time) {
+	if wake := at.Add(-spin); time.Now().Before(wake) {
+		w.sleepUntil(wake)
+	}
+	for time.Now().Before(at) {
+	}
+}
+
+func (w *waiter) sleepUntil(at time.Time) {
 	over := make(chan struct{})
 	w.mu.Lock()
 	heap.Push(&w.waiting, deadline{at, over})
@@ -69,9 +79,7 @@ func (w *waiter) run() {
 			w.closePipe()
 			return
 		}
-		if left > spin {
-			w.sleep(left - spin)
-		}
+		w.sleep(left)
 	}
 }
 

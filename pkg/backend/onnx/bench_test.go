@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"errors"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"clockwork/pkg/backend"
 	"clockwork/pkg/fetch"
 )
 
@@ -23,8 +25,8 @@ func threadTime(b *testing.B) int64 {
 }
 
 // compare runs two things by turns and reports the median thread CPU time of
-// each, and the ratio.
-func compare(b *testing.B, subject, yardstick func()) {
+// each, and the ratio. reset undoes the subject, and is not timed.
+func compare(b *testing.B, subject, yardstick, reset func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var times [2][]int64
@@ -38,6 +40,9 @@ func compare(b *testing.B, subject, yardstick func()) {
 				yardstick()
 			}
 			times[which] = append(times[which], threadTime(b)-begin)
+			if which == 0 {
+				reset()
+			}
 		}
 	}
 	var median [2]float64
@@ -70,62 +75,44 @@ func BenchmarkLoadWeights(b *testing.B) {
 }
 
 func benchLoad(b *testing.B, root, name string, frames []int) {
-	backend := benchBackend(b, root)
-	m := load(b, backend, name)
-	d := backend.Devices()[0]
+	made := benchBackend(b, root)
+	m := load(b, made, name)
+	d := made.Devices()[0]
 	bare, err := newRegion(m.spec.WeightsBytes, true)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer bare.close()
-	var failure error
+	var w backend.Weights
+	var failures [2]error
 	b.SetBytes(m.spec.WeightsBytes)
-	evicted := make(chan error) // elsewhere, so that no CPU time of it counts
-	loaded := make(chan func() error)
-	go func() {
-		for drop := range loaded {
-			evicted <- drop()
-		}
-	}()
-	defer close(loaded)
-	pending := false
-	compare(b, func() {
-		w, err := d.LoadWeights(m, frames)
-		if err != nil {
-			failure = err
-			b.FailNow()
-		}
-		loaded <- w.Evict
-		pending = true
-	}, func() {
-		if pending {
-			pending, failure = false, <-evicted
-		}
-		copy(bare.bytes(), m.block.bytes()[:m.spec.WeightsBytes])
-	})
-	if pending {
-		failure = <-evicted
-	}
-	if failure != nil {
-		b.Fatal(failure)
-	}
+	compare(b, func() { w, failures[0] = d.LoadWeights(m, frames) },
+		func() { copy(bare.bytes(), m.block.bytes()[:m.spec.WeightsBytes]) },
+		func() {
+			if failures[0] == nil {
+				failures[1] = w.Evict()
+			}
+			if err := errors.Join(failures[:]...); err != nil {
+				b.Fatal(err)
+			}
+		})
 }
 
 // BenchmarkInfer compares the lifted session with a plain one, whose weights
 // are constants, at batch 1 of the recognition model.
 func BenchmarkInfer(b *testing.B) {
 	root := recognition(b, plainConfig)
-	backend := benchBackend(b, root)
-	m := load(b, backend, fetch.OCRModel)
-	d := backend.Devices()[0]
+	made := benchBackend(b, root)
+	m := load(b, made, fetch.OCRModel)
+	d := made.Devices()[0]
 	w := loadWeights(b, d, m, 0)
 	defer evict(b, w)
-	plain := plainSession(b, backend.lib, filepath.Join(root, "ocr_rec/1/model.onnx"))
+	plain := plainSession(b, made.lib, filepath.Join(root, "ocr_rec/1/model.onnx"))
 	stage, err := m.newStage(1)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer stage.close(backend.lib)
+	defer stage.close(made.lib)
 	m.fillGenerated(stage, 1)
 	x := newNames([]string{"x"})
 	r, err := d.Stage(m, 1, []int{1}, [][]byte{nil})
@@ -136,7 +123,7 @@ func BenchmarkInfer(b *testing.B) {
 	var failures [2]error
 	compare(b, func() { failures[0] = r.Execute(w) }, func() {
 		failures[1] = plain.run(x, stage.values[:1], m.outputNames, stage.results)
-	})
+	}, func() {})
 	for _, err := range failures {
 		if err != nil {
 			b.Fatal(err)
