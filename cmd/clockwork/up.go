@@ -51,7 +51,7 @@ func (k *upCommand) guide(url string, c *cli) string {
 	}
 	kept := "Models and profiles are forgotten at the end; --data DIR keeps them."
 	if k.Data != "" {
-		kept = "Models and profiles are kept in " + k.Data + "."
+		kept = "State is kept in " + k.Data + ": a stack that was active goes on with its models."
 	}
 	model := "zoo/resnet50_v2"
 	if found := realModels(k.Models); k.Backend == onnx.Name && len(found) > 0 {

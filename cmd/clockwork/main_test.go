@@ -1,0 +1,198 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"clockwork/pkg/protocol"
+)
+
+// invoke runs the command line as a user does, with no variable of ours set.
+func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	dir := t.TempDir()
+	files := make([]*os.File, 2)
+	for i, name := range []string{"out", "err"} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	code = run(args, files[0], files[1])
+	texts := make([]string, 2)
+	for i, f := range files {
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = string(text)
+	}
+	return code, texts[0], texts[1]
+}
+
+func TestWrongUsageExits2WithAHint(t *testing.T) {
+	for _, row := range []struct{ args, says string }{
+		{"", "Run clockwork --help"},
+		{"bogus", "Run clockwork --help"},
+		{"infer", "Run clockwork infer --help"},
+		{"infer m --count 0", "at least 1"},
+		{"infer m --items 0", "at least 1"},
+		{"infer Not.A.Name", "no model's name"},
+		{"infer m --generated --input main.go", "Run clockwork infer --help"},
+		{"infer m --input nowhere", "no such file"},
+		{"load", "Run clockwork load --help"},
+		{"ls extra", "Run clockwork ls --help"},
+		{"up --workers 0", "--workers"},
+		{"up --gpus 0", "gpus"},
+		{"up --load-idle 0s", "load-idle"},
+		{"up --load-idle soon", "Run clockwork up --help"},
+		{"up --profile-iterations 0", "iterations"},
+		{"up --scale=-1", "scale"},
+		{"up --jitter=-1", "negative"},
+		{"up --gpu-type V100", "gpu type"},
+		{"up --page-size lots", "16MiB"},
+		{"up --backend cuda", "emulated"},
+		{"up --policy best", "simple"},
+		{"up --listen 4222", "HOST:PORT"},
+		{"up --listen 127.0.0.1:70000", "no port"},
+		{"nats --listen here:there", "no port"},
+		{"worker --name Two.Words", "worker name"},
+		{"controller --buffer-timeout 0s", "buffer-timeout"},
+		{"--prefix a..b ls", "--prefix"},
+		{"--log-level loud ls", "log-level"},
+		{"demo --duration 0s", "--duration"},
+	} {
+		code, _, stderr := invoke(t, strings.Fields(row.args)...)
+		if code != 2 || !strings.Contains(stderr, row.says) {
+			t.Errorf("clockwork %s: exit code %d, wanted 2 and %q in:\n%s", row.args, code, row.says, stderr)
+		}
+	}
+}
+
+func TestWithJSONFailuresAreJSONOnStdout(t *testing.T) {
+	for args, want := range map[string]struct {
+		exit int
+		code protocol.Code
+	}{
+		"--json infer":                            {2, protocol.BadMessage},
+		"ls --json --nats nats://127.0.0.1:1":     {1, protocol.StateUnavailable},
+		"load x --json --nats nats://127.0.0.1:1": {1, protocol.StateUnavailable},
+	} {
+		code, stdout, stderr := invoke(t, strings.Fields(args)...)
+		var reply struct{ Error protocol.Error }
+		if err := json.Unmarshal([]byte(stdout), &reply); err != nil {
+			t.Errorf("%s: %v in %q", args, err, stdout)
+		}
+		if code != want.exit || reply.Error.Code != want.code || reply.Error.Message == "" || stderr != "" {
+			t.Errorf("%s: exit code %d, %+v, stderr %q", args, code, reply.Error, stderr)
+		}
+	}
+}
+
+func TestAFailureSaysItsCode(t *testing.T) {
+	code, stdout, stderr := invoke(t, "ls", "--nats", "nats://127.0.0.1:1")
+	if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "STATE_UNAVAILABLE: ") || !strings.Contains(stderr, "clockwork up") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestATakenPortIsSaidAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, command := range []string{"up", "nats"} {
+		begin := time.Now()
+		code, _, stderr := invoke(t, command, "--listen", l.Addr().String(), "--data", t.TempDir())
+		if code != 1 || !strings.Contains(stderr, "in use") || !strings.Contains(stderr, "--listen") {
+			t.Errorf("%s: exit code %d, stderr %q", command, code, stderr)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%s: took %v to say so", command, took)
+		}
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	var c cli
+	parser := newParser(&c, os.Stdout, os.Stderr, func(int) {})
+	commands := [][]string{{}}
+	for _, node := range parser.Model.Children {
+		commands = append(commands, []string{node.Name})
+		if node.Help == "" {
+			t.Errorf("%s has no help", node.Name)
+		}
+		for _, flag := range append(node.Flags, parser.Model.Flags...) {
+			explained(t, node.Name, flag)
+		}
+	}
+	for _, command := range commands {
+		code, stdout, stderr := invoke(t, append(command, "--help")...)
+		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: clockwork") {
+			t.Errorf("%v --help: exit code %d, stderr %q, stdout:\n%s", command, code, stderr, stdout)
+		}
+		for line := range strings.SplitSeq(stdout, "\n") {
+			if len(line) > 80 {
+				t.Errorf("%v --help: wider than 80 columns: %s", command, line)
+			}
+		}
+		if strings.Contains(stdout, "check-model") && len(command) == 0 {
+			t.Error("the help names a hidden command")
+		}
+	}
+}
+
+func explained(t *testing.T, command string, flag *kong.Flag) {
+	if flag.Help == "" || flag.Name != "help" && !strings.HasSuffix(flag.Help, ".") {
+		t.Errorf("%s --%s: help is %q; it should be a sentence", command, flag.Name, flag.Help)
+	}
+}
+
+func parse(t *testing.T, args ...string) cli {
+	t.Helper()
+	var c cli
+	if _, err := newParser(&c, os.Stdout, os.Stderr, func(int) {}).Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestFlagsWinOverTheEnvironment(t *testing.T) {
+	t.Setenv("CLOCKWORK_LOAD_IDLE", "3s")
+	t.Setenv("CLOCKWORK_ONNX_LIBRARY", "/lib/ort.so")
+	t.Setenv("NATS_URL", "nats://plain:1")
+	c := parse(t, "up")
+	if c.Up.LoadIdle != 3*time.Second || c.Up.ONNXLibrary != "/lib/ort.so" || c.NATS != "nats://plain:1" {
+		t.Errorf("the environment was not read: %v, %q, %q", c.Up.LoadIdle, c.Up.ONNXLibrary, c.NATS)
+	}
+	if c = parse(t, "up", "--load-idle", "7s"); c.Up.LoadIdle != 7*time.Second {
+		t.Errorf("the flag lost: %v", c.Up.LoadIdle)
+	}
+	t.Setenv("CLOCKWORK_NATS", "nats://ours:1")
+	if c = parse(t, "ls"); c.NATS != "nats://ours:1" {
+		t.Errorf("CLOCKWORK_NATS lost against NATS_URL: %q", c.NATS)
+	}
+	if c = parse(t, "ls", "--nats", "nats://flag:1"); c.NATS != "nats://flag:1" {
+		t.Errorf("the flag lost: %q", c.NATS)
+	}
+}
+
+func TestAWorkersNameDoesNotNameModels(t *testing.T) {
+	t.Setenv("CLOCKWORK_NAME", "w7")
+	if c := parse(t, "worker"); c.Worker.Name != "w7" {
+		t.Errorf("the worker is called %q", c.Worker.Name)
+	}
+	if c := parse(t, "load", "zoo/googlenet"); c.Load.Name != "" {
+		t.Errorf("the model is called %q", c.Load.Name)
+	}
+}
