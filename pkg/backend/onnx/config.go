@@ -42,7 +42,7 @@ func parseConfig(text string) (config, *protocol.Error) {
 			err = c.set(key, strings.TrimSpace(value))
 		}
 		if err != nil {
-			return config{}, protocol.Errorf(protocol.ModelCorrupt, "model.yaml line %d: %v", i+1, err)
+			return config{}, protocol.Errorf(protocol.ModelCorrupt, "model.yaml line %d: %.300v", i+1, err)
 		}
 		seen[key] = true
 	}

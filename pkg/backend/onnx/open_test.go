@@ -1,0 +1,177 @@
+//go:build linux
+
+package onnx
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"clockwork/pkg/protocol"
+)
+
+// modelRoot lays out a model directory with one model "good" and, beside the
+// directory, what must never be read.
+func modelRoot(t *testing.T) (root string) {
+	t.Helper()
+	top := t.TempDir()
+	root = filepath.Join(top, "models")
+	writeModel(t, root, "good", []byte("version 1"), "")
+	writeModel(t, root, "../outside", []byte("secret"), "")
+	return root
+}
+
+func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
+	at := func(root, name string) string { return filepath.Join(root, name, "1", modelFile) }
+	folder := func(t *testing.T, root, name string) {
+		must(t, os.MkdirAll(filepath.Dir(at(root, name)), 0o755))
+	}
+	tests := []struct {
+		name  string
+		path  string
+		spoil func(t *testing.T, root string)
+		want  protocol.Code
+	}{
+		{"plain", "good", nil, protocol.OK},
+		{"with its version", "good/1", nil, protocol.OK},
+		{"empty path", "", nil, protocol.InvalidModelPath},
+		{"parent", "..", nil, protocol.InvalidModelPath},
+		{"climbs out", "../outside", nil, protocol.InvalidModelPath},
+		{"climbs out after a name", "good/../../outside", nil, protocol.InvalidModelPath},
+		{"absolute", "/etc/passwd", nil, protocol.InvalidModelPath},
+		{"dot", ".", nil, protocol.InvalidModelPath},
+		{"a zero byte", "good\x00", nil, protocol.InvalidModelPath},
+		{"ends in a slash", "good/", nil, protocol.InvalidModelPath},
+		{"a file for a version", "good/1/model.onnx", nil, protocol.InvalidModelPath},
+		{"version 0", "good/0", nil, protocol.InvalidModelPath},
+		{"version with a zero before", "good/01", nil, protocol.InvalidModelPath},
+		{"negative version", "good/-1", nil, protocol.InvalidModelPath},
+		{"version that is no number", "good/latest", nil, protocol.InvalidModelPath},
+		{"version that overflows", "good/99999999999999999999", nil, protocol.InvalidModelPath},
+		{"version that is not there", "good/2", nil, protocol.ModelNotFound},
+		{"unknown", "nobody", nil, protocol.ModelNotFound},
+		{"no version at all", "bare", func(t *testing.T, root string) {
+			must(t, os.MkdirAll(filepath.Join(root, "bare", "v1"), 0o755))
+		}, protocol.ModelNotFound},
+		{"a file for the model's folder", "flat", func(t *testing.T, root string) {
+			must(t, os.WriteFile(filepath.Join(root, "flat"), nil, 0o644))
+		}, protocol.InvalidModelPath},
+		{"folder linked to outside", "link", func(t *testing.T, root string) {
+			must(t, os.Symlink("../outside", filepath.Join(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"folder linked to outside by an absolute path", "link", func(t *testing.T, root string) {
+			must(t, os.Symlink(filepath.Join(filepath.Dir(root), "outside"), filepath.Join(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"file linked to outside", "link", func(t *testing.T, root string) {
+			folder(t, root, "link")
+			must(t, os.Symlink("../../../outside/1/model.onnx", at(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"dangling link", "link", func(t *testing.T, root string) {
+			folder(t, root, "link")
+			must(t, os.Symlink("nothing", at(root, "link")))
+		}, protocol.ModelNotFound},
+		{"link that goes in circles", "link", func(t *testing.T, root string) {
+			folder(t, root, "link")
+			must(t, os.Symlink(modelFile, at(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"link to inside", "link", func(t *testing.T, root string) {
+			must(t, os.Symlink("good", filepath.Join(root, "link")))
+		}, protocol.OK},
+		{"second hard link", "hard", func(t *testing.T, root string) {
+			folder(t, root, "hard")
+			must(t, os.Link(filepath.Join(root, "../outside/1/model.onnx"), at(root, "hard")))
+		}, protocol.InvalidModelPath},
+		{"FIFO", "pipe", func(t *testing.T, root string) {
+			folder(t, root, "pipe")
+			must(t, unix.Mkfifo(at(root, "pipe"), 0o644))
+		}, protocol.InvalidModelPath},
+		{"socket", "sock", func(t *testing.T, root string) {
+			folder(t, root, "sock")
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			must(t, err)
+			defer unix.Close(fd)
+			t.Chdir(filepath.Dir(at(root, "sock"))) // addresses are short
+			must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: modelFile}))
+		}, protocol.InvalidModelPath},
+		{"link to a device", "dev", func(t *testing.T, root string) {
+			folder(t, root, "dev")
+			must(t, os.Symlink("/dev/zero", at(root, "dev")))
+		}, protocol.InvalidModelPath},
+		{"device", "dev", func(t *testing.T, root string) {
+			folder(t, root, "dev")
+			err := unix.Mknod(at(root, "dev"), unix.S_IFCHR|0o644, int(unix.Mkdev(1, 5)))
+			if errors.Is(err, unix.EPERM) { // it takes root to make one
+				t.Log("a socket stands for the device: this user may not make devices")
+				err = unix.Mknod(at(root, "dev"), unix.S_IFSOCK|0o644, 0)
+			}
+			must(t, err)
+		}, protocol.InvalidModelPath},
+		{"folder for the file", "dir", func(t *testing.T, root string) {
+			must(t, os.MkdirAll(at(root, "dir"), 0o755))
+		}, protocol.InvalidModelPath},
+		{"too large", "big", func(t *testing.T, root string) {
+			writeModel(t, root, "big", make([]byte, 101), "")
+		}, protocol.ModelTooLarge},
+		{"model.yaml that is too large", "good", func(t *testing.T, root string) {
+			writeModel(t, root, "good", nil, strings.Repeat("#", maxConfig+1))
+		}, protocol.ModelTooLarge},
+		{"model.yaml linked to outside", "good", func(t *testing.T, root string) {
+			must(t, os.Symlink("../../outside/1/model.onnx", filepath.Join(root, "good", configFile)))
+		}, protocol.InvalidModelPath},
+		{"model.yaml that says nonsense", "good", func(t *testing.T, root string) {
+			writeModel(t, root, "good", []byte("x"), "run: fast\n")
+		}, protocol.ModelCorrupt},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			root := modelRoot(t)
+			if test.spoil != nil {
+				test.spoil(t, root)
+			}
+			src, err := readSource(root, test.path, 100)
+			if src != nil {
+				defer src.model.close()
+				if got := string(src.bytes()); got != "version 1" {
+					t.Errorf("read %q", got)
+				}
+			}
+			if test.want == protocol.OK && err == nil {
+				return
+			}
+			if err == nil || err.Code != test.want {
+				t.Fatalf("got %v, expected %s", err, test.want)
+			}
+			if strings.Contains(err.Message, filepath.Dir(root)) {
+				t.Errorf("the message tells where the models lie: %s", err.Message)
+			}
+		})
+	}
+}
+
+func TestTheHighestVersionIsTaken(t *testing.T) {
+	root := modelRoot(t)
+	for _, version := range []string{"9", "10", "011", "latest"} {
+		dir := filepath.Join(root, "good", version)
+		must(t, os.MkdirAll(dir, 0o755))
+		must(t, os.WriteFile(filepath.Join(dir, modelFile), []byte("version "+version), 0o644))
+	}
+	src, err := readSource(root, "good", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.model.close()
+	if got := string(src.bytes()); got != "version 10" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
