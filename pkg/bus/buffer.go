@@ -17,7 +17,12 @@ import (
 const (
 	replyHeader  = "Clockwork-Reply"
 	budgetHeader = "Clockwork-Budget-Ns"
+	jsonHeader   = "Clockwork-Json" // there when the body is JSON
 )
+
+// storedHead is what the headers of a stored request take beside the reply
+// subject.
+const storedHead = 256
 
 // BufferConfig bounds the buffer.
 type BufferConfig struct {
@@ -33,8 +38,10 @@ type BufferConfig struct {
 // the one controller that leads watches, claims and hands on. Methods may be
 // called from any goroutine.
 type Buffer struct {
-	bus    *Bus
-	stream jetstream.Stream
+	bus     *Bus
+	js      jetstream.JetStream // on the payload connection
+	stream  jetstream.Stream
+	timeout time.Duration
 }
 
 // Buffered is a stored request without its body.
@@ -45,6 +52,8 @@ type Buffered struct {
 	// Budget is the SLO that begins when the request is handed on; 0 for the
 	// front door's default.
 	Budget time.Duration
+	// Encoding is that of the body.
+	Encoding Encoding
 	// Stored is the broker's time.
 	Stored time.Time
 }
@@ -63,12 +72,16 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 		MaxAge:      c.Timeout + 10*time.Second,
 		AllowDirect: true,
 	}
+	js, err := jetstream.New(b.Payload, jetstream.WithPublishAsyncTimeout(storeWait), jetstream.WithPublishAsyncMaxPending(MaxStoring+1))
+	if err != nil {
+		return nil, fmt.Errorf("open buffer: %w", err)
+	}
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
-		stream, err := b.JS.CreateOrUpdateStream(attempt, config)
+		stream, err := js.CreateOrUpdateStream(attempt, config)
 		cancel()
 		if err == nil {
-			return &Buffer{b, stream}, nil
+			return &Buffer{b, js, stream, c.Timeout}, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -78,32 +91,80 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	}
 }
 
-// storeWait bounds how long the broker may take to store a request.
+// storeWait bounds how long the broker may take to store a request, before it
+// is asked again.
 const storeWait = 2 * time.Second
 
-// Store stores a request as its client sent it. The request counts as accepted
-// once this returned nil; else the error is BUFFER_FULL or STATE_UNAVAILABLE.
-func (f *Buffer) Store(ctx context.Context, model, reply string, budget time.Duration, body []byte) *protocol.Error {
+// MaxStoring is how many requests a front door may have on their way into the
+// buffer at a time.
+const MaxStoring = 4096
+
+// Store sends a request to the store, as its client sent it, and returns a
+// function that waits until it is there: then it counts as accepted. Requests
+// are stored in the order of the calls of Store. The error is BUFFER_FULL,
+// PAYLOAD_TOO_LARGE or STATE_UNAVAILABLE.
+//
+// An answer that does not come says nothing of whether the request was stored:
+// it is sent again under the same id, which the broker stores once, until the
+// time is over that it could have waited.
+func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte) (stored func(context.Context) *protocol.Error) {
+	if limit := f.bus.Payload.MaxPayload() - storedHead - int64(len(reply)); int64(len(body)) > limit {
+		fault := protocol.Errorf(protocol.PayloadTooLarge, "a request that waits for activation may have %d bytes, got %d", limit, len(body))
+		fault.Got, fault.Limit = int64(len(body)), limit
+		return func(context.Context) *protocol.Error { return fault }
+	}
 	m := nats.NewMsg(f.bus.Subjects.Buffer(model))
 	m.Header.Set(replyHeader, reply)
 	m.Header.Set(budgetHeader, strconv.FormatInt(int64(budget), 10))
+	m.Header.Set(jetstream.MsgIDHeader, strconv.FormatUint(RandomID(), 36))
+	if EncodingOf(body) == JSON {
+		m.Header.Set(jsonHeader, "1")
+	}
 	m.Data = body
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	_, err := f.bus.JS.PublishMsg(ctx, m)
-	if err == nil {
-		return nil
+	future, err := f.js.PublishMsgAsync(m)
+	return func(ctx context.Context) *protocol.Error {
+		ctx, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		if err == nil {
+			select {
+			case <-future.Ok():
+				return nil
+			case err = <-future.Err():
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		return f.insist(ctx, m, err)
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == errStoreFailed || api.Code == 503) {
-		return protocol.Errorf(protocol.BufferFull, "the startup buffer is full: %s", api.Description)
-	}
-	return protocol.Errorf(protocol.StateUnavailable, "the request could not be stored: %v", err)
 }
 
-// errStoreFailed is the broker's code for "maximum messages (or bytes)
-// exceeded".
-const errStoreFailed = 10077
+// insist sends a request again until the broker says what became of it.
+func (f *Buffer) insist(ctx context.Context, m *nats.Msg, err error) *protocol.Error {
+	for {
+		var api *jetstream.APIError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &api) && (api.ErrorCode == errStoreFailed || api.ErrorCode == errNoResources):
+			return protocol.Errorf(protocol.BufferFull, "the startup buffer is full: %s", api.Description)
+		}
+		select {
+		case <-ctx.Done():
+			return protocol.Errorf(protocol.StateUnavailable, "the request could not be stored: %v", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+		attempt, cancel := context.WithTimeout(ctx, storeWait)
+		_, err = f.js.PublishMsg(attempt, m)
+		cancel()
+	}
+}
+
+// The broker's codes for "maximum messages (or bytes) exceeded" and for a store
+// that has no room left.
+const (
+	errStoreFailed = 10077
+	errNoResources = 10023
+)
 
 // Watch calls seen, from one goroutine, for each stored request in order: those
 // that wait already and each that comes. It returns a function that ends it.
@@ -121,12 +182,17 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 			return
 		}
 		budget, _ := strconv.ParseInt(m.Headers().Get(budgetHeader), 10, 64) // 0: the default
+		encoding := Msgpack
+		if m.Headers().Get(jsonHeader) != "" {
+			encoding = JSON
+		}
 		seen(Buffered{
-			Seq:    meta.Sequence.Stream,
-			Model:  f.bus.Subjects.Token(m.Subject(), 1),
-			Reply:  m.Headers().Get(replyHeader),
-			Budget: time.Duration(budget),
-			Stored: meta.Timestamp,
+			Seq:      meta.Sequence.Stream,
+			Model:    f.bus.Subjects.Token(m.Subject(), 1),
+			Reply:    m.Headers().Get(replyHeader),
+			Budget:   time.Duration(budget),
+			Encoding: encoding,
+			Stored:   meta.Timestamp,
 		})
 	})
 	if err != nil {

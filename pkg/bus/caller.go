@@ -29,7 +29,7 @@ type Caller struct {
 
 type call struct {
 	worker string
-	result chan protocol.Result // of capacity one
+	result chan protocol.Result // of capacity one; closed when the worker is lost
 }
 
 // NewCaller makes a caller whose actions carry this issuer, a random identity
@@ -42,6 +42,18 @@ func (b *Bus) NewCaller(issuer uint64, timeout time.Duration) (*Caller, error) {
 	}
 	c.sub = sub
 	return c, nil
+}
+
+// Lose ends the calls that wait for a worker which is lost.
+func (c *Caller) Lose(worker string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, w := range c.waiting {
+		if w.worker == worker {
+			close(w.result)
+			delete(c.waiting, id)
+		}
+	}
 }
 
 // Stop ends the caller; calls in progress time out.
@@ -66,7 +78,10 @@ func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) 
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	select {
-	case r := <-result:
+	case r, came := <-result:
+		if !came {
+			return protocol.Result{}, fmt.Errorf("%s on %s: the worker was lost", action.Kind, worker)
+		}
 		return r, nil
 	case <-ctx.Done():
 		return protocol.Result{}, fmt.Errorf("%s on %s: no result within %v", action.Kind, worker, c.timeout)

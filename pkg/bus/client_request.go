@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"clockwork/pkg/protocol"
 )
@@ -47,6 +48,7 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 		case "parameters":
 			w.parameters(&r.Parameters)
 		case "inputs":
+			r.Inputs = nil // of two, the last counts
 			w.each(func() { r.Inputs = append(r.Inputs, w.tensor()) })
 		default:
 			w.skip()
@@ -58,13 +60,25 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 	if w.err != nil {
 		return protocol.InferRequest{}, protocol.Errorf(protocol.BadMessage, "decode request: %v", w.err)
 	}
+	return checkID(r)
+}
+
+// checkID bounds what is only told back.
+func checkID(r protocol.InferRequest) (protocol.InferRequest, *protocol.Error) {
+	if len(r.ID) > protocol.MaxName {
+		fault := protocol.Errorf(protocol.BadMessage, "the id has %d bytes, at most %d are kept", len(r.ID), protocol.MaxName)
+		fault.Got, fault.Limit = int64(len(r.ID)), protocol.MaxName
+		return protocol.InferRequest{}, fault
+	}
 	return r, nil
 }
 
+// inferJSON leaves the inputs for a second look: where a key stands twice, the
+// library would read the second array over the elements of the first.
 type inferJSON struct {
 	ID         string                   `json:"id"`
 	Parameters protocol.InferParameters `json:"parameters"`
-	Inputs     []tensorJSON             `json:"inputs"`
+	Inputs     json.RawMessage          `json:"inputs"`
 }
 
 type tensorJSON struct {
@@ -79,15 +93,21 @@ func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
 	if fault := DecodeJSON(body, &in); fault != nil {
 		return protocol.InferRequest{}, fault
 	}
+	var inputs []tensorJSON
+	if len(in.Inputs) > 0 {
+		if err := json.Unmarshal(in.Inputs, &inputs); err != nil {
+			return protocol.InferRequest{}, protocol.Errorf(protocol.BadMessage, "decode inputs: %v", err)
+		}
+	}
 	r := protocol.InferRequest{ID: in.ID, Parameters: in.Parameters}
-	for _, t := range in.Inputs {
+	for _, t := range inputs {
 		data, err := numbersFromJSON(t.Datatype, t.Data)
 		if err != nil {
 			return protocol.InferRequest{}, protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
 		}
 		r.Inputs = append(r.Inputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: data})
 	}
-	return r, nil
+	return checkID(r)
 }
 
 // DecodeBody reads a client's control message, in either encoding, into a
@@ -110,10 +130,16 @@ func DecodeBody(body []byte, into any) *protocol.Error {
 	return nil
 }
 
-// DecodeJSON reads a JSON object that is nested at most maxDepth deep.
+// DecodeJSON reads a JSON object that is nested at most maxDepth deep and holds
+// at most maxClientElements objects and arrays. The numbers of an array are
+// bounded by the message alone: a tensor has more of them.
 func DecodeJSON(body []byte, into any) *protocol.Error {
-	if depth := jsonDepth(body); depth > maxDepth {
+	depth, containers := jsonShape(body)
+	switch {
+	case depth > maxDepth:
 		return protocol.Errorf(protocol.BadMessage, "nested deeper than %d", maxDepth)
+	case containers > maxClientElements:
+		return protocol.Errorf(protocol.BadMessage, "more than %d objects and arrays", maxClientElements)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
@@ -121,9 +147,10 @@ func DecodeJSON(body []byte, into any) *protocol.Error {
 	return nil
 }
 
-// jsonDepth returns the deepest nesting of brackets outside strings.
-func jsonDepth(body []byte) int {
-	depth, deepest, quoted := 0, 0, false
+// jsonShape returns the deepest nesting of brackets outside strings, and how
+// many open.
+func jsonShape(body []byte) (deepest, containers int) {
+	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
 		case quoted && c == '\\':
@@ -133,12 +160,13 @@ func jsonDepth(body []byte) int {
 		case quoted:
 		case c == '{' || c == '[':
 			depth++
+			containers++
 			deepest = max(deepest, depth)
 		case c == '}' || c == ']':
 			depth--
 		}
 	}
-	return deepest
+	return deepest, containers
 }
 
 // walker reads a client's msgpack by hand where the library would copy: a
@@ -201,14 +229,24 @@ func (w *walker) parameters(p *protocol.InferParameters) {
 	w.object(func(key string) {
 		switch key {
 		case "slo_ms":
-			slo, err := w.dec.DecodeFloat64()
-			p.SLOMS, w.err = &slo, err
+			p.SLOMS = w.sloMS()
 		case "priority":
 			p.Priority, w.err = w.dec.DecodeInt()
 		default:
 			w.skip()
 		}
 	})
+}
+
+// sloMS reads a number of any kind; nil is none, as in JSON.
+func (w *walker) sloMS() *float64 {
+	if code, err := w.dec.PeekCode(); err == nil && code == msgpcode.Nil {
+		w.skip()
+		return nil
+	}
+	slo, err := w.dec.DecodeFloat64()
+	w.err = err
+	return &slo
 }
 
 // tensor reads one input. The datatype may come after the data.
@@ -222,6 +260,7 @@ func (w *walker) tensor() protocol.Tensor {
 		case "datatype":
 			t.Datatype = protocol.DataType(w.text())
 		case "shape":
+			t.Shape = nil
 			w.each(func() {
 				d, err := w.dec.DecodeInt64()
 				t.Shape, w.err = append(t.Shape, d), err

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
@@ -118,8 +120,31 @@ type errorBody struct {
 	Error *protocol.Error `json:"error"`
 }
 
+// maxMessage bounds the words of an error reply: they may quote what a client
+// sent, at any length.
+const maxMessage = 1024
+
+// Brief returns the error with its words cut to what a reply carries.
+func Brief(e *protocol.Error) *protocol.Error {
+	brief := *e
+	brief.Message = cut(e.Message)
+	brief.Workers = slices.Clone(e.Workers)
+	for i := range brief.Workers {
+		brief.Workers[i].Message = cut(brief.Workers[i].Message)
+	}
+	return &brief
+}
+
+func cut(words string) string {
+	if len(words) <= maxMessage {
+		return words
+	}
+	return strings.ToValidUTF8(words[:maxMessage], "") + "..."
+}
+
 // ErrorReply makes the reply that carries an error: body and headers.
 func ErrorReply(encoding Encoding, subject string, e *protocol.Error) *nats.Msg {
+	e = Brief(e)
 	m := nats.NewMsg(subject)
 	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(e.Code.Row().Number))
 	m.Header.Set(protocol.ErrorHeader, e.Error())

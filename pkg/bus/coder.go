@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -173,6 +174,9 @@ func (k *coder) float(v *float64) {
 		return
 	}
 	*v, k.err = k.dec.DecodeFloat64()
+	if k.err == nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+		k.err = fmt.Errorf("%v instead of a finite number", *v) // it could not be told on in JSON
+	}
 }
 
 func (k *coder) flag(v *bool) {
@@ -204,16 +208,28 @@ func (k *coder) raw(v *[]byte) {
 	*v, k.tail = k.tail[:n:n], k.tail[n:]
 }
 
+// firstRoom is how many elements a list gets room for before any was read: an
+// element takes up to a hundred times the byte that can declare it.
+const firstRoom = 1024
+
 // list codes a slice; an empty one decodes as nil.
 func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 	n := k.length(len(*v))
 	if k.err != nil {
 		return
 	}
-	if !k.encoding && n > 0 {
-		*v = make([]T, n) // the pre-scan bounds n
+	if k.encoding {
+		for i := 0; i < n && k.err == nil; i++ {
+			each(k, &(*v)[i])
+		}
+		return
+	}
+	if n > 0 {
+		*v = make([]T, 0, min(n, firstRoom))
 	}
 	for i := 0; i < n && k.err == nil; i++ {
+		var element T
+		*v = append(*v, element)
 		each(k, &(*v)[i])
 	}
 }

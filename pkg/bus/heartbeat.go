@@ -56,6 +56,10 @@ func (p *Pulse) Stop() {
 	<-p.done
 }
 
+// maxAlive bounds the instances of one kind that are followed; the heartbeats
+// of more are ignored.
+const maxAlive = 16384
+
 // Liveness watches the heartbeats of one kind of service. An instance is lost
 // when it was silent for protocol.HeartbeatLost, or when the same id beats
 // with a new incarnation.
@@ -86,7 +90,12 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)
 		calls.Lock()
 		defer calls.Unlock()
-		if old, replaced := l.see(h); replaced {
+		old, replaced, seen := l.see(h)
+		if !seen {
+			b.Log.Warn("heartbeat ignored: too many instances", "subject", m.Subject, "limit", maxAlive)
+			return
+		}
+		if replaced {
 			lost(old)
 		}
 		beat(h)
@@ -99,11 +108,18 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 		defer func() { _ = sub.Unsubscribe() }()
 		every := time.NewTicker(protocol.HeartbeatEvery)
 		defer every.Stop()
+		looked := time.Now()
 		for {
 			select {
 			case <-l.stop:
 				return
-			case now := <-every.C:
+			case <-every.C:
+				now := time.Now()
+				paused := now.Sub(looked) > protocol.HeartbeatLost/2
+				looked = now
+				if paused {
+					continue // it was we who slept: what came meanwhile is read first
+				}
 				calls.Lock()
 				for _, h := range l.silent(now) {
 					lost(h)
@@ -127,18 +143,31 @@ func (l *Liveness) Alive() []protocol.Heartbeat {
 	return beats
 }
 
+// Expect counts an instance as heard now, if it was not heard yet: it is lost
+// when no heartbeat follows.
+func (l *Liveness) Expect(h protocol.Heartbeat) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.alive[h.ID]; !known && len(l.alive) < maxAlive {
+		l.alive[h.ID] = life{h, time.Now()}
+	}
+}
+
 // Stop ends the watching.
 func (l *Liveness) Stop() {
 	close(l.stop)
 	<-l.done
 }
 
-func (l *Liveness) see(h protocol.Heartbeat) (old protocol.Heartbeat, replaced bool) {
+func (l *Liveness) see(h protocol.Heartbeat) (old protocol.Heartbeat, replaced, seen bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, known := l.alive[h.ID]
+	if !known && len(l.alive) >= maxAlive {
+		return old, false, false
+	}
 	l.alive[h.ID] = life{h, time.Now()}
-	return was.beat, known && was.beat.Incarnation != h.Incarnation
+	return was.beat, known && was.beat.Incarnation != h.Incarnation, true
 }
 
 func (l *Liveness) silent(now time.Time) []protocol.Heartbeat {

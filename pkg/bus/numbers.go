@@ -11,46 +11,68 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// numbersFromJSON turns a flat JSON array into little-endian bytes.
+// numbersFromJSON turns a flat JSON array into little-endian bytes. body must
+// be valid JSON. null stands for NaN, since JSON has none.
 func numbersFromJSON(datatype protocol.DataType, body []byte) ([]byte, error) {
 	if datatype.Size() == 0 {
 		return nil, fmt.Errorf("no datatype is called %q", datatype)
 	}
-	switch datatype {
-	case protocol.Bool:
-		return fromJSON(body, datatype, func(out []byte, b bool) ([]byte, error) {
-			return appendInt(out, datatype, boolInt(b))
-		})
-	case protocol.FP16, protocol.FP32, protocol.FP64:
-		return fromJSON(body, datatype, func(out []byte, f float64) ([]byte, error) {
-			return appendFloat(out, datatype, f), nil
-		})
-	case protocol.Uint64:
-		return fromJSON(body, datatype, func(out []byte, u uint64) ([]byte, error) {
-			return appendUint64(out, u), nil
-		})
-	}
-	return fromJSON(body, datatype, func(out []byte, i int64) ([]byte, error) {
-		return appendInt(out, datatype, i)
-	})
-}
-
-func fromJSON[T any](body []byte, datatype protocol.DataType, add func([]byte, T) ([]byte, error)) ([]byte, error) {
-	var values []T
 	if len(body) == 0 {
 		return nil, fmt.Errorf("data is missing")
 	}
-	if err := json.Unmarshal(body, &values); err != nil {
-		return nil, fmt.Errorf("data is not a flat array of %s: %w", datatype, err)
+	if body[0] != '[' {
+		return nil, fmt.Errorf("data is not a flat array of %s", datatype)
 	}
-	out := make([]byte, 0, int64(len(values))*datatype.Size())
-	var err error
-	for i, v := range values {
-		if out, err = add(out, v); err != nil {
-			return nil, fmt.Errorf("element %d: %w", i, err)
+	rest := body[1 : len(body)-1] // valid JSON that begins with [ ends with ]
+	if len(bytes.TrimSpace(rest)) == 0 {
+		return []byte{}, nil
+	}
+	out := make([]byte, 0, int64(1+bytes.Count(rest, []byte{','}))*datatype.Size())
+	for i, more := 0, true; more; i++ {
+		var element []byte
+		var err error
+		element, rest, more = bytes.Cut(rest, []byte{','})
+		if out, err = appendNumber(out, datatype, string(bytes.TrimSpace(element))); err != nil {
+			return nil, fmt.Errorf("data is not a flat array of %s: element %d: %w", datatype, i, err)
 		}
 	}
 	return out, nil
+}
+
+// appendNumber writes one JSON value, if the type holds it.
+func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, error) {
+	bad := func() error { return fmt.Errorf("%.40q is no %s", text, datatype) }
+	switch datatype {
+	case protocol.Bool:
+		if text != "true" && text != "false" {
+			return nil, bad()
+		}
+		return appendInt(out, datatype, boolInt(text == "true"))
+	case protocol.FP16, protocol.FP32, protocol.FP64:
+		if text == "null" {
+			return appendFloat(out, datatype, math.NaN()), nil
+		}
+		bits := 64
+		if datatype != protocol.FP64 {
+			bits = 32
+		}
+		f, err := strconv.ParseFloat(text, bits)
+		if err != nil {
+			return nil, bad()
+		}
+		return appendFloat(out, datatype, f), nil
+	case protocol.Uint64:
+		u, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return nil, bad()
+		}
+		return appendUint64(out, u), nil
+	}
+	i, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil, bad()
+	}
+	return appendInt(out, datatype, i)
 }
 
 // numbersToJSON writes little-endian bytes as a flat JSON array. JSON has no

@@ -11,7 +11,7 @@ import (
 const (
 	maxDepth            = 16
 	maxClientElements   = 65536
-	maxInternalElements = 1 << 22
+	maxInternalElements = 1 << 24
 )
 
 // prescan walks the one msgpack value at the start of body, without recursion

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,17 +40,26 @@ type Door struct {
 	// Counts for the accounting: received = answered + in flight + stored.
 	Received, Answered, Late atomic.Int64
 
+	// unclaimed are buffered requests that were answered while the buffer could
+	// not be reached: they are there still, and must not be answered again.
+	unclaimed map[uint64]struct{}
+
 	subs   []*nats.Subscription
+	taking *nats.Subscription // of infer
 	beats  *bus.Liveness
 	pulse  *bus.Pulse
 	cancel context.CancelFunc
-	work   sync.WaitGroup
+	work   tasks
 }
 
 type activeSeen struct{ epoch, incarnation uint64 }
 
-// maxStoring bounds how many requests may be on their way into the buffer.
-const maxStoring = 4096
+// inputHead is what an Input takes beside its payload, at most.
+const inputHead = 256
+
+// drainWait bounds how long a door that closes goes on taking what its clients
+// sent before.
+const drainWait = 2 * time.Second
 
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
@@ -61,16 +72,27 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		state:   state,
 		buffer:  buffer,
 		id:      bus.RandomID(),
-		storing: make(chan struct{}, maxStoring),
+		storing: make(chan struct{}, bus.MaxStoring),
 		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
 		models:  map[string]protocol.ModelSpec{},
 		actives: map[string]activeSeen{},
 		wake:    make(chan struct{}, 1),
+
+		unclaimed: map[uint64]struct{}{},
 	}
 }
 
-// Start opens the door. It returns when requests are taken.
+// Start opens the door. It returns when requests are taken, or closes what it
+// had opened and returns the error.
 func (d *Door) Start() error {
+	if err := d.open(); err != nil {
+		d.Stop()
+		return fmt.Errorf("open front door: %w", err)
+	}
+	return nil
+}
+
+func (d *Door) open() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.submissions = bus.NewOutbox(maxSubmissions, d.submit)
@@ -79,8 +101,8 @@ func (d *Door) Start() error {
 	if err != nil {
 		return err
 	}
-	d.work.Go(func() { d.watchState(ctx) })
-	d.work.Go(func() { d.watchDeadlines(ctx) })
+	d.work.start(func() { d.watchState(ctx) })
+	d.work.start(func() { d.watchDeadlines(ctx) })
 	s := d.bus.Subjects
 	for _, subscription := range []struct {
 		nc      *nats.Conn
@@ -97,6 +119,7 @@ func (d *Door) Start() error {
 			return err
 		}
 		d.subs = append(d.subs, sub)
+		d.taking = sub // the last one
 	}
 	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
 		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
@@ -111,15 +134,23 @@ func (d *Door) Start() error {
 	return nil
 }
 
-// Stop closes the door: what is in flight is answered SHUTTING_DOWN.
+// Stop closes the door: what clients sent before is taken still, and what is
+// in flight then is answered SHUTTING_DOWN.
 func (d *Door) Stop() {
+	if d.taking != nil {
+		d.drain()
+	}
 	for _, sub := range d.subs {
 		_ = sub.Unsubscribe() // it ends with the connection at the latest
 	}
-	d.beats.Stop()
-	d.pulse.Stop()
+	if d.beats != nil {
+		d.beats.Stop()
+	}
+	if d.pulse != nil {
+		d.pulse.Stop()
+	}
 	d.cancel()
-	d.work.Wait()
+	d.work.stop()
 	d.mu.Lock()
 	rest := d.table.all()
 	for _, r := range rest {
@@ -134,11 +165,39 @@ func (d *Door) Stop() {
 	d.submissions.Close()
 }
 
+// drain gives up the subscription to infer and waits until what had arrived
+// was taken.
+func (d *Door) drain() {
+	drained := make(chan struct{})
+	d.taking.SetClosedHandler(func(string) { close(drained) })
+	if err := d.taking.Drain(); err != nil {
+		return // the broker is gone; so are the requests
+	}
+	select {
+	case <-drained:
+	case <-time.After(drainWait):
+	}
+}
+
+// mayAnswer reports whether a client may be answered on a subject. Not on those
+// of the stack or the broker: a client that cannot publish there must not have
+// us do it.
+func (d *Door) mayAnswer(reply string) bool {
+	if reply == "" {
+		return false // nobody waits for an answer
+	}
+	if strings.HasPrefix(reply, "$") || strings.HasPrefix(reply, d.bus.Subjects.Prefix+".") {
+		d.bus.Log.Warn("request ignored: its reply subject is not a client's", "reply", reply)
+		return false
+	}
+	return true
+}
+
 // onInfer takes a request of a client.
 func (d *Door) onInfer(m *nats.Msg) {
 	now := time.Now()
-	if m.Reply == "" {
-		return // nobody waits for an answer
+	if !d.mayAnswer(m.Reply) {
+		return
 	}
 	d.Received.Add(1)
 	model := d.bus.Subjects.Token(m.Subject, 1)
@@ -174,6 +233,10 @@ func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protoc
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
 	}
 	payload, batch, fault := payloadOf(spec, in.Inputs)
+	if limit := d.bus.Payload.MaxPayload() - inputHead; fault == nil && int64(len(payload)) > limit {
+		fault = protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", len(payload), limit)
+		fault.Got, fault.Limit = int64(len(payload)), limit
+	}
 	if fault != nil {
 		return fault
 	}
@@ -233,7 +296,7 @@ func (d *Door) onDispatch(m *nats.Msg) {
 			}
 		case protocol.Answer:
 			if r := d.take(x.ID); r != nil {
-				d.respond(r, &protocol.Output{Batch: r.batch}, now)
+				d.respond(r, nil, now)
 			}
 		}
 	}

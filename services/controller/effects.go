@@ -23,29 +23,30 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.answerLoad(r)
 	}
 	for _, s := range out.Store {
-		l.work.Go(func() { l.store(ctx, s) })
+		l.work.start(func() { l.store(ctx, s) })
 	}
 	if out.SetStage != nil {
 		to, revision := *out.SetStage, l.revision
-		l.work.Go(func() { l.advance(ctx, revision, to) })
+		l.work.start(func() { l.advance(ctx, revision, to) })
 	}
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
-		job := bus.ProfileJob{ID: j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
+		// The machine counts its jobs from 1; on the wire they are this term's.
+		job := bus.ProfileJob{ID: l.issuer + j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
 		l.publish(l.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job))
 	}
 	if out.Activate != nil {
 		state := *out.Activate
-		l.work.Go(func() { l.storeWorkers(ctx, state.Workers) })
+		l.work.start(func() { l.storeWorkers(ctx, state.Workers) })
 		state.Workers = withoutModels(state.Workers)
 		l.publish(l.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
 	}
 	for _, w := range out.JoinWorkers {
-		l.work.Go(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
+		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
 		l.publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&withoutModels([]protocol.WorkerState{w})[0]))
 	}
 	for _, id := range out.DropWorkers {
-		l.work.Go(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
+		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
 	}
 	for _, e := range out.Events {
 		l.bus.Event(e)
@@ -54,11 +55,12 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 }
 
 func (l *leader) publish(subject string, body []byte) {
-	if err := l.bus.Payload.Publish(subject, body); err != nil {
-		l.bus.Log.Warn("not sent", "subject", subject, "error", err) // it is sent again
+	if err := l.bus.SendParcel(l.bus.Payload, subject, body); err != nil {
+		l.bus.Log.Error("not sent", "subject", subject, "error", err) // it is sent again
 	}
 }
 
+// logged tells the operator of a failure that the caller goes on with.
 func (l *leader) logged(what string, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		l.bus.Log.Warn("store not written", "what", what, "error", err)
@@ -66,7 +68,7 @@ func (l *leader) logged(what string, err error) {
 }
 
 // withoutModels leaves out what every worker repeats: all of them hold every
-// model of the epoch.
+// model of the epoch, and the scheduler and the profiler count on that.
 func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 	lean := make([]protocol.WorkerState, len(workers))
 	for i, w := range workers {
@@ -113,8 +115,9 @@ func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerStat
 func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage) {
 	next, since, err := l.state.AdvanceStage(ctx, revision, to)
 	if err == nil {
-		l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next })
-		l.tell(ctx, startup.StageStored{Stage: to})
+		if l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next }) {
+			l.tell(ctx, startup.StageStored{Stage: to})
+		}
 		return
 	}
 	l.logged("stage", err)
@@ -124,16 +127,20 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		l.tell(ctx, startup.StageConflict{})
 		return
 	}
-	l.inTurn(ctx, func() { l.stage, l.since, l.revision = stage, since, next })
-	l.tell(ctx, startup.StageConflict{Stage: stage})
+	if l.inTurn(ctx, func() { l.stage, l.since, l.revision = stage, since, next }) {
+		l.tell(ctx, startup.StageConflict{Stage: stage})
+	}
 }
 
-// inTurn runs f in the machine's goroutine and waits for it.
-func (l *leader) inTurn(ctx context.Context, f func()) {
+// inTurn runs f in the machine's goroutine and waits for it. It reports false
+// when that goroutine ended before.
+func (l *leader) inTurn(ctx context.Context, f func()) bool {
 	done := make(chan struct{})
 	select {
-	case l.tasks <- func() { f(); close(done) }:
-		<-done
+	case l.turns <- func() { f(); close(done) }:
+		<-done // who takes a turn runs it
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

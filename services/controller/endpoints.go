@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"clockwork/pkg/bus"
@@ -72,7 +74,7 @@ func (l *leader) answerLoad(reply startup.Reply) {
 		l.refuseControl(load.request, reply.Error)
 		return
 	}
-	l.logged("reply to a load", load.request.Respond(bus.EncodeBody(load.encoding, reply.Reply)))
+	l.respond(load.request, reply.Reply)
 }
 
 func (l *leader) refuseLoads(e *protocol.Error) {
@@ -84,67 +86,131 @@ func (l *leader) refuseLoads(e *protocol.Error) {
 	}
 }
 
-func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
-	body := bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e).Data
-	l.logged("reply", r.Error(strconv.Itoa(e.Code.Row().Number), e.Error(), body))
-}
-
 func (l *leader) onLs(ctx context.Context, r micro.Request) {
-	l.work.Go(func() {
-		var reply protocol.ModelList
-		l.inTurn(ctx, func() { reply.Models = l.machine.Models() })
-		l.logged("reply to ls", r.Respond(bus.EncodeBody(bus.EncodingOf(r.Data()), reply)))
+	l.answer(r, func() (any, *protocol.Error) {
+		list := protocol.ModelList{Models: []protocol.ModelState{}}
+		if !l.inTurn(ctx, func() { list.Models = append(list.Models, l.machine.Models()...) }) {
+			return nil, protocol.Refusal(protocol.ShuttingDown)
+		}
+		return list, nil
 	})
 }
 
 func (l *leader) onState(ctx context.Context, r micro.Request) {
-	l.work.Go(func() {
-		l.logged("reply to state", r.Respond(bus.EncodeBody(bus.EncodingOf(r.Data()), l.describe(ctx))))
+	l.answer(r, func() (any, *protocol.Error) { return l.describe(ctx) })
+}
+
+// answer answers a question in a goroutine of its own, a bounded number of them
+// at a time.
+func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
+	select {
+	case l.answering <- struct{}{}:
+	default:
+		l.refuseControl(r, protocol.Errorf(protocol.Overloaded, "%d questions are being answered", maxAnswering))
+		return
+	}
+	started := l.work.start(func() {
+		defer func() { <-l.answering }()
+		body, fault := reply()
+		if fault != nil {
+			l.refuseControl(r, fault)
+			return
+		}
+		l.respond(r, body)
 	})
+	if !started {
+		l.refuseControl(r, protocol.Refusal(protocol.ShuttingDown))
+	}
+}
+
+// respond answers a control message. What the broker cannot carry goes without
+// the profiles of the models.
+func (l *leader) respond(r micro.Request, reply any) {
+	if !l.door.mayAnswer(r.Reply()) {
+		return
+	}
+	encoding := bus.EncodingOf(r.Data())
+	err := r.Respond(bus.EncodeBody(encoding, reply))
+	if errors.Is(err, nats.ErrMaxPayload) {
+		err = r.Respond(bus.EncodeBody(encoding, withoutProfiles(reply)))
+	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
+		e.Limit = l.bus.Control.MaxPayload()
+		l.refuseControl(r, e)
+		return
+	}
+	l.logged("reply on "+r.Subject(), err)
+}
+
+func withoutProfiles(reply any) any {
+	strip := func(models []protocol.ModelState) []protocol.ModelState {
+		lean := slices.Clone(models)
+		for i := range lean {
+			lean[i].Profile = nil
+		}
+		return lean
+	}
+	switch r := reply.(type) {
+	case protocol.ModelList:
+		r.Models = strip(r.Models)
+		return r
+	case protocol.StackState:
+		r.Models = strip(r.Models)
+		return r
+	}
+	return reply
+}
+
+func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
+	if !l.door.mayAnswer(r.Reply()) {
+		return
+	}
+	e = bus.Brief(e)
+	body := bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e).Data
+	l.logged("reply on "+r.Subject(), r.Error(strconv.Itoa(e.Code.Row().Number), e.Error(), body))
 }
 
 // describe shows what the machine knows, and what each worker says of itself.
-func (l *leader) describe(ctx context.Context) protocol.StackState {
-	var s protocol.StackState
+func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
+	s := protocol.StackState{Models: []protocol.ModelState{}}
 	var workers []protocol.WorkerState
-	l.inTurn(ctx, func() {
-		s.Stage, s.Since, s.Models = l.stage, l.since, l.machine.Models()
+	if !l.inTurn(ctx, func() {
+		s.Stage, s.Since = max(l.stage, protocol.Querying), l.since
+		s.Models = append(s.Models, l.machine.Models()...)
 		workers = l.machine.Workers()
 		if left, counting := l.machine.Countdown(clock.Now()); counting {
 			ms := milliseconds(left)
 			s.CountdownMS = &ms
 		}
-	})
+	}) {
+		return nil, protocol.Refusal(protocol.ShuttingDown)
+	}
 	s.Workers = l.askWorkers(ctx, workers)
 	for i, w := range s.Workers {
 		s.PageSize = w.PageSize
-		s.Workers[i].Models, s.Workers[i].Profiles = nil, nil // they stand above
+		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they stand above
 	}
 	s.Epoch = l.door.schedulerEpoch()
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
 	}
-	return s
+	return s, nil
 }
 
-// askWorkers asks all workers at once; one that does not answer is left out.
+// askWorkers asks all workers at once; one that does not answer is shown as it
+// was last heard.
 func (l *leader) askWorkers(ctx context.Context, workers []protocol.WorkerState) []protocol.WorkerState {
-	answers := make([]*protocol.WorkerState, len(workers))
+	states := append([]protocol.WorkerState{}, workers...)
 	var asking sync.WaitGroup
 	for i, w := range workers {
 		asking.Go(func() {
 			r, err := l.caller.Do(ctx, w.ID, protocol.Action{Kind: protocol.GetWorkerState, Latest: protocol.Never})
-			if err == nil {
-				answers[i] = r.State
+			if err == nil && r.State != nil {
+				states[i] = *r.State
 			}
 		})
 	}
 	asking.Wait()
-	states := make([]protocol.WorkerState, 0, len(workers))
-	for _, a := range answers {
-		if a != nil {
-			states = append(states, *a)
-		}
-	}
 	return states
 }

@@ -28,6 +28,10 @@ type waiting struct {
 // lookEvery is how often the keeper looks whether a scheduler became active.
 const lookEvery = 20 * time.Millisecond
 
+// handOnAtOnce is how many requests are handed on before the keeper looks again
+// whose time is over.
+const handOnAtOnce = 64
+
 func newKeeper(door *Door, buffer *bus.Buffer, timeout time.Duration) *keeper {
 	return &keeper{door: door, buffer: buffer, timeout: timeout, arrived: make(chan bus.Buffered, 1)}
 }
@@ -64,10 +68,10 @@ func (k *keeper) keep(ctx context.Context) {
 			return
 		case b := <-k.arrived:
 			k.waiting = append(k.waiting, waiting{b, arrival(b.Stored, time.Now(), k.timeout)})
-		case now := <-look.C:
-			k.expire(ctx, now)
-			if k.door.serving() {
-				k.handOn(ctx)
+		case <-look.C:
+			k.expire(time.Now())
+			for k.door.serving() && k.handOn(ctx) {
+				k.expire(time.Now())
 			}
 		}
 	}
@@ -81,33 +85,29 @@ func arrival(stored, now time.Time, timeout time.Duration) time.Time {
 }
 
 // expire answers those whose time is over.
-func (k *keeper) expire(ctx context.Context, now time.Time) {
+func (k *keeper) expire(now time.Time) {
 	for len(k.waiting) > 0 && now.Sub(k.waiting[0].arrived) >= k.timeout {
 		w := k.waiting[0]
 		k.waiting = k.waiting[1:]
-		body, err := k.buffer.Body(ctx, w.Seq)
-		if err != nil || body == nil { // answered by somebody, or the claim will tell
-			if err == nil {
-				continue
-			}
-			k.door.bus.Log.Warn("buffered request not read", "error", err)
-		}
 		refusal := protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", k.timeout)
-		k.door.refuse(&request{encoding: bus.EncodingOf(body), reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived)}, refusal)
+		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived)}, refusal)
 	}
 }
 
-// handOn hands everything that waits to the front door, in order.
-func (k *keeper) handOn(ctx context.Context) {
-	for _, w := range k.waiting {
+// handOn hands those that wait longest to the front door, in order, and
+// reports whether more wait.
+func (k *keeper) handOn(ctx context.Context) bool {
+	for range min(handOnAtOnce, len(k.waiting)) {
+		w := k.waiting[0]
 		body, err := k.buffer.Body(ctx, w.Seq)
-		if err != nil {
+		if err != nil { // it is tried again until its time is over
 			k.door.bus.Log.Warn("buffered request not read", "error", err)
-			continue
+			return false
 		}
-		if body != nil {
+		k.waiting = k.waiting[1:]
+		if body != nil { // else somebody answered it
 			k.door.handOn(w.Buffered, body, time.Since(w.arrived))
 		}
 	}
-	k.waiting = nil
+	return len(k.waiting) > 0
 }

@@ -28,8 +28,9 @@ type leader struct {
 	caller *bus.Caller
 
 	machine *startup.Machine
+	issuer  uint64 // of this term's actions and jobs
 	events  chan startup.Event
-	tasks   chan func() // questions to the machine's goroutine
+	turns   chan func() // what is to be done in the machine's goroutine
 
 	// Owned by the machine's goroutine.
 	stage    protocol.Stage
@@ -41,7 +42,11 @@ type leader struct {
 	loads     map[uint64]pendingLoad // by token, until answered
 	nextToken uint64
 
-	work sync.WaitGroup
+	// answering has a slot for each ls and state that is being answered.
+	answering chan struct{}
+	reports   *bus.Parcels[bus.ProfileReport]
+
+	work tasks
 }
 
 type pendingLoad struct {
@@ -52,8 +57,15 @@ type pendingLoad struct {
 // queuedEvents is how many events may wait for the machine.
 const queuedEvents = 4096
 
+// maxAnswering is how many ls and state are answered at a time.
+const maxAnswering = 64
+
 // askWait bounds how long a worker may take to tell its state to a client.
 const askWait = time.Second
+
+// recallPause is how long a controller that cannot read the store waits before
+// it campaigns again.
+const recallPause = 500 * time.Millisecond
 
 func newLeader(config Config, id uint64, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *Door) *leader {
 	return &leader{
@@ -64,8 +76,11 @@ func newLeader(config Config, id uint64, b *bus.Bus, state *bus.State, buffer *b
 		buffer: buffer,
 		door:   door,
 		events: make(chan startup.Event, queuedEvents),
-		tasks:  make(chan func()),
+		turns:  make(chan func()),
 		loads:  map[uint64]pendingLoad{},
+
+		answering: make(chan struct{}, maxAnswering),
+		reports:   bus.NewParcels(bus.Report),
 	}
 }
 
@@ -73,10 +88,16 @@ func newLeader(config Config, id uint64, b *bus.Bus, state *bus.State, buffer *b
 // to have moved the stage.
 func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer l.work.Wait()
-	defer cancel()
+	stop := func() {}
+	defer func() {
+		cancel() // first, since callbacks may wait for a machine that rests
+		stop()
+		l.work.stop()
+		l.refuseLoads(protocol.Refusal(protocol.ShuttingDown)) // what came while we stopped
+	}()
 	config := startup.DefaultConfig()
-	config.Issuer = bus.RandomID() // actions of an earlier term are not ours
+	l.issuer = bus.RandomID() // actions and jobs of an earlier term are not ours
+	config.Issuer = l.issuer
 	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
 	var err error
 	if l.machine, err = startup.New(config); err != nil {
@@ -84,16 +105,19 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}
 	first, err := l.recall(ctx)
 	if err != nil {
-		return nil // the store is away; campaign again
+		l.bus.Log.Warn("state not read; campaigning again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(recallPause):
+		}
+		return nil
 	}
 	l.bus.Log.Info("leading", "stage", first.Stage, "models", len(first.Models))
-	stop, err := l.listen(ctx, config.Issuer)
-	defer stop()
-	if err != nil {
+	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}
 	keeper := newKeeper(l.door, l.buffer, l.config.BufferTimeout)
-	l.work.Go(func() { keeper.run(ctx) })
+	l.work.start(func() { keeper.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
 }
@@ -145,8 +169,8 @@ func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Even
 		case event = <-l.events:
 		case <-timer.C:
 			event = startup.Tick{}
-		case task := <-l.tasks:
-			task()
+		case turn := <-l.turns:
+			turn()
 		}
 	}
 }
@@ -161,7 +185,7 @@ func (l *leader) tell(ctx context.Context, e startup.Event) {
 
 // listen subscribes to everything the machine must hear, and opens the control
 // endpoints. The returned function closes all of it, also after an error.
-func (l *leader) listen(ctx context.Context, issuer uint64) (stop func(), err error) {
+func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
 		for i := len(stops) - 1; i >= 0; i-- {
@@ -176,7 +200,7 @@ func (l *leader) listen(ctx context.Context, issuer uint64) (stop func(), err er
 		subject string
 		handle  nats.MsgHandler
 	}{
-		{l.bus.Subjects.Result("*"), func(m *nats.Msg) { l.onResult(ctx, issuer, m) }},
+		{l.bus.Subjects.Result("*"), func(m *nats.Msg) { l.onResult(ctx, m) }},
 		{l.bus.Subjects.ProfilerReport(), func(m *nats.Msg) { l.onReport(ctx, m) }},
 	} {
 		sub, err := l.bus.Subscribe(l.bus.Control, s.subject, s.handle)
@@ -205,12 +229,14 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 		protocol.Worker: func(h protocol.Heartbeat) {
 			if seen[h.ID] != h.Incarnation {
 				seen[h.ID] = h.Incarnation
-				l.bus.Event(protocol.Event{Kind: protocol.EventWorkerJoined, Worker: h.ID})
 				l.tell(ctx, startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
 			}
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
-			job, _ := strconv.ParseUint(h.State, 10, 64) // "idle" is no job
+			job := uint64(0)
+			if wire, err := strconv.ParseUint(h.State, 10, 64); err == nil { // else "idle"
+				job = wire - l.issuer
+			}
 			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
@@ -220,7 +246,6 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
 		protocol.Worker: func(h protocol.Heartbeat) {
 			delete(seen, h.ID)
-			l.bus.Event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: h.ID})
 			l.tell(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 		},
 	}
@@ -239,12 +264,12 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 	return stops, nil
 }
 
-func (l *leader) onResult(ctx context.Context, issuer uint64, m *nats.Msg) {
+func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 	r, fault := l.bus.DecodeResult(m)
 	switch {
 	case fault != nil:
 		l.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
-	case r.Issuer != issuer:
+	case r.Issuer != l.issuer:
 	case r.State != nil:
 		l.tell(ctx, startup.WorkerAnswered{State: *r.State})
 	default:
@@ -253,12 +278,14 @@ func (l *leader) onResult(ctx context.Context, issuer uint64, m *nats.Msg) {
 }
 
 func (l *leader) onReport(ctx context.Context, m *nats.Msg) {
-	r, fault := bus.Report.Decode(m.Data)
+	r, whole, fault := l.reports.Add(m.Data)
 	if fault != nil {
 		l.bus.Log.Warn("bad profile report", "error", fault)
+	}
+	if !whole {
 		return
 	}
-	done := startup.ProfilingDone{Job: r.ID, Profiles: r.Profiles}
+	done := startup.ProfilingDone{Job: r.ID - l.issuer, Profiles: r.Profiles}
 	for _, f := range r.Failures {
 		done.Quarantined = append(done.Quarantined, startup.Quarantine{Digest: f.Digest, Reason: f.GPUType + ": " + f.Reason})
 	}

@@ -14,11 +14,14 @@ import (
 // largeReply is where a reply counts as a payload.
 const largeReply = 16 << 10
 
+// maxUnclaimed bounds how many answers without a claim are remembered.
+const maxUnclaimed = 1 << 16
+
 // claimWait bounds how long the buffer may take to give up a request.
 const claimWait = 5 * time.Second
 
-// respond answers a request that was executed: OK only within its deadline as
-// the door sees it.
+// respond answers a request that was executed, or that the scheduler answered
+// without a worker (o is nil): OK only within its deadline as the door sees it.
 func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 	if now.After(r.deadline) {
 		d.refuse(r, overdue(r, max(1, r.epoch)))
@@ -29,24 +32,26 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 		ID:        r.clientID,
 		Parameters: protocol.ResponseParameters{
 			LatencyUS:  now.Sub(r.arrived).Microseconds(),
-			BatchSize:  o.Batch,
+			BatchSize:  r.batch,
 			Worker:     r.worker,
 			ColdStart:  r.cold,
 			BufferedMS: milliseconds(r.waited),
-			QueueUS:    o.Queued.Microseconds(),
-			InputUS:    o.Input.Microseconds(),
-			ExecUS:     o.Exec.Microseconds(),
-			OutputUS:   o.Output.Microseconds(),
 		},
 	}
-	if !r.dispatched.IsZero() {
-		response.Parameters.SchedulerUS = r.dispatched.Sub(r.arrived).Microseconds()
-		outputs, fault := outputsOf(r.model, o.Items, o.Data)
+	p := &response.Parameters
+	if !r.dispatched.IsZero() { // a generated input needs no dispatch, and may outrun it
+		p.SchedulerUS = r.dispatched.Sub(r.arrived).Microseconds()
+	}
+	if o != nil {
+		outputs, fault := outputsOf(r, o)
 		if fault != nil {
 			d.refuse(r, fault)
 			return
 		}
 		response.Outputs = outputs
+		p.BatchSize = o.Batch
+		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
+		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
 	d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
 }
@@ -55,6 +60,9 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 func (d *Door) refuse(r *request, e *protocol.Error) {
 	if r.waited > 0 {
 		e.BufferedMS = milliseconds(r.waited)
+	}
+	if !e.Code.Known() {
+		e.Code = protocol.Internal
 	}
 	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
 }
@@ -71,14 +79,23 @@ func (d *Door) deliver(r *request, m *nats.Msg) {
 		d.publish(m)
 		return
 	}
-	d.work.Go(func() {
+	d.work.start(func() { // else we stop, and the next controller serves it
 		ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 		defer cancel()
 		mine, err := d.buffer.Claim(ctx, r.buffered)
+		d.mu.Lock()
+		_, again := d.unclaimed[r.buffered]
+		switch {
+		case err == nil:
+			delete(d.unclaimed, r.buffered)
+		case len(d.unclaimed) < maxUnclaimed:
+			d.unclaimed[r.buffered] = struct{}{}
+		}
+		d.mu.Unlock()
 		if err != nil {
 			d.bus.Log.Warn("buffered request answered without a claim", "error", err)
 		}
-		if mine || err != nil {
+		if !again && (mine || err != nil) && d.mayAnswer(m.Subject) {
 			d.publish(m)
 		}
 	})

@@ -92,14 +92,15 @@ func payloadOf(m protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, 
 }
 
 // outputsOf cuts a worker's output into the model's tensors.
-func outputsOf(m protocol.ModelSpec, items int, data []byte) ([]protocol.Tensor, *protocol.Error) {
-	if want := int64(items) * m.OutputBytes(); int64(len(data)) != want {
-		return nil, protocol.Errorf(protocol.Internal, "the worker answered %d bytes, the model gives %d", len(data), want)
+func outputsOf(r *request, o *protocol.Output) ([]protocol.Tensor, *protocol.Error) {
+	data := o.Data
+	if want := int64(r.batch) * r.model.OutputBytes(); o.Items != r.batch || int64(len(data)) != want {
+		return nil, protocol.Errorf(protocol.Internal, "the worker answered %d items in %d bytes; expected %d in %d", o.Items, len(data), r.batch, want)
 	}
-	tensors := make([]protocol.Tensor, 0, len(m.Outputs))
-	for _, spec := range m.Outputs {
-		n := int64(items) * spec.Bytes()
-		shape := append([]int64{int64(items)}, spec.Shape...)
+	tensors := make([]protocol.Tensor, 0, len(r.model.Outputs))
+	for _, spec := range r.model.Outputs {
+		n := int64(r.batch) * spec.Bytes()
+		shape := append([]int64{int64(r.batch)}, spec.Shape...)
 		tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: shape, Data: data[:n:n]})
 		data = data[n:]
 	}

@@ -125,15 +125,18 @@ func (d *Door) store(model string, m *nats.Msg) {
 	select {
 	case d.storing <- struct{}{}:
 	default:
-		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.BufferFull, "%d requests are being stored at this moment", maxStoring))
+		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.BufferFull, "%d requests are being stored at this moment", bus.MaxStoring))
 		return
 	}
-	d.work.Go(func() {
+	stored := d.buffer.Store(model, m.Reply, slo, m.Data)
+	if !d.work.start(func() {
 		defer func() { <-d.storing }()
-		if fault := d.buffer.Store(context.Background(), model, m.Reply, slo, m.Data); fault != nil {
+		if fault := stored(context.Background()); fault != nil {
 			d.refuseMessage(m.Reply, m.Data, fault)
 		}
-	})
+	}) {
+		d.refuseMessage(m.Reply, m.Data, protocol.Refusal(protocol.ShuttingDown))
+	}
 }
 
 func (d *Door) precheck(model string, m *nats.Msg) (time.Duration, *protocol.Error) {
@@ -160,6 +163,9 @@ func (d *Door) precheck(model string, m *nats.Msg) (time.Duration, *protocol.Err
 // handOn takes a request over from the buffer; its SLO begins now.
 func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	now := time.Now()
+	if b.Budget <= 0 || b.Budget > protocol.MaxSLO {
+		b.Budget = d.config.DefaultSLO
+	}
 	r := &request{
 		encoding: bus.EncodingOf(body),
 		reply:    b.Reply,

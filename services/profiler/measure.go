@@ -12,27 +12,34 @@ import (
 // maxTries is how many lost GPUs a unit survives before it counts as failed.
 const maxTries = 3
 
-// lane measures units on one GPU until none is left for it.
-func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) {
-	for ctx.Err() == nil {
+// lane measures units on one GPU until none is left for it. It reports false
+// when the GPU does not answer.
+func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) bool {
+	for ctx.Err() == nil && !s.silent(g) {
 		u, ok := p.take(g)
 		if !ok {
-			return
+			return true
 		}
 		m := measuring{service: s, gpu: g, unit: &u, progress: progress}
 		err := m.run(ctx)
 		switch {
+		case ctx.Err() != nil:
 		case err == nil:
 			results <- outcome{profile: u.known}
-		case err.lost && u.tries < maxTries && ctx.Err() == nil:
+		case err.lost && u.tries < maxTries:
+			s.bus.Log.Warn("lost a GPU while measuring", "model", u.model.Name, "worker", g.worker, "gpu", g.id, "reason", err.reason)
 			u.tries++
 			p.giveBack(u)
-			return // this GPU does not answer
+			return false
 		default:
 			s.bus.Log.Warn("model not measured", "model", u.model.Name, "gpu", g.gpuType, "reason", err.reason)
 			results <- outcome{profile: u.known, reason: err.reason}
+			if err.lost {
+				return false
+			}
 		}
 	}
+	return false
 }
 
 // failure is why a measurement ended. lost: the worker does not answer, and
@@ -72,8 +79,13 @@ func (m *measuring) transfers(ctx context.Context) *failure {
 	if err := m.empty(ctx); err != nil {
 		return err
 	}
+	measured := m.unit.known.LoadWeights.Valid()
+	iterations := m.service.config.Iterations
+	if measured {
+		iterations = 1 // only to have them there
+	}
 	var samples []time.Duration
-	for i := range m.service.config.Iterations {
+	for i := range iterations {
 		if i > 0 {
 			if err := m.do(ctx, protocol.Action{Kind: protocol.EvictWeights}, nil); err != nil {
 				return err
@@ -83,11 +95,13 @@ func (m *measuring) transfers(ctx context.Context) *failure {
 			return err
 		}
 	}
+	if measured {
+		m.progress.step(m.unit.model.Name, m.gpu.worker, "weights are stored")
+		return nil
+	}
+	m.unit.known.LoadWeights = summarize(samples)
 	if !m.unit.known.LoadWeights.Valid() {
-		m.unit.known.LoadWeights = summarize(samples)
-		if !m.unit.known.LoadWeights.Valid() {
-			return &failure{reason: fmt.Sprintf("absurd weight transfer times: %v", samples)}
-		}
+		return &failure{reason: fmt.Sprintf("absurd weight transfer times: %v", samples)}
 	}
 	return m.store(ctx, fmt.Sprintf("weights %v", m.unit.known.LoadWeights.P50.Round(10*time.Microsecond)))
 }

@@ -20,6 +20,8 @@ type unit struct {
 	tries int
 }
 
+func (u unit) fits(g gpu) bool { return u.gpuType == g.gpuType && u.model.Pages <= g.pages }
+
 // gpu is where units run.
 type gpu struct {
 	worker      string
@@ -103,7 +105,7 @@ func (p *plan) take(g gpu) (unit, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, u := range p.units {
-		if u.gpuType == g.gpuType && u.model.Pages <= g.pages {
+		if u.fits(g) {
 			p.units = slices.Delete(p.units, i, i+1)
 			return u, true
 		}
@@ -116,6 +118,15 @@ func (p *plan) giveBack(u unit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.units = append(p.units, u)
+}
+
+// fits reports whether one of these GPUs could take a unit that is left.
+func (p *plan) fits(gpus []gpu) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.units, func(u unit) bool {
+		return slices.ContainsFunc(gpus, u.fits)
+	})
 }
 
 // left returns the units that no GPU took.

@@ -8,9 +8,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,7 +52,8 @@ var Module = fx.Module("profiler",
 	}),
 )
 
-// Service is a profiler. It works on one job at a time.
+// Service is a profiler. It works on one job at a time, and the stack has one
+// at a time: others stand by.
 type Service struct {
 	config Config
 	broker bus.Config
@@ -60,9 +61,13 @@ type Service struct {
 
 	bus     *bus.Bus
 	state   *bus.State
-	jobs    chan bus.ProfileJob
-	current atomic.Uint64 // id of the job at work, 0 for none
 	actions *bus.Caller
+
+	mu      sync.Mutex
+	jobs    chan bus.ProfileJob // the next job; the last one that came counts
+	current uint64              // id of the job at work, 0 for none
+	abandon context.CancelFunc  // ends the job at work
+	lost    map[string]uint64   // workers that fell silent, and their incarnation
 }
 
 // New makes a profiler; Run starts it.
@@ -76,6 +81,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		broker: broker,
 		id:     bus.RandomID(),
 		jobs:   make(chan bus.ProfileJob, 1),
+		lost:   map[string]uint64{},
 	}, nil
 }
 
@@ -93,71 +99,163 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.actions, err = b.NewCaller(s.id, s.config.ActionTimeout); err != nil {
 		return err
 	}
-	if _, err := b.QueueSubscribe(b.Control, b.Subjects.ProfilerStart(), "profiler", s.onStart); err != nil {
+	host, _ := os.Hostname() // for people only
+	for ctx.Err() == nil {
+		lease, err := b.AcquireWait(ctx, "profiler", host+" "+protocol.DoorName(s.id))
+		if err != nil {
+			return nil // ctx ended while another works
+		}
+		err = s.serve(ctx, lease)
+		lease.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve works on the jobs that come until ctx ends or the lease is lost.
+func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	workers, err := s.bus.WatchHeartbeats(protocol.Worker, s.workerBeat, s.workerLost)
+	if err != nil {
 		return err
 	}
-	pulse := b.StartPulse(protocol.Profiler, protocol.DoorName(s.id), s.heartbeat)
+	defer workers.Stop()
+	jobs := bus.NewParcels(bus.Job)
+	sub, err := s.bus.Subscribe(s.bus.Payload, s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { s.onStart(jobs, m) })
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it ends with the connection at the latest
+	if err := s.bus.Payload.Flush(); err != nil {
+		return nil // the broker is gone; campaign again
+	}
+	pulse := s.bus.StartPulse(protocol.Profiler, protocol.DoorName(s.id), s.heartbeat)
 	defer pulse.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-lease.Lost():
+			s.bus.Log.Warn("another profiler holds the lease now")
+			return nil
 		case job := <-s.jobs:
-			s.current.Store(job.ID)
-			pulse.Now()
-			report := s.profile(ctx, job)
-			if ctx.Err() == nil {
-				s.report(report)
+			for _, w := range job.Workers {
+				workers.Expect(protocol.Heartbeat{Service: protocol.Worker, ID: w.ID, Incarnation: w.Incarnation})
 			}
-			s.current.Store(0)
+			s.work(ctx, lease, job, pulse)
 		}
 	}
 }
 
+func (s *Service) workerBeat(h protocol.Heartbeat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lost, h.ID)
+}
+
+func (s *Service) workerLost(h protocol.Heartbeat) {
+	s.mu.Lock()
+	s.lost[h.ID] = h.Incarnation
+	s.mu.Unlock()
+	s.actions.Lose(h.ID)
+}
+
+// silent reports whether a GPU's worker fell silent.
+func (s *Service) silent(g gpu) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	incarnation, lost := s.lost[g.worker]
+	return lost && incarnation == g.incarnation
+}
+
+// work does one job, unless another one or the end of the lease makes it void.
+func (s *Service) work(ctx context.Context, lease *bus.Lease, job bus.ProfileJob, pulse *bus.Pulse) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.current, s.abandon = job.ID, cancel
+	s.mu.Unlock()
+	pulse.Now()
+	report := make(chan *bus.ProfileReport, 1)
+	go func() { report <- s.profile(ctx, job) }()
+	select {
+	case r := <-report:
+		if ctx.Err() == nil && r != nil {
+			s.report(r)
+		}
+	case <-lease.Lost():
+		cancel()
+		<-report
+	}
+	s.mu.Lock()
+	s.current, s.abandon = 0, nil
+	s.mu.Unlock()
+}
+
 // heartbeat says which job is at work; the controller sends a lost one again.
 func (s *Service) heartbeat() protocol.Heartbeat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	h := protocol.Heartbeat{Incarnation: s.id, State: "idle"}
-	if job := s.current.Load(); job != 0 {
-		h.State = strconv.FormatUint(job, 10)
+	if s.current != 0 {
+		h.State = strconv.FormatUint(s.current, 10)
 		h.InFlight = 1
 	}
 	return h
 }
 
-func (s *Service) onStart(m *nats.Msg) {
-	job, fault := bus.Job.Decode(m.Data)
+// onStart takes a job. Another than the one at work replaces it: what that
+// measured is stored.
+func (s *Service) onStart(jobs *bus.Parcels[bus.ProfileJob], m *nats.Msg) {
+	job, whole, fault := jobs.Add(m.Data)
 	if fault != nil {
 		s.bus.Log.Warn("bad profile job", "error", fault)
+	}
+	if !whole || job.ID == 0 {
 		return
 	}
-	if s.current.Load() == job.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == job.ID {
 		return // it was sent again while we work on it
 	}
 	select {
-	case s.jobs <- job:
-	default: // one waits already; the controller sends this again
+	case <-s.jobs: // of two that wait, the later counts
+	default:
+	}
+	s.jobs <- job // the only sender just made room
+	if s.abandon != nil {
+		s.abandon()
 	}
 }
 
-func (s *Service) report(r bus.ProfileReport) {
-	if err := s.bus.Control.Publish(s.bus.Subjects.ProfilerReport(), bus.Report.Encode(&r)); err != nil {
-		s.bus.Log.Warn("profile report not sent", "error", err) // we go idle; the job comes again
+func (s *Service) report(r *bus.ProfileReport) {
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(r)); err != nil {
+		s.bus.Log.Error("profile report not sent", "error", err) // we go idle; the job comes again
 	}
 }
 
-// profile measures what is missing and returns all profiles of the job.
-func (s *Service) profile(ctx context.Context, job bus.ProfileJob) bus.ProfileReport {
+// profile measures what is missing and returns all profiles of the job. It
+// returns nil when GPUs were lost that the rest needs: that says nothing
+// against the models, and the controller gives the job again.
+func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileReport {
 	plan := s.plan(ctx, job)
 	s.bus.Log.Info("profiling", "job", job.ID, "models", len(job.Models), "units", len(plan.units), "stored", len(plan.stored))
 	p := &progress{bus: s.bus, total: plan.steps}
 	results := make(chan outcome, len(plan.units))
-	var lanes sync.WaitGroup
-	for _, gpu := range plan.gpus {
-		lanes.Go(func() { s.lane(ctx, gpu, plan, p, results) })
+	// A unit of a GPU that was lost may come back when the others are through.
+	for gpus := plan.gpus; len(gpus) > 0 && plan.fits(gpus) && ctx.Err() == nil; {
+		gpus = s.round(ctx, gpus, plan, p, results)
 	}
-	lanes.Wait()
 	close(results)
-	report := bus.ProfileReport{ID: job.ID, Profiles: plan.stored}
+	if plan.fits(plan.gpus) {
+		s.bus.Log.Warn("job not finished: GPUs were lost", "job", job.ID, "units", len(plan.left()))
+		return nil
+	}
+	report := &bus.ProfileReport{ID: job.ID, Profiles: plan.stored}
 	for o := range results {
 		if o.reason == "" {
 			report.Profiles = append(report.Profiles, o.profile)
@@ -167,11 +265,30 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) bus.ProfileRe
 	}
 	for _, u := range plan.left() {
 		report.Failures = append(report.Failures, bus.ProfileFailure{
-			Digest: u.model.Digest, GPUType: u.gpuType, Reason: "no GPU of this type is left that could hold it"})
+			Digest: u.model.Digest, GPUType: u.gpuType, Reason: "no GPU of this type could hold it"})
 	}
 	return report
 }
 
+// round lets every GPU measure until nothing is left for it, and returns the
+// GPUs that answered to the end.
+func (s *Service) round(ctx context.Context, gpus []gpu, plan *plan, p *progress, results chan<- outcome) []gpu {
+	var lanes sync.WaitGroup
+	answers := make([]bool, len(gpus))
+	for i, g := range gpus {
+		lanes.Go(func() { answers[i] = s.lane(ctx, g, plan, p, results) })
+	}
+	lanes.Wait()
+	var alive []gpu
+	for i, g := range gpus {
+		if answers[i] {
+			alive = append(alive, g)
+		}
+	}
+	return alive
+}
+
+// outcome is how a unit ended; reason is empty when it was measured.
 type outcome struct {
 	profile protocol.Profile
 	reason  string

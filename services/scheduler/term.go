@@ -3,8 +3,10 @@ package scheduler
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +21,11 @@ import (
 // term is the time in which this process holds the lease. One goroutine owns
 // the core; callbacks decode and hand over.
 type term struct {
-	id     uint64
+	id     uint64 // of this process
+	issuer uint64 // of this term: its actions are numbered from 1
 	bus    *bus.Bus
+	caller *bus.Caller
+	starts *bus.Parcels[protocol.ClockworkState]
 	core   sched.Core
 	events chan sched.Event
 	batch  chan bus.SubmissionBatch
@@ -29,6 +34,7 @@ type term struct {
 	epoch  atomic.Uint64
 	active atomic.Bool
 	queued atomic.Int64
+	asking sync.WaitGroup
 
 	// Owned by the core's goroutine.
 	wake    protocol.Time        // when the core wants a Tick
@@ -37,8 +43,10 @@ type term struct {
 	joining map[string]protocol.WorkerState
 	synced  map[string]synced
 	members map[string]uint64 // workers that the core has, and their incarnation
+	away    map[string]uint64 // workers that the core lost, and their incarnation
 	doors   map[uint64]*bus.Outbox[protocol.Dispatch]
 	waitFor time.Time // until then activation waits for clocks
+	fenced  bool      // a worker obeys a newer epoch
 }
 
 // synced is a worker's last word on its clock.
@@ -49,7 +57,9 @@ const (
 	queuedEvents  = 1 << 16
 	queuedBatches = 1 << 12
 	maxDispatches = 2048
+	maxDoors      = 4096
 	clockWait     = 2 * time.Second
+	askWait       = 2 * time.Second
 )
 
 // stateActive is what the heartbeat says once requests are taken.
@@ -62,6 +72,8 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	}
 	t := &term{
 		id:      id,
+		issuer:  bus.RandomID(),
+		starts:  bus.NewParcels(bus.Start),
 		bus:     b,
 		core:    core,
 		events:  make(chan sched.Event, queuedEvents),
@@ -70,6 +82,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		joining: map[string]protocol.WorkerState{},
 		synced:  map[string]synced{},
 		members: map[string]uint64{},
+		away:    map[string]uint64{},
 		doors:   map[uint64]*bus.Outbox[protocol.Dispatch]{},
 		wake:    protocol.Never,
 	}
@@ -80,9 +93,12 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 // serve works until ctx ends or the lease is lost.
 func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stop, err := t.listen(ctx)
-	defer stop()
+	defer func() {
+		cancel() // first, since callbacks may wait for a core that rests
+		stop()
+		t.asking.Wait()
+	}()
 	if err != nil {
 		return err
 	}
@@ -123,6 +139,8 @@ func (t *term) drive(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse) {
 			}
 		case e := <-t.events:
 			t.step(e)
+			r, isResult := e.(sched.Result)
+			t.fenced = isResult && r.Epoch > t.epoch.Load()
 		case <-timer.C:
 			t.step(sched.Tick{})
 		case news := <-t.inform:
@@ -130,6 +148,10 @@ func (t *term) drive(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse) {
 			t.step(sched.Tick{})
 		case <-look.C:
 			t.admit(pulse)
+		}
+		if t.fenced {
+			t.bus.Log.Warn("a worker obeys a newer epoch", "epoch", t.epoch.Load())
+			return
 		}
 		if t.wake == protocol.Never {
 			timer.Stop()
@@ -158,6 +180,10 @@ func (t *term) dispatch(decisions []protocol.Dispatch) {
 	for _, d := range decisions {
 		door := d.ID.Door
 		if t.doors[door] == nil {
+			if len(t.doors) >= maxDoors {
+				t.bus.Log.Warn("dispatch dropped: too many front doors", "limit", maxDoors) // its deadline answers it
+				continue
+			}
 			t.doors[door] = bus.NewOutbox(maxDispatches, func(batch []protocol.Dispatch) {
 				if err := t.bus.Control.Publish(t.bus.Subjects.Dispatch(door), bus.Dispatches.Encode(&batch)); err != nil {
 					t.bus.Log.Warn("dispatches not sent", "count", len(batch), "error", err) // deadlines answer them
@@ -198,6 +224,10 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 			stops[i]()
 		}
 	}
+	if t.caller, err = t.bus.NewCaller(bus.RandomID(), askWait); err != nil {
+		return stop, err
+	}
+	stops = append(stops, t.caller.Stop)
 	s := t.bus.Subjects
 	for _, sub := range []struct {
 		nc      *nats.Conn
@@ -217,7 +247,7 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 		stops = append(stops, func() { _ = subscription.Unsubscribe() })
 	}
 	workers, err := t.bus.WatchHeartbeats(protocol.Worker,
-		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerBeat(h) }) },
+		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerBeat(ctx, h) }) },
 		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerLost(h) }) })
 	if err != nil {
 		return stop, err
@@ -258,7 +288,7 @@ func (t *term) onResult(ctx context.Context, m *nats.Msg) {
 		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
 		return
 	}
-	if r.Issuer != t.id {
+	if r.Issuer != t.issuer {
 		return
 	}
 	select {
@@ -276,9 +306,11 @@ func (t *term) onClock(m *nats.Msg) {
 }
 
 func (t *term) onStart(ctx context.Context, m *nats.Msg) {
-	state, fault := bus.Start.Decode(m.Data)
+	state, whole, fault := t.starts.Add(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad start", "error", fault)
+	}
+	if !whole {
 		return
 	}
 	t.tellTerm(ctx, func() { t.activate(state) })
@@ -300,7 +332,7 @@ func (t *term) activate(state protocol.ClockworkState) {
 	}
 	t.started, t.waitFor, t.models = true, time.Now().Add(clockWait), state.Models
 	for _, w := range state.Workers {
-		if w.Epoch >= t.epoch.Load() { // the lease's store was lost; workers remember
+		if w.Epoch >= t.epoch.Load() && w.Epoch < math.MaxUint64 { // the lease's store was lost; workers remember
 			t.epoch.Store(w.Epoch + 1)
 		}
 	}
@@ -309,7 +341,7 @@ func (t *term) activate(state protocol.ClockworkState) {
 	}
 	state.Workers = nil
 	t.bus.Log.Info("activated", "epoch", t.epoch.Load(), "models", len(state.Models), "workers", len(t.joining))
-	t.step(sched.Activate{Epoch: t.epoch.Load(), Issuer: t.id, State: state})
+	t.step(sched.Activate{Epoch: t.epoch.Load(), Issuer: t.issuer, State: state})
 }
 
 // join takes note of a worker; news only if it is another life.
@@ -319,17 +351,42 @@ func (t *term) join(w protocol.WorkerState) {
 	}
 }
 
-func (t *term) workerBeat(h protocol.Heartbeat) {
+func (t *term) workerBeat(ctx context.Context, h protocol.Heartbeat) {
 	t.synced[h.ID] = synced{h.Incarnation, h.ClockEpoch}
+	if incarnation, away := t.away[h.ID]; away {
+		delete(t.away, h.ID)
+		if incarnation == h.Incarnation {
+			t.asking.Go(func() { t.ask(ctx, h) })
+		}
+	}
+}
+
+// ask takes a worker back that was silent and lives on. The controller may not
+// have missed it, so nobody else would bring it back.
+func (t *term) ask(ctx context.Context, h protocol.Heartbeat) {
+	r, err := t.caller.Do(ctx, h.ID, protocol.Action{Kind: protocol.GetWorkerState, Incarnation: h.Incarnation, Latest: protocol.Never})
+	t.tellTerm(ctx, func() {
+		_, waits := t.joining[h.ID]
+		switch {
+		case waits: // the controller was faster
+		case err == nil && r.State != nil && r.State.Incarnation == h.Incarnation:
+			t.join(*r.State)
+		default:
+			t.away[h.ID] = h.Incarnation // its next heartbeat asks again
+		}
+	})
 }
 
 func (t *term) workerLost(h protocol.Heartbeat) {
 	delete(t.synced, h.ID)
+	delete(t.away, h.ID)
 	if w, waits := t.joining[h.ID]; waits && w.Incarnation == h.Incarnation {
 		delete(t.joining, h.ID)
+		t.away[h.ID] = h.Incarnation
 	}
 	if t.members[h.ID] == h.Incarnation {
 		delete(t.members, h.ID)
+		t.away[h.ID] = h.Incarnation
 		t.step(sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
 }

@@ -1,0 +1,408 @@
+package profiler
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/fx"
+	"go.uber.org/goleak"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestModuleIsComplete(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if err := fx.ValidateApp(fx.NopLogger, fx.Supply(DefaultConfig(), bus.Config{}, log), Module); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for _, c := range []Config{{0, time.Second}, {1, 0}} {
+		if _, err := New(c, bus.Config{}); err == nil {
+			t.Errorf("%+v is accepted", c)
+		}
+	}
+}
+
+// bench is a stack of a broker and what listens to a profiler.
+type bench struct {
+	t       *testing.T
+	server  *server.Server
+	bus     *bus.Bus
+	state   *bus.State
+	reports chan bus.ProfileReport
+	beats   chan protocol.Heartbeat
+	jobs    uint64
+}
+
+func newBench(t *testing.T) *bench {
+	s := bustest.Server(t)
+	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan bus.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000)}
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
+	defer cancel()
+	var err error
+	if b.state, err = b.bus.OpenState(ctx); err != nil {
+		t.Fatal(err)
+	}
+	parcels := bus.NewParcels(bus.Report)
+	b.on(b.bus.Subjects.ProfilerReport(), func(m *nats.Msg) {
+		if r, whole, fault := parcels.Add(m.Data); fault != nil {
+			t.Error(fault)
+		} else if whole {
+			b.reports <- r
+		}
+	})
+	b.on(b.bus.Subjects.Heartbeat(protocol.Profiler, "*"), func(m *nats.Msg) {
+		if h, fault := bus.Heartbeat.Decode(m.Data); fault == nil {
+			b.beats <- h
+		}
+	})
+	return b
+}
+
+func (b *bench) on(subject string, f nats.MsgHandler) {
+	if _, err := b.bus.Subscribe(b.bus.Control, subject, f); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.bus.Control.Flush(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// profiler starts one and waits until it listens.
+func (b *bench) profiler() (stop func()) {
+	config := DefaultConfig()
+	config.Iterations, config.ActionTimeout = 3, bustest.Wait
+	s, err := New(config, bustest.Config(b.server, "profiler"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	stop = bustest.Run(b.t, s)
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == s.id })
+	return stop
+}
+
+func (b *bench) awaitBeat(is func(protocol.Heartbeat) bool) {
+	for !is(bustest.Next(b.t, "the profiler's heartbeat", b.beats)) {
+	}
+}
+
+// give sends a job for models on workers, and returns its id.
+func (b *bench) give(models []protocol.ModelSpec, workers ...*bustest.Worker) uint64 {
+	b.jobs++
+	b.send(b.jobs, models, workers...)
+	return b.jobs
+}
+
+func (b *bench) send(id uint64, models []protocol.ModelSpec, workers ...*bustest.Worker) {
+	job := bus.ProfileJob{ID: id, Models: models}
+	for _, w := range workers {
+		job.Workers = append(job.Workers, *w.Do(protocol.Action{Kind: protocol.GetWorkerState}).State)
+	}
+	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func specs(n int) []protocol.ModelSpec {
+	var list []protocol.ModelSpec
+	for i := range n {
+		list = append(list, bustest.Spec(fmt.Sprintf("m%d", i), fmt.Sprintf("zoo/m%d", i)))
+	}
+	return list
+}
+
+func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
+	b := newBench(t)
+	w1 := bustest.StartWorker(t, b.bus, "w1", "t4", "v100")
+	w2 := bustest.StartWorker(t, b.bus, "w2", "t4")
+	progress := make(chan protocol.Event, 100)
+	b.on(b.bus.Subjects.Event(protocol.EventProfile), func(m *nats.Msg) {
+		var e protocol.Event
+		if fault := bus.DecodeBody(m.Data, &e); fault != nil {
+			t.Error(fault)
+		}
+		progress <- e
+	})
+	b.profiler()
+	models := specs(3)
+	models = append(models, models[0]) // a copy is not measured twice
+	models[3].Name = "m0-copy"
+	job := b.give(models, w1, w2)
+	report := bustest.Next(t, "the report", b.reports)
+	if report.ID != job || len(report.Failures) != 0 || len(report.Profiles) != 6 {
+		t.Fatalf("report %d with %d profiles, failures %+v; want job %d, 3 models on 2 types", report.ID, len(report.Profiles), report.Failures, job)
+	}
+	for _, m := range models[:3] {
+		for _, kind := range []string{"t4", "v100"} {
+			p, found, err := b.state.Profile(t.Context(), m.Digest, kind)
+			if err != nil || !found || !p.Matches(m, kind) || !p.Complete(m) {
+				t.Fatalf("%s on %s: %+v, %v, %v", m.Name, kind, p, found, err)
+			}
+			for _, size := range m.BatchSizes {
+				want := protocol.Measurement{Samples: 3}
+				want.Min = bustest.Took(protocol.Action{Kind: protocol.Infer, Batch: size})
+				want.P50, want.P99, want.Max = want.Min, want.Min, want.Min
+				if at, _ := p.At(size); at != want {
+					t.Errorf("%s on %s at batch %d: %+v, the worker took %+v", m.Name, kind, size, at, want)
+				}
+			}
+			if p.LoadWeights.P50 != bustest.Took(protocol.Action{Kind: protocol.LoadWeights}) || p.LoadWeights.Samples != 3 {
+				t.Errorf("%s on %s: weights %+v", m.Name, kind, p.LoadWeights)
+			}
+		}
+	}
+	total := 6 * (1 + 3) // units of a transfer and three batch sizes
+	for i := 1; i <= total; i++ {
+		if e := bustest.Next(t, "progress", progress); e.Done != i || e.Total != total {
+			t.Errorf("progress %d of %d, want %d of %d", e.Done, e.Total, i, total)
+		}
+	}
+	infers := len(w1.Received(protocol.Infer)) + len(w2.Received(protocol.Infer))
+	if want := 6 * 3 * (1 + 3); infers != want {
+		t.Errorf("%d Infer actions, want %d", infers, want)
+	}
+	if w2.Received(protocol.Infer) == nil {
+		t.Error("the second worker had nothing to do")
+	}
+
+	// The same again: all of it is stored.
+	job = b.give(models, w1, w2)
+	if report := bustest.Next(t, "the second report", b.reports); report.ID != job || len(report.Profiles) != 6 {
+		t.Errorf("second report: %+v", report)
+	}
+	if again := len(w1.Received(protocol.Infer)) + len(w2.Received(protocol.Infer)); again != infers {
+		t.Errorf("%d Infer actions after all was stored, %d before", again, infers)
+	}
+}
+
+func TestAnInterruptedJobGoesOnWhereItWas(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	reached := make(chan struct{}, 100)
+	var hold atomic.Bool
+	hold.Store(true)
+	w.Script(func(a protocol.Action) *protocol.Result {
+		if hold.Load() && a.Kind == protocol.Infer && a.Batch == 4 {
+			reached <- struct{}{}
+			return &protocol.Result{} // it hangs
+		}
+		return nil
+	})
+	stop := b.profiler()
+	models := specs(1)
+	job := b.give(models, w)
+	bustest.Next(t, "batch 4", reached)
+	stop() // dies in the middle; batches 1 and 2 are stored
+	hold.Store(false)
+	before := len(w.Received(protocol.Infer))
+	loads := len(w.Received(protocol.LoadWeights))
+	b.profiler()
+	b.send(job, models, w)
+	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 || !report.Profiles[0].Complete(models[0]) {
+		t.Fatalf("report: %+v", report)
+	}
+	for _, a := range w.Received(protocol.Infer)[before:] {
+		if a.Batch != 4 {
+			t.Errorf("batch %d was measured again", a.Batch)
+		}
+	}
+	if again := len(w.Received(protocol.LoadWeights)) - loads; again != 1 {
+		t.Errorf("the weights were loaded %d times, once is enough to have them there", again)
+	}
+}
+
+func TestAbsurdTimesFailTheirModelAlone(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	absurd := map[string]time.Duration{"m0": 0, "m1": -time.Second, "m2": protocol.MaxMeasured + 1}
+	w.Script(func(a protocol.Action) *protocol.Result {
+		took, bad := absurd[a.Model]
+		switch {
+		case bad && a.Kind == protocol.Infer && a.Batch == 2:
+			return &protocol.Result{Kind: a.Kind, Code: protocol.OK, Exec: protocol.Phase{Device: took}}
+		case a.Model == "m3" && a.Kind == protocol.LoadWeights:
+			return &protocol.Result{Kind: a.Kind, Code: protocol.OK} // no time at all
+		case a.Model == "m4" && a.Kind == protocol.Infer:
+			return &protocol.Result{Kind: a.Kind, Code: protocol.BackendError, Message: "it burns"}
+		}
+		return nil
+	})
+	b.profiler()
+	models := specs(7)
+	models[5].Pages = 1000 // no GPU can hold it
+	b.give(models, w)
+	report := bustest.Next(t, "the report", b.reports)
+	failed := map[string]string{}
+	for _, f := range report.Failures {
+		failed[f.Digest] = f.Reason
+	}
+	for _, m := range models[:6] {
+		if failed[m.Digest] == "" {
+			t.Errorf("%s did not fail", m.Name)
+		}
+	}
+	if len(report.Profiles) != 1 || report.Profiles[0].Digest != models[6].Digest {
+		t.Errorf("profiles: %+v, want that of m6", report.Profiles)
+	}
+}
+
+func TestALostWorkersShareGoesToAnother(t *testing.T) {
+	b := newBench(t)
+	w1 := bustest.StartWorker(t, b.bus, "w1", "t4")
+	w2 := bustest.StartWorker(t, b.bus, "w2", "t4")
+	reached := make(chan struct{}, 100)
+	w1.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind == protocol.Infer {
+			reached <- struct{}{}
+			return &protocol.Result{} // it hangs
+		}
+		return nil
+	})
+	b.profiler()
+	models := specs(2)
+	job := b.give(models, w1, w2)
+	bustest.Next(t, "an Infer of the worker that will die", reached)
+	bustest.Until(t, "the other one is through", func() bool {
+		return len(w2.Received(protocol.Infer)) == 3*4
+	})
+	w1.Stop()
+	report := bustest.Next(t, "the report", b.reports)
+	if report.ID != job || len(report.Profiles) != 2 || len(report.Failures) != 0 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+func TestLosingEveryWorkerIsNoVerdictOnTheModels(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	reached := make(chan struct{}, 100)
+	w.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind == protocol.Infer {
+			reached <- struct{}{}
+			return &protocol.Result{}
+		}
+		return nil
+	})
+	b.profiler()
+	job := b.give(specs(2), w)
+	bustest.Next(t, "an Infer", reached)
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == strconv.FormatUint(job, 10) })
+	w.Stop()
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
+	// Another life of it: the controller gives a new job.
+	again := bustest.StartWorker(t, b.bus, "w1", "t4")
+	job = b.give(specs(2), again)
+	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Failures) != 0 || len(report.Profiles) != 2 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+func TestANewJobReplacesTheOneAtWork(t *testing.T) {
+	b := newBench(t)
+	w1 := bustest.StartWorker(t, b.bus, "w1", "t4")
+	w2 := bustest.StartWorker(t, b.bus, "w2", "t4")
+	reached := make(chan struct{}, 100)
+	w1.Script(func(a protocol.Action) *protocol.Result {
+		reached <- struct{}{}
+		return &protocol.Result{}
+	})
+	b.profiler()
+	b.give(specs(1), w1)
+	bustest.Next(t, "the first job", reached)
+	job := b.give(specs(1), w2)
+	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 {
+		t.Errorf("report: %+v, want one of job %d", report, job)
+	}
+}
+
+func TestASecondProfilerStandsBy(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	stop := b.profiler()
+	second, err := New(DefaultConfig(), bustest.Config(b.server, "profiler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Run(t, second)
+	b.give(specs(1), w)
+	bustest.Next(t, "the report", b.reports)
+	for len(b.beats) > 0 {
+		if h := <-b.beats; h.Incarnation == second.id {
+			t.Fatal("two profilers at work")
+		}
+	}
+	stop()
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == second.id })
+	b.give(specs(2), w)
+	if report := bustest.Next(t, "the second one's report", b.reports); len(report.Profiles) != 2 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+func TestAJobLargerThanAMessageArrives(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	b.profiler()
+	models := specs(1)
+	for i := range 60_000 { // copies: long, but little to measure
+		m := models[0]
+		m.Name = fmt.Sprintf("%060d", i)
+		models = append(models, m)
+	}
+	if size := len(bus.Job.Encode(&bus.ProfileJob{Models: models})); size <= bus.MaxPayload {
+		t.Fatalf("a job of %d bytes proves nothing", size)
+	}
+	job := b.give(models, w)
+	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+func TestHostileMessagesDoNoHarm(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	b.profiler()
+	for _, body := range bustest.Garbage() {
+		for _, subject := range []string{b.bus.Subjects.ProfilerStart(), b.bus.Subjects.Result("w1"), b.bus.Subjects.Heartbeat(protocol.Worker, "w9")} {
+			if err := b.bus.Payload.Publish(subject, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := b.bus.Payload.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	b.give(specs(1), w)
+	if report := bustest.Next(t, "the report", b.reports); len(report.Profiles) != 1 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+func TestSummariesAreOrdered(t *testing.T) {
+	samples := []time.Duration{5, 1, 4, 2, 3}
+	m := summarize(samples)
+	if m.Min != 1 || m.P50 != 3 || m.P99 != 4 || m.Max != 5 || m.Samples != 5 {
+		t.Errorf("%+v", m) // P99 lies between the two last, rounded down
+	}
+	if !slices.Equal(samples, []time.Duration{5, 1, 4, 2, 3}) {
+		t.Error("the samples were reordered")
+	}
+	if summarize(nil).Valid() {
+		t.Error("nothing is valid")
+	}
+}
