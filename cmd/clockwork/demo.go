@@ -15,7 +15,7 @@ import (
 type demoCommand struct {
 	Backend     string        `enum:"emulated,onnx" default:"onnx" help:"onnx runs a trained model that reads pictures of text, beside emulated ones; emulated needs nothing but this program."`
 	ONNXLibrary string        `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library; by default the pinned one, fetched by npm and cached."`
-	Models      string        `placeholder:"DIR" help:"Model directory that holds ocr_rec; by default it is fetched by npm and cached."`
+	Models      string        `env:"-" placeholder:"DIR" help:"Model directory that holds ocr_rec; by default it is fetched by npm and cached."`
 	Duration    time.Duration `default:"5s" help:"How long to send requests to all models."`
 }
 
@@ -111,8 +111,10 @@ func (s *stack) untilFailure(ctx context.Context) context.Context {
 	failed := s.app.Wait()
 	go func() { // ends with ctx, which Run cancels
 		select {
-		case <-failed:
-			cancel(errService)
+		case signal := <-failed:
+			if signal.ExitCode != 0 { // else it was an interrupt, which ends ctx
+				cancel(errService)
+			}
 		case <-ctx.Done():
 		}
 	}()

@@ -57,7 +57,13 @@ func (d *demo) traffic(ctx context.Context) error {
 		return err
 	}
 	d.Line(fmt.Sprintf("The latency target was %s.", terminal.Duration(trafficSLO)))
-	return t.verdict(summary.Total)
+	if err := verdict(summary.Total, t.wrong); err != nil {
+		return err
+	}
+	if t.reader != nil {
+		d.Line("Every picture was read as it was drawn.")
+	}
+	return nil
 }
 
 // sendAll returns when every request has its outcome.
@@ -124,8 +130,8 @@ func (t *traffic) add(s report.Sample, wrong string) {
 }
 
 // verdict tells whether all went as it should. Single misses are the
-// machine's; any other error, or many misses, are ours.
-func (t *traffic) verdict(total report.Summary) error {
+// machine's; any other error, many misses, or a text read wrong, are ours.
+func verdict(total report.Summary, wrong []string) error {
 	for _, e := range total.Errors {
 		if e.Code != protocol.DeadlineExceeded && e.Code != protocol.DeadlineUnmeetable {
 			return fmt.Errorf("%s failed with %s", count(e.Count, "request"), e.Code)
@@ -134,11 +140,8 @@ func (t *traffic) verdict(total report.Summary) error {
 	if missed := total.Requests - total.InSLO; float64(missed) > tolerated*float64(total.Requests) {
 		return fmt.Errorf("%d of %d requests missed their latency target; is this machine busy?", missed, total.Requests)
 	}
-	if len(t.wrong) > 0 {
-		return fmt.Errorf("%s not read as drawn: %s", count(len(t.wrong), "picture"), t.wrong[0])
-	}
-	if t.reader != nil {
-		t.demo.Line("Every picture was read as it was drawn.")
+	if len(wrong) > 0 {
+		return fmt.Errorf("%s not read as drawn: %s", count(len(wrong), "picture"), wrong[0])
 	}
 	return nil
 }
