@@ -97,7 +97,8 @@ func checkInChild(ctx context.Context, checker []string, library string, model [
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return protocol.Errorf(protocol.BackendError, "the model check was cancelled")
 		}
-		return protocol.Errorf(protocol.ModelCorrupt, "the model check failed: %v %s", err, tidy(stderr.String()))
+		reason, _, _ := strings.Cut(stderr.String(), "\n") // a stack trace may follow
+		return protocol.Errorf(protocol.ModelCorrupt, "the model check failed: %v %s", err, tidy(reason))
 	}
 	return nil
 }
@@ -111,8 +112,7 @@ func limitProcess(pid int, size uint64) error {
 	)
 }
 
-// opening keeps the first bytes of what is written to it, which hold the reason;
-// a stack trace that follows is dropped.
+// opening keeps the first bytes of what is written to it, which hold the reason.
 type opening struct{ strings.Builder }
 
 func (t *opening) Write(b []byte) (int, error) {
