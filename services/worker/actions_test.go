@@ -236,26 +236,8 @@ func TestG8AnActionThatArrivesTwiceIsExecutedOnce(t *testing.T) {
 	r := startRig(t, newBench(1), nil)
 	r.load("small", "a")
 	action := loadWeights("a")
-	action.ID, action.Issuer, action.Latest = 9, 4711, protocol.Never
-	results := make(chan protocol.Result, 4)
-	watching, err := bus.Open(t.Context(), r.busConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer watching.Close()
-	if _, err := watching.Subscribe(watching.Control, watching.Subjects.Result("w1"), onResult(watching, 4711, results)); err != nil {
-		t.Fatal(err)
-	}
-	if err := watching.Control.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	send := func() protocol.Result {
-		if err := watching.Control.Publish(watching.Subjects.Action("w1"), bus.Action.Encode(&action)); err != nil {
-			t.Fatal(err)
-		}
-		return r.await(results)
-	}
-	first, second := send(), send()
+	action.ID = 9999
+	first, second := r.do(action), r.do(action)
 	if first.Code != protocol.OK || second.Code != protocol.OK || first.End != second.End {
 		t.Errorf("first %+v, second %+v", first, second)
 	}

@@ -109,9 +109,7 @@ func (a *agent) stop() error {
 		g.refuseAll(protocol.Refusal(protocol.ShuttingDown))
 	}
 	a.mu.Unlock()
-	for _, sub := range a.subs {
-		_ = sub.Unsubscribe() // it ends with the connection at the latest
-	}
+	a.drain()
 	a.cancel()
 	a.work.Wait() // loads and the clock
 	for _, g := range a.gpus {
@@ -129,6 +127,28 @@ func (a *agent) stop() error {
 	}
 	a.library.close(a.bus.Log)
 	return a.backend.Close()
+}
+
+// drainWait bounds how long the broker may take to end the subscriptions.
+const drainWait = time.Second
+
+// drain ends the subscriptions; what has arrived is answered first.
+func (a *agent) drain() {
+	closed := make(chan struct{}, len(a.subs))
+	for _, sub := range a.subs {
+		sub.SetClosedHandler(func(string) { closed <- struct{}{} })
+		if err := sub.Drain(); err != nil { // the connection is gone already
+			closed <- struct{}{}
+		}
+	}
+	late := time.After(drainWait)
+	for range a.subs {
+		select {
+		case <-closed:
+		case <-late:
+			return
+		}
+	}
 }
 
 func (a *agent) heartbeat() protocol.Heartbeat {

@@ -32,15 +32,19 @@ type rig struct {
 	t       *testing.T
 	broker  *server.Server
 	bus     *bus.Bus
-	caller  *bus.Caller
 	outputs chan protocol.Output
+
+	mu      sync.Mutex
+	last    protocol.ActionID
+	results map[protocol.ActionID]chan protocol.Result
 	stop    func()
 	ended   chan error
 }
 
 const (
-	testDoor = 77
-	patience = 20 * time.Second
+	testDoor   = 77
+	testIssuer = 4711
+	patience   = 20 * time.Second
 )
 
 func startRig(t *testing.T, back backend.Backend, change func(*Config)) *rig {
@@ -50,12 +54,12 @@ func startRig(t *testing.T, back backend.Backend, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.StopServer(broker) })
-	r := &rig{t: t, broker: broker, outputs: make(chan protocol.Output, 100)}
+	r := &rig{t: t, broker: broker, outputs: make(chan protocol.Output, 100), results: map[protocol.ActionID]chan protocol.Result{}}
 	if r.bus, err = bus.Open(t.Context(), r.busConfig()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.bus.Close)
-	if r.caller, err = r.bus.NewCaller(bus.RandomID(), patience); err != nil {
+	if _, err := r.bus.Subscribe(r.bus.Control, r.bus.Subjects.Result("w1"), r.onResult); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.bus.Subscribe(r.bus.Payload, r.bus.Subjects.Output(testDoor), r.onOutput); err != nil {
@@ -69,6 +73,9 @@ func startRig(t *testing.T, back backend.Backend, change func(*Config)) *rig {
 		change(&config)
 	}
 	r.stop, r.ended = r.run(config)
+	if b, ok := back.(*bench); ok {
+		t.Cleanup(b.gate.open)
+	}
 	r.awaitAlive("w1")
 	return r
 }
@@ -124,31 +131,43 @@ func (r *rig) onOutput(m *nats.Msg) {
 	}
 }
 
+func (r *rig) onResult(m *nats.Msg) {
+	got, fault := r.bus.DecodeResult(m)
+	if fault != nil {
+		r.t.Errorf("bad result: %v", fault)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if to := r.results[got.Action]; to != nil && got.Issuer == testIssuer {
+		to <- got
+	}
+}
+
 // do sends an action that may begin at any time and returns its result.
 func (r *rig) do(a protocol.Action) protocol.Result {
+	r.t.Helper()
+	return r.await(r.begin(a))
+}
+
+// begin sends an action and returns where its results will be; one without an
+// id gets the next.
+func (r *rig) begin(a protocol.Action) <-chan protocol.Result {
 	r.t.Helper()
 	if a.Latest == 0 {
 		a.Latest = protocol.Never
 	}
-	result, err := r.caller.Do(r.t.Context(), "w1", a)
-	if err != nil {
+	results := make(chan protocol.Result, 4)
+	r.mu.Lock()
+	if a.Issuer = testIssuer; a.ID == 0 {
+		r.last++
+		a.ID = r.last
+	}
+	r.results[a.ID] = results
+	r.mu.Unlock()
+	if err := r.bus.Control.Publish(r.bus.Subjects.Action("w1"), bus.Action.Encode(&a)); err != nil {
 		r.t.Fatal(err)
 	}
-	return result
-}
-
-// begin sends an action and returns where its result will be.
-func (r *rig) begin(a protocol.Action) <-chan protocol.Result {
-	if a.Latest == 0 {
-		a.Latest = protocol.Never
-	}
-	result := make(chan protocol.Result, 1)
-	go func() {
-		if got, err := r.caller.Do(r.t.Context(), "w1", a); err == nil {
-			result <- got
-		}
-	}()
-	return result
+	return results
 }
 
 func (r *rig) await(result <-chan protocol.Result) protocol.Result {
@@ -256,7 +275,9 @@ func (g *gate) shut() {
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.opened)
+	if g.opened != nil {
+		close(g.opened)
+	}
 	g.opened = nil
 }
 
@@ -404,12 +425,3 @@ func (r *benchRun) Release()                   {}
 
 // later is an instant from now.
 func later(d time.Duration) protocol.Time { return clock.Now().Add(d) }
-
-// onResult hands on the results of one issuer.
-func onResult(b *bus.Bus, issuer uint64, to chan<- protocol.Result) nats.MsgHandler {
-	return func(m *nats.Msg) {
-		if r, fault := b.DecodeResult(m); fault == nil && r.Issuer == issuer {
-			to <- r
-		}
-	}
-}
