@@ -61,9 +61,10 @@ func (m *model) takeStage(device, batch int) (*stage, error) {
 	p.mu.Lock()
 	list := p.stages[batch]
 	if n := len(list); n > 0 {
+		s := list[n-1] // read here: whoever puts a stage back writes into the same place
 		p.stages[batch] = list[:n-1]
 		p.mu.Unlock()
-		return list[n-1], nil
+		return s, nil
 	}
 	p.mu.Unlock()
 	return m.newStage(batch)
