@@ -22,13 +22,7 @@ func (k *brokerCommand) Run(con *console) error {
 	if k.Config == "" && k.Data == "" {
 		k.Data = "./data/nats"
 	}
-	var s *server.Server
-	var err error
-	if k.Config != "" {
-		s, err = bus.StartServer(bus.ServerConfig{ConfigFile: k.Config, DataDir: k.Data})
-	} else {
-		s, err = startBroker(con, k.Listen, k.Data)
-	}
+	s, err := k.start(con)
 	if err != nil {
 		return err
 	}
@@ -36,12 +30,35 @@ func (k *brokerCommand) Run(con *console) error {
 	ctx, cancel := interruptible()
 	defer cancel()
 	<-ctx.Done()
-	bus.StopServer(s)
+	s.stop()
 	return nil
 }
 
+// start leaves a configuration of the user's own as it is.
+func (k *brokerCommand) start(con *console) (*broker, error) {
+	if k.Config == "" {
+		return startBroker(con, k.Listen, k.Data)
+	}
+	s, err := bus.StartServer(bus.ServerConfig{ConfigFile: k.Config, DataDir: k.Data})
+	if err != nil {
+		return nil, err
+	}
+	return &broker{s, func() {}}, nil
+}
+
+// broker is a running server, alone with its data.
+type broker struct {
+	*server.Server
+	unlock func()
+}
+
+func (b *broker) stop() {
+	bus.StopServer(b.Server)
+	b.unlock()
+}
+
 // startBroker starts a broker with Clockwork's settings.
-func startBroker(con *console, listen, data string) (*server.Server, error) {
+func startBroker(con *console, listen, data string) (*broker, error) {
 	config, err := serverConfig(listen, data)
 	if err != nil {
 		return nil, err
@@ -52,14 +69,19 @@ func startBroker(con *console, listen, data string) (*server.Server, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
+	unlock, err := lockData(data)
+	if err != nil {
+		return nil, err
+	}
 	s, err := bus.StartServer(config)
 	if err != nil {
+		unlock()
 		return nil, err
 	}
 	if !loopback(config.Host) {
 		con.log.Warn("the broker takes connections from other machines, without passwords or encryption", "listen", listen)
 	}
-	return s, nil
+	return &broker{s, unlock}, nil
 }
 
 func serverConfig(listen, data string) (bus.ServerConfig, error) {

@@ -133,9 +133,14 @@ func (c *cli) connect() (*client.Client, error) {
 	return stack, nil
 }
 
-// interruptible ends with the first interrupt or termination.
+// interruptible ends with the first interrupt or termination, or when the
+// terminal is closed.
 func interruptible() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), signals...)
 }
 
 func validPrefix(prefix string) bool {

@@ -123,6 +123,23 @@ func TestATakenPortIsSaidAtOnce(t *testing.T) {
 	}
 }
 
+func TestADataDirectoryHasOneBroker(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := lockData(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := invoke(t, "up", "--listen", "127.0.0.1:0", "--data", dir)
+	if code != 1 || !strings.Contains(stderr, "--data") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	unlock()
+	if unlock, err = lockData(dir); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
 func TestEveryCommandExplainsItself(t *testing.T) {
 	var c cli
 	parser := newParser(&c, os.Stdout, os.Stderr, func(int) {})

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.uber.org/fx"
@@ -93,14 +95,30 @@ func serve(con *console, options ...fx.Option) error {
 	if err != nil {
 		return err
 	}
-	signal := <-app.Wait()
+	failed := waitApp(app)
 	if err := stopApp(app); err != nil {
 		return err
 	}
-	if signal.ExitCode != 0 {
-		return errService
+	return failed
+}
+
+// waitApp waits for a signal, or for a service that fails. A terminal that is
+// closed is a signal too, so that what a process made up does not stay behind.
+func waitApp(app *fx.App) error {
+	hangup := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
 	}
-	return nil
+	select {
+	case <-hangup:
+		return nil
+	case came := <-app.Wait():
+		if came.ExitCode != 0 {
+			return errService
+		}
+		return nil
+	}
 }
 
 // errService: the service itself has logged why.

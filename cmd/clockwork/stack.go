@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
 
@@ -69,7 +68,7 @@ type stack struct {
 	client *client.Client
 	app    *fx.App
 
-	broker *server.Server
+	broker *broker
 	// scratch is a directory that goes with the stack, "" for none.
 	scratch string
 }
@@ -96,7 +95,7 @@ func (s *stack) open(c *cli, con *console, listen, data string) (err error) {
 	if s.broker, err = startBroker(con, listen, data); err != nil {
 		return err
 	}
-	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker)); err != nil {
+	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker.Server)); err != nil {
 		return err
 	}
 	s.watch = startWatch(con)
@@ -110,7 +109,7 @@ func (s *stack) start(c *cli, con *console, parts fx.Option) (err error) {
 	if con.logToScreen {
 		log = newLog(con.level, s.watch)
 	}
-	reach := bus.Config{InProcess: s.broker, Prefix: c.Prefix, Log: log}
+	reach := bus.Config{InProcess: s.broker.Server, Prefix: c.Prefix, Log: log}
 	s.app, err = startApp(log, fx.Supply(reach), parts)
 	return err
 }
@@ -128,7 +127,7 @@ func (s *stack) close() error {
 		s.watch.Stop()
 	}
 	if s.broker != nil {
-		bus.StopServer(s.broker)
+		s.broker.stop()
 	}
 	if s.scratch != "" {
 		err = errors.Join(err, os.RemoveAll(s.scratch))

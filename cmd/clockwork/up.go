@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"clockwork/pkg/backend/onnx"
 )
 
@@ -29,12 +27,12 @@ func (k *upCommand) Run(c *cli, con *console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.Line(k.guide(localURL(s.broker), c))
+	s.Line(k.guide(localURL(s.broker.ClientURL()), c))
 	if err := s.start(c, con, parts); err != nil {
 		return err
 	}
-	if signal := <-s.app.Wait(); signal.ExitCode != 0 {
-		return errService
+	if err := waitApp(s.app); err != nil {
+		return err
 	}
 	s.Line("stopping")
 	return nil
@@ -76,8 +74,7 @@ Any NATS client may do the same. Ctrl-C ends it.
 
 // localURL is where this machine's clients reach the broker, also when it
 // listens on every address.
-func localURL(broker *server.Server) string {
-	url := broker.ClientURL()
+func localURL(url string) string {
 	for _, any := range []string{"//0.0.0.0:", "//[::]:"} {
 		url = strings.Replace(url, any, "//127.0.0.1:", 1)
 	}
