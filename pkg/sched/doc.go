@@ -29,6 +29,11 @@
 // does not watch heartbeats: WorkerJoined and WorkerLost are told to it, after
 // Activate.
 //
+// A worker is right about itself where it contradicts what the core believes.
+// One exception: a worker that was lost and comes back with the same life was
+// only cut off, and may yet do what it had been told. Copies that were on
+// their way keep their pages until that time is over, and are then evicted.
+//
 // Policy simple: a request goes round robin to the GPUs that hold its model,
 // first in first out, one request an action, at most Config.Outstanding at a
 // GPU. A model that no GPU holds is loaded where most pages are free; least

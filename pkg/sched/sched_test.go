@@ -96,26 +96,54 @@ func TestActionIDsNeverComeAgain(t *testing.T) {
 	act(second, 3)
 }
 
-// BenchmarkSimpleStep is one request from Submit to its Result: two steps.
-func BenchmarkSimpleStep(b *testing.B) {
-	core, _ := New("simple", Defaults())
+// thousandModels is a worker with one GPU that holds 1,000 models.
+func thousandModels() protocol.ClockworkState {
 	state := protocol.ClockworkState{}
-	var gpu protocol.GPUState
-	gpu.Type, gpu.PagesTotal, gpu.PagesUsed = "t4", 1000, 1000
+	gpu := protocol.GPUState{Type: "t4", PagesTotal: 1000, PagesUsed: 1000}
 	for i := range 1000 {
 		m, p := spec(fmt.Sprintf("m%d", i), 1, time.Millisecond, time.Millisecond)
 		state.Models, state.Profiles = append(state.Models, m), append(state.Profiles, p)
 		gpu.Models = append(gpu.Models, m.Name)
 	}
 	state.Workers = []protocol.WorkerState{{ID: "w", Incarnation: 1, GPUs: []protocol.GPUState{gpu}, Models: state.Models}}
+	return state
+}
+
+// BenchmarkSimpleStep takes requests from Submit to Result, two steps each:
+// with nothing else in the core, and with 50,000 requests that wait.
+func BenchmarkSimpleStep(b *testing.B) {
+	for name, waiting := range map[string]uint64{"idle": 0, "overloaded": 50_000} {
+		b.Run(name, func(b *testing.B) { benchSteps(b, waiting) })
+	}
+}
+
+func benchSteps(b *testing.B, waiting uint64) {
+	core, _ := New("simple", Defaults())
+	state := thousandModels()
 	core.Step(0, Activate{Epoch: 1, Issuer: 1, State: state})
+	seq := uint64(0)
+	var open []protocol.Action
+	submit := func(now protocol.Time) {
+		seq++
+		out := core.Step(now, Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: state.Models[seq%1000].Name, Batch: 1, Budget: time.Hour}})
+		for _, a := range out.Actions {
+			open = append(open, a.Action)
+		}
+	}
+	for range waiting {
+		submit(0)
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
 		now := protocol.Time(i)
-		out := core.Step(now, Submit{protocol.Submission{ID: protocol.RequestID{Seq: uint64(i)}, Model: state.Models[i%1000].Name, Batch: 1, Budget: time.Second}})
-		a := out.Actions[0].Action
-		core.Step(now, Result{protocol.Result{Action: a.ID, Issuer: 1, Worker: "w", Kind: a.Kind, Code: protocol.OK, Begin: now, End: now + 1e6}})
+		submit(now)
+		a := open[0]
+		open = open[1:]
+		out := core.Step(now, Result{protocol.Result{Action: a.ID, Issuer: 1, Worker: "w", Kind: a.Kind, Code: protocol.OK, Begin: now, End: now + 1e6}})
+		for _, a := range out.Actions {
+			open = append(open, a.Action)
+		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(2*b.N), "ns/step")
 }
