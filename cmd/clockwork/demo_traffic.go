@@ -21,7 +21,7 @@ const trafficSLO = 500 * time.Millisecond
 
 // tolerated is the share of requests that may miss their deadline on a noisy
 // machine before the demo calls itself failed.
-const tolerated = 0.05
+const tolerated = 0.2
 
 // traffic is the requests to all models, and what came of them.
 type traffic struct {
