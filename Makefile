@@ -1,22 +1,56 @@
 .DEFAULT_GOAL := help
 GO ?= go
 
+# Packages that decide and must stay pure; each has a test that says so.
+PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... ./pkg/estimate/... ./pkg/sched/...
+
 .PHONY: help
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: build ## Fetch a trained model and show the whole stack at work
+	./bin/clockwork demo --backend onnx
+
+.PHONY: run
+run: build ## Run the whole stack with emulated GPUs
+	./bin/clockwork up
+
+.PHONY: build
+build: ## Build the binary into bin/
+	CGO_ENABLED=0 $(GO) build -o bin/clockwork ./cmd/clockwork
 
 .PHONY: test
 test: ## Run every test
 	$(GO) test ./...
 
 .PHONY: race
-race: ## Run the pure packages' tests under the race detector
-	$(GO) test -race ./pkg/protocol/...
+race: ## Run the pure packages and the services under the race detector
+	$(GO) test -race $(PURE) ./pkg/bus/... ./services/...
+
+.PHONY: integration
+integration: ## Run the whole-system tests alone, with every test named
+	$(GO) test -v -count=1 ./integration/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder of messages for 20 s each
+	./integration/fuzz.sh
+
+.PHONY: bench
+bench: ## Run the packages' benchmarks
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./pkg/...
+
+.PHONY: bench-bus
+bench-bus: build ## Measure the live path beside a bare ring of NATS hops
+	$(GO) build -o bin/busbench ./integration/busbench
+	./bin/busbench
+	./bin/busbench -binary bin/clockwork
 
 .PHONY: lint
-lint: ## Check formatting and vet
+lint: ## Check formatting, vet, and that go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make fmt"; exit 1; }
 	$(GO) vet ./...
+	$(GO) mod tidy -diff
 
 .PHONY: fmt
 fmt: ## Format the source

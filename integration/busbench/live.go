@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/backend/emulated"
+	"clockwork/pkg/bus"
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+	"clockwork/services/controller"
+	"clockwork/services/profiler"
+	"clockwork/services/scheduler"
+	"clockwork/services/worker"
+)
+
+// gpus is how many emulated GPUs, and copies of the model, share the load:
+// policy simple has three requests outstanding at each.
+const gpus = 32
+
+// loadIdle is short, for nothing else is loaded.
+const loadIdle = 300 * time.Millisecond
+
+// openLive opens a broker and the whole stack, loads the model and waits until
+// it is served.
+func openLive(o options, policy string, s size) (*side, error) {
+	x := &side{name: "live path", body: inferBody(s.bytes)}
+	b, err := openBroker(o)
+	if err != nil {
+		return nil, err
+	}
+	x.stops = append(x.stops, b.stop)
+	stop, err := b.services(o, policy)
+	x.stops = append(x.stops, stop)
+	if err == nil {
+		err = x.activate(b, s)
+	}
+	if err != nil {
+		x.close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// activate loads the model and waits for the scheduler.
+func (x *side) activate(b *benchBroker, s size) error {
+	nc, err := b.connect()
+	if err != nil {
+		return err
+	}
+	x.stops = append(x.stops, nc.Close)
+	c, err := client.New(nc, "")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	copies := gpus
+	var loaded *protocol.LoadReply
+	for loaded == nil {
+		reply, refused := c.Load(ctx, protocol.LoadRequest{Path: s.model, Copies: &copies})
+		if refused != nil && refused.Code != protocol.StateUnavailable {
+			return refused
+		}
+		if loaded = reply; loaded == nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	for {
+		state, refused := c.State(ctx)
+		if refused == nil && state.Stage == protocol.Active && state.Epoch != 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("not active in time")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for _, name := range loaded.Models {
+		x.subjects = append(x.subjects, protocol.Subjects{Prefix: protocol.DefaultPrefix}.Infer(name))
+	}
+	return x.open(nc)
+}
+
+// services starts all services, in this process or each in its own.
+func (b *benchBroker) services(o options, policy string) (stop func(), err error) {
+	if o.binary == "" {
+		return b.inProcess(policy)
+	}
+	var stops []func()
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	for _, args := range [][]string{
+		{"controller", "--load-idle", loadIdle.String()},
+		{"profiler"},
+		{"scheduler", "--policy", policy},
+		{"worker", "--name", "w1", "--gpus", fmt.Sprint(gpus)},
+	} {
+		cmd := exec.Command(o.binary, append(args, "--nats", b.url, "--log-level", "error")...)
+		end, err := startProcess(cmd, "")
+		if err != nil {
+			return stop, err
+		}
+		stops = append(stops, end)
+	}
+	return stop, nil
+}
+
+type service interface {
+	Run(ctx context.Context) error
+}
+
+func (b *benchBroker) inProcess(policy string) (stop func(), err error) {
+	broker := bus.Config{InProcess: b.server, Prefix: protocol.DefaultPrefix, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}
+	config := controller.DefaultConfig()
+	config.LoadIdle = loadIdle
+	scheduling := scheduler.DefaultConfig()
+	scheduling.Policy = policy
+	working := worker.DefaultConfig("w1", func() (backend.Backend, error) {
+		options := emulated.Defaults("w1")
+		options.GPUs = gpus
+		return emulated.New(options)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	start := func(s service, failed error) {
+		if err = firstError(err, failed); err == nil {
+			running.Go(func() {
+				if err := s.Run(ctx); err != nil {
+					fmt.Fprintln(os.Stderr, "busbench: service failed:", err)
+				}
+			})
+		}
+	}
+	c, failed := controller.New(config, broker)
+	start(c, failed)
+	p, failed := profiler.New(profiler.DefaultConfig(), broker)
+	start(p, failed)
+	d, failed := scheduler.New(scheduling, broker)
+	start(d, failed)
+	w, failed := worker.New(working, broker)
+	start(w, failed)
+	return func() { cancel(); running.Wait() }, err
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// startProcess starts a command and waits until it has printed a line that
+// begins so, or for nothing.
+func startProcess(cmd *exec.Cmd, ready string) (stop func(), err error) {
+	cmd.Stderr = os.Stderr
+	printed := &firstLine{line: make(chan string, 1)}
+	cmd.Stdout = printed
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() {
+		_ = cmd.Process.Signal(os.Interrupt) // an ended process is what we want
+		_ = cmd.Wait()
+	}
+	if ready == "" {
+		return stop, nil
+	}
+	select {
+	case line := <-printed.line:
+		if strings.HasPrefix(line, ready) {
+			return stop, nil
+		}
+		err = fmt.Errorf("%s printed %q", cmd.Path, line)
+	case <-time.After(patience):
+		err = fmt.Errorf("%s printed nothing", cmd.Path)
+	}
+	stop()
+	return nil, err
+}
+
+// firstLine catches the first line that is written.
+type firstLine struct {
+	text strings.Builder
+	line chan string
+	done bool
+}
+
+func (f *firstLine) Write(b []byte) (int, error) {
+	if f.done {
+		return len(b), nil
+	}
+	f.text.Write(b)
+	if line, _, whole := strings.Cut(f.text.String(), "\n"); whole {
+		f.done = true
+		f.line <- line
+	}
+	return len(b), nil
+}
