@@ -24,7 +24,7 @@ func TestAGoodModelPassesTheChecker(t *testing.T) {
 func TestAModelThatEndsItsCheckerIsCorrupt(t *testing.T) {
 	for name, test := range map[string]struct{ behaviour, reason string }{
 		"crash":         {"crash", "SIGSEGV"},
-		"out of memory": {"hungry", "out of memory"},
+		"out of memory": {"hungry", "model check failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
