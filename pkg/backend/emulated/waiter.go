@@ -5,8 +5,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
@@ -18,7 +16,7 @@ type waiter struct {
 	mu      sync.Mutex
 	waiting deadlines
 	nearest time.Time // what the thread sleeps towards
-	wake    [2]int    // a pipe: a byte wakes the thread for a nearer deadline
+	alarm   alarm
 	users   int
 	closing bool
 }
@@ -52,7 +50,7 @@ func (w *waiter) sleepUntil(at time.Time) {
 	}
 	w.mu.Unlock()
 	if nearer {
-		w.poke()
+		w.alarm.poke()
 	}
 	<-over
 }
@@ -62,7 +60,7 @@ const far = time.Hour
 
 func (w *waiter) run() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
+	w.alarm.begin()
 	for {
 		w.mu.Lock()
 		now := time.Now()
@@ -76,31 +74,10 @@ func (w *waiter) run() {
 		left, closing := w.nearest.Sub(now), w.closing
 		w.mu.Unlock()
 		if closing {
-			w.closePipe()
+			w.alarm.close()
 			return
 		}
-		w.sleep(left)
-	}
-}
-
-// sleep waits for a while, or until poked.
-func (w *waiter) sleep(d time.Duration) {
-	timeout := unix.NsecToTimespec(int64(d))
-	fds := []unix.PollFd{{Fd: int32(w.wake[0]), Events: unix.POLLIN}}
-	if n, err := unix.Ppoll(fds, &timeout, nil); err != nil || n == 0 {
-		return // time is over, or a signal came: the loop looks again
-	}
-	var drain [64]byte
-	_, _ = unix.Read(w.wake[0], drain[:]) // the loop looks again either way
-}
-
-func (w *waiter) poke() {
-	_, _ = unix.Write(w.wake[1], []byte{0}) // a full pipe wakes just as well
-}
-
-func (w *waiter) closePipe() {
-	for _, fd := range w.wake {
-		_ = unix.Close(fd)
+		w.alarm.sleep(left)
 	}
 }
 
@@ -114,10 +91,7 @@ func acquireWaiter() *waiter {
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	if shared == nil {
-		w := &waiter{nearest: time.Now().Add(far)}
-		if err := unix.Pipe2(w.wake[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-			panic("no pipe for the timer thread: " + err.Error()) // out of file descriptors at start
-		}
+		w := &waiter{nearest: time.Now().Add(far), alarm: newAlarm()}
 		shared = w
 		go w.run() // ends with the last release
 	}
@@ -133,9 +107,9 @@ func (w *waiter) release() {
 	}
 	shared = nil
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.closing = true
-	w.mu.Unlock()
-	w.poke()
+	w.alarm.poke() // under the lock: what the thread closes is not poked any more
 }
 
 // deadlines is a heap, nearest first.
