@@ -1,0 +1,222 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
+)
+
+// ask sends a JSON request as any NATS client would, and reads the answer.
+func ask(t *testing.T, nc *nats.Conn, subject, body string) map[string]any {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		m, err := nc.Request(subject, []byte(body), patience)
+		if err == nil {
+			var answer map[string]any
+			if err := json.Unmarshal(m.Data, &answer); err != nil {
+				t.Fatalf("%s answered %q: %v", subject, m.Data, err)
+			}
+			return answer
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		time.Sleep(50 * time.Millisecond) // nobody listens yet
+	}
+}
+
+// codeOf returns the code of an error answer, OK for any other.
+func codeOf(answer map[string]any) string {
+	if e, ok := answer["error"].(map[string]any); ok {
+		return fmt.Sprint(e["code"])
+	}
+	return "OK"
+}
+
+// TestStartupPhase walks a plain NATS client through the rules of the startup
+// phase, on separate processes.
+func TestStartupPhase(t *testing.T) {
+	c := startCluster(t)
+	nc := c.client.Conn()
+	c.controllerArgs = []string{"--load-idle", "1s", "--buffer-timeout", "3s"}
+	c.controller()
+	c.rest("w1")
+
+	t.Log("it waits for loads, and nothing times out")
+	c.awaitStage(protocol.AwaitingModels)
+
+	t.Log("a request before activation is kept, and answered when its time is over")
+	sent := time.Now()
+	early := ask(t, nc, "clockwork.infer.resnet18_v2", `{"inputs":[]}`)
+	if code := codeOf(early); code != "BUFFER_TIMEOUT" || time.Since(sent) < 3*time.Second {
+		t.Fatalf("answered %s after %v", code, time.Since(sent))
+	}
+	if got := c.stages(); slices.Contains(got, "LOADING") {
+		t.Fatalf("stages %v without a load", got)
+	}
+
+	t.Log("each load begins the countdown anew")
+	var lastLoad time.Time
+	for i := range 4 {
+		answer := ask(t, nc, "clockwork.load", fmt.Sprintf(`{"path":"zoo/resnet18_v2","name":"m%d"}`, i))
+		if codeOf(answer) != "OK" {
+			t.Fatalf("load %d: %v", i, answer)
+		}
+		lastLoad = time.Now()
+		time.Sleep(500 * time.Millisecond) // less than load-idle, in all more
+		if got := c.stages(); slices.Contains(got, "PROFILING") && time.Since(lastLoad) < time.Second {
+			t.Fatalf("stages %v within %v of a load", got, time.Since(lastLoad))
+		}
+	}
+
+	t.Log("a request that comes during startup is served after activation")
+	buffered := make(chan map[string]any, 1)
+	go func() {
+		m, err := nc.Request("clockwork.infer.m2", []byte(`{"id":"kept","inputs":[],"parameters":{"slo_ms":5000}}`), patience)
+		var answer map[string]any
+		if err == nil {
+			err = json.Unmarshal(m.Data, &answer)
+		}
+		if err != nil {
+			t.Errorf("buffered request: %v", err)
+		}
+		buffered <- answer
+	}()
+	c.awaitStage(protocol.Profiling)
+	if waited := time.Since(lastLoad); waited < time.Second {
+		t.Errorf("profiling began %v after a load, load-idle is 1s", waited)
+	}
+	state := c.activated()
+	answer := <-buffered
+	parameters, _ := answer["parameters"].(map[string]any)
+	if ms, _ := parameters["buffered_ms"].(float64); answer["id"] != "kept" || ms <= 0 {
+		t.Errorf("the buffered request got %v", answer)
+	}
+
+	t.Log("loading is closed")
+	if answer := ask(t, nc, "clockwork.load", `{"path":"zoo/resnet18_v2","name":"late"}`); codeOf(answer) != "LOADING_CLOSED" {
+		t.Errorf("a late load: %v", answer)
+	}
+
+	t.Log("the stages came in order")
+	want := []string{"QUERYING", "AWAITING_MODELS", "LOADING", "PROFILING", "ACTIVE"}
+	if got := c.stages(); !slices.Equal(got, want) {
+		t.Errorf("stages %v, want %v", got, want)
+	}
+
+	t.Log("every model has a profile with what the backend takes, at every batch size")
+	checkProfiles(t, state)
+}
+
+// checkProfiles compares profiles with the zoo's times at scale 0.1. A GPU is
+// never faster than that; how much slower it looks depends on the machine.
+func checkProfiles(t *testing.T, state *protocol.StackState) {
+	t.Helper()
+	if len(state.Models) != 4 {
+		t.Errorf("%d models are served, want 4", len(state.Models))
+	}
+	for _, m := range state.Models {
+		if len(m.Profile) != 1 || !m.Profile[0].Complete(m.ModelSpec) {
+			t.Errorf("%s: profile %+v", m.Name, m.Profile)
+			continue
+		}
+		p := m.Profile[0]
+		last := time.Duration(0)
+		for _, b := range p.Infer {
+			if b.Min < last || b.P50 > time.Second {
+				t.Errorf("%s: batch %d takes %v to %v, a smaller one at least %v", m.Name, b.Batch, b.Min, b.P50, last)
+			}
+			last = b.Min
+		}
+		if batch1, _ := p.At(1); p.LoadWeights.Min <= 0 || batch1.Min <= 0 {
+			t.Errorf("%s: %+v", m.Name, p)
+		}
+	}
+}
+
+// TestAControllerMayDieInEveryStage: killed and started again, it goes on where
+// it was; no stage goes back, and the models that were loaded are served.
+func TestAControllerMayDieInEveryStage(t *testing.T) {
+	for _, stage := range []protocol.Stage{protocol.Querying, protocol.AwaitingModels, protocol.Loading, protocol.Profiling, protocol.Active} {
+		t.Run(stage.String(), func(t *testing.T) {
+			c := startCluster(t)
+			c.controllerArgs = []string{"--load-idle", "1s"}
+			c.workerArgs = []string{"--generate-inputs"} // at full scale profiling takes seconds
+			first := c.controller()
+			if stage == protocol.Querying {
+				c.awaitStage(stage)
+				first.kill()
+				first = c.controller()
+			}
+			c.rest("w1")
+			c.awaitStage(protocol.AwaitingModels)
+			if stage == protocol.AwaitingModels {
+				first.kill()
+				first = c.controller()
+			}
+			c.load("zoo/resnet50_v2", 2)
+			c.awaitStage(max(stage, protocol.Loading))
+			if stage >= protocol.Loading {
+				first.kill()
+				c.controller()
+			}
+			state := c.activated()
+			if len(state.Models) != 2 {
+				t.Errorf("%d models are served, want 2", len(state.Models))
+			}
+			if response, refused := c.infer("resnet50_v2-2", 5*time.Second, 0); refused != nil {
+				t.Errorf("request: %v", refused)
+			} else if response.Parameters.BatchSize != 1 {
+				t.Errorf("response %+v", response)
+			}
+			c.checkForward(t)
+		})
+	}
+}
+
+// checkForward fails when a stage was announced after a later one.
+func (c *cluster) checkForward(t *testing.T) {
+	t.Helper()
+	last := protocol.Stage(0)
+	for _, name := range c.stages() {
+		stage, ok := protocol.ParseStage(name)
+		if !ok || stage < last {
+			t.Errorf("stages %v", c.stages())
+			return
+		}
+		last = stage
+	}
+}
+
+// TestG3ABufferedRequestSurvivesItsController: stored by one, it is handed on
+// by the next.
+func TestG3ABufferedRequestSurvivesItsController(t *testing.T) {
+	c := startCluster(t)
+	c.controllerArgs = []string{"--load-idle", "3s"}
+	first := c.controller()
+	c.rest("w1")
+	c.awaitStage(protocol.AwaitingModels)
+	c.load("zoo/resnet18_v2", 1)
+	answered := make(chan *protocol.Error, 1)
+	go func() {
+		_, refused := c.infer("resnet18_v2", 5*time.Second, patience)
+		answered <- refused
+	}()
+	c.awaitState("a buffered request", func(s *protocol.StackState) bool { return s.Buffered == 1 })
+	first.kill()
+	c.controller()
+	select {
+	case refused := <-answered:
+		if refused != nil {
+			t.Errorf("the buffered request: %v", refused)
+		}
+	case <-time.After(2 * patience):
+		t.Fatal("the buffered request has no answer")
+	}
+}
