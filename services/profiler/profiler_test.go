@@ -97,8 +97,13 @@ func (b *bench) profiler() (stop func()) {
 }
 
 func (b *bench) awaitBeat(is func(protocol.Heartbeat) bool) {
-	for !is(bustest.Next(b.t, "the profiler's heartbeat", b.beats)) {
+	b.t.Helper()
+	for end := time.Now().Add(bustest.Wait); time.Now().Before(end); {
+		if is(bustest.Next(b.t, "a profiler's heartbeat", b.beats)) {
+			return
+		}
 	}
+	b.t.Fatal("no profiler's heartbeat says what was waited for")
 }
 
 // give sends a job for models on workers, and returns its id.

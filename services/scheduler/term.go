@@ -102,6 +102,11 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
 	if err != nil {
 		return err
 	}
+	for _, nc := range []*nats.Conn{t.bus.Control, t.bus.Payload} {
+		if err := nc.Flush(); err != nil {
+			return nil // the broker is gone; campaign again
+		}
+	}
 	pulse := t.bus.StartPulse(protocol.Scheduler, protocol.DoorName(t.id), t.heartbeat)
 	defer pulse.Stop()
 	t.bus.Log.Info("holding the lease", "epoch", t.epoch.Load())

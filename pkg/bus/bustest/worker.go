@@ -162,6 +162,10 @@ func (w *Worker) onAction(m *nats.Msg) {
 		w.t.Errorf("worker %s: %v", w.ID, fault)
 		return
 	}
+	if a.Incarnation != 0 && a.Incarnation != w.Incarnation {
+		w.Answer(a, protocol.Result{Code: protocol.StaleIncarnation})
+		return
+	}
 	w.mu.Lock()
 	w.received = append(w.received, a)
 	script := w.script
