@@ -36,14 +36,17 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.publish(l.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job))
 	}
 	if out.Activate != nil {
-		state := *out.Activate
-		l.work.start(func() { l.storeWorkers(ctx, state.Workers) })
+		state, workers := *out.Activate, out.Activate.Workers
+		l.work.start(func() { l.storeWorkers(ctx, workers) })
 		state.Workers = withoutModels(state.Workers)
 		l.publish(l.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
 	}
 	for _, w := range out.JoinWorkers {
 		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
-		l.publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&withoutModels([]protocol.WorkerState{w})[0]))
+		lean := withoutModels([]protocol.WorkerState{w})[0]
+		if err := l.bus.Payload.Publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&lean)); err != nil {
+			l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err) // it is announced again
+		}
 	}
 	for _, id := range out.DropWorkers {
 		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })

@@ -1,0 +1,299 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/fx"
+	"go.uber.org/goleak"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestModuleIsComplete(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if err := fx.ValidateApp(fx.NopLogger, fx.Supply(DefaultConfig(), bus.Config{}, log), Module); err != nil {
+		t.Error(err)
+	}
+}
+
+// stack is everything around a controller: a broker, a client without our
+// library, and what a profiler and a scheduler say, as scripts.
+type stack struct {
+	t      *testing.T
+	server *server.Server
+	bus    *bus.Bus
+	client *nats.Conn
+	state  *bus.State
+	config Config
+	events chan protocol.Event
+
+	jobs   chan bus.ProfileJob
+	starts chan protocol.ClockworkState
+	joins  chan protocol.WorkerState
+	submit chan protocol.Submission
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	srv := bustest.Server(t)
+	s := &stack{t: t, server: srv, bus: bustest.Open(t, srv), client: bustest.Client(t, srv), config: DefaultConfig(),
+		events: make(chan protocol.Event, 10000), jobs: make(chan bus.ProfileJob, 100), starts: make(chan protocol.ClockworkState, 100),
+		joins: make(chan protocol.WorkerState, 100), submit: make(chan protocol.Submission, 100000)}
+	s.config.LoadIdle = 400 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
+	defer cancel()
+	var err error
+	if s.state, err = s.bus.OpenState(ctx); err != nil {
+		t.Fatal(err)
+	}
+	jobs, starts := bus.NewParcels(bus.Job), bus.NewParcels(bus.Start)
+	s.on(s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { receive(t, jobs.Add, m, s.jobs) })
+	s.on(s.bus.Subjects.SchedulerStart(), func(m *nats.Msg) { receive(t, starts.Add, m, s.starts) })
+	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
+		if w, fault := bus.Join.Decode(m.Data); fault == nil {
+			s.joins <- w
+		}
+	})
+	s.on(s.bus.Subjects.Submit(), func(m *nats.Msg) {
+		if b, fault := bus.Submissions.Decode(m.Data); fault == nil {
+			for _, r := range b.Requests {
+				s.submit <- r
+			}
+		}
+	})
+	s.on(s.bus.Subjects.Event("*"), func(m *nats.Msg) {
+		var e protocol.Event
+		if json.Unmarshal(m.Data, &e) == nil {
+			s.events <- e
+		}
+	})
+	return s
+}
+
+func receive[T any](t *testing.T, add func([]byte) (T, bool, *protocol.Error), m *nats.Msg, to chan T) {
+	if v, whole, fault := add(m.Data); fault != nil {
+		t.Error(fault)
+	} else if whole {
+		to <- v
+	}
+}
+
+func (s *stack) on(subject string, f nats.MsgHandler) {
+	s.t.Helper()
+	if _, err := s.bus.Subscribe(s.bus.Control, subject, f); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.bus.Control.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stack) publish(subject string, body []byte) {
+	s.t.Helper()
+	if err := s.bus.Control.Publish(subject, body); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// controller starts one and waits until its front door is open.
+func (s *stack) controller() (stop func()) {
+	s.t.Helper()
+	c, err := New(s.config, bustest.Config(s.server, "controller"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	open := make(chan struct{}, 1000)
+	sub, err := s.bus.Control.Subscribe(s.bus.Subjects.Heartbeat(protocol.FrontDoor, "*"), func(*nats.Msg) {
+		select {
+		case open <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	stop = bustest.Run(s.t, c)
+	bustest.Next(s.t, "a front door", open)
+	_ = sub.Unsubscribe()
+	return stop
+}
+
+// profiler beats idle; measure answers the next job with good profiles.
+func (s *stack) profiler() {
+	pulse := s.bus.StartPulse(protocol.Profiler, "p", func() protocol.Heartbeat {
+		return protocol.Heartbeat{Incarnation: 7, State: "idle"}
+	})
+	s.t.Cleanup(pulse.Stop)
+}
+
+func (s *stack) measure() bus.ProfileJob {
+	s.t.Helper()
+	job := bustest.Next(s.t, "a profile job", s.jobs)
+	s.report(job)
+	return job
+}
+
+func (s *stack) report(job bus.ProfileJob, failures ...bus.ProfileFailure) {
+	s.t.Helper()
+	at := protocol.Measurement{Samples: 1, Min: time.Millisecond, P50: time.Millisecond, P99: time.Millisecond, Max: time.Millisecond}
+	report := bus.ProfileReport{ID: job.ID, Failures: failures}
+	for _, m := range job.Models {
+		for _, w := range job.Workers {
+			for _, g := range w.GPUs {
+				p := protocol.Profile{Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion, GPUType: g.Type, LoadWeights: at}
+				for _, b := range m.BatchSizes {
+					p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: b, Measurement: at})
+				}
+				report.Profiles = append(report.Profiles, p)
+				ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
+				if err := s.state.PutProfile(ctx, p); err != nil {
+					s.t.Error(err)
+				}
+				cancel()
+			}
+		}
+	}
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(&report)); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// beating is a scheduler as the others see it: its heartbeat.
+type beating struct {
+	mu    sync.Mutex
+	state string
+	epoch uint64
+	pulse *bus.Pulse
+}
+
+func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
+	b := &beating{state: state, epoch: epoch}
+	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
+	})
+	s.t.Cleanup(func() { b.set("standby", 0); b.pulse.Stop() })
+	return b
+}
+
+func (b *beating) set(state string, epoch uint64) {
+	b.mu.Lock()
+	b.state, b.epoch = state, epoch
+	b.mu.Unlock()
+	b.pulse.Now()
+}
+
+// ask sends a request and waits for its reply.
+func (s *stack) ask(subject, body string) *nats.Msg {
+	s.t.Helper()
+	m, err := s.client.Request(subject, []byte(body), bustest.Wait)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", subject, body, err)
+	}
+	return m
+}
+
+// load loads a model and returns the code of the answer.
+func (s *stack) load(body string) protocol.Code {
+	s.t.Helper()
+	return codeOf(s.t, s.ask("clockwork.load", body))
+}
+
+// codeOf reads the code of a reply, as any client would: from body and headers.
+func codeOf(t *testing.T, m *nats.Msg) protocol.Code {
+	t.Helper()
+	fault := bus.DecodeError(m.Data)
+	if fault == nil {
+		return protocol.OK
+	}
+	if m.Header.Get("Nats-Service-Error") == "" || m.Header.Get("Nats-Service-Error-Code") != strconv.Itoa(fault.Code.Row().Number) {
+		t.Errorf("%v with headers %v", fault, m.Header)
+	}
+	if fault.Retryable != fault.Code.Row().Retryable {
+		t.Errorf("%v: retryable is %v", fault, fault.Retryable)
+	}
+	return fault.Code
+}
+
+// view asks for clockwork.state, once somebody answers.
+func (s *stack) view() protocol.StackState {
+	s.t.Helper()
+	var v protocol.StackState
+	bustest.Until(s.t, "clockwork.state answers", func() bool {
+		m, err := s.client.Request("clockwork.state", nil, bustest.Wait)
+		return err == nil && json.Unmarshal(m.Data, &v) == nil && v.Models != nil
+	})
+	return v
+}
+
+func (s *stack) awaitStage(want protocol.Stage) {
+	s.t.Helper()
+	bustest.Until(s.t, "stage "+want.String(), func() bool { return s.view().Stage == want })
+}
+
+// event waits for the next event of a kind.
+func (s *stack) event(kind string) protocol.Event {
+	s.t.Helper()
+	for {
+		if e := bustest.Next(s.t, "an event "+kind, s.events); e.Kind == kind {
+			return e
+		}
+	}
+}
+
+// activate brings the stack from a loaded model to an active scheduler.
+func (s *stack) activate() *beating {
+	s.t.Helper()
+	s.profiler()
+	scheduler := s.scheduler("s1", "ready", 1)
+	s.measure()
+	bustest.Next(s.t, "the start", s.starts)
+	scheduler.set(SchedulerActive, 1)
+	return scheduler
+}
+
+// output answers a submitted request as a worker would, with its own input.
+func (s *stack) output(r protocol.Submission, data []byte) {
+	s.t.Helper()
+	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: "w1"}}
+	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&d))
+	out := []protocol.Output{{ID: r.ID, Model: r.Model, Batch: r.Batch, Items: r.Batch, Data: data}}
+	s.publish(s.bus.Subjects.Output(r.ID.Door), bus.Outputs.Encode(&out))
+}
+
+// jsonInfer is a request that model x of a scripted worker takes.
+const jsonInfer = `{"id":"r1","parameters":{"slo_ms":15000},"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2.5]}]}`
+
+// raw is its payload.
+var raw = []byte{0, 0, 0x80, 0x3f, 0, 0, 0x20, 0x40}
+
+// infer publishes a request and returns where its replies come.
+func (s *stack) infer(model, body string) chan *nats.Msg {
+	s.t.Helper()
+	replies := make(chan *nats.Msg, 10)
+	inbox := nats.NewInbox()
+	if _, err := s.client.ChanSubscribe(inbox, replies); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.client.PublishRequest("clockwork.infer."+model, inbox, []byte(body)); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.client.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+	return replies
+}
