@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
@@ -43,10 +44,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, w := range out.JoinWorkers {
 		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
-		lean := withoutModels([]protocol.WorkerState{w})[0]
-		if err := l.bus.Payload.Publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&lean)); err != nil {
-			l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err) // it is announced again
-		}
+		l.work.start(func() { l.announce(ctx, withoutModels([]protocol.WorkerState{w})[0]) })
 	}
 	for _, id := range out.DropWorkers {
 		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
@@ -55,6 +53,25 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.bus.Event(e)
 	}
 	l.stepDown = l.stepDown || out.StepDown
+}
+
+// announceEvery is the pause before a worker is announced again when the broker
+// was away.
+const announceEvery = 200 * time.Millisecond
+
+// announce tells the scheduler of a worker, until the broker took it.
+func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
+	for ctx.Err() == nil {
+		err := l.bus.Payload.Publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&w))
+		if err == nil {
+			return
+		}
+		l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(announceEvery):
+		}
+	}
 }
 
 func (l *leader) publish(subject string, body []byte) {

@@ -59,13 +59,11 @@ func newStack(t *testing.T) *stack {
 	if s.state, err = s.bus.OpenState(ctx); err != nil {
 		t.Fatal(err)
 	}
-	jobs, starts := bus.NewParcels(bus.Job), bus.NewParcels(bus.Start)
+	jobs, starts, joins := bus.NewParcels(bus.Job), bus.NewParcels(bus.Start), bus.NewParcels(bus.Join)
 	s.on(s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { receive(t, jobs.Add, m, s.jobs) })
 	s.on(s.bus.Subjects.SchedulerStart(), func(m *nats.Msg) { receive(t, starts.Add, m, s.starts) })
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
-		if w, fault := bus.Join.Decode(m.Data); fault == nil {
-			s.joins <- w
-		}
+		receive(t, joins.Add, m, s.joins)
 	})
 	s.on(s.bus.Subjects.Submit(), func(m *nats.Msg) {
 		if b, fault := bus.Submissions.Decode(m.Data); fault == nil {

@@ -22,17 +22,17 @@ func TestTheStartupPhase(t *testing.T) {
 		t.Error("a countdown runs before any load")
 	}
 	for body, want := range map[string]protocol.Code{
-		`{"path":"zoo/a","copies":0}`:    protocol.InvalidInput,
-		`{"path":"zoo/a","copies":-1}`:   protocol.InvalidInput,
-		`{"path":"zoo/a","copies":1e9}`:  protocol.InvalidInput,
-		`{"path":"zoo/a","copies":1e99}`: protocol.BadMessage,
-		`{"path":""}`:                    protocol.InvalidModelPath,
-		``:                               protocol.InvalidModelPath,
-		`{"path":"zoo/a","name":"A B"}`:  protocol.InvalidInput,
-		`{"path":`:                       protocol.BadMessage,
-		`{"path":5}`:                     protocol.BadMessage,
-		`{"path":"zoo/a"}{}`:             protocol.BadMessage,
-		`nonsense`:                       protocol.BadMessage,
+		`{"path":"zoo/a","copies":0}`:          protocol.InvalidInput,
+		`{"path":"zoo/a","copies":-1}`:         protocol.InvalidInput,
+		`{"path":"zoo/a","copies":1000000000}`: protocol.InvalidInput,
+		`{"path":"zoo/a","copies":1e99}`:       protocol.BadMessage,
+		`{"path":""}`:                          protocol.InvalidModelPath,
+		``:                                     protocol.InvalidModelPath,
+		`{"path":"zoo/a","name":"A B"}`:        protocol.InvalidInput,
+		`{"path":`:                             protocol.BadMessage,
+		`{"path":5}`:                           protocol.BadMessage,
+		`{"path":"zoo/a"}{}`:                   protocol.BadMessage,
+		`nonsense`:                             protocol.BadMessage,
 	} {
 		if code := s.load(body); code != want {
 			t.Errorf("load %s: %s, want %s", body, code, want)

@@ -272,7 +272,7 @@ func TestAWorkerThatComesLaterServes(t *testing.T) {
 	w2 := bustest.StartWorker(t, d.bus, "w2", "t4")
 	w2.Hold(models()...)
 	state := lean(w2)
-	d.publish(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
 	w1.Stop()
 	d.served("b")
 	if len(w2.Received(protocol.Infer)) == 0 {
@@ -354,7 +354,7 @@ func TestAnotherLifeOfAWorkerIsAnotherWorker(t *testing.T) {
 	again := bustest.StartWorker(t, d.bus, "w1", "t4")
 	again.Hold(models()...)
 	state := lean(again)
-	d.publish(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
 	d.served("a")
 	if loads := again.Received(protocol.LoadWeights); len(loads) == 0 {
 		t.Error("the new life was taken for the old one, which had the weights")
@@ -500,7 +500,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 		d.publish(j.Submit(), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 1, Requests: []protocol.Submission{
 			{Model: "a", Batch: -1, Budget: 1 << 62}, {Model: "a", Batch: 1 << 40, Budget: 1 << 62}, {Batch: 1}}}))
 		odd := protocol.WorkerState{ID: "w8", Incarnation: 1, Epoch: 1<<64 - 1, GPUs: []protocol.GPUState{{ID: -1, PagesTotal: -5, PagesUsed: 1 << 60}}}
-		d.publish(j.SchedulerJoin(), bus.Join.Encode(&odd))
+		d.publishParcel(j.SchedulerJoin(), bus.Join.Encode(&odd))
 		d.publish(j.Heartbeat(protocol.FrontDoor, "no-number"), bus.Heartbeat.Encode(&protocol.Heartbeat{}))
 	}
 	throw()

@@ -26,6 +26,7 @@ type term struct {
 	bus    *bus.Bus
 	caller *bus.Caller
 	starts *bus.Parcels[protocol.ClockworkState]
+	joins  *bus.Parcels[protocol.WorkerState]
 	core   sched.Core
 	events chan sched.Event
 	batch  chan bus.SubmissionBatch
@@ -74,6 +75,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		id:      id,
 		issuer:  bus.RandomID(),
 		starts:  bus.NewParcels(bus.Start),
+		joins:   bus.NewParcels(bus.Join),
 		bus:     b,
 		core:    core,
 		events:  make(chan sched.Event, queuedEvents),
@@ -322,9 +324,11 @@ func (t *term) onStart(ctx context.Context, m *nats.Msg) {
 }
 
 func (t *term) onJoin(ctx context.Context, m *nats.Msg) {
-	w, fault := bus.Join.Decode(m.Data)
+	w, whole, fault := t.joins.Add(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad join", "error", fault)
+	}
+	if !whole {
 		return
 	}
 	t.tellTerm(ctx, func() { t.join(w) })
