@@ -62,7 +62,7 @@ const announceEvery = 200 * time.Millisecond
 // announce tells the scheduler of a worker, until the broker took it.
 func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 	for ctx.Err() == nil {
-		err := l.bus.Payload.Publish(l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&w))
+		err := l.bus.SendParcel(l.bus.Payload, l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&w))
 		if err == nil {
 			return
 		}
