@@ -23,7 +23,7 @@ import (
 
 // gpus is how many emulated GPUs, and copies of the model, share the load:
 // policy simple has three requests outstanding at each.
-const gpus = 32
+const gpus = 96
 
 // loadIdle is short, for nothing else is loaded.
 const loadIdle = 300 * time.Millisecond

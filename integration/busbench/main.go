@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure only rows whose path and payload contain this, such as \"simple 4\"")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the live path's closed loop")
 	flag.Parse()
+	debug.SetGCPercent(400) // as the clockwork binary runs
 	var err error
 	if *station != "" {
 		err = runStation(*station, *url)

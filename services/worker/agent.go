@@ -115,7 +115,6 @@ func (a *agent) stop() error {
 	for _, g := range a.gpus {
 		g.stop()
 	}
-	a.outputs.close()
 	a.results.Close()
 	if a.pulse != nil {
 		a.pulse.Stop()

@@ -134,21 +134,28 @@ func (g *gpu) finish(o *order) {
 	payloads, err := o.run.Outputs()
 	o.output = span(begin)
 	if err == nil {
-		for i, r := range o.action.Requests {
-			a.outputs.send(&protocol.Output{
-				ID:     r.ID,
-				Model:  o.action.Model,
-				Batch:  o.action.Batch,
-				Items:  r.Batch,
-				Queued: max(0, o.begin.Sub(o.received)),
-				Input:  o.input.Device,
-				Exec:   o.exec.Device,
-				Output: o.output.Device,
-				Data:   payloads[i],
-			}, time.Now())
-		}
+		a.outputs.send(o.outputs(payloads), time.Now())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.answer(o, refusal(err))
+}
+
+// outputs are the outputs of the members, one payload each.
+func (o *order) outputs(payloads [][]byte) []protocol.Output {
+	list := make([]protocol.Output, len(payloads))
+	for i, r := range o.action.Requests {
+		list[i] = protocol.Output{
+			ID:     r.ID,
+			Model:  o.action.Model,
+			Batch:  o.action.Batch,
+			Items:  r.Batch,
+			Queued: max(0, o.begin.Sub(o.received)),
+			Input:  o.input.Device,
+			Exec:   o.exec.Device,
+			Output: o.output.Device,
+			Data:   payloads[i],
+		}
+	}
+	return list
 }

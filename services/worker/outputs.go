@@ -18,7 +18,7 @@ type outputs struct {
 }
 
 type outputBox struct {
-	*bus.Outbox[protocol.Output]
+	*bus.Batch[protocol.Output]
 	used time.Time
 }
 
@@ -38,18 +38,29 @@ func newOutputs(b *bus.Bus) *outputs { return &outputs{bus: b, boxes: map[uint64
 // limit is the largest output that can be sent, in bytes.
 func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOverhead }
 
-func (s *outputs) send(o *protocol.Output, now time.Time) {
+// send sends the outputs of one action, to as many front doors as it has.
+func (s *outputs) send(list []protocol.Output, now time.Time) {
+	for i := range list {
+		box := s.box(list[i].ID.Door, now)
+		box.Add(list[i])
+		if i == len(list)-1 || list[i+1].ID.Door != list[i].ID.Door {
+			box.Flush()
+		}
+	}
+}
+
+func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	box := s.boxes[o.ID.Door]
+	box := s.boxes[door]
 	if box == nil {
 		s.forget(now)
-		subject := s.bus.Subjects.Output(o.ID.Door)
-		box = &outputBox{Outbox: bus.NewOutbox(maxOutputs, func(batch []protocol.Output) { s.publish(subject, batch) })}
-		s.boxes[o.ID.Door] = box
+		subject := s.bus.Subjects.Output(door)
+		box = &outputBox{Batch: bus.NewBatch(maxOutputs, func(batch []protocol.Output) { s.publish(subject, batch) })}
+		s.boxes[door] = box
 	}
 	box.used = now
-	box.Add(*o)
+	return box
 }
 
 // publish sends a batch in as few messages as hold it.
@@ -68,7 +79,7 @@ func (s *outputs) publish(subject string, batch []protocol.Output) {
 	}
 }
 
-// forget ends boxes of front doors that were not heard of for long, once there
+// forget drops boxes of front doors that were not heard of for long, once there
 // are many. The caller holds the lock.
 func (s *outputs) forget(now time.Time) {
 	if len(s.boxes) < maxBoxes {
@@ -77,16 +88,6 @@ func (s *outputs) forget(now time.Time) {
 	for door, box := range s.boxes {
 		if now.Sub(box.used) > idleBox {
 			delete(s.boxes, door)
-			box.Close()
 		}
 	}
-}
-
-func (s *outputs) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, box := range s.boxes {
-		box.Close()
-	}
-	clear(s.boxes)
 }
