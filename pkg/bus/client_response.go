@@ -124,15 +124,15 @@ type errorBody struct {
 // sent, at any length.
 const maxMessage = 1024
 
-// Brief returns the error with its words cut to what a reply carries.
-func Brief(e *protocol.Error) *protocol.Error {
-	brief := *e
-	brief.Message = cut(e.Message)
-	brief.Workers = slices.Clone(e.Workers)
-	for i := range brief.Workers {
-		brief.Workers[i].Message = cut(brief.Workers[i].Message)
+// brief returns the error with its words cut to what a reply carries.
+func brief(e *protocol.Error) *protocol.Error {
+	short := *e
+	short.Message = cut(e.Message)
+	short.Workers = slices.Clone(e.Workers)
+	for i := range short.Workers {
+		short.Workers[i].Message = cut(short.Workers[i].Message)
 	}
-	return &brief
+	return &short
 }
 
 func cut(words string) string {
@@ -144,7 +144,7 @@ func cut(words string) string {
 
 // ErrorReply makes the reply that carries an error: body and headers.
 func ErrorReply(encoding Encoding, subject string, e *protocol.Error) *nats.Msg {
-	e = Brief(e)
+	e = brief(e)
 	m := nats.NewMsg(subject)
 	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(e.Code.Row().Number))
 	m.Header.Set(protocol.ErrorHeader, e.Error())

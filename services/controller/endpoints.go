@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -129,10 +128,11 @@ func (l *leader) respond(r micro.Request, reply any) {
 	if !l.door.mayAnswer(r.Reply()) {
 		return
 	}
+	// Not through r, which belongs to the handler: it has returned meanwhile.
 	encoding := bus.EncodingOf(r.Data())
-	err := r.Respond(bus.EncodeBody(encoding, reply))
+	err := l.bus.Control.Publish(r.Reply(), bus.EncodeBody(encoding, reply))
 	if errors.Is(err, nats.ErrMaxPayload) {
-		err = r.Respond(bus.EncodeBody(encoding, withoutProfiles(reply)))
+		err = l.bus.Control.Publish(r.Reply(), bus.EncodeBody(encoding, withoutProfiles(reply)))
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
@@ -166,9 +166,7 @@ func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
 	if !l.door.mayAnswer(r.Reply()) {
 		return
 	}
-	e = bus.Brief(e)
-	body := bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e).Data
-	l.logged("reply on "+r.Subject(), r.Error(strconv.Itoa(e.Code.Row().Number), e.Error(), body))
+	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e)))
 }
 
 // describe shows what the machine knows, and what each worker says of itself.

@@ -147,8 +147,7 @@ type progress struct {
 
 func (p *progress) step(model, worker, what string) {
 	p.mu.Lock()
+	defer p.mu.Unlock() // until it is published: a bar does not go back
 	p.done++
-	e := protocol.Event{Kind: protocol.EventProfile, Model: model, Worker: worker, Done: p.done, Total: p.total, Message: what}
-	p.mu.Unlock()
-	p.bus.Event(e)
+	p.bus.Event(protocol.Event{Kind: protocol.EventProfile, Model: model, Worker: worker, Done: p.done, Total: p.total, Message: what})
 }

@@ -308,12 +308,11 @@ func TestALostWorkersRequestsRunElsewhere(t *testing.T) {
 	if out := bustest.Next(t, "the output from the other worker", d.outputs); out.ID != id {
 		t.Errorf("output of %v, want %v", out.ID, id)
 	}
-	var workers []string
-	for len(d.dispatches) > 0 {
-		workers = append(workers, (<-d.dispatches).Worker)
-	}
-	if len(workers) != 2 || workers[0] != first || workers[1] == first {
-		t.Errorf("dispatched to %v", workers)
+	for i, want := range []bool{true, false} {
+		x := bustest.Next(t, "a dispatch", d.dispatches)
+		if x.ID != id || x.Kind != protocol.ToWorker || (x.Worker == first) != want {
+			t.Errorf("dispatch %d: %+v", i, x)
+		}
 	}
 }
 
