@@ -20,11 +20,12 @@ type Caller struct {
 	bus     *Bus
 	issuer  uint64
 	timeout time.Duration
-	sub     *nats.Subscription
 
 	mu      sync.Mutex
 	next    protocol.ActionID
 	waiting map[protocol.ActionID]call
+	calls   int                // of Do, in progress
+	sub     *nats.Subscription // while there are any: results are many
 }
 
 type call struct {
@@ -34,14 +35,8 @@ type call struct {
 
 // NewCaller makes a caller whose actions carry this issuer, a random identity
 // of its own. A result is waited for at most timeout.
-func (b *Bus) NewCaller(issuer uint64, timeout time.Duration) (*Caller, error) {
-	c := &Caller{bus: b, issuer: issuer, timeout: timeout, waiting: map[protocol.ActionID]call{}}
-	sub, err := b.Subscribe(b.Control, b.Subjects.Result("*"), c.onResult)
-	if err != nil {
-		return nil, err
-	}
-	c.sub = sub
-	return c, nil
+func (b *Bus) NewCaller(issuer uint64, timeout time.Duration) *Caller {
+	return &Caller{bus: b, issuer: issuer, timeout: timeout, waiting: map[protocol.ActionID]call{}}
 }
 
 // Lose ends the calls that wait for a worker which is lost.
@@ -56,22 +51,13 @@ func (c *Caller) Lose(worker string) {
 	}
 }
 
-// Stop ends the caller; calls in progress time out.
-func (c *Caller) Stop() { _ = c.sub.Unsubscribe() } // it ends with the connection at the latest
-
 // Do sends an action and returns its result. The error says that none came.
 func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) (protocol.Result, error) {
 	result := make(chan protocol.Result, 1)
-	c.mu.Lock()
-	c.next++
-	action.ID, action.Issuer = c.next, c.issuer
-	c.waiting[action.ID] = call{worker, result}
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, action.ID)
-		c.mu.Unlock()
-	}()
+	if err := c.begin(worker, &action, result); err != nil {
+		return protocol.Result{}, err
+	}
+	defer c.end(action.ID)
 	if err := c.bus.Control.Publish(c.bus.Subjects.Action(worker), Action.Encode(&action)); err != nil {
 		return protocol.Result{}, fmt.Errorf("send %s to %s: %w", action.Kind, worker, err)
 	}
@@ -88,35 +74,53 @@ func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) 
 	}
 }
 
+// begin numbers an action and listens. The broker sees the subscription before
+// the action, since both go over one connection.
+func (c *Caller) begin(worker string, action *protocol.Action, result chan protocol.Result) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls == 0 {
+		sub, err := c.bus.Subscribe(c.bus.Control, c.bus.Subjects.Result("*"), c.onResult)
+		if err != nil {
+			return err
+		}
+		c.sub = sub
+	}
+	c.calls++
+	c.next++
+	action.ID, action.Issuer = c.next, c.issuer
+	c.waiting[action.ID] = call{worker, result}
+	return nil
+}
+
+// end forgets an action; with the last one the caller stops listening.
+func (c *Caller) end(id protocol.ActionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+	if c.calls--; c.calls == 0 {
+		_ = c.sub.Unsubscribe() // it ends with the connection at the latest
+	}
+}
+
 func (c *Caller) onResult(m *nats.Msg) {
-	r, fault := c.bus.DecodeResult(m)
+	results, fault := c.bus.DecodeResults(m, c.issuer)
 	if fault != nil {
 		c.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
 		return
 	}
-	if r.Issuer != c.issuer {
-		return
+	for _, r := range results {
+		c.mu.Lock()
+		w, known := c.waiting[r.Action]
+		known = known && w.worker == r.Worker
+		if known {
+			delete(c.waiting, r.Action)
+		}
+		c.mu.Unlock()
+		if known {
+			w.result <- r
+		}
 	}
-	c.mu.Lock()
-	w, known := c.waiting[r.Action]
-	known = known && w.worker == r.Worker
-	if known {
-		delete(c.waiting, r.Action)
-	}
-	c.mu.Unlock()
-	if known {
-		w.result <- r
-	}
-}
-
-// DecodeResult reads a worker's result. Who the worker is, the subject says.
-func (b *Bus) DecodeResult(m *nats.Msg) (protocol.Result, *protocol.Error) {
-	r, fault := Result.Decode(m.Data)
-	r.Worker = b.Subjects.Token(m.Subject, 1)
-	if r.State != nil {
-		r.State.ID = r.Worker
-	}
-	return r, fault
 }
 
 // RandomID makes an identity that no other process has; never 0.

@@ -6,7 +6,7 @@ import "clockwork/pkg/protocol"
 // version byte.
 var (
 	Action      = Codec[protocol.Action]{"action", codeAction}
-	Result      = Codec[protocol.Result]{"result", codeResult}
+	Results     = Codec[ResultBatch]{"results", codeResults}
 	Submissions = Codec[SubmissionBatch]{"submissions", codeSubmissions}
 	Dispatches  = Codec[[]protocol.Dispatch]{"dispatches", func(k *coder, v *[]protocol.Dispatch) { list(k, v, codeDispatch) }}
 	Input       = Codec[protocol.Input]{"input", codeInput}
@@ -23,6 +23,13 @@ var (
 type SubmissionBatch struct {
 	Door     uint64
 	Requests []protocol.Submission
+}
+
+// ResultBatch is what a worker answers one issuer at once. The issuer comes
+// first, so that everybody else can tell cheaply that it is not meant.
+type ResultBatch struct {
+	Issuer  uint64
+	Results []protocol.Result
 }
 
 // ClockReading is the scheduler's answer to a worker that asks for its time.
@@ -91,10 +98,18 @@ func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
 	num(k, &l.MaxExec)
 }
 
+func codeResults(k *coder, b *ResultBatch) {
+	k.array(2)
+	num(k, &b.Issuer)
+	list(k, &b.Results, func(k *coder, r *protocol.Result) {
+		r.Issuer = b.Issuer
+		codeResult(k, r)
+	})
+}
+
 func codeResult(k *coder, r *protocol.Result) {
-	k.array(20)
+	k.array(19)
 	num(k, &r.Action)
-	num(k, &r.Issuer)
 	num(k, &r.Epoch)
 	num(k, &r.Incarnation)
 	num(k, &r.Kind)

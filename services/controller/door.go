@@ -25,7 +25,7 @@ type Door struct {
 	buffer *bus.Buffer
 	id     uint64
 
-	submissions *bus.Outbox[protocol.Submission]
+	submissions *bus.Batch[protocol.Submission]
 	storing     chan struct{} // a slot for each request on its way into the buffer
 
 	mu      sync.Mutex
@@ -35,7 +35,9 @@ type Door struct {
 	stage   protocol.Stage
 	epoch   uint64                // of the active scheduler, 0 for none
 	actives map[string]activeSeen // schedulers that say they are active
-	wake    chan struct{}         // the earliest deadline changed
+	wake    chan struct{}         // a deadline came that is before watched
+	watched time.Time             // what watchDeadlines sleeps towards, zero for nothing
+	held    int                   // requests taken since the last flush; onInfer's own
 
 	// Counts for the accounting: received = answered + in flight + stored.
 	Received, Answered, Late atomic.Int64
@@ -60,6 +62,10 @@ const inputHead = 256
 // drainWait bounds how long a door that closes goes on taking what its clients
 // sent before.
 const drainWait = 2 * time.Second
+
+// maxHeld bounds how many requests are taken before they are submitted, so
+// that the first of a burst does not wait for the last.
+const maxHeld = 16
 
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
@@ -95,7 +101,7 @@ func (d *Door) Start() error {
 func (d *Door) open() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
-	d.submissions = bus.NewOutbox(maxSubmissions, d.submit)
+	d.submissions = bus.NewBatch(maxSubmissions, d.submit)
 	var err error
 	d.beats, err = d.bus.WatchHeartbeats(protocol.Scheduler, d.onScheduler, d.onSchedulerLost)
 	if err != nil {
@@ -162,7 +168,6 @@ func (d *Door) Stop() {
 			d.refuse(r, protocol.Refusal(protocol.ShuttingDown))
 		}
 	}
-	d.submissions.Close()
 }
 
 // drain gives up the subscription to infer and waits until what had arrived
@@ -200,6 +205,7 @@ func (d *Door) onInfer(m *nats.Msg) {
 		return
 	}
 	d.Received.Add(1)
+	defer d.flushLast(m.Sub)
 	model := d.bus.Subjects.Token(m.Subject, 1)
 	d.mu.Lock()
 	active := d.stage == protocol.Active && d.epoch != 0
@@ -224,7 +230,18 @@ func (d *Door) onInfer(m *nats.Msg) {
 	}
 }
 
-// admit checks a request against its model, takes it in and submits it.
+// flushLast sends the submissions once no request of the subscription waits
+// behind this one, or when enough have come together.
+func (d *Door) flushLast(sub *nats.Subscription) {
+	d.held++
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.held >= maxHeld {
+		d.held = 0
+		d.submissions.Flush()
+	}
+}
+
+// admit checks a request against its model, takes it in and queues it for the
+// scheduler.
 func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protocol.Error {
 	d.mu.Lock()
 	spec, known := d.models[model]
@@ -248,7 +265,10 @@ func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protoc
 	r.id = protocol.RequestID{Door: d.id, Seq: d.seq}
 	r.epoch = d.epoch
 	fault = d.table.add(r)
-	first := fault == nil && r.place == 0
+	first := fault == nil && (d.watched.IsZero() || r.deadline.Before(d.watched))
+	if first {
+		d.watched = r.deadline
+	}
 	d.mu.Unlock()
 	if fault != nil {
 		return fault
@@ -267,7 +287,7 @@ func (d *Door) rewake() {
 	}
 }
 
-// submit sends a batch of submissions; the outbox calls it.
+// submit sends a batch of submissions; the batch calls it.
 func (d *Door) submit(batch []protocol.Submission) {
 	m := bus.SubmissionBatch{Door: d.id, Requests: batch}
 	if err := d.bus.Control.Publish(d.bus.Subjects.Submit(), bus.Submissions.Encode(&m)); err != nil {
@@ -365,6 +385,7 @@ func (d *Door) watchDeadlines(ctx context.Context) {
 		for {
 			d.mu.Lock()
 			r, next, epoch := d.table.expired(time.Now()), d.table.next(), d.epoch
+			d.watched = next
 			d.mu.Unlock()
 			if r == nil {
 				if !next.IsZero() {

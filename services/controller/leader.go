@@ -192,10 +192,7 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 			stops[i]()
 		}
 	}
-	if l.caller, err = l.bus.NewCaller(bus.RandomID(), askWait); err != nil {
-		return stop, err
-	}
-	stops = append(stops, l.caller.Stop)
+	l.caller = l.bus.NewCaller(bus.RandomID(), askWait)
 	for _, s := range []struct {
 		subject string
 		handle  nats.MsgHandler
@@ -265,15 +262,16 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 }
 
 func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
-	r, fault := l.bus.DecodeResult(m)
-	switch {
-	case fault != nil:
+	results, fault := l.bus.DecodeResults(m, l.issuer)
+	if fault != nil {
 		l.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
-	case r.Issuer != l.issuer:
-	case r.State != nil:
-		l.tell(ctx, startup.WorkerAnswered{State: *r.State})
-	default:
-		l.tell(ctx, startup.LoadResult{Result: r})
+	}
+	for _, r := range results {
+		if r.State != nil {
+			l.tell(ctx, startup.WorkerAnswered{State: *r.State})
+		} else {
+			l.tell(ctx, startup.LoadResult{Result: r})
+		}
 	}
 }
 

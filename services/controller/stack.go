@@ -98,6 +98,7 @@ func (d *Door) resubmit(again []*request) {
 	for _, r := range again {
 		d.submissions.Add(r.submission(now))
 	}
+	d.submissions.Flush()
 }
 
 // serving reports whether requests go to a scheduler.
@@ -177,6 +178,7 @@ func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	in, fault := bus.DecodeInfer(body)
 	if fault == nil {
 		fault = d.admit(r, b.Model, in)
+		d.submissions.Flush()
 	}
 	if fault != nil {
 		d.refuse(r, fault)

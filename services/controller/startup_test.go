@@ -239,7 +239,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 			}
 		}
 		s.publish(j.Heartbeat(protocol.Worker, "B-A-D"), bus.Heartbeat.Encode(&protocol.Heartbeat{Incarnation: 1, State: "x"}))
-		s.publish(j.Result("w1"), bus.Result.Encode(&protocol.Result{State: &protocol.WorkerState{ID: "w7"}}))
+		s.publish(j.Result("w1"), bus.Results.Encode(&bus.ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{ID: "w7"}}}}))
 	}
 	throw()
 	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {

@@ -96,9 +96,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.state, err = b.OpenState(ctx); err != nil {
 		return err
 	}
-	if s.actions, err = b.NewCaller(s.id, s.config.ActionTimeout); err != nil {
-		return err
-	}
+	s.actions = b.NewCaller(s.id, s.config.ActionTimeout)
 	host, _ := os.Hostname() // for people only
 	for ctx.Err() == nil {
 		lease, err := b.AcquireWait(ctx, "profiler", host+" "+protocol.DoorName(s.id))

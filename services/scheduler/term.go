@@ -18,8 +18,10 @@ import (
 	"clockwork/pkg/sched"
 )
 
-// term is the time in which this process holds the lease. One goroutine owns
-// the core; callbacks decode and hand over.
+// term is the time in which this process holds the lease. One lock owns the
+// core: whoever brings an event, a callback of NATS or a timer, steps it and
+// sends what it decided. A goroutine between the two would cost each request
+// another switch.
 type term struct {
 	id     uint64 // of this process
 	issuer uint64 // of this term: its actions are numbered from 1
@@ -27,27 +29,28 @@ type term struct {
 	caller *bus.Caller
 	starts *bus.Parcels[protocol.ClockworkState]
 	joins  *bus.Parcels[protocol.WorkerState]
-	core   sched.Core
-	events chan sched.Event
-	batch  chan bus.SubmissionBatch
-	inform chan func() // news about workers and activation
+	over   chan struct{} // closed when a worker obeys a newer epoch
 
 	epoch  atomic.Uint64
 	active atomic.Bool
 	queued atomic.Int64
 	asking sync.WaitGroup
 
-	// Owned by the core's goroutine.
-	wake    protocol.Time        // when the core wants a Tick
+	mu      sync.Mutex // guards what follows
+	core    sched.Core
+	timer   *time.Timer          // of the core's wake
+	wake    protocol.Time        // when it is set to
+	pulse   *bus.Pulse           // nil until the term serves
+	ended   bool                 // the term is over; nothing more is decided
 	started bool                 // Activate was given to the core
 	models  []protocol.ModelSpec // of the epoch; every worker that joins holds all of them
 	joining map[string]protocol.WorkerState
 	synced  map[string]synced
 	members map[string]uint64 // workers that the core has, and their incarnation
 	away    map[string]uint64 // workers that the core lost, and their incarnation
-	doors   map[uint64]*bus.Outbox[protocol.Dispatch]
-	waitFor time.Time // until then activation waits for clocks
-	fenced  bool      // a worker obeys a newer epoch
+	doors   map[uint64]*bus.Batch[protocol.Dispatch]
+	full    []*bus.Batch[protocol.Dispatch] // of doors, those with something to send
+	waitFor time.Time                       // until then activation waits for clocks
 }
 
 // synced is a worker's last word on its clock.
@@ -55,8 +58,6 @@ type synced struct{ incarnation, epoch uint64 }
 
 // Bounds of queues, and of the wait for the workers' clocks at activation.
 const (
-	queuedEvents  = 1 << 16
-	queuedBatches = 1 << 12
 	maxDispatches = 2048
 	maxDoors      = 4096
 	clockWait     = 2 * time.Second
@@ -78,17 +79,16 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		joins:   bus.NewParcels(bus.Join),
 		bus:     b,
 		core:    core,
-		events:  make(chan sched.Event, queuedEvents),
-		batch:   make(chan bus.SubmissionBatch, queuedBatches),
-		inform:  make(chan func()),
+		over:    make(chan struct{}),
 		joining: map[string]protocol.WorkerState{},
 		synced:  map[string]synced{},
 		members: map[string]uint64{},
 		away:    map[string]uint64{},
-		doors:   map[uint64]*bus.Outbox[protocol.Dispatch]{},
+		doors:   map[uint64]*bus.Batch[protocol.Dispatch]{},
 		wake:    protocol.Never,
 	}
 	t.epoch.Store(epoch)
+	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
 }
 
@@ -97,8 +97,9 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop, err := t.listen(ctx)
 	defer func() {
-		cancel() // first, since callbacks may wait for a core that rests
+		cancel()
 		stop()
+		t.end()
 		t.asking.Wait()
 	}()
 	if err != nil {
@@ -111,12 +112,67 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
 	}
 	pulse := t.bus.StartPulse(protocol.Scheduler, protocol.DoorName(t.id), t.heartbeat)
 	defer pulse.Stop()
+	t.locked(func() { t.pulse = pulse })
 	t.bus.Log.Info("holding the lease", "epoch", t.epoch.Load())
-	t.drive(ctx, lease, pulse)
-	for _, door := range t.doors {
-		door.Close()
-	}
+	t.wait(ctx, lease)
 	return nil
+}
+
+// admitEvery is how often it is looked whether activation can go on; news of
+// workers do it at once.
+const admitEvery = 50 * time.Millisecond
+
+// wait returns when the term is over.
+func (t *term) wait(ctx context.Context, lease *bus.Lease) {
+	look := time.NewTicker(admitEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-lease.Lost():
+			t.bus.Log.Warn("another scheduler holds the lease now")
+			return
+		case <-t.over:
+			t.bus.Log.Warn("a worker obeys a newer epoch", "epoch", t.epoch.Load())
+			return
+		case <-look.C:
+			t.locked(func() {})
+			if t.active.Load() {
+				look.Stop()
+			}
+		}
+	}
+}
+
+// locked runs f as the owner of the core, lets workers in that are ready, and
+// sends what was decided.
+func (t *term) locked(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	f()
+	t.admit()
+	t.flush()
+}
+
+func (t *term) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	t.timer.Stop()
+}
+
+func (t *term) tick() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended {
+		t.wake = protocol.Never
+		t.step(sched.Tick{})
+		t.flush()
+	}
 }
 
 func (t *term) heartbeat() protocol.Heartbeat {
@@ -127,48 +183,8 @@ func (t *term) heartbeat() protocol.Heartbeat {
 	return h
 }
 
-// drive is the driver loop of pkg/sched.
-func (t *term) drive(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-lease.Lost():
-			t.bus.Log.Warn("another scheduler holds the lease now")
-			return
-		case b := <-t.batch:
-			for _, r := range b.Requests {
-				t.step(sched.Submit{Submission: r})
-			}
-		case e := <-t.events:
-			t.step(e)
-			r, isResult := e.(sched.Result)
-			t.fenced = isResult && r.Epoch > t.epoch.Load()
-		case <-timer.C:
-			t.step(sched.Tick{})
-		case news := <-t.inform:
-			news()
-			t.step(sched.Tick{})
-		case <-look.C:
-			t.admit(pulse)
-		}
-		if t.fenced {
-			t.bus.Log.Warn("a worker obeys a newer epoch", "epoch", t.epoch.Load())
-			return
-		}
-		if t.wake == protocol.Never {
-			timer.Stop()
-		} else {
-			timer.Reset(t.wake.Sub(clock.Now()))
-		}
-	}
-}
-
-// step gives the core one event and sends what it decided.
+// step gives the core one event and sends the actions it decided; its
+// dispatches leave with the next flush.
 func (t *term) step(e sched.Event) {
 	out := t.core.Step(clock.Now(), e)
 	for i := range out.Actions {
@@ -179,8 +195,14 @@ func (t *term) step(e sched.Event) {
 	}
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
-	t.queued.Store(int64(t.core.Stats().Queued + t.core.Stats().InFlight))
-	t.wake = out.Wake
+	if out.Wake == t.wake {
+		return
+	}
+	if t.wake = out.Wake; out.Wake == protocol.Never {
+		t.timer.Stop()
+	} else {
+		t.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
+	}
 }
 
 func (t *term) dispatch(decisions []protocol.Dispatch) {
@@ -191,20 +213,35 @@ func (t *term) dispatch(decisions []protocol.Dispatch) {
 				t.bus.Log.Warn("dispatch dropped: too many front doors", "limit", maxDoors) // its deadline answers it
 				continue
 			}
-			t.doors[door] = bus.NewOutbox(maxDispatches, func(batch []protocol.Dispatch) {
+			t.doors[door] = bus.NewBatch(maxDispatches, func(batch []protocol.Dispatch) {
 				if err := t.bus.Control.Publish(t.bus.Subjects.Dispatch(door), bus.Dispatches.Encode(&batch)); err != nil {
 					t.bus.Log.Warn("dispatches not sent", "count", len(batch), "error", err) // deadlines answer them
 				}
 			})
 		}
-		t.doors[door].Add(d)
+		box := t.doors[door]
+		box.Add(d)
+		if !slices.Contains(t.full, box) {
+			t.full = append(t.full, box)
+		}
 	}
+}
+
+// flush sends every door what was decided for it.
+func (t *term) flush() {
+	for _, box := range t.full {
+		box.Flush()
+	}
+	clear(t.full)
+	t.full = t.full[:0]
+	stats := t.core.Stats()
+	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }
 
 // admit lets workers whose clocks are known into the core, and declares the
 // scheduler active once all are there or clockWait is over.
-func (t *term) admit(pulse *bus.Pulse) {
-	if !t.started {
+func (t *term) admit() {
+	if !t.started || t.pulse == nil || len(t.joining) == 0 && t.active.Load() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.joining)) {
@@ -218,7 +255,7 @@ func (t *term) admit(pulse *bus.Pulse) {
 	}
 	if !t.active.Load() && (len(t.joining) == 0 || time.Now().After(t.waitFor)) {
 		t.active.Store(true)
-		pulse.Now()
+		t.pulse.Now()
 		t.bus.Log.Info("active", "epoch", t.epoch.Load(), "workers", len(t.members))
 	}
 }
@@ -231,21 +268,18 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 			stops[i]()
 		}
 	}
-	if t.caller, err = t.bus.NewCaller(bus.RandomID(), askWait); err != nil {
-		return stop, err
-	}
-	stops = append(stops, t.caller.Stop)
+	t.caller = t.bus.NewCaller(bus.RandomID(), askWait)
 	s := t.bus.Subjects
 	for _, sub := range []struct {
 		nc      *nats.Conn
 		subject string
 		handle  nats.MsgHandler
 	}{
-		{t.bus.Control, s.Submit(), func(m *nats.Msg) { t.onSubmit(ctx, m) }},
-		{t.bus.Control, s.Result("*"), func(m *nats.Msg) { t.onResult(ctx, m) }},
+		{t.bus.Control, s.Submit(), t.onSubmit},
+		{t.bus.Control, s.Result("*"), t.onResult},
 		{t.bus.Control, s.Clock("*"), t.onClock},
-		{t.bus.Payload, s.SchedulerStart(), func(m *nats.Msg) { t.onStart(ctx, m) }},
-		{t.bus.Payload, s.SchedulerJoin(), func(m *nats.Msg) { t.onJoin(ctx, m) }},
+		{t.bus.Payload, s.SchedulerStart(), t.onStart},
+		{t.bus.Payload, s.SchedulerJoin(), t.onJoin},
 	} {
 		subscription, err := t.bus.Subscribe(sub.nc, sub.subject, sub.handle)
 		if err != nil {
@@ -254,14 +288,14 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 		stops = append(stops, func() { _ = subscription.Unsubscribe() })
 	}
 	workers, err := t.bus.WatchHeartbeats(protocol.Worker,
-		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerBeat(ctx, h) }) },
-		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.workerLost(h) }) })
+		func(h protocol.Heartbeat) { t.locked(func() { t.workerBeat(ctx, h) }) },
+		func(h protocol.Heartbeat) { t.locked(func() { t.workerLost(h) }) })
 	if err != nil {
 		return stop, err
 	}
 	stops = append(stops, workers.Stop)
 	doors, err := t.bus.WatchHeartbeats(protocol.FrontDoor, func(protocol.Heartbeat) {},
-		func(h protocol.Heartbeat) { t.tellTerm(ctx, func() { t.doorLost(h) }) })
+		func(h protocol.Heartbeat) { t.locked(func() { t.doorLost(h) }) })
 	if err != nil {
 		return stop, err
 	}
@@ -269,39 +303,42 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// tellTerm runs f in the core's goroutine.
-func (t *term) tellTerm(ctx context.Context, f func()) {
-	select {
-	case t.inform <- f:
-	case <-ctx.Done():
-	}
-}
-
-func (t *term) onSubmit(ctx context.Context, m *nats.Msg) {
+func (t *term) onSubmit(m *nats.Msg) {
 	b, fault := bus.Submissions.Decode(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad submission", "error", fault)
 		return
 	}
-	select {
-	case t.batch <- b:
-	case <-ctx.Done():
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
 	}
+	for _, r := range b.Requests {
+		t.step(sched.Submit{Submission: r})
+	}
+	t.flush()
 }
 
-func (t *term) onResult(ctx context.Context, m *nats.Msg) {
-	r, fault := t.bus.DecodeResult(m)
+func (t *term) onResult(m *nats.Msg) {
+	results, fault := t.bus.DecodeResults(m, t.issuer)
 	if fault != nil {
 		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
 		return
 	}
-	if r.Issuer != t.issuer {
-		return
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range results {
+		if t.ended {
+			return
+		}
+		t.step(sched.Result{Result: r})
+		if r.Epoch > t.epoch.Load() {
+			t.ended = true
+			close(t.over)
+		}
 	}
-	select {
-	case t.events <- sched.Result{Result: r}:
-	case <-ctx.Done():
-	}
+	t.flush()
 }
 
 // onClock tells a worker the time.
@@ -312,7 +349,7 @@ func (t *term) onClock(m *nats.Msg) {
 	}
 }
 
-func (t *term) onStart(ctx context.Context, m *nats.Msg) {
+func (t *term) onStart(m *nats.Msg) {
 	state, whole, fault := t.starts.Add(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad start", "error", fault)
@@ -320,10 +357,10 @@ func (t *term) onStart(ctx context.Context, m *nats.Msg) {
 	if !whole {
 		return
 	}
-	t.tellTerm(ctx, func() { t.activate(state) })
+	t.locked(func() { t.activate(state) })
 }
 
-func (t *term) onJoin(ctx context.Context, m *nats.Msg) {
+func (t *term) onJoin(m *nats.Msg) {
 	w, whole, fault := t.joins.Add(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad join", "error", fault)
@@ -331,7 +368,7 @@ func (t *term) onJoin(ctx context.Context, m *nats.Msg) {
 	if !whole {
 		return
 	}
-	t.tellTerm(ctx, func() { t.join(w) })
+	t.locked(func() { t.join(w) })
 }
 
 // activate begins the epoch. Its workers join as their clocks are known.
@@ -374,7 +411,7 @@ func (t *term) workerBeat(ctx context.Context, h protocol.Heartbeat) {
 // have missed it, so nobody else would bring it back.
 func (t *term) ask(ctx context.Context, h protocol.Heartbeat) {
 	r, err := t.caller.Do(ctx, h.ID, protocol.Action{Kind: protocol.GetWorkerState, Incarnation: h.Incarnation, Latest: protocol.Never})
-	t.tellTerm(ctx, func() {
+	t.locked(func() {
 		_, waits := t.joining[h.ID]
 		switch {
 		case waits: // the controller was faster
@@ -405,9 +442,6 @@ func (t *term) doorLost(h protocol.Heartbeat) {
 	if err != nil {
 		return
 	}
-	if box := t.doors[door]; box != nil {
-		delete(t.doors, door)
-		box.Close()
-	}
+	delete(t.doors, door)
 	t.step(sched.DoorLost{Door: door})
 }

@@ -9,22 +9,34 @@ import (
 // maxResults bounds how many results are taken out of the outbox at once.
 const maxResults = 1024
 
-// largeResult is where a result counts as a payload: a state with thousands of
+// largeResult is where results count as a payload: a state with thousands of
 // models.
-const largeResult = 16 << 10
+const largeResult = 256 << 10
 
-// sendResults publishes results; the outbox calls it.
-func (a *agent) sendResults(batch []protocol.Result) {
-	subject := a.bus.Subjects.Result(a.config.Name)
-	for i := range batch {
-		body := bus.Result.Encode(&batch[i])
-		nc := a.bus.Control
-		if len(body) > largeResult {
-			nc = a.bus.Payload
+// sendResults publishes results, those for one issuer together as far as they
+// stand together; the outbox calls it.
+func (a *agent) sendResults(results []protocol.Result) {
+	for len(results) > 0 {
+		n := 1
+		for n < len(results) && !large(&results[0]) && !large(&results[n]) && results[n].Issuer == results[0].Issuer {
+			n++
 		}
-		if err := nc.Publish(subject, body); err != nil {
-			a.bus.Log.Warn("result not sent", "action", batch[i].Action, "error", err) // its issuer's timer ends it
-		}
+		a.publishResults(bus.ResultBatch{Issuer: results[0].Issuer, Results: results[:n]})
+		results = results[n:]
+	}
+}
+
+// large tells results that can fill a message alone.
+func large(r *protocol.Result) bool { return r.State != nil || r.Loaded != nil }
+
+func (a *agent) publishResults(batch bus.ResultBatch) {
+	body := bus.Results.Encode(&batch)
+	nc := a.bus.Control
+	if len(body) > largeResult {
+		nc = a.bus.Payload
+	}
+	if err := nc.Publish(a.bus.Subjects.Result(a.config.Name), body); err != nil {
+		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers end them
 	}
 }
 

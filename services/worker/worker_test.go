@@ -132,14 +132,16 @@ func (r *rig) onOutput(m *nats.Msg) {
 }
 
 func (r *rig) onResult(m *nats.Msg) {
-	got, fault := r.bus.DecodeResult(m)
+	results, fault := r.bus.DecodeResults(m, testIssuer)
 	if fault != nil {
 		r.t.Errorf("bad result: %v", fault)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if to := r.results[got.Action]; to != nil && got.Issuer == testIssuer {
-		to <- got
+	for _, got := range results {
+		if to := r.results[got.Action]; to != nil {
+			to <- got
+		}
 	}
 }
 

@@ -226,7 +226,7 @@ func (w *Worker) Answer(a protocol.Action, r protocol.Result) {
 	r.Action, r.Issuer, r.Kind, r.Epoch, r.Incarnation = a.ID, a.Issuer, a.Kind, max(r.Epoch, w.epoch), w.Incarnation
 	w.mu.Unlock()
 	r.GPU, r.Model, r.Batch = a.GPU, a.Model, a.Batch
-	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), bus.Result.Encode(&r)); err != nil {
+	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), bus.Results.Encode(&bus.ResultBatch{Issuer: r.Issuer, Results: []protocol.Result{r}})); err != nil {
 		w.t.Errorf("worker %s: %v", w.ID, err)
 	}
 }
