@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
@@ -40,6 +41,7 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 		return protocol.InferRequest{}, fault
 	}
 	w := newWalker(body)
+	defer w.free()
 	var r protocol.InferRequest
 	w.object(func(key string) {
 		switch key {
@@ -179,10 +181,25 @@ type walker struct {
 	fault *protocol.Error // an error with a code of its own
 }
 
-func newWalker(body []byte) *walker {
-	w := &walker{body: body, in: bytes.NewReader(body)}
+var walkers = sync.Pool{New: func() any {
+	w := &walker{in: bytes.NewReader(nil)}
 	w.dec = msgpack.NewDecoder(w.in)
 	return w
+}}
+
+func newWalker(body []byte) *walker {
+	w := walkers.Get().(*walker)
+	w.body, w.err, w.fault = body, nil, nil
+	w.in.Reset(body)
+	w.dec.Reset(w.in)
+	return w
+}
+
+// free gives a walker back; the body stays with what was read from it.
+func (w *walker) free() {
+	w.body = nil
+	w.in.Reset(nil)
+	walkers.Put(w)
 }
 
 func (w *walker) done() bool { return w.err != nil || w.fault != nil }

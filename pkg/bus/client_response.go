@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
@@ -23,15 +24,29 @@ func EncodeBody(encoding Encoding, v any) []byte {
 		}
 		return body
 	}
-	var out bytes.Buffer
-	enc := msgpack.NewEncoder(&out)
-	enc.SetCustomStructTag("json")
-	enc.UseCompactInts(true)
-	if err := enc.Encode(v); err != nil {
+	w := bodyWriters.Get().(*bodyWriter)
+	defer bodyWriters.Put(w)
+	w.out.Reset()
+	if err := w.enc.Encode(v); err != nil {
 		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
-	return out.Bytes()
+	return bytes.Clone(w.out.Bytes())
 }
+
+// bodyWriter writes structs with json tags as msgpack; a new encoder for each
+// reply would cost more than the reply.
+type bodyWriter struct {
+	out bytes.Buffer
+	enc *msgpack.Encoder
+}
+
+var bodyWriters = sync.Pool{New: func() any {
+	w := &bodyWriter{}
+	w.enc = msgpack.NewEncoder(&w.out)
+	w.enc.SetCustomStructTag("json")
+	w.enc.UseCompactInts(true)
+	return w
+}}
 
 type responseJSON struct {
 	ModelName  string                      `json:"model_name"`

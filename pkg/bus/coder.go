@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -34,7 +35,11 @@ func (c Codec[T]) Append(dst []byte, v *T) []byte {
 	if k.err != nil { // a buffer does not fail, so a code function is wrong
 		panic(fmt.Sprintf("encode %s: %v", c.name, k.err))
 	}
-	dst = append(dst, version)
+	size := 1 + k.buf.Len()
+	for _, raw := range k.raws {
+		size += len(raw)
+	}
+	dst = append(slices.Grow(dst, size), version)
 	dst = append(dst, k.buf.Bytes()...)
 	for _, raw := range k.raws {
 		dst = append(dst, raw...)

@@ -17,7 +17,7 @@ func (a *agent) onAction(m *nats.Msg) {
 		return
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	fresh, known := a.answered.begin(actionKey{action.Issuer, action.ID})
 	if !fresh {
 		if known != nil {

@@ -33,7 +33,7 @@ type agent struct {
 	loading  int // of these, those that read a model from disk
 	stopping bool
 
-	results *bus.Outbox[protocol.Result]
+	results *bus.Batch[protocol.Result] // flushed by unlock
 	outputs *outputs
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
@@ -59,7 +59,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		loads:       make(chan struct{}, concurrentLoads),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	a.results = bus.NewOutbox(maxResults, a.sendResults)
+	a.results = bus.NewBatch(maxResults, a.sendResults)
 	a.outputs = newOutputs(b)
 	for i, device := range back.Devices() {
 		a.gpus = append(a.gpus, newGPU(a, i, device))
@@ -108,14 +108,13 @@ func (a *agent) stop() error {
 	for _, g := range a.gpus {
 		g.refuseAll(protocol.Refusal(protocol.ShuttingDown))
 	}
-	a.mu.Unlock()
+	a.unlock()
 	a.drain()
 	a.cancel()
 	a.work.Wait() // loads and the clock
 	for _, g := range a.gpus {
 		g.stop()
 	}
-	a.results.Close()
 	if a.pulse != nil {
 		a.pulse.Stop()
 	}
@@ -126,6 +125,12 @@ func (a *agent) stop() error {
 	}
 	a.library.close(a.bus.Log)
 	return a.backend.Close()
+}
+
+// unlock ends what was done under the lock, and sends the results of it.
+func (a *agent) unlock() {
+	a.mu.Unlock()
+	a.results.Flush()
 }
 
 // drainWait bounds how long the broker may take to end the subscriptions.

@@ -61,7 +61,7 @@ func newGPU(a *agent, index int, device backend.Device) *gpu {
 		g.alarms[i].at = protocol.Never
 		g.alarms[i].timer = time.AfterFunc(time.Hour, func() {
 			a.mu.Lock()
-			defer a.mu.Unlock()
+			defer a.unlock()
 			g.alarms[i].at = protocol.Never
 			g.step(lane, executor.Tick{})
 		})

@@ -45,7 +45,7 @@ func (g *gpu) complete(o *order) {
 func (g *gpu) stage(o *order) {
 	refused := g.copyInputs(o)
 	g.agent.mu.Lock()
-	defer g.agent.mu.Unlock()
+	defer g.agent.unlock()
 	g.staged(o, refused)
 }
 
@@ -115,10 +115,10 @@ func (g *gpu) run(o *order) {
 	idle := g.executions.Running() == 0
 	if refused != nil || len(o.action.Requests) == 0 {
 		a.answer(o, refused)
-		a.mu.Unlock()
+		a.unlock()
 		return
 	}
-	a.mu.Unlock()
+	a.unlock()
 	if idle && int64(o.action.Items())*o.model.spec.OutputBytes() <= smallCopy {
 		g.finish(o)
 		return
@@ -137,7 +137,7 @@ func (g *gpu) finish(o *order) {
 		a.outputs.send(o.outputs(payloads), time.Now())
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	a.answer(o, refusal(err))
 }
 

@@ -137,7 +137,7 @@ func (a *agent) onInput(m *nats.Msg) {
 		p.Data = []byte{}
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	o, kept := a.inputs.put(p.ID, p.Data, time.Now())
 	if !kept {
 		a.bus.Log.Warn("no room for an input", "request", p.ID, "bytes", len(p.Data), "held", a.inputs.bytes)

@@ -137,7 +137,7 @@ func (a *agent) load(o *order) {
 	o.end = clock.Now()
 	o.exec = protocol.Phase{Begin: o.begin, End: o.end, Device: o.end.Sub(o.begin)}
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	a.loading--
 	if err != nil {
 		a.answer(o, refusal(err))

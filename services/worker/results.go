@@ -6,7 +6,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// maxResults bounds how many results are taken out of the outbox at once.
+// maxResults bounds how many results are sent in one message.
 const maxResults = 1024
 
 // largeResult is where results count as a payload: a state with thousands of
@@ -14,7 +14,7 @@ const maxResults = 1024
 const largeResult = 256 << 10
 
 // sendResults publishes results, those for one issuer together as far as they
-// stand together; the outbox calls it.
+// stand together; the batch calls it.
 func (a *agent) sendResults(results []protocol.Result) {
 	for len(results) > 0 {
 		n := 1

@@ -63,7 +63,7 @@ func (g *gpu) move(o *order) {
 	o.exec = span(o.begin)
 	o.end = o.exec.End
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	defer a.unlock()
 	if o.part == nil {
 		g.account(o, err == nil)
 	}
