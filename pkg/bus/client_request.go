@@ -242,6 +242,18 @@ func (w *walker) skip() {
 	}
 }
 
+// skipData steps over a tensor's data without reading raw bytes: the library
+// would copy them.
+func (w *walker) skipData() {
+	at := w.at()
+	head, skip, children := header(w.body[at:])
+	if children > 0 {
+		w.skip()
+		return
+	}
+	w.seek(at + head + skip)
+}
+
 func (w *walker) parameters(p *protocol.InferParameters) {
 	w.object(func(key string) {
 		switch key {
@@ -284,7 +296,7 @@ func (w *walker) tensor() protocol.Tensor {
 			})
 		case "data":
 			dataAt = w.at()
-			w.skip()
+			w.skipData()
 		default:
 			w.skip()
 		}

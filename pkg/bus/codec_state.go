@@ -69,6 +69,9 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 	num(k, &g.PagesTotal)
 	num(k, &g.PagesUsed)
 	list(k, &g.Models, text[string])
+	if g.Models == nil {
+		g.Models = []string{} // JSON shows a list, not null
+	}
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {

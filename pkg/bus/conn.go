@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	neturl "net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +86,7 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 				b.Log.Warn("lost the broker", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", nc.ConnectedUrl()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", nc.ConnectedUrlRedacted()) }),
 		nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }),
 	}
 	url := c.URL
@@ -99,15 +101,29 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 			return nc, nil
 		}
 		if last == nil {
-			b.Log.Info("waiting for the broker", "url", url, "error", err)
+			b.Log.Info("waiting for the broker", "url", Redacted(url), "error", err)
 		}
 		last = err
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connect to %s: %w", url, last)
+			return nil, fmt.Errorf("connect to %s: %w", Redacted(url), last)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// Redacted is a broker's URL, or a list of them, as it may be shown: without
+// passwords.
+func Redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, text := range list {
+		if u, err := neturl.Parse(strings.TrimSpace(text)); err == nil {
+			list[i] = u.Redacted()
+		} else if at := strings.LastIndexByte(text, '@'); at >= 0 {
+			list[i] = "..." + text[at:]
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {

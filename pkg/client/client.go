@@ -43,7 +43,7 @@ const controlWait = 5 * time.Second
 func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
 	nc, err := nats.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", url, err)
+		return nil, fmt.Errorf("connect to %s: %w", bus.Redacted(url), err)
 	}
 	c, err := New(nc, prefix)
 	if err != nil {

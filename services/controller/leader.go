@@ -112,7 +112,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 		}
 		return nil
 	}
-	l.bus.Log.Info("leading", "stage", first.Stage, "models", len(first.Models))
+	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))
 	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOption
 	}
 	e, ok := zoo[name]
 	if !ok {
-		return nil, protocol.Errorf(protocol.ModelNotFound, "the zoo has no model %q; it has %d others such as %sresnet50_v2", name, len(zoo), pathPrefix)
+		return nil, protocol.Errorf(protocol.ModelNotFound, "the zoo has no model %q; it has others such as %sresnet50_v2", name, pathPrefix)
 	}
 	m := &model{entry: e, spec: protocol.ModelSpec{
 		Path:           path,
