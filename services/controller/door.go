@@ -26,6 +26,7 @@ type Door struct {
 	id     uint64
 
 	submissions *bus.Batch[protocol.Submission]
+	misses      *misses
 	storing     chan struct{} // a slot for each request on its way into the buffer
 
 	mu      sync.Mutex
@@ -78,6 +79,7 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		state:   state,
 		buffer:  buffer,
 		id:      bus.RandomID(),
+		misses:  &misses{bus: b},
 		storing: make(chan struct{}, bus.MaxStoring),
 		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
 		models:  map[string]protocol.ModelSpec{},

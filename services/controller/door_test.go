@@ -212,6 +212,9 @@ func TestTheDeadlineAnswers(t *testing.T) {
 	if took := time.Since(asked); took < 300*time.Millisecond {
 		t.Errorf("answered after %v, before the deadline", took)
 	}
+	if e := s.event(protocol.EventMiss); e.Model != "a" || e.Total != 1 || e.Code != protocol.DeadlineExceeded {
+		t.Errorf("told as %+v", e)
+	}
 }
 
 func TestRefusalsOfTheSchedulerAreToldOn(t *testing.T) {

@@ -64,6 +64,7 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 	if !e.Code.Known() {
 		e.Code = protocol.Internal
 	}
+	d.misses.add(r.model.Name, e, time.Now())
 	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
 }
 
