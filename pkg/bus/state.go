@@ -139,7 +139,8 @@ func (s *State) PutWorker(ctx context.Context, w protocol.WorkerState) error {
 	return s.put(ctx, "worker."+w.ID, w)
 }
 
-// DropModel and DropWorker remove a fact; removing none is no error.
+// DropModel and DropWorker remove a fact; removing none is no error. A write of
+// it that is under way at that time fails.
 func (s *State) DropModel(ctx context.Context, name string) error {
 	return s.drop(ctx, "model."+name)
 }
@@ -264,10 +265,20 @@ func (s *State) put(ctx context.Context, key string, value any) error {
 }
 
 func (s *State) drop(ctx context.Context, key string) error {
-	if err := s.kv.Delete(ctx, key); err != nil {
-		return fmt.Errorf("remove %s: %w", key, err)
+	var err error
+	for range casAttempts {
+		revision := uint64(0) // where nothing stands the mark of removal still goes in, and ends a write under way
+		entry, getErr := s.kv.Get(ctx, key)
+		if getErr == nil {
+			revision = entry.Revision()
+		} else if !errors.Is(getErr, jetstream.ErrKeyNotFound) {
+			return fmt.Errorf("remove %s: %w", key, getErr)
+		}
+		if err = s.kv.Delete(ctx, key, jetstream.LastRevision(revision)); err == nil {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("remove %s: %w", key, err)
 }
 
 func readAll[T any](ctx context.Context, kv jetstream.KeyValue, keys string) ([]T, error) {

@@ -27,28 +27,45 @@ type activation struct {
 	until                 protocol.Time
 	// seen is when an active scheduler was last heard, sent when Activate was.
 	seen, sent protocol.Time
+	// types are the types of GPU of the last Activate of this machine, which had
+	// all their profiles; nil before it.
+	types map[string]bool
 }
 
-// profile gives out a job when PROFILING has none and a worker is ready.
+// profile gives out a job when none is under way and there are GPUs to
+// measure: in PROFILING those of all ready workers, in ACTIVE those of
+// latecomers. A job that lost a worker gives way to one without it, since the
+// profiler cannot tell what the lost GPUs alone could have measured; what was
+// measured is stored, so that costs little. There are no more renewals than
+// losses: a worker that comes back is not part of the job under way.
 func (m *Machine) profile() {
-	if m.stage != protocol.Profiling || m.querying || m.asked != 0 || m.wanted != 0 {
-		return
-	}
 	p := &m.profiling
-	workers := m.present(false)
-	if len(workers) == 0 || m.now < p.retryAt {
+	if p.running && slices.ContainsFunc(p.order.Workers, m.isGone) {
+		p.running = false
+	}
+	if p.running || m.querying || m.asked != 0 || m.wanted != 0 || m.now < p.retryAt {
 		return
 	}
-	if p.running && slices.ContainsFunc(p.order.Workers, func(o protocol.WorkerState) bool {
-		w := m.workers[o.ID]
-		return w != nil && w.incarnation == o.Incarnation && w.ready()
-	}) {
+	var models []protocol.ModelSpec
+	var workers []protocol.WorkerState
+	switch m.stage {
+	case protocol.Profiling: // also those that the last job could not measure
+		models, workers = m.pick(func(string) bool { return true }), m.present(false)
+	case protocol.Active:
+		models, workers = m.served(), m.latecomers()
+	}
+	if len(workers) == 0 {
 		return
 	}
 	p.job++
-	models := m.served()
 	p.running, p.order = true, ProfilingJob{Job: p.job, Models: models, Workers: workers, Known: m.known(models)}
 	m.sendJob()
+}
+
+// isGone reports whether this life of a worker is lost or out of service.
+func (m *Machine) isGone(o protocol.WorkerState) bool {
+	w := m.workers[o.ID]
+	return w == nil || w.incarnation != o.Incarnation || !w.ready()
 }
 
 func (m *Machine) sendJob() {
@@ -75,6 +92,10 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	}
 	p.running = false
 	m.addProfiles(e.Profiles)
+	if m.stage == protocol.Active {
+		m.latecomersMeasured(e.Quarantined)
+		return
+	}
 	types := gpuTypes(p.order.Workers)
 	for _, t := range gpuTypes(m.present(false)) {
 		if !slices.Contains(types, t) {
@@ -83,26 +104,35 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	}
 	bad := map[string]string{}
 	for _, s := range p.order.Models {
-		for _, q := range e.Quarantined {
-			if q.Model == s.Name || q.Digest != "" && q.Digest == s.Digest {
-				bad[s.Name] = q.Reason
-			}
-		}
-		for _, t := range types {
-			if _, done := bad[s.Name]; !done && !m.profiled(s, t) {
-				bad[s.Name] = "no complete profile on " + t
-			}
+		if flaw := m.flaw(s, types, e.Quarantined); flaw != "" {
+			bad[s.Name] = flaw
 		}
 	}
 	for _, name := range sortedKeys(bad) {
 		m.event(protocol.Event{Kind: protocol.EventQuarantine, Model: name, Message: bad[name]})
 	}
+	m.quarantined = bad // for the people who look; the next job tries them again
 	if len(bad) == len(m.models) {
 		p.retryAt = m.now.Add(m.cfg.ProfileRetry)
 		return
 	}
-	m.quarantined = bad
 	m.setStage(protocol.Active)
+}
+
+// flaw returns why a model cannot be planned with on these types of GPU, empty
+// when it can.
+func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quarantine) string {
+	for _, q := range quarantined {
+		if q.Model == s.Name || q.Digest != "" && q.Digest == s.Digest {
+			return q.Reason
+		}
+	}
+	for _, t := range types {
+		if !m.profiled(s, t) {
+			return "no complete profile on " + t
+		}
+	}
+	return ""
 }
 
 // schedulerSeen activates when no active scheduler has been heard for a while.
@@ -130,6 +160,7 @@ func (m *Machine) activate() {
 	if m.stage != protocol.Active || m.querying {
 		return
 	}
+	m.explain()
 	if a.needed && !a.running && len(m.present(false)) > 0 {
 		a.needed, a.running, a.until = false, true, m.now.Add(m.cfg.RefreshTimeout)
 		for _, w := range m.sorted() {
@@ -154,6 +185,10 @@ func (m *Machine) activate() {
 		models := m.served()
 		page := workers[0].PageSize
 		m.out.Activate = &protocol.ClockworkState{PageSize: page, Models: models, Profiles: m.known(models), Workers: workers}
+		a.types = map[string]bool{}
+		for _, t := range gpuTypes(workers) {
+			a.types[t] = true
+		}
 		m.markJoined(workers)
 	}
 	if !a.done {
@@ -165,7 +200,12 @@ func (m *Machine) activate() {
 		}
 		if state := w.snapshot(m.isModel); m.plannable(state) {
 			w.joined = true
+			state.Profiles = m.untold(state)
 			m.out.JoinWorkers = append(m.out.JoinWorkers, state)
+			if w.kept != "" {
+				w.kept = ""
+				m.event(protocol.Event{Kind: protocol.EventWorkerJoined, Worker: w.id})
+			}
 		}
 	}
 }
@@ -206,24 +246,18 @@ func (m *Machine) present(fresh bool) []protocol.WorkerState {
 	})
 }
 
-func (m *Machine) plannable(s protocol.WorkerState) bool {
-	for _, model := range m.served() {
-		for _, t := range gpuTypes([]protocol.WorkerState{s}) {
-			if !m.profiled(model, t) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func (m *Machine) isModel(name string) bool { _, ok := m.models[name]; return ok }
 
 // served returns the models that are not quarantined, by name.
 func (m *Machine) served() []protocol.ModelSpec {
+	return m.pick(func(name string) bool { return m.quarantined[name] == "" })
+}
+
+// pick returns the accepted models that are wanted, by name.
+func (m *Machine) pick(want func(name string) bool) []protocol.ModelSpec {
 	var list []protocol.ModelSpec
 	for _, name := range sortedKeys(m.models) {
-		if m.quarantined[name] == "" {
+		if want(name) {
 			list = append(list, m.models[name])
 		}
 	}

@@ -36,10 +36,11 @@ func (m *Machine) countDown() {
 	}
 }
 
-// pending reports whether a load, a catch-up or the query is under way, or no
+// pending reports whether a load, the removal of a failed one from KV, a
+// catch-up or the query is under way, or no
 // worker is ready.
 func (m *Machine) pending() bool {
-	if m.querying || len(m.loads)+len(m.waiting) > 0 {
+	if m.querying || len(m.loads)+len(m.waiting)+len(m.unstoring) > 0 {
 		return true
 	}
 	ready := false

@@ -11,6 +11,7 @@
 //		for _, a := range out.Actions { publish(subjects.Action(a.Worker), a.Action) }
 //		for _, r := range out.Replies { answer(r.Token, r.Reply, r.Error) }
 //		for _, s := range out.Store { go put(s) }         // -> ModelsStored or StoreFailed
+//		for _, u := range out.Unstore { go remove(u) }    // -> ModelsUnstored
 //		if out.SetStage != nil { go swap(*out.SetStage) } // -> StageStored or StageConflict
 //		if out.StartProfiling != nil { publish(subjects.ProfilerStart(), out.StartProfiling) }
 //		if out.Activate != nil { publish(subjects.SchedulerStart(), out.Activate) }
@@ -27,10 +28,12 @@
 //	}
 //
 // Within one output the order is: actions, replies, stores, stage. The shell
-// owes exactly one ModelsStored or StoreFailed for each Store, and exactly one
-// StageStored or StageConflict for each SetStage; everything else may get lost
+// owes exactly one ModelsStored or StoreFailed for each Store, one
+// ModelsUnstored for each Unstore, however often that has to be tried, and
+// exactly one StageStored or StageConflict for each SetStage; everything else may get lost
 // and is asked again. JoinWorkers may name a worker the scheduler knows; the
-// same incarnation a second time is no news.
+// same incarnation a second time is no news. Their Profiles are those that the
+// scheduler may lack, and have to reach it with the worker.
 //
 // Stages move forward only. A stage is held only once the store confirmed it.
 // From the moment SetStage(PROFILING) is given out every load is answered
@@ -39,9 +42,24 @@
 // What a restart finds: the stage and the models of KV. Models that all
 // workers hold but KV does not know are adopted and stored; those that only
 // some hold wait for a load that names them, and are removed when loading
-// closes. When profiling leaves no model that can be served, the stage stays
+// closes. A load whose store failed was refused, so what it left in KV is
+// removed before its names may be loaded again and before loading closes; only
+// a controller that dies in between leaves models that nobody was promised.
+//
+// A profiling job that lost a worker is replaced by one without it. Models that
+// a job could not measure are shown as quarantined from its report on, and the
+// next job of PROFILING tries them again. When profiling leaves no model that can be served, the stage stays
 // PROFILING and a new job follows after ProfileRetry: activating nothing would
 // close the stack for good, and a retry costs only time.
+//
+// A worker that comes in ACTIVE with a type of GPU without profiles is measured
+// by a job of its own and joins then, with the profiles. Meanwhile an event
+// worker_lost says what it is kept for; worker_joined follows when it joins. If
+// a served model cannot be measured on it, it stays out for that life, and
+// another worker_lost says why: the set of models is fixed, so no model is
+// quarantined for it. Nor is a worker measured that a scheduler may have in
+// hand, which is one that obeyed an epoch, and after a restart in ACTIVE, until
+// this machine activates a scheduler itself, one that was there already.
 //
 // It does not encode, store, publish, log, buffer requests, or hold a lease.
 package startup

@@ -45,6 +45,10 @@ type ModelsStored struct{ Token uint64 }
 // StoreFailed says that the Store of this token failed or may have failed.
 type StoreFailed struct{ Token uint64 }
 
+// ModelsUnstored confirms the Unstore of this token: none of its models is in
+// KV.
+type ModelsUnstored struct{ Token uint64 }
+
 // StageStored confirms SetStage.
 type StageStored struct{ Stage protocol.Stage }
 
@@ -83,6 +87,7 @@ func (LoadAsked) event()      {}
 func (LoadResult) event()     {}
 func (ModelsStored) event()   {}
 func (StoreFailed) event()    {}
+func (ModelsUnstored) event() {}
 func (StageStored) event()    {}
 func (StageConflict) event()  {}
 func (ProfilerSeen) event()   {}

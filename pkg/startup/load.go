@@ -11,7 +11,7 @@ import (
 // load is one LoadModelFromDisk of the stack, asked by one client or more.
 //
 // It waits until it may be admitted (stage LOADING, no overlap with a pending
-// load), is pending until every serving worker holds or failed it, then is
+// load or with what a failed one left in KV), is pending until every serving worker holds or failed it, then is
 // being stored, then is answered. Without tokens it stores adopted models.
 type load struct {
 	tokens   []uint64
@@ -108,7 +108,8 @@ func (m *Machine) admit() {
 	m.waiting = rest
 }
 
-// admitOne reports false when l has to wait for a pending load that overlaps.
+// admitOne reports false when l has to wait for a pending load that overlaps,
+// or for what one left in KV.
 func (m *Machine) admitOne(l *load, before []*load) bool {
 	for _, p := range m.loads {
 		if p.path == l.path && slices.Equal(p.names, l.names) && len(p.tokens) > 0 {
@@ -117,7 +118,12 @@ func (m *Machine) admitOne(l *load, before []*load) bool {
 		}
 	}
 	for _, p := range append(slices.Clone(m.loads), before...) {
-		if slices.ContainsFunc(p.names, func(n string) bool { return slices.Contains(l.names, n) }) {
+		if l.overlaps(p.names) {
+			return false
+		}
+	}
+	for _, names := range m.unstoring {
+		if l.overlaps(names) {
 			return false
 		}
 	}
@@ -362,8 +368,21 @@ func (m *Machine) storeFailed(token uint64) {
 		l.storing, l.retryAt = 0, m.now.Add(m.cfg.Resend)
 	default:
 		m.rollback(l)
+		m.unstore(l)
 		m.finish(l, nil, protocol.Refusal(protocol.StateUnavailable))
 	}
+}
+
+// unstore takes a load's new models out of KV, which may hold some of them.
+func (m *Machine) unstore(l *load) {
+	m.token++
+	m.unstoring[m.token] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
+	m.out.Unstore = append(m.out.Unstore, Unstore{Token: m.token, Names: m.unstoring[m.token]})
+}
+
+// overlaps reports whether l names a model that one of names is.
+func (l *load) overlaps(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(l.names, n) })
 }
 
 func (m *Machine) storing(token uint64) *load {

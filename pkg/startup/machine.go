@@ -30,6 +30,9 @@ type Machine struct {
 	workers          map[string]*worker
 	models           map[string]protocol.ModelSpec
 	loads, waiting   []*load
+	// unstoring are the names by token that are being removed from KV; until
+	// then no load of them is admitted, and loading does not close.
+	unstoring map[uint64][]string
 	// touched: this step saw load activity. countdown is when loading closes,
 	// Never while it does not count down.
 	touched   bool
@@ -52,7 +55,7 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
 	return &Machine{cfg: c, countdown: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
-		profiles: map[profileKey]protocol.Profile{}, quarantined: map[string]string{}}, nil
+		unstoring: map[uint64][]string{}, profiles: map[profileKey]protocol.Profile{}, quarantined: map[string]string{}}, nil
 }
 
 // Step takes one event at an instant that is not before the last one (an
@@ -104,6 +107,8 @@ func (m *Machine) apply(e Event) {
 		m.stored(e.Token)
 	case StoreFailed:
 		m.storeFailed(e.Token)
+	case ModelsUnstored:
+		delete(m.unstoring, e.Token)
 	case StageStored:
 		m.stageStored(e.Stage)
 	case StageConflict:

@@ -7,6 +7,7 @@ type Output struct {
 	Actions  []WorkerAction
 	Replies  []Reply
 	Store    []Store
+	Unstore  []Unstore
 	SetStage *protocol.Stage
 	// StartProfiling is given again with the same Job when the profiler seems
 	// to have lost it.
@@ -44,8 +45,15 @@ type Store struct {
 	Models []protocol.ModelSpec
 }
 
+// Unstore asks for models to be removed from KV that a failed Store may have
+// written: a restart would take them for accepted.
+type Unstore struct {
+	Token uint64
+	Names []string
+}
+
 // ProfilingJob is what the profiler measures: every model on every type of
-// GPU of these workers. Known are profiles that need not be measured again.
+// GPU of these workers. One with another Job replaces it. Known are profiles that need not be measured again.
 type ProfilingJob struct {
 	Job     uint64
 	Models  []protocol.ModelSpec

@@ -40,6 +40,9 @@ func print(o Output) string {
 	for _, s := range o.Store {
 		line("store %d %s", s.Token, names(s.Models))
 	}
+	for _, u := range o.Unstore {
+		line("unstore %d [%s]", u.Token, strings.Join(u.Names, " "))
+	}
 	if o.SetStage != nil {
 		line("set stage %s", *o.SetStage)
 	}
@@ -50,7 +53,11 @@ func print(o Output) string {
 		line("activate: %s on %s, profiles %s", names(a.Models), workers(a.Workers), keys(a.Profiles))
 	}
 	for _, w := range o.JoinWorkers {
-		line("join %s", workers([]protocol.WorkerState{w}))
+		brings := ""
+		if len(w.Profiles) > 0 {
+			brings = ", profiles " + keys(w.Profiles)
+		}
+		line("join %s%s", workers([]protocol.WorkerState{w}), brings)
 	}
 	for _, w := range o.DropWorkers {
 		line("drop %s", w)
@@ -62,6 +69,19 @@ func print(o Output) string {
 		line("step down")
 	}
 	line("wake %s", o.Wake)
+	return b.String()
+}
+
+// list writes models as people ask for them.
+func list(models []protocol.ModelState) string {
+	var b strings.Builder
+	for _, m := range models {
+		fmt.Fprintf(&b, "  %s %s", m.Name, keys(m.Profile))
+		if m.Quarantined != "" {
+			fmt.Fprintf(&b, " quarantined: %s", m.Quarantined)
+		}
+		b.WriteString("\n")
+	}
 	return b.String()
 }
 

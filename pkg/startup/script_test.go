@@ -50,6 +50,7 @@ type script struct {
 	sent    []WorkerAction // without a result so far
 	lastJob uint64
 	tokens  []uint64 // stores without an answer
+	unstore []uint64 // likewise
 }
 
 func newScript(t *testing.T) *script {
@@ -82,10 +83,16 @@ func (s *script) step(fields []string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if fields[1] == "ls" {
+		return list(s.m.Models())
+	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
 	s.sent = append(s.sent, out.Actions...)
 	for _, st := range out.Store {
 		s.tokens = append(s.tokens, st.Token)
+	}
+	for _, u := range out.Unstore {
+		s.unstore = append(s.unstore, u.Token)
 	}
 	if out.StartProfiling != nil {
 		s.lastJob = out.StartProfiling.Job
@@ -97,13 +104,14 @@ func (s *script) step(fields []string) string {
 //
 //	started STAGE|- [MODEL...] [profile:DIGEST@GPU...]   MODEL is name=path[#digest]
 //	seen|lost WORKER[/INCARNATION]
-//	state WORKER[/INCARNATION][@GPU] [MODEL...]
+//	state WORKER[/INCARNATION][@GPU] [epoch:N] [MODEL...]
 //	load TOKEN PATH [name=N] [copies=N]
 //	ok|CODE WORKER PATH [digest=D]   the oldest load of the path there ends
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
-//	stored|storefail                 the oldest store ends
+//	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE
 //	profiler INCARNATION JOB; scheduler active|idle; tick
+//	ls                               no event: shows the models
 //	profiled JOB [profile:DIGEST@GPU...] [quarantine:MODEL...]
 func (s *script) event(kind string, args []string) Event {
 	switch kind {
@@ -118,11 +126,22 @@ func (s *script) event(kind string, args []string) Event {
 		return WorkerLost{id, life}
 	case "state":
 		id, life, gpu := workerOf(args[0])
-		return WorkerAnswered{protocol.WorkerState{ID: id, Incarnation: life, PageSize: 16, Models: specs(args[1:]), GPUs: []protocol.GPUState{{Type: gpu}}}}
+		state := protocol.WorkerState{ID: id, Incarnation: life, PageSize: 16, Models: specs(args[1:]), GPUs: []protocol.GPUState{{Type: gpu}}}
+		if len(args) > 1 && strings.HasPrefix(args[1], "epoch:") {
+			state.Epoch = number(strings.TrimPrefix(args[1], "epoch:"))
+		}
+		return WorkerAnswered{state}
 	case "load":
 		return s.load(args)
 	case "stored":
 		return ModelsStored{s.token()}
+	case "unstored":
+		if len(s.unstore) == 0 {
+			s.t.Fatal("no unstore waits")
+		}
+		token := s.unstore[0]
+		s.unstore = s.unstore[1:]
+		return ModelsUnstored{token}
 	case "storefail":
 		return StoreFailed{s.token()}
 	case "stage":

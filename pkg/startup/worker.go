@@ -22,8 +22,12 @@ type worker struct {
 	waiting, late bool
 	// dropped: a catch-up failed; this life is out of service.
 	dropped bool
-	// joined: the scheduler has it.
-	joined bool
+	// joined: the scheduler has it; found: it stood there when this machine
+	// began in ACTIVE.
+	joined, found bool
+	// unfit says why its GPUs cannot be measured in this life; kept is the
+	// reason last told why it does not join.
+	unfit, kept string
 	// holds are the models in its host memory as far as results told.
 	holds map[string]protocol.ModelSpec
 	queue []*task
@@ -127,6 +131,7 @@ func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	}
 	first := !w.answered
 	w.state, w.answered, w.waiting, w.late = s, true, false, false
+	w.found = w.found || m.querying && m.stage == protocol.Active
 	if len(w.queue)+len(w.out) == 0 {
 		w.holds = map[string]protocol.ModelSpec{}
 		for _, model := range s.Models {

@@ -14,7 +14,7 @@ import (
 // TestWorld lets seeded worlds of lossy workers, failing stores and restless
 // clients run, and checks after every step what must never be otherwise.
 func TestWorld(t *testing.T) {
-	activated := 0
+	activated, undone, late := 0, 0, 0
 	for seed := int64(1); seed <= 150; seed++ {
 		w := runWorld(t, seed)
 		if again := runWorld(t, seed); again.hash != w.hash {
@@ -23,6 +23,10 @@ func TestWorld(t *testing.T) {
 		if w.m.stage == protocol.Active && w.active {
 			activated++
 		}
+		undone, late = undone+w.undone, late+w.late
+	}
+	if undone < 100 || late < 10 {
+		t.Errorf("%d stores were undone and %d jobs given in ACTIVE: the test proves little", undone, late)
 	}
 	if activated < 100 {
 		t.Errorf("only %d of 150 worlds came to activation: the test proves little", activated)
@@ -41,7 +45,12 @@ type world struct {
 	answered map[uint64]bool
 	asked    uint64
 	stored   map[uint64][]protocol.ModelSpec
-	kv       map[string]bool
+	kv       map[string]bool // what was confirmed
+	keys     map[string]bool // what truly stands there
+	undoing  map[uint64][]string
+	told     map[string]bool // types of GPU that the scheduler has profiles for
+	undone   int
+	late     int
 	lastLoad protocol.Time
 	stage    protocol.Stage
 	active   bool
@@ -56,11 +65,14 @@ func runWorld(t *testing.T, seed int64) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, memory: map[string]map[string]protocol.ModelSpec{},
-		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{}}
+		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
+		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}}
 	w.step(Started{})
 	for i := 0; i < 600; i++ {
 		w.now += protocol.Time(w.rng.Int63n(int64(400 * time.Millisecond)))
 		switch {
+		case i == 500:
+			w.begin("w2")
 		case len(w.pending) > 0 && w.rng.Intn(10) > 0:
 			k := w.rng.Intn(len(w.pending))
 			e := w.pending[k]
@@ -95,6 +107,7 @@ func (w *world) drain() {
 			w.fail("load %d was never answered", token)
 		}
 	}
+	w.checkKeys()
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -119,6 +132,11 @@ func (w *world) worker() {
 		w.step(WorkerLost{id, w.lives[id]})
 		return
 	}
+	w.begin(id)
+}
+
+// begin is the first word of a worker, or of another life of it.
+func (w *world) begin(id string) {
 	w.lives[id]++
 	w.memory[id] = map[string]protocol.ModelSpec{}
 	w.step(WorkerSeen{id, w.lives[id]})
@@ -135,8 +153,14 @@ func (w *world) step(e Event) {
 	}
 	if s, ok := e.(ModelsStored); ok {
 		for _, m := range w.stored[s.Token] {
-			w.kv[m.Name] = true
+			w.kv[m.Name], w.keys[m.Name] = true, true
 		}
+	}
+	if u, ok := e.(ModelsUnstored); ok {
+		for _, name := range w.undoing[u.Token] {
+			delete(w.keys, name)
+		}
+		w.undone++
 	}
 	for _, r := range out.Replies {
 		if w.answered[r.Token] || (r.Reply == nil) == (r.Error == nil) {
@@ -182,9 +206,20 @@ func (w *world) checkStage(out Output) {
 		if len(w.kv) == 0 || len(w.m.loads)+len(w.m.waiting) > 0 {
 			w.fail("PROFILING with %d models and pending loads %d", len(w.kv), len(w.m.loads)+len(w.m.waiting))
 		}
+		w.checkKeys()
 		// A write of the stage that is repeated comes later still.
 		if w.now.Sub(w.lastLoad) < w.m.cfg.LoadIdle {
 			w.fail("PROFILING %s after load activity", w.now.Sub(w.lastLoad))
+		}
+	}
+}
+
+// checkKeys: a restart that finds the store so takes no model for accepted that
+// was refused.
+func (w *world) checkKeys() {
+	for _, name := range sortedKeys(w.keys) {
+		if !w.m.isModel(name) {
+			w.fail("%s stands in KV and is not accepted", name)
 		}
 	}
 }
@@ -210,10 +245,19 @@ func (w *world) react(out Output) {
 	}
 	for _, s := range out.Store {
 		if w.rng.Intn(10) == 0 {
+			for _, m := range s.Models {
+				if w.rng.Intn(2) == 0 {
+					w.keys[m.Name] = true
+				}
+			}
 			w.pending = append(w.pending, StoreFailed{s.Token})
 		} else {
 			w.pending = append(w.pending, ModelsStored{s.Token})
 		}
+	}
+	for _, u := range out.Unstore {
+		w.undoing[u.Token] = u.Names
+		w.pending = append(w.pending, ModelsUnstored{u.Token})
 	}
 	if s := out.SetStage; s != nil {
 		if w.rng.Intn(5) == 0 {
@@ -223,6 +267,12 @@ func (w *world) react(out Output) {
 		}
 	}
 	if p := out.StartProfiling; p != nil {
+		w.late += b2i(w.m.stage == protocol.Active)
+		for _, o := range p.Workers {
+			if w.m.isGone(o) {
+				w.fail("job %d is on %s, which is gone", p.Job, o.ID)
+			}
+		}
 		w.pending = append(w.pending, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
 	}
 	if a := out.Activate; a != nil {
@@ -230,14 +280,35 @@ func (w *world) react(out Output) {
 		if w.m.stage != protocol.Active || len(a.Models) == 0 || len(a.Workers) == 0 {
 			w.fail("activation in %s with %d models on %d workers", w.m.stage, len(a.Models), len(a.Workers))
 		}
+		w.tell(a.Profiles)
+	}
+	for _, j := range out.JoinWorkers {
+		w.tell(j.Profiles)
 	}
 	for _, j := range append(slices.Clone(out.JoinWorkers), activated(out)...) {
+		if !w.told[gpuOf(j.ID)] {
+			w.fail("%s goes to the scheduler without profiles", j.ID)
+		}
 		for name := range w.kv {
 			if _, ok := w.memory[j.ID][name]; !ok {
 				w.fail("%s goes to the scheduler without %s", j.ID, name)
 			}
 		}
 	}
+}
+
+func (w *world) tell(profiles []protocol.Profile) {
+	for _, p := range profiles {
+		w.told[p.GPUType] = true
+	}
+}
+
+// gpuOf is the type of a worker's GPU.
+func gpuOf(worker string) string {
+	if worker == "w2" {
+		return "v100"
+	}
+	return "t4"
 }
 
 func activated(out Output) []protocol.WorkerState {
@@ -250,7 +321,9 @@ func activated(out Output) []protocol.WorkerState {
 func profilesOf(p *ProfilingJob) []protocol.Profile {
 	var keys []string
 	for _, m := range p.Models {
-		keys = append(keys, "profile:"+m.Digest+"@t4")
+		for _, t := range gpuTypes(p.Workers) {
+			keys = append(keys, "profile:"+m.Digest+"@"+t)
+		}
 	}
 	return profiles(keys)
 }
@@ -271,7 +344,7 @@ func (w *world) execute(a WorkerAction) {
 				held = append(held, mem[name])
 			}
 			w.pending = append(w.pending, WorkerAnswered{protocol.WorkerState{ID: a.Worker, Incarnation: w.lives[a.Worker], PageSize: 1,
-				GPUs: []protocol.GPUState{{Type: "t4"}}, Models: held}})
+				GPUs: []protocol.GPUState{{Type: gpuOf(a.Worker)}}, Models: held}})
 		}
 		return
 	case protocol.ClearCache:

@@ -16,7 +16,7 @@ import (
 
 func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, a := range out.Actions {
-		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), bus.Action.Encode(&a.Action)); err != nil {
+		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), bus.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
 			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
 		}
 	}
@@ -25,6 +25,9 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, s := range out.Store {
 		l.work.start(func() { l.store(ctx, s) })
+	}
+	for _, u := range out.Unstore {
+		l.work.start(func() { l.unstore(ctx, u) })
 	}
 	if out.SetStage != nil {
 		to, revision := *out.SetStage, l.revision
@@ -44,7 +47,9 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, w := range out.JoinWorkers {
 		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
-		l.work.start(func() { l.announce(ctx, withoutModels([]protocol.WorkerState{w})[0]) })
+		lean := w
+		lean.Models = nil // all workers hold every model; its profiles are its own news
+		l.work.start(func() { l.announce(ctx, lean) })
 	}
 	for _, id := range out.DropWorkers {
 		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
@@ -123,6 +128,25 @@ func (l *leader) store(ctx context.Context, s startup.Store) {
 		return
 	}
 	l.tell(ctx, startup.ModelsStored{Token: s.Token})
+}
+
+// unstoreEvery is the pause before a model is removed again when the store was
+// away.
+const unstoreEvery = 200 * time.Millisecond
+
+// unstore removes models, until the store took it, and reports that.
+func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
+	for _, name := range u.Names {
+		for err := l.state.DropModel(ctx, name); err != nil; err = l.state.DropModel(ctx, name) {
+			l.logged("remove model "+name, err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(unstoreEvery):
+			}
+		}
+	}
+	l.tell(ctx, startup.ModelsUnstored{Token: u.Token})
 }
 
 func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerState) {

@@ -12,6 +12,11 @@ import (
 // maxTries is how many lost GPUs a unit survives before it counts as failed.
 const maxTries = 3
 
+// maxFailures is how often in a row one action may fail before its model counts
+// as one that cannot be measured. A unit is some 75 actions, so 3 would not do:
+// with a backend that fails one action in 5, every second model would be lost.
+const maxFailures = 8
+
 // lane measures units on one GPU until none is left for it. It reports false
 // when the GPU does not answer.
 func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) bool {
@@ -43,10 +48,10 @@ func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, 
 }
 
 // failure is why a measurement ended. lost: the worker does not answer, and
-// another may do better.
+// another may do better; passing: the same action may succeed the next time.
 type failure struct {
-	reason string
-	lost   bool
+	reason        string
+	lost, passing bool
 }
 
 // measuring is one unit at work on one GPU.
@@ -142,8 +147,22 @@ func (m *measuring) store(ctx context.Context, what string) *failure {
 	return nil
 }
 
-// do runs one action on the GPU and keeps how long it took.
+// do runs one action on the GPU, again if it fails, and keeps how long it took.
 func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
+	for n := 1; ; n++ {
+		err := m.try(ctx, a, samples)
+		if err == nil || !err.passing {
+			return err
+		}
+		m.service.bus.Log.Debug("action failed", "model", m.unit.model.Name, "worker", m.gpu.worker, "gpu", m.gpu.id, "times", n, "reason", err.reason)
+		if n == maxFailures {
+			err.reason = fmt.Sprintf("%s (%d times in a row)", err.reason, n)
+			return err
+		}
+	}
+}
+
+func (m *measuring) try(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
 	a.GPU, a.Model, a.Incarnation, a.Epoch = m.gpu.id, m.unit.model.Name, m.gpu.incarnation, m.gpu.epoch
 	a.Latest = protocol.Never
 	result, err := m.service.actions.Do(ctx, m.gpu.worker, a)
@@ -152,7 +171,8 @@ func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.D
 	}
 	if result.Code != protocol.OK {
 		lost := result.Code == protocol.ShuttingDown || result.Code == protocol.StaleIncarnation
-		return &failure{reason: fmt.Sprintf("%s: %s: %s", a.Kind, result.Code, result.Message), lost: lost}
+		passing := !lost && (result.Code.Row().Retryable || result.Code == protocol.BackendError || result.Code == protocol.Internal)
+		return &failure{reason: fmt.Sprintf("%s: %s: %s", a.Kind, result.Code, result.Message), lost: lost, passing: passing}
 	}
 	if samples != nil {
 		*samples = append(*samples, result.Exec.Device)

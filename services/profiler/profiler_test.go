@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -263,6 +265,51 @@ func TestAbsurdTimesFailTheirModelAlone(t *testing.T) {
 	}
 	if len(report.Profiles) != 1 || report.Profiles[0].Digest != models[6].Digest {
 		t.Errorf("profiles: %+v, want that of m6", report.Profiles)
+	}
+	burnt := slices.DeleteFunc(w.Received(protocol.Infer), func(a protocol.Action) bool { return a.Model != "m4" })
+	if len(burnt) != maxFailures || !strings.Contains(failed[models[4].Digest], "it burns") {
+		t.Errorf("m4 was given up after %d failures, want %d, with %q", len(burnt), maxFailures, failed[models[4].Digest])
+	}
+}
+
+// TestAFailedActionIsRepeated lets one in 5 actions fail, as
+// `clockwork up --fail-every 5` does.
+func TestAFailedActionIsRepeated(t *testing.T) {
+	b := newBench(t)
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	random := rand.New(rand.NewPCG(1, 1)) // one GPU: its actions come one by one
+	codes := []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.WeightsInUse, protocol.Internal}
+	failed := map[protocol.Kind]int{}
+	row, longest := 0, 0
+	w.Script(func(a protocol.Action) *protocol.Result {
+		if !a.Kind.OnGPU() && a.Kind != protocol.ClearCache || random.IntN(5) > 0 {
+			row = 0
+			return nil
+		}
+		row++
+		longest = max(longest, row)
+		failed[a.Kind]++
+		return &protocol.Result{Kind: a.Kind, Code: codes[random.IntN(len(codes))], Message: "not this time"}
+	})
+	b.profiler()
+	models := specs(20)
+	b.give(models, w)
+	report := bustest.Next(t, "the report", b.reports)
+	if len(report.Profiles) != len(models) || len(report.Failures) != 0 {
+		t.Errorf("%d profiles of %d, failures %+v", len(report.Profiles), len(models), report.Failures)
+	}
+	for _, p := range report.Profiles {
+		if one, _ := p.At(1); one.Samples != 3 || p.LoadWeights.Samples != 3 {
+			t.Errorf("samples %d and %d: what failed counts", one.Samples, p.LoadWeights.Samples)
+		}
+	}
+	for _, kind := range []protocol.Kind{protocol.ClearCache, protocol.LoadWeights, protocol.EvictWeights, protocol.Infer} {
+		if failed[kind] == 0 {
+			t.Errorf("no %s failed: the test proves little", kind)
+		}
+	}
+	if longest < 3 {
+		t.Errorf("at most %d failures in a row: the test proves little", longest)
 	}
 }
 
