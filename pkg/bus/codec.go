@@ -5,7 +5,7 @@ import "clockwork/pkg/protocol"
 // The codecs of all internal messages. Changing the fields of one means a new
 // version byte.
 var (
-	Action      = Codec[protocol.Action]{"action", codeAction}
+	Actions     = Codec[[]protocol.Action]{"actions", func(k *coder, v *[]protocol.Action) { list(k, v, codeAction) }}
 	Results     = Codec[ResultBatch]{"results", codeResults}
 	Submissions = Codec[SubmissionBatch]{"submissions", codeSubmissions}
 	Dispatches  = Codec[[]protocol.Dispatch]{"dispatches", func(k *coder, v *[]protocol.Dispatch) { list(k, v, codeDispatch) }}

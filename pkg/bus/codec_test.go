@@ -74,7 +74,7 @@ func roundTrip[T any](t *testing.T, c Codec[T], fix func(*T)) {
 }
 
 func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
-	roundTrip(t, Action, nil)
+	roundTrip(t, Actions, nil)
 	roundTrip(t, Results, func(b *ResultBatch) {
 		for i := range b.Results {
 			b.Results[i].Issuer = b.Issuer // sent once for all
@@ -116,10 +116,10 @@ func TestNumbersThatDoNotFitAreRefused(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(Action.Encode(&protocol.Action{Load: &protocol.LoadSpec{}}))
+	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{}}}))
 	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))
 	f.Fuzz(func(_ *testing.T, body []byte) {
-		_, _ = Action.Decode(body)
+		_, _ = Actions.Decode(body)
 		_, _ = Results.Decode(body)
 		_, _ = issuerOf(body)
 		_, _ = Submissions.Decode(body)

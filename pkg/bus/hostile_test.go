@@ -74,7 +74,7 @@ func FuzzInternalMessages(f *testing.F) {
 	for _, b := range bombs() {
 		f.Add(append([]byte{version}, b...))
 	}
-	f.Add(Action.Encode(&protocol.Action{Load: &protocol.LoadSpec{Names: []string{"a"}}}))
+	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{Names: []string{"a"}}}}))
 	f.Add(Results.Encode(&ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{GPUs: make([]protocol.GPUState, 2)}}}}))
 	f.Add(Submissions.Encode(&SubmissionBatch{Requests: make([]protocol.Submission, 2)}))
 	f.Add(Dispatches.Encode(&[]protocol.Dispatch{{Refusal: &protocol.Error{EarliestMS: 1}}}))
@@ -87,7 +87,7 @@ func FuzzInternalMessages(f *testing.F) {
 	f.Add(Clock.Encode(&ClockReading{}))
 	f.Add(parts.Encode(&part{1, 0, 1, []byte{1}}))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		again(t, Action, body)
+		again(t, Actions, body)
 		again(t, Results, body)
 		again(t, Submissions, body)
 		again(t, Dispatches, body)

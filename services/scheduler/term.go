@@ -49,8 +49,9 @@ type term struct {
 	members map[string]uint64 // workers that the core has, and their incarnation
 	away    map[string]uint64 // workers that the core lost, and their incarnation
 	doors   map[uint64]*bus.Batch[protocol.Dispatch]
-	full    []*bus.Batch[protocol.Dispatch] // of doors, those with something to send
-	waitFor time.Time                       // until then activation waits for clocks
+	workers map[string]*bus.Batch[protocol.Action]
+	full    []flusher // of doors and workers, those with something to send
+	waitFor time.Time // until then activation waits for clocks
 }
 
 // synced is a worker's last word on its clock.
@@ -59,6 +60,7 @@ type synced struct{ incarnation, epoch uint64 }
 // Bounds of queues, and of the wait for the workers' clocks at activation.
 const (
 	maxDispatches = 2048
+	maxActions    = 256
 	maxDoors      = 4096
 	clockWait     = 2 * time.Second
 	askWait       = 2 * time.Second
@@ -85,6 +87,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		members: map[string]uint64{},
 		away:    map[string]uint64{},
 		doors:   map[uint64]*bus.Batch[protocol.Dispatch]{},
+		workers: map[string]*bus.Batch[protocol.Action]{},
 		wake:    protocol.Never,
 	}
 	t.epoch.Store(epoch)
@@ -183,16 +186,10 @@ func (t *term) heartbeat() protocol.Heartbeat {
 	return h
 }
 
-// step gives the core one event and sends the actions it decided; its
-// dispatches leave with the next flush.
+// step gives the core one event; what it decided leaves with the next flush.
 func (t *term) step(e sched.Event) {
 	out := t.core.Step(clock.Now(), e)
-	for i := range out.Actions {
-		a := &out.Actions[i]
-		if err := t.bus.Control.Publish(t.bus.Subjects.Action(a.Worker), bus.Action.Encode(&a.Action)); err != nil {
-			t.bus.Log.Warn("action not sent", "worker", a.Worker, "error", err) // its result will be overdue
-		}
-	}
+	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
 	if out.Wake == t.wake {
@@ -202,6 +199,33 @@ func (t *term) step(e sched.Event) {
 		t.timer.Stop()
 	} else {
 		t.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
+	}
+}
+
+// flusher is a batch of whatever.
+type flusher interface{ Flush() }
+
+// fill remembers that a batch has something to send.
+func (t *term) fill(box flusher) {
+	if !slices.Contains(t.full, box) {
+		t.full = append(t.full, box)
+	}
+}
+
+func (t *term) order(actions []sched.Addressed) {
+	for _, a := range actions {
+		box := t.workers[a.Worker]
+		if box == nil {
+			subject := t.bus.Subjects.Action(a.Worker)
+			box = bus.NewBatch(maxActions, func(batch []protocol.Action) {
+				if err := t.bus.Control.Publish(subject, bus.Actions.Encode(&batch)); err != nil {
+					t.bus.Log.Warn("actions not sent", "subject", subject, "count", len(batch), "error", err) // their results will be overdue
+				}
+			})
+			t.workers[a.Worker] = box
+		}
+		box.Add(a.Action)
+		t.fill(box)
 	}
 }
 
@@ -221,13 +245,11 @@ func (t *term) dispatch(decisions []protocol.Dispatch) {
 		}
 		box := t.doors[door]
 		box.Add(d)
-		if !slices.Contains(t.full, box) {
-			t.full = append(t.full, box)
-		}
+		t.fill(box)
 	}
 }
 
-// flush sends every door what was decided for it.
+// flush sends every worker and every door what was decided for it.
 func (t *term) flush() {
 	for _, box := range t.full {
 		box.Flush()
@@ -432,6 +454,7 @@ func (t *term) workerLost(h protocol.Heartbeat) {
 	}
 	if t.members[h.ID] == h.Incarnation {
 		delete(t.members, h.ID)
+		delete(t.workers, h.ID)
 		t.away[h.ID] = h.Incarnation
 		t.step(sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}

@@ -8,16 +8,23 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// onAction takes an order from whoever may give one.
+// onAction takes actions from whoever may give them.
 func (a *agent) onAction(m *nats.Msg) {
 	received := clock.Now()
-	action, fault := bus.Action.Decode(m.Data)
+	actions, fault := bus.Actions.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad action", "error", fault) // without an id there is nobody to answer
+		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nobody to answer
 		return
 	}
 	a.mu.Lock()
 	defer a.unlock()
+	for _, action := range actions {
+		a.take(action, received)
+	}
+}
+
+// take begins an action or answers it. The caller holds the lock, as below.
+func (a *agent) take(action protocol.Action, received protocol.Time) {
 	fresh, known := a.answered.begin(actionKey{action.Issuer, action.ID})
 	if !fresh {
 		if known != nil {

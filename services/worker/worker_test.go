@@ -166,7 +166,7 @@ func (r *rig) begin(a protocol.Action) <-chan protocol.Result {
 	}
 	r.results[a.ID] = results
 	r.mu.Unlock()
-	if err := r.bus.Control.Publish(r.bus.Subjects.Action("w1"), bus.Action.Encode(&a)); err != nil {
+	if err := r.bus.Control.Publish(r.bus.Subjects.Action("w1"), bus.Actions.Encode(&[]protocol.Action{a})); err != nil {
 		r.t.Fatal(err)
 	}
 	return results

@@ -157,11 +157,17 @@ func (w *Worker) onScheduler(m *nats.Msg) {
 }
 
 func (w *Worker) onAction(m *nats.Msg) {
-	a, fault := bus.Action.Decode(m.Data)
+	actions, fault := bus.Actions.Decode(m.Data)
 	if fault != nil {
 		w.t.Errorf("worker %s: %v", w.ID, fault)
 		return
 	}
+	for _, a := range actions {
+		w.take(a)
+	}
+}
+
+func (w *Worker) take(a protocol.Action) {
 	if a.Incarnation != 0 && a.Incarnation != w.Incarnation {
 		w.Answer(a, protocol.Result{Code: protocol.StaleIncarnation})
 		return
