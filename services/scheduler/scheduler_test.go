@@ -410,6 +410,31 @@ func TestAFencedSchedulerBeginsANewEpoch(t *testing.T) {
 	}
 }
 
+// TestAStackThatBeganAnewIsServed: a scheduler that outlived the loss of the
+// store is given other models; it takes them in a new epoch.
+func TestAStackThatBeganAnewIsServed(t *testing.T) {
+	d := newDoor(t)
+	w := bustest.StartWorker(t, d.bus, "w1", "t4")
+	w.Hold(models()...)
+	s, _ := d.scheduler("simple", "ready")
+	d.activate(w)
+	old := d.await(s, "active")
+	d.activate(w) // the same again changes nothing
+	d.served("a")
+
+	other := bustest.Spec("c", "zoo/a") // the path of a, so its digest and profile
+	w.Hold(other)
+	state := protocol.ClockworkState{PageSize: 1 << 20, Models: []protocol.ModelSpec{other}, Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
+	start := func() { d.publishParcel(d.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state)) }
+	start()
+	d.await(s, "ready")
+	start() // the controller sends it again
+	if h := d.await(s, "active"); h.Epoch <= old.Epoch {
+		t.Errorf("epoch %d after %d", h.Epoch, old.Epoch)
+	}
+	d.served("c")
+}
+
 func TestASecondSchedulerStandsByAndTakesOver(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")

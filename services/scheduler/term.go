@@ -29,7 +29,7 @@ type term struct {
 	caller *bus.Caller
 	starts *bus.Parcels[protocol.ClockworkState]
 	joins  *bus.Parcels[protocol.WorkerState]
-	over   chan struct{} // closed when a worker obeys a newer epoch
+	over   chan struct{} // closed when the term must not go on
 
 	epoch  atomic.Uint64
 	active atomic.Bool
@@ -137,7 +137,6 @@ func (t *term) wait(ctx context.Context, lease *bus.Lease) {
 			t.bus.Log.Warn("another scheduler holds the lease now")
 			return
 		case <-t.over:
-			t.bus.Log.Warn("a worker obeys a newer epoch", "epoch", t.epoch.Load())
 			return
 		case <-look.C:
 			t.locked(func() {})
@@ -356,11 +355,17 @@ func (t *term) onResult(m *nats.Msg) {
 		}
 		t.step(sched.Result{Result: r})
 		if r.Epoch > t.epoch.Load() {
-			t.ended = true
-			close(t.over)
+			t.resign("a worker obeys a newer epoch")
 		}
 	}
 	t.flush()
+}
+
+// resign ends the term: the next one has a new epoch and is activated anew.
+func (t *term) resign(why string) {
+	t.bus.Log.Warn("giving up the lease: "+why, "epoch", t.epoch.Load())
+	t.ended = true
+	close(t.over)
 }
 
 // onClock tells a worker the time.
@@ -396,7 +401,10 @@ func (t *term) onJoin(m *nats.Msg) {
 // activate begins the epoch. Its workers join as their clocks are known.
 func (t *term) activate(state protocol.ClockworkState) {
 	if t.started {
-		return // it was sent again
+		if !sameModels(t.models, state.Models) { // the store was lost, and the stack began anew
+			t.resign("the stack serves other models now")
+		}
+		return // else it was sent again
 	}
 	t.started, t.waitFor, t.models = true, time.Now().Add(clockWait), state.Models
 	for _, w := range state.Workers {
@@ -410,6 +418,11 @@ func (t *term) activate(state protocol.ClockworkState) {
 	state.Workers = nil
 	t.bus.Log.Info("activated", "epoch", t.epoch.Load(), "models", len(state.Models), "workers", len(t.joining))
 	t.step(sched.Activate{Epoch: t.epoch.Load(), Issuer: t.issuer, State: state})
+}
+
+// sameModels compares by name and digest; both are ordered by name.
+func sameModels(a, b []protocol.ModelSpec) bool {
+	return slices.EqualFunc(a, b, func(x, y protocol.ModelSpec) bool { return x.Name == y.Name && x.Digest == y.Digest })
 }
 
 // join takes note of a worker; news only if it is another life.
