@@ -1,0 +1,147 @@
+package controller
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+// limitValues has the store refuse values of more bytes; -1 lets all in.
+func (s *stack) limitValues(limit int32) {
+	s.t.Helper()
+	stream, err := s.bus.JS.Stream(s.t.Context(), "KV_clockwork_state")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgSize = limit
+	if _, err := s.bus.JS.UpdateStream(s.t.Context(), config); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestAFailedStoreLeavesNoModels has the store take the models a-1 to a-9 and
+// refuse a-10, whose value is longer: the load is refused, and a restart must
+// not find what was written of it.
+func TestAFailedStoreLeavesNoModels(t *testing.T) {
+	s := newStack(t)
+	changes := make(chan bus.Change, 1000)
+	watch := make(chan error, 1)
+	go func() {
+		watch <- s.state.Watch(t.Context(), func(c bus.Change) { changes <- c })
+	}()
+	t.Cleanup(func() { <-watch })
+	stop := s.controller()
+	w := bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/kept"}`); code != protocol.OK { // now the stage is LOADING
+		t.Fatal(code)
+	}
+	long, err := json.Marshal(bustest.Spec("a-9", "zoo/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := "NATS/1.0\r\n" + jetstream.ExpectedLastSubjSeqHeader + ": 0\r\n\r\n"
+	s.limitValues(int32(len(header) + len(long)))
+	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.StateUnavailable {
+		t.Errorf("the load: %s", code)
+	}
+	written, dropped := map[string]bool{}, map[string]bool{}
+	for len(dropped) < 10 {
+		c := bustest.Next(t, fmt.Sprintf("the removal of all, after %v", dropped), changes)
+		if c.Model != nil && strings.HasPrefix(c.Model.Name, "a-") {
+			written[c.Model.Name] = true
+		}
+		if c.Dropped != "" {
+			dropped[c.Dropped] = true
+		}
+	}
+	if len(written) != 9 || written["a-10"] {
+		t.Errorf("written were %v: the test proves nothing", written)
+	}
+	s.limitValues(-1)
+	stop()
+	stop = s.controller()
+	s.awaitStage(protocol.Loading)
+	if v := s.view(); len(v.Models) != 1 || v.Models[0].Name != "kept" {
+		t.Errorf("after a restart: %+v", v.Models)
+	}
+	bustest.Until(t, "the worker holds what was accepted alone", func() bool { return len(w.Models()) == 1 })
+	// The same load again, now that the store takes it.
+	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.OK {
+		t.Errorf("the load again: %s", code)
+	}
+	if models, err := s.state.Models(t.Context()); err != nil || len(models) != 11 {
+		t.Errorf("%d models, %v", len(models), err)
+	}
+}
+
+// TestALatecomerIsMeasuredThenJoins: a worker with another type of GPU comes in
+// ACTIVE.
+func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	s.activate()
+	s.awaitStage(protocol.Active)
+	bustest.StartWorker(t, s.bus, "w2", "k80")
+	if e := s.event(protocol.EventWorkerLost); e.Worker != "w2" || !strings.Contains(e.Message, "k80") {
+		t.Fatalf("%+v", e)
+	}
+	job := s.measure()
+	if len(job.Models) != 1 || len(job.Workers) != 1 || job.Workers[0].ID != "w2" {
+		t.Errorf("job of %d models on %+v", len(job.Models), job.Workers)
+	}
+	j := bustest.Next(t, "the join", s.joins)
+	if j.ID != "w2" || len(j.Profiles) != 1 || j.Profiles[0].GPUType != "k80" {
+		t.Errorf("join of %s with %+v", j.ID, j.Profiles)
+	}
+	// Another type, on which the model fails: its worker stays out.
+	bustest.StartWorker(t, s.bus, "w3", "p4")
+	s.event(protocol.EventWorkerLost)
+	bad := bustest.Next(t, "a job", s.jobs)
+	failed := bus.ProfileReport{ID: bad.ID, Failures: []bus.ProfileFailure{{Digest: bad.Models[0].Digest, GPUType: "p4", Reason: "it burns"}}}
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(&failed)); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.event(protocol.EventWorkerLost); e.Worker != "w3" || !strings.Contains(e.Message, "it burns") {
+		t.Errorf("%+v", e)
+	}
+	if v := s.view(); v.Models[0].Quarantined != "" {
+		t.Errorf("the model is not served: %s", v.Models[0].Quarantined)
+	}
+}
+
+// TestQuarantineShowsWhileProfiling: nothing can be served, so the stage stays.
+func TestQuarantineShowsWhileProfiling(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	s.profiler()
+	job := bustest.Next(t, "a job", s.jobs)
+	s.report(job, bus.ProfileFailure{Digest: job.Models[0].Digest, GPUType: "t4", Reason: "it burns"})
+	s.event(protocol.EventQuarantine)
+	v := s.view()
+	if v.Stage != protocol.Profiling || len(v.Models) != 1 || v.Models[0].Quarantined != "t4: it burns" {
+		t.Errorf("stage %s, models %+v", v.Stage, v.Models)
+	}
+	var ls protocol.ModelList
+	if err := json.Unmarshal(s.ask("clockwork.ls", "").Data, &ls); err != nil || len(ls.Models) != 1 || ls.Models[0].Quarantined != "t4: it burns" {
+		t.Errorf("ls: %+v, %v", ls, err)
+	}
+}
