@@ -19,10 +19,6 @@ import (
 // for a hundred milliseconds and more.
 const trafficSLO = 500 * time.Millisecond
 
-// tolerated is the share of requests that may miss their deadline on a noisy
-// machine before the demo calls itself failed.
-const tolerated = 0.2
-
 // traffic is the requests to all models, and what came of them.
 type traffic struct {
 	demo *demo
@@ -57,7 +53,7 @@ func (d *demo) traffic(ctx context.Context) error {
 		return err
 	}
 	d.Line(fmt.Sprintf("The latency target was %s.", terminal.Duration(trafficSLO)))
-	if err := verdict(summary.Total, t.wrong); err != nil {
+	if err := verdict(summary.Total, t.wrong, t.demo.command.Misses); err != nil {
 		return err
 	}
 	if t.reader != nil {
@@ -130,8 +126,9 @@ func (t *traffic) add(s report.Sample, wrong string) {
 }
 
 // verdict tells whether all went as it should. Single misses are the
-// machine's; any other error, many misses, or a text read wrong, are ours.
-func verdict(total report.Summary, wrong []string) error {
+// machine's; any other error, more than a tolerated share of misses, or a text
+// read wrong, are ours.
+func verdict(total report.Summary, wrong []string, tolerated float64) error {
 	for _, e := range total.Errors {
 		if e.Code != protocol.DeadlineExceeded && e.Code != protocol.DeadlineUnmeetable {
 			return fmt.Errorf("%s failed with %s", count(e.Count, "request"), e.Code)

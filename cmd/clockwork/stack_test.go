@@ -91,7 +91,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 }
 
 func TestDemoWithEmulatedGPUs(t *testing.T) {
-	code, stdout, stderr := invoke(t, "demo", "--backend", "emulated", "--duration", "1s")
+	code, stdout, stderr := invoke(t, "demo", "--backend", "emulated", "--duration", "1s", "--misses", "1")
 	if code != 0 || stderr != "" {
 		t.Errorf("exit code %d, stderr:\n%s", code, stderr)
 	}

@@ -212,7 +212,7 @@ func TestVerdictOfTheDemo(t *testing.T) {
 			report.Summary{Requests: 100, OK: 99, InSLO: 99, Errors: []report.ErrorCount{{Code: protocol.WorkerLost, Count: 1}}}, "WORKER_LOST"},
 		{"so is one wrong text", []string{`"a" was read as "b"`}, report.Summary{Requests: 1, OK: 1, InSLO: 1}, `"a" was read as "b"`},
 	} {
-		err := verdict(row.total, row.wrong)
+		err := verdict(row.total, row.wrong, 0.2)
 		if row.says == "" && err != nil || row.says != "" && (err == nil || !strings.Contains(err.Error(), row.says)) {
 			t.Errorf("%s: %v", row.name, err)
 		}
