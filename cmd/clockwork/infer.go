@@ -14,6 +14,9 @@ import (
 	"clockwork/pkg/terminal"
 )
 
+// maxItems is the largest batch that a model.yaml may state.
+const maxItems = 1024
+
 type inferCommand struct {
 	Model     string        `arg:"" help:"The model's name."`
 	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
@@ -27,6 +30,9 @@ type inferCommand struct {
 
 // Run sends the requests and prints one answer, or a table of many.
 func (i *inferCommand) Run(c *cli, con *console) error {
+	if i.Items > maxItems {
+		return usageError{fmt.Sprintf("--items is %d; no model takes more than %d", i.Items, maxItems)}
+	}
 	if i.Count < 1 || i.Par < 1 || i.Items < 1 {
 		return usageError{"--count, --concurrency and --items must be at least 1"}
 	}

@@ -27,6 +27,7 @@ type Door struct {
 
 	submissions *bus.Batch[protocol.Submission]
 	misses      *misses
+	slow        chan struct{} // a slot for each large JSON request that is being read
 	storing     chan struct{} // a slot for each request on its way into the buffer
 
 	mu      sync.Mutex
@@ -64,6 +65,14 @@ const inputHead = 256
 // sent before.
 const drainWait = 2 * time.Second
 
+// slowBody is from how many bytes on a JSON request is read beside the others:
+// numbers as text take up to a second, and nobody else may wait for that. maxSlow
+// bounds how many are read at a time.
+const (
+	slowBody = 64 << 10
+	maxSlow  = 64
+)
+
 // maxHeld bounds how many requests are taken before they are submitted, so
 // that the first of a burst does not wait for the last.
 const maxHeld = 16
@@ -80,6 +89,7 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		buffer:  buffer,
 		id:      bus.RandomID(),
 		misses:  &misses{bus: b},
+		slow:    make(chan struct{}, maxSlow),
 		storing: make(chan struct{}, bus.MaxStoring),
 		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
 		models:  map[string]protocol.ModelSpec{},
@@ -216,6 +226,27 @@ func (d *Door) onInfer(m *nats.Msg) {
 		d.store(model, m)
 		return
 	}
+	if len(m.Data) <= slowBody || bus.EncodingOf(m.Data) != bus.JSON {
+		d.serve(model, m, now)
+		return
+	}
+	select {
+	case d.slow <- struct{}{}:
+	default:
+		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.Overloaded, "%d large JSON requests are being read; msgpack is read at once", maxSlow))
+		return
+	}
+	if !d.work.start(func() {
+		defer func() { <-d.slow }()
+		d.serve(model, m, now)
+		d.submissions.Flush()
+	}) {
+		d.refuseMessage(m.Reply, m.Data, protocol.Refusal(protocol.ShuttingDown))
+	}
+}
+
+// serve takes a request that arrived at an instant, or refuses it.
+func (d *Door) serve(model string, m *nats.Msg, now time.Time) {
 	in, fault := bus.DecodeInfer(m.Data)
 	if fault != nil {
 		d.refuseMessage(m.Reply, m.Data, fault)

@@ -56,6 +56,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, e := range out.Events {
 		l.bus.Event(e)
+		l.note(e)
 	}
 	l.stepDown = l.stepDown || out.StepDown
 }
@@ -82,6 +83,23 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 func (l *leader) publish(subject string, body []byte) {
 	if err := l.bus.SendParcel(l.bus.Payload, subject, body); err != nil {
 		l.bus.Log.Error("not sent", "subject", subject, "error", err) // it is sent again
+	}
+}
+
+// note writes down what an operator looks for when nobody listened to the
+// events; progress is not among it.
+func (l *leader) note(e protocol.Event) {
+	switch e.Kind {
+	case protocol.EventStage:
+		l.bus.Log.Info("stage", "stage", e.Stage)
+	case protocol.EventLoad:
+		l.bus.Log.Info("load answered", "path", e.Path, "model", e.Model, "copies", e.Total, "code", e.Code, "message", e.Message)
+	case protocol.EventQuarantine:
+		l.bus.Log.Warn("model is not served", "model", e.Model, "why", e.Message)
+	case protocol.EventWorkerJoined:
+		l.bus.Log.Info("worker joined", "worker", e.Worker)
+	case protocol.EventWorkerLost:
+		l.bus.Log.Warn("worker lost", "worker", e.Worker, "code", e.Code, "message", e.Message)
 	}
 }
 

@@ -271,6 +271,7 @@ func (t *term) admit() {
 			delete(t.joining, id)
 			t.members[id] = w.Incarnation
 			w.Models = t.models
+			t.bus.Log.Info("worker joined", "worker", id, "gpus", len(w.GPUs), "workers", len(t.members))
 			t.step(sched.WorkerJoined{State: w})
 		}
 	}
@@ -468,6 +469,7 @@ func (t *term) workerLost(h protocol.Heartbeat) {
 	if t.members[h.ID] == h.Incarnation {
 		delete(t.members, h.ID)
 		delete(t.workers, h.ID)
+		t.bus.Log.Warn("worker lost; its requests are planned anew", "worker", h.ID, "workers", len(t.members))
 		t.away[h.ID] = h.Incarnation
 		t.step(sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
