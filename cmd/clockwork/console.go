@@ -151,3 +151,23 @@ func validPrefix(prefix string) bool {
 	}
 	return true
 }
+
+// show asks the stack one question and prints the answer, for a person or as
+// JSON.
+func show[T any](c *cli, con *console, ask func(*client.Client, context.Context) (*T, *protocol.Error), print func(*T) error) error {
+	ctx, cancel := interruptible()
+	defer cancel()
+	stack, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer stack.Close()
+	answer, refused := ask(stack, ctx)
+	if refused != nil {
+		return refused
+	}
+	if c.JSON {
+		return printJSON(con.out, answer)
+	}
+	return print(answer)
+}

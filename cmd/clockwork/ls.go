@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/terminal"
 )
@@ -13,21 +14,9 @@ type lsCommand struct{}
 
 // Run lists the models.
 func (l *lsCommand) Run(c *cli, con *console) error {
-	ctx, cancel := interruptible()
-	defer cancel()
-	stack, err := c.connect()
-	if err != nil {
-		return err
-	}
-	defer stack.Close()
-	list, refused := stack.Models(ctx)
-	if refused != nil {
-		return refused
-	}
-	if c.JSON {
-		return printJSON(con.out, list)
-	}
-	return printModels(con.out, list.Models)
+	return show(c, con, (*client.Client).Models, func(list *protocol.ModelList) error {
+		return printModels(con.out, list.Models)
+	})
 }
 
 var modelColumns = []terminal.Column{

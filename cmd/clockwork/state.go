@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/terminal"
 )
@@ -15,21 +16,9 @@ type stateCommand struct{}
 
 // Run shows the stack.
 func (s *stateCommand) Run(c *cli, con *console) error {
-	ctx, cancel := interruptible()
-	defer cancel()
-	stack, err := c.connect()
-	if err != nil {
-		return err
-	}
-	defer stack.Close()
-	state, refused := stack.State(ctx)
-	if refused != nil {
-		return refused
-	}
-	if c.JSON {
-		return printJSON(con.out, state)
-	}
-	return printState(con.out, state, time.Now())
+	return show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
+		return printState(con.out, state, time.Now())
+	})
 }
 
 // printState shows the stage, and a row for each GPU. now is for how long the

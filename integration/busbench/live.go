@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -134,7 +135,7 @@ func (b *benchBroker) inProcess(policy string) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	start := func(s service, failed error) {
-		if err = firstError(err, failed); err == nil {
+		if err = cmp.Or(err, failed); err == nil {
 			running.Go(func() {
 				if err := s.Run(ctx); err != nil {
 					fmt.Fprintln(os.Stderr, "busbench: service failed:", err)
@@ -151,13 +152,6 @@ func (b *benchBroker) inProcess(policy string) (stop func(), err error) {
 	w, failed := worker.New(working, broker)
 	start(w, failed)
 	return func() { cancel(); running.Wait() }, err
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // startProcess starts a command and waits until it has printed a line that

@@ -23,9 +23,6 @@ var (
 // processes share.
 func Now() protocol.Time { return base.Add(time.Since(started)) }
 
-// At converts an instant of this process, which must carry a monotonic reading.
-func At(t time.Time) protocol.Time { return base.Add(t.Sub(started)) }
-
 func monotonic() protocol.Time {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {

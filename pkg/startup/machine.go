@@ -308,9 +308,6 @@ func (m *Machine) sorted() []*worker {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Stage returns the stage that KV is known to hold, 0 for none.
-func (m *Machine) Stage() protocol.Stage { return m.stage }
-
 // Models returns the accepted models by name, with their profiles.
 func (m *Machine) Models() []protocol.ModelState {
 	var list []protocol.ModelState

@@ -73,10 +73,7 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 			return
 		}
 		l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(announceEvery):
-		}
+		pause(ctx, announceEvery)
 	}
 }
 
@@ -157,10 +154,8 @@ func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 	for _, name := range u.Names {
 		for err := l.state.DropModel(ctx, name); err != nil; err = l.state.DropModel(ctx, name) {
 			l.logged("remove model "+name, err)
-			select {
-			case <-ctx.Done():
+			if !pause(ctx, unstoreEvery) {
 				return
-			case <-time.After(unstoreEvery):
 			}
 		}
 	}

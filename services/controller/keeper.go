@@ -48,10 +48,7 @@ func (k *keeper) run(ctx context.Context) {
 		})
 		if err != nil {
 			k.door.bus.Log.Warn("buffer not watched", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(200 * time.Millisecond):
-			}
+			pause(ctx, 200*time.Millisecond)
 			continue
 		}
 		k.keep(ctx)

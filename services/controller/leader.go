@@ -106,10 +106,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	first, err := l.recall(ctx)
 	if err != nil {
 		l.bus.Log.Warn("state not read; campaigning again", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(recallPause):
-		}
+		pause(ctx, recallPause)
 		return nil
 	}
 	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))

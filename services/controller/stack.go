@@ -24,10 +24,7 @@ func (d *Door) watchState(ctx context.Context) {
 		if err := d.state.Watch(ctx, d.onChange); err != nil {
 			d.bus.Log.Warn("state not watched", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
+		pause(ctx, 200*time.Millisecond)
 	}
 }
 

@@ -1,6 +1,10 @@
 package controller
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // tasks are goroutines of one owner, who waits for all of them. Its methods
 // may be called from any goroutine.
@@ -27,4 +31,14 @@ func (t *tasks) stop() {
 	t.stopped = true
 	t.mu.Unlock()
 	t.running.Wait()
+}
+
+// pause waits before something is tried again. It reports false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }

@@ -101,8 +101,7 @@ func (g *gpu) run(o *order) {
 		refused = g.late(o) // the machine held this thread up
 	} else {
 		refused = refusal(o.run.Execute(o.weights))
-		o.exec = span(o.begin)
-		o.end = o.exec.End
+		o.finished()
 	}
 	a := g.agent
 	a.mu.Lock()

@@ -134,8 +134,7 @@ func (a *agent) load(o *order) {
 	o.begin = clock.Now()
 	options := backend.LoadOptions{MaxBatch: o.action.Load.MaxBatch, PageSize: a.pageSize()}
 	model, err := a.backend.LoadModel(a.ctx, o.action.Load.Path, options)
-	o.end = clock.Now()
-	o.exec = protocol.Phase{Begin: o.begin, End: o.end, Device: o.end.Sub(o.begin)}
+	o.finished()
 	a.mu.Lock()
 	defer a.unlock()
 	a.loading--
@@ -146,9 +145,7 @@ func (a *agent) load(o *order) {
 	loaded := a.keep(o, model)
 	r := a.result(o, nil)
 	r.Loaded, r.Profiles = loaded, model.Profiles()
-	a.inFlight--
-	a.answered.put(actionKey{r.Issuer, r.Action}, r)
-	a.results.Add(r)
+	a.give(o, r)
 	a.bus.Log.Info("model loaded", "path", o.action.Load.Path, "copies", len(loaded), "pages", loaded[0].Pages, "took", o.exec.Device)
 }
 

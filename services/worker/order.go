@@ -47,6 +47,12 @@ func span(begin protocol.Time) protocol.Phase {
 	return protocol.Phase{Begin: begin, End: end, Device: end.Sub(begin)}
 }
 
+// finished notes that what began at begin ends now.
+func (o *order) finished() {
+	o.exec = span(o.begin)
+	o.end = o.exec.End
+}
+
 // inputBytes is how much has to be copied to the device.
 func (o *order) inputBytes() int {
 	n := 0

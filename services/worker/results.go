@@ -43,7 +43,11 @@ func (a *agent) publishResults(batch bus.ResultBatch) {
 // answer gives an action's one result. A nil refusal is OK. The caller holds
 // the lock.
 func (a *agent) answer(o *order, refused *protocol.Error) {
-	r := a.result(o, refused)
+	a.give(o, a.result(o, refused))
+}
+
+// give sends an order's result and remembers it.
+func (a *agent) give(o *order, r protocol.Result) {
 	a.inFlight--
 	a.release(o)
 	a.answered.put(actionKey{r.Issuer, r.Action}, r)

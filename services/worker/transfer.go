@@ -60,8 +60,7 @@ func (g *gpu) move(o *order) {
 	default:
 		err = o.weights.Evict()
 	}
-	o.exec = span(o.begin)
-	o.end = o.exec.End
+	o.finished()
 	a.mu.Lock()
 	defer a.unlock()
 	if o.part == nil {
@@ -175,8 +174,7 @@ func (a *agent) cleared(o *order, refused *protocol.Error) {
 	if part.refused == nil {
 		part.refused = a.forget(whole.action.Models)
 	}
-	whole.end = clock.Now()
-	whole.exec = protocol.Phase{Begin: whole.begin, End: whole.end, Device: whole.end.Sub(whole.begin)}
+	whole.finished()
 	a.answer(whole, part.refused)
 }
 
