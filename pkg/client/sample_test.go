@@ -19,7 +19,7 @@ func TestSampleIsWhatTheModelTakes(t *testing.T) {
 		{Name: "rate", Datatype: protocol.Bool, Shape: nil},
 	}
 	inputs := Sample(specs, 3)
-	if n, err := protocol.BatchOf(specs, inputs); err != nil || n != 3 {
+	if n, err := protocol.BatchOf(specs, inputs, 3); err != nil || n != 3 {
 		t.Fatalf("%d items, %v", n, err)
 	}
 	if diff := cmp.Diff(inputs, Sample(specs, 3)); diff != "" {

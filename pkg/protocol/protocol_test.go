@@ -119,16 +119,24 @@ func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
 		{"empty batch", with(func(in []Tensor) { in[0].Shape = []int64{0, 2, 2} }), 0, "expected shape [N,2,2]"},
 		{"negative", with(func(in []Tensor) { in[0].Shape = []int64{-1, 2, 2} }), 0, "expected shape"},
 		{"too few bytes", with(func(in []Tensor) { in[0].Data = in[0].Data[:31] }), 0, "got 31 bytes"},
-		{"huge batch", with(func(in []Tensor) { in[0].Shape = []int64{math.MaxInt64, 2, 2} }), 0, "got 32 bytes"},
+		{"huge batch", with(func(in []Tensor) { in[0].Shape = []int64{math.MaxInt64, 2, 2} }), 0, "expected at most 4 items, got 9223372036854775807"},
+		{"batch too large, data cut off", with(func(in []Tensor) { in[0].Shape = []int64{5, 2, 2} }), 0, "expected at most 4 items, got 5"},
 		{"batches differ", with(func(in []Tensor) { in[1] = Tensor{"mask", Uint8, []int64{1, 3}, make([]byte, 3)} }), 0, "holds 1 items"},
 	} {
-		batch, err := BatchOf(specs, c.in)
+		batch, err := BatchOf(specs, c.in, 4)
 		if batch != c.batch || (err == nil) != (c.says == "") {
 			t.Errorf("%s: batch %d, error %v", c.name, batch, err)
 			continue
 		}
-		if err != nil && (err.Code != InvalidInput || !strings.Contains(err.Message, c.says)) {
-			t.Errorf("%s: %v, want it to say %q", c.name, err, c.says)
+		if err == nil {
+			continue
+		}
+		want := InvalidInput
+		if strings.Contains(c.says, "at most") {
+			want = BatchTooLarge
+		}
+		if err.Code != want || !strings.Contains(err.Message, c.says) {
+			t.Errorf("%s: %v, want %s and it to say %q", c.name, err, want, c.says)
 		}
 	}
 }

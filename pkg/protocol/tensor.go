@@ -90,9 +90,11 @@ func ShapeString(shape []int64) string {
 }
 
 // BatchOf checks the inputs of one request against what a model takes, and
-// returns how many items the request holds. The error is INVALID_INPUT and
-// names what was expected and what came.
-func BatchOf(specs []TensorSpec, inputs []Tensor) (int, *Error) {
+// returns how many items the request holds. The error names what was expected
+// and what came: INVALID_INPUT, or BATCH_TOO_LARGE for a shape of more than
+// largest items, whatever its data. For where an item is large, what is too many
+// of them never arrives whole, and its size would be no help.
+func BatchOf(specs []TensorSpec, inputs []Tensor, largest int) (int, *Error) {
 	if len(inputs) != len(specs) {
 		return 0, Errorf(InvalidInput, "expected %d inputs, got %d", len(specs), len(inputs))
 	}
@@ -102,7 +104,7 @@ func BatchOf(specs []TensorSpec, inputs []Tensor) (int, *Error) {
 		if in == nil {
 			return 0, Errorf(InvalidInput, "expected an input named %q", spec.Name)
 		}
-		n, err := itemsIn(spec, in)
+		n, err := itemsIn(spec, in, largest)
 		if err != nil {
 			return 0, err
 		}
@@ -114,7 +116,7 @@ func BatchOf(specs []TensorSpec, inputs []Tensor) (int, *Error) {
 	return int(batch), nil
 }
 
-func itemsIn(spec TensorSpec, in *Tensor) (int64, *Error) {
+func itemsIn(spec TensorSpec, in *Tensor, largest int) (int64, *Error) {
 	expected := "[N," + strings.TrimPrefix(ShapeString(spec.Shape), "[")
 	if len(spec.Shape) == 0 {
 		expected = "[N]"
@@ -126,7 +128,12 @@ func itemsIn(spec TensorSpec, in *Tensor) (int64, *Error) {
 		return 0, Errorf(InvalidInput, "input %q: expected shape %s, got %s", spec.Name, expected, ShapeString(in.Shape))
 	}
 	n := in.Shape[0]
-	if n > math.MaxInt32 || int64(len(in.Data)) != n*spec.Bytes() {
+	if n > int64(largest) {
+		err := Errorf(BatchTooLarge, "input %q: expected at most %d items, got %d", spec.Name, largest, n)
+		err.Got, err.Limit = n, int64(largest)
+		return 0, err
+	}
+	if int64(len(in.Data)) != n*spec.Bytes() {
 		return 0, Errorf(InvalidInput, "input %q: shape %s of %s takes %d bytes an item, got %d bytes in all",
 			spec.Name, ShapeString(in.Shape), spec.Datatype, spec.Bytes(), len(in.Data))
 	}

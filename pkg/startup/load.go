@@ -55,8 +55,11 @@ func (m *Machine) loadAsked(e LoadAsked) {
 
 // parse checks a request as far as that needs no worker.
 func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
-	if r.Path == "" || len(r.Path) > maxPath || strings.ContainsRune(r.Path, 0) {
+	if r.Path == "" || len(r.Path) > maxPath {
 		return nil, protocol.Errorf(protocol.InvalidModelPath, "expected a path of 1 to %d bytes, got %d", maxPath, len(r.Path))
+	}
+	if i := strings.IndexByte(r.Path, 0); i >= 0 {
+		return nil, protocol.Errorf(protocol.InvalidModelPath, "the path holds a NUL byte at %d; no path can", i)
 	}
 	copies := 1
 	if r.Copies != nil {

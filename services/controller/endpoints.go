@@ -189,7 +189,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 		s.PageSize = w.PageSize
 		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they stand above
 	}
-	s.Epoch = l.door.schedulerEpoch()
+	s.Epoch, s.Scheduler = l.door.scheduler()
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
 	}

@@ -68,13 +68,8 @@ func payloadOf(m protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, 
 	if len(inputs) == 0 {
 		return nil, 1, nil
 	}
-	batch, refusal = protocol.BatchOf(m.Inputs, inputs)
+	batch, refusal = protocol.BatchOf(m.Inputs, inputs, m.MaxBatch())
 	if refusal != nil {
-		return nil, 0, refusal
-	}
-	if m.Fits(batch) == 0 {
-		refusal = protocol.Errorf(protocol.BatchTooLarge, "%s takes at most %d items, got %d", m.Name, m.MaxBatch(), batch)
-		refusal.Got, refusal.Limit = int64(batch), int64(m.MaxBatch())
 		return nil, 0, refusal
 	}
 	if len(inputs) == 1 {

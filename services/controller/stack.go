@@ -105,11 +105,19 @@ func (d *Door) serving() bool {
 	return d.stage == protocol.Active && d.epoch != 0
 }
 
-// schedulerEpoch returns the epoch of the active scheduler, 0 for none.
-func (d *Door) schedulerEpoch() uint64 {
+// scheduler returns the epoch of the active scheduler, 0 for none, and how the
+// schedulers that are heard stand.
+func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.epoch
+	epoch := d.epoch
+	d.mu.Unlock()
+	switch {
+	case epoch != 0:
+		return epoch, protocol.SchedulerActive
+	case len(d.beats.Alive()) > 0:
+		return 0, protocol.SchedulerStandby
+	}
+	return 0, protocol.SchedulerAbsent
 }
 
 // store puts a request into the startup buffer. What can be seen to be wrong

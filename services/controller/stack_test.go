@@ -175,6 +175,7 @@ type beating struct {
 	state string
 	epoch uint64
 	pulse *bus.Pulse
+	stop  func()
 }
 
 func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
@@ -184,7 +185,8 @@ func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
 		defer b.mu.Unlock()
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
-	s.t.Cleanup(func() { b.set("standby", 0); b.pulse.Stop() })
+	b.stop = sync.OnceFunc(b.pulse.Stop)
+	s.t.Cleanup(func() { b.set("standby", 0); b.stop() })
 	return b
 }
 
@@ -241,6 +243,12 @@ func (s *stack) view() protocol.StackState {
 func (s *stack) awaitStage(want protocol.Stage) {
 	s.t.Helper()
 	bustest.Until(s.t, "stage "+want.String(), func() bool { return s.view().Stage == want })
+}
+
+func (s *stack) awaitScheduler(want protocol.SchedulerPresence) (v protocol.StackState) {
+	s.t.Helper()
+	bustest.Until(s.t, "the scheduler is "+string(want), func() bool { v = s.view(); return v.Scheduler == want })
+	return v
 }
 
 // event waits for the next event of a kind.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +38,9 @@ func TestTheStartupPhase(t *testing.T) {
 		if code := s.load(body); code != want {
 			t.Errorf("load %s: %s, want %s", body, code, want)
 		}
+	}
+	if e := bus.DecodeError(s.ask("clockwork.load", `{"path":"zoo/a\u0000"}`).Data); e.Code != protocol.InvalidModelPath || !strings.Contains(e.Message, "NUL") {
+		t.Errorf("a path with a NUL byte: %v", e)
 	}
 	// A load that fails is a load: the stage moves on, but nothing is counted down.
 	if code := s.load(`{"path":"missing/a"}`); code != protocol.ModelNotFound {
@@ -249,4 +253,27 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 	s.awaitStage(protocol.Active)
 	throw()
 	s.awaitStage(protocol.Active)
+}
+
+// TestTheStateSaysWhetherASchedulerIsActive, also in ACTIVE: without one the
+// stack serves nothing.
+func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	if v := s.view(); v.Scheduler != protocol.SchedulerAbsent {
+		t.Errorf("with none: %q", v.Scheduler)
+	}
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	scheduler := s.activate()
+	s.awaitScheduler(protocol.SchedulerActive)
+	scheduler.set("standby", 0)
+	s.awaitScheduler(protocol.SchedulerStandby)
+	scheduler.stop()
+	if v := s.awaitScheduler(protocol.SchedulerAbsent); v.Stage != protocol.Active || v.Epoch != 0 {
+		t.Errorf("stage %s, epoch %d", v.Stage, v.Epoch)
+	}
 }
