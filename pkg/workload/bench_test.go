@@ -1,0 +1,46 @@
+package workload
+
+import "testing"
+
+// BenchmarkSource takes arrivals of 4,000 streams, as of a replay of thousands
+// of functions.
+func BenchmarkSource(b *testing.B) {
+	const streams = 4000
+	for name, process := range map[string]func(i int) Process{
+		"poisson": func(i int) Process { return Poisson{Always(float64(1 + i%50))} },
+		"fixed":   func(i int) Process { return Fixed{Always(float64(1 + i%50))} },
+		"counts":  func(i int) Process { return Counts{Minutes: steady(60 * (1 + i%50))} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			w := Workload{Name: "bench", Seed: 1, Loads: []Load{{Path: path, Name: "m", Copies: streams}}}
+			for i := range streams {
+				w.Streams = append(w.Streams, Stream{Seed: uint64(i), Model: i, Process: process(i)})
+			}
+			s := source(b, w)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, more := s.Next(); !more {
+					b.Fatal("it ended")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkClosedLoop is one request and its answer.
+func BenchmarkClosedLoop(b *testing.B) {
+	s := source(b, of(0, Stream{Process: Closed{Clients: 4000, Think: 1e6, Ramp: 1e6}}))
+	b.ReportAllocs()
+	for b.Loop() {
+		a, _ := s.Next()
+		s.Done(a, a.At+1e6)
+	}
+}
+
+func steady(n int) []Count {
+	counts := make([]Count, 100)
+	for m := range counts {
+		counts[m] = Count{uint32(m), uint32(n)}
+	}
+	return counts
+}

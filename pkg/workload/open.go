@@ -1,0 +1,115 @@
+package workload
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// open is a process whose arrivals are some units of expectation apart: one
+// unit passes in 1/rate seconds, whatever the rate is then. So a change of the
+// rate takes effect at once, and exactly.
+type open struct {
+	units   func(*dice) float64
+	dice    dice
+	rate    cursor[float64]
+	bursts  *bursts
+	at      protocol.Time
+	frac    float64 // of the nanosecond after at; so that rounding adds no drift
+	pending float64 // units until the first arrival
+}
+
+func (p Poisson) begin(seed func(uint64) dice) process { return newPoisson(p.Rate, seed) }
+
+func (p Fixed) begin(seed func(uint64) dice) process {
+	o := newPoisson(p.Rate, seed)
+	o.units = func(*dice) float64 { return 1 }
+	o.pending = o.dice.float()
+	return o
+}
+
+func (p Bursty) begin(seed func(uint64) dice) process {
+	o := newPoisson(p.Rate, seed)
+	o.bursts = newBursts(seed(forBursts), p.Busy, p.Idle)
+	return o
+}
+
+func newPoisson(rate Schedule[float64], seed func(uint64) dice) *open {
+	o := &open{units: (*dice).exp, dice: seed(forArrivals), rate: newCursor(rate)}
+	o.pending = o.dice.exp()
+	return o
+}
+
+func (o *open) next() protocol.Time {
+	left := o.pending
+	for {
+		rate, end := o.now()
+		room := float64(end-o.at) - o.frac
+		gap := room
+		if rate > 0 {
+			gap = left * (1e9 / rate)
+		}
+		if gap < room {
+			o.move(gap)
+			o.pending = o.units(&o.dice)
+			return o.at
+		}
+		if end == protocol.Never {
+			return protocol.Never
+		}
+		left -= float64(room * (rate / 1e9))
+		left = max(left, 0)
+		o.at, o.frac = end, 0
+	}
+}
+
+// now returns the rate and until when it holds.
+func (o *open) now() (float64, protocol.Time) {
+	rate, end := o.rate.at(o.at)
+	if o.bursts == nil {
+		return rate, end
+	}
+	busy, turn := o.bursts.at(o.at)
+	if !busy {
+		rate = 0
+	}
+	return rate, min(end, turn)
+}
+
+func (o *open) move(gap float64) {
+	gap += o.frac
+	whole := protocol.Time(gap)
+	o.at += whole
+	o.frac = gap - float64(whole)
+}
+
+// bursts turns on and off.
+type bursts struct {
+	dice dice
+	mean [2]time.Duration // of pauses, of bursts
+	busy int
+	turn protocol.Time // when busy changes
+}
+
+// newBursts begins as a process that has always been running would be met:
+// busy as often as its share of the time.
+func newBursts(d dice, busy, idle time.Duration) *bursts {
+	b := &bursts{dice: d, mean: [2]time.Duration{idle, busy}}
+	if b.dice.float() < float64(busy)/float64(busy+idle) {
+		b.busy = 1
+	}
+	b.turn = b.length()
+	return b
+}
+
+func (b *bursts) length() protocol.Time {
+	return 1 + protocol.Time(b.dice.exp()*float64(b.mean[b.busy]))
+}
+
+func (b *bursts) at(t protocol.Time) (bool, protocol.Time) {
+	for b.turn <= t {
+		b.busy = 1 - b.busy
+		b.turn += b.length()
+	}
+	return b.busy == 1, b.turn
+}
