@@ -9,13 +9,22 @@ import (
 // countDown starts, restarts, stops or ends the countdown to PROFILING. It runs
 // only in LOADING, with a model to profile, a worker, and nothing pending; any
 // load activity of this step begins it anew. A load that comes at the very
-// instant of the end wins if its step comes first.
+// instant of the end wins if its step comes first. One that turns out to be
+// refused for its arguments was no activity: the countdown goes on where it
+// would be without it (ADR 10).
 func (m *Machine) countDown() {
 	if m.closed {
 		return
 	}
-	if m.stage != protocol.Loading || len(m.models) == 0 || m.pending() {
+	unready := m.stage != protocol.Loading || len(m.models) == 0 || m.unready()
+	if unready || m.touched {
+		m.paused = protocol.Never
+	}
+	if unready || m.loading() {
 		if m.countdown != protocol.Never {
+			if !unready && !m.touched {
+				m.paused = m.countdown
+			}
 			m.countdown = protocol.Never
 			m.event(protocol.Event{Kind: protocol.EventCountdown, Message: "stopped: a load is pending"})
 		}
@@ -23,7 +32,12 @@ func (m *Machine) countDown() {
 	}
 	if m.countdown == protocol.Never || m.touched {
 		m.countdown = m.now.Add(m.cfg.LoadIdle)
-		m.event(protocol.Event{Kind: protocol.EventCountdown, LeftMS: float64(m.cfg.LoadIdle) / float64(time.Millisecond)})
+		if m.paused != protocol.Never {
+			m.countdown = m.paused
+		}
+		m.paused = protocol.Never
+		left := max(0, m.countdown.Sub(m.now))
+		m.event(protocol.Event{Kind: protocol.EventCountdown, LeftMS: float64(left) / float64(time.Millisecond)})
 	}
 	if m.now >= m.countdown {
 		m.countdown, m.closed = protocol.Never, true
@@ -36,11 +50,13 @@ func (m *Machine) countDown() {
 	}
 }
 
-// pending reports whether a load, the removal of a failed one from KV, a
-// catch-up or the query is under way, or no
-// worker is ready.
-func (m *Machine) pending() bool {
-	if m.querying || len(m.loads)+len(m.waiting)+len(m.unstoring) > 0 {
+// loading reports whether a load is pending.
+func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }
+
+// unready reports whether the removal of a failed load from KV, a catch-up or
+// the query is under way, or no worker is ready.
+func (m *Machine) unready() bool {
+	if m.querying || len(m.unstoring) > 0 {
 		return true
 	}
 	ready := false

@@ -37,15 +37,15 @@ func (m *Machine) loadAsked(e LoadAsked) {
 		m.refuse(e.Token, protocol.Refusal(protocol.LoadingClosed))
 		return
 	}
-	m.touched = true
 	l, err := m.parse(e.Request)
-	if err != nil {
+	if err != nil { // no load: the countdown does not see it
 		m.refuse(e.Token, err)
 		return
 	}
 	if n := m.unanswered(); n >= m.cfg.MaxLoads {
 		err := protocol.Errorf(protocol.Overloaded, "%d loads are not answered yet", n)
 		err.Got, err.Limit = int64(n+1), int64(m.cfg.MaxLoads)
+		m.touched = true
 		m.refuse(e.Token, err)
 		return
 	}
@@ -325,7 +325,7 @@ func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error
 		m.out.Replies = append(m.out.Replies, Reply{Token: token, Reply: reply, Error: err})
 	}
 	m.loads = slices.DeleteFunc(m.loads, func(o *load) bool { return o == l })
-	m.touched = true
+	m.touched = m.touched || err == nil || !argumentsAtFault(err.Code)
 	e := protocol.Event{Kind: protocol.EventLoad, Model: l.names[0], Path: l.path, Total: len(l.names), Code: protocol.OK}
 	if err != nil {
 		e.Code, e.Message = err.Code, err.Message
@@ -333,6 +333,13 @@ func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error
 		e.Done = len(l.names)
 	}
 	m.event(e)
+}
+
+// argumentsAtFault reports whether a load was refused for what it says, by the
+// controller or by the workers, before any file was read. Such a one is no load
+// activity: who sends it again and again would keep loading open for ever.
+func argumentsAtFault(code protocol.Code) bool {
+	return code == protocol.InvalidInput || code == protocol.InvalidModelPath
 }
 
 func (m *Machine) refuse(token uint64, err *protocol.Error) {

@@ -34,10 +34,11 @@ type Machine struct {
 	// then no load of them is admitted, and loading does not close.
 	unstoring map[uint64][]string
 	// touched: this step saw load activity. countdown is when loading closes,
-	// Never while it does not count down.
-	touched   bool
-	countdown protocol.Time
-	profiles  map[profileKey]protocol.Profile
+	// Never while it does not count down; paused is when it would have closed
+	// but for loads that are pending now, Never when it has to begin anew.
+	touched           bool
+	countdown, paused protocol.Time
+	profiles          map[profileKey]protocol.Profile
 	// quarantined says by name why a model is not served.
 	quarantined map[string]string
 	profiling   profiling
@@ -54,7 +55,7 @@ func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
-	return &Machine{cfg: c, countdown: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
+	return &Machine{cfg: c, countdown: protocol.Never, paused: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
 		unstoring: map[uint64][]string{}, profiles: map[profileKey]protocol.Profile{}, quarantined: map[string]string{}}, nil
 }
 

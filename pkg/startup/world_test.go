@@ -148,7 +148,7 @@ func (w *world) step(e Event) {
 	h := fnv.New64a()
 	fmt.Fprint(h, w.hash, w.now, print(out))
 	w.hash = h.Sum64()
-	if _, ok := e.(LoadAsked); ok && !closedBefore {
+	if _, ok := e.(LoadAsked); ok && !closedBefore && !refusedForArguments(out) {
 		w.lastLoad = w.now
 	}
 	if s, ok := e.(ModelsStored); ok {
@@ -167,7 +167,9 @@ func (w *world) step(e Event) {
 			w.fail("load %d was answered twice or with nothing", r.Token)
 		}
 		w.answered[r.Token] = true
-		w.lastLoad = max(w.lastLoad, w.now*protocol.Time(b2i(!w.m.closed)))
+		if !refusedForArguments(out) {
+			w.lastLoad = max(w.lastLoad, w.now*protocol.Time(b2i(!w.m.closed)))
+		}
 		if r.Reply != nil {
 			for _, n := range r.Reply.Models {
 				if !w.kv[n] {
@@ -182,6 +184,11 @@ func (w *world) step(e Event) {
 	if out.Wake < w.now {
 		w.fail("wake at %s has passed", out.Wake)
 	}
+}
+
+// refusedForArguments: the worlds' clients ask for less than one copy at times.
+func refusedForArguments(o Output) bool {
+	return len(o.Replies) > 0 && o.Replies[0].Error != nil && o.Replies[0].Error.Code == protocol.InvalidInput
 }
 
 func b2i(b bool) int {
