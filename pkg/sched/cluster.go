@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"time"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -25,33 +27,44 @@ type due struct {
 	request *request // its last moment in the queue has passed
 	action  *action  // its result is overdue
 	replica *replica // its eviction is to be tried again
+	gpu     *gpu     // its execution lane takes more work
 }
 
-// request is what is known of a Submission until its end. It is in its
-// model's queue (action nil) or in flight (action set).
+// request is what is known of a Submission until its end: waiting in its
+// model's queue, or a member of its action.
 type request struct {
 	protocol.Submission
 	seq        uint64 // order of arrival
+	rank       int64  // its place in the queue: seq or deadline, as the policy says
 	model      *model
-	size       int // at which it runs: Batch, padded
-	deadline   protocol.Time
+	size       int // at which it runs alone: Batch, padded
+	arrived    protocol.Time
+	deadline   protocol.Time // the last moment at which it may be done
+	waiting    bool          // in its model's queue
 	cold       bool
 	orphan     bool // its door is lost
 	attempts   int
 	failure    *protocol.Error // the last, of a request put back
+	demand     demand
 	action     *action
 	prev, next *request
 	timer      node[due]
 }
 
-// action is one that was sent and has no result yet. request is set for
-// Infer.
+func (r *request) before(q *request) bool {
+	return r.rank < q.rank || r.rank == q.rank && r.seq < q.seq
+}
+
+// action is one that was sent and has no result yet. Members are the requests
+// of an Infer that still wait for it.
 type action struct {
 	id       protocol.ActionID
 	kind     protocol.Kind
 	replica  *replica
-	request  *request
+	members  []*request
+	size     int // at which Infer runs
 	latest   protocol.Time
+	takes    time.Duration
 	expected protocol.Time // when it ends if it begins at once
 	timer    node[due]
 }
@@ -65,12 +78,13 @@ type replica struct {
 	used  uint64 // ticket of the last use; unique
 	// transfer is the LoadWeights or EvictWeights outstanding.
 	transfer *action
-	turn     node[*replica] // in gpu.turns, keyed by at most the head's seq
+	turn     node[*replica] // in gpu.turns, keyed as the policy says
 	retry    node[due]
+	share    int64 // of its model's demand for execution
 }
 
 // gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
-// LoadWeights outstanding; len(infers) <= Config.Outstanding.
+// LoadWeights outstanding; infers is in the order of sending.
 type gpu struct {
 	worker                              *worker
 	id                                  int
@@ -82,11 +96,14 @@ type gpu struct {
 	pending                             []*replica
 	loading                             *replica
 	failures                            map[*model]int // of loads since the last that succeeded
-	turns                               heap[*replica] // resident models that wait for a slot here
+	turns                               heap[*replica] // resident models that wait for this GPU
 	dirty                               bool
+	lane                                lane
+	room                                node[due] // when the lane takes more work
+	demand                              int64     // shares of the models' demand for execution here
 }
 
-func (g *gpu) free() int { return g.total - g.foreign - g.allocated }
+func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }
 
 func (g *gpu) replica(m *model) *replica {
 	for _, r := range m.replicas {
@@ -105,29 +122,36 @@ type worker struct {
 	hosts       map[string]bool
 }
 
-// model is a model of the epoch and its queue, a list ordered by seq.
+// model is a model of the epoch and its queue, a list ordered by (rank, seq).
 type model struct {
 	spec       protocol.ModelSpec
 	index      uint64
 	head, tail *request
 	queued     int
+	items      int        // of the queued requests together
 	costs      []*cost    // by GPU type; nil where nothing is known
 	capable    []int      // GPUs that can hold it, by GPU type
 	holders    []*replica // phase resident
 	replicas   []*replica // every phase but gone
 	next       int        // round robin over holders
 	dirty      bool
+	wanted     wanted
+	bound      float64 // of the batch, under aimd
 }
 
-// put inserts r by its seq; new requests go to the tail at once, those put
-// back are older than nearly all and are found from the head.
+// put inserts r by its rank. New requests belong near the tail and are placed
+// from there; those put back are older than nearly all and come from the head.
 func (m *model) put(r *request) {
 	m.queued++
-	var after *request
-	if m.tail != nil && m.tail.seq < r.seq {
-		after = m.tail
+	m.items += r.Batch
+	after := m.tail
+	if r.attempts == 0 {
+		for after != nil && r.before(after) {
+			after = after.prev
+		}
 	} else {
-		for n := m.head; n != nil && n.seq < r.seq; n = n.next {
+		after = nil
+		for n := m.head; n != nil && n.before(r); n = n.next {
 			after = n
 		}
 	}
@@ -146,6 +170,7 @@ func (m *model) put(r *request) {
 
 func (m *model) take(r *request) {
 	m.queued--
+	m.items -= r.Batch
 	if r.prev == nil {
 		m.head = r.next
 	} else {

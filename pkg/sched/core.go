@@ -18,23 +18,29 @@ type Core interface {
 	String() string
 }
 
-// New makes the core of a policy: "simple" or "echo".
+// New makes the core of a policy, one of Policies.
 func New(policy string, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
 	}
-	switch policy {
-	case "simple":
-		return newSimple(config), nil
-	case "echo":
+	c := newEngine(config)
+	switch r, isLaned := laned[policy]; {
+	case isLaned:
+		c.policy = newLanes(c, r)
+	case policy == "simple":
+		c.policy = &slots{engine: c}
+	case policy == "echo":
 		return &echo{}, nil
+	default:
+		return nil, fmt.Errorf("choose policy: none is called %q (%s)", policy, policyNames())
 	}
-	return nil, fmt.Errorf("choose policy: none is called %q (simple, echo)", policy)
+	return c, nil
 }
 
 // Config configures a core. The zero value is not valid; take Defaults.
 type Config struct {
-	// Outstanding is how many Infer actions a GPU has at most; default 3.
+	// Outstanding is how many Infer actions a GPU has at most under policy
+	// simple; default 3.
 	Outstanding int
 	// MaxQueued is how many requests wait at most; default 100,000. More are
 	// refused OVERLOADED.
@@ -52,6 +58,28 @@ type Config struct {
 	EvictRetry time.Duration
 	// Estimate configures the estimates of durations.
 	Estimate estimate.Config
+
+	// The rest is for the policies that plan lanes.
+
+	// DefaultSLO is C of the load priorities: the time in which a GPU's
+	// outstanding work should be done; default 100 ms.
+	DefaultSLO time.Duration
+	// Buffer is how long before its deadline a request is to be done at the
+	// GPU, at most an eighth of its budget; default 5 ms.
+	Buffer time.Duration
+	// Ahead is how far ahead of its beginning work is sent; default 5 ms.
+	Ahead time.Duration
+	// Future is how long an action takes to its worker; default 1 ms.
+	Future time.Duration
+	// Silent is how overdue a GPU may be and still get work; default 10 ms.
+	Silent time.Duration
+	// MaxLoadBudget is how long a request counts as demand for a load at most;
+	// default 25 ms.
+	MaxLoadBudget time.Duration
+	// MaxBatch and MaxExec leave out batch sizes that are larger or take
+	// longer; batch 1 always stays. Defaults 16 and 25 ms; 0 is no bound.
+	MaxBatch int
+	MaxExec  time.Duration
 }
 
 // Defaults returns the default of each field.
@@ -59,7 +87,10 @@ func Defaults() Config {
 	return Config{
 		Outstanding: 3, MaxQueued: 100_000, Attempts: 3,
 		Lag: 500 * time.Millisecond, LoadWindow: time.Second, EvictRetry: 10 * time.Millisecond,
-		Estimate: estimate.Defaults(),
+		Estimate:   estimate.Defaults(),
+		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 5 * time.Millisecond,
+		Future: time.Millisecond, Silent: 10 * time.Millisecond, MaxLoadBudget: 25 * time.Millisecond,
+		MaxBatch: 16, MaxExec: 25 * time.Millisecond,
 	}
 }
 
@@ -74,6 +105,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate attempts: %d is less than 1", c.Attempts)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
 		return fmt.Errorf("validate lag %v, load window %v, evict retry %v: not all positive", c.Lag, c.LoadWindow, c.EvictRetry)
+	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.MaxLoadBudget <= 0:
+		return fmt.Errorf("validate default SLO %v, ahead %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.MaxLoadBudget)
+	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:
+		return fmt.Errorf("validate buffer %v, future %v, silent %v, max batch %d, max exec %v: negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
 	}
 	return c.Estimate.Validate()
 }

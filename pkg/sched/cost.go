@@ -20,10 +20,17 @@ type cost struct {
 	profile protocol.Profile
 	load    *estimate.Estimator
 	infer   map[int]*estimate.Estimator
+	most    int // the largest batch size that may be used
 }
 
-func newCost(config estimate.Config, p protocol.Profile) *cost {
-	return &cost{config: config, profile: p, load: estimate.New(config, p.LoadWeights.P99), infer: map[int]*estimate.Estimator{}}
+func newCost(config Config, p protocol.Profile) *cost {
+	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99), infer: map[int]*estimate.Estimator{}}
+	for _, b := range p.Infer {
+		if c.most == 0 || (config.MaxBatch == 0 || b.Batch <= config.MaxBatch) && (config.MaxExec == 0 || b.P99 <= config.MaxExec) {
+			c.most = b.Batch
+		}
+	}
+	return c
 }
 
 // at is the estimator of a batch size, seeded by the profile: between two
@@ -55,7 +62,7 @@ func (c *cost) seed(size int) time.Duration {
 }
 
 // kindOf gives the index of a GPU type, and teaches a new one to every model.
-func (c *simple) kindOf(name string) int {
+func (c *engine) kindOf(name string) int {
 	for i, k := range c.kinds {
 		if k == name {
 			return i
@@ -72,7 +79,7 @@ func (c *simple) kindOf(name string) int {
 // costOf finds the estimates of a model on a type of GPU. A type that was
 // never profiled borrows the slowest known profile until it has samples; a
 // model without any complete profile has nil and is not served.
-func (c *simple) costOf(spec protocol.ModelSpec, kind int) *cost {
+func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
 	key := costKey{spec.Digest, spec.Backend, spec.BackendVersion, kind}
 	if known, ok := c.costs[key]; ok {
 		return known
@@ -94,7 +101,7 @@ func (c *simple) costOf(spec protocol.ModelSpec, kind int) *cost {
 	if best == nil {
 		return nil
 	}
-	c.costs[key] = newCost(c.config.Estimate, *best)
+	c.costs[key] = newCost(c.config, *best)
 	return c.costs[key]
 }
 
@@ -107,7 +114,7 @@ func slower(p, q *protocol.Profile) bool {
 // soonest is the least time from now to the end of a request of this size if
 // every lane were free, and the least execution alone; false when no live GPU
 // can hold the model.
-func (c *simple) soonest(m *model, size int) (end, exec time.Duration, ok bool) {
+func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) {
 	better := func(wait time.Duration, on *cost) {
 		run := on.exec(size)
 		if !ok || wait+run < end {

@@ -9,7 +9,7 @@ import (
 
 // join takes a worker in. The same incarnation again only brings its models
 // in host memory up to date: the mirror knows its GPUs better.
-func (c *simple) join(w protocol.WorkerState) {
+func (c *engine) join(w protocol.WorkerState) {
 	if !c.active {
 		return
 	}
@@ -30,10 +30,12 @@ func (c *simple) join(w protocol.WorkerState) {
 		same := func(g *gpu) bool { return g.id == state.ID }
 		if !slices.ContainsFunc(joined.gpus, same) {
 			states = append(states, state)
-			joined.gpus = append(joined.gpus, &gpu{
+			g := &gpu{
 				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
 				total: state.PagesTotal, failures: map[*model]int{},
-			})
+			}
+			g.room.of.gpu = g
+			joined.gpus = append(joined.gpus, g)
 		}
 	}
 	c.workers = slices.Insert(c.workers, at, joined)
@@ -65,7 +67,7 @@ type doubt struct {
 
 // remember keeps the absence of a worker that has transfers open, and forgets
 // those that are over.
-func (c *simple) remember(w *worker) {
+func (c *engine) remember(w *worker) {
 	for id, a := range c.absent {
 		if a.until.Add(c.config.Lag) < c.now {
 			delete(c.absent, id)
@@ -93,13 +95,13 @@ func (c *simple) remember(w *worker) {
 
 // recall ends the doubts about a GPU that is back: each copy is evicted once
 // nothing can bring it any more, and takes its pages until then.
-func (c *simple) recall(g *gpu, before *absence) {
+func (c *engine) recall(g *gpu, before *absence) {
 	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
 	for _, d := range before.doubts {
 		pages := d.model.spec.Pages
 		r := g.replica(d.model)
 		switch {
-		case d.gpu != g.id || r == nil && pages > g.free():
+		case d.gpu != g.id || r == nil && pages > g.vacant():
 			continue
 		case r == nil:
 			r = c.newReplica(g, d.model, doubted)
@@ -114,7 +116,7 @@ func (c *simple) recall(g *gpu, before *absence) {
 
 // mirror takes over what is on a GPU. Pages of models that are not of this
 // epoch are foreign: never free, never evicted by us.
-func (c *simple) mirror(g *gpu, state protocol.GPUState) {
+func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	for _, name := range state.Models {
 		m := c.names[name]
 		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+m.spec.Pages > g.total {
@@ -127,7 +129,7 @@ func (c *simple) mirror(g *gpu, state protocol.GPUState) {
 }
 
 // host sets which models a worker has in host memory.
-func (c *simple) host(w *worker, state protocol.WorkerState) {
+func (c *engine) host(w *worker, state protocol.WorkerState) {
 	c.count(w, -1)
 	w.hosts = make(map[string]bool, len(state.Models))
 	for _, m := range state.Models {
@@ -142,7 +144,7 @@ func (c *simple) host(w *worker, state protocol.WorkerState) {
 }
 
 // count keeps each model's number of capable GPUs.
-func (c *simple) count(w *worker, by int) {
+func (c *engine) count(w *worker, by int) {
 	for _, m := range c.models {
 		for _, g := range w.gpus {
 			if c.capable(g, m) {
@@ -152,7 +154,7 @@ func (c *simple) count(w *worker, by int) {
 	}
 }
 
-func (c *simple) listGPUs() {
+func (c *engine) listGPUs() {
 	c.gpus = nil
 	for _, w := range c.workers {
 		c.gpus = append(c.gpus, w.gpus...)
@@ -160,7 +162,7 @@ func (c *simple) listGPUs() {
 }
 
 // lose drops a worker with everything on it, and plans its requests anew.
-func (c *simple) lose(e WorkerLost) {
+func (c *engine) lose(e WorkerLost) {
 	at := slices.IndexFunc(c.workers, func(w *worker) bool { return w.id == e.ID })
 	if at < 0 || e.Incarnation != 0 && c.workers[at].incarnation != e.Incarnation {
 		return
@@ -170,17 +172,15 @@ func (c *simple) lose(e WorkerLost) {
 	c.listGPUs()
 	c.count(w, -1)
 	c.remember(w)
-	var again []*request
+	var again []*action
 	for _, g := range w.gpus {
 		for _, a := range slices.Clone(g.infers) {
-			c.close(a)
-			if a.request != nil {
-				again = append(again, a.request)
-			}
+			c.close(a, c.now)
+			again = append(again, a)
 		}
 		for _, r := range slices.Clone(g.replicas) {
 			if r.transfer != nil {
-				c.close(r.transfer)
+				c.close(r.transfer, c.now)
 			}
 			c.remove(r)
 		}
@@ -188,7 +188,7 @@ func (c *simple) lose(e WorkerLost) {
 	for _, g := range w.gpus {
 		g.worker = nil
 	}
-	for _, r := range again {
-		c.replan(r, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))
+	for _, a := range again {
+		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))
 	}
 }

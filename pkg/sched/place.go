@@ -9,118 +9,52 @@ import (
 
 // settle sends everything that has become possible. It ends, for each turn
 // either sends an action or leaves a dirty list shorter.
-func (c *simple) settle() {
+func (c *engine) settle() {
 	for m, g := 0, 0; !c.fenced && (m < len(c.dirtyModels) || g < len(c.dirtyGPUs)); {
 		if m < len(c.dirtyModels) {
 			next := c.dirtyModels[m]
 			m++
 			next.dirty = false
-			c.pump(next)
-			c.place(next)
+			c.policy.serve(next)
 			continue
 		}
 		next := c.dirtyGPUs[g]
 		g++
 		next.dirty = false
 		if next.worker != nil {
-			c.fill(next)
-			c.makeRoom(next)
+			c.policy.fill(next)
 		}
 	}
 	c.dirtyModels, c.dirtyGPUs = c.dirtyModels[:0], c.dirtyGPUs[:0]
 }
 
-// pump sends a model's requests round robin to the GPUs that hold it and have
-// a free slot; what is left takes its turn at each of them.
-func (c *simple) pump(m *model) {
-	for m.head != nil && len(m.holders) > 0 {
-		to, hope := c.pick(m)
-		switch {
-		case to != nil:
-			c.infer(m.head, to)
-		case !hope:
-			c.refuse(m.head, c.late(m.head))
-		default:
-			for _, r := range m.holders {
-				if r.turn.pos == 0 || r.turn.key > int64(m.head.seq) {
-					r.gpu.turns.set(&r.turn, int64(m.head.seq), m.index)
-				}
-			}
-			return
-		}
-	}
-}
-
-// pick finds the next holder with a free slot that meets the head's deadline;
-// hope says that some holder would meet it.
-func (c *simple) pick(m *model) (to *replica, hope bool) {
-	for i := range m.holders {
-		at := (m.next + i) % len(m.holders)
-		r := m.holders[at]
-		if !c.meets(m.head, r) {
-			continue
-		}
-		hope = true
-		if len(r.gpu.infers) < c.config.Outstanding {
-			m.next = at + 1
-			return r, true
-		}
-	}
-	return nil, hope
-}
-
-func (c *simple) meets(r *request, on *replica) bool {
-	return r.deadline.Add(-r.model.costs[on.gpu.kind].exec(r.size)) >= c.now
-}
-
-// fill gives the free slots of a GPU to the requests that wait longest.
-func (c *simple) fill(g *gpu) {
-	for len(g.infers) < c.config.Outstanding {
-		first := g.turns.first()
-		if first == nil {
-			return
-		}
-		r := first.of
-		g.turns.remove(first)
-		m := r.model
-		if m.head == nil || r.phase != resident {
-			continue
-		}
-		switch {
-		case int64(m.head.seq) > first.key:
-		case c.meets(m.head, r):
-			c.infer(m.head, r)
-		default:
-			if _, hope := c.pick(m); hope {
-				continue // pump gives the turn back with the next head
-			}
-			c.refuse(m.head, c.late(m.head))
-		}
-		if m.head != nil {
-			g.turns.set(first, int64(m.head.seq), m.index)
-		}
-	}
-}
-
-// infer sends one request as one action.
-func (c *simple) infer(r *request, to *replica) {
-	c.dequeue(r)
-	took := r.model.costs[to.gpu.kind].exec(r.size)
-	a := c.send(protocol.Infer, to, r.deadline.Add(-took), took)
-	a.request, r.action = r, a
+// infer sends the members as one action of this size, which must begin by
+// latest.
+func (c *engine) infer(members []*request, size int, to *replica, takes time.Duration, latest protocol.Time) {
+	a := c.send(protocol.Infer, to, latest, takes)
+	a.size = size
 	sent := &c.out.Actions[len(c.out.Actions)-1].Action
-	sent.Batch = r.size
-	sent.Requests = []protocol.RequestRef{{ID: r.ID, Batch: r.Batch, Generated: r.Generated}}
+	sent.Batch = size
+	worker := to.gpu.worker.id
+	for _, r := range members {
+		c.policy.begun(r)
+		c.dequeue(r)
+		r.action = a
+		a.members = append(a.members, r)
+		sent.Requests = append(sent.Requests, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
+		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold})
+	}
 	to.busy++
 	to.used = c.ticket()
-	to.gpu.infers = append(to.gpu.infers, a)
-	c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: to.gpu.worker.id, Cold: r.cold})
+	g := to.gpu
+	g.lane.add(a, len(g.infers) == 0, c.now.Add(c.config.Future))
+	g.infers = append(g.infers, a)
 }
 
 // send emits an action and waits for its result until it is overdue.
-func (c *simple) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
+func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
-	a := &action{id: c.lastAction, kind: kind, replica: on, latest: latest, expected: c.now.Add(takes)}
+	a := &action{id: c.lastAction, kind: kind, replica: on, latest: latest, takes: takes, expected: c.now.Add(takes)}
 	a.timer.of.action = a
 	c.actions[a.id] = a
 	c.timers.set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())
@@ -132,50 +66,20 @@ func (c *simple) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	return a
 }
 
-// place promises a copy of a model that waits and that no GPU holds to the
-// GPU where its load failed least, with most free pages.
-func (c *simple) place(m *model) {
-	if m.head == nil {
-		return
-	}
-	for _, r := range m.replicas {
-		if r.phase == pending || r.phase == loading || r.phase == resident {
-			return
-		}
-	}
-	var best *gpu
-	for _, g := range c.gpus {
-		if !c.capable(g, m) || g.replica(m) != nil {
-			continue
-		}
-		if best == nil || g.failures[m] < best.failures[m] ||
-			g.failures[m] == best.failures[m] && g.free()-g.promised > best.free()-best.promised {
-			best = g
-		}
-	}
-	if best == nil {
-		return
-	}
-	r := c.newReplica(best, m, pending)
-	best.pending = append(best.pending, r)
-	best.promised += m.spec.Pages
-	c.touchGPU(best)
-}
-
-func (c *simple) newReplica(g *gpu, m *model, p phase) *replica {
+func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	r := &replica{model: m, gpu: g, phase: p, used: c.ticket()}
 	r.turn.of, r.retry.of.replica = r, r
 	g.replicas, m.replicas = append(g.replicas, r), append(m.replicas, r)
 	return r
 }
 
-func (c *simple) capable(g *gpu, m *model) bool {
+func (c *engine) capable(g *gpu, m *model) bool {
 	return m.costs[g.kind] != nil && g.worker.hosts[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
 }
 
 // makeRoom begins the first promised load once its pages are free, and sees
 // to it that they become free.
-func (c *simple) makeRoom(g *gpu) {
+func (c *engine) makeRoom(g *gpu) {
 	for len(g.pending) > 0 && g.pending[0].model.head == nil {
 		c.remove(g.pending[0])
 	}
@@ -187,7 +91,7 @@ func (c *simple) makeRoom(g *gpu) {
 		return
 	}
 	r := g.pending[0]
-	need := r.model.spec.Pages - g.free()
+	need := r.model.spec.Pages - g.vacant()
 	if need <= 0 {
 		c.load(r)
 		return
@@ -206,7 +110,7 @@ func (c *simple) makeRoom(g *gpu) {
 // victims chooses who leaves so that need pages become free: idle ones nobody
 // waits for first, then other idle ones, then busy ones; least recently used
 // first.
-func (c *simple) victims(g *gpu, need int) []*replica {
+func (c *engine) victims(g *gpu, need int) []*replica {
 	if need <= 0 {
 		return nil
 	}
@@ -242,7 +146,7 @@ func (c *simple) victims(g *gpu, need int) []*replica {
 	return list
 }
 
-func (c *simple) stopDraining(g *gpu) {
+func (c *engine) stopDraining(g *gpu) {
 	if g.leaving == 0 {
 		return
 	}
@@ -255,18 +159,18 @@ func (c *simple) stopDraining(g *gpu) {
 }
 
 // hold makes a replica resident, unhold ends that.
-func (c *simple) hold(r *replica) {
+func (c *engine) hold(r *replica) {
 	r.phase = resident
 	r.model.holders = append(r.model.holders, r)
 	c.touchModel(r.model)
 }
 
-func (c *simple) unhold(r *replica) {
+func (c *engine) unhold(r *replica) {
 	r.model.holders = without(r.model.holders, r)
-	r.gpu.turns.remove(&r.turn)
+	c.policy.vacate(r)
 }
 
-func (c *simple) load(r *replica) {
+func (c *engine) load(r *replica) {
 	g, pages := r.gpu, r.model.spec.Pages
 	g.pending = without(g.pending, r)
 	g.promised -= pages
@@ -277,7 +181,7 @@ func (c *simple) load(r *replica) {
 
 // evict sends EvictWeights for a replica that is draining and idle, or that
 // is doubted. Its pages stay allocated until it is sure.
-func (c *simple) evict(r *replica) {
+func (c *engine) evict(r *replica) {
 	if c.fenced {
 		return
 	}
@@ -289,7 +193,7 @@ func (c *simple) evict(r *replica) {
 }
 
 // remove ends a replica and gives its pages, or the promise of them, back.
-func (c *simple) remove(r *replica) {
+func (c *engine) remove(r *replica) {
 	g, pages := r.gpu, r.model.spec.Pages
 	switch r.phase {
 	case gone:
@@ -309,6 +213,7 @@ func (c *simple) remove(r *replica) {
 		g.leaving -= pages
 	}
 	r.phase = gone
+	r.give(0)
 	c.timers.remove(&r.retry)
 	g.replicas = without(g.replicas, r)
 	r.model.replicas = without(r.model.replicas, r)

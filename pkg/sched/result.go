@@ -6,7 +6,7 @@ import (
 
 // result takes a worker's answer. One to no known action (a duplicate, one
 // given up, another issuer's) only counts.
-func (c *simple) result(res protocol.Result) {
+func (c *engine) result(res protocol.Result) {
 	if !c.active {
 		return
 	}
@@ -21,7 +21,7 @@ func (c *simple) result(res protocol.Result) {
 		c.stats.Strays++
 		return
 	}
-	c.close(a)
+	c.close(a, res.End)
 	switch a.kind {
 	case protocol.Infer:
 		c.inferred(a, res)
@@ -40,7 +40,7 @@ func (c *simple) result(res protocol.Result) {
 
 // fence stops this core: a worker obeys a newer scheduler. What waits is
 // handed back; what runs ends by its results.
-func (c *simple) fence() {
+func (c *engine) fence() {
 	if c.fenced {
 		return
 	}
@@ -50,8 +50,9 @@ func (c *simple) fence() {
 	}
 }
 
-// close takes an action out of what is outstanding.
-func (c *simple) close(a *action) {
+// close takes an action out of what is outstanding; end is when the worker
+// ended it, 0 where that is not known.
+func (c *engine) close(a *action, end protocol.Time) {
 	delete(c.actions, a.id)
 	c.timers.remove(&a.timer)
 	r := a.replica
@@ -60,27 +61,31 @@ func (c *simple) close(a *action) {
 		return
 	}
 	r.busy--
-	r.gpu.infers = without(r.gpu.infers, a)
-	c.touchGPU(r.gpu)
+	g := r.gpu
+	g.lane.remove(a, g.infers[0] == a, min(end, c.now))
+	g.infers = without(g.infers, a)
+	c.touchGPU(g)
 }
 
 // idle evicts a draining replica after its last work.
-func (c *simple) idle(r *replica) {
+func (c *engine) idle(r *replica) {
 	if r.phase == draining && r.busy == 0 {
 		c.evict(r)
 	}
 }
 
-func (c *simple) inferred(a *action, res protocol.Result) {
-	r := a.request
+func (c *engine) inferred(a *action, res protocol.Result) {
 	if res.Code == protocol.OK {
-		if d := measured(res); d > 0 && r != nil {
-			r.model.costs[a.replica.gpu.kind].at(r.size).Add(d)
-			if r.model.head != nil {
-				c.touchModel(r.model) // a GPU that was too slow for it may not be now
+		if d := measured(res); d > 0 {
+			c.policy.observe(a, d)
+			m := a.replica.model
+			m.costs[a.replica.gpu.kind].at(a.size).Add(d)
+			if m.head != nil {
+				c.touchModel(m) // a GPU that was too slow for it may not be now
 			}
 		}
-		if r != nil {
+		for _, r := range a.members {
+			c.policy.ended(r)
 			delete(c.known, r.ID)
 			c.stats.Succeeded++
 		}
@@ -91,8 +96,16 @@ func (c *simple) inferred(a *action, res protocol.Result) {
 		c.remove(a.replica)
 	}
 	c.idle(a.replica)
-	if r != nil {
-		c.replan(r, failure(res))
+	c.replanAll(a, failure(res))
+}
+
+// replanAll puts back the members of an action that failed.
+func (c *engine) replanAll(a *action, err *protocol.Error) {
+	members := a.members
+	a.members = nil
+	for _, r := range members {
+		r.action = nil
+		c.replan(r, err)
 	}
 }
 
@@ -114,7 +127,7 @@ func failure(res protocol.Result) *protocol.Error {
 
 // replan puts a request whose action failed back into its queue, or refuses
 // it when that cannot help.
-func (c *simple) replan(r *request, err *protocol.Error) {
+func (c *engine) replan(r *request, err *protocol.Error) {
 	r.attempts++
 	r.failure = err
 	end, _, ok := c.soonest(r.model, r.size)
@@ -129,16 +142,12 @@ func (c *simple) replan(r *request, err *protocol.Error) {
 		}
 		c.refuse(r, err)
 	default:
-		if r.action != nil {
-			r.action.request = nil
-			r.action = nil
-		}
 		c.stats.Replanned++
 		c.enqueue(r)
 	}
 }
 
-func (c *simple) loaded(a *action, res protocol.Result) {
+func (c *engine) loaded(a *action, res protocol.Result) {
 	r := a.replica
 	g, m := r.gpu, r.model
 	if r.phase != loading {
@@ -165,7 +174,7 @@ func (c *simple) loaded(a *action, res protocol.Result) {
 }
 
 // loadFailed counts one attempt for every request that waits for the model.
-func (c *simple) loadFailed(m *model, err *protocol.Error) {
+func (c *engine) loadFailed(m *model, err *protocol.Error) {
 	for r := m.head; r != nil; {
 		next := r.next
 		r.attempts++
@@ -179,14 +188,14 @@ func (c *simple) loadFailed(m *model, err *protocol.Error) {
 }
 
 // doubt evicts a replica of which nobody knows whether it is on the GPU.
-func (c *simple) doubt(r *replica) {
+func (c *engine) doubt(r *replica) {
 	r.gpu.loading = nil
 	r.phase = doubted
 	c.touchGPU(r.gpu)
 	c.evict(r)
 }
 
-func (c *simple) evicted(a *action, res protocol.Result) {
+func (c *engine) evicted(a *action, res protocol.Result) {
 	r := a.replica
 	if r.phase != evicting {
 		return
@@ -200,17 +209,15 @@ func (c *simple) evicted(a *action, res protocol.Result) {
 }
 
 // overdue treats an action without a result as failed.
-func (c *simple) overdue(a *action) {
+func (c *engine) overdue(a *action) {
 	c.stats.Lost++
-	c.close(a)
+	c.close(a, c.now)
 	r := a.replica
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
 	case a.kind == protocol.Infer:
 		c.idle(r)
-		if a.request != nil {
-			c.replan(a.request, err)
-		}
+		c.replanAll(a, err)
 	case r.phase == loading:
 		r.gpu.failures[r.model]++
 		c.doubt(r)

@@ -6,7 +6,7 @@ import (
 )
 
 // String draws each GPU's pages, copies and outstanding work, then the queues.
-func (c *simple) String() string {
+func (c *engine) String() string {
 	var b strings.Builder
 	s := c.Stats()
 	fmt.Fprintf(&b, "%v epoch %d: %d queued, %d in flight\n", c.now, c.epoch, s.Queued, s.InFlight)

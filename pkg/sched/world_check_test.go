@@ -247,11 +247,11 @@ func (w *world) checkIdle() {
 	c := w.core
 	for _, g := range c.gpus {
 		for _, r := range g.replicas {
-			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.meets(r.model.head, r) {
+			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.policy.(*slots).meets(r.model.head, r) {
 				w.fail("%s gpu %d has a slot free, holds %s, and leaves its requests waiting", g.worker.id, g.id, r.model.spec.Name)
 			}
 		}
-		if len(g.pending) > 0 && g.loading == nil && g.free() >= g.pending[0].model.spec.Pages {
+		if len(g.pending) > 0 && g.loading == nil && g.vacant() >= g.pending[0].model.spec.Pages {
 			w.fail("%s gpu %d has pages free for %s and does not load it", g.worker.id, g.id, g.pending[0].model.spec.Name)
 		}
 	}

@@ -58,7 +58,7 @@ func (f *faultCount) add(g faultCount) {
 type world struct {
 	t                       *testing.T
 	seed                    uint64
-	core                    *simple
+	core                    *engine
 	config                  Config
 	now, wake               protocol.Time
 	happenings              heap[func()] // what comes to pass, by time
@@ -145,7 +145,7 @@ func (w *world) build() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.core = core.(*simple)
+	w.core = core.(*engine)
 	state := protocol.ClockworkState{}
 	for i := range 3 + w.setup.IntN(14) {
 		load := between(w.setup, time.Millisecond, 12*time.Millisecond)

@@ -1,0 +1,136 @@
+package sched
+
+import (
+	"clockwork/pkg/protocol"
+)
+
+// choose makes the batch that a copy runs at start, of requests from first on,
+// leaves it in p.members and returns the size at which it runs (0: none).
+func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
+	switch p.batch {
+	case single:
+		p.members = append(p.members[:0], first)
+		return first.size
+	case full:
+		return p.fullest(on, start)
+	case adaptive:
+		return p.gather(on, first, start, max(1, int(on.model.bound)), false)
+	}
+	return p.largest(on, first, start)
+}
+
+// largest takes the first requests, as many as meet the first one's deadline.
+// If those behind could then not be done in time, and a batch without the
+// first ones does more in its time, the first ones are left.
+func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
+	c, m := on.model.costs[on.gpu.kind], on.model
+	most := p.most(on)
+	size := p.gather(on, first, start, most, true)
+	if len(p.members) == 0 {
+		return 0
+	}
+	rest := p.members[len(p.members)-1].next
+	if rest == nil || size >= most {
+		return size
+	}
+	after := start.Add(c.exec(size))
+	if next := m.spec.Fits(min(most, m.items-size)); next > 0 && after.Add(c.exec(next)) <= rest.deadline {
+		return size
+	}
+	items := p.count()
+	other := p.gather(on, rest, start, most, true)
+	if float64(p.count())*float64(c.exec(size)) > float64(items)*float64(c.exec(other)) {
+		return other
+	}
+	return p.gather(on, first, start, most, true)
+}
+
+// count is the items of the members.
+func (p *lanes) count() (items int) {
+	for _, r := range p.members {
+		items += r.Batch
+	}
+	return items
+}
+
+// gather takes requests from first on while the batch meets all of their
+// deadlines (or, without strict, each alone) and has at most so many items.
+func (p *lanes) gather(on *replica, first *request, start protocol.Time, most int, strict bool) int {
+	c, spec := on.model.costs[on.gpu.kind], &on.model.spec
+	p.members = p.members[:0]
+	size, items, due := 0, 0, protocol.Never
+	for r := first; r != nil; r = r.next {
+		next := spec.Fits(items + r.Batch)
+		if next == 0 || next > most && len(p.members) > 0 {
+			break
+		}
+		due = min(due, r.deadline)
+		if strict && start.Add(c.exec(next)) > due {
+			break
+		}
+		p.members = append(p.members, r)
+		size, items = next, items+r.Batch
+	}
+	return p.trim(on, size, items)
+}
+
+// trim gives up padding where two batches of the compiled sizes around take
+// less time than one padded one.
+func (p *lanes) trim(on *replica, size, items int) int {
+	c, spec := on.model.costs[on.gpu.kind], &on.model.spec
+	if size == items || len(p.members) < 2 {
+		return size
+	}
+	below := 0
+	for _, b := range spec.BatchSizes {
+		if b < items {
+			below = b
+		}
+	}
+	if below == 0 || c.exec(size) <= c.exec(below)+c.exec(spec.Fits(items-below)) {
+		return size
+	}
+	for len(p.members) > 1 && items > below {
+		last := p.members[len(p.members)-1]
+		items -= last.Batch
+		p.members = p.members[:len(p.members)-1]
+	}
+	return spec.Fits(items)
+}
+
+// fullest takes the largest compiled size of which there are enough requests
+// that it can still do in time, as the original does.
+func (p *lanes) fullest(on *replica, start protocol.Time) int {
+	c, m := on.model.costs[on.gpu.kind], on.model
+	sizes := m.spec.BatchSizes
+	for i := len(sizes) - 1; i >= 0; i-- {
+		size := sizes[i]
+		if size > p.most(on) && i > 0 || size > m.items {
+			continue
+		}
+		p.members = p.members[:0]
+		items := 0
+		for r := m.head; r != nil && items < size; r = r.next {
+			if items+r.Batch <= size && start.Add(c.exec(size)) <= r.deadline {
+				p.members = append(p.members, r)
+				items += r.Batch
+			}
+		}
+		if items == size {
+			return size
+		}
+	}
+	return p.rest(on, start)
+}
+
+// rest runs a request whose items make no full batch at the next size.
+func (p *lanes) rest(on *replica, start protocol.Time) int {
+	c, m := on.model.costs[on.gpu.kind], on.model
+	for r := m.head; r != nil; r = r.next {
+		if start.Add(c.exec(r.size)) <= r.deadline {
+			p.members = append(p.members[:0], r)
+			return r.size
+		}
+	}
+	return 0
+}

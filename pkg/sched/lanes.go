@@ -1,0 +1,281 @@
+package sched
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// lanes is the family of policies that predict when each GPU's lanes are free
+// and send work only shortly before (package comment). Its members differ in
+// rules alone.
+//
+// A GPU that has room in its execution lane (open) has an empty heap of turns:
+// what could run there has been sent. So a request that comes to a queue that
+// is not empty need not look at the GPUs.
+type lanes struct {
+	*engine
+	rules
+	wants   heap[*model] // models with positive load priority, the highest first
+	members []*request   // scratch of batches
+}
+
+func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
+
+// target keeps a buffer before the deadline for the way back. The original's
+// is later than the deadline when the budget is tight.
+func (p *lanes) target(budget time.Duration) time.Duration {
+	if p.original {
+		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
+	}
+	return budget - min(p.config.Buffer, budget/8)
+}
+
+func (p *lanes) rank(r *request) int64 {
+	if p.edf {
+		return int64(r.deadline)
+	}
+	return int64(r.seq)
+}
+
+// queued counts the request as demand.
+func (p *lanes) queued(r *request) {
+	m := r.model
+	c := p.config
+	exec, load := p.alone(m)
+	window := max(r.deadline.Sub(p.now), time.Millisecond)
+	budget := min(c.MaxLoadBudget, window-(load+exec+c.Buffer+c.Ahead))
+	budget = max(budget, c.Ahead+c.Buffer)
+	r.demand = demand{
+		exec:  int64(float64(exec) * float64(c.DefaultSLO) / float64(window)),
+		load:  int64(float64(exec) * float64(c.DefaultSLO) / float64(budget)),
+		until: p.now.Add(budget),
+	}
+	m.wanted.add(r)
+}
+
+// alone is what one item and the transfer of the weights take at least.
+func (p *lanes) alone(m *model) (exec, load time.Duration) {
+	for kind, c := range m.costs {
+		if m.capable[kind] > 0 && (exec == 0 || c.exec(1) < exec) {
+			exec, load = c.exec(1), c.load.Value()
+		}
+	}
+	return exec, load
+}
+
+func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
+
+func (p *lanes) ended(r *request) {
+	m := r.model
+	m.wanted.loaded(r)
+	m.wanted.exec -= r.demand.exec
+	r.demand.exec = 0
+	p.touchModel(m)
+}
+
+// admit refuses what no GPU could do in time: the lanes with what was sent,
+// and the transfer before it where no GPU holds the model.
+func (p *lanes) admit(r *request) *protocol.Error {
+	earliest, ok := p.earliest(r)
+	if !ok || earliest <= r.deadline {
+		return nil
+	}
+	return unmeetable(r, earliest.Sub(p.now))
+}
+
+// earliest is when a request could be done, if nothing that waits came before
+// it; false when no live GPU can hold its model.
+func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
+	m := r.model
+	for _, h := range m.replicas {
+		cost := m.costs[h.gpu.kind]
+		from := p.start(h.gpu)
+		switch h.phase {
+		case resident:
+		case loading:
+			from = max(from, h.transfer.expected)
+		default:
+			from = max(from, p.now.Add(cost.load.Value()))
+		}
+		if e := from.Add(cost.exec(r.size)); !ok || e < end {
+			end, ok = e, true
+			if end <= r.deadline {
+				return end, true
+			}
+		}
+	}
+	if len(m.replicas) > 0 {
+		return end, ok
+	}
+	for kind, n := range m.capable {
+		if n > 0 {
+			e := p.now.Add(p.config.Future).Add(m.costs[kind].load.Value()).Add(m.costs[kind].exec(r.size))
+			if !ok || e < end {
+				end, ok = e, true
+			}
+		}
+	}
+	return end, ok
+}
+
+// start is when an action sent now to a GPU would begin.
+func (p *lanes) start(g *gpu) protocol.Time {
+	return max(g.free(p.now), p.now.Add(p.config.Future))
+}
+
+// observe learns from an execution: aimd's bound.
+func (p *lanes) observe(a *action, _ time.Duration) {
+	if p.batch != adaptive {
+		return
+	}
+	m := a.replica.model
+	m.bound = max(1, m.bound)
+	for _, r := range a.members {
+		if p.now > r.deadline {
+			m.bound = max(1, m.bound*0.9)
+			return
+		}
+	}
+	if a.size >= int(m.bound) {
+		m.bound = min(m.bound+1, float64(m.spec.MaxBatch()))
+	}
+}
+
+func (p *lanes) vacate(r *replica) {
+	r.gpu.turns.remove(&r.turn)
+	r.give(0)
+}
+
+// serve sees to a model that changed: its priority, and GPUs that have room.
+func (p *lanes) serve(m *model) {
+	m.wanted.expire(p.now)
+	p.weigh(m)
+	if m.head == nil {
+		return
+	}
+	var best *replica
+	var soonest protocol.Time
+	for _, r := range m.holders {
+		p.queueUp(r, m.head)
+		if !p.open(r.gpu) {
+			continue
+		}
+		if end := p.start(r.gpu).Add(m.costs[r.gpu.kind].exec(m.head.size)); best == nil || end < soonest {
+			best, soonest = r, end
+		}
+	}
+	if best != nil {
+		p.touchGPU(best.gpu)
+	}
+}
+
+// queueUp gives a copy its turn at its GPU, for the request that comes first
+// there.
+func (p *lanes) queueUp(r *replica, first *request) {
+	m := r.model
+	key := int64(first.seq)
+	if p.urgent {
+		size := m.spec.Fits(min(m.items, p.most(r)))
+		key = int64(first.deadline.Add(-m.costs[r.gpu.kind].exec(max(size, first.size))))
+	}
+	if r.turn.pos == 0 || r.turn.key != key {
+		r.gpu.turns.set(&r.turn, key, m.index)
+	}
+}
+
+// most is the largest batch that a copy may run.
+func (p *lanes) most(r *replica) int { return r.model.costs[r.gpu.kind].most }
+
+// open: the execution lane takes more work now.
+func (p *lanes) open(g *gpu) bool {
+	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.config.Ahead) && g.late(p.now) <= p.config.Silent
+}
+
+// fill sends what a GPU has room for, and says when it will have room again.
+func (p *lanes) fill(g *gpu) {
+	p.timers.remove(&g.room)
+	for p.open(g) && g.turns.first() != nil {
+		if !p.run(g.turns.first().of) {
+			break
+		}
+	}
+	if g.turns.first() != nil && g.room.pos == 0 {
+		if at := g.free(p.now).Add(1 - p.config.Ahead); at > p.now {
+			p.timers.set(&g.room, int64(at), p.ticket())
+		}
+	}
+	p.transfer(g)
+}
+
+// run sends a batch of a copy's model, or takes its turn away. It returns
+// false when the GPU is to wait.
+func (p *lanes) run(r *replica) bool {
+	g, m := r.gpu, r.model
+	start := p.start(g)
+	first := p.shed(r, start)
+	if first == nil || r.phase != resident {
+		g.turns.remove(&r.turn)
+		return true
+	}
+	size := p.choose(r, first, start)
+	if size == 0 {
+		g.turns.remove(&r.turn)
+		return true
+	}
+	takes := m.costs[g.kind].exec(size)
+	latest := p.latest(p.members, start, takes)
+	if p.deferred && size < p.most(r) {
+		if wait := latest.Add(m.costs[g.kind].exec(size) - m.costs[g.kind].exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
+			g.turns.set(&r.turn, int64(wait), m.index)
+			if g.turns.first() == &r.turn {
+				p.timers.set(&g.room, int64(wait), p.ticket())
+				return false
+			}
+			return true
+		}
+	}
+	first = p.members[len(p.members)-1].next
+	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Ahead)))
+	if first == nil {
+		g.turns.remove(&r.turn)
+	} else {
+		p.queueUp(r, first)
+	}
+	p.touchModel(m)
+	return true
+}
+
+// latest is when the members must begin to be done in time.
+func (p *lanes) latest(members []*request, start protocol.Time, takes time.Duration) protocol.Time {
+	latest := protocol.Never
+	for _, r := range members {
+		latest = min(latest, r.deadline.Add(-takes))
+	}
+	return latest
+}
+
+// shed finds the first request that a GPU can do in time, and refuses those
+// before it that no GPU can.
+func (p *lanes) shed(on *replica, start protocol.Time) *request {
+	m := on.model
+	r := m.head
+	for r != nil && start.Add(m.costs[on.gpu.kind].exec(r.size)) > r.deadline {
+		next := r.next
+		if !p.hope(r) {
+			p.refuse(r, p.engine.late(r))
+		}
+		r = next
+	}
+	return r
+}
+
+// hope: some copy can do a request that waits in time.
+func (p *lanes) hope(r *request) bool {
+	for _, h := range r.model.holders {
+		if p.start(h.gpu).Add(r.model.costs[h.gpu.kind].exec(r.size)) <= r.deadline {
+			return true
+		}
+	}
+	return false
+}

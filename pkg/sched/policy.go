@@ -1,0 +1,77 @@
+package sched
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// policy decides what the engine's books allow. The engine calls it while it
+// handles an event; serve and fill alone, called when the event has been
+// handled, send actions.
+type policy interface {
+	// target is how long after its arrival a request of this budget is to be
+	// done: the budget, or less to be on the safe side.
+	target(budget time.Duration) time.Duration
+	// rank is a request's place in the queue of its model; the least is first.
+	rank(r *request) int64
+	// admit says why a request that could be served in principle is refused.
+	admit(r *request) *protocol.Error
+	// queued, begun and ended follow a request: into the queue (again), out of
+	// it into an action, and to its end.
+	queued(r *request)
+	begun(r *request)
+	ended(r *request)
+	// observe learns from an execution.
+	observe(a *action, took time.Duration)
+	// vacate takes a copy out of what may serve; it is about to leave.
+	vacate(r *replica)
+	// serve sees to a model whose queue or copies changed, fill to a GPU on
+	// which something ended, came or went.
+	serve(m *model)
+	fill(g *gpu)
+}
+
+// rules are what the policies on lanes differ in.
+type rules struct {
+	// edf orders a model's queue by deadline, else by arrival.
+	edf bool
+	// urgent serves first the model whose batch must begin first, else the one
+	// whose first request came first.
+	urgent bool
+	// batch says how a batch is made.
+	batch batching
+	// deferred lets a batch wait for more members until it must begin.
+	deferred bool
+	// original takes the constants and the deadlines of the original.
+	original bool
+}
+
+// batching is a way to make batches.
+type batching uint8
+
+const (
+	single   batching = iota // one request at a time
+	full                     // the largest compiled size that is full
+	largest                  // as many as wait and can be done in time
+	adaptive                 // as many as wait, up to a bound that follows the latency
+)
+
+// laned are the policies that plan each GPU's lanes.
+var laned = map[string]rules{
+	"clockwork": {edf: true, urgent: true, batch: largest},
+	"faithful":  {urgent: true, batch: full, original: true},
+	"fifo":      {batch: single},
+	"aimd":      {batch: adaptive},
+	"deferred":  {edf: true, urgent: true, batch: largest, deferred: true},
+}
+
+// Policies are the names that New knows, sorted.
+func Policies() []string {
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(laned)), "simple", "echo")))
+}
+
+func policyNames() string { return strings.Join(Policies(), ", ") }

@@ -1,0 +1,188 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+func (c *engine) submit(s protocol.Submission) {
+	c.stats.Submitted++
+	if c.known[s.ID] != nil {
+		c.stats.Duplicates++
+		return
+	}
+	r := &request{Submission: s, model: c.names[s.Model], seq: c.ticket(), arrived: c.now, deadline: c.now.Add(c.policy.target(s.Budget))}
+	r.rank = c.policy.rank(r)
+	if err := c.admit(r); err != nil {
+		c.stats.Refused++
+		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: err})
+		return
+	}
+	r.timer.of.request = r
+	r.cold = len(r.model.holders) == 0
+	c.known[s.ID] = r
+	c.enqueue(r)
+}
+
+// admit says why a request is refused at once, or sets its size.
+func (c *engine) admit(r *request) *protocol.Error {
+	m := r.model
+	switch {
+	case !c.active || c.fenced:
+		return protocol.Refusal(protocol.SchedulerLost)
+	case m == nil:
+		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", r.Model)
+	case r.Budget <= 0:
+		err := protocol.Errorf(protocol.DeadlineExceeded, "the deadline had passed by %v when the scheduler got the request", -r.Budget)
+		err.BudgetMS = ms(r.Elapsed + r.Budget)
+		return err
+	case r.Batch < 1:
+		return protocol.Errorf(protocol.InvalidInput, "expected at least 1 item, got %d", r.Batch)
+	}
+	if r.size = m.spec.Fits(r.Batch); r.size == 0 {
+		err := protocol.Errorf(protocol.BatchTooLarge, "model %s runs at most %d items at a time, got %d", r.Model, m.spec.MaxBatch(), r.Batch)
+		err.Got, err.Limit = int64(r.Batch), int64(m.spec.MaxBatch())
+		return err
+	}
+	if err := c.unservable(m); err != nil {
+		return err
+	}
+	if err := c.policy.admit(r); err != nil {
+		return err
+	}
+	if c.stats.Queued >= c.config.MaxQueued {
+		err := protocol.Errorf(protocol.Overloaded, "%d requests wait already", c.stats.Queued)
+		err.Limit = int64(c.config.MaxQueued)
+		return err
+	}
+	return nil
+}
+
+// unmeetable is the refusal of a request that would end so long from now at
+// the earliest.
+func unmeetable(r *request, end time.Duration) *protocol.Error {
+	err := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
+	err.EarliestMS, err.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
+	return err
+}
+
+// unservable says why none of the live GPUs can ever serve the model; without
+// any GPU, or while no worker has it in host memory, there is still hope.
+func (c *engine) unservable(m *model) *protocol.Error {
+	most, total, capable := 0, 0, 0
+	for _, n := range m.capable {
+		capable += n
+	}
+	if capable > 0 || len(c.gpus) == 0 {
+		return nil
+	}
+	for _, g := range c.gpus {
+		if m.costs[g.kind] == nil {
+			return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
+		}
+		most, total = max(most, g.total-g.foreign), max(total, g.total)
+	}
+	if m.spec.Pages <= most {
+		return nil
+	}
+	code := protocol.NoMemory
+	if m.spec.Pages > total {
+		code = protocol.ModelTooLarge
+	}
+	err := protocol.Errorf(code, "model %s takes %d pages, a GPU has at most %d", m.spec.Name, m.spec.Pages, most)
+	err.Got, err.Limit = int64(m.spec.Pages), int64(most)
+	return err
+}
+
+// enqueue puts a request into its model's queue until its last moment: that
+// from which even an idle GPU would be late.
+func (c *engine) enqueue(r *request) {
+	_, exec, _ := c.soonest(r.model, r.size)
+	r.model.put(r)
+	r.waiting = true
+	c.stats.Queued++
+	c.timers.set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())
+	c.policy.queued(r)
+	c.touchModel(r.model)
+}
+
+func (c *engine) dequeue(r *request) {
+	head := r.model.head == r
+	r.model.take(r)
+	r.waiting = false
+	c.stats.Queued--
+	c.timers.remove(&r.timer)
+	if head && r.model.head != nil {
+		c.touchModel(r.model) // the next one may meet its deadline where this one did not
+	}
+}
+
+func (c *engine) expire(r *request) {
+	if r.failure != nil && r.failure.Code == protocol.WorkerLost {
+		c.refuse(r, r.failure)
+		return
+	}
+	c.refuse(r, c.late(r))
+}
+
+func (c *engine) late(r *request) *protocol.Error {
+	err := protocol.Errorf(protocol.DeadlineExceeded, "waited %.3f ms for a GPU; what was left is too short to run it", ms(c.now.Sub(r.arrived)))
+	err.BudgetMS = ms(r.Elapsed + r.Budget)
+	return err
+}
+
+// refuse ends a request, wherever it is.
+func (c *engine) refuse(r *request, err *protocol.Error) {
+	c.drop(r)
+	if r.orphan {
+		c.stats.Forgotten++
+		return
+	}
+	c.stats.Refused++
+	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})
+}
+
+// drop takes a request out of the queue and out of what is known.
+func (c *engine) drop(r *request) {
+	if r.waiting {
+		c.dequeue(r)
+		for _, p := range r.model.replicas {
+			if p.phase == pending && r.model.head == nil {
+				c.touchGPU(p.gpu)
+			}
+		}
+	} else if r.action != nil {
+		r.action.members = without(r.action.members, r)
+	}
+	c.policy.ended(r)
+	delete(c.known, r.ID)
+}
+
+// requests returns the known ones that match, in the order of their arrival.
+func (c *engine) requests(match func(*request) bool) []*request {
+	var found []*request
+	for _, r := range c.known {
+		if match(r) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *request) int {
+		if a.seq < b.seq {
+			return -1
+		}
+		return 1
+	})
+	return found
+}
+
+func (c *engine) doorLost(door uint64) {
+	for _, r := range c.requests(func(r *request) bool { return r.ID.Door == door }) {
+		r.orphan = true
+		if r.action == nil {
+			c.refuse(r, nil)
+		}
+	}
+}
+func ms(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -1,0 +1,145 @@
+package sched
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// slots is policy simple (package comment): so many actions to a GPU, whatever
+// they take.
+type slots struct{ *engine }
+
+func (c *slots) target(budget time.Duration) time.Duration { return budget }
+func (c *slots) rank(r *request) int64                     { return int64(r.seq) }
+func (c *slots) queued(*request)                           {}
+func (c *slots) begun(*request)                            {}
+func (c *slots) ended(*request)                            {}
+func (c *slots) observe(*action, time.Duration)            {}
+func (c *slots) vacate(r *replica)                         { r.gpu.turns.remove(&r.turn) }
+
+// admit refuses what even an idle GPU could not do in time.
+func (c *slots) admit(r *request) *protocol.Error {
+	if end, _, ok := c.soonest(r.model, r.size); ok && end > r.Budget {
+		return unmeetable(r, end)
+	}
+	return nil
+}
+
+func (c *slots) serve(m *model) {
+	c.pump(m)
+	c.place(m)
+}
+
+func (c *slots) fill(g *gpu) {
+	c.start(g)
+	c.makeRoom(g)
+}
+
+// pump sends a model's requests round robin to the GPUs that hold it and have
+// a free slot; what is left takes its turn at each of them.
+func (c *slots) pump(m *model) {
+	for m.head != nil && len(m.holders) > 0 {
+		to, hope := c.pick(m)
+		switch {
+		case to != nil:
+			c.run(m.head, to)
+		case !hope:
+			c.refuse(m.head, c.late(m.head))
+		default:
+			for _, r := range m.holders {
+				if r.turn.pos == 0 || r.turn.key > int64(m.head.seq) {
+					r.gpu.turns.set(&r.turn, int64(m.head.seq), m.index)
+				}
+			}
+			return
+		}
+	}
+}
+
+// pick finds the next holder with a free slot that meets the head's deadline;
+// hope says that some holder would meet it.
+func (c *slots) pick(m *model) (to *replica, hope bool) {
+	for i := range m.holders {
+		at := (m.next + i) % len(m.holders)
+		r := m.holders[at]
+		if !c.meets(m.head, r) {
+			continue
+		}
+		hope = true
+		if len(r.gpu.infers) < c.config.Outstanding {
+			m.next = at + 1
+			return r, true
+		}
+	}
+	return nil, hope
+}
+
+func (c *slots) meets(r *request, on *replica) bool {
+	return r.deadline.Add(-r.model.costs[on.gpu.kind].exec(r.size)) >= c.now
+}
+
+// start gives the free slots of a GPU to the requests that wait longest.
+func (c *slots) start(g *gpu) {
+	for len(g.infers) < c.config.Outstanding {
+		first := g.turns.first()
+		if first == nil {
+			return
+		}
+		r := first.of
+		g.turns.remove(first)
+		m := r.model
+		if m.head == nil || r.phase != resident {
+			continue
+		}
+		switch {
+		case int64(m.head.seq) > first.key:
+		case c.meets(m.head, r):
+			c.run(m.head, r)
+		default:
+			if _, hope := c.pick(m); hope {
+				continue // pump gives the turn back with the next head
+			}
+			c.refuse(m.head, c.late(m.head))
+		}
+		if m.head != nil {
+			g.turns.set(first, int64(m.head.seq), m.index)
+		}
+	}
+}
+
+// run sends one request as one action.
+func (c *slots) run(r *request, to *replica) {
+	took := r.model.costs[to.gpu.kind].exec(r.size)
+	c.infer([]*request{r}, r.size, to, took, r.deadline.Add(-took))
+}
+
+// place promises a copy of a model that waits and that no GPU holds to the
+// GPU where its load failed least, with most free pages.
+func (c *slots) place(m *model) {
+	if m.head == nil {
+		return
+	}
+	for _, r := range m.replicas {
+		if r.phase == pending || r.phase == loading || r.phase == resident {
+			return
+		}
+	}
+	var best *gpu
+	for _, g := range c.gpus {
+		if !c.capable(g, m) || g.replica(m) != nil {
+			continue
+		}
+		if best == nil || g.failures[m] < best.failures[m] ||
+			g.failures[m] == best.failures[m] && g.vacant()-g.promised > best.vacant()-best.promised {
+			best = g
+		}
+	}
+	if best == nil {
+		return
+	}
+	r := c.newReplica(best, m, pending)
+	best.pending = append(best.pending, r)
+	best.promised += m.spec.Pages
+	c.touchGPU(best)
+}

@@ -1,0 +1,84 @@
+package sched
+
+// weigh puts a model in its place among those that want a copy.
+func (p *lanes) weigh(m *model) {
+	priority := m.priority(p.config.DefaultSLO)
+	if priority <= 0 || m.head == nil {
+		p.wants.remove(&m.wanted.place)
+		return
+	}
+	m.wanted.place.of = m
+	if m.wanted.place.pos == 0 || m.wanted.place.key != -priority {
+		p.wants.set(&m.wanted.place, -priority, m.index)
+	}
+	p.grant()
+}
+
+// transfer sees to a GPU's transfer lane.
+func (p *lanes) transfer(g *gpu) {
+	p.makeRoom(g)
+	if g.loading == nil && len(g.pending) == 0 {
+		p.grant()
+	}
+}
+
+// grant promises copies to GPUs whose transfer lane is free, to the models
+// with the highest priority first.
+func (p *lanes) grant() {
+	for {
+		first := p.wants.first()
+		if first == nil {
+			return
+		}
+		m := first.of
+		m.wanted.expire(p.now)
+		if priority := m.priority(p.config.DefaultSLO); priority <= 0 || m.head == nil {
+			p.wants.remove(first)
+			continue
+		} else if -priority != first.key {
+			p.wants.set(first, -priority, m.index)
+			if p.wants.first() != first {
+				continue
+			}
+		}
+		g := p.home(m)
+		if g == nil {
+			return
+		}
+		p.promise(g, m)
+	}
+}
+
+// home is the best GPU for another copy of a model: one whose transfer lane is
+// free, with pages free if there is such a one, and the least work.
+func (p *lanes) home(m *model) *gpu {
+	var best *gpu
+	for _, g := range p.gpus {
+		if g.loading != nil || len(g.pending) > 0 || !p.capable(g, m) || g.replica(m) != nil {
+			continue
+		}
+		if best == nil || p.better(g, best, m) {
+			best = g
+		}
+	}
+	return best
+}
+
+func (p *lanes) better(g, than *gpu, m *model) bool {
+	if a, b := g.failures[m], than.failures[m]; a != b {
+		return a < b
+	}
+	if a, b := g.vacant() >= m.spec.Pages, than.vacant() >= m.spec.Pages; a != b {
+		return a
+	}
+	return g.demand < than.demand
+}
+
+// promise sets a copy of a model in motion.
+func (p *lanes) promise(g *gpu, m *model) {
+	r := p.newReplica(g, m, pending)
+	g.pending = append(g.pending, r)
+	g.promised += m.spec.Pages
+	p.touchGPU(g)
+	m.spread(p.config.DefaultSLO)
+}
