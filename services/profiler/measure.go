@@ -4,54 +4,123 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"clockwork/pkg/protocol"
 )
 
-// maxTries is how many lost GPUs a unit survives before it counts as failed.
+// maxTries is how many times a unit may cost a GPU, which was lost or gave no
+// result, before it counts as failed: over all jobs, until it is reported.
 const maxTries = 3
+
+// maxJams is how many times in a row a GPU may fail to be cleared, each within
+// ActionTimeout, before it counts as hung. That is no fault of the unit's that
+// would have come next.
+const maxJams = 3
 
 // maxFailures is how often in a row one action may fail before its model counts
 // as one that cannot be measured. A unit is some 75 actions, so 3 would not do:
 // with a backend that fails one action in 5, every second model would be lost.
 const maxFailures = 8
 
-// lane measures units on one GPU until none is left for it. It reports false
-// when the GPU does not answer.
-func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) bool {
-	for ctx.Err() == nil && !s.silent(g) {
+// fate is what became of a GPU while a lane measured on it.
+type fate int
+
+const (
+	through fate = iota // nothing was left for it
+	lost                // its worker is gone
+	hung                // its worker lives, and it gives no results
+)
+
+// lane measures units on one GPU until none is left for it, or it answers no
+// more. After a unit without a result it goes on with the next: that begins with
+// clearing the GPU, which tells whether it works still.
+func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, results chan<- outcome) fate {
+	for jams := 0; jams < maxJams; {
+		if ctx.Err() != nil || s.silent(g) {
+			return lost
+		}
 		u, ok := p.take(g)
 		if !ok {
-			return true
+			return through
 		}
 		m := measuring{service: s, gpu: g, unit: &u, progress: progress}
-		err := m.run(ctx)
+		err := m.empty(ctx)
+		if err != nil && (err.hung || err.passing) {
+			jams++
+			s.bus.Log.Warn("a GPU cannot be cleared", "worker", g.worker, "gpu", g.id, "times", jams, "reason", err.reason)
+			p.giveBack(u)
+			if err.passing { // what holds it may end; that takes as long as any action may
+				pause(ctx, s.config.ActionTimeout)
+			}
+			continue
+		}
+		jams = 0
+		if err == nil {
+			err = m.run(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
+			if s.silent(g) { // the next job came because of it
+				s.tries.add(u)
+			}
+			return lost
 		case err == nil:
+			s.tries.forget(u)
 			results <- outcome{profile: u.known}
-		case err.lost && u.tries < maxTries:
-			s.bus.Log.Warn("lost a GPU while measuring", "model", u.model.Name, "worker", g.worker, "gpu", g.id, "reason", err.reason)
-			u.tries++
+		case (err.lost || err.hung) && s.tries.add(u) <= maxTries:
+			s.bus.Log.Warn("no result while measuring", "model", u.model.Name, "worker", g.worker, "gpu", g.id, "reason", err.reason)
 			p.giveBack(u)
-			return false
 		default:
 			s.bus.Log.Warn("model not measured", "model", u.model.Name, "gpu", g.gpuType, "reason", err.reason)
 			results <- outcome{profile: u.known, reason: err.reason}
-			if err.lost {
-				return false
-			}
+		}
+		if err != nil && err.lost {
+			return lost
 		}
 	}
-	return false
+	return hung
 }
 
-// failure is why a measurement ended. lost: the worker does not answer, and
-// another may do better; passing: the same action may succeed the next time.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// tries counts, by model and type of GPU, what ended without a result.
+type tries struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (t *tries) add(u unit) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count[u.key()]++
+	return t.count[u.key()]
+}
+
+func (t *tries) of(u unit) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count[u.key()]
+}
+
+func (t *tries) forget(u unit) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.count, u.key())
+}
+
+// failure is why a measurement ended. lost: the worker is gone, and another may
+// do better; hung: it lives, and no result came; passing: the same action may
+// succeed the next time.
 type failure struct {
-	reason        string
-	lost, passing bool
+	reason              string
+	lost, hung, passing bool
 }
 
 // measuring is one unit at work on one GPU.
@@ -62,7 +131,8 @@ type measuring struct {
 	progress *progress
 }
 
-// run makes the measurements that are missing, and stores each as it is made.
+// run makes the measurements that are missing on an empty GPU, and stores each as
+// it is made.
 func (m *measuring) run(ctx context.Context) *failure {
 	if err := m.transfers(ctx); err != nil {
 		return err
@@ -81,9 +151,6 @@ func (m *measuring) run(ctx context.Context) *failure {
 
 // transfers measures LoadWeights; it leaves the weights on the GPU.
 func (m *measuring) transfers(ctx context.Context) *failure {
-	if err := m.empty(ctx); err != nil {
-		return err
-	}
 	measured := m.unit.known.LoadWeights.Valid()
 	iterations := m.service.config.Iterations
 	if measured {
@@ -165,9 +232,12 @@ func (m *measuring) do(ctx context.Context, a protocol.Action, samples *[]time.D
 func (m *measuring) try(ctx context.Context, a protocol.Action, samples *[]time.Duration) *failure {
 	a.GPU, a.Model, a.Incarnation, a.Epoch = m.gpu.id, m.unit.model.Name, m.gpu.incarnation, m.gpu.epoch
 	a.Latest = protocol.Never
-	result, err := m.service.actions.Do(ctx, m.gpu.worker, a)
+	attempt, cancel := context.WithTimeout(ctx, m.service.config.ActionTimeout)
+	defer cancel()
+	result, err := m.service.actions.Do(attempt, m.gpu.worker, a)
 	if err != nil {
-		return &failure{reason: err.Error(), lost: true}
+		hung := attempt.Err() != nil && !m.service.silent(m.gpu) // else the broker or the worker went away
+		return &failure{reason: err.Error(), lost: !hung, hung: hung}
 	}
 	if result.Code != protocol.OK {
 		lost := result.Code == protocol.ShuttingDown || result.Code == protocol.StaleIncarnation

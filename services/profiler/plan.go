@@ -2,6 +2,7 @@ package profiler
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -16,9 +17,9 @@ type unit struct {
 	gpuType string
 	// known is what an earlier, interrupted run measured already.
 	known protocol.Profile
-	// tries counts the GPUs that were lost over it.
-	tries int
 }
+
+func (u unit) key() string { return u.model.Digest + " " + u.gpuType }
 
 func (u unit) fits(g gpu) bool { return u.gpuType == g.gpuType && u.model.Pages <= g.pages }
 
@@ -37,7 +38,11 @@ type gpu struct {
 type plan struct {
 	gpus   []gpu
 	stored []protocol.Profile
-	steps  int // measurements to make, for the progress bar
+	// givenUp failed in a job that was not finished.
+	givenUp []unit
+	steps   int // measurements to make, for the progress bar
+	// hung are the GPUs that gave no results; round's own.
+	hung map[gpu]bool
 
 	mu    sync.Mutex
 	units []unit
@@ -58,6 +63,7 @@ func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
 		gpuTypes = append(gpuTypes, t)
 	}
 	slices.Sort(gpuTypes)
+	p.hung = map[gpu]bool{}
 	models := slices.Clone(job.Models)
 	slices.SortFunc(models, func(a, b protocol.ModelSpec) int { return strings.Compare(a.Name, b.Name) })
 	seen := map[string]bool{}
@@ -67,9 +73,12 @@ func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
 		}
 		seen[m.Digest] = true
 		for _, t := range gpuTypes {
-			p.add(m, t, s.stored(ctx, job.Known, m, t))
+			p.add(unit{m, t, s.stored(ctx, job.Known, m, t)}, &s.tries)
 		}
 	}
+	// What cost GPUs before comes last: it must not keep the others from being
+	// measured and stored.
+	slices.SortStableFunc(p.units, func(a, b unit) int { return s.tries.of(a) - s.tries.of(b) })
 	return p
 }
 
@@ -91,13 +100,16 @@ func (s *Service) stored(ctx context.Context, known []protocol.Profile, m protoc
 	return earlier
 }
 
-func (p *plan) add(m protocol.ModelSpec, gpuType string, known protocol.Profile) {
-	if known.Complete(m) {
-		p.stored = append(p.stored, known)
-		return
+func (p *plan) add(u unit, tries *tries) {
+	switch {
+	case u.known.Complete(u.model):
+		p.stored = append(p.stored, u.known)
+	case tries.of(u) > maxTries:
+		p.givenUp = append(p.givenUp, u)
+	default:
+		p.units = append(p.units, u)
+		p.steps += 1 + len(u.model.BatchSizes)
 	}
-	p.units = append(p.units, unit{model: m, gpuType: gpuType, known: known})
-	p.steps += 1 + len(m.BatchSizes)
 }
 
 // take gives a GPU its next unit.
@@ -113,7 +125,7 @@ func (p *plan) take(g gpu) (unit, bool) {
 	return unit{}, false
 }
 
-// giveBack returns a unit whose GPU was lost.
+// giveBack returns a unit whose GPU was lost or gave no result.
 func (p *plan) giveBack(u unit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,6 +139,22 @@ func (p *plan) fits(gpus []gpu) bool {
 	return slices.ContainsFunc(p.units, func(u unit) bool {
 		return slices.ContainsFunc(gpus, u.fits)
 	})
+}
+
+// lacksGPUs reports whether a unit is left that GPUs which were lost could have
+// measured. That says nothing against its model.
+func (p *plan) lacksGPUs() bool {
+	return p.fits(slices.DeleteFunc(slices.Clone(p.gpus), func(g gpu) bool { return p.hung[g] }))
+}
+
+// verdict is why a unit is left although no GPU was lost over it.
+func (p *plan) verdict(u unit) string {
+	for _, g := range p.gpus {
+		if p.hung[g] && u.fits(g) {
+			return fmt.Sprintf("GPU %d of worker %s gives no results", g.id, g.worker)
+		}
+	}
+	return "no GPU of this type could hold it"
 }
 
 // left returns the units that no GPU took.

@@ -25,8 +25,8 @@ import (
 type Config struct {
 	// Iterations is how often each action is measured.
 	Iterations int
-	// ActionTimeout is how long one action may take before its worker counts
-	// as hung.
+	// ActionTimeout is how long one action may take before it counts as one
+	// without a result.
 	ActionTimeout time.Duration
 }
 
@@ -62,6 +62,7 @@ type Service struct {
 	bus     *bus.Bus
 	state   *bus.State
 	actions *bus.Caller
+	tries   tries
 
 	mu      sync.Mutex
 	jobs    chan bus.ProfileJob // the next job; the last one that came counts
@@ -82,6 +83,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		id:     bus.RandomID(),
 		jobs:   make(chan bus.ProfileJob, 1),
 		lost:   map[string]uint64{},
+		tries:  tries{count: map[string]int{}},
 	}, nil
 }
 
@@ -151,7 +153,9 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 func (s *Service) workerBeat(h protocol.Heartbeat) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.lost, h.ID)
+	if s.lost[h.ID] == h.Incarnation { // that of another life changes nothing for this one
+		delete(s.lost, h.ID)
+	}
 }
 
 func (s *Service) workerLost(h protocol.Heartbeat) {
@@ -249,12 +253,18 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileR
 		gpus = s.round(ctx, gpus, plan, p, results)
 	}
 	close(results)
-	if plan.fits(plan.gpus) {
+	if plan.lacksGPUs() {
 		s.bus.Log.Warn("job not finished: GPUs were lost", "job", job.ID, "units", len(plan.left()))
 		return nil
 	}
 	report := &bus.ProfileReport{ID: job.ID, Profiles: plan.stored}
+	for _, u := range plan.givenUp {
+		s.tries.forget(u)
+		report.Failures = append(report.Failures, bus.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType,
+			Reason: fmt.Sprintf("%d GPUs in a row were lost or gave no result while they measured it", maxTries+1)})
+	}
 	for o := range results {
+		s.tries.forget(unit{model: protocol.ModelSpec{Digest: o.profile.Digest}, gpuType: o.profile.GPUType})
 		if o.reason == "" {
 			report.Profiles = append(report.Profiles, o.profile)
 			continue
@@ -263,7 +273,7 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileR
 	}
 	for _, u := range plan.left() {
 		report.Failures = append(report.Failures, bus.ProfileFailure{
-			Digest: u.model.Digest, GPUType: u.gpuType, Reason: "no GPU of this type could hold it"})
+			Digest: u.model.Digest, GPUType: u.gpuType, Reason: plan.verdict(u)})
 	}
 	return report
 }
@@ -272,15 +282,18 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileR
 // GPUs that answered to the end.
 func (s *Service) round(ctx context.Context, gpus []gpu, plan *plan, p *progress, results chan<- outcome) []gpu {
 	var lanes sync.WaitGroup
-	answers := make([]bool, len(gpus))
+	fates := make([]fate, len(gpus))
 	for i, g := range gpus {
-		lanes.Go(func() { answers[i] = s.lane(ctx, g, plan, p, results) })
+		lanes.Go(func() { fates[i] = s.lane(ctx, g, plan, p, results) })
 	}
 	lanes.Wait()
 	var alive []gpu
 	for i, g := range gpus {
-		if answers[i] {
+		switch fates[i] {
+		case through:
 			alive = append(alive, g)
+		case hung:
+			plan.hung[g] = true
 		}
 	}
 	return alive

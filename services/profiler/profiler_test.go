@@ -48,12 +48,14 @@ type bench struct {
 	state   *bus.State
 	reports chan bus.ProfileReport
 	beats   chan protocol.Heartbeat
+	config  Config
 	jobs    uint64
 }
 
 func newBench(t *testing.T) *bench {
 	s := bustest.Server(t)
-	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan bus.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000)}
+	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan bus.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000),
+		config: Config{Iterations: 3, ActionTimeout: bustest.Wait}}
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
 	var err error
@@ -87,9 +89,7 @@ func (b *bench) on(subject string, f nats.MsgHandler) {
 
 // profiler starts one and waits until it listens.
 func (b *bench) profiler() (stop func()) {
-	config := DefaultConfig()
-	config.Iterations, config.ActionTimeout = 3, bustest.Wait
-	s, err := New(config, bustest.Config(b.server, "profiler"))
+	s, err := New(b.config, bustest.Config(b.server, "profiler"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -360,6 +360,100 @@ func TestLosingEveryWorkerIsNoVerdictOnTheModels(t *testing.T) {
 	again := bustest.StartWorker(t, b.bus, "w1", "t4")
 	job = b.give(specs(2), again)
 	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Failures) != 0 || len(report.Profiles) != 2 {
+		t.Errorf("report: %+v", report)
+	}
+}
+
+// TestAModelThatHangsIsGivenUp on the only GPU of its type, whose worker lives:
+// after maxTries more tries it fails, and the others are measured.
+func TestAModelThatHangsIsGivenUp(t *testing.T) {
+	b := newBench(t)
+	b.config.ActionTimeout = 500 * time.Millisecond
+	w := bustest.StartWorker(t, b.bus, "w1", "t4")
+	w.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind == protocol.Infer && a.Model == "m0" {
+			return &protocol.Result{} // it hangs
+		}
+		return nil
+	})
+	b.profiler()
+	models := specs(3)
+	job := b.give(models, w)
+	report := bustest.Next(t, "the report", b.reports)
+	if report.ID != job || len(report.Profiles) != 2 || len(report.Failures) != 1 {
+		t.Fatalf("report: %+v", report)
+	}
+	if f := report.Failures[0]; f.Digest != models[0].Digest || !strings.Contains(f.Reason, "no result within") {
+		t.Errorf("failure %+v", f)
+	}
+	tried := slices.DeleteFunc(w.Received(protocol.Infer), func(a protocol.Action) bool { return a.Model != "m0" })
+	if len(tried) != maxTries+1 {
+		t.Errorf("m0 was tried %d times, want %d", len(tried), maxTries+1)
+	}
+}
+
+// TestAHungGPUEndsItsJob, though its worker lives, and says of every model why it
+// was not measured.
+func TestAHungGPUEndsItsJob(t *testing.T) {
+	for name, stuck := range map[string]*protocol.Result{
+		"gives no results": {},
+		"stays in use":     {Kind: protocol.ClearCache, Code: protocol.WeightsInUse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.config.ActionTimeout = 300 * time.Millisecond
+			w := bustest.StartWorker(t, b.bus, "w1", "t4")
+			var hung atomic.Bool
+			w.Script(func(a protocol.Action) *protocol.Result {
+				switch {
+				case a.Kind == protocol.Infer:
+					hung.Store(true)
+					return &protocol.Result{}
+				case hung.Load() && a.Kind != protocol.GetWorkerState:
+					return stuck
+				}
+				return nil
+			})
+			b.profiler()
+			job := b.give(specs(3), w)
+			report := bustest.Next(t, "the report", b.reports)
+			if report.ID != job || len(report.Profiles) != 0 || len(report.Failures) != 3 {
+				t.Fatalf("report: %+v", report)
+			}
+			for _, f := range report.Failures {
+				if f.Reason != "GPU 0 of worker w1 gives no results" {
+					t.Errorf("reason %q", f.Reason)
+				}
+			}
+		})
+	}
+}
+
+// TestAModelThatKillsItsWorkersIsGivenUp: each life of the only worker ends with
+// it. The others are measured meanwhile.
+func TestAModelThatKillsItsWorkersIsGivenUp(t *testing.T) {
+	b := newBench(t)
+	b.profiler()
+	models := specs(2)
+	for range maxTries + 1 {
+		w := bustest.StartWorker(t, b.bus, "w1", "t4")
+		reached := make(chan struct{}, 100)
+		w.Script(func(a protocol.Action) *protocol.Result {
+			if a.Kind == protocol.Infer && a.Model == "m0" {
+				reached <- struct{}{}
+				return &protocol.Result{}
+			}
+			return nil
+		})
+		b.give(models, w)
+		bustest.Next(t, "m0", reached)
+		b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == strconv.FormatUint(b.jobs, 10) })
+		w.Stop()
+		b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
+	}
+	report := bustest.Next(t, "the report", b.reports)
+	if report.ID != b.jobs || len(report.Profiles) != 1 || report.Profiles[0].Digest != models[1].Digest ||
+		len(report.Failures) != 1 || report.Failures[0].Digest != models[0].Digest {
 		t.Errorf("report: %+v", report)
 	}
 }
