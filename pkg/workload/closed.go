@@ -33,7 +33,7 @@ func (c *closed) take() bool {
 }
 
 // again returns when a client sends after an answer at this time.
-func (c *closed) again(client uint32, at protocol.Time) protocol.Time {
+func (c *closed) again(client int, at protocol.Time) protocol.Time {
 	if !c.waiting[client] {
 		panic(fmt.Sprintf("workload: client %d of a closed loop was answered twice", client))
 	}

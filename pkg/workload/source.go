@@ -19,12 +19,16 @@ type Arrival struct {
 	Batch int
 }
 
-// Source yields the arrivals of one run of a workload, in order of time. It
-// allocates nothing for an arrival. One goroutine owns it.
+// Source yields the arrivals of one run of a workload, in order of time, then
+// of stream, then of client. It allocates nothing for an arrival. One goroutine
+// owns it.
 type Source struct {
 	streams []stream
-	queue   queue
-	now     protocol.Time
+	// coming has a leaf for each open loop and each client of a closed one, in
+	// order; owner tells whose stream a leaf is.
+	coming tournament
+	owner  []uint32
+	now    protocol.Time
 }
 
 // Source begins a run. exec gives the execution time at batch 1 of the model at
@@ -41,38 +45,39 @@ func (w Workload) Source(exec func(path string) time.Duration) (*Source, error) 
 			return nil, fmt.Errorf("workload %s: stream %d: %w", w.Name, i, err)
 		}
 		s.streams[i] = w.run(of, slo)
-		s.begin(uint32(i))
+		s.streams[i].leaf = len(s.owner)
+		for range of.leaves() {
+			s.owner = append(s.owner, uint32(i))
+		}
+	}
+	s.coming = newTournament(len(s.owner))
+	for i := range s.streams {
+		s.begin(&s.streams[i])
 	}
 	return s, nil
 }
 
 // Peek returns when the next arrival is; Never where there is none, or none
 // before a client of a closed loop gets its answer.
-func (s *Source) Peek() protocol.Time {
-	if len(s.queue) == 0 {
-		return protocol.Never
-	}
-	return s.queue[0].at
-}
+func (s *Source) Peek() protocol.Time { return s.coming.first().at }
 
-// Next takes the next arrival; false where Peek would say Never.
+// Next takes the next arrival; false where Peek says Never.
 func (s *Source) Next() (Arrival, bool) {
-	if len(s.queue) == 0 {
+	first := s.coming.first()
+	if first.at == protocol.Never {
 		return Arrival{}, false
 	}
-	first := s.queue[0]
 	s.now = first.at
-	of := &s.streams[first.stream]
-	a := of.arrival(first)
-	if of.closed != nil {
-		of.closed.waiting[first.client] = true
-		s.queue.pop()
-	} else if at := of.following(); at != protocol.Never {
-		s.queue.replace(entry{at: at, stream: first.stream})
+	i := s.owner[first.leaf]
+	of := &s.streams[i]
+	client := first.leaf - of.leaf
+	if of.closed == nil {
+		s.coming.set(first.leaf, of.following())
 	} else {
-		s.queue.pop()
+		of.closed.waiting[client] = true
+		s.coming.set(first.leaf, protocol.Never)
 	}
-	return a, true
+	return of.arrival(first.at, int(i), client), true
 }
 
 // Done tells that a was answered at this time, well or badly; its client of a
@@ -84,29 +89,20 @@ func (s *Source) Done(a Arrival, at protocol.Time) {
 	if of.closed == nil {
 		return
 	}
-	at = of.closed.again(uint32(a.Client), max(at, s.now))
-	if at = of.within(at); at != protocol.Never {
-		s.queue.push(entry{at: at, stream: uint32(a.Stream), client: uint32(a.Client)})
-	}
+	at = of.closed.again(a.Client, max(at, s.now))
+	s.coming.set(of.leaf+a.Client, of.within(at))
 }
 
-func (s *Source) begin(i uint32) {
-	of := &s.streams[i]
-	if of.closed != nil {
-		s.beginClients(i)
-	} else if at := of.following(); at != protocol.Never {
-		s.queue.push(entry{at: at, stream: i})
+func (s *Source) begin(of *stream) {
+	if of.closed == nil {
+		s.coming.set(of.leaf, of.following())
+		return
 	}
-}
-
-// beginClients draws each client's first moment, from a copy of the dice.
-func (s *Source) beginClients(i uint32) {
-	of := &s.streams[i]
-	ramp := of.dice
+	ramp := of.dice // a copy: the clients' first moments
 	for client := range of.closed.waiting {
 		into := time.Duration(ramp.float() * float64(of.closed.of.Ramp))
 		if at := of.within(of.start.Add(into)); at != protocol.Never && of.closed.take() {
-			s.queue.push(entry{at: at, stream: i, client: uint32(client)})
+			s.coming.set(of.leaf+client, at)
 		}
 	}
 }

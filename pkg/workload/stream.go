@@ -13,6 +13,7 @@ import (
 type stream struct {
 	open        process
 	closed      *closed
+	leaf        int // its first in Source.coming
 	start, stop protocol.Time
 	model       int
 	batch       int
@@ -42,6 +43,14 @@ func (w Workload) run(of Stream, slo Schedule[time.Duration]) stream {
 		s.closed = newClosed(loop)
 	}
 	return s
+}
+
+// leaves is how many arrivals of it can be to come at once.
+func (s Stream) leaves() int {
+	if loop, ok := s.Process.(Closed); ok {
+		return loop.Clients
+	}
+	return 1
 }
 
 // deadlines turns factors into durations.
@@ -80,10 +89,10 @@ func (s *stream) within(at protocol.Time) protocol.Time {
 	return at
 }
 
-func (s *stream) arrival(e entry) Arrival {
-	into := e.at - s.start
+func (s *stream) arrival(at protocol.Time, stream, client int) Arrival {
+	into := at - s.start
 	slo, _ := s.slo.at(into)
-	a := Arrival{At: e.at, Model: s.model, Stream: int(e.stream), Client: int(e.client), SLO: slo, Batch: s.batch}
+	a := Arrival{At: at, Model: s.model, Stream: stream, Client: client, SLO: slo, Batch: s.batch}
 	if n, _ := s.spread.at(into); n > 1 {
 		a.Model += s.dice.below(n)
 	}

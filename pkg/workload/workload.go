@@ -12,6 +12,8 @@ import (
 const (
 	MaxStreams = 1 << 20
 	MaxBatch   = 1024
+	// MaxLeaves bounds the open loops and the clients of closed ones together.
+	MaxLeaves = 1 << 22
 )
 
 // Workload is data: the models that must be loaded, and who sends requests for
@@ -81,9 +83,13 @@ func (w Workload) Validate() error {
 	if err := validNames(instances); err != nil {
 		return fmt.Errorf("workload %s: %w", w.Name, err)
 	}
+	leaves := 0
 	for i, s := range w.Streams {
 		if err := s.validate(instances); err != nil {
 			return fmt.Errorf("workload %s: stream %d: %w", w.Name, i, err)
+		}
+		if leaves += s.leaves(); leaves > MaxLeaves {
+			return fmt.Errorf("workload %s: more than %d open loops and clients", w.Name, MaxLeaves)
 		}
 	}
 	return nil
