@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -81,9 +82,9 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 	if err := state.DropModel(ctx, "b"); err != nil {
 		t.Fatal(err)
 	}
-	models, err := state.Models(ctx)
-	if err != nil || len(models) != 1 || models[0].Pages != 7 {
-		t.Errorf("models: %+v, %v", models, err)
+	models, torn, err := state.Models(ctx)
+	if err != nil || len(models) != 1 || models[0].Pages != 7 || len(torn) != 0 {
+		t.Errorf("models: %+v, %v, %v", models, torn, err)
 	}
 	seen := make(chan Change, 10)
 	go func() { _ = state.Watch(ctx, func(c Change) { seen <- c }) }()
@@ -95,6 +96,40 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 			}
 		case <-ctx.Done():
 			t.Fatal("the watch did not show model a")
+		}
+	}
+}
+
+// TestALoadIsStoredAsAWhole or does not count: of c, one of two is missing.
+func TestALoadIsStoredAsAWhole(t *testing.T) {
+	ctx := limited(t)
+	state, err := open(t).OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, load := range map[string]string{"b-1": "b", "b-2": "b", "c-1": "c"} {
+		if err := state.PutPart(ctx, protocol.ModelSpec{Name: name}, load, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	models, torn, err := state.Models(ctx)
+	if err != nil || len(models) != 2 || len(torn) != 1 || torn[0] != "c-1" {
+		t.Errorf("models %+v, torn %v, %v", models, torn, err)
+	}
+}
+
+func TestTheQuarantineIsReplacedAsAWhole(t *testing.T) {
+	ctx := limited(t)
+	state, err := open(t).OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []map[string]string{{"a": "hot", "b": "cold"}, {"b": "odd", "c": "cold"}, {}} {
+		if err := state.SetQuarantine(ctx, want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := state.Quarantine(ctx); err != nil || !maps.Equal(got, want) {
+			t.Errorf("read %v, want %v, %v", got, want, err)
 		}
 	}
 }

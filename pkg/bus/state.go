@@ -21,7 +21,8 @@ var ErrConflict = errors.New("the state was changed by somebody else")
 //
 //	stage                        {"stage": "LOADING", "since": ...}
 //	worker.<id>                  protocol.WorkerState
-//	model.<name>                 protocol.ModelSpec
+//	model.<name>                 protocol.ModelSpec, and of which load it is part
+//	quarantine.<name>            {"model": ..., "reason": ...}
 //	profile.<digest>.<gpu type>  protocol.Profile
 //
 // Values are JSON, so that an operator can read them. Every write is a
@@ -123,10 +124,61 @@ func (s *State) swap(ctx context.Context, key string, revision uint64, body []by
 	return s.kv.Update(ctx, key, body, revision)
 }
 
+// storedModel is a model as one of Of that one Load stored. The load counts once
+// all of them are there, so that a writer may die between any two.
+type storedModel struct {
+	protocol.ModelSpec
+	Load string `json:"load,omitempty"`
+	Of   int    `json:"of,omitempty"`
+}
+
 // PutModel, PutProfile and PutWorker store one fact each; a value that stands
 // there already is not written again.
 func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
-	return s.put(ctx, "model."+m.Name, m)
+	return s.PutPart(ctx, m, "", 0)
+}
+
+// PutPart stores a model that counts only together with the others of its load,
+// of in all. Loads never have the same name.
+func (s *State) PutPart(ctx context.Context, m protocol.ModelSpec, load string, of int) error {
+	return s.put(ctx, "model."+m.Name, storedModel{m, load, of})
+}
+
+type quarantineValue struct {
+	Model  string `json:"model"`
+	Reason string `json:"reason"`
+}
+
+// SetQuarantine stores why models are not served, by name, and removes what was
+// stored of others.
+func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) error {
+	stored, err := s.Quarantine(ctx)
+	if err != nil {
+		return err
+	}
+	for name := range stored {
+		if _, still := reasons[name]; !still {
+			if err := s.drop(ctx, "quarantine."+name); err != nil {
+				return err
+			}
+		}
+	}
+	for name, reason := range reasons {
+		if err := s.put(ctx, "quarantine."+name, quarantineValue{name, reason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Quarantine reads why models are not served, by name.
+func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
+	values, err := readAll[quarantineValue](ctx, s.kv, "quarantine.*")
+	reasons := map[string]string{}
+	for _, v := range values {
+		reasons[v.Model] = v.Reason
+	}
+	return reasons, err
 }
 
 // PutProfile stores a profile under its key.
@@ -166,9 +218,22 @@ func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.P
 	return p, true, nil
 }
 
-// Models, Profiles and Workers read all facts of a kind, sorted by key.
-func (s *State) Models(ctx context.Context) ([]protocol.ModelSpec, error) {
-	return readAll[protocol.ModelSpec](ctx, s.kv, "model.*")
+// Models reads every model whose load is there as a whole, and the names of
+// those that a writer left behind of others.
+func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn []string, err error) {
+	stored, err := readAll[storedModel](ctx, s.kv, "model.*")
+	parts := map[string]int{}
+	for _, m := range stored {
+		parts[m.Load]++
+	}
+	for _, m := range stored {
+		if m.Load != "" && parts[m.Load] < m.Of {
+			torn = append(torn, m.Name)
+			continue
+		}
+		models = append(models, m.ModelSpec)
+	}
+	return models, torn, err
 }
 
 // Profiles reads every stored profile.

@@ -216,10 +216,19 @@ func (m *Machine) markJoined(workers []protocol.WorkerState) {
 	}
 }
 
-// quarantineUnprofiled finds again, after a restart in ACTIVE, what was
-// quarantined: models without a complete profile on any type of GPU.
-func (m *Machine) quarantineUnprofiled() {
+// quarantineAgain takes over, after a restart in ACTIVE, what was quarantined. A
+// model without a complete profile on any type of GPU cannot be served in any
+// case, whatever became of the rest of the store.
+func (m *Machine) quarantineAgain(stored []Quarantine) {
+	for _, q := range stored {
+		if m.isModel(q.Model) {
+			m.quarantined[q.Model] = q.Reason
+		}
+	}
 	for name, s := range m.models {
+		if m.quarantined[name] != "" {
+			continue
+		}
 		if !slices.ContainsFunc(m.known([]protocol.ModelSpec{s}), func(p protocol.Profile) bool { return p.Complete(s) }) {
 			m.quarantined[name] = "no complete profile"
 		}

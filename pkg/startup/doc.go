@@ -12,7 +12,7 @@
 //		for _, r := range out.Replies { answer(r.Token, r.Reply, r.Error) }
 //		for _, s := range out.Store { go put(s) }         // -> ModelsStored or StoreFailed
 //		for _, u := range out.Unstore { go remove(u) }    // -> ModelsUnstored
-//		if out.SetStage != nil { go swap(*out.SetStage) } // -> StageStored or StageConflict
+//		if out.SetStage != nil { go swap(out.Quarantined, *out.SetStage) } // -> StageStored or StageConflict
 //		if out.StartProfiling != nil { publish(subjects.ProfilerStart(), out.StartProfiling) }
 //		if out.Activate != nil { publish(subjects.SchedulerStart(), out.Activate) }
 //		for _, w := range out.JoinWorkers { join(w) }
@@ -43,8 +43,12 @@
 // workers hold but KV does not know are adopted and stored; those that only
 // some hold wait for a load that names them, and are removed when loading
 // closes. A load whose store failed was refused, so what it left in KV is
-// removed before its names may be loaded again and before loading closes; only
-// a controller that dies in between leaves models that nobody was promised.
+// removed before its names may be loaded again and before loading closes. What a
+// controller left that died before the end of a store, or of such a removal,
+// does not count, and is removed likewise.
+//
+// What is quarantined on activation stands in KV before ACTIVE does, so that a
+// restart in ACTIVE serves the same models.
 //
 // A profiling job that lost a worker is replaced by one without it. Models that
 // a job could not measure are shown as quarantined from its report on, and the

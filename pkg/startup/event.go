@@ -6,10 +6,14 @@ import "clockwork/pkg/protocol"
 type Event interface{ event() }
 
 // Started is the first event: what KV holds. Stage is 0 where there is none.
+// Torn are names of models of loads that were not stored as a whole, so were
+// never accepted. Quarantined is by Model.
 type Started struct {
-	Stage    protocol.Stage
-	Models   []protocol.ModelSpec
-	Profiles []protocol.Profile
+	Stage       protocol.Stage
+	Models      []protocol.ModelSpec
+	Torn        []string
+	Profiles    []protocol.Profile
+	Quarantined []Quarantine
 }
 
 // WorkerSeen is a worker's first heartbeat, or the first of a new life.

@@ -125,10 +125,8 @@ func (m *Machine) admitOne(l *load, before []*load) bool {
 			return false
 		}
 	}
-	for _, names := range m.unstoring {
-		if l.overlaps(names) {
-			return false
-		}
+	if m.removing(l) {
+		return false
 	}
 	fresh := 0
 	for _, n := range l.names {
@@ -190,7 +188,7 @@ func (m *Machine) assign(l *load, w *worker) {
 func (m *Machine) resolve() bool {
 	over := false
 	for _, l := range slices.Clone(m.loads) {
-		if l.storing != 0 || l.retryAt > m.now || !m.settled(l) {
+		if l.storing != 0 || l.retryAt > m.now || m.removing(l) || !m.settled(l) {
 			continue
 		}
 		if err := m.verdict(l); err != nil {
@@ -206,7 +204,8 @@ func (m *Machine) resolve() bool {
 		}
 		m.token++
 		l.storing = m.token
-		m.out.Store = append(m.out.Store, Store{Token: l.storing, Models: slices.Clone(l.specs)})
+		fresh := slices.DeleteFunc(slices.Clone(l.specs), func(s protocol.ModelSpec) bool { return m.isModel(s.Name) })
+		m.out.Store = append(m.out.Store, Store{Token: l.storing, Models: fresh})
 	}
 	return over
 }
@@ -378,16 +377,27 @@ func (m *Machine) storeFailed(token uint64) {
 		l.storing, l.retryAt = 0, m.now.Add(m.cfg.Resend)
 	default:
 		m.rollback(l)
-		m.unstore(l)
+		m.unstore(slices.DeleteFunc(slices.Clone(l.names), m.isModel))
 		m.finish(l, nil, protocol.Refusal(protocol.StateUnavailable))
 	}
 }
 
-// unstore takes a load's new models out of KV, which may hold some of them.
-func (m *Machine) unstore(l *load) {
+// unstore takes models that were not accepted out of KV, which may hold some of
+// them.
+func (m *Machine) unstore(names []string) {
 	m.token++
-	m.unstoring[m.token] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
-	m.out.Unstore = append(m.out.Unstore, Unstore{Token: m.token, Names: m.unstoring[m.token]})
+	m.unstoring[m.token] = names
+	m.out.Unstore = append(m.out.Unstore, Unstore{Token: m.token, Names: names})
+}
+
+// removing reports whether a model that l names is being taken out of KV.
+func (m *Machine) removing(l *load) bool {
+	for _, names := range m.unstoring {
+		if l.overlaps(names) {
+			return true
+		}
+	}
+	return false
 }
 
 // overlaps reports whether l names a model that one of names is.

@@ -135,7 +135,10 @@ func (m *Machine) start(e Started) {
 	m.addProfiles(e.Profiles)
 	m.activation.seen = m.now
 	if m.stage == protocol.Active {
-		m.quarantineUnprofiled()
+		m.quarantineAgain(e.Quarantined)
+	}
+	if len(e.Torn) > 0 {
+		m.unstore(e.Torn)
 	}
 	if e.Stage == 0 {
 		m.setStage(protocol.Querying)
@@ -238,6 +241,11 @@ func (m *Machine) setStage(s protocol.Stage) {
 	}
 	m.asked = s
 	m.out.SetStage = &s
+	if s == protocol.Active {
+		for _, name := range sortedKeys(m.quarantined) {
+			m.out.Quarantined = append(m.out.Quarantined, Quarantine{Model: name, Reason: m.quarantined[name]})
+		}
+	}
 }
 
 func (m *Machine) stageStored(s protocol.Stage) {

@@ -4,11 +4,14 @@ import "clockwork/pkg/protocol"
 
 // Output is what the shell has to do after one Step, in the order of doc.go.
 type Output struct {
-	Actions  []WorkerAction
-	Replies  []Reply
-	Store    []Store
-	Unstore  []Unstore
-	SetStage *protocol.Stage
+	Actions []WorkerAction
+	Replies []Reply
+	Store   []Store
+	Unstore []Unstore
+	// SetStage is done after Quarantined stands in KV, in place of what stood
+	// there of that; it is set with ACTIVE only.
+	SetStage    *protocol.Stage
+	Quarantined []Quarantine
 	// StartProfiling is given again with the same Job when the profiler seems
 	// to have lost it.
 	StartProfiling *ProfilingJob
@@ -39,14 +42,15 @@ type Reply struct {
 	Error *protocol.Error
 }
 
-// Store asks for models to be written to KV. Tokens are the machine's own.
+// Store asks for models to be written to KV, so that they count there only all
+// together. Tokens are the machine's own.
 type Store struct {
 	Token  uint64
 	Models []protocol.ModelSpec
 }
 
 // Unstore asks for models to be removed from KV that a failed Store may have
-// written: a restart would take them for accepted.
+// written, or one that a controller did not live to finish.
 type Unstore struct {
 	Token uint64
 	Names []string

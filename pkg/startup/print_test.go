@@ -43,6 +43,9 @@ func print(o Output) string {
 	for _, u := range o.Unstore {
 		line("unstore %d [%s]", u.Token, strings.Join(u.Names, " "))
 	}
+	for _, q := range o.Quarantined {
+		line("quarantined %s: %s", q.Model, q.Reason)
+	}
 	if o.SetStage != nil {
 		line("set stage %s", *o.SetStage)
 	}

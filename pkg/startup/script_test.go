@@ -102,7 +102,8 @@ func (s *script) step(fields []string) string {
 
 // event reads an event:
 //
-//	started STAGE|- [MODEL...] [profile:DIGEST@GPU...]   MODEL is name=path[#digest]
+//	started STAGE|- [MODEL...] [profile:DIGEST@GPU...] [quarantine:NAME...] [torn:NAME...]
+//	                                 MODEL is name=path[#digest]
 //	seen|lost WORKER[/INCARNATION]
 //	state WORKER[/INCARNATION][@GPU] [epoch:N] [MODEL...]
 //	load TOKEN PATH [name=N] [copies=N]
@@ -117,7 +118,13 @@ func (s *script) event(kind string, args []string) Event {
 	switch kind {
 	case "started":
 		stage, _ := protocol.ParseStage(args[0])
-		return Started{Stage: stage, Models: specs(args[1:]), Profiles: profiles(args[1:])}
+		e := Started{Stage: stage, Models: specs(args[1:]), Profiles: profiles(args[1:]), Quarantined: quarantines(args[1:])}
+		for _, a := range args[1:] {
+			if name, ok := strings.CutPrefix(a, "torn:"); ok {
+				e.Torn = append(e.Torn, name)
+			}
+		}
+		return e
 	case "seen":
 		id, life, _ := workerOf(args[0])
 		return WorkerSeen{id, life}
@@ -157,15 +164,19 @@ func (s *script) event(kind string, args []string) Event {
 	case "tick":
 		return Tick{}
 	case "profiled":
-		e := ProfilingDone{Job: number(args[0]), Profiles: profiles(args[1:])}
-		for _, a := range args[1:] {
-			if name, ok := strings.CutPrefix(a, "quarantine:"); ok {
-				e.Quarantined = append(e.Quarantined, Quarantine{Model: name, Reason: "absurd"})
-			}
-		}
-		return e
+		return ProfilingDone{Job: number(args[0]), Profiles: profiles(args[1:]), Quarantined: quarantines(args[1:])}
 	}
 	return s.result(kind, args)
+}
+
+func quarantines(args []string) []Quarantine {
+	var list []Quarantine
+	for _, a := range args {
+		if name, ok := strings.CutPrefix(a, "quarantine:"); ok {
+			list = append(list, Quarantine{Model: name, Reason: "absurd"})
+		}
+	}
+	return list
 }
 
 func (s *script) load(args []string) Event {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	if out.SetStage != nil {
 		to, revision := *out.SetStage, l.revision
-		l.work.start(func() { l.advance(ctx, revision, to) })
+		l.work.start(func() { l.advance(ctx, revision, to, out.Quarantined) })
 	}
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
@@ -121,15 +122,16 @@ func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 // writers is how many models are written at a time.
 const writers = 16
 
-// store writes models and reports how it went.
+// store writes models, as parts of one load, and reports how it went.
 func (l *leader) store(ctx context.Context, s startup.Store) {
+	load := fmt.Sprintf("%016x-%d", l.issuer, s.Token)
 	var failed atomic.Bool
 	slots := make(chan struct{}, writers)
 	for _, m := range s.Models {
 		slots <- struct{}{}
 		go func() {
 			defer func() { <-slots }()
-			if err := l.state.PutModel(ctx, m); err != nil {
+			if err := l.state.PutPart(ctx, m, load, len(s.Models)); err != nil {
 				failed.Store(true)
 				l.logged("model "+m.Name, err)
 			}
@@ -168,8 +170,20 @@ func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerStat
 	}
 }
 
-// advance moves the stage and reports what stands in the store then.
-func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage) {
+// advance moves the stage, after what is quarantined with it, and reports what
+// stands in the store then.
+func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage, quarantined []startup.Quarantine) {
+	if to == protocol.Active {
+		reasons := map[string]string{}
+		for _, q := range quarantined {
+			reasons[q.Model] = q.Reason
+		}
+		if err := l.state.SetQuarantine(ctx, reasons); err != nil {
+			l.logged("quarantine", err)
+			l.tell(ctx, startup.StageConflict{}) // it is asked for again
+			return
+		}
+	}
 	next, since, err := l.state.AdvanceStage(ctx, revision, to)
 	if err == nil {
 		if l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next }) {

@@ -48,6 +48,7 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	long = fmt.Appendf(long, `,"load":"%016x-%d","of":10`, 0, 2) // which load it is part of: the second
 	header := "NATS/1.0\r\n" + jetstream.ExpectedLastSubjSeqHeader + ": 0\r\n\r\n"
 	s.limitValues(int32(len(header) + len(long)))
 	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.StateUnavailable {
@@ -78,8 +79,60 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.OK {
 		t.Errorf("the load again: %s", code)
 	}
-	if models, err := s.state.Models(t.Context()); err != nil || len(models) != 11 {
-		t.Errorf("%d models, %v", len(models), err)
+	if models, torn, err := s.state.Models(t.Context()); err != nil || len(models) != 11 || len(torn) > 0 {
+		t.Errorf("%d models, torn %v, %v", len(models), torn, err)
+	}
+}
+
+// TestAHalfStoredLoadDoesNotCount: a controller died after it had stored a-1 of
+// two. The next one removes it, and the names may be loaded anew.
+func TestAHalfStoredLoadDoesNotCount(t *testing.T) {
+	s := newStack(t)
+	stop := s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/kept"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	stop()
+	if err := s.state.PutPart(t.Context(), bustest.Spec("a-1", "zoo/a"), "of a dead controller", 2); err != nil {
+		t.Fatal(err)
+	}
+	s.controller()
+	if v := s.view(); len(v.Models) != 1 || v.Models[0].Name != "kept" {
+		t.Errorf("after a restart: %+v", v.Models)
+	}
+	bustest.Until(t, "the store holds no half of a load", func() bool {
+		models, torn, err := s.state.Models(t.Context())
+		return err == nil && len(models) == 1 && len(torn) == 0
+	})
+}
+
+// TestQuarantineOutlivesTheController: b fails on one of two types of GPU, and
+// is not served after a restart in ACTIVE either, though it has a profile.
+func TestQuarantineOutlivesTheController(t *testing.T) {
+	s := newStack(t)
+	stop := s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4", "k80")
+	s.awaitStage(protocol.AwaitingModels)
+	for _, path := range []string{"a", "b"} {
+		if code := s.load(`{"path":"zoo/` + path + `"}`); code != protocol.OK {
+			t.Fatal(code)
+		}
+	}
+	s.profiler()
+	job := bustest.Next(t, "a job", s.jobs)
+	s.report(job, bus.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "k80", Reason: "it burns"})
+	s.awaitStage(protocol.Active)
+	stop()
+	s.controller()
+	v := s.view()
+	if len(v.Models) != 2 || v.Models[0].Quarantined != "" || v.Models[1].Quarantined != "k80: it burns" {
+		t.Errorf("after a restart: %+v", v.Models)
+	}
+	s.scheduler("s1", "ready", 1)
+	if start := bustest.Next(t, "the start", s.starts); len(start.Models) != 1 || start.Models[0].Name != "a" {
+		t.Errorf("started with %+v", start.Models)
 	}
 }
 

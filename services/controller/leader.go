@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -128,8 +130,15 @@ func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	if first.Stage, l.since, l.revision, err = l.state.Stage(ctx); err != nil {
 		return first, err
 	}
-	if first.Models, err = l.state.Models(ctx); err != nil {
+	if first.Models, first.Torn, err = l.state.Models(ctx); err != nil {
 		return first, err
+	}
+	reasons, err := l.state.Quarantine(ctx)
+	if err != nil {
+		return first, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		first.Quarantined = append(first.Quarantined, startup.Quarantine{Model: name, Reason: reasons[name]})
 	}
 	first.Profiles, err = l.state.Profiles(ctx)
 	l.stage = first.Stage
