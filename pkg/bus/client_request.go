@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
 
 	"clockwork/pkg/protocol"
 )
@@ -40,22 +40,10 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 	if fault := scanWhole(body); fault != nil {
 		return protocol.InferRequest{}, fault
 	}
-	w := newWalker(body)
+	w := walkers.Get().(*walker)
 	defer w.free()
-	var r protocol.InferRequest
-	w.object(func(key string) {
-		switch key {
-		case "id":
-			r.ID = w.text()
-		case "parameters":
-			w.parameters(&r.Parameters)
-		case "inputs":
-			r.Inputs = nil // of two, the last counts
-			w.each(func() { r.Inputs = append(r.Inputs, w.tensor()) })
-		default:
-			w.skip()
-		}
-	})
+	w.body, w.fault = body, nil
+	r := w.request()
 	if w.fault != nil {
 		return protocol.InferRequest{}, w.fault
 	}
@@ -171,178 +159,164 @@ func jsonShape(body []byte) (deepest, containers int) {
 	return deepest, containers
 }
 
-// walker reads a client's msgpack by hand where the library would copy: a
-// tensor's raw bytes stay in the message. The body was pre-scanned.
+// walker reads a client's msgpack: a tensor's raw bytes stay in the message.
+// The body was pre-scanned. nil stands for what is not there, as in JSON.
 type walker struct {
-	body  []byte
-	in    *bytes.Reader
-	dec   *msgpack.Decoder
-	err   error
+	reader
 	fault *protocol.Error // an error with a code of its own
+	words words
 }
 
-var walkers = sync.Pool{New: func() any {
-	w := &walker{in: bytes.NewReader(nil)}
-	w.dec = msgpack.NewDecoder(w.in)
-	return w
-}}
-
-func newWalker(body []byte) *walker {
-	w := walkers.Get().(*walker)
-	w.body, w.err, w.fault = body, nil, nil
-	w.in.Reset(body)
-	w.dec.Reset(w.in)
-	return w
-}
+var walkers = sync.Pool{New: func() any { return &walker{} }}
 
 // free gives a walker back; the body stays with what was read from it.
 func (w *walker) free() {
-	w.body = nil
-	w.in.Reset(nil)
+	w.reader = reader{}
 	walkers.Put(w)
+}
+
+// fields returns how many pairs of key and value follow, items how many
+// elements.
+func (w *walker) fields() int {
+	if w.isNil() {
+		return 0
+	}
+	return w.object()
+}
+
+func (w *walker) items() int {
+	if w.isNil() {
+		return 0
+	}
+	return w.array()
+}
+
+func (w *walker) word() string {
+	if w.isNil() {
+		return ""
+	}
+	return w.words.of(w.text())
+}
+
+// whole reads an integer; some languages write it as a float.
+func (w *walker) whole() int64 {
+	if c := w.peek(); c != 0xca && c != 0xcb {
+		return w.int()
+	}
+	f := w.float()
+	if f != math.Trunc(f) || math.Abs(f) >= 1<<63 {
+		w.fail("whole number before it")
+		return 0
+	}
+	return int64(f)
 }
 
 func (w *walker) done() bool { return w.err != nil || w.fault != nil }
 
-func (w *walker) object(field func(key string)) {
-	if w.done() {
-		return
-	}
-	n, err := w.dec.DecodeMapLen()
-	w.err = err
-	for i := 0; i < n && !w.done(); i++ {
-		key := w.text()
-		if !w.done() {
-			field(key)
+func (w *walker) request() (r protocol.InferRequest) {
+	for n := w.fields(); n > 0 && !w.done(); n-- {
+		switch string(w.text()) {
+		case "id":
+			r.ID = ""
+			if !w.isNil() {
+				r.ID = string(w.text()) // seldom the same twice
+			}
+		case "parameters":
+			w.parameters(&r.Parameters)
+		case "inputs":
+			r.Inputs = nil // of two, the last counts
+			for n := w.items(); n > 0 && !w.done(); n-- {
+				r.Inputs = append(r.Inputs, w.tensor())
+			}
+		default:
+			w.skip()
 		}
 	}
-}
-
-func (w *walker) each(item func()) {
-	if w.done() {
-		return
-	}
-	n, err := w.dec.DecodeArrayLen()
-	w.err = err
-	for i := 0; i < n && !w.done(); i++ {
-		item()
-	}
-}
-
-func (w *walker) text() (s string) {
-	if !w.done() {
-		s, w.err = w.dec.DecodeString()
-	}
-	return s
-}
-
-func (w *walker) skip() {
-	if !w.done() {
-		w.err = w.dec.Skip()
-	}
-}
-
-// skipData steps over a tensor's data without reading raw bytes: the library
-// would copy them.
-func (w *walker) skipData() {
-	at := w.at()
-	head, skip, children := header(w.body[at:])
-	if children > 0 {
-		w.skip()
-		return
-	}
-	w.seek(at + head + skip)
+	return r
 }
 
 func (w *walker) parameters(p *protocol.InferParameters) {
-	w.object(func(key string) {
-		switch key {
+	for n := w.fields(); n > 0 && !w.done(); n-- {
+		switch string(w.text()) {
 		case "slo_ms":
-			p.SLOMS = w.sloMS()
+			p.SLOMS = nil
+			if !w.isNil() {
+				slo := w.float()
+				p.SLOMS = &slo
+			}
 		case "priority":
-			p.Priority, w.err = w.dec.DecodeInt()
+			p.Priority = 0
+			if !w.isNil() {
+				p.Priority = int(w.whole())
+			}
 		default:
 			w.skip()
 		}
-	})
-}
-
-// sloMS reads a number of any kind; nil is none, as in JSON.
-func (w *walker) sloMS() *float64 {
-	if code, err := w.dec.PeekCode(); err == nil && code == msgpcode.Nil {
-		w.skip()
-		return nil
 	}
-	slo, err := w.dec.DecodeFloat64()
-	w.err = err
-	return &slo
 }
 
 // tensor reads one input. The datatype may come after the data.
-func (w *walker) tensor() protocol.Tensor {
-	var t protocol.Tensor
+func (w *walker) tensor() (t protocol.Tensor) {
 	dataAt := -1
-	w.object(func(key string) {
-		switch key {
+	for n := w.fields(); n > 0 && !w.done(); n-- {
+		switch string(w.text()) {
 		case "name":
-			t.Name = w.text()
+			t.Name = w.word()
 		case "datatype":
-			t.Datatype = protocol.DataType(w.text())
+			t.Datatype = protocol.DataType(w.word())
 		case "shape":
-			t.Shape = nil
-			w.each(func() {
-				d, err := w.dec.DecodeInt64()
-				t.Shape, w.err = append(t.Shape, d), err
-			})
+			t.Shape = w.shape()
 		case "data":
-			dataAt = w.at()
-			w.skipData()
+			dataAt = w.at
+			w.skip()
 		default:
 			w.skip()
 		}
-	})
+	}
 	if w.done() || dataAt < 0 {
 		return t
 	}
+	after := w.at
+	w.at = dataAt
 	var err error
-	if t.Data, err = w.data(dataAt, t.Datatype); err != nil {
+	if t.Data, err = w.data(t.Datatype); err != nil {
 		w.fault = protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
 	}
+	w.at = after
 	return t
 }
 
-func (w *walker) at() int { return len(w.body) - w.in.Len() }
+func (w *walker) shape() []int64 {
+	n := w.items()
+	if n == 0 {
+		return nil
+	}
+	shape := make([]int64, n) // the reader saw that there are so many
+	for i := range shape {
+		shape[i] = w.whole()
+	}
+	return shape
+}
 
-// data reads the value at an offset: raw bytes as they are, or an array of
-// numbers, which is turned into little-endian bytes of the datatype.
-func (w *walker) data(at int, datatype protocol.DataType) ([]byte, error) {
-	after := w.at()
-	defer w.seek(after)
-	w.seek(at)
-	head, skip, children := header(w.body[at:])
-	switch c := w.body[at]; {
+// data reads raw bytes as they are, or an array of numbers, which it turns into
+// little-endian bytes of the datatype.
+func (w *walker) data(datatype protocol.DataType) ([]byte, error) {
+	switch c := w.peek(); {
 	case c >= 0xc4 && c <= 0xc6:
-		return w.body[at+head : at+head+skip : at+head+skip], nil
+		return w.text(), nil
 	case c&0xf0 == 0x90 || c == 0xdc || c == 0xdd:
-		return w.numbers(datatype, children)
+		return w.numbers(datatype)
 	}
 	return nil, fmt.Errorf("data is neither raw bytes nor an array of numbers")
 }
 
-func (w *walker) seek(at int) {
-	_, _ = w.in.Seek(int64(at), 0) // cannot fail inside the body
-	w.dec.Reset(w.in)
-}
-
-func (w *walker) numbers(datatype protocol.DataType, n int) ([]byte, error) {
+func (w *walker) numbers(datatype protocol.DataType) ([]byte, error) {
 	if datatype.Size() == 0 {
 		return nil, fmt.Errorf("no datatype is called %q", datatype)
 	}
-	if _, err := w.dec.DecodeArrayLen(); err != nil {
-		return nil, err
-	}
+	n := w.array()
 	out := make([]byte, 0, int64(n)*datatype.Size())
-	for i := 0; i < n; i++ {
+	for i := range n {
 		var err error
 		if out, err = w.number(out, datatype); err != nil {
 			return nil, fmt.Errorf("element %d: %w", i, err)
@@ -351,30 +325,22 @@ func (w *walker) numbers(datatype protocol.DataType, n int) ([]byte, error) {
 	return out, nil
 }
 
+// number reads an element. Its error stays with the data, for the rest of the
+// message is whole.
 func (w *walker) number(out []byte, datatype protocol.DataType) ([]byte, error) {
+	var err error
 	switch datatype {
 	case protocol.Bool:
-		b, err := w.dec.DecodeBool()
-		if err != nil {
-			return nil, err
-		}
-		return appendInt(out, datatype, boolInt(b))
+		out, err = appendInt(out, datatype, boolInt(w.flag()))
 	case protocol.FP16, protocol.FP32, protocol.FP64:
-		f, err := w.dec.DecodeFloat64()
-		if err != nil {
-			return nil, err
-		}
-		return appendFloat(out, datatype, f), nil
+		out = appendFloat(out, datatype, w.float())
 	case protocol.Uint64:
-		u, err := w.dec.DecodeUint64()
-		if err != nil {
-			return nil, err
-		}
-		return appendUint64(out, u), nil
+		out = appendUint64(out, w.uint())
+	default:
+		out, err = appendInt(out, datatype, w.whole())
 	}
-	i, err := w.dec.DecodeInt64()
-	if err != nil {
-		return nil, err
+	if w.err != nil {
+		err, w.err = w.err, nil
 	}
-	return appendInt(out, datatype, i)
+	return out, err
 }

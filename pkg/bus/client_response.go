@@ -55,6 +55,71 @@ type responseJSON struct {
 	Outputs    []tensorJSON                `json:"outputs"`
 }
 
+// EncodeResponse writes the reply to a served request.
+func EncodeResponse(encoding Encoding, r *protocol.InferResponse) []byte {
+	return AppendResponse(nil, encoding, r)
+}
+
+// AppendResponse appends the reply to dst, which may be nil.
+func AppendResponse(dst []byte, encoding Encoding, r *protocol.InferResponse) []byte {
+	if encoding == JSON {
+		out := responseJSON{r.ModelName, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
+		for _, t := range r.Outputs {
+			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
+		}
+		return append(dst, EncodeBody(JSON, out)...)
+	}
+	dst = packMap(dst, 3+present(r.ID != ""))
+	dst = packText(packText(dst, "model_name"), r.ModelName)
+	if r.ID != "" {
+		dst = packText(packText(dst, "id"), r.ID)
+	}
+	dst = packResponseParameters(packText(dst, "parameters"), &r.Parameters)
+	return packTensors(packText(dst, "outputs"), r.Outputs)
+}
+
+// packResponseParameters writes what encoding/json writes, key for key.
+func packResponseParameters(dst []byte, p *protocol.ResponseParameters) []byte {
+	dst = packMap(dst, 9+present(p.Worker != ""))
+	dst = packInt(packText(dst, "latency_us"), p.LatencyUS)
+	dst = packInt(packText(dst, "batch_size"), int64(p.BatchSize))
+	if p.Worker != "" {
+		dst = packText(packText(dst, "worker"), p.Worker)
+	}
+	dst = packFlag(packText(dst, "cold_start"), p.ColdStart)
+	dst = packFloat(packText(dst, "buffered_ms"), p.BufferedMS)
+	dst = packInt(packText(dst, "scheduler_us"), p.SchedulerUS)
+	dst = packInt(packText(dst, "queue_us"), p.QueueUS)
+	dst = packInt(packText(dst, "input_us"), p.InputUS)
+	dst = packInt(packText(dst, "exec_us"), p.ExecUS)
+	return packInt(packText(dst, "output_us"), p.OutputUS)
+}
+
+func packTensors(dst []byte, tensors []protocol.Tensor) []byte {
+	dst = packArray(dst, len(tensors))
+	for i := range tensors {
+		t := &tensors[i]
+		dst = packText(packText(packMap(dst, 4), "name"), t.Name)
+		dst = packArray(packText(dst, "shape"), len(t.Shape))
+		for _, d := range t.Shape {
+			dst = packInt(dst, d)
+		}
+		dst = packText(packText(dst, "datatype"), string(t.Datatype))
+		dst = packBin(packText(dst, "data"), t.Data)
+	}
+	return dst
+}
+
+// present counts a key that is left out when it is empty.
+func present(there bool) int {
+	if there {
+		return 1
+	}
+	return 0
+}
+
+// responseMsgpack is how a reply is read: a client that is told more than it
+// knows reads on.
 type responseMsgpack struct {
 	ModelName  string                      `json:"model_name"`
 	ID         string                      `json:"id,omitempty"`
@@ -67,22 +132,6 @@ type tensorMsgpack struct {
 	Shape    []int64           `json:"shape"`
 	Datatype protocol.DataType `json:"datatype"`
 	Data     []byte            `json:"data"`
-}
-
-// EncodeResponse writes the reply to a served request.
-func EncodeResponse(encoding Encoding, r *protocol.InferResponse) []byte {
-	if encoding == JSON {
-		out := responseJSON{r.ModelName, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
-		for _, t := range r.Outputs {
-			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
-		}
-		return EncodeBody(JSON, out)
-	}
-	out := responseMsgpack{r.ModelName, r.ID, r.Parameters, make([]tensorMsgpack, 0, len(r.Outputs))}
-	for _, t := range r.Outputs {
-		out.Outputs = append(out.Outputs, tensorMsgpack{t.Name, t.Shape, t.Datatype, t.Data})
-	}
-	return EncodeBody(Msgpack, out)
 }
 
 // DecodeResponse reads a reply to an inference request: the response, or the
@@ -120,15 +169,23 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 
 // EncodeInfer writes an inference request in msgpack, tensors as raw bytes.
 func EncodeInfer(r *protocol.InferRequest) []byte {
-	inputs := make([]tensorMsgpack, 0, len(r.Inputs))
-	for _, t := range r.Inputs {
-		inputs = append(inputs, tensorMsgpack{t.Name, t.Shape, t.Datatype, t.Data})
+	size := 256
+	for i := range r.Inputs {
+		size += 256 + len(r.Inputs[i].Data)
 	}
-	return EncodeBody(Msgpack, struct {
-		ID         string                   `json:"id,omitempty"`
-		Parameters protocol.InferParameters `json:"parameters"`
-		Inputs     []tensorMsgpack          `json:"inputs"`
-	}{r.ID, r.Parameters, inputs})
+	p := &r.Parameters
+	dst := packMap(make([]byte, 0, size), 2+present(r.ID != ""))
+	if r.ID != "" {
+		dst = packText(packText(dst, "id"), r.ID)
+	}
+	dst = packMap(packText(dst, "parameters"), present(p.SLOMS != nil)+present(p.Priority != 0))
+	if p.SLOMS != nil {
+		dst = packFloat(packText(dst, "slo_ms"), *p.SLOMS)
+	}
+	if p.Priority != 0 {
+		dst = packInt(packText(dst, "priority"), int64(p.Priority))
+	}
+	return packTensors(packText(dst, "inputs"), r.Inputs)
 }
 
 type errorBody struct {

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
-	"github.com/vmihailenco/msgpack/v5"
-	"github.com/vmihailenco/msgpack/v5/msgpcode"
+	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
 )
@@ -27,102 +25,121 @@ type Codec[T any] struct {
 // Append appends the encoded message to dst, which may be nil.
 func (c Codec[T]) Append(dst []byte, v *T) []byte {
 	k := coders.Get().(*coder)
-	defer coders.Put(k)
-	k.buf.Reset()
-	k.enc.Reset(&k.buf)
-	k.encoding, k.raws, k.err = true, k.raws[:0], nil
+	defer k.free()
+	k.encoding, k.out = true, append(dst, version)
 	c.code(k, v)
-	if k.err != nil { // a buffer does not fail, so a code function is wrong
-		panic(fmt.Sprintf("encode %s: %v", c.name, k.err))
-	}
-	size := 1 + k.buf.Len()
-	for _, raw := range k.raws {
-		size += len(raw)
-	}
-	dst = append(slices.Grow(dst, size), version)
-	dst = append(dst, k.buf.Bytes()...)
+	dst, k.out = k.out, nil
 	for _, raw := range k.raws {
 		dst = append(dst, raw...)
 	}
-	clear(k.raws)
 	return dst
 }
 
 // Encode returns the encoded message.
-func (c Codec[T]) Encode(v *T) []byte { return c.Append(nil, v) }
+func (c Codec[T]) Encode(v *T) []byte {
+	body := bodies.Get().(*[]byte)
+	defer freeBody(body)
+	*body = c.Append((*body)[:0], v)
+	return bytes.Clone(*body)
+}
+
+// Publish sends the encoded message without keeping a copy of it.
+func (c Codec[T]) Publish(nc *nats.Conn, subject string, v *T) error {
+	body := bodies.Get().(*[]byte)
+	defer freeBody(body)
+	*body = c.Append((*body)[:0], v)
+	return nc.Publish(subject, *body)
+}
+
+// bodies are buffers for messages that are copied when they are published.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// largestKept bounds a buffer that is kept for the next message.
+const largestKept = 1 << 20
+
+func freeBody(body *[]byte) {
+	if cap(*body) <= largestKept {
+		bodies.Put(body)
+	}
+}
 
 // Decode reads a message. Raw payloads alias body. The error is BAD_MESSAGE.
 func (c Codec[T]) Decode(body []byte) (T, *protocol.Error) {
 	var v T
-	if len(body) == 0 || body[0] != version {
-		return v, protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, version)
-	}
-	body = body[1:]
-	end, fault := prescan(body, maxInternalElements)
+	fault := c.DecodeInto(body, &v)
 	if fault != nil {
-		return v, fault
-	}
-	k := coders.Get().(*coder)
-	defer coders.Put(k)
-	k.in.Reset(body[:end])
-	k.dec.Reset(&k.in)
-	k.encoding, k.tail, k.err = false, body[end:], nil
-	c.code(k, &v)
-	left := len(k.tail)
-	k.tail = nil
-	if k.err != nil {
 		var none T
-		return none, protocol.Errorf(protocol.BadMessage, "decode %s: %v", c.name, k.err)
-	}
-	if k.in.Len() > 0 || left > 0 {
-		var none T
-		return none, protocol.Errorf(protocol.BadMessage, "decode %s: %d bytes too many", c.name, k.in.Len()+left)
+		return none, fault
 	}
 	return v, nil
 }
 
-// coder encodes or decodes; one function per type serves both directions, so
-// that they cannot disagree. After the first error the rest does nothing.
-type coder struct {
-	encoding bool
-	buf      bytes.Buffer
-	enc      *msgpack.Encoder
-	in       bytes.Reader
-	dec      *msgpack.Decoder
-	raws     [][]byte // payloads to append, encoding
-	tail     []byte   // payloads not yet taken, decoding
-	err      error
+// DecodeInto reads a message over v, whose lists it fills again as far as they
+// have room. After an error v is in no particular state.
+func (c Codec[T]) DecodeInto(body []byte, v *T) *protocol.Error {
+	if len(body) == 0 || body[0] != version {
+		return protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, version)
+	}
+	body = body[1:]
+	end, fault := prescan(body, maxInternalElements)
+	if fault != nil {
+		return fault
+	}
+	k := coders.Get().(*coder)
+	defer k.free()
+	k.encoding, k.in, k.tail = false, reader{body: body[:end]}, body[end:]
+	c.code(k, v)
+	switch left := end - k.in.at + len(k.tail); {
+	case k.in.err != nil:
+		return protocol.Errorf(protocol.BadMessage, "decode %s: %v", c.name, k.in.err)
+	case left > 0:
+		return protocol.Errorf(protocol.BadMessage, "decode %s: %d bytes too many", c.name, left)
+	}
+	return nil
 }
 
-var coders = sync.Pool{New: func() any {
-	k := &coder{}
-	k.enc = msgpack.NewEncoder(&k.buf)
-	k.enc.UseCompactInts(true)
-	k.dec = msgpack.NewDecoder(&k.in)
-	return k
-}}
+// coder encodes or decodes; one function per type serves both directions, so
+// that they cannot disagree. Encoding does not fail; of decoding, after the
+// first error (in.err) the rest does nothing.
+type coder struct {
+	encoding bool
+	out      []byte
+	raws     [][]byte // payloads to append, encoding
+	in       reader
+	tail     []byte // payloads not yet taken, decoding
+	words    words
+}
+
+var coders = sync.Pool{New: func() any { return &coder{} }}
+
+// free gives a coder back; the message stays with what was read from it.
+func (k *coder) free() {
+	k.in, k.tail = reader{}, nil
+	clear(k.raws)
+	k.raws = k.raws[:0]
+	coders.Put(k)
+}
+
+func (k *coder) fail(format string, args ...any) {
+	if k.in.err == nil {
+		k.in.err = fmt.Errorf(format, args...)
+	}
+}
 
 // array begins an array of exactly n fields.
 func (k *coder) array(n int) {
-	if got := k.length(n); k.err == nil && got != n {
-		k.err = fmt.Errorf("%d fields instead of %d", got, n)
+	if got := k.length(n); k.in.err == nil && got != n {
+		k.fail("%d fields instead of %d", got, n)
 	}
 }
 
 // length writes or reads the length of an array.
 func (k *coder) length(n int) int {
-	if k.err != nil {
-		return 0
-	}
 	if k.encoding {
-		k.err = k.enc.EncodeArrayLen(n)
+		k.out = packArray(k.out, n)
 		return n
 	}
-	n, k.err = k.dec.DecodeArrayLen()
-	if k.err == nil && n < 0 {
-		k.err = fmt.Errorf("nil instead of an array")
-	}
-	return n
+	return k.in.array()
 }
 
 type integer interface {
@@ -131,86 +148,64 @@ type integer interface {
 
 // num codes an integer of any width; the value must fit.
 func num[T integer](k *coder, v *T) {
-	if k.err != nil {
-		return
-	}
 	unsigned := ^T(0) > 0
 	switch {
 	case k.encoding && unsigned:
-		k.err = k.enc.EncodeUint(uint64(*v))
+		k.out = packUint(k.out, uint64(*v))
 	case k.encoding:
-		k.err = k.enc.EncodeInt(int64(*v))
+		k.out = packInt(k.out, int64(*v))
 	case unsigned:
-		var n uint64
-		if n, k.err = k.dec.DecodeUint64(); k.err == nil {
-			if *v = T(n); uint64(*v) != n {
-				k.err = fmt.Errorf("%d is out of range", n)
-			}
+		n := k.in.uint()
+		if *v = T(n); uint64(*v) != n {
+			k.fail("%d is out of range", n)
 		}
 	default:
-		var n int64
-		if n, k.err = k.dec.DecodeInt64(); k.err == nil {
-			if *v = T(n); int64(*v) != n {
-				k.err = fmt.Errorf("%d is out of range", n)
-			}
+		n := k.in.int()
+		if *v = T(n); int64(*v) != n {
+			k.fail("%d is out of range", n)
 		}
 	}
 }
 
 func text[T ~string](k *coder, v *T) {
-	if k.err != nil {
-		return
-	}
 	if k.encoding {
-		k.err = k.enc.EncodeString(string(*v))
+		k.out = packText(k.out, string(*v))
 		return
 	}
-	var s string
-	s, k.err = k.dec.DecodeString()
-	*v = T(s)
+	*v = T(k.words.of(k.in.text()))
 }
 
 func (k *coder) float(v *float64) {
-	if k.err != nil {
-		return
-	}
 	if k.encoding {
-		k.err = k.enc.EncodeFloat64(*v)
+		k.out = packFloat(k.out, *v)
 		return
 	}
-	*v, k.err = k.dec.DecodeFloat64()
-	if k.err == nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
-		k.err = fmt.Errorf("%v instead of a finite number", *v) // it could not be told on in JSON
+	*v = k.in.float()
+	if math.IsNaN(*v) || math.IsInf(*v, 0) {
+		k.fail("%v instead of a finite number", *v) // it could not be told on in JSON
 	}
 }
 
 func (k *coder) flag(v *bool) {
-	if k.err != nil {
-		return
-	}
 	if k.encoding {
-		k.err = k.enc.EncodeBool(*v)
+		k.out = packFlag(k.out, *v)
 		return
 	}
-	*v, k.err = k.dec.DecodeBool()
+	*v = k.in.flag()
 }
 
 // raw codes a payload: its length stands in the array, its bytes after it.
 func (k *coder) raw(v *[]byte) {
 	n := len(*v)
 	num(k, &n)
-	if k.err != nil {
-		return
-	}
-	if k.encoding {
+	switch {
+	case k.encoding:
 		k.raws = append(k.raws, *v)
-		return
+	case n < 0 || n > len(k.tail):
+		k.fail("a payload of %d bytes, %d there", n, len(k.tail))
+	default:
+		*v, k.tail = k.tail[:n:n], k.tail[n:]
 	}
-	if n < 0 || n > len(k.tail) {
-		k.err = fmt.Errorf("a payload of %d bytes, %d there", n, len(k.tail))
-		return
-	}
-	*v, k.tail = k.tail[:n:n], k.tail[n:]
 }
 
 // firstRoom is how many elements a list gets room for before any was read: an
@@ -220,19 +215,16 @@ const firstRoom = 1024
 // list codes a slice; an empty one decodes as nil.
 func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 	n := k.length(len(*v))
-	if k.err != nil {
-		return
-	}
 	if k.encoding {
-		for i := 0; i < n && k.err == nil; i++ {
+		for i := range *v {
 			each(k, &(*v)[i])
 		}
 		return
 	}
-	if n > 0 {
+	if *v = (*v)[:0]; n > cap(*v) {
 		*v = make([]T, 0, min(n, firstRoom))
 	}
-	for i := 0; i < n && k.err == nil; i++ {
+	for i := 0; i < n && k.in.err == nil; i++ {
 		var element T
 		*v = append(*v, element)
 		each(k, &(*v)[i])
@@ -241,25 +233,15 @@ func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 
 // optional codes a pointer: nil, or what it points to.
 func optional[T any](k *coder, v **T, code func(*coder, *T)) {
-	if k.err != nil {
-		return
-	}
-	if k.encoding {
-		if *v == nil {
-			k.err = k.enc.EncodeNil()
-			return
-		}
+	switch {
+	case k.encoding && *v == nil:
+		k.out = packNil(k.out)
+	case k.encoding:
 		code(k, *v)
-		return
+	case k.in.isNil():
+		*v = nil
+	default:
+		*v = new(T)
+		code(k, *v)
 	}
-	next, err := k.dec.PeekCode()
-	if k.err = err; err != nil {
-		return
-	}
-	if next == msgpcode.Nil {
-		k.err = k.dec.DecodeNil()
-		return
-	}
-	*v = new(T)
-	code(k, *v)
 }
