@@ -232,6 +232,17 @@ func (f *Buffer) Claim(ctx context.Context, seq uint64) (bool, error) {
 	return false, fmt.Errorf("claim buffered request %d: %w", seq, err)
 }
 
+// Created says when the stream was made: at another time, it is another one, in
+// which numbers begin anew. The error is jetstream.ErrStreamNotFound where there
+// is none.
+func (f *Buffer) Created(ctx context.Context) (time.Time, error) {
+	info, err := f.stream.Info(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read buffer: %w", err)
+	}
+	return info.Created, nil
+}
+
 // Len returns how many requests wait.
 func (f *Buffer) Len(ctx context.Context) (int, error) {
 	info, err := f.stream.Info(ctx)

@@ -44,13 +44,7 @@ type Lease struct {
 // Acquire takes the lease or returns ErrHeld at once. holder tells people who
 // has it.
 func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
-	kv, err := b.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket:         b.bucket("lease"),
-		Description:    "Clockwork: who is controller, scheduler, and each worker",
-		History:        1,
-		Storage:        jetstream.FileStorage,
-		LimitMarkerTTL: time.Second,
-	})
+	kv, err := b.OpenLeases(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +64,18 @@ func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	l.revision, l.epoch = revision, revision
 	go l.keep()
 	return l, nil
+}
+
+// OpenLeases opens the bucket of the leases, and makes it when it is not there:
+// holders find themselves in it again by their renewal.
+func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
+	return b.openBucket(ctx, jetstream.KeyValueConfig{
+		Bucket:         b.bucket("lease"),
+		Description:    "Clockwork: who is controller, scheduler, and each worker",
+		History:        1,
+		Storage:        jetstream.FileStorage,
+		LimitMarkerTTL: time.Second,
+	})
 }
 
 // AcquireWait takes the lease as soon as nobody holds it.

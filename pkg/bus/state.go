@@ -255,10 +255,20 @@ type Change struct {
 	Dropped string
 }
 
+// sameEvery is how often a watch looks whether its bucket is still the one that
+// it began with: of one that was lost and made again it would tell nothing.
+const sameEvery = 2 * time.Second
+
 // Watch calls changed, from one goroutine, for the stage and every model that
 // stands in the store, then for each change, until ctx ends or the watch
-// breaks (a lost broker): then open a new one.
+// breaks (a lost broker, another bucket): then open a new one.
 func (s *State) Watch(ctx context.Context, changed func(Change)) error {
+	created, err := s.created(ctx)
+	if err != nil {
+		return fmt.Errorf("watch state: %w", err)
+	}
+	look := time.NewTicker(sameEvery)
+	defer look.Stop()
 	watch, err := s.kv.WatchFiltered(ctx, []string{"stage", "model.*"})
 	if err != nil {
 		return fmt.Errorf("watch state: %w", err)
@@ -268,6 +278,10 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			if now, err := s.created(ctx); err == nil && !now.Equal(created) {
+				return fmt.Errorf("watch state: the bucket was made anew")
+			}
 		case entry, open := <-watch.Updates():
 			if !open {
 				return fmt.Errorf("watch state: it ended")
@@ -280,6 +294,21 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 			}
 		}
 	}
+}
+
+// created says when the bucket was made.
+func (s *State) created(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, sameEvery)
+	defer cancel()
+	status, err := s.kv.Status(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return time.Time{}, fmt.Errorf("no status of a bucket: %T", status)
+	}
+	return bucket.StreamInfo().Created, nil
 }
 
 func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {

@@ -317,6 +317,9 @@ func (m *Machine) sorted() []*worker {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
+// Stage returns the stage that KV is known to have held.
+func (m *Machine) Stage() protocol.Stage { return m.stage }
+
 // Models returns the accepted models by name, with their profiles.
 func (m *Machine) Models() []protocol.ModelState {
 	var list []protocol.ModelState

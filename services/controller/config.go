@@ -3,6 +3,8 @@ package controller
 import (
 	"fmt"
 	"time"
+
+	"clockwork/pkg/bus"
 )
 
 // Config is everything that can be set of a controller.
@@ -40,6 +42,10 @@ func DefaultConfig() Config {
 		MaxInFlightBytes: 2 << 30,
 		MaxBatch:         16,
 	}
+}
+
+func (c Config) buffer() bus.BufferConfig {
+	return bus.BufferConfig{Timeout: c.BufferTimeout, MaxRequests: c.BufferRequests, MaxBytes: c.BufferBytes}
 }
 
 // Validate names the first field that makes no sense.

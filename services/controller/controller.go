@@ -54,8 +54,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	buffer, err := b.OpenBuffer(ctx, bus.BufferConfig{
-		Timeout: s.config.BufferTimeout, MaxRequests: s.config.BufferRequests, MaxBytes: s.config.BufferBytes})
+	buffer, err := b.OpenBuffer(ctx, s.config.buffer())
 	if err != nil {
 		return err
 	}

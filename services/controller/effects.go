@@ -198,7 +198,11 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		l.tell(ctx, startup.StageConflict{})
 		return
 	}
-	if l.inTurn(ctx, func() { l.stage, l.since, l.revision = stage, since, next }) {
+	if l.inTurn(ctx, func() {
+		if stage != 0 || l.stage == 0 { // else the store was lost: guard writes all of it again, not the stage alone
+			l.stage, l.since, l.revision = stage, since, next
+		}
+	}) {
 		l.tell(ctx, startup.StageConflict{Stage: stage})
 	}
 }

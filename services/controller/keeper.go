@@ -17,7 +17,8 @@ type keeper struct {
 	buffer  *bus.Buffer
 	timeout time.Duration
 	arrived chan bus.Buffered
-	waiting []waiting // in order of arrival, so of expiry too
+	renewed chan struct{} // the buffer was lost and made again
+	waiting []waiting     // in order of arrival, so of expiry too
 }
 
 type waiting struct {
@@ -33,26 +34,31 @@ const lookEvery = 20 * time.Millisecond
 const handOnAtOnce = 64
 
 func newKeeper(door *Door, buffer *bus.Buffer, timeout time.Duration) *keeper {
-	return &keeper{door: door, buffer: buffer, timeout: timeout, arrived: make(chan bus.Buffered, 1)}
+	return &keeper{door: door, buffer: buffer, timeout: timeout, arrived: make(chan bus.Buffered, 1), renewed: make(chan struct{})}
 }
 
-// run works until ctx ends. A broken watch is opened again; what it shows a
-// second time is already claimed, or still waits.
+// run works until ctx ends, with a new watch for each buffer.
 func (k *keeper) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		watching, cancel := context.WithCancel(ctx)
 		stop, err := k.buffer.Watch(ctx, func(b bus.Buffered) {
 			select {
 			case k.arrived <- b:
-			case <-ctx.Done():
+			case <-watching.Done():
 			}
 		})
 		if err != nil {
+			cancel()
 			k.door.bus.Log.Warn("buffer not watched", "error", err)
 			pause(ctx, 200*time.Millisecond)
 			continue
 		}
 		k.keep(ctx)
+		cancel()
 		stop()
+		for len(k.arrived) > 0 { // of the watch that ended
+			<-k.arrived
+		}
 	}
 }
 
@@ -63,6 +69,9 @@ func (k *keeper) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-k.renewed:
+			k.begin()
+			return
 		case b := <-k.arrived:
 			k.waiting = append(k.waiting, waiting{b, arrival(b.Stored, time.Now(), k.timeout)})
 		case <-look.C:
@@ -72,6 +81,17 @@ func (k *keeper) keep(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// begin answers what waited in a buffer that is lost: the requests are gone, and
+// their numbers are those of others now.
+func (k *keeper) begin() {
+	k.door.forgetBuffer()
+	for _, w := range k.waiting {
+		refusal := protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation")
+		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, waited: time.Since(w.arrived)}, refusal)
+	}
+	k.waiting = nil
 }
 
 // arrival is when a request was stored, on this process's clock: the broker's

@@ -117,6 +117,8 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}
 	keeper := newKeeper(l.door, l.buffer, l.config.BufferTimeout)
 	l.work.start(func() { keeper.run(ctx) })
+	guard := &guard{l: l, keeper: keeper}
+	l.work.start(func() { guard.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
 }

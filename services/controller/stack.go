@@ -166,6 +166,17 @@ func (d *Door) precheck(model string, m *nats.Msg) (time.Duration, *protocol.Err
 	return slo, fault
 }
 
+// forgetBuffer: the buffer was lost and made again. What came from there is
+// answered without a claim.
+func (d *Door) forgetBuffer() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.unclaimed)
+	for _, r := range d.table.all() {
+		r.buffered = 0
+	}
+}
+
 // handOn takes a request over from the buffer; its SLO begins now.
 func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	now := time.Now()

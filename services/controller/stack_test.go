@@ -39,6 +39,7 @@ type stack struct {
 	state  *bus.State
 	config Config
 	events chan protocol.Event
+	log    *slog.Logger // of the controllers
 
 	jobs   chan bus.ProfileJob
 	starts chan protocol.ClockworkState
@@ -109,7 +110,9 @@ func (s *stack) publish(subject string, body []byte) {
 // controller starts one and waits until its front door is open.
 func (s *stack) controller() (stop func()) {
 	s.t.Helper()
-	c, err := New(s.config, bustest.Config(s.server, "controller"))
+	broker := bustest.Config(s.server, "controller")
+	broker.Log = s.log
+	c, err := New(s.config, broker)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,142 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
+)
+
+// guard looks in the leading controller whether the store is there and holds
+// what the machine has in memory, and makes it again when it does not: the
+// broker's data may be lost while everything else lives on. What is served does
+// not depend on the store, so nobody else would notice before a restart.
+//
+// It does not help a controller that restarts before the store was written
+// again, nor one that stood by and takes over in between: those begin in
+// QUERYING, with the models that all workers hold. One goroutine owns it.
+type guard struct {
+	l      *leader
+	keeper *keeper
+	buffer time.Time // when the buffer's stream was made, zero before the first look
+	away   bool      // the store was not reached at the last look
+}
+
+const (
+	// guardEvery is how often the store is looked at.
+	guardEvery = 2 * time.Second
+	// guardWait bounds one look, mendWait the writing of everything.
+	guardWait = 5 * time.Second
+	mendWait  = time.Minute
+)
+
+func (g *guard) run(ctx context.Context) {
+	for {
+		if err := g.look(ctx); ctx.Err() == nil {
+			g.note(err)
+		}
+		if !pause(ctx, guardEvery) {
+			return
+		}
+	}
+}
+
+// note logs the beginning and the end of an outage, once each.
+func (g *guard) note(err error) {
+	switch {
+	case err != nil && !g.away:
+		g.l.bus.Log.Warn("state store not reached: what is loaded is served from memory, but loads are refused, "+
+			"requests cannot wait for activation, and a controller that restarts waits for the store", "error", err)
+	case err == nil && g.away:
+		g.l.bus.Log.Info("state store reached again")
+	}
+	g.away = err != nil
+}
+
+func (g *guard) look(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, guardWait)
+	defer cancel()
+	if _, err := g.l.bus.OpenLeases(ctx); err != nil {
+		return err
+	}
+	if _, err := g.l.bus.OpenState(ctx); err != nil {
+		return err
+	}
+	if err := g.lookAtBuffer(ctx); err != nil {
+		return err
+	}
+	stored, _, _, err := g.l.state.Stage(ctx)
+	if err != nil || stored != 0 {
+		return err
+	}
+	return g.mend(parent)
+}
+
+// lookAtBuffer makes the stream again, and has the keeper begin anew with one
+// that it does not know.
+func (g *guard) lookAtBuffer(ctx context.Context) error {
+	created, err := g.l.buffer.Created(ctx)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if _, err := g.l.bus.OpenBuffer(ctx, g.l.config.buffer()); err != nil {
+			return err
+		}
+		created, err = g.l.buffer.Created(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if !g.buffer.IsZero() && !created.Equal(g.buffer) {
+		select {
+		case g.keeper.renewed <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	g.buffer = created
+	return nil
+}
+
+// mend writes again what the machine has in memory, the stage last: as long as
+// that is missing, mending goes on at the next look.
+func (g *guard) mend(ctx context.Context) error {
+	var stage protocol.Stage
+	var models []protocol.ModelState
+	var workers []protocol.WorkerState
+	if !g.l.inTurn(ctx, func() { stage, models, workers = g.l.machine.Stage(), g.l.machine.Models(), g.l.machine.Workers() }) || stage == 0 {
+		return nil // nothing was stored before
+	}
+	g.l.bus.Log.Warn("the state store was lost: a controller that restarted now would begin anew and wait for loads. Writing it again",
+		"stage", stage, "models", len(models))
+	ctx, cancel := context.WithTimeout(ctx, mendWait)
+	defer cancel()
+	reasons := map[string]string{}
+	for _, m := range models {
+		if err := g.l.state.PutModel(ctx, m.ModelSpec); err != nil {
+			return err
+		}
+		for _, p := range m.Profile {
+			if err := g.l.state.PutProfile(ctx, p); err != nil {
+				return err
+			}
+		}
+		if m.Quarantined != "" {
+			reasons[m.Name] = m.Quarantined
+		}
+	}
+	if stage == protocol.Active {
+		if err := g.l.state.SetQuarantine(ctx, reasons); err != nil {
+			return err
+		}
+		g.l.storeWorkers(ctx, workers)
+	}
+	revision, since, err := g.l.state.AdvanceStage(ctx, 0, stage)
+	if err != nil {
+		return err
+	}
+	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = stage, since, revision })
+	g.l.bus.Log.Info("the state store is written again", "stage", stage, "models", len(models))
+	return nil
+}

@@ -1,0 +1,122 @@
+package controller
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+// notes is a log that a test reads while it is written.
+type notes struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (n *notes) Write(b []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Write(b)
+}
+
+func (n *notes) count(text string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return strings.Count(n.text.String(), text)
+}
+
+// loseStore has the broker forget everything.
+func (s *stack) loseStore() {
+	s.t.Helper()
+	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_lease", "clockwork_buffer"} {
+		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *stack) awaitStored(stage protocol.Stage, models int) {
+	s.t.Helper()
+	bustest.Until(s.t, "the store holds "+stage.String(), func() bool {
+		got, _, _, err := s.state.Stage(s.t.Context())
+		if err != nil || got != stage {
+			return false
+		}
+		stored, torn, err := s.state.Models(s.t.Context())
+		return err == nil && len(stored) == models && len(torn) == 0
+	})
+}
+
+// TestG12ALostStoreIsWrittenAgain by the controller that lives: what it serves
+// goes on, requests may wait for a scheduler again, one warning says what is at
+// stake, and a controller that restarts goes on in ACTIVE.
+func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
+	s := newStack(t)
+	log := &notes{}
+	s.log = slog.New(slog.NewTextHandler(log, nil))
+	stop := s.controller()
+	s.infer("a", jsonInfer) // so that numbers in the buffer begin anew later
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/a","copies":2}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	scheduler := s.activate()
+	s.output(bustest.Next(t, "the request that waited", s.submit), raw)
+
+	s.loseStore()
+	replies := s.infer("a", jsonInfer)
+	s.output(bustest.Next(t, "a submission without a store", s.submit), raw)
+	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
+		t.Errorf("without a store: %s", code)
+	}
+	s.awaitStored(protocol.Active, 3)
+	if n := log.count("level=WARN msg=\"the state store was lost"); n != 1 {
+		t.Errorf("%d warnings of the lost store", n)
+	}
+
+	scheduler.set("standby", 0)
+	s.awaitScheduler(protocol.SchedulerStandby)
+	replies = s.infer("a", jsonInfer)
+	bustest.Until(t, "the request is stored", func() bool { return s.view().Buffered == 1 })
+	scheduler.set(SchedulerActive, 2)
+	s.output(bustest.Next(t, "the request from the new buffer", s.submit), raw)
+	if code := codeOf(t, bustest.Next(t, "its reply", replies)); code != protocol.OK {
+		t.Errorf("from the new buffer: %s", code)
+	}
+
+	stop()
+	s.controller()
+	v := s.view()
+	if v.Stage != protocol.Active || len(v.Models) != 3 || v.Models[0].Quarantined != "" || len(v.Models[0].Profile) != 1 {
+		t.Errorf("after a restart: stage %s, models %+v", v.Stage, v.Models)
+	}
+}
+
+// TestAStoreThatIsLostWhileLoadingTakesLoadsAgain, and the stage moves on.
+func TestAStoreThatIsLostWhileLoadingTakesLoadsAgain(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	s.loseStore()
+	s.awaitStored(protocol.AwaitingModels, 0)
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	s.activate()
+	s.awaitStored(protocol.Active, 1)
+	// The front door heard of the model through a watch of the new bucket.
+	replies := s.infer("a", jsonInfer)
+	s.output(bustest.Next(t, "the submission", s.submit), raw)
+	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
+		t.Error(code)
+	}
+}
