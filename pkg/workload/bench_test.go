@@ -12,7 +12,7 @@ func BenchmarkSource(b *testing.B) {
 		"counts":  func(i int) Process { return Counts{Minutes: steady(60 * (1 + i%50))} },
 	} {
 		b.Run(name, func(b *testing.B) {
-			w := Workload{Name: "bench", Seed: 1, Loads: []Load{{Path: path, Name: "m", Copies: streams}}}
+			w := Workload{Name: "bench", Seed: 1, Loads: []Load{{Path: resnet, Name: "m", Copies: streams}}}
 			for i := range streams {
 				w.Streams = append(w.Streams, Stream{Seed: uint64(i), Model: i, Process: process(i)})
 			}
@@ -43,4 +43,23 @@ func steady(n int) []Count {
 		counts[m] = Count{uint32(m), uint32(n)}
 	}
 	return counts
+}
+
+// BenchmarkGenerate makes up the trace of section 6.5, 18,117 functions over 8
+// hours.
+func BenchmarkGenerate(b *testing.B) {
+	for b.Loop() {
+		if _, err := Generate(Shape{Functions: 18117, Minutes: 480, Rate: azureRate}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPaper65 takes arrivals of the experiment with most streams.
+func BenchmarkPaper65(b *testing.B) {
+	s := source(b, Paper65(Options{Zoo: zoo()}))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Next()
+	}
 }

@@ -47,7 +47,7 @@ func (o *open) next() protocol.Time {
 		room := float64(end-o.at) - o.frac
 		gap := room
 		if rate > 0 {
-			gap = left * (1e9 / rate)
+			gap = float64(left * (1e9 / rate)) // converted, so that no machine fuses it with a sum
 		}
 		if gap < room {
 			o.move(gap)

@@ -12,7 +12,7 @@ import (
 
 func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
-const path = "zoo/resnet50_v2"
+const resnet = "zoo/resnet50_v2"
 
 // exec is the execution time of every model in these tests.
 func exec(string) time.Duration { return 3 * time.Millisecond }
@@ -20,7 +20,7 @@ func exec(string) time.Duration { return 3 * time.Millisecond }
 // of makes a workload of streams that have a model each, unless they say.
 func of(length time.Duration, streams ...Stream) Workload {
 	return Workload{Name: "test", Seed: 1, Length: length, Streams: streams,
-		Loads: []Load{{Path: path, Name: "m", Copies: 10}}}
+		Loads: []Load{{Path: resnet, Name: "m", Copies: 10}}}
 }
 
 func source(t testing.TB, w Workload) *Source {

@@ -1,0 +1,92 @@
+package workload
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxLine is the longest line of a trace in bytes: 1,440 counts and some.
+const MaxLine = 64 << 10
+
+// lines reads comma-separated lines, without quotes, one at a time; its errors
+// name line and column (field), both from 1 on.
+type lines struct {
+	scan   *bufio.Scanner
+	rest   []byte
+	line   int
+	column int
+	more   bool // fields in this line
+}
+
+func newLines(r io.Reader) *lines {
+	l := &lines{scan: bufio.NewScanner(r)}
+	l.scan.Buffer(make([]byte, 0, 4096), MaxLine)
+	return l
+}
+
+// next goes to the next line that is not empty; false at the end and at a
+// fault, which err tells apart.
+func (l *lines) next() bool {
+	for l.scan.Scan() {
+		l.line++
+		l.rest, l.column, l.more = l.scan.Bytes(), 0, true
+		if len(l.rest) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *lines) err() error {
+	switch err := l.scan.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("line %d: longer than %d bytes", l.line+1, MaxLine)
+	default:
+		return fmt.Errorf("read line %d: %w", l.line+1, err)
+	}
+}
+
+// field takes the next field; false where the line has no more.
+func (l *lines) field() ([]byte, bool) {
+	if !l.more {
+		return nil, false
+	}
+	l.column++
+	field, rest, more := bytes.Cut(l.rest, []byte{','})
+	l.rest, l.more = rest, more
+	return field, true
+}
+
+// fault is an error about the latest field.
+func (l *lines) fault(format string, args ...any) error {
+	return fmt.Errorf("line %d, column %d: %s", l.line, l.column, fmt.Sprintf(format, args...))
+}
+
+// whole reads a whole number up to limit, digits alone.
+func whole(text []byte, limit uint64) (uint64, bool) {
+	n := uint64(0)
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n = 10*n + uint64(c-'0'); n > limit {
+			return 0, false
+		}
+	}
+	return n, len(text) > 0
+}
+
+// printable reports whether text is short and of visible ASCII.
+func printable(text []byte, most int) bool {
+	for _, c := range text {
+		if c <= ' ' || c > '~' || c == '"' {
+			return false
+		}
+	}
+	return len(text) <= most
+}

@@ -1,0 +1,170 @@
+package workload
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Options are the parameters of the named workloads. A zero field stands for
+// what the workload's own comment says; fields it does not speak of are unused.
+type Options struct {
+	Seed uint64
+	// Path is the model's where all are alike: zoo/resnet50_v2.
+	Path string
+	// Zoo are the paths of the models of workloads with many of them. They have
+	// no default: this package knows no models.
+	Zoo []string
+	// Copies is how many instances there are of a model.
+	Copies int
+	// Rate is that of all open loops together, in requests a second.
+	Rate float64
+	// Fixed makes the open loops evenly spaced rather than Poisson.
+	Fixed bool
+	// Clients is how many a closed loop has.
+	Clients int
+	// Background is the number of instances that closed loops use beside the
+	// open ones; less than 0 stands for none.
+	Background int
+	// SLO, its schedule. Where a workload ends with its schedule, the last step
+	// is as long as the one before it.
+	SLO    Schedule[SLO]
+	Length time.Duration
+	GPUs   int
+	// Trace is replayed instead of a generated one.
+	Trace Trace
+}
+
+// named lists the workloads by name, each with one line about it.
+var named = []struct {
+	name, about string
+	make        func(Options) Workload
+}{
+	{"closed", "closed loops alone", ClosedLoops},
+	{"open", "open loops alone, Poisson or fixed rate", OpenLoops},
+	{"simple", "2 models, 1 closed-loop client each", Simple},
+	{"spam", "100 models, 100 closed-loop clients each", Spam},
+	{"single-spam", "1 model, 1,000 closed-loop clients", SingleSpam},
+	{"fill-memory", "411 models: 1 at 1,000 r/s, 10 at 10 r/s, 400 at 1 r/s", FillMemory},
+	{"slo-exp-1", "4 models at 100 r/s in all, SLO 2 to 32 times execution, doubling each 7 s", SLOExp1},
+	{"slo-exp-2", "slo-exp-1 of 2 models at 200 r/s beside 4 closed-loop models", SLOExp2},
+	{"comparison", "15 models at 1,000 r/s in all", Comparison},
+	{"comparison-closed", "15 models, 16 closed-loop clients each", ComparisonClosed},
+	{"bursty", "200 r/s to one model; 1,000 r/s spread over one model more each second", BurstyModels},
+	{"azure", "replay of Azure Functions over 66 copies of each model of the zoo", AzureReplay},
+	{"paper-6.1", "section 6.1: 15 models, 16 closed-loop clients each", Paper61},
+	{"paper-6.1-open", "section 6.1, open loops at 1,000 r/s in all", Paper61Open},
+	{"paper-6.2", "section 6.2: 3,601 models on one GPU", Paper62},
+	{"paper-6.3", "section 6.3: SLO from 2.9 ms, x1.5 each 30 s", Paper63},
+	{"paper-6.4", "section 6.4: 6 latency-sensitive models beside batch clients", Paper64},
+	{"paper-6.5", "section 6.5: 4,026 instances of 61 models, 9,638 r/s, 8 hours", Paper65},
+	{"paper-6.6", "section 6.6: the load of 6.5 for so many GPUs, growing each minute", Paper66},
+}
+
+// Names lists the named workloads.
+func Names() []string {
+	var names []string
+	for _, n := range named {
+		names = append(names, n.name)
+	}
+	return names
+}
+
+// About is the line about a named workload.
+func About(name string) string {
+	for _, n := range named {
+		if n.name == name {
+			return n.about
+		}
+	}
+	return ""
+}
+
+// Named makes the workload of that name.
+func Named(name string, o Options) (Workload, error) {
+	for _, n := range named {
+		if n.name == name {
+			w := n.make(o)
+			w.Name = name
+			return w, w.Validate()
+		}
+	}
+	return Workload{}, fmt.Errorf("there is no workload %q: expected one of %s", name, strings.Join(Names(), ", "))
+}
+
+// ClosedLoops: Copies (1) models with Clients (1) each.
+func ClosedLoops(o Options) Workload { return closedLoops(o, 1, 1) }
+
+// OpenLoops: Copies (1) models that share Rate (100 r/s).
+func OpenLoops(o Options) Workload { return openLoops(o, 1, 100) }
+
+func closedLoops(o Options, copies, clients int) Workload {
+	copies = cmp.Or(o.Copies, copies)
+	w := o.alike(copies)
+	w.closed(0, copies, cmp.Or(o.Clients, clients), 0, o.SLO)
+	return w
+}
+
+func openLoops(o Options, copies int, rate float64) Workload {
+	copies = cmp.Or(o.Copies, copies)
+	w := o.alike(copies)
+	w.open(o, copies, cmp.Or(o.Rate, rate))
+	return w
+}
+
+// alike is a workload of so many copies of one model and no streams yet.
+func (o Options) alike(copies int) Workload {
+	p := cmp.Or(o.Path, "zoo/resnet50_v2")
+	return Workload{Seed: o.Seed, Length: o.Length, Loads: []Load{load(p, copies)}}
+}
+
+// load names the copies as protocol.LoadRequest does by default.
+func load(p string, copies int) Load {
+	return Load{Path: p, Name: protocol.Name(path.Base(p)), Copies: copies}
+}
+
+// open adds an open loop for each of the first copies, which share the rate.
+func (w *Workload) open(o Options, copies int, rate float64) {
+	each := Always(rate / float64(max(copies, 1)))
+	var process Process = Poisson{each}
+	if o.Fixed {
+		process = Fixed{each}
+	}
+	for i := range copies {
+		w.add(Stream{Model: i, Process: process, SLO: o.SLO})
+	}
+}
+
+// closed adds a closed loop for each of so many instances from first on.
+func (w *Workload) closed(first, copies, clients int, ramp time.Duration, slo Schedule[SLO]) {
+	for i := range copies {
+		w.add(Stream{Model: first + i, Process: Closed{Clients: clients, Ramp: ramp}, SLO: slo})
+	}
+}
+
+// add seeds the stream by its place.
+func (w *Workload) add(s Stream) {
+	s.Seed = uint64(len(w.Streams))
+	w.Streams = append(w.Streams, s)
+}
+
+// span is how long a schedule lasts, its last step as long as the one before.
+func span[T any](s Schedule[T]) time.Duration {
+	n := len(s)
+	if n < 2 {
+		return 0
+	}
+	return s[n-1].From + s[n-1].From - s[n-2].From
+}
+
+// slo is the schedule that was asked for, or the workload's own.
+func (o Options) slo(own Schedule[SLO]) Schedule[SLO] {
+	if o.SLO != nil {
+		return o.SLO
+	}
+	return own
+}

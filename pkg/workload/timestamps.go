@@ -1,0 +1,133 @@
+package workload
+
+import (
+	"fmt"
+	"io"
+	"iter"
+
+	"clockwork/pkg/protocol"
+)
+
+// The bounds of a trace of timestamps.
+const (
+	MaxRequests   = 50_000_000
+	MaxTraced     = 1 << 16 // models
+	maxWholeInput = 9_000_000_000
+)
+
+// Request is one line of a trace: its time in nanoseconds on the trace's own
+// clock, and its model.
+type Request struct {
+	At    protocol.Time
+	Model string
+}
+
+// Timestamps yields the requests of a file of lines timestamp,model; the
+// header timestamp,model may stand before them. Timestamps are seconds with up
+// to nine decimals, and never go back. It holds one line at a time, and ends
+// with the first error, which names line and column.
+func Timestamps(r io.Reader) iter.Seq2[Request, error] {
+	return func(yield func(Request, error) bool) {
+		l, names, last := newLines(r), map[string]string{}, protocol.Time(0)
+		var err error
+		for err == nil && l.next() {
+			if l.line == 1 && string(l.rest) == "timestamp,model" {
+				continue
+			}
+			var q Request
+			if q, err = readRequest(l, names, last); err == nil && !yield(q, nil) {
+				return
+			}
+			last = q.At
+		}
+		if err == nil {
+			err = l.err()
+		}
+		if err != nil {
+			yield(Request{}, fmt.Errorf("read trace of timestamps: %w", err))
+		}
+	}
+}
+
+func readRequest(l *lines, names map[string]string, last protocol.Time) (Request, error) {
+	text, _ := l.field()
+	at, ok := seconds(text)
+	if !ok {
+		return Request{}, l.fault("%.40q are no seconds with up to nine decimals", text)
+	}
+	if at < last {
+		return Request{}, l.fault("%s is earlier than the line before it: sort the trace", text)
+	}
+	text, _ = l.field()
+	name, known := names[string(text)]
+	if !known {
+		name = string(text)
+		if !protocol.ValidName(name) {
+			return Request{}, l.fault("%.80q is no model name: expected 1 to %d of [a-z0-9_-]", text, protocol.MaxName)
+		}
+		if len(names) == MaxTraced {
+			return Request{}, l.fault("%s is one model more than %d", name, MaxTraced)
+		}
+		names[name] = name
+	}
+	if _, more := l.field(); more {
+		return Request{}, l.fault("a line is timestamp,model")
+	}
+	return Request{at, name}, nil
+}
+
+// seconds reads a decimal number exactly.
+func seconds(text []byte) (protocol.Time, bool) {
+	point := len(text)
+	for i, c := range text {
+		if c == '.' {
+			point = i
+			break
+		}
+	}
+	n, ok := whole(text[:point], maxWholeInput)
+	if !ok {
+		return 0, false
+	}
+	decimals := text[min(point+1, len(text)):]
+	part, ok := whole(decimals, 999_999_999)
+	if !ok && len(decimals) > 0 || len(decimals) > 9 || point == len(text)-1 {
+		return 0, false
+	}
+	for range 9 - len(decimals) {
+		part *= 10
+	}
+	return protocol.Time(n*1_000_000_000 + part), true
+}
+
+// ReadTimestamps makes a workload of such a trace, at most MaxRequests of it:
+// its first request is at the start, and each model it names is one instance
+// of the model at the path that load gives.
+func ReadTimestamps(r io.Reader, load func(model string) (path string), slo Schedule[SLO]) (Workload, error) {
+	w := Workload{Name: "timestamps"}
+	places := map[string]int{}
+	var times [][]protocol.Time
+	var first protocol.Time
+	n := 0
+	for q, err := range Timestamps(r) {
+		if n++; err != nil {
+			return Workload{}, err
+		} else if n > MaxRequests {
+			return Workload{}, fmt.Errorf("read trace of timestamps: more than %d requests", MaxRequests)
+		}
+		i, known := places[q.Model]
+		if !known {
+			i, places[q.Model] = len(times), len(times)
+			times = append(times, nil)
+			w.Loads = append(w.Loads, Load{Path: load(q.Model), Name: q.Model, Copies: 1})
+		}
+		if n == 1 {
+			first = q.At
+		}
+		times[i] = append(times[i], q.At-first)
+	}
+	for i, at := range times {
+		w.Streams = append(w.Streams, Stream{Seed: uint64(i), Model: i, Process: Times{at}, SLO: slo})
+	}
+	return w, nil
+}
