@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
 )
 
 type brokerCommand struct {
@@ -67,11 +68,11 @@ func startBroker(con *console, listen, data string) (*broker, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
+		return nil, coded{protocol.StateUnavailable, fmt.Errorf("make data directory: %w; choose another with --data", err)}
 	}
 	unlock, err := lockData(data)
 	if err != nil {
-		return nil, err
+		return nil, coded{protocol.StateUnavailable, err}
 	}
 	s, err := bus.StartServer(config)
 	if err != nil {
@@ -104,7 +105,7 @@ func serverConfig(listen, data string) (bus.ServerConfig, error) {
 func mayListen(listen string) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
-		return fmt.Errorf("start the broker: %w; is one running already? Choose another with --listen", err)
+		return coded{protocol.StateUnavailable, fmt.Errorf("start the broker: %w; is one running already? Choose another with --listen", err)}
 	}
 	return l.Close()
 }

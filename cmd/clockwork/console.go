@@ -57,6 +57,23 @@ func usage(err error) error {
 	return usageError{err.Error()}
 }
 
+// coded is an error that programs know by a code of the protocol; a person
+// reads its text alone.
+type coded struct {
+	code protocol.Code
+	error
+}
+
+func (e coded) Unwrap() error { return e.error }
+
+// interrupted says so instead of what failed for it.
+func interrupted(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return coded{protocol.Cancelled, errors.New("interrupted")}
+	}
+	return err
+}
+
 // wrongUsage is what the parser found, with where to read on.
 func wrongUsage(err error) error {
 	command := "clockwork"
@@ -66,8 +83,12 @@ func wrongUsage(err error) error {
 			command += " " + node.Name
 		}
 	}
-	return usageError{fmt.Sprintf("%v\nRun %s --help to see what it takes.", err, command)}
+	return usageError{fmt.Sprintf("%s\nRun %s --help to see what it takes.", plainly.Replace(err.Error()), command)}
 }
+
+// plainly takes out of the parser's words what helps nobody: "EOL" is its name
+// for the end of the line, and -h is the only short flag, close to any other.
+var plainly = strings.NewReplacer(` but got "EOL" (<EOL>)`, ", got nothing", `, did you mean "-h"?`, "", "value value", "value")
 
 // errShown: what failed was printed already; only the exit code is left.
 var errShown = errors.New("shown already")
@@ -107,7 +128,11 @@ func asRefusal(err error, exit int) *protocol.Error {
 		return refused
 	}
 	code := protocol.Internal
-	if exit == exitUsage {
+	var known coded
+	switch {
+	case errors.As(err, &known):
+		code = known.code
+	case exit == exitUsage:
 		code = protocol.BadMessage
 	}
 	return protocol.Errorf(code, "%s", err)
@@ -164,7 +189,7 @@ func show[T any](c *cli, con *console, ask func(*client.Client, context.Context)
 	defer stack.Close()
 	answer, refused := ask(stack, ctx)
 	if refused != nil {
-		return refused
+		return interrupted(ctx, refused)
 	}
 	if c.JSON {
 		return printJSON(con.out, answer)

@@ -78,14 +78,6 @@ func (k *demoCommand) Run(c *cli, con *console) (err error) {
 	return interrupted(ctx, (&demo{s, k, k.loads(), flags.Models}).run(s.untilFailure(ctx)))
 }
 
-// interrupted says so instead of what failed for it.
-func interrupted(ctx context.Context, err error) error {
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return errors.New("interrupted")
-	}
-	return err
-}
-
 func (k *demoCommand) loads() []demoLoad {
 	if k.Backend != onnx.Name {
 		return demoModels[1:]
@@ -117,7 +109,7 @@ func (s *stack) untilFailure(ctx context.Context) context.Context {
 		select {
 		case signal := <-failed:
 			if signal.ExitCode != 0 { // else it was an interrupt, which ends ctx
-				cancel(errService)
+				cancel(s.app.failure())
 			}
 		case <-ctx.Done():
 		}
@@ -146,8 +138,8 @@ func (d *demo) run(ctx context.Context) error {
 			d.Line("\n" + step.title)
 		}
 		if err := step.do(ctx); err != nil {
-			if errors.Is(context.Cause(ctx), errService) {
-				return errService
+			if cause := context.Cause(ctx); errors.Is(cause, errService) {
+				return cause
 			}
 			return err
 		}
@@ -192,7 +184,7 @@ func (d *demo) awaitActive(ctx context.Context) error {
 		return refused
 	}
 	d.Line("\nThe models, and how long the weight transfer and one inference take:")
-	if err := printModels(d.watch, list.Models); err != nil {
+	if err := printModels(d.watch, d.watch.display.Width(), list.Models); err != nil {
 		return err
 	}
 	for _, m := range list.Models {

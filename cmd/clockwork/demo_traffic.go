@@ -49,7 +49,7 @@ func (d *demo) traffic(ctx context.Context) error {
 	}
 	summary := report.New(t.samples, time.Since(begin))
 	d.Line("")
-	if err := summary.WriteTable(d.watch); err != nil {
+	if err := printSummary(d.watch, d.watch.display.Width(), summary); err != nil {
 		return err
 	}
 	d.Line(fmt.Sprintf("The latency target was %s.", terminal.Duration(trafficSLO)))

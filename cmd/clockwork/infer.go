@@ -30,14 +30,8 @@ type inferCommand struct {
 
 // Run sends the requests and prints one answer, or a table of many.
 func (i *inferCommand) Run(c *cli, con *console) error {
-	if i.Items > maxItems {
-		return usageError{fmt.Sprintf("--items is %d; no model takes more than %d", i.Items, maxItems)}
-	}
-	if i.Count < 1 || i.Par < 1 || i.Items < 1 {
-		return usageError{"--count, --concurrency and --items must be at least 1"}
-	}
-	if !protocol.ValidName(i.Model) {
-		return usageError{fmt.Sprintf("%q is no model's name; names are made of [a-z0-9_-]", i.Model)}
+	if err := i.check(); err != nil {
+		return err
 	}
 	ctx, cancel := interruptible()
 	defer cancel()
@@ -48,14 +42,14 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 	defer stack.Close()
 	request, err := i.request(ctx, stack)
 	if err != nil {
-		return err
+		return interrupted(ctx, err)
 	}
 	if i.Count > 1 {
 		return i.table(ctx, c, con, stack, request)
 	}
 	response, refused := stack.Infer(ctx, i.Model, request, i.Wait)
 	if refused != nil {
-		return refused
+		return interrupted(ctx, refused)
 	}
 	if c.JSON {
 		_, err := fmt.Fprintf(con.out, "%s\n", bus.EncodeResponse(bus.JSON, response))
@@ -65,15 +59,46 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 	return nil
 }
 
+// check refuses what needs no stack to be seen to be wrong.
+func (i *inferCommand) check() error {
+	if !protocol.ValidName(i.Model) {
+		return usageError{fmt.Sprintf("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)}
+	}
+	if i.SLO <= 0 || i.SLO > protocol.MaxSLO {
+		return usageError{fmt.Sprintf("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)}
+	}
+	if i.Wait < 0 {
+		return usageError{fmt.Sprintf("--wait is %v; it must not be negative", i.Wait)}
+	}
+	if i.Items > maxItems {
+		return usageError{fmt.Sprintf("--items is %d; no model takes more than %d", i.Items, maxItems)}
+	}
+	for _, flag := range []struct {
+		name  string
+		value int
+	}{{"count", i.Count}, {"concurrency", i.Par}, {"items", i.Items}} {
+		if flag.value < 1 {
+			return usageError{fmt.Sprintf("--%s is %d; it must be at least 1", flag.name, flag.value)}
+		}
+	}
+	return nil
+}
+
 func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *client.Client, request *protocol.InferRequest) error {
 	samples, elapsed := i.many(ctx, stack, request)
 	summary := report.New(samples, elapsed)
-	print := func() error { return summary.WriteTable(con.out) }
+	print := func() error { return printSummary(con.out, con.display.Width(), summary) }
 	if c.JSON {
 		print = func() error { return printJSON(con.out, summary) }
 	}
 	if err := print(); err != nil {
 		return err
+	}
+	if ctx.Err() != nil && len(samples) < i.Count {
+		if !c.JSON { // there the count of requests says it: one document, whole
+			fmt.Fprintf(con.err, "clockwork: interrupted; %d of %d requests had their answer, the others do not count\n", len(samples), i.Count)
+		}
+		return errShown
 	}
 	if summary.Total.OK < summary.Total.Requests {
 		return errShown
@@ -81,25 +106,32 @@ func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *c
 	return nil
 }
 
+// many returns the requests that had their answer: all of them, unless ctx ends.
 func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *protocol.InferRequest) ([]report.Sample, time.Duration) {
-	samples := make([]report.Sample, i.Count)
-	next := make(chan int)
+	var mu sync.Mutex
+	var samples []report.Sample
+	next := make(chan struct{})
 	var senders sync.WaitGroup
 	begin := time.Now()
 	for range i.Par {
 		senders.Go(func() {
-			for n := range next {
-				samples[n], _, _ = ask(ctx, stack, i.Model, request, i.SLO, i.Wait)
+			for range next {
+				sample, _, refused := ask(ctx, stack, i.Model, request, i.SLO, i.Wait)
+				if refused != nil && ctx.Err() != nil {
+					continue // we gave it up; the stack did not fail it
+				}
+				mu.Lock()
+				samples = append(samples, sample)
+				mu.Unlock()
 			}
 		})
 	}
-	sent := 0
-	for ; sent < i.Count && ctx.Err() == nil; sent++ {
-		next <- sent
+	for sent := 0; sent < i.Count && ctx.Err() == nil; sent++ {
+		next <- struct{}{}
 	}
 	close(next)
 	senders.Wait()
-	return samples[:sent], time.Since(begin)
+	return samples, time.Since(begin)
 }
 
 // ask sends a request and measures what the client sees. What the request

@@ -37,7 +37,7 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 func (i *inferCommand) fromFile(ctx context.Context, stack *client.Client) (*protocol.InferRequest, error) {
 	body, err := os.ReadFile(i.Input)
 	if err != nil {
-		return nil, fmt.Errorf("read input: %w", err)
+		return nil, coded{protocol.InvalidInput, fmt.Errorf("read input: %w", err)}
 	}
 	if request, fault := bus.DecodeInfer(body); fault == nil {
 		return &request, nil

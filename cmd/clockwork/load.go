@@ -18,6 +18,9 @@ type loadCommand struct {
 
 // Run asks for the load and waits for it.
 func (l *loadCommand) Run(c *cli, con *console) error {
+	if err := l.check(); err != nil {
+		return err
+	}
 	ctx, cancel := interruptible()
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, l.Timeout)
@@ -29,12 +32,27 @@ func (l *loadCommand) Run(c *cli, con *console) error {
 	defer stack.Close()
 	reply, refused := stack.Load(ctx, protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &l.Copies})
 	if refused != nil {
-		return refused
+		return interrupted(ctx, refused)
 	}
 	if c.JSON {
 		return printJSON(con.out, reply)
 	}
 	printLoad(con.out, reply)
+	return nil
+}
+
+// check refuses what needs no stack to be seen to be wrong.
+func (l *loadCommand) check() error {
+	switch {
+	case l.Path == "":
+		return usageError{"the path is empty; expected zoo/NAME, or NAME of a directory below the workers' --models"}
+	case l.Copies < 1 || l.Copies > protocol.MaxCopies:
+		return usageError{fmt.Sprintf("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)}
+	case l.Name != "" && !protocol.ValidName(l.Name):
+		return usageError{fmt.Sprintf("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)}
+	case l.Timeout <= 0:
+		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", l.Timeout)}
+	}
 	return nil
 }
 

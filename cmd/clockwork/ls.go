@@ -15,19 +15,19 @@ type lsCommand struct{}
 // Run lists the models.
 func (l *lsCommand) Run(c *cli, con *console) error {
 	return show(c, con, (*client.Client).Models, func(list *protocol.ModelList) error {
-		return printModels(con.out, list.Models)
+		return printModels(con.out, con.display.Width(), list.Models)
 	})
 }
 
 var modelColumns = []terminal.Column{
-	{Title: "model"}, {Title: "input"}, {Title: "weights", Right: true}, {Title: "pages", Right: true},
-	{Title: "batch", Right: true}, {Title: "load", Right: true}, {Title: "infer", Right: true},
+	{Title: "model"}, {Title: "input", Drop: 3}, {Title: "weights", Right: true, Drop: 4}, {Title: "pages", Right: true, Drop: 1},
+	{Title: "batch", Right: true, Drop: 2}, {Title: "load", Right: true}, {Title: "infer", Right: true},
 }
 
 // printModels shows a row for each model, with the medians of its profile: the
 // weight transfer, and one inference at batch size 1. A model measured on
 // several types of GPU has a row for each.
-func printModels(w io.Writer, models []protocol.ModelState) error {
+func printModels(w io.Writer, width int, models []protocol.ModelState) error {
 	if len(models) == 0 {
 		_, err := fmt.Fprintln(w, "no models are loaded; load one with clockwork load PATH")
 		return err
@@ -40,7 +40,7 @@ func printModels(w io.Writer, models []protocol.ModelState) error {
 	for _, m := range models {
 		rows = append(rows, modelRows(m, byType)...)
 	}
-	if err := terminal.WriteTable(w, columns, rows); err != nil {
+	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
 	}
 	for _, m := range models {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
@@ -47,7 +48,7 @@ func run(args []string, stdout, stderr *os.File) int {
 	var c cli
 	exited := -1
 	parser := newParser(&c, stdout, stderr, func(code int) { exited = code })
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(joinNegatives(args))
 	if exited >= 0 { // --help was printed
 		return exited
 	}
@@ -83,6 +84,23 @@ func newParser(c *cli, stdout, stderr *os.File, exit func(int)) *kong.Kong {
 		panic(err) // the grammar above is wrong
 	}
 	return parser
+}
+
+// joinNegatives makes --slo=-5ms of --slo -5ms, so that a negative number is
+// refused with its bound, and not as an unknown flag -5. No flag begins with a
+// digit.
+func joinNegatives(args []string) []string {
+	var joined []string
+	for _, arg := range args {
+		last := len(joined) - 1
+		negative := len(arg) > 1 && arg[0] == '-' && strings.ContainsRune(".0123456789", rune(arg[1]))
+		if negative && last >= 0 && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "=") {
+			joined[last] += "=" + arg
+			continue
+		}
+		joined = append(joined, arg)
+	}
+	return joined
 }
 
 // check refuses what the grammar cannot see.

@@ -46,13 +46,34 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"infer", "Run clockwork infer --help"},
 		{"infer m --count 0", "at least 1"},
 		{"infer m --items 0", "at least 1"},
+		{"infer m --count -3", "--count is -3"},
+		{"infer m --slo -5ms", "--slo is -5ms; it must be positive and at most 1h"},
+		{"infer m --slo 0s", "--slo is 0s; it must be positive and at most 1h"},
+		{"infer m --slo 2h", "at most 1h"},
+		{"infer m --slo", "got nothing"},
+		{"infer m --wait -1s", "--wait is -1s"},
 		{"infer Not.A.Name", "no model's name"},
 		{"infer m --generated --input main.go", "Run clockwork infer --help"},
 		{"infer m --input nowhere", "no such file"},
+		{"infer m --count", "got nothing"},
+		{"infer -1", "unknown flag -1"},
+		{"load x --name", "got nothing"},
 		{"load", "Run clockwork load --help"},
+		{"load x --copies 0", "from 1 to 4096"},
+		{"load x --copies -2", "from 1 to 4096"},
+		{"load x --copies 5000", "from 1 to 4096"},
+		{"load x --name Not.A.Name", "no model's name"},
+		{"load x --timeout 0s", "--timeout"},
 		{"ls extra", "Run clockwork ls --help"},
 		{"up --workers 0", "--workers"},
-		{"up --gpus 0", "gpus"},
+		{"up --workers 65", "from 1 to 64"},
+		{"up --gpus 0", "--gpus is 0"},
+		{"up --models nowhere", "clockwork fetch"},
+		{"up --models main.go", "cannot be read as a directory"},
+		{"worker --gpus -1", "--gpus is -1"},
+		{"worker --gpus 100000", "from 1 to 256"},
+		{"worker --pages -1", "--pages is -1"},
+		{"worker --backend onnx --onnx-library x --models nowhere", "clockwork fetch"},
 		{"up --load-idle 0s", "load-idle"},
 		{"up --load-idle soon", "Run clockwork up --help"},
 		{"up --profile-iterations 0", "iterations"},
@@ -78,6 +99,13 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 	}
 }
 
+func TestAnEmptyPathIsWrongUsage(t *testing.T) {
+	code, _, stderr := invoke(t, "load", "")
+	if code != 2 || !strings.Contains(stderr, "zoo/NAME") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+}
+
 func TestWithJSONFailuresAreJSONOnStdout(t *testing.T) {
 	for args, want := range map[string]struct {
 		exit int
@@ -86,6 +114,8 @@ func TestWithJSONFailuresAreJSONOnStdout(t *testing.T) {
 		"--json infer":                            {2, protocol.BadMessage},
 		"ls --json --nats nats://127.0.0.1:1":     {1, protocol.StateUnavailable},
 		"load x --json --nats nats://127.0.0.1:1": {1, protocol.StateUnavailable},
+		"load x --json --copies 0":                {2, protocol.BadMessage},
+		"nats --json --listen 192.0.2.1:4222":     {1, protocol.StateUnavailable}, // no address of this machine
 	} {
 		code, stdout, stderr := invoke(t, strings.Fields(args)...)
 		var reply struct{ Error protocol.Error }

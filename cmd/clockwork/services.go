@@ -91,20 +91,45 @@ func (c *cli) broker(con *console) fx.Option {
 
 // serve runs services until a signal, or until one fails.
 func serve(con *console, options ...fx.Option) error {
-	app, err := startApp(con.log, options...)
+	a, err := startApp(con.log, options...)
 	if err != nil {
 		return err
 	}
-	failed := waitApp(app)
-	if err := stopApp(app); err != nil {
+	failed := a.wait()
+	if err := a.stop(); err != nil {
 		return err
 	}
 	return failed
 }
 
-// waitApp waits for a signal, or for a service that fails. A terminal that is
+// app is running services.
+type app struct {
+	*fx.App
+	*failureLog
+}
+
+func startApp(log *slog.Logger, options ...fx.Option) (*app, error) {
+	tuneCollector()
+	failures := newFailureLog(log)
+	a := &app{fx.New(
+		fx.Supply(slog.New(failures)),
+		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
+		fx.Options(options...),
+	), failures}
+	if err := a.Err(); err != nil {
+		return nil, fmt.Errorf("wire services: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.StartTimeout())
+	defer cancel()
+	if err := a.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start services: %w", err)
+	}
+	return a, nil
+}
+
+// wait waits for a signal, or for a service that fails. A terminal that is
 // closed is a signal too, so that what a process made up does not stay behind.
-func waitApp(app *fx.App) error {
+func (a *app) wait() error {
 	hangup := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(hangup, syscall.SIGHUP)
@@ -113,39 +138,18 @@ func waitApp(app *fx.App) error {
 	select {
 	case <-hangup:
 		return nil
-	case came := <-app.Wait():
+	case came := <-a.Wait():
 		if came.ExitCode != 0 {
-			return errService
+			return a.failure()
 		}
 		return nil
 	}
 }
 
-// errService: the service itself has logged why.
-var errService = fmt.Errorf("a service failed; the log above says why")
-
-func startApp(log *slog.Logger, options ...fx.Option) (*fx.App, error) {
-	tuneCollector()
-	app := fx.New(
-		fx.Supply(log),
-		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
-		fx.Options(options...),
-	)
-	if err := app.Err(); err != nil {
-		return nil, fmt.Errorf("wire services: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), app.StartTimeout())
+func (a *app) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.StopTimeout())
 	defer cancel()
-	if err := app.Start(ctx); err != nil {
-		return nil, fmt.Errorf("start services: %w", err)
-	}
-	return app, nil
-}
-
-func stopApp(app *fx.App) error {
-	ctx, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
-	defer cancel()
-	if err := app.Stop(ctx); err != nil {
+	if err := a.Stop(ctx); err != nil {
 		return fmt.Errorf("stop services: %w", err)
 	}
 	return nil

@@ -26,10 +26,13 @@ type stackFlags struct {
 	schedulerFlags
 }
 
+// maxWorkers is as many as one process may run; more want hosts of their own.
+const maxWorkers = 64
+
 // parts are all services as the flags want them.
 func (f *stackFlags) parts() (fx.Option, error) {
-	if f.Workers < 1 {
-		return nil, usageError{fmt.Sprintf("--workers is %d; it must be at least 1", f.Workers)}
+	if f.Workers < 1 || f.Workers > maxWorkers {
+		return nil, usageError{fmt.Sprintf("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)}
 	}
 	control, err := f.controllerFlags.config()
 	if err != nil {
@@ -66,7 +69,7 @@ func workerName(host string, i, n int) string {
 type stack struct {
 	*watch
 	client *client.Client
-	app    *fx.App
+	app    *app
 
 	broker *broker
 	// scratch is a directory that goes with the stack, "" for none.
@@ -118,7 +121,7 @@ func (s *stack) start(c *cli, con *console, parts fx.Option) (err error) {
 func (s *stack) close() error {
 	var err error
 	if s.app != nil {
-		err = stopApp(s.app)
+		err = s.app.stop()
 	}
 	if s.client != nil {
 		s.client.Close()

@@ -77,6 +77,17 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 			t.Errorf("%s: exit code %d, wanted %d and %q in:\n%s%s", row.args, code, row.code, row.says, stdout, stderr)
 		}
 	}
+	type result struct {
+		code           int
+		stdout, stderr string
+	}
+	asked := make(chan result, 1)
+	go func() {
+		code, stdout, stderr := invoke(t, "infer", "googlenet-2", "--slo", "2s", "--count", "10000000", "--concurrency", "4", "--generated")
+		asked <- result{code, stdout, stderr}
+	}()
+	time.Sleep(500 * time.Millisecond)
+	// The signal is for this process: infer and up both get it.
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil { // up waits for it
 		t.Fatal(err)
 	}
@@ -87,6 +98,10 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("up did not end")
+	}
+	if r := <-asked; r.code != 1 || !strings.Contains(r.stdout, "goodput") || !strings.Contains(r.stderr, "interrupted") ||
+		strings.Contains(r.stdout, string(protocol.StateUnavailable)) || strings.Contains(r.stdout, string(protocol.ShuttingDown)) {
+		t.Errorf("infer was interrupted: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 

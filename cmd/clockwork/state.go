@@ -17,22 +17,26 @@ type stateCommand struct{}
 // Run shows the stack.
 func (s *stateCommand) Run(c *cli, con *console) error {
 	return show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
-		return printState(con.out, state, time.Now())
+		return printState(con.out, con.display.Width(), state, time.Now())
 	})
 }
 
 // printState shows the stage, and a row for each GPU. now is for how long the
 // stage has lasted.
-func printState(w io.Writer, s *protocol.StackState, now time.Time) error {
+func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) error {
 	fmt.Fprintf(w, "stage    %s\n", stageText(s, now))
+	if text := schedulerText(s); text != "" {
+		fmt.Fprintf(w, "%s\n", text)
+	}
 	if s.Buffered > 0 {
 		fmt.Fprintf(w, "waiting  %s for activation\n", count(s.Buffered, "request"))
 	}
 	fmt.Fprintf(w, "models   %s\n", modelsText(s.Models))
-	fmt.Fprintf(w, "workers  %d\n", len(s.Workers))
 	if len(s.Workers) == 0 {
-		return nil
+		_, err := fmt.Fprintln(w, "workers  0: nothing can be loaded or run; start one with clockwork worker")
+		return err
 	}
+	fmt.Fprintf(w, "workers  %d\n", len(s.Workers))
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, worker := range s.Workers {
@@ -42,12 +46,12 @@ func printState(w io.Writer, s *protocol.StackState, now time.Time) error {
 				name, backend = "", ""
 			}
 			pages := fmt.Sprintf("%d/%d", g.PagesUsed, g.PagesTotal)
-			rows = append(rows, []string{name, backend, strconv.Itoa(g.ID), pages, namesText(g.Models, residentWidth)})
+			rows = append(rows, []string{name, backend, strconv.Itoa(g.ID), pages, namesText(g.Models, residentWidth(width))})
 		}
 	}
-	columns := []terminal.Column{{Title: "worker"}, {Title: "backend"}, {Title: "GPU", Right: true},
+	columns := []terminal.Column{{Title: "worker"}, {Title: "backend", Drop: 1}, {Title: "GPU", Right: true},
 		{Title: "pages", Right: true}, {Title: "weights on the GPU"}}
-	if err := terminal.WriteTable(w, columns, rows); err != nil {
+	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
 	}
 	return printTypes(w, s.Workers)
@@ -84,6 +88,23 @@ func stageText(s *protocol.StackState, now time.Time) string {
 	return text
 }
 
+// schedulerText says why nothing is served although all looks well, and what to
+// do: "" where a scheduler is active, or one that is heard waits for its turn.
+func schedulerText(s *protocol.StackState) string {
+	const wait = "requests wait in the buffer and are BUFFER_TIMEOUT when its time is over (--buffer-timeout of the controller)"
+	switch {
+	case s.Epoch != 0:
+		return ""
+	case s.Stage == protocol.Active && s.Scheduler == protocol.SchedulerStandby:
+		return "serving  no: no scheduler is active, one stands by and takes over in about 2 s if all is well; until then " + wait
+	case s.Stage == protocol.Active:
+		return "serving  no: no scheduler is active; " + wait + "; start one with clockwork scheduler"
+	case s.Scheduler == protocol.SchedulerAbsent:
+		return "serving  not before a scheduler runs; start one with clockwork scheduler"
+	}
+	return ""
+}
+
 func modelsText(models []protocol.ModelState) string {
 	quarantined := 0
 	for _, m := range models {
@@ -98,8 +119,14 @@ func modelsText(models []protocol.ModelState) string {
 	return text
 }
 
-// residentWidth keeps a row within 80 columns for usual worker names.
-const residentWidth = 44
+// residentWidth is what usual worker names leave of a row, of 80 columns where
+// there is no terminal.
+func residentWidth(width int) int {
+	if width == 0 {
+		width = 80
+	}
+	return max(16, width-36)
+}
 
 // namesText lists as many names as fit, at least one, and counts the rest.
 func namesText(names []string, width int) string {

@@ -41,7 +41,7 @@ func diff(t *testing.T, want, got string) {
 
 func TestModelsTable(t *testing.T) {
 	var out strings.Builder
-	if err := printModels(&out, models()); err != nil {
+	if err := printModels(&out, 0, models()); err != nil {
 		t.Fatal(err)
 	}
 	diff(t, `
@@ -56,7 +56,7 @@ func TestModelsTableHasARowForEachTypeOfGPU(t *testing.T) {
 	two := models()[:1]
 	two[0].Profile = append(two[0].Profile, profiled("v100", time.Millisecond, 3*time.Millisecond))
 	var out strings.Builder
-	if err := printModels(&out, two); err != nil {
+	if err := printModels(&out, 0, two); err != nil {
 		t.Fatal(err)
 	}
 	diff(t, `
@@ -68,8 +68,67 @@ ocr_rec  FP32[3,48,192]  10.0 MiB      1    1-8  1.20 ms  12.0 ms  cpu
 
 func TestNoModelsSaysHowToLoadOne(t *testing.T) {
 	var out strings.Builder
-	if err := printModels(&out, nil); err != nil || !strings.Contains(out.String(), "clockwork load") {
+	if err := printModels(&out, 0, nil); err != nil || !strings.Contains(out.String(), "clockwork load") {
 		t.Errorf("%v, %q", err, out.String())
+	}
+}
+
+func TestTablesFitNarrowTerminals(t *testing.T) {
+	var out strings.Builder
+	if err := printModels(&out, 40, models()[:1]); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, `
+model    pages  batch     load    infer
+ocr_rec      1    1-8  1.20 ms  12.0 ms
+(too narrow for: weights, input)
+`, out.String())
+	out.Reset()
+	run := report.New([]report.Sample{{Model: "resnet50_v2-1", Code: protocol.OK, Latency: 1500 * time.Millisecond}}, time.Second)
+	if err := printSummary(&out, 40, run); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, `
+model         requests  in SLO   p99 ms
+resnet50_v2…         1       1  1500.00
+(too narrow for: goodput r/s, max ms, …
+`, out.String())
+}
+
+func TestSummary(t *testing.T) {
+	samples := []report.Sample{
+		{Model: "a", Latency: 10 * time.Millisecond, Code: protocol.OK},
+		{Model: "a", Latency: 20 * time.Millisecond, SLO: time.Millisecond, Code: protocol.OK},
+		{Model: "c", Code: protocol.Overloaded},
+	}
+	for _, row := range []struct {
+		name    string
+		samples []report.Sample
+		want    string
+	}{
+		{"several models have a total and their errors", samples, `
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+a             2   2       1          0.5   10.00   20.00   20.00
+c             1   0       0          0.0       -       -       -
+total         3   2       1          0.5   10.00   20.00   20.00
+1 x OVERLOADED: Too many requests are in flight.
+`},
+		{"one model is its own total", samples[:1], `
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+a             1   1       1          0.5   10.00   10.00   10.00
+`},
+		{"no samples are a total of nothing", nil, `
+model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
+total         0   0       0          0.0       -       -       -
+`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var out strings.Builder
+			if err := printSummary(&out, 0, report.New(row.samples, 2*time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			diff(t, row.want, out.String())
+		})
 	}
 }
 
@@ -84,7 +143,7 @@ func TestStateTable(t *testing.T) {
 		}}},
 	}
 	var out strings.Builder
-	if err := printState(&out, s, now); err != nil {
+	if err := printState(&out, 0, s, now); err != nil {
 		t.Fatal(err)
 	}
 	diff(t, `
@@ -104,14 +163,33 @@ w1      onnx       0   1/32  ocr_rec
 func TestStateWithoutWorkers(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out strings.Builder
-	if err := printState(&out, &protocol.StackState{Stage: protocol.Active, Since: now.Add(-time.Second), Epoch: 7}, now); err != nil {
+	if err := printState(&out, 0, &protocol.StackState{Stage: protocol.Active, Since: now.Add(-time.Second), Epoch: 7}, now); err != nil {
 		t.Fatal(err)
 	}
 	diff(t, `
 stage    ACTIVE for 1.00 s, scheduler epoch 7
 models   0
-workers  0
+workers  0: nothing can be loaded or run; start one with clockwork worker
 `, out.String())
+}
+
+func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
+	for _, row := range []struct {
+		state protocol.StackState
+		says  string
+	}{
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerAbsent}, "start one with clockwork scheduler"},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerStandby}, "one stands by"},
+		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerStandby}, ""},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerAbsent}, "not before a scheduler runs"},
+	} {
+		got := schedulerText(&row.state)
+		if (got == "") != (row.says == "") || !strings.Contains(got, row.says) {
+			t.Errorf("%s, epoch %d, %q: %q, wanted %q", row.state.Stage, row.state.Epoch, row.state.Scheduler, got, row.says)
+		}
+	}
 }
 
 func TestNamesAreCutByCountingTheRest(t *testing.T) {

@@ -31,7 +31,7 @@ func (k *upCommand) Run(c *cli, con *console) (err error) {
 	if err := s.start(c, con, parts); err != nil {
 		return err
 	}
-	if err := waitApp(s.app); err != nil {
+	if err := s.app.wait(); err != nil {
 		return err
 	}
 	s.Line("stopping")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -71,6 +72,9 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 // config is the worker of this name. What can be seen to be wrong before the
 // backend is opened is a usage error.
 func (f *workerFlags) config(name string) (worker.Config, error) {
+	if err := f.check(); err != nil {
+		return worker.Config{}, err
+	}
 	emulation := f.emulation(name)
 	if err := emulation.Validate(); err != nil {
 		return worker.Config{}, usageError{err.Error()}
@@ -89,6 +93,43 @@ func (f *workerFlags) config(name string) (worker.Config, error) {
 		return worker.Config{}, usageError{err.Error()}
 	}
 	return config, nil
+}
+
+// defaultModels need not be there for emulated GPUs.
+const defaultModels = "./models"
+
+// maxGPUs is far beyond the largest host, of 16 GPUs. All of them stand in one
+// state message with what they hold, and each has its goroutines: emulate a
+// larger cluster with several workers.
+const maxGPUs = 256
+
+// check names the flag; what the backends check names their options.
+func (f *workerFlags) check() error {
+	if f.GPUs < 1 || f.GPUs > maxGPUs {
+		return usageError{fmt.Sprintf("--gpus is %d; it must be from 1 to %d, use several workers for more", f.GPUs, maxGPUs)}
+	}
+	// Emulated GPUs leave the directory alone, but whoever gave one is told.
+	if f.Backend != onnx.Name && f.Models != "" && f.Models != defaultModels {
+		if err := checkModels(f.Models); err != nil {
+			return err
+		}
+	}
+	if f.Pages < 0 {
+		return usageError{fmt.Sprintf("--pages is %d; it must be at least 1", f.Pages)}
+	}
+	return nil
+}
+
+// checkModels finds out at the start what each load would find out anew.
+func checkModels(dir string) error {
+	_, err := os.ReadDir(dir)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return usageError{fmt.Sprintf("--models %s: there is no such directory; make it, choose another, or let clockwork fetch put a model there", dir)}
+	}
+	return usageError{fmt.Sprintf("--models %s: it cannot be read as a directory: %v; give one with NAME/VERSION/model.onnx in it", dir, err)}
 }
 
 // emulation is the emulated backend's part; with onnx its GPUs have the pages
@@ -129,6 +170,9 @@ func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 			return onnx.Options{}, errNoLibrary
 		}
 	}
+	if err := checkModels(f.Models); err != nil {
+		return onnx.Options{}, err
+	}
 	return onnx.Options{
 		Library:    library,
 		ModelRoot:  f.Models,
@@ -141,7 +185,7 @@ func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 	}, nil
 }
 
-var errNoLibrary = errors.New("there is no ONNX Runtime library yet: run clockwork fetch, or give the path of one with --onnx-library")
+var errNoLibrary = coded{protocol.BackendError, errors.New("there is no ONNX Runtime library yet: run clockwork fetch, or give the path of one with --onnx-library")}
 
 func openEmulated(o emulated.Options) (backend.Backend, error) {
 	b, err := emulated.New(o)

@@ -17,12 +17,13 @@ func TestDefaultPagesFollowTheBackend(t *testing.T) {
 	if o.Faults != (emulated.Faults{}) {
 		t.Errorf("an emulated GPU misbehaves unasked: %+v", o.Faults)
 	}
-	c = parse(t, "worker", "--backend", "onnx", "--onnx-library", "/lib/ort.so", "--models", "/m", "--page-size", "1MiB")
+	models := t.TempDir()
+	c = parse(t, "worker", "--backend", "onnx", "--onnx-library", "/lib/ort.so", "--models", models, "--page-size", "1MiB")
 	real, err := c.Worker.onnx("w", c.Worker.emulation("w"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if real.Pages != onnxPages || real.PageSize != 1<<20 || real.Library != "/lib/ort.so" || real.ModelRoot != "/m" {
+	if real.Pages != onnxPages || real.PageSize != 1<<20 || real.Library != "/lib/ort.so" || real.ModelRoot != models {
 		t.Errorf("onnx: %+v", real)
 	}
 	if len(real.Checker) != 2 || real.Checker[1] != "check-model" {

@@ -117,42 +117,6 @@ func TestWithoutAWindowThereIsNoGoodput(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	for _, row := range []struct {
-		name    string
-		samples []Sample
-		want    string
-	}{
-		{"several models have a total and their errors", run, `
-model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
-a             2   2       1          0.5   10.00   20.00   20.00
-b             3   1       1          0.5   40.00   40.00   40.00
-c             1   0       0          0.0       -       -       -
-total         6   3       2          1.0   20.00   40.00   40.00
-1 x OVERLOADED: Too many requests are in flight.
-2 x WORKER_LOST: The worker that ran it was lost, and no time was left to run it again.
-`},
-		{"one model is its own total", run[1:2], `
-model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
-a             1   1       1          0.5   10.00   10.00   10.00
-`},
-		{"no samples are a total of nothing", nil, `
-model  requests  ok  in SLO  goodput r/s  p50 ms  p99 ms  max ms
-total         0   0       0          0.0       -       -       -
-`},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			var out strings.Builder
-			if err := New(row.samples, 2*time.Second).WriteTable(&out); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(strings.TrimPrefix(row.want, "\n"), out.String()); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
 func TestJSON(t *testing.T) {
 	got, err := json.Marshal(New(run[1:2], time.Second))
 	if err != nil {

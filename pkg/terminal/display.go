@@ -54,6 +54,15 @@ func OnFile(f *os.File) *Display {
 	})
 }
 
+// Width is how many columns the terminal has now, 0 where there is none: there
+// nothing needs to be cut. Unlike the other methods any goroutine may call it.
+func (d *Display) Width() int {
+	if !d.tty {
+		return 0
+	}
+	return d.columns()
+}
+
 // Line prints text above the bars; a text of several lines stays so.
 func (d *Display) Line(text string) {
 	var lines []string

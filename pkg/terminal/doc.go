@@ -2,7 +2,7 @@
 // redrawn in place on a terminal, plain lines anywhere else, and numbers in
 // the units people read.
 //
-// The commands call it. A Display belongs to one goroutine: it has no lock,
+// The commands call it. A Display belongs to one goroutine (but for Width): it has no lock,
 // and nothing else may write to its writer while bars stand. It starts no
 // goroutine, asks no clock and reads no environment; it draws when called.
 //

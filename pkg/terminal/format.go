@@ -2,10 +2,8 @@ package terminal
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -54,55 +52,4 @@ func scaled(v, step float64, units ...string) string {
 		decimals = 1
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + units[0]
-}
-
-// Column is a column of a table. Right sets it to the right, as numbers are.
-type Column struct {
-	Title string
-	Right bool
-}
-
-// WriteTable writes a line of titles and a line per row, in aligned columns two
-// spaces apart. A row may be short: its last cells are empty. One with more
-// cells than there are columns is refused before anything is written.
-func WriteTable(w io.Writer, columns []Column, rows [][]string) error {
-	titles := make([]string, len(columns))
-	for i, c := range columns {
-		titles[i] = c.Title
-	}
-	lines := append([][]string{titles}, rows...)
-	widths := make([]int, len(columns))
-	for n, cells := range lines {
-		if len(cells) > len(columns) {
-			return fmt.Errorf("write table: row %d has %d cells for %d columns", n, len(cells), len(columns))
-		}
-		for i, cell := range cells {
-			widths[i] = max(widths[i], columnsOf(safe(cell)))
-		}
-	}
-	var out strings.Builder
-	for _, cells := range lines {
-		out.WriteString(tableLine(columns, widths, cells) + "\n")
-	}
-	if _, err := io.WriteString(w, out.String()); err != nil {
-		return fmt.Errorf("write table: %w", err)
-	}
-	return nil
-}
-
-func tableLine(columns []Column, widths []int, cells []string) string {
-	var line strings.Builder
-	for i, cell := range cells {
-		cell = safe(cell)
-		pad := spaces(widths[i] - columnsOf(cell))
-		if i > 0 {
-			line.WriteString("  ")
-		}
-		if columns[i].Right {
-			line.WriteString(pad + cell)
-		} else {
-			line.WriteString(cell + pad)
-		}
-	}
-	return strings.TrimRight(line.String(), " ")
 }

@@ -34,22 +34,3 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
-
-func TestTableAlignsColumns(t *testing.T) {
-	columns := []Column{{Title: "model"}, {Title: "pages", Right: true}, {Title: "note"}}
-	rows := [][]string{{"resnet50", "7", ""}, {"a", "1024", "held"}, {"b"}, {"x\x1b[2J", "1", "诚"}}
-	want := "" +
-		"model     pages  note\n" +
-		"resnet50      7\n" +
-		"a          1024  held\n" +
-		"b\n" +
-		"x?[2J         1  诚\n"
-	var out strings.Builder
-	if err := WriteTable(&out, columns, rows); err != nil || out.String() != want {
-		t.Errorf("%v\n%s\nwant\n%s", err, out.String(), want)
-	}
-	out.Reset()
-	if err := WriteTable(&out, columns[:1], rows); err == nil || out.Len() > 0 {
-		t.Errorf("a row too long gives %v and %q", err, out.String())
-	}
-}
