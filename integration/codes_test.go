@@ -1,0 +1,74 @@
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Codes that a client meets when a part of the stack is missing or late, through
+// all services. Each test has the stack without that part.
+
+// refusal loads a model and returns why not.
+func (s *stack) refusal(path string) *protocol.Error {
+	s.t.Helper()
+	s.awaitState("a controller", func(*protocol.StackState) bool { return true })
+	_, refused := s.client.Load(s.t.Context(), protocol.LoadRequest{Path: path})
+	if refused == nil {
+		s.t.Fatalf("%s was loaded", path)
+	}
+	return refused
+}
+
+func TestCodeLoadTimeoutWithoutAWorker(t *testing.T) {
+	c := quick()
+	c.controller.LoadTimeout = 300 * time.Millisecond
+	s := startBroker(t, c)
+	s.startController()
+	if refused := s.refusal("zoo/resnet18_v2"); refused.Code != protocol.LoadTimeout || !refused.Retryable {
+		t.Errorf("refused with %+v", refused)
+	}
+}
+
+func TestCodeBufferTimeoutWithoutAScheduler(t *testing.T) {
+	c := quick()
+	c.controller.BufferTimeout = 500 * time.Millisecond
+	s := startBroker(t, c)
+	s.startController()
+	s.startProfiler()
+	s.startWorker("w1")
+	s.load("zoo/resnet18_v2", 1)
+	state := s.awaitState("ACTIVE", func(st *protocol.StackState) bool { return st.Stage == protocol.Active })
+	if state.Scheduler != protocol.SchedulerAbsent || state.Epoch != 0 {
+		t.Errorf("scheduler %q, epoch %d", state.Scheduler, state.Epoch)
+	}
+	_, refused := s.infer("resnet18_v2", 5*time.Second, patience)
+	if refused == nil || refused.Code != protocol.BufferTimeout || refused.BufferedMS < 500 {
+		t.Errorf("refused with %+v", refused)
+	}
+}
+
+func TestCodeLoadingClosedAfterActivation(t *testing.T) {
+	s := startStack(t, quick())
+	s.load("zoo/resnet18_v2", 1)
+	s.activated()
+	for _, path := range []string{"zoo/resnet18_v2", "zoo/resnet50_v2"} {
+		if refused := s.refusal(path); refused.Code != protocol.LoadingClosed || refused.Retryable {
+			t.Errorf("%s: refused with %+v", path, refused)
+		}
+	}
+}
+
+// TestCodeBatchTooLargeOfALargeInput: 17 pictures are more than one message can
+// carry, so they come cut off, and the batch is what is wrong with them.
+func TestCodeBatchTooLargeOfALargeInput(t *testing.T) {
+	s := startStack(t, quick())
+	s.load("zoo/resnet18_v2", 1)
+	s.activated()
+	in := protocol.Tensor{Name: "input", Datatype: protocol.FP32, Shape: []int64{17, 3, 224, 224}, Data: make([]byte, 1<<20)}
+	_, refused := s.client.Infer(t.Context(), "resnet18_v2", &protocol.InferRequest{Inputs: []protocol.Tensor{in}}, patience)
+	if refused == nil || refused.Code != protocol.BatchTooLarge || refused.Got != 17 || refused.Limit != 16 {
+		t.Errorf("refused with %+v", refused)
+	}
+}

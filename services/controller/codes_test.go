@@ -1,0 +1,87 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+// TestCodeSchedulerLost: the request is with a scheduler that goes away, and no
+// other comes before its deadline.
+func TestCodeSchedulerLost(t *testing.T) {
+	s, scheduler := serving(t)
+	replies := s.infer("a", `{"parameters":{"slo_ms":3000},"inputs":[]}`)
+	bustest.Next(t, "the submission", s.submit)
+	scheduler.set("standby", 0)
+	s.awaitScheduler(protocol.SchedulerStandby)
+	if len(replies) != 0 {
+		t.Fatal("it was answered while its deadline lay ahead")
+	}
+	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.SchedulerLost {
+		t.Error(code)
+	}
+}
+
+// TestCodeLoadTimeout: of two workers one does not answer. The load is taken
+// back, and the same one succeeds once that worker does.
+func TestCodeLoadTimeout(t *testing.T) {
+	s := newStack(t)
+	s.config.LoadTimeout = 500 * time.Millisecond
+	stop := s.controller()
+	w1, w2 := bustest.StartWorker(t, s.bus, "w1", "t4"), bustest.StartWorker(t, s.bus, "w2", "t4")
+	bustest.Until(t, "both workers are known", func() bool { return len(s.view().Workers) == 2 })
+	w2.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind == protocol.LoadModelFromDisk {
+			return &protocol.Result{}
+		}
+		return nil
+	})
+	m := s.ask("clockwork.load", `{"path":"zoo/a"}`)
+	fault := bus.DecodeError(m.Data)
+	if codeOf(t, m) != protocol.LoadTimeout || len(fault.Workers) != 1 || fault.Workers[0].Worker != "w2" {
+		t.Fatalf("answer %+v", fault)
+	}
+	bustest.Until(t, "it is taken back", func() bool { return len(w1.Models()) == 0 })
+	if v := s.view(); len(v.Models) != 0 {
+		t.Errorf("models %+v", v.Models)
+	}
+	w2.Script(nil)
+	stop()
+	s.config.LoadTimeout = bustest.Wait
+	s.controller()
+	s.view() // it leads
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Errorf("the same load, now that both answer: %s", code)
+	}
+}
+
+// TestCodeLoadingClosed: from PROFILING on, for models that are loaded too, and
+// over a restart.
+func TestCodeLoadingClosed(t *testing.T) {
+	s := newStack(t)
+	stop := s.controller()
+	bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Fatal(code)
+	}
+	closed := func(in protocol.Stage) {
+		t.Helper()
+		s.awaitStage(in)
+		for _, path := range []string{"zoo/a", "zoo/b"} {
+			if code := s.load(fmt.Sprintf(`{"path":%q}`, path)); code != protocol.LoadingClosed {
+				t.Errorf("%s in %s: %s", path, in, code)
+			}
+		}
+	}
+	closed(protocol.Profiling)
+	s.activate()
+	closed(protocol.Active)
+	stop()
+	s.controller()
+	closed(protocol.Active)
+}
