@@ -3,19 +3,19 @@ package workload
 import (
 	"math"
 	"slices"
+	"sync"
 	"testing"
 )
 
 // made is a generated day of the size of the data set's days, about 46,000
 // functions and 9e8 invocations, but a quarter of both.
-func made(t *testing.T) Trace {
-	t.Helper()
+var made = sync.OnceValue(func() Trace {
 	trace, err := Generate(Shape{Functions: 11500, Rate: 2600, Seed: 1})
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return trace
-}
+})
 
 // within fails unless got lies between the bounds.
 func within(t *testing.T, what string, got, low, high float64) {
@@ -28,7 +28,7 @@ func within(t *testing.T, what string, got, low, high float64) {
 // TestTheGeneratorHasTheShapeOfAzureFunctions checks against Shahrad et al.,
 // ATC 2020. Where they give a number, it is in the line's name.
 func TestTheGeneratorHasTheShapeOfAzureFunctions(t *testing.T) {
-	trace := made(t)
+	trace := made()
 	var per []float64
 	triggers, invoked := map[string]float64{}, map[string]float64{}
 	for _, f := range trace {
@@ -62,7 +62,7 @@ func TestTheGeneratorHasTheShapeOfAzureFunctions(t *testing.T) {
 
 func TestHalfTheLoadFollowsTheDay(t *testing.T) {
 	var perHour [24]float64
-	for _, f := range made(t) {
+	for _, f := range made() {
 		for _, m := range f.Minutes {
 			perHour[m.Minute/60] += float64(m.N)
 		}
@@ -73,7 +73,7 @@ func TestHalfTheLoadFollowsTheDay(t *testing.T) {
 }
 
 func TestTimersFireAtTheSameDistance(t *testing.T) {
-	for _, f := range made(t) {
+	for _, f := range made() {
 		for i := 2; f.Trigger == "timer" && i < len(f.Minutes); i++ {
 			a, b, c := f.Minutes[i-2], f.Minutes[i-1], f.Minutes[i]
 			if c.Minute-b.Minute != b.Minute-a.Minute || c.N != a.N {
@@ -87,7 +87,7 @@ func TestTimersFireAtTheSameDistance(t *testing.T) {
 // applications vary more than a Poisson process, whose variance is its mean.
 func TestSomeFunctionsBurst(t *testing.T) {
 	bursty, all := 0, 0
-	for _, f := range made(t) {
+	for _, f := range made() {
 		n := f.Invocations()
 		if f.Trigger == "timer" || n < 200 || n > DayMinutes {
 			continue

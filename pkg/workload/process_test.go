@@ -92,12 +92,12 @@ func TestRatesNearZeroEndQuietly(t *testing.T) {
 }
 
 func TestBurstsHaveTheirShareOfTheTimeAndMoreVariation(t *testing.T) {
-	p := Bursty{Always(100.0), 10 * time.Second, 20 * time.Second}
+	p := Bursty{Always(20.0), 10 * time.Second, 20 * time.Second}
 	const hours = 20
 	arrivals := all(t, of(hours*time.Hour, Stream{Process: p}), 0)
-	mean := 100.0 / 3 * hours * 3600
+	mean := 20.0 / 3 * hours * 3600
 	if got := float64(len(arrivals)); math.Abs(got/mean-1) > 0.05 {
-		t.Errorf("%v arrivals, want about %.0f: a third of the time at 100 r/s", got, mean)
+		t.Errorf("%v arrivals, want about %.0f: a third of the time at 20 r/s", got, mean)
 	}
 	if _, cv := gaps(arrivals); cv < 3 {
 		t.Errorf("the gaps' coefficient of variation is %.2f, want far more than Poisson's 1", cv)

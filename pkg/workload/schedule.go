@@ -89,26 +89,32 @@ func validSLO(s SLO) bool {
 	return s.Fixed >= 0 && s.Fixed <= protocol.MaxSLO && between(0, 1e9)(s.Factor) && (s.Fixed == 0 || s.Factor == 0)
 }
 
-// cursor walks along a schedule; it is asked for ascending times only.
+// cursor walks along a schedule; it is asked for ascending times only. It
+// carries the current step, so that mostly no other memory is read.
 type cursor[T any] struct {
-	steps Schedule[T]
-	i     int
+	value T
+	until protocol.Time
+	later Schedule[T]
 }
 
 func newCursor[T any](s Schedule[T]) cursor[T] {
-	if len(s) == 0 || s[0].From > 0 {
-		s = append(Schedule[T]{{}}, s...)
-	}
-	return cursor[T]{steps: s}
+	c := cursor[T]{later: s}
+	c.until = c.end()
+	return c
 }
 
 // at returns the value at t, and until when it holds.
 func (c *cursor[T]) at(t protocol.Time) (T, protocol.Time) {
-	for c.i+1 < len(c.steps) && protocol.Time(c.steps[c.i+1].From) <= t {
-		c.i++
+	for t >= c.until && len(c.later) > 0 {
+		c.value, c.later = c.later[0].Value, c.later[1:]
+		c.until = c.end()
 	}
-	if c.i+1 == len(c.steps) {
-		return c.steps[c.i].Value, protocol.Never
+	return c.value, c.until
+}
+
+func (c *cursor[T]) end() protocol.Time {
+	if len(c.later) == 0 {
+		return protocol.Never
 	}
-	return c.steps[c.i].Value, protocol.Time(c.steps[c.i+1].From)
+	return protocol.Time(c.later[0].From)
 }
