@@ -13,7 +13,7 @@ import (
 )
 
 type brokerCommand struct {
-	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address to listen on."`
+	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address to listen on, by default 127.0.0.1:4222; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Directory of the state and the startup buffer; by default ./data/nats, or what --config says."`
 	Config string `type:"existingfile" placeholder:"FILE" help:"A nats-server configuration to use instead of all else."`
 }

@@ -119,6 +119,9 @@ func (con *console) explainToPerson(err error) {
 	for _, worker := range refused.Workers {
 		fmt.Fprintf(con.err, "  %s: %s: %s\n", worker.Worker, worker.Code, worker.Message)
 	}
+	if hint := hints[refused.Code]; hint != "" {
+		fmt.Fprintln(con.err, hint)
+	}
 }
 
 // asRefusal gives every failure a code, since programs switch on it.

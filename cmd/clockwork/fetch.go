@@ -10,7 +10,7 @@ import (
 )
 
 type fetchCommand struct {
-	Models string `default:"./models" placeholder:"DIR" help:"Model directory to put the text recognition model into, as ocr_rec."`
+	Models string `default:"./models" placeholder:"DIR" help:"Model directory to put the text recognition model into, as ocr_rec; by default ./models."`
 }
 
 // Run fetches what --backend onnx needs.

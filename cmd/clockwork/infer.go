@@ -22,7 +22,7 @@ type inferCommand struct {
 	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
 	Generated bool          `env:"-" xor:"input" help:"Send no input; workers with --generate-inputs make one."`
 	Items     int           `default:"1" env:"-" help:"How many items a made-up input holds."`
-	SLO       time.Duration `name:"slo" default:"100ms" env:"-" help:"The latency target."`
+	SLO       time.Duration `name:"slo" default:"100ms" env:"-" help:"The latency target, at most 1h."`
 	Count     int           `default:"1" env:"-" help:"How many requests to send; more than one give a table."`
 	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time."`
 	Wait      time.Duration `default:"11s" env:"-" help:"How long to wait for activation on top of the SLO."`

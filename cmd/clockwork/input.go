@@ -39,12 +39,18 @@ func (i *inferCommand) fromFile(ctx context.Context, stack *client.Client) (*pro
 	if err != nil {
 		return nil, coded{protocol.InvalidInput, fmt.Errorf("read input: %w", err)}
 	}
-	if request, fault := bus.DecodeInfer(body); fault == nil {
+	request, fault := bus.DecodeInfer(body)
+	if fault == nil {
 		return &request, nil
-	} else if bus.EncodingOf(body) == bus.JSON && fault.Code == protocol.InvalidInput {
+	}
+	json := len(body) > 0 && bus.EncodingOf(body) == bus.JSON
+	if json && fault.Code == protocol.InvalidInput {
 		return nil, fault // it is a request, and not a good one
 	}
 	inputs, err := i.raw(ctx, stack, body)
+	if err != nil && json {
+		return nil, protocol.Errorf(protocol.InvalidInput, "%s is no request: %s", i.Input, fault.Message)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +65,8 @@ func (i *inferCommand) raw(ctx context.Context, stack *client.Client, body []byt
 	}
 	size := m.ItemBytes()
 	if len(m.Inputs) != 1 || len(body) == 0 || size == 0 || int64(len(body))%size != 0 {
-		return nil, protocol.Errorf(protocol.InvalidInput, "%s is neither a request nor raw bytes of a multiple of %d, as %s takes them",
-			i.Input, size, i.Model)
+		return nil, protocol.Errorf(protocol.InvalidInput, "%s holds %d bytes: neither a request nor a multiple of the %d bytes that an item of %s takes",
+			i.Input, len(body), size, i.Model)
 	}
 	in := m.Inputs[0]
 	shape := append([]int64{int64(len(body)) / size}, in.Shape...)

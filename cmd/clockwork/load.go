@@ -11,7 +11,7 @@ import (
 
 type loadCommand struct {
 	Path    string        `arg:"" help:"A directory below the workers' model directory, or zoo/NAME for an emulated model."`
-	Copies  int           `default:"1" env:"-" help:"How many copies, each with weights of its own."`
+	Copies  int           `default:"1" env:"-" help:"How many copies, each with weights of its own, called NAME-1, NAME-2, ...; at most 4096."`
 	Name    string        `env:"-" help:"The model's name; by default the last part of the path."`
 	Timeout time.Duration `default:"90s" env:"-" help:"How long to wait for the answer."`
 }

@@ -16,7 +16,7 @@ import (
 
 // cli is the command line. Flags win over CLOCKWORK_* variables.
 type cli struct {
-	NATS     string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is."`
+	NATS     string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
 	Prefix   string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
 	LogLevel string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
 	JSON     bool   `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
@@ -40,7 +40,7 @@ const description = `Serves many DNN models on few GPUs within latency targets.
 
 Start with: clockwork demo, or clockwork up.
 
-Every flag can be set by the environment: --load-idle is CLOCKWORK_LOAD_IDLE; the flag wins. Exit codes: 0 done, 1 it failed, 2 wrong usage.`
+Flags can be set by the variable that stands behind them, as in $CLOCKWORK_LOAD_IDLE; the flag wins. Exit codes: 0 done, 1 it failed, 2 wrong usage.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 

@@ -19,7 +19,7 @@ import (
 
 // stackFlags are the services' own flags.
 type stackFlags struct {
-	Workers int `default:"1" help:"How many workers to run." group:"Worker"`
+	Workers int `default:"1" help:"How many workers to run, at most 64." group:"Worker"`
 	workerFlags
 	controllerFlags
 	profilerFlags

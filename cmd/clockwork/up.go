@@ -11,7 +11,7 @@ import (
 )
 
 type upCommand struct {
-	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes."`
+	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes, by default 127.0.0.1:4222; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
 	stackFlags
 }

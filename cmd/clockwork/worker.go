@@ -27,8 +27,8 @@ const onnxPages = 32
 // workerFlags are what up and worker have in common.
 type workerFlags struct {
 	Backend        string   `enum:"emulated,onnx" default:"emulated" help:"What executes models: emulated (GPUs that wait as long as real ones compute) or onnx (real models on the CPU; zoo/NAME stays emulated)." group:"Worker"`
-	GPUs           int      `name:"gpus" default:"1" help:"How many GPUs a worker has." group:"Worker"`
-	Models         string   `default:"./models" placeholder:"DIR" help:"Directory of real models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
+	GPUs           int      `name:"gpus" default:"1" help:"How many GPUs a worker has, at most 256." group:"Worker"`
+	Models         string   `default:"./models" placeholder:"DIR" help:"Directory of real models, by default ./models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
 	GenerateInputs bool     `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
 	Pages          int      `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
 	PageSize       byteSize `default:"16MiB" placeholder:"SIZE" help:"Size of a page, as in 16MiB." group:"Worker"`
