@@ -67,5 +67,5 @@ func (c *counts) scaled(n uint32, scale float64) int {
 	if scale == 1 {
 		return int(n)
 	}
-	return int(float64(float64(n)*scale) + c.rounding.float())
+	return min(int(float64(float64(n)*scale)+c.rounding.float()), MaxCount)
 }

@@ -10,6 +10,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
+// MaxGPUs is the most GPUs that a workload makes load for.
+const MaxGPUs = 4096
+
 // Options are the parameters of the named workloads. A zero field stands for
 // what the workload's own comment says; fields it does not speak of are unused.
 type Options struct {
@@ -35,7 +38,8 @@ type Options struct {
 	SLO    Schedule[SLO]
 	Length time.Duration
 	GPUs   int
-	// Trace is replayed instead of a generated one.
+	// Trace is replayed instead of a generated one, with the counts it has; Rate
+	// and GPUs then mean nothing, but to Paper66.
 	Trace Trace
 }
 
@@ -86,6 +90,12 @@ func About(name string) string {
 
 // Named makes the workload of that name.
 func Named(name string, o Options) (Workload, error) {
+	if o.Copies < 0 || o.Clients < 0 || o.GPUs < 0 || o.Length < 0 || !between(0, MaxRate)(o.Rate) {
+		return Workload{}, fmt.Errorf("workload %s: %d copies, %d clients, %d GPUs, length %v, %v r/s: none may be negative", name, o.Copies, o.Clients, o.GPUs, o.Length, o.Rate)
+	}
+	if o.Copies > protocol.MaxCopies || o.GPUs > MaxGPUs {
+		return Workload{}, fmt.Errorf("workload %s: %d copies and %d GPUs: at most %d and %d", name, o.Copies, o.GPUs, protocol.MaxCopies, MaxGPUs)
+	}
 	for _, n := range named {
 		if n.name == name {
 			w := n.make(o)

@@ -3,6 +3,7 @@ package workload
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"testing"
 	"time"
 
@@ -56,8 +57,10 @@ func TestEveryNamedWorkloadRunsAndTheSameSeedGivesTheSameArrivals(t *testing.T) 
 	if _, err := Named("lottery", Options{}); err == nil {
 		t.Error("workload lottery was made")
 	}
-	if _, err := Named("azure", Options{}); err == nil {
-		t.Error("azure was made without models")
+	for _, bad := range []Options{{Zoo: nil}, {Zoo: zoo(), Copies: -1}, {Zoo: zoo(), Rate: math.NaN()}, {Zoo: zoo(), GPUs: 1e9}, {Zoo: zoo(), Copies: 5000}} {
+		if _, err := Named("azure", bad); err == nil {
+			t.Errorf("azure was made of %+v", bad)
+		}
 	}
 }
 

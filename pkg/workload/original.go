@@ -101,8 +101,8 @@ func activated(o Options, lead time.Duration) Workload {
 const (
 	// azureRate is the mean of the whole trace, measured in section 6.5, where
 	// the client was told of 8 workers at 0.125 of the trace each.
-	azureRate      = 9638.0
-	azurePerWorker = 0.125 * azureRate
+	azureRate   = 9638.0
+	azureWorker = 0.125
 	// azureCopies is the number of instances of each of 61 models, azurePer how
 	// many functions each stands for: "four or five".
 	azureCopies = 66
@@ -114,7 +114,7 @@ const (
 // instance are generated, with a mean of Rate (an eighth of the paper's 9,638
 // r/s for each of GPUs, 1 by default).
 func AzureReplay(o Options) Workload {
-	rate := cmp.Or(o.Rate, azurePerWorker*float64(cmp.Or(o.GPUs, 1)))
+	rate := cmp.Or(o.Rate, azureWorker*azureRate*float64(cmp.Or(o.GPUs, 1)))
 	return azureLike(o, Shape{Rate: rate}, nil)
 }
 

@@ -76,12 +76,16 @@ func Paper65(o Options) Workload {
 
 // Paper66: does it scale? The load of 6.5 for GPUs (10; to 150 in the paper),
 // at first a tenth of it, then half as much again every minute up to four
-// times. Rate is that of load 1, an eighth of 9,638 r/s per GPU by default. A
-// generated trace has no hours of the day, so that the load alone changes.
+// times. Load 1 is an eighth of the trace for each GPU: of Trace as it is, or
+// of a generated one with a mean of Rate (9,638 r/s), which has no hours of the
+// day, so that the load alone changes.
 func Paper66(o Options) Workload {
 	o.SLO = o.slo(paperSLO)
 	load := Growing(0.1, 4, time.Minute, func(f float64) float64 { return 1.5 * f })
 	o.Length = cmp.Or(o.Length, span(load))
-	rate := cmp.Or(o.Rate, azurePerWorker*float64(cmp.Or(o.GPUs, 10)))
-	return azureLike(o, Shape{Minutes: len(load), Rate: rate, Flat: true}, load)
+	minutes := len(load)
+	for i := range load {
+		load[i].Value *= azureWorker * float64(cmp.Or(o.GPUs, 10))
+	}
+	return azureLike(o, Shape{Minutes: minutes, Rate: cmp.Or(o.Rate, azureRate), Flat: true}, load)
 }

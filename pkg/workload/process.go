@@ -13,6 +13,7 @@ const (
 	MaxClients = 1 << 20
 	MaxCount   = 100_000_000 // arrivals in a minute
 	MaxMinute  = 1_000_000
+	MaxScale   = 1e4
 )
 
 // Process is how requests come about: Poisson, Fixed, Bursty, Closed, Counts
@@ -59,7 +60,7 @@ type Closed struct {
 // says, at the times that a Poisson process of that many would have. Minute is
 // how long a minute takes, 0 for the usual length. Scale multiplies the counts
 // of the minutes that begin under it, nil for as they are; a broken count is
-// rounded up as often as its fraction says.
+// rounded up as often as its fraction says, and MaxCount is the most.
 type Counts struct {
 	Minutes []Count
 	Minute  time.Duration
@@ -99,7 +100,7 @@ func (p Counts) validate() error {
 			return fmt.Errorf("minute %d has %d arrivals: minutes must ascend to %d, counts be at most %d", c.Minute, c.N, MaxMinute, MaxCount)
 		}
 	}
-	return p.Scale.ordered("scale", between(0, 1e3))
+	return p.Scale.ordered("scale", between(0, MaxScale))
 }
 
 func (p Times) validate() error {

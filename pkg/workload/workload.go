@@ -67,7 +67,7 @@ type Stream struct {
 func (w Workload) Instances() []Instance {
 	var all []Instance
 	for _, l := range w.Loads {
-		for _, name := range protocol.CopyNames(l.Name, l.Copies) {
+		for _, name := range protocol.CopyNames(l.Name, max(l.Copies, 0)) {
 			all = append(all, Instance{name, l.Path})
 		}
 	}
@@ -78,6 +78,11 @@ func (w Workload) Instances() []Instance {
 func (w Workload) Validate() error {
 	if w.Length < 0 || len(w.Streams) == 0 || len(w.Streams) > MaxStreams {
 		return fmt.Errorf("workload %s: length %v, %d streams: 1 to %d streams are needed", w.Name, w.Length, len(w.Streams), MaxStreams)
+	}
+	for _, l := range w.Loads {
+		if l.Copies < 1 || l.Copies > protocol.MaxCopies {
+			return fmt.Errorf("workload %s: %d copies of %s: 1 to %d", w.Name, l.Copies, l.Path, protocol.MaxCopies)
+		}
 	}
 	instances := w.Instances()
 	if err := validNames(instances); err != nil {

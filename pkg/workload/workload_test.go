@@ -185,6 +185,8 @@ func TestBadWorkloadsAreNamedErrors(t *testing.T) {
 		"SLO: step 0":         of(0, Stream{Process: ok, SLO: Within(-1)}),
 		"no model name":       {Loads: []Load{{Name: "A b", Copies: 1}}, Streams: []Stream{{Process: ok}}},
 		"instances are calle": {Loads: []Load{{Name: "a", Copies: 1}, {Name: "a", Copies: 1}}, Streams: []Stream{{Process: ok}}},
+		"0 copies of x":       {Loads: []Load{{"x", "a", 0}}, Streams: []Stream{{Process: ok}}},
+		"5000 copies of x":    {Loads: []Load{{"x", "a", 5000}}, Streams: []Stream{{Process: ok}}},
 		"is spread over":      {Loads: []Load{{"x", "a", 1}, {"y", "b", 1}}, Streams: []Stream{{Process: ok, Spread: Always(2)}}},
 	} {
 		if _, err := w.Source(exec); err == nil || !strings.Contains(err.Error(), want) {
