@@ -3,6 +3,7 @@ package sched
 import (
 	"time"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -48,7 +49,7 @@ type request struct {
 	demand     demand
 	action     *action
 	prev, next *request
-	timer      node[due]
+	timer      heap.Node[due]
 }
 
 func (r *request) before(q *request) bool {
@@ -66,7 +67,7 @@ type action struct {
 	latest   protocol.Time
 	takes    time.Duration
 	expected protocol.Time // when it ends if it begins at once
-	timer    node[due]
+	timer    heap.Node[due]
 }
 
 // replica is a model's copy on one GPU.
@@ -78,8 +79,8 @@ type replica struct {
 	used  uint64 // ticket of the last use; unique
 	// transfer is the LoadWeights or EvictWeights outstanding.
 	transfer *action
-	turn     node[*replica] // in gpu.turns, keyed as the policy says
-	retry    node[due]
+	turn     heap.Node[*replica] // in gpu.turns, keyed as the policy says
+	retry    heap.Node[due]
 	share    int64 // of its model's demand for execution
 }
 
@@ -95,12 +96,12 @@ type gpu struct {
 	replicas                            []*replica // every phase but gone, in order of creation
 	pending                             []*replica
 	loading                             *replica
-	failures                            map[*model]int // of loads since the last that succeeded
-	turns                               heap[*replica] // resident models that wait for this GPU
+	failures                            map[*model]int      // of loads since the last that succeeded
+	turns                               heap.Heap[*replica] // resident models that wait for this GPU
 	dirty                               bool
 	lane                                lane
-	room                                node[due] // when the lane takes more work
-	demand                              int64     // shares of the models' demand for execution here
+	room                                heap.Node[due] // when the lane takes more work
+	demand                              int64          // shares of the models' demand for execution here
 }
 
 func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }

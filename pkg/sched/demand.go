@@ -3,6 +3,7 @@ package sched
 import (
 	"time"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -35,7 +36,7 @@ type demand struct {
 type wanted struct {
 	exec, load  int64
 	first, last *request
-	place       node[*model] // in lanes.wants, by falling priority
+	place       heap.Node[*model] // in lanes.wants, by falling priority
 }
 
 func (w *wanted) add(r *request) {

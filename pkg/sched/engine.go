@@ -3,6 +3,7 @@ package sched
 import (
 	"slices"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -30,7 +31,7 @@ type engine struct {
 	gpus     []*gpu // in the order of workers
 	known    map[protocol.RequestID]*request
 	actions  map[protocol.ActionID]*action
-	timers   heap[due]
+	timers   heap.Heap[due]
 
 	dirtyModels []*model
 	dirtyGPUs   []*gpu
@@ -77,8 +78,8 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 	}
 	c.settle()
 	c.out.Wake = protocol.Never
-	if first := c.timers.first(); first != nil {
-		c.out.Wake = protocol.Time(first.key)
+	if first := c.timers.First(); first != nil {
+		c.out.Wake = protocol.Time(first.Key)
 	}
 	out := c.out
 	c.out = Output{}
@@ -100,12 +101,12 @@ func (c *engine) ticket() uint64 {
 // fire handles every timer that is due.
 func (c *engine) fire() {
 	for {
-		first := c.timers.first()
-		if first == nil || protocol.Time(first.key) > c.now {
+		first := c.timers.First()
+		if first == nil || protocol.Time(first.Key) > c.now {
 			return
 		}
-		c.timers.remove(first)
-		switch d := first.of; {
+		c.timers.Remove(first)
+		switch d := first.Of; {
 		case d.request != nil:
 			c.expire(d.request)
 		case d.action != nil:

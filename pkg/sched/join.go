@@ -34,7 +34,7 @@ func (c *engine) join(w protocol.WorkerState) {
 				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
-			g.room.of.gpu = g
+			g.room.Of.gpu = g
 			joined.gpus = append(joined.gpus, g)
 		}
 	}
@@ -79,9 +79,9 @@ func (c *engine) remember(w *worker) {
 		for _, r := range g.replicas {
 			switch {
 			case r.transfer != nil:
-				a.until = max(a.until, protocol.Time(r.transfer.timer.key))
-			case r.retry.pos != 0:
-				a.until = max(a.until, protocol.Time(r.retry.key))
+				a.until = max(a.until, protocol.Time(r.transfer.timer.Key))
+			case r.retry.In():
+				a.until = max(a.until, protocol.Time(r.retry.Key))
 			default:
 				continue
 			}
@@ -110,7 +110,7 @@ func (c *engine) recall(g *gpu, before *absence) {
 			c.unhold(r)
 			r.phase = doubted
 		}
-		c.timers.set(&r.retry, int64(max(before.until, c.now.Add(c.config.EvictRetry))), c.ticket())
+		c.timers.Set(&r.retry, int64(max(before.until, c.now.Add(c.config.EvictRetry))), c.ticket())
 	}
 }
 

@@ -3,6 +3,7 @@ package sched
 import (
 	"time"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -16,8 +17,8 @@ import (
 type lanes struct {
 	*engine
 	rules
-	wants   heap[*model] // models with positive load priority, the highest first
-	members []*request   // scratch of batches
+	wants   heap.Heap[*model] // models with positive load priority, the highest first
+	members []*request        // scratch of batches
 }
 
 func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
@@ -143,7 +144,7 @@ func (p *lanes) observe(a *action, _ time.Duration) {
 }
 
 func (p *lanes) vacate(r *replica) {
-	r.gpu.turns.remove(&r.turn)
+	r.gpu.turns.Remove(&r.turn)
 	r.give(0)
 }
 
@@ -179,8 +180,8 @@ func (p *lanes) queueUp(r *replica, first *request) {
 		size := m.spec.Fits(min(m.items, p.most(r)))
 		key = int64(first.deadline.Add(-m.costs[r.gpu.kind].exec(max(size, first.size))))
 	}
-	if r.turn.pos == 0 || r.turn.key != key {
-		r.gpu.turns.set(&r.turn, key, m.index)
+	if !r.turn.In() || r.turn.Key != key {
+		r.gpu.turns.Set(&r.turn, key, m.index)
 	}
 }
 
@@ -194,15 +195,15 @@ func (p *lanes) open(g *gpu) bool {
 
 // fill sends what a GPU has room for, and says when it will have room again.
 func (p *lanes) fill(g *gpu) {
-	p.timers.remove(&g.room)
-	for p.open(g) && g.turns.first() != nil {
-		if !p.run(g.turns.first().of) {
+	p.timers.Remove(&g.room)
+	for p.open(g) && g.turns.First() != nil {
+		if !p.run(g.turns.First().Of) {
 			break
 		}
 	}
-	if g.turns.first() != nil && g.room.pos == 0 {
+	if g.turns.First() != nil && !g.room.In() {
 		if at := g.free(p.now).Add(1 - p.config.Ahead); at > p.now {
-			p.timers.set(&g.room, int64(at), p.ticket())
+			p.timers.Set(&g.room, int64(at), p.ticket())
 		}
 	}
 	p.transfer(g)
@@ -215,21 +216,21 @@ func (p *lanes) run(r *replica) bool {
 	start := p.start(g)
 	first := p.shed(r, start)
 	if first == nil || r.phase != resident {
-		g.turns.remove(&r.turn)
+		g.turns.Remove(&r.turn)
 		return true
 	}
 	size := p.choose(r, first, start)
 	if size == 0 {
-		g.turns.remove(&r.turn)
+		g.turns.Remove(&r.turn)
 		return true
 	}
 	takes := m.costs[g.kind].exec(size)
 	latest := p.latest(p.members, start, takes)
 	if p.deferred && size < p.most(r) {
 		if wait := latest.Add(m.costs[g.kind].exec(size) - m.costs[g.kind].exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
-			g.turns.set(&r.turn, int64(wait), m.index)
-			if g.turns.first() == &r.turn {
-				p.timers.set(&g.room, int64(wait), p.ticket())
+			g.turns.Set(&r.turn, int64(wait), m.index)
+			if g.turns.First() == &r.turn {
+				p.timers.Set(&g.room, int64(wait), p.ticket())
 				return false
 			}
 			return true
@@ -238,7 +239,7 @@ func (p *lanes) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Ahead)))
 	if first == nil {
-		g.turns.remove(&r.turn)
+		g.turns.Remove(&r.turn)
 	} else {
 		p.queueUp(r, first)
 	}

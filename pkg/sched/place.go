@@ -55,9 +55,9 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
 	a := &action{id: c.lastAction, kind: kind, replica: on, latest: latest, takes: takes, expected: c.now.Add(takes)}
-	a.timer.of.action = a
+	a.timer.Of.action = a
 	c.actions[a.id] = a
-	c.timers.set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())
+	c.timers.Set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())
 	w := on.gpu.worker
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
@@ -68,7 +68,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 
 func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	r := &replica{model: m, gpu: g, phase: p, used: c.ticket()}
-	r.turn.of, r.retry.of.replica = r, r
+	r.turn.Of, r.retry.Of.replica = r, r
 	g.replicas, m.replicas = append(g.replicas, r), append(m.replicas, r)
 	return r
 }
@@ -214,7 +214,7 @@ func (c *engine) remove(r *replica) {
 	}
 	r.phase = gone
 	r.give(0)
-	c.timers.remove(&r.retry)
+	c.timers.Remove(&r.retry)
 	g.replicas = without(g.replicas, r)
 	r.model.replicas = without(r.model.replicas, r)
 	c.touchGPU(g)

@@ -20,7 +20,7 @@ func (c *engine) submit(s protocol.Submission) {
 		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: err})
 		return
 	}
-	r.timer.of.request = r
+	r.timer.Of.request = r
 	r.cold = len(r.model.holders) == 0
 	c.known[s.ID] = r
 	c.enqueue(r)
@@ -103,7 +103,7 @@ func (c *engine) enqueue(r *request) {
 	r.model.put(r)
 	r.waiting = true
 	c.stats.Queued++
-	c.timers.set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())
+	c.timers.Set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())
 	c.policy.queued(r)
 	c.touchModel(r.model)
 }
@@ -113,7 +113,7 @@ func (c *engine) dequeue(r *request) {
 	r.model.take(r)
 	r.waiting = false
 	c.stats.Queued--
-	c.timers.remove(&r.timer)
+	c.timers.Remove(&r.timer)
 	if head && r.model.head != nil {
 		c.touchModel(r.model) // the next one may meet its deadline where this one did not
 	}

@@ -54,7 +54,7 @@ func (c *engine) fence() {
 // ended it, 0 where that is not known.
 func (c *engine) close(a *action, end protocol.Time) {
 	delete(c.actions, a.id)
-	c.timers.remove(&a.timer)
+	c.timers.Remove(&a.timer)
 	r := a.replica
 	if a.kind != protocol.Infer {
 		r.transfer = nil
@@ -204,7 +204,7 @@ func (c *engine) evicted(a *action, res protocol.Result) {
 	case protocol.OK, protocol.WeightsMissing, protocol.UnknownModel:
 		c.remove(r)
 	default:
-		c.timers.set(&r.retry, int64(c.now.Add(c.config.EvictRetry)), c.ticket())
+		c.timers.Set(&r.retry, int64(c.now.Add(c.config.EvictRetry)), c.ticket())
 	}
 }
 

@@ -16,7 +16,7 @@ func (c *slots) queued(*request)                           {}
 func (c *slots) begun(*request)                            {}
 func (c *slots) ended(*request)                            {}
 func (c *slots) observe(*action, time.Duration)            {}
-func (c *slots) vacate(r *replica)                         { r.gpu.turns.remove(&r.turn) }
+func (c *slots) vacate(r *replica)                         { r.gpu.turns.Remove(&r.turn) }
 
 // admit refuses what even an idle GPU could not do in time.
 func (c *slots) admit(r *request) *protocol.Error {
@@ -48,8 +48,8 @@ func (c *slots) pump(m *model) {
 			c.refuse(m.head, c.late(m.head))
 		default:
 			for _, r := range m.holders {
-				if r.turn.pos == 0 || r.turn.key > int64(m.head.seq) {
-					r.gpu.turns.set(&r.turn, int64(m.head.seq), m.index)
+				if !r.turn.In() || r.turn.Key > int64(m.head.seq) {
+					r.gpu.turns.Set(&r.turn, int64(m.head.seq), m.index)
 				}
 			}
 			return
@@ -82,18 +82,18 @@ func (c *slots) meets(r *request, on *replica) bool {
 // start gives the free slots of a GPU to the requests that wait longest.
 func (c *slots) start(g *gpu) {
 	for len(g.infers) < c.config.Outstanding {
-		first := g.turns.first()
+		first := g.turns.First()
 		if first == nil {
 			return
 		}
-		r := first.of
-		g.turns.remove(first)
+		r := first.Of
+		g.turns.Remove(first)
 		m := r.model
 		if m.head == nil || r.phase != resident {
 			continue
 		}
 		switch {
-		case int64(m.head.seq) > first.key:
+		case int64(m.head.seq) > first.Key:
 		case c.meets(m.head, r):
 			c.run(m.head, r)
 		default:
@@ -103,7 +103,7 @@ func (c *slots) start(g *gpu) {
 			c.refuse(m.head, c.late(m.head))
 		}
 		if m.head != nil {
-			g.turns.set(first, int64(m.head.seq), m.index)
+			g.turns.Set(first, int64(m.head.seq), m.index)
 		}
 	}
 }

@@ -4,12 +4,12 @@ package sched
 func (p *lanes) weigh(m *model) {
 	priority := m.priority(p.config.DefaultSLO)
 	if priority <= 0 || m.head == nil {
-		p.wants.remove(&m.wanted.place)
+		p.wants.Remove(&m.wanted.place)
 		return
 	}
-	m.wanted.place.of = m
-	if m.wanted.place.pos == 0 || m.wanted.place.key != -priority {
-		p.wants.set(&m.wanted.place, -priority, m.index)
+	m.wanted.place.Of = m
+	if !m.wanted.place.In() || m.wanted.place.Key != -priority {
+		p.wants.Set(&m.wanted.place, -priority, m.index)
 	}
 	p.grant()
 }
@@ -26,18 +26,18 @@ func (p *lanes) transfer(g *gpu) {
 // with the highest priority first.
 func (p *lanes) grant() {
 	for {
-		first := p.wants.first()
+		first := p.wants.First()
 		if first == nil {
 			return
 		}
-		m := first.of
+		m := first.Of
 		m.wanted.expire(p.now)
 		if priority := m.priority(p.config.DefaultSLO); priority <= 0 || m.head == nil {
-			p.wants.remove(first)
+			p.wants.Remove(first)
 			continue
-		} else if -priority != first.key {
-			p.wants.set(first, -priority, m.index)
-			if p.wants.first() != first {
+		} else if -priority != first.Key {
+			p.wants.Set(first, -priority, m.index)
+			if p.wants.First() != first {
 				continue
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -61,7 +62,7 @@ type world struct {
 	core                    *engine
 	config                  Config
 	now, wake               protocol.Time
-	happenings              heap[func()] // what comes to pass, by time
+	happenings              heap.Heap[func()] // what comes to pass, by time
 	seq                     uint64
 	setup, arrivals, faulty *rand.Rand
 	network, worker         *rand.Rand
@@ -90,7 +91,7 @@ type asked struct {
 
 func (w *world) after(d time.Duration, do func()) {
 	w.seq++
-	w.happenings.set(&node[func()]{of: do}, int64(w.now.Add(d)), w.seq)
+	w.happenings.Set(&heap.Node[func()]{Of: do}, int64(w.now.Add(d)), w.seq)
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -119,7 +120,7 @@ func runWorld(t *testing.T, seed uint64) *world {
 	for w.now < protocol.Time(busyFor+healFor) {
 		next := w.wake
 		if len(w.happenings) > 0 {
-			next = min(next, protocol.Time(w.happenings.first().key))
+			next = min(next, protocol.Time(w.happenings.First().Key))
 		}
 		if next == protocol.Never {
 			break
@@ -130,9 +131,9 @@ func runWorld(t *testing.T, seed uint64) *world {
 			w.step(Tick{})
 			continue
 		}
-		first := w.happenings.first()
-		w.happenings.remove(first)
-		first.of()
+		first := w.happenings.First()
+		w.happenings.Remove(first)
+		first.Of()
 	}
 	w.checkRest()
 	return w

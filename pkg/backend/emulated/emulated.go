@@ -2,7 +2,7 @@
 // real one would compute, so that everything around them can be developed,
 // tested and measured on any machine. On request its GPUs misbehave.
 //
-// Models are those of the Clockwork paper's zoo (see Names). Weights take
+// Models are those of the Clockwork paper's zoo (package zoo). Weights take
 // pages but no memory. Outputs have the right size and follow from the inputs
 // alone.
 package emulated
@@ -15,13 +15,8 @@ import (
 
 	"clockwork/pkg/backend"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/zoo"
 )
-
-// version belongs to the key of profiles: another zoo or another way to wait
-// is another version.
-const version = "1"
-
-const pathPrefix = "zoo/"
 
 // Options configure the backend.
 type Options struct {
@@ -93,9 +88,9 @@ func (b *Backend) Name() string { return "emulated" }
 // Version belongs to the key of profiles.
 func (b *Backend) Version() string {
 	if b.options.Scale == 1 {
-		return version
+		return zoo.Version
 	}
-	return fmt.Sprintf("%s-x%g", version, b.options.Scale)
+	return fmt.Sprintf("%s-x%g", zoo.Version, b.options.Scale)
 }
 
 // Devices returns the GPUs.
@@ -109,30 +104,15 @@ func (b *Backend) Close() error {
 
 // LoadModel finds a model of the zoo.
 func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
-	name, ok := strings.CutPrefix(path, pathPrefix)
+	name, ok := strings.CutPrefix(path, zoo.Prefix)
 	if !ok || strings.Contains(name, "/") {
-		return nil, protocol.Errorf(protocol.InvalidModelPath, "emulated models are called %sNAME, not %q", pathPrefix, path)
+		return nil, protocol.Errorf(protocol.InvalidModelPath, "emulated models are called %sNAME, not %q", zoo.Prefix, path)
 	}
-	e, ok := zoo[name]
-	if !ok {
-		return nil, protocol.Errorf(protocol.ModelNotFound, "the zoo has no model %q; it has others such as %sresnet50_v2", name, pathPrefix)
+	network := zoo.Find(path)
+	if network == nil {
+		return nil, protocol.Errorf(protocol.ModelNotFound, "the zoo has no model %q; it has others such as %sresnet50_v2", name, zoo.Prefix)
 	}
-	m := &model{entry: e, spec: protocol.ModelSpec{
-		Path:           path,
-		Digest:         e.digest,
-		Backend:        b.Name(),
-		BackendVersion: b.Version(),
-		Inputs:         []protocol.TensorSpec{e.input},
-		Outputs:        []protocol.TensorSpec{e.output},
-		AnyBatch:       true,
-		WeightsBytes:   e.weights,
-		Pages:          int((e.weights + o.PageSize - 1) / o.PageSize),
-	}}
-	for _, size := range protocol.BatchSizes {
-		if size == 1 || o.MaxBatch == 0 || size <= o.MaxBatch {
-			m.spec.BatchSizes = append(m.spec.BatchSizes, size)
-		}
-	}
+	m := &model{network: network, spec: network.Spec(b.Name(), b.Version(), o.PageSize, o.MaxBatch)}
 	if m.spec.Pages > b.options.Pages {
 		fault := protocol.Errorf(protocol.ModelTooLarge, "%s takes %d pages, a GPU has %d", path, m.spec.Pages, b.options.Pages)
 		fault.Got, fault.Limit = int64(m.spec.Pages), int64(b.options.Pages)
@@ -143,8 +123,8 @@ func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOption
 
 // model is a network of the zoo in "host memory".
 type model struct {
-	entry entry
-	spec  protocol.ModelSpec
+	network *zoo.Network
+	spec    protocol.ModelSpec
 }
 
 func (m *model) Spec() protocol.ModelSpec     { return m.spec }
@@ -182,7 +162,7 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 	if len(frames) != own.spec.Pages {
 		return nil, fmt.Errorf("load weights: %d pages for a model of %d", len(frames), own.spec.Pages)
 	}
-	if err := d.wait(begin, own.entry.transfer); err != nil {
+	if err := d.wait(begin, own.network.Transfer); err != nil {
 		return nil, err
 	}
 	return weights{}, nil
@@ -211,7 +191,7 @@ type run struct {
 
 // Execute waits for the computation.
 func (r *run) Execute(backend.Weights) error {
-	return r.device.wait(time.Now(), r.model.entry.execution(r.batch))
+	return r.device.wait(time.Now(), r.model.network.Execution(r.batch))
 }
 
 // Outputs makes one payload for each member.

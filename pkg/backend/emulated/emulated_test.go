@@ -11,6 +11,7 @@ import (
 
 	"clockwork/pkg/backend"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/zoo"
 )
 
 func open(t testing.TB, change func(*Options)) *Backend {
@@ -38,7 +39,7 @@ func load(t testing.TB, b *Backend, path string) backend.Model {
 
 func TestTheZooHoldsThePapersNetworks(t *testing.T) {
 	b := open(t, nil)
-	names := Names()
+	names := zoo.Paths()
 	if len(names) != 64+3 {
 		t.Errorf("%d models, want the paper's 64 and three of our own", len(names))
 	}
@@ -76,15 +77,6 @@ func TestPathsThatNameNoModelHaveTheirCodes(t *testing.T) {
 	}
 }
 
-func TestBatchSizesBetweenTheMeasuredOnesAreInterpolated(t *testing.T) {
-	e := entry{exec: []time.Duration{10, 20, 40, 80, 160}}
-	for batch, want := range map[int]time.Duration{1: 10, 2: 20, 3: 30, 4: 40, 6: 60, 12: 120, 16: 160} {
-		if got := e.execution(batch); got != want {
-			t.Errorf("batch %d takes %d, want %d", batch, got, want)
-		}
-	}
-}
-
 func TestWorkTakesAtLeastItsTime(t *testing.T) {
 	b := open(t, nil)
 	m := load(t, b, "zoo/resnet50_v2").(*model)
@@ -94,8 +86,8 @@ func TestWorkTakesAtLeastItsTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took < m.entry.transfer {
-		t.Errorf("the transfer took %v, the GPU needs %v", took, m.entry.transfer)
+	if took := time.Since(begin); took < m.network.Transfer {
+		t.Errorf("the transfer took %v, the GPU needs %v", took, m.network.Transfer)
 	}
 	r, err := d.Stage(m, 4, []int{3}, [][]byte{nil})
 	if err != nil {
@@ -106,8 +98,8 @@ func TestWorkTakesAtLeastItsTime(t *testing.T) {
 	if err := r.Execute(w); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took < m.entry.execution(4) {
-		t.Errorf("batch 4 took %v, the GPU needs %v", took, m.entry.execution(4))
+	if took := time.Since(begin); took < m.network.Execution(4) {
+		t.Errorf("batch 4 took %v, the GPU needs %v", took, m.network.Execution(4))
 	}
 	if _, err := d.LoadWeights(m, make([]int, 6)); err == nil {
 		t.Error("weights of seven pages went into six")
@@ -234,7 +226,7 @@ func BenchmarkEmulatedExecution(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer r.Release()
-	takes := m.entry.execution(1)
+	takes := m.network.Execution(1)
 	var late, watching []time.Duration
 	for b.Loop() {
 		begin := time.Now()

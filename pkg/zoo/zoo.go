@@ -1,0 +1,169 @@
+// Package zoo is the Clockwork paper's model zoo as data: what each network
+// takes in, gives out, and how long it takes on the paper's GPU. The emulated
+// backend and the simulator take their times from it. It is pure.
+package zoo
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/csv"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// modelzoo.csv holds 64 networks as measured on one V100 GPU, from the appendix
+// table of the Clockwork paper (Gujarati et al., OSDI 2020).
+//
+//go:embed modelzoo.csv
+var table []byte
+
+// Prefix begins the path of every network: zoo/resnet50_v2.
+const Prefix = "zoo/"
+
+// Version belongs to the key of profiles: another zoo is another version.
+const Version = "1"
+
+// Network is one network of the zoo.
+type Network struct {
+	Name          string
+	Input, Output protocol.TensorSpec
+	// Weights is their size in bytes, Transfer how long they take to a GPU.
+	Weights  int64
+	Transfer time.Duration
+	// Exec holds the execution time at each of protocol.BatchSizes.
+	Exec   []time.Duration
+	Digest string
+}
+
+// networks holds every one by its name: the paper's, and three that take no
+// time at all, which measure everything but the model.
+var networks = func() map[string]*Network {
+	all := map[string]*Network{}
+	for _, n := range append(read(table), null("null", 256), null("null_4k", 4096), null("null_600k", 602112)) {
+		sum := sha256.Sum256(fmt.Append(nil, n.Name, n.Input, n.Output, n.Weights, n.Transfer, n.Exec))
+		n.Digest = hex.EncodeToString(sum[:])
+		all[n.Name] = n
+	}
+	return all
+}()
+
+// Find returns the network at a path, nil if there is none.
+func Find(path string) *Network {
+	name, ok := strings.CutPrefix(path, Prefix)
+	if !ok {
+		return nil
+	}
+	return networks[name]
+}
+
+// Paths returns the paths of all networks, sorted.
+func Paths() []string {
+	paths := make([]string, 0, len(networks))
+	for name := range networks {
+		paths = append(paths, Prefix+name)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+func null(name string, input int64) *Network {
+	return &Network{
+		Name:    name,
+		Input:   protocol.TensorSpec{Name: "input", Datatype: protocol.FP32, Shape: []int64{input / 4}},
+		Output:  protocol.TensorSpec{Name: "output", Datatype: protocol.FP32, Shape: []int64{64}},
+		Weights: 16 << 20,
+		Exec:    make([]time.Duration, len(protocol.BatchSizes)),
+	}
+}
+
+// read parses the embedded table; it is ours, so a fault in it is a bug.
+func read(table []byte) []*Network {
+	rows, err := csv.NewReader(bytes.NewReader(table)).ReadAll()
+	if err != nil {
+		panic(fmt.Sprintf("read model zoo: %v", err))
+	}
+	var all []*Network
+	for _, row := range rows[1:] {
+		numbers := make([]float64, len(row)-1)
+		for i, text := range row[1:] {
+			if numbers[i], err = strconv.ParseFloat(text, 64); err != nil {
+				panic(fmt.Sprintf("read model zoo: %s: %v", row[0], err))
+			}
+		}
+		n := &Network{
+			Name:     protocol.Name(row[0]),
+			Input:    protocol.TensorSpec{Name: "input", Datatype: protocol.FP32, Shape: imageShape(int64(numbers[0]))},
+			Output:   protocol.TensorSpec{Name: "output", Datatype: protocol.FP32, Shape: []int64{int64(numbers[1]) / 4}},
+			Weights:  int64(numbers[2]),
+			Transfer: milliseconds(numbers[3]),
+		}
+		for _, ms := range numbers[4:] {
+			n.Exec = append(n.Exec, milliseconds(ms))
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// imageShape is the picture that so many bytes hold.
+func imageShape(bytes int64) []int64 {
+	switch bytes {
+	case 602112:
+		return []int64{3, 224, 224}
+	case 1072812:
+		return []int64{3, 299, 299}
+	case 589824:
+		return []int64{3, 256, 192}
+	case 12288:
+		return []int64{3, 32, 32}
+	}
+	return []int64{bytes / 4}
+}
+
+func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
+// Execution returns the time of a batch: measured, or on the line between the
+// measured sizes around it.
+func (n *Network) Execution(batch int) time.Duration {
+	for i, size := range protocol.BatchSizes {
+		if batch == size {
+			return n.Exec[i]
+		}
+		if batch < size && i > 0 {
+			low := protocol.BatchSizes[i-1]
+			part := float64(batch-low) / float64(size-low)
+			return n.Exec[i-1] + time.Duration(part*float64(n.Exec[i]-n.Exec[i-1]))
+		}
+	}
+	return n.Exec[len(n.Exec)-1]
+}
+
+// Spec describes the network as a model that was loaded from its path: any
+// batch size up to maxBatch (0: the largest measured), weights in pages of
+// pageSize bytes.
+func (n *Network) Spec(backend, version string, pageSize int64, maxBatch int) protocol.ModelSpec {
+	spec := protocol.ModelSpec{
+		Path:           Prefix + n.Name,
+		Digest:         n.Digest,
+		Backend:        backend,
+		BackendVersion: version,
+		Inputs:         []protocol.TensorSpec{n.Input},
+		Outputs:        []protocol.TensorSpec{n.Output},
+		AnyBatch:       true,
+		WeightsBytes:   n.Weights,
+		Pages:          int((n.Weights + pageSize - 1) / pageSize),
+	}
+	for _, size := range protocol.BatchSizes {
+		if size == 1 || maxBatch == 0 || size <= maxBatch {
+			spec.BatchSizes = append(spec.BatchSizes, size)
+		}
+	}
+	return spec
+}
