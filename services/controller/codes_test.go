@@ -64,11 +64,7 @@ func TestCodeLoadTimeout(t *testing.T) {
 func TestCodeLoadingClosed(t *testing.T) {
 	s := newStack(t)
 	stop := s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("a")
 	closed := func(in protocol.Stage) {
 		t.Helper()
 		s.awaitStage(in)

@@ -17,21 +17,6 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// serving is a stack that is active with model a.
-func serving(t *testing.T) (*stack, *beating) {
-	t.Helper()
-	s := newStack(t)
-	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
-	scheduler := s.activate()
-	bustest.Until(t, "the stack serves", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 1 })
-	return s, scheduler
-}
-
 func TestAnyClientIsServed(t *testing.T) {
 	s, _ := serving(t)
 	replies := s.infer("a", jsonInfer)
@@ -282,11 +267,7 @@ func TestRequestsThatWaitAreHandedOnInOrder(t *testing.T) {
 	bustest.Until(t, "all are stored", func() bool { return s.view().Buffered == n })
 	stop() // nobody is bounced
 	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("a")
 	s.activate()
 	for i := range n {
 		r := bustest.Next(t, "a submission", s.submit)
@@ -329,9 +310,7 @@ func TestAFullBufferRefuses(t *testing.T) {
 func TestAClosingDoorAnswersWhatItHas(t *testing.T) {
 	s := newStack(t)
 	stop := s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	s.load(`{"path":"zoo/a"}`)
+	s.loaded("a")
 	s.activate()
 	bustest.Until(t, "the stack serves", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 1 })
 	replies := s.infer("a", jsonInfer)

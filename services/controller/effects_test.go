@@ -39,11 +39,7 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	}()
 	t.Cleanup(func() { <-watch })
 	stop := s.controller()
-	w := bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/kept"}`); code != protocol.OK { // now the stage is LOADING
-		t.Fatal(code)
-	}
+	w := s.loaded("kept")
 	long, err := json.Marshal(bustest.Spec("a-9", "zoo/a"))
 	if err != nil {
 		t.Fatal(err)
@@ -89,11 +85,7 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 func TestAHalfStoredLoadDoesNotCount(t *testing.T) {
 	s := newStack(t)
 	stop := s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/kept"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("kept")
 	stop()
 	if err := s.state.PutPart(t.Context(), bustest.Spec("a-1", "zoo/a"), "of a dead controller", 2); err != nil {
 		t.Fatal(err)
@@ -141,11 +133,7 @@ func TestQuarantineOutlivesTheController(t *testing.T) {
 func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	s := newStack(t)
 	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("a")
 	s.activate()
 	s.awaitStage(protocol.Active)
 	bustest.StartWorker(t, s.bus, "w2", "k80")
@@ -180,11 +168,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 func TestQuarantineShowsWhileProfiling(t *testing.T) {
 	s := newStack(t)
 	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("a")
 	s.profiler()
 	job := bustest.Next(t, "a job", s.jobs)
 	s.report(job, bus.ProfileFailure{Digest: job.Models[0].Digest, GPUType: "t4", Reason: "it burns"})

@@ -243,6 +243,30 @@ func (s *stack) view() protocol.StackState {
 	return v
 }
 
+// loaded starts worker w1 with a GPU of type t4, and loads zoo models.
+func (s *stack) loaded(models ...string) *bustest.Worker {
+	s.t.Helper()
+	w := bustest.StartWorker(s.t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	for _, m := range models {
+		if code := s.load(`{"path":"zoo/` + m + `"}`); code != protocol.OK {
+			s.t.Fatalf("load %s: %s", m, code)
+		}
+	}
+	return w
+}
+
+// serving is a stack that is active with model a.
+func serving(t *testing.T) (*stack, *beating) {
+	t.Helper()
+	s := newStack(t)
+	s.controller()
+	s.loaded("a")
+	scheduler := s.activate()
+	bustest.Until(t, "the stack serves", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 1 })
+	return s, scheduler
+}
+
 func (s *stack) awaitStage(want protocol.Stage) {
 	s.t.Helper()
 	bustest.Until(s.t, "stage "+want.String(), func() bool { return s.view().Stage == want })

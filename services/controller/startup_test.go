@@ -99,9 +99,7 @@ func TestTheStartupPhase(t *testing.T) {
 func TestStagesAreSeenInOrder(t *testing.T) {
 	s := newStack(t)
 	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	s.load(`{"path":"zoo/a"}`)
+	s.loaded("a")
 	s.activate()
 	s.awaitStage(protocol.Active)
 	var got []string
@@ -138,10 +136,7 @@ func TestALoadThatFailsOnOneWorkerIsRolledBack(t *testing.T) {
 func TestQuarantineLeavesTheRest(t *testing.T) {
 	s := newStack(t)
 	s.controller()
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	s.load(`{"path":"zoo/a"}`)
-	s.load(`{"path":"zoo/b"}`)
+	s.loaded("a", "b")
 	s.profiler()
 	s.scheduler("s1", "ready", 1)
 	job := bustest.Next(t, "the job", s.jobs)
@@ -263,11 +258,7 @@ func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
 	if v := s.view(); v.Scheduler != protocol.SchedulerAbsent {
 		t.Errorf("with none: %q", v.Scheduler)
 	}
-	bustest.StartWorker(t, s.bus, "w1", "t4")
-	s.awaitStage(protocol.AwaitingModels)
-	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
-		t.Fatal(code)
-	}
+	s.loaded("a")
 	scheduler := s.activate()
 	s.awaitScheduler(protocol.SchedulerActive)
 	scheduler.set("standby", 0)

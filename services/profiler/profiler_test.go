@@ -1,7 +1,6 @@
 package profiler
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
 	"go.uber.org/goleak"
@@ -40,99 +38,6 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// bench is a stack of a broker and what listens to a profiler.
-type bench struct {
-	t       *testing.T
-	server  *server.Server
-	bus     *bus.Bus
-	state   *bus.State
-	reports chan bus.ProfileReport
-	beats   chan protocol.Heartbeat
-	config  Config
-	jobs    uint64
-}
-
-func newBench(t *testing.T) *bench {
-	s := bustest.Server(t)
-	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan bus.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000),
-		config: Config{Iterations: 3, ActionTimeout: bustest.Wait}}
-	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
-	defer cancel()
-	var err error
-	if b.state, err = b.bus.OpenState(ctx); err != nil {
-		t.Fatal(err)
-	}
-	parcels := bus.NewParcels(bus.Report)
-	b.on(b.bus.Subjects.ProfilerReport(), func(m *nats.Msg) {
-		if r, whole, fault := parcels.Add(m.Data); fault != nil {
-			t.Error(fault)
-		} else if whole {
-			b.reports <- r
-		}
-	})
-	b.on(b.bus.Subjects.Heartbeat(protocol.Profiler, "*"), func(m *nats.Msg) {
-		if h, fault := bus.Heartbeat.Decode(m.Data); fault == nil {
-			b.beats <- h
-		}
-	})
-	return b
-}
-
-func (b *bench) on(subject string, f nats.MsgHandler) {
-	if _, err := b.bus.Subscribe(b.bus.Control, subject, f); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := b.bus.Control.Flush(); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// profiler starts one and waits until it listens.
-func (b *bench) profiler() (stop func()) {
-	s, err := New(b.config, bustest.Config(b.server, "profiler"))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	stop = bustest.Run(b.t, s)
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == s.id })
-	return stop
-}
-
-func (b *bench) awaitBeat(is func(protocol.Heartbeat) bool) {
-	b.t.Helper()
-	for end := time.Now().Add(bustest.Wait); time.Now().Before(end); {
-		if is(bustest.Next(b.t, "a profiler's heartbeat", b.beats)) {
-			return
-		}
-	}
-	b.t.Fatal("no profiler's heartbeat says what was waited for")
-}
-
-// give sends a job for models on workers, and returns its id.
-func (b *bench) give(models []protocol.ModelSpec, workers ...*bustest.Worker) uint64 {
-	b.jobs++
-	b.send(b.jobs, models, workers...)
-	return b.jobs
-}
-
-func (b *bench) send(id uint64, models []protocol.ModelSpec, workers ...*bustest.Worker) {
-	job := bus.ProfileJob{ID: id, Models: models}
-	for _, w := range workers {
-		job.Workers = append(job.Workers, *w.Do(protocol.Action{Kind: protocol.GetWorkerState}).State)
-	}
-	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job)); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func specs(n int) []protocol.ModelSpec {
-	var list []protocol.ModelSpec
-	for i := range n {
-		list = append(list, bustest.Spec(fmt.Sprintf("m%d", i), fmt.Sprintf("zoo/m%d", i)))
-	}
-	return list
-}
-
 func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	b := newBench(t)
 	w1 := bustest.StartWorker(t, b.bus, "w1", "t4", "v100")
@@ -149,10 +54,9 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	models := specs(3)
 	models = append(models, models[0]) // a copy is not measured twice
 	models[3].Name = "m0-copy"
-	job := b.give(models, w1, w2)
-	report := bustest.Next(t, "the report", b.reports)
-	if report.ID != job || len(report.Failures) != 0 || len(report.Profiles) != 6 {
-		t.Fatalf("report %d with %d profiles, failures %+v; want job %d, 3 models on 2 types", report.ID, len(report.Profiles), report.Failures, job)
+	report := b.measured(models, w1, w2)
+	if len(report.Failures) != 0 || len(report.Profiles) != 6 {
+		t.Fatalf("%d profiles, failures %+v; want 3 models on 2 types", len(report.Profiles), report.Failures)
 	}
 	for _, m := range models[:3] {
 		for _, kind := range []string{"t4", "v100"} {
@@ -188,8 +92,7 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	}
 
 	// The same again: all of it is stored.
-	job = b.give(models, w1, w2)
-	if report := bustest.Next(t, "the second report", b.reports); report.ID != job || len(report.Profiles) != 6 {
+	if report := b.measured(models, w1, w2); len(report.Profiles) != 6 {
 		t.Errorf("second report: %+v", report)
 	}
 	if again := len(w1.Received(protocol.Infer)) + len(w2.Received(protocol.Infer)); again != infers {
@@ -220,7 +123,7 @@ func TestAnInterruptedJobGoesOnWhereItWas(t *testing.T) {
 	loads := len(w.Received(protocol.LoadWeights))
 	b.profiler()
 	b.send(job, models, w)
-	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 || !report.Profiles[0].Complete(models[0]) {
+	if report := b.reported(job); len(report.Profiles) != 1 || !report.Profiles[0].Complete(models[0]) {
 		t.Fatalf("report: %+v", report)
 	}
 	for _, a := range w.Received(protocol.Infer)[before:] {
@@ -252,8 +155,7 @@ func TestAbsurdTimesFailTheirModelAlone(t *testing.T) {
 	b.profiler()
 	models := specs(7)
 	models[5].Pages = 1000 // no GPU can hold it
-	b.give(models, w)
-	report := bustest.Next(t, "the report", b.reports)
+	report := b.measured(models, w)
 	failed := map[string]string{}
 	for _, f := range report.Failures {
 		failed[f.Digest] = f.Reason
@@ -293,8 +195,7 @@ func TestAFailedActionIsRepeated(t *testing.T) {
 	})
 	b.profiler()
 	models := specs(20)
-	b.give(models, w)
-	report := bustest.Next(t, "the report", b.reports)
+	report := b.measured(models, w)
 	if len(report.Profiles) != len(models) || len(report.Failures) != 0 {
 		t.Errorf("%d profiles of %d, failures %+v", len(report.Profiles), len(models), report.Failures)
 	}
@@ -333,8 +234,7 @@ func TestALostWorkersShareGoesToAnother(t *testing.T) {
 		return len(w2.Received(protocol.Infer)) == 3*4
 	})
 	w1.Stop()
-	report := bustest.Next(t, "the report", b.reports)
-	if report.ID != job || len(report.Profiles) != 2 || len(report.Failures) != 0 {
+	if report := b.reported(job); len(report.Profiles) != 2 || len(report.Failures) != 0 {
 		t.Errorf("report: %+v", report)
 	}
 }
@@ -358,8 +258,7 @@ func TestLosingEveryWorkerIsNoVerdictOnTheModels(t *testing.T) {
 	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
 	// Another life of it: the controller gives a new job.
 	again := bustest.StartWorker(t, b.bus, "w1", "t4")
-	job = b.give(specs(2), again)
-	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Failures) != 0 || len(report.Profiles) != 2 {
+	if report := b.measured(specs(2), again); len(report.Failures) != 0 || len(report.Profiles) != 2 {
 		t.Errorf("report: %+v", report)
 	}
 }
@@ -378,9 +277,8 @@ func TestAModelThatHangsIsGivenUp(t *testing.T) {
 	})
 	b.profiler()
 	models := specs(3)
-	job := b.give(models, w)
-	report := bustest.Next(t, "the report", b.reports)
-	if report.ID != job || len(report.Profiles) != 2 || len(report.Failures) != 1 {
+	report := b.measured(models, w)
+	if len(report.Profiles) != 2 || len(report.Failures) != 1 {
 		t.Fatalf("report: %+v", report)
 	}
 	if f := report.Failures[0]; f.Digest != models[0].Digest || !strings.Contains(f.Reason, "no result within") {
@@ -415,9 +313,8 @@ func TestAHungGPUEndsItsJob(t *testing.T) {
 				return nil
 			})
 			b.profiler()
-			job := b.give(specs(3), w)
-			report := bustest.Next(t, "the report", b.reports)
-			if report.ID != job || len(report.Profiles) != 0 || len(report.Failures) != 3 {
+			report := b.measured(specs(3), w)
+			if len(report.Profiles) != 0 || len(report.Failures) != 3 {
 				t.Fatalf("report: %+v", report)
 			}
 			for _, f := range report.Failures {
@@ -451,8 +348,8 @@ func TestAModelThatKillsItsWorkersIsGivenUp(t *testing.T) {
 		w.Stop()
 		b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
 	}
-	report := bustest.Next(t, "the report", b.reports)
-	if report.ID != b.jobs || len(report.Profiles) != 1 || report.Profiles[0].Digest != models[1].Digest ||
+	report := b.reported(b.jobs)
+	if len(report.Profiles) != 1 || report.Profiles[0].Digest != models[1].Digest ||
 		len(report.Failures) != 1 || report.Failures[0].Digest != models[0].Digest {
 		t.Errorf("report: %+v", report)
 	}
@@ -470,9 +367,8 @@ func TestANewJobReplacesTheOneAtWork(t *testing.T) {
 	b.profiler()
 	b.give(specs(1), w1)
 	bustest.Next(t, "the first job", reached)
-	job := b.give(specs(1), w2)
-	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 {
-		t.Errorf("report: %+v, want one of job %d", report, job)
+	if report := b.measured(specs(1), w2); len(report.Profiles) != 1 {
+		t.Errorf("report: %+v", report)
 	}
 }
 
@@ -485,8 +381,7 @@ func TestASecondProfilerStandsBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	bustest.Run(t, second)
-	b.give(specs(1), w)
-	bustest.Next(t, "the report", b.reports)
+	b.measured(specs(1), w)
 	for len(b.beats) > 0 {
 		if h := <-b.beats; h.Incarnation == second.id {
 			t.Fatal("two profilers at work")
@@ -494,8 +389,7 @@ func TestASecondProfilerStandsBy(t *testing.T) {
 	}
 	stop()
 	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == second.id })
-	b.give(specs(2), w)
-	if report := bustest.Next(t, "the second one's report", b.reports); len(report.Profiles) != 2 {
+	if report := b.measured(specs(2), w); len(report.Profiles) != 2 {
 		t.Errorf("report: %+v", report)
 	}
 }
@@ -513,8 +407,7 @@ func TestAJobLargerThanAMessageArrives(t *testing.T) {
 	if size := len(bus.Job.Encode(&bus.ProfileJob{Models: models})); size <= bus.MaxPayload {
 		t.Fatalf("a job of %d bytes proves nothing", size)
 	}
-	job := b.give(models, w)
-	if report := bustest.Next(t, "the report", b.reports); report.ID != job || len(report.Profiles) != 1 {
+	if report := b.measured(models, w); len(report.Profiles) != 1 {
 		t.Errorf("report: %+v", report)
 	}
 }
@@ -533,8 +426,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 	if err := b.bus.Payload.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	b.give(specs(1), w)
-	if report := bustest.Next(t, "the report", b.reports); len(report.Profiles) != 1 {
+	if report := b.measured(specs(1), w); len(report.Profiles) != 1 {
 		t.Errorf("report: %+v", report)
 	}
 }
