@@ -26,7 +26,7 @@ func (s *stateCommand) Run(c *cli, con *console) error {
 func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) error {
 	fmt.Fprintf(w, "stage    %s\n", stageText(s, now))
 	if text := schedulerText(s); text != "" {
-		fmt.Fprintf(w, "%s\n", text)
+		fmt.Fprintf(w, "serving  %s\n", text)
 	}
 	if s.Buffered > 0 {
 		fmt.Fprintf(w, "waiting  %s for activation\n", count(s.Buffered, "request"))
@@ -91,16 +91,16 @@ func stageText(s *protocol.StackState, now time.Time) string {
 // schedulerText says why nothing is served although all looks well, and what to
 // do: "" where a scheduler is active, or one that is heard waits for its turn.
 func schedulerText(s *protocol.StackState) string {
-	const wait = "requests wait in the buffer and are BUFFER_TIMEOUT when its time is over (--buffer-timeout of the controller)"
+	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
 	switch {
 	case s.Epoch != 0:
 		return ""
 	case s.Stage == protocol.Active && s.Scheduler == protocol.SchedulerStandby:
-		return "serving  no: no scheduler is active, one stands by and takes over in about 2 s if all is well; until then " + wait
+		return "nothing: no scheduler is active; one stands by, and takes over in about 2 s" + wait
 	case s.Stage == protocol.Active:
-		return "serving  no: no scheduler is active; " + wait + "; start one with clockwork scheduler"
+		return "nothing: no scheduler is active; start one with clockwork scheduler" + wait
 	case s.Scheduler == protocol.SchedulerAbsent:
-		return "serving  not before a scheduler runs; start one with clockwork scheduler"
+		return "not before a scheduler runs; start one with clockwork scheduler"
 	}
 	return ""
 }

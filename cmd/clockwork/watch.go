@@ -52,13 +52,15 @@ func startWatch(con *console) *watch {
 
 func (w *watch) run() {
 	defer close(w.done)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
 	for {
+		var tick <-chan time.Time // a stack that does not count down wakes nobody
+		if w.moving && !w.countdown.end.IsZero() {
+			tick = time.After(100 * time.Millisecond)
+		}
 		select {
 		case post := <-w.posts:
 			post()
-		case now := <-tick.C:
+		case now := <-tick:
 			w.drawCountdown(now)
 		case <-w.stop:
 			w.display.Remove(countdownBar)
