@@ -11,13 +11,13 @@ import (
 // Shape describes a trace to be made up. What it looks like follows the
 // characterisation of Azure Functions by Shahrad et al., "Serverless in the
 // Wild", ATC 2020:
-//   - popularity (figure 5, section 3.3): 45 % are invoked at most once an hour,
-//     81 % at most once a minute, the other 19 % make 99.6 % of the invocations;
-//     rates span eight orders of magnitude. (They say so of applications; their
-//     figure shows functions to be alike.);
-//   - triggers by function and by invocation (figure 2), timers being periodic
-//     (section 3.3);
-//   - half of the load is constant, half follows the day (figure 4).
+//   - popularity: 45 % are invoked at most once an hour, 81 % at most once a
+//     minute, the other 19 % make 99.6 % of the invocations; rates span eight
+//     orders of magnitude. (They say so of applications; their figure shows
+//     functions to be alike.);
+//   - triggers by share of functions and of invocations, timers being periodic;
+//   - 40 % have gaps that vary more than a Poisson process's;
+//   - half of the load is constant, half follows the day.
 //
 // Where they give no number it is ours: the curve between and beyond those
 // points, the lengths of bursts, and the hours of the day.
@@ -179,9 +179,9 @@ func (m *maker) function(place int, quantile, perDay float64) Function {
 	switch {
 	case f.Trigger == "timer":
 		f.Minutes = m.timer(perMinute)
-	case quantile > head || m.dice.below(3) > 0:
+	case quantile > head || m.dice.below(2) > 0:
 		f.Minutes = m.counts(perMinute, nil)
-	default: // a third comes in bursts: a fifth of the time, at five times the rate
+	default: // half come in bursts: a fifth of the time, at five times the rate
 		f.Minutes = m.counts(5*perMinute, newBursts(newDice(m.dice.next()), 10, 40))
 	}
 	return f

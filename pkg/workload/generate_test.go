@@ -45,16 +45,16 @@ func TestTheGeneratorHasTheShapeOfAzureFunctions(t *testing.T) {
 	top := func(share float64) float64 { return sum(per[len(per)-int(share*n):]) / total }
 
 	within(t, "mean rate of 2600 r/s", total/86400, 2600*0.95, 2600*1.05)
-	within(t, "at most once an hour: 45 % (section 3.3)", atMost(24), 0.42, 0.50)
-	within(t, "at most once a minute: 81 % (section 3.3)", atMost(DayMinutes), 0.79, 0.83)
-	within(t, "invocations of the top 18.6 %: 99.6 % (section 3.3)", top(0.186), 0.990, 0.999)
+	within(t, "at most once an hour: 45 %", atMost(24), 0.42, 0.50)
+	within(t, "at most once a minute: 81 %", atMost(DayMinutes), 0.79, 0.83)
+	within(t, "invocations of the top 18.6 %: 99.6 %", top(0.186), 0.990, 0.999)
 	within(t, "invocations of the top 1 %: heavy tail, our choice", top(0.01), 0.75, 0.95)
 	within(t, "the busiest function: our choice", top(1.01/n), 0.005, 0.10)
-	within(t, "timers among functions: 15.6 % (figure 2)", triggers["timer"]/n, 0.14, 0.17)
-	within(t, "timers' invocations: 2.0 % (figure 2)", invoked["timer"]/total, 0.005, 0.06)
-	within(t, "http among functions: 55.0 % (figure 2)", triggers["http"]/n, 0.53, 0.57)
-	within(t, "events among functions: 2.2 % (figure 2)", triggers["event"]/n, 0.015, 0.03)
-	within(t, "invocations by events: 24.7 % (figure 2)", invoked["event"]/total, 0.10, 0.40)
+	within(t, "timers among functions: 15.6 %", triggers["timer"]/n, 0.14, 0.17)
+	within(t, "timers' invocations: 2.0 %", invoked["timer"]/total, 0.005, 0.06)
+	within(t, "http among functions: 55.0 %", triggers["http"]/n, 0.53, 0.57)
+	within(t, "events among functions: 2.2 %", triggers["event"]/n, 0.015, 0.03)
+	within(t, "invocations by events: 24.7 %", invoked["event"]/total, 0.10, 0.40)
 	if per[0] > 1 || per[len(per)-1] < 1e6 {
 		t.Errorf("functions have from %v to %v invocations, want many orders of magnitude", per[0], per[len(per)-1])
 	}
@@ -68,7 +68,7 @@ func TestHalfTheLoadFollowsTheDay(t *testing.T) {
 		}
 	}
 	mean := sum(perHour[:]) / 24
-	within(t, "the lowest hour, of the mean: about half (figure 4)", slices.Min(perHour[:])/mean, 0.5, 0.65)
+	within(t, "the lowest hour, of the mean: about half", slices.Min(perHour[:])/mean, 0.5, 0.65)
 	within(t, "the highest hour, of the mean", slices.Max(perHour[:])/mean, 1.3, 1.5)
 }
 
@@ -83,8 +83,8 @@ func TestTimersFireAtTheSameDistance(t *testing.T) {
 	}
 }
 
-// TestSomeFunctionsBurst: the paper's figure 6 has a good part of the
-// applications vary more than a Poisson process, whose variance is its mean.
+// TestSomeFunctionsBurst: in Azure 40 % vary more than a Poisson process, whose
+// variance is its mean. Timers, a sixth, do not; so half of the others must.
 func TestSomeFunctionsBurst(t *testing.T) {
 	bursty, all := 0, 0
 	for _, f := range made() {
@@ -102,7 +102,7 @@ func TestSomeFunctionsBurst(t *testing.T) {
 			bursty++
 		}
 	}
-	within(t, "bursty functions", float64(bursty)/float64(all), 0.10, 0.40)
+	within(t, "bursty functions", float64(bursty)/float64(all), 0.40, 0.55)
 }
 
 func TestTheSameShapeGivesTheSameTrace(t *testing.T) {
