@@ -4,7 +4,7 @@ import "sync"
 
 // Batch collects items of one kind for one place and sends them together, in
 // the goroutine of whoever flushes: no goroutine stands between. While one
-// flush is at work, what others add leaves together with the next. Its methods
+// flush is at work, what others add leaves together after it. Its methods
 // may be called from any goroutine.
 //
 // Whoever adds also flushes, at once or as soon as it has nothing more to add
@@ -33,10 +33,24 @@ func (b *Batch[T]) Add(items ...T) {
 	b.mu.Unlock()
 }
 
-// Flush sends what is queued.
+// Flush sends what is queued. If another flush is at work, that one sends it,
+// after Flush has returned.
 func (b *Batch[T]) Flush() {
-	b.sending.Lock()
-	defer b.sending.Unlock()
+	for !b.empty() && b.sending.TryLock() {
+		b.flush()
+		b.sending.Unlock()
+		// Who came between the two found the lock taken: look again.
+	}
+}
+
+func (b *Batch[T]) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) == 0
+}
+
+// flush sends what is queued at this moment. The caller holds sending.
+func (b *Batch[T]) flush() {
 	b.mu.Lock()
 	items := b.queue
 	b.queue, b.spare = b.spare[:0], nil

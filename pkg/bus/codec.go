@@ -9,7 +9,7 @@ var (
 	Results     = Codec[ResultBatch]{"results", codeResults}
 	Submissions = Codec[SubmissionBatch]{"submissions", codeSubmissions}
 	Dispatches  = Codec[[]protocol.Dispatch]{"dispatches", func(k *coder, v *[]protocol.Dispatch) { list(k, v, codeDispatch) }}
-	Input       = Codec[protocol.Input]{"input", codeInput}
+	Inputs      = Codec[[]protocol.Input]{"inputs", func(k *coder, v *[]protocol.Input) { list(k, v, codeInput) }}
 	Outputs     = Codec[[]protocol.Output]{"outputs", func(k *coder, v *[]protocol.Output) { list(k, v, codeOutput) }}
 	Heartbeat   = Codec[protocol.Heartbeat]{"heartbeat", codeHeartbeat}
 	Join        = Codec[protocol.WorkerState]{"join", codeWorkerState}

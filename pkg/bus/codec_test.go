@@ -87,7 +87,7 @@ func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 		}
 	})
 	roundTrip(t, Dispatches, nil)
-	roundTrip(t, Input, nil)
+	roundTrip(t, Inputs, nil)
 	roundTrip(t, Outputs, nil)
 	roundTrip(t, Heartbeat, func(h *protocol.Heartbeat) { h.Service, h.ID = "", "" }) // come from the subject
 	roundTrip(t, Start, nil)
@@ -124,6 +124,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = issuerOf(body)
 		_, _ = Submissions.Decode(body)
 		_, _ = Dispatches.Decode(body)
+		_, _ = Inputs.Decode(body)
 		_, _ = Outputs.Decode(body)
 		_, _ = Start.Decode(body)
 		_, _ = DecodeInfer(body)

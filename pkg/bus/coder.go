@@ -13,7 +13,7 @@ import (
 
 // version is the first byte of every internal message. A receiver refuses any
 // other: two versions of Clockwork do not mix on one prefix.
-const version = 1
+const version = 2
 
 // Codec turns a type of protocol into bytes and back: a version byte, a
 // msgpack array, then the raw payloads whose lengths the array declared.
@@ -37,29 +37,37 @@ func (c Codec[T]) Append(dst []byte, v *T) []byte {
 
 // Encode returns the encoded message.
 func (c Codec[T]) Encode(v *T) []byte {
-	body := bodies.Get().(*[]byte)
-	defer freeBody(body)
-	*body = c.Append((*body)[:0], v)
+	body := Borrow()
+	defer GiveBack(body)
+	*body = c.Append(*body, v)
 	return bytes.Clone(*body)
 }
 
 // Publish sends the encoded message without keeping a copy of it.
 func (c Codec[T]) Publish(nc *nats.Conn, subject string, v *T) error {
-	body := bodies.Get().(*[]byte)
-	defer freeBody(body)
-	*body = c.Append((*body)[:0], v)
+	body := Borrow()
+	defer GiveBack(body)
+	*body = c.Append(*body, v)
 	return nc.Publish(subject, *body)
 }
 
-// bodies are buffers for messages that are copied when they are published.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// Borrow returns a buffer, empty, for a message that will be published:
+// publishing copies it. GiveBack takes it again.
+func Borrow() *[]byte {
+	buffer := buffers.Get().(*[]byte)
+	*buffer = (*buffer)[:0]
+	return buffer
+}
 
 // largestKept bounds a buffer that is kept for the next message.
 const largestKept = 1 << 20
 
-func freeBody(body *[]byte) {
-	if cap(*body) <= largestKept {
-		bodies.Put(body)
+// GiveBack takes a borrowed buffer that nobody reads any more.
+func GiveBack(buffer *[]byte) {
+	if cap(*buffer) <= largestKept {
+		buffers.Put(buffer)
 	}
 }
 

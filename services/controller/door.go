@@ -40,6 +40,7 @@ type Door struct {
 	wake    chan struct{}         // a deadline came that is before watched
 	watched time.Time             // what watchDeadlines sleeps towards, zero for nothing
 	held    int                   // requests taken since the last flush; onInfer's own
+	inputs  inputBoxes            // onDispatch's own
 
 	// Counts for the accounting: received = answered + in flight + stored.
 	Received, Answered, Late atomic.Int64
@@ -89,6 +90,7 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		buffer:  buffer,
 		id:      bus.RandomID(),
 		misses:  &misses{bus: b},
+		inputs:  inputBoxes{bus: b, boxes: map[string]*inputBox{}},
 		slow:    make(chan struct{}, maxSlow),
 		storing: make(chan struct{}, bus.MaxStoring),
 		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
@@ -323,7 +325,7 @@ func (d *Door) rewake() {
 // submit sends a batch of submissions; the batch calls it.
 func (d *Door) submit(batch []protocol.Submission) {
 	m := bus.SubmissionBatch{Door: d.id, Requests: batch}
-	if err := d.bus.Control.Publish(d.bus.Subjects.Submit(), bus.Submissions.Encode(&m)); err != nil {
+	if err := bus.Submissions.Publish(d.bus.Control, d.bus.Subjects.Submit(), &m); err != nil {
 		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the deadline answers them
 	}
 }
@@ -339,7 +341,7 @@ func (d *Door) onDispatch(m *nats.Msg) {
 	for i := range dispatches {
 		switch x := &dispatches[i]; x.Kind {
 		case protocol.ToWorker:
-			d.send(x, now)
+			d.dispatch(x, now)
 		case protocol.Refuse:
 			if x.Refusal == nil {
 				x.Refusal = protocol.Refusal(protocol.Internal)
@@ -353,10 +355,11 @@ func (d *Door) onDispatch(m *nats.Msg) {
 			}
 		}
 	}
+	d.sendLast(m.Sub)
 }
 
-// send forwards a request's payload to the worker that will run it.
-func (d *Door) send(x *protocol.Dispatch, now time.Time) {
+// dispatch queues a request's payload for the worker that will run it.
+func (d *Door) dispatch(x *protocol.Dispatch, now time.Time) {
 	d.mu.Lock()
 	r := d.table.bySeq[x.ID.Seq]
 	var in protocol.Input
@@ -369,9 +372,14 @@ func (d *Door) send(x *protocol.Dispatch, now time.Time) {
 	if !needed || !protocol.ValidName(x.Worker) {
 		return
 	}
-	nc := d.bus.Payload
-	if err := nc.Publish(d.bus.Subjects.Input(x.Worker), bus.Input.Encode(&in)); err != nil {
-		d.bus.Log.Warn("input not sent", "worker", x.Worker, "error", err) // the worker answers INPUT_MISSING
+	d.inputs.add(x.Worker, in)
+}
+
+// sendLast sends the payloads once no dispatch waits behind this one, or when
+// enough have come together.
+func (d *Door) sendLast(sub *nats.Subscription) {
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
+		d.inputs.flush()
 	}
 }
 

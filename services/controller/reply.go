@@ -53,7 +53,14 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
-	d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
+	if r.buffered != 0 {
+		d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
+		return
+	}
+	body := bus.Borrow()
+	defer bus.GiveBack(body)
+	*body = bus.AppendResponse(*body, r.encoding, &response)
+	d.publish(&nats.Msg{Subject: r.reply, Data: *body})
 }
 
 // refuse answers a request with an error.

@@ -48,9 +48,10 @@ type term struct {
 	synced  map[string]synced
 	members map[string]uint64 // workers that the core has, and their incarnation
 	away    map[string]uint64 // workers that the core lost, and their incarnation
-	doors   map[uint64]*bus.Batch[protocol.Dispatch]
-	workers map[string]*bus.Batch[protocol.Action]
+	doors   map[uint64]*box[protocol.Dispatch]
+	workers map[string]*box[protocol.Action]
 	full    []flusher // of doors and workers, those with something to send
+	unsent  int       // submissions and results since the last flush
 	waitFor time.Time // until then activation waits for clocks
 }
 
@@ -86,8 +87,8 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		synced:  map[string]synced{},
 		members: map[string]uint64{},
 		away:    map[string]uint64{},
-		doors:   map[uint64]*bus.Batch[protocol.Dispatch]{},
-		workers: map[string]*bus.Batch[protocol.Action]{},
+		doors:   map[uint64]*box[protocol.Dispatch]{},
+		workers: map[string]*box[protocol.Action]{},
 		wake:    protocol.Never,
 	}
 	t.epoch.Store(epoch)
@@ -191,23 +192,11 @@ func (t *term) step(e sched.Event) {
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
-	if out.Wake == t.wake {
-		return
-	}
-	if t.wake = out.Wake; out.Wake == protocol.Never {
-		t.timer.Stop()
-	} else {
+	// A timer that rings too early is set anew then: that is less work than to
+	// set it back with each event.
+	if out.Wake < t.wake {
+		t.wake = out.Wake
 		t.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
-	}
-}
-
-// flusher is a batch of whatever.
-type flusher interface{ Flush() }
-
-// fill remembers that a batch has something to send.
-func (t *term) fill(box flusher) {
-	if !slices.Contains(t.full, box) {
-		t.full = append(t.full, box)
 	}
 }
 
@@ -215,46 +204,42 @@ func (t *term) order(actions []sched.Addressed) {
 	for _, a := range actions {
 		box := t.workers[a.Worker]
 		if box == nil {
-			subject := t.bus.Subjects.Action(a.Worker)
-			box = bus.NewBatch(maxActions, func(batch []protocol.Action) {
-				if err := t.bus.Control.Publish(subject, bus.Actions.Encode(&batch)); err != nil {
-					t.bus.Log.Warn("actions not sent", "subject", subject, "count", len(batch), "error", err) // their results will be overdue
-				}
-			})
+			// Without them, their results will be overdue.
+			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), bus.Actions, maxActions)
 			t.workers[a.Worker] = box
 		}
-		box.Add(a.Action)
-		t.fill(box)
+		if box.add(a.Action) {
+			t.full = append(t.full, box)
+		}
 	}
 }
 
 func (t *term) dispatch(decisions []protocol.Dispatch) {
 	for _, d := range decisions {
 		door := d.ID.Door
-		if t.doors[door] == nil {
+		box := t.doors[door]
+		if box == nil {
 			if len(t.doors) >= maxDoors {
 				t.bus.Log.Warn("dispatch dropped: too many front doors", "limit", maxDoors) // its deadline answers it
 				continue
 			}
-			t.doors[door] = bus.NewBatch(maxDispatches, func(batch []protocol.Dispatch) {
-				if err := t.bus.Control.Publish(t.bus.Subjects.Dispatch(door), bus.Dispatches.Encode(&batch)); err != nil {
-					t.bus.Log.Warn("dispatches not sent", "count", len(batch), "error", err) // deadlines answer them
-				}
-			})
+			// Without them, deadlines answer.
+			box = newBox(t.bus, t.bus.Subjects.Dispatch(door), bus.Dispatches, maxDispatches)
+			t.doors[door] = box
 		}
-		box := t.doors[door]
-		box.Add(d)
-		t.fill(box)
+		if box.add(d) {
+			t.full = append(t.full, box)
+		}
 	}
 }
 
 // flush sends every worker and every door what was decided for it.
 func (t *term) flush() {
 	for _, box := range t.full {
-		box.Flush()
+		box.flush()
 	}
 	clear(t.full)
-	t.full = t.full[:0]
+	t.full, t.unsent = t.full[:0], 0
 	stats := t.core.Stats()
 	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }
@@ -339,7 +324,20 @@ func (t *term) onSubmit(m *nats.Msg) {
 	for _, r := range b.Requests {
 		t.step(sched.Submit{Submission: r})
 	}
-	t.flush()
+	t.flushLast(m.Sub, len(b.Requests))
+}
+
+// maxUnsent bounds how many submissions and results are worked off before what
+// was decided is sent.
+const maxUnsent = 32
+
+// flushLast is flush once no message of the subscription waits behind this one,
+// or when enough has come together.
+func (t *term) flushLast(sub *nats.Subscription, events int) {
+	t.unsent += events
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || t.unsent >= maxUnsent {
+		t.flush()
+	}
 }
 
 func (t *term) onResult(m *nats.Msg) {
@@ -359,7 +357,7 @@ func (t *term) onResult(m *nats.Msg) {
 			t.resign("a worker obeys a newer epoch")
 		}
 	}
-	t.flush()
+	t.flushLast(m.Sub, len(results))
 }
 
 // resign ends the term: the next one has a new epoch and is activated anew.

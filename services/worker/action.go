@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"slices"
+
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/bus"
@@ -140,16 +142,15 @@ func (a *agent) checkBatch(o *order) *protocol.Error {
 	if !spec.Runs(action.Batch) {
 		return protocol.Errorf(protocol.InvalidBatch, "%s runs at batch sizes %v, not %d", action.Model, spec.BatchSizes, action.Batch)
 	}
-	left, seen := action.Batch, map[protocol.RequestID]bool{}
-	for _, r := range action.Requests {
+	left := action.Batch
+	for i, r := range action.Requests {
 		if r.Batch < 1 || r.Batch > left {
 			return protocol.Errorf(protocol.InvalidBatch, "request %v has %d items, %d of batch %d are left", r.ID, r.Batch, left, action.Batch)
 		}
 		left -= r.Batch
-		if seen[r.ID] {
+		if slices.ContainsFunc(action.Requests[:i], func(before protocol.RequestRef) bool { return before.ID == r.ID }) {
 			return protocol.Errorf(protocol.InvalidAction, "request %v stands twice in the batch", r.ID)
 		}
-		seen[r.ID] = true
 		if r.Generated && !a.config.GenerateInputs {
 			return protocol.Errorf(protocol.InvalidInput, "request %v has no inputs, and this worker generates none (--generate-inputs)", r.ID)
 		}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -33,8 +34,10 @@ type agent struct {
 	loading  int // of these, those that read a model from disk
 	stopping bool
 
-	results *bus.Batch[protocol.Result] // flushed by unlock
-	outputs *outputs
+	results *bus.Batch[protocol.Result] // flushed by unlock, or by the sender
+	outputs *outputs                    // flushed by the sender
+	tosend  chan struct{}               // wakes the sender
+	sender  sync.WaitGroup
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
 	pulse   *bus.Pulse
@@ -57,6 +60,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		inputs:      newInputs(config.MaxInputs, config.MaxInputBytes),
 		answered:    newAnswered(),
 		loads:       make(chan struct{}, concurrentLoads),
+		tosend:      make(chan struct{}, 1),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
@@ -69,6 +73,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 
 // start makes the worker known.
 func (a *agent) start() error {
+	a.sender.Go(a.send)
 	for _, g := range a.gpus {
 		g.start()
 	}
@@ -79,7 +84,7 @@ func (a *agent) start() error {
 		handle  nats.MsgHandler
 	}{
 		{a.bus.Control, s.Action(name), a.onAction},
-		{a.bus.Payload, s.Input(name), a.onInput},
+		{a.bus.Payload, s.Input(name), a.onInputs},
 	} {
 		subscription, err := a.bus.Subscribe(sub.nc, sub.subject, sub.handle)
 		if err != nil {
@@ -115,6 +120,8 @@ func (a *agent) stop() error {
 	for _, g := range a.gpus {
 		g.stop()
 	}
+	close(a.tosend)
+	a.sender.Wait()
 	if a.pulse != nil {
 		a.pulse.Stop()
 	}
@@ -130,6 +137,30 @@ func (a *agent) stop() error {
 // unlock ends what was done under the lock, and sends the results of it.
 func (a *agent) unlock() {
 	a.mu.Unlock()
+	a.results.Flush()
+}
+
+// sendSoon ends what was done under the lock, and leaves its results and outputs
+// to the sender: a lane's goroutine has its next order to execute, and many
+// lanes that end together fill one message.
+func (a *agent) sendSoon() {
+	a.mu.Unlock()
+	select {
+	case a.tosend <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// send sends what lanes leave, the outputs first. It lets go of the processor
+// once before: lanes that are ready to end then do, and what they leave goes
+// along. On an idle machine there are none, and nothing waits.
+func (a *agent) send() {
+	for range a.tosend {
+		runtime.Gosched()
+		a.outputs.flush()
+		a.results.Flush()
+	}
+	a.outputs.flush()
 	a.results.Flush()
 }
 

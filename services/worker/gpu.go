@@ -36,7 +36,8 @@ type gpu struct {
 	work      sync.WaitGroup
 }
 
-// alarm wakes a lane; setting it again replaces the earlier time.
+// alarm wakes a lane. It may ring before there is something to do: setting a
+// timer back with each action would cost more than to look in vain.
 type alarm struct {
 	timer *time.Timer
 	at    protocol.Time
@@ -122,20 +123,16 @@ func (g *gpu) step(lane *executor.Lane, e executor.Event) {
 	}
 }
 
-// wake sets a lane's alarm.
+// wake sees to it that a lane's alarm rings at an instant at the latest.
 func (g *gpu) wake(lane *executor.Lane, at protocol.Time) {
 	alarm := &g.alarms[0]
 	if lane == &g.transfers {
 		alarm = &g.alarms[1]
 	}
-	if at == alarm.at {
+	if at >= alarm.at { // it rings before, and is set anew then
 		return
 	}
 	alarm.at = at
-	if at == protocol.Never {
-		alarm.timer.Stop()
-		return
-	}
 	alarm.timer.Reset(max(0, at.Sub(clock.Now())))
 }
 

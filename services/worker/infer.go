@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"time"
-
 	"clockwork/pkg/clock"
 	"clockwork/pkg/executor"
 	"clockwork/pkg/protocol"
@@ -12,14 +10,42 @@ import (
 // to another goroutine would take longer.
 const smallCopy = 64 << 10
 
+// smallOutput is how many bytes of output are fetched before the GPU's next
+// execution is looked for: that takes less than a goroutine beside it would.
+const smallOutput = 16 << 10
+
 // arrive puts an Infer into the lane; it is ready when it is staged. The
 // caller holds the lock, here and below unless it says otherwise.
 func (g *gpu) arrive(o *order) {
-	g.orders[o.task] = o
-	g.step(&g.executions, executor.Arrived{Task: executor.Task{ID: o.task, Earliest: o.earliest, Latest: o.latest}})
-	if o.missing == 0 && g.executions.Has(o.task) {
-		g.complete(o)
+	task := executor.Task{ID: o.task, Earliest: o.earliest, Latest: o.latest}
+	if o.missing > 0 || o.inputBytes() > smallCopy {
+		g.orders[o.task] = o
+		g.step(&g.executions, executor.Arrived{Task: task})
+		if o.missing == 0 && g.executions.Has(o.task) {
+			g.complete(o)
+		}
+		return
 	}
+	if refused := g.prepare(o); refused != nil {
+		g.agent.settle(o, refused)
+		return
+	}
+	if refused := g.copyInputs(o); refused != nil {
+		g.agent.settle(o, refused)
+		return
+	}
+	g.orders[o.task] = o
+	g.step(&g.executions, executor.Arrived{Task: task, Ready: true})
+}
+
+// prepare looks at the inputs of an Infer that misses none, and at the weights
+// that are there for it.
+func (g *gpu) prepare(o *order) *protocol.Error {
+	if refused := o.checkInputs(); refused != nil {
+		return refused
+	}
+	o.version = g.pages.Version(o.action.Model)
+	return nil
 }
 
 // complete stages an Infer whose inputs are there.
@@ -27,11 +53,10 @@ func (g *gpu) complete(o *order) {
 	if !g.executions.Has(o.task) {
 		return // it expired
 	}
-	if refused := o.checkInputs(); refused != nil {
+	if refused := g.prepare(o); refused != nil {
 		g.withdraw(o, refused)
 		return
 	}
-	o.version = g.pages.Version(o.action.Model)
 	o.staging = true
 	if o.inputBytes() > smallCopy {
 		g.stages <- o
@@ -103,58 +128,57 @@ func (g *gpu) run(o *order) {
 		refused = refusal(o.run.Execute(o.weights))
 		o.finished()
 	}
+	answers := refused == nil && len(o.action.Requests) > 0
+	small := answers && int64(o.action.Items())*o.model.spec.OutputBytes() <= smallOutput
+	var payloads [][]byte
+	if small {
+		payloads, refused = o.fetch()
+	}
+	if g.executed(o, refused, payloads) && answers && !small {
+		g.finishing <- o
+	}
+}
+
+// executed ends an execution in its lane, which begins the next one. It answers
+// the order unless its outputs are still to be fetched, and reports whether the
+// execution is valid. The caller does not hold the lock, below neither.
+func (g *gpu) executed(o *order, refused *protocol.Error, payloads [][]byte) (valid bool) {
 	a := g.agent
 	a.mu.Lock()
+	defer a.sendSoon()
 	if refused == nil && g.pages.Version(o.action.Model) != o.version {
 		refused = protocol.Refusal(protocol.WeightsChanged)
 	}
 	g.pages.Done(o.action.Model)
 	delete(g.orders, o.task)
 	g.step(&g.executions, executor.Ended{})
-	idle := g.executions.Running() == 0
-	if refused != nil || len(o.action.Requests) == 0 {
+	switch {
+	case refused != nil || len(o.action.Requests) == 0:
 		a.answer(o, refused)
-		a.unlock()
-		return
+	case payloads != nil:
+		a.outputs.add(o, payloads)
+		a.answer(o, nil)
 	}
-	a.unlock()
-	if idle && int64(o.action.Items())*o.model.spec.OutputBytes() <= smallCopy {
-		g.finish(o)
-		return
-	}
-	g.finishing <- o
+	return refused == nil
 }
 
-// finish sends the outputs to their front doors, and the result. The caller
-// does not hold the lock.
+// finish fetches larger outputs and answers an order, beside the execution of
+// others.
 func (g *gpu) finish(o *order) {
 	a := g.agent
+	payloads, refused := o.fetch()
+	if refused == nil {
+		a.outputs.add(o, payloads)
+	}
+	a.mu.Lock()
+	defer a.sendSoon()
+	a.answer(o, refused)
+}
+
+// fetch copies the outputs from the device, one payload for each member.
+func (o *order) fetch() ([][]byte, *protocol.Error) {
 	begin := clock.Now()
 	payloads, err := o.run.Outputs()
 	o.output = span(begin)
-	if err == nil {
-		a.outputs.send(o.outputs(payloads), time.Now())
-	}
-	a.mu.Lock()
-	defer a.unlock()
-	a.answer(o, refusal(err))
-}
-
-// outputs are the outputs of the members, one payload each.
-func (o *order) outputs(payloads [][]byte) []protocol.Output {
-	list := make([]protocol.Output, len(payloads))
-	for i, r := range o.action.Requests {
-		list[i] = protocol.Output{
-			ID:     r.ID,
-			Model:  o.action.Model,
-			Batch:  o.action.Batch,
-			Items:  r.Batch,
-			Queued: max(0, o.begin.Sub(o.received)),
-			Input:  o.input.Device,
-			Exec:   o.exec.Device,
-			Output: o.output.Device,
-			Data:   payloads[i],
-		}
-	}
-	return list
+	return payloads, refusal(err)
 }

@@ -126,18 +126,26 @@ func (o *order) checkInputs() *protocol.Error {
 	return nil
 }
 
-// onInput takes the payload of one request.
-func (a *agent) onInput(m *nats.Msg) {
-	p, fault := bus.Input.Decode(m.Data)
+// onInputs takes the payloads of requests.
+func (a *agent) onInputs(m *nats.Msg) {
+	payloads, fault := bus.Inputs.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad input", "error", fault)
+		a.bus.Log.Warn("bad inputs", "error", fault)
 		return
-	}
-	if p.Data == nil {
-		p.Data = []byte{}
 	}
 	a.mu.Lock()
 	defer a.unlock()
+	for i := range payloads {
+		a.takeInput(&payloads[i])
+	}
+}
+
+// takeInput keeps a payload or gives it to its action, which may be complete
+// then. The caller holds the lock.
+func (a *agent) takeInput(p *protocol.Input) {
+	if p.Data == nil {
+		p.Data = []byte{}
+	}
 	o, kept := a.inputs.put(p.ID, p.Data, time.Now())
 	if !kept {
 		a.bus.Log.Warn("no room for an input", "request", p.ID, "bytes", len(p.Data), "held", a.inputs.bytes)

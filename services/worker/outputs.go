@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,17 +10,20 @@ import (
 )
 
 // outputs sends each front door its outputs, as many in a message as have
-// queued up and as a message holds. Any goroutine may call it.
+// queued up and as a message holds. Any goroutine may add; one sends.
 type outputs struct {
 	bus *bus.Bus
 
 	mu    sync.Mutex
 	boxes map[uint64]*outputBox
+	full  []*outputBox // those with something to send
 }
 
 type outputBox struct {
-	*bus.Batch[protocol.Output]
-	used time.Time
+	subject string
+	used    time.Time
+	queue   []protocol.Output
+	spare   []protocol.Output // the queue before, to be used again
 }
 
 const (
@@ -38,41 +42,72 @@ func newOutputs(b *bus.Bus) *outputs { return &outputs{bus: b, boxes: map[uint64
 // limit is the largest output that can be sent, in bytes.
 func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOverhead }
 
-// send sends the outputs of one action, to as many front doors as it has.
-func (s *outputs) send(list []protocol.Output, now time.Time) {
-	for i := range list {
-		box := s.box(list[i].ID.Door, now)
-		box.Add(list[i])
-		if i == len(list)-1 || list[i+1].ID.Door != list[i].ID.Door {
-			box.Flush()
+// add queues the outputs of one action, a payload for each of its members.
+func (s *outputs) add(o *order, payloads [][]byte) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range o.action.Requests {
+		box := s.box(r.ID.Door, now)
+		if len(box.queue) == 0 {
+			s.full = append(s.full, box)
 		}
+		box.queue = append(box.queue, protocol.Output{
+			ID:     r.ID,
+			Model:  o.action.Model,
+			Batch:  o.action.Batch,
+			Items:  r.Batch,
+			Queued: max(0, o.begin.Sub(o.received)),
+			Input:  o.input.Device,
+			Exec:   o.exec.Device,
+			Output: o.output.Device,
+			Data:   payloads[i],
+		})
 	}
 }
 
+// box finds a front door's. The caller holds the lock.
 func (s *outputs) box(door uint64, now time.Time) *outputBox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	box := s.boxes[door]
 	if box == nil {
 		s.forget(now)
-		subject := s.bus.Subjects.Output(door)
-		box = &outputBox{Batch: bus.NewBatch(maxOutputs, func(batch []protocol.Output) { s.publish(subject, batch) })}
+		box = &outputBox{subject: s.bus.Subjects.Output(door)}
 		s.boxes[door] = box
 	}
 	box.used = now
 	return box
 }
 
+// flush sends what is queued. One goroutine calls it.
+func (s *outputs) flush() {
+	for {
+		s.mu.Lock()
+		if len(s.full) == 0 {
+			s.mu.Unlock()
+			return
+		}
+		box := s.full[0]
+		s.full = slices.Delete(s.full, 0, 1)
+		queue := box.queue
+		box.queue, box.spare = box.spare[:0], nil
+		s.mu.Unlock()
+
+		s.publish(box.subject, queue)
+		clear(queue)
+		box.spare = queue[:0] // this goroutine's own
+	}
+}
+
 // publish sends a batch in as few messages as hold it.
 func (s *outputs) publish(subject string, batch []protocol.Output) {
 	for len(batch) > 0 {
 		n, size := 1, int64(len(batch[0].Data))
-		for n < len(batch) && size+int64(len(batch[n].Data))+int64(n+1)*outputOverhead <= s.limit() {
+		for n < min(len(batch), maxOutputs) && size+int64(len(batch[n].Data))+int64(n+1)*outputOverhead <= s.limit() {
 			size += int64(len(batch[n].Data))
 			n++
 		}
 		part := batch[:n]
-		if err := s.bus.Payload.Publish(subject, bus.Outputs.Encode(&part)); err != nil {
+		if err := bus.Outputs.Publish(s.bus.Payload, subject, &part); err != nil {
 			s.bus.Log.Warn("outputs not sent", "count", n, "error", err) // deadlines answer them
 		}
 		batch = batch[n:]
@@ -86,7 +121,7 @@ func (s *outputs) forget(now time.Time) {
 		return
 	}
 	for door, box := range s.boxes {
-		if now.Sub(box.used) > idleBox {
+		if now.Sub(box.used) > idleBox && len(box.queue) == 0 {
 			delete(s.boxes, door)
 		}
 	}

@@ -30,12 +30,14 @@ func (a *agent) sendResults(results []protocol.Result) {
 func large(r *protocol.Result) bool { return r.State != nil || r.Loaded != nil }
 
 func (a *agent) publishResults(batch bus.ResultBatch) {
-	body := bus.Results.Encode(&batch)
+	body := bus.Borrow()
+	defer bus.GiveBack(body)
+	*body = bus.Results.Append(*body, &batch)
 	nc := a.bus.Control
-	if len(body) > largeResult {
+	if len(*body) > largeResult {
 		nc = a.bus.Payload
 	}
-	if err := nc.Publish(a.bus.Subjects.Result(a.config.Name), body); err != nil {
+	if err := nc.Publish(a.bus.Subjects.Result(a.config.Name), *body); err != nil {
 		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers end them
 	}
 }

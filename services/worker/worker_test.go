@@ -226,7 +226,7 @@ func inferOf(model string, batch int, seqs ...uint64) protocol.Action {
 func (r *rig) sendInput(seq uint64, data []byte) {
 	r.t.Helper()
 	in := protocol.Input{ID: protocol.RequestID{Door: testDoor, Seq: seq}, Model: "m", Batch: 1, Data: data}
-	if err := r.bus.Payload.Publish(r.bus.Subjects.Input("w1"), bus.Input.Encode(&in)); err != nil {
+	if err := r.bus.Payload.Publish(r.bus.Subjects.Input("w1"), bus.Inputs.Encode(&[]protocol.Input{in})); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.bus.Payload.Flush(); err != nil {

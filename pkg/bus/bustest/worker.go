@@ -192,13 +192,15 @@ func (w *Worker) take(a protocol.Action) {
 }
 
 func (w *Worker) onInput(m *nats.Msg) {
-	in, fault := bus.Input.Decode(m.Data)
+	list, fault := bus.Inputs.Decode(m.Data)
 	if fault != nil {
 		w.t.Errorf("worker %s: %v", w.ID, fault)
 		return
 	}
 	w.mu.Lock()
-	w.inputs[in.ID] = in
+	for _, in := range list {
+		w.inputs[in.ID] = in
+	}
 	w.mu.Unlock()
 	w.work()
 }

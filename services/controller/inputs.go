@@ -1,0 +1,69 @@
+package controller
+
+import (
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// inputBoxes collects payloads by worker. Small ones that are dispatched together
+// travel in one message: there, a message costs more than its bytes. It belongs
+// to one goroutine.
+type inputBoxes struct {
+	bus   *bus.Bus
+	boxes map[string]*inputBox
+	full  []*inputBox // those with something to send
+	count int         // of payloads in them
+}
+
+type inputBox struct {
+	worker string
+	list   []protocol.Input
+	bytes  int
+}
+
+// smallMessage bounds the bytes of payloads that share a message: the worker
+// keeps all of it until the last of them is executed. A larger one travels alone.
+const smallMessage = 32 << 10
+
+// maxBoxes bounds the workers that are remembered.
+const maxBoxes = 4096
+
+func (b *inputBoxes) add(worker string, in protocol.Input) {
+	box := b.boxes[worker]
+	if box == nil {
+		if len(b.boxes) >= maxBoxes {
+			b.flush()
+			clear(b.boxes)
+		}
+		box = &inputBox{worker: worker}
+		b.boxes[worker] = box
+	}
+	if box.bytes+len(in.Data) > smallMessage {
+		b.send(box)
+	}
+	if len(box.list) == 0 {
+		b.full = append(b.full, box)
+	}
+	box.list = append(box.list, in)
+	box.bytes += len(in.Data)
+	b.count++
+}
+
+func (b *inputBoxes) flush() {
+	for _, box := range b.full {
+		b.send(box)
+	}
+	clear(b.full)
+	b.full, b.count = b.full[:0], 0
+}
+
+func (b *inputBoxes) send(box *inputBox) {
+	if len(box.list) == 0 {
+		return
+	}
+	if err := bus.Inputs.Publish(b.bus.Payload, b.bus.Subjects.Input(box.worker), &box.list); err != nil {
+		b.bus.Log.Warn("inputs not sent", "worker", box.worker, "count", len(box.list), "error", err) // the worker answers INPUT_MISSING
+	}
+	clear(box.list)
+	box.list, box.bytes = box.list[:0], 0
+}

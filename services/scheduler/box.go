@@ -1,0 +1,38 @@
+package scheduler
+
+import "clockwork/pkg/bus"
+
+// box collects what is decided for one receiver; the term's lock guards it.
+type box[T any] struct {
+	bus     *bus.Bus
+	subject string
+	codec   bus.Codec[[]T]
+	most    int // in one message
+	items   []T
+}
+
+// flusher is a box of whatever.
+type flusher interface{ flush() }
+
+func newBox[T any](b *bus.Bus, subject string, codec bus.Codec[[]T], most int) *box[T] {
+	return &box[T]{bus: b, subject: subject, codec: codec, most: most}
+}
+
+// add puts an item in and reports whether it is the first since the last flush.
+func (b *box[T]) add(item T) (first bool) {
+	b.items = append(b.items, item)
+	return len(b.items) == 1
+}
+
+// flush sends what is in the box, in as few messages as may hold it.
+func (b *box[T]) flush() {
+	for rest := b.items; len(rest) > 0; {
+		part := rest[:min(len(rest), b.most)]
+		rest = rest[len(part):]
+		if err := b.codec.Publish(b.bus.Control, b.subject, &part); err != nil {
+			b.bus.Log.Warn("decisions not sent", "subject", b.subject, "count", len(part), "error", err)
+		}
+	}
+	clear(b.items)
+	b.items = b.items[:0]
+}
