@@ -87,6 +87,9 @@ func (i *inferCommand) check() error {
 func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *client.Client, request *protocol.InferRequest) error {
 	samples, elapsed := i.many(ctx, stack, request)
 	summary := report.New(samples, elapsed)
+	if con.tty && ctx.Err() != nil {
+		fmt.Fprintln(con.out) // the terminal has shown ^C
+	}
 	print := func() error { return printSummary(con.out, con.display.Width(), summary) }
 	if c.JSON {
 		print = func() error { return printJSON(con.out, summary) }
@@ -96,7 +99,7 @@ func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *c
 	}
 	if ctx.Err() != nil && len(samples) < i.Count {
 		if !c.JSON { // there the count of requests says it: one document, whole
-			fmt.Fprintf(con.err, "clockwork: interrupted; %d of %d requests had their answer, the others do not count\n", len(samples), i.Count)
+			fmt.Fprintf(con.err, "clockwork: interrupted; %d of %d requests were answered, the others do not count\n", len(samples), i.Count)
 		}
 		return errShown
 	}

@@ -50,7 +50,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 		}
 	}
 	columns := []terminal.Column{{Title: "worker"}, {Title: "backend", Drop: 1}, {Title: "GPU", Right: true},
-		{Title: "pages", Right: true}, {Title: "weights on the GPU"}}
+		{Title: "pages", Right: true}, {Title: "weights on GPU"}}
 	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
 	}
@@ -128,13 +128,17 @@ func residentWidth(width int) int {
 	return max(16, width-36)
 }
 
-// namesText lists as many names as fit, at least one, and counts the rest.
+// namesText lists as many names as fit and counts the rest, or all where not
+// even one fits beside its count.
 func namesText(names []string, width int) string {
 	text := ""
 	for i, name := range names {
 		more := fmt.Sprintf(" and %d more", len(names)-i)
 		if i > 0 && len(text)+1+len(name)+len(more) > width {
-			return text + more
+			if text += more; len(text) > width {
+				return count(len(names), "model")
+			}
+			return text
 		}
 		text = strings.TrimPrefix(text+" "+name, " ")
 	}

@@ -152,7 +152,7 @@ waiting  2 requests for activation
 models   2, 1 of them not served (clockwork ls says why)
 workers  1
 
-worker  backend  GPU  pages  weights on the GPU
+worker  backend  GPU  pages  weights on GPU
 w1      onnx       0   1/32  ocr_rec
                    1   0/32  -
 
@@ -203,7 +203,9 @@ func TestNamesAreCutByCountingTheRest(t *testing.T) {
 		{names[:2], 44, "resnet50_v2-1 resnet50_v2-2"},
 		{names, 80, "resnet50_v2-1 resnet50_v2-2 resnet50_v2-3 resnet50_v2-4"},
 		{names, 44, "resnet50_v2-1 resnet50_v2-2 and 2 more"},
-		{names, 5, "resnet50_v2-1 and 3 more"},
+		{names, 24, "resnet50_v2-1 and 3 more"},
+		{names, 23, "4 models"},
+		{names[:1], 5, "resnet50_v2-1"},
 	} {
 		if got := namesText(row.names, row.width); got != row.want {
 			t.Errorf("in %d columns: %q, want %q", row.width, got, row.want)
