@@ -146,13 +146,13 @@ type DoorLost struct{ Door uint64 }
 // Tick says that the time asked for by Output.Wake has come.
 type Tick struct{}
 
-func (Activate) event()     {}
-func (Submit) event()       {}
-func (Result) event()       {}
-func (WorkerJoined) event() {}
-func (WorkerLost) event()   {}
-func (DoorLost) event()     {}
-func (Tick) event()         {}
+func (*Activate) event()     {}
+func (*Submit) event()       {}
+func (*Result) event()       {}
+func (*WorkerJoined) event() {}
+func (*WorkerLost) event()   {}
+func (*DoorLost) event()     {}
+func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.
 type Addressed struct {
@@ -185,7 +185,7 @@ type echo struct{ stats Stats }
 
 // Step answers a Submit; other events do nothing.
 func (c *echo) Step(_ protocol.Time, e Event) Output {
-	s, ok := e.(Submit)
+	s, ok := e.(*Submit)
 	if !ok {
 		return Output{Wake: protocol.Never}
 	}

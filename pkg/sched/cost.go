@@ -148,7 +148,7 @@ func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) 
 
 // measured is the duration of a result's execution, 0 if it cannot be
 // believed.
-func measured(r protocol.Result) time.Duration {
+func measured(r *protocol.Result) time.Duration {
 	d := r.End.Sub(r.Begin)
 	if r.Begin == 0 && r.End == 0 {
 		d = r.Exec.End.Sub(r.Exec.Begin)

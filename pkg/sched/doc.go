@@ -8,7 +8,7 @@
 //	core, err := sched.New("simple", sched.Defaults())
 //	wake := protocol.Never
 //	for {
-//		var event sched.Event = sched.Tick{}
+//		var event sched.Event = &sched.Tick{}
 //		select {
 //		case event = <-events: // Activate, Submit, Result, WorkerJoined, ...
 //		case <-timerAt(wake): // one timer; an earlier wake is forgotten

@@ -63,17 +63,17 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 	c.out = Output{}
 	c.fire()
 	switch e := e.(type) {
-	case Activate:
-		c.activate(e)
-	case Submit:
+	case *Activate:
+		c.activate(*e)
+	case *Submit:
 		c.submit(e.Submission)
-	case Result:
-		c.result(e.Result)
-	case WorkerJoined:
+	case *Result:
+		c.result(&e.Result)
+	case *WorkerJoined:
 		c.join(e.State)
-	case WorkerLost:
-		c.lose(e)
-	case DoorLost:
+	case *WorkerLost:
+		c.lose(*e)
+	case *DoorLost:
 		c.doorLost(e.Door)
 	}
 	c.settle()

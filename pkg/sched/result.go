@@ -6,7 +6,7 @@ import (
 
 // result takes a worker's answer. One to no known action (a duplicate, one
 // given up, another issuer's) only counts.
-func (c *engine) result(res protocol.Result) {
+func (c *engine) result(res *protocol.Result) {
 	if !c.active {
 		return
 	}
@@ -74,7 +74,7 @@ func (c *engine) idle(r *replica) {
 	}
 }
 
-func (c *engine) inferred(a *action, res protocol.Result) {
+func (c *engine) inferred(a *action, res *protocol.Result) {
 	if res.Code == protocol.OK {
 		if d := measured(res); d > 0 {
 			c.policy.observe(a, d)
@@ -110,7 +110,7 @@ func (c *engine) replanAll(a *action, err *protocol.Error) {
 }
 
 // failure says to a client what a worker's code means for its request.
-func failure(res protocol.Result) *protocol.Error {
+func failure(res *protocol.Result) *protocol.Error {
 	code := protocol.Internal
 	switch res.Code {
 	case protocol.InvalidInput, protocol.BackendError, protocol.NoMemory:
@@ -147,7 +147,7 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 	}
 }
 
-func (c *engine) loaded(a *action, res protocol.Result) {
+func (c *engine) loaded(a *action, res *protocol.Result) {
 	r := a.replica
 	g, m := r.gpu, r.model
 	if r.phase != loading {
@@ -195,7 +195,7 @@ func (c *engine) doubt(r *replica) {
 	c.evict(r)
 }
 
-func (c *engine) evicted(a *action, res protocol.Result) {
+func (c *engine) evicted(a *action, res *protocol.Result) {
 	r := a.replica
 	if r.phase != evicting {
 		return

@@ -41,7 +41,7 @@ func TestEchoAnswersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := protocol.RequestID{Door: 3, Seq: 4}
-	out := core.Step(5, Submit{protocol.Submission{ID: id, Model: "any"}})
+	out := core.Step(5, &Submit{protocol.Submission{ID: id, Model: "any"}})
 	if len(out.Dispatches) != 1 || out.Dispatches[0].ID != id || out.Dispatches[0].Kind != protocol.Answer || out.Wake != protocol.Never {
 		t.Fatalf("got %+v, want one Answer of %v and no wake-up", out, id)
 	}
@@ -62,9 +62,9 @@ func TestTheBoundOfTheQueueIsKept(t *testing.T) {
 	config.MaxQueued = 2
 	core, _ := New("simple", config)
 	m, p := spec("a", 1, time.Millisecond, time.Millisecond)
-	core.Step(0, Activate{Epoch: 1, State: protocol.ClockworkState{Models: []protocol.ModelSpec{m}, Profiles: []protocol.Profile{p}}})
+	core.Step(0, &Activate{Epoch: 1, State: protocol.ClockworkState{Models: []protocol.ModelSpec{m}, Profiles: []protocol.Profile{p}}})
 	for seq := uint64(1); seq <= 3; seq++ {
-		out := core.Step(0, Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: "a", Batch: 1, Budget: time.Second}})
+		out := core.Step(0, &Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: "a", Batch: 1, Budget: time.Second}})
 		if refused := len(out.Refusals) == 1 && out.Refusals[0].Refusal.Code == protocol.Overloaded; refused != (seq == 3) {
 			t.Errorf("request %d of 2 that may wait: refused OVERLOADED is %v", seq, refused)
 		}
@@ -80,9 +80,9 @@ func TestActionIDsNeverComeAgain(t *testing.T) {
 		Workers: []protocol.WorkerState{{ID: "w", Incarnation: 1, GPUs: []protocol.GPUState{gpu}}}}
 	seen := map[protocol.ActionID]bool{}
 	act := func(core Core, epoch uint64) {
-		core.Step(0, Activate{Epoch: epoch, Issuer: 7, State: state})
+		core.Step(0, &Activate{Epoch: epoch, Issuer: 7, State: state})
 		for seq := range uint64(3) {
-			id := core.Step(0, Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: "a", Batch: 1, Budget: time.Second}}).Actions[0].Action.ID
+			id := core.Step(0, &Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: "a", Batch: 1, Budget: time.Second}}).Actions[0].Action.ID
 			if seen[id] {
 				t.Errorf("epoch %d names its action %d, as an earlier one did", epoch, id)
 			}
@@ -120,12 +120,12 @@ func BenchmarkSimpleStep(b *testing.B) {
 func benchSteps(b *testing.B, waiting uint64) {
 	core, _ := New("simple", Defaults())
 	state := thousandModels()
-	core.Step(0, Activate{Epoch: 1, Issuer: 1, State: state})
+	core.Step(0, &Activate{Epoch: 1, Issuer: 1, State: state})
 	seq := uint64(0)
 	var open []protocol.Action
 	submit := func(now protocol.Time) {
 		seq++
-		out := core.Step(now, Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: state.Models[seq%1000].Name, Batch: 1, Budget: time.Hour}})
+		out := core.Step(now, &Submit{protocol.Submission{ID: protocol.RequestID{Seq: seq}, Model: state.Models[seq%1000].Name, Batch: 1, Budget: time.Hour}})
 		for _, a := range out.Actions {
 			open = append(open, a.Action)
 		}
@@ -140,7 +140,7 @@ func benchSteps(b *testing.B, waiting uint64) {
 		submit(now)
 		a := open[0]
 		open = open[1:]
-		out := core.Step(now, Result{protocol.Result{Action: a.ID, Issuer: 1, Worker: "w", Kind: a.Kind, Code: protocol.OK, Begin: now, End: now + 1e6}})
+		out := core.Step(now, &Result{protocol.Result{Action: a.ID, Issuer: 1, Worker: "w", Kind: a.Kind, Code: protocol.OK, Begin: now, End: now + 1e6}})
 		for _, a := range out.Actions {
 			open = append(open, a.Action)
 		}
@@ -151,6 +151,6 @@ func benchSteps(b *testing.B, waiting uint64) {
 func BenchmarkEcho(b *testing.B) {
 	core, _ := New("echo", Defaults())
 	for i := range b.N {
-		core.Step(protocol.Time(i), Submit{protocol.Submission{ID: protocol.RequestID{Seq: uint64(i)}}})
+		core.Step(protocol.Time(i), &Submit{protocol.Submission{ID: protocol.RequestID{Seq: uint64(i)}}})
 	}
 }

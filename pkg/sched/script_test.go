@@ -129,7 +129,7 @@ func (s *stage) run(t *testing.T, f []string) string {
 func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(string) time.Duration) Event {
 	switch f[0] {
 	case "activate":
-		return Activate{Epoch: uint64(num(2)), Issuer: 7, State: s.state}
+		return &Activate{Epoch: uint64(num(2)), Issuer: 7, State: s.state}
 	case "join":
 		w := protocol.WorkerState{ID: f[1], Incarnation: uint64(num(3)), Models: s.state.Models}
 		count, kind, has := strings.Cut(f[3], ":")
@@ -153,24 +153,24 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 			}
 			w.GPUs = append(w.GPUs, g)
 		}
-		return WorkerJoined{State: w}
+		return &WorkerJoined{State: w}
 	case "lost":
-		return WorkerLost{ID: f[1]}
+		return &WorkerLost{ID: f[1]}
 	case "door-lost":
-		return DoorLost{Door: uint64(num(2))}
+		return &DoorLost{Door: uint64(num(2))}
 	case "submit":
-		return Submit{protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}}
+		return &Submit{protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}}
 	case "result":
 		a := s.actions[protocol.ActionID(num(3))]
 		r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Epoch: a.Epoch, Worker: f[1], Kind: a.Kind, Code: protocol.Code(f[3])}
 		if len(f) > 4 {
 			r.Begin, r.End = 1, 1+protocol.Time(millis(f[4]))
 		}
-		return Result{r}
+		return &Result{r}
 	case "obeys":
-		return Result{protocol.Result{Worker: f[1], Epoch: uint64(num(3))}}
+		return &Result{protocol.Result{Worker: f[1], Epoch: uint64(num(3))}}
 	case "tick":
-		return Tick{}
+		return &Tick{}
 	}
 	t.Fatalf("no event is called %q", f[0])
 	return nil

@@ -47,7 +47,7 @@ func (w *world) orphaned(a protocol.Action) {
 // before writes down what an event means.
 func (w *world) before(e Event) {
 	switch e := e.(type) {
-	case Result:
+	case *Result:
 		a, open := w.open[e.Action]
 		if !open {
 			w.counted.Strays++
@@ -64,12 +64,12 @@ func (w *world) before(e Event) {
 		if e.Code == protocol.StaleIncarnation && w.known[e.Worker] == a.Incarnation {
 			w.forget(e.Worker)
 		}
-	case WorkerJoined:
+	case *WorkerJoined:
 		if w.known[e.State.ID] != e.State.Incarnation {
 			w.forget(e.State.ID)
 		}
 		w.known[e.State.ID] = e.State.Incarnation
-	case WorkerLost:
+	case *WorkerLost:
 		if w.known[e.ID] == e.Incarnation {
 			w.forget(e.ID)
 		}

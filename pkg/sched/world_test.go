@@ -128,7 +128,7 @@ func runWorld(t *testing.T, seed uint64) *world {
 		w.now = next
 		if next == w.wake {
 			w.ticks++
-			w.step(Tick{})
+			w.step(&Tick{})
 			continue
 		}
 		first := w.happenings.First()
@@ -161,7 +161,7 @@ func (w *world) build() {
 		h.empty(1 + w.setup.IntN(2))
 		w.hosts = append(w.hosts, h)
 	}
-	w.step(Activate{Epoch: 5, Issuer: 7, State: state})
+	w.step(&Activate{Epoch: 5, Issuer: 7, State: state})
 	for _, h := range w.hosts {
 		w.after(between(w.setup, 0, 50*time.Millisecond), h.join)
 	}
@@ -198,7 +198,7 @@ func (w *world) planArrivals() {
 func (w *world) submit(s protocol.Submission) {
 	w.requests[s.ID] = &asked{submission: s, deadline: w.now.Add(s.Budget)}
 	w.counted.Submitted++
-	w.step(Submit{s})
+	w.step(&Submit{s})
 }
 
 // again submits a request once more while it is known; once it has ended that
@@ -207,7 +207,7 @@ func (w *world) again(s protocol.Submission) {
 	if r := w.requests[s.ID]; r != nil && !r.ended {
 		w.counted.Submitted++
 		w.counted.Duplicates++
-		w.step(Submit{s})
+		w.step(&Submit{s})
 	}
 }
 
@@ -226,7 +226,7 @@ func (w *world) planFaults() {
 			func() { h.hang(length) },
 			func() { h.slowDown(length, 2+float64(w.faulty.IntN(30))) },
 			func() { w.loseDoor(1 + w.faulty.Uint64N(3)) },
-			func() { w.step(Activate{Epoch: 4, Issuer: 8}) },
+			func() { w.step(&Activate{Epoch: 4, Issuer: 8}) },
 			h.join, // told again, nothing new
 		}
 		w.after(at, fault[w.faulty.IntN(len(fault))])
@@ -244,7 +244,7 @@ func (w *world) loseDoor(door uint64) {
 		}
 		r.orphan = true
 	}
-	w.step(DoorLost{Door: door})
+	w.step(&DoorLost{Door: door})
 }
 
 // heal ends every fault, so that the world can come to rest.

@@ -66,12 +66,12 @@ func (h *host) join() {
 	}
 	h.world.after(between(h.world.setup, 0, 5*time.Millisecond), func() {
 		if h.world.known[h.id] <= s.Incarnation { // the shell drops older news
-			h.world.step(WorkerJoined{State: s})
+			h.world.step(&WorkerJoined{State: s})
 		}
 	})
 }
 
-func (h *host) lost(incarnation uint64) { h.world.step(WorkerLost{ID: h.id, Incarnation: incarnation}) }
+func (h *host) lost(incarnation uint64) { h.world.step(&WorkerLost{ID: h.id, Incarnation: incarnation}) }
 
 // crash ends a life; the next one may begin before the end was noticed.
 func (h *host) crash(length, notice time.Duration) {
@@ -246,5 +246,5 @@ func (h *host) answer(a protocol.Action, code protocol.Code, took time.Duration)
 }
 
 func (h *host) send(r protocol.Result) {
-	h.world.carry(h, func() { h.world.step(Result{r}) })
+	h.world.carry(h, func() { h.world.step(&Result{r}) })
 }

@@ -173,7 +173,7 @@ func (t *term) tick() {
 	defer t.mu.Unlock()
 	if !t.ended {
 		t.wake = protocol.Never
-		t.step(sched.Tick{})
+		t.step(&sched.Tick{})
 		t.flush()
 	}
 }
@@ -257,7 +257,7 @@ func (t *term) admit() {
 			t.members[id] = w.Incarnation
 			w.Models = t.models
 			t.bus.Log.Info("worker joined", "worker", id, "gpus", len(w.GPUs), "workers", len(t.members))
-			t.step(sched.WorkerJoined{State: w})
+			t.step(&sched.WorkerJoined{State: w})
 		}
 	}
 	if !t.active.Load() && (len(t.joining) == 0 || time.Now().After(t.waitFor)) {
@@ -322,7 +322,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 		return
 	}
 	for _, r := range b.Requests {
-		t.step(sched.Submit{Submission: r})
+		t.step(&sched.Submit{Submission: r})
 	}
 	t.flushLast(m.Sub, len(b.Requests))
 }
@@ -352,7 +352,7 @@ func (t *term) onResult(m *nats.Msg) {
 		if t.ended {
 			return
 		}
-		t.step(sched.Result{Result: r})
+		t.step(&sched.Result{Result: r})
 		if r.Epoch > t.epoch.Load() {
 			t.resign("a worker obeys a newer epoch")
 		}
@@ -416,7 +416,7 @@ func (t *term) activate(state protocol.ClockworkState) {
 	}
 	state.Workers = nil
 	t.bus.Log.Info("activated", "epoch", t.epoch.Load(), "models", len(state.Models), "workers", len(t.joining))
-	t.step(sched.Activate{Epoch: t.epoch.Load(), Issuer: t.issuer, State: state})
+	t.step(&sched.Activate{Epoch: t.epoch.Load(), Issuer: t.issuer, State: state})
 }
 
 // sameModels compares by name and digest; both are ordered by name.
@@ -469,7 +469,7 @@ func (t *term) workerLost(h protocol.Heartbeat) {
 		delete(t.workers, h.ID)
 		t.bus.Log.Warn("worker lost; its requests are planned anew", "worker", h.ID, "workers", len(t.members))
 		t.away[h.ID] = h.Incarnation
-		t.step(sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+		t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
 }
 
@@ -479,5 +479,5 @@ func (t *term) doorLost(h protocol.Heartbeat) {
 		return
 	}
 	delete(t.doors, door)
-	t.step(sched.DoorLost{Door: door})
+	t.step(&sched.DoorLost{Door: door})
 }

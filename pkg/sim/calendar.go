@@ -1,0 +1,98 @@
+package sim
+
+import "clockwork/pkg/protocol"
+
+// kind says what an event is.
+type kind uint8
+
+const (
+	atDoor     kind = iota // a request reaches the front door
+	submitted              // a submission reaches the scheduler
+	ordered                // an action reaches its worker
+	dispatched             // a dispatch reaches the door
+	staged                 // an input reaches its worker
+	ended                  // a GPU is done with an order
+	woken                  // a lane asked to be woken
+	reported               // a result reaches the scheduler
+	answered               // an output reaches the door
+	refused                // a refusal reaches the door
+	due                    // a request's deadline is over
+)
+
+// event is what happens at a time. Which fields are set depends on its kind.
+type event struct {
+	at    protocol.Time
+	seq   uint64 // of its making: the order of events at one time
+	kind  kind
+	lane  uint8
+	life  uint32 // of the request in the slot
+	slot  int32
+	order *order
+	gpu   *gpu
+}
+
+// calendar holds what is to come, ordered by (time, sequence).
+type calendar struct {
+	heap []event
+	seq  uint64
+}
+
+func (c *calendar) next() protocol.Time {
+	if len(c.heap) == 0 {
+		return protocol.Never
+	}
+	return c.heap[0].at
+}
+
+func (c *calendar) add(e event) {
+	c.seq++
+	e.seq = c.seq
+	c.heap = append(c.heap, e)
+	i := len(c.heap) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !before(&e, &c.heap[up]) {
+			break
+		}
+		c.heap[i] = c.heap[up]
+		i = up
+	}
+	c.heap[i] = e
+}
+
+func before(a, b *event) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
+
+func (c *calendar) take() event {
+	first := c.heap[0]
+	last := len(c.heap) - 1
+	e := c.heap[last]
+	c.heap[last] = event{}
+	c.heap = c.heap[:last]
+	if last > 0 {
+		c.sink(e)
+	}
+	return first
+}
+
+// sink finds e's place from the top.
+func (c *calendar) sink(e event) {
+	i, n := 0, len(c.heap)
+	for {
+		first := 4*i + 1
+		if first >= n {
+			break
+		}
+		least := first
+		for child := first + 1; child < min(first+4, n); child++ {
+			if before(&c.heap[child], &c.heap[least]) {
+				least = child
+			}
+		}
+		if !before(&c.heap[least], &e) {
+			break
+		}
+		c.heap[i] = c.heap[least]
+		i = least
+	}
+	c.heap[i] = e
+}

@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/sched"
+	"clockwork/pkg/workload"
+)
+
+// door is the front door: it keeps each request until its one answer.
+type door struct {
+	slots []request
+	free  []int32
+	open  int
+	seq   uint64
+}
+
+// request is one that is open. Its slot is used again for others; life tells
+// them apart.
+type request struct {
+	arrival  workload.Arrival
+	life     uint32
+	order    *order // whose member it is
+	taken    protocol.Time
+	deadline protocol.Time
+	cold     bool
+}
+
+// doorID is the only front door's.
+const doorID = 1
+
+// slotBits of a request's number are its slot, the rest its life.
+const slotBits = 24
+
+func (d *door) keep(a workload.Arrival) int32 {
+	d.open++
+	var slot int32
+	if n := len(d.free); n > 0 {
+		slot = d.free[n-1]
+		d.free = d.free[:n-1]
+	} else {
+		slot = int32(len(d.slots))
+		d.slots = append(d.slots, request{})
+	}
+	r := &d.slots[slot]
+	*r = request{arrival: a, life: r.life + 1}
+	return slot
+}
+
+// at returns the request of an event, nil if it was answered.
+func (d *door) at(slot int32, life uint32) *request {
+	if r := &d.slots[slot]; r.life == life {
+		return r
+	}
+	return nil
+}
+
+func (d *door) drop(slot int32) {
+	d.slots[slot].life++
+	d.free = append(d.free, slot)
+	d.open--
+}
+
+// id names a request; never two alike.
+func (r *request) id(slot int32) protocol.RequestID {
+	return protocol.RequestID{Door: doorID, Seq: uint64(r.life)<<slotBits | uint64(slot)}
+}
+
+func where(id protocol.RequestID) (slot int32, life uint32) {
+	return int32(id.Seq & (1<<slotBits - 1)), uint32(id.Seq >> slotBits)
+}
+
+// arrive sends a request from its client.
+func (s *world) arrive(a workload.Arrival) {
+	if a.SLO == 0 {
+		a.SLO = s.config.DefaultSLO
+	}
+	slot := s.door.keep(a)
+	s.report.offered(a)
+	s.after(s.link.delay(), event{kind: atDoor, slot: slot, life: s.door.slots[slot].life})
+}
+
+// take has the request at the door: its deadline counts from now.
+func (s *world) take(e event) {
+	r := &s.door.slots[e.slot]
+	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
+	s.after(s.link.delay(), event{kind: submitted, slot: e.slot, life: e.life})
+	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
+}
+
+// submission has it at the scheduler.
+func (s *world) submission(e event) {
+	r := s.door.at(e.slot, e.life)
+	if r == nil {
+		return
+	}
+	m := &s.models[r.arrival.Model]
+	s.submit.Submission = protocol.Submission{
+		ID: r.id(e.slot), Model: m.spec.Name, Batch: r.arrival.Batch, Generated: true,
+		Budget: r.deadline.Sub(s.now), Elapsed: s.now.Sub(r.taken),
+	}
+	s.step(&s.submit)
+}
+
+// forward sends the payload to the worker that is to run the request.
+func (s *world) forward(e event) {
+	r := s.door.at(e.slot, e.life)
+	if r == nil {
+		return
+	}
+	m := e.order.model
+	s.after(s.link.payload(m.spec.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, order: e.order, gpu: e.order.gpu})
+}
+
+// answer gives a request its one answer.
+func (s *world) answer(e event, code protocol.Code) {
+	r := s.door.at(e.slot, e.life)
+	if r == nil {
+		return
+	}
+	if code == protocol.OK && s.now > r.deadline {
+		code = protocol.DeadlineExceeded
+	}
+	if code == protocol.DeadlineExceeded && r.order != nil {
+		s.report.Missed++
+	}
+	s.report.answered(s.now, r, code, e.order)
+	back := s.now.Add(s.link.delay())
+	s.source.Done(r.arrival, back)
+	s.door.drop(e.slot)
+}
+
+// step gives the core one event and carries out what it decided.
+func (s *world) step(e sched.Event) {
+	out := s.core.Step(s.now, e)
+	s.wake = out.Wake
+	for _, a := range out.Actions {
+		s.order(a)
+	}
+	for _, d := range out.Dispatches {
+		slot, life := where(d.ID)
+		if r := s.door.at(slot, life); r != nil {
+			r.cold = d.Cold
+			s.after(s.link.delay(), event{kind: dispatched, slot: slot, life: life, order: r.order})
+		}
+	}
+	for _, d := range out.Refusals {
+		slot, life := where(d.ID)
+		s.report.Refusals++
+		s.after(s.link.delay(), event{kind: refused, slot: slot, life: life, order: &order{code: d.Refusal.Code}})
+	}
+}
+
+// order sends an action to its worker.
+func (s *world) order(a sched.Addressed) {
+	g := s.byWorker[a.Worker][a.Action.GPU]
+	o := &order{gpu: g, action: a.Action, model: s.byName[a.Action.Model], sent: s.now}
+	o.action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
+	for _, ref := range o.action.Requests {
+		slot, life := where(ref.ID)
+		if r := s.door.at(slot, life); r != nil {
+			r.order = o
+		}
+		o.missing++
+	}
+	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
+	s.after(s.link.delay(), event{kind: ordered, order: o, gpu: g})
+}
+
+// reported has a result at the scheduler.
+func (s *world) reported(o *order) {
+	s.result.Result = protocol.Result{
+		Action: o.action.ID, Issuer: o.action.Issuer, Epoch: o.action.Epoch, Incarnation: o.action.Incarnation,
+		Worker: o.gpu.worker, Kind: o.action.Kind, Code: o.code, GPU: o.action.GPU, Model: o.action.Model,
+		Batch: o.action.Batch, Received: o.received, Begin: o.begin, End: o.end, Sent: o.end,
+	}
+	s.step(&s.result)
+}
+
+// finish closes the report.
+func (s *world) finish() {
+	s.report.Hash = s.hash
+	s.report.Took = time.Duration(s.now)
+	s.report.Core = s.core.Stats()
+	for _, g := range s.gpus {
+		s.report.GPUs = append(s.report.GPUs, g.use)
+	}
+}

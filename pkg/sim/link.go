@@ -1,0 +1,40 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// link is the network: how long the next message takes.
+type link struct {
+	Network
+	dice *rand.Rand
+}
+
+func (l *link) delay() time.Duration {
+	if l.Jitter == 0 {
+		return l.Base
+	}
+	return l.Base + time.Duration(l.dice.ExpFloat64()*float64(l.Jitter))
+}
+
+func (l *link) payload(bytes int64) time.Duration {
+	d := l.delay()
+	if l.Bandwidth > 0 {
+		d += time.Duration(float64(bytes) / l.Bandwidth * 1e9)
+	}
+	return d
+}
+
+// noise is how much longer than planned the next thing takes.
+type noise struct {
+	Noise
+	dice *rand.Rand
+}
+
+func (n *noise) apply(d time.Duration) time.Duration {
+	return max(1, time.Duration(float64(d)*(1+n.Spread*n.dice.NormFloat64())))
+}
+
+// dice of one concern.
+func dice(seed uint64, concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
