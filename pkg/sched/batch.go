@@ -19,9 +19,12 @@ func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
 	return p.largest(on, first, start)
 }
 
-// largest takes the first requests, as many as meet the first one's deadline.
-// If those behind could then not be done in time, and a batch without the
-// first ones does more in its time, the first ones are left.
+// largest chooses how many run together. Every batch size b has the first
+// request that could be in it: the first whose deadline b meets. Those before
+// are lost to a batch that begins with it. So a larger batch costs requests
+// that a smaller one could save, and a smaller one costs time that a larger one
+// would use better. With the price of time at the present pressure, the best is
+// what yields most, with what could still be done after it.
 func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 	c, m := on.model.costs[on.gpu.kind], on.model
 	most := p.most(on)
@@ -33,17 +36,40 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 	if rest == nil || size >= most {
 		return size
 	}
-	after := start.Add(c.exec(size))
-	if next := m.spec.Fits(min(most, m.items-size)); next > 0 && after.Add(c.exec(next)) <= rest.deadline {
-		return size
-	}
 	items := p.count()
-	other := p.gather(on, rest, start, most, true)
-	if float64(p.count())*float64(c.exec(size)) > float64(items)*float64(c.exec(other)) {
-		return other
+	price := p.price(on.gpu)
+	value := float64(items) - price*float64(c.exec(size))
+	if behind := m.items - items; behind > 0 {
+		next := m.spec.Fits(min(most, behind))
+		if start.Add(c.exec(size)).Add(c.exec(next)) <= rest.deadline {
+			value += max(0, float64(min(most, behind))-price*float64(c.exec(next)))
+		}
 	}
-	return p.gather(on, first, start, most, true)
+	best := first
+	for from := first.next; from != nil; from = from.next {
+		size := p.gather(on, from, start, most, true)
+		if v := float64(p.count()) - price*float64(c.exec(size)); v > value {
+			best, value = from, v
+		}
+		if size >= most || len(p.members) > 0 && p.members[len(p.members)-1].next == nil {
+			break
+		}
+	}
+	return p.gather(on, best, start, most, true)
 }
+
+// price is what a GPU's time is worth in requests: what it serves in it, as far
+// as requests are being lost.
+func (p *lanes) price(g *gpu) float64 {
+	if g.busyTime == 0 {
+		return 0
+	}
+	return g.served / g.busyTime * min(1, gain*p.pressure)
+}
+
+// gain is how fast pressure makes a GPU's time dear: at full price from a loss
+// of one request in sixteen on.
+const gain = 16
 
 // count is the items of the members.
 func (p *lanes) count() (items int) {

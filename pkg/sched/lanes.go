@@ -19,6 +19,8 @@ type lanes struct {
 	rules
 	wants   heap.Heap[*model] // models with positive load priority, the highest first
 	members []*request        // scratch of batches
+	// pressure is the share of requests that are lost in the queue, of late.
+	pressure float64
 }
 
 func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
@@ -69,6 +71,9 @@ func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
 
 func (p *lanes) ended(r *request) {
 	m := r.model
+	if r.action == nil {
+		p.pressure += (1 - p.pressure) / 256
+	}
 	m.wanted.loaded(r)
 	m.wanted.exec -= r.demand.exec
 	r.demand.exec = 0
@@ -126,7 +131,13 @@ func (p *lanes) start(g *gpu) protocol.Time {
 }
 
 // observe learns from an execution: aimd's bound.
-func (p *lanes) observe(a *action, _ time.Duration) {
+func (p *lanes) observe(a *action, took time.Duration) {
+	g := a.replica.gpu
+	g.served += (float64(len(a.members)) - g.served) / 32
+	g.busyTime += (float64(took) - g.busyTime) / 32
+	for range a.members {
+		p.pressure -= p.pressure / 256
+	}
 	if p.batch != adaptive {
 		return
 	}

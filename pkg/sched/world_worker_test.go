@@ -71,7 +71,9 @@ func (h *host) join() {
 	})
 }
 
-func (h *host) lost(incarnation uint64) { h.world.step(&WorkerLost{ID: h.id, Incarnation: incarnation}) }
+func (h *host) lost(incarnation uint64) {
+	h.world.step(&WorkerLost{ID: h.id, Incarnation: incarnation})
+}
 
 // crash ends a life; the next one may begin before the end was noticed.
 func (h *host) crash(length, notice time.Duration) {
