@@ -120,3 +120,16 @@ func TestAStoreThatIsLostWhileLoadingTakesLoadsAgain(t *testing.T) {
 		t.Error(code)
 	}
 }
+
+// TestALostStoreLeavesALeader: the leases are lost with the rest, so who stood by
+// may take the lead, from an empty store. It must find its way all the same.
+func TestALostStoreLeavesALeader(t *testing.T) {
+	s, _ := serving(t)
+	s.controller()
+	s.loseStore()
+	bustest.Until(t, "the store holds the model again", func() bool {
+		models, torn, err := s.state.Models(t.Context())
+		return err == nil && len(models) == 1 && len(torn) == 0
+	})
+	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
+}
