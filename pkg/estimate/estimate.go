@@ -42,6 +42,7 @@ type Estimator struct {
 	sorted []time.Duration
 	oldest int
 	value  time.Duration
+	seed   time.Duration
 }
 
 // New makes an Estimator that answers seed (a profile's p99) until the first
@@ -50,7 +51,7 @@ func New(config Config, seed time.Duration) *Estimator {
 	if err := config.Validate(); err != nil {
 		panic(err)
 	}
-	return &Estimator{config: config, value: seed}
+	return &Estimator{config: config, value: seed, seed: seed}
 }
 
 // Add takes a sample; the oldest leaves when the window is full. It takes
@@ -67,6 +68,25 @@ func (e *Estimator) Add(d time.Duration) {
 	at, _ := slices.BinarySearch(e.sorted, d)
 	e.sorted = slices.Insert(e.sorted, at, d)
 	e.value = percentile(e.sorted, e.config.Percentile)
+}
+
+// Forget takes the largest sample out. Without it a sample that is far off
+// would stay for as long as the estimate keeps new ones from coming.
+func (e *Estimator) Forget() {
+	n := len(e.sorted)
+	if n == 0 {
+		return
+	}
+	worst := e.sorted[n-1]
+	e.sorted = e.sorted[:n-1]
+	inOrder := append(slices.Clone(e.ring[e.oldest:]), e.ring[:e.oldest]...)
+	at := slices.Index(inOrder, worst)
+	e.ring, e.oldest = append(e.ring[:0], slices.Delete(inOrder, at, at+1)...), 0
+	if n > 1 {
+		e.value = percentile(e.sorted, e.config.Percentile)
+	} else {
+		e.value = e.seed
+	}
 }
 
 // Value is the present estimate, in O(1).

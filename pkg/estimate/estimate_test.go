@@ -48,6 +48,25 @@ func TestOldSamplesLeave(t *testing.T) {
 	}
 }
 
+func TestForgetTakesTheLargestOut(t *testing.T) {
+	e := New(Config{Window: 3, Percentile: 100}, 7)
+	for _, d := range []time.Duration{1, 9, 2, 3} { // 1 has left
+		e.Add(d)
+	}
+	for _, want := range []time.Duration{3, 2, 7, 7} {
+		e.Forget()
+		if e.Value() != want {
+			t.Errorf("got %d, want %d", e.Value(), want)
+		}
+	}
+	for _, d := range []time.Duration{5, 4, 6, 1} { // 5 leaves again as the oldest
+		e.Add(d)
+	}
+	if e.Forget(); e.Value() != 4 || e.Samples() != 2 {
+		t.Errorf("got %d of %d samples, want 4 of 2", e.Value(), e.Samples())
+	}
+}
+
 // The twin keeps every sample and sorts the last ones each time.
 func TestAgreesWithSortingEachTime(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))

@@ -65,9 +65,9 @@ type Config struct {
 	// outstanding work should be done; default 100 ms.
 	DefaultSLO time.Duration
 	// Buffer is how long before its deadline a request is to be done at the
-	// GPU, at most an eighth of its budget; default 5 ms.
+	// GPU, at most a twentieth of its budget; default 5 ms.
 	Buffer time.Duration
-	// Ahead is how far ahead of its beginning work is sent; default 5 ms.
+	// Ahead is how far ahead of its beginning work is sent; default 3 ms.
 	Ahead time.Duration
 	// Future is how long an action takes to its worker; default 1 ms.
 	Future time.Duration
@@ -88,7 +88,7 @@ func Defaults() Config {
 		Outstanding: 3, MaxQueued: 100_000, Attempts: 3,
 		Lag: 500 * time.Millisecond, LoadWindow: time.Second, EvictRetry: 10 * time.Millisecond,
 		Estimate:   estimate.Defaults(),
-		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 5 * time.Millisecond,
+		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 3 * time.Millisecond,
 		Future: time.Millisecond, Silent: 10 * time.Millisecond, MaxLoadBudget: 25 * time.Millisecond,
 		MaxBatch: 16, MaxExec: 25 * time.Millisecond,
 	}

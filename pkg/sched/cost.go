@@ -20,7 +20,26 @@ type cost struct {
 	profile protocol.Profile
 	load    *estimate.Estimator
 	infer   map[int]*estimate.Estimator
-	most    int // the largest batch size that may be used
+	most    int           // the largest batch size that may be used
+	news    protocol.Time // when it last learned, or was forgiven
+}
+
+// patience is how long an estimate may keep requests away before it is doubted.
+const patience = time.Second
+
+// forgive doubts the estimates that make a request unmeetable: if nothing was
+// learned for a while, the largest sample is forgotten, until a request is let
+// through again and brings a new one. Else one slow execution could close a
+// model for ever, for what is refused brings no samples.
+func (c *engine) forgive(m *model, size int) {
+	for _, cost := range m.costs {
+		if cost == nil || c.now.Sub(cost.news) < patience {
+			continue
+		}
+		cost.news = c.now
+		cost.at(size).Forget()
+		cost.load.Forget()
+	}
 }
 
 func newCost(config Config, p protocol.Profile) *cost {

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"math"
 	"time"
 
 	"clockwork/pkg/heap"
@@ -31,7 +32,7 @@ func (p *lanes) target(budget time.Duration) time.Duration {
 	if p.original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
 	}
-	return budget - min(p.config.Buffer, budget/8)
+	return budget - min(p.config.Buffer, budget/20)
 }
 
 func (p *lanes) rank(r *request) int64 {
@@ -208,7 +209,7 @@ func (p *lanes) open(g *gpu) bool {
 func (p *lanes) fill(g *gpu) {
 	p.timers.Remove(&g.room)
 	for p.open(g) && g.turns.First() != nil {
-		if !p.run(g.turns.First().Of) {
+		if !p.run(p.next(g)) {
 			break
 		}
 	}
@@ -218,6 +219,38 @@ func (p *lanes) fill(g *gpu) {
 		}
 	}
 	p.transfer(g)
+}
+
+// overloaded is the pressure from which on a GPU takes the batch that yields
+// most instead of the one that is most urgent. Below it, urgency serves more.
+const overloaded = 0.125
+
+// considered is how many copies are compared then; the heap has the most
+// urgent ones in front.
+const considered = 64
+
+// next is the copy whose turn it is.
+func (p *lanes) next(g *gpu) *replica {
+	first := g.turns.First().Of
+	if p.batch != largest || p.pressure < overloaded {
+		return first
+	}
+	best, most := first, math.Inf(-1)
+	start, price := p.start(g), p.price(g)
+	for _, turn := range g.turns[:min(len(g.turns), considered)] {
+		r := turn.Of
+		head := p.shed(r, start)
+		if head == nil {
+			continue
+		}
+		if size := p.choose(r, head, start); size > 0 {
+			value := float64(p.count()) - price*float64(r.model.costs[g.kind].exec(size))
+			if value > most {
+				best, most = r, value
+			}
+		}
+	}
+	return best
 }
 
 // run sends a batch of a copy's model, or takes its turn away. It returns

@@ -50,6 +50,7 @@ func (c *engine) admit(r *request) *protocol.Error {
 		return err
 	}
 	if err := c.policy.admit(r); err != nil {
+		c.forgive(m, r.size)
 		return err
 	}
 	if c.stats.Queued >= c.config.MaxQueued {

@@ -79,7 +79,9 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		if d := measured(res); d > 0 {
 			c.policy.observe(a, d)
 			m := a.replica.model
-			m.costs[a.replica.gpu.kind].at(a.size).Add(d)
+			cost := m.costs[a.replica.gpu.kind]
+			cost.at(a.size).Add(d)
+			cost.news = c.now
 			if m.head != nil {
 				c.touchModel(m) // a GPU that was too slow for it may not be now
 			}
@@ -156,6 +158,7 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
 			m.costs[g.kind].load.Add(d)
+			m.costs[g.kind].news = c.now
 		}
 		delete(g.failures, m)
 		g.loading = nil
