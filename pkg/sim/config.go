@@ -32,6 +32,9 @@ type Config struct {
 	Window time.Duration
 	// Timeline keeps what each GPU did up to then; 0 keeps nothing.
 	Timeline time.Duration
+	// Record, if there is one, is given each step of the core before it is
+	// carried out. Event and output are valid until it returns.
+	Record func(now protocol.Time, e sched.Event, out sched.Output)
 }
 
 // Network says how long a message takes: Base, and up to exponentially

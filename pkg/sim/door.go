@@ -134,6 +134,9 @@ func (s *world) answer(e event, code protocol.Code) {
 // step gives the core one event and carries out what it decided.
 func (s *world) step(e sched.Event) {
 	out := s.core.Step(s.now, e)
+	if s.config.Record != nil {
+		s.config.Record(s.now, e, out)
+	}
 	s.wake = out.Wake
 	for _, a := range out.Actions {
 		s.order(a)
