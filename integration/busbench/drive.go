@@ -30,6 +30,7 @@ type side struct {
 	next    int
 	done    chan int // the slot of each reply
 	refused atomic.Int64
+	refusal atomic.Value // string: what the first one said
 
 	throughput, p50, p99 []float64
 }
@@ -58,6 +59,7 @@ func (x *side) onReply(m *nats.Msg) {
 	}
 	if m.Header.Get("Nats-Service-Error-Code") != "" || m.Header.Get("Status") != "" {
 		x.refused.Add(1)
+		x.refusal.CompareAndSwap(nil, m.Header.Get("Nats-Service-Error"))
 	}
 	x.done <- slot
 }
@@ -176,7 +178,7 @@ func (x *side) measure(s size, length time.Duration) error {
 // failures says that replies were refusals: then nothing was measured.
 func (x *side) failures() error {
 	if n := x.refused.Load(); n > 0 {
-		return fmt.Errorf("%d requests were refused", n)
+		return fmt.Errorf("%d requests were refused, the first with %v", n, x.refusal.Load())
 	}
 	return nil
 }

@@ -31,12 +31,13 @@ type agent struct {
 	answered *answered
 	lastTask executor.TaskID
 	inFlight int // actions without a result
+	lanes    int // GPUs that are executing
 	loading  int // of these, those that read a model from disk
 	stopping bool
 
-	results *bus.Batch[protocol.Result] // flushed by unlock, or by the sender
-	outputs *outputs                    // flushed by the sender
-	tosend  chan struct{}               // wakes the sender
+	results *bus.Batch[protocol.Result]
+	outputs *outputs
+	tosend  chan struct{} // wakes the sender
 	sender  sync.WaitGroup
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
@@ -140,11 +141,16 @@ func (a *agent) unlock() {
 	a.results.Flush()
 }
 
-// sendSoon ends what was done under the lock, and leaves its results and outputs
-// to the sender: a lane's goroutine has its next order to execute, and many
-// lanes that end together fill one message.
+// sendSoon ends what a lane's goroutine did under the lock. While lanes execute,
+// outputs and results are left to the sender: this lane may have its next order,
+// and lanes that end together fill one message.
 func (a *agent) sendSoon() {
+	last := a.lanes == 0
 	a.mu.Unlock()
+	if last {
+		a.flush()
+		return
+	}
 	select {
 	case a.tosend <- struct{}{}:
 	default: // it will look anyway
@@ -157,9 +163,13 @@ func (a *agent) sendSoon() {
 func (a *agent) send() {
 	for range a.tosend {
 		runtime.Gosched()
-		a.outputs.flush()
-		a.results.Flush()
+		a.flush()
 	}
+	a.flush()
+}
+
+// flush sends outputs and results.
+func (a *agent) flush() {
 	a.outputs.flush()
 	a.results.Flush()
 }

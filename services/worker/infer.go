@@ -114,6 +114,7 @@ func (g *gpu) admitInfer(o *order) *protocol.Error {
 		return protocol.Errorf(protocol.WeightsChanged, "the weights of %s were replaced while it waited", o.action.Model)
 	}
 	o.version, o.weights = version, g.weights[o.action.Model]
+	g.agent.lanes++
 	g.execute <- o
 	return nil
 }
@@ -149,6 +150,7 @@ func (g *gpu) executed(o *order, refused *protocol.Error, payloads [][]byte) (va
 	if refused == nil && g.pages.Version(o.action.Model) != o.version {
 		refused = protocol.Refusal(protocol.WeightsChanged)
 	}
+	a.lanes--
 	g.pages.Done(o.action.Model)
 	delete(g.orders, o.task)
 	g.step(&g.executions, executor.Ended{})

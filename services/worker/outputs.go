@@ -10,9 +10,11 @@ import (
 )
 
 // outputs sends each front door its outputs, as many in a message as have
-// queued up and as a message holds. Any goroutine may add; one sends.
+// queued up and as a message holds. Any goroutine may call it.
 type outputs struct {
 	bus *bus.Bus
+
+	sending sync.Mutex // held by the flush at work
 
 	mu    sync.Mutex
 	boxes map[uint64]*outputBox
@@ -78,24 +80,37 @@ func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	return box
 }
 
-// flush sends what is queued. One goroutine calls it.
+// flush sends what is queued. If another flush is at work, that one sends it,
+// after flush has returned.
 func (s *outputs) flush() {
-	for {
-		s.mu.Lock()
-		if len(s.full) == 0 {
-			s.mu.Unlock()
-			return
-		}
-		box := s.full[0]
-		s.full = slices.Delete(s.full, 0, 1)
-		queue := box.queue
-		box.queue, box.spare = box.spare[:0], nil
-		s.mu.Unlock()
-
-		s.publish(box.subject, queue)
-		clear(queue)
-		box.spare = queue[:0] // this goroutine's own
+	for s.waiting() && s.sending.TryLock() {
+		s.sendNext()
+		s.sending.Unlock()
 	}
+}
+
+func (s *outputs) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.full) > 0
+}
+
+// sendNext sends what is queued for one front door. The caller holds sending.
+func (s *outputs) sendNext() {
+	s.mu.Lock()
+	if len(s.full) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	box := s.full[0]
+	s.full = slices.Delete(s.full, 0, 1)
+	queue := box.queue
+	box.queue, box.spare = box.spare[:0], nil
+	s.mu.Unlock()
+
+	s.publish(box.subject, queue)
+	clear(queue)
+	box.spare = queue[:0] // guarded by sending
 }
 
 // publish sends a batch in as few messages as hold it.
