@@ -32,8 +32,13 @@ type Report struct {
 	// Failures counts actions that workers refused.
 	Failures map[protocol.Code]int
 	Series   []Point
-	GPUs     []Use
-	Core     sched.Stats
+	// Classes are the requests by SLO, ascending once the run is over. Streams
+	// are the series of each stream of the workload, where there are at most
+	// maxStreams.
+	Classes []Class
+	Streams [][]Tally
+	GPUs    []Use
+	Core    sched.Stats
 	// Took is the virtual time of the whole run, Length that of the workload.
 	Took, Length time.Duration
 	Window       time.Duration
@@ -44,13 +49,7 @@ type Report struct {
 
 	timeline time.Duration
 	Timeline []Span
-}
-
-// Point is one window of the series. Offered counts by arrival, OK by answer.
-type Point struct {
-	Offered, OK, Refused, Missed, Cold int
-	// Worst is the longest latency of an OK.
-	Worst time.Duration
+	class    int // of the request before
 }
 
 // Use is what a GPU did: time spent and actions done.
@@ -58,6 +57,8 @@ type Use struct {
 	Name                   string
 	Exec, Transfer         time.Duration
 	Infers, Loads, Evicted int
+	// Full is how many loads had been done when the first weights had to go.
+	Full int
 }
 
 func (u *Use) add(o *order) {
@@ -70,6 +71,9 @@ func (u *Use) add(o *order) {
 		u.Transfer += took
 		u.Loads++
 	default:
+		if u.Evicted == 0 {
+			u.Full = u.Loads
+		}
 		u.Evicted++
 	}
 }
@@ -86,44 +90,45 @@ func newReport(c Config, w workload.Workload) *Report {
 	histogram := func() *hdrhistogram.Histogram {
 		return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
 	}
-	return &Report{
+	r := &Report{
 		Policy: c.Policy, Workload: w.Name, Length: w.Length, Window: c.Window,
 		Codes: map[protocol.Code]int{}, Batches: map[int]int{}, Failures: map[protocol.Code]int{},
 		Latency: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline,
 	}
-}
-
-func (r *Report) point(at protocol.Time) *Point {
-	i := int(time.Duration(at) / r.Window)
-	for len(r.Series) <= i {
-		r.Series = append(r.Series, Point{})
+	if len(w.Streams) <= maxStreams {
+		r.Streams = make([][]Tally, len(w.Streams))
 	}
-	return &r.Series[i]
+	return r
 }
 
 func (r *Report) offered(a workload.Arrival) {
 	r.Offered++
-	r.point(a.At).Offered++
+	i := r.window(a.At)
+	p := r.point(i)
+	p.Offered++
+	if p.SLO == 0 || a.SLO < p.SLO {
+		p.SLO = a.SLO
+	}
+	r.of(a.SLO).Offered++
+	if r.Streams != nil {
+		r.stream(a.Stream, i).Offered++
+	}
 }
 
-func (r *Report) answered(now protocol.Time, q *request, code protocol.Code, o *order) {
+func (r *Report) answered(now protocol.Time, q *request, code protocol.Code, _ *order) {
 	r.Codes[code]++
-	p := r.point(now)
+	i, latency := r.window(now), now.Sub(q.taken)
+	r.point(i).answer(q, code, latency)
+	if r.Streams != nil {
+		r.stream(q.arrival.Stream, i).answer(q, code, latency)
+	}
 	if code != protocol.OK {
-		if q.order != nil {
-			p.Missed++
-		} else {
-			p.Refused++
-		}
 		return
 	}
-	latency := now.Sub(q.taken)
 	_ = r.Latency.RecordValue(latency.Microseconds())
-	p.OK++
-	p.Worst = max(p.Worst, latency)
+	r.of(q.arrival.SLO).OK++
 	if q.cold {
 		r.Cold++
-		p.Cold++
 	}
 }
 
@@ -131,14 +136,28 @@ func (r *Report) executed(g *gpu, o *order) {
 	if r.timeline > 0 && time.Duration(o.end) <= r.timeline {
 		r.Timeline = append(r.Timeline, Span{g.use.Name, o.action.Model, o.action.Kind, o.action.Batch, o.begin, o.end})
 	}
-	if o.action.Kind != protocol.Infer {
+	p := r.point(r.window(o.end))
+	took := o.end.Sub(o.begin)
+	switch o.action.Kind {
+	case protocol.LoadWeights:
+		p.Transfer += took
+		p.Loads++
+		return
+	case protocol.EvictWeights:
+		p.Evictions++
 		return
 	}
-	r.Batches[o.action.Items()]++
-	if off := o.end.Sub(o.begin) - o.action.Expected; off >= 0 {
+	items := o.action.Items()
+	p.Exec += took
+	p.Batches++
+	p.Items += items
+	r.Batches[items]++
+	if off := took - o.action.Expected; off >= 0 {
 		_ = r.Over.RecordValue(off.Microseconds())
+		p.Over = max(p.Over, off)
 	} else {
 		_ = r.Under.RecordValue((-off).Microseconds())
+		p.Under = max(p.Under, -off)
 	}
 }
 
@@ -146,20 +165,19 @@ func (r *Report) executed(g *gpu, o *order) {
 func (r *Report) OK() int { return r.Codes[protocol.OK] }
 
 // Goodput is OK a second of the workload's length.
-func (r *Report) Goodput() float64 {
+func (r *Report) Goodput() float64 { return r.rate(r.OK()) }
+
+func (r *Report) rate(n int) float64 {
 	span := r.Length
 	if span == 0 {
-		span = r.Took
+		span = max(1, r.Took)
 	}
-	return float64(r.OK()) / span.Seconds()
+	return float64(n) / span.Seconds()
 }
 
 // Share is the part of the offered that was OK.
 func (r *Report) Share() float64 {
-	if r.Offered == 0 {
-		return 1
-	}
-	return float64(r.OK()) / float64(r.Offered)
+	return share(r.OK(), r.Offered)
 }
 
 // MeanBatch is the mean number of items in an execution.

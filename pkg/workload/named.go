@@ -50,6 +50,7 @@ var named = []struct {
 }{
 	{"closed", "closed loops alone", ClosedLoops},
 	{"open", "open loops alone, Poisson or fixed rate", OpenLoops},
+	{"mix", "open loops to one copy of each model of a mix, at 1,000 r/s in all", Mix},
 	{"simple", "2 models, 1 closed-loop client each", Simple},
 	{"spam", "100 models, 100 closed-loop clients each", Spam},
 	{"single-spam", "1 model, 1,000 closed-loop clients", SingleSpam},
@@ -111,6 +112,19 @@ func ClosedLoops(o Options) Workload { return closedLoops(o, 1, 1) }
 
 // OpenLoops: Copies (1) models that share Rate (100 r/s).
 func OpenLoops(o Options) Workload { return openLoops(o, 1, 100) }
+
+// Mix: Copies (1) of each model of Zoo, which share Rate (1,000 r/s) evenly,
+// whatever each takes.
+func Mix(o Options) Workload {
+	w := Workload{Seed: o.Seed, Length: o.Length}
+	copies := cmp.Or(o.Copies, 1)
+	for _, p := range o.Zoo {
+		w.Loads = append(w.Loads, load(p, copies))
+	}
+	o.SLO = o.slo(paperSLO)
+	w.open(o, copies*len(o.Zoo), cmp.Or(o.Rate, 1000))
+	return w
+}
 
 func closedLoops(o Options, copies, clients int) Workload {
 	copies = cmp.Or(o.Copies, copies)
