@@ -27,6 +27,7 @@ type Door struct {
 
 	submissions *bus.Batch[protocol.Submission]
 	misses      *misses
+	ignored     ignored
 	slow        chan struct{} // a slot for each large JSON request that is being read
 	storing     chan struct{} // a slot for each request on its way into the buffer
 
@@ -206,10 +207,35 @@ func (d *Door) mayAnswer(reply string) bool {
 		return false // nobody waits for an answer
 	}
 	if strings.HasPrefix(reply, "$") || strings.HasPrefix(reply, d.bus.Subjects.Prefix+".") {
-		d.bus.Log.Warn("request ignored: its reply subject is not a client's", "reply", reply)
+		if count := d.ignored.add(time.Now()); count > 0 {
+			d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+		}
 		return false
 	}
 	return true
+}
+
+// tellEvery bounds how often it is told that requests are ignored.
+const tellEvery = time.Second
+
+// ignored counts requests that nobody answers. Any goroutine may call it.
+type ignored struct {
+	mu    sync.Mutex
+	count int // since it was told
+	told  time.Time
+}
+
+// add counts one, and returns how many are to be told of now, 0 for not yet.
+func (i *ignored) add(now time.Time) int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.count++
+	if now.Sub(i.told) < tellEvery {
+		return 0
+	}
+	count := i.count
+	i.count, i.told = 0, now
+	return count
 }
 
 // onInfer takes a request of a client.
@@ -221,15 +247,8 @@ func (d *Door) onInfer(m *nats.Msg) {
 	d.Received.Add(1)
 	defer d.flushLast(m.Sub)
 	model := d.bus.Subjects.Token(m.Subject, 1)
-	d.mu.Lock()
-	active := d.stage == protocol.Active && d.epoch != 0
-	d.mu.Unlock()
-	if !active {
-		d.store(model, m)
-		return
-	}
 	if len(m.Data) <= slowBody || bus.EncodingOf(m.Data) != bus.JSON {
-		d.serve(model, m, now)
+		d.accept(model, m, now)
 		return
 	}
 	select {
@@ -240,10 +259,19 @@ func (d *Door) onInfer(m *nats.Msg) {
 	}
 	if !d.work.start(func() {
 		defer func() { <-d.slow }()
-		d.serve(model, m, now)
+		d.accept(model, m, now)
 		d.submissions.Flush()
 	}) {
 		d.refuseMessage(m.Reply, m.Data, protocol.Refusal(protocol.ShuttingDown))
+	}
+}
+
+// accept serves a request, or stores it until somebody can.
+func (d *Door) accept(model string, m *nats.Msg, now time.Time) {
+	if d.serving() {
+		d.serve(model, m, now)
+	} else {
+		d.store(model, m)
 	}
 }
 
@@ -332,6 +360,7 @@ func (d *Door) submit(batch []protocol.Submission) {
 
 // onDispatch does what the scheduler decided.
 func (d *Door) onDispatch(m *nats.Msg) {
+	defer d.sendLast(m.Sub)
 	dispatches, fault := bus.Dispatches.Decode(m.Data)
 	if fault != nil {
 		d.bus.Log.Warn("bad dispatch", "error", fault)
@@ -355,7 +384,6 @@ func (d *Door) onDispatch(m *nats.Msg) {
 			}
 		}
 	}
-	d.sendLast(m.Sub)
 }
 
 // dispatch queues a request's payload for the worker that will run it.

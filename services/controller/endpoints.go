@@ -45,11 +45,21 @@ func (l *leader) serve(ctx context.Context) (micro.Service, error) {
 	return service, nil
 }
 
+// maxLoad bounds the body of a load. It holds a path and a name, and it is read
+// where the loads behind it wait, since they are taken in order.
+const maxLoad = 64 << 10
+
 // onLoad hands a load to the machine; answerLoad answers it.
 func (l *leader) onLoad(ctx context.Context, r micro.Request) {
+	if n := len(r.Data()); n > maxLoad {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "a load may have %d bytes, got %d", maxLoad, n)
+		e.Got, e.Limit = int64(n), maxLoad
+		l.refuseNow(r, e)
+		return
+	}
 	var request protocol.LoadRequest
 	if fault := bus.DecodeBody(r.Data(), &request); fault != nil {
-		l.refuseControl(r, fault)
+		l.refuseNow(r, fault)
 		return
 	}
 	l.mu.Lock()
@@ -105,7 +115,7 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 	select {
 	case l.answering <- struct{}{}:
 	default:
-		l.refuseControl(r, protocol.Errorf(protocol.Overloaded, "%d questions are being answered", maxAnswering))
+		l.refuseNow(r, protocol.Errorf(protocol.Overloaded, "%d questions are being answered", maxAnswering))
 		return
 	}
 	started := l.work.start(func() {
@@ -118,8 +128,18 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 		l.respond(r, body)
 	})
 	if !started {
-		l.refuseControl(r, protocol.Refusal(protocol.ShuttingDown))
+		l.refuseNow(r, protocol.Refusal(protocol.ShuttingDown))
 	}
+}
+
+// refuseNow refuses inside the handler, where the NATS service counts it as an
+// error; what is refused later, it has no way to count.
+func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
+	if !l.door.mayAnswer(r.Reply()) {
+		return
+	}
+	m := bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e)
+	l.logged("reply on "+r.Subject(), r.Error(m.Header.Get(protocol.ErrorCodeHeader), m.Header.Get(protocol.ErrorHeader), m.Data))
 }
 
 // respond answers a control message. What the broker cannot carry goes without

@@ -7,6 +7,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,6 +26,9 @@ type Config struct {
 	Policy string
 	// Core configures it.
 	Core sched.Config
+	// Record is the file to record into what the core is given, "" for none. It
+	// must not exist.
+	Record string
 }
 
 // DefaultConfig returns the defaults.
@@ -55,7 +59,21 @@ func New(config Config, broker bus.Config) (*Service, error) {
 }
 
 // Run serves until ctx ends.
-func (s *Service) Run(ctx context.Context) error {
+func (s *Service) Run(ctx context.Context) (err error) {
+	wrap := func(core sched.Core) sched.Core { return core }
+	if s.config.Record != "" {
+		r, err := openRecorder(s.config, s.broker.Log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.close()) }()
+		wrap = r.wrap
+	}
+	return s.campaign(ctx, wrap)
+}
+
+// campaign serves term after term.
+func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core) error {
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -74,6 +92,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
+			t.core = wrap(t.core)
 			err = t.serve(ctx, lease)
 		}
 		lease.Release()

@@ -314,7 +314,6 @@ func (t *term) onSubmit(m *nats.Msg) {
 	b, fault := bus.Submissions.Decode(m.Data)
 	if fault != nil {
 		t.bus.Log.Warn("bad submission", "error", fault)
-		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -344,7 +343,6 @@ func (t *term) onResult(m *nats.Msg) {
 	results, fault := t.bus.DecodeResults(m, t.issuer)
 	if fault != nil {
 		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
-		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -357,7 +355,9 @@ func (t *term) onResult(m *nats.Msg) {
 			t.resign("a worker obeys a newer epoch")
 		}
 	}
-	t.flushLast(m.Sub, len(results))
+	if !t.ended {
+		t.flushLast(m.Sub, len(results))
+	}
 }
 
 // resign ends the term: the next one has a new epoch and is activated anew.

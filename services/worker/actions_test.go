@@ -184,7 +184,9 @@ func TestG6NothingInUseIsEvicted(t *testing.T) {
 	running := r.begin(measure("a"))
 	b.gate.awaitOne(t)
 	r.want(protocol.WeightsInUse, evictWeights("a"))
-	r.want(protocol.WeightsInUse, protocol.Action{Kind: protocol.ClearCache, GPU: -1})
+	if got := r.want(protocol.WeightsInUse, protocol.Action{Kind: protocol.ClearCache, GPU: -1}); got.Exec != (protocol.Phase{}) || got.End != 0 {
+		t.Errorf("a ClearCache that never began: %+v, end %v", got.Exec, got.End)
+	}
 	r.want(protocol.WeightsInUse, protocol.Action{Kind: protocol.ClearCache, GPU: -1, Models: []string{"a"}})
 	b.gate.open()
 	r.await(running)

@@ -174,7 +174,9 @@ func (a *agent) cleared(o *order, refused *protocol.Error) {
 	if part.refused == nil {
 		part.refused = a.forget(whole.action.Models)
 	}
-	whole.finished()
+	if whole.begin != 0 { // else it was refused before any GPU began
+		whole.finished()
+	}
 	a.answer(whole, part.refused)
 }
 

@@ -1,0 +1,104 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+// TestSmallInputsShareAMessage: what is dispatched together leaves together, up
+// to a bound; all of it arrives, in order.
+func TestSmallInputsShareAMessage(t *testing.T) {
+	srv := bustest.Server(t)
+	b := bustest.Open(t, srv)
+	messages := make(chan []protocol.Input, 100)
+	for _, worker := range []string{"w1", "w2"} {
+		sub, err := b.Subscribe(b.Payload, b.Subjects.Input(worker), func(m *nats.Msg) {
+			list, fault := bus.Inputs.Decode(m.Data)
+			if fault != nil {
+				t.Error(fault)
+			}
+			messages <- list
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+	}
+	boxes := inputBoxes{bus: b, boxes: map[string]*inputBox{}}
+	sizes := []int{10, 20, 30, smallMessage - 59, smallMessage + 1, 5, 5}
+	for i, size := range sizes {
+		boxes.add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
+	}
+	boxes.flush()
+	boxes.add("w2", protocol.Input{Data: []byte{1}})
+	boxes.flush()
+	boxes.flush()
+	next := uint64(0)
+	for _, want := range []int{3, 1, 1, 2} {
+		list := bustest.Next(t, "a message", messages)
+		if len(list) != want {
+			t.Errorf("%d inputs in a message, want %d", len(list), want)
+		}
+		for _, in := range list {
+			if in.ID.Seq != next || len(in.Data) != sizes[next] {
+				t.Errorf("input %d of %d bytes instead of %d", in.ID.Seq, len(in.Data), next)
+			}
+			next++
+		}
+	}
+	if list := bustest.Next(t, "a message", messages); len(list) != 1 || len(list[0].Data) != 1 {
+		t.Errorf("the other worker got %v", list)
+	}
+	if boxes.count != 0 || len(boxes.full) != 0 || len(messages) != 0 {
+		t.Errorf("%d are left, %d too many", boxes.count, len(messages))
+	}
+}
+
+func TestIgnoredRequestsAreToldOncePerSecond(t *testing.T) {
+	var i ignored
+	now := time.Unix(1000, 0)
+	var told []int
+	for range 30 { // three seconds
+		if n := i.add(now); n > 0 {
+			told = append(told, n)
+		}
+		now = now.Add(100 * time.Millisecond)
+	}
+	if fmt.Sprint(told) != "[1 10 10]" {
+		t.Errorf("told of %v", told)
+	}
+}
+
+// TestALargeBodyKeepsNobodyWaitingBeforeActivation: it is stored all the same.
+func TestALargeBodyKeepsNobodyWaitingBeforeActivation(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	s.awaitStage(protocol.Querying)
+	s.infer("a", `{"inputs":[{"name":"x","shape":[1,1000000],"datatype":"UINT8","data":[`+strings.Repeat("1,", 999_999)+`1]}]}`)
+	s.infer("a", jsonInfer)
+	bustest.Until(t, "both are stored", func() bool { return s.view().Buffered == 2 })
+}
+
+// TestTheServiceCountsWhatItRefuses as far as its library lets it: at once.
+func TestTheServiceCountsWhatItRefuses(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	s.awaitStage(protocol.Querying)
+	if code := s.load(`{"path":"` + strings.Repeat("x", maxLoad) + `"}`); code != protocol.PayloadTooLarge {
+		t.Errorf("a load of more than %d bytes: %s", maxLoad, code)
+	}
+	if code := s.load(`{"path":`); code != protocol.BadMessage {
+		t.Errorf("half a load: %s", code)
+	}
+	if stats := string(s.ask("$SRV.STATS.clockwork", "").Data); !strings.Contains(stats, `"num_errors":2`) {
+		t.Errorf("the service says %s", stats)
+	}
+}

@@ -1,0 +1,267 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/record"
+	"clockwork/pkg/sched"
+)
+
+// recorder writes what the cores of this process are given into a file. Those
+// who bring events only copy them; a goroutine encodes and writes. If the disk
+// does not keep up, events are left out, and the recording says how many.
+type recorder struct {
+	config Config
+	file   *os.File
+	writer *record.Writer
+	log    *slog.Logger
+	stop   chan struct{}
+	done   chan error
+	wake   chan struct{} // a sheet is waiting; room for one
+
+	mu      sync.Mutex // guards what follows
+	hash    record.Hash
+	sheet   *sheet // being filled
+	waiting []*sheet
+	spare   []*sheet
+	missing uint64
+	broken  bool // nothing is written any more
+}
+
+// sheet is a piece of a recording on its way to the file.
+type sheet struct {
+	lines   []line
+	submits []sched.Submit
+	results []sched.Result
+	others  []sched.Event
+}
+
+// line is an event of its kind's slice; a gap has none, and hash is how many
+// are missing.
+type line struct {
+	now  protocol.Time
+	hash record.Hash
+	kind lineKind
+}
+
+type lineKind uint8
+
+const (
+	lineBegin lineKind = iota
+	lineSubmit
+	lineResult
+	lineTick
+	lineOther
+	lineGap
+)
+
+// Bounds of what waits for the file, and how long the last events may.
+const (
+	sheetLines  = 512
+	maxSheets   = 128
+	recordEvery = 500 * time.Millisecond
+)
+
+// recorded is a core whose steps are recorded.
+type recorded struct {
+	sched.Core
+	to *recorder
+}
+
+func (c *recorded) Step(now protocol.Time, e sched.Event) sched.Output {
+	out := c.Core.Step(now, e)
+	c.to.step(now, e, &out)
+	return out
+}
+
+// openRecorder creates the file that the config names.
+func openRecorder(config Config, log *slog.Logger) (*recorder, error) {
+	file, err := os.OpenFile(config.Record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("record to %s: it exists; remove it or name another", config.Record)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	writer, err := record.NewWriter(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	r := &recorder{
+		config: config, file: file, writer: writer, log: log, sheet: &sheet{},
+		stop: make(chan struct{}), done: make(chan error, 1), wake: make(chan struct{}, 1),
+	}
+	go r.run()
+	return r, nil
+}
+
+// wrap begins the recording of a new core.
+func (r *recorder) wrap(core sched.Core) sched.Core {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gap()
+	r.hash = 0
+	r.sheet.lines = append(r.sheet.lines, line{kind: lineBegin})
+	return &recorded{core, r}
+}
+
+// step takes an event and what the core decided on it. It keeps neither, and
+// waits for nothing.
+func (r *recorder) step(now protocol.Time, e sched.Event, out *sched.Output) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hash.Add(out)
+	if r.broken || len(r.sheet.lines) >= sheetLines && !r.turn() {
+		r.missing++
+		return
+	}
+	r.gap()
+	r.sheet.add(now, e, r.hash)
+}
+
+// turn takes a new sheet, if not too many wait.
+func (r *recorder) turn() bool {
+	if len(r.waiting) >= maxSheets {
+		return false
+	}
+	r.waiting = append(r.waiting, r.sheet)
+	if n := len(r.spare); n > 0 {
+		r.sheet, r.spare = r.spare[n-1], r.spare[:n-1]
+	} else {
+		r.sheet = &sheet{}
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// gap says how many events are missing, where it goes on.
+func (r *recorder) gap() {
+	if r.missing > 0 {
+		r.sheet.lines = append(r.sheet.lines, line{kind: lineGap, hash: record.Hash(r.missing)})
+		r.missing = 0
+	}
+}
+
+func (s *sheet) add(now protocol.Time, e sched.Event, hash record.Hash) {
+	kind := lineOther
+	switch e := e.(type) {
+	case *sched.Submit:
+		kind = lineSubmit
+		s.submits = append(s.submits, *e)
+	case *sched.Result:
+		kind = lineResult
+		s.results = append(s.results, *e)
+	case *sched.Tick:
+		kind = lineTick
+	default:
+		s.others = append(s.others, e)
+	}
+	s.lines = append(s.lines, line{now, hash, kind})
+}
+
+func (s *sheet) clear() {
+	clear(s.submits)
+	clear(s.results)
+	clear(s.others)
+	s.lines, s.submits, s.results, s.others = s.lines[:0], s.submits[:0], s.results[:0], s.others[:0]
+}
+
+// run writes until it is stopped.
+func (r *recorder) run() {
+	every := time.NewTicker(recordEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-r.wake:
+			r.drain(false)
+		case <-every.C:
+			r.drain(true)
+		case <-r.stop:
+			r.drain(true)
+			r.done <- errors.Join(r.writer.Close(), r.file.Close())
+			return
+		}
+	}
+}
+
+// drain writes what waits; all of it: the sheet that is being filled, too.
+func (r *recorder) drain(all bool) {
+	for {
+		s := r.take(all)
+		if s == nil {
+			break
+		}
+		err := r.write(s)
+		s.clear()
+		r.mu.Lock()
+		r.spare = append(r.spare, s)
+		lost := err != nil && !r.broken
+		r.broken = err != nil
+		r.mu.Unlock()
+		if lost {
+			r.log.Warn("recording ended early", "file", r.config.Record, "error", err)
+		}
+	}
+	if all {
+		_ = r.writer.Flush() // its error comes again with the next sheet
+	}
+}
+
+// take returns the next sheet to write, nil for none.
+func (r *recorder) take(all bool) *sheet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) == 0 && (!all || len(r.sheet.lines) == 0 || !r.turn()) {
+		return nil
+	}
+	s := r.waiting[0]
+	copy(r.waiting, r.waiting[1:])
+	r.waiting = r.waiting[:len(r.waiting)-1]
+	return s
+}
+
+func (r *recorder) write(s *sheet) error {
+	submits, results, others := s.submits, s.results, s.others
+	var err error
+	for _, l := range s.lines {
+		switch l.kind {
+		case lineBegin:
+			err = r.writer.Begin(r.config.Policy, r.config.Core)
+		case lineSubmit:
+			err = r.writer.StepHashed(l.now, &submits[0], l.hash)
+			submits = submits[1:]
+		case lineResult:
+			err = r.writer.StepHashed(l.now, &results[0], l.hash)
+			results = results[1:]
+		case lineTick:
+			err = r.writer.StepHashed(l.now, &sched.Tick{}, l.hash)
+		case lineOther:
+			err = r.writer.StepHashed(l.now, others[0], l.hash)
+			others = others[1:]
+		case lineGap:
+			err = r.writer.Missing(uint64(l.hash))
+		}
+	}
+	return err
+}
+
+// close writes what is left and waits until it is done.
+func (r *recorder) close() error {
+	r.mu.Lock()
+	r.gap()
+	r.mu.Unlock()
+	close(r.stop)
+	if err := <-r.done; err != nil {
+		return fmt.Errorf("end recording: %w", err)
+	}
+	return nil
+}
