@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -18,7 +19,7 @@ import (
 // does not keep up, events are left out, and the recording says how many.
 type recorder struct {
 	config Config
-	file   *os.File
+	file   io.WriteCloser
 	writer *record.Writer
 	log    *slog.Logger
 	stop   chan struct{}
@@ -88,6 +89,13 @@ func openRecorder(config Config, log *slog.Logger) (*recorder, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
+	}
+	return newRecorder(config, file, log)
+}
+
+func newRecorder(config Config, file io.WriteCloser, log *slog.Logger) (*recorder, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	writer, err := record.NewWriter(file)
 	if err != nil {

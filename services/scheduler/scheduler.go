@@ -62,12 +62,12 @@ func New(config Config, broker bus.Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) (err error) {
 	wrap := func(core sched.Core) sched.Core { return core }
 	if s.config.Record != "" {
-		r, err := openRecorder(s.config, s.broker.Log)
-		if err != nil {
-			return err
+		to, failed := openRecorder(s.config, s.broker.Log)
+		if failed != nil {
+			return failed
 		}
-		defer func() { err = errors.Join(err, r.close()) }()
-		wrap = r.wrap
+		defer func() { err = errors.Join(err, to.close()) }()
+		wrap = to.wrap
 	}
 	return s.campaign(ctx, wrap)
 }

@@ -1,0 +1,190 @@
+package scheduler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/record"
+	"clockwork/pkg/sched"
+)
+
+// disk is a file that can be made to wait, or to fail.
+type disk struct {
+	bytes.Buffer
+	gate  chan struct{}
+	fault error
+}
+
+func (d *disk) Write(b []byte) (int, error) {
+	if d.gate != nil {
+		<-d.gate
+	}
+	if d.fault != nil {
+		return 0, d.fault
+	}
+	return d.Buffer.Write(b)
+}
+
+func (d *disk) Close() error { return nil }
+
+// contents counts what a recording holds: cores, steps, missing events.
+func contents(t *testing.T, file io.Reader) (cores, steps int, missing uint64, last record.Item) {
+	t.Helper()
+	r, err := record.NewReader(file)
+	for err == nil {
+		var item *record.Item
+		if item, err = r.Next(); err != nil {
+			break
+		}
+		switch item.Kind {
+		case record.Begin:
+			cores++
+		case record.Step:
+			steps++
+		case record.Missing:
+			missing += item.Events
+		case record.Mark:
+			last = *item
+		}
+	}
+	if err != io.EOF {
+		t.Fatal(err)
+	}
+	return cores, steps, missing, last
+}
+
+func recordInto(t *testing.T, file io.WriteCloser) (*recorder, sched.Core) {
+	t.Helper()
+	config := DefaultConfig()
+	r, err := newRecorder(config, file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, err := sched.New("echo", config.Core)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, r.wrap(core)
+}
+
+func TestRecordingKeepsEveryStepInOrder(t *testing.T) {
+	file := &disk{}
+	r, core := recordInto(t, file)
+	e := &sched.Submit{} // used again by its driver
+	var hash record.Hash
+	for i := range 5000 {
+		e.ID.Seq = uint64(i)
+		out := core.Step(protocol.Time(i), e)
+		hash.Add(&out)
+	}
+	core.Step(6000, &sched.WorkerLost{ID: "w"})
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	_, steps, missing, last := contents(t, bytes.NewReader(file.Bytes()))
+	hash.Add(&sched.Output{Wake: protocol.Never})
+	if steps != 5001 || missing != 0 || last.Events != 5001 || last.Hash != hash {
+		t.Errorf("%d steps, %d missing, last %+v, want hash %x", steps, missing, last, hash)
+	}
+	reader, _ := record.NewReader(bytes.NewReader(file.Bytes()))
+	_, _ = reader.Next()
+	for i := range 5000 {
+		item, err := reader.Next()
+		if err == nil && item.Kind == record.Mark {
+			item, err = reader.Next()
+		}
+		if err != nil || item.Event.(*sched.Submit).ID.Seq != uint64(i) || item.Now != protocol.Time(i) {
+			t.Fatalf("step %d is %+v: %v", i, item, err)
+		}
+	}
+}
+
+func TestASlowDiskCostsEventsAndNeverTime(t *testing.T) {
+	file := &disk{}
+	r, core := recordInto(t, file)
+	r.mu.Lock() // nothing of the header's writing is under way
+	file.gate = make(chan struct{})
+	r.mu.Unlock()
+	const n = sheetLines * (maxSheets + 100)
+	for i := range n {
+		core.Step(protocol.Time(i), &sched.Tick{})
+	}
+	close(file.gate)
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	_, steps, missing, last := contents(t, file)
+	if missing == 0 || steps+int(missing) != n || last.Events != n {
+		t.Errorf("%d steps and %d missing of %d, last %+v", steps, missing, n, last)
+	}
+}
+
+func TestAFullDiskEndsTheRecordingAlone(t *testing.T) {
+	file := &disk{}
+	r, core := recordInto(t, file)
+	r.mu.Lock()
+	file.fault = errors.New("no space left")
+	r.mu.Unlock()
+	for i := range 100_000 {
+		core.Step(protocol.Time(i), &sched.Tick{})
+	}
+	if err := r.close(); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEachTermIsACoreOfTheRecording(t *testing.T) {
+	file := &disk{}
+	r, core := recordInto(t, file)
+	core.Step(1, &sched.Tick{})
+	second, _ := sched.New("echo", sched.Defaults())
+	r.wrap(second).Step(2, &sched.Tick{})
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	if cores, steps, _, last := contents(t, file); cores != 2 || steps != 2 || last.Events != 1 {
+		t.Errorf("%d cores, %d steps, last %+v", cores, steps, last)
+	}
+}
+
+func TestARecordingIsNotWrittenOver(t *testing.T) {
+	config := DefaultConfig()
+	config.Record = filepath.Join(t.TempDir(), "there")
+	if err := os.WriteFile(config.Record, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(config, bus.Config{URL: "nats://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "it exists") {
+		t.Errorf("got %v", err)
+	}
+	if kept, _ := os.ReadFile(config.Record); string(kept) != "precious" {
+		t.Errorf("it holds %q now", kept)
+	}
+}
+
+func BenchmarkRecordedStep(b *testing.B) {
+	r, err := newRecorder(DefaultConfig(), &disk{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := &sched.Submit{Submission: protocol.Submission{Model: "resnet50_v2", Batch: 1, Budget: 99_812_345}}
+	out := sched.Output{Dispatches: []protocol.Dispatch{{Worker: "w1"}}, Wake: 7}
+	b.ReportAllocs()
+	for i := range b.N {
+		e.ID.Seq++
+		r.step(protocol.Time(i)*1000, e, &out)
+	}
+	b.StopTimer()
+	_ = r.close()
+}
