@@ -74,17 +74,14 @@ func GiveBack(buffer *[]byte) {
 // Decode reads a message. Raw payloads alias body. The error is BAD_MESSAGE.
 func (c Codec[T]) Decode(body []byte) (T, *protocol.Error) {
 	var v T
-	fault := c.DecodeInto(body, &v)
-	if fault != nil {
+	if fault := c.decode(body, &v); fault != nil {
 		var none T
 		return none, fault
 	}
 	return v, nil
 }
 
-// DecodeInto reads a message over v, whose lists it fills again as far as they
-// have room. After an error v is in no particular state.
-func (c Codec[T]) DecodeInto(body []byte, v *T) *protocol.Error {
+func (c Codec[T]) decode(body []byte, v *T) *protocol.Error {
 	if len(body) == 0 || body[0] != version {
 		return protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, version)
 	}
@@ -229,7 +226,7 @@ func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 		}
 		return
 	}
-	if *v = (*v)[:0]; n > cap(*v) {
+	if n > 0 {
 		*v = make([]T, 0, min(n, firstRoom))
 	}
 	for i := 0; i < n && k.in.err == nil; i++ {

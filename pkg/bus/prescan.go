@@ -31,6 +31,12 @@ func prescan(body []byte, maxElements int) (int, *protocol.Error) {
 		if elements++; elements > maxElements {
 			return 0, protocol.Errorf(protocol.BadMessage, "more than %d elements; send tensors as raw bytes (msgpack bin)", maxElements)
 		}
+		if at < len(body) && plain[body[at]] > 0 { // most are
+			if at += int(plain[body[at]]); at > len(body) {
+				return 0, protocol.Errorf(protocol.BadMessage, "cut off at byte %d", len(body))
+			}
+			continue
+		}
 		head, skip, children := header(body[at:])
 		if head == 0 {
 			return 0, protocol.Errorf(protocol.BadMessage, "not msgpack, or cut off, at byte %d", at)
@@ -49,6 +55,28 @@ func prescan(body []byte, maxElements int) (int, *protocol.Error) {
 	}
 	return at, nil
 }
+
+// plain is the length of each value whose first byte says it all: numbers,
+// short strings, nil and booleans; 0 for all others.
+var plain = func() (sizes [256]uint8) {
+	for c := range sizes {
+		switch c := byte(c); {
+		case c <= 0x7f || c >= 0xe0 || c == 0xc0 || c == 0xc2 || c == 0xc3:
+			sizes[c] = 1
+		case c >= 0xa0 && c <= 0xbf:
+			sizes[c] = 1 + c&0x1f
+		case c == 0xca || c == 0xce || c == 0xd2:
+			sizes[c] = 5
+		case c == 0xcb || c == 0xcf || c == 0xd3:
+			sizes[c] = 9
+		case c == 0xcc || c == 0xd0:
+			sizes[c] = 2
+		case c == 0xcd || c == 0xd1:
+			sizes[c] = 3
+		}
+	}
+	return sizes
+}()
 
 // scanWhole is prescan for a client's body, which must hold nothing else.
 func scanWhole(body []byte) *protocol.Error {

@@ -102,7 +102,7 @@ func (a *agent) tellState(o *order) {
 	r := a.result(o, nil)
 	r.State = a.state()
 	a.inFlight--
-	delete(a.answered.results, actionKey{r.Issuer, r.Action})
+	a.answered.forget(actionKey{r.Issuer, r.Action})
 	a.results.Add(r)
 }
 

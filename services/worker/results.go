@@ -52,7 +52,7 @@ func (a *agent) answer(o *order, refused *protocol.Error) {
 func (a *agent) give(o *order, r protocol.Result) {
 	a.inFlight--
 	a.release(o)
-	a.answered.put(actionKey{r.Issuer, r.Action}, r)
+	a.answered.put(actionKey{r.Issuer, r.Action}, &r)
 	a.results.Add(r)
 }
 
@@ -114,34 +114,52 @@ type actionKey struct {
 // answered remembers the results of the latest actions, so that an action that
 // arrives twice is executed once and answered the same.
 type answered struct {
-	results map[actionKey]*protocol.Result // nil while the action is at work
-	order   []actionKey                    // a ring of those with a result
-	next    int
+	places map[actionKey]int // of an action in the ring, atWork before it has a result
+	ring   []answer
+	next   int // where the next result goes once the ring is full
 }
+
+type answer struct {
+	key    actionKey
+	result protocol.Result
+}
+
+const atWork = -1
 
 // rememberedActions bounds how many results are remembered.
 const rememberedActions = 8192
 
 func newAnswered() *answered {
-	return &answered{results: map[actionKey]*protocol.Result{}}
+	return &answered{places: map[actionKey]int{}}
 }
 
-// begin reports whether an action is new; if not, its result if there is one.
+// begin reports whether an action is new; if not, its result if there is one,
+// which is good until the next put.
 func (m *answered) begin(k actionKey) (fresh bool, result *protocol.Result) {
-	if r, known := m.results[k]; known {
-		return false, r
+	place, known := m.places[k]
+	switch {
+	case !known:
+		m.places[k] = atWork
+		return true, nil
+	case place == atWork:
+		return false, nil
 	}
-	m.results[k] = nil
-	return true, nil
+	return false, &m.ring[place].result
 }
 
-func (m *answered) put(k actionKey, r protocol.Result) {
-	m.results[k] = &r
-	if len(m.order) < rememberedActions {
-		m.order = append(m.order, k)
+// put remembers an action's result, in the place of the oldest if need be.
+func (m *answered) put(k actionKey, r *protocol.Result) {
+	if len(m.ring) < rememberedActions {
+		m.places[k] = len(m.ring)
+		m.ring = append(m.ring, answer{k, *r})
 		return
 	}
-	delete(m.results, m.order[m.next])
-	m.order[m.next] = k
+	oldest := &m.ring[m.next]
+	delete(m.places, oldest.key)
+	m.places[k] = m.next
+	*oldest = answer{k, *r}
 	m.next = (m.next + 1) % rememberedActions
 }
+
+// forget lets an action be asked anew.
+func (m *answered) forget(k actionKey) { delete(m.places, k) }
