@@ -98,6 +98,7 @@ type gpu struct {
 	loading                             *replica
 	failures                            map[*model]int      // of loads since the last that succeeded
 	turns                               heap.Heap[*replica] // resident models that wait for this GPU
+	parked                              []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
 	lane                                lane
 	room                                heap.Node[due] // when the lane takes more work

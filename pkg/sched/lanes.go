@@ -50,6 +50,7 @@ func (p *lanes) queued(r *request) {
 	window := max(r.deadline.Sub(p.now), time.Millisecond)
 	budget := min(c.MaxLoadBudget, window-(load+exec+c.Buffer+c.Ahead))
 	budget = max(budget, c.Ahead+c.Buffer)
+	m.wanted.exec -= r.demand.exec // of an earlier try
 	r.demand = demand{
 		exec:  int64(float64(exec) * float64(c.DefaultSLO) / float64(window)),
 		load:  int64(float64(exec) * float64(c.DefaultSLO) / float64(budget)),
@@ -73,7 +74,7 @@ func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
 func (p *lanes) ended(r *request) {
 	m := r.model
 	if r.action == nil {
-		p.pressure += (1 - p.pressure) / 256
+		p.pressure += (1 - p.pressure) / memory
 	}
 	m.wanted.loaded(r)
 	m.wanted.exec -= r.demand.exec
@@ -85,10 +86,43 @@ func (p *lanes) ended(r *request) {
 // and the transfer before it where no GPU holds the model.
 func (p *lanes) admit(r *request) *protocol.Error {
 	earliest, ok := p.earliest(r)
+	if ok && earliest <= r.deadline && p.pressure >= overloaded {
+		earliest = max(earliest, p.now.Add(p.backlog(r)))
+	}
 	if !ok || earliest <= r.deadline {
 		return nil
 	}
+	if p.pressure >= overloaded {
+		p.pressure += (1 - p.pressure) / memory
+	}
 	return unmeetable(r, earliest.Sub(p.now))
+}
+
+// spare is how many times the work that can be done in time is let in under
+// overload: with more to choose from, batches are larger.
+const spare = 4
+
+// backlog is how long the work of the GPUs that hold a request's model takes
+// at the pace of late, less what is let in to choose from; 0 where that is not
+// known.
+func (p *lanes) backlog(r *request) (least time.Duration) {
+	m := r.model
+	window := max(p.config.DefaultSLO, r.deadline.Sub(p.now))
+	for i, h := range m.holders {
+		g := h.gpu
+		if g.busyTime == 0 {
+			return 0
+		}
+		items := float64(g.demand) / float64(m.costs[g.kind].exec(1))
+		wait := time.Duration(items / (g.served / g.busyTime))
+		if float64(wait) <= spare*float64(window) {
+			return 0
+		}
+		if wait = time.Duration(float64(wait) / spare); i == 0 || wait < least {
+			least = wait
+		}
+	}
+	return least
 }
 
 // earliest is when a request could be done, if nothing that waits came before
@@ -137,7 +171,7 @@ func (p *lanes) observe(a *action, took time.Duration) {
 	g.served += (float64(len(a.members)) - g.served) / 32
 	g.busyTime += (float64(took) - g.busyTime) / 32
 	for range a.members {
-		p.pressure -= p.pressure / 256
+		p.pressure -= p.pressure / memory
 	}
 	if p.batch != adaptive {
 		return
@@ -172,14 +206,23 @@ func (p *lanes) serve(m *model) {
 	for _, r := range m.holders {
 		p.queueUp(r, m.head)
 		if !p.open(r.gpu) {
+			if !r.gpu.room.In() {
+				p.touchGPU(r.gpu) // it is to say when it has room
+			}
 			continue
 		}
 		if end := p.start(r.gpu).Add(m.costs[r.gpu.kind].exec(m.head.size)); best == nil || end < soonest {
 			best, soonest = r, end
 		}
 	}
-	if best != nil {
-		p.touchGPU(best.gpu)
+	if best == nil {
+		return
+	}
+	p.touchGPU(best.gpu)
+	for _, r := range m.holders {
+		if p.open(r.gpu) {
+			p.touchGPU(r.gpu) // in case the best one has better to do
+		}
 	}
 }
 
@@ -208,18 +251,24 @@ func (p *lanes) open(g *gpu) bool {
 // fill sends what a GPU has room for, and says when it will have room again.
 func (p *lanes) fill(g *gpu) {
 	p.timers.Remove(&g.room)
+	p.unpark(g)
 	for p.open(g) && g.turns.First() != nil {
 		if !p.run(p.next(g)) {
 			break
 		}
 	}
-	if g.turns.First() != nil && !g.room.In() {
+	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
+		// While the first action is late, the lane slips with the clock: only a
+		// result makes room.
 		if at := g.free(p.now).Add(1 - p.config.Ahead); at > p.now {
 			p.timers.Set(&g.room, int64(at), p.ticket())
 		}
 	}
 	p.transfer(g)
 }
+
+// memory is how many requests pressure is averaged over.
+const memory = 256
 
 // overloaded is the pressure from which on a GPU takes the batch that yields
 // most instead of the one that is most urgent. Below it, urgency serves more.
@@ -232,7 +281,7 @@ const considered = 64
 // next is the copy whose turn it is.
 func (p *lanes) next(g *gpu) *replica {
 	first := g.turns.First().Of
-	if p.batch != largest || p.pressure < overloaded {
+	if !p.yield || p.pressure < overloaded {
 		return first
 	}
 	best, most := first, math.Inf(-1)
@@ -259,17 +308,19 @@ func (p *lanes) run(r *replica) bool {
 	g, m := r.gpu, r.model
 	start := p.start(g)
 	first := p.shed(r, start)
-	if first == nil || r.phase != resident {
-		g.turns.Remove(&r.turn)
-		return true
+	size := 0
+	if first != nil {
+		size = p.choose(r, first, start)
 	}
-	size := p.choose(r, first, start)
 	if size == 0 {
-		g.turns.Remove(&r.turn)
+		p.park(r)
 		return true
 	}
 	takes := m.costs[g.kind].exec(size)
-	latest := p.latest(p.members, start, takes)
+	latest := p.latest(p.members, takes)
+	if p.batch == adaptive {
+		latest = protocol.Never // it knows of no deadlines
+	}
 	if p.deferred && size < p.most(r) {
 		if wait := latest.Add(m.costs[g.kind].exec(size) - m.costs[g.kind].exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
 			g.turns.Set(&r.turn, int64(wait), m.index)
@@ -283,7 +334,7 @@ func (p *lanes) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Ahead)))
 	if first == nil {
-		g.turns.Remove(&r.turn)
+		p.park(r)
 	} else {
 		p.queueUp(r, first)
 	}
@@ -291,8 +342,28 @@ func (p *lanes) run(r *replica) bool {
 	return true
 }
 
+// park takes a copy's turn away. If requests wait that came too late for this
+// GPU, they may be in time once it proves faster than expected.
+func (p *lanes) park(r *replica) {
+	r.gpu.turns.Remove(&r.turn)
+	if r.model.head != nil {
+		r.gpu.parked = append(r.gpu.parked, r)
+	}
+}
+
+// unpark gives them their turns back.
+func (p *lanes) unpark(g *gpu) {
+	for _, r := range g.parked {
+		if r.phase == resident && r.model.head != nil && !r.turn.In() {
+			p.queueUp(r, r.model.head)
+		}
+	}
+	clear(g.parked)
+	g.parked = g.parked[:0]
+}
+
 // latest is when the members must begin to be done in time.
-func (p *lanes) latest(members []*request, start protocol.Time, takes time.Duration) protocol.Time {
+func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
 	latest := protocol.Never
 	for _, r := range members {
 		latest = min(latest, r.deadline.Add(-takes))

@@ -44,6 +44,8 @@ type rules struct {
 	urgent bool
 	// batch says how a batch is made.
 	batch batching
+	// yield takes, under overload, the batch that yields most.
+	yield bool
 	// deferred lets a batch wait for more members until it must begin.
 	deferred bool
 	// original takes the constants and the deadlines of the original.
@@ -62,7 +64,7 @@ const (
 
 // laned are the policies that plan each GPU's lanes.
 var laned = map[string]rules{
-	"clockwork": {edf: true, urgent: true, batch: largest},
+	"clockwork": {edf: true, urgent: true, batch: largest, yield: true},
 	"faithful":  {urgent: true, batch: full, original: true},
 	"fifo":      {batch: single},
 	"aimd":      {batch: adaptive},

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"slices"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
@@ -150,13 +151,13 @@ func (w *world) checkAction(o Addressed) {
 			}
 		}
 	}
-	if a.Kind == protocol.Infer && infers >= w.config.Outstanding || a.Kind == protocol.LoadWeights && loads > 0 {
+	if a.Kind == protocol.Infer && w.policy == "simple" && infers >= w.config.Outstanding || a.Kind == protocol.LoadWeights && loads > 0 {
 		w.fail("%s %d beside %d inferences and %d loads", a.Kind, a.ID, infers, loads)
 	}
 	w.open[a.ID], w.openAt[a.ID] = a, o.Worker
 	for _, ref := range a.Requests {
 		r := w.requests[ref.ID]
-		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline {
+		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {
 			w.fail("action %+v for a request that is %+v", a, r)
 		}
 		r.action = a.ID
@@ -207,14 +208,14 @@ func (w *world) recount() {
 			w.fail("%s gpu %d counts %d allocated, %d promised, %d leaving; there are %d, %d, %d (and %d loading)",
 				g.worker.id, g.id, g.allocated, g.promised, g.leaving, allocated, promised, leaving, loading)
 		}
-		if g.foreign+allocated > g.total || len(g.infers) > c.config.Outstanding {
+		if g.foreign+allocated > g.total || w.policy == "simple" && len(g.infers) > c.config.Outstanding {
 			w.fail("%s gpu %d: %d foreign and %d allocated of %d pages, %d inferences", g.worker.id, g.id, g.foreign, allocated, g.total, len(g.infers))
 		}
 	}
 	for _, m := range c.models {
 		queued := 0
 		for r := m.head; r != nil; r = r.next {
-			if queued++; r.next != nil && r.next.seq < r.seq {
+			if queued++; r.next != nil && r.next.before(r) {
 				w.fail("the queue of %s is out of order", m.spec.Name)
 			}
 		}
@@ -245,6 +246,10 @@ func (w *world) recount() {
 // model waits for a copy without the promise of one.
 func (w *world) checkIdle() {
 	c := w.core
+	if l, is := c.policy.(*lanes); is {
+		w.checkLanes(l)
+		return
+	}
 	for _, g := range c.gpus {
 		for _, r := range g.replicas {
 			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.policy.(*slots).meets(r.model.head, r) {
@@ -304,4 +309,52 @@ func (w *world) checkRest() {
 			}
 		}
 	}
+}
+
+// checkLanes: no GPU has room while a request waits that it could run, unless
+// the policy defers; and the sums of demand are what they should be.
+func (w *world) checkLanes(p *lanes) {
+	for _, g := range p.gpus {
+		work, demand := time.Duration(0), int64(0)
+		for _, a := range g.infers {
+			work += a.takes
+		}
+		for _, r := range g.replicas {
+			demand += r.share
+			m := r.model
+			if r.phase == resident && !p.deferred && p.open(g) && m.head != nil && p.couldRun(r) {
+				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
+			}
+		}
+		if work != g.lane.work || demand != g.demand {
+			w.fail("%s gpu %d counts %v of work and %d of demand, there are %v and %d", g.worker.id, g.id, g.lane.work, g.demand, work, demand)
+		}
+	}
+	for _, m := range p.models {
+		exec, load := int64(0), int64(0)
+		for _, r := range p.known {
+			if r.model == m {
+				exec += r.demand.exec
+				if r.demand.listed {
+					load += r.demand.load
+				}
+			}
+		}
+		if exec != m.wanted.exec || load != m.wanted.load {
+			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.wanted.exec, m.wanted.load, exec, load)
+		}
+		if m.wanted.place.In() && m.head == nil {
+			w.fail("%s wants a copy for nobody", m.spec.Name)
+		}
+	}
+}
+
+// couldRun reports whether a copy could run some request that waits in time.
+func (p *lanes) couldRun(on *replica) bool {
+	for r := on.model.head; r != nil; r = r.next {
+		if p.start(on.gpu).Add(on.model.costs[on.gpu.kind].exec(r.size)) <= r.deadline {
+			return true
+		}
+	}
+	return false
 }

@@ -32,7 +32,7 @@ type Config struct {
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{Policy: "simple", Core: sched.Defaults()} }
+func DefaultConfig() Config { return Config{Policy: "clockwork", Core: sched.Defaults()} }
 
 // Module runs a scheduler.
 var Module = fx.Module("scheduler",
