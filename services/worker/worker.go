@@ -9,7 +9,7 @@
 // is done outside.
 //
 //	action -> checked -> inputs complete -> staged -> executed -> outputs, result
-//	                     (inputs.go)        (gpu.go: stage, execute, finish)
+//	                     (inputs.go)        (infer.go: stage, run, finish)    (agent.go: send)
 package worker
 
 import (
