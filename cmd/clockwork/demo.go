@@ -92,7 +92,7 @@ func (k *demoCommand) flags(ctx context.Context, s *stack) (*stackFlags, error) 
 	f.GPUType, f.Scale = "v100", 1
 	f.LoadIdle, f.BufferTimeout, f.LoadTimeout = 2*time.Second, 30*time.Second, time.Minute
 	f.DefaultSLO, f.MaxBatch = 100*time.Millisecond, 16
-	f.Iterations, f.Policy = 10, "simple"
+	f.Iterations, f.Policy = 10, "clockwork"
 	if k.Backend != onnx.Name {
 		return f, nil
 	}
