@@ -46,12 +46,13 @@ func (f profilerFlags) config() (profiler.Config, error) {
 }
 
 type schedulerFlags struct {
-	Policy string `default:"simple" enum:"simple,echo" help:"Scheduling policy: simple, or echo, which answers at once and runs nothing." group:"Scheduler"`
+	Policy string `default:"clockwork" enum:"clockwork,faithful,deferred,aimd,fifo,simple,echo" help:"Scheduling policy. The others are for comparison: faithful to the original, deferred (batches wait), aimd (adaptive batches), fifo and simple (no batches), echo (answers at once, runs nothing)." group:"Scheduler"`
+	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }
 
 func (f schedulerFlags) config() scheduler.Config {
 	c := scheduler.DefaultConfig()
-	c.Policy = f.Policy
+	c.Policy, c.Record = f.Policy, f.Record
 	return c
 }
 

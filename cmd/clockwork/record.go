@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/record"
+	"clockwork/pkg/sched"
+)
+
+// recording is a file that a simulation is recorded into.
+type recording struct {
+	*record.Writer
+	file *os.File
+	err  error // the first; nothing is written after it
+}
+
+// createRecording begins a recording of one core. As of a service, it is not
+// written over another one.
+func createRecording(path, policy string, config sched.Config) (*recording, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, usageError{fmt.Sprintf("--record %s exists; remove it or name another", path)}
+	}
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	w, err := record.NewWriter(file)
+	if err == nil {
+		err = w.Begin(policy, config)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &recording{Writer: w, file: file}, nil
+}
+
+// observe is for sim.Config.Record.
+func (r *recording) observe(now protocol.Time, e sched.Event, out sched.Output) {
+	if r.err == nil {
+		r.err = r.Step(now, e, out)
+	}
+}
+
+// close ends the recording; it says what went wrong with it.
+func (r *recording) close() error {
+	if err := errors.Join(r.Writer.Close(), r.file.Close()); err != nil && r.err == nil {
+		r.err = err
+	}
+	return r.err
+}
+
+// openRecording opens a recording to read.
+func openRecording(path string) (*record.Reader, *os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, usageError{err.Error()}
+	}
+	r, err := record.NewReader(file)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return r, file, nil
+}

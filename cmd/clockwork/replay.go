@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/replay"
+	"clockwork/pkg/sched"
+	"clockwork/pkg/terminal"
+)
+
+type replayCommand struct {
+	File   string   `arg:"" help:"A recording, of clockwork scheduler --record or clockwork sim --record."`
+	Policy string   `placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
+	Config []string `placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
+}
+
+// replayReport is what replay --json prints.
+type replayReport struct {
+	Same bool `json:"same"`
+	*replay.Verdict
+	// Alike and Changed are emulations: with the policy and configuration of the
+	// recording, and with those asked for.
+	Alike   *replay.Outcome `json:"emulated_alike,omitempty"`
+	Changed *replay.Outcome `json:"emulated_changed,omitempty"`
+	change  string
+	samples int
+}
+
+// Run replays a recording, and says what a change would have done.
+func (k *replayCommand) Run(c *cli, con *console) error {
+	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
+		return usageError{fmt.Sprintf("--policy %s: there are %s", k.Policy, strings.Join(sched.Policies(), ", "))}
+	}
+	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
+		return usage(k.apply(&config))
+	}
+	r, file, err := openRecording(k.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	material := replay.NewMaterial()
+	var observe replay.Observer
+	if k.changes() {
+		observe = material.Step
+	}
+	verdict, err := replay.Verify(r, observe)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.File, err)
+	}
+	report := &replayReport{Same: verdict.Same(), Verdict: verdict, samples: material.Samples}
+	if k.changes() {
+		if err := k.emulate(report, material); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		err = printJSON(con.out, report)
+	} else {
+		err = report.print(con.out, con.display.Width(), k.File)
+	}
+	if err == nil && !report.Same {
+		return errShown
+	}
+	return err
+}
+
+func (k *replayCommand) changes() bool { return k.Policy != "" || len(k.Config) > 0 }
+
+func (k *replayCommand) apply(config *sched.Config) error {
+	for _, setting := range k.Config {
+		key, value, ok := strings.Cut(setting, "=")
+		if !ok {
+			return fmt.Errorf("--config %q is not KEY=VALUE", setting)
+		}
+		if err := replay.Set(config, key, value); err != nil {
+			return fmt.Errorf("--config: %w", err)
+		}
+	}
+	return config.Validate()
+}
+
+func (k *replayCommand) emulate(r *replayReport, m *replay.Material) (err error) {
+	policy, config := r.Policy, r.Config
+	if r.Alike, err = m.Emulate(policy, config); err != nil {
+		return err
+	}
+	if k.Policy != "" {
+		policy = k.Policy
+	}
+	if err := k.apply(&config); err != nil {
+		return usage(err)
+	}
+	if r.Changed, err = m.Emulate(policy, config); err != nil {
+		return err
+	}
+	r.change = strings.Join(append([]string{policy}, k.Config...), " ")
+	return nil
+}
+
+func (r *replayReport) print(w io.Writer, width int, file string) error {
+	span := r.To.Sub(r.From)
+	fmt.Fprintf(w, "%s: policy %s, %s, %d events over %s\n", file, r.Policy, count(r.Cores, "core"), r.Events+r.Skipped, terminal.Duration(span))
+	fmt.Fprintln(w, r.verdict())
+	columns := []terminal.Column{{Title: ""}, {Title: "recorded", Right: true}}
+	all := []*replay.Outcome{&r.Outcome}
+	if r.Changed != nil {
+		fmt.Fprintf(w, "\nThe columns of emulations take arrivals, workers and losses from the recording, and draw durations from its %d\n"+
+			"measurements; no worker fails in them. How far \"emulated alike\" is from \"recorded\" is how far to trust them.\n\n", r.samples)
+		columns = append(columns, terminal.Column{Title: "emulated alike", Right: true}, terminal.Column{Title: "emulated " + r.change, Right: true},
+			terminal.Column{Title: "difference", Right: true, Drop: 1})
+		all = append(all, r.Alike, r.Changed)
+	}
+	return terminal.WriteTable(w, width, columns, outcomeRows(all))
+}
+
+// verdict says in a line or two what was proven.
+func (r *replayReport) verdict() string {
+	var said []string
+	switch {
+	case r.Same && r.Events == 0:
+		said = append(said, "no event was recorded")
+	case r.Same:
+		said = append(said, fmt.Sprintf("the same decisions, byte for byte: hash %s after %d events", r.Hash, r.Events))
+	case r.Differs != nil:
+		d := r.Differs
+		said = append(said, fmt.Sprintf("OTHER DECISIONS than recorded, within events %d to %d of core %d; replayed no further in that core", d.After, d.Before, d.Core),
+			"The recording is of another version of the scheduler, or the scheduler depends on more than its events.")
+	case r.Missing > 0:
+		said = append(said, fmt.Sprintf("NOT PROVEN: %d events are missing from the recording, %d more follow them; the %d before have the same decisions", r.Missing, r.Skipped, r.Proven))
+	default:
+		said = append(said, fmt.Sprintf("NOT PROVEN: only %d of %d events stand before a hash", r.Proven, r.Events))
+	}
+	if r.Cut {
+		said = append(said, "The recording was not closed: what came last may not be in it.")
+	}
+	return strings.Join(said, "\n")
+}
+
+// outcomeRows has a column for each outcome, and with three of them the
+// difference of the last two.
+func outcomeRows(all []*replay.Outcome) [][]string {
+	var rows [][]string
+	number := func(name string, of func(*replay.Outcome) int) {
+		row := []string{name}
+		some := false
+		for _, o := range all {
+			row = append(row, strconv.Itoa(of(o)))
+			some = some || of(o) != 0
+		}
+		if len(all) == 3 {
+			row = append(row, signed(of(all[2])-of(all[1])))
+		}
+		if some || name == "done in time" {
+			rows = append(rows, row)
+		}
+	}
+	number("submitted", func(o *replay.Outcome) int { return o.Submitted })
+	number("done in time", func(o *replay.Outcome) int { return o.Done })
+	number("done late", func(o *replay.Outcome) int { return o.Late })
+	number("answered without a GPU", func(o *replay.Outcome) int { return o.Answered })
+	number("front door lost", func(o *replay.Outcome) int { return o.Forgotten })
+	for _, code := range codesOf(all, func(o *replay.Outcome) map[protocol.Code]int { return o.Refused }) {
+		number("refused "+string(code), func(o *replay.Outcome) int { return o.Refused[code] })
+	}
+	number("open at the end", func(o *replay.Outcome) int { return o.Open })
+	number("batches", func(o *replay.Outcome) int { return o.Infers })
+	rows = append(rows, figures("items a batch", all, func(o *replay.Outcome) string { return strconv.FormatFloat(o.MeanBatch(), 'f', 2, 64) }))
+	number("weights loaded", func(o *replay.Outcome) int { return o.Loads })
+	number("weights evicted", func(o *replay.Outcome) int { return o.Evicts })
+	for _, code := range codesOf(all, func(o *replay.Outcome) map[protocol.Code]int { return o.Failures }) {
+		number("actions "+string(code), func(o *replay.Outcome) int { return o.Failures[code] })
+	}
+	rows = append(rows, figures("executing", all, func(o *replay.Outcome) string { return terminal.Duration(o.Busy.Round(time.Microsecond)) }),
+		figures("transferring", all, func(o *replay.Outcome) string { return terminal.Duration(o.Moved.Round(time.Microsecond)) }))
+	return rows
+}
+
+func figures(name string, all []*replay.Outcome, of func(*replay.Outcome) string) []string {
+	row := []string{name}
+	for _, o := range all {
+		row = append(row, of(o))
+	}
+	return row
+}
+
+func signed(n int) string {
+	if n > 0 {
+		return "+" + strconv.Itoa(n)
+	}
+	return strconv.Itoa(n)
+}
+
+func codesOf(all []*replay.Outcome, of func(*replay.Outcome) map[protocol.Code]int) []protocol.Code {
+	set := map[protocol.Code]bool{}
+	for _, o := range all {
+		for code := range of(o) {
+			set[code] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
