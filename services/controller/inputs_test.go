@@ -38,9 +38,6 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 		boxes.add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
 	}
 	boxes.flush()
-	boxes.add("w2", protocol.Input{Data: []byte{1}})
-	boxes.flush()
-	boxes.flush()
 	next := uint64(0)
 	for _, want := range []int{3, 1, 1, 2} {
 		list := bustest.Next(t, "a message", messages)
@@ -54,6 +51,9 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 			next++
 		}
 	}
+	boxes.add("w2", protocol.Input{Data: []byte{1}})
+	boxes.flush()
+	boxes.flush()
 	if list := bustest.Next(t, "a message", messages); len(list) != 1 || len(list[0].Data) != 1 {
 		t.Errorf("the other worker got %v", list)
 	}
