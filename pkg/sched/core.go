@@ -10,7 +10,7 @@ import (
 
 // Core decides. Step takes one event at an instant and returns what to do now
 // and when to be woken; a now before an earlier one counts as that one. The
-// Output belongs to the caller.
+// event may be used again after it, the Output until the next Step.
 type Core interface {
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats

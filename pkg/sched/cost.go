@@ -19,9 +19,9 @@ type cost struct {
 	config  estimate.Config
 	profile protocol.Profile
 	load    *estimate.Estimator
-	infer   map[int]*estimate.Estimator
-	most    int           // the largest batch size that may be used
-	news    protocol.Time // when it last learned, or was forgiven
+	infer   []*estimate.Estimator // by batch size, made when it is asked for
+	most    int                   // the largest batch size that may be used
+	news    protocol.Time         // when it last learned, or was forgiven
 }
 
 // patience is how long an estimate may keep requests away before it is doubted.
@@ -43,7 +43,7 @@ func (c *engine) forgive(m *model, size int) {
 }
 
 func newCost(config Config, p protocol.Profile) *cost {
-	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99), infer: map[int]*estimate.Estimator{}}
+	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99)}
 	for _, b := range p.Infer {
 		if c.most == 0 || (config.MaxBatch == 0 || b.Batch <= config.MaxBatch) && (config.MaxExec == 0 || b.P99 <= config.MaxExec) {
 			c.most = b.Batch
@@ -55,12 +55,14 @@ func newCost(config Config, p protocol.Profile) *cost {
 // at is the estimator of a batch size, seeded by the profile: between two
 // profiled sizes by interpolation.
 func (c *cost) at(size int) *estimate.Estimator {
-	e, ok := c.infer[size]
-	if !ok {
-		e = estimate.New(c.config, c.seed(size))
-		c.infer[size] = e
+	if size < len(c.infer) && c.infer[size] != nil {
+		return c.infer[size]
 	}
-	return e
+	for len(c.infer) <= size {
+		c.infer = append(c.infer, nil)
+	}
+	c.infer[size] = estimate.New(c.config, c.seed(size))
+	return c.infer[size]
 }
 
 func (c *cost) exec(size int) time.Duration { return c.at(size).Value() }

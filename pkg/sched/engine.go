@@ -37,6 +37,9 @@ type engine struct {
 	dirtyGPUs   []*gpu
 	stats       Stats
 	out         Output
+	refs        []protocol.RequestRef // of the actions in out
+	ended       []*request            // to be used again
+	closed      []*action
 }
 
 func newEngine(config Config) *engine {
@@ -60,7 +63,7 @@ func (c *engine) clear() {
 // Step implements Core.
 func (c *engine) Step(now protocol.Time, e Event) Output {
 	c.now = max(c.now, now)
-	c.out = Output{}
+	c.begin()
 	c.fire()
 	switch e := e.(type) {
 	case *Activate:
@@ -81,9 +84,13 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 	if first := c.timers.First(); first != nil {
 		c.out.Wake = protocol.Time(first.Key)
 	}
-	out := c.out
-	c.out = Output{}
-	return out
+	return c.out
+}
+
+// begin makes the last Output's memory ready for the next one.
+func (c *engine) begin() {
+	c.out.Actions, c.out.Dispatches, c.out.Refusals = c.out.Actions[:0], c.out.Dispatches[:0], c.out.Refusals[:0]
+	c.refs = c.refs[:0]
 }
 
 // Stats implements Core.

@@ -36,14 +36,16 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	sent := &c.out.Actions[len(c.out.Actions)-1].Action
 	sent.Batch = size
 	worker := to.gpu.worker.id
+	first := len(c.refs)
 	for _, r := range members {
 		c.policy.begun(r)
 		c.dequeue(r)
 		r.action = a
 		a.members = append(a.members, r)
-		sent.Requests = append(sent.Requests, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
+		c.refs = append(c.refs, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
 		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold})
 	}
+	sent.Requests = c.refs[first:len(c.refs):len(c.refs)]
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
@@ -54,7 +56,8 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 // send emits an action and waits for its result until it is overdue.
 func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
-	a := &action{id: c.lastAction, kind: kind, replica: on, latest: latest, takes: takes, expected: c.now.Add(takes)}
+	a := c.newAction()
+	*a = action{id: c.lastAction, kind: kind, replica: on, members: a.members[:0], latest: latest, takes: takes, expected: c.now.Add(takes)}
 	a.timer.Of.action = a
 	c.actions[a.id] = a
 	c.timers.Set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())
@@ -63,6 +66,16 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
 	}})
+	return a
+}
+
+func (c *engine) newAction() *action {
+	n := len(c.closed)
+	if n == 0 {
+		return &action{}
+	}
+	a := c.closed[n-1]
+	c.closed = c.closed[:n-1]
 	return a
 }
 

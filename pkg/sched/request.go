@@ -13,9 +13,12 @@ func (c *engine) submit(s protocol.Submission) {
 		c.stats.Duplicates++
 		return
 	}
-	r := &request{Submission: s, model: c.names[s.Model], seq: c.ticket(), arrived: c.now, deadline: c.now.Add(c.policy.target(s.Budget))}
+	r := c.newRequest()
+	r.Submission, r.model, r.seq = s, c.names[s.Model], c.ticket()
+	r.arrived, r.deadline = c.now, c.now.Add(c.policy.target(s.Budget))
 	r.rank = c.policy.rank(r)
 	if err := c.admit(r); err != nil {
+		c.ended = append(c.ended, r)
 		c.stats.Refused++
 		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: err})
 		return
@@ -157,8 +160,26 @@ func (c *engine) drop(r *request) {
 	} else if r.action != nil {
 		r.action.members = without(r.action.members, r)
 	}
+	c.forget(r)
+}
+
+// forget is a request's end. It is used again for a later one, which only
+// submit asks for: until the end of the Step it stays as it is.
+func (c *engine) forget(r *request) {
 	c.policy.ended(r)
 	delete(c.known, r.ID)
+	c.ended = append(c.ended, r)
+}
+
+func (c *engine) newRequest() *request {
+	n := len(c.ended)
+	if n == 0 {
+		return &request{}
+	}
+	r := c.ended[n-1]
+	c.ended = c.ended[:n-1]
+	*r = request{}
+	return r
 }
 
 // requests returns the known ones that match, in the order of their arrival.

@@ -22,6 +22,7 @@ func (c *engine) result(res *protocol.Result) {
 		return
 	}
 	c.close(a, res.End)
+	defer c.reuse(a)
 	switch a.kind {
 	case protocol.Infer:
 		c.inferred(a, res)
@@ -67,6 +68,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 	c.touchGPU(g)
 }
 
+// reuse keeps a closed action for a later one, when nothing leads to it.
+func (c *engine) reuse(a *action) { c.closed = append(c.closed, a) }
+
 // idle evicts a draining replica after its last work.
 func (c *engine) idle(r *replica) {
 	if r.phase == draining && r.busy == 0 {
@@ -87,8 +91,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 			}
 		}
 		for _, r := range a.members {
-			c.policy.ended(r)
-			delete(c.known, r.ID)
+			c.forget(r)
 			c.stats.Succeeded++
 		}
 		c.idle(a.replica)
@@ -103,9 +106,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 
 // replanAll puts back the members of an action that failed.
 func (c *engine) replanAll(a *action, err *protocol.Error) {
-	members := a.members
-	a.members = nil
-	for _, r := range members {
+	for _, r := range a.members {
 		r.action = nil
 		c.replan(r, err)
 	}
@@ -215,6 +216,7 @@ func (c *engine) evicted(a *action, res *protocol.Result) {
 func (c *engine) overdue(a *action) {
 	c.stats.Lost++
 	c.close(a, c.now)
+	defer c.reuse(a)
 	r := a.replica
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {

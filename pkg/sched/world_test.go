@@ -299,6 +299,9 @@ func (w *world) step(e Event) {
 	w.before(e)
 	out := w.core.Step(w.now, e)
 	w.wake = out.Wake
+	for i := range out.Actions { // the core uses its memory again
+		out.Actions[i].Action.Requests = slices.Clone(out.Actions[i].Action.Requests)
+	}
 	h := fnv.New64a()
 	fmt.Fprint(h, w.hash, w.now, out.Actions, len(out.Dispatches), out.Wake)
 	for _, d := range out.Refusals {

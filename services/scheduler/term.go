@@ -50,9 +50,12 @@ type term struct {
 	away    map[string]uint64 // workers that the core lost, and their incarnation
 	doors   map[uint64]*box[protocol.Dispatch]
 	workers map[string]*box[protocol.Action]
-	full    []flusher // of doors and workers, those with something to send
-	unsent  int       // submissions and results since the last flush
-	waitFor time.Time // until then activation waits for clocks
+	refs    []protocol.RequestRef // of the actions in workers
+	submit  sched.Submit          // used for each, as result is
+	result  sched.Result
+	full    []flusher             // of doors and workers, those with something to send
+	unsent  int                   // submissions and results since the last flush
+	waitFor time.Time             // until then activation waits for clocks
 }
 
 // synced is a worker's last word on its clock.
@@ -208,6 +211,9 @@ func (t *term) order(actions []sched.Addressed) {
 			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), bus.Actions, maxActions)
 			t.workers[a.Worker] = box
 		}
+		first := len(t.refs)
+		t.refs = append(t.refs, a.Action.Requests...) // the core uses its own again
+		a.Action.Requests = t.refs[first:len(t.refs):len(t.refs)]
 		if box.add(a.Action) {
 			t.full = append(t.full, box)
 		}
@@ -239,7 +245,7 @@ func (t *term) flush() {
 		box.flush()
 	}
 	clear(t.full)
-	t.full, t.unsent = t.full[:0], 0
+	t.full, t.refs, t.unsent = t.full[:0], t.refs[:0], 0
 	stats := t.core.Stats()
 	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }
@@ -321,7 +327,8 @@ func (t *term) onSubmit(m *nats.Msg) {
 		return
 	}
 	for _, r := range b.Requests {
-		t.step(&sched.Submit{Submission: r})
+		t.submit.Submission = r
+		t.step(&t.submit)
 	}
 	t.flushLast(m.Sub, len(b.Requests))
 }
@@ -350,7 +357,8 @@ func (t *term) onResult(m *nats.Msg) {
 		if t.ended {
 			return
 		}
-		t.step(&sched.Result{Result: r})
+		t.result.Result = r
+		t.step(&t.result)
 		if r.Epoch > t.epoch.Load() {
 			t.resign("a worker obeys a newer epoch")
 		}
