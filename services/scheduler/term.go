@@ -53,9 +53,9 @@ type term struct {
 	refs    []protocol.RequestRef // of the actions in workers
 	submit  sched.Submit          // used for each, as result is
 	result  sched.Result
-	full    []flusher             // of doors and workers, those with something to send
-	unsent  int                   // submissions and results since the last flush
-	waitFor time.Time             // until then activation waits for clocks
+	full    []flusher // of doors and workers, those with something to send
+	unsent  int       // submissions and results since the last flush
+	waitFor time.Time // until then activation waits for clocks
 }
 
 // synced is a worker's last word on its clock.
