@@ -49,7 +49,7 @@ func (k *replayCommand) Run(c *cli, con *console) error {
 	material := replay.NewMaterial()
 	var observe replay.Observer
 	if k.changes() {
-		observe = material.Step
+		observe = material
 	}
 	verdict, err := replay.Verify(r, observe)
 	if err != nil {

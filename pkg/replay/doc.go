@@ -20,7 +20,7 @@
 // lost did not do in the time before.
 //
 //	material := replay.NewMaterial()
-//	verdict, err := replay.Verify(reader, material.Step)
+//	verdict, err := replay.Verify(reader, material)
 //	outcome, err := material.Emulate("faithful", config)
 //
 // The command line calls it. It is pure and has no lock: one goroutine owns

@@ -50,7 +50,7 @@ type size struct {
 // maxSamples of each size are kept, and of each delay.
 const maxSamples = 4096
 
-// NewMaterial returns an empty one; its Step is an Observer.
+// NewMaterial returns an empty one; it is an Observer.
 func NewMaterial() *Material {
 	return &Material{
 		sent: map[protocol.ActionID]protocol.Time{}, freed: map[place]protocol.Time{},
@@ -59,13 +59,14 @@ func NewMaterial() *Material {
 	}
 }
 
+// Begin is told of a new core.
+func (m *Material) Begin(string, sched.Config) {
+	m.cores = append(m.cores, &input{})
+	clear(m.sent)
+}
+
 // Step takes what a step of the recording has.
 func (m *Material) Step(now protocol.Time, e sched.Event, out *sched.Output) {
-	if e == nil {
-		m.cores = append(m.cores, &input{})
-		clear(m.sent)
-		return
-	}
 	in := m.cores[len(m.cores)-1]
 	in.end = max(in.end, now)
 	switch e := e.(type) {
@@ -183,18 +184,24 @@ func (m *Material) profiled(key size) time.Duration {
 	if key.batch == 0 {
 		return best.LoadWeights.P50
 	}
+	return Profiled(best, key.batch, func(m protocol.Measurement) time.Duration { return m.P50 })
+}
+
+// Profiled is what a profile says of a batch size, interpolated between those
+// that were measured.
+func Profiled(p *protocol.Profile, batch int, of func(protocol.Measurement) time.Duration) time.Duration {
 	low := protocol.BatchMeasurement{}
-	for _, high := range best.Infer {
-		if high.Batch == key.batch || high.Batch > key.batch && low.Batch == 0 {
-			return high.P50
+	for _, high := range p.Infer {
+		if high.Batch == batch || high.Batch > batch && low.Batch == 0 {
+			return of(high.Measurement)
 		}
-		if high.Batch > key.batch {
-			part := float64(key.batch-low.Batch) / float64(high.Batch-low.Batch)
-			return low.P50 + time.Duration(part*float64(high.P50-low.P50))
+		if high.Batch > batch {
+			part := float64(batch-low.Batch) / float64(high.Batch-low.Batch)
+			return of(low.Measurement) + time.Duration(part*float64(of(high.Measurement)-of(low.Measurement)))
 		}
 		low = high
 	}
-	return low.P50
+	return of(low.Measurement)
 }
 
 // durations draws from a Material; each emulation has its own.

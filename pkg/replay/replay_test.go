@@ -168,7 +168,7 @@ func TestAnEmulationOfTheRecordedPolicyComesClose(t *testing.T) {
 	for _, rate := range []float64{300, 900, 2000} {
 		file, _ := simulated(t, "clockwork", rate)
 		m := NewMaterial()
-		v := verified(t, file, m.Step)
+		v := verified(t, file, m)
 		o, err := m.Emulate(v.Policy, v.Config)
 		must(t, err)
 		was := float64(v.Outcome.Done) / float64(v.Outcome.Submitted)
@@ -185,7 +185,7 @@ func TestAnEmulationOfTheRecordedPolicyComesClose(t *testing.T) {
 func TestAnEmulationOfAnotherPolicyComesCloseToItsSimulation(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 900)
 	m := NewMaterial()
-	v := verified(t, file, m.Step)
+	v := verified(t, file, m)
 	for _, policy := range []string{"fifo", "faithful", "simple"} {
 		o, err := m.Emulate(policy, v.Config)
 		must(t, err)
@@ -202,7 +202,7 @@ func TestAnEmulationOfAnotherPolicyComesCloseToItsSimulation(t *testing.T) {
 func TestEqualEmulationsAreEqual(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 900)
 	m := NewMaterial()
-	v := verified(t, file, m.Step)
+	v := verified(t, file, m)
 	a, err := m.Emulate("faithful", v.Config)
 	must(t, err)
 	b, err := m.Emulate("faithful", v.Config)

@@ -49,9 +49,18 @@ func (v *Verdict) Same() bool {
 	return v.Differs == nil && v.Missing == 0 && v.Skipped == 0 && v.Proven == v.Events
 }
 
-// Observer is given what Verify gives a core and what that decides. A nil
-// event is a new core. Event and output are valid until it returns.
-type Observer func(now protocol.Time, e sched.Event, out *sched.Output)
+// Observer is told of each new core, and then of what Verify gives it and what
+// it decides. Event and output are valid until Step returns.
+type Observer interface {
+	Begin(policy string, config sched.Config)
+	Step(now protocol.Time, e sched.Event, out *sched.Output)
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Begin(string, sched.Config)                     {}
+func (nobody) Step(protocol.Time, sched.Event, *sched.Output) {}
 
 // verifier is a Verify under way.
 type verifier struct {
@@ -70,7 +79,7 @@ type verifier struct {
 func Verify(from *record.Reader, observe Observer) (*Verdict, error) {
 	v := &verifier{observe: observe, tally: newTally()}
 	if observe == nil {
-		v.observe = func(protocol.Time, sched.Event, *sched.Output) {}
+		v.observe = nobody{}
 	}
 	item, err := from.Next()
 	for err == nil {
@@ -114,7 +123,7 @@ func (v *verifier) begin(item *record.Item) (err error) {
 	v.Proven += v.proven
 	v.hash, v.events, v.proven, v.lost = 0, 0, 0, false
 	v.tally.begin()
-	v.observe(0, nil, nil)
+	v.observe.Begin(item.Policy, item.Config)
 	return nil
 }
 
@@ -132,7 +141,7 @@ func (v *verifier) step(now protocol.Time, e sched.Event) {
 	out := v.core.Step(now, e)
 	v.hash.Add(&out)
 	v.tally.step(now, e, &out)
-	v.observe(now, e, &out)
+	v.observe.Step(now, e, &out)
 }
 
 func (v *verifier) compare(item *record.Item) {
