@@ -20,6 +20,8 @@ type lanes struct {
 	rules
 	wants   heap.Heap[*model] // models with positive load priority, the highest first
 	members []*request        // scratch of batches
+	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
+	transfersBusy bool
 	// pressure is the share of requests that are lost in the queue, of late.
 	pressure float64
 }
@@ -270,13 +272,19 @@ func (p *lanes) fill(g *gpu) {
 // memory is how many requests pressure is averaged over.
 const memory = 256
 
-// overloaded is the pressure from which on a GPU takes the batch that yields
-// most instead of the one that is most urgent. Below it, urgency serves more.
+// overloaded is the pressure from which on a GPU takes, of the batches that must
+// begin soon, the one that yields most instead of the one that is most urgent.
+// Below it, urgency serves more.
 const overloaded = 0.125
 
 // considered is how many copies are compared then; the heap has the most
 // urgent ones in front.
 const considered = 64
+
+// horizon is how many executions of the usual length ahead the urgent copies
+// are looked for among which the richest is taken. What can wait longer loses
+// nothing by it, and its batch grows.
+const horizon = 2.0
 
 // next is the copy whose turn it is.
 func (p *lanes) next(g *gpu) *replica {
@@ -286,7 +294,11 @@ func (p *lanes) next(g *gpu) *replica {
 	}
 	best, most := first, math.Inf(-1)
 	start, price := p.start(g), p.price(g)
+	soon := start.Add(time.Duration(horizon * g.busyTime))
 	for _, turn := range g.turns[:min(len(g.turns), considered)] {
+		if turn.Key > int64(soon) {
+			continue
+		}
 		r := turn.Of
 		head := p.shed(r, start)
 		if head == nil {

@@ -1,9 +1,11 @@
 package sched
 
+import "math"
+
 // weigh puts a model in its place among those that want a copy.
 func (p *lanes) weigh(m *model) {
 	priority := m.priority(p.config.DefaultSLO)
-	if priority <= 0 || m.head == nil {
+	if priority <= 0 || m.head == nil || p.everywhere(m) {
 		p.wants.Remove(&m.wanted.place)
 		return
 	}
@@ -18,8 +20,18 @@ func (p *lanes) weigh(m *model) {
 func (p *lanes) transfer(g *gpu) {
 	p.makeRoom(g)
 	if g.loading == nil && len(g.pending) == 0 {
+		p.transfersBusy = false
 		p.grant()
 	}
+}
+
+// everywhere: every GPU that could hold the model has a copy, or gets one.
+func (p *lanes) everywhere(m *model) bool {
+	capable := 0
+	for _, n := range m.capable {
+		capable += n
+	}
+	return len(m.replicas) >= capable
 }
 
 // grant promises copies to GPUs whose transfer lane is free, to the models
@@ -27,7 +39,7 @@ func (p *lanes) transfer(g *gpu) {
 func (p *lanes) grant() {
 	for {
 		first := p.wants.First()
-		if first == nil {
+		if first == nil || p.transfersBusy {
 			return
 		}
 		m := first.Of
@@ -41,11 +53,11 @@ func (p *lanes) grant() {
 				continue
 			}
 		}
-		g := p.home(m)
-		if g == nil {
-			return
+		if g := p.home(m); g != nil {
+			p.promise(g, m)
+		} else if !p.transfersBusy {
+			p.wants.Remove(first) // the free lanes are not for it; others may want them
 		}
-		p.promise(g, m)
 	}
 }
 
@@ -53,8 +65,17 @@ func (p *lanes) grant() {
 // free, with pages free if there is such a one, and the least work.
 func (p *lanes) home(m *model) *gpu {
 	var best *gpu
+	most := int64(math.MaxInt64)
+	if !p.original {
+		most = m.relief()
+	}
+	p.transfersBusy = true
 	for _, g := range p.gpus {
-		if g.loading != nil || len(g.pending) > 0 || !p.capable(g, m) || g.replica(m) != nil {
+		if g.loading != nil || len(g.pending) > 0 {
+			continue
+		}
+		p.transfersBusy = false
+		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil {
 			continue
 		}
 		if best == nil || p.better(g, best, m) {
@@ -62,6 +83,19 @@ func (p *lanes) home(m *model) *gpu {
 		}
 	}
 	return best
+}
+
+// relief is how much work a GPU may have to be worth another copy: half of what
+// the least busy one with a copy has. Where all are equally busy, another copy
+// helps nobody and costs another model its place.
+func (m *model) relief() int64 {
+	least := int64(math.MaxInt64)
+	for _, r := range m.replicas {
+		if r.serves() {
+			least = min(least, r.gpu.demand/2)
+		}
+	}
+	return least
 }
 
 func (p *lanes) better(g, than *gpu, m *model) bool {
