@@ -92,6 +92,14 @@ func (e *Estimator) Forget() {
 // Value is the present estimate, in O(1).
 func (e *Estimator) Value() time.Duration { return e.value }
 
+// Median is the middle sample, the seed where there is none, in O(1).
+func (e *Estimator) Median() time.Duration {
+	if len(e.sorted) == 0 {
+		return e.seed
+	}
+	return e.sorted[len(e.sorted)/2]
+}
+
 // Samples is how many samples the window holds.
 func (e *Estimator) Samples() int { return len(e.ring) }
 

@@ -26,7 +26,7 @@ func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
 // would use better. With the price of time at the present pressure, the best is
 // what yields most, with what could still be done after it.
 func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
-	c, m := on.model.costs[on.gpu.kind], on.model
+	m := on.model
 	most := p.most(on)
 	size := p.gather(on, first, start, most, true)
 	if len(p.members) == 0 {
@@ -38,17 +38,17 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 	}
 	items := p.count()
 	price := p.price(on.gpu)
-	value := float64(items) - price*float64(c.exec(size))
+	value := float64(items) - price*float64(on.exec(size))
 	if behind := m.items - items; behind > 0 {
 		next := m.spec.Fits(min(most, behind))
-		if start.Add(c.exec(size)).Add(c.exec(next)) <= rest.deadline {
-			value += max(0, float64(min(most, behind))-price*float64(c.exec(next)))
+		if start.Add(on.exec(size)).Add(on.exec(next)) <= rest.deadline {
+			value += max(0, float64(min(most, behind))-price*float64(on.exec(next)))
 		}
 	}
 	best := first
 	for from := first.next; from != nil; from = from.next {
 		size := p.gather(on, from, start, most, true)
-		if v := float64(p.count()) - price*float64(c.exec(size)); v > value {
+		if v := float64(p.count()) - price*float64(on.exec(size)); v > value {
 			best, value = from, v
 		}
 		if size >= most || len(p.members) > 0 && p.members[len(p.members)-1].next == nil {
@@ -82,7 +82,7 @@ func (p *lanes) count() (items int) {
 // gather takes requests from first on while the batch meets all of their
 // deadlines (or, without strict, each alone) and has at most so many items.
 func (p *lanes) gather(on *replica, first *request, start protocol.Time, most int, strict bool) int {
-	c, spec := on.model.costs[on.gpu.kind], &on.model.spec
+	spec := &on.model.spec
 	p.members = p.members[:0]
 	size, items, due := 0, 0, protocol.Never
 	for r := first; r != nil; r = r.next {
@@ -91,7 +91,7 @@ func (p *lanes) gather(on *replica, first *request, start protocol.Time, most in
 			break
 		}
 		due = min(due, r.deadline)
-		if strict && start.Add(c.exec(next)) > due {
+		if strict && start.Add(on.exec(next)) > due {
 			break
 		}
 		p.members = append(p.members, r)
@@ -103,7 +103,7 @@ func (p *lanes) gather(on *replica, first *request, start protocol.Time, most in
 // trim gives up padding where two batches of the compiled sizes around take
 // less time than one padded one.
 func (p *lanes) trim(on *replica, size, items int) int {
-	c, spec := on.model.costs[on.gpu.kind], &on.model.spec
+	spec := &on.model.spec
 	if size == items || len(p.members) < 2 {
 		return size
 	}
@@ -113,7 +113,7 @@ func (p *lanes) trim(on *replica, size, items int) int {
 			below = b
 		}
 	}
-	if below == 0 || c.exec(size) <= c.exec(below)+c.exec(spec.Fits(items-below)) {
+	if below == 0 || on.exec(size) <= on.exec(below)+on.exec(spec.Fits(items-below)) {
 		return size
 	}
 	for len(p.members) > 1 && items > below {
@@ -127,7 +127,7 @@ func (p *lanes) trim(on *replica, size, items int) int {
 // fullest takes the largest compiled size of which there are enough requests
 // that it can still do in time, as the original does.
 func (p *lanes) fullest(on *replica, start protocol.Time) int {
-	c, m := on.model.costs[on.gpu.kind], on.model
+	m := on.model
 	sizes := m.spec.BatchSizes
 	for i := len(sizes) - 1; i >= 0; i-- {
 		size := sizes[i]
@@ -137,7 +137,7 @@ func (p *lanes) fullest(on *replica, start protocol.Time) int {
 		p.members = p.members[:0]
 		items := 0
 		for r := m.head; r != nil && items < size; r = r.next {
-			if items+r.Batch <= size && start.Add(c.exec(size)) <= r.deadline {
+			if items+r.Batch <= size && start.Add(on.exec(size)) <= r.deadline {
 				p.members = append(p.members, r)
 				items += r.Batch
 			}
@@ -151,9 +151,9 @@ func (p *lanes) fullest(on *replica, start protocol.Time) int {
 
 // rest runs a request whose items make no full batch at the next size.
 func (p *lanes) rest(on *replica, start protocol.Time) int {
-	c, m := on.model.costs[on.gpu.kind], on.model
+	m := on.model
 	for r := m.head; r != nil; r = r.next {
-		if start.Add(c.exec(r.size)) <= r.deadline {
+		if start.Add(on.exec(r.size)) <= r.deadline {
 			p.members = append(p.members[:0], r)
 			return r.size
 		}

@@ -101,6 +101,7 @@ type gpu struct {
 	parked                              []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
 	lane                                lane
+	pace                                pace
 	room                                heap.Node[due] // when the lane takes more work
 	served, busyTime                    float64        // of an execution, on average of late
 	demand                              int64          // shares of the models' demand for execution here

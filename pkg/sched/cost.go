@@ -39,6 +39,7 @@ func (c *engine) forgive(m *model, size int) {
 		cost.news = c.now
 		cost.at(size).Forget()
 		cost.load.Forget()
+		c.touchModel(m) // what waits may be met now
 	}
 }
 
@@ -89,7 +90,7 @@ func (c *engine) kindOf(name string) int {
 			return i
 		}
 	}
-	c.kinds = append(c.kinds, name)
+	c.kinds, c.ofKind = append(c.kinds, name), append(c.ofKind, 0)
 	for _, m := range c.models {
 		m.costs = append(m.costs, c.costOf(m.spec, len(c.kinds)-1))
 		m.capable = append(m.capable, 0)

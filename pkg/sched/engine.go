@@ -29,6 +29,7 @@ type engine struct {
 	workers  []*worker // sorted by id
 	absent   map[string]*absence
 	gpus     []*gpu // in the order of workers
+	ofKind   []int  // how many of them are of each type
 	known    map[protocol.RequestID]*request
 	actions  map[protocol.ActionID]*action
 	timers   heap.Heap[due]
@@ -49,7 +50,7 @@ func newEngine(config Config) *engine {
 }
 
 func (c *engine) clear() {
-	c.kinds, c.models, c.workers, c.gpus, c.timers = nil, nil, nil, nil, nil
+	c.kinds, c.ofKind, c.models, c.workers, c.gpus, c.timers = nil, nil, nil, nil, nil, nil
 	c.dirtyModels, c.dirtyGPUs = nil, nil
 	c.names = map[string]*model{}
 	c.profiles = map[string][]protocol.Profile{}
@@ -145,7 +146,7 @@ func (c *engine) activate(e Activate) {
 		c.profiles[p.Digest] = append(c.profiles[p.Digest], p)
 	}
 	for _, w := range e.State.Workers {
-		c.learn(w.Profiles)
+		c.adopt(w.Profiles)
 	}
 	for _, spec := range e.State.Models {
 		if c.names[spec.Name] == nil {
@@ -158,8 +159,8 @@ func (c *engine) activate(e Activate) {
 	}
 }
 
-// learn takes profiles that a worker brings, where no such profile is known.
-func (c *engine) learn(profiles []protocol.Profile) {
+// adopt takes profiles that a worker brings, where no such profile is known.
+func (c *engine) adopt(profiles []protocol.Profile) {
 	for _, p := range profiles {
 		same := func(q protocol.Profile) bool {
 			return q.GPUType == p.GPUType && q.Backend == p.Backend && q.BackendVersion == p.BackendVersion

@@ -13,7 +13,7 @@ func (c *engine) join(w protocol.WorkerState) {
 	if !c.active {
 		return
 	}
-	c.learn(w.Profiles)
+	c.adopt(w.Profiles)
 	at, found := slices.BinarySearchFunc(c.workers, w.ID, func(have *worker, id string) int { return strings.Compare(have.id, id) })
 	if found && c.workers[at].incarnation == w.Incarnation {
 		c.host(c.workers[at], w)
@@ -35,6 +35,7 @@ func (c *engine) join(w protocol.WorkerState) {
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
 			g.room.Of.gpu = g
+			g.pace.factor = 1
 			joined.gpus = append(joined.gpus, g)
 		}
 	}
@@ -156,8 +157,12 @@ func (c *engine) count(w *worker, by int) {
 
 func (c *engine) listGPUs() {
 	c.gpus = nil
+	clear(c.ofKind)
 	for _, w := range c.workers {
 		c.gpus = append(c.gpus, w.gpus...)
+	}
+	for _, g := range c.gpus {
+		c.ofKind[g.kind]++
 	}
 }
 

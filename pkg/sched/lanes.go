@@ -141,7 +141,7 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 		default:
 			from = max(from, p.now.Add(cost.load.Value()))
 		}
-		if e := from.Add(cost.exec(r.size)); !ok || e < end {
+		if e := from.Add(h.exec(r.size)); !ok || e < end {
 			end, ok = e, true
 			if end <= r.deadline {
 				return end, true
@@ -213,7 +213,7 @@ func (p *lanes) serve(m *model) {
 			}
 			continue
 		}
-		if end := p.start(r.gpu).Add(m.costs[r.gpu.kind].exec(m.head.size)); best == nil || end < soonest {
+		if end := p.start(r.gpu).Add(r.exec(m.head.size)); best == nil || end < soonest {
 			best, soonest = r, end
 		}
 	}
@@ -235,7 +235,7 @@ func (p *lanes) queueUp(r *replica, first *request) {
 	key := int64(first.seq)
 	if p.urgent {
 		size := m.spec.Fits(min(m.items, p.most(r)))
-		key = int64(first.deadline.Add(-m.costs[r.gpu.kind].exec(max(size, first.size))))
+		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
 	}
 	if !r.turn.In() || r.turn.Key != key {
 		r.gpu.turns.Set(&r.turn, key, m.index)
@@ -253,6 +253,7 @@ func (p *lanes) open(g *gpu) bool {
 // fill sends what a GPU has room for, and says when it will have room again.
 func (p *lanes) fill(g *gpu) {
 	p.timers.Remove(&g.room)
+	g.pace.recover(p.now)
 	p.unpark(g)
 	for p.open(g) && g.turns.First() != nil {
 		if !p.run(p.next(g)) {
@@ -305,7 +306,7 @@ func (p *lanes) next(g *gpu) *replica {
 			continue
 		}
 		if size := p.choose(r, head, start); size > 0 {
-			value := float64(p.count()) - price*float64(r.model.costs[g.kind].exec(size))
+			value := float64(p.count()) - price*float64(r.exec(size))
 			if value > most {
 				best, most = r, value
 			}
@@ -328,13 +329,13 @@ func (p *lanes) run(r *replica) bool {
 		p.park(r)
 		return true
 	}
-	takes := m.costs[g.kind].exec(size)
+	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
 	if p.batch == adaptive {
 		latest = protocol.Never // it knows of no deadlines
 	}
 	if p.deferred && size < p.most(r) {
-		if wait := latest.Add(m.costs[g.kind].exec(size) - m.costs[g.kind].exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
+		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
 			g.turns.Set(&r.turn, int64(wait), m.index)
 			if g.turns.First() == &r.turn {
 				p.timers.Set(&g.room, int64(wait), p.ticket())
@@ -388,7 +389,7 @@ func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
 func (p *lanes) shed(on *replica, start protocol.Time) *request {
 	m := on.model
 	r := m.head
-	for r != nil && start.Add(m.costs[on.gpu.kind].exec(r.size)) > r.deadline {
+	for r != nil && start.Add(on.exec(r.size)) > r.deadline {
 		next := r.next
 		if !p.hope(r) {
 			p.refuse(r, p.engine.late(r))
@@ -401,7 +402,7 @@ func (p *lanes) shed(on *replica, start protocol.Time) *request {
 // hope: some copy can do a request that waits in time.
 func (p *lanes) hope(r *request) bool {
 	for _, h := range r.model.holders {
-		if p.start(h.gpu).Add(r.model.costs[h.gpu.kind].exec(r.size)) <= r.deadline {
+		if p.start(h.gpu).Add(h.exec(r.size)) <= r.deadline {
 			return true
 		}
 	}

@@ -83,9 +83,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		if d := measured(res); d > 0 {
 			c.policy.observe(a, d)
 			m := a.replica.model
-			cost := m.costs[a.replica.gpu.kind]
-			cost.at(a.size).Add(d)
-			cost.news = c.now
+			c.learn(a, d)
 			if m.head != nil {
 				c.touchModel(m) // a GPU that was too slow for it may not be now
 			}

@@ -352,7 +352,7 @@ func (w *world) checkLanes(p *lanes) {
 // couldRun reports whether a copy could run some request that waits in time.
 func (p *lanes) couldRun(on *replica) bool {
 	for r := on.model.head; r != nil; r = r.next {
-		if p.start(on.gpu).Add(on.model.costs[on.gpu.kind].exec(r.size)) <= r.deadline {
+		if p.start(on.gpu).Add(on.exec(r.size)) <= r.deadline {
 			return true
 		}
 	}
