@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"clockwork/pkg/explain"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/replay"
+	"clockwork/pkg/terminal"
+)
+
+type explainCommand struct {
+	File string   `arg:"" help:"A recording, of clockwork scheduler --record or clockwork sim --record."`
+	IDs  []string `arg:"" optional:"" name:"ID" help:"Requests to explain, as DOOR:NUMBER (the door in hexadecimal); without any, what failed is grouped by cause."`
+}
+
+// explainReport is what explain --json prints.
+type explainReport struct {
+	// Same: the replay that the explanations rest on is proven to be what
+	// happened.
+	Same     bool                   `json:"same"`
+	Summary  *explain.Summary       `json:"summary"`
+	Requests []*explain.Explanation `json:"requests,omitempty"`
+}
+
+// Run explains a recording's requests.
+func (k *explainCommand) Run(c *cli, con *console) error {
+	ids, err := requestIDs(k.IDs)
+	if err != nil {
+		return err
+	}
+	r, file, err := openRecording(k.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	x := explain.New(ids)
+	verdict, err := replay.Verify(r, x)
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.File, err)
+	}
+	report := explainReport{verdict.Same(), x.Summary(), x.Wanted()}
+	if len(ids) > len(report.Requests) {
+		fmt.Fprintf(con.err, "clockwork: %d of %s asked for are in the recording\n", len(report.Requests), count(len(ids), "request"))
+	}
+	if c.JSON {
+		return printJSON(con.out, report)
+	}
+	if !report.Same {
+		said := &replayReport{Same: false, Verdict: verdict}
+		fmt.Fprintf(con.out, "%s\nWhat follows is of the events before that.\n\n", said.verdict())
+	}
+	if len(ids) > 0 {
+		for i, e := range report.Requests {
+			if i > 0 {
+				fmt.Fprintln(con.out)
+			}
+			fmt.Fprintln(con.out, e)
+		}
+		return nil
+	}
+	return printCauses(con.out, con.display.Width(), report.Summary)
+}
+
+// requestIDs reads ids as they are printed; leading zeros may be left out.
+func requestIDs(texts []string) (ids []protocol.RequestID, err error) {
+	for _, text := range texts {
+		door, number, _ := strings.Cut(text, ":")
+		d, err := strconv.ParseUint(door, 16, 64)
+		if err != nil {
+			return nil, usageError{fmt.Sprintf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)}
+		}
+		n, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			return nil, usageError{fmt.Sprintf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)}
+		}
+		ids = append(ids, protocol.RequestID{Door: d, Seq: n})
+	}
+	return ids, nil
+}
+
+var causeColumns = []terminal.Column{
+	{Title: "failed", Right: true}, {Title: "cause"}, {Title: "example"}, {Title: "which was", Drop: 1},
+}
+
+// printCauses shows a row for each cause, then the example of each.
+func printCauses(w io.Writer, width int, s *explain.Summary) error {
+	fmt.Fprintf(w, "%s: %d done in time, %d failed, %d open at the end\n", count(s.Requests, "request"), s.Done, s.Failed, s.Open)
+	if s.Failed == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, g := range s.Causes {
+		rows = append(rows, []string{strconv.Itoa(g.Count), string(g.Cause), g.Example.ID, g.Outcome})
+	}
+	if err := terminal.WriteTable(w, width, causeColumns, rows); err != nil {
+		return err
+	}
+	for _, g := range s.Causes {
+		fmt.Fprintf(w, "\n%s\n", g.Example)
+	}
+	return nil
+}

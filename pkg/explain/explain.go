@@ -1,0 +1,257 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/sched"
+)
+
+// Cause is why a request failed, in words that group alike ones.
+type Cause string
+
+// The causes.
+const (
+	Tight      Cause = "SLO too tight even for an idle GPU"
+	Cold       Cause = "model cold"
+	ColdBusy   Cause = "model cold, transfer lane busy"
+	LaneBusy   Cause = "execution lane busy at arrival"
+	Behind     Cause = "behind more urgent requests"
+	Slow       Cause = "slow execution"
+	SlowBefore Cause = "slow execution before it"
+	Inputs     Cause = "its input came too late"
+	Lost       Cause = "worker lost"
+	NoWorker   Cause = "no GPU holds or can hold the model"
+	Overdue    Cause = "deadline passed before it reached the scheduler"
+	Full       Cause = "too many requests wait"
+	Other      Cause = "other"
+	None       Cause = ""
+)
+
+// Explanation is one request's.
+type Explanation struct {
+	ID    string `json:"id"`
+	Core  int    `json:"core"`
+	Model string `json:"model"`
+	// Outcome is "done in time", "done late", "refused CODE", or "open".
+	Outcome string `json:"outcome"`
+	Cause   Cause  `json:"cause,omitempty"`
+	// Chain is what happened, in order; Saved what would have saved it.
+	Chain []Link   `json:"chain"`
+	Saved []string `json:"saved_by,omitempty"`
+}
+
+// Link is one thing of a chain, At so long after the recording's first event.
+type Link struct {
+	At   time.Duration `json:"at_ns"`
+	Text string        `json:"text"`
+}
+
+// String is for people: several lines, the last without a line end.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: %s", e.ID, e.Model, e.Outcome)
+	if e.Cause != None {
+		fmt.Fprintf(&b, ", %s", e.Cause)
+	}
+	last := ""
+	for _, l := range e.Chain {
+		at := fmt.Sprintf("%.4f s", l.At.Seconds())
+		if at == last {
+			at = ""
+		} else {
+			last = at
+		}
+		fmt.Fprintf(&b, "\n  %12s  %s", at, l.Text)
+	}
+	for i, s := range e.Saved {
+		word := "or"
+		if i == 0 {
+			word = "saved by"
+		}
+		fmt.Fprintf(&b, "\n  %12s  %s", word, s)
+	}
+	return b.String()
+}
+
+// Summary groups what failed.
+type Summary struct {
+	Requests int     `json:"requests"`
+	Done     int     `json:"done_in_time"`
+	Failed   int     `json:"failed"`
+	Open     int     `json:"open"`
+	Causes   []Group `json:"causes"`
+}
+
+// Group is what failed for one cause, with the first one as the example.
+type Group struct {
+	Cause   Cause        `json:"cause"`
+	Count   int          `json:"count"`
+	Outcome string       `json:"outcome"` // of the example
+	Example *Explanation `json:"example"`
+}
+
+// Explainer follows cores from outside.
+type Explainer struct {
+	*mirror
+	wanted  map[protocol.RequestID]bool
+	found   []*Explanation
+	summary Summary
+	groups  map[Cause]*Group
+	start   protocol.Time
+	core    int
+	begun   bool
+	out     *sched.Output
+}
+
+// New makes an Explainer that keeps explanations of these requests.
+func New(ids []protocol.RequestID) *Explainer {
+	x := &Explainer{wanted: map[protocol.RequestID]bool{}, groups: map[Cause]*Group{}}
+	for _, id := range ids {
+		x.wanted[id] = true
+	}
+	return x
+}
+
+// Begin implements replay.Observer.
+func (x *Explainer) Begin(policy string, config sched.Config) {
+	x.endOpen()
+	x.core++
+	x.mirror = newMirror(policy, config)
+}
+
+// Step implements replay.Observer.
+func (x *Explainer) Step(now protocol.Time, e sched.Event, out *sched.Output) {
+	if !x.begun {
+		x.begun, x.start = true, now
+	}
+	x.now = max(x.now, now)
+	switch e := e.(type) {
+	case *sched.Submit:
+		x.arrive(&e.Submission)
+	case *sched.Result:
+		x.result(&e.Result)
+	default:
+		x.mirror.event(e)
+	}
+	for i := range out.Refusals {
+		x.refused(&out.Refusals[i])
+	}
+	for i := range out.Dispatches {
+		if d := &out.Dispatches[i]; d.Kind == protocol.Answer {
+			x.end(x.requests[d.ID], "done in time", None)
+		}
+	}
+	for i := range out.Actions {
+		x.send(&out.Actions[i])
+	}
+}
+
+// Wanted returns the explanations of the requests asked for, those that are
+// open at the end included, in the order of their end.
+func (x *Explainer) Wanted() []*Explanation {
+	x.endOpen()
+	return x.found
+}
+
+// Summary returns the groups, the largest first.
+func (x *Explainer) Summary() *Summary {
+	x.endOpen()
+	s := x.summary
+	for _, g := range x.groups {
+		s.Causes = append(s.Causes, *g)
+	}
+	slices.SortFunc(s.Causes, func(a, b Group) int {
+		if a.Count != b.Count {
+			return b.Count - a.Count
+		}
+		return strings.Compare(string(a.Cause), string(b.Cause))
+	})
+	return &s
+}
+
+// endOpen ends a core; what it had open stays so.
+func (x *Explainer) endOpen() {
+	if x.mirror == nil {
+		return
+	}
+	x.summary.Open += len(x.requests)
+	var open []*request
+	for id, r := range x.requests {
+		if x.wanted[id] {
+			open = append(open, r)
+		}
+	}
+	slices.SortFunc(open, func(a, b *request) int { return int(a.seq - b.seq) })
+	for _, r := range open {
+		x.found = append(x.found, x.explain(r, "open when the recording ended", None))
+	}
+	x.mirror = nil
+}
+
+func (x *Explainer) arrive(s *protocol.Submission) {
+	if x.requests[s.ID] != nil {
+		return
+	}
+	x.summary.Requests++
+	r := x.add(s)
+	r.arrival = x.view(r)
+	x.waiting[r.Model]++
+}
+
+// end closes a request, and keeps its explanation where somebody will read it.
+func (x *Explainer) end(r *request, outcome string, cause Cause) {
+	if r == nil {
+		return
+	}
+	if r.waits {
+		x.waiting[r.Model]--
+	}
+	delete(x.requests, r.ID)
+	g := x.groups[cause]
+	if cause == None {
+		x.summary.Done++
+	} else {
+		x.summary.Failed++
+		if g == nil {
+			g = &Group{Cause: cause, Outcome: outcome, Example: x.explain(r, outcome, cause)}
+			x.groups[cause] = g
+		}
+		g.Count++
+	}
+	if x.wanted[r.ID] {
+		x.found = append(x.found, x.explain(r, outcome, cause))
+	}
+}
+
+func (x *Explainer) refused(d *protocol.Dispatch) {
+	if r := x.requests[d.ID]; r != nil {
+		r.refusal = d.Refusal
+		x.end(r, "refused "+string(d.Refusal.Code), x.whyRefused(r))
+	}
+}
+
+// result closes an action, and the requests of one that went well.
+func (x *Explainer) result(res *protocol.Result) {
+	a := x.close(res)
+	if a == nil {
+		return
+	}
+	for _, r := range a.members {
+		if r = x.requests[r.ID]; r == nil {
+			continue
+		}
+		switch {
+		case res.Code != protocol.OK:
+			r.waits = true
+			x.waiting[r.Model]++
+		case res.End <= r.deadline:
+			x.end(r, "done in time", None)
+		default:
+			x.end(r, "done late", x.whyLate(r, a))
+		}
+	}
+}
