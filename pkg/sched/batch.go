@@ -61,7 +61,7 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 // price is what a GPU's time is worth in requests: what it serves in it, as far
 // as requests are being lost.
 func (p *lanes) price(g *gpu) float64 {
-	if g.busyTime == 0 {
+	if g.busyTime == 0 || !p.priced {
 		return 0
 	}
 	return g.served / g.busyTime * min(1, gain*p.pressure)

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"clockwork/pkg/estimate"
@@ -26,6 +27,9 @@ func New(policy string, config Config) (Core, error) {
 	c := newEngine(config)
 	switch r, isLaned := laned[policy]; {
 	case isLaned:
+		for _, name := range config.Without {
+			improvements[name](&r)
+		}
 		c.policy = newLanes(c, r)
 	case policy == "simple":
 		c.policy = &slots{engine: c}
@@ -80,6 +84,9 @@ type Config struct {
 	// longer; batch 1 always stays. Defaults 16 and 25 ms; 0 is no bound.
 	MaxBatch int
 	MaxExec  time.Duration
+	// Without switches improvements over the original off, to see what each is
+	// good for: names of Improvements. Empty by default.
+	Without []string
 }
 
 // Defaults returns the default of each field.
@@ -109,6 +116,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate default SLO %v, ahead %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.MaxLoadBudget)
 	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:
 		return fmt.Errorf("validate buffer %v, future %v, silent %v, max batch %d, max exec %v: negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
+	}
+	for _, name := range c.Without {
+		if improvements[name] == nil {
+			return fmt.Errorf("validate without: no improvement is called %q (%s)", name, strings.Join(Improvements(), ", "))
+		}
 	}
 	return c.Estimate.Validate()
 }

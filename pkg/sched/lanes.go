@@ -88,7 +88,7 @@ func (p *lanes) ended(r *request) {
 // and the transfer before it where no GPU holds the model.
 func (p *lanes) admit(r *request) *protocol.Error {
 	earliest, ok := p.earliest(r)
-	if ok && earliest <= r.deadline && p.pressure >= overloaded {
+	if ok && p.early && earliest <= r.deadline && p.pressure >= overloaded {
 		earliest = max(earliest, p.now.Add(p.backlog(r)))
 	}
 	if !ok || earliest <= r.deadline {

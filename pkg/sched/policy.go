@@ -44,8 +44,13 @@ type rules struct {
 	urgent bool
 	// batch says how a batch is made.
 	batch batching
-	// yield takes, under overload, the batch that yields most.
-	yield bool
+	// priced gives up requests whose saving would cost more than it is worth
+	// under pressure, yield takes the batch that yields most under overload.
+	priced, yield bool
+	// relief puts another copy only where there is less to do.
+	relief bool
+	// early refuses at once, under overload, what comes too late in the queue.
+	early bool
 	// deferred lets a batch wait for more members until it must begin.
 	deferred bool
 	// original takes the constants and the deadlines of the original.
@@ -64,12 +69,25 @@ const (
 
 // laned are the policies that plan each GPU's lanes.
 var laned = map[string]rules{
-	"clockwork": {edf: true, urgent: true, batch: largest, yield: true},
+	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, early: true},
 	"faithful":  {urgent: true, batch: full, original: true},
 	"fifo":      {batch: single},
 	"aimd":      {batch: adaptive},
-	"deferred":  {edf: true, urgent: true, batch: largest, deferred: true},
+	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, deferred: true},
 }
+
+// improvements are what Config.Without can switch off.
+var improvements = map[string]func(*rules){
+	"edf":    func(r *rules) { r.edf = false },
+	"any":    func(r *rules) { r.batch = full },
+	"price":  func(r *rules) { r.priced = false },
+	"yield":  func(r *rules) { r.yield = false },
+	"relief": func(r *rules) { r.relief = false },
+	"early":  func(r *rules) { r.early = false },
+}
+
+// Improvements are the names that Config.Without takes, sorted.
+func Improvements() []string { return slices.Sorted(maps.Keys(improvements)) }
 
 // Policies are the names that New knows, sorted.
 func Policies() []string {

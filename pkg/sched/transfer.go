@@ -66,7 +66,7 @@ func (p *lanes) grant() {
 func (p *lanes) home(m *model) *gpu {
 	var best *gpu
 	most := int64(math.MaxInt64)
-	if !p.original {
+	if p.relief {
 		most = m.relief()
 	}
 	p.transfersBusy = true
