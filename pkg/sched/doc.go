@@ -34,9 +34,35 @@
 // only cut off, and may yet do what it had been told. Copies that were on
 // their way keep their pages until that time is over, and are then evicted.
 //
+// # Policies
+//
+// An engine keeps the books and a policy decides by them. Policy clockwork, the
+// default, and those it is compared with (faithful, deferred, aimd, fifo)
+// predict when each GPU's two lanes are free and send work only Config.Ahead
+// before that: little is committed early, and late information still counts.
+// They differ in rules alone (policy.go). What clockwork does:
+//
+//	admit    refuses at once what no GPU can do in time, with the earliest
+//	         finish; under overload also what comes too late in the queue
+//	queue    one for each model, by deadline
+//	urgency  a GPU takes the model whose batch must begin first
+//	batch    as many requests as wait and meet the first one's deadline, of any
+//	         size where the backend takes them, else padded to a compiled size
+//	         where that is less work than two smaller batches
+//	overload requests are lost whatever is done. Then a GPU's time has a price:
+//	         what it serves in it. The first in the queue are given up where a
+//	         batch without them is worth more, and of the batches that must
+//	         begin soon the one that yields most is taken
+//	loads    by demand (demand.go): the model whose waiting requests exceed most
+//	         what its copies can do is loaded where there is least to do, if
+//	         that is a relief; models without demand leave first, then those
+//	         least recently used
+//	slow     a GPU that has become slow is planned with its own pace (pace.go)
+//
 // Policy simple: a request goes round robin to the GPUs that hold its model,
 // first in first out, one request an action, at most Config.Outstanding at a
 // GPU. A model that no GPU holds is loaded where most pages are free; least
 // recently used models without work leave for it, and if none is idle the
-// least recently used one gets no more work until it is.
+// least recently used one gets no more work until it is. Policy echo answers
+// at once and runs nothing: it measures the bus.
 package sched
