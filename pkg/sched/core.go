@@ -73,6 +73,9 @@ type Config struct {
 	Buffer time.Duration
 	// Ahead is how far ahead of its beginning work is sent; default 3 ms.
 	Ahead time.Duration
+	// Late is how much later than planned work may begin before its worker
+	// refuses it; default 10 ms.
+	Late time.Duration
 	// Future is how long an action takes to its worker; default 1 ms.
 	Future time.Duration
 	// Silent is how overdue a GPU may be and still get work; default 10 ms.
@@ -96,7 +99,7 @@ func Defaults() Config {
 		Lag: 500 * time.Millisecond, LoadWindow: time.Second, EvictRetry: 10 * time.Millisecond,
 		Estimate:   estimate.Defaults(),
 		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 3 * time.Millisecond,
-		Future: time.Millisecond, Silent: 10 * time.Millisecond, MaxLoadBudget: 25 * time.Millisecond,
+		Late: 10 * time.Millisecond, Future: time.Millisecond, Silent: 10 * time.Millisecond, MaxLoadBudget: 25 * time.Millisecond,
 		MaxBatch: 16, MaxExec: 25 * time.Millisecond,
 	}
 }
@@ -112,8 +115,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate attempts: %d is less than 1", c.Attempts)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
 		return fmt.Errorf("validate lag %v, load window %v, evict retry %v: not all positive", c.Lag, c.LoadWindow, c.EvictRetry)
-	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.MaxLoadBudget <= 0:
-		return fmt.Errorf("validate default SLO %v, ahead %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.MaxLoadBudget)
+	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.Late <= 0 || c.MaxLoadBudget <= 0:
+		return fmt.Errorf("validate default SLO %v, ahead %v, late %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.Late, c.MaxLoadBudget)
 	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:
 		return fmt.Errorf("validate buffer %v, future %v, silent %v, max batch %d, max exec %v: negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
 	}

@@ -345,7 +345,7 @@ func (p *lanes) run(r *replica) bool {
 		}
 	}
 	first = p.members[len(p.members)-1].next
-	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Ahead)))
+	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Late)))
 	if first == nil {
 		p.park(r)
 	} else {
