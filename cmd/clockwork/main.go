@@ -33,6 +33,7 @@ type cli struct {
 	Ls         lsCommand         `cmd:"" help:"List the loaded models."`
 	State      stateCommand      `cmd:"" help:"Show stage, workers and GPUs."`
 	Infer      inferCommand      `cmd:"" help:"Send requests to a model and print what comes back."`
+	Sim        simCommand        `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
 	Replay     replayCommand     `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
 	Explain    explainCommand    `cmd:"" help:"Say of a recording why requests were refused or late, and what would have saved them."`
 	CheckModel checkModelCommand `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/sched"
+	"clockwork/pkg/sim"
+	"clockwork/pkg/sim/paper"
+	"clockwork/pkg/workload"
+	"clockwork/pkg/zoo"
+)
+
+type simCommand struct {
+	Workload string        `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
+	Policy   []string      `env:"-" placeholder:"NAME,..." help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
+	Seed     uint64        `default:"1" env:"-" help:"Another seed is another run; the same seed is the same one."`
+	HTML     string        `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well."`
+	Timeline time.Duration `default:"300ms" env:"-" help:"How much of the beginning the page shows action by action."`
+	Length   time.Duration `env:"-" help:"How long requests come, by default as long as the workload says, else 20s."`
+	Peak     bool          `env:"-" help:"Search the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
+
+	Trace   string        `type:"existingfile" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019."`
+	Rate    float64       `env:"-" group:"Workload" help:"Requests a second of all open loops together, by default the workload's."`
+	Copies  int           `env:"-" group:"Workload" help:"Instances of each model, by default the workload's."`
+	Clients int           `env:"-" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
+	SLO     time.Duration `name:"slo" env:"-" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
+	Model   []string      `env:"-" placeholder:"zoo/NAME,..." group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; the models of mix, azure and paper-6.5."`
+
+	GPUs     int             `name:"gpus" env:"-" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
+	Workers  int             `default:"1" env:"-" group:"Stack" help:"How many workers there are."`
+	Pages    int             `default:"1376" env:"-" group:"Stack" help:"Pages of 16 MiB that a GPU has for weights."`
+	Resident bool            `env:"-" group:"Stack" help:"Begin with the weights on every GPU, as far as they fit."`
+	MaxBatch int             `env:"-" group:"Stack" help:"Largest batch size, by default 16."`
+	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
+	Network  []time.Duration `env:"-" placeholder:"DELAY,JITTER" group:"Stack" help:"What a message takes at least, and how much more on average, by default 100us,50us."`
+	Ahead    *time.Duration  `env:"-" group:"Stack" help:"How long before it begins work is sent to a worker, by default 5ms."`
+	Buffer   *time.Duration  `env:"-" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms."`
+}
+
+// The bounds of a simulation.
+const (
+	maxSimGPUs  = workload.MaxGPUs
+	maxSimRate  = 10_000_000
+	maxSimDay   = 28 * 24 * time.Hour
+	boundedUpTo = 2_000_000 // requests, for the bound takes a while
+)
+
+// Help lists the workloads.
+func (s *simCommand) Help() string {
+	var out strings.Builder
+	out.WriteString("Runs the scheduler and the workers' own code in virtual time, with emulated\nGPUs and network. The workloads:\n\n")
+	for _, name := range workload.Names() {
+		about := workload.About(name)
+		if room := 57; len(about) > room {
+			about = about[:strings.LastIndex(about[:room-2], " ")] + " ..."
+		}
+		fmt.Fprintf(&out, "  %-17s %s\n", name, about)
+	}
+	out.WriteString("\nclockwork sim paper-6.1 (to 6.6) alone reruns that section's experiment, each\npolicy beside the paper's results; with flags of a workload or a stack it is\nrun once like any other.")
+	return out.String()
+}
+
+// Run simulates, and prints what came of it.
+func (s *simCommand) Run(_ *cli, con *console) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if e, ok := s.experiment(); ok {
+		return s.rerun(con, e)
+	}
+	set, err := s.setting()
+	if err != nil {
+		return err
+	}
+	if s.Peak {
+		return s.peaks(con, set)
+	}
+	return s.compare(con, set)
+}
+
+// policies are those asked for, each once, or by default.
+func (s *simCommand) policies(byDefault ...string) []string {
+	if len(s.Policy) == 0 {
+		return byDefault
+	}
+	var all []string
+	for _, name := range s.Policy {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// simPolicies are those that run requests.
+func simPolicies() []string {
+	return slices.DeleteFunc(sched.Policies(), func(name string) bool { return name == "echo" })
+}
+
+// check refuses what the grammar cannot see.
+func (s *simCommand) check() error {
+	refuse := func(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+	for _, name := range s.Policy {
+		if !slices.Contains(simPolicies(), name) {
+			return refuse("there is no policy %q; expected one of %s", name, strings.Join(simPolicies(), ", "))
+		}
+	}
+	switch {
+	case s.Workload == "" && s.Trace == "":
+		return refuse("say which workload, or --trace FILE; clockwork sim --help lists the workloads")
+	case s.Workload != "" && !slices.Contains(workload.Names(), s.Workload):
+		return refuse("there is no workload %q; expected one of %s", s.Workload, strings.Join(workload.Names(), ", "))
+	case s.Rate < 0 || s.Rate > maxSimRate || s.Rate != s.Rate:
+		return refuse("--rate is %v; it must be from 0 to %d, in requests a second", s.Rate, maxSimRate)
+	case s.SLO < 0 || s.SLO > protocol.MaxSLO:
+		return refuse("--slo is %v; it must be positive and at most %v", s.SLO, protocol.MaxSLO)
+	case s.Length < 0 || s.Length > maxSimDay:
+		return refuse("--length is %v; it must be positive and at most %v", s.Length, maxSimDay)
+	case s.Timeline < 0 || s.Timeline > maxTimeline:
+		return refuse("--timeline is %v; it must be from 0 to %v", s.Timeline, maxTimeline)
+	case s.gpus()*s.Workers > maxSimGPUs:
+		return refuse("--workers %d with --gpus %d are more than %d GPUs", s.Workers, s.gpus(), maxSimGPUs)
+	}
+	for _, flag := range []struct {
+		name         string
+		value, least int
+		most         int
+	}{
+		{"copies", s.Copies, 0, protocol.MaxCopies}, {"clients", s.Clients, 0, workload.MaxLeaves},
+		{"gpus", s.GPUs, 0, 256}, {"workers", s.Workers, 1, maxSimGPUs}, {"pages", s.Pages, 1, 1 << 20}, {"max-batch", s.MaxBatch, 0, maxItems},
+	} {
+		if flag.value < flag.least || flag.value > flag.most {
+			return refuse("--%s is %d; it must be from %d to %d", flag.name, flag.value, flag.least, flag.most)
+		}
+	}
+	return s.checkTimes()
+}
+
+const maxTimeline = 10 * time.Second
+
+func (s *simCommand) checkTimes() error {
+	if len(s.Network) > 2 {
+		return usageError{"--network takes a delay and a jitter, as in 100us,50us"}
+	}
+	for name, values := range map[string][]time.Duration{"network": s.Network, "ahead": given(s.Ahead), "buffer": given(s.Buffer)} {
+		for _, d := range values {
+			if d < 0 || d > time.Second {
+				return usageError{fmt.Sprintf("--%s is %v; it must be from 0 to 1s", name, d)}
+			}
+		}
+	}
+	for _, path := range s.Model {
+		if zoo.Find(path) == nil {
+			return usageError{fmt.Sprintf("--model %s is not in the zoo; a path is zoo/NAME, such as zoo/resnet50_v2", path)}
+		}
+	}
+	return nil
+}
+
+func given(d *time.Duration) []time.Duration {
+	if d == nil {
+		return nil
+	}
+	return []time.Duration{*d}
+}
+
+// gpus are those of a worker.
+func (s *simCommand) gpus() int { return cmp.Or(s.GPUs, paperGPUs[s.Workload], 1) }
+
+// paperGPUs are the GPUs of the sections that have more than one.
+var paperGPUs = map[string]int{"paper-6.3": 6, "paper-6.4": 6, "paper-6.5": 12, "paper-6.6": 10}
+
+// setting is what the flags make of a workload and the stack around it.
+type setting struct {
+	config   sim.Config
+	workload workload.Workload
+	// options made it; none did where it is a trace of timestamps.
+	options workload.Options
+	notes   []string
+}
+
+func (s *simCommand) setting() (setting, error) {
+	set := setting{config: s.config(), options: s.options()}
+	if err := set.config.Core.Validate(); err != nil {
+		return set, usage(err)
+	}
+	var err error
+	if s.Trace != "" {
+		err = s.readTrace(&set)
+	} else {
+		set.workload, err = workload.Named(s.Workload, set.options)
+	}
+	if err != nil {
+		return set, usage(err)
+	}
+	set.shorten(s.Length)
+	set.config.Window = window(set.workload.Length)
+	return set, nil
+}
+
+func (s *simCommand) config() sim.Config {
+	c := sim.Defaults("clockwork")
+	c.Workers, c.GPUs, c.Pages, c.Seed = s.Workers, s.gpus(), s.Pages, s.Seed
+	c.MaxBatch, c.Padded, c.Resident = s.MaxBatch, s.Padded, s.Resident
+	if len(s.Network) > 0 {
+		c.Network.Base, c.Network.Jitter = s.Network[0], 0
+	}
+	if len(s.Network) > 1 {
+		c.Network.Jitter = s.Network[1]
+	}
+	if s.Ahead != nil {
+		c.Core.Ahead = *s.Ahead
+	}
+	if s.Buffer != nil {
+		c.Core.Buffer = *s.Buffer
+	}
+	if s.HTML != "" {
+		c.Timeline = s.Timeline
+	}
+	return c
+}
+
+func (s *simCommand) options() workload.Options {
+	o := workload.Options{
+		Seed: s.Seed, Zoo: s.Model, Copies: s.Copies, Rate: s.Rate, Clients: s.Clients, Length: s.Length, GPUs: s.gpus() * s.Workers,
+	}
+	if s.SLO > 0 {
+		o.SLO = workload.Within(s.SLO)
+	}
+	if len(s.Model) > 0 {
+		o.Path = s.Model[0]
+	} else if o.Zoo = paper.Zoo(); s.Workload == "mix" {
+		o.Zoo = paper.Mix()
+	}
+	if o.Length == 0 && unending[s.Workload] {
+		o.Length = time.Minute
+	}
+	return o
+}
+
+// unending are the workloads of hundreds of millions of requests.
+var unending = map[string]bool{"azure": true, "paper-6.5": true}
+
+// shorten ends a workload that goes on for ever.
+func (set *setting) shorten(length time.Duration) {
+	w := &set.workload
+	if length == 0 && unending[w.Name] {
+		set.notes = append(set.notes, fmt.Sprintf("The first %v; --length makes it longer.", w.Length))
+	}
+	if length > 0 {
+		w.Length = length
+	}
+	if w.Length == 0 && w.Name != "timestamps" {
+		w.Length = 20 * time.Second
+	}
+}
+
+// window is the step of the series: about 200 of them, of a round length.
+func window(length time.Duration) time.Duration {
+	for _, d := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
+		if length > 0 && length <= 200*d {
+			return d
+		}
+	}
+	if length == 0 {
+		return time.Second
+	}
+	return 10 * time.Minute
+}
+
+// readTrace replays --trace: counts go to the models of the zoo as azure does,
+// or as the section of the paper that was named.
+func (s *simCommand) readTrace(set *setting) error {
+	f, err := os.Open(s.Trace)
+	if err != nil {
+		return fmt.Errorf("read trace: %w", err)
+	}
+	defer f.Close()
+	head := make([]byte, len("HashOwner"))
+	n, _ := f.ReadAt(head, 0)
+	if string(head[:n]) != "HashOwner" {
+		set.workload, err = workload.ReadTimestamps(f, s.pathOf, set.options.SLO)
+		return err
+	}
+	if set.options.Trace, err = workload.ReadAzure(f); err != nil {
+		return err
+	}
+	set.workload, err = workload.Named(cmp.Or(s.Workload, "azure"), set.options)
+	return err
+}
+
+// pathOf is the network that stands for a model of a trace: of the same name,
+// or the one that was asked for.
+func (s *simCommand) pathOf(model string) string {
+	if path := zoo.Prefix + model; zoo.Find(path) != nil {
+		return path
+	}
+	return cmp.Or(strings.Join(s.Model[:min(1, len(s.Model))], ""), "zoo/resnet50_v2")
+}

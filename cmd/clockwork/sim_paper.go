@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"clockwork/pkg/sim/page"
+	"clockwork/pkg/sim/paper"
+	"clockwork/pkg/terminal"
+)
+
+// experiment is the section of the paper that the flags ask for: its workload's
+// name, and nothing that changes the workload or the stack.
+func (s *simCommand) experiment() (string, bool) {
+	plain := s.Trace == "" && !s.Peak && s.Rate == 0 && s.Copies == 0 && s.Clients == 0 && s.SLO == 0 && len(s.Model) == 0 &&
+		s.GPUs == 0 && s.Workers == 1 && s.Pages == 1376 && !s.Resident && s.MaxBatch == 0 && !s.Padded &&
+		len(s.Network) == 0 && s.Ahead == nil && s.Buffer == nil
+	return s.Workload, plain && paper.Has(s.Workload)
+}
+
+// paperDocument is what came of an experiment.
+type paperDocument struct {
+	Experiment string        `json:"experiment"`
+	Title      string        `json:"title"`
+	Setup      string        `json:"setup"`
+	Short      string        `json:"shortened,omitempty"`
+	Seed       uint64        `json:"seed"`
+	Tables     []paper.Table `json:"tables"`
+	Runs       []paperRun    `json:"runs"`
+}
+
+// paperRun is one policy on one trial.
+type paperRun struct {
+	Trial string `json:"trial"`
+	simRun
+}
+
+// rerun runs each trial on each policy.
+func (s *simCommand) rerun(con *console, name string) error {
+	e, err := paper.New(name, paper.Options{Seed: s.Seed, Length: s.Length, Policies: s.policies()})
+	if err != nil {
+		return usage(err)
+	}
+	if s.Length > 0 {
+		e.Short = fmt.Sprintf("%v a run, as --length says.", s.Length)
+	}
+	var jobs []*simJob
+	var keys []paper.Key
+	for i, t := range e.Trials {
+		for _, policy := range e.Policies {
+			j := &simJob{label: fmt.Sprintf("%s, %s", t.Label, policy), config: t.Config, workload: t.Workload}
+			j.config.Policy = policy
+			if s.HTML != "" {
+				j.config.Timeline = s.Timeline
+			}
+			jobs, keys = append(jobs, j), append(keys, paper.Key{Trial: i, Policy: policy})
+		}
+	}
+	begin := time.Now()
+	if err := runAll(con, jobs); err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	results := paper.Results{}
+	d := paperDocument{Experiment: name, Title: e.Title, Setup: e.Setup, Short: e.Short, Seed: s.Seed}
+	requests := 0
+	for i, j := range jobs {
+		results[keys[i]] = j.report
+		requests += j.report.Offered
+		d.Runs = append(d.Runs, paperRun{e.Trials[keys[i].Trial].Label, simRun{j.report.Summary(0), j.took.Seconds(), j.speed()}})
+	}
+	d.Tables = e.Tables(results)
+	if s.HTML != "" {
+		if err := writePage(s.HTML, d.page()); err != nil {
+			return err
+		}
+	}
+	if con.json {
+		return printJSON(con.out, d)
+	}
+	if err := d.print(con.out, con.display.Width()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(con.out, "\n%s, %d requests in %s, %.0f a second\n", count(len(jobs), "run"), requests, terminal.Duration(took), float64(requests)/took.Seconds())
+	return err
+}
+
+func (d paperDocument) print(w io.Writer, width int) error {
+	fmt.Fprintln(w, d.Title)
+	fmt.Fprintln(w, folded(d.Setup, width))
+	if d.Short != "" {
+		fmt.Fprintln(w, folded("Shortened: "+d.Short, width))
+	}
+	for _, t := range d.Tables {
+		fmt.Fprintf(w, "\n%s\n", t.Title)
+		var columns []terminal.Column
+		for i, title := range t.Columns {
+			if title == "" {
+				title = " " // no title is empty
+			}
+			column := terminal.Column{Title: title, Right: i > 0}
+			if i > 1 && title != "paper" {
+				column.Drop = i
+			}
+			columns = append(columns, column)
+		}
+		if err := terminal.WriteTable(w, width, columns, t.Rows); err != nil {
+			return err
+		}
+		for _, note := range t.Notes {
+			fmt.Fprintln(w, folded(note, width))
+		}
+	}
+	return nil
+}
+
+func (d paperDocument) page() page.Page {
+	p := page.Page{Title: d.Title, Notes: []string{d.Setup}}
+	if d.Short != "" {
+		p.Notes = append(p.Notes, "Shortened: "+d.Short)
+	}
+	for _, t := range d.Tables {
+		section := page.Section{Tables: []page.Table{{Title: t.Title, Columns: t.Columns, Rows: t.Rows, Notes: t.Notes}}}
+		if t.Figure != nil {
+			section.Figures = append(section.Figures, page.Chart("", *t.Figure))
+		}
+		p.Sections = append(p.Sections, section)
+	}
+	return p
+}
+
+// folded breaks a text into lines of at most width columns, 80 where there is
+// no terminal.
+func folded(text string, width int) string {
+	if width == 0 {
+		width = 80
+	}
+	out, column := "", 0
+	for _, word := range strings.Fields(text) {
+		if column > 0 && column+1+len(word) >= width {
+			out, column = out+"\n", 0
+		}
+		if column > 0 {
+			out, column = out+" ", column+1
+		}
+		out, column = out+word, column+len(word)
+	}
+	return out
+}

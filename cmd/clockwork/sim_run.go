@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"clockwork/pkg/sim"
+	"clockwork/pkg/workload"
+)
+
+// simJob is one run of a simulation, and then what came of it.
+type simJob struct {
+	label    string
+	config   sim.Config
+	workload workload.Workload
+	report   *sim.Report
+	took     time.Duration
+	err      error
+}
+
+// speed is how many requests were simulated in a second of real time.
+func (j *simJob) speed() float64 { return float64(j.report.Offered) / max(1e-9, j.took.Seconds()) }
+
+// advance is how far a job is; over says that it is done.
+type advance struct {
+	job     *simJob
+	now, of time.Duration
+	over    bool
+}
+
+// runAll runs jobs, as many at a time as there are processors, and shows on a
+// terminal how far they are.
+func runAll(con *console, jobs []*simJob) error {
+	next := make(chan *simJob, len(jobs))
+	for _, j := range jobs {
+		next <- j
+	}
+	close(next)
+	told := make(chan advance)
+	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
+		go func() {
+			for j := range next {
+				j.run(told)
+			}
+		}()
+	}
+	for done := 0; done < len(jobs); {
+		a := <-told
+		if a.over {
+			done++
+		}
+		if con.tty {
+			a.show(con, done, len(jobs))
+		}
+	}
+	if con.tty {
+		con.display.Remove(allRuns)
+	}
+	for _, j := range jobs {
+		if j.err != nil {
+			return usage(fmt.Errorf("%s: %w", j.label, j.err))
+		}
+	}
+	return nil
+}
+
+const allRuns = "all runs"
+
+func (a advance) show(con *console, done, of int) {
+	if a.over {
+		con.display.Remove(a.job.label)
+	} else {
+		con.display.Bar(a.job.label, int(min(a.now, a.of-1)/time.Millisecond), int(a.of/time.Millisecond), "ms of virtual time")
+	}
+	if of > 1 && done < of {
+		con.display.Bar(allRuns, done, of, "")
+	}
+}
+
+func (j *simJob) run(told chan<- advance) {
+	begin, last := time.Now(), time.Now()
+	j.report, j.err = sim.Run(j.config, j.workload, func(now, of time.Duration) {
+		if of > 0 && time.Since(last) > 100*time.Millisecond {
+			last = time.Now()
+			told <- advance{j, now, of, false}
+		}
+	})
+	j.took = time.Since(begin)
+	told <- advance{job: j, over: true}
+}
+
+// compare runs each policy on the same workload.
+func (s *simCommand) compare(con *console, set setting) error {
+	var jobs []*simJob
+	for _, name := range s.policies("clockwork") {
+		j := &simJob{label: name, config: set.config, workload: set.workload}
+		j.config.Policy = name
+		jobs = append(jobs, j)
+	}
+	if err := runAll(con, jobs); err != nil {
+		return err
+	}
+	d := newSimDocument(set, jobs)
+	if s.HTML != "" {
+		if err := writePage(s.HTML, d.page(jobs)); err != nil {
+			return err
+		}
+	}
+	if con.json {
+		return printJSON(con.out, d)
+	}
+	return d.print(con.out, con.display.Width())
+}

@@ -1,0 +1,123 @@
+package plot
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// axis maps values to places between from and to.
+type axis struct {
+	log       bool
+	from, to  float64
+	low, high float64
+}
+
+func newAxis(log bool, from, to float64) axis {
+	return axis{log, from, to, math.Inf(1), math.Inf(-1)}
+}
+
+func (a *axis) any() bool { return a.low <= a.high }
+
+func (a *axis) include(v float64) {
+	if !known(v) || a.log && v <= 0 {
+		return
+	}
+	a.low, a.high = min(a.low, v), max(a.high, v)
+}
+
+// round widens the axis to whole ticks.
+func (a *axis) round() {
+	if a.log {
+		a.low, a.high = math.Pow(10, math.Floor(math.Log10(a.low))), math.Pow(10, math.Ceil(math.Log10(a.high)))
+		if a.low == a.high {
+			a.high *= 10
+		}
+		return
+	}
+	if a.low == a.high {
+		a.high = a.low + max(1, math.Abs(a.low)/10)
+	}
+	step := a.step(5)
+	a.low, a.high = math.Floor(a.low/step)*step, math.Ceil(a.high/step-1e-9)*step
+}
+
+// at is the place of a value.
+func (a *axis) at(v float64) float64 {
+	low, high := a.low, a.high
+	if a.log {
+		low, high, v = math.Log10(low), math.Log10(high), math.Log10(v)
+	}
+	if high <= low {
+		return (a.from + a.to) / 2
+	}
+	return a.from + (v-low)/(high-low)*(a.to-a.from)
+}
+
+// step is 1, 2 or 5 times a power of ten, so that there are about n of them.
+func (a *axis) step(n int) float64 {
+	raw := (a.high - a.low) / float64(n)
+	power := math.Pow(10, math.Floor(math.Log10(raw)))
+	for _, m := range []float64{1, 2, 5} {
+		if raw <= m*power*1.0001 {
+			return m * power
+		}
+	}
+	return 10 * power
+}
+
+// ticks are about n values worth a number.
+func (a *axis) ticks(n int) []float64 {
+	var all []float64
+	if !a.log {
+		if a.high <= a.low {
+			return []float64{a.low}
+		}
+		step := a.step(n)
+		for k := math.Ceil(a.low/step - 1e-9); k*step <= a.high+step*1e-9; k++ {
+			all = append(all, k*step)
+		}
+		return all
+	}
+	decades := math.Log10(a.high / a.low)
+	for p := math.Floor(math.Log10(a.low) + 1e-9); p <= math.Log10(a.high)+1e-9; p++ {
+		for _, m := range []float64{1, 2, 5} {
+			v := m * math.Pow(10, p)
+			if (m == 1 || decades < 2.5) && v >= a.low*0.999 && v <= a.high*1.001 {
+				all = append(all, v)
+			}
+		}
+	}
+	return all
+}
+
+// number is a value as people write it on an axis: 1500 is 1.5k.
+func number(v float64) string {
+	unit := ""
+	switch m := math.Abs(v); {
+	case m >= 9999e3:
+		v, unit = v/1e6, "M"
+	case m >= 9999:
+		v, unit = v/1e3, "k"
+	}
+	text := strconv.FormatFloat(v, 'f', decimals(v), 64)
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	if text == "-0" {
+		text = "0"
+	}
+	return text + unit
+}
+
+func decimals(v float64) int {
+	switch m := math.Abs(v); {
+	case m == 0 || m >= 100:
+		return 0
+	case m >= 1:
+		return 2
+	case m >= 0.01:
+		return 3
+	}
+	return 6
+}

@@ -1,0 +1,69 @@
+package plot
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+)
+
+// Timeline shows what happened when, in lanes.
+type Timeline struct {
+	Title, X string
+	From, To float64
+	Lanes    []Lane
+}
+
+// Lane is a row of spans.
+type Lane struct {
+	Name  string
+	Spans []Span
+}
+
+// Span is a block from Begin to End. Text stands in it where it fits, About
+// when pointed at. Faint is how transparent it is, 0 to 1.
+type Span struct {
+	Begin, End  float64
+	Text, About string
+	Colour      int
+	Faint       float64
+}
+
+const (
+	laneHeight = 20.0
+	laneLeft   = 92.0
+)
+
+// SVG draws it; its height follows the number of lanes.
+func (t Timeline) SVG() template.HTML {
+	var d drawing
+	tall := top + laneHeight*float64(len(t.Lanes)) + bottom
+	d.x = newAxis(false, laneLeft, width-right)
+	d.x.include(t.From)
+	d.x.include(t.To)
+	d.open(t.Title, tall)
+	base := tall - bottom
+	for _, v := range d.x.ticks(8) {
+		x := d.x.at(v)
+		d.segment("grid", x, top, x, base)
+		d.text(x, base+16, "middle", "tick", number(v))
+	}
+	for i, lane := range t.Lanes {
+		d.lane(lane, top+laneHeight*float64(i))
+	}
+	d.segment("axis", laneLeft, base, width-right, base)
+	d.text((laneLeft+width-right)/2, tall-8, "middle", "label", t.X)
+	d.WriteString("</svg>")
+	return template.HTML(d.String())
+}
+
+func (d *drawing) lane(lane Lane, y float64) {
+	d.text(laneLeft-6, y+laneHeight/2+3.5, "end", "tick", lane.Name)
+	for _, s := range lane.Spans {
+		begin, end := max(d.x.at(s.Begin), laneLeft), min(d.x.at(s.End), width-right)
+		fmt.Fprintf(d, `<rect class="bar %s" x="%.2f" y="%.1f" width="%.2f" height="%.1f" opacity="%.2f"><title>%s</title></rect>`,
+			class(s.Colour), begin, y+2, max(0.3, end-begin-0.3), laneHeight-4, 1-s.Faint, html.EscapeString(s.About))
+		if end-begin > 6.5*float64(len(s.Text)) && s.Text != "" {
+			d.text((begin+end)/2, y+laneHeight/2+3.5, "middle", "inside", s.Text)
+		}
+	}
+}
