@@ -86,7 +86,7 @@ func (s *simCommand) peaks(con *console, set setting) error {
 func (s *simCommand) peak(con *console, set setting, policy string) (simPeak, error) {
 	best := simPeak{Policy: policy}
 	low, high := 0.0, math.Inf(1)
-	for best.Runs < maxPeakRuns && high > 1 && !(high-low <= 0.01*high) {
+	for best.Runs < maxPeakRuns && high > 1 && (math.IsInf(high, 1) || high-low > 0.01*high) {
 		a, b := low+(high-low)/3, low+(high-low)*2/3
 		if math.IsInf(high, 1) {
 			a = max(2*low, 50*float64(set.config.GPUs*set.config.Workers))

@@ -86,17 +86,30 @@ func scale(o Options) Experiment {
 			each = o.Length / time.Duration(steps)
 		}
 		w.Length = each * time.Duration(steps)
-		for i := range w.Streams {
-			counts := w.Streams[i].Process.(workload.Counts)
-			counts.Scale = compressed(counts.Scale, float64(time.Minute)/float64(each))
-			w.Streams[i].Process = counts
-		}
+		w.Streams = stepped(w.Streams, each)
 		c := stack(gpus)
 		c.Window = each
 		e.Trials = append(e.Trials, Trial{Label: fmt.Sprint(gpus), Config: c, Workload: w})
 	}
 	e.tables = tables66
 	return e
+}
+
+// stepped plays the first minute of each stream again at each load, for as long
+// as the load stays: Counts are scaled a minute at a time.
+func stepped(streams []workload.Stream, each time.Duration) []workload.Stream {
+	var all []workload.Stream
+	for _, s := range streams {
+		counts := s.Process.(workload.Counts)
+		for k, step := range counts.Scale {
+			one := s
+			one.Start, one.Stop = time.Duration(k)*each, time.Duration(k+1)*each
+			one.Seed += uint64(k) << 32
+			one.Process = workload.Counts{Minutes: counts.Minutes, Scale: workload.Always(step.Value)}
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 func tables66(e *Experiment, r Results) []Table {

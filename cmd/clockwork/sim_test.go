@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSimulationsArePrintedAsTableAndAsJSON(t *testing.T) {
+	code, out, stderr := invoke(t, strings.Fields("sim paper-6.1-open --policy clockwork,faithful --length 1s")...)
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	for _, want := range []string{"clockwork  faithful", "offered", "goodput r/s", "in SLO", "of upper bound", "p99.9", "mean batch", "cold starts", "GPU use", "PCIe use", "hash of events"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	_, out, _ = invoke(t, strings.Fields("sim paper-6.1-open --rate 2000 --length 1s --json")...)
+	var d simDocument
+	if err := json.Unmarshal([]byte(out), &d); err != nil || len(d.Runs) != 1 {
+		t.Fatalf("%v, %d runs", err, len(d.Runs))
+	}
+	r := d.Runs[0]
+	sum, offered := r.OK, 0
+	for _, e := range r.Errors {
+		sum += e.Count
+	}
+	for _, p := range r.Series {
+		offered += p.Offered
+	}
+	if sum != r.Offered || offered != r.Offered || r.OK == r.Offered {
+		t.Errorf("%d offered, %d by code, %d by window, %d OK", r.Offered, sum, offered, r.OK)
+	}
+	if r.OK > r.Bound || r.OfBound > 1 {
+		t.Errorf("%d OK, the bound is %d", r.OK, r.Bound)
+	}
+}
+
+func TestThePageOfASimulationIsWholeAndAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.html")
+	if code, _, stderr := invoke(t, "sim", "paper-6.1-open", "--length", "1s", "--html", path); code != 0 {
+		t.Fatal(stderr)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := xml.NewDecoder(strings.NewReader(string(text)))
+	for {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, figure := range []string{"Goodput", "Not in SLO", "Latency, clockwork", "Batch sizes", "Cold starts", "GPU use by GPU", "PCIe use by GPU", "Prediction errors", "Timeline of clockwork"} {
+		if !strings.Contains(string(text), "<h3>"+figure) {
+			t.Errorf("no figure %s", figure)
+		}
+	}
+	if strings.Contains(string(text), "<script") || strings.Contains(string(text), "NaN") {
+		t.Error("the page has a script, or a number that is none")
+	}
+}
+
+func TestThePeakIsFound(t *testing.T) {
+	_, out, stderr := invoke(t, strings.Fields("sim paper-6.1-open --copies 4 --length 1s --peak --json")...)
+	var d peakDocument
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatal(err, stderr)
+	}
+	at := slices.IndexFunc(d.Peaks, func(p simPeak) bool { return p.Policy == "clockwork" })
+	if p := d.Peaks[at]; len(d.Peaks) != 2 || p.Rate < 200 || p.Rate > 2000 || p.Share < peakShare || p.OfFaithful <= 0 {
+		t.Errorf("peaks %+v", d.Peaks)
+	}
+}
+
+func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
+	for _, row := range []struct{ args, says string }{
+		{"", "--trace FILE"}, {"lottery", "paper-6.1"}, {"open --policy best", "faithful"}, {"open --policy echo", "faithful"},
+		{"open --rate -1", "from 0 to 10000000"}, {"open --copies 5000", "from 0 to 4096"}, {"open --workers 0", "from 1 to"},
+		{"open --slo 2h", "at most 1h"}, {"open --network 2s", "from 0 to 1s"}, {"open --model zoo/none", "zoo/NAME"},
+		{"closed --peak", "closed"}, {"open --pages 0", "from 1"},
+	} {
+		code, _, stderr := invoke(t, append([]string{"sim"}, strings.Fields(row.args)...)...)
+		if code != 2 || !strings.Contains(stderr, row.says) {
+			t.Errorf("sim %s: exit code %d, wanted 2 and %q in:\n%s", row.args, code, row.says, stderr)
+		}
+	}
+}
