@@ -94,10 +94,20 @@ func (p *lanes) admit(r *request) *protocol.Error {
 	if !ok || earliest <= r.deadline {
 		return nil
 	}
-	if p.pressure >= overloaded {
+	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
 		p.pressure += (1 - p.pressure) / memory
 	}
 	return unmeetable(r, earliest.Sub(p.now))
+}
+
+// idly is when a request would be done if a GPU that holds its model had
+// nothing else to do; Never without such a GPU.
+func (p *lanes) idly(r *request) protocol.Time {
+	end := protocol.Never
+	for _, h := range r.model.holders {
+		end = min(end, p.now.Add(p.config.Future).Add(h.exec(r.size)))
+	}
+	return end
 }
 
 // spare is how many times the work that can be done in time is let in under
