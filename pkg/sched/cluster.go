@@ -140,6 +140,8 @@ type model struct {
 	next       int        // round robin over holders
 	dirty      bool
 	wanted     wanted
+	last       protocol.Time // when it was last served
+	each       time.Duration // between two items served, on average of late
 	bound      float64 // of the batch, under aimd
 }
 

@@ -110,31 +110,32 @@ func (p *lanes) idly(r *request) protocol.Time {
 	return end
 }
 
-// spare is how many times the work that can be done in time is let in under
-// overload: with more to choose from, batches are larger.
+// spare is how many times what a model can serve in time is let in under
+// overload, one of its largest batches in any case: with more to choose from,
+// batches are larger.
 const spare = 4
 
-// backlog is how long the work of the GPUs that hold a request's model takes
-// at the pace of late, less what is let in to choose from; 0 where that is not
-// known.
-func (p *lanes) backlog(r *request) (least time.Duration) {
+// backlog is how long a model's queue takes at the pace of late, if that is far
+// too long for one more request; else 0. Other models' queues say nothing: which
+// of them will be served is not known.
+func (p *lanes) backlog(r *request) time.Duration {
 	m := r.model
-	window := max(p.config.DefaultSLO, r.deadline.Sub(p.now))
-	for i, h := range m.holders {
-		g := h.gpu
-		if g.busyTime == 0 {
-			return 0
-		}
-		items := float64(g.demand) / float64(m.costs[g.kind].exec(1))
-		wait := time.Duration(items / (g.served / g.busyTime))
-		if float64(wait) <= spare*float64(window) {
-			return 0
-		}
-		if wait = time.Duration(float64(wait) / spare); i == 0 || wait < least {
-			least = wait
-		}
+	if m.items < m.spec.MaxBatch() {
+		return 0
 	}
-	return least
+	wait := time.Duration(m.items) * m.each
+	if wait <= spare*r.deadline.Sub(p.now) {
+		return 0
+	}
+	return wait
+}
+
+// served takes note of how often a model is served.
+func (m *model) served(now protocol.Time, items int) {
+	if m.last != 0 {
+		m.each += (now.Sub(m.last)/time.Duration(items) - m.each) / 8
+	}
+	m.last = now
 }
 
 // earliest is when a request could be done, if nothing that waits came before
@@ -355,6 +356,7 @@ func (p *lanes) run(r *replica) bool {
 		}
 	}
 	first = p.members[len(p.members)-1].next
+	m.served(p.now, p.count())
 	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Late)))
 	if first == nil {
 		p.park(r)
