@@ -39,8 +39,10 @@ type simCommand struct {
 	MaxBatch int             `env:"-" group:"Stack" help:"Largest batch size, by default 16."`
 	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
 	Network  []time.Duration `env:"-" placeholder:"DELAY,JITTER" group:"Stack" help:"What a message takes at least, and how much more on average, by default 100us,50us."`
-	Ahead    *time.Duration  `env:"-" group:"Stack" help:"How long before it begins work is sent to a worker, by default 5ms."`
-	Buffer   *time.Duration  `env:"-" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms."`
+	Ahead    *time.Duration  `env:"-" group:"Stack" help:"How long before it begins work is sent to a worker, by default 3ms."`
+	Buffer   *time.Duration  `env:"-" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
+	Without  []string        `env:"-" placeholder:"NAME,..." group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, early, edf, price, relief, yield."`
+	Record   string          `type:"path" env:"-" placeholder:"FILE" group:"Stack" help:"Record what the scheduler is given, for clockwork replay and clockwork explain; of one policy."`
 }
 
 // The bounds of a simulation.
@@ -112,6 +114,8 @@ func (s *simCommand) check() error {
 		}
 	}
 	switch {
+	case s.Record != "" && (s.Peak || len(s.policies("")) > 1):
+		return refuse("--record takes one run of one policy")
 	case s.Workload == "" && s.Trace == "":
 		return refuse("say which workload, or --trace FILE; clockwork sim --help lists the workloads")
 	case s.Workload != "" && !slices.Contains(workload.Names(), s.Workload):
@@ -220,6 +224,7 @@ func (s *simCommand) config() sim.Config {
 	if s.Buffer != nil {
 		c.Core.Buffer = *s.Buffer
 	}
+	c.Core.Without = s.Without
 	if s.HTML != "" {
 		c.Timeline = s.Timeline
 	}

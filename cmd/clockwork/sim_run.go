@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -98,7 +99,7 @@ func (s *simCommand) compare(con *console, set setting) error {
 		j.config.Policy = name
 		jobs = append(jobs, j)
 	}
-	if err := runAll(con, jobs); err != nil {
+	if err := s.runRecorded(con, jobs); err != nil {
 		return err
 	}
 	d := newSimDocument(set, jobs)
@@ -111,4 +112,18 @@ func (s *simCommand) compare(con *console, set setting) error {
 		return printJSON(con.out, d)
 	}
 	return d.print(con.out, con.display.Width())
+}
+
+// runRecorded runs the jobs; the only one is recorded if that was asked for.
+func (s *simCommand) runRecorded(con *console, jobs []*simJob) error {
+	if s.Record == "" {
+		return runAll(con, jobs)
+	}
+	j := jobs[0]
+	rec, err := createRecording(s.Record, j.config.Policy, j.config.Core)
+	if err != nil {
+		return err
+	}
+	j.config.Record = rec.observe
+	return errors.Join(runAll(con, jobs), rec.close())
 }
