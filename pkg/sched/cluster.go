@@ -142,7 +142,7 @@ type model struct {
 	wanted     wanted
 	last       protocol.Time // when it was last served
 	each       time.Duration // between two items served, on average of late
-	bound      float64 // of the batch, under aimd
+	bound      float64       // of the batch, under aimd
 }
 
 // put inserts r by its rank. New requests belong near the tail and are placed
