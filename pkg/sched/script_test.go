@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,15 +17,16 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write what the core does into testdata")
 
 // A script is blocks of lines "<ms> <event> <args>", each followed by ---- and
-// what the core wants done. Before activation come "model <name> <pages>
-// <load ms> <exec ms>..." and "config <field> <value>". Arguments:
+// what the core wants done. Before activation come "policy <name>" (else
+// simple), "model <name>[:any] <pages> <load ms> <exec ms>..." (:any runs every
+// batch size) and "config <field> <value>", times in ms. Arguments:
 //
 //	activate <epoch>                     issuer is 7
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
 //	                                     hosts all models; others take one page
 //	lost <worker>      door-lost <door>      tick
-//	submit <seq> <model> <batch> <budget ms>     door is 1
-//	result <worker> <action> <code> [exec ms]
+//	submit <seq>[-<seq>] <model> <batch> <budget ms>   door is 1
+//	result <worker> <action> <code> [exec ms]          it ended just now
 //	obeys <worker> <epoch>               a result that shows this epoch
 //	state                                prints the state
 //
@@ -57,6 +59,7 @@ func TestScripts(t *testing.T) {
 
 // stage is what a script has set up.
 type stage struct {
+	policy  string
 	config  Config
 	state   protocol.ClockworkState
 	core    Core
@@ -64,7 +67,7 @@ type stage struct {
 }
 
 func play(t *testing.T, body string) string {
-	s := &stage{config: Defaults(), actions: map[protocol.ActionID]protocol.Action{}}
+	s := &stage{policy: "simple", config: Defaults(), actions: map[protocol.ActionID]protocol.Action{}}
 	var b strings.Builder
 	blocks := strings.Split(strings.TrimRight(body, "\n"), "\n\n")
 	for i, block := range blocks {
@@ -107,26 +110,76 @@ func (s *stage) run(t *testing.T, f []string) string {
 		for _, text := range f[4:] {
 			exec = append(exec, millis(text))
 		}
-		m, p := spec(f[1], num(2), millis(f[3]), exec...)
+		name, _, isAny := strings.Cut(f[1], ":any")
+		m, p := spec(name, num(2), millis(f[3]), exec...)
+		m.AnyBatch = isAny
 		s.state.Models = append(s.state.Models, m)
 		if len(exec) > 0 {
 			s.state.Profiles = append(s.state.Profiles, p)
 		}
 		return ""
+	case "policy":
+		s.policy = f[1]
+		return ""
 	case "config":
-		s.config.Attempts = num(2)
+		s.configure(t, f[1], f[2], millis)
 		return ""
 	}
 	if s.core == nil {
-		s.core, _ = New("simple", s.config)
+		var err error
+		if s.core, err = New(s.policy, s.config); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if f[1] == "state" {
 		return s.core.String()
 	}
-	return s.print(s.core.Step(protocol.Time(millis(f[0])), s.event(t, f[1:], num, millis)))
+	now := protocol.Time(millis(f[0]))
+	if first, last, isRange := strings.Cut(f[2%len(f)], "-"); isRange && f[1] == "submit" {
+		return s.submitAll(t, now, f, first, last, millis)
+	}
+	done, wake := s.print(s.core.Step(now, s.event(t, now, f[1:], num, millis)))
+	return done + wake
 }
 
-func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(string) time.Duration) Event {
+// submitAll submits requests one after the other; only the last wake-up shows.
+func (s *stage) submitAll(t *testing.T, now protocol.Time, f []string, first, last string, millis func(string) time.Duration) string {
+	var all, wake string
+	from, _ := strconv.Atoi(first)
+	to, _ := strconv.Atoi(last)
+	for seq := from; seq <= to; seq++ {
+		one := slices.Clone(f)
+		one[2] = strconv.Itoa(seq)
+		num := func(i int) int { n, _ := strconv.Atoi(one[i]); return n }
+		var done string
+		done, wake = s.print(s.core.Step(now, s.event(t, now, one[1:], num, millis)))
+		all += done
+	}
+	return all + wake
+}
+
+func (s *stage) configure(t *testing.T, field, value string, millis func(string) time.Duration) {
+	c := &s.config
+	times := map[string]*time.Duration{
+		"lag": &c.Lag, "slo": &c.DefaultSLO, "buffer": &c.Buffer, "ahead": &c.Ahead, "future": &c.Future,
+		"silent": &c.Silent, "max-load-budget": &c.MaxLoadBudget, "max-exec": &c.MaxExec,
+	}
+	counts := map[string]*int{"attempts": &c.Attempts, "outstanding": &c.Outstanding, "max-batch": &c.MaxBatch, "window": &c.Estimate.Window}
+	switch {
+	case times[field] != nil:
+		*times[field] = millis(value)
+	case counts[field] != nil:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatalf("config %s: %v", field, err)
+		}
+		*counts[field] = n
+	default:
+		t.Fatalf("no field of the configuration is called %q", field)
+	}
+}
+
+func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int) int, millis func(string) time.Duration) Event {
 	switch f[0] {
 	case "activate":
 		return &Activate{Epoch: uint64(num(2)), Issuer: 7, State: s.state}
@@ -164,7 +217,7 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 		a := s.actions[protocol.ActionID(num(3))]
 		r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Epoch: a.Epoch, Worker: f[1], Kind: a.Kind, Code: protocol.Code(f[3])}
 		if len(f) > 4 {
-			r.Begin, r.End = 1, 1+protocol.Time(millis(f[4]))
+			r.Begin, r.End = now.Add(-millis(f[4])), now
 		}
 		return &Result{r}
 	case "obeys":
@@ -176,24 +229,50 @@ func (s *stage) event(t *testing.T, f []string, num func(int) int, millis func(s
 	return nil
 }
 
-func (s *stage) print(out Output) string {
+func (s *stage) print(out Output) (done, wake string) {
 	var b strings.Builder
 	for _, o := range out.Actions {
 		a := o.Action
 		number := a.ID % (1 << epochShift)
 		s.actions[number] = a
 		fmt.Fprintf(&b, "%s#%d gpu %d: action %d %s %s", o.Worker, a.Incarnation, a.GPU, number, a.Kind, a.Model)
-		for _, r := range a.Requests {
-			fmt.Fprintf(&b, " request %d of %d at batch %d", r.ID.Seq, r.Batch, a.Batch)
+		switch len(a.Requests) {
+		case 0:
+		case 1:
+			fmt.Fprintf(&b, " request %d of %d at batch %d", a.Requests[0].ID.Seq, a.Requests[0].Batch, a.Batch)
+		default:
+			items := 0
+			b.WriteString(" requests")
+			for _, r := range a.Requests {
+				fmt.Fprintf(&b, " %d", r.ID.Seq)
+				items += r.Batch
+			}
+			fmt.Fprintf(&b, " of %d at batch %d", items, a.Batch)
 		}
 		fmt.Fprintf(&b, " in %v to %v, takes %v\n", a.Earliest, a.Latest, a.Expected)
 	}
-	for _, d := range out.Dispatches {
-		fmt.Fprintf(&b, "dispatch %d to %s cold=%v\n", d.ID.Seq, d.Worker, d.Cold)
+	for i, d := range out.Dispatches {
+		if i > 0 && out.Dispatches[i-1].Worker == d.Worker && out.Dispatches[i-1].Cold == d.Cold {
+			continue
+		}
+		b.WriteString("dispatch")
+		for _, e := range out.Dispatches[i:] {
+			if e.Worker != d.Worker || e.Cold != d.Cold {
+				break
+			}
+			fmt.Fprintf(&b, " %d", e.ID.Seq)
+		}
+		fmt.Fprintf(&b, " to %s cold=%v\n", d.Worker, d.Cold)
 	}
-	for _, d := range out.Refusals {
-		fmt.Fprintf(&b, "refuse %d %v\n", d.ID.Seq, d.Refusal)
+	for i, d := range out.Refusals {
+		text := d.Refusal.Error()
+		if i == 0 || out.Refusals[i-1].Refusal.Error() != text {
+			b.WriteString("refuse")
+		}
+		fmt.Fprintf(&b, " %d", d.ID.Seq)
+		if i == len(out.Refusals)-1 || out.Refusals[i+1].Refusal.Error() != text {
+			fmt.Fprintf(&b, " %s\n", text)
+		}
 	}
-	fmt.Fprintf(&b, "wake %v\n", out.Wake)
-	return b.String()
+	return b.String(), fmt.Sprintf("wake %v\n", out.Wake)
 }
