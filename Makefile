@@ -32,6 +32,10 @@ race: ## Run the pure packages and the services under the race detector
 integration: ## Run the whole-system tests alone, with every test named
 	$(GO) test -v -count=1 ./integration/...
 
+.PHONY: planted
+planted: ## Plant faults of our own, each of which the random worlds must find
+	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/sched
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder of messages for 20 s each
 	./integration/fuzz.sh

@@ -213,11 +213,15 @@ func (w *world) recount() {
 		}
 	}
 	for _, m := range c.models {
-		queued := 0
+		queued, items := 0, 0
 		for r := m.head; r != nil; r = r.next {
+			items += r.Batch
 			if queued++; r.next != nil && r.next.before(r) {
 				w.fail("the queue of %s is out of order", m.spec.Name)
 			}
+		}
+		if items != m.items {
+			w.fail("%s counts %d items that wait, there are %d", m.spec.Name, m.items, items)
 		}
 		holders := 0
 		for _, r := range m.replicas {

@@ -131,6 +131,8 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{},
 	}
+	watchdog := time.AfterFunc(4*time.Second, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
+	defer watchdog.Stop()
 	w.build()
 	for w.now < protocol.Time(busyFor+healFor) {
 		next := w.wake

@@ -1,0 +1,102 @@
+//go:build planted
+
+package sched
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// planted are faults of our own. The worlds must find each of them; one that
+// they do not find shows what they do not look at.
+var planted = []struct{ name, file, was, is string }{
+	{"no epoch check", "engine.go", "if c.active && e.Epoch <= c.epoch {", "if false {"},
+	{"page off by one", "cluster.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
+	{"pages of a load are not counted", "place.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
+	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},
+	{"forgotten timer of a request", "request.go", "	c.timers.Set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())\n", "	_ = exec\n"},
+	{"forgotten timer of an action", "place.go", "	c.timers.Set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())\n", ""},
+	{"timer left behind", "request.go", "	c.timers.Remove(&r.timer)\n", ""},
+	{"> for >= of due timers", "engine.go", "protocol.Time(first.Key) > c.now {", "protocol.Time(first.Key) >= c.now {"},
+	{"wrong lane sum", "lane.go", "	l.work -= a.takes\n", "	l.work -= a.takes / 2\n"},
+	{"demand not returned", "lanes.go", "	m.wanted.exec -= r.demand.exec\n	r.demand.exec = 0\n", "	r.demand.exec = 0\n"},
+	{"demand of a copy not returned", "place.go", "	r.phase = gone\n	r.give(0)\n", "	r.phase = gone\n"},
+	{"duplicate submission taken", "request.go", "if c.known[s.ID] != nil {", "if false {"},
+	{"refusing a request in flight", "request.go", "if r.action == nil {\n			c.refuse(r, nil)", "if r.action != nil {\n			c.refuse(r, nil)"},
+	{"evicting while busy", "place.go", "		if victim.busy == 0 {\n", "		if victim.busy >= 0 {\n"},
+	{"load twice", "place.go", "	if g.loading != nil {\n		return\n	}\n", ""},
+	{"replan of what has ended", "result.go", "case r.orphan, r.attempts", "case r.attempts"},
+	{"replan without taking the action off", "result.go", "		r.action = nil\n		c.replan(r, err)", "		c.replan(r, err)"},
+	{"wrong incarnation", "place.go", "Incarnation: w.incarnation, Kind: kind,", "Incarnation: w.incarnation + 1, Kind: kind,"},
+	{"stale worker kept", "join.go", "	c.workers = slices.Delete(c.workers, at, at+1)\n", ""},
+	{"loss of any life", "join.go", "e.Incarnation != 0 && c.workers[at].incarnation != e.Incarnation {", "false {"},
+	{"queue out of order", "cluster.go", "for after != nil && r.before(after) {", "for after != nil && after.before(r) {"},
+	{"items not counted back", "cluster.go", "	m.items -= r.Batch\n", ""},
+	{"turn of a copy that left", "lanes.go", "	r.gpu.turns.Remove(&r.turn)\n	r.give(0)\n", "	r.give(0)\n"},
+	{"doubt forgotten", "join.go", "			a.doubts = append(a.doubts, doubt{g.id, r.model})\n", ""},
+}
+
+// TestPlantedBugs builds the tests with one fault at a time and lets the worlds
+// look for it, 10 s at most.
+func TestPlantedBugs(t *testing.T) {
+	for _, p := range planted {
+		t.Run(p.name, func(t *testing.T) {
+			body, err := os.ReadFile(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(body), p.was); n != 1 {
+				t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", p.name, p.file, n, p.was)
+			}
+			dir := t.TempDir()
+			mutant := filepath.Join(dir, p.file)
+			source, err := filepath.Abs(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
+			write(t, mutant, strings.Replace(string(body), p.was, p.is, 1))
+			write(t, filepath.Join(dir, "overlay.json"), string(overlay))
+			binary := filepath.Join(dir, "sched.test")
+			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".").CombinedOutput(); err != nil {
+				t.Fatalf("build: %v\n%s", err, out)
+			}
+			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
+			defer stop()
+			began := time.Now()
+			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld/(clockwork|simple)", "-test.failfast").CombinedOutput()
+			took := time.Since(began)
+			switch {
+			case limited.Err() != nil:
+				t.Errorf("not found within 10 s")
+			case err == nil:
+				t.Errorf("not found in %v", took)
+			default:
+				t.Logf("found in %v: %s", took.Round(time.Millisecond), found(string(out)))
+			}
+		})
+	}
+}
+
+// found is the first line that says what is wrong.
+func found(out string) string {
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.SplitN(out, "\n", 2)[0]
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
