@@ -33,7 +33,7 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 		return 0
 	}
 	rest := p.members[len(p.members)-1].next
-	if rest == nil || size >= most {
+	if p.fullHouse(size, most) {
 		return size
 	}
 	items := p.count()
@@ -51,11 +51,24 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 		if v := float64(p.count()) - price*float64(on.exec(size)); v > value {
 			best, value = from, v
 		}
-		if size >= most || len(p.members) > 0 && p.members[len(p.members)-1].next == nil {
+		if p.fullHouse(size, most) {
 			break
 		}
 	}
 	return p.gather(on, best, start, most, true)
+}
+
+// fullHouse: no request that waits could join the members of a batch.
+func (p *lanes) fullHouse(size, most int) bool {
+	if size >= most || len(p.members) == 0 {
+		return size >= most
+	}
+	next := p.members[len(p.members)-1].next
+	if next == nil {
+		return true
+	}
+	with := next.model.spec.Fits(p.count() + next.Batch)
+	return with == 0 || with > most
 }
 
 // price is what a GPU's time is worth in requests: what it serves in it, as far

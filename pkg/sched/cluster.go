@@ -44,6 +44,7 @@ type request struct {
 	waiting    bool          // in its model's queue
 	cold       bool
 	orphan     bool // its door is lost
+	late       bool // refused because its time was over, though a GPU had its model
 	attempts   int
 	failure    *protocol.Error // the last, of a request put back
 	demand     demand
@@ -100,6 +101,7 @@ type gpu struct {
 	turns                               heap.Heap[*replica] // resident models that wait for this GPU
 	parked                              []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
+	asked                               bool // the homeless were, since something changed here
 	lane                                lane
 	pace                                pace
 	room                                heap.Node[due] // when the lane takes more work
@@ -140,7 +142,7 @@ type model struct {
 	next       int        // round robin over holders
 	dirty      bool
 	wanted     wanted
-	last       protocol.Time // when it was last served
+	last       protocol.Time // when it was last served, or its queue began
 	each       time.Duration // between two items served, on average of late
 	bound      float64       // of the batch, under aimd
 }

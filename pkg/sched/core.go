@@ -115,6 +115,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate attempts: %d is less than 1", c.Attempts)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
 		return fmt.Errorf("validate lag %v, load window %v, evict retry %v: not all positive", c.Lag, c.LoadWindow, c.EvictRetry)
+	case c.DefaultSLO > 10*time.Second:
+		return fmt.Errorf("validate default SLO: %v is more than 10 s", c.DefaultSLO)
 	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.Late <= 0 || c.MaxLoadBudget <= 0:
 		return fmt.Errorf("validate default SLO %v, ahead %v, late %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.Late, c.MaxLoadBudget)
 	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:

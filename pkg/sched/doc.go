@@ -5,7 +5,7 @@
 //
 // One goroutine owns a Core. Its driver waits for whichever comes first:
 //
-//	core, err := sched.New("simple", sched.Defaults())
+//	core, err := sched.New("clockwork", sched.Defaults())
 //	wake := protocol.Never
 //	for {
 //		var event sched.Event = &sched.Tick{}

@@ -137,6 +137,10 @@ func (c *engine) host(w *worker, state protocol.WorkerState) {
 		w.hosts[m.Name] = true
 	}
 	c.count(w, +1)
+	for _, g := range w.gpus {
+		g.asked = false
+		c.touchGPU(g)
+	}
 	for _, m := range c.models {
 		if m.head != nil {
 			c.touchModel(m)

@@ -20,6 +20,8 @@ type lanes struct {
 	rules
 	wants   heap.Heap[*model] // models with positive load priority, the highest first
 	members []*request        // scratch of batches
+	// homeless are models that wanted a copy when no free lane was for them.
+	homeless []*model
 	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
 	transfersBusy bool
 	// pressure is the share of requests that are lost in the queue, of late.
@@ -47,6 +49,9 @@ func (p *lanes) rank(r *request) int64 {
 // queued counts the request as demand.
 func (p *lanes) queued(r *request) {
 	m := r.model
+	if m.queued == 1 {
+		m.last = p.now // the time without requests is no pace
+	}
 	c := p.config
 	exec, load := p.alone(m)
 	window := max(r.deadline.Sub(p.now), time.Millisecond)
@@ -75,7 +80,7 @@ func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
 
 func (p *lanes) ended(r *request) {
 	m := r.model
-	if r.action == nil {
+	if r.late {
 		p.pressure += (1 - p.pressure) / memory
 	}
 	m.wanted.loaded(r)
@@ -144,6 +149,7 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 	m := r.model
 	for _, h := range m.replicas {
 		cost := m.costs[h.gpu.kind]
+		h.gpu.pace.recover(p.now) // what is refused because of it would never show it
 		from := p.start(h.gpu)
 		switch h.phase {
 		case resident:
@@ -404,7 +410,7 @@ func (p *lanes) shed(on *replica, start protocol.Time) *request {
 	for r != nil && start.Add(on.exec(r.size)) > r.deadline {
 		next := r.next
 		if !p.hope(r) {
-			p.refuse(r, p.engine.late(r))
+			p.expire(r)
 		}
 		r = next
 	}

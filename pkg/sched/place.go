@@ -226,6 +226,7 @@ func (c *engine) remove(r *replica) {
 		g.leaving -= pages
 	}
 	r.phase = gone
+	g.asked = false
 	r.give(0)
 	c.timers.Remove(&r.retry)
 	g.replicas = without(g.replicas, r)

@@ -67,6 +67,7 @@ func (c *engine) admit(r *request) *protocol.Error {
 // unmeetable is the refusal of a request that would end so long from now at
 // the earliest.
 func unmeetable(r *request, end time.Duration) *protocol.Error {
+	end += r.Budget - r.deadline.Sub(r.arrived) // the answer takes its time as well
 	err := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
 	err.EarliestMS, err.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
 	return err
@@ -124,6 +125,7 @@ func (c *engine) dequeue(r *request) {
 }
 
 func (c *engine) expire(r *request) {
+	r.late = len(r.model.holders) > 0
 	if r.failure != nil && r.failure.Code == protocol.WorkerLost {
 		c.refuse(r, r.failure)
 		return

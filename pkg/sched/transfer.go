@@ -1,10 +1,13 @@
 package sched
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // weigh puts a model in its place among those that want a copy.
 func (p *lanes) weigh(m *model) {
-	priority := m.priority(p.config.DefaultSLO)
+	priority := p.priority(m)
 	if priority <= 0 || m.head == nil || p.everywhere(m) {
 		p.wants.Remove(&m.wanted.place)
 		return
@@ -16,13 +19,42 @@ func (p *lanes) weigh(m *model) {
 	p.grant()
 }
 
+// priority is a model's load priority. Where no GPU has a copy and what waits
+// could still be done in time, it stays positive after the load budgets have
+// passed (the demand for execution counts then, which is less): nobody else
+// would bring the weights.
+func (p *lanes) priority(m *model) int64 {
+	priority := m.priority(p.config.DefaultSLO)
+	if priority > 0 || m.head == nil || slices.ContainsFunc(m.replicas, (*replica).serves) {
+		return priority
+	}
+	exec, load := p.alone(m)
+	if p.now.Add(load+exec) > m.tail.deadline {
+		return 0
+	}
+	return max(1, m.wanted.exec)
+}
+
 // transfer sees to a GPU's transfer lane.
 func (p *lanes) transfer(g *gpu) {
 	p.makeRoom(g)
 	if g.loading == nil && len(g.pending) == 0 {
 		p.transfersBusy = false
+		if !g.asked {
+			g.asked = true
+			p.askHomeless()
+		}
 		p.grant()
 	}
+}
+
+// askHomeless has the models looked at again that found no home before.
+func (p *lanes) askHomeless() {
+	for _, m := range p.homeless {
+		p.touchModel(m)
+	}
+	clear(p.homeless)
+	p.homeless = p.homeless[:0]
 }
 
 // everywhere: every GPU that could hold the model has a copy, or gets one.
@@ -44,7 +76,7 @@ func (p *lanes) grant() {
 		}
 		m := first.Of
 		m.wanted.expire(p.now)
-		if priority := m.priority(p.config.DefaultSLO); priority <= 0 || m.head == nil {
+		if priority := p.priority(m); priority <= 0 || m.head == nil {
 			p.wants.Remove(first)
 			continue
 		} else if -priority != first.Key {
@@ -57,6 +89,7 @@ func (p *lanes) grant() {
 			p.promise(g, m)
 		} else if !p.transfersBusy {
 			p.wants.Remove(first) // the free lanes are not for it; others may want them
+			p.homeless = append(p.homeless, m)
 		}
 	}
 }
@@ -110,6 +143,7 @@ func (p *lanes) better(g, than *gpu, m *model) bool {
 
 // promise sets a copy of a model in motion.
 func (p *lanes) promise(g *gpu, m *model) {
+	g.asked = false
 	r := p.newReplica(g, m, pending)
 	g.pending = append(g.pending, r)
 	g.promised += m.spec.Pages

@@ -347,6 +347,14 @@ func (w *world) checkLanes(p *lanes) {
 		if exec != m.wanted.exec || load != m.wanted.load {
 			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.wanted.exec, m.wanted.load, exec, load)
 		}
+		exec1, load1 := p.alone(m)
+		for _, g := range p.gpus {
+			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
+			if idle := g.loading == nil && len(g.pending) == 0; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
+				p.now.Add(load1+exec1) <= m.tail.deadline {
+				w.fail("%s waits, no GPU has it, and %s gpu %d has a free transfer lane", m.spec.Name, g.worker.id, g.id)
+			}
+		}
 		if m.wanted.place.In() && m.head == nil {
 			w.fail("%s wants a copy for nobody", m.spec.Name)
 		}

@@ -14,7 +14,7 @@ import (
 // and any batch size.
 //
 // It solves each model's batching exactly and relaxes the rest: the GPUs'
-// time is shared as if it could be cut anywhere in [0, length + SLO). With a
+// time is shared as if it could be cut anywhere until the last deadline. With a
 // price mu on GPU time, a model's best batches are found by dynamic
 // programming over its arrivals in order (with one SLO for the model, batches
 // are runs of consecutive arrivals); for every mu
@@ -34,8 +34,10 @@ func Bound(c Config, w workload.Workload) (int, error) {
 	}
 	capacity, total := 0.0, 0
 	for _, r := range runs {
-		capacity = max(capacity, float64(w.Length+r.slo))
 		total += len(r.at)
+		if n := len(r.at); n > 0 {
+			capacity = max(capacity, float64(r.at[n-1].Add(r.slo)))
+		}
 	}
 	capacity *= float64(c.Workers * c.GPUs)
 	value := func(mu float64) float64 {
@@ -45,7 +47,8 @@ func Bound(c Config, w workload.Workload) (int, error) {
 		}
 		return sum
 	}
-	// value is convex in mu; an item costs at least a 16th of a microsecond.
+	// value is convex in mu, and an upper bound for any: the range need not hold
+	// the best.
 	low, high := 0.0, 1e-3
 	for range 40 {
 		a, b := low+(high-low)*0.382, low+(high-low)*0.618
