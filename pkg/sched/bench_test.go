@@ -11,14 +11,19 @@ import (
 // BenchmarkCore takes requests from Submit to Result at full load: every GPU
 // always has work, batches form, results come when they are predicted.
 func BenchmarkCore(b *testing.B) {
-	for _, c := range []struct{ gpus, models int }{{10, 100}, {10, 1000}, {10, 10_000}, {100, 1000}, {1000, 10_000}} {
-		b.Run(fmt.Sprintf("gpus=%d/models=%d", c.gpus, c.models), func(b *testing.B) { benchCore(b, c.gpus, c.models) })
+	for _, c := range []struct {
+		gpus, models int
+		everywhere   bool
+	}{{10, 100, false}, {10, 1000, false}, {10, 10_000, false}, {100, 1000, false}, {1000, 10_000, false}, {10, 10, true}, {100, 10, true}} {
+		b.Run(fmt.Sprintf("gpus=%d/models=%d/everywhere=%v", c.gpus, c.models, c.everywhere), func(b *testing.B) {
+			benchCore(b, benchState(c.gpus, c.models, c.everywhere))
+		})
 	}
 }
 
 // benchState is so many GPUs of one worker each, and models that are spread
-// over them, each on one.
-func benchState(gpus, models int) protocol.ClockworkState {
+// over them, each on one, or each on all of them.
+func benchState(gpus, models int, everywhere bool) protocol.ClockworkState {
 	state := protocol.ClockworkState{}
 	for i := range models {
 		m, p := spec(fmt.Sprintf("m%05d", i), 1, time.Millisecond, 2*time.Millisecond, 3*time.Millisecond, 5*time.Millisecond, 9*time.Millisecond, 17*time.Millisecond)
@@ -26,8 +31,12 @@ func benchState(gpus, models int) protocol.ClockworkState {
 		state.Models, state.Profiles = append(state.Models, m), append(state.Profiles, p)
 	}
 	for i := range gpus {
-		g := protocol.GPUState{Type: "t4", PagesTotal: models/gpus + 1}
-		for m := i; m < models; m += gpus {
+		g := protocol.GPUState{Type: "t4", PagesTotal: models + 1}
+		first, step := i, gpus
+		if everywhere {
+			first, step = 0, 1
+		}
+		for m := first; m < models; m += step {
 			g.Models = append(g.Models, state.Models[m].Name)
 			g.PagesUsed++
 		}
@@ -37,9 +46,9 @@ func benchState(gpus, models int) protocol.ClockworkState {
 }
 
 // benchCore keeps 32 requests waiting or running for each GPU.
-func benchCore(b *testing.B, gpus, models int) {
+func benchCore(b *testing.B, state protocol.ClockworkState) {
 	core, _ := New("clockwork", Defaults())
-	state := benchState(gpus, models)
+	gpus, models := len(state.Workers), len(state.Models)
 	core.Step(0, &Activate{Epoch: 1, Issuer: 1, State: state})
 	type running struct {
 		action   protocol.Action
