@@ -129,7 +129,9 @@ func failure(res *protocol.Result) *protocol.Error {
 // replan puts a request whose action failed back into its queue, or refuses
 // it when that cannot help.
 func (c *engine) replan(r *request, err *protocol.Error) {
-	r.attempts++
+	if err.Code != protocol.WorkerLost { // that is nobody's failure but the worker's; the deadline bounds it
+		r.attempts++
+	}
 	r.failure = err
 	end, _, ok := c.soonest(r.model, r.size)
 	switch {
