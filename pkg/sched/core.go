@@ -50,7 +50,8 @@ type Config struct {
 	// refused OVERLOADED.
 	MaxQueued int
 	// Attempts is how often a request (or the load of its model) is tried
-	// before a failure is final; default 3.
+	// before a failure is final; default 3. The loss of its worker, or of a
+	// result, is no failure of a request's.
 	Attempts int
 	// Lag is how much longer than planned a result may take before it counts
 	// as lost; default 500 ms.
