@@ -104,7 +104,6 @@ type Explainer struct {
 	start   protocol.Time
 	core    int
 	begun   bool
-	out     *sched.Output
 }
 
 // New makes an Explainer that keeps explanations of these requests.

@@ -54,7 +54,6 @@ func benchCore(b *testing.B, state protocol.ClockworkState) {
 		action   protocol.Action
 		worker   string
 		items    int
-		end      protocol.Time
 		duration time.Duration
 	}
 	open := make([][]running, gpus)

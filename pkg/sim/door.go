@@ -13,7 +13,6 @@ type door struct {
 	slots []request
 	free  []int32
 	open  int
-	seq   uint64
 }
 
 // request is one that is open. Its slot is used again for others; life tells
