@@ -147,6 +147,14 @@ type model struct {
 	bound      float64       // of the batch, under aimd
 }
 
+// homes is how many live GPUs can hold the model.
+func (m *model) homes() (n int) {
+	for _, of := range m.capable {
+		n += of
+	}
+	return n
+}
+
 // put inserts r by its rank. New requests belong near the tail and are placed
 // from there; those put back are older than nearly all and come from the head.
 func (m *model) put(r *request) {

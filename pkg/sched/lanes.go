@@ -81,7 +81,7 @@ func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
 func (p *lanes) ended(r *request) {
 	m := r.model
 	if r.late {
-		p.pressure += (1 - p.pressure) / memory
+		p.lost()
 	}
 	m.wanted.loaded(r)
 	m.wanted.exec -= r.demand.exec
@@ -100,10 +100,13 @@ func (p *lanes) admit(r *request) *protocol.Error {
 		return nil
 	}
 	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
-		p.pressure += (1 - p.pressure) / memory
+		p.lost()
 	}
 	return unmeetable(r, earliest.Sub(p.now))
 }
+
+// lost counts a request that was lost to the work of others.
+func (p *lanes) lost() { p.pressure += (1 - p.pressure) / memory }
 
 // idly is when a request would be done if a GPU that holds its model had
 // nothing else to do; Never without such a GPU.

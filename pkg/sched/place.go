@@ -56,7 +56,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 // send emits an action and waits for its result until it is overdue.
 func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
-	a := c.newAction()
+	a := reused(&c.closed)
 	*a = action{id: c.lastAction, kind: kind, replica: on, members: a.members[:0], latest: latest, takes: takes, expected: c.now.Add(takes)}
 	a.timer.Of.action = a
 	c.actions[a.id] = a
@@ -66,16 +66,6 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
 	}})
-	return a
-}
-
-func (c *engine) newAction() *action {
-	n := len(c.closed)
-	if n == 0 {
-		return &action{}
-	}
-	a := c.closed[n-1]
-	c.closed = c.closed[:n-1]
 	return a
 }
 

@@ -76,13 +76,10 @@ func unmeetable(r *request, end time.Duration) *protocol.Error {
 // unservable says why none of the live GPUs can ever serve the model; without
 // any GPU, or while no worker has it in host memory, there is still hope.
 func (c *engine) unservable(m *model) *protocol.Error {
-	most, total, capable := 0, 0, 0
-	for _, n := range m.capable {
-		capable += n
-	}
-	if capable > 0 || len(c.gpus) == 0 {
+	if m.homes() > 0 || len(c.gpus) == 0 {
 		return nil
 	}
+	most, total := 0, 0
 	for _, g := range c.gpus {
 		if m.costs[g.kind] == nil {
 			return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
@@ -174,14 +171,21 @@ func (c *engine) forget(r *request) {
 }
 
 func (c *engine) newRequest() *request {
-	n := len(c.ended)
-	if n == 0 {
-		return &request{}
-	}
-	r := c.ended[n-1]
-	c.ended = c.ended[:n-1]
+	r := reused(&c.ended)
 	*r = request{}
 	return r
+}
+
+// reused takes the last of what may be used again, or makes one. It is as it
+// was when it was put there.
+func reused[T any](list *[]*T) *T {
+	n := len(*list)
+	if n == 0 {
+		return new(T)
+	}
+	last := (*list)[n-1]
+	*list = (*list)[:n-1]
+	return last
 }
 
 // requests returns the known ones that match, in the order of their arrival.

@@ -58,13 +58,7 @@ func (p *lanes) askHomeless() {
 }
 
 // everywhere: every GPU that could hold the model has a copy, or gets one.
-func (p *lanes) everywhere(m *model) bool {
-	capable := 0
-	for _, n := range m.capable {
-		capable += n
-	}
-	return len(m.replicas) >= capable
-}
+func (p *lanes) everywhere(m *model) bool { return len(m.replicas) >= m.homes() }
 
 // grant promises copies to GPUs whose transfer lane is free, to the models
 // with the highest priority first.
