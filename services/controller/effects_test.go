@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -65,6 +66,7 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	}
 	s.limitValues(-1)
 	stop()
+	s.config.LoadIdle = time.Minute // it stays in LOADING
 	stop = s.controller()
 	s.awaitStage(protocol.Loading)
 	if v := s.view(); len(v.Models) != 1 || v.Models[0].Name != "kept" {

@@ -128,7 +128,11 @@ func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var first startup.Started
-	var err error
+	// Who takes over a lease may be the first to see that the store was lost.
+	_, err := l.bus.OpenState(ctx)
+	if err != nil {
+		return first, err
+	}
 	if first.Stage, l.since, l.revision, err = l.state.Stage(ctx); err != nil {
 		return first, err
 	}

@@ -263,8 +263,19 @@ func serving(t *testing.T) (*stack, *beating) {
 	s.controller()
 	s.loaded("a")
 	scheduler := s.activate()
-	bustest.Until(t, "the stack serves", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 1 })
+	s.awaitServing()
 	return s, scheduler
+}
+
+// awaitServing waits until the front door gives requests to the scheduler. It
+// learns the stage after the leader does; what it stores until then is handed on
+// once it serves.
+func (s *stack) awaitServing() {
+	s.t.Helper()
+	bustest.Until(s.t, "the stack is active", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 1 })
+	if code := codeOf(s.t, s.ask("clockwork.infer.nobody", `{}`)); code != protocol.UnknownModel {
+		s.t.Fatalf("a request for a model that is not there: %s", code)
+	}
 }
 
 func (s *stack) awaitStage(want protocol.Stage) {
