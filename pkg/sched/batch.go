@@ -37,7 +37,7 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 		return size
 	}
 	items := p.count()
-	price := p.price(on.gpu)
+	price := min(p.price(on.gpu), float64(most)/float64(on.exec(most)))
 	value := float64(items) - price*float64(on.exec(size))
 	if behind := m.items - items; behind > 0 {
 		next := m.spec.Fits(min(most, behind))
