@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux || static
 
 package onnx
 
@@ -8,13 +8,15 @@ import (
 	"clockwork/pkg/backend"
 )
 
-var errLinux = errors.New("the onnx backend runs on Linux only; use the emulated backend here")
+// Opening the runtime's shared library takes the system's own loader, so a
+// static binary cannot.
+var errAbsent = errors.New("this build has no onnx backend, which takes Linux and a build without the tag static; use the emulated backend here")
 
 // Backend is not available here.
 type Backend struct{ backend.Backend }
 
 // New always fails here.
-func New(Options) (*Backend, error) { return nil, errLinux }
+func New(Options) (*Backend, error) { return nil, errAbsent }
 
 // CheckModel always fails here.
-func CheckModel(library, file string) error { return errLinux }
+func CheckModel(library, file string) error { return errAbsent }
