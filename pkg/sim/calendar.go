@@ -1,6 +1,9 @@
 package sim
 
-import "clockwork/pkg/protocol"
+import (
+	"clockwork/pkg/emulation"
+	"clockwork/pkg/protocol"
+)
 
 // kind says what an event is.
 type kind uint8
@@ -21,15 +24,16 @@ const (
 
 // event is what happens at a time. Which fields are set depends on its kind.
 type event struct {
-	at    protocol.Time
-	seq   uint64 // of its making: the order of events at one time
-	kind  kind
-	lane  uint8
-	life  uint32 // of the request in the slot
-	slot  int32
-	order *order
-	gpu   *gpu
+	at   protocol.Time
+	seq  uint64 // of its making: the order of events at one time
+	kind kind
+	lane uint8  // of a GPU; the member of the order whose input it is
+	life uint32 // of the request in the slot
+	slot int32
+	of   any // the order; the GPU of a lane; the code of a refusal
 }
+
+func (e *event) order() *emulation.Order { return e.of.(*emulation.Order) }
 
 // calendar holds what is to come, ordered by (time, sequence).
 type calendar struct {

@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
+	"clockwork/pkg/emulation"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/workload"
@@ -20,7 +22,7 @@ type door struct {
 type request struct {
 	arrival  workload.Arrival
 	life     uint32
-	order    *order // whose member it is
+	order    *emulation.Order // whose member it is
 	taken    protocol.Time
 	deadline protocol.Time
 	cold     bool
@@ -96,7 +98,7 @@ func (s *world) submission(e event) {
 	}
 	m := &s.models[r.arrival.Model]
 	s.submit.Submission = protocol.Submission{
-		ID: r.id(e.slot), Model: m.spec.Name, Batch: r.arrival.Batch, Generated: true,
+		ID: r.id(e.slot), Model: m.Name, Batch: r.arrival.Batch, Generated: true,
 		Budget: r.deadline.Sub(s.now), Elapsed: s.now.Sub(r.taken),
 	}
 	s.step(&s.submit)
@@ -108,8 +110,9 @@ func (s *world) forward(e event) {
 	if r == nil {
 		return
 	}
-	m := e.order.model
-	s.after(s.link.payload(m.spec.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, order: e.order, gpu: e.order.gpu})
+	o := e.order()
+	member := slices.IndexFunc(o.Action.Requests, func(ref protocol.RequestRef) bool { return ref.ID == r.id(e.slot) })
+	s.after(s.link.payload(o.Model.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, of: o, lane: uint8(member)})
 }
 
 // answer gives a request its one answer.
@@ -124,7 +127,7 @@ func (s *world) answer(e event, code protocol.Code) {
 	if code == protocol.DeadlineExceeded && r.order != nil {
 		s.report.Missed++
 	}
-	s.report.answered(s.now, r, code, e.order)
+	s.report.answered(s.now, r, code)
 	back := s.now.Add(s.link.delay())
 	s.source.Done(r.arrival, back)
 	s.door.drop(e.slot)
@@ -144,40 +147,32 @@ func (s *world) step(e sched.Event) {
 		slot, life := where(d.ID)
 		if r := s.door.at(slot, life); r != nil {
 			r.cold = d.Cold
-			s.after(s.link.delay(), event{kind: dispatched, slot: slot, life: life, order: r.order})
+			s.after(s.link.delay(), event{kind: dispatched, slot: slot, life: life, of: r.order})
 		}
 	}
 	for _, d := range out.Refusals {
 		slot, life := where(d.ID)
 		s.report.Refusals++
-		s.after(s.link.delay(), event{kind: refused, slot: slot, life: life, order: &order{code: d.Refusal.Code}})
+		s.after(s.link.delay(), event{kind: refused, slot: slot, life: life, of: d.Refusal.Code})
 	}
 }
 
 // order sends an action to its worker.
 func (s *world) order(a sched.Addressed) {
-	g := s.byWorker[a.Worker][a.Action.GPU]
-	o := &order{gpu: g, action: a.Action, model: s.byName[a.Action.Model], sent: s.now}
-	o.action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
-	for _, ref := range o.action.Requests {
+	o := &emulation.Order{
+		Worker: s.byWorker[a.Worker].Worker, Model: s.byName[a.Action.Model],
+		Action: a.Action, Earliest: a.Action.Earliest, Latest: a.Action.Latest,
+	}
+	o.Action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
+	for _, ref := range o.Action.Requests {
 		slot, life := where(ref.ID)
 		if r := s.door.at(slot, life); r != nil {
 			r.order = o
 		}
-		o.missing++
 	}
+	o.Await(len(o.Action.Requests))
 	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
-	s.after(s.link.delay(), event{kind: ordered, order: o, gpu: g})
-}
-
-// reported has a result at the scheduler.
-func (s *world) reported(o *order) {
-	s.result.Result = protocol.Result{
-		Action: o.action.ID, Issuer: o.action.Issuer, Epoch: o.action.Epoch, Incarnation: o.action.Incarnation,
-		Worker: o.gpu.worker, Kind: o.action.Kind, Code: o.code, GPU: o.action.GPU, Model: o.action.Model,
-		Batch: o.action.Batch, Received: o.received, Begin: o.begin, End: o.end, Sent: o.end,
-	}
-	s.step(&s.result)
+	s.after(s.link.delay(), event{kind: ordered, of: o})
 }
 
 // finish closes the report.
@@ -185,7 +180,7 @@ func (s *world) finish() {
 	s.report.Hash = s.hash
 	s.report.Took = time.Duration(s.now)
 	s.report.Core = s.core.Stats()
-	for _, g := range s.gpus {
-		s.report.GPUs = append(s.report.GPUs, g.use)
+	for _, h := range s.hosts {
+		s.report.GPUs = append(s.report.GPUs, h.uses...)
 	}
 }

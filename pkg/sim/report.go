@@ -5,6 +5,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"clockwork/pkg/emulation"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/workload"
@@ -61,9 +62,9 @@ type Use struct {
 	Full int
 }
 
-func (u *Use) add(o *order) {
-	took := o.end.Sub(o.begin)
-	switch o.action.Kind {
+func (u *Use) add(o *emulation.Order) {
+	took := o.Took()
+	switch o.Action.Kind {
 	case protocol.Infer:
 		u.Exec += took
 		u.Infers++
@@ -115,7 +116,7 @@ func (r *Report) offered(a workload.Arrival) {
 	}
 }
 
-func (r *Report) answered(now protocol.Time, q *request, code protocol.Code, _ *order) {
+func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 	r.Codes[code]++
 	i, latency := r.window(now), now.Sub(q.taken)
 	r.point(i).answer(q, code, latency)
@@ -132,13 +133,13 @@ func (r *Report) answered(now protocol.Time, q *request, code protocol.Code, _ *
 	}
 }
 
-func (r *Report) executed(g *gpu, o *order) {
-	if r.timeline > 0 && time.Duration(o.end) <= r.timeline {
-		r.Timeline = append(r.Timeline, Span{g.use.Name, o.action.Model, o.action.Kind, o.action.Batch, o.begin, o.end})
+func (r *Report) executed(o *emulation.Order) {
+	if r.timeline > 0 && time.Duration(o.End) <= r.timeline {
+		r.Timeline = append(r.Timeline, Span{o.GPU.String(), o.Action.Model, o.Action.Kind, o.Action.Batch, o.Begin, o.End})
 	}
-	p := r.point(r.window(o.end))
-	took := o.end.Sub(o.begin)
-	switch o.action.Kind {
+	p := r.point(r.window(o.End))
+	took := o.Took()
+	switch o.Action.Kind {
 	case protocol.LoadWeights:
 		p.Transfer += took
 		p.Loads++
@@ -147,12 +148,12 @@ func (r *Report) executed(g *gpu, o *order) {
 		p.Evictions++
 		return
 	}
-	items := o.action.Items()
+	items := o.Action.Items()
 	p.Exec += took
 	p.Batches++
 	p.Items += items
 	r.Batches[items]++
-	if off := took - o.action.Expected; off >= 0 {
+	if off := took - o.Action.Expected; off >= 0 {
 		_ = r.Over.RecordValue(off.Microseconds())
 		p.Over = max(p.Over, off)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/pkg/emulation"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/workload"
@@ -20,21 +21,16 @@ type world struct {
 	source   *workload.Source
 	link     link
 	noise    noise
-	models   []model // by index of the instances
-	byName   map[string]*model
-	gpus     []*gpu
-	byWorker map[string][]*gpu
+	models   []emulation.Model // by index of the instances
+	specs    []protocol.ModelSpec
+	byName   map[string]*emulation.Model
+	hosts    []*host
+	byWorker map[string]*host
 	door     door
 	submit   sched.Submit
 	result   sched.Result
 	report   *Report
 	hash     uint64
-}
-
-// model is an instance that the workload sends requests to.
-type model struct {
-	spec    protocol.ModelSpec
-	network *zoo.Network
 }
 
 // Progress is told of a run's virtual time from time to time.
@@ -57,20 +53,21 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	s := &world{
-		config: config, wake: protocol.Never, byName: map[string]*model{}, byWorker: map[string][]*gpu{},
+		config: config, wake: protocol.Never, byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
 		link:  link{config.Network, dice(config.Seed, 1)},
 		noise: noise{config.Noise, dice(config.Seed, 2)},
 	}
 	instances := w.Instances()
-	s.models = make([]model, len(instances))
+	s.models = make([]emulation.Model, len(instances))
 	for i, in := range instances {
 		network := zoo.Find(in.Path)
 		if network == nil {
 			return nil, fmt.Errorf("simulate %s: the zoo has no model %s", w.Name, in.Path)
 		}
-		s.models[i] = model{spec: network.Spec("emulated", zoo.Version, config.PageSize, config.MaxBatch), network: network}
-		s.models[i].spec.Name = in.Name
-		s.models[i].spec.AnyBatch = !config.Padded
+		s.models[i] = emulation.Model{ModelSpec: network.Spec("emulated", zoo.Version, config.PageSize, config.MaxBatch), Network: network}
+		s.models[i].Name = in.Name
+		s.models[i].AnyBatch = !config.Padded
+		s.specs = append(s.specs, s.models[i].ModelSpec)
 		s.byName[in.Name] = &s.models[i]
 	}
 	var err error
@@ -87,34 +84,32 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 
 // activate tells the core of the models, their profiles and the workers.
 func (s *world) activate() {
-	state := protocol.ClockworkState{PageSize: s.config.PageSize}
+	state := protocol.ClockworkState{PageSize: s.config.PageSize, Models: s.specs}
 	seen := map[string]bool{}
 	for i := range s.models {
-		m := &s.models[i]
-		state.Models = append(state.Models, m.spec)
-		if !seen[m.spec.Digest] {
-			seen[m.spec.Digest] = true
-			state.Profiles = append(state.Profiles, m.profile(s.config.Noise.Spread))
+		if m := &s.models[i]; !seen[m.Digest] {
+			seen[m.Digest] = true
+			state.Profiles = append(state.Profiles, profile(m, s.config.Noise.Spread))
 		}
 	}
 	s.step(&sched.Activate{Epoch: 1, Issuer: 1, State: state})
 	for i := range s.config.Workers {
-		s.step(&sched.WorkerJoined{State: s.newWorker(fmt.Sprintf("w%d", i), state.Models)})
+		s.step(&sched.WorkerJoined{State: s.newHost(fmt.Sprintf("w%d", i)).state()})
 	}
 }
 
 // profile is what the profiler would have measured.
-func (m *model) profile(spread float64) protocol.Profile {
+func profile(m *emulation.Model, spread float64) protocol.Profile {
 	measured := func(d time.Duration) protocol.Measurement {
 		p99 := max(1, time.Duration(float64(d)*(1+2.33*spread)))
 		return protocol.Measurement{Samples: 100, Min: min(max(1, d), p99), P50: min(max(1, d), p99), P99: p99, Max: p99}
 	}
 	p := protocol.Profile{
-		Digest: m.spec.Digest, Backend: m.spec.Backend, BackendVersion: m.spec.BackendVersion,
-		GPUType: gpuType, LoadWeights: measured(m.network.Transfer),
+		Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion,
+		GPUType: gpuType, LoadWeights: measured(m.Network.Transfer),
 	}
-	for _, b := range m.spec.BatchSizes {
-		p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: b, Measurement: measured(m.network.Execution(b))})
+	for _, b := range m.BatchSizes {
+		p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: b, Measurement: measured(m.Network.Execution(b))})
 	}
 	return p
 }
@@ -159,21 +154,25 @@ func (s *world) happen(e event) {
 	case submitted:
 		s.submission(e)
 	case ordered:
-		e.gpu.receive(e.order)
+		o := e.order()
+		o.Worker.Receive(o)
 	case dispatched:
 		s.forward(e)
 	case staged:
-		e.gpu.stage(e.order)
+		o := e.order()
+		o.Worker.Stage(o, int(e.lane))
 	case ended:
-		e.gpu.end(e.order)
+		o := e.order()
+		o.Worker.End(o)
 	case woken:
-		e.gpu.wake(e.lane)
+		e.of.(*emulation.GPU).Wake(int(e.lane))
 	case reported:
-		s.reported(e.order)
+		s.result.Result = e.order().Result()
+		s.step(&s.result)
 	case answered:
 		s.answer(e, protocol.OK)
 	case refused:
-		s.answer(e, e.order.code)
+		s.answer(e, e.of.(protocol.Code))
 	case due:
 		s.answer(e, protocol.DeadlineExceeded)
 	}

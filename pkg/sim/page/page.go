@@ -20,10 +20,27 @@ type Page struct {
 	Title string
 	// Notes are sentences below the title.
 	Notes    []string
+	Cards    []Card
 	Sections []Section
 }
 
-// Section is a part with a heading: its tables, then its figures.
+// Card is what one looks at first: a value in large, below it a bar that is
+// filled to Part, from 0 to 1 (less than 0: no bar), and some lines.
+type Card struct {
+	Title, Value, Unit string
+	Colour             int
+	Part               float64
+	Lines              []string
+}
+
+// Mark is the style sheet's variable for its colour.
+func (c Card) Mark() template.CSS { return template.CSS(plot.Variable(c.Colour)) }
+
+// Percent is how far the bar is filled.
+func (c Card) Percent() float64 { return 100 * min(c.Part, 1) }
+
+// Section is a part with a heading: its tables and, beside them where there is
+// room, its figures.
 type Section struct {
 	Title, About string
 	Tables       []Table
@@ -35,7 +52,7 @@ type Table struct {
 	Title   string
 	Columns []string
 	Rows    [][]string
-	Notes   []string
+	Note    string
 }
 
 // Figure is a drawing with what stands around it.
