@@ -25,8 +25,8 @@ type Order struct {
 	GPU *GPU
 	// Earliest and Latest are its window on the worker's clock, as are the times
 	// below. Begin and End stay 0 when it never began.
-	Earliest, Latest     protocol.Time
-	Received, Begin, End protocol.Time
+	Earliest, Latest           protocol.Time
+	Received, Begin, End, Sent protocol.Time
 	// Code is how it ended; Epoch and Incarnation are the worker's then.
 	Code               protocol.Code
 	Epoch, Incarnation uint64
@@ -58,6 +58,6 @@ func (o *Order) Result() protocol.Result {
 	return protocol.Result{
 		Action: a.ID, Issuer: a.Issuer, Epoch: o.Epoch, Incarnation: o.Incarnation, Worker: o.Worker.ID,
 		Kind: a.Kind, Code: o.Code, GPU: a.GPU, Model: a.Model, Batch: a.Batch,
-		Received: o.Received, Begin: o.Begin, End: o.End, Sent: o.End,
+		Received: o.Received, Begin: o.Begin, End: o.End, Sent: o.Sent,
 	}
 }

@@ -140,6 +140,6 @@ func (w *Worker) State() protocol.WorkerState {
 func (w *Worker) void(o *Order) bool { return o.life != w.life }
 
 func (w *Worker) finish(o *Order, code protocol.Code) {
-	o.Code, o.Epoch, o.Incarnation = code, w.epoch, w.Incarnation
+	o.Code, o.Epoch, o.Incarnation, o.Sent = code, w.epoch, w.Incarnation, w.world.Now()
 	w.world.Done(o)
 }

@@ -10,8 +10,8 @@
 // recorded results do not fit its actions; so the workers are emulated. Taken
 // from the recording are the arrivals, the activation, the workers that joined
 // and were lost, and the front doors that were lost, each at its time, until
-// the recording ends. A worker's lanes are those of pkg/executor, its pages
-// those of pkg/pages, as in production. How long an execution or a transfer
+// the recording ends. The workers are those of pkg/emulation, whose lanes and
+// pages are the production worker's. How long an execution or a transfer
 // takes is what the recording measured of the same model, batch size and type of
 // GPU, one measurement after the other; for a batch size that was never run the
 // profile times how the model's other sizes stood to it. Messages take the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/pkg/emulation"
 	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
@@ -19,21 +20,21 @@ func (m *Material) Emulate(policy string, config sched.Config) (*Outcome, error)
 			return nil, fmt.Errorf("emulate: %w", err)
 		}
 		total.begin()
-		e := &emulation{
+		e := &rerun{
 			core: core, tally: total, wake: protocol.Never, end: in.end,
 			times:   durations{m, map[size]int{}, map[size]float64{}},
 			there:   median(m.there),
 			back:    median(m.back),
 			staging: median(m.staging),
-			workers: map[string]*worker{}, pages: map[string]int{},
+			workers: map[string]*worker{}, models: map[string]*emulation.Model{},
 		}
 		e.run(in.events)
 	}
 	return &total.Outcome, nil
 }
 
-// emulation is one core with its emulated workers.
-type emulation struct {
+// rerun is one core with its emulated workers.
+type rerun struct {
 	core                 sched.Core
 	tally                *tally
 	times                durations
@@ -42,12 +43,12 @@ type emulation struct {
 	calendar             heap.Heap[func()]
 	seq                  uint64
 	workers              map[string]*worker
-	pages                map[string]int // of models
+	models               map[string]*emulation.Model
 }
 
 // run lets everything happen in the order of time: what was begun, then the
 // core's wake-up, then the recording's next input.
-func (e *emulation) run(inputs []timed) {
+func (e *rerun) run(inputs []timed) {
 	for {
 		next, input := e.wake, protocol.Never
 		first := e.calendar.First()
@@ -76,17 +77,17 @@ func (e *emulation) run(inputs []timed) {
 	}
 }
 
-func (e *emulation) after(d time.Duration, do func()) {
+func (e *rerun) after(d time.Duration, do func()) {
 	e.seq++
 	e.calendar.Set(&heap.Node[func()]{Of: do}, int64(e.now.Add(d)), e.seq)
 }
 
 // input has what the recording says happens now.
-func (e *emulation) input(event sched.Event) {
+func (e *rerun) input(event sched.Event) {
 	switch v := event.(type) {
 	case *sched.Activate:
 		for _, spec := range v.State.Models {
-			e.pages[spec.Name] = spec.Pages
+			e.models[spec.Name] = &emulation.Model{ModelSpec: spec}
 		}
 		state := v.State
 		state.Workers = nil
@@ -97,23 +98,20 @@ func (e *emulation) input(event sched.Event) {
 	case *sched.WorkerJoined:
 		event = &sched.WorkerJoined{State: e.join(v.State)}
 	case *sched.WorkerLost:
-		if w := e.workers[v.ID]; w != nil && (v.Incarnation == 0 || w.incarnation == v.Incarnation) {
+		if w := e.workers[v.ID]; w != nil && (v.Incarnation == 0 || w.Incarnation == v.Incarnation) {
 			w.lose()
 		}
 	}
 	e.step(event)
 }
 
-func (e *emulation) step(event sched.Event) {
+func (e *rerun) step(event sched.Event) {
 	out := e.core.Step(e.now, event)
 	e.tally.step(e.now, event, &out)
 	e.wake = out.Wake
 	for _, a := range out.Actions {
-		w := e.workers[a.Worker]
-		if w == nil || w.lost || a.Action.GPU < 0 || a.Action.GPU >= len(w.gpus) {
-			continue // its result will be overdue
+		if w := e.workers[a.Worker]; w != nil && !w.lost { // else its result will be overdue
+			w.order(a.Action)
 		}
-		o := &order{gpu: w.gpus[a.Action.GPU], life: w.life, action: a.Action}
-		e.after(e.there, func() { o.gpu.receive(o) })
 	}
 }
