@@ -266,10 +266,10 @@ func (set *setting) shorten(length time.Duration) {
 	}
 }
 
-// window is the step of the series: about 200 of them, of a round length.
+// window is the step of the series: about 100 of them, of a round length.
 func window(length time.Duration) time.Duration {
 	for _, d := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
-		if length > 0 && length <= 200*d {
+		if length > 0 && length <= 100*d {
 			return d
 		}
 	}

@@ -8,18 +8,23 @@ import (
 	"clockwork/pkg/sim/page"
 )
 
-// page shows the runs.
-func (d simDocument) page(jobs []*simJob) page.Page {
+func reports(jobs []*simJob) []*sim.Report {
 	var runs []*sim.Report
 	for _, j := range jobs {
 		runs = append(runs, j.report)
 	}
+	return runs
+}
+
+// page shows the runs.
+func (d simDocument) page(jobs []*simJob) page.Page {
+	runs := reports(jobs)
 	table := page.Table{Columns: []string{""}, Rows: d.rows()}
 	for _, r := range d.Runs {
 		table.Columns = append(table.Columns, r.Policy)
 	}
-	p := page.Page{Title: d.title(), Notes: d.Notes}
-	p.Sections = append([]page.Section{{Tables: []page.Table{table}}}, page.Figures(runs)...)
+	p := page.Page{Title: d.title(), Notes: d.Notes, Cards: page.Cards(runs)}
+	p.Sections = append(page.Figures(runs), page.Section{Title: "In numbers", Tables: []page.Table{table}})
 	return p
 }
 

@@ -52,7 +52,7 @@ func (s *simCommand) rerun(con *console, name string) error {
 		for _, policy := range e.Policies {
 			j := &simJob{label: fmt.Sprintf("%s, %s", t.Label, policy), config: t.Config, workload: t.Workload}
 			j.config.Policy = policy
-			if s.HTML != "" {
+			if s.HTML != "" && len(e.Trials) == 1 {
 				j.config.Timeline = s.Timeline
 			}
 			jobs, keys = append(jobs, j), append(keys, paper.Key{Trial: i, Policy: policy})
@@ -73,7 +73,7 @@ func (s *simCommand) rerun(con *console, name string) error {
 	}
 	d.Tables = e.Tables(results)
 	if s.HTML != "" {
-		if err := writePage(s.HTML, d.page()); err != nil {
+		if err := writePage(s.HTML, d.page(e, jobs)); err != nil {
 			return err
 		}
 	}
@@ -109,24 +109,31 @@ func (d paperDocument) print(w io.Writer, width int) error {
 		if err := terminal.WriteTable(w, width, columns, t.Rows); err != nil {
 			return err
 		}
-		for _, note := range t.Notes {
-			fmt.Fprintln(w, folded(note, width))
+		if len(t.Notes) > 0 {
+			fmt.Fprintln(w, folded(strings.Join(t.Notes, " "), width))
 		}
 	}
 	return nil
 }
 
-func (d paperDocument) page() page.Page {
+// page shows the tables beside their figures, and of an experiment that is one
+// workload all that can be shown of its runs.
+func (d paperDocument) page(e paper.Experiment, jobs []*simJob) page.Page {
 	p := page.Page{Title: d.Title, Notes: []string{d.Setup}}
 	if d.Short != "" {
 		p.Notes = append(p.Notes, "Shortened: "+d.Short)
 	}
 	for _, t := range d.Tables {
-		section := page.Section{Tables: []page.Table{{Title: t.Title, Columns: t.Columns, Rows: t.Rows, Notes: t.Notes}}}
+		section := page.Section{Tables: []page.Table{{Title: t.Title, Columns: t.Columns, Rows: t.Rows, Note: strings.Join(t.Notes, " ")}}}
 		if t.Figure != nil {
 			section.Figures = append(section.Figures, page.Chart("", *t.Figure))
 		}
 		p.Sections = append(p.Sections, section)
+	}
+	if len(e.Trials) == 1 {
+		runs := reports(jobs)
+		p.Cards = page.Cards(runs)
+		p.Sections = append(p.Sections, page.Figures(runs)...)
 	}
 	return p
 }

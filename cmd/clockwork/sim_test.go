@@ -60,7 +60,7 @@ func TestThePageOfASimulationIsWholeAndAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, figure := range []string{"Goodput", "Not in SLO", "Latency, clockwork", "Batch sizes", "Cold starts", "GPU use by GPU", "PCIe use by GPU", "Prediction errors", "Timeline of clockwork"} {
+	for _, figure := range []string{"Goodput", "Not in SLO", "Latency over time, clockwork", "Batch sizes", "Cold starts", "GPU use over time", "PCIe use over time", "Prediction errors", "Timeline of clockwork"} {
 		if !strings.Contains(string(text), "<h3>"+figure) {
 			t.Errorf("no figure %s", figure)
 		}

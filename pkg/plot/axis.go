@@ -9,21 +9,32 @@ import (
 // axis maps values to places between from and to.
 type axis struct {
 	log       bool
+	whole     bool // values are counts: no tick between two
 	from, to  float64
 	low, high float64
 }
 
 func newAxis(log bool, from, to float64) axis {
-	return axis{log, from, to, math.Inf(1), math.Inf(-1)}
+	return axis{log: log, from: from, to: to, low: math.Inf(1), high: math.Inf(-1)}
 }
 
 func (a *axis) any() bool { return a.low <= a.high }
 
+// shows reports whether a value has a place on the axis.
+func (a *axis) shows(v float64) bool { return known(v) && (!a.log || v >= 1/largest) }
+
 func (a *axis) include(v float64) {
-	if !known(v) || a.log && v <= 0 {
-		return
+	if a.shows(v) {
+		a.low, a.high = min(a.low, v), max(a.high, v)
 	}
-	a.low, a.high = min(a.low, v), max(a.high, v)
+}
+
+// settle makes one value of those that floating point hardly tells apart: ticks
+// between them could not be counted.
+func (a *axis) settle() {
+	if a.high-a.low < max(1e-9*max(math.Abs(a.low), math.Abs(a.high)), 1/largest) {
+		a.high = a.low
+	}
 }
 
 // round widens the axis to whole ticks.
@@ -54,12 +65,15 @@ func (a *axis) at(v float64) float64 {
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
 
-// step is 1, 2 or 5 times a power of ten, so that there are about n of them.
+// step is 1, 2, 2.5 or 5 times a power of ten, so that there are about n of them.
 func (a *axis) step(n int) float64 {
 	raw := (a.high - a.low) / float64(n)
+	if a.whole {
+		raw = max(raw, 1)
+	}
 	power := math.Pow(10, math.Floor(math.Log10(raw)))
-	for _, m := range []float64{1, 2, 5} {
-		if raw <= m*power*1.0001 {
+	for _, m := range []float64{1, 2, 2.5, 5} {
+		if raw <= m*power*1.0001 && !(a.whole && m*power == 2.5) {
 			return m * power
 		}
 	}
@@ -95,6 +109,8 @@ func (a *axis) ticks(n int) []float64 {
 func number(v float64) string {
 	unit := ""
 	switch m := math.Abs(v); {
+	case m >= 1e13 || m < 1e-6 && m > 0:
+		return strconv.FormatFloat(v, 'g', 3, 64)
 	case m >= 9999e3:
 		v, unit = v/1e6, "M"
 	case m >= 9999:

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // Colours is how many series have a colour of their own; more begin anew.
@@ -33,11 +34,13 @@ type Tick struct {
 	Name string
 }
 
-// Series is a line. A NaN interrupts it.
+// Series is a line. What is no number, infinite or beyond 1e290, or not positive
+// on a logarithmic axis, interrupts it.
 type Series struct {
 	Name string
-	// Colour is 0 to Colours-1, or Grey.
+	// Colour is 0 to Colours-1, or Grey; Faint how transparent it is, 0 to 1.
 	Colour int
+	Faint  float64
 	// Dashed and Steps say how the line goes, Dots marks each point.
 	Dashed, Steps, Dots bool
 	X, Y                []float64
@@ -69,19 +72,35 @@ type drawing struct {
 // SVG draws it. The legend is the page's business: see Legend.
 func (c Chart) SVG() template.HTML {
 	var d drawing
+	d.scale(c)
+	d.open(c.Title, width, height)
+	d.axes(c)
+	for i, s := range c.Series {
+		if c.Bars {
+			d.bars(s, i, len(c.Series))
+		} else {
+			d.line(s)
+		}
+	}
+	d.WriteString("</svg>")
+	return template.HTML(d.String())
+}
+
+// scale makes axes that hold all of a chart.
+func (d *drawing) scale(c Chart) {
 	d.x = newAxis(c.LogX, left, width-right)
+	d.x.whole = c.Bars
 	d.y = newAxis(c.LogY, height-bottom, top)
 	for _, s := range c.Series {
-		for i := range s.X {
-			if known(s.Y[i]) && (!c.LogY || s.Y[i] > 0) && (!c.LogX || s.X[i] > 0) {
+		for i := range s.points() {
+			if d.shows(s, i) {
 				d.x.include(s.X[i])
 				d.y.include(s.Y[i])
 			}
 		}
 	}
-	if c.Bars {
-		d.x.include(d.x.low - 0.6)
-		d.x.include(d.x.high + 0.6)
+	if c.Bars && d.x.any() {
+		d.x.low, d.x.high = d.x.low-0.6, d.x.high+0.6
 	}
 	for _, t := range c.Ticks {
 		d.x.include(t.At)
@@ -92,34 +111,42 @@ func (c Chart) SVG() template.HTML {
 	if c.Top > 0 {
 		d.y.include(c.Top)
 	}
-	if !d.y.any() {
-		d.y.include(0)
-		d.y.include(1)
-		d.x.include(0)
-		d.x.include(1)
+	for _, a := range []*axis{&d.x, &d.y} {
+		if !a.any() {
+			a.log, a.low, a.high = false, 0, 1
+		}
+		a.settle()
 	}
 	d.y.round()
-	d.open(c.Title, height)
-	d.axes(c)
-	for i, s := range c.Series {
-		if c.Bars {
-			d.bars(s, i, len(c.Series))
-		} else {
-			d.line(s, c.LogX, c.LogY)
-		}
-	}
-	d.WriteString("</svg>")
-	return template.HTML(d.String())
 }
 
-func known(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+// largest is the largest value with a place: a step further, floating point
+// would end.
+const largest = 1e290
 
-func (d *drawing) open(title string, tall float64) {
-	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" role="img" aria-label="%s">`, width, tall, html.EscapeString(title))
+func known(v float64) bool { return math.Abs(v) <= largest } // NaN is not
+
+// points is how many the series has.
+func (s Series) points() int { return min(len(s.X), len(s.Y)) }
+
+func (d *drawing) shows(s Series, i int) bool { return d.x.shows(s.X[i]) && d.y.shows(s.Y[i]) }
+
+// escaped is text fit for XML, which has no control characters.
+func escaped(text string) string {
+	return html.EscapeString(strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError || r == 0xFFFE || r == 0xFFFF {
+			return utf8.RuneError
+		}
+		return r
+	}, text))
+}
+
+func (d *drawing) open(title string, wide, tall float64) {
+	fmt.Fprintf(d, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" role="img" aria-label="%s">`, wide, tall, escaped(title))
 }
 
 func (d *drawing) text(x, y float64, anchor, class, text string) {
-	fmt.Fprintf(d, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class, html.EscapeString(text))
+	fmt.Fprintf(d, `<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>`, x, y, anchor, class, escaped(text))
 }
 
 func (d *drawing) segment(class string, x1, y1, x2, y2 float64) {
@@ -142,54 +169,81 @@ func (d *drawing) axes(c Chart) {
 	base := height - bottom
 	until := math.Inf(-1) // where the last name ended
 	for _, t := range ticks {
+		if !d.x.shows(t.At) {
+			continue
+		}
 		x := d.x.at(t.At)
 		d.segment("axis", x, base, x, base+4)
-		if half := 3.2 * float64(len(t.Name)); x-half > until {
+		half := 3.2 * float64(utf8.RuneCountInString(t.Name))
+		switch {
+		case x-half <= until: // no room
+		case x+half > width-2:
+			d.text(width-2, base+16, "end", "tick", t.Name)
+		default:
 			d.text(x, base+16, "middle", "tick", t.Name)
 			until = x + half + 4
 		}
 	}
 	d.segment("axis", left, base, width-right, base)
 	d.text((left+width-right)/2, height-8, "middle", "label", c.X)
-	fmt.Fprintf(d, `<text transform="translate(13 %.1f) rotate(-90)" text-anchor="middle" class="label">%s</text>`, (top+base)/2, html.EscapeString(c.Y))
+	fmt.Fprintf(d, `<text transform="translate(13 %.1f) rotate(-90)" text-anchor="middle" class="label">%s</text>`, (top+base)/2, escaped(c.Y))
 }
 
-func (d *drawing) line(s Series, logX, logY bool) {
-	var path strings.Builder
-	pen, last := "M", 0.0
-	dots := ""
-	for i := range s.X {
-		if !known(s.Y[i]) || logY && s.Y[i] <= 0 || logX && s.X[i] <= 0 {
-			pen = "M"
+func (d *drawing) line(s Series) {
+	var path, dots strings.Builder
+	run, last := 0, 0.0 // points since the last gap
+	for i := range s.points() {
+		if !d.shows(s, i) {
+			run = 0
 			continue
 		}
 		x, y := d.x.at(s.X[i]), d.y.at(s.Y[i])
-		if s.Steps && pen == "L" {
-			fmt.Fprintf(&path, "L%.1f %.1f", x, last)
+		switch {
+		case run == 0:
+			fmt.Fprintf(&path, "M%.1f %.1f", x, y)
+		case s.Steps:
+			fmt.Fprintf(&path, "L%.1f %.1fL%.1f %.1f", x, last, x, y)
+		default:
+			fmt.Fprintf(&path, "L%.1f %.1f", x, y)
 		}
-		fmt.Fprintf(&path, "%s%.1f %.1f", pen, x, y)
-		pen, last = "L", y
-		if s.Dots {
-			dots += fmt.Sprintf(`<circle class="dot %s" cx="%.1f" cy="%.1f" r="3"><title>%s: %s</title></circle>`, class(s.Colour), x, y, html.EscapeString(s.Name), number(s.Y[i]))
+		run, last = run+1, y
+		if alone := run == 1 && (i+1 == s.points() || !d.shows(s, i+1)); s.Dots || alone {
+			fmt.Fprintf(&dots, `<circle class="dot %s" cx="%.1f" cy="%.1f" r="3"><title>%s: %s</title></circle>`, class(s.Colour), x, y, escaped(s.Name), number(s.Y[i]))
 		}
 	}
-	dashed := ""
-	if s.Dashed {
-		dashed = " dashed"
+	if path.Len() > 0 {
+		fmt.Fprintf(d, `<path class="line %s" d="%s"%s><title>%s</title></path>%s`, s.class(), path.String(), faint(s.Faint), escaped(s.Name), dots.String())
 	}
-	fmt.Fprintf(d, `<path class="line %s%s" d="%s"><title>%s</title></path>%s`, class(s.Colour), dashed, path.String(), html.EscapeString(s.Name), dots)
 }
+
+func (s Series) class() string {
+	if s.Dashed {
+		return class(s.Colour) + " dashed"
+	}
+	return class(s.Colour)
+}
+
+// faint is the attribute of what is transparent to a part.
+func faint(part float64) string {
+	if part <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(` opacity="%.2f"`, max(0, 1-part))
+}
+
+// widest is the breadth of a bar that stands alone.
+const widest = 48.0
 
 func (d *drawing) bars(s Series, i, of int) {
 	unit := d.x.at(1) - d.x.at(0)
-	wide := unit * 0.8 / float64(of)
-	for k := range s.X {
-		if !known(s.Y[k]) {
+	wide := min(unit*0.8/float64(of), widest)
+	for k := range s.points() {
+		if !d.shows(s, k) {
 			continue
 		}
-		x := d.x.at(s.X[k]) - unit*0.4 + wide*float64(i)
-		y := d.y.at(s.Y[k])
-		fmt.Fprintf(d, `<rect class="bar %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %s</title></rect>`,
-			class(s.Colour), x, y, max(0.5, wide-0.6), max(0, height-bottom-y), html.EscapeString(s.Name), number(s.Y[k]))
+		x := d.x.at(s.X[k]) + wide*(float64(i)-float64(of)/2)
+		y, zero := d.y.at(s.Y[k]), d.y.at(0)
+		fmt.Fprintf(d, `<rect class="bar %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"%s><title>%s: %s</title></rect>`,
+			class(s.Colour), x, min(y, zero), max(0.5, wide-0.6), max(y, zero)-min(y, zero), faint(s.Faint), escaped(s.Name), number(s.Y[k]))
 	}
 }

@@ -2,7 +2,6 @@ package plot
 
 import (
 	"fmt"
-	"html"
 	"html/template"
 )
 
@@ -28,7 +27,9 @@ type Span struct {
 	Faint       float64
 }
 
+// A timeline is twice as wide as a chart.
 const (
+	laneWidth  = 1180.0
 	laneHeight = 20.0
 	laneLeft   = 92.0
 )
@@ -37,12 +38,16 @@ const (
 func (t Timeline) SVG() template.HTML {
 	var d drawing
 	tall := top + laneHeight*float64(len(t.Lanes)) + bottom
-	d.x = newAxis(false, laneLeft, width-right)
+	d.x = newAxis(false, laneLeft, laneWidth-right)
 	d.x.include(t.From)
 	d.x.include(t.To)
-	d.open(t.Title, tall)
+	if !d.x.any() {
+		d.x.include(0)
+	}
+	d.x.settle()
+	d.open(t.Title, laneWidth, tall)
 	base := tall - bottom
-	for _, v := range d.x.ticks(8) {
+	for _, v := range d.x.ticks(12) {
 		x := d.x.at(v)
 		d.segment("grid", x, top, x, base)
 		d.text(x, base+16, "middle", "tick", number(v))
@@ -50,8 +55,8 @@ func (t Timeline) SVG() template.HTML {
 	for i, lane := range t.Lanes {
 		d.lane(lane, top+laneHeight*float64(i))
 	}
-	d.segment("axis", laneLeft, base, width-right, base)
-	d.text((laneLeft+width-right)/2, tall-8, "middle", "label", t.X)
+	d.segment("axis", laneLeft, base, laneWidth-right, base)
+	d.text((laneLeft+laneWidth-right)/2, tall-8, "middle", "label", t.X)
 	d.WriteString("</svg>")
 	return template.HTML(d.String())
 }
@@ -59,9 +64,12 @@ func (t Timeline) SVG() template.HTML {
 func (d *drawing) lane(lane Lane, y float64) {
 	d.text(laneLeft-6, y+laneHeight/2+3.5, "end", "tick", lane.Name)
 	for _, s := range lane.Spans {
-		begin, end := max(d.x.at(s.Begin), laneLeft), min(d.x.at(s.End), width-right)
-		fmt.Fprintf(d, `<rect class="bar %s" x="%.2f" y="%.1f" width="%.2f" height="%.1f" opacity="%.2f"><title>%s</title></rect>`,
-			class(s.Colour), begin, y+2, max(0.3, end-begin-0.3), laneHeight-4, 1-s.Faint, html.EscapeString(s.About))
+		if !known(s.Begin) || !known(s.End) || s.End < d.x.low || s.Begin > d.x.high {
+			continue
+		}
+		begin, end := max(d.x.at(s.Begin), laneLeft), min(d.x.at(s.End), laneWidth-right)
+		fmt.Fprintf(d, `<rect class="bar %s" x="%.2f" y="%.1f" width="%.2f" height="%.1f"%s><title>%s</title></rect>`,
+			class(s.Colour), begin, y+2, max(0.3, end-begin-0.3), laneHeight-4, faint(s.Faint), escaped(s.About))
 		if end-begin > 6.5*float64(len(s.Text)) && s.Text != "" {
 			d.text((begin+end)/2, y+laneHeight/2+3.5, "middle", "inside", s.Text)
 		}
