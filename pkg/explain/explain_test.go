@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			if !strings.HasPrefix(commands, "# ") {
 				t.Fatal("a script opens with why it exists")
 			}
-			got := commands + "----\n" + play(t, commands)
+			got := commands + "----\n" + told(play(t, "clockwork", commands))
 			if *rewrite {
 				must(t, os.WriteFile(file, []byte(got), 0o644))
 			} else if got != string(body) {
@@ -66,6 +66,7 @@ func must(t *testing.T, err error) {
 // stage makes a recording from a script.
 type stage struct {
 	t       *testing.T
+	policy  string
 	state   protocol.ClockworkState
 	core    sched.Core
 	file    bytes.Buffer
@@ -73,8 +74,18 @@ type stage struct {
 	actions []sched.Addressed
 }
 
-func play(t *testing.T, commands string) string {
-	s := &stage{t: t}
+// told is how a person reads explanations.
+func told(list []*Explanation) string {
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintln(&b, e)
+	}
+	return b.String()
+}
+
+// play explains request 1:1 of a script.
+func play(t *testing.T, policy, commands string) []*Explanation {
+	s := &stage{t: t, policy: policy}
 	for line := range strings.Lines(commands) {
 		if f := strings.Fields(line); len(f) > 0 && f[0] != "#" {
 			s.run(f)
@@ -89,15 +100,11 @@ func play(t *testing.T, commands string) string {
 	if !v.Same() {
 		t.Errorf("the recording does not replay: %+v", v)
 	}
-	var b strings.Builder
-	for _, e := range x.Wanted() {
-		fmt.Fprintln(&b, e)
-	}
 	sum := x.Summary()
 	if sum.Requests != sum.Done+sum.Failed+sum.Open {
 		t.Errorf("the summary does not add up: %+v", sum)
 	}
-	return b.String()
+	return x.Wanted()
 }
 
 func (s *stage) millis(text string) time.Duration {
@@ -113,11 +120,11 @@ func (s *stage) run(f []string) {
 	}
 	if s.core == nil {
 		var err error
-		s.core, err = sched.New("clockwork", sched.Defaults())
+		s.core, err = sched.New(s.policy, sched.Defaults())
 		must(s.t, err)
 		s.to, err = record.NewWriter(&s.file)
 		must(s.t, err)
-		must(s.t, s.to.Begin("clockwork", sched.Defaults()))
+		must(s.t, s.to.Begin(s.policy, sched.Defaults()))
 		s.step(0, &sched.Activate{Epoch: 1, Issuer: 7, State: s.state})
 	}
 	now := protocol.Time(s.millis(f[0]))

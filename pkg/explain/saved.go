@@ -62,12 +62,13 @@ func (m *mirror) saved(r *request, cause Cause) []string {
 }
 
 // reported is the earliest end after arrival at the scheduler that the refusal
-// names, 0 for none.
+// rests on, 0 for none. What it names has the time for the answer added.
 func (m *mirror) reported(r *request) time.Duration {
 	if r.refusal == nil || r.refusal.EarliestMS <= 0 {
 		return 0
 	}
-	return time.Duration(r.refusal.EarliestMS*1e6) - r.Elapsed
+	answer := r.Budget - m.target(r.Budget)
+	return time.Duration(r.refusal.EarliestMS*1e6) - r.Elapsed - answer
 }
 
 // savedTry is for a request that a worker had been sent in time.

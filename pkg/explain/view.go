@@ -104,7 +104,7 @@ func (m *mirror) target(budget time.Duration) time.Duration {
 	case "faithful":
 		return min(budget, max(budget-m.config.Buffer, m.config.Ahead+m.config.Buffer))
 	}
-	return budget - min(m.config.Buffer, budget/8)
+	return budget - min(m.config.Buffer, budget/20)
 }
 
 // slo is the least SLO, in whole milliseconds, with which a request that needs
