@@ -21,22 +21,23 @@ type cli struct {
 	LogLevel string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
 	JSON     bool   `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
 
-	Up         upCommand         `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
-	Demo       demoCommand       `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
-	Fetch      fetchCommand      `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
-	Controller controllerCommand `cmd:"" help:"Run a controller: startup phase, state and front door."`
-	Profiler   profilerCommand   `cmd:"" help:"Run a profiler: measures every model on every type of GPU."`
-	Scheduler  schedulerCommand  `cmd:"" help:"Run a scheduler: makes every decision after activation."`
-	Worker     workerCommand     `cmd:"" help:"Run a worker: executes models on this host's GPUs."`
-	Broker     brokerCommand     `cmd:"" name:"nats" help:"Run a NATS server with the settings Clockwork relies on."`
-	Load       loadCommand       `cmd:"" help:"Load a model from disk on every worker."`
-	Ls         lsCommand         `cmd:"" help:"List the loaded models."`
-	State      stateCommand      `cmd:"" help:"Show stage, workers and GPUs."`
-	Infer      inferCommand      `cmd:"" help:"Send requests to a model and print what comes back."`
-	Sim        simCommand        `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
-	Replay     replayCommand     `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
-	Explain    explainCommand    `cmd:"" help:"Say of a recording why requests were refused or late, and what would have saved them."`
-	CheckModel checkModelCommand `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
+	Up         upCommand          `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
+	Demo       demoCommand        `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
+	Fetch      fetchCommand       `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
+	Controller controllerCommand  `cmd:"" help:"Run a controller: startup phase, state and front door."`
+	Profiler   profilerCommand    `cmd:"" help:"Run a profiler: measures every model on every type of GPU."`
+	Scheduler  schedulerCommand   `cmd:"" help:"Run a scheduler: makes every decision after activation."`
+	Worker     workerCommand      `cmd:"" help:"Run a worker: executes models on this host's GPUs."`
+	Broker     brokerCommand      `cmd:"" name:"nats" help:"Run a NATS server with the settings Clockwork relies on."`
+	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Say whether a service on this host is well, by exit code 0 or 1."`
+	Load       loadCommand        `cmd:"" help:"Load a model from disk on every worker."`
+	Ls         lsCommand          `cmd:"" help:"List the loaded models."`
+	State      stateCommand       `cmd:"" help:"Show stage, workers and GPUs."`
+	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
+	Sim        simCommand         `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
+	Replay     replayCommand      `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
+	Explain    explainCommand     `cmd:"" help:"Say of a recording why requests were refused or late, and what would have saved them."`
+	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
 }
 
 const description = `Serves many DNN models on few GPUs within latency targets.

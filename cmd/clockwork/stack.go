@@ -44,7 +44,7 @@ func (f *stackFlags) parts() (fx.Option, error) {
 	}
 	var workers []worker.Config
 	for i := range f.Workers {
-		config, err := f.workerFlags.config(workerName(hostName(), i, f.Workers))
+		config, err := f.workerFlags.config(workerName(bus.HostName(), i, f.Workers))
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"clockwork/pkg/backend/combined"
 	"clockwork/pkg/backend/emulated"
 	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/bus"
 	"clockwork/pkg/fetch"
 	"clockwork/pkg/protocol"
 	"clockwork/services/worker"
@@ -60,7 +61,7 @@ type workerCommand struct {
 func (k *workerCommand) Run(c *cli, con *console) error {
 	name := k.Name
 	if name == "" {
-		name = hostName()
+		name = bus.HostName()
 	}
 	config, err := k.config(name)
 	if err != nil {
@@ -219,15 +220,6 @@ type checkModelCommand struct {
 
 // Run tries a model out; a hostile one may end this process.
 func (k *checkModelCommand) Run() error { return onnx.CheckModel(k.Library, k.File) }
-
-// hostName is the host's name as a worker may bear it.
-func hostName() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "worker"
-	}
-	return protocol.Name(name)
-}
 
 // byteSize is a flag such as 16MiB or 4096.
 type byteSize int64

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -249,6 +251,41 @@ func TestHeartbeatsShowWhoLivesAndWhoIsLost(t *testing.T) {
 	}
 	if alive := l.Alive(); len(alive) != 0 {
 		t.Errorf("alive: %+v", alive)
+	}
+}
+
+func TestAPulseTellsTheHealthOfItsService(t *testing.T) {
+	b := open(t)
+	ask := func(kind protocol.ServiceKind, id string, patience time.Duration) (protocol.Heartbeat, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return AskHealth(ctx, b.Control, b.Subjects, kind, id)
+	}
+	hang := make(chan struct{}, 1)
+	pulse := b.StartPulse(protocol.Worker, "w1", func() protocol.Heartbeat {
+		hang <- struct{}{} // blocks where a test has put something in
+		<-hang
+		return protocol.Heartbeat{Incarnation: 1, State: "busy"}
+	})
+	for _, id := range []string{"", "w1"} {
+		if h, err := ask(protocol.Worker, id, wait); err != nil || h.State != "busy" {
+			t.Errorf("asked for %q: %+v, %v", id, h, err)
+		}
+	}
+	if _, err := ask(protocol.Worker, "w2", 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("asked for another: %v", err)
+	}
+	if _, err := ask(protocol.Scheduler, "", 300*time.Millisecond); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("asked for another kind: %v", err)
+	}
+	hang <- struct{}{}
+	if _, err := ask(protocol.Worker, "w1", 300*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("asked one that hangs: %v", err)
+	}
+	<-hang
+	pulse.Stop()
+	if _, err := ask(protocol.Worker, "", 300*time.Millisecond); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("asked one that has ended: %v", err)
 	}
 }
 

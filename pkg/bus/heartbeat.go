@@ -10,30 +10,43 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Pulse publishes a service's heartbeat until it is stopped.
+// Pulse publishes a service's heartbeat until it is stopped, and tells it to
+// those who ask for the health of this host.
 type Pulse struct {
-	stop chan struct{}
-	done chan struct{}
-	now  chan struct{}
+	stop  chan struct{}
+	done  chan struct{}
+	now   chan struct{}
+	asked chan *nats.Msg
 }
 
 // StartPulse publishes what beat returns, at once and then every
-// protocol.HeartbeatEvery.
+// protocol.HeartbeatEvery. One goroutine calls beat: where it hangs, questions
+// are not answered either.
 func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Pulse {
-	p := &Pulse{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1)}
+	p := &Pulse{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1), asked: make(chan *nats.Msg, maxAsked)}
 	subject := b.Subjects.Heartbeat(kind, id)
+	quiet := b.tellHealth(kind, id, p.asked)
+	publish := func(h protocol.Heartbeat) {
+		if err := b.Control.Publish(subject, Heartbeat.Encode(&h)); err != nil {
+			b.Log.Debug("heartbeat not published", "error", err)
+		}
+	}
 	go func() {
 		defer close(p.done)
+		defer quiet()
 		every := time.NewTicker(protocol.HeartbeatEvery)
 		defer every.Stop()
 		for {
-			h := beat()
-			if err := b.Control.Publish(subject, Heartbeat.Encode(&h)); err != nil {
-				b.Log.Debug("heartbeat not published", "error", err)
-			}
+			publish(beat())
 			select {
 			case <-p.stop:
+				if h := beat(); h.State == protocol.Stopping {
+					publish(h) // its last word: nobody need wait until it is silent
+				}
 				return
+			case m := <-p.asked:
+				h := beat()
+				_ = m.Respond(Heartbeat.Encode(&h)) // else it asks again
 			case <-p.now:
 			case <-every.C:
 			}

@@ -129,6 +129,10 @@ type Heartbeat struct {
 	InFlight int
 }
 
+// Stopping is the State of a service that finishes what it has, takes nothing
+// more and ends.
+const Stopping = "stopping"
+
 // HeartbeatEvery is how often each service sends its heartbeat; a service
 // that is silent for HeartbeatLost is taken for dead.
 const (

@@ -20,6 +20,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.frontdoor.<id>.output        worker -> front door
 //	<p>.result.<worker>              worker -> issuers
 //	<p>.heartbeat.<service>.<id>     all -> all
+//	<p>.health.<service>.<host>      clockwork healthcheck -> services of that host, with a reply
 //	<p>.clock.<worker>               worker -> scheduler, with a reply
 //	<p>.buffer.<model>               front door -> JetStream
 type Subjects struct{ Prefix string }
@@ -66,6 +67,12 @@ func (s Subjects) Result(worker string) string { return s.Prefix + ".result." + 
 // Heartbeat carries one instance's heartbeats; either part may be "*".
 func (s Subjects) Heartbeat(kind ServiceKind, id string) string {
 	return s.Prefix + ".heartbeat." + string(kind) + "." + id
+}
+
+// Health asks the instances of a kind of service on one host whether they are
+// well: each answers with its heartbeat.
+func (s Subjects) Health(kind ServiceKind, host string) string {
+	return s.Prefix + ".health." + string(kind) + "." + host
 }
 
 // Clock is where a worker asks the scheduler for its time.

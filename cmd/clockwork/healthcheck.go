@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+)
+
+type healthcheckCommand struct {
+	Service string        `enum:"stack,nats,controller,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers); by default stack."`
+	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
+	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
+}
+
+// health is what was found of a healthy service.
+type health struct {
+	Service  string `json:"service"`
+	State    string `json:"state"`
+	InFlight int    `json:"in_flight,omitempty"`
+}
+
+// Run prints one line, and fails unless the service is well.
+func (k *healthcheckCommand) Run(c *cli, con *console) error {
+	if k.Timeout <= 0 {
+		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", k.Timeout)}
+	}
+	if k.Name != "" && k.Service != string(protocol.Worker) {
+		return usageError{"--name is a worker's; it goes with --service worker"}
+	}
+	ctx, cancel := interruptible()
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	found, err := k.ask(ctx, c)
+	if err != nil {
+		return coded{protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err)}
+	}
+	if c.JSON {
+		return printJSON(con.out, found)
+	}
+	busy := ""
+	if found.InFlight > 0 {
+		busy = fmt.Sprintf(", %d in flight", found.InFlight)
+	}
+	_, err = fmt.Fprintf(con.out, "%s is healthy: %s%s\n", found.Service, found.State, busy)
+	return err
+}
+
+func (k *healthcheckCommand) ask(ctx context.Context, c *cli) (health, error) {
+	stack, err := client.Connect(c.NATS, c.Prefix, nats.Timeout(k.Timeout), nats.NoReconnect())
+	if err != nil {
+		return health{}, err
+	}
+	defer stack.Close()
+	switch k.Service {
+	case "stack":
+		return askStack(ctx, stack)
+	case "nats":
+		return askBroker(ctx, stack)
+	}
+	kind := protocol.ServiceKind(k.Service)
+	if kind == protocol.Controller {
+		kind = protocol.FrontDoor // each controller opens one, whether it leads or not
+	}
+	beat, err := bus.AskHealth(ctx, stack.Conn(), protocol.Subjects{Prefix: c.Prefix}, kind, k.Name)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return health{}, fmt.Errorf("none on %s is connected to the broker", bus.HostName())
+	case errors.Is(err, context.DeadlineExceeded):
+		return health{}, fmt.Errorf("no answer within %v", k.Timeout)
+	case err != nil:
+		return health{}, err
+	case beat.State == protocol.Stopping:
+		return health{}, errors.New("it is stopping")
+	}
+	return health{k.Service, beat.State, beat.InFlight}, nil
+}
+
+func askStack(ctx context.Context, stack *client.Client) (health, error) {
+	state, refused := stack.State(ctx)
+	if refused != nil {
+		return health{}, errors.New(refused.Message)
+	}
+	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, count(len(state.Workers), "worker")), 0}, nil
+}
+
+// askBroker asks what is answered only by a JetStream that can write: in a
+// cluster, one whose servers have chosen a leader.
+func askBroker(ctx context.Context, stack *client.Client) (health, error) {
+	js, err := jetstream.New(stack.Conn())
+	if err != nil {
+		return health{}, err
+	}
+	info, err := js.AccountInfo(ctx)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return health{}, errors.New("JetStream does not answer")
+	case err != nil:
+		return health{}, err
+	}
+	return health{"nats", fmt.Sprintf("JetStream keeps %s", count(info.Streams, "stream")), 0}, nil
+}
