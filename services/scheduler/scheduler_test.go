@@ -280,6 +280,37 @@ func TestAWorkerThatComesLaterServes(t *testing.T) {
 	}
 }
 
+// TestAWorkerThatStopsIsLetGoAtOnce, although its heart still beats: what it was
+// given too late runs elsewhere.
+func TestAWorkerThatStopsIsLetGoAtOnce(t *testing.T) {
+	d := newDoor(t)
+	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
+	w1.Hold(models()...)
+	w2.Hold(models()...)
+	deaf := make(chan struct{}, 1)
+	w1.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind == protocol.Infer {
+			deaf <- struct{}{}
+			return &protocol.Result{}
+		}
+		return nil
+	})
+	s, _ := d.scheduler("simple", "ready")
+	d.activate(w1)
+	d.await(s, "active")
+	id := d.submit("a", bustest.Wait)
+	bustest.Next(t, "an Infer", deaf)
+	late := lean(w2)
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&late))
+	for _, inFlight := range []int{1, 0} {
+		h := protocol.Heartbeat{Incarnation: w1.Incarnation, State: protocol.Stopping, InFlight: inFlight}
+		d.publish(d.bus.Subjects.Heartbeat(protocol.Worker, "w1"), bus.Heartbeat.Encode(&h))
+	}
+	if out := bustest.Next(t, "the output from the other worker", d.outputs); out.ID != id {
+		t.Errorf("output of %v, want %v", out.ID, id)
+	}
+}
+
 func TestALostWorkersRequestsRunElsewhere(t *testing.T) {
 	d := newDoor(t)
 	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")

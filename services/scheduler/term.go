@@ -441,6 +441,10 @@ func (t *term) join(w protocol.WorkerState) {
 
 func (t *term) workerBeat(ctx context.Context, h protocol.Heartbeat) {
 	t.synced[h.ID] = synced{h.Incarnation, h.ClockEpoch}
+	if h.State == protocol.Stopping {
+		t.workerStops(h)
+		return
+	}
 	if incarnation, away := t.away[h.ID]; away {
 		delete(t.away, h.ID)
 		if incarnation == h.Incarnation {
@@ -463,6 +467,26 @@ func (t *term) ask(ctx context.Context, h protocol.Heartbeat) {
 			t.away[h.ID] = h.Incarnation // its next heartbeat asks again
 		}
 	})
+}
+
+// workerStops lets a worker go that was told to stop, once it has finished what
+// it was given: what it is given after that is not begun.
+func (t *term) workerStops(h protocol.Heartbeat) {
+	if h.InFlight > 0 {
+		return
+	}
+	if t.joining[h.ID].Incarnation == h.Incarnation {
+		delete(t.joining, h.ID)
+	}
+	if t.members[h.ID] == h.Incarnation {
+		delete(t.members, h.ID)
+		delete(t.workers, h.ID)
+		t.bus.Log.Info("worker left", "worker", h.ID, "workers", len(t.members))
+		t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+	}
+	if t.away[h.ID] == h.Incarnation {
+		delete(t.away, h.ID)
+	}
 }
 
 func (t *term) workerLost(h protocol.Heartbeat) {

@@ -315,10 +315,54 @@ func TestGeneratedInputsWhereAllowed(t *testing.T) {
 	r.output()
 }
 
-// TestStoppingAnswersWhatWaits with SHUTTING_DOWN and lets what runs end.
-func TestStoppingAnswersWhatWaits(t *testing.T) {
+// TestStoppingFinishesWhatItHas and takes nothing more; its heartbeats say both.
+func TestStoppingFinishesWhatItHas(t *testing.T) {
 	b := newBench(1)
 	r := startRig(t, b, nil)
+	r.load("small", "a")
+	r.want(protocol.OK, loadWeights("a"))
+	beats := make(chan protocol.Heartbeat, 1000)
+	live, err := r.bus.WatchHeartbeats(protocol.Worker, func(h protocol.Heartbeat) { beats <- h }, func(protocol.Heartbeat) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(live.Stop)
+	b.gate.shut()
+	running := r.begin(measure("a"))
+	b.gate.awaitOne(t)
+	waiting := r.begin(measure("a"))
+	r.state()
+	go r.stop()
+	for h := range beats {
+		if h.State == protocol.Stopping {
+			if h.InFlight != 2 {
+				t.Errorf("%d in flight, want 2", h.InFlight)
+			}
+			break
+		}
+	}
+	r.want(protocol.ShuttingDown, measure("a"))
+	b.gate.open()
+	for what, result := range map[string]<-chan protocol.Result{"what ran": running, "what waited": waiting} {
+		if got := r.await(result); got.Code != protocol.OK {
+			t.Errorf("%s: %s", what, got.Code)
+		}
+	}
+	for h := range beats {
+		if h.InFlight == 0 {
+			break // a scheduler lets it go now
+		}
+	}
+	if err := <-r.ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// TestStoppingDoesNotWaitForEver: what takes too long to begin is answered with
+// SHUTTING_DOWN, and what runs may end.
+func TestStoppingDoesNotWaitForEver(t *testing.T) {
+	b := newBench(1)
+	r := startRig(t, b, func(c *Config) { c.Finish = 50 * time.Millisecond })
 	r.load("small", "a")
 	r.want(protocol.OK, loadWeights("a"))
 	b.gate.shut()

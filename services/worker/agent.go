@@ -42,7 +42,7 @@ type agent struct {
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
 	pulse   *bus.Pulse
-	ctx     context.Context // of loads and of the clock; ends with stop
+	ctx     context.Context // of loads and of the clock; ends when the worker stops
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 }
@@ -106,17 +106,16 @@ func (a *agent) start() error {
 	return nil
 }
 
-// stop answers what has not begun with SHUTTING_DOWN, waits for what runs, and
-// gives everything back.
+// stop takes nothing more, finishes what it has as far as that takes no longer
+// than it may, and gives everything back.
 func (a *agent) stop() error {
+	a.finish()
 	a.mu.Lock()
-	a.stopping = true
 	for _, g := range a.gpus {
 		g.refuseAll(protocol.Refusal(protocol.ShuttingDown))
 	}
 	a.unlock()
 	a.drain()
-	a.cancel()
 	a.work.Wait() // loads and the clock
 	for _, g := range a.gpus {
 		g.stop()
@@ -134,6 +133,38 @@ func (a *agent) stop() error {
 	a.library.close(a.bus.Log)
 	return a.backend.Close()
 }
+
+// finish lets the actions end that the worker was given. It says with its
+// heartbeats that it stops, so that it is given no more; what comes all the same
+// is SHUTTING_DOWN.
+func (a *agent) finish() {
+	a.mu.Lock()
+	a.stopping = true
+	a.mu.Unlock()
+	a.cancel() // loads from disk are of no use any more
+	if a.pulse == nil {
+		return
+	}
+	a.pulse.Now()
+	look := time.NewTicker(finishLook)
+	defer look.Stop()
+	late := time.After(a.config.Finish)
+	for busy := true; busy; {
+		select {
+		case <-late:
+			return
+		case <-look.C:
+		}
+		a.mu.Lock()
+		busy = a.inFlight > 0
+		a.mu.Unlock()
+	}
+	a.flush() // before the heartbeat that says that nothing is in flight
+	a.pulse.Now()
+}
+
+// finishLook is how often a worker that stops looks whether it is done.
+const finishLook = 2 * time.Millisecond
 
 // unlock ends what was done under the lock, and sends the results of it.
 func (a *agent) unlock() {
@@ -201,7 +232,10 @@ func (a *agent) heartbeat() protocol.Heartbeat {
 	defer a.mu.Unlock()
 	a.inputs.expire(time.Now().Add(-a.config.InputWait))
 	h := protocol.Heartbeat{Incarnation: a.incarnation, Epoch: a.epoch, State: "idle", ClockEpoch: a.offset.Epoch(), InFlight: a.inFlight}
-	if a.inFlight > 0 {
+	switch {
+	case a.stopping:
+		h.State = protocol.Stopping
+	case a.inFlight > 0:
 		h.State = "busy"
 	}
 	return h

@@ -29,6 +29,9 @@ type Config struct {
 	MaxInputBytes int64
 	MaxInputs     int
 	InputWait     time.Duration
+	// Finish is how long the actions that a worker has may take when it is told
+	// to stop; the rest is answered SHUTTING_DOWN.
+	Finish time.Duration
 	// MaxModels bounds the models in host memory, copies counted.
 	MaxModels int
 }
@@ -43,6 +46,7 @@ func DefaultConfig(name string, open func() (backend.Backend, error)) Config {
 		MaxInputBytes: 1 << 30,
 		MaxInputs:     65536,
 		InputWait:     time.Minute,
+		Finish:        5 * time.Second,
 		MaxModels:     65536,
 	}
 }
@@ -54,8 +58,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("worker name %q is not 1 to %d of [a-z0-9_-]", c.Name, protocol.MaxName)
 	case c.Open == nil:
 		return fmt.Errorf("worker %s has no backend", c.Name)
-	case c.Ahead <= 0 || c.InputWait <= 0:
-		return fmt.Errorf("ahead is %v, input-wait %v; both must be positive", c.Ahead, c.InputWait)
+	case c.Ahead <= 0 || c.InputWait <= 0 || c.Finish <= 0:
+		return fmt.Errorf("ahead is %v, input-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.Finish)
 	case c.MaxQueued < 1 || c.MaxInputs < 1 || c.MaxInputBytes < 1 || c.MaxModels < 1:
 		return fmt.Errorf("limits of actions, inputs and models must be positive")
 	}
