@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/heap"
 	"clockwork/pkg/protocol"
 )
 
@@ -55,8 +56,10 @@ func newRig(t *testing.T, policy string, config Config, parts ...part) *rig {
 
 func (r *rig) lanes() *lanes { return r.core.policy.(*lanes) }
 
-func (r *rig) step(at float64, e Event) Output {
-	out := r.core.Step(instant(at), e)
+func (r *rig) step(at float64, e Event) Output { return r.stepAt(instant(at), e) }
+
+func (r *rig) stepAt(now protocol.Time, e Event) Output {
+	out := r.core.Step(now, e)
 	for _, a := range out.Actions {
 		a.Action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...) // the core uses its memory again
 		r.all.Actions = append(r.all.Actions, a)
@@ -88,15 +91,16 @@ func (r *rig) result(at float64, a Addressed, code protocol.Code, took float64) 
 	return r.step(at, &Result{res})
 }
 
-// until lets time pass: the core is woken whenever it asked to be.
-func (r *rig) until(end float64) {
+// until lets time pass: the core is woken whenever it asked to be, so often.
+func (r *rig) until(end float64) (ticks int) {
 	for {
 		first := r.core.timers.First()
 		if first == nil || protocol.Time(first.Key) > instant(end) {
 			r.step(end, &Tick{})
-			return
+			return ticks
 		}
-		r.step(millisOf(protocol.Time(first.Key)), &Tick{})
+		ticks++
+		r.stepAt(protocol.Time(first.Key), &Tick{})
 	}
 }
 
@@ -124,6 +128,98 @@ func (r *rig) refused(seq uint64) protocol.Code {
 func seqs(a Addressed) (list []uint64) {
 	for _, ref := range a.Action.Requests {
 		list = append(list, ref.ID.Seq)
+	}
+	return list
+}
+
+// arrival is a request of one item that comes at an instant.
+type arrival struct {
+	at     protocol.Time
+	model  string
+	budget time.Duration
+}
+
+// served is what became of a run.
+type served struct {
+	met, missed  int // in time; at a worker but too late
+	steps, ticks int
+}
+
+// running is an action that a worker has begun, or will.
+type running struct {
+	Addressed
+	begin protocol.Time
+}
+
+// serve lets the arrivals, in order of time, come to perfect workers: every
+// action takes what was expected of it, one transfer and one execution at a
+// time, messages take no time. It ends when all is done.
+func (r *rig) serve(arrivals []arrival) (s served) {
+	var open heap.Heap[running]
+	free := map[string]*[2]protocol.Time{}
+	deadlines := map[protocol.RequestID]protocol.Time{}
+	now, order := r.core.now, uint64(0)
+	step := func(e Event) {
+		s.steps++
+		before := len(r.all.Actions)
+		r.stepAt(now, e)
+		for _, a := range r.all.Actions[before:] {
+			if free[a.Worker] == nil {
+				free[a.Worker] = &[2]protocol.Time{}
+			}
+			lane := &free[a.Worker][laneOf(a.Action.Kind)]
+			begin := max(now, *lane)
+			*lane = begin.Add(a.Action.Expected)
+			order++
+			open.Set(&heap.Node[running]{Of: running{a, begin}}, int64(*lane), order)
+		}
+	}
+	for {
+		end, coming, wake := protocol.Never, protocol.Never, protocol.Never
+		if len(open) > 0 {
+			end = protocol.Time(open.First().Key)
+		}
+		if len(arrivals) > 0 {
+			coming = arrivals[0].at
+		}
+		if first := r.core.timers.First(); first != nil {
+			wake = protocol.Time(first.Key)
+		}
+		now = max(now, min(end, coming, wake))
+		switch {
+		case now == protocol.Never:
+			return s
+		case now >= end:
+			first := open.First()
+			open.Remove(first)
+			a := first.Of
+			for _, ref := range a.Action.Requests {
+				if now <= deadlines[ref.ID] {
+					s.met++
+				} else {
+					s.missed++
+				}
+			}
+			step(&Result{protocol.Result{Action: a.Action.ID, Issuer: 7, Epoch: 1, Incarnation: a.Action.Incarnation, Worker: a.Worker,
+				Kind: a.Action.Kind, Code: protocol.OK, Begin: a.begin, End: now}})
+		case now >= coming:
+			r.seq++
+			id := protocol.RequestID{Door: 1, Seq: r.seq}
+			deadlines[id] = now.Add(arrivals[0].budget)
+			submission := protocol.Submission{ID: id, Model: arrivals[0].model, Batch: 1, Budget: arrivals[0].budget}
+			arrivals = arrivals[1:]
+			step(&Submit{submission})
+		default:
+			s.ticks++
+			step(&Tick{})
+		}
+	}
+}
+
+// every is so many arrivals, one each gap, from the models in turn.
+func every(gap float64, count int, budget float64, models ...string) (list []arrival) {
+	for i := range count {
+		list = append(list, arrival{instant(float64(i) * gap), models[i%len(models)], millis(budget)})
 	}
 	return list
 }
