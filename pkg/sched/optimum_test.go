@@ -131,7 +131,7 @@ func TestTheOptimumByHand(t *testing.T) {
 		{"neither together nor both alone", []float64{0, 0}, []float64{3, 5}, 1},
 		{"to wait for the second is to meet both", []float64{0, 1}, []float64{5, 4}, 2},
 		{"not to begin with the first is to meet two", []float64{0, 1, 1}, []float64{3, 4, 4}, 2},
-		{"not in the order of their deadlines, which would lose the tight one", []float64{0, 2}, []float64{9, 3}, 2},
+		{"to wait for the tight one and run it first is to meet both", []float64{0, 2}, []float64{9, 3}, 2},
 	} {
 		in := instance{parts: []part{{name: "a", exec: []float64{3, 4}}}, takes: [][]time.Duration{{millis(3), millis(4), millis(100)}}}
 		for i := range c.at {
