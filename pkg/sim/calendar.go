@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+
 	"clockwork/pkg/emulation"
 	"clockwork/pkg/protocol"
 )
@@ -20,7 +22,13 @@ const (
 	answered               // an output reaches the door
 	refused                // a refusal reaches the door
 	due                    // a request's deadline is over
+	called                 // something rare happens
+	waiting                // something happens that no run waits for
+	commanded              // an action of the controller reaches its worker
 )
+
+var kindNames = [...]string{"request", "submission", "action", "dispatch", "input", "end", "wake", "result", "output", "refusal",
+	"deadline", "call", "call", "command"}
 
 // event is what happens at a time. Which fields are set depends on its kind.
 type event struct {
@@ -31,6 +39,19 @@ type event struct {
 	life uint32 // of the request in the slot
 	slot int32
 	of   any // the order; the GPU of a lane; the code of a refusal
+}
+
+// String says what happens, for a person.
+func (e event) String() string {
+	switch of := e.of.(type) {
+	case *emulation.Order:
+		return fmt.Sprintf("%s of %s %d of %s for %s", kindNames[e.kind], of.Action.Kind, of.Action.ID, of.Action.Model, of.Worker.ID)
+	case *emulation.GPU:
+		return fmt.Sprintf("%s of %v", kindNames[e.kind], of)
+	case protocol.Code:
+		return fmt.Sprintf("%s %s", kindNames[e.kind], of)
+	}
+	return kindNames[e.kind]
 }
 
 func (e *event) order() *emulation.Order { return e.of.(*emulation.Order) }

@@ -26,6 +26,12 @@ type Config struct {
 	Network  Network
 	Noise    Noise
 	Seed     uint64
+	Faults   Faults
+	// Startup has the stack go through its startup first; without one it begins
+	// activated, with profiles that are true.
+	Startup Startup
+	// Thorough checks the invariants that cost time as well, at every event.
+	Thorough bool
 	// DefaultSLO is for requests that name none.
 	DefaultSLO time.Duration
 	// Window is the length of the series' steps; default 1 s.
@@ -76,5 +82,8 @@ func (c Config) Validate() error {
 	case c.DefaultSLO <= 0 || c.DefaultSLO > protocol.MaxSLO || c.Window <= 0 || c.MaxBatch < 0:
 		return fmt.Errorf("validate simulation: default SLO %v, window %v, max batch %d: out of range", c.DefaultSLO, c.Window, c.MaxBatch)
 	}
-	return nil
+	if err := c.Startup.validate(); err != nil {
+		return err
+	}
+	return c.Faults.Validate()
 }

@@ -6,7 +6,6 @@ import (
 
 	"clockwork/pkg/emulation"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
 	"clockwork/pkg/workload"
 )
 
@@ -26,6 +25,7 @@ type request struct {
 	taken    protocol.Time
 	deadline protocol.Time
 	cold     bool
+	early    bool // it came before activation
 }
 
 // doorID is the only front door's.
@@ -86,22 +86,35 @@ func (s *world) arrive(a workload.Arrival) {
 func (s *world) take(e event) {
 	r := &s.door.slots[e.slot]
 	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
-	s.after(s.link.delay(), event{kind: submitted, slot: e.slot, life: e.life})
+	message := event{kind: submitted, slot: e.slot, life: e.life}
+	if s.trouble != nil {
+		said := s.submission(r, e.slot)
+		message.of = &said // it may outlive the request
+	}
+	s.send(nil, s.link.delay(), message)
 	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
 }
 
-// submission has it at the scheduler.
-func (s *world) submission(e event) {
-	r := s.door.at(e.slot, e.life)
-	if r == nil {
-		return
-	}
-	m := &s.models[r.arrival.Model]
-	s.submit.Submission = protocol.Submission{
-		ID: r.id(e.slot), Model: m.Name, Batch: r.arrival.Batch, Generated: true,
+// submission is what the scheduler is told of a request now.
+func (s *world) submission(r *request, slot int32) protocol.Submission {
+	return protocol.Submission{
+		ID: r.id(slot), Model: s.models[r.arrival.Model].Name, Batch: r.arrival.Batch, Generated: true,
 		Budget: r.deadline.Sub(s.now), Elapsed: s.now.Sub(r.taken),
 	}
-	s.step(&s.submit)
+}
+
+// submitted has a request at the scheduler. Without faults every message finds it
+// open, and need not say what it says.
+func (s *world) submitted(e event) {
+	if s.trouble != nil {
+		s.submit.Submission = *e.of.(*protocol.Submission)
+		s.step(&s.submit)
+		return
+	}
+	if r := s.door.at(e.slot, e.life); r != nil {
+		s.submit.Submission = s.submission(r, e.slot)
+		s.step(&s.submit)
+	}
 }
 
 // forward sends the payload to the worker that is to run the request.
@@ -112,7 +125,7 @@ func (s *world) forward(e event) {
 	}
 	o := e.order()
 	member := slices.IndexFunc(o.Action.Requests, func(ref protocol.RequestRef) bool { return ref.ID == r.id(e.slot) })
-	s.after(s.link.payload(o.Model.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, of: o, lane: uint8(member)})
+	s.send(o.Worker.World().(*host), s.link.payload(o.Model.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, of: o, lane: uint8(member)})
 }
 
 // answer gives a request its one answer.
@@ -124,61 +137,24 @@ func (s *world) answer(e event, code protocol.Code) {
 	if code == protocol.OK && s.now > r.deadline {
 		code = protocol.DeadlineExceeded
 	}
-	if code == protocol.DeadlineExceeded && r.order != nil {
+	if code == protocol.DeadlineExceeded && r.order != nil && !r.early {
 		s.report.Missed++
 	}
-	s.report.answered(s.now, r, code)
+	s.checkAnswer(r, code)
 	back := s.now.Add(s.link.delay())
-	s.source.Done(r.arrival, back)
+	if r.early {
+		s.early.answered(s.report.Startup, code)
+	} else {
+		s.report.answered(s.now, r, code)
+		s.source.Done(r.arrival, back.Add(-time.Duration(s.zero)))
+	}
 	s.door.drop(e.slot)
-}
-
-// step gives the core one event and carries out what it decided.
-func (s *world) step(e sched.Event) {
-	out := s.core.Step(s.now, e)
-	if s.config.Record != nil {
-		s.config.Record(s.now, e, out)
-	}
-	s.wake = out.Wake
-	for _, a := range out.Actions {
-		s.order(a)
-	}
-	for _, d := range out.Dispatches {
-		slot, life := where(d.ID)
-		if r := s.door.at(slot, life); r != nil {
-			r.cold = d.Cold
-			s.after(s.link.delay(), event{kind: dispatched, slot: slot, life: life, of: r.order})
-		}
-	}
-	for _, d := range out.Refusals {
-		slot, life := where(d.ID)
-		s.report.Refusals++
-		s.after(s.link.delay(), event{kind: refused, slot: slot, life: life, of: d.Refusal.Code})
-	}
-}
-
-// order sends an action to its worker.
-func (s *world) order(a sched.Addressed) {
-	o := &emulation.Order{
-		Worker: s.byWorker[a.Worker].Worker, Model: s.byName[a.Action.Model],
-		Action: a.Action, Earliest: a.Action.Earliest, Latest: a.Action.Latest,
-	}
-	o.Action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
-	for _, ref := range o.Action.Requests {
-		slot, life := where(ref.ID)
-		if r := s.door.at(slot, life); r != nil {
-			r.order = o
-		}
-	}
-	o.Await(len(o.Action.Requests))
-	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
-	s.after(s.link.delay(), event{kind: ordered, of: o})
 }
 
 // finish closes the report.
 func (s *world) finish() {
 	s.report.Hash = s.hash
-	s.report.Took = time.Duration(s.now)
+	s.report.Took = s.now.Sub(s.zero)
 	s.report.Core = s.core.Stats()
 	for _, h := range s.hosts {
 		s.report.GPUs = append(s.report.GPUs, h.uses...)

@@ -36,5 +36,26 @@ func (n *noise) apply(d time.Duration) time.Duration {
 	return max(1, time.Duration(float64(d)*(1+n.Spread*n.dice.NormFloat64())))
 }
 
+// The concerns that draw, each from a seed of its own.
+const (
+	seedOfNetwork = iota + 1
+	seedOfNoise
+	seedOfFaults
+	seedOfLoss
+	seedOfDuplicates
+	seedOfReordering
+	seedOfKills
+	seedOfPauses
+	seedOfCuts
+	seedOfSlowGPUs
+	seedOfHangs
+	seedOfClocks
+	seedOfReadings
+	seedOfRestarts
+	seedOfHeartbeats
+	seedOfEarly
+	seedOfControl
+)
+
 // dice of one concern.
 func dice(seed uint64, concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }

@@ -40,6 +40,10 @@ type Report struct {
 	Streams [][]Tally
 	GPUs    []Use
 	Core    sched.Stats
+	// Faults is what the faults did, Startup what came before activation, nil of
+	// a run without one.
+	Faults  Happened
+	Startup *StartupReport
 	// Took is the virtual time of the whole run, Length that of the workload.
 	Took, Length time.Duration
 	Window       time.Duration
@@ -48,6 +52,7 @@ type Report struct {
 	Events, Steps int
 	Hash          uint64
 
+	zero     protocol.Time // the activation, from which on all times count
 	timeline time.Duration
 	Timeline []Span
 	class    int // of the request before
@@ -118,7 +123,7 @@ func (r *Report) offered(a workload.Arrival) {
 
 func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 	r.Codes[code]++
-	i, latency := r.window(now), now.Sub(q.taken)
+	i, latency := r.window(now.Add(-time.Duration(r.zero))), now.Sub(q.taken)
 	r.point(i).answer(q, code, latency)
 	if r.Streams != nil {
 		r.stream(q.arrival.Stream, i).answer(q, code, latency)
@@ -134,10 +139,11 @@ func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 }
 
 func (r *Report) executed(o *emulation.Order) {
-	if r.timeline > 0 && time.Duration(o.End) <= r.timeline {
-		r.Timeline = append(r.Timeline, Span{o.GPU.String(), o.Action.Model, o.Action.Kind, o.Action.Batch, o.Begin, o.End})
+	begin, end := o.Begin.Add(-time.Duration(r.zero)), max(0, o.End.Add(-time.Duration(r.zero)))
+	if r.timeline > 0 && time.Duration(end) <= r.timeline {
+		r.Timeline = append(r.Timeline, Span{o.GPU.String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
 	}
-	p := r.point(r.window(o.End))
+	p := r.point(r.window(end))
 	took := o.Took()
 	switch o.Action.Kind {
 	case protocol.LoadWeights:

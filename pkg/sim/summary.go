@@ -97,9 +97,9 @@ type PointSummary struct {
 func (r *Report) Summary(bound int) Summary {
 	s := Summary{
 		Policy: r.Policy, Offered: r.Offered, OK: r.OK(), Share: r.Share(), OfferedRate: r.rate(r.Offered), Goodput: r.Goodput(),
-		Bound: bound, Errors: sorted(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency),
+		Bound: bound, Errors: byCode(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency),
 		MeanBatch: r.MeanBatch(), Cold: r.Cold, Over: percentiles(r.Over), Under: percentiles(r.Under),
-		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: sorted(r.Failures), Window: r.Window,
+		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: byCode(r.Failures), Window: r.Window,
 	}
 	if bound > 0 {
 		s.OfBound = float64(s.OK) / float64(bound)
@@ -149,8 +149,8 @@ func part(d, of time.Duration) float64 {
 	return float64(d) / float64(of)
 }
 
-// sorted leaves out OK.
-func sorted(codes map[protocol.Code]int) []report.ErrorCount {
+// byCode leaves out OK.
+func byCode(codes map[protocol.Code]int) []report.ErrorCount {
 	var all []report.ErrorCount
 	for code, n := range codes {
 		if code != protocol.OK {

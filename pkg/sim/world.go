@@ -13,30 +13,40 @@ import (
 
 // world is one simulation.
 type world struct {
-	config   Config
-	calendar calendar
-	now      protocol.Time
-	wake     protocol.Time
-	core     sched.Core
-	source   *workload.Source
-	link     link
-	noise    noise
-	models   []emulation.Model // by index of the instances
-	specs    []protocol.ModelSpec
-	byName   map[string]*emulation.Model
-	hosts    []*host
-	byWorker map[string]*host
-	door     door
-	submit   sched.Submit
-	result   sched.Result
-	report   *Report
-	hash     uint64
+	scheduler
+	config     Config
+	calendar   calendar
+	now        protocol.Time
+	event      event // that happens now
+	idle       int   // events to come that no run waits for
+	source     *workload.Source
+	loads      []workload.Load
+	length     time.Duration // of the workload
+	begun      bool          // it has, at zero
+	zero       protocol.Time
+	ended      protocol.Time // when something was unanswered last
+	link       link
+	noise      noise
+	models     []emulation.Model // by index of the instances
+	specs      []protocol.ModelSpec
+	byName     map[string]*emulation.Model
+	hosts      []*host
+	byWorker   map[string]*host
+	door       door
+	early      early
+	trouble    *trouble    // nil of a run without faults
+	controller *controller // nil of a run without startup
+	report     *Report
+	hash       uint64
+	err        error // the first guarantee that was broken
 }
 
 // Progress is told of a run's virtual time from time to time.
 type Progress func(now, of time.Duration)
 
-// Run simulates a workload until it ends and everything is answered.
+// Run simulates a workload until it ends and everything is answered. The error
+// says what of the config or the workload makes no sense, or which guarantee was
+// broken: by which seed, when, and at which event.
 func Run(config Config, w workload.Workload, progress Progress) (*Report, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -45,17 +55,22 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 	if err != nil {
 		return nil, err
 	}
-	s.activate()
-	s.run(progress, w.Length)
+	s.start()
+	s.run(progress)
+	s.checkRest()
+	if s.err != nil {
+		return nil, fmt.Errorf("simulate %s: %w", w.Name, s.err)
+	}
 	s.finish()
 	return s.report, nil
 }
 
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	s := &world{
-		config: config, wake: protocol.Never, byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
-		link:  link{config.Network, dice(config.Seed, 1)},
-		noise: noise{config.Noise, dice(config.Seed, 2)},
+		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never, members: map[string]uint64{}, joining: map[string]protocol.WorkerState{}},
+		byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
+		link:  link{config.Network, dice(config.Seed, seedOfNetwork)},
+		noise: noise{config.Noise, dice(config.Seed, seedOfNoise)},
 	}
 	instances := w.Instances()
 	s.models = make([]emulation.Model, len(instances))
@@ -64,7 +79,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 		if network == nil {
 			return nil, fmt.Errorf("simulate %s: the zoo has no model %s", w.Name, in.Path)
 		}
-		s.models[i] = emulation.Model{ModelSpec: network.Spec("emulated", zoo.Version, config.PageSize, config.MaxBatch), Network: network}
+		s.models[i] = emulation.Model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network}
 		s.models[i].Name = in.Name
 		s.models[i].AnyBatch = !config.Padded
 		s.specs = append(s.specs, s.models[i].ModelSpec)
@@ -82,53 +97,53 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 	return s, nil
 }
 
-// activate tells the core of the models, their profiles and the workers.
-func (s *world) activate() {
-	state := protocol.ClockworkState{PageSize: s.config.PageSize, Models: s.specs}
-	seen := map[string]bool{}
-	for i := range s.models {
-		if m := &s.models[i]; !seen[m.Digest] {
-			seen[m.Digest] = true
-			state.Profiles = append(state.Profiles, profile(m, s.config.Noise.Spread))
+// start makes the workers and what goes wrong, and brings the stack up.
+func (s *world) start() {
+	for i := range s.config.Workers {
+		s.newHost(nameOf(i))
+	}
+	if s.config.Startup.On {
+		s.startUp()
+	}
+	if s.config.Faults.Any() {
+		s.trouble = newTrouble(s)
+		draw, readings := dice(s.config.Seed, seedOfClocks), dice(s.config.Seed, seedOfReadings)
+		for _, h := range s.hosts {
+			h.startClock(s.config.Faults, draw, readings)
 		}
 	}
-	s.step(&sched.Activate{Epoch: 1, Issuer: 1, State: state})
-	for i := range s.config.Workers {
-		s.step(&sched.WorkerJoined{State: s.newHost(fmt.Sprintf("w%d", i)).state()})
+	if s.controller == nil {
+		s.activateAtOnce()
 	}
 }
 
-// profile is what the profiler would have measured.
-func profile(m *emulation.Model, spread float64) protocol.Profile {
-	measured := func(d time.Duration) protocol.Measurement {
-		p99 := max(1, time.Duration(float64(d)*(1+2.33*spread)))
-		return protocol.Measurement{Samples: 100, Min: min(max(1, d), p99), P50: min(max(1, d), p99), P99: p99, Max: p99}
+// begin is the activation: the workload's time counts from here.
+func (s *world) begin() {
+	if s.begun {
+		return
 	}
-	p := protocol.Profile{
-		Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion,
-		GPUType: gpuType, LoadWeights: measured(m.Network.Transfer),
-	}
-	for _, b := range m.BatchSizes {
-		p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: b, Measurement: measured(m.Network.Execution(b))})
-	}
-	return p
+	s.begun, s.zero, s.report.zero = true, s.now, s.now
+	s.handOn()
 }
 
-const gpuType = "v100"
+// over reports whether the workload has ended and everything is answered.
+func (s *world) over() bool {
+	return s.begun && s.door.open == 0 && s.source.Peek() == protocol.Never
+}
 
 // run lets everything happen in the order of time: events, then the core's
 // wake-up, then arrivals.
-func (s *world) run(progress Progress, length time.Duration) {
-	for told := protocol.Time(0); ; {
-		event, arrival := s.calendar.next(), s.source.Peek()
+func (s *world) run(progress Progress) {
+	for told := protocol.Time(0); s.err == nil; {
+		event, arrival := s.calendar.next(), s.arrival()
 		next := min(event, s.wake, arrival)
-		if next == protocol.Never || arrival == protocol.Never && s.door.open == 0 && event == protocol.Never {
+		if next == protocol.Never || arrival == protocol.Never && s.atRest() {
 			return
 		}
 		s.now = max(s.now, next)
 		if progress != nil && s.now.Sub(told) >= time.Second {
 			told = s.now
-			progress(time.Duration(s.now), length)
+			progress(max(0, s.now.Sub(s.zero)), s.length)
 		}
 		switch next {
 		case event:
@@ -144,18 +159,47 @@ func (s *world) run(progress Progress, length time.Duration) {
 	}
 }
 
+// arrival is when the next request is sent.
+func (s *world) arrival() protocol.Time {
+	at := s.source.Peek()
+	switch {
+	case !s.begun:
+		return protocol.Never
+	case at == protocol.Never:
+		return at
+	}
+	return at.Add(time.Duration(s.zero))
+}
+
+// atRest reports whether nothing is left to happen: with faults that includes
+// what the core waits for in vain.
+func (s *world) atRest() bool {
+	if !s.begun || s.door.open > 0 {
+		s.ended = s.now
+		return false
+	}
+	if s.trouble != nil && s.now > s.ended.Add(restWithin) {
+		s.broken("G11", "the stack does not come to rest within %v", restWithin)
+	}
+	return len(s.calendar.heap) == s.idle && (s.trouble == nil || s.wake == protocol.Never)
+}
+
 // happen carries out one event.
 func (s *world) happen(e event) {
 	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^uint64(uint32(e.slot))<<24)
 	s.report.Events++
+	s.event = e
+	if s.trouble != nil && s.trouble.holds(e) {
+		return
+	}
 	switch e.kind {
 	case atDoor:
 		s.take(e)
 	case submitted:
-		s.submission(e)
+		s.submitted(e)
 	case ordered:
 		o := e.order()
-		o.Worker.Receive(o)
+		o.Worker.World().(*host).receive(o)
 	case dispatched:
 		s.forward(e)
 	case staged:
@@ -175,13 +219,50 @@ func (s *world) happen(e event) {
 		s.answer(e, e.of.(protocol.Code))
 	case due:
 		s.answer(e, protocol.DeadlineExceeded)
+	case called:
+		e.of.(func())()
+	case waiting:
+		s.idle--
+		e.of.(func())()
+	case commanded:
+		e.of.(*command).obey()
+	}
+	if s.report.Events%accountsEvery == 0 {
+		s.checkAccounts()
 	}
 }
+
+// accountsEvery is after how many events the accounts are looked at.
+const accountsEvery = 4096
 
 // after puts an event d from now.
 func (s *world) after(d time.Duration, e event) {
 	e.at = s.now.Add(d)
 	s.calendar.add(e)
+}
+
+// later does something rare d from now.
+func (s *world) later(d time.Duration, do func()) { s.after(d, event{kind: called, of: do}) }
+
+// background does something d from now that no run waits for.
+func (s *world) background(d time.Duration, do func()) {
+	s.idle++
+	s.after(d, event{kind: waiting, of: do})
+}
+
+// send has a message of a worker's, or of nobody's where h is nil, arrive d from
+// now, as far as the network lets it.
+func (s *world) send(h *host, d time.Duration, e event) {
+	if s.trouble == nil {
+		s.after(d, e)
+		return
+	}
+	s.trouble.carry(h, d, e)
+}
+
+// sendCall is send of a message that is rare.
+func (s *world) sendCall(h *host, d time.Duration, do func()) {
+	s.send(h, d, event{kind: called, of: do})
 }
 
 // mix folds a value into a hash.

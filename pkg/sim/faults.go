@@ -1,0 +1,188 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Faults says what goes wrong in a run; of the zero value nothing does. Each
+// concern has a seed of its own. Faults come while the workload lasts, and in
+// the first half minute of a startup; then everything heals, so that what was
+// begun can come to its end. A run with faults has clocks that are synchronised
+// as in production, and its workload begins when the workers have joined.
+type Faults struct {
+	// Loss, Duplicate and Reorder are the parts of the messages between services
+	// that are lost, arrive twice, and arrive behind later ones: by ReorderBy on
+	// average. What clients send and get is not among them, nor what lies in the
+	// store.
+	Loss, Duplicate, Reorder float64
+	ReorderBy                time.Duration
+	// Kill ends a worker's process; the next one comes up empty, with a new
+	// incarnation. Pause stops a worker as SIGSTOP does: messages wait, the GPUs
+	// go on, and nobody notices their ends. Cut loses all messages of a worker.
+	Kill, Pause, Cut Trouble
+	// Slow makes a GPU take 2 to 10 times as long, Hang lets nothing end on it.
+	Slow, Hang Trouble
+	// Controller restarts the controller: with a Startup, in whatever stage.
+	Controller Trouble
+	// Offset bounds how far the workers' clocks are off, Drift how much too fast
+	// or slow they are, as a part of the time.
+	Offset time.Duration
+	Drift  float64
+}
+
+// Trouble comes every so often on average, somewhere, and lasts For on average.
+type Trouble struct{ Every, For time.Duration }
+
+// Any reports whether anything goes wrong.
+func (f Faults) Any() bool { return f != Faults{} }
+
+// Validate reports the first field that makes no sense.
+func (f Faults) Validate() error {
+	for name, share := range map[string]float64{"loss": f.Loss, "duplicate": f.Duplicate, "reorder": f.Reorder} {
+		if !(share >= 0 && share <= 0.5) {
+			return fmt.Errorf("validate faults: %s of %v: it must be from 0%% to 50%%", name, share)
+		}
+	}
+	if f.ReorderBy < 0 || f.ReorderBy > maxTrouble || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
+		return fmt.Errorf("validate faults: reorder by %v, clock off by %v and %v: out of range", f.ReorderBy, f.Offset, f.Drift)
+	}
+	for _, t := range []Trouble{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Controller} {
+		if t != (Trouble{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxTrouble) {
+			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxTrouble)
+		}
+	}
+	return nil
+}
+
+// The bounds of a trouble.
+const (
+	minEvery   = 100 * time.Millisecond
+	maxTrouble = time.Minute
+)
+
+// FaultNames are the faults that ParseFaults knows, each with what it stands for
+// when no amount is given.
+var FaultNames = []struct{ Name, Amount, About string }{
+	{"loss", "0.1%", "of the messages are lost"},
+	{"duplicate", "0.1%", "of the messages come twice"},
+	{"reorder", "1%:20ms", "of the messages come so much later, on average"},
+	{"kill", "20s:1s", "a worker dies every so often, and is away so long"},
+	{"pause", "10s:300ms", "a worker stands still"},
+	{"cut", "15s:500ms", "a worker is cut off"},
+	{"slow", "10s:1s", "a GPU is 2 to 10 times slower"},
+	{"hang", "15s:300ms", "a GPU hangs"},
+	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
+	{"controller", "10s:300ms", "the controller is restarted"},
+}
+
+// ParseFaults reads "loss,kill=5s:1s,clock=50ms:20ppm": names with or without
+// amounts. "all" stands for every one of them; a later word replaces an earlier
+// one of the same name.
+func ParseFaults(text string) (Faults, error) {
+	var f Faults
+	for _, word := range strings.Split(text, ",") {
+		name, amount, given := strings.Cut(strings.TrimSpace(word), "=")
+		if name == "all" && !given {
+			for _, fault := range FaultNames {
+				if err := f.set(fault.Name, fault.Amount); err != nil {
+					return f, err
+				}
+			}
+			continue
+		}
+		i := slices.IndexFunc(FaultNames, func(fault struct{ Name, Amount, About string }) bool { return fault.Name == name })
+		if i < 0 {
+			return f, fmt.Errorf("read faults: there is no fault %q; expected all, or some of %s", name, strings.Join(faultNames(), ", "))
+		}
+		if !given {
+			amount = FaultNames[i].Amount
+		}
+		if err := f.set(name, amount); err != nil {
+			return f, fmt.Errorf("read faults: %s=%s: %w; expected as in %s=%s", name, amount, err, name, FaultNames[i].Amount)
+		}
+	}
+	return f, f.Validate()
+}
+
+func faultNames() (names []string) {
+	for _, fault := range FaultNames {
+		names = append(names, fault.Name)
+	}
+	return names
+}
+
+// set gives one fault its amount.
+func (f *Faults) set(name, amount string) (err error) {
+	first, second, two := strings.Cut(amount, ":")
+	duration := func(text string, into *time.Duration) {
+		if err == nil && text != "" {
+			*into, err = time.ParseDuration(text)
+		}
+	}
+	part := func(text, unit string, of float64) (value float64) {
+		number, has := strings.CutSuffix(text, unit)
+		if value, err = strconv.ParseFloat(number, 64); err == nil && !has {
+			err = fmt.Errorf("%s is not in %s", text, unit)
+		}
+		return value / of
+	}
+	if troubles := map[string]*Trouble{
+		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang, "controller": &f.Controller,
+	}; troubles[name] != nil {
+		t := troubles[name]
+		duration(first, &t.Every)
+		if t.For == 0 {
+			t.For = 300 * time.Millisecond
+		}
+		duration(second, &t.For)
+		return err
+	}
+	switch name {
+	case "loss":
+		f.Loss = part(amount, "%", 100)
+	case "duplicate":
+		f.Duplicate = part(amount, "%", 100)
+	case "reorder":
+		f.Reorder, f.ReorderBy = part(first, "%", 100), 20*time.Millisecond
+		duration(second, &f.ReorderBy)
+	case "clock":
+		if duration(first, &f.Offset); two && err == nil {
+			f.Drift = part(second, "ppm", 1e6)
+		}
+	}
+	return err
+}
+
+// DrawFaults draws faults for a run of such a length: each one of every two, so
+// often that it comes a few times.
+func DrawFaults(seed uint64, length time.Duration) Faults {
+	d := dice(seed, seedOfFaults)
+	share := func(most float64) float64 { return float64(d.IntN(2)) * most * d.Float64() }
+	trouble := func(most time.Duration) Trouble {
+		every := max(minEvery, between(d, length/8, length/2))
+		t := Trouble{Every: every, For: between(d, most/20, most)}
+		if d.IntN(2) == 0 {
+			return Trouble{}
+		}
+		return t
+	}
+	f := Faults{
+		Loss: share(0.01), Duplicate: share(0.01), Reorder: share(0.03), ReorderBy: between(d, time.Millisecond, 40*time.Millisecond),
+		Kill: trouble(2 * time.Second), Pause: trouble(1500 * time.Millisecond), Cut: trouble(1500 * time.Millisecond),
+		Slow: trouble(time.Second), Hang: trouble(700 * time.Millisecond), Controller: trouble(time.Second),
+	}
+	if d.IntN(2) == 0 {
+		f.Offset, f.Drift = between(d, 0, time.Second), share(200e-6)
+	}
+	return f
+}
+
+// between draws a duration from low to high.
+func between(d *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(d.Int64N(int64(max(0, high-low))+1))
+}
