@@ -88,6 +88,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"nats --listen here:there", "no port"},
 		{"worker --name Two.Words", "worker name"},
 		{"controller --buffer-timeout 0s", "buffer-timeout"},
+		{"scheduler --replicas 6", "from 0 to 5"},
 		{"--prefix a..b ls", "--prefix"},
 		{"--log-level loud ls", "log-level"},
 		{"demo --duration 0s", "--duration"},

@@ -56,7 +56,26 @@ func (f schedulerFlags) config() scheduler.Config {
 	return c
 }
 
-type controllerCommand struct{ controllerFlags }
+// brokerFlags are of services with a broker of somebody else's.
+type brokerFlags struct {
+	Replicas int `default:"0" help:"How many of the broker's servers keep the state; 0 is three where it is a cluster, else one." group:"Broker"`
+}
+
+// reach is how the flags say that services reach the broker.
+func (f brokerFlags) reach(c *cli, con *console) (fx.Option, error) {
+	if f.Replicas < 0 || f.Replicas > maxReplicas {
+		return nil, usageError{fmt.Sprintf("--replicas is %d; it must be from 0 to %d", f.Replicas, maxReplicas)}
+	}
+	return fx.Supply(bus.Config{URL: c.NATS, Prefix: c.Prefix, Replicas: f.Replicas, Log: con.log}), nil
+}
+
+// maxReplicas is JetStream's own limit.
+const maxReplicas = 5
+
+type controllerCommand struct {
+	controllerFlags
+	brokerFlags
+}
 
 // Run runs a controller until it is told to stop.
 func (k *controllerCommand) Run(c *cli, con *console) error {
@@ -64,10 +83,17 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, c.broker(con), fx.Supply(config), controller.Module)
+	broker, err := k.reach(c, con)
+	if err != nil {
+		return err
+	}
+	return serve(con, broker, fx.Supply(config), controller.Module)
 }
 
-type profilerCommand struct{ profilerFlags }
+type profilerCommand struct {
+	profilerFlags
+	brokerFlags
+}
 
 // Run runs a profiler until it is told to stop.
 func (k *profilerCommand) Run(c *cli, con *console) error {
@@ -75,19 +101,25 @@ func (k *profilerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, c.broker(con), fx.Supply(config), profiler.Module)
+	broker, err := k.reach(c, con)
+	if err != nil {
+		return err
+	}
+	return serve(con, broker, fx.Supply(config), profiler.Module)
 }
 
-type schedulerCommand struct{ schedulerFlags }
+type schedulerCommand struct {
+	schedulerFlags
+	brokerFlags
+}
 
 // Run runs a scheduler until it is told to stop.
 func (k *schedulerCommand) Run(c *cli, con *console) error {
-	return serve(con, c.broker(con), fx.Supply(k.config()), scheduler.Module)
-}
-
-// broker is how the flags say that services reach the broker.
-func (c *cli) broker(con *console) fx.Option {
-	return fx.Supply(bus.Config{URL: c.NATS, Prefix: c.Prefix, Log: con.log})
+	broker, err := k.reach(c, con)
+	if err != nil {
+		return err
+	}
+	return serve(con, broker, fx.Supply(k.config()), scheduler.Module)
 }
 
 // serve runs services until a signal, or until one fails.

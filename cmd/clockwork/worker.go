@@ -55,6 +55,7 @@ type emulationFlags struct {
 type workerCommand struct {
 	Name string `help:"The worker's name, unique in the stack; by default the host's."`
 	workerFlags
+	brokerFlags
 }
 
 // Run runs a worker until it is told to stop.
@@ -67,7 +68,11 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, c.broker(con), fx.Supply([]worker.Config{config}), worker.Module)
+	broker, err := k.reach(c, con)
+	if err != nil {
+		return err
+	}
+	return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
 }
 
 // config is the worker of this name. What can be seen to be wrong before the

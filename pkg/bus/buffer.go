@@ -76,13 +76,15 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open buffer: %w", err)
 	}
-	for {
+	for tried := 0; ; tried++ {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		config.Replicas = b.copies()
 		stream, err := js.CreateOrUpdateStream(attempt, config)
 		cancel()
 		if err == nil {
 			return &Buffer{b, js, stream, c.Timeout}, nil
 		}
+		b.notReady(tried, config.Name, err)
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("open buffer: %w", err)

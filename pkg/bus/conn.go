@@ -27,7 +27,10 @@ type Config struct {
 	Prefix string
 	// Name shows up in the broker's connection list.
 	Name string
-	Log  *slog.Logger
+	// Replicas is how many servers of the broker keep what is stored; 0 is one
+	// of one server, and three of a cluster.
+	Replicas int
+	Log      *slog.Logger
 }
 
 // Bus is a service's connections: one for small control messages and one for
@@ -40,8 +43,9 @@ type Bus struct {
 	JS       jetstream.JetStream
 	Log      *slog.Logger
 
-	dropped atomic.Int64
-	closed  chan struct{} // one value per connection that ended
+	replicas int
+	dropped  atomic.Int64
+	closed   chan struct{} // one value per connection that ended
 }
 
 // Open connects. It waits for the broker until ctx ends, so that services may
@@ -53,6 +57,7 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	b := &Bus{
 		Subjects: protocol.Subjects{Prefix: c.Prefix},
 		Log:      c.Log.With("service", c.Name),
+		replicas: c.Replicas,
 		closed:   make(chan struct{}, 2),
 	}
 	var err error
@@ -125,6 +130,20 @@ func Redacted(urls string) string {
 	}
 	return strings.Join(list, ",")
 }
+
+// copies is how many servers are to keep what is stored.
+func (b *Bus) copies() int {
+	switch {
+	case b.replicas > 0:
+		return b.replicas
+	case b.Control.ConnectedClusterName() == "":
+		return 1
+	}
+	return clusterCopies
+}
+
+// clusterCopies is the least that survives the loss of a server.
+const clusterCopies = 3
 
 func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -56,8 +57,9 @@ func (b *Bus) OpenState(ctx context.Context) (*State, error) {
 // openBucket retries while JetStream is not ready, which after a start or a
 // failover takes seconds.
 func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	for {
+	for tried := 0; ; tried++ {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		c.Replicas = b.copies()
 		kv, err := b.JS.KeyValue(attempt, c.Bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
 			kv, err = b.JS.CreateKeyValue(attempt, c)
@@ -66,13 +68,22 @@ func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetst
 		if err == nil {
 			return kv, nil
 		}
-		b.Log.Debug("bucket not ready", "bucket", c.Bucket, "error", err)
+		b.notReady(tried, c.Bucket, err)
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("open bucket %s: %w", c.Bucket, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// notReady says it once to people, when it is no longer usual.
+func (b *Bus) notReady(tried int, what string, err error) {
+	level := slog.LevelDebug
+	if tried == 20 {
+		level = slog.LevelWarn
+	}
+	b.Log.Log(context.Background(), level, "the broker's store is not ready", "store", what, "servers", b.copies(), "error", err)
 }
 
 // Stage returns the stored stage, since when, and its revision; 0 and 0 when
