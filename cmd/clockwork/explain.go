@@ -26,6 +26,12 @@ type explainReport struct {
 	Requests []*explain.Explanation `json:"requests,omitempty"`
 }
 
+// Help says where recordings and ids come from.
+func (k *explainCommand) Help() string {
+	return "To make a recording, see what failed in it and why, and then of one request:\n\n" +
+		"  clockwork sim paper-6.1-open --record FILE\n  clockwork explain FILE\n  clockwork explain FILE 1:16777220"
+}
+
 // Run explains a recording's requests.
 func (k *explainCommand) Run(c *cli, con *console) error {
 	ids, err := requestIDs(k.IDs)
@@ -51,14 +57,14 @@ func (k *explainCommand) Run(c *cli, con *console) error {
 	}
 	if !report.Same {
 		said := &replayReport{Same: false, Verdict: verdict}
-		fmt.Fprintf(con.out, "%s\nWhat follows is of the events before that.\n\n", said.verdict())
+		fmt.Fprintf(con.out, "%s\nWhat follows is of the events before that.\n\n", said.verdict(con.display.Width()))
 	}
 	if len(ids) > 0 {
 		for i, e := range report.Requests {
 			if i > 0 {
 				fmt.Fprintln(con.out)
 			}
-			fmt.Fprintln(con.out, e)
+			fmt.Fprintln(con.out, story(e, con.display.Width()))
 		}
 		return nil
 	}
@@ -101,7 +107,26 @@ func printCauses(w io.Writer, width int, s *explain.Summary) error {
 		return err
 	}
 	for _, g := range s.Causes {
-		fmt.Fprintf(w, "\n%s\n", g.Example)
+		fmt.Fprintf(w, "\n%s\n", story(g.Example, width))
 	}
 	return nil
+}
+
+// story is an explanation in lines of a terminal's width; elsewhere each of its
+// links is one line.
+func story(e *explain.Explanation, width int) string {
+	if width == 0 {
+		return e.String()
+	}
+	var lines []string
+	for line := range strings.SplitSeq(e.String(), "\n") {
+		at := min(len(line), explain.Margin)
+		if strings.TrimSpace(line[:at]) == line[:at] { // the first line
+			at = 0
+		}
+		// A number stays beside its unit.
+		text := strings.ReplaceAll(line[at:], " ms", noBreak+"ms")
+		lines = append(lines, strings.ReplaceAll(hanging(line[:at], text, width, max(at, 2)), noBreak, " "))
+	}
+	return strings.Join(lines, "\n")
 }

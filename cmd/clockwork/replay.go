@@ -17,8 +17,8 @@ import (
 
 type replayCommand struct {
 	File   string   `arg:"" help:"A recording, of clockwork scheduler --record or clockwork sim --record."`
-	Policy string   `placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
-	Config []string `placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
+	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
+	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
 
 // replayReport is what replay --json prints.
@@ -31,6 +31,12 @@ type replayReport struct {
 	Changed *replay.Outcome `json:"emulated_changed,omitempty"`
 	change  string
 	samples int
+}
+
+// Help says where recordings come from.
+func (k *replayCommand) Help() string {
+	return "Proves that the scheduler decides again what it decided, byte for byte: exit code\n0 if it does, 1 if not, 2 for wrong usage. To make a recording and ask of it:\n\n" +
+		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
 }
 
 // Run replays a recording, and says what a change would have done.
@@ -107,22 +113,27 @@ func (k *replayCommand) emulate(r *replayReport, m *replay.Material) (err error)
 
 func (r *replayReport) print(w io.Writer, width int, file string) error {
 	span := r.To.Sub(r.From)
-	fmt.Fprintf(w, "%s: policy %s, %s, %d events over %s\n", file, r.Policy, count(r.Cores, "core"), r.Events+r.Skipped, terminal.Duration(span))
-	fmt.Fprintln(w, r.verdict())
+	about := fmt.Sprintf("policy %s, %s, %d events over %s", r.Policy, count(r.Cores, "core"), r.Events+r.Skipped, terminal.Duration(span))
+	fmt.Fprintf(w, "%s\n%s\n\n", folded(file+": "+about, width), r.verdict(width))
 	columns := []terminal.Column{{Title: ""}, {Title: "recorded", Right: true}}
 	all := []*replay.Outcome{&r.Outcome}
 	if r.Changed != nil {
-		fmt.Fprintf(w, "\nThe columns of emulations take arrivals, workers and losses from the recording, and draw durations from its %d\n"+
-			"measurements; no worker fails in them. How far \"emulated alike\" is from \"recorded\" is how far to trust them.\n\n", r.samples)
-		columns = append(columns, terminal.Column{Title: "emulated alike", Right: true}, terminal.Column{Title: "emulated " + r.change, Right: true},
-			terminal.Column{Title: "difference", Right: true, Drop: 1})
+		fmt.Fprintf(w, "%s\n\n%s\n\n", folded("changed: "+r.change, width), folded(r.emulation(), width))
+		columns = append(columns, terminal.Column{Title: "emulated", Right: true}, terminal.Column{Title: "changed", Right: true},
+			terminal.Column{Title: "difference", Right: true})
 		all = append(all, r.Alike, r.Changed)
 	}
 	return terminal.WriteTable(w, width, columns, outcomeRows(all))
 }
 
+// emulation says how to read the columns beside the recorded one.
+func (r *replayReport) emulation() string {
+	return fmt.Sprintf("Both emulations take arrivals, workers and losses from the recording and draw durations from its %s; no worker fails in them. "+
+		"\"emulated\" changes nothing else: how far it is from \"recorded\" is how far to trust \"changed\".", count(r.samples, "measurement"))
+}
+
 // verdict says in a line or two what was proven.
-func (r *replayReport) verdict() string {
+func (r *replayReport) verdict(width int) string {
 	var said []string
 	switch {
 	case r.Same && r.Events == 0:
@@ -140,6 +151,9 @@ func (r *replayReport) verdict() string {
 	}
 	if r.Cut {
 		said = append(said, "The recording was not closed: what came last may not be in it.")
+	}
+	for i := range said {
+		said[i] = folded(said[i], width)
 	}
 	return strings.Join(said, "\n")
 }

@@ -18,30 +18,30 @@ import (
 
 type simCommand struct {
 	Workload string        `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
-	Policy   []string      `env:"-" placeholder:"NAME,..." help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
+	Policy   []string      `env:"-" placeholder:"NAME" help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
 	Seed     uint64        `default:"1" env:"-" help:"Another seed is another run; the same seed is the same one."`
-	HTML     string        `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well."`
+	HTML     string        `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
 	Timeline time.Duration `default:"300ms" env:"-" help:"How much of the beginning the page shows action by action."`
-	Length   time.Duration `env:"-" help:"How long requests come, by default as long as the workload says, else 20s."`
-	Peak     bool          `env:"-" help:"Search the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
+	Length   time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
+	Peak     bool          `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
 	Trace   string        `type:"existingfile" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019."`
-	Rate    float64       `env:"-" group:"Workload" help:"Requests a second of all open loops together, by default the workload's."`
-	Copies  int           `env:"-" group:"Workload" help:"Instances of each model, by default the workload's."`
-	Clients int           `env:"-" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
-	SLO     time.Duration `name:"slo" env:"-" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
-	Model   []string      `env:"-" placeholder:"zoo/NAME,..." group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; the models of mix, azure and paper-6.5."`
+	Rate    float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's."`
+	Copies  int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
+	Clients int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
+	SLO     time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
+	Model   []string      `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; the models of mix, azure and paper-6.5."`
 
-	GPUs     int             `name:"gpus" env:"-" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
+	GPUs     int             `name:"gpus" env:"-" placeholder:"N" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
 	Workers  int             `default:"1" env:"-" group:"Stack" help:"How many workers there are."`
 	Pages    int             `default:"1376" env:"-" group:"Stack" help:"Pages of 16 MiB that a GPU has for weights."`
 	Resident bool            `env:"-" group:"Stack" help:"Begin with the weights on every GPU, as far as they fit."`
-	MaxBatch int             `env:"-" group:"Stack" help:"Largest batch size, by default 16."`
+	MaxBatch int             `env:"-" placeholder:"N" group:"Stack" help:"Largest batch size, by default 16."`
 	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
-	Network  []time.Duration `env:"-" placeholder:"DELAY,JITTER" group:"Stack" help:"What a message takes at least, and how much more on average, by default 100us,50us."`
-	Ahead    *time.Duration  `env:"-" group:"Stack" help:"How long before it begins work is sent to a worker, by default 3ms."`
-	Buffer   *time.Duration  `env:"-" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
-	Without  []string        `env:"-" placeholder:"NAME,..." group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, early, edf, price, relief, yield."`
+	Network  []time.Duration `env:"-" placeholder:"TIME" group:"Stack" help:"What a message takes at least and, after a comma, how much more on average; by default 100us,50us."`
+	Ahead    *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before it begins work is sent to a worker, by default 3ms."`
+	Buffer   *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
+	Without  []string        `env:"-" placeholder:"NAME" group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, early, edf, price, relief, yield."`
 	Record   string          `type:"path" env:"-" placeholder:"FILE" group:"Stack" help:"Record what the scheduler is given, for clockwork replay and clockwork explain; of one policy."`
 }
 
@@ -58,13 +58,9 @@ func (s *simCommand) Help() string {
 	var out strings.Builder
 	out.WriteString("Runs the scheduler and the workers' own code in virtual time, with emulated\nGPUs and network. The workloads:\n\n")
 	for _, name := range workload.Names() {
-		about := workload.About(name)
-		if room := 57; len(about) > room {
-			about = about[:strings.LastIndex(about[:room-2], " ")] + " ..."
-		}
-		fmt.Fprintf(&out, "  %-17s %s\n", name, about)
+		fmt.Fprintf(&out, "  %-17s %s\n", name, workload.About(name))
 	}
-	out.WriteString("\nclockwork sim paper-6.1 (to 6.6) alone reruns that section's experiment, each\npolicy beside the paper's results; with flags of a workload or a stack it is\nrun once like any other.")
+	out.WriteString("\nclockwork sim paper-6.1 (to 6.6) alone reruns that section's experiment, each\npolicy beside the paper's results; with flags of a workload or a stack it is\nrun once like any other. For example:\n\n  clockwork sim paper-6.1\n  clockwork sim mix --gpus 4 --policy clockwork,faithful --html page.html")
 	return out.String()
 }
 

@@ -137,22 +137,3 @@ func (d paperDocument) page(e paper.Experiment, jobs []*simJob) page.Page {
 	}
 	return p
 }
-
-// folded breaks a text into lines of at most width columns, 80 where there is
-// no terminal.
-func folded(text string, width int) string {
-	if width == 0 {
-		width = 80
-	}
-	out, column := "", 0
-	for _, word := range strings.Fields(text) {
-		if column > 0 && column+1+len(word) >= width {
-			out, column = out+"\n", 0
-		}
-		if column > 0 {
-			out, column = out+" ", column+1
-		}
-		out, column = out+word, column+len(word)
-	}
-	return out
-}

@@ -39,6 +39,9 @@ func runAll(con *console, jobs []*simJob) error {
 	}
 	close(next)
 	told := make(chan advance)
+	if con.tty && len(jobs) > 1 {
+		con.display.Bar(allRuns, 0, len(jobs), "") // above those of single runs
+	}
 	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
 		go func() {
 			for j := range next {
@@ -72,7 +75,11 @@ func (a advance) show(con *console, done, of int) {
 	if a.over {
 		con.display.Remove(a.job.label)
 	} else {
-		con.display.Bar(a.job.label, int(min(a.now, a.of-1)/time.Millisecond), int(a.of/time.Millisecond), "ms of virtual time")
+		unit, name := time.Second, "s simulated"
+		if a.of < 20*time.Second {
+			unit, name = time.Millisecond, "ms simulated"
+		}
+		con.display.Bar(a.job.label, int(min(a.now, a.of-unit)/unit), int(a.of/unit), name)
 	}
 	if of > 1 && done < of {
 		con.display.Bar(allRuns, done, of, "")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/report"
 	"clockwork/pkg/sim"
 	"clockwork/pkg/terminal"
 )
@@ -113,8 +114,14 @@ func (d simDocument) rows() [][]string {
 	add("cold starts", func(r simRun) string { return strconv.Itoa(r.Cold) })
 	add("GPU use", func(r simRun) string { return percent(r.GPU) })
 	add("PCIe use", func(r simRun) string { return percent(r.PCIe) })
-	add("p99 longer than predicted", func(r simRun) string { return terminal.Duration(r.Over.P99) })
-	add("p99 shorter", func(r simRun) string { return terminal.Duration(r.Under.P99) })
+	add("accepted, then late", func(r simRun) string { return strconv.Itoa(r.Missed) })
+	wrong := func(title string, of func(r simRun) report.Percentiles) {
+		add(title+", p50", func(r simRun) string { return terminal.Duration(of(r).P50) })
+		add("p99", func(r simRun) string { return terminal.Duration(of(r).P99) })
+		add("max", func(r simRun) string { return terminal.Duration(of(r).Max) })
+	}
+	wrong("longer than predicted", func(r simRun) report.Percentiles { return r.Over })
+	wrong("shorter than predicted", func(r simRun) report.Percentiles { return r.Under })
 	add("simulated r/s", func(r simRun) string { return strconv.Itoa(int(r.Speed)) })
 	add("hash of events", func(r simRun) string { return r.Hash[:8] })
 	return rows

@@ -50,6 +50,9 @@ type Link struct {
 	Text string        `json:"text"`
 }
 
+// Margin is the breadth of the column of times in String's lines but the first.
+const Margin = 16
+
 // String is for people: several lines, the last without a line end.
 func (e *Explanation) String() string {
 	var b strings.Builder

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// noBreak is a space at which no line ends.
+const noBreak = "\u00a0"
+
+// folded breaks a text into lines of at most width columns, 80 where there is
+// no terminal.
+func folded(text string, width int) string {
+	if width == 0 {
+		width = 80
+	}
+	return hanging("", text, width, 0)
+}
+
+// hanging begins with lead and breaks the text after it into lines of at most
+// width columns, of which the later ones are indented so far. A word that is
+// longer stands alone.
+func hanging(lead, text string, width, indent int) string {
+	var out strings.Builder
+	out.WriteString(lead)
+	column := utf8.RuneCountInString(lead)
+	begin := column
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }) {
+		size := utf8.RuneCountInString(word)
+		if column > begin && column+1+size > width {
+			out.WriteString("\n" + strings.Repeat(" ", indent))
+			column, begin = indent, indent
+		}
+		if column > begin {
+			out.WriteByte(' ')
+			column++
+		}
+		out.WriteString(word)
+		column += size
+	}
+	return out.String()
+}
