@@ -130,13 +130,18 @@ type book struct {
 // openBooks begins with what the GPUs hold.
 func (h *host) openBooks() {
 	h.books = make([]book, len(h.GPUs))
-	for i, g := range h.GPUs {
-		b := book{map[string]int{}, map[string]bool{}, map[string]int{}}
-		for _, name := range g.Pages.Loaded() {
-			b.held[name], b.there[name] = h.world.byName[name].Pages, true
-		}
-		h.books[i] = b
+	for i := range h.GPUs {
+		h.openBook(i)
 	}
+}
+
+// openBook begins anew at a GPU where nothing is under way.
+func (h *host) openBook(gpu int) {
+	b := book{map[string]int{}, map[string]bool{}, map[string]int{}}
+	for _, name := range h.GPUs[gpu].Pages.Loaded() {
+		b.held[name], b.there[name] = h.world.byName[name].Pages, true
+	}
+	h.books[gpu] = b
 }
 
 func (b *book) begin(s *world, o *emulation.Order) {

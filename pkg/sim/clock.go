@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -21,7 +22,7 @@ const askEvery = 25 * time.Millisecond
 // maxClockError is what a clock may be off by that drifts, that was asked for a
 // while over a network like ours, and that was asked no more for a while.
 func (c *hostClock) maxClockError(n Network) time.Duration {
-	return time.Millisecond + 4*(n.Base+n.Jitter) + time.Duration(c.drift*float64(10*time.Second))
+	return time.Millisecond + 4*(n.Base+n.Jitter) + time.Duration(math.Abs(c.drift)*float64(10*time.Second))
 }
 
 // local is what the clock shows at an instant.

@@ -24,8 +24,15 @@ const (
 )
 
 // command sends an action to a worker; answer has the result, if it comes back.
+// Loads and their results are not lost on the way: pkg/startup has a timer for
+// the load, and none for the worker's part in it.
 func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
-	s.send(h, s.link.delay(), event{kind: commanded, of: &command{h, a, answer}})
+	e := event{kind: commanded, of: &command{h, a, answer}}
+	if a.Kind == protocol.LoadModelFromDisk {
+		s.after(s.link.delay(), e)
+		return
+	}
+	s.send(h, s.link.delay(), e)
 }
 
 // obey has the action at its worker.
@@ -40,7 +47,11 @@ func (c *command) obey() {
 	case c.action.Kind == protocol.LoadModelFromDisk:
 		c.load()
 	case c.action.GPU >= 0:
-		c.reply(protocol.Result{Code: h.GPUs[c.action.GPU].Clear()})
+		code := h.GPUs[c.action.GPU].Clear()
+		if h.books != nil && code == protocol.OK {
+			h.openBook(c.action.GPU)
+		}
+		c.reply(protocol.Result{Code: code})
 	default:
 		for _, name := range c.action.Models {
 			delete(h.memory, name)
@@ -78,6 +89,10 @@ func (c *command) load() {
 func (c *command) reply(r protocol.Result) {
 	a, h := &c.action, c.host
 	r.Action, r.Issuer, r.Kind, r.Worker, r.Incarnation, r.Epoch = a.ID, a.Issuer, a.Kind, h.ID, h.Incarnation, h.Epoch()
+	if a.Kind == protocol.LoadModelFromDisk {
+		h.world.later(h.world.link.delay(), func() { c.answer(r) })
+		return
+	}
 	h.world.sendCall(h, h.world.link.delay(), func() { c.answer(r) })
 }
 

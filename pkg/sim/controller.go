@@ -59,7 +59,7 @@ func newController(s *world) *controller {
 	for _, l := range s.loads {
 		c.loads = append(c.loads, load{Load: l})
 	}
-	s.later(startupWithin, func() {
+	s.background(startupWithin, func() {
 		if !s.begun {
 			s.broken("G5", "the stack is not active after %v, but %v", startupWithin, c.store.stage)
 		}

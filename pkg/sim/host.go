@@ -98,6 +98,9 @@ func (h *host) receive(o *emulation.Order) {
 // Begins says how long an order takes.
 func (h *host) Begins(o *emulation.Order) time.Duration {
 	h.world.checkBegin(h, o)
+	if o.GPU.Slow > 1 {
+		h.world.report.Faults.Slowed++
+	}
 	switch o.Action.Kind {
 	case protocol.Infer:
 		return h.world.noise.apply(o.Model.Network.Execution(o.Action.Batch))

@@ -122,7 +122,7 @@ func (s *world) begin() {
 	if s.begun {
 		return
 	}
-	s.begun, s.zero, s.report.zero = true, s.now, s.now
+	s.begun, s.zero, s.report.zero, s.ended = true, s.now, s.now, s.now
 	s.handOn()
 }
 
