@@ -206,3 +206,16 @@ func (l *lane) forget(id executor.TaskID) *Order {
 	}
 	return o
 }
+
+// Clear drops all weights, or none with WEIGHTS_IN_USE.
+func (g *GPU) Clear() protocol.Code {
+	if g.Running(Transfers) != nil || g.Running(Executions) != nil {
+		return protocol.WeightsInUse
+	}
+	for _, name := range g.Pages.Loaded() {
+		if refused := g.Pages.Evict(name); refused == nil {
+			g.Pages.Free(name)
+		}
+	}
+	return protocol.OK
+}

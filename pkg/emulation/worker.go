@@ -143,3 +143,13 @@ func (w *Worker) finish(o *Order, code protocol.Code) {
 	o.Code, o.Epoch, o.Incarnation, o.Sent = code, w.epoch, w.Incarnation, w.world.Now()
 	w.world.Done(o)
 }
+
+// Orders is how many orders it has that are not done.
+func (w *Worker) Orders() (n int) {
+	for _, g := range w.GPUs {
+		for i := range g.lanes {
+			n += len(g.lanes[i].orders)
+		}
+	}
+	return n
+}
