@@ -105,6 +105,8 @@ type gpu struct {
 	lane                                lane
 	pace                                pace
 	room                                heap.Node[due] // when the lane takes more work
+	surveyed                            protocol.Time  // when its models were asked for leeway
+	leeway                              time.Duration  // how long they can spare it
 	served, busyTime                    float64        // of an execution, on average of late
 	demand                              int64          // shares of the models' demand for execution here
 }
@@ -142,6 +144,7 @@ type model struct {
 	next       int        // round robin over holders
 	dirty      bool
 	wanted     wanted
+	tightest   tightest
 	last       protocol.Time // when it was last served, or its queue began
 	each       time.Duration // between two items served, on average of late
 	bound      float64       // of the batch, under aimd

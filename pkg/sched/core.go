@@ -85,7 +85,8 @@ type Config struct {
 	// default 25 ms.
 	MaxLoadBudget time.Duration
 	// MaxBatch and MaxExec leave out batch sizes that are larger or take
-	// longer; batch 1 always stays. Defaults 16 and 25 ms; 0 is no bound.
+	// longer (unless every model on the GPU can spare the time); batch 1 always
+	// stays. Defaults 16 and 25 ms; 0 is no bound.
 	MaxBatch int
 	MaxExec  time.Duration
 	// Without switches improvements over the original off, to see what each is

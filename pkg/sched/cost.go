@@ -19,9 +19,9 @@ type cost struct {
 	config  estimate.Config
 	profile protocol.Profile
 	load    *estimate.Estimator
-	infer   []*estimate.Estimator // by batch size, made when it is asked for
-	most    int                   // the largest batch size that may be used
-	news    protocol.Time         // when it last learned, or was forgiven
+	infer   []*estimate.Estimator       // by batch size, made when it is asked for
+	sizes   []protocol.BatchMeasurement // the profile's that may be used, ascending
+	news    protocol.Time               // when it last learned, or was forgiven
 }
 
 // patience is how long an estimate may keep requests away before it is doubted.
@@ -46,11 +46,22 @@ func (c *engine) forgive(m *model, size int) {
 func newCost(config Config, p protocol.Profile) *cost {
 	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99)}
 	for _, b := range p.Infer {
-		if c.most == 0 || (config.MaxBatch == 0 || b.Batch <= config.MaxBatch) && (config.MaxExec == 0 || b.P99 <= config.MaxExec) {
-			c.most = b.Batch
+		if len(c.sizes) == 0 || config.MaxBatch == 0 || b.Batch <= config.MaxBatch {
+			c.sizes = append(c.sizes, b)
 		}
 	}
 	return c
+}
+
+// most is the largest batch size that takes at most limit by the profile, and
+// the smallest there is if none does.
+func (c *cost) most(limit time.Duration) int {
+	for i := len(c.sizes) - 1; i > 0; i-- {
+		if c.sizes[i].P99 <= limit {
+			return c.sizes[i].Batch
+		}
+	}
+	return c.sizes[0].Batch
 }
 
 // at is the estimator of a batch size, seeded by the profile: between two

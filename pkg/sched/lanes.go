@@ -92,6 +92,7 @@ func (p *lanes) ended(r *request) {
 // admit refuses what no GPU could do in time: the lanes with what was sent,
 // and the transfer before it where no GPU holds the model.
 func (p *lanes) admit(r *request) *protocol.Error {
+	r.model.tightest.note(r.Budget, p.now)
 	earliest, ok := p.earliest(r)
 	if ok && p.early && earliest <= r.deadline && p.pressure >= overloaded {
 		earliest = max(earliest, p.now.Add(p.backlog(r)))
@@ -262,9 +263,6 @@ func (p *lanes) queueUp(r *replica, first *request) {
 	}
 }
 
-// most is the largest batch that a copy may run.
-func (p *lanes) most(r *replica) int { return r.model.costs[r.gpu.kind].most }
-
 // open: the execution lane takes more work now.
 func (p *lanes) open(g *gpu) bool {
 	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.config.Ahead) && g.late(p.now) <= p.config.Silent
@@ -274,6 +272,7 @@ func (p *lanes) open(g *gpu) bool {
 func (p *lanes) fill(g *gpu) {
 	p.timers.Remove(&g.room)
 	g.pace.recover(p.now)
+	p.survey(g)
 	p.unpark(g)
 	for p.open(g) && g.turns.First() != nil {
 		if !p.run(p.next(g)) {

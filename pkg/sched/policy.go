@@ -49,6 +49,9 @@ type rules struct {
 	priced, yield bool
 	// relief puts another copy only where there is less to do.
 	relief bool
+	// long runs batches longer than Config.MaxExec where every model on the GPU
+	// has the time.
+	long bool
 	// early refuses at once, under overload, what comes too late in the queue.
 	early bool
 	// deferred lets a batch wait for more members until it must begin.
@@ -69,11 +72,11 @@ const (
 
 // laned are the policies that plan each GPU's lanes.
 var laned = map[string]rules{
-	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, early: true},
+	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, early: true, long: true},
 	"faithful":  {urgent: true, batch: full, original: true},
 	"fifo":      {batch: single},
 	"aimd":      {batch: adaptive},
-	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, deferred: true},
+	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, deferred: true, long: true},
 }
 
 // improvements are what Config.Without can switch off.
@@ -83,6 +86,7 @@ var improvements = map[string]func(*rules){
 	"price":  func(r *rules) { r.priced = false },
 	"yield":  func(r *rules) { r.yield = false },
 	"relief": func(r *rules) { r.relief = false },
+	"long":   func(r *rules) { r.long = false },
 	"early":  func(r *rules) { r.early = false },
 }
 
