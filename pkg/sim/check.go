@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // nothing is checked always, the rest with Config.Thorough. The first one that is
 // broken ends the run.
 
+// ErrBroken is the error of a run in which a guarantee was broken.
+var ErrBroken = errors.New("a guarantee is broken")
+
 // answerSlack is how long after its deadline a request may be answered (G1).
 const answerSlack = 50 * time.Millisecond
 
@@ -23,8 +27,8 @@ const restWithin = time.Minute
 // broken notes that a guarantee is.
 func (s *world) broken(guarantee, format string, args ...any) {
 	if s.err == nil {
-		s.err = fmt.Errorf("seed %d at %v, event %d (%v): %s: %s", s.config.Seed, time.Duration(s.now), s.report.Events, s.event,
-			guarantee, fmt.Sprintf(format, args...))
+		s.err = fmt.Errorf("%w: seed %d at %v, event %d (%v): %s: %s", ErrBroken, s.config.Seed, time.Duration(s.now), s.report.Events,
+			s.event, guarantee, fmt.Sprintf(format, args...))
 	}
 }
 

@@ -52,6 +52,7 @@ type Report struct {
 	Events, Steps int
 	Hash          uint64
 
+	faulty   bool
 	zero     protocol.Time // the activation, from which on all times count
 	timeline time.Duration
 	Timeline []Span
@@ -99,7 +100,7 @@ func newReport(c Config, w workload.Workload) *Report {
 	r := &Report{
 		Policy: c.Policy, Workload: w.Name, Length: w.Length, Window: c.Window,
 		Codes: map[protocol.Code]int{}, Batches: map[int]int{}, Failures: map[protocol.Code]int{},
-		Latency: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline,
+		Latency: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline, faulty: c.Faults.Any(),
 	}
 	if len(w.Streams) <= maxStreams {
 		r.Streams = make([][]Tally, len(w.Streams))

@@ -29,14 +29,18 @@ func (s Startup) validate() error {
 // that came so early.
 type StartupReport struct {
 	// Took is how long it was until the activation.
-	Took time.Duration
+	Took time.Duration `json:"took_ns"`
 	// Loads were answered OK; Measured actions made the profiles, whose medians
 	// are wrong by up to Error, as a part of the zoo's times.
-	Loads, Measured int
-	Error           float64
+	Loads    int     `json:"loads"`
+	Measured int     `json:"measured"`
+	Error    float64 `json:"profile_error"`
 	// Early requests were stored: of these TimedOut got BUFFER_TIMEOUT, HandedOn
 	// went to the scheduler, and OK of those were answered in time.
-	Early, TimedOut, HandedOn, OK int
+	Early    int `json:"early"`
+	TimedOut int `json:"timed_out"`
+	HandedOn int `json:"handed_on"`
+	OK       int `json:"ok"`
 }
 
 // bufferTimeout is how long a request waits for activation.

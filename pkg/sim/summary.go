@@ -42,6 +42,9 @@ type Summary struct {
 	Hash  string             `json:"hash"`
 	// Took is the virtual time of the run.
 	Took time.Duration `json:"took_ns"`
+	// Faults and Startup are there of runs that had them.
+	Faults  *Happened      `json:"faults,omitempty"`
+	Startup *StartupReport `json:"startup,omitempty"`
 
 	Batches  []Count             `json:"batches"`
 	Failures []report.ErrorCount `json:"worker_refusals,omitempty"`
@@ -101,6 +104,10 @@ func (r *Report) Summary(bound int) Summary {
 		MeanBatch: r.MeanBatch(), Cold: r.Cold, Over: percentiles(r.Over), Under: percentiles(r.Under),
 		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: byCode(r.Failures), Window: r.Window,
 	}
+	if r.faulty {
+		s.Faults = &r.Faults
+	}
+	s.Startup = r.Startup
 	if bound > 0 {
 		s.OfBound = float64(s.OK) / float64(bound)
 	}

@@ -16,27 +16,6 @@ type trouble struct {
 	beats                    *rand.Rand
 }
 
-// Happened counts what the faults of a run did.
-type Happened struct {
-	// Lost, Doubled and Reordered are messages.
-	Lost, Doubled, Reordered int
-	// Kills ended Voided actions that workers had, and Dropped messages for them.
-	Kills, Voided, Dropped int
-	// Pauses let Held messages and ends of executions wait.
-	Pauses, Held int
-	// Cuts lost Silenced messages.
-	Cuts, Silenced int
-	// Slowdowns were there when Slowed actions began, Hangs delayed Stuck ones.
-	Slowdowns, Slowed, Hangs, Stuck int
-	// Missed is how often the scheduler was told that a worker is lost, Joined
-	// how often one came, at the beginning or again.
-	Missed, Joined int
-	// ClockError is the most that a worker was wrong about the scheduler's time.
-	ClockError time.Duration
-	// Restarts are the controller's.
-	Restarts int
-}
-
 // startupTrouble is how long faults come before activation: a countdown that
 // is begun anew for ever would never end.
 const startupTrouble = protocol.Time(30 * time.Second)
