@@ -43,6 +43,8 @@ type simCommand struct {
 	Buffer   *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
 	Without  []string        `env:"-" placeholder:"NAME" group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, early, edf, price, relief, yield."`
 	Record   string          `type:"path" env:"-" placeholder:"FILE" group:"Stack" help:"Record what the scheduler is given, for clockwork replay and clockwork explain; of one policy."`
+
+	faultFlags
 }
 
 // The bounds of a simulation.
@@ -60,6 +62,7 @@ func (s *simCommand) Help() string {
 	for _, name := range workload.Names() {
 		fmt.Fprintf(&out, "  %-17s %s\n", name, workload.About(name))
 	}
+	out.WriteString("\n" + helpFaults())
 	out.WriteString("\nclockwork sim paper-6.1 (to 6.6) alone reruns that section's experiment, each\npolicy beside the paper's results; with flags of a workload or a stack it is\nrun once like any other. For example:\n\n  clockwork sim paper-6.1\n  clockwork sim mix --gpus 4 --policy clockwork,faithful --html page.html")
 	return out.String()
 }
@@ -138,6 +141,9 @@ func (s *simCommand) check() error {
 		if flag.value < flag.least || flag.value > flag.most {
 			return refuse("--%s is %d; it must be from %d to %d", flag.name, flag.value, flag.least, flag.most)
 		}
+	}
+	if err := s.faultFlags.check(); err != nil {
+		return err
 	}
 	return s.checkTimes()
 }
@@ -221,6 +227,7 @@ func (s *simCommand) config() sim.Config {
 		c.Core.Buffer = *s.Buffer
 	}
 	c.Core.Without = s.Without
+	s.faultFlags.apply(&c, s.Length)
 	if s.HTML != "" {
 		c.Timeline = s.Timeline
 	}

@@ -16,7 +16,7 @@ import (
 func (s *simCommand) experiment() (string, bool) {
 	plain := s.Trace == "" && !s.Peak && s.Rate == 0 && s.Copies == 0 && s.Clients == 0 && s.SLO == 0 && len(s.Model) == 0 &&
 		s.GPUs == 0 && s.Workers == 1 && s.Pages == 1376 && !s.Resident && s.MaxBatch == 0 && !s.Padded &&
-		len(s.Network) == 0 && s.Ahead == nil && s.Buffer == nil && len(s.Without) == 0 && s.Record == ""
+		len(s.Network) == 0 && s.Ahead == nil && s.Buffer == nil && len(s.Without) == 0 && s.Record == "" && s.faultFlags == (faultFlags{})
 	return s.Workload, plain && paper.Has(s.Workload)
 }
 

@@ -62,6 +62,9 @@ func runAll(con *console, jobs []*simJob) error {
 		con.display.Remove(allRuns)
 	}
 	for _, j := range jobs {
+		if errors.Is(j.err, sim.ErrBroken) {
+			return fmt.Errorf("%s: %w", j.label, j.err)
+		}
 		if j.err != nil {
 			return usage(fmt.Errorf("%s: %w", j.label, j.err))
 		}

@@ -122,6 +122,7 @@ func (d simDocument) rows() [][]string {
 	}
 	wrong("longer than predicted", func(r simRun) report.Percentiles { return r.Over })
 	wrong("shorter than predicted", func(r simRun) report.Percentiles { return r.Under })
+	rows = append(rows, d.faultRows()...)
 	add("simulated r/s", func(r simRun) string { return strconv.Itoa(int(r.Speed)) })
 	add("hash of events", func(r simRun) string { return r.Hash[:8] })
 	return rows

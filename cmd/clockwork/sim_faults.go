@@ -1,0 +1,91 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"clockwork/pkg/sim"
+)
+
+// faultFlags say what a simulation has beside a stack that works.
+type faultFlags struct {
+	Faults  string  `env:"-" placeholder:"NAME=AMOUNT" group:"Faults" help:"What goes wrong, as in loss=1%,kill=5s:1s; see above. Every guarantee is checked, and the first one that is broken ends the run."`
+	Startup bool    `env:"-" group:"Faults" help:"Go through the startup first: loads, countdown, and measurements of the emulated GPUs, which the scheduler plans with. What is counted begins with the activation."`
+	Early   float64 `env:"-" placeholder:"R/S" group:"Faults" help:"Requests a second that come during the startup and wait for its end."`
+}
+
+// randomFaults stands for faults that the seed draws.
+const randomFaults = "random"
+
+// helpFaults explains the amounts.
+func helpFaults() string {
+	var out strings.Builder
+	out.WriteString("--faults takes all, random (as --seed draws them), or names with or without amounts:\n\n")
+	for _, f := range sim.FaultNames {
+		fmt.Fprintf(&out, "  %-10s %-14s %s\n", f.Name, f.Amount, f.About)
+	}
+	return out.String()
+}
+
+func (f faultFlags) check() error {
+	if _, err := f.faults(1, time.Second); err != nil {
+		return usage(err)
+	}
+	if f.Early > 0 && !f.Startup {
+		return usageError{"--early is for a run with --startup"}
+	}
+	if !(f.Early >= 0 && f.Early <= 1e6) {
+		return usageError{fmt.Sprintf("--early is %v; it must be from 0 to 1000000, in requests a second", f.Early)}
+	}
+	return nil
+}
+
+func (f faultFlags) faults(seed uint64, length time.Duration) (sim.Faults, error) {
+	switch f.Faults {
+	case "":
+		return sim.Faults{}, nil
+	case randomFaults:
+		return sim.DrawFaults(seed, length), nil
+	}
+	return sim.ParseFaults(f.Faults)
+}
+
+// apply puts them into a configuration that was checked.
+func (f faultFlags) apply(c *sim.Config, length time.Duration) {
+	c.Faults, _ = f.faults(c.Seed, cmp.Or(length, 20*time.Second))
+	c.Startup = sim.Startup{On: f.Startup, Early: f.Early}
+}
+
+// faultRows are the rows of what happened in any of the runs.
+func (d simDocument) faultRows() [][]string {
+	var rows [][]string
+	add := func(title string, of func(r simRun) int) {
+		row := []string{title}
+		for _, r := range d.Runs {
+			row = append(row, strconv.Itoa(of(r)))
+		}
+		if slices.ContainsFunc(row[1:], func(cell string) bool { return cell != "0" }) {
+			rows = append(rows, row)
+		}
+	}
+	for i, count := range (sim.Happened{}).Counts() {
+		add(count.Name, func(r simRun) int {
+			if r.Faults == nil {
+				return 0
+			}
+			return r.Faults.Counts()[i].Count
+		})
+	}
+	if d.Runs[0].Startup == nil {
+		return rows
+	}
+	add("activated after, ms", func(r simRun) int { return int(r.Startup.Took.Milliseconds()) })
+	add("early requests", func(r simRun) int { return r.Startup.Early })
+	add("of these too early", func(r simRun) int { return r.Startup.TimedOut })
+	add("of these OK", func(r simRun) int { return r.Startup.OK })
+	return rows
+}
