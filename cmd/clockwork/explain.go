@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,17 +50,35 @@ func (k *explainCommand) Run(c *cli, con *console) error {
 		return fmt.Errorf("%s: %w", k.File, err)
 	}
 	report := explainReport{verdict.Same(), x.Summary(), x.Wanted()}
-	if len(ids) > len(report.Requests) {
-		fmt.Fprintf(con.err, "clockwork: %d of %s asked for are in the recording\n", len(report.Requests), count(len(ids), "request"))
-	}
 	if c.JSON {
-		return printJSON(con.out, report)
+		err = printJSON(con.out, report)
+	} else {
+		err = report.print(con, verdict, len(ids) > 0)
 	}
+	if absent := report.without(ids); err == nil && len(absent) > 0 {
+		fmt.Fprintf(con.err, "clockwork: not in the recording: %s\n", strings.Join(absent, ", "))
+		return errShown
+	}
+	return err
+}
+
+// without lists the ids of which there is no explanation.
+func (report explainReport) without(ids []protocol.RequestID) (absent []string) {
+	for _, id := range ids {
+		if !slices.ContainsFunc(report.Requests, func(e *explain.Explanation) bool { return e.ID == id.String() }) {
+			absent = append(absent, id.String())
+		}
+	}
+	return absent
+}
+
+// print shows the requests that were asked for, else what failed.
+func (report explainReport) print(con *console, verdict *replay.Verdict, wanted bool) error {
 	if !report.Same {
 		said := &replayReport{Same: false, Verdict: verdict}
 		fmt.Fprintf(con.out, "%s\nWhat follows is of the events before that.\n\n", said.verdict(con.display.Width()))
 	}
-	if len(ids) > 0 {
+	if wanted {
 		for i, e := range report.Requests {
 			if i > 0 {
 				fmt.Fprintln(con.out)

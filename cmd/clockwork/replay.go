@@ -42,7 +42,7 @@ func (k *replayCommand) Help() string {
 // Run replays a recording, and says what a change would have done.
 func (k *replayCommand) Run(c *cli, con *console) error {
 	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
-		return usageError{fmt.Sprintf("--policy %s: there are %s", k.Policy, strings.Join(sched.Policies(), ", "))}
+		return usageError{fmt.Sprintf("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))}
 	}
 	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
 		return usage(k.apply(&config))

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type simCommand struct {
 	Length   time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
 	Peak     bool          `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
-	Trace   string        `type:"existingfile" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019."`
+	Trace   string        `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
 	Rate    float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's."`
 	Copies  int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
 	Clients int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
@@ -113,8 +112,12 @@ func (s *simCommand) check() error {
 		}
 	}
 	switch {
+	case s.HTML != "" && s.Peak:
+		return refuse("--peak has no page; --html draws runs at one rate")
 	case s.Record != "" && (s.Peak || len(s.policies("")) > 1):
 		return refuse("--record takes one run of one policy")
+	case s.Trace != "" && (s.Rate > 0 || s.Clients > 0):
+		return refuse("--rate and --clients are for named workloads; a trace says who asks when")
 	case s.Workload == "" && s.Trace == "":
 		return refuse("say which workload, or --trace FILE; clockwork sim --help lists the workloads")
 	case s.Workload != "" && !slices.Contains(workload.Names(), s.Workload):
@@ -205,7 +208,7 @@ func (s *simCommand) setting() (setting, error) {
 	if err != nil {
 		return set, usage(err)
 	}
-	set.shorten(s.Length)
+	s.shorten(&set)
 	set.config.Window = window(set.workload.Length)
 	return set, nil
 }
@@ -256,17 +259,12 @@ func (s *simCommand) options() workload.Options {
 var unending = map[string]bool{"azure": true, "paper-6.5": true}
 
 // shorten ends a workload that goes on for ever.
-func (set *setting) shorten(length time.Duration) {
+func (s *simCommand) shorten(set *setting) {
 	w := &set.workload
-	if length == 0 && unending[w.Name] {
+	if s.Length == 0 && s.Trace == "" && unending[w.Name] {
 		set.notes = append(set.notes, fmt.Sprintf("The first %v; --length makes it longer.", w.Length))
 	}
-	if length > 0 {
-		w.Length = length
-	}
-	if w.Length == 0 && w.Name != "timestamps" {
-		w.Length = 20 * time.Second
-	}
+	w.Length = cmp.Or(s.Length, w.Length, 20*time.Second)
 }
 
 // window is the step of the series: about 100 of them, of a round length.
@@ -280,34 +278,4 @@ func window(length time.Duration) time.Duration {
 		return time.Second
 	}
 	return 10 * time.Minute
-}
-
-// readTrace replays --trace: counts go to the models of the zoo as azure does,
-// or as the section of the paper that was named.
-func (s *simCommand) readTrace(set *setting) error {
-	f, err := os.Open(s.Trace)
-	if err != nil {
-		return fmt.Errorf("read trace: %w", err)
-	}
-	defer f.Close()
-	head := make([]byte, len("HashOwner"))
-	n, _ := f.ReadAt(head, 0)
-	if string(head[:n]) != "HashOwner" {
-		set.workload, err = workload.ReadTimestamps(f, s.pathOf, set.options.SLO)
-		return err
-	}
-	if set.options.Trace, err = workload.ReadAzure(f); err != nil {
-		return err
-	}
-	set.workload, err = workload.Named(cmp.Or(s.Workload, "azure"), set.options)
-	return err
-}
-
-// pathOf is the network that stands for a model of a trace: of the same name,
-// or the one that was asked for.
-func (s *simCommand) pathOf(model string) string {
-	if path := zoo.Prefix + model; zoo.Find(path) != nil {
-		return path
-	}
-	return cmp.Or(strings.Join(s.Model[:min(1, len(s.Model))], ""), "zoo/resnet50_v2")
 }

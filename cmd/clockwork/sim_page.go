@@ -28,6 +28,18 @@ func (d simDocument) page(jobs []*simJob) page.Page {
 	return p
 }
 
+// canWrite finds out before a long run whether there can be a page at its end.
+func canWrite(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return usageError{"--html: " + err.Error()}
+	}
+	return f.Close()
+}
+
 func writePage(path string, p page.Page) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -43,6 +43,9 @@ func (s *simCommand) rerun(con *console, name string) error {
 	if err != nil {
 		return usage(err)
 	}
+	if err := canWrite(s.HTML); err != nil {
+		return err
+	}
 	if s.Length > 0 {
 		e.Short = fmt.Sprintf("%v a run, as --length says.", s.Length)
 	}

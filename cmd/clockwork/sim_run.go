@@ -103,6 +103,9 @@ func (j *simJob) run(told chan<- advance) {
 
 // compare runs each policy on the same workload.
 func (s *simCommand) compare(con *console, set setting) error {
+	if err := canWrite(s.HTML); err != nil {
+		return err
+	}
 	var jobs []*simJob
 	for _, name := range s.policies("clockwork") {
 		j := &simJob{label: name, config: set.config, workload: set.workload}

@@ -75,7 +75,7 @@ func NewReader(from io.Reader) (*Reader, error) {
 	case bytes.HasPrefix(line[:n], []byte("clockwork-recording ")) && n == len(header):
 		return nil, fmt.Errorf("read recording: its format is %q, this program reads %q", line[:n-1], header[:len(header)-1])
 	}
-	return nil, errors.New("read recording: this is none")
+	return nil, errors.New("read recording: this is no recording")
 }
 
 // Next returns what comes next. The item, and its event, are valid until the

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"clockwork/pkg/workload"
+	"clockwork/pkg/zoo"
+)
+
+// readTrace replays --trace; its first bytes tell its format.
+func (s *simCommand) readTrace(set *setting) error {
+	f, err := os.Open(s.Trace)
+	if err != nil {
+		return fmt.Errorf("read trace: %w", err)
+	}
+	defer f.Close()
+	head := make([]byte, len(countsHead))
+	n, _ := f.ReadAt(head, 0)
+	if bytes.Equal(head[:n], countsHead) {
+		err = s.readCounts(set, f)
+	} else {
+		err = s.readTimestamps(set, f)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Trace, err)
+	}
+	return nil
+}
+
+// countsHead begins a trace of counts, as the header of the Azure schema does.
+var countsHead = []byte("HashOwner")
+
+// countWorkloads are those that replay counts, and wholeTrace how much of
+// them they replay by default: a day of the data set takes long.
+var countWorkloads = []string{"azure", "paper-6.5", "paper-6.6"}
+
+const wholeTrace = 10 * time.Minute
+
+var errNothing = errors.New("there is no request in it")
+
+// readCounts gives the functions of a trace to the models of the zoo, as azure
+// does, or as the section of the paper that was named.
+func (s *simCommand) readCounts(set *setting, r io.Reader) (err error) {
+	name := cmp.Or(s.Workload, "azure")
+	if !slices.Contains(countWorkloads, name) {
+		return fmt.Errorf("counts for each minute are replayed by %s; %s makes its own requests", strings.Join(countWorkloads, ", "), name)
+	}
+	if set.options.Trace, err = workload.ReadAzure(r); err != nil {
+		return err
+	}
+	if span(set.options.Trace) == 0 {
+		return errNothing
+	}
+	if whole := span(set.options.Trace); s.Length == 0 && name != "paper-6.6" {
+		set.options.Length = min(whole, wholeTrace)
+		if whole > wholeTrace {
+			set.notes = append(set.notes, fmt.Sprintf("The first %v of %v; --length makes it longer.", wholeTrace, whole))
+		}
+	}
+	set.workload, err = workload.Named(name, set.options)
+	return err
+}
+
+// span is until the end of the last minute in which there was anything.
+func span(t workload.Trace) time.Duration {
+	minutes := uint32(0)
+	for _, f := range t {
+		for _, m := range f.Minutes {
+			minutes = max(minutes, m.Minute+1)
+		}
+	}
+	return time.Duration(minutes) * time.Minute
+}
+
+// readTimestamps replays each request when it was made.
+func (s *simCommand) readTimestamps(set *setting, r io.Reader) (err error) {
+	if s.Workload != "" || s.Copies > 0 {
+		return fmt.Errorf("timestamps are a workload of their own: leave %s out", cmp.Or(s.Workload, "--copies"))
+	}
+	var unknown []string
+	set.workload, err = workload.ReadTimestamps(r, func(model string) string {
+		if path := zoo.Prefix + model; zoo.Find(path) != nil {
+			return path
+		}
+		unknown = append(unknown, model)
+		return s.standIn()
+	}, set.options.SLO)
+	if err != nil {
+		return err
+	}
+	if len(set.workload.Streams) == 0 {
+		return errNothing
+	}
+	if len(unknown) > 0 {
+		set.notes = append(set.notes, fmt.Sprintf("%s not in the zoo: %s in its place.", others(unknown), s.standIn()))
+	}
+	set.workload.Length = lastOf(set.workload)
+	return nil
+}
+
+// standIn is the network of a model that the zoo does not have.
+func (s *simCommand) standIn() string { return append(slices.Clip(s.Model), "zoo/resnet50_v2")[0] }
+
+// others names the first of some models.
+func others(names []string) string {
+	if n := len(names); n > 1 {
+		return fmt.Sprintf("%s and %d more are", names[0], n-1)
+	}
+	return names[0] + " is"
+}
+
+// lastOf is just after the last request of a trace, in whole milliseconds.
+func lastOf(w workload.Workload) time.Duration {
+	last := time.Duration(0)
+	for _, s := range w.Streams {
+		if at := s.Process.(workload.Times).At; len(at) > 0 {
+			last = max(last, time.Duration(at[len(at)-1]))
+		}
+	}
+	return (last/time.Millisecond + 1) * time.Millisecond
+}
