@@ -145,10 +145,14 @@ type model struct {
 	dirty      bool
 	wanted     wanted
 	tightest   tightest
+	turned     protocol.Time // until when requests that were turned away count as demand for a load
 	last       protocol.Time // when it was last served, or its queue began
 	each       time.Duration // between two items served, on average of late
 	bound      float64       // of the batch, under aimd
 }
+
+// asked: requests wait, or were turned away of late because no GPU had it.
+func (m *model) asked(now protocol.Time) bool { return m.head != nil || now < m.turned }
 
 // homes is how many live GPUs can hold the model.
 func (m *model) homes() (n int) {

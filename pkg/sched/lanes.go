@@ -2,6 +2,7 @@ package sched
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"clockwork/pkg/heap"
@@ -103,7 +104,17 @@ func (p *lanes) admit(r *request) *protocol.Error {
 	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
 		p.lost()
 	}
+	p.turnAway(r.model)
 	return unmeetable(r, earliest.Sub(p.now))
+}
+
+// turnAway has a model's weights loaded though nothing waits for them: whose
+// deadlines are shorter than a load would be turned away for ever.
+func (p *lanes) turnAway(m *model) {
+	if !slices.ContainsFunc(m.replicas, (*replica).serves) {
+		m.turned = p.now.Add(p.config.DefaultSLO)
+		p.touchModel(m)
+	}
 }
 
 // lost counts a request that was lost to the work of others.

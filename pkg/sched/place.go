@@ -83,7 +83,7 @@ func (c *engine) capable(g *gpu, m *model) bool {
 // makeRoom begins the first promised load once its pages are free, and sees
 // to it that they become free.
 func (c *engine) makeRoom(g *gpu) {
-	for len(g.pending) > 0 && g.pending[0].model.head == nil {
+	for len(g.pending) > 0 && !g.pending[0].model.asked(c.now) {
 		c.remove(g.pending[0])
 	}
 	if len(g.pending) == 0 {

@@ -8,7 +8,7 @@ import (
 // weigh puts a model in its place among those that want a copy.
 func (p *lanes) weigh(m *model) {
 	priority := p.priority(m)
-	if priority <= 0 || m.head == nil || p.everywhere(m) {
+	if priority <= 0 || !m.asked(p.now) || p.everywhere(m) {
 		p.wants.Remove(&m.wanted.place)
 		return
 	}
@@ -22,11 +22,15 @@ func (p *lanes) weigh(m *model) {
 // priority is a model's load priority. Where no GPU has a copy and what waits
 // could still be done in time, it stays positive after the load budgets have
 // passed (the demand for execution counts then, which is less): nobody else
-// would bring the weights.
+// would bring the weights. It is least where nothing waits and requests were
+// turned away.
 func (p *lanes) priority(m *model) int64 {
 	priority := m.priority(p.config.DefaultSLO)
-	if priority > 0 || m.head == nil || slices.ContainsFunc(m.replicas, (*replica).serves) {
+	if priority > 0 || !m.asked(p.now) || slices.ContainsFunc(m.replicas, (*replica).serves) {
 		return priority
+	}
+	if m.head == nil {
+		return 1
 	}
 	exec, load := p.alone(m)
 	if p.now.Add(load+exec) > m.tail.deadline {
@@ -70,7 +74,7 @@ func (p *lanes) grant() {
 		}
 		m := first.Of
 		m.wanted.expire(p.now)
-		if priority := p.priority(m); priority <= 0 || m.head == nil {
+		if priority := p.priority(m); priority <= 0 || !m.asked(p.now) {
 			p.wants.Remove(first)
 			continue
 		} else if -priority != first.Key {
@@ -102,7 +106,7 @@ func (p *lanes) home(m *model) *gpu {
 			continue
 		}
 		p.transfersBusy = false
-		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil {
+		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil || m.head == nil && !g.spares(m.spec.Pages) {
 			continue
 		}
 		if best == nil || p.better(g, best, m) {
@@ -110,6 +114,18 @@ func (p *lanes) home(m *model) *gpu {
 		}
 	}
 	return best
+}
+
+// spares: so many pages are free, or would be without models that nobody uses
+// at present.
+func (g *gpu) spares(pages int) bool {
+	pages -= g.vacant()
+	for _, r := range g.replicas {
+		if pages > 0 && r.phase == resident && r.busy == 0 && r.model.head == nil {
+			pages -= r.model.spec.Pages
+		}
+	}
+	return pages <= 0
 }
 
 // relief is how much work a GPU may have to be worth another copy: half of what

@@ -355,7 +355,7 @@ func (w *world) checkLanes(p *lanes) {
 				w.fail("%s waits, no GPU has it, and %s gpu %d has a free transfer lane", m.spec.Name, g.worker.id, g.id)
 			}
 		}
-		if m.wanted.place.In() && m.head == nil {
+		if m.wanted.place.In() && m.head == nil && m.turned == 0 {
 			w.fail("%s wants a copy for nobody", m.spec.Name)
 		}
 	}
