@@ -196,6 +196,7 @@ func (c *engine) lose(e WorkerLost) {
 	}
 	for _, g := range w.gpus {
 		g.worker = nil
+		c.timers.Remove(&g.room)
 	}
 	for _, a := range again {
 		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))
