@@ -72,7 +72,7 @@ func TestPlantedBugs(t *testing.T) {
 			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
 			defer stop()
 			began := time.Now()
-			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld/(clockwork|simple)", "-test.failfast").CombinedOutput()
+			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld/(clockwork|simple)", "-test.failfast", "-patient", "4s").CombinedOutput()
 			took := time.Since(began)
 			switch {
 			case limited.Err() != nil:

@@ -29,6 +29,7 @@ func (w *world) overdue() {
 	for id, a := range w.open {
 		if w.due(a) <= w.now {
 			w.counted.Lost++
+			w.laneEnded(w.openAt[id], a, w.now)
 			w.close(id)
 			w.orphaned(a)
 		}
@@ -54,6 +55,7 @@ func (w *world) before(e Event) {
 			w.counted.Strays++
 			return
 		}
+		w.laneEnded(e.Worker, a, e.End)
 		w.close(e.Action)
 		for _, ref := range a.Requests {
 			if r := w.requests[ref.ID]; e.Code == protocol.OK && !r.ended {
@@ -81,6 +83,7 @@ func (w *world) forget(worker string) {
 	delete(w.known, worker)
 	for id, a := range w.open {
 		if w.openAt[id] == worker {
+			w.laneEnded(worker, a, w.now)
 			w.close(id)
 			w.orphaned(a)
 		}
@@ -155,6 +158,7 @@ func (w *world) checkAction(o Addressed) {
 		w.fail("%s %d beside %d inferences and %d loads", a.Kind, a.ID, infers, loads)
 	}
 	w.open[a.ID], w.openAt[a.ID] = a, o.Worker
+	w.laneSent(o)
 	for _, ref := range a.Requests {
 		r := w.requests[ref.ID]
 		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {

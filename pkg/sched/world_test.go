@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -90,6 +91,8 @@ type world struct {
 	open                    map[protocol.ActionID]protocol.Action
 	openAt                  map[protocol.ActionID]string
 	known                   map[string]uint64 // the workers that the core knows, and their lives
+	lanes                   map[place]*plainLane
+	slowed                  map[*gpu]bool // were slow once
 	counted                 Stats
 	steps, ticks, actions   int
 	hash                    uint64
@@ -118,6 +121,10 @@ func between(dice *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(dice.Int64N(int64(high-low)+1))
 }
 
+// patient is far more than a world takes: a core that goes round in circles must
+// not hang the tests.
+var patient = flag.Duration("patient", time.Minute, "how long a world may take")
+
 const (
 	busyFor = 3 * time.Second  // requests and faults come
 	healFor = 30 * time.Second // then all must come to rest
@@ -129,9 +136,9 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
 		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
-		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{},
+		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{},
 	}
-	watchdog := time.AfterFunc(4*time.Second, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
+	watchdog := time.AfterFunc(*patient, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
 	defer watchdog.Stop()
 	w.build()
 	for w.now < protocol.Time(busyFor+healFor) {
@@ -314,6 +321,7 @@ func (w *world) step(e Event) {
 	w.checkStats()
 	w.recount()
 	w.checkIdle()
+	w.checkTwins()
 	for _, a := range out.Actions {
 		at := w.hosts[slices.IndexFunc(w.hosts, func(h *host) bool { return h.id == a.Worker })]
 		w.carry(at, func() { at.receive(a.Action) })
