@@ -47,7 +47,7 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	there := link{h.world.config.Network, readings}
 	var ask func()
 	ask = func() {
-		if h.world.over() {
+		if h.world.over() && h.world.together() {
 			return
 		}
 		if h.world.active && !h.silent() {

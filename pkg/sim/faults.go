@@ -77,7 +77,7 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"slow", "10s:1s", "a GPU is 2 to 10 times slower"},
 	{"hang", "15s:300ms", "a GPU hangs"},
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
-	{"controller", "10s:300ms", "the controller is restarted"},
+	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 
 // ParseFaults reads "loss,kill=5s:1s,clock=50ms:20ppm": names with or without

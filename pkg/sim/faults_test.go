@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +17,53 @@ func faulty(t *testing.T, seed uint64, change func(c *Config)) *Report {
 	c := Defaults("clockwork")
 	c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 40, seed, true
 	change(&c)
-	return named(t, c, "open", workload.Options{Seed: seed, Length: 4 * time.Second, Copies: 12, Rate: 700, SLO: workload.Within(60 * time.Millisecond)})
+	w, err := workload.Named("open", workload.Options{Seed: seed, Length: 4 * time.Second, Copies: 12, Rate: 700, SLO: workload.Within(60 * time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newWorld(c, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.run(nil)
+	s.checkRest()
+	if s.err != nil {
+		t.Fatalf("%v\n%+v\n%v", s.err, c.Faults, s.core)
+	}
+	checkMirror(t, s)
+	s.finish()
+	return s.report
+}
+
+// checkMirror compares what the scheduler believes of each GPU, as it draws
+// itself, with what the GPU holds (G6). Nothing is under way any more.
+func checkMirror(t *testing.T, s *world) {
+	t.Helper()
+	mirror, gpu := map[string][]string{}, ""
+	for _, line := range strings.Split(s.core.String(), "\n") {
+		fields := strings.Fields(line)
+		switch {
+		case strings.Contains(line, " gpu "):
+			gpu = fields[0] + " " + fields[2]
+			mirror[gpu] = nil
+		case strings.HasSuffix(line, " busy"):
+			mirror[gpu] = append(mirror[gpu], fields[0]+" "+strings.TrimSuffix(fields[1], ","))
+		}
+	}
+	for _, h := range s.hosts {
+		for _, g := range h.GPUs {
+			var want []string
+			for _, model := range g.Pages.Loaded() {
+				want = append(want, model+" resident")
+			}
+			held, known := mirror[fmt.Sprintf("%s#%d %d", h.ID, h.Incarnation, g.ID)]
+			slices.Sort(held)
+			if !known || !slices.Equal(held, want) {
+				t.Errorf("seed %d: %v holds %v, the scheduler believes %v", s.config.Seed, g, want, held)
+			}
+		}
+	}
 }
 
 func often(length time.Duration) Trouble { return Trouble{Every: 400 * time.Millisecond, For: length} }

@@ -79,7 +79,9 @@ func (s *world) admit(h *host) {
 // missed says that a worker's heartbeats stayed out.
 func (s *world) missed(h *host, incarnation uint64) {
 	h.away = incarnation
-	delete(s.joining, h.ID)
+	if s.joining[h.ID].Incarnation == incarnation {
+		delete(s.joining, h.ID)
+	}
 	if s.members[h.ID] == incarnation {
 		s.report.Faults.Missed++
 		delete(s.members, h.ID)

@@ -172,7 +172,7 @@ func (s *world) arrival() protocol.Time {
 }
 
 // atRest reports whether nothing is left to happen: with faults that includes
-// what the core waits for in vain.
+// what the core waits for in vain, and workers that are to come back.
 func (s *world) atRest() bool {
 	if !s.begun || s.door.open > 0 {
 		s.ended = s.now
@@ -181,7 +181,17 @@ func (s *world) atRest() bool {
 	if s.trouble != nil && s.now > s.ended.Add(restWithin) {
 		s.broken("G11", "the stack does not come to rest within %v", restWithin)
 	}
-	return len(s.calendar.heap) == s.idle && (s.trouble == nil || s.wake == protocol.Never)
+	return len(s.calendar.heap) == s.idle && (s.trouble == nil || s.wake == protocol.Never && s.together())
+}
+
+// together reports whether the scheduler has every worker in its present life.
+func (s *world) together() bool {
+	for _, h := range s.hosts {
+		if h.silent() || s.members[h.ID] != h.Incarnation {
+			return false
+		}
+	}
+	return true
 }
 
 // happen carries out one event.
