@@ -4,6 +4,9 @@ GO ?= go
 # Packages that decide and must stay pure; each has a test that says so.
 PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... ./pkg/estimate/... ./pkg/heap/... ./pkg/zoo/... ./pkg/workload/... ./pkg/record/... ./pkg/replay/... ./pkg/explain/... ./pkg/sim ./pkg/sched/...
 
+# What make sim compares; all of them take three times as long.
+POLICIES ?= clockwork,faithful
+
 .PHONY: help
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +52,11 @@ bench-bus: build ## Measure the live path beside a bare ring of NATS hops
 	$(GO) build -o bin/busbench ./integration/busbench
 	./bin/busbench
 	./bin/busbench -binary bin/clockwork
+
+.PHONY: sim
+sim: build ## Rerun the paper's experiments, shortened, in some minutes; pages in bin/paper-6.*.html
+	@for section in 6.1 6.2 6.3 6.4 6.5 6.6; do \
+		./bin/clockwork sim paper-$$section --policy $(POLICIES) --html bin/paper-$$section.html || exit 1; echo; done
 
 .PHONY: lint
 lint: ## Check formatting, vet, and that go.mod is tidy
