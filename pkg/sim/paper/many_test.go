@@ -25,6 +25,7 @@ func predicted(c *claims, _ Experiment, r Results, policy string) {
 }
 
 func TestSection65NextToNothingIsLateOfColdAndWarmModels(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.5", 3*time.Second, "clockwork")
 	if n := len(e.Trials[0].Workload.Instances()); n != 4026 {
 		t.Errorf("%d models, the paper has 4,026", n)
@@ -79,6 +80,7 @@ func scales(c *claims, e Experiment, r Results, policy string) {
 }
 
 func TestSection66GoodputGrowsWithTheGPUsAndStaysUnderOverload(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.6", time.Second, "clockwork")
 	e.Trials = e.Trials[:2] // 10 and 20 GPUs
 	holds(t, scales, e, run(t, e, nil))

@@ -92,6 +92,7 @@ func least(r *sim.Report) (slo time.Duration) {
 }
 
 func TestEveryTableIsFull(t *testing.T) {
+	t.Parallel()
 	for name := range sections {
 		e := experiment(t, name, 300*time.Millisecond, "clockwork")
 		for _, table := range e.Tables(run(t, e, nil)) {

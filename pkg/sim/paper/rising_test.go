@@ -37,6 +37,7 @@ func lowSLOs(c *claims, e Experiment, r Results, policy string) {
 }
 
 func TestSection63SLOsAreMetDownToAFewExecutionsAndLowerUnderLessLoad(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.3", 12*time.Second, "clockwork", "fifo")
 	r := run(t, e, nil)
 	holds(t, lowSLOs, e, r)
@@ -67,6 +68,7 @@ func isolated(c *claims, e Experiment, r Results, policy string) {
 }
 
 func TestSection64LatencySensitiveModelsAreIsolated(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.4", 12*time.Second, "clockwork", "simple")
 	r := run(t, e, nil)
 	holds(t, isolated, e, r)

@@ -28,6 +28,7 @@ func goodputRises(c *claims, e Experiment, r Results, policy string) {
 }
 
 func TestSection61GoodputRisesWithTheSLOAndBaselinesCollapse(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.1", time.Second, "clockwork", "aimd", "fifo", "simple")
 	r := run(t, e, nil)
 	holds(t, goodputRises, e, r)
@@ -69,6 +70,7 @@ func transferring(r *sim.Report, from, to int) float64 {
 }
 
 func TestSection62MemoryIsFullAtAbout201ModelsThenPCIeIsTheLimit(t *testing.T) {
+	t.Parallel()
 	e := experiment(t, "paper-6.2", time.Minute, "clockwork")
 	holds(t, thousandsAreServed, e, run(t, e, nil))
 	half := run(t, e, func(c *sim.Config) { c.Pages /= 2 })
