@@ -177,41 +177,46 @@ func (w *world) checkWants(p *lanes) {
 }
 
 func (w *world) checkPriority(p *lanes, m *model) {
-	plain := m.plainPriority(w.config.DefaultSLO)
-	shares := make([]int64, len(m.replicas))
+	plain, ease, sum := m.plainPriority(w.config.DefaultSLO)
+	before := make([]int64, len(m.replicas))
 	for i, r := range m.replicas {
-		shares[i] = r.share
+		before[i] = r.share
 	}
 	got := float64(m.priority(w.config.DefaultSLO))
-	for i, r := range m.replicas {
-		r.give(shares[i])
-	}
 	if off := math.Abs(got - plain); off > 2+1e-3*float64(m.wanted.load) {
 		w.fail("the priority of %s is %v, by the formula %v", m.spec.Name, got, plain)
+	}
+	for i, r := range m.replicas {
+		share := float64(m.wanted.exec) * ease[i] / sum
+		if off := math.Abs(float64(r.share) - share); r.serves() && off > 2+1e-3*share {
+			w.fail("of the demand for %s %s gpu %d is given %d, by the formula %v", m.spec.Name, r.gpu.worker.id, r.gpu.id, r.share, share)
+		}
+		r.give(before[i])
 	}
 }
 
 // plainPriority is p = W - sum of W * (x/sum x) * (C/O), with x = C/O. Of a
-// single copy O holds all of its model's demand.
-func (m *model) plainPriority(c time.Duration) float64 {
-	var ease []float64
-	sum := 0.0
+// single copy O holds all of its model's demand. A copy that leaves has an x of
+// 0.
+func (m *model) plainPriority(c time.Duration) (p float64, ease []float64, sum float64) {
 	for _, r := range m.replicas {
-		if !r.serves() {
-			continue
+		x := 0.0
+		if r.serves() {
+			work := r.gpu.demand
+			if len(m.replicas) == 1 {
+				work += m.wanted.exec - r.share
+			}
+			x = float64(c) / float64(max(work, int64(time.Millisecond)))
 		}
-		work := r.gpu.demand
-		if len(m.replicas) == 1 {
-			work += m.wanted.exec - r.share
-		}
-		x := float64(c) / float64(max(work, int64(time.Millisecond)))
 		ease, sum = append(ease, x), sum+x
 	}
-	p := float64(m.wanted.load)
+	p = float64(m.wanted.load)
 	for _, x := range ease {
-		p -= float64(m.wanted.load) * (x / sum) * x
+		if x > 0 {
+			p -= float64(m.wanted.load) * (x / sum) * x
+		}
 	}
-	return p
+	return p, ease, sum
 }
 
 // checkCalendar: there is one timer for each request that waits, for each
