@@ -96,8 +96,8 @@ func (w *world) checkLane(g *gpu) {
 // checkTurns: each copy of a model that waits has its turn, at the place that
 // the queue gives it now, or was parked; and who is first is first. A GPU that
 // has room has nobody's turn; one that has none is woken when it has. Where a
-// GPU has become slow, or fast again, the turns that it had keep their places
-// until their queues change.
+// GPU has become slow, or fast again, or a copy of the model under another name
+// was measured, the turns keep their places until their queues change.
 func (w *world) checkTurns(p *lanes, g *gpu) {
 	if g.pace.slow() {
 		w.slowed[g] = true
@@ -113,7 +113,7 @@ func (w *world) checkTurns(p *lanes, g *gpu) {
 			continue
 		}
 		count++
-		if key := p.plainTurn(r); waits && !p.deferred && !w.slowed[g] && key != r.turn.Key {
+		if key := p.plainTurn(r); waits && !p.deferred && !w.slowed[g] && !w.copies[r.model.spec.Digest] && key != r.turn.Key {
 			w.fail("%s gpu %d: the turn of %s is at %v, by the twin at %v", g.worker.id, g.id, r.model.spec.Name, protocol.Time(r.turn.Key), protocol.Time(key))
 		}
 		if r.phase != resident {

@@ -175,13 +175,14 @@ func (w *world) checkStats() {
 	}
 	want := w.counted
 	want.Replanned = s.Replanned
-	for id, r := range w.requests {
+	w.live = slices.DeleteFunc(w.live, func(r *asked) bool { return r.ended && r.action == 0 })
+	for _, r := range w.live {
 		switch {
 		case r.action != 0:
 			want.InFlight++
-		case !r.ended && r.deadline < w.now:
-			w.fail("request %v still waits, its deadline was %v", id, r.deadline)
-		case !r.ended:
+		case r.deadline < w.now:
+			w.fail("request %v still waits, its deadline was %v", r.submission.ID, r.deadline)
+		default:
 			want.Queued++
 		}
 	}
@@ -338,16 +339,15 @@ func (w *world) checkLanes(p *lanes) {
 			w.fail("%s gpu %d counts %v of work and %d of demand, there are %v and %d", g.worker.id, g.id, g.lane.work, g.demand, work, demand)
 		}
 	}
-	for _, m := range p.models {
-		exec, load := int64(0), int64(0)
-		for _, r := range p.known {
-			if r.model == m {
-				exec += r.demand.exec
-				if r.demand.listed {
-					load += r.demand.load
-				}
-			}
+	execs, loads := make([]int64, len(p.models)), make([]int64, len(p.models))
+	for _, r := range p.known {
+		execs[r.model.index] += r.demand.exec
+		if r.demand.listed {
+			loads[r.model.index] += r.demand.load
 		}
+	}
+	for i, m := range p.models {
+		exec, load := execs[i], loads[i]
 		if exec != m.wanted.exec || load != m.wanted.load {
 			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.wanted.exec, m.wanted.load, exec, load)
 		}
