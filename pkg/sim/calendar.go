@@ -33,7 +33,6 @@ var kindNames = [...]string{"request", "submission", "action", "dispatch", "inpu
 // event is what happens at a time. Which fields are set depends on its kind.
 type event struct {
 	at   protocol.Time
-	seq  uint64 // of its making: the order of events at one time
 	kind kind
 	lane uint8  // of a GPU; the member of the order whose input it is
 	life uint32 // of the request in the slot
@@ -56,10 +55,20 @@ func (e event) String() string {
 
 func (e *event) order() *emulation.Order { return e.of.(*emulation.Order) }
 
-// calendar holds what is to come, ordered by (time, sequence).
+// calendar holds what is to come, ordered by (time, sequence). The heap has no
+// pointers: moving its entries costs the garbage collector nothing.
 type calendar struct {
-	heap []event
-	seq  uint64
+	heap   []entry
+	events []event // by slot
+	free   []int32
+	seq    uint64
+}
+
+// entry is when the event of a slot happens.
+type entry struct {
+	at   protocol.Time
+	seq  uint64 // of its making: the order of events at one time
+	slot int32
 }
 
 func (c *calendar) next() protocol.Time {
@@ -71,36 +80,43 @@ func (c *calendar) next() protocol.Time {
 
 func (c *calendar) add(e event) {
 	c.seq++
-	e.seq = c.seq
-	c.heap = append(c.heap, e)
+	in := entry{e.at, c.seq, int32(len(c.events))}
+	if n := len(c.free); n > 0 {
+		in.slot = c.free[n-1]
+		c.free = c.free[:n-1]
+		c.events[in.slot] = e
+	} else {
+		c.events = append(c.events, e)
+	}
+	c.heap = append(c.heap, in)
 	i := len(c.heap) - 1
 	for i > 0 {
 		up := (i - 1) / 4
-		if !before(&e, &c.heap[up]) {
+		if !before(&in, &c.heap[up]) {
 			break
 		}
 		c.heap[i] = c.heap[up]
 		i = up
 	}
-	c.heap[i] = e
+	c.heap[i] = in
 }
 
-func before(a, b *event) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
+func before(a, b *entry) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
 
 func (c *calendar) take() event {
-	first := c.heap[0]
+	first := c.heap[0].slot
 	last := len(c.heap) - 1
 	e := c.heap[last]
-	c.heap[last] = event{}
 	c.heap = c.heap[:last]
 	if last > 0 {
 		c.sink(e)
 	}
-	return first
+	c.free = append(c.free, first)
+	return c.events[first]
 }
 
 // sink finds e's place from the top.
-func (c *calendar) sink(e event) {
+func (c *calendar) sink(e entry) {
 	i, n := 0, len(c.heap)
 	for {
 		first := 4*i + 1
