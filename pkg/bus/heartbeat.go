@@ -75,7 +75,8 @@ const maxAlive = 16384
 
 // Liveness watches the heartbeats of one kind of service. An instance is lost
 // when it was silent for protocol.HeartbeatLost, or when the same id beats
-// with a new incarnation.
+// with a new incarnation. Time goes on here by ticks: where it is we who slept,
+// nobody was silent.
 type Liveness struct {
 	mu    sync.Mutex
 	alive map[string]life
@@ -84,9 +85,12 @@ type Liveness struct {
 }
 
 type life struct {
-	beat protocol.Heartbeat
-	at   time.Time
+	beat   protocol.Heartbeat
+	silent int // ticks since its last beat
 }
+
+// lostTicks is after how many ticks without a beat an instance is lost.
+const lostTicks = int(protocol.HeartbeatLost / protocol.HeartbeatEvery)
 
 // WatchHeartbeats calls beat for each heartbeat and lost for each lost
 // instance (its last heartbeat). Both are called from two goroutines, never at
@@ -121,20 +125,13 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 		defer func() { _ = sub.Unsubscribe() }()
 		every := time.NewTicker(protocol.HeartbeatEvery)
 		defer every.Stop()
-		looked := time.Now()
 		for {
 			select {
 			case <-l.stop:
 				return
 			case <-every.C:
-				now := time.Now()
-				paused := now.Sub(looked) > protocol.HeartbeatLost/2
-				looked = now
-				if paused {
-					continue // it was we who slept: what came meanwhile is read first
-				}
 				calls.Lock()
-				for _, h := range l.silent(now) {
+				for _, h := range l.tick() {
 					lost(h)
 				}
 				calls.Unlock()
@@ -162,7 +159,7 @@ func (l *Liveness) Expect(h protocol.Heartbeat) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, known := l.alive[h.ID]; !known && len(l.alive) < maxAlive {
-		l.alive[h.ID] = life{h, time.Now()}
+		l.alive[h.ID] = life{beat: h}
 	}
 }
 
@@ -179,19 +176,22 @@ func (l *Liveness) see(h protocol.Heartbeat) (old protocol.Heartbeat, replaced, 
 	if !known && len(l.alive) >= maxAlive {
 		return old, false, false
 	}
-	l.alive[h.ID] = life{h, time.Now()}
+	l.alive[h.ID] = life{beat: h}
 	return was.beat, known && was.beat.Incarnation != h.Incarnation, true
 }
 
-func (l *Liveness) silent(now time.Time) []protocol.Heartbeat {
+// tick counts for everyone, and returns who is lost by it.
+func (l *Liveness) tick() []protocol.Heartbeat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var gone []protocol.Heartbeat
 	for id, a := range l.alive {
-		if now.Sub(a.at) > protocol.HeartbeatLost {
+		if a.silent++; a.silent > lostTicks {
 			gone = append(gone, a.beat)
 			delete(l.alive, id)
+			continue
 		}
+		l.alive[id] = a
 	}
 	slices.SortFunc(gone, byID)
 	return gone

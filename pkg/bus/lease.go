@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -48,22 +47,53 @@ func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(map[string]string{"holder": holder, "nonce": nats.NewInbox()})
+	body, err := leaseBody("", holder)
 	if err != nil {
 		return nil, fmt.Errorf("acquire %s: %w", key, err)
 	}
-	l := &Lease{bus: b, kv: kv, key: key, holder: body,
+	l := b.newLease(kv, key, body)
+	return l, l.create(ctx)
+}
+
+func (b *Bus) newLease(kv jetstream.KeyValue, key string, body []byte) *Lease {
+	return &Lease{bus: b, kv: kv, key: key, holder: body,
 		lost: make(chan struct{}), stop: make(chan struct{}), vanish: make(chan struct{}), done: make(chan struct{})}
-	revision, err := kv.Create(ctx, key, body, jetstream.KeyTTL(leaseTTL))
+}
+
+// create takes a lease that nobody holds.
+func (l *Lease) create(ctx context.Context) error {
+	revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL))
+	return l.begin(revision, err)
+}
+
+// swap takes a lease away from whoever held it at a revision.
+func (l *Lease) swap(ctx context.Context, held uint64) error {
+	revision, err := l.write(ctx, held)
+	return l.begin(revision, err)
+}
+
+// begin keeps the lease that was written at a revision.
+func (l *Lease) begin(revision uint64, err error) error {
 	if errors.Is(err, jetstream.ErrKeyExists) {
-		return nil, ErrHeld
+		return ErrHeld
 	}
 	if err != nil {
-		return nil, fmt.Errorf("acquire %s: %w", key, err)
+		return fmt.Errorf("acquire %s: %w", l.key, err)
 	}
 	l.revision, l.epoch = revision, revision
 	go l.keep()
-	return l, nil
+	return nil
+}
+
+// write puts the holder in place of what stood at a revision, with a new time
+// to live, by a publish: kv.Update would drop the time to live.
+func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
+	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
+		jetstream.WithExpectLastSequencePerSubject(over), jetstream.WithMsgTTL(leaseTTL))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 // OpenLeases opens the bucket of the leases, and makes it when it is not there:
@@ -131,15 +161,13 @@ func (l *Lease) keep() {
 	}
 }
 
-// renew writes the lease again with a new time to live, by a publish: kv.Update
-// would drop the time to live. It returns false when somebody else holds it.
+// renew writes the lease again. It returns false when somebody else holds it.
 func (l *Lease) renew() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
 	defer cancel()
-	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
-		jetstream.WithExpectLastSequencePerSubject(l.revision), jetstream.WithMsgTTL(leaseTTL))
+	revision, err := l.write(ctx, l.revision)
 	if err == nil {
-		l.revision = ack.Sequence
+		l.revision = revision
 		return true
 	}
 	l.bus.Log.Debug("lease not renewed", "lease", l.key, "error", err)

@@ -137,5 +137,5 @@ const Stopping = "stopping"
 // that is silent for HeartbeatLost is taken for dead.
 const (
 	HeartbeatEvery = 100 * time.Millisecond
-	HeartbeatLost  = time.Second
+	HeartbeatLost  = 500 * time.Millisecond
 )

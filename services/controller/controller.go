@@ -31,7 +31,6 @@ var Module = fx.Module("controller",
 type Service struct {
 	config Config
 	broker bus.Config
-	id     uint64
 }
 
 // New makes a controller; Run starts it.
@@ -40,7 +39,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure controller: %w", err)
 	}
 	broker.Name = "controller"
-	return &Service{config: config, broker: broker, id: bus.RandomID()}, nil
+	return &Service{config: config, broker: broker}, nil
 }
 
 // Run serves until ctx ends.
@@ -65,11 +64,11 @@ func (s *Service) Run(ctx context.Context) error {
 	defer door.Stop()
 	host, _ := os.Hostname() // for people only
 	for ctx.Err() == nil {
-		lease, err := b.AcquireWait(ctx, "controller", fmt.Sprintf("%s %s", host, protocol.DoorName(s.id)))
+		lease, err := b.Campaign(ctx, "controller", bus.Candidate{Kind: protocol.FrontDoor, ID: protocol.DoorName(door.id), Host: host})
 		if err != nil {
 			return nil // ctx ended while another leads
 		}
-		l := newLeader(s.config, s.id, b, state, buffer, door)
+		l := newLeader(s.config, b, state, buffer, door)
 		err = l.lead(ctx, lease)
 		lease.Release()
 		if err != nil {

@@ -22,7 +22,6 @@ import (
 // else only hands it events.
 type leader struct {
 	config Config
-	id     uint64
 	bus    *bus.Bus
 	state  *bus.State
 	buffer *bus.Buffer
@@ -69,10 +68,9 @@ const askWait = time.Second
 // it campaigns again.
 const recallPause = 500 * time.Millisecond
 
-func newLeader(config Config, id uint64, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *Door) *leader {
+func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *Door) *leader {
 	return &leader{
 		config: config,
-		id:     id,
 		bus:    b,
 		state:  state,
 		buffer: buffer,

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"go.uber.org/fx"
 
@@ -47,6 +48,7 @@ type Service struct {
 	config Config
 	broker bus.Config
 	id     uint64
+	term   atomic.Pointer[term] // nil while another works
 }
 
 // New makes a scheduler; Run starts it.
@@ -81,19 +83,18 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 	defer b.Close()
 	host, _ := os.Hostname() // for people only
 	name := protocol.DoorName(s.id)
+	pulse := b.StartPulse(protocol.Scheduler, name, s.heartbeat)
+	defer pulse.Stop()
 	for ctx.Err() == nil {
-		standby := b.StartPulse(protocol.Scheduler, name, func() protocol.Heartbeat {
-			return protocol.Heartbeat{Incarnation: s.id, State: "standby"}
-		})
-		lease, err := b.AcquireWait(ctx, "scheduler", host+" "+name)
-		standby.Stop()
+		lease, err := b.Campaign(ctx, "scheduler", bus.Candidate{Kind: protocol.Scheduler, ID: name, Host: host})
 		if err != nil {
 			return nil // ctx ended while another works
 		}
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
 			t.core = wrap(t.core)
-			err = t.serve(ctx, lease)
+			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })
+			s.term.Store(nil)
 		}
 		lease.Release()
 		if err != nil {
@@ -101,4 +102,12 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 		}
 	}
 	return nil
+}
+
+// heartbeat is that of the present term, if there is one that serves.
+func (s *Service) heartbeat() protocol.Heartbeat {
+	if t := s.term.Load(); t != nil {
+		return t.heartbeat()
+	}
+	return protocol.Heartbeat{Incarnation: s.id, State: "standby"}
 }

@@ -40,7 +40,7 @@ type term struct {
 	core    sched.Core
 	timer   *time.Timer          // of the core's wake
 	wake    protocol.Time        // when it is set to
-	pulse   *bus.Pulse           // nil until the term serves
+	beat    func()               // sends a heartbeat now; nil until the term serves
 	ended   bool                 // the term is over; nothing more is decided
 	started bool                 // Activate was given to the core
 	models  []protocol.ModelSpec // of the epoch; every worker that joins holds all of them
@@ -99,8 +99,9 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	return t, nil
 }
 
-// serve works until ctx ends or the lease is lost.
-func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
+// serve works until ctx ends or the lease is lost. beat has the term's heartbeat
+// sent now.
+func (t *term) serve(ctx context.Context, lease *bus.Lease, beat func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop, err := t.listen(ctx)
 	defer func() {
@@ -117,9 +118,8 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease) error {
 			return nil // the broker is gone; campaign again
 		}
 	}
-	pulse := t.bus.StartPulse(protocol.Scheduler, protocol.DoorName(t.id), t.heartbeat)
-	defer pulse.Stop()
-	t.locked(func() { t.pulse = pulse })
+	beat()
+	t.locked(func() { t.beat = beat })
 	t.bus.Log.Info("holding the lease", "epoch", t.epoch.Load())
 	t.wait(ctx, lease)
 	return nil
@@ -253,7 +253,7 @@ func (t *term) flush() {
 // admit lets workers whose clocks are known into the core, and declares the
 // scheduler active once all are there or clockWait is over.
 func (t *term) admit() {
-	if !t.started || t.pulse == nil || len(t.joining) == 0 && t.active.Load() {
+	if !t.started || t.beat == nil || len(t.joining) == 0 && t.active.Load() {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.joining)) {
@@ -268,7 +268,7 @@ func (t *term) admit() {
 	}
 	if !t.active.Load() && (len(t.joining) == 0 || time.Now().After(t.waitFor)) {
 		t.active.Store(true)
-		t.pulse.Now()
+		t.beat()
 		t.bus.Log.Info("active", "epoch", t.epoch.Load(), "workers", len(t.members))
 	}
 }

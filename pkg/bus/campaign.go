@@ -1,0 +1,164 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
+)
+
+// Candidate is who stands for a lease. It beats as (Kind, ID) while it stands
+// by and while it holds the lease.
+type Candidate struct {
+	Kind protocol.ServiceKind
+	ID   string
+	Host string // for people
+}
+
+// takeoverBeats is how many heartbeats a candidate hears of itself, but none of
+// the holder, before it takes the lease away. Its own beats are the clock: they
+// do not come either where it is the broker that is slow, or the candidate.
+const takeoverBeats = 5
+
+// campaignEvery is how often a candidate looks at the lease.
+const campaignEvery = 100 * time.Millisecond
+
+// Campaign takes a lease as soon as nobody holds it, or whoever does is silent
+// for takeoverBeats. The former holder learns it at its next renewal; until then
+// epochs fence it.
+func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, error) {
+	body, err := leaseBody(c.ID, c.Host)
+	if err != nil {
+		return nil, fmt.Errorf("campaign for %s: %w", key, err)
+	}
+	campaign := &campaign{bus: b, key: key, body: body, self: c.ID}
+	ears, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(c.Kind, "*"), func(m *nats.Msg) {
+		campaign.hear(b.Subjects.Token(m.Subject, 2))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("campaign for %s: %w", key, err)
+	}
+	defer func() { _ = ears.Unsubscribe() }()
+	for {
+		l, err := campaign.attempt(ctx)
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, ErrHeld) {
+			b.Log.Warn("lease not reached", "lease", key, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("campaign for %s: %w", key, ctx.Err())
+		case <-time.After(campaignEvery):
+		}
+	}
+}
+
+// campaign is one candidate's, until it is elected.
+type campaign struct {
+	bus  *Bus
+	kv   jetstream.KeyValue
+	key  string
+	body []byte
+	self string
+	seen uint64 // the last revision at which somebody else held the lease
+
+	mu     sync.Mutex
+	holder string // "" for nobody yet
+	silent int    // own heartbeats since the holder's last
+}
+
+func (c *campaign) hear(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch id {
+	case c.holder:
+		c.silent = 0
+	case c.self:
+		c.silent++
+	}
+}
+
+// silence reports whether the holder is silent; another one than before has yet
+// to be heard.
+func (c *campaign) silence(holder string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holder != holder {
+		c.holder, c.silent = holder, 0
+	}
+	return c.silent >= takeoverBeats
+}
+
+// attempt takes the lease, or returns ErrHeld.
+func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL)
+	defer cancel()
+	var err error
+	if c.kv == nil {
+		if c.kv, err = c.bus.OpenLeases(ctx); err != nil {
+			return nil, err
+		}
+	}
+	entry, err := c.kv.Get(ctx, c.key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return c.take(ctx)
+	}
+	if err != nil {
+		c.kv = nil // the bucket may be gone
+		return nil, fmt.Errorf("read lease %s: %w", c.key, err)
+	}
+	c.seen = entry.Revision()
+	if !c.silence(holderOf(entry.Value())) {
+		return nil, ErrHeld
+	}
+	c.bus.Log.Warn("taking the lease of a silent holder", "lease", c.key, "holder", string(entry.Value()))
+	l := c.bus.newLease(c.kv, c.key, c.body)
+	return l, l.swap(ctx, entry.Revision())
+}
+
+// take takes a lease that nobody holds. Where the store was lost, its holder
+// gets the time to take it again: it has in memory what was stored.
+func (c *campaign) take(ctx context.Context) (*Lease, error) {
+	if c.seen > 0 && !c.silence(c.holder) {
+		status, err := c.kv.Status(ctx)
+		if err != nil {
+			c.kv = nil
+			return nil, fmt.Errorf("read leases: %w", err)
+		}
+		bucket, ok := status.(*jetstream.KeyValueBucketStatus)
+		if ok && bucket.StreamInfo().State.LastSeq < c.seen {
+			return nil, ErrHeld
+		}
+	}
+	l := c.bus.newLease(c.kv, c.key, c.body)
+	return l, l.create(ctx)
+}
+
+// leaseValue is what stands in a lease. The nonce tells two lives of a holder
+// apart.
+type leaseValue struct {
+	ID    string `json:"id,omitempty"`
+	Host  string `json:"holder"`
+	Nonce string `json:"nonce"`
+}
+
+func leaseBody(id, host string) ([]byte, error) {
+	return json.Marshal(leaseValue{ID: id, Host: host, Nonce: nats.NewInbox()})
+}
+
+func holderOf(body []byte) string {
+	var v leaseValue
+	if json.Unmarshal(body, &v) != nil {
+		return ""
+	}
+	return v.ID
+}
