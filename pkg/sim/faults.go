@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -43,9 +44,9 @@ func (f Faults) Any() bool { return f != Faults{} }
 
 // Validate reports the first field that makes no sense.
 func (f Faults) Validate() error {
-	for name, share := range map[string]float64{"loss": f.Loss, "duplicate": f.Duplicate, "reorder": f.Reorder} {
+	for _, share := range []float64{f.Loss, f.Duplicate, f.Reorder} {
 		if !(share >= 0 && share <= 0.5) {
-			return fmt.Errorf("validate faults: %s of %v: it must be from 0%% to 50%%", name, share)
+			return fmt.Errorf("validate faults: %v of the messages: it must be from 0%% to 50%%", share)
 		}
 	}
 	if f.ReorderBy < 0 || f.ReorderBy > maxTrouble || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
@@ -117,45 +118,55 @@ func faultNames() (names []string) {
 }
 
 // set gives one fault its amount.
-func (f *Faults) set(name, amount string) (err error) {
-	first, second, two := strings.Cut(amount, ":")
-	duration := func(text string, into *time.Duration) {
-		if err == nil && text != "" {
-			*into, err = time.ParseDuration(text)
-		}
-	}
-	part := func(text, unit string, of float64) (value float64) {
-		number, has := strings.CutSuffix(text, unit)
-		if value, err = strconv.ParseFloat(number, 64); err == nil && !has {
-			err = fmt.Errorf("%s is not in %s", text, unit)
-		}
-		return value / of
-	}
-	if troubles := map[string]*Trouble{
-		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang, "controller": &f.Controller,
-	}; troubles[name] != nil {
-		t := troubles[name]
-		duration(first, &t.Every)
-		if t.For == 0 {
-			t.For = 300 * time.Millisecond
-		}
-		duration(second, &t.For)
-		return err
-	}
+func (f *Faults) set(name, amount string) error {
+	first, second, _ := strings.Cut(amount, ":")
 	switch name {
 	case "loss":
-		f.Loss = part(amount, "%", 100)
+		return read(amount, percent(&f.Loss))
 	case "duplicate":
-		f.Duplicate = part(amount, "%", 100)
+		return read(amount, percent(&f.Duplicate))
 	case "reorder":
-		f.Reorder, f.ReorderBy = part(first, "%", 100), 20*time.Millisecond
-		duration(second, &f.ReorderBy)
+		f.ReorderBy = 20 * time.Millisecond
+		return errors.Join(read(first, percent(&f.Reorder)), read(second, duration(&f.ReorderBy)))
 	case "clock":
-		if duration(first, &f.Offset); two && err == nil {
-			f.Drift = part(second, "ppm", 1e6)
-		}
+		return errors.Join(read(first, duration(&f.Offset)), read(second, ppm(&f.Drift)))
 	}
-	return err
+	of := map[string]*Trouble{
+		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang, "controller": &f.Controller,
+	}[name]
+	of.For = 300 * time.Millisecond
+	return errors.Join(read(first, duration(&of.Every)), read(second, duration(&of.For)))
+}
+
+// read reads what is given; what is not stays as it is.
+func read(text string, into func(string) error) error {
+	if text == "" {
+		return nil
+	}
+	return into(text)
+}
+
+func duration(into *time.Duration) func(string) error {
+	return func(text string) (err error) {
+		*into, err = time.ParseDuration(text)
+		return err
+	}
+}
+
+func percent(into *float64) func(string) error { return in("%", 100, into) }
+func ppm(into *float64) func(string) error     { return in("ppm", 1e6, into) }
+
+// in reads a number of a unit, of which there are so many in the whole.
+func in(unit string, whole float64, into *float64) func(string) error {
+	return func(text string) error {
+		number, found := strings.CutSuffix(text, unit)
+		if !found {
+			return fmt.Errorf("%s is not in %s", text, unit)
+		}
+		value, err := strconv.ParseFloat(number, 64)
+		*into = value / whole
+		return err
+	}
 }
 
 // DrawFaults draws faults for a run of such a length: each one of every two, so

@@ -57,17 +57,6 @@ func tables65(e *Experiment, r Results) []Table {
 	add("cold starts", "", func(r *sim.Report) string { return fmt.Sprint(r.Cold) })
 	add("mean batch", "", func(r *sim.Report) string { return fmt.Sprintf("%.2f", r.MeanBatch()) })
 	t.Notes = []string{"The emulated GPUs' durations vary by 0.1 %, so prediction errors are of that size; in the paper they are a real GPU's."}
-	c := plot.Chart{Title: "Goodput", X: "time, s", Y: "requests/s", Zero: true}
-	for k, policy := range e.Policies {
-		report := r[Key{0, policy}]
-		line := plot.Series{Name: policy, Colour: k}
-		for i := range min(len(report.Series), int(report.Length/report.Window)) {
-			line.X = append(line.X, float64(i+1)*report.Window.Seconds())
-			line.Y = append(line.Y, float64(report.Series[i].OK)/report.Window.Seconds())
-		}
-		c.Series = append(c.Series, line)
-	}
-	t.Figure = &c
 	return []Table{t}
 }
 
@@ -145,7 +134,23 @@ func tables66(e *Experiment, r Results) []Table {
 		}
 		load.Rows = append(load.Rows, row)
 	}
+	load.Figure = e.byLoad(r, last, load.Title)
 	return []Table{peak, each, load}
+}
+
+// byLoad draws what each policy serves of what it is asked.
+func (e *Experiment) byLoad(r Results, trial int, title string) *plot.Chart {
+	c := plot.Chart{Title: title, X: "offered, requests/s", Y: "requests/s", Zero: true}
+	for k, policy := range e.Policies {
+		report := r[Key{trial, policy}]
+		line := plot.Series{Name: policy, Colour: k, Dots: true}
+		for i := range min(len(report.Series), int(report.Length/report.Window)) {
+			line.X = append(line.X, float64(report.Series[i].Offered)/report.Window.Seconds())
+			line.Y = append(line.Y, float64(report.Series[i].OK)/report.Window.Seconds())
+		}
+		c.Series = append(c.Series, line)
+	}
+	return &c
 }
 
 // peakOf is the highest goodput in a window of the load.
