@@ -59,8 +59,8 @@ func class(colour int) string {
 
 // The size of a chart in units of its own; a page scales it.
 const (
-	width, height            = 560.0, 250.0
-	left, right, top, bottom = 58.0, 14.0, 12.0, 42.0
+	width, height            = 560.0, 262.0
+	left, right, top, bottom = 58.0, 14.0, 26.0, 42.0
 )
 
 // drawing is a chart on its way to text.
@@ -186,7 +186,7 @@ func (d *drawing) axes(c Chart) {
 	}
 	d.segment("axis", left, base, width-right, base)
 	d.text((left+width-right)/2, height-8, "middle", "label", c.X)
-	fmt.Fprintf(d, `<text transform="translate(13 %.1f) rotate(-90)" text-anchor="middle" class="label">%s</text>`, (top+base)/2, escaped(c.Y))
+	d.text(2, 13, "start", "label", c.Y) // lying, above its axis: so no number is in its way
 }
 
 func (d *drawing) line(s Series) {

@@ -31,13 +31,14 @@ type Span struct {
 const (
 	laneWidth  = 1180.0
 	laneHeight = 20.0
+	laneTop    = 6.0
 	laneLeft   = 92.0
 )
 
 // SVG draws it; its height follows the number of lanes.
 func (t Timeline) SVG() template.HTML {
 	var d drawing
-	tall := top + laneHeight*float64(len(t.Lanes)) + bottom
+	tall := laneTop + laneHeight*float64(len(t.Lanes)) + bottom
 	d.x = newAxis(false, laneLeft, laneWidth-right)
 	d.x.include(t.From)
 	d.x.include(t.To)
@@ -49,11 +50,11 @@ func (t Timeline) SVG() template.HTML {
 	base := tall - bottom
 	for _, v := range d.x.ticks(12) {
 		x := d.x.at(v)
-		d.segment("grid", x, top, x, base)
+		d.segment("grid", x, laneTop, x, base)
 		d.text(x, base+16, "middle", "tick", number(v))
 	}
 	for i, lane := range t.Lanes {
-		d.lane(lane, top+laneHeight*float64(i))
+		d.lane(lane, laneTop+laneHeight*float64(i))
 	}
 	d.segment("axis", laneLeft, base, laneWidth-right, base)
 	d.text((laneLeft+laneWidth-right)/2, tall-8, "middle", "label", t.X)
