@@ -48,6 +48,7 @@ func (b *Bus) tellHealth(kind protocol.ServiceKind, id string, asked chan<- *nat
 // ctx ends it asks again where nobody listens: a service may be between two
 // roles.
 func AskHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
+	var nobody error
 	for {
 		m, err := nc.RequestWithContext(ctx, subjects.Health(kind, HostName()), []byte(id))
 		if err == nil {
@@ -57,12 +58,14 @@ func AskHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, k
 			}
 			return h, nil
 		}
-		if !errors.Is(err, nats.ErrNoResponders) {
+		if errors.Is(err, nats.ErrNoResponders) {
+			nobody = err
+		} else if nobody == nil || ctx.Err() == nil {
 			return protocol.Heartbeat{}, err
 		}
 		select {
 		case <-ctx.Done():
-			return protocol.Heartbeat{}, err
+			return protocol.Heartbeat{}, nobody
 		case <-time.After(protocol.HeartbeatEvery):
 		}
 	}
