@@ -58,6 +58,22 @@ sim: build ## Rerun the paper's experiments, shortened, in some minutes; pages i
 	@for section in 6.1 6.2 6.3 6.4 6.5 6.6; do \
 		./bin/clockwork sim paper-$$section --policy $(POLICIES) --html bin/paper-$$section.html || exit 1; echo; done
 
+# The images' build uses the source of modules that this machine uses.
+BUILD = docker build -f deploy/Dockerfile $(foreach setting,GOPROXY GOSUMDB GOPRIVATE GONOPROXY GONOSUMDB GOINSECURE,--build-arg "$(setting)=$$($(GO) env $(setting))")
+
+.PHONY: images
+images: base-image ## Build the container images
+	$(BUILD) --target clockwork -t clockwork .
+	$(BUILD) --target onnx -t clockwork-onnx .
+
+.PHONY: base-image
+base-image: ## Pull the Go image, or make a stand-in where no registry is reached
+	./deploy/base-image.sh
+
+.PHONY: compose-test
+compose-test: ## Bring the stack up with compose; scale it under load
+	./deploy/compose-test.sh
+
 .PHONY: lint
 lint: ## Check formatting, vet, and that go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make fmt"; exit 1; }
