@@ -113,7 +113,8 @@ var causeColumns = []terminal.Column{
 
 // printCauses shows a row for each cause, then the example of each.
 func printCauses(w io.Writer, width int, s *explain.Summary) error {
-	fmt.Fprintf(w, "%s: %d done in time, %d failed, %d open at the end\n", count(s.Requests, "request"), s.Done, s.Failed, s.Open)
+	about := fmt.Sprintf("%s: %d done in time, %d failed, %d open at the end", count(s.Requests, "request"), s.Done, s.Failed, s.Open)
+	fmt.Fprintln(w, folded(about, width))
 	if s.Failed == 0 {
 		return nil
 	}

@@ -97,7 +97,7 @@ func (d paperDocument) print(w io.Writer, width int) error {
 		fmt.Fprintln(w, folded("Shortened: "+d.Short, width))
 	}
 	for _, t := range d.Tables {
-		fmt.Fprintf(w, "\n%s\n", t.Title)
+		fmt.Fprintf(w, "\n%s\n", folded(t.Title, width))
 		var columns []terminal.Column
 		for i, title := range t.Columns {
 			if title == "" {

@@ -144,7 +144,8 @@ func (s *simCommand) at(set setting, policy string, rate float64) (*simJob, erro
 }
 
 func (d peakDocument) print(w io.Writer, width int) error {
-	fmt.Fprintf(w, "%s: %s on %s, %v; the highest rate with %.0f%% in SLO, to 1%%\n\n", d.Workload, count(d.Models, "model"), count(d.GPUs, "GPU"), d.Length, 100*d.Share)
+	title := fmt.Sprintf("%s: %s on %s, %v; the highest rate with %.0f%% in SLO, to 1%%", d.Workload, count(d.Models, "model"), count(d.GPUs, "GPU"), d.Length, 100*d.Share)
+	fmt.Fprintf(w, "%s\n\n", folded(title, width))
 	columns := []terminal.Column{{Title: "policy"}, {Title: "rate r/s", Right: true}, {Title: "goodput r/s", Right: true}, {Title: "of faithful", Right: true},
 		{Title: "in SLO", Right: true, Drop: 4}, {Title: "p99", Right: true, Drop: 2}, {Title: "batch", Right: true, Drop: 1}, {Title: "GPU use", Right: true, Drop: 3}, {Title: "runs", Right: true, Drop: 5}}
 	var rows [][]string

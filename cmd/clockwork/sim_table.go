@@ -57,9 +57,9 @@ func (d simDocument) title() string {
 
 // print shows a column for each policy.
 func (d simDocument) print(w io.Writer, width int) error {
-	fmt.Fprintln(w, d.title())
+	fmt.Fprintln(w, folded(d.title(), width))
 	for _, note := range d.Notes {
-		fmt.Fprintln(w, note)
+		fmt.Fprintln(w, folded(note, width))
 	}
 	fmt.Fprintln(w)
 	columns := []terminal.Column{{Title: "policy"}}
