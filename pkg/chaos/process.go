@@ -1,0 +1,96 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Process is one process of a stack.
+type Process struct {
+	Args []string
+	cmd  *exec.Cmd
+	log  logBuffer
+	done chan struct{}
+	err  error // of its end, once done is closed
+}
+
+// maxLog bounds what is kept of what a process prints: the last of it.
+const maxLog = 1 << 20
+
+// logBuffer keeps what a process printed last.
+type logBuffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	if over := len(l.text) - maxLog; over > 0 {
+		l.text = append(l.text[:0], l.text[over:]...)
+	}
+	return len(b), nil
+}
+
+// Start starts a binary. It is the caller's to end.
+func Start(binary string, args ...string) (*Process, error) {
+	p := &Process{Args: args, cmd: exec.Command(binary, args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", args[0], err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// Log is what the process printed, the last of it.
+func (p *Process) Log() string {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	return string(p.log.text)
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Signal sends a signal.
+func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Kill ends the process without warning, and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.done
+}
+
+// ErrRuns: a process was told to end, and did not in time.
+var ErrRuns = errors.New("the process does not end")
+
+// Terminate asks the process to end and returns its exit code.
+func (p *Process) Terminate(within time.Duration) (int, error) {
+	_ = p.Signal(syscall.SIGTERM) // it may have ended
+	return p.Wait(within)
+}
+
+// Wait waits for the end and returns the exit code.
+func (p *Process) Wait(within time.Duration) (int, error) {
+	select {
+	case <-p.done:
+	case <-time.After(within):
+		return 0, fmt.Errorf("%v: %w", p.Args, ErrRuns)
+	}
+	var exit *exec.ExitError
+	if errors.As(p.err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, p.err
+}

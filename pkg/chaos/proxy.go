@@ -1,0 +1,140 @@
+package chaos
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// Proxy is the network between one service and the broker. While it is cut,
+// what either side sends waits, as in a network that drops packets: neither
+// learns of it, and TCP delivers all of it in the end.
+type Proxy struct {
+	listener net.Listener
+	to       string
+	mu       sync.Mutex
+	open     *sync.Cond
+	cut      bool
+	closed   bool
+	conns    map[net.Conn]struct{}
+	work     sync.WaitGroup
+}
+
+// NewProxy listens on a free port of the loopback.
+func NewProxy(to string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("open proxy: %w", err)
+	}
+	p := &Proxy{listener: l, to: to, conns: map[net.Conn]struct{}{}}
+	p.open = sync.NewCond(&p.mu)
+	p.work.Go(p.accept)
+	return p, nil
+}
+
+// Address is where it listens.
+func (p *Proxy) Address() string { return p.listener.Addr().String() }
+
+// Cut stops everything that goes through; Heal lets it flow again.
+func (p *Proxy) Cut() { p.set(true) }
+
+// Heal ends a Cut.
+func (p *Proxy) Heal() { p.set(false) }
+
+func (p *Proxy) set(cut bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = cut
+	p.open.Broadcast()
+}
+
+// Close ends it and its connections.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	_ = p.listener.Close() // nothing more comes of it
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	p.open.Broadcast()
+	p.mu.Unlock()
+	p.work.Wait()
+}
+
+func (p *Proxy) accept() {
+	for {
+		from, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.work.Go(func() { p.serve(from) })
+	}
+}
+
+func (p *Proxy) serve(from net.Conn) {
+	defer p.forget(from)
+	if !p.keep(from) || !p.flows() {
+		return
+	}
+	to, err := net.Dial("tcp", p.to)
+	if err != nil {
+		return // the broker is down: its client sees a connection that ends
+	}
+	defer p.forget(to)
+	if !p.keep(to) {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { p.copy(to, from) })
+	both.Go(func() { p.copy(from, to) })
+	both.Wait()
+}
+
+func (p *Proxy) copy(to, from net.Conn) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if !p.flows() {
+				break
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				break
+			}
+		}
+		if err != nil {
+			if err != io.EOF {
+				break
+			}
+			p.flows() // an end does not get through either
+			break
+		}
+	}
+	_ = to.Close() // one end ends the other
+	_ = from.Close()
+}
+
+// flows waits while the proxy is cut; false when it is closed.
+func (p *Proxy) flows() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.cut && !p.closed {
+		p.open.Wait()
+	}
+	return !p.closed
+}
+
+func (p *Proxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[c] = struct{}{}
+	return !p.closed
+}
+
+func (p *Proxy) forget(c net.Conn) {
+	_ = c.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}

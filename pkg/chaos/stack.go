@@ -1,0 +1,213 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+)
+
+// Config says what stack there is to be.
+type Config struct {
+	// Binary is the clockwork binary, Data a directory of the broker's.
+	Binary, Data string
+	// Workers is how many there are, with GPUs each.
+	Workers, GPUs int
+	// Model is loaded as so many Copies.
+	Model  string
+	Copies int
+	// LoadIdle ends loading.
+	LoadIdle time.Duration
+}
+
+// Service is one process of the stack and its way to the broker.
+type Service struct {
+	Name    string
+	Process *Process
+	Proxy   *Proxy // nil for the broker
+
+	binary string
+	args   []string
+}
+
+func (s *Service) start() (err error) {
+	s.Process, err = Start(s.binary, s.args...)
+	return err
+}
+
+// Stack is a running stack: a broker, two controllers, a profiler, two
+// schedulers and workers. Of each pair the first one leads, unless a fault has
+// changed that.
+type Stack struct {
+	Config   Config
+	URL      string // of the broker, without a proxy
+	Services []*Service
+	Client   *client.Client
+	broker   string
+}
+
+// startWait bounds each step of a start.
+const startWait = 60 * time.Second
+
+// Up starts a stack and returns once it serves Models. It is the caller's to
+// close, also after an error.
+func Up(ctx context.Context, c Config) (*Stack, error) {
+	s := &Stack{Config: c}
+	if err := s.StartBroker(ctx); err != nil {
+		return s, err
+	}
+	if err := s.startServices(ctx); err != nil {
+		return s, err
+	}
+	reply, fault := s.Client.Load(ctx, protocol.LoadRequest{Path: c.Model, Copies: &c.Copies})
+	if fault != nil {
+		return s, fmt.Errorf("load %s: %w", c.Model, fault)
+	}
+	if len(reply.Models) != c.Copies {
+		return s, fmt.Errorf("load %s: %d copies of %d", c.Model, len(reply.Models), c.Copies)
+	}
+	return s, s.AwaitStage(ctx, protocol.Active)
+}
+
+// startServices starts who leads before who stands by.
+func (s *Stack) startServices(ctx context.Context) error {
+	leading := [][]string{
+		{"controller-1", "controller", "--load-idle", s.Config.LoadIdle.String()},
+		{"scheduler-1", "scheduler"},
+		{"profiler-1", "profiler", "--profile-iterations", "3"},
+	}
+	standby := [][]string{
+		{"controller-2", "controller", "--load-idle", s.Config.LoadIdle.String()},
+		{"scheduler-2", "scheduler"},
+	}
+	for i := range s.Config.Workers {
+		name := fmt.Sprintf("worker-%d", i+1)
+		leading = append(leading, []string{name, "worker", "--name", name, "--gpus", fmt.Sprint(s.Config.GPUs), "--generate-inputs"})
+	}
+	for _, args := range leading {
+		if _, err := s.Start(args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
+	if err := s.Await(ctx, "all services", func(v *protocol.StackState) bool {
+		return len(v.Workers) == s.Config.Workers && v.Scheduler == protocol.SchedulerStandby
+	}); err != nil {
+		return err
+	}
+	for _, args := range standby {
+		if _, err := s.Start(args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartBroker starts the broker and connects to it.
+func (s *Stack) StartBroker(ctx context.Context) error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	s.broker, s.URL = address, "nats://"+address
+	broker := &Service{Name: "nats", binary: s.Config.Binary, args: []string{"nats", "--listen", address, "--data", s.Config.Data}}
+	if err := broker.start(); err != nil {
+		return err
+	}
+	s.Services = append(s.Services, broker)
+	for end := time.Now().Add(startWait); ; {
+		if s.Client, err = client.Connect(s.URL, ""); err == nil {
+			return nil
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			return fmt.Errorf("reach the broker: %w; it said: %s", err, broker.Process.Log())
+		}
+		wait(ctx, 20*time.Millisecond)
+	}
+}
+
+// Start starts a service by the arguments of clockwork, behind a proxy of its
+// own.
+func (s *Stack) Start(name string, args ...string) (*Service, error) {
+	proxy, err := NewProxy(s.broker)
+	if err != nil {
+		return nil, err
+	}
+	service := &Service{Name: name, Proxy: proxy, binary: s.Config.Binary, args: append(args, "--nats", "nats://"+proxy.Address())}
+	s.Services = append(s.Services, service)
+	return service, service.start()
+}
+
+// Service finds a service by its name; of several of a kind, the first.
+func (s *Stack) Service(name string) (*Service, error) {
+	var names []string
+	for _, service := range s.Services {
+		if service.Name == name || strings.TrimSuffix(service.Name, "-1") == name {
+			return service, nil
+		}
+		names = append(names, service.Name)
+	}
+	return nil, fmt.Errorf("no service is called %q (%s)", name, strings.Join(names, ", "))
+}
+
+// Await waits until the state of the stack is as wanted.
+func (s *Stack) Await(ctx context.Context, what string, wanted func(*protocol.StackState) bool) error {
+	var last *protocol.StackState
+	for end := time.Now().Add(startWait); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, 50*time.Millisecond) {
+		asked, cancel := context.WithTimeout(ctx, 2*time.Second)
+		state, fault := s.Client.State(asked)
+		cancel()
+		if fault != nil {
+			continue
+		}
+		if last = state; wanted(state) {
+			return nil
+		}
+	}
+	return fmt.Errorf("await %s: in vain; the last state was %+v", what, last)
+}
+
+// AwaitStage waits for a stage, and in ACTIVE for a scheduler.
+func (s *Stack) AwaitStage(ctx context.Context, stage protocol.Stage) error {
+	return s.Await(ctx, "stage "+stage.String(), func(v *protocol.StackState) bool {
+		return v.Stage == stage && (stage != protocol.Active || v.Epoch > 0)
+	})
+}
+
+// Close ends all processes.
+func (s *Stack) Close() {
+	if s.Client != nil {
+		s.Client.Close()
+	}
+	for i := len(s.Services) - 1; i >= 0; i-- {
+		service := s.Services[i]
+		if service.Process != nil {
+			service.Process.Kill()
+		}
+		if service.Proxy != nil {
+			service.Proxy.Close()
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
+
+// Self is the binary of this process.
+func Self() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	return path, nil
+}
