@@ -116,11 +116,13 @@ func (c *controller) stop() bool {
 // beat has the heartbeats of the profiler and of the scheduler arrive, as long
 // as the controller waits for something of them.
 func (c *controller) beat(term uint64, since protocol.Time) {
-	if term != c.term || c.world.begun && c.world.now > since.Add(settleTime) {
+	if term != c.term || c.world.serving && c.world.now > since.Add(settleTime) {
 		return
 	}
 	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(term)})
-	c.step(startup.SchedulerSeen{Active: c.world.active})
+	if !c.world.dead {
+		c.step(startup.SchedulerSeen{Active: c.world.serving})
+	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
 }
 

@@ -25,6 +25,7 @@ type request struct {
 	taken    protocol.Time
 	deadline protocol.Time
 	cold     bool
+	open     bool
 	early    bool // it came before activation
 }
 
@@ -45,7 +46,7 @@ func (d *door) keep(a workload.Arrival) int32 {
 		d.slots = append(d.slots, request{})
 	}
 	r := &d.slots[slot]
-	*r = request{arrival: a, life: r.life + 1}
+	*r = request{arrival: a, life: r.life + 1, open: true}
 	return slot
 }
 
@@ -59,6 +60,7 @@ func (d *door) at(slot int32, life uint32) *request {
 
 func (d *door) drop(slot int32) {
 	d.slots[slot].life++
+	d.slots[slot].open = false
 	d.free = append(d.free, slot)
 	d.open--
 }
@@ -84,15 +86,24 @@ func (s *world) arrive(a workload.Arrival) {
 
 // take has the request at the door: its deadline counts from now.
 func (s *world) take(e event) {
+	if s.unheard {
+		s.park(e)
+		return
+	}
 	r := &s.door.slots[e.slot]
 	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
+	s.tell(r, e)
+	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
+}
+
+// tell submits a request to the scheduler.
+func (s *world) tell(r *request, e event) {
 	message := event{kind: submitted, slot: e.slot, life: e.life}
 	if s.trouble != nil {
 		said := s.submission(r, e.slot)
 		message.of = &said // it may outlive the request
 	}
 	s.send(nil, s.link.delay(), message)
-	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
 }
 
 // submission is what the scheduler is told of a request now.
@@ -155,7 +166,7 @@ func (s *world) answer(e event, code protocol.Code) {
 func (s *world) finish() {
 	s.report.Hash = s.hash
 	s.report.Took = s.now.Sub(s.zero)
-	s.report.Core = s.core.Stats()
+	s.report.Core = forgotten(s.core.Stats(), s.past)
 	for _, h := range s.hosts {
 		s.report.GPUs = append(s.report.GPUs, h.uses...)
 	}

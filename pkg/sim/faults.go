@@ -28,6 +28,9 @@ type Faults struct {
 	Kill, Pause, Cut Trouble
 	// Slow makes a GPU take 2 to 10 times as long, Hang lets nothing end on it.
 	Slow, Hang Trouble
+	// Scheduler ends the active scheduler; a standby takes over For after its lease
+	// has ended, and is activated.
+	Scheduler Trouble
 	// Controller restarts the controller: with a Startup, in whatever stage.
 	Controller Trouble
 	// Offset bounds how far the workers' clocks are off, Drift how much too fast
@@ -52,7 +55,7 @@ func (f Faults) Validate() error {
 	if f.ReorderBy < 0 || f.ReorderBy > maxTrouble || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
 		return fmt.Errorf("validate faults: reorder by %v, clock off by %v and %v: out of range", f.ReorderBy, f.Offset, f.Drift)
 	}
-	for _, t := range []Trouble{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Controller} {
+	for _, t := range []Trouble{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Controller} {
 		if t != (Trouble{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxTrouble) {
 			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxTrouble)
 		}
@@ -78,6 +81,7 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"slow", "10s:1s", "a GPU is 2 to 10 times slower"},
 	{"hang", "15s:300ms", "a GPU hangs"},
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
+	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after its lease"},
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 
@@ -132,7 +136,8 @@ func (f *Faults) set(name, amount string) error {
 		return errors.Join(read(first, duration(&f.Offset)), read(second, ppm(&f.Drift)))
 	}
 	of := map[string]*Trouble{
-		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang, "controller": &f.Controller,
+		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang,
+		"scheduler": &f.Scheduler, "controller": &f.Controller,
 	}[name]
 	of.For = 300 * time.Millisecond
 	return errors.Join(read(first, duration(&of.Every)), read(second, duration(&of.For)))
@@ -190,6 +195,7 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 	if d.IntN(2) == 0 {
 		f.Offset, f.Drift = between(d, 0, time.Second), share(200e-6)
 	}
+	f.Scheduler = trouble(500 * time.Millisecond)
 	return f
 }
 

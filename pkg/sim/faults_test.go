@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/workload"
 )
 
@@ -89,6 +90,9 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 		{"long cuts", Faults{Cut: often(1500 * time.Millisecond)}, func(h Happened) bool { return h.Cuts > 1 && h.Missed > 0 && h.Joined > 2 }},
 		{"slow GPUs", Faults{Slow: often(300 * time.Millisecond)}, func(h Happened) bool { return h.Slowdowns > 1 && h.Slowed > 10 }},
 		{"hung GPUs", Faults{Hang: often(200 * time.Millisecond)}, func(h Happened) bool { return h.Hangs > 1 && h.Stuck > 0 }},
+		{"schedulers", Faults{Scheduler: Trouble{Every: 1500 * time.Millisecond, For: 300 * time.Millisecond}}, func(h Happened) bool {
+			return h.Failovers > 0 && h.Parked > 10 && h.Joined > 2
+		}},
 		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h Happened) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
 	} {
 		hit := false
@@ -106,6 +110,30 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 	}
 }
 
+// A request with time enough survives the scheduler that had it: the front door
+// submits it to the next one.
+func TestG7RequestsInFlightSurviveTheirScheduler(t *testing.T) {
+	for _, withStartup := range []bool{false, true} {
+		again, stale := 0, 0
+		for seed := uint64(1); seed <= 5; seed++ {
+			c := Defaults("clockwork")
+			c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 40, seed, true
+			c.Faults.Scheduler = Trouble{Every: 2 * time.Second, For: 300 * time.Millisecond}
+			c.Startup.On = withStartup
+			o := workload.Options{Seed: seed, Length: 5 * time.Second, Copies: 12, Rate: 300, SLO: workload.Within(5 * time.Second)}
+			r := named(t, c, "open", o)
+			again, stale = again+r.Faults.Resubmitted, stale+r.Failures[protocol.StaleEpoch]
+			if r.OK() != r.Offered {
+				t.Errorf("seed %d: %d of %d OK, %v; all have 5 s", seed, r.OK(), r.Offered, r.Codes)
+			}
+		}
+		if again < 100 {
+			t.Errorf("%d requests were submitted again, the test proves nothing", again)
+		}
+		t.Logf("startup %v: %d submitted again, %d actions of an old epoch refused", withStartup, again, stale)
+	}
+}
+
 func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 	var sum Happened
 	for seed := uint64(1); seed <= 30; seed++ {
@@ -118,11 +146,12 @@ func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 			sum.Lost, sum.Doubled, sum.Reordered = sum.Lost+f.Lost, sum.Doubled+f.Doubled, sum.Reordered+f.Reordered
 			sum.Kills, sum.Pauses, sum.Cuts = sum.Kills+f.Kills, sum.Pauses+f.Pauses, sum.Cuts+f.Cuts
 			sum.Slowed, sum.Stuck, sum.Restarts = sum.Slowed+f.Slowed, sum.Stuck+f.Stuck, sum.Restarts+f.Restarts
+			sum.Failovers += f.Failovers
 		}
 	}
 	t.Logf("%+v", sum)
 	if sum.Lost < 100 || sum.Doubled < 100 || sum.Reordered < 100 || sum.Kills < 10 || sum.Pauses < 10 || sum.Cuts < 10 ||
-		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 {
+		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
 }

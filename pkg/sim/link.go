@@ -54,7 +54,7 @@ const (
 	seedOfRestarts
 	seedOfHeartbeats
 	seedOfEarly
-	seedOfControl
+	seedOfFailovers
 )
 
 // dice of one concern.

@@ -12,6 +12,7 @@ import (
 // scheduler is the shell around the core: whom it knows, and whose clock it
 // waits for.
 type scheduler struct {
+	outage
 	core    sched.Core
 	wake    protocol.Time
 	epoch   uint64
@@ -22,7 +23,10 @@ type scheduler struct {
 	result  sched.Result
 }
 
-// The identities of those who send actions.
+// issuer is the identity of the scheduler of this epoch.
+func (s *scheduler) issuer() uint64 { return s.epoch<<8 + schedulerIssuer }
+
+// The identities of those who send actions, in the lowest byte.
 const (
 	schedulerIssuer = iota + 1
 	controllerIssuer
@@ -34,27 +38,32 @@ const clockWait = 2 * time.Second
 
 // activate gives the core its models and workers. Another time is no news.
 func (s *world) activate(state protocol.ClockworkState) {
-	if s.active {
+	if s.active || s.dead {
 		return
 	}
 	workers := state.Workers
 	state.Workers = nil
-	s.active, s.epoch = true, 1
-	s.step(&sched.Activate{Epoch: s.epoch, Issuer: schedulerIssuer, State: state})
+	s.active = true
+	s.epoch++
+	s.step(&sched.Activate{Epoch: s.epoch, Issuer: s.issuer(), State: state})
 	for _, w := range workers {
 		s.joining[w.ID] = w
 	}
 	for _, w := range workers {
 		s.admit(s.byWorker[w.ID])
 	}
-	if !s.begun {
-		s.later(clockWait, s.begin)
+	if epoch := s.epoch; !s.serving {
+		s.later(clockWait, func() {
+			if s.active && s.epoch == epoch {
+				s.serve()
+			}
+		})
 	}
 }
 
 // join has news of a worker, if it is another one or another life.
 func (s *world) join(w protocol.WorkerState) {
-	if s.members[w.ID] != w.Incarnation {
+	if s.active && s.members[w.ID] != w.Incarnation {
 		s.joining[w.ID] = w
 		s.admit(s.byWorker[w.ID])
 	}
@@ -72,7 +81,7 @@ func (s *world) admit(h *host) {
 	s.report.Faults.Joined++
 	s.step(&sched.WorkerJoined{State: w})
 	if len(s.joining) == 0 {
-		s.begin()
+		s.serve()
 	}
 }
 
@@ -111,6 +120,9 @@ func (h *host) speak() {
 
 // step gives the core one event and carries out what it decided.
 func (s *world) step(e sched.Event) {
+	if s.dead {
+		return
+	}
 	out := s.core.Step(s.now, e)
 	if s.config.Record != nil {
 		s.config.Record(s.now, e, out)
@@ -158,6 +170,15 @@ func (s *world) order(a sched.Addressed) {
 // activateAtOnce is a stack that has its startup behind it, with the profiles
 // that the zoo's times would give.
 func (s *world) activateAtOnce() {
+	state := s.withoutWorkers()
+	for _, h := range s.hosts {
+		state.Workers = append(state.Workers, h.state())
+	}
+	s.activate(state)
+}
+
+// withoutWorkers is what a scheduler is activated with, but the workers.
+func (s *world) withoutWorkers() protocol.ClockworkState {
 	state := protocol.ClockworkState{PageSize: s.config.PageSize, Models: s.specs}
 	seen := map[string]bool{}
 	for i := range s.models {
@@ -166,10 +187,7 @@ func (s *world) activateAtOnce() {
 			state.Profiles = append(state.Profiles, profile(m, s.config.Noise.Spread))
 		}
 	}
-	for _, h := range s.hosts {
-		state.Workers = append(state.Workers, h.state())
-	}
-	s.activate(state)
+	return state
 }
 
 // profile is what the profiler would have measured.

@@ -32,6 +32,7 @@ func newTrouble(s *world) *trouble {
 	t.plan(f.Cut, dice(seed, seedOfCuts), t.cut)
 	t.plan(f.Slow, dice(seed, seedOfSlowGPUs), t.slow)
 	t.plan(f.Hang, dice(seed, seedOfHangs), t.hang)
+	t.plan(f.Scheduler, dice(seed, seedOfFailovers), t.failover)
 	if s.controller != nil {
 		t.plan(f.Controller, dice(seed, seedOfRestarts), t.restart)
 	}

@@ -221,8 +221,10 @@ func (s *world) happen(e event) {
 	case woken:
 		e.of.(*emulation.GPU).Wake(int(e.lane))
 	case reported:
-		s.result.Result = e.order().Result()
-		s.step(&s.result)
+		if o := e.order(); o.Action.Issuer == s.issuer() {
+			s.result.Result = o.Result()
+			s.step(&s.result)
+		}
 	case answered:
 		s.answer(e, protocol.OK)
 	case refused:
