@@ -145,7 +145,7 @@ func (s *simCommand) check() error {
 			return refuse("--%s is %d; it must be from %d to %d", flag.name, flag.value, flag.least, flag.most)
 		}
 	}
-	if err := s.faultFlags.check(); err != nil {
+	if err := s.checkFaults(); err != nil {
 		return err
 	}
 	return s.checkTimes()

@@ -31,15 +31,18 @@ func helpFaults() string {
 	return out.String()
 }
 
-func (f faultFlags) check() error {
-	if _, err := f.faults(1, time.Second); err != nil {
+// checkFaults refuses what the grammar cannot see.
+func (s *simCommand) checkFaults() error {
+	f, err := s.faultFlags.faults(s.Seed, s.Length)
+	switch {
+	case err != nil:
 		return usage(err)
-	}
-	if f.Early > 0 && !f.Startup {
+	case s.Record != "" && f.Scheduler != (sim.Trouble{}):
+		return usageError{"--record takes the run of one scheduler; leave the fault scheduler out"}
+	case s.Early > 0 && !s.Startup:
 		return usageError{"--early is for a run with --startup"}
-	}
-	if !(f.Early >= 0 && f.Early <= 1e6) {
-		return usageError{fmt.Sprintf("--early is %v; it must be from 0 to 1000000, in requests a second", f.Early)}
+	case !(s.Early >= 0 && s.Early <= 1e6):
+		return usageError{fmt.Sprintf("--early is %v; it must be from 0 to 1000000, in requests a second", s.Early)}
 	}
 	return nil
 }
@@ -49,14 +52,14 @@ func (f faultFlags) faults(seed uint64, length time.Duration) (sim.Faults, error
 	case "":
 		return sim.Faults{}, nil
 	case randomFaults:
-		return sim.DrawFaults(seed, length), nil
+		return sim.DrawFaults(seed, cmp.Or(length, 20*time.Second)), nil
 	}
 	return sim.ParseFaults(f.Faults)
 }
 
 // apply puts them into a configuration that was checked.
 func (f faultFlags) apply(c *sim.Config, length time.Duration) {
-	c.Faults, _ = f.faults(c.Seed, cmp.Or(length, 20*time.Second))
+	c.Faults, _ = f.faults(c.Seed, length)
 	c.Startup = sim.Startup{On: f.Startup, Early: f.Early}
 }
 

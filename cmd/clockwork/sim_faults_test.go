@@ -24,6 +24,7 @@ func TestWrongFaultsAreRefused(t *testing.T) {
 	for args, says := range map[string]string{
 		"--faults fire": "expected all, or some of loss", "--faults loss=1": "loss=0.1%", "--faults kill=1us": "at most every 100ms",
 		"--early 5": "--startup", "--startup --early -1": "from 0 to",
+		"--faults all --record " + t.TempDir() + "/r": "one scheduler",
 	} {
 		code, _, stderr := invoke(t, append([]string{"sim", "open"}, strings.Fields(args)...)...)
 		if code != 2 || !strings.Contains(stderr, says) {
