@@ -46,6 +46,24 @@ func TestWhatFailedIsGroupedByCauseWithAnExampleInNumbers(t *testing.T) {
 	}
 }
 
+// What a slow GPU did to requests is told in the order in which it happened.
+func TestFaultsAreExplained(t *testing.T) {
+	path, _ := recorded(t, "open --copies 4 --rate 400 --slo 50ms --gpus 2 --length 3s --faults slow=1s:300ms")
+	r, _ := explanations(t, path)
+	causes := map[explain.Cause]bool{}
+	for _, g := range r.Summary.Causes {
+		causes[g.Cause] = true
+		for i, link := range g.Example.Chain[1:] {
+			if link.At < g.Example.Chain[i].At {
+				t.Errorf("told out of order:\n%s", g.Example)
+			}
+		}
+	}
+	if !causes[explain.Slow] && !causes[explain.SlowBefore] {
+		t.Errorf("no slow execution is told of: causes %v", causes)
+	}
+}
+
 // With an SLO below an execution nothing can be done but a longer SLO.
 func TestARefusalAtOnceSaysTheSLOThatWouldHaveDone(t *testing.T) {
 	path, _ := recorded(t, "open --resident --length 500ms --slo 2ms")

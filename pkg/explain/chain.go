@@ -144,7 +144,7 @@ func (m *mirror) tellBefore(c *chain, a *action) {
 	w := m.work(&a.gpu.execs, a.model, a.sent, a.end)
 	if w.slowest != nil && w.slowest != a {
 		s := w.slowest
-		c.add(s.end, "an execution of %s before it took %s, expected were %s", s.model, ms(s.end.Sub(s.begin)), ms(s.expected))
+		c.add(min(s.end, a.end), "an execution of %s before it took %s, expected were %s", s.model, ms(s.end.Sub(s.begin)), ms(s.expected))
 	}
 }
 
@@ -180,7 +180,7 @@ func (m *mirror) tellWork(c *chain, r *request, on *gpu, kind protocol.Kind, fro
 		did = "made " + many(w.actions, "transfer")
 	}
 	text := fmt.Sprintf("in %s %s %s, busy %s", ms(to.Sub(from)), on.name, did, ms(w.all))
-	if w.own > 0 {
+	if w.ownTime > 50*time.Microsecond { // what would be 0.0 ms is no news
 		text += fmt.Sprintf(", %d of this model (%s)", w.own, ms(w.ownTime))
 	}
 	switch {

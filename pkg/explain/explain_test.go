@@ -104,6 +104,13 @@ func play(t *testing.T, policy, commands string) []*Explanation {
 	if sum.Requests != sum.Done+sum.Failed+sum.Open {
 		t.Errorf("the summary does not add up: %+v", sum)
 	}
+	for _, e := range x.Wanted() {
+		for i := 1; i < len(e.Chain); i++ {
+			if e.Chain[i].At < e.Chain[i-1].At {
+				t.Errorf("told out of order: %s", e)
+			}
+		}
+	}
 	return x.Wanted()
 }
 
