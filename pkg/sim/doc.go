@@ -23,14 +23,15 @@
 // the activation either way.
 //
 // Config.Faults lose, repeat and reorder messages, kill, pause and cut off
-// workers, slow and hang GPUs, set clocks wrong, and restart the controller.
-// Recovery is the production rules' alone: the core's timers, heartbeats, fences
-// and clocks. In every run the guarantees are checked, with Config.Thorough also
+// workers, slow and hang GPUs, set clocks wrong, and end the scheduler and the
+// controller. Recovery is the production rules' alone: the core's timers,
+// heartbeats, leases, epochs and clocks. In every run the guarantees are checked, with Config.Thorough also
 // those that cost time, and Run's error names the first one that is broken by
 // seed, time and event: the same Config breaks it again.
 //
-// Not simulated are the loss of a scheduler, of a front door and of the broker,
-// and connections that break: a message is lost alone.
+// Not simulated are the loss of a front door, of the profiler and of the broker,
+// two schedulers at once, a clock that jumps, and connections that break: a
+// message is lost alone.
 //
 // One goroutine runs a simulation; it talks to nobody.
 package sim
