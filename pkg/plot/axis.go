@@ -37,7 +37,8 @@ func (a *axis) settle() {
 	}
 }
 
-// round widens the axis to whole ticks.
+// round widens the axis to whole ticks. What is above one by less than can be
+// seen needs no other.
 func (a *axis) round() {
 	if a.log {
 		a.low, a.high = math.Pow(10, math.Floor(math.Log10(a.low))), math.Pow(10, math.Ceil(math.Log10(a.high)))
@@ -50,7 +51,7 @@ func (a *axis) round() {
 		a.high = a.low + max(1, math.Abs(a.low)/10)
 	}
 	step := a.step(5)
-	a.low, a.high = math.Floor(a.low/step)*step, math.Ceil(a.high/step-1e-9)*step
+	a.low, a.high = math.Floor(a.low/step)*step, math.Ceil(a.high/step-0.01)*step
 }
 
 // at is the place of a value.
