@@ -20,18 +20,22 @@ import (
 // (world_check_test.go). One world in five has no fault at all. Two in five are
 // run twice: the same must be decided.
 func TestWorld(t *testing.T) {
+	all := t
 	for _, policy := range Policies() {
 		if worlds[policy] == 0 {
 			continue // echo knows no workers
 		}
 		t.Run(policy, func(t *testing.T) {
 			t.Parallel()
-			testWorlds(t, policy)
+			testWorlds(t, policy, func() bool { return failFast() && all.Failed() })
 		})
 	}
 }
 
-func testWorlds(t *testing.T, policy string) {
+// failFast: no world need go on once one has failed, of another policy either.
+func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "true" }
+
+func testWorlds(t *testing.T, policy string, over func() bool) {
 	var sum Stats
 	var faults faultCount
 	worlds := worlds[policy]
@@ -43,6 +47,9 @@ func testWorlds(t *testing.T, policy string) {
 		}
 	}
 	for _, seed := range seeds {
+		if over() {
+			return
+		}
 		w := runWorld(t, policy, seed)
 		if seed%5 <= 1 {
 			w.twice()
