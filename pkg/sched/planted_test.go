@@ -42,7 +42,6 @@ var planted = []struct{ name, file, was, is string }{
 	{"items not counted back", "cluster.go", "	m.items -= r.Batch\n", ""},
 	{"turn of a copy that left", "lanes.go", "	r.gpu.turns.Remove(&r.turn)\n	r.give(0)\n", "	r.give(0)\n"},
 	{"ties of GPUs by map order", "transfer.go", "	for _, g := range p.gpus {\n		if g.loading != nil ||", "	all := map[*gpu]bool{}\n	for _, g := range p.gpus {\n		all[g] = true\n	}\n	for g := range all {\n		if g.loading != nil ||"},
-	{"ties of copies by map order", "lanes.go", "	for _, r := range m.holders {\n		p.queueUp(r, m.head)", "	all := map[*replica]bool{}\n	for _, r := range m.holders {\n		all[r] = true\n	}\n	for r := range all {\n		p.queueUp(r, m.head)"},
 	{"turn of before the queue changed", "lanes.go", "if !r.turn.In() || r.turn.Key != key {", "if !r.turn.In() {"},
 	{"timer of a lost GPU", "join.go", "		c.timers.Remove(&g.room)\n", ""},
 	{"doubt forgotten", "join.go", "			a.doubts = append(a.doubts, doubt{g.id, r.model})\n", ""},
