@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"clockwork/pkg/emulation"
@@ -135,7 +134,10 @@ func (s *world) forward(e event) {
 		return
 	}
 	o := e.order()
-	member := slices.IndexFunc(o.Action.Requests, func(ref protocol.RequestRef) bool { return ref.ID == r.id(e.slot) })
+	id, member := r.id(e.slot), 0
+	for o.Action.Requests[member].ID != id {
+		member++
+	}
 	s.send(o.Worker.World().(*host), s.link.payload(o.Model.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, of: o, lane: uint8(member)})
 }
 

@@ -147,7 +147,8 @@ func (s *world) run(progress Progress) {
 		}
 		switch next {
 		case event:
-			s.happen(s.calendar.take())
+			s.event = s.calendar.take()
+			s.happen(&s.event)
 		case s.wake:
 			s.wake = protocol.Never
 			s.report.Steps++
@@ -195,23 +196,22 @@ func (s *world) together() bool {
 }
 
 // happen carries out one event.
-func (s *world) happen(e event) {
+func (s *world) happen(e *event) {
 	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^uint64(uint32(e.slot))<<24)
 	s.report.Events++
-	s.event = e
-	if s.trouble != nil && s.trouble.holds(e) {
+	if s.trouble != nil && s.trouble.holds(*e) {
 		return
 	}
 	switch e.kind {
 	case atDoor:
-		s.take(e)
+		s.take(*e)
 	case submitted:
-		s.submitted(e)
+		s.submitted(*e)
 	case ordered:
 		o := e.order()
 		o.Worker.World().(*host).receive(o)
 	case dispatched:
-		s.forward(e)
+		s.forward(*e)
 	case staged:
 		o := e.order()
 		o.Worker.Stage(o, int(e.lane))
@@ -226,11 +226,11 @@ func (s *world) happen(e event) {
 			s.step(&s.result)
 		}
 	case answered:
-		s.answer(e, protocol.OK)
+		s.answer(*e, protocol.OK)
 	case refused:
-		s.answer(e, e.of.(protocol.Code))
+		s.answer(*e, e.of.(protocol.Code))
 	case due:
-		s.answer(e, protocol.DeadlineExceeded)
+		s.answer(*e, protocol.DeadlineExceeded)
 	case called:
 		e.of.(func())()
 	case waiting:
