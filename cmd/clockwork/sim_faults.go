@@ -26,7 +26,7 @@ func helpFaults() string {
 	var out strings.Builder
 	out.WriteString("--faults takes all, random (as --seed draws them), or names with or without amounts:\n\n")
 	for _, f := range sim.FaultNames {
-		fmt.Fprintf(&out, "  %-10s %-14s %s\n", f.Name, f.Amount, f.About)
+		out.WriteString(hanging(fmt.Sprintf("  %-10s %-14s ", f.Name, f.Amount), f.About, 76, 28) + "\n")
 	}
 	return out.String()
 }
