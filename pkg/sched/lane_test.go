@@ -63,6 +63,11 @@ var laneCases = map[string][]laneStep{
 		{at: 5, ended: 2, end: 5, free: 11},
 		{at: 9, ended: 1, end: 9, free: 9},
 	},
+	"where the worker does not say when, it was now at the latest": {
+		{at: 0, send: 10, free: 11},
+		{at: 8, send: 20, free: 31},
+		{at: 11, ended: 1, free: 31}, // 11 + 20; not 1 + 20, which would be before it was sent
+	},
 	"the lane that has become idle begins anew": {
 		{at: 0, send: 10, free: 11},
 		{at: 8, ended: 1, end: 8, free: 8},

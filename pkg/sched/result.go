@@ -52,7 +52,7 @@ func (c *engine) fence() {
 }
 
 // close takes an action out of what is outstanding; end is when the worker
-// ended it, 0 where that is not known.
+// ended it, 0 where that is not known: it was now at the latest.
 func (c *engine) close(a *action, end protocol.Time) {
 	delete(c.actions, a.id)
 	c.timers.Remove(&a.timer)
@@ -62,8 +62,11 @@ func (c *engine) close(a *action, end protocol.Time) {
 		return
 	}
 	r.busy--
+	if end == 0 || end > c.now {
+		end = c.now
+	}
 	g := r.gpu
-	g.lane.remove(a, g.infers[0] == a, min(end, c.now))
+	g.lane.remove(a, g.infers[0] == a, end)
 	g.infers = without(g.infers, a)
 	c.touchGPU(g)
 }

@@ -66,6 +66,9 @@ func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
 	}
 	l := w.lane(worker, a.GPU)
 	at := slices.IndexFunc(l.open, func(b protocol.Action) bool { return b.ID == a.ID })
+	if end == 0 { // the worker does not say
+		end = w.now
+	}
 	if at == 0 {
 		l.begun = max(l.begun, min(end, w.now))
 	}
