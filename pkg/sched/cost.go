@@ -24,16 +24,18 @@ type cost struct {
 	news    protocol.Time               // when it last learned, or was forgiven
 }
 
-// patience is how long an estimate may keep requests away before it is doubted.
-const patience = time.Second
+// patience is how long an estimate may keep requests away before it is doubted:
+// at least this long, and as long as two executions take by the profile.
+const patience = 100 * time.Millisecond
 
 // forgive doubts the estimates that make a request unmeetable: if nothing was
 // learned for a while, the largest sample is forgotten, until a request is let
 // through again and brings a new one. Else one slow execution could close a
-// model for ever, for what is refused brings no samples.
+// model for ever, for what is refused brings no samples. A machine that stood
+// still for a moment slows all executions at once, so the wait is short.
 func (c *engine) forgive(m *model, size int) {
 	for _, cost := range m.costs {
-		if cost == nil || c.now.Sub(cost.news) < patience {
+		if cost == nil || c.now.Sub(cost.news) < max(patience, 2*cost.seed(size)) {
 			continue
 		}
 		cost.news = c.now

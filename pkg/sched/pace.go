@@ -21,6 +21,8 @@ const (
 	suspicious = 1.1 // above it, slow samples are not believed any more
 	slowest    = 2.0 // a single execution counts for no more than this much
 	paceShare  = 4   // an execution is a 4th of the average
+
+	paceLasts = time.Second // without an execution
 )
 
 func (p *pace) slow() bool { return p.factor >= slowFrom }
@@ -49,7 +51,7 @@ func (p *pace) judge(now protocol.Time, took, usual time.Duration) bool {
 // recover forgets the pace of a GPU that has not shown it for a while: a slow
 // one may have got nothing to do because of it.
 func (p *pace) recover(now protocol.Time) {
-	if p.slow() && now.Sub(p.at) > patience {
+	if p.slow() && now.Sub(p.at) > paceLasts {
 		p.factor = 1
 	}
 }
