@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +31,9 @@ func (b *Bus) tellHealth(kind protocol.ServiceKind, id string, asked chan<- *nat
 	sub, err := b.Subscribe(b.Control, b.Subjects.Health(kind, HostName()), func(m *nats.Msg) {
 		if len(m.Data) > 0 && string(m.Data) != id {
 			return // another one is meant
+		}
+		if strings.HasPrefix(m.Reply, "$") || strings.HasPrefix(m.Reply, b.Subjects.Prefix+".") {
+			return // those are not a client's
 		}
 		select {
 		case asked <- m:
