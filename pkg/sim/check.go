@@ -121,6 +121,18 @@ func (s *world) checkStep(out sched.Output) {
 			s.broken("G7", "%s of %s is for life %d of %s, known is %d", a.Action.Kind, a.Action.Model, a.Action.Incarnation, a.Worker, s.members[a.Worker])
 		}
 	}
+	said := map[protocol.RequestID]bool{}
+	for _, d := range out.Refusals {
+		if said[d.ID] {
+			s.broken("G1", "request %v is refused twice at once", d.ID)
+		}
+		said[d.ID] = true
+	}
+	for _, d := range out.Dispatches {
+		if said[d.ID] {
+			s.broken("G1", "request %v is refused and sent to %s at once", d.ID, d.Worker)
+		}
+	}
 	s.checkAccounts()
 }
 

@@ -38,7 +38,7 @@ func small(t *testing.T) *world {
 	t.Helper()
 	c := Defaults("clockwork")
 	c.Pages, c.Thorough, c.Seed = 30, true, 77
-	w, err := workload.Named("open", workload.Options{Seed: 1, Length: time.Second, Copies: 8, Rate: 300})
+	w, err := workload.Named("open", workload.Options{Seed: 1, Length: time.Second, Copies: 8, Rate: 900})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,6 +73,7 @@ func TestABrokenPromiseOfTheSchedulerIsFoundAndNamed(t *testing.T) {
 			}
 		}}, []string{"G6", "pages"}},
 		{"another life", liar{spoil: actions(protocol.LoadWeights, func(a *protocol.Action) { a.Incarnation++ })}, []string{"G7", "life 2"}},
+		{"two answers", liar{spoil: func(out *sched.Output) { out.Refusals = append(out.Refusals, out.Refusals...) }}, []string{"G1", "twice"}},
 		{"a timer that has passed", liar{spoil: func(out *sched.Output) { out.Wake = 0 }}, []string{"G11", "woken"}},
 		{"a request that is not counted", liar{count: func(s *sched.Stats) { s.Succeeded /= 2 }}, []string{"G13", "accounts"}},
 	} {

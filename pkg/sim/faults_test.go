@@ -16,7 +16,7 @@ import (
 func faulty(t *testing.T, seed uint64, change func(c *Config)) *Report {
 	t.Helper()
 	c := Defaults("clockwork")
-	c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 40, seed, true
+	c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 41, seed, true
 	change(&c)
 	w, err := workload.Named("open", workload.Options{Seed: seed, Length: 4 * time.Second, Copies: 12, Rate: 700, SLO: workload.Within(60 * time.Millisecond)})
 	if err != nil {
@@ -117,7 +117,7 @@ func TestG7RequestsInFlightSurviveTheirScheduler(t *testing.T) {
 		again, stale := 0, 0
 		for seed := uint64(1); seed <= 5; seed++ {
 			c := Defaults("clockwork")
-			c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 40, seed, true
+			c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 41, seed, true
 			c.Faults.Scheduler = Trouble{Every: 2 * time.Second, For: 300 * time.Millisecond}
 			c.Startup.On = withStartup
 			o := workload.Options{Seed: seed, Length: 5 * time.Second, Copies: 12, Rate: 300, SLO: workload.Within(5 * time.Second)}
@@ -141,6 +141,7 @@ func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 			r := faulty(t, seed, func(c *Config) {
 				c.Policy, c.Faults = policy, DrawFaults(seed, 4*time.Second)
 				c.Startup.On = seed%3 == 0
+				c.Pages = []int{13, 20, 27, 41}[seed%4] // a model takes 7: up to 20 copies have room, or 4
 			})
 			f := r.Faults
 			sum.Lost, sum.Doubled, sum.Reordered = sum.Lost+f.Lost, sum.Doubled+f.Doubled, sum.Reordered+f.Reordered
@@ -153,6 +154,28 @@ func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 	if sum.Lost < 100 || sum.Doubled < 100 || sum.Reordered < 100 || sum.Kills < 10 || sum.Pauses < 10 || sum.Cuts < 10 ||
 		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
+	}
+}
+
+// Where nothing goes wrong the scheduler's mirror is right at every moment: no
+// worker refuses anything because of what is or is not on its GPUs.
+func TestG6WithoutFaultsNoWorkerIsAskedForWhatItCannotDo(t *testing.T) {
+	evictions := 0
+	for seed := uint64(1); seed <= 8; seed++ {
+		for _, policy := range []string{"clockwork", "faithful", "simple"} {
+			r := faulty(t, seed, func(c *Config) { c.Policy, c.Pages = policy, []int{13, 20, 27}[seed%3] })
+			for _, code := range []protocol.Code{protocol.WeightsMissing, protocol.WeightsInUse, protocol.AlreadyLoaded, protocol.StaleIncarnation, protocol.InvalidBatch} {
+				if n := r.Failures[code]; n > 0 {
+					t.Errorf("%s, seed %d: %d actions were %s", policy, seed, n, code)
+				}
+			}
+			for _, g := range r.GPUs {
+				evictions += g.Evicted
+			}
+		}
+	}
+	if evictions < 100 {
+		t.Errorf("%d evictions, the test proves nothing", evictions)
 	}
 }
 
