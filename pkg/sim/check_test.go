@@ -50,6 +50,7 @@ func small(t *testing.T) *world {
 }
 
 func TestABrokenPromiseOfTheSchedulerIsFoundAndNamed(t *testing.T) {
+	spun := protocol.Time(1)
 	actions := func(of protocol.Kind, spoil func(*protocol.Action)) func(*sched.Output) {
 		return func(out *sched.Output) {
 			for i := range out.Actions {
@@ -75,6 +76,7 @@ func TestABrokenPromiseOfTheSchedulerIsFoundAndNamed(t *testing.T) {
 		{"another life", liar{spoil: actions(protocol.LoadWeights, func(a *protocol.Action) { a.Incarnation++ })}, []string{"G7", "life 2"}},
 		{"two answers", liar{spoil: func(out *sched.Output) { out.Refusals = append(out.Refusals, out.Refusals...) }}, []string{"G1", "twice"}},
 		{"a timer that has passed", liar{spoil: func(out *sched.Output) { out.Wake = 0 }}, []string{"G11", "woken"}},
+		{"woken for ever", liar{spoil: func(out *sched.Output) { out.Wake = spun; spun++ }}, []string{"G11", "for ever"}},
 		{"a request that is not counted", liar{count: func(s *sched.Stats) { s.Succeeded /= 2 }}, []string{"G13", "accounts"}},
 	} {
 		s := small(t)

@@ -134,6 +134,7 @@ func (s *world) over() bool {
 // run lets everything happen in the order of time: events, then the core's
 // wake-up, then arrivals.
 func (s *world) run(progress Progress) {
+	spins := 0
 	for told := protocol.Time(0); s.err == nil; {
 		event, arrival := s.calendar.next(), s.arrival()
 		next := min(event, s.wake, arrival)
@@ -147,11 +148,15 @@ func (s *world) run(progress Progress) {
 		}
 		switch next {
 		case event:
+			spins = 0
 			s.event = s.calendar.take()
 			s.happen(&s.event)
 		case s.wake:
 			s.wake = protocol.Never
 			s.report.Steps++
+			if spins++; spins > maxSpins {
+				s.broken("G11", "the core has itself woken for ever")
+			}
 			s.step(&sched.Tick{})
 		default:
 			a, _ := s.source.Next()
@@ -159,6 +164,10 @@ func (s *world) run(progress Progress) {
 		}
 	}
 }
+
+// maxSpins is how many times in a row the core may have itself woken before
+// anything else happens.
+const maxSpins = 100_000
 
 // arrival is when the next request is sent.
 func (s *world) arrival() protocol.Time {
