@@ -29,6 +29,7 @@ type due struct {
 	action  *action  // its result is overdue
 	replica *replica // its eviction is to be tried again
 	gpu     *gpu     // its execution lane takes more work
+	watched *gpu     // its first action may be overdue
 }
 
 // request is what is known of a Submission until its end: waiting in its
@@ -105,6 +106,8 @@ type gpu struct {
 	lane                                lane
 	pace                                pace
 	room                                heap.Node[due] // when the lane takes more work
+	watching                            heap.Node[due] // when the first action will be overdue
+	mute                                bool           // it is
 	surveyed                            protocol.Time  // when its models were asked for leeway
 	leeway                              time.Duration  // how long they can spare it
 	served, busyTime                    float64        // of an execution, on average of late

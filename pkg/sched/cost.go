@@ -160,7 +160,12 @@ func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) 
 		}
 		ok = true
 	}
+	heard := false
 	for _, r := range m.replicas {
+		if r.gpu.mute {
+			continue
+		}
+		heard = true
 		on := m.costs[r.gpu.kind]
 		switch r.phase {
 		case resident:
@@ -171,7 +176,7 @@ func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) 
 			better(on.load.Value(), on)
 		}
 	}
-	if len(m.replicas) == 0 {
+	if !heard {
 		for kind, n := range m.capable {
 			if n > 0 {
 				better(m.costs[kind].load.Value(), m.costs[kind])

@@ -116,7 +116,7 @@ func (m *model) spread(c time.Duration) (ease int64) {
 }
 
 // serves: the copy takes work, or will once it is there.
-func (r *replica) serves() bool { return r.phase <= resident }
+func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.mute }
 
 // share is part/whole of n. A model's demand is far below 2^63/2^24 while a
 // part may be up to 100 times the unit.

@@ -162,7 +162,12 @@ func (m *model) served(now protocol.Time, items int) {
 // it; false when no live GPU can hold its model.
 func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 	m := r.model
+	heard := false
 	for _, h := range m.replicas {
+		if h.gpu.mute {
+			continue
+		}
+		heard = true
 		cost := m.costs[h.gpu.kind]
 		h.gpu.pace.recover(p.now) // what is refused because of it would never show it
 		from := p.start(h.gpu)
@@ -180,7 +185,7 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 			}
 		}
 	}
-	if len(m.replicas) > 0 {
+	if heard {
 		return end, ok
 	}
 	for kind, n := range m.capable {
@@ -290,6 +295,7 @@ func (p *lanes) fill(g *gpu) {
 			break
 		}
 	}
+	p.listen(g)
 	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
@@ -433,7 +439,7 @@ func (p *lanes) shed(on *replica, start protocol.Time) *request {
 // hope: some copy can do a request that waits in time.
 func (p *lanes) hope(r *request) bool {
 	for _, h := range r.model.holders {
-		if p.start(h.gpu).Add(h.exec(r.size)) <= r.deadline {
+		if !h.gpu.mute && p.start(h.gpu).Add(h.exec(r.size)) <= r.deadline {
 			return true
 		}
 	}

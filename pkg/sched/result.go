@@ -22,6 +22,7 @@ func (c *engine) result(res *protocol.Result) {
 		return
 	}
 	c.close(a, res.End)
+	c.heard(a.replica.gpu)
 	defer c.reuse(a)
 	switch a.kind {
 	case protocol.Infer:
@@ -67,7 +68,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 	}
 	g := r.gpu
 	g.lane.remove(a, g.infers[0] == a, end)
-	g.infers = without(g.infers, a)
+	if g.infers = without(g.infers, a); len(g.infers) == 0 {
+		c.timers.Remove(&g.watching)
+	}
 	c.touchGPU(g)
 }
 
@@ -221,6 +224,9 @@ func (c *engine) overdue(a *action) {
 	c.close(a, c.now)
 	defer c.reuse(a)
 	r := a.replica
+	if len(r.gpu.infers) == 0 {
+		c.heard(r.gpu)
+	}
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
 	case a.kind == protocol.Infer:

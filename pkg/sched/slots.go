@@ -31,6 +31,8 @@ func (c *slots) serve(m *model) {
 	c.place(m)
 }
 
+func (c *slots) listen(*gpu) {}
+
 func (c *slots) fill(g *gpu) {
 	c.start(g)
 	c.makeRoom(g)

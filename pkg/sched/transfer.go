@@ -102,7 +102,7 @@ func (p *lanes) home(m *model) *gpu {
 	}
 	p.transfersBusy = true
 	for _, g := range p.gpus {
-		if g.loading != nil || len(g.pending) > 0 {
+		if g.mute || g.loading != nil || len(g.pending) > 0 {
 			continue
 		}
 		p.transfersBusy = false

@@ -223,8 +223,8 @@ func (m *model) plainPriority(c time.Duration) (p float64, ease []float64, sum f
 }
 
 // checkCalendar: there is one timer for each request that waits, for each
-// action, each eviction to be tried again and each lane that is to have room;
-// none else; and the core asks to be woken at the first.
+// action, each eviction to be tried again, each lane that is to have room and
+// each GPU that may go mute; none else; and the core asks to be woken at the first.
 func (w *world) checkCalendar() {
 	c := w.core
 	count, wake := 0, protocol.Never
@@ -251,6 +251,10 @@ func (w *world) checkCalendar() {
 	}
 	for _, g := range c.gpus {
 		note("a lane", &g.room, false)
+		note("a GPU that may go mute", &g.watching, false)
+		if late := g.late(w.now) > muteAfter && w.policy != "simple"; late && !g.mute || g.mute && len(g.infers) == 0 {
+			w.fail("%s gpu %d is late by %v, and mute: %v", g.worker.id, g.id, g.late(w.now), g.mute)
+		}
 		for _, r := range g.replicas {
 			note("an eviction", &r.retry, r.phase == doubted || r.phase == evicting && r.transfer == nil)
 		}

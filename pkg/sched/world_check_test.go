@@ -354,7 +354,7 @@ func (w *world) checkLanes(p *lanes) {
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
 			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
-			if idle := g.loading == nil && len(g.pending) == 0; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
+			if idle := g.loading == nil && len(g.pending) == 0 && !g.mute; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
 				p.now.Add(load1+exec1) <= m.tail.deadline {
 				w.fail("%s waits, no GPU has it, and %s gpu %d has a free transfer lane", m.spec.Name, g.worker.id, g.id)
 			}
