@@ -27,6 +27,8 @@ type activation struct {
 	until                 protocol.Time
 	// seen is when an active scheduler was last heard, sent when Activate was.
 	seen, sent protocol.Time
+	// epoch is the highest that waited for its activation.
+	epoch uint64
 	// types are the types of GPU of the last Activate of this machine, which had
 	// all their profiles; nil before it.
 	types map[string]bool
@@ -135,7 +137,8 @@ func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quara
 	return ""
 }
 
-// schedulerSeen activates when no active scheduler has been heard for a while.
+// schedulerSeen activates one that has got the lease at once, and any when no
+// active one has been heard for a while.
 func (m *Machine) schedulerSeen(e SchedulerSeen) {
 	a := &m.activation
 	if m.stage != protocol.Active {
@@ -148,7 +151,9 @@ func (m *Machine) schedulerSeen(e SchedulerSeen) {
 		}
 		return
 	}
-	if m.now.Sub(a.seen) >= m.cfg.Resend && m.now.Sub(a.sent) >= m.cfg.Resend {
+	if e.Epoch > a.epoch {
+		a.epoch, a.needed = e.Epoch, true
+	} else if m.now.Sub(a.seen) >= m.cfg.Resend && m.now.Sub(a.sent) >= m.cfg.Resend {
 		a.needed = true
 	}
 }

@@ -77,8 +77,12 @@ type ProfilingDone struct {
 // where it is empty, Model names one.
 type Quarantine struct{ Model, Digest, Reason string }
 
-// SchedulerSeen is a scheduler's heartbeat.
-type SchedulerSeen struct{ Active bool }
+// SchedulerSeen is a scheduler's heartbeat. Epoch is that of one that holds the
+// lease, 0 of one that stands by.
+type SchedulerSeen struct {
+	Active bool
+	Epoch  uint64
+}
 
 // Tick says only that time has passed.
 type Tick struct{}

@@ -160,7 +160,11 @@ func (s *script) event(kind string, args []string) Event {
 	case "profiler":
 		return ProfilerSeen{number(args[0]), number(args[1])}
 	case "scheduler":
-		return SchedulerSeen{args[0] == "active"}
+		epoch := uint64(0)
+		if len(args) > 1 {
+			epoch = number(args[1])
+		}
+		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
 	case "tick":
 		return Tick{}
 	case "profiled":

@@ -37,6 +37,7 @@ type Door struct {
 	models  map[string]protocol.ModelSpec
 	stage   protocol.Stage
 	epoch   uint64                // of the active scheduler, 0 for none
+	begun   bool                  // there was one
 	actives map[string]activeSeen // schedulers that say they are active
 	wake    chan struct{}         // a deadline came that is before watched
 	watched time.Time             // what watchDeadlines sleeps towards, zero for nothing
@@ -268,7 +269,7 @@ func (d *Door) onInfer(m *nats.Msg) {
 
 // accept serves a request, or stores it until somebody can.
 func (d *Door) accept(model string, m *nats.Msg, now time.Time) {
-	if d.serving() {
+	if d.accepting() {
 		d.serve(model, m, now)
 	} else {
 		d.store(model, m)
@@ -327,7 +328,7 @@ func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protoc
 	d.seq++
 	r.id = protocol.RequestID{Door: d.id, Seq: d.seq}
 	r.epoch = d.epoch
-	fault = d.table.add(r)
+	fault = d.table.add(r) // without a scheduler it waits there for the next one
 	first := fault == nil && (d.watched.IsZero() || r.deadline.Before(d.watched))
 	if first {
 		d.watched = r.deadline
@@ -339,7 +340,9 @@ func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protoc
 	if first {
 		d.rewake()
 	}
-	d.submissions.Add(r.submission(time.Now()))
+	if r.epoch != 0 {
+		d.submissions.Add(r.submission(time.Now()))
+	}
 	return nil
 }
 

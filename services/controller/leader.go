@@ -247,7 +247,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
-			l.tell(ctx, startup.SchedulerSeen{Active: h.State == SchedulerActive})
+			l.tell(ctx, startup.SchedulerSeen{Active: h.State == SchedulerActive, Epoch: h.Epoch})
 		},
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){

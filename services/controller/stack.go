@@ -80,6 +80,7 @@ func (d *Door) newEpoch() []*request {
 	if epoch == 0 {
 		return nil
 	}
+	d.begun = true
 	var again []*request
 	for _, r := range d.table.all() {
 		if r.epoch != epoch {
@@ -103,6 +104,16 @@ func (d *Door) serving() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stage == protocol.Active && d.epoch != 0
+}
+
+// accepting reports whether requests are the door's own, with their deadlines,
+// rather than the startup buffer's: from the first scheduler that it saw on. Where
+// that one is lost, requests wait here for the next one, no longer than their
+// clients do.
+func (d *Door) accepting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.stage == protocol.Active && d.begun
 }
 
 // scheduler returns the epoch of the active scheduler, 0 for none, and how the

@@ -323,8 +323,8 @@ func (t *term) onSubmit(m *nats.Msg) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ended {
-		return
+	if t.ended || !t.started {
+		return // front doors submit again what they have once an epoch is active
 	}
 	for _, r := range b.Requests {
 		t.submit.Submission = r
