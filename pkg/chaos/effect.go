@@ -20,9 +20,9 @@ type Effect struct {
 	// many were not since.
 	Before float64 `json:"share_before"`
 	Lost   int     `json:"lost"`
-	// Heal is from the fault to the last tenth of a second in which fewer than
-	// nine in ten of that share were OK; 0 where there was none. Healed: the run
-	// went on for long enough after it to tell.
+	// Heal is from the fault to the first tenth of a second from which on, for a
+	// second, nine in ten of that share are OK in each half of it; Healed: there
+	// was one.
 	Heal   time.Duration `json:"heal_ns"`
 	Healed bool          `json:"healed"`
 	Curve  []Point       `json:"curve"`
@@ -43,8 +43,9 @@ const (
 	promise = 50 * time.Millisecond
 	// enough is the part of the share before the fault at which all is well.
 	enough = 0.9
-	// quiet is how long all must be well for the stack to count as healed.
-	quiet = time.Second
+	// quiet is how many points of the curve must be well, in halves, for the stack
+	// to count as healed.
+	quiet = 10
 )
 
 // EffectOf sums up what became of requests with an SLO, of a fault that came at
@@ -112,12 +113,20 @@ func (e *Effect) plot(at time.Duration, ok bool) {
 }
 
 func (e *Effect) heal() {
-	end := time.Duration(0)
-	for _, p := range e.Curve {
-		end = p.At + step
-		if p.At >= 0 && float64(p.OK) < enough*e.Before*float64(p.Sent) {
-			e.Heal = end
+	for i := 0; i+quiet <= len(e.Curve) && e.Before > 0; i++ {
+		if e.Curve[i].At >= 0 && e.well(i, 1) && e.well(i, quiet/2) && e.well(i+quiet/2, quiet/2) {
+			e.Heal, e.Healed = e.Curve[i].At, true
+			return
 		}
 	}
-	e.Healed = e.Before > 0 && end >= e.Heal+quiet
+}
+
+// well: the share that was OK in n points from one on is nearly what it was
+// before the fault.
+func (e *Effect) well(from, n int) bool {
+	sent, ok := 0, 0
+	for _, p := range e.Curve[from : from+n] {
+		sent, ok = sent+p.Sent, ok+p.OK
+	}
+	return float64(ok) >= enough*e.Before*float64(sent)
 }
