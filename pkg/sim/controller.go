@@ -120,8 +120,12 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 		return
 	}
 	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(term)})
-	if !c.world.dead {
-		c.step(startup.SchedulerSeen{Active: c.world.serving})
+	if w := c.world; !w.dead {
+		seen := startup.SchedulerSeen{Active: w.serving, Epoch: w.epoch}
+		if !w.active {
+			seen.Epoch++ // that of the lease
+		}
+		c.step(seen)
 	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
 }

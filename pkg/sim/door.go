@@ -85,13 +85,13 @@ func (s *world) arrive(a workload.Arrival) {
 
 // take has the request at the door: its deadline counts from now.
 func (s *world) take(e event) {
-	if s.unheard {
-		s.park(e)
-		return
-	}
 	r := &s.door.slots[e.slot]
 	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
-	s.tell(r, e)
+	if s.unheard {
+		s.report.Faults.Waited++
+	} else {
+		s.tell(r, e)
+	}
 	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
 }
 
@@ -113,9 +113,13 @@ func (s *world) submission(r *request, slot int32) protocol.Submission {
 	}
 }
 
-// submitted has a request at the scheduler. Without faults every message finds it
-// open, and need not say what it says.
+// submitted has a request at the scheduler, which ignores it before it is
+// activated. Without faults every message finds it open, and need not say what it
+// says.
 func (s *world) submitted(e event) {
+	if !s.active {
+		return
+	}
 	if s.trouble != nil {
 		s.submit.Submission = *e.of.(*protocol.Submission)
 		s.step(&s.submit)

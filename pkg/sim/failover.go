@@ -12,13 +12,10 @@ import (
 
 // outage is what there is while no scheduler works.
 type outage struct {
-	dead    bool // there is none, so nothing reaches it
-	serving bool // one says that it is active
-	unheard bool // the front door has noticed that none is
-	// parked are requests that came to a front door without a scheduler: they
-	// wait in the buffer, as those before activation do.
-	parked []event
-	past   sched.Stats // of those that died
+	dead    bool        // there is none, so nothing reaches it
+	serving bool        // one says that it is active
+	unheard bool        // the front door has noticed that none is
+	past    sched.Stats // of those that died
 }
 
 // The scheduler's lease ends so long after it was last renewed, which is three
@@ -108,19 +105,13 @@ func (s *world) serve() {
 	s.begin()
 }
 
-// heard has the front door submit again what another scheduler was in charge of,
-// and hand on what waited for one, in order.
+// heard has the front door submit again, in the order of their arrival, what
+// another scheduler was in charge of and what came when there was none.
 func (s *world) heard() {
 	s.unheard = false
-	parked := s.parked
-	s.parked = nil
-	waits := map[int32]bool{}
-	for _, e := range parked {
-		waits[e.slot] = true
-	}
 	var again []int32
 	for slot := range s.door.slots {
-		if r := &s.door.slots[slot]; r.open && r.deadline != 0 && !waits[int32(slot)] {
+		if r := &s.door.slots[slot]; r.open && r.deadline != 0 {
 			again = append(again, int32(slot))
 		}
 	}
@@ -131,25 +122,4 @@ func (s *world) heard() {
 		s.report.Faults.Resubmitted++
 		s.tell(&s.door.slots[slot], event{slot: slot, life: s.door.slots[slot].life})
 	}
-	for _, e := range parked {
-		if s.door.at(e.slot, e.life) != nil {
-			s.take(e)
-		}
-	}
-}
-
-// park keeps a request that came to a door without a scheduler. Its SLO begins
-// when it is handed on; until then it has bufferTimeout (G3).
-func (s *world) park(e event) {
-	r := &s.door.slots[e.slot]
-	r.taken, r.deadline = s.now, s.now.Add(bufferTimeout)
-	s.report.Faults.Parked++
-	s.parked = append(s.parked, e)
-	s.later(bufferTimeout, func() {
-		i := slices.IndexFunc(s.parked, func(p event) bool { return p.slot == e.slot && p.life == e.life })
-		if i >= 0 {
-			s.parked = slices.Delete(s.parked, i, i+1)
-			s.answer(e, protocol.BufferTimeout)
-		}
-	})
 }

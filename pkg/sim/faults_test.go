@@ -91,7 +91,7 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 		{"slow GPUs", Faults{Slow: often(300 * time.Millisecond)}, func(h Happened) bool { return h.Slowdowns > 1 && h.Slowed > 10 }},
 		{"hung GPUs", Faults{Hang: often(200 * time.Millisecond)}, func(h Happened) bool { return h.Hangs > 1 && h.Stuck > 0 }},
 		{"schedulers", Faults{Scheduler: Trouble{Every: 1500 * time.Millisecond, For: 300 * time.Millisecond}}, func(h Happened) bool {
-			return h.Failovers > 0 && h.Parked > 10 && h.Joined > 2
+			return h.Failovers > 0 && h.Waited > 10 && h.Joined > 2
 		}},
 		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h Happened) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
 	} {

@@ -28,10 +28,10 @@ type Happened struct {
 	Missed int `json:"workers_missed"`
 	Joined int `json:"workers_joined"`
 	// Failovers are losses of the scheduler: Resubmitted requests went to the next
-	// one as well, Parked ones came when there was none.
+	// one, among them those that Waited for any.
 	Failovers   int `json:"failovers"`
 	Resubmitted int `json:"requests_resubmitted"`
-	Parked      int `json:"requests_parked"`
+	Waited      int `json:"requests_waited"`
 	// Restarts are the controller's.
 	Restarts int `json:"controller_restarts"`
 	// ClockError is the most that a worker was wrong about the scheduler's time.
@@ -51,6 +51,6 @@ func (h Happened) Counts() []NamedCount {
 		{"workers killed", h.Kills}, {"actions voided", h.Voided}, {"workers paused", h.Pauses}, {"workers cut off", h.Cuts},
 		{"workers missed", h.Missed}, {"GPUs slow", h.Slowdowns}, {"actions slowed", h.Slowed}, {"GPUs hung", h.Hangs},
 		{"actions stuck", h.Stuck}, {"schedulers lost", h.Failovers},
-		{"requests submitted again", h.Resubmitted}, {"requests parked", h.Parked}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
+		{"requests submitted again", h.Resubmitted}, {"requests without one", h.Waited}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
 	}
 }
