@@ -167,8 +167,8 @@ func (k *chaosCommand) print(w io.Writer, service *chaos.Service, e chaos.Effect
 		n    int
 		what string
 	}{
-		{e.Unsent, "not sent, since the broker was away"}, {e.Unanswered, "never answered"},
-		{e.Late, "answered more than 50 ms after the deadline"}, {e.Duplicates, "answered twice"},
+		{e.Late, "served more than 50 ms after the deadline"}, {e.LateErrors, "of the errors told as late as that"},
+		{e.Unsent, "not sent, since the broker was away"}, {e.Unanswered, "never answered"}, {e.Duplicates, "answered twice"},
 	} {
 		if broken.n > 0 {
 			row("", fmt.Sprintf("%d %s", broken.n, broken.what))

@@ -13,8 +13,11 @@ type Effect struct {
 	Errors     map[protocol.Code]int `json:"-"`
 	Unsent     int                   `json:"unsent"`     // the broker could not be reached
 	Unanswered int                   `json:"unanswered"` // sent, and nobody ever said anything
-	Late       int                   `json:"late"`       // answered more than 50 ms after the deadline
-	Duplicates int                   `json:"duplicates"` // answered more than once
+	Late       int                   `json:"late"`       // served more than 50 ms after the deadline
+	// The sum of those is Sent; LateErrors are errors told as late as that, and
+	// Duplicates requests that were answered more than once.
+	LateErrors int `json:"late_errors"`
+	Duplicates int `json:"duplicates"`
 
 	// Before is the share of requests that were OK before the fault; Lost is how
 	// many were not since.
@@ -55,7 +58,7 @@ func EffectOf(outcomes []Outcome, slo, fault time.Duration) Effect {
 	before, okBefore := 0, 0
 	for _, o := range outcomes {
 		e.count(o, slo)
-		ok := o.Replies > 0 && o.Code == protocol.OK
+		ok := o.Replies > 0 && o.Code == protocol.OK && !o.late(slo)
 		if o.At < fault {
 			before++
 			if ok {
@@ -82,18 +85,22 @@ func (e *Effect) count(o Outcome, slo time.Duration) {
 	case o.Replies == 0:
 		e.Unanswered++
 		return
-	case o.Code == protocol.OK:
-		e.OK++
-	default:
+	case o.Code != protocol.OK:
 		e.Errors[o.Code]++
+		if o.late(slo) {
+			e.LateErrors++
+		}
+	case o.late(slo):
+		e.Late++
+	default:
+		e.OK++
 	}
 	if o.Replies > 1 {
 		e.Duplicates++
 	}
-	if o.Answered > o.At+slo+promise {
-		e.Late++
-	}
 }
+
+func (o Outcome) late(slo time.Duration) bool { return o.Answered > o.At+slo+promise }
 
 // plot counts a request in its part of the curve. Requests come in the order in
 // which they were due.

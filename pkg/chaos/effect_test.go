@@ -69,8 +69,9 @@ func TestBrokenPromisesAreCounted(t *testing.T) {
 	all[10].Replies = 2
 	all[11].Answered = all[11].At + 151*ms
 	all[12].Answered = all[12].At + 150*ms // just in time
+	all[14].Code, all[14].Answered = protocol.WorkerLost, all[14].At+time.Second
 	all[13] = Outcome{At: all[13].At, Unsent: true}
-	if e := EffectOf(all, 100*ms, time.Second); e.Duplicates != 1 || e.Late != 1 || e.Unsent != 1 {
+	if e := EffectOf(all, 100*ms, time.Second); e.Duplicates != 1 || e.Late != 1 || e.Unsent != 1 || e.LateErrors != 1 || e.OK != 197 {
 		t.Errorf("%+v", e)
 	}
 }
