@@ -41,7 +41,7 @@ var planted = []struct{ name, file, was, is string }{
 	{"queue out of order", "cluster.go", "for after != nil && r.before(after) {", "for after != nil && after.before(r) {"},
 	{"items not counted back", "cluster.go", "	m.items -= r.Batch\n", ""},
 	{"turn of a copy that left", "lanes.go", "	r.gpu.turns.Remove(&r.turn)\n	r.give(0)\n", "	r.give(0)\n"},
-	{"ties of GPUs by map order", "transfer.go", "	for _, g := range p.gpus {\n		if g.loading != nil ||", "	all := map[*gpu]bool{}\n	for _, g := range p.gpus {\n		all[g] = true\n	}\n	for g := range all {\n		if g.loading != nil ||"},
+	{"ties of GPUs by map order", "transfer.go", "	p.transfersBusy = true\n	for _, g := range p.gpus {\n", "	p.transfersBusy = true\n	all := map[*gpu]bool{}\n	for _, g := range p.gpus {\n		all[g] = true\n	}\n	for g := range all {\n"},
 	{"turn of before the queue changed", "lanes.go", "if !r.turn.In() || r.turn.Key != key {", "if !r.turn.In() {"},
 	{"timer of a lost GPU", "join.go", "		c.timers.Remove(&g.room)\n", ""},
 	{"doubt forgotten", "join.go", "			a.doubts = append(a.doubts, doubt{g.id, r.model})\n", ""},
