@@ -35,6 +35,10 @@ race: ## Run the pure packages and the services under the race detector
 integration: ## Run the whole-system tests alone, with every test named
 	$(GO) test -v -count=1 ./integration/...
 
+.PHONY: matrix
+matrix: ## Run every cell of the kill matrix: every service, by every fault (10 min)
+	$(GO) test -v -count=1 -timeout 30m -run TestKillMatrix ./integration -matrix | grep -v '^time='
+
 .PHONY: planted
 planted: ## Plant faults of our own, each of which the random worlds must find
 	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/sched

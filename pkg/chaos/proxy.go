@@ -16,6 +16,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	open     *sync.Cond
 	cut      bool
+	held     int // how often something had to wait
 	closed   bool
 	conns    map[net.Conn]struct{}
 	work     sync.WaitGroup
@@ -119,10 +120,20 @@ func (p *Proxy) copy(to, from net.Conn) {
 func (p *Proxy) flows() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.cut {
+		p.held++
+	}
 	for p.cut && !p.closed {
 		p.open.Wait()
 	}
 	return !p.closed
+}
+
+// Held is how many times something had to wait because the proxy was cut.
+func (p *Proxy) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held
 }
 
 func (p *Proxy) keep(c net.Conn) bool {

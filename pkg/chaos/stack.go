@@ -2,9 +2,11 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +18,9 @@ import (
 type Config struct {
 	// Binary is the clockwork binary, Data a directory of the broker's.
 	Binary, Data string
-	// Workers is how many there are, with GPUs each.
-	Workers, GPUs int
+	// Workers is how many there are, with GPUs of so many Pages each; 0 pages are
+	// as many as a worker has by default.
+	Workers, GPUs, Pages int
 	// Model is loaded as so many Copies.
 	Model  string
 	Copies int
@@ -64,47 +67,62 @@ func Up(ctx context.Context, c Config) (*Stack, error) {
 	if err := s.startServices(ctx); err != nil {
 		return s, err
 	}
-	reply, fault := s.Client.Load(ctx, protocol.LoadRequest{Path: c.Model, Copies: &c.Copies})
-	if fault != nil {
-		return s, fmt.Errorf("load %s: %w", c.Model, fault)
-	}
-	if len(reply.Models) != c.Copies {
-		return s, fmt.Errorf("load %s: %d copies of %d", c.Model, len(reply.Models), c.Copies)
+	if err := s.Load(ctx); err != nil {
+		return s, err
 	}
 	return s, s.AwaitStage(ctx, protocol.Active)
 }
 
+// Load loads the model on all workers.
+func (s *Stack) Load(ctx context.Context) error {
+	c := s.Config
+	reply, fault := s.Client.Load(ctx, protocol.LoadRequest{Path: c.Model, Copies: &c.Copies})
+	if fault != nil {
+		return fmt.Errorf("load %s: %w", c.Model, fault)
+	}
+	if len(reply.Models) != c.Copies {
+		return fmt.Errorf("load %s: %d copies of %d", c.Model, len(reply.Models), c.Copies)
+	}
+	return nil
+}
+
 // startServices starts who leads before who stands by.
 func (s *Stack) startServices(ctx context.Context) error {
-	leading := [][]string{
-		{"controller-1", "controller", "--load-idle", s.Config.LoadIdle.String()},
-		{"scheduler-1", "scheduler"},
-		{"profiler-1", "profiler", "--profile-iterations", "3"},
-	}
-	standby := [][]string{
-		{"controller-2", "controller", "--load-idle", s.Config.LoadIdle.String()},
-		{"scheduler-2", "scheduler"},
-	}
+	err := errors.Join(s.StartController("controller-1"), s.StartScheduler("scheduler-1"), s.StartProfiler("profiler-1"))
 	for i := range s.Config.Workers {
-		name := fmt.Sprintf("worker-%d", i+1)
-		leading = append(leading, []string{name, "worker", "--name", name, "--gpus", fmt.Sprint(s.Config.GPUs), "--generate-inputs"})
+		err = errors.Join(err, s.StartWorker(fmt.Sprintf("worker-%d", i+1)))
 	}
-	for _, args := range leading {
-		if _, err := s.Start(args[0], args[1:]...); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if err := s.Await(ctx, "all services", func(v *protocol.StackState) bool {
 		return len(v.Workers) == s.Config.Workers && v.Scheduler == protocol.SchedulerStandby
 	}); err != nil {
 		return err
 	}
-	for _, args := range standby {
-		if _, err := s.Start(args[0], args[1:]...); err != nil {
-			return err
-		}
+	return errors.Join(s.StartController("controller-2"), s.StartScheduler("scheduler-2"))
+}
+
+// StartController starts a controller.
+func (s *Stack) StartController(name string) error {
+	return s.start(name, "controller", "--load-idle", s.Config.LoadIdle.String())
+}
+
+// StartScheduler starts a scheduler.
+func (s *Stack) StartScheduler(name string) error { return s.start(name, "scheduler") }
+
+// StartProfiler starts a profiler that measures little.
+func (s *Stack) StartProfiler(name string) error {
+	return s.start(name, "profiler", "--profile-iterations", "3")
+}
+
+// StartWorker starts a worker with emulated GPUs.
+func (s *Stack) StartWorker(name string) error {
+	args := []string{"worker", "--name", name, "--gpus", strconv.Itoa(s.Config.GPUs), "--generate-inputs"}
+	if s.Config.Pages > 0 {
+		args = append(args, "--pages", strconv.Itoa(s.Config.Pages))
 	}
-	return nil
+	return s.start(name, args...)
 }
 
 // StartBroker starts the broker and connects to it.
@@ -130,16 +148,16 @@ func (s *Stack) StartBroker(ctx context.Context) error {
 	}
 }
 
-// Start starts a service by the arguments of clockwork, behind a proxy of its
+// start starts a service by the arguments of clockwork, behind a proxy of its
 // own.
-func (s *Stack) Start(name string, args ...string) (*Service, error) {
+func (s *Stack) start(name string, args ...string) error {
 	proxy, err := NewProxy(s.broker)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	service := &Service{Name: name, Proxy: proxy, binary: s.Config.Binary, args: append(args, "--nats", "nats://"+proxy.Address())}
 	s.Services = append(s.Services, service)
-	return service, service.start()
+	return service.start()
 }
 
 // Service finds a service by its name; of several of a kind, the first.
