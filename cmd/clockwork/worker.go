@@ -165,6 +165,9 @@ func (f *emulationFlags) faults() emulated.Faults {
 // onnx is the real backend's part. Models are tried by this binary in a process
 // of its own before this one opens them.
 func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
+	if err := onnx.Available(); err != nil {
+		return onnx.Options{}, coded{protocol.BackendError, err}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return onnx.Options{}, fmt.Errorf("find this binary to check models with: %w", err)

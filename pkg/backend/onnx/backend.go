@@ -28,6 +28,9 @@ type Backend struct {
 	closed  atomic.Bool
 }
 
+// Available is why this build has no onnx backend: nil here.
+func Available() error { return nil }
+
 // New opens ONNX Runtime and makes the devices, touching all of their memory
 // (GPUs x Pages x PageSize bytes).
 func New(options Options) (*Backend, error) {

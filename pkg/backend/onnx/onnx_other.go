@@ -12,6 +12,9 @@ import (
 // static binary cannot.
 var errAbsent = errors.New("this build has no onnx backend, which takes Linux and a build without the tag static; use the emulated backend here")
 
+// Available is why this build has no onnx backend.
+func Available() error { return errAbsent }
+
 // Backend is not available here.
 type Backend struct{ backend.Backend }
 
