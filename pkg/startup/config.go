@@ -21,7 +21,9 @@ type Config struct {
 	LoadTimeout time.Duration
 	// Resend is how long the profiler or the scheduler may be seen without
 	// work before it is given again, and the pause before a failed write of
-	// the stage or of adopted models is repeated.
+	// the stage or of adopted models is repeated, before a removal that a
+	// worker refused is, and before an action without a result is sent again.
+	// The last one doubles each time, up to an eighth of LoadTimeout.
 	Resend time.Duration
 	// RefreshTimeout bounds the query before an activation; a worker that is
 	// slower joins when it answers.

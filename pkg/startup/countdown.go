@@ -88,10 +88,9 @@ func (m *Machine) wake() protocol.Time {
 			at = min(at, w.asked.Add(m.cfg.QueryTimeout))
 		}
 		for _, t := range w.out {
+			at = min(at, t.resend)
 			if t.catchup {
 				at = min(at, t.sent.Add(m.cfg.LoadTimeout))
-			} else if t.kind == protocol.ClearCache {
-				at = min(at, t.sent.Add(m.cfg.QueryTimeout))
 			}
 		}
 		for _, t := range w.queue {

@@ -295,11 +295,18 @@ func (m *Machine) closeLoads(code protocol.Code) {
 	m.waiting = nil
 }
 
+// act sends a new action.
 func (m *Machine) act(w *worker, a protocol.Action) protocol.ActionID {
 	m.action++
-	a.ID, a.Issuer, a.Incarnation, a.Latest = m.action, m.cfg.Issuer, w.incarnation, protocol.Never
-	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: w.id, Action: a})
+	a.ID = m.action
+	m.send(w, a)
 	return a.ID
+}
+
+// send sends an action under the id that it has.
+func (m *Machine) send(w *worker, a protocol.Action) {
+	a.Issuer, a.Incarnation, a.Latest = m.cfg.Issuer, w.incarnation, protocol.Never
+	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: w.id, Action: a})
 }
 
 func (m *Machine) event(e protocol.Event) { m.out.Events = append(m.out.Events, e) }

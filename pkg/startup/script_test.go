@@ -48,6 +48,7 @@ type script struct {
 	t       *testing.T
 	m       *Machine
 	sent    []WorkerAction // without a result so far
+	last    LoadResult
 	lastJob uint64
 	tokens  []uint64 // stores without an answer
 	unstore []uint64 // likewise
@@ -87,7 +88,11 @@ func (s *script) step(fields []string) string {
 		return list(s.m.Models())
 	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
-	s.sent = append(s.sent, out.Actions...)
+	for _, a := range out.Actions {
+		if !slices.ContainsFunc(s.sent, func(o WorkerAction) bool { return o.Action.ID == a.Action.ID }) { // else it is sent again
+			s.sent = append(s.sent, a)
+		}
+	}
 	for _, st := range out.Store {
 		s.tokens = append(s.tokens, st.Token)
 	}
@@ -109,6 +114,7 @@ func (s *script) step(fields []string) string {
 //	load TOKEN PATH [name=N] [copies=N]
 //	ok|CODE WORKER PATH [digest=D]   the oldest load of the path there ends
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
+//	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE
 //	profiler INCARNATION JOB; scheduler active|idle; tick
@@ -165,6 +171,8 @@ func (s *script) event(kind string, args []string) Event {
 			epoch = number(args[1])
 		}
 		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
+	case "same":
+		return s.last
 	case "tick":
 		return Tick{}
 	case "profiled":
@@ -221,7 +229,8 @@ func (s *script) result(code string, args []string) Event {
 	if len(args) > 2 {
 		digest = "#" + strings.TrimPrefix(args[2], "digest=")
 	}
-	return LoadResult{answer(args[0], a, protocol.Code(strings.ToUpper(code)), digest)}
+	s.last = LoadResult{answer(args[0], a, protocol.Code(strings.ToUpper(code)), digest)}
+	return s.last
 }
 
 func answer(worker string, a protocol.Action, code protocol.Code, digest string) protocol.Result {

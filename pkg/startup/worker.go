@@ -2,6 +2,7 @@ package startup
 
 import (
 	"slices"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
@@ -47,8 +48,11 @@ type task struct {
 	// abandoned: the load is over; an OK is taken back.
 	abandoned bool
 	id        protocol.ActionID
-	sent      protocol.Time
-	notBefore protocol.Time
+	// sent is when it was first sent, resend when it is sent again unless its
+	// result comes, pause how long it waits for that.
+	sent, resend protocol.Time
+	pause        time.Duration
+	notBefore    protocol.Time
 }
 
 func (w *worker) serving() bool { return w.answered && !w.dropped }
@@ -220,11 +224,25 @@ func (m *Machine) pump(w *worker) {
 			rest = append(rest, t)
 			continue
 		}
-		t.sent = m.now
 		t.id = m.act(w, t.action(m.cfg))
+		t.sent, t.pause = m.now, m.cfg.Resend
+		t.resend = m.now.Add(t.pause)
 		w.out = append(w.out, t)
 	}
 	w.queue = rest
+}
+
+// resend sends a task again that has no result yet, since it or its result may
+// be lost. It has the id that it had: a worker that has ended it answers the
+// same from memory, and one that is at it goes on. So it goes on until there is
+// a result, also when the load is over: its names are free again only once it
+// is known what the worker holds. A load may take long, so the pauses grow.
+func (m *Machine) resend(w *worker, t *task) {
+	a := t.action(m.cfg)
+	a.ID = t.id
+	m.send(w, a)
+	t.pause = max(t.pause, min(2*t.pause, m.cfg.LoadTimeout/8))
+	t.resend = m.now.Add(t.pause)
 }
 
 func (t *task) action(c Config) protocol.Action {
@@ -268,6 +286,7 @@ func (m *Machine) result(r protocol.Result) {
 }
 
 // again puts a removal that failed back, before everything that waits for it.
+// It gets another id, since under this one it has failed.
 func (m *Machine) again(w *worker, t *task) {
 	t.notBefore = m.now.Add(m.cfg.Resend)
 	w.queue = append([]*task{t}, w.queue...)
@@ -342,9 +361,8 @@ func (m *Machine) expireWorkers() {
 			case w.dropped:
 			case t.catchup && m.now >= t.sent.Add(m.cfg.LoadTimeout):
 				m.drop(w, &protocol.WorkerError{Worker: w.id, Code: protocol.LoadTimeout, Message: "the load of " + t.path + " is not done"})
-			case t.kind == protocol.ClearCache && m.now >= t.sent.Add(m.cfg.QueryTimeout):
-				w.out = slices.DeleteFunc(w.out, func(o *task) bool { return o == t })
-				m.again(w, t)
+			case m.now >= t.resend:
+				m.resend(w, t)
 			}
 		}
 	}
