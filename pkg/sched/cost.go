@@ -21,7 +21,9 @@ type cost struct {
 	load    *estimate.Estimator
 	infer   []*estimate.Estimator       // by batch size, made when it is asked for
 	sizes   []protocol.BatchMeasurement // the profile's that may be used, ascending
+	heard   []protocol.Time             // when each of them was last measured
 	news    protocol.Time               // when it last learned, or was forgiven
+	looked  protocol.Time               // when it was last reconsidered
 }
 
 // patience is how long an estimate may keep requests away before it is doubted:
@@ -42,6 +44,31 @@ func (c *engine) forgive(m *model, size int) {
 		cost.at(size).Forget()
 		cost.load.Forget()
 		c.touchModel(m) // what waits may be met now
+	}
+}
+
+// excess is how far above what is usual by other sizes an estimate is believed.
+const excess = 1.25
+
+// learn takes a measurement, and reconsiders the other sizes by it: those of
+// which nothing was heard for a while, and which were slower by the profile than
+// this one is now. What slowed them is over, and as long as their estimates are
+// high they are not run and bring no samples.
+func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
+	c.at(size).Add(took)
+	c.news, c.heard[size] = now, now
+	if now.Sub(c.looked) < patience {
+		return
+	}
+	c.looked = now
+	usual := excess * float64(took) / float64(max(1, c.seed(size)))
+	for other, e := range c.infer {
+		if e == nil || other == size || now.Sub(c.heard[other]) < patience {
+			continue
+		}
+		for limit := usual * float64(c.seed(other)); e.Samples() > 0 && float64(e.Value()) > limit; {
+			e.Forget()
+		}
 	}
 }
 
@@ -73,7 +100,7 @@ func (c *cost) at(size int) *estimate.Estimator {
 		return c.infer[size]
 	}
 	for len(c.infer) <= size {
-		c.infer = append(c.infer, nil)
+		c.infer, c.heard = append(c.infer, nil), append(c.heard, 0)
 	}
 	c.infer[size] = estimate.New(c.config, c.seed(size))
 	return c.infer[size]

@@ -37,7 +37,7 @@ func (c *engine) heard(g *gpu) {
 	if !g.mute {
 		return
 	}
-	g.mute = false
+	g.mute, g.asked = false, false
 	for _, r := range g.replicas {
 		c.touchModel(r.model)
 	}

@@ -60,16 +60,14 @@ func (p *pace) recover(now protocol.Time) {
 func (c *engine) learn(a *action, took time.Duration) {
 	g := a.replica.gpu
 	cost := a.replica.model.costs[g.kind]
-	estimator := cost.at(a.size)
 	if c.ofKind[g.kind] > 1 {
-		if !g.pace.judge(c.now, took, estimator.Median()) {
+		if !g.pace.judge(c.now, took, cost.at(a.size).Median()) {
 			return
 		}
 	} else {
 		g.pace.factor = 1
 	}
-	estimator.Add(took)
-	cost.news = c.now
+	cost.learn(c.now, a.size, took)
 }
 
 // exec is what an Infer of this size takes on the copy's GPU.
