@@ -32,33 +32,39 @@ func Bound(c Config, w workload.Workload) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	capacity, total := 0.0, 0
+	total := 0
 	for _, r := range runs {
 		total += len(r.at)
-		if n := len(r.at); n > 0 {
-			capacity = max(capacity, float64(r.at[n-1].Add(r.slo)))
-		}
 	}
-	capacity *= float64(c.Workers * c.GPUs)
-	value := func(mu float64) float64 {
-		sum := mu * capacity
-		for _, r := range runs {
-			sum += r.best(mu)
-		}
-		return sum
-	}
-	// value is convex in mu, and an upper bound for any: the range need not hold
-	// the best.
+	gpus := float64(c.Workers * c.GPUs)
+	return min(total, int(value(runs, priceOf(runs, gpus), gpus))), nil
+}
+
+// priceOf is the price of GPU time at which the bound is least. value is convex
+// in it, and an upper bound for any: the range need not hold the best.
+func priceOf(runs []*run, gpus float64) float64 {
 	low, high := 0.0, 1e-3
 	for range 40 {
 		a, b := low+(high-low)*0.382, low+(high-low)*0.618
-		if value(a) < value(b) {
+		if value(runs, a, gpus) < value(runs, b, gpus) {
 			high = b
 		} else {
 			low = a
 		}
 	}
-	return min(total, int(value((low+high)/2))), nil
+	return (low + high) / 2
+}
+
+// value is the bound at a price of GPU time.
+func value(runs []*run, mu, gpus float64) float64 {
+	end, sum := protocol.Time(0), 0.0
+	for _, r := range runs {
+		if n := len(r.at); n > 0 {
+			end = max(end, r.at[n-1].Add(r.slo))
+		}
+		sum += r.best(mu)
+	}
+	return sum + mu*gpus*float64(end)
 }
 
 // run is one model's arrivals.
