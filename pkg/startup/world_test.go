@@ -14,7 +14,7 @@ import (
 // TestWorld lets seeded worlds of lossy workers, failing stores and restless
 // clients run, and checks after every step what must never be otherwise.
 func TestWorld(t *testing.T) {
-	activated, undone, late := 0, 0, 0
+	activated, undone, late, lost, replayed, cleared := 0, 0, 0, 0, 0, 0
 	for seed := int64(1); seed <= 150; seed++ {
 		w := runWorld(t, seed)
 		if again := runWorld(t, seed); again.hash != w.hash {
@@ -24,8 +24,12 @@ func TestWorld(t *testing.T) {
 			activated++
 		}
 		undone, late = undone+w.undone, late+w.late
+		lost, replayed, cleared = lost+w.lost, replayed+w.replayed, cleared+w.cleared
 	}
-	if undone < 100 || late < 10 {
+	if lost < 2000 || replayed < 1000 || cleared < 200 {
+		t.Errorf("%d actions and results were lost, %d results told from memory, %d removals: the test proves little", lost, replayed, cleared)
+	}
+	if undone < 50 || late < 10 {
 		t.Errorf("%d stores were undone and %d jobs given in ACTIVE: the test proves little", undone, late)
 	}
 	if activated < 100 {
@@ -39,9 +43,14 @@ type world struct {
 	rng      *rand.Rand
 	m        *Machine
 	now      protocol.Time
-	pending  []Event
-	memory   map[string]map[string]protocol.ModelSpec // by worker: what it truly holds
+	wake     protocol.Time
+	pending  []func()           // in the order in which they began; they end in any
+	living   map[string]*living // workers by name
 	lives    map[string]uint64
+	healed   bool // nothing is lost or fails any more
+	lost     int  // actions and results
+	replayed int  // results told from memory
+	cleared  int  // removals, executed
 	answered map[uint64]bool
 	asked    uint64
 	stored   map[uint64][]protocol.ModelSpec
@@ -60,24 +69,29 @@ type world struct {
 func runWorld(t *testing.T, seed int64) *world {
 	c := DefaultConfig()
 	c.Issuer, c.PerWorker = 1, 2
+	c.LoadTimeout = []time.Duration{4 * time.Second, 10 * time.Second, time.Minute}[seed%3]
 	m, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, memory: map[string]map[string]protocol.ModelSpec{},
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, living: map[string]*living{},
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
 		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}}
 	w.step(Started{})
-	for i := 0; i < 600; i++ {
+	steps := 600
+	if seed%2 == 0 { // the faults end with loads under way
+		steps = 20 + w.rng.Intn(200)
+	}
+	for i := range steps {
 		w.now += protocol.Time(w.rng.Int63n(int64(400 * time.Millisecond)))
 		switch {
 		case i == 500:
 			w.begin("w2")
 		case len(w.pending) > 0 && w.rng.Intn(10) > 0:
 			k := w.rng.Intn(len(w.pending))
-			e := w.pending[k]
+			happen := w.pending[k]
 			w.pending = slices.Delete(w.pending, k, k+1)
-			w.step(e)
+			happen()
 		case i < 150 && w.rng.Intn(4) == 0:
 			w.load()
 		case w.rng.Intn(12) == 0 && i < 400 || i == 5 || i == 420:
@@ -90,17 +104,24 @@ func runWorld(t *testing.T, seed int64) *world {
 	return w
 }
 
-// drain delivers everything and lets all time-outs pass.
+// drain ends the faults, delivers everything and has the machine woken when it
+// wants to be. A worker that was put out of service is restarted.
 func (w *world) drain() {
-	for i := 0; i < 400; i++ {
-		w.now += protocol.Time(time.Second)
+	w.healed = true
+	w.repair()
+	for i := 0; len(w.pending) > 0 || w.wake != protocol.Never; i++ {
+		if i > 5000 {
+			w.fail("the machine does not come to rest: %+v", w.m.workers)
+		}
 		if len(w.pending) > 0 {
-			e := w.pending[0]
+			happen := w.pending[0]
 			w.pending = w.pending[1:]
-			w.step(e)
+			happen()
 		} else {
+			w.now = w.wake
 			w.step(Tick{})
 		}
+		w.repair()
 	}
 	for token := uint64(1); token <= w.asked; token++ {
 		if !w.answered[token] {
@@ -108,7 +129,12 @@ func (w *world) drain() {
 		}
 	}
 	w.checkKeys()
+	w.checkLiving()
 }
+
+// later lets something happen, and post an event come, after what pends or before.
+func (w *world) later(happen func()) { w.pending = append(w.pending, happen) }
+func (w *world) post(e Event)        { w.later(func() { w.step(e) }) }
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
@@ -123,23 +149,6 @@ func (w *world) load() {
 		r.Copies = &n
 	}
 	w.step(LoadAsked{w.asked, r})
-}
-
-func (w *world) worker() {
-	id := fmt.Sprintf("w%d", w.rng.Intn(3))
-	if w.memory[id] != nil && w.rng.Intn(2) == 0 {
-		delete(w.memory, id)
-		w.step(WorkerLost{id, w.lives[id]})
-		return
-	}
-	w.begin(id)
-}
-
-// begin is the first word of a worker, or of another life of it.
-func (w *world) begin(id string) {
-	w.lives[id]++
-	w.memory[id] = map[string]protocol.ModelSpec{}
-	w.step(WorkerSeen{id, w.lives[id]})
 }
 
 func (w *world) step(e Event) {
@@ -181,6 +190,7 @@ func (w *world) step(e Event) {
 	w.checkStage(out)
 	w.checkStores(out)
 	w.react(out)
+	w.wake = out.Wake
 	if out.Wake < w.now {
 		w.fail("wake at %s has passed", out.Wake)
 	}
@@ -237,7 +247,7 @@ func (w *world) checkStores(out Output) {
 		w.stored[s.Token] = s.Models
 		for _, worker := range w.m.sorted() {
 			for _, m := range s.Models {
-				if _, ok := w.memory[worker.id][m.Name]; worker.serving() && !ok {
+				if worker.serving() && !w.living[worker.id].holds(m.Name) {
 					w.fail("%s is stored, and %s does not hold it", m.Name, worker.id)
 				}
 			}
@@ -248,7 +258,7 @@ func (w *world) checkStores(out Output) {
 // react is the shell and everybody behind it; most of it comes later.
 func (w *world) react(out Output) {
 	for _, a := range out.Actions {
-		w.execute(a)
+		w.send(a)
 	}
 	for _, s := range out.Store {
 		if w.rng.Intn(10) == 0 {
@@ -257,20 +267,20 @@ func (w *world) react(out Output) {
 					w.keys[m.Name] = true
 				}
 			}
-			w.pending = append(w.pending, StoreFailed{s.Token})
+			w.post(StoreFailed{s.Token})
 		} else {
-			w.pending = append(w.pending, ModelsStored{s.Token})
+			w.post(ModelsStored{s.Token})
 		}
 	}
 	for _, u := range out.Unstore {
 		w.undoing[u.Token] = u.Names
-		w.pending = append(w.pending, ModelsUnstored{u.Token})
+		w.post(ModelsUnstored{u.Token})
 	}
 	if s := out.SetStage; s != nil {
 		if w.rng.Intn(5) == 0 {
-			w.pending = append(w.pending, StageConflict{w.m.stage})
+			w.post(StageConflict{w.m.stage})
 		} else {
-			w.pending = append(w.pending, StageStored{*s})
+			w.post(StageStored{*s})
 		}
 	}
 	if p := out.StartProfiling; p != nil {
@@ -280,7 +290,7 @@ func (w *world) react(out Output) {
 				w.fail("job %d is on %s, which is gone", p.Job, o.ID)
 			}
 		}
-		w.pending = append(w.pending, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
+		w.post(ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
 	}
 	if a := out.Activate; a != nil {
 		w.active = true
@@ -297,7 +307,7 @@ func (w *world) react(out Output) {
 			w.fail("%s goes to the scheduler without profiles", j.ID)
 		}
 		for name := range w.kv {
-			if _, ok := w.memory[j.ID][name]; !ok {
+			if !w.living[j.ID].holds(name) {
 				w.fail("%s goes to the scheduler without %s", j.ID, name)
 			}
 		}
@@ -333,41 +343,4 @@ func profilesOf(p *ProfilingJob) []protocol.Profile {
 		}
 	}
 	return profiles(keys)
-}
-
-// execute is a worker that does what it is told at once and tells it later;
-// now and then it fails, or its answer is lost.
-func (w *world) execute(a WorkerAction) {
-	mem := w.memory[a.Worker]
-	if mem == nil {
-		return
-	}
-	code := protocol.OK
-	switch a.Action.Kind {
-	case protocol.GetWorkerState:
-		if w.rng.Intn(8) > 0 {
-			var held []protocol.ModelSpec
-			for _, name := range sortedKeys(mem) {
-				held = append(held, mem[name])
-			}
-			w.pending = append(w.pending, WorkerAnswered{protocol.WorkerState{ID: a.Worker, Incarnation: w.lives[a.Worker], PageSize: 1,
-				GPUs: []protocol.GPUState{{Type: gpuOf(a.Worker)}}, Models: held}})
-		}
-		return
-	case protocol.ClearCache:
-		for _, name := range a.Action.Models {
-			delete(mem, name)
-		}
-	case protocol.LoadModelFromDisk:
-		if w.rng.Intn(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Action.Load.Names[0]] {
-			code = protocol.NoMemory
-		}
-	}
-	r := answer(a.Worker, a.Action, code, "")
-	for _, s := range r.Loaded {
-		mem[s.Name] = s
-	}
-	if w.rng.Intn(20) > 0 {
-		w.pending = append(w.pending, LoadResult{r})
-	}
 }

@@ -1,0 +1,175 @@
+package startup
+
+import (
+	"fmt"
+
+	"clockwork/pkg/protocol"
+)
+
+// living is one life of a worker of a world. Like services/worker it answers an
+// action that comes again from memory, or not yet while it is at it.
+type living struct {
+	world    *world
+	id       string
+	life     uint64
+	memory   map[string]protocol.ModelSpec // what it truly holds
+	answered map[protocol.ActionID]*protocol.Result
+	// silenced: it was lost once and is the same again, so that what was asked
+	// of it before may be asked a second time.
+	silenced bool
+}
+
+func (l *living) holds(name string) bool {
+	if l == nil {
+		return false
+	}
+	_, ok := l.memory[name]
+	return ok
+}
+
+// worker lets something happen to one of the workers.
+func (w *world) worker() {
+	id := fmt.Sprintf("w%d", w.rng.Intn(3))
+	l := w.living[id]
+	if l == nil || w.rng.Intn(2) == 0 {
+		w.begin(id)
+		return
+	}
+	w.step(WorkerLost{id, l.life})
+	if w.rng.Intn(2) == 0 {
+		delete(w.living, id)
+		return
+	}
+	l.silenced = true
+	w.later(func() {
+		if w.living[id] == l {
+			w.step(WorkerSeen{id, l.life})
+		}
+	})
+}
+
+// begin is the first word of a worker, or of another life of it.
+func (w *world) begin(id string) {
+	w.lives[id]++
+	w.living[id] = &living{world: w, id: id, life: w.lives[id], memory: map[string]protocol.ModelSpec{}, answered: map[protocol.ActionID]*protocol.Result{}}
+	w.step(WorkerSeen{id, w.lives[id]})
+}
+
+// repair restarts the workers that were put out of service.
+func (w *world) repair() {
+	for _, id := range sortedKeys(w.living) {
+		if seen := w.m.workers[id]; seen != nil && seen.dropped {
+			w.begin(id)
+		}
+	}
+}
+
+// loses lets one message in so many get lost.
+func (w *world) loses(oneIn int) bool {
+	lost := !w.healed && w.rng.Intn(oneIn) == 0
+	w.lost += b2i(lost)
+	return lost
+}
+
+// send has an action at its worker, unless it is lost on the way. An action of
+// an earlier life cannot come to a later one here: it would be refused.
+func (w *world) send(a WorkerAction) {
+	l := w.living[a.Worker]
+	if l == nil || a.Action.Incarnation != l.life || w.loses(8) {
+		return
+	}
+	l.take(a.Action)
+}
+
+// take begins an action; a load takes longer at times.
+func (l *living) take(a protocol.Action) {
+	if a.Kind == protocol.GetWorkerState {
+		l.tellState()
+		return
+	}
+	if r, known := l.answered[a.ID]; known {
+		if r != nil {
+			l.world.replayed++
+			l.tell(*r)
+		}
+		return
+	}
+	l.answered[a.ID] = nil
+	if l.world.rng.Intn(3) > 0 {
+		l.execute(a)
+		return
+	}
+	l.world.later(func() { l.execute(a) })
+}
+
+func (l *living) execute(a protocol.Action) {
+	w, code := l.world, protocol.OK
+	switch a.Kind {
+	case protocol.ClearCache:
+		w.cleared++
+		if !w.healed && w.rng.Intn(8) == 0 {
+			code = protocol.WeightsInUse
+			break
+		}
+		for _, name := range a.Models {
+			delete(l.memory, name)
+		}
+	case protocol.LoadModelFromDisk:
+		for _, name := range a.Load.Names {
+			if l.holds(name) && !l.silenced && w.living[l.id] == l {
+				w.fail("%s holds %s and is asked to load it once more, as #%d", l.id, name, a.ID)
+			}
+		}
+		if w.rng.Intn(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Load.Names[0]] {
+			code = protocol.NoMemory
+		}
+	}
+	r := answer(l.id, a, code, "")
+	for _, s := range r.Loaded {
+		l.memory[s.Name] = s
+	}
+	l.answered[a.ID] = &r
+	l.tell(r)
+}
+
+// tell has a result at the machine, unless it is lost; the worker may have ended
+// since.
+func (l *living) tell(r protocol.Result) {
+	if !l.world.loses(8) {
+		l.world.post(LoadResult{r})
+	}
+}
+
+func (l *living) tellState() {
+	w := l.world
+	if w.loses(8) {
+		return
+	}
+	s := protocol.WorkerState{ID: l.id, Incarnation: l.life, PageSize: 1, GPUs: []protocol.GPUState{{Type: gpuOf(l.id)}}}
+	for _, name := range sortedKeys(l.memory) {
+		s.Models = append(s.Models, l.memory[name])
+	}
+	w.post(WorkerAnswered{s})
+}
+
+// checkLiving: once all is well, every worker that lives is in service and holds
+// what all hold, nothing is under way at it, and a scheduler has it.
+func (w *world) checkLiving() {
+	for _, id := range sortedKeys(w.living) {
+		l, seen := w.living[id], w.m.workers[id]
+		if seen == nil || seen.incarnation != l.life || !seen.ready() {
+			w.fail("%s lives and is not in service: %+v", id, seen)
+		}
+		if len(seen.queue)+len(seen.out) > 0 {
+			w.fail("%s is asked for %d and %d things still", id, len(seen.queue), len(seen.out))
+		}
+		if w.active && !seen.joined {
+			w.fail("%s lives and has not joined the scheduler", id)
+		}
+		for name := range w.m.models {
+			if !l.holds(name) {
+				w.fail("%s does not hold %s", id, name)
+			}
+		}
+	}
+}
