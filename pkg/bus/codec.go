@@ -19,11 +19,27 @@ var (
 	Report      = Codec[ProfileReport]{"profile report", codeReport}
 )
 
-// SubmissionBatch is what one front door submits at once.
+// SubmissionBatch is what one front door tells the scheduler of an epoch at
+// once.
 type SubmissionBatch struct {
-	Door     uint64
-	Requests []protocol.Submission
+	Door, Epoch uint64
+	// Answered are the numbers of requests whose reply follows right behind this
+	// message: from here on nobody else may answer them.
+	Answered []uint64
+	Requests []Submitted
 }
+
+// Submitted is a request and where its client waits.
+type Submitted struct {
+	protocol.Submission
+	// Reply is the client's reply subject, "" if nobody but the door may answer;
+	// JSON is its encoding, else it is msgpack.
+	Reply string
+	JSON  bool
+}
+
+// MaxReply bounds a reply subject that the scheduler is told.
+const MaxReply = 256
 
 // ResultBatch is what a worker answers one issuer at once. The issuer comes
 // first, so that everybody else can tell cheaply that it is not meant.
@@ -138,16 +154,18 @@ func codePhase(k *coder, p *protocol.Phase) {
 }
 
 func codeSubmissions(k *coder, b *SubmissionBatch) {
-	k.array(2)
+	k.array(4)
 	num(k, &b.Door)
-	list(k, &b.Requests, func(k *coder, s *protocol.Submission) {
+	num(k, &b.Epoch)
+	list(k, &b.Answered, num[uint64])
+	list(k, &b.Requests, func(k *coder, s *Submitted) {
 		s.ID.Door = b.Door
 		codeSubmission(k, s)
 	})
 }
 
-func codeSubmission(k *coder, s *protocol.Submission) {
-	k.array(8)
+func codeSubmission(k *coder, s *Submitted) {
+	k.array(10)
 	num(k, &s.ID.Seq)
 	text(k, &s.Model)
 	num(k, &s.Batch)
@@ -156,6 +174,8 @@ func codeSubmission(k *coder, s *protocol.Submission) {
 	num(k, &s.Elapsed)
 	num(k, &s.Priority)
 	k.flag(&s.Generated)
+	unique(k, &s.Reply)
+	k.flag(&s.JSON)
 }
 
 func codeDispatch(k *coder, d *protocol.Dispatch) {

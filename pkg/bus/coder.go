@@ -13,7 +13,7 @@ import (
 
 // version is the first byte of every internal message. A receiver refuses any
 // other: two versions of Clockwork do not mix on one prefix.
-const version = 2
+const version = 3
 
 // Codec turns a type of protocol into bytes and back: a version byte, a
 // msgpack array, then the raw payloads whose lengths the array declared.
@@ -178,6 +178,15 @@ func text[T ~string](k *coder, v *T) {
 		return
 	}
 	*v = T(k.words.of(k.in.text()))
+}
+
+// unique is text for a string that does not come again.
+func unique(k *coder, v *string) {
+	if k.encoding {
+		k.out = packText(k.out, *v)
+		return
+	}
+	*v = string(k.in.text())
 }
 
 func (k *coder) float(v *float64) {

@@ -159,6 +159,12 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 // Dropped returns how often a subscription overflowed and lost messages.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
 
+// Reconnects returns how often a connection was lost and made again. It is
+// counted before anything passes through the new one.
+func (b *Bus) Reconnects() uint64 {
+	return b.Control.Stats().Reconnects + b.Payload.Stats().Reconnects
+}
+
 // Limits of a subscription's queue inside the process.
 const (
 	pendingMessages = 1 << 20

@@ -76,7 +76,7 @@ func FuzzInternalMessages(f *testing.F) {
 	}
 	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{Names: []string{"a"}}}}))
 	f.Add(Results.Encode(&ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{GPUs: make([]protocol.GPUState, 2)}}}}))
-	f.Add(Submissions.Encode(&SubmissionBatch{Requests: make([]protocol.Submission, 2)}))
+	f.Add(Submissions.Encode(&SubmissionBatch{Requests: make([]Submitted, 2)}))
 	f.Add(Dispatches.Encode(&[]protocol.Dispatch{{Refusal: &protocol.Error{EarliestMS: 1}}}))
 	f.Add(Inputs.Encode(&[]protocol.Input{{Data: []byte{1}}, {Data: []byte{2, 3}}}))
 	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))

@@ -30,6 +30,7 @@ const (
 	NoMemory           Code = "NO_MEMORY"
 	WorkerLost         Code = "WORKER_LOST"
 	SchedulerLost      Code = "SCHEDULER_LOST"
+	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
 	ShuttingDown       Code = "SHUTTING_DOWN"
 	Internal           Code = "INTERNAL"
@@ -97,6 +98,7 @@ var Codes = []CodeRow{
 	{NoMemory, 503, true, ForClients | ForWorkers, "There is no memory left for it."},
 	{WorkerLost, 503, true, ForClients, "The worker that ran it was lost, and no time was left to run it again."},
 	{SchedulerLost, 503, true, ForClients, "No scheduler is active."},
+	{FrontDoorLost, 503, true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, true, ForClients, "The state store cannot be reached."},
 	{ShuttingDown, 503, true, ForClients | ForWorkers, "The service is stopping."},
 	{Internal, 500, false, ForClients, "A fault of Clockwork itself."},

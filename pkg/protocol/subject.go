@@ -11,7 +11,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.infer.<model>                client -> front door (queue group)
 //	<p>.load, .ls, .state            client -> controller (micro services)
 //	<p>.events.<kind>                services -> anyone
-//	<p>.scheduler.submit             front door -> scheduler
+//	<p>.scheduler.submit.<door>      front door -> scheduler
 //	<p>.scheduler.start              controller -> scheduler: ClockworkState
 //	<p>.scheduler.join               controller -> scheduler: a worker that came later
 //	<p>.profiler.start, .report      controller -> profiler, and back
@@ -36,8 +36,11 @@ func (s Subjects) State() string { return s.Prefix + ".state" }
 // Event is where events of a kind are published.
 func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kind }
 
-// Submit takes batches of Submissions.
-func (s Subjects) Submit() string { return s.Prefix + ".scheduler.submit" }
+// Submit takes what one front door tells the scheduler of its requests, and the
+// broker's word that the door is gone; Submissions is what all of them say, in
+// one order.
+func (s Subjects) Submit(door uint64) string { return s.Prefix + ".scheduler.submit." + DoorName(door) }
+func (s Subjects) Submissions() string       { return s.Prefix + ".scheduler.submit.>" }
 
 // SchedulerStart takes the ClockworkState at activation.
 func (s Subjects) SchedulerStart() string { return s.Prefix + ".scheduler.start" }
@@ -81,6 +84,16 @@ func (s Subjects) Clock(worker string) string { return s.Prefix + ".clock." + wo
 // Buffer is where requests for a model wait during startup; Buffer(">") is
 // what the stream captures.
 func (s Subjects) Buffer(model string) string { return s.Prefix + ".buffer." + model }
+
+// IsClients reports whether a client may be answered on a subject: not on those
+// of the stack or the broker, since a client that cannot publish there must not
+// have us do it, and not on what is no subject.
+func (s Subjects) IsClients(reply string) bool {
+	if reply == "" || reply[0] == '$' || strings.HasPrefix(reply, s.Prefix+".") || strings.ContainsAny(reply, "*>") {
+		return false
+	}
+	return !strings.ContainsFunc(reply, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
 
 // Token returns the i-th token of a subject after the prefix, "" if there is
 // none: Token("clockwork.result.w1", 1) is "w1". It is how a receiver learns

@@ -3,7 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,11 +25,18 @@ type Door struct {
 	buffer *bus.Buffer
 	id     uint64
 
-	submissions *bus.Batch[protocol.Submission]
+	submitTo    string
+	submissions *bus.Batch[bus.Submitted]
 	misses      *misses
 	ignored     ignored
 	slow        chan struct{} // a slot for each large JSON request that is being read
 	storing     chan struct{} // a slot for each request on its way into the buffer
+	reconnects  atomic.Uint64 // of the bus, when the last request was taken
+
+	// telling is held while the scheduler is told of requests, so that it hears
+	// of each first that it is there and then that it is answered. Before mu.
+	telling sync.Mutex
+	said    bus.SubmissionBatch // used for each that says only what is answered
 
 	mu      sync.Mutex
 	table   *table
@@ -37,6 +44,7 @@ type Door struct {
 	models  map[string]protocol.ModelSpec
 	stage   protocol.Stage
 	epoch   uint64                // of the active scheduler, 0 for none
+	latest  uint64                // the last epoch that was not 0
 	begun   bool                  // there was one
 	actives map[string]activeSeen // schedulers that say they are active
 	wake    chan struct{}         // a deadline came that is before watched
@@ -44,8 +52,10 @@ type Door struct {
 	held    int                   // requests taken since the last flush; onInfer's own
 	inputs  inputBoxes            // onDispatch's own
 
-	// Counts for the accounting: received = answered + in flight + stored.
-	Received, Answered, Late atomic.Int64
+	// Counts for the accounting: received = answered + left + in flight + stored.
+	// Left are late replies that were not sent, since the scheduler may have
+	// answered.
+	Received, Answered, Late, Left atomic.Int64
 
 	// unclaimed are buffered requests that were answered while the buffer could
 	// not be reached: they are there still, and must not be answered again.
@@ -117,6 +127,7 @@ func (d *Door) Start() error {
 func (d *Door) open() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	d.submitTo = d.bus.Subjects.Submit(d.id)
 	d.submissions = bus.NewBatch(maxSubmissions, d.submit)
 	var err error
 	d.beats, err = d.bus.WatchHeartbeats(protocol.Scheduler, d.onScheduler, d.onSchedulerLost)
@@ -200,14 +211,13 @@ func (d *Door) drain() {
 	}
 }
 
-// mayAnswer reports whether a client may be answered on a subject. Not on those
-// of the stack or the broker: a client that cannot publish there must not have
-// us do it.
+// mayAnswer reports whether a client may be answered on a subject, and tells of
+// those that may not.
 func (d *Door) mayAnswer(reply string) bool {
 	if reply == "" {
 		return false // nobody waits for an answer
 	}
-	if strings.HasPrefix(reply, "$") || strings.HasPrefix(reply, d.bus.Subjects.Prefix+".") {
+	if !d.bus.Subjects.IsClients(reply) {
 		if count := d.ignored.add(time.Now()); count > 0 {
 			d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
 		}
@@ -246,6 +256,9 @@ func (d *Door) onInfer(m *nats.Msg) {
 		return
 	}
 	d.Received.Add(1)
+	if d.held == 0 {
+		d.reconnects.Store(d.bus.Reconnects())
+	}
 	defer d.flushLast(m.Sub)
 	model := d.bus.Subjects.Token(m.Subject, 1)
 	if len(m.Data) <= slowBody || bus.EncodingOf(m.Data) != bus.JSON {
@@ -288,7 +301,7 @@ func (d *Door) serve(model string, m *nats.Msg, now time.Time) {
 		d.refuseMessage(m.Reply, m.Data, fault)
 		return
 	}
-	r := &request{encoding: bus.EncodingOf(m.Data), reply: m.Reply, arrived: now, deadline: now.Add(slo)}
+	r := &request{encoding: bus.EncodingOf(m.Data), reply: m.Reply, arrived: now, deadline: now.Add(slo), reconnects: d.reconnects.Load()}
 	if fault := d.admit(r, model, in); fault != nil {
 		d.refuseMessage(m.Reply, m.Data, fault)
 	}
@@ -353,11 +366,42 @@ func (d *Door) rewake() {
 	}
 }
 
-// submit sends a batch of submissions; the batch calls it.
-func (d *Door) submit(batch []protocol.Submission) {
-	m := bus.SubmissionBatch{Door: d.id, Requests: batch}
-	if err := bus.Submissions.Publish(d.bus.Control, d.bus.Subjects.Submit(), &m); err != nil {
+// submit sends a batch of submissions, but of those that are answered by now;
+// the batch calls it.
+func (d *Door) submit(batch []bus.Submitted) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	m := bus.SubmissionBatch{Door: d.id}
+	d.mu.Lock()
+	m.Epoch = d.latest
+	m.Requests = slices.DeleteFunc(batch, func(s bus.Submitted) bool { return d.table.bySeq[s.ID.Seq] == nil })
+	d.mu.Unlock()
+	if len(m.Requests) == 0 {
+		return
+	}
+	if err := bus.Submissions.Publish(d.bus.Control, d.submitTo, &m); err != nil {
 		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the deadline answers them
+	}
+}
+
+// claim tells the scheduler, on the connection on which the reply will follow,
+// that a request is answered. If this process dies now, nobody answers; were it
+// the other way round, two would.
+func (d *Door) claim(nc *nats.Conn, r *request) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	d.mu.Lock()
+	d.said.Epoch = d.latest
+	d.mu.Unlock()
+	d.said.Door, d.said.Answered = d.id, append(d.said.Answered[:0], r.id.Seq)
+	for _, to := range []*nats.Conn{nc, d.bus.Control} {
+		if err := bus.Submissions.Publish(to, d.submitTo, &d.said); err != nil {
+			d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be
+		}
+		if nc == d.bus.Control {
+			break
+		}
+		// On the other one the submission itself may come behind it.
 	}
 }
 

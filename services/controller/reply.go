@@ -60,7 +60,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 	body := bus.Borrow()
 	defer bus.GiveBack(body)
 	*body = bus.AppendResponse(*body, r.encoding, &response)
-	d.publish(&nats.Msg{Subject: r.reply, Data: *body})
+	d.answer(r, &nats.Msg{Subject: r.reply, Data: *body})
 }
 
 // refuse answers a request with an error.
@@ -84,7 +84,7 @@ func (d *Door) refuseMessage(reply string, body []byte, e *protocol.Error) {
 // no other controller answers it too.
 func (d *Door) deliver(r *request, m *nats.Msg) {
 	if r.buffered == 0 {
-		d.publish(m)
+		d.answer(r, m)
 		return
 	}
 	d.work.start(func() { // else we stop, and the next controller serves it
@@ -109,12 +109,35 @@ func (d *Door) deliver(r *request, m *nats.Msg) {
 	})
 }
 
+// lateReply is how long after its deadline a request is answered by a door that
+// had lost the broker meanwhile. The scheduler answers for a door that is gone
+// from the broker, and leaves it twice that time.
+const lateReply = 25 * time.Millisecond
+
+// answer gives the reply to a request of which the scheduler may know.
+func (d *Door) answer(r *request, m *nats.Msg) {
+	if !r.handed && time.Since(r.deadline) > lateReply && d.bus.Reconnects() != r.reconnects {
+		d.Left.Add(1)
+		d.bus.Log.Warn("late reply left to the scheduler: the broker had lost this door", "request", r.id)
+		return
+	}
+	if !r.handed && r.epoch != 0 {
+		d.claim(d.connection(m), r)
+	}
+	d.publish(m)
+}
+
+// connection is the one on which a reply leaves.
+func (d *Door) connection(m *nats.Msg) *nats.Conn {
+	if len(m.Data) > largeReply {
+		return d.bus.Payload
+	}
+	return d.bus.Control
+}
+
 func (d *Door) publish(m *nats.Msg) {
 	d.Answered.Add(1)
-	nc := d.bus.Control
-	if len(m.Data) > largeReply {
-		nc = d.bus.Payload
-	}
+	nc := d.connection(m)
 	err := nc.PublishMsg(m)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer of %d bytes is larger than the broker carries (%d)", len(m.Data), nc.MaxPayload())

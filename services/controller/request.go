@@ -30,6 +30,11 @@ type request struct {
 	// there, waited how long it was.
 	buffered uint64
 	waited   time.Duration
+	// handed: it came from the startup buffer, out of which another controller
+	// takes it if this one dies. Only others are the scheduler's to answer.
+	handed bool
+	// reconnects is the bus's count when the request was taken.
+	reconnects uint64
 
 	// epoch is the scheduler's that the request was submitted to.
 	epoch      uint64
@@ -103,8 +108,8 @@ func outputsOf(r *request, o *protocol.Output) ([]protocol.Tensor, *protocol.Err
 }
 
 // submission is the request as the scheduler sees it at this moment.
-func (r *request) submission(now time.Time) protocol.Submission {
-	return protocol.Submission{
+func (r *request) submission(now time.Time) bus.Submitted {
+	s := bus.Submitted{JSON: r.encoding == bus.JSON, Submission: protocol.Submission{
 		ID:        r.id,
 		Model:     r.model.Name,
 		Batch:     r.batch,
@@ -113,5 +118,9 @@ func (r *request) submission(now time.Time) protocol.Submission {
 		Elapsed:   now.Sub(r.arrived),
 		Priority:  r.priority,
 		Generated: r.generated,
+	}}
+	if !r.handed && len(r.reply) <= bus.MaxReply {
+		s.Reply = r.reply
 	}
+	return s
 }

@@ -80,7 +80,7 @@ func (d *Door) newEpoch() []*request {
 	if epoch == 0 {
 		return nil
 	}
-	d.begun = true
+	d.begun, d.latest = true, epoch
 	var again []*request
 	for _, r := range d.table.all() {
 		if r.epoch != epoch {
@@ -200,6 +200,7 @@ func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 		arrived:  now,
 		deadline: now.Add(b.Budget),
 		buffered: b.Seq,
+		handed:   true,
 		waited:   waited,
 	}
 	in, fault := bus.DecodeInfer(body)

@@ -66,10 +66,10 @@ func newStack(t *testing.T) *stack {
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
 		receive(t, joins.Add, m, s.joins)
 	})
-	s.on(s.bus.Subjects.Submit(), func(m *nats.Msg) {
+	s.on(s.bus.Subjects.Submissions(), func(m *nats.Msg) {
 		if b, fault := bus.Submissions.Decode(m.Data); fault == nil {
 			for _, r := range b.Requests {
-				s.submit <- r
+				s.submit <- r.Submission
 			}
 		}
 	})

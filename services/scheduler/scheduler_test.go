@@ -171,8 +171,8 @@ func (d *door) submit(model string, budget time.Duration) protocol.RequestID {
 	d.t.Helper()
 	d.seq++
 	id := protocol.RequestID{Door: d.id, Seq: d.seq}
-	d.publish(d.bus.Subjects.Submit(), bus.Submissions.Encode(&bus.SubmissionBatch{Door: d.id, Requests: []protocol.Submission{
-		{ID: id, Model: model, Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}))
+	d.publish(d.bus.Subjects.Submit(d.id), bus.Submissions.Encode(&bus.SubmissionBatch{Door: d.id, Requests: []bus.Submitted{
+		{Submission: protocol.Submission{ID: id, Model: model, Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}}))
 	return id
 }
 
@@ -546,14 +546,15 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 	throw := func() {
 		j := d.bus.Subjects
 		for _, body := range bustest.Garbage() {
-			for _, subject := range []string{j.Submit(), j.SchedulerStart(), j.SchedulerJoin(), j.Result("w1"), j.Clock("w1"),
+			for _, subject := range []string{j.Submit(1), j.Submit(1) + ".7", j.SchedulerStart(), j.SchedulerJoin(), j.Result("w1"), j.Clock("w1"),
 				j.Heartbeat(protocol.Worker, "w9"), j.Heartbeat(protocol.FrontDoor, "x")} {
 				d.publish(subject, body)
 			}
 		}
 		// Well-formed, and senseless.
-		d.publish(j.Submit(), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 1, Requests: []protocol.Submission{
-			{Model: "a", Batch: -1, Budget: 1 << 62}, {Model: "a", Batch: 1 << 40, Budget: 1 << 62}, {Batch: 1}}}))
+		d.publish(j.Submit(1), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 1, Requests: []bus.Submitted{
+			{Submission: protocol.Submission{Model: "a", Batch: -1, Budget: 1 << 62}, Reply: "$JS.API.STREAM.LIST"},
+			{Submission: protocol.Submission{Model: "a", Batch: 1 << 40, Budget: 1 << 62}}, {Submission: protocol.Submission{Batch: 1}}}}))
 		odd := protocol.WorkerState{ID: "w8", Incarnation: 1, Epoch: 1<<64 - 1, GPUs: []protocol.GPUState{{ID: -1, PagesTotal: -5, PagesUsed: 1 << 60}}}
 		d.publishParcel(j.SchedulerJoin(), bus.Join.Encode(&odd))
 		d.publish(j.Heartbeat(protocol.FrontDoor, "no-number"), bus.Heartbeat.Encode(&protocol.Heartbeat{}))

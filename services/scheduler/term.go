@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +55,12 @@ type term struct {
 	full    []flusher // of doors and workers, those with something to send
 	unsent  int       // submissions and results since the last flush
 	waitFor time.Time // until then activation waits for clocks
+
+	ledgers   ledgers
+	doorBeats *bus.Liveness
+	tooMany   bool   // it was said that not all can be kept
+	missed    uint64 // how often the broker did not get through to here
+	question  uint64 // the last one about a door
 }
 
 // synced is a worker's last word on its clock.
@@ -93,6 +98,10 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		doors:   map[uint64]*box[protocol.Dispatch]{},
 		workers: map[string]*box[protocol.Action]{},
 		wake:    protocol.Never,
+
+		ledgers:  ledgers{doors: map[uint64]*ledger{}},
+		missed:   b.Reconnects() + uint64(b.Dropped()),
+		question: bus.RandomID(),
 	}
 	t.epoch.Store(epoch)
 	t.timer = time.AfterFunc(time.Hour, t.tick)
@@ -169,6 +178,7 @@ func (t *term) end() {
 	defer t.mu.Unlock()
 	t.ended = true
 	t.timer.Stop()
+	t.ledgers.clear()
 }
 
 func (t *term) tick() {
@@ -288,7 +298,7 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 		subject string
 		handle  nats.MsgHandler
 	}{
-		{t.bus.Control, s.Submit(), t.onSubmit},
+		{t.bus.Control, s.Submissions(), t.onSubmit},
 		{t.bus.Control, s.Result("*"), t.onResult},
 		{t.bus.Control, s.Clock("*"), t.onClock},
 		{t.bus.Payload, s.SchedulerStart(), t.onStart},
@@ -307,30 +317,16 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 		return stop, err
 	}
 	stops = append(stops, workers.Stop)
-	doors, err := t.bus.WatchHeartbeats(protocol.FrontDoor, func(protocol.Heartbeat) {},
+	doors, err := t.bus.WatchHeartbeats(protocol.FrontDoor, t.doorBeat,
 		func(h protocol.Heartbeat) { t.locked(func() { t.doorLost(h) }) })
 	if err != nil {
 		return stop, err
 	}
 	stops = append(stops, doors.Stop)
-	return stop, nil
-}
-
-func (t *term) onSubmit(m *nats.Msg) {
-	b, fault := bus.Submissions.Decode(m.Data)
-	if fault != nil {
-		t.bus.Log.Warn("bad submission", "error", fault)
-	}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ended || !t.started {
-		return // front doors submit again what they have once an epoch is active
-	}
-	for _, r := range b.Requests {
-		t.submit.Submission = r
-		t.step(&t.submit)
-	}
-	t.flushLast(m.Sub, len(b.Requests))
+	t.doorBeats = doors
+	t.mu.Unlock()
+	return stop, nil
 }
 
 // maxUnsent bounds how many submissions and results are worked off before what
@@ -503,13 +499,4 @@ func (t *term) workerLost(h protocol.Heartbeat) {
 		t.away[h.ID] = h.Incarnation
 		t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
-}
-
-func (t *term) doorLost(h protocol.Heartbeat) {
-	door, err := strconv.ParseUint(h.ID, 16, 64)
-	if err != nil {
-		return
-	}
-	delete(t.doors, door)
-	t.step(&sched.DoorLost{Door: door})
 }
