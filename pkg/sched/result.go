@@ -135,7 +135,9 @@ func failure(res *protocol.Result) *protocol.Error {
 // replan puts a request whose action failed back into its queue, or refuses
 // it when that cannot help.
 func (c *engine) replan(r *request, err *protocol.Error) {
-	if err.Code != protocol.WorkerLost { // that is nobody's failure but the worker's; the deadline bounds it
+	// Neither the loss of a worker nor an action that came too late, or before
+	// its input, is the request's failure; the deadline bounds those.
+	if err.Code != protocol.WorkerLost && err.Code != protocol.DeadlineExceeded {
 		r.attempts++
 	}
 	r.failure = err
