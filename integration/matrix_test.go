@@ -117,7 +117,26 @@ func strike(t *testing.T, s scene, f chaos.Fault) {
 		patience = 15 * time.Second // a buffered one may take as long
 	}
 	outcomes := m.traffic.Stop(patience)
-	m.check(s, f, chaos.EffectOf(outcomes, matrixSLO, began))
+	m.check(s, f, chaos.EffectOf(outcomes, matrixSLO, began), unread(outcomes, began))
+}
+
+// Requests that are due at about the time at which a front door is killed may be
+// on their way to it: the broker gives it some until it knows, and they are read
+// by nobody. Who had read one before that has submitted it, and it is answered.
+const (
+	readWithin  = 20 * time.Millisecond
+	knownWithin = 150 * time.Millisecond
+)
+
+// unread counts the requests without an answer that may have been on their way
+// to a front door that was killed at an instant.
+func unread(outcomes []chaos.Outcome, killed time.Duration) (n int) {
+	for _, o := range outcomes {
+		if !o.Unsent && o.Replies == 0 && o.At > killed-readWithin && o.At < killed+knownWithin {
+			n++
+		}
+	}
+	return n
 }
 
 func newMatrix(t *testing.T, s scene) *matrix {
@@ -320,17 +339,23 @@ func (m *matrix) landing(s *chaos.Service, f chaos.Fault) (landed func()) {
 }
 
 // check holds what came of a cell against the guarantees.
-func (m *matrix) check(s scene, f chaos.Fault, e chaos.Effect) {
+func (m *matrix) check(s scene, f chaos.Fault, e chaos.Effect, unread int) {
 	m.t.Helper()
 	m.t.Logf("sent %d, served %d, late %d, errors %v, unsent %d, unanswered %d; healed %v after %v", e.Sent, e.OK, e.Late, e.Errors, e.Unsent, e.Unanswered, e.Healed, e.Heal)
 	if e.Duplicates > 0 {
 		m.t.Errorf("G1: %d requests were answered more than once", e.Duplicates)
 	}
-	// Who holds requests takes them along: a front door that is killed, and the
-	// broker with what is on its way.
-	mayTake := s.service == "nats" || s.service == "controller" && f == chaos.Kill
-	if e.Unanswered > 0 && !mayTake {
-		m.t.Errorf("G1: %d requests were never answered", e.Unanswered)
+	// Who holds requests takes them along: the broker what is on its way, and a
+	// front door that is killed what it has not read.
+	mayTake := 0
+	switch {
+	case s.service == "nats":
+		mayTake = e.Sent
+	case s.service == "controller" && f == chaos.Kill:
+		mayTake = unread
+	}
+	if e.Unanswered > mayTake {
+		m.t.Errorf("G1: %d requests were never answered, %d of them may have been unread", e.Unanswered, mayTake)
 	}
 	for code := range e.Errors {
 		if !slices.Contains(tolerated, code) {
@@ -348,7 +373,7 @@ func (m *matrix) check(s scene, f chaos.Fault, e chaos.Effect) {
 // tolerated are the codes that a fault may cost a request.
 var tolerated = []protocol.Code{
 	protocol.DeadlineExceeded, protocol.DeadlineUnmeetable, protocol.SchedulerLost, protocol.WorkerLost, protocol.BufferTimeout,
-	protocol.StateUnavailable, protocol.ShuttingDown,
+	protocol.StateUnavailable, protocol.ShuttingDown, protocol.FrontDoorLost,
 }
 
 // checkPages: G6, after quiet no GPU holds more than its models take.
