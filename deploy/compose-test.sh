@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the test of docker-compose.yml. It needs docker and compose; where no
-# docker daemon runs and this is root, one is started and ended again.
+# docker daemon runs and this is root, one is started and ended again. Exit code 3
+# says that none can run here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +23,7 @@ if ! docker info >/dev/null 2>&1; then
 	trap 'kill "$daemon"; wait "$daemon" || true; rm -f "$log"' EXIT
 	for _ in $(seq 100); do
 		docker info >/dev/null 2>&1 && break
-		kill -0 "$daemon" 2>/dev/null || { tail -5 "$log" >&2; echo "compose-test: dockerd does not start" >&2; trap - EXIT; exit 1; }
+		kill -0 "$daemon" 2>/dev/null || { tail -5 "$log" >&2; echo "compose-test: dockerd does not start" >&2; trap - EXIT; exit 3; }
 		sleep 0.3
 	done
 fi
