@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -397,4 +398,33 @@ func (m *matrix) checkPages() {
 		}
 		return len(s.Workers) > 0
 	}))
+}
+
+// TestG12TheStackIsRebuiltFromItsWorkers: the broker with all of its data and both
+// controllers are gone at once. What the workers hold is there again, and one of
+// the loads, asked for again, brings the stack to ACTIVE: nothing is loaded twice.
+func TestG12TheStackIsRebuiltFromItsWorkers(t *testing.T) {
+	m := newMatrix(t, scene{})
+	m.active()
+	for _, name := range []string{"controller-1", "controller-2", "nats"} {
+		service, err := m.stack.Service(name)
+		m.must(err)
+		m.must(service.Inflict(m.ctx, chaos.Kill, 0))
+	}
+	m.must(os.RemoveAll(m.stack.Config.Data))
+	broker, err := m.stack.Service("nats")
+	m.must(err)
+	m.must(broker.Inflict(m.ctx, chaos.Restart, 0))
+	m.must(m.stack.StartController("controller-3"))
+	m.must(m.stack.Await(m.ctx, "what the workers hold", func(s *protocol.StackState) bool {
+		return s.Stage == protocol.AwaitingModels && len(s.Models) == m.stack.Config.Copies
+	}))
+	path, copies := m.stack.Config.Model, m.stack.Config.Copies
+	reply, fault := m.stack.Client.Load(m.ctx, protocol.LoadRequest{Path: path, Copies: &copies})
+	if fault != nil || !reply.Held {
+		t.Fatalf("the load again: %+v, %v", reply, fault)
+	}
+	m.must(m.stack.AwaitStage(m.ctx, protocol.Active))
+	m.begin() // serves
+	m.traffic.Stop(time.Second)
 }
