@@ -25,6 +25,9 @@ type Config struct {
 	// OVERLOADED: requests without an answer, and their payloads.
 	MaxInFlight      int
 	MaxInFlightBytes int64
+	// StopWait is how long a front door that closes waits for the answers to what
+	// it has taken.
+	StopWait time.Duration
 	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
 	MaxBatch int
 }
@@ -40,6 +43,7 @@ func DefaultConfig() Config {
 		DefaultSLO:       100 * time.Millisecond,
 		MaxInFlight:      100_000,
 		MaxInFlightBytes: 2 << 30,
+		StopWait:         5 * time.Second,
 		MaxBatch:         16,
 	}
 }
@@ -63,6 +67,9 @@ func (c Config) Validate() error {
 	}
 	if c.BufferRequests <= 0 || c.BufferBytes <= 0 || c.MaxInFlight <= 0 || c.MaxInFlightBytes <= 0 {
 		return fmt.Errorf("limits of requests and bytes must be positive")
+	}
+	if c.StopWait < 0 {
+		return fmt.Errorf("stop-wait is %v; it must not be negative", c.StopWait)
 	}
 	if c.MaxBatch < 0 {
 		return fmt.Errorf("max-batch is %d; it must not be negative", c.MaxBatch)

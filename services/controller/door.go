@@ -167,11 +167,12 @@ func (d *Door) open() error {
 	return nil
 }
 
-// Stop closes the door: what clients sent before is taken still, and what is
-// in flight then is answered SHUTTING_DOWN.
+// Stop closes the door: what clients sent before is taken still and answered as
+// ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
 func (d *Door) Stop() {
 	if d.taking != nil {
 		d.drain()
+		d.finish()
 	}
 	for _, sub := range d.subs {
 		_ = sub.Unsubscribe() // it ends with the connection at the latest
@@ -208,6 +209,21 @@ func (d *Door) drain() {
 	select {
 	case <-drained:
 	case <-time.After(drainWait):
+	}
+}
+
+// finishEvery is how often a door that closes looks whether all is answered.
+const finishEvery = 5 * time.Millisecond
+
+// finish waits until everything that was taken is answered.
+func (d *Door) finish() {
+	for end := time.Now().Add(d.config.StopWait); time.Now().Before(end); time.Sleep(finishEvery) {
+		d.mu.Lock()
+		left := len(d.table.bySeq)
+		d.mu.Unlock()
+		if left == 0 {
+			return
+		}
 	}
 }
 
@@ -384,24 +400,41 @@ func (d *Door) submit(batch []bus.Submitted) {
 	}
 }
 
-// claim tells the scheduler, on the connection on which the reply will follow,
-// that a request is answered. If this process dies now, nobody answers; were it
-// the other way round, two would.
-func (d *Door) claim(nc *nats.Conn, r *request) {
+// claim tells the scheduler that requests are answered, before they are: if this
+// process dies in between, nobody answers; were it the other way round, two
+// would. What is claimed is answered at once.
+func (d *Door) claim(rs ...*request) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
+	d.said.Answered = d.said.Answered[:0]
+	for _, r := range rs {
+		if r.isSubmitted() && !d.isLeft(r) {
+			r.claimed = true
+			d.said.Answered = append(d.said.Answered, r.id.Seq)
+		}
+	}
+	d.say(d.bus.Control)
+}
+
+// claimBefore is claim for a reply that leaves on the other connection. Claimed
+// on both: the submission may come behind this one.
+func (d *Door) claimBefore(nc *nats.Conn, r *request) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	d.said.Answered = append(d.said.Answered[:0], r.id.Seq)
+	d.say(nc)
+}
+
+// say sends what is in said. The caller holds telling.
+func (d *Door) say(nc *nats.Conn) {
+	if len(d.said.Answered) == 0 {
+		return
+	}
 	d.mu.Lock()
-	d.said.Epoch = d.latest
+	d.said.Door, d.said.Epoch = d.id, d.latest
 	d.mu.Unlock()
-	d.said.Door, d.said.Answered = d.id, append(d.said.Answered[:0], r.id.Seq)
-	for _, to := range []*nats.Conn{nc, d.bus.Control} {
-		if err := bus.Submissions.Publish(to, d.submitTo, &d.said); err != nil {
-			d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be
-		}
-		if nc == d.bus.Control {
-			break
-		}
-		// On the other one the submission itself may come behind it.
+	if err := bus.Submissions.Publish(nc, d.submitTo, &d.said); err != nil {
+		d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be
 	}
 }
 
@@ -414,21 +447,28 @@ func (d *Door) onDispatch(m *nats.Msg) {
 		return
 	}
 	now := time.Now()
+	var ended []*request
+	var refusals []*protocol.Error // of each, nil for an answer
 	for i := range dispatches {
-		switch x := &dispatches[i]; x.Kind {
-		case protocol.ToWorker:
+		x := &dispatches[i]
+		if x.Kind == protocol.ToWorker {
 			d.dispatch(x, now)
-		case protocol.Refuse:
-			if x.Refusal == nil {
-				x.Refusal = protocol.Refusal(protocol.Internal)
-			}
-			if r := d.take(x.ID); r != nil {
-				d.refuse(r, x.Refusal)
-			}
-		case protocol.Answer:
-			if r := d.take(x.ID); r != nil {
-				d.respond(r, nil, now)
-			}
+		} else if x.Kind == protocol.Refuse && x.Refusal == nil {
+			x.Refusal = protocol.Refusal(protocol.Internal)
+		}
+		if x.Kind != protocol.Refuse && x.Kind != protocol.Answer {
+			continue
+		}
+		if r := d.take(x.ID); r != nil {
+			ended, refusals = append(ended, r), append(refusals, x.Refusal)
+		}
+	}
+	d.claim(ended...)
+	for i, r := range ended {
+		if refusals[i] != nil {
+			d.refuse(r, refusals[i])
+		} else {
+			d.respond(r, nil, now)
 		}
 	}
 }
@@ -466,10 +506,16 @@ func (d *Door) onOutput(m *nats.Msg) {
 		return
 	}
 	now := time.Now()
+	var ended []*request
 	for i := range outputs {
 		if r := d.take(outputs[i].ID); r != nil {
-			d.respond(r, &outputs[i], now)
+			ended = append(ended, r)
+			outputs[len(ended)-1] = outputs[i]
 		}
+	}
+	d.claim(ended...)
+	for i, r := range ended {
+		d.respond(r, &outputs[i], now)
 	}
 }
 

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -323,6 +324,29 @@ func TestAClosingDoorAnswersWhatItHas(t *testing.T) {
 	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.ShuttingDown {
 		t.Error(code)
 	}
+}
+
+// TestAClosingDoorFinishesWhatItHas where the answers come in time.
+func TestAClosingDoorFinishesWhatItHas(t *testing.T) {
+	s := newStack(t)
+	s.config.StopWait = bustest.Wait
+	stop := s.controller()
+	s.loaded("a")
+	s.activate()
+	s.awaitServing()
+	replies := s.infer("a", jsonInfer)
+	submitted := bustest.Next(t, "the submission", s.submit)
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	bustest.Until(t, "nobody takes requests any more", func() bool {
+		_, err := s.client.Request("clockwork.infer.nobody", []byte(`{}`), bustest.Wait)
+		return errors.Is(err, nats.ErrNoResponders)
+	})
+	s.output(submitted, raw)
+	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
+		t.Error(code)
+	}
+	<-stopped
 }
 
 func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {

@@ -116,15 +116,23 @@ const lateReply = 25 * time.Millisecond
 
 // answer gives the reply to a request of which the scheduler may know.
 func (d *Door) answer(r *request, m *nats.Msg) {
-	if !r.handed && time.Since(r.deadline) > lateReply && d.bus.Reconnects() != r.reconnects {
-		d.Left.Add(1)
-		d.bus.Log.Warn("late reply left to the scheduler: the broker had lost this door", "request", r.id)
-		return
+	if !r.claimed {
+		if d.isLeft(r) {
+			d.Left.Add(1)
+			d.bus.Log.Warn("late reply left to the scheduler: the broker had lost this door", "request", r.id)
+			return
+		}
+		d.claim(r)
 	}
-	if !r.handed && r.epoch != 0 {
-		d.claim(d.connection(m), r)
+	if nc := d.connection(m); r.claimed && nc != d.bus.Control {
+		d.claimBefore(nc, r)
 	}
 	d.publish(m)
+}
+
+// isLeft reports whether the scheduler may have answered a request.
+func (d *Door) isLeft(r *request) bool {
+	return r.isSubmitted() && time.Since(r.deadline) > lateReply && d.bus.Reconnects() != r.reconnects
 }
 
 // connection is the one on which a reply leaves.

@@ -35,6 +35,7 @@ type request struct {
 	handed bool
 	// reconnects is the bus's count when the request was taken.
 	reconnects uint64
+	claimed    bool // the scheduler was told that it is answered
 
 	// epoch is the scheduler's that the request was submitted to.
 	epoch      uint64
@@ -124,3 +125,7 @@ func (r *request) submission(now time.Time) bus.Submitted {
 	}
 	return s
 }
+
+// isSubmitted reports whether the scheduler may know who waits for it. It is
+// asked of requests that were taken out of the table.
+func (r *request) isSubmitted() bool { return !r.handed && r.epoch != 0 }

@@ -54,6 +54,7 @@ func newStack(t *testing.T) *stack {
 		events: make(chan protocol.Event, 10000), jobs: make(chan bus.ProfileJob, 100), starts: make(chan protocol.ClockworkState, 100),
 		joins: make(chan protocol.WorkerState, 100), submit: make(chan protocol.Submission, 100000)}
 	s.config.LoadIdle = 400 * time.Millisecond
+	s.config.StopWait = 100 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
 	var err error
