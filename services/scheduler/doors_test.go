@@ -1,0 +1,248 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/protocol"
+)
+
+// mortal is a front door on connections of its own.
+type mortal struct {
+	*door
+	own   *bus.Bus
+	pulse *bus.Pulse
+	epoch uint64
+	dead  bool
+}
+
+// mortalDoor opens one beside d.
+func mortalDoor(d *door, epoch uint64) *mortal {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
+	defer cancel()
+	own, err := bus.Open(ctx, bustest.Config(d.server, "door"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	m := &mortal{door: &door{t: d.t, server: d.server, bus: d.bus, id: bus.RandomID()}, own: own, epoch: epoch}
+	for nc, subject := range map[*nats.Conn]string{own.Control: own.Subjects.Dispatch(m.id), own.Payload: own.Subjects.Output(m.id)} {
+		if _, err := own.Subscribe(nc, subject, func(*nats.Msg) {}); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	m.beat()
+	d.t.Cleanup(m.die)
+	return m
+}
+
+func (m *mortal) beat() {
+	m.pulse = m.own.StartPulse(protocol.FrontDoor, protocol.DoorName(m.id), func() protocol.Heartbeat {
+		return protocol.Heartbeat{Incarnation: m.id, Epoch: m.epoch, State: "open"}
+	})
+}
+
+// silence stops its heart; it stays connected.
+func (m *mortal) silence() {
+	m.pulse.Stop()
+	m.pulse = nil
+}
+
+func (m *mortal) die() {
+	if m.dead {
+		return
+	}
+	m.dead = true
+	if m.pulse != nil {
+		m.silence()
+	}
+	m.own.Close()
+}
+
+func (m *mortal) say(b bus.SubmissionBatch) {
+	m.t.Helper()
+	b.Door = m.id
+	if b.Epoch == 0 {
+		b.Epoch = m.epoch
+	}
+	if err := bus.Submissions.Publish(m.own.Control, m.own.Subjects.Submit(m.id), &b); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// hand submits a request of a client that waits on a subject.
+func (m *mortal) hand(reply string, json bool, budget time.Duration) (seq uint64) {
+	m.t.Helper()
+	m.seq++
+	m.say(bus.SubmissionBatch{Requests: []bus.Submitted{{Reply: reply, JSON: json, Submission: protocol.Submission{
+		ID: protocol.RequestID{Door: m.id, Seq: m.seq}, Model: "a", Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}})
+	return m.seq
+}
+
+// clients are people who wait for replies, by name.
+type clients struct {
+	prefix  string
+	replies chan *nats.Msg
+}
+
+func newClients(d *door) *clients {
+	c := &clients{nats.NewInbox(), make(chan *nats.Msg, 100)}
+	nc := bustest.Client(d.t, d.server)
+	for _, subject := range []string{c.prefix + ".>", "clockwork.forged", "$forged"} {
+		if _, err := nc.ChanSubscribe(subject, c.replies); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		d.t.Fatal(err)
+	}
+	return c
+}
+
+// rest is what else comes within a time.
+func (c *clients) rest(within time.Duration) (subjects []string) {
+	after := time.After(within)
+	for {
+		select {
+		case m := <-c.replies:
+			subjects = append(subjects, m.Subject)
+		case <-after:
+			return subjects
+		}
+	}
+}
+
+func activeWithWorker(t *testing.T) (*door, *bustest.Worker, uint64) {
+	d := newDoor(t)
+	w := bustest.StartWorker(t, d.bus, "w1", "t4")
+	w.Hold(models()...)
+	s, _ := d.scheduler("simple", "ready")
+	d.activate(w)
+	return d, w, d.await(s, "active").Epoch
+}
+
+// TestG1ADeadDoorsClientsAreAnswered: once each, in their encoding, but for those
+// that the door said it answers. That one request was executed changes nothing:
+// nobody knows whether the output got there in time.
+func TestG1ADeadDoorsClientsAreAnswered(t *testing.T) {
+	d, w, epoch := activeWithWorker(t)
+	m, c := mortalDoor(d, epoch), newClients(d)
+	m.hand(c.prefix+".executed", true, 300*time.Millisecond)
+	bustest.Until(t, "it is executed", func() bool { return len(w.Received(protocol.Infer)) == 1 })
+	w.Script(func(a protocol.Action) *protocol.Result { return &protocol.Result{} }) // it hangs
+	m.hand(c.prefix+".waiting", false, 300*time.Millisecond)
+	claimed := m.hand(c.prefix+".claimed", true, 300*time.Millisecond)
+	for _, forged := range []string{"clockwork.forged", "$forged", c.prefix + ".*", c.prefix + ".a b", ""} {
+		m.hand(forged, true, 300*time.Millisecond)
+	}
+	asked := time.Now()
+	m.hand(c.prefix+".later", true, 1500*time.Millisecond)
+	m.say(bus.SubmissionBatch{Answered: []uint64{claimed}})
+	m.die()
+	for i, want := range []struct {
+		name     string
+		encoding bus.Encoding
+	}{{"executed", bus.JSON}, {"waiting", bus.Msgpack}, {"later", bus.JSON}} {
+		r := bustest.Next(t, "the answer to "+want.name, c.replies)
+		fault := bus.DecodeError(r.Data)
+		if r.Subject != c.prefix+"."+want.name || bus.EncodingOf(r.Data) != want.encoding || fault == nil ||
+			fault.Code != protocol.FrontDoorLost || !fault.Retryable || r.Header.Get(protocol.ErrorCodeHeader) != "503" {
+			t.Errorf("answer %d: %s %v %s", i, r.Subject, r.Header, r.Data)
+		}
+	}
+	if took := time.Since(asked); took < 1550*time.Millisecond {
+		t.Errorf("the last was answered after %v: a door that lost the broker could still have", took)
+	}
+	if more := c.rest(700 * time.Millisecond); len(more) > 0 {
+		t.Errorf("more answers: %v", more)
+	}
+}
+
+// TestG1ASilentDoorAnswersItself: it was only paused or cut off, and what it had
+// said, or will say, arrives in the end.
+func TestG1ASilentDoorAnswersItself(t *testing.T) {
+	d, _, epoch := activeWithWorker(t)
+	m, c := mortalDoor(d, epoch), newClients(d)
+	seq := m.hand(c.prefix+".x", true, 200*time.Millisecond)
+	m.silence()
+	if early := c.rest(1500 * time.Millisecond); len(early) > 0 {
+		t.Fatalf("answered for a door that is connected: %v", early)
+	}
+	m.say(bus.SubmissionBatch{Answered: []uint64{seq}})
+	if err := m.own.Control.Publish(c.prefix+".x", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	other := m.hand(c.prefix+".y", true, 200*time.Millisecond)
+	m.beat()
+	d.served("a")
+	m.die()
+	if all := c.rest(1500 * time.Millisecond); fmt.Sprint(all) != fmt.Sprintf("[%s.x %s.y]", c.prefix, c.prefix) {
+		t.Errorf("answers %v; request %d is the scheduler's", all, other)
+	}
+}
+
+// TestG1ADoorOfAnotherEpochIsNotAnsweredFor: the scheduler of that epoch does it.
+func TestG1ADoorOfAnotherEpochIsNotAnsweredFor(t *testing.T) {
+	d, _, epoch := activeWithWorker(t)
+	m, c := mortalDoor(d, epoch), newClients(d)
+	m.hand(c.prefix+".x", true, 100*time.Millisecond)
+	m.say(bus.SubmissionBatch{Epoch: epoch + 1})
+	m.die()
+	if all := c.rest(1500 * time.Millisecond); len(all) > 0 {
+		t.Errorf("answers %v", all)
+	}
+}
+
+// TestADoorThatDiesBeforeItsFirstHeartbeat is missed as well.
+func TestADoorThatDiesBeforeItsFirstHeartbeat(t *testing.T) {
+	d, _, epoch := activeWithWorker(t)
+	c := newClients(d)
+	d.publish(d.bus.Subjects.Submit(7), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 7, Epoch: epoch, Requests: []bus.Submitted{{
+		Reply: c.prefix + ".x", Submission: protocol.Submission{ID: protocol.RequestID{Door: 7, Seq: 1}, Model: "a", Batch: 1, Budget: time.Millisecond}}}}))
+	bustest.Next(t, "the answer", c.replies)
+}
+
+func TestLedgersAreBounded(t *testing.T) {
+	l := ledgers{doors: map[uint64]*ledger{}}
+	request := func(door, seq uint64, budget time.Duration) *bus.Submitted {
+		return &bus.Submitted{Reply: "r", Submission: protocol.Submission{ID: protocol.RequestID{Door: door, Seq: seq}, Budget: budget}}
+	}
+	for seq := range uint64(maxWaiting) {
+		if !l.submitted(0, request(1+seq%2, seq, time.Second)) {
+			t.Fatalf("request %d is not kept", seq)
+		}
+	}
+	if l.submitted(0, request(1, 1<<40, time.Second)) {
+		t.Error("one more is kept")
+	}
+	l.answered(1, []uint64{0, 2, 2, 3, 99999999})
+	l.answered(9, []uint64{1})
+	if l.waiting != maxWaiting-2 {
+		t.Errorf("%d wait", l.waiting)
+	}
+	l.drop(2)
+	if l.waiting != maxWaiting/2-2 {
+		t.Errorf("%d wait after one door was dropped", l.waiting)
+	}
+	l.heard(protocol.Time(30*time.Second), 1) // not stale yet
+	if l.waiting != maxWaiting/2-2 {
+		t.Errorf("%d wait after 30 s", l.waiting)
+	}
+	l.heard(protocol.Time(2*time.Minute), 1)
+	if l.waiting != 0 {
+		t.Errorf("%d wait after 2 min", l.waiting)
+	}
+	for _, budget := range []time.Duration{-1 << 63, 0, 1<<63 - 1} {
+		l.submitted(5, request(1, uint64(budget), budget))
+	}
+	of := l.doors[1]
+	if due := l.due(of, protocol.Time(answerAfter+5)); len(due) != 2 || of.next() < protocol.Time(protocol.MaxSLO) || of.next() > protocol.Time(2*protocol.MaxSLO) {
+		t.Errorf("due %v, next %v", due, of.next())
+	}
+}
