@@ -23,21 +23,30 @@ const (
 	diskBandwidth   = 1e9 // bytes a second
 )
 
-// command sends an action to a worker; answer has the result, if it comes back.
-// Loads and their results are not lost on the way: pkg/startup has a timer for
-// the load, and none for the worker's part in it.
-func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
-	e := event{kind: commanded, of: &command{h, a, answer}}
-	if a.Kind == protocol.LoadModelFromDisk {
-		s.after(s.link.delay(), e)
-		return
-	}
-	s.send(h, s.link.delay(), e)
+// commandKey names a command among all issuers'.
+type commandKey struct {
+	issuer uint64
+	id     protocol.ActionID
 }
 
-// obey has the action at its worker.
+func (c *command) key() commandKey { return commandKey{c.action.Issuer, c.action.ID} }
+
+// command sends an action to a worker; answer has the result, if it comes back.
+func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
+	s.send(h, s.link.delay(), event{kind: commanded, of: &command{h, a, answer}})
+}
+
+// obey has the action at its worker. One that comes again is answered from
+// memory, once there is an answer.
 func (c *command) obey() {
 	h := c.host
+	if r, known := h.commands[c.key()]; known {
+		if r != nil {
+			c.send(*r)
+		}
+		return
+	}
+	h.commands[c.key()] = nil
 	switch {
 	case c.action.Incarnation != 0 && c.action.Incarnation != h.Incarnation:
 		c.reply(protocol.Result{Code: protocol.StaleIncarnation})
@@ -85,15 +94,18 @@ func (c *command) load() {
 	})
 }
 
-// reply sends the result back.
+// reply sends the result back, and remembers it unless it is a state.
 func (c *command) reply(r protocol.Result) {
 	a, h := &c.action, c.host
 	r.Action, r.Issuer, r.Kind, r.Worker, r.Incarnation, r.Epoch = a.ID, a.Issuer, a.Kind, h.ID, h.Incarnation, h.Epoch()
-	if a.Kind == protocol.LoadModelFromDisk {
-		h.world.later(h.world.link.delay(), func() { c.answer(r) })
-		return
+	if h.commands[c.key()] = &r; r.State != nil {
+		delete(h.commands, c.key())
 	}
-	h.world.sendCall(h, h.world.link.delay(), func() { c.answer(r) })
+	c.send(r)
+}
+
+func (c *command) send(r protocol.Result) {
+	c.host.world.sendCall(c.host, c.host.world.link.delay(), func() { c.answer(r) })
 }
 
 // inMemory returns the models in the worker's memory, by name.

@@ -18,9 +18,11 @@ type host struct {
 	books []book     // by GPU; nil unless all is checked
 
 	// memory are the models in host memory, disk is when each of its readers is
-	// free; of a run with a startup.
-	memory map[string]bool
-	disk   [concurrentLoads]protocol.Time
+	// free, commands are the results of this life's, nil of those at work; of a
+	// run with a startup.
+	memory   map[string]bool
+	disk     [concurrentLoads]protocol.Time
+	commands map[commandKey]*protocol.Result
 
 	down            bool          // between two lives
 	stopped, cutOff protocol.Time // until when
@@ -30,7 +32,7 @@ type host struct {
 
 // newHost makes a worker with its GPUs, which hold what fits if they are to.
 func (s *world) newHost(id string) *host {
-	h := &host{world: s, memory: map[string]bool{}}
+	h := &host{world: s, memory: map[string]bool{}, commands: map[commandKey]*protocol.Result{}}
 	h.Worker = emulation.NewWorker(id, 1, h)
 	for range s.config.GPUs {
 		g := h.AddGPU(gpuType, s.config.Pages)
@@ -70,6 +72,7 @@ func (h *host) die() {
 	h.down = true
 	h.Restart(h.Incarnation + 1)
 	clear(h.memory)
+	clear(h.commands)
 	h.disk = [concurrentLoads]protocol.Time{}
 	if h.clock != nil {
 		h.clock.estimate = clock.Offset{}

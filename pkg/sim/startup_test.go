@@ -158,3 +158,23 @@ func TestWorkersMayComeAndGoDuringStartup(t *testing.T) {
 		t.Errorf("%d kills, %d of the startups took longer: the test proves nothing", kills, late)
 	}
 }
+
+// A lost load, or the lost result of one, is sent again; without that the names
+// could not be loaded any more, and the startup would never end.
+func TestLoadsAndTheirResultsMayBeLost(t *testing.T) {
+	lost := 0
+	for seed := uint64(1); seed <= 10; seed++ {
+		r := faulty(t, seed, func(c *Config) {
+			c.Workers, c.GPUs = 3, 1
+			c.Startup.On = true
+			c.Faults.Loss = 0.3
+		})
+		lost += r.Faults.Lost
+		if r.Startup.Took > startupTrouble.Sub(0)+actionTimeout+5*time.Second { // the last loss may be a measurement's
+			t.Errorf("seed %d: activation after %v", seed, r.Startup.Took)
+		}
+	}
+	if lost < 100 {
+		t.Errorf("%d messages were lost: the test proves nothing", lost)
+	}
+}
