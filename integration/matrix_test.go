@@ -108,6 +108,7 @@ func strike(t *testing.T, s scene, f chaos.Fault) {
 	if err := service.Inflict(m.ctx, f, outage); err != nil {
 		t.Fatal(err)
 	}
+	ended := time.Since(m.traffic.Began)
 	landed()
 	if s.finish != nil {
 		s.finish(m)
@@ -118,26 +119,7 @@ func strike(t *testing.T, s scene, f chaos.Fault) {
 		patience = 15 * time.Second // a buffered one may take as long
 	}
 	outcomes := m.traffic.Stop(patience)
-	m.check(s, f, chaos.EffectOf(outcomes, matrixSLO, began), unread(outcomes, began))
-}
-
-// Requests that are due at about the time at which a front door is killed may be
-// on their way to it: the broker gives it some until it knows, and they are read
-// by nobody. Who had read one before that has submitted it, and it is answered.
-const (
-	readWithin  = 20 * time.Millisecond
-	knownWithin = 150 * time.Millisecond
-)
-
-// unread counts the requests without an answer that may have been on their way
-// to a front door that was killed at an instant.
-func unread(outcomes []chaos.Outcome, killed time.Duration) (n int) {
-	for _, o := range outcomes {
-		if !o.Unsent && o.Replies == 0 && o.At > killed-readWithin && o.At < killed+knownWithin {
-			n++
-		}
-	}
-	return n
+	m.check(s, f, chaos.EffectOf(outcomes, matrixSLO, began), unread(outcomes, began, ended))
 }
 
 func newMatrix(t *testing.T, s scene) *matrix {

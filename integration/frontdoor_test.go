@@ -1,0 +1,72 @@
+package integration
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"clockwork/pkg/chaos"
+	"clockwork/pkg/protocol"
+)
+
+// Requests that are due while a front door dies may be on their way to it: the
+// broker gives it its share until the process has ended, and nobody reads them.
+// What it had read before it had submitted. readWithin is how long both takes at
+// the most on a busy machine, and until the broker sees a closed connection.
+const readWithin = 50 * time.Millisecond
+
+// unread counts the requests without an answer that may have been on their way
+// to a front door that was killed between two instants.
+func unread(outcomes []chaos.Outcome, killed, ended time.Duration) (n int) {
+	for _, o := range outcomes {
+		if !o.Unsent && o.Replies == 0 && o.At > killed-readWithin && o.At < ended+readWithin {
+			n++
+		}
+	}
+	return n
+}
+
+// TestG1AKilledFrontDoorsClientsAreAnswered: its GPUs stand still, so it has
+// requests in flight for certain when it dies.
+func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
+	m := newMatrix(t, scene{})
+	m.active()
+	const slo = 400 * time.Millisecond
+	load := chaos.Load{Rate: 500, SLO: slo}
+	for _, copy := range []string{"1", "2", "3", "4", "5", "6"} {
+		load.Models = append(load.Models, "resnet18_v2-"+copy)
+	}
+	traffic, err := chaos.StartTraffic(m.stack.URL, load)
+	m.must(err)
+	m.traffic = traffic
+	m.flows(200)
+	var pauses sync.WaitGroup
+	for _, name := range []string{"worker-1", "worker-2"} {
+		worker, err := m.stack.Service(name)
+		m.must(err)
+		pauses.Go(func() { _ = worker.Inflict(m.ctx, chaos.Pause, 400*time.Millisecond) })
+	}
+	time.Sleep(200 * time.Millisecond)
+	door, err := m.stack.Service("controller-1")
+	m.must(err)
+	killed := time.Since(traffic.Began)
+	m.must(door.Inflict(m.ctx, chaos.Kill, 0))
+	ended := time.Since(traffic.Began)
+	pauses.Wait()
+	m.flows(200)
+	outcomes := traffic.Stop(2 * time.Second)
+	e := chaos.EffectOf(outcomes, slo, killed)
+	mayTake := unread(outcomes, killed, ended)
+	t.Logf("sent %d, served %d, errors %v, unanswered %d; it took %v to die", e.Sent, e.OK, e.Errors, e.Unanswered, ended-killed)
+	if e.Errors[protocol.FrontDoorLost] < 20 {
+		t.Errorf("%d requests were in flight at the door: this proves little", e.Errors[protocol.FrontDoorLost])
+	}
+	if e.Duplicates > 0 || e.Unanswered > mayTake {
+		t.Errorf("%d were answered twice, %d not at all, of which %d may have been unread", e.Duplicates, e.Unanswered, mayTake)
+	}
+	for _, o := range outcomes {
+		if o.Code == protocol.FrontDoorLost && o.Answered > max(o.At+slo, ended+protocol.HeartbeatLost)+400*time.Millisecond {
+			t.Errorf("a request of %v, %v after the kill, was told at %v", o.At, o.At-killed, o.Answered)
+		}
+	}
+}
