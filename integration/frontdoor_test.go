@@ -26,13 +26,16 @@ func unread(outcomes []chaos.Outcome, killed, ended time.Duration) (n int) {
 	return n
 }
 
-// TestG1AKilledFrontDoorsClientsAreAnswered: its GPUs stand still, so it has
-// requests in flight for certain when it dies.
-func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
+// doorSLO is over before a door is missed.
+const doorSLO = 400 * time.Millisecond
+
+// strikeDoor has a fault befall a front door while all GPUs stand still, so that
+// it has requests in flight for certain. It returns what became of all requests,
+// and between which instants the fault came.
+func strikeDoor(t *testing.T, fault chaos.Fault) (outcomes []chaos.Outcome, began, ended time.Duration) {
 	m := newMatrix(t, scene{})
 	m.active()
-	const slo = 400 * time.Millisecond
-	load := chaos.Load{Rate: 500, SLO: slo}
+	load := chaos.Load{Rate: 500, SLO: doorSLO}
 	for _, copy := range []string{"1", "2", "3", "4", "5", "6"} {
 		load.Models = append(load.Models, "resnet18_v2-"+copy)
 	}
@@ -49,13 +52,17 @@ func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	door, err := m.stack.Service("controller-1")
 	m.must(err)
-	killed := time.Since(traffic.Began)
-	m.must(door.Inflict(m.ctx, chaos.Kill, 0))
-	ended := time.Since(traffic.Began)
+	began = time.Since(traffic.Began)
+	m.must(door.Inflict(m.ctx, fault, 2*time.Second))
+	ended = time.Since(traffic.Began)
 	pauses.Wait()
 	m.flows(200)
-	outcomes := traffic.Stop(2 * time.Second)
-	e := chaos.EffectOf(outcomes, slo, killed)
+	return traffic.Stop(2 * time.Second), began, ended
+}
+
+func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
+	outcomes, killed, ended := strikeDoor(t, chaos.Kill)
+	e := chaos.EffectOf(outcomes, doorSLO, killed)
 	mayTake := unread(outcomes, killed, ended)
 	t.Logf("sent %d, served %d, errors %v, unanswered %d; it took %v to die", e.Sent, e.OK, e.Errors, e.Unanswered, ended-killed)
 	if e.Errors[protocol.FrontDoorLost] < 20 {
@@ -65,8 +72,31 @@ func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
 		t.Errorf("%d were answered twice, %d not at all, of which %d may have been unread", e.Duplicates, e.Unanswered, mayTake)
 	}
 	for _, o := range outcomes {
-		if o.Code == protocol.FrontDoorLost && o.Answered > max(o.At+slo, ended+protocol.HeartbeatLost)+400*time.Millisecond {
+		if o.Code == protocol.FrontDoorLost && o.Answered > max(o.At+doorSLO, ended+protocol.HeartbeatLost)+400*time.Millisecond {
 			t.Errorf("a request of %v, %v after the kill, was told at %v", o.At, o.At-killed, o.Answered)
 		}
+	}
+}
+
+// TestG1AStoppedFrontDoorAnswersOnce, when it goes on: nobody did it instead.
+func TestG1AStoppedFrontDoorAnswersOnce(t *testing.T) {
+	for _, fault := range []chaos.Fault{chaos.Pause, chaos.Partition} {
+		t.Run(fault.String(), func(t *testing.T) {
+			outcomes, began, ended := strikeDoor(t, fault)
+			e := chaos.EffectOf(outcomes, doorSLO, began)
+			held := 0 // in flight at the door when it stopped, and answered by it afterwards
+			for _, o := range outcomes {
+				if o.At < began-readWithin && o.Answered > ended-readWithin {
+					held++
+				}
+			}
+			t.Logf("sent %d, served %d, late %d, errors %v, unanswered %d, held %d", e.Sent, e.OK, e.Late, e.Errors, e.Unanswered, held)
+			if held < 10 {
+				t.Errorf("%d requests were in flight at the door: this proves little", held)
+			}
+			if e.Duplicates > 0 || e.Unanswered > 0 || e.Errors[protocol.FrontDoorLost] > 0 {
+				t.Errorf("%d were answered twice, %d not at all, %d by the scheduler", e.Duplicates, e.Unanswered, e.Errors[protocol.FrontDoorLost])
+			}
+		})
 	}
 }

@@ -382,6 +382,28 @@ func (m *matrix) checkPages() {
 	}))
 }
 
+// TestARollingRestartCostsNothing: each service is told to stop, and started again,
+// while requests flow whose deadlines are longer than a takeover takes.
+func TestARollingRestartCostsNothing(t *testing.T) {
+	m := newMatrix(t, scene{})
+	m.active()
+	m.begin()
+	for _, name := range []string{"worker-1", "scheduler-1", "controller-1", "profiler-1", "worker-2", "scheduler-2", "controller-2"} {
+		service, err := m.stack.Service(name)
+		m.must(err)
+		m.must(service.Inflict(m.ctx, chaos.Stop, 0))
+		m.must(service.Inflict(m.ctx, chaos.Restart, 0))
+		m.must(m.stack.Await(m.ctx, name+" is back", func(s *protocol.StackState) bool {
+			return len(s.Workers) == 2 && s.Scheduler == protocol.SchedulerActive
+		}))
+		m.flows(50)
+	}
+	e := chaos.EffectOf(m.traffic.Stop(2*time.Second), matrixSLO, 0)
+	if e.OK+e.Late != e.Sent || e.Duplicates > 0 {
+		t.Errorf("sent %d, served %d, late %d, errors %v, unanswered %d", e.Sent, e.OK, e.Late, e.Errors, e.Unanswered)
+	}
+}
+
 // TestG12TheStackIsRebuiltFromItsWorkers: the broker with all of its data and both
 // controllers are gone at once. What the workers hold is there again, and one of
 // the loads, asked for again, brings the stack to ACTIVE: nothing is loaded twice.

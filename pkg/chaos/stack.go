@@ -73,17 +73,27 @@ func Up(ctx context.Context, c Config) (*Stack, error) {
 	return s, s.AwaitStage(ctx, protocol.Active)
 }
 
-// Load loads the model on all workers.
+// loadWait is how long an answer to a load is waited for before it is asked for
+// again: who had it may be gone.
+const loadWait = 5 * time.Second
+
+// Load loads the model on all workers; asking twice loads it once.
 func (s *Stack) Load(ctx context.Context) error {
 	c := s.Config
-	reply, fault := s.Client.Load(ctx, protocol.LoadRequest{Path: c.Model, Copies: &c.Copies})
-	if fault != nil {
-		return fmt.Errorf("load %s: %w", c.Model, fault)
+	for end := time.Now().Add(startWait); ; {
+		attempt, cancel := context.WithTimeout(ctx, loadWait)
+		reply, fault := s.Client.Load(attempt, protocol.LoadRequest{Path: c.Model, Copies: &c.Copies})
+		cancel()
+		switch {
+		case fault == nil && len(reply.Models) != c.Copies:
+			return fmt.Errorf("load %s: %d copies of %d", c.Model, len(reply.Models), c.Copies)
+		case fault == nil:
+			return nil
+		case !fault.Retryable && fault.Code != protocol.DeadlineExceeded || time.Now().After(end) || ctx.Err() != nil:
+			return fmt.Errorf("load %s: %w", c.Model, fault)
+		}
+		wait(ctx, 200*time.Millisecond)
 	}
-	if len(reply.Models) != c.Copies {
-		return fmt.Errorf("load %s: %d copies of %d", c.Model, len(reply.Models), c.Copies)
-	}
-	return nil
 }
 
 // startServices starts who leads before who stands by.
