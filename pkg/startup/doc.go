@@ -30,10 +30,18 @@
 // Within one output the order is: actions, replies, stores, stage. The shell
 // owes exactly one ModelsStored or StoreFailed for each Store, one
 // ModelsUnstored for each Unstore, however often that has to be tried, and
-// exactly one StageStored or StageConflict for each SetStage; everything else may get lost
-// and is asked again. JoinWorkers may name a worker the scheduler knows; the
-// same incarnation a second time is no news. Their Profiles are those that the
-// scheduler may lack, and have to reach it with the worker.
+// exactly one StageStored or StageConflict for each SetStage. JoinWorkers are
+// given once, and the machine cannot see whether they arrived; they may name a
+// worker the scheduler knows, and the same incarnation a second time is no news.
+// Their Profiles are those that the scheduler may lack, and have to reach it
+// with the worker. Everything else may get lost and is asked again.
+//
+// An action of which no result comes is sent again: LoadModelFromDisk and
+// ClearCache under the same id, which a worker answers from memory once it has
+// ended, and does not begin again while it is at it (G8); GetWorkerState under
+// a new one, since states are not remembered. That does not end with the load
+// that it was part of: as long as nobody knows what a worker holds under a name,
+// nothing else is asked of it under that name.
 //
 // Stages move forward only. A stage is held only once the store confirmed it.
 // From the moment SetStage(PROFILING) is given out every load is answered
