@@ -93,7 +93,7 @@ type matrix struct {
 }
 
 // matrixSLO leaves time for a takeover.
-const matrixSLO = 2 * time.Second
+const matrixSLO = 5 * time.Second
 
 func strike(t *testing.T, s scene, f chaos.Fault) {
 	m := newMatrix(t, s)

@@ -100,7 +100,8 @@ func wantError(t *testing.T, m *nats.Msg, code, number string) {
 	}
 }
 
-// TestTheReadmesProgram runs the program that the README shows.
+// TestTheReadmesProgram runs the program that the README shows. Its SLO is what a
+// user would write; a busy machine may take a few attempts to meet it.
 func TestTheReadmesProgram(t *testing.T) {
 	program, err := os.ReadFile("example/main.go")
 	if err != nil {
@@ -120,8 +121,15 @@ func TestTheReadmesProgram(t *testing.T) {
 	if _, refused := s.infer("resnet50_v2", 5*time.Second, 0); refused != nil { // the weights are there now
 		t.Fatal(refused)
 	}
-	out, err := exec.Command("go", "run", "./example", s.broker.ClientURL()).CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "cat-1: output [1 1000], 4000 bytes") {
-		t.Errorf("it printed %q, %v", out, err)
+	for range 30 {
+		out, err := exec.Command("go", "run", "./example", s.broker.ClientURL()).CombinedOutput()
+		if err != nil && strings.Contains(string(out), " DEADLINE_") {
+			continue
+		}
+		if err != nil || !strings.HasPrefix(string(out), "cat-1: output [1 1000], 4000 bytes") {
+			t.Errorf("it printed %q, %v", out, err)
+		}
+		return
 	}
+	t.Error("its deadline was never met")
 }
