@@ -29,7 +29,6 @@ type due struct {
 	action  *action  // its result is overdue
 	replica *replica // its eviction is to be tried again
 	gpu     *gpu     // its execution lane takes more work
-	watched *gpu     // its first action may be overdue
 }
 
 // request is what is known of a Submission until its end: waiting in its
@@ -69,8 +68,12 @@ type action struct {
 	latest   protocol.Time
 	takes    time.Duration
 	expected protocol.Time // when it ends if it begins at once
+	owed     bool          // its result is overdue, though not given up yet
 	timer    heap.Node[due]
 }
+
+// end is when it should have ended at the latest.
+func (a *action) end() protocol.Time { return a.latest.Add(a.takes) }
 
 // replica is a model's copy on one GPU.
 type replica struct {
@@ -106,8 +109,8 @@ type gpu struct {
 	lane                                lane
 	pace                                pace
 	room                                heap.Node[due] // when the lane takes more work
-	watching                            heap.Node[due] // when the first action will be overdue
-	mute                                bool           // it is
+	mute                                bool           // an Infer has no result in time
+	heardAt                             protocol.Time  // when a result came from it last
 	surveyed                            protocol.Time  // when its models were asked for leeway
 	leeway                              time.Duration  // how long they can spare it
 	served, busyTime                    float64        // of an execution, on average of late

@@ -121,8 +121,6 @@ func (c *engine) fire() {
 			c.overdue(d.action)
 		case d.replica != nil:
 			c.evict(d.replica)
-		case d.watched != nil:
-			c.policy.listen(d.watched)
 		case d.gpu != nil:
 			c.touchGPU(d.gpu)
 		}

@@ -34,7 +34,7 @@ func (c *engine) join(w protocol.WorkerState) {
 				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
-			g.room.Of.gpu, g.watching.Of.watched = g, g
+			g.room.Of.gpu = g
 			g.pace.factor = 1
 			joined.gpus = append(joined.gpus, g)
 		}
@@ -197,7 +197,6 @@ func (c *engine) lose(e WorkerLost) {
 	for _, g := range w.gpus {
 		g.worker = nil
 		c.timers.Remove(&g.room)
-		c.timers.Remove(&g.watching)
 	}
 	for _, a := range again {
 		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))

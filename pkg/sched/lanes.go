@@ -288,14 +288,12 @@ func (p *lanes) open(g *gpu) bool {
 func (p *lanes) fill(g *gpu) {
 	p.timers.Remove(&g.room)
 	g.pace.recover(p.now)
-	p.survey(g)
 	p.unpark(g)
 	for p.open(g) && g.turns.First() != nil {
 		if !p.run(p.next(g)) {
 			break
 		}
 	}
-	p.listen(g)
 	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.

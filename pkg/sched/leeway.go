@@ -32,7 +32,8 @@ func (t *tightest) note(budget time.Duration, now protocol.Time) {
 	}
 }
 
-// survey asks a GPU's models how long it may be busy with others.
+// survey asks a GPU's models how long it may be busy with others. It takes a look
+// at each of them, so it is made only where it decides something.
 func (p *lanes) survey(g *gpu) {
 	if !p.long || g.surveyed != 0 && p.now.Sub(g.surveyed) < surveyEvery {
 		return
@@ -50,9 +51,14 @@ func (p *lanes) survey(g *gpu) {
 
 // most is the largest batch that a copy may run.
 func (p *lanes) most(r *replica) int {
-	limit := time.Duration(math.MaxInt64)
-	if p.config.MaxExec > 0 {
-		limit = max(p.config.MaxExec, r.gpu.leeway)
+	cost := r.model.costs[r.gpu.kind]
+	limit := p.config.MaxExec
+	if limit == 0 {
+		limit = math.MaxInt64
 	}
-	return r.model.costs[r.gpu.kind].most(limit)
+	if largest := cost.sizes[len(cost.sizes)-1]; largest.P99 > limit {
+		p.survey(r.gpu)
+		limit = max(limit, r.gpu.leeway)
+	}
+	return cost.most(limit)
 }

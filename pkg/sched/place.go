@@ -60,7 +60,11 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	*a = action{id: c.lastAction, kind: kind, replica: on, members: a.members[:0], latest: latest, takes: takes, expected: c.now.Add(takes)}
 	a.timer.Of.action = a
 	c.actions[a.id] = a
-	c.timers.Set(&a.timer, int64(latest.Add(takes).Add(c.config.Lag)), c.ticket())
+	patience := c.config.Lag
+	if kind == protocol.Infer {
+		patience = min(patience, muteAfter)
+	}
+	c.timers.Set(&a.timer, int64(a.end().Add(patience)), c.ticket())
 	w := on.gpu.worker
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,

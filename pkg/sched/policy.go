@@ -33,8 +33,8 @@ type policy interface {
 	// which something ended, came or went.
 	serve(m *model)
 	fill(g *gpu)
-	// listen finds out whether a GPU is mute.
-	listen(g *gpu)
+	// silent takes note of a GPU that owes a result.
+	silent(g *gpu)
 }
 
 // rules are what the policies on lanes differ in.

@@ -1,6 +1,8 @@
 package sched
 
 import (
+	"slices"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -68,9 +70,7 @@ func (c *engine) close(a *action, end protocol.Time) {
 	}
 	g := r.gpu
 	g.lane.remove(a, g.infers[0] == a, end)
-	if g.infers = without(g.infers, a); len(g.infers) == 0 {
-		c.timers.Remove(&g.watching)
-	}
+	g.infers = without(g.infers, a)
 	c.touchGPU(g)
 }
 
@@ -220,14 +220,23 @@ func (c *engine) evicted(a *action, res *protocol.Result) {
 	}
 }
 
-// overdue treats an action without a result as failed.
+// overdue treats an action without a result as failed; an Infer first makes its
+// GPU mute, for what runs there may end yet.
 func (c *engine) overdue(a *action) {
+	if a.kind == protocol.Infer && !a.owed {
+		a.owed = true
+		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
+		if g := a.replica.gpu; !g.mute && g.heardAt < a.end() { // else it is the result that was lost
+			c.policy.silent(g)
+		}
+		return
+	}
 	c.stats.Lost++
 	c.close(a, c.now)
 	defer c.reuse(a)
 	r := a.replica
-	if len(r.gpu.infers) == 0 {
-		c.heard(r.gpu)
+	if !slices.ContainsFunc(r.gpu.infers, func(a *action) bool { return a.owed }) {
+		c.unmute(r.gpu)
 	}
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {

@@ -31,7 +31,7 @@ func (c *slots) serve(m *model) {
 	c.place(m)
 }
 
-func (c *slots) listen(*gpu) {}
+func (c *slots) silent(*gpu) {}
 
 func (c *slots) fill(g *gpu) {
 	c.start(g)

@@ -161,7 +161,7 @@ func TestARefusalAllocatesItselfAlone(t *testing.T) {
 // Nobody polls. A request costs its Submit and, with the others of its batch, a
 // Result and two ticks at most: one until which the batch waits, one at which
 // the lane has room for it. One that is refused costs a tick, at which its time
-// is over. Now and then it is looked whether a GPU is mute. So it is at ten times the capacity as well, for as long as it lasts.
+// is over. So it is at ten times the capacity as well, for as long as it lasts.
 func TestARequestTakesTwoStepsOverTenfoldLoad(t *testing.T) {
 	for _, policy := range allPolicies {
 		for _, load := range []float64{0.2, 0.8, 10} {
@@ -171,7 +171,7 @@ func TestARequestTakesTwoStepsOverTenfoldLoad(t *testing.T) {
 			if m.ticks > m.refused+2*m.results {
 				t.Errorf("%s at %v of capacity: %d ticks for %d refusals and %d results", policy, load, m.ticks, m.refused, m.results)
 			}
-			if each := float64(m.steps) / float64(m.submits); each > 2.05 {
+			if each := float64(m.steps) / float64(m.submits); each > 2.001 {
 				t.Errorf("%s at %v of capacity: %.3f steps a request, expected hardly more than 2", policy, load, each)
 			}
 			if ended := m.met + m.refused; ended < 14_000 {
