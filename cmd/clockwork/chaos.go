@@ -153,8 +153,8 @@ func named(codes map[protocol.Code]int) map[string]int {
 }
 
 func (k *chaosCommand) print(w io.Writer, service *chaos.Service, e chaos.Effect) {
-	fmt.Fprintf(w, "%s %s: %d workers with %d emulated GPUs each, %d models, %s requests/s, SLO %s\n\n",
-		k.Fault, service.Name, k.Workers, k.GPUs, k.Copies, strconv.FormatFloat(k.Rate, 'f', -1, 64), terminal.Duration(k.SLO))
+	fmt.Fprintf(w, "%s %s: %s with %s each, %s, %s requests/s, SLO %s\n\n",
+		k.Fault, service.Name, count(k.Workers, "worker"), count(k.GPUs, "emulated GPU"), count(k.Copies, "model"), strconv.FormatFloat(k.Rate, 'f', -1, 64), terminal.Duration(k.SLO))
 	row := func(name, value string) { fmt.Fprintf(w, "%-14s%s\n", name, value) }
 	row("sent", strconv.Itoa(e.Sent))
 	row("OK", fmt.Sprintf("%d; before the fault %.1f %%", e.OK, 100*e.Before))
