@@ -29,7 +29,7 @@ test: ## Run every test
 
 .PHONY: race
 race: ## Run the pure packages and the services under the race detector
-	$(GO) test -race $(PURE) ./pkg/bus/... ./services/...
+	$(GO) test -race -short $(PURE) ./pkg/bus/... ./services/...
 
 .PHONY: integration
 integration: ## Run the whole-system tests alone, with every test named
