@@ -27,7 +27,7 @@ type tightest struct {
 }
 
 func (t *tightest) note(budget time.Duration, now protocol.Time) {
-	if budget <= t.budget || now.Sub(t.at) > tightFor {
+	if t.at == 0 || budget <= t.budget || now.Sub(t.at) > tightFor {
 		t.budget, t.at = budget, now
 	}
 }
