@@ -14,9 +14,15 @@ import (
 //	                until it ends, and
 //	                exec(1)*C/load budget to W, its demand for a load, until it
 //	                begins, ends, or its load budget has passed
-//	a GPU g has     O_g, the shares of E it is given, and x_g = C/O_g
-//	g is given      E * x_g / sum of x over the GPUs that hold the model
+//	a GPU g has     O_g, the shares of E it is given, and o_g, those of other
+//	                models alone
+//	g is given      E * x_g / sum of x over the GPUs that hold the model, with
+//	                x_g = C/o_g
 //	priority        p = W - sum of W * (x_g/sum x) * (C/O_g)
+//
+// The original weighs by O_g, which holds the model's own share of a moment before:
+// equal copies then swap a large and a small share for ever, one of them looks
+// idle, and no third copy is ever worth loading.
 //
 // where the GPUs are those that hold the model or are about to. p > 0 says that
 // another copy is worth loading: the demand is more than what the copies can do
@@ -85,23 +91,24 @@ const unit = 1 << 16
 // leastWork is the least outstanding work a GPU is taken to have.
 const leastWork = int64(time.Millisecond)
 
-// ease is x_g, C/O_g in fixed point.
-func (g *gpu) ease(c time.Duration) int64 { return int64(c) * unit / max(g.demand, leastWork) }
+// ease is C/work in fixed point.
+func ease(c time.Duration, work int64) int64 { return int64(c) * unit / max(work, leastWork) }
 
-// spread shares a model's demand for execution among the GPUs that hold it,
-// and returns the mean of x weighted by those shares (0 without any copy).
-func (m *model) spread(c time.Duration) (ease int64) {
+// others is what a copy's GPU has to do for other models.
+func (r *replica) others() int64 { return r.gpu.demand - r.share }
+
+// spread shares a model's demand for execution among the GPUs that hold it, and
+// returns the mean of C/O weighted by those shares (0 without any copy).
+func (m *model) spread(c time.Duration) (mean int64) {
 	if len(m.replicas) == 1 && m.replicas[0].serves() {
 		r := m.replicas[0]
 		r.give(m.wanted.exec)
-		return r.gpu.ease(c)
+		return ease(c, r.gpu.demand)
 	}
-	var sum, squares int64
+	var sum int64
 	for _, r := range m.replicas {
 		if r.serves() {
-			x := r.gpu.ease(c)
-			sum += x
-			squares += x * x / unit
+			sum += ease(c, r.others())
 		}
 	}
 	if sum == 0 {
@@ -109,10 +116,12 @@ func (m *model) spread(c time.Duration) (ease int64) {
 	}
 	for _, r := range m.replicas {
 		if r.serves() {
-			r.give(share(m.wanted.exec, r.gpu.ease(c), sum))
+			x := ease(c, r.others())
+			r.give(share(m.wanted.exec, x, sum))
+			mean += share(ease(c, r.gpu.demand), x, sum)
 		}
 	}
-	return squares * unit / sum
+	return mean
 }
 
 // serves: the copy takes work, or will once it is there.

@@ -159,19 +159,22 @@ func TestTheLoadPriority(t *testing.T) {
 		{what: "an idle GPU is taken to have 1 ms", exec: 0, load: 40,
 			on: []holding{{}}, priority: 40 - 40*100, shares: []float64{0}}, // x = 100
 		{what: "two copies, the busier one takes less", exec: 30, load: 60,
-			// x = 1 and 1/2, sum 3/2: E is shared 2:1; 60 - 60*(2/3*1 + 1/3*1/2) = 60/6
-			on: []holding{{outstanding: 100, own: 1}, {outstanding: 200, own: 2}}, priority: 10, shares: []float64{20, 10}},
+			// o = 99 and 198: E is shared 2:1, O = 119 and 208; 60 - 60*(2/3*100/119 + 1/3*100/208)
+			on: []holding{{outstanding: 100, own: 1}, {outstanding: 200, own: 2}}, priority: 60 - 4000./119 - 2000./208, shares: []float64{20, 10}},
+		{what: "two equal copies, of which one was given all before", exec: 400, load: 100,
+			// o = 1 and 1, at least: halves; O = 200 and 200. By O it would be 1:400.
+			on: []holding{{outstanding: 400, own: 400}, {}}, priority: 50, shares: []float64{200, 200}},
 		{what: "two copies that have too much", exec: 90, load: 100,
-			// x = 1/2 and 1/4, sum 3/4: 100 - 100*(2/3*1/2 + 1/3*1/4) = 100 - 500/12
-			on: []holding{{outstanding: 200}, {outstanding: 400}}, priority: 100 - 500./12, shares: []float64{60, 30}},
+			// o = 200 and 400: 2:1, O = 260 and 430; 100 - 100*(2/3*100/260 + 1/3*100/430)
+			on: []holding{{outstanding: 200}, {outstanding: 400}}, priority: 100 - 20000./780 - 10000./1290, shares: []float64{60, 30}},
 		{what: "three copies", exec: 70, load: 70,
-			// x = 4/5, 2/5, 1/5, sum 7/5: shares 4:2:1; 70 - 70*(4/7*4/5 + 2/7*2/5 + 1/7*1/5) = 70 - 42
-			on: []holding{{outstanding: 125}, {outstanding: 250}, {outstanding: 500}}, priority: 28, shares: []float64{40, 20, 10}},
+			// o = 125, 250, 500: 4:2:1, O = 165, 270, 510; 70 - 70*(4/7*100/165 + 2/7*100/270 + 1/7*100/510)
+			on: []holding{{outstanding: 125}, {outstanding: 250}, {outstanding: 500}}, priority: 70 - 4000./165 - 2000./270 - 1000./510, shares: []float64{40, 20, 10}},
 		{what: "one that is promised or on its way counts, one that leaves does not", exec: 60, load: 60,
-			// x = 1/2 twice: 60 - 60*(1/2*1/2 + 1/2*1/2)
+			// o = 200 twice, O = 230 twice: 60 - 60*100/230
 			on: []holding{{outstanding: 200, phase: pending}, {outstanding: 200, phase: loading},
 				{outstanding: 1, phase: draining}, {outstanding: 1, phase: evicting}, {outstanding: 1, phase: doubted}},
-			priority: 30, shares: []float64{30, 30, 0, 0, 0}},
+			priority: 60 - 6000./230, shares: []float64{30, 30, 0, 0, 0}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := holdings(c.exec, c.load, c.on)

@@ -198,25 +198,22 @@ func (w *world) checkPriority(p *lanes, m *model) {
 	}
 }
 
-// plainPriority is p = W - sum of W * (x/sum x) * (C/O), with x = C/O. Of a
-// single copy O holds all of its model's demand. A copy that leaves has an x of
-// 0.
+// plainPriority is p = W - sum of W * (x/sum x) * (C/O), with x = C/o, where o is
+// the work of other models on the GPU and O that with the model's new share. A
+// copy that leaves has an x of 0.
 func (m *model) plainPriority(c time.Duration) (p float64, ease []float64, sum float64) {
+	at := func(work float64) float64 { return float64(c) / max(work, float64(time.Millisecond)) }
 	for _, r := range m.replicas {
 		x := 0.0
 		if r.serves() {
-			work := r.gpu.demand
-			if len(m.replicas) == 1 {
-				work += m.wanted.exec - r.share
-			}
-			x = float64(c) / float64(max(work, int64(time.Millisecond)))
+			x = at(float64(r.gpu.demand - r.share))
 		}
 		ease, sum = append(ease, x), sum+x
 	}
 	p = float64(m.wanted.load)
-	for _, x := range ease {
-		if x > 0 {
-			p -= float64(m.wanted.load) * (x / sum) * x
+	for i, r := range m.replicas {
+		if x := ease[i]; x > 0 {
+			p -= float64(m.wanted.load) * (x / sum) * at(float64(r.gpu.demand-r.share)+float64(m.wanted.exec)*x/sum)
 		}
 	}
 	return p, ease, sum
