@@ -131,7 +131,7 @@ func TestG1AKilledWorkerLosesNoRequest(t *testing.T) {
 	c, workers := serving(t, "w1", "w2")
 	x := c.traffic(10*time.Second, fourModels...)
 	x.flows(50)
-	workers[0].kill()
+	workers[0].Kill()
 	x.flows(200)
 	if failed := x.stop(); len(failed) > 0 {
 		t.Errorf("requests failed: %v", failed)
@@ -144,7 +144,7 @@ func TestG1AKilledWorkerLosesNoRequest(t *testing.T) {
 func TestAKilledWorkerMayComeBack(t *testing.T) {
 	c, workers := serving(t, "w1")
 	before := c.awaitState("w1", func(s *protocol.StackState) bool { return len(s.Workers) == 1 }).Workers[0].Incarnation
-	workers[0].kill()
+	workers[0].Kill()
 	c.worker("w1")
 	c.awaitState("another life of w1", func(s *protocol.StackState) bool {
 		return len(s.Workers) == 1 && s.Workers[0].Incarnation != before
@@ -166,7 +166,7 @@ func TestG7AStandbySchedulerTakesOver(t *testing.T) {
 	c.service("scheduler") // stands by
 	x := c.traffic(15*time.Second, fourModels...)
 	x.flows(50)
-	active.kill()
+	active.Kill()
 	c.awaitState("a higher epoch", func(s *protocol.StackState) bool { return s.Epoch > epoch })
 	x.flows(50)
 	if failed := x.stop(); len(failed) > 0 {
@@ -178,8 +178,8 @@ func TestG7AStandbySchedulerTakesOver(t *testing.T) {
 func TestASecondWorkerWithALivingNameExits(t *testing.T) {
 	c, _ := serving(t, "w1")
 	second := c.worker("w1")
-	if code := second.wait(); code != 1 || !strings.Contains(second.log.String(), "w1") {
-		t.Errorf("exit code %d, log %s", code, second.log.String())
+	if code := second.wait(); code != 1 || !strings.Contains(second.Log(), "w1") {
+		t.Errorf("exit code %d, log %s", code, second.Log())
 	}
 	if _, refused := c.infer("resnet18_v2-1", 5*time.Second, 0); refused != nil {
 		t.Errorf("the first one: %v", refused)
@@ -194,7 +194,7 @@ func TestServicesEndCleanly(t *testing.T) {
 	c.activated()
 	for name, p := range processes {
 		if code := p.terminate(); code != 0 {
-			t.Errorf("%s ended with code %d: %s", name, code, p.log.String())
+			t.Errorf("%s ended with code %d: %s", name, code, p.Log())
 		}
 	}
 }

@@ -1,17 +1,15 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"clockwork/pkg/chaos"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
@@ -37,82 +35,44 @@ func TestMain(m *testing.M) {
 
 // process is one clockwork process.
 type process struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	log  logBuffer
-	done chan struct{}
-	err  error // of the end, once done is closed
-}
-
-// logBuffer keeps what a process printed, for the test's failure.
-type logBuffer struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text, b...)
-	return len(b), nil
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return string(l.text)
+	*chaos.Process
+	t *testing.T
 }
 
 // startProcess starts the binary. It is killed when the test ends.
 func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
-	if err := p.cmd.Start(); err != nil {
+	p, err := chaos.Start(binary, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
 	t.Cleanup(func() {
-		p.kill()
+		p.Kill()
 		if t.Failed() {
-			t.Logf("--- %v\n%s", args, p.log.String())
+			t.Logf("--- %v\n%s", args, p.Log())
 		}
 	})
-	return p
-}
-
-// kill ends a process without warning and waits until it is gone.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.done
+	return &process{p, t}
 }
 
 // terminate asks a process to end and returns its exit code.
 func (p *process) terminate() int {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	code, err := p.Terminate(patience)
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	return p.wait()
+	return code
 }
 
 // wait waits for the end and returns the exit code.
 func (p *process) wait() int {
 	p.t.Helper()
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		p.t.Fatalf("%v does not end", p.cmd.Args)
+	code, err := p.Wait(patience)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	var exit *exec.ExitError
-	if errors.As(p.err, &exit) {
-		return exit.ExitCode()
-	}
-	return 0
+	return code
 }
 
 // cluster is the stack as separate processes.

@@ -154,19 +154,19 @@ func TestAControllerMayDieInEveryStage(t *testing.T) {
 			first := c.controller()
 			if stage == protocol.Querying {
 				c.awaitStage(stage)
-				first.kill()
+				first.Kill()
 				first = c.controller()
 			}
 			c.rest("w1")
 			c.awaitStage(protocol.AwaitingModels)
 			if stage == protocol.AwaitingModels {
-				first.kill()
+				first.Kill()
 				first = c.controller()
 			}
 			c.load("zoo/resnet50_v2", 2)
 			c.awaitStage(max(stage, protocol.Loading))
 			if stage >= protocol.Loading {
-				first.kill()
+				first.Kill()
 				c.controller()
 			}
 			state := c.activated()
@@ -212,7 +212,7 @@ func TestG3ABufferedRequestSurvivesItsController(t *testing.T) {
 		answered <- refused
 	}()
 	c.awaitState("a buffered request", func(s *protocol.StackState) bool { return s.Buffered == 1 })
-	first.kill()
+	first.Kill()
 	c.controller()
 	select {
 	case refused := <-answered:
