@@ -365,9 +365,6 @@ func (p *lanes) run(r *replica) bool {
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
-	if p.batch == adaptive {
-		latest = protocol.Never // it knows of no deadlines
-	}
 	if p.deferred && size < p.most(r) {
 		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
 			g.turns.Set(&r.turn, int64(wait), m.index)
@@ -380,7 +377,11 @@ func (p *lanes) run(r *replica) bool {
 	}
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count())
-	p.infer(p.members, size, r, takes, min(latest, max(p.now.Add(p.config.Future), start).Add(p.config.Late)))
+	begin := max(p.now.Add(p.config.Future), start).Add(p.config.Late)
+	if p.batch != adaptive { // that knows of no deadlines
+		begin = min(begin, latest.Add(slack(p.members)))
+	}
+	p.infer(p.members, size, r, takes, begin)
 	if first == nil {
 		p.park(r)
 	} else {
@@ -417,6 +418,17 @@ func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
 		latest = min(latest, r.deadline.Add(-takes))
 	}
 	return latest
+}
+
+// slack is how much later than planned the members may begin: half of the buffer.
+// Else a batch that is planned to the last moment would be refused for a begin
+// that is a little late.
+func slack(members []*request) time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for _, r := range members {
+		least = min(least, (r.Budget-r.deadline.Sub(r.arrived))/2)
+	}
+	return least
 }
 
 // shed finds the first request that a GPU can do in time, and refuses those
