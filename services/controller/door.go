@@ -74,10 +74,6 @@ type activeSeen struct{ epoch, incarnation uint64 }
 // inputHead is what an Input takes beside its payload, at most.
 const inputHead = 256
 
-// drainWait bounds how long a door that closes goes on taking what its clients
-// sent before.
-const drainWait = 2 * time.Second
-
 // slowBody is from how many bytes on a JSON request is read beside the others:
 // numbers as text take up to a second, and nobody else may wait for that. maxSlow
 // bounds how many are read at a time.
@@ -165,66 +161,6 @@ func (d *Door) open() error {
 		return protocol.Heartbeat{Incarnation: d.id, Epoch: d.epoch, State: "open", InFlight: len(d.table.bySeq)}
 	})
 	return nil
-}
-
-// Stop closes the door: what clients sent before is taken still and answered as
-// ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
-func (d *Door) Stop() {
-	if d.taking != nil {
-		d.drain()
-		d.finish()
-	}
-	for _, sub := range d.subs {
-		_ = sub.Unsubscribe() // it ends with the connection at the latest
-	}
-	if d.beats != nil {
-		d.beats.Stop()
-	}
-	if d.pulse != nil {
-		d.pulse.Stop()
-	}
-	d.cancel()
-	d.work.stop()
-	d.mu.Lock()
-	rest := d.table.all()
-	for _, r := range rest {
-		d.table.take(r.id.Seq)
-	}
-	d.mu.Unlock()
-	for _, r := range rest {
-		if r.buffered == 0 { // a buffered one is served by the next controller
-			d.refuse(r, protocol.Refusal(protocol.ShuttingDown))
-		}
-	}
-}
-
-// drain gives up the subscription to infer and waits until what had arrived
-// was taken.
-func (d *Door) drain() {
-	drained := make(chan struct{})
-	d.taking.SetClosedHandler(func(string) { close(drained) })
-	if err := d.taking.Drain(); err != nil {
-		return // the broker is gone; so are the requests
-	}
-	select {
-	case <-drained:
-	case <-time.After(drainWait):
-	}
-}
-
-// finishEvery is how often a door that closes looks whether all is answered.
-const finishEvery = 5 * time.Millisecond
-
-// finish waits until everything that was taken is answered.
-func (d *Door) finish() {
-	for end := time.Now().Add(d.config.StopWait); time.Now().Before(end); time.Sleep(finishEvery) {
-		d.mu.Lock()
-		left := len(d.table.bySeq)
-		d.mu.Unlock()
-		if left == 0 {
-			return
-		}
-	}
 }
 
 // mayAnswer reports whether a client may be answered on a subject, and tells of
