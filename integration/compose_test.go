@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/chaos"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
@@ -35,7 +36,11 @@ const slow = 5 * time.Minute
 // startCompose brings the stack up with two workers and connects to it.
 func startCompose(t *testing.T) *compose {
 	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	address, err := chaos.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,11 +86,13 @@ type cluster struct {
 // the test.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	address := freeAddress(t)
+	address, err := chaos.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := &cluster{url: "nats://" + address, stack: &stack{t: t, news: make(chan struct{}, 1)},
 		controllerArgs: []string{"--load-idle", "700ms"}, workerArgs: []string{"--generate-inputs", "--scale", "0.1"}}
 	startProcess(t, "nats", "--listen", address, "--data", t.TempDir())
-	var err error
 	for deadline := time.Now().Add(patience); ; {
 		if c.client, err = client.Connect(c.url, ""); err == nil {
 			break
@@ -108,16 +109,6 @@ func startCluster(t *testing.T) *cluster {
 	}
 	t.Cleanup(stop)
 	return c
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (c *cluster) service(args ...string) *process {

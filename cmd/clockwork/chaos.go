@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"clockwork/pkg/chaos"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/terminal"
 )
@@ -56,9 +57,9 @@ func (k *chaosCommand) Run(con *console) (err error) {
 		return fmt.Errorf("make a directory for the broker: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	self, err := chaos.Self()
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		return fmt.Errorf("find this program: %w", err)
 	}
 	stack, err := chaos.Up(ctx, chaos.Config{
 		Binary: self, Data: filepath.Join(dir, "nats"), Workers: k.Workers, GPUs: k.GPUs, Model: k.Model, Copies: k.Copies, LoadIdle: time.Second,
@@ -115,23 +116,16 @@ func (k *chaosCommand) run(ctx context.Context, stack *chaos.Stack, fault chaos.
 	if err != nil {
 		return e, nil, err
 	}
-	pause(ctx, k.Before)
+	clock.Pause(ctx, k.Before)
 	began := time.Since(traffic.Began)
 	inflicted := make(chan error, 1)
 	go func() { inflicted <- service.Inflict(ctx, fault, k.For) }()
-	pause(ctx, k.After)
+	clock.Pause(ctx, k.After)
 	outcomes := traffic.Stop(k.SLO + time.Second)
 	if err := <-inflicted; err != nil {
 		return e, nil, err
 	}
 	return chaos.EffectOf(outcomes, k.SLO, began), service, ctx.Err()
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // chaosDocument is what --json prints.

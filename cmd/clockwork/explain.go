@@ -94,7 +94,7 @@ func (report explainReport) print(con *console, verdict *replay.Verdict, wanted 
 func requestIDs(texts []string) (ids []protocol.RequestID, err error) {
 	for _, text := range texts {
 		door, number, _ := strings.Cut(text, ":")
-		d, err := strconv.ParseUint(door, 16, 64)
+		d, err := protocol.ParseDoor(door)
 		if err != nil {
 			return nil, usageError{fmt.Sprintf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)}
 		}

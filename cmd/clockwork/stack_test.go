@@ -2,25 +2,23 @@ package main
 
 import (
 	"context"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"clockwork/pkg/chaos"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
 
-// freeAddress is one that nobody listens on at the moment.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := chaos.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // awaitStage waits until the stack at url is in a stage.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/chaos"
 )
 
 // benchBroker is the broker of one side: embedded, or a process of its own.
@@ -34,7 +34,7 @@ func openBroker(o options) (*benchBroker, error) {
 		b.stop = func() { bus.StopServer(b.server); os.RemoveAll(dir) }
 		return b, nil
 	}
-	address, err := freeAddress()
+	address, err := chaos.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -69,16 +69,6 @@ func (b *benchBroker) connect() (*nats.Conn, error) {
 		return nats.Connect("", nats.InProcessServer(b.server))
 	}
 	return nats.Connect(b.url)
-}
-
-// freeAddress finds a port of loopback that nobody has at this moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // keeper holds payloads by reply subject.

@@ -46,20 +46,7 @@ func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, er
 		return nil, fmt.Errorf("campaign for %s: %w", key, err)
 	}
 	defer func() { _ = ears.Unsubscribe() }()
-	for {
-		l, err := campaign.attempt(ctx)
-		if err == nil {
-			return l, nil
-		}
-		if !errors.Is(err, ErrHeld) {
-			b.Log.Warn("lease not reached", "lease", key, "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("campaign for %s: %w", key, ctx.Err())
-		case <-time.After(campaignEvery):
-		}
-	}
+	return b.awaitLease(ctx, key, campaignEvery, func() (*Lease, error) { return campaign.attempt(ctx) })
 }
 
 // campaign is one candidate's, until it is elected.
@@ -129,13 +116,12 @@ func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
 // gets the time to take it again: it has in memory what was stored.
 func (c *campaign) take(ctx context.Context) (*Lease, error) {
 	if c.seen > 0 && !c.silence(c.holder) {
-		status, err := c.kv.Status(ctx)
+		info, err := streamOf(ctx, c.kv)
 		if err != nil {
 			c.kv = nil
 			return nil, fmt.Errorf("read leases: %w", err)
 		}
-		bucket, ok := status.(*jetstream.KeyValueBucketStatus)
-		if ok && bucket.StreamInfo().State.LastSeq < c.seen {
+		if info.State.LastSeq < c.seen {
 			return nil, ErrHeld
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"clockwork/pkg/clock"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -110,18 +112,24 @@ func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
 
 // AcquireWait takes the lease as soon as nobody holds it.
 func (b *Bus) AcquireWait(ctx context.Context, key, holder string) (*Lease, error) {
+	return b.awaitLease(ctx, key, acquireEvery, func() (*Lease, error) { return b.Acquire(ctx, key, holder) })
+}
+
+// acquireEvery is how often AcquireWait looks at the lease.
+const acquireEvery = 200 * time.Millisecond
+
+// awaitLease makes an attempt now and again until one succeeds or ctx ends.
+func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, attempt func() (*Lease, error)) (*Lease, error) {
 	for {
-		l, err := b.Acquire(ctx, key, holder)
+		l, err := attempt()
 		if err == nil {
 			return l, nil
 		}
 		if !errors.Is(err, ErrHeld) {
 			b.Log.Warn("lease not reached", "lease", key, "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !clock.Pause(ctx, every) {
 			return nil, fmt.Errorf("acquire %s: %w", key, ctx.Err())
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -311,15 +311,24 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 func (s *State) created(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, sameEvery)
 	defer cancel()
-	status, err := s.kv.Status(ctx)
+	info, err := streamOf(ctx, s.kv)
 	if err != nil {
 		return time.Time{}, err
 	}
+	return info.Created, nil
+}
+
+// streamOf describes the stream that a bucket is kept in.
+func streamOf(ctx context.Context, kv jetstream.KeyValue) (*jetstream.StreamInfo, error) {
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
 	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
 	if !ok {
-		return time.Time{}, fmt.Errorf("no status of a bucket: %T", status)
+		return nil, fmt.Errorf("no status of a bucket: %T", status)
 	}
-	return bucket.StreamInfo().Created, nil
+	return bucket.StreamInfo(), nil
 }
 
 func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"clockwork/pkg/clock"
 )
 
 // Fault is something that befalls a service.
@@ -65,13 +67,13 @@ func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) er
 		return nil
 	case Restart:
 		s.Process.Kill()
-		wait(ctx, length)
+		clock.Pause(ctx, length)
 		return s.start()
 	case Pause:
 		if err := s.Process.Signal(syscall.SIGSTOP); err != nil {
 			return fmt.Errorf("pause %s: %w", s.Name, err)
 		}
-		wait(ctx, length)
+		clock.Pause(ctx, length)
 		return s.Process.Signal(syscall.SIGCONT)
 	case Slow:
 		return s.slow(ctx, length)
@@ -80,7 +82,7 @@ func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) er
 			return fmt.Errorf("partition %s: it is the broker that others reach by a network", s.Name)
 		}
 		s.Proxy.Cut()
-		wait(ctx, length)
+		clock.Pause(ctx, length)
 		s.Proxy.Heal()
 		return nil
 	case Stop:
@@ -103,11 +105,4 @@ func (s *Service) slow(ctx context.Context, length time.Duration) error {
 		}
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"clockwork/pkg/client"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 )
 
@@ -92,7 +92,7 @@ func (s *Stack) Load(ctx context.Context) error {
 		case !fault.Retryable && fault.Code != protocol.DeadlineExceeded || time.Now().After(end) || ctx.Err() != nil:
 			return fmt.Errorf("load %s: %w", c.Model, fault)
 		}
-		wait(ctx, 200*time.Millisecond)
+		clock.Pause(ctx, 200*time.Millisecond)
 	}
 }
 
@@ -137,7 +137,7 @@ func (s *Stack) StartWorker(name string) error {
 
 // StartBroker starts the broker and connects to it.
 func (s *Stack) StartBroker(ctx context.Context) error {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *Stack) StartBroker(ctx context.Context) error {
 		if time.Now().After(end) || ctx.Err() != nil {
 			return fmt.Errorf("reach the broker: %w; it said: %s", err, broker.Process.Log())
 		}
-		wait(ctx, 20*time.Millisecond)
+		clock.Pause(ctx, 20*time.Millisecond)
 	}
 }
 
@@ -185,7 +185,7 @@ func (s *Stack) Service(name string) (*Service, error) {
 // Await waits until the state of the stack is as wanted.
 func (s *Stack) Await(ctx context.Context, what string, wanted func(*protocol.StackState) bool) error {
 	var last *protocol.StackState
-	for end := time.Now().Add(startWait); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, 50*time.Millisecond) {
+	for end := time.Now().Add(startWait); time.Now().Before(end) && ctx.Err() == nil; clock.Pause(ctx, 50*time.Millisecond) {
 		asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 		state, fault := s.Client.State(asked)
 		cancel()
@@ -222,20 +222,12 @@ func (s *Stack) Close() {
 	}
 }
 
-func freeAddress() (string, error) {
+// FreeAddress is an address of the loopback on which nobody listens.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String(), nil
-}
-
-// Self is the binary of this process.
-func Self() (string, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
-	}
-	return path, nil
 }

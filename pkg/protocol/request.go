@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -16,6 +17,9 @@ func (id RequestID) String() string { return fmt.Sprintf("%s:%d", DoorName(id.Do
 
 // DoorName is a front door's identity as a token of a subject.
 func DoorName(door uint64) string { return fmt.Sprintf("%016x", door) }
+
+// ParseDoor is the front door of a name.
+func ParseDoor(name string) (uint64, error) { return strconv.ParseUint(name, 16, 64) }
 
 // Submission is a request as the scheduler sees it: never its payload.
 type Submission struct {

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"clockwork/pkg/heap"
@@ -20,13 +21,13 @@ import (
 //	                x_g = C/o_g
 //	priority        p = W - sum of W * (x_g/sum x) * (C/O_g)
 //
-// The original weighs by O_g, which holds the model's own share of a moment before:
-// equal copies then swap a large and a small share for ever, one of them looks
-// idle, and no third copy is ever worth loading.
-//
 // where the GPUs are those that hold the model or are about to. p > 0 says that
 // another copy is worth loading: the demand is more than what the copies can do
 // within C. Every step rounds to an integer, so that all machines decide alike.
+//
+// The original weighs by O_g, which holds the model's own share of a moment before:
+// equal copies then swap a large and a small share for ever, one of them looks
+// idle, and no third copy is ever worth loading.
 
 // demand is what a request adds to its model's.
 type demand struct {
@@ -126,6 +127,9 @@ func (m *model) spread(c time.Duration) (mean int64) {
 
 // serves: the copy takes work, or will once it is there.
 func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.mute }
+
+// covered: some copy serves the model.
+func (m *model) covered() bool { return slices.ContainsFunc(m.replicas, (*replica).serves) }
 
 // share is part/whole of n. A model's demand is far below 2^63/2^24 while a
 // part may be up to 100 times the unit.

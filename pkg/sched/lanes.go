@@ -2,7 +2,6 @@ package sched
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"clockwork/pkg/heap"
@@ -111,7 +110,7 @@ func (p *lanes) admit(r *request) *protocol.Error {
 // turnAway has a model's weights loaded though nothing waits for them: whose
 // deadlines are shorter than a load would be turned away for ever.
 func (p *lanes) turnAway(m *model) {
-	if !slices.ContainsFunc(m.replicas, (*replica).serves) {
+	if !m.covered() {
 		m.turned = p.now.Add(p.config.DefaultSLO)
 		p.touchModel(m)
 	}

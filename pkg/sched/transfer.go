@@ -1,9 +1,6 @@
 package sched
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // weigh puts a model in its place among those that want a copy.
 func (p *lanes) weigh(m *model) {
@@ -26,7 +23,7 @@ func (p *lanes) weigh(m *model) {
 // turned away.
 func (p *lanes) priority(m *model) int64 {
 	priority := m.priority(p.config.DefaultSLO)
-	if priority > 0 || !m.asked(p.now) || slices.ContainsFunc(m.replicas, (*replica).serves) {
+	if priority > 0 || !m.asked(p.now) || m.covered() {
 		return priority
 	}
 	if m.head == nil {

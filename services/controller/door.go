@@ -386,17 +386,16 @@ func (d *Door) onDispatch(m *nats.Msg) {
 	var ended []*request
 	var refusals []*protocol.Error // of each, nil for an answer
 	for i := range dispatches {
-		x := &dispatches[i]
-		if x.Kind == protocol.ToWorker {
+		switch x := &dispatches[i]; x.Kind {
+		case protocol.ToWorker:
 			d.dispatch(x, now)
-		} else if x.Kind == protocol.Refuse && x.Refusal == nil {
-			x.Refusal = protocol.Refusal(protocol.Internal)
-		}
-		if x.Kind != protocol.Refuse && x.Kind != protocol.Answer {
-			continue
-		}
-		if r := d.take(x.ID); r != nil {
-			ended, refusals = append(ended, r), append(refusals, x.Refusal)
+		case protocol.Refuse, protocol.Answer:
+			if x.Kind == protocol.Refuse && x.Refusal == nil {
+				x.Refusal = protocol.Refusal(protocol.Internal)
+			}
+			if r := d.take(x.ID); r != nil {
+				ended, refusals = append(ended, r), append(refusals, x.Refusal)
+			}
 		}
 	}
 	d.claim(ended...)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/startup"
 )
@@ -74,7 +75,7 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 			return
 		}
 		l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err)
-		pause(ctx, announceEvery)
+		clock.Pause(ctx, announceEvery)
 	}
 }
 
@@ -156,7 +157,7 @@ func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 	for _, name := range u.Names {
 		for err := l.state.DropModel(ctx, name); err != nil; err = l.state.DropModel(ctx, name) {
 			l.logged("remove model "+name, err)
-			if !pause(ctx, unstoreEvery) {
+			if !clock.Pause(ctx, unstoreEvery) {
 				return
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 )
 
@@ -38,7 +39,7 @@ func (g *guard) run(ctx context.Context) {
 		if err := g.look(ctx); ctx.Err() == nil {
 			g.note(err)
 		}
-		if !pause(ctx, guardEvery) {
+		if !clock.Pause(ctx, guardEvery) {
 			return
 		}
 	}

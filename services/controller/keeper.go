@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 )
 
@@ -50,7 +51,7 @@ func (k *keeper) run(ctx context.Context) {
 		if err != nil {
 			cancel()
 			k.door.bus.Log.Warn("buffer not watched", "error", err)
-			pause(ctx, 200*time.Millisecond)
+			clock.Pause(ctx, 200*time.Millisecond)
 			continue
 		}
 		k.keep(ctx)

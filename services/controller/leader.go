@@ -106,7 +106,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	first, err := l.recall(ctx)
 	if err != nil {
 		l.bus.Log.Warn("state not read; campaigning again", "error", err)
-		pause(ctx, recallPause)
+		clock.Pause(ctx, recallPause)
 		return nil
 	}
 	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 )
 
@@ -24,7 +25,7 @@ func (d *Door) watchState(ctx context.Context) {
 		if err := d.state.Watch(ctx, d.onChange); err != nil {
 			d.bus.Log.Warn("state not watched", "error", err)
 		}
-		pause(ctx, 200*time.Millisecond)
+		clock.Pause(ctx, 200*time.Millisecond)
 	}
 }
 

@@ -1,9 +1,7 @@
 package controller
 
 import (
-	"context"
 	"sync"
-	"time"
 )
 
 // tasks are goroutines of one owner, who waits for all of them. Its methods
@@ -31,14 +29,4 @@ func (t *tasks) stop() {
 	t.stopped = true
 	t.mu.Unlock()
 	t.running.Wait()
-}
-
-// pause waits before something is tried again. It reports false when ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 )
 
@@ -52,7 +53,7 @@ func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, 
 			s.bus.Log.Warn("a GPU cannot be cleared", "worker", g.worker, "gpu", g.id, "times", jams, "reason", err.reason)
 			p.giveBack(u)
 			if err.passing { // what holds it may end; that takes as long as any action may
-				pause(ctx, s.config.ActionTimeout)
+				clock.Pause(ctx, s.config.ActionTimeout)
 			}
 			continue
 		}
@@ -81,13 +82,6 @@ func (s *Service) lane(ctx context.Context, g gpu, p *plan, progress *progress, 
 		}
 	}
 	return hung
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }
 
 // tries counts, by model and type of GPU, what ended without a result.

@@ -23,7 +23,7 @@ import (
 
 // onSubmit takes what doors say, and what the broker says of them.
 func (t *term) onSubmit(m *nats.Msg) {
-	door, err := strconv.ParseUint(t.bus.Subjects.Token(m.Subject, 2), 16, 64)
+	door, err := protocol.ParseDoor(t.bus.Subjects.Token(m.Subject, 2))
 	if err != nil {
 		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", "no front door is called so")
 		return
@@ -81,7 +81,7 @@ func (t *term) keep(b *bus.SubmissionBatch) {
 }
 
 func (t *term) doorBeat(h protocol.Heartbeat) {
-	door, err := strconv.ParseUint(h.ID, 16, 64)
+	door, err := protocol.ParseDoor(h.ID)
 	if err != nil {
 		return
 	}
@@ -92,7 +92,7 @@ func (t *term) doorBeat(h protocol.Heartbeat) {
 }
 
 func (t *term) doorLost(h protocol.Heartbeat) {
-	door, err := strconv.ParseUint(h.ID, 16, 64)
+	door, err := protocol.ParseDoor(h.ID)
 	if err != nil {
 		return
 	}

@@ -474,11 +474,8 @@ func (t *term) workerStops(h protocol.Heartbeat) {
 	if t.joining[h.ID].Incarnation == h.Incarnation {
 		delete(t.joining, h.ID)
 	}
-	if t.members[h.ID] == h.Incarnation {
-		delete(t.members, h.ID)
-		delete(t.workers, h.ID)
+	if t.remove(h) {
 		t.bus.Log.Info("worker left", "worker", h.ID, "workers", len(t.members))
-		t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
 	if t.away[h.ID] == h.Incarnation {
 		delete(t.away, h.ID)
@@ -492,11 +489,19 @@ func (t *term) workerLost(h protocol.Heartbeat) {
 		delete(t.joining, h.ID)
 		t.away[h.ID] = h.Incarnation
 	}
-	if t.members[h.ID] == h.Incarnation {
-		delete(t.members, h.ID)
-		delete(t.workers, h.ID)
+	if t.remove(h) {
 		t.bus.Log.Warn("worker lost; its requests are planned anew", "worker", h.ID, "workers", len(t.members))
 		t.away[h.ID] = h.Incarnation
-		t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
+}
+
+// remove takes this life of a worker out of the core, if it is there.
+func (t *term) remove(h protocol.Heartbeat) bool {
+	if t.members[h.ID] != h.Incarnation {
+		return false
+	}
+	delete(t.members, h.ID)
+	delete(t.workers, h.ID)
+	t.step(&sched.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+	return true
 }
