@@ -20,12 +20,15 @@ type recording struct {
 // createRecording begins a recording of one core. As of a service, it is not
 // written over another one.
 func createRecording(path, policy string, config sched.Config) (*recording, error) {
+	if isDirectory(path) {
+		return nil, usageError{fmt.Sprintf("--record %s is a directory; name a file in it", path)}
+	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return nil, usageError{fmt.Sprintf("--record %s exists; remove it or name another", path)}
 	}
 	if err != nil {
-		return nil, usageError{err.Error()}
+		return nil, usageError{"--record: " + err.Error()}
 	}
 	w, err := record.NewWriter(file)
 	if err == nil {
@@ -35,6 +38,11 @@ func createRecording(path, policy string, config sched.Config) (*recording, erro
 		return nil, errors.Join(err, file.Close())
 	}
 	return &recording{Writer: w, file: file}, nil
+}
+
+func isDirectory(path string) bool {
+	at, err := os.Stat(path)
+	return err == nil && at.IsDir()
 }
 
 // observe is for sim.Config.Record.

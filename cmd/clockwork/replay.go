@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/replay"
 	"clockwork/pkg/sched"
@@ -38,6 +40,9 @@ func (k *replayCommand) Help() string {
 	return "Proves that the scheduler decides again what it decided, byte for byte: exit code\n0 if it does, 1 if not, 2 for wrong usage. To make a recording and ask of it:\n\n" +
 		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
 }
+
+// AfterApply is called by the parser.
+func (k *replayCommand) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }
 
 // Run replays a recording, and says what a change would have done.
 func (k *replayCommand) Run(c *cli, con *console) error {

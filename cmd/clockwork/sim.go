@@ -7,35 +7,33 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/sim"
 	"clockwork/pkg/sim/paper"
 	"clockwork/pkg/workload"
-	"clockwork/pkg/zoo"
 )
 
 type simCommand struct {
-	Workload string        `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
-	Policy   []string      `env:"-" placeholder:"NAME" help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
-	Seed     uint64        `default:"1" env:"-" help:"Another seed is another run; the same seed is the same one."`
-	HTML     string        `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
-	Timeline time.Duration `default:"300ms" env:"-" help:"How much of the beginning the page shows action by action."`
-	Length   time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
-	Peak     bool          `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
+	Workload string         `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
+	Policy   []string       `env:"-" placeholder:"NAME" help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
+	Seed     uint64         `default:"1" env:"-" help:"Another seed is another run; the same seed is the same one."`
+	HTML     string         `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
+	Timeline *time.Duration `placeholder:"TIME" env:"-" help:"How much of the beginning the page shows action by action, by default 300ms; with --html."`
+	Length   *time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
+	Peak     bool           `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
-	Trace   string        `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
-	Rate    float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's."`
-	Copies  int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
-	Clients int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
-	SLO     time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
-	Model   []string      `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; the models of mix, azure and paper-6.5."`
+	Trace   string         `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
+	Rate    *float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's; of azure, the mean of a whole day, of which a part may have more or less."`
+	Copies  *int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
+	Clients *int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
+	SLO     *time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
+	Model   []string       `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; of mix, azure, paper-6.5 and paper-6.6 all their models."`
 
-	GPUs     int             `name:"gpus" env:"-" placeholder:"N" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
+	GPUs     *int            `name:"gpus" env:"-" placeholder:"N" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
 	Workers  int             `default:"1" env:"-" group:"Stack" help:"How many workers there are."`
 	Pages    int             `default:"1376" env:"-" group:"Stack" help:"Pages of 16 MiB that a GPU has for weights."`
 	Resident bool            `env:"-" group:"Stack" help:"Begin with the weights on every GPU, as far as they fit."`
-	MaxBatch int             `env:"-" placeholder:"N" group:"Stack" help:"Largest batch size, by default 16."`
+	MaxBatch *int            `env:"-" placeholder:"N" group:"Stack" help:"Largest batch size, by default 16."`
 	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
 	Network  []time.Duration `env:"-" placeholder:"TIME" group:"Stack" help:"What a message takes at least and, after a comma, how much more on average; by default 100us,50us."`
 	Ahead    *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before it begins work is sent to a worker, by default 3ms."`
@@ -45,14 +43,6 @@ type simCommand struct {
 
 	faultFlags
 }
-
-// The bounds of a simulation.
-const (
-	maxSimGPUs  = workload.MaxGPUs
-	maxSimRate  = 10_000_000
-	maxSimDay   = 28 * 24 * time.Hour
-	boundedUpTo = 2_000_000 // requests, for the bound takes a while
-)
 
 // Help lists the workloads.
 func (s *simCommand) Help() string {
@@ -103,84 +93,16 @@ func simPolicies() []string {
 	return slices.DeleteFunc(sched.Policies(), func(name string) bool { return name == "echo" })
 }
 
-// check refuses what the grammar cannot see.
-func (s *simCommand) check() error {
-	refuse := func(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
-	for _, name := range s.Policy {
-		if !slices.Contains(simPolicies(), name) {
-			return refuse("there is no policy %q; expected one of %s", name, strings.Join(simPolicies(), ", "))
-		}
-	}
-	switch {
-	case s.HTML != "" && s.Peak:
-		return refuse("--peak has no page; --html draws runs at one rate")
-	case s.Record != "" && (s.Peak || len(s.policies("")) > 1):
-		return refuse("--record takes one run of one policy")
-	case s.Trace != "" && (s.Rate > 0 || s.Clients > 0):
-		return refuse("--rate and --clients are for named workloads; a trace says who asks when")
-	case s.Workload == "" && s.Trace == "":
-		return refuse("say which workload, or --trace FILE; clockwork sim --help lists the workloads")
-	case s.Workload != "" && !slices.Contains(workload.Names(), s.Workload):
-		return refuse("there is no workload %q; expected one of %s", s.Workload, strings.Join(workload.Names(), ", "))
-	case s.Rate < 0 || s.Rate > maxSimRate || s.Rate != s.Rate:
-		return refuse("--rate is %v; it must be from 0 to %d, in requests a second", s.Rate, maxSimRate)
-	case s.SLO < 0 || s.SLO > protocol.MaxSLO:
-		return refuse("--slo is %v; it must be positive and at most %v", s.SLO, protocol.MaxSLO)
-	case s.Length < 0 || s.Length > maxSimDay:
-		return refuse("--length is %v; it must be positive and at most %v", s.Length, maxSimDay)
-	case s.Timeline < 0 || s.Timeline > maxTimeline:
-		return refuse("--timeline is %v; it must be from 0 to %v", s.Timeline, maxTimeline)
-	case s.gpus()*s.Workers > maxSimGPUs:
-		return refuse("--workers %d with --gpus %d are more than %d GPUs", s.Workers, s.gpus(), maxSimGPUs)
-	}
-	for _, flag := range []struct {
-		name         string
-		value, least int
-		most         int
-	}{
-		{"copies", s.Copies, 0, protocol.MaxCopies}, {"clients", s.Clients, 0, workload.MaxLeaves},
-		{"gpus", s.GPUs, 0, 256}, {"workers", s.Workers, 1, maxSimGPUs}, {"pages", s.Pages, 1, 1 << 20}, {"max-batch", s.MaxBatch, 0, maxItems},
-	} {
-		if flag.value < flag.least || flag.value > flag.most {
-			return refuse("--%s is %d; it must be from %d to %d", flag.name, flag.value, flag.least, flag.most)
-		}
-	}
-	if err := s.checkFaults(); err != nil {
-		return err
-	}
-	return s.checkTimes()
-}
-
-const maxTimeline = 10 * time.Second
-
-func (s *simCommand) checkTimes() error {
-	if len(s.Network) > 2 {
-		return usageError{"--network takes a delay and a jitter, as in 100us,50us"}
-	}
-	for name, values := range map[string][]time.Duration{"network": s.Network, "ahead": given(s.Ahead), "buffer": given(s.Buffer)} {
-		for _, d := range values {
-			if d < 0 || d > time.Second {
-				return usageError{fmt.Sprintf("--%s is %v; it must be from 0 to 1s", name, d)}
-			}
-		}
-	}
-	for _, path := range s.Model {
-		if zoo.Find(path) == nil {
-			return usageError{fmt.Sprintf("--model %s is not in the zoo; a path is zoo/NAME, such as zoo/resnet50_v2", path)}
-		}
-	}
-	return nil
-}
-
-func given(d *time.Duration) []time.Duration {
-	if d == nil {
-		return nil
-	}
-	return []time.Duration{*d}
-}
-
 // gpus are those of a worker.
-func (s *simCommand) gpus() int { return cmp.Or(s.GPUs, paperGPUs[s.Workload], 1) }
+func (s *simCommand) gpus() int { return cmp.Or(or0(s.GPUs), paperGPUs[s.Workload], 1) }
+
+// or0 is the value of a flag, or 0 where it was not given.
+func or0[T any](flag *T) (value T) {
+	if flag != nil {
+		value = *flag
+	}
+	return value
+}
 
 // paperGPUs are the GPUs of the sections that have more than one.
 var paperGPUs = map[string]int{"paper-6.3": 6, "paper-6.4": 6, "paper-6.5": 12, "paper-6.6": 10}
@@ -216,7 +138,7 @@ func (s *simCommand) setting() (setting, error) {
 func (s *simCommand) config() sim.Config {
 	c := sim.Defaults("clockwork")
 	c.Workers, c.GPUs, c.Pages, c.Seed = s.Workers, s.gpus(), s.Pages, s.Seed
-	c.MaxBatch, c.Padded, c.Resident = s.MaxBatch, s.Padded, s.Resident
+	c.MaxBatch, c.Padded, c.Resident = or0(s.MaxBatch), s.Padded, s.Resident
 	if len(s.Network) > 0 {
 		c.Network.Base, c.Network.Jitter = s.Network[0], 0
 	}
@@ -230,19 +152,28 @@ func (s *simCommand) config() sim.Config {
 		c.Core.Buffer = *s.Buffer
 	}
 	c.Core.Without = s.Without
-	s.faultFlags.apply(&c, s.Length)
-	if s.HTML != "" {
-		c.Timeline = s.Timeline
-	}
+	s.faultFlags.apply(&c, or0(s.Length))
+	c.Timeline = s.timeline()
 	return c
+}
+
+// timeline is how much of it the page shows, if there is one.
+func (s *simCommand) timeline() time.Duration {
+	switch {
+	case s.HTML == "":
+		return 0
+	case s.Timeline == nil:
+		return 300 * time.Millisecond
+	}
+	return *s.Timeline
 }
 
 func (s *simCommand) options() workload.Options {
 	o := workload.Options{
-		Seed: s.Seed, Zoo: s.Model, Copies: s.Copies, Rate: s.Rate, Clients: s.Clients, Length: s.Length, GPUs: s.gpus() * s.Workers,
+		Seed: s.Seed, Zoo: s.Model, Copies: or0(s.Copies), Rate: or0(s.Rate), Clients: or0(s.Clients), Length: or0(s.Length), GPUs: s.gpus() * s.Workers,
 	}
-	if s.SLO > 0 {
-		o.SLO = workload.Within(s.SLO)
+	if s.SLO != nil {
+		o.SLO = workload.Within(*s.SLO)
 	}
 	if len(s.Model) > 0 {
 		o.Path = s.Model[0]
@@ -261,10 +192,10 @@ var unending = map[string]bool{"azure": true, "paper-6.5": true}
 // shorten ends a workload that goes on for ever.
 func (s *simCommand) shorten(set *setting) {
 	w := &set.workload
-	if s.Length == 0 && s.Trace == "" && unending[w.Name] {
+	if s.Length == nil && s.Trace == "" && unending[w.Name] {
 		set.notes = append(set.notes, fmt.Sprintf("The first %v; --length makes it longer.", w.Length))
 	}
-	w.Length = cmp.Or(s.Length, w.Length, 20*time.Second)
+	w.Length = cmp.Or(or0(s.Length), w.Length, 20*time.Second)
 }
 
 // window is the step of the series: about 100 of them, of a round length.

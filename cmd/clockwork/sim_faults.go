@@ -33,10 +33,10 @@ func helpFaults() string {
 
 // checkFaults refuses what the grammar cannot see.
 func (s *simCommand) checkFaults() error {
-	f, err := s.faultFlags.faults(s.Seed, s.Length)
+	f, err := s.faultFlags.faults(s.Seed, or0(s.Length))
 	switch {
 	case err != nil:
-		return usage(err)
+		return usageError{fmt.Sprintf("--faults %s: %s", s.Faults, err)}
 	case s.Record != "" && f.Scheduler != (sim.Trouble{}):
 		return usageError{"--record takes the run of one scheduler; leave the fault scheduler out"}
 	case s.Early > 0 && !s.Startup:

@@ -14,8 +14,8 @@ import (
 // experiment is the section of the paper that the flags ask for: its workload's
 // name, and nothing that changes the workload or the stack.
 func (s *simCommand) experiment() (string, bool) {
-	plain := s.Trace == "" && !s.Peak && s.Rate == 0 && s.Copies == 0 && s.Clients == 0 && s.SLO == 0 && len(s.Model) == 0 &&
-		s.GPUs == 0 && s.Workers == 1 && s.Pages == 1376 && !s.Resident && s.MaxBatch == 0 && !s.Padded &&
+	plain := s.Trace == "" && !s.Peak && s.Rate == nil && s.Copies == nil && s.Clients == nil && s.SLO == nil && len(s.Model) == 0 &&
+		s.GPUs == nil && s.Workers == 1 && s.Pages == 1376 && !s.Resident && s.MaxBatch == nil && !s.Padded &&
 		len(s.Network) == 0 && s.Ahead == nil && s.Buffer == nil && len(s.Without) == 0 && s.Record == "" && s.faultFlags == (faultFlags{})
 	return s.Workload, plain && paper.Has(s.Workload)
 }
@@ -39,15 +39,15 @@ type paperRun struct {
 
 // rerun runs each trial on each policy.
 func (s *simCommand) rerun(con *console, name string) error {
-	e, err := paper.New(name, paper.Options{Seed: s.Seed, Length: s.Length, Policies: s.policies()})
+	e, err := paper.New(name, paper.Options{Seed: s.Seed, Length: or0(s.Length), Policies: s.policies()})
 	if err != nil {
 		return usage(err)
 	}
 	if err := canWrite(s.HTML); err != nil {
 		return err
 	}
-	if s.Length > 0 {
-		e.Short = fmt.Sprintf("%v a run, as --length says.", s.Length)
+	if s.Length != nil {
+		e.Short = fmt.Sprintf("%v a run, as --length says.", *s.Length)
 	}
 	var jobs []*simJob
 	var keys []paper.Key
@@ -55,8 +55,8 @@ func (s *simCommand) rerun(con *console, name string) error {
 		for _, policy := range e.Policies {
 			j := &simJob{label: fmt.Sprintf("%s, %s", t.Label, policy), config: t.Config, workload: t.Workload}
 			j.config.Policy = policy
-			if s.HTML != "" && len(e.Trials) == 1 {
-				j.config.Timeline = s.Timeline
+			if len(e.Trials) == 1 {
+				j.config.Timeline = s.timeline()
 			}
 			jobs, keys = append(jobs, j), append(keys, paper.Key{Trial: i, Policy: policy})
 		}

@@ -53,6 +53,9 @@ func (s *simCommand) peaks(con *console, set setting) error {
 			return usageError{fmt.Sprintf("--peak searches the rate of open loops; %s has closed ones, whose clients wait", s.Workload)}
 		}
 	}
+	if !workload.Takes(s.Workload, "rate") {
+		return usageError{fmt.Sprintf("--peak searches the rate; %s has no rate that can be set", s.Workload)}
+	}
 	d := peakDocument{
 		Workload: set.workload.Name, Models: len(set.workload.Instances()), GPUs: set.config.Workers * set.config.GPUs,
 		Length: set.workload.Length, Share: peakShare,

@@ -85,13 +85,43 @@ func TestThePeakIsFound(t *testing.T) {
 func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
 	for _, row := range []struct{ args, says string }{
 		{"", "--trace FILE"}, {"lottery", "paper-6.1"}, {"open --policy best", "faithful"}, {"open --policy echo", "faithful"},
-		{"open --rate -1", "from 0 to 10000000"}, {"open --copies 5000", "from 0 to 4096"}, {"open --workers 0", "from 1 to"},
+		{"open --rate -1", "at most 10000000"}, {"open --copies 5000", "from 1 to 4096"}, {"open --workers 0", "from 1 to"},
 		{"open --slo 2h", "at most 1h"}, {"open --network 2s", "from 0 to 1s"}, {"open --model zoo/none", "zoo/NAME"},
 		{"closed --peak", "closed"}, {"open --pages 0", "from 1"},
+		{"open --without luck", "expected some of any, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
+		// Zero is a value, and not the default.
+		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "more than 0"}, {"open --copies 0", "from 1 to 4096"},
+		{"closed --clients 0", "from 1 to"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "more than 0 and at most 1h"},
+		{"open --length 0s", "more than 0 and at most"}, {"open --ahead 0s", "--ahead is 0s; it must be more than 0 and at most 1s"},
+		// What would do nothing is not taken for done.
+		{"open --clients 5", "leave --clients out"}, {"closed --rate 5", "leave --rate out"}, {"fill-memory --copies 5", "leave --copies out"},
+		{"open --model zoo/resnet18_v2,zoo/resnet50_v2", "one path"}, {"open --timeline 1s", "--html"}, {"open --peak --rate 5", "searches the rate"}, {"fill-memory --peak", "no rate"},
 	} {
 		code, _, stderr := invoke(t, append([]string{"sim"}, strings.Fields(row.args)...)...)
 		if code != 2 || !strings.Contains(stderr, row.says) {
 			t.Errorf("sim %s: exit code %d, wanted 2 and %q in:\n%s", row.args, code, row.says, stderr)
+		}
+	}
+}
+
+// An unset variable of a script is not the default either.
+func TestAnEmptyValueIsWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"sim", "open", "--policy", ""}, {"sim", "open", "--model="}, {"sim", "open", "--without", ""}, {"sim", "open", "--network", ""},
+		{"sim", "open", "--faults", ""}, {"replay", "sim.go", "--policy", ""},
+	} {
+		if code, _, stderr := invoke(t, args...); code != 2 || !strings.Contains(stderr, "its value is empty") {
+			t.Errorf("%q: exit code %d, %s", args, code, stderr)
+		}
+	}
+}
+
+// Where a duration may be 0, it is: no buffer is not the default one.
+func TestAZeroThatIsAllowedIsTaken(t *testing.T) {
+	plain := simulate(t, short).Runs[0].Hash
+	for _, flag := range []string{"--buffer 0s", "--network 0s"} {
+		if simulate(t, short+flag).Runs[0].Hash == plain {
+			t.Errorf("%s is taken for the default", flag)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (s *simCommand) readCounts(set *setting, r io.Reader) (err error) {
 	if span(set.options.Trace) == 0 {
 		return errNothing
 	}
-	if whole := span(set.options.Trace); s.Length == 0 && name != "paper-6.6" {
+	if whole := span(set.options.Trace); s.Length == nil && name != "paper-6.6" {
 		set.options.Length = min(whole, wholeTrace)
 		if whole > wholeTrace {
 			set.notes = append(set.notes, fmt.Sprintf("The first %v of %v; --length makes it longer.", wholeTrace, whole))
@@ -82,8 +82,11 @@ func span(t workload.Trace) time.Duration {
 
 // readTimestamps replays each request when it was made.
 func (s *simCommand) readTimestamps(set *setting, r io.Reader) (err error) {
-	if s.Workload != "" || s.Copies > 0 {
+	if s.Workload != "" || s.Copies != nil {
 		return fmt.Errorf("timestamps are a workload of their own: leave %s out", cmp.Or(s.Workload, "--copies"))
+	}
+	if len(s.Model) > 1 {
+		return errors.New("one model stands for all that the zoo does not have: give --model one path")
 	}
 	var unknown []string
 	set.workload, err = workload.ReadTimestamps(r, func(model string) string {

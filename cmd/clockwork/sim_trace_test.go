@@ -80,6 +80,7 @@ func TestATraceThatCannotBeReplayedSaysWhy(t *testing.T) {
 		{counts + "a,b,c,http,1\n", "open", "azure, paper-6.5, paper-6.6"},
 		{times + "1,a\n", "open", "leave open out"},
 		{times + "1,a\n", "--copies 2", "leave --copies out"},
+		{times + "1,a\n", "--model zoo/resnet18_v2,zoo/resnet50_v2", "one path"},
 		{times + "1,a\n", "--rate 5", "a trace says who asks when"},
 		{times + "1,a\n", "--peak", "--peak"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,31 +44,33 @@ type Options struct {
 	Trace Trace
 }
 
-// named lists the workloads by name, each with one line about it.
+// named lists the workloads by name, each with one line about it and the
+// options that it takes of Copies, Rate, Clients, and Zoo with more than one
+// model.
 var named = []struct {
-	name, about string
-	make        func(Options) Workload
+	name, about, takes string
+	make               func(Options) Workload
 }{
-	{"closed", "closed loops alone", ClosedLoops},
-	{"open", "open loops alone, Poisson or fixed rate", OpenLoops},
-	{"mix", "a dozen unlike models, 1,000 r/s in all", Mix},
-	{"simple", "2 models, 1 closed-loop client each", Simple},
-	{"spam", "100 models, 100 closed-loop clients each", Spam},
-	{"single-spam", "1 model, 1,000 closed-loop clients", SingleSpam},
-	{"fill-memory", "411 models: 1 at 1,000 r/s, 10 at 10 r/s, 400 at 1 r/s", FillMemory},
-	{"slo-exp-1", "4 models, 100 r/s, SLO doubling from 2 to 32 executions", SLOExp1},
-	{"slo-exp-2", "slo-exp-1 of 2 models, 200 r/s, beside 4 closed loops", SLOExp2},
-	{"comparison", "15 models at 1,000 r/s in all", Comparison},
-	{"comparison-closed", "15 models, 16 closed-loop clients each", ComparisonClosed},
-	{"bursty", "1 model at 200 r/s; 1,000 r/s over one more each second", BurstyModels},
-	{"azure", "a day like Azure Functions', 66 copies of each model", AzureReplay},
-	{"paper-6.1", "section 6.1: 15 models, 16 closed-loop clients each", Paper61},
-	{"paper-6.1-open", "section 6.1, open loops at 1,000 r/s in all", Paper61Open},
-	{"paper-6.2", "section 6.2: 3,601 models on one GPU", Paper62},
-	{"paper-6.3", "section 6.3: SLO from 2.9 ms, x1.5 each 30 s", Paper63},
-	{"paper-6.4", "section 6.4: 6 models with an SLO beside batch clients", Paper64},
-	{"paper-6.5", "section 6.5: 4,026 models, 9,638 r/s, 8 hours", Paper65},
-	{"paper-6.6", "section 6.6: 6.5 for so many GPUs, growing each minute", Paper66},
+	{"closed", "closed loops alone", "copies clients", ClosedLoops},
+	{"open", "open loops alone, Poisson or fixed rate", "copies rate", OpenLoops},
+	{"mix", "a dozen unlike models, 1,000 r/s in all", "copies rate models", Mix},
+	{"simple", "2 models, 1 closed-loop client each", "copies clients", Simple},
+	{"spam", "100 models, 100 closed-loop clients each", "copies clients", Spam},
+	{"single-spam", "1 model, 1,000 closed-loop clients", "copies clients", SingleSpam},
+	{"fill-memory", "411 models: 1 at 1,000 r/s, 10 at 10 r/s, 400 at 1 r/s", "", FillMemory},
+	{"slo-exp-1", "4 models, 100 r/s, SLO doubling from 2 to 32 executions", "copies rate", SLOExp1},
+	{"slo-exp-2", "slo-exp-1 of 2 models, 200 r/s, beside 4 closed loops", "copies rate clients", SLOExp2},
+	{"comparison", "15 models at 1,000 r/s in all", "copies rate", Comparison},
+	{"comparison-closed", "15 models, 16 closed-loop clients each", "copies clients", ComparisonClosed},
+	{"bursty", "1 model at 200 r/s; 1,000 r/s over one more each second", "copies rate", BurstyModels},
+	{"azure", "a day like Azure Functions', 66 copies of each model", "copies rate models", AzureReplay},
+	{"paper-6.1", "section 6.1: 15 models, 16 closed-loop clients each", "copies clients", Paper61},
+	{"paper-6.1-open", "section 6.1, open loops at 1,000 r/s in all", "copies rate", Paper61Open},
+	{"paper-6.2", "section 6.2: 3,601 models on one GPU", "copies rate", Paper62},
+	{"paper-6.3", "section 6.3: SLO from 2.9 ms, x1.5 each 30 s", "copies rate", Paper63},
+	{"paper-6.4", "section 6.4: 6 models with an SLO beside batch clients", "copies rate clients", Paper64},
+	{"paper-6.5", "section 6.5: 4,026 models, 9,638 r/s, 8 hours", "copies rate models", Paper65},
+	{"paper-6.6", "section 6.6: 6.5 for so many GPUs, growing each minute", "copies rate models", Paper66},
 }
 
 // Names lists the named workloads.
@@ -87,6 +90,17 @@ func About(name string) string {
 		}
 	}
 	return ""
+}
+
+// Takes reports whether an option changes a named workload: "copies", "rate",
+// "clients", or "models", where it has more than one of them.
+func Takes(name, option string) bool {
+	for _, n := range named {
+		if n.name == name {
+			return slices.Contains(strings.Fields(n.takes), option)
+		}
+	}
+	return false
 }
 
 // Named makes the workload of that name.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -188,5 +189,34 @@ func TestPaper66GrowsTheLoadEachMinute(t *testing.T) {
 			t.Errorf("minute %d: load %.3f, want about %.3f", m, got, load)
 		}
 		load *= 1.5
+	}
+}
+
+// What Takes says is so: a workload is another one with another value of what
+// it takes, and the same one with another value of what it does not.
+func TestAWorkloadTakesTheOptionsThatChangeIt(t *testing.T) {
+	for _, name := range Names() {
+		plain := Options{Seed: 1, Zoo: zoo()[:1], Copies: 20, Rate: 300, Clients: 3, Length: 10 * time.Minute}
+		for option, change := range map[string]func(*Options){
+			"copies": func(o *Options) { o.Copies = 5 }, "rate": func(o *Options) { o.Rate = 700 },
+			"clients": func(o *Options) { o.Clients = 4 }, "models": func(o *Options) { o.Zoo = zoo()[:2] },
+		} {
+			other := plain
+			change(&other)
+			a, err := Named(name, plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := Named(name, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if changes := !reflect.DeepEqual(a, b); changes != Takes(name, option) {
+				t.Errorf("%s: %s changes it: %v; Takes says %v", name, option, changes, Takes(name, option))
+			}
+		}
+	}
+	if Takes("lottery", "rate") {
+		t.Error("lottery takes a rate")
 	}
 }
