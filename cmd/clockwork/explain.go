@@ -22,7 +22,9 @@ type explainCommand struct {
 type explainReport struct {
 	// Same: the replay that the explanations rest on is proven to be what
 	// happened.
-	Same     bool                   `json:"same"`
+	Same bool `json:"same"`
+	// Cut: the recording was not closed.
+	Cut      bool                   `json:"cut"`
 	Summary  *explain.Summary       `json:"summary"`
 	Requests []*explain.Explanation `json:"requests,omitempty"`
 }
@@ -39,17 +41,12 @@ func (k *explainCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	r, file, err := openRecording(k.File)
+	x := explain.New(ids)
+	verdict, err := verified(k.File, x)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	x := explain.New(ids)
-	verdict, err := replay.Verify(r, x)
-	if err != nil {
-		return fmt.Errorf("%s: %w", k.File, err)
-	}
-	report := explainReport{verdict.Same(), x.Summary(), x.Wanted()}
+	report := explainReport{verdict.Same(), verdict.Cut, x.Summary(), x.Wanted()}
 	if c.JSON {
 		err = printJSON(con.out, report)
 	} else {
@@ -74,9 +71,12 @@ func (report explainReport) without(ids []protocol.RequestID) (absent []string) 
 
 // print shows the requests that were asked for, else what failed.
 func (report explainReport) print(con *console, verdict *replay.Verdict, wanted bool) error {
-	if !report.Same {
+	switch {
+	case !report.Same:
 		said := &replayReport{Same: false, Verdict: verdict}
 		fmt.Fprintf(con.out, "%s\nWhat follows is of the events before that.\n\n", said.verdict(con.display.Width()))
+	case report.Cut:
+		fmt.Fprintf(con.out, "%s\n\n", folded(unclosed(verdict), con.display.Width()))
 	}
 	if wanted {
 		for i, e := range report.Requests {

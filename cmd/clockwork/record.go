@@ -7,7 +7,9 @@ import (
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/record"
+	"clockwork/pkg/replay"
 	"clockwork/pkg/sched"
+	"clockwork/pkg/terminal"
 )
 
 // recording is a file that a simulation is recorded into.
@@ -58,6 +60,32 @@ func (r *recording) close() error {
 		r.err = err
 	}
 	return r.err
+}
+
+// verified replays a recording from a file and tells observe of it.
+func verified(path string, observe replay.Observer) (*replay.Verdict, error) {
+	r, file, err := openRecording(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	verdict, err := replay.Verify(r, observe)
+	switch {
+	case err == nil:
+		return verdict, nil
+	case verdict.Events > 0:
+		return nil, fmt.Errorf("%s: %w; %s over %s stand before it", path, err, count(int(verdict.Events), "event"), terminal.Duration(verdict.To.Sub(verdict.From)))
+	}
+	return nil, fmt.Errorf("%s: %w", path, err)
+}
+
+// unclosed says where a recording ends that was not closed.
+func unclosed(v *replay.Verdict) string {
+	if v.Events == 0 {
+		return fmt.Sprintf("The recording ends without a close, after byte %d and before its first event: what came later is not in it.", v.Whole)
+	}
+	return fmt.Sprintf("The recording ends without a close, %s after its first event and after byte %d: what came later is not in it.",
+		terminal.Duration(v.To.Sub(v.From)), v.Whole)
 }
 
 // openRecording opens a recording to read.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"clockwork/pkg/record"
 	"clockwork/pkg/replay"
 	"clockwork/pkg/sched"
+	"clockwork/pkg/terminal"
 )
 
 // overload is a simulation that loses requests.
@@ -102,19 +104,24 @@ func spoiled(t *testing.T, path string, spoil func([]byte) []byte) string {
 
 func TestAFileThatIsNoWholeRecordingSaysSo(t *testing.T) {
 	path, _ := recorded(t, overload)
+	long, _ := recorded(t, overload+"--length 2s") // several blocks
 	for name, row := range map[string]struct {
 		file string
 		exit int
 		says string
 	}{
-		"damaged": {spoiled(t, path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), 1, "checksum is wrong"},
+		"damaged":                     {spoiled(t, path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), 1, "block before byte "},
+		"damaged in its second block": {spoiled(t, long, func(b []byte) []byte { b[len(b)-1000] ^= 1; return b }), 1, "its checksum is wrong; "},
 		"another version": {spoiled(t, path, func(b []byte) []byte {
 			return []byte(strings.Replace(string(b), "clockwork-recording 1\n", "clockwork-recording 2\n", 1))
 		}), 1, `its format is "clockwork-recording 2", this program reads "clockwork-recording 1"`},
-		"something else": {"sim.go", 1, "this is no recording"},
-		"empty":          {written(t, ""), 1, "this is no recording"},
-		"missing":        {filepath.Join(t.TempDir(), "none"), 2, "no such file"},
-		"a directory":    {t.TempDir(), 1, "is a directory"},
+		"cut off at once":            {spoiled(t, path, func(b []byte) []byte { return b[:22] }), 1, "ends without a close after byte 22, before its first block was whole"},
+		"cut off in its first block": {spoiled(t, path, func(b []byte) []byte { return b[:1000] }), 1, "ends without a close after byte 22, before its first block was whole"},
+		"closed but of nothing":      {ofNothing(t), 1, "no scheduler's decisions are in it"},
+		"something else":             {"sim.go", 1, "this is no recording"},
+		"empty":                      {written(t, ""), 1, "this is no recording"},
+		"missing":                    {filepath.Join(t.TempDir(), "none"), 2, "no such file"},
+		"a directory":                {t.TempDir(), 1, "is a directory"},
 	} {
 		for _, command := range []string{"replay", "explain"} {
 			code, out, stderr := invoke(t, command, row.file)
@@ -128,6 +135,17 @@ func TestAFileThatIsNoWholeRecordingSaysSo(t *testing.T) {
 	}
 }
 
+// ofNothing is a recording of a scheduler that only stood by.
+func ofNothing(t *testing.T) string {
+	t.Helper()
+	var file bytes.Buffer
+	w, err := record.NewWriter(&file)
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return written(t, file.String())
+}
+
 // A process that was killed leaves a recording without its end: what is there
 // counts.
 func TestARecordingThatWasCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
@@ -137,8 +155,17 @@ func TestARecordingThatWasCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
 	if !r.Cut || r.Outcome.Submitted == 0 || r.Outcome.Submitted >= d.Runs[0].Offered {
 		t.Errorf("cut %v, %d requests of %d", r.Cut, r.Outcome.Submitted, d.Runs[0].Offered)
 	}
-	if _, out, _ := invoke(t, "replay", cut); !strings.Contains(out, "The recording was not closed") {
-		t.Error(out)
+	end := "The recording ends without a close, " + terminal.Duration(r.To.Sub(r.From)) + " after its first event"
+	for _, command := range []string{"replay", "explain"} {
+		if code, out, _ := invoke(t, command, cut); code != 0 || !strings.Contains(strings.ReplaceAll(out, "\n", " "), end) {
+			t.Errorf("%s: exit code %d, no %q in\n%s", command, code, end, out)
+		}
+	}
+	if e, _ := explanations(t, cut); !e.Cut || !e.Same {
+		t.Errorf("explain --json: cut %v, same %v", e.Cut, e.Same)
+	}
+	if e, _ := explanations(t, path); e.Cut {
+		t.Error("explain --json takes a whole recording for one that was cut")
 	}
 }
 

@@ -37,7 +37,7 @@ type replayReport struct {
 
 // Help says where recordings come from.
 func (k *replayCommand) Help() string {
-	return "Proves that the scheduler decides again what it decided, byte for byte: exit code\n0 if it does, 1 if not, 2 for wrong usage. To make a recording and ask of it:\n\n" +
+	return "Proves that the scheduler decides again what it decided, byte for byte: exit code\n0 if it does, 1 if not, 2 for wrong usage. A recording without an end, of a\nprocess that was killed, is replayed as far as it goes, which is said; a damaged\none fails. To make a recording and ask of it:\n\n" +
 		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
 }
 
@@ -52,19 +52,14 @@ func (k *replayCommand) Run(c *cli, con *console) error {
 	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
 		return usage(k.apply(&config))
 	}
-	r, file, err := openRecording(k.File)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
 	material := replay.NewMaterial()
 	var observe replay.Observer
 	if k.changes() {
 		observe = material
 	}
-	verdict, err := replay.Verify(r, observe)
+	verdict, err := verified(k.File, observe)
 	if err != nil {
-		return fmt.Errorf("%s: %w", k.File, err)
+		return err
 	}
 	report := &replayReport{Same: verdict.Same(), Verdict: verdict, samples: material.Samples}
 	if k.changes() {
@@ -155,7 +150,7 @@ func (r *replayReport) verdict(width int) string {
 		said = append(said, fmt.Sprintf("NOT PROVEN: only %d of %d events stand before a hash", r.Proven, r.Events))
 	}
 	if r.Cut {
-		said = append(said, "The recording was not closed: what came last may not be in it.")
+		said = append(said, unclosed(r.Verdict))
 	}
 	for i := range said {
 		said[i] = folded(said[i], width)

@@ -50,7 +50,8 @@ type Reader struct {
 	block decoder
 	buf   bytes.Buffer
 	at    int64 // where the next block begins
-	whole bool  // the recording was closed
+	ended bool  // the recording was closed
+	whole int64 // bytes of blocks that were whole
 	begun bool
 	names []string
 	history
@@ -68,7 +69,7 @@ func NewReader(from io.Reader) (*Reader, error) {
 	n, err := io.ReadFull(r.from, line)
 	switch {
 	case string(line[:n]) == header:
-		r.at = int64(n)
+		r.at, r.whole = int64(n), int64(n)
 		return r, nil
 	case err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("read recording: %w", err)
@@ -86,7 +87,7 @@ func (r *Reader) Next() (*Item, error) {
 			r.err = r.load()
 			continue
 		}
-		if r.whole {
+		if r.ended {
 			r.err = r.fault("something follows the end")
 			continue
 		}
@@ -103,6 +104,10 @@ func (r *Reader) Next() (*Item, error) {
 	return nil, r.err
 }
 
+// Whole is how many bytes of the recording were read as whole blocks. What
+// follows them is the block that Next is in error about.
+func (r *Reader) Whole() int64 { return r.whole }
+
 func (r *Reader) fault(what string) error {
 	return fmt.Errorf("read recording: block before byte %d: %s", r.at, what)
 }
@@ -112,7 +117,7 @@ func (r *Reader) load() error {
 	size, err := binary.ReadUvarint(r.from)
 	if err != nil {
 		switch {
-		case err == io.EOF && r.whole:
+		case err == io.EOF && r.ended:
 			return io.EOF
 		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 			return ErrCut
@@ -122,7 +127,7 @@ func (r *Reader) load() error {
 	if size == 0 || size > maxBlock {
 		return fmt.Errorf("read recording: block at byte %d: %d bytes, at most %d", r.at, size, maxBlock)
 	}
-	if r.whole {
+	if r.ended {
 		return r.fault("something follows the end")
 	}
 	r.buf.Reset()
@@ -139,6 +144,7 @@ func (r *Reader) load() error {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return r.fault("its checksum is wrong")
 	}
+	r.whole = r.at
 	r.block = decoder{rest: body}
 	return nil
 }
@@ -180,7 +186,7 @@ func (r *Reader) decode() bool {
 	case recMissing:
 		r.item.Kind, r.item.Events = Missing, d.uint()
 	case recEnd:
-		r.whole = true
+		r.ended = true
 		return false
 	default:
 		d.fail(fmt.Sprintf("a record of kind %d", kind))

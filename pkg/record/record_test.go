@@ -158,11 +158,16 @@ func TestAnActivationComesBackAsItWas(t *testing.T) {
 func TestARecordingCutOffAnywhereIsReadUpToThere(t *testing.T) {
 	steps := someSteps(1, 600)
 	file := written(t, steps)
-	last := 0
+	last, whole := 0, int64(len(header))
 	for cut := len(header); cut < len(file); cut += 397 {
 		got, _, err := read(file[:cut])
 		if !errors.Is(err, ErrCut) {
 			t.Fatalf("cut at %d of %d: %v", cut, len(file), err)
+		}
+		if n := wholeOf(file[:cut]); n < whole || n > int64(cut) || n == whole && len(got) > last {
+			t.Fatalf("cut at %d: %d whole bytes, there were %d before", cut, n, whole)
+		} else {
+			whole = n
 		}
 		if len(got) < last || len(got) > len(steps) {
 			t.Fatalf("cut at %d: %d steps, there were %d before", cut, len(got), last)
@@ -172,6 +177,15 @@ func TestARecordingCutOffAnywhereIsReadUpToThere(t *testing.T) {
 	if last == 0 {
 		t.Error("no block before the last was read")
 	}
+}
+
+// wholeOf is how much of a file says that it is whole.
+func wholeOf(file []byte) int64 {
+	r, err := NewReader(bytes.NewReader(file))
+	for err == nil {
+		_, err = r.Next()
+	}
+	return r.Whole()
 }
 
 func TestAFlushedRecordingIsWholeUpToTheFlush(t *testing.T) {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -157,8 +158,19 @@ func TestEachTermHasACoreOfItsOwn(t *testing.T) {
 func TestARecordingCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 2000)
 	v := verified(t, file[:len(file)*2/3], nil)
-	if !v.Same() || !v.Cut || v.Events == 0 {
+	if !v.Same() || !v.Cut || v.Events == 0 || v.Whole > int64(len(file)*2/3) {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestARecordingOfNoCoreIsAnError(t *testing.T) {
+	file, _ := simulated(t, "clockwork", 300)
+	for _, end := range []int{22, 23, 1000} {
+		r, err := record.NewReader(bytes.NewReader(file[:end]))
+		must(t, err)
+		if v, err := Verify(r, nil); !errors.Is(err, ErrNoCore) || v.Whole != 22 {
+			t.Errorf("cut at %d: %v, %d whole bytes", end, err, v.Whole)
+		}
 	}
 }
 

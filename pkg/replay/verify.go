@@ -27,8 +27,10 @@ type Verdict struct {
 	Skipped uint64 `json:"skipped"`
 	// Differs is the first place where the decisions are not the same.
 	Differs *Difference `json:"differs,omitempty"`
-	// Cut: the recording was not closed.
-	Cut bool `json:"cut"`
+	// Cut: the recording was not closed. Its first Whole bytes were read; what
+	// was written after them, if anything was, is not known.
+	Cut   bool  `json:"cut"`
+	Whole int64 `json:"whole_bytes"`
 	// From and To are the times of the first and the last event, Hash is the
 	// last core's at the end.
 	From    protocol.Time `json:"from_ns"`
@@ -74,8 +76,12 @@ type verifier struct {
 	lost    bool // this core cannot be replayed further
 }
 
-// Verify replays a recording. observe may be nil. The error is the recording's,
-// or that its policy is not known here; the verdict then is of what came before.
+// ErrNoCore says that a recording is of nothing: it ends before a core began.
+var ErrNoCore = errors.New("no scheduler's decisions are in it")
+
+// Verify replays a recording; one that was not closed as far as it goes.
+// observe may be nil. The error is the recording's, that its policy is not
+// known here, or ErrNoCore; the verdict then is of what came before.
 func Verify(from *record.Reader, observe Observer) (*Verdict, error) {
 	v := &verifier{observe: observe, tally: newTally()}
 	if observe == nil {
@@ -90,11 +96,15 @@ func Verify(from *record.Reader, observe Observer) (*Verdict, error) {
 	v.Proven += v.proven
 	v.Hash = fmt.Sprintf("%016x", uint64(v.hash))
 	v.Outcome = v.tally.Outcome
+	v.Whole = from.Whole()
+	v.Cut = errors.Is(err, record.ErrCut)
 	switch {
-	case errors.Is(err, record.ErrCut):
-		v.Cut = true
-	case err != io.EOF:
+	case !v.Cut && err != io.EOF:
 		return &v.Verdict, err
+	case v.Cores == 0 && v.Cut:
+		return &v.Verdict, fmt.Errorf("replay: %w: it ends without a close after byte %d, before its first block was whole", ErrNoCore, v.Whole)
+	case v.Cores == 0:
+		return &v.Verdict, fmt.Errorf("replay: %w: it was closed at byte %d before any scheduler began", ErrNoCore, v.Whole)
 	}
 	return &v.Verdict, nil
 }
