@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,20 @@ var parts = Codec[part]{"part", func(k *coder, p *part) {
 
 // SendParcel publishes a message in as many parts as it takes.
 func (b *Bus) SendParcel(nc *nats.Conn, subject string, body []byte) error {
+	return sendParts(nc, subject, body, func(last []byte) error { return nc.Publish(subject, last) })
+}
+
+// AskParcel is SendParcel, and waits for the answer to the last part.
+func (b *Bus) AskParcel(ctx context.Context, nc *nats.Conn, subject string, body []byte) (answer *nats.Msg, err error) {
+	err = sendParts(nc, subject, body, func(last []byte) error {
+		answer, err = nc.RequestWithContext(ctx, subject, last)
+		return err
+	})
+	return answer, err
+}
+
+// sendParts publishes all parts but the last one, which it leaves to finish.
+func sendParts(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
 	size := partBytes
 	if limit := nc.MaxPayload(); limit > partHead && limit-partHead < partBytes {
 		size = int(limit) - partHead
@@ -51,7 +66,11 @@ func (b *Bus) SendParcel(nc *nats.Conn, subject string, body []byte) error {
 	for i := range count {
 		p := part{id, i, count, body[:min(size, len(body))]}
 		body = body[len(p.data):]
-		if err := nc.Publish(subject, parts.Encode(&p)); err != nil {
+		send := func(part []byte) error { return nc.Publish(subject, part) }
+		if i == count-1 {
+			send = finish
+		}
+		if err := send(parts.Encode(&p)); err != nil {
 			return fmt.Errorf("send part %d of %d to %s: %w", i+1, count, subject, err)
 		}
 	}

@@ -414,7 +414,7 @@ func (d *Door) dispatch(x *protocol.Dispatch, now time.Time) {
 	r := d.table.bySeq[x.ID.Seq]
 	var in protocol.Input
 	if r != nil && x.ID.Door == d.id {
-		r.dispatched, r.worker, r.cold = now, x.Worker, r.cold || x.Cold
+		r.dispatch(x.Worker, x.Cold, now)
 		in = protocol.Input{ID: r.id, Model: r.model.Name, Batch: r.batch, Data: r.payload}
 	}
 	needed := r != nil && !r.generated
@@ -433,17 +433,17 @@ func (d *Door) sendLast(sub *nats.Subscription) {
 	}
 }
 
-// onOutput answers requests that were executed.
+// onOutput answers requests that were executed. Who the worker is, the subject says.
 func (d *Door) onOutput(m *nats.Msg) {
 	outputs, fault := bus.Outputs.Decode(m.Data)
 	if fault != nil {
 		d.bus.Log.Warn("bad output", "error", fault)
 		return
 	}
-	now := time.Now()
+	now, worker := time.Now(), d.bus.Subjects.Token(m.Subject, 3)
 	var ended []*request
 	for i := range outputs {
-		if r := d.take(outputs[i].ID); r != nil {
+		if r := d.takeFrom(worker, outputs[i].ID); r != nil {
 			ended = append(ended, r)
 			outputs[len(ended)-1] = outputs[i]
 		}
@@ -452,6 +452,20 @@ func (d *Door) onOutput(m *nats.Msg) {
 	for i, r := range ended {
 		d.respond(r, &outputs[i], now)
 	}
+}
+
+// takeFrom is take for an output, which counts only from a worker that the request
+// was dispatched to.
+func (d *Door) takeFrom(worker string, id protocol.RequestID) *request {
+	d.mu.Lock()
+	r := d.table.bySeq[id.Seq]
+	foreign := r != nil && id.Door == d.id && !r.mayComeFrom(worker)
+	d.mu.Unlock()
+	if foreign {
+		d.bus.Log.Warn("output ignored: the request is not this worker's", "worker", worker, "request", id)
+		return nil
+	}
+	return d.take(id)
 }
 
 // take takes a request out for its answer; nil when it was answered before.

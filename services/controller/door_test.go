@@ -146,8 +146,9 @@ func TestARequestHasOneReply(t *testing.T) {
 	s, _ := serving(t)
 	replies := s.infer("a", jsonInfer)
 	r := bustest.Next(t, "the submission", s.submit)
-	for range 5 {
-		s.output(r, raw)
+	s.output(r, raw)
+	for range 4 {
+		s.answer("w1", r, raw)
 	}
 	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
 		t.Error(code)
@@ -183,7 +184,7 @@ func TestAnOutputMayOutrunItsDispatch(t *testing.T) {
 		t.Errorf("submission %+v", r)
 	}
 	out := []protocol.Output{{ID: r.ID, Batch: 1, Items: 1, Data: raw}}
-	s.publish(s.bus.Subjects.Output(r.ID.Door), bus.Outputs.Encode(&out))
+	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, "w1"), bus.Outputs.Encode(&out))
 	response, fault := bus.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
 	if fault != nil || len(response.Outputs) != 1 || !slices.Equal(response.Outputs[0].Data, raw) {
 		t.Errorf("%+v, %v", response, fault)

@@ -42,6 +42,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.publish(l.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job))
 	}
 	if out.Activate != nil {
+		l.announcing.endAll() // those are among the workers of the state
 		state, workers := *out.Activate, out.Activate.Workers
 		l.work.start(func() { l.storeWorkers(ctx, workers) })
 		state.Workers = withoutModels(state.Workers)
@@ -51,9 +52,11 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
 		lean := w
 		lean.Models = nil // all workers hold every model; its profiles are its own news
-		l.work.start(func() { l.announce(ctx, lean) })
+		told := l.announcing.begin(ctx, w.ID)
+		l.work.start(func() { l.announce(told, lean) })
 	}
 	for _, id := range out.DropWorkers {
+		l.announcing.end(id)
 		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
 	}
 	for _, e := range out.Events {
@@ -61,22 +64,6 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.note(e)
 	}
 	l.stepDown = l.stepDown || out.StepDown
-}
-
-// announceEvery is the pause before a worker is announced again when the broker
-// was away.
-const announceEvery = 200 * time.Millisecond
-
-// announce tells the scheduler of a worker, until the broker took it.
-func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
-	for ctx.Err() == nil {
-		err := l.bus.SendParcel(l.bus.Payload, l.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&w))
-		if err == nil {
-			return
-		}
-		l.bus.Log.Warn("worker not announced to the scheduler", "worker", w.ID, "error", err)
-		clock.Pause(ctx, announceEvery)
-	}
 }
 
 func (l *leader) publish(subject string, body []byte) {

@@ -34,10 +34,11 @@ type leader struct {
 	turns   chan func() // what is to be done in the machine's goroutine
 
 	// Owned by the machine's goroutine.
-	stage    protocol.Stage
-	since    time.Time
-	revision uint64
-	stepDown bool
+	stage      protocol.Stage
+	since      time.Time
+	revision   uint64
+	stepDown   bool
+	announcing announcing
 
 	mu        sync.Mutex
 	loads     map[uint64]pendingLoad // by token, until answered
@@ -78,6 +79,8 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 		events: make(chan startup.Event, queuedEvents),
 		turns:  make(chan func()),
 		loads:  map[uint64]pendingLoad{},
+
+		announcing: announcing{},
 
 		answering: make(chan struct{}, maxAnswering),
 		reports:   bus.NewParcels(bus.Report),
@@ -240,6 +243,9 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			}
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
+			if h.State == protocol.Standby {
+				return // it hears no jobs
+			}
 			job := uint64(0)
 			if wire, err := strconv.ParseUint(h.State, 10, 64); err == nil { // else "idle"
 				job = wire - l.issuer

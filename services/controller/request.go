@@ -2,6 +2,7 @@ package controller
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,6 +42,7 @@ type request struct {
 	epoch      uint64
 	dispatched time.Time
 	worker     string
+	before     []string // workers that it was dispatched to earlier, and may come from yet
 	cold       bool
 
 	place int // in the table's heap
@@ -129,3 +131,17 @@ func (r *request) submission(now time.Time) bus.Submitted {
 // isSubmitted reports whether the scheduler may know who waits for it. It is
 // asked of requests that were taken out of the table.
 func (r *request) isSubmitted() bool { return !r.handed && r.epoch != 0 }
+
+// dispatch notes which worker runs it now.
+func (r *request) dispatch(worker string, cold bool, now time.Time) {
+	if r.worker != "" && r.worker != worker {
+		r.before = append(r.before, r.worker)
+	}
+	r.dispatched, r.worker, r.cold = now, worker, r.cold || cold
+}
+
+// mayComeFrom reports whether a worker may have run it: one that it was dispatched
+// to. A generated input needs no dispatch, so the output of one may come first.
+func (r *request) mayComeFrom(worker string) bool {
+	return r.worker == worker || r.worker == "" && r.generated || slices.Contains(r.before, worker)
+}

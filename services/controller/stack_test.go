@@ -314,10 +314,34 @@ func (s *stack) activate() *beating {
 // output answers a submitted request as a worker would, with its own input.
 func (s *stack) output(r protocol.Submission, data []byte) {
 	s.t.Helper()
-	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: "w1"}}
+	s.dispatch(r, "w1")
+	s.answer("w1", r, data)
+}
+
+// dispatch sends a submitted request to a worker, and waits for its input there.
+func (s *stack) dispatch(r protocol.Submission, worker string) {
+	s.t.Helper()
+	input, err := s.bus.Control.SubscribeSync(s.bus.Subjects.Input(worker))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: worker}}
 	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&d))
+	if !r.Generated {
+		if _, err := input.NextMsg(bustest.Wait); err != nil {
+			s.t.Fatalf("the input of %v: %v", r.ID, err)
+		}
+	}
+	if err := input.Unsubscribe(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// answer sends an output as a worker does.
+func (s *stack) answer(worker string, r protocol.Submission, data []byte) {
+	s.t.Helper()
 	out := []protocol.Output{{ID: r.ID, Model: r.Model, Batch: r.Batch, Items: r.Batch, Data: data}}
-	s.publish(s.bus.Subjects.Output(r.ID.Door), bus.Outputs.Encode(&out))
+	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, worker), bus.Outputs.Encode(&out))
 }
 
 // jsonInfer is a request that model x of a scripted worker takes.

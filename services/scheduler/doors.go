@@ -134,13 +134,16 @@ func (t *term) pursue(of *ledger) {
 	of.timer = time.AfterFunc(next.Sub(now), func() { t.locked(func() { t.pursue(of) }) })
 }
 
+// nobody stands for a worker where a door is sent nothing.
+const nobody = "nobody"
+
 // inquire sends nothing to both subjects of a door. Where nobody listens the broker
 // says so; a door that lives does not mind.
 func (t *term) inquire(of *ledger) {
 	answer := t.bus.Subjects.Submit(of.door) + "." + strconv.FormatUint(of.question, 10)
 	for subject, nothing := range map[string][]byte{
-		t.bus.Subjects.Dispatch(of.door): bus.Dispatches.Encode(&[]protocol.Dispatch{}),
-		t.bus.Subjects.Output(of.door):   bus.Outputs.Encode(&[]protocol.Output{}),
+		t.bus.Subjects.Dispatch(of.door):         bus.Dispatches.Encode(&[]protocol.Dispatch{}),
+		t.bus.Subjects.OutputOf(of.door, nobody): bus.Outputs.Encode(&[]protocol.Output{}),
 	} {
 		if err := t.bus.Control.PublishRequest(subject, answer, nothing); err != nil {
 			t.bus.Log.Debug("not asked about a front door", "error", err) // later again

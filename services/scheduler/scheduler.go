@@ -109,5 +109,5 @@ func (s *Service) heartbeat() protocol.Heartbeat {
 	if t := s.term.Load(); t != nil {
 		return t.heartbeat()
 	}
-	return protocol.Heartbeat{Incarnation: s.id, State: "standby"}
+	return protocol.Heartbeat{Incarnation: s.id, State: protocol.Standby}
 }

@@ -280,6 +280,52 @@ func TestAWorkerThatComesLaterServes(t *testing.T) {
 	}
 }
 
+// TestAJoinIsConfirmed each time it is told, with the epoch that has the worker
+// now, and is news once.
+func TestAJoinIsConfirmed(t *testing.T) {
+	d := newDoor(t)
+	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
+	w1.Hold(models()...)
+	w2.Hold(models()...)
+	s, _ := d.scheduler("simple", "ready")
+	d.activate(w1)
+	epoch := d.await(s, "active").Epoch
+	state := lean(w2)
+	for range 3 {
+		answer, err := d.bus.AskParcel(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by, fault := bus.Heartbeat.Decode(answer.Data); fault != nil || by.Epoch != epoch {
+			t.Fatalf("confirmed by %+v, %v; active is epoch %d", by, fault, epoch)
+		}
+	}
+	term := s.term.Load()
+	bustest.Until(t, "both are members", func() bool {
+		term.mu.Lock()
+		defer term.mu.Unlock()
+		return len(term.members) == 2 && len(term.joining) == 0
+	})
+	d.served("a")
+}
+
+// TestAnActivationThatIsSentAgainMayNameAWorker that nobody told of.
+func TestAnActivationThatIsSentAgainMayNameAWorker(t *testing.T) {
+	d := newDoor(t)
+	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
+	w1.Hold(models()...)
+	w2.Hold(models()...)
+	s, _ := d.scheduler("simple", "ready")
+	d.activate(w1)
+	d.await(s, "active")
+	d.activate(w1, w2)
+	w1.Stop()
+	d.served("b")
+	if len(w2.Received(protocol.Infer)) == 0 {
+		t.Error("the second worker got nothing")
+	}
+}
+
 // TestAWorkerThatStopsIsLetGoAtOnce, although its heart still beats: what it was
 // given too late runs elsewhere.
 func TestAWorkerThatStopsIsLetGoAtOnce(t *testing.T) {

@@ -353,6 +353,9 @@ func (t *term) onResult(m *nats.Msg) {
 		if t.ended {
 			return
 		}
+		if r.Code != protocol.OK && r.Message == "" { // clients are told what the worker said
+			r.Message = r.Code.Row().Sentence
+		}
 		t.result.Result = r
 		t.step(&t.result)
 		if r.Epoch > t.epoch.Load() {
@@ -399,6 +402,13 @@ func (t *term) onJoin(m *nats.Msg) {
 		return
 	}
 	t.locked(func() { t.join(w) })
+	if m.Reply == "" {
+		return
+	}
+	noted := t.heartbeat() // its epoch is what counts
+	if err := m.Respond(bus.Heartbeat.Encode(&noted)); err != nil {
+		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // it is told of again
+	}
 }
 
 // activate begins the epoch. Its workers join as their clocks are known.
@@ -406,8 +416,12 @@ func (t *term) activate(state protocol.ClockworkState) {
 	if t.started {
 		if !sameModels(t.models, state.Models) { // the store was lost, and the stack began anew
 			t.resign("the stack serves other models now")
+			return
 		}
-		return // else it was sent again
+		for _, w := range state.Workers { // it was sent again, and may name one of whom no message came
+			t.join(w)
+		}
+		return
 	}
 	t.started, t.waitFor, t.models = true, time.Now().Add(clockWait), state.Models
 	for _, w := range state.Workers {
