@@ -130,8 +130,11 @@ type Heartbeat struct {
 }
 
 // Stopping is the State of a service that finishes what it has, takes nothing
-// more and ends.
-const Stopping = "stopping"
+// more and ends, Standby that of one that waits for the lease of another.
+const (
+	Stopping = "stopping"
+	Standby  = "standby"
+)
 
 // HeartbeatEvery is how often each service sends its heartbeat; a service
 // that is silent for HeartbeatLost is taken for dead.

@@ -68,7 +68,7 @@ func (b *bench) profiler() (stop func()) {
 		b.t.Fatal(err)
 	}
 	stop = bustest.Run(b.t, s)
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == s.id })
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == s.id && h.State != protocol.Standby })
 	return stop
 }
 

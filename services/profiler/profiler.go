@@ -65,6 +65,7 @@ type Service struct {
 	tries   tries
 
 	mu      sync.Mutex
+	working bool                // it holds the lease and hears of jobs
 	jobs    chan bus.ProfileJob // the next job; the last one that came counts
 	current uint64              // id of the job at work, 0 for none
 	abandon context.CancelFunc  // ends the job at work
@@ -100,12 +101,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.actions = b.NewCaller(s.id, s.config.ActionTimeout)
 	host, _ := os.Hostname() // for people only
+	name := protocol.DoorName(s.id)
+	pulse := b.StartPulse(protocol.Profiler, name, s.heartbeat)
+	defer pulse.Stop()
 	for ctx.Err() == nil {
-		lease, err := b.AcquireWait(ctx, "profiler", host+" "+protocol.DoorName(s.id))
+		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {
 			return nil // ctx ended while another works
 		}
-		err = s.serve(ctx, lease)
+		err = s.serve(ctx, lease, pulse)
 		lease.Release()
 		if err != nil {
 			return err
@@ -115,7 +119,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // serve works on the jobs that come until ctx ends or the lease is lost.
-func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
+func (s *Service) serve(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers, err := s.bus.WatchHeartbeats(protocol.Worker, s.workerBeat, s.workerLost)
@@ -132,8 +136,9 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 	if err := s.bus.Payload.Flush(); err != nil {
 		return nil // the broker is gone; campaign again
 	}
-	pulse := s.bus.StartPulse(protocol.Profiler, protocol.DoorName(s.id), s.heartbeat)
-	defer pulse.Stop()
+	s.setWorking(true) // from here on a job that is given to it arrives
+	defer s.setWorking(false)
+	pulse.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -197,16 +202,26 @@ func (s *Service) work(ctx context.Context, lease *bus.Lease, job bus.ProfileJob
 	s.mu.Unlock()
 }
 
-// heartbeat says which job is at work; the controller sends a lost one again.
+// heartbeat says which job is at work; the controller sends a lost one again. It
+// gives none to a profiler that stands by.
 func (s *Service) heartbeat() protocol.Heartbeat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := protocol.Heartbeat{Incarnation: s.id, State: "idle"}
-	if s.current != 0 {
+	switch {
+	case s.current != 0:
 		h.State = strconv.FormatUint(s.current, 10)
 		h.InFlight = 1
+	case !s.working:
+		h.State = protocol.Standby
 	}
 	return h
+}
+
+func (s *Service) setWorking(working bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.working = working
 }
 
 // onStart takes a job. Another than the one at work replaces it: what that

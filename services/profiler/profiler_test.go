@@ -381,14 +381,15 @@ func TestASecondProfilerStandsBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	bustest.Run(t, second)
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == second.id && h.State == protocol.Standby })
 	b.measured(specs(1), w)
 	for len(b.beats) > 0 {
-		if h := <-b.beats; h.Incarnation == second.id {
+		if h := <-b.beats; h.Incarnation == second.id && h.State != protocol.Standby {
 			t.Fatal("two profilers at work")
 		}
 	}
 	stop()
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == second.id })
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.Incarnation == second.id && h.State != protocol.Standby })
 	if report := b.measured(specs(2), w); len(report.Profiles) != 2 {
 		t.Errorf("report: %+v", report)
 	}
