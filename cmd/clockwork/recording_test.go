@@ -169,6 +169,22 @@ func TestARecordingThatWasCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
 	}
 }
 
+func TestAComparisonLeavesOpenRequestsOut(t *testing.T) {
+	path, _ := recorded(t, overload+"--length 2s")
+	cut := spoiled(t, path, func(b []byte) []byte { return b[:len(b)-100] })
+	plain, r := replayed(t, cut), replayed(t, cut, "--policy", "fifo")
+	if plain.Outcome.Open == 0 || plain.Outcome.Apart > 0 || r.Outcome.Apart < plain.Outcome.Open || r.Outcome.Submitted+r.Outcome.Apart != plain.Outcome.Submitted {
+		t.Errorf("%d submitted and %d open; compared %d, apart %d", plain.Outcome.Submitted, plain.Outcome.Open, r.Outcome.Submitted, r.Outcome.Apart)
+	}
+	if r.Alike.Submitted != r.Outcome.Submitted || r.Changed.Submitted != r.Outcome.Submitted {
+		t.Errorf("%d, %d and %d requests are compared", r.Outcome.Submitted, r.Alike.Submitted, r.Changed.Submitted)
+	}
+	_, out, _ := invoke(t, "replay", cut, "--policy", "fifo")
+	if want := fmt.Sprintf("%d requests were open when the recording ended", r.Outcome.Apart); !strings.Contains(out, want) {
+		t.Errorf("no %q in\n%s", want, out)
+	}
+}
+
 // A scheduler that decides otherwise than the recorded one is found out.
 func TestAReplayThatDecidesOtherwiseFails(t *testing.T) {
 	path, _ := recorded(t, overload)

@@ -28,7 +28,8 @@ type replayReport struct {
 	Same bool `json:"same"`
 	*replay.Verdict
 	// Alike and Changed are emulations: with the policy and configuration of the
-	// recording, and with those asked for.
+	// recording, and with those asked for. Where they are, requests that are
+	// open at the end of one of the three are apart in each.
 	Alike   *replay.Outcome `json:"emulated_alike,omitempty"`
 	Changed *replay.Outcome `json:"emulated_changed,omitempty"`
 	change  string
@@ -107,6 +108,7 @@ func (k *replayCommand) emulate(r *replayReport, m *replay.Material) (err error)
 	if r.Changed, err = m.Emulate(policy, config); err != nil {
 		return err
 	}
+	replay.Settle(&r.Outcome, r.Alike, r.Changed)
 	r.change = strings.Join(append([]string{policy}, k.Config...), " ")
 	return nil
 }
@@ -123,7 +125,20 @@ func (r *replayReport) print(w io.Writer, width int, file string) error {
 			terminal.Column{Title: "difference", Right: true})
 		all = append(all, r.Alike, r.Changed)
 	}
-	return terminal.WriteTable(w, width, columns, outcomeRows(all))
+	if err := terminal.WriteTable(w, width, columns, outcomeRows(all)); err != nil || r.Outcome.Apart == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", folded(apart(r.Outcome.Apart), width))
+	return err
+}
+
+// apart says which requests are not compared.
+func apart(n int) string {
+	were := "were open when the recording ended, in it or in an emulation; they are"
+	if n == 1 {
+		were = "was open when the recording ended, in it or in an emulation; it is"
+	}
+	return fmt.Sprintf("%s %s left out of the counts of requests in all columns, for nobody knows how each would have ended.", count(n, "request"), were)
 }
 
 // emulation says how to read the columns beside the recorded one.
@@ -176,7 +191,11 @@ func outcomeRows(all []*replay.Outcome) [][]string {
 			rows = append(rows, row)
 		}
 	}
-	number("submitted", func(o *replay.Outcome) int { return o.Submitted })
+	submitted := "submitted"
+	if all[0].Apart > 0 {
+		submitted = "compared"
+	}
+	number(submitted, func(o *replay.Outcome) int { return o.Submitted })
 	number("done in time", func(o *replay.Outcome) int { return o.Done })
 	number("done late", func(o *replay.Outcome) int { return o.Late })
 	number("answered without a GPU", func(o *replay.Outcome) int { return o.Answered })

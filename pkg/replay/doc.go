@@ -22,6 +22,10 @@
 //	material := replay.NewMaterial()
 //	verdict, err := replay.Verify(reader, material)
 //	outcome, err := material.Emulate("faithful", config)
+//	apart := replay.Settle(&verdict.Outcome, outcome)
+//
+// An emulation ends when its recording does, so both leave requests open, and
+// not the same ones. Settle takes those out of the counts of both.
 //
 // The command line calls it. It is pure and has no lock: one goroutine owns
 // each of its values.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"slices"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -17,9 +18,11 @@ type Outcome struct {
 	Late      int `json:"late"`
 	Answered  int `json:"answered"`
 	Forgotten int `json:"forgotten"`
-	// Refused counts refusals by code, Open those without an end.
+	// Refused counts refusals by code, Open those without an end. Apart are left
+	// out of the counts above, but not of Open: see Settle.
 	Refused map[protocol.Code]int `json:"refused"`
 	Open    int                   `json:"open"`
+	Apart   int                   `json:"apart,omitempty"`
 	// Infers, Loads and Evicts are the actions sent, Items the items in the
 	// Infers, Failures their results other than OK.
 	Infers   int                   `json:"infers"`
@@ -30,6 +33,77 @@ type Outcome struct {
 	// Busy is what the GPUs executed, Moved what they transferred, in all.
 	Busy  time.Duration `json:"busy_ns"`
 	Moved time.Duration `json:"moved_ns"`
+	// fates are those of all submissions, in order; codes those of refusals.
+	fates []fate
+	codes []protocol.Code
+}
+
+// fate is what became of a submission; from refused on, it is the place of a
+// refusal's code.
+type fate uint8
+
+const (
+	again fate = iota // its id was open already: not a request of its own
+	open
+	done
+	late
+	answered
+	forgotten
+	refused
+)
+
+// Settle makes outcomes of the same submissions comparable: a request that is
+// open at the end of any is left out of the counts of requests of all, for
+// nobody knows how it would have ended. It returns how many these are. The
+// counts of actions still have the work that was done for them.
+func Settle(all ...*Outcome) int {
+	apart, n := 0, len(all[0].fates)
+	for _, o := range all {
+		n = min(n, len(o.fates)) // a recording may claim a submission at the end of time
+	}
+	for i := range n {
+		if !slices.ContainsFunc(all, func(o *Outcome) bool { return o.fates[i] == open }) {
+			continue
+		}
+		apart++
+		for _, o := range all {
+			if o.fates[i] != again {
+				o.Submitted--
+				o.count(o.fates[i], -1)
+			}
+		}
+	}
+	for _, o := range all {
+		o.Apart = apart
+	}
+	return apart
+}
+
+// count counts n of a fate other than open and again.
+func (o *Outcome) count(f fate, n int) {
+	switch f {
+	case again, open:
+	case done:
+		o.Done += n
+	case late:
+		o.Late += n
+	case answered:
+		o.Answered += n
+	case forgotten:
+		o.Forgotten += n
+	default:
+		o.Refused[o.codes[f-refused]] += n
+	}
+}
+
+// refusal is the fate of a request that is refused with this code.
+func (o *Outcome) refusal(code protocol.Code) fate {
+	at := slices.Index(o.codes, code)
+	if at < 0 {
+		at = len(o.codes)
+		o.codes = append(o.codes, code)
+	}
+	return refused + fate(at)
 }
 
 // AllRefused is the number of refusals of all codes.
@@ -53,8 +127,14 @@ func (o *Outcome) MeanBatch() float64 {
 type tally struct {
 	Outcome
 	issuer  uint64
-	open    map[protocol.RequestID]protocol.Time // deadlines
+	open    map[protocol.RequestID]pending
 	actions map[protocol.ActionID][]protocol.RequestID
+}
+
+// pending is an open request, the number-th submission.
+type pending struct {
+	deadline protocol.Time
+	number   int
 }
 
 func newTally() *tally {
@@ -65,7 +145,7 @@ func newTally() *tally {
 
 // begin says that a new core was made; what the last one had open stays so.
 func (t *tally) begin() {
-	t.open = map[protocol.RequestID]protocol.Time{}
+	t.open = map[protocol.RequestID]pending{}
 	t.actions = map[protocol.ActionID][]protocol.RequestID{}
 }
 
@@ -74,11 +154,7 @@ func (t *tally) step(now protocol.Time, e sched.Event, out *sched.Output) {
 	case *sched.Activate:
 		t.issuer = e.Issuer
 	case *sched.Submit:
-		if _, known := t.open[e.ID]; !known {
-			t.Submitted++
-			t.Open++
-			t.open[e.ID] = now.Add(e.Budget)
-		}
+		t.submit(e.ID, now.Add(e.Budget))
 	case *sched.Result:
 		t.result(&e.Result)
 	case *sched.DoorLost:
@@ -89,23 +165,37 @@ func (t *tally) step(now protocol.Time, e sched.Event, out *sched.Output) {
 	}
 	for i := range out.Dispatches {
 		if d := &out.Dispatches[i]; d.Kind == protocol.Answer {
-			t.Answered += t.end(d.ID)
+			t.end(d.ID, answered)
 		}
 	}
 	for i := range out.Refusals {
 		d := &out.Refusals[i]
-		t.Refused[d.Refusal.Code] += t.end(d.ID)
+		t.end(d.ID, t.refusal(d.Refusal.Code))
 	}
 }
 
-// end returns 1 for a request that was open.
-func (t *tally) end(id protocol.RequestID) int {
-	if _, open := t.open[id]; !open {
-		return 0
+func (t *tally) submit(id protocol.RequestID, deadline protocol.Time) {
+	number := len(t.fates)
+	if _, known := t.open[id]; known {
+		t.fates = append(t.fates, again)
+		return
+	}
+	t.fates = append(t.fates, open)
+	t.Submitted++
+	t.Open++
+	t.open[id] = pending{deadline, number}
+}
+
+// end ends a request if it is open.
+func (t *tally) end(id protocol.RequestID, f fate) {
+	p, isOpen := t.open[id]
+	if !isOpen {
+		return
 	}
 	delete(t.open, id)
 	t.Open--
-	return 1
+	t.fates[p.number] = f
+	t.count(f, 1)
 }
 
 func (t *tally) result(r *protocol.Result) {
@@ -124,13 +214,10 @@ func (t *tally) result(r *protocol.Result) {
 		t.Moved += took
 	}
 	for _, id := range members {
-		late := r.End > t.open[id]
-		switch {
-		case t.end(id) == 0:
-		case late:
-			t.Late++
-		default:
-			t.Done++
+		if r.End > t.open[id].deadline {
+			t.end(id, late)
+		} else {
+			t.end(id, done)
 		}
 	}
 }
@@ -155,7 +242,7 @@ func (t *tally) action(a *protocol.Action) {
 func (t *tally) doorLost(door uint64) {
 	for id := range t.open { // no decision follows from the order
 		if id.Door == door {
-			t.Forgotten += t.end(id)
+			t.end(id, forgotten)
 		}
 	}
 }

@@ -211,6 +211,31 @@ func TestAnEmulationOfAnotherPolicyComesCloseToItsSimulation(t *testing.T) {
 	}
 }
 
+// Requests that nobody knows the end of are in no comparison, whichever of the
+// sides has them open.
+func TestOpenRequestsAreLeftOutOfAComparison(t *testing.T) {
+	whole, _ := simulated(t, "clockwork", 2000)
+	file := whole[:len(whole)*2/3]
+	m := NewMaterial()
+	v := verified(t, file, m)
+	o, err := m.Emulate("faithful", v.Config)
+	must(t, err)
+	before, opened := v.Outcome.Submitted, max(v.Outcome.Open, o.Open)
+	if opened == 0 || v.Outcome.Open == 0 {
+		t.Fatalf("%d open in the recording, %d in the emulation", v.Outcome.Open, o.Open)
+	}
+	apart := Settle(&v.Outcome, o)
+	if apart < opened || apart > v.Outcome.Open+o.Open {
+		t.Errorf("%d are left out; %d and %d are open", apart, v.Outcome.Open, o.Open)
+	}
+	for _, o := range []*Outcome{&v.Outcome, o} {
+		ended := o.Done + o.Late + o.Answered + o.Forgotten + o.AllRefused()
+		if o.Submitted != ended || ended != before-apart || o.Apart != apart {
+			t.Errorf("%d ended of %d compared, %d submitted, %d left out: %+v", ended, o.Submitted, before, apart, o.Refused)
+		}
+	}
+}
+
 func TestEqualEmulationsAreEqual(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 900)
 	m := NewMaterial()
