@@ -17,7 +17,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.profiler.start, .report      controller -> profiler, and back
 //	<p>.worker.<id>.action, .input   issuers -> worker, front door -> worker
 //	<p>.frontdoor.<id>.dispatch      scheduler -> front door
-//	<p>.frontdoor.<id>.output        worker -> front door
+//	<p>.frontdoor.<id>.output.<worker>  worker -> front door
 //	<p>.result.<worker>              worker -> issuers
 //	<p>.heartbeat.<service>.<id>     all -> all
 //	<p>.health.<service>.<host>      clockwork healthcheck -> services of that host, with a reply
@@ -56,12 +56,16 @@ func (s Subjects) ProfilerReport() string { return s.Prefix + ".profiler.report"
 func (s Subjects) Action(worker string) string { return s.Prefix + ".worker." + worker + ".action" }
 func (s Subjects) Input(worker string) string  { return s.Prefix + ".worker." + worker + ".input" }
 
-// Dispatch and Output reach one front door.
+// Dispatch and Output reach one front door; Output is what all workers send it,
+// and OutputOf what one of them does.
 func (s Subjects) Dispatch(door uint64) string {
 	return s.Prefix + ".frontdoor." + DoorName(door) + ".dispatch"
 }
 func (s Subjects) Output(door uint64) string {
-	return s.Prefix + ".frontdoor." + DoorName(door) + ".output"
+	return s.OutputOf(door, "*")
+}
+func (s Subjects) OutputOf(door uint64, worker string) string {
+	return s.Prefix + ".frontdoor." + DoorName(door) + ".output." + worker
 }
 
 // Result carries the results of one worker; Result("*") those of all.

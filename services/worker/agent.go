@@ -65,7 +65,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
-	a.outputs = newOutputs(b)
+	a.outputs = newOutputs(b, config.Name)
 	for i, device := range back.Devices() {
 		a.gpus = append(a.gpus, newGPU(a, i, device))
 	}

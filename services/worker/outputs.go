@@ -12,7 +12,8 @@ import (
 // outputs sends each front door its outputs, as many in a message as have
 // queued up and as a message holds. Any goroutine may call it.
 type outputs struct {
-	bus *bus.Bus
+	bus    *bus.Bus
+	worker string // whose they are
 
 	sending sync.Mutex // held by the flush at work
 
@@ -39,7 +40,9 @@ const (
 	maxBoxes = 1024
 )
 
-func newOutputs(b *bus.Bus) *outputs { return &outputs{bus: b, boxes: map[uint64]*outputBox{}} }
+func newOutputs(b *bus.Bus, worker string) *outputs {
+	return &outputs{bus: b, worker: worker, boxes: map[uint64]*outputBox{}}
+}
 
 // limit is the largest output that can be sent, in bytes.
 func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOverhead }
@@ -73,7 +76,7 @@ func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	box := s.boxes[door]
 	if box == nil {
 		s.forget(now)
-		box = &outputBox{subject: s.bus.Subjects.Output(door)}
+		box = &outputBox{subject: s.bus.Subjects.OutputOf(door, s.worker)}
 		s.boxes[door] = box
 	}
 	box.used = now

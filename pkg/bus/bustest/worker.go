@@ -305,7 +305,7 @@ func (w *Worker) output(a protocol.Action) {
 		}
 		delete(w.inputs, r.ID)
 		out := []protocol.Output{{ID: r.ID, Model: a.Model, Batch: a.Batch, Items: r.Batch, Exec: Took(a), Data: data}}
-		if err := w.bus.Payload.Publish(w.bus.Subjects.Output(r.ID.Door), bus.Outputs.Encode(&out)); err != nil {
+		if err := w.bus.Payload.Publish(w.bus.Subjects.OutputOf(r.ID.Door, w.ID), bus.Outputs.Encode(&out)); err != nil {
 			w.t.Errorf("worker %s: %v", w.ID, err)
 		}
 	}
