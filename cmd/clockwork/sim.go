@@ -192,10 +192,30 @@ var unending = map[string]bool{"azure": true, "paper-6.5": true}
 // shorten ends a workload that goes on for ever.
 func (s *simCommand) shorten(set *setting) {
 	w := &set.workload
+	part, longer := "", ""
+	if w.Name == "azure" && s.Trace == "" && w.Length < aDay {
+		part = fmt.Sprintf(" of a day that has %.0f r/s on average", meanOfDay(*w))
+	}
 	if s.Length == nil && s.Trace == "" && unending[w.Name] {
-		set.notes = append(set.notes, fmt.Sprintf("The first %v; --length makes it longer.", w.Length))
+		longer = "; --length makes it longer"
+	}
+	if part+longer != "" {
+		set.notes = append(set.notes, fmt.Sprintf("The first %v%s%s.", w.Length, part, longer))
 	}
 	w.Length = cmp.Or(or0(s.Length), w.Length, 20*time.Second)
+}
+
+const aDay = workload.DayMinutes * time.Minute
+
+// meanOfDay is the rate of a workload of counts over all of its day.
+func meanOfDay(w workload.Workload) float64 {
+	n := 0
+	for _, stream := range w.Streams {
+		if counts, ok := stream.Process.(workload.Counts); ok {
+			n += workload.Function{Minutes: counts.Minutes}.Invocations()
+		}
+	}
+	return float64(n) / aDay.Seconds()
 }
 
 // window is the step of the series: about 100 of them, of a round length.

@@ -37,6 +37,7 @@ type peakDocument struct {
 	GPUs     int           `json:"gpus"`
 	Length   time.Duration `json:"length_ns"`
 	Share    float64       `json:"share_in_slo"`
+	Notes    []string      `json:"notes,omitempty"`
 	Peaks    []simPeak     `json:"peaks"`
 }
 
@@ -59,6 +60,9 @@ func (s *simCommand) peaks(con *console, set setting) error {
 	d := peakDocument{
 		Workload: set.workload.Name, Models: len(set.workload.Instances()), GPUs: set.config.Workers * set.config.GPUs,
 		Length: set.workload.Length, Share: peakShare,
+	}
+	if set.workload.Name == "azure" && d.Length < aDay {
+		d.Notes = []string{fmt.Sprintf("A rate is the mean of a whole day, of which these are the first %v; the goodput is of these.", d.Length)}
 	}
 	policies := s.policies("clockwork")
 	if !slices.Contains(policies, "faithful") {
@@ -148,7 +152,11 @@ func (s *simCommand) at(set setting, policy string, rate float64) (*simJob, erro
 
 func (d peakDocument) print(w io.Writer, width int) error {
 	title := fmt.Sprintf("%s: %s on %s, %v; the highest rate with %.0f%% in SLO, to 1%%", d.Workload, count(d.Models, "model"), count(d.GPUs, "GPU"), d.Length, 100*d.Share)
-	fmt.Fprintf(w, "%s\n\n", folded(title, width))
+	fmt.Fprintln(w, folded(title, width))
+	for _, note := range d.Notes {
+		fmt.Fprintln(w, folded(note, width))
+	}
+	fmt.Fprintln(w)
 	columns := []terminal.Column{{Title: "policy"}, {Title: "rate r/s", Right: true}, {Title: "goodput r/s", Right: true}, {Title: "of faithful", Right: true},
 		{Title: "in SLO", Right: true, Drop: 4}, {Title: "p99", Right: true, Drop: 2}, {Title: "batch", Right: true, Drop: 1}, {Title: "GPU use", Right: true, Drop: 3}, {Title: "runs", Right: true, Drop: 5}}
 	var rows [][]string

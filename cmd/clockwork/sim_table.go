@@ -11,17 +11,21 @@ import (
 	"clockwork/pkg/report"
 	"clockwork/pkg/sim"
 	"clockwork/pkg/terminal"
+	"clockwork/pkg/workload"
 )
 
 // simDocument is what several policies made of one workload.
 type simDocument struct {
-	Workload string        `json:"workload"`
-	Models   int           `json:"models"`
-	GPUs     int           `json:"gpus"`
-	Length   time.Duration `json:"length_ns"`
-	Seed     uint64        `json:"seed"`
-	Notes    []string      `json:"notes,omitempty"`
-	Runs     []simRun      `json:"runs"`
+	Workload string `json:"workload"`
+	Models   int    `json:"models"`
+	// Functions of a trace of counts ask for Asked of the models, in this run.
+	Functions int           `json:"functions,omitempty"`
+	Asked     int           `json:"models_asked,omitempty"`
+	GPUs      int           `json:"gpus"`
+	Length    time.Duration `json:"length_ns"`
+	Seed      uint64        `json:"seed"`
+	Notes     []string      `json:"notes,omitempty"`
+	Runs      []simRun      `json:"runs"`
 }
 
 // simRun is one policy's run. Wall is the real time that it took.
@@ -36,6 +40,9 @@ func newSimDocument(set setting, jobs []*simJob) simDocument {
 		Workload: set.workload.Name, Models: len(set.workload.Instances()), GPUs: set.config.Workers * set.config.GPUs,
 		Length: set.workload.Length, Seed: set.config.Seed, Notes: set.notes,
 	}
+	if set.options.Trace != nil {
+		d.Functions, d.Asked = asked(set.workload)
+	}
 	// Arrivals of open loops are the same for all; closed loops have no bound.
 	bound := 0
 	if jobs[0].report.Offered <= boundedUpTo {
@@ -47,12 +54,30 @@ func newSimDocument(set setting, jobs []*simJob) simDocument {
 	return d
 }
 
+// asked is how many functions of a trace there is a request of in a workload,
+// and for how many models.
+func asked(w workload.Workload) (functions, models int) {
+	used := map[int]bool{}
+	for _, stream := range w.Streams {
+		counts, ok := stream.Process.(workload.Counts)
+		if ok && len(counts.Minutes) > 0 && time.Duration(counts.Minutes[0].Minute)*time.Minute < w.Length {
+			functions++
+			used[stream.Model] = true
+		}
+	}
+	return functions, len(used)
+}
+
 func (d simDocument) title() string {
 	length := ""
 	if d.Length > 0 {
 		length = ", " + d.Length.String()
 	}
-	return fmt.Sprintf("%s: %s on %s%s, seed %d", d.Workload, count(d.Models, "model"), count(d.GPUs, "GPU"), length, d.Seed)
+	models := count(d.Models, "model")
+	if d.Functions > 0 {
+		models = fmt.Sprintf("%s over %d of %s", count(d.Functions, "function"), d.Asked, models)
+	}
+	return fmt.Sprintf("%s: %s on %s%s, seed %d", d.Workload, models, count(d.GPUs, "GPU"), length, d.Seed)
 }
 
 // print shows a column for each policy.

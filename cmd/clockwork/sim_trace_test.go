@@ -42,6 +42,31 @@ func TestATraceOfCountsIsReplayedWhole(t *testing.T) {
 	}
 }
 
+// The title says what the trace asks for, beside what the workload loads.
+func TestATraceOfFewFunctionsSaysHowManyModelsItAsksFor(t *testing.T) {
+	path := written(t, "HashOwner,HashApp,HashFunction,Trigger,1,2,3\na,b,c,http,1,0,2\na,b,d,http,2,1,0\na,b,e,http,0,0,9\na,b,f,http,0,0,0\n")
+	for _, row := range []struct{ flags, says string }{
+		{"", "azure: 3 functions over 3 of 4026 models on 1 GPU"}, {" --length 1m", "azure: 2 functions over 2 of 4026 models on 1 GPU"},
+		{" --length 1m --copies 1 --model zoo/resnet18_v2", "azure: 2 functions over 1 of 1 model on 1 GPU"},
+	} {
+		_, out, _ := invoke(t, append([]string{"sim"}, strings.Fields("--trace "+path+row.flags)...)...)
+		if !strings.HasPrefix(out, row.says) {
+			t.Errorf("%s: wanted %s in:\n%s", row.flags, row.says, out)
+		}
+	}
+}
+
+// The rate of azure is the mean of a day, of which a part has more or less.
+func TestAPartOfADaySaysTheMeanOfTheDay(t *testing.T) {
+	d := simulate(t, "azure --copies 1 --rate 40 --length 2m")
+	if len(d.Notes) != 1 || d.Notes[0] != "The first 2m0s of a day that has 40 r/s on average." || d.Runs[0].OfferedRate == 40 {
+		t.Errorf("%.1f r/s offered; notes %q", d.Runs[0].OfferedRate, d.Notes)
+	}
+	if d := simulate(t, "azure --copies 1 --rate 40"); len(d.Notes) != 1 || !strings.HasSuffix(d.Notes[0], "40 r/s on average; --length makes it longer.") {
+		t.Errorf("notes %q", d.Notes)
+	}
+}
+
 // A day of the data set takes long; so its first minutes are the default.
 func TestALongTraceIsCutAndSaysSo(t *testing.T) {
 	path := written(t, "HashOwner,HashApp,HashFunction,Trigger,1,2,3,4,5,6,7,8,9,10,11\na,b,c,http,1,0,0,0,0,0,0,0,0,0,5\n")
