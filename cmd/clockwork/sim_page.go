@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"clockwork/pkg/sim"
 	"clockwork/pkg/sim/page"
@@ -29,28 +32,71 @@ func (d simDocument) page(jobs []*simJob) page.Page {
 }
 
 // canWrite finds out before a long run whether there can be a page at its end.
+// It leaves no file, for the run may be interrupted, and one that is there as it
+// is.
 func canWrite(path string) error {
-	if path == "" {
+	if path == "" || isDevice(path) {
 		return nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		file, err = createBeside(path)
+		if err == nil {
+			defer os.Remove(file.Name())
+		}
+	}
 	if err != nil {
 		return usageError{"--html: " + err.Error()}
 	}
-	return f.Close()
+	return file.Close()
 }
 
+// writePage puts a page there, whole or not at all.
 func writePage(path string, p page.Page) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write page: %w", err)
-	}
-	if err := p.Write(f); err != nil {
-		f.Close()
+	var body bytes.Buffer
+	if err := p.Write(&body); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := put(path, body.Bytes()); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil
+}
+
+// put replaces a file by another one. What is no file of a directory that can
+// be written to is written in its place.
+func put(path string, body []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if isDevice(path) {
+		return os.WriteFile(path, body, 0o666)
+	}
+	file, err := createBeside(path)
+	if errors.Is(err, os.ErrPermission) {
+		return os.WriteFile(path, body, 0o666)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(body)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
+
+// createBeside creates the file that is renamed to path when it is whole.
+func createBeside(path string) (*os.File, error) {
+	return os.OpenFile(fmt.Sprintf("%s.%d.part", path, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// isDevice reports whether something is there that is no file, such as
+// /dev/stdout.
+func isDevice(path string) bool {
+	at, err := os.Stat(path)
+	return err == nil && !at.Mode().IsRegular() && !at.IsDir()
 }

@@ -70,6 +70,35 @@ func TestThePageOfASimulationIsWholeAndAlone(t *testing.T) {
 	}
 }
 
+// A run that ends without a page, as an interrupted one does, leaves no file,
+// and one that was there as it was.
+func TestARunWithoutAnEndLeavesNoPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.html")
+	if err := canWrite(path); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := invoke(t, "sim", "open", "--html", path, "--record", "sim.go"); code != 2 {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	if err := os.WriteFile(path, []byte("an older page"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, "sim", "open", "--html", path, "--record", "sim.go")
+	if text, err := os.ReadFile(path); err != nil || string(text) != "an older page" {
+		t.Errorf("the older page is now %q, %v", text, err)
+	}
+	if code, _, stderr := invoke(t, "sim", "open", "--length", "100ms", "--html", path); code != 0 {
+		t.Error(stderr)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if text, _ := os.ReadFile(path); err != nil || len(left) != 1 || !strings.Contains(string(text), "<html") {
+		t.Errorf("beside the new page of %d bytes there are %v, %v", len(text), left, err)
+	}
+}
+
 func TestThePeakIsFound(t *testing.T) {
 	_, out, stderr := invoke(t, strings.Fields("sim paper-6.1-open --copies 4 --length 1s --peak --json")...)
 	var d peakDocument
