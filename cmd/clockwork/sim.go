@@ -22,7 +22,7 @@ type simCommand struct {
 	Length   *time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
 	Peak     bool           `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
-	Trace   string         `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
+	Trace   string         `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, the time in seconds or as in 2020-09-13T12:26:40.5Z; or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
 	Rate    *float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's; of azure, the mean of a whole day, of which a part may have more or less."`
 	Copies  *int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
 	Clients *int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`

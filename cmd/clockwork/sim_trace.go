@@ -22,9 +22,9 @@ func (s *simCommand) readTrace(set *setting) error {
 		return fmt.Errorf("read trace: %w", err)
 	}
 	defer f.Close()
-	head := make([]byte, len(countsHead))
+	head := make([]byte, len(workload.ByteOrderMark)+len(countsHead))
 	n, _ := f.ReadAt(head, 0)
-	if bytes.Equal(head[:n], countsHead) {
+	if bytes.HasPrefix(bytes.TrimPrefix(head[:n], []byte(workload.ByteOrderMark)), countsHead) {
 		err = s.readCounts(set, f)
 	} else {
 		err = s.readTimestamps(set, f)

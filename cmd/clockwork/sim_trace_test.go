@@ -97,6 +97,7 @@ func TestATraceThatCannotBeReplayedSaysWhy(t *testing.T) {
 		{counts + "a,b,c,http,0\n", "", "no request"},
 		{times + "1,a\n0,b\n", "", "line 3, column 1: 0 is earlier"},
 		{times + "soon,a\n", "", "line 2, column 1"},
+		{times + "1600000000000,a\n", "", "in seconds"},
 		{times + "1,No Name\n", "", "line 2, column 2"},
 		{times + "1,a,b\n", "", "timestamp,model"},
 		{counts + "a,b,c,http,many\n", "", "line 2, column 5"},

@@ -21,8 +21,16 @@ type lines struct {
 	more   bool // fields in this line
 }
 
+// ByteOrderMark is what some programs write before a text in UTF-8; it is no
+// part of the first field.
+const ByteOrderMark = "\ufeff"
+
 func newLines(r io.Reader) *lines {
-	l := &lines{scan: bufio.NewScanner(r)}
+	from := bufio.NewReader(r)
+	if head, _ := from.Peek(len(ByteOrderMark)); string(head) == ByteOrderMark {
+		from.Discard(len(ByteOrderMark))
+	}
+	l := &lines{scan: bufio.NewScanner(from)}
 	l.scan.Buffer(make([]byte, 0, 4096), MaxLine)
 	return l
 }

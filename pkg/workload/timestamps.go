@@ -10,9 +10,8 @@ import (
 
 // The bounds of a trace of timestamps.
 const (
-	MaxRequests   = 50_000_000
-	MaxTraced     = 1 << 16 // models
-	maxWholeInput = 9_000_000_000
+	MaxRequests = 50_000_000
+	MaxTraced   = 1 << 16 // models
 )
 
 // Request is one line of a trace: its time in nanoseconds on the trace's own
@@ -23,9 +22,9 @@ type Request struct {
 }
 
 // Timestamps yields the requests of a file of lines timestamp,model; the
-// header timestamp,model may stand before them. Timestamps are seconds with up
-// to nine decimals, and never go back. It holds one line at a time, and ends
-// with the first error, which names line and column.
+// header timestamp,model may stand before them. Timestamps are seconds or dates,
+// see instant, and never go back. It holds one line at a time, and ends with the
+// first error, which names line and column.
 func Timestamps(r io.Reader) iter.Seq2[Request, error] {
 	return func(yield func(Request, error) bool) {
 		l, names, last := newLines(r), map[string]string{}, protocol.Time(0)
@@ -51,9 +50,12 @@ func Timestamps(r io.Reader) iter.Seq2[Request, error] {
 
 func readRequest(l *lines, names map[string]string, last protocol.Time) (Request, error) {
 	text, _ := l.field()
-	at, ok := seconds(text)
-	if !ok {
-		return Request{}, l.fault("%.40q are no seconds with up to nine decimals", text)
+	at, err := instant(text)
+	if err != nil && l.line == 1 {
+		return Request{}, l.fault("%v; a header is timestamp,model", err)
+	}
+	if err != nil {
+		return Request{}, l.fault("%v", err)
 	}
 	if at < last {
 		return Request{}, l.fault("%s is earlier than the line before it: sort the trace", text)
@@ -74,30 +76,6 @@ func readRequest(l *lines, names map[string]string, last protocol.Time) (Request
 		return Request{}, l.fault("a line is timestamp,model")
 	}
 	return Request{at, name}, nil
-}
-
-// seconds reads a decimal number exactly.
-func seconds(text []byte) (protocol.Time, bool) {
-	point := len(text)
-	for i, c := range text {
-		if c == '.' {
-			point = i
-			break
-		}
-	}
-	n, ok := whole(text[:point], maxWholeInput)
-	if !ok {
-		return 0, false
-	}
-	decimals := text[min(point+1, len(text)):]
-	part, ok := whole(decimals, 999_999_999)
-	if !ok && len(decimals) > 0 || len(decimals) > 9 || point == len(text)-1 {
-		return 0, false
-	}
-	for range 9 - len(decimals) {
-		part *= 10
-	}
-	return protocol.Time(n*1_000_000_000 + part), true
 }
 
 // ReadTimestamps makes a workload of such a trace, at most MaxRequests of it:
