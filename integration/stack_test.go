@@ -150,7 +150,7 @@ func (s *stack) startWorker(name string) (stop func()) {
 }
 
 func (s *stack) workerConfig(name string) worker.Config {
-	config := worker.DefaultConfig(name, func() (backend.Backend, error) {
+	config := worker.DefaultConfig(name, func([]string) (backend.Backend, error) {
 		options := emulated.Defaults(name)
 		options.GPUs, options.Pages, options.Scale, options.Faults = s.config.gpus, s.config.pages, s.config.scale, s.config.faults
 		return emulated.New(options)

@@ -85,15 +85,21 @@ func (f *workerFlags) config(name string) (worker.Config, error) {
 	if err := emulation.Validate(); err != nil {
 		return worker.Config{}, usageError{err.Error()}
 	}
-	open := func() (backend.Backend, error) { return openEmulated(emulation) }
+	config := worker.DefaultConfig(name, func([]string) (backend.Backend, error) { return openEmulated(emulation) })
 	if f.Backend == onnx.Name {
 		options, err := f.onnx(name, emulation)
 		if err != nil {
 			return worker.Config{}, err
 		}
-		open = func() (backend.Backend, error) { return openCombined(options, emulation) }
+		if config.Inventory, err = onnx.Inventory(); err != nil {
+			return worker.Config{}, coded{protocol.BackendError, err}
+		}
+		config.GPUs = f.GPUs
+		config.Open = func(processors []string) (backend.Backend, error) {
+			options.Host, options.Processors = config.Inventory.Host, processors
+			return openCombined(options, emulation)
+		}
 	}
-	config := worker.DefaultConfig(name, open)
 	config.GenerateInputs = f.GenerateInputs
 	if err := config.Validate(); err != nil {
 		return worker.Config{}, usageError{err.Error()}

@@ -127,7 +127,7 @@ func (b *benchBroker) inProcess(policy string) (stop func(), err error) {
 	config.LoadIdle = loadIdle
 	scheduling := scheduler.DefaultConfig()
 	scheduling.Policy = policy
-	working := worker.DefaultConfig("w1", func() (backend.Backend, error) {
+	working := worker.DefaultConfig("w1", func([]string) (backend.Backend, error) {
 		options := emulated.Defaults("w1")
 		options.GPUs = gpus
 		return emulated.New(options)

@@ -31,6 +31,18 @@ type Backend interface {
 	Close() error
 }
 
+// Inventory is what a host has that one worker at a time may use: the cores or
+// GPUs that a backend executes on. A worker takes its share by leases and opens
+// the backend on that. Nothing of what is emulated belongs to a host: its
+// inventory is empty.
+type Inventory struct {
+	// Host is the machine; containers on it say the same.
+	Host string
+	// Devices are its names for them, those first that are to be taken first.
+	// Both are valid names of the protocol.
+	Devices []string
+}
+
 // LoadOptions bound what LoadModel prepares.
 type LoadOptions struct {
 	// MaxBatch is the largest batch size to prepare, 0 for no bound.
@@ -59,9 +71,10 @@ type DeviceInfo struct {
 	// in bytes.
 	Pages    int
 	PageSize int64
-	// OwnsThread: Execute burns CPU on the calling thread, which should be
-	// locked to its goroutine.
-	OwnsThread bool
+	// Bind, unless it is nil, says that Execute burns CPU on the calling thread:
+	// the execution lane locks one to its goroutine and calls Bind there once,
+	// which puts the thread where the device is.
+	Bind func() error
 }
 
 // Device is one GPU, or what stands for one.

@@ -141,10 +141,12 @@ func leaseBody(id, host string) ([]byte, error) {
 	return json.Marshal(leaseValue{ID: id, Host: host, Nonce: nats.NewInbox()})
 }
 
-func holderOf(body []byte) string {
-	var v leaseValue
+func holderOf(body []byte) string { return valueOf(body).ID }
+
+// valueOf reads what stands in a lease; nothing where that is not ours.
+func valueOf(body []byte) (v leaseValue) {
 	if json.Unmarshal(body, &v) != nil {
-		return ""
+		return leaseValue{}
 	}
-	return v.ID
+	return v
 }

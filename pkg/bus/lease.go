@@ -20,8 +20,8 @@ var ErrHeld = errors.New("another process holds it")
 // of that. The broker's own grain is one second.
 const leaseTTL = 2 * time.Second
 
-// Lease is one name that one process holds at a time: "controller",
-// "scheduler", "worker.<id>". It lives in a bucket of its own, without history
+// Lease is one name that one process holds at a time: "controller", "scheduler",
+// "profiler", "worker.<id>", "gpu.<host>.<device>". It lives in a bucket of its own, without history
 // and with a time to live.
 //
 // A holder that cannot renew keeps working until it sees that somebody else
@@ -103,11 +103,28 @@ func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
 func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
 	return b.openBucket(ctx, jetstream.KeyValueConfig{
 		Bucket:         b.bucket("lease"),
-		Description:    "Clockwork: who is controller, scheduler, and each worker",
+		Description:    "Clockwork: who is controller, scheduler, profiler and each worker, and has each device",
 		History:        1,
 		Storage:        jetstream.FileStorage,
 		LimitMarkerTTL: time.Second,
 	})
+}
+
+// Holder is who has a lease, as told to Acquire or as a Candidate's host; "" for
+// nobody.
+func (b *Bus) Holder(ctx context.Context, key string) (string, error) {
+	kv, err := b.OpenLeases(ctx)
+	if err != nil {
+		return "", err
+	}
+	entry, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read lease %s: %w", key, err)
+	}
+	return valueOf(entry.Value()).Host, nil
 }
 
 // AcquireWait takes the lease as soon as nobody holds it.

@@ -387,7 +387,7 @@ func TestStoppingDoesNotWaitForEver(t *testing.T) {
 
 func TestASecondWorkerOfALivingNameIsRefused(t *testing.T) {
 	r := startRig(t, newBench(1), nil)
-	_, ended := r.run(DefaultConfig("w1", func() (backend.Backend, error) { return newBench(1), nil }))
+	_, ended := r.run(DefaultConfig("w1", func([]string) (backend.Backend, error) { return newBench(1), nil }))
 	select {
 	case err := <-ended:
 		if err == nil {
@@ -436,7 +436,7 @@ func TestInputsAreBounded(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	open := func() (backend.Backend, error) { return newBench(1), nil }
+	open := func([]string) (backend.Backend, error) { return newBench(1), nil }
 	for _, change := range []func(*Config){
 		func(c *Config) { c.Name = "No.Name" },
 		func(c *Config) { c.Open = nil },

@@ -13,9 +13,14 @@ type Config struct {
 	// Name is the worker's name, unique in the stack: it holds the lease
 	// worker.<Name> while it lives.
 	Name string
-	// Open opens the backend with its GPUs. It is called once, when the worker
-	// has its name, and may take seconds.
-	Open func() (backend.Backend, error)
+	// Inventory is what the worker's host has; of its devices the worker takes GPUs
+	// for itself, each by the lease gpu.<host>.<device>. It is empty for a backend
+	// that needs nothing of the host, and GPUs is then of no meaning.
+	Inventory backend.Inventory
+	GPUs      int
+	// Open opens the backend on the devices that were taken. It is called once,
+	// when the worker has its name, and may take seconds.
+	Open func(devices []string) (backend.Backend, error)
 	// GenerateInputs: requests without inputs run on generated ones; else they
 	// are answered INVALID_INPUT.
 	GenerateInputs bool
@@ -37,7 +42,7 @@ type Config struct {
 }
 
 // DefaultConfig returns the defaults for a worker of this name.
-func DefaultConfig(name string, open func() (backend.Backend, error)) Config {
+func DefaultConfig(name string, open func(devices []string) (backend.Backend, error)) Config {
 	return Config{
 		Name:          name,
 		Open:          open,
@@ -62,6 +67,21 @@ func (c Config) Validate() error {
 		return fmt.Errorf("ahead is %v, input-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.Finish)
 	case c.MaxQueued < 1 || c.MaxInputs < 1 || c.MaxInputBytes < 1 || c.MaxModels < 1:
 		return fmt.Errorf("limits of actions, inputs and models must be positive")
+	}
+	return c.validateDevices()
+}
+
+func (c Config) validateDevices() error {
+	if len(c.Inventory.Devices) == 0 {
+		return nil
+	}
+	for _, name := range append([]string{c.Inventory.Host}, c.Inventory.Devices...) {
+		if !protocol.ValidName(name) {
+			return fmt.Errorf("a host or device of worker %s is called %q, which is no name", c.Name, name)
+		}
+	}
+	if n := len(c.Inventory.Devices); c.GPUs < 1 || c.GPUs > n {
+		return fmt.Errorf("worker %s is to have %d GPUs, and its host has devices for %d", c.Name, c.GPUs, n)
 	}
 	return nil
 }

@@ -74,8 +74,11 @@ func newGPU(a *agent, index int, device backend.Device) *gpu {
 func (g *gpu) start() {
 	g.work.Go(func() { each(g.stages, g.stage) })
 	g.work.Go(func() {
-		if g.info.OwnsThread {
+		if g.info.Bind != nil {
 			runtime.LockOSThread() // the thread ends with the goroutine
+			if err := g.info.Bind(); err != nil {
+				g.agent.bus.Log.Warn("a GPU executes wherever there is room", "gpu", g.index, "error", err)
+			}
 		}
 		each(g.execute, g.run)
 		close(g.finishing)

@@ -54,8 +54,8 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	return &Service{config: config, broker: broker}, nil
 }
 
-// nameWait is how long a name may stay taken before its holder counts as
-// alive: the lease of a worker that was killed outlives it by seconds.
+// nameWait is how long a name or a device may stay taken before its holder counts
+// as alive: the lease of a worker that was killed outlives it by seconds.
 const nameWait = 6 * time.Second
 
 // Run serves until ctx ends, or until another worker is seen to have the name.
@@ -70,7 +70,12 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer lease.Release()
-	backend, err := s.config.Open()
+	devices, err := s.takeDevices(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer devices.release()
+	backend, err := s.config.Open(devices.names)
 	if err != nil {
 		return fmt.Errorf("open backend: %w", err)
 	}
@@ -83,6 +88,8 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-lease.Lost():
 		lost = fmt.Errorf("another worker is called %s now", s.config.Name)
+	case device := <-devices.lost:
+		lost = fmt.Errorf("another worker than %s has %s of this host now", s.config.Name, device)
 	}
 	return errors.Join(lost, a.stop())
 }

@@ -68,7 +68,7 @@ func startRig(t *testing.T, back backend.Backend, change func(*Config)) *rig {
 	if err := r.bus.Payload.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	config := DefaultConfig("w1", func() (backend.Backend, error) { return back, nil })
+	config := DefaultConfig("w1", func([]string) (backend.Backend, error) { return back, nil })
 	if change != nil {
 		change(&config)
 	}

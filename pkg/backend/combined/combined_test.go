@@ -46,7 +46,7 @@ func (m *fakeModel) Close() error                 { return nil }
 type fakeDevice struct{ f *fake }
 
 func (d *fakeDevice) Info() backend.DeviceInfo {
-	return backend.DeviceInfo{UUID: "real-0", Type: "cpu", Pages: d.f.pages, PageSize: 1 << 20, OwnsThread: true}
+	return backend.DeviceInfo{UUID: "real-0", Type: "cpu", Pages: d.f.pages, PageSize: 1 << 20, Bind: func() error { return nil }}
 }
 
 func (d *fakeDevice) LoadWeights(m backend.Model, _ []int) (backend.Weights, error) {
@@ -94,7 +94,12 @@ func TestItLooksLikeTheRealBackend(t *testing.T) {
 	if b.Name() != "onnx" || b.Version() != "1.2.3" {
 		t.Errorf("it is called %s %s", b.Name(), b.Version())
 	}
-	if diff := cmp.Diff(real.Devices()[0].Info(), b.Devices()[0].Info()); diff != "" {
+	want, got := real.Devices()[0].Info(), b.Devices()[0].Info()
+	if got.Bind == nil {
+		t.Error("its thread is not bound")
+	}
+	want.Bind, got.Bind = nil, nil // functions are not compared
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
 
 	"clockwork/pkg/backend"
@@ -45,14 +44,14 @@ func New(options Options) (*Backend, error) {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
 	b := &Backend{options: options, lib: lib, cache: optimizedCache{options.CacheDir, lib, isa()}}
-	info := backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize, OwnsThread: true}
+	info := backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize}
 	for i := range options.GPUs {
 		memory, err := newArena(options.Pages, options.PageSize)
 		if err != nil {
 			b.release()
 			return nil, fmt.Errorf("make device %d: %w", i, err)
 		}
-		info.UUID = options.WorkerName + "-onnx-" + strconv.Itoa(i)
+		info.UUID, info.Bind = options.place(i)
 		b.arenas = append(b.arenas, memory)
 		b.devices = append(b.devices, &device{backend: b, index: i, info: info, arena: memory})
 	}
@@ -83,6 +82,8 @@ func (o *Options) complete() error {
 		return errors.New("onnx backend: no model directory")
 	case o.GPUs < 1 || o.Pages < 1:
 		return fmt.Errorf("onnx backend: %d GPUs of %d pages; both must be positive", o.GPUs, o.Pages)
+	case len(o.Processors) > 0 && len(o.Processors) != o.GPUs:
+		return fmt.Errorf("onnx backend: %d processors for %d GPUs", len(o.Processors), o.GPUs)
 	case o.PageSize < page || o.PageSize%page != 0:
 		return fmt.Errorf("onnx backend: page size %d is no multiple of %d", o.PageSize, page)
 	case o.MaxFile < 0 || o.MaxFile > DefaultMaxFile:

@@ -38,7 +38,12 @@ type Options struct {
 	GPUs     int
 	Pages    int
 	PageSize int64
-	// WorkerName makes the devices' UUIDs.
+	// Host and Processors are a part of the Inventory, a processor for each
+	// device: it executes there alone. Without them it executes wherever the
+	// system has room.
+	Host       string
+	Processors []string
+	// WorkerName makes the UUIDs of devices without a processor.
 	WorkerName string
 	// Checker is a command that tries out a model before this process does: it
 	// is run, under limits of memory and CPU time, with two more arguments,

@@ -21,5 +21,8 @@ type Backend struct{ backend.Backend }
 // New always fails here.
 func New(Options) (*Backend, error) { return nil, errAbsent }
 
+// Inventory always fails here.
+func Inventory() (backend.Inventory, error) { return backend.Inventory{}, errAbsent }
+
 // CheckModel always fails here.
 func CheckModel(library, file string) error { return errAbsent }

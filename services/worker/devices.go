@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
+)
+
+// devices are those of the host that this worker has for itself, each by a lease.
+type devices struct {
+	names  []string
+	leases []*bus.Lease
+	lost   chan string // one that another worker has now
+	stop   chan struct{}
+	watch  sync.WaitGroup
+}
+
+// takePause is the pause before devices are tried for again, at least. Workers that
+// start together do not try together for long.
+const takePause = 200 * time.Millisecond
+
+// takeDevices takes as many devices as the worker has GPUs, those first that are
+// first in the inventory, or none: what other workers that live have stays theirs.
+func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error) {
+	d := &devices{lost: make(chan string, 1), stop: make(chan struct{})}
+	if len(s.config.Inventory.Devices) == 0 {
+		return d, nil
+	}
+	late := time.Now().Add(nameWait)
+	for tried := 0; ; tried++ {
+		err := s.tryDevices(ctx, b, d)
+		switch {
+		case err == nil:
+			d.watchLeases()
+			b.Log.Info("devices taken", "worker", s.config.Name, "host", s.config.Inventory.Host, "devices", strings.Join(d.names, " "))
+			return d, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case !errors.Is(err, bus.ErrHeld):
+			b.Log.Warn("devices not taken", "worker", s.config.Name, "error", err) // the broker is away
+			late = time.Now().Add(nameWait)
+		case time.Now().After(late):
+			return nil, s.allTaken(ctx, b)
+		case tried == 0:
+			b.Log.Info("devices are taken; waiting whether their holders live", "worker", s.config.Name, "for", nameWait)
+		}
+		clock.Pause(ctx, takePause+rand.N(takePause))
+	}
+}
+
+// tryDevices takes all that the worker needs, or nothing. ErrHeld: too few are free.
+func (s *Service) tryDevices(ctx context.Context, b *bus.Bus, d *devices) error {
+	for _, name := range s.config.Inventory.Devices {
+		lease, err := b.Acquire(ctx, s.deviceKey(name), s.config.Name)
+		if err == nil {
+			d.names, d.leases = append(d.names, name), append(d.leases, lease)
+		} else if !errors.Is(err, bus.ErrHeld) {
+			d.giveBack()
+			return err
+		}
+		if len(d.names) == s.config.GPUs {
+			return nil
+		}
+	}
+	d.giveBack()
+	return bus.ErrHeld
+}
+
+func (s *Service) deviceKey(device string) string {
+	return "gpu." + s.config.Inventory.Host + "." + device
+}
+
+// allTaken says who has the devices.
+func (s *Service) allTaken(ctx context.Context, b *bus.Bus) error {
+	var taken []string
+	for _, name := range s.config.Inventory.Devices {
+		if holder, err := b.Holder(ctx, s.deviceKey(name)); err == nil && holder != "" {
+			taken = append(taken, name+" by "+holder)
+		}
+	}
+	return fmt.Errorf("--gpus is %d, and of the %d devices of this host too few are free: %s. Stop a worker, or give this one fewer GPUs",
+		s.config.GPUs, len(s.config.Inventory.Devices), strings.Join(taken, ", "))
+}
+
+func (d *devices) watchLeases() {
+	for i, lease := range d.leases {
+		d.watch.Go(func() {
+			select {
+			case <-d.stop:
+			case <-lease.Lost():
+				select {
+				case d.lost <- d.names[i]:
+				default: // the first one is enough
+				}
+			}
+		})
+	}
+}
+
+// release gives all of them back.
+func (d *devices) release() {
+	close(d.stop)
+	d.watch.Wait()
+	d.giveBack()
+}
+
+func (d *devices) giveBack() {
+	for _, lease := range d.leases {
+		lease.Release()
+	}
+	d.names, d.leases = nil, nil
+}

@@ -1,0 +1,183 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"clockwork/pkg/backend"
+	"clockwork/pkg/bus"
+)
+
+// machine is a host of so many devices on a broker.
+type machine struct {
+	t         *testing.T
+	rig       *rig
+	inventory backend.Inventory
+}
+
+func newMachine(t *testing.T, devices ...string) *machine {
+	broker, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.StopServer(broker) })
+	return &machine{t, &rig{t: t, broker: broker}, backend.Inventory{Host: "h1", Devices: devices}}
+}
+
+// tenant is a worker on it.
+type tenant struct {
+	t     *testing.T
+	taken chan []string
+	stop  func()
+	ended chan error
+}
+
+func (m *machine) worker(name string, gpus int) *tenant {
+	w := &tenant{t: m.t, taken: make(chan []string, 1)}
+	config := DefaultConfig(name, func(devices []string) (backend.Backend, error) {
+		w.taken <- slices.Clone(devices)
+		return newBench(len(devices)), nil
+	})
+	config.Inventory, config.GPUs = m.inventory, gpus
+	w.stop, w.ended = m.rig.run(config)
+	return w
+}
+
+func (w *tenant) has() []string {
+	w.t.Helper()
+	select {
+	case devices := <-w.taken:
+		return devices
+	case err := <-w.ended:
+		w.t.Fatalf("it ended: %v", err)
+	case <-time.After(patience):
+		w.t.Fatal("it takes no devices")
+	}
+	return nil
+}
+
+func (w *tenant) end() error {
+	w.t.Helper()
+	select {
+	case err := <-w.ended:
+		return err
+	case <-time.After(patience):
+		w.t.Fatal("it does not end")
+		return nil
+	}
+}
+
+func (m *machine) open() *bus.Bus {
+	m.t.Helper()
+	b, err := bus.Open(m.t.Context(), m.rig.busConfig())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b
+}
+
+// TestWorkersOfOneHostTakeDifferentDevices, a third is told who has them, and what
+// one gives back another one takes.
+func TestWorkersOfOneHostTakeDifferentDevices(t *testing.T) {
+	m := newMachine(t, "cpu-0", "cpu-1")
+	w1, w2 := m.worker("w1", 1), m.worker("w2", 1)
+	all := append(w1.has(), w2.has()...)
+	if slices.Sort(all); !slices.Equal(all, []string{"cpu-0", "cpu-1"}) {
+		t.Fatalf("they have %v", all)
+	}
+	refused := m.worker("w3", 1).end()
+	if refused == nil || !strings.Contains(refused.Error(), "by w1") || !strings.Contains(refused.Error(), "by w2") {
+		t.Errorf("a third worker: %v", refused)
+	}
+	w2.stop()
+	if err := w2.end(); err != nil {
+		t.Fatal(err)
+	}
+	w4 := m.worker("w4", 1)
+	if got := w4.has(); len(got) != 1 || !slices.Contains(all, got[0]) {
+		t.Errorf("after one has stopped the next has %v", got)
+	}
+}
+
+// TestAnotherHostsDevicesAreOthers, although they are called the same.
+func TestAnotherHostsDevicesAreOthers(t *testing.T) {
+	m := newMachine(t, "cpu-0")
+	m.worker("w1", 1).has()
+	m.inventory.Host = "h2"
+	if got := m.worker("w2", 1).has(); !slices.Equal(got, []string{"cpu-0"}) {
+		t.Errorf("it has %v", got)
+	}
+}
+
+// TestTooFewDevicesAreNone: what cannot serve one worker stays free for another.
+func TestTooFewDevicesAreNone(t *testing.T) {
+	m := newMachine(t, "cpu-0", "cpu-1", "cpu-2")
+	if got := m.worker("w1", 2).has(); !slices.Equal(got, []string{"cpu-0", "cpu-1"}) {
+		t.Fatalf("the first ones are taken first: %v", got)
+	}
+	w2 := m.worker("w2", 2)
+	b := m.open()
+	defer b.Close()
+	if err := w2.end(); err == nil || !strings.Contains(err.Error(), "--gpus is 2") {
+		t.Errorf("it ended with %v", err)
+	}
+	if holder, err := b.Holder(t.Context(), "gpu.h1.cpu-2"); err != nil || holder != "" {
+		t.Errorf("%q has the third, %v", holder, err)
+	}
+	if got := m.worker("w3", 1).has(); !slices.Equal(got, []string{"cpu-2"}) {
+		t.Errorf("w3 has %v", got)
+	}
+}
+
+// TestADeadWorkersDeviceIsTaken once its lease has run out.
+func TestADeadWorkersDeviceIsTaken(t *testing.T) {
+	m := newMachine(t, "cpu-0")
+	dead := m.open()
+	lease, err := dead.Acquire(t.Context(), "gpu.h1.cpu-0", "dead")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close() // it can renew no more
+	defer lease.Release()
+	if got := m.worker("w1", 1).has(); len(got) != 1 {
+		t.Errorf("it has %v", got)
+	}
+}
+
+// TestAWorkerThatLosesItsDeviceEnds: it was stopped for longer than its lease lives,
+// and another one executes there now.
+func TestAWorkerThatLosesItsDeviceEnds(t *testing.T) {
+	m := newMachine(t, "cpu-0")
+	w := m.worker("w1", 1)
+	w.has()
+	b := m.open()
+	defer b.Close()
+	leases, err := b.OpenLeases(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := leases.Put(context.Background(), "gpu.h1.cpu-0", []byte(`{"holder":"another","nonce":"x"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.end(); err == nil || !strings.Contains(err.Error(), "cpu-0") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestInventoriesAreChecked(t *testing.T) {
+	for what, c := range map[string]Config{
+		"no GPU":           {Inventory: backend.Inventory{Host: "h", Devices: []string{"cpu-0"}}},
+		"too many":         {GPUs: 2, Inventory: backend.Inventory{Host: "h", Devices: []string{"cpu-0"}}},
+		"a device no name": {GPUs: 1, Inventory: backend.Inventory{Host: "h", Devices: []string{"cpu.0"}}},
+		"a host no name":   {GPUs: 1, Inventory: backend.Inventory{Devices: []string{"cpu-0"}}},
+	} {
+		config := DefaultConfig("w1", func([]string) (backend.Backend, error) { return newBench(1), nil })
+		config.Inventory, config.GPUs = c.Inventory, c.GPUs
+		if config.Validate() == nil {
+			t.Errorf("%s is accepted", what)
+		}
+	}
+}
