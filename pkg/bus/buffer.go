@@ -58,7 +58,8 @@ type Buffered struct {
 	Stored time.Time
 }
 
-// OpenBuffer opens the stream, and makes it when it is not there.
+// OpenBuffer opens the stream, and makes it when it is not there, unless the bus
+// is Bound.
 func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	config := jetstream.StreamConfig{
 		Name:        b.bucket("buffer"),
@@ -79,10 +80,13 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	for tried := 0; ; tried++ {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 		config.Replicas = b.copies()
-		stream, err := js.CreateOrUpdateStream(attempt, config)
+		stream, err := b.bufferStream(attempt, js, config)
 		cancel()
-		if err == nil {
+		switch {
+		case err == nil:
 			return &Buffer{b, js, stream, c.Timeout}, nil
+		case errors.Is(err, errShortBuffer):
+			return nil, fmt.Errorf("open buffer: %w", err)
 		}
 		b.notReady(tried, config.Name, err)
 		select {

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	neturl "net/url"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,11 @@ type Config struct {
 	URL string
 	// InProcess is an embedded server to connect to without a socket.
 	InProcess *server.Server
+	// Credentials are of no use with InProcess.
+	Credentials Credentials
+	// Bound says that streams and buckets are clockwork init's to make: this process
+	// waits for them.
+	Bound bool
 	// Prefix of all subjects.
 	Prefix string
 	// Name shows up in the broker's connection list.
@@ -44,6 +48,8 @@ type Bus struct {
 	Log      *slog.Logger
 
 	replicas int
+	bound    bool
+	denied   denied
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }
@@ -58,6 +64,7 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 		Subjects: protocol.Subjects{Prefix: c.Prefix},
 		Log:      c.Log.With("service", c.Name),
 		replicas: c.Replicas,
+		bound:    c.Bound,
 		closed:   make(chan struct{}, 2),
 	}
 	var err error
@@ -91,44 +98,38 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 				b.Log.Warn("lost the broker", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", Redacted(nc.ConnectedUrl())) }),
 		nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }),
+		// A broker that is given its users anew may not know one for a moment.
+		nats.IgnoreAuthErrorAbort(),
 	}
 	url := c.URL
 	if c.InProcess != nil {
 		options = append(options, nats.InProcessServer(c.InProcess))
 		url = ""
+	} else {
+		who, err := c.Credentials.Options()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, who...)
 	}
 	var last error
 	for {
-		nc, err := nats.Connect(url, options...)
+		nc, err := Connect(url, options...)
 		if err == nil {
 			return nc, nil
 		}
 		if last == nil {
-			b.Log.Info("waiting for the broker", "url", Redacted(url), "error", err)
+			b.Log.Info("waiting for the broker", "error", err)
 		}
 		last = err
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connect to %s: %w", Redacted(url), last)
+			return nil, last
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-}
-
-// Redacted is a broker's URL, or a list of them, as it may be shown: without
-// passwords.
-func Redacted(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, text := range list {
-		if u, err := neturl.Parse(strings.TrimSpace(text)); err == nil {
-			list[i] = u.Redacted()
-		} else if at := strings.LastIndexByte(text, '@'); at >= 0 {
-			list[i] = "..." + text[at:]
-		}
-	}
-	return strings.Join(list, ",")
 }
 
 // copies is how many servers are to keep what is stored.
@@ -149,11 +150,41 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		b.dropped.Add(1)
 	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		if count := b.denied.add(time.Now()); count > 0 {
+			b.Log.Error("the broker does not let this role", "count", count, "latest", err)
+		}
+		return
+	}
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
 	}
 	b.Log.Error("broker reports", "subject", subject, "error", err)
+}
+
+// toldEvery bounds how often it is told that the broker denied something: a client
+// may ask for answers on subjects that this role may not publish on.
+const toldEvery = time.Second
+
+// denied counts what the broker did not let this role do.
+type denied struct {
+	mu    sync.Mutex
+	count int // since it was told
+	told  time.Time
+}
+
+// add counts one, and returns how many are to be told of now, 0 for not yet.
+func (d *denied) add(now time.Time) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.count++
+	if now.Sub(d.told) < toldEvery {
+		return 0
+	}
+	count := d.count
+	d.count, d.told = 0, now
+	return count
 }
 
 // Dropped returns how often a subscription overflowed and lost messages.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -20,41 +21,87 @@ type ServerConfig struct {
 	DontListen bool
 	// DataDir is where JetStream keeps its files.
 	DataDir string
-	// ConfigFile is a nats-server configuration that replaces everything else
-	// but DataDir, when given.
+	// ConfigFile is a nats-server configuration that replaces everything else but
+	// DataDir and Listen, when given.
 	ConfigFile string
+	// Listen is where to listen in place of what ConfigFile says: "" for that.
+	Listen *Listen
 }
+
+// Listen is an address of a broker; port -1 takes a free one.
+type Listen struct {
+	Host string
+	Port int
+}
+
+// options are the settings that Clockwork relies on, or those of a file.
+func (c ServerConfig) options() (*server.Options, error) {
+	if c.ConfigFile == "" {
+		return &server.Options{
+			ServerName:    "clockwork",
+			Host:          c.Host,
+			Port:          c.Port,
+			DontListen:    c.DontListen,
+			NoLog:         true,
+			NoSigs:        true,
+			JetStream:     true,
+			StoreDir:      c.DataDir,
+			SyncAlways:    true,
+			MaxPayload:    MaxPayload,
+			MaxPending:    64 << 20,
+			WriteDeadline: 2 * time.Second,
+			// Dropping surfaces as a counted time-out; stalling the producer would
+			// delay every other request.
+			NoFastProducerStall: true,
+		}, nil
+	}
+	options, err := server.ProcessConfigFile(c.ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", c.ConfigFile, err)
+	}
+	options.NoSigs = true
+	if c.DataDir != "" {
+		options.StoreDir = c.DataDir
+	}
+	if c.Listen != nil {
+		options.Host, options.Port = c.Listen.Host, c.Listen.Port
+	}
+	return options, nil
+}
+
+// Access is who may connect to a broker, as its settings say.
+type Access struct {
+	// Host that it listens on for clients, and for other servers of a cluster: ""
+	// for none.
+	Host, RoutesHost string
+	// Open: clients need not prove who they are. OpenRoutes: servers need not.
+	Open, OpenRoutes bool
+}
+
+// Access reads the settings without starting anything.
+func (c ServerConfig) Access() (Access, error) {
+	o, err := c.options()
+	if err != nil {
+		return Access{}, err
+	}
+	open := o.Username == "" && o.Authorization == "" && len(o.Users) == 0 && len(o.Nkeys) == 0 &&
+		len(o.TrustedOperators) == 0 && len(o.TrustedKeys) == 0 && o.AuthCallout == nil && !mutual(o.TLSConfig)
+	a := Access{Host: o.Host, Open: open || o.NoAuthUser != ""}
+	if o.Cluster.Port != 0 {
+		a.RoutesHost, a.OpenRoutes = o.Cluster.Host, o.Cluster.Username == "" && !mutual(o.Cluster.TLSConfig)
+	}
+	return a, nil
+}
+
+// mutual reports whether who connects must show a certificate.
+func mutual(c *tls.Config) bool { return c != nil && c.ClientAuth == tls.RequireAndVerifyClientCert }
 
 // StartServer starts an embedded nats-server with JetStream and the settings
 // that Clockwork relies on. Stop it with StopServer.
 func StartServer(c ServerConfig) (*server.Server, error) {
-	options := &server.Options{
-		ServerName:    "clockwork",
-		Host:          c.Host,
-		Port:          c.Port,
-		DontListen:    c.DontListen,
-		NoLog:         true,
-		NoSigs:        true,
-		JetStream:     true,
-		StoreDir:      c.DataDir,
-		SyncAlways:    true,
-		MaxPayload:    MaxPayload,
-		MaxPending:    64 << 20,
-		WriteDeadline: 2 * time.Second,
-		// Dropping surfaces as a counted time-out; stalling the producer would
-		// delay every other request.
-		NoFastProducerStall: true,
-	}
-	if c.ConfigFile != "" {
-		fromFile, err := server.ProcessConfigFile(c.ConfigFile)
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", c.ConfigFile, err)
-		}
-		fromFile.NoSigs = true
-		if c.DataDir != "" {
-			fromFile.StoreDir = c.DataDir
-		}
-		options = fromFile
+	options, err := c.options()
+	if err != nil {
+		return nil, err
 	}
 	s, err := server.NewServer(options)
 	if err != nil {
@@ -66,9 +113,22 @@ func StartServer(c ServerConfig) (*server.Server, error) {
 	go s.Start() // ends with Shutdown; WaitForShutdown waits for it
 	if !s.ReadyForConnections(10 * time.Second) {
 		s.Shutdown()
-		return nil, fmt.Errorf("start nats-server: not ready after 10s; is %s:%d taken?", c.Host, c.Port)
+		return nil, fmt.Errorf("start nats-server: not ready after 10s; is %s:%d taken?", options.Host, options.Port)
 	}
 	return s, nil
+}
+
+// ReloadServer has a server read its configuration file again: users and their
+// permissions, certificates. Whoever is no user any more is cut off.
+func ReloadServer(s *server.Server, c ServerConfig) error {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if err := s.ReloadOptions(options); err != nil {
+		return fmt.Errorf("read %s again: %w", c.ConfigFile, err)
+	}
+	return nil
 }
 
 // StopServer ends an embedded server and waits until its files are closed.

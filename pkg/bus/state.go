@@ -61,7 +61,11 @@ func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetst
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 		c.Replicas = b.copies()
 		kv, err := b.JS.KeyValue(attempt, c.Bucket)
-		if errors.Is(err, jetstream.ErrBucketNotFound) {
+		switch {
+		case !errors.Is(err, jetstream.ErrBucketNotFound):
+		case b.bound:
+			err = notMade(err)
+		default:
 			kv, err = b.JS.CreateKeyValue(attempt, c)
 		}
 		cancel()

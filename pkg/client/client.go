@@ -41,9 +41,9 @@ const controlWait = 5 * time.Second
 
 // Connect reaches a stack through its broker. prefix is "" for the default.
 func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
-	nc, err := nats.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
+	nc, err := bus.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", bus.Redacted(url), err)
+		return nil, err
 	}
 	c, err := New(nc, prefix)
 	if err != nil {

@@ -1,0 +1,132 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What a stack keeps in the broker is made by whoever comes first, where everybody
+// may; with roles it is the operator's to make, and services wait for it.
+
+// Store is a stream or a bucket of a stack.
+type Store struct {
+	// Name is the broker's name of it.
+	Name string `json:"name"`
+	// Keeps says to people what it keeps.
+	Keeps string `json:"keeps"`
+	// Done is Made, Found, or Changed where it stood there with other limits.
+	Done string `json:"done"`
+}
+
+// What MakeStores did with a store.
+const (
+	Made    = "made"
+	Found   = "found"
+	Changed = "changed"
+)
+
+// MakeStores makes every stream and bucket of the stack that is not there, and
+// gives the buffer these limits. To call it again changes nothing. The bus must
+// not be Bound.
+func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, error) {
+	var stores []Store
+	for _, s := range []struct {
+		kind, keeps string
+		stream      string
+		open        func() error
+	}{
+		{"state", "stage, models, profiles, workers", "KV_" + b.bucket("state"), func() error { _, err := b.OpenState(ctx); return err }},
+		{"lease", "who is controller, scheduler, profiler, and each worker", "KV_" + b.bucket("lease"), func() error { _, err := b.OpenLeases(ctx); return err }},
+		{"buffer", "requests that wait for activation", b.bucket("buffer"), func() error { _, err := b.OpenBuffer(ctx, buffer); return err }},
+	} {
+		before, err := b.limitsOf(ctx, s.stream)
+		if err == nil {
+			err = s.open()
+		}
+		after := before
+		if err == nil {
+			after, err = b.limitsOf(ctx, s.stream)
+		}
+		if err != nil {
+			return stores, fmt.Errorf("make %s: %w", b.bucket(s.kind), b.whyDenied(err))
+		}
+		store := Store{Name: b.bucket(s.kind), Keeps: s.keeps, Done: Found}
+		switch {
+		case before == limits{}:
+			store.Done = Made
+		case before != after:
+			store.Done = Changed
+		}
+		stores = append(stores, store)
+	}
+	return stores, nil
+}
+
+// limits are those of a stream that a stack's settings change; zero is no stream.
+type limits struct {
+	age             time.Duration
+	messages, bytes int64
+	replicas        int
+}
+
+// storeTry bounds one question to a JetStream that may not be ready yet.
+const storeTry = 2 * time.Second
+
+// limitsOf asks until the broker answers.
+func (b *Bus) limitsOf(ctx context.Context, stream string) (limits, error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, storeTry)
+		s, err := b.JS.Stream(attempt, stream)
+		cancel()
+		switch {
+		case err == nil:
+			c := s.CachedInfo().Config
+			return limits{c.MaxAge, c.MaxMsgs, c.MaxBytes, c.Replicas}, nil
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return limits{}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return limits{}, err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// whyDenied says that it is a permission that is missing: to the broker's client
+// it looks as if no answer came.
+func (b *Bus) whyDenied(err error) error {
+	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+		if denied := nc.LastError(); errors.Is(denied, nats.ErrPermissionViolation) {
+			return fmt.Errorf("%w; the operator's key may do it", denied)
+		}
+	}
+	return err
+}
+
+// notMade is where a store is missing that this process may not make.
+func notMade(err error) error { return fmt.Errorf("%w: clockwork init makes it", err) }
+
+// errShortBuffer: the broker would drop requests before this controller answers
+// them.
+var errShortBuffer = errors.New("the startup buffer was made for a shorter --buffer-timeout; run clockwork init with this one")
+
+// bufferStream makes the buffer's stream, or finds the one that was made.
+func (b *Bus) bufferStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	if !b.bound {
+		return js.CreateOrUpdateStream(ctx, c)
+	}
+	stream, err := js.Stream(ctx, c.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, notMade(err)
+	case err == nil && stream.CachedInfo().Config.MaxAge < c.MaxAge:
+		return nil, errShortBuffer
+	}
+	return stream, err
+}
