@@ -65,6 +65,7 @@ func TestAReplaySaysWhatAnotherPolicyOrSettingWouldHaveDone(t *testing.T) {
 		{"--policy fifo", func(a, c *replay.Outcome) bool { return c.Done < a.Done && c.MeanBatch() == 1 }, "changed: fifo"},
 		{"--config max-batch=2", func(a, c *replay.Outcome) bool { return c.MeanBatch() <= 2 && a.MeanBatch() > 2 }, "changed: clockwork max-batch=2"},
 		{"--policy faithful --config ahead=10ms --config max-batch=4", func(a, c *replay.Outcome) bool { return c.MeanBatch() <= 4 && c.Done < a.Done }, "changed: faithful ahead=10ms max-batch=4"},
+		{"--config without=any", func(a, c *replay.Outcome) bool { return c.Infers != a.Infers }, "changed: clockwork without=any"},
 		{"--config ahead=3ms", func(a, c *replay.Outcome) bool { return a.Done == c.Done && a.Infers == c.Infers }, "changed: clockwork ahead=3ms"},
 	} {
 		args := append([]string{path}, strings.Fields(row.flags)...)
@@ -166,6 +167,15 @@ func TestARecordingThatWasCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
 	}
 	if e, _ := explanations(t, path); e.Cut {
 		t.Error("explain --json takes a whole recording for one that was cut")
+	}
+}
+
+func TestAWrongSettingIsNamed(t *testing.T) {
+	for _, setting := range []string{"ahead=0s", "ahead=5", "max-batch=-1", "max-batch=x", "without=luck", "luck=1", "ahead"} {
+		code, _, stderr := invoke(t, "replay", "sim.go", "--config", setting)
+		if code != 2 || !strings.Contains(stderr, "--config") || !strings.Contains(stderr, setting) {
+			t.Errorf("--config %s: exit code %d, %s", setting, code, stderr)
+		}
 	}
 }
 

@@ -87,11 +87,15 @@ func (k *replayCommand) apply(config *sched.Config) error {
 		if !ok {
 			return fmt.Errorf("--config %q is not KEY=VALUE", setting)
 		}
-		if err := replay.Set(config, key, value); err != nil {
-			return fmt.Errorf("--config: %w", err)
+		err := replay.Set(config, key, value)
+		if err == nil {
+			err = config.Validate()
+		}
+		if err != nil {
+			return fmt.Errorf("--config %s: %w", setting, err)
 		}
 	}
-	return config.Validate()
+	return nil
 }
 
 func (k *replayCommand) emulate(r *replayReport, m *replay.Material) (err error) {

@@ -64,7 +64,7 @@ func (s *simCommand) check() error {
 		value       *int
 		least, most int
 	}{
-		{"copies", s.Copies, 1, protocol.MaxCopies}, {"clients", s.Clients, 1, workload.MaxLeaves}, {"gpus", s.GPUs, 1, maxWorkerGPUs},
+		{"copies", s.Copies, 1, protocol.MaxCopies}, {"clients", s.Clients, 1, workload.MaxClients}, {"gpus", s.GPUs, 1, maxWorkerGPUs},
 		{"workers", &s.Workers, 1, maxSimGPUs}, {"pages", &s.Pages, 1, 1 << 20}, {"max-batch", s.MaxBatch, 1, maxItems},
 	} {
 		if flag.value != nil && (*flag.value < flag.least || *flag.value > flag.most) {

@@ -156,7 +156,7 @@ func TestAPageThatCannotBeWrittenIsWrongUsage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere", "page.html")
 	for _, args := range []string{"paper-6.5 --length 8h", "paper-6.5 --length 8h --seed 2 --gpus 12"} {
 		code, _, stderr := invoke(t, append(append([]string{"sim"}, strings.Fields(args)...), "--html", path)...)
-		if code != 2 || !strings.Contains(stderr, "--html") {
+		if code != 2 || !strings.Contains(stderr, "--html "+path+": no such file") {
 			t.Errorf("sim %s: exit code %d, %s", args, code, stderr)
 		}
 	}

@@ -46,7 +46,11 @@ func canWrite(path string) error {
 		}
 	}
 	if err != nil {
-		return usageError{"--html: " + err.Error()}
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err // not the path, which is of the file beside it
+		}
+		return usageError{fmt.Sprintf("--html %s: %s", path, err)}
 	}
 	return file.Close()
 }

@@ -107,7 +107,12 @@ func (d simDocument) rows() [][]string {
 	add("offered", func(r simRun) string { return strconv.Itoa(r.Offered) })
 	add("offered r/s", func(r simRun) string { return decimal(r.OfferedRate) })
 	add("goodput r/s", func(r simRun) string { return decimal(r.Goodput) })
-	add("in SLO", func(r simRun) string { return percent(r.Share) })
+	add("in SLO", func(r simRun) string {
+		if r.Offered == 0 {
+			return "-"
+		}
+		return percent(r.Share)
+	})
 	if d.Runs[0].Bound > 0 {
 		add("of upper bound", func(r simRun) string { return percent(r.OfBound) })
 	}

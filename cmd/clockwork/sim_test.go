@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,14 @@ func TestSimulationsArePrintedAsTableAndAsJSON(t *testing.T) {
 	}
 	if r.OK > r.Bound || r.OfBound > 1 {
 		t.Errorf("%d OK, the bound is %d", r.OK, r.Bound)
+	}
+}
+
+// Of no request, none was in its SLO, and none was not.
+func TestARunWithoutRequestsHasNoShareInTheSLO(t *testing.T) {
+	_, out, _ := invoke(t, "sim", "open", "--rate", "0.001", "--length", "1s")
+	if !regexp.MustCompile(`(?m)^offered +0$`).MatchString(out) || !regexp.MustCompile(`(?m)^in SLO +-$`).MatchString(out) {
+		t.Error(out)
 	}
 }
 
@@ -120,7 +129,7 @@ func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
 		{"open --without luck", "expected some of any, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
 		// Zero is a value, and not the default.
 		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "more than 0"}, {"open --copies 0", "from 1 to 4096"},
-		{"closed --clients 0", "from 1 to"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "more than 0 and at most 1h"},
+		{"closed --clients 0", "from 1 to 1048576"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "more than 0 and at most 1h"},
 		{"open --length 0s", "more than 0 and at most"}, {"open --ahead 0s", "--ahead is 0s; it must be more than 0 and at most 1s"},
 		// What would do nothing is not taken for done.
 		{"open --clients 5", "leave --clients out"}, {"closed --rate 5", "leave --rate out"}, {"fill-memory --copies 5", "leave --copies out"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,9 +260,15 @@ func TestFieldsAreSetByName(t *testing.T) {
 	if c.MaxBatch != 4 || c.Ahead != 7*time.Millisecond || c.Estimate.Window != 20 || c.DefaultSLO != 30*time.Millisecond || c.Estimate.Percentile != 50 {
 		t.Errorf("%+v", c)
 	}
-	for key, value := range map[string]string{"max-batch": "many", "ahead": "7", "window": "3"} {
-		if Set(&c, key, value) == nil {
-			t.Errorf("%s=%s was taken", key, value)
+	must(t, Set(&c, "without", "early,edf"))
+	if !slices.Equal(c.Without, []string{"early", "edf"}) {
+		t.Errorf("without %q", c.Without)
+	}
+	for key, row := range map[string]struct{ value, says string }{
+		"max-batch": {"many", "no whole number"}, "ahead": {"7", "such as 5ms"}, "window": {"3", "no field"},
+	} {
+		if err := Set(&c, key, row.value); err == nil || !strings.Contains(err.Error(), row.says) {
+			t.Errorf("%s=%s: %v, wanted %q", key, row.value, err, row.says)
 		}
 	}
 	if all := strings.Join(Keys(), " "); !strings.Contains(all, "max-load-budget") || !strings.Contains(all, "default-slo") {

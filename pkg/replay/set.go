@@ -12,7 +12,7 @@ import (
 
 // Set sets a field of a core's configuration by its name, in any case and with
 // or without dashes: "max-batch", "MaxBatch", "estimate.window". Durations are
-// like 5ms.
+// like 5ms, lists like early,edf.
 func Set(config *sched.Config, key, value string) error {
 	for _, f := range fields(reflect.ValueOf(config).Elem(), "") {
 		if plain(f.name) != plain(key) {
@@ -76,22 +76,38 @@ func dashed(name string) string {
 func (f field) set(value string) error {
 	if f.of.Type() == reflect.TypeFor[time.Duration]() {
 		d, err := time.ParseDuration(value)
+		if err != nil {
+			return fmt.Errorf("%q is no duration, such as 5ms", value)
+		}
 		f.of.SetInt(int64(d))
-		return err
+		return nil
 	}
 	switch f.of.Kind() {
 	case reflect.Bool:
 		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
 		f.of.SetBool(b)
-		return err
+		return nil
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number", value)
+		}
 		f.of.SetFloat(x)
-		return err
+		return nil
 	case reflect.Int:
 		n, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("%q is no whole number", value)
+		}
 		f.of.SetInt(int64(n))
-		return err
+		return nil
+	}
+	if list, ok := f.of.Addr().Interface().(*[]string); ok {
+		*list = strings.Split(value, ",")
+		return nil
 	}
 	return fmt.Errorf("it cannot be set to %q here", value)
 }
