@@ -114,6 +114,9 @@ var causeColumns = []terminal.Column{
 // printCauses shows a row for each cause, then the example of each.
 func printCauses(w io.Writer, width int, s *explain.Summary) error {
 	about := fmt.Sprintf("%s: %d done in time, %d failed, %d open at the end", count(s.Requests, "request"), s.Done, s.Failed, s.Open)
+	if s.Forgotten > 0 {
+		about += fmt.Sprintf(", %d whose front door was lost", s.Forgotten)
+	}
 	fmt.Fprintln(w, folded(about, width))
 	if s.Failed == 0 {
 		return nil

@@ -38,9 +38,12 @@ func (x *Explainer) explain(r *request, outcome string, cause Cause) *Explanatio
 	for _, a := range r.tries {
 		x.tellTry(c, r, a)
 	}
-	if r.refusal != nil {
+	switch {
+	case r.refusal != nil:
 		x.tellWait(c, r)
 		c.add(x.now, "refused %s: %s", r.refusal.Code, r.refusal.Message)
+	case outcome == doorLost:
+		c.add(x.now, "its front door was lost, and with it whoever waited for the answer")
 	}
 	return &Explanation{
 		ID: r.ID.String(), Core: x.core, Model: r.Model, Outcome: outcome, Cause: cause,

@@ -36,7 +36,8 @@ type Explanation struct {
 	ID    string `json:"id"`
 	Core  int    `json:"core"`
 	Model string `json:"model"`
-	// Outcome is "done in time", "done late", "refused CODE", or "open".
+	// Outcome is "done in time", "done late", "refused CODE", "front door lost",
+	// or "open when the recording ended".
 	Outcome string `json:"outcome"`
 	Cause   Cause  `json:"cause,omitempty"`
 	// Chain is what happened, in order; Saved what would have saved it.
@@ -82,11 +83,13 @@ func (e *Explanation) String() string {
 
 // Summary groups what failed.
 type Summary struct {
-	Requests int     `json:"requests"`
-	Done     int     `json:"done_in_time"`
-	Failed   int     `json:"failed"`
-	Open     int     `json:"open"`
-	Causes   []Group `json:"causes"`
+	Requests int `json:"requests"`
+	Done     int `json:"done_in_time"`
+	Failed   int `json:"failed"`
+	Open     int `json:"open"`
+	// Forgotten lost their front door, and so whoever waited for an answer.
+	Forgotten int     `json:"forgotten,omitempty"`
+	Causes    []Group `json:"causes"`
 }
 
 // Group is what failed for one cause, with the first one as the example.
@@ -136,6 +139,8 @@ func (x *Explainer) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 		x.arrive(&e.Submission)
 	case *sched.Result:
 		x.result(&e.Result)
+	case *sched.DoorLost:
+		x.doorIsLost(e.Door)
 	default:
 		x.mirror.event(e)
 	}
@@ -181,17 +186,35 @@ func (x *Explainer) endOpen() {
 		return
 	}
 	x.summary.Open += len(x.requests)
-	var open []*request
-	for id, r := range x.requests {
-		if x.wanted[id] {
-			open = append(open, r)
-		}
-	}
-	slices.SortFunc(open, func(a, b *request) int { return int(a.seq - b.seq) })
-	for _, r := range open {
+	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return x.wanted[id] }) {
 		x.found = append(x.found, x.explain(r, "open when the recording ended", None))
 	}
 	x.mirror = nil
+}
+
+// inOrder returns the open requests of some ids as they came.
+func (x *Explainer) inOrder(of func(protocol.RequestID) bool) (list []*request) {
+	for id, r := range x.requests {
+		if of(id) {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b *request) int { return a.seq - b.seq })
+	return list
+}
+
+// doorLost is an outcome.
+const doorLost = "front door lost"
+
+// doorIsLost ends what nobody waits for any more.
+func (x *Explainer) doorIsLost(door uint64) {
+	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return id.Door == door }) {
+		x.summary.Forgotten++
+		if x.wanted[r.ID] {
+			x.found = append(x.found, x.explain(r, doorLost, None))
+		}
+		x.remove(r)
+	}
 }
 
 func (x *Explainer) arrive(s *protocol.Submission) {
@@ -209,10 +232,7 @@ func (x *Explainer) end(r *request, outcome string, cause Cause) {
 	if r == nil {
 		return
 	}
-	if r.waits {
-		x.waiting[r.Model]--
-	}
-	delete(x.requests, r.ID)
+	x.remove(r)
 	g := x.groups[cause]
 	if cause == None {
 		x.summary.Done++

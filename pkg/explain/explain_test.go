@@ -30,7 +30,9 @@ var rewrite = flag.Bool("rewrite", false, "write the explanations into testdata"
 //	<t> join <worker> <pages> [resident...]      one GPU, all models in host memory
 //	<t> submit <number> <model> <budget> [elapsed]
 //	<t> result <n-th action> <code> [<begin> <end>]
-//	<t> tick | lost <worker>
+//	<t> tick | lost <worker> | door
+//
+// where door says that the front door of all requests is lost,
 //
 // and after ---- the explanation.
 func TestScripts(t *testing.T) {
@@ -101,7 +103,7 @@ func play(t *testing.T, policy, commands string) []*Explanation {
 		t.Errorf("the recording does not replay: %+v", v)
 	}
 	sum := x.Summary()
-	if sum.Requests != sum.Done+sum.Failed+sum.Open {
+	if sum.Requests != sum.Done+sum.Failed+sum.Open+sum.Forgotten {
 		t.Errorf("the summary does not add up: %+v", sum)
 	}
 	for _, e := range x.Wanted() {
@@ -165,6 +167,8 @@ func (s *stage) run(f []string) {
 		s.step(now, &sched.Result{Result: r})
 	case "lost":
 		s.step(now, &sched.WorkerLost{ID: f[2], Incarnation: 1})
+	case "door":
+		s.step(now, &sched.DoorLost{Door: 1})
 	case "tick":
 		s.step(now, &sched.Tick{})
 	default:

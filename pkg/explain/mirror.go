@@ -99,6 +99,14 @@ func (m *mirror) add(s *protocol.Submission) *request {
 	return r
 }
 
+// remove takes a request out that has ended.
+func (m *mirror) remove(r *request) {
+	if r.waits {
+		m.waiting[r.Model]--
+	}
+	delete(m.requests, r.ID)
+}
+
 func (m *mirror) event(e sched.Event) {
 	switch e := e.(type) {
 	case *sched.Activate:
@@ -114,13 +122,6 @@ func (m *mirror) event(e sched.Event) {
 		m.join(&e.State)
 	case *sched.WorkerLost:
 		m.lose(e.ID, e.Incarnation)
-	case *sched.DoorLost:
-		for id, r := range m.requests { // nothing that is said follows from the order
-			if id.Door == e.Door && r.waits {
-				delete(m.requests, id)
-				m.waiting[r.Model]--
-			}
-		}
 	}
 }
 
