@@ -14,6 +14,9 @@ func Cards(runs []*sim.Report) []Card {
 		s := r.Summary(0)
 		c := Card{Title: r.Policy, Value: fmt.Sprintf("%.0f", r.Goodput()), Unit: "requests/s in SLO", Colour: i, Part: r.Share()}
 		c.Lines = append(c.Lines, shareOf(r)+" of what was asked for")
+		if r.Offered == 0 {
+			c.Part, c.Lines = -1, []string{"nothing was asked for"}
+		}
 		if r.OK() > 0 {
 			c.Lines = append(c.Lines, fmt.Sprintf("p50 %s, p99 %s", terminal.Duration(s.Latency.P50), terminal.Duration(s.Latency.P99)))
 		}

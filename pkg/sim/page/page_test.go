@@ -182,6 +182,9 @@ func TestRunsWithLittleToShowHaveAPage(t *testing.T) {
 		if noNumber.MatchString(text) {
 			t.Errorf("%s: the page has a number that is none", name)
 		}
+		if says := strings.Contains(text, "nothing was asked for") && !strings.Contains(text, "% of what was"); says != (name == "nobody asks") {
+			t.Errorf("%s: that nothing was asked for is said: %v", name, says)
+		}
 	}
 }
 
