@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.uber.org/fx"
@@ -16,6 +19,7 @@ import (
 	"clockwork/pkg/backend/emulated"
 	"clockwork/pkg/backend/onnx"
 	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/fetch"
 	"clockwork/pkg/protocol"
 	"clockwork/services/worker"
@@ -55,7 +59,36 @@ type emulationFlags struct {
 type workerCommand struct {
 	Name string `help:"The worker's name, unique in the stack; by default the host's."`
 	workerFlags
+	clockFlags
 	brokerFlags
+}
+
+// clockFlags are of a process that is a worker and nothing else: the clock is its.
+type clockFlags struct {
+	ClockDrift float64       `default:"0" help:"Have the worker's clock gain this fraction, for tests." group:"Emulated GPUs"`
+	ClockStep  time.Duration `placeholder:"D" help:"Step the worker's clock ahead by this on SIGUSR1, and back on the next, for tests." group:"Emulated GPUs"`
+}
+
+// misbehave has the clock go wrong if that was asked for.
+func (f clockFlags) misbehave(log *slog.Logger) error {
+	fault := clock.Fault{Drift: f.ClockDrift, Step: f.ClockStep}
+	if err := fault.Validate(); err != nil || fault == (clock.Fault{}) {
+		return usage(err)
+	}
+	fault.Misbehave()
+	if f.ClockStep == 0 {
+		return nil
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	go func() { // as long as the process
+		for ahead := true; ; ahead = !ahead {
+			<-asked
+			clock.Stepped(ahead)
+			log.Warn("the clock was stepped, as it was asked for", "ahead", ahead, "by", f.ClockStep)
+		}
+	}()
+	return nil
 }
 
 // Run runs a worker until it is told to stop.
@@ -66,6 +99,9 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 	}
 	config, err := k.config(name)
 	if err != nil {
+		return err
+	}
+	if err := k.misbehave(con.log); err != nil {
 		return err
 	}
 	broker, err := k.reach(c, con)

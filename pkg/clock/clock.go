@@ -21,7 +21,13 @@ var (
 
 // Now returns nanoseconds on this machine's monotonic clock, which all of its
 // processes share.
-func Now() protocol.Time { return base.Add(time.Since(started)) }
+func Now() protocol.Time {
+	age := time.Since(started)
+	if f := fault.Load(); f != nil {
+		age += f.off(age)
+	}
+	return base.Add(age)
+}
 
 func monotonic() protocol.Time {
 	var ts unix.Timespec

@@ -19,15 +19,23 @@ type Offset struct {
 	epoch    uint64
 	readings [window]reading
 	count    int
-	offset   time.Duration
+	best     reading
+	steps    int
 }
 
 type reading struct{ offset, roundTrip time.Duration }
 
+// agree reports whether one offset may have been that of both readings: the
+// scheduler's time was read between question and answer.
+func (r reading) agree(with reading) bool {
+	return (r.offset - with.offset).Abs() <= (r.roundTrip+with.roundTrip)/2+time.Microsecond
+}
+
 // Add takes one reading: the local times of question and answer, and what the
 // scheduler of an epoch said its time was. A newer epoch is another clock and
-// begins anew; a reading of an older one, or one that goes backwards, is
-// ignored.
+// begins anew, as does a clock that was stepped, which shows in two readings of
+// which one must be wrong; a reading of an older epoch, or one that goes
+// backwards, is ignored.
 func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 	if epoch < o.epoch || answered < asked {
 		return
@@ -36,16 +44,23 @@ func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 		*o = Offset{epoch: epoch}
 	}
 	trip := answered.Sub(asked)
-	o.readings[o.count%window] = reading{remote.Sub(asked) - trip/2, trip}
+	now := reading{remote.Sub(asked) - trip/2, trip}
+	if o.count > 0 && !now.agree(o.best) {
+		*o = Offset{epoch: epoch, steps: o.steps + 1}
+	}
+	o.readings[o.count%window] = now
 	o.count++
-	best := o.readings[0]
+	o.best = o.readings[0]
 	for _, r := range o.readings[:min(o.count, window)] {
-		if r.roundTrip < best.roundTrip {
-			best = r
+		if r.roundTrip < o.best.roundTrip {
+			o.best = r
 		}
 	}
-	o.offset = best.offset
 }
+
+// Steps returns how often readings of an epoch contradicted each other: one of
+// the two clocks was stepped, or runs at another speed.
+func (o *Offset) Steps() int { return o.steps }
 
 // Epoch returns the epoch whose clock is known, 0 while there are too few
 // readings.
@@ -62,7 +77,7 @@ func (o *Offset) Local(t protocol.Time) protocol.Time {
 	if t == 0 || t == protocol.Never {
 		return t
 	}
-	return t.Add(-o.offset)
+	return t.Add(-o.best.offset)
 }
 
 // Remote converts local time to the scheduler's.
@@ -70,5 +85,5 @@ func (o *Offset) Remote(t protocol.Time) protocol.Time {
 	if t == 0 || t == protocol.Never {
 		return t
 	}
-	return t.Add(o.offset)
+	return t.Add(o.best.offset)
 }

@@ -52,10 +52,14 @@ func (a *agent) onClock(m *nats.Msg) {
 		return
 	}
 	a.mu.Lock()
-	before := a.offset.Epoch()
+	before, steps := a.offset.Epoch(), a.offset.Steps()
 	a.offset.Add(reading.Epoch, protocol.Time(asked), answered, reading.Now)
 	known := a.offset.Epoch() != before && a.offset.Epoch() != 0
+	stepped := a.offset.Steps() > steps
 	a.mu.Unlock()
+	if stepped {
+		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)
+	}
 	if known {
 		a.pulse.Now() // the scheduler waits for this
 	}
