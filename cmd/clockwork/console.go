@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
@@ -153,8 +154,15 @@ func printJSON(w io.Writer, v any) error {
 
 // connect reaches the stack that the flags name.
 func (c *cli) connect() (*client.Client, error) {
-	stack, err := client.Connect(c.NATS, c.Prefix)
+	options, err := c.options()
 	if err != nil {
+		return nil, err
+	}
+	stack, err := client.Connect(c.NATS, c.Prefix, options...)
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, protocol.Errorf(protocol.StateUnavailable, "%v; say who you are with --nkey FILE", err)
+	case err != nil:
 		return nil, protocol.Errorf(protocol.StateUnavailable,
 			"%v; start a stack with clockwork up, or say where its broker is with --nats", err)
 	}

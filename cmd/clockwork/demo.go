@@ -55,7 +55,7 @@ func (k *demoCommand) Run(c *cli, con *console) (err error) {
 	if k.Misses < 0 || k.Misses > 1 {
 		return usageError{fmt.Sprintf("--misses is %v; it must be from 0 to 1", k.Misses)}
 	}
-	s, err := openStack(c, con, "127.0.0.1:0", "")
+	s, err := openStack(c, con, "127.0.0.1:0", "", false)
 	if err != nil {
 		return err
 	}

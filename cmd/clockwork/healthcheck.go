@@ -55,7 +55,11 @@ func (k *healthcheckCommand) Run(c *cli, con *console) error {
 }
 
 func (k *healthcheckCommand) ask(ctx context.Context, c *cli) (health, error) {
-	stack, err := client.Connect(c.NATS, c.Prefix, nats.Timeout(k.Timeout), nats.NoReconnect())
+	options, err := c.options()
+	if err != nil {
+		return health{}, err
+	}
+	stack, err := client.Connect(c.NATS, c.Prefix, append(options, nats.Timeout(k.Timeout), nats.NoReconnect())...)
 	if err != nil {
 		return health{}, err
 	}

@@ -19,7 +19,8 @@ type cli struct {
 	NATS     string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
 	Prefix   string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
 	LogLevel string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
-	JSON     bool   `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
+	credentialFlags
+	JSON bool `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
 
 	Up         upCommand          `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
 	Demo       demoCommand        `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
@@ -29,6 +30,8 @@ type cli struct {
 	Scheduler  schedulerCommand   `cmd:"" help:"Run a scheduler: makes every decision after activation."`
 	Worker     workerCommand      `cmd:"" help:"Run a worker: executes models on this host's GPUs."`
 	Broker     brokerCommand      `cmd:"" name:"nats" help:"Run a NATS server with the settings Clockwork relies on."`
+	Keys       keysCommand        `cmd:"" help:"Make the keys of a broker with roles, and its configuration."`
+	Init       initCommand        `cmd:"" help:"Make the streams and buckets of a stack, as the operator of a broker with roles."`
 	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Say whether a service on this host is well, by exit code 0 or 1."`
 	Load       loadCommand        `cmd:"" help:"Load a model from disk on every worker."`
 	Ls         lsCommand          `cmd:"" help:"List the loaded models."`

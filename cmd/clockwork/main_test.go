@@ -86,6 +86,21 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"up --listen 4222", "HOST:PORT"},
 		{"up --listen 127.0.0.1:70000", "no port"},
 		{"nats --listen here:there", "no port"},
+		{"nats --listen 0.0.0.0:4222", "clockwork keys"},
+		{"nats --listen :4222", "on every address"},
+		{"nats --listen [::]:4222", "--open"},
+		{"nats --config testdata/open.conf", "--open"},
+		{"nats --config testdata/open-routes.conf", "as a server of its cluster"},
+		{"up --listen 192.0.2.1:4222", "--open"},
+		{"ls --nkey nowhere.nk", "nowhere.nk: no such file"},
+		{"controller --nkey main.go", "holds no seed"},
+		{"worker --tls-cert main.go", "go together"},
+		{"profiler --tls-ca nowhere.pem", "nowhere.pem: no such file"},
+		{"keys x --worker worker", "a name is"},
+		{"keys x --client Not.A.Name", "a name is"},
+		{"keys x --tls nats://here", "expected a host's name"},
+		{"init --replicas 6", "from 0 to 5"},
+		{"init --buffer-timeout 0s", "buffer-timeout"},
 		{"worker --name Two.Words", "worker name"},
 		{"controller --buffer-timeout 0s", "buffer-timeout"},
 		{"scheduler --replicas 6", "from 0 to 5"},
@@ -112,11 +127,11 @@ func TestWithJSONFailuresAreJSONOnStdout(t *testing.T) {
 		exit int
 		code protocol.Code
 	}{
-		"--json infer":                            {2, protocol.BadMessage},
-		"ls --json --nats nats://127.0.0.1:1":     {1, protocol.StateUnavailable},
-		"load x --json --nats nats://127.0.0.1:1": {1, protocol.StateUnavailable},
-		"load x --json --copies 0":                {2, protocol.BadMessage},
-		"nats --json --listen 192.0.2.1:4222":     {1, protocol.StateUnavailable}, // no address of this machine
+		"--json infer":                               {2, protocol.BadMessage},
+		"ls --json --nats nats://127.0.0.1:1":        {1, protocol.StateUnavailable},
+		"load x --json --nats nats://127.0.0.1:1":    {1, protocol.StateUnavailable},
+		"load x --json --copies 0":                   {2, protocol.BadMessage},
+		"nats --json --open --listen 192.0.2.1:4222": {1, protocol.StateUnavailable}, // no address of this machine
 	} {
 		code, stdout, stderr := invoke(t, strings.Fields(args)...)
 		var reply struct{ Error protocol.Error }

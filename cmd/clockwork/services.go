@@ -13,7 +13,6 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
-	"clockwork/pkg/bus"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -63,10 +62,21 @@ type brokerFlags struct {
 
 // reach is how the flags say that services reach the broker.
 func (f brokerFlags) reach(c *cli, con *console) (fx.Option, error) {
-	if f.Replicas < 0 || f.Replicas > maxReplicas {
-		return nil, usageError{fmt.Sprintf("--replicas is %d; it must be from 0 to %d", f.Replicas, maxReplicas)}
+	if err := f.check(); err != nil {
+		return nil, err
 	}
-	return fx.Supply(bus.Config{URL: c.NATS, Prefix: c.Prefix, Replicas: f.Replicas, Log: con.log}), nil
+	config, err := c.busConfig(con, f.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	return fx.Supply(config), nil
+}
+
+func (f brokerFlags) check() error {
+	if f.Replicas < 0 || f.Replicas > maxReplicas {
+		return usageError{fmt.Sprintf("--replicas is %d; it must be from 0 to %d", f.Replicas, maxReplicas)}
+	}
+	return nil
 }
 
 // maxReplicas is JetStream's own limit.

@@ -78,24 +78,24 @@ type stack struct {
 
 // openStack starts the broker and the watching, but no service yet, so that
 // no event is missed. data is where state is kept, "" for a directory that
-// goes with the stack.
-func openStack(c *cli, con *console, listen, data string) (*stack, error) {
+// goes with the stack; open lets others than this machine reach it.
+func openStack(c *cli, con *console, listen, data string, open bool) (*stack, error) {
 	s := &stack{}
-	err := s.open(c, con, listen, data)
+	err := s.open(c, con, listen, data, open)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *stack) open(c *cli, con *console, listen, data string) (err error) {
+func (s *stack) open(c *cli, con *console, listen, data string, open bool) (err error) {
 	if data == "" {
 		if s.scratch, err = os.MkdirTemp("", "clockwork-"); err != nil {
 			return fmt.Errorf("make temporary directory: %w", err)
 		}
 		data = filepath.Join(s.scratch, "nats")
 	}
-	if s.broker, err = startBroker(con, listen, data); err != nil {
+	if s.broker, err = startBroker(con, listen, data, open); err != nil {
 		return err
 	}
 	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker.Server)); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 type upCommand struct {
 	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes, by default 127.0.0.1:4222; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
+	openFlag
 	stackFlags
 }
 
@@ -22,7 +24,7 @@ func (k *upCommand) Run(c *cli, con *console) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := openStack(c, con, k.Listen, k.Data)
+	s, err := openStack(c, con, k.Listen, k.Data, k.Open)
 	if err != nil {
 		return err
 	}
@@ -55,6 +57,10 @@ func (k *upCommand) guide(url string, c *cli) string {
 	if found := realModels(k.Models); k.Backend == onnx.Name && len(found) > 0 {
 		model = found[0]
 	}
+	who := "on this machine"
+	if host, _, err := net.SplitHostPort(k.Listen); err != nil || !loopback(host) {
+		who = "that reaches it"
+	}
 	each := ""
 	if k.Workers > 1 {
 		each = " each"
@@ -66,10 +72,10 @@ In another terminal:
   %s infer %s
   %s state
 
-Any NATS client may do the same. Ctrl-C ends it.
+Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 %s
 `, url, count(k.Workers, "worker"), count(k.GPUs, "GPU"), each, k.Backend,
-		command, model, command, filepath.Base(model), command, kept)
+		command, model, command, filepath.Base(model), command, who, kept)
 }
 
 // localURL is where this machine's clients reach the broker, also when it

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+)
+
+// credentialFlags say who this process is to the broker. They are paths: no secret
+// stands where other users of the machine can read it.
+type credentialFlags struct {
+	NKey    string `name:"nkey" placeholder:"FILE" help:"File with this process's key, as clockwork keys writes it." group:"Credentials"`
+	TLSCA   string `name:"tls-ca" placeholder:"FILE" help:"Certificates that the broker's must come from; with it, the connection is encrypted or not made." group:"Credentials"`
+	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"This process's own certificate, for a broker that asks for one." group:"Credentials"`
+	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"The key of that certificate." group:"Credentials"`
+}
+
+func (f credentialFlags) credentials() bus.Credentials {
+	return bus.Credentials{NKey: f.NKey, CA: f.TLSCA, Cert: f.TLSCert, Key: f.TLSKey}
+}
+
+// options are those of a connection, checked.
+func (f credentialFlags) options() ([]nats.Option, error) {
+	if (f.TLSCert == "") != (f.TLSKey == "") {
+		return nil, usageError{"--tls-cert and --tls-key go together"}
+	}
+	options, err := f.credentials().Options()
+	return options, usage(err)
+}
+
+// config is how a process reaches the broker. With a key of its own, what is kept in
+// the broker is not this process's to make.
+func (c *cli) busConfig(con *console, replicas int) (bus.Config, error) {
+	if _, err := c.options(); err != nil {
+		return bus.Config{}, err
+	}
+	return bus.Config{URL: c.NATS, Credentials: c.credentials(), Bound: c.NKey != "", Prefix: c.Prefix, Replicas: replicas, Log: con.log}, nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/services/controller"
+)
+
+type initCommand struct {
+	BufferTimeout time.Duration `default:"10s" help:"The controllers' --buffer-timeout: how long requests that come before activation may wait."`
+	Timeout       time.Duration `default:"30s" env:"-" help:"How long to wait for the broker."`
+	brokerFlags
+}
+
+// Run makes what a stack keeps in the broker.
+func (k *initCommand) Run(c *cli, con *console) error {
+	if k.Timeout <= 0 {
+		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", k.Timeout)}
+	}
+	if err := k.check(); err != nil {
+		return err
+	}
+	config := controller.DefaultConfig()
+	config.BufferTimeout = k.BufferTimeout
+	if err := usage(config.Validate()); err != nil {
+		return err
+	}
+	reach, err := c.busConfig(con, k.Replicas)
+	if err != nil {
+		return err
+	}
+	reach.Name, reach.Bound = "init", false
+	ctx, cancel := interruptible()
+	defer cancel()
+	waiting, end := context.WithTimeout(ctx, k.Timeout)
+	defer end()
+	buffer := bus.BufferConfig{Timeout: config.BufferTimeout, MaxRequests: config.BufferRequests, MaxBytes: config.BufferBytes}
+	stores, err := makeStores(waiting, reach, buffer)
+	if err != nil {
+		return interrupted(ctx, coded{protocol.StateUnavailable, err})
+	}
+	if con.json {
+		return printJSON(con.out, map[string]any{"stores": stores})
+	}
+	for _, s := range stores {
+		fmt.Fprintf(con.out, "%-8s %-24s %s\n", s.Done, s.Name, s.Keeps)
+	}
+	return nil
+}
+
+func makeStores(ctx context.Context, reach bus.Config, buffer bus.BufferConfig) ([]bus.Store, error) {
+	b, err := bus.Open(ctx, reach)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	stores, err := b.MakeStores(ctx, buffer)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w; is JetStream on, and are all servers of the cluster there?", err)
+	}
+	return stores, err
+}

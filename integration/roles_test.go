@@ -1,0 +1,676 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/chaos"
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+)
+
+// roles is a directory of keys, as clockwork keys makes it.
+type roles struct {
+	t   *testing.T
+	dir string
+	tls bool
+}
+
+func makeKeys(t *testing.T, args ...string) *roles {
+	t.Helper()
+	r := &roles{t: t, dir: filepath.Join(t.TempDir(), "keys"), tls: slices.Contains(args, "--tls")}
+	r.run(append([]string{"keys", r.dir}, args...)...)
+	return r
+}
+
+// run runs a command of the binary and returns what it printed.
+func (r *roles) run(args ...string) string {
+	r.t.Helper()
+	out, err := exec.Command(binary, args...).CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("clockwork %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func (r *roles) credentials(user string) bus.Credentials {
+	c := bus.Credentials{NKey: filepath.Join(r.dir, user+".nk")}
+	if r.tls {
+		c.CA, c.Cert, c.Key = filepath.Join(r.dir, "tls/ca.pem"), filepath.Join(r.dir, "tls", user+".pem"), filepath.Join(r.dir, "tls", user+".key")
+	}
+	return c
+}
+
+// flags are those of a process of a user.
+func (r *roles) flags(user string) []string {
+	c := r.credentials(user)
+	flags := []string{"--nkey", c.NKey}
+	if r.tls {
+		flags = append(flags, "--tls-ca", c.CA, "--tls-cert", c.Cert, "--tls-key", c.Key)
+	}
+	return flags
+}
+
+// connect connects as a user, with a plain client.
+func (r *roles) connect(url, user string) *nats.Conn {
+	r.t.Helper()
+	options, err := r.credentials(user).Options()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	nc, err := nats.Connect(url, append(options, quiet)...)
+	if err != nil {
+		r.t.Fatalf("as %s: %v", user, err)
+	}
+	r.t.Cleanup(nc.Close)
+	return nc
+}
+
+// spied is a broker with the configuration that clockwork keys wrote, in this
+// process, and a user beside it who hears everything.
+type spied struct {
+	*roles
+	server *server.Server
+	spy    *nats.Conn
+	heard  *nats.Subscription
+}
+
+func startSpied(t *testing.T, keys ...string) *spied {
+	t.Helper()
+	r := makeKeys(t, keys...)
+	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Host, options.Port, options.StoreDir, options.NoSigs, options.NoLog = "127.0.0.1", -1, t.TempDir(), true, true
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public})
+	s := &spied{roles: r}
+	if s.server, err = server.NewServer(options); err != nil {
+		t.Fatal(err)
+	}
+	go s.server.Start()
+	if !s.server.ReadyForConnections(patience) {
+		t.Fatal("the broker does not start")
+	}
+	t.Cleanup(func() { bus.StopServer(s.server) })
+	s.spy, err = nats.Connect(s.server.ClientURL(), nats.Nkey(public, pair.Sign))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.spy.Close)
+	if s.heard, err = s.spy.SubscribeSync(">"); err != nil {
+		t.Fatal(err)
+	}
+	s.flush(s.spy)
+	return s
+}
+
+func (s *spied) flush(nc *nats.Conn) {
+	s.t.Helper()
+	if err := nc.FlushTimeout(patience); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// refused does something as a user and reports whether the broker refused it by a
+// permission: it says so before it answers the flush.
+func (s *spied) refused(nc *nats.Conn, do func() error) bool {
+	s.t.Helper()
+	before := nc.LastError()
+	if err := do(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.flush(nc)
+	after := nc.LastError()
+	return after != before && errors.Is(after, nats.ErrPermissionViolation)
+}
+
+// overheard reports whether the spy heard a body on a subject, and forgets all else.
+func (s *spied) overheard(subject, body string) (heard bool) {
+	s.t.Helper()
+	s.flush(s.spy)
+	for {
+		if waiting, _, err := s.heard.Pending(); err != nil || waiting == 0 {
+			return heard
+		}
+		m, err := s.heard.NextMsg(patience)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		heard = heard || m.Subject == subject && string(m.Data) == body
+	}
+}
+
+// rights are all subjects of a stack and some others, with the users who may
+// publish on each and who may subscribe to it. Nobody else may.
+var rights = []struct{ subject, publish, subscribe string }{
+	// What clients use.
+	{"clockwork.infer.m", "client gateway operator", ""},
+	{"clockwork.infer.m frontdoor", "", "controller"},
+	{"clockwork.infer.m another-group", "", ""},
+	{"clockwork.load", "operator", ""},
+	{"clockwork.load q", "", "controller"},
+	{"clockwork.ls", "client gateway operator", ""},
+	{"clockwork.ls q", "", "controller"},
+	{"clockwork.state", "client gateway operator health", ""},
+	{"clockwork.state q", "", "controller"},
+	{"clockwork.events.stage", "controller profiler", "client gateway operator"},
+	{"$SRV.PING", "operator", "controller"},
+	{"$SRV.INFO.clockwork", "operator", "controller"},
+	{"$SRV.INFO.clockwork.1", "operator", "controller"},
+	{"$SRV.INFO.another.1", "", ""},
+
+	// Between services.
+	{"clockwork.scheduler.submit.d1", "controller scheduler", "scheduler"},
+	{"clockwork.scheduler.submit.d1.7", "", "scheduler"},
+	{"clockwork.scheduler.start", "controller", "scheduler"},
+	{"clockwork.scheduler.join", "controller", "scheduler"},
+	{"clockwork.profiler.start", "controller", "profiler"},
+	{"clockwork.profiler.report", "profiler", "controller"},
+	{"clockwork.worker.w1.action", "controller scheduler profiler", "worker.w1"},
+	{"clockwork.worker.w1.input", "controller", "worker.w1"},
+	{"clockwork.worker.w3.action", "controller scheduler profiler", ""},
+	{"clockwork.worker.*.action", "", ""},
+	{"clockwork.frontdoor.d1.dispatch", "scheduler", "controller"},
+	{"clockwork.frontdoor.d1.output.w1", "worker.w1", "controller"},
+	{"clockwork.frontdoor.d1.output.w3", "", "controller"},
+	{"clockwork.frontdoor.d1.output.nobody", "scheduler", "controller"},
+	{"clockwork.result.w1", "worker.w1", "controller scheduler profiler"},
+	{"clockwork.result.w3", "", "controller scheduler profiler"},
+	{"clockwork.clock.w1", "worker.w1", "scheduler"},
+	{"clockwork.heartbeat.worker.w1", "worker.w1", "controller scheduler profiler operator"},
+	{"clockwork.heartbeat.worker.w3", "", "controller scheduler profiler operator"},
+	{"clockwork.heartbeat.scheduler.s", "scheduler", "controller scheduler operator"},
+	{"clockwork.heartbeat.frontdoor.d1", "controller", "controller scheduler operator"},
+	{"clockwork.heartbeat.profiler.p", "profiler", "controller profiler operator"},
+	{"clockwork.health.worker.h", "worker.w1 worker.w2 operator health", "worker.w1 worker.w2"},
+	{"clockwork.health.frontdoor.h", "controller operator health", "controller"},
+	{"clockwork.health.scheduler.h", "scheduler operator health", "scheduler"},
+	{"clockwork.health.profiler.h", "profiler operator health", "profiler"},
+	{"clockwork.buffer.m", "controller", ""},
+
+	// Answers.
+	{"_INBOX_client.client.1", "controller scheduler", "client"},
+	{"_INBOX_gateway.gateway.1", "controller scheduler", "gateway"},
+	{"_INBOX_operator.operator.1", "controller scheduler", "operator"},
+	{"_INBOX_health.health.1", "controller", "health"},
+	{"_INBOX_controller.controller.1", "controller", "controller"},
+	{"_INBOX_scheduler.scheduler.1", "", "scheduler"},
+	{"_INBOX_profiler.profiler.1", "", "profiler"},
+	{"_INBOX_worker.w1.1", "", "worker.w1"},
+	{"_INBOX_worker.>", "", ""},
+	{"_INBOX_client.>", "", ""},
+	{"_INBOX.1", "", ""},
+	{"_INBOX.>", "", ""},
+
+	// Leases and state.
+	{"$KV.clockwork_lease.controller", "controller", ""},
+	{"$KV.clockwork_lease.scheduler", "scheduler", ""},
+	{"$KV.clockwork_lease.profiler", "profiler", ""},
+	{"$KV.clockwork_lease.worker.w1", "worker.w1", ""},
+	{"$KV.clockwork_lease.worker.w3", "", ""},
+	{"$KV.clockwork_lease.gpu.host.cpu-0", "worker.w1 worker.w2", ""},
+	{"$KV.clockwork_state.stage", "controller", ""},
+	{"$KV.clockwork_state.model.m", "controller", ""},
+	{"$KV.clockwork_state.worker.w1", "controller", ""},
+	{"$KV.clockwork_state.profile.d.g", "controller profiler", ""},
+	{"$KV.clockwork_state.>", "", ""},
+	{"$KV.another.key", "", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.stage", "controller operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.profile.d.g", "controller profiler operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.worker.w1", "worker.w1 operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.scheduler", "scheduler operator", ""},
+	{"$JS.API.DIRECT.GET.clockwork_buffer", "controller", ""},
+
+	// What is kept in the broker, and the broker.
+	{"$JS.API.INFO", "operator health", ""},
+	{"$JS.API.STREAM.INFO.KV_clockwork_lease", "controller scheduler profiler worker.w1 worker.w2 operator", ""},
+	{"$JS.API.STREAM.INFO.KV_clockwork_state", "controller profiler operator", ""},
+	{"$JS.API.STREAM.INFO.clockwork_buffer", "controller operator", ""},
+	{"$JS.API.STREAM.CREATE.KV_clockwork_state", "operator", ""},
+	{"$JS.API.STREAM.UPDATE.clockwork_buffer", "operator", ""},
+	{"$JS.API.STREAM.CREATE.another", "", ""},
+	{"$JS.API.STREAM.DELETE.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.PURGE.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.PURGE.clockwork_buffer", "", ""},
+	{"$JS.API.STREAM.SNAPSHOT.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.RESTORE.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.MSG.GET.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.MSG.DELETE.KV_clockwork_state", "", ""},
+	{"$JS.API.STREAM.MSG.DELETE.clockwork_buffer", "controller", ""},
+	{"$JS.API.STREAM.NAMES", "", ""},
+	{"$JS.API.STREAM.LIST", "", ""},
+	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c", "controller", ""},
+	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c.$KV.clockwork_state.>", "controller", ""},
+	{"$JS.API.CONSUMER.DELETE.KV_clockwork_state.c", "controller", ""},
+	{"$JS.API.CONSUMER.CREATE.clockwork_buffer.c", "controller", ""},
+	{"$JS.API.CONSUMER.MSG.NEXT.clockwork_buffer.c", "controller", ""},
+	{"$JS.API.CONSUMER.CREATE.KV_clockwork_lease.c", "", ""},
+	{"$JS.API.CONSUMER.DURABLE.CREATE.KV_clockwork_state.c", "", ""},
+	{"$JS.API.ACCOUNT.PURGE.$G", "", ""},
+	{"$JS.API.META.LEADER.STEPDOWN", "", ""},
+	{"$JS.API.SERVER.REMOVE", "", ""},
+	{"$JS.FC.KV_clockwork_state.c.1", "controller", ""},
+	{"$JS.ACK.clockwork_buffer.c.1.1.1.1.1", "", ""},
+	{"$SYS.REQ.SERVER.PING", "", ""},
+	{"$SYS.REQ.ACCOUNT.PING.CONNZ", "", ""},
+	{"$SYS.>", "", ""},
+	{"$JS.>", "", ""},
+	{"another.subject", "", ""},
+	{"clockwork.>", "", ""},
+	{"clockwork.result.*", "", "controller scheduler profiler"},
+	{">", "", ""},
+}
+
+// TestRolesMayDoWhatTheyNeedAndNothingElse tries every subject as every user of
+// the configuration that clockwork keys writes. That a message was refused, the
+// broker says itself, and a user who hears everything did not hear it.
+func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
+	s := startSpied(t, "--worker", "w1", "--worker", "w2")
+	written, err := os.ReadFile(filepath.Join(s.dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err := os.ReadFile("../deploy/nats.conf"); err != nil || string(ours) != string(written) {
+		t.Errorf("the broker does not run with deploy/nats.conf: %v", err)
+	}
+	may := func(users, user string) bool { return slices.Contains(strings.Fields(users), user) }
+	tried, allowed := 0, 0
+	for _, user := range []string{"client", "gateway", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
+		nc := s.connect(s.server.ClientURL(), user)
+		for i, row := range rights {
+			subject, group, _ := strings.Cut(row.subject, " ")
+			if group == "" && !strings.ContainsAny(subject, "*>") {
+				body := fmt.Sprintf("%s %d", user, i)
+				refused := s.refused(nc, func() error { return nc.Publish(subject, []byte(body)) })
+				heard := s.overheard(subject, body)
+				if want := may(row.publish, user); refused == want || heard != want {
+					t.Errorf("%s publishes on %s: refused %v, heard %v; allowed should be %v", user, subject, refused, heard, want)
+				}
+				tried++
+				if !refused {
+					allowed++
+				}
+			}
+			refused := s.refused(nc, func() error {
+				sub, err := nc.QueueSubscribe(subject, group, func(*nats.Msg) {})
+				if err == nil {
+					t.Cleanup(func() { _ = sub.Unsubscribe() })
+				}
+				return err
+			})
+			if want := may(row.subscribe, user); refused == want {
+				t.Errorf("%s subscribes to %s: refused %v; allowed should be %v", user, row.subject, refused, want)
+			}
+			tried++
+			if !refused {
+				allowed++
+			}
+		}
+	}
+	t.Logf("%d tried, %d allowed", tried, allowed)
+}
+
+// TestWhoIsNoUserIsLetInNowhere: without a key, with a key that the broker does not
+// know, and with one that was taken back.
+func TestWhoIsNoUserIsLetInNowhere(t *testing.T) {
+	s := startSpied(t, "--worker", "w1")
+	strangers := makeKeys(t, "--worker", "w1")
+	stranger, err := strangers.credentials("operator").Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, options := range map[string][]nats.Option{
+		"nobody":                     nil,
+		"by a password":              {nats.UserInfo("operator", "operator")},
+		"by a token":                 {nats.Token("operator")},
+		"the operator of another":    stranger,
+		"by a key's public half":     {nats.Nkey(s.public("operator"), func([]byte) ([]byte, error) { return make([]byte, 64), nil })},
+		"by another user's own hand": {nats.Nkey(s.public("operator"), s.hand("worker.w1"))},
+	} {
+		nc, err := nats.Connect(s.server.ClientURL(), options...)
+		if err == nil {
+			nc.Close()
+			t.Errorf("%s: let in", who)
+		} else if !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+}
+
+// public is the public half of a user's key.
+func (r *roles) public(user string) string {
+	r.t.Helper()
+	public, err := r.pair(user).PublicKey()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return public
+}
+
+// hand signs as a user.
+func (r *roles) hand(user string) nats.SignatureHandler { return r.pair(user).Sign }
+
+func (r *roles) pair(user string) nkeys.KeyPair {
+	r.t.Helper()
+	body, err := os.ReadFile(r.credentials(user).NKey)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pair, err := nkeys.ParseDecoratedUserNKey(body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pair
+}
+
+// TestUsersOfOneRoleDoNotHearEachOther, and a service answers who asks it once.
+func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
+	s := startSpied(t, "--worker", "w1", "--client", "alice", "--client", "bob")
+	url := s.server.ClientURL()
+	alice, scheduler, worker := s.connect(url, "client.alice"), s.connect(url, "scheduler"), s.connect(url, "worker.w1")
+	for subject, allowed := range map[string]bool{
+		"_INBOX_client.alice.>": true, "_INBOX_client.bob.>": false, "_INBOX_client.*.>": false, "_INBOX_client.client.>": false,
+	} {
+		refused := s.refused(alice, func() error { _, err := alice.SubscribeSync(subject); return err })
+		if refused == allowed {
+			t.Errorf("alice subscribes to %s: refused %v", subject, refused)
+		}
+	}
+	asked, err := scheduler.SubscribeSync("clockwork.clock.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.flush(scheduler)
+	inbox := worker.NewInbox()
+	if err := worker.PublishRequest("clockwork.clock.w1", inbox, nil); err != nil {
+		t.Fatal(err)
+	}
+	m, err := asked.NextMsg(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, allowed := range []bool{true, false} {
+		body := fmt.Sprintf("answer %d", i)
+		refused := s.refused(scheduler, func() error { return m.Respond([]byte(body)) })
+		if heard := s.overheard(inbox, body); refused == allowed || heard != allowed {
+			t.Errorf("answer %d: refused %v, heard %v", i, refused, heard)
+		}
+	}
+}
+
+// TestAWorkerTakesNobodyElsesName by the lease, as its own code does it.
+func TestAWorkerTakesNobodyElsesName(t *testing.T) {
+	s := startSpied(t, "--worker", "w1", "--worker", "w2")
+	open := func(user string, bound bool) *bus.Bus {
+		b, err := bus.Open(t.Context(), bus.Config{URL: s.server.ClientURL(), Credentials: s.credentials(user), Bound: bound, Prefix: "clockwork"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		return b
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := open("operator", false).MakeStores(ctx, bus.BufferConfig{Timeout: time.Second, MaxRequests: 10, MaxBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := open("worker.w1", true).Acquire(ctx, "worker.w1", "w1 itself")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Release()
+	rogue := open("worker.w2", true)
+	for _, key := range []string{"worker.w1", "worker.w3", "controller", "scheduler", "profiler"} {
+		denied := func() bool {
+			err := rogue.Control.LastError()
+			return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "$KV.clockwork_lease."+key+`"`)
+		}
+		for ctx.Err() == nil && !denied() {
+			hasty, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // no answer comes to what is refused
+			lease, err := rogue.Acquire(hasty, key, "w2")
+			cancel()
+			if err == nil {
+				lease.Release()
+				t.Fatalf("w2 took %s", key)
+			}
+		}
+		if !denied() {
+			t.Errorf("w2 did not get %s, but the broker says %v", key, rogue.Control.LastError())
+		}
+	}
+	if holder, err := open("operator", true).Holder(ctx, "worker.w1"); err != nil || holder != "w1 itself" {
+		t.Errorf("worker.w1 is held by %q, %v", holder, err)
+	}
+	select {
+	case <-own.Lost():
+		t.Error("w1 lost its name")
+	default:
+	}
+}
+
+// TestAStackServesWithEveryServiceInItsRole: mutual TLS, a key for each process,
+// streams that only the operator makes. Startup, load, profiling and requests work,
+// a worker comes later, and the broker has refused nothing of it.
+func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
+	r := makeKeys(t, "--worker", "w1", "--worker", "w2", "--tls", "127.0.0.1", "--tls", "localhost")
+	address, err := chaos.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "tls://" + address
+	broker := startProcess(t, "nats", "--config", filepath.Join(r.dir, "nats-tls.conf"), "--listen", address, "--data", t.TempDir())
+	services := map[string]*process{}
+	start := func(user string, args ...string) *process {
+		p := startProcess(t, slices.Concat(args, []string{"--nats", url}, r.flags(user))...)
+		services[user] = p
+		return p
+	}
+	worker := func(name string) *process {
+		return start("worker."+name, "worker", "--name", name, "--generate-inputs", "--scale", "0.1")
+	}
+	// In any order: they wait for the broker, and for what the operator makes.
+	start("controller", "controller", "--load-idle", "700ms")
+	worker("w1")
+	start("profiler", "profiler", "--profile-iterations", "3")
+	scheduler := start("scheduler", "scheduler")
+	as := func(user string, args ...string) string {
+		return r.run(slices.Concat(args, []string{"--nats", url}, r.flags(user))...)
+	}
+	if out := r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator"))); strings.Count(out, "made") != 3 {
+		t.Errorf("the first init:\n%s", out)
+	}
+	if out := as("operator", "init"); strings.Count(out, "found") != 3 {
+		t.Errorf("the second init:\n%s", out)
+	}
+
+	s := &stack{t: t, news: make(chan struct{}, 1)}
+	s.client = r.client(url, "operator")
+	stop, err := s.client.Events(s.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	s.awaitState("w1", func(st *protocol.StackState) bool { return len(st.Workers) == 1 })
+	buffered := make(chan *protocol.Error, 1)
+	clients := &stack{t: t, client: r.client(url, "client")}
+	s.load("zoo/resnet18_v2", 2)
+	go func() { // it waits in the buffer, until the stack is active
+		_, refused := clients.infer("resnet18_v2-1", time.Second, patience)
+		buffered <- refused
+	}()
+	s.awaitState("a request in the buffer", func(st *protocol.StackState) bool { return st.Buffered == 1 })
+	s.activated()
+	if refused := <-buffered; refused != nil {
+		t.Errorf("a request that waited for activation: %v", refused)
+	}
+	if _, refused := clients.infer("resnet18_v2-2", 5*time.Second, 0); refused != nil {
+		t.Errorf("a request: %v", refused)
+	}
+	if out := as("client", "infer", "resnet18_v2-1", "--slo", "5s"); !strings.Contains(out, "answered in") {
+		t.Errorf("infer with an input of its own:\n%s", out)
+	}
+	if _, refused := (&stack{t: t, client: r.client(url, "gateway")}).infer("resnet18_v2-2", 5*time.Second, 0); refused != nil {
+		t.Errorf("through a gateway: %v", refused)
+	}
+
+	worker("w2")
+	s.awaitState("w2 at work", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
+	for user, args := range map[string][]string{
+		"controller": {"--service", "controller"}, "scheduler": {"--service", "scheduler"}, "profiler": {"--service", "profiler"},
+		"worker.w1": {"--service", "worker", "--name", "w1"}, "operator": {"--service", "worker", "--name", "w2"},
+		"health": {"--service", "nats"}, "client": {"--service", "stack"},
+	} {
+		if out := as(user, append([]string{"healthcheck"}, args...)...); !strings.Contains(out, "is healthy") {
+			t.Errorf("healthcheck %v as %s:\n%s", args, user, out)
+		}
+	}
+	if code := scheduler.terminate(); code != 0 { // its lease is given back, and another takes it
+		t.Errorf("the scheduler ended with code %d", code)
+	}
+	epoch := s.activeEpoch()
+	start("scheduler", "scheduler")
+	s.awaitState("a higher epoch", func(st *protocol.StackState) bool { return st.Epoch > epoch })
+	if _, refused := clients.infer("resnet18_v2-1", 5*time.Second, 0); refused != nil {
+		t.Errorf("with the next scheduler: %v", refused)
+	}
+	for user, p := range services {
+		if strings.Contains(p.Log(), "does not let") {
+			t.Errorf("the broker refused something to %s:\n%s", user, p.Log())
+		}
+	}
+	if strings.Contains(broker.Log(), "Violation") {
+		t.Errorf("the broker refused something:\n%s", broker.Log())
+	}
+
+	r.withoutTLS(address)
+	r.replyElsewhere(url)
+	for deadline := time.Now().Add(patience); !strings.Contains(broker.Log(), "Publish Violation"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the broker does not tell of what it refuses:\n%s", broker.Log())
+		}
+	}
+}
+
+// activeEpoch is the highest that the stack has named.
+func (s *stack) activeEpoch() uint64 {
+	s.t.Helper()
+	var highest uint64
+	s.awaitState("a state", func(st *protocol.StackState) bool {
+		for _, w := range st.Workers {
+			highest = max(highest, w.Epoch)
+		}
+		return highest > 0
+	})
+	return highest
+}
+
+// client is ours, as a user.
+func (r *roles) client(url, user string) *client.Client {
+	r.t.Helper()
+	options, err := r.credentials(user).Options()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c, err := client.Connect(url, "", options...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(c.Close)
+	return c
+}
+
+// awaitRun is run for a broker that may be starting yet.
+func (r *roles) awaitRun(args []string) string {
+	r.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		out, err := exec.Command(binary, args...).CombinedOutput()
+		if err == nil {
+			return string(out)
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("clockwork %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// withoutTLS: who does not show a certificate of ours does not get to prove a key,
+// and who asks for our authority takes no other broker.
+func (r *roles) withoutTLS(address string) {
+	r.t.Helper()
+	full := r.credentials("operator")
+	stranger := makeKeys(r.t, "--tls", "127.0.0.1")
+	for what, c := range map[string]bus.Credentials{
+		"no certificate":            {NKey: full.NKey, CA: full.CA},
+		"a certificate of others":   {NKey: full.NKey, CA: full.CA, Cert: filepath.Join(stranger.dir, "tls/operator.pem"), Key: filepath.Join(stranger.dir, "tls/operator.key")},
+		"another authority":         {NKey: full.NKey, CA: filepath.Join(stranger.dir, "tls/ca.pem"), Cert: full.Cert, Key: full.Key},
+		"a certificate but no key":  {CA: full.CA, Cert: full.Cert, Key: full.Key},
+		"no authority that we know": {NKey: full.NKey, Cert: full.Cert, Key: full.Key},
+	} {
+		options, err := c.Options()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if nc, err := nats.Connect("nats://"+address, options...); err == nil {
+			nc.Close()
+			r.t.Errorf("%s: let in", what)
+		}
+	}
+	open := startSpied(r.t)
+	options, err := full.Options()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := nats.Connect(open.server.ClientURL(), options...); !errors.Is(err, nats.ErrSecureConnWanted) {
+		r.t.Errorf("to a broker without TLS: %v", err)
+	}
+}
+
+// replyElsewhere: a client cannot have a front door speak to a worker in its place,
+// nor read what others are answered.
+func (r *roles) replyElsewhere(url string) {
+	r.t.Helper()
+	w1, attacker := r.connect(url, "worker.w1"), r.connect(url, "client")
+	heard, err := w1.SubscribeSync("_INBOX_worker.w1.attack")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := w1.FlushTimeout(patience); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := attacker.PublishRequest("clockwork.infer.nobody", "_INBOX_worker.w1.attack", []byte(`{}`)); err != nil {
+		r.t.Fatal(err)
+	}
+	// The one front door answers this one after that.
+	if _, err := attacker.Request("clockwork.infer.nobody", []byte(`{}`), patience); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := w1.FlushTimeout(patience); err != nil {
+		r.t.Fatal(err)
+	}
+	if n, _, err := heard.Pending(); err != nil || n != 0 {
+		r.t.Errorf("a worker heard %d answers to a client, %v", n, err)
+	}
+}
