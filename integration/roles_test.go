@@ -92,7 +92,7 @@ type spied struct {
 func startSpied(t *testing.T, keys ...string) *spied {
 	t.Helper()
 	r := makeKeys(t, keys...)
-	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "nats.conf"))
+	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "broker/nats.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ var rights = []struct{ subject, publish, subscribe string }{
 // broker says itself, and a user who hears everything did not hear it.
 func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	s := startSpied(t, "--worker", "w1", "--worker", "w2")
-	written, err := os.ReadFile(filepath.Join(s.dir, "nats.conf"))
+	written, err := os.ReadFile(filepath.Join(s.dir, "broker/nats.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -481,7 +481,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := "tls://" + address
-	broker := startProcess(t, "nats", "--config", filepath.Join(r.dir, "nats-tls.conf"), "--listen", address, "--data", t.TempDir())
+	broker := startProcess(t, "nats", "--config", filepath.Join(r.dir, "broker/nats-tls.conf"), "--listen", address, "--data", t.TempDir())
 	services := map[string]*process{}
 	start := func(user string, args ...string) *process {
 		p := startProcess(t, slices.Concat(args, []string{"--nats", url}, r.flags(user))...)

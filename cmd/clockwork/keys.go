@@ -16,13 +16,13 @@ type keysCommand struct {
 	Workers []string `name:"worker" env:"-" placeholder:"NAME" help:"A key for the worker of this name, which can speak for no other; by default one for all workers."`
 	Clients []string `name:"client" env:"-" placeholder:"NAME" help:"A key for a client of its own; by default one for all clients."`
 	TLS     []string `name:"tls" env:"-" placeholder:"HOST" help:"Make certificates as well: the broker's is for these names and addresses."`
-	At      string   `env:"-" placeholder:"DIR" help:"Where the broker will find the directory; by default where it is."`
+	At      string   `env:"-" placeholder:"DIR" help:"Where the broker will find its part, DIR/broker; by default where it is."`
 }
 
 // Help says what comes of it.
 func (k *keysCommand) Help() string {
 	return `Writes a key for each role (client, gateway, controller, scheduler, profiler,
-worker, operator, health), mode 0600, and nats.conf for a broker that lets each do
+worker, operator, health), mode 0600, and broker/nats.conf for a broker that lets each do
 what its role needs and nothing else. Run it again to add users: keys that are there
 stay, and a broker that runs learns of the new ones by SIGHUP. To take a key back,
 remove its file before. Give every process the file of its own key, and no other.`
@@ -57,12 +57,13 @@ func (k *keysCommand) Run(c *cli, con *console) error {
 	if len(k.Workers) > 0 && slices.Contains(users, shared) {
 		fmt.Fprintf(con.out, "Who has %s can still speak for every worker; remove it and run this again.\n", keys.Seed(k.Dir, shared))
 	}
-	switch wrote := func(file string) bool {
+	wrote := func(file string) bool {
 		return slices.ContainsFunc(changes, func(c keys.Change) bool { return c.Path == file })
-	}; {
-	case wrote("nats.conf"):
+	}
+	switch {
+	case wrote("broker/nats.conf"):
 		con.printNext(k, users)
-	case wrote("users.conf"):
+	case wrote("broker/users.conf"):
 		fmt.Fprintln(con.out, "A broker that runs learns of it by SIGHUP.")
 	}
 	return nil
@@ -91,7 +92,7 @@ Next, each in a terminal of its own:
   clockwork init --nkey %s
   clockwork controller --nkey %s      and so on
   clockwork worker%s --nkey %s%s
-`, filepath.Join(k.Dir, conf), keys.Seed(k.Dir, keys.User{Role: keys.Operator}), keys.Seed(k.Dir, keys.User{Role: keys.Controller}),
+`, keys.Settings(k.Dir, conf), keys.Seed(k.Dir, keys.User{Role: keys.Operator}), keys.Seed(k.Dir, keys.User{Role: keys.Controller}),
 		name, keys.Seed(k.Dir, worker), tls)
 }
 

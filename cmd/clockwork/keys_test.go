@@ -15,7 +15,7 @@ func TestKeysSaysWhatItWroteAndWhatIsNext(t *testing.T) {
 		says     []string
 		saysNone string
 	}{
-		{[]string{dir}, []string{"operator.nk", "clockwork nats --config " + dir + "/nats.conf", "clockwork worker --nkey"}, "SIGHUP"},
+		{[]string{dir}, []string{"operator.nk", "clockwork nats --config " + dir + "/broker/nats.conf", "clockwork worker --nkey"}, "SIGHUP"},
 		{[]string{dir}, []string{"up to date"}, "Next,"},
 		{[]string{dir, "--worker", "w1"}, []string{"worker.w1.nk", "SIGHUP", "worker.nk can still speak for every worker"}, "Next,"},
 		{[]string{dir, "--tls", "localhost"}, []string{"server.pem"}, "Next,"},
@@ -37,7 +37,7 @@ func TestKeysSaysWhatItWroteAndWhatIsNext(t *testing.T) {
 	var written struct {
 		Written []struct{ Path string }
 	}
-	if err := json.Unmarshal([]byte(stdout), &written); err != nil || code != 0 || len(written.Written) != 2 {
+	if err := json.Unmarshal([]byte(stdout), &written); err != nil || code != 0 || len(written.Written) != 4 {
 		t.Errorf("exit code %d, %v in:\n%s", code, err, stdout)
 	}
 }

@@ -28,6 +28,8 @@ const (
 
 const tlsDir = "tls"
 
+var serverPath = filepath.Join(brokerDir, "server")
+
 // authority signs the others.
 type authority struct {
 	certificate *x509.Certificate
@@ -36,7 +38,7 @@ type authority struct {
 
 // certificates makes an authority, a certificate for the broker and one for each
 // user, unless they are there and last.
-func (w *writer) certificates(users []User) error {
+func (w *writer) certificates(users []User, hosts []string) error {
 	if err := os.MkdirAll(filepath.Join(w.config.Dir, tlsDir), 0o700); err != nil {
 		return err
 	}
@@ -44,23 +46,49 @@ func (w *writer) certificates(users []User) error {
 	if err != nil {
 		return err
 	}
-	if err := w.certificate(a, "server", w.config.Hosts); err != nil {
+	if err := w.certificate(a, serverPath, hosts); err != nil {
 		return err
 	}
 	for _, u := range users {
-		if err := w.certificate(a, u.String(), nil); err != nil {
+		if err := w.certificate(a, filepath.Join(tlsDir, u.String()), nil); err != nil {
 			return err
 		}
 	}
+	certificate, err := os.ReadFile(filepath.Join(w.config.Dir, tlsDir, "ca.pem"))
+	if err != nil {
+		return err
+	}
+	if err := w.put(filepath.Join(brokerDir, "ca.pem"), certificate, 0o644, "the certificate of Clockwork"); err != nil {
+		return err
+	}
 	at := w.config.At
 	if at == "" {
-		if at, err = filepath.Abs(w.config.Dir); err != nil {
+		if at, err = filepath.Abs(filepath.Join(w.config.Dir, brokerDir)); err != nil {
 			return err
 		}
 	}
 	body := fmt.Sprintf("# Made by clockwork keys: where the broker's certificate is.\nauthority: %q\ncertificate: %q\ncertificate_key: %q\n",
-		filepath.Join(at, tlsDir, "ca.pem"), filepath.Join(at, tlsDir, "server.pem"), filepath.Join(at, tlsDir, "server.key"))
-	return w.put(certificatesFile, []byte(body), 0o644, "where the broker's certificate is")
+		filepath.Join(at, "ca.pem"), filepath.Join(at, "server.pem"), filepath.Join(at, "server.key"))
+	return w.put(filepath.Join(brokerDir, certificatesFile), []byte(body), 0o644, "where the broker's certificate is")
+}
+
+// hosts are those that are wanted, or those that the broker's certificate names.
+func (w *writer) hosts() ([]string, error) {
+	if len(w.config.Hosts) > 0 {
+		return w.config.Hosts, nil
+	}
+	old, _, err := w.read(serverPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	hosts := slices.Clone(old.DNSNames)
+	for _, ip := range old.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return hosts, nil
 }
 
 func (w *writer) authority() (*authority, error) {
@@ -83,13 +111,12 @@ func (w *writer) authority() (*authority, error) {
 
 // certificate makes one: a server's names its hosts, and since servers of a cluster
 // connect to each other it is a client's too.
-func (w *writer) certificate(a *authority, name string, hosts []string) error {
-	path := filepath.Join(tlsDir, name)
+func (w *writer) certificate(a *authority, path string, hosts []string) error {
 	old, _, err := w.read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	template := blank(name, certificateLife)
+	template := blank(filepath.Base(path), certificateLife)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if len(hosts) > 0 {

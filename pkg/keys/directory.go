@@ -28,9 +28,9 @@ type Config struct {
 	// and so do the clients, as long as none of them has a name.
 	Workers, Clients []string
 	// Hosts are the names and addresses of the broker, for its certificate; without
-	// any, there are no certificates.
+	// any it is as it was, and if there was none, there are no certificates.
 	Hosts []string
-	// At is where the broker finds the directory, "" for where it is.
+	// At is where the broker finds its part of the directory, "" for where it is.
 	At string
 }
 
@@ -43,10 +43,15 @@ type Change struct {
 // The broker's settings, of which users.conf and certificates.conf are made and
 // the others are copied.
 const (
+	brokerDir        = "broker"
 	usersFile        = "users.conf"
 	certificatesFile = "certificates.conf"
 	seedSuffix       = ".nk"
 )
+
+// Settings is where a broker's settings lie: nats.conf, nats-tls.conf or
+// nats-cluster-tls.conf.
+func Settings(dir, name string) string { return filepath.Join(dir, brokerDir, name) }
 
 var settings = []string{"nats.conf", "nats-tls.conf", "nats-cluster-tls.conf"}
 
@@ -102,6 +107,9 @@ func (w *writer) write() error {
 	if err := os.MkdirAll(w.config.Dir, 0o700); err != nil {
 		return err
 	}
+	if err := os.MkdirAll(filepath.Join(w.config.Dir, brokerDir), 0o755); err != nil {
+		return err
+	}
 	if err := w.samePrefix(); err != nil {
 		return err
 	}
@@ -122,23 +130,24 @@ func (w *writer) write() error {
 	if err != nil {
 		return err
 	}
-	if err := w.put(usersFile, body, 0o644, "who may do what"); err != nil {
+	if err := w.put(filepath.Join(brokerDir, usersFile), body, 0o644, "who may do what"); err != nil {
 		return err
 	}
 	for _, name := range settings {
-		if err := w.once(name, func() ([]byte, error) { return deploy.Broker.ReadFile(name) }, 0o644, "settings of a broker"); err != nil {
+		if err := w.once(filepath.Join(brokerDir, name), func() ([]byte, error) { return deploy.Broker.ReadFile(name) }, 0o644, "settings of a broker"); err != nil {
 			return err
 		}
 	}
-	if len(w.config.Hosts) == 0 {
-		return nil
+	hosts, err := w.hosts()
+	if err != nil || len(hosts) == 0 {
+		return err
 	}
-	return w.certificates(users)
+	return w.certificates(users, hosts)
 }
 
 // samePrefix refuses to turn the users of one stack into those of another.
 func (w *writer) samePrefix() error {
-	old, err := os.ReadFile(filepath.Join(w.config.Dir, usersFile))
+	old, err := os.ReadFile(Settings(w.config.Dir, usersFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -157,7 +166,7 @@ func (w *writer) wanted() ([]User, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, err := os.ReadFile(filepath.Join(w.config.Dir, usersFile))
+	old, err := os.ReadFile(Settings(w.config.Dir, usersFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

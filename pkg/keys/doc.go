@@ -1,13 +1,13 @@
 // Package keys makes the users of a broker with roles: an nkey for each, the
 // configuration that says who may do what, and certificates. Everything lies in one
-// directory, which belongs to whoever runs the stack; a process is given its own
-// file out of it.
+// directory, which belongs to whoever runs the stack; the broker is given its part,
+// and each process its own file.
 //
-//	users.conf                the users, with public keys; made anew each time
-//	nats.conf, nats-tls.conf, nats-cluster-tls.conf    settings; made once
 //	ROLE.nk, ROLE.NAME.nk     the seed of a user, mode 0600; made once
-//	tls/ca.pem, ca.key        the authority; tls/server.*, tls/USER.* come from it
-//	certificates.conf         where those are
+//	tls/USER.pem, .key        the certificate of a user, and tls/ca.*, which all come from
+//	broker/users.conf         the users, with public keys; made anew each time
+//	broker/nats.conf, nats-tls.conf, nats-cluster-tls.conf    settings; made once
+//	broker/server.*, ca.pem, certificates.conf                the broker's certificate
 //
 // To take a key back, remove its file and write the directory again.
 //

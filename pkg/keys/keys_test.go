@@ -48,7 +48,7 @@ func TestKeysAreSecretAndStay(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		secret := e.IsDir() || strings.HasSuffix(path, ".nk") || strings.HasSuffix(path, ".key")
+		secret := e.IsDir() && e.Name() != "broker" || strings.HasSuffix(path, ".nk") || strings.HasSuffix(path, ".key")
 		if secret && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode().Perm())
 		}
@@ -57,7 +57,7 @@ func TestKeysAreSecretAndStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := read(t, dir, usersFile)
+	users := read(t, dir, "broker/users.conf")
 	for _, u := range []string{"client", "gateway", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
 		seed := read(t, dir, u+".nk")
 		if !strings.Contains(users, "# "+u+"\n") || !strings.Contains(seed, "\nSU") {
@@ -72,14 +72,14 @@ func TestKeysAreSecretAndStay(t *testing.T) {
 	if changed := write(t, Config{Dir: dir, Hosts: []string{"localhost"}}); len(changed) != 0 {
 		t.Errorf("a second time changes %v", changed)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nats.conf"), []byte("# mine\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "broker/nats.conf"), []byte("# mine\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kept := read(t, dir, "worker.w1.nk")
-	if changed := write(t, Config{Dir: dir, Workers: []string{"w3"}}); strings.Join(changed, " ") != "worker.w3.nk users.conf" {
+	if changed := write(t, Config{Dir: dir, Workers: []string{"w3"}}); strings.Join(changed, " ") != "worker.w3.nk broker/users.conf tls/worker.w3.key tls/worker.w3.pem" {
 		t.Errorf("another worker changes %v", changed)
 	}
-	if read(t, dir, "worker.w1.nk") != kept || read(t, dir, "nats.conf") != "# mine\n" {
+	if read(t, dir, "worker.w1.nk") != kept || read(t, dir, "broker/nats.conf") != "# mine\n" {
 		t.Error("what stood there was changed")
 	}
 }
@@ -91,16 +91,16 @@ func TestAKeyThatIsTakenBackIsNoUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, Config{Dir: dir})
-	if users := read(t, dir, usersFile); strings.Contains(users, "worker") && strings.Contains(users, "# worker") {
+	if users := read(t, dir, "broker/users.conf"); strings.Contains(users, "worker") && strings.Contains(users, "# worker") {
 		t.Error("a worker is a user yet, or all workers are one now")
 	}
 	for i := range 2 {
 		if err := os.Remove(filepath.Join(dir, "operator.nk")); err != nil {
 			t.Fatal(err)
 		}
-		before := read(t, dir, usersFile)
+		before := read(t, dir, "broker/users.conf")
 		write(t, Config{Dir: dir})
-		if after := read(t, dir, usersFile); before == after {
+		if after := read(t, dir, "broker/users.conf"); before == after {
 			t.Errorf("round %d: the operator's key is the same", i)
 		}
 	}
@@ -114,7 +114,7 @@ func TestUsersAreOfOneStack(t *testing.T) {
 	}
 	other := t.TempDir()
 	write(t, Config{Dir: other, Prefix: "team.a"})
-	users := read(t, other, usersFile)
+	users := read(t, other, "broker/users.conf")
 	for _, want := range []string{`"team.a.infer.*"`, `"$KV.team_a_state.>"`, `"team.a.worker.*.action"`} {
 		if !strings.Contains(users, want) {
 			t.Errorf("%s is missing", want)
@@ -151,7 +151,7 @@ func TestNothingIsAllowedButByLists(t *testing.T) {
 	write(t, Config{Dir: dir, Clients: []string{"a"}, Hosts: []string{"localhost"}})
 	t.Setenv("CLOCKWORK_SERVER_NAME", "nats-1")
 	for _, file := range settings {
-		o, err := server.ProcessConfigFile(filepath.Join(dir, file))
+		o, err := server.ProcessConfigFile(Settings(dir, file))
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
@@ -184,7 +184,7 @@ func TestCertificatesAreMadeAnewBeforeTheyEnd(t *testing.T) {
 	dir := t.TempDir()
 	c := Config{Dir: dir, Hosts: []string{"localhost", "10.0.0.1"}}
 	write(t, c)
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls/server.pem"), filepath.Join(dir, "tls/server.key"))
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "broker/server.pem"), filepath.Join(dir, "broker/server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestCertificatesAreMadeAnewBeforeTheyEnd(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
-	if changed := write(t, Config{Dir: dir, Hosts: append(c.Hosts, "nats")}); strings.Join(changed, " ") != "tls/server.key tls/server.pem" {
+	if changed := write(t, Config{Dir: dir, Hosts: append(c.Hosts, "nats")}); strings.Join(changed, " ") != "broker/server.key broker/server.pem" {
 		t.Errorf("another host changes %v", changed)
 	}
 	// One that ends soon, from the same authority.
