@@ -150,9 +150,9 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) {
 		b.dropped.Add(1)
 	}
-	if errors.Is(err, nats.ErrPermissionViolation) {
+	if errors.Is(err, nats.ErrPermissionViolation) || errors.Is(err, nats.ErrAuthorization) {
 		if count := b.denied.add(time.Now()); count > 0 {
-			b.Log.Error("the broker does not let this role", "count", count, "latest", err)
+			b.Log.Error("the broker does not let this process", "count", count, "latest", err)
 		}
 		return
 	}
@@ -164,10 +164,11 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 }
 
 // toldEvery bounds how often it is told that the broker denied something: a client
-// may ask for answers on subjects that this role may not publish on.
+// may ask for answers on subjects that this role may not publish on, and a key that
+// was taken back is tried again and again.
 const toldEvery = time.Second
 
-// denied counts what the broker did not let this role do.
+// denied counts what the broker did not let this process do.
 type denied struct {
 	mu    sync.Mutex
 	count int // since it was told
