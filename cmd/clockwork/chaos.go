@@ -20,7 +20,7 @@ import (
 )
 
 type chaosCommand struct {
-	Fault   string `arg:"" placeholder:"FAULT" help:"What happens: kill (SIGKILL), restart (killed, and started again), pause (SIGSTOP), slow (stopped half of the time), partition (nothing gets through between it and the broker) or stop (SIGTERM)."`
+	Fault   string `arg:"" placeholder:"FAULT" help:"What happens: kill (SIGKILL), restart (killed, and started again), pause (SIGSTOP), slow (stopped half of the time), partition (nothing gets through between it and the broker), stop (SIGTERM) or step (a worker's clock is a second ahead)."`
 	Service string `arg:"" placeholder:"SERVICE" help:"Whom it befalls: nats, controller, controller-2, scheduler, scheduler-2, profiler, worker-1 and so on. Without a number it is the first, which leads."`
 
 	For     time.Duration `default:"3s" env:"-" help:"How long the fault lasts; a kill is for ever." group:"Fault"`

@@ -27,16 +27,18 @@ const (
 	Partition
 	// Stop asks it to end (SIGTERM): no fault, but as an operator does it.
 	Stop
+	// Step has a worker's clock a second ahead for as long as the fault lasts.
+	Step
 )
 
-var faultNames = map[Fault]string{Kill: "kill", Restart: "restart", Pause: "pause", Slow: "slow", Partition: "partition", Stop: "stop"}
+var faultNames = map[Fault]string{Kill: "kill", Restart: "restart", Pause: "pause", Slow: "slow", Partition: "partition", Stop: "stop", Step: "step"}
 
 func (f Fault) String() string { return faultNames[f] }
 
 // FaultNames lists them as FaultOf takes them.
 func FaultNames() []string {
 	var names []string
-	for f := Kill; f <= Stop; f++ {
+	for f := Kill; f <= Step; f++ {
 		names = append(names, f.String())
 	}
 	return names
@@ -85,6 +87,8 @@ func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) er
 		clock.Pause(ctx, length)
 		s.Proxy.Heal()
 		return nil
+	case Step:
+		return s.step(ctx, length)
 	case Stop:
 		code, err := s.Process.Terminate(grace)
 		if err == nil && code != 0 {
@@ -93,6 +97,23 @@ func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) er
 		return err
 	}
 	return fmt.Errorf("inflict %d: no such fault", f)
+}
+
+// clockStep is how far ahead a worker's clock is stepped.
+const clockStep = time.Second
+
+func (s *Service) step(ctx context.Context, length time.Duration) error {
+	if s.kind != "worker" {
+		return fmt.Errorf("step %s: only the clocks of workers are stepped", s.Name)
+	}
+	for range 2 { // ahead, and back
+		if err := s.Process.Signal(syscall.SIGUSR1); err != nil {
+			return fmt.Errorf("step the clock of %s: %w", s.Name, err)
+		}
+		clock.Pause(ctx, length)
+		length = 0
+	}
+	return nil
 }
 
 func (s *Service) slow(ctx context.Context, length time.Duration) error {

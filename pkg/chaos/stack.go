@@ -26,14 +26,20 @@ type Config struct {
 	Copies int
 	// LoadIdle ends loading.
 	LoadIdle time.Duration
+	// ClockDrift is by how much the clocks of workers are fast: 0.01 gains 10 ms
+	// each second.
+	ClockDrift float64
+	// GPUScale multiplies how long emulated GPUs take; 0 is as long as real ones.
+	GPUScale float64
 }
 
 // Service is one process of the stack and its way to the broker.
 type Service struct {
 	Name    string
 	Process *Process
-	Proxy   *Proxy // nil for the broker
+	Proxy   *Proxy // nil for a broker, and for whoever has several
 
+	kind   string
 	binary string
 	args   []string
 }
@@ -51,7 +57,7 @@ type Stack struct {
 	URL      string // of the broker, without a proxy
 	Services []*Service
 	Client   *client.Client
-	broker   string
+	broker   string // its address; "" for a cluster
 }
 
 // startWait bounds each step of a start.
@@ -128,9 +134,13 @@ func (s *Stack) StartProfiler(name string) error {
 
 // StartWorker starts a worker with emulated GPUs.
 func (s *Stack) StartWorker(name string) error {
-	args := []string{"worker", "--name", name, "--gpus", strconv.Itoa(s.Config.GPUs), "--generate-inputs"}
+	args := []string{"worker", "--name", name, "--gpus", strconv.Itoa(s.Config.GPUs), "--generate-inputs",
+		"--clock-step", clockStep.String(), "--clock-drift", strconv.FormatFloat(s.Config.ClockDrift, 'f', -1, 64)}
 	if s.Config.Pages > 0 {
 		args = append(args, "--pages", strconv.Itoa(s.Config.Pages))
+	}
+	if s.Config.GPUScale > 0 {
+		args = append(args, "--scale", strconv.FormatFloat(s.Config.GPUScale, 'f', -1, 64))
 	}
 	return s.start(name, args...)
 }
@@ -142,11 +152,16 @@ func (s *Stack) StartBroker(ctx context.Context) error {
 		return err
 	}
 	s.broker, s.URL = address, "nats://"+address
-	broker := &Service{Name: "nats", binary: s.Config.Binary, args: []string{"nats", "--listen", address, "--data", s.Config.Data}}
+	broker := &Service{Name: "nats", kind: "nats", binary: s.Config.Binary, args: []string{"nats", "--listen", address, "--data", s.Config.Data}}
 	if err := broker.start(); err != nil {
 		return err
 	}
 	s.Services = append(s.Services, broker)
+	return s.connect(ctx, broker)
+}
+
+// connect connects the client to a broker that is starting.
+func (s *Stack) connect(ctx context.Context, broker *Service) (err error) {
 	for end := time.Now().Add(startWait); ; {
 		if s.Client, err = client.Connect(s.URL, ""); err == nil {
 			return nil
@@ -158,14 +173,19 @@ func (s *Stack) StartBroker(ctx context.Context) error {
 	}
 }
 
-// start starts a service by the arguments of clockwork, behind a proxy of its
-// own.
+// start starts a service by the arguments of clockwork, behind a proxy of its own
+// unless there are several brokers.
 func (s *Stack) start(name string, args ...string) error {
+	if s.broker == "" {
+		service := &Service{Name: name, kind: args[0], binary: s.Config.Binary, args: append(args, "--nats", s.URL)}
+		s.Services = append(s.Services, service)
+		return service.start()
+	}
 	proxy, err := NewProxy(s.broker)
 	if err != nil {
 		return err
 	}
-	service := &Service{Name: name, Proxy: proxy, binary: s.Config.Binary, args: append(args, "--nats", "nats://"+proxy.Address())}
+	service := &Service{Name: name, Proxy: proxy, kind: args[0], binary: s.Config.Binary, args: append(args, "--nats", "nats://"+proxy.Address())}
 	s.Services = append(s.Services, service)
 	return service.start()
 }

@@ -1,0 +1,139 @@
+// Package figures turns what the cells of the kill matrix recorded, over any
+// number of runs, into the table of docs/guarantees.md. The tests of integration
+// write the lines, the command in table reads them.
+package figures
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"clockwork/pkg/protocol"
+)
+
+// Cell is what came of one run of one cell. Sent is the sum of Codes, Unsent and
+// Unanswered.
+type Cell struct {
+	Test   string `json:"test"`
+	Cell   string `json:"cell"`
+	Failed bool   `json:"failed"`
+
+	Sent  int                   `json:"sent"`
+	Codes map[protocol.Code]int `json:"codes"`
+	// Late are those of code OK that came after their deadline.
+	Late       int `json:"late"`
+	Unsent     int `json:"unsent"`     // the broker could not be reached
+	Unanswered int `json:"unanswered"` // nobody ever said anything
+	Duplicates int `json:"duplicates"`
+	// Delayed are those that were not served promptly since the fault.
+	Delayed int `json:"delayed"`
+	// HealS is how many seconds after the fault requests were served promptly
+	// again; nil where they were not before it, or not again.
+	HealS *float64 `json:"heal_s"`
+}
+
+// Read reads cells, a JSON document a line.
+func Read(r io.Reader) ([]Cell, error) {
+	var cells []Cell
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		var c Cell
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return nil, fmt.Errorf("read line %d: %w", len(cells)+1, err)
+		}
+		cells = append(cells, c)
+	}
+	return cells, lines.Err()
+}
+
+// Table is a table in Markdown with a row for each cell, in the order of their
+// first run.
+func Table(cells []Cell) string {
+	var names []string
+	runs := map[string][]Cell{}
+	for _, c := range cells {
+		if runs[c.Cell] == nil {
+			names = append(names, c.Cell)
+		}
+		runs[c.Cell] = append(runs[c.Cell], c)
+	}
+	var out strings.Builder
+	out.WriteString("| struck / by | runs | sent | served | refused or failed | no answer | not sent | not prompt, p50 / max | healed, p50 / max |\n")
+	out.WriteString("|---|---|---|---|---|---|---|---|---|\n")
+	for _, name := range names {
+		out.WriteString(row(name, runs[name]))
+	}
+	return out.String()
+}
+
+func row(name string, runs []Cell) string {
+	var all Cell
+	codes := map[protocol.Code]int{}
+	var delayed, heal []float64
+	for _, c := range runs {
+		all.Sent, all.Unsent, all.Unanswered = all.Sent+c.Sent, all.Unsent+c.Unsent, all.Unanswered+c.Unanswered
+		for code, n := range c.Codes {
+			codes[code] += n
+		}
+		delayed = append(delayed, float64(c.Delayed))
+		if c.HealS != nil {
+			heal = append(heal, *c.HealS)
+		}
+	}
+	served := codes[protocol.OK]
+	delete(codes, protocol.OK)
+	lost, healed := "", ""
+	if len(heal) > 0 { // else it served nothing before the fault
+		lost = fmt.Sprintf("%.0f / %.0f", middle(delayed), slices.Max(delayed))
+		healed = fmt.Sprintf("%.1f / %.1f s", middle(heal), slices.Max(heal))
+	}
+	return fmt.Sprintf("| %s | %d | %d | %d | %s | %s | %s | %s | %s |\n",
+		name, len(runs), all.Sent, served, listed(codes), some(all.Unanswered), some(all.Unsent), lost, healed)
+}
+
+// middle is the median, the lower one of two.
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	return values[int(math.Ceil(float64(len(values))/2))-1]
+}
+
+func some(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// listed names codes, the most frequent first.
+func listed(codes map[protocol.Code]int) string {
+	order := slices.SortedFunc(maps.Keys(codes), func(a, b protocol.Code) int {
+		return cmp.Or(cmp.Compare(codes[b], codes[a]), cmp.Compare(a, b))
+	})
+	var texts []string
+	for _, code := range order {
+		texts = append(texts, fmt.Sprintf("%d `%s`", codes[code], code))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Between which lines of a document the table stands.
+const (
+	begin = "<!-- the kill matrix: make matrix writes what follows -->"
+	end   = "<!-- the kill matrix ends -->"
+)
+
+// Put puts a table into a document, in place of the one that stands there.
+func Put(document, table string) (string, error) {
+	before, rest, found := strings.Cut(document, begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		return "", fmt.Errorf("the document has no lines %q and %q", begin, end)
+	}
+	return before + begin + "\n" + table + end + after, nil
+}
