@@ -28,7 +28,8 @@ type Door struct {
 	submitTo    string
 	submissions *bus.Batch[bus.Submitted]
 	misses      *misses
-	ignored     ignored
+	ignored     ignored // requests
+	foreign     ignored // outputs
 	slow        chan struct{} // a slot for each large JSON request that is being read
 	storing     chan struct{} // a slot for each request on its way into the buffer
 	reconnects  atomic.Uint64 // of the bus, when the last request was taken
@@ -181,7 +182,7 @@ func (d *Door) mayAnswer(reply string) bool {
 // tellEvery bounds how often it is told that requests are ignored.
 const tellEvery = time.Second
 
-// ignored counts requests that nobody answers. Any goroutine may call it.
+// ignored counts what nobody heeds. Any goroutine may call it.
 type ignored struct {
 	mu    sync.Mutex
 	count int // since it was told
@@ -457,15 +458,26 @@ func (d *Door) onOutput(m *nats.Msg) {
 // takeFrom is take for an output, which counts only from a worker that the request
 // was dispatched to.
 func (d *Door) takeFrom(worker string, id protocol.RequestID) *request {
-	d.mu.Lock()
-	r := d.table.bySeq[id.Seq]
-	foreign := r != nil && id.Door == d.id && !r.mayComeFrom(worker)
-	d.mu.Unlock()
-	if foreign {
-		d.bus.Log.Warn("output ignored: the request is not this worker's", "worker", worker, "request", id)
+	if id.Door != d.id {
 		return nil
 	}
-	return d.take(id)
+	d.mu.Lock()
+	r := d.table.bySeq[id.Seq]
+	foreign := r != nil && !r.mayComeFrom(worker)
+	if !foreign {
+		r = d.table.take(id.Seq)
+	}
+	d.mu.Unlock()
+	if foreign {
+		if count := d.foreign.add(time.Now()); count > 0 {
+			d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", worker, "request", id)
+		}
+		return nil
+	}
+	if r == nil {
+		d.Late.Add(1)
+	}
+	return r
 }
 
 // take takes a request out for its answer; nil when it was answered before.
