@@ -65,6 +65,7 @@ type action struct {
 	replica  *replica
 	members  []*request
 	size     int // at which Infer runs
+	sent     protocol.Time
 	latest   protocol.Time
 	takes    time.Duration
 	expected protocol.Time // when it ends if it begins at once
@@ -134,6 +135,7 @@ type worker struct {
 	incarnation uint64
 	gpus        []*gpu
 	hosts       map[string]bool
+	way         way
 }
 
 // model is a model of the epoch and its queue, a list ordered by (rank, seq).

@@ -77,7 +77,8 @@ type Config struct {
 	// Late is how much later than planned work may begin before its worker
 	// refuses it; default 10 ms.
 	Late time.Duration
-	// Future is how long an action takes to its worker; default 1 ms.
+	// Future is how long an action takes to its worker, and the inputs to follow
+	// it, until results tell that it is more; default 1 ms.
 	Future time.Duration
 	// Silent is how overdue a GPU may be and still get work; default 10 ms.
 	Silent time.Duration

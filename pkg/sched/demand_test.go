@@ -187,17 +187,17 @@ func TestTheLoadPriority(t *testing.T) {
 	}
 }
 
-// Policy clockwork puts another copy only where there is at most half as much
-// to do as where there is least of those that hold the model.
-func TestReliefIsHalfOfTheLeastBusyCopy(t *testing.T) {
+// Policy clockwork puts another copy only where there is no more to do than where
+// there is least of those that hold the model.
+func TestReliefIsWhatTheLeastBusyCopyHasToDo(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		on   []holding
 		most float64
 	}{
-		{what: "one copy", on: []holding{{outstanding: 120}}, most: 60},
-		{what: "the least busy of three", on: []holding{{outstanding: 120}, {outstanding: 40}, {outstanding: 80}}, most: 20},
-		{what: "one that leaves does not count", on: []holding{{outstanding: 120}, {outstanding: 40, phase: draining}}, most: 60},
+		{what: "one copy", on: []holding{{outstanding: 120}}, most: 120},
+		{what: "the least busy of three", on: []holding{{outstanding: 120}, {outstanding: 40}, {outstanding: 80}}, most: 40},
+		{what: "one that leaves does not count", on: []holding{{outstanding: 120}, {outstanding: 40, phase: draining}}, most: 120},
 		{what: "no copy: anywhere", most: float64(math.MaxInt64) / 1e6},
 	} {
 		near(t, c.what, holdings(0, 0, c.on).relief(), c.most)
@@ -222,10 +222,9 @@ func TestTheHomeOfACopy(t *testing.T) {
 		{"the first of equals", "faithful", 100, []place{{demand: 30}, {demand: 30}}, 1},
 		{"free pages before little to do", "faithful", 100, []place{{demand: 10, full: true}, {demand: 40}}, 2},
 		{"a load failed there", "faithful", 100, []place{{demand: 10, failed: true}, {demand: 40, full: true}}, 2},
-		{"the original takes a GPU as busy as the one that has it", "faithful", 100, []place{{demand: 100}}, 1},
-		{"which clockwork does not", "clockwork", 100, []place{{demand: 100}}, 0},
-		{"nor one that has more than half", "clockwork", 100, []place{{demand: 51}}, 0},
-		{"but half", "clockwork", 100, []place{{demand: 50}}, 1},
+		{"the original takes a GPU busier than the one that has it", "faithful", 100, []place{{demand: 101}}, 1},
+		{"which clockwork does not", "clockwork", 100, []place{{demand: 101}}, 0},
+		{"but one as busy", "clockwork", 100, []place{{demand: 100}}, 1},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			r := newRig(t, c.policy, Defaults(), part{name: "a", exec: []float64{1}}, part{name: "b", exec: []float64{1}})

@@ -15,6 +15,7 @@ type engine struct {
 	config        Config
 	policy        policy
 	now           protocol.Time
+	usual         way // of all workers
 	epoch, issuer uint64
 	active        bool
 	fenced        bool // a worker obeys a higher epoch

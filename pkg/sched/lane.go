@@ -36,7 +36,7 @@ func (g *gpu) free(now protocol.Time) protocol.Time {
 		return now
 	}
 	first := g.infers[0].takes
-	return max(now, g.lane.begun.Add(first)).Add(g.lane.work - first)
+	return max(now.Add(-g.worker.way.back.least()), g.lane.begun.Add(first)).Add(g.lane.work - first)
 }
 
 // late is how overdue the first action is.
@@ -44,5 +44,5 @@ func (g *gpu) late(now protocol.Time) time.Duration {
 	if len(g.infers) == 0 {
 		return 0
 	}
-	return max(0, now.Sub(g.lane.begun.Add(g.infers[0].takes)))
+	return max(0, now.Sub(g.lane.begun.Add(g.infers[0].takes))-g.worker.way.back.least())
 }

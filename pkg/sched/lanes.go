@@ -36,7 +36,7 @@ func (p *lanes) target(budget time.Duration) time.Duration {
 	if p.original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
 	}
-	return budget - min(p.config.Buffer, budget/20)
+	return budget - min(p.config.Buffer, budget/20) - min(p.around(), budget/2)
 }
 
 func (p *lanes) rank(r *request) int64 {
@@ -103,6 +103,7 @@ func (p *lanes) admit(r *request) *protocol.Error {
 	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
 		p.lost()
 	}
+	p.strange(r.model)
 	p.turnAway(r.model)
 	return unmeetable(r, earliest.Sub(p.now))
 }
@@ -124,7 +125,7 @@ func (p *lanes) lost() { p.pressure += (1 - p.pressure) / memory }
 func (p *lanes) idly(r *request) protocol.Time {
 	end := protocol.Never
 	for _, h := range r.model.holders {
-		end = min(end, p.now.Add(p.config.Future).Add(h.exec(r.size)))
+		end = min(end, p.arrives(h.gpu).Add(h.exec(r.size)))
 	}
 	return end
 }
@@ -173,9 +174,9 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 		switch h.phase {
 		case resident:
 		case loading:
-			from = max(from, h.transfer.expected)
+			from = max(from, h.transfer.expected.Add(p.handover(&h.gpu.worker.way)))
 		default:
-			from = max(from, p.now.Add(cost.load.Value()))
+			from = max(from, p.now.Add(cost.load.Value()+p.handover(&h.gpu.worker.way)))
 		}
 		if e := from.Add(h.exec(r.size)); !ok || e < end {
 			end, ok = e, true
@@ -189,7 +190,7 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 	}
 	for kind, n := range m.capable {
 		if n > 0 {
-			e := p.now.Add(p.config.Future).Add(m.costs[kind].load.Value()).Add(m.costs[kind].exec(r.size))
+			e := p.now.Add(m.costs[kind].load.Value() + p.handover(&p.usual) + m.costs[kind].exec(r.size))
 			if !ok || e < end {
 				end, ok = e, true
 			}
@@ -200,7 +201,7 @@ func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
 
 // start is when an action sent now to a GPU would begin.
 func (p *lanes) start(g *gpu) protocol.Time {
-	return max(g.free(p.now), p.now.Add(p.config.Future))
+	return max(g.free(p.now), p.arrives(g))
 }
 
 // observe learns from an execution: aimd's bound.
@@ -280,7 +281,7 @@ func (p *lanes) queueUp(r *replica, first *request) {
 
 // open: the execution lane takes more work now.
 func (p *lanes) open(g *gpu) bool {
-	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.config.Ahead) && g.late(p.now) <= p.config.Silent
+	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent
 }
 
 // fill sends what a GPU has room for, and says when it will have room again.
@@ -296,7 +297,7 @@ func (p *lanes) fill(g *gpu) {
 	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
-		if at := g.free(p.now).Add(1 - p.config.Ahead); at > p.now {
+		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
 			p.timers.Set(&g.room, int64(at), p.ticket())
 		}
 	}
@@ -365,7 +366,7 @@ func (p *lanes) run(r *replica) bool {
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
 	if p.deferred && size < p.most(r) {
-		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.config.Ahead); wait > p.now {
+		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.ahead(g)); wait > p.now {
 			g.turns.Set(&r.turn, int64(wait), m.index)
 			if g.turns.First() == &r.turn {
 				p.timers.Set(&g.room, int64(wait), p.ticket())
@@ -376,7 +377,7 @@ func (p *lanes) run(r *replica) bool {
 	}
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count())
-	begin := max(p.now.Add(p.config.Future), start).Add(p.config.Late)
+	begin := start.Add(p.config.Late)
 	if p.batch != adaptive { // that knows of no deadlines
 		begin = min(begin, latest.Add(slack(p.members)))
 	}

@@ -44,7 +44,7 @@ func (p *lanes) survey(g *gpu) {
 		if m.tightest.at == 0 || p.now.Sub(m.tightest.at) > 2*tightFor {
 			continue
 		}
-		own := p.config.Buffer + p.config.Ahead + p.config.Future + r.exec(1)
+		own := p.config.Buffer + p.config.Ahead + p.reach(&g.worker.way) + r.exec(1)
 		g.leeway = min(g.leeway, max(0, m.tightest.budget-own))
 	}
 }

@@ -49,7 +49,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	g.lane.add(a, len(g.infers) == 0, c.now.Add(c.config.Future))
+	g.lane.add(a, len(g.infers) == 0, c.policy.arrives(g))
 	g.infers = append(g.infers, a)
 }
 
@@ -57,15 +57,15 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
 	a := reused(&c.closed)
-	*a = action{id: c.lastAction, kind: kind, replica: on, members: a.members[:0], latest: latest, takes: takes, expected: c.now.Add(takes)}
+	*a = action{id: c.lastAction, kind: kind, replica: on, members: a.members[:0], sent: c.now, latest: latest, takes: takes, expected: c.now.Add(takes)}
 	a.timer.Of.action = a
 	c.actions[a.id] = a
 	patience := c.config.Lag
 	if kind == protocol.Infer {
 		patience = min(patience, muteAfter)
 	}
-	c.timers.Set(&a.timer, int64(a.end().Add(patience)), c.ticket())
 	w := on.gpu.worker
+	c.timers.Set(&a.timer, int64(a.end().Add(patience+w.way.back.least())), c.ticket())
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,

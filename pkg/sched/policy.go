@@ -33,6 +33,8 @@ type policy interface {
 	// which something ended, came or went.
 	serve(m *model)
 	fill(g *gpu)
+	// arrives is when an Infer sent now could begin at an idle GPU.
+	arrives(g *gpu) protocol.Time
 	// silent takes note of a GPU that owes a result.
 	silent(g *gpu)
 }
@@ -51,6 +53,9 @@ type rules struct {
 	priced, yield bool
 	// relief puts another copy only where there is less to do.
 	relief bool
+	// worth loads the models that serve most for the time of transfer, and none
+	// that is not worth the GPU's time under pressure.
+	worth bool
 	// long runs batches longer than Config.MaxExec where every model on the GPU
 	// has the time.
 	long bool
@@ -74,11 +79,11 @@ const (
 
 // laned are the policies that plan each GPU's lanes.
 var laned = map[string]rules{
-	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, early: true, long: true},
+	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, worth: true, early: true, long: true},
 	"faithful":  {urgent: true, batch: full, original: true},
 	"fifo":      {batch: single},
 	"aimd":      {batch: adaptive},
-	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, deferred: true, long: true},
+	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, worth: true, deferred: true, long: true},
 }
 
 // improvements are what Config.Without can switch off.
@@ -88,6 +93,7 @@ var improvements = map[string]func(*rules){
 	"price":  func(r *rules) { r.priced = false },
 	"yield":  func(r *rules) { r.yield = false },
 	"relief": func(r *rules) { r.relief = false },
+	"worth":  func(r *rules) { r.worth = false },
 	"long":   func(r *rules) { r.long = false },
 	"early":  func(r *rules) { r.early = false },
 }

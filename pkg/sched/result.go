@@ -23,6 +23,7 @@ func (c *engine) result(res *protocol.Result) {
 		c.stats.Strays++
 		return
 	}
+	c.travelled(a, res)
 	c.close(a, res.End)
 	c.heard(a.replica.gpu)
 	defer c.reuse(a)
@@ -71,6 +72,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 	g := r.gpu
 	g.lane.remove(a, g.infers[0] == a, end)
 	g.infers = without(g.infers, a)
+	if g.idle() {
+		g.asked = false // what was not worth its time may be now
+	}
 	c.touchGPU(g)
 }
 

@@ -33,6 +33,8 @@ func (c *slots) serve(m *model) {
 
 func (c *slots) silent(*gpu) {}
 
+func (c *slots) arrives(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
+
 func (c *slots) fill(g *gpu) {
 	c.start(g)
 	c.makeRoom(g)

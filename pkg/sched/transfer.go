@@ -4,14 +4,14 @@ import "math"
 
 // weigh puts a model in its place among those that want a copy.
 func (p *lanes) weigh(m *model) {
-	priority := p.priority(m)
-	if priority <= 0 || !m.asked(p.now) || p.everywhere(m) {
+	rank := p.precedence(m)
+	if rank <= 0 || !m.asked(p.now) || p.everywhere(m) {
 		p.wants.Remove(&m.wanted.place)
 		return
 	}
 	m.wanted.place.Of = m
-	if !m.wanted.place.In() || m.wanted.place.Key != -priority {
-		p.wants.Set(&m.wanted.place, -priority, m.index)
+	if !m.wanted.place.In() || m.wanted.place.Key != -rank {
+		p.wants.Set(&m.wanted.place, -rank, m.index)
 	}
 	p.grant()
 }
@@ -61,8 +61,8 @@ func (p *lanes) askHomeless() {
 // everywhere: every GPU that could hold the model has a copy, or gets one.
 func (p *lanes) everywhere(m *model) bool { return len(m.replicas) >= m.homes() }
 
-// grant promises copies to GPUs whose transfer lane is free, to the models
-// with the highest priority first.
+// grant promises copies to GPUs whose transfer lane is free, to the models that
+// come first.
 func (p *lanes) grant() {
 	for {
 		first := p.wants.First()
@@ -71,11 +71,11 @@ func (p *lanes) grant() {
 		}
 		m := first.Of
 		m.wanted.expire(p.now)
-		if priority := p.priority(m); priority <= 0 || !m.asked(p.now) {
+		if rank := p.precedence(m); rank <= 0 || !m.asked(p.now) {
 			p.wants.Remove(first)
 			continue
-		} else if -priority != first.Key {
-			p.wants.Set(first, -priority, m.index)
+		} else if -rank != first.Key {
+			p.wants.Set(first, -rank, m.index)
 			if p.wants.First() != first {
 				continue
 			}
@@ -103,7 +103,7 @@ func (p *lanes) home(m *model) *gpu {
 			continue
 		}
 		p.transfersBusy = false
-		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil || m.head == nil && !g.spares(m.spec.Pages) {
+		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil || m.head == nil && !g.spares(m.spec.Pages) || !p.pays(g, m) {
 			continue
 		}
 		if best == nil || p.better(g, best, m) {
@@ -125,14 +125,14 @@ func (g *gpu) spares(pages int) bool {
 	return pages <= 0
 }
 
-// relief is how much work a GPU may have to be worth another copy: half of what
-// the least busy one with a copy has. Where all are equally busy, another copy
-// helps nobody and costs another model its place.
+// relief is how much work a GPU may have to be worth another copy: what the least
+// busy one with a copy has. Elsewhere another copy helps nobody and costs another
+// model its place.
 func (m *model) relief() int64 {
 	least := int64(math.MaxInt64)
 	for _, r := range m.replicas {
 		if r.serves() {
-			least = min(least, r.gpu.demand/2)
+			least = min(least, r.gpu.demand)
 		}
 	}
 	return least

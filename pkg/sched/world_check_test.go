@@ -354,6 +354,9 @@ func (w *world) checkLanes(p *lanes) {
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
 			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
+			if p.worth && !g.idle() {
+				continue // it may have better to do
+			}
 			if idle := g.loading == nil && len(g.pending) == 0 && !g.mute; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
 				p.now.Add(load1+exec1) <= m.tail.deadline {
 				w.fail("%s waits, no GPU has it, and %s gpu %d has a free transfer lane", m.spec.Name, g.worker.id, g.id)

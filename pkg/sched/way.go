@@ -1,0 +1,110 @@
+package sched
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// The way to a worker and back takes time that no plan may forget, and that
+// differs from stack to stack: 0.1 ms within a host, 10 ms between sites. So it is
+// learned from the results, which tell when the action came and when the result
+// left, in this core's time. Config.Future has room for a near one, and for one
+// message that is late; it stands for the way until enough is known.
+//
+//	door --> core --> worker --> door
+//	           \-----> door -----^
+//
+// A hop is taken to be the same everywhere. An action comes after one, the inputs
+// of its requests after two, through their door. A request was one hop under way
+// to the core, and its outputs will be one to their door.
+
+// way is what is known of the messages to a worker and from it.
+type way struct {
+	to, back hop
+	news     protocol.Time // when it last learned
+}
+
+// hop is the least that a message took of late: of the last window samples and
+// those of the window before. A machine that stands still for a moment delays
+// many messages as no network does, and they all come at once; the least knows
+// better as soon as one comes in time.
+type hop struct {
+	now, before time.Duration
+	samples     int
+}
+
+const window = 16
+
+func (h *hop) add(took time.Duration) {
+	took = max(0, took)
+	switch {
+	case h.samples == 0:
+		h.now, h.before = took, took
+	case h.samples%window == 0:
+		h.now, h.before = took, h.now
+	default:
+		h.now = min(h.now, took)
+	}
+	h.samples++
+}
+
+func (h *hop) least() time.Duration { return min(h.now, h.before) }
+
+// travelled takes note of an action's way and its result's.
+func (c *engine) travelled(a *action, r *protocol.Result) {
+	if r.Received == 0 || r.Sent == 0 {
+		return
+	}
+	for _, w := range []*way{&a.replica.gpu.worker.way, &c.usual} {
+		w.to.add(r.Received.Sub(a.sent))
+		w.back.add(c.now.Sub(r.Sent))
+		w.news = c.now
+	}
+}
+
+// strange forgets the way to workers that refused requests may have been for, if
+// nothing was learned for a while: what is refused brings no samples.
+func (c *engine) strange(m *model) {
+	c.usual.doubt(c.now)
+	for _, r := range m.replicas {
+		r.gpu.worker.way.doubt(c.now)
+	}
+}
+
+func (w *way) doubt(now protocol.Time) {
+	if now.Sub(w.news) >= patience {
+		*w = way{news: now}
+	}
+}
+
+// reach is how long from now on an Infer can begin at an idle GPU.
+func (p *lanes) reach(w *way) time.Duration {
+	if p.original {
+		return p.config.Future
+	}
+	return max(p.config.Future, 2*w.to.least()+p.config.Future/2)
+}
+
+// arrives is when an Infer sent now could begin at an idle GPU.
+func (p *lanes) arrives(g *gpu) protocol.Time { return p.now.Add(p.reach(&g.worker.way)) }
+
+// ahead is how far ahead of its beginning work is sent.
+func (p *lanes) ahead(g *gpu) time.Duration {
+	return p.config.Ahead + p.reach(&g.worker.way) - p.config.Future
+}
+
+// handover is what a load takes beside the transfer until an Infer can begin: the
+// order, its result, and the Infer on their ways.
+func (p *lanes) handover(w *way) time.Duration {
+	return w.to.least() + w.back.least() + p.reach(w)
+}
+
+// around is what a request's way to the core and its outputs' to their door take
+// together, as far as Config.Future has no room for them.
+func (p *lanes) around() time.Duration {
+	if p.original {
+		return 0
+	}
+	return max(0, 2*p.usual.back.least()-p.config.Future/2)
+}

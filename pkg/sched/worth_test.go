@@ -1,0 +1,122 @@
+package sched
+
+import (
+	"fmt"
+	"testing"
+
+	"clockwork/pkg/protocol"
+)
+
+// Who is loaded first: of policy clockwork, whose load brings most requests a
+// second of transfer; by the original, who has most work waiting.
+func TestWhoIsLoadedFirst(t *testing.T) {
+	cheap := part{name: "cheap", load: 5, exec: []float64{2, 2.5, 3.5}}
+	for _, c := range []struct {
+		what     string
+		dear     part
+		cheap    int // so many requests wait
+		dears    int
+		first    string // of policy clockwork
+		faithful string
+	}{
+		// 1 / 5 ms = 200 a second against 1 / 20 ms = 50; of work 10 against 2.
+		{"small weights before large ones", part{name: "dear", load: 20, exec: []float64{10}}, 1, 1, "cheap", "dear"},
+		// 200 a second against 5 / 20 ms = 250.
+		{"unless more wait for them", part{name: "dear", load: 20, exec: []float64{10, 11, 13}}, 1, 5, "dear", "dear"},
+		// 2 / 5 ms = 400 against 1 / 5 ms = 200; of work 4 against 10.
+		{"with equal weights, whom most wait for", part{name: "dear", load: 5, exec: []float64{10}}, 2, 1, "cheap", "dear"},
+		{"also if it is the one with much work", part{name: "dear", load: 5, exec: []float64{10}}, 1, 2, "dear", "dear"},
+	} {
+		for policy, want := range map[string]string{"clockwork": c.first, "faithful": c.faithful} {
+			t.Run(c.what+"/"+policy, func(t *testing.T) {
+				r := newRig(t, policy, Defaults(), part{name: "other", load: 50, exec: []float64{1}}, cheap, c.dear)
+				r.join(0, "w1", 8)
+				r.submit(0, "other", 100) // the transfer lane is busy
+				for range c.cheap {
+					r.submit(1, "cheap", 100)
+				}
+				for range c.dears {
+					r.submit(1, "dear", 100)
+				}
+				r.result(2, r.sent(protocol.LoadWeights)[0], protocol.OK, 2)
+				if loads := r.sent(protocol.LoadWeights); len(loads) < 2 || loads[1].Action.Model != want {
+					t.Errorf("loaded %v, expected %s next", models(loads), want)
+				}
+			})
+		}
+	}
+}
+
+// A model that has copies counts with the share of its requests that is too much
+// for them.
+func TestWhatPresentCopiesDoIsNoReasonToLoad(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "a", load: 10, exec: []float64{1}})
+	r.join(0, "w1", 1, "a")
+	r.join(0, "w2", 1)
+	m := r.core.models[0]
+	m.head, m.items = &request{model: m}, 30
+	m.wanted.load = int64(millis(40))
+	m.wanted.exec = int64(millis(200)) // twice what one GPU does in 100 ms: half is left over
+	if rank := r.lanes().precedence(m); rank != 1_500_000 {
+		t.Errorf("15 requests for 10 ms of transfer rank at %d thousandths a second, expected 1,500,000", rank)
+	}
+}
+
+// Under pressure a GPU's time has a price. Here it serves one request in 2 ms.
+func TestWhatIsWorthALoad(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		waiting  int
+		pressure float64
+		busy     bool
+		pays     bool
+	}{
+		{"one request that takes 3 ms", 1, 1, true, false}, // 1 < 3/2
+		{"two that take 3.5 ms together", 2, 1, true, true},
+		{"one, if nobody loses by it", 1, 0, true, true},
+		{"one, if the GPU has nothing to do", 1, 1, false, true},
+		{"nobody waits; they were turned away", 0, 1, true, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			r := newRig(t, "clockwork", Defaults(), part{name: "here", exec: []float64{2}}, part{name: "cold", exec: []float64{3, 3.5}})
+			r.join(0, "w1", 8, "here")
+			if c.busy {
+				r.submit(0, "here", 100)
+			}
+			g, m := r.core.gpus[0], r.core.models[1]
+			g.served, g.busyTime, r.lanes().pressure = 1, float64(millis(2)), c.pressure
+			if m.items = c.waiting; c.waiting > 0 {
+				m.head = &request{model: m, size: 1}
+			}
+			if pays := r.lanes().pays(g, m); pays != c.pays {
+				t.Errorf("pays: %t", pays)
+			}
+		})
+	}
+}
+
+// What is not worth it while others need the GPU is loaded once they do not.
+func TestADearModelIsLoadedWhenTheGPUIdles(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "here", exec: []float64{2}}, part{name: "cold", exec: []float64{3}})
+	r.join(0, "w1", 8, "here")
+	r.submit(0, "here", 100)
+	g := r.core.gpus[0]
+	g.served, g.busyTime, r.lanes().pressure = 1, float64(millis(2)), 1
+	r.submit(1, "cold", 100)
+	if loads := r.sent(protocol.LoadWeights); len(loads) > 0 {
+		t.Fatalf("loaded %v while the GPU had better to do", models(loads))
+	}
+	r.result(3, r.sent(protocol.Infer)[0], protocol.OK, 2)
+	if loads := r.sent(protocol.LoadWeights); len(loads) != 1 || loads[0].Action.Model != "cold" {
+		t.Errorf("loaded %v, expected cold", models(loads))
+	}
+}
+
+// models are those of actions.
+func models(list []Addressed) string {
+	var names []string
+	for _, a := range list {
+		names = append(names, a.Action.Model)
+	}
+	return fmt.Sprint(names)
+}
