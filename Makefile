@@ -7,6 +7,10 @@ PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... 
 # What make sim compares; all of them take three times as long.
 POLICIES ?= clockwork,faithful
 
+# How often make matrix runs each cell, and how long make soak serves.
+RUNS ?= 3
+SOAK ?= 20m
+
 .PHONY: help
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,8 +40,18 @@ integration: ## Run the whole-system tests alone, with every test named
 	$(GO) test -v -count=1 ./integration/...
 
 .PHONY: matrix
-matrix: ## Run every cell of the kill matrix: every service, by every fault (10 min)
-	$(GO) test -v -count=1 -timeout 30m -run TestKillMatrix ./integration -matrix | grep -v '^time='
+matrix: ## Run every cell of the kill matrix RUNS times (each 6 min), and write the table of docs/guarantees.md
+	@mkdir -p bin && rm -f bin/matrix.jsonl
+	$(GO) test -v -count=$(RUNS) -timeout 3h -run TestKillMatrix ./integration -matrix -record $(CURDIR)/bin/matrix.jsonl
+	$(GO) run ./integration/figures/table bin/matrix.jsonl docs/guarantees.md
+
+.PHONY: scale
+scale: ## Measure what three more workers add to one under full load (1 min)
+	$(GO) test -v -count=1 -run TestScaleOneToFour ./integration -scale
+
+.PHONY: soak
+soak: ## Serve half load for SOAK, and compare the memory of each process
+	$(GO) test -v -count=1 -timeout 3h -run TestSoak ./integration -soak $(SOAK)
 
 .PHONY: planted
 planted: ## Plant faults of our own, each of which the random worlds must find

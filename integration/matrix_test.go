@@ -215,16 +215,7 @@ func (m *matrix) record(e protocol.Event) {
 // begin sends requests, and in ACTIVE shows that they are served.
 func (m *matrix) begin() {
 	m.t.Helper()
-	load := chaos.Load{Rate: 100, SLO: matrixSLO}
-	name := strings.TrimPrefix(m.stack.Config.Model, "zoo/")
-	for i := range m.stack.Config.Copies {
-		if load.Models = append(load.Models, fmt.Sprintf("%s-%d", name, i+1)); m.stack.Config.Copies == 1 {
-			load.Models[i] = name
-		}
-	}
-	traffic, err := chaos.StartTraffic(m.stack.URL, load)
-	m.must(err)
-	m.traffic = traffic
+	m.traffic = m.startTraffic(chaos.Load{Rate: 100, SLO: matrixSLO})
 	state, fault := m.stack.Client.State(m.ctx)
 	if fault != nil {
 		m.t.Fatal(fault)
@@ -234,6 +225,18 @@ func (m *matrix) begin() {
 	} else {
 		m.must(m.stack.Await(m.ctx, "requests that wait", func(s *protocol.StackState) bool { return s.Buffered > 20 }))
 	}
+}
+
+// models are the names of those that the stack is loaded with.
+func (m *matrix) models() (names []string) {
+	name := strings.TrimPrefix(m.stack.Config.Model, "zoo/")
+	if m.stack.Config.Copies == 1 {
+		return []string{name}
+	}
+	for i := range m.stack.Config.Copies {
+		names = append(names, fmt.Sprintf("%s-%d", name, i+1))
+	}
+	return names
 }
 
 // flows waits until so many more requests are served.

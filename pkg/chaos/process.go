@@ -105,3 +105,16 @@ func (p *Process) Wait(within time.Duration) (int, error) {
 	}
 	return 0, p.err
 }
+
+// Resident is how much of the process is in memory, in bytes, by /proc.
+func (p *Process) Resident() (int64, error) {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of %s: %w", p.Args[0], err)
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(statm), &total, &resident); err != nil {
+		return 0, fmt.Errorf("read the memory of %s: %w", p.Args[0], err)
+	}
+	return resident * int64(os.Getpagesize()), nil
+}
