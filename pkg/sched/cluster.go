@@ -157,6 +157,25 @@ type model struct {
 	last       protocol.Time // when it was last served, or its queue began
 	each       time.Duration // between two items served, on average of late
 	bound      float64       // of the batch, under aimd
+	lined      line          // by which every copy got its turn; zero if that is not so
+}
+
+// line is what the turns of a model's copies follow from: the first request in
+// the queue, the largest batch there are enough for, and what it takes.
+type line struct {
+	first   uint64
+	size    int
+	changes uint64 // of the estimates
+}
+
+func (m *model) lineUp() line {
+	l := line{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
+	for _, cost := range m.costs {
+		if cost != nil {
+			l.changes += cost.changes
+		}
+	}
+	return l
 }
 
 // asked: requests wait, or were turned away of late because no GPU had it.
@@ -200,6 +219,7 @@ func (m *model) put(r *request) {
 }
 
 func (m *model) take(r *request) {
+	m.lined = line{}
 	m.queued--
 	m.items -= r.Batch
 	if r.prev == nil {

@@ -24,6 +24,7 @@ type cost struct {
 	heard   []protocol.Time             // when each of them was last measured
 	news    protocol.Time               // when it last learned, or was forgiven
 	looked  protocol.Time               // when it was last reconsidered
+	changes uint64                      // of the estimates of executions
 }
 
 // patience is how long an estimate may keep requests away before it is doubted:
@@ -41,6 +42,7 @@ func (c *engine) forgive(m *model, size int) {
 			continue
 		}
 		cost.news = c.now
+		cost.changes++
 		cost.at(size).Forget()
 		cost.load.Forget()
 		c.touchModel(m) // what waits may be met now
@@ -55,6 +57,7 @@ const excess = 1.25
 // this one is now. What slowed them is over, and as long as their estimates are
 // high they are not run and bring no samples.
 func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
+	c.changes++
 	c.at(size).Add(took)
 	c.news, c.heard[size] = now, now
 	if now.Sub(c.looked) < patience {
@@ -174,18 +177,12 @@ func slower(p, q *protocol.Profile) bool {
 }
 
 // soonest is the least time from now to the end of a request of this size if
-// every lane were free, and the least execution alone; false when no live GPU
-// can hold the model.
-func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) {
+// every lane were free; false when no live GPU can hold the model.
+func (c *engine) soonest(m *model, size int) (end time.Duration, ok bool) {
 	better := func(wait time.Duration, on *cost) {
-		run := on.exec(size)
-		if !ok || wait+run < end {
-			end = wait + run
+		if run := on.exec(size); !ok || wait+run < end {
+			end, ok = wait+run, true
 		}
-		if !ok || run < exec {
-			exec = run
-		}
-		ok = true
 	}
 	heard := false
 	for _, r := range m.replicas {
@@ -210,7 +207,21 @@ func (c *engine) soonest(m *model, size int) (end, exec time.Duration, ok bool) 
 			}
 		}
 	}
-	return end, exec, ok
+	return end, ok
+}
+
+// fastest is what a request of this size takes at least on the live GPUs that
+// can hold the model, 0 without any.
+func (c *engine) fastest(m *model, size int) (exec time.Duration) {
+	for kind, n := range m.capable {
+		if n == 0 {
+			continue
+		}
+		if run := m.costs[kind].exec(size); exec == 0 || run < exec {
+			exec = run
+		}
+	}
+	return exec
 }
 
 // measured is the duration of a result's execution, 0 if it cannot be

@@ -43,7 +43,9 @@ type demand struct {
 type wanted struct {
 	exec, load  int64
 	first, last *request
-	place       heap.Node[*model] // in lanes.wants, by falling priority
+	place       heap.Node[*model] // in lanes.wants, by falling precedence
+	spread      protocol.Time     // when it was shared among the copies last
+	ease        int64             // the mean of C/O then
 }
 
 func (w *wanted) add(r *request) {
@@ -143,8 +145,17 @@ func (r *replica) give(share int64) {
 	r.share = share
 }
 
-// priority is p for the present shares.
-func (m *model) priority(c time.Duration) int64 {
-	ease := m.spread(c)
-	return m.wanted.load - int64(float64(m.wanted.load)*float64(ease)/unit)
+// Sharing among many copies takes a look at each, so it is not done anew for
+// every request: what the GPUs have to do changes little in spreadFor.
+const (
+	manyCopies = 8
+	spreadFor  = time.Millisecond
+)
+
+// priority is p. The shares are of now, or of shortly before.
+func (m *model) priority(c time.Duration, now protocol.Time) int64 {
+	if len(m.replicas) <= manyCopies || now.Sub(m.wanted.spread) >= spreadFor {
+		m.wanted.spread, m.wanted.ease = now, m.spread(c)
+	}
+	return m.wanted.load - int64(float64(m.wanted.load)*float64(m.wanted.ease)/unit)
 }

@@ -178,7 +178,7 @@ func TestTheLoadPriority(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := holdings(c.exec, c.load, c.on)
-			near(t, "the priority", m.priority(100*time.Millisecond), c.priority)
+			near(t, "the priority", m.priority(100*time.Millisecond, 0), c.priority)
 			for i, r := range m.replicas {
 				near(t, "a share", r.share, c.shares[i])
 				near(t, "what its GPU has to do", r.gpu.demand, c.on[i].outstanding-c.on[i].own+c.shares[i])

@@ -237,7 +237,7 @@ func (p *lanes) vacate(r *replica) {
 func (p *lanes) serve(m *model) {
 	m.wanted.expire(p.now)
 	p.weigh(m)
-	if m.head == nil {
+	if m.head == nil || p.lined(m) {
 		return
 	}
 	var best *replica
@@ -255,6 +255,7 @@ func (p *lanes) serve(m *model) {
 		}
 	}
 	if best == nil {
+		m.lined = m.lineUp()
 		return
 	}
 	p.touchGPU(best.gpu)
@@ -263,6 +264,13 @@ func (p *lanes) serve(m *model) {
 			p.touchGPU(r.gpu) // in case the best one has better to do
 		}
 	}
+}
+
+// lined: nothing has changed for the model's copies since each of them got its
+// turn at a GPU without room, but for requests at the end of a full queue. An
+// arrival then costs the same however many copies there are.
+func (p *lanes) lined(m *model) bool {
+	return !p.deferred && m.lined.first != 0 && m.lined == m.lineUp()
 }
 
 // queueUp gives a copy its turn at its GPU, for the request that comes first
@@ -395,6 +403,7 @@ func (p *lanes) run(r *replica) bool {
 // GPU, they may be in time once it proves faster than expected.
 func (p *lanes) park(r *replica) {
 	r.gpu.turns.Remove(&r.turn)
+	r.model.lined = line{}
 	if r.model.head != nil {
 		r.gpu.parked = append(r.gpu.parked, r)
 	}
@@ -435,23 +444,34 @@ func slack(members []*request) time.Duration {
 // before it that no GPU can.
 func (p *lanes) shed(on *replica, start protocol.Time) *request {
 	m := on.model
-	r := m.head
-	for r != nil && start.Add(on.exec(r.size)) > r.deadline {
+	size, here, anywhere := 0, protocol.Never, protocol.Never
+	for r := m.head; r != nil; {
+		if r.size != size {
+			size, here, anywhere = r.size, start.Add(on.exec(r.size)), 0
+		}
+		if here <= r.deadline {
+			return r
+		}
+		if anywhere == 0 {
+			anywhere = p.soonestEnd(m, size)
+		}
 		next := r.next
-		if !p.hope(r) {
+		if anywhere > r.deadline {
 			p.expire(r)
 		}
 		r = next
 	}
-	return r
+	return nil
 }
 
-// hope: some copy can do a request that waits in time.
-func (p *lanes) hope(r *request) bool {
-	for _, h := range r.model.holders {
-		if !h.gpu.mute && p.start(h.gpu).Add(h.exec(r.size)) <= r.deadline {
-			return true
+// soonestEnd is when some copy could be done with a request of this size that
+// waits.
+func (p *lanes) soonestEnd(m *model, size int) protocol.Time {
+	end := protocol.Never
+	for _, h := range m.holders {
+		if !h.gpu.mute {
+			end = min(end, p.start(h.gpu).Add(h.exec(size)))
 		}
 	}
-	return false
+	return end
 }

@@ -168,12 +168,14 @@ func (c *engine) stopDraining(g *gpu) {
 // hold makes a replica resident, unhold ends that.
 func (c *engine) hold(r *replica) {
 	r.phase = resident
+	r.model.lined = line{}
 	r.model.holders = append(r.model.holders, r)
 	c.touchModel(r.model)
 }
 
 func (c *engine) unhold(r *replica) {
 	r.model.holders = without(r.model.holders, r)
+	r.model.lined = line{}
 	c.policy.vacate(r)
 }
 

@@ -101,7 +101,7 @@ func (c *engine) unservable(m *model) *protocol.Error {
 // enqueue puts a request into its model's queue until its last moment: that
 // from which even an idle GPU would be late.
 func (c *engine) enqueue(r *request) {
-	_, exec, _ := c.soonest(r.model, r.size)
+	exec := c.fastest(r.model, r.size)
 	r.model.put(r)
 	r.waiting = true
 	c.stats.Queued++

@@ -145,7 +145,7 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		r.attempts++
 	}
 	r.failure = err
-	end, _, ok := c.soonest(r.model, r.size)
+	end, ok := c.soonest(r.model, r.size)
 	switch {
 	case c.fenced:
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))

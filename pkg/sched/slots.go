@@ -20,7 +20,7 @@ func (c *slots) vacate(r *replica)                         { r.gpu.turns.Remove(
 
 // admit refuses what even an idle GPU could not do in time.
 func (c *slots) admit(r *request) *protocol.Error {
-	if end, _, ok := c.soonest(r.model, r.size); ok && end > r.Budget {
+	if end, ok := c.soonest(r.model, r.size); ok && end > r.Budget {
 		return unmeetable(r, end)
 	}
 	return nil

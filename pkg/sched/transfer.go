@@ -22,7 +22,7 @@ func (p *lanes) weigh(m *model) {
 // would bring the weights. It is least where nothing waits and requests were
 // turned away.
 func (p *lanes) priority(m *model) int64 {
-	priority := m.priority(p.config.DefaultSLO)
+	priority := m.priority(p.config.DefaultSLO, p.now)
 	if priority > 0 || !m.asked(p.now) || m.covered() {
 		return priority
 	}

@@ -185,7 +185,7 @@ func (w *world) checkPriority(p *lanes, m *model) {
 	for i, r := range m.replicas {
 		before[i] = r.share
 	}
-	got := float64(m.priority(w.config.DefaultSLO))
+	got := float64(m.priority(w.config.DefaultSLO, w.now))
 	if off := math.Abs(got - plain); off > 2+1e-3*float64(m.wanted.load) {
 		w.fail("the priority of %s is %v, by the formula %v", m.spec.Name, got, plain)
 	}
