@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -672,5 +673,49 @@ func (r *roles) replyElsewhere(url string) {
 	}
 	if n, _, err := heard.Pending(); err != nil || n != 0 {
 		r.t.Errorf("a worker heard %d answers to a client, %v", n, err)
+	}
+}
+
+// TestAKeyThatIsTakenBackIsCutOff from a broker that runs, and a new user is let in.
+func TestAKeyThatIsTakenBackIsCutOff(t *testing.T) {
+	r := makeKeys(t, "--client", "alice", "--client", "bob")
+	address, err := chaos.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "nats://" + address
+	broker := startProcess(t, "nats", "--config", filepath.Join(r.dir, "broker/nats.conf"), "--listen", address, "--data", t.TempDir())
+	r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator")))
+	taken, err := r.credentials("client.alice").Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	alice, err := nats.Connect(url, append(taken, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(gone) }))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alice.Close()
+	bob := r.connect(url, "client.bob")
+	hand, public := r.hand("client.alice"), r.public("client.alice")
+	if err := os.Remove(r.credentials("client.alice").NKey); err != nil {
+		t.Fatal(err)
+	}
+	r.run("keys", r.dir, "--client", "carol")
+	if err := broker.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-gone:
+	case <-time.After(patience):
+		t.Fatal("alice is connected yet")
+	}
+	if nc, err := nats.Connect(url, nats.Nkey(public, hand)); err == nil {
+		nc.Close()
+		t.Error("alice connects again")
+	}
+	r.connect(url, "client.carol")
+	if err := bob.FlushTimeout(patience); err != nil || bob.Stats().Reconnects != 0 {
+		t.Errorf("bob was disturbed: %v, %d reconnects", err, bob.Stats().Reconnects)
 	}
 }

@@ -41,35 +41,40 @@ func (k *brokerCommand) Run(con *console) error {
 		access = "open to whoever reaches it"
 	}
 	con.log.Info("broker listens", "url", s.ClientURL(), "data", s.StoreDir(), "access", access)
+	again := make(chan os.Signal, 1)
 	ctx, cancel := interruptible()
-	if k.Config != "" {
+	if k.Config != "" { // a closed terminal then ends it no more
 		cancel()
-		again := make(chan os.Signal, 1)
 		signal.Notify(again, syscall.SIGHUP)
 		defer signal.Stop(again)
 		ctx, cancel = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		go s.reload(ctx, con, again)
 	}
 	defer cancel()
-	<-ctx.Done()
-	s.stop()
-	return nil
-}
-
-// reload has the configuration read again whenever it is asked for, until ctx ends.
-func (b *broker) reload(ctx context.Context, con *console, again <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			s.stop()
+			return nil
 		case <-again:
+			s.reload(con, k.Open)
 		}
-		if err := bus.ReloadServer(b.Server, b.config); err != nil {
-			con.log.Error("configuration not read again", "error", err)
-			continue
-		}
-		con.log.Info("configuration read again", "file", b.config.ConfigFile)
 	}
+}
+
+// reload has the configuration read again, unless the broker would be open by it.
+func (b *broker) reload(con *console, open bool) {
+	access, err := b.config.Access()
+	if err == nil {
+		err = mayBeOpen(access, open)
+	}
+	if err == nil {
+		err = bus.ReloadServer(b.Server, b.config)
+	}
+	if err != nil {
+		con.log.Error("configuration not read again", "error", err)
+		return
+	}
+	con.log.Info("configuration read again", "file", b.config.ConfigFile)
 }
 
 // start leaves a configuration of the user's own as it is.
