@@ -45,6 +45,7 @@ type request struct {
 	cold       bool
 	orphan     bool // its door is lost
 	late       bool // refused because its time was over, though a GPU had its model
+	unloaded   bool // refused because its time was over, and no GPU had its model
 	attempts   int
 	failure    *protocol.Error // the last, of a request put back
 	demand     demand
@@ -153,6 +154,7 @@ type model struct {
 	dirty      bool
 	wanted     wanted
 	tightest   tightest
+	missing    [2]uint64     // tickets of the last two requests that found no copy, the latest first
 	turned     protocol.Time // until when requests that were turned away count as demand for a load
 	last       protocol.Time // when it was last served, or its queue began
 	each       time.Duration // between two items served, on average of late

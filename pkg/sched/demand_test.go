@@ -243,6 +243,7 @@ func TestTheHomeOfACopy(t *testing.T) {
 				}
 			}
 			r.core.gpus[0].demand = int64(millis(c.of))
+			r.core.models[0].missing = [2]uint64{math.MaxUint64, math.MaxUint64} // what fills a GPU was not used since
 			home := r.lanes().home(r.core.models[0])
 			switch {
 			case c.home == 0 && home != nil:

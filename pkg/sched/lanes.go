@@ -26,6 +26,8 @@ type lanes struct {
 	transfersBusy bool
 	// pressure is the share of requests that are lost in the queue, of late.
 	pressure float64
+	// scarcity is the share of cold requests that no load came for in time, of late.
+	scarcity float64
 }
 
 func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
@@ -49,6 +51,9 @@ func (p *lanes) rank(r *request) int64 {
 // queued counts the request as demand.
 func (p *lanes) queued(r *request) {
 	m := r.model
+	if len(m.holders) == 0 {
+		m.missing = [2]uint64{p.ticket(), m.missing[0]}
+	}
 	if m.queued == 1 {
 		m.last = p.now // the time without requests is no pace
 	}
@@ -76,12 +81,20 @@ func (p *lanes) alone(m *model) (exec, load time.Duration) {
 	return exec, load
 }
 
-func (p *lanes) begun(r *request) { r.model.wanted.loaded(r) }
+func (p *lanes) begun(r *request) {
+	r.model.wanted.loaded(r)
+	if r.cold {
+		p.missed(0)
+	}
+}
 
 func (p *lanes) ended(r *request) {
 	m := r.model
 	if r.late {
 		p.lost()
+	}
+	if r.unloaded {
+		p.missed(1)
 	}
 	m.wanted.loaded(r)
 	m.wanted.exec -= r.demand.exec
@@ -112,6 +125,7 @@ func (p *lanes) admit(r *request) *protocol.Error {
 // deadlines are shorter than a load would be turned away for ever.
 func (p *lanes) turnAway(m *model) {
 	if !m.covered() {
+		m.missing = [2]uint64{p.ticket(), m.missing[0]}
 		m.turned = p.now.Add(p.config.DefaultSLO)
 		p.touchModel(m)
 	}

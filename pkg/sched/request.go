@@ -123,6 +123,7 @@ func (c *engine) dequeue(r *request) {
 
 func (c *engine) expire(r *request) {
 	r.late = len(r.model.holders) > 0
+	r.unloaded = !r.late
 	if r.failure != nil && r.failure.Code == protocol.WorkerLost {
 		c.refuse(r, r.failure)
 		return

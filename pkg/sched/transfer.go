@@ -103,7 +103,7 @@ func (p *lanes) home(m *model) *gpu {
 			continue
 		}
 		p.transfersBusy = false
-		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil || m.head == nil && !g.spares(m.spec.Pages) || !p.pays(g, m) {
+		if g.demand > most || !p.capable(g, m) || g.replica(m) != nil || m.head == nil && !g.spares(m) || !p.pays(g, m) {
 			continue
 		}
 		if best == nil || p.better(g, best, m) {
@@ -113,16 +113,23 @@ func (p *lanes) home(m *model) *gpu {
 	return best
 }
 
-// spares: so many pages are free, or would be without models that nobody uses
-// at present.
-func (g *gpu) spares(pages int) bool {
-	pages -= g.vacant()
+// spares: the GPU has pages for a model for which nobody waits, but requests were
+// turned away, without those of models that are used, or were since the last of
+// those requests but one. What is asked for less often than what it drives out is
+// not worth a load.
+func (g *gpu) spares(m *model) bool {
+	pages := m.spec.Pages - g.vacant()
+	if pages <= 0 {
+		return true
+	}
 	for _, r := range g.replicas {
-		if pages > 0 && r.phase == resident && r.busy == 0 && r.model.head == nil {
-			pages -= r.model.spec.Pages
+		if r.phase == resident && r.busy == 0 && r.model.head == nil && r.used < m.missing[1] {
+			if pages -= r.model.spec.Pages; pages <= 0 {
+				return true
+			}
 		}
 	}
-	return pages <= 0
+	return false
 }
 
 // relief is how much work a GPU may have to be worth another copy: what the least

@@ -1,27 +1,68 @@
 package sched
 
-import "time"
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
 
 // A load takes time of two lanes: the weights' way to the GPU now, and the
 // execution lane once they are there. Where either is short, the models that
 // are worth it are loaded rather than those of which most work waits.
 
 // precedence is a model's rank among those that want a copy, the highest first;
-// 0 or less wants none. The original ranks by load priority, which is work: where
-// the transfer lanes are what is short, dear models with large weights then go
-// before many cheap ones. With worth it is how many of the requests that wait the
-// present copies leave over, for each second of transfer (in thousandths).
+// 0 or less wants none. The original ranks by load priority, which is work: dear
+// models with large weights then go before many cheap ones. With worth, models
+// without a copy go first, by when their load must begin; but where loads are
+// too scarce for all, and for further copies, it counts how many of the requests
+// that wait the present copies leave over, for each second of transfer (in
+// thousandths).
 func (p *lanes) precedence(m *model) int64 {
 	priority := p.priority(m)
 	if !p.worth || priority <= 0 || m.head == nil {
 		return priority
 	}
-	left := float64(m.items)
-	if m.wanted.load > 0 && m.covered() {
+	exec, load := p.alone(m)
+	left, covered := float64(m.items), m.covered()
+	if !covered && p.now.Add(load+exec) > m.tail.deadline {
+		return 0 // it would come too late for all of them
+	}
+	if !covered && p.scarcity < scarce {
+		return int64(protocol.Never - m.due(p.now.Add(load+exec)).Add(-load-exec))
+	}
+	if m.wanted.load > 0 && covered {
 		left *= float64(priority) / float64(m.wanted.load)
 	}
-	_, load := p.alone(m)
 	return max(1, int64(1000*left/max(load, time.Microsecond).Seconds()))
+}
+
+// scarce is the share of cold requests that no load came for in time from which on
+// loads are too few for all.
+const scarce = 1.0 / 64
+
+// due is the first deadline in the queue that something can meet which ends then;
+// of the first few.
+func (m *model) due(end protocol.Time) protocol.Time {
+	r := m.head
+	for range considered {
+		if r.deadline >= end || r.next == nil {
+			break
+		}
+		r = r.next
+	}
+	return r.deadline
+}
+
+// missed takes note of a cold request: 1 if no load came for it in time, else 0.
+// When it changes what is scarce, the models that want copies are ranked anew.
+func (p *lanes) missed(share float64) {
+	before := p.scarcity >= scarce
+	p.scarcity += (share - p.scarcity) / memory
+	if before != (p.scarcity >= scarce) {
+		for _, place := range p.wants {
+			p.touchModel(place.Of)
+		}
+	}
 }
 
 // pays: what waits for a model is worth the time of a GPU that it would take, at

@@ -7,8 +7,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Who is loaded first: of policy clockwork, whose load brings most requests a
-// second of transfer; by the original, who has most work waiting.
+// Who is loaded first where loads are scarce: of policy clockwork, whose load
+// brings most requests a second of transfer; by the original, who has most work
+// waiting.
 func TestWhoIsLoadedFirst(t *testing.T) {
 	cheap := part{name: "cheap", load: 5, exec: []float64{2, 2.5, 3.5}}
 	for _, c := range []struct {
@@ -31,6 +32,7 @@ func TestWhoIsLoadedFirst(t *testing.T) {
 			t.Run(c.what+"/"+policy, func(t *testing.T) {
 				r := newRig(t, policy, Defaults(), part{name: "other", load: 50, exec: []float64{1}}, cheap, c.dear)
 				r.join(0, "w1", 8)
+				r.lanes().scarcity = 1
 				r.submit(0, "other", 100) // the transfer lane is busy
 				for range c.cheap {
 					r.submit(1, "cheap", 100)
@@ -44,6 +46,89 @@ func TestWhoIsLoadedFirst(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Where loads are enough for all, whoever must begin first goes first: else one
+// with large weights would wait until it is too late.
+func TestWhoMustBeLoadedFirstIs(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "other", load: 50, exec: []float64{1}},
+		part{name: "light", load: 5, exec: []float64{1}}, part{name: "heavy", load: 20, exec: []float64{1}})
+	r.join(0, "w1", 8)
+	r.submit(0, "other", 100)
+	r.submit(1, "light", 60) // to be done at 58, so begun at 52
+	r.submit(1, "heavy", 70) // to be done at 67.5, so begun at 46.5
+	r.result(2, r.sent(protocol.LoadWeights)[0], protocol.OK, 2)
+	if loads := r.sent(protocol.LoadWeights); models(loads) != "[other heavy]" {
+		t.Errorf("loaded %s, expected heavy next", models(loads))
+	}
+}
+
+// What no load would be in time for gets none: it would cost another its place.
+func TestALoadThatComesTooLateIsNotBegun(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "other", load: 50, exec: []float64{1}}, part{name: "a", load: 10, exec: []float64{1}})
+	r.join(0, "w1", 8)
+	r.submit(0, "other", 100)
+	r.submit(0, "a", 20)
+	r.result(12, r.sent(protocol.LoadWeights)[0], protocol.OK, 2) // a would be there at 22
+	if loads := r.sent(protocol.LoadWeights); models(loads) != "[other]" {
+		t.Errorf("loaded %s", models(loads))
+	}
+}
+
+// A model for which requests are turned away takes nobody's place who was used
+// since they were turned away before.
+func TestWhatIsAskedForMoreOftenKeepsItsPlace(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		used    float64 // when the other one was used last
+		evicted bool
+	}{
+		{"it was used in between", 20, false},
+		{"it was not", 5, true},
+	} {
+		r := newRig(t, "clockwork", Defaults(), part{name: "here", exec: []float64{1}}, part{name: "tight", load: 10, exec: []float64{1}})
+		r.join(0, "w1", 1, "here")
+		use := func(at float64) {
+			r.submit(at, "here", 100)
+			sent := r.sent(protocol.Infer)
+			r.result(at+1, sent[len(sent)-1], protocol.OK, 1)
+		}
+		if c.used < 10 {
+			use(c.used)
+		}
+		r.submit(10, "tight", 8) // its load alone takes longer
+		if c.used > 10 {
+			use(c.used)
+		}
+		r.submit(30, "tight", 8)
+		if evicted := len(r.sent(protocol.EvictWeights)) > 0; evicted != c.evicted {
+			t.Errorf("%s: evicted %t", c.what, evicted)
+		}
+	}
+}
+
+// Loads are scarce while cold requests are lost for want of one.
+func TestLoadsAreScarceWhileColdRequestsAreLost(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "other", load: 900, exec: []float64{1}}, part{name: "a", load: 10, exec: []float64{1}})
+	r.join(0, "w1", 8)
+	r.submit(0, "other", 1000)
+	for i := range 8 {
+		r.submit(1+float64(i), "a", 50)
+	}
+	p := r.lanes()
+	if p.scarcity >= scarce {
+		t.Fatalf("scarcity is %v before anything was lost", p.scarcity)
+	}
+	r.until(100)
+	if p.scarcity < scarce {
+		t.Fatalf("scarcity is %v with 8 of 8 cold requests lost", p.scarcity)
+	}
+	for range memory {
+		p.missed(0)
+	}
+	if p.scarcity >= scarce {
+		t.Errorf("scarcity is %v when %d more had their load in time", p.scarcity, memory)
 	}
 }
 
