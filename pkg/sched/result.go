@@ -72,7 +72,7 @@ func (c *engine) close(a *action, end protocol.Time) {
 	g := r.gpu
 	g.lane.remove(a, g.infers[0] == a, end)
 	g.infers = without(g.infers, a)
-	if g.idle() {
+	if g.atLeisure() {
 		g.asked = false // what was not worth its time may be now
 	}
 	c.touchGPU(g)

@@ -354,7 +354,7 @@ func (w *world) checkLanes(p *lanes) {
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
 			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
-			if p.worth && !g.idle() {
+			if p.worth && len(g.infers) > 0 {
 				continue // it may have better to do
 			}
 			if idle := g.loading == nil && len(g.pending) == 0 && !g.mute; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&

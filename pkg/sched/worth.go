@@ -66,9 +66,9 @@ func (p *lanes) missed(share float64) {
 }
 
 // pays: what waits for a model is worth the time of a GPU that it would take, at
-// the price of that (price). The time of a GPU without work has none.
+// the price of that (price). The time of a GPU for which nothing waits has none.
 func (p *lanes) pays(g *gpu, m *model) bool {
-	if !p.worth || m.head == nil || g.idle() {
+	if !p.worth || m.head == nil || g.atLeisure() {
 		return true
 	}
 	cost := m.costs[g.kind]
@@ -77,5 +77,5 @@ func (p *lanes) pays(g *gpu, m *model) bool {
 	return float64(items) > p.price(g)*float64(takes)
 }
 
-// idle: the GPU has no Infer to run.
-func (g *gpu) idle() bool { return len(g.infers) == 0 }
+// atLeisure: nothing waits for the GPU, or it runs nothing.
+func (g *gpu) atLeisure() bool { return len(g.infers) == 0 || g.turns.First() == nil }

@@ -153,19 +153,20 @@ func TestWhatIsWorthALoad(t *testing.T) {
 		what     string
 		waiting  int
 		pressure float64
-		busy     bool
+		here     int // requests for the model that the GPU has; it runs one at a time
 		pays     bool
 	}{
-		{"one request that takes 3 ms", 1, 1, true, false}, // 1 < 3/2
-		{"two that take 3.5 ms together", 2, 1, true, true},
-		{"one, if nobody loses by it", 1, 0, true, true},
-		{"one, if the GPU has nothing to do", 1, 1, false, true},
-		{"nobody waits; they were turned away", 0, 1, true, true},
+		{"one request that takes 3 ms", 1, 1, 2, false}, // 1 < 3/2
+		{"two that take 3.5 ms together", 2, 1, 2, true},
+		{"one, if nobody loses by it", 1, 0, 2, true},
+		{"one, if nothing waits for the GPU", 1, 1, 1, true},
+		{"one, if the GPU has nothing to do", 1, 1, 0, true},
+		{"nobody waits; they were turned away", 0, 1, 2, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			r := newRig(t, "clockwork", Defaults(), part{name: "here", exec: []float64{2}}, part{name: "cold", exec: []float64{3, 3.5}})
 			r.join(0, "w1", 8, "here")
-			if c.busy {
+			for range c.here {
 				r.submit(0, "here", 100)
 			}
 			g, m := r.core.gpus[0], r.core.models[1]
@@ -181,9 +182,10 @@ func TestWhatIsWorthALoad(t *testing.T) {
 }
 
 // What is not worth it while others need the GPU is loaded once they do not.
-func TestADearModelIsLoadedWhenTheGPUIdles(t *testing.T) {
+func TestADearModelIsLoadedWhenNothingWaitsForTheGPU(t *testing.T) {
 	r := newRig(t, "clockwork", Defaults(), part{name: "here", exec: []float64{2}}, part{name: "cold", exec: []float64{3}})
 	r.join(0, "w1", 8, "here")
+	r.submit(0, "here", 100)
 	r.submit(0, "here", 100)
 	g := r.core.gpus[0]
 	g.served, g.busyTime, r.lanes().pressure = 1, float64(millis(2)), 1
@@ -192,6 +194,7 @@ func TestADearModelIsLoadedWhenTheGPUIdles(t *testing.T) {
 		t.Fatalf("loaded %v while the GPU had better to do", models(loads))
 	}
 	r.result(3, r.sent(protocol.Infer)[0], protocol.OK, 2)
+	r.result(5, r.sent(protocol.Infer)[1], protocol.OK, 2)
 	if loads := r.sent(protocol.LoadWeights); len(loads) != 1 || loads[0].Action.Model != "cold" {
 		t.Errorf("loaded %v, expected cold", models(loads))
 	}
