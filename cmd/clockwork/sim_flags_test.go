@@ -50,7 +50,7 @@ func TestSimFlagsDoWhatTheySay(t *testing.T) {
 		"--padded":                          func(d simDocument) bool { return d.Runs[0].Hash != plain.Hash },
 		"--network 2ms":                     func(d simDocument) bool { return d.Runs[0].Latency.P50 > plain.Latency.P50 },
 		"--ahead 10ms":                      func(d simDocument) bool { return d.Runs[0].Hash != plain.Hash },
-		"--buffer 1ms":                      func(d simDocument) bool { return d.Runs[0].Latency.Max > plain.Latency.Max },
+		"--rate 1500 --buffer 1ms":          func(d simDocument) bool { return d.Runs[0].Latency.Max > 96_000_000 }, // 95 ms by default
 		"--without any":                     func(d simDocument) bool { return onlyPowersOfTwo(d.Runs[0]) && !onlyPowersOfTwo(plain) },
 		"--model zoo/resnet152_v2":          func(d simDocument) bool { return d.Runs[0].Goodput < plain.Goodput },
 		"--policy fifo,clockwork":           func(d simDocument) bool { return d.Runs[0].Policy == "fifo" && d.Runs[1].Hash == plain.Hash },

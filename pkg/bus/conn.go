@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +48,7 @@ type Bus struct {
 
 	replicas int
 	bound    bool
-	denied   denied
+	denied   Tally
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }
@@ -151,7 +150,7 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		b.dropped.Add(1)
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) || errors.Is(err, nats.ErrAuthorization) {
-		if count := b.denied.add(time.Now()); count > 0 {
+		if count := b.denied.Add(time.Now()); count > 0 {
 			b.Log.Error("the broker does not let this process", "count", count, "latest", err)
 		}
 		return
@@ -161,31 +160,6 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	b.Log.Error("broker reports", "subject", subject, "error", err)
-}
-
-// toldEvery bounds how often it is told that the broker denied something: a client
-// may ask for answers on subjects that this role may not publish on, and a key that
-// was taken back is tried again and again.
-const toldEvery = time.Second
-
-// denied counts what the broker did not let this process do.
-type denied struct {
-	mu    sync.Mutex
-	count int // since it was told
-	told  time.Time
-}
-
-// add counts one, and returns how many are to be told of now, 0 for not yet.
-func (d *denied) add(now time.Time) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.count++
-	if now.Sub(d.told) < toldEvery {
-		return 0
-	}
-	count := d.count
-	d.count, d.told = 0, now
-	return count
 }
 
 // Dropped returns how often a subscription overflowed and lost messages.

@@ -173,23 +173,6 @@ func TestCredentialsThatAreNoneAreRefusedWithoutBeingShown(t *testing.T) {
 	}
 }
 
-// TestWhatTheBrokerDeniesIsToldOnceASecond: a client that asks for answers where
-// the service may not publish cannot fill its log.
-func TestWhatTheBrokerDeniesIsToldOnceASecond(t *testing.T) {
-	var d denied
-	now := time.Now()
-	told := 0
-	for range 1000 {
-		told += d.add(now)
-	}
-	if told != 1 {
-		t.Errorf("%d of 1000 told at once", told)
-	}
-	if n := d.add(now.Add(toldEvery)); n != 1000 {
-		t.Errorf("a second later %d are told of", n)
-	}
-}
-
 // TestABoundServiceWaitsForItsStores, and finds them when the operator has made
 // them; to make them again changes nothing.
 func TestABoundServiceWaitsForItsStores(t *testing.T) {

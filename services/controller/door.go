@@ -28,8 +28,8 @@ type Door struct {
 	submitTo    string
 	submissions *bus.Batch[bus.Submitted]
 	misses      *misses
-	ignored     ignored       // requests
-	foreign     ignored       // outputs
+	ignored     bus.Tally     // requests
+	foreign     bus.Tally     // outputs
 	slow        chan struct{} // a slot for each large JSON request that is being read
 	storing     chan struct{} // a slot for each request on its way into the buffer
 	reconnects  atomic.Uint64 // of the bus, when the last request was taken

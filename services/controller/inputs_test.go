@@ -1,10 +1,8 @@
 package controller
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -59,21 +57,6 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 	}
 	if boxes.count != 0 || len(boxes.full) != 0 || len(messages) != 0 {
 		t.Errorf("%d are left, %d too many", boxes.count, len(messages))
-	}
-}
-
-func TestIgnoredRequestsAreToldOncePerSecond(t *testing.T) {
-	var i ignored
-	now := time.Unix(1000, 0)
-	var told []int
-	for range 30 { // three seconds
-		if n := i.add(now); n > 0 {
-			told = append(told, n)
-		}
-		now = now.Add(100 * time.Millisecond)
-	}
-	if fmt.Sprint(told) != "[1 10 10]" {
-		t.Errorf("told of %v", told)
 	}
 }
 

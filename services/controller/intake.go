@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,35 +18,12 @@ func (d *Door) mayAnswer(reply string) bool {
 		return false // nobody waits for an answer
 	}
 	if !d.bus.Subjects.IsClients(reply) {
-		if count := d.ignored.add(time.Now()); count > 0 {
+		if count := d.ignored.Add(time.Now()); count > 0 {
 			d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
 		}
 		return false
 	}
 	return true
-}
-
-// tellEvery bounds how often it is told that requests are ignored.
-const tellEvery = time.Second
-
-// ignored counts what nobody heeds. Any goroutine may call it.
-type ignored struct {
-	mu    sync.Mutex
-	count int // since it was told
-	told  time.Time
-}
-
-// add counts one, and returns how many are to be told of now, 0 for not yet.
-func (i *ignored) add(now time.Time) int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.count++
-	if now.Sub(i.told) < tellEvery {
-		return 0
-	}
-	count := i.count
-	i.count, i.told = 0, now
-	return count
 }
 
 // onInfer takes a request of a client.

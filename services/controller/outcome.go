@@ -106,7 +106,7 @@ func (d *Door) takeFrom(worker string, id protocol.RequestID) *request {
 	}
 	d.mu.Unlock()
 	if foreign {
-		if count := d.foreign.add(time.Now()); count > 0 {
+		if count := d.foreign.Add(time.Now()); count > 0 {
 			d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", worker, "request", id)
 		}
 		return nil
