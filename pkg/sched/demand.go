@@ -44,6 +44,7 @@ type wanted struct {
 	exec, load  int64
 	first, last *request
 	place       heap.Node[*model] // in lanes.wants, by falling precedence
+	homeless    bool              // in lanes.homeless
 	spread      protocol.Time     // when it was shared among the copies last
 	ease        int64             // the mean of C/O then
 }

@@ -59,6 +59,7 @@ func (c *engine) clear() {
 	c.absent = map[string]*absence{}
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
+	c.usual = way{}
 	c.fenced = false
 }
 
@@ -141,6 +142,7 @@ func (c *engine) activate(e Activate) {
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	}
 	c.clear()
+	c.policy.reset()
 	c.active, c.epoch, c.issuer = true, e.Epoch, e.Issuer
 	c.lastAction = protocol.ActionID(e.Epoch) << epochShift
 	for _, p := range e.State.Profiles {

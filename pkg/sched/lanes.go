@@ -20,7 +20,8 @@ type lanes struct {
 	rules
 	wants   heap.Heap[*model] // models with positive load priority, the highest first
 	members []*request        // scratch of batches
-	// homeless are models that wanted a copy when no free lane was for them.
+	// homeless are models that wanted a copy when no free lane was for them, each
+	// once.
 	homeless []*model
 	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
 	transfersBusy bool
@@ -31,6 +32,9 @@ type lanes struct {
 }
 
 func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
+
+// reset forgets what was of an epoch.
+func (p *lanes) reset() { *p = lanes{engine: p.engine, rules: p.rules} }
 
 // target keeps a buffer before the deadline for the way back. The original's
 // is later than the deadline when the budget is tight.

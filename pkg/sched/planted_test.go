@@ -25,6 +25,7 @@ var planted = []struct{ name, file, was, is string }{
 	{"an overdue action is never given up", "result.go", "		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())\n", ""},
 	{"what was not worth it is never asked again", "result.go", "		g.asked = false // what was not worth its time may be now\n", ""},
 	{"turns are not renewed when the queue loses requests", "cluster.go", "	m.lined = line{}\n	m.queued--\n", "	m.queued--\n"},
+	{"a model is homeless twice", "transfer.go", "			if !m.wanted.homeless {\n", "			{\n"},
 	{"a GPU stays mute", "result.go", "		c.unmute(r.gpu)\n", ""},
 	{"timer left behind", "request.go", "	c.timers.Remove(&r.timer)\n", ""},
 	{"> for >= of due timers", "engine.go", "protocol.Time(first.Key) > c.now {", "protocol.Time(first.Key) >= c.now {"},

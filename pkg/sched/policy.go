@@ -13,6 +13,8 @@ import (
 // handles an event; serve and fill alone, called when the event has been
 // handled, send actions.
 type policy interface {
+	// reset forgets what was of an epoch.
+	reset()
 	// target is how long after its arrival a request of this budget is to be
 	// done: the budget, or less to be on the safe side.
 	target(budget time.Duration) time.Duration

@@ -10,6 +10,7 @@ import (
 // they take.
 type slots struct{ *engine }
 
+func (c *slots) reset()                                    {}
 func (c *slots) target(budget time.Duration) time.Duration { return budget }
 func (c *slots) rank(r *request) int64                     { return int64(r.seq) }
 func (c *slots) queued(*request)                           {}

@@ -52,6 +52,7 @@ func (p *lanes) transfer(g *gpu) {
 // askHomeless has the models looked at again that found no home before.
 func (p *lanes) askHomeless() {
 	for _, m := range p.homeless {
+		m.wanted.homeless = false
 		p.touchModel(m)
 	}
 	clear(p.homeless)
@@ -84,7 +85,10 @@ func (p *lanes) grant() {
 			p.promise(g, m)
 		} else if !p.transfersBusy {
 			p.wants.Remove(first) // the free lanes are not for it; others may want them
-			p.homeless = append(p.homeless, m)
+			if !m.wanted.homeless {
+				m.wanted.homeless = true
+				p.homeless = append(p.homeless, m)
+			}
 		}
 	}
 }

@@ -323,6 +323,13 @@ func (w *world) checkRest() {
 // checkLanes: no GPU has room while a request waits that it could run, unless
 // the policy defers; and the sums of demand are what they should be.
 func (w *world) checkLanes(p *lanes) {
+	listed := map[*model]bool{}
+	for _, m := range p.homeless {
+		if listed[m] {
+			w.fail("%s is homeless twice", m.spec.Name)
+		}
+		listed[m] = true
+	}
 	for _, g := range p.gpus {
 		work, demand := time.Duration(0), int64(0)
 		for _, a := range g.infers {
