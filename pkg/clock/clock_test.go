@@ -71,3 +71,22 @@ func TestNowDoesNotGoBack(t *testing.T) {
 		last = now
 	}
 }
+
+// TestAClockThatDriftsIsNoStep: NTP slews by 500 us a second, and where a message
+// takes 20 us that shows after some readings. A step is far more.
+func TestAClockThatDriftsIsNoStep(t *testing.T) {
+	var o Offset
+	for i := range 200 { // five seconds
+		at := protocol.Time(i) * protocol.Time(25*time.Millisecond)
+		drift := time.Duration(at) / 2000
+		o.Add(1, at, at.Add(40*time.Microsecond), at.Add(20*time.Microsecond+drift))
+	}
+	if o.Steps() != 0 || o.Epoch() != 1 {
+		t.Errorf("%d steps of a clock that drifts; the epoch is %d", o.Steps(), o.Epoch())
+	}
+	at := protocol.Time(6 * time.Second)
+	o.Add(1, at, at.Add(40*time.Microsecond), at.Add(time.Second))
+	if o.Steps() != 1 {
+		t.Errorf("%d steps of a clock that was stepped by a second", o.Steps())
+	}
+}

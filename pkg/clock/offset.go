@@ -23,12 +23,22 @@ type Offset struct {
 	steps    int
 }
 
-type reading struct{ offset, roundTrip time.Duration }
+// reading is one, with the local time of its answer.
+type reading struct {
+	offset, roundTrip time.Duration
+	at                protocol.Time
+}
+
+// drifts is the part of a second by which two clocks may drift apart in one: NTP
+// slews by half of that.
+const drifts = 1000
 
 // agree reports whether one offset may have been that of both readings: the
-// scheduler's time was read between question and answer.
+// scheduler's time was read between question and answer, and the clocks may have
+// drifted apart from the one to the other.
 func (r reading) agree(with reading) bool {
-	return (r.offset - with.offset).Abs() <= (r.roundTrip+with.roundTrip)/2+time.Microsecond
+	drift := r.at.Sub(with.at).Abs() / drifts
+	return (r.offset - with.offset).Abs() <= (r.roundTrip+with.roundTrip)/2+drift+time.Microsecond
 }
 
 // Add takes one reading: the local times of question and answer, and what the
@@ -44,7 +54,7 @@ func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 		*o = Offset{epoch: epoch}
 	}
 	trip := answered.Sub(asked)
-	now := reading{remote.Sub(asked) - trip/2, trip}
+	now := reading{remote.Sub(asked) - trip/2, trip, answered}
 	if o.count > 0 && !now.agree(o.best) {
 		*o = Offset{epoch: epoch, steps: o.steps + 1}
 	}
