@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"clockwork/pkg/clock"
 )
 
 // waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
@@ -16,7 +18,7 @@ type waiter struct {
 	mu      sync.Mutex
 	waiting deadlines
 	nearest time.Time // what the thread sleeps towards
-	alarm   alarm
+	alarm   clock.Alarm
 	users   int
 	closing bool
 }
@@ -50,7 +52,7 @@ func (w *waiter) sleepUntil(at time.Time) {
 	}
 	w.mu.Unlock()
 	if nearer {
-		w.alarm.poke()
+		w.alarm.Poke()
 	}
 	<-over
 }
@@ -60,7 +62,7 @@ const far = time.Hour
 
 func (w *waiter) run() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	w.alarm.begin()
+	w.alarm.Begin()
 	for {
 		w.mu.Lock()
 		now := time.Now()
@@ -74,10 +76,10 @@ func (w *waiter) run() {
 		left, closing := w.nearest.Sub(now), w.closing
 		w.mu.Unlock()
 		if closing {
-			w.alarm.close()
+			w.alarm.Close()
 			return
 		}
-		w.alarm.sleep(left)
+		w.alarm.Sleep(left)
 	}
 }
 
@@ -91,7 +93,7 @@ func acquireWaiter() *waiter {
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	if shared == nil {
-		w := &waiter{nearest: time.Now().Add(far), alarm: newAlarm()}
+		w := &waiter{nearest: time.Now().Add(far), alarm: clock.NewAlarm()}
 		shared = w
 		go w.run() // ends with the last release
 	}
@@ -109,7 +111,7 @@ func (w *waiter) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closing = true
-	w.alarm.poke() // under the lock: what the thread closes is not poked any more
+	w.alarm.Poke() // under the lock: what the thread closes is not poked any more
 }
 
 // deadlines is a heap, nearest first.
