@@ -81,6 +81,10 @@ func (o *Offset) Epoch() uint64 {
 	return o.epoch
 }
 
+// Ahead returns how far the scheduler's clock is ahead, and by how much that may be
+// wrong; good only while Epoch is not 0.
+func (o *Offset) Ahead() (by, give time.Duration) { return o.best.offset, o.best.roundTrip / 2 }
+
 // Local converts the scheduler's time to local time. 0 and Never, which name
 // no instant, stay what they are.
 func (o *Offset) Local(t protocol.Time) protocol.Time {

@@ -178,6 +178,16 @@ func (*Tick) event()         {}
 type Addressed struct {
 	Worker string
 	Action protocol.Action
+	// Plan is for those who watch; no part of the decision.
+	Plan Plan
+}
+
+// Plan is what a core had in mind with an action: when it was to begin and end at
+// the GPU, and then how many requests still waited for its model, of which so many
+// copies could be used.
+type Plan struct {
+	Begin, End     protocol.Time
+	Queued, Copies int
 }
 
 // Output is what a Step wants done. Dispatches are of kind ToWorker or Answer,

@@ -33,7 +33,8 @@ func (c *engine) settle() {
 func (c *engine) infer(members []*request, size int, to *replica, takes time.Duration, latest protocol.Time) {
 	a := c.send(protocol.Infer, to, latest, takes)
 	a.size = size
-	sent := &c.out.Actions[len(c.out.Actions)-1].Action
+	order := &c.out.Actions[len(c.out.Actions)-1]
+	sent := &order.Action
 	sent.Batch = size
 	worker := to.gpu.worker.id
 	first := len(c.refs)
@@ -51,6 +52,12 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	g := to.gpu
 	g.lane.add(a, len(g.infers) == 0, c.policy.arrives(g))
 	g.infers = append(g.infers, a)
+	order.Plan = to.plan(g.free(c.now), takes)
+}
+
+// plan describes an action that will have ended by then.
+func (r *replica) plan(end protocol.Time, takes time.Duration) Plan {
+	return Plan{Begin: end.Add(-takes), End: end, Queued: r.model.queued, Copies: len(r.model.holders)}
 }
 
 // send emits an action and waits for its result until it is overdue.
@@ -69,7 +76,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
-	}})
+	}, Plan: on.plan(c.policy.arrives(on.gpu).Add(takes), takes)})
 	return a
 }
 

@@ -13,6 +13,7 @@ const drainWait = 2 * time.Second
 // Stop closes the door: what clients sent before is taken still and answered as
 // ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
 func (d *Door) Stop() {
+	defer d.unlend()
 	if d.taking != nil {
 		d.drain()
 		d.finish()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/telemetry"
 )
 
 // Config is everything that can be set of a controller.
@@ -28,6 +29,8 @@ type Config struct {
 	// StopWait is how long a front door that closes waits for the answers to what
 	// it has taken.
 	StopWait time.Duration
+	// Telemetry hears of the requests that the front door answers; nil is nobody.
+	Telemetry *telemetry.Hub
 	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
 	MaxBatch int
 }

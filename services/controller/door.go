@@ -64,6 +64,7 @@ type Door struct {
 
 	subs   []*nats.Subscription
 	taking *nats.Subscription // of infer
+	unlend func()             // of what can be read of it
 	beats  *bus.Liveness
 	pulse  *bus.Pulse
 	cancel context.CancelFunc
@@ -106,6 +107,7 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		models:  map[string]protocol.ModelSpec{},
 		actives: map[string]activeSeen{},
 		wake:    make(chan struct{}, 1),
+		unlend:  func() {},
 
 		unclaimed: map[uint64]struct{}{},
 	}
@@ -161,6 +163,7 @@ func (d *Door) open() error {
 		defer d.mu.Unlock()
 		return protocol.Heartbeat{Incarnation: d.id, Epoch: d.epoch, State: "open", InFlight: len(d.table.bySeq)}
 	})
+	d.unlend = d.config.Telemetry.Lend(d.source())
 	return nil
 }
 

@@ -53,6 +53,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
+	r.outcome = ran(o)
 	if r.buffered != 0 {
 		d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
 		return
@@ -71,6 +72,7 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 	if !e.Code.Known() {
 		e.Code = protocol.Internal
 	}
+	r.outcome = outcome{code: e.Code, why: e.Message}
 	d.misses.add(r.model.Name, e, time.Now())
 	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
 }
@@ -78,6 +80,7 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 // refuseMessage answers a message that never became a request.
 func (d *Door) refuseMessage(reply string, body []byte, e *protocol.Error) {
 	d.publish(bus.ErrorReply(bus.EncodingOf(body), reply, e))
+	d.tellRefused(e, len(body))
 }
 
 // deliver gives the one reply. A buffered request is claimed first, so that
@@ -105,6 +108,7 @@ func (d *Door) deliver(r *request, m *nats.Msg) {
 		}
 		if !again && (mine || err != nil) && d.mayAnswer(m.Subject) {
 			d.publish(m)
+			d.tell(r)
 		}
 	})
 }
@@ -128,6 +132,7 @@ func (d *Door) answer(r *request, m *nats.Msg) {
 		d.claimBefore(nc, r)
 	}
 	d.publish(m)
+	d.tell(r)
 }
 
 // isLeft reports whether the scheduler may have answered a request.

@@ -44,6 +44,7 @@ type request struct {
 	worker     string
 	before     []string // workers that it was dispatched to earlier, and may come from yet
 	cold       bool
+	outcome    outcome // once it is answered
 
 	place int // in the table's heap
 }

@@ -18,6 +18,7 @@ import (
 
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
 	"clockwork/services/host"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	// ActionTimeout is how long one action may take before it counts as one
 	// without a result.
 	ActionTimeout time.Duration
+	// Telemetry is lent what can be read of the profiler; nil is nobody.
+	Telemetry *telemetry.Hub
 }
 
 // DefaultConfig returns the defaults.
@@ -104,6 +107,7 @@ func (s *Service) Run(ctx context.Context) error {
 	name := protocol.DoorName(s.id)
 	pulse := b.StartPulse(protocol.Profiler, name, s.heartbeat)
 	defer pulse.Stop()
+	defer s.config.Telemetry.Lend(telemetry.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Reading})()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {

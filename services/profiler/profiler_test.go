@@ -31,7 +31,7 @@ func TestModuleIsComplete(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []Config{{0, time.Second}, {1, 0}} {
+	for _, c := range []Config{{Iterations: 0, ActionTimeout: time.Second}, {Iterations: 1, ActionTimeout: 0}} {
 		if _, err := New(c, bus.Config{}); err == nil {
 			t.Errorf("%+v is accepted", c)
 		}

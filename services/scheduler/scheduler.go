@@ -18,6 +18,7 @@ import (
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
+	"clockwork/pkg/telemetry"
 	"clockwork/services/host"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Policy string
 	// Core configures it.
 	Core sched.Config
+	// Telemetry hears of the core's actions and of its pace; nil is nobody.
+	Telemetry *telemetry.Hub
 	// Record is the file to record into what the core is given, "" for none. It
 	// must not exist.
 	Record string
@@ -85,6 +88,7 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 	name := protocol.DoorName(s.id)
 	pulse := b.StartPulse(protocol.Scheduler, name, s.heartbeat)
 	defer pulse.Stop()
+	defer s.config.Telemetry.Lend(s.source(b))()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "scheduler", bus.Candidate{Kind: protocol.Scheduler, ID: name, Host: host})
 		if err != nil {
@@ -92,7 +96,7 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 		}
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
-			t.core = wrap(t.core)
+			t.core = wrap(s.config.Telemetry.Follow(t.core))
 			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })
 			s.term.Store(nil)
 		}

@@ -42,6 +42,7 @@ type agent struct {
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
 	pulse   *bus.Pulse
+	unlend  func()          // of what can be read of it
 	ctx     context.Context // of loads and of the clock; ends when the worker stops
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
@@ -62,6 +63,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		answered:    newAnswered(),
 		loads:       make(chan struct{}, concurrentLoads),
 		tosend:      make(chan struct{}, 1),
+		unlend:      func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
@@ -102,6 +104,7 @@ func (a *agent) start() error {
 	if err := a.startClock(); err != nil {
 		return err
 	}
+	a.unlend = a.config.Telemetry.Lend(a.source())
 	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus))
 	return nil
 }
@@ -109,6 +112,7 @@ func (a *agent) start() error {
 // stop takes nothing more, finishes what it has as far as that takes no longer
 // than it may, and gives everything back.
 func (a *agent) stop() error {
+	defer a.unlend()
 	a.finish()
 	a.mu.Lock()
 	for _, g := range a.gpus {

@@ -6,6 +6,7 @@ import (
 
 	"clockwork/pkg/backend"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
 )
 
 // Config is everything that can be set of a worker.
@@ -34,6 +35,8 @@ type Config struct {
 	MaxInputBytes int64
 	MaxInputs     int
 	InputWait     time.Duration
+	// Telemetry hears of the results that the worker gives; nil is nobody.
+	Telemetry *telemetry.Hub
 	// Finish is how long the actions that a worker has may take when it is told
 	// to stop; the rest is answered SHUTTING_DOWN.
 	Finish time.Duration

@@ -53,6 +53,7 @@ func (a *agent) give(o *order, r protocol.Result) {
 	a.inFlight--
 	a.release(o)
 	a.answered.put(actionKey{r.Issuer, r.Action}, &r)
+	a.tell(&r)
 	a.results.Add(r)
 }
 

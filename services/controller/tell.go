@@ -1,0 +1,68 @@
+package controller
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
+)
+
+// What a door tells of its work.
+
+// outcome is what became of a request.
+type outcome struct {
+	code  protocol.Code
+	why   string
+	batch int // 0: it did not run
+	// The worker's time, by its parts.
+	queue, input, exec, output time.Duration
+}
+
+// ran is the outcome of a request that a worker ran; of one that the scheduler
+// answered, o is nil.
+func ran(o *protocol.Output) outcome {
+	if o == nil {
+		return outcome{code: protocol.OK}
+	}
+	return outcome{code: protocol.OK, batch: o.Batch, queue: o.Queued, input: o.Input, exec: o.Exec, output: o.Output}
+}
+
+// tell tells of a request that was answered.
+func (d *Door) tell(r *request) {
+	if !d.config.Telemetry.HearsRequests() {
+		return
+	}
+	o := &r.outcome
+	d.config.Telemetry.Request(telemetry.Request{
+		ID: r.id, Client: r.clientID, Model: r.model.Name,
+		Arrived: r.arrived, Dispatched: r.dispatched, Ended: time.Now(), SLO: r.deadline.Sub(r.arrived), Buffered: r.waited,
+		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
+		Worker: r.worker, Cold: r.cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
+	})
+}
+
+// tellRefused tells of a message that never became a request.
+func (d *Door) tellRefused(e *protocol.Error, bytes int) {
+	if !d.config.Telemetry.HearsRequests() {
+		return
+	}
+	now := time.Now()
+	d.config.Telemetry.Request(telemetry.Request{Arrived: now, Ended: now, Code: e.Code, Why: e.Message, Bytes: int64(bytes)})
+}
+
+// source is what can be read of a door.
+func (d *Door) source() telemetry.Source {
+	return telemetry.Source{
+		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),
+		Ready: d.bus.Unreachable,
+		Bus:   d.bus.Reading,
+		FrontDoor: func() telemetry.FrontDoor {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			return telemetry.FrontDoor{
+				Stage: d.stage, Epoch: d.epoch, InFlight: len(d.table.bySeq), Bytes: d.table.bytes,
+				Received: d.Received.Load(), Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load(),
+			}
+		},
+	}
+}

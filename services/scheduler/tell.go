@@ -1,0 +1,28 @@
+package scheduler
+
+import (
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
+)
+
+// source is what can be read of a scheduler.
+func (s *Service) source(b *bus.Bus) telemetry.Source {
+	return telemetry.Source{
+		Service: protocol.Scheduler, Name: protocol.DoorName(s.id),
+		Ready: b.Unreachable, // one that stands by is ready to take over
+		Bus:   b.Reading,
+		Scheduler: func() telemetry.Scheduler {
+			if t := s.term.Load(); t != nil {
+				return t.reading()
+			}
+			return telemetry.Scheduler{}
+		},
+	}
+}
+
+func (t *term) reading() telemetry.Scheduler {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return telemetry.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: len(t.members), Stats: t.core.Stats()}
+}
