@@ -188,7 +188,7 @@ func codeDispatch(k *coder, d *protocol.Dispatch) {
 }
 
 func codeError(k *coder, e *protocol.Error) {
-	k.array(9)
+	k.array(11)
 	text(k, &e.Code)
 	text(k, &e.Message)
 	k.flag(&e.Retryable)
@@ -196,6 +196,8 @@ func codeError(k *coder, e *protocol.Error) {
 	k.float(&e.BudgetMS)
 	num(k, &e.Got)
 	num(k, &e.Limit)
+	text(k, &e.LimitOf)
+	k.float(&e.RetryMS)
 	k.float(&e.BufferedMS)
 	list(k, &e.Workers, func(k *coder, w *protocol.WorkerError) {
 		k.array(3)

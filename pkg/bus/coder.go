@@ -13,7 +13,7 @@ import (
 
 // version is the first byte of every internal message. A receiver refuses any
 // other: two versions of Clockwork do not mix on one prefix.
-const version = 3
+const version = 4
 
 // Codec turns a type of protocol into bytes and back: a version byte, a
 // msgpack array, then the raw payloads whose lengths the array declared.

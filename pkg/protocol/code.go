@@ -14,6 +14,7 @@ const (
 	BufferTimeout      Code = "BUFFER_TIMEOUT"
 	BufferFull         Code = "BUFFER_FULL"
 	Overloaded         Code = "OVERLOADED"
+	LimitExceeded      Code = "LIMIT_EXCEEDED"
 	UnknownModel       Code = "UNKNOWN_MODEL"
 	InvalidInput       Code = "INVALID_INPUT"
 	InvalidDeadline    Code = "INVALID_DEADLINE"
@@ -82,6 +83,7 @@ var Codes = []CodeRow{
 	{BufferTimeout, 503, true, ForClients, "The request waited in the startup buffer until its time was over; no scheduler became active."},
 	{BufferFull, 429, true, ForClients, "The startup buffer is full."},
 	{Overloaded, 503, true, ForClients, "Too many requests are in flight."},
+	{LimitExceeded, 429, true, ForClients, "The client, or all clients of the model together, have reached a limit that was set for them."},
 	{UnknownModel, 404, false, ForClients | ForWorkers, "No model of this name is loaded."},
 	{InvalidInput, 400, false, ForClients | ForWorkers, "The input is not what the model takes."},
 	{InvalidDeadline, 400, false, ForClients, "The SLO is not a positive, finite number of milliseconds within the limit."},

@@ -17,6 +17,11 @@ type Error struct {
 	// that would have been taken.
 	Got   int64 `json:"got,omitempty"`
 	Limit int64 `json:"limit,omitempty"`
+	// LimitOf says which limit of several that is, as in "tenant.rate", and
+	// RetryMS in how many milliseconds it lets the next one pass, 0 for when an
+	// earlier request is answered. Front doors alone set them.
+	LimitOf string  `json:"limit_of,omitempty"`
+	RetryMS float64 `json:"retry_ms,omitempty"`
 	// BufferedMS is how long the request had waited in the startup buffer.
 	BufferedMS float64 `json:"buffered_ms,omitempty"`
 	// Workers holds each worker's own error when a load failed.

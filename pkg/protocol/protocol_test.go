@@ -208,3 +208,48 @@ func TestSubjectsKeepTheirTokens(t *testing.T) {
 		t.Errorf("a token past the end: %q", got)
 	}
 }
+
+// TestATenantStandsInTheSubject, where the broker lets nobody else publish.
+func TestATenantStandsInTheSubject(t *testing.T) {
+	s := Subjects{"site.a"}
+	for _, c := range []struct{ model, tenant, subject string }{
+		{"resnet50", "", "site.a.infer.resnet50"},
+		{"resnet50", "alice", "site.a.infer.resnet50.alice"},
+		{">", "", "site.a.infer.>"},
+		{"m", "a.b", "site.a.infer.m.a.b"}, // no name; the receiver says so
+	} {
+		if got := s.InferBy(c.model, c.tenant); got != c.subject {
+			t.Errorf("InferBy(%q, %q) = %q, want %q", c.model, c.tenant, got, c.subject)
+		}
+		if model, tenant := s.Inferred(c.subject); model != c.model || tenant != c.tenant {
+			t.Errorf("Inferred(%q) = %q, %q", c.subject, model, tenant)
+		}
+	}
+}
+
+// TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone: else a client could have
+// another one answered, and its requests counted as that one's.
+func TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone(t *testing.T) {
+	for _, c := range []struct {
+		tenant, reply string
+		want          bool
+	}{
+		{"", "_INBOX.abc.1", true},
+		{"alice", "_INBOX.abc.1", true}, // on an open broker, on which nobody owns one
+		{"alice", "_INBOX_client.alice.abc.1", true},
+		{"alice", "_INBOX_gateway.alice.abc", true},
+		{"alice", "_INBOX_client.bob.abc.1", false},
+		{"alice", "_INBOX_client.client.abc.1", false},
+		{"alice", "_INBOX_operator.operator.abc.1", false},
+		{"", "_INBOX_client.client.abc.1", true},
+		{"", "_INBOX_operator.operator.abc.1", true},
+		{"", "_INBOX_client.alice.abc.1", false},
+		{"client", "_INBOX_client.client.abc.1", false},
+		{"", "_INBOX_client.alice", true}, // nobody is answered there: an inbox has three tokens
+		{"", "answers.alice", true},
+	} {
+		if got := MayHear(c.tenant, c.reply); got != c.want {
+			t.Errorf("%q asks to be answered on %s: %v", c.tenant, c.reply, got)
+		}
+	}
+}

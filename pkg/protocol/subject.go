@@ -9,6 +9,7 @@ const DefaultPrefix = "clockwork"
 // by their prefixes.
 //
 //	<p>.infer.<model>                client -> front door (queue group)
+//	<p>.infer.<model>.<tenant>       the same of a client with a name (tenant.go)
 //	<p>.load, .ls, .state            client -> controller (micro services)
 //	<p>.events.<kind>                services -> anyone
 //	<p>.scheduler.submit.<door>      front door -> scheduler
@@ -25,7 +26,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.buffer.<model>               front door -> JetStream
 type Subjects struct{ Prefix string }
 
-// Infer is where requests for a model go; Infer("*") is every model's.
+// Infer is where requests for a model go.
 func (s Subjects) Infer(model string) string { return s.Prefix + ".infer." + model }
 
 // Load, Ls and State are the control endpoints.

@@ -1,0 +1,122 @@
+package quota
+
+import (
+	"math"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Ledger counts what tenants and models have. Nothing is counted for who has no
+// limit.
+type Ledger struct {
+	rules   Rules
+	tenants book
+	models  book
+}
+
+// New makes a ledger in which nobody has anything.
+func New(rules Rules) *Ledger {
+	l := &Ledger{rules: rules}
+	l.tenants = newBook(func(name string) Limit { return l.rules.tenant(name) })
+	l.models = newBook(func(name string) Limit { return l.rules.model(name) })
+	return l
+}
+
+// SetRules changes the limits from now on. What is in flight stays, and counts.
+func (l *Ledger) SetRules(rules Rules) { l.rules = rules }
+
+// Share is what one request has of its tenant's limit and of its model's, from Take
+// until Return.
+type Share struct {
+	tenant, model *account
+	bytes         int64
+}
+
+// account is what one tenant or one model has.
+type account struct {
+	requests int64
+	bytes    int64
+	bucket
+}
+
+// Take counts a request in, or says which limit it would exceed: LIMIT_EXCEEDED.
+// Who is refused has taken nothing, of any limit.
+func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, *protocol.Error) {
+	ofTenant, ofModel := l.rules.tenant(tenant), l.rules.model(model)
+	share := l.share(tenant, model, bytes, now)
+	if share.tenant != nil {
+		if e := share.tenant.check(ofTenant, bytes, "tenant", tenant); e != nil {
+			return Share{}, e
+		}
+	}
+	if share.model != nil {
+		if e := share.model.check(ofModel, bytes, "model", model); e != nil {
+			return Share{}, e
+		}
+	}
+	share.add(1)
+	share.spend()
+	return share, nil
+}
+
+// Hold counts a request in that was let pass before, whatever the limits say.
+func (l *Ledger) Hold(tenant, model string, bytes int64, now time.Time) Share {
+	share := l.share(tenant, model, bytes, now)
+	share.add(1)
+	return share
+}
+
+// Return counts a request out. It is called once of each share.
+func (l *Ledger) Return(s Share) { s.add(-1) }
+
+// share finds the accounts of those who have a limit, filled up to now.
+func (l *Ledger) share(tenant, model string, bytes int64, now time.Time) Share {
+	return Share{l.tenants.account(tenant, now), l.models.account(model, now), bytes}
+}
+
+func (s Share) add(sign int64) {
+	for _, a := range []*account{s.tenant, s.model} {
+		if a != nil {
+			a.requests += sign
+			a.bytes += sign * s.bytes
+		}
+	}
+}
+
+func (s Share) spend() {
+	for _, a := range []*account{s.tenant, s.model} {
+		if a != nil {
+			a.tokens--
+		}
+	}
+}
+
+// check says which limit a request would exceed, nil for none. kind is "tenant" or
+// "model".
+func (a *account) check(l Limit, bytes int64, kind, name string) *protocol.Error {
+	var e *protocol.Error
+	switch wait := a.wait(l); {
+	case a.requests+1 > l.Requests:
+		e = refusal("%s may have %d requests in flight at a front door, and has %d", who(kind, name), l.Requests, a.requests)
+		e.LimitOf, e.Got, e.Limit, e.Retryable = kind+".requests", a.requests+1, l.Requests, l.Requests > 0
+	case bytes > l.Bytes-a.bytes:
+		e = refusal("%s may have %d bytes of requests in flight at a front door, and would have %d", who(kind, name), l.Bytes, a.bytes+bytes)
+		e.LimitOf, e.Got, e.Limit, e.Retryable = kind+".bytes", a.bytes+bytes, l.Bytes, bytes <= l.Bytes
+	case l.paced() && wait > 0:
+		e = refusal("%s may send a front door %v requests a second; the next is taken in %v", who(kind, name), l.Rate, wait.Round(10*time.Microsecond))
+		e.LimitOf, e.Limit, e.RetryMS = kind+".rate", int64(math.Ceil(l.Rate)), float64(wait.Microseconds())/1000
+	}
+	return e
+}
+
+func refusal(format string, args ...any) *protocol.Error {
+	return protocol.Errorf(protocol.LimitExceeded, format, args...)
+}
+
+func who(kind, name string) string {
+	if name == "" {
+		return "all clients without a name together"
+	}
+	return kind + " " + name
+}

@@ -1,0 +1,233 @@
+package quota
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"clockwork/pkg/protocol"
+)
+
+// Parse reads a file of limits. What it does not say is as in base:
+//
+//	tenants:
+//	  "*":   {requests: 200, bytes: 64MiB}   # each client with a name that is not below
+//	  alice: {rate: 500, burst: 50}          # the rest as in "*"
+//	anonymous: {rate: 1000}                  # all clients without a name together
+//	models:
+//	  "*":      {requests: 1000}             # each model that is not below, for all clients together
+//	  resnet50: {bytes: none}
+//
+// The error names the line.
+func Parse(text []byte, base Rules) (Rules, error) {
+	root, err := document(text)
+	if err != nil || root == nil {
+		return base, err
+	}
+	r := base
+	err = fields(root, "the file", func(key string, value *yaml.Node) (err error) {
+		switch key {
+		case "tenants":
+			r.Tenants, r.Others, err = named(value, "tenants", base.Others)
+		case "models":
+			r.Models, r.OtherModels, err = named(value, "models", base.OtherModels)
+		case "anonymous":
+			r.Anonymous, err = limit(value, "anonymous", base.Anonymous)
+		default:
+			return fmt.Errorf("%q is nothing that has limits; there are tenants, anonymous and models", key)
+		}
+		return err
+	})
+	if err != nil {
+		return Rules{}, err
+	}
+	return r, nil
+}
+
+// document returns the one value of a text, nil if it is empty.
+func document(text []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var n, second yaml.Node
+	if err := decoder.Decode(&n); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more than one document")
+	}
+	root := n.Content[0]
+	if isNothing(root) {
+		return nil, nil
+	}
+	return root, nil
+}
+
+func isNothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+// everyOther is the name of all that are not named.
+const everyOther = "*"
+
+// named reads limits by name. Those of "*" are for all others, and what the named
+// ones do not say is as there.
+func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Limit, err error) {
+	others = base
+	err = fields(n, of, func(name string, value *yaml.Node) (err error) {
+		if name == everyOther {
+			others, err = limit(value, of+`."*"`, base)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, base, err
+	}
+	own = map[string]Limit{}
+	err = fields(n, of, func(name string, value *yaml.Node) (err error) {
+		switch {
+		case name == everyOther:
+		case !protocol.ValidName(name):
+			return fmt.Errorf("%s: %q is no name: 1 to %d of [a-z0-9_-], or \"*\" for all others", of, name, protocol.MaxName)
+		default:
+			own[name], err = limit(value, of+"."+name, others)
+		}
+		return err
+	})
+	return own, others, err
+}
+
+// limit reads the limits of one. A rate without a burst lets a tenth of a second
+// pass at once.
+func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
+	l, rate, burst := base, false, false
+	err := fields(n, of, func(key string, value *yaml.Node) (err error) {
+		switch key {
+		case "requests":
+			l.Requests, err = count(value)
+		case "bytes":
+			l.Bytes, err = size(value)
+		case "rate":
+			rate = true
+			l.Rate, err = perSecond(value)
+		case "burst":
+			burst = true
+			l.Burst, err = atOnce(value)
+		default:
+			return fmt.Errorf("%s: %q is no limit; there are requests, bytes, rate and burst", of, key)
+		}
+		if err != nil {
+			return fmt.Errorf("%s.%s %w", of, key, err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return base, err
+	case !l.paced() && burst:
+		return base, atLine(n.Line, fmt.Errorf("%s has a burst and no rate", of))
+	case !l.paced():
+		l.Burst = Unlimited.Burst
+	case rate && !burst:
+		l.Burst = math.Max(1, math.Floor(l.Rate/10))
+	}
+	return l, nil
+}
+
+// fields calls f for each pair of a mapping, in their order. Nothing counts as a
+// mapping without any.
+func fields(n *yaml.Node, of string, f func(key string, value *yaml.Node) error) error {
+	if isNothing(n) {
+		return nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return atLine(n.Line, fmt.Errorf("%s must be a mapping, as in {requests: 100}", of))
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if seen[key.Value] {
+			return atLine(key.Line, fmt.Errorf("%s has %q twice", of, key.Value))
+		}
+		seen[key.Value] = true
+		if err := f(key.Value, n.Content[i+1]); err != nil {
+			return atLine(key.Line, err)
+		}
+	}
+	return nil
+}
+
+// located is an error that names its line.
+type located struct{ error }
+
+func atLine(line int, err error) error {
+	if _, ok := err.(located); ok {
+		return err
+	}
+	return located{fmt.Errorf("line %d: %w", line, err)}
+}
+
+// unbounded is how a file says that there is no limit.
+const unbounded = "none"
+
+func count(n *yaml.Node) (int64, error) {
+	if n.Value == unbounded {
+		return None, nil
+	}
+	v, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || v < 0 {
+		return 0, fmt.Errorf("is %s; it must be a whole number from 0, or none", shown(n))
+	}
+	return v, nil
+}
+
+func size(n *yaml.Node) (int64, error) {
+	if n.Value == unbounded {
+		return None, nil
+	}
+	digits, factor := n.Value, int64(1)
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if rest, ok := strings.CutSuffix(digits, unit); ok {
+			digits, factor = rest, 1<<(10*(i+1))
+			break
+		}
+	}
+	v, err := strconv.ParseInt(digits, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || v < 0 || v > math.MaxInt64/factor {
+		return 0, fmt.Errorf("is %s; it must be a size such as 64MiB or 65536, or none", shown(n))
+	}
+	return v * factor, nil
+}
+
+// maxRate is the largest rate that means anything.
+const maxRate = 1e9
+
+func perSecond(n *yaml.Node) (float64, error) {
+	if n.Value == unbounded {
+		return Unlimited.Rate, nil
+	}
+	v, err := strconv.ParseFloat(n.Value, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || !(v > 0 && v <= maxRate) {
+		return 0, fmt.Errorf("is %s; it must be a number of requests a second above 0, up to %v, or none", shown(n), maxRate)
+	}
+	return v, nil
+}
+
+func atOnce(n *yaml.Node) (float64, error) {
+	v, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || v < 1 || v > maxRate {
+		return 0, fmt.Errorf("is %s; it must be a whole number from 1", shown(n))
+	}
+	return float64(v), nil
+}
+
+func shown(n *yaml.Node) string {
+	if n.Kind != yaml.ScalarNode {
+		return "no single value"
+	}
+	return strconv.Quote(n.Value)
+}

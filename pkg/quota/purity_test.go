@@ -1,0 +1,9 @@
+package quota
+
+import (
+	"testing"
+
+	"clockwork/pkg/purity"
+)
+
+func TestPackageIsPure(t *testing.T) { purity.Check(t) }
