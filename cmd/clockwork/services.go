@@ -13,6 +13,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
+	"clockwork/pkg/telemetry"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -85,6 +86,7 @@ const maxReplicas = 5
 type controllerCommand struct {
 	controllerFlags
 	brokerFlags
+	telemetryFlags
 }
 
 // Run runs a controller until it is told to stop.
@@ -97,12 +99,16 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, broker, fx.Supply(config), controller.Module)
+	return k.heard(con.log, func(hub *telemetry.Hub) error {
+		config.Telemetry = hub
+		return serve(con, broker, fx.Supply(config), controller.Module)
+	})
 }
 
 type profilerCommand struct {
 	profilerFlags
 	brokerFlags
+	telemetryFlags
 }
 
 // Run runs a profiler until it is told to stop.
@@ -115,12 +121,16 @@ func (k *profilerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, broker, fx.Supply(config), profiler.Module)
+	return k.heard(con.log, func(hub *telemetry.Hub) error {
+		config.Telemetry = hub
+		return serve(con, broker, fx.Supply(config), profiler.Module)
+	})
 }
 
 type schedulerCommand struct {
 	schedulerFlags
 	brokerFlags
+	telemetryFlags
 }
 
 // Run runs a scheduler until it is told to stop.
@@ -129,7 +139,11 @@ func (k *schedulerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, broker, fx.Supply(k.config()), scheduler.Module)
+	config := k.config()
+	return k.heard(con.log, func(hub *telemetry.Hub) error {
+		config.Telemetry = hub
+		return serve(con, broker, fx.Supply(config), scheduler.Module)
+	})
 }
 
 // serve runs services until a signal, or until one fails.

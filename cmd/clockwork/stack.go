@@ -11,6 +11,7 @@ import (
 
 	"clockwork/pkg/bus"
 	"clockwork/pkg/client"
+	"clockwork/pkg/telemetry"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -29,8 +30,8 @@ type stackFlags struct {
 // maxWorkers is as many as one process may run; more want hosts of their own.
 const maxWorkers = 64
 
-// parts are all services as the flags want them.
-func (f *stackFlags) parts() (fx.Option, error) {
+// parts are all services as the flags want them; they tell the hub of their work.
+func (f *stackFlags) parts(hub *telemetry.Hub) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, usageError{fmt.Sprintf("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)}
 	}
@@ -42,16 +43,19 @@ func (f *stackFlags) parts() (fx.Option, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan := f.schedulerFlags.config()
+	control.Telemetry, measure.Telemetry, plan.Telemetry = hub, hub, hub
 	var workers []worker.Config
 	for i := range f.Workers {
 		config, err := f.workerFlags.config(workerName(bus.HostName(), i, f.Workers))
 		if err != nil {
 			return nil, err
 		}
+		config.Telemetry = hub
 		workers = append(workers, config)
 	}
 	return fx.Options(
-		fx.Supply(control, measure, f.schedulerFlags.config(), workers),
+		fx.Supply(control, measure, plan, workers),
 		controller.Module, profiler.Module, scheduler.Module, worker.Module,
 	), nil
 }

@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.uber.org/fx"
+
 	"clockwork/pkg/backend/onnx"
+	"clockwork/pkg/telemetry"
 )
 
 type upCommand struct {
@@ -16,14 +19,21 @@ type upCommand struct {
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
 	openFlag
 	stackFlags
+	telemetryFlags
 }
 
 // Run runs the stack until it is told to stop.
-func (k *upCommand) Run(c *cli, con *console) (err error) {
-	parts, err := k.parts()
-	if err != nil {
-		return err
-	}
+func (k *upCommand) Run(c *cli, con *console) error {
+	return k.heard(con.log, func(hub *telemetry.Hub) error {
+		parts, err := k.parts(hub)
+		if err != nil {
+			return err
+		}
+		return k.up(c, con, parts)
+	})
+}
+
+func (k *upCommand) up(c *cli, con *console, parts fx.Option) (err error) {
 	s, err := openStack(c, con, k.Listen, k.Data, k.Open)
 	if err != nil {
 		return err

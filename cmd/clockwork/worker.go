@@ -22,6 +22,7 @@ import (
 	"clockwork/pkg/clock"
 	"clockwork/pkg/fetch"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
 	"clockwork/services/worker"
 )
 
@@ -61,6 +62,7 @@ type workerCommand struct {
 	workerFlags
 	clockFlags
 	brokerFlags
+	telemetryFlags
 }
 
 // clockFlags are of a process that is a worker and nothing else: the clock is its.
@@ -108,7 +110,10 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+	return k.heard(con.log, func(hub *telemetry.Hub) error {
+		config.Telemetry = hub
+		return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+	})
 }
 
 // config is the worker of this name. What can be seen to be wrong before the
