@@ -2,32 +2,21 @@ package main
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"clockwork/pkg/sched"
 	"clockwork/pkg/sim"
-	"clockwork/pkg/sim/paper"
-	"clockwork/pkg/workload"
 )
 
 type simCommand struct {
-	Workload string         `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
 	Policy   []string       `env:"-" placeholder:"NAME" help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
-	Seed     uint64         `default:"1" env:"-" help:"Another seed is another run; the same seed is the same one."`
 	HTML     string         `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
 	Timeline *time.Duration `placeholder:"TIME" env:"-" help:"How much of the beginning the page shows action by action, by default 300ms; with --html."`
-	Length   *time.Duration `env:"-" placeholder:"TIME" help:"How long requests come, by default as long as the workload says, else 20s."`
 	Peak     bool           `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
-	Trace   string         `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, the time in seconds or as in 2020-09-13T12:26:40.5Z; or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
-	Rate    *float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's; of azure, the mean of a whole day, of which a part may have more or less."`
-	Copies  *int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
-	Clients *int           `env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
-	SLO     *time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
-	Model   []string       `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; of mix, azure, paper-6.5 and paper-6.6 all their models."`
+	workloadFlags
 
 	GPUs     *int            `name:"gpus" env:"-" placeholder:"N" group:"Stack" help:"GPUs of each worker, by default the paper's number for its sections, else 1."`
 	Workers  int             `default:"1" env:"-" group:"Stack" help:"How many workers there are."`
@@ -48,10 +37,7 @@ type simCommand struct {
 func (s *simCommand) Help() string {
 	var out strings.Builder
 	out.WriteString("Runs the scheduler and the workers' own code in virtual time, with emulated\nGPUs and network. The workloads:\n\n")
-	for _, name := range workload.Names() {
-		fmt.Fprintf(&out, "  %-17s %s\n", name, workload.About(name))
-	}
-	out.WriteString("\n" + helpFaults())
+	out.WriteString(helpWorkloads() + "\n" + helpFaults())
 	out.WriteString("\nclockwork sim paper-6.1 (to 6.6) alone reruns that section's experiment, each\npolicy beside the paper's results; with flags of a workload or a stack it is\nrun once like any other. For example:\n\n  clockwork sim paper-6.1\n  clockwork sim mix --gpus 4 --policy clockwork,faithful --html page.html")
 	return out.String()
 }
@@ -109,30 +95,19 @@ var paperGPUs = map[string]int{"paper-6.3": 6, "paper-6.4": 6, "paper-6.5": 12, 
 
 // setting is what the flags make of a workload and the stack around it.
 type setting struct {
-	config   sim.Config
-	workload workload.Workload
-	// options made it; none did where it is a trace of timestamps.
-	options workload.Options
-	notes   []string
+	config sim.Config
+	made
 }
 
 func (s *simCommand) setting() (setting, error) {
-	set := setting{config: s.config(), options: s.options()}
+	set := setting{config: s.config()}
 	if err := set.config.Core.Validate(); err != nil {
 		return set, usage(err)
 	}
 	var err error
-	if s.Trace != "" {
-		err = s.readTrace(&set)
-	} else {
-		set.workload, err = workload.Named(s.Workload, set.options)
-	}
-	if err != nil {
-		return set, usage(err)
-	}
-	s.shorten(&set)
+	set.made, err = s.make(s.gpus() * s.Workers)
 	set.config.Window = window(set.workload.Length)
-	return set, nil
+	return set, err
 }
 
 func (s *simCommand) config() sim.Config {
@@ -166,56 +141,6 @@ func (s *simCommand) timeline() time.Duration {
 		return 300 * time.Millisecond
 	}
 	return *s.Timeline
-}
-
-func (s *simCommand) options() workload.Options {
-	o := workload.Options{
-		Seed: s.Seed, Zoo: s.Model, Copies: or0(s.Copies), Rate: or0(s.Rate), Clients: or0(s.Clients), Length: or0(s.Length), GPUs: s.gpus() * s.Workers,
-	}
-	if s.SLO != nil {
-		o.SLO = workload.Within(*s.SLO)
-	}
-	if len(s.Model) > 0 {
-		o.Path = s.Model[0]
-	} else if o.Zoo = paper.Zoo(); s.Workload == "mix" {
-		o.Zoo = paper.Mix()
-	}
-	if o.Length == 0 && unending[s.Workload] {
-		o.Length = time.Minute
-	}
-	return o
-}
-
-// unending are the workloads of hundreds of millions of requests.
-var unending = map[string]bool{"azure": true, "paper-6.5": true}
-
-// shorten ends a workload that goes on for ever.
-func (s *simCommand) shorten(set *setting) {
-	w := &set.workload
-	part, longer := "", ""
-	if w.Name == "azure" && s.Trace == "" && w.Length < aDay {
-		part = fmt.Sprintf(" of a day that has %.0f r/s on average", meanOfDay(*w))
-	}
-	if s.Length == nil && s.Trace == "" && unending[w.Name] {
-		longer = "; --length makes it longer"
-	}
-	if part+longer != "" {
-		set.notes = append(set.notes, fmt.Sprintf("The first %v%s%s.", w.Length, part, longer))
-	}
-	w.Length = cmp.Or(or0(s.Length), w.Length, 20*time.Second)
-}
-
-const aDay = workload.DayMinutes * time.Minute
-
-// meanOfDay is the rate of a workload of counts over all of its day.
-func meanOfDay(w workload.Workload) float64 {
-	n := 0
-	for _, stream := range w.Streams {
-		if counts, ok := stream.Process.(workload.Counts); ok {
-			n += workload.Function{Minutes: counts.Minutes}.Invocations()
-		}
-	}
-	return float64(n) / aDay.Seconds()
 }
 
 // window is the step of the series: about 100 of them, of a round length.

@@ -52,7 +52,9 @@ var named = []struct {
 	make               func(Options) Workload
 }{
 	{"closed", "closed loops alone", "copies clients", ClosedLoops},
-	{"open", "open loops alone, Poisson or fixed rate", "copies rate", OpenLoops},
+	{"open", "open loops alone, Poisson arrivals", "copies rate", OpenLoops},
+	{"poisson", "another name of open: 1 model, 100 r/s in all", "copies rate", OpenLoops},
+	{"fixed", "the same, evenly spaced", "copies rate", FixedLoops},
 	{"mix", "a dozen unlike models, 1,000 r/s in all", "copies rate models", Mix},
 	{"simple", "2 models, 1 closed-loop client each", "copies clients", Simple},
 	{"spam", "100 models, 100 closed-loop clients each", "copies clients", Spam},
@@ -126,6 +128,12 @@ func ClosedLoops(o Options) Workload { return closedLoops(o, 1, 1) }
 
 // OpenLoops: Copies (1) models that share Rate (100 r/s).
 func OpenLoops(o Options) Workload { return openLoops(o, 1, 100) }
+
+// FixedLoops are OpenLoops whose arrivals are evenly spaced.
+func FixedLoops(o Options) Workload {
+	o.Fixed = true
+	return OpenLoops(o)
+}
 
 // Mix: Copies (1) of each model of Zoo, which share Rate (1,000 r/s) evenly,
 // whatever each takes.

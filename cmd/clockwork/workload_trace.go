@@ -16,8 +16,8 @@ import (
 )
 
 // readTrace replays --trace; its first bytes tell its format.
-func (s *simCommand) readTrace(set *setting) error {
-	f, err := os.Open(s.Trace)
+func (w *workloadFlags) readTrace(m *made) error {
+	f, err := os.Open(w.Trace)
 	if err != nil {
 		return fmt.Errorf("read trace: %w", err)
 	}
@@ -25,12 +25,12 @@ func (s *simCommand) readTrace(set *setting) error {
 	head := make([]byte, len(workload.ByteOrderMark)+len(countsHead))
 	n, _ := f.ReadAt(head, 0)
 	if bytes.HasPrefix(bytes.TrimPrefix(head[:n], []byte(workload.ByteOrderMark)), countsHead) {
-		err = s.readCounts(set, f)
+		err = w.readCounts(m, f)
 	} else {
-		err = s.readTimestamps(set, f)
+		err = w.readTimestamps(m, f)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.Trace, err)
+		return fmt.Errorf("%s: %w", w.Trace, err)
 	}
 	return nil
 }
@@ -48,24 +48,24 @@ var errNothing = errors.New("there is no request in it")
 
 // readCounts gives the functions of a trace to the models of the zoo, as azure
 // does, or as the section of the paper that was named.
-func (s *simCommand) readCounts(set *setting, r io.Reader) (err error) {
-	name := cmp.Or(s.Workload, "azure")
+func (w *workloadFlags) readCounts(m *made, r io.Reader) (err error) {
+	name := cmp.Or(w.Workload, "azure")
 	if !slices.Contains(countWorkloads, name) {
 		return fmt.Errorf("counts for each minute are replayed by %s; %s makes its own requests", strings.Join(countWorkloads, ", "), name)
 	}
-	if set.options.Trace, err = workload.ReadAzure(r); err != nil {
+	if m.options.Trace, err = workload.ReadAzure(r); err != nil {
 		return err
 	}
-	if span(set.options.Trace) == 0 {
+	if span(m.options.Trace) == 0 {
 		return errNothing
 	}
-	if whole := span(set.options.Trace); s.Length == nil && name != "paper-6.6" {
-		set.options.Length = min(whole, wholeTrace)
+	if whole := span(m.options.Trace); w.Length == nil && name != "paper-6.6" {
+		m.options.Length = min(whole, wholeTrace)
 		if whole > wholeTrace {
-			set.notes = append(set.notes, fmt.Sprintf("The first %v of %v; --length makes it longer.", wholeTrace, whole))
+			m.notes = append(m.notes, fmt.Sprintf("The first %v of %v; --length makes it longer.", wholeTrace, whole))
 		}
 	}
-	set.workload, err = workload.Named(name, set.options)
+	m.workload, err = workload.Named(name, m.options)
 	return err
 }
 
@@ -81,36 +81,36 @@ func span(t workload.Trace) time.Duration {
 }
 
 // readTimestamps replays each request when it was made.
-func (s *simCommand) readTimestamps(set *setting, r io.Reader) (err error) {
-	if s.Workload != "" || s.Copies != nil {
-		return fmt.Errorf("timestamps are a workload of their own: leave %s out", cmp.Or(s.Workload, "--copies"))
+func (w *workloadFlags) readTimestamps(m *made, r io.Reader) (err error) {
+	if w.Workload != "" || w.Copies != nil {
+		return fmt.Errorf("timestamps are a workload of their own: leave %s out", cmp.Or(w.Workload, "--copies"))
 	}
-	if len(s.Model) > 1 {
+	if len(w.Model) > 1 {
 		return errors.New("one model stands for all that the zoo does not have: give --model one path")
 	}
 	var unknown []string
-	set.workload, err = workload.ReadTimestamps(r, func(model string) string {
+	m.workload, err = workload.ReadTimestamps(r, func(model string) string {
 		if path := zoo.Prefix + model; zoo.Find(path) != nil {
 			return path
 		}
 		unknown = append(unknown, model)
-		return s.standIn()
-	}, set.options.SLO)
+		return w.standIn()
+	}, m.options.SLO)
 	if err != nil {
 		return err
 	}
-	if len(set.workload.Streams) == 0 {
+	if len(m.workload.Streams) == 0 {
 		return errNothing
 	}
 	if len(unknown) > 0 {
-		set.notes = append(set.notes, fmt.Sprintf("%s not in the zoo: %s in its place.", others(unknown), s.standIn()))
+		m.notes = append(m.notes, fmt.Sprintf("%s not in the zoo: %s in its place.", others(unknown), w.standIn()))
 	}
-	set.workload.Length = lastOf(set.workload)
+	m.workload.Length = lastOf(m.workload)
 	return nil
 }
 
 // standIn is the network of a model that the zoo does not have.
-func (s *simCommand) standIn() string { return append(slices.Clip(s.Model), "zoo/resnet50_v2")[0] }
+func (w *workloadFlags) standIn() string { return append(slices.Clip(w.Model), "zoo/resnet50_v2")[0] }
 
 // others names the first of some models.
 func others(names []string) string {
