@@ -90,3 +90,27 @@ func TestAClockThatDriftsIsNoStep(t *testing.T) {
 		t.Errorf("%d steps of a clock that was stepped by a second", o.Steps())
 	}
 }
+
+// TestAnOldReadingDoesNotCount: a worker that rests asks seldom, and by the time
+// that as many readings have come as are kept, the clocks have drifted apart.
+func TestAnOldReadingDoesNotCount(t *testing.T) {
+	var o Offset
+	const drift = 20_000 // one part in so many
+	offset := func(at protocol.Time) time.Duration { return time.Duration(at) / drift }
+	for i := range 40 { // ten seconds, and the first answer was the quickest
+		at := protocol.Time(i) * protocol.Time(250*time.Millisecond)
+		trip := 60 * time.Microsecond
+		if i == 0 {
+			trip = 20 * time.Microsecond
+		}
+		o.Add(1, at, at.Add(trip), at.Add(trip/2+offset(at)))
+	}
+	by, _ := o.Ahead()
+	last := offset(protocol.Time(39 * 250 * time.Millisecond))
+	if wrong := (by - last).Abs(); wrong > 100*time.Microsecond+time.Microsecond {
+		t.Errorf("the offset is %v, and was %v at the last answer", by, last)
+	}
+	if o.Steps() != 0 {
+		t.Errorf("%d steps", o.Steps())
+	}
+}

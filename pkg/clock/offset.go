@@ -7,8 +7,12 @@ import (
 )
 
 // window is how many readings are kept; of these the one with the shortest
-// round trip counts, since its error is at most half of that.
-const window = 64
+// round trip counts, since its error is at most half of that. Those older than
+// fresh do not: clocks drift.
+const (
+	window = 64
+	fresh  = 2 * time.Second
+)
 
 // Enough is how many readings make an offset trustworthy.
 const Enough = 8
@@ -60,9 +64,9 @@ func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 	}
 	o.readings[o.count%window] = now
 	o.count++
-	o.best = o.readings[0]
+	o.best = now
 	for _, r := range o.readings[:min(o.count, window)] {
-		if r.roundTrip < o.best.roundTrip {
+		if r.roundTrip < o.best.roundTrip && answered.Sub(r.at) <= fresh {
 			o.best = r
 		}
 	}

@@ -67,6 +67,10 @@ func (k *keeper) keep(ctx context.Context) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
+		var due <-chan time.Time // while nothing waits, nobody is woken
+		if len(k.waiting) > 0 {
+			due = look.C
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -75,7 +79,7 @@ func (k *keeper) keep(ctx context.Context) {
 			return
 		case b := <-k.arrived:
 			k.waiting = append(k.waiting, waiting{b, arrival(b.Stored, time.Now(), k.timeout)})
-		case <-look.C:
+		case <-due:
 			k.expire(time.Now())
 			for k.door.serving() && k.handOn(ctx) {
 				k.expire(time.Now())

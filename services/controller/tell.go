@@ -32,10 +32,14 @@ func (d *Door) tell(r *request) {
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
-	o := &r.outcome
+	o, now := &r.outcome, time.Now()
+	arrived, slo := r.arrived, r.deadline.Sub(r.arrived)
+	if arrived.IsZero() { // nobody was active while it waited: it has no SLO yet
+		arrived, slo = now, 0
+	}
 	d.config.Telemetry.Request(telemetry.Request{
 		ID: r.id, Client: r.clientID, Model: r.model.Name,
-		Arrived: r.arrived, Dispatched: r.dispatched, Ended: time.Now(), SLO: r.deadline.Sub(r.arrived), Buffered: r.waited,
+		Arrived: arrived, Dispatched: r.dispatched, Ended: now, SLO: slo, Buffered: r.waited,
 		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
 		Worker: r.worker, Cold: r.cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
 	})

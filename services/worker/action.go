@@ -20,6 +20,7 @@ func (a *agent) onAction(m *nats.Msg) {
 	}
 	a.mu.Lock()
 	defer a.unlock()
+	a.rouse(received)
 	for _, action := range actions {
 		a.take(action, received)
 	}

@@ -30,15 +30,18 @@ type agent struct {
 	inputs   *inputs
 	answered *answered
 	lastTask executor.TaskID
-	inFlight int // actions without a result
-	lanes    int // GPUs that are executing
-	loading  int // of these, those that read a model from disk
+	inFlight int           // actions without a result
+	lanes    int           // GPUs that are executing
+	loading  int           // of these, those that read a model from disk
+	ordered  protocol.Time // when the last action came
+	resting  bool          // the clock is asked for seldom
 	stopping bool
 
 	results *bus.Batch[protocol.Result]
 	outputs *outputs
 	tosend  chan struct{} // wakes the sender
 	sender  sync.WaitGroup
+	roused  chan struct{} // the clock is to be asked for now
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
 	pulse   *bus.Pulse
@@ -63,6 +66,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		answered:    newAnswered(),
 		loads:       make(chan struct{}, concurrentLoads),
 		tosend:      make(chan struct{}, 1),
+		roused:      make(chan struct{}, 1),
 		unlend:      func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())

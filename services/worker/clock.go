@@ -12,8 +12,13 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// askEvery is how often the scheduler is asked for its time.
-const askEvery = 25 * time.Millisecond
+// askEvery is how often the scheduler is asked for its time, restEvery how often
+// once nothing was ordered for restAfter.
+const (
+	askEvery  = 25 * time.Millisecond
+	restEvery = 250 * time.Millisecond
+	restAfter = 2 * time.Second
+)
 
 // startClock keeps the offset to the scheduler's clock. When it was asked
 // stands in the reply's subject, so that no question need be remembered.
@@ -25,19 +30,46 @@ func (a *agent) startClock() error {
 	}
 	a.subs = append(a.subs, sub)
 	a.work.Go(func() {
-		every := time.NewTicker(askEvery)
-		defer every.Stop()
+		next := time.NewTimer(askEvery)
+		defer next.Stop()
 		for {
 			select {
 			case <-a.ctx.Done():
 				return
-			case <-every.C:
-				asked := inbox + "." + strconv.FormatInt(int64(clock.Now()), 36)
-				_ = a.bus.Control.PublishRequest(a.bus.Subjects.Clock(a.config.Name), asked, nil) // it is asked again
+			case <-a.roused:
+			case <-next.C:
 			}
+			asked := inbox + "." + strconv.FormatInt(int64(clock.Now()), 36)
+			_ = a.bus.Control.PublishRequest(a.bus.Subjects.Clock(a.config.Name), asked, nil) // it is asked again
+			next.Reset(a.askIn(clock.Now()))
 		}
 	})
 	return nil
+}
+
+// askIn is when the scheduler is to be asked next.
+func (a *agent) askIn(now protocol.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.resting = a.inFlight == 0 && now.Sub(a.ordered) > restAfter && a.offset.Epoch() != 0
+	if a.resting {
+		return restEvery
+	}
+	return askEvery
+}
+
+// rouse ends a rest: there is something to do, for which the clock counts. The
+// caller holds the lock.
+func (a *agent) rouse(now protocol.Time) {
+	a.ordered = now
+	if !a.resting {
+		return
+	}
+	a.resting = false
+	select {
+	case a.roused <- struct{}{}:
+	default:
+	}
 }
 
 func (a *agent) onClock(m *nats.Msg) {
@@ -54,7 +86,11 @@ func (a *agent) onClock(m *nats.Msg) {
 	a.mu.Lock()
 	before, steps := a.offset.Epoch(), a.offset.Steps()
 	a.offset.Add(reading.Epoch, protocol.Time(asked), answered, reading.Now)
-	known := a.offset.Epoch() != before && a.offset.Epoch() != 0
+	now := a.offset.Epoch()
+	known := now != before && now != 0
+	if now != before { // a new scheduler's clock is to be known soon
+		a.rouse(answered)
+	}
 	stepped := a.offset.Steps() > steps
 	a.mu.Unlock()
 	if stepped {
