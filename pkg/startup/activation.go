@@ -48,20 +48,28 @@ func (m *Machine) profile() {
 	if p.running || m.querying || m.asked != 0 || m.wanted != 0 || m.now < p.retryAt {
 		return
 	}
-	var models []protocol.ModelSpec
-	var workers []protocol.WorkerState
-	switch m.stage {
-	case protocol.Profiling: // also those that the last job could not measure
-		models, workers = m.pick(func(string) bool { return true }), m.present(false)
-	case protocol.Active:
-		models, workers = m.served(), m.latecomers()
-	}
+	workers := m.toProfile()
 	if len(workers) == 0 {
-		return
+		return // before models are looked at, which may be thousands
+	}
+	models := m.served()
+	if m.stage == protocol.Profiling { // also those that the last job could not measure
+		models = m.pick(func(string) bool { return true })
 	}
 	p.job++
 	p.running, p.order = true, ProfilingJob{Job: p.job, Models: models, Workers: workers, Known: m.known(models)}
 	m.sendJob()
+}
+
+// toProfile returns the workers on which there is something to measure at this stage.
+func (m *Machine) toProfile() []protocol.WorkerState {
+	switch m.stage {
+	case protocol.Profiling:
+		return m.present(false)
+	case protocol.Active:
+		return m.latecomers()
+	}
+	return nil
 }
 
 // isGone reports whether this life of a worker is lost or out of service.
