@@ -15,6 +15,7 @@ type Hub struct {
 	actions  []func(*Action)
 	results  []func(*protocol.Result)
 	steps    []func(time.Duration)
+	losses   []func() Loss
 	spare    sync.Pool // of *Request
 
 	mu      sync.Mutex
