@@ -87,12 +87,9 @@ func (m *mirror) coldBusy(v *view) time.Duration {
 // cameTo is the load that first brought the weights after a request's arrival,
 // nil for none.
 func (m *mirror) cameTo(r *request) (first *action) {
-	for _, g := range m.gpus {
-		for _, a := range g.transfers.done {
-			ok := a.model == r.Model && a.kind == protocol.LoadWeights && a.code == protocol.OK && a.end >= r.arrived
-			if ok && (first == nil || a.end < first.end) {
-				first = a
-			}
+	for _, a := range r.model.came {
+		if a.end >= r.arrived && (first == nil || a.end < first.end) {
+			first = a
 		}
 	}
 	return first

@@ -32,7 +32,7 @@ func many(n int, noun string) string {
 }
 
 // explain tells a request's story as far as it is known now.
-func (x *Explainer) explain(r *request, outcome string, cause Cause) *Explanation {
+func (x *follower) explain(r *request, outcome string, cause Cause) *Explanation {
 	c := &chain{start: x.start}
 	x.tellArrival(c, r)
 	for _, a := range r.tries {
@@ -65,7 +65,7 @@ func (m *mirror) tellArrival(c *chain, r *request) {
 	}
 	c.add(r.arrived, "%s", text)
 	if v.gpus == 0 {
-		if _, known := m.specs[r.Model]; known {
+		if r.model.known {
 			c.add(r.arrived, "no GPU was there that can hold the model")
 		}
 		return
@@ -108,7 +108,7 @@ func (b *busy) text(what string) string {
 
 // tellTry says what became of an action.
 func (m *mirror) tellTry(c *chain, r *request, a *action) {
-	c.add(a.sent, "sent to %s with %s, at batch size %d; to end %s", a.gpu.name, others(len(a.members)-1), a.batch, side(r, a.planned))
+	c.add(a.sent, "sent to %s with %s, at batch size %d; to end %s", a.gpu.name, others(a.size-1), a.batch, side(r, a.planned))
 	took := a.end.Sub(a.begin)
 	switch {
 	case a.lost:
@@ -144,10 +144,10 @@ func side(r *request, at protocol.Time) string {
 
 // tellBefore says what held up an action's lane.
 func (m *mirror) tellBefore(c *chain, a *action) {
-	w := m.work(&a.gpu.execs, a.model, a.sent, a.end)
+	w := m.work(&a.gpu.execs, a.model.name, a.sent, a.end)
 	if w.slowest != nil && w.slowest != a {
 		s := w.slowest
-		c.add(min(s.end, a.end), "an execution of %s before it took %s, expected were %s", s.model, ms(s.end.Sub(s.begin)), ms(s.expected))
+		c.add(min(s.end, a.end), "an execution of %s before it took %s, expected were %s", s.model.name, ms(s.end.Sub(s.begin)), ms(s.expected))
 	}
 }
 

@@ -102,19 +102,17 @@ type Group struct {
 
 // Explainer follows cores from outside.
 type Explainer struct {
-	*mirror
+	*follower
 	wanted  map[protocol.RequestID]bool
 	found   []*Explanation
 	summary Summary
 	groups  map[Cause]*Group
-	start   protocol.Time
-	core    int
-	begun   bool
 }
 
 // New makes an Explainer that keeps explanations of these requests.
 func New(ids []protocol.RequestID) *Explainer {
 	x := &Explainer{wanted: map[protocol.RequestID]bool{}, groups: map[Cause]*Group{}}
+	x.follower = &follower{end: x.ended, keep: maxDone}
 	for _, id := range ids {
 		x.wanted[id] = true
 	}
@@ -124,37 +122,7 @@ func New(ids []protocol.RequestID) *Explainer {
 // Begin implements replay.Observer.
 func (x *Explainer) Begin(policy string, config sched.Config) {
 	x.endOpen()
-	x.core++
-	x.mirror = newMirror(policy, config)
-}
-
-// Step implements replay.Observer.
-func (x *Explainer) Step(now protocol.Time, e sched.Event, out *sched.Output) {
-	if !x.begun {
-		x.begun, x.start = true, now
-	}
-	x.now = max(x.now, now)
-	switch e := e.(type) {
-	case *sched.Submit:
-		x.arrive(&e.Submission)
-	case *sched.Result:
-		x.result(&e.Result)
-	case *sched.DoorLost:
-		x.doorIsLost(e.Door)
-	default:
-		x.mirror.event(e)
-	}
-	for i := range out.Refusals {
-		x.refused(&out.Refusals[i])
-	}
-	for i := range out.Dispatches {
-		if d := &out.Dispatches[i]; d.Kind == protocol.Answer {
-			x.end(x.requests[d.ID], "done in time", None)
-		}
-	}
-	for i := range out.Actions {
-		x.send(&out.Actions[i])
-	}
+	x.follower.begin(policy, config)
 }
 
 // Wanted returns the explanations of the requests asked for, those that are
@@ -168,16 +136,22 @@ func (x *Explainer) Wanted() []*Explanation {
 func (x *Explainer) Summary() *Summary {
 	x.endOpen()
 	s := x.summary
-	for _, g := range x.groups {
-		s.Causes = append(s.Causes, *g)
+	s.Requests = x.arrived
+	s.Causes = inOrderOfCount(x.groups)
+	return &s
+}
+
+func inOrderOfCount(groups map[Cause]*Group) (list []Group) {
+	for _, g := range groups {
+		list = append(list, *g)
 	}
-	slices.SortFunc(s.Causes, func(a, b Group) int {
+	slices.SortFunc(list, func(a, b Group) int {
 		if a.Count != b.Count {
 			return b.Count - a.Count
 		}
 		return strings.Compare(string(a.Cause), string(b.Cause))
 	})
-	return &s
+	return list
 }
 
 // endOpen ends a core; what it had open stays so.
@@ -192,51 +166,16 @@ func (x *Explainer) endOpen() {
 	x.mirror = nil
 }
 
-// inOrder returns the open requests of some ids as they came.
-func (x *Explainer) inOrder(of func(protocol.RequestID) bool) (list []*request) {
-	for id, r := range x.requests {
-		if of(id) {
-			list = append(list, r)
-		}
-	}
-	slices.SortFunc(list, func(a, b *request) int { return a.seq - b.seq })
-	return list
-}
-
-// doorLost is an outcome.
-const doorLost = "front door lost"
-
-// doorIsLost ends what nobody waits for any more.
-func (x *Explainer) doorIsLost(door uint64) {
-	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return id.Door == door }) {
-		x.summary.Forgotten++
-		if x.wanted[r.ID] {
-			x.found = append(x.found, x.explain(r, doorLost, None))
-		}
-		x.remove(r)
-	}
-}
-
-func (x *Explainer) arrive(s *protocol.Submission) {
-	if x.requests[s.ID] != nil {
-		return
-	}
-	x.summary.Requests++
-	r := x.add(s)
-	r.arrival = x.view(r)
-	x.waiting[r.Model]++
-}
-
-// end closes a request, and keeps its explanation where somebody will read it.
-func (x *Explainer) end(r *request, outcome string, cause Cause) {
-	if r == nil {
-		return
-	}
-	x.remove(r)
+// ended takes a request that ended, and keeps its explanation where somebody will
+// read it.
+func (x *Explainer) ended(r *request, outcome string, cause Cause) {
 	g := x.groups[cause]
-	if cause == None {
+	switch {
+	case outcome == doorLost:
+		x.summary.Forgotten++
+	case cause == None:
 		x.summary.Done++
-	} else {
+	default:
 		x.summary.Failed++
 		if g == nil {
 			g = &Group{Cause: cause, Outcome: outcome, Example: x.explain(r, outcome, cause)}
@@ -246,34 +185,5 @@ func (x *Explainer) end(r *request, outcome string, cause Cause) {
 	}
 	if x.wanted[r.ID] {
 		x.found = append(x.found, x.explain(r, outcome, cause))
-	}
-}
-
-func (x *Explainer) refused(d *protocol.Dispatch) {
-	if r := x.requests[d.ID]; r != nil {
-		r.refusal = d.Refusal
-		x.end(r, "refused "+string(d.Refusal.Code), x.whyRefused(r))
-	}
-}
-
-// result closes an action, and the requests of one that went well.
-func (x *Explainer) result(res *protocol.Result) {
-	a := x.close(res)
-	if a == nil {
-		return
-	}
-	for _, r := range a.members {
-		if r = x.requests[r.ID]; r == nil {
-			continue
-		}
-		switch {
-		case res.Code != protocol.OK:
-			r.waits = true
-			x.waiting[r.Model]++
-		case res.End <= r.deadline:
-			x.end(r, "done in time", None)
-		default:
-			x.end(r, "done late", x.whyLate(r, a))
-		}
 	}
 }

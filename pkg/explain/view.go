@@ -32,56 +32,53 @@ type busy struct {
 
 func (m *mirror) view(r *request) view {
 	m.forget()
-	v := view{at: m.now, ahead: m.waiting[r.Model]}
-	spec, known := m.specs[r.Model]
-	if !known || r.size == 0 {
+	of := r.model
+	v := view{at: m.now, ahead: of.waiting}
+	if !of.known || r.size == 0 {
 		return v
 	}
+	m.homesOf(of)
+	v.gpus = of.homes
+	for i, kind := range of.kinds {
+		if exec := m.cost(of, kind, r.size).Value(); i == 0 || exec < v.exec {
+			v.exec, v.load = exec, m.cost(of, kind, 0).Value()
+		}
+	}
+	for _, g := range of.holders {
+		v.resident++
+		v.lane.sooner(m.busy(g, &g.execs))
+	}
+	for _, a := range of.coming {
+		v.loading.sooner(busy{on: a.gpu, left: max(0, m.until(&a.gpu.transfers, a).Sub(m.now)), with: r.Model, open: 1})
+	}
+	if v.resident == 0 && v.loading.on == nil {
+		m.firstTransfer(&v, of)
+	}
+	return v
+}
+
+// firstTransfer looks for the transfer lane that is free first.
+func (m *mirror) firstTransfer(v *view, of *model) {
 	for _, g := range m.gpus {
-		if spec.Pages > g.pages {
-			continue
-		}
-		v.gpus++
-		exec, load := m.cost(r.Model, g.kind, r.size).Value(), m.cost(r.Model, g.kind, 0).Value()
-		if v.gpus == 1 || exec < v.exec {
-			v.exec, v.load = exec, load
-		}
-		switch {
-		case g.resident[r.Model]:
-			v.resident++
-			v.lane.sooner(m.busy(g, &g.execs))
-		case g.transfers.holds(r.Model) != nil:
-			a := g.transfers.holds(r.Model)
-			v.loading.sooner(busy{on: g, left: max(0, m.until(&g.transfers, a).Sub(m.now)), with: r.Model, open: 1})
-		default:
+		if of.spec.Pages <= g.pages {
 			v.transfer.sooner(m.busy(g, &g.transfers))
 		}
 	}
-	return v
 }
 
 func (m *mirror) busy(g *gpu, l *lane) busy {
 	b := busy{on: g, left: l.free(m.now).Sub(m.now), open: len(l.open)}
 	if b.open > 0 {
-		b.with = l.open[0].model
+		b.with = l.open[0].model.name
 	}
 	return b
 }
 
+// sooner takes the lane that is free first, of equal ones that of the first GPU.
 func (b *busy) sooner(than busy) {
-	if b.on == nil || than.left < b.left {
+	if b.on == nil || than.left < b.left || than.left == b.left && than.on.place < b.on.place {
 		*b = than
 	}
-}
-
-// holds returns the load of a model that a lane has open.
-func (l *lane) holds(model string) *action {
-	for _, a := range l.open {
-		if a.model == model && a.kind == protocol.LoadWeights {
-			return a
-		}
-	}
-	return nil
 }
 
 // until is when an open action is to end.
@@ -136,7 +133,8 @@ type work struct {
 func (m *mirror) work(l *lane, model string, from, to protocol.Time) work {
 	var w work
 	by := map[string]time.Duration{}
-	for _, a := range l.done {
+	for i := len(l.done) - 1; i >= 0 && l.done[i].closed >= from; i-- {
+		a := l.done[i]
 		span := min(a.end, to).Sub(max(a.begin, from))
 		if a.end < from || a.begin > to || span < 0 {
 			continue
@@ -164,10 +162,10 @@ func (w *work) add(a *action, span time.Duration, model string, by map[string]ti
 	if by2 := a.end.Sub(a.begin) - a.expected; a.code == protocol.OK && by2 > w.slowestBy {
 		w.slowest, w.slowestBy = a, by2
 	}
-	if a.model == model {
+	if a.model.name == model {
 		w.own++
 		w.ownTime += span
 		return
 	}
-	by[a.model] += span
+	by[a.model.name] += span
 }
