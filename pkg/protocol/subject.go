@@ -1,6 +1,9 @@
 package protocol
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // DefaultPrefix is the first token of every subject.
 const DefaultPrefix = "clockwork"
@@ -12,6 +15,9 @@ const DefaultPrefix = "clockwork"
 //	<p>.infer.<model>.<tenant>       the same of a client with a name (tenant.go)
 //	<p>.load, .ls, .state            client -> controller (micro services)
 //	<p>.events.<kind>                services -> anyone
+//	<p>.watch                        clockwork top -> services: somebody watches
+//	<p>.figures.<service>.<id>       services -> who watches
+//	<p>.explain.<service>            clockwork explain -> front doors, active scheduler, with a reply
 //	<p>.scheduler.submit.<door>      front door -> scheduler
 //	<p>.scheduler.start              controller -> scheduler: ClockworkState
 //	<p>.scheduler.join               controller -> scheduler: a worker that came later
@@ -36,6 +42,21 @@ func (s Subjects) State() string { return s.Prefix + ".state" }
 
 // Event is where events of a kind are published.
 func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kind }
+
+// Watch says to every service that somebody watches its Figures, of which either
+// part may be "*"; Explain asks those of one kind about requests.
+func (s Subjects) Watch() string { return s.Prefix + ".watch" }
+func (s Subjects) Figures(kind ServiceKind, id string) string {
+	return s.Prefix + ".figures." + string(kind) + "." + id
+}
+func (s Subjects) Explain(kind ServiceKind) string { return s.Prefix + ".explain." + string(kind) }
+
+// WatchFor is how long services tell their figures after the last word on Watch,
+// FiguresEvery how often.
+const (
+	WatchFor     = 5 * time.Second
+	FiguresEvery = time.Second
+)
 
 // Submit takes what one front door tells the scheduler of its requests, and the
 // broker's word that the door is gone; Submissions is what all of them say, in
