@@ -1,0 +1,124 @@
+package figures
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Door counts the answers of a front door.
+type Door struct{ span[answers] }
+
+type answers struct {
+	protocol.Answers
+	codes   map[protocol.Code]int
+	latency protocol.Histogram
+	models  map[string]*modelAnswers
+}
+
+type modelAnswers struct {
+	protocol.Answers
+	cold    int
+	latency protocol.Histogram
+}
+
+// NewDoor makes a Door that nobody watches.
+func NewDoor() *Door { return &Door{} }
+
+// Answered takes in an answer; model is "" of what the stack does not serve.
+func (d *Door) Answered(model string, code protocol.Code, latency time.Duration, cold bool) {
+	d.count(func(a *answers) { a.add(model, code, latency, cold) })
+}
+
+func (a *answers) add(model string, code protocol.Code, latency time.Duration, cold bool) {
+	if a.models == nil {
+		a.codes, a.models = map[protocol.Code]int{}, map[string]*modelAnswers{}
+	}
+	a.Count(code)
+	of := a.models[model]
+	if of == nil {
+		of = &modelAnswers{}
+		a.models[model] = of
+	}
+	of.Count(code)
+	if cold {
+		of.cold++
+	}
+	if code != protocol.OK {
+		a.codes[code]++
+		return
+	}
+	a.latency.Add(latency)
+	of.latency.Add(latency)
+}
+
+// Figures tells what was counted. The service adds what it knows besides.
+func (d *Door) Figures(now time.Time) protocol.Figures {
+	f := &protocol.DoorFigures{Codes: map[protocol.Code]int{}}
+	sums := map[string]*modelAnswers{}
+	lasted := d.read(now, func(older, newer *answers) {
+		for _, half := range []*answers{older, newer} {
+			f.Add(half.Answers)
+			f.Latency.Merge(half.latency)
+			for code, n := range half.codes {
+				f.Codes[code] += n
+			}
+			for name, of := range half.models {
+				sum := sums[name]
+				if sum == nil {
+					sum = &modelAnswers{}
+					sums[name] = sum
+				}
+				sum.Add(of.Answers)
+				sum.cold += of.cold
+				sum.latency.Merge(of.latency)
+			}
+		}
+	})
+	f.Busiest, f.Others = choose(sums)
+	return protocol.Figures{At: now, SpanMS: milliseconds(lasted), FrontDoor: f}
+}
+
+// choose takes the models that are worth telling of, and sums up the rest: most by
+// their requests, and some by their misses and by their cold starts.
+func choose(sums map[string]*modelAnswers) (chosen []protocol.ModelFigures, others protocol.ModelFigures) {
+	names := slices.Collect(maps.Keys(sums))
+	taken := map[string]bool{"": true} // which is no model
+	for _, part := range []struct {
+		most int
+		of   func(*modelAnswers) int
+	}{
+		{protocol.MaxModelFigures * 3 / 5, func(a *modelAnswers) int { return a.Served + a.Missed + a.Wrong }},
+		{protocol.MaxModelFigures / 5, func(a *modelAnswers) int { return a.Missed }},
+		{protocol.MaxModelFigures / 5, func(a *modelAnswers) int { return a.cold }},
+	} {
+		slices.SortFunc(names, func(a, b string) int {
+			return cmp.Or(cmp.Compare(part.of(sums[b]), part.of(sums[a])), cmp.Compare(a, b))
+		})
+		left := part.most
+		for _, name := range names {
+			if left > 0 && !taken[name] && part.of(sums[name]) > 0 {
+				taken[name] = true
+				left--
+				chosen = append(chosen, told(name, sums[name]))
+			}
+		}
+	}
+	for name, of := range sums {
+		if name == "" || !taken[name] {
+			others.Add(of.Answers)
+			others.Cold += of.cold
+		}
+	}
+	return chosen, others
+}
+
+func told(name string, of *modelAnswers) protocol.ModelFigures {
+	return protocol.ModelFigures{
+		Model: name, Answers: of.Answers, Cold: of.cold,
+		P50US: of.latency.Quantile(0.5).Microseconds(), P99US: of.latency.Quantile(0.99).Microseconds(),
+	}
+}
