@@ -44,6 +44,11 @@ func (f *follower) Step(now protocol.Time, e sched.Event) sched.Output {
 	for i := range out.Actions {
 		f.sent(now, &out.Actions[i])
 	}
+	for i := range out.Refusals {
+		for _, hear := range f.hub.refusals {
+			hear(now, &out.Refusals[i])
+		}
+	}
 	if now >= f.sweep {
 		f.giveUp(now)
 	}

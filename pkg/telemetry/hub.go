@@ -16,7 +16,8 @@ type Hub struct {
 	results  []func(*protocol.Result)
 	steps    []func(time.Duration)
 	losses   []func() Loss
-	spare    sync.Pool // of *Request
+	tracing
+	spare sync.Pool // of *Request
 
 	mu      sync.Mutex
 	sources []*Source
@@ -66,7 +67,9 @@ func (h *Hub) Result(r *protocol.Result) {
 }
 
 // hearsCore reports whether anybody wants to know of the core.
-func (h *Hub) hearsCore() bool { return h != nil && len(h.actions)+len(h.steps) > 0 }
+func (h *Hub) hearsCore() bool {
+	return h != nil && len(h.actions)+len(h.steps)+len(h.refusals) > 0
+}
 
 // Lend adds a source; take ends that, and waits for those who read it.
 func (h *Hub) Lend(s Source) (take func()) {

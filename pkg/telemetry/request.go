@@ -17,13 +17,16 @@ type Request struct {
 	Client, Tenant string
 	// Model is one that the stack serves, or "".
 	Model string
-	// Trace is the traceparent that came with it, "" for none.
-	Trace string
+	// Trace is zero unless it is recorded. Subject, which is where the client sent it,
+	// is set with it.
+	Trace   Trace
+	Subject string
 
 	// Arrived is when its SLO began, Dispatched when the scheduler had decided (zero:
-	// it never did, or the answer came first), Ended when the answer left.
-	Arrived, Dispatched, Ended time.Time
-	SLO                        time.Duration
+	// it never did, or the answer came first), Decided when the door knew what the
+	// answer is, Ended when that left.
+	Arrived, Dispatched, Decided, Ended time.Time
+	SLO                                 time.Duration
 	// Buffered is how long it waited for activation, before it arrived.
 	Buffered time.Duration
 
