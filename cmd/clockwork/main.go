@@ -37,6 +37,7 @@ type cli struct {
 	Ls         lsCommand          `cmd:"" help:"List the loaded models."`
 	State      stateCommand       `cmd:"" help:"Show stage, workers and GPUs."`
 	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
+	Bench      benchCommand       `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        simCommand         `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
 	Replay     replayCommand      `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
 	Explain    explainCommand     `cmd:"" help:"Say of a recording why requests were refused or late, and what would have saved them."`

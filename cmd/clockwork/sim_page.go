@@ -31,10 +31,11 @@ func (d simDocument) page(jobs []*simJob) page.Page {
 	return p
 }
 
-// canWrite finds out before a long run whether there can be a page at its end.
+// canWrite finds out before a long run whether there can be the file of a flag at
+// its end.
 // It leaves no file, for the run may be interrupted, and one that is there as it
 // is.
-func canWrite(path string) error {
+func canWrite(flag, path string) error {
 	if path == "" || isDevice(path) {
 		return nil
 	}
@@ -50,7 +51,7 @@ func canWrite(path string) error {
 		if errors.As(err, &at) {
 			err = at.Err // not the path, which is of the file beside it
 		}
-		return usageError{fmt.Sprintf("--html %s: %s", path, err)}
+		return usageError{fmt.Sprintf("--%s %s: %s", flag, path, err)}
 	}
 	return file.Close()
 }

@@ -43,7 +43,7 @@ func (s *simCommand) rerun(con *console, name string) error {
 	if err != nil {
 		return usage(err)
 	}
-	if err := canWrite(s.HTML); err != nil {
+	if err := canWrite("html", s.HTML); err != nil {
 		return err
 	}
 	if s.Length != nil {

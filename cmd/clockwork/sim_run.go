@@ -103,7 +103,7 @@ func (j *simJob) run(told chan<- advance) {
 
 // compare runs each policy on the same workload.
 func (s *simCommand) compare(con *console, set setting) error {
-	if err := canWrite(s.HTML); err != nil {
+	if err := canWrite("html", s.HTML); err != nil {
 		return err
 	}
 	var jobs []*simJob

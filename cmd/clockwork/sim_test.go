@@ -83,7 +83,7 @@ func TestThePageOfASimulationIsWholeAndAlone(t *testing.T) {
 // and one that was there as it was.
 func TestARunWithoutAnEndLeavesNoPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page.html")
-	if err := canWrite(path); err != nil {
+	if err := canWrite("html", path); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, stderr := invoke(t, "sim", "open", "--html", path, "--record", "sim.go"); code != 2 {

@@ -29,6 +29,8 @@ type watch struct {
 	// Owned by the goroutine.
 	countdown countdown
 	workers   map[string]bool
+	// counted: whoever sends counts the misses, and none is shown.
+	counted bool
 }
 
 // countdown is when loading closes; a zero end is none.
@@ -102,6 +104,10 @@ func (w *watch) Event(e protocol.Event) { w.post(func() { w.show(e, time.Now()) 
 
 func (w *watch) show(e protocol.Event, now time.Time) {
 	switch e.Kind {
+	case protocol.EventMiss:
+		if w.counted {
+			return
+		}
 	case protocol.EventCountdown:
 		w.count(e, now)
 		return

@@ -21,8 +21,9 @@ type Chart struct {
 	// Zero begins the vertical axis at 0, Top ends it there at least.
 	Zero bool
 	Top  float64
-	// Bars draws the series as bars beside each other at whole values of X.
-	Bars bool
+	// Bars draws the series as bars beside each other at whole values of X; where
+	// Stacked is set each stands on those before it.
+	Bars, Stacked bool
 	// Ticks names places on the horizontal axis instead of numbers.
 	Ticks  []Tick
 	Series []Series
@@ -75,10 +76,14 @@ func (c Chart) SVG() template.HTML {
 	d.scale(c)
 	d.open(c.Title, width, height)
 	d.axes(c)
+	base := map[float64]float64{} // on which the next of a stack stands
 	for i, s := range c.Series {
-		if c.Bars {
-			d.bars(s, i, len(c.Series))
-		} else {
+		switch {
+		case c.Stacked:
+			d.bars(s, 0, 1, base)
+		case c.Bars:
+			d.bars(s, i, len(c.Series), nil)
+		default:
 			d.line(s)
 		}
 	}
@@ -91,12 +96,19 @@ func (d *drawing) scale(c Chart) {
 	d.x = newAxis(c.LogX, left, width-right)
 	d.x.whole = c.Bars
 	d.y = newAxis(c.LogY, height-bottom, top)
+	sums := map[float64]float64{}
 	for _, s := range c.Series {
 		for i := range s.points() {
 			if d.shows(s, i) {
 				d.x.include(s.X[i])
 				d.y.include(s.Y[i])
+				sums[s.X[i]] += s.Y[i]
 			}
+		}
+	}
+	if c.Stacked {
+		for _, sum := range sums { // whose extremes have no order
+			d.y.include(sum)
 		}
 	}
 	if c.Bars && d.x.any() {
@@ -234,7 +246,9 @@ func faint(part float64) string {
 // widest is the breadth of a bar that stands alone.
 const widest = 48.0
 
-func (d *drawing) bars(s Series, i, of int) {
+// bars draws the i-th of so many series. base is what they stand on at each X,
+// and then this one's top; nil for the axis.
+func (d *drawing) bars(s Series, i, of int, base map[float64]float64) {
 	unit := d.x.at(1) - d.x.at(0)
 	wide := min(unit*0.8/float64(of), widest)
 	for k := range s.points() {
@@ -242,7 +256,10 @@ func (d *drawing) bars(s Series, i, of int) {
 			continue
 		}
 		x := d.x.at(s.X[k]) + wide*(float64(i)-float64(of)/2)
-		y, zero := d.y.at(s.Y[k]), d.y.at(0)
+		y, zero := d.y.at(base[s.X[k]]+s.Y[k]), d.y.at(base[s.X[k]])
+		if base != nil {
+			base[s.X[k]] += s.Y[k]
+		}
 		fmt.Fprintf(d, `<rect class="bar %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"%s><title>%s: %s</title></rect>`,
 			class(s.Colour), x, min(y, zero), max(0.5, wide-0.6), max(y, zero)-min(y, zero), faint(s.Faint), escaped(s.Name), number(s.Y[k]))
 	}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"clockwork/pkg/bench"
+	"clockwork/pkg/terminal"
+)
+
+// benchProgress shows how a run goes: a bar on a terminal, elsewhere a line
+// every ten seconds, beside the result.
+type benchProgress struct {
+	bar  func(label string, done, total int, note string)
+	err  io.Writer
+	last time.Duration
+}
+
+// plainEvery is how often there is a line where there is no terminal.
+const plainEvery = 10 * time.Second
+
+func newBenchProgress(con *console, own *stack) *benchProgress {
+	p := &benchProgress{err: con.err}
+	switch {
+	case !con.tty:
+	case own != nil:
+		p.bar = own.watch.Bar
+	default:
+		p.bar = con.display.Bar
+	}
+	return p
+}
+
+func (p *benchProgress) show(now bench.Progress) {
+	length := int(math.Ceil(now.Length.Seconds()))
+	elapsed := min(int(now.Elapsed.Seconds()), length)
+	if p.bar != nil {
+		p.bar("bench", elapsed, length, progressNote(now))
+		return
+	}
+	if now.Elapsed-p.last >= plainEvery {
+		p.last = now.Elapsed
+		fmt.Fprintf(p.err, "%d/%d s: %s\n", elapsed, length, progressNote(now))
+	}
+}
+
+// progressNote fits beside the bar in 80 columns.
+func progressNote(p bench.Progress) string {
+	share := "-"
+	if !math.IsNaN(p.Share) {
+		share = strconv.FormatFloat(math.Floor(1000*p.Share)/10, 'f', 1, 64) + "%"
+	}
+	return fmt.Sprintf("%.0f r/s, good %.0f, %s, p99 %s", p.Offered, p.Goodput, share, terminal.Duration(p.P99))
+}
