@@ -110,7 +110,7 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con.log, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *telemetry.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
 	})
@@ -209,8 +209,8 @@ func (f *emulationFlags) faults() emulated.Faults {
 	return faults
 }
 
-// onnx is the real backend's part. Models are tried by this binary in a process
-// of its own before this one opens them.
+// onnx is the real backend's part. Models are tried and optimised by this binary
+// in a process of its own; this one opens what comes of that.
 func (f *workerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
 	if err := onnx.Available(); err != nil {
 		return onnx.Options{}, coded{protocol.BackendError, err}
@@ -271,10 +271,11 @@ func openCombined(real onnx.Options, emulation emulated.Options) (backend.Backen
 type checkModelCommand struct {
 	Library string `arg:"" help:"ONNX Runtime's shared library."`
 	File    string `arg:"" help:"The model, - for the standard input."`
+	Save    string `arg:"" optional:"" help:"Where the optimised model goes, a file or a pipe; nowhere by default."`
 }
 
 // Run tries a model out; a hostile one may end this process.
-func (k *checkModelCommand) Run() error { return onnx.CheckModel(k.Library, k.File) }
+func (k *checkModelCommand) Run() error { return onnx.CheckModel(k.Library, k.File, k.Save) }
 
 // byteSize is a flag such as 16MiB or 4096.
 type byteSize int64

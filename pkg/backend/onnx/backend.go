@@ -76,6 +76,9 @@ func (o *Options) complete() error {
 	if o.MaxFile == 0 {
 		o.MaxFile = DefaultMaxFile
 	}
+	if o.CheckTime == 0 {
+		o.CheckTime = DefaultCheckTime
+	}
 	page := int64(os.Getpagesize())
 	switch {
 	case o.ModelRoot == "":
@@ -86,6 +89,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("onnx backend: %d processors for %d GPUs", len(o.Processors), o.GPUs)
 	case o.PageSize < page || o.PageSize%page != 0:
 		return fmt.Errorf("onnx backend: page size %d is no multiple of %d", o.PageSize, page)
+	case o.CheckTime < 0:
+		return fmt.Errorf("onnx backend: %v for the model check; it must be positive", o.CheckTime)
 	case o.MaxFile < 0 || o.MaxFile > DefaultMaxFile:
 		return fmt.Errorf("onnx backend: model files of up to %d bytes; at most %d can be read", o.MaxFile, int64(DefaultMaxFile))
 	}

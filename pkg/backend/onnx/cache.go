@@ -11,6 +11,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"clockwork/pkg/protocol"
 )
@@ -33,15 +36,16 @@ func (c *optimizedCache) path(digest [sha256.Size]byte, head string) string {
 }
 
 // load returns the cached graph of a model, nil when there is none that is
-// whole.
-func (c *optimizedCache) load(path string) *region {
-	file, err := os.Open(path)
+// whole and ours: nothing but a plain file that nobody else could have written
+// is opened as a graph.
+func (c *optimizedCache) load(path string, limit int64) *region {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
 	defer file.Close()
 	info, err := file.Stat()
-	if err != nil || info.Size() <= sha256.Size {
+	if err != nil || !ours(info) || info.Size() <= sha256.Size || info.Size() > limit+sha256.Size {
 		return nil
 	}
 	r, err := newRegion(info.Size(), false)
@@ -51,7 +55,7 @@ func (c *optimizedCache) load(path string) *region {
 	b := r.bytes()[:info.Size()]
 	if _, err := io.ReadFull(file, b); err == nil {
 		graph, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-		if got := sha256.Sum256(graph); bytes.Equal(got[:], sum) {
+		if got := sha256.Sum256(graph); bytes.Equal(got[:], sum) && inspect(graph) == nil {
 			r.size = int64(len(graph))
 			return r
 		}
@@ -60,45 +64,29 @@ func (c *optimizedCache) load(path string) *region {
 	return nil
 }
 
-// optimize lets ORT optimise a model and keeps the result at path.
-func (c *optimizedCache) optimize(model []byte, path string) (*region, *protocol.Error) {
-	work, err := os.MkdirTemp(c.dir, "optimize-")
-	if err != nil {
-		return nil, protocol.Errorf(protocol.BackendError, "make cache: %v", errors.Unwrap(err))
-	}
-	defer os.RemoveAll(work)
-	saved := filepath.Join(work, "graph")
-	s, err := newSession(c.lib, model, optimizeAll, saved)
-	if err != nil {
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
-	}
-	s.close()
-	if err := seal(saved, path); err != nil {
-		return nil, protocol.Errorf(protocol.BackendError, "keep the optimised model: %v", err)
-	}
-	graph := c.load(path)
-	if graph == nil {
-		return nil, protocol.Errorf(protocol.BackendError, "the optimised model cannot be read back")
-	}
-	return graph, nil
+// ours: a regular file of one name, of this user or of root, that only its owner
+// may write.
+func ours(info os.FileInfo) bool {
+	stat := info.Sys().(*syscall.Stat_t)
+	return info.Mode().IsRegular() && info.Mode().Perm()&0o022 == 0 && stat.Nlink == 1 &&
+		(stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
 }
 
-// seal appends its sha256 to a file and renames it into place.
-func seal(saved, path string) error {
-	file, err := os.OpenFile(saved, os.O_RDWR, 0)
+// keep writes a graph and its sha256 to path: first under another name, then
+// renamed into place.
+func (c *optimizedCache) keep(path string, graph []byte) error {
+	file, err := os.CreateTemp(c.dir, "optimize-")
 	if err != nil {
-		return fmt.Errorf("open saved graph: %w", err)
+		return fmt.Errorf("make file: %w", errors.Unwrap(err)) // without the machine's own path
 	}
-	defer file.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return fmt.Errorf("read saved graph: %w", err)
+	sum := sha256.Sum256(graph)
+	_, first := file.Write(graph)
+	_, second := file.Write(sum[:])
+	if err = errors.Join(first, second, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
 	}
-	if _, err := file.Write(sum.Sum(nil)); err != nil {
-		return fmt.Errorf("write sum: %w", err)
+	if err != nil {
+		_ = os.Remove(file.Name())
 	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("close saved graph: %w", err)
-	}
-	return os.Rename(saved, path)
+	return err
 }

@@ -4,7 +4,8 @@
 //
 // How a model gets there:
 //
-//	model.onnx -> checked -> optimised by ORT, saved (cached) -> lifted
+//	model.onnx -> checked -> tried and optimised by ORT in a child process
+//	           -> checked -> cached -> lifted
 //
 // Lifted means that the large initializers of the optimised graph became graph
 // inputs. What is left is the shell: a session without weights that stays
@@ -22,6 +23,8 @@
 // Concurrency is what package backend states. Nothing here logs, and no
 // finalizer frees anything: Close of the model and of the backend does.
 package onnx
+
+import "time"
 
 // Options configure a Backend.
 type Options struct {
@@ -45,15 +48,22 @@ type Options struct {
 	Processors []string
 	// WorkerName makes the UUIDs of devices without a processor.
 	WorkerName string
-	// Checker is a command that tries out a model before this process does: it
-	// is run, under limits of memory and CPU time, with two more arguments,
-	// the library's path and "-", gets the model on its standard input, and is
-	// to call CheckModel with these arguments and exit with 0 when that gives
-	// no error. Empty: models are tried in this process alone.
+	// Checker is a command that tries out and optimises a model, so that this
+	// process never has ORT read the file itself. It is run under limits of
+	// memory, CPU time and files, without this process's environment, with three
+	// more arguments: the library's path, "-", and where the optimised graph
+	// goes. It gets the model on its standard input, and is to call CheckModel
+	// with these arguments and exit with 0 when that gives no error. Empty:
+	// models are tried and optimised in this process.
 	Checker []string
+	// CheckTime is how long a checker may take, 0 for DefaultCheckTime.
+	CheckTime time.Duration
 	// MaxFile is the largest model file in bytes, 0 for DefaultMaxFile.
 	MaxFile int64
 }
+
+// DefaultCheckTime is far more than any real model takes.
+const DefaultCheckTime = 150 * time.Second
 
 // DefaultMaxFile is 2 GiB: what a protobuf message can hold.
 const DefaultMaxFile = 2 << 30

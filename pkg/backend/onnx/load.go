@@ -42,19 +42,16 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 }
 
 // optimized returns the model's optimised graph, from the cache or made now.
-// Only a model that passed every check has one in the cache.
+// Only a model that passed every check has one in the cache. ORT opens the
+// model's own file in the child alone; what comes back is walked through again.
 func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]byte) (*region, *protocol.Error) {
+	limit := b.graphLimit(src.length)
 	path := b.cache.path(sum, src.config.head)
-	if graph := b.cache.load(path); graph != nil {
+	if graph := b.cache.load(path, limit); graph != nil {
 		return graph, nil
 	}
 	if err := inspect(src.bytes()); err != nil {
 		return nil, err
-	}
-	if len(b.options.Checker) > 0 {
-		if err := checkInChild(ctx, b.options.Checker, b.options.Library, src.bytes()); err != nil {
-			return nil, err
-		}
 	}
 	bytes := src.bytes()
 	if src.config.head == headArgmax {
@@ -64,8 +61,38 @@ func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]b
 		}
 		bytes = headed
 	}
-	return b.cache.optimize(bytes, path)
+	graph, err := b.optimize(ctx, bytes, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err = inspect(graph.bytes()); err == nil {
+		if failure := b.cache.keep(path, graph.bytes()); failure != nil {
+			err = protocol.Errorf(protocol.BackendError, "keep the optimised model: %v", failure)
+		}
+	}
+	if err != nil {
+		graph.close()
+		return nil, err
+	}
+	return graph, nil
 }
+
+func (b *Backend) optimize(ctx context.Context, model []byte, limit int64) (*region, *protocol.Error) {
+	if len(b.options.Checker) > 0 {
+		return b.optimizeInChild(ctx, model, limit)
+	}
+	return b.optimizeHere(model, limit)
+}
+
+// graphLimit is how large an optimised graph may be: weights beyond what a
+// device holds are of no use, and all else it has from the file. A small file
+// can ask for much.
+func (b *Backend) graphLimit(file int64) int64 {
+	return min(int64(b.options.Pages)*b.options.PageSize+file+graphSlack, DefaultMaxFile)
+}
+
+// graphSlack is what names and nodes that ORT adds may take.
+const graphSlack = 4 << 20
 
 // shell lifts the weights out of an optimised graph into a block of their own
 // and makes the session that takes them as inputs.

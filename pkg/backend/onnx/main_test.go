@@ -8,8 +8,6 @@ import (
 	"os"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"clockwork/pkg/protocol"
 )
 
@@ -17,8 +15,7 @@ import (
 const withoutONNX = "CLOCKWORK_TEST_NO_ONNX"
 
 // checkCommand makes of this test binary a checker (Options.Checker). What
-// follows it says how the checker behaves: "check" as it should, "crash" by
-// dying of a fault, "hungry" by taking memory without end.
+// follows it says how the checker behaves: as one should ("check"), or else.
 const checkCommand = "check-model"
 
 func TestMain(m *testing.M) {
@@ -29,21 +26,14 @@ func TestMain(m *testing.M) {
 }
 
 func checkMain(behaviour string, args []string) int {
-	switch behaviour {
-	case "crash":
-		_ = unix.Kill(os.Getpid(), unix.SIGSEGV)
-		select {}
-	case "hungry":
-		var taken [][]byte
-		for {
-			taken = append(taken, make([]byte, 1<<30))
-		}
+	if misbehave := misbehaviours[behaviour]; misbehave != nil {
+		misbehave()
 	}
-	if len(args) != 2 {
-		fmt.Fprintf(os.Stderr, "expected a library and a file, got %q\n", args)
+	if len(args) != 3 {
+		fmt.Fprintf(os.Stderr, "expected a library, a file and where to save, got %q\n", args)
 		return 2
 	}
-	err := CheckModel(args[0], args[1])
+	err := CheckModel(args[0], args[1], args[2])
 	var refusal *protocol.Error
 	switch {
 	case errors.As(err, &refusal):

@@ -25,4 +25,4 @@ func New(Options) (*Backend, error) { return nil, errAbsent }
 func Inventory() (backend.Inventory, error) { return backend.Inventory{}, errAbsent }
 
 // CheckModel always fails here.
-func CheckModel(library, file string) error { return errAbsent }
+func CheckModel(library, file, save string) error { return errAbsent }

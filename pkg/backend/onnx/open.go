@@ -66,15 +66,25 @@ func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 		return nil, err
 	}
 	defer file.Close()
-	if src.model, failure = newRegion(size, false); failure != nil {
-		return nil, protocol.Errorf(protocol.NoMemory, "%v", failure)
+	if src.model, err = readModel(file, size); err != nil {
+		return nil, err
 	}
 	src.length = size
-	if _, failure := io.ReadFull(file, src.bytes()); failure != nil {
-		src.model.close()
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "read %s: %v", where, failure)
-	}
 	return src, nil
+}
+
+// readModel reads a file of a size that was looked at: not what is added
+// meanwhile, and nothing less.
+func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
+	model, err := newRegion(size, false)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.NoMemory, "%v", err)
+	}
+	if _, err := io.ReadFull(file, model.bytes()[:size]); err != nil {
+		model.close()
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "the model file ended before its %d bytes: %v", size, err)
+	}
+	return model, nil
 }
 
 // splitPath takes a path apart. A version is a number without leading zeros.

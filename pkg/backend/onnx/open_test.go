@@ -45,6 +45,35 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 		{"absolute", "/etc/passwd", nil, protocol.InvalidModelPath},
 		{"dot", ".", nil, protocol.InvalidModelPath},
 		{"a zero byte", "good\x00", nil, protocol.InvalidModelPath},
+		{"a zero byte in the version", "good/1\x00", nil, protocol.InvalidModelPath},
+		{"letters beyond ASCII", "gööd", nil, protocol.InvalidModelPath},
+		{"bytes that are no text", "good\xff", nil, protocol.InvalidModelPath},
+		{"digits of another script", "good/\uff11", nil, protocol.InvalidModelPath},
+		{"a backslash", `good\1`, nil, protocol.InvalidModelPath},
+		{"a name of a megabyte", strings.Repeat("a", 1<<20), nil, protocol.InvalidModelPath},
+		{"a version of a megabyte", "good/" + strings.Repeat("1", 1<<20), nil, protocol.InvalidModelPath},
+		{"climbs out after a version", "good/1/../..", nil, protocol.InvalidModelPath},
+		{"version with a sign", "good/+1", nil, protocol.InvalidModelPath},
+		{"an open file of this process", "link", func(t *testing.T, root string) {
+			folder(t, root, "link")
+			must(t, os.Symlink("/proc/self/fd/0", at(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"folder linked to this process", "link", func(t *testing.T, root string) {
+			must(t, os.Symlink("/proc/self/cwd", filepath.Join(root, "link")))
+		}, protocol.InvalidModelPath},
+		{"version linked to outside", "link", func(t *testing.T, root string) {
+			must(t, os.MkdirAll(filepath.Join(root, "link"), 0o755))
+			must(t, os.Symlink("../../outside/1", filepath.Join(root, "link", "1")))
+		}, protocol.InvalidModelPath},
+		{"the root is a link", "good", func(t *testing.T, root string) { // whoever runs the worker may say so
+			must(t, os.Rename(root, root+"-2"))
+			must(t, os.Symlink(root+"-2", root))
+		}, protocol.OK},
+		{"the root is gone", "good", func(t *testing.T, root string) { must(t, os.RemoveAll(root)) }, protocol.ModelNotFound},
+		{"the root is a file", "good", func(t *testing.T, root string) {
+			must(t, os.RemoveAll(root))
+			must(t, os.WriteFile(root, nil, 0o644))
+		}, protocol.InvalidModelPath},
 		{"ends in a slash", "good/", nil, protocol.InvalidModelPath},
 		{"a file for a version", "good/1/model.onnx", nil, protocol.InvalidModelPath},
 		{"version 0", "good/0", nil, protocol.InvalidModelPath},
@@ -119,6 +148,15 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 		{"model.yaml that is too large", "good", func(t *testing.T, root string) {
 			writeModel(t, root, "good", nil, strings.Repeat("#", maxConfig+1))
 		}, protocol.ModelTooLarge},
+		{"model.yaml that is a FIFO", "good", func(t *testing.T, root string) {
+			must(t, unix.Mkfifo(filepath.Join(root, "good", configFile), 0o644))
+		}, protocol.InvalidModelPath},
+		{"model.yaml that is a folder", "good", func(t *testing.T, root string) {
+			must(t, os.Mkdir(filepath.Join(root, "good", configFile), 0o755))
+		}, protocol.InvalidModelPath},
+		{"model.yaml with a second hard link", "good", func(t *testing.T, root string) {
+			must(t, os.Link(filepath.Join(root, "../outside/1/model.onnx"), filepath.Join(root, "good", configFile)))
+		}, protocol.InvalidModelPath},
 		{"model.yaml linked to outside", "good", func(t *testing.T, root string) {
 			must(t, os.Symlink("../../outside/1/model.onnx", filepath.Join(root, "good", configFile)))
 		}, protocol.InvalidModelPath},
@@ -147,6 +185,51 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 			}
 			if strings.Contains(err.Message, filepath.Dir(root)) {
 				t.Errorf("the message tells where the models lie: %s", err.Message)
+			}
+		})
+	}
+}
+
+// A file is as long as it was when it was opened: what is added is not read, and
+// what is missing is an error. What the name means meanwhile does not matter.
+func TestAFileThatChangesWhileItIsRead(t *testing.T) {
+	tests := map[string]struct {
+		change func(t *testing.T, path string)
+		want   string
+	}{
+		"grows":      {func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte("version 1 and more"), 0o644)) }, "version 1"},
+		"shrinks":    {func(t *testing.T, path string) { must(t, os.Truncate(path, 3)) }, ""},
+		"is removed": {func(t *testing.T, path string) { must(t, os.Remove(path)) }, "version 1"},
+		"becomes a link": {func(t *testing.T, path string) {
+			must(t, os.Remove(path))
+			must(t, os.Symlink("/etc/passwd", path))
+		}, "version 1"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			root := modelRoot(t)
+			dir, err := os.OpenRoot(root)
+			must(t, err)
+			defer dir.Close()
+			file, size, refusal := openFile(dir, "good/1/"+modelFile, 100)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			defer file.Close()
+			test.change(t, filepath.Join(root, "good/1", modelFile))
+			r, refusal := readModel(file, size)
+			if test.want == "" {
+				if refusal == nil || refusal.Code != protocol.ModelCorrupt {
+					t.Errorf("got %v, expected MODEL_CORRUPT", refusal)
+				}
+				return
+			}
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			defer r.close()
+			if got := string(r.bytes()[:size]); got != test.want {
+				t.Errorf("read %q", got)
 			}
 		})
 	}

@@ -1,0 +1,244 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"clockwork/pkg/protocol"
+)
+
+// Limits of a checker besides its wall time: CPU seconds, open files, and
+// address space as so many bytes besides so many times the model. It may write
+// to no file at all. How many processes there may be is not among them, for that
+// limit counts the user's, not the checker's; see confine.
+const (
+	checkerCPU    = 120
+	checkerFiles  = 64
+	checkerMemory = 4 << 30
+	checkerTimes  = 6
+)
+
+// checkerOutput is where a checker finds the pipe for the optimised graph.
+const checkerOutput = "/proc/self/fd/3"
+
+// drainTime is how long the rest of a graph may take once its writer has ended.
+// Only a pipe that somebody else still holds open takes any.
+const drainTime = time.Second
+
+// errGraphSize: more came than may come.
+var errGraphSize = errors.New("the optimised graph is too large")
+
+// optimizeInChild has a checker try a model and optimise it, and returns the
+// graph that it wrote, of at most limit bytes. However the child ends, if not
+// well, the model is corrupt.
+func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64) (*region, *protocol.Error) {
+	// A child dies with the thread that started it, which is to be this process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	timed, cancel := context.WithTimeout(ctx, b.options.CheckTime)
+	defer cancel()
+	c := &child{size: uint64(len(model))}
+	graph, failure := collect(limit, cancel, func(to *os.File) error {
+		if c.notStarted = c.start(timed, b.options, to); c.notStarted != nil {
+			return nil
+		}
+		c.ended = c.feed(model)
+		return nil
+	})
+	err := c.verdict(ctx, failure, limit)
+	if err != nil && graph != nil {
+		graph.close()
+		graph = nil
+	}
+	return graph, err
+}
+
+// child is a checker under way.
+type child struct {
+	cmd        *exec.Cmd
+	in         io.WriteCloser
+	stderr     opening
+	size       uint64 // of the model
+	notStarted error
+	ended      error
+}
+
+// verdict is what the end of a child says of the model.
+func (c *child) verdict(ctx context.Context, failure error, limit int64) *protocol.Error {
+	switch {
+	case c.notStarted != nil:
+		return protocol.Errorf(protocol.BackendError, "start the model checker: %v", c.notStarted)
+	case ctx.Err() != nil:
+		return protocol.Errorf(protocol.BackendError, "the model check was cancelled")
+	case errors.Is(failure, errGraphSize):
+		return tooLargeGraph(limit)
+	case c.ended != nil:
+		reason, _, _ := strings.Cut(c.stderr.String(), "\n") // a stack trace may follow
+		return protocol.Errorf(protocol.ModelCorrupt, "the model check failed: %v %s", c.ended, tidy(reason))
+	case failure != nil:
+		return protocol.Errorf(protocol.ModelCorrupt, "the model check wrote no graph: %v", failure)
+	}
+	return nil
+}
+
+func tooLargeGraph(limit int64) *protocol.Error {
+	refusal := protocol.Errorf(protocol.ModelTooLarge, "the optimised model takes more than %d bytes", limit)
+	refusal.Limit = limit
+	return refusal
+}
+
+// start starts the child in a process group and with an environment of its own:
+// what this process knows of the broker is not the child's to read.
+func (c *child) start(ctx context.Context, o Options, graph *os.File) (err error) {
+	args := append(append([]string(nil), o.Checker[1:]...), o.Library, "-", checkerOutput)
+	c.cmd = exec.CommandContext(ctx, o.Checker[0], args...)
+	c.cmd.Env = checkerEnvironment()
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c.cmd.ExtraFiles = []*os.File{graph}
+	c.cmd.Stderr = &c.stderr
+	c.cmd.WaitDelay = drainTime
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	// The child reads the model before it does anything with it, and gets its
+	// first byte only under these limits.
+	if err := limitProcess(c.cmd.Process.Pid, c.size); err != nil {
+		_ = c.cmd.Process.Kill()
+		_ = c.wait()
+		return fmt.Errorf("limit it: %w", err)
+	}
+	return nil
+}
+
+// checkerEnvironment is where to find what the library needs, and nothing else.
+func checkerEnvironment() []string {
+	const libraries = "LD_LIBRARY_PATH"
+	if where, ok := os.LookupEnv(libraries); ok {
+		return []string{libraries + "=" + where}
+	}
+	return []string{}
+}
+
+// feed gives the child the model and waits for its end.
+func (c *child) feed(model []byte) error {
+	_, _ = io.Copy(c.in, bytes.NewReader(model)) // a child that ends early says so below
+	_ = c.in.Close()
+	return c.wait()
+}
+
+// wait waits for the end of the child and ends whom it has left behind in its
+// group, before the group's number can become another's.
+func (c *child) wait() error {
+	pid := c.cmd.Process.Pid
+	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+	}
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	return c.cmd.Wait()
+}
+
+func limitProcess(pid int, size uint64) error {
+	set := func(resource int, limit uint64) error {
+		return unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: limit}, nil)
+	}
+	return errors.Join(
+		set(unix.RLIMIT_AS, checkerMemory+checkerTimes*size),
+		set(unix.RLIMIT_CPU, checkerCPU),
+		set(unix.RLIMIT_CORE, 0),
+		set(unix.RLIMIT_FSIZE, 0),
+		set(unix.RLIMIT_NOFILE, checkerFiles),
+		// Where memory runs out before that, the child goes first.
+		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0),
+	)
+}
+
+// opening keeps the first bytes of what is written to it, which hold the reason.
+type opening struct{ strings.Builder }
+
+func (t *opening) Write(b []byte) (int, error) {
+	t.Builder.Write(b[:min(len(b), max(0, 600-t.Len()))])
+	return len(b), nil
+}
+
+// optimizeHere does in this process what a checker does.
+func (b *Backend) optimizeHere(model []byte, limit int64) (*region, *protocol.Error) {
+	graph, err := collect(limit, func() {}, func(to *os.File) error {
+		s, err := newSession(b.lib, model, optimizeAll, fmt.Sprintf("/proc/self/fd/%d", to.Fd()))
+		if err == nil {
+			s.close()
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errGraphSize):
+		return nil, tooLargeGraph(limit)
+	case err != nil:
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
+	}
+	return graph, nil
+}
+
+// collect returns what write writes to the pipe that it is given. Once that is
+// more than limit bytes, it calls enough.
+func collect(limit int64, enough func(), write func(to *os.File) error) (*region, error) {
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	defer from.Close()
+	type result struct {
+		graph *region
+		err   error
+	}
+	read := make(chan result, 1)
+	go func() {
+		graph, err := readGraph(from, limit)
+		if err != nil {
+			enough()
+			_, _ = io.Copy(io.Discard, from) // who writes must not wait for ever
+		}
+		read <- result{graph, err}
+	}()
+	err = write(to)
+	_ = to.Close()
+	_ = from.SetReadDeadline(time.Now().Add(drainTime))
+	r := <-read
+	if r.err == nil && err != nil {
+		r.graph.close()
+		return nil, err
+	}
+	return r.graph, errors.Join(r.err, err)
+}
+
+// readGraph reads to the end, or one byte more than it may. The memory that it
+// reserves costs nothing until it is written to.
+func readGraph(from io.Reader, limit int64) (*region, error) {
+	graph, err := newRegion(limit+1, false)
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.ReadFull(from, graph.bytes()[:limit+1])
+	if err == nil {
+		err = errGraphSize
+	} else if n > 0 && errors.Is(err, io.ErrUnexpectedEOF) {
+		graph.size = int64(n)
+		return graph, nil
+	}
+	graph.close()
+	return nil, err
+}
