@@ -145,7 +145,7 @@ func holderOf(body []byte) string { return valueOf(body).ID }
 
 // valueOf reads what stands in a lease; nothing where that is not ours.
 func valueOf(body []byte) (v leaseValue) {
-	if json.Unmarshal(body, &v) != nil {
+	if decodeStored(body, &v) != nil {
 		return leaseValue{}
 	}
 	return v

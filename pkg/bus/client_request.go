@@ -80,13 +80,13 @@ type tensorJSON struct {
 
 func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
 	var in inferJSON
-	if fault := DecodeJSON(body, &in); fault != nil {
+	if fault := decodeJSON(body, &in, clientBounds); fault != nil {
 		return protocol.InferRequest{}, fault
 	}
 	var inputs []tensorJSON
 	if len(in.Inputs) > 0 {
-		if err := json.Unmarshal(in.Inputs, &inputs); err != nil {
-			return protocol.InferRequest{}, protocol.Errorf(protocol.BadMessage, "decode inputs: %v", err)
+		if fault := decodeJSON(in.Inputs, &inputs, clientBounds); fault != nil {
+			return protocol.InferRequest{}, fault
 		}
 	}
 	r := protocol.InferRequest{ID: in.ID, Parameters: in.Parameters}
@@ -102,14 +102,21 @@ func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
 
 // DecodeBody reads a client's control message, in either encoding, into a
 // struct with json tags. An empty body leaves it as it is.
-func DecodeBody(body []byte, into any) *protocol.Error {
+func DecodeBody(body []byte, into any) *protocol.Error { return decodeBody(body, into, clientBounds) }
+
+// DecodeReply reads what the stack tells a client of all its models and workers,
+// as DecodeBody does.
+func DecodeReply(body []byte, into any) *protocol.Error { return decodeBody(body, into, replyBounds) }
+
+// decodeBody is the one place that hands msgpack to the library.
+func decodeBody(body []byte, into any, b bounds) *protocol.Error {
 	if len(body) == 0 {
 		return nil
 	}
 	if EncodingOf(body) == JSON {
-		return DecodeJSON(body, into)
+		return decodeJSON(body, into, b)
 	}
-	if fault := scanWhole(body); fault != nil {
+	if fault := b.scan(body); fault != nil {
 		return fault
 	}
 	dec := msgpack.NewDecoder(bytes.NewReader(body))
@@ -118,45 +125,6 @@ func DecodeBody(body []byte, into any) *protocol.Error {
 		return protocol.Errorf(protocol.BadMessage, "decode message: %v", err)
 	}
 	return nil
-}
-
-// DecodeJSON reads a JSON object that is nested at most maxDepth deep and holds
-// at most maxClientElements objects and arrays. The numbers of an array are
-// bounded by the message alone: a tensor has more of them.
-func DecodeJSON(body []byte, into any) *protocol.Error {
-	depth, containers := jsonShape(body)
-	switch {
-	case depth > maxDepth:
-		return protocol.Errorf(protocol.BadMessage, "nested deeper than %d", maxDepth)
-	case containers > maxClientElements:
-		return protocol.Errorf(protocol.BadMessage, "more than %d objects and arrays", maxClientElements)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
-	}
-	return nil
-}
-
-// jsonShape returns the deepest nesting of brackets outside strings, and how
-// many open.
-func jsonShape(body []byte) (deepest, containers int) {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-			containers++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return deepest, containers
 }
 
 // walker reads a client's msgpack: a tensor's raw bytes stay in the message.

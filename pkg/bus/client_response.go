@@ -143,7 +143,7 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 	r := &protocol.InferResponse{}
 	if EncodingOf(body) == JSON {
 		var in responseJSON
-		if fault := DecodeJSON(body, &in); fault != nil {
+		if fault := decodeJSON(body, &in, clientBounds); fault != nil {
 			return nil, fault
 		}
 		r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
@@ -231,7 +231,7 @@ func DecodeError(body []byte) *protocol.Error {
 		if !bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`)) {
 			return nil
 		}
-		if fault := DecodeJSON(body, &in); fault != nil {
+		if fault := decodeJSON(body, &in, clientBounds); fault != nil {
 			return fault
 		}
 		return in.Error

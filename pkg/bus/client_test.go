@@ -193,3 +193,48 @@ func TestHalfPrecisionSurvivesARoundTrip(t *testing.T) {
 		t.Errorf("65520 became %#04x, want infinity", got)
 	}
 }
+
+// TestAReplyMayNameEveryModelOfALargeStack: as many as the broker carries.
+func TestAReplyMayNameEveryModelOfALargeStack(t *testing.T) {
+	timed := protocol.Profile{Digest: strings.Repeat("d", 64), Backend: "emulated", BackendVersion: "1", GPUType: "v100",
+		LoadWeights: protocol.Measurement{Samples: 10, Min: 8_400_000, P50: 8_400_000, P99: 8_500_000, Max: 8_500_000}}
+	for _, size := range protocol.BatchSizes {
+		timed.Infer = append(timed.Infer, protocol.BatchMeasurement{Batch: size, Measurement: timed.LoadWeights})
+	}
+	spec := protocol.ModelSpec{Path: "zoo/resnet50_v2", Digest: timed.Digest, BatchSizes: protocol.BatchSizes,
+		Inputs:  []protocol.TensorSpec{{Name: "input", Datatype: protocol.FP32, Shape: []int64{3, 224, 224}}},
+		Outputs: []protocol.TensorSpec{{Name: "output", Datatype: protocol.FP32, Shape: []int64{1000}}}}
+	list := protocol.ModelList{Models: make([]protocol.ModelState, 6000)}
+	for i := range list.Models {
+		list.Models[i] = protocol.ModelState{ModelSpec: spec, Profile: []protocol.Profile{timed}}
+	}
+	body := EncodeBody(JSON, list)
+	if len(body) > MaxPayload || len(body) < MaxPayload*3/4 {
+		t.Fatalf("%d bytes are not about what the broker carries", len(body))
+	}
+	var got protocol.ModelList
+	if fault := DecodeReply(body, &got); fault != nil || len(got.Models) != len(list.Models) {
+		t.Errorf("%d models were read, %v", len(got.Models), fault)
+	}
+	if fault := DecodeBody(body, &got); fault == nil {
+		t.Error("a client may send as much")
+	}
+}
+
+func TestTheNumbersOfATensorAreBoundedByTheMessageAlone(t *testing.T) {
+	many := strings.Repeat("1, ", maxClientElements) + "1"
+	in, fault := DecodeInfer([]byte(`{"inputs":[{"name":"x","shape":[65537],"datatype":"UINT8","data" : [` + many + `]}]}`))
+	if fault != nil || len(in.Inputs) != 1 || len(in.Inputs[0].Data) != maxClientElements+1 {
+		t.Errorf("a tensor of many numbers: %v", fault)
+	}
+	for _, elsewhere := range []string{
+		`{"inputs":[{"name":"x","shape":[` + many + `],"datatype":"UINT8","data":[1]}]}`,
+		`{"inputs":[{"name":"x","shape":[1],"datatype":"UINT8","data":[[` + many + `]]}]}`,
+		`{"inputs":[{"name":"data","shape":[` + many + `]}]}`,
+		`{"data":{"shape":[` + many + `]}}`,
+	} {
+		if _, fault := DecodeInfer([]byte(elsewhere)); fault == nil || fault.Code != protocol.BadMessage || !strings.Contains(fault.Message, "elements") {
+			t.Errorf("%.60s...: %v, want BAD_MESSAGE", elsewhere, fault)
+		}
+	}
+}

@@ -114,20 +114,3 @@ func TestNumbersThatDoNotFitAreRefused(t *testing.T) {
 		t.Error("256 was read into eight bits")
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{}}}))
-	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))
-	f.Fuzz(func(_ *testing.T, body []byte) {
-		_, _ = Actions.Decode(body)
-		_, _ = Results.Decode(body)
-		_, _ = issuerOf(body)
-		_, _ = Submissions.Decode(body)
-		_, _ = Dispatches.Decode(body)
-		_, _ = Inputs.Decode(body)
-		_, _ = Outputs.Decode(body)
-		_, _ = Start.Decode(body)
-		_, _ = DecodeInfer(body)
-		_, _ = DecodeResponse(body)
-	})
-}

@@ -71,7 +71,8 @@ func GiveBack(buffer *[]byte) {
 	}
 }
 
-// Decode reads a message. Raw payloads alias body. The error is BAD_MESSAGE.
+// Decode reads a message. Raw payloads alias body. The error is BAD_MESSAGE, or
+// PAYLOAD_TOO_LARGE.
 func (c Codec[T]) Decode(body []byte) (T, *protocol.Error) {
 	var v T
 	if fault := c.decode(body, &v); fault != nil {
@@ -85,8 +86,11 @@ func (c Codec[T]) decode(body []byte, v *T) *protocol.Error {
 	if len(body) == 0 || body[0] != version {
 		return protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, version)
 	}
+	if fault := internalBounds.holds(body); fault != nil {
+		return fault
+	}
 	body = body[1:]
-	end, fault := prescan(body, maxInternalElements)
+	end, fault := prescan(body, internalBounds.elements)
 	if fault != nil {
 		return fault
 	}

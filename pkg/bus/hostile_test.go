@@ -12,113 +12,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
 
+	"clockwork/pkg/hostile"
 	"clockwork/pkg/protocol"
 )
 
-// bombs are small messages that ask for much.
-func bombs() [][]byte {
-	return [][]byte{
-		{0xdd, 0xff, 0xff, 0xff, 0xff}, {0xdf, 0xff, 0xff, 0xff, 0xff}, {0xc6, 0xff, 0xff, 0xff, 0xff}, {0xc9, 0xff, 0xff, 0xff, 0xff, 1},
-		{0xdb, 0x7f, 0xff, 0xff, 0xff}, {0xc1}, {}, {0x80}, {0x81, 0xa6, 'i', 'n', 'p', 'u', 't', 's', 0xdd, 0xff, 0xff, 0xff, 0xff},
-		bytes.Repeat([]byte{0x91}, 100_000), bytes.Repeat([]byte{0x81}, 100_000), append([]byte{0xdd, 0, 1, 0, 1}, make([]byte, 65537)...),
-		[]byte(`{"inputs":` + strings.Repeat("[", 100_000)), []byte(strings.Repeat(`{"a":`, 100_000)), []byte(`{"inputs":[{"data":[1e999]}]}`),
-		[]byte(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[` + strings.Repeat("9", 5000) + `]}]}`),
+// bombs are the bodies of hostile, and some more.
+func bombs() (bodies [][]byte) {
+	for _, b := range append(hostile.Msgpack(), hostile.JSON()...) {
+		bodies = append(bodies, b.Body)
 	}
-}
-
-func FuzzPrescan(f *testing.F) {
-	for _, b := range bombs() {
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		end, fault := prescan(body, maxClientElements)
-		if fault != nil {
-			return
-		}
-		if end < 1 || end > len(body) {
-			t.Fatalf("%d of %d bytes", end, len(body))
-		}
-		// What passes, the library reads to the same place.
-		in := bytes.NewReader(body)
-		if err := msgpack.NewDecoder(in).Skip(); err == nil && len(body)-in.Len() != end {
-			t.Fatalf("ends at %d, the library says %d", end, len(body)-in.Len())
-		}
-	})
-}
-
-func FuzzClientMessages(f *testing.F) {
-	for _, b := range bombs() {
-		f.Add(b)
-	}
-	f.Add([]byte(`{"id":"a","parameters":{"slo_ms":5},"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true,null]}]}`))
-	f.Add(EncodeInfer(&protocol.InferRequest{ID: "a", Inputs: []protocol.Tensor{{Name: "x", Datatype: protocol.FP16, Shape: []int64{1}, Data: []byte{1, 2}}}}))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		in, fault := DecodeInfer(body)
-		if fault == nil {
-			for _, tensor := range in.Inputs {
-				if len(tensor.Data) > 8*len(body) {
-					t.Fatalf("%d bytes out of %d", len(tensor.Data), len(body))
-				}
-			}
-		}
-		var load protocol.LoadRequest
-		_ = DecodeBody(body, &load)
-		_ = DecodeError(body)
-		_, _ = DecodeResponse(body)
-	})
-}
-
-// FuzzInternalMessages: whatever a decoder accepts, it can encode again and
-// tell on as JSON.
-func FuzzInternalMessages(f *testing.F) {
-	for _, b := range bombs() {
-		f.Add(append([]byte{version}, b...))
-	}
-	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{Names: []string{"a"}}}}))
-	f.Add(Results.Encode(&ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{GPUs: make([]protocol.GPUState, 2)}}}}))
-	f.Add(Submissions.Encode(&SubmissionBatch{Requests: make([]Submitted, 2)}))
-	f.Add(Dispatches.Encode(&[]protocol.Dispatch{{Refusal: &protocol.Error{EarliestMS: 1}}}))
-	f.Add(Inputs.Encode(&[]protocol.Input{{Data: []byte{1}}, {Data: []byte{2, 3}}}))
-	f.Add(Outputs.Encode(&[]protocol.Output{{Data: []byte{1}}}))
-	f.Add(Heartbeat.Encode(&protocol.Heartbeat{State: "x"}))
-	f.Add(Start.Encode(&protocol.ClockworkState{Models: make([]protocol.ModelSpec, 1)}))
-	f.Add(Job.Encode(&ProfileJob{}))
-	f.Add(Report.Encode(&ProfileReport{Failures: make([]ProfileFailure, 1)}))
-	f.Add(Clock.Encode(&ClockReading{}))
-	f.Add(parts.Encode(&part{1, 0, 1, []byte{1}}))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		again(t, Actions, body)
-		again(t, Results, body)
-		again(t, Submissions, body)
-		again(t, Dispatches, body)
-		again(t, Inputs, body)
-		again(t, Outputs, body)
-		again(t, Heartbeat, body)
-		again(t, Join, body)
-		again(t, Start, body)
-		again(t, Clock, body)
-		again(t, Job, body)
-		again(t, Report, body)
-		again(t, parts, body)
-		if list, fault := Dispatches.Decode(body); fault == nil {
-			for _, d := range list {
-				if d.Refusal != nil {
-					ErrorReply(JSON, "inbox", d.Refusal)
-				}
-			}
-		}
-		_, _, _ = NewParcels(Start).Add(body)
-	})
-}
-
-func again[T any](t *testing.T, c Codec[T], body []byte) {
-	v, fault := c.Decode(body)
-	if fault != nil {
-		return
-	}
-	if _, fault := c.Decode(c.Encode(&v)); fault != nil {
-		t.Fatalf("%s: accepted once, then %v", c.name, fault)
-	}
+	return append(bodies, nil, []byte{0x80}, []byte(`{"inputs":[{"data":[1e999]}]}`),
+		[]byte(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[`+strings.Repeat("9", 5000)+`]}]}`))
 }
 
 func TestAListGrowsOnlyWithWhatIsThere(t *testing.T) {

@@ -6,13 +6,38 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Limits of what is decoded. A client's message has no need of more elements;
-// between services a ClockworkState of thousands of models has.
+// Every body is walked through before anything decodes it, msgpack here and JSON
+// in prescan_json.go: its size, how deep it is nested, how many elements it has,
+// and that nothing follows its end. TestEveryDecoderIsBehindThePrescan keeps it
+// so.
+
+// bounds are what a body may have.
+type bounds struct{ bytes, elements int }
+
 const (
-	maxDepth            = 16
-	maxClientElements   = 65536
-	maxInternalElements = 1 << 24
+	maxDepth          = 16
+	maxClientElements = 65536
 )
+
+// A client's message has no need of more elements. What the stack tells, and
+// what it stores, names thousands of models; between services a ClockworkState
+// travels as a parcel.
+var (
+	clientBounds   = bounds{64 << 20, maxClientElements}
+	replyBounds    = bounds{64 << 20, 1 << 20}
+	storedBounds   = bounds{64 << 20, 1 << 20}
+	internalBounds = bounds{maxParts * partBytes, 1 << 24}
+)
+
+// holds reports whether a body has a size that is read at all.
+func (b bounds) holds(body []byte) *protocol.Error {
+	if len(body) <= b.bytes {
+		return nil
+	}
+	fault := protocol.Errorf(protocol.PayloadTooLarge, "a message of %d bytes; at most %d are read", len(body), b.bytes)
+	fault.Got, fault.Limit = int64(len(body)), int64(b.bytes)
+	return fault
+}
 
 // prescan walks the one msgpack value at the start of body, without recursion
 // and without allocating, and returns where it ends. The error is BAD_MESSAGE:
@@ -79,12 +104,22 @@ var plain = func() (sizes [256]uint8) {
 }()
 
 // scanWhole is prescan for a client's body, which must hold nothing else.
-func scanWhole(body []byte) *protocol.Error {
-	end, err := prescan(body, maxClientElements)
-	if err == nil && end != len(body) {
-		err = protocol.Errorf(protocol.BadMessage, "%d bytes follow the message", len(body)-end)
+func scanWhole(body []byte) *protocol.Error { return clientBounds.scan(body) }
+
+// scan is prescan for a body that must hold nothing else.
+func (b bounds) scan(body []byte) *protocol.Error {
+	if fault := b.holds(body); fault != nil {
+		return fault
 	}
-	return err
+	end, fault := prescan(body, b.elements)
+	if fault == nil && end != len(body) {
+		fault = trailing(len(body) - end)
+	}
+	return fault
+}
+
+func trailing(n int) *protocol.Error {
+	return protocol.Errorf(protocol.BadMessage, "%d bytes follow the message", n)
 }
 
 // header reads one msgpack header: its own length (0 when it is cut off or

@@ -101,8 +101,11 @@ func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, e
 		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
 	}
 	var v stageValue
-	if err := json.Unmarshal(entry.Value(), &v); err != nil {
+	if err := decodeStored(entry.Value(), &v); err != nil {
 		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
+	}
+	if v.Stage == 0 {
+		return 0, time.Time{}, 0, errors.New("read stage: what is stored names none")
 	}
 	return v.Stage, v.Since, entry.Revision(), nil
 }
@@ -227,7 +230,7 @@ func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.P
 	if err != nil {
 		return p, false, fmt.Errorf("read profile: %w", err)
 	}
-	if err := json.Unmarshal(entry.Value(), &p); err != nil {
+	if err := decodeStored(entry.Value(), &p); err != nil {
 		return p, false, fmt.Errorf("read profile: %w", err)
 	}
 	return p, true, nil
@@ -342,16 +345,24 @@ func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
 		return Change{Dropped: name}, true
 	case isModel:
 		var m protocol.ModelSpec
-		if json.Unmarshal(entry.Value(), &m) != nil {
+		if decodeStored(entry.Value(), &m) != nil {
 			return Change{}, false
 		}
 		return Change{Model: &m}, true
 	}
 	var v stageValue
-	if json.Unmarshal(entry.Value(), &v) != nil {
+	if decodeStored(entry.Value(), &v) != nil || v.Stage == 0 {
 		return Change{}, false
 	}
 	return Change{Stage: v.Stage}, true
+}
+
+// decodeStored reads a value of the key-value store, into a struct with json tags.
+func decodeStored(value []byte, into any) error {
+	if fault := decodeJSON(value, into, storedBounds); fault != nil {
+		return fault
+	}
+	return nil
 }
 
 func profileKey(digest, gpuType string) string { return "profile." + digest + "." + gpuType }
@@ -418,7 +429,7 @@ func readAll[T any](ctx context.Context, kv jetstream.KeyValue, keys string) ([]
 				return all, nil
 			}
 			var v T
-			if err := json.Unmarshal(entry.Value(), &v); err != nil {
+			if err := decodeStored(entry.Value(), &v); err != nil {
 				return nil, fmt.Errorf("read %s: %w", entry.Key(), err)
 			}
 			all = append(all, v)

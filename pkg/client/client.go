@@ -185,7 +185,7 @@ func (c *Client) control(ctx context.Context, subject string, body, reply any) *
 	if e := bus.DecodeError(m.Data); e != nil {
 		return e
 	}
-	return bus.DecodeBody(m.Data, reply)
+	return bus.DecodeReply(m.Data, reply)
 }
 
 // Events calls seen, from one goroutine, for every event of the stack until

@@ -1,0 +1,142 @@
+package bus
+
+import (
+	"encoding/json"
+
+	"clockwork/pkg/protocol"
+)
+
+// decodeJSON reads a JSON value after it was walked through. It is the one place
+// that hands JSON to the library.
+func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
+	if fault := b.scanJSON(body); fault != nil {
+		return fault
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
+	}
+	return nil
+}
+
+// scanJSON walks the one JSON value of body, without recursion and without
+// allocating. Each value and each key is an element, but for the numbers of a
+// tensor's data, which the size of the message bounds alone. The error is
+// BAD_MESSAGE, or PAYLOAD_TOO_LARGE. What passes need not be JSON: the library
+// sees that before it allocates anything.
+func (b bounds) scanJSON(body []byte) *protocol.Error {
+	if fault := b.holds(body); fault != nil {
+		return fault
+	}
+	s := jsonScan{body: body}
+	for s.next() {
+		switch {
+		case s.depth < 0:
+			return protocol.Errorf(protocol.BadMessage, "the bracket at byte %d closes nothing", s.at-1)
+		case s.depth > maxDepth:
+			return protocol.Errorf(protocol.BadMessage, "nested deeper than %d", maxDepth)
+		case s.elements > b.elements:
+			return protocol.Errorf(protocol.BadMessage, "more than %d elements", b.elements)
+		case s.depth == 0 && s.elements > 0:
+			if s.space(); s.at < len(body) {
+				return trailing(len(body) - s.at)
+			}
+			return nil
+		}
+	}
+	return protocol.Errorf(protocol.BadMessage, "cut off at byte %d", len(body))
+}
+
+// jsonScan is a place in a JSON text.
+type jsonScan struct {
+	body            []byte
+	at              int
+	depth, elements int
+	// data is whether `"data"` stands right before, and tensor the depth of the
+	// array that it names, 0 outside of one.
+	data   bool
+	tensor int
+}
+
+// next steps over a key, a scalar, a bracket, or what parts them; false where the
+// text ends.
+func (s *jsonScan) next() bool {
+	s.space()
+	if s.at >= len(s.body) {
+		return false
+	}
+	switch c := s.body[s.at]; c {
+	case '"':
+		return s.word()
+	case ',', ':':
+		s.at++
+		return true // which may stand between "data" and its array
+	case '{', '[':
+		s.open(c == '[' && s.data)
+	case '}', ']':
+		s.close()
+	default:
+		s.scalar()
+	}
+	s.data = false
+	return true
+}
+
+func (s *jsonScan) open(data bool) {
+	s.at++
+	s.depth++
+	s.elements++
+	if data && s.tensor == 0 {
+		s.tensor = s.depth
+	}
+}
+
+func (s *jsonScan) close() {
+	s.at++
+	if s.depth == s.tensor {
+		s.tensor = 0
+	}
+	s.depth--
+}
+
+// word steps over a string.
+func (s *jsonScan) word() bool {
+	from := s.at
+	for s.at++; s.at < len(s.body); s.at++ {
+		switch s.body[s.at] {
+		case '\\':
+			s.at++
+		case '"':
+			s.at++
+			s.elements++
+			s.data = string(s.body[from:s.at]) == `"data"`
+			return true
+		}
+	}
+	s.at = len(s.body)
+	return false
+}
+
+// scalar steps over a number or a word without quotes, and of a tensor's data
+// over all that follow one another.
+func (s *jsonScan) scalar() {
+	inside := s.tensor > 0 && s.depth == s.tensor
+	if !inside {
+		s.elements++
+	}
+	for ; s.at < len(s.body); s.at++ {
+		switch s.body[s.at] {
+		case '"', '{', '}', '[', ']':
+			return
+		case ',', ':', ' ', '\t', '\n', '\r':
+			if !inside {
+				return
+			}
+		}
+	}
+}
+
+func (s *jsonScan) space() {
+	for s.at < len(s.body) && (s.body[s.at] == ' ' || s.body[s.at] == '\n' || s.body[s.at] == '\t' || s.body[s.at] == '\r') {
+		s.at++
+	}
+}
