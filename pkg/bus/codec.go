@@ -3,7 +3,8 @@ package bus
 import "clockwork/pkg/protocol"
 
 // The codecs of all internal messages. Changing the fields of one means a new
-// version byte.
+// version byte; not so a field at the end that is seldom there (arrayAndOne), which
+// a receiver that does not know it refuses by their number.
 var (
 	Actions     = Codec[[]protocol.Action]{"actions", func(k *coder, v *[]protocol.Action) { list(k, v, codeAction) }}
 	Results     = Codec[ResultBatch]{"results", codeResults}
@@ -36,6 +37,8 @@ type Submitted struct {
 	// JSON is its encoding, else it is msgpack.
 	Reply string
 	JSON  bool
+	// Trace is zero unless the request's trace is recorded. The core does not see it.
+	Trace protocol.TraceContext
 }
 
 // MaxReply bounds a reply subject that the scheduler is told.
@@ -164,8 +167,10 @@ func codeSubmissions(k *coder, b *SubmissionBatch) {
 	})
 }
 
+// codeSubmission writes the field of the trace only where there is one, so that nothing
+// is sent for requests that nobody traces.
 func codeSubmission(k *coder, s *Submitted) {
-	k.array(10)
+	traced := k.arrayAndOne(10, s.Trace.Recorded())
 	num(k, &s.ID.Seq)
 	text(k, &s.Model)
 	num(k, &s.Batch)
@@ -176,6 +181,16 @@ func codeSubmission(k *coder, s *Submitted) {
 	k.flag(&s.Generated)
 	unique(k, &s.Reply)
 	k.flag(&s.JSON)
+	if traced {
+		codeTrace(k, &s.Trace)
+	}
+}
+
+func codeTrace(k *coder, t *protocol.TraceContext) {
+	var both [len(t.Trace) + len(t.Span)]byte
+	copy(both[copy(both[:], t.Trace[:]):], t.Span[:])
+	k.fixed(both[:])
+	copy(t.Span[:], both[copy(t.Trace[:], both[:]):])
 }
 
 func codeDispatch(k *coder, d *protocol.Dispatch) {

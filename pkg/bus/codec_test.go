@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -28,6 +29,10 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 		n := 1 + rng.IntN(3)
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		for i := range n {
+			fill(rng, v.Index(i), depth)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
 			fill(rng, v.Index(i), depth)
 		}
 	case reflect.String:
@@ -95,6 +100,29 @@ func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 	roundTrip(t, Clock, nil)
 	roundTrip(t, Job, nil)
 	roundTrip(t, Report, nil)
+}
+
+// TestATraceIsSentOnlyWhereThereIsOne: what is not traced is on the wire what it was
+// before there were traces, and a trace that is cut short is refused.
+func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
+	plain := SubmissionBatch{Door: 3, Epoch: 9, Requests: []Submitted{{Reply: "r", JSON: true, Submission: protocol.Submission{
+		ID: protocol.RequestID{Door: 3, Seq: 7}, Model: "m", Batch: 1, Bytes: 8, Budget: 100, Elapsed: 5}}}}
+	before := []byte{version, 0x94, 3, 9, 0x90, 0x91, 0x9a, 7, 0xa1, 'm', 1, 8, 100, 5, 0, 0xc2, 0xa1, 'r', 0xc3}
+	body := Submissions.Encode(&plain)
+	if !bytes.Equal(body, before) {
+		t.Errorf("without a trace\n%x, before\n%x", body, before)
+	}
+	traced := plain
+	traced.Requests = []Submitted{plain.Requests[0]}
+	traced.Requests[0].Trace = protocol.TraceContext{Trace: [16]byte{1}, Span: [8]byte{2}}
+	if more := len(Submissions.Encode(&traced)) - len(body); more != 26 {
+		t.Errorf("a trace takes %d bytes, want its 24 and what they are", more)
+	}
+	short := append(bytes.Clone(before), 0xc4, 3, 1, 2, 3)
+	short[6]++ // eleven fields
+	if _, fault := Submissions.Decode(short); fault == nil {
+		t.Error("a trace of three bytes is accepted")
+	}
 }
 
 func TestAnotherVersionIsRefused(t *testing.T) {

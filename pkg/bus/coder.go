@@ -142,6 +142,20 @@ func (k *coder) array(n int) {
 	}
 }
 
+// arrayAndOne begins an array of n fields and, if more is set when it is written, one
+// more; it reports whether that is there.
+func (k *coder) arrayAndOne(n int, more bool) bool {
+	fields := n
+	if more {
+		fields++
+	}
+	got := k.length(fields)
+	if k.in.err == nil && got != n && got != n+1 {
+		k.fail("%d fields instead of %d or %d", got, n, n+1)
+	}
+	return got == n+1
+}
+
 // length writes or reads the length of an array.
 func (k *coder) length(n int) int {
 	if k.encoding {
@@ -210,6 +224,17 @@ func (k *coder) flag(v *bool) {
 		return
 	}
 	*v = k.in.flag()
+}
+
+// fixed codes bytes whose number both sides know.
+func (k *coder) fixed(v []byte) {
+	if k.encoding {
+		k.out = packBin(k.out, v)
+		return
+	}
+	if got := k.in.text(); copy(v, got) != len(v) || len(got) != len(v) {
+		k.fail("%d bytes instead of %d", len(got), len(v))
+	}
 }
 
 // raw codes a payload: its length stands in the array, its bytes after it.

@@ -47,6 +47,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 	}
 	t.keep(&b)
 	for i := range b.Requests {
+		t.tellTraced(&b.Requests[i])
 		t.submit.Submission = b.Requests[i].Submission
 		t.step(&t.submit)
 	}

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"clockwork/pkg/bus"
+	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/telemetry"
 )
@@ -19,6 +20,16 @@ func (s *Service) source(b *bus.Bus) telemetry.Source {
 			return telemetry.Scheduler{}
 		},
 	}
+}
+
+// tellTraced tells of a request that is about to be given to the core, if its trace is
+// recorded.
+func (t *term) tellTraced(r *bus.Submitted) {
+	if !r.Trace.Recorded() {
+		return
+	}
+	now := clock.Now()
+	t.hub.Submission(&telemetry.Submission{ID: r.ID, Trace: r.Trace, Model: r.Model, At: now, Deadline: now.Add(r.Budget)})
 }
 
 func (t *term) reading() telemetry.Scheduler {

@@ -12,6 +12,7 @@ import (
 	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
+	"clockwork/pkg/telemetry"
 )
 
 // term is the time in which this process holds the lease. One lock owns the
@@ -22,6 +23,7 @@ type term struct {
 	id     uint64 // of this process
 	issuer uint64 // of this term: its actions are numbered from 1
 	bus    *bus.Bus
+	hub    *telemetry.Hub
 	caller *bus.Caller
 	starts *bus.Parcels[protocol.ClockworkState]
 	joins  *bus.Parcels[protocol.WorkerState]
@@ -83,6 +85,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		starts:  bus.NewParcels(bus.Start),
 		joins:   bus.NewParcels(bus.Join),
 		bus:     b,
+		hub:     config.Telemetry,
 		core:    core,
 		over:    make(chan struct{}),
 		joining: map[string]protocol.WorkerState{},
