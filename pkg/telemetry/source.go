@@ -34,13 +34,16 @@ type Reading struct {
 	Bus       *Bus
 }
 
-// FrontDoor is a front door's accounts. Received = Answered + Left + InFlight + those
-// it has stored for activation.
+// FrontDoor is a front door's accounts. Received = Answered + Left + InFlight + Stored,
+// once nothing is on its way between two of them; at any time it is not less. Of
+// several doors that holds of their sums.
 type FrontDoor struct {
 	Stage    protocol.Stage
 	Epoch    uint64 // of the active scheduler, 0 for none
 	InFlight int
 	Bytes    int64 // of the requests in flight
+	// Stored are requests that wait in the startup buffer; the leader has those of all.
+	Stored   int64
 	Received int64
 	Answered int64
 	// Left are replies that were not sent, since the scheduler may have answered; Late

@@ -57,6 +57,7 @@ type Door struct {
 	// Left are late replies that were not sent, since the scheduler may have
 	// answered.
 	Received, Answered, Late, Left atomic.Int64
+	waiting                        atomic.Int64 // in the startup buffer, the keeper's own count
 
 	// unclaimed are buffered requests that were answered while the buffer could
 	// not be reached: they are there still, and must not be answered again.

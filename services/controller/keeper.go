@@ -40,6 +40,7 @@ func newKeeper(door *Door, buffer *bus.Buffer, timeout time.Duration) *keeper {
 
 // run works until ctx ends, with a new watch for each buffer.
 func (k *keeper) run(ctx context.Context) {
+	defer k.door.waiting.Store(0)
 	for ctx.Err() == nil {
 		watching, cancel := context.WithCancel(ctx)
 		stop, err := k.buffer.Watch(ctx, func(b bus.Buffered) {
@@ -79,6 +80,7 @@ func (k *keeper) keep(ctx context.Context) {
 			return
 		case b := <-k.arrived:
 			k.waiting = append(k.waiting, waiting{b, arrival(b.Stored, time.Now(), k.timeout)})
+			k.door.waiting.Store(int64(len(k.waiting)))
 		case <-due:
 			k.expire(time.Now())
 			for k.door.serving() && k.handOn(ctx) {
@@ -92,6 +94,7 @@ func (k *keeper) keep(ctx context.Context) {
 // their numbers are those of others now.
 func (k *keeper) begin() {
 	k.door.forgetBuffer()
+	k.door.waiting.Store(0)
 	for _, w := range k.waiting {
 		refusal := protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation")
 		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, waited: time.Since(w.arrived)}, refusal)
@@ -109,11 +112,18 @@ func arrival(stored, now time.Time, timeout time.Duration) time.Time {
 // expire answers those whose time is over.
 func (k *keeper) expire(now time.Time) {
 	for len(k.waiting) > 0 && now.Sub(k.waiting[0].arrived) >= k.timeout {
-		w := k.waiting[0]
-		k.waiting = k.waiting[1:]
+		w := k.next()
 		refusal := protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", k.timeout)
 		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived)}, refusal)
 	}
+}
+
+// next takes out the one that waits longest, before it is counted elsewhere.
+func (k *keeper) next() waiting {
+	w := k.waiting[0]
+	k.waiting = k.waiting[1:]
+	k.door.waiting.Store(int64(len(k.waiting)))
+	return w
 }
 
 // handOn hands those that wait longest to the front door, in order, and
@@ -126,7 +136,7 @@ func (k *keeper) handOn(ctx context.Context) bool {
 			k.door.bus.Log.Warn("buffered request not read", "error", err)
 			return false
 		}
-		k.waiting = k.waiting[1:]
+		k.next()
 		if body != nil { // else somebody answered it
 			k.door.handOn(w.Buffered, body, time.Since(w.arrived))
 		}

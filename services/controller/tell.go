@@ -63,10 +63,13 @@ func (d *Door) source() telemetry.Source {
 		FrontDoor: func() telemetry.FrontDoor {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			return telemetry.FrontDoor{
-				Stage: d.stage, Epoch: d.epoch, InFlight: len(d.table.bySeq), Bytes: d.table.bytes,
-				Received: d.Received.Load(), Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load(),
-			}
+			// In the opposite of the order in which a request comes by, so that none is
+			// counted twice.
+			r := telemetry.FrontDoor{Stage: d.stage, Epoch: d.epoch, Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load()}
+			r.InFlight, r.Bytes = len(d.table.bySeq), d.table.bytes
+			r.Stored = d.waiting.Load()
+			r.Received = d.Received.Load()
+			return r
 		},
 	}
 }
