@@ -47,8 +47,7 @@ func (k *benchCommand) openOwn(ctx context.Context, c *cli, con *console) (*benc
 // output to the result where it is no terminal.
 func (k *benchCommand) quiet(c *cli, con *console) *console {
 	if c.LogLevel == "auto" {
-		con.level = slog.LevelWarn
-		con.log = newLog(con.level, con.err)
+		con.log = con.logAt(slog.LevelWarn)
 	}
 	if con.tty {
 		return con

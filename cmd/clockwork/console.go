@@ -34,15 +34,14 @@ type console struct {
 	// tty: out is a terminal on which bars may move.
 	tty     bool
 	display *terminal.Display
-	log     *slog.Logger
-	level   slog.Level
-	// logToScreen: log lines share the terminal with bars and must go through
-	// the display.
-	logToScreen bool
+	screen  *screen
+	log     *slog.Logger // to the screen
+	format  logFormat
 }
 
-func newLog(level slog.Level, w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+// logAt is a log of another level.
+func (con *console) logAt(level slog.Level) *slog.Logger {
+	return newLog(level, con.format, con.screen)
 }
 
 // usageError is a wrong flag or argument that the grammar cannot see.

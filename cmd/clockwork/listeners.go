@@ -2,24 +2,32 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"clockwork/pkg/telemetry"
+	"clockwork/pkg/telemetry/summary"
 )
 
 // telemetryFlags say who hears of what the services of this process do. Each
 // listener has its flags here.
 type telemetryFlags struct {
+	Summary time.Duration `default:"10s" help:"How often to log what the service did while it does something; 0 for never." group:"Telemetry"`
 }
 
 // listener is somebody who hears: it was attached to a hub, and is closed when the
 // services have stopped.
 type listener interface{ Close() error }
 
-// heard runs services that tell a hub, whose listeners are those that the flags want.
-func (f *telemetryFlags) heard(log *slog.Logger, run func(*telemetry.Hub) error) (err error) {
+// opener attaches a listener, nil where the flags want none.
+type opener func(*telemetry.Hub, *slog.Logger) (listener, error)
+
+// heard runs services that tell a hub. Its listeners are those that the flags want, and
+// some that not every service has.
+func (f *telemetryFlags) heard(con *console, run func(*telemetry.Hub) error, more ...opener) (err error) {
 	hub := &telemetry.Hub{}
-	listeners, err := f.listen(hub, log)
+	listeners, err := listen(hub, con.log, append(f.openers(con), more...))
 	defer func() {
 		for i := len(listeners) - 1; i >= 0; i-- {
 			err = errors.Join(err, listeners[i].Close())
@@ -31,10 +39,19 @@ func (f *telemetryFlags) heard(log *slog.Logger, run func(*telemetry.Hub) error)
 	return run(hub)
 }
 
+// openers are of the listeners that every service may have.
+func (f *telemetryFlags) openers(con *console) []opener {
+	return []opener{
+		func(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+			return f.summarise(hub, log, con.screen.Say)
+		},
+	}
+}
+
 // listen attaches the listeners; those that it opened it returns, also with an error.
-func (f *telemetryFlags) listen(hub *telemetry.Hub, log *slog.Logger) (opened []listener, err error) {
-	for _, open := range []func(*telemetry.Hub, *slog.Logger) (listener, error){} {
-		l, err := open(hub, log) // nil where the flags want none
+func listen(hub *telemetry.Hub, log *slog.Logger, openers []opener) (opened []listener, err error) {
+	for _, open := range openers {
+		l, err := open(hub, log)
 		if err != nil {
 			return opened, err
 		}
@@ -43,4 +60,15 @@ func (f *telemetryFlags) listen(hub *telemetry.Hub, log *slog.Logger) (opened []
 		}
 	}
 	return opened, nil
+}
+
+// summarise logs what the services did, or tells a person where that is not logged.
+func (f *telemetryFlags) summarise(hub *telemetry.Hub, log *slog.Logger, say func(string)) (listener, error) {
+	switch {
+	case f.Summary < 0 || f.Summary > 0 && f.Summary < time.Second:
+		return nil, usageError{fmt.Sprintf("--summary is %v; it must be 0 or at least 1s", f.Summary)}
+	case f.Summary == 0:
+		return nil, nil
+	}
+	return summary.Listen(f.Summary, hub, log, say), nil
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -16,9 +15,9 @@ import (
 
 // cli is the command line. Flags win over CLOCKWORK_* variables.
 type cli struct {
-	NATS     string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
-	Prefix   string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
-	LogLevel string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
+	NATS   string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
+	Prefix string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
+	logFlags
 	credentialFlags
 	JSON bool `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
 
@@ -71,9 +70,9 @@ func run(args []string, stdout, stderr *os.File) int {
 	}
 	con.tty = term.IsTerminal(int(stdout.Fd())) && !c.JSON
 	con.display = terminal.OnFile(stdout)
-	con.level = c.level(parsed.Command())
-	con.log = newLog(con.level, stderr)
-	con.logToScreen = con.tty && term.IsTerminal(int(stderr.Fd()))
+	con.screen = &screen{log: stderr, shared: con.tty && term.IsTerminal(int(stderr.Fd()))}
+	con.format = c.format(stderr)
+	con.log = con.logAt(c.level(parsed.Command()))
 	if err := parsed.Run(&c, con); err != nil {
 		return con.explain(err)
 	}
@@ -118,16 +117,4 @@ func (c *cli) check() error {
 		return usageError{fmt.Sprintf("--prefix %q is not made of [a-z0-9_-], with dots between", c.Prefix)}
 	}
 	return nil
-}
-
-// level is the log level for a command.
-func (c *cli) level(command string) slog.Level {
-	level := slog.LevelInfo
-	switch {
-	case c.LogLevel != "auto":
-		_ = level.UnmarshalText([]byte(c.LogLevel)) // the enum was checked
-	case command == "up" || command == "demo":
-		level = slog.LevelWarn
-	}
-	return level
 }

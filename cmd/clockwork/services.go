@@ -87,6 +87,8 @@ type controllerCommand struct {
 	controllerFlags
 	brokerFlags
 	telemetryFlags
+	requestLogFlags
+	rotateFlags
 }
 
 // Run runs a controller until it is told to stop.
@@ -99,10 +101,10 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con.log, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *telemetry.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), controller.Module)
-	})
+	}, k.requestLog(k.rotateFlags))
 }
 
 type profilerCommand struct {
@@ -121,7 +123,7 @@ func (k *profilerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con.log, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *telemetry.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), profiler.Module)
 	})
@@ -131,6 +133,8 @@ type schedulerCommand struct {
 	schedulerFlags
 	brokerFlags
 	telemetryFlags
+	actionLogFlags
+	rotateFlags
 }
 
 // Run runs a scheduler until it is told to stop.
@@ -140,10 +144,10 @@ func (k *schedulerCommand) Run(c *cli, con *console) error {
 		return err
 	}
 	config := k.config()
-	return k.heard(con.log, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *telemetry.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), scheduler.Module)
-	})
+	}, k.actionLog(k.rotateFlags))
 }
 
 // serve runs services until a signal, or until one fails.

@@ -72,6 +72,7 @@ func workerName(host string, i, n int) string {
 // stack is all of Clockwork in this process, around a broker of its own.
 type stack struct {
 	*watch
+	screen *screen
 	client *client.Client
 	app    *app
 
@@ -105,19 +106,16 @@ func (s *stack) open(c *cli, con *console, listen, data string, open bool) (err 
 	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker.Server)); err != nil {
 		return err
 	}
-	s.watch = startWatch(con)
+	s.watch, s.screen = startWatch(con), con.screen
+	s.screen.bars.Store(s.watch)
 	_, err = s.client.Events(s.watch.Event) // until the client is closed
 	return err
 }
 
 // start runs the services.
 func (s *stack) start(c *cli, con *console, parts fx.Option) (err error) {
-	log := con.log
-	if con.logToScreen {
-		log = newLog(con.level, s.watch)
-	}
-	reach := bus.Config{InProcess: s.broker.Server, Prefix: c.Prefix, Log: log}
-	s.app, err = startApp(log, fx.Supply(reach), parts)
+	reach := bus.Config{InProcess: s.broker.Server, Prefix: c.Prefix, Log: con.log}
+	s.app, err = startApp(con.log, fx.Supply(reach), parts)
 	return err
 }
 
@@ -131,6 +129,7 @@ func (s *stack) close() error {
 		s.client.Close()
 	}
 	if s.watch != nil {
+		s.screen.bars.Store(nil)
 		s.watch.Stop()
 	}
 	if s.broker != nil {

@@ -20,17 +20,20 @@ type upCommand struct {
 	openFlag
 	stackFlags
 	telemetryFlags
+	requestLogFlags
+	actionLogFlags
+	rotateFlags
 }
 
 // Run runs the stack until it is told to stop.
 func (k *upCommand) Run(c *cli, con *console) error {
-	return k.heard(con.log, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *telemetry.Hub) error {
 		parts, err := k.parts(hub)
 		if err != nil {
 			return err
 		}
 		return k.up(c, con, parts)
-	})
+	}, k.requestLog(k.rotateFlags), k.actionLog(k.rotateFlags))
 }
 
 func (k *upCommand) up(c *cli, con *console, parts fx.Option) (err error) {

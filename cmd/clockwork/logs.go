@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"clockwork/pkg/telemetry"
+	"clockwork/pkg/telemetry/tsv"
+)
+
+// requestLogFlags are of commands with a front door.
+type requestLogFlags struct {
+	RequestLog string `placeholder:"FILE" help:"Write a line of each request into FILE: the original's request log, tab-separated." group:"Telemetry"`
+}
+
+// actionLogFlags are of commands with a scheduler.
+type actionLogFlags struct {
+	ActionLog string `placeholder:"FILE" help:"Write a line of each action into FILE: the original's action log, tab-separated." group:"Telemetry"`
+}
+
+// rotateFlags are of commands with one of these logs.
+type rotateFlags struct {
+	LogRotate sizeOrNone `default:"1GiB" placeholder:"SIZE" help:"Put such a log aside as FILE.1 from this size on, by default 1GiB; 0 for never." group:"Telemetry"`
+	LogKeep   int        `default:"5" help:"How many of them to keep, FILE.1 being the latest." group:"Telemetry"`
+}
+
+// at is a log's configuration.
+func (f rotateFlags) at(path string) (tsv.Config, error) {
+	if f.LogKeep < 1 {
+		return tsv.Config{}, usageError{fmt.Sprintf("--log-keep is %d; it must be at least 1", f.LogKeep)}
+	}
+	return tsv.Config{Path: path, Rotate: int64(f.LogRotate), Keep: f.LogKeep}, nil
+}
+
+// requestLog opens the request log.
+func (f requestLogFlags) requestLog(rotate rotateFlags) opener {
+	return rotate.opener(f.RequestLog, tsv.Requests)
+}
+
+// actionLog opens the action log.
+func (f actionLogFlags) actionLog(rotate rotateFlags) opener {
+	return rotate.opener(f.ActionLog, tsv.Actions)
+}
+
+func (f rotateFlags) opener(path string, open func(tsv.Config, *telemetry.Hub, *slog.Logger) (*tsv.Log, error)) opener {
+	return func(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+		config, err := f.at(path)
+		if err != nil || path == "" {
+			return nil, err
+		}
+		l, err := open(config, hub, log)
+		if err != nil {
+			return nil, err // not a listener that is nil
+		}
+		return l, nil
+	}
+}
+
+// sizeOrNone is a byteSize, or 0.
+type sizeOrNone int64
+
+// UnmarshalText reads a number of bytes.
+func (b *sizeOrNone) UnmarshalText(text []byte) error {
+	if string(text) == "0" {
+		*b = 0
+		return nil
+	}
+	return (*byteSize)(b).UnmarshalText(text)
+}
