@@ -1,0 +1,19 @@
+package main
+
+import (
+	"log/slog"
+
+	"clockwork/pkg/telemetry"
+	"clockwork/pkg/telemetry/trace"
+)
+
+// recordTraces has traces of requests recorded where the OTEL_ variables want that. They
+// are the standard's, so that they are the same for every program of a host, and have
+// no flags.
+func recordTraces(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+	config, err := trace.FromEnvironment()
+	if config == nil {
+		return nil, usage(err)
+	}
+	return trace.Open(*config, hub, log)
+}
