@@ -78,15 +78,23 @@ func (a answers) tell(log *slog.Logger, took time.Duration) {
 
 // brief is a line for a person.
 func (a answers) brief(took time.Duration) string {
-	text := fmt.Sprintf("%.5g requests/s, %.4g %% in time", perSecond(a.total, took), 100*share(a.inSLO, a.total))
+	text := fmt.Sprintf("%s requests/s, %.3g %% in time", short(perSecond(a.total, took)), 100*share(a.inSLO, a.total))
 	if a.ok > 0 {
-		text += fmt.Sprintf(", p50 %.3g ms, p99 %.3g ms, max %.3g ms", a.p50, a.p99, a.max)
+		text += fmt.Sprintf(", p50 %s ms, p99 %s, max %s", short(a.p50), short(a.p99), short(a.max))
 	}
 	var refused []string
 	for _, code := range a.codes() {
 		refused = append(refused, fmt.Sprintf("%d %s", a.refused[code], code))
 	}
 	return strings.Join(append([]string{text}, refused...), ", ")
+}
+
+// short has three digits at least, and none after the point that nobody needs.
+func short(x float64) string {
+	if x >= 100 {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.3g", x)
 }
 
 // codes are those of the refusals, in the order of their table.

@@ -75,7 +75,7 @@ func TestALineForAPersonWhereTheLogTakesNone(t *testing.T) {
 		traffic(h)
 	})
 	expect(t, log, "")
-	expect(t, said, "10 requests/s, 97 % in time, p50 5.02 ms, p99 10 ms, max 30 ms, 1 DEADLINE_UNMEETABLE, 1 UNKNOWN_MODEL; GPUs 10 % busy\n")
+	expect(t, said, "10 requests/s, 97 % in time, p50 5.02 ms, p99 10, max 30, 1 DEADLINE_UNMEETABLE, 1 UNKNOWN_MODEL; GPUs 10 % busy\n")
 }
 
 // worked has worker b do 2 s of work on GPU 1 and a refuse something, which lasted 10 s.
