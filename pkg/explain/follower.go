@@ -83,6 +83,7 @@ func (f *follower) arrive(s *protocol.Submission) {
 	r := f.add(s)
 	r.arrival = f.view(r)
 	r.model.waiting++
+	r.model.asked++
 }
 
 // close ends a request, nil being none.

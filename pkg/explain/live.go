@@ -65,6 +65,22 @@ type ring struct {
 	size int
 }
 
+// Report is what a Live told somebody, in JSON.
+type Report struct {
+	Epoch uint64 `json:"epoch"`
+	// Since is how far the misses go back that are kept; the summary's causes are of
+	// those, its counts of all since the scheduler began.
+	Since    *time.Time `json:"since,omitempty"`
+	Summary  *Summary   `json:"summary,omitempty"`
+	Requests []Told     `json:"requests,omitempty"`
+}
+
+// Told is a request, with when it reached the scheduler; its chain counts from there.
+type Told struct {
+	*Explanation
+	Arrived time.Time `json:"arrived"`
+}
+
 // NewLive makes a Live of a core that has had no event yet.
 func NewLive(policy string, config sched.Config) *Live {
 	l := &Live{served: ring{size: keptServed}, missed: ring{size: keptMissed}, spare: toldAtOnce}
@@ -234,30 +250,16 @@ func (l *lane) ahead(now protocol.Time) time.Duration {
 	return l.free(now).Sub(now)
 }
 
-// Copies says on how many GPUs a model's weights are.
-func (l *Live) Copies(name string) int {
-	if of := l.models[name]; of != nil {
-		return len(of.holders)
-	}
-	return 0
-}
-
-// Resident lists the models whose weights are on some GPU, those on the most
-// first, at most so many.
-func (l *Live) Resident(most int) []string {
-	var names []string
+// Copies tells of each model whose weights are on some GPU: on how many, and how much
+// it was asked for lately, which halves with each call. The order is any.
+func (l *Live) Copies(tell func(name string, gpus, asked int)) {
 	for name, of := range l.models {
+		asked := of.asked
+		of.asked /= 2
 		if len(of.holders) > 0 {
-			names = append(names, name)
+			tell(name, len(of.holders), asked)
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if d := l.Copies(b) - l.Copies(a); d != 0 {
-			return d
-		}
-		return compare(a < b)
-	})
-	return names[:min(most, len(names))]
 }
 
 func (l *Live) closed(a *action) {

@@ -208,8 +208,12 @@ func TestCopiesAndLanesAreThoseOfTheCore(t *testing.T) {
 	if len(lanes) != 2 || lanes[0].Exec <= 0 || lanes[1].Exec != 0 || len(y.live.Lanes(1)) != 1 {
 		t.Errorf("lanes %+v", lanes)
 	}
-	if names := y.live.Resident(3); len(names) != 3 || names[0] != "m0000" || y.live.Copies("m0003") != 1 || y.live.Copies("none") != 0 {
-		t.Errorf("resident %v", names)
+	copies, asked := map[string]int{}, map[string]int{}
+	for range 2 {
+		y.live.Copies(func(name string, gpus, n int) { copies[name], asked[name] = gpus, asked[name]+n })
+	}
+	if len(copies) != 4 || copies["m0003"] != 1 || asked["m0000"] != 1 || asked["m0001"] != 0 {
+		t.Errorf("copies %v, asked for %v", copies, asked)
 	}
 }
 

@@ -42,6 +42,7 @@ type model struct {
 	spec    protocol.ModelSpec
 	known   bool // spec is set
 	waiting int  // requests
+	asked   int  // how often, of late
 	holders []*gpu
 	coming  []*action // loads that are open
 	came    []*action // the last loads that went well

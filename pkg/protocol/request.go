@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,6 +15,20 @@ type RequestID struct {
 
 // String prints the id as door:seq.
 func (id RequestID) String() string { return fmt.Sprintf("%s:%d", DoorName(id.Door), id.Seq) }
+
+// ParseRequestID reads an id as String prints it; leading zeros may be left out.
+func ParseRequestID(text string) (RequestID, error) {
+	door, number, _ := strings.Cut(text, ":")
+	d, err := ParseDoor(door)
+	if err != nil {
+		return RequestID{}, fmt.Errorf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return RequestID{}, fmt.Errorf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)
+	}
+	return RequestID{Door: d, Seq: n}, nil
+}
 
 // DoorName is a front door's identity as a token of a subject.
 func DoorName(door uint64) string { return fmt.Sprintf("%016x", door) }

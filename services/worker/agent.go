@@ -13,6 +13,7 @@ import (
 	"clockwork/pkg/clock"
 	"clockwork/pkg/executor"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry/figures"
 )
 
 // agent is a worker at work, from the moment it has its name.
@@ -44,6 +45,8 @@ type agent struct {
 	roused  chan struct{} // the clock is to be asked for now
 	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
+	figures *figures.Worker // guarded by itself
+	shown   *bus.Figures
 	pulse   *bus.Pulse
 	unlend  func()          // of what can be read of it
 	ctx     context.Context // of loads and of the clock; ends when the worker stops
@@ -75,6 +78,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	for i, device := range back.Devices() {
 		a.gpus = append(a.gpus, newGPU(a, i, device))
 	}
+	a.figures = figures.NewWorker(len(a.gpus))
 	return a
 }
 
@@ -98,6 +102,10 @@ func (a *agent) start() error {
 			return err
 		}
 		a.subs = append(a.subs, subscription)
+	}
+	var err error
+	if a.shown, err = a.bus.StartFigures(protocol.Worker, name, &shown{a.figures, a}); err != nil {
+		return err
 	}
 	for _, nc := range []*nats.Conn{a.bus.Control, a.bus.Payload} {
 		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
@@ -133,6 +141,7 @@ func (a *agent) stop() error {
 	if a.pulse != nil {
 		a.pulse.Stop()
 	}
+	a.shown.Stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, g := range a.gpus {

@@ -1,12 +1,15 @@
 package worker
 
 import (
+	"time"
+
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/telemetry"
 )
 
 // tell tells of a result. The caller holds the lock.
 func (a *agent) tell(r *protocol.Result) {
+	a.figures.Ended(r, time.Now())
 	if a.config.Telemetry == nil {
 		return
 	}

@@ -1,0 +1,94 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
+)
+
+// Counted is what has figures to tell. One goroutine calls it.
+type Counted interface {
+	// Watch begins to count from nothing, or ends that.
+	Watch(on bool, now time.Time)
+	Figures(now time.Time) protocol.Figures
+}
+
+// Figures tells a service's figures while somebody watches, and else waits.
+type Figures struct {
+	bus     *Bus
+	subject string
+	of      Counted
+	watched chan struct{}
+	sub     *nats.Subscription
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// StartFigures tells them until it is stopped.
+func (b *Bus) StartFigures(kind protocol.ServiceKind, id string, of Counted) (*Figures, error) {
+	f := &Figures{
+		bus: b, subject: b.Subjects.Figures(kind, id), of: of,
+		watched: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	var err error
+	f.sub, err = b.Subscribe(b.Control, b.Subjects.Watch(), func(*nats.Msg) {
+		select {
+		case f.watched <- struct{}{}:
+		default: // however many watch, it is told once
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	go f.run()
+	return f, nil
+}
+
+func (f *Figures) run() {
+	defer close(f.done)
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-f.watched:
+		}
+		f.of.Watch(true, time.Now())
+		f.tell()
+		f.of.Watch(false, time.Now())
+	}
+}
+
+// tell publishes until nobody has watched for a while.
+func (f *Figures) tell() {
+	every := time.NewTicker(protocol.FiguresEvery)
+	defer every.Stop()
+	until := time.Now().Add(protocol.WatchFor)
+	for {
+		select {
+		case <-f.stop:
+			return
+		case <-f.watched:
+			until = time.Now().Add(protocol.WatchFor)
+		case now := <-every.C:
+			if now.After(until) {
+				return
+			}
+			figures := f.of.Figures(now)
+			if err := f.bus.Control.Publish(f.subject, EncodeBody(JSON, figures)); err != nil {
+				f.bus.Log.Debug("figures not published", "error", err) // the next ones will be
+			}
+		}
+	}
+}
+
+// Stop ends the telling. A nil Figures tells nothing.
+func (f *Figures) Stop() {
+	if f == nil {
+		return
+	}
+	_ = f.sub.Unsubscribe() // it ends with the connection at the latest
+	close(f.stop)
+	<-f.done
+}

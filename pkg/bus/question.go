@@ -1,0 +1,58 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
+)
+
+// maxQuestion bounds the body of a question.
+const maxQuestion = 4 << 10
+
+// Answer answers the questions of clockwork explain to a kind of service: answer is
+// called from one goroutine. More than questionsASecond are refused, since each
+// takes a lock that serving needs.
+func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (any, *protocol.Error)) (*nats.Subscription, error) {
+	var second time.Time
+	asked := 0
+	return b.Subscribe(b.Control, b.Subjects.Explain(kind), func(m *nats.Msg) {
+		if !b.Subjects.IsClients(m.Reply) {
+			return
+		}
+		if now := time.Now(); now.Sub(second) >= time.Second {
+			second, asked = now, 0
+		}
+		asked++
+		reply, fault := any(nil), protocol.Errorf(protocol.Overloaded, "more than %d questions a second", questionsASecond)
+		if asked <= questionsASecond {
+			reply, fault = answered(m.Data, answer)
+		}
+		out := &nats.Msg{Subject: m.Reply}
+		if fault != nil {
+			out = ErrorReply(JSON, m.Reply, fault)
+		} else {
+			out.Data = EncodeBody(JSON, reply)
+		}
+		if err := b.Control.PublishMsg(out); err != nil {
+			b.Log.Debug("question not answered", "error", err) // it will be asked again
+		}
+	})
+}
+
+const questionsASecond = 50
+
+func answered(body []byte, answer func(protocol.Question) (any, *protocol.Error)) (any, *protocol.Error) {
+	if len(body) > maxQuestion {
+		return nil, protocol.Errorf(protocol.PayloadTooLarge, "a question may have %d bytes, got %d", maxQuestion, len(body))
+	}
+	var q protocol.Question
+	if fault := DecodeBody(body, &q); fault != nil {
+		return nil, fault
+	}
+	if len(q.IDs) > protocol.MaxAsked {
+		return nil, protocol.Errorf(protocol.InvalidInput, "a question is of %d requests at most, got %d", protocol.MaxAsked, len(q.IDs))
+	}
+	return answer(q)
+}
