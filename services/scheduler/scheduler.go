@@ -19,6 +19,7 @@ import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/telemetry"
+	"clockwork/pkg/telemetry/figures"
 	"clockwork/services/host"
 )
 
@@ -52,6 +53,8 @@ type Service struct {
 	broker bus.Config
 	id     uint64
 	term   atomic.Pointer[term] // nil while another works
+
+	predicted *figures.Scheduler
 }
 
 // New makes a scheduler; Run starts it.
@@ -60,7 +63,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure scheduler: %w", err)
 	}
 	broker.Name = "scheduler"
-	return &Service{config: config, broker: broker, id: bus.RandomID()}, nil
+	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: figures.NewScheduler()}, nil
 }
 
 // Run serves until ctx ends.
@@ -89,6 +92,11 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 	pulse := b.StartPulse(protocol.Scheduler, name, s.heartbeat)
 	defer pulse.Stop()
 	defer s.config.Telemetry.Lend(s.source(b))()
+	stop, err := s.startFigures(b)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "scheduler", bus.Candidate{Kind: protocol.Scheduler, ID: name, Host: host})
 		if err != nil {
@@ -97,6 +105,7 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
 			t.core = wrap(s.config.Telemetry.Follow(t.core))
+			t.follow(s.config, s.predicted)
 			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })
 			s.term.Store(nil)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"clockwork/pkg/bus"
 	"clockwork/pkg/clock"
+	"clockwork/pkg/explain"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/sched"
 	"clockwork/pkg/telemetry"
@@ -36,6 +37,7 @@ type term struct {
 
 	mu      sync.Mutex // guards what follows
 	core    sched.Core
+	live    *explain.Live        // follows the core
 	timer   *time.Timer          // of the core's wake
 	wake    protocol.Time        // when it is set to
 	beat    func()               // sends a heartbeat now; nil until the term serves
@@ -284,6 +286,11 @@ func (t *term) listen(ctx context.Context) (stop func(), err error) {
 		}
 		stops = append(stops, func() { _ = subscription.Unsubscribe() })
 	}
+	questions, err := t.bus.Answer(protocol.Scheduler, t.answer)
+	if err != nil {
+		return stop, err
+	}
+	stops = append(stops, func() { _ = questions.Unsubscribe() })
 	workers, err := t.bus.WatchHeartbeats(protocol.Worker,
 		func(h protocol.Heartbeat) { t.locked(func() { t.workerBeat(ctx, h) }) },
 		func(h protocol.Heartbeat) { t.locked(func() { t.workerLost(h) }) })
