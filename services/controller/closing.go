@@ -21,6 +21,7 @@ func (d *Door) Stop() {
 	for _, sub := range d.subs {
 		_ = sub.Unsubscribe() // it ends with the connection at the latest
 	}
+	d.live.stop()
 	if d.beats != nil {
 		d.beats.Stop()
 	}

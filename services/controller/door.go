@@ -28,6 +28,7 @@ type Door struct {
 	submitTo    string
 	submissions *bus.Batch[bus.Submitted]
 	misses      *misses
+	live        *live
 	ignored     bus.Tally     // requests
 	foreign     bus.Tally     // outputs
 	slow        chan struct{} // a slot for each large JSON request that is being read
@@ -129,7 +130,11 @@ func (d *Door) open() error {
 	d.cancel = cancel
 	d.submitTo = d.bus.Subjects.Submit(d.id)
 	d.submissions = bus.NewBatch(maxSubmissions, d.submit)
-	var err error
+	d.live = newLive(d)
+	err := d.live.start()
+	if err != nil {
+		return err
+	}
 	d.beats, err = d.bus.WatchHeartbeats(protocol.Scheduler, d.onScheduler, d.onSchedulerLost)
 	if err != nil {
 		return err

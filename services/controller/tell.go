@@ -30,6 +30,7 @@ func ran(o *protocol.Output) outcome {
 // tell tells of a request that was answered.
 func (d *Door) tell(r *request) {
 	if !d.config.Telemetry.HearsRequests() {
+	d.live.answered(r)
 		return
 	}
 	o, now := &r.outcome, time.Now()

@@ -1,0 +1,111 @@
+package controller
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry/figures"
+)
+
+// live is what people can see of a door while it works: its figures, and what became
+// of single requests.
+type live struct {
+	door   *Door
+	figure *figures.Door
+	recent *recent
+	shown  *bus.Figures
+	asked  *nats.Subscription
+}
+
+func newLive(d *Door) *live {
+	return &live{door: d, figure: figures.NewDoor(), recent: newRecent()}
+}
+
+// start has it tell and answer; stop ends that.
+func (l *live) start() (err error) {
+	b := l.door.bus
+	if l.shown, err = b.StartFigures(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
+		return err
+	}
+	l.asked, err = b.Answer(protocol.FrontDoor, l.answer)
+	return err
+}
+
+func (l *live) stop() {
+	if l == nil {
+		return // the door was never open
+	}
+	l.shown.Stop()
+	if l.asked != nil {
+		_ = l.asked.Unsubscribe() // it ends with the connection at the latest
+	}
+}
+
+// answered takes in a request that has its answer.
+func (l *live) answered(r *request) {
+	now := time.Now()
+	a := ofRequest(r, now)
+	l.recent.add(a)
+	l.figure.Answered(a.model, a.outcome.code, a.ended, a.cold)
+}
+
+// refused takes in a message that never became a request.
+func (l *live) refused(e *protocol.Error) {
+	l.recent.add(answered{outcome: outcome{code: e.Code, why: e.Message}, arrived: time.Now()})
+	l.figure.Answered("", e.Code, 0, false)
+}
+
+// Watch implements bus.Counted.
+func (l *live) Watch(on bool, now time.Time) { l.figure.Watch(on, now) }
+
+// Figures implements bus.Counted.
+func (l *live) Figures(now time.Time) protocol.Figures {
+	f, d := l.figure.Figures(now), l.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(d.stage, protocol.Querying).String(), d.epoch
+	f.FrontDoor.InFlight, f.FrontDoor.Models = len(d.table.bySeq), len(d.models)
+	return f
+}
+
+// answer tells of requests by their ids or those of their clients; without any, of
+// the latest that were missed.
+func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
+	record := protocol.DoorRecord{Door: protocol.DoorName(l.door.id), Requests: []protocol.DoorRequest{}}
+	if len(q.IDs) == 0 {
+		l.tell(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
+		return record, nil
+	}
+	for _, text := range q.IDs {
+		found := l.recent.find(func(a *answered) bool { return a.client == text && text != "" })
+		if id, err := protocol.ParseRequestID(text); err == nil && id.Door == l.door.id {
+			found = append(found, l.recent.find(func(a *answered) bool { return a.seq == id.Seq && id.Seq != 0 })...)
+			found = append(found, l.open(id.Seq)...)
+		}
+		l.tell(&record, found)
+	}
+	return record, nil
+}
+
+// open finds a request that has no answer yet.
+func (l *live) open(seq uint64) []answered {
+	l.door.mu.Lock()
+	defer l.door.mu.Unlock()
+	if r := l.door.table.bySeq[seq]; r != nil {
+		return []answered{ofRequest(r, time.Time{})}
+	}
+	return nil
+}
+
+// tell adds requests to a record, the latest first.
+func (l *live) tell(record *protocol.DoorRecord, found []answered) {
+	slices.SortStableFunc(found, func(a, b answered) int { return cmp.Compare(b.arrived.UnixNano(), a.arrived.UnixNano()) })
+	for i := range found[:min(len(found), protocol.MaxAlike)] {
+		record.Requests = append(record.Requests, found[i].record(l.door.id))
+	}
+}

@@ -1,0 +1,120 @@
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// How many of the latest requests a front door remembers, of those that it served and
+// of those that it did not.
+const (
+	keptServed = 1 << 14
+	keptMissed = 1 << 13
+)
+
+// recent is what a door remembers of the latest requests that it answered. Any
+// goroutine may use it.
+type recent struct {
+	mu             sync.Mutex
+	served, missed ring
+}
+
+// ring holds the latest.
+type ring struct {
+	list []answered
+	next int // where the next one goes, once the ring is full
+	size int
+}
+
+// answered is a request that has its answer.
+type answered struct {
+	seq           uint64 // 0: it never became a request
+	client, model string
+	worker        string
+	outcome       outcome
+	arrived       time.Time
+	slo           time.Duration
+	waited        time.Duration // for activation
+	dispatched    time.Duration // after arrival, 0 for never
+	ended         time.Duration // after arrival
+	items         int
+	cold          bool
+}
+
+func newRecent() *recent {
+	return &recent{served: ring{size: keptServed}, missed: ring{size: keptMissed}}
+}
+
+// ofRequest is what is remembered of a request; ended is zero while it is open.
+func ofRequest(r *request, ended time.Time) answered {
+	a := answered{
+		seq: r.id.Seq, client: r.clientID, model: r.model.Name, worker: r.worker, outcome: r.outcome,
+		arrived: r.arrived, slo: r.deadline.Sub(r.arrived), waited: r.waited, items: r.batch, cold: r.cold,
+	}
+	if !r.dispatched.IsZero() {
+		a.dispatched = r.dispatched.Sub(r.arrived)
+	}
+	if !ended.IsZero() && !r.arrived.IsZero() {
+		a.ended = ended.Sub(r.arrived)
+	}
+	return a
+}
+
+func (k *recent) add(a answered) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a.outcome.code == protocol.OK {
+		k.served.put(a)
+	} else {
+		k.missed.put(a)
+	}
+}
+
+func (r *ring) put(a answered) {
+	if len(r.list) < r.size {
+		r.list = append(r.list, a)
+		return
+	}
+	r.list[r.next] = a
+	r.next = (r.next + 1) % r.size
+}
+
+// latest appends the latest that are meant, at most so many, the latest first.
+func (r *ring) latest(found []answered, most int, meant func(*answered) bool) []answered {
+	for i := range r.list {
+		at := (r.next - 1 - i + 2*len(r.list)) % len(r.list)
+		if most > 0 && meant(&r.list[at]) {
+			most--
+			found = append(found, r.list[at])
+		}
+	}
+	return found
+}
+
+// find returns the latest that are meant.
+func (k *recent) find(meant func(*answered) bool) []answered {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found := k.missed.latest(nil, protocol.MaxAlike, meant)
+	return k.served.latest(found, protocol.MaxAlike, meant)
+}
+
+// record is how it is told.
+func (a *answered) record(door uint64) protocol.DoorRequest {
+	o := &a.outcome
+	d := protocol.DoorRequest{
+		ClientID: a.client, Model: a.model, Code: o.code, Why: o.why, Arrived: a.arrived,
+		SLOMS: milliseconds(a.slo), LatencyMS: milliseconds(a.ended), BufferedMS: milliseconds(a.waited),
+		SchedulerMS: milliseconds(a.dispatched),
+		QueueMS:     milliseconds(o.queue), InputMS: milliseconds(o.input), ExecMS: milliseconds(o.exec), OutputMS: milliseconds(o.output),
+		Items: a.items, Batch: o.batch, Worker: a.worker, Cold: a.cold,
+	}
+	if a.seq != 0 {
+		d.ID = protocol.RequestID{Door: door, Seq: a.seq}.String()
+	}
+	// What is left: messages, the door, and all of the way of one that was refused.
+	d.ReplyMS = max(0, milliseconds(a.ended-a.dispatched-o.queue-o.input-o.exec-o.output))
+	return d
+}
