@@ -4,10 +4,12 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"clockwork/pkg/protocol"
 )
 
 // other is the value of a label that is shared by whatever came after the bound was
-// reached.
+// reached, and by what is no name.
 const other = "other"
 
 // bounded has a value for each of the first keys, and one for all others together.
@@ -15,12 +17,10 @@ const other = "other"
 type bounded[K comparable, V any] struct {
 	most int
 	make func(K) V
-	rest func() V // made when it is needed
+	rest func() V
 
 	seen atomic.Pointer[map[K]V] // never changed, but replaced
-
-	mu     sync.Mutex // of who makes
-	beyond atomic.Pointer[V]
+	mu   sync.Mutex              // of who replaces it
 }
 
 func newBounded[K comparable, V any](most int, make func(K) V, rest func() V) *bounded[K, V] {
@@ -29,13 +29,25 @@ func newBounded[K comparable, V any](most int, make func(K) V, rest func() V) *b
 	return b
 }
 
+// newNamed is newBounded for the values of one label.
+func newNamed[V any](most int, of func(name string) V) *bounded[string, V] {
+	rest := sync.OnceValue(func() V { return of(other) })
+	return newBounded(most, func(name string) V {
+		if name == other || !protocol.ValidName(name) {
+			return rest()
+		}
+		return of(name)
+	}, rest)
+}
+
 // of returns the value of a key.
 func (b *bounded[K, V]) of(key K) V {
-	if v, ok := (*b.seen.Load())[key]; ok {
+	seen := *b.seen.Load()
+	if v, ok := seen[key]; ok {
 		return v
 	}
-	if v := b.beyond.Load(); v != nil {
-		return *v
+	if len(seen) >= b.most {
+		return b.rest()
 	}
 	return b.add(key)
 }
@@ -47,17 +59,12 @@ func (b *bounded[K, V]) add(key K) V {
 	if v, ok := seen[key]; ok {
 		return v
 	}
-	if len(seen) < b.most {
-		more := make(map[K]V, len(seen)+1)
-		maps.Copy(more, seen)
-		more[key] = b.make(key)
-		b.seen.Store(&more)
-		return more[key]
+	if len(seen) >= b.most {
+		return b.rest()
 	}
-	if v := b.beyond.Load(); v != nil {
-		return *v
-	}
-	v := b.rest()
-	b.beyond.Store(&v)
-	return v
+	more := make(map[K]V, len(seen)+1)
+	maps.Copy(more, seen)
+	more[key] = b.make(key)
+	b.seen.Store(&more)
+	return more[key]
 }

@@ -48,7 +48,7 @@ type Metrics struct {
 
 // New makes metrics that follow a hub; the services that tell it have not started yet.
 func New(hub *telemetry.Hub, config Config) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), reader: &reader{hub: hub}}
+	m := &Metrics{registry: prometheus.NewRegistry(), reader: &reader{hub: hub, within: readWait}}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

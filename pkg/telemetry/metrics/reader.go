@@ -10,7 +10,8 @@ import (
 // reader reads a hub. If a service does not give its numbers, because its lock is
 // held for ever, one goroutine waits for them, however many ask.
 type reader struct {
-	hub *telemetry.Hub
+	hub    *telemetry.Hub
+	within time.Duration // readWait
 
 	mu      sync.Mutex
 	present *reading // the one at work
@@ -25,11 +26,11 @@ type reading struct {
 // answer costs each of them 250 ms.
 const readWait = 5 * time.Second
 
-// read returns what the services say, or false if they did not within a time. Who
-// asks while another does gets the same answer.
-func (r *reader) read(within time.Duration) ([]telemetry.Reading, bool) {
+// read returns what the services say, or false if they did not in time. Who asks while
+// another does gets the same answer.
+func (r *reader) read() ([]telemetry.Reading, bool) {
 	at := r.begin()
-	limit := time.NewTimer(within)
+	limit := time.NewTimer(r.within)
 	defer limit.Stop()
 	select {
 	case <-at.done:
@@ -67,6 +68,6 @@ func (r *reader) settle() {
 	}
 	select {
 	case <-at.done:
-	case <-time.After(readWait):
+	case <-time.After(r.within):
 	}
 }

@@ -23,7 +23,7 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	for _, loss := range r.reader.hub.Losses() {
 		out.put(unkept, float64(loss.Lost), loss.Listener)
 	}
-	list, ok := r.reader.read(readWait)
+	list, ok := r.reader.read()
 	out.put(readable, truth(ok))
 	if !ok {
 		return

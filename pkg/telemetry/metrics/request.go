@@ -98,13 +98,12 @@ func modelsOf(m *Metrics, most int) *bounded[string, *model] {
 	of := func(name string) *model {
 		return &model{requests: countsOf(requests, name), latency: latency.with(name), cold: cold.WithLabelValues(name)}
 	}
-	return newBounded(most, of, func() *model { return of(other) })
+	return newNamed(most, of)
 }
 
 func tenantsOf(m *Metrics) *bounded[string, *counts] {
 	requests := m.counters("clockwork_tenant_requests_total", "Requests of a client with a name that were answered, by what became of them.", "tenant", "outcome")
-	of := func(name string) *counts { return countsOf(requests, name) }
-	return newBounded(maxTenants, of, func() *counts { return of(other) })
+	return newNamed(maxTenants, func(name string) *counts { return countsOf(requests, name) })
 }
 
 func countsOf(vec *prometheus.CounterVec, name string) *counts {

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +46,7 @@ func newResults(m *Metrics) *results {
 	}
 	t.gpus = newBounded(maxGPUs,
 		func(g gpu) *lanes { return of(g.worker, strconv.Itoa(g.index)) },
-		func() *lanes { return of(other, other) })
+		sync.OnceValue(func() *lanes { return of(other, other) }))
 	return t
 }
 

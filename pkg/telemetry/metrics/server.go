@@ -33,7 +33,7 @@ const (
 	headerWait     = 5 * time.Second
 	answerWait     = 30 * time.Second
 	idleWait       = 2 * time.Minute
-	closeWait      = 2 * time.Second
+	closeWait      = time.Second
 )
 
 // Listen serves metrics on an address such as 127.0.0.1:9464 until it is closed; port
@@ -48,7 +48,7 @@ func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{metrics: m, listener: listener, served: make(chan struct{})}
 	s.http = &http.Server{
-		Handler:           s.handler(log),
+		Handler:           m.Handler(log),
 		ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, WriteTimeout: answerWait, IdleTimeout: idleWait,
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -79,15 +79,16 @@ func (s *Server) Close() error {
 	return err
 }
 
-func (s *Server) handler(log *slog.Logger) http.Handler {
+// Handler answers /metrics and the probes.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 	}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, "alive", s.metrics.stuck()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, "ready", s.metrics.unready()) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, "alive", m.stuck()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, "ready", m.unready()) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = fmt.Fprintln(w, "Clockwork. Ask for /metrics, /livez or /readyz.")
@@ -108,8 +109,8 @@ func say(w http.ResponseWriter, well string, reasons []string) {
 
 // stuck says why the process should be started again, nothing if it is alive.
 func (m *Metrics) stuck() []string {
-	if _, ok := m.reader.read(readWait); !ok {
-		return []string{fmt.Sprintf("the services did not give their numbers within %v: one of them holds its lock", readWait)}
+	if _, ok := m.reader.read(); !ok {
+		return []string{fmt.Sprintf("the services did not give their numbers within %v: one of them holds its lock", m.reader.within)}
 	}
 	return nil
 }
@@ -117,7 +118,7 @@ func (m *Metrics) stuck() []string {
 // unready says why requests should go elsewhere, nothing if all services of the
 // process do their work.
 func (m *Metrics) unready() []string {
-	list, ok := m.reader.read(readWait)
+	list, ok := m.reader.read()
 	switch {
 	case !ok:
 		return m.stuck()
@@ -138,6 +139,8 @@ func unready(r *telemetry.Reading) (reasons []string) {
 	}
 	switch d := r.FrontDoor; {
 	case d == nil:
+	case d.Stage < protocol.Querying:
+		reasons = append(reasons, who+"it has not read the stage yet")
 	case d.Stage != protocol.Active:
 		reasons = append(reasons, who+"the stage is "+d.Stage.String()+"; requests wait until it is "+protocol.Active.String())
 	case d.Epoch == 0:
