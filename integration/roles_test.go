@@ -194,6 +194,17 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"clockwork.worker.w1.input", "controller", "worker.w1"},
 	{"clockwork.worker.w3.action", "controller scheduler profiler", ""},
 	{"clockwork.worker.*.action", "", ""},
+	// Who watches, and asks why.
+	{"clockwork.watch", "operator", "controller scheduler worker.w1 worker.w2"},
+	{"clockwork.figures.frontdoor.d1", "controller", "operator"},
+	{"clockwork.figures.scheduler.s", "scheduler", "operator"},
+	{"clockwork.figures.worker.w1", "worker.w1", "operator"},
+	{"clockwork.figures.worker.w3", "", "operator"},
+	{"clockwork.figures.*.*", "", "operator"},
+	{"clockwork.explain.frontdoor", "operator", "controller"},
+	{"clockwork.explain.scheduler", "operator", "scheduler"},
+	{"clockwork.explain.worker", "operator", ""},
+
 	{"clockwork.frontdoor.d1.dispatch", "scheduler", "controller"},
 	{"clockwork.frontdoor.d1.output.w1", "worker.w1", "controller"},
 	{"clockwork.frontdoor.d1.output.w3", "", "controller"},
