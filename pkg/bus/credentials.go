@@ -111,22 +111,26 @@ func readable(path string) error {
 // passwords and tokens. It takes text apart, since what is no URL may hold one.
 func Redacted(urls string) string {
 	list := strings.Split(urls, ",")
-	for i, text := range list {
-		scheme, rest, found := strings.Cut(text, "://")
+	inside := false // of a password with a comma, whose end stands to the right
+	for i := len(list) - 1; i >= 0; i-- {
+		scheme, rest, found := strings.Cut(list[i], "://")
 		if !found {
-			scheme, rest = "", text
+			scheme, rest = "", list[i]
 		} else {
 			scheme += "://"
 		}
 		at := strings.LastIndexByte(rest, '@')
-		if at < 0 {
-			continue
+		switch {
+		case at >= 0:
+			who := "xxxxx"
+			if user, _, password := strings.Cut(rest[:at], ":"); password {
+				who = user + ":xxxxx"
+			}
+			list[i] = scheme + who + rest[at:]
+		case inside:
+			list[i] = scheme + "xxxxx"
 		}
-		who := "xxxxx"
-		if user, _, password := strings.Cut(rest[:at], ":"); password {
-			who = user + ":xxxxx"
-		}
-		list[i] = scheme + who + rest[at:]
+		inside = !found && (inside || at >= 0)
 	}
 	return strings.Join(list, ",")
 }

@@ -26,6 +26,8 @@ func TestPasswordsAreNotShown(t *testing.T) {
 		"nats://me:s/e:cr@et@host":               "nats://me:xxxxx@host",
 		"tls://secret@host:4222":                 "tls://xxxxx@host:4222", // a token
 		"me:secret@host":                         "me:xxxxx@host",
+		"nats://me:se,cret@host:4222":            "nats://xxxxx,xxxxx@host:4222", // a comma parts URLs
+		"nats://[::1]:4222,ws://host:80/path":    "nats://[::1]:4222,ws://host:80/path",
 	} {
 		if got := Redacted(in); got != want {
 			t.Errorf("%q is shown as %q, want %q", in, got, want)

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,7 +29,7 @@ const (
 func most(times int, body []byte) int { return times*len(body) + 1<<20 }
 
 func FuzzPrescan(f *testing.F) {
-	for _, b := range bombs() {
+	for _, b := range hostile.Seeds() {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -49,7 +52,7 @@ func FuzzPrescan(f *testing.F) {
 // FuzzPrescanJSON: what is JSON passes, unless it is beyond a bound, and what
 // passes has no more elements than the library sees.
 func FuzzPrescanJSON(f *testing.F) {
-	for _, b := range bombs() {
+	for _, b := range hostile.Seeds() {
 		f.Add(b)
 	}
 	f.Add([]byte(` {"a\\":[1, -2e9 ,null,"\\"] , "data" : [[true],{"data":[1,2]},3]} `))
@@ -117,7 +120,7 @@ func refusedWith(t *testing.T, fault *protocol.Error, codes ...protocol.Code) {
 }
 
 func FuzzClientMessages(f *testing.F) {
-	for _, b := range bombs() {
+	for _, b := range hostile.Seeds() {
 		f.Add(b)
 	}
 	f.Add([]byte(`{"id":"a","parameters":{"slo_ms":5},"inputs":[{"name":"x","shape":[1],"datatype":"BOOL","data":[true,null]}]}`))
@@ -149,7 +152,7 @@ func FuzzClientMessages(f *testing.F) {
 
 // FuzzReplies: what a client reads of the stack.
 func FuzzReplies(f *testing.F) {
-	for _, b := range bombs() {
+	for _, b := range hostile.Seeds() {
 		f.Add(b)
 	}
 	for _, e := range []Encoding{JSON, Msgpack} {
@@ -188,7 +191,7 @@ func FuzzReplies(f *testing.F) {
 // FuzzInternalMessages: whatever a decoder accepts, it can encode again and
 // tell on as JSON.
 func FuzzInternalMessages(f *testing.F) {
-	for _, b := range bombs() {
+	for _, b := range hostile.Seeds() {
 		f.Add(append([]byte{version}, b...))
 	}
 	f.Add(Actions.Encode(&[]protocol.Action{{Load: &protocol.LoadSpec{Names: []string{"a"}}}}))
@@ -263,8 +266,8 @@ func (v value) Operation() jetstream.KeyValueOp { return jetstream.KeyValuePut }
 // FuzzStored: whatever stands in the store, what is read of it can be stored
 // again and reads the same.
 func FuzzStored(f *testing.F) {
-	for _, b := range hostile.JSON() {
-		f.Add(b.Body)
+	for _, b := range hostile.Seeds() {
+		f.Add(b)
 	}
 	for _, v := range []any{
 		stageValue{Stage: protocol.Loading}, storedModel{ModelSpec: protocol.ModelSpec{Name: "m"}, Load: "l", Of: 2}, quarantineValue{"m", "why"},
@@ -311,4 +314,48 @@ func storedAgain[T any](t *testing.T, body []byte) {
 	if twice, err := json.Marshal(again); err != nil || !bytes.Equal(once, twice) {
 		t.Fatalf("%T: %s came back as %s, %v", v, once, twice, err)
 	}
+}
+
+// FuzzRedacted: of what stands before a host, nothing but a user's name is shown.
+func FuzzRedacted(f *testing.F) {
+	f.Add("nats", "me", "", "", "host:4222")
+	f.Add("tls", "", "to", "ken", "host")
+	f.Add("", "me", "a,", ",b", "a:1")
+	f.Add("nats", "me", "p@ss/w:", "rd", "[::1]:4222")
+	f.Add("nats", "a,b", "://", ",://", "h")
+	f.Fuzz(func(t *testing.T, scheme, user, before, after, host string) {
+		const secret = "S3cR3t"
+		url := user + ":" + before + secret + after + "@" + host
+		if scheme != "" {
+			url = scheme + "://" + url
+		}
+		if strings.Contains(scheme+user+host, secret) || strings.ContainsAny(before+after, ",") && strings.ContainsAny(user+before+after, "/@") {
+			return // or what is cut in two is no user and password any more
+		}
+		if shown := Redacted(url); strings.Contains(shown, secret) {
+			t.Fatalf("%q is shown as %q", url, shown)
+		}
+	})
+}
+
+// FuzzKeyFile: the inbox that a key's file names is the one that was written, and
+// no error repeats what stands in a file that is none.
+func FuzzKeyFile(f *testing.F) {
+	f.Add("client.alice", "_INBOX_client.alice", []byte("SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"))
+	f.Add("", "", []byte(nil))
+	f.Add("a", "b", bytes.Repeat([]byte("S"), 70_000))
+	f.Add("a", "b", []byte("# inbox: other\n-----BEGIN USER NKEY SEED-----"))
+	f.Fuzz(func(t *testing.T, user, inbox string, seed []byte) {
+		path := filepath.Join(t.TempDir(), "key.nk")
+		if err := os.WriteFile(path, KeyFile(user, inbox, seed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := inboxOf(path)
+		if oneLine := !strings.ContainsAny(user+inbox, "\r\n") && len(user+inbox) < 10_000; oneLine && (err != nil || got != strings.TrimSpace(inbox)) {
+			t.Fatalf("%q was written, %q read: %v", inbox, got, err)
+		}
+		if _, err := (Credentials{NKey: path}).Options(); err != nil && len(seed) > 8 && strings.Contains(err.Error(), string(seed)) {
+			t.Fatalf("the error holds what the file holds: %v", err)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	_ "embed"
 	"encoding/csv"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -45,8 +46,12 @@ type Network struct {
 // networks holds every one by its name: the paper's, and three that take no
 // time at all, which measure everything but the model.
 var networks = func() map[string]*Network {
+	measured, err := read(table)
+	if err != nil {
+		panic(err) // the table is ours
+	}
 	all := map[string]*Network{}
-	for _, n := range append(read(table), null("null", 256), null("null_4k", 4096), null("null_600k", 602112)) {
+	for _, n := range append(measured, null("null", 256), null("null_4k", 4096), null("null_600k", 602112)) {
 		sum := sha256.Sum256(fmt.Append(nil, n.Name, n.Input, n.Output, n.Weights, n.Transfer, n.Exec))
 		n.Digest = hex.EncodeToString(sum[:])
 		all[n.Name] = n
@@ -83,34 +88,59 @@ func null(name string, input int64) *Network {
 	}
 }
 
-// read parses the embedded table; it is ours, so a fault in it is a bug.
-func read(table []byte) []*Network {
+// columns of the table: a name, bytes in and out, bytes of weights, and milliseconds
+// of their transfer and of each batch size.
+var columns = 5 + len(protocol.BatchSizes)
+
+// read reads a table with a line of titles.
+func read(table []byte) ([]*Network, error) {
 	rows, err := csv.NewReader(bytes.NewReader(table)).ReadAll()
 	if err != nil {
-		panic(fmt.Sprintf("read model zoo: %v", err))
+		return nil, fmt.Errorf("read model zoo: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil, errors.New("read model zoo: it is empty")
 	}
 	var all []*Network
 	for _, row := range rows[1:] {
-		numbers := make([]float64, len(row)-1)
-		for i, text := range row[1:] {
-			if numbers[i], err = strconv.ParseFloat(text, 64); err != nil {
-				panic(fmt.Sprintf("read model zoo: %s: %v", row[0], err))
-			}
-		}
-		n := &Network{
-			Name:     protocol.Name(row[0]),
-			Input:    protocol.TensorSpec{Name: "input", Datatype: protocol.FP32, Shape: imageShape(int64(numbers[0]))},
-			Output:   protocol.TensorSpec{Name: "output", Datatype: protocol.FP32, Shape: []int64{int64(numbers[1]) / 4}},
-			Weights:  int64(numbers[2]),
-			Transfer: milliseconds(numbers[3]),
-		}
-		for _, ms := range numbers[4:] {
-			n.Exec = append(n.Exec, milliseconds(ms))
+		n, err := network(row)
+		if err != nil {
+			return nil, fmt.Errorf("read model zoo: %s: %w", row[0], err)
 		}
 		all = append(all, n)
 	}
-	return all
+	return all, nil
 }
+
+func network(row []string) (*Network, error) {
+	if len(row) != columns || !protocol.ValidName(protocol.Name(row[0])) {
+		return nil, fmt.Errorf("expected a name and %d numbers", columns-1)
+	}
+	numbers := make([]float64, columns-1)
+	for i, text := range row[1:] {
+		var err error
+		if numbers[i], err = strconv.ParseFloat(text, 64); err != nil {
+			return nil, err
+		}
+		if !(numbers[i] >= 0 && numbers[i] <= maxNumber) {
+			return nil, fmt.Errorf("%s is not from 0 to %d", text, int64(maxNumber))
+		}
+	}
+	n := &Network{
+		Name:     protocol.Name(row[0]),
+		Input:    protocol.TensorSpec{Name: "input", Datatype: protocol.FP32, Shape: imageShape(int64(numbers[0]))},
+		Output:   protocol.TensorSpec{Name: "output", Datatype: protocol.FP32, Shape: []int64{int64(numbers[1]) / 4}},
+		Weights:  int64(numbers[2]),
+		Transfer: milliseconds(numbers[3]),
+	}
+	for _, ms := range numbers[4:] {
+		n.Exec = append(n.Exec, milliseconds(ms))
+	}
+	return n, nil
+}
+
+// maxNumber bounds bytes and milliseconds of the table.
+const maxNumber = 1 << 40
 
 // imageShape is the picture that so many bytes hold.
 func imageShape(bytes int64) []int64 {

@@ -29,8 +29,17 @@ func (f Faults) Validate() error {
 	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 {
 		return fmt.Errorf("faults must not be negative: %+v", f)
 	}
+	if !(f.Jitter <= maxTimes && f.SlowDown <= maxTimes) || f.Stall > maxStall {
+		return fmt.Errorf("faults may make an action %d times as long, or %v longer: %+v", maxTimes, maxStall, f)
+	}
 	return nil
 }
+
+// The bounds of faults. What is no number is beyond them.
+const (
+	maxTimes = 1000
+	maxStall = time.Hour
+)
 
 // faultSource draws the faults of one GPU. Both its lanes draw, so it locks.
 type faultSource struct {
