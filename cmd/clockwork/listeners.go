@@ -4,15 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"clockwork/pkg/telemetry"
+	"clockwork/pkg/telemetry/metrics"
 	"clockwork/pkg/telemetry/summary"
 )
 
 // telemetryFlags say who hears of what the services of this process do. Each
 // listener has its flags here.
 type telemetryFlags struct {
+	Metrics       string `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics, and the probes /livez and /readyz, to whoever reaches this address; port 0 takes a free one." group:"Telemetry"`
+	MetricsModels int    `default:"100" placeholder:"N" help:"How many models have metrics of their own, by default 100; the others are counted together." group:"Telemetry"`
+
 	Summary time.Duration `default:"10s" help:"How often to log what the service did while it does something; 0 for never." group:"Telemetry"`
 }
 
@@ -42,9 +47,11 @@ func (f *telemetryFlags) heard(con *console, run func(*telemetry.Hub) error, mor
 // openers are of the listeners that every service may have.
 func (f *telemetryFlags) openers(con *console) []opener {
 	return []opener{
+		f.measure,
 		func(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
 			return f.summarise(hub, log, con.screen.Say)
 		},
+		recordTraces,
 	}
 }
 
@@ -60,6 +67,25 @@ func listen(hub *telemetry.Hub, log *slog.Logger, openers []opener) (opened []li
 		}
 	}
 	return opened, nil
+}
+
+// measure serves metrics.
+func (f *telemetryFlags) measure(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+	if f.Metrics == "" {
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(f.Metrics); err != nil {
+		return nil, usageError{fmt.Sprintf("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)}
+	}
+	config := metrics.Config{Models: f.MetricsModels}
+	if err := config.Validate(); err != nil {
+		return nil, usageError{"--metrics-" + err.Error()}
+	}
+	server, err := metrics.Listen(f.Metrics, metrics.New(hub, config), log)
+	if err != nil {
+		return nil, err // and no listener, rather than one that is nil
+	}
+	return server, nil
 }
 
 // summarise logs what the services did, or tells a person where that is not logged.

@@ -29,7 +29,7 @@ const MaxModels = 10_000
 // Validate says what is wrong with a Config.
 func (c Config) Validate() error {
 	if c.Models < 0 || c.Models > MaxModels {
-		return fmt.Errorf("models are %d; they must be from 0 to %d", c.Models, MaxModels)
+		return fmt.Errorf("models is %d; it must be from 0 to %d", c.Models, MaxModels)
 	}
 	return nil
 }
