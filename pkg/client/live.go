@@ -1,0 +1,116 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/bus"
+	"clockwork/pkg/protocol"
+)
+
+// watchEvery is how often it is said that somebody watches.
+const watchEvery = protocol.WatchFor / 3
+
+// Watch calls seen, from one goroutine, with the figures of every service of the stack
+// once a second, until the returned function is called, which waits for that. Each is
+// of the service that the subject names.
+func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.Figures)) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(c.subjects.Figures("*", "*"), func(m *nats.Msg) {
+		var f protocol.Figures
+		if bus.DecodeReply(m.Data, &f) == nil {
+			seen(protocol.ServiceKind(c.subjects.Token(m.Subject, 1)), c.subjects.Token(m.Subject, 2), f)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to figures: %w", err)
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		every := time.NewTicker(watchEvery)
+		defer every.Stop()
+		for {
+			_ = c.nc.Publish(c.subjects.Watch(), nil) // it is said again
+			select {
+			case <-every.C:
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() {
+		_ = sub.Unsubscribe() // it ends with the connection at the latest
+		close(ended)
+		<-done
+	}, nil
+}
+
+// How long front doors may take to answer: the first one, and others after it.
+const (
+	firstAnswer = 2 * time.Second
+	nextAnswer  = 300 * time.Millisecond
+)
+
+// AskDoors asks all front doors what they know of requests, and returns what those
+// told that answered.
+func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox)
+	if err == nil {
+		defer func() { _ = sub.Unsubscribe() }()
+		err = c.nc.PublishRequest(c.subjects.Explain(protocol.FrontDoor), inbox, bus.EncodeBody(bus.JSON, q))
+	}
+	for wait := firstAnswer; err == nil; wait = nextAnswer {
+		var m *nats.Msg
+		if m, err = next(ctx, sub, wait); err != nil {
+			break
+		}
+		if refused := bus.DecodeError(m.Data); refused != nil {
+			return nil, refused
+		}
+		var r protocol.DoorRecord
+		if refused := bus.DecodeReply(m.Data, &r); refused != nil {
+			return nil, refused
+		}
+		records = append(records, r)
+	}
+	if len(records) > 0 && ctx.Err() == nil {
+		return records, nil
+	}
+	return nil, protocol.Errorf(protocol.StateUnavailable, "no front door answers: %v", err)
+}
+
+func next(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	m, err := sub.NextMsgWithContext(ctx)
+	if err == nil && len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return nil, nats.ErrNoResponders
+	}
+	return m, err
+}
+
+// schedulerWait bounds a question to the scheduler.
+const schedulerWait = 2 * time.Second
+
+// AskScheduler asks the active scheduler about requests, and reads its answer into an
+// explain.Report.
+func (c *Client) AskScheduler(ctx context.Context, q protocol.Question, into any) *protocol.Error {
+	ctx, cancel := context.WithTimeout(ctx, schedulerWait)
+	defer cancel()
+	m, err := c.nc.RequestWithContext(ctx, c.subjects.Explain(protocol.Scheduler), bus.EncodeBody(bus.JSON, q))
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return protocol.Refusal(protocol.SchedulerLost)
+	case err != nil:
+		return protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %v", err)
+	}
+	if refused := bus.DecodeError(m.Data); refused != nil {
+		return refused
+	}
+	return bus.DecodeReply(m.Data, into)
+}
