@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ type benchCommand struct {
 
 	Warmup      *time.Duration `env:"-" placeholder:"TIME" group:"Run" help:"The part at the begin that is sent and not measured, by default 2s, at most a tenth of the length."`
 	Connections int            `default:"4" env:"-" group:"Run" help:"Connections to the broker, which requests take in turn."`
-	Payload     string         `enum:"generated,random" default:"generated" env:"-" xor:"inputs" group:"Run" help:"What requests bring: nothing (generated), for which workers need --generate-inputs, or made-up inputs of the right shape (random)."`
-	Input       string         `type:"existingfile" env:"-" placeholder:"FILE" xor:"inputs" group:"Run" help:"Every request brings this: a JSON or msgpack request, or raw little-endian bytes for models with one input."`
+	Payload     string         `enum:",generated,random" default:"" env:"-" placeholder:"KIND" group:"Run" help:"What requests bring: nothing (generated, the default), for which workers need --generate-inputs, or made-up inputs of the right shape (random)."`
+	Input       string         `type:"existingfile" env:"-" placeholder:"FILE" group:"Run" help:"Every request brings this: a JSON or msgpack request, or raw little-endian bytes for models with one input."`
 	Load        bool           `env:"-" group:"Run" help:"Load the models that the stack lacks, and wait until it is active."`
 	Up          bool           `env:"-" group:"Run" help:"Run a stack of its own in this process, with emulated GPUs, and load the models there."`
 	GPUs        *int           `name:"gpus" env:"-" placeholder:"N" group:"Run" help:"How many GPUs the stack of --up has, by default 1."`
@@ -183,10 +184,7 @@ func (k *benchCommand) warmup(length time.Duration) time.Duration {
 func (k *benchCommand) setting(m made) bench.Setting {
 	s := bench.Setting{
 		Workload: m.workload.Name, Seed: k.Seed, Length: m.workload.Length, Warmup: k.warmup(m.workload.Length),
-		Payload: k.Payload, Connections: k.Connections,
-	}
-	if k.Input != "" {
-		s.Payload = filepath.Base(k.Input)
+		Payload: k.inputs(), Connections: k.Connections,
 	}
 	for _, l := range m.workload.Loads {
 		text := l.Path
@@ -211,6 +209,17 @@ func (k *benchCommand) setting(m made) bench.Setting {
 		s.Options = append(s.Options, bench.Option{Name: "GPUs", Value: fmt.Sprint(max(1, or0(k.GPUs)))})
 	}
 	return s
+}
+
+// generated are the inputs that workers make.
+const generated = "generated"
+
+// inputs says in a word what requests bring.
+func (k *benchCommand) inputs() string {
+	if k.Input != "" {
+		return filepath.Base(k.Input)
+	}
+	return cmp.Or(k.Payload, generated)
 }
 
 // profile begins a CPU profile, if one was asked for.
@@ -272,6 +281,8 @@ func (k *benchCommand) check() error {
 	switch {
 	case k.GPUs != nil && !k.Up:
 		return usageError{"--gpus is for the stack of --up; another stack has the GPUs that it has"}
+	case k.Input != "" && k.Payload != "":
+		return usageError{"--payload and --input both say what requests bring"}
 	case k.Up && k.Load:
 		return usageError{"--up loads its models itself: leave --load out"}
 	case k.Unlike && k.Compare == "":

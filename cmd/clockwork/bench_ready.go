@@ -61,7 +61,7 @@ func (k *benchCommand) quiet(c *cli, con *console) *console {
 // them by default.
 func (k *benchCommand) ownFlags() (*stackFlags, error) {
 	args := []string{"--load-idle=1s", fmt.Sprintf("--gpus=%d", max(1, or0(k.GPUs)))}
-	if k.Input == "" && k.Payload == "generated" {
+	if k.inputs() == generated {
 		args = append(args, "--generate-inputs")
 	}
 	var f stackFlags

@@ -207,9 +207,13 @@ func milliseconds(d time.Duration, samples int64) string {
 func (r benchResult) lines() []string {
 	t := r.Total
 	lines := []string{
-		fmt.Sprintf("%d requests: %d OK, of which %d in SLO", t.Offered, t.OK, t.InSLO),
-		"latency of " + percentilesText(t.Latency, "answers"),
-		"sent after they were due, " + percentilesText(r.Lateness, "requests"),
+		fmt.Sprintf("%s: %d OK, of which %d in SLO", count(t.Offered, "request"), t.OK, t.InSLO),
+	}
+	if t.OK > 0 {
+		lines = append(lines, "latency of "+percentilesText(t.Latency, "answer"))
+	}
+	if t.Offered > 0 {
+		lines = append(lines, "sent after they were due, "+percentilesText(r.Lateness, "request"))
 	}
 	if p99 := r.Lateness.P99; p99 > time.Millisecond {
 		lines = append(lines, fmt.Sprintf("This machine sent 1 of 100 requests more than %s after they were due, and latencies count from when they were: they are of the machine too.", terminal.Duration(p99)))
@@ -234,7 +238,7 @@ func (r benchResult) lines() []string {
 
 // percentilesText is all of them in a line.
 func percentilesText(p bench.Percentiles, of string) string {
-	parts := []string{fmt.Sprintf("%d %s:", p.Samples, of)}
+	parts := []string{count(int(p.Samples), of) + ":"}
 	for _, at := range []struct {
 		name string
 		d    time.Duration
