@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/explain"
 	"clockwork/pkg/hostile"
 	"clockwork/pkg/protocol"
 )
@@ -117,6 +118,13 @@ var readings = map[string][]reading{
 	"Health": {
 		{where: "pkg/bus", call: "string(m.Data) != id", unread: "it is compared with the id of who is asked"},
 		{where: "pkg/bus", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(Heartbeat)},
+	},
+	"Watch":   {{where: "pkg/bus", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
+	"Figures": {{where: "pkg/client", call: "bus.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.Figures](DecodeReply)}},
+	"Explain": {
+		{where: "pkg/bus", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](DecodeBody)},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](DecodeReply)},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, into)", bombs: replies, decode: body[explain.Report](DecodeReply)},
 	},
 	"Clock": {
 		{where: "services/scheduler", call: "t.onClock", unread: "the question holds nothing"},
