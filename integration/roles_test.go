@@ -92,7 +92,12 @@ type spied struct {
 
 func startSpied(t *testing.T, keys ...string) *spied {
 	t.Helper()
-	r := makeKeys(t, keys...)
+	return makeKeys(t, keys...).spied()
+}
+
+func (r *roles) spied() *spied {
+	t := r.t
+	t.Helper()
 	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "broker/nats.conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -169,19 +174,36 @@ func (s *spied) overheard(subject, body string) (heard bool) {
 var rights = []struct{ subject, publish, subscribe string }{
 	// What clients use.
 	{"clockwork.infer.m", "client gateway operator", ""},
+	{"clockwork.infer.m.alice", "client.alice", ""},
+	{"clockwork.infer.m.bob", "", ""},
+	{"clockwork.infer.m.client", "", ""},
+	{"clockwork.infer.m.alice.bob", "", ""},
 	{"clockwork.infer.m frontdoor", "", "controller"},
+	{"clockwork.infer.> frontdoor", "", "controller"},
 	{"clockwork.infer.m another-group", "", ""},
+	{"clockwork.infer.>", "", ""},
 	{"clockwork.load", "operator", ""},
 	{"clockwork.load q", "", "controller"},
-	{"clockwork.ls", "client gateway operator", ""},
+	{"clockwork.ls", "client client.alice gateway operator", ""},
 	{"clockwork.ls q", "", "controller"},
-	{"clockwork.state", "client gateway operator health", ""},
+	{"clockwork.state", "client client.alice gateway operator health", ""},
 	{"clockwork.state q", "", "controller"},
-	{"clockwork.events.stage", "controller profiler", "client gateway operator"},
+	{"clockwork.events.stage", "controller profiler", "client client.alice gateway operator"},
 	{"$SRV.PING", "operator", "controller"},
 	{"$SRV.INFO.clockwork", "operator", "controller"},
 	{"$SRV.INFO.clockwork.1", "operator", "controller"},
 	{"$SRV.INFO.another.1", "", ""},
+
+	// Who watches, and asks why.
+	{"clockwork.watch", "operator", "controller scheduler worker.w1 worker.w2"},
+	{"clockwork.figures.frontdoor.d1", "controller", "operator"},
+	{"clockwork.figures.scheduler.s", "scheduler", "operator"},
+	{"clockwork.figures.worker.w1", "worker.w1", "operator"},
+	{"clockwork.figures.worker.w3", "", "operator"},
+	{"clockwork.figures.*.*", "", "operator"},
+	{"clockwork.explain.frontdoor", "operator", "controller"},
+	{"clockwork.explain.scheduler", "operator", "scheduler"},
+	{"clockwork.explain.worker", "operator", ""},
 
 	// Between services.
 	{"clockwork.scheduler.submit.d1", "controller scheduler", "scheduler"},
@@ -194,17 +216,6 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"clockwork.worker.w1.input", "controller", "worker.w1"},
 	{"clockwork.worker.w3.action", "controller scheduler profiler", ""},
 	{"clockwork.worker.*.action", "", ""},
-	// Who watches, and asks why.
-	{"clockwork.watch", "operator", "controller scheduler worker.w1 worker.w2"},
-	{"clockwork.figures.frontdoor.d1", "controller", "operator"},
-	{"clockwork.figures.scheduler.s", "scheduler", "operator"},
-	{"clockwork.figures.worker.w1", "worker.w1", "operator"},
-	{"clockwork.figures.worker.w3", "", "operator"},
-	{"clockwork.figures.*.*", "", "operator"},
-	{"clockwork.explain.frontdoor", "operator", "controller"},
-	{"clockwork.explain.scheduler", "operator", "scheduler"},
-	{"clockwork.explain.worker", "operator", ""},
-
 	{"clockwork.frontdoor.d1.dispatch", "scheduler", "controller"},
 	{"clockwork.frontdoor.d1.output.w1", "worker.w1", "controller"},
 	{"clockwork.frontdoor.d1.output.w3", "", "controller"},
@@ -225,6 +236,7 @@ var rights = []struct{ subject, publish, subscribe string }{
 
 	// Answers.
 	{"_INBOX_client.client.1", "controller scheduler", "client"},
+	{"_INBOX_client.alice.1", "controller scheduler", "client.alice"},
 	{"_INBOX_gateway.gateway.1", "controller scheduler", "gateway"},
 	{"_INBOX_operator.operator.1", "controller scheduler", "operator"},
 	{"_INBOX_health.health.1", "controller", "health"},
@@ -300,7 +312,9 @@ var rights = []struct{ subject, publish, subscribe string }{
 // the configuration that clockwork keys writes. That a message was refused, the
 // broker says itself, and a user who hears everything did not hear it.
 func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
-	s := startSpied(t, "--worker", "w1", "--worker", "w2")
+	r := makeKeys(t, "--worker", "w1", "--worker", "w2")
+	r.run("keys", r.dir, "--client", "alice") // beside the one that has no name
+	s := r.spied()
 	written, err := os.ReadFile(filepath.Join(s.dir, "broker/nats.conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +324,7 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	}
 	may := func(users, user string) bool { return slices.Contains(strings.Fields(users), user) }
 	tried, allowed := 0, 0
-	for _, user := range []string{"client", "gateway", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
+	for _, user := range []string{"client", "client.alice", "gateway", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
 		nc := s.connect(s.server.ClientURL(), user)
 		for i, row := range rights {
 			subject, group, _ := strings.Cut(row.subject, " ")

@@ -50,17 +50,41 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 	if w.err != nil {
 		return protocol.InferRequest{}, protocol.Errorf(protocol.BadMessage, "decode request: %v", w.err)
 	}
-	return checkID(r)
+	return r, nil
 }
 
 // checkID bounds what is only told back.
 func checkID(r protocol.InferRequest) (protocol.InferRequest, *protocol.Error) {
 	if len(r.ID) > protocol.MaxName {
-		fault := protocol.Errorf(protocol.BadMessage, "the id has %d bytes, at most %d are kept", len(r.ID), protocol.MaxName)
-		fault.Got, fault.Limit = int64(len(r.ID)), protocol.MaxName
-		return protocol.InferRequest{}, fault
+		return protocol.InferRequest{}, longID(len(r.ID))
 	}
 	return r, nil
+}
+
+func longID(length int) *protocol.Error {
+	fault := protocol.Errorf(protocol.BadMessage, "the id has %d bytes, at most %d are kept", length, protocol.MaxName)
+	fault.Got, fault.Limit = int64(length), protocol.MaxName
+	return fault
+}
+
+// What is read at once, so that its receiver may do so where others wait: tens of
+// microseconds.
+const (
+	quickJSON     = 4 << 10 // bytes
+	quickElements = 1 << 10 // of msgpack; raw bytes are one, however many
+)
+
+// ReadsSlowly reports whether DecodeInfer may take longer than others should wait for
+// who receives a body.
+func ReadsSlowly(body []byte) bool {
+	if EncodingOf(body) == JSON {
+		return len(body) > quickJSON
+	}
+	if len(body) <= quickElements {
+		return false
+	}
+	_, fault := prescan(body, quickElements)
+	return fault != nil
 }
 
 // inferJSON leaves the inputs for a second look: where a key stands twice, the
@@ -187,7 +211,7 @@ func (w *walker) request() (r protocol.InferRequest) {
 		case "id":
 			r.ID = ""
 			if !w.isNil() {
-				r.ID = string(w.text()) // seldom the same twice
+				r.ID = w.id()
 			}
 		case "parameters":
 			w.parameters(&r.Parameters)
@@ -201,6 +225,16 @@ func (w *walker) request() (r protocol.InferRequest) {
 		}
 	}
 	return r
+}
+
+// id reads an id. It is seldom the same twice, so it is copied, unless it is too long.
+func (w *walker) id() string {
+	text := w.text()
+	if w.err == nil && len(text) > protocol.MaxName {
+		w.fault = longID(len(text))
+		return ""
+	}
+	return string(text)
 }
 
 func (w *walker) parameters(p *protocol.InferParameters) {

@@ -83,8 +83,8 @@ func failure(fault *protocol.Error) error {
 
 // readings has a row for each method of protocol.Subjects that names a subject.
 var readings = map[string][]reading{
-	"Infer":   {{where: "services/controller", call: "bus.DecodeInfer(m.Data)", bombs: clients, decode: inferred}},
-	"InferBy": {{where: "services/controller", call: "bus.DecodeInfer(m.Data)", bombs: clients, decode: inferred}},
+	"Infer":   {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"InferBy": {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
 	"Load": {
 		{where: "services/controller", call: "bus.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](DecodeBody)},
 		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](DecodeReply)},

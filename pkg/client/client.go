@@ -26,6 +26,7 @@ type Client struct {
 	nc       *nats.Conn
 	subjects protocol.Subjects
 	inbox    string
+	tenant   string // the name that the key gives this client, "" for none
 	seq      atomic.Uint64
 
 	mu      sync.Mutex
@@ -64,6 +65,7 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 		inbox:    nc.NewInbox(),
 		waiting:  map[uint64]chan *nats.Msg{},
 	}
+	c.tenant, _ = protocol.InboxOwner(c.inbox)
 	// One subscription for all replies: a subscription per request costs four
 	// times as much.
 	sub, err := nc.Subscribe(c.inbox+".*", c.onReply)
@@ -129,6 +131,10 @@ func (c *Client) request(ctx context.Context, subject string, body []byte) (*nat
 	return nil, protocol.Errorf(protocol.StateUnavailable, "request on %s: %v", subject, err)
 }
 
+// InferSubject is where this client's requests for a model go: the broker lets a
+// client with a name publish on no other.
+func (c *Client) InferSubject(model string) string { return c.subjects.InferBy(model, c.tenant) }
+
 // Infer asks a model. slo bounds the wait once the stack is active; wait is how
 // much longer the caller is ready to wait for activation. Without inputs the
 // worker generates them, if it may.
@@ -139,7 +145,7 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(0, slo)+wait+grace)
 	defer cancel()
-	m, e := c.request(ctx, c.subjects.Infer(model), bus.EncodeInfer(r))
+	m, e := c.request(ctx, c.InferSubject(model), bus.EncodeInfer(r))
 	if e != nil {
 		return nil, e
 	}

@@ -210,6 +210,7 @@ type entry struct {
 	User, Key, Inbox string
 	Role             Role
 	Self             string   // a worker's own name
+	Asks             string   // what a client's requests go to, behind infer
 	P, B             string   // the prefix of subjects, and of streams
 	Streams          []string // of the stack
 }
@@ -230,7 +231,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry{User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), P: w.config.Prefix, B: stores,
+		entries = append(entries, entry{User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
 			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", stores + "_buffer"}})
 	}
 	var body bytes.Buffer

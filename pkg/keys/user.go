@@ -93,3 +93,12 @@ func (u User) self() string {
 	}
 	return u.Name
 }
+
+// asks is what the subjects of this user's requests end with: any model, and its
+// own name if it has one, by which front doors know it.
+func (u User) asks() string {
+	if u.Name == "" {
+		return "*"
+	}
+	return "*." + u.Name
+}

@@ -88,7 +88,7 @@ var Codes = []CodeRow{
 	{InvalidInput, 400, false, ForClients | ForWorkers, "The input is not what the model takes."},
 	{InvalidDeadline, 400, false, ForClients, "The SLO is not a positive, finite number of milliseconds within the limit."},
 	{BatchTooLarge, 413, false, ForClients, "The request holds more items than the model's largest batch."},
-	{PayloadTooLarge, 413, false, ForClients, "The message is larger than the broker carries."},
+	{PayloadTooLarge, 413, false, ForClients, "The message is larger than the broker carries, or than its sender may send."},
 	{BadMessage, 400, false, ForClients, "The message cannot be decoded."},
 	{LoadingClosed, 400, false, ForClients, "Loading ended when the scheduler was activated; the set of models is fixed."},
 	{InvalidModelPath, 400, false, ForClients | ForWorkers, "The path does not name a model inside the model directory."},

@@ -40,8 +40,8 @@ type account struct {
 	bucket
 }
 
-// Take counts a request in, or says which limit it would exceed: LIMIT_EXCEEDED.
-// Who is refused has taken nothing, of any limit.
+// Take counts a request in, or says which limit it would exceed: LIMIT_EXCEEDED, or
+// PAYLOAD_TOO_LARGE if it alone is more than the limit. Who is refused has taken nothing, of any limit.
 func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, *protocol.Error) {
 	ofTenant, ofModel := l.rules.tenant(tenant), l.rules.model(model)
 	share := l.share(tenant, model, bytes, now)
@@ -99,10 +99,13 @@ func (a *account) check(l Limit, bytes int64, kind, name string) *protocol.Error
 	switch wait := a.wait(l); {
 	case a.requests+1 > l.Requests:
 		e = refusal("%s may have %d requests in flight at a front door, and has %d", who(kind, name), l.Requests, a.requests)
-		e.LimitOf, e.Got, e.Limit, e.Retryable = kind+".requests", a.requests+1, l.Requests, l.Requests > 0
+		e.LimitOf, e.Got, e.Limit = kind+".requests", a.requests+1, l.Requests
+	case bytes > l.Bytes:
+		e = protocol.Errorf(protocol.PayloadTooLarge, "a request of %d bytes, and %s may have %d in flight at a front door", bytes, who(kind, name), l.Bytes)
+		e.LimitOf, e.Got, e.Limit = kind+".bytes", bytes, l.Bytes
 	case bytes > l.Bytes-a.bytes:
 		e = refusal("%s may have %d bytes of requests in flight at a front door, and would have %d", who(kind, name), l.Bytes, a.bytes+bytes)
-		e.LimitOf, e.Got, e.Limit, e.Retryable = kind+".bytes", a.bytes+bytes, l.Bytes, bytes <= l.Bytes
+		e.LimitOf, e.Got, e.Limit = kind+".bytes", a.bytes+bytes, l.Bytes
 	case l.paced() && wait > 0:
 		e = refusal("%s may send a front door %v requests a second; the next is taken in %v", who(kind, name), l.Rate, wait.Round(10*time.Microsecond))
 		e.LimitOf, e.Limit, e.RetryMS = kind+".rate", int64(math.Ceil(l.Rate)), float64(wait.Microseconds())/1000

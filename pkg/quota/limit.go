@@ -1,6 +1,9 @@
 package quota
 
-import "math"
+import (
+	"errors"
+	"math"
+)
 
 // Limit bounds what one tenant, or the requests for one model, may have at one
 // front door. Its zero value lets nothing pass; Unlimited bounds nothing.
@@ -45,6 +48,17 @@ func Default(requests, bytes int64) Rules {
 	others := Unlimited
 	others.Requests, others.Bytes = max(1, requests/4), max(1, bytes/4)
 	return Rules{Others: others, Anonymous: Unlimited, OtherModels: Unlimited}
+}
+
+// Validate reports limits that were not set at all: their zero value would take
+// nothing from anybody.
+func (r Rules) Validate() error {
+	for _, l := range []Limit{r.Others, r.Anonymous, r.OtherModels} {
+		if l.Burst < 1 {
+			return errors.New("limits of tenants or models are not set; quota.Default sets them")
+		}
+	}
+	return nil
 }
 
 func (r *Rules) tenant(name string) Limit {

@@ -17,7 +17,7 @@ func after(d time.Duration) time.Time { return began.Add(d) }
 func refused(t *testing.T, l *Ledger, tenant, model string, bytes int64, now time.Time, of string) *protocol.Error {
 	t.Helper()
 	_, e := l.Take(tenant, model, bytes, now)
-	if e == nil || e.Code != protocol.LimitExceeded || e.LimitOf != of {
+	if e == nil || e.Code != protocol.LimitExceeded || e.LimitOf != of || !e.Retryable {
 		t.Fatalf("a request of %s for %s with %d bytes: %+v, want a refusal by %s", tenant, model, bytes, e, of)
 	}
 	return e
@@ -42,7 +42,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 	first := taken(t, l, "alice", "m", 1, began)
 	taken(t, l, "alice", "n", 1, began)
 	e := refused(t, l, "alice", "m", 1, began, "tenant.requests")
-	if e.Got != 3 || e.Limit != 2 || e.RetryMS != 0 || !e.Retryable {
+	if e.Got != 3 || e.Limit != 2 || e.RetryMS != 0 {
 		t.Errorf("refused with %+v", e)
 	}
 	taken(t, l, "bob", "m", 1, began) // has his own
@@ -56,11 +56,11 @@ func TestBytesInFlightAreBounded(t *testing.T) {
 	l := New(rules(Limit{Requests: None, Bytes: 100, Rate: Unlimited.Rate, Burst: 1}, Unlimited))
 	first := taken(t, l, "alice", "m", 60, began)
 	e := refused(t, l, "alice", "m", 41, began, "tenant.bytes")
-	if e.Got != 101 || e.Limit != 100 || !e.Retryable {
+	if e.Got != 101 || e.Limit != 100 {
 		t.Errorf("refused with %+v", e)
 	}
-	if e := refused(t, l, "alice", "m", 101, began, "tenant.bytes"); e.Retryable {
-		t.Errorf("a request that never fits may be sent again: %+v", e)
+	if _, e := l.Take("alice", "m", 101, began); e == nil || e.Code != protocol.PayloadTooLarge || e.Retryable || e.Got != 101 || e.Limit != 100 {
+		t.Errorf("a request that never fits: %+v", e)
 	}
 	taken(t, l, "alice", "m", 40, began)
 	l.Return(first)

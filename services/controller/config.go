@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/bus"
+	"clockwork/pkg/quota"
 	"clockwork/pkg/telemetry"
 )
 
@@ -26,6 +27,9 @@ type Config struct {
 	// OVERLOADED: requests without an answer, and their payloads.
 	MaxInFlight      int
 	MaxInFlightBytes int64
+	// Limits are what tenants and models may have of one front door, also while
+	// their requests wait in the startup buffer: where it answers LIMIT_EXCEEDED.
+	Limits quota.Rules
 	// StopWait is how long a front door that closes waits for the answers to what
 	// it has taken.
 	StopWait time.Duration
@@ -37,7 +41,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{
+	c := Config{
 		LoadIdle:         10 * time.Second,
 		LoadTimeout:      60 * time.Second,
 		BufferTimeout:    10 * time.Second,
@@ -49,6 +53,8 @@ func DefaultConfig() Config {
 		StopWait:         5 * time.Second,
 		MaxBatch:         16,
 	}
+	c.Limits = quota.Default(min(int64(c.MaxInFlight), c.BufferRequests), min(c.MaxInFlightBytes, c.BufferBytes))
+	return c
 }
 
 func (c Config) buffer() bus.BufferConfig {
@@ -77,5 +83,5 @@ func (c Config) Validate() error {
 	if c.MaxBatch < 0 {
 		return fmt.Errorf("max-batch is %d; it must not be negative", c.MaxBatch)
 	}
-	return nil
+	return c.Limits.Validate()
 }

@@ -31,8 +31,8 @@ type Door struct {
 	live        *live
 	ignored     bus.Tally     // requests
 	foreign     bus.Tally     // outputs
-	slow        chan struct{} // a slot for each large JSON request that is being read
-	storing     chan struct{} // a slot for each request on its way into the buffer
+	slow        *slots        // of requests that are read beside the others
+	storing     *slots        // of requests on their way into the buffer
 	reconnects  atomic.Uint64 // of the bus, when the last request was taken
 
 	// telling is held while the scheduler is told of requests, so that it hears
@@ -53,6 +53,7 @@ type Door struct {
 	watched time.Time             // what watchDeadlines sleeps towards, zero for nothing
 	held    int                   // requests taken since the last flush; onInfer's own
 	inputs  inputBoxes            // onDispatch's own
+	stored  []storedShare         // in the order in which they end, by and large
 
 	// Counts for the accounting: received = answered + left + in flight + stored.
 	// Left are late replies that were not sent, since the scheduler may have
@@ -78,13 +79,21 @@ type activeSeen struct{ epoch, incarnation uint64 }
 // inputHead is what an Input takes beside its payload, at most.
 const inputHead = 256
 
-// slowBody is from how many bytes on a JSON request is read beside the others:
-// numbers as text take up to a second, and nobody else may wait for that. maxSlow
-// bounds how many are read at a time.
+// slowSlots bounds how much is read at a time beside the others, since numbers as
+// text take up to a second and nobody else may wait for that: a message of more than
+// largeBody takes largeSlots of them, a smaller one takes one.
 const (
-	slowBody = 64 << 10
-	maxSlow  = 64
+	slowSlots  = 1024
+	largeBody  = 64 << 10
+	largeSlots = 16
 )
+
+func slotsOf(bytes int) int {
+	if bytes > largeBody {
+		return largeSlots
+	}
+	return 1
+}
 
 // maxHeld bounds how many requests are taken before they are submitted, so
 // that the first of a burst does not wait for the last.
@@ -103,9 +112,9 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 		id:      bus.RandomID(),
 		misses:  &misses{bus: b},
 		inputs:  inputBoxes{bus: b, boxes: map[string]*inputBox{}},
-		slow:    make(chan struct{}, maxSlow),
-		storing: make(chan struct{}, bus.MaxStoring),
-		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes),
+		slow:    newSlots(slowSlots),
+		storing: newSlots(bus.MaxStoring),
+		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes, config.Limits),
 		models:  map[string]protocol.ModelSpec{},
 		actives: map[string]activeSeen{},
 		wake:    make(chan struct{}, 1),
@@ -150,7 +159,7 @@ func (d *Door) open() error {
 	}{
 		{d.bus.Control, s.Dispatch(d.id), "", d.onDispatch},
 		{d.bus.Payload, s.Output(d.id), "", d.onOutput},
-		{d.bus.Payload, s.Infer("*"), "frontdoor", d.onInfer},
+		{d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer},
 	} {
 		sub, err := d.bus.QueueSubscribe(subscription.nc, subscription.subject, subscription.group, subscription.handle)
 		if err != nil {

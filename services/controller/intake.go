@@ -28,8 +28,9 @@ func (d *Door) mayAnswer(reply string) bool {
 
 // onInfer takes a request of a client.
 func (d *Door) onInfer(m *nats.Msg) {
-	now := time.Now()
-	if !d.mayAnswer(m.Reply) {
+	a := &asked{Msg: m, arrived: time.Now()}
+	a.model, a.tenant = d.bus.Subjects.Inferred(m.Subject)
+	if !d.mayAnswer(m.Reply) || !d.mayHear(a) {
 		return
 	}
 	d.Received.Add(1)
@@ -37,50 +38,53 @@ func (d *Door) onInfer(m *nats.Msg) {
 		d.reconnects.Store(d.bus.Reconnects())
 	}
 	defer d.flushLast(m.Sub)
-	model := d.bus.Subjects.Token(m.Subject, 1)
-	if len(m.Data) <= slowBody || bus.EncodingOf(m.Data) != bus.JSON {
-		d.accept(model, m, now)
+	if fault := d.letIn(a); fault != nil {
+		d.refuseMessage(m.Reply, m.Data, fault)
 		return
 	}
-	select {
-	case d.slow <- struct{}{}:
-	default:
-		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.Overloaded, "%d large JSON requests are being read; msgpack is read at once", maxSlow))
+	if !bus.ReadsSlowly(m.Data) {
+		d.accept(a)
+		return
+	}
+	n := slotsOf(len(m.Data))
+	if !d.slow.take(a.tenant, n) {
+		d.turnAway(a, protocol.Errorf(protocol.Overloaded, "as many numbers are being read as may be at a time; send tensors as raw bytes (msgpack bin), which are read at once"))
 		return
 	}
 	if !d.work.start(func() {
-		defer func() { <-d.slow }()
-		d.accept(model, m, now)
+		defer d.slow.giveBack(a.tenant, n)
+		d.accept(a)
 		d.submissions.Flush()
 	}) {
-		d.refuseMessage(m.Reply, m.Data, protocol.Refusal(protocol.ShuttingDown))
+		d.slow.giveBack(a.tenant, n)
+		d.turnAway(a, protocol.Refusal(protocol.ShuttingDown))
 	}
+}
+
+// mayHear reports whether the answer may go where a tenant asks for it, and tells
+// of those that may not: it is another one's inbox.
+func (d *Door) mayHear(a *asked) bool {
+	if protocol.MayHear(a.tenant, a.Reply) {
+		return true
+	}
+	if count := d.ignored.Add(a.arrived); count > 0 {
+		d.bus.Log.Warn("requests ignored: their answers would go to another client's inbox", "count", count, "client", a.tenant, "latest", a.Reply)
+	}
+	return false
 }
 
 // accept serves a request, or stores it until somebody can.
-func (d *Door) accept(model string, m *nats.Msg, now time.Time) {
-	if d.accepting() {
-		d.serve(model, m, now)
-	} else {
-		d.store(model, m)
-	}
-}
-
-// serve takes a request that arrived at an instant, or refuses it.
-func (d *Door) serve(model string, m *nats.Msg, now time.Time) {
-	in, fault := bus.DecodeInfer(m.Data)
-	if fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
-		return
-	}
-	slo, fault := sloOf(m.Header, in.Parameters, d.config.DefaultSLO)
-	if fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
-		return
-	}
-	r := &request{encoding: bus.EncodingOf(m.Data), reply: m.Reply, arrived: now, deadline: now.Add(slo), reconnects: d.reconnects.Load()}
-	if fault := d.admit(r, model, in); fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
+func (d *Door) accept(a *asked) {
+	r, fault := d.read(a)
+	switch {
+	case fault != nil:
+		d.turnAway(a, fault)
+	case a.accepting:
+		if fault := d.admit(r); fault != nil {
+			d.turnAway(a, fault)
+		}
+	default:
+		d.store(a, r.deadline.Sub(r.arrived))
 	}
 }
 
@@ -94,31 +98,18 @@ func (d *Door) flushLast(sub *nats.Subscription) {
 	}
 }
 
-// admit checks a request against its model, takes it in and queues it for the
-// scheduler.
-func (d *Door) admit(r *request, model string, in protocol.InferRequest) *protocol.Error {
-	d.mu.Lock()
-	spec, known := d.models[model]
-	d.mu.Unlock()
-	if !known {
-		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
-	}
-	payload, batch, fault := payloadOf(spec, in.Inputs)
-	if limit := d.bus.Payload.MaxPayload() - inputHead; fault == nil && int64(len(payload)) > limit {
-		fault = protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", len(payload), limit)
-		fault.Got, fault.Limit = int64(len(payload)), limit
-	}
-	if fault != nil {
+// admit takes in a request that was checked, and queues it for the scheduler.
+func (d *Door) admit(r *request) *protocol.Error {
+	if limit := d.bus.Payload.MaxPayload() - inputHead; int64(len(r.payload)) > limit {
+		fault := protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", len(r.payload), limit)
+		fault.Got, fault.Limit = int64(len(r.payload)), limit
 		return fault
 	}
-	r.model, r.clientID, r.priority = spec, in.ID, in.Parameters.Priority
-	r.payload, r.batch, r.generated = payload, batch, len(in.Inputs) == 0
-
 	d.mu.Lock()
 	d.seq++
 	r.id = protocol.RequestID{Door: d.id, Seq: d.seq}
 	r.epoch = d.epoch
-	fault = d.table.add(r) // without a scheduler it waits there for the next one
+	fault := d.table.add(r) // without a scheduler it waits there for the next one
 	first := fault == nil && (d.watched.IsZero() || r.deadline.Before(d.watched))
 	if first {
 		d.watched = r.deadline

@@ -9,6 +9,7 @@ import (
 
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/quota"
 )
 
 // request is an infer request that the door has taken and not yet answered.
@@ -18,6 +19,8 @@ type request struct {
 	model    protocol.ModelSpec
 	encoding bus.Encoding
 	reply    string
+	tenant   string
+	share    quota.Share // until it is taken out of the table
 
 	// arrived is when the SLO began, deadline when it ends.
 	arrived, deadline time.Time

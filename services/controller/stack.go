@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"clockwork/pkg/bus"
 	"clockwork/pkg/clock"
 	"clockwork/pkg/protocol"
@@ -107,16 +105,6 @@ func (d *Door) serving() bool {
 	return d.stage == protocol.Active && d.epoch != 0
 }
 
-// accepting reports whether requests are the door's own, with their deadlines,
-// rather than the startup buffer's: from the first scheduler that it saw on. Where
-// that one is lost, requests wait here for the next one, no longer than their
-// clients do.
-func (d *Door) accepting() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.stage == protocol.Active && d.begun
-}
-
 // scheduler returns the epoch of the active scheduler, 0 for none, and how the
 // schedulers that are heard stand.
 func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {
@@ -132,50 +120,26 @@ func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {
 	return 0, protocol.SchedulerAbsent
 }
 
-// store puts a request into the startup buffer. What can be seen to be wrong
-// already is refused now; whether the model exists is known only at activation.
-func (d *Door) store(model string, m *nats.Msg) {
-	slo, fault := d.precheck(model, m)
-	if fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
+// store puts a request into the startup buffer. It was read, and what can be seen
+// to be wrong already was refused; whether the model exists is known only at
+// activation.
+func (d *Door) store(a *asked, slo time.Duration) {
+	if !d.storing.take(a.tenant, 1) {
+		d.turnAway(a, protocol.Errorf(protocol.BufferFull, "as many requests are being stored as may be at a time"))
 		return
 	}
-	select {
-	case d.storing <- struct{}{}:
-	default:
-		d.refuseMessage(m.Reply, m.Data, protocol.Errorf(protocol.BufferFull, "%d requests are being stored at this moment", bus.MaxStoring))
-		return
-	}
-	stored := d.buffer.Store(model, m.Reply, slo, m.Data)
+	stored := d.buffer.Store(a.model, a.Reply, slo, a.Data)
 	if !d.work.start(func() {
-		defer func() { <-d.storing }()
+		defer d.storing.giveBack(a.tenant, 1)
 		if fault := stored(context.Background()); fault != nil {
-			d.refuseMessage(m.Reply, m.Data, fault)
+			d.turnAway(a, fault)
+			return
 		}
+		d.keepStored(a)
 	}) {
-		d.refuseMessage(m.Reply, m.Data, protocol.Refusal(protocol.ShuttingDown))
+		d.storing.giveBack(a.tenant, 1)
+		d.turnAway(a, protocol.Refusal(protocol.ShuttingDown))
 	}
-}
-
-func (d *Door) precheck(model string, m *nats.Msg) (time.Duration, *protocol.Error) {
-	if !protocol.ValidName(model) {
-		return 0, protocol.Errorf(protocol.UnknownModel, "%q is no model's name", model)
-	}
-	in, fault := bus.DecodeInfer(m.Data)
-	if fault != nil {
-		return 0, fault
-	}
-	slo, fault := sloOf(m.Header, in.Parameters, d.config.DefaultSLO)
-	if fault != nil {
-		return 0, fault
-	}
-	d.mu.Lock()
-	spec, known := d.models[model]
-	d.mu.Unlock()
-	if known {
-		_, _, fault = payloadOf(spec, in.Inputs)
-	}
-	return slo, fault
 }
 
 // forgetBuffer: the buffer was lost and made again. What came from there is
@@ -189,27 +153,42 @@ func (d *Door) forgetBuffer() {
 	}
 }
 
-// handOn takes a request over from the buffer; its SLO begins now.
+// handOn takes a request over from the buffer; its SLO begins now. It was let in
+// before, so no limit refuses it; whose it is, its inbox says (mayHear).
 func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	now := time.Now()
 	if b.Budget <= 0 || b.Budget > protocol.MaxSLO {
 		b.Budget = d.config.DefaultSLO
 	}
+	tenant, _ := protocol.InboxOwner(b.Reply)
 	r := &request{
 		encoding: bus.EncodingOf(body),
 		reply:    b.Reply,
+		tenant:   tenant,
 		arrived:  now,
 		deadline: now.Add(b.Budget),
 		buffered: b.Seq,
 		handed:   true,
 		waited:   waited,
 	}
+	d.mu.Lock()
+	d.forgetStored(now)
+	spec, known := d.models[b.Model]
+	r.share = d.table.limits.Hold(tenant, b.Model, int64(len(body)), now)
+	d.mu.Unlock()
 	in, fault := bus.DecodeInfer(body)
-	if fault == nil {
-		fault = d.admit(r, b.Model, in)
-		d.submissions.Flush()
+	switch {
+	case fault != nil:
+	case !known:
+		fault = unknown(b.Model)
+	default:
+		if fault = r.fill(spec, &in); fault == nil {
+			fault = d.admit(r)
+			d.submissions.Flush()
+		}
 	}
 	if fault != nil {
+		d.giveBack(r.share)
 		d.refuse(r, fault)
 	}
 }

@@ -32,7 +32,7 @@ func TestModuleIsComplete(t *testing.T) {
 // stack is everything around a controller: a broker, a client without our
 // library, and what a profiler and a scheduler say, as scripts.
 type stack struct {
-	t      *testing.T
+	t      testing.TB
 	server *server.Server
 	bus    *bus.Bus
 	client *nats.Conn
@@ -47,7 +47,7 @@ type stack struct {
 	submit chan protocol.Submission
 }
 
-func newStack(t *testing.T) *stack {
+func newStack(t testing.TB) *stack {
 	t.Helper()
 	srv := bustest.Server(t)
 	s := &stack{t: t, server: srv, bus: bustest.Open(t, srv), client: bustest.Client(t, srv), config: DefaultConfig(),
@@ -83,7 +83,7 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-func receive[T any](t *testing.T, add func([]byte) (T, bool, *protocol.Error), m *nats.Msg, to chan T) {
+func receive[T any](t testing.TB, add func([]byte) (T, bool, *protocol.Error), m *nats.Msg, to chan T) {
 	if v, whole, fault := add(m.Data); fault != nil {
 		t.Error(fault)
 	} else if whole {
@@ -218,7 +218,7 @@ func (s *stack) load(body string) protocol.Code {
 }
 
 // codeOf reads the code of a reply, as any client would: from body and headers.
-func codeOf(t *testing.T, m *nats.Msg) protocol.Code {
+func codeOf(t testing.TB, m *nats.Msg) protocol.Code {
 	t.Helper()
 	fault := bus.DecodeError(m.Data)
 	if fault == nil {
@@ -365,4 +365,39 @@ func (s *stack) infer(model, body string) chan *nats.Msg {
 		s.t.Fatal(err)
 	}
 	return replies
+}
+
+// door opens a front door alone, which serves model a.
+func (s *stack) door(t testing.TB) (d *Door, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
+	defer cancel()
+	b := bustest.Open(t, s.server)
+	buffer, err := b.OpenBuffer(ctx, s.config.buffer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.state.PutModel(ctx, bustest.Spec("a", "zoo/a")); err != nil {
+		t.Fatal(err)
+	}
+	revision := uint64(0)
+	for stage := protocol.Querying; stage <= protocol.Active; stage++ {
+		if revision, _, err = s.state.AdvanceStage(ctx, revision, stage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d = NewDoor(s.config, b, s.state, buffer)
+	if err := d.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(d.Stop)
+	t.Cleanup(stop)
+	s.scheduler("s1", SchedulerActive, 1)
+	bustest.Until(t, "the door serves", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		_, known := d.models["a"]
+		return known && d.stage == protocol.Active && d.epoch == 1
+	})
+	return d, stop
 }

@@ -6,21 +6,24 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/quota"
 )
 
 // table holds the requests without an answer, by number and by deadline. Who
 // takes a request out answers it: that is what makes one answer of several
-// outcomes. It is not safe for several goroutines.
+// outcomes; what it has of the limits is given back then. It is not safe for
+// several goroutines.
 type table struct {
 	bySeq    map[uint64]*request
 	byTime   deadlines
 	bytes    int64
 	maxCount int
 	maxBytes int64
+	limits   *quota.Ledger // also of those that are on their way here
 }
 
-func newTable(maxCount int, maxBytes int64) *table {
-	return &table{bySeq: map[uint64]*request{}, maxCount: maxCount, maxBytes: maxBytes}
+func newTable(maxCount int, maxBytes int64, limits quota.Rules) *table {
+	return &table{bySeq: map[uint64]*request{}, maxCount: maxCount, maxBytes: maxBytes, limits: quota.New(limits)}
 }
 
 // add takes a request in, or refuses it with OVERLOADED.
@@ -49,6 +52,7 @@ func (t *table) take(seq uint64) *request {
 	}
 	delete(t.bySeq, seq)
 	t.bytes -= int64(len(r.payload))
+	t.limits.Return(r.share)
 	heap.Remove(&t.byTime, r.place)
 	return r
 }
