@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ type run struct {
 	subjects []string // of each instance
 	lines    []*line
 	began    time.Time
-	alarm    clock.Alarm
+	alarm    *clock.Alarm
 
 	// closed tells which streams wait for their answers, which returned brings.
 	closed   []bool
@@ -137,15 +136,9 @@ func (r *run) now() protocol.Time { return protocol.Time(time.Since(r.began)) }
 
 // sendAll sends until the workload or ctx ends, and returns when that was.
 func (r *run) sendAll(ctx context.Context) protocol.Time {
-	done := make(chan protocol.Time, 1)
 	stop := context.AfterFunc(ctx, r.poke)
 	defer stop()
-	go func() { // returns with the workload or ctx; its thread ends with it
-		runtime.LockOSThread()
-		r.alarm.Begin()
-		done <- r.send(ctx)
-	}()
-	return <-done
+	return r.send(ctx)
 }
 
 // idle is the longest that the sender sleeps.

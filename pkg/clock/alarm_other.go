@@ -6,31 +6,29 @@ import "time"
 
 // Alarm wakes a goroutine: after a while, or when poked. Go's own timers, which
 // may be late by a millisecond, have to do here.
-type Alarm chan struct{}
+type Alarm struct{ pokes chan struct{} }
 
 // NewAlarm makes an alarm.
-func NewAlarm() Alarm { return make(Alarm, 1) }
+func NewAlarm() *Alarm { return &Alarm{make(chan struct{}, 1)} }
 
-// Begin has nothing to do here.
-func (Alarm) Begin() {}
-
-// Sleep returns after d, or earlier: the caller looks at the clock again.
-func (a Alarm) Sleep(d time.Duration) {
+// Sleep returns after d, or earlier: the caller looks at the clock again. One
+// goroutine at a time sleeps.
+func (a *Alarm) Sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-a:
+	case <-a.pokes:
 	}
 }
 
 // Poke ends the Sleep that is, or the next one; from any goroutine.
-func (a Alarm) Poke() {
+func (a *Alarm) Poke() {
 	select {
-	case a <- struct{}{}:
+	case a.pokes <- struct{}{}:
 	default: // a poke that waits wakes just as well
 	}
 }
 
 // Close has nothing to free here.
-func (Alarm) Close() {}
+func (*Alarm) Close() {}

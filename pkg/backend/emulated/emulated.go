@@ -197,12 +197,17 @@ func (r *run) Execute(backend.Weights) error {
 // Outputs makes one payload for each member.
 func (r *run) Outputs() ([][]byte, error) {
 	outputs := make([][]byte, len(r.items))
-	size := r.model.spec.OutputBytes()
+	size, all := r.model.spec.OutputBytes(), 0
+	for _, items := range r.items {
+		all += items
+	}
+	whole := make([]byte, 0, int64(all)*size)
 	for i, items := range r.items {
-		outputs[i] = make([]byte, 0, int64(items)*size)
+		begin := len(whole)
 		for n := range items {
-			outputs[i] = appendOutput(outputs[i], r.item(i, n), size)
+			whole = appendOutput(whole, r.item(i, n), size)
 		}
+		outputs[i] = whole[begin:len(whole):len(whole)]
 	}
 	return outputs, nil
 }

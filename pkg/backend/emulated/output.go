@@ -3,6 +3,7 @@ package emulated
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // sampled is how many bytes of an input go into its output: enough to tell
@@ -13,15 +14,24 @@ const sampled = 4096
 // the input alone: the same in every process.
 func appendOutput(out []byte, input []byte, size int64) []byte {
 	state := hash(input)
-	for n := int64(0); n+4 <= size; n += 4 {
+	out = slices.Grow(out, int(size))
+	begin := len(out)
+	out = out[:begin+int(size)/4*4]
+	for rest := out[begin:]; len(rest) > 0; {
 		state ^= state << 13
 		state ^= state >> 7
 		state ^= state << 17
-		value := float32(state>>40) / (1 << 24)
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(value))
+		binary.LittleEndian.PutUint32(rest, fraction(state>>40))
+		if rest = rest[4:]; len(rest) > 0 { // a state holds two
+			binary.LittleEndian.PutUint32(rest, fraction(state>>16&(1<<24-1)))
+			rest = rest[4:]
+		}
 	}
 	return out
 }
+
+// fraction is the float32 of 24 bits, by 2^24.
+func fraction(bits uint64) uint32 { return math.Float32bits(float32(bits) * (1.0 / (1 << 24))) }
 
 // hash is FNV-1a over the length, the beginning and the end; never 0.
 func hash(b []byte) uint64 {

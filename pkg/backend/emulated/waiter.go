@@ -2,7 +2,6 @@ package emulated
 
 import (
 	"container/heap"
-	"runtime"
 	"sync"
 	"time"
 
@@ -10,15 +9,14 @@ import (
 )
 
 // waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
-// late; so one thread of its own, with the kernel's timer slack at its least,
-// sleeps until shortly before the next deadline and wakes the goroutine, which
-// watches the clock for what is left. It serves every emulated GPU of the
-// process.
+// late; so one of its own sleeps by the kernel's timer until shortly before the
+// next deadline and wakes the one that waits for it, which watches the clock for
+// what is left. It serves every emulated GPU of the process.
 type waiter struct {
 	mu      sync.Mutex
 	waiting deadlines
-	nearest time.Time // what the thread sleeps towards
-	alarm   clock.Alarm
+	nearest time.Time // what it sleeps towards
+	alarm   *clock.Alarm
 	users   int
 	closing bool
 }
@@ -61,8 +59,6 @@ func (w *waiter) sleepUntil(at time.Time) {
 const far = time.Hour
 
 func (w *waiter) run() {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	w.alarm.Begin()
 	for {
 		w.mu.Lock()
 		now := time.Now()
@@ -111,7 +107,7 @@ func (w *waiter) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closing = true
-	w.alarm.Poke() // under the lock: what the thread closes is not poked any more
+	w.alarm.Poke() // under the lock: what it closes is not poked any more
 }
 
 // deadlines is a heap, nearest first.
