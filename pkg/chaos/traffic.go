@@ -45,9 +45,11 @@ type Traffic struct {
 	outcomes []Outcome
 }
 
-// StartTraffic begins to send.
-func StartTraffic(url string, load Load) (*Traffic, error) {
-	nc, err := nats.Connect(url, nats.Name("clockwork chaos"), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+// StartTraffic begins to send, with what a broker with roles asks of a client
+// among the options.
+func StartTraffic(url string, load Load, options ...nats.Option) (*Traffic, error) {
+	options = append([]nats.Option{nats.Name("clockwork chaos"), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1)}, options...)
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", bus.Redacted(url), err)
 	}
