@@ -152,12 +152,12 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // connect reaches the stack that the flags name.
-func (c *cli) connect() (*client.Client, error) {
+func (c *cli) connect(more ...nats.Option) (*client.Client, error) {
 	options, err := c.options()
 	if err != nil {
 		return nil, err
 	}
-	stack, err := client.Connect(c.NATS, c.Prefix, options...)
+	stack, err := client.Connect(c.NATS, c.Prefix, append(options, more...)...)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
 		return nil, protocol.Errorf(protocol.StateUnavailable, "%v; say who you are with --nkey FILE", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +15,8 @@ import (
 )
 
 type explainCommand struct {
-	File string   `arg:"" help:"A recording, of clockwork scheduler --record or clockwork sim --record."`
-	IDs  []string `arg:"" optional:"" name:"ID" help:"Requests to explain, as DOOR:NUMBER (the door in hexadecimal); without any, what failed is grouped by cause."`
+	What string   `arg:"" optional:"" name:"FILE|ID" help:"A recording, of clockwork scheduler --record or clockwork sim --record; what is no file is a request of the running stack."`
+	IDs  []string `arg:"" optional:"" name:"ID" help:"Requests to explain: DOOR:NUMBER (the door in hexadecimal), or of a running stack the id that a client gave. Without any, what failed is grouped by cause."`
 }
 
 // explainReport is what explain --json prints.
@@ -31,18 +32,32 @@ type explainReport struct {
 
 // Help says where recordings and ids come from.
 func (k *explainCommand) Help() string {
-	return "To make a recording, see what failed in it and why, and then of one request:\n\n" +
+	return "Of the running stack, what was missed lately and why, and then one request, by its client's id or by its own:\n\n" +
+		"  clockwork explain\n  clockwork explain cat-1\n  clockwork explain 1:16777220\n\n" +
+		"The same of a recording, which forgets nothing:\n\n" +
 		"  clockwork sim paper-6.1-open --record FILE\n  clockwork explain FILE\n  clockwork explain FILE 1:16777220"
 }
 
-// Run explains a recording's requests.
+// Run explains requests of a recording, or of the running stack.
 func (k *explainCommand) Run(c *cli, con *console) error {
+	if _, err := os.Stat(k.What); err == nil {
+		return k.recorded(c, con)
+	}
+	var ids []string
+	if k.What != "" {
+		ids = append([]string{k.What}, k.IDs...)
+	}
+	return explainLive(c, con, ids)
+}
+
+// recorded explains a recording's requests.
+func (k *explainCommand) recorded(c *cli, con *console) error {
 	ids, err := requestIDs(k.IDs)
 	if err != nil {
 		return err
 	}
 	x := explain.New(ids)
-	verdict, err := verified(k.File, x)
+	verdict, err := verified(k.What, x)
 	if err != nil {
 		return err
 	}
@@ -93,16 +108,11 @@ func (report explainReport) print(con *console, verdict *replay.Verdict, wanted 
 // requestIDs reads ids as they are printed; leading zeros may be left out.
 func requestIDs(texts []string) (ids []protocol.RequestID, err error) {
 	for _, text := range texts {
-		door, number, _ := strings.Cut(text, ":")
-		d, err := protocol.ParseDoor(door)
+		id, err := protocol.ParseRequestID(text)
 		if err != nil {
-			return nil, usageError{fmt.Sprintf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)}
+			return nil, usage(err)
 		}
-		n, err := strconv.ParseUint(number, 10, 64)
-		if err != nil {
-			return nil, usageError{fmt.Sprintf("%q is not a request: DOOR:NUMBER, the door in hexadecimal", text)}
-		}
-		ids = append(ids, protocol.RequestID{Door: d, Seq: n})
+		ids = append(ids, id)
 	}
 	return ids, nil
 }
@@ -121,15 +131,19 @@ func printCauses(w io.Writer, width int, s *explain.Summary) error {
 	if s.Failed == 0 {
 		return nil
 	}
+	return printGroups(w, width, s.Causes)
+}
+
+func printGroups(w io.Writer, width int, groups []explain.Group) error {
 	fmt.Fprintln(w)
 	var rows [][]string
-	for _, g := range s.Causes {
+	for _, g := range groups {
 		rows = append(rows, []string{strconv.Itoa(g.Count), string(g.Cause), g.Example.ID, g.Outcome})
 	}
 	if err := terminal.WriteTable(w, width, causeColumns, rows); err != nil {
 		return err
 	}
-	for _, g := range s.Causes {
+	for _, g := range groups {
 		fmt.Fprintf(w, "\n%s\n", story(g.Example, width))
 	}
 	return nil

@@ -39,7 +39,7 @@ type cli struct {
 	Bench      benchCommand       `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        simCommand         `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
 	Replay     replayCommand      `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
-	Explain    explainCommand     `cmd:"" help:"Say of a recording why requests were refused or late, and what would have saved them."`
+	Explain    explainCommand     `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
 	Chaos      chaosCommand       `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
 	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
 }
