@@ -36,9 +36,12 @@ func (f *logFlags) format(to *os.File) logFormat {
 	return logFormat{
 		json:   f.LogFormat == "json" || f.LogFormat == "auto" && !terminal,
 		short:  terminal,
-		colour: terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		colour: terminal && wantsColour(),
 	}
 }
+
+// wantsColour is what the variables say that all programs heed.
+func wantsColour() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
 // logFormat is how a log looks.
 type logFormat struct {

@@ -19,7 +19,7 @@ var requestColumns = []string{
 	"latency",         // from the arrival to t
 	"deadline",        // after the arrival; -1: none
 	"deadline_met",    // 1: result is 0, and latency within deadline
-	"arrival_count",   // copies of the model on GPUs when it arrived: 0, or 1 for at least one; -1: not known, no worker was chosen
+	"arrival_count",   // copies of the model on GPUs when it arrived: 0, or 1 for at least one; -1: the front door does not know, since no worker was chosen, or the answer overtook the choice
 	"departure_count", // the same when the answer left
 	"is_coldstart",    // 1: arrival_count is 0 and departure_count is not
 
