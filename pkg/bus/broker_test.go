@@ -188,11 +188,11 @@ func TestBufferKeepsOrderAndIsClaimedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, model := range []string{"a", "b", "a"} {
-		if fault := buffer.Store(model, "inbox", time.Duration(i), []byte{byte(i)})(ctx); fault != nil {
+		if fault := buffer.Store(model, "inbox", time.Duration(i), []byte{byte(i)}, "")(ctx); fault != nil {
 			t.Fatal(fault)
 		}
 	}
-	if fault := buffer.Store("a", "inbox", 0, nil)(ctx); fault == nil || fault.Code != protocol.BufferFull {
+	if fault := buffer.Store("a", "inbox", 0, nil, "")(ctx); fault == nil || fault.Code != protocol.BufferFull {
 		t.Errorf("a fourth: %v, want BUFFER_FULL", fault)
 	}
 	seen := make(chan Buffered, 3)

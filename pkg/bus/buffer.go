@@ -18,6 +18,9 @@ const (
 	replyHeader  = "Clockwork-Reply"
 	budgetHeader = "Clockwork-Budget-Ns"
 	jsonHeader   = "Clockwork-Json" // there when the body is JSON
+
+	// TraceHeader is there when the client records a trace of it.
+	TraceHeader = "traceparent"
 )
 
 // storedHead is what the headers of a stored request take beside the reply
@@ -56,6 +59,8 @@ type Buffered struct {
 	Encoding Encoding
 	// Stored is the broker's time.
 	Stored time.Time
+	// Traceparent is the client's span, "" where nobody records a trace.
+	Traceparent string
 }
 
 // OpenBuffer opens the stream, and makes it when it is not there, unless the bus
@@ -113,7 +118,7 @@ const MaxStoring = 4096
 // An answer that does not come says nothing of whether the request was stored:
 // it is sent again under the same id, which the broker stores once, until the
 // time is over that it could have waited.
-func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte) (stored func(context.Context) *protocol.Error) {
+func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, traceparent string) (stored func(context.Context) *protocol.Error) {
 	if limit := f.bus.Payload.MaxPayload() - storedHead - int64(len(reply)); int64(len(body)) > limit {
 		fault := protocol.Errorf(protocol.PayloadTooLarge, "a request that waits for activation may have %d bytes, got %d", limit, len(body))
 		fault.Got, fault.Limit = int64(len(body)), limit
@@ -125,6 +130,9 @@ func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte) (
 	m.Header.Set(jetstream.MsgIDHeader, strconv.FormatUint(RandomID(), 36))
 	if EncodingOf(body) == JSON {
 		m.Header.Set(jsonHeader, "1")
+	}
+	if traceparent != "" {
+		m.Header[TraceHeader] = []string{traceparent}
 	}
 	m.Data = body
 	future, err := f.js.PublishMsgAsync(m)
@@ -199,6 +207,8 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 			Budget:   time.Duration(budget),
 			Encoding: encoding,
 			Stored:   meta.Timestamp,
+
+			Traceparent: m.Headers().Get(TraceHeader),
 		})
 	})
 	if err != nil {

@@ -1,6 +1,10 @@
 package telemetry
 
-import "clockwork/pkg/protocol"
+import (
+	"encoding/hex"
+
+	"clockwork/pkg/protocol"
+)
 
 // Trace is the trace of a request at a front door, if somebody records it; then
 // TraceContext goes along with the request.
@@ -10,6 +14,11 @@ type Trace struct {
 	// the client's tracing system wants told on.
 	Parent [8]byte
 	State  string
+}
+
+// Traceparent is the client's span as clients write it.
+func (t *Trace) Traceparent() string {
+	return "00-" + t.String() + "-" + hex.EncodeToString(t.Parent[:]) + "-01"
 }
 
 // Submission is a request that a scheduler was given, and whose trace is recorded.

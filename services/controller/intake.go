@@ -34,12 +34,13 @@ func (d *Door) onInfer(m *nats.Msg) {
 		return
 	}
 	d.Received.Add(1)
+	a.trace = d.config.Telemetry.Trace(m.Header)
 	if d.held == 0 {
 		d.reconnects.Store(d.bus.Reconnects())
 	}
 	defer d.flushLast(m.Sub)
 	if fault := d.letIn(a); fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
+		d.refuseMessage(a, fault)
 		return
 	}
 	if !bus.ReadsSlowly(m.Data) {

@@ -97,7 +97,7 @@ func (k *keeper) begin() {
 	k.door.waiting.Store(0)
 	for _, w := range k.waiting {
 		refusal := protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation")
-		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, waited: time.Since(w.arrived)}, refusal)
+		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, waited: time.Since(w.arrived), trace: k.door.traceOf(&w.Buffered)}, refusal)
 	}
 	k.waiting = nil
 }
@@ -114,7 +114,7 @@ func (k *keeper) expire(now time.Time) {
 	for len(k.waiting) > 0 && now.Sub(k.waiting[0].arrived) >= k.timeout {
 		w := k.next()
 		refusal := protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", k.timeout)
-		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived)}, refusal)
+		k.door.refuse(&request{encoding: w.Encoding, reply: w.Reply, buffered: w.Seq, waited: now.Sub(w.arrived), trace: k.door.traceOf(&w.Buffered)}, refusal)
 	}
 }
 

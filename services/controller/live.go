@@ -48,6 +48,9 @@ func (l *live) stop() {
 
 // answered takes in a request that has its answer.
 func (l *live) answered(r *request) {
+	if l == nil {
+		return // the door was never open
+	}
 	now := time.Now()
 	a := ofRequest(r, now)
 	l.recent.add(a)

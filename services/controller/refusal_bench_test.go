@@ -95,7 +95,7 @@ func (d *Door) turn(m *nats.Msg) {
 	}
 	d.Received.Add(1)
 	if fault := d.letIn(a); fault != nil {
-		d.refuseMessage(m.Reply, m.Data, fault)
+		d.refuseMessage(a, fault)
 		return
 	}
 	d.accept(a)

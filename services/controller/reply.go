@@ -53,7 +53,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
-	r.outcome = ran(o)
+	r.outcome = ran(o, now)
 	if r.buffered != 0 {
 		d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
 		return
@@ -72,15 +72,16 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 	if !e.Code.Known() {
 		e.Code = protocol.Internal
 	}
-	r.outcome = outcome{code: e.Code, why: e.Message}
-	d.misses.add(r.model.Name, e, time.Now())
+	now := time.Now()
+	r.outcome = outcome{code: e.Code, why: e.Message, at: now}
+	d.misses.add(r.model.Name, e, now)
 	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
 }
 
 // refuseMessage answers a message that never became a request.
-func (d *Door) refuseMessage(reply string, body []byte, e *protocol.Error) {
-	d.publish(bus.ErrorReply(bus.EncodingOf(body), reply, e))
-	d.tellRefused(e, len(body))
+func (d *Door) refuseMessage(a *asked, e *protocol.Error) {
+	d.publish(bus.ErrorReply(bus.EncodingOf(a.Data), a.Reply, e))
+	d.tellRefused(a, e)
 }
 
 // deliver gives the one reply. A buffered request is claimed first, so that

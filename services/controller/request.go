@@ -10,6 +10,7 @@ import (
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/quota"
+	"clockwork/pkg/telemetry"
 )
 
 // request is an infer request that the door has taken and not yet answered.
@@ -48,6 +49,7 @@ type request struct {
 	before     []string // workers that it was dispatched to earlier, and may come from yet
 	cold       bool
 	outcome    outcome // once it is answered
+	trace      telemetry.Trace
 
 	place int // in the table's heap
 }
@@ -116,7 +118,7 @@ func outputsOf(r *request, o *protocol.Output) ([]protocol.Tensor, *protocol.Err
 
 // submission is the request as the scheduler sees it at this moment.
 func (r *request) submission(now time.Time) bus.Submitted {
-	s := bus.Submitted{JSON: r.encoding == bus.JSON, Submission: protocol.Submission{
+	s := bus.Submitted{JSON: r.encoding == bus.JSON, Trace: r.trace.TraceContext, Submission: protocol.Submission{
 		ID:        r.id,
 		Model:     r.model.Name,
 		Batch:     r.batch,

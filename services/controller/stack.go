@@ -128,7 +128,7 @@ func (d *Door) store(a *asked, slo time.Duration) {
 		d.turnAway(a, protocol.Errorf(protocol.BufferFull, "as many requests are being stored as may be at a time"))
 		return
 	}
-	stored := d.buffer.Store(a.model, a.Reply, slo, a.Data)
+	stored := d.buffer.Store(a.model, a.Reply, slo, a.Data, a.traceparent())
 	if !d.work.start(func() {
 		defer d.storing.giveBack(a.tenant, 1)
 		if fault := stored(context.Background()); fault != nil {
@@ -170,6 +170,7 @@ func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 		buffered: b.Seq,
 		handed:   true,
 		waited:   waited,
+		trace:    d.traceOf(&b),
 	}
 	d.mu.Lock()
 	d.forgetStored(now)

@@ -13,24 +13,25 @@ import (
 type outcome struct {
 	code  protocol.Code
 	why   string
-	batch int // 0: it did not run
+	at    time.Time // when that was known
+	batch int       // 0: it did not run
 	// The worker's time, by its parts.
 	queue, input, exec, output time.Duration
 }
 
 // ran is the outcome of a request that a worker ran; of one that the scheduler
 // answered, o is nil.
-func ran(o *protocol.Output) outcome {
+func ran(o *protocol.Output, now time.Time) outcome {
 	if o == nil {
-		return outcome{code: protocol.OK}
+		return outcome{code: protocol.OK, at: now}
 	}
-	return outcome{code: protocol.OK, batch: o.Batch, queue: o.Queued, input: o.Input, exec: o.Exec, output: o.Output}
+	return outcome{code: protocol.OK, at: now, batch: o.Batch, queue: o.Queued, input: o.Input, exec: o.Exec, output: o.Output}
 }
 
 // tell tells of a request that was answered.
 func (d *Door) tell(r *request) {
-	if !d.config.Telemetry.HearsRequests() {
 	d.live.answered(r)
+	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
 	o, now := &r.outcome, time.Now()
@@ -39,20 +40,24 @@ func (d *Door) tell(r *request) {
 		arrived, slo = now, 0
 	}
 	d.config.Telemetry.Request(telemetry.Request{
-		ID: r.id, Client: r.clientID, Model: r.model.Name,
-		Arrived: arrived, Dispatched: r.dispatched, Ended: now, SLO: slo, Buffered: r.waited,
+		Trace: r.trace, Subject: d.subjectOf(r), ID: r.id, Client: r.clientID, Model: r.model.Name,
+		Arrived: arrived, Dispatched: r.dispatched, Decided: o.at, Ended: now, SLO: slo, Buffered: r.waited,
 		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
 		Worker: r.worker, Cold: r.cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
 	})
 }
 
 // tellRefused tells of a message that never became a request.
-func (d *Door) tellRefused(e *protocol.Error, bytes int) {
+func (d *Door) tellRefused(a *asked, e *protocol.Error) {
+	d.live.refused(e)
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
-	now := time.Now()
-	d.config.Telemetry.Request(telemetry.Request{Arrived: now, Ended: now, Code: e.Code, Why: e.Message, Bytes: int64(bytes)})
+	r := telemetry.Request{Arrived: a.arrived, Ended: time.Now(), Code: e.Code, Why: e.Message, Bytes: int64(len(a.Data)), Trace: a.trace}
+	if a.trace.Recorded() {
+		r.Subject = a.Subject
+	}
+	d.config.Telemetry.Request(r)
 }
 
 // source is what can be read of a door.
