@@ -26,12 +26,17 @@ type controllerFlags struct {
 	LoadTimeout   time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
 	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Controller"`
 	MaxBatch      int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
+	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Controller"`
 }
 
 func (f controllerFlags) config() (controller.Config, error) {
 	c := controller.DefaultConfig()
 	c.LoadIdle, c.BufferTimeout, c.LoadTimeout = f.LoadIdle, f.BufferTimeout, f.LoadTimeout
 	c.DefaultSLO, c.MaxBatch = f.DefaultSLO, f.MaxBatch
+	var err error
+	if c.Limits, err = readLimits(f.Limits, c.Limits); err != nil {
+		return c, err
+	}
 	return c, usage(c.Validate())
 }
 

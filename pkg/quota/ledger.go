@@ -23,9 +23,6 @@ func New(rules Rules) *Ledger {
 	return l
 }
 
-// SetRules changes the limits from now on. What is in flight stays, and counts.
-func (l *Ledger) SetRules(rules Rules) { l.rules = rules }
-
 // Share is what one request has of its tenant's limit and of its model's, from Take
 // until Return.
 type Share struct {

@@ -138,23 +138,6 @@ func TestWhatWasLetPassBeforeCountsAndIsNotRefused(t *testing.T) {
 	taken(t, l, "alice", "m", 1, began)
 }
 
-func TestLimitsMayChangeWhileRequestsAreInFlight(t *testing.T) {
-	two := rules(Limit{Requests: 2, Bytes: None, Rate: Unlimited.Rate, Burst: 1}, Unlimited)
-	one := rules(Limit{Requests: 1, Bytes: None, Rate: Unlimited.Rate, Burst: 1}, Unlimited)
-	l := New(two)
-	a, b := taken(t, l, "alice", "m", 1, began), taken(t, l, "alice", "m", 1, began)
-	l.SetRules(one)
-	l.Return(a)
-	refused(t, l, "alice", "m", 1, began, "tenant.requests")
-	l.Return(b)
-	c := taken(t, l, "alice", "m", 1, began)
-	l.SetRules(rules(Unlimited, Unlimited))
-	taken(t, l, "alice", "m", 1, began)
-	l.Return(c)
-	l.SetRules(one)
-	taken(t, l, "alice", "m", 1, began)
-}
-
 // TestNamesThatAreMadeUpTakeBoundedMemory: those who have nothing are forgotten,
 // and where all have something, newcomers share what one may have.
 func TestNamesThatAreMadeUpTakeBoundedMemory(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/quota"
-	"clockwork/pkg/telemetry"
 )
 
 // What a message has to pass before it is a request, the cheapest first: whose it
@@ -19,7 +18,6 @@ type asked struct {
 	*nats.Msg
 	model, tenant string
 	arrived       time.Time
-	trace         telemetry.Trace
 
 	spec      protocol.ModelSpec
 	known     bool // there is such a model
@@ -65,7 +63,7 @@ func (d *Door) read(a *asked) (*request, *protocol.Error) {
 	}
 	r := &request{
 		encoding: bus.EncodingOf(a.Data), reply: a.Reply, tenant: a.tenant, share: a.share,
-		arrived: a.arrived, deadline: a.arrived.Add(slo), reconnects: d.reconnects.Load(), trace: a.trace,
+		arrived: a.arrived, deadline: a.arrived.Add(slo), reconnects: d.reconnects.Load(),
 	}
 	if a.known {
 		fault = r.fill(a.spec, &in)
@@ -84,7 +82,7 @@ func (r *request) fill(m protocol.ModelSpec, in *protocol.InferRequest) (fault *
 // turnAway refuses a message that was let in.
 func (d *Door) turnAway(a *asked, fault *protocol.Error) {
 	d.giveBack(a.share)
-	d.refuseMessage(a, fault)
+	d.refuseMessage(a.Reply, a.Data, fault)
 }
 
 // giveBack counts out what was let in, and is in no table.
@@ -92,13 +90,6 @@ func (d *Door) giveBack(s quota.Share) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.table.limits.Return(s)
-}
-
-// SetLimits changes what tenants and models may have.
-func (d *Door) SetLimits(rules quota.Rules) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.table.limits.SetRules(rules)
 }
 
 // storedShare is what a request in the startup buffer has of the limits. Whoever
