@@ -8,6 +8,7 @@ import (
 	"clockwork/pkg/bus"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/quota"
+	"clockwork/pkg/telemetry"
 )
 
 // What a message has to pass before it is a request, the cheapest first: whose it
@@ -18,6 +19,7 @@ type asked struct {
 	*nats.Msg
 	model, tenant string
 	arrived       time.Time
+	trace         telemetry.Trace
 
 	spec      protocol.ModelSpec
 	known     bool // there is such a model
@@ -63,7 +65,7 @@ func (d *Door) read(a *asked) (*request, *protocol.Error) {
 	}
 	r := &request{
 		encoding: bus.EncodingOf(a.Data), reply: a.Reply, tenant: a.tenant, share: a.share,
-		arrived: a.arrived, deadline: a.arrived.Add(slo), reconnects: d.reconnects.Load(),
+		arrived: a.arrived, deadline: a.arrived.Add(slo), reconnects: d.reconnects.Load(), trace: a.trace,
 	}
 	if a.known {
 		fault = r.fill(a.spec, &in)
@@ -82,7 +84,7 @@ func (r *request) fill(m protocol.ModelSpec, in *protocol.InferRequest) (fault *
 // turnAway refuses a message that was let in.
 func (d *Door) turnAway(a *asked, fault *protocol.Error) {
 	d.giveBack(a.share)
-	d.refuseMessage(a.Reply, a.Data, fault)
+	d.refuseMessage(a, fault)
 }
 
 // giveBack counts out what was let in, and is in no table.
