@@ -53,6 +53,10 @@ scale: ## Measure what three more workers add to one under full load (1 min)
 soak: ## Serve half load for SOAK, and compare the memory of each process
 	$(GO) test -v -count=1 -timeout 3h -run TestSoak ./integration -soak $(SOAK)
 
+.PHONY: hostile
+hostile: ## Flood a stack with bombs for 30 s beside a good client, with roles and without
+	$(GO) test -v -count=1 -timeout 10m -run TestAHostileClient ./integration -hostile
+
 .PHONY: planted
 planted: ## Plant faults of our own, each of which the random worlds must find
 	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/sched
