@@ -7,10 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"clockwork/pkg/bus"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/report"
+	"clockwork/pkg/telemetry/trace"
 	"clockwork/pkg/terminal"
 )
 
@@ -26,6 +29,7 @@ type inferCommand struct {
 	Count     int           `default:"1" env:"-" help:"How many requests to send; more than one give a table."`
 	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time."`
 	Wait      time.Duration `default:"11s" env:"-" help:"How long to wait for activation on top of the SLO."`
+	Trace     string        `name:"traceparent" env:"TRACEPARENT" placeholder:"CONTEXT" help:"The span of a trace that the requests belong to, as in W3C Trace Context."`
 }
 
 // Run sends the requests and prints one answer, or a table of many.
@@ -35,6 +39,9 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 	}
 	ctx, cancel := interruptible()
 	defer cancel()
+	if i.Trace != "" {
+		ctx = client.WithHeader(ctx, nats.Header{trace.Header: {i.Trace}})
+	}
 	stack, err := c.connect()
 	if err != nil {
 		return err
@@ -69,6 +76,9 @@ func (i *inferCommand) check() error {
 	}
 	if i.Wait < 0 {
 		return usageError{fmt.Sprintf("--wait is %v; it must not be negative", i.Wait)}
+	}
+	if i.Trace != "" && !trace.IsTraceparent(i.Trace) {
+		return usageError{fmt.Sprintf("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)}
 	}
 	if i.Items > maxItems {
 		return usageError{fmt.Sprintf("--items is %d; no model takes more than %d", i.Items, maxItems)}

@@ -110,7 +110,7 @@ func (c *Client) request(ctx context.Context, subject string, body []byte) (*nat
 	c.mu.Lock()
 	c.waiting[seq] = reply
 	c.mu.Unlock()
-	err := c.nc.PublishRequest(subject, c.inbox+"."+strconv.FormatUint(seq, 36), body)
+	err := c.publish(ctx, subject, c.inbox+"."+strconv.FormatUint(seq, 36), body)
 	if err == nil {
 		select {
 		case m := <-reply:

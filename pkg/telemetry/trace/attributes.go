@@ -57,11 +57,12 @@ func ofAction(a *action) []attribute.KeyValue {
 		attribute.String("clockwork.model", a.Model),
 		attribute.Int64("clockwork.action.id", int64(a.ID)),
 		attribute.Int64("clockwork.epoch", int64(a.Epoch)),
-		attribute.Int("clockwork.batch", a.Batch),
-		attribute.Int("clockwork.members", a.members),
 		ms("clockwork.expected_ms", a.Expected),
 		ms("clockwork.planned.begin_ms", a.Plan.Begin.Sub(a.Sent)),
 		ms("clockwork.planned.end_ms", a.Plan.End.Sub(a.Sent)),
+	}
+	if a.Kind == protocol.Infer {
+		list = append(list, attribute.Int("clockwork.batch", a.Batch), attribute.Int("clockwork.members", a.members))
 	}
 	if _, late, known := a.Completed(); known {
 		list = append(list, ms("clockwork.late_ms", late))

@@ -1,9 +1,13 @@
 package trace
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
+
+	"go.opentelemetry.io/otel/propagation"
+	api "go.opentelemetry.io/otel/trace"
 )
 
 // Carrier lets a propagator of OpenTelemetry read and write the headers of a NATS
@@ -34,6 +38,15 @@ func (c Carrier) Get(name string) string {
 func (c Carrier) Set(name, value string) {
 	maps.DeleteFunc(c, func(key string, _ []string) bool { return strings.EqualFold(key, name) })
 	c[name] = []string{value}
+}
+
+// Header is where clients say to which span of theirs a request belongs.
+const Header = "traceparent"
+
+// IsTraceparent reports whether a text can stand there.
+func IsTraceparent(text string) bool {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), Carrier{Header: {text}})
+	return api.SpanContextFromContext(ctx).IsValid()
 }
 
 // Keys returns the names of all headers, sorted.

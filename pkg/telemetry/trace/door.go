@@ -40,9 +40,8 @@ func (t *Tracer) arrived(header map[string][]string) telemetry.Trace {
 
 // mayHold reports whether there is a traceparent in some case, without allocating.
 func mayHold(header map[string][]string) bool {
-	const name = "traceparent"
 	for key := range header {
-		if len(key) == len(name) && strings.EqualFold(key, name) {
+		if len(key) == len(Header) && strings.EqualFold(key, Header) {
 			return true
 		}
 	}
