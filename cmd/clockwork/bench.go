@@ -22,7 +22,7 @@ type benchCommand struct {
 	workloadFlags
 
 	Warmup      *time.Duration `env:"-" placeholder:"TIME" group:"Run" help:"The part at the begin that is sent and not measured, by default 2s, at most a tenth of the length."`
-	Connections int            `default:"4" env:"-" group:"Run" help:"Connections to the broker, which requests take in turn."`
+	Connections int            `default:"2" env:"-" group:"Run" help:"Connections to the broker, which take turns."`
 	Payload     string         `enum:",generated,random" default:"" env:"-" placeholder:"KIND" group:"Run" help:"What requests bring: nothing (generated, the default), for which workers need --generate-inputs, or made-up inputs of the right shape (random)."`
 	Input       string         `type:"existingfile" env:"-" placeholder:"FILE" group:"Run" help:"Every request brings this: a JSON or msgpack request, or raw little-endian bytes for models with one input."`
 	Load        bool           `env:"-" group:"Run" help:"Load the models that the stack lacks, and wait until it is active."`
@@ -155,9 +155,13 @@ func (k *benchCommand) measure(ctx context.Context, con *console, target *benchT
 		return nil, nil, err
 	}
 	defer stop()
-	r, err := bench.Run(ctx, config, newBenchProgress(con, target.own).show)
+	progress := newBenchProgress(con, target.own)
+	r, err := bench.Run(ctx, config, progress.show)
 	if err != nil {
 		return nil, nil, err
+	}
+	if !r.Interrupted {
+		progress.end()
 	}
 	r.Setting = k.setting(made)
 	return r, made.notes, nil

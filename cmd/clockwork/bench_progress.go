@@ -16,7 +16,8 @@ import (
 type benchProgress struct {
 	bar  func(label string, done, total int, note string)
 	err  io.Writer
-	last time.Duration
+	last time.Duration // when there was a line
+	now  bench.Progress
 }
 
 // plainEvery is how often there is a line where there is no terminal.
@@ -35,6 +36,7 @@ func newBenchProgress(con *console, own *stack) *benchProgress {
 }
 
 func (p *benchProgress) show(now bench.Progress) {
+	p.now = now
 	length := int(math.Ceil(now.Length.Seconds()))
 	elapsed := min(int(now.Elapsed.Seconds()), length)
 	if p.bar != nil {
@@ -44,6 +46,13 @@ func (p *benchProgress) show(now bench.Progress) {
 	if now.Elapsed-p.last >= plainEvery {
 		p.last = now.Elapsed
 		fmt.Fprintf(p.err, "%d/%d s: %s\n", elapsed, length, progressNote(now))
+	}
+}
+
+// end fills the bar, if there is one.
+func (p *benchProgress) end() {
+	if length := int(math.Ceil(p.now.Length.Seconds())); p.bar != nil && length > 0 {
+		p.bar("bench", length, length, progressNote(p.now))
 	}
 }
 

@@ -19,7 +19,7 @@ type Config struct {
 	// Models are the stack's, one for each instance of the workload; see Match.
 	Models  []protocol.ModelState
 	Payload Payload
-	// Clients are connections of their own, which requests take in turn.
+	// Clients are connections of their own, which take turns.
 	Clients []*client.Client
 	// DefaultSLO is asked for by requests to which the workload gives none.
 	DefaultSLO time.Duration
@@ -141,11 +141,17 @@ func (r *run) sendAll(ctx context.Context) protocol.Time {
 	return r.send(ctx)
 }
 
-// idle is the longest that the sender sleeps.
-const idle = 100 * time.Millisecond
+// The sender sleeps for a tick at least, since each wake-up costs what sending
+// some requests does, and it would take that from the stack on the same machine;
+// and for idle at most.
+const (
+	tick = 200 * time.Microsecond
+	idle = 100 * time.Millisecond
+)
 
+// send has what is due at one moment go over one connection, in one write.
 func (r *run) send(ctx context.Context) protocol.Time {
-	for turn := 0; ; {
+	for turn := 0; ; turn++ {
 		r.takeReturned()
 		now := r.now()
 		for r.source.Peek() <= now {
@@ -154,13 +160,12 @@ func (r *run) send(ctx context.Context) protocol.Time {
 			}
 			a, _ := r.source.Next()
 			r.sendOne(r.lines[turn%len(r.lines)], a, now)
-			turn++
 			now = r.now()
 		}
 		if ctx.Err() != nil || r.source.Peek() == protocol.Never && r.waiting == 0 {
 			return now
 		}
-		r.alarm.Sleep(min(r.source.Peek().Sub(now), idle))
+		r.alarm.Sleep(min(max(r.source.Peek().Sub(now), tick), idle))
 	}
 }
 

@@ -60,7 +60,7 @@ func (c *Client) Async(answered func(token uint64, o Outcome)) (*Async, error) {
 }
 
 // Subject is where requests for a model go.
-func (a *Async) Subject(model string) string { return a.client.subjects.Infer(model) }
+func (a *Async) Subject(model string) string { return a.client.InferSubject(model) }
 
 // Send publishes a request, which bus.EncodeInfer wrote, on a model's Subject.
 // The body may be changed once it returns. One goroutine sends.
