@@ -40,7 +40,7 @@ func (d *Door) tell(r *request) {
 		arrived, slo = now, 0
 	}
 	d.config.Telemetry.Request(telemetry.Request{
-		Trace: r.trace, Subject: d.subjectOf(r), ID: r.id, Client: r.clientID, Model: r.model.Name,
+		Trace: r.trace, Subject: d.subjectOf(r), ID: r.id, Client: r.clientID, Tenant: r.tenant, Model: r.model.Name,
 		Arrived: arrived, Dispatched: r.dispatched, Decided: o.at, Ended: now, SLO: slo, Buffered: r.waited,
 		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
 		Worker: r.worker, Cold: r.cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
@@ -53,7 +53,10 @@ func (d *Door) tellRefused(a *asked, e *protocol.Error) {
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
-	r := telemetry.Request{Arrived: a.arrived, Ended: time.Now(), Code: e.Code, Why: e.Message, Bytes: int64(len(a.Data)), Trace: a.trace}
+	r := telemetry.Request{
+		Tenant: a.tenant, Model: a.spec.Name, Arrived: a.arrived, Ended: time.Now(), Code: e.Code, Why: e.Message,
+		Bytes: int64(len(a.Data)), Trace: a.trace,
+	}
 	if a.trace.Recorded() {
 		r.Subject = a.Subject
 	}
