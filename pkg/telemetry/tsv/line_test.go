@@ -183,6 +183,7 @@ func TestEveryCodeOfThePlainestKindHasItsNumber(t *testing.T) {
 
 func BenchmarkRequestLine(b *testing.B) {
 	l := idle()
+	defer l.period.Close()
 	r := telemetry.Request{ID: protocol.RequestID{Door: 7, Seq: 123456}, Client: "client-17", Model: "resnet50_v2-12", Arrived: arrived,
 		Ended: arrived.Add(5 * time.Millisecond), SLO: 100 * time.Millisecond, Code: protocol.OK, Items: 1, Batch: 4, Worker: "gpu-host-3"}
 	b.ReportAllocs()
@@ -194,6 +195,7 @@ func BenchmarkRequestLine(b *testing.B) {
 
 func BenchmarkActionLine(b *testing.B) {
 	l := idle()
+	defer l.period.Close()
 	a := infer(done())
 	b.ReportAllocs()
 	for b.Loop() {
