@@ -28,43 +28,50 @@ type compose struct {
 	command []string // docker compose, or docker-compose
 	env     []string
 	project string
+	port    string // of the broker, on this machine
 }
 
 // slow is how long compose itself may take for anything.
-const slow = 5 * time.Minute
+const slow = 10 * time.Minute
 
 // startCompose brings the stack up with two workers and connects to it.
 func startCompose(t *testing.T) *compose {
 	t.Helper()
+	c := newCompose(t)
+	c.timed("up", func() {
+		c.compose("up", "-d")
+		c.connect("nats://127.0.0.1:" + c.port)
+		c.awaitWorkers(2)
+	})
+	return c
+}
+
+// newCompose builds the image, and takes down at the end what was brought up.
+func newCompose(t *testing.T, settings ...string) *compose {
+	t.Helper()
 	address, err := chaos.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &compose{
 		stack:   &stack{t: t, news: make(chan struct{}, 1)},
 		command: []string{"docker-compose"},
-		project: "clockwork-test-" + strconv.Itoa(os.Getpid()),
+		project: "clockwork-test-" + strconv.Itoa(os.Getpid()) + "-" + strings.ToLower(t.Name()),
+	}
+	if _, c.port, err = net.SplitHostPort(address); err != nil {
+		t.Fatal(err)
 	}
 	if exec.Command("docker", "compose", "version").Run() == nil {
 		c.command = []string{"docker", "compose"}
 	}
-	c.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+c.project, "CLOCKWORK_PORT="+port,
-		"CLOCKWORK_IMAGE=clockwork-test", "CLOCKWORK_LOAD_IDLE=2s", "CLOCKWORK_PAGES=16")
+	c.env = append(append(os.Environ(), "COMPOSE_PROJECT_NAME="+c.project, "CLOCKWORK_PORT="+c.port,
+		"CLOCKWORK_IMAGE=clockwork-test", "CLOCKWORK_LOAD_IDLE=2s", "CLOCKWORK_PAGES=16"), settings...)
 	c.timed("build", func() { c.compose("build") })
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(c.compose("logs", "--no-color", "--tail", "60"))
 		}
 		c.compose("down", "-v", "--timeout", "20")
-	})
-	c.timed("up", func() {
-		c.compose("up", "-d")
-		c.connect("nats://127.0.0.1:" + port)
-		c.awaitWorkers(2)
 	})
 	return c
 }
