@@ -93,7 +93,7 @@ base-image: ## Pull the Go image, or make a stand-in where no registry is reache
 	./deploy/base-image.sh
 
 .PHONY: compose-test
-compose-test: ## Bring the stack up with compose; scale it under load
+compose-test: ## Bring the stack up with compose, scale it under load; again with roles
 	./deploy/compose-test.sh
 
 .PHONY: lint

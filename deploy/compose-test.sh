@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the test of docker-compose.yml. It needs docker and compose; where no
+# Runs the tests of docker-compose.yml, open and with roles. It needs docker and compose; where no
 # docker daemon runs and this is root, one is started and ended again. Exit code 3
 # says that none can run here.
 set -euo pipefail
