@@ -25,7 +25,7 @@ run: build ## Run the whole stack with emulated GPUs
 
 .PHONY: build
 build: ## Build the binary into bin/
-	CGO_ENABLED=0 $(GO) build -o bin/clockwork ./cmd/clockwork
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/clockwork ./cmd/clockwork
 
 .PHONY: test
 test: ## Run every test
@@ -62,8 +62,20 @@ planted: ## Plant faults of our own, each of which the random worlds must find
 	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/sched
 
 .PHONY: fuzz
-fuzz: ## Fuzz every decoder of messages for 20 s each
-	./integration/fuzz.sh
+fuzz: ## Fuzz whatever reads data from outside, FUZZTIME (60s) for each target; TARGET=NAME for some
+	./integration/fuzz.sh $(TARGET)
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what the binary can reach
+	./deploy/vuln.sh
+
+.PHONY: sbom
+sbom: build ## List what the binary is made of, with sums, in bin/sbom.json
+	./deploy/sbom.sh
+
+.PHONY: repro
+repro: ## Build twice, from two directories, and compare bit for bit
+	./deploy/repro.sh
 
 .PHONY: bench
 bench: ## Run the packages' benchmarks
