@@ -15,7 +15,7 @@ import (
 )
 
 type explainCommand struct {
-	What string   `arg:"" optional:"" name:"FILE|ID" help:"A recording, of clockwork scheduler --record or clockwork sim --record; what is no file is a request of the running stack."`
+	What string   `arg:"" optional:"" name:"FILE|ID" help:"A recording, of clockwork scheduler --record or clockwork sim --record; what is no file, and has no / in it, is a request of the running stack."`
 	IDs  []string `arg:"" optional:"" name:"ID" help:"Requests to explain: DOOR:NUMBER (the door in hexadecimal), or of a running stack the id that a client gave. Without any, what failed is grouped by cause."`
 }
 
@@ -40,7 +40,7 @@ func (k *explainCommand) Help() string {
 
 // Run explains requests of a recording, or of the running stack.
 func (k *explainCommand) Run(c *cli, con *console) error {
-	if _, err := os.Stat(k.What); err == nil {
+	if _, err := os.Stat(k.What); err == nil || strings.ContainsRune(k.What, os.PathSeparator) {
 		return k.recorded(c, con)
 	}
 	var ids []string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +41,7 @@ func explainLive(c *cli, con *console, ids []string) error {
 	defer cancel()
 	stack, err := c.connect(nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // mayAsk says it better
 	if err != nil {
-		return noFile(ids, err)
+		return err
 	}
 	defer stack.Close()
 	report, err := askWhy(ctx, stack, ids)
@@ -63,14 +62,6 @@ func explainLive(c *cli, con *console, ids []string) error {
 		return errShown
 	}
 	return err
-}
-
-// noFile says that what was asked about is no file either.
-func noFile(ids []string, err error) error {
-	if len(ids) == 0 || !strings.ContainsRune(ids[0], os.PathSeparator) {
-		return err
-	}
-	return usageError{fmt.Sprintf("there is no file %s, and the stack could not be asked about a request of that name: %v", ids[0], err)}
 }
 
 // mayAsk says so where the broker does not let this key ask.

@@ -35,6 +35,7 @@ type cli struct {
 	Load       loadCommand        `cmd:"" help:"Load a model from disk on every worker."`
 	Ls         lsCommand          `cmd:"" help:"List the loaded models."`
 	State      stateCommand       `cmd:"" help:"Show stage, workers and GPUs."`
+	Top        topCommand         `cmd:"" help:"Watch workers, GPUs and models of a running stack, live."`
 	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
 	Bench      benchCommand       `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        simCommand         `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`

@@ -53,3 +53,10 @@ func scaled(v, step float64, units ...string) string {
 	}
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + units[0]
 }
+
+// Clip makes text safe to show, and cuts it to columns, with an ellipsis where
+// something is missing.
+func Clip(text string, columns int) string { return clip(safe(text), columns) }
+
+// Columns is how many columns a safe text takes.
+func Columns(text string) int { return columnsOf(text) }

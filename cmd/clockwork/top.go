@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/term"
+
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/top"
+)
+
+type topCommand struct {
+	Once     bool          `help:"Print what is to be seen once, as plain text, and end; so it does where there is no terminal."`
+	Interval time.Duration `default:"2s" env:"-" help:"Without a terminal: the pause before a snapshot, in which services count; at least 1s."`
+	Count    int           `default:"1" env:"-" help:"Without a terminal: how many snapshots, 0 for no end."`
+}
+
+// Help says what it shows and what it takes.
+func (k *topCommand) Help() string {
+	return "Workers, GPUs and models of a running stack, live. Services count and tell only while somebody watches.\n\n" +
+		"Keys: m models, w GPUs, r misses, s sort, p pause, ? all of them, q quit.\n\n" +
+		"  clockwork top\n  clockwork top --once\n  clockwork top --json --interval 10s --count 0"
+}
+
+// Run shows the stack until it is told to quit, or prints snapshots.
+func (k *topCommand) Run(c *cli, con *console) error {
+	if k.Interval < time.Second {
+		return usageError{fmt.Sprintf("--interval is %v; services tell once a second", k.Interval)}
+	}
+	if k.Count < 0 {
+		return usageError{fmt.Sprintf("--count is %d; it must not be negative", k.Count)}
+	}
+	ctx, cancel := interruptible()
+	defer cancel()
+	w := &topWatch{}
+	stack, err := c.connect(w.options()...)
+	if err != nil {
+		return err
+	}
+	defer stack.Close()
+	stop, err := w.start(stack)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if con.tty && !k.Once && term.IsTerminal(stdin()) {
+		return showTop(ctx, w)
+	}
+	return k.snapshots(ctx, c, con, w)
+}
+
+// snapshots prints what is to be seen, each after a pause.
+func (k *topCommand) snapshots(ctx context.Context, c *cli, con *console, w *topWatch) error {
+	every := time.NewTicker(k.Interval)
+	defer every.Stop()
+	for i := 0; k.Count == 0 || i < k.Count; i++ {
+		select {
+		case <-ctx.Done():
+			return nil // it was asked to end
+		case <-every.C:
+		}
+		now := time.Now()
+		err := w.tick(now)
+		if err == nil {
+			w.look(func(s *top.State) { err = k.snapshot(c, con, s, now, i > 0) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *topCommand) snapshot(c *cli, con *console, s *top.State, now time.Time, next bool) error {
+	if c.JSON {
+		return printJSON(con.out, s.Summary(now))
+	}
+	width := con.display.Width()
+	if width == 0 {
+		width = 80
+	}
+	text := s.Text(width, now)
+	if next {
+		text = "\n" + text
+	}
+	_, err := fmt.Fprint(con.out, text)
+	return err
+}
+
+// topWatch takes in what a stack tells. Callbacks of the connection write, one at a
+// time; look reads.
+type topWatch struct {
+	mu     sync.Mutex // guards what follows
+	state  top.State
+	paused bool  // nothing is taken in
+	denied error // the broker does not let this key watch
+}
+
+// options have the connection live on when the broker is lost, and tell of it.
+func (w *topWatch) options() []nats.Option {
+	lost := func(why string) { w.look(func(s *top.State) { s.Broker(why, time.Now()) }) }
+	return []nats.Option{
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				err = nats.ErrDisconnected
+			}
+			lost(err.Error())
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { lost("") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if denied := mayWatch(err); denied != nil {
+				w.look(func(*top.State) { w.denied = denied })
+			}
+		}),
+	}
+}
+
+// start has the stack tell.
+func (w *topWatch) start(stack *client.Client) (stop func(), err error) {
+	unwatch, err := stack.Watch(func(kind protocol.ServiceKind, id string, f protocol.Figures) {
+		w.take(func(s *top.State, now time.Time) { s.Figures(kind, id, f, now) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	deaf, err := stack.Events(func(e protocol.Event) {
+		w.take(func(s *top.State, now time.Time) { s.Event(e, now) })
+	})
+	if err != nil {
+		unwatch()
+		return nil, err
+	}
+	return func() { deaf(); unwatch() }, nil
+}
+
+// take has f take in what was told, unless that is paused.
+func (w *topWatch) take(f func(*top.State, time.Time)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.paused {
+		f(&w.state, time.Now())
+	}
+}
+
+// tick says that a second is over; the error is that this key may not watch.
+func (w *topWatch) tick(now time.Time) error {
+	w.take(func(s *top.State, _ time.Time) { s.Tick(now) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.denied
+}
+
+func (w *topWatch) pause(paused bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paused = paused
+}
+
+func (w *topWatch) look(f func(*top.State)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(&w.state)
+}

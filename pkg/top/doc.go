@@ -1,0 +1,14 @@
+// Package top is what clockwork top shows: it takes in what the services of a stack
+// tell, and draws it as text for a terminal of any size.
+//
+//	var s top.State
+//	s.Figures(kind, id, figures, now) // as they come
+//	s.Event(event, now)
+//	s.Tick(now) // once a second
+//	v := top.View{Width: 80, Height: 24}
+//	quit := v.Key("m")
+//	fmt.Print(s.Draw(&v, now))
+//
+// It is pure: time is an argument, and one goroutine owns a State and a View. What
+// peers tell cannot move the cursor or colour the screen.
+package top

@@ -1,0 +1,163 @@
+package top
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Bounds of what is remembered.
+const (
+	maxServices = 4096
+	maxMisses   = 256
+	// history is how much of a timeline is kept, in slices; rates are kept for as many
+	// seconds as a wide terminal has columns.
+	history = 120 * protocol.SlicesASecond
+	maxRate = 240
+	// silent is after how long a service that tells nothing is gone.
+	silent = 3500 * time.Millisecond
+)
+
+// State is what is known of a stack. Its zero value knows nothing.
+type State struct {
+	doors      map[string]*told[protocol.DoorFigures]
+	schedulers map[string]*told[protocol.SchedulerFigures]
+	workers    map[string]*told[protocol.WorkerFigures]
+	timelines  map[gpuKey]*timelines
+	rates      []float64 // a second each
+	misses     []protocol.Event
+	news       string // of the startup
+	broker     string // why it is not reached, "" if it is
+	since      time.Time
+	began      time.Time
+}
+
+// told is what a service told last.
+type told[T any] struct {
+	figures T
+	span    time.Duration
+	heard   time.Time
+}
+
+type gpuKey struct {
+	worker string
+	gpu    int
+}
+
+type timelines struct{ exec, load []int }
+
+// Figures takes in what a service tells.
+func (s *State) Figures(kind protocol.ServiceKind, id string, f protocol.Figures, now time.Time) {
+	s.begin(now)
+	span := time.Duration(f.SpanMS * 1e6)
+	if span <= 0 {
+		return
+	}
+	switch {
+	case kind == protocol.FrontDoor && f.FrontDoor != nil:
+		hear(s.doors, id, *f.FrontDoor, span, now)
+	case kind == protocol.Scheduler && f.Scheduler != nil:
+		hear(s.schedulers, id, *f.Scheduler, span, now)
+	case kind == protocol.Worker && f.Worker != nil:
+		if hear(s.workers, id, *f.Worker, span, now) {
+			s.draw(id, f.Worker.GPUs)
+		}
+	}
+}
+
+func hear[T any](of map[string]*told[T], id string, f T, span time.Duration, now time.Time) bool {
+	if of[id] == nil && len(of) >= maxServices {
+		return false
+	}
+	of[id] = &told[T]{f, span, now}
+	return true
+}
+
+// draw makes timelines longer.
+func (s *State) draw(worker string, gpus []protocol.GPUFigures) {
+	for _, g := range gpus[:min(len(gpus), protocol.MaxGPUFigures)] {
+		key := gpuKey{worker, g.GPU}
+		of := s.timelines[key]
+		if of == nil {
+			of = &timelines{}
+			s.timelines[key] = of
+		}
+		of.exec, of.load = longer(of.exec, g.Exec), longer(of.load, g.Load)
+	}
+}
+
+func longer(line, by []int) []int {
+	line = append(line, by[:min(len(by), protocol.SlicesASecond)]...)
+	return line[max(0, len(line)-history):]
+}
+
+func (s *State) begin(now time.Time) {
+	if s.doors == nil {
+		s.doors, s.schedulers = map[string]*told[protocol.DoorFigures]{}, map[string]*told[protocol.SchedulerFigures]{}
+		s.workers, s.timelines = map[string]*told[protocol.WorkerFigures]{}, map[gpuKey]*timelines{}
+		s.began = now
+	}
+}
+
+// Event takes in what happened.
+func (s *State) Event(e protocol.Event, now time.Time) {
+	s.begin(now)
+	switch e.Kind {
+	case protocol.EventMiss:
+		s.misses = append(s.misses, e)
+		s.misses = s.misses[max(0, len(s.misses)-maxMisses):]
+	case protocol.EventStage:
+		s.news = ""
+	case protocol.EventCountdown:
+		s.news = ""
+		if e.LeftMS > 0 {
+			s.news = "loading closes at " + e.At.Add(time.Duration(e.LeftMS*1e6)).Local().Format("15:04:05")
+		}
+	case protocol.EventProfile:
+		s.news = "profiling " + count(e.Done, e.Total)
+	case protocol.EventLoad:
+		s.news = "loaded " + e.Model
+	case protocol.EventWorkerLost:
+		s.news = "worker " + e.Worker + " is gone"
+	}
+}
+
+// Broker says that the broker is lost, and why, or with "" that it is reached again.
+func (s *State) Broker(lost string, now time.Time) {
+	s.begin(now)
+	if (s.broker == "") != (lost == "") {
+		s.since = now
+	}
+	s.broker = lost
+}
+
+// Tick is told once a second: it forgets who is silent. While the broker is lost,
+// nobody is.
+func (s *State) Tick(now time.Time) {
+	s.begin(now)
+	if s.broker != "" {
+		return
+	}
+	late := now.Add(-silent)
+	if now.Sub(s.since) < silent {
+		late = now.Add(-silent - silent) // they may not have been heard yet
+	}
+	forget(s.doors, late)
+	forget(s.schedulers, late)
+	forget(s.workers, late)
+	for key := range s.timelines {
+		if s.workers[key.worker] == nil {
+			delete(s.timelines, key)
+		}
+	}
+	s.rates = append(s.rates, s.Summary(now).RatePerS)
+	s.rates = s.rates[max(0, len(s.rates)-maxRate):]
+}
+
+func forget[T any](of map[string]*told[T], late time.Time) {
+	for id, t := range of {
+		if t.heard.Before(late) {
+			delete(of, id)
+		}
+	}
+}
