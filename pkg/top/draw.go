@@ -60,11 +60,14 @@ func (d *drawing) left() int { return max(0, d.view.Height-1-len(d.lines)) }
 
 func (d *drawing) head() {
 	d.stack()
-	if d.state.broker != "" {
+	switch {
+	case d.state.news != "" && d.sum.Stage != protocol.Active.String() && d.state.broker == "":
+		d.add(d.line().say(cyan, d.state.news))
+	case d.state.broker != "":
 		l := d.line()
 		l.say(red, fmt.Sprintf("The broker is lost for %s: %s. What stands below is as last heard.", terminal.Duration(d.now.Sub(d.state.since).Round(time.Second)), d.state.broker))
 		d.add(l)
-	} else {
+	default:
 		d.traffic()
 	}
 	d.prediction()
@@ -103,9 +106,6 @@ func (d *drawing) stack() {
 	if sum.FrontDoors > 0 {
 		l.say(plain, many(sum.Workers, "worker"))
 	}
-	if d.state.news != "" && sum.Stage != protocol.Active.String() {
-		l.say(cyan, d.state.news)
-	}
 	if d.view.Paused {
 		l.say(yellow, "PAUSED")
 	}
@@ -136,8 +136,10 @@ func (d *drawing) prediction() {
 	sum, l := d.sum, d.line()
 	l.say(plain, fmt.Sprintf("queued %d", sum.Queued))
 	l.say(plain, fmt.Sprintf("in flight %d", sum.InFlight))
-	l.say(plain, fmt.Sprintf("prediction p99: execution +%s -%s", milli(sum.ExecOverMS), milli(sum.ExecUnderMS)))
-	l.say(plain, fmt.Sprintf("load +%s -%s", milli(sum.LoadOverMS), milli(sum.LoadUnderMS)))
+	l.say(plain, fmt.Sprintf("error p99 +%s -%s", milli(sum.ExecOverMS), milli(sum.ExecUnderMS)))
+	if sum.LoadOverMS+sum.LoadUnderMS > 0 {
+		l.say(plain, fmt.Sprintf("loads +%s -%s", milli(sum.LoadOverMS), milli(sum.LoadUnderMS)))
+	}
 	d.add(l)
 }
 
@@ -253,7 +255,11 @@ func (d *drawing) model(m *Model, name int) {
 	if m.ColdPerS > 0 {
 		cold = fmt.Sprintf("%.1f", m.ColdPerS)
 	}
-	for i, text := range []string{rate(m.RatePerS), percent(m.InSLO), milli(m.P50MS), milli(m.P99MS), cold, copies} {
+	p50, p99 := "-", "-"
+	if m.P99MS > 0 {
+		p50, p99 = milli(m.P50MS), milli(m.P99MS)
+	}
+	for i, text := range []string{rate(m.RatePerS), percent(m.InSLO), p50, p99, cold, copies} {
 		s := plain
 		if i == 1 {
 			s = tone(m.InSLO)
@@ -311,15 +317,15 @@ func (d *drawing) misses(room int) {
 var keys = [][2]string{
 	{"o, esc", "overview: GPUs and models"},
 	{"m", "models; again: by rate, in SLO, cold starts, name"},
-	{"w", "GPUs: how busy execution and transfer lanes were, half a second a column"},
+	{"w", "GPUs: how busy their lanes were, 0.5 s a column"},
 	{"r", "recent misses and their codes"},
 	{"s", "sort the models otherwise"},
 	{"arrows, pgup, pgdown", "scroll; home and end"},
 	{"p", "pause, and go on"},
 	{"q", "quit"},
 	{"", ""},
-	{"req/s, in SLO, p50", "of the last 5 to 10 s; requests that were wrong are not counted"},
-	{"prediction p99", "how much longer (+) or less (-) work took than planned"},
+	{"req/s, in SLO, p50", "of the last 5 to 10 s, without wrong requests"},
+	{"error p99", "of predictions: work took longer (+), or less (-)"},
 	{"batch", "mean size of batches, padding counted"},
 	{"copies", "GPUs with the model's weights"},
 }
