@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"clockwork/pkg/explain"
 	"clockwork/pkg/protocol"
 )
 
@@ -202,7 +203,7 @@ func callsOf(in ast.Node, name string) (calls []*ast.CallExpr) {
 
 // into says which argument of a call is decoded into: of those of pkg/bus, and of
 // those that hand such a pointer on.
-var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeStored": 1, "control": 3}
+var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
 
 // typed are all types that messages are decoded into by a library.
 var typed = map[string]reflect.Type{
@@ -214,6 +215,10 @@ var typed = map[string]reflect.Type{
 	"protocol.ModelSpec":   reflect.TypeFor[protocol.ModelSpec](),
 	"protocol.Profile":     reflect.TypeFor[protocol.Profile](),
 	"protocol.WorkerState": reflect.TypeFor[protocol.WorkerState](),
+	"protocol.Figures":     reflect.TypeFor[protocol.Figures](),
+	"protocol.DoorRecord":  reflect.TypeFor[protocol.DoorRecord](),
+	"protocol.Question":    reflect.TypeFor[protocol.Question](),
+	"explain.Report":       reflect.TypeFor[explain.Report](),
 	"inferJSON":            reflect.TypeFor[inferJSON](),
 	"[]tensorJSON":         reflect.TypeFor[[]tensorJSON](),
 	"responseJSON":         reflect.TypeFor[responseJSON](),
@@ -343,7 +348,7 @@ func untyped(of reflect.Type, at string) string {
 	case reflect.Pointer, reflect.Slice, reflect.Array:
 		return untyped(of.Elem(), at)
 	case reflect.Map:
-		return at // of as many keys as anyone likes
+		return untyped(of.Elem(), at) // of as many keys as elements are let pass
 	case reflect.Struct:
 		if of.PkgPath() == "time" {
 			return ""

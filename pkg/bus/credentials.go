@@ -114,7 +114,7 @@ func Redacted(urls string) string {
 	inside := false // of a password with a comma, whose end stands to the right
 	for i := len(list) - 1; i >= 0; i-- {
 		scheme, rest, found := strings.Cut(list[i], "://")
-		if !found {
+		if found = found && !strings.Contains(scheme, ":"); !found {
 			scheme, rest = "", list[i]
 		} else {
 			scheme += "://"
