@@ -16,6 +16,7 @@ import (
 	"clockwork/pkg/bus"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/telemetry"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -46,6 +47,7 @@ type stackConfig struct {
 	generate   bool
 	scale      float64
 	faults     emulated.Faults
+	hub        *telemetry.Hub // of the workers, nil for none
 }
 
 func quick() stackConfig {
@@ -156,6 +158,7 @@ func (s *stack) workerConfig(name string) worker.Config {
 		return emulated.New(options)
 	})
 	config.GenerateInputs = s.config.generate
+	config.Telemetry = s.config.hub
 	return config
 }
 

@@ -74,8 +74,6 @@ func newActions(m *Metrics) *actions {
 		}
 		if kind.OnGPU() { // the others are not the scheduler's
 			a.codes[i].of(place(protocol.OK))
-		}
-		if kind.OnGPU() || i == 0 {
 			a.silent[i] = byResult.WithLabelValues(kind.String(), noResult)
 		}
 	}
@@ -86,10 +84,9 @@ func newActions(m *Metrics) *actions {
 func (a *actions) told(t *telemetry.Action) {
 	kind := kindOf(t.Kind)
 	if t.Result == nil {
-		if !t.Kind.OnGPU() {
-			kind = 0
+		if t.Kind.OnGPU() {
+			a.silent[kind].Inc()
 		}
-		a.silent[kind].Inc()
 		return
 	}
 	a.codes[kind].of(place(t.Result.Code)).Inc()
