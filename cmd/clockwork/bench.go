@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/bench"
+	"clockwork/pkg/bus"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
@@ -120,7 +121,7 @@ func (k *benchCommand) open(ctx context.Context, c *cli, con *console) (*benchTa
 func commandFor(c *cli) string {
 	command := "clockwork"
 	if c.NATS != nats.DefaultURL {
-		command += " --nats " + c.NATS
+		command += " --nats " + bus.Redacted(c.NATS)
 	}
 	if c.Prefix != protocol.DefaultPrefix {
 		command += " --prefix " + c.Prefix
@@ -137,10 +138,7 @@ func (k *benchCommand) measure(ctx context.Context, con *console, target *benchT
 	}
 	config := bench.Config{
 		Workload: made.workload, Models: models, DefaultSLO: defaultSLO, Warmup: k.warmup(made.workload.Length),
-		Window: window(made.workload.Length), Grace: benchGrace, Patience: benchDrain,
-	}
-	if config.Payload, err = k.payload(ctx, target.Client); err != nil {
-		return nil, nil, err
+		Window: window(made.workload.Length), Grace: benchGrace, Patience: benchDrain, Payload: k.payload(ctx, target.Client),
 	}
 	for range k.Connections {
 		connection, err := target.connect()
@@ -242,7 +240,7 @@ func (k *benchCommand) profile() (stop func(), err error) {
 }
 
 // payload is what requests bring.
-func (k *benchCommand) payload(ctx context.Context, stack *client.Client) (bench.Payload, error) {
+func (k *benchCommand) payload(ctx context.Context, stack *client.Client) bench.Payload {
 	switch {
 	case k.Input != "":
 		return bench.Given(func(m protocol.ModelState) ([]protocol.Tensor, error) {
@@ -251,21 +249,25 @@ func (k *benchCommand) payload(ctx context.Context, stack *client.Client) (bench
 				return nil, err
 			}
 			return request.Inputs, nil
-		}), nil
+		})
 	case k.Payload == "random":
-		return bench.Random(), nil
+		return bench.Random()
 	}
-	state, refused := stack.State(ctx)
-	if refused != nil {
-		return bench.Payload{}, refused
+	return bench.Generated()
+}
+
+// checkInputs refuses a stack whose workers make no inputs, where they have to.
+func (k *benchCommand) checkInputs(state *protocol.StackState) error {
+	if k.inputs() != generated {
+		return nil
 	}
 	for _, w := range state.Workers {
 		if !w.GenerateInputs {
-			return bench.Payload{}, protocol.Errorf(protocol.InvalidInput,
+			return protocol.Errorf(protocol.InvalidInput,
 				"worker %s makes no inputs: start workers with --generate-inputs, or send some with --payload random or --input FILE", w.ID)
 		}
 	}
-	return bench.Generated(), nil
+	return nil
 }
 
 // check refuses what needs no stack to be seen to be wrong.

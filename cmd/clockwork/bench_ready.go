@@ -86,6 +86,9 @@ func (k *benchCommand) ready(ctx context.Context, con *console, target *benchTar
 	if refused != nil {
 		return m, nil, refused
 	}
+	if err := k.checkInputs(state); err != nil {
+		return m, nil, err
+	}
 	if m, err = k.make(gpusOf(state)); err != nil {
 		return m, nil, err
 	}

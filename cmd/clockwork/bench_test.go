@@ -96,11 +96,11 @@ func TestBenchSaysWhatIsMissingAndMeasuresWhatIsThere(t *testing.T) {
 		code int
 		says string // on either stream
 	}{
-		{"poisson --copies 2", 1, " load zoo/resnet50_v2 --copies 2"},
-		{"poisson", 1, "run this again with --load"},
-		{"closed --copies 2 --load --length 700ms", 1, "INVALID_INPUT: worker "},
-		{"poisson --model zoo/googlenet", 1, "Loading is closed"},
-		{closed + " --connections 1", 0, "resnet50_v2-2"},
+		{"poisson", 1, "INVALID_INPUT: worker "},
+		{"poisson --payload random --copies 2", 1, " load zoo/resnet50_v2 --copies 2"},
+		{"poisson --payload random", 1, "run this again with --load"},
+		{closed + " --connections 1 --load", 0, "resnet50_v2-2"},
+		{"poisson --payload random --model zoo/googlenet", 1, "Loading is closed"},
 		{closed + " --report " + page + " --hdr " + hdr, 0, "sent after they were due"},
 		{"fixed --model resnet50_v2-2 --length 300ms --warmup 0s --slo 1us --payload random", 0, "x DEADLINE_"},
 		{"fixed --model resnet50_v2-2 --length 300ms --slo 1us --payload random --require-slo 50", 1, "--require-slo asks for 50%"},
