@@ -34,7 +34,7 @@ func (s *State) Draw(v *View, now time.Time) string {
 
 // Text is everything as plain text of such a width, for where there is no terminal.
 func (s *State) Text(width int, now time.Time) string {
-	d := &drawing{state: s, view: &View{Width: width, Height: 1 << 20}, now: now, sum: s.Summary(now)}
+	d := &drawing{state: s, view: &View{Width: width, Height: wholeHeight}, now: now, sum: s.Summary(now)}
 	d.head()
 	d.gpus(len(d.sum.GPUs) + 2)
 	d.add(d.line())
@@ -79,7 +79,7 @@ func (d *drawing) stack() {
 	sum, l := d.sum, d.line()
 	l.say(bold, "clockwork")
 	switch {
-	case sum.FrontDoors == 0 && d.now.Sub(d.state.began) < silent:
+	case sum.FrontDoors == 0 && d.now.Sub(d.state.began) < silent && !d.view.whole():
 		l.say(faint, "listening ...")
 	case sum.FrontDoors == 0:
 		l.say(red, "no front door is heard")
@@ -116,7 +116,7 @@ func (d *drawing) stack() {
 func (d *drawing) traffic() {
 	sum, l := d.sum, d.line()
 	l.say(bold, rate(sum.RatePerS)+" req/s")
-	if most := slices.Max(append([]float64{1}, d.state.rates...)); d.view.Height < 1<<20 {
+	if most := slices.Max(append([]float64{1}, d.state.rates...)); !d.view.whole() {
 		var of []int
 		for _, r := range d.state.rates {
 			of = append(of, int(r/most*100))
@@ -337,7 +337,7 @@ func (d *drawing) help() {
 }
 
 func (d *drawing) foot() {
-	if d.view.Height >= 1<<20 {
+	if d.view.whole() {
 		return
 	}
 	for d.left() > 0 {

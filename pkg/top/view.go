@@ -39,6 +39,11 @@ type View struct {
 	back   Page // where Help goes back to
 }
 
+// wholeHeight is that of a view on which everything is shown, and no keys.
+const wholeHeight = 1 << 20
+
+func (v *View) whole() bool { return v.Height >= wholeHeight }
+
 // Key takes in a key by its name ("q", "up", "pgdown"), and says whether to quit.
 func (v *View) Key(key string) (quit bool) {
 	if v.Page == Help && key != "q" && key != "ctrl+c" {

@@ -1,0 +1,38 @@
+package integration
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestTheOperatorAloneWatchesAndAsksWhy: what others ask, and how they are served, is
+// not for clients.
+func TestTheOperatorAloneWatchesAndAsksWhy(t *testing.T) {
+	s := startSpied(t, "--worker", "w1")
+	for _, row := range []struct {
+		user, command string
+		code          int
+		says          string
+	}{
+		{"client", "top --once", 1, "this key may not watch the stack; the operator's may"},
+		{"gateway", "top --once", 1, "this key may not watch"},
+		{"worker.w1", "top --once", 1, "this key may not watch"},
+		{"operator", "top --once", 0, "no front door is heard"},
+		{"client", "explain cat-1", 1, "this key may not see others' requests"},
+		{"client", "explain", 1, "this key may not see others' requests"},
+		{"operator", "explain cat-1", 1, "no front door answers"},
+	} {
+		args := append(strings.Fields(row.command), "--nats", s.server.ClientURL())
+		out, err := exec.Command(binary, append(args, s.flags(row.user)...)...).CombinedOutput()
+		code := 0
+		if exit, ended := err.(*exec.ExitError); ended {
+			code = exit.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if code != row.code || !strings.Contains(string(out), row.says) {
+			t.Errorf("%s as %s: exit code %d, wanted %d and %q in:\n%s", row.command, row.user, code, row.code, row.says, out)
+		}
+	}
+}
