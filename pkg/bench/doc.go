@@ -1,10 +1,11 @@
 // Package bench sends a workload to a live stack and measures what its client
 // sees: who was answered in time, how long it took, what was refused and why.
 //
-//	models, missing := bench.Match(w, list.Models)       // nothing may be missing
-//	payload, err := bench.Generated(w)                   // or Made, or Given
+//	models, missing := bench.Match(w, list.Models) // nothing may be missing
 //	report, err := bench.Run(ctx, bench.Config{
-//		Workload: w, Models: models, Payload: payload, Clients: clients, Warmup: 2 * time.Second,
+//		Workload: w, Models: models, Payload: bench.Generated(), Clients: clients,
+//		DefaultSLO: 100 * time.Millisecond, Warmup: 2 * time.Second, Window: 100 * time.Millisecond,
+//		Grace: time.Second, Patience: 10 * time.Second,
 //	}, nil)
 //
 // # How it measures

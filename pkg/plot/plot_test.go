@@ -3,6 +3,7 @@ package plot
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"regexp"
@@ -232,5 +233,33 @@ func TestSpansStandWhereTheyBelong(t *testing.T) {
 func TestATimelineOfNothingIsDrawn(t *testing.T) {
 	for _, to := range []float64{0, nan, inf} {
 		inside(t, elements(t, string(Timeline{To: to, Lanes: []Lane{{Name: "GPU 0"}}}.SVG())))
+	}
+}
+
+func TestStackedBarsStandOnEachOther(t *testing.T) {
+	x := []float64{0, 1}
+	c := Chart{Bars: true, Stacked: true, Series: []Series{{Name: "good", X: x, Y: []float64{60, 100}}, {Name: "bad", X: x, Y: []float64{40, 0}}}}
+	base := height - bottom
+	var bars [][4]float64 // x, y, width, height
+	for _, rest := range strings.Split(string(c.SVG()), `<rect class="bar`)[1:] {
+		var b [4]float64
+		var class string
+		if _, err := fmt.Sscanf(rest, "%s x=\"%f\" y=\"%f\" width=\"%f\" height=\"%f\"", &class, &b[0], &b[1], &b[2], &b[3]); err != nil {
+			t.Fatal(err, rest)
+		}
+		bars = append(bars, b)
+	}
+	if len(bars) != 4 || bars[0][0] != bars[2][0] || bars[1][0] != bars[3][0] {
+		t.Fatalf("not two stacks of two: %v", bars)
+	}
+	const rounding = 0.11
+	if top := bars[2][1] + bars[2][3]; math.Abs(top-bars[0][1]) > rounding {
+		t.Errorf("the second ends at %v, the first begins at %v", top, bars[0][1])
+	}
+	if foot := bars[0][1] + bars[0][3]; math.Abs(foot-base) > rounding {
+		t.Errorf("the first stands at %v, the axis is at %v", foot, base)
+	}
+	if math.Abs(bars[2][1]-bars[1][1]) > rounding {
+		t.Errorf("60 and 40 reach %v, 100 reaches %v", bars[2][1], bars[1][1])
 	}
 }
