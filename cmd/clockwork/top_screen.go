@@ -56,6 +56,7 @@ func (s *topScreen) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 	switch m := m.(type) {
 	case tea.WindowSizeMsg:
 		s.view.Width, s.view.Height = m.Width, m.Height
+		return s, tea.ClearScreen // what a terminal does with its lines then is its own
 	case tea.KeyPressMsg:
 		if s.view.Key(m.String()) {
 			return s, tea.Quit
