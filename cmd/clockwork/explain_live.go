@@ -143,12 +143,24 @@ func (report *liveReport) add(r *protocol.DoorRequest, told []explain.Told) {
 	}
 	if at := slices.IndexFunc(told, func(t explain.Told) bool { return t.ID == r.ID }); at >= 0 {
 		of.Told = told[at]
+		of.disagree(r)
 	} else {
 		of.Told = explain.Told{Explanation: &explain.Explanation{ID: r.ID, Model: r.Model, Outcome: doorOutcome(r), Chain: []explain.Link{}}, Arrived: r.Arrived}
 	}
 	if of.FrontDoor != nil || len(of.Chain) > 0 {
 		report.Requests = append(report.Requests, of)
 	}
+}
+
+// disagree: what the worker ended in time may have come too late to the front door,
+// which alone answers.
+func (of *liveRequest) disagree(r *protocol.DoorRequest) {
+	if r.Code == "" || r.Code == protocol.OK || !strings.HasPrefix(of.Outcome, "done") {
+		return
+	}
+	e := *of.Explanation
+	e.Outcome = fmt.Sprintf("refused %s by its front door, %s at the worker", r.Code, e.Outcome)
+	of.Explanation = &e
 }
 
 func doorOutcome(r *protocol.DoorRequest) string {

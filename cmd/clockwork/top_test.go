@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clockwork/pkg/client"
+	"clockwork/pkg/explain"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/top"
 )
@@ -152,5 +153,22 @@ func TestTopWithoutAStackSaysSo(t *testing.T) {
 		if code != want || stdout != "" || stderr == "" {
 			t.Errorf("%s: exit code %d, wanted %d: %s%s", args, code, want, stdout, stderr)
 		}
+	}
+}
+
+// The front door alone answers: what it refused was not done in time, whatever the
+// scheduler heard from the worker.
+func TestWhatADoorRefusedWasNotDoneInTime(t *testing.T) {
+	late := protocol.DoorRequest{ID: "00000000000000ff:7", Code: protocol.DeadlineExceeded, Arrived: time.Unix(1, 0)}
+	told := []explain.Told{{Explanation: &explain.Explanation{ID: late.ID, Outcome: "done in time"}}}
+	var r liveReport
+	r.add(&late, told)
+	if got := r.Requests[0].Outcome; got != "refused DEADLINE_EXCEEDED by its front door, done in time at the worker" || told[0].Outcome != "done in time" {
+		t.Errorf("%q", got)
+	}
+	late.Code = protocol.OK
+	r.add(&late, told)
+	if got := r.Requests[1].Outcome; got != "done in time" {
+		t.Errorf("%q", got)
 	}
 }
