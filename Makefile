@@ -2,7 +2,7 @@
 GO ?= go
 
 # Packages that decide and must stay pure; each has a test that says so.
-PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... ./pkg/estimate/... ./pkg/heap/... ./pkg/zoo/... ./pkg/workload/... ./pkg/record/... ./pkg/replay/... ./pkg/explain/... ./pkg/plot ./pkg/quota/... ./pkg/sim ./pkg/sim/page ./pkg/sched/...
+PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... ./pkg/estimate/... ./pkg/heap/... ./pkg/zoo/... ./pkg/workload/... ./pkg/record/... ./pkg/replay/... ./pkg/explain/... ./pkg/top ./pkg/plot ./pkg/quota/... ./pkg/sim ./pkg/sim/page ./pkg/sched/...
 
 # What make sim compares; all of them take three times as long.
 POLICIES ?= clockwork,faithful
