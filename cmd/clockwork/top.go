@@ -15,14 +15,14 @@ import (
 )
 
 type topCommand struct {
-	Once     bool          `help:"Print what is to be seen once, as plain text, and end; so it does where there is no terminal."`
+	Once     bool          `env:"-" help:"Print what is to be seen once, as plain text, and end; so it does where there is no terminal."`
 	Interval time.Duration `default:"2s" env:"-" help:"Without a terminal: the pause before a snapshot, in which services count; at least 1s."`
 	Count    int           `default:"1" env:"-" help:"Without a terminal: how many snapshots, 0 for no end."`
 }
 
 // Help says what it shows and what it takes.
 func (k *topCommand) Help() string {
-	return "Workers, GPUs and models of a running stack, live. Services count and tell only while somebody watches.\n\n" +
+	return "Any connection to the broker will do. Services count and tell only while somebody watches; rates are of the last 5 to 10 s.\n\n" +
 		"Keys: m models, w GPUs, r misses, s sort, p pause, ? all of them, q quit.\n\n" +
 		"  clockwork top\n  clockwork top --once\n  clockwork top --json --interval 10s --count 0"
 }
