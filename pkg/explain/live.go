@@ -21,6 +21,8 @@ const (
 	// is kept how they arrived and ended.
 	toldASecond = 200
 	toldAtOnce  = 1000
+	// lookEvery is how often the lanes of a model with many copies are looked at.
+	lookEvery = time.Millisecond
 )
 
 // Live follows a core that works, in bounded memory, so that its latest requests
@@ -83,12 +85,16 @@ type Told struct {
 
 // NewLive makes a Live of a core that has had no event yet.
 func NewLive(policy string, config sched.Config) *Live {
-	l := &Live{served: ring{size: keptServed}, missed: ring{size: keptMissed}, spare: toldAtOnce}
+	l := &Live{served: newRing(keptServed), missed: newRing(keptMissed), spare: toldAtOnce}
 	l.follower = &follower{end: l.ended, keep: keptDone}
 	l.follower.closed = l.closed
 	l.follower.begin(policy, config)
+	l.glance = lookEvery
 	return l
 }
+
+// newRing has its room at once: to grow would copy all of it, time and again.
+func newRing(size int) ring { return ring{list: make([]kept, 0, size), size: size} }
 
 // put takes one in and returns the request that it forgets for it, nil for none.
 func (r *ring) put(k kept) (gone *request) {

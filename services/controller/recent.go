@@ -44,8 +44,11 @@ type answered struct {
 }
 
 func newRecent() *recent {
-	return &recent{served: ring{size: keptServed}, missed: ring{size: keptMissed}}
+	return &recent{served: newRing(keptServed), missed: newRing(keptMissed)}
 }
+
+// newRing has its room at once: to grow would copy all of it, time and again.
+func newRing(size int) ring { return ring{list: make([]answered, 0, size), size: size} }
 
 // ofRequest is what is remembered of a request; ended is zero while it is open.
 func ofRequest(r *request, ended time.Time) answered {
