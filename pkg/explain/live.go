@@ -21,6 +21,8 @@ const (
 	// is kept how they arrived and ended.
 	toldASecond = 200
 	toldAtOnce  = 1000
+	// lookEvery is how often the lanes of a model with many copies are looked at.
+	lookEvery = time.Millisecond
 )
 
 // Live follows a core that works, in bounded memory, so that its latest requests
@@ -87,6 +89,7 @@ func NewLive(policy string, config sched.Config) *Live {
 	l.follower = &follower{end: l.ended, keep: keptDone}
 	l.follower.closed = l.closed
 	l.follower.begin(policy, config)
+	l.glance = lookEvery
 	return l
 }
 

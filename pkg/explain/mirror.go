@@ -18,7 +18,8 @@ type mirror struct {
 	now       protocol.Time
 	issuer    uint64
 	seq       int
-	keep      int // of a lane's past, at least
+	keep      int           // of a lane's past, at least
+	glance    time.Duration // how long a look at many lanes is good for
 	models    map[string]*model
 	profiles  map[string][]protocol.Profile
 	gpus      []*gpu
@@ -47,6 +48,9 @@ type model struct {
 	coming  []*action // loads that are open
 	came    []*action // the last loads that went well
 	costs   map[costKey]*estimate.Estimator
+
+	seen   busy // the lane that was free first
+	seenAt protocol.Time
 
 	crew  int // of which what follows is
 	homes int // GPUs that can hold it

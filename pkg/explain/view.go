@@ -44,10 +44,7 @@ func (m *mirror) view(r *request) view {
 			v.exec, v.load = exec, m.cost(of, kind, 0).Value()
 		}
 	}
-	for _, g := range of.holders {
-		v.resident++
-		v.lane.sooner(m.busy(g, &g.execs))
-	}
+	v.resident, v.lane = len(of.holders), m.soonest(of)
 	for _, a := range of.coming {
 		v.loading.sooner(busy{on: a.gpu, left: max(0, m.until(&a.gpu.transfers, a).Sub(m.now)), with: r.Model, open: 1})
 	}
@@ -55,6 +52,23 @@ func (m *mirror) view(r *request) view {
 		m.firstTransfer(&v, of)
 	}
 	return v
+}
+
+// manyHolders is from how many on a look at all of them costs more than the rest of
+// following a request.
+const manyHolders = 8
+
+// soonest is the execution lane that would begin a model's next request first, as it
+// was at most a glance ago where there are many.
+func (m *mirror) soonest(of *model) busy {
+	if len(of.holders) > manyHolders && of.seen.on != nil && m.now.Sub(of.seenAt) < m.glance {
+		return of.seen
+	}
+	of.seen, of.seenAt = busy{}, m.now
+	for _, g := range of.holders {
+		of.seen.sooner(m.busy(g, &g.execs))
+	}
+	return of.seen
 }
 
 // firstTransfer looks for the transfer lane that is free first.

@@ -32,7 +32,7 @@ type outputBox struct {
 const (
 	// maxOutputs bounds the outputs of one message, outputOverhead what one
 	// takes besides its data.
-	maxOutputs     = 256
+	maxOutputs     = 128
 	outputOverhead = 256
 	// idleBox is how long a front door may be silent before it is forgotten,
 	// maxBoxes how many are known before somebody looks.
