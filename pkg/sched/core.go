@@ -182,8 +182,8 @@ type Addressed struct {
 	Plan Plan
 }
 
-// Plan is what a core had in mind with an action: when it was to begin and end at
-// the GPU, and then how many requests still waited for its model, of which so many
+// Plan is what a core expected of an action: when it would begin and end at the GPU
+// (what is promised to requests leaves more time), and then how many requests still waited for its model, of which so many
 // copies could be used.
 type Plan struct {
 	Begin, End     protocol.Time

@@ -11,6 +11,9 @@ import (
 type lane struct {
 	begun protocol.Time // when the first of the open actions is taken to have begun
 	work  time.Duration // the open actions together
+	// hedge is how much sooner than planned the first of them may well begin: a plan
+	// leaves time for its messages that they seldom need.
+	hedge time.Duration
 }
 
 // add appends an action that should begin at start if nothing is before it.
@@ -25,7 +28,7 @@ func (l *lane) add(a *action, first bool, start protocol.Time) {
 func (l *lane) remove(a *action, first bool, end protocol.Time) {
 	l.work -= a.takes
 	if first {
-		l.begun = max(l.begun, end)
+		l.begun, l.hedge = max(l.begun, end), 0
 	}
 }
 
@@ -38,6 +41,10 @@ func (g *gpu) free(now protocol.Time) protocol.Time {
 	first := g.infers[0].takes
 	return max(now.Add(-g.worker.way.back.least()), g.lane.begun.Add(first)).Add(g.lane.work - first)
 }
+
+// expects is when the lane is likely to have done everything, which is sooner than it
+// may be planned with.
+func (g *gpu) expects(now protocol.Time) protocol.Time { return g.free(now).Add(-g.lane.hedge) }
 
 // late is how overdue the first action is.
 func (g *gpu) late(now protocol.Time) time.Duration {

@@ -50,9 +50,13 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	g.lane.add(a, len(g.infers) == 0, c.policy.arrives(g))
+	idle, begin := len(g.infers) == 0, c.policy.arrives(g)
+	g.lane.add(a, idle, begin)
+	if idle {
+		g.lane.hedge = max(0, begin.Sub(c.now)-g.worker.way.likely(members))
+	}
 	g.infers = append(g.infers, a)
-	order.Plan = to.plan(g.free(c.now), takes)
+	order.Plan = to.plan(g.expects(c.now), takes)
 }
 
 // plan describes an action that will have ended by then.

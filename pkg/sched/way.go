@@ -78,6 +78,20 @@ func (w *way) doubt(now protocol.Time) {
 	}
 }
 
+// likely is what it takes until an Infer with these members can begin, as far as
+// that is known; else it is longer than any plan.
+func (w *way) likely(members []*request) time.Duration {
+	if w.to.samples == 0 {
+		return time.Hour
+	}
+	for _, r := range members {
+		if !r.Generated {
+			return 2 * w.to.least() // their inputs come through their door
+		}
+	}
+	return w.to.least()
+}
+
 // reach is how long from now on an Infer can begin at an idle GPU.
 func (p *lanes) reach(w *way) time.Duration {
 	if p.original {

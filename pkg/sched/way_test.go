@@ -123,3 +123,22 @@ func TestAWayThatKeepsRequestsAwayIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// What is expected of an action is the way as it was, not the room that a plan leaves
+// for it: two hops to the GPU, since the inputs come through the door.
+func TestAnActionIsExpectedWhenItsWayTookNoLongerThanBefore(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "a", exec: []float64{1}})
+	r.join(0, "w1", 1, "a")
+	far(r, 0.1)
+	r.submit(100, "a", 1000)
+	r.submit(100, "a", 1000) // behind the first
+	sent := r.sent(protocol.Infer)
+	for i, end := range []float64{101.2, 102.2} {
+		if plan := sent[len(sent)-2+i].Plan; plan.End != instant(end) || plan.Begin != instant(end-1) {
+			t.Errorf("action %d is expected from %v to %v, not to %v", i+1, millisOf(plan.Begin), millisOf(plan.End), end)
+		}
+	}
+	if free := r.core.gpus[0].free(instant(100)); free != instant(103) { // 1 ms for the way
+		t.Errorf("the GPU is planned to be free at %v", millisOf(free))
+	}
+}
