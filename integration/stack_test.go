@@ -238,17 +238,25 @@ func (s *stack) activated() *protocol.StackState {
 // load loads a model and fails the test when that fails.
 func (s *stack) load(path string, copies int) *protocol.LoadReply {
 	s.t.Helper()
-	// Workers may still be on their way; the controller is there first.
+	// Workers may still be on their way, for the controller is there first; and one that
+	// was just killed may have been given the load by a broker that did not know yet.
 	for deadline := time.Now().Add(patience); ; {
-		reply, refused := s.client.Load(s.t.Context(), protocol.LoadRequest{Path: path, Copies: &copies})
+		reply, refused := s.tryLoad(path, copies)
 		if refused == nil {
 			return reply
 		}
-		if refused.Code != protocol.StateUnavailable || time.Now().After(deadline) {
+		again := refused.Code == protocol.StateUnavailable || refused.Code == protocol.DeadlineExceeded
+		if !again || time.Now().After(deadline) {
 			s.t.Fatalf("load %s: %v", path, refused)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+func (s *stack) tryLoad(path string, copies int) (*protocol.LoadReply, *protocol.Error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience/2)
+	defer cancel()
+	return s.client.Load(ctx, protocol.LoadRequest{Path: path, Copies: &copies})
 }
 
 // infer sends a request without inputs.
