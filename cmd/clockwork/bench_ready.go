@@ -92,8 +92,7 @@ func (k *benchCommand) ready(ctx context.Context, con *console, target *benchTar
 	if m, err = k.make(gpusOf(state)); err != nil {
 		return m, nil, err
 	}
-	models, missing := bench.Match(m.workload, state.Models)
-	if len(missing) > 0 {
+	if _, missing := bench.Match(m.workload, state.Models); len(missing) > 0 {
 		if err := k.load(ctx, con, target, state, missing); err != nil {
 			return m, nil, err
 		}
@@ -109,7 +108,8 @@ func (k *benchCommand) ready(ctx context.Context, con *console, target *benchTar
 	if !active(state) {
 		return m, nil, notActive(state, target.prefix)
 	}
-	if models, missing = bench.Match(m.workload, state.Models); len(missing) > 0 {
+	models, missing := bench.Match(m.workload, state.Models)
+	if len(missing) > 0 {
 		return m, nil, lacking(state, missing, target.prefix)
 	}
 	return m, models, nil

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -136,12 +137,8 @@ func (c *account) summary(model string, window time.Duration) Summary {
 	s := Summary{
 		Model: model, Offered: c.offered, OK: c.ok, InSLO: c.inSLO, NoAnswer: c.noAnswer, Unfinished: c.unfinished,
 		OfferedRate: perSecond(c.offered, window), Goodput: perSecond(c.inSLO, window),
-		Cold: c.cold, Latency: c.latency.percentiles(),
+		Errors: report.ByCode(c.errors), Cold: c.cold, Latency: c.latency.percentiles(),
 	}
-	for code, n := range c.errors {
-		s.Errors = append(s.Errors, report.ErrorCount{Code: code, Count: n})
-	}
-	slices.SortFunc(s.Errors, func(a, b report.ErrorCount) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	if ended := c.offered - c.unfinished; ended > 0 {
 		s.Share = float64(c.inSLO) / float64(ended)
 	}
@@ -177,14 +174,6 @@ func (r *Report) WriteHistogram(w io.Writer) error {
 // Worst are the n models of the smallest share in SLO, the worst first.
 func (r *Report) Worst(n int) []Summary {
 	worst := slices.Clone(r.Models)
-	slices.SortStableFunc(worst, func(a, b Summary) int {
-		switch {
-		case a.Share < b.Share:
-			return -1
-		case a.Share > b.Share:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(worst, func(a, b Summary) int { return cmp.Compare(a.Share, b.Share) })
 	return worst[:min(n, len(worst))]
 }

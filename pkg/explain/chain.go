@@ -32,22 +32,22 @@ func many(n int, noun string) string {
 }
 
 // explain tells a request's story as far as it is known now.
-func (x *follower) explain(r *request, outcome string, cause Cause) *Explanation {
-	c := &chain{start: x.start}
-	x.tellArrival(c, r)
+func (f *follower) explain(r *request, outcome string, cause Cause) *Explanation {
+	c := &chain{start: f.start}
+	f.tellArrival(c, r)
 	for _, a := range r.tries {
-		x.tellTry(c, r, a)
+		f.tellTry(c, r, a)
 	}
 	switch {
 	case r.refusal != nil:
-		x.tellWait(c, r)
-		c.add(x.now, "refused %s: %s", r.refusal.Code, r.refusal.Message)
+		f.tellWait(c, r)
+		c.add(f.now, "refused %s: %s", r.refusal.Code, r.refusal.Message)
 	case outcome == doorLost:
-		c.add(x.now, "its front door was lost, and with it whoever waited for the answer")
+		c.add(f.now, "its front door was lost, and with it whoever waited for the answer")
 	}
 	return &Explanation{
-		ID: r.ID.String(), Core: x.core, Model: r.Model, Outcome: outcome, Cause: cause,
-		Chain: c.links, Saved: x.saved(r, cause),
+		ID: r.ID.String(), Core: f.core, Model: r.Model, Outcome: outcome, Cause: cause,
+		Chain: c.links, Saved: f.saved(r, cause),
 	}
 }
 

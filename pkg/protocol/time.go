@@ -26,6 +26,9 @@ func (t Time) Add(d time.Duration) Time {
 // Sub returns the duration from u to t.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
 
+// Milliseconds is how messages carry a duration, to the microsecond.
+func Milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // String prints milliseconds with three decimals, or "never".
 func (t Time) String() string {
 	if t == Never {

@@ -53,6 +53,18 @@ type ErrorCount struct {
 	Count int           `json:"count"`
 }
 
+// ByCode is what counts by code come to, ordered by code; OK is left out.
+func ByCode(counts map[protocol.Code]int) []ErrorCount {
+	var all []ErrorCount
+	for code, n := range counts {
+		if code != protocol.OK {
+			all = append(all, ErrorCount{code, n})
+		}
+	}
+	slices.SortFunc(all, func(a, b ErrorCount) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	return all
+}
+
 // Percentiles are exact, by nearest rank: the value at p is the smallest one
 // that at least the share p of all values does not exceed, so each is a latency
 // that occurred. All are 0 without values. JSON is in nanoseconds.

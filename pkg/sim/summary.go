@@ -7,7 +7,6 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"clockwork/pkg/protocol"
 	"clockwork/pkg/report"
 )
 
@@ -100,9 +99,9 @@ type PointSummary struct {
 func (r *Report) Summary(bound int) Summary {
 	s := Summary{
 		Policy: r.Policy, Offered: r.Offered, OK: r.OK(), Share: r.Share(), OfferedRate: r.rate(r.Offered), Goodput: r.Goodput(),
-		Bound: bound, Errors: byCode(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency),
+		Bound: bound, Errors: report.ByCode(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency),
 		MeanBatch: r.MeanBatch(), Cold: r.Cold, Over: percentiles(r.Over), Under: percentiles(r.Under),
-		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: byCode(r.Failures), Window: r.Window,
+		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: report.ByCode(r.Failures), Window: r.Window,
 	}
 	if r.faulty {
 		s.Faults = &r.Faults
@@ -154,23 +153,6 @@ func part(d, of time.Duration) float64 {
 		return 0
 	}
 	return float64(d) / float64(of)
-}
-
-// byCode leaves out OK.
-func byCode(codes map[protocol.Code]int) []report.ErrorCount {
-	var all []report.ErrorCount
-	for code, n := range codes {
-		if code != protocol.OK {
-			all = append(all, report.ErrorCount{Code: code, Count: n})
-		}
-	}
-	slices.SortFunc(all, func(a, b report.ErrorCount) int {
-		if a.Code < b.Code {
-			return -1
-		}
-		return 1
-	})
-	return all
 }
 
 func percentiles(h *hdrhistogram.Histogram) report.Percentiles {

@@ -87,8 +87,6 @@ func share(served, missed float64) float64 {
 	return served / (served + missed)
 }
 
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
 func (s *State) sumSchedulers(sum *Summary) (copies map[string]int, lanes map[gpuKey]float64) {
 	lanes = map[gpuKey]float64{}
 	for _, id := range slices.Sorted(maps.Keys(s.schedulers)) {
@@ -103,8 +101,8 @@ func (s *State) sumSchedulers(sum *Summary) (copies map[string]int, lanes map[gp
 			continue // its time is over
 		}
 		sum.Epoch, copies = f.Epoch, f.Copies
-		sum.ExecOverMS, sum.ExecUnderMS = ms(f.ExecOver.Quantile(0.99)), ms(f.ExecUnder.Quantile(0.99))
-		sum.LoadOverMS, sum.LoadUnderMS = ms(f.LoadOver.Quantile(0.99)), ms(f.LoadUnder.Quantile(0.99))
+		sum.ExecOverMS, sum.ExecUnderMS = protocol.Milliseconds(f.ExecOver.Quantile(0.99)), protocol.Milliseconds(f.ExecUnder.Quantile(0.99))
+		sum.LoadOverMS, sum.LoadUnderMS = protocol.Milliseconds(f.LoadOver.Quantile(0.99)), protocol.Milliseconds(f.LoadUnder.Quantile(0.99))
 		for _, l := range f.Lanes {
 			lanes[gpuKey{l.Worker, l.GPU}] = l.ExecMS
 		}
@@ -134,7 +132,7 @@ func (s *State) sumDoors(sum *Summary, copies map[string]int) {
 		}
 	}
 	sum.RatePerS, sum.InSLO = served+sum.MissedPerS, share(served, sum.MissedPerS)
-	sum.P50MS, sum.P99MS = ms(latency.Quantile(0.5)), ms(latency.Quantile(0.99))
+	sum.P50MS, sum.P99MS = protocol.Milliseconds(latency.Quantile(0.5)), protocol.Milliseconds(latency.Quantile(0.99))
 	for _, m := range models {
 		m.InSLO = share(m.RatePerS-m.missed, m.missed)
 		m.Copies = -1

@@ -37,7 +37,7 @@ func (d *Door) letIn(a *asked) *protocol.Error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a.accepting = d.stage == protocol.Active && d.begun
+	a.accepting = d.serves()
 	a.spec, a.known = d.models[a.model]
 	if a.accepting && !a.known {
 		return unknown(a.model)
@@ -111,8 +111,7 @@ func (d *Door) keepStored(a *asked) {
 
 // forgetStored counts those out. The caller holds the lock.
 func (d *Door) forgetStored(now time.Time) {
-	over := d.stage == protocol.Active && d.begun
-	for len(d.stored) > 0 && (over || !now.Before(d.stored[0].until)) {
+	for len(d.stored) > 0 && (d.serves() || !now.Before(d.stored[0].until)) {
 		d.table.limits.Return(d.stored[0].Share)
 		d.stored = d.stored[1:]
 	}

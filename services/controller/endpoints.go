@@ -198,7 +198,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 		s.Models = append(s.Models, l.machine.Models()...)
 		workers = l.machine.Workers()
 		if left, counting := l.machine.Countdown(clock.Now()); counting {
-			ms := milliseconds(left)
+			ms := protocol.Milliseconds(left)
 			s.CountdownMS = &ms
 		}
 	}) {

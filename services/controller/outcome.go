@@ -164,6 +164,6 @@ func overdue(r *request, epoch uint64) *protocol.Error {
 		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
 	}
 	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", r.deadline.Sub(r.arrived))
-	refusal.BudgetMS = milliseconds(r.deadline.Sub(r.arrived))
+	refusal.BudgetMS = protocol.Milliseconds(r.deadline.Sub(r.arrived))
 	return refusal
 }

@@ -109,15 +109,15 @@ func (a *answered) record(door uint64) protocol.DoorRequest {
 	o := &a.outcome
 	d := protocol.DoorRequest{
 		ClientID: a.client, Model: a.model, Code: o.code, Why: o.why, Arrived: a.arrived,
-		SLOMS: milliseconds(a.slo), LatencyMS: milliseconds(a.ended), BufferedMS: milliseconds(a.waited),
-		SchedulerMS: milliseconds(a.dispatched),
-		QueueMS:     milliseconds(o.queue), InputMS: milliseconds(o.input), ExecMS: milliseconds(o.exec), OutputMS: milliseconds(o.output),
+		SLOMS: protocol.Milliseconds(a.slo), LatencyMS: protocol.Milliseconds(a.ended), BufferedMS: protocol.Milliseconds(a.waited),
+		SchedulerMS: protocol.Milliseconds(a.dispatched),
+		QueueMS:     protocol.Milliseconds(o.queue), InputMS: protocol.Milliseconds(o.input), ExecMS: protocol.Milliseconds(o.exec), OutputMS: protocol.Milliseconds(o.output),
 		Items: a.items, Batch: o.batch, Worker: a.worker, Cold: a.cold,
 	}
 	if a.seq != 0 {
 		d.ID = protocol.RequestID{Door: door, Seq: a.seq}.String()
 	}
 	// What is left: messages, the door, and all of the way of one that was refused.
-	d.ReplyMS = max(0, milliseconds(a.ended-a.dispatched-o.queue-o.input-o.exec-o.output))
+	d.ReplyMS = max(0, protocol.Milliseconds(a.ended-a.dispatched-o.queue-o.input-o.exec-o.output))
 	return d
 }

@@ -35,7 +35,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 			BatchSize:  r.batch,
 			Worker:     r.worker,
 			ColdStart:  r.cold,
-			BufferedMS: milliseconds(r.waited),
+			BufferedMS: protocol.Milliseconds(r.waited),
 		},
 	}
 	p := &response.Parameters
@@ -67,7 +67,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 // refuse answers a request with an error.
 func (d *Door) refuse(r *request, e *protocol.Error) {
 	if r.waited > 0 {
-		e.BufferedMS = milliseconds(r.waited)
+		e.BufferedMS = protocol.Milliseconds(r.waited)
 	}
 	if !e.Code.Known() {
 		e.Code = protocol.Internal
@@ -162,5 +162,3 @@ func (d *Door) publish(m *nats.Msg) {
 		d.bus.Log.Warn("reply not sent", "error", err) // the broker is gone; the client times out
 	}
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

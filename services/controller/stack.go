@@ -105,6 +105,12 @@ func (d *Door) serving() bool {
 	return d.stage == protocol.Active && d.epoch != 0
 }
 
+// serves reports whether requests are the door's own, with their deadlines, rather
+// than the startup buffer's: from the first scheduler that it saw on. Where that one is
+// lost, requests wait here for the next one, no longer than their clients do. The caller
+// holds the lock.
+func (d *Door) serves() bool { return d.stage == protocol.Active && d.begun }
+
 // scheduler returns the epoch of the active scheduler, 0 for none, and how the
 // schedulers that are heard stand.
 func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {

@@ -74,7 +74,7 @@ func (t *term) figures(f *protocol.SchedulerFigures) {
 	t.live.Copies(func(name string, gpus, asked int) { models = append(models, copies{name, gpus, asked}) })
 	t.mu.Unlock()
 	for _, l := range lanes {
-		f.Lanes = append(f.Lanes, protocol.LaneFigures{Worker: l.Worker, GPU: l.GPU, ExecMS: milliseconds(l.Exec), LoadMS: milliseconds(l.Load)})
+		f.Lanes = append(f.Lanes, protocol.LaneFigures{Worker: l.Worker, GPU: l.GPU, ExecMS: protocol.Milliseconds(l.Exec), LoadMS: protocol.Milliseconds(l.Load)})
 	}
 	slices.SortFunc(models, func(a, b copies) int { return cmp.Or(cmp.Compare(b.asked, a.asked), cmp.Compare(a.name, b.name)) })
 	f.Copies = map[string]int{}
@@ -87,10 +87,10 @@ func (t *term) figures(f *protocol.SchedulerFigures) {
 func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := explain.Report{Epoch: t.epoch.Load()}
+	r, wall := explain.Report{Epoch: t.epoch.Load()}, clock.Wall()
 	if len(q.IDs) == 0 {
 		summary, since := t.live.Summary()
-		at := wall(since)
+		at := wall(since).UTC()
 		r.Summary, r.Since = summary, &at
 		return r, nil
 	}
@@ -100,13 +100,8 @@ func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 			continue // a client's own: front doors know it
 		}
 		if e, arrived := t.live.Explain(id); e != nil {
-			r.Requests = append(r.Requests, explain.Told{Explanation: e, Arrived: wall(arrived)})
+			r.Requests = append(r.Requests, explain.Told{Explanation: e, Arrived: wall(arrived).UTC()})
 		}
 	}
 	return r, nil
 }
-
-// wall is a time of the core's on the calendar.
-func wall(t protocol.Time) time.Time { return time.Now().Add(-clock.Now().Sub(t)).UTC() }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

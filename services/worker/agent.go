@@ -34,7 +34,7 @@ type agent struct {
 	inFlight int           // actions without a result
 	lanes    int           // GPUs that are executing
 	loading  int           // of these, those that read a model from disk
-	ordered  protocol.Time // when the last action came
+	ordered  protocol.Time // when an action came, or a new scheduler
 	resting  bool          // the clock is asked for seldom
 	stopping bool
 

@@ -15,13 +15,11 @@ type shown struct {
 
 // Figures implements bus.Counted.
 func (s *shown) Figures(now time.Time) protocol.Figures {
-	f, a := s.Worker.Figures(now), s.agent
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	f.Worker.InFlight, f.Worker.Models = a.inFlight, len(a.library)
+	f, known := s.Worker.Figures(now), s.agent.reading()
+	f.Worker.InFlight, f.Worker.Models = known.InFlight, known.Models
 	for i := range f.Worker.GPUs {
-		g, told := a.gpus[i], &f.Worker.GPUs[i]
-		told.Type, told.PagesTotal, told.PagesUsed, told.Models = g.info.Type, g.pages.Total(), g.pages.Used(), len(g.weights)
+		g, told := &known.GPUs[i], &f.Worker.GPUs[i]
+		told.Type, told.PagesTotal, told.PagesUsed, told.Models = g.Type, g.PagesTotal, g.PagesUsed, g.Models
 	}
 	return f
 }

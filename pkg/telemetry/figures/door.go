@@ -79,7 +79,7 @@ func (d *Door) Figures(now time.Time) protocol.Figures {
 		}
 	})
 	f.Busiest, f.Others = choose(sums)
-	return protocol.Figures{At: now, SpanMS: milliseconds(lasted), FrontDoor: f}
+	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), FrontDoor: f}
 }
 
 // choose takes the models that are worth telling of, and sums up the rest: most by

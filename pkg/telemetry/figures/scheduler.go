@@ -41,5 +41,5 @@ func (s *Scheduler) Figures(now time.Time) protocol.Figures {
 			f.LoadUnder.Merge(half.loadUnder)
 		}
 	})
-	return protocol.Figures{At: now, SpanMS: milliseconds(lasted), Scheduler: f}
+	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), Scheduler: f}
 }

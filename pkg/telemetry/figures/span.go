@@ -54,5 +54,3 @@ func (s *span[T]) read(now time.Time, f func(older, newer *T)) time.Duration {
 	}
 	return max(lasted, time.Millisecond)
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -116,5 +116,5 @@ func (w *Worker) Figures(now time.Time) protocol.Figures {
 			}
 		}
 	})
-	return protocol.Figures{At: now, SpanMS: milliseconds(lasted), Worker: f}
+	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), Worker: f}
 }

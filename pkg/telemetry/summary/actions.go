@@ -63,6 +63,18 @@ func (s *actions) tell(log *slog.Logger, took time.Duration, read []telemetry.Re
 		}
 		log.Info("actions", fields...)
 	}
+	s.reset()
+}
+
+// end ends a period of which nobody is told.
+func (s *actions) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reset()
+}
+
+// reset begins anew. The caller holds the lock.
+func (s *actions) reset() {
 	s.infers, s.loads, s.failed = 0, 0, 0
 	s.predicted.reset()
 	s.completed.reset()
