@@ -2,7 +2,7 @@
 GO ?= go
 
 # Packages that decide and must stay pure; each has a test that says so.
-PURE := ./pkg/protocol/... ./pkg/startup/... ./pkg/executor/... ./pkg/pages/... ./pkg/estimate/... ./pkg/heap/... ./pkg/zoo/... ./pkg/workload/... ./pkg/record/... ./pkg/replay/... ./pkg/explain/... ./pkg/top ./pkg/plot ./pkg/quota/... ./pkg/sim ./pkg/sim/page ./pkg/sched/...
+PURE := ./pkg/protocol/... ./pkg/core/startup/... ./pkg/core/executor/... ./pkg/core/pages/... ./pkg/core/estimate/... ./pkg/core/heap/... ./pkg/adapter/backend/zoo/... ./pkg/lab/workload/... ./pkg/lab/record/... ./pkg/lab/replay/... ./pkg/watch/explain/... ./pkg/watch/top ./pkg/lab/plot ./pkg/core/quota/... ./pkg/lab/sim ./pkg/lab/page ./pkg/core/sched/...
 
 # What make sim compares; all of them take three times as long.
 POLICIES ?= clockwork,faithful
@@ -33,7 +33,7 @@ test: ## Run every test
 
 .PHONY: race
 race: ## Run the pure packages and the services under the race detector
-	$(GO) test -race -short $(PURE) ./pkg/bus/... ./services/...
+	$(GO) test -race -short $(PURE) ./pkg/adapter/nats/... ./services/...
 
 .PHONY: integration
 integration: ## Run the whole-system tests alone, with every test named
@@ -59,7 +59,7 @@ hostile: ## Flood a stack with bombs for 30 s beside a good client, with roles a
 
 .PHONY: planted
 planted: ## Plant faults of our own, each of which the random worlds must find
-	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/sched
+	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/core/sched
 
 .PHONY: fuzz
 fuzz: ## Fuzz whatever reads data from outside, FUZZTIME (60s) for each target; TARGET=NAME for some

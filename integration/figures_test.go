@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"clockwork/integration/figures"
-	"clockwork/pkg/chaos"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

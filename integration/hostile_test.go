@@ -17,8 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/chaos"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/chaos"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

@@ -17,8 +17,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/metrics"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/metrics"
 )
 
 // scrape is what a process shows at an instant: of each metric its type, and of each
@@ -90,7 +90,7 @@ func (s scrape) onTheirWay() float64 {
 // watched is a stack whose services all have metrics.
 func watched(t *testing.T) (*stack, http.Handler) {
 	config := quick()
-	hub := &telemetry.Hub{}
+	hub := &watch.Hub{}
 	m := metrics.New(hub, metrics.Defaults())
 	hub.Losing("nobody", func() int64 { return 0 })
 	config.hub, config.controller.Telemetry, config.profiler.Telemetry, config.scheduler.Telemetry = hub, hub, hub, hub

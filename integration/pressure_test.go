@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/backend/emulated"
+	"clockwork/pkg/adapter/backend/emulated"
 	"clockwork/pkg/protocol"
 )
 

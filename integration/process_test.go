@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/chaos"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/chaos"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

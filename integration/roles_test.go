@@ -17,9 +17,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/chaos"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/chaos"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/chaos"
+	"clockwork/pkg/lab/chaos"
 )
 
 var (

@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/backend/emulated"
-	"clockwork/pkg/bus"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/backend/emulated"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -47,7 +47,7 @@ type stackConfig struct {
 	generate   bool
 	scale      float64
 	faults     emulated.Faults
-	hub        *telemetry.Hub // of the workers, nil for none
+	hub        *watch.Hub // of the workers, nil for none
 }
 
 func quick() stackConfig {

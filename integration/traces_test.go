@@ -20,8 +20,8 @@ import (
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/trace"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/trace"
 )
 
 // spans is a collector: it takes OTLP over HTTP, and forgets nothing.
@@ -101,7 +101,7 @@ func TestOneRequestIsOneTrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub := &telemetry.Hub{}
+	hub := &watch.Hub{}
 	tracer, err := trace.Open(*environment, hub, slog.Default())
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,9 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bench"
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/protocol"
 )
 

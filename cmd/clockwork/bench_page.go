@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"clockwork/pkg/bench"
-	"clockwork/pkg/plot"
-	"clockwork/pkg/sim/page"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/lab/bench"
+	"clockwork/pkg/lab/page"
+	"clockwork/pkg/lab/plot"
+	"clockwork/pkg/watch/terminal"
 )
 
 // page shows the run.

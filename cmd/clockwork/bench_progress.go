@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"clockwork/pkg/bench"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/lab/bench"
+	"clockwork/pkg/watch/terminal"
 )
 
 // benchProgress shows how a run goes: a bar on a terminal, elsewhere a line
@@ -28,7 +28,7 @@ func newBenchProgress(con *console, own *stack) *benchProgress {
 	switch {
 	case !con.tty:
 	case own != nil:
-		p.bar = own.watch.Bar
+		p.bar = own.progress.Bar
 	default:
 		p.bar = con.display.Bar
 	}

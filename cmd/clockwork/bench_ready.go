@@ -10,11 +10,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"clockwork/pkg/bench"
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/client"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // openOwn starts a stack in this process, with a broker that the connections
@@ -32,7 +32,7 @@ func (k *benchCommand) openOwn(ctx context.Context, c *cli, con *console) (*benc
 	if err != nil {
 		return nil, err
 	}
-	s.watch.post(func() { s.watch.counted = true })
+	s.progress.post(func() { s.progress.counted = true })
 	if err := s.start(c, con, parts); err != nil {
 		return nil, errors.Join(err, s.close())
 	}

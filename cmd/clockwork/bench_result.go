@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/bench"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/lab/bench"
+	"clockwork/pkg/watch/terminal"
 )
 
 // benchResult is a run, and the one it is compared with, if there is one.

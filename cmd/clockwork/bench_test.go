@@ -10,9 +10,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"clockwork/pkg/bench"
+	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 func TestBenchRefusesWhatCannotBeMeant(t *testing.T) {

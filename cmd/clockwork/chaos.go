@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/chaos"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 type chaosCommand struct {

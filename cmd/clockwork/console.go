@@ -17,7 +17,7 @@ import (
 
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // Exit codes.

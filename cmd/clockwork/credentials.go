@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 )
 
 // credentialFlags say who this process is to the broker. They are paths: no secret

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"clockwork/pkg/backend/onnx"
-	"clockwork/pkg/fetch"
+	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/adapter/fetch"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 type demoCommand struct {
@@ -184,7 +184,7 @@ func (d *demo) awaitActive(ctx context.Context) error {
 		return refused
 	}
 	d.Line("\nThe models, and how long the weight transfer and one inference take:")
-	if err := printModels(d.watch, d.watch.display.Width(), list.Models); err != nil {
+	if err := printModels(d.progress, d.progress.display.Width(), list.Models); err != nil {
 		return err
 	}
 	for _, m := range list.Models {

@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"clockwork/pkg/adapter/fetch"
 	"clockwork/pkg/client"
-	"clockwork/pkg/fetch"
-	"clockwork/pkg/ocr"
+	"clockwork/pkg/lab/ocr"
+	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/report"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 const (

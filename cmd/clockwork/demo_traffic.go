@@ -7,12 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/backend/onnx"
-	"clockwork/pkg/fetch"
-	"clockwork/pkg/ocr"
+	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/adapter/fetch"
+	"clockwork/pkg/lab/ocr"
+	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/report"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // trafficSLO holds on two cores with neighbours, where a processor may be away
@@ -49,7 +49,7 @@ func (d *demo) traffic(ctx context.Context) error {
 	}
 	summary := report.New(t.samples, time.Since(begin))
 	d.Line("")
-	if err := printSummary(d.watch, d.watch.display.Width(), summary); err != nil {
+	if err := printSummary(d.progress, d.progress.display.Width(), summary); err != nil {
 		return err
 	}
 	d.Line(fmt.Sprintf("The latency target was %s.", terminal.Duration(trafficSLO)))

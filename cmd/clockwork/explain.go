@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"clockwork/pkg/explain"
+	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/replay"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/watch/terminal"
 )
 
 type explainCommand struct {

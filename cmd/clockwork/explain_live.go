@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/client"
-	"clockwork/pkg/explain"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/watch/terminal"
 )
 
 // liveReport is what explain --json prints of the running stack: as of a recording, and

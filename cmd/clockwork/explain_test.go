@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/explain"
+	"clockwork/pkg/watch/explain"
 )
 
 // explanations are what explain --json prints, and its exit code.

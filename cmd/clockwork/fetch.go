@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"path"
 
-	"clockwork/pkg/fetch"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/adapter/fetch"
+	"clockwork/pkg/watch/terminal"
 )
 
 type fetchCommand struct {

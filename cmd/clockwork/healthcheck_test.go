@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

@@ -9,12 +9,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/report"
-	"clockwork/pkg/telemetry/trace"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
+	"clockwork/pkg/watch/trace"
 )
 
 // maxItems is the largest batch that a model.yaml may state.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/controller"
 )

@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"clockwork/pkg/keys"
+	"clockwork/pkg/adapter/keys"
 	"clockwork/pkg/protocol"
 )
 

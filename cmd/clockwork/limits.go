@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 
-	"clockwork/pkg/quota"
+	"clockwork/pkg/core/quota"
 )
 
 // maxLimits bounds a file of limits: some ten thousand lines.

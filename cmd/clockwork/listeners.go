@@ -7,9 +7,9 @@ import (
 	"net"
 	"time"
 
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/metrics"
-	"clockwork/pkg/telemetry/summary"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/metrics"
+	"clockwork/pkg/watch/summary"
 )
 
 // telemetryFlags say who hears of what the services of this process do. Each
@@ -26,12 +26,12 @@ type telemetryFlags struct {
 type listener interface{ Close() error }
 
 // opener attaches a listener, nil where the flags want none.
-type opener func(*telemetry.Hub, *slog.Logger) (listener, error)
+type opener func(*watch.Hub, *slog.Logger) (listener, error)
 
 // heard runs services that tell a hub. Its listeners are those that the flags want, and
 // some that not every service has.
-func (f *telemetryFlags) heard(con *console, run func(*telemetry.Hub) error, more ...opener) (err error) {
-	hub := &telemetry.Hub{}
+func (f *telemetryFlags) heard(con *console, run func(*watch.Hub) error, more ...opener) (err error) {
+	hub := &watch.Hub{}
 	listeners, err := listen(hub, con.log, append(f.openers(con), more...))
 	defer func() {
 		for i := len(listeners) - 1; i >= 0; i-- {
@@ -48,7 +48,7 @@ func (f *telemetryFlags) heard(con *console, run func(*telemetry.Hub) error, mor
 func (f *telemetryFlags) openers(con *console) []opener {
 	return []opener{
 		f.measure,
-		func(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+		func(hub *watch.Hub, log *slog.Logger) (listener, error) {
 			return f.summarise(hub, log, con.screen.Say)
 		},
 		recordTraces,
@@ -56,7 +56,7 @@ func (f *telemetryFlags) openers(con *console) []opener {
 }
 
 // listen attaches the listeners; those that it opened it returns, also with an error.
-func listen(hub *telemetry.Hub, log *slog.Logger, openers []opener) (opened []listener, err error) {
+func listen(hub *watch.Hub, log *slog.Logger, openers []opener) (opened []listener, err error) {
 	for _, open := range openers {
 		l, err := open(hub, log)
 		if err != nil {
@@ -70,7 +70,7 @@ func listen(hub *telemetry.Hub, log *slog.Logger, openers []opener) (opened []li
 }
 
 // measure serves metrics.
-func (f *telemetryFlags) measure(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+func (f *telemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, error) {
 	if f.Metrics == "" {
 		return nil, nil
 	}
@@ -89,7 +89,7 @@ func (f *telemetryFlags) measure(hub *telemetry.Hub, log *slog.Logger) (listener
 }
 
 // summarise logs what the services did, or tells a person where that is not logged.
-func (f *telemetryFlags) summarise(hub *telemetry.Hub, log *slog.Logger, say func(string)) (listener, error) {
+func (f *telemetryFlags) summarise(hub *watch.Hub, log *slog.Logger, say func(string)) (listener, error) {
 	switch {
 	case f.Summary < 0 || f.Summary > 0 && f.Summary < time.Second:
 		return nil, usageError{fmt.Sprintf("--summary is %v; it must be 0 or at least 1s", f.Summary)}

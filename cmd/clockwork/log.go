@@ -74,7 +74,7 @@ type screen struct {
 	log io.Writer
 	// shared: the log shares the terminal with bars.
 	shared bool
-	bars   atomic.Pointer[watch]
+	bars   atomic.Pointer[progress]
 }
 
 // Write writes a line of the log.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 func TestALogThatIsNoTerminalIsJSON(t *testing.T) {
@@ -84,7 +84,7 @@ func TestLogLinesGoThroughTheBars(t *testing.T) {
 		var straight, shown bytes.Buffer
 		s := &screen{log: &straight, shared: shared}
 		log := newLog(slog.LevelInfo, logFormat{short: true, colour: true}, s)
-		bars := startWatch(&console{display: terminal.New(&shown, true, func() int { return 80 })})
+		bars := startProgress(&console{display: terminal.New(&shown, true, func() int { return 80 })})
 		log.Info("before")
 		s.Say("nobody looks on")
 		s.bars.Store(bars)

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/tsv"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/tsv"
 )
 
 // requestLogFlags are of commands with a front door.
@@ -42,8 +42,8 @@ func (f actionLogFlags) actionLog(rotate rotateFlags) opener {
 	return rotate.opener(f.ActionLog, tsv.Actions)
 }
 
-func (f rotateFlags) opener(path string, open func(tsv.Config, *telemetry.Hub, *slog.Logger) (*tsv.Log, error)) opener {
-	return func(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+func (f rotateFlags) opener(path string, open func(tsv.Config, *watch.Hub, *slog.Logger) (*tsv.Log, error)) opener {
+	return func(hub *watch.Hub, log *slog.Logger) (listener, error) {
 		config, err := f.at(path)
 		if err != nil || path == "" {
 			return nil, err

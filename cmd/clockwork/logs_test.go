@@ -18,8 +18,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/terminal"
 )
 
 // table is a file of tab-separated values, read as the original's scripts do: columns
@@ -120,7 +120,7 @@ func startLogged(t *testing.T) *loggedStack {
 		t.Fatal(err)
 	}
 	con := &console{out: quiet, err: quiet, display: terminal.New(quiet, false, nil), screen: &screen{log: quiet}, log: slog.New(slog.DiscardHandler)}
-	hub := &telemetry.Hub{}
+	hub := &watch.Hub{}
 	listeners, err := listen(hub, con.log, append(f.openers(con), f.requestLog(f.rotateFlags), f.actionLog(f.rotateFlags)))
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // cli is the command line. Flags win over CLOCKWORK_* variables.

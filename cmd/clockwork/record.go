@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/record"
+	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/record"
-	"clockwork/pkg/replay"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // recording is a file that a simulation is recorded into.

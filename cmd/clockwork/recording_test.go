@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/record"
+	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/record"
-	"clockwork/pkg/replay"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 // overload is a simulation that loses requests.

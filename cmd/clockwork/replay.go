@@ -11,10 +11,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/replay"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 type replayCommand struct {

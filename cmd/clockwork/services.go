@@ -13,7 +13,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -106,7 +106,7 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), controller.Module)
 	}, k.requestLog(k.rotateFlags))
@@ -128,7 +128,7 @@ func (k *profilerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), profiler.Module)
 	})
@@ -149,7 +149,7 @@ func (k *schedulerCommand) Run(c *cli, con *console) error {
 		return err
 	}
 	config := k.config()
-	return k.heard(con, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply(config), scheduler.Module)
 	}, k.actionLog(k.rotateFlags))

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/sched"
-	"clockwork/pkg/sim"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/sim"
 )
 
 type simCommand struct {

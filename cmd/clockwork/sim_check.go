@@ -9,9 +9,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"clockwork/pkg/sched"
-	"clockwork/pkg/workload"
-	"clockwork/pkg/zoo"
+	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/workload"
 )
 
 // The bounds of a simulation.

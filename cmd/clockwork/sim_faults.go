@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/sim"
+	"clockwork/pkg/lab/sim"
 )
 
 // faultFlags say what a simulation has beside a stack that works.

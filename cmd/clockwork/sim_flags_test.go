@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/sched"
+	"clockwork/pkg/core/sched"
 )
 
 // simulate runs clockwork sim with --json and returns what it printed.

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"clockwork/pkg/sim"
-	"clockwork/pkg/sim/page"
+	"clockwork/pkg/lab/page"
+	"clockwork/pkg/lab/sim"
 )
 
 func reports(jobs []*simJob) []*sim.Report {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/sim/page"
-	"clockwork/pkg/sim/paper"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/lab/page"
+	"clockwork/pkg/lab/paper"
+	"clockwork/pkg/watch/terminal"
 )
 
 // experiment is the section of the paper that the flags ask for: its workload's

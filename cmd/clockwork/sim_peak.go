@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"time"
 
-	"clockwork/pkg/sim"
-	"clockwork/pkg/terminal"
-	"clockwork/pkg/workload"
+	"clockwork/pkg/lab/sim"
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/watch/terminal"
 )
 
 // peakShare of the requests must be in their SLO at the peak.

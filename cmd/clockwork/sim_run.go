@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"time"
 
-	"clockwork/pkg/sim"
-	"clockwork/pkg/workload"
+	"clockwork/pkg/lab/sim"
+	"clockwork/pkg/lab/workload"
 )
 
 // simJob is one run of a simulation, and then what came of it.

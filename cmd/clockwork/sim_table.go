@@ -7,11 +7,11 @@ import (
 	"strconv"
 	"time"
 
+	"clockwork/pkg/lab/report"
+	"clockwork/pkg/lab/sim"
+	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/report"
-	"clockwork/pkg/sim"
-	"clockwork/pkg/terminal"
-	"clockwork/pkg/workload"
+	"clockwork/pkg/watch/terminal"
 )
 
 // simDocument is what several policies made of one workload.

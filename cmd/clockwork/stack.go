@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
@@ -31,7 +31,7 @@ type stackFlags struct {
 const maxWorkers = 64
 
 // parts are all services as the flags want them; they tell the hub of their work.
-func (f *stackFlags) parts(hub *telemetry.Hub) (fx.Option, error) {
+func (f *stackFlags) parts(hub *watch.Hub) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, usageError{fmt.Sprintf("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)}
 	}
@@ -71,7 +71,7 @@ func workerName(host string, i, n int) string {
 
 // stack is all of Clockwork in this process, around a broker of its own.
 type stack struct {
-	*watch
+	*progress
 	screen *screen
 	client *client.Client
 	app    *app
@@ -106,9 +106,9 @@ func (s *stack) open(c *cli, con *console, listen, data string, open bool) (err 
 	if s.client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.broker.Server)); err != nil {
 		return err
 	}
-	s.watch, s.screen = startWatch(con), con.screen
-	s.screen.bars.Store(s.watch)
-	_, err = s.client.Events(s.watch.Event) // until the client is closed
+	s.progress, s.screen = startProgress(con), con.screen
+	s.screen.bars.Store(s.progress)
+	_, err = s.client.Events(s.progress.Event) // until the client is closed
 	return err
 }
 
@@ -128,9 +128,9 @@ func (s *stack) close() error {
 	if s.client != nil {
 		s.client.Close()
 	}
-	if s.watch != nil {
+	if s.progress != nil {
 		s.screen.bars.Store(nil)
-		s.watch.Stop()
+		s.progress.Stop()
 	}
 	if s.broker != nil {
 		s.broker.stop()

@@ -9,7 +9,7 @@ import (
 
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 type stateCommand struct{}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
-	"clockwork/pkg/report"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/lab/report"
+	"clockwork/pkg/watch/terminal"
 )
 
 var summaryColumns = []terminal.Column{

@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/report"
-	"clockwork/pkg/terminal"
+	"clockwork/pkg/watch/terminal"
 )
 
 func measured(d time.Duration) protocol.Measurement {
@@ -244,7 +244,7 @@ loaded 2 copies: m-1 to m-2
 
 func TestEventsInPlainLines(t *testing.T) {
 	var out strings.Builder
-	w := &watch{display: terminal.New(&out, false, nil), workers: map[string]bool{}}
+	w := &progress{display: terminal.New(&out, false, nil), workers: map[string]bool{}}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, e := range []protocol.Event{
 		{Kind: protocol.EventStage, Stage: "AWAITING_MODELS"},

@@ -11,7 +11,7 @@ import (
 
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/top"
+	"clockwork/pkg/watch/top"
 )
 
 type topCommand struct {

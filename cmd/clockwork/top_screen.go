@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/top"
+	"clockwork/pkg/watch/top"
 )
 
 func stdin() int { return int(os.Stdin.Fd()) }

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"clockwork/pkg/client"
-	"clockwork/pkg/explain"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/top"
+	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/watch/top"
 )
 
 // served starts a stack with a model that listens on TCP, and returns a client of it.

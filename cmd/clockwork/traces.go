@@ -3,14 +3,14 @@ package main
 import (
 	"log/slog"
 
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/trace"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/trace"
 )
 
 // recordTraces has traces of requests recorded where the OTEL_ variables want that. They
 // are the standard's, so that they are the same for every program of a host, and have
 // no flags.
-func recordTraces(hub *telemetry.Hub, log *slog.Logger) (listener, error) {
+func recordTraces(hub *watch.Hub, log *slog.Logger) (listener, error) {
 	config, err := trace.FromEnvironment()
 	if config == nil {
 		return nil, usage(err)

@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/fx"
 
-	"clockwork/pkg/backend/onnx"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/watch"
 )
 
 type upCommand struct {
@@ -27,7 +27,7 @@ type upCommand struct {
 
 // Run runs the stack until it is told to stop.
 func (k *upCommand) Run(c *cli, con *console) error {
-	return k.heard(con, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *watch.Hub) error {
 		parts, err := k.parts(hub)
 		if err != nil {
 			return err

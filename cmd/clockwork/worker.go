@@ -14,15 +14,15 @@ import (
 
 	"go.uber.org/fx"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/backend/combined"
-	"clockwork/pkg/backend/emulated"
-	"clockwork/pkg/backend/onnx"
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/fetch"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/backend/combined"
+	"clockwork/pkg/adapter/backend/emulated"
+	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/adapter/fetch"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 	"clockwork/services/worker"
 )
 
@@ -110,7 +110,7 @@ func (k *workerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *telemetry.Hub) error {
+	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
 	})

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/backend/emulated"
+	"clockwork/pkg/adapter/backend/emulated"
 )
 
 func TestDefaultPagesFollowTheBackend(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/workload"
 )
 
 // checkWorkload refuses what no workload has; command says whose flags they are.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/sim/paper"
-	"clockwork/pkg/workload"
+	"clockwork/pkg/lab/paper"
+	"clockwork/pkg/lab/workload"
 )
 
 // workloadFlags say who sends requests when; sim and bench have them.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/workload"
-	"clockwork/pkg/zoo"
+	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/lab/workload"
 )
 
 // readTrace replays --trace; its first bytes tell its format.

@@ -11,7 +11,7 @@ import (
 	"os"
 	"strings"
 
-	"clockwork/pkg/fetch"
+	"clockwork/pkg/adapter/fetch"
 )
 
 // component is what CycloneDX calls one.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/fetch"
+	"clockwork/pkg/adapter/fetch"
 )
 
 func TestTheListNamesWhatIsFetchedWithItsSums(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/chaos"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/lab/chaos"
 )
 
 // benchBroker is the broker of one side: embedded, or a process of its own.

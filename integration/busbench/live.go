@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/backend/emulated"
-	"clockwork/pkg/bus"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/backend/emulated"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/services/controller"

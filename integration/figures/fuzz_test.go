@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/hostile"
+	"clockwork/pkg/testkit/hostile"
 )
 
 // FuzzRead: cells are a line each, or the line is named; of any cells there is a

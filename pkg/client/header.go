@@ -12,7 +12,7 @@ type headerKey struct{}
 // the traceparent of a trace that they are part of:
 //
 //	header := nats.Header{}
-//	otel.GetTextMapPropagator().Inject(ctx, trace.Carrier(header)) // pkg/telemetry/trace
+//	otel.GetTextMapPropagator().Inject(ctx, trace.Carrier(header)) // pkg/watch/trace
 //	answer, refused := c.Infer(client.WithHeader(ctx, header), model, request, wait)
 func WithHeader(ctx context.Context, header nats.Header) context.Context {
 	return context.WithValue(ctx, headerKey{}, header)

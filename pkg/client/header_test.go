@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus/bustest"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 func TestARequestCarriesTheHeadersOfItsContext(t *testing.T) {

@@ -3,7 +3,7 @@ package protocol
 import (
 	"testing"
 
-	"clockwork/pkg/purity"
+	"clockwork/pkg/testkit/purity"
 )
 
 func TestPackageIsPure(t *testing.T) { purity.Check(t) }

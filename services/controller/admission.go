@@ -5,10 +5,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/quota"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // What a message has to pass before it is a request, the cheapest first: whose it
@@ -19,7 +19,7 @@ type asked struct {
 	*nats.Msg
 	model, tenant string
 	arrived       time.Time
-	trace         telemetry.Trace
+	trace         watch.Trace
 
 	spec      protocol.ModelSpec
 	known     bool // there is such a model

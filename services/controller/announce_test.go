@@ -6,9 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // listener is the scheduler's ear: it counts how often it is told of each worker,

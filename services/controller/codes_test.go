@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // TestCodeSchedulerLost: the request is with a scheduler that goes away, and no

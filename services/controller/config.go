@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/quota"
-	"clockwork/pkg/telemetry"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/quota"
+	"clockwork/pkg/watch"
 )
 
 // Config is everything that can be set of a controller.
@@ -34,7 +34,7 @@ type Config struct {
 	// it has taken.
 	StopWait time.Duration
 	// Telemetry hears of the requests that the front door answers; nil is nobody.
-	Telemetry *telemetry.Hub
+	Telemetry *watch.Hub
 	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
 	MaxBatch int
 }

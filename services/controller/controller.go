@@ -2,7 +2,7 @@
 // front door of the stack.
 //
 // Every instance opens a front door; the one that holds the lease leads: it
-// drives pkg/startup, answers the control endpoints and looks after the
+// drives pkg/core/startup, answers the control endpoints and looks after the
 // startup buffer.
 package controller
 
@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/host"
 )

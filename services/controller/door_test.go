@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 func TestAnyClientIsServed(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/startup"
 )
 
 // What a step of the startup phase wants done. Publishing is done at once;

@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/startup"
 )
 
 // serve opens load, ls and state as NATS services.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
 )
 

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"clockwork/pkg/bus/bustest"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // notes is a log that a test reads while it is written.

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // TestAWorkerAnswersOnlyWhatItWasGiven: who a worker is, the subject says, on

@@ -1,7 +1,7 @@
 package controller
 
 import (
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

@@ -12,10 +12,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/startup"
 )
 
 // leader drives the startup phase: one goroutine owns the machine, everything
@@ -152,7 +152,7 @@ func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	return first, err
 }
 
-// drive is the driver loop of pkg/startup.
+// drive is the driver loop of pkg/core/startup.
 func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Event) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

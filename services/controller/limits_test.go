@@ -7,10 +7,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/quota"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // limited is the limits of alice; others have none.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry/figures"
+	"clockwork/pkg/watch/figures"
 )
 
 // live is what people can see of a door while it works: its figures, and what became

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 	"golang.org/x/sys/unix"
 
-	"clockwork/pkg/bus/bustest"
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/quota"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // BenchmarkRefusal is what a refusal costs a front door, from the message to the

@@ -7,10 +7,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/quota"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // request is an infer request that the door has taken and not yet answered.
@@ -49,7 +49,7 @@ type request struct {
 	before     []string // workers that it was dispatched to earlier, and may come from yet
 	cold       bool
 	outcome    outcome // once it is answered
-	trace      telemetry.Trace
+	trace      watch.Trace
 
 	place int // in the table's heap
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 func TestTheStartupPhase(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/quota"
 )
 
 // table holds the requests without an answer, by number and by deadline. Who

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // What a door tells of its work.
@@ -39,7 +39,7 @@ func (d *Door) tell(r *request) {
 	if arrived.IsZero() { // nobody was active while it waited: it has no SLO yet
 		arrived, slo = now, 0
 	}
-	d.config.Telemetry.Request(telemetry.Request{
+	d.config.Telemetry.Request(watch.Request{
 		Trace: r.trace, Subject: d.subjectOf(r), ID: r.id, Client: r.clientID, Tenant: r.tenant, Model: r.model.Name,
 		Arrived: arrived, Dispatched: r.dispatched, Decided: o.at, Ended: now, SLO: slo, Buffered: r.waited,
 		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
@@ -53,7 +53,7 @@ func (d *Door) tellRefused(a *asked, e *protocol.Error) {
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
-	r := telemetry.Request{
+	r := watch.Request{
 		Tenant: a.tenant, Model: a.spec.Name, Arrived: a.arrived, Ended: time.Now(), Code: e.Code, Why: e.Message,
 		Bytes: int64(len(a.Data)), Trace: a.trace,
 	}
@@ -64,17 +64,17 @@ func (d *Door) tellRefused(a *asked, e *protocol.Error) {
 }
 
 // source is what can be read of a door.
-func (d *Door) source() telemetry.Source {
-	return telemetry.Source{
+func (d *Door) source() watch.Source {
+	return watch.Source{
 		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),
 		Ready: d.bus.Unreachable,
 		Bus:   d.bus.Reading,
-		FrontDoor: func() telemetry.FrontDoor {
+		FrontDoor: func() watch.FrontDoor {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			// In the opposite of the order in which a request comes by, so that none is
 			// counted twice.
-			r := telemetry.FrontDoor{Stage: d.stage, Epoch: d.epoch, Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load()}
+			r := watch.FrontDoor{Stage: d.stage, Epoch: d.epoch, Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load()}
 			r.InFlight, r.Bytes = len(d.table.bySeq), d.table.bytes
 			r.Stored = d.waiting.Load()
 			r.Received = d.Received.Load()

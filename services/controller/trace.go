@@ -1,8 +1,8 @@
 package controller
 
 import (
-	"clockwork/pkg/bus"
-	"clockwork/pkg/telemetry"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/watch"
 )
 
 // What a door adds to what it tells where a request's trace is recorded.
@@ -25,7 +25,7 @@ func (a *asked) traceparent() string {
 }
 
 // traceOf is the trace of a request that was in the startup buffer.
-func (d *Door) traceOf(b *bus.Buffered) telemetry.Trace {
+func (d *Door) traceOf(b *bus.Buffered) watch.Trace {
 	if b.Traceparent == "" {
 		return d.config.Telemetry.Trace(nil)
 	}

@@ -6,24 +6,24 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/watch"
 )
 
 // tracing has the controllers of a stack record the trace of every request that brings
 // a traceparent, and returns what they tell of those.
-func (s *stack) tracing() (told chan telemetry.Request, submitted chan bus.Submitted) {
-	told, submitted = make(chan telemetry.Request, 100), make(chan bus.Submitted, 100)
-	hub := &telemetry.Hub{}
-	hub.OnArrival(func(header map[string][]string) telemetry.Trace {
+func (s *stack) tracing() (told chan watch.Request, submitted chan bus.Submitted) {
+	told, submitted = make(chan watch.Request, 100), make(chan bus.Submitted, 100)
+	hub := &watch.Hub{}
+	hub.OnArrival(func(header map[string][]string) watch.Trace {
 		if len(header["traceparent"]) == 0 {
-			return telemetry.Trace{}
+			return watch.Trace{}
 		}
-		return telemetry.Trace{TraceContext: protocol.TraceContext{Trace: [16]byte{1}, Span: [8]byte{2}}, Parent: [8]byte{3}}
+		return watch.Trace{TraceContext: protocol.TraceContext{Trace: [16]byte{1}, Span: [8]byte{2}}, Parent: [8]byte{3}}
 	})
-	hub.OnRequest(func(r *telemetry.Request) {
+	hub.OnRequest(func(r *watch.Request) {
 		if r.Trace.Recorded() {
 			told <- *r
 		}
@@ -112,12 +112,12 @@ func TestATraceGoesThroughTheStartupBuffer(t *testing.T) {
 	told, submitted := s.tracing()
 	var headers [][]string
 	inner := s.config.Telemetry
-	hub := &telemetry.Hub{}
-	hub.OnArrival(func(header map[string][]string) telemetry.Trace {
+	hub := &watch.Hub{}
+	hub.OnArrival(func(header map[string][]string) watch.Trace {
 		headers = append(headers, header["traceparent"])
 		return inner.Trace(header)
 	})
-	hub.OnRequest(func(r *telemetry.Request) { inner.Request(*r) })
+	hub.OnRequest(func(r *watch.Request) { inner.Request(*r) })
 	s.config.Telemetry = hub
 	s.controller()
 	s.loaded("a")

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // bench is a stack of a broker and what listens to a profiler.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

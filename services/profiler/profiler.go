@@ -16,9 +16,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 	"clockwork/services/host"
 )
 
@@ -30,7 +30,7 @@ type Config struct {
 	// without a result.
 	ActionTimeout time.Duration
 	// Telemetry is lent what can be read of the profiler; nil is nobody.
-	Telemetry *telemetry.Hub
+	Telemetry *watch.Hub
 }
 
 // DefaultConfig returns the defaults.
@@ -107,7 +107,7 @@ func (s *Service) Run(ctx context.Context) error {
 	name := protocol.DoorName(s.id)
 	pulse := b.StartPulse(protocol.Profiler, name, s.heartbeat)
 	defer pulse.Stop()
-	defer s.config.Telemetry.Lend(telemetry.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Reading})()
+	defer s.config.Telemetry.Lend(watch.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Reading})()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {

@@ -1,6 +1,6 @@
 package scheduler
 
-import "clockwork/pkg/bus"
+import "clockwork/pkg/adapter/nats"
 
 // box collects what is decided for one receiver; the term's lock guards it.
 type box[T any] struct {

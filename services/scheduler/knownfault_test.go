@@ -4,10 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/bus/bustest"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
+	"clockwork/pkg/testkit/bustest"
 )
 
 // A fault of the original (OSDI 2020, its published controller): a worker's

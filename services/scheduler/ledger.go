@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

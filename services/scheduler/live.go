@@ -5,12 +5,12 @@ import (
 	"slices"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/explain"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/telemetry/figures"
+	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/watch/figures"
 )
 
 // What people can see of a scheduler while it works: its figures, and why single

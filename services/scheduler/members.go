@@ -9,10 +9,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
 )
 
 // The workers of a term: they join as their clocks are known, and are lost when

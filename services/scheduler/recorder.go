@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/record"
-	"clockwork/pkg/sched"
 )
 
 // recorder writes what the cores of this process are given into a file. Those

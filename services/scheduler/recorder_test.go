@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/record"
-	"clockwork/pkg/sched"
 )
 
 // disk is a file that can be made to wait, or to fail.

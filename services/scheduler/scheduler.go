@@ -15,11 +15,11 @@ import (
 
 	"go.uber.org/fx"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/telemetry"
-	"clockwork/pkg/telemetry/figures"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/figures"
 	"clockwork/services/host"
 )
 
@@ -30,7 +30,7 @@ type Config struct {
 	// Core configures it.
 	Core sched.Config
 	// Telemetry hears of the core's actions and of its pace; nil is nobody.
-	Telemetry *telemetry.Hub
+	Telemetry *watch.Hub
 	// Record is the file to record into what the core is given, "" for none. It
 	// must not exist.
 	Record string

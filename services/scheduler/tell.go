@@ -1,23 +1,23 @@
 package scheduler
 
 import (
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // source is what can be read of a scheduler.
-func (s *Service) source(b *bus.Bus) telemetry.Source {
-	return telemetry.Source{
+func (s *Service) source(b *bus.Bus) watch.Source {
+	return watch.Source{
 		Service: protocol.Scheduler, Name: protocol.DoorName(s.id),
 		Ready: b.Unreachable, // one that stands by is ready to take over
 		Bus:   b.Reading,
-		Scheduler: func() telemetry.Scheduler {
+		Scheduler: func() watch.Scheduler {
 			if t := s.term.Load(); t != nil {
 				return t.reading()
 			}
-			return telemetry.Scheduler{}
+			return watch.Scheduler{}
 		},
 	}
 }
@@ -29,11 +29,11 @@ func (t *term) tellTraced(r *bus.Submitted) {
 		return
 	}
 	now := clock.Now()
-	t.hub.Submission(&telemetry.Submission{ID: r.ID, Trace: r.Trace, Model: r.Model, At: now, Deadline: now.Add(r.Budget)})
+	t.hub.Submission(&watch.Submission{ID: r.ID, Trace: r.Trace, Model: r.Model, At: now, Deadline: now.Add(r.Budget)})
 }
 
-func (t *term) reading() telemetry.Scheduler {
+func (t *term) reading() watch.Scheduler {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return telemetry.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: len(t.members), Stats: t.core.Stats()}
+	return watch.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: len(t.members), Stats: t.core.Stats()}
 }

@@ -8,12 +8,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/explain"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/sched"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/explain"
 )
 
 // term is the time in which this process holds the lease. One lock owns the
@@ -24,7 +24,7 @@ type term struct {
 	id     uint64 // of this process
 	issuer uint64 // of this term: its actions are numbered from 1
 	bus    *bus.Bus
-	hub    *telemetry.Hub
+	hub    *watch.Hub
 	caller *bus.Caller
 	starts *bus.Parcels[protocol.ClockworkState]
 	joins  *bus.Parcels[protocol.WorkerState]

@@ -5,8 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

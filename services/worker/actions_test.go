@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/bus"
+	"clockwork/pkg/adapter/backend"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

@@ -8,12 +8,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/executor"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/executor"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry/figures"
+	"clockwork/pkg/watch/figures"
 )
 
 // agent is a worker at work, from the moment it has its name.

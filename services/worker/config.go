@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"clockwork/pkg/backend"
+	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // Config is everything that can be set of a worker.
@@ -36,7 +36,7 @@ type Config struct {
 	MaxInputs     int
 	InputWait     time.Duration
 	// Telemetry hears of the results that the worker gives; nil is nobody.
-	Telemetry *telemetry.Hub
+	Telemetry *watch.Hub
 	// Finish is how long the actions that a worker has may take when it is told
 	// to stop; the rest is answered SHUTTING_DOWN.
 	Finish time.Duration

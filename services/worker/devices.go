@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 )
 
 // devices are those of the host that this worker has for itself, each by a lease.

@@ -5,10 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/executor"
-	"clockwork/pkg/pages"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/pages"
 	"clockwork/pkg/protocol"
 )
 

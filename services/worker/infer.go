@@ -1,8 +1,8 @@
 package worker
 
 import (
-	"clockwork/pkg/clock"
-	"clockwork/pkg/executor"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/executor"
 	"clockwork/pkg/protocol"
 )
 

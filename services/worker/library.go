@@ -5,8 +5,8 @@ import (
 	"maps"
 	"slices"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
 )
 

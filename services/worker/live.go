@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry/figures"
+	"clockwork/pkg/watch/figures"
 )
 
 // shown are a worker's figures, for those who watch it work.

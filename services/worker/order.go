@@ -3,9 +3,9 @@ package worker
 import (
 	"errors"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/clock"
-	"clockwork/pkg/executor"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/executor"
 	"clockwork/pkg/protocol"
 )
 

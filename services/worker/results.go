@@ -1,8 +1,8 @@
 package worker
 
 import (
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

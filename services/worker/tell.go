@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/telemetry"
+	"clockwork/pkg/watch"
 )
 
 // tell tells of a result. The caller holds the lock.
@@ -19,8 +19,8 @@ func (a *agent) tell(r *protocol.Result) {
 }
 
 // source is what can be read of a worker.
-func (a *agent) source() telemetry.Source {
-	return telemetry.Source{
+func (a *agent) source() watch.Source {
+	return watch.Source{
 		Service: protocol.Worker, Name: a.config.Name,
 		Ready:  a.unready,
 		Bus:    a.bus.Reading,
@@ -38,10 +38,10 @@ func (a *agent) unready() string {
 	return a.bus.Unreachable()
 }
 
-func (a *agent) reading() telemetry.Worker {
+func (a *agent) reading() watch.Worker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := telemetry.Worker{
+	w := watch.Worker{
 		Models: len(a.library), InFlight: a.inFlight, Inputs: len(a.inputs.arrived), InputBytes: a.inputs.bytes,
 		ClockSteps: a.offset.Steps(),
 	}
@@ -49,7 +49,7 @@ func (a *agent) reading() telemetry.Worker {
 		w.ClockOffset, w.ClockError = a.offset.Ahead()
 	}
 	for _, g := range a.gpus {
-		w.GPUs = append(w.GPUs, telemetry.GPU{
+		w.GPUs = append(w.GPUs, watch.GPU{
 			Index: g.index, Type: g.info.Type, PagesTotal: g.pages.Total(), PagesUsed: g.pages.Used(), Models: len(g.weights),
 		})
 	}

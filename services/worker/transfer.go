@@ -3,8 +3,8 @@ package worker
 import (
 	"slices"
 
-	"clockwork/pkg/clock"
-	"clockwork/pkg/executor"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/executor"
 	"clockwork/pkg/protocol"
 )
 

@@ -3,7 +3,7 @@
 // and retries nothing.
 //
 // One lock owns the state of a worker: the models in host memory, and of each
-// GPU its pages (pkg/pages) and its two lanes (pkg/executor). Callbacks of NATS
+// GPU its pages (pkg/core/pages) and its two lanes (pkg/core/executor). Callbacks of NATS
 // take it to hand an action or an input over; the goroutines of a GPU take it
 // when they are done with something. Under it nothing blocks: the work itself
 // is done outside.
@@ -21,7 +21,7 @@ import (
 
 	"go.uber.org/fx"
 
-	"clockwork/pkg/bus"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/services/host"
 )
 

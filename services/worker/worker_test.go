@@ -12,9 +12,9 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/goleak"
 
-	"clockwork/pkg/backend"
-	"clockwork/pkg/bus"
-	"clockwork/pkg/clock"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 

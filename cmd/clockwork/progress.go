@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/terminal"
+)
+
+// Labels of the bars.
+const (
+	countdownBar = "countdown"
+	profilingBar = "profiling"
+)
+
+// progress shows the events of a stack as they come. Its goroutine alone touches
+// the display; whoever else has something to show posts it.
+type progress struct {
+	display *terminal.Display
+	// moving: the display can show a countdown; else it is one line.
+	moving bool
+	posts  chan func()
+	stop   chan struct{}
+	done   chan struct{}
+
+	// Owned by the goroutine.
+	countdown countdown
+	workers   map[string]bool
+	// counted: whoever sends counts the misses, and none is shown.
+	counted bool
+}
+
+// countdown is when loading closes; a zero end is none.
+type countdown struct {
+	end   time.Time
+	total time.Duration
+}
+
+func startProgress(con *console) *progress {
+	w := &progress{
+		display: con.display,
+		moving:  con.tty,
+		posts:   make(chan func()),
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
+		workers: map[string]bool{},
+	}
+	go w.run()
+	return w
+}
+
+func (w *progress) run() {
+	defer close(w.done)
+	for {
+		var tick <-chan time.Time // a stack that does not count down wakes nobody
+		if w.moving && !w.countdown.end.IsZero() {
+			tick = time.After(100 * time.Millisecond)
+		}
+		select {
+		case post := <-w.posts:
+			post()
+		case now := <-tick:
+			w.drawCountdown(now)
+		case <-w.stop:
+			w.display.Remove(countdownBar)
+			_ = w.display.Done() // a closed terminal is no failure of the stack
+			return
+		}
+	}
+}
+
+// Stop ends the watching; what is posted later is dropped.
+func (w *progress) Stop() {
+	close(w.stop)
+	<-w.done
+}
+
+func (w *progress) post(f func()) {
+	select {
+	case w.posts <- f:
+	case <-w.done:
+	}
+}
+
+// Line shows text above the bars.
+func (w *progress) Line(text string) { w.post(func() { w.display.Line(text) }) }
+
+// Bar shows progress.
+func (w *progress) Bar(label string, done, total int, note string) {
+	w.post(func() { w.display.Bar(label, done, total, note) })
+}
+
+// Write shows lines of a log.
+func (w *progress) Write(line []byte) (int, error) {
+	w.Line(strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
+}
+
+// Event shows an event.
+func (w *progress) Event(e protocol.Event) { w.post(func() { w.show(e, time.Now()) }) }
+
+func (w *progress) show(e protocol.Event, now time.Time) {
+	switch e.Kind {
+	case protocol.EventMiss:
+		if w.counted {
+			return
+		}
+	case protocol.EventCountdown:
+		w.count(e, now)
+		return
+	case protocol.EventProfile:
+		w.display.Bar(profilingBar, e.Done, e.Total, strings.TrimSpace(e.Model+" "+e.Message))
+		return
+	case protocol.EventStage:
+		w.stopCountdown()
+	case protocol.EventWorkerJoined, protocol.EventWorkerLost:
+		joined := e.Kind == protocol.EventWorkerJoined
+		if w.workers[e.Worker] == joined {
+			return // it was said already
+		}
+		w.workers[e.Worker] = joined
+	}
+	w.display.Line(eventLine(e))
+}
+
+// eventLine says what happened to a person.
+func eventLine(e protocol.Event) string {
+	switch e.Kind {
+	case protocol.EventStage:
+		return strings.TrimSpace(e.Stage + "  " + stageMeaning[e.Stage])
+	case protocol.EventLoad:
+		if e.Code != protocol.OK {
+			return fmt.Sprintf("loading %s failed: %s: %s", e.Path, e.Code, e.Message)
+		}
+		if e.Total == 1 {
+			return "loaded " + e.Model
+		}
+		return "loaded " + copiesText(protocol.CopyNames(strings.TrimSuffix(e.Model, "-1"), e.Total))
+	case protocol.EventQuarantine:
+		return fmt.Sprintf("%s is not served: %s", e.Model, e.Message)
+	case protocol.EventWorkerJoined:
+		return fmt.Sprintf("worker %s joined", e.Worker)
+	case protocol.EventWorkerLost:
+		return strings.TrimSuffix(fmt.Sprintf("worker %s is gone: %s", e.Worker, e.Message), ": ")
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.Model, e.Message))
+}
+
+var stageMeaning = map[string]string{
+	protocol.Querying.String():       "asking the workers what they hold",
+	protocol.AwaitingModels.String(): "waiting for models to be loaded",
+	protocol.Loading.String():        "loading models",
+	protocol.Profiling.String():      "measuring every model on every type of GPU",
+	protocol.Active.String():         "requests are served; the set of models is fixed",
+}
+
+// count begins or stops the countdown.
+func (w *progress) count(e protocol.Event, now time.Time) {
+	if e.LeftMS <= 0 {
+		w.stopCountdown()
+		return
+	}
+	total := time.Duration(e.LeftMS * float64(time.Millisecond))
+	w.countdown = countdown{now.Add(total), total}
+	if !w.moving {
+		w.display.Line(fmt.Sprintf("loading closes in %s unless another load comes", terminal.Duration(total)))
+		return
+	}
+	w.drawCountdown(now)
+}
+
+func (w *progress) stopCountdown() {
+	w.countdown = countdown{}
+	w.display.Remove(countdownBar)
+}
+
+// drawCountdown fills the bar in whole seconds. It never becomes full: the end
+// is the stack's to say.
+func (w *progress) drawCountdown(now time.Time) {
+	if w.countdown.end.IsZero() || !w.moving {
+		return
+	}
+	total := int(math.Ceil(w.countdown.total.Seconds()))
+	left := max(1, int(math.Ceil(w.countdown.end.Sub(now).Seconds())))
+	w.display.Bar(countdownBar, max(0, total-left), total, fmt.Sprintf("loading closes in %d s", left))
+}

@@ -1,0 +1,120 @@
+// Package combined lets the same GPUs serve real models and emulated ones side
+// by side: a model whose path begins with "zoo/" goes to an emulated backend,
+// every other one to the real backend.
+//
+// To everybody else it looks like the real backend: its name, version and
+// devices are what the worker reports. Each device pairs one real and one
+// emulated device. The two do not know of each other, so both are given the
+// same number of pages, and the worker, which does the page accounting, gives
+// a frame to a model of one of them only.
+//
+// Concurrency is what package backend states. It decides nothing but which
+// side a model belongs to.
+package combined
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/protocol"
+)
+
+// emulatedPrefix begins the path of every emulated model.
+const emulatedPrefix = "zoo/"
+
+// Backend routes each model to one of two backends.
+type Backend struct {
+	real, emulated backend.Backend
+	devices        []backend.Device
+}
+
+// New combines two backends, which it closes with itself. It fails when they
+// do not have as many devices, or devices of other pages.
+func New(real, emulated backend.Backend) (*Backend, error) {
+	reals, emulateds := real.Devices(), emulated.Devices()
+	if len(reals) != len(emulateds) {
+		return nil, fmt.Errorf("combine backends: %d real devices, %d emulated ones", len(reals), len(emulateds))
+	}
+	b := &Backend{real: real, emulated: emulated}
+	for i := range reals {
+		r, e := reals[i].Info(), emulateds[i].Info()
+		if r.Pages != e.Pages || r.PageSize != e.PageSize {
+			return nil, fmt.Errorf("combine backends: device %d has %d pages of %d bytes, the emulated one %d of %d",
+				i, r.Pages, r.PageSize, e.Pages, e.PageSize)
+		}
+		b.devices = append(b.devices, &device{real: reals[i], emulated: emulateds[i]})
+	}
+	return b, nil
+}
+
+// Name is the real backend's. An emulated model's own spec says "emulated".
+func (b *Backend) Name() string { return b.real.Name() }
+
+// Version is the real backend's.
+func (b *Backend) Version() string { return b.real.Version() }
+
+// Devices returns the pairs.
+func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
+
+// LoadModel hands the load to the side that the path names.
+func (b *Backend) LoadModel(ctx context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
+	emulated := strings.HasPrefix(path, emulatedPrefix)
+	side := b.real
+	if emulated {
+		side = b.emulated
+	}
+	m, err := side.LoadModel(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return &model{Model: m, emulated: emulated}, nil
+}
+
+// Close closes both.
+func (b *Backend) Close() error { return errors.Join(b.real.Close(), b.emulated.Close()) }
+
+// model remembers whose it is; a device hands only the inner Model on.
+type model struct {
+	backend.Model
+	emulated bool
+}
+
+// device pairs a real device with an emulated one of as many pages.
+type device struct {
+	real, emulated backend.Device
+}
+
+// Info is the real device's.
+func (d *device) Info() backend.DeviceInfo { return d.real.Info() }
+
+// LoadWeights loads them on the model's side.
+func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
+	side, inner, err := d.sideOf(m)
+	if err != nil {
+		return nil, err
+	}
+	return side.LoadWeights(inner, frames)
+}
+
+// Stage stages the batch on the model's side.
+func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte) (backend.Run, error) {
+	side, inner, err := d.sideOf(m)
+	if err != nil {
+		return nil, err
+	}
+	return side.Stage(inner, batch, items, inputs)
+}
+
+func (d *device) sideOf(m backend.Model) (backend.Device, backend.Model, error) {
+	own, ok := m.(*model)
+	switch {
+	case !ok:
+		return nil, nil, protocol.Errorf(protocol.UnknownModel, "not a model of this backend")
+	case own.emulated:
+		return d.emulated, own.Model, nil
+	}
+	return d.real, own.Model, nil
+}

@@ -1,0 +1,138 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/fetch"
+	"clockwork/pkg/protocol"
+)
+
+// Backend runs models on the CPU of this machine. Each of its devices is an
+// arena of weight pages and the right to one thread at a time.
+type Backend struct {
+	options Options
+	lib     *ort
+	cache   optimizedCache
+	devices []backend.Device
+	arenas  []*arena
+	models  atomic.Int64 // loaded and not closed
+	closed  atomic.Bool
+}
+
+// Available is why this build has no onnx backend: nil here.
+func Available() error { return nil }
+
+// New opens ONNX Runtime and makes the devices, touching all of their memory
+// (GPUs x Pages x PageSize bytes).
+func New(options Options) (*Backend, error) {
+	if err := options.complete(); err != nil {
+		return nil, err
+	}
+	lib, err := openORT(options.Library)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(options.CacheDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make cache: %w", err)
+	}
+	b := &Backend{options: options, lib: lib, cache: optimizedCache{options.CacheDir, lib, isa()}}
+	info := backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize}
+	for i := range options.GPUs {
+		memory, err := newArena(options.Pages, options.PageSize)
+		if err != nil {
+			b.release()
+			return nil, fmt.Errorf("make device %d: %w", i, err)
+		}
+		info.UUID, info.Bind = options.place(i)
+		b.arenas = append(b.arenas, memory)
+		b.devices = append(b.devices, &device{backend: b, index: i, info: info, arena: memory})
+	}
+	return b, nil
+}
+
+func (o *Options) complete() error {
+	if o.Library == "" {
+		path, ok := fetch.CachedLibrary("")
+		if !ok {
+			return errors.New("no ONNX Runtime library: fetch the pinned one first, or give the path of one with --onnx-library")
+		}
+		o.Library = path
+	}
+	if o.CacheDir == "" {
+		dir, err := fetch.DefaultCache()
+		if err != nil {
+			return err
+		}
+		o.CacheDir = filepath.Join(dir, Name)
+	}
+	if o.MaxFile == 0 {
+		o.MaxFile = DefaultMaxFile
+	}
+	if o.CheckTime == 0 {
+		o.CheckTime = DefaultCheckTime
+	}
+	page := int64(os.Getpagesize())
+	switch {
+	case o.ModelRoot == "":
+		return errors.New("onnx backend: no model directory")
+	case o.GPUs < 1 || o.Pages < 1:
+		return fmt.Errorf("onnx backend: %d GPUs of %d pages; both must be positive", o.GPUs, o.Pages)
+	case len(o.Processors) > 0 && len(o.Processors) != o.GPUs:
+		return fmt.Errorf("onnx backend: %d processors for %d GPUs", len(o.Processors), o.GPUs)
+	case o.PageSize < page || o.PageSize%page != 0:
+		return fmt.Errorf("onnx backend: page size %d is no multiple of %d", o.PageSize, page)
+	case o.CheckTime < 0:
+		return fmt.Errorf("onnx backend: %v for the model check; it must be positive", o.CheckTime)
+	case o.MaxFile < 0 || o.MaxFile > DefaultMaxFile:
+		return fmt.Errorf("onnx backend: model files of up to %d bytes; at most %d can be read", o.MaxFile, int64(DefaultMaxFile))
+	}
+	return nil
+}
+
+// Name implements backend.Backend.
+func (b *Backend) Name() string { return Name }
+
+// Version is ONNX Runtime's version, and that of our own changes to graphs.
+func (b *Backend) Version() string { return b.lib.version + "-" + optimizedFormat }
+
+// Devices implements backend.Backend.
+func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
+
+// LoadModel implements backend.Backend. path is NAME or NAME/VERSION below the
+// model directory; without a version the highest is taken.
+func (b *Backend) LoadModel(ctx context.Context, path string, options backend.LoadOptions) (backend.Model, error) {
+	if options.PageSize != 0 && options.PageSize != b.options.PageSize {
+		return nil, protocol.Errorf(protocol.BackendError, "asked for pages of %d bytes, the devices have %d", options.PageSize, b.options.PageSize)
+	}
+	m, err := b.load(ctx, path, options)
+	if err != nil {
+		return nil, err
+	}
+	b.models.Add(1)
+	return m, nil
+}
+
+// Close implements backend.Backend. Models must have been closed.
+func (b *Backend) Close() error {
+	if n := b.models.Load(); n != 0 {
+		return fmt.Errorf("close onnx backend: %d models are loaded", n)
+	}
+	if b.closed.CompareAndSwap(false, true) {
+		b.release()
+	}
+	return nil
+}
+
+func (b *Backend) release() {
+	for _, a := range b.arenas {
+		a.home.close()
+	}
+}

@@ -1,0 +1,298 @@
+package keys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/nats-io/nkeys"
+
+	"clockwork/deploy"
+	bus "clockwork/pkg/adapter/nats"
+)
+
+// Config says what is to be in a directory of keys.
+type Config struct {
+	// Dir is the directory; it is made with mode 0700.
+	Dir string
+	// Prefix of the stack's subjects.
+	Prefix string
+	// Workers and Clients are names of users that are wanted beside those that are
+	// there. Of roles without names there is one user each; the workers share one,
+	// and so do the clients, as long as none of them has a name.
+	Workers, Clients []string
+	// Hosts are the names and addresses of the broker, for its certificate; without
+	// any it is as it was, and if there was none, there are no certificates.
+	Hosts []string
+	// At is where the broker finds its part of the directory, "" for where it is.
+	At string
+}
+
+// Change is a file that was written.
+type Change struct {
+	Path string `json:"path"` // below Dir
+	What string `json:"what"`
+}
+
+// The broker's settings, of which users.conf and certificates.conf are made and
+// the others are copied.
+const (
+	brokerDir        = "broker"
+	usersFile        = "users.conf"
+	certificatesFile = "certificates.conf"
+	seedSuffix       = ".nk"
+)
+
+// Settings is where a broker's settings lie: nats.conf, nats-tls.conf or
+// nats-cluster-tls.conf.
+func Settings(dir, name string) string { return filepath.Join(dir, brokerDir, name) }
+
+var settings = []string{"nats.conf", "nats-tls.conf", "nats-cluster-tls.conf"}
+
+// Write brings a directory up to date and returns what it changed: users whose file
+// is there stay, those that are wanted besides are made, and users.conf names all.
+func Write(c Config) ([]Change, error) {
+	w := &writer{config: c}
+	if err := w.write(); err != nil {
+		return w.changes, fmt.Errorf("write keys: %w", err)
+	}
+	return w.changes, nil
+}
+
+// Users are those whose file is in a directory, in the order of their roles.
+func Users(dir string) ([]User, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var users []User
+	for _, e := range entries {
+		name, isKey := strings.CutSuffix(e.Name(), seedSuffix)
+		if !isKey {
+			continue
+		}
+		u, err := ParseUser(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		users = append(users, u)
+	}
+	slices.SortFunc(users, func(a, b User) int {
+		if d := slices.Index(Roles, a.Role) - slices.Index(Roles, b.Role); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return users, nil
+}
+
+// Seed is where the seed of a user lies.
+func Seed(dir string, u User) string { return filepath.Join(dir, u.String()+seedSuffix) }
+
+type writer struct {
+	config  Config
+	changes []Change
+}
+
+func (w *writer) write() error {
+	if err := os.MkdirAll(w.config.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(w.config.Dir, brokerDir), 0o755); err != nil {
+		return err
+	}
+	if err := w.samePrefix(); err != nil {
+		return err
+	}
+	wanted, err := w.wanted()
+	if err != nil {
+		return err
+	}
+	for _, u := range wanted {
+		if err := w.seed(u); err != nil {
+			return err
+		}
+	}
+	users, err := Users(w.config.Dir)
+	if err != nil {
+		return err
+	}
+	body, err := w.users(users)
+	if err != nil {
+		return err
+	}
+	if err := w.put(filepath.Join(brokerDir, usersFile), body, 0o644, "who may do what"); err != nil {
+		return err
+	}
+	for _, name := range settings {
+		if err := w.once(filepath.Join(brokerDir, name), func() ([]byte, error) { return deploy.Broker.ReadFile(name) }, 0o644, "settings of a broker"); err != nil {
+			return err
+		}
+	}
+	hosts, err := w.hosts()
+	if err != nil || len(hosts) == 0 {
+		return err
+	}
+	return w.certificates(users, hosts)
+}
+
+// samePrefix refuses to turn the users of one stack into those of another.
+func (w *writer) samePrefix() error {
+	old, err := os.ReadFile(Settings(w.config.Dir, usersFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for line := range strings.Lines(string(old)) {
+		if prefix, ok := strings.CutPrefix(strings.TrimSpace(line), "# prefix: "); ok && prefix != w.config.Prefix {
+			return fmt.Errorf("the users in %s are of prefix %s, not of %s", w.config.Dir, prefix, w.config.Prefix)
+		}
+	}
+	return err
+}
+
+// wanted are the users that there have to be. A key that was taken back from the
+// last worker with a name does not bring one for all workers about.
+func (w *writer) wanted() ([]User, error) {
+	there, err := Users(w.config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	old, err := os.ReadFile(Settings(w.config.Dir, usersFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var users []User
+	for _, role := range Roles {
+		names := map[Role][]string{Worker: w.config.Workers, Client: w.config.Clients}[role]
+		for _, name := range names {
+			users = append(users, User{role, name})
+		}
+		known := slices.ContainsFunc(there, func(u User) bool { return u.Role == role }) || strings.Contains(string(old), "# "+string(role)+".")
+		if len(names) == 0 && !known {
+			users = append(users, User{Role: role})
+		}
+	}
+	for _, u := range users {
+		if err := u.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+// seed makes the key of a user, unless it is there.
+func (w *writer) seed(u User) error {
+	return w.once(u.String()+seedSuffix, func() ([]byte, error) {
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			return nil, err
+		}
+		defer pair.Wipe()
+		seed, err := pair.Seed()
+		if err != nil {
+			return nil, err
+		}
+		return bus.KeyFile(u.String(), u.Inbox(), seed), nil
+	}, 0o600, "the key of "+u.String())
+}
+
+// entry is one user as the template sees it.
+type entry struct {
+	User, Key, Inbox string
+	Role             Role
+	Self             string   // a worker's own name
+	Asks             string   // what a client's requests go to, behind infer
+	P, B             string   // the prefix of subjects, and of streams
+	Streams          []string // of the stack
+}
+
+func (w *writer) users(users []User) ([]byte, error) {
+	text, err := deploy.Broker.ReadFile(usersFile + ".tmpl")
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.New(usersFile).Parse(string(text))
+	if err != nil {
+		return nil, err
+	}
+	stores := strings.ReplaceAll(w.config.Prefix, ".", "_")
+	var entries []entry
+	for _, u := range users {
+		key, err := publicKey(Seed(w.config.Dir, u))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry{User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
+			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", stores + "_buffer"}})
+	}
+	var body bytes.Buffer
+	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "Users": entries}); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// publicKey reads the public half of a user's key. No error repeats what stands in
+// the file.
+func publicKey(path string) (string, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	defer clear(body)
+	pair, err := nkeys.ParseDecoratedUserNKey(body)
+	if err != nil {
+		return "", fmt.Errorf("%s holds no seed of a user's nkey", path)
+	}
+	defer pair.Wipe()
+	return pair.PublicKey()
+}
+
+// once writes a file that is not there.
+func (w *writer) once(name string, make func() ([]byte, error), mode fs.FileMode, what string) error {
+	if _, err := os.Lstat(filepath.Join(w.config.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	body, err := make()
+	if err != nil {
+		return err
+	}
+	return w.put(name, body, mode, what)
+}
+
+// put replaces a file as a whole, unless it holds that already.
+func (w *writer) put(name string, body []byte, mode fs.FileMode, what string) error {
+	path := filepath.Join(w.config.Dir, name)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, body) {
+		return nil
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*") // of mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name()) // it is gone by then, if all went well
+	_, err = temporary.Write(body)
+	if err == nil {
+		err = temporary.Chmod(mode)
+	}
+	if closing := temporary.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	w.changes = append(w.changes, Change{name, what})
+	return nil
+}

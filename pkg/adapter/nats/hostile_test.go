@@ -1,0 +1,156 @@
+package bus
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/hostile"
+)
+
+// bombs are the bodies of hostile, and some more.
+func bombs() (bodies [][]byte) {
+	for _, b := range append(hostile.Msgpack(), hostile.JSON()...) {
+		bodies = append(bodies, b.Body)
+	}
+	return append(bodies, nil, []byte{0x80}, []byte(`{"inputs":[{"data":[1e999]}]}`),
+		[]byte(`{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[`+strings.Repeat("9", 5000)+`]}]}`))
+}
+
+func TestAListGrowsOnlyWithWhatIsThere(t *testing.T) {
+	body := append([]byte{version, 0x94, 1, 0xdd, 0, 0x40, 0, 0}, bytes.Repeat([]byte{0xc0}, 1<<22)...)
+	body = append(body, 0x90, 0x90)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, fault := Start.Decode(body); fault == nil {
+		t.Error("four million nils are accepted as models")
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<20 {
+		t.Errorf("%d bytes were allocated for nothing", grown)
+	}
+}
+
+func TestNumbersThatJSONCannotCarryAreRefused(t *testing.T) {
+	for _, f := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		body := Dispatches.Encode(&[]protocol.Dispatch{{Refusal: &protocol.Error{EarliestMS: f}}})
+		if _, fault := Dispatches.Decode(body); fault == nil {
+			t.Errorf("%v is accepted", f)
+		}
+	}
+}
+
+func TestOfAKeyThatStandsTwiceTheLastCounts(t *testing.T) {
+	first := `[{"name":"old","shape":[9,9],"datatype":"FP64","data":[1]},{"name":"second","datatype":"INT8","data":[]}]`
+	body := `{"id":"a","id":"b","inputs":` + first + `,"inputs":[{"shape":[1],"datatype":"UINT8","data":[1],"data":[7]}]}`
+	twice := []byte{0x82}
+	for _, n := range []string{"x", "y"} {
+		one, err := msgpack.Marshal(map[string]any{"inputs": []any{map[string]any{"name": n, "datatype": "UINT8", "data": []byte{7}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice = append(twice, one[1:]...)
+	}
+	for name, body := range map[string][]byte{"JSON": []byte(body), "msgpack": twice} {
+		in, fault := DecodeInfer(body)
+		if fault != nil || len(in.Inputs) != 1 || in.Inputs[0].Name == "old" || !slices.Equal(in.Inputs[0].Data, []byte{7}) {
+			t.Errorf("%s: %+v, %v", name, in, fault)
+		}
+	}
+}
+
+func TestNullIsNaNAmongFloatsAndNothingElse(t *testing.T) {
+	data, err := numbersFromJSON(protocol.FP64, []byte(`[ null , 1 ]`))
+	if err != nil || len(data) != 16 || !slices.Equal(data[8:], []byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}) {
+		t.Errorf("%v, %v", data, err)
+	}
+	for _, kind := range []protocol.DataType{protocol.Int8, protocol.Uint64, protocol.Bool} {
+		if _, err := numbersFromJSON(kind, []byte(`[null]`)); err == nil {
+			t.Errorf("null is a %s", kind)
+		}
+	}
+	if data, err := numbersFromJSON(protocol.FP32, []byte(`[ ]`)); err != nil || len(data) != 0 {
+		t.Errorf("no numbers: %v, %v", data, err)
+	}
+}
+
+func TestErrorRepliesAreShort(t *testing.T) {
+	e := protocol.Errorf(protocol.InvalidInput, "%s", strings.Repeat("ü", 1<<20))
+	m := ErrorReply(JSON, "inbox", e)
+	if m.Size() > 10*maxMessage {
+		t.Errorf("%d bytes", m.Size())
+	}
+	if len(e.Message) != 2<<20 {
+		t.Error("the error itself was cut")
+	}
+}
+
+func TestLargeMessagesTravelInParts(t *testing.T) {
+	b := open(t)
+	type got struct {
+		state protocol.ClockworkState
+		fault *protocol.Error
+	}
+	whole := make(chan got, 10)
+	parcels := NewParcels(Start)
+	sub, err := b.Subscribe(b.Control, "large", func(m *nats.Msg) {
+		if v, done, fault := parcels.Add(m.Data); done || fault != nil {
+			whole <- got{v, fault}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	large := protocol.ClockworkState{}
+	for i := range 200_000 {
+		large.Models = append(large.Models, protocol.ModelSpec{Name: fmt.Sprintf("%064d", i)})
+	}
+	body := Start.Encode(&large)
+	if len(body) <= MaxPayload {
+		t.Fatalf("%d bytes prove nothing", len(body))
+	}
+	for _, state := range []protocol.ClockworkState{large, {PageSize: 5}} {
+		if err := b.SendParcel(b.Control, "large", Start.Encode(&state)); err != nil {
+			t.Fatal(err)
+		}
+		g := receive(t, whole)
+		if g.fault != nil || len(g.state.Models) != len(state.Models) || g.state.PageSize != state.PageSize {
+			t.Errorf("%d models, %v", len(g.state.Models), g.fault)
+		}
+	}
+}
+
+func TestPartsOfTwoParcelsAreNotMixed(t *testing.T) {
+	body := Start.Encode(&protocol.ClockworkState{PageSize: 7})
+	p := NewParcels(Start)
+	add := func(id uint64, index, count int, data []byte) bool {
+		_, whole, fault := p.Add(parts.Encode(&part{id, index, count, data}))
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		return whole
+	}
+	if add(1, 0, 2, body[:2]) || add(2, 0, 2, body[:2]) || add(1, 1, 2, body[2:]) {
+		t.Error("whole before its end")
+	}
+	if !add(2, 1, 2, body[2:]) {
+		t.Error("the second one was not whole")
+	}
+	if add(3, 1, 2, body[2:]) {
+		t.Error("whole without its beginning")
+	}
+	for _, bad := range []part{{1, 0, 0, nil}, {1, -1, 1, nil}, {1, 1, 1, nil}, {1, 0, maxParts + 1, nil}} {
+		if _, _, fault := p.Add(parts.Encode(&bad)); fault == nil {
+			t.Errorf("part %d of %d is accepted", bad.index, bad.count)
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"clockwork/pkg/adapter/clock"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrHeld: a living process holds the lease.
+var ErrHeld = errors.New("another process holds it")
+
+// leaseTTL is how long a lease outlives its holder; it is renewed every third
+// of that. The broker's own grain is one second.
+const leaseTTL = 2 * time.Second
+
+// Lease is one name that one process holds at a time: "controller", "scheduler",
+// "profiler", "worker.<id>", "gpu.<host>.<device>". It lives in a bucket of its own, without history
+// and with a time to live.
+//
+// A holder that cannot renew keeps working until it sees that somebody else
+// holds the lease (Lost): what must not be done twice is fenced by epochs, not
+// by leases.
+type Lease struct {
+	bus    *Bus
+	kv     jetstream.KeyValue
+	key    string
+	holder []byte
+	epoch  uint64
+
+	revision uint64
+	lost     chan struct{}
+	stop     chan struct{}
+	vanish   chan struct{} // ends renewal without giving the lease back; for tests of a dead holder
+	done     chan struct{}
+	once     sync.Once
+}
+
+// Acquire takes the lease or returns ErrHeld at once. holder tells people who
+// has it.
+func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
+	kv, err := b.OpenLeases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	body, err := leaseBody("", holder)
+	if err != nil {
+		return nil, fmt.Errorf("acquire %s: %w", key, err)
+	}
+	l := b.newLease(kv, key, body)
+	return l, l.create(ctx)
+}
+
+func (b *Bus) newLease(kv jetstream.KeyValue, key string, body []byte) *Lease {
+	return &Lease{bus: b, kv: kv, key: key, holder: body,
+		lost: make(chan struct{}), stop: make(chan struct{}), vanish: make(chan struct{}), done: make(chan struct{})}
+}
+
+// create takes a lease that nobody holds.
+func (l *Lease) create(ctx context.Context) error {
+	revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL))
+	return l.begin(revision, err)
+}
+
+// swap takes a lease away from whoever held it at a revision.
+func (l *Lease) swap(ctx context.Context, held uint64) error {
+	revision, err := l.write(ctx, held)
+	return l.begin(revision, err)
+}
+
+// begin keeps the lease that was written at a revision.
+func (l *Lease) begin(revision uint64, err error) error {
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return ErrHeld
+	}
+	if err != nil {
+		return fmt.Errorf("acquire %s: %w", l.key, err)
+	}
+	l.revision, l.epoch = revision, revision
+	go l.keep()
+	return nil
+}
+
+// write puts the holder in place of what stood at a revision, with a new time
+// to live, by a publish: kv.Update would drop the time to live.
+func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
+	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
+		jetstream.WithExpectLastSequencePerSubject(over), jetstream.WithMsgTTL(leaseTTL))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// OpenLeases opens the bucket of the leases, and makes it when it is not there:
+// holders find themselves in it again by their renewal.
+func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
+	return b.openBucket(ctx, jetstream.KeyValueConfig{
+		Bucket:         b.bucket("lease"),
+		Description:    "Clockwork: who is controller, scheduler, profiler and each worker, and has each device",
+		History:        1,
+		Storage:        jetstream.FileStorage,
+		LimitMarkerTTL: time.Second,
+	})
+}
+
+// Holder is who has a lease, as told to Acquire or as a Candidate's host; "" for
+// nobody.
+func (b *Bus) Holder(ctx context.Context, key string) (string, error) {
+	kv, err := b.OpenLeases(ctx)
+	if err != nil {
+		return "", err
+	}
+	entry, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read lease %s: %w", key, err)
+	}
+	return valueOf(entry.Value()).Host, nil
+}
+
+// AcquireWait takes the lease as soon as nobody holds it.
+func (b *Bus) AcquireWait(ctx context.Context, key, holder string) (*Lease, error) {
+	return b.awaitLease(ctx, key, acquireEvery, func() (*Lease, error) { return b.Acquire(ctx, key, holder) })
+}
+
+// acquireEvery is how often AcquireWait looks at the lease.
+const acquireEvery = 200 * time.Millisecond
+
+// awaitLease makes an attempt now and again until one succeeds or ctx ends.
+func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, attempt func() (*Lease, error)) (*Lease, error) {
+	for {
+		l, err := attempt()
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, ErrHeld) {
+			b.Log.Warn("lease not reached", "lease", key, "error", err)
+		}
+		if !clock.Pause(ctx, every) {
+			return nil, fmt.Errorf("acquire %s: %w", key, ctx.Err())
+		}
+	}
+}
+
+// Epoch is a number that grows with every acquisition of any lease: the
+// revision at which this one was acquired.
+func (l *Lease) Epoch() uint64 { return l.epoch }
+
+// Lost is closed when somebody else holds the lease.
+func (l *Lease) Lost() <-chan struct{} { return l.lost }
+
+// Release gives the lease back.
+func (l *Lease) Release() {
+	l.once.Do(func() { close(l.stop) })
+	<-l.done
+}
+
+func (l *Lease) keep() {
+	defer close(l.done)
+	every := time.NewTicker(leaseTTL / 3)
+	defer every.Stop()
+	for {
+		select {
+		case <-l.vanish:
+			return
+		case <-l.stop:
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // else it expires
+			return
+		case <-every.C:
+			if !l.renew() {
+				close(l.lost)
+				return
+			}
+		}
+	}
+}
+
+// renew writes the lease again. It returns false when somebody else holds it.
+func (l *Lease) renew() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
+	defer cancel()
+	revision, err := l.write(ctx, l.revision)
+	if err == nil {
+		l.revision = revision
+		return true
+	}
+	l.bus.Log.Debug("lease not renewed", "lease", l.key, "error", err)
+	entry, err := l.kv.Get(ctx, l.key)
+	switch {
+	case err == nil && string(entry.Value()) == string(l.holder):
+		l.revision = entry.Revision() // the renewal did arrive
+	case err == nil:
+		return false
+	case errors.Is(err, jetstream.ErrKeyNotFound): // it expired, nobody took it
+		if revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL)); err == nil {
+			l.revision = revision
+		} else if errors.Is(err, jetstream.ErrKeyExists) {
+			return false
+		}
+	}
+	return true
+}

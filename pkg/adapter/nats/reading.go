@@ -1,0 +1,41 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/watch"
+)
+
+// roundTripWait bounds how long a reading waits for the broker.
+const roundTripWait = 250 * time.Millisecond
+
+// Reading measures the connections. It waits for the broker, for no longer than
+// roundTripWait.
+func (b *Bus) Reading() watch.Bus {
+	r := watch.Bus{Connected: b.Unreachable() == "", Dropped: b.Dropped(), Reconnects: b.Reconnects()}
+	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+		s := nc.Stats()
+		r.MessagesIn, r.MessagesOut = r.MessagesIn+s.InMsgs, r.MessagesOut+s.OutMsgs
+		r.BytesIn, r.BytesOut = r.BytesIn+s.InBytes, r.BytesOut+s.OutBytes
+	}
+	if !r.Connected {
+		return r
+	}
+	asked := time.Now()
+	if b.Control.FlushTimeout(roundTripWait) == nil {
+		r.RoundTrip = time.Since(asked)
+	}
+	return r
+}
+
+// Unreachable says that the broker is, "" if it is not.
+func (b *Bus) Unreachable() string {
+	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+		if !nc.IsConnected() {
+			return "the broker is not reached: " + nc.Status().String()
+		}
+	}
+	return ""
+}

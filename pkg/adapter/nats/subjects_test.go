@@ -1,0 +1,248 @@
+package bus
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/hostile"
+	"clockwork/pkg/watch/explain"
+)
+
+// reading is how the messages of a subject are read.
+type reading struct {
+	// where is the package that reads them, call how it does.
+	where, call string
+	// bombs are what is sent, and decode what the call comes to; nil where nothing
+	// of the message is decoded, which unread explains.
+	bombs  func() []hostile.Bomb
+	decode func([]byte) error
+	unread string
+}
+
+func clients() []hostile.Bomb { return append(hostile.Msgpack(), hostile.JSON()...) }
+
+// internals are bombs behind the version byte of an internal message, and
+// without it.
+func internals() (bombs []hostile.Bomb) {
+	for _, b := range clients() {
+		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", versioned", Body: append([]byte{version}, b.Body...)})
+	}
+	return bombs
+}
+
+// parcels are bombs inside of a part, and in place of one.
+func parcels() (bombs []hostile.Bomb) {
+	for _, b := range internals() {
+		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", in a part", Body: parts.Encode(&part{1, 0, 1, b.Body})})
+	}
+	return bombs
+}
+
+func body[T any](decode func([]byte, any) *protocol.Error) func([]byte) error {
+	return func(b []byte) error { return failure(decode(b, new(T))) }
+}
+
+func codec[T any](c Codec[T]) func([]byte) error {
+	return func(b []byte) error {
+		_, fault := c.Decode(b)
+		return failure(fault)
+	}
+}
+
+func parcel[T any](c Codec[T]) func([]byte) error {
+	return func(b []byte) error {
+		_, _, fault := NewParcels(c).Add(b)
+		return failure(fault)
+	}
+}
+
+func inferred(b []byte) error {
+	_, fault := DecodeInfer(b)
+	return failure(fault)
+}
+
+func resulted(b []byte) error {
+	bus := &Bus{Subjects: protocol.Subjects{Prefix: protocol.DefaultPrefix}}
+	_, fault := bus.DecodeResults(&nats.Msg{Subject: bus.Subjects.Result("w"), Data: b}, 1)
+	return failure(fault)
+}
+
+// failure is nil where there is none: a nil *protocol.Error is no nil error.
+func failure(fault *protocol.Error) error {
+	if fault == nil {
+		return nil
+	}
+	return fault
+}
+
+// readings has a row for each method of protocol.Subjects that names a subject.
+var readings = map[string][]reading{
+	"Infer":   {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"InferBy": {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"Load": {
+		{where: "services/controller", call: "bus.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](DecodeBody)},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](DecodeReply)},
+	},
+	"Ls": {
+		{where: "services/controller", call: "l.onLs", unread: "its first byte says how to answer"},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.ModelList](DecodeReply)},
+	},
+	"State": {
+		{where: "services/controller", call: "l.onState", unread: "its first byte says how to answer"},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.StackState](DecodeReply)},
+	},
+	"Event":          {{where: "pkg/client", call: "bus.DecodeBody(m.Data, &e)", bombs: clients, decode: body[protocol.Event](DecodeBody)}},
+	"Submit":         {{where: "services/scheduler", call: "bus.Submissions.Decode(m.Data)", bombs: internals, decode: codec(Submissions)}},
+	"Submissions":    {{where: "services/scheduler", call: "bus.Submissions.Decode(m.Data)", bombs: internals, decode: codec(Submissions)}},
+	"SchedulerStart": {{where: "services/scheduler", call: "bus.NewParcels(bus.Start)", bombs: parcels, decode: parcel(Start)}},
+	"SchedulerJoin":  {{where: "services/scheduler", call: "bus.NewParcels(bus.Join)", bombs: parcels, decode: parcel(Join)}},
+	"ProfilerStart":  {{where: "services/profiler", call: "bus.NewParcels(bus.Job)", bombs: parcels, decode: parcel(Job)}},
+	"ProfilerReport": {{where: "services/controller", call: "bus.NewParcels(bus.Report)", bombs: parcels, decode: parcel(Report)}},
+	"Action":         {{where: "services/worker", call: "bus.Actions.Decode(m.Data)", bombs: internals, decode: codec(Actions)}},
+	"Input":          {{where: "services/worker", call: "bus.Inputs.Decode(m.Data)", bombs: internals, decode: codec(Inputs)}},
+	"Dispatch":       {{where: "services/controller", call: "bus.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(Dispatches)}},
+	"Output":         {{where: "services/controller", call: "bus.Outputs.Decode(m.Data)", bombs: internals, decode: codec(Outputs)}},
+	"OutputOf":       {{where: "services/controller", call: "bus.Outputs.Decode(m.Data)", bombs: internals, decode: codec(Outputs)}},
+	"Result": {
+		{where: "services/scheduler", call: "t.bus.DecodeResults(m, t.issuer)", bombs: internals, decode: resulted},
+		{where: "services/controller", call: "l.bus.DecodeResults(m, l.issuer)", bombs: internals, decode: resulted},
+		{where: "pkg/adapter/nats", call: "c.bus.DecodeResults(m, c.issuer)", bombs: internals, decode: resulted},
+	},
+	"Heartbeat": {{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(Heartbeat)}},
+	"Health": {
+		{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is compared with the id of who is asked"},
+		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(Heartbeat)},
+	},
+	"Watch":   {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
+	"Figures": {{where: "pkg/client", call: "bus.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.Figures](DecodeReply)}},
+	"Explain": {
+		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](DecodeBody)},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](DecodeReply)},
+		{where: "pkg/client", call: "bus.DecodeReply(m.Data, into)", bombs: replies, decode: body[explain.Report](DecodeReply)},
+	},
+	"Clock": {
+		{where: "services/scheduler", call: "t.onClock", unread: "the question holds nothing"},
+		{where: "services/worker", call: "bus.Clock.Decode(m.Data)", bombs: internals, decode: codec(Clock)},
+	},
+	"Buffer": {{where: "services/controller", call: "bus.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	// What is read besides: answers to clients, what the controller hears of the
+	// scheduler's start, and what stands in the store.
+	"": {
+		{where: "pkg/client", call: "bus.DecodeResponse(m.Data)", bombs: clients, decode: func(b []byte) error {
+			_, fault := DecodeResponse(b)
+			return failure(fault)
+		}},
+		{where: "pkg/client", call: "bus.DecodeError(m.Data)", bombs: refusals, decode: func(b []byte) error { return failure(DecodeError(b)) }},
+		{where: "services/controller", call: "bus.Heartbeat.Decode(answer.Data)", bombs: internals, decode: codec(Heartbeat)},
+		{where: "pkg/adapter/nats", call: "decodeStored(entry.Value(), &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(stageValue)) }},
+		{where: "pkg/adapter/nats", call: "readAll[storedModel]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(storedModel)) }},
+		{where: "pkg/adapter/nats", call: "readAll[quarantineValue]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(quarantineValue)) }},
+		{where: "pkg/adapter/nats", call: "readAll[protocol.Profile]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(protocol.Profile)) }},
+		{where: "pkg/adapter/nats", call: "readAll[protocol.WorkerState]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(protocol.WorkerState)) }},
+		{where: "pkg/adapter/nats", call: "decodeStored(body, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(leaseValue)) }},
+	},
+}
+
+// replies leaves out the bombs that only a client's bound refuses: a reply may
+// name more.
+func replies() []hostile.Bomb { return without("too many", clients()) }
+
+// stored are replies that stand in the store, which holds JSON alone.
+func stored() []hostile.Bomb { return without("too many", hostile.JSON()) }
+
+func without(words string, bombs []hostile.Bomb) (left []hostile.Bomb) {
+	for _, b := range bombs {
+		if !strings.HasSuffix(b.Name, words) {
+			left = append(left, b)
+		}
+	}
+	return left
+}
+
+// refusals are bombs that begin as an error does: of anything else DecodeError
+// says that it is none.
+func refusals() (bombs []hostile.Bomb) {
+	for _, b := range hostile.Msgpack() {
+		bombs = append(bombs, hostile.Bomb{Name: b.Name, Body: append([]byte("\x81\xa5error"), b.Body...)})
+	}
+	for _, b := range hostile.JSON() {
+		bombs = append(bombs, hostile.Bomb{Name: b.Name, Body: append([]byte(`{"error":`), b.Body...)})
+	}
+	return bombs
+}
+
+func TestEverySubjectRefusesBombs(t *testing.T) {
+	for subject, rows := range readings {
+		for _, r := range rows {
+			if r.decode == nil {
+				continue
+			}
+			for _, bomb := range r.bombs() {
+				what := strings.TrimSpace(subject + " " + r.call + ": " + bomb.Name)
+				hostile.Within(t, len(bomb.Body)+1<<20, what, func() {
+					err := r.decode(bomb.Body)
+					if err == nil {
+						t.Errorf("%s: it is accepted", what)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestEverySubjectHasARow(t *testing.T) {
+	subjects := reflect.TypeFor[protocol.Subjects]()
+	for i := range subjects.NumMethod() {
+		m := subjects.Method(i)
+		if m.Name == "Token" || m.Type.NumOut() != 1 || m.Type.Out(0).Kind() != reflect.String {
+			continue // it names no subject
+		}
+		if len(readings[m.Name]) == 0 {
+			t.Errorf("nobody knows who reads Subjects.%s: give readings a row with its decoder, which is sent bombs", m.Name)
+		}
+	}
+}
+
+func TestEveryRowIsHowASubjectIsRead(t *testing.T) {
+	for subject, rows := range readings {
+		if _, named := reflect.TypeFor[protocol.Subjects]().MethodByName(subject); !named && subject != "" {
+			t.Errorf("there is no Subjects.%s", subject)
+		}
+		for _, r := range rows {
+			if (r.decode == nil) == (r.unread == "") {
+				t.Errorf("%s, %s: it is decoded, or there is a reason why not", subject, r.call)
+			}
+			if !calls(t, r.where, r.call) {
+				t.Errorf("%s: %s has no %s any more", subject, r.where, r.call)
+			}
+		}
+	}
+}
+
+// calls reports whether a package of this module has a call.
+func calls(t *testing.T, where, call string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", where, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v", where, err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(source), call) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,495 @@
+package sched
+
+import (
+	"math"
+	"time"
+
+	"clockwork/pkg/core/heap"
+	"clockwork/pkg/protocol"
+)
+
+// lanes is the family of policies that predict when each GPU's lanes are free
+// and send work only shortly before (package comment). Its members differ in
+// rules alone.
+//
+// A GPU that has room in its execution lane (open) has an empty heap of turns:
+// what could run there has been sent. So a request that comes to a queue that
+// is not empty need not look at the GPUs.
+type lanes struct {
+	*engine
+	rules
+	wants   heap.Heap[*model] // models with positive load priority, the highest first
+	members []*request        // scratch of batches
+	// homeless are models that wanted a copy when no free lane was for them, each
+	// once.
+	homeless []*model
+	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
+	transfersBusy bool
+	// pressure is the share of requests that are lost in the queue, of late.
+	pressure float64
+	// scarcity is the share of cold requests that no load came for in time, of late.
+	scarcity float64
+}
+
+func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
+
+// reset forgets what was of an epoch.
+func (p *lanes) reset() { *p = lanes{engine: p.engine, rules: p.rules} }
+
+// target keeps a buffer before the deadline for the way back. The original's
+// is later than the deadline when the budget is tight.
+func (p *lanes) target(budget time.Duration) time.Duration {
+	if p.original {
+		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
+	}
+	return budget - min(p.config.Buffer, budget/20) - min(p.around(), budget/2)
+}
+
+func (p *lanes) rank(r *request) int64 {
+	if p.edf {
+		return int64(r.deadline)
+	}
+	return int64(r.seq)
+}
+
+// queued counts the request as demand.
+func (p *lanes) queued(r *request) {
+	m := r.model
+	if len(m.holders) == 0 {
+		m.missing = [2]uint64{p.ticket(), m.missing[0]}
+	}
+	if m.queued == 1 {
+		m.last = p.now // the time without requests is no pace
+	}
+	c := p.config
+	exec, load := p.alone(m)
+	window := max(r.deadline.Sub(p.now), time.Millisecond)
+	budget := min(c.MaxLoadBudget, window-(load+exec+c.Buffer+c.Ahead))
+	budget = max(budget, c.Ahead+c.Buffer)
+	m.wanted.exec -= r.demand.exec // of an earlier try
+	r.demand = demand{
+		exec:  int64(float64(exec) * float64(c.DefaultSLO) / float64(window)),
+		load:  int64(float64(exec) * float64(c.DefaultSLO) / float64(budget)),
+		until: p.now.Add(budget),
+	}
+	m.wanted.add(r)
+}
+
+// alone is what one item and the transfer of the weights take at least.
+func (p *lanes) alone(m *model) (exec, load time.Duration) {
+	for kind, c := range m.costs {
+		if m.capable[kind] > 0 && (exec == 0 || c.exec(1) < exec) {
+			exec, load = c.exec(1), c.load.Value()
+		}
+	}
+	return exec, load
+}
+
+func (p *lanes) begun(r *request) {
+	r.model.wanted.loaded(r)
+	if r.cold {
+		p.missed(0)
+	}
+}
+
+func (p *lanes) ended(r *request) {
+	m := r.model
+	if r.late {
+		p.lost()
+	}
+	if r.unloaded {
+		p.missed(1)
+	}
+	m.wanted.loaded(r)
+	m.wanted.exec -= r.demand.exec
+	r.demand.exec = 0
+	p.touchModel(m)
+}
+
+// admit refuses what no GPU could do in time: the lanes with what was sent,
+// and the transfer before it where no GPU holds the model.
+func (p *lanes) admit(r *request) *protocol.Error {
+	r.model.tightest.note(r.Budget, p.now)
+	earliest, ok := p.earliest(r)
+	if ok && p.early && earliest <= r.deadline && p.pressure >= overloaded {
+		earliest = max(earliest, p.now.Add(p.backlog(r)))
+	}
+	if !ok || earliest <= r.deadline {
+		return nil
+	}
+	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
+		p.lost()
+	}
+	p.strange(r.model)
+	p.turnAway(r.model)
+	return unmeetable(r, earliest.Sub(p.now))
+}
+
+// turnAway has a model's weights loaded though nothing waits for them: whose
+// deadlines are shorter than a load would be turned away for ever.
+func (p *lanes) turnAway(m *model) {
+	if !m.covered() {
+		m.missing = [2]uint64{p.ticket(), m.missing[0]}
+		m.turned = p.now.Add(p.config.DefaultSLO)
+		p.touchModel(m)
+	}
+}
+
+// lost counts a request that was lost to the work of others.
+func (p *lanes) lost() { p.pressure += (1 - p.pressure) / memory }
+
+// idly is when a request would be done if a GPU that holds its model had
+// nothing else to do; Never without such a GPU.
+func (p *lanes) idly(r *request) protocol.Time {
+	end := protocol.Never
+	for _, h := range r.model.holders {
+		end = min(end, p.arrives(h.gpu).Add(h.exec(r.size)))
+	}
+	return end
+}
+
+// spare is how many times what a model can serve in time is let in under
+// overload, one of its largest batches in any case: with more to choose from,
+// batches are larger.
+const spare = 4
+
+// backlog is how long a model's queue takes at the pace of late, if that is far
+// too long for one more request; else 0. Other models' queues say nothing: which
+// of them will be served is not known.
+func (p *lanes) backlog(r *request) time.Duration {
+	m := r.model
+	if m.items < m.spec.MaxBatch() {
+		return 0
+	}
+	wait := time.Duration(m.items) * m.each
+	if wait <= spare*r.deadline.Sub(p.now) {
+		return 0
+	}
+	return wait
+}
+
+// served takes note of how often a model is served.
+func (m *model) served(now protocol.Time, items int) {
+	if m.last != 0 {
+		m.each += (now.Sub(m.last)/time.Duration(items) - m.each) / 8
+	}
+	m.last = now
+}
+
+// earliest is when a request could be done, if nothing that waits came before
+// it; false when no live GPU can hold its model.
+func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
+	m := r.model
+	heard := false
+	for _, h := range m.replicas {
+		if h.gpu.mute {
+			continue
+		}
+		heard = true
+		cost := m.costs[h.gpu.kind]
+		h.gpu.pace.recover(p.now) // what is refused because of it would never show it
+		from := p.start(h.gpu)
+		switch h.phase {
+		case resident:
+		case loading:
+			from = max(from, h.transfer.expected.Add(p.handover(&h.gpu.worker.way)))
+		default:
+			from = max(from, p.now.Add(cost.load.Value()+p.handover(&h.gpu.worker.way)))
+		}
+		if e := from.Add(h.exec(r.size)); !ok || e < end {
+			end, ok = e, true
+			if end <= r.deadline {
+				return end, true
+			}
+		}
+	}
+	if heard {
+		return end, ok
+	}
+	for kind, n := range m.capable {
+		if n > 0 {
+			e := p.now.Add(m.costs[kind].load.Value() + p.handover(&p.usual) + m.costs[kind].exec(r.size))
+			if !ok || e < end {
+				end, ok = e, true
+			}
+		}
+	}
+	return end, ok
+}
+
+// start is when an action sent now to a GPU would begin.
+func (p *lanes) start(g *gpu) protocol.Time {
+	return max(g.free(p.now), p.arrives(g))
+}
+
+// observe learns from an execution: aimd's bound.
+func (p *lanes) observe(a *action, took time.Duration) {
+	g := a.replica.gpu
+	g.served += (float64(len(a.members)) - g.served) / 32
+	g.busyTime += (float64(took) - g.busyTime) / 32
+	for range a.members {
+		p.pressure -= p.pressure / memory
+	}
+	if p.batch != adaptive {
+		return
+	}
+	m := a.replica.model
+	m.bound = max(1, m.bound)
+	for _, r := range a.members {
+		if p.now > r.deadline {
+			m.bound = max(1, m.bound*0.9)
+			return
+		}
+	}
+	if a.size >= int(m.bound) {
+		m.bound = min(m.bound+1, float64(m.spec.MaxBatch()))
+	}
+}
+
+func (p *lanes) vacate(r *replica) {
+	r.gpu.turns.Remove(&r.turn)
+	r.give(0)
+}
+
+// serve sees to a model that changed: its priority, and GPUs that have room.
+func (p *lanes) serve(m *model) {
+	m.wanted.expire(p.now)
+	p.weigh(m)
+	if m.head == nil || p.lined(m) {
+		return
+	}
+	var best *replica
+	var soonest protocol.Time
+	for _, r := range m.holders {
+		p.queueUp(r, m.head)
+		if !p.open(r.gpu) {
+			if !r.gpu.room.In() {
+				p.touchGPU(r.gpu) // it is to say when it has room
+			}
+			continue
+		}
+		if end := p.start(r.gpu).Add(r.exec(m.head.size)); best == nil || end < soonest {
+			best, soonest = r, end
+		}
+	}
+	if best == nil {
+		m.lined = m.lineUp()
+		return
+	}
+	p.touchGPU(best.gpu)
+	for _, r := range m.holders {
+		if p.open(r.gpu) {
+			p.touchGPU(r.gpu) // in case the best one has better to do
+		}
+	}
+}
+
+// lined: nothing has changed for the model's copies since each of them got its
+// turn at a GPU without room, but for requests at the end of a full queue. An
+// arrival then costs the same however many copies there are.
+func (p *lanes) lined(m *model) bool {
+	return !p.deferred && m.lined.first != 0 && m.lined == m.lineUp()
+}
+
+// queueUp gives a copy its turn at its GPU, for the request that comes first
+// there.
+func (p *lanes) queueUp(r *replica, first *request) {
+	m := r.model
+	key := int64(first.seq)
+	if p.urgent {
+		size := m.spec.Fits(min(m.items, p.most(r)))
+		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
+	}
+	if !r.turn.In() || r.turn.Key != key {
+		r.gpu.turns.Set(&r.turn, key, m.index)
+	}
+}
+
+// open: the execution lane takes more work now.
+func (p *lanes) open(g *gpu) bool {
+	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent
+}
+
+// fill sends what a GPU has room for, and says when it will have room again.
+func (p *lanes) fill(g *gpu) {
+	p.timers.Remove(&g.room)
+	g.pace.recover(p.now)
+	p.unpark(g)
+	for p.open(g) && g.turns.First() != nil {
+		if !p.run(p.next(g)) {
+			break
+		}
+	}
+	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
+		// While the first action is late, the lane slips with the clock: only a
+		// result makes room.
+		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
+			p.timers.Set(&g.room, int64(at), p.ticket())
+		}
+	}
+	p.transfer(g)
+}
+
+// memory is how many requests pressure is averaged over.
+const memory = 256
+
+// overloaded is the pressure from which on a GPU takes, of the batches that must
+// begin soon, the one that yields most instead of the one that is most urgent.
+// Below it, urgency serves more.
+const overloaded = 0.125
+
+// considered is how many copies are compared then; the heap has the most
+// urgent ones in front.
+const considered = 64
+
+// horizon is how many executions of the usual length ahead the urgent copies
+// are looked for among which the richest is taken. What can wait longer loses
+// nothing by it, and its batch grows.
+const horizon = 2.0
+
+// next is the copy whose turn it is.
+func (p *lanes) next(g *gpu) *replica {
+	first := g.turns.First().Of
+	if !p.yield || p.pressure < overloaded {
+		return first
+	}
+	best, most := first, math.Inf(-1)
+	start, price := p.start(g), p.price(g)
+	soon := start.Add(time.Duration(horizon * g.busyTime))
+	for _, turn := range g.turns[:min(len(g.turns), considered)] {
+		if turn.Key > int64(soon) {
+			continue
+		}
+		r := turn.Of
+		head := p.shed(r, start)
+		if head == nil {
+			continue
+		}
+		if size := p.choose(r, head, start); size > 0 {
+			value := float64(p.count()) - price*float64(r.exec(size))
+			if value > most {
+				best, most = r, value
+			}
+		}
+	}
+	return best
+}
+
+// run sends a batch of a copy's model, or takes its turn away. It returns
+// false when the GPU is to wait.
+func (p *lanes) run(r *replica) bool {
+	g, m := r.gpu, r.model
+	start := p.start(g)
+	first := p.shed(r, start)
+	size := 0
+	if first != nil {
+		size = p.choose(r, first, start)
+	}
+	if size == 0 {
+		p.park(r)
+		return true
+	}
+	takes := r.exec(size)
+	latest := p.latest(p.members, takes)
+	if p.deferred && size < p.most(r) {
+		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.ahead(g)); wait > p.now {
+			g.turns.Set(&r.turn, int64(wait), m.index)
+			if g.turns.First() == &r.turn {
+				p.timers.Set(&g.room, int64(wait), p.ticket())
+				return false
+			}
+			return true
+		}
+	}
+	first = p.members[len(p.members)-1].next
+	m.served(p.now, p.count())
+	begin := start.Add(p.config.Late)
+	if p.batch != adaptive { // that knows of no deadlines
+		begin = min(begin, latest.Add(slack(p.members)))
+	}
+	p.infer(p.members, size, r, takes, begin)
+	if first == nil {
+		p.park(r)
+	} else {
+		p.queueUp(r, first)
+	}
+	p.touchModel(m)
+	return true
+}
+
+// park takes a copy's turn away. If requests wait that came too late for this
+// GPU, they may be in time once it proves faster than expected.
+func (p *lanes) park(r *replica) {
+	r.gpu.turns.Remove(&r.turn)
+	r.model.lined = line{}
+	if r.model.head != nil {
+		r.gpu.parked = append(r.gpu.parked, r)
+	}
+}
+
+// unpark gives them their turns back.
+func (p *lanes) unpark(g *gpu) {
+	for _, r := range g.parked {
+		if r.phase == resident && r.model.head != nil && !r.turn.In() {
+			p.queueUp(r, r.model.head)
+		}
+	}
+	clear(g.parked)
+	g.parked = g.parked[:0]
+}
+
+// latest is when the members must begin to be done in time.
+func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
+	latest := protocol.Never
+	for _, r := range members {
+		latest = min(latest, r.deadline.Add(-takes))
+	}
+	return latest
+}
+
+// slack is how much later than planned the members may begin: half of the buffer.
+// Else a batch that is planned to the last moment would be refused for a begin
+// that is a little late.
+func slack(members []*request) time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for _, r := range members {
+		least = min(least, (r.Budget-r.deadline.Sub(r.arrived))/2)
+	}
+	return least
+}
+
+// shed finds the first request that a GPU can do in time, and refuses those
+// before it that no GPU can.
+func (p *lanes) shed(on *replica, start protocol.Time) *request {
+	m := on.model
+	size, here, anywhere := 0, protocol.Never, protocol.Never
+	for r := m.head; r != nil; {
+		if r.size != size {
+			size, here, anywhere = r.size, start.Add(on.exec(r.size)), 0
+		}
+		if here <= r.deadline {
+			return r
+		}
+		if anywhere == 0 {
+			anywhere = p.soonestEnd(m, size)
+		}
+		next := r.next
+		if anywhere > r.deadline {
+			p.expire(r)
+		}
+		r = next
+	}
+	return nil
+}
+
+// soonestEnd is when some copy could be done with a request of this size that
+// waits.
+func (p *lanes) soonestEnd(m *model, size int) protocol.Time {
+	end := protocol.Never
+	for _, h := range m.holders {
+		if !h.gpu.mute {
+			end = min(end, p.start(h.gpu).Add(h.exec(size)))
+		}
+	}
+	return end
+}

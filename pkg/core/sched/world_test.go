@@ -1,0 +1,359 @@
+package sched
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/core/heap"
+	"clockwork/pkg/protocol"
+)
+
+// TestWorld lets seeded worlds run: workers that crash, hang, slow down and
+// are cut off, a network that loses, repeats and reorders, loads that fail and
+// doors that vanish. After every step it checks what must never be otherwise
+// (world_check_test.go). One world in five has no fault at all. Two in five are
+// run twice: the same must be decided.
+func TestWorld(t *testing.T) {
+	all := t
+	for _, policy := range Policies() {
+		if worlds[policy] == 0 {
+			continue // echo knows no workers
+		}
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			testWorlds(t, policy, func() bool { return failFast() && all.Failed() })
+		})
+	}
+}
+
+// failFast: no world need go on once one has failed, of another policy either.
+func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "true" }
+
+func testWorlds(t *testing.T, policy string, over func() bool) {
+	var sum Stats
+	var faults faultCount
+	worlds := worlds[policy]
+	if testing.Short() { // as under the race detector, which finds nothing in one goroutine
+		worlds /= 4
+	}
+	seeds := []uint64{}
+	for i := range uint64(worlds) {
+		seeds = append(seeds, 1+i)
+		if i%6 == 0 {
+			seeds = append(seeds, crowdedFrom+i/6)
+		}
+	}
+	for _, seed := range seeds {
+		if over() {
+			return
+		}
+		w := runWorld(t, policy, seed)
+		if seed%5 <= 1 {
+			w.twice()
+		}
+		if seed%5 == 0 {
+			if s := w.core.Stats(); s.Lost+s.Strays > 0 || policy == "simple" && s.Replanned > 0 {
+				t.Fatalf("seed %d: a world without faults had some: %+v", seed, s)
+			}
+		}
+		s := w.core.Stats()
+		sum.Submitted, sum.Succeeded, sum.Refused = sum.Submitted+s.Submitted, sum.Succeeded+s.Succeeded, sum.Refused+s.Refused
+		sum.Lost, sum.Strays, sum.Replanned = sum.Lost+s.Lost, sum.Strays+s.Strays, sum.Replanned+s.Replanned
+		sum.Forgotten, sum.Duplicates = sum.Forgotten+s.Forgotten, sum.Duplicates+s.Duplicates
+		faults.add(w.faults)
+	}
+	t.Logf("%+v, %+v", sum, faults)
+	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 {
+		t.Errorf("too little happened, the test proves nothing: %+v", sum)
+	}
+	if faults.crashes < worlds/8 || faults.cuts < worlds/8 || faults.hangs < worlds/8 || faults.evictions < worlds/2 {
+		t.Errorf("too few faults, the test proves nothing: %+v", faults)
+	}
+}
+
+// worlds is how many each policy lives through; baselines fewer.
+var worlds = map[string]int{"clockwork": 150, "simple": 150, "faithful": 40, "deferred": 40, "aimd": 40, "fifo": 40}
+
+type faultCount struct{ crashes, cuts, hangs, slow, evictions, inUse int }
+
+func (f *faultCount) add(g faultCount) {
+	f.crashes, f.cuts, f.hangs = f.crashes+g.crashes, f.cuts+g.cuts, f.hangs+g.hangs
+	f.slow, f.evictions, f.inUse = f.slow+g.slow, f.evictions+g.evictions, f.inUse+g.inUse
+}
+
+// world is everything around the core. Its dice are one for each concern, so
+// that a change of one leaves the others alone.
+type world struct {
+	t                       *testing.T
+	policy                  string
+	seed                    uint64
+	core                    *engine
+	config                  Config
+	now, wake               protocol.Time
+	happenings              heap.Heap[func()] // what comes to pass, by time
+	seq                     uint64
+	setup, arrivals, faulty *rand.Rand
+	network, worker, crowd  *rand.Rand
+	copies                  map[string]bool // digests of more than one model
+	healthy                 bool
+	calm                    bool // the heal phase has begun
+	faults                  faultCount
+	specs                   []protocol.ModelSpec
+	hosts                   []*host
+	requests                map[protocol.RequestID]*asked
+	live                    []*asked // those without an end, and some more
+	open                    map[protocol.ActionID]protocol.Action
+	openAt                  map[protocol.ActionID]string
+	known                   map[string]uint64 // the workers that the core knows, and their lives
+	lanes                   map[place]*plainLane
+	slowed                  map[*gpu]bool // were slow once
+	counted                 Stats
+	steps, ticks, actions   int
+	hash                    uint64
+}
+
+// asked is what the world knows of a request.
+type asked struct {
+	submission protocol.Submission
+	deadline   protocol.Time
+	action     protocol.ActionID // open, 0 while it waits
+	orphan     bool
+	ended      bool
+}
+
+func (w *world) after(d time.Duration, do func()) {
+	w.seq++
+	w.happenings.Set(&heap.Node[func()]{Of: do}, int64(w.now.Add(d)), w.seq)
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed %d at %v: %s\n%s", w.seed, w.now, fmt.Sprintf(format, args...), w.core)
+}
+
+func between(dice *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(dice.Int64N(int64(high-low)+1))
+}
+
+// patient is far more than a world takes: a core that goes round in circles must
+// not hang the tests.
+var patient = flag.Duration("patient", time.Minute, "how long a world may take")
+
+const (
+	busyFor = 3 * time.Second  // requests and faults come
+	healFor = 30 * time.Second // then all must come to rest
+)
+
+func runWorld(t *testing.T, policy string, seed uint64) *world {
+	dice := func(concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
+	w := &world{
+		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
+		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), copies: map[string]bool{},
+		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
+		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{},
+	}
+	watchdog := time.AfterFunc(*patient, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
+	defer watchdog.Stop()
+	w.build()
+	for w.now < protocol.Time(busyFor+healFor) {
+		next := w.wake
+		if len(w.happenings) > 0 {
+			next = min(next, protocol.Time(w.happenings.First().Key))
+		}
+		if next == protocol.Never {
+			break
+		}
+		w.now = next
+		if next == w.wake {
+			w.ticks++
+			w.step(&Tick{})
+			continue
+		}
+		first := w.happenings.First()
+		w.happenings.Remove(first)
+		first.Of()
+	}
+	w.checkRest()
+	return w
+}
+
+// build makes models, workers and the plan of what goes wrong, and activates.
+func (w *world) build() {
+	w.config.Outstanding = 1 + w.setup.IntN(4)
+	core, err := New(w.policy, w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.core = core.(*engine)
+	state := protocol.ClockworkState{}
+	for i := range 3 + w.setup.IntN(14) {
+		load := between(w.setup, time.Millisecond, 12*time.Millisecond)
+		exec := between(w.setup, 500*time.Microsecond, 5*time.Millisecond)
+		m, p := spec(fmt.Sprintf("m%d", i), 1+w.setup.IntN(4), load, exec, 2*exec, 3*exec)
+		if w.seed >= crowdedFrom {
+			w.vary(&m, &p, i)
+		}
+		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
+	}
+	state.Models = w.specs
+	for i := range 1 + w.setup.IntN(3) {
+		h := &host{world: w, id: fmt.Sprintf("w%d", i), incarnation: 1, up: true, slow: 1, kind: []string{"t4", "t4", "p4"}[w.setup.IntN(3)]}
+		h.total = 4 + w.setup.IntN(10)
+		h.empty(1 + w.setup.IntN(2))
+		w.hosts = append(w.hosts, h)
+	}
+	w.step(&Activate{Epoch: 5, Issuer: 7, State: state})
+	for _, h := range w.hosts {
+		w.after(between(w.setup, 0, 50*time.Millisecond), h.join)
+	}
+	w.planArrivals()
+	if w.seed >= crowdedFrom {
+		w.planCrowds()
+	}
+	if !w.healthy {
+		w.planFaults()
+	}
+	w.after(busyFor, w.heal)
+}
+
+func (w *world) planArrivals() {
+	rate := between(w.setup, time.Millisecond, 30*time.Millisecond)
+	id := uint64(0)
+	for at := time.Duration(0); at < busyFor; at += between(w.arrivals, 0, 2*rate) {
+		id++
+		s := protocol.Submission{
+			ID: protocol.RequestID{Door: 1 + w.arrivals.Uint64N(3), Seq: id}, Batch: 1 + w.arrivals.IntN(4),
+			Model:  w.specs[min(w.arrivals.IntN(len(w.specs)), w.arrivals.IntN(len(w.specs)))].Name,
+			Budget: between(w.arrivals, time.Millisecond, 200*time.Millisecond),
+		}
+		if w.arrivals.IntN(10) == 0 {
+			s.Budget += time.Second
+		}
+		if w.arrivals.IntN(50) == 0 {
+			s.Model = "nobody"
+		}
+		w.after(at, func() { w.submit(s) })
+		if w.arrivals.IntN(20) == 0 {
+			w.after(at+between(w.arrivals, 0, 20*time.Millisecond), func() { w.again(s) })
+		}
+	}
+}
+
+func (w *world) submit(s protocol.Submission) {
+	w.requests[s.ID] = &asked{submission: s, deadline: w.now.Add(s.Budget)}
+	w.live = append(w.live, w.requests[s.ID])
+	w.counted.Submitted++
+	w.step(&Submit{s})
+}
+
+// again submits a request once more while it is known; once it has ended that
+// is the door's to prevent.
+func (w *world) again(s protocol.Submission) {
+	if r := w.requests[s.ID]; r != nil && !r.ended {
+		w.counted.Submitted++
+		w.counted.Duplicates++
+		w.step(&Submit{s})
+	}
+}
+
+func (w *world) planFaults() {
+	for at := time.Duration(0); ; {
+		at += between(w.faulty, 20*time.Millisecond, 900*time.Millisecond)
+		if at > busyFor {
+			return
+		}
+		h := w.hosts[w.faulty.IntN(len(w.hosts))]
+		length := between(w.faulty, time.Millisecond, 700*time.Millisecond)
+		notice := between(w.faulty, time.Millisecond, 200*time.Millisecond)
+		fault := []func(){
+			func() { h.crash(length, notice) },
+			func() { h.cutOff(length, notice) },
+			func() { h.hang(length) },
+			func() { h.slowDown(length, 2+float64(w.faulty.IntN(30))) },
+			func() { w.loseDoor(1 + w.faulty.Uint64N(3)) },
+			func() { w.step(&Activate{Epoch: 4, Issuer: 8}) },
+			h.join, // told again, nothing new
+		}
+		w.after(at, fault[w.faulty.IntN(len(fault))])
+	}
+}
+
+func (w *world) loseDoor(door uint64) {
+	for _, r := range w.requests {
+		if r.submission.ID.Door != door || r.ended {
+			continue
+		}
+		if r.action == 0 {
+			r.ended = true
+			w.counted.Forgotten++
+		}
+		r.orphan = true
+	}
+	w.step(&DoorLost{Door: door})
+}
+
+// heal ends every fault, so that the world can come to rest.
+func (w *world) heal() {
+	w.calm = true
+	for _, h := range w.hosts {
+		h.slow = 1
+	}
+}
+
+// carry delivers a message, or does not, or twice, or late.
+func (w *world) carry(h *host, deliver func()) {
+	delay := between(w.network, 20*time.Microsecond, 400*time.Microsecond)
+	fate := w.network.IntN(200)
+	if !w.healthy && !w.calm {
+		switch {
+		case fate < 3:
+			return
+		case fate < 6:
+			w.after(delay+between(w.network, 0, 50*time.Millisecond), deliver)
+		case fate < 12:
+			delay += between(w.network, 0, 30*time.Millisecond)
+		case fate < 14:
+			delay += between(w.network, 0, 700*time.Millisecond)
+		}
+	}
+	if h.cut {
+		return
+	}
+	w.after(delay, deliver)
+}
+
+// step gives the core an event and checks and carries out what it wants.
+func (w *world) step(e Event) {
+	w.steps++
+	w.overdue()
+	w.before(e)
+	out := w.core.Step(w.now, e)
+	w.wake = out.Wake
+	for i := range out.Actions { // the core uses its memory again
+		out.Actions[i].Action.Requests = slices.Clone(out.Actions[i].Action.Requests)
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, w.hash, w.now, out.Actions, len(out.Dispatches), out.Wake)
+	for _, d := range out.Refusals {
+		fmt.Fprint(h, d.ID, d.Refusal)
+	}
+	w.hash = h.Sum64()
+	w.checkOutput(out)
+	w.checkStats()
+	w.recount()
+	w.checkIdle()
+	w.checkTwins()
+	for _, a := range out.Actions {
+		at := w.hosts[slices.IndexFunc(w.hosts, func(h *host) bool { return h.id == a.Worker })]
+		w.carry(at, func() { at.receive(a.Action) })
+	}
+}
+
+// sortedModels returns the keys of a set in order.
+func sortedModels[T any](set map[string]T) []string { return slices.Sorted(maps.Keys(set)) }

@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"sync"
+
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/protocol"
+)
+
+// book holds the requests that are open on a connection. A token is an entry's
+// place and how often it was used before, so that an answer that comes after
+// its request was given up meets no later one.
+type book struct {
+	mu      sync.Mutex
+	entries []entry
+	free    []uint32
+}
+
+type entry struct {
+	workload.Arrival
+	// expires is when no answer is waited for any more.
+	expires protocol.Time
+	uses    uint32
+	open    bool
+}
+
+// enter opens a request and returns its token.
+func (b *book) enter(a workload.Arrival, expires protocol.Time) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) == 0 {
+		b.free = append(b.free, uint32(len(b.entries)))
+		b.entries = append(b.entries, entry{})
+	}
+	at := b.free[len(b.free)-1]
+	b.free = b.free[:len(b.free)-1]
+	e := &b.entries[at]
+	e.Arrival, e.expires, e.open = a, expires, true
+	e.uses++
+	return uint64(e.uses)<<32 | uint64(at)
+}
+
+// leave closes a request; false where it is not open.
+func (b *book) leave(token uint64) (workload.Arrival, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := uint32(token)
+	if int(at) >= len(b.entries) || !b.entries[at].open || b.entries[at].uses != uint32(token>>32) {
+		return workload.Arrival{}, false
+	}
+	return b.close(at), true
+}
+
+// close needs the lock.
+func (b *book) close(at uint32) workload.Arrival {
+	b.entries[at].open = false
+	b.free = append(b.free, at)
+	return b.entries[at].Arrival
+}
+
+// chunk is how many entries are looked at before others get the lock.
+const chunk = 4096
+
+// expired closes the requests that had no answer by now.
+func (b *book) expired(now protocol.Time) (gone []workload.Arrival) {
+	for from := 0; ; from += chunk {
+		b.mu.Lock()
+		for at := from; at < min(from+chunk, len(b.entries)); at++ {
+			if e := &b.entries[at]; e.open && e.expires <= now {
+				gone = append(gone, b.close(uint32(at)))
+			}
+		}
+		more := from+chunk < len(b.entries)
+		b.mu.Unlock()
+		if !more {
+			return gone
+		}
+	}
+}
+
+// open is how many requests are.
+func (b *book) open() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.entries) - len(b.free)
+}

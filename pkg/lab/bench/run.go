@@ -1,0 +1,314 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/client"
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/protocol"
+)
+
+// Config is a run.
+type Config struct {
+	Workload workload.Workload
+	// Models are the stack's, one for each instance of the workload; see Match.
+	Models  []protocol.ModelState
+	Payload Payload
+	// Clients are connections of their own, which take turns.
+	Clients []*client.Client
+	// DefaultSLO is asked for by requests to which the workload gives none.
+	DefaultSLO time.Duration
+	// Warmup is the part at the begin that is sent and not measured.
+	Warmup time.Duration
+	// Window is the step of the report's series.
+	Window time.Duration
+	// Grace is how long after its SLO a request is still waited for, Patience the
+	// longest that the end of a run waits for what is open.
+	Grace, Patience time.Duration
+}
+
+func (c Config) validate() error {
+	if len(c.Models) != len(c.Workload.Instances()) || len(c.Clients) == 0 {
+		return fmt.Errorf("%d models for %d instances, %d connections", len(c.Models), len(c.Workload.Instances()), len(c.Clients))
+	}
+	if c.DefaultSLO <= 0 || c.Window <= 0 || c.Warmup < 0 || c.Grace < 0 || c.Patience < 0 {
+		return errors.New("default SLO and window must be positive, warm-up, grace and patience not negative")
+	}
+	return nil
+}
+
+// run is one run that goes on.
+type run struct {
+	Config
+	tally    *Tally
+	source   *workload.Source
+	bodies   bodies
+	subjects []string // of each instance
+	lines    []*line
+	began    time.Time
+	alarm    *clock.Alarm
+
+	// closed tells which streams wait for their answers, which returned brings.
+	closed   []bool
+	waiting  int // requests of closed loops that are open; the sender's
+	mu       sync.Mutex
+	returned []workload.Arrival
+	over     bool // the alarm is gone
+}
+
+// line is a connection.
+type line struct {
+	run *run
+	*client.Async
+	book book
+}
+
+// expireEvery is how often what had no answer is given up.
+const expireEvery = 50 * time.Millisecond
+
+// Run sends the workload and reports what came of it. When ctx ends, it stops
+// sending, waits a little for what is open, and reports what it has. progress,
+// if there is one, is called twice a second, from one goroutine.
+func Run(ctx context.Context, c Config, progress func(Progress)) (*Report, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	r := &run{Config: c, tally: NewTally(len(c.Models), protocol.Time(c.Warmup), c.Window), alarm: clock.NewAlarm()}
+	defer r.close()
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	stopWatch := r.watch(ctx, progress)
+	wall := time.Now()
+	ended := r.sendAll(ctx)
+	r.drain(ctx)
+	stopWatch()
+	return r.report(ctx, wall, ended), nil
+}
+
+// prepare encodes all requests and opens the connections, so that nothing of
+// it takes time later.
+func (r *run) prepare() (err error) {
+	if r.source, err = r.Workload.Source(execution(r.Workload, r.Models)); err != nil {
+		return err
+	}
+	r.bodies = bodies{r.Payload, map[bodyKey]*encoded{}}
+	for _, s := range r.Workload.Streams {
+		if _, err := r.bodies.of(r.Models[s.Model], max(s.Batch, 1)); err != nil {
+			return err
+		}
+		_, closed := s.Process.(workload.Closed)
+		r.closed = append(r.closed, closed)
+	}
+	for _, c := range r.Clients {
+		l := &line{run: r}
+		if l.Async, err = c.Async(l.answered); err != nil {
+			return err
+		}
+		r.lines = append(r.lines, l)
+	}
+	for _, m := range r.Models {
+		r.subjects = append(r.subjects, r.lines[0].Subject(m.Name))
+	}
+	r.began = time.Now()
+	return nil
+}
+
+// execution is how long a model takes at batch 1 where it is fastest.
+func execution(w workload.Workload, models []protocol.ModelState) func(path string) time.Duration {
+	known := map[string]time.Duration{}
+	for i, in := range w.Instances() {
+		for _, p := range models[i].Profile {
+			if one, ok := p.At(1); ok && (known[in.Path] == 0 || one.P50 < known[in.Path]) {
+				known[in.Path] = one.P50
+			}
+		}
+	}
+	return func(path string) time.Duration { return known[path] }
+}
+
+func (r *run) now() protocol.Time { return protocol.Time(time.Since(r.began)) }
+
+// sendAll sends until the workload or ctx ends, and returns when that was.
+func (r *run) sendAll(ctx context.Context) protocol.Time {
+	stop := context.AfterFunc(ctx, r.poke)
+	defer stop()
+	return r.send(ctx)
+}
+
+// The sender sleeps for a tick at least, since each wake-up costs what sending
+// some requests does, and it would take that from the stack on the same machine;
+// and for idle at most.
+const (
+	tick = 200 * time.Microsecond
+	idle = 100 * time.Millisecond
+)
+
+// send has what is due at one moment go over one connection, in one write.
+func (r *run) send(ctx context.Context) protocol.Time {
+	for turn := 0; ; turn++ {
+		r.takeReturned()
+		now := r.now()
+		for r.source.Peek() <= now {
+			if ctx.Err() != nil {
+				return now
+			}
+			a, _ := r.source.Next()
+			r.sendOne(r.lines[turn%len(r.lines)], a, now)
+			now = r.now()
+		}
+		if ctx.Err() != nil || r.source.Peek() == protocol.Never && r.waiting == 0 {
+			return now
+		}
+		r.alarm.Sleep(min(max(r.source.Peek().Sub(now), tick), idle))
+	}
+}
+
+func (r *run) sendOne(l *line, a workload.Arrival, now protocol.Time) {
+	if a.SLO == 0 {
+		a.SLO = r.DefaultSLO
+	}
+	if r.closed[a.Stream] {
+		r.waiting++
+	}
+	body, err := r.bodies.of(r.Models[a.Model], a.Batch)
+	if err != nil {
+		panic(err) // all were made before
+	}
+	r.tally.Sent(a, now.Sub(a.At))
+	token := l.book.enter(a, now.Add(a.SLO+r.Grace))
+	if err := l.Send(r.subjects[a.Model], token, body.within(a.SLO)); err != nil {
+		l.answered(token, client.Outcome{Code: protocol.StateUnavailable})
+	}
+}
+
+// answered is called by the connection.
+func (l *line) answered(token uint64, o client.Outcome) {
+	a, open := l.book.leave(token)
+	if !open {
+		l.run.tally.Stray()
+		return
+	}
+	l.run.tally.Done(a, l.run.now().Sub(a.At), o)
+	l.run.giveBack(a)
+}
+
+// giveBack lets the client of a closed loop go on.
+func (r *run) giveBack(a workload.Arrival) {
+	if !r.closed[a.Stream] {
+		return
+	}
+	r.mu.Lock()
+	r.returned = append(r.returned, a)
+	first := len(r.returned) == 1
+	r.mu.Unlock()
+	if first {
+		r.poke()
+	}
+}
+
+// poke wakes the sender.
+func (r *run) poke() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		r.alarm.Poke()
+	}
+}
+
+// close frees the alarm; a callback may still come.
+func (r *run) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+	r.alarm.Close()
+}
+
+// takeReturned tells the source of the answers to closed loops. They count as
+// of now: what the client takes to hear of an answer is not the stack's time.
+func (r *run) takeReturned() {
+	r.mu.Lock()
+	returned := r.returned
+	r.returned = nil
+	r.mu.Unlock()
+	now := r.now()
+	for _, a := range returned {
+		r.waiting--
+		r.source.Done(a, now)
+	}
+}
+
+// watch gives up what had no answer, and tells how it goes, until stopped.
+func (r *run) watch(ctx context.Context, progress func(Progress)) (stop func()) {
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		last := r.now()
+		for tick := 1; ; tick++ {
+			select {
+			case <-over:
+				return
+			case <-time.After(expireEvery):
+			}
+			r.expire(r.now())
+			if now := r.now(); progress != nil && tick%10 == 0 && ctx.Err() == nil {
+				p := r.tally.Progress(now.Sub(last))
+				p.Elapsed, p.Length, last = time.Duration(now), r.Workload.Length, now
+				progress(p)
+			}
+		}
+	})
+	return func() { close(over); watching.Wait() }
+}
+
+func (r *run) expire(now protocol.Time) {
+	for _, l := range r.lines {
+		for _, a := range l.book.expired(now) {
+			r.tally.NoAnswer(a)
+			r.giveBack(a)
+		}
+	}
+}
+
+// drain waits for the answers that are still to come.
+func (r *run) drain(ctx context.Context) {
+	patience := r.Patience
+	if ctx.Err() != nil {
+		patience = min(patience, r.Grace)
+	}
+	for end := time.Now().Add(patience); r.open() > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, l := range r.lines {
+		for _, a := range l.book.expired(protocol.Never) {
+			r.tally.Unfinished(a)
+		}
+	}
+}
+
+func (r *run) open() (n int) {
+	for _, l := range r.lines {
+		n += l.book.open()
+	}
+	return n
+}
+
+func (r *run) report(ctx context.Context, wall time.Time, ended protocol.Time) *Report {
+	length := r.Workload.Length
+	interrupted := ctx.Err() != nil && (length == 0 || time.Duration(ended) < length)
+	if interrupted || length == 0 {
+		length = time.Duration(ended)
+	}
+	names := make([]string, len(r.Models))
+	for i, m := range r.Models {
+		names[i] = m.Name
+	}
+	report := r.tally.Report(names, max(0, length-r.Warmup))
+	report.Began, report.Interrupted = wall, interrupted
+	return report
+}

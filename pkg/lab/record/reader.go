@@ -1,0 +1,340 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+)
+
+// ErrCut says that a recording was not closed: it ends after what was read, or
+// its last block is not whole.
+var ErrCut = errors.New("the recording was cut off here")
+
+// Kind says what an Item is.
+type Kind uint8
+
+// The kinds of items.
+const (
+	// Begin: a new core, of Policy and Config.
+	Begin Kind = iota + 1
+	// Step: the core was given Event at Now.
+	Step
+	// Mark: after so many Events of this core, Hash is of its outputs.
+	Mark
+	// Missing: so many Events are missing here.
+	Missing
+)
+
+// Item is one thing that a recording says. Its fields are those of its kind.
+type Item struct {
+	Kind   Kind
+	Policy string
+	Config sched.Config
+	Now    protocol.Time
+	Event  sched.Event
+	Events uint64
+	Hash   Hash
+}
+
+// Reader reads a recording, from anybody: what makes no sense is an error, and
+// what a file claims takes no memory before the file has shown it.
+type Reader struct {
+	from  *bufio.Reader
+	block decoder
+	buf   bytes.Buffer
+	at    int64 // where the next block begins
+	ended bool  // the recording was closed
+	whole int64 // bytes of blocks that were whole
+	begun bool
+	names []string
+	history
+	submit sched.Submit
+	result sched.Result
+	tick   sched.Tick
+	item   Item
+	err    error
+}
+
+// NewReader begins to read.
+func NewReader(from io.Reader) (*Reader, error) {
+	r := &Reader{from: bufio.NewReader(from), history: history{issues: map[string]issue{}}}
+	line := make([]byte, len(header))
+	n, err := io.ReadFull(r.from, line)
+	switch {
+	case string(line[:n]) == header:
+		r.at, r.whole = int64(n), int64(n)
+		return r, nil
+	case err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("read recording: %w", err)
+	case bytes.HasPrefix(line[:n], []byte("clockwork-recording ")) && n == len(header):
+		return nil, fmt.Errorf("read recording: its format is %q, this program reads %q", line[:n-1], header[:len(header)-1])
+	}
+	return nil, errors.New("read recording: this is no recording")
+}
+
+// Next returns what comes next. The item, and its event, are valid until the
+// call after. At the end the error is io.EOF, or ErrCut if it was not closed.
+func (r *Reader) Next() (*Item, error) {
+	for r.err == nil {
+		if len(r.block.rest) == 0 {
+			r.err = r.load()
+			continue
+		}
+		if r.ended {
+			r.err = r.fault("something follows the end")
+			continue
+		}
+		r.item = Item{}
+		more := r.decode()
+		if r.block.err != nil {
+			r.err = r.fault(r.block.err.Error())
+			continue
+		}
+		if more {
+			return &r.item, nil
+		}
+	}
+	return nil, r.err
+}
+
+// Whole is how many bytes of the recording were read as whole blocks. What
+// follows them is the block that Next is in error about.
+func (r *Reader) Whole() int64 { return r.whole }
+
+func (r *Reader) fault(what string) error {
+	return fmt.Errorf("read recording: block before byte %d: %s", r.at, what)
+}
+
+// load reads the next block.
+func (r *Reader) load() error {
+	size, err := binary.ReadUvarint(r.from)
+	if err != nil {
+		switch {
+		case err == io.EOF && r.ended:
+			return io.EOF
+		case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+			return ErrCut
+		}
+		return fmt.Errorf("read recording: %w", err)
+	}
+	if size == 0 || size > maxBlock {
+		return fmt.Errorf("read recording: block at byte %d: %d bytes, at most %d", r.at, size, maxBlock)
+	}
+	if r.ended {
+		return r.fault("something follows the end")
+	}
+	r.buf.Reset()
+	n, err := io.CopyN(&r.buf, r.from, int64(size)+crc32.Size)
+	switch {
+	case err == io.EOF:
+		return ErrCut
+	case err != nil:
+		return fmt.Errorf("read recording: %w", err)
+	}
+	body := r.buf.Bytes()[:size]
+	sum := binary.LittleEndian.Uint32(r.buf.Bytes()[size:])
+	r.at += n + int64(len(binary.AppendUvarint(nil, size)))
+	if crc32.Checksum(body, castagnoli) != sum {
+		return r.fault("its checksum is wrong")
+	}
+	r.whole = r.at
+	r.block = decoder{rest: body}
+	return nil
+}
+
+// decode reads one record and reports whether it is an item.
+func (r *Reader) decode() bool {
+	d := &r.block
+	tag := d.byte()
+	kind := tag & kindBits
+	if !r.begun && kind != recBegin && kind != recEnd {
+		d.fail("nothing has begun")
+		return false
+	}
+	if tag&^kindBits != 0 && kind != recSubmit && kind != recResult {
+		d.fail("flags that mean nothing")
+		return false
+	}
+	r.item.Kind = Step
+	switch kind {
+	case recBegin:
+		r.beginning()
+	case recSubmit:
+		r.submission(tag)
+	case recResult:
+		r.answer(tag)
+	case recTick:
+		r.time()
+		r.item.Event = &r.tick
+	case recRare:
+		r.rare()
+	case recLost:
+		r.time()
+		r.item.Event = &sched.WorkerLost{ID: r.name(), Incarnation: d.uint()}
+	case recDoor:
+		r.time()
+		r.item.Event = &sched.DoorLost{Door: d.uint()}
+	case recMark:
+		r.item.Kind, r.item.Events, r.item.Hash = Mark, d.uint(), Hash(d.word())
+	case recMissing:
+		r.item.Kind, r.item.Events = Missing, d.uint()
+	case recEnd:
+		r.ended = true
+		return false
+	default:
+		d.fail(fmt.Sprintf("a record of kind %d", kind))
+	}
+	return d.err == nil
+}
+
+// beginning starts from the defaults: a field that the recording does not have
+// is one that came later.
+func (r *Reader) beginning() {
+	b := begin{Config: sched.Defaults()}
+	r.block.json(r.block.text(), &b)
+	r.item.Kind, r.item.Policy, r.item.Config = Begin, b.Policy, b.Config
+	r.begun = true
+}
+
+func (r *Reader) submission(tag byte) {
+	d, s := &r.block, &r.submit.Submission
+	r.time()
+	*s = protocol.Submission{ID: r.request(), Batch: 1, Generated: tag&isGenerated != 0}
+	s.Model = r.name()
+	s.Budget = d.duration()
+	s.Elapsed = d.duration()
+	if tag&hasPriority != 0 {
+		s.Priority = int(d.int())
+	}
+	if tag&hasBatch != 0 {
+		s.Batch = int(d.int())
+	}
+	if tag&hasBytes != 0 {
+		s.Bytes = d.int()
+	}
+	r.item.Event = &r.submit
+}
+
+func (r *Reader) answer(tag byte) {
+	d, a := &r.block, &r.result.Result
+	r.time()
+	*a = protocol.Result{Worker: r.name(), Code: protocol.OK}
+	if tag&hasIssue != 0 {
+		r.remember(a.Worker, issue{d.uint(), d.uint(), d.uint()})
+	}
+	last := r.issues[a.Worker]
+	a.Issuer, a.Epoch, a.Incarnation = last.issuer, last.epoch, last.incarnation
+	a.Kind = protocol.Kind(d.byte())
+	r.action += protocol.ActionID(d.int())
+	a.Action = r.action
+	a.Model = r.name()
+	a.GPU = int(d.int())
+	a.Batch = int(d.int())
+	if tag&hasFault != 0 {
+		a.Code = protocol.Code(r.name())
+		a.Message = d.text()
+	}
+	a.Received = r.now + d.span()
+	a.Begin = a.Received + d.span()
+	a.End = a.Begin + d.span()
+	a.Sent = a.End + d.span()
+	if tag&hasPhases != 0 {
+		r.phases(a)
+	}
+	r.item.Event = &r.result
+}
+
+func (r *Reader) phases(a *protocol.Result) {
+	d := &r.block
+	bits, from := d.byte(), a.Begin
+	if bits == 0 || bits > 7 {
+		d.fail("phases that do not exist")
+	}
+	for i, p := range []*protocol.Phase{&a.Input, &a.Exec, &a.Output} {
+		if bits>>i&1 != 0 {
+			p.Begin = from + d.span()
+			p.End = p.Begin + d.span()
+			p.Device = d.duration() + p.End.Sub(p.Begin)
+			from = p.End
+		}
+	}
+}
+
+func (r *Reader) rare() {
+	d := &r.block
+	kind := d.byte()
+	r.time()
+	packed := d.text()
+	switch kind {
+	case rareActivate:
+		e := &sched.Activate{}
+		d.unpack(packed, e)
+		r.item.Event = e
+	case rareJoined:
+		e := &sched.WorkerJoined{}
+		d.unpack(packed, e)
+		r.item.Event = e
+	case rareResult:
+		e := &sched.Result{}
+		d.unpack(packed, &e.Result)
+		r.item.Event = e
+	default:
+		d.fail(fmt.Sprintf("a rare event of kind %d", kind))
+	}
+}
+
+func (r *Reader) time() {
+	r.now += r.block.span()
+	r.item.Now = r.now
+}
+
+func (r *Reader) request() protocol.RequestID {
+	d := &r.block
+	place := d.uint()
+	if place < known {
+		id := protocol.RequestID{Door: d.uint(), Seq: d.uint()}
+		if place == listed && d.err == nil {
+			if len(r.doors) >= maxNames {
+				d.fail("too many front doors")
+				return id
+			}
+			r.doors = append(r.doors, door{id.Door, id.Seq})
+		}
+		return id
+	}
+	if place -= known; place >= uint64(len(r.doors)) {
+		d.fail("a front door that was not named")
+		return protocol.RequestID{}
+	}
+	last := &r.doors[place]
+	last.seq += uint64(d.int())
+	return protocol.RequestID{Door: last.id, Seq: last.seq}
+}
+
+func (r *Reader) name() string {
+	d := &r.block
+	place := d.uint()
+	if place < known {
+		s := d.text()
+		if place == listed && d.err == nil {
+			if len(r.names) >= maxNames || len(s) > maxName {
+				d.fail("too many names")
+				return s
+			}
+			r.names = append(r.names, s)
+		}
+		return s
+	}
+	if place -= known; place >= uint64(len(r.names)) {
+		d.fail("a name that was not given")
+		return ""
+	}
+	return r.names[place]
+}

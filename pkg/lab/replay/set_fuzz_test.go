@@ -1,0 +1,34 @@
+package replay
+
+import (
+	"strings"
+	"testing"
+
+	"clockwork/pkg/core/sched"
+)
+
+// FuzzSet: a setting is taken, or refused by its name; nothing else changes.
+func FuzzSet(f *testing.F) {
+	for _, seed := range [][2]string{{"max-batch", "8"}, {"MaxBatch", "-1"}, {"", ""}, {"estimate.window", "1"}, {"slo", "5ms"}, {"default-slo", "NaN"}, {"policy", "a,b"}, {"...", "x"}} {
+		f.Add(seed[0], seed[1])
+	}
+	for _, key := range Keys() {
+		f.Add(key, "1e999")
+		f.Add(key, "2")
+		f.Add(key, "3ms")
+	}
+	f.Fuzz(func(t *testing.T, key, value string) {
+		config := sched.Defaults()
+		if err := Set(&config, key, value); err != nil {
+			if !strings.HasPrefix(err.Error(), "set ") {
+				t.Fatal(err)
+			}
+			return
+		}
+		again := sched.Defaults()
+		if err := Set(&again, strings.ToUpper(key), value); err != nil && strings.ToUpper(strings.ToLower(key)) == strings.ToUpper(key) {
+			t.Fatalf("%q is a name, in capitals: %v", key, err)
+		}
+		_ = config.Validate() // it has an opinion, whatever was set
+	})
+}

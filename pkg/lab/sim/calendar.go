@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"fmt"
+
+	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/protocol"
+)
+
+// kind says what an event is.
+type kind uint8
+
+const (
+	atDoor     kind = iota // a request reaches the front door
+	submitted              // a submission reaches the scheduler
+	ordered                // an action reaches its worker
+	dispatched             // a dispatch reaches the door
+	staged                 // an input reaches its worker
+	ended                  // a GPU is done with an order
+	woken                  // a lane asked to be woken
+	reported               // a result reaches the scheduler
+	answered               // an output reaches the door
+	refused                // a refusal reaches the door
+	due                    // a request's deadline is over
+	called                 // something rare happens
+	waiting                // something happens that no run waits for
+	commanded              // an action of the controller reaches its worker
+)
+
+var kindNames = [...]string{"request", "submission", "action", "dispatch", "input", "end", "wake", "result", "output", "refusal",
+	"deadline", "call", "call", "command"}
+
+// event is what happens at a time. Which fields are set depends on its kind.
+type event struct {
+	at   protocol.Time
+	kind kind
+	lane uint8  // of a GPU; the member of the order whose input it is
+	life uint32 // of the request in the slot
+	slot int32
+	of   any // the order; the GPU of a lane; the code of a refusal
+}
+
+// String says what happens, for a person.
+func (e event) String() string {
+	switch of := e.of.(type) {
+	case *emulation.Order:
+		return fmt.Sprintf("%s of %s %d of %s for %s", kindNames[e.kind], of.Action.Kind, of.Action.ID, of.Action.Model, of.Worker.ID)
+	case *emulation.GPU:
+		return fmt.Sprintf("%s of %v", kindNames[e.kind], of)
+	case protocol.Code:
+		return fmt.Sprintf("%s %s", kindNames[e.kind], of)
+	}
+	return kindNames[e.kind]
+}
+
+func (e *event) order() *emulation.Order { return e.of.(*emulation.Order) }
+
+// calendar holds what is to come, ordered by (time, sequence). The heap has no
+// pointers: moving its entries costs the garbage collector nothing.
+type calendar struct {
+	heap   []entry
+	events []event // by slot
+	free   []int32
+	seq    uint64
+}
+
+// entry is when the event of a slot happens.
+type entry struct {
+	at   protocol.Time
+	seq  uint64 // of its making: the order of events at one time
+	slot int32
+}
+
+func (c *calendar) next() protocol.Time {
+	if len(c.heap) == 0 {
+		return protocol.Never
+	}
+	return c.heap[0].at
+}
+
+func (c *calendar) add(e event) {
+	c.seq++
+	in := entry{e.at, c.seq, int32(len(c.events))}
+	if n := len(c.free); n > 0 {
+		in.slot = c.free[n-1]
+		c.free = c.free[:n-1]
+		c.events[in.slot] = e
+	} else {
+		c.events = append(c.events, e)
+	}
+	c.heap = append(c.heap, in)
+	i := len(c.heap) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !before(&in, &c.heap[up]) {
+			break
+		}
+		c.heap[i] = c.heap[up]
+		i = up
+	}
+	c.heap[i] = in
+}
+
+func before(a, b *entry) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
+
+func (c *calendar) take() event {
+	first := c.heap[0].slot
+	last := len(c.heap) - 1
+	e := c.heap[last]
+	c.heap = c.heap[:last]
+	if last > 0 {
+		c.sink(e)
+	}
+	c.free = append(c.free, first)
+	return c.events[first]
+}
+
+// sink finds e's place from the top.
+func (c *calendar) sink(e entry) {
+	i, n := 0, len(c.heap)
+	for {
+		first := 4*i + 1
+		if first >= n {
+			break
+		}
+		least := first
+		for child := first + 1; child < min(first+4, n); child++ {
+			if before(&c.heap[child], &c.heap[least]) {
+				least = child
+			}
+		}
+		if !before(&c.heap[least], &e) {
+			break
+		}
+		c.heap[i] = c.heap[least]
+		i = least
+	}
+	c.heap[i] = e
+}

@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/protocol"
+)
+
+// The guarantees of the stack that a run can see broken. What costs next to
+// nothing is checked always, the rest with Config.Thorough. The first one that is
+// broken ends the run.
+
+// ErrBroken is the error of a run in which a guarantee was broken.
+var ErrBroken = errors.New("a guarantee is broken")
+
+// answerSlack is how long after its deadline a request may be answered (G1).
+const answerSlack = 50 * time.Millisecond
+
+// restWithin is how long after the last answer a run with faults may take until
+// nothing is left to do.
+const restWithin = time.Minute
+
+// broken notes that a guarantee is.
+func (s *world) broken(guarantee, format string, args ...any) {
+	if s.err == nil {
+		s.err = fmt.Errorf("%w: seed %d at %v, event %d (%v): %s: %s", ErrBroken, s.config.Seed, time.Duration(s.now), s.report.Events,
+			s.event, guarantee, fmt.Sprintf(format, args...))
+	}
+}
+
+// checkAnswer looks at a request's one answer (G1, G2).
+func (s *world) checkAnswer(r *request, code protocol.Code) {
+	if s.now > r.deadline.Add(answerSlack) {
+		s.broken("G1", "a request is answered %v after its deadline", s.now.Sub(r.deadline))
+	}
+	if code == protocol.OK && s.now.Sub(r.taken) > r.arrival.SLO {
+		s.broken("G2", "OK after %v, the SLO is %v", s.now.Sub(r.taken), r.arrival.SLO)
+	}
+}
+
+// checkBegin looks at an order that begins (G2, G6). A worker whose clock is not
+// the scheduler's keeps the window by its own, as well as it knows the other.
+func (s *world) checkBegin(h *host, o *emulation.Order) {
+	if o.Begin < o.Earliest || o.Begin > o.Latest {
+		s.broken("G2", "%s of %s begins at %v on %v, its window is %v to %v", o.Action.Kind, o.Action.Model, o.Begin, o.GPU, o.Earliest, o.Latest)
+	}
+	if h.clock != nil && o.Action.Epoch != 0 {
+		wrong := h.clock.wrong(s.now)
+		s.report.Faults.ClockError = max(s.report.Faults.ClockError, wrong)
+		if most := h.clock.maxClockError(s.config.Network); s.now > o.Action.Latest.Add(most) {
+			s.broken("G2", "%s of %s begins %v after its latest; its worker's clock is %v off", o.Action.Kind, o.Action.Model, s.now.Sub(o.Action.Latest), wrong)
+		}
+	}
+	if used, total := o.GPU.Pages.Used(), o.GPU.Pages.Total(); used > total {
+		s.broken("G6", "%v holds %d pages of %d", o.GPU, used, total)
+	}
+	if h.books != nil {
+		h.books[o.GPU.ID].begin(s, o)
+	}
+}
+
+// checkDone looks at an order that ended, or was refused (G6): the scheduler's
+// view of a GPU must not promise pages that are not free.
+func (s *world) checkDone(h *host, o *emulation.Order) {
+	if o.Code == protocol.NoMemory {
+		s.broken("G6", "%v has no %d pages for %s", o.GPU, o.Model.Pages, o.Action.Model)
+	}
+	if h.books != nil && o.Code == protocol.OK {
+		h.books[o.GPU.ID].end(s, o)
+	}
+}
+
+// checkAccounts adds up what became of the requests (G13): here at the door, and
+// what the core counts.
+func (s *world) checkAccounts() {
+	answered := 0
+	for _, n := range s.report.Codes {
+		answered += n
+	}
+	open := s.door.open - s.early.open
+	if s.report.Offered != answered+open {
+		s.broken("G13", "%d offered, %d answered, %d in flight", s.report.Offered, answered, open)
+	}
+	c := s.core.Stats()
+	if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {
+		s.broken("G13", "the core's accounts do not close: %+v", c)
+	}
+}
+
+// checkRest looks at the end of a run: everything was answered and nothing is
+// under way.
+func (s *world) checkRest() {
+	s.checkAccounts()
+	if s.door.open > 0 {
+		s.broken("G1", "%d requests were never answered", s.door.open)
+	}
+	if c := s.core.Stats(); s.trouble != nil && c.Queued+c.InFlight > 0 {
+		s.broken("G13", "the core keeps what is over: %+v", c)
+	}
+	for _, h := range s.hosts {
+		for i := range h.books {
+			h.books[i].compare(s, h.GPUs[i])
+		}
+	}
+}
+
+// checkStep looks at what the core decided.
+func (s *world) checkStep(out sched.Output) {
+	if out.Wake <= s.now {
+		s.broken("G11", "the core wants to be woken at %v", out.Wake)
+	}
+	for _, a := range out.Actions {
+		switch {
+		case a.Action.Latest < s.now || a.Action.Latest < a.Action.Earliest:
+			s.broken("G2", "%s of %s may begin from %v to %v", a.Action.Kind, a.Action.Model, a.Action.Earliest, a.Action.Latest)
+		case s.members[a.Worker] != a.Action.Incarnation:
+			s.broken("G7", "%s of %s is for life %d of %s, known is %d", a.Action.Kind, a.Action.Model, a.Action.Incarnation, a.Worker, s.members[a.Worker])
+		}
+	}
+	said := map[protocol.RequestID]bool{}
+	for _, d := range out.Refusals {
+		if said[d.ID] {
+			s.broken("G1", "request %v is refused twice at once", d.ID)
+		}
+		said[d.ID] = true
+	}
+	for _, d := range out.Dispatches {
+		if said[d.ID] {
+			s.broken("G1", "request %v is refused and sent to %s at once", d.ID, d.Worker)
+		}
+	}
+	s.checkAccounts()
+}
+
+// book counts the pages of one GPU in the plainest way, beside its ledger.
+type book struct {
+	held  map[string]int // pages of what is there, comes or goes
+	there map[string]bool
+	users map[string]int
+}
+
+// openBooks begins with what the GPUs hold.
+func (h *host) openBooks() {
+	h.books = make([]book, len(h.GPUs))
+	for i := range h.GPUs {
+		h.openBook(i)
+	}
+}
+
+// openBook begins anew at a GPU where nothing is under way.
+func (h *host) openBook(gpu int) {
+	b := book{map[string]int{}, map[string]bool{}, map[string]int{}}
+	for _, name := range h.GPUs[gpu].Pages.Loaded() {
+		b.held[name], b.there[name] = h.world.byName[name].Pages, true
+	}
+	h.books[gpu] = b
+}
+
+func (b *book) begin(s *world, o *emulation.Order) {
+	name := o.Action.Model
+	switch o.Action.Kind {
+	case protocol.Infer:
+		if !b.there[name] {
+			s.broken("G6", "%s runs on %v without its weights", name, o.GPU)
+		}
+		b.users[name]++
+	case protocol.LoadWeights:
+		if b.held[name] > 0 {
+			s.broken("G6", "%s is loaded onto %v twice", name, o.GPU)
+		}
+		b.held[name] = o.Model.Pages
+	case protocol.EvictWeights:
+		if !b.there[name] || b.users[name] > 0 {
+			s.broken("G6", "%s is evicted from %v with %d users", name, o.GPU, b.users[name])
+		}
+		delete(b.there, name)
+	}
+	b.compare(s, o.GPU)
+}
+
+func (b *book) end(s *world, o *emulation.Order) {
+	name := o.Action.Model
+	switch o.Action.Kind {
+	case protocol.Infer:
+		b.users[name]--
+	case protocol.LoadWeights:
+		b.there[name] = true
+	case protocol.EvictWeights:
+		delete(b.held, name)
+	}
+	b.compare(s, o.GPU)
+}
+
+// compare adds the pages up.
+func (b *book) compare(s *world, g *emulation.GPU) {
+	sum := 0
+	for _, pages := range b.held {
+		sum += pages
+	}
+	if sum > g.Pages.Total() || sum != g.Pages.Used() {
+		s.broken("G6", "%v counts %d of %d pages, there are %d", g, g.Pages.Used(), g.Pages.Total(), sum)
+	}
+}

@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/protocol"
+)
+
+// hostClock is a worker's clock, and what it believes of the scheduler's.
+type hostClock struct {
+	offset   time.Duration
+	drift    float64
+	estimate clock.Offset
+}
+
+// askEvery is how often a worker asks the scheduler for its time.
+const askEvery = 25 * time.Millisecond
+
+// maxClockError is what a clock may be off by that drifts, that was asked for a
+// while over a network like ours, and that was asked no more for a while.
+func (c *hostClock) maxClockError(n Network) time.Duration {
+	return time.Millisecond + 4*(n.Base+n.Jitter) + time.Duration(math.Abs(c.drift)*float64(10*time.Second))
+}
+
+// local is what the clock shows at an instant.
+func (c *hostClock) local(t protocol.Time) protocol.Time {
+	return t.Add(c.offset + time.Duration(c.drift*float64(t)))
+}
+
+// span is how long the clock takes to advance by d, rounded up.
+func (c *hostClock) span(d time.Duration) time.Duration {
+	return time.Duration(float64(d)/(1+c.drift)) + 1
+}
+
+// wrong is by how much it is wrong about the scheduler's time.
+func (c *hostClock) wrong(now protocol.Time) time.Duration {
+	return c.estimate.Remote(c.local(now)).Sub(now).Abs()
+}
+
+// startClock gives a worker a clock of its own, and has it ask for the
+// scheduler's.
+func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
+	h.clock = &hostClock{offset: between(draw, 0, faults.Offset), drift: faults.Drift * (2*draw.Float64() - 1)}
+	there := link{h.world.config.Network, readings}
+	var ask func()
+	ask = func() {
+		if h.world.over() && h.world.together() {
+			return
+		}
+		if h.world.active && !h.silent() {
+			h.askTime(&there)
+		}
+		h.world.background(askEvery, ask)
+	}
+	h.world.background(between(readings, 0, askEvery), ask)
+}
+
+// askTime has one question on its way, and the answer.
+func (h *host) askTime(there *link) {
+	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation
+	s.sendCall(h, there.delay(), func() {
+		told := s.now
+		s.sendCall(h, there.delay(), func() {
+			if h.silent() || h.Incarnation != life {
+				return
+			}
+			h.clock.estimate.Add(s.epoch, asked, h.clock.local(s.now), told)
+			s.admit(h)
+		})
+	})
+}
+
+// knows reports whether the clock can be worked with.
+func (c *hostClock) knows(epoch uint64) bool { return c.estimate.Epoch() == epoch }

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+)
+
+// outage is what there is while no scheduler works.
+type outage struct {
+	dead    bool        // there is none, so nothing reaches it
+	serving bool        // one says that it is active
+	unheard bool        // the front door has noticed that none is
+	past    sched.Stats // of those that died
+}
+
+// The scheduler's lease ends so long after it was last renewed, which is three
+// times in its life.
+const leaseLife = 2 * time.Second
+
+// askAgain is how long a run without a controller waits for workers to answer.
+const askAgain = time.Second
+
+// failover kills the scheduler; a standby takes over a while after the lease has
+// ended.
+func (t *trouble) failover(_ *rand.Rand, length time.Duration) {
+	s := t.world
+	if s.dead || !s.serving {
+		return
+	}
+	s.report.Faults.Failovers++
+	s.past = forgotten(s.past, s.core.Stats())
+	s.dead, s.active, s.serving, s.wake = true, false, false, protocol.Never
+	clear(s.members)
+	clear(s.joining)
+	s.later(protocol.HeartbeatLost-between(t.beats, 0, protocol.HeartbeatEvery), func() { s.unheard = s.unheard || !s.serving })
+	s.later(leaseLife-between(t.beats, 0, leaseLife/3)+length, s.takeOver)
+}
+
+// forgotten adds up what schedulers counted that are no more.
+func forgotten(sum, last sched.Stats) sched.Stats {
+	sum.Submitted += last.Submitted
+	sum.Succeeded += last.Succeeded
+	sum.Refused += last.Refused
+	sum.Answered += last.Answered
+	sum.Forgotten += last.Forgotten + last.Queued + last.InFlight
+	sum.Duplicates += last.Duplicates
+	sum.Replanned += last.Replanned
+	sum.Strays += last.Strays
+	sum.Lost += last.Lost
+	return sum
+}
+
+// takeOver has a standby wait for its activation.
+func (s *world) takeOver() {
+	core, err := sched.New(s.config.Policy, s.config.Core)
+	if err != nil {
+		panic(err) // it was made before
+	}
+	s.core, s.dead = core, false
+	if s.controller != nil {
+		s.controller.beat(s.controller.term, s.now)
+		return
+	}
+	s.later(s.link.delay(), s.activateAnew)
+}
+
+// activateAnew gives a new scheduler the workers that answer; the others are
+// asked when they are heard again.
+func (s *world) activateAnew() {
+	state := s.withoutWorkers()
+	for _, h := range s.hosts {
+		if !h.silent() {
+			state.Workers = append(state.Workers, h.state())
+		}
+	}
+	if len(state.Workers) == 0 {
+		s.later(askAgain, s.activateAnew)
+		return
+	}
+	s.later(s.link.delay(), func() {
+		s.activate(state)
+		for _, h := range s.hosts {
+			if !h.silent() && s.members[h.ID] != h.Incarnation {
+				s.join(h.state())
+			}
+		}
+	})
+}
+
+// serve says that the scheduler is active. The workload begins with the first.
+func (s *world) serve() {
+	if s.serving {
+		return
+	}
+	s.serving = true
+	if s.begun {
+		s.later(s.link.delay(), s.heard)
+		return
+	}
+	s.begin()
+}
+
+// heard has the front door submit again, in the order of their arrival, what
+// another scheduler was in charge of and what came when there was none.
+func (s *world) heard() {
+	s.unheard = false
+	var again []int32
+	for slot := range s.door.slots {
+		if r := &s.door.slots[slot]; r.open && r.deadline != 0 {
+			again = append(again, int32(slot))
+		}
+	}
+	slices.SortFunc(again, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(s.door.slots[a].taken, s.door.slots[b].taken), cmp.Compare(a, b))
+	})
+	for _, slot := range again {
+		s.report.Faults.Resubmitted++
+		s.tell(&s.door.slots[slot], event{slot: slot, life: s.door.slots[slot].life})
+	}
+}

@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/protocol"
+)
+
+// Report is what a run did. All counts are of requests unless they say
+// otherwise.
+type Report struct {
+	Policy, Workload string
+	// Offered is how many were sent, Codes how they were answered. OK is within
+	// the SLO; DEADLINE_EXCEEDED may have been executed, too late.
+	Offered int
+	Codes   map[protocol.Code]int
+	// Refusals is how many refusals the scheduler gave, Missed how many that it
+	// had sent to a GPU were not done in time.
+	Refusals, Missed int
+	Cold             int
+	// Latency is of those that were OK, in microseconds at the door.
+	Latency *hdrhistogram.Histogram
+	// Over and Under are by how much executions took longer or less long than
+	// expected, in microseconds.
+	Over, Under *hdrhistogram.Histogram
+	// Batches counts executions by the items in them.
+	Batches map[int]int
+	// Failures counts actions that workers refused.
+	Failures map[protocol.Code]int
+	Series   []Point
+	// Classes are the requests by SLO, ascending once the run is over. Streams
+	// are the series of each stream of the workload, where there are at most
+	// maxStreams.
+	Classes []Class
+	Streams [][]Tally
+	GPUs    []Use
+	Core    sched.Stats
+	// Faults is what the faults did, Startup what came before activation, nil of
+	// a run without one.
+	Faults  Happened
+	Startup *StartupReport
+	// Took is the virtual time of the whole run, Length that of the workload.
+	Took, Length time.Duration
+	Window       time.Duration
+	// Events and Steps (of the core for its own wake-ups) count the work, Hash
+	// tells two histories apart.
+	Events, Steps int
+	Hash          uint64
+
+	faulty   bool
+	zero     protocol.Time // the activation, from which on all times count
+	timeline time.Duration
+	Timeline []Span
+	class    int // of the request before
+}
+
+// Use is what a GPU did: time spent and actions done.
+type Use struct {
+	Name                   string
+	Exec, Transfer         time.Duration
+	Infers, Loads, Evicted int
+	// Full is how many loads had been done when the first weights had to go.
+	Full int
+}
+
+func (u *Use) add(o *emulation.Order) {
+	took := o.Took()
+	switch o.Action.Kind {
+	case protocol.Infer:
+		u.Exec += took
+		u.Infers++
+	case protocol.LoadWeights:
+		u.Transfer += took
+		u.Loads++
+	default:
+		if u.Evicted == 0 {
+			u.Full = u.Loads
+		}
+		u.Evicted++
+	}
+}
+
+// Span is one action of a GPU, for its timeline.
+type Span struct {
+	GPU, Model string
+	Kind       protocol.Kind
+	Batch      int
+	Begin, End protocol.Time
+}
+
+func newReport(c Config, w workload.Workload) *Report {
+	histogram := func() *hdrhistogram.Histogram {
+		return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
+	}
+	r := &Report{
+		Policy: c.Policy, Workload: w.Name, Length: w.Length, Window: c.Window,
+		Codes: map[protocol.Code]int{}, Batches: map[int]int{}, Failures: map[protocol.Code]int{},
+		Latency: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline, faulty: c.Faults.Any(),
+	}
+	if len(w.Streams) <= maxStreams {
+		r.Streams = make([][]Tally, len(w.Streams))
+	}
+	return r
+}
+
+func (r *Report) offered(a workload.Arrival) {
+	r.Offered++
+	i := r.window(a.At)
+	p := r.point(i)
+	p.Offered++
+	if p.SLO == 0 || a.SLO < p.SLO {
+		p.SLO = a.SLO
+	}
+	r.of(a.SLO).Offered++
+	if r.Streams != nil {
+		r.stream(a.Stream, i).Offered++
+	}
+}
+
+func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
+	r.Codes[code]++
+	i, latency := r.window(now.Add(-time.Duration(r.zero))), now.Sub(q.taken)
+	r.point(i).answer(q, code, latency)
+	if r.Streams != nil {
+		r.stream(q.arrival.Stream, i).answer(q, code, latency)
+	}
+	if code != protocol.OK {
+		return
+	}
+	_ = r.Latency.RecordValue(latency.Microseconds())
+	r.of(q.arrival.SLO).OK++
+	if q.cold {
+		r.Cold++
+	}
+}
+
+func (r *Report) executed(o *emulation.Order) {
+	begin, end := o.Begin.Add(-time.Duration(r.zero)), max(0, o.End.Add(-time.Duration(r.zero)))
+	if r.timeline > 0 && time.Duration(end) <= r.timeline {
+		r.Timeline = append(r.Timeline, Span{o.GPU.String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
+	}
+	p := r.point(r.window(end))
+	took := o.Took()
+	switch o.Action.Kind {
+	case protocol.LoadWeights:
+		p.Transfer += took
+		p.Loads++
+		return
+	case protocol.EvictWeights:
+		p.Evictions++
+		return
+	}
+	items := o.Action.Items()
+	p.Exec += took
+	p.Batches++
+	p.Items += items
+	r.Batches[items]++
+	if off := took - o.Action.Expected; off >= 0 {
+		_ = r.Over.RecordValue(off.Microseconds())
+		p.Over = max(p.Over, off)
+	} else {
+		_ = r.Under.RecordValue((-off).Microseconds())
+		p.Under = max(p.Under, -off)
+	}
+}
+
+// OK is how many were answered within their SLO.
+func (r *Report) OK() int { return r.Codes[protocol.OK] }
+
+// Goodput is OK a second of the workload's length.
+func (r *Report) Goodput() float64 { return r.rate(r.OK()) }
+
+func (r *Report) rate(n int) float64 {
+	span := r.Length
+	if span == 0 {
+		span = max(1, r.Took)
+	}
+	return float64(n) / span.Seconds()
+}
+
+// Share is the part of the offered that was OK.
+func (r *Report) Share() float64 {
+	return share(r.OK(), r.Offered)
+}
+
+// MeanBatch is the mean number of items in an execution.
+func (r *Report) MeanBatch() float64 {
+	n, items := 0, 0
+	for size, count := range r.Batches {
+		n, items = n+count, items+size*count
+	}
+	if n == 0 {
+		return 0
+	}
+	return float64(items) / float64(n)
+}

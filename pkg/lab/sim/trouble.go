@@ -1,0 +1,216 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/protocol"
+)
+
+// trouble lets the Faults of a run happen.
+type trouble struct {
+	Faults
+	world                    *world
+	loss, duplicate, reorder *rand.Rand
+	beats                    *rand.Rand
+}
+
+// startupTrouble is how long faults come before activation: a countdown that
+// is begun anew for ever would never end.
+const startupTrouble = protocol.Time(30 * time.Second)
+
+// newTrouble plans the faults of a run.
+func newTrouble(s *world) *trouble {
+	f, seed := s.config.Faults, s.config.Seed
+	t := &trouble{
+		Faults: f, world: s, loss: dice(seed, seedOfLoss), duplicate: dice(seed, seedOfDuplicates),
+		reorder: dice(seed, seedOfReordering), beats: dice(seed, seedOfHeartbeats),
+	}
+	t.plan(f.Kill, dice(seed, seedOfKills), t.kill)
+	t.plan(f.Pause, dice(seed, seedOfPauses), t.pause)
+	t.plan(f.Cut, dice(seed, seedOfCuts), t.cut)
+	t.plan(f.Slow, dice(seed, seedOfSlowGPUs), t.slow)
+	t.plan(f.Hang, dice(seed, seedOfHangs), t.hang)
+	t.plan(f.Scheduler, dice(seed, seedOfFailovers), t.failover)
+	if s.controller != nil {
+		t.plan(f.Controller, dice(seed, seedOfRestarts), t.restart)
+	}
+	return t
+}
+
+// plan lets something happen now and then.
+func (t *trouble) plan(of Trouble, d *rand.Rand, happen func(d *rand.Rand, length time.Duration)) {
+	if of.Every == 0 {
+		return
+	}
+	var next func()
+	next = func() {
+		t.world.background(max(time.Millisecond, exponential(d, of.Every)), func() {
+			if t.world.over() {
+				return
+			}
+			if length := max(time.Millisecond, between(d, 0, 2*of.For)); !t.healed() {
+				happen(d, length)
+			}
+			next()
+		})
+	}
+	next()
+}
+
+func exponential(d *rand.Rand, mean time.Duration) time.Duration {
+	return time.Duration(d.ExpFloat64() * float64(mean))
+}
+
+// healed reports whether nothing more goes wrong now.
+func (t *trouble) healed() bool {
+	s := t.world
+	switch {
+	case !s.begun:
+		return s.now > startupTrouble
+	case s.length > 0:
+		return s.now >= s.zero.Add(s.length)
+	}
+	return s.over()
+}
+
+// carry delivers a message of a worker, or of nobody where h is nil, d from now:
+// or not, or twice, or late.
+func (t *trouble) carry(h *host, d time.Duration, e event) {
+	s, happened := t.world, &t.world.report.Faults
+	if h != nil && h.cutOff > s.now {
+		happened.Silenced++
+		return
+	}
+	if !t.healed() {
+		if t.Loss > 0 && t.loss.Float64() < t.Loss {
+			happened.Lost++
+			return
+		}
+		if t.Duplicate > 0 && t.duplicate.Float64() < t.Duplicate {
+			happened.Doubled++
+			s.after(d+exponential(t.duplicate, 5*time.Millisecond), e)
+		}
+		if t.Reorder > 0 && t.reorder.Float64() < t.Reorder {
+			happened.Reordered++
+			d += exponential(t.reorder, t.ReorderBy)
+		}
+	}
+	s.after(d, e)
+}
+
+// holds reports whether an event waits for its worker to go on, or is lost with
+// it. What a paused worker misses happens when it goes on, in the same order.
+func (t *trouble) holds(e event) bool {
+	var w *emulation.Worker
+	switch e.kind {
+	case ordered, staged, ended:
+		w = e.order().Worker
+	case woken:
+		w = e.of.(*emulation.GPU).Worker
+	case commanded:
+		w = e.of.(*command).host.Worker
+	default:
+		return false
+	}
+	h := w.World().(*host)
+	switch {
+	case h.down && (e.kind == ordered || e.kind == staged || e.kind == commanded):
+		t.world.report.Faults.Dropped++
+		return true
+	case h.stopped > t.world.now:
+		t.world.report.Faults.Held++
+		t.world.after(h.stopped.Sub(t.world.now), e)
+		return true
+	}
+	return false
+}
+
+// healthy draws one of the workers that nothing is wrong with, nil if there is
+// none.
+func (t *trouble) healthy(d *rand.Rand) *host {
+	h := t.world.hosts[d.IntN(len(t.world.hosts))]
+	if h.silent() {
+		return nil
+	}
+	return h
+}
+
+func (t *trouble) kill(d *rand.Rand, length time.Duration) {
+	h := t.healthy(d)
+	if h == nil {
+		return
+	}
+	happened := &t.world.report.Faults
+	happened.Kills++
+	happened.Voided += h.Orders()
+	before := h.Incarnation
+	h.die()
+	t.silence(h, before)
+	t.world.later(length, func() {
+		h.down = false
+		h.speak()
+	})
+}
+
+func (t *trouble) pause(d *rand.Rand, length time.Duration) {
+	if h := t.healthy(d); h != nil {
+		t.world.report.Faults.Pauses++
+		h.stopped = t.world.now.Add(length)
+		t.silence(h, h.Incarnation)
+		t.world.later(length, h.speak)
+	}
+}
+
+func (t *trouble) cut(d *rand.Rand, length time.Duration) {
+	if h := t.healthy(d); h != nil {
+		t.world.report.Faults.Cuts++
+		h.cutOff = t.world.now.Add(length)
+		t.silence(h, h.Incarnation)
+		t.world.later(length, h.speak)
+	}
+}
+
+// silence has a worker's heartbeats stay out: if that lasts, it is missed.
+func (t *trouble) silence(h *host, incarnation uint64) {
+	since := between(t.beats, 0, protocol.HeartbeatEvery)
+	h.silences++
+	silence := h.silences
+	t.world.later(protocol.HeartbeatLost-since, func() {
+		if h.silent() && h.silences == silence {
+			t.world.missed(h, incarnation)
+		}
+	})
+}
+
+func (t *trouble) gpu(d *rand.Rand) *emulation.GPU {
+	h := t.world.hosts[d.IntN(len(t.world.hosts))]
+	return h.GPUs[d.IntN(len(h.GPUs))]
+}
+
+func (t *trouble) slow(d *rand.Rand, length time.Duration) {
+	if g := t.gpu(d); g.Slow == 1 {
+		t.world.report.Faults.Slowdowns++
+		g.Slow = 2 + 8*d.Float64()
+		t.world.later(length, func() { g.Slow = 1 })
+	}
+}
+
+func (t *trouble) hang(d *rand.Rand, length time.Duration) {
+	g := t.gpu(d)
+	t.world.report.Faults.Hangs++
+	for _, lane := range []int{emulation.Transfers, emulation.Executions} {
+		if g.Running(lane) != nil {
+			t.world.report.Faults.Stuck++
+		}
+	}
+	g.Hung = max(g.Hung, g.Worker.World().Now().Add(length))
+}
+
+func (t *trouble) restart(_ *rand.Rand, length time.Duration) {
+	if t.world.controller.stop() {
+		t.world.report.Faults.Restarts++
+		t.world.later(length, t.world.controller.start)
+	}
+}

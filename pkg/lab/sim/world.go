@@ -1,0 +1,293 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/protocol"
+)
+
+// world is one simulation.
+type world struct {
+	scheduler
+	config     Config
+	calendar   calendar
+	now        protocol.Time
+	event      event // that happens now
+	idle       int   // events to come that no run waits for
+	source     *workload.Source
+	loads      []workload.Load
+	length     time.Duration // of the workload
+	begun      bool          // it has, at zero
+	zero       protocol.Time
+	ended      protocol.Time // when something was unanswered last
+	link       link
+	noise      noise
+	models     []emulation.Model // by index of the instances
+	specs      []protocol.ModelSpec
+	byName     map[string]*emulation.Model
+	hosts      []*host
+	byWorker   map[string]*host
+	door       door
+	early      early
+	trouble    *trouble    // nil of a run without faults
+	controller *controller // nil of a run without startup
+	report     *Report
+	hash       uint64
+	err        error // the first guarantee that was broken
+}
+
+// Progress is told of a run's virtual time from time to time.
+type Progress func(now, of time.Duration)
+
+// Run simulates a workload until it ends and everything is answered. The error
+// says what of the config or the workload makes no sense, or which guarantee was
+// broken: by which seed, when, and at which event.
+func Run(config Config, w workload.Workload, progress Progress) (*Report, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := newWorld(config, w)
+	if err != nil {
+		return nil, err
+	}
+	s.start()
+	s.run(progress)
+	s.checkRest()
+	if s.err != nil {
+		return nil, fmt.Errorf("simulate %s: %w", w.Name, s.err)
+	}
+	s.finish()
+	return s.report, nil
+}
+
+func newWorld(config Config, w workload.Workload) (*world, error) {
+	s := &world{
+		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never, members: map[string]uint64{}, joining: map[string]protocol.WorkerState{}},
+		byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
+		link:  link{config.Network, dice(config.Seed, seedOfNetwork)},
+		noise: noise{config.Noise, dice(config.Seed, seedOfNoise)},
+	}
+	instances := w.Instances()
+	s.models = make([]emulation.Model, len(instances))
+	for i, in := range instances {
+		network := zoo.Find(in.Path)
+		if network == nil {
+			return nil, fmt.Errorf("simulate %s: the zoo has no model %s", w.Name, in.Path)
+		}
+		s.models[i] = emulation.Model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network}
+		s.models[i].Name = in.Name
+		s.models[i].AnyBatch = !config.Padded
+		s.specs = append(s.specs, s.models[i].ModelSpec)
+		s.byName[in.Name] = &s.models[i]
+	}
+	var err error
+	s.source, err = w.Source(func(path string) time.Duration { return zoo.Find(path).Execution(1) })
+	if err != nil {
+		return nil, err
+	}
+	if s.core, err = sched.New(config.Policy, config.Core); err != nil {
+		return nil, err
+	}
+	s.report = newReport(config, w)
+	return s, nil
+}
+
+// start makes the workers and what goes wrong, and brings the stack up.
+func (s *world) start() {
+	for i := range s.config.Workers {
+		s.newHost(nameOf(i))
+	}
+	if s.config.Startup.On {
+		s.startUp()
+	}
+	if s.config.Faults.Any() {
+		s.trouble = newTrouble(s)
+		draw, readings := dice(s.config.Seed, seedOfClocks), dice(s.config.Seed, seedOfReadings)
+		for _, h := range s.hosts {
+			h.startClock(s.config.Faults, draw, readings)
+		}
+	}
+	if s.controller == nil {
+		s.activateAtOnce()
+	}
+}
+
+// begin is the activation: the workload's time counts from here.
+func (s *world) begin() {
+	if s.begun {
+		return
+	}
+	s.begun, s.zero, s.report.zero, s.ended = true, s.now, s.now, s.now
+	s.handOn()
+}
+
+// over reports whether the workload has ended and everything is answered.
+func (s *world) over() bool {
+	return s.begun && s.door.open == 0 && s.source.Peek() == protocol.Never
+}
+
+// run lets everything happen in the order of time: events, then the core's
+// wake-up, then arrivals.
+func (s *world) run(progress Progress) {
+	spins := 0
+	for told := protocol.Time(0); s.err == nil; {
+		event, arrival := s.calendar.next(), s.arrival()
+		next := min(event, s.wake, arrival)
+		if next == protocol.Never || arrival == protocol.Never && s.atRest() {
+			return
+		}
+		s.now = max(s.now, next)
+		if progress != nil && s.now.Sub(told) >= time.Second {
+			told = s.now
+			progress(max(0, s.now.Sub(s.zero)), s.length)
+		}
+		switch next {
+		case event:
+			spins = 0
+			s.event = s.calendar.take()
+			s.happen(&s.event)
+		case s.wake:
+			s.wake = protocol.Never
+			s.report.Steps++
+			if spins++; spins > maxSpins {
+				s.broken("G11", "the core has itself woken for ever")
+			}
+			s.step(&sched.Tick{})
+		default:
+			a, _ := s.source.Next()
+			s.arrive(a)
+		}
+	}
+}
+
+// maxSpins is how many times in a row the core may have itself woken before
+// anything else happens.
+const maxSpins = 100_000
+
+// arrival is when the next request is sent.
+func (s *world) arrival() protocol.Time {
+	at := s.source.Peek()
+	switch {
+	case !s.begun:
+		return protocol.Never
+	case at == protocol.Never:
+		return at
+	}
+	return at.Add(time.Duration(s.zero))
+}
+
+// atRest reports whether nothing is left to happen: with faults that includes
+// what the core waits for in vain, and workers that are to come back.
+func (s *world) atRest() bool {
+	if !s.begun || s.door.open > 0 {
+		s.ended = s.now
+		return false
+	}
+	if s.trouble != nil && s.now > s.ended.Add(restWithin) {
+		s.broken("G11", "the stack does not come to rest within %v", restWithin)
+	}
+	return len(s.calendar.heap) == s.idle && (s.trouble == nil || s.wake == protocol.Never && s.together())
+}
+
+// together reports whether the scheduler has every worker in its present life.
+func (s *world) together() bool {
+	for _, h := range s.hosts {
+		if h.silent() || s.members[h.ID] != h.Incarnation {
+			return false
+		}
+	}
+	return true
+}
+
+// happen carries out one event.
+func (s *world) happen(e *event) {
+	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^uint64(uint32(e.slot))<<24)
+	s.report.Events++
+	if s.trouble != nil && s.trouble.holds(*e) {
+		return
+	}
+	switch e.kind {
+	case atDoor:
+		s.take(*e)
+	case submitted:
+		s.submitted(*e)
+	case ordered:
+		o := e.order()
+		o.Worker.World().(*host).receive(o)
+	case dispatched:
+		s.forward(*e)
+	case staged:
+		o := e.order()
+		o.Worker.Stage(o, int(e.lane))
+	case ended:
+		o := e.order()
+		o.Worker.End(o)
+	case woken:
+		e.of.(*emulation.GPU).Wake(int(e.lane))
+	case reported:
+		if o := e.order(); o.Action.Issuer == s.issuer() {
+			s.result.Result = o.Result()
+			s.step(&s.result)
+		}
+	case answered:
+		s.answer(*e, protocol.OK)
+	case refused:
+		s.answer(*e, e.of.(protocol.Code))
+	case due:
+		s.answer(*e, protocol.DeadlineExceeded)
+	case called:
+		e.of.(func())()
+	case waiting:
+		s.idle--
+		e.of.(func())()
+	case commanded:
+		e.of.(*command).obey()
+	}
+	if s.report.Events%accountsEvery == 0 {
+		s.checkAccounts()
+	}
+}
+
+// accountsEvery is after how many events the accounts are looked at.
+const accountsEvery = 4096
+
+// after puts an event d from now.
+func (s *world) after(d time.Duration, e event) {
+	e.at = s.now.Add(d)
+	s.calendar.add(e)
+}
+
+// later does something rare d from now.
+func (s *world) later(d time.Duration, do func()) { s.after(d, event{kind: called, of: do}) }
+
+// background does something d from now that no run waits for.
+func (s *world) background(d time.Duration, do func()) {
+	s.idle++
+	s.after(d, event{kind: waiting, of: do})
+}
+
+// send has a message of a worker's, or of nobody's where h is nil, arrive d from
+// now, as far as the network lets it.
+func (s *world) send(h *host, d time.Duration, e event) {
+	if s.trouble == nil {
+		s.after(d, e)
+		return
+	}
+	s.trouble.carry(h, d, e)
+}
+
+// sendCall is send of a message that is rare.
+func (s *world) sendCall(h *host, d time.Duration, do func()) {
+	s.send(h, d, event{kind: called, of: do})
+}
+
+// mix folds a value into a hash.
+func mix(h, v uint64) uint64 {
+	h = (h ^ v) * 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}

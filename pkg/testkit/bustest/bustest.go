@@ -1,0 +1,138 @@
+// Package bustest gives the tests of services a real broker and a scripted
+// worker that speaks the protocol through pkg/adapter/nats, so that a service can be
+// tested against the wire without any other service.
+//
+// A Worker's goroutines end with the test. It keeps no window, counts no pages
+// and computes nothing: models copy their input to their output.
+package bustest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
+)
+
+// Wait bounds everything that a test waits for: far more than it takes.
+const Wait = 20 * time.Second
+
+// Server starts a broker on loopback that ends with the test.
+func Server(t testing.TB) *server.Server {
+	t.Helper()
+	s, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: server.RANDOM_PORT, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bus.StopServer(s) })
+	return s
+}
+
+// Config says how to reach the broker from inside the process.
+func Config(s *server.Server, name string) bus.Config {
+	return bus.Config{InProcess: s, Prefix: protocol.DefaultPrefix, Name: name}
+}
+
+// Open connects to the broker until the test ends.
+func Open(t testing.TB, s *server.Server) *bus.Bus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Wait)
+	defer cancel()
+	b, err := bus.Open(ctx, Config(s, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// Client connects as anybody would who has nats.go and nothing of ours.
+func Client(t testing.TB, s *server.Server) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// Run runs a service. The returned function ends it and waits for its end; the
+// test's end does so at the latest.
+func Run(t testing.TB, service interface{ Run(context.Context) error }) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- service.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("the service ended with %v", err)
+			}
+		case <-time.After(Wait):
+			t.Error("the service does not end")
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// Until waits until a condition holds that no message tells of.
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Wait); ; time.Sleep(2 * time.Millisecond) {
+		if holds() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("waited %v in vain: %s", Wait, what)
+		}
+	}
+}
+
+// Next waits for the next value of a channel.
+func Next[T any](t testing.TB, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(Wait):
+		t.Fatalf("waited %v in vain: %s", Wait, what)
+		panic("unreachable")
+	}
+}
+
+// Garbage is what hostile or broken senders publish: every subject must take
+// it without harm.
+func Garbage() map[string][]byte {
+	return map[string][]byte{
+		"nothing":                  {},
+		"an array of 2^32":         {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"ours, an array of 2^32":   {1, 0xdd, 0xff, 0xff, 0xff, 0xff},
+		"ours, then nothing":       {1},
+		"another version":          {9, 0x90},
+		"half a message":           {1, 0x94, 1},
+		"JSON":                     []byte(`{"error": 1}`),
+		"broken JSON":              []byte(`{"path": `),
+		"deep JSON":                []byte(`{"a":[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]}`),
+		"a map of 2^32":            {0xdf, 0xff, 0xff, 0xff, 0xff},
+		"ours, a string too long":  {1, 0x91, 0xdb, 0x7f, 0xff, 0xff, 0xff},
+		"ours, a bin too long":     {1, 0x94, 1, 0, 1, 0xce, 0xff, 0xff, 0xff, 0xff},
+		"ours, nils":               {1, 0x94, 0xc0, 0xc0, 0xc0, 0xc0},
+		"ours, many empty arrays":  append([]byte{1, 0xdc, 0xff, 0xff}, make([]byte, 65535)...),
+		"ours, text for a number":  {1, 0x94, 0xa1, 'x', 0, 1, 0},
+		"ours, an extension":       {1, 0xd8, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"ours, a negative payload": {1, 0x94, 1, 0, 1, 0xff},
+	}
+}

@@ -1,0 +1,102 @@
+package watch
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Hub hands on what the services of a process tell. The On methods are called before
+// the services start; all others from any goroutine, and on a nil Hub too.
+type Hub struct {
+	requests []func(*Request)
+	actions  []func(*Action)
+	results  []func(*protocol.Result)
+	steps    []func(time.Duration)
+	losses   []func() Loss
+	tracing
+	spare sync.Pool // of *Request
+
+	mu      sync.Mutex
+	sources []*Source
+}
+
+// OnRequest has f hear of every request that a front door of this process answered.
+func (h *Hub) OnRequest(f func(*Request)) { h.requests = append(h.requests, f) }
+
+// OnAction has f hear of every action that the scheduler of this process sent, when it
+// ended.
+func (h *Hub) OnAction(f func(*Action)) { h.actions = append(h.actions, f) }
+
+// OnResult has f hear of every result that a worker of this process gave.
+func (h *Hub) OnResult(f func(*protocol.Result)) { h.results = append(h.results, f) }
+
+// OnStep has f hear how long the scheduler of this process took for each event.
+func (h *Hub) OnStep(f func(time.Duration)) { h.steps = append(h.steps, f) }
+
+// HearsRequests reports whether it is worth while to make a Request.
+func (h *Hub) HearsRequests() bool { return h != nil && len(h.requests) > 0 }
+
+// Request tells of an answer.
+func (h *Hub) Request(r Request) {
+	if !h.HearsRequests() {
+		return
+	}
+	kept, _ := h.spare.Get().(*Request) // one that escapes for each would cost more than all else here
+	if kept == nil {
+		kept = new(Request)
+	}
+	*kept = r
+	for _, hear := range h.requests {
+		hear(kept)
+	}
+	*kept = Request{}
+	h.spare.Put(kept)
+}
+
+// Result tells of a result.
+func (h *Hub) Result(r *protocol.Result) {
+	if h == nil {
+		return
+	}
+	for _, hear := range h.results {
+		hear(r)
+	}
+}
+
+// hearsCore reports whether anybody wants to know of the core.
+func (h *Hub) hearsCore() bool {
+	return h != nil && len(h.actions)+len(h.steps)+len(h.refusals) > 0
+}
+
+// Lend adds a source; take ends that, and waits for those who read it.
+func (h *Hub) Lend(s Source) (take func()) {
+	if h == nil {
+		return func() {}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	lent := &s
+	h.sources = append(h.sources, lent)
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.sources = slices.DeleteFunc(h.sources, func(s *Source) bool { return s == lent })
+	}
+}
+
+// Read reads every source, in the order in which they were lent.
+func (h *Hub) Read() []Reading {
+	if h == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]Reading, 0, len(h.sources))
+	for _, s := range h.sources {
+		list = append(list, s.read())
+	}
+	return list
+}

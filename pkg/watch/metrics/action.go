@@ -1,0 +1,112 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
+)
+
+// actions are what the scheduler tells.
+type actions struct {
+	codes  [kinds]*byCode
+	silent [kinds]prometheus.Counter
+
+	// duration and completion are errors of prediction.
+	duration, completion [kinds]signed
+	batch                prometheus.Observer
+	items                prometheus.Counter
+	step                 *histogram
+}
+
+// kinds is how many kinds of action there are, with one for what is none.
+const kinds = int(protocol.GetWorkerState) + 1
+
+// kindOf is the place of a kind.
+func kindOf(k protocol.Kind) int {
+	if int(k) < kinds {
+		return int(k)
+	}
+	return 0
+}
+
+// signed are two histograms: native ones have no sign to speak of, and too early is
+// another question than too late.
+type signed struct{ over, under *histogram }
+
+// observe counts by how much more there was than predicted.
+func (s signed) observe(more time.Duration) {
+	if more < 0 {
+		s.over.Observe(-more)
+	} else {
+		s.under.Observe(more)
+	}
+}
+
+func newSigned(f *family, kind protocol.Kind) signed {
+	return signed{over: f.with(kind.String(), "over"), under: f.with(kind.String(), "under")}
+}
+
+func newActions(m *Metrics) *actions {
+	a := &actions{
+		items: m.counter("clockwork_batch_items_total", "Items in batches that were run; the rest of their sizes was padding."),
+		step:  m.durations("clockwork_scheduler_step_seconds", "How long the scheduler's core took for an event.", stepBounds).with(),
+	}
+	batch := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "clockwork_batch_size", Help: "Sizes of batches that were run.",
+		Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128}, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+	})
+	m.registry.MustRegister(batch)
+	a.batch = batch
+	byResult := m.counters("clockwork_scheduler_actions_total",
+		"Actions that the scheduler sent, by their result's code; NO_RESULT if none came.", "action", "code")
+	duration := m.durations("clockwork_scheduler_duration_error_seconds",
+		"By how much an action took longer (under) or shorter (over) than predicted.", errorBounds, "action", "prediction")
+	completion := m.durations("clockwork_scheduler_completion_error_seconds",
+		"By how much an action ended later (under) or earlier (over) than planned.", errorBounds, "action", "prediction")
+	for i := range kinds {
+		kind := protocol.Kind(i)
+		a.codes[i] = newByCode(func(code string) prometheus.Counter { return byResult.WithLabelValues(kind.String(), code) })
+		if kind == protocol.Infer || kind == protocol.LoadWeights {
+			a.duration[i], a.completion[i] = newSigned(duration, kind), newSigned(completion, kind)
+		}
+		if kind.OnGPU() { // the others are not the scheduler's
+			a.codes[i].of(place(protocol.OK))
+			a.silent[i] = byResult.WithLabelValues(kind.String(), noResult)
+		}
+	}
+	return a
+}
+
+// told is a listener for actions.
+func (a *actions) told(t *watch.Action) {
+	kind := kindOf(t.Kind)
+	if t.Result == nil {
+		if t.Kind.OnGPU() {
+			a.silent[kind].Inc()
+		}
+		return
+	}
+	a.codes[kind].of(place(t.Result.Code)).Inc()
+	_, by, known := t.Completed()
+	if !known {
+		return
+	}
+	if t.Kind == protocol.Infer {
+		a.batch.Observe(float64(t.Batch))
+		a.items.Add(float64(items(t.Requests)))
+	}
+	if a.duration[kind].over != nil {
+		a.duration[kind].observe(t.Took() - t.Expected)
+		a.completion[kind].observe(by)
+	}
+}
+
+func items(members []protocol.RequestRef) (n int) {
+	for i := range members {
+		n += members[i].Batch
+	}
+	return n
+}

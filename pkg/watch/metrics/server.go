@@ -1,0 +1,150 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
+)
+
+// Server answers /metrics and the probes over HTTP, to whoever reaches it.
+type Server struct {
+	metrics  *Metrics
+	http     *http.Server
+	listener net.Listener
+	served   chan struct{} // closed when it takes no more connections
+}
+
+// Bounds of what one who asks, or all together, may have.
+const (
+	maxConnections = 64
+	maxScrapes     = 4
+	maxHeader      = 16 << 10
+	headerWait     = 5 * time.Second
+	answerWait     = 30 * time.Second
+	idleWait       = 2 * time.Minute
+	closeWait      = time.Second
+)
+
+// Listen serves metrics on an address such as 127.0.0.1:9464 until it is closed; port
+// 0 takes a free one.
+func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("serve metrics on %s: another process listens there; choose another port, or 0 for a free one", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("serve metrics on %s: %w", address, err)
+	}
+	s := &Server{metrics: m, listener: listener, served: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:           m.Handler(log),
+		ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, WriteTimeout: answerWait, IdleTimeout: idleWait,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.served)
+		if err := s.http.Serve(newCrowd(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics are served no more", "error", err)
+		}
+	}()
+	log.Info("metrics are served", "url", "http://"+s.Address()+"/metrics")
+	return s, nil
+}
+
+// Address is where it listens.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
+// Close ends it; who is being answered gets the rest.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) { // somebody does not read
+		err = s.http.Close()
+	}
+	<-s.served
+	s.metrics.reader.settle()
+	return err
+}
+
+// Handler answers /metrics and the probes.
+func (m *Metrics) Handler(log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: maxScrapes,
+	}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, "alive", m.stuck()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { say(w, "ready", m.unready()) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprintln(w, "Clockwork. Ask for /metrics, /livez or /readyz.")
+	})
+	return mux
+}
+
+// say answers a probe: well, or 503 with the reasons, one a line.
+func say(w http.ResponseWriter, well string, reasons []string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if len(reasons) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		well = strings.Join(reasons, "\n")
+	}
+	_, _ = fmt.Fprintln(w, well) // whoever asked may be gone
+}
+
+// stuck says why the process should be started again, nothing if it is alive.
+func (m *Metrics) stuck() []string {
+	if _, ok := m.reader.read(); !ok {
+		return []string{fmt.Sprintf("the services did not give their numbers within %v: one of them holds its lock", m.reader.within)}
+	}
+	return nil
+}
+
+// unready says why requests should go elsewhere, nothing if all services of the
+// process do their work.
+func (m *Metrics) unready() []string {
+	list, ok := m.reader.read()
+	switch {
+	case !ok:
+		return m.stuck()
+	case len(list) == 0:
+		return []string{"no service is up yet"}
+	}
+	var reasons []string
+	for i := range list {
+		reasons = append(reasons, unready(&list[i])...)
+	}
+	return reasons
+}
+
+func unready(r *watch.Reading) (reasons []string) {
+	who := string(r.Service) + " " + r.Name + ": "
+	if r.Unready != "" {
+		reasons = append(reasons, who+r.Unready)
+	}
+	switch d := r.FrontDoor; {
+	case d == nil:
+	case d.Stage < protocol.Querying:
+		reasons = append(reasons, who+"it has not read the stage yet")
+	case d.Stage != protocol.Active:
+		reasons = append(reasons, who+"the stage is "+d.Stage.String()+"; requests wait until it is "+protocol.Active.String())
+	case d.Epoch == 0:
+		reasons = append(reasons, who+"no scheduler is active")
+	}
+	return reasons
+}

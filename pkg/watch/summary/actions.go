@@ -1,0 +1,82 @@
+package summary
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
+)
+
+// actions are those of a scheduler that ended in a period, and its own pace.
+type actions struct {
+	mu                   sync.Mutex
+	infers, loads        int
+	failed               int // no result, or none that is OK
+	predicted, completed durations
+	step                 durations
+}
+
+func (s *actions) hear(a *watch.Action) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, late, done := a.Completed()
+	switch {
+	case !done:
+		s.failed++
+		return
+	case a.Kind == protocol.Infer:
+		s.infers++
+	case a.Kind == protocol.LoadWeights:
+		s.loads++
+	default:
+		return
+	}
+	s.predicted.add(a.Took() - a.Expected)
+	s.completed.add(late)
+}
+
+// stepped counts one step of the core. Steps count only between actions: a core steps,
+// now and then, while nothing happens.
+func (s *actions) stepped(took time.Duration) {
+	s.mu.Lock()
+	s.step.add(took)
+	s.mu.Unlock()
+}
+
+// tell ends a period and tells of it; read are the schedulers as they are now.
+func (s *actions) tell(log *slog.Logger, took time.Duration, read []watch.Reading) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.infers+s.loads+s.failed > 0 {
+		fields := []any{
+			"infers", perSecond(s.infers, took), "loads", perSecond(s.loads, took), "failed", s.failed,
+			"prediction_error_p50_ms", s.predicted.at(50, time.Millisecond), "prediction_error_p99_ms", s.predicted.at(99, time.Millisecond),
+			"completion_error_p99_ms", s.completed.at(99, time.Millisecond),
+			"step_p50_us", s.step.at(50, time.Microsecond), "step_p99_us", s.step.at(99, time.Microsecond),
+		}
+		for _, r := range read {
+			if r.Scheduler != nil {
+				fields = append(fields, "queued", r.Scheduler.Stats.Queued, "in_flight", r.Scheduler.Stats.InFlight)
+			}
+		}
+		log.Info("actions", fields...)
+	}
+	s.reset()
+}
+
+// end ends a period of which nobody is told.
+func (s *actions) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reset()
+}
+
+// reset begins anew. The caller holds the lock.
+func (s *actions) reset() {
+	s.infers, s.loads, s.failed = 0, 0, 0
+	s.predicted.reset()
+	s.completed.reset()
+	s.step.reset()
+}
