@@ -9,12 +9,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
 	"clockwork/pkg/watch/trace"
+	"clockwork/pkg/wire"
 )
 
 // maxItems is the largest batch that a model.yaml may state.
@@ -59,7 +59,7 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 		return interrupted(ctx, refused)
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(con.out, "%s\n", bus.EncodeResponse(bus.JSON, response))
+		_, err := fmt.Fprintf(con.out, "%s\n", wire.EncodeResponse(protocol.JSON, response))
 		return err
 	}
 	printResponse(con.out, response)

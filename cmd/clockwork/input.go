@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // request is what the flags say to send.
@@ -39,11 +39,11 @@ func (i *inferCommand) fromFile(ctx context.Context, stack *client.Client) (*pro
 	if err != nil {
 		return nil, coded{protocol.InvalidInput, fmt.Errorf("read input: %w", err)}
 	}
-	request, fault := bus.DecodeInfer(body)
+	request, fault := wire.DecodeInfer(body)
 	if fault == nil {
 		return &request, nil
 	}
-	json := len(body) > 0 && bus.EncodingOf(body) == bus.JSON
+	json := len(body) > 0 && wire.EncodingOf(body) == protocol.JSON
 	if json && fault.Code == protocol.InvalidInput {
 		return nil, fault // it is a request, and not a good one
 	}

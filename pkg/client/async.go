@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Outcome is how a request ended that was sent without waiting for it.
@@ -26,7 +26,7 @@ func (o Outcome) Refusal() *protocol.Error {
 	if o.Code == protocol.OK {
 		return nil
 	}
-	if refused := bus.DecodeError(o.Body); refused != nil {
+	if refused := wire.DecodeError(o.Body); refused != nil {
 		return refused
 	}
 	return protocol.Refusal(o.Code)
@@ -62,7 +62,7 @@ func (c *Client) Async(answered func(token uint64, o Outcome)) (*Async, error) {
 // Subject is where requests for a model go.
 func (a *Async) Subject(model string) string { return a.client.InferSubject(model) }
 
-// Send publishes a request, which bus.EncodeInfer wrote, on a model's Subject.
+// Send publishes a request, which wire.EncodeInfer wrote, on a model's Subject.
 // The body may be changed once it returns. One goroutine sends.
 func (a *Async) Send(subject string, token uint64, body []byte) error {
 	var reply [96]byte
@@ -83,6 +83,6 @@ func (a *Async) onReply(m *nats.Msg) {
 		return
 	}
 	o := Outcome{Body: m.Data}
-	o.Parameters, o.Code = bus.DecodeOutcome(m.Data)
+	o.Parameters, o.Code = wire.DecodeOutcome(m.Data)
 	a.answered(token, o)
 }

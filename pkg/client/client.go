@@ -19,6 +19,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Client talks to one stack.
@@ -145,11 +146,11 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(0, slo)+wait+grace)
 	defer cancel()
-	m, e := c.request(ctx, c.InferSubject(model), bus.EncodeInfer(r))
+	m, e := c.request(ctx, c.InferSubject(model), wire.EncodeInfer(r))
 	if e != nil {
 		return nil, e
 	}
-	return bus.DecodeResponse(m.Data)
+	return wire.DecodeResponse(m.Data)
 }
 
 // Load asks the workers to load a model from disk, and waits until they have.
@@ -184,14 +185,14 @@ func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Err
 }
 
 func (c *Client) control(ctx context.Context, subject string, body, reply any) *protocol.Error {
-	m, e := c.request(ctx, subject, bus.EncodeBody(bus.JSON, body))
+	m, e := c.request(ctx, subject, wire.EncodeBody(protocol.JSON, body))
 	if e != nil {
 		return e
 	}
-	if e := bus.DecodeError(m.Data); e != nil {
+	if e := wire.DecodeError(m.Data); e != nil {
 		return e
 	}
-	return bus.DecodeReply(m.Data, reply)
+	return wire.DecodeReply(m.Data, reply)
 }
 
 // Events calls seen, from one goroutine, for every event of the stack until
@@ -199,7 +200,7 @@ func (c *Client) control(ctx context.Context, subject string, body, reply any) *
 func (c *Client) Events(seen func(protocol.Event)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.Event("*"), func(m *nats.Msg) {
 		var e protocol.Event
-		if bus.DecodeBody(m.Data, &e) == nil {
+		if wire.DecodeBody(m.Data, &e) == nil {
 			seen(e)
 		}
 	})

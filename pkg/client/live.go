@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // watchEvery is how often it is said that somebody watches.
@@ -21,7 +21,7 @@ const watchEvery = protocol.WatchFor / 3
 func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.Figures)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.Figures("*", "*"), func(m *nats.Msg) {
 		var f protocol.Figures
-		if bus.DecodeReply(m.Data, &f) == nil {
+		if wire.DecodeReply(m.Data, &f) == nil {
 			seen(protocol.ServiceKind(c.subjects.Token(m.Subject, 1)), c.subjects.Token(m.Subject, 2), f)
 		}
 	})
@@ -62,18 +62,18 @@ func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []p
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err == nil {
 		defer func() { _ = sub.Unsubscribe() }()
-		err = c.nc.PublishRequest(c.subjects.Explain(protocol.FrontDoor), inbox, bus.EncodeBody(bus.JSON, q))
+		err = c.nc.PublishRequest(c.subjects.Explain(protocol.FrontDoor), inbox, wire.EncodeBody(protocol.JSON, q))
 	}
 	for wait := firstAnswer; err == nil; wait = nextAnswer {
 		var m *nats.Msg
 		if m, err = next(ctx, sub, wait); err != nil {
 			break
 		}
-		if refused := bus.DecodeError(m.Data); refused != nil {
+		if refused := wire.DecodeError(m.Data); refused != nil {
 			return nil, refused
 		}
 		var r protocol.DoorRecord
-		if refused := bus.DecodeReply(m.Data, &r); refused != nil {
+		if refused := wire.DecodeReply(m.Data, &r); refused != nil {
 			return nil, refused
 		}
 		records = append(records, r)
@@ -102,15 +102,15 @@ const schedulerWait = 2 * time.Second
 func (c *Client) AskScheduler(ctx context.Context, q protocol.Question, into any) *protocol.Error {
 	ctx, cancel := context.WithTimeout(ctx, schedulerWait)
 	defer cancel()
-	m, err := c.nc.RequestWithContext(ctx, c.subjects.Explain(protocol.Scheduler), bus.EncodeBody(bus.JSON, q))
+	m, err := c.nc.RequestWithContext(ctx, c.subjects.Explain(protocol.Scheduler), wire.EncodeBody(protocol.JSON, q))
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return protocol.Refusal(protocol.SchedulerLost)
 	case err != nil:
 		return protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %v", err)
 	}
-	if refused := bus.DecodeError(m.Data); refused != nil {
+	if refused := wire.DecodeError(m.Data); refused != nil {
 		return refused
 	}
-	return bus.DecodeReply(m.Data, into)
+	return wire.DecodeReply(m.Data, into)
 }

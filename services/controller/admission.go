@@ -5,10 +5,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
+	"clockwork/pkg/wire"
 )
 
 // What a message has to pass before it is a request, the cheapest first: whose it
@@ -55,7 +55,7 @@ func unknown(model string) *protocol.Error {
 // read decodes a message that was let in and checks all that can be told from it.
 // A model that is not known yet may come.
 func (d *Door) read(a *asked) (*request, *protocol.Error) {
-	in, fault := bus.DecodeInfer(a.Data)
+	in, fault := wire.DecodeInfer(a.Data)
 	if fault != nil {
 		return nil, fault
 	}
@@ -64,7 +64,7 @@ func (d *Door) read(a *asked) (*request, *protocol.Error) {
 		return nil, fault
 	}
 	r := &request{
-		encoding: bus.EncodingOf(a.Data), reply: a.Reply, tenant: a.tenant, share: a.share,
+		encoding: wire.EncodingOf(a.Data), reply: a.Reply, tenant: a.tenant, share: a.share,
 		arrived: a.arrived, deadline: a.arrived.Add(slo), reconnects: d.reconnects.Load(), trace: a.trace,
 	}
 	if a.known {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // its lease may have taken the message. The scheduler takes note of a life of a
 // worker once, however often it is told.
 func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
-	body := bus.Join.Encode(&w)
+	body := wire.Join.Encode(&w)
 	for tried := 0; ; tried++ {
 		err := l.announceOnce(ctx, body)
 		if err == nil || ctx.Err() != nil {
@@ -42,7 +42,7 @@ func (l *leader) announceOnce(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	by, fault := bus.Heartbeat.Decode(answer.Data)
+	by, fault := wire.Heartbeat.Decode(answer.Data)
 	if fault != nil {
 		return fault
 	}

@@ -6,9 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // listener is the scheduler's ear: it counts how often it is told of each worker,
@@ -22,7 +22,7 @@ type listener struct {
 func (s *stack) listener(answer func(worker string, time int) uint64) *listener {
 	s.t.Helper()
 	l := &listener{times: map[string]int{}, answer: answer}
-	joins := bus.NewParcels(bus.Join)
+	joins := wire.NewParcels(wire.Join)
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
 		w, whole, fault := joins.Add(m.Data)
 		if fault != nil || !whole {
@@ -36,7 +36,7 @@ func (s *stack) listener(answer func(worker string, time int) uint64) *listener 
 		if epoch == 0 {
 			return
 		}
-		if err := m.Respond(bus.Heartbeat.Encode(&protocol.Heartbeat{Epoch: epoch})); err != nil {
+		if err := m.Respond(wire.Heartbeat.Encode(&protocol.Heartbeat{Epoch: epoch})); err != nil {
 			s.t.Error(err)
 		}
 	})

@@ -6,9 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // TestG1EveryReplyIsClaimedFirst, whatever it says: a door that dies between the
@@ -26,7 +26,7 @@ func TestG1EveryReplyIsClaimedFirst(t *testing.T) {
 		"output": func(r protocol.Submission) { s.output(r, raw) },
 		"refusal": func(r protocol.Submission) {
 			d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.NoMemory)}}
-			s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&d))
+			s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
 		},
 		"deadline": func(protocol.Submission) {},
 	} {
@@ -37,12 +37,12 @@ func TestG1EveryReplyIsClaimedFirst(t *testing.T) {
 		if err := s.client.PublishRequest("clockwork.infer.a", inbox, []byte(body)); err != nil {
 			t.Fatal(err)
 		}
-		b, fault := bus.Submissions.Decode(bustest.Next(t, "the submission", heard).Data)
+		b, fault := wire.Submissions.Decode(bustest.Next(t, "the submission", heard).Data)
 		if fault != nil || len(b.Requests) != 1 || b.Epoch != 1 || b.Requests[0].Reply != inbox || !b.Requests[0].JSON {
 			t.Fatalf("%s: %+v, %v", name, b, fault)
 		}
 		end(b.Requests[0].Submission)
-		claim, fault := bus.Submissions.Decode(bustest.Next(t, "the claim", heard).Data)
+		claim, fault := wire.Submissions.Decode(bustest.Next(t, "the claim", heard).Data)
 		if fault != nil || len(claim.Answered) != 1 || claim.Answered[0] != b.Requests[0].ID.Seq || claim.Door != b.Door {
 			t.Errorf("%s: claim %+v, %v", name, claim, fault)
 		}

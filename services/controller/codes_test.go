@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // TestCodeSchedulerLost: the request is with a scheduler that goes away, and no
@@ -41,7 +41,7 @@ func TestCodeLoadTimeout(t *testing.T) {
 		return nil
 	})
 	m := s.ask("clockwork.load", `{"path":"zoo/a"}`)
-	fault := bus.DecodeError(m.Data)
+	fault := wire.DecodeError(m.Data)
 	if codeOf(t, m) != protocol.LoadTimeout || len(fault.Workers) != 1 || fault.Workers[0].Worker != "w2" {
 		t.Fatalf("answer %+v", fault)
 	}

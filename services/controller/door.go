@@ -12,6 +12,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Door is a front door: it takes infer requests from clients, keeps each until
@@ -26,7 +27,7 @@ type Door struct {
 	id     uint64
 
 	submitTo    string
-	submissions *bus.Batch[bus.Submitted]
+	submissions *bus.Batch[protocol.Submitted]
 	misses      *misses
 	live        *live
 	ignored     bus.Tally     // requests
@@ -38,7 +39,7 @@ type Door struct {
 	// telling is held while the scheduler is told of requests, so that it hears
 	// of each first that it is there and then that it is answered. Before mu.
 	telling sync.Mutex
-	said    bus.SubmissionBatch // used for each that says only what is answered
+	said    protocol.SubmissionBatch // used for each that says only what is answered
 
 	mu      sync.Mutex
 	table   *table
@@ -184,18 +185,18 @@ func (d *Door) open() error {
 
 // submit sends a batch of submissions, but of those that are answered by now;
 // the batch calls it.
-func (d *Door) submit(batch []bus.Submitted) {
+func (d *Door) submit(batch []protocol.Submitted) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
-	m := bus.SubmissionBatch{Door: d.id}
+	m := protocol.SubmissionBatch{Door: d.id}
 	d.mu.Lock()
 	m.Epoch = d.latest
-	m.Requests = slices.DeleteFunc(batch, func(s bus.Submitted) bool { return d.table.bySeq[s.ID.Seq] == nil })
+	m.Requests = slices.DeleteFunc(batch, func(s protocol.Submitted) bool { return d.table.bySeq[s.ID.Seq] == nil })
 	d.mu.Unlock()
 	if len(m.Requests) == 0 {
 		return
 	}
-	if err := bus.Submissions.Publish(d.bus.Control, d.submitTo, &m); err != nil {
+	if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
 		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the deadline answers them
 	}
 }
@@ -233,7 +234,7 @@ func (d *Door) say(nc *nats.Conn) {
 	d.mu.Lock()
 	d.said.Door, d.said.Epoch = d.id, d.latest
 	d.mu.Unlock()
-	if err := bus.Submissions.Publish(nc, d.submitTo, &d.said); err != nil {
+	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &d.said); err != nil {
 		d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be
 	}
 }

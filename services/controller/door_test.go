@@ -16,6 +16,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestAnyClientIsServed(t *testing.T) {
@@ -136,7 +137,7 @@ func TestBadInputIsRefusedAtTheDoor(t *testing.T) {
 
 func TestAPictureMayComeAsJSON(t *testing.T) {
 	numbers := "[0.5" + strings.Repeat(",0.123456", 3*224*224-1) + "]"
-	in, fault := bus.DecodeInfer([]byte(`{"inputs":[{"name":"x","shape":[1,3,224,224],"datatype":"FP32","data":` + numbers + `}]}`))
+	in, fault := wire.DecodeInfer([]byte(`{"inputs":[{"name":"x","shape":[1,3,224,224],"datatype":"FP32","data":` + numbers + `}]}`))
 	if fault != nil || len(in.Inputs[0].Data) != 4*3*224*224 {
 		t.Errorf("150,528 numbers: %v", fault)
 	}
@@ -154,7 +155,7 @@ func TestARequestHasOneReply(t *testing.T) {
 		t.Error(code)
 	}
 	refuse := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Internal)}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&refuse))
+	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&refuse))
 	// A later request's reply comes after whatever else there was.
 	after := s.infer("a", jsonInfer)
 	s.output(bustest.Next(t, "the submission", s.submit), raw)
@@ -184,8 +185,8 @@ func TestAnOutputMayOutrunItsDispatch(t *testing.T) {
 		t.Errorf("submission %+v", r)
 	}
 	out := []protocol.Output{{ID: r.ID, Batch: 1, Items: 1, Data: raw}}
-	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, "w1"), bus.Outputs.Encode(&out))
-	response, fault := bus.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
+	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, "w1"), wire.Outputs.Encode(&out))
+	response, fault := wire.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
 	if fault != nil || len(response.Outputs) != 1 || !slices.Equal(response.Outputs[0].Data, raw) {
 		t.Errorf("%+v, %v", response, fault)
 	}
@@ -216,9 +217,9 @@ func TestRefusalsOfTheSchedulerAreToldOn(t *testing.T) {
 	e := protocol.Errorf(protocol.DeadlineUnmeetable, "no")
 	e.EarliestMS = 143
 	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: e}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&d))
+	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
 	m := bustest.Next(t, "the reply", replies)
-	if got := bus.DecodeError(m.Data); codeOf(t, m) != protocol.DeadlineUnmeetable || got.EarliestMS != 143 {
+	if got := wire.DecodeError(m.Data); codeOf(t, m) != protocol.DeadlineUnmeetable || got.EarliestMS != 143 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -249,7 +250,7 @@ func TestARequestThatWaitsIsAnsweredInTheEnd(t *testing.T) {
 	if code := codeOf(t, m); code != protocol.BufferTimeout {
 		t.Fatalf("answer %s", code)
 	}
-	if e := bus.DecodeError(m.Data); e.BufferedMS < 500 || time.Since(asked) < 500*time.Millisecond {
+	if e := wire.DecodeError(m.Data); e.BufferedMS < 500 || time.Since(asked) < 500*time.Millisecond {
 		t.Errorf("answered after %v, buffered for %v ms", time.Since(asked), e.BufferedMS)
 	}
 	bustest.Until(t, "the buffer is empty", func() bool { return s.view().Buffered == 0 })
@@ -283,7 +284,7 @@ func TestRequestsThatWaitAreHandedOnInOrder(t *testing.T) {
 		s.output(r, raw)
 	}
 	for i, c := range replies {
-		response, fault := bus.DecodeResponse(bustest.Next(t, "a reply", c).Data)
+		response, fault := wire.DecodeResponse(bustest.Next(t, "a reply", c).Data)
 		if fault != nil || response.Parameters.BufferedMS <= 0 {
 			t.Errorf("reply %d: %+v, %v", i, response, fault)
 		}

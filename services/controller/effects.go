@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // What a step of the startup phase wants done. Publishing is done at once;
@@ -18,7 +18,7 @@ import (
 
 func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, a := range out.Actions {
-		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), bus.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
+		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
 			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
 		}
 	}
@@ -38,15 +38,15 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
 		// The machine counts its jobs from 1; on the wire they are this term's.
-		job := bus.ProfileJob{ID: l.issuer + j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
-		l.publish(l.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job))
+		job := protocol.ProfileJob{ID: l.issuer + j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
+		l.publish(l.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job))
 	}
 	if out.Activate != nil {
 		l.announcing.endAll() // those are among the workers of the state
 		state, workers := *out.Activate, out.Activate.Workers
 		l.work.start(func() { l.storeWorkers(ctx, workers) })
 		state.Workers = withoutModels(state.Workers)
-		l.publish(l.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
+		l.publish(l.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 	}
 	for _, w := range out.JoinWorkers {
 		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })

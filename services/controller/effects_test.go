@@ -12,6 +12,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // limitValues has the store refuse values of more bytes; -1 lets all in.
@@ -116,7 +117,7 @@ func TestQuarantineOutlivesTheController(t *testing.T) {
 	}
 	s.profiler()
 	job := bustest.Next(t, "a job", s.jobs)
-	s.report(job, bus.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "k80", Reason: "it burns"})
+	s.report(job, protocol.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "k80", Reason: "it burns"})
 	s.awaitStage(protocol.Active)
 	stop()
 	s.controller()
@@ -154,8 +155,8 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	bustest.StartWorker(t, s.bus, "w3", "p4")
 	s.event(protocol.EventWorkerLost)
 	bad := bustest.Next(t, "a job", s.jobs)
-	failed := bus.ProfileReport{ID: bad.ID, Failures: []bus.ProfileFailure{{Digest: bad.Models[0].Digest, GPUType: "p4", Reason: "it burns"}}}
-	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(&failed)); err != nil {
+	failed := protocol.ProfileReport{ID: bad.ID, Failures: []protocol.ProfileFailure{{Digest: bad.Models[0].Digest, GPUType: "p4", Reason: "it burns"}}}
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&failed)); err != nil {
 		t.Fatal(err)
 	}
 	if e := s.event(protocol.EventWorkerLost); e.Worker != "w3" || !strings.Contains(e.Message, "it burns") {
@@ -173,7 +174,7 @@ func TestQuarantineShowsWhileProfiling(t *testing.T) {
 	s.loaded("a")
 	s.profiler()
 	job := bustest.Next(t, "a job", s.jobs)
-	s.report(job, bus.ProfileFailure{Digest: job.Models[0].Digest, GPUType: "t4", Reason: "it burns"})
+	s.report(job, protocol.ProfileFailure{Digest: job.Models[0].Digest, GPUType: "t4", Reason: "it burns"})
 	s.event(protocol.EventQuarantine)
 	v := s.view()
 	if v.Stage != protocol.Profiling || len(v.Models) != 1 || v.Models[0].Quarantined != "t4: it burns" {

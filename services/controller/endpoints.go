@@ -16,6 +16,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // serve opens load, ls and state as NATS services.
@@ -58,14 +59,14 @@ func (l *leader) onLoad(ctx context.Context, r micro.Request) {
 		return
 	}
 	var request protocol.LoadRequest
-	if fault := bus.DecodeBody(r.Data(), &request); fault != nil {
+	if fault := wire.DecodeBody(r.Data(), &request); fault != nil {
 		l.refuseNow(r, fault)
 		return
 	}
 	l.mu.Lock()
 	l.nextToken++
 	token := l.nextToken
-	l.loads[token] = pendingLoad{r, bus.EncodingOf(r.Data())}
+	l.loads[token] = pendingLoad{r, wire.EncodingOf(r.Data())}
 	l.mu.Unlock()
 	l.tell(ctx, startup.LoadAsked{Token: token, Request: request})
 }
@@ -138,7 +139,7 @@ func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
 	if !l.door.mayAnswer(r.Reply()) {
 		return
 	}
-	m := bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e)
+	m := bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)
 	l.logged("reply on "+r.Subject(), r.Error(m.Header.Get(protocol.ErrorCodeHeader), m.Header.Get(protocol.ErrorHeader), m.Data))
 }
 
@@ -149,10 +150,10 @@ func (l *leader) respond(r micro.Request, reply any) {
 		return
 	}
 	// Not through r, which belongs to the handler: it has returned meanwhile.
-	encoding := bus.EncodingOf(r.Data())
-	err := l.bus.Control.Publish(r.Reply(), bus.EncodeBody(encoding, reply))
+	encoding := wire.EncodingOf(r.Data())
+	err := l.bus.Control.Publish(r.Reply(), wire.EncodeBody(encoding, reply))
 	if errors.Is(err, nats.ErrMaxPayload) {
-		err = l.bus.Control.Publish(r.Reply(), bus.EncodeBody(encoding, withoutProfiles(reply)))
+		err = l.bus.Control.Publish(r.Reply(), wire.EncodeBody(encoding, withoutProfiles(reply)))
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
@@ -186,7 +187,7 @@ func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
 	if !l.door.mayAnswer(r.Reply()) {
 		return
 	}
-	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(bus.EncodingOf(r.Data()), r.Reply(), e)))
+	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)))
 }
 
 // describe shows what the machine knows, and what each worker says of itself.

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // TestAWorkerAnswersOnlyWhatItWasGiven: who a worker is, the subject says, on
@@ -41,7 +41,7 @@ func TestAWorkerAnswersOnlyWhatItWasGiven(t *testing.T) {
 	} {
 		replies := s.infer("a", jsonInfer)
 		tell(bustest.Next(t, "the submission", s.submit))
-		response, fault := bus.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
+		response, fault := wire.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
 		if fault != nil || len(response.Outputs) != 1 || !slices.Equal(response.Outputs[0].Data, raw) {
 			t.Errorf("%s: %+v, %v", name, response, fault)
 		}

@@ -3,6 +3,7 @@ package controller
 import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // inputBoxes collects payloads by worker. Small ones that are dispatched together
@@ -61,7 +62,7 @@ func (b *inputBoxes) send(box *inputBox) {
 	if len(box.list) == 0 {
 		return
 	}
-	if err := bus.Inputs.Publish(b.bus.Payload, b.bus.Subjects.Input(box.worker), &box.list); err != nil {
+	if err := bus.Publish(b.bus.Payload, wire.Inputs, b.bus.Subjects.Input(box.worker), &box.list); err != nil {
 		b.bus.Log.Warn("inputs not sent", "worker", box.worker, "count", len(box.list), "error", err) // the worker answers INPUT_MISSING
 	}
 	clear(box.list)

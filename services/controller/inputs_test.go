@@ -6,9 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // TestSmallInputsShareAMessage: what is dispatched together leaves together, up
@@ -19,7 +19,7 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 	messages := make(chan []protocol.Input, 100)
 	for _, worker := range []string{"w1", "w2"} {
 		sub, err := b.Subscribe(b.Payload, b.Subjects.Input(worker), func(m *nats.Msg) {
-			list, fault := bus.Inputs.Decode(m.Data)
+			list, fault := wire.Inputs.Decode(m.Data)
 			if fault != nil {
 				t.Error(fault)
 			}

@@ -5,8 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // How a door takes requests in.
@@ -43,7 +43,7 @@ func (d *Door) onInfer(m *nats.Msg) {
 		d.refuseMessage(a, fault)
 		return
 	}
-	if !bus.ReadsSlowly(m.Data) {
+	if !wire.ReadsSlowly(m.Data) {
 		d.accept(a)
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // leader drives the startup phase: one goroutine owns the machine, everything
@@ -46,14 +47,14 @@ type leader struct {
 
 	// answering has a slot for each ls and state that is being answered.
 	answering chan struct{}
-	reports   *bus.Parcels[bus.ProfileReport]
+	reports   *wire.Parcels[protocol.ProfileReport]
 
 	work tasks
 }
 
 type pendingLoad struct {
 	request  micro.Request
-	encoding bus.Encoding
+	encoding protocol.Encoding
 }
 
 // queuedEvents is how many events may wait for the machine.
@@ -83,7 +84,7 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 		announcing: announcing{},
 
 		answering: make(chan struct{}, maxAnswering),
-		reports:   bus.NewParcels(bus.Report),
+		reports:   wire.NewParcels(wire.Report),
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // limited is the limits of alice; others have none.
@@ -37,7 +37,7 @@ func servingWith(t *testing.T, limits quota.Rules) *stack {
 // exceeded reads a refusal by a limit.
 func exceeded(t *testing.T, m *nats.Msg) *protocol.Error {
 	t.Helper()
-	e := bus.DecodeError(m.Data)
+	e := wire.DecodeError(m.Data)
 	if code := codeOf(t, m); code != protocol.LimitExceeded {
 		t.Fatalf("answered %s: %s", code, m.Data)
 	}
@@ -90,7 +90,7 @@ func TestWhatIsRefusedForItsInputsGivesBackWhatItHad(t *testing.T) {
 		}
 	}
 	m := s.ask("clockwork.infer.a.alice", largeJSON(1<<20))
-	if e := bus.DecodeError(m.Data); codeOf(t, m) != protocol.PayloadTooLarge || e.LimitOf != "tenant.bytes" || e.Limit != 1<<20 {
+	if e := wire.DecodeError(m.Data); codeOf(t, m) != protocol.PayloadTooLarge || e.LimitOf != "tenant.bytes" || e.Limit != 1<<20 {
 		t.Errorf("refused with %+v", e)
 	}
 }
@@ -123,7 +123,7 @@ func TestAHundredTimesTheLimit(t *testing.T) {
 	for _, replies := range alice {
 		m := bustest.Next(t, "a reply to alice", replies)
 		codes[codeOf(t, m)]++
-		if e := bus.DecodeError(m.Data); e != nil && (e.LimitOf != "tenant.rate" || e.RetryMS <= 0) {
+		if e := wire.DecodeError(m.Data); e != nil && (e.LimitOf != "tenant.rate" || e.RetryMS <= 0) {
 			t.Errorf("refused with %+v", e)
 		}
 	}

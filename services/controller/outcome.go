@@ -6,8 +6,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // How a door learns what becomes of its requests.
@@ -15,7 +15,7 @@ import (
 // onDispatch does what the scheduler decided.
 func (d *Door) onDispatch(m *nats.Msg) {
 	defer d.sendLast(m.Sub)
-	dispatches, fault := bus.Dispatches.Decode(m.Data)
+	dispatches, fault := wire.Dispatches.Decode(m.Data)
 	if fault != nil {
 		d.bus.Log.Warn("bad dispatch", "error", fault)
 		return
@@ -73,7 +73,7 @@ func (d *Door) sendLast(sub *nats.Subscription) {
 
 // onOutput answers requests that were executed. Who the worker is, the subject says.
 func (d *Door) onOutput(m *nats.Msg) {
-	outputs, fault := bus.Outputs.Decode(m.Data)
+	outputs, fault := wire.Outputs.Decode(m.Data)
 	if fault != nil {
 		d.bus.Log.Warn("bad output", "error", fault)
 		return

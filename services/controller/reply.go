@@ -9,6 +9,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // largeReply is where a reply counts as a payload.
@@ -55,12 +56,12 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 	}
 	r.outcome = ran(o, now)
 	if r.buffered != 0 {
-		d.deliver(r, &nats.Msg{Subject: r.reply, Data: bus.EncodeResponse(r.encoding, &response)})
+		d.deliver(r, &nats.Msg{Subject: r.reply, Data: wire.EncodeResponse(r.encoding, &response)})
 		return
 	}
-	body := bus.Borrow()
-	defer bus.GiveBack(body)
-	*body = bus.AppendResponse(*body, r.encoding, &response)
+	body := wire.Borrow()
+	defer wire.GiveBack(body)
+	*body = wire.AppendResponse(*body, r.encoding, &response)
 	d.answer(r, &nats.Msg{Subject: r.reply, Data: *body})
 }
 
@@ -80,7 +81,7 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 
 // refuseMessage answers a message that never became a request.
 func (d *Door) refuseMessage(a *asked, e *protocol.Error) {
-	d.publish(bus.ErrorReply(bus.EncodingOf(a.Data), a.Reply, e))
+	d.publish(bus.ErrorReply(wire.EncodingOf(a.Data), a.Reply, e))
 	d.tellRefused(a, e)
 }
 
@@ -156,7 +157,7 @@ func (d *Door) publish(m *nats.Msg) {
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer of %d bytes is larger than the broker carries (%d)", len(m.Data), nc.MaxPayload())
 		e.Got, e.Limit = int64(len(m.Data)), nc.MaxPayload()
-		err = nc.PublishMsg(bus.ErrorReply(bus.EncodingOf(m.Data), m.Subject, e))
+		err = nc.PublishMsg(bus.ErrorReply(wire.EncodingOf(m.Data), m.Subject, e))
 	}
 	if err != nil {
 		d.bus.Log.Warn("reply not sent", "error", err) // the broker is gone; the client times out

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
@@ -18,7 +17,7 @@ type request struct {
 	id       protocol.RequestID
 	clientID string
 	model    protocol.ModelSpec
-	encoding bus.Encoding
+	encoding protocol.Encoding
 	reply    string
 	tenant   string
 	share    quota.Share // until it is taken out of the table
@@ -117,8 +116,8 @@ func outputsOf(r *request, o *protocol.Output) ([]protocol.Tensor, *protocol.Err
 }
 
 // submission is the request as the scheduler sees it at this moment.
-func (r *request) submission(now time.Time) bus.Submitted {
-	s := bus.Submitted{JSON: r.encoding == bus.JSON, Trace: r.trace.TraceContext, Submission: protocol.Submission{
+func (r *request) submission(now time.Time) protocol.Submitted {
+	s := protocol.Submitted{JSON: r.encoding == protocol.JSON, Trace: r.trace.TraceContext, Submission: protocol.Submission{
 		ID:        r.id,
 		Model:     r.model.Name,
 		Batch:     r.batch,
@@ -128,7 +127,7 @@ func (r *request) submission(now time.Time) bus.Submitted {
 		Priority:  r.priority,
 		Generated: r.generated,
 	}}
-	if !r.handed && len(r.reply) <= bus.MaxReply {
+	if !r.handed && len(r.reply) <= protocol.MaxReply {
 		s.Reply = r.reply
 	}
 	return s

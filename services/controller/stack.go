@@ -7,6 +7,7 @@ import (
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // What the door knows of the rest of the stack: the stage and the models from
@@ -168,7 +169,7 @@ func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	}
 	tenant, _ := protocol.InboxOwner(b.Reply)
 	r := &request{
-		encoding: bus.EncodingOf(body),
+		encoding: wire.EncodingOf(body),
 		reply:    b.Reply,
 		tenant:   tenant,
 		arrived:  now,
@@ -183,7 +184,7 @@ func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	spec, known := d.models[b.Model]
 	r.share = d.table.limits.Hold(tenant, b.Model, int64(len(body)), now)
 	d.mu.Unlock()
-	in, fault := bus.DecodeInfer(body)
+	in, fault := wire.DecodeInfer(body)
 	switch {
 	case fault != nil:
 	case !known:

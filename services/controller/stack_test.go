@@ -18,6 +18,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,7 +42,7 @@ type stack struct {
 	events chan protocol.Event
 	log    *slog.Logger // of the controllers
 
-	jobs   chan bus.ProfileJob
+	jobs   chan protocol.ProfileJob
 	starts chan protocol.ClockworkState
 	joins  chan protocol.WorkerState
 	submit chan protocol.Submission
@@ -51,7 +52,7 @@ func newStack(t testing.TB) *stack {
 	t.Helper()
 	srv := bustest.Server(t)
 	s := &stack{t: t, server: srv, bus: bustest.Open(t, srv), client: bustest.Client(t, srv), config: DefaultConfig(),
-		events: make(chan protocol.Event, 10000), jobs: make(chan bus.ProfileJob, 100), starts: make(chan protocol.ClockworkState, 100),
+		events: make(chan protocol.Event, 10000), jobs: make(chan protocol.ProfileJob, 100), starts: make(chan protocol.ClockworkState, 100),
 		joins: make(chan protocol.WorkerState, 100), submit: make(chan protocol.Submission, 100000)}
 	s.config.LoadIdle = 400 * time.Millisecond
 	s.config.StopWait = 100 * time.Millisecond
@@ -61,14 +62,14 @@ func newStack(t testing.TB) *stack {
 	if s.state, err = s.bus.OpenState(ctx); err != nil {
 		t.Fatal(err)
 	}
-	jobs, starts, joins := bus.NewParcels(bus.Job), bus.NewParcels(bus.Start), bus.NewParcels(bus.Join)
+	jobs, starts, joins := wire.NewParcels(wire.Job), wire.NewParcels(wire.Start), wire.NewParcels(wire.Join)
 	s.on(s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { receive(t, jobs.Add, m, s.jobs) })
 	s.on(s.bus.Subjects.SchedulerStart(), func(m *nats.Msg) { receive(t, starts.Add, m, s.starts) })
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
 		receive(t, joins.Add, m, s.joins)
 	})
 	s.on(s.bus.Subjects.Submissions(), func(m *nats.Msg) {
-		if b, fault := bus.Submissions.Decode(m.Data); fault == nil {
+		if b, fault := wire.Submissions.Decode(m.Data); fault == nil {
 			for _, r := range b.Requests {
 				s.submit <- r.Submission
 			}
@@ -141,17 +142,17 @@ func (s *stack) profiler() {
 	s.t.Cleanup(pulse.Stop)
 }
 
-func (s *stack) measure() bus.ProfileJob {
+func (s *stack) measure() protocol.ProfileJob {
 	s.t.Helper()
 	job := bustest.Next(s.t, "a profile job", s.jobs)
 	s.report(job)
 	return job
 }
 
-func (s *stack) report(job bus.ProfileJob, failures ...bus.ProfileFailure) {
+func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFailure) {
 	s.t.Helper()
 	at := protocol.Measurement{Samples: 1, Min: time.Millisecond, P50: time.Millisecond, P99: time.Millisecond, Max: time.Millisecond}
-	report := bus.ProfileReport{ID: job.ID, Failures: failures}
+	report := protocol.ProfileReport{ID: job.ID, Failures: failures}
 	for _, m := range job.Models {
 		for _, w := range job.Workers {
 			for _, g := range w.GPUs {
@@ -168,7 +169,7 @@ func (s *stack) report(job bus.ProfileJob, failures ...bus.ProfileFailure) {
 			}
 		}
 	}
-	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(&report)); err != nil {
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&report)); err != nil {
 		s.t.Error(err)
 	}
 }
@@ -220,7 +221,7 @@ func (s *stack) load(body string) protocol.Code {
 // codeOf reads the code of a reply, as any client would: from body and headers.
 func codeOf(t testing.TB, m *nats.Msg) protocol.Code {
 	t.Helper()
-	fault := bus.DecodeError(m.Data)
+	fault := wire.DecodeError(m.Data)
 	if fault == nil {
 		return protocol.OK
 	}
@@ -326,7 +327,7 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 		s.t.Fatal(err)
 	}
 	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: worker}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), bus.Dispatches.Encode(&d))
+	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
 	if !r.Generated {
 		if _, err := input.NextMsg(bustest.Wait); err != nil {
 			s.t.Fatalf("the input of %v: %v", r.ID, err)
@@ -341,7 +342,7 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 func (s *stack) answer(worker string, r protocol.Submission, data []byte) {
 	s.t.Helper()
 	out := []protocol.Output{{ID: r.ID, Model: r.Model, Batch: r.Batch, Items: r.Batch, Data: data}}
-	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, worker), bus.Outputs.Encode(&out))
+	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, worker), wire.Outputs.Encode(&out))
 }
 
 // jsonInfer is a request that model x of a scripted worker takes.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestTheStartupPhase(t *testing.T) {
@@ -39,7 +39,7 @@ func TestTheStartupPhase(t *testing.T) {
 			t.Errorf("load %s: %s, want %s", body, code, want)
 		}
 	}
-	if e := bus.DecodeError(s.ask("clockwork.load", `{"path":"zoo/a\u0000"}`).Data); e.Code != protocol.InvalidModelPath || !strings.Contains(e.Message, "NUL") {
+	if e := wire.DecodeError(s.ask("clockwork.load", `{"path":"zoo/a\u0000"}`).Data); e.Code != protocol.InvalidModelPath || !strings.Contains(e.Message, "NUL") {
 		t.Errorf("a path with a NUL byte: %v", e)
 	}
 	// A load that fails is a load: the stage moves on, but nothing is counted down.
@@ -123,7 +123,7 @@ func TestALoadThatFailsOnOneWorkerIsRolledBack(t *testing.T) {
 		return nil
 	})
 	m := s.ask("clockwork.load", `{"path":"zoo/big"}`)
-	fault := bus.DecodeError(m.Data)
+	fault := wire.DecodeError(m.Data)
 	if codeOf(t, m) != protocol.PartialLoad || len(fault.Workers) != 1 || fault.Workers[0].Worker != "w2" || fault.Workers[0].Code != protocol.NoMemory {
 		t.Errorf("answer %+v", fault)
 	}
@@ -140,7 +140,7 @@ func TestQuarantineLeavesTheRest(t *testing.T) {
 	s.profiler()
 	s.scheduler("s1", "ready", 1)
 	job := bustest.Next(t, "the job", s.jobs)
-	s.report(job, bus.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "t4", Reason: "absurd"})
+	s.report(job, protocol.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "t4", Reason: "absurd"})
 	start := bustest.Next(t, "the start", s.starts)
 	if len(start.Models) != 1 || start.Models[0].Name != "a" {
 		t.Errorf("served: %+v", start.Models)
@@ -237,8 +237,8 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 				}
 			}
 		}
-		s.publish(j.Heartbeat(protocol.Worker, "B-A-D"), bus.Heartbeat.Encode(&protocol.Heartbeat{Incarnation: 1, State: "x"}))
-		s.publish(j.Result("w1"), bus.Results.Encode(&bus.ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{ID: "w7"}}}}))
+		s.publish(j.Heartbeat(protocol.Worker, "B-A-D"), wire.Heartbeat.Encode(&protocol.Heartbeat{Incarnation: 1, State: "x"}))
+		s.publish(j.Result("w1"), wire.Results.Encode(&protocol.ResultBatch{Results: []protocol.Result{{State: &protocol.WorkerState{ID: "w7"}}}}))
 	}
 	throw()
 	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {

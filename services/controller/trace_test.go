@@ -6,16 +6,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/watch"
+	"clockwork/pkg/wire"
 )
 
 // tracing has the controllers of a stack record the trace of every request that brings
 // a traceparent, and returns what they tell of those.
-func (s *stack) tracing() (told chan watch.Request, submitted chan bus.Submitted) {
-	told, submitted = make(chan watch.Request, 100), make(chan bus.Submitted, 100)
+func (s *stack) tracing() (told chan watch.Request, submitted chan protocol.Submitted) {
+	told, submitted = make(chan watch.Request, 100), make(chan protocol.Submitted, 100)
 	hub := &watch.Hub{}
 	hub.OnArrival(func(header map[string][]string) watch.Trace {
 		if len(header["traceparent"]) == 0 {
@@ -30,7 +30,7 @@ func (s *stack) tracing() (told chan watch.Request, submitted chan bus.Submitted
 	})
 	s.config.Telemetry = hub
 	s.on(s.bus.Subjects.Submissions(), func(m *nats.Msg) {
-		if b, fault := bus.Submissions.Decode(m.Data); fault == nil {
+		if b, fault := wire.Submissions.Decode(m.Data); fault == nil {
 			for _, r := range b.Requests {
 				submitted <- r
 			}

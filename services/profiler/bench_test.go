@@ -12,6 +12,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // bench is a stack of a broker and what listens to a profiler.
@@ -20,7 +21,7 @@ type bench struct {
 	server  *server.Server
 	bus     *bus.Bus
 	state   *bus.State
-	reports chan bus.ProfileReport
+	reports chan protocol.ProfileReport
 	beats   chan protocol.Heartbeat
 	config  Config
 	jobs    uint64
@@ -28,7 +29,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	s := bustest.Server(t)
-	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan bus.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000),
+	b := &bench{t: t, server: s, bus: bustest.Open(t, s), reports: make(chan protocol.ProfileReport, 100), beats: make(chan protocol.Heartbeat, 10000),
 		config: Config{Iterations: 3, ActionTimeout: bustest.Wait}}
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
@@ -36,7 +37,7 @@ func newBench(t *testing.T) *bench {
 	if b.state, err = b.bus.OpenState(ctx); err != nil {
 		t.Fatal(err)
 	}
-	parcels := bus.NewParcels(bus.Report)
+	parcels := wire.NewParcels(wire.Report)
 	b.on(b.bus.Subjects.ProfilerReport(), func(m *nats.Msg) {
 		if r, whole, fault := parcels.Add(m.Data); fault != nil {
 			t.Error(fault)
@@ -45,7 +46,7 @@ func newBench(t *testing.T) *bench {
 		}
 	})
 	b.on(b.bus.Subjects.Heartbeat(protocol.Profiler, "*"), func(m *nats.Msg) {
-		if h, fault := bus.Heartbeat.Decode(m.Data); fault == nil {
+		if h, fault := wire.Heartbeat.Decode(m.Data); fault == nil {
 			b.beats <- h
 		}
 	})
@@ -90,14 +91,14 @@ func (b *bench) give(models []protocol.ModelSpec, workers ...*bustest.Worker) ui
 }
 
 // measured gives a job and waits for its report.
-func (b *bench) measured(models []protocol.ModelSpec, workers ...*bustest.Worker) bus.ProfileReport {
+func (b *bench) measured(models []protocol.ModelSpec, workers ...*bustest.Worker) protocol.ProfileReport {
 	b.t.Helper()
 	job := b.give(models, workers...)
 	return b.reported(job)
 }
 
 // reported waits for the next report, which must be of this job.
-func (b *bench) reported(job uint64) bus.ProfileReport {
+func (b *bench) reported(job uint64) protocol.ProfileReport {
 	b.t.Helper()
 	report := bustest.Next(b.t, "the report", b.reports)
 	if report.ID != job {
@@ -107,11 +108,11 @@ func (b *bench) reported(job uint64) bus.ProfileReport {
 }
 
 func (b *bench) send(id uint64, models []protocol.ModelSpec, workers ...*bustest.Worker) {
-	job := bus.ProfileJob{ID: id, Models: models}
+	job := protocol.ProfileJob{ID: id, Models: models}
 	for _, w := range workers {
 		job.Workers = append(job.Workers, *w.Do(protocol.Action{Kind: protocol.GetWorkerState}).State)
 	}
-	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), bus.Job.Encode(&job)); err != nil {
+	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job)); err != nil {
 		b.t.Fatal(err)
 	}
 }

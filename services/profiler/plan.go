@@ -49,7 +49,7 @@ type plan struct {
 }
 
 // plan finds out what must be measured.
-func (s *Service) plan(ctx context.Context, job bus.ProfileJob) *plan {
+func (s *Service) plan(ctx context.Context, job protocol.ProfileJob) *plan {
 	p := &plan{}
 	types := map[string]bool{}
 	for _, w := range job.Workers {

@@ -19,6 +19,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
+	"clockwork/pkg/wire"
 	"clockwork/services/host"
 )
 
@@ -68,11 +69,11 @@ type Service struct {
 	tries   tries
 
 	mu      sync.Mutex
-	working bool                // it holds the lease and hears of jobs
-	jobs    chan bus.ProfileJob // the next job; the last one that came counts
-	current uint64              // id of the job at work, 0 for none
-	abandon context.CancelFunc  // ends the job at work
-	lost    map[string]uint64   // workers that fell silent, and their incarnation
+	working bool                     // it holds the lease and hears of jobs
+	jobs    chan protocol.ProfileJob // the next job; the last one that came counts
+	current uint64                   // id of the job at work, 0 for none
+	abandon context.CancelFunc       // ends the job at work
+	lost    map[string]uint64        // workers that fell silent, and their incarnation
 }
 
 // New makes a profiler; Run starts it.
@@ -85,7 +86,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		config: config,
 		broker: broker,
 		id:     bus.RandomID(),
-		jobs:   make(chan bus.ProfileJob, 1),
+		jobs:   make(chan protocol.ProfileJob, 1),
 		lost:   map[string]uint64{},
 		tries:  tries{count: map[string]int{}},
 	}, nil
@@ -131,7 +132,7 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease, pulse *bus.Pulse)
 		return err
 	}
 	defer workers.Stop()
-	jobs := bus.NewParcels(bus.Job)
+	jobs := wire.NewParcels(wire.Job)
 	sub, err := s.bus.Subscribe(s.bus.Payload, s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { s.onStart(jobs, m) })
 	if err != nil {
 		return err
@@ -183,14 +184,14 @@ func (s *Service) silent(g gpu) bool {
 }
 
 // work does one job, unless another one or the end of the lease makes it void.
-func (s *Service) work(ctx context.Context, lease *bus.Lease, job bus.ProfileJob, pulse *bus.Pulse) {
+func (s *Service) work(ctx context.Context, lease *bus.Lease, job protocol.ProfileJob, pulse *bus.Pulse) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.mu.Lock()
 	s.current, s.abandon = job.ID, cancel
 	s.mu.Unlock()
 	pulse.Now()
-	report := make(chan *bus.ProfileReport, 1)
+	report := make(chan *protocol.ProfileReport, 1)
 	go func() { report <- s.profile(ctx, job) }()
 	select {
 	case r := <-report:
@@ -230,7 +231,7 @@ func (s *Service) setWorking(working bool) {
 
 // onStart takes a job. Another than the one at work replaces it: what that
 // measured is stored.
-func (s *Service) onStart(jobs *bus.Parcels[bus.ProfileJob], m *nats.Msg) {
+func (s *Service) onStart(jobs *wire.Parcels[protocol.ProfileJob], m *nats.Msg) {
 	job, whole, fault := jobs.Add(m.Data)
 	if fault != nil {
 		s.bus.Log.Warn("bad profile job", "error", fault)
@@ -253,8 +254,8 @@ func (s *Service) onStart(jobs *bus.Parcels[bus.ProfileJob], m *nats.Msg) {
 	}
 }
 
-func (s *Service) report(r *bus.ProfileReport) {
-	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), bus.Report.Encode(r)); err != nil {
+func (s *Service) report(r *protocol.ProfileReport) {
+	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(r)); err != nil {
 		s.bus.Log.Error("profile report not sent", "error", err) // we go idle; the job comes again
 	}
 }
@@ -262,7 +263,7 @@ func (s *Service) report(r *bus.ProfileReport) {
 // profile measures what is missing and returns all profiles of the job. It
 // returns nil when GPUs were lost that the rest needs: that says nothing
 // against the models, and the controller gives the job again.
-func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileReport {
+func (s *Service) profile(ctx context.Context, job protocol.ProfileJob) *protocol.ProfileReport {
 	plan := s.plan(ctx, job)
 	s.bus.Log.Info("profiling", "job", job.ID, "models", len(job.Models), "units", len(plan.units), "stored", len(plan.stored))
 	p := &progress{bus: s.bus, total: plan.steps}
@@ -276,10 +277,10 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileR
 		s.bus.Log.Warn("job not finished: GPUs were lost", "job", job.ID, "units", len(plan.left()))
 		return nil
 	}
-	report := &bus.ProfileReport{ID: job.ID, Profiles: plan.stored}
+	report := &protocol.ProfileReport{ID: job.ID, Profiles: plan.stored}
 	for _, u := range plan.givenUp {
 		s.tries.forget(u)
-		report.Failures = append(report.Failures, bus.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType,
+		report.Failures = append(report.Failures, protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType,
 			Reason: fmt.Sprintf("%d GPUs in a row were lost or gave no result while they measured it", maxTries+1)})
 	}
 	for o := range results {
@@ -288,10 +289,10 @@ func (s *Service) profile(ctx context.Context, job bus.ProfileJob) *bus.ProfileR
 			report.Profiles = append(report.Profiles, o.profile)
 			continue
 		}
-		report.Failures = append(report.Failures, bus.ProfileFailure{Digest: o.profile.Digest, GPUType: o.profile.GPUType, Reason: o.reason})
+		report.Failures = append(report.Failures, protocol.ProfileFailure{Digest: o.profile.Digest, GPUType: o.profile.GPUType, Reason: o.reason})
 	}
 	for _, u := range plan.left() {
-		report.Failures = append(report.Failures, bus.ProfileFailure{
+		report.Failures = append(report.Failures, protocol.ProfileFailure{
 			Digest: u.model.Digest, GPUType: u.gpuType, Reason: plan.verdict(u)})
 	}
 	return report

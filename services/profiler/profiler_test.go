@@ -19,6 +19,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,7 +46,7 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	progress := make(chan protocol.Event, 100)
 	b.on(b.bus.Subjects.Event(protocol.EventProfile), func(m *nats.Msg) {
 		var e protocol.Event
-		if fault := bus.DecodeBody(m.Data, &e); fault != nil {
+		if fault := wire.DecodeBody(m.Data, &e); fault != nil {
 			t.Error(fault)
 		}
 		progress <- e
@@ -405,7 +406,7 @@ func TestAJobLargerThanAMessageArrives(t *testing.T) {
 		m.Name = fmt.Sprintf("%060d", i)
 		models = append(models, m)
 	}
-	if size := len(bus.Job.Encode(&bus.ProfileJob{Models: models})); size <= bus.MaxPayload {
+	if size := len(wire.Job.Encode(&protocol.ProfileJob{Models: models})); size <= bus.MaxPayload {
 		t.Fatalf("a job of %d bytes proves nothing", size)
 	}
 	if report := b.measured(models, w); len(report.Profiles) != 1 {

@@ -11,6 +11,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // door is a front door's side of the conversation, and everybody else's.
@@ -31,7 +32,7 @@ func newDoor(t *testing.T) *door {
 	d := &door{t: t, server: s, bus: bustest.Open(t, s), id: bus.RandomID(), dispatches: make(chan protocol.Dispatch, 10000),
 		outputs: make(chan protocol.Output, 10000), beats: make(chan protocol.Heartbeat, 100000)}
 	d.on(d.bus.Subjects.Dispatch(d.id), func(m *nats.Msg) {
-		list, fault := bus.Dispatches.Decode(m.Data)
+		list, fault := wire.Dispatches.Decode(m.Data)
 		if fault != nil {
 			t.Error(fault)
 		}
@@ -40,7 +41,7 @@ func newDoor(t *testing.T) *door {
 		}
 	})
 	d.on(d.bus.Subjects.Output(d.id), func(m *nats.Msg) {
-		list, fault := bus.Outputs.Decode(m.Data)
+		list, fault := wire.Outputs.Decode(m.Data)
 		if fault != nil {
 			t.Error(fault)
 		}
@@ -49,7 +50,7 @@ func newDoor(t *testing.T) *door {
 		}
 	})
 	d.on(d.bus.Subjects.Heartbeat(protocol.Scheduler, "*"), func(m *nats.Msg) {
-		h, fault := bus.Heartbeat.Decode(m.Data)
+		h, fault := wire.Heartbeat.Decode(m.Data)
 		if fault != nil {
 			t.Error(fault)
 		}
@@ -127,7 +128,7 @@ func (d *door) activate(workers ...*bustest.Worker) {
 	for _, w := range workers {
 		state.Workers = append(state.Workers, lean(w))
 	}
-	d.publishParcel(d.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 }
 
 func (d *door) publishParcel(subject string, body []byte) {
@@ -149,7 +150,7 @@ func (d *door) submit(model string, budget time.Duration) protocol.RequestID {
 	d.t.Helper()
 	d.seq++
 	id := protocol.RequestID{Door: d.id, Seq: d.seq}
-	d.publish(d.bus.Subjects.Submit(d.id), bus.Submissions.Encode(&bus.SubmissionBatch{Door: d.id, Requests: []bus.Submitted{
+	d.publish(d.bus.Subjects.Submit(d.id), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: d.id, Requests: []protocol.Submitted{
 		{Submission: protocol.Submission{ID: id, Model: model, Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}}))
 	return id
 }

@@ -1,12 +1,15 @@
 package scheduler
 
-import "clockwork/pkg/adapter/nats"
+import (
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/wire"
+)
 
 // box collects what is decided for one receiver; the term's lock guards it.
 type box[T any] struct {
 	bus     *bus.Bus
 	subject string
-	codec   bus.Codec[[]T]
+	codec   wire.Codec[[]T]
 	most    int // in one message
 	items   []T
 }
@@ -14,7 +17,7 @@ type box[T any] struct {
 // flusher is a box of whatever.
 type flusher interface{ flush() }
 
-func newBox[T any](b *bus.Bus, subject string, codec bus.Codec[[]T], most int) *box[T] {
+func newBox[T any](b *bus.Bus, subject string, codec wire.Codec[[]T], most int) *box[T] {
 	return &box[T]{bus: b, subject: subject, codec: codec, most: most}
 }
 
@@ -29,7 +32,7 @@ func (b *box[T]) flush() {
 	for rest := b.items; len(rest) > 0; {
 		part := rest[:min(len(rest), b.most)]
 		rest = rest[len(part):]
-		if err := b.codec.Publish(b.bus.Control, b.subject, &part); err != nil {
+		if err := bus.Publish(b.bus.Control, b.codec, b.subject, &part); err != nil {
 			b.bus.Log.Warn("decisions not sent", "subject", b.subject, "count", len(part), "error", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // What is said to and of front doors. A door that is missed may be dead, stopped
@@ -32,10 +33,10 @@ func (t *term) onSubmit(m *nats.Msg) {
 		t.locked(func() { t.nobodyListens(door, t.bus.Subjects.Token(m.Subject, 3)) })
 		return
 	}
-	b, fault := bus.Submissions.Decode(m.Data)
+	b, fault := wire.Submissions.Decode(m.Data)
 	if fault == nil && b.Door != door {
 		fault = protocol.Errorf(protocol.BadMessage, "it says that it is of %s", protocol.DoorName(b.Door))
-		b = bus.SubmissionBatch{}
+		b = protocol.SubmissionBatch{}
 	}
 	if fault != nil {
 		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", fault)
@@ -59,7 +60,7 @@ const noResponders = "503"
 
 // keep brings the ledgers up to date. A door that speaks to another epoch is that
 // scheduler's to answer for.
-func (t *term) keep(b *bus.SubmissionBatch) {
+func (t *term) keep(b *protocol.SubmissionBatch) {
 	if b.Epoch != t.epoch.Load() {
 		t.ledgers.drop(b.Door)
 		return
@@ -68,7 +69,7 @@ func (t *term) keep(b *bus.SubmissionBatch) {
 	known := t.ledgers.doors[b.Door] != nil
 	for i := range b.Requests {
 		r := &b.Requests[i]
-		if r.Reply == "" || len(r.Reply) > bus.MaxReply || !t.bus.Subjects.IsClients(r.Reply) {
+		if r.Reply == "" || len(r.Reply) > protocol.MaxReply || !t.bus.Subjects.IsClients(r.Reply) {
 			continue
 		}
 		if !t.ledgers.submitted(clock.Now(), r) && !t.tooMany {
@@ -143,8 +144,8 @@ const nobody = "nobody"
 func (t *term) inquire(of *ledger) {
 	answer := t.bus.Subjects.Submit(of.door) + "." + strconv.FormatUint(of.question, 10)
 	for subject, nothing := range map[string][]byte{
-		t.bus.Subjects.Dispatch(of.door):         bus.Dispatches.Encode(&[]protocol.Dispatch{}),
-		t.bus.Subjects.OutputOf(of.door, nobody): bus.Outputs.Encode(&[]protocol.Output{}),
+		t.bus.Subjects.Dispatch(of.door):         wire.Dispatches.Encode(&[]protocol.Dispatch{}),
+		t.bus.Subjects.OutputOf(of.door, nobody): wire.Outputs.Encode(&[]protocol.Output{}),
 	} {
 		if err := t.bus.Control.PublishRequest(subject, answer, nothing); err != nil {
 			t.bus.Log.Debug("not asked about a front door", "error", err) // later again
@@ -185,11 +186,11 @@ func (t *term) checkHearing() bool {
 // these requests hear it first, as they do from doors.
 func (t *term) answerFor(door uint64, list []owed) {
 	for part := range slices.Chunk(list, maxDispatches) {
-		b := bus.SubmissionBatch{Door: door, Epoch: t.epoch.Load()}
+		b := protocol.SubmissionBatch{Door: door, Epoch: t.epoch.Load()}
 		for _, x := range part {
 			b.Answered = append(b.Answered, x.seq)
 		}
-		err := bus.Submissions.Publish(t.bus.Control, t.bus.Subjects.Submit(door), &b)
+		err := bus.Publish(t.bus.Control, wire.Submissions, t.bus.Subjects.Submit(door), &b)
 		for i := 0; err == nil && i < len(part); i++ {
 			err = t.bus.Control.PublishMsg(part[i].refusal(door))
 		}
@@ -201,9 +202,9 @@ func (t *term) answerFor(door uint64, list []owed) {
 }
 
 func (x owed) refusal(door uint64) *nats.Msg {
-	encoding := bus.Msgpack
+	encoding := protocol.Msgpack
 	if x.json {
-		encoding = bus.JSON
+		encoding = protocol.JSON
 	}
 	return bus.ErrorReply(encoding, x.reply, protocol.Errorf(protocol.FrontDoorLost, "front door %s was lost while it had the request", protocol.DoorName(door)))
 }

@@ -11,6 +11,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // mortal is a front door on connections of its own.
@@ -65,13 +66,13 @@ func (m *mortal) die() {
 	m.own.Close()
 }
 
-func (m *mortal) say(b bus.SubmissionBatch) {
+func (m *mortal) say(b protocol.SubmissionBatch) {
 	m.t.Helper()
 	b.Door = m.id
 	if b.Epoch == 0 {
 		b.Epoch = m.epoch
 	}
-	if err := bus.Submissions.Publish(m.own.Control, m.own.Subjects.Submit(m.id), &b); err != nil {
+	if err := bus.Publish(m.own.Control, wire.Submissions, m.own.Subjects.Submit(m.id), &b); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -80,7 +81,7 @@ func (m *mortal) say(b bus.SubmissionBatch) {
 func (m *mortal) hand(reply string, json bool, budget time.Duration) (seq uint64) {
 	m.t.Helper()
 	m.seq++
-	m.say(bus.SubmissionBatch{Requests: []bus.Submitted{{Reply: reply, JSON: json, Submission: protocol.Submission{
+	m.say(protocol.SubmissionBatch{Requests: []protocol.Submitted{{Reply: reply, JSON: json, Submission: protocol.Submission{
 		ID: protocol.RequestID{Door: m.id, Seq: m.seq}, Model: "a", Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}})
 	return m.seq
 }
@@ -143,15 +144,15 @@ func TestG1ADeadDoorsClientsAreAnswered(t *testing.T) {
 	}
 	asked := time.Now()
 	m.hand(c.prefix+".later", true, 1500*time.Millisecond)
-	m.say(bus.SubmissionBatch{Answered: []uint64{claimed}})
+	m.say(protocol.SubmissionBatch{Answered: []uint64{claimed}})
 	m.die()
 	for i, want := range []struct {
 		name     string
-		encoding bus.Encoding
-	}{{"executed", bus.JSON}, {"waiting", bus.Msgpack}, {"later", bus.JSON}} {
+		encoding protocol.Encoding
+	}{{"executed", protocol.JSON}, {"waiting", protocol.Msgpack}, {"later", protocol.JSON}} {
 		r := bustest.Next(t, "the answer to "+want.name, c.replies)
-		fault := bus.DecodeError(r.Data)
-		if r.Subject != c.prefix+"."+want.name || bus.EncodingOf(r.Data) != want.encoding || fault == nil ||
+		fault := wire.DecodeError(r.Data)
+		if r.Subject != c.prefix+"."+want.name || wire.EncodingOf(r.Data) != want.encoding || fault == nil ||
 			fault.Code != protocol.FrontDoorLost || !fault.Retryable || r.Header.Get(protocol.ErrorCodeHeader) != "503" {
 			t.Errorf("answer %d: %s %v %s", i, r.Subject, r.Header, r.Data)
 		}
@@ -174,7 +175,7 @@ func TestG1ASilentDoorAnswersItself(t *testing.T) {
 	if early := c.rest(1500 * time.Millisecond); len(early) > 0 {
 		t.Fatalf("answered for a door that is connected: %v", early)
 	}
-	m.say(bus.SubmissionBatch{Answered: []uint64{seq}})
+	m.say(protocol.SubmissionBatch{Answered: []uint64{seq}})
 	if err := m.own.Control.Publish(c.prefix+".x", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +193,7 @@ func TestG1ADoorOfAnotherEpochIsNotAnsweredFor(t *testing.T) {
 	d, _, epoch := activeWithWorker(t)
 	m, c := mortalDoor(d, epoch), newClients(d)
 	m.hand(c.prefix+".x", true, 100*time.Millisecond)
-	m.say(bus.SubmissionBatch{Epoch: epoch + 1})
+	m.say(protocol.SubmissionBatch{Epoch: epoch + 1})
 	m.die()
 	if all := c.rest(1500 * time.Millisecond); len(all) > 0 {
 		t.Errorf("answers %v", all)
@@ -203,15 +204,15 @@ func TestG1ADoorOfAnotherEpochIsNotAnsweredFor(t *testing.T) {
 func TestADoorThatDiesBeforeItsFirstHeartbeat(t *testing.T) {
 	d, _, epoch := activeWithWorker(t)
 	c := newClients(d)
-	d.publish(d.bus.Subjects.Submit(7), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 7, Epoch: epoch, Requests: []bus.Submitted{{
+	d.publish(d.bus.Subjects.Submit(7), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: 7, Epoch: epoch, Requests: []protocol.Submitted{{
 		Reply: c.prefix + ".x", Submission: protocol.Submission{ID: protocol.RequestID{Door: 7, Seq: 1}, Model: "a", Batch: 1, Budget: time.Millisecond}}}}))
 	bustest.Next(t, "the answer", c.replies)
 }
 
 func TestLedgersAreBounded(t *testing.T) {
 	l := ledgers{doors: map[uint64]*ledger{}}
-	request := func(door, seq uint64, budget time.Duration) *bus.Submitted {
-		return &bus.Submitted{Reply: "r", Submission: protocol.Submission{ID: protocol.RequestID{Door: door, Seq: seq}, Budget: budget}}
+	request := func(door, seq uint64, budget time.Duration) *protocol.Submitted {
+		return &protocol.Submitted{Reply: "r", Submission: protocol.Submission{ID: protocol.RequestID{Door: door, Seq: seq}, Budget: budget}}
 	}
 	for seq := range uint64(maxWaiting) {
 		if !l.submitted(0, request(1+seq%2, seq, time.Second)) {

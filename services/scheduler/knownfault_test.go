@@ -4,10 +4,10 @@ import (
 	"testing"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // A fault of the original (OSDI 2020, its published controller): a worker's
@@ -70,7 +70,7 @@ func TestKnownFaultADeadWorkersRequestIsNotRunElsewhere(t *testing.T) {
 	alive := bustest.StartWorker(t, d.bus, "w2", "t4")
 	alive.Hold(models()...)
 	state := lean(alive)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
 	if out := bustest.Next(t, "the output from w2", d.outputs); out.ID != id {
 		t.Errorf("output of %v, want %v", out.ID, id)
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 
@@ -66,7 +65,7 @@ const (
 )
 
 // submitted takes a request in.
-func (l *ledgers) submitted(now protocol.Time, r *bus.Submitted) (kept bool) {
+func (l *ledgers) submitted(now protocol.Time, r *protocol.Submitted) (kept bool) {
 	if l.waiting >= maxWaiting {
 		return false
 	}

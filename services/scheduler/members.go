@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // The workers of a term: they join as their clocks are known, and are lost when
@@ -46,8 +46,8 @@ func (t *term) admit() {
 
 // onClock tells a worker the time.
 func (t *term) onClock(m *nats.Msg) {
-	reading := bus.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
-	if err := m.Respond(bus.Clock.Encode(&reading)); err != nil {
+	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
+	if err := m.Respond(wire.Clock.Encode(&reading)); err != nil {
 		t.bus.Log.Debug("time not told", "error", err) // it asks again
 	}
 }
@@ -76,7 +76,7 @@ func (t *term) onJoin(m *nats.Msg) {
 		return
 	}
 	noted := t.heartbeat() // its epoch is what counts
-	if err := m.Respond(bus.Heartbeat.Encode(&noted)); err != nil {
+	if err := m.Respond(wire.Heartbeat.Encode(&noted)); err != nil {
 		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // it is told of again
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestClocksComeBeforeActions(t *testing.T) {
@@ -20,7 +20,7 @@ func TestClocksComeBeforeActions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reading, fault := bus.Clock.Decode(answer.Data)
+	reading, fault := wire.Clock.Decode(answer.Data)
 	if fault != nil || reading.Epoch == 0 || reading.Now <= 0 {
 		t.Fatalf("reading %+v, %v", reading, fault)
 	}
@@ -43,7 +43,7 @@ func TestAWorkerThatComesLaterServes(t *testing.T) {
 	w2 := bustest.StartWorker(t, d.bus, "w2", "t4")
 	w2.Hold(models()...)
 	state := lean(w2)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
 	w1.Stop()
 	d.served("b")
 	if len(w2.Received(protocol.Infer)) == 0 {
@@ -63,11 +63,11 @@ func TestAJoinIsConfirmed(t *testing.T) {
 	epoch := d.await(s, "active").Epoch
 	state := lean(w2)
 	for range 3 {
-		answer, err := d.bus.AskParcel(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+		answer, err := d.bus.AskParcel(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if by, fault := bus.Heartbeat.Decode(answer.Data); fault != nil || by.Epoch != epoch {
+		if by, fault := wire.Heartbeat.Decode(answer.Data); fault != nil || by.Epoch != epoch {
 			t.Fatalf("confirmed by %+v, %v; active is epoch %d", by, fault, epoch)
 		}
 	}
@@ -118,10 +118,10 @@ func TestAWorkerThatStopsIsLetGoAtOnce(t *testing.T) {
 	id := d.submit("a", bustest.Wait)
 	bustest.Next(t, "an Infer", deaf)
 	late := lean(w2)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&late))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&late))
 	for _, inFlight := range []int{1, 0} {
 		h := protocol.Heartbeat{Incarnation: w1.Incarnation, State: protocol.Stopping, InFlight: inFlight}
-		d.publish(d.bus.Subjects.Heartbeat(protocol.Worker, "w1"), bus.Heartbeat.Encode(&h))
+		d.publish(d.bus.Subjects.Heartbeat(protocol.Worker, "w1"), wire.Heartbeat.Encode(&h))
 	}
 	if out := bustest.Next(t, "the output from the other worker", d.outputs); out.ID != id {
 		t.Errorf("output of %v, want %v", out.ID, id)
@@ -201,7 +201,7 @@ func TestAnotherLifeOfAWorkerIsAnotherWorker(t *testing.T) {
 	again := bustest.StartWorker(t, d.bus, "w1", "t4")
 	again.Hold(models()...)
 	state := lean(again)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), bus.Join.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
 	d.served("a")
 	if loads := again.Received(protocol.LoadWeights); len(loads) == 0 {
 		t.Error("the new life was taken for the old one, which had the weights")

@@ -14,6 +14,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,7 +72,7 @@ func TestTheEpochIsAboveWhatWorkersObey(t *testing.T) {
 	s, _ := d.scheduler("simple", "ready")
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: models(), Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	state.Workers[0].Epoch = seen
-	d.publishParcel(d.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state))
+	d.publishParcel(d.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 	for {
 		if h := d.await(s, "active"); h.Epoch > seen {
 			break
@@ -127,7 +128,7 @@ func TestAStackThatBeganAnewIsServed(t *testing.T) {
 	other := bustest.Spec("c", "zoo/a") // the path of a, so its digest and profile
 	w.Hold(other)
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: []protocol.ModelSpec{other}, Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
-	start := func() { d.publishParcel(d.bus.Subjects.SchedulerStart(), bus.Start.Encode(&state)) }
+	start := func() { d.publishParcel(d.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state)) }
 	start()
 	d.await(s, "ready")
 	start() // the controller sends it again
@@ -251,12 +252,12 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 			}
 		}
 		// Well-formed, and senseless.
-		d.publish(j.Submit(1), bus.Submissions.Encode(&bus.SubmissionBatch{Door: 1, Requests: []bus.Submitted{
+		d.publish(j.Submit(1), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: 1, Requests: []protocol.Submitted{
 			{Submission: protocol.Submission{Model: "a", Batch: -1, Budget: 1 << 62}, Reply: "$JS.API.STREAM.LIST"},
 			{Submission: protocol.Submission{Model: "a", Batch: 1 << 40, Budget: 1 << 62}}, {Submission: protocol.Submission{Batch: 1}}}}))
 		odd := protocol.WorkerState{ID: "w8", Incarnation: 1, Epoch: 1<<64 - 1, GPUs: []protocol.GPUState{{ID: -1, PagesTotal: -5, PagesUsed: 1 << 60}}}
-		d.publishParcel(j.SchedulerJoin(), bus.Join.Encode(&odd))
-		d.publish(j.Heartbeat(protocol.FrontDoor, "no-number"), bus.Heartbeat.Encode(&protocol.Heartbeat{}))
+		d.publishParcel(j.SchedulerJoin(), wire.Join.Encode(&odd))
+		d.publish(j.Heartbeat(protocol.FrontDoor, "no-number"), wire.Heartbeat.Encode(&protocol.Heartbeat{}))
 	}
 	throw()
 	d.activate(w)

@@ -24,7 +24,7 @@ func (s *Service) source(b *bus.Bus) watch.Source {
 
 // tellTraced tells of a request that is about to be given to the core, if its trace is
 // recorded.
-func (t *term) tellTraced(r *bus.Submitted) {
+func (t *term) tellTraced(r *protocol.Submitted) {
 	if !r.Trace.Recorded() {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/wire"
 )
 
 // term is the time in which this process holds the lease. One lock owns the
@@ -26,8 +27,8 @@ type term struct {
 	bus    *bus.Bus
 	hub    *watch.Hub
 	caller *bus.Caller
-	starts *bus.Parcels[protocol.ClockworkState]
-	joins  *bus.Parcels[protocol.WorkerState]
+	starts *wire.Parcels[protocol.ClockworkState]
+	joins  *wire.Parcels[protocol.WorkerState]
 	over   chan struct{} // closed when the term must not go on
 
 	epoch  atomic.Uint64
@@ -84,8 +85,8 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	t := &term{
 		id:      id,
 		issuer:  bus.RandomID(),
-		starts:  bus.NewParcels(bus.Start),
-		joins:   bus.NewParcels(bus.Join),
+		starts:  wire.NewParcels(wire.Start),
+		joins:   wire.NewParcels(wire.Join),
 		bus:     b,
 		hub:     config.Telemetry,
 		core:    core,
@@ -217,7 +218,7 @@ func (t *term) order(actions []sched.Addressed) {
 		box := t.workers[a.Worker]
 		if box == nil {
 			// Without them, their results will be overdue.
-			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), bus.Actions, maxActions)
+			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), wire.Actions, maxActions)
 			t.workers[a.Worker] = box
 		}
 		first := len(t.refs)
@@ -239,7 +240,7 @@ func (t *term) dispatch(decisions []protocol.Dispatch) {
 				continue
 			}
 			// Without them, deadlines answer.
-			box = newBox(t.bus, t.bus.Subjects.Dispatch(door), bus.Dispatches, maxDispatches)
+			box = newBox(t.bus, t.bus.Subjects.Dispatch(door), wire.Dispatches, maxDispatches)
 			t.doors[door] = box
 		}
 		if box.add(d) {

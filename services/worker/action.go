@@ -6,14 +6,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // onAction takes actions from whoever may give them.
 func (a *agent) onAction(m *nats.Msg) {
 	received := clock.Now()
-	actions, fault := bus.Actions.Decode(m.Data)
+	actions, fault := wire.Actions.Decode(m.Data)
 	if fault != nil {
 		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nobody to answer
 		return

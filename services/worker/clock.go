@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // askEvery is how often the scheduler is asked for its time, restEvery how often
@@ -78,7 +78,7 @@ func (a *agent) onClock(m *nats.Msg) {
 	if err != nil || len(m.Data) == 0 { // nobody is there to ask
 		return
 	}
-	reading, fault := bus.Clock.Decode(m.Data)
+	reading, fault := wire.Clock.Decode(m.Data)
 	if fault != nil {
 		a.bus.Log.Warn("bad clock reading", "error", fault)
 		return

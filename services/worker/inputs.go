@@ -5,8 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // inputs holds payloads until the action that needs them, and actions until
@@ -128,7 +128,7 @@ func (o *order) checkInputs() *protocol.Error {
 
 // onInputs takes the payloads of requests.
 func (a *agent) onInputs(m *nats.Msg) {
-	payloads, fault := bus.Inputs.Decode(m.Data)
+	payloads, fault := wire.Inputs.Decode(m.Data)
 	if fault != nil {
 		a.bus.Log.Warn("bad inputs", "error", fault)
 		return

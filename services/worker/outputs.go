@@ -7,6 +7,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // outputs sends each front door its outputs, as many in a message as have
@@ -125,7 +126,7 @@ func (s *outputs) publish(subject string, batch []protocol.Output) {
 			n++
 		}
 		part := batch[:n]
-		if err := bus.Outputs.Publish(s.bus.Payload, subject, &part); err != nil {
+		if err := bus.Publish(s.bus.Payload, wire.Outputs, subject, &part); err != nil {
 			s.bus.Log.Warn("outputs not sent", "count", n, "error", err) // deadlines answer them
 		}
 		batch = batch[n:]

@@ -2,8 +2,8 @@ package worker
 
 import (
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // maxResults bounds how many results are sent in one message.
@@ -21,7 +21,7 @@ func (a *agent) sendResults(results []protocol.Result) {
 		for n < len(results) && !large(&results[0]) && !large(&results[n]) && results[n].Issuer == results[0].Issuer {
 			n++
 		}
-		a.publishResults(bus.ResultBatch{Issuer: results[0].Issuer, Results: results[:n]})
+		a.publishResults(protocol.ResultBatch{Issuer: results[0].Issuer, Results: results[:n]})
 		results = results[n:]
 	}
 }
@@ -29,10 +29,10 @@ func (a *agent) sendResults(results []protocol.Result) {
 // large tells results that can fill a message alone.
 func large(r *protocol.Result) bool { return r.State != nil || r.Loaded != nil }
 
-func (a *agent) publishResults(batch bus.ResultBatch) {
-	body := bus.Borrow()
-	defer bus.GiveBack(body)
-	*body = bus.Results.Append(*body, &batch)
+func (a *agent) publishResults(batch protocol.ResultBatch) {
+	body := wire.Borrow()
+	defer wire.GiveBack(body)
+	*body = wire.Results.Append(*body, &batch)
 	nc := a.bus.Control
 	if len(*body) > largeResult {
 		nc = a.bus.Payload

@@ -16,6 +16,7 @@ import (
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -122,7 +123,7 @@ func (r *rig) awaitAlive(name string) {
 }
 
 func (r *rig) onOutput(m *nats.Msg) {
-	outputs, fault := bus.Outputs.Decode(m.Data)
+	outputs, fault := wire.Outputs.Decode(m.Data)
 	if fault != nil {
 		r.t.Errorf("bad output: %v", fault)
 	}
@@ -166,7 +167,7 @@ func (r *rig) begin(a protocol.Action) <-chan protocol.Result {
 	}
 	r.results[a.ID] = results
 	r.mu.Unlock()
-	if err := r.bus.Control.Publish(r.bus.Subjects.Action("w1"), bus.Actions.Encode(&[]protocol.Action{a})); err != nil {
+	if err := r.bus.Control.Publish(r.bus.Subjects.Action("w1"), wire.Actions.Encode(&[]protocol.Action{a})); err != nil {
 		r.t.Fatal(err)
 	}
 	return results
@@ -226,7 +227,7 @@ func inferOf(model string, batch int, seqs ...uint64) protocol.Action {
 func (r *rig) sendInput(seq uint64, data []byte) {
 	r.t.Helper()
 	in := protocol.Input{ID: protocol.RequestID{Door: testDoor, Seq: seq}, Model: "m", Batch: 1, Data: data}
-	if err := r.bus.Payload.Publish(r.bus.Subjects.Input("w1"), bus.Inputs.Encode(&[]protocol.Input{in})); err != nil {
+	if err := r.bus.Payload.Publish(r.bus.Subjects.Input("w1"), wire.Inputs.Encode(&[]protocol.Input{in})); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.bus.Payload.Flush(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Headers of a stored request. The broker does not keep a reply subject.
@@ -56,7 +57,7 @@ type Buffered struct {
 	// front door's default.
 	Budget time.Duration
 	// Encoding is that of the body.
-	Encoding Encoding
+	Encoding protocol.Encoding
 	// Stored is the broker's time.
 	Stored time.Time
 	// Traceparent is the client's span, "" where nobody records a trace.
@@ -128,7 +129,7 @@ func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, t
 	m.Header.Set(replyHeader, reply)
 	m.Header.Set(budgetHeader, strconv.FormatInt(int64(budget), 10))
 	m.Header.Set(jetstream.MsgIDHeader, strconv.FormatUint(RandomID(), 36))
-	if EncodingOf(body) == JSON {
+	if wire.EncodingOf(body) == protocol.JSON {
 		m.Header.Set(jsonHeader, "1")
 	}
 	if traceparent != "" {
@@ -196,9 +197,9 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 			return
 		}
 		budget, _ := strconv.ParseInt(m.Headers().Get(budgetHeader), 10, 64) // 0: the default
-		encoding := Msgpack
+		encoding := protocol.Msgpack
 		if m.Headers().Get(jsonHeader) != "" {
-			encoding = JSON
+			encoding = protocol.JSON
 		}
 		seen(Buffered{
 			Seq:      meta.Sequence.Stream,

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Caller sends actions to workers one by one and waits for their results: for
@@ -58,7 +59,7 @@ func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) 
 		return protocol.Result{}, err
 	}
 	defer c.end(action.ID)
-	if err := c.bus.Control.Publish(c.bus.Subjects.Action(worker), Actions.Encode(&[]protocol.Action{action})); err != nil {
+	if err := c.bus.Control.Publish(c.bus.Subjects.Action(worker), wire.Actions.Encode(&[]protocol.Action{action})); err != nil {
 		return protocol.Result{}, fmt.Errorf("send %s to %s: %w", action.Kind, worker, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Candidate is who stands for a lease. It beats as (Kind, ID) while it stands
@@ -129,24 +130,16 @@ func (c *campaign) take(ctx context.Context) (*Lease, error) {
 	return l, l.create(ctx)
 }
 
-// leaseValue is what stands in a lease. The nonce tells two lives of a holder
-// apart.
-type leaseValue struct {
-	ID    string `json:"id,omitempty"`
-	Host  string `json:"holder"`
-	Nonce string `json:"nonce"`
-}
-
 func leaseBody(id, host string) ([]byte, error) {
-	return json.Marshal(leaseValue{ID: id, Host: host, Nonce: nats.NewInbox()})
+	return json.Marshal(wire.StoredLease{ID: id, Host: host, Nonce: nats.NewInbox()})
 }
 
 func holderOf(body []byte) string { return valueOf(body).ID }
 
 // valueOf reads what stands in a lease; nothing where that is not ours.
-func valueOf(body []byte) (v leaseValue) {
+func valueOf(body []byte) (v wire.StoredLease) {
 	if decodeStored(body, &v) != nil {
-		return leaseValue{}
+		return wire.StoredLease{}
 	}
 	return v
 }

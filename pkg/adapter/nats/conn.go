@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Config says how a service reaches the broker.
@@ -197,7 +198,7 @@ func (b *Bus) QueueSubscribe(nc *nats.Conn, subject, group string, handle nats.M
 // Event publishes an event for people and tools. Losing one is not an error.
 func (b *Bus) Event(e protocol.Event) {
 	e.At = time.Now().UTC()
-	if err := b.Control.Publish(b.Subjects.Event(e.Kind), EncodeBody(JSON, e)); err != nil {
+	if err := b.Control.Publish(b.Subjects.Event(e.Kind), wire.EncodeBody(protocol.JSON, e)); err != nil {
 		b.Log.Debug("event not published", "kind", e.Kind, "error", err)
 	}
 }

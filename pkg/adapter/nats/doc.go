@@ -1,10 +1,6 @@
-// Package bus carries protocol's types over NATS: the codecs of every message,
-// connections with the settings that Clockwork depends on, the embedded
-// server, the key-value state, leases, heartbeats and the startup buffer.
+// Package bus connects services to NATS: connections with the settings that
+// Clockwork depends on, the embedded server, the key-value state, leases,
+// heartbeats, the startup buffer, and the publishing of what pkg/wire encodes.
 //
-// Only this package knows msgpack. Services and cmd call it. Codecs are pure
-// functions; the other types say for themselves who may call them.
-//
-// Whatever arrives is checked by a bounded pre-scan before it is decoded: the
-// decoder trusts declared lengths, and five bytes can declare 32 GiB.
+// Services and cmd call it. Its types say for themselves who may call them.
 package bus

@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Counted is what has figures to tell. One goroutine calls it.
@@ -76,7 +77,7 @@ func (f *Figures) tell() {
 				return
 			}
 			figures := f.of.Figures(now)
-			if err := f.bus.Control.Publish(f.subject, EncodeBody(JSON, figures)); err != nil {
+			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, figures)); err != nil {
 				f.bus.Log.Debug("figures not published", "error", err) // the next ones will be
 			}
 		}

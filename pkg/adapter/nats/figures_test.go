@@ -9,9 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // counted is a service that counts how often it was asked for figures.
@@ -114,7 +114,7 @@ func TestQuestionsAreAnsweredWithinBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := bus.DecodeError(m.Data); e != nil && e.Code == protocol.Overloaded {
+		if e := wire.DecodeError(m.Data); e != nil && e.Code == protocol.Overloaded {
 			refused++
 		}
 	}

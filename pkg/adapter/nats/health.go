@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // HostName is this host's name, as a token of a subject and as a worker may
@@ -56,7 +57,7 @@ func AskHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, k
 	for {
 		m, err := nc.RequestWithContext(ctx, subjects.Health(kind, HostName()), []byte(id))
 		if err == nil {
-			h, fault := Heartbeat.Decode(m.Data)
+			h, fault := wire.Heartbeat.Decode(m.Data)
 			if fault != nil {
 				return h, fault
 			}

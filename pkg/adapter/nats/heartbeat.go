@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Pulse publishes a service's heartbeat until it is stopped, and tells it to
@@ -27,7 +28,7 @@ func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() proto
 	subject := b.Subjects.Heartbeat(kind, id)
 	quiet := b.tellHealth(kind, id, p.asked)
 	publish := func(h protocol.Heartbeat) {
-		if err := b.Control.Publish(subject, Heartbeat.Encode(&h)); err != nil {
+		if err := b.Control.Publish(subject, wire.Heartbeat.Encode(&h)); err != nil {
 			b.Log.Debug("heartbeat not published", "error", err)
 		}
 	}
@@ -46,7 +47,7 @@ func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() proto
 				return
 			case m := <-p.asked:
 				h := beat()
-				_ = m.Respond(Heartbeat.Encode(&h)) // else it asks again
+				_ = m.Respond(wire.Heartbeat.Encode(&h)) // else it asks again
 			case <-p.now:
 			case <-every.C:
 			}
@@ -99,7 +100,7 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 	l := &Liveness{alive: map[string]life{}, stop: make(chan struct{}), done: make(chan struct{})}
 	var calls sync.Mutex
 	sub, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(kind, "*"), func(m *nats.Msg) {
-		h, fault := Heartbeat.Decode(m.Data)
+		h, fault := wire.Heartbeat.Decode(m.Data)
 		if fault != nil {
 			b.Log.Warn("bad heartbeat", "subject", m.Subject, "error", fault)
 			return

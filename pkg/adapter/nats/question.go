@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // maxQuestion bounds the body of a question.
@@ -31,9 +32,9 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 		}
 		out := &nats.Msg{Subject: m.Reply}
 		if fault != nil {
-			out = ErrorReply(JSON, m.Reply, fault)
+			out = ErrorReply(protocol.JSON, m.Reply, fault)
 		} else {
-			out.Data = EncodeBody(JSON, reply)
+			out.Data = wire.EncodeBody(protocol.JSON, reply)
 		}
 		if err := b.Control.PublishMsg(out); err != nil {
 			b.Log.Debug("question not answered", "error", err) // it will be asked again
@@ -48,7 +49,7 @@ func answered(body []byte, answer func(protocol.Question) (any, *protocol.Error)
 		return nil, protocol.Errorf(protocol.PayloadTooLarge, "a question may have %d bytes, got %d", maxQuestion, len(body))
 	}
 	var q protocol.Question
-	if fault := DecodeBody(body, &q); fault != nil {
+	if fault := wire.DecodeBody(body, &q); fault != nil {
 		return nil, fault
 	}
 	if len(q.IDs) > protocol.MaxAsked {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // ErrConflict: somebody else wrote first. Read again and decide anew.
@@ -29,11 +30,6 @@ var ErrConflict = errors.New("the state was changed by somebody else")
 // Values are JSON, so that an operator can read them. Every write is a
 // compare-and-swap. Methods may be called from any goroutine.
 type State struct{ kv jetstream.KeyValue }
-
-type stageValue struct {
-	Stage protocol.Stage `json:"stage"`
-	Since time.Time      `json:"since"`
-}
 
 // bucket returns the name of a bucket or stream of this stack.
 func (b *Bus) bucket(kind string) string {
@@ -100,7 +96,7 @@ func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, e
 	if err != nil {
 		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
 	}
-	var v stageValue
+	var v wire.StoredStage
 	if err := decodeStored(entry.Value(), &v); err != nil {
 		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
 	}
@@ -116,7 +112,7 @@ func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, e
 // when this very write is what stands there.
 func (s *State) AdvanceStage(ctx context.Context, revision uint64, to protocol.Stage) (uint64, time.Time, error) {
 	since := time.Now().UTC()
-	body, err := json.Marshal(stageValue{to, since})
+	body, err := json.Marshal(wire.StoredStage{Stage: to, Since: since})
 	if err != nil {
 		return 0, since, fmt.Errorf("write stage: %w", err)
 	}
@@ -142,14 +138,6 @@ func (s *State) swap(ctx context.Context, key string, revision uint64, body []by
 	return s.kv.Update(ctx, key, body, revision)
 }
 
-// storedModel is a model as one of Of that one Load stored. The load counts once
-// all of them are there, so that a writer may die between any two.
-type storedModel struct {
-	protocol.ModelSpec
-	Load string `json:"load,omitempty"`
-	Of   int    `json:"of,omitempty"`
-}
-
 // PutModel, PutProfile and PutWorker store one fact each; a value that stands
 // there already is not written again.
 func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
@@ -159,12 +147,7 @@ func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
 // PutPart stores a model that counts only together with the others of its load,
 // of in all. Loads never have the same name.
 func (s *State) PutPart(ctx context.Context, m protocol.ModelSpec, load string, of int) error {
-	return s.put(ctx, "model."+m.Name, storedModel{m, load, of})
-}
-
-type quarantineValue struct {
-	Model  string `json:"model"`
-	Reason string `json:"reason"`
+	return s.put(ctx, "model."+m.Name, wire.StoredModel{ModelSpec: m, Load: load, Of: of})
 }
 
 // SetQuarantine stores why models are not served, by name, and removes what was
@@ -182,7 +165,7 @@ func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) er
 		}
 	}
 	for name, reason := range reasons {
-		if err := s.put(ctx, "quarantine."+name, quarantineValue{name, reason}); err != nil {
+		if err := s.put(ctx, "quarantine."+name, wire.StoredQuarantine{Model: name, Reason: reason}); err != nil {
 			return err
 		}
 	}
@@ -191,7 +174,7 @@ func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) er
 
 // Quarantine reads why models are not served, by name.
 func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
-	values, err := readAll[quarantineValue](ctx, s.kv, "quarantine.*")
+	values, err := readAll[wire.StoredQuarantine](ctx, s.kv, "quarantine.*")
 	reasons := map[string]string{}
 	for _, v := range values {
 		reasons[v.Model] = v.Reason
@@ -239,7 +222,7 @@ func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.P
 // Models reads every model whose load is there as a whole, and the names of
 // those that a writer left behind of others.
 func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn []string, err error) {
-	stored, err := readAll[storedModel](ctx, s.kv, "model.*")
+	stored, err := readAll[wire.StoredModel](ctx, s.kv, "model.*")
 	parts := map[string]int{}
 	for _, m := range stored {
 		parts[m.Load]++
@@ -350,7 +333,7 @@ func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
 		}
 		return Change{Model: &m}, true
 	}
-	var v stageValue
+	var v wire.StoredStage
 	if decodeStored(entry.Value(), &v) != nil || v.Stage == 0 {
 		return Change{}, false
 	}
@@ -359,7 +342,7 @@ func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
 
 // decodeStored reads a value of the key-value store, into a struct with json tags.
 func decodeStored(value []byte, into any) error {
-	if fault := decodeJSON(value, into, storedBounds); fault != nil {
+	if fault := wire.DecodeStored(value, into); fault != nil {
 		return fault
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/hostile"
 	"clockwork/pkg/watch/explain"
+	"clockwork/pkg/wire"
 )
 
 // reading is how the messages of a subject are read.
@@ -31,7 +32,7 @@ func clients() []hostile.Bomb { return append(hostile.Msgpack(), hostile.JSON().
 // without it.
 func internals() (bombs []hostile.Bomb) {
 	for _, b := range clients() {
-		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", versioned", Body: append([]byte{version}, b.Body...)})
+		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", versioned", Body: append([]byte{wire.Version}, b.Body...)})
 	}
 	return bombs
 }
@@ -39,31 +40,39 @@ func internals() (bombs []hostile.Bomb) {
 // parcels are bombs inside of a part, and in place of one.
 func parcels() (bombs []hostile.Bomb) {
 	for _, b := range internals() {
-		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", in a part", Body: parts.Encode(&part{1, 0, 1, b.Body})})
+		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", in a part", Body: part(b.Body)})
 	}
 	return bombs
+}
+
+func part(body []byte) []byte {
+	parts, err := wire.Parts(1, body, 64<<20)
+	if err != nil {
+		panic(err) // bombs are small
+	}
+	return parts[0]
 }
 
 func body[T any](decode func([]byte, any) *protocol.Error) func([]byte) error {
 	return func(b []byte) error { return failure(decode(b, new(T))) }
 }
 
-func codec[T any](c Codec[T]) func([]byte) error {
+func codec[T any](c wire.Codec[T]) func([]byte) error {
 	return func(b []byte) error {
 		_, fault := c.Decode(b)
 		return failure(fault)
 	}
 }
 
-func parcel[T any](c Codec[T]) func([]byte) error {
+func parcel[T any](c wire.Codec[T]) func([]byte) error {
 	return func(b []byte) error {
-		_, _, fault := NewParcels(c).Add(b)
+		_, _, fault := wire.NewParcels(c).Add(b)
 		return failure(fault)
 	}
 }
 
 func inferred(b []byte) error {
-	_, fault := DecodeInfer(b)
+	_, fault := wire.DecodeInfer(b)
 	return failure(fault)
 }
 
@@ -83,69 +92,69 @@ func failure(fault *protocol.Error) error {
 
 // readings has a row for each method of protocol.Subjects that names a subject.
 var readings = map[string][]reading{
-	"Infer":   {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
-	"InferBy": {{where: "services/controller", call: "bus.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"Infer":   {{where: "services/controller", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"InferBy": {{where: "services/controller", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
 	"Load": {
-		{where: "services/controller", call: "bus.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](DecodeBody)},
-		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](DecodeReply)},
+		{where: "services/controller", call: "wire.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
+		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},
 	},
 	"Ls": {
 		{where: "services/controller", call: "l.onLs", unread: "its first byte says how to answer"},
-		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.ModelList](DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.ModelList](wire.DecodeReply)},
 	},
 	"State": {
 		{where: "services/controller", call: "l.onState", unread: "its first byte says how to answer"},
-		{where: "pkg/client", call: "bus.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.StackState](DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.StackState](wire.DecodeReply)},
 	},
-	"Event":          {{where: "pkg/client", call: "bus.DecodeBody(m.Data, &e)", bombs: clients, decode: body[protocol.Event](DecodeBody)}},
-	"Submit":         {{where: "services/scheduler", call: "bus.Submissions.Decode(m.Data)", bombs: internals, decode: codec(Submissions)}},
-	"Submissions":    {{where: "services/scheduler", call: "bus.Submissions.Decode(m.Data)", bombs: internals, decode: codec(Submissions)}},
-	"SchedulerStart": {{where: "services/scheduler", call: "bus.NewParcels(bus.Start)", bombs: parcels, decode: parcel(Start)}},
-	"SchedulerJoin":  {{where: "services/scheduler", call: "bus.NewParcels(bus.Join)", bombs: parcels, decode: parcel(Join)}},
-	"ProfilerStart":  {{where: "services/profiler", call: "bus.NewParcels(bus.Job)", bombs: parcels, decode: parcel(Job)}},
-	"ProfilerReport": {{where: "services/controller", call: "bus.NewParcels(bus.Report)", bombs: parcels, decode: parcel(Report)}},
-	"Action":         {{where: "services/worker", call: "bus.Actions.Decode(m.Data)", bombs: internals, decode: codec(Actions)}},
-	"Input":          {{where: "services/worker", call: "bus.Inputs.Decode(m.Data)", bombs: internals, decode: codec(Inputs)}},
-	"Dispatch":       {{where: "services/controller", call: "bus.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(Dispatches)}},
-	"Output":         {{where: "services/controller", call: "bus.Outputs.Decode(m.Data)", bombs: internals, decode: codec(Outputs)}},
-	"OutputOf":       {{where: "services/controller", call: "bus.Outputs.Decode(m.Data)", bombs: internals, decode: codec(Outputs)}},
+	"Event":          {{where: "pkg/client", call: "wire.DecodeBody(m.Data, &e)", bombs: clients, decode: body[protocol.Event](wire.DecodeBody)}},
+	"Submit":         {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
+	"Submissions":    {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
+	"SchedulerStart": {{where: "services/scheduler", call: "wire.NewParcels(wire.Start)", bombs: parcels, decode: parcel(wire.Start)}},
+	"SchedulerJoin":  {{where: "services/scheduler", call: "wire.NewParcels(wire.Join)", bombs: parcels, decode: parcel(wire.Join)}},
+	"ProfilerStart":  {{where: "services/profiler", call: "wire.NewParcels(wire.Job)", bombs: parcels, decode: parcel(wire.Job)}},
+	"ProfilerReport": {{where: "services/controller", call: "wire.NewParcels(wire.Report)", bombs: parcels, decode: parcel(wire.Report)}},
+	"Action":         {{where: "services/worker", call: "wire.Actions.Decode(m.Data)", bombs: internals, decode: codec(wire.Actions)}},
+	"Input":          {{where: "services/worker", call: "wire.Inputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Inputs)}},
+	"Dispatch":       {{where: "services/controller", call: "wire.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(wire.Dispatches)}},
+	"Output":         {{where: "services/controller", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
+	"OutputOf":       {{where: "services/controller", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
 	"Result": {
 		{where: "services/scheduler", call: "t.bus.DecodeResults(m, t.issuer)", bombs: internals, decode: resulted},
 		{where: "services/controller", call: "l.bus.DecodeResults(m, l.issuer)", bombs: internals, decode: resulted},
 		{where: "pkg/adapter/nats", call: "c.bus.DecodeResults(m, c.issuer)", bombs: internals, decode: resulted},
 	},
-	"Heartbeat": {{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(Heartbeat)}},
+	"Heartbeat": {{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)}},
 	"Health": {
 		{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is compared with the id of who is asked"},
-		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(Heartbeat)},
+		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
 	},
 	"Watch":   {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
-	"Figures": {{where: "pkg/client", call: "bus.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.Figures](DecodeReply)}},
+	"Figures": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.Figures](wire.DecodeReply)}},
 	"Explain": {
-		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](DecodeBody)},
-		{where: "pkg/client", call: "bus.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](DecodeReply)},
-		{where: "pkg/client", call: "bus.DecodeReply(m.Data, into)", bombs: replies, decode: body[explain.Report](DecodeReply)},
+		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](wire.DecodeBody)},
+		{where: "pkg/client", call: "wire.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(m.Data, into)", bombs: replies, decode: body[explain.Report](wire.DecodeReply)},
 	},
 	"Clock": {
 		{where: "services/scheduler", call: "t.onClock", unread: "the question holds nothing"},
-		{where: "services/worker", call: "bus.Clock.Decode(m.Data)", bombs: internals, decode: codec(Clock)},
+		{where: "services/worker", call: "wire.Clock.Decode(m.Data)", bombs: internals, decode: codec(wire.Clock)},
 	},
-	"Buffer": {{where: "services/controller", call: "bus.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"Buffer": {{where: "services/controller", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	// What is read besides: answers to clients, what the controller hears of the
 	// scheduler's start, and what stands in the store.
 	"": {
-		{where: "pkg/client", call: "bus.DecodeResponse(m.Data)", bombs: clients, decode: func(b []byte) error {
-			_, fault := DecodeResponse(b)
+		{where: "pkg/client", call: "wire.DecodeResponse(m.Data)", bombs: clients, decode: func(b []byte) error {
+			_, fault := wire.DecodeResponse(b)
 			return failure(fault)
 		}},
-		{where: "pkg/client", call: "bus.DecodeError(m.Data)", bombs: refusals, decode: func(b []byte) error { return failure(DecodeError(b)) }},
-		{where: "services/controller", call: "bus.Heartbeat.Decode(answer.Data)", bombs: internals, decode: codec(Heartbeat)},
-		{where: "pkg/adapter/nats", call: "decodeStored(entry.Value(), &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(stageValue)) }},
-		{where: "pkg/adapter/nats", call: "readAll[storedModel]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(storedModel)) }},
-		{where: "pkg/adapter/nats", call: "readAll[quarantineValue]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(quarantineValue)) }},
+		{where: "pkg/client", call: "wire.DecodeError(m.Data)", bombs: refusals, decode: func(b []byte) error { return failure(wire.DecodeError(b)) }},
+		{where: "services/controller", call: "wire.Heartbeat.Decode(answer.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
+		{where: "pkg/adapter/nats", call: "decodeStored(entry.Value(), &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredStage)) }},
+		{where: "pkg/adapter/nats", call: "readAll[wire.StoredModel]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredModel)) }},
+		{where: "pkg/adapter/nats", call: "readAll[wire.StoredQuarantine]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredQuarantine)) }},
 		{where: "pkg/adapter/nats", call: "readAll[protocol.Profile]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(protocol.Profile)) }},
 		{where: "pkg/adapter/nats", call: "readAll[protocol.WorkerState]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(protocol.WorkerState)) }},
-		{where: "pkg/adapter/nats", call: "decodeStored(body, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(leaseValue)) }},
+		{where: "pkg/adapter/nats", call: "decodeStored(body, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredLease)) }},
 	},
 }
 

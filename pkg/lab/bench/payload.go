@@ -7,9 +7,9 @@ import (
 	"math"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Payload is what requests bring: for each path of a model and number of items
@@ -49,7 +49,7 @@ var sloKey = []byte("slo_ms\xcb")
 
 func encode(inputs []protocol.Tensor) *encoded {
 	slo := 0.0
-	body := bus.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: inputs})
+	body := wire.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: inputs})
 	at := bytes.Index(body, sloKey)
 	if at < 0 {
 		panic("bench: an encoded request without its SLO")

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 var picture = protocol.ModelState{ModelSpec: protocol.ModelSpec{
@@ -22,7 +22,7 @@ func TestTheSLOOfAnEncodedRequestChangesAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, slo := range []time.Duration{100 * time.Millisecond, 2900 * time.Microsecond, time.Hour} {
-			r, fault := bus.DecodeInfer(body.within(slo))
+			r, fault := wire.DecodeInfer(body.within(slo))
 			if fault != nil {
 				t.Fatal(fault)
 			}

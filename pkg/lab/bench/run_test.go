@@ -13,6 +13,7 @@ import (
 	"clockwork/pkg/client"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // door answers requests in place of a stack.
@@ -53,7 +54,7 @@ func (d *door) answers(handle func(m *nats.Msg)) {
 }
 
 func (d *door) serve(m *nats.Msg) {
-	if err := m.Respond(bus.EncodeResponse(bus.Msgpack, &protocol.InferResponse{ModelName: "m", Parameters: protocol.ResponseParameters{BatchSize: 2}})); err != nil {
+	if err := m.Respond(wire.EncodeResponse(protocol.Msgpack, &protocol.InferResponse{ModelName: "m", Parameters: protocol.ResponseParameters{BatchSize: 2}})); err != nil {
 		d.t.Error(err)
 	}
 }
@@ -175,7 +176,7 @@ func TestWhatIsRefusedOrNotAnsweredIsCounted(t *testing.T) {
 		case 0:
 			d.serve(m)
 		case 1:
-			if err := m.RespondMsg(bus.ErrorReply(bus.Msgpack, m.Reply, protocol.Errorf(protocol.Overloaded, "come back later"))); err != nil {
+			if err := m.RespondMsg(bus.ErrorReply(protocol.Msgpack, m.Reply, protocol.Errorf(protocol.Overloaded, "come back later"))); err != nil {
 				t.Error(err)
 			}
 		}

@@ -6,9 +6,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // BenchmarkSender sends for a second at a rate, to a front door that answers at
@@ -17,7 +17,7 @@ func BenchmarkSender(b *testing.B) {
 	for _, rate := range []float64{10_000, 50_000} {
 		b.Run(strconv.Itoa(int(rate)), func(b *testing.B) {
 			d := newDoor(b)
-			answer := bus.EncodeResponse(bus.Msgpack, &protocol.InferResponse{ModelName: "m", Parameters: protocol.ResponseParameters{BatchSize: 1}})
+			answer := wire.EncodeResponse(protocol.Msgpack, &protocol.InferResponse{ModelName: "m", Parameters: protocol.ResponseParameters{BatchSize: 1}})
 			d.answers(func(m *nats.Msg) {
 				if err := m.Respond(answer); err != nil {
 					b.Error(err)

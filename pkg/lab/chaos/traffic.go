@@ -11,6 +11,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Load is an open loop: requests leave when they are due, whatever became of
@@ -56,7 +57,7 @@ func StartTraffic(url string, load Load, options ...nats.Option) (*Traffic, erro
 	slo := float64(load.SLO) / float64(time.Millisecond)
 	t := &Traffic{
 		load: load, nc: nc, inbox: nc.NewInbox(), stopIt: make(chan struct{}), Began: time.Now(),
-		body: bus.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}),
+		body: wire.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}),
 	}
 	if _, err := nc.Subscribe(t.inbox+".*", t.onReply); err != nil {
 		nc.Close()
@@ -108,7 +109,7 @@ func codeOf(m *nats.Msg) protocol.Code {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return protocol.StateUnavailable
 	}
-	if fault := bus.DecodeError(m.Data); fault != nil {
+	if fault := wire.DecodeError(m.Data); fault != nil {
 		return fault.Code
 	}
 	return protocol.OK

@@ -16,6 +16,7 @@ import (
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
 )
 
 // Spec is the model that a scripted worker reads at a path.
@@ -138,7 +139,7 @@ func (w *Worker) Models() []string {
 
 // onScheduler synchronises the clock as soon as a scheduler is heard.
 func (w *Worker) onScheduler(m *nats.Msg) {
-	h, fault := bus.Heartbeat.Decode(m.Data)
+	h, fault := wire.Heartbeat.Decode(m.Data)
 	w.mu.Lock()
 	known := fault != nil || h.Epoch == 0 || h.Epoch == w.synced
 	w.mu.Unlock()
@@ -149,7 +150,7 @@ func (w *Worker) onScheduler(m *nats.Msg) {
 	if err != nil {
 		return // its next heartbeat tries again
 	}
-	if reading, fault := bus.Clock.Decode(answer.Data); fault == nil {
+	if reading, fault := wire.Clock.Decode(answer.Data); fault == nil {
 		w.mu.Lock()
 		w.synced = reading.Epoch
 		w.mu.Unlock()
@@ -157,7 +158,7 @@ func (w *Worker) onScheduler(m *nats.Msg) {
 }
 
 func (w *Worker) onAction(m *nats.Msg) {
-	actions, fault := bus.Actions.Decode(m.Data)
+	actions, fault := wire.Actions.Decode(m.Data)
 	if fault != nil {
 		w.t.Errorf("worker %s: %v", w.ID, fault)
 		return
@@ -192,7 +193,7 @@ func (w *Worker) take(a protocol.Action) {
 }
 
 func (w *Worker) onInput(m *nats.Msg) {
-	list, fault := bus.Inputs.Decode(m.Data)
+	list, fault := wire.Inputs.Decode(m.Data)
 	if fault != nil {
 		w.t.Errorf("worker %s: %v", w.ID, fault)
 		return
@@ -234,7 +235,7 @@ func (w *Worker) Answer(a protocol.Action, r protocol.Result) {
 	r.Action, r.Issuer, r.Kind, r.Epoch, r.Incarnation = a.ID, a.Issuer, a.Kind, max(r.Epoch, w.epoch), w.Incarnation
 	w.mu.Unlock()
 	r.GPU, r.Model, r.Batch = a.GPU, a.Model, a.Batch
-	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), bus.Results.Encode(&bus.ResultBatch{Issuer: r.Issuer, Results: []protocol.Result{r}})); err != nil {
+	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), wire.Results.Encode(&protocol.ResultBatch{Issuer: r.Issuer, Results: []protocol.Result{r}})); err != nil {
 		w.t.Errorf("worker %s: %v", w.ID, err)
 	}
 }
@@ -305,7 +306,7 @@ func (w *Worker) output(a protocol.Action) {
 		}
 		delete(w.inputs, r.ID)
 		out := []protocol.Output{{ID: r.ID, Model: a.Model, Batch: a.Batch, Items: r.Batch, Exec: Took(a), Data: data}}
-		if err := w.bus.Payload.Publish(w.bus.Subjects.OutputOf(r.ID.Door, w.ID), bus.Outputs.Encode(&out)); err != nil {
+		if err := w.bus.Payload.Publish(w.bus.Subjects.OutputOf(r.ID.Door, w.ID), wire.Outputs.Encode(&out)); err != nil {
 			w.t.Errorf("worker %s: %v", w.ID, err)
 		}
 	}

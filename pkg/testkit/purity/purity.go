@@ -33,7 +33,7 @@ var forbidden = map[string]string{
 	"runtime":                 "depends on the scheduler of goroutines",
 	"github.com/nats-io/":     "talks to the broker; only shells do",
 	"go.uber.org/":            "is wired by cmd and services; it wires nothing",
-	"github.com/vmihailenco/": "encodes; only pkg/adapter/nats does",
+	"github.com/vmihailenco/": "encodes; only pkg/wire does",
 }
 
 // clock lists what of package time is more than a duration.

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import "clockwork/pkg/protocol"
 
@@ -7,76 +7,18 @@ import "clockwork/pkg/protocol"
 // a receiver that does not know it refuses by their number.
 var (
 	Actions     = Codec[[]protocol.Action]{"actions", func(k *coder, v *[]protocol.Action) { list(k, v, codeAction) }}
-	Results     = Codec[ResultBatch]{"results", codeResults}
-	Submissions = Codec[SubmissionBatch]{"submissions", codeSubmissions}
+	Results     = Codec[protocol.ResultBatch]{"results", codeResults}
+	Submissions = Codec[protocol.SubmissionBatch]{"submissions", codeSubmissions}
 	Dispatches  = Codec[[]protocol.Dispatch]{"dispatches", func(k *coder, v *[]protocol.Dispatch) { list(k, v, codeDispatch) }}
 	Inputs      = Codec[[]protocol.Input]{"inputs", func(k *coder, v *[]protocol.Input) { list(k, v, codeInput) }}
 	Outputs     = Codec[[]protocol.Output]{"outputs", func(k *coder, v *[]protocol.Output) { list(k, v, codeOutput) }}
 	Heartbeat   = Codec[protocol.Heartbeat]{"heartbeat", codeHeartbeat}
 	Join        = Codec[protocol.WorkerState]{"join", codeWorkerState}
 	Start       = Codec[protocol.ClockworkState]{"start", codeClockworkState}
-	Clock       = Codec[ClockReading]{"clock", codeClock}
-	Job         = Codec[ProfileJob]{"profile job", codeJob}
-	Report      = Codec[ProfileReport]{"profile report", codeReport}
+	Clock       = Codec[protocol.ClockReading]{"clock", codeClock}
+	Job         = Codec[protocol.ProfileJob]{"profile job", codeJob}
+	Report      = Codec[protocol.ProfileReport]{"profile report", codeReport}
 )
-
-// SubmissionBatch is what one front door tells the scheduler of an epoch at
-// once.
-type SubmissionBatch struct {
-	Door, Epoch uint64
-	// Answered are the numbers of requests whose reply follows right behind this
-	// message: from here on nobody else may answer them.
-	Answered []uint64
-	Requests []Submitted
-}
-
-// Submitted is a request and where its client waits.
-type Submitted struct {
-	protocol.Submission
-	// Reply is the client's reply subject, "" if nobody but the door may answer;
-	// JSON is its encoding, else it is msgpack.
-	Reply string
-	JSON  bool
-	// Trace is zero unless the request's trace is recorded. The core does not see it.
-	Trace protocol.TraceContext
-}
-
-// MaxReply bounds a reply subject that the scheduler is told.
-const MaxReply = 256
-
-// ResultBatch is what a worker answers one issuer at once. The issuer comes
-// first, so that everybody else can tell cheaply that it is not meant.
-type ResultBatch struct {
-	Issuer  uint64
-	Results []protocol.Result
-}
-
-// ClockReading is the scheduler's answer to a worker that asks for its time.
-type ClockReading struct {
-	Epoch uint64
-	Now   protocol.Time
-}
-
-// ProfileJob asks the profiler to measure models on workers.
-type ProfileJob struct {
-	ID      uint64
-	Models  []protocol.ModelSpec
-	Workers []protocol.WorkerState
-	// Known are measurements that need not be made again.
-	Known []protocol.Profile
-}
-
-// ProfileReport is the outcome of a ProfileJob.
-type ProfileReport struct {
-	ID       uint64
-	Profiles []protocol.Profile
-	Failures []ProfileFailure
-}
-
-// ProfileFailure says why a model could not be measured on a type of GPU.
-type ProfileFailure struct {
-	Digest, GPUType, Reason string
-}
 
 func codeAction(k *coder, a *protocol.Action) {
 	k.array(14)
@@ -117,7 +59,7 @@ func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
 	num(k, &l.MaxExec)
 }
 
-func codeResults(k *coder, b *ResultBatch) {
+func codeResults(k *coder, b *protocol.ResultBatch) {
 	k.array(2)
 	num(k, &b.Issuer)
 	list(k, &b.Results, func(k *coder, r *protocol.Result) {
@@ -156,12 +98,12 @@ func codePhase(k *coder, p *protocol.Phase) {
 	num(k, &p.Device)
 }
 
-func codeSubmissions(k *coder, b *SubmissionBatch) {
+func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
 	k.array(4)
 	num(k, &b.Door)
 	num(k, &b.Epoch)
 	list(k, &b.Answered, num[uint64])
-	list(k, &b.Requests, func(k *coder, s *Submitted) {
+	list(k, &b.Requests, func(k *coder, s *protocol.Submitted) {
 		s.ID.Door = b.Door
 		codeSubmission(k, s)
 	})
@@ -169,7 +111,7 @@ func codeSubmissions(k *coder, b *SubmissionBatch) {
 
 // codeSubmission writes the field of the trace only where there is one, so that nothing
 // is sent for requests that nobody traces.
-func codeSubmission(k *coder, s *Submitted) {
+func codeSubmission(k *coder, s *protocol.Submitted) {
 	traced := k.arrayAndOne(10, s.Trace.Recorded())
 	num(k, &s.ID.Seq)
 	text(k, &s.Model)
@@ -252,7 +194,7 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 	num(k, &h.InFlight)
 }
 
-func codeClock(k *coder, r *ClockReading) {
+func codeClock(k *coder, r *protocol.ClockReading) {
 	k.array(2)
 	num(k, &r.Epoch)
 	num(k, &r.Now)

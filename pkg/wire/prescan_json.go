@@ -1,10 +1,15 @@
-package bus
+package wire
 
 import (
 	"encoding/json"
 
 	"clockwork/pkg/protocol"
 )
+
+// DecodeStored reads a value of the key-value store into a struct with json tags.
+func DecodeStored(value []byte, into any) *protocol.Error {
+	return decodeJSON(value, into, storedBounds)
+}
 
 // decodeJSON reads a JSON value after it was walked through. It is the one place
 // that hands JSON to the library.
@@ -13,7 +18,7 @@ func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
 		return fault
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
+		return protocol.Errorf(protocol.BadMessage, "decode protocol.JSON: %v", err)
 	}
 	return nil
 }

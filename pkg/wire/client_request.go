@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -12,29 +12,20 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Encoding is how a client wrote its body, and how it is answered.
-type Encoding uint8
-
-// The encodings.
-const (
-	Msgpack Encoding = iota
-	JSON
-)
-
 // EncodingOf tells a body's encoding by its first byte. An empty body counts
 // as JSON: a person typed it.
-func EncodingOf(body []byte) Encoding {
+func EncodingOf(body []byte) protocol.Encoding {
 	if len(body) == 0 || body[0] == '{' {
-		return JSON
+		return protocol.JSON
 	}
-	return Msgpack
+	return protocol.Msgpack
 }
 
 // DecodeInfer reads a client's inference request. Tensors sent as raw bytes
 // alias body. The error is BAD_MESSAGE, or INVALID_INPUT for data that does
 // not fit its own datatype.
 func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		return decodeInferJSON(body)
 	}
 	if fault := scanWhole(body); fault != nil {
@@ -77,7 +68,7 @@ const (
 // ReadsSlowly reports whether DecodeInfer may take longer than others should wait for
 // who receives a body.
 func ReadsSlowly(body []byte) bool {
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		return len(body) > quickJSON
 	}
 	if len(body) <= quickElements {
@@ -137,7 +128,7 @@ func decodeBody(body []byte, into any, b bounds) *protocol.Error {
 	if len(body) == 0 {
 		return nil
 	}
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		return decodeJSON(body, into, b)
 	}
 	if fault := b.scan(body); fault != nil {

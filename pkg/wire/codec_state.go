@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import "clockwork/pkg/protocol"
 
@@ -82,7 +82,7 @@ func codeClockworkState(k *coder, s *protocol.ClockworkState) {
 	list(k, &s.Workers, codeWorkerState)
 }
 
-func codeJob(k *coder, j *ProfileJob) {
+func codeJob(k *coder, j *protocol.ProfileJob) {
 	k.array(4)
 	num(k, &j.ID)
 	list(k, &j.Models, codeModel)
@@ -90,11 +90,11 @@ func codeJob(k *coder, j *ProfileJob) {
 	list(k, &j.Known, codeProfile)
 }
 
-func codeReport(k *coder, r *ProfileReport) {
+func codeReport(k *coder, r *protocol.ProfileReport) {
 	k.array(3)
 	num(k, &r.ID)
 	list(k, &r.Profiles, codeProfile)
-	list(k, &r.Failures, func(k *coder, f *ProfileFailure) {
+	list(k, &r.Failures, func(k *coder, f *protocol.ProfileFailure) {
 		k.array(3)
 		text(k, &f.Digest)
 		text(k, &f.GPUType)

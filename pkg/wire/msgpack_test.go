@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -101,10 +101,10 @@ func TestRepliesAreWhatReflectionWouldWrite(t *testing.T) {
 			plain.Outputs = append(plain.Outputs, tensorMsgpack{x.Name, x.Shape, x.Datatype, x.Data})
 		}
 		var want, got map[string]any
-		if err := msgpack.Unmarshal(EncodeBody(Msgpack, plain), &want); err != nil {
+		if err := msgpack.Unmarshal(EncodeBody(protocol.Msgpack, plain), &want); err != nil {
 			t.Fatal(err)
 		}
-		if err := msgpack.Unmarshal(EncodeResponse(Msgpack, &r), &got); err != nil {
+		if err := msgpack.Unmarshal(EncodeResponse(protocol.Msgpack, &r), &got); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

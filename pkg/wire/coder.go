@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -6,14 +6,12 @@ import (
 	"math"
 	"sync"
 
-	"github.com/nats-io/nats.go"
-
 	"clockwork/pkg/protocol"
 )
 
-// version is the first byte of every internal message. A receiver refuses any
+// Version is the first byte of every internal message. A receiver refuses any
 // other: two versions of Clockwork do not mix on one prefix.
-const version = 4
+const Version = 4
 
 // Codec turns a type of protocol into bytes and back: a version byte, a
 // msgpack array, then the raw payloads whose lengths the array declared.
@@ -26,7 +24,7 @@ type Codec[T any] struct {
 func (c Codec[T]) Append(dst []byte, v *T) []byte {
 	k := coders.Get().(*coder)
 	defer k.free()
-	k.encoding, k.out = true, append(dst, version)
+	k.encoding, k.out = true, append(dst, Version)
 	c.code(k, v)
 	dst, k.out = k.out, nil
 	for _, raw := range k.raws {
@@ -41,14 +39,6 @@ func (c Codec[T]) Encode(v *T) []byte {
 	defer GiveBack(body)
 	*body = c.Append(*body, v)
 	return bytes.Clone(*body)
-}
-
-// Publish sends the encoded message without keeping a copy of it.
-func (c Codec[T]) Publish(nc *nats.Conn, subject string, v *T) error {
-	body := Borrow()
-	defer GiveBack(body)
-	*body = c.Append(*body, v)
-	return nc.Publish(subject, *body)
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -83,8 +73,8 @@ func (c Codec[T]) Decode(body []byte) (T, *protocol.Error) {
 }
 
 func (c Codec[T]) decode(body []byte, v *T) *protocol.Error {
-	if len(body) == 0 || body[0] != version {
-		return protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, version)
+	if len(body) == 0 || body[0] != Version {
+		return protocol.Errorf(protocol.BadMessage, "decode %s: not version %d", c.name, Version)
 	}
 	if fault := internalBounds.holds(body); fault != nil {
 		return fault

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -80,13 +80,13 @@ func roundTrip[T any](t *testing.T, c Codec[T], fix func(*T)) {
 
 func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 	roundTrip(t, Actions, nil)
-	roundTrip(t, Results, func(b *ResultBatch) {
+	roundTrip(t, Results, func(b *protocol.ResultBatch) {
 		for i := range b.Results {
 			b.Results[i].Issuer = b.Issuer // sent once for all
 			b.Results[i].Worker = ""       // comes from the subject
 		}
 	})
-	roundTrip(t, Submissions, func(b *SubmissionBatch) {
+	roundTrip(t, Submissions, func(b *protocol.SubmissionBatch) {
 		for i := range b.Requests {
 			b.Requests[i].ID.Door = b.Door // sent once for all
 		}
@@ -105,15 +105,15 @@ func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 // TestATraceIsSentOnlyWhereThereIsOne: what is not traced is on the wire what it was
 // before there were traces, and a trace that is cut short is refused.
 func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
-	plain := SubmissionBatch{Door: 3, Epoch: 9, Requests: []Submitted{{Reply: "r", JSON: true, Submission: protocol.Submission{
+	plain := protocol.SubmissionBatch{Door: 3, Epoch: 9, Requests: []protocol.Submitted{{Reply: "r", JSON: true, Submission: protocol.Submission{
 		ID: protocol.RequestID{Door: 3, Seq: 7}, Model: "m", Batch: 1, Bytes: 8, Budget: 100, Elapsed: 5}}}}
-	before := []byte{version, 0x94, 3, 9, 0x90, 0x91, 0x9a, 7, 0xa1, 'm', 1, 8, 100, 5, 0, 0xc2, 0xa1, 'r', 0xc3}
+	before := []byte{Version, 0x94, 3, 9, 0x90, 0x91, 0x9a, 7, 0xa1, 'm', 1, 8, 100, 5, 0, 0xc2, 0xa1, 'r', 0xc3}
 	body := Submissions.Encode(&plain)
 	if !bytes.Equal(body, before) {
 		t.Errorf("without a trace\n%x, before\n%x", body, before)
 	}
 	traced := plain
-	traced.Requests = []Submitted{plain.Requests[0]}
+	traced.Requests = []protocol.Submitted{plain.Requests[0]}
 	traced.Requests[0].Trace = protocol.TraceContext{Trace: [16]byte{1}, Span: [8]byte{2}}
 	if more := len(Submissions.Encode(&traced)) - len(body); more != 26 {
 		t.Errorf("a trace takes %d bytes, want its 24 and what they are", more)
@@ -126,7 +126,7 @@ func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
 }
 
 func TestAnotherVersionIsRefused(t *testing.T) {
-	body := Clock.Encode(&ClockReading{1, 2})
+	body := Clock.Encode(&protocol.ClockReading{Epoch: 1, Now: 2})
 	body[0]++
 	if _, fault := Clock.Decode(body); fault == nil || fault.Code != protocol.BadMessage {
 		t.Errorf("another version gave %v, want BAD_MESSAGE", fault)

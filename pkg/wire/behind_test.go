@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"fmt"
@@ -34,16 +34,16 @@ var decoders = map[string]struct {
 	uses []string
 	why  string
 }{
-	"pkg/adapter/nats/prescan_json.go":   {[]string{"json.Unmarshal"}, "decodeJSON walks through the text first"},
-	"pkg/adapter/nats/client_request.go": {[]string{"msgpack.NewDecoder"}, "decodeBody walks through the message first"},
-	"pkg/lab/record/decoder.go":          {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
-	"pkg/adapter/backend/zoo/zoo.go":     {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
-	"pkg/lab/chaos/cluster.go":           {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
-	"integration/figures/figures.go":     {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},
-	"pkg/protocol/figures.go":            {[]string{"json.Unmarshal"}, "the library asks a histogram to read its own part of a text that was walked through"},
-	"cmd/clockwork/bench_result.go":      {[]string{"json.Unmarshal"}, "a file that the operator names, into a struct"},
-	"deploy/sbom/main.go":                {[]string{"json.Unmarshal", "json.Unmarshal"}, "make sbom, of the list that the generator wrote just before"},
-	"integration/example/main.go":        {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
+	"pkg/wire/prescan_json.go":       {[]string{"json.Unmarshal"}, "decodeJSON walks through the text first"},
+	"pkg/wire/client_request.go":     {[]string{"msgpack.NewDecoder"}, "decodeBody walks through the message first"},
+	"pkg/lab/record/decoder.go":      {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
+	"pkg/adapter/backend/zoo/zoo.go": {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
+	"pkg/lab/chaos/cluster.go":       {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
+	"integration/figures/figures.go": {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},
+	"pkg/protocol/figures.go":        {[]string{"json.Unmarshal"}, "the library asks a histogram to read its own part of a text that was walked through"},
+	"cmd/clockwork/bench_result.go":  {[]string{"json.Unmarshal"}, "a file that the operator names, into a struct"},
+	"deploy/sbom/main.go":            {[]string{"json.Unmarshal", "json.Unmarshal"}, "make sbom, of the list that the generator wrote just before"},
+	"integration/example/main.go":    {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
 }
 
 // source is a Go file of this module that is no test.
@@ -54,7 +54,7 @@ type source struct {
 
 func sources(t *testing.T) (all []source) {
 	t.Helper()
-	root := filepath.Join("..", "..", "..")
+	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -122,7 +122,7 @@ func TestEveryDecoderIsBehindThePrescan(t *testing.T) {
 		allowed, known := decoders[path]
 		switch {
 		case !known:
-			t.Errorf("%s uses %s: what comes from a message or a store is read by pkg/adapter/nats, which walks through it first (decodeJSON, decodeBody, Codec.Decode); "+
+			t.Errorf("%s uses %s: what comes from a message or a store is read by pkg/wire, which walks through it first (decodeJSON, decodeBody, Codec.Decode); "+
 				"what does not needs a line in decoders that says why", path, strings.Join(uses, ", "))
 		case !slices.Equal(uses, allowed.uses):
 			t.Errorf("%s uses %s, where %s is allowed, because: %s", path, strings.Join(uses, ", "), strings.Join(allowed.uses, ", "), allowed.why)
@@ -140,7 +140,7 @@ func TestEveryDecoderIsBehindThePrescan(t *testing.T) {
 func TestOurOwnReadersAreBehindThePrescan(t *testing.T) {
 	made := 0
 	for _, s := range sources(t) {
-		if filepath.Dir(s.path) != "pkg/adapter/nats" {
+		if filepath.Dir(s.path) != "pkg/wire" {
 			continue
 		}
 		for _, d := range s.file.Decls {
@@ -201,33 +201,33 @@ func callsOf(in ast.Node, name string) (calls []*ast.CallExpr) {
 	return calls
 }
 
-// into says which argument of a call is decoded into: of those of pkg/adapter/nats, and of
+// into says which argument of a call is decoded into: of those of pkg/wire, and of
 // those that hand such a pointer on.
-var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
+var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
 
 // typed are all types that messages are decoded into by a library.
 var typed = map[string]reflect.Type{
-	"protocol.LoadRequest": reflect.TypeFor[protocol.LoadRequest](),
-	"protocol.LoadReply":   reflect.TypeFor[protocol.LoadReply](),
-	"protocol.ModelList":   reflect.TypeFor[protocol.ModelList](),
-	"protocol.StackState":  reflect.TypeFor[protocol.StackState](),
-	"protocol.Event":       reflect.TypeFor[protocol.Event](),
-	"protocol.ModelSpec":   reflect.TypeFor[protocol.ModelSpec](),
-	"protocol.Profile":     reflect.TypeFor[protocol.Profile](),
-	"protocol.WorkerState": reflect.TypeFor[protocol.WorkerState](),
-	"protocol.Figures":     reflect.TypeFor[protocol.Figures](),
-	"protocol.DoorRecord":  reflect.TypeFor[protocol.DoorRecord](),
-	"protocol.Question":    reflect.TypeFor[protocol.Question](),
-	"explain.Report":       reflect.TypeFor[explain.Report](),
-	"inferJSON":            reflect.TypeFor[inferJSON](),
-	"[]tensorJSON":         reflect.TypeFor[[]tensorJSON](),
-	"responseJSON":         reflect.TypeFor[responseJSON](),
-	"responseMsgpack":      reflect.TypeFor[responseMsgpack](),
-	"errorBody":            reflect.TypeFor[errorBody](),
-	"stageValue":           reflect.TypeFor[stageValue](),
-	"storedModel":          reflect.TypeFor[storedModel](),
-	"quarantineValue":      reflect.TypeFor[quarantineValue](),
-	"leaseValue":           reflect.TypeFor[leaseValue](),
+	"protocol.LoadRequest":  reflect.TypeFor[protocol.LoadRequest](),
+	"protocol.LoadReply":    reflect.TypeFor[protocol.LoadReply](),
+	"protocol.ModelList":    reflect.TypeFor[protocol.ModelList](),
+	"protocol.StackState":   reflect.TypeFor[protocol.StackState](),
+	"protocol.Event":        reflect.TypeFor[protocol.Event](),
+	"protocol.ModelSpec":    reflect.TypeFor[protocol.ModelSpec](),
+	"protocol.Profile":      reflect.TypeFor[protocol.Profile](),
+	"protocol.WorkerState":  reflect.TypeFor[protocol.WorkerState](),
+	"protocol.Figures":      reflect.TypeFor[protocol.Figures](),
+	"protocol.DoorRecord":   reflect.TypeFor[protocol.DoorRecord](),
+	"protocol.Question":     reflect.TypeFor[protocol.Question](),
+	"explain.Report":        reflect.TypeFor[explain.Report](),
+	"inferJSON":             reflect.TypeFor[inferJSON](),
+	"[]tensorJSON":          reflect.TypeFor[[]tensorJSON](),
+	"responseJSON":          reflect.TypeFor[responseJSON](),
+	"responseMsgpack":       reflect.TypeFor[responseMsgpack](),
+	"errorBody":             reflect.TypeFor[errorBody](),
+	"wire.StoredStage":      reflect.TypeFor[StoredStage](),
+	"wire.StoredModel":      reflect.TypeFor[StoredModel](),
+	"wire.StoredQuarantine": reflect.TypeFor[StoredQuarantine](),
+	"wire.StoredLease":      reflect.TypeFor[StoredLease](),
 }
 
 func TestMessagesAreDecodedIntoTypedStructsOnly(t *testing.T) {

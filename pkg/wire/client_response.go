@@ -1,23 +1,21 @@
-package bus
+package wire
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
 
 	"clockwork/pkg/protocol"
 )
 
 // EncodeBody writes a struct with json tags in the given encoding.
-func EncodeBody(encoding Encoding, v any) []byte {
-	if encoding == JSON {
+func EncodeBody(encoding protocol.Encoding, v any) []byte {
+	if encoding == protocol.JSON {
 		body, err := json.Marshal(v)
 		if err != nil { // our own types marshal
 			panic(fmt.Sprintf("encode %T: %v", v, err))
@@ -56,18 +54,18 @@ type responseJSON struct {
 }
 
 // EncodeResponse writes the reply to a served request.
-func EncodeResponse(encoding Encoding, r *protocol.InferResponse) []byte {
+func EncodeResponse(encoding protocol.Encoding, r *protocol.InferResponse) []byte {
 	return AppendResponse(nil, encoding, r)
 }
 
 // AppendResponse appends the reply to dst, which may be nil.
-func AppendResponse(dst []byte, encoding Encoding, r *protocol.InferResponse) []byte {
-	if encoding == JSON {
+func AppendResponse(dst []byte, encoding protocol.Encoding, r *protocol.InferResponse) []byte {
+	if encoding == protocol.JSON {
 		out := responseJSON{r.ModelName, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
 		for _, t := range r.Outputs {
 			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
 		}
-		return append(dst, EncodeBody(JSON, out)...)
+		return append(dst, EncodeBody(protocol.JSON, out)...)
 	}
 	dst = packMap(dst, 3+present(r.ID != ""))
 	dst = packText(packText(dst, "model_name"), r.ModelName)
@@ -141,7 +139,7 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 		return nil, fault
 	}
 	r := &protocol.InferResponse{}
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		var in responseJSON
 		if fault := decodeJSON(body, &in, clientBounds); fault != nil {
 			return nil, fault
@@ -214,20 +212,17 @@ func cut(words string) string {
 	return strings.ToValidUTF8(words[:maxMessage], "") + "..."
 }
 
-// ErrorReply makes the reply that carries an error: body and headers.
-func ErrorReply(encoding Encoding, subject string, e *protocol.Error) *nats.Msg {
+// EncodeError makes the body of the reply that carries an error, and returns the
+// error as that body tells it: long words are cut.
+func EncodeError(encoding protocol.Encoding, e *protocol.Error) ([]byte, *protocol.Error) {
 	e = brief(e)
-	m := nats.NewMsg(subject)
-	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(e.Code.Row().Number))
-	m.Header.Set(protocol.ErrorHeader, e.Error())
-	m.Data = EncodeBody(encoding, errorBody{e})
-	return m
+	return EncodeBody(encoding, errorBody{e}), e
 }
 
 // DecodeError reads the error that a reply carries, nil when it carries none.
 func DecodeError(body []byte) *protocol.Error {
 	var in errorBody
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		if !bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`)) {
 			return nil
 		}

@@ -1,15 +1,13 @@
-package bus
+package wire
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/vmihailenco/msgpack/v5"
 
 	"clockwork/pkg/protocol"
@@ -26,7 +24,7 @@ func bombs() (bodies [][]byte) {
 }
 
 func TestAListGrowsOnlyWithWhatIsThere(t *testing.T) {
-	body := append([]byte{version, 0x94, 1, 0xdd, 0, 0x40, 0, 0}, bytes.Repeat([]byte{0xc0}, 1<<22)...)
+	body := append([]byte{Version, 0x94, 1, 0xdd, 0, 0x40, 0, 0}, bytes.Repeat([]byte{0xc0}, 1<<22)...)
 	body = append(body, 0x90, 0x90)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -84,48 +82,12 @@ func TestNullIsNaNAmongFloatsAndNothingElse(t *testing.T) {
 
 func TestErrorRepliesAreShort(t *testing.T) {
 	e := protocol.Errorf(protocol.InvalidInput, "%s", strings.Repeat("ü", 1<<20))
-	m := ErrorReply(JSON, "inbox", e)
-	if m.Size() > 10*maxMessage {
-		t.Errorf("%d bytes", m.Size())
+	body, _ := EncodeError(protocol.JSON, e)
+	if len(body) > 10*maxMessage {
+		t.Errorf("%d bytes", len(body))
 	}
 	if len(e.Message) != 2<<20 {
 		t.Error("the error itself was cut")
-	}
-}
-
-func TestLargeMessagesTravelInParts(t *testing.T) {
-	b := open(t)
-	type got struct {
-		state protocol.ClockworkState
-		fault *protocol.Error
-	}
-	whole := make(chan got, 10)
-	parcels := NewParcels(Start)
-	sub, err := b.Subscribe(b.Control, "large", func(m *nats.Msg) {
-		if v, done, fault := parcels.Add(m.Data); done || fault != nil {
-			whole <- got{v, fault}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	large := protocol.ClockworkState{}
-	for i := range 200_000 {
-		large.Models = append(large.Models, protocol.ModelSpec{Name: fmt.Sprintf("%064d", i)})
-	}
-	body := Start.Encode(&large)
-	if len(body) <= MaxPayload {
-		t.Fatalf("%d bytes prove nothing", len(body))
-	}
-	for _, state := range []protocol.ClockworkState{large, {PageSize: 5}} {
-		if err := b.SendParcel(b.Control, "large", Start.Encode(&state)); err != nil {
-			t.Fatal(err)
-		}
-		g := receive(t, whole)
-		if g.fault != nil || len(g.state.Models) != len(state.Models) || g.state.PageSize != state.PageSize {
-			t.Errorf("%d models, %v", len(g.state.Models), g.fault)
-		}
 	}
 }
 

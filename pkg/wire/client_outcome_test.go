@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"testing"
@@ -17,18 +17,18 @@ func TestAnOutcomeIsWhatTheWholeReplySays(t *testing.T) {
 	}
 	refused := protocol.Errorf(protocol.DeadlineUnmeetable, "not in time")
 	refused.EarliestMS, refused.BudgetMS = 2.5, 2
-	for _, encoding := range []Encoding{Msgpack, JSON} {
+	for _, encoding := range []protocol.Encoding{protocol.Msgpack, protocol.JSON} {
 		if p, code := DecodeOutcome(EncodeResponse(encoding, &served)); code != protocol.OK || p != parameters {
 			t.Errorf("encoding %v: %s, %+v", encoding, code, p)
 		}
-		if p, code := DecodeOutcome(ErrorReply(encoding, "x", refused).Data); code != protocol.DeadlineUnmeetable || p != (protocol.ResponseParameters{}) {
+		if p, code := DecodeOutcome(errorBytes(encoding, refused)); code != protocol.DeadlineUnmeetable || p != (protocol.ResponseParameters{}) {
 			t.Errorf("encoding %v: %s, %+v", encoding, code, p)
 		}
 	}
 }
 
 func TestAnOutcomeOfNoReplyIsABadMessage(t *testing.T) {
-	whole := EncodeResponse(Msgpack, &protocol.InferResponse{ModelName: "m"})
+	whole := EncodeResponse(protocol.Msgpack, &protocol.InferResponse{ModelName: "m"})
 	for name, body := range map[string][]byte{
 		"nothing":           nil,
 		"cut off":           whole[:len(whole)-1],
@@ -45,7 +45,7 @@ func TestAnOutcomeOfNoReplyIsABadMessage(t *testing.T) {
 }
 
 func BenchmarkDecodeOutcome(b *testing.B) {
-	body := EncodeResponse(Msgpack, &protocol.InferResponse{ModelName: "resnet50_v2-1", Outputs: []protocol.Tensor{{Name: "output", Data: make([]byte, 4000)}}})
+	body := EncodeResponse(protocol.Msgpack, &protocol.InferResponse{ModelName: "resnet50_v2-1", Outputs: []protocol.Tensor{{Name: "output", Data: make([]byte, 4000)}}})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, code := DecodeOutcome(body); code != protocol.OK {

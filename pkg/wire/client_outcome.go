@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import "clockwork/pkg/protocol"
 
@@ -7,7 +7,7 @@ import "clockwork/pkg/protocol"
 // The code is OK, or that of the error which the stack answered; BAD_MESSAGE
 // for what is no reply.
 func DecodeOutcome(body []byte) (protocol.ResponseParameters, protocol.Code) {
-	if EncodingOf(body) == JSON {
+	if EncodingOf(body) == protocol.JSON {
 		return outcomeJSON(body)
 	}
 	var p protocol.ResponseParameters
