@@ -290,7 +290,7 @@ func TestEveryMetricIsInTheDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile("(?m)^\\| `(clockwork_\\w+)`(?:, `(clockwork_\\w+)`)? \\| (\\w+) \\|([^|]*)\\|")
+	row := regexp.MustCompile("(?m)^- `(clockwork_\\w+)`(?:,\\s+`(clockwork_\\w+)`)?\\s+\\((\\w+)(?:;\\s+labels\\s+([^)]*))?\\):")
 	documented := map[string]string{}
 	labels := map[string]string{}
 	for _, m := range row.FindAllStringSubmatch(string(body), -1) {

@@ -100,20 +100,20 @@ func wantError(t *testing.T, m *nats.Msg, code, number string) {
 	}
 }
 
-// TestTheReadmesProgram runs the program that the README shows. Its SLO is what a
+// TestTheDocumentedProgram runs the program that docs/clients.md shows. Its SLO is what a
 // user would write; a busy machine may take a few attempts to meet it.
-func TestTheReadmesProgram(t *testing.T) {
+func TestTheDocumentedProgram(t *testing.T) {
 	program, err := os.ReadFile("example/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/clients.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, shown, _ := strings.Cut(string(program), "package main\n")
-	if !strings.Contains(string(readme), strings.TrimSpace(shown)) {
-		t.Error("the README shows another program than integration/example/main.go")
+	if !strings.Contains(string(page), strings.TrimSpace(shown)) {
+		t.Error("docs/clients.md shows another program than integration/example/main.go")
 	}
 	s := startStack(t, quick())
 	s.load("zoo/resnet50_v2", 1)
