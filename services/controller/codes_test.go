@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,22 +10,6 @@ import (
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/wire"
 )
-
-// TestCodeSchedulerLost: the request is with a scheduler that goes away, and no
-// other comes before its deadline.
-func TestCodeSchedulerLost(t *testing.T) {
-	s, scheduler := serving(t)
-	replies := s.infer("a", `{"parameters":{"slo_ms":3000},"inputs":[]}`)
-	bustest.Next(t, "the submission", s.submit)
-	scheduler.set("standby", 0)
-	s.awaitScheduler(protocol.SchedulerStandby)
-	if len(replies) != 0 {
-		t.Fatal("it was answered while its deadline lay ahead")
-	}
-	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.SchedulerLost {
-		t.Error(code)
-	}
-}
 
 // TestCodeLoadTimeout: of two workers one does not answer. The load is taken
 // back, and the same one succeeds once that worker does.
@@ -80,4 +65,20 @@ func TestCodeLoadingClosed(t *testing.T) {
 	stop()
 	s.controller()
 	closed(protocol.Active)
+}
+
+// TestTheServiceCountsWhatItRefuses as far as its library lets it: at once.
+func TestTheServiceCountsWhatItRefuses(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	s.awaitStage(protocol.Querying)
+	if code := s.load(`{"path":"` + strings.Repeat("x", maxLoad) + `"}`); code != protocol.PayloadTooLarge {
+		t.Errorf("a load of more than %d bytes: %s", maxLoad, code)
+	}
+	if code := s.load(`{"path":`); code != protocol.BadMessage {
+		t.Errorf("half a load: %s", code)
+	}
+	if stats := string(s.ask("$SRV.STATS.clockwork", "").Data); !strings.Contains(stats, `"num_errors":2`) {
+		t.Errorf("the service says %s", stats)
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/services/frontdoor"
 	"clockwork/services/host"
 )
 
@@ -53,18 +54,18 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	buffer, err := b.OpenBuffer(ctx, s.config.buffer())
+	buffer, err := b.OpenBuffer(ctx, s.config.Buffer())
 	if err != nil {
 		return err
 	}
-	door := NewDoor(s.config, b, state, buffer)
+	door := frontdoor.New(s.config.Config, b, state, buffer)
 	if err := door.Start(); err != nil {
 		return err
 	}
 	defer door.Stop()
 	host, _ := os.Hostname() // for people only
 	for ctx.Err() == nil {
-		lease, err := b.Campaign(ctx, "controller", bus.Candidate{Kind: protocol.FrontDoor, ID: protocol.DoorName(door.id), Host: host})
+		lease, err := b.Campaign(ctx, "controller", bus.Candidate{Kind: protocol.FrontDoor, ID: door.Name(), Host: host})
 		if err != nil {
 			return nil // ctx ended while another leads
 		}

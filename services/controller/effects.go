@@ -26,14 +26,14 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.answerLoad(r)
 	}
 	for _, s := range out.Store {
-		l.work.start(func() { l.store(ctx, s) })
+		l.work.Start(func() { l.store(ctx, s) })
 	}
 	for _, u := range out.Unstore {
-		l.work.start(func() { l.unstore(ctx, u) })
+		l.work.Start(func() { l.unstore(ctx, u) })
 	}
 	if out.SetStage != nil {
 		to, revision := *out.SetStage, l.revision
-		l.work.start(func() { l.advance(ctx, revision, to, out.Quarantined) })
+		l.work.Start(func() { l.advance(ctx, revision, to, out.Quarantined) })
 	}
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
@@ -44,20 +44,20 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	if out.Activate != nil {
 		l.announcing.endAll() // those are among the workers of the state
 		state, workers := *out.Activate, out.Activate.Workers
-		l.work.start(func() { l.storeWorkers(ctx, workers) })
+		l.work.Start(func() { l.storeWorkers(ctx, workers) })
 		state.Workers = withoutModels(state.Workers)
 		l.publish(l.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 	}
 	for _, w := range out.JoinWorkers {
-		l.work.start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
+		l.work.Start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
 		lean := w
 		lean.Models = nil // all workers hold every model; its profiles are its own news
 		told := l.announcing.begin(ctx, w.ID)
-		l.work.start(func() { l.announce(told, lean) })
+		l.work.Start(func() { l.announce(told, lean) })
 	}
 	for _, id := range out.DropWorkers {
 		l.announcing.end(id)
-		l.work.start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
+		l.work.Start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
 	}
 	for _, e := range out.Events {
 		l.bus.Event(e)

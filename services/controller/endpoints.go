@@ -119,7 +119,7 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 		l.refuseNow(r, protocol.Errorf(protocol.Overloaded, "%d questions are being answered", maxAnswering))
 		return
 	}
-	started := l.work.start(func() {
+	started := l.work.Start(func() {
 		defer func() { <-l.answering }()
 		body, fault := reply()
 		if fault != nil {
@@ -136,7 +136,7 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 // refuseNow refuses inside the handler, where the NATS service counts it as an
 // error; what is refused later, it has no way to count.
 func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
-	if !l.door.mayAnswer(r.Reply()) {
+	if !l.bus.MayReplyTo(r.Reply()) {
 		return
 	}
 	m := bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)
@@ -146,7 +146,7 @@ func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
 // respond answers a control message. What the broker cannot carry goes without
 // the profiles of the models.
 func (l *leader) respond(r micro.Request, reply any) {
-	if !l.door.mayAnswer(r.Reply()) {
+	if !l.bus.MayReplyTo(r.Reply()) {
 		return
 	}
 	// Not through r, which belongs to the handler: it has returned meanwhile.
@@ -184,7 +184,7 @@ func withoutProfiles(reply any) any {
 }
 
 func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
-	if !l.door.mayAnswer(r.Reply()) {
+	if !l.bus.MayReplyTo(r.Reply()) {
 		return
 	}
 	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)))
@@ -210,7 +210,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 		s.PageSize = w.PageSize
 		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they stand above
 	}
-	s.Epoch, s.Scheduler = l.door.scheduler()
+	s.Epoch, s.Scheduler = l.door.Scheduler()
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
 	}

@@ -9,6 +9,7 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
+	"clockwork/services/frontdoor"
 )
 
 // guard looks in the leading controller whether the store is there and holds
@@ -21,7 +22,7 @@ import (
 // QUERYING, with the models that all workers hold. One goroutine owns it.
 type guard struct {
 	l      *leader
-	keeper *keeper
+	keeper *frontdoor.Keeper
 	buffer time.Time // when the buffer's stream was made, zero before the first look
 	away   bool      // the store was not reached at the last look
 }
@@ -81,7 +82,7 @@ func (g *guard) look(parent context.Context) error {
 func (g *guard) lookAtBuffer(ctx context.Context) error {
 	created, err := g.l.buffer.Created(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if _, err := g.l.bus.OpenBuffer(ctx, g.l.config.buffer()); err != nil {
+		if _, err := g.l.bus.OpenBuffer(ctx, g.l.config.Buffer()); err != nil {
 			return err
 		}
 		created, err = g.l.buffer.Created(ctx)
@@ -90,10 +91,8 @@ func (g *guard) lookAtBuffer(ctx context.Context) error {
 		return err
 	}
 	if !g.buffer.IsZero() && !created.Equal(g.buffer) {
-		select {
-		case g.keeper.renewed <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := g.keeper.Renew(ctx); err != nil {
+			return err
 		}
 	}
 	g.buffer = created

@@ -92,7 +92,7 @@ func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
 	s.awaitScheduler(protocol.SchedulerStandby)
 	replies = s.infer("a", jsonInfer)
 	bustest.Until(t, "the request is stored", func() bool { return s.view().Buffered == 1 })
-	scheduler.set(SchedulerActive, 2)
+	scheduler.set(string(protocol.SchedulerActive), 2)
 	s.output(bustest.Next(t, "the request from the new buffer", s.submit), raw)
 	if code := codeOf(t, bustest.Next(t, "its reply", replies)); code != protocol.OK {
 		t.Errorf("from the new buffer: %s", code)

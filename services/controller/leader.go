@@ -17,6 +17,8 @@ import (
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
+	"clockwork/services/frontdoor"
+	"clockwork/services/host"
 )
 
 // leader drives the startup phase: one goroutine owns the machine, everything
@@ -26,7 +28,7 @@ type leader struct {
 	bus    *bus.Bus
 	state  *bus.State
 	buffer *bus.Buffer
-	door   *Door
+	door   *frontdoor.FrontDoor
 	caller *bus.Caller
 
 	machine *startup.Machine
@@ -49,7 +51,7 @@ type leader struct {
 	answering chan struct{}
 	reports   *wire.Parcels[protocol.ProfileReport]
 
-	work tasks
+	work host.Tasks
 }
 
 type pendingLoad struct {
@@ -70,7 +72,7 @@ const askWait = time.Second
 // it campaigns again.
 const recallPause = 500 * time.Millisecond
 
-func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *Door) *leader {
+func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *frontdoor.FrontDoor) *leader {
 	return &leader{
 		config: config,
 		bus:    b,
@@ -96,7 +98,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	defer func() {
 		cancel() // first, since callbacks may wait for a machine that rests
 		stop()
-		l.work.stop()
+		l.work.Stop()
 		l.refuseLoads(protocol.Refusal(protocol.ShuttingDown)) // what came while we stopped
 	}()
 	config := startup.DefaultConfig()
@@ -117,10 +119,10 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}
-	keeper := newKeeper(l.door, l.buffer, l.config.BufferTimeout)
-	l.work.start(func() { keeper.run(ctx) })
+	keeper := frontdoor.NewKeeper(l.door)
+	l.work.Start(func() { keeper.Run(ctx) })
 	guard := &guard{l: l, keeper: keeper}
-	l.work.start(func() { guard.run(ctx) })
+	l.work.Start(func() { guard.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
 }
@@ -254,7 +256,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
-			l.tell(ctx, startup.SchedulerSeen{Active: h.State == SchedulerActive, Epoch: h.Epoch})
+			l.tell(ctx, startup.SchedulerSeen{Active: h.State == string(protocol.SchedulerActive), Epoch: h.Epoch})
 		},
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){

@@ -308,7 +308,7 @@ func (s *stack) activate() *beating {
 	scheduler := s.scheduler("s1", "ready", 1)
 	s.measure()
 	bustest.Next(s.t, "the start", s.starts)
-	scheduler.set(SchedulerActive, 1)
+	scheduler.set(string(protocol.SchedulerActive), 1)
 	return scheduler
 }
 
@@ -366,39 +366,4 @@ func (s *stack) infer(model, body string) chan *nats.Msg {
 		s.t.Fatal(err)
 	}
 	return replies
-}
-
-// door opens a front door alone, which serves model a.
-func (s *stack) door(t testing.TB) (d *Door, stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
-	defer cancel()
-	b := bustest.Open(t, s.server)
-	buffer, err := b.OpenBuffer(ctx, s.config.buffer())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.state.PutModel(ctx, bustest.Spec("a", "zoo/a")); err != nil {
-		t.Fatal(err)
-	}
-	revision := uint64(0)
-	for stage := protocol.Querying; stage <= protocol.Active; stage++ {
-		if revision, _, err = s.state.AdvanceStage(ctx, revision, stage); err != nil {
-			t.Fatal(err)
-		}
-	}
-	d = NewDoor(s.config, b, s.state, buffer)
-	if err := d.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = sync.OnceFunc(d.Stop)
-	t.Cleanup(stop)
-	s.scheduler("s1", SchedulerActive, 1)
-	bustest.Until(t, "the door serves", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		_, known := d.models["a"]
-		return known && d.stage == protocol.Active && d.epoch == 1
-	})
-	return d, stop
 }

@@ -50,6 +50,7 @@ type Bus struct {
 	replicas int
 	bound    bool
 	denied   Tally
+	ignored  Tally // requests whose reply subject is not a client's
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }

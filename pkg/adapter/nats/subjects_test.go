@@ -92,8 +92,8 @@ func failure(fault *protocol.Error) error {
 
 // readings has a row for each method of protocol.Subjects that names a subject.
 var readings = map[string][]reading{
-	"Infer":   {{where: "services/controller", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
-	"InferBy": {{where: "services/controller", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"Infer":   {{where: "services/frontdoor", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
 	"Load": {
 		{where: "services/controller", call: "wire.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
 		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},
@@ -115,9 +115,9 @@ var readings = map[string][]reading{
 	"ProfilerReport": {{where: "services/controller", call: "wire.NewParcels(wire.Report)", bombs: parcels, decode: parcel(wire.Report)}},
 	"Action":         {{where: "services/worker", call: "wire.Actions.Decode(m.Data)", bombs: internals, decode: codec(wire.Actions)}},
 	"Input":          {{where: "services/worker", call: "wire.Inputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Inputs)}},
-	"Dispatch":       {{where: "services/controller", call: "wire.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(wire.Dispatches)}},
-	"Output":         {{where: "services/controller", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
-	"OutputOf":       {{where: "services/controller", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
+	"Dispatch":       {{where: "services/frontdoor", call: "wire.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(wire.Dispatches)}},
+	"Output":         {{where: "services/frontdoor", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
+	"OutputOf":       {{where: "services/frontdoor", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
 	"Result": {
 		{where: "services/scheduler", call: "t.bus.DecodeResults(m, t.issuer)", bombs: internals, decode: resulted},
 		{where: "services/controller", call: "l.bus.DecodeResults(m, l.issuer)", bombs: internals, decode: resulted},
@@ -139,7 +139,7 @@ var readings = map[string][]reading{
 		{where: "services/scheduler", call: "t.onClock", unread: "the question holds nothing"},
 		{where: "services/worker", call: "wire.Clock.Decode(m.Data)", bombs: internals, decode: codec(wire.Clock)},
 	},
-	"Buffer": {{where: "services/controller", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"Buffer": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	// What is read besides: answers to clients, what the controller hears of the
 	// scheduler's start, and what stands in the store.
 	"": {

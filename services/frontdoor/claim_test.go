@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"testing"
@@ -56,7 +56,7 @@ func TestG1EveryReplyIsClaimedFirst(t *testing.T) {
 // by no other.
 func TestG1ALateReplyIsLeftToTheScheduler(t *testing.T) {
 	s := newStack(t)
-	d := NewDoor(s.config, s.bus, s.state, nil)
+	d := New(s.config, s.bus, s.state, nil)
 	replies := make(chan *nats.Msg, 10)
 	inbox := nats.NewInbox()
 	if _, err := s.client.ChanSubscribe(inbox, replies); err != nil {

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"runtime"
@@ -27,7 +27,11 @@ func BenchmarkRefusal(b *testing.B) {
 	slow := quota.Unlimited
 	slow.Rate, slow.Burst = 1e-6, 1
 	s.config.Limits.Tenants = map[string]quota.Limit{"closed": closed, "small": small, "slow": slow}
-	d, _ := s.door(b)
+	s.frontDoor()
+	d := s.door
+	s.loaded("a")
+	s.activate()
+	s.awaitServing()
 	s.ask("clockwork.infer.a.slow", `{"inputs":0}`) // its one token
 
 	packed := func(shape []int, data any) string {
@@ -103,10 +107,10 @@ func threadTime(b *testing.B) time.Duration {
 }
 
 // turn is onInfer in one goroutine, however large the message is.
-func (d *Door) turn(m *nats.Msg) {
+func (d *FrontDoor) turn(m *nats.Msg) {
 	a := &asked{Msg: m, arrived: time.Now()}
 	a.model, a.tenant = d.bus.Subjects.Inferred(m.Subject)
-	if !d.mayAnswer(m.Reply) || !d.mayHear(a) {
+	if !d.bus.MayReplyTo(m.Reply) || !d.mayHear(a) {
 		return
 	}
 	d.Received.Add(1)

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"cmp"
@@ -15,14 +15,14 @@ import (
 // live is what people can see of a door while it works: its figures, and what became
 // of single requests.
 type live struct {
-	door   *Door
+	door   *FrontDoor
 	figure *figures.Door
 	recent *recent
 	shown  *bus.Figures
 	asked  *nats.Subscription
 }
 
-func newLive(d *Door) *live {
+func newLive(d *FrontDoor) *live {
 	return &live{door: d, figure: figures.NewDoor(), recent: newRecent()}
 }
 

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"time"
@@ -11,26 +11,11 @@ import (
 
 // How a door takes requests in.
 
-// mayAnswer reports whether a client may be answered on a subject, and tells of
-// those that may not.
-func (d *Door) mayAnswer(reply string) bool {
-	if reply == "" {
-		return false // nobody waits for an answer
-	}
-	if !d.bus.Subjects.IsClients(reply) {
-		if count := d.ignored.Add(time.Now()); count > 0 {
-			d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
-		}
-		return false
-	}
-	return true
-}
-
 // onInfer takes a request of a client.
-func (d *Door) onInfer(m *nats.Msg) {
+func (d *FrontDoor) onInfer(m *nats.Msg) {
 	a := &asked{Msg: m, arrived: time.Now()}
 	a.model, a.tenant = d.bus.Subjects.Inferred(m.Subject)
-	if !d.mayAnswer(m.Reply) || !d.mayHear(a) {
+	if !d.bus.MayReplyTo(m.Reply) || !d.mayHear(a) {
 		return
 	}
 	d.Received.Add(1)
@@ -52,7 +37,7 @@ func (d *Door) onInfer(m *nats.Msg) {
 		d.turnAway(a, protocol.Errorf(protocol.Overloaded, "as many numbers are being read as may be at a time; send tensors as raw bytes (msgpack bin), which are read at once"))
 		return
 	}
-	if !d.work.start(func() {
+	if !d.work.Start(func() {
 		defer d.slow.giveBack(a.tenant, n)
 		d.accept(a)
 		d.submissions.Flush()
@@ -64,7 +49,7 @@ func (d *Door) onInfer(m *nats.Msg) {
 
 // mayHear reports whether the answer may go where a tenant asks for it, and tells
 // of those that may not: it is another one's inbox.
-func (d *Door) mayHear(a *asked) bool {
+func (d *FrontDoor) mayHear(a *asked) bool {
 	if protocol.MayHear(a.tenant, a.Reply) {
 		return true
 	}
@@ -75,7 +60,7 @@ func (d *Door) mayHear(a *asked) bool {
 }
 
 // accept serves a request, or stores it until somebody can.
-func (d *Door) accept(a *asked) {
+func (d *FrontDoor) accept(a *asked) {
 	r, fault := d.read(a)
 	switch {
 	case fault != nil:
@@ -91,7 +76,7 @@ func (d *Door) accept(a *asked) {
 
 // flushLast sends the submissions once no request of the subscription waits
 // behind this one, or when enough have come together.
-func (d *Door) flushLast(sub *nats.Subscription) {
+func (d *FrontDoor) flushLast(sub *nats.Subscription) {
 	d.held++
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.held >= maxHeld {
 		d.held = 0
@@ -100,7 +85,7 @@ func (d *Door) flushLast(sub *nats.Subscription) {
 }
 
 // admit takes in a request that was checked, and queues it for the scheduler.
-func (d *Door) admit(r *request) *protocol.Error {
+func (d *FrontDoor) admit(r *request) *protocol.Error {
 	if limit := d.bus.Payload.MaxPayload() - inputHead; int64(len(r.payload)) > limit {
 		fault := protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", len(r.payload), limit)
 		fault.Got, fault.Limit = int64(len(r.payload)), limit
@@ -128,7 +113,7 @@ func (d *Door) admit(r *request) *protocol.Error {
 	return nil
 }
 
-func (d *Door) rewake() {
+func (d *FrontDoor) rewake() {
 	select {
 	case d.wake <- struct{}{}:
 	default: // it will look anyway

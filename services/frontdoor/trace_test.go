@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"slices"
@@ -57,14 +57,14 @@ func (s *stack) traced(model, body string) chan *nats.Msg {
 func TestATraceGoesAlongAndIsToldOnce(t *testing.T) {
 	s := newStack(t)
 	told, submitted := s.tracing()
-	s.controller()
+	s.frontDoor()
 	s.loaded("a")
 	scheduler := s.activate()
 	s.awaitServing()
 	replies := s.traced("a", jsonInfer)
 	first := bustest.Next(t, "the submission", submitted)
 	scheduler.set("standby", 0)
-	s.scheduler("s2", SchedulerActive, 9)
+	s.scheduler("s2", string(protocol.SchedulerActive), 9)
 	again := bustest.Next(t, "the second submission", submitted)
 	if first.Trace.Trace != [16]byte{1} || first.Trace.Span != [8]byte{2} || again.Trace != first.Trace {
 		t.Errorf("submitted with %v, then %v", first.Trace, again.Trace)
@@ -94,7 +94,7 @@ func TestATraceGoesAlongAndIsToldOnce(t *testing.T) {
 func TestATraceSaysWhyAMessageWasRefused(t *testing.T) {
 	s := newStack(t)
 	told, _ := s.tracing()
-	s.controller()
+	s.frontDoor()
 	s.loaded("a")
 	s.activate()
 	s.awaitServing()
@@ -119,7 +119,7 @@ func TestATraceGoesThroughTheStartupBuffer(t *testing.T) {
 	})
 	hub.OnRequest(func(r *watch.Request) { inner.Request(*r) })
 	s.config.Telemetry = hub
-	s.controller()
+	s.frontDoor()
 	s.loaded("a")
 	replies := s.traced("a", jsonInfer)
 	s.activate()

@@ -1,4 +1,7 @@
-package controller
+// Package frontdoor takes inference requests from clients and gives each its one
+// reply. Any number of front doors share the work; they know of each other only
+// through the broker.
+package frontdoor
 
 import (
 	"context"
@@ -13,13 +16,14 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
+	"clockwork/services/host"
 )
 
-// Door is a front door: it takes infer requests from clients, keeps each until
+// FrontDoor is a front door: it takes infer requests from clients, keeps each until
 // its outcome, and gives the one reply. Any number of doors share the work as
 // a NATS queue group. While no scheduler is active it stores requests in the
 // startup buffer.
-type Door struct {
+type FrontDoor struct {
 	config Config
 	bus    *bus.Bus
 	state  *bus.State
@@ -30,7 +34,7 @@ type Door struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *misses
 	live        *live
-	ignored     bus.Tally     // requests
+	ignored     bus.Tally     // requests whose answers would go to another client
 	foreign     bus.Tally     // outputs
 	slow        *slots        // of requests that are read beside the others
 	storing     *slots        // of requests on their way into the buffer
@@ -72,7 +76,7 @@ type Door struct {
 	beats  *bus.Liveness
 	pulse  *bus.Pulse
 	cancel context.CancelFunc
-	work   tasks
+	work   host.Tasks
 }
 
 type activeSeen struct{ epoch, incarnation uint64 }
@@ -103,9 +107,9 @@ const maxHeld = 16
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
 
-// NewDoor makes a front door; Start opens it.
-func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Door {
-	return &Door{
+// New makes a front door; Start opens it.
+func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *FrontDoor {
+	return &FrontDoor{
 		config:  config,
 		bus:     b,
 		state:   state,
@@ -125,9 +129,12 @@ func NewDoor(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *D
 	}
 }
 
+// Name is the front door's identity as a token of a subject.
+func (d *FrontDoor) Name() string { return protocol.DoorName(d.id) }
+
 // Start opens the door. It returns when requests are taken, or closes what it
 // had opened and returns the error.
-func (d *Door) Start() error {
+func (d *FrontDoor) Start() error {
 	if err := d.open(); err != nil {
 		d.Stop()
 		return fmt.Errorf("open front door: %w", err)
@@ -135,7 +142,7 @@ func (d *Door) Start() error {
 	return nil
 }
 
-func (d *Door) open() error {
+func (d *FrontDoor) open() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.submitTo = d.bus.Subjects.Submit(d.id)
@@ -149,8 +156,8 @@ func (d *Door) open() error {
 	if err != nil {
 		return err
 	}
-	d.work.start(func() { d.watchState(ctx) })
-	d.work.start(func() { d.watchDeadlines(ctx) })
+	d.work.Start(func() { d.watchState(ctx) })
+	d.work.Start(func() { d.watchDeadlines(ctx) })
 	s := d.bus.Subjects
 	for _, subscription := range []struct {
 		nc      *nats.Conn
@@ -185,7 +192,7 @@ func (d *Door) open() error {
 
 // submit sends a batch of submissions, but of those that are answered by now;
 // the batch calls it.
-func (d *Door) submit(batch []protocol.Submitted) {
+func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	m := protocol.SubmissionBatch{Door: d.id}
@@ -204,7 +211,7 @@ func (d *Door) submit(batch []protocol.Submitted) {
 // claim tells the scheduler that requests are answered, before they are: if this
 // process dies in between, nobody answers; were it the other way round, two
 // would. What is claimed is answered at once.
-func (d *Door) claim(rs ...*request) {
+func (d *FrontDoor) claim(rs ...*request) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	d.said.Answered = d.said.Answered[:0]
@@ -219,7 +226,7 @@ func (d *Door) claim(rs ...*request) {
 
 // claimBefore is claim for a reply that leaves on the other connection. Claimed
 // on both: the submission may come behind this one.
-func (d *Door) claimBefore(nc *nats.Conn, r *request) {
+func (d *FrontDoor) claimBefore(nc *nats.Conn, r *request) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	d.said.Answered = append(d.said.Answered[:0], r.id.Seq)
@@ -227,7 +234,7 @@ func (d *Door) claimBefore(nc *nats.Conn, r *request) {
 }
 
 // say sends what is in said. The caller holds telling.
-func (d *Door) say(nc *nats.Conn) {
+func (d *FrontDoor) say(nc *nats.Conn) {
 	if len(d.said.Answered) == 0 {
 		return
 	}

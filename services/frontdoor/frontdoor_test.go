@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"context"
@@ -229,7 +229,7 @@ func TestAnotherEpochIsGivenWhatIsInFlight(t *testing.T) {
 	replies := s.infer("a", jsonInfer)
 	first := bustest.Next(t, "the submission", s.submit)
 	scheduler.set("standby", 0)
-	s.scheduler("s2", SchedulerActive, 9)
+	s.scheduler("s2", string(protocol.SchedulerActive), 9)
 	again := bustest.Next(t, "the second submission", s.submit)
 	if again.ID != first.ID || again.Budget >= first.Budget {
 		t.Errorf("first %+v, then %+v", first, again)
@@ -243,8 +243,7 @@ func TestAnotherEpochIsGivenWhatIsInFlight(t *testing.T) {
 func TestARequestThatWaitsIsAnsweredInTheEnd(t *testing.T) {
 	s := newStack(t)
 	s.config.BufferTimeout = 500 * time.Millisecond
-	s.controller()
-	s.awaitStage(protocol.Querying)
+	s.frontDoor()
 	asked := time.Now()
 	m := s.ask("clockwork.infer.a", jsonInfer)
 	if code := codeOf(t, m); code != protocol.BufferTimeout {
@@ -253,7 +252,7 @@ func TestARequestThatWaitsIsAnsweredInTheEnd(t *testing.T) {
 	if e := wire.DecodeError(m.Data); e.BufferedMS < 500 || time.Since(asked) < 500*time.Millisecond {
 		t.Errorf("answered after %v, buffered for %v ms", time.Since(asked), e.BufferedMS)
 	}
-	bustest.Until(t, "the buffer is empty", func() bool { return s.view().Buffered == 0 })
+	s.awaitBuffered(0)
 	// What is wrong for certain is not kept.
 	if code := codeOf(t, s.ask("clockwork.infer.a", `{"inputs":`)); code != protocol.BadMessage {
 		t.Errorf("broken JSON: %s", code)
@@ -263,17 +262,16 @@ func TestARequestThatWaitsIsAnsweredInTheEnd(t *testing.T) {
 func TestRequestsThatWaitAreHandedOnInOrder(t *testing.T) {
 	s := newStack(t)
 	s.config.BufferTimeout = time.Minute
-	stop := s.controller()
-	s.awaitStage(protocol.Querying)
+	stop := s.frontDoor()
 	const n = 50
 	var replies []chan *nats.Msg
 	for i := range n {
 		body := strings.Replace(jsonInfer, `"slo_ms":15000`, fmt.Sprintf(`"slo_ms":%d`, 15000+i), 1)
 		replies = append(replies, s.infer("a", body))
 	}
-	bustest.Until(t, "all are stored", func() bool { return s.view().Buffered == n })
+	s.awaitBuffered(n)
 	stop() // nobody is bounced
-	s.controller()
+	s.frontDoor()
 	s.loaded("a")
 	s.activate()
 	for i := range n {
@@ -289,7 +287,7 @@ func TestRequestsThatWaitAreHandedOnInOrder(t *testing.T) {
 			t.Errorf("reply %d: %+v, %v", i, response, fault)
 		}
 	}
-	bustest.Until(t, "the buffer is empty", func() bool { return s.view().Buffered == 0 })
+	s.awaitBuffered(0)
 	for i, c := range replies {
 		if len(c) != 0 {
 			t.Errorf("request %d has a second reply", i)
@@ -300,11 +298,10 @@ func TestRequestsThatWaitAreHandedOnInOrder(t *testing.T) {
 func TestAFullBufferRefuses(t *testing.T) {
 	s := newStack(t)
 	s.config.BufferRequests = 2
-	s.controller()
-	s.awaitStage(protocol.Querying)
+	s.frontDoor()
 	s.infer("a", jsonInfer)
 	s.infer("a", jsonInfer)
-	bustest.Until(t, "two are stored", func() bool { return s.view().Buffered == 2 })
+	s.awaitBuffered(2)
 	if code := codeOf(t, s.ask("clockwork.infer.a", jsonInfer)); code != protocol.BufferFull {
 		t.Errorf("a third: %s", code)
 	}
@@ -316,7 +313,7 @@ func TestAFullBufferRefuses(t *testing.T) {
 
 func TestAClosingDoorAnswersWhatItHas(t *testing.T) {
 	s := newStack(t)
-	stop := s.controller()
+	stop := s.frontDoor()
 	s.loaded("a")
 	s.activate()
 	s.awaitServing()
@@ -332,7 +329,7 @@ func TestAClosingDoorAnswersWhatItHas(t *testing.T) {
 func TestAClosingDoorFinishesWhatItHas(t *testing.T) {
 	s := newStack(t)
 	s.config.StopWait = bustest.Wait
-	stop := s.controller()
+	stop := s.frontDoor()
 	s.loaded("a")
 	s.activate()
 	s.awaitServing()
@@ -356,7 +353,7 @@ func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
 	for _, reply := range []string{"$KV.clockwork_state.stage", "clockwork.scheduler.submit", ""} {
-		for _, subject := range []string{"clockwork.infer.nobody", "clockwork.load", "clockwork.ls", "clockwork.state"} {
+		for _, subject := range []string{"clockwork.infer.nobody"} {
 			if err := s.client.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: []byte(`{}`)}); err != nil {
 				t.Fatal(err)
 			}
@@ -364,12 +361,26 @@ func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {
 	}
 	// Answered after those.
 	s.ask("clockwork.infer.nobody", `{}`)
-	s.ask("clockwork.load", `{}`)
-	s.view()
 	if stage, _, _, err := s.state.Stage(ctx); err != nil || stage != protocol.Active {
 		t.Errorf("the stage in the store: %v, %v", stage, err)
 	}
 	if len(s.submit) != 0 {
 		t.Error("the door answered on the scheduler's subject")
+	}
+}
+
+// TestCodeSchedulerLost: the request is with a scheduler that goes away, and no
+// other comes before its deadline.
+func TestCodeSchedulerLost(t *testing.T) {
+	s, scheduler := serving(t)
+	replies := s.infer("a", `{"parameters":{"slo_ms":3000},"inputs":[]}`)
+	bustest.Next(t, "the submission", s.submit)
+	scheduler.set("standby", 0)
+	bustest.Until(t, "the scheduler is lost", func() bool { return !s.door.serving() })
+	if len(replies) != 0 {
+		t.Fatal("it was answered while its deadline lay ahead")
+	}
+	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.SchedulerLost {
+		t.Error(code)
 	}
 }

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"fmt"
@@ -190,7 +190,7 @@ func TestWhatAFrontDoorTakes(t *testing.T) {
 		{"one that is a number", id(7), protocol.BadMessage},
 	} {
 		a := &asked{Msg: c.message(t), model: "pair", spec: pair, known: true, accepting: true, arrived: time.Unix(1, 0)}
-		d := &Door{config: DefaultConfig()}
+		d := &FrontDoor{config: DefaultConfig()}
 		r, fault := d.read(a)
 		code := ok
 		if fault != nil {
@@ -210,7 +210,7 @@ func TestWhatAFrontDoorTakes(t *testing.T) {
 func TestAnIdIsToldBackAsItCame(t *testing.T) {
 	for _, want := range []string{"", "7", "\x00\n\x1b[2J\xff\"}", strings.Repeat("ä", 32)} {
 		a := &asked{Msg: id(want).message(t), spec: pair, known: true}
-		r, fault := (&Door{config: DefaultConfig()}).read(a)
+		r, fault := (&FrontDoor{config: DefaultConfig()}).read(a)
 		if fault != nil || r.clientID != want {
 			t.Errorf("%q: %+v, %v", want, r, fault)
 		}
@@ -229,7 +229,7 @@ func TestARefusalSaysWhatWasExpected(t *testing.T) {
 		"id":       {id(strings.Repeat("x", 65)), `the id has 65 bytes, at most 64 are kept`},
 		"deadline": {slo(-1), fmt.Sprintf(`slo_ms is -1; it must be positive and at most %d`, protocol.MaxSLO/time.Millisecond)},
 	} {
-		_, fault := (&Door{config: DefaultConfig()}).read(&asked{Msg: c.message(t), spec: pair, known: true})
+		_, fault := (&FrontDoor{config: DefaultConfig()}).read(&asked{Msg: c.message(t), spec: pair, known: true})
 		if fault == nil || fault.Message != c.want {
 			t.Errorf("%s: %v, want %s", what, fault, c.want)
 		}

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"strings"
@@ -63,25 +63,8 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 // TestALargeBodyKeepsNobodyWaitingBeforeActivation: it is stored all the same.
 func TestALargeBodyKeepsNobodyWaitingBeforeActivation(t *testing.T) {
 	s := newStack(t)
-	s.controller()
-	s.awaitStage(protocol.Querying)
+	s.frontDoor()
 	s.infer("a", `{"inputs":[{"name":"x","shape":[1,1000000],"datatype":"UINT8","data":[`+strings.Repeat("1,", 999_999)+`1]}]}`)
 	s.infer("a", jsonInfer)
-	bustest.Until(t, "both are stored", func() bool { return s.view().Buffered == 2 })
-}
-
-// TestTheServiceCountsWhatItRefuses as far as its library lets it: at once.
-func TestTheServiceCountsWhatItRefuses(t *testing.T) {
-	s := newStack(t)
-	s.controller()
-	s.awaitStage(protocol.Querying)
-	if code := s.load(`{"path":"` + strings.Repeat("x", maxLoad) + `"}`); code != protocol.PayloadTooLarge {
-		t.Errorf("a load of more than %d bytes: %s", maxLoad, code)
-	}
-	if code := s.load(`{"path":`); code != protocol.BadMessage {
-		t.Errorf("half a load: %s", code)
-	}
-	if stats := string(s.ask("$SRV.STATS.clockwork", "").Data); !strings.Contains(stats, `"num_errors":2`) {
-		t.Errorf("the service says %s", stats)
-	}
+	s.awaitBuffered(2)
 }

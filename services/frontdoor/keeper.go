@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// keeper looks after the startup buffer in the one controller that leads: it
+// Keeper looks after the startup buffer in the one controller that leads: it
 // answers each stored request BUFFER_TIMEOUT when its time is over, and hands
 // what still waits on to its front door, in order, once a scheduler is active.
 // One goroutine owns it.
-type keeper struct {
-	door    *Door
+type Keeper struct {
+	door    *FrontDoor
 	buffer  *bus.Buffer
 	timeout time.Duration
 	arrived chan bus.Buffered
@@ -34,12 +34,13 @@ const lookEvery = 20 * time.Millisecond
 // whose time is over.
 const handOnAtOnce = 64
 
-func newKeeper(door *Door, buffer *bus.Buffer, timeout time.Duration) *keeper {
-	return &keeper{door: door, buffer: buffer, timeout: timeout, arrived: make(chan bus.Buffered, 1), renewed: make(chan struct{})}
+// NewKeeper makes a keeper of the buffer for a front door; Run lets it work.
+func NewKeeper(door *FrontDoor) *Keeper {
+	return &Keeper{door: door, buffer: door.buffer, timeout: door.config.BufferTimeout, arrived: make(chan bus.Buffered, 1), renewed: make(chan struct{})}
 }
 
-// run works until ctx ends, with a new watch for each buffer.
-func (k *keeper) run(ctx context.Context) {
+// Run works until ctx ends, with a new watch for each buffer.
+func (k *Keeper) Run(ctx context.Context) {
 	defer k.door.waiting.Store(0)
 	for ctx.Err() == nil {
 		watching, cancel := context.WithCancel(ctx)
@@ -64,7 +65,7 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-func (k *keeper) keep(ctx context.Context) {
+func (k *Keeper) keep(ctx context.Context) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
@@ -90,9 +91,20 @@ func (k *keeper) keep(ctx context.Context) {
 	}
 }
 
+// Renew says that the buffer was lost and made again. It waits until the keeper
+// has heard it.
+func (k *Keeper) Renew(ctx context.Context) error {
+	select {
+	case k.renewed <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // begin answers what waited in a buffer that is lost: the requests are gone, and
 // their numbers are those of others now.
-func (k *keeper) begin() {
+func (k *Keeper) begin() {
 	k.door.forgetBuffer()
 	k.door.waiting.Store(0)
 	for _, w := range k.waiting {
@@ -110,7 +122,7 @@ func arrival(stored, now time.Time, timeout time.Duration) time.Time {
 }
 
 // expire answers those whose time is over.
-func (k *keeper) expire(now time.Time) {
+func (k *Keeper) expire(now time.Time) {
 	for len(k.waiting) > 0 && now.Sub(k.waiting[0].arrived) >= k.timeout {
 		w := k.next()
 		refusal := protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", k.timeout)
@@ -119,7 +131,7 @@ func (k *keeper) expire(now time.Time) {
 }
 
 // next takes out the one that waits longest, before it is counted elsewhere.
-func (k *keeper) next() waiting {
+func (k *Keeper) next() waiting {
 	w := k.waiting[0]
 	k.waiting = k.waiting[1:]
 	k.door.waiting.Store(int64(len(k.waiting)))
@@ -128,7 +140,7 @@ func (k *keeper) next() waiting {
 
 // handOn hands those that wait longest to the front door, in order, and
 // reports whether more wait.
-func (k *keeper) handOn(ctx context.Context) bool {
+func (k *Keeper) handOn(ctx context.Context) bool {
 	for range min(handOnAtOnce, len(k.waiting)) {
 		w := k.waiting[0]
 		body, err := k.buffer.Body(ctx, w.Seq)

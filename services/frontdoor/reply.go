@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const claimWait = 5 * time.Second
 
 // respond answers a request that was executed, or that the scheduler answered
 // without a worker (o is nil): OK only within its deadline as the door sees it.
-func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
+func (d *FrontDoor) respond(r *request, o *protocol.Output, now time.Time) {
 	if now.After(r.deadline) {
 		d.refuse(r, overdue(r, max(1, r.epoch)))
 		return
@@ -66,7 +66,7 @@ func (d *Door) respond(r *request, o *protocol.Output, now time.Time) {
 }
 
 // refuse answers a request with an error.
-func (d *Door) refuse(r *request, e *protocol.Error) {
+func (d *FrontDoor) refuse(r *request, e *protocol.Error) {
 	if r.waited > 0 {
 		e.BufferedMS = protocol.Milliseconds(r.waited)
 	}
@@ -80,19 +80,19 @@ func (d *Door) refuse(r *request, e *protocol.Error) {
 }
 
 // refuseMessage answers a message that never became a request.
-func (d *Door) refuseMessage(a *asked, e *protocol.Error) {
+func (d *FrontDoor) refuseMessage(a *asked, e *protocol.Error) {
 	d.publish(bus.ErrorReply(wire.EncodingOf(a.Data), a.Reply, e))
 	d.tellRefused(a, e)
 }
 
 // deliver gives the one reply. A buffered request is claimed first, so that
 // no other controller answers it too.
-func (d *Door) deliver(r *request, m *nats.Msg) {
+func (d *FrontDoor) deliver(r *request, m *nats.Msg) {
 	if r.buffered == 0 {
 		d.answer(r, m)
 		return
 	}
-	d.work.start(func() { // else we stop, and the next controller serves it
+	d.work.Start(func() { // else we stop, and the next controller serves it
 		ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 		defer cancel()
 		mine, err := d.buffer.Claim(ctx, r.buffered)
@@ -108,7 +108,7 @@ func (d *Door) deliver(r *request, m *nats.Msg) {
 		if err != nil {
 			d.bus.Log.Warn("buffered request answered without a claim", "error", err)
 		}
-		if !again && (mine || err != nil) && d.mayAnswer(m.Subject) {
+		if !again && (mine || err != nil) && d.bus.MayReplyTo(m.Subject) {
 			d.publish(m)
 			d.tell(r)
 		}
@@ -121,7 +121,7 @@ func (d *Door) deliver(r *request, m *nats.Msg) {
 const lateReply = 25 * time.Millisecond
 
 // answer gives the reply to a request of which the scheduler may know.
-func (d *Door) answer(r *request, m *nats.Msg) {
+func (d *FrontDoor) answer(r *request, m *nats.Msg) {
 	if !r.claimed {
 		if d.isLeft(r) {
 			d.Left.Add(1)
@@ -138,19 +138,19 @@ func (d *Door) answer(r *request, m *nats.Msg) {
 }
 
 // isLeft reports whether the scheduler may have answered a request.
-func (d *Door) isLeft(r *request) bool {
+func (d *FrontDoor) isLeft(r *request) bool {
 	return r.isSubmitted() && time.Since(r.deadline) > lateReply && d.bus.Reconnects() != r.reconnects
 }
 
 // connection is the one on which a reply leaves.
-func (d *Door) connection(m *nats.Msg) *nats.Conn {
+func (d *FrontDoor) connection(m *nats.Msg) *nats.Conn {
 	if len(m.Data) > largeReply {
 		return d.bus.Payload
 	}
 	return d.bus.Control
 }
 
-func (d *Door) publish(m *nats.Msg) {
+func (d *FrontDoor) publish(m *nats.Msg) {
 	d.Answered.Add(1)
 	nc := d.connection(m)
 	err := nc.PublishMsg(m)

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // How a door learns what becomes of its requests.
 
 // onDispatch does what the scheduler decided.
-func (d *Door) onDispatch(m *nats.Msg) {
+func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	defer d.sendLast(m.Sub)
 	dispatches, fault := wire.Dispatches.Decode(m.Data)
 	if fault != nil {
@@ -47,7 +47,7 @@ func (d *Door) onDispatch(m *nats.Msg) {
 }
 
 // dispatch queues a request's payload for the worker that will run it.
-func (d *Door) dispatch(x *protocol.Dispatch, now time.Time) {
+func (d *FrontDoor) dispatch(x *protocol.Dispatch, now time.Time) {
 	d.mu.Lock()
 	r := d.table.bySeq[x.ID.Seq]
 	var in protocol.Input
@@ -65,14 +65,14 @@ func (d *Door) dispatch(x *protocol.Dispatch, now time.Time) {
 
 // sendLast sends the payloads once no dispatch waits behind this one, or when
 // enough have come together.
-func (d *Door) sendLast(sub *nats.Subscription) {
+func (d *FrontDoor) sendLast(sub *nats.Subscription) {
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
 		d.inputs.flush()
 	}
 }
 
 // onOutput answers requests that were executed. Who the worker is, the subject says.
-func (d *Door) onOutput(m *nats.Msg) {
+func (d *FrontDoor) onOutput(m *nats.Msg) {
 	outputs, fault := wire.Outputs.Decode(m.Data)
 	if fault != nil {
 		d.bus.Log.Warn("bad output", "error", fault)
@@ -94,7 +94,7 @@ func (d *Door) onOutput(m *nats.Msg) {
 
 // takeFrom is take for an output, which counts only from a worker that the request
 // was dispatched to.
-func (d *Door) takeFrom(worker string, id protocol.RequestID) *request {
+func (d *FrontDoor) takeFrom(worker string, id protocol.RequestID) *request {
 	if id.Door != d.id {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (d *Door) takeFrom(worker string, id protocol.RequestID) *request {
 }
 
 // take takes a request out for its answer; nil when it was answered before.
-func (d *Door) take(id protocol.RequestID) *request {
+func (d *FrontDoor) take(id protocol.RequestID) *request {
 	if id.Door != d.id {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (d *Door) take(id protocol.RequestID) *request {
 }
 
 // watchDeadlines answers each request whose deadline comes first.
-func (d *Door) watchDeadlines(ctx context.Context) {
+func (d *FrontDoor) watchDeadlines(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

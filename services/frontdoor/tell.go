@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"time"
@@ -29,7 +29,7 @@ func ran(o *protocol.Output, now time.Time) outcome {
 }
 
 // tell tells of a request that was answered.
-func (d *Door) tell(r *request) {
+func (d *FrontDoor) tell(r *request) {
 	d.live.answered(r)
 	if !d.config.Telemetry.HearsRequests() {
 		return
@@ -48,7 +48,7 @@ func (d *Door) tell(r *request) {
 }
 
 // tellRefused tells of a message that never became a request.
-func (d *Door) tellRefused(a *asked, e *protocol.Error) {
+func (d *FrontDoor) tellRefused(a *asked, e *protocol.Error) {
 	d.live.refused(e)
 	if !d.config.Telemetry.HearsRequests() {
 		return
@@ -64,7 +64,7 @@ func (d *Door) tellRefused(a *asked, e *protocol.Error) {
 }
 
 // source is what can be read of a door.
-func (d *Door) source() watch.Source {
+func (d *FrontDoor) source() watch.Source {
 	return watch.Source{
 		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),
 		Ready: d.bus.Unreachable,

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"fmt"
@@ -27,7 +27,7 @@ func servingWith(t *testing.T, limits quota.Rules) *stack {
 	t.Helper()
 	s := newStack(t)
 	s.config.Limits = limits
-	s.controller()
+	s.frontDoor()
 	s.loaded("a", "b")
 	s.activate()
 	s.awaitServing()
@@ -160,8 +160,7 @@ func TestATenantDoesNotFillTheStartupBuffer(t *testing.T) {
 	s := newStack(t)
 	s.config.Limits = limited(2, quota.None, 0)
 	s.config.BufferTimeout = time.Minute
-	s.controller()
-	s.awaitStage(protocol.Querying)
+	s.frontDoor()
 	var replies []chan *nats.Msg
 	for range 2 {
 		replies = append(replies, s.infer("a.alice", jsonInfer))
@@ -170,7 +169,7 @@ func TestATenantDoesNotFillTheStartupBuffer(t *testing.T) {
 		t.Errorf("refused with %+v", e)
 	}
 	replies = append(replies, s.infer("a.bob", jsonInfer), s.infer("a", jsonInfer))
-	bustest.Until(t, "four are stored", func() bool { return s.view().Buffered == 4 })
+	s.awaitBuffered(4)
 	exceeded(t, s.ask("clockwork.infer.a.alice", jsonInfer)) // those on their way there are not the reason
 	s.loaded("a")
 	s.activate()
@@ -194,8 +193,7 @@ func TestARequestThatWaitedInVainCountsNoMore(t *testing.T) {
 	s := newStack(t)
 	s.config.Limits = limited(1, quota.None, 0)
 	s.config.BufferTimeout = 300 * time.Millisecond
-	s.controller()
-	s.awaitStage(protocol.Querying)
+	s.frontDoor()
 	for range 3 {
 		if code := codeOf(t, s.ask("clockwork.infer.a.alice", jsonInfer)); code != protocol.BufferTimeout {
 			t.Fatalf("answered %s", code)
@@ -281,7 +279,11 @@ func TestATenantLeavesSlotsToOthers(t *testing.T) {
 func TestEveryRequestIsAccountedFor(t *testing.T) {
 	s := newStack(t)
 	s.config.Limits = limited(20, 1<<20, 0)
-	d, stop := s.door(t)
+	stop := s.frontDoor()
+	d := s.door
+	s.loaded("a")
+	s.activate()
+	bustest.Until(t, "the front door serves", d.serving) // without a request
 	replies := make(chan *nats.Msg, 10_000)
 	if _, err := s.client.ChanSubscribe("answers", replies); err != nil {
 		t.Fatal(err)

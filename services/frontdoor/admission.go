@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"time"
@@ -28,7 +28,7 @@ type asked struct {
 }
 
 // letIn checks what can be told without reading the message, and counts it in.
-func (d *Door) letIn(a *asked) *protocol.Error {
+func (d *FrontDoor) letIn(a *asked) *protocol.Error {
 	if !protocol.ValidName(a.model) {
 		return protocol.Errorf(protocol.UnknownModel, "%q is no model's name", a.model)
 	}
@@ -54,7 +54,7 @@ func unknown(model string) *protocol.Error {
 
 // read decodes a message that was let in and checks all that can be told from it.
 // A model that is not known yet may come.
-func (d *Door) read(a *asked) (*request, *protocol.Error) {
+func (d *FrontDoor) read(a *asked) (*request, *protocol.Error) {
 	in, fault := wire.DecodeInfer(a.Data)
 	if fault != nil {
 		return nil, fault
@@ -82,13 +82,13 @@ func (r *request) fill(m protocol.ModelSpec, in *protocol.InferRequest) (fault *
 }
 
 // turnAway refuses a message that was let in.
-func (d *Door) turnAway(a *asked, fault *protocol.Error) {
+func (d *FrontDoor) turnAway(a *asked, fault *protocol.Error) {
 	d.giveBack(a.share)
 	d.refuseMessage(a, fault)
 }
 
 // giveBack counts out what was let in, and is in no table.
-func (d *Door) giveBack(s quota.Share) {
+func (d *FrontDoor) giveBack(s quota.Share) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.table.limits.Return(s)
@@ -103,14 +103,14 @@ type storedShare struct {
 
 // keepStored counts a stored request until its time in the buffer is over, or
 // until somebody serves.
-func (d *Door) keepStored(a *asked) {
+func (d *FrontDoor) keepStored(a *asked) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stored = append(d.stored, storedShare{a.arrived.Add(d.config.BufferTimeout), a.share})
 }
 
 // forgetStored counts those out. The caller holds the lock.
-func (d *Door) forgetStored(now time.Time) {
+func (d *FrontDoor) forgetStored(now time.Time) {
 	for len(d.stored) > 0 && (d.serves() || !now.Before(d.stored[0].until)) {
 		d.table.limits.Return(d.stored[0].Share)
 		d.stored = d.stored[1:]

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"time"
@@ -12,7 +12,7 @@ const drainWait = 2 * time.Second
 
 // Stop closes the door: what clients sent before is taken still and answered as
 // ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
-func (d *Door) Stop() {
+func (d *FrontDoor) Stop() {
 	defer d.unlend()
 	if d.taking != nil {
 		d.drain()
@@ -29,7 +29,7 @@ func (d *Door) Stop() {
 		d.pulse.Stop()
 	}
 	d.cancel()
-	d.work.stop()
+	d.work.Stop()
 	d.mu.Lock()
 	rest := d.table.all()
 	for _, r := range rest {
@@ -45,7 +45,7 @@ func (d *Door) Stop() {
 
 // drain gives up the subscription to infer and waits until what had arrived
 // was taken.
-func (d *Door) drain() {
+func (d *FrontDoor) drain() {
 	drained := make(chan struct{})
 	d.taking.SetClosedHandler(func(string) { close(drained) })
 	if err := d.taking.Drain(); err != nil {
@@ -61,7 +61,7 @@ func (d *Door) drain() {
 const finishEvery = 5 * time.Millisecond
 
 // finish waits until everything that was taken is answered.
-func (d *Door) finish() {
+func (d *FrontDoor) finish() {
 	for end := time.Now().Add(d.config.StopWait); time.Now().Before(end); time.Sleep(finishEvery) {
 		d.mu.Lock()
 		left := len(d.table.bySeq)

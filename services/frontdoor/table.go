@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"container/heap"

@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	bus "clockwork/pkg/adapter/nats"
@@ -8,7 +8,7 @@ import (
 // What a door adds to what it tells where a request's trace is recorded.
 
 // subjectOf is where a client sent a request, "" if nobody records its trace.
-func (d *Door) subjectOf(r *request) string {
+func (d *FrontDoor) subjectOf(r *request) string {
 	if !r.trace.Recorded() {
 		return ""
 	}
@@ -25,7 +25,7 @@ func (a *asked) traceparent() string {
 }
 
 // traceOf is the trace of a request that was in the startup buffer.
-func (d *Door) traceOf(b *bus.Buffered) watch.Trace {
+func (d *FrontDoor) traceOf(b *bus.Buffered) watch.Trace {
 	if b.Traceparent == "" {
 		return d.config.Telemetry.Trace(nil)
 	}

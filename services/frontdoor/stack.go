@@ -1,4 +1,4 @@
-package controller
+package frontdoor
 
 import (
 	"context"
@@ -13,13 +13,9 @@ import (
 // What the door knows of the rest of the stack: the stage and the models from
 // the store, the active scheduler from its heartbeats.
 
-// SchedulerActive is the state that a scheduler's heartbeat carries once it
-// was activated.
-const SchedulerActive = "active"
-
 // watchState follows the stage and the models, and opens a new watch when the
 // broker was lost.
-func (d *Door) watchState(ctx context.Context) {
+func (d *FrontDoor) watchState(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := d.state.Watch(ctx, d.onChange); err != nil {
 			d.bus.Log.Warn("state not watched", "error", err)
@@ -28,7 +24,7 @@ func (d *Door) watchState(ctx context.Context) {
 	}
 }
 
-func (d *Door) onChange(c bus.Change) {
+func (d *FrontDoor) onChange(c bus.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -43,9 +39,9 @@ func (d *Door) onChange(c bus.Change) {
 
 // onScheduler follows who is active: the highest epoch counts. What was
 // submitted to another scheduler is submitted again.
-func (d *Door) onScheduler(h protocol.Heartbeat) {
+func (d *FrontDoor) onScheduler(h protocol.Heartbeat) {
 	d.mu.Lock()
-	if h.State == SchedulerActive {
+	if h.State == string(protocol.SchedulerActive) {
 		d.actives[h.ID] = activeSeen{h.Epoch, h.Incarnation}
 	} else {
 		delete(d.actives, h.ID)
@@ -55,12 +51,12 @@ func (d *Door) onScheduler(h protocol.Heartbeat) {
 	d.resubmit(again)
 }
 
-func (d *Door) onSchedulerLost(h protocol.Heartbeat) {
+func (d *FrontDoor) onSchedulerLost(h protocol.Heartbeat) {
 	d.mu.Lock()
 	delete(d.actives, h.ID)
 	again := d.newEpoch()
 	d.mu.Unlock()
-	if h.State == SchedulerActive {
+	if h.State == string(protocol.SchedulerActive) {
 		d.bus.Log.Warn("lost the active scheduler", "scheduler", h.ID, "epoch", h.Epoch)
 	}
 	d.resubmit(again)
@@ -68,7 +64,7 @@ func (d *Door) onSchedulerLost(h protocol.Heartbeat) {
 
 // newEpoch settles which epoch is active and returns the requests that another
 // one was in charge of. The caller holds the lock.
-func (d *Door) newEpoch() []*request {
+func (d *FrontDoor) newEpoch() []*request {
 	epoch := uint64(0)
 	for _, a := range d.actives {
 		epoch = max(epoch, a.epoch)
@@ -91,7 +87,7 @@ func (d *Door) newEpoch() []*request {
 	return again
 }
 
-func (d *Door) resubmit(again []*request) {
+func (d *FrontDoor) resubmit(again []*request) {
 	now := time.Now()
 	for _, r := range again {
 		d.submissions.Add(r.submission(now))
@@ -100,7 +96,7 @@ func (d *Door) resubmit(again []*request) {
 }
 
 // serving reports whether requests go to a scheduler.
-func (d *Door) serving() bool {
+func (d *FrontDoor) serving() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stage == protocol.Active && d.epoch != 0
@@ -110,11 +106,11 @@ func (d *Door) serving() bool {
 // than the startup buffer's: from the first scheduler that it saw on. Where that one is
 // lost, requests wait here for the next one, no longer than their clients do. The caller
 // holds the lock.
-func (d *Door) serves() bool { return d.stage == protocol.Active && d.begun }
+func (d *FrontDoor) serves() bool { return d.stage == protocol.Active && d.begun }
 
-// scheduler returns the epoch of the active scheduler, 0 for none, and how the
+// Scheduler returns the epoch of the active scheduler, 0 for none, and how the
 // schedulers that are heard stand.
-func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {
+func (d *FrontDoor) Scheduler() (uint64, protocol.SchedulerPresence) {
 	d.mu.Lock()
 	epoch := d.epoch
 	d.mu.Unlock()
@@ -130,13 +126,13 @@ func (d *Door) scheduler() (uint64, protocol.SchedulerPresence) {
 // store puts a request into the startup buffer. It was read, and what can be seen
 // to be wrong already was refused; whether the model exists is known only at
 // activation.
-func (d *Door) store(a *asked, slo time.Duration) {
+func (d *FrontDoor) store(a *asked, slo time.Duration) {
 	if !d.storing.take(a.tenant, 1) {
 		d.turnAway(a, protocol.Errorf(protocol.BufferFull, "as many requests are being stored as may be at a time"))
 		return
 	}
 	stored := d.buffer.Store(a.model, a.Reply, slo, a.Data, a.traceparent())
-	if !d.work.start(func() {
+	if !d.work.Start(func() {
 		defer d.storing.giveBack(a.tenant, 1)
 		if fault := stored(context.Background()); fault != nil {
 			d.turnAway(a, fault)
@@ -151,7 +147,7 @@ func (d *Door) store(a *asked, slo time.Duration) {
 
 // forgetBuffer: the buffer was lost and made again. What came from there is
 // answered without a claim.
-func (d *Door) forgetBuffer() {
+func (d *FrontDoor) forgetBuffer() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	clear(d.unclaimed)
@@ -162,7 +158,7 @@ func (d *Door) forgetBuffer() {
 
 // handOn takes a request over from the buffer; its SLO begins now. It was let in
 // before, so no limit refuses it; whose it is, its inbox says (mayHear).
-func (d *Door) handOn(b bus.Buffered, body []byte, waited time.Duration) {
+func (d *FrontDoor) handOn(b bus.Buffered, body []byte, waited time.Duration) {
 	now := time.Now()
 	if b.Budget <= 0 || b.Budget > protocol.MaxSLO {
 		b.Budget = d.config.DefaultSLO

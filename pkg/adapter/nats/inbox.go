@@ -1,0 +1,18 @@
+package bus
+
+import "time"
+
+// MayReplyTo reports whether a client may be answered on a subject, and logs the
+// requests for which it may not.
+func (b *Bus) MayReplyTo(reply string) bool {
+	if reply == "" {
+		return false // nobody waits for an answer
+	}
+	if !b.Subjects.IsClients(reply) {
+		if count := b.ignored.Add(time.Now()); count > 0 {
+			b.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+		}
+		return false
+	}
+	return true
+}

@@ -1,0 +1,281 @@
+package frontdoor
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stack is everything around a front door: a broker, a client without our library,
+// the store as a controller would write it, and what a scheduler and workers say, as scripts.
+type stack struct {
+	t        testing.TB
+	server   *server.Server
+	bus      *bus.Bus
+	client   *nats.Conn
+	state    *bus.State
+	revision uint64 // of the stage
+	config   Config
+	events   chan protocol.Event
+	log      *slog.Logger // of the front doors
+	submit   chan protocol.Submission
+	door     *FrontDoor // the latest
+}
+
+func newStack(t testing.TB) *stack {
+	t.Helper()
+	srv := bustest.Server(t)
+	s := &stack{t: t, server: srv, bus: bustest.Open(t, srv), client: bustest.Client(t, srv), config: DefaultConfig(),
+		events: make(chan protocol.Event, 10000), submit: make(chan protocol.Submission, 100000)}
+	s.config.StopWait = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
+	defer cancel()
+	var err error
+	if s.state, err = s.bus.OpenState(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.on(s.bus.Subjects.Submissions(), func(m *nats.Msg) {
+		if b, fault := wire.Submissions.Decode(m.Data); fault == nil {
+			for _, r := range b.Requests {
+				s.submit <- r.Submission
+			}
+		}
+	})
+	s.on(s.bus.Subjects.Event("*"), func(m *nats.Msg) {
+		var e protocol.Event
+		if json.Unmarshal(m.Data, &e) == nil {
+			s.events <- e
+		}
+	})
+	return s
+}
+
+func (s *stack) on(subject string, f nats.MsgHandler) {
+	s.t.Helper()
+	if _, err := s.bus.Subscribe(s.bus.Control, subject, f); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.bus.Control.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stack) publish(subject string, body []byte) {
+	s.t.Helper()
+	if err := s.bus.Control.Publish(subject, body); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// frontDoor opens one that looks after the startup buffer too.
+func (s *stack) frontDoor() (stop func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	b := bustest.Open(s.t, s.server)
+	if s.log != nil {
+		b.Log = s.log
+	}
+	buffer, err := b.OpenBuffer(ctx, s.config.Buffer())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d := New(s.config, b, s.state, buffer)
+	if err := d.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		NewKeeper(d).Run(ctx)
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-kept; d.Stop() })
+	s.t.Cleanup(stop)
+	s.door = d
+	return stop
+}
+
+// loaded stores models as a controller does that has loaded them.
+func (s *stack) loaded(models ...string) {
+	s.t.Helper()
+	for _, m := range models {
+		if err := s.state.PutModel(s.t.Context(), bustest.Spec(m, "zoo/"+m)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// activate moves the stage to ACTIVE and has a scheduler say that it is active.
+func (s *stack) activate() *beating {
+	s.t.Helper()
+	for stage := protocol.Querying; stage <= protocol.Active; stage++ {
+		var err error
+		if s.revision, _, err = s.state.AdvanceStage(s.t.Context(), s.revision, stage); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return s.scheduler("s1", string(protocol.SchedulerActive), 1)
+}
+
+// serving is a front door that serves model a.
+func serving(t testing.TB) (*stack, *beating) {
+	t.Helper()
+	s := newStack(t)
+	s.frontDoor()
+	s.loaded("a")
+	scheduler := s.activate()
+	s.awaitServing()
+	return s, scheduler
+}
+
+// awaitServing waits until the front door gives requests to the scheduler.
+func (s *stack) awaitServing() {
+	s.t.Helper()
+	bustest.Until(s.t, "the front door serves", s.door.serving)
+	if code := codeOf(s.t, s.ask("clockwork.infer.nobody", `{}`)); code != protocol.UnknownModel {
+		s.t.Fatalf("a request for a model that is not there: %s", code)
+	}
+}
+
+// awaitBuffered waits until so many requests are in the startup buffer.
+func (s *stack) awaitBuffered(n int) {
+	s.t.Helper()
+	bustest.Until(s.t, strconv.Itoa(n)+" requests are buffered", func() bool {
+		got, err := s.door.buffer.Len(s.t.Context())
+		return err == nil && got == n
+	})
+}
+
+// beating is a scheduler as the others see it: its heartbeat.
+type beating struct {
+	mu    sync.Mutex
+	state string
+	epoch uint64
+	pulse *bus.Pulse
+	stop  func()
+}
+
+func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
+	b := &beating{state: state, epoch: epoch}
+	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
+	})
+	b.stop = sync.OnceFunc(b.pulse.Stop)
+	s.t.Cleanup(func() { b.set("standby", 0); b.stop() })
+	return b
+}
+
+func (b *beating) set(state string, epoch uint64) {
+	b.mu.Lock()
+	b.state, b.epoch = state, epoch
+	b.mu.Unlock()
+	b.pulse.Now()
+}
+
+// ask sends a request and waits for its reply.
+func (s *stack) ask(subject, body string) *nats.Msg {
+	s.t.Helper()
+	m, err := s.client.Request(subject, []byte(body), bustest.Wait)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", subject, body, err)
+	}
+	return m
+}
+
+// codeOf reads the code of a reply, as any client would: from body and headers.
+func codeOf(t testing.TB, m *nats.Msg) protocol.Code {
+	t.Helper()
+	fault := wire.DecodeError(m.Data)
+	if fault == nil {
+		return protocol.OK
+	}
+	if m.Header.Get("Nats-Service-Error") == "" || m.Header.Get("Nats-Service-Error-Code") != strconv.Itoa(fault.Code.Row().Number) {
+		t.Errorf("%v with headers %v", fault, m.Header)
+	}
+	if fault.Retryable != fault.Code.Row().Retryable {
+		t.Errorf("%v: retryable is %v", fault, fault.Retryable)
+	}
+	return fault.Code
+}
+
+// event waits for the next event of a kind.
+func (s *stack) event(kind string) protocol.Event {
+	s.t.Helper()
+	for {
+		if e := bustest.Next(s.t, "an event "+kind, s.events); e.Kind == kind {
+			return e
+		}
+	}
+}
+
+// output answers a submitted request as a worker would, with its own input.
+func (s *stack) output(r protocol.Submission, data []byte) {
+	s.t.Helper()
+	s.dispatch(r, "w1")
+	s.answer("w1", r, data)
+}
+
+// dispatch sends a submitted request to a worker, and waits for its input there.
+func (s *stack) dispatch(r protocol.Submission, worker string) {
+	s.t.Helper()
+	input, err := s.bus.Control.SubscribeSync(s.bus.Subjects.Input(worker))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: worker}}
+	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
+	if !r.Generated {
+		if _, err := input.NextMsg(bustest.Wait); err != nil {
+			s.t.Fatalf("the input of %v: %v", r.ID, err)
+		}
+	}
+	if err := input.Unsubscribe(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// answer sends an output as a worker does.
+func (s *stack) answer(worker string, r protocol.Submission, data []byte) {
+	s.t.Helper()
+	out := []protocol.Output{{ID: r.ID, Model: r.Model, Batch: r.Batch, Items: r.Batch, Data: data}}
+	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, worker), wire.Outputs.Encode(&out))
+}
+
+// jsonInfer is a request that model x of a scripted worker takes.
+const jsonInfer = `{"id":"r1","parameters":{"slo_ms":15000},"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2.5]}]}`
+
+// raw is its payload.
+var raw = []byte{0, 0, 0x80, 0x3f, 0, 0, 0x20, 0x40}
+
+// infer publishes a request and returns where its replies come.
+func (s *stack) infer(model, body string) chan *nats.Msg {
+	s.t.Helper()
+	replies := make(chan *nats.Msg, 10)
+	inbox := nats.NewInbox()
+	if _, err := s.client.ChanSubscribe(inbox, replies); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.client.PublishRequest("clockwork.infer."+model, inbox, []byte(body)); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.client.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+	return replies
+}
