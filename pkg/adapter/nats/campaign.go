@@ -1,16 +1,17 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -23,31 +24,23 @@ type Candidate struct {
 	Host string // for people
 }
 
-// takeoverBeats is how many heartbeats a candidate hears of itself, but none of
-// the holder, before it takes the lease away. Its own beats are the clock: they
-// do not come either where it is the broker that is slow, or the candidate.
-const takeoverBeats = 5
-
-// campaignEvery is how often a candidate looks at the lease.
-const campaignEvery = 100 * time.Millisecond
-
 // Campaign takes a lease as soon as nobody holds it, or whoever does is silent
-// for takeoverBeats. The former holder learns it at its next renewal; until then
+// (liveness.Succession). The former holder learns it at its next renewal; until then
 // epochs fence it.
 func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, error) {
 	body, err := leaseBody(c.ID, c.Host)
 	if err != nil {
 		return nil, fmt.Errorf("campaign for %s: %w", key, err)
 	}
-	campaign := &campaign{bus: b, key: key, body: body, self: c.ID}
+	campaign := &campaign{bus: b, key: key, body: body, beats: liveness.Succession{Self: c.ID}}
 	ears, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(c.Kind, "*"), func(m *nats.Msg) {
-		campaign.hear(b.Subjects.Token(m.Subject, 2))
+		campaign.heard(b.Subjects.Token(m.Subject, 2))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("campaign for %s: %w", key, err)
 	}
 	defer func() { _ = ears.Unsubscribe() }()
-	return b.awaitLease(ctx, key, campaignEvery, func() (*Lease, error) { return campaign.attempt(ctx) })
+	return b.awaitLease(ctx, key, liveness.CampaignEvery, func() (*Lease, error) { return campaign.attempt(ctx) })
 }
 
 // campaign is one candidate's, until it is elected.
@@ -56,34 +49,23 @@ type campaign struct {
 	kv   jetstream.KeyValue
 	key  string
 	body []byte
-	self string
 	seen uint64 // the last revision at which somebody else held the lease
 
-	mu     sync.Mutex
-	holder string // "" for nobody yet
-	silent int    // own heartbeats since the holder's last
+	mu    sync.Mutex // guards beats
+	beats liveness.Succession
 }
 
-func (c *campaign) hear(id string) {
+func (c *campaign) heard(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch id {
-	case c.holder:
-		c.silent = 0
-	case c.self:
-		c.silent++
-	}
+	c.beats.Heard(id)
 }
 
-// silence reports whether the holder is silent; another one than before has yet
-// to be heard.
-func (c *campaign) silence(holder string) bool {
+// silent reports whether a holder is silent; "" is the one that was seen last.
+func (c *campaign) silent(holder string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.holder != holder {
-		c.holder, c.silent = holder, 0
-	}
-	return c.silent >= takeoverBeats
+	return c.beats.Silent(cmp.Or(holder, c.beats.Holder()))
 }
 
 // attempt takes the lease, or returns ErrHeld.
@@ -105,7 +87,7 @@ func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
 		return nil, fmt.Errorf("read lease %s: %w", c.key, err)
 	}
 	c.seen = entry.Revision()
-	if !c.silence(holderOf(entry.Value())) {
+	if !c.silent(holderOf(entry.Value())) {
 		return nil, ErrHeld
 	}
 	c.bus.Log.Warn("taking the lease of a silent holder", "lease", c.key, "holder", string(entry.Value()))
@@ -116,7 +98,7 @@ func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
 // take takes a lease that nobody holds. Where the store was lost, its holder
 // gets the time to take it again: it has in memory what was stored.
 func (c *campaign) take(ctx context.Context) (*Lease, error) {
-	if c.seen > 0 && !c.silence(c.holder) {
+	if c.seen > 0 && !c.silent("") {
 		info, err := streamOf(ctx, c.kv)
 		if err != nil {
 			c.kv = nil

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 )
 
@@ -72,7 +73,7 @@ func TestG7ABeatingHolderKeepsItsLease(t *testing.T) {
 		t.Fatal("taken from a holder that lives")
 	case <-first.Lost():
 		t.Fatal("lost")
-	case <-time.After(2 * takeoverBeats * protocol.HeartbeatEvery):
+	case <-time.After(2 * liveness.TakeoverBeats * protocol.HeartbeatEvery):
 	}
 	first.Release()
 	second := <-won
@@ -95,7 +96,7 @@ func TestACandidateThatDoesNotHearItselfWaits(t *testing.T) {
 	select {
 	case <-won:
 		t.Fatal("taken without having heard anything")
-	case <-time.After(2 * takeoverBeats * protocol.HeartbeatEvery):
+	case <-time.After(2 * liveness.TakeoverBeats * protocol.HeartbeatEvery):
 	}
 }
 
@@ -105,7 +106,7 @@ func TestALostStoreLeavesTheLeaseWithItsHolder(t *testing.T) {
 	b := open(t)
 	first, beats := elected(ctx, t, b, "first")
 	defer beats.Stop()
-	second := &campaign{bus: b, key: "controller", body: []byte("second"), self: "second"}
+	second := &campaign{bus: b, key: "controller", body: []byte("second"), beats: liveness.Succession{Self: "second"}}
 	held := func(when string) {
 		t.Helper()
 		if _, err := second.attempt(ctx); !errors.Is(err, ErrHeld) {
@@ -119,9 +120,9 @@ func TestALostStoreLeavesTheLeaseWithItsHolder(t *testing.T) {
 	_, _ = second.attempt(ctx) // sees that the bucket is gone
 	held("a new bucket, and nobody in it")
 	first.Release()
-	for second.silent < takeoverBeats { // it beats, and the first one no longer does
+	for range liveness.TakeoverBeats { // it beats, and the first one no longer does
 		held("not silent for long enough")
-		second.hear("second")
+		second.heard("second")
 	}
 	l, err := second.attempt(ctx)
 	if err != nil {

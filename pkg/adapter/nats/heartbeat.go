@@ -1,12 +1,12 @@
 package bus
 
 import (
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -70,51 +70,31 @@ func (p *Pulse) Stop() {
 	<-p.done
 }
 
-// maxAlive bounds the instances of one kind that are followed; the heartbeats
-// of more are ignored.
-const maxAlive = 16384
-
-// Liveness watches the heartbeats of one kind of service. An instance is lost
-// when it was silent for protocol.HeartbeatLost, or when the same id beats
-// with a new incarnation. Time goes on here by ticks: where it is we who slept,
-// nobody was silent.
+// Liveness watches the heartbeats of one kind of service by the rules of
+// liveness.Watch. Any goroutine may use it.
 type Liveness struct {
-	mu    sync.Mutex
-	alive map[string]life
+	mu    sync.Mutex // guards watch
+	watch liveness.Watch
 	stop  chan struct{}
 	done  chan struct{}
 }
-
-type life struct {
-	beat   protocol.Heartbeat
-	silent int // ticks since its last beat
-}
-
-// lostTicks is after how many ticks without a beat an instance is lost.
-const lostTicks = int(protocol.HeartbeatLost / protocol.HeartbeatEvery)
 
 // WatchHeartbeats calls beat for each heartbeat and lost for each lost
 // instance (its last heartbeat). Both are called from two goroutines, never at
 // the same time; lost before the first beat of a new incarnation.
 func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protocol.Heartbeat)) (*Liveness, error) {
-	l := &Liveness{alive: map[string]life{}, stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Liveness{stop: make(chan struct{}), done: make(chan struct{})}
 	var calls sync.Mutex
-	sub, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(kind, "*"), func(m *nats.Msg) {
-		h, fault := wire.Heartbeat.Decode(m.Data)
-		if fault != nil {
-			b.Log.Warn("bad heartbeat", "subject", m.Subject, "error", fault)
-			return
-		}
-		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)
+	sub, err := b.OnHeartbeats(kind, func(h protocol.Heartbeat) {
 		calls.Lock()
 		defer calls.Unlock()
-		old, replaced, seen := l.see(h)
-		if !seen {
-			b.Log.Warn("heartbeat ignored: too many instances", "subject", m.Subject, "limit", maxAlive)
+		replaced, followed := l.see(h)
+		if !followed {
+			b.Log.Warn("heartbeat ignored: too many instances", "service", kind, "id", h.ID, "limit", liveness.MaxInstances)
 			return
 		}
-		if replaced {
-			lost(old)
+		if replaced != nil {
+			lost(*replaced)
 		}
 		beat(h)
 	})
@@ -142,26 +122,24 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 	return l, nil
 }
 
+// OnHeartbeats calls heard for each heartbeat of one kind of service.
+func (b *Bus) OnHeartbeats(kind protocol.ServiceKind, heard func(protocol.Heartbeat)) (*nats.Subscription, error) {
+	return b.Subscribe(b.Control, b.Subjects.Heartbeat(kind, "*"), func(m *nats.Msg) {
+		h, fault := wire.Heartbeat.Decode(m.Data)
+		if fault != nil {
+			b.Log.Warn("bad heartbeat", "subject", m.Subject, "error", fault)
+			return
+		}
+		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)
+		heard(h)
+	})
+}
+
 // Alive returns the last heartbeat of every living instance, sorted by id.
 func (l *Liveness) Alive() []protocol.Heartbeat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	beats := make([]protocol.Heartbeat, 0, len(l.alive))
-	for _, a := range l.alive {
-		beats = append(beats, a.beat)
-	}
-	slices.SortFunc(beats, byID)
-	return beats
-}
-
-// Expect counts an instance as heard now, if it was not heard yet: it is lost
-// when no heartbeat follows.
-func (l *Liveness) Expect(h protocol.Heartbeat) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, known := l.alive[h.ID]; !known && len(l.alive) < maxAlive {
-		l.alive[h.ID] = life{beat: h}
-	}
+	return l.watch.Alive()
 }
 
 // Stop ends the watching.
@@ -170,40 +148,14 @@ func (l *Liveness) Stop() {
 	<-l.done
 }
 
-func (l *Liveness) see(h protocol.Heartbeat) (old protocol.Heartbeat, replaced, seen bool) {
+func (l *Liveness) see(h protocol.Heartbeat) (replaced *protocol.Heartbeat, followed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was, known := l.alive[h.ID]
-	if !known && len(l.alive) >= maxAlive {
-		return old, false, false
-	}
-	l.alive[h.ID] = life{beat: h}
-	return was.beat, known && was.beat.Incarnation != h.Incarnation, true
+	return l.watch.Beat(h)
 }
 
-// tick counts for everyone, and returns who is lost by it.
 func (l *Liveness) tick() []protocol.Heartbeat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var gone []protocol.Heartbeat
-	for id, a := range l.alive {
-		if a.silent++; a.silent > lostTicks {
-			gone = append(gone, a.beat)
-			delete(l.alive, id)
-			continue
-		}
-		l.alive[id] = a
-	}
-	slices.SortFunc(gone, byID)
-	return gone
-}
-
-func byID(a, b protocol.Heartbeat) int {
-	switch {
-	case a.ID < b.ID:
-		return -1
-	case a.ID > b.ID:
-		return 1
-	}
-	return 0
+	return l.watch.Tick()
 }
