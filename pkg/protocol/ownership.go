@@ -37,4 +37,6 @@ const (
 	// AnswerLostDrift of the budget besides.
 	AnswerLostAfter = 2 * LateReplyUnasked
 	AnswerLostDrift = 1024 // the 1024th part
+	// LateReplyFor is how long after its deadline a reply may come at all.
+	LateReplyFor = time.Minute
 )
