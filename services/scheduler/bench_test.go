@@ -21,6 +21,7 @@ type door struct {
 	bus    *bus.Bus
 	id     uint64
 	seq    uint64
+	epoch  uint64 // that it thinks is active
 
 	dispatches chan protocol.Dispatch
 	outputs    chan protocol.Output
@@ -150,7 +151,7 @@ func (d *door) submit(model string, budget time.Duration) protocol.RequestID {
 	d.t.Helper()
 	d.seq++
 	id := protocol.RequestID{Door: d.id, Seq: d.seq}
-	d.publish(d.bus.Subjects.Submit(d.id), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: d.id, Requests: []protocol.Submitted{
+	d.publish(d.bus.Subjects.Submit(d.id), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: d.id, Epoch: d.epoch, Requests: []protocol.Submitted{
 		{Submission: protocol.Submission{ID: id, Model: model, Batch: 1, Bytes: 8, Budget: budget, Generated: true}}}}))
 	return id
 }

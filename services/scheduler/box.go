@@ -21,6 +21,15 @@ func newBox[T any](b *bus.Bus, subject string, codec wire.Codec[[]T], most int) 
 	return &box[T]{bus: b, subject: subject, codec: codec, most: most}
 }
 
+// addBox keeps a box for a receiver. Boxes are kept to spare their memory; where too
+// many are, all are made anew as they are needed (what is in one is sent all the same).
+func addBox[K comparable, T any](boxes map[K]*box[T], of K, b *box[T]) {
+	if len(boxes) >= maxBoxes {
+		clear(boxes)
+	}
+	boxes[of] = b
+}
+
 // add puts an item in and reports whether it is the first since the last flush.
 func (b *box[T]) add(item T) (first bool) {
 	b.items = append(b.items, item)

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -162,88 +161,5 @@ func TestG1ADeadDoorsClientsAreAnswered(t *testing.T) {
 	}
 	if more := c.rest(700 * time.Millisecond); len(more) > 0 {
 		t.Errorf("more answers: %v", more)
-	}
-}
-
-// TestG1ASilentDoorAnswersItself: it was only paused or cut off, and what it had
-// said, or will say, arrives in the end.
-func TestG1ASilentDoorAnswersItself(t *testing.T) {
-	d, _, epoch := activeWithWorker(t)
-	m, c := mortalDoor(d, epoch), newClients(d)
-	seq := m.hand(c.prefix+".x", true, 200*time.Millisecond)
-	m.silence()
-	if early := c.rest(1500 * time.Millisecond); len(early) > 0 {
-		t.Fatalf("answered for a door that is connected: %v", early)
-	}
-	m.say(protocol.SubmissionBatch{Answered: []uint64{seq}})
-	if err := m.own.Control.Publish(c.prefix+".x", []byte("{}")); err != nil {
-		t.Fatal(err)
-	}
-	other := m.hand(c.prefix+".y", true, 200*time.Millisecond)
-	m.beat()
-	d.served("a")
-	m.die()
-	if all := c.rest(1500 * time.Millisecond); fmt.Sprint(all) != fmt.Sprintf("[%s.x %s.y]", c.prefix, c.prefix) {
-		t.Errorf("answers %v; request %d is the scheduler's", all, other)
-	}
-}
-
-// TestG1ADoorOfAnotherEpochIsNotAnsweredFor: the scheduler of that epoch does it.
-func TestG1ADoorOfAnotherEpochIsNotAnsweredFor(t *testing.T) {
-	d, _, epoch := activeWithWorker(t)
-	m, c := mortalDoor(d, epoch), newClients(d)
-	m.hand(c.prefix+".x", true, 100*time.Millisecond)
-	m.say(protocol.SubmissionBatch{Epoch: epoch + 1})
-	m.die()
-	if all := c.rest(1500 * time.Millisecond); len(all) > 0 {
-		t.Errorf("answers %v", all)
-	}
-}
-
-// TestADoorThatDiesBeforeItsFirstHeartbeat is missed as well.
-func TestADoorThatDiesBeforeItsFirstHeartbeat(t *testing.T) {
-	d, _, epoch := activeWithWorker(t)
-	c := newClients(d)
-	d.publish(d.bus.Subjects.Submit(7), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: 7, Epoch: epoch, Requests: []protocol.Submitted{{
-		Reply: c.prefix + ".x", Submission: protocol.Submission{ID: protocol.RequestID{Door: 7, Seq: 1}, Model: "a", Batch: 1, Budget: time.Millisecond}}}}))
-	bustest.Next(t, "the answer", c.replies)
-}
-
-func TestLedgersAreBounded(t *testing.T) {
-	l := ledgers{doors: map[uint64]*ledger{}}
-	request := func(door, seq uint64, budget time.Duration) *protocol.Submitted {
-		return &protocol.Submitted{Reply: "r", Submission: protocol.Submission{ID: protocol.RequestID{Door: door, Seq: seq}, Budget: budget}}
-	}
-	for seq := range uint64(maxWaiting) {
-		if !l.submitted(0, request(1+seq%2, seq, time.Second)) {
-			t.Fatalf("request %d is not kept", seq)
-		}
-	}
-	if l.submitted(0, request(1, 1<<40, time.Second)) {
-		t.Error("one more is kept")
-	}
-	l.answered(1, []uint64{0, 2, 2, 3, 99999999})
-	l.answered(9, []uint64{1})
-	if l.waiting != maxWaiting-2 {
-		t.Errorf("%d wait", l.waiting)
-	}
-	l.drop(2)
-	if l.waiting != maxWaiting/2-2 {
-		t.Errorf("%d wait after one door was dropped", l.waiting)
-	}
-	l.heard(protocol.Time(30*time.Second), 1) // not stale yet
-	if l.waiting != maxWaiting/2-2 {
-		t.Errorf("%d wait after 30 s", l.waiting)
-	}
-	l.heard(protocol.Time(2*time.Minute), 1)
-	if l.waiting != 0 {
-		t.Errorf("%d wait after 2 min", l.waiting)
-	}
-	for _, budget := range []time.Duration{-1 << 63, 0, 1<<63 - 1} {
-		l.submitted(5, request(1, uint64(budget), budget))
-	}
-	of := l.doors[1]
-	if due := l.due(of, protocol.Time(answerAfter+5)); len(due) != 2 || of.next() < protocol.Time(protocol.MaxSLO) || of.next() > protocol.Time(2*protocol.MaxSLO) {
-		t.Errorf("due %v, next %v", due, of.next())
 	}
 }

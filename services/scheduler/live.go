@@ -28,15 +28,13 @@ func (c *followed) Step(now protocol.Time, e sched.Event) sched.Output {
 	return out
 }
 
-// follow has a Live follow the term's core from now on, and tell how it predicted.
-func (t *term) follow(config Config, predicted *figures.Scheduler) {
-	t.live = explain.NewLive(config.Policy, config.Core)
+// tellPredictions has the figures hear how well durations were predicted.
+func (t *term) tellPredictions(predicted *figures.Scheduler) {
 	t.live.Closed = func(c *explain.Closed) {
 		if c.OK {
 			predicted.Ended(c.Kind, c.Expected, c.Took)
 		}
 	}
-	t.core = &followed{t.core, t.live}
 }
 
 // shown is a scheduler's figures.
@@ -68,7 +66,7 @@ func (t *term) figures(f *protocol.SchedulerFigures) {
 	var models []copies
 	t.mu.Lock()
 	stats := t.core.Stats()
-	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch.Load(), len(t.members)
+	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch.Load(), t.core.Workers()
 	f.Queued, f.InFlight = stats.Queued, stats.InFlight
 	lanes := t.live.Lanes(protocol.MaxLaneFigures)
 	t.live.Copies(func(name string, gpus, asked int) { models = append(models, copies{name, gpus, asked}) })

@@ -75,57 +75,9 @@ func TestAJoinIsConfirmed(t *testing.T) {
 	bustest.Until(t, "both are members", func() bool {
 		term.mu.Lock()
 		defer term.mu.Unlock()
-		return len(term.members) == 2 && len(term.joining) == 0
+		return term.core.Workers() == 2
 	})
 	d.served("a")
-}
-
-// TestAnActivationThatIsSentAgainMayNameAWorker that nobody told of.
-func TestAnActivationThatIsSentAgainMayNameAWorker(t *testing.T) {
-	d := newDoor(t)
-	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
-	w1.Hold(models()...)
-	w2.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
-	d.activate(w1)
-	d.await(s, "active")
-	d.activate(w1, w2)
-	w1.Stop()
-	d.served("b")
-	if len(w2.Received(protocol.Infer)) == 0 {
-		t.Error("the second worker got nothing")
-	}
-}
-
-// TestAWorkerThatStopsIsLetGoAtOnce, although its heart still beats: what it was
-// given too late runs elsewhere.
-func TestAWorkerThatStopsIsLetGoAtOnce(t *testing.T) {
-	d := newDoor(t)
-	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
-	w1.Hold(models()...)
-	w2.Hold(models()...)
-	deaf := make(chan struct{}, 1)
-	w1.Script(func(a protocol.Action) *protocol.Result {
-		if a.Kind == protocol.Infer {
-			deaf <- struct{}{}
-			return &protocol.Result{}
-		}
-		return nil
-	})
-	s, _ := d.scheduler("simple", "ready")
-	d.activate(w1)
-	d.await(s, "active")
-	id := d.submit("a", bustest.Wait)
-	bustest.Next(t, "an Infer", deaf)
-	late := lean(w2)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&late))
-	for _, inFlight := range []int{1, 0} {
-		h := protocol.Heartbeat{Incarnation: w1.Incarnation, State: protocol.Stopping, InFlight: inFlight}
-		d.publish(d.bus.Subjects.Heartbeat(protocol.Worker, "w1"), wire.Heartbeat.Encode(&h))
-	}
-	if out := bustest.Next(t, "the output from the other worker", d.outputs); out.ID != id {
-		t.Errorf("output of %v, want %v", out.ID, id)
-	}
 }
 
 func TestALostWorkersRequestsRunElsewhere(t *testing.T) {
@@ -187,23 +139,4 @@ func TestAWorkerThatWasSilentComesBack(t *testing.T) {
 	w.Beat()
 	bustest.Until(t, "the worker is asked for its state", func() bool { return len(w.Received(protocol.GetWorkerState)) > 0 })
 	d.served("b")
-}
-
-func TestAnotherLifeOfAWorkerIsAnotherWorker(t *testing.T) {
-	d := newDoor(t)
-	w := bustest.StartWorker(t, d.bus, "w1", "t4")
-	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
-	d.activate(w)
-	d.await(s, "active")
-	d.served("a")
-	w.Stop()
-	again := bustest.StartWorker(t, d.bus, "w1", "t4")
-	again.Hold(models()...)
-	state := lean(again)
-	d.publishParcel(d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
-	d.served("a")
-	if loads := again.Received(protocol.LoadWeights); len(loads) == 0 {
-		t.Error("the new life was taken for the old one, which had the weights")
-	}
 }

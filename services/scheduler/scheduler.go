@@ -102,10 +102,9 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 		if err != nil {
 			return nil // ctx ended while another works
 		}
-		t, err := newTerm(s.config, s.id, b, lease.Epoch())
+		t, err := newTerm(s.config, s.id, b, lease.Epoch(), wrap)
 		if err == nil {
-			t.core = wrap(s.config.Telemetry.Follow(t.core))
-			t.follow(s.config, s.predicted)
+			t.tellPredictions(s.predicted)
 			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })
 			s.term.Store(nil)
 		}

@@ -183,6 +183,7 @@ func TestRequestsWithoutTimeAreRefused(t *testing.T) {
 	s, _ := d.scheduler("simple", "ready")
 	d.activate(w)
 	d.await(s, "active")
+	d.epoch = d.await(s, "active").Epoch
 	for _, budget := range []time.Duration{-1 << 63, -1, 0, 1} {
 		id := d.submit("a", budget)
 		for {

@@ -35,5 +35,5 @@ func (t *term) tellTraced(r *protocol.Submitted) {
 func (t *term) reading() watch.Scheduler {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return watch.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: len(t.members), Stats: t.core.Stats()}
+	return watch.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: t.core.Workers(), Stats: t.core.Stats()}
 }

@@ -1,0 +1,259 @@
+package sched
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// A script of a term is blocks of lines "<ms> <event> <args>", each followed by ----
+// and what the term wants done: steps of the core ("core: ..."), what is said, and
+// people's notes. The lease's epoch is 5. A worker is <id>#<incarnation>, a request
+// <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
+//
+//	start <models> <worker>[:<epoch it obeys>]...   models are letters
+//	announce <worker>     beat <worker> <clock epoch> [stopping <in flight>]
+//	state-of <worker> [none]             what came of asking a worker
+//	door <front door>                    its heartbeat
+//	submit <request> <budget ms> <reply> [json]
+//	answers <front door> <number>...     it claims these
+//	nobody <front door> <question>       nobody listens; questions count from 1
+//	missed                               messages may have been missed
+//	heartbeats <n> [<worker> <clock epoch>|door <front door>]...
+//	                                     so often a heartbeat is due, 100 ms apart;
+//	                                     before each, these beat
+//	obeys <worker> <epoch>               a result that shows this epoch
+//	tick                                 at the time given
+//	show                                 prints the term
+func TestTermScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/term/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no script found: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(body), "# ") {
+				t.Fatal("a script opens with why it exists")
+			}
+			got := playTerm(t, string(body))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(body) {
+				t.Errorf("the term does otherwise (-rewrite to accept):\n%s", got)
+			}
+		})
+	}
+}
+
+// deaf is a core that decides nothing.
+type deaf struct{ Core }
+
+func (deaf) Step(protocol.Time, Event) Output { return Output{Wake: protocol.Never} }
+func (deaf) Stats() Stats                     { return Stats{} }
+
+const scriptEpoch = 5
+
+// termStage is a term that a script is played to.
+type termStage struct {
+	t    *testing.T
+	term *Term
+	said strings.Builder
+}
+
+func playTerm(t *testing.T, body string) string {
+	s := &termStage{t: t}
+	s.term = NewTerm(deaf{}, TermConfig{Epoch: scriptEpoch, Issuer: 7, Question: ^uint64(0), Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.said.WriteString(coreStep(e)) }
+	var b strings.Builder
+	blocks := strings.Split(strings.TrimRight(body, "\n"), "\n\n")
+	for i, block := range blocks {
+		commands, _, has := strings.Cut(block, "\n----")
+		b.WriteString(commands + "\n")
+		s.said.Reset()
+		for _, line := range strings.Split(commands, "\n") {
+			if line != "" && line[0] != '#' {
+				s.run(strings.Fields(line))
+			}
+		}
+		if has {
+			b.WriteString("----\n" + s.said.String())
+		}
+		if i < len(blocks)-1 {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// coreStep prints what the core is given.
+func coreStep(e Event) string {
+	switch e := e.(type) {
+	case *Activate:
+		return fmt.Sprintf("core: activate epoch %d with %d models and %d workers\n", e.Epoch, len(e.State.Models), len(e.State.Workers))
+	case *WorkerJoined:
+		return fmt.Sprintf("core: %s#%d joins with %d models\n", e.State.ID, e.State.Incarnation, len(e.State.Models))
+	case *WorkerLost:
+		return fmt.Sprintf("core: %s#%d is lost\n", e.ID, e.Incarnation)
+	case *DoorLost:
+		return fmt.Sprintf("core: front door %d is lost\n", e.Door)
+	case *Submit:
+		return fmt.Sprintf("core: request %d.%d, %v left\n", e.ID.Door, e.ID.Seq, e.Budget)
+	case *Result:
+		return fmt.Sprintf("core: result of %s %s\n", e.Worker, e.Message)
+	}
+	return "core: tick\n"
+}
+
+func (s *termStage) run(f []string) {
+	at, err := time.ParseDuration(f[0] + "ms")
+	if err != nil {
+		s.t.Fatalf("%v: %v", f, err)
+	}
+	now, epoch := protocol.Time(at), uint64(scriptEpoch)
+	if n := len(f); n > 3 && f[n-2] == "epoch" {
+		epoch, f = s.number(f[n-1]), f[:n-2]
+	}
+	switch f[1] {
+	case "show":
+		s.said.WriteString(s.term.String())
+	case "heartbeats":
+		for i := range int(s.number(f[2])) {
+			at := now.Add(time.Duration(i) * protocol.HeartbeatEvery)
+			for rest := f[3:]; len(rest) > 1; rest = rest[2:] {
+				if rest[0] == "door" {
+					s.step(at, s.event([]string{"door", rest[1]}, epoch))
+				} else {
+					s.step(at, s.event([]string{"beat", rest[0], rest[1]}, epoch))
+				}
+			}
+			s.step(at, &HeartbeatDue{})
+		}
+	default:
+		s.step(now, s.event(f[1:], epoch))
+	}
+}
+
+func (s *termStage) number(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// worker reads <id>#<incarnation>[:<epoch>].
+func (s *termStage) worker(text string) protocol.WorkerState {
+	text, obeys, has := strings.Cut(text, ":")
+	id, incarnation, _ := strings.Cut(text, "#")
+	w := protocol.WorkerState{ID: id, Incarnation: s.number(incarnation)}
+	if has {
+		w.Epoch = s.number(obeys)
+	}
+	return w
+}
+
+func (s *termStage) event(f []string, epoch uint64) TermEvent {
+	switch f[0] {
+	case "start":
+		state := protocol.ClockworkState{}
+		for _, name := range f[1] {
+			state.Models = append(state.Models, protocol.ModelSpec{Name: string(name), Digest: string(name)})
+		}
+		for _, w := range f[2:] {
+			state.Workers = append(state.Workers, s.worker(w))
+		}
+		return &Started{state}
+	case "announce":
+		return &WorkerAnnounced{s.worker(f[1])}
+	case "beat":
+		w := s.worker(f[1])
+		h := protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.number(f[2])}
+		if len(f) > 3 {
+			h.State, h.InFlight = protocol.Stopping, int(s.number(f[4]))
+		}
+		return &WorkerBeat{h}
+	case "state-of":
+		w := s.worker(f[1])
+		answer := &WorkerAnswered{ID: w.ID, Incarnation: w.Incarnation}
+		if len(f) == 2 {
+			answer.State = &w
+		}
+		return answer
+	case "door":
+		door := s.number(f[1])
+		return &FrontDoorBeat{protocol.Heartbeat{ID: protocol.DoorName(door), Incarnation: door}}
+	case "submit":
+		door, seq, _ := strings.Cut(f[1], ".")
+		budget, err := time.ParseDuration(f[2] + "ms")
+		if err != nil {
+			s.t.Fatalf("%v: %v", f, err)
+		}
+		return &Submitted{Epoch: epoch, Submitted: protocol.Submitted{Reply: f[3], JSON: len(f) > 4, Submission: protocol.Submission{
+			ID: protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}, Budget: budget}}}
+	case "answers":
+		e := &FrontDoorSpoke{FrontDoor: s.number(f[1]), Epoch: epoch}
+		for _, seq := range f[2:] {
+			e.Answered = append(e.Answered, s.number(seq))
+		}
+		return e
+	case "nobody":
+		return &NobodyListens{s.number(f[1]), s.number(f[2])}
+	case "missed":
+		return &MessagesMissed{}
+	case "obeys":
+		w := s.worker(f[1])
+		return &Result{protocol.Result{Worker: w.ID, Epoch: s.number(f[2])}}
+	case "tick":
+		return &Tick{}
+	}
+	s.t.Fatalf("no event is called %q", f[0])
+	return nil
+}
+
+var noteNames = map[NoteKind]string{
+	NoteStarted: "started, workers", NoteActive: "active, workers", NoteWorkerJoined: "worker joined", NoteWorkerLeft: "worker left",
+	NoteWorkerLost: "worker lost", NoteTooManyWorkers: "too many workers", NoteFrontDoorLost: "front door lost", NoteAnswering: "answering",
+	NoteTooManyWaiting: "too many wait", NoteForgotten: "forgotten",
+}
+
+func (s *termStage) step(now protocol.Time, e TermEvent) {
+	out, b := s.term.Step(now, e), &s.said
+	for _, d := range out.Refusals {
+		fmt.Fprintf(b, "word on %d.%d: %s\n", d.ID.Door, d.ID.Seq, d.Refusal.Code)
+	}
+	for _, q := range out.Ask {
+		fmt.Fprintf(b, "ask %s#%d for its state\n", q.ID, q.Incarnation)
+	}
+	for _, q := range out.Questions {
+		fmt.Fprintf(b, "ask who listens to front door %d: questions %d and %d\n", q.FrontDoor, q.Dispatch, q.Output)
+	}
+	for _, o := range out.Owed {
+		for _, a := range o.Answers {
+			fmt.Fprintf(b, "answer %d.%d on %s json=%v\n", o.FrontDoor, a.Seq, a.Reply, a.JSON)
+		}
+	}
+	for _, n := range out.Notes {
+		fmt.Fprintf(b, "note: %s %s %d\n", noteNames[n.Kind], n.ID, n.Count)
+	}
+	if out.Activated {
+		b.WriteString("beat now\n")
+	}
+	if out.Resign != "" {
+		fmt.Fprintf(b, "resign: %s\n", out.Resign)
+	}
+	if _, counts := e.(*HeartbeatDue); !counts && out.Wake != protocol.Never {
+		fmt.Fprintf(b, "wake %v\n", out.Wake)
+	}
+}

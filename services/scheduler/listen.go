@@ -1,0 +1,186 @@
+package scheduler
+
+import (
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// What reaches a scheduler: each message is decoded and becomes events of the core.
+
+// listen subscribes to everything that reaches a scheduler.
+func (t *term) listen() (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	t.caller = t.bus.NewCaller(bus.RandomID(), askWait)
+	add := func(subscription *nats.Subscription, failed error) {
+		if err == nil {
+			err = failed
+		}
+		if failed == nil {
+			stops = append(stops, func() { _ = subscription.Unsubscribe() })
+		}
+	}
+	s := t.bus.Subjects
+	add(t.bus.Subscribe(t.bus.Control, s.Submissions(), t.onSubmit))
+	add(t.bus.Subscribe(t.bus.Control, s.Result("*"), t.onResult))
+	add(t.bus.Subscribe(t.bus.Control, s.Clock("*"), t.onClock))
+	add(t.bus.Subscribe(t.bus.Payload, s.SchedulerStart(), t.onStart))
+	add(t.bus.Subscribe(t.bus.Payload, s.SchedulerJoin(), t.onJoin))
+	add(t.bus.Answer(protocol.Scheduler, t.answer))
+	add(t.bus.OnHeartbeats(protocol.Worker, func(h protocol.Heartbeat) { t.take(&sched.WorkerBeat{Heartbeat: h}) }))
+	add(t.bus.OnHeartbeats(protocol.FrontDoor, t.onFrontDoorBeat))
+	return stop, err
+}
+
+// onSubmit takes what front doors say, and what the broker says of them.
+func (t *term) onSubmit(m *nats.Msg) {
+	door, err := protocol.ParseDoor(t.bus.Subjects.Token(m.Subject, 2))
+	if err != nil {
+		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", "no front door is called so")
+		return
+	}
+	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
+		t.onNobody(door, t.bus.Subjects.Token(m.Subject, 3))
+		return
+	}
+	b, fault := wire.Submissions.Decode(m.Data)
+	if fault == nil && b.Door != door {
+		fault = protocol.Errorf(protocol.BadMessage, "it says that it is of %s", protocol.DoorName(b.Door))
+	}
+	if fault != nil {
+		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", fault)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended || !t.core.Started() {
+		return // front doors submit again what they have once an epoch is active
+	}
+	t.spoke = sched.FrontDoorSpoke{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
+	t.step(&t.spoke)
+	for i := range b.Requests {
+		t.tellTraced(&b.Requests[i])
+		t.submit = sched.Submitted{Submitted: b.Requests[i], Epoch: b.Epoch}
+		t.step(&t.submit)
+	}
+	t.flushLast(m.Sub, len(b.Requests))
+}
+
+// noResponders is the broker's status for a request that nobody listens to.
+const noResponders = "503"
+
+// onNobody takes the broker's answer to inquire.
+func (t *term) onNobody(door uint64, number string) {
+	question, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	t.checkHearing()
+	t.step(&sched.NobodyListens{FrontDoor: door, Question: question})
+}
+
+func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	t.checkHearing()
+	t.step(&sched.FrontDoorBeat{Heartbeat: h})
+}
+
+// checkHearing tells the core if something may have been missed. The caller holds
+// the lock.
+func (t *term) checkHearing() {
+	if missed := missedBy(t.bus); missed != t.missed {
+		t.missed = missed
+		t.step(&sched.MessagesMissed{})
+	}
+}
+
+// missedBy counts how often the broker may not have got through.
+func missedBy(b *bus.Bus) uint64 { return b.Reconnects() + uint64(b.Dropped()) }
+
+// maxUnsent bounds how many submissions and results are worked off before what
+// was decided is sent.
+const maxUnsent = 32
+
+// flushLast is flush once no message of the subscription waits behind this one,
+// or when enough has come together.
+func (t *term) flushLast(sub *nats.Subscription, events int) {
+	t.unsent += events
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || t.unsent >= maxUnsent {
+		t.flush()
+	}
+}
+
+func (t *term) onResult(m *nats.Msg) {
+	results, fault := t.bus.DecodeResults(m, t.issuer)
+	if fault != nil {
+		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range results {
+		if t.ended {
+			return
+		}
+		t.result.Result = r
+		t.step(&t.result)
+	}
+	if !t.ended {
+		t.flushLast(m.Sub, len(results))
+	}
+}
+
+// onClock tells a worker the time.
+func (t *term) onClock(m *nats.Msg) {
+	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
+	if err := m.Respond(wire.Clock.Encode(&reading)); err != nil {
+		t.bus.Log.Debug("time not told", "error", err) // it asks again
+	}
+}
+
+func (t *term) onStart(m *nats.Msg) {
+	state, whole, fault := t.starts.Add(m.Data)
+	if fault != nil {
+		t.bus.Log.Warn("bad start", "error", fault)
+	}
+	if whole {
+		t.take(&sched.Started{State: state})
+	}
+}
+
+func (t *term) onJoin(m *nats.Msg) {
+	w, whole, fault := t.joins.Add(m.Data)
+	if fault != nil {
+		t.bus.Log.Warn("bad join", "error", fault)
+	}
+	if !whole {
+		return
+	}
+	t.take(&sched.WorkerAnnounced{State: w})
+	if m.Reply == "" {
+		return
+	}
+	noted := t.heartbeat() // its epoch is what counts
+	if err := m.Respond(wire.Heartbeat.Encode(&noted)); err != nil {
+		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // it is told of again
+	}
+}

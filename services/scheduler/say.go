@@ -1,0 +1,102 @@
+package scheduler
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// What a scheduler says beside its decisions on requests: questions to workers and
+// to the broker, the answers that lost front doors owed, and lines in the log.
+
+// ask asks a worker for its state.
+func (t *term) ask(q sched.WorkerQuestion) {
+	r, err := t.caller.Do(t.ctx, q.ID, protocol.Action{Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Latest: protocol.Never})
+	answer := sched.WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation}
+	if err == nil {
+		answer.State = r.State
+	}
+	t.take(&answer)
+}
+
+// nobody stands for a worker where a front door is sent nothing.
+const nobody = "nobody"
+
+// inquire sends nothing to both subjects of a front door. Where nobody listens the
+// broker says so, behind all that the front door said; one that lives does not mind.
+func (t *term) inquire(q sched.FrontDoorQuestion) {
+	s := t.bus.Subjects
+	for _, ask := range []struct {
+		number  uint64
+		subject string
+		nothing []byte
+	}{
+		{q.Dispatch, s.Dispatch(q.FrontDoor), wire.Dispatches.Encode(&[]protocol.Dispatch{})},
+		{q.Output, s.OutputOf(q.FrontDoor, nobody), wire.Outputs.Encode(&[]protocol.Output{})},
+	} {
+		answer := s.Submit(q.FrontDoor) + "." + strconv.FormatUint(ask.number, 10)
+		if err := t.bus.Control.PublishRequest(ask.subject, answer, ask.nothing); err != nil {
+			t.bus.Log.Debug("not asked about a front door", "error", err) // later again
+		}
+	}
+}
+
+// answerFor gives the answers that a lost front door owed. Other schedulers that may
+// know of these requests hear it first, as they do from front doors.
+func (t *term) answerFor(o sched.OwedAnswers) {
+	for part := range slices.Chunk(o.Answers, maxDispatches) {
+		b := protocol.SubmissionBatch{Door: o.FrontDoor, Epoch: t.epoch.Load()}
+		for _, a := range part {
+			b.Answered = append(b.Answered, a.Seq)
+		}
+		err := bus.Publish(t.bus.Control, wire.Submissions, t.bus.Subjects.Submit(o.FrontDoor), &b)
+		for i := 0; err == nil && i < len(part); i++ {
+			err = t.bus.Control.PublishMsg(frontDoorLost(o.FrontDoor, part[i]))
+		}
+		if err != nil {
+			t.bus.Log.Warn("requests of a lost front door not answered", "frontdoor", protocol.DoorName(o.FrontDoor), "error", err)
+			return
+		}
+	}
+}
+
+func frontDoorLost(door uint64, a sched.OwedAnswer) *nats.Msg {
+	encoding := protocol.Msgpack
+	if a.JSON {
+		encoding = protocol.JSON
+	}
+	return bus.ErrorReply(encoding, a.Reply, protocol.Errorf(protocol.FrontDoorLost, "front door %s was lost while it had the request", protocol.DoorName(door)))
+}
+
+// say logs what people want to know.
+func (t *term) say(n sched.Note) {
+	log := t.bus.Log
+	switch n.Kind {
+	case sched.NoteStarted:
+		log.Info("activated", "epoch", t.epoch.Load(), "workers", n.Count)
+	case sched.NoteActive:
+		log.Info("active", "epoch", t.epoch.Load(), "workers", n.Count)
+	case sched.NoteWorkerJoined:
+		log.Info("worker joined", "worker", n.ID, "workers", n.Count)
+	case sched.NoteWorkerLeft:
+		log.Info("worker left", "worker", n.ID, "workers", n.Count)
+	case sched.NoteWorkerLost:
+		log.Warn("worker lost; its requests are planned anew", "worker", n.ID, "workers", n.Count)
+	case sched.NoteTooManyWorkers:
+		log.Warn("worker ignored: too many", "worker", n.ID, "limit", n.Count)
+	case sched.NoteFrontDoorLost:
+		log.Warn("front door lost", "frontdoor", n.ID, "unanswered", n.Count)
+	case sched.NoteAnswering:
+		log.Warn("answering for a lost front door", "frontdoor", n.ID, "requests", n.Count)
+	case sched.NoteTooManyWaiting:
+		log.Warn("if front doors die, not all of their requests will be answered: too many wait", "limit", n.Count)
+	case sched.NoteForgotten:
+		log.Warn("the connection was broken: if their front door dies, these requests are not answered", "requests", n.Count)
+	}
+}
