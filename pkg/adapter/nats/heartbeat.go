@@ -142,6 +142,14 @@ func (l *Liveness) Alive() []protocol.Heartbeat {
 	return l.watch.Alive()
 }
 
+// Expect counts an instance as heard now, if it was not heard yet: it is lost when
+// no heartbeat follows.
+func (l *Liveness) Expect(h protocol.Heartbeat) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watch.Expect(h)
+}
+
 // Stop ends the watching.
 func (l *Liveness) Stop() {
 	close(l.stop)
