@@ -117,8 +117,8 @@ func (s *world) checkStep(out sched.Output) {
 		switch {
 		case a.Action.Latest < s.now || a.Action.Latest < a.Action.Earliest:
 			s.broken("G2", "%s of %s may begin from %v to %v", a.Action.Kind, a.Action.Model, a.Action.Earliest, a.Action.Latest)
-		case s.members[a.Worker] != a.Action.Incarnation:
-			s.broken("G7", "%s of %s is for life %d of %s, known is %d", a.Action.Kind, a.Action.Model, a.Action.Incarnation, a.Worker, s.members[a.Worker])
+		case !s.term.Has(a.Worker, a.Action.Incarnation):
+			s.broken("G7", "%s of %s is for life %d of %s, which did not join", a.Action.Kind, a.Action.Model, a.Action.Incarnation, a.Worker)
 		}
 	}
 	said := map[protocol.RequestID]bool{}

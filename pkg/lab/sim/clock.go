@@ -50,7 +50,7 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 		if h.world.over() && h.world.together() {
 			return
 		}
-		if h.world.active && !h.silent() {
+		if h.world.started() && !h.silent() {
 			h.askTime(&there)
 		}
 		h.world.background(askEvery, ask)
@@ -62,16 +62,16 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 func (h *host) askTime(there *link) {
 	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation
 	s.sendCall(h, there.delay(), func() {
-		told := s.now
+		told, epoch := s.now, s.epoch
 		s.sendCall(h, there.delay(), func() {
 			if h.silent() || h.Incarnation != life {
 				return
 			}
-			h.clock.estimate.Add(s.epoch, asked, h.clock.local(s.now), told)
-			s.admit(h)
+			known := h.clock.estimate.Epoch()
+			h.clock.estimate.Add(epoch, asked, h.clock.local(s.now), told)
+			if now := h.clock.estimate.Epoch(); now != known && now != 0 {
+				h.beat() // the scheduler waits for this
+			}
 		})
 	})
 }
-
-// knows reports whether the clock can be worked with.
-func (c *hostClock) knows(epoch uint64) bool { return c.estimate.Epoch() == epoch }

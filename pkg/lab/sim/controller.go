@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
@@ -18,6 +19,7 @@ type controller struct {
 	machine  *startup.Machine // nil while it is down
 	term     uint64           // counts starts: what an earlier term asked for is void
 	alarm    protocol.Time    // when a Tick is due
+	watch    liveness.Watch   // of the workers
 	store    store
 	profiler *profiler
 	loads    []load
@@ -77,7 +79,7 @@ func (c *controller) start() {
 	if err != nil {
 		panic(err) // it is ours
 	}
-	c.machine, c.alarm = machine, protocol.Never
+	c.machine, c.alarm, c.watch = machine, protocol.Never, liveness.Watch{}
 	for _, token := range slices.Sorted(maps.Keys(c.store.writing)) {
 		for _, m := range c.store.writing[token] {
 			c.store.torn = append(c.store.torn, m.Name)
@@ -89,8 +91,8 @@ func (c *controller) start() {
 	})
 	c.expire()
 	for _, h := range c.world.hosts {
-		if c.term > 1 && !h.silent() {
-			c.seen(h)
+		if c.term > 1 && c.world.trouble == nil { // else it beats
+			c.heard(protocol.Heartbeat{ID: h.ID, Incarnation: h.Incarnation})
 		}
 	}
 	c.world.later(clientPause, c.ask)
@@ -116,25 +118,30 @@ func (c *controller) stop() bool {
 // beat has the heartbeats of the profiler and of the scheduler arrive, as long
 // as the controller waits for something of them.
 func (c *controller) beat(term uint64, since protocol.Time) {
-	if term != c.term || c.world.serving && c.world.now > since.Add(settleTime) {
+	if term != c.term || c.world.serving() && c.world.now > since.Add(settleTime) {
 		return
 	}
 	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(term)})
 	if w := c.world; !w.dead {
-		seen := startup.SchedulerSeen{Active: w.serving, Epoch: w.epoch}
-		if !w.active {
-			seen.Epoch++ // that of the lease
-		}
-		c.step(seen)
+		c.step(startup.SchedulerSeen{Active: w.serving(), Epoch: w.epoch})
 	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
 }
 
-// seen has a worker's heartbeat arrive.
-func (c *controller) seen(h *host) { c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation}) }
+// heard has a worker's heartbeat arrive.
+func (c *controller) heard(h protocol.Heartbeat) {
+	replaced, _ := c.watch.Beat(h)
+	if replaced != nil {
+		c.step(startup.WorkerLost{ID: replaced.ID, Incarnation: replaced.Incarnation})
+	}
+	c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+}
 
-func (c *controller) missed(h *host, incarnation uint64) {
-	c.step(startup.WorkerLost{ID: h.ID, Incarnation: incarnation})
+// watches counts for the workers, and misses those that are silent.
+func (c *controller) watches() {
+	for _, h := range c.watch.Tick() {
+		c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+	}
 }
 
 // ask has the clients ask for what is not answered, a few loads at a time.

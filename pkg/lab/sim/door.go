@@ -117,9 +117,10 @@ func (s *world) submission(r *request, slot int32) protocol.Submission {
 // activated. Without faults every message finds it open, and need not say what it
 // says.
 func (s *world) submitted(e event) {
-	if !s.active {
+	if !s.started() {
 		return
 	}
+	s.submit.Epoch = s.epoch
 	if s.trouble != nil {
 		s.submit.Submission = *e.of.(*protocol.Submission)
 		s.step(&s.submit)

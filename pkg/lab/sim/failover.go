@@ -12,33 +12,27 @@ import (
 
 // outage is what there is while no scheduler works.
 type outage struct {
-	dead    bool        // there is none, so nothing reaches it
-	serving bool        // one says that it is active
-	unheard bool        // the front door has noticed that none is
-	past    sched.Stats // of those that died
+	dead    bool            // there is none, so nothing reaches it
+	died    protocol.Time   // when
+	slow    time.Duration   // how long a standby takes to take over this time
+	took    []time.Duration // each takeover, from the death on
+	unheard bool            // the front door has noticed that none is
+	past    sched.Stats     // of those that died
 }
-
-// The scheduler's lease ends so long after it was last renewed, which is three
-// times in its life.
-const leaseLife = 2 * time.Second
 
 // askAgain is how long a run without a controller waits for workers to answer.
 const askAgain = time.Second
 
-// failover kills the scheduler; a standby takes over a while after the lease has
-// ended.
+// failover kills the scheduler. The standby notices by the rule of all candidates,
+// and takes over so long after it.
 func (t *trouble) failover(_ *rand.Rand, length time.Duration) {
 	s := t.world
-	if s.dead || !s.serving {
+	if !s.serving() {
 		return
 	}
 	s.report.Faults.Failovers++
 	s.past = forgotten(s.past, s.core.Stats())
-	s.dead, s.active, s.serving, s.wake = true, false, false, protocol.Never
-	clear(s.members)
-	clear(s.joining)
-	s.later(protocol.HeartbeatLost-between(t.beats, 0, protocol.HeartbeatEvery), func() { s.unheard = s.unheard || !s.serving })
-	s.later(leaseLife-between(t.beats, 0, leaseLife/3)+length, s.takeOver)
+	s.dead, s.died, s.slow, s.wake = true, s.now, length, protocol.Never
 }
 
 // forgotten adds up what schedulers counted that are no more.
@@ -55,13 +49,15 @@ func forgotten(sum, last sched.Stats) sched.Stats {
 	return sum
 }
 
-// takeOver has a standby wait for its activation.
+// takeOver has a standby hold the lease and wait for its activation.
 func (s *world) takeOver() {
 	core, err := sched.New(s.config.Policy, s.config.Core)
 	if err != nil {
 		panic(err) // it was made before
 	}
-	s.core, s.dead = core, false
+	s.core = core
+	s.elect()
+	s.took = append(s.took, s.now.Sub(s.died))
 	if s.controller != nil {
 		s.controller.beat(s.controller.term, s.now)
 		return
@@ -70,7 +66,7 @@ func (s *world) takeOver() {
 }
 
 // activateAnew gives a new scheduler the workers that answer; the others are
-// asked when they are heard again.
+// announced when they are heard again.
 func (s *world) activateAnew() {
 	state := s.withoutWorkers()
 	for _, h := range s.hosts {
@@ -82,24 +78,13 @@ func (s *world) activateAnew() {
 		s.later(askAgain, s.activateAnew)
 		return
 	}
-	s.later(s.link.delay(), func() {
-		s.activate(state)
-		for _, h := range s.hosts {
-			if !h.silent() && s.members[h.ID] != h.Incarnation {
-				s.join(h.state())
-			}
-		}
-	})
+	s.later(s.link.delay(), func() { s.activate(state) })
 }
 
 // serve says that the scheduler is active. The workload begins with the first.
 func (s *world) serve() {
-	if s.serving {
-		return
-	}
-	s.serving = true
 	if s.begun {
-		s.later(s.link.delay(), s.heard)
+		s.trouble.schedulerBeat()
 		return
 	}
 	s.begin()

@@ -28,8 +28,8 @@ type Faults struct {
 	Kill, Pause, Cut Trouble
 	// Slow makes a GPU take 2 to 10 times as long, Hang lets nothing end on it.
 	Slow, Hang Trouble
-	// Scheduler ends the active scheduler; a standby takes over For after its lease
-	// has ended, and is activated.
+	// Scheduler ends the active scheduler; a standby notices by its heartbeats, takes
+	// over For after that, and is activated.
 	Scheduler Trouble
 	// Controller restarts the controller: with a Startup, in whatever stage.
 	Controller Trouble
@@ -81,7 +81,7 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"slow", "10s:1s", "a GPU is 2 to 10 times slower"},
 	{"hang", "15s:300ms", "a GPU hangs"},
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
-	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after its lease"},
+	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after it notices"},
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -131,6 +132,38 @@ func TestG7RequestsInFlightSurviveTheirScheduler(t *testing.T) {
 			t.Errorf("%d requests were submitted again, the test proves nothing", again)
 		}
 		t.Logf("startup %v: %d submitted again, %d actions of an old epoch refused", withStartup, again, stale)
+	}
+}
+
+// TestG7AStandbyTakesOverAsSoonAsInProduction: the same rule of silence, and not the
+// lease's time to live. The services measure 0.4 to 0.7 s (docs/adr/0012).
+func TestG7AStandbyTakesOverAsSoonAsInProduction(t *testing.T) {
+	earliest := (liveness.TakeoverBeats - 2) * protocol.HeartbeatEvery
+	latest := (liveness.TakeoverBeats+1)*protocol.HeartbeatEvery + liveness.CampaignEvery
+	takeovers := 0
+	for seed := uint64(1); seed <= 5; seed++ {
+		c := Defaults("clockwork")
+		c.Seed = seed
+		c.Faults.Scheduler = Trouble{Every: 2 * time.Second, For: time.Millisecond}
+		w, err := workload.Named("open", workload.Options{Seed: seed, Length: 10 * time.Second, Copies: 2, Rate: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newWorld(c, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.start()
+		s.run(nil)
+		for _, took := range s.took {
+			takeovers++
+			if took < earliest || took > latest {
+				t.Errorf("seed %d: taken over after %v, expected %v to %v", seed, took, earliest, latest)
+			}
+		}
+	}
+	if takeovers < 10 {
+		t.Errorf("%d takeovers, the test proves nothing", takeovers)
 	}
 }
 

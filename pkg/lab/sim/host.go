@@ -26,8 +26,6 @@ type host struct {
 
 	down            bool          // between two lives
 	stopped, cutOff protocol.Time // until when
-	silences        int
-	away            uint64 // the incarnation that the scheduler was told to be lost
 }
 
 // newHost makes a worker with its GPUs, which hold what fits if they are to.

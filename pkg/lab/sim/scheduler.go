@@ -9,18 +9,16 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// scheduler is the shell around the core: whom it knows, and whose clock it
-// waits for.
+// scheduler is the shell around a term: what reaches it and what it sends takes its
+// time.
 type scheduler struct {
 	outage
-	core    sched.Core
-	wake    protocol.Time
-	epoch   uint64
-	active  bool
-	members map[string]uint64 // the core's workers, and their lives
-	joining map[string]protocol.WorkerState
-	submit  sched.Submit
-	result  sched.Result
+	core   sched.Core // of the term
+	term   *sched.Term
+	epoch  uint64 // of the lease
+	wake   protocol.Time
+	submit sched.Submitted
+	result sched.Result
 }
 
 // issuer is the identity of the scheduler of this epoch.
@@ -33,103 +31,72 @@ const (
 	profilerIssuer
 )
 
-// clockWait is how long activation waits for the workers' clocks.
-const clockWait = 2 * time.Second
+// askWait is how long the scheduler waits for a worker's state.
+const askWait = 2 * time.Second
 
-// activate gives the core its models and workers. Another time is no news.
-func (s *world) activate(state protocol.ClockworkState) {
-	if s.active || s.dead {
-		return
-	}
-	workers := state.Workers
-	state.Workers = nil
-	s.active = true
+// elect begins a term with the core that is there.
+func (s *world) elect() {
 	s.epoch++
-	s.step(&sched.Activate{Epoch: s.epoch, Issuer: s.issuer(), State: state})
-	for _, w := range workers {
-		s.joining[w.ID] = w
-	}
-	for _, w := range workers {
-		s.admit(s.byWorker[w.ID])
-	}
-	if epoch := s.epoch; !s.serving {
-		s.later(clockWait, func() {
-			if s.active && s.epoch == epoch {
-				s.serve()
-			}
-		})
+	s.dead = false
+	s.term = sched.NewTerm(s.core, sched.TermConfig{Epoch: s.epoch, Issuer: s.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	s.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
+		if s.config.Record != nil {
+			s.config.Record(now, e, *out)
+		}
+		if s.config.Thorough {
+			s.checkStep(*out)
+		}
 	}
 }
 
-// join has news of a worker, if it is another one or another life.
+// started and serving say how the scheduler stands, if there is one.
+func (s *scheduler) started() bool { return !s.dead && s.term.Started() }
+func (s *scheduler) serving() bool { return !s.dead && s.term.Active() }
+
+// activate starts the epoch. A run without faults has one clock for all, which is
+// known at once.
+func (s *world) activate(state protocol.ClockworkState) {
+	s.step(&sched.Started{State: state})
+	for _, w := range state.Workers {
+		s.beatAtOnce(w)
+	}
+}
+
+// join announces a worker.
 func (s *world) join(w protocol.WorkerState) {
-	if s.active && s.members[w.ID] != w.Incarnation {
-		s.joining[w.ID] = w
-		s.admit(s.byWorker[w.ID])
+	s.step(&sched.WorkerAnnounced{State: w})
+	s.beatAtOnce(w)
+}
+
+func (s *world) beatAtOnce(w protocol.WorkerState) {
+	if s.trouble == nil {
+		s.step(&sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.epoch}})
 	}
 }
 
-// admit lets a worker into the core once its clock is known. The workload begins
-// with the last of those that were there at activation.
-func (s *world) admit(h *host) {
-	w, waits := s.joining[h.ID]
-	if !waits || h.clock != nil && !(h.clock.knows(s.epoch) && w.Incarnation == h.Incarnation) {
-		return
+// ask brings a worker's state, if it answers in time.
+func (s *world) ask(q sched.WorkerQuestion) {
+	h, term, open := s.byWorker[q.ID], s.term, true
+	answer := func(state *protocol.WorkerState) {
+		if open && s.term == term {
+			s.step(&sched.WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation, State: state})
+		}
+		open = false
 	}
-	delete(s.joining, h.ID)
-	s.members[h.ID] = w.Incarnation
-	s.report.Faults.Joined++
-	s.step(&sched.WorkerJoined{State: w})
-	if len(s.joining) == 0 {
-		s.serve()
-	}
+	s.later(s.link.delay(), func() {
+		if state := h.state(); !h.silent() {
+			s.later(s.link.delay(), func() { answer(&state) })
+		}
+	})
+	s.later(askWait, func() { answer(nil) })
 }
 
-// missed says that a worker's heartbeats stayed out.
-func (s *world) missed(h *host, incarnation uint64) {
-	h.away = incarnation
-	if s.joining[h.ID].Incarnation == incarnation {
-		delete(s.joining, h.ID)
-	}
-	if s.members[h.ID] == incarnation {
-		s.report.Faults.Missed++
-		delete(s.members, h.ID)
-		s.step(&sched.WorkerLost{ID: h.ID, Incarnation: incarnation})
-	}
-	if s.controller != nil {
-		s.controller.missed(h, incarnation)
-	}
-}
-
-// speak has a worker's heartbeats again, of this life or the next. One that was
-// missed is asked what it has; where there is no controller, a new life as well.
-func (h *host) speak() {
-	s := h.world
-	if s.controller != nil {
-		s.controller.seen(h)
-	}
-	if h.away == h.Incarnation || s.controller == nil && s.members[h.ID] != h.Incarnation {
-		s.later(s.link.delay(), func() {
-			if state := h.state(); !h.silent() && s.active {
-				s.later(s.link.delay(), func() { s.join(state) })
-			}
-		})
-	}
-	h.away = 0
-}
-
-// step gives the core one event and carries out what it decided.
-func (s *world) step(e sched.Event) {
+// step gives the term one event and carries out what it decided.
+func (s *world) step(e sched.TermEvent) {
 	if s.dead {
 		return
 	}
-	out := s.core.Step(s.now, e)
-	if s.config.Record != nil {
-		s.config.Record(s.now, e, out)
-	}
-	if s.config.Thorough {
-		s.checkStep(out)
-	}
+	out := s.term.Step(s.now, e)
 	s.wake = out.Wake
 	for _, a := range out.Actions {
 		s.order(a)
@@ -145,6 +112,23 @@ func (s *world) step(e sched.Event) {
 		slot, life := where(d.ID)
 		s.report.Refusals++
 		s.send(nil, s.link.delay(), event{kind: refused, slot: slot, life: life, of: d.Refusal.Code})
+	}
+	for _, q := range out.Ask {
+		s.ask(q)
+	}
+	for _, n := range out.Notes {
+		switch n.Kind {
+		case sched.NoteWorkerJoined:
+			s.report.Faults.Joined++
+		case sched.NoteWorkerLost:
+			s.report.Faults.Missed++
+		}
+	}
+	if out.Resign != "" {
+		s.broken("G7", "the only scheduler gives up its lease: %s", out.Resign)
+	}
+	if out.Activated {
+		s.serve()
 	}
 }
 

@@ -13,7 +13,8 @@ type trouble struct {
 	Faults
 	world                    *world
 	loss, duplicate, reorder *rand.Rand
-	beats                    *rand.Rand
+	beats
+	beatDice *rand.Rand
 }
 
 // startupTrouble is how long faults come before activation: a countdown that
@@ -25,7 +26,7 @@ func newTrouble(s *world) *trouble {
 	f, seed := s.config.Faults, s.config.Seed
 	t := &trouble{
 		Faults: f, world: s, loss: dice(seed, seedOfLoss), duplicate: dice(seed, seedOfDuplicates),
-		reorder: dice(seed, seedOfReordering), beats: dice(seed, seedOfHeartbeats),
+		reorder: dice(seed, seedOfReordering), beatDice: dice(seed, seedOfHeartbeats),
 	}
 	t.plan(f.Kill, dice(seed, seedOfKills), t.kill)
 	t.plan(f.Pause, dice(seed, seedOfPauses), t.pause)
@@ -145,12 +146,10 @@ func (t *trouble) kill(d *rand.Rand, length time.Duration) {
 	happened := &t.world.report.Faults
 	happened.Kills++
 	happened.Voided += h.Orders()
-	before := h.Incarnation
 	h.die()
-	t.silence(h, before)
 	t.world.later(length, func() {
 		h.down = false
-		h.speak()
+		h.beat()
 	})
 }
 
@@ -158,8 +157,6 @@ func (t *trouble) pause(d *rand.Rand, length time.Duration) {
 	if h := t.healthy(d); h != nil {
 		t.world.report.Faults.Pauses++
 		h.stopped = t.world.now.Add(length)
-		t.silence(h, h.Incarnation)
-		t.world.later(length, h.speak)
 	}
 }
 
@@ -167,21 +164,7 @@ func (t *trouble) cut(d *rand.Rand, length time.Duration) {
 	if h := t.healthy(d); h != nil {
 		t.world.report.Faults.Cuts++
 		h.cutOff = t.world.now.Add(length)
-		t.silence(h, h.Incarnation)
-		t.world.later(length, h.speak)
 	}
-}
-
-// silence has a worker's heartbeats stay out: if that lasts, it is missed.
-func (t *trouble) silence(h *host, incarnation uint64) {
-	since := between(t.beats, 0, protocol.HeartbeatEvery)
-	h.silences++
-	silence := h.silences
-	t.world.later(protocol.HeartbeatLost-since, func() {
-		if h.silent() && h.silences == silence {
-			t.world.missed(h, incarnation)
-		}
-	})
 }
 
 func (t *trouble) gpu(d *rand.Rand) *emulation.GPU {

@@ -67,7 +67,7 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	s := &world{
-		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never, members: map[string]uint64{}, joining: map[string]protocol.WorkerState{}},
+		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never},
 		byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
 		link:  link{config.Network, dice(config.Seed, seedOfNetwork)},
 		noise: noise{config.Noise, dice(config.Seed, seedOfNoise)},
@@ -99,6 +99,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 
 // start makes the workers and what goes wrong, and brings the stack up.
 func (s *world) start() {
+	s.elect()
 	for i := range s.config.Workers {
 		s.newHost(nameOf(i))
 	}
@@ -111,6 +112,7 @@ func (s *world) start() {
 		for _, h := range s.hosts {
 			h.startClock(s.config.Faults, draw, readings)
 		}
+		s.trouble.startBeats()
 	}
 	if s.controller == nil {
 		s.activateAtOnce()
@@ -197,7 +199,7 @@ func (s *world) atRest() bool {
 // together reports whether the scheduler has every worker in its present life.
 func (s *world) together() bool {
 	for _, h := range s.hosts {
-		if h.silent() || s.members[h.ID] != h.Incarnation {
+		if h.silent() || s.dead || !s.term.Has(h.ID, h.Incarnation) {
 			return false
 		}
 	}

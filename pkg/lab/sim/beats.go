@@ -1,0 +1,134 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"clockwork/pkg/core/liveness"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+)
+
+// Heartbeats, in a run with faults: everybody beats and watches by the rules of
+// package liveness, over the same network as all else. The watchers themselves do
+// not stand still here.
+type beats struct {
+	way     link                // of heartbeats
+	front   liveness.Watch      // whom the front door hears of the schedulers
+	active  uint64              // the epoch that the front door thinks is active
+	standby liveness.Succession // the candidate for the scheduler's lease
+	taking  bool                // it is
+}
+
+// standbyID is how the only candidate calls itself.
+const standbyID = "standby"
+
+// storeTime is what the compare-and-swap of a lease takes.
+const storeTime = 2 * time.Millisecond
+
+// startBeats has everybody beat, watch and stand by.
+func (t *trouble) startBeats() {
+	s := t.world
+	t.way = link{s.config.Network, t.beatDice}
+	t.standby.Self = standbyID
+	for _, h := range s.hosts {
+		t.each(protocol.HeartbeatEvery, h.beat)
+	}
+	t.each(protocol.HeartbeatEvery, t.schedulerBeat)
+	t.each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
+	t.each(protocol.HeartbeatEvery, t.frontDoorWatches)
+	if s.controller != nil {
+		t.each(protocol.HeartbeatEvery, s.controller.watches)
+	}
+	t.each(protocol.HeartbeatEvery, func() {
+		s.sendCall(nil, t.way.delay(), func() { t.standby.Heard(standbyID) })
+	})
+	t.each(liveness.CampaignEvery, t.campaign)
+}
+
+// each does something now and then from a drawn instant on, until all is over.
+func (t *trouble) each(every time.Duration, do func()) {
+	var next func()
+	next = func() {
+		if t.world.over() && t.world.together() {
+			return
+		}
+		do()
+		t.world.background(every, next)
+	}
+	t.world.background(between(t.beatDice, 0, every), next)
+}
+
+// beat sends a worker's heartbeat.
+func (h *host) beat() {
+	s := h.world
+	if h.silent() {
+		return
+	}
+	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID, Incarnation: h.Incarnation, ClockEpoch: h.clock.estimate.Epoch()}
+	s.sendCall(h, s.trouble.way.delay(), func() {
+		if s.controller != nil {
+			s.controller.heard(beat)
+		} else if s.started() && !s.term.Has(beat.ID, beat.Incarnation) {
+			s.announce(h)
+		}
+		s.step(&sched.WorkerBeat{Heartbeat: beat})
+	})
+}
+
+// announce does what the controller would, where there is none: a worker that the
+// scheduler does not have is asked for its state.
+func (s *world) announce(h *host) {
+	s.later(s.link.delay(), func() {
+		if state := h.state(); !h.silent() {
+			s.later(s.link.delay(), func() { s.join(state) })
+		}
+	})
+}
+
+// schedulerID is how the scheduler of an epoch calls itself.
+func schedulerID(epoch uint64) string { return fmt.Sprintf("s%d", epoch) }
+
+// schedulerBeat sends the scheduler's heartbeat to the front door and the standby.
+func (t *trouble) schedulerBeat() {
+	s := t.world
+	if s.dead {
+		return
+	}
+	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(s.epoch), Incarnation: s.epoch, Epoch: s.epoch}
+	active := s.serving()
+	s.sendCall(nil, t.way.delay(), func() {
+		t.standby.Heard(beat.ID)
+		t.front.Beat(beat)
+		if !active || beat.Epoch < t.active || beat.Epoch == t.active && !s.unheard {
+			return
+		}
+		first := beat.Epoch == 1 && !s.unheard
+		if t.active = beat.Epoch; !first {
+			s.heard()
+		}
+	})
+}
+
+// frontDoorWatches has the front door notice that the active scheduler is lost.
+func (t *trouble) frontDoorWatches() {
+	for _, h := range t.front.Tick() {
+		if h.Epoch >= t.active {
+			t.world.unheard = true
+		}
+	}
+}
+
+// campaign has the standby look at the lease. It takes it from the dead alone: what
+// two that live do is not simulated.
+func (t *trouble) campaign() {
+	s := t.world
+	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || !s.dead || t.taking {
+		return
+	}
+	t.taking = true
+	s.later(storeTime+s.slow, func() {
+		t.taking = false
+		s.takeOver()
+	})
+}
