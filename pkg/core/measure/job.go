@@ -1,0 +1,253 @@
+package measure
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"clockwork/pkg/protocol"
+)
+
+// job is the work that is under way.
+type job struct {
+	id   uint64
+	gpus []*gpu // in the order of the job, each once
+	// units are all that the job is about, until it is known what the store has of
+	// them; then waiting are those that no GPU has taken.
+	units, waiting []*unit
+	// planned: what the store has is known; asked: it was asked.
+	planned, asked bool
+	models         int
+	report         protocol.ProfileReport
+	done, total    int // measurements, for the progress
+}
+
+// give begins a job, in place of the one at work.
+func (m *Machine) give(j protocol.ProfileJob) {
+	if j.ID == 0 || j.ID == m.Job() {
+		return
+	}
+	m.job = &job{id: j.ID, models: len(j.Models), report: protocol.ProfileReport{ID: j.ID}}
+	types := m.takeOver(j.Workers)
+	models := slices.Clone(j.Models)
+	slices.SortStableFunc(models, func(a, b protocol.ModelSpec) int { return strings.Compare(a.Name, b.Name) })
+	seen := map[string]bool{}
+	for _, model := range models {
+		if seen[model.Digest] {
+			continue
+		}
+		seen[model.Digest] = true
+		for _, t := range types {
+			m.job.units = append(m.job.units, newUnit(model, t, j.Known))
+		}
+	}
+	for key := range m.tries { // only deletes
+		if !seen[key.Digest] {
+			delete(m.tries, key)
+		}
+	}
+}
+
+// takeOver makes the workers' GPUs those of the job. A GPU that was part of the
+// last one as well goes on with what it does, and is free after that. It returns
+// the types of GPU, sorted.
+func (m *Machine) takeOver(workers []protocol.WorkerState) (types []string) {
+	before := m.gpus
+	m.gpus = map[gpuKey]*gpu{}
+	for i := range workers {
+		w := &workers[i]
+		for _, s := range w.GPUs {
+			key := gpuKey{w.ID, w.Incarnation, s.ID}
+			if m.gpus[key] != nil {
+				continue
+			}
+			g := before[key]
+			if g == nil {
+				g = newGPU(key)
+			}
+			delete(before, key)
+			g.epoch, g.kind, g.pages = w.Epoch, s.Type, s.PagesTotal
+			m.reuse(g)
+			m.gpus[key] = g
+			m.job.gpus = append(m.job.gpus, g)
+			types = append(types, s.Type)
+		}
+	}
+	for _, g := range before { // in any order: counts, and nothing that is told
+		m.leave(g)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// newUnit finds what the job knows of a unit.
+func newUnit(model protocol.ModelSpec, gpuType string, known []protocol.Profile) *unit {
+	for _, p := range known {
+		if p.Matches(model, gpuType) && p.Complete(model) {
+			return &unit{model: model, gpuType: gpuType, known: p}
+		}
+	}
+	return &unit{model: model, gpuType: gpuType, known: protocol.Profile{
+		Digest: model.Digest, Backend: model.Backend, BackendVersion: model.BackendVersion, GPUType: gpuType}}
+}
+
+// ask asks the store for what the job does not know, once what was measured before
+// has been written.
+func (m *Machine) ask() {
+	j := m.job
+	if j.asked || m.storing > 0 {
+		return
+	}
+	j.asked = true
+	read := &Read{Job: j.id}
+	for _, u := range j.units {
+		if !u.known.Complete(u.model) {
+			read.Keys = append(read.Keys, u.key())
+		}
+	}
+	if len(read.Keys) == 0 {
+		m.plan(nil)
+		return
+	}
+	m.out.Read = read
+}
+
+func (m *Machine) profilesRead(e ProfilesRead) {
+	if j := m.job; j != nil && j.asked && !j.planned && e.Job == j.id {
+		m.plan(e.Profiles)
+	}
+}
+
+// plan decides what must be measured.
+func (m *Machine) plan(stored []protocol.Profile) {
+	j := m.job
+	found := map[Key]*protocol.Profile{}
+	for i := range stored {
+		found[Key{stored[i].Digest, stored[i].GPUType}] = &stored[i]
+	}
+	j.planned = true
+	for _, u := range j.units {
+		if p := found[u.key()]; p != nil && !u.known.Complete(u.model) && p.Matches(u.model, u.gpuType) {
+			u.known = *p
+		}
+		switch {
+		case u.known.Complete(u.model):
+			j.report.Profiles = append(j.report.Profiles, u.known)
+		case m.tries[u.key()] > maxTries:
+			m.verdict(u, givenUp())
+		default:
+			j.waiting = append(j.waiting, u)
+			j.total += u.measurements()
+		}
+	}
+	m.sortWaiting()
+	m.out.Begun = &Begun{Job: j.id, Models: j.models, Units: len(j.waiting), Stored: len(j.report.Profiles)}
+	j.units = nil
+}
+
+func givenUp() string {
+	return fmt.Sprintf("%d GPUs in a row were lost or gave no result while they measured it", maxTries+1)
+}
+
+// sortWaiting puts last what cost GPUs before: it must not keep the others from
+// being measured and stored.
+func (m *Machine) sortWaiting() {
+	slices.SortStableFunc(m.job.waiting, func(a, b *unit) int {
+		return cmp.Or(m.tries[a.key()]-m.tries[b.key()], strings.Compare(a.model.Name, b.model.Name), strings.Compare(a.gpuType, b.gpuType))
+	})
+}
+
+// giveBack returns a unit to those that wait.
+func (m *Machine) giveBack(u *unit) {
+	m.job.waiting = append(m.job.waiting, u)
+	m.sortWaiting()
+}
+
+// verdict says why a unit is not measured.
+func (m *Machine) verdict(u *unit, reason string) {
+	m.job.report.Failures = append(m.job.report.Failures,
+		protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType, Reason: reason})
+}
+
+// settle gives each free GPU a unit, and ends the job when nothing is left that
+// one could do.
+func (m *Machine) settle() {
+	if m.job == nil {
+		return
+	}
+	m.ask()
+	if !m.job.planned {
+		return
+	}
+	for _, g := range m.job.gpus {
+		if g.state == idle && len(m.job.waiting) > 0 {
+			m.take(g)
+		}
+	}
+	for _, g := range m.job.gpus {
+		if g.state == working || (g.state == paused || g.state == leaving) && m.job.hasFor(g) {
+			return
+		}
+	}
+	m.finish()
+}
+
+// take gives a free GPU the first unit that fits.
+func (m *Machine) take(g *gpu) {
+	for i, u := range m.job.waiting {
+		if u.fits(g) {
+			m.job.waiting = slices.Delete(m.job.waiting, i, i+1)
+			m.begin(g, u)
+			return
+		}
+	}
+}
+
+func (j *job) hasFor(g *gpu) bool {
+	return slices.ContainsFunc(j.waiting, func(u *unit) bool { return u.fits(g) })
+}
+
+// finish ends a job of which no GPU can do any more.
+func (m *Machine) finish() {
+	j := m.job
+	m.job = nil
+	m.forgetActions()
+	for _, g := range j.gpus {
+		if g.state == lost && j.hasFor(g) {
+			m.out.Unfinished = &Unfinished{Job: j.id, Units: len(j.waiting)}
+			return
+		}
+	}
+	for _, f := range j.report.Failures {
+		delete(m.tries, Key{f.Digest, f.GPUType})
+	}
+	for _, u := range j.waiting { // these keep their tries: nothing was found out about them
+		j.report.Failures = append(j.report.Failures,
+			protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType, Reason: j.whyLeft(u)})
+	}
+	m.out.Report = &j.report
+}
+
+// whyLeft says why a unit is left although no GPU was lost that could measure it.
+func (j *job) whyLeft(u *unit) string {
+	for _, g := range j.gpus {
+		if g.state == hung && u.fits(g) {
+			return g.flaw()
+		}
+	}
+	return "no GPU of this type could hold it"
+}
+
+// progress counts a measurement that is known now, unless an earlier try of the
+// unit counted it.
+func (m *Machine) progress(g *gpu, words string) {
+	u := g.unit
+	if g.passed++; g.passed <= u.shown {
+		return
+	}
+	u.shown = g.passed
+	m.job.done++
+	m.out.Progress = append(m.out.Progress, protocol.Event{Kind: protocol.EventProfile, Model: u.model.Name, Worker: g.key.worker,
+		Done: m.job.done, Total: m.job.total, Message: words})
+}
