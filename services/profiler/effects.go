@@ -1,0 +1,121 @@
+package profiler
+
+import (
+	"context"
+
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/measure"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// step gives the machine one event and does what it wants done. After the term
+// only the answers count that the machine is owed.
+func (s *Service) step(e measure.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, owed := e.(measure.ProfileStored); s.term.Err() != nil && !owed {
+		return
+	}
+	s.do(e)
+}
+
+func (s *Service) do(e measure.Event) {
+	now, term, job := clock.Now(), s.term, s.machine.Job()
+	out := s.machine.Step(now, e)
+	s.hearResults()
+	for _, a := range out.Actions {
+		if err := s.bus.Control.Publish(s.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
+			s.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
+		}
+	}
+	if read := out.Read; read != nil {
+		s.beside.Go(func() { s.read(term, *read) })
+	}
+	for _, store := range out.Store {
+		s.beside.Go(func() { s.store(term, store) })
+	}
+	for _, e := range out.Progress {
+		s.bus.Event(e)
+	}
+	s.log(out)
+	if out.Report != nil {
+		if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(out.Report)); err != nil {
+			s.bus.Log.Error("profile report not sent", "error", err) // we go idle; the job comes again
+		}
+	}
+	if s.machine.Job() != job {
+		s.pulse.Now()
+	}
+	if out.Wake == protocol.Never {
+		s.timer.Stop()
+	} else {
+		s.timer.Reset(max(0, out.Wake.Sub(now)))
+	}
+}
+
+// hearResults listens to the workers' results while there is a job. The broker sees
+// the subscription before an action, since both go over one connection.
+func (s *Service) hearResults() {
+	hears, working := s.results != nil, s.machine.Job() != 0
+	switch {
+	case working && !hears:
+		sub, err := s.bus.Subscribe(s.bus.Control, s.bus.Subjects.Result("*"), s.onResult)
+		if err != nil {
+			s.bus.Log.Error("results are not heard", "error", err) // actions time out
+			return
+		}
+		s.results = sub
+	case hears && !working:
+		_ = s.results.Unsubscribe() // it ends with the connection at the latest
+		s.results = nil
+	}
+}
+
+// read reads what was measured in earlier jobs.
+func (s *Service) read(ctx context.Context, read measure.Read) {
+	answer := measure.ProfilesRead{Job: read.Job}
+	for _, key := range read.Keys {
+		p, found, err := s.state.Profile(ctx, key.Digest, key.GPUType)
+		if err != nil {
+			s.bus.Log.Warn("stored profile not read", "digest", key.Digest, "error", err)
+		}
+		if found {
+			answer.Profiles = append(answer.Profiles, p)
+		}
+	}
+	s.step(answer)
+}
+
+// store keeps what was measured, so that an interrupted job goes on.
+func (s *Service) store(ctx context.Context, store measure.Store) {
+	if err := s.state.PutProfile(ctx, store.Profile); err != nil {
+		s.bus.Log.Warn("profile not stored", "digest", store.Profile.Digest, "error", err) // it is reported anyway
+	}
+	s.step(measure.ProfileStored{Token: store.Token})
+}
+
+// log tells people what happened.
+func (s *Service) log(out measure.Output) {
+	log := s.bus.Log
+	if b := out.Begun; b != nil {
+		log.Info("profiling", "job", b.Job, "models", b.Models, "units", b.Units, "stored", b.Stored)
+	}
+	for _, e := range out.Setbacks {
+		switch e.Kind {
+		case measure.ActionFailed:
+			log.Debug("action failed", "model", e.Model, "worker", e.Worker, "gpu", e.GPU, "times", e.Times, "reason", e.Reason)
+		case measure.NotCleared:
+			log.Warn("a GPU cannot be cleared", "worker", e.Worker, "gpu", e.GPU, "times", e.Times, "reason", e.Reason)
+		case measure.NoResult:
+			log.Warn("no result while measuring", "model", e.Model, "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
+		case measure.NotMeasured:
+			log.Warn("model not measured", "model", e.Model, "gpu", e.Type, "reason", e.Reason)
+		case measure.GPUHung:
+			log.Warn("a GPU is hung", "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
+		}
+	}
+	if u := out.Unfinished; u != nil {
+		log.Warn("job not finished: GPUs were lost", "job", u.Job, "units", u.Units)
+	}
+}
