@@ -37,6 +37,9 @@ func DefaultConfig() Config {
 	return Config{Iterations: d.Iterations, ActionTimeout: d.ActionTimeout}
 }
 
+// Validate names the first field that makes no sense.
+func (c Config) Validate() error { return c.core(1).Validate() }
+
 // core is the configuration of the core of the profiler with this identity.
 func (c Config) core(id uint64) measure.Config {
 	return measure.Config{Issuer: id, Iterations: c.Iterations, ActionTimeout: c.ActionTimeout}
