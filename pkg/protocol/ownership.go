@@ -18,16 +18,17 @@ import "time"
 //     what was declared meanwhile. Within LateReplyUnasked of the deadline it
 //     replies as ever: the scheduler is not that early. Later, for a request that
 //     it submitted before a connection broke, it asks first: it submits the
-//     request again with a budget of 0 or less. The scheduler's word is a dispatch
-//     of kind Refuse. The code FRONT_DOOR_LOST says: the scheduler has answered
-//     it, drop it. Any other code says: the front door owns the answer; from that
-//     word on the scheduler does not answer it, whatever happens.
+//     request again with a budget of 0 or less, to the epoch that is active for it.
+//     The scheduler's word is a dispatch. Kind Taken says: the scheduler has
+//     answered it, drop it. Kind Yours says: the front door owns the answer, so it
+//     claims it and replies; from that word on the scheduler does not answer it,
+//     whatever happens. A Refuse is no word: it may be of another scheduler.
 //  4. A question or a word may be lost, so a front door without one asks again,
 //     every HeartbeatEvery. A scheduler of another epoch than the one that was
-//     active when the connection broke cannot know what that one answered. What is
-//     asked of it is the front door's own if its heartbeats stayed out for less
-//     than HeartbeatLost (nobody can have missed it), and else has no answer of
-//     ours: none is better than two.
+//     active when the connection broke cannot know what that one answered. Where
+//     that one is gone, the answer is the front door's own if its heartbeats stayed
+//     out for less than half of HeartbeatLost (nobody can have missed it), and else
+//     there is none of ours: none is better than two.
 const (
 	// LateReplyUnasked is how long after its deadline a front door that lost a
 	// connection since it submitted a request replies to it without a question.

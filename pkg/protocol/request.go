@@ -62,6 +62,10 @@ const (
 	Refuse
 	// Answer: answer OK with no output (policy echo).
 	Answer
+	// Yours and Taken are words on a late answer (see who answers a request): it is
+	// the front door's own, or the scheduler has given it.
+	Yours
+	Taken
 )
 
 // Dispatch is a decision of the scheduler about one request.

@@ -184,6 +184,7 @@ func (t *term) step(e sched.TermEvent) {
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
+	t.dispatch(out.Words)
 	if len(out.Notes)+len(out.Ask)+len(out.Questions)+len(out.Owed) > 0 || out.Activated || out.Resign != "" {
 		t.carryOut(out)
 	}

@@ -125,13 +125,12 @@ func (t *Term) lateAnswer(e *Submitted) {
 	if e.Epoch != t.epoch {
 		return
 	}
-	code := protocol.DeadlineExceeded
-	if t.doors.isAnswered(e.ID) {
-		code = protocol.FrontDoorLost
-	} else {
+	word := protocol.Taken
+	if !t.doors.isAnswered(e.ID) {
+		word = protocol.Yours
 		t.doors.strike(e.ID.Door, []uint64{e.ID.Seq})
 	}
-	t.out.Refusals = append(t.out.Refusals, protocol.Dispatch{ID: e.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(code)})
+	t.out.Words = append(t.out.Words, protocol.Dispatch{ID: e.ID, Kind: word})
 }
 
 func (t *Term) frontDoorBeat(h protocol.Heartbeat) {

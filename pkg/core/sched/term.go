@@ -130,10 +130,11 @@ func (*Result) termEvent()          {}
 func (*Tick) termEvent()            {}
 
 // TermOutput is what a Step wants done, in the order of its fields; it may be used
-// until the next Step. The Output is the core's, with a Wake that counts for both;
-// its Refusals may be the term's own words on late answers.
+// until the next Step. The Output is the core's, with a Wake that counts for both.
 type TermOutput struct {
 	Output
+	// Words are on late answers that front doors asked about: Yours or Taken.
+	Words []protocol.Dispatch
 	// Ask are workers that were missed and live on: GetWorkerState, whose answer is
 	// a WorkerAnswered.
 	Ask []WorkerQuestion
@@ -216,7 +217,7 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 func (t *Term) begin() {
 	t.decided = 0
 	o := &t.out
-	*o = TermOutput{Ask: o.Ask[:0], Questions: o.Questions[:0], Owed: o.Owed[:0], Notes: o.Notes[:0]}
+	*o = TermOutput{Words: o.Words[:0], Ask: o.Ask[:0], Questions: o.Questions[:0], Owed: o.Owed[:0], Notes: o.Notes[:0]}
 }
 
 // decide gives the core one event. Every step of the core is made here. What the

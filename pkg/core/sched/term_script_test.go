@@ -230,8 +230,8 @@ var noteNames = map[NoteKind]string{
 
 func (s *termStage) step(now protocol.Time, e TermEvent) {
 	out, b := s.term.Step(now, e), &s.said
-	for _, d := range out.Refusals {
-		fmt.Fprintf(b, "word on %d.%d: %s\n", d.ID.Door, d.ID.Seq, d.Refusal.Code)
+	for _, d := range out.Words {
+		fmt.Fprintf(b, "word on %d.%d: %s\n", d.ID.Door, d.ID.Seq, map[protocol.DispatchKind]string{protocol.Yours: "yours", protocol.Taken: "taken"}[d.Kind])
 	}
 	for _, q := range out.Ask {
 		fmt.Fprintf(b, "ask %s#%d for its state\n", q.ID, q.Incarnation)
