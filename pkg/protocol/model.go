@@ -129,6 +129,33 @@ func (p Profile) At(batch int) (Measurement, bool) {
 	return Measurement{}, false
 }
 
+// Interpolated is what p says of a batch size, in one of its numbers (of picks which):
+// between two measured sizes it lies on the line between theirs, and beyond the last
+// or before the first it is that one's. It is the one place that says so.
+func (p *Profile) Interpolated(batch int, of func(*Measurement) time.Duration) time.Duration {
+	var low *BatchMeasurement
+	for i := range p.Infer {
+		high := &p.Infer[i]
+		if high.Batch == batch || high.Batch > batch && low == nil {
+			return of(&high.Measurement)
+		}
+		if high.Batch > batch {
+			part := float64(batch-low.Batch) / float64(high.Batch-low.Batch)
+			from := of(&low.Measurement)
+			return from + time.Duration(part*float64(of(&high.Measurement)-from))
+		}
+		low = high
+	}
+	if low == nil {
+		return 0
+	}
+	return of(&low.Measurement)
+}
+
+// P99Of and P50Of pick a number for Interpolated.
+func P99Of(m *Measurement) time.Duration { return m.P99 }
+func P50Of(m *Measurement) time.Duration { return m.P50 }
+
 // Complete reports whether p holds a valid measurement of the weight transfer
 // and of every batch size of m.
 func (p Profile) Complete(m ModelSpec) bool {

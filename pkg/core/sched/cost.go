@@ -111,20 +111,8 @@ func (c *cost) at(size int) *estimate.Estimator {
 
 func (c *cost) exec(size int) time.Duration { return c.at(size).Value() }
 
-func (c *cost) seed(size int) time.Duration {
-	low := protocol.BatchMeasurement{}
-	for _, high := range c.profile.Infer {
-		if high.Batch == size || high.Batch > size && low.Batch == 0 {
-			return high.P99
-		}
-		if high.Batch > size {
-			part := float64(size-low.Batch) / float64(high.Batch-low.Batch)
-			return low.P99 + time.Duration(part*float64(high.P99-low.P99))
-		}
-		low = high
-	}
-	return low.P99
-}
+// seed is the p99 of the profile.
+func (c *cost) seed(size int) time.Duration { return c.profile.Interpolated(size, protocol.P99Of) }
 
 // kindOf gives the index of a GPU type, and teaches a new one to every model.
 func (c *engine) kindOf(name string) int {

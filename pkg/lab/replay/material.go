@@ -184,24 +184,7 @@ func (m *Material) profiled(key size) time.Duration {
 	if key.batch == 0 {
 		return best.LoadWeights.P50
 	}
-	return Profiled(best, key.batch, func(m protocol.Measurement) time.Duration { return m.P50 })
-}
-
-// Profiled is what a profile says of a batch size, interpolated between those
-// that were measured.
-func Profiled(p *protocol.Profile, batch int, of func(protocol.Measurement) time.Duration) time.Duration {
-	low := protocol.BatchMeasurement{}
-	for _, high := range p.Infer {
-		if high.Batch == batch || high.Batch > batch && low.Batch == 0 {
-			return of(high.Measurement)
-		}
-		if high.Batch > batch {
-			part := float64(batch-low.Batch) / float64(high.Batch-low.Batch)
-			return of(low.Measurement) + time.Duration(part*float64(of(high.Measurement)-of(low.Measurement)))
-		}
-		low = high
-	}
-	return of(low.Measurement)
+	return best.Interpolated(key.batch, protocol.P50Of)
 }
 
 // durations draws from a Material; each emulation has its own.

@@ -7,7 +7,6 @@ import (
 
 	"clockwork/pkg/core/estimate"
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 )
 
@@ -430,7 +429,7 @@ func (m *mirror) seed(digest, kind string, batch int) time.Duration {
 	case batch == 0:
 		return best.LoadWeights.P99
 	}
-	return replay.Profiled(best, batch, func(m protocol.Measurement) time.Duration { return m.P99 })
+	return best.Interpolated(batch, protocol.P99Of)
 }
 
 // free is when a lane has done what it was sent, as seen now.
