@@ -9,6 +9,7 @@ import (
 	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 )
 
 // Report is what a run did. All counts are of requests unless they say
@@ -160,12 +161,12 @@ func (r *Report) executed(o *emulation.Order) {
 	p.Batches++
 	p.Items += items
 	r.Batches[items]++
-	if off := took - o.Action.Expected; off >= 0 {
-		_ = r.Over.RecordValue(off.Microseconds())
-		p.Over = max(p.Over, off)
+	if by, over := watch.Deviation(o.Action.Expected, took); over {
+		_ = r.Over.RecordValue(by.Microseconds())
+		p.Over = max(p.Over, by)
 	} else {
-		_ = r.Under.RecordValue((-off).Microseconds())
-		p.Under = max(p.Under, -off)
+		_ = r.Under.RecordValue(by.Microseconds())
+		p.Under = max(p.Under, by)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 )
 
 // Scheduler counts how well a scheduler predicted.
@@ -22,10 +23,10 @@ func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 		if kind != protocol.Infer {
 			over, under = &e.loadOver, &e.loadUnder
 		}
-		if took >= expected {
-			over.Add(took - expected)
+		if by, isOver := watch.Deviation(expected, took); isOver {
+			over.Add(by)
 		} else {
-			under.Add(expected - took)
+			under.Add(by)
 		}
 	})
 }

@@ -36,12 +36,12 @@ func kindOf(k protocol.Kind) int {
 // another question than too late.
 type signed struct{ over, under *histogram }
 
-// observe counts by how much more there was than predicted.
-func (s signed) observe(more time.Duration) {
-	if more < 0 {
-		s.over.Observe(-more)
+// observe counts by how much more or less there was than predicted.
+func (s signed) observe(predicted, was time.Duration) {
+	if by, over := watch.Deviation(predicted, was); over {
+		s.over.Observe(by)
 	} else {
-		s.under.Observe(more)
+		s.under.Observe(by)
 	}
 }
 
@@ -63,9 +63,9 @@ func newActions(m *Metrics) *actions {
 	byResult := m.counters("clockwork_scheduler_actions_total",
 		"Actions that the scheduler sent, by their result's code; NO_RESULT if none came.", "action", "code")
 	duration := m.durations("clockwork_scheduler_duration_error_seconds",
-		"By how much an action took longer (under) or shorter (over) than predicted.", errorBounds, "action", "prediction")
+		"By how much an action took longer (over) or shorter (under) than predicted.", errorBounds, "action", "prediction")
 	completion := m.durations("clockwork_scheduler_completion_error_seconds",
-		"By how much an action ended later (under) or earlier (over) than planned.", errorBounds, "action", "prediction")
+		"By how much an action ended later (over) or earlier (under) than planned.", errorBounds, "action", "prediction")
 	for i := range kinds {
 		kind := protocol.Kind(i)
 		a.codes[i] = newByCode(func(code string) prometheus.Counter { return byResult.WithLabelValues(kind.String(), code) })
@@ -90,7 +90,7 @@ func (a *actions) told(t *watch.Action) {
 		return
 	}
 	a.codes[kind].of(place(t.Result.Code)).Inc()
-	_, by, known := t.Completed()
+	_, late, known := t.Completed()
 	if !known {
 		return
 	}
@@ -99,8 +99,8 @@ func (a *actions) told(t *watch.Action) {
 		a.items.Add(float64(items(t.Requests)))
 	}
 	if a.duration[kind].over != nil {
-		a.duration[kind].observe(t.Took() - t.Expected)
-		a.completion[kind].observe(by)
+		a.duration[kind].observe(t.Expected, t.Took())
+		a.completion[kind].observe(0, late)
 	}
 }
 

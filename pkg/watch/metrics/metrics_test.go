@@ -17,6 +17,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/figures"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -147,11 +148,11 @@ func TestActionsAreHeldAgainstTheirPlan(t *testing.T) {
 		`clockwork_scheduler_actions_total{action="Infer",code="OK"} 1`,
 		`clockwork_scheduler_actions_total{action="Infer",code="NO_RESULT"} 1`,
 		`clockwork_scheduler_actions_total{action="EvictWeights",code="WEIGHTS_IN_USE"} 1`,
-		`clockwork_scheduler_duration_error_seconds_sum{action="Infer",prediction="under"} 0.001`,
-		`clockwork_scheduler_duration_error_seconds_sum{action="LoadWeights",prediction="over"} 0.001`,
-		`clockwork_scheduler_completion_error_seconds_sum{action="Infer",prediction="under"} 0.001`,
-		`clockwork_scheduler_completion_error_seconds_sum{action="LoadWeights",prediction="over"} 0.003`,
-		`clockwork_scheduler_completion_error_seconds_count{action="Infer",prediction="under"} 1`,
+		`clockwork_scheduler_duration_error_seconds_sum{action="Infer",prediction="over"} 0.001`,
+		`clockwork_scheduler_duration_error_seconds_sum{action="LoadWeights",prediction="under"} 0.001`,
+		`clockwork_scheduler_completion_error_seconds_sum{action="Infer",prediction="over"} 0.001`,
+		`clockwork_scheduler_completion_error_seconds_sum{action="LoadWeights",prediction="under"} 0.003`,
+		`clockwork_scheduler_completion_error_seconds_count{action="Infer",prediction="over"} 1`,
 		`clockwork_batch_size_bucket{le="4"} 1`,
 		`clockwork_batch_size_sum 4`,
 		`clockwork_batch_items_total 3`,
@@ -372,5 +373,36 @@ func BenchmarkARequest(b *testing.B) {
 		a.told(action)
 		a.step.Observe(2 * us)
 		a.step.Observe(2 * us)
+	}
+}
+
+// Over means the same in metrics and in figures: held against one sample.
+func TestOverIsLongerThanPredictedInFiguresAndMetrics(t *testing.T) {
+	for _, row := range []struct {
+		took              time.Duration
+		prediction, other string
+	}{{3 * ms, "over", "under"}, {ms, "under", "over"}} {
+		hub, m := fresh(t, 10)
+		seen := figures.NewScheduler()
+		seen.Watch(true, time.Now())
+		hub.OnAction(func(a *watch.Action) { seen.Ended(a.Kind, a.Expected, a.Took()) })
+		inner := &script{out: sched.Output{Actions: []sched.Addressed{{Worker: "w",
+			Action: protocol.Action{ID: 1, Kind: protocol.Infer, Expected: 2 * ms}, Plan: sched.Plan{End: at(4 * ms)}}}}}
+		core := hub.Follow(inner)
+		core.Step(at(ms), &sched.Tick{})
+		inner.out = sched.Output{}
+		end := at(4*ms - 2*ms + row.took)
+		core.Step(at(9*ms), &sched.Result{Result: protocol.Result{Worker: "w", Action: 1, Kind: protocol.Infer, Code: protocol.OK,
+			Exec: protocol.Phase{End: end, Device: row.took}}})
+		text := page(t, m)
+		for _, metric := range []string{"duration", "completion"} {
+			expect(t, text, fmt.Sprintf(`clockwork_scheduler_%s_error_seconds_count{action="Infer",prediction="%s"} 1`, metric, row.prediction),
+				fmt.Sprintf(`clockwork_scheduler_%s_error_seconds_count{action="Infer",prediction="%s"} 0`, metric, row.other))
+		}
+		f := seen.Figures(time.Now()).Scheduler
+		counts := map[string]int{"over": f.ExecOver.Count(), "under": f.ExecUnder.Count()}
+		if counts[row.prediction] != 1 || counts[row.other] != 0 {
+			t.Errorf("took %v of 2 ms: figures count %v", row.took, counts)
+		}
 	}
 }
