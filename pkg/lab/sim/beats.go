@@ -38,7 +38,10 @@ func (t *trouble) startBeats() {
 	t.each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
 	t.each(protocol.HeartbeatEvery, t.frontDoorWatches)
 	if s.controller != nil {
-		t.each(protocol.HeartbeatEvery, s.controller.watches)
+		t.each(protocol.HeartbeatEvery, func() {
+			s.controller.watches()
+			s.controller.profiler.watches()
+		})
 	}
 	t.each(protocol.HeartbeatEvery, func() {
 		s.sendCall(nil, t.way.delay(), func() { t.standby.Heard(standbyID) })
@@ -69,6 +72,7 @@ func (h *host) beat() {
 	s.sendCall(h, s.trouble.way.delay(), func() {
 		if s.controller != nil {
 			s.controller.heard(beat)
+			s.controller.profiler.heard(beat)
 		} else if s.started() && !s.term.Has(beat.ID, beat.Incarnation) {
 			s.announce(h)
 		}

@@ -57,7 +57,7 @@ func newController(s *world) *controller {
 	c := &controller{world: s, store: store{
 		models: map[string]protocol.ModelSpec{}, writing: map[uint64][]protocol.ModelSpec{}, profiles: map[string]protocol.Profile{},
 	}}
-	c.profiler = &profiler{world: s}
+	c.profiler = newProfiler(s)
 	for _, l := range s.loads {
 		c.loads = append(c.loads, load{Load: l})
 	}
@@ -121,7 +121,7 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 	if term != c.term || c.world.serving() && c.world.now > since.Add(settleTime) {
 		return
 	}
-	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(term)})
+	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(c.jobs())})
 	if w := c.world; !w.dead {
 		c.step(startup.SchedulerSeen{Active: w.serving(), Epoch: w.epoch})
 	}
@@ -142,6 +142,18 @@ func (c *controller) watches() {
 	for _, h := range c.watch.Tick() {
 		c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
+}
+
+// jobs is what this term adds to the ids of its jobs, as they are sent.
+func (c *controller) jobs() uint64 { return c.term << 32 }
+
+// measured has the profiler's report arrive.
+func (c *controller) measured(r *protocol.ProfileReport) {
+	done := startup.ProfilingDone{Job: r.ID - c.jobs(), Profiles: r.Profiles}
+	for _, f := range r.Failures {
+		done.Quarantined = append(done.Quarantined, startup.Quarantine{Digest: f.Digest, Reason: f.GPUType + ": " + f.Reason})
+	}
+	c.step(done)
 }
 
 // ask has the clients ask for what is not answered, a few loads at a time.
@@ -203,7 +215,7 @@ func (c *controller) step(e startup.Event) {
 	}
 	c.write(out)
 	if job := out.StartProfiling; job != nil {
-		c.profiler.begin(*job, c.term)
+		c.profiler.begin(*job, c.jobs())
 	}
 	if state := out.Activate; state != nil {
 		c.world.sendCall(nil, c.world.link.delay(), func() { c.world.activate(*state) })

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
@@ -21,7 +22,7 @@ func started(t *testing.T, change func(c *Config)) *Report {
 func TestAStartupLoadsCountsDownAndMeasures(t *testing.T) {
 	r := started(t, func(*Config) {})
 	s := r.Startup
-	if s.Loads != 1 || s.Measured != 6*iterations { // 12 copies of one model: its weights and 5 batch sizes
+	if s.Loads != 1 || s.Measured != 6*measure.DefaultConfig().Iterations { // 12 copies of one model: its weights and 5 batch sizes
 		t.Errorf("%d loads, %d measured actions", s.Loads, s.Measured)
 	}
 	if s.Took < 10*time.Second || s.Took > 15*time.Second {
@@ -51,8 +52,13 @@ func TestProfilesAreMeasuredNotTrue(t *testing.T) {
 	if r.Startup.Error < 0.005 || r.Startup.Error > 0.3 {
 		t.Errorf("profiles of GPUs with a spread of 10 %% are wrong by %v", r.Startup.Error)
 	}
-	if len(told.Profiles) != 1 || len(told.Models) != 12 || told.Profiles[0].LoadWeights.Samples != iterations || !told.Profiles[0].Complete(told.Models[0]) {
-		t.Errorf("the scheduler was given %+v", told)
+	if len(told.Profiles) != 1 || len(told.Models) != 12 || told.Profiles[0].LoadWeights.Samples != measure.DefaultConfig().Iterations || !told.Profiles[0].Complete(told.Models[0]) {
+		t.Fatalf("the scheduler was given %+v", told)
+	}
+	for _, m := range append(told.Profiles[0].Infer, protocol.BatchMeasurement{Measurement: told.Profiles[0].LoadWeights}) {
+		if m.P99 <= m.P50 || m.P99 >= m.Max { // the simulator's own profiler rounded it up to the largest
+			t.Errorf("the 99th percentile of 10 samples lies between the two largest: %+v", m)
+		}
 	}
 }
 
@@ -170,7 +176,7 @@ func TestLoadsAndTheirResultsMayBeLost(t *testing.T) {
 			c.Faults.Loss = 0.3
 		})
 		lost += r.Faults.Lost
-		if r.Startup.Took > startupTrouble.Sub(0)+actionTimeout+5*time.Second { // the last loss may be a measurement's
+		if r.Startup.Took > startupTrouble.Sub(0)+measure.DefaultConfig().ActionTimeout+5*time.Second { // the last loss may be a measurement's
 			t.Errorf("seed %d: activation after %v", seed, r.Startup.Took)
 		}
 	}
