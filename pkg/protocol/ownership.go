@@ -18,11 +18,12 @@ import "time"
 //     what was declared meanwhile. Within LateReplyUnasked of the deadline it
 //     replies as ever: the scheduler is not that early. Later, for a request that
 //     it submitted before a connection broke, it asks first: it submits the
-//     request again with a budget of 0 or less, to the epoch that is active for it.
-//     The scheduler's word is a dispatch. Kind Taken says: the scheduler has
-//     answered it, drop it. Kind Yours says: the front door owns the answer, so it
-//     claims it and replies; from that word on the scheduler does not answer it,
-//     whatever happens. A Refuse is no word: it may be of another scheduler.
+//     request again with a budget of 0 or less, in a batch of the epoch that was
+//     active when the connection broke. The scheduler's word is a dispatch. Kind
+//     Taken says: the scheduler has answered it, drop it. Kind Yours says: the
+//     front door owns the answer, so it claims it and replies; from that word on
+//     the scheduler does not answer it, whatever happens. A Refuse is no word: it
+//     may be of another scheduler.
 //  4. A question or a word may be lost, so a front door without one asks again,
 //     every HeartbeatEvery. A scheduler of another epoch than the one that was
 //     active when the connection broke cannot know what that one answered. Where

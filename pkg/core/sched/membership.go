@@ -114,9 +114,7 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 		return // the controller was faster
 	}
 	if e.State == nil || e.State.ID != e.ID || e.State.Incarnation != e.Incarnation {
-		if m.synced[e.ID].incarnation == e.Incarnation {
-			m.away[e.ID] = e.Incarnation // its next heartbeat asks again
-		}
+		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks
 		return
 	}
 	t.announced(*e.State)
@@ -143,16 +141,23 @@ func (t *Term) workerStops(h protocol.Heartbeat) {
 func (t *Term) workerLost(h protocol.Heartbeat) {
 	m := &t.workers
 	delete(m.synced, h.ID)
-	delete(m.away, h.ID)
 	if w, waits := m.joining[h.ID]; waits && w.Incarnation == h.Incarnation {
 		delete(m.joining, h.ID)
-		m.away[h.ID] = h.Incarnation
+		t.missWorker(h.ID, h.Incarnation)
 	}
 	if t.removeWorker(h) {
 		t.note(Note{Kind: NoteWorkerLost, ID: h.ID, Count: len(m.members)})
-		m.away[h.ID] = h.Incarnation
+		t.missWorker(h.ID, h.Incarnation)
 	}
 	t.admit()
+}
+
+// missWorker has a worker asked for its state when it is heard again.
+func (t *Term) missWorker(id string, incarnation uint64) {
+	m := &t.workers
+	if _, known := m.away[id]; known || len(m.away) < maxFollowed {
+		m.away[id] = incarnation
+	}
 }
 
 // removeWorker takes this incarnation of a worker out of the core, if it is there.

@@ -1,0 +1,517 @@
+package sched
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"clockwork/pkg/core/liveness"
+	"clockwork/pkg/protocol"
+)
+
+// wWorker executes at once, and obeys the highest epoch it has seen.
+type wWorker struct {
+	wProcess
+	id          string
+	incarnation uint64
+	obeys       uint64
+	clock       uint64 // the epoch that its clock is synchronised to
+	stopping    bool
+}
+
+func (x *wWorker) begin() {
+	w := x.w
+	x.each(protocol.HeartbeatEvery, x.beat)
+	x.each(50*time.Millisecond, func() { // it asks whoever leads for the time
+		for _, s := range w.schedulers {
+			if s.term == nil || w.chance(0.5) {
+				continue
+			}
+			epoch := s.term.Epoch()
+			w.loose(x.on(func() {
+				if epoch > x.clock {
+					x.clock = epoch
+					x.beat()
+				}
+			}))
+		}
+	})
+	x.each(700*time.Millisecond, func() {
+		switch p := w.rng.Float64(); {
+		case !w.faulty():
+		case p < 0.05:
+			x.restart(w.upTo(900 * time.Millisecond))
+		case p < 0.12:
+			x.stopped = w.now.Add(w.upTo(1200 * time.Millisecond))
+		case p < 0.20: // its clock steps: it measures anew
+			x.clock = 0
+		case p < 0.23: // and lies
+			x.clock += 7
+			w.after(w.upTo(300*time.Millisecond), x.on(func() { x.clock = 0 }))
+		case p < 0.25: // it finishes and ends
+			x.stopping = true
+			w.after(w.upTo(300*time.Millisecond), x.on(func() { x.restart(w.upTo(900 * time.Millisecond)) }))
+		}
+	})
+}
+
+// restart ends this life, and begins the next after a while.
+func (x *wWorker) restart(away time.Duration) {
+	x.life++
+	x.w.after(away, func() {
+		x.life++
+		x.incarnation++
+		x.obeys, x.clock, x.stopping = 0, 0, false
+		x.begin()
+	})
+}
+
+func (x *wWorker) state() protocol.WorkerState {
+	return protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.obeys}
+}
+
+func (x *wWorker) beat() {
+	w := x.w
+	h := protocol.Heartbeat{Service: protocol.Worker, ID: x.id, Incarnation: x.incarnation, ClockEpoch: x.clock}
+	if x.stopping {
+		h.State = protocol.Stopping
+		w.said[fmt.Sprint(x.id, x.incarnation, protocol.Stopping)] = true
+	}
+	w.said[fmt.Sprint(x.id, x.incarnation, x.clock)] = true
+	for _, s := range w.schedulers {
+		w.loose(s.on(func() {
+			if s.term == nil || s.deaf > w.now {
+				return
+			}
+			s.silent[x.id] = 0
+			s.known[x.id] = append(s.known[x.id], h.Incarnation)
+			s.step(&WorkerBeat{h})
+		}))
+	}
+	w.loose(func() { w.controller.workerBeat(h, x) })
+}
+
+// order has an action arrive.
+func (x *wWorker) order(s *wScheduler, a protocol.Action) {
+	w := x.w
+	w.loose(x.on(func() {
+		r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Worker: x.id, Kind: a.Kind, Code: protocol.OK, Incarnation: x.incarnation}
+		switch {
+		case a.Epoch < x.obeys:
+			r.Code = protocol.StaleEpoch
+		case a.Incarnation != x.incarnation:
+			r.Code = protocol.StaleIncarnation
+		default:
+			x.obeys = a.Epoch
+			for _, ref := range a.Requests {
+				w.doorOf(ref.ID.Door).toDoor(func(d *wDoor) { d.output(ref.ID.Seq) })
+			}
+		}
+		r.Epoch = x.obeys
+		w.loose(s.on(func() {
+			if s.term != nil && s.term.config.Issuer == r.Issuer {
+				s.step(&Result{r})
+			}
+		}))
+	}))
+}
+
+// wController never fails: it starts the scheduler and announces workers, until that is
+// confirmed.
+type wController struct {
+	w         *termWorld
+	watch     liveness.Watch
+	states    map[string]protocol.WorkerState
+	confirmed map[string]wJoin
+	ready     map[*wScheduler]uint64 // epochs of those who lead
+}
+
+type wJoin struct{ incarnation, epoch uint64 }
+
+func (c *wController) begin() {
+	c.states, c.ready = map[string]protocol.WorkerState{}, map[*wScheduler]uint64{}
+	c.w.every(protocol.HeartbeatEvery, func() {
+		for _, h := range c.watch.Tick() {
+			delete(c.states, h.ID)
+		}
+	})
+	c.w.every(300*time.Millisecond, c.announce)
+}
+
+func (c *wController) workerBeat(h protocol.Heartbeat, x *wWorker) {
+	if h.State == protocol.Stopping {
+		return
+	}
+	c.watch.Beat(h)
+	if c.states[h.ID].Incarnation < h.Incarnation && x.incarnation == h.Incarnation {
+		c.states[h.ID] = x.state()
+	}
+}
+
+func (c *wController) schedulerBeat(h protocol.Heartbeat) {
+	s := c.w.schedulers[h.ID[1]-'1']
+	if h.State != "ready" {
+		return
+	}
+	c.ready[s] = h.Epoch
+	state := protocol.ClockworkState{Models: []protocol.ModelSpec{{Name: "m"}}}
+	for _, id := range []string{"w0", "w1", "w2"} {
+		if w, has := c.states[id]; has {
+			state.Workers = append(state.Workers, w)
+		}
+	}
+	c.w.loose(s.on(func() { s.step(&Started{state}) }))
+}
+
+func (c *wController) announce() {
+	w := c.w
+	for _, s := range w.schedulers {
+		if s.term == nil || !s.term.Active() {
+			continue
+		}
+		for _, id := range []string{"w0", "w1", "w2"} {
+			state, has := c.states[id]
+			if !has || c.confirmed[id] == (wJoin{state.Incarnation, s.term.Epoch()}) {
+				continue
+			}
+			w.loose(s.on(func() {
+				if s.term == nil {
+					return
+				}
+				s.step(&WorkerAnnounced{state})
+				if s.term != nil {
+					join := wJoin{state.Incarnation, s.term.Epoch()}
+					w.loose(func() { c.confirmed[id] = join })
+				}
+			}))
+		}
+	}
+}
+
+// wDoor is a front door that keeps to the contract (package protocol, who answers a
+// request).
+type wDoor struct {
+	wProcess
+	id         uint64
+	connected  bool
+	dead       bool
+	quiet      bool // it takes no more requests
+	reconnects int
+	out, in    fifo
+	session    int // of the connection
+	epoch      uint64
+	watch      liveness.Watch
+	lastBeat   protocol.Time // that reached the broker
+	away       time.Duration // between two heartbeats, at the last reconnect
+	seq        uint64
+	open       map[uint64]*wOpen
+}
+
+// wOpen is a request that the front door has to answer.
+type wOpen struct {
+	deadline   protocol.Time
+	reconnects int    // at its submission
+	epoch      uint64 // that it was submitted to before the last break
+	ready      bool   // there is an answer
+	asking     bool
+}
+
+func (w *termWorld) openDoor() {
+	d := &wDoor{wProcess: wProcess{w: w}, id: uint64(len(w.doors) + 1), connected: true, open: map[uint64]*wOpen{}, lastBeat: w.now}
+	w.doors = append(w.doors, d)
+	d.each(protocol.HeartbeatEvery, func() { d.beat(); d.look() })
+	d.each(8*time.Millisecond, d.accept)
+	d.each(5*time.Millisecond, d.work)
+	d.each(600*time.Millisecond, func() {
+		switch p := w.rng.Float64(); {
+		case !w.faulty():
+		case p < 0.07:
+			d.die()
+		case p < 0.15:
+			d.stopped = w.now.Add(w.upTo(1200 * time.Millisecond))
+		case p < 0.30:
+			d.cut()
+		}
+	})
+}
+
+func (w *termWorld) doorOf(id uint64) *wDoor { return w.doors[id-1] }
+
+// say publishes on the front door's connection; every scheduler hears it in order. What
+// is under way when the connection breaks is lost.
+func (d *wDoor) say(e TermEvent) {
+	if !d.connected {
+		return
+	}
+	session := d.session
+	d.out.send(d.w, func() {
+		if d.session != session {
+			return
+		}
+		for _, s := range d.w.schedulers {
+			s.hear(e)
+		}
+	})
+}
+
+// toDoor delivers something to a front door, if it is connected.
+func (d *wDoor) toDoor(do func(d *wDoor)) {
+	session := d.session
+	if d.w.faulty() && d.w.chance(0.01) {
+		return
+	}
+	d.in.send(d.w, d.on(func() {
+		if d.connected && d.session == session {
+			do(d)
+		}
+	}))
+}
+
+func (d *wDoor) beat() {
+	if !d.connected {
+		return
+	}
+	d.lastBeat = d.w.now
+	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id}})
+}
+
+// cut breaks the connections; they are made again after a while.
+func (d *wDoor) cut() {
+	w := d.w
+	d.connected = false
+	d.session++
+	w.after(w.upTo(1300*time.Millisecond), d.on(func() {
+		d.connected, d.reconnects = true, d.reconnects+1
+		d.away = max(d.away, w.now.Sub(d.lastBeat))
+		d.beat()
+		for _, seq := range d.seqs() {
+			if o := d.open[seq]; !o.ready {
+				d.submit(seq, o)
+			}
+		}
+	}))
+}
+
+// die ends the process. Another one begins.
+func (d *wDoor) die() {
+	w := d.w
+	d.life++
+	d.dead, d.connected = true, false
+	d.session++
+	for _, seq := range d.seqs() {
+		r := w.requests[protocol.RequestID{Door: d.id, Seq: seq}]
+		r.excused = r.excused || w.rough || !d.isKnown(seq)
+	}
+	w.after(w.upTo(500*time.Millisecond), w.openDoor)
+}
+
+// isKnown reports whether the scheduler has a request in its books: then it owes the
+// answer. It may have been claimed already.
+func (d *wDoor) isKnown(seq uint64) bool {
+	for _, s := range d.w.schedulers {
+		if s.term == nil {
+			continue
+		}
+		if of := s.term.doors.ledgers[d.id]; of != nil {
+			_, waits := of.clients[seq]
+			return waits
+		}
+	}
+	return false
+}
+
+func (d *wDoor) seqs() (list []uint64) {
+	for seq := range d.open {
+		list = append(list, seq)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// schedulerBeat follows who is active.
+func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
+	if !d.connected {
+		return
+	}
+	d.watch.Beat(h)
+	if h.State != "active" || h.Epoch <= d.epoch {
+		return
+	}
+	d.epoch = h.Epoch
+	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch})
+	for _, seq := range d.seqs() {
+		if o := d.open[seq]; !o.ready && !o.asking { // whoever is new has no say on late answers
+			d.submit(seq, o)
+		}
+	}
+}
+
+// look counts for the schedulers.
+func (d *wDoor) look() { d.watch.Tick() }
+
+func (d *wDoor) accept() {
+	w := d.w
+	if d.quiet || d.epoch == 0 || w.now > w.end.Add(time.Second) || !d.connected {
+		return
+	}
+	d.seq++
+	w.happened.requests++
+	w.requests[protocol.RequestID{Door: d.id, Seq: d.seq}] = &wRequest{}
+	budget := 20*time.Millisecond + w.upTo(400*time.Millisecond)
+	if w.chance(0.1) {
+		budget += w.upTo(2 * time.Second) // its front door may be back in time
+	}
+	o := &wOpen{deadline: w.now.Add(budget)}
+	d.open[d.seq] = o
+	d.submit(d.seq, o)
+}
+
+// submit gives a request to the scheduler; one without budget asks whose it is.
+func (d *wDoor) submit(seq uint64, o *wOpen) {
+	if !o.asking {
+		budget := o.deadline.Sub(d.w.now)
+		if budget <= 0 {
+			return
+		}
+		o.reconnects = max(o.reconnects, 0)
+		if o.epoch == 0 {
+			o.epoch, o.reconnects = d.epoch, d.reconnects
+		}
+	}
+	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch})
+	d.say(&Submitted{Epoch: d.epoch, Submitted: protocol.Submitted{Reply: fmt.Sprintf("inbox.%d.%d", d.id, seq), Submission: protocol.Submission{
+		ID: protocol.RequestID{Door: d.id, Seq: seq}, Model: "m", Batch: 1, Budget: o.deadline.Sub(d.w.now)}}})
+}
+
+func (d *wDoor) output(seq uint64) {
+	if o := d.open[seq]; o != nil {
+		o.ready = true
+		d.answer(seq, o)
+	}
+}
+
+// dispatched takes a decision, or a word on a late answer.
+func (d *wDoor) dispatched(x protocol.Dispatch) {
+	o := d.open[x.ID.Seq]
+	if o == nil {
+		return
+	}
+	switch x.Kind {
+	case protocol.Refuse:
+		o.ready = true
+		d.answer(x.ID.Seq, o)
+	case protocol.Yours:
+		if o.asking {
+			d.w.happened.yours++
+			d.reply(x.ID.Seq)
+		}
+	case protocol.Taken:
+		if o.asking {
+			d.w.happened.taken++
+			delete(d.open, x.ID.Seq)
+		}
+	}
+}
+
+// work answers what is due, and asks about what is late.
+func (d *wDoor) work() {
+	for _, seq := range d.seqs() {
+		if o := d.open[seq]; o.ready || o.deadline <= d.w.now {
+			d.answer(seq, o)
+		}
+	}
+}
+
+// answer gives the one answer, if the front door owns it.
+func (d *wDoor) answer(seq uint64, o *wOpen) {
+	w := d.w
+	if !d.connected {
+		return // it cannot now
+	}
+	if d.reconnects == o.reconnects || w.now <= o.deadline.Add(protocol.LateReplyUnasked) {
+		d.reply(seq)
+		return
+	}
+	if o.epoch != d.epoch { // another scheduler: it cannot know
+		if d.away < protocol.HeartbeatLost/2 {
+			d.reply(seq)
+			return
+		}
+		w.happened.none++
+		w.requests[protocol.RequestID{Door: d.id, Seq: seq}].excused = true
+		delete(d.open, seq)
+		return
+	}
+	if !o.asking || w.chance(0.05) {
+		o.asking = true
+		d.submit(seq, o)
+	}
+}
+
+// reply claims a request and answers it. A process that dies between the two has
+// answered nothing; here it does not.
+func (d *wDoor) reply(seq uint64) {
+	w := d.w
+	delete(d.open, seq)
+	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch, Answered: []uint64{seq}})
+	session := d.session
+	d.out.send(w, func() {
+		if d.session == session {
+			w.answered(protocol.RequestID{Door: d.id, Seq: seq})
+		} else { // the claim may have arrived just before the connection broke
+			w.requests[protocol.RequestID{Door: d.id, Seq: seq}].excused = true
+		}
+	})
+}
+
+// answered counts an answer at its client.
+func (w *termWorld) answered(id protocol.RequestID) {
+	r := w.requests[id]
+	if r.answers++; r.answers > 1 {
+		w.broken("G1: request %v is answered twice", id)
+	}
+}
+
+// checkEnd looks at a world in which all has been well for a while.
+func (w *termWorld) checkEnd() {
+	if w.fault != "" {
+		return
+	}
+	for _, d := range w.doors {
+		for seq := uint64(1); seq <= d.seq; seq++ {
+			id := protocol.RequestID{Door: d.id, Seq: seq}
+			if r := w.requests[id]; r.answers == 0 && !r.excused {
+				w.broken("G1: request %v was never answered; front door dead %v", id, d.dead)
+			}
+		}
+	}
+	var leads *wScheduler
+	for _, s := range w.schedulers {
+		if s.term != nil && s.term.Active() {
+			if leads != nil {
+				w.broken("G7: two schedulers are active in peace")
+			}
+			leads = s
+		}
+	}
+	if leads == nil {
+		w.broken("G7: no scheduler is active in peace")
+		return
+	}
+	for _, x := range w.workers {
+		if !leads.term.Has(x.id, x.incarnation) || leads.core.members[x.id] != x.incarnation {
+			w.broken("G7: %s#%d does not belong in peace\n%v", x.id, x.incarnation, leads.term)
+		}
+	}
+	t := leads.term
+	if t.doors.waiting != 0 || len(t.workers.joining)+len(t.workers.away) != 0 {
+		w.broken("G11: the books are not empty in peace: %d wait\n%v", t.doors.waiting, t)
+	}
+	sum := 0
+	for _, of := range t.doors.ledgers {
+		sum += len(of.clients)
+	}
+	if sum != t.doors.waiting {
+		w.broken("G11: %d are counted, %d wait", t.doors.waiting, sum)
+	}
+}

@@ -1,0 +1,535 @@
+package sched
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/core/liveness"
+	"clockwork/pkg/protocol"
+)
+
+// A world for the term: two schedulers that campaign for one lease, three workers, two
+// front doors, a controller and a broker, in virtual time. Workers die, stand still,
+// and have clocks that step and lie; front doors die, stand still, are cut off and come
+// back; messages are lost, doubled and late where a broker may do that. In every second
+// world schedulers die and stand still as well, so that two think they lead, and lose
+// their connections.
+//
+// Held at every event: G1 (no request has two answers), G7 (a worker belongs only in the
+// incarnation and with the clock it said; nobody is lost who beats, nobody stays who is
+// silent; an older term gives no order that is obeyed; one that saw a newer epoch is
+// silent). Held at the end, when all has been well for a while: each request of a front
+// door that lives is answered, those of a dead one that its scheduler knew of as well, one
+// scheduler is active with every worker in its present life, and the books are empty (G11).
+func TestTermWorld(t *testing.T) {
+	for seed := uint64(1); seed <= 80; seed++ {
+		w := newTermWorld(seed)
+		w.run(8 * time.Second)
+		if w.fault != "" {
+			t.Fatalf("seed %d: %s", seed, w.fault)
+		}
+		termWorlds.add(w.happened)
+	}
+	t.Logf("%+v", termWorlds)
+	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 {
+		t.Errorf("too little happened, the test proves nothing: %+v", h)
+	}
+}
+
+// termHappened counts what a world's faults did.
+type termHappened struct {
+	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins int
+}
+
+var termWorlds termHappened
+
+func (h *termHappened) add(o termHappened) {
+	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins} {
+		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins}[i]
+	}
+}
+
+type termWorld struct {
+	rng        *rand.Rand
+	now        protocol.Time
+	seq        uint64
+	queue      worldQueue
+	end        protocol.Time // of the faults
+	rough      bool          // schedulers have troubles too
+	schedulers []*wScheduler
+	workers    []*wWorker
+	doors      []*wDoor // living and dead
+	controller *wController
+	lease      struct {
+		holder *wScheduler
+		epoch  uint64
+	}
+	requests map[protocol.RequestID]*wRequest
+	said     map[string]bool // what heartbeats said: worker, incarnation, clock epoch
+	happened termHappened
+	fault    string
+}
+
+// wRequest is one, as nobody in the world knows it.
+type wRequest struct {
+	answers int
+	excused bool // it may have none
+}
+
+type worldEvent struct {
+	at  protocol.Time
+	seq uint64
+	do  func()
+}
+
+type worldQueue []worldEvent
+
+func (q worldQueue) Len() int      { return len(q) }
+func (q worldQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q worldQueue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
+}
+func (q *worldQueue) Push(x any) { *q = append(*q, x.(worldEvent)) }
+func (q *worldQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+func newTermWorld(seed uint64) *termWorld {
+	w := &termWorld{rng: rand.New(rand.NewPCG(seed, 77)), requests: map[protocol.RequestID]*wRequest{}, said: map[string]bool{}, rough: seed%2 == 0}
+	w.controller = &wController{w: w, confirmed: map[string]wJoin{}}
+	for _, id := range []string{"s1", "s2"} {
+		w.schedulers = append(w.schedulers, &wScheduler{wProcess: wProcess{w: w}, id: id})
+	}
+	for i := range 3 {
+		w.workers = append(w.workers, &wWorker{wProcess: wProcess{w: w}, id: fmt.Sprintf("w%d", i), incarnation: 1})
+	}
+	return w
+}
+
+func (w *termWorld) broken(format string, args ...any) {
+	if w.fault == "" {
+		w.fault = fmt.Sprintf("at %v: ", w.now) + fmt.Sprintf(format, args...)
+	}
+}
+
+func (w *termWorld) after(d time.Duration, do func()) {
+	w.seq++
+	heap.Push(&w.queue, worldEvent{w.now.Add(max(0, d)), w.seq, do})
+}
+
+// every does something for ever, from a drawn instant on.
+func (w *termWorld) every(d time.Duration, do func()) {
+	var next func()
+	next = func() { do(); w.after(d, next) }
+	w.after(w.upTo(d), next)
+}
+
+func (w *termWorld) upTo(d time.Duration) time.Duration {
+	return time.Duration(w.rng.Int64N(int64(d) + 1))
+}
+func (w *termWorld) chance(p float64) bool { return w.rng.Float64() < p }
+
+// faulty reports whether things may go wrong still.
+func (w *termWorld) faulty() bool { return w.now < w.end }
+
+// delay is what a message takes.
+func (w *termWorld) delay() time.Duration {
+	return 100*time.Microsecond + w.upTo(400*time.Microsecond)
+}
+
+// loose delivers a message that may be lost, doubled and late.
+func (w *termWorld) loose(do func()) {
+	if w.faulty() {
+		if w.chance(0.02) {
+			return
+		}
+		if w.chance(0.02) {
+			w.after(w.delay()+w.upTo(30*time.Millisecond), do)
+		}
+		if w.chance(0.03) {
+			w.after(w.delay()+w.upTo(250*time.Millisecond), do)
+			return
+		}
+	}
+	w.after(w.delay(), do)
+}
+
+// run lets everything go wrong for a while, then nothing, and looks at the end.
+func (w *termWorld) run(length time.Duration) {
+	w.end = w.now.Add(length)
+	for _, s := range w.schedulers {
+		s.begin()
+	}
+	for _, x := range w.workers {
+		x.begin()
+	}
+	for range 2 {
+		w.openDoor()
+	}
+	w.controller.begin()
+	w.drive(w.end.Add(4 * time.Second))
+	for _, d := range w.doors { // what said that requests were answered may have been lost; the ledgers forget them
+		d.quiet = true
+	}
+	w.drive(w.now.Add(staleAfter + 2*sweepEvery))
+	w.checkEnd()
+}
+
+func (w *termWorld) drive(until protocol.Time) {
+	for w.fault == "" && len(w.queue) > 0 && w.queue[0].at <= until {
+		e := heap.Pop(&w.queue).(worldEvent)
+		w.now = e.at
+		e.do()
+	}
+	w.now = until
+}
+
+// wProcess is one that may die and stand still. What reaches it while it stands still
+// waits; what reaches it after its death is lost.
+type wProcess struct {
+	w       *termWorld
+	life    int
+	stopped protocol.Time
+}
+
+// on does something in this life of the process, when it is not standing still.
+func (p *wProcess) on(do func()) func() {
+	life := p.life
+	var attempt func()
+	attempt = func() {
+		switch {
+		case p.life != life:
+		case p.stopped > p.w.now:
+			p.w.after(p.stopped.Sub(p.w.now), attempt)
+		default:
+			do()
+		}
+	}
+	return attempt
+}
+
+// each does something again and again in this life.
+func (p *wProcess) each(d time.Duration, do func()) {
+	life := p.life
+	var next func()
+	next = p.on(func() {
+		do()
+		if p.life == life {
+			p.w.after(d, next)
+		}
+	})
+	p.w.after(p.w.upTo(d), next)
+}
+
+// fifo is a connection: what is sent on it arrives in order.
+type fifo struct{ last protocol.Time }
+
+func (f *fifo) send(w *termWorld, do func()) {
+	f.last = max(f.last, w.now.Add(w.delay()))
+	w.after(f.last.Sub(w.now), do)
+}
+
+// wScheduler is a scheduler process.
+type wScheduler struct {
+	wProcess
+	id       string
+	term     *Term
+	core     *courier
+	standby  liveness.Succession
+	inbox    fifo // of what front doors say and the broker says of them
+	missed   bool // something of that was lost
+	deaf     protocol.Time
+	silent   map[string]int      // heartbeats due since a worker's last one
+	known    map[string][]uint64 // incarnations that were heard
+	newer    bool                // a worker showed a newer epoch
+	question uint64
+}
+
+func (s *wScheduler) begin() {
+	w := s.w
+	s.term, s.standby = nil, liveness.Succession{Self: s.id}
+	s.each(protocol.HeartbeatEvery, s.beat)
+	s.each(protocol.HeartbeatEvery, func() {
+		for id := range s.silent {
+			s.silent[id]++
+		}
+		s.step(&HeartbeatDue{})
+		s.checkSilence()
+	})
+	s.each(liveness.CampaignEvery, s.campaign)
+	s.each(2*time.Second/3, func() { // its renewal fails
+		if s.term != nil && w.lease.holder != s {
+			s.term = nil
+		}
+	})
+	s.each(900*time.Millisecond, func() {
+		switch p := w.rng.Float64(); {
+		case !w.faulty() || !w.rough:
+		case p < 0.06:
+			s.life++
+			s.term = nil
+			w.after(w.upTo(time.Second), s.begin)
+		case p < 0.16:
+			s.stopped = w.now.Add(w.upTo(1500 * time.Millisecond))
+		case p < 0.22: // its connection breaks
+			s.deaf, s.missed = w.now.Add(w.upTo(200*time.Millisecond)), true
+		}
+	})
+}
+
+// beat tells everybody how the scheduler stands.
+func (s *wScheduler) beat() {
+	w := s.w
+	if s.deaf > w.now {
+		return
+	}
+	h := protocol.Heartbeat{ID: s.id, Incarnation: uint64(s.life), State: protocol.Standby}
+	if s.term != nil {
+		h.Epoch, h.State = s.term.Epoch(), "ready"
+		if s.term.Active() {
+			h.State = "active"
+		}
+	}
+	for _, o := range w.schedulers {
+		w.loose(o.on(func() { o.standby.Heard(h.ID) }))
+	}
+	for _, d := range w.doors {
+		w.loose(d.on(func() { d.schedulerBeat(h) }))
+	}
+	w.loose(func() { w.controller.schedulerBeat(h) })
+}
+
+func (s *wScheduler) campaign() {
+	w := s.w
+	if s.term != nil || s.deaf > w.now {
+		return
+	}
+	if w.lease.holder != nil && (w.lease.holder == s || !s.standby.Silent(w.lease.holder.id)) {
+		if w.lease.holder == s { // it died and is back
+			w.lease.holder = nil
+		}
+		return
+	}
+	for _, o := range w.schedulers {
+		if o != s && o.term != nil && o.life >= 0 {
+			w.happened.twoLead++
+		}
+	}
+	w.happened.takeovers++
+	w.lease.epoch++
+	w.lease.holder = s
+	s.question += 1000
+	s.core = &courier{known: map[protocol.RequestID]bool{}}
+	s.silent, s.known, s.newer = map[string]int{}, map[string][]uint64{}, false
+	s.term = NewTerm(s.core, TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: s.question, Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.checkCore(e) }
+	s.beat()
+}
+
+// hear takes what comes on the subject of submissions.
+func (s *wScheduler) hear(e TermEvent) {
+	s.inbox.send(s.w, s.on(func() {
+		if s.deaf > s.w.now {
+			return
+		}
+		switch e.(type) {
+		case *NobodyListens, *FrontDoorBeat:
+			if s.missed {
+				s.missed = false
+				s.step(&MessagesMissed{})
+			}
+		}
+		s.step(e)
+	}))
+}
+
+func (s *wScheduler) step(e TermEvent) {
+	if s.term == nil {
+		return
+	}
+	w, t := s.w, s.term
+	out := t.Step(w.now, e)
+	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Words) > 0 {
+		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
+	}
+	if r, is := e.(*Result); is && r.Epoch > t.Epoch() {
+		s.newer = true
+		w.happened.fenced++
+	}
+	for _, a := range out.Actions {
+		a.Action.Requests = slices.Clone(a.Action.Requests)
+		w.workers[a.Worker[1]-'0'].order(s, a.Action)
+	}
+	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Words} {
+		for _, d := range list {
+			w.doorOf(d.ID.Door).toDoor(func(x *wDoor) { x.dispatched(d) })
+		}
+	}
+	for _, q := range out.Ask {
+		s.ask(q)
+	}
+	for _, q := range out.Questions {
+		w.inquire(q)
+	}
+	for _, o := range out.Owed {
+		s.answerFor(o)
+	}
+	if out.Resign != "" {
+		if !s.newer {
+			w.broken("G7: %s gives up its lease although no worker obeys a newer epoch: %s", s.id, out.Resign)
+		}
+		s.term = nil
+		if w.lease.holder == s {
+			w.lease.holder = nil
+		}
+		return
+	}
+	if out.Activated {
+		s.beat()
+	}
+	if out.Wake != protocol.Never {
+		w.after(out.Wake.Sub(w.now), s.on(func() {
+			if s.term == t && out.Wake <= w.now {
+				s.step(&Tick{})
+			}
+		}))
+	}
+}
+
+func (s *wScheduler) ask(q WorkerQuestion) {
+	w, x := s.w, s.w.workers[q.ID[1]-'0']
+	w.happened.asked++
+	open := true
+	answer := func(state *protocol.WorkerState) {
+		if open {
+			open = false
+			s.step(&WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation, State: state})
+		}
+	}
+	w.loose(x.on(func() {
+		state := x.state()
+		w.loose(s.on(func() { answer(&state) }))
+	}))
+	w.after(500*time.Millisecond, s.on(func() { answer(nil) }))
+}
+
+// inquire has the broker look who listens on a front door's subjects, and tell every
+// scheduler behind what the front door has said.
+func (w *termWorld) inquire(q FrontDoorQuestion) {
+	for _, number := range []uint64{q.Dispatch, q.Output} {
+		w.loose(func() {
+			if d := w.doorOf(q.FrontDoor); d.connected {
+				return
+			}
+			for _, s := range w.schedulers {
+				s.hear(&NobodyListens{q.FrontDoor, number})
+			}
+		})
+	}
+}
+
+// answerFor claims and answers for a front door.
+func (s *wScheduler) answerFor(o OwedAnswers) {
+	w := s.w
+	claim := &FrontDoorSpoke{FrontDoor: o.FrontDoor, Epoch: s.term.Epoch()}
+	for _, a := range o.Answers {
+		claim.Answered = append(claim.Answered, a.Seq)
+		w.happened.owed++
+		w.answered(protocol.RequestID{Door: o.FrontDoor, Seq: a.Seq})
+		if want := fmt.Sprintf("inbox.%d.%d", o.FrontDoor, a.Seq); a.Reply != want {
+			w.broken("G1: %s is answered on %s", want, a.Reply)
+		}
+	}
+	for _, other := range w.schedulers {
+		other.hear(claim)
+	}
+}
+
+// checkCore looks at what the core is given.
+func (s *wScheduler) checkCore(e Event) {
+	w := s.w
+	switch e := e.(type) {
+	case *WorkerJoined:
+		if !w.said[fmt.Sprint(e.State.ID, e.State.Incarnation, s.term.Epoch())] {
+			w.broken("G7: %s#%d joins epoch %d without having said that it knows its clock", e.State.ID, e.State.Incarnation, s.term.Epoch())
+		}
+		if s.core.twice {
+			w.broken("G7: %s#%d joins twice", e.State.ID, e.State.Incarnation)
+		}
+		if s.term.Active() {
+			w.happened.lateJoins++
+		}
+	case *WorkerLost:
+		w.happened.missed++
+		heard := s.known[e.ID]
+		if s.silent[e.ID] <= liveness.LostTicks && (len(heard) == 0 || heard[len(heard)-1] == e.Incarnation) && !w.said[fmt.Sprint(e.ID, e.Incarnation, protocol.Stopping)] {
+			w.broken("G7: %s#%d is lost %d heartbeats after it was heard", e.ID, e.Incarnation, s.silent[e.ID])
+		}
+	}
+}
+
+// checkSilence looks for members that should have been missed.
+func (s *wScheduler) checkSilence() {
+	if s.term == nil {
+		return
+	}
+	for id := range s.core.members {
+		if s.silent[id] > liveness.LostTicks {
+			s.w.broken("G7: %s is still a member after %d heartbeats without one of its own", id, s.silent[id])
+		}
+	}
+}
+
+// courier is a core that gives each request to some worker at once.
+type courier struct {
+	Core
+	epoch, issuer uint64
+	members       map[string]uint64
+	known         map[protocol.RequestID]bool
+	last          protocol.ActionID
+	twice         bool // one incarnation was given to it twice
+}
+
+func (c *courier) Step(now protocol.Time, e Event) Output {
+	out := Output{Wake: protocol.Never}
+	switch e := e.(type) {
+	case *Activate:
+		c.epoch, c.issuer, c.members = e.Epoch, e.Issuer, map[string]uint64{}
+	case *WorkerJoined:
+		c.twice = c.twice || c.members[e.State.ID] == e.State.Incarnation
+		c.members[e.State.ID] = e.State.Incarnation
+	case *WorkerLost:
+		if c.members[e.ID] == e.Incarnation {
+			delete(c.members, e.ID)
+		}
+	case *Submit:
+		if c.known[e.ID] {
+			break
+		}
+		c.known[e.ID] = true
+		if len(c.members) == 0 {
+			out.Refusals = append(out.Refusals, protocol.Dispatch{ID: e.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.WorkerLost)})
+			break
+		}
+		c.last++
+		ids := make([]string, 0, len(c.members))
+		for id := range c.members {
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		id := ids[int(c.last)%len(ids)]
+		out.Actions = append(out.Actions, Addressed{Worker: id, Action: protocol.Action{
+			ID: c.last, Epoch: c.epoch, Issuer: c.issuer, Incarnation: c.members[id], Kind: protocol.Infer,
+			Latest: now.Add(e.Budget), Requests: []protocol.RequestRef{{ID: e.ID, Batch: 1}}}})
+	}
+	return out
+}
+
+func (c *courier) Stats() Stats   { return Stats{} }
+func (c *courier) String() string { return "" }
