@@ -59,7 +59,8 @@
 //     each of them measured one of its tries. A job that replaces this one, and
 //     has no part for a worker which is measuring, says the same of it.
 //   - The time of an action goes on when its job is replaced: it ends, or costs
-//     its unit a try; and the GPU waits that long before it is used again.
+//     its unit a try; and the GPU and the unit wait that long before they are used
+//     again.
 //   - A unit that cost more than maxTries GPUs, over all jobs since it was last
 //     reported or measured, gets a verdict.
 //

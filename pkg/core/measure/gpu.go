@@ -134,10 +134,14 @@ func (m *Machine) next(g *gpu) {
 		}
 		m.progress(g, g.steps[0].stored)
 	}
-	u := g.unit
+	m.measured(g.unit)
+	m.free(g)
+}
+
+// measured ends a unit with its profile.
+func (m *Machine) measured(u *unit) {
 	delete(m.tries, u.key())
 	m.job.report.Profiles = append(m.job.report.Profiles, u.known)
-	m.free(g)
 }
 
 // free ends a unit on its GPU.

@@ -102,7 +102,7 @@ func (m *Machine) ask() {
 	j.asked = true
 	read := &Read{Job: j.id}
 	for _, u := range j.units {
-		if !u.known.Complete(u.model) {
+		if !u.complete() {
 			read.Keys = append(read.Keys, u.key())
 		}
 	}
@@ -128,11 +128,11 @@ func (m *Machine) plan(stored []protocol.Profile) {
 	}
 	j.planned = true
 	for _, u := range j.units {
-		if p := found[u.key()]; p != nil && !u.known.Complete(u.model) && p.Matches(u.model, u.gpuType) {
+		if p := found[u.key()]; p != nil && !u.complete() && p.Matches(u.model, u.gpuType) {
 			u.known = *p
 		}
 		switch {
-		case u.known.Complete(u.model):
+		case u.complete():
 			j.report.Profiles = append(j.report.Profiles, u.known)
 		case m.tries[u.key()] > maxTries:
 			m.verdict(u, givenUp())
@@ -193,15 +193,20 @@ func (m *Machine) settle() {
 	m.finish()
 }
 
-// take gives a free GPU the first unit that fits.
+// take gives a free GPU the first unit that fits. One that a GPU is at still, since
+// the last job, waits for what becomes of it there.
 func (m *Machine) take(g *gpu) {
 	for i, u := range m.job.waiting {
-		if u.fits(g) {
+		if u.fits(g) && !m.job.isHeld(u.key()) {
 			m.job.waiting = slices.Delete(m.job.waiting, i, i+1)
 			m.begin(g, u)
 			return
 		}
 	}
+}
+
+func (j *job) isHeld(key Key) bool {
+	return slices.ContainsFunc(j.gpus, func(g *gpu) bool { return g.state == leaving && g.unit.key() == key })
 }
 
 func (j *job) hasFor(g *gpu) bool {

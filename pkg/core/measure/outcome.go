@@ -146,6 +146,10 @@ func (m *Machine) lose(g *gpu, reason string) {
 // unit to others, or up.
 func (m *Machine) cost(g *gpu, reason string) {
 	u := g.unit
+	if g.state == working && u.complete() {
+		m.measured(u) // it was only to be evicted
+		return
+	}
 	tooMany := m.blame(u.key())
 	switch {
 	case g.state == leaving:
@@ -178,10 +182,14 @@ func (m *Machine) recount(key Key, tooMany bool) {
 
 // fail is a verdict on a unit that a GPU has.
 func (m *Machine) fail(g *gpu, reason string) {
-	m.setback(NotMeasured, g, m.tries[g.unit.key()], reason)
-	m.verdict(g.unit, reason)
 	if g.clearing() {
 		g.jams = 0
+	}
+	if g.unit.complete() {
+		m.measured(g.unit) // it was only to be evicted; the next ClearCache does that
+	} else {
+		m.setback(NotMeasured, g, m.tries[g.unit.key()], reason)
+		m.verdict(g.unit, reason)
 	}
 	m.free(g)
 }

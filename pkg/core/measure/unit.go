@@ -22,6 +22,9 @@ func (u *unit) key() Key { return Key{u.model.Digest, u.gpuType} }
 
 func (u *unit) fits(g *gpu) bool { return u.gpuType == g.kind && u.model.Pages <= g.pages }
 
+// complete reports whether nothing of the profile is missing.
+func (u *unit) complete() bool { return u.known.Complete(u.model) }
+
 // measurements is how many a complete profile has.
 func (u *unit) measurements() int { return 1 + len(u.model.BatchSizes) }
 

@@ -1,0 +1,101 @@
+//go:build planted
+
+package measure
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// planted are faults of our own. The worlds must find each of them; one that
+// they do not find shows what they do not look at.
+var planted = []struct{ name, file, was, is string }{
+	{"> for >= of tries", "machine.go", "	return m.tries[key] > maxTries\n", "	return m.tries[key] > maxTries+1\n"},
+	{"tries are never counted", "machine.go", "	m.tries[key]++\n", ""},
+	{"forgotten timer of an action", "gpu.go", "	m.timers.Set(&g.timer, int64(m.now.Add(m.cfg.ActionTimeout)), uint64(m.token))\n	m.out.Actions", "	m.out.Actions"},
+	{"forgotten timer of a pause", "outcome.go", "		m.timers.Set(&g.timer, int64(m.now.Add(m.cfg.ActionTimeout)), uint64(m.token))\n", ""},
+	{"a GPU is never hung", "outcome.go", "	case g.jams >= maxJams:\n", "	case false:\n"},
+	{"a lost GPU's unit is dropped", "outcome.go", "		m.setback(NoResult, g, m.tries[u.key()], reason)\n		m.giveBack(u)\n", "		m.setback(NoResult, g, m.tries[u.key()], reason)\n"},
+	{"a unit that was not begun is dropped", "outcome.go", "	} else if g.state == working {\n		m.giveBack(g.unit)\n	}\n", "	}\n"},
+	{"a verdict and back again", "outcome.go", "		m.verdict(u, reason)\n	default:\n", "		m.verdict(u, reason)\n		m.giveBack(u)\n	default:\n"},
+	{"the next job does not wait for what a GPU does", "gpu.go", "		g.state = leaving // it waits for the end of its action\n", "		m.free(g)\n"},
+	{"what a GPU is at still is given to another", "job.go", "u.fits(g) && !m.job.isHeld(u.key())", "u.fits(g)"},
+	{"the store is read while it is written", "job.go", "	if j.asked || m.storing > 0 {\n", "	if j.asked {\n"},
+	{"a stored profile is measured again", "unit.go", "if at, ok := u.known.At(batch); ok && at.Valid() {", "if at, ok := u.known.At(batch); ok && !at.Valid() {"},
+	{"what is complete is not seen to be", "job.go", "		case u.complete():\n", "		case false:\n"},
+	{"absurd times are believed", "unit.go", "	if !m.Valid() {\n		return \"\", fmt.Sprintf(\"absurd times", "	if false {\n		return \"\", fmt.Sprintf(\"absurd times"},
+	{"the run that does not count, counts", "unit.go", "sampled: i > 0, closes", "sampled: true, closes"},
+	{"progress of a second try", "job.go", "	if g.passed++; g.passed <= u.shown {\n		return\n	}\n", "	g.passed++\n"},
+	{"a lost unit is a verdict on it", "job.go", "		if g.state == lost && j.hasFor(g) {", "		if false && g.state == lost {"},
+	{"copies are measured each", "job.go", "		seen[model.Digest] = true\n", "		seen[model.Name] = true\n"},
+	{"results of another issuer", "outcome.go", "r.Issuer != m.cfg.Issuer || ", ""},
+	{"two GPUs by map order", "job.go", "	for _, g := range m.job.gpus {\n		if g.state == idle", "	for _, g := range m.gpus {\n		if g.state == idle"},
+	{"a model too large for the GPU", "unit.go", "u.gpuType == g.kind && u.model.Pages <= g.pages", "u.gpuType == g.kind"},
+	{"batches out of order", "unit.go", "return a.Batch - b.Batch })\n	u.known", "return b.Batch - a.Batch })\n	u.known"},
+}
+
+// TestPlantedBugs builds the tests with one fault at a time and lets the worlds
+// look for it, 10 s at most.
+func TestPlantedBugs(t *testing.T) {
+	for _, p := range planted {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			body, err := os.ReadFile(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(body), p.was); n != 1 {
+				t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", p.name, p.file, n, p.was)
+			}
+			dir := t.TempDir()
+			mutant := filepath.Join(dir, p.file)
+			source, err := filepath.Abs(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
+			write(t, mutant, strings.Replace(string(body), p.was, p.is, 1))
+			write(t, filepath.Join(dir, "overlay.json"), string(overlay))
+			binary := filepath.Join(dir, "measure.test")
+			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".").CombinedOutput(); err != nil {
+				t.Fatalf("build: %v\n%s", err, out)
+			}
+			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
+			defer stop()
+			began := time.Now()
+			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld", "-test.failfast").CombinedOutput()
+			took := time.Since(began)
+			switch {
+			case limited.Err() != nil:
+				t.Errorf("not found within 10 s")
+			case err == nil:
+				t.Errorf("not found in %v", took)
+			default:
+				t.Logf("found in %v: %s", took.Round(time.Millisecond), found(string(out)))
+			}
+		})
+	}
+}
+
+// found is the first line that says what is wrong.
+func found(out string) string {
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.SplitN(out, "\n", 2)[0]
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

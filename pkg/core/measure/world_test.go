@@ -1,0 +1,408 @@
+package measure
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+var worlds = flag.Int64("worlds", 200, "how many seeded worlds TestWorld runs")
+
+// TestWorld lets a profiler measure in seeded worlds: workers die and come back as
+// another incarnation, GPUs hang, messages are lost, doubled and late, jobs are
+// replaced and profilers restarted. world_check_test.go says what must never be
+// otherwise. At the end the faults stop, and a last job must be done as it should.
+func TestWorld(t *testing.T) {
+	var sum happened
+	for seed := int64(1); seed <= *worlds; seed++ {
+		w := runWorld(t, seed)
+		if seed%10 == 0 {
+			if again := runWorld(t, seed); again.hash != w.hash {
+				t.Fatalf("seed %d: two runs differ", seed)
+			}
+		}
+		sum.add(w.happened)
+	}
+	if least := (happened{int(*worlds), int(*worlds), 2 * int(*worlds), int(*worlds), int(*worlds), int(*worlds), int(*worlds) / 2, int(*worlds) / 2}); !sum.atLeast(least) {
+		t.Errorf("%+v: the test proves little", sum)
+	}
+}
+
+// happened counts what went wrong in a world.
+type happened struct{ lost, doubled, late, died, hung, unfinished, replaced, restarted int }
+
+func (h *happened) all() []*int {
+	return []*int{&h.lost, &h.doubled, &h.late, &h.died, &h.hung, &h.unfinished, &h.replaced, &h.restarted}
+}
+
+func (h *happened) add(other happened) {
+	for i, n := range h.all() {
+		*n += *other.all()[i]
+	}
+}
+
+func (h *happened) atLeast(least happened) bool {
+	for i, n := range h.all() {
+		if *n < *least.all()[i] {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	worldIterations = 2
+	worldTimeout    = 5 * time.Second
+)
+
+type world struct {
+	t       *testing.T
+	seed    int64
+	rng     *rand.Rand
+	now     protocol.Time
+	wake    protocol.Time
+	pending []func() // what is under way; it arrives in any order
+	healed  bool
+	hash    uint64
+	happened
+
+	m       *Machine
+	issuer  uint64 // grows with each restart of the profiler
+	again   int    // after how much happens the next restart comes, 0: whenever
+	models  []protocol.ModelSpec
+	manner  map[string]string // by digest: how a model misbehaves
+	workers []*worldWorker
+	store   map[Key]protocol.Profile
+	job     protocol.ProfileJob // the controller's
+	jobs    uint64
+	open    bool // the job has no report
+	checks
+}
+
+// worldWorker is a worker, of one incarnation after another.
+type worldWorker struct {
+	id          string
+	incarnation uint64
+	dead        bool
+	types       []string
+	stuck       []bool // by GPU: it gives no results in this incarnation
+}
+
+func (w *worldWorker) state() protocol.WorkerState {
+	s := protocol.WorkerState{ID: w.id, Incarnation: w.incarnation}
+	for i, kind := range w.types {
+		s.GPUs = append(s.GPUs, protocol.GPUState{ID: i, Type: kind, PagesTotal: 10})
+	}
+	return s
+}
+
+func runWorld(t *testing.T, seed int64) *world {
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), manner: map[string]string{}, store: map[Key]protocol.Profile{}}
+	// A model that kills a worker costs what runs on the other GPUs there as well,
+	// so such a world has workers of one GPU each.
+	manners, gpus := []string{"", "", "hangs", "sticks", "fails", "absurd", "large"}, 1+w.rng.Intn(3)
+	if seed%2 == 0 {
+		manners, gpus = append(manners, "kills"), 1
+	}
+	for i := range 2 + w.rng.Intn(6) {
+		spec := protocol.ModelSpec{Name: fmt.Sprintf("m%d", i), Digest: fmt.Sprintf("d%d", i), BatchSizes: []int{1, 2}, Pages: 2}
+		w.manner[spec.Digest] = manners[w.rng.Intn(len(manners))]
+		if w.manner[spec.Digest] == "large" {
+			spec.Pages = 11
+		}
+		w.models = append(w.models, spec)
+	}
+	for i := range 1 + w.rng.Intn(3) {
+		worker := &worldWorker{id: fmt.Sprintf("w%d", i), incarnation: 1, stuck: make([]bool, gpus)}
+		for range gpus {
+			worker.types = append(worker.types, []string{"t4", "v100"}[w.rng.Intn(2)])
+		}
+		w.workers = append(w.workers, worker)
+	}
+	w.restart()
+	for range 600 {
+		w.happen()
+	}
+	w.heal()
+	return w
+}
+
+// happen lets one thing happen.
+func (w *world) happen() {
+	w.now += protocol.Time(w.rng.Int63n(int64(20 * time.Millisecond)))
+	w.again = max(0, w.again-1)
+	switch n := w.rng.Intn(100); {
+	case n < 2:
+		w.die(w.workers[w.rng.Intn(len(w.workers))])
+	case n < 5:
+		w.revive(w.workers[w.rng.Intn(len(w.workers))])
+	case n == 5 && w.rng.Intn(2) == 0 || w.again == 1:
+		w.restart()
+		w.again = 0
+		if w.rng.Intn(2) == 0 { // and soon again, when the answers to its first actions are under way
+			w.again = 5 + w.rng.Intn(20)
+			w.giveNew()
+		}
+	case n == 6 && w.open && w.m.Job() != 0:
+		w.replaced++
+		w.giveNew()
+	case n == 7 && w.rng.Intn(3) == 0:
+		w.step(Abandon{})
+	case n == 8 && len(w.pending) > 0:
+		w.now += protocol.Time(worldTimeout / 2) // everything is late
+	case n == 9: // a worker is not heard for a while, and was not lost
+		worker := w.workers[w.rng.Intn(len(w.workers))]
+		w.step(WorkerLost{worker.id, worker.incarnation})
+		if !worker.dead {
+			w.post(WorkerSeen{worker.id, worker.incarnation})
+		}
+	case len(w.pending) > 0:
+		w.deliver(w.rng.Intn(len(w.pending)))
+	case w.wake != protocol.Never:
+		w.now = max(w.now, w.wake)
+		w.step(Tick{})
+	case w.m.Job() != 0:
+		w.fail("the machine waits for nothing:\n%s", w.m)
+	default:
+		w.controller()
+	}
+}
+
+func (w *world) deliver(i int) {
+	happen := w.pending[i]
+	w.pending = slices.Delete(w.pending, i, i+1)
+	happen()
+}
+
+func (w *world) later(happen func()) { w.pending = append(w.pending, happen) }
+
+// post has an event arrive at this life of the profiler.
+func (w *world) post(e Event) {
+	issuer := w.issuer
+	w.later(func() {
+		if issuer == w.issuer {
+			w.step(e)
+		}
+	})
+}
+
+// controller gives a job when the profiler has none and one is open, or another one.
+func (w *world) controller() {
+	if w.m.Job() != 0 {
+		return
+	}
+	gone := slices.ContainsFunc(w.job.Workers, func(s protocol.WorkerState) bool {
+		return slices.ContainsFunc(w.workers, func(worker *worldWorker) bool {
+			return worker.id == s.ID && (worker.dead || worker.incarnation != s.Incarnation)
+		})
+	})
+	if w.open && !gone && len(w.job.Workers) > 0 {
+		w.step(JobGiven{w.job}) // it was lost or not finished
+		return
+	}
+	w.giveNew()
+}
+
+// giveNew gives a job for the workers that live, with some of what is known.
+func (w *world) giveNew() {
+	w.jobs++
+	w.job, w.open = protocol.ProfileJob{ID: w.jobs, Models: slices.Clone(w.models)}, true
+	copied := w.models[0]
+	copied.Name = "copy"
+	w.job.Models = append(w.job.Models, copied)
+	w.rng.Shuffle(len(w.job.Models), func(i, j int) { w.job.Models[i], w.job.Models[j] = w.job.Models[j], w.job.Models[i] })
+	for _, worker := range w.workers {
+		if !worker.dead {
+			w.job.Workers = append(w.job.Workers, worker.state())
+		}
+	}
+	for _, m := range w.models {
+		if p, found := w.store[Key{m.Digest, "t4"}]; found && w.rng.Intn(3) == 0 {
+			w.job.Known = append(w.job.Known, p)
+		}
+	}
+	w.step(JobGiven{w.job})
+}
+
+// restart begins another life of the profiler.
+func (w *world) restart() {
+	w.issuer++
+	w.restarted++
+	m, err := New(Config{Issuer: w.issuer, Iterations: worldIterations, ActionTimeout: worldTimeout})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.m = m
+	w.began()
+	for _, worker := range w.workers {
+		if !worker.dead {
+			w.step(WorkerSeen{worker.id, worker.incarnation})
+		}
+	}
+}
+
+func (w *world) die(worker *worldWorker) {
+	if worker.dead {
+		return
+	}
+	worker.dead = true
+	w.died++
+	w.post(WorkerLost{worker.id, worker.incarnation})
+}
+
+func (w *world) revive(worker *worldWorker) {
+	if !worker.dead {
+		return
+	}
+	worker.dead = false
+	worker.incarnation++
+	clear(worker.stuck)
+	w.post(WorkerSeen{worker.id, worker.incarnation})
+}
+
+// step gives the machine an event, checks what it says, and has that done.
+func (w *world) step(e Event) {
+	out := w.m.Step(w.now, e)
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %d %T %+v", w.hash, w.now, e, print(out))
+	w.hash = h.Sum64()
+	w.check(e, out)
+	w.wake = out.Wake
+	issuer := w.issuer
+	for _, a := range out.Actions {
+		if w.healed || w.rng.Intn(100) > 0 {
+			w.later(func() { w.arrive(a) })
+		} else {
+			w.lost++
+		}
+	}
+	if out.Read != nil {
+		read := *out.Read
+		w.later(func() {
+			answer := ProfilesRead{Job: read.Job}
+			for _, key := range read.Keys {
+				if p, found := w.store[key]; found && (w.healed || w.rng.Intn(20) > 0) {
+					answer.Profiles = append(answer.Profiles, p)
+				}
+			}
+			if issuer == w.issuer {
+				w.step(answer)
+			}
+		})
+	}
+	for _, s := range out.Store {
+		w.later(func() {
+			if w.healed || w.rng.Intn(20) > 0 {
+				w.store[Key{s.Profile.Digest, s.Profile.GPUType}] = s.Profile
+			}
+			if issuer == w.issuer {
+				w.step(ProfileStored{s.Token})
+			}
+		})
+	}
+	if out.Unfinished != nil {
+		w.unfinished++
+	}
+	if r := out.Report; r != nil && r.ID == w.job.ID && (w.healed || w.rng.Intn(10) > 0) {
+		w.open = false
+	}
+}
+
+// arrive has an action at its worker, which does it at once and well unless the
+// model or the world says otherwise.
+func (w *world) arrive(a WorkerAction) {
+	worker := w.workers[slices.IndexFunc(w.workers, func(o *worldWorker) bool { return o.id == a.Worker })]
+	if worker.dead {
+		return
+	}
+	r := protocol.Result{Action: a.Action.ID, Issuer: a.Action.Issuer, Worker: a.Worker, Kind: a.Action.Kind, Code: protocol.OK,
+		Exec: protocol.Phase{Device: time.Duration(1+w.rng.Intn(1000)) * time.Microsecond}}
+	spec := w.models[slices.IndexFunc(w.models, func(m protocol.ModelSpec) bool {
+		return m.Name == a.Action.Model || a.Action.Model == "copy" && m.Name == "m0"
+	})]
+	infer, manner := a.Action.Kind == protocol.Infer, w.manner[spec.Digest]
+	switch {
+	case a.Action.Incarnation != worker.incarnation:
+		r.Code = protocol.StaleIncarnation
+	case worker.stuck[a.Action.GPU] && a.Action.Kind == protocol.ClearCache && w.rng.Intn(2) == 0:
+		r.Code = protocol.WeightsInUse
+	case worker.stuck[a.Action.GPU]:
+		return
+	case infer && manner == "kills":
+		w.die(worker)
+		return
+	case infer && (manner == "hangs" || manner == "sticks"):
+		worker.stuck[a.Action.GPU] = manner == "sticks" && !w.healed && w.rng.Intn(4) == 0
+		w.hung++
+		return
+	case infer && manner == "fails":
+		r.Code = protocol.BackendError
+	case infer && manner == "absurd":
+		r.Exec.Device = -1
+	case !w.healed && w.rng.Intn(5) == 0:
+		r.Code = []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.WeightsInUse, protocol.Internal}[w.rng.Intn(4)]
+	case !w.healed && w.rng.Intn(300) == 0:
+		r.Code = protocol.ShuttingDown
+	}
+	arrives := func() { w.step(ActionResult{r}) } // also at a later life of the profiler
+	w.later(arrives)
+	if !w.healed && w.rng.Intn(20) == 0 {
+		w.doubled++
+		w.later(arrives)
+	}
+	if !w.healed && w.rng.Intn(100) == 0 {
+		w.pending = w.pending[:len(w.pending)-1]
+		w.lost++
+	}
+}
+
+// heal ends the faults, lets the profiler finish what it has, and gives it a last
+// job whose every verdict must be deserved.
+func (w *world) heal() {
+	w.healed = true
+	for _, worker := range w.workers {
+		w.die(worker)
+	}
+	w.settle()
+	w.giveNew()
+	w.settle()
+	w.checkLast()
+}
+
+// settle delivers everything until the controller has its report; what kills or
+// sticks does so on, and the workers are restarted.
+func (w *world) settle() {
+	for i := 0; w.open || w.m.Job() != 0 || len(w.pending) > 0; i++ {
+		if i > 20_000 {
+			w.fail("the job does not end:\n%s", w.m)
+		}
+		w.now += protocol.Time(time.Millisecond)
+		switch {
+		case len(w.pending) > 0:
+			w.deliver(0)
+		case w.revived():
+		case w.wake != protocol.Never:
+			w.now = max(w.now, w.wake)
+			w.step(Tick{})
+		default:
+			w.controller()
+		}
+	}
+}
+
+// revived restarts one dead worker, if there is one.
+func (w *world) revived() bool {
+	for _, worker := range w.workers {
+		if worker.dead {
+			w.revive(worker)
+			return true
+		}
+	}
+	return false
+}
