@@ -87,7 +87,7 @@ func (m *matrix) active() {
 		m.must(m.stack.StartWorker(fmt.Sprintf("worker-%d", i+1)))
 	}
 	m.must(m.stack.Await(m.ctx, "workers and a scheduler", func(s *protocol.StackState) bool {
-		return s.Stage == protocol.AwaitingModels && len(s.Workers) == m.stack.Config.Workers && s.Scheduler == protocol.SchedulerStandby
+		return s.Stage == protocol.AwaitingModels && len(s.Workers) == m.stack.Config.Workers && s.Scheduler == protocol.Standby
 	}))
 	m.must(m.stack.StartScheduler("scheduler-2"))
 	m.must(m.stack.Load(m.ctx))

@@ -85,7 +85,7 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli) (health, error) {
 	case beat.State == protocol.Stopping:
 		return health{}, errors.New("it is stopping")
 	}
-	return health{k.Service, beat.State, beat.InFlight}, nil
+	return health{k.Service, string(beat.State), beat.InFlight}, nil
 }
 
 func askStack(ctx context.Context, stack *client.Client) (health, error) {

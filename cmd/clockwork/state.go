@@ -95,7 +95,7 @@ func schedulerText(s *protocol.StackState) string {
 	switch {
 	case s.Epoch != 0:
 		return ""
-	case s.Stage == protocol.Active && s.Scheduler == protocol.SchedulerStandby:
+	case s.Stage == protocol.Active && s.Scheduler == protocol.Standby:
 		return "nothing: no scheduler is active; one stands by, and takes over in about 2 s" + wait
 	case s.Stage == protocol.Active:
 		return "nothing: no scheduler is active; start one with clockwork scheduler" + wait

@@ -180,9 +180,9 @@ func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
 	}{
 		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""},
 		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerAbsent}, "start one with clockwork scheduler"},
-		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerStandby}, "one stands by"},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.Standby}, "one stands by"},
 		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},
-		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerStandby}, ""},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.Standby}, ""},
 		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerAbsent}, "not before a scheduler runs"},
 	} {
 		got := schedulerText(&row.state)

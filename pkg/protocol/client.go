@@ -98,11 +98,12 @@ type StackState struct {
 	Stage Stage `json:"stage"`
 	// Since is when the stage began.
 	Since time.Time `json:"since"`
-	// Epoch is the active scheduler's, 0 while none is active. Scheduler says in
-	// a word how it stands: an ACTIVE stack without an active one serves nothing.
-	Epoch     uint64            `json:"epoch"`
-	Scheduler SchedulerPresence `json:"scheduler"`
-	PageSize  int64             `json:"page_size"`
+	// Epoch is the active scheduler's, 0 while none is active. Scheduler says in a
+	// word how it stands: SchedulerActive; Standby where some are heard and none is
+	// active; SchedulerAbsent. An ACTIVE stack without an active one serves nothing.
+	Epoch     uint64       `json:"epoch"`
+	Scheduler ServiceState `json:"scheduler"`
+	PageSize  int64        `json:"page_size"`
 	// CountdownMS is what is left until loading ends, when it counts down.
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.
@@ -110,17 +111,6 @@ type StackState struct {
 	Workers  []WorkerState `json:"workers"`
 	Models   []ModelState  `json:"models"`
 }
-
-// SchedulerPresence says whether requests can reach a scheduler.
-type SchedulerPresence string
-
-// How the scheduler can stand: one is active; some are heard, none is active;
-// none is heard.
-const (
-	SchedulerActive  SchedulerPresence = "active"
-	SchedulerStandby SchedulerPresence = "standby"
-	SchedulerAbsent  SchedulerPresence = "absent"
-)
 
 // ModelList is the answer to clockwork.ls.
 type ModelList struct {

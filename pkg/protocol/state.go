@@ -119,9 +119,9 @@ type Heartbeat struct {
 	ID          string
 	Incarnation uint64
 	Epoch       uint64
-	// State is the service's own word for what it does: a stage, "idle",
-	// "active", "standby", or the id of a job.
-	State string
+	// State is the service's own word for what it does: one of those below, a
+	// stage, "idle", or the id of a job.
+	State ServiceState
 	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised
 	// to, 0 for none.
 	ClockEpoch uint64
@@ -129,11 +129,21 @@ type Heartbeat struct {
 	InFlight int
 }
 
-// Stopping is the State of a service that finishes what it has, takes nothing
-// more and ends, Standby that of one that waits for the lease of another.
+// ServiceState says what a service does, in its heartbeats and to people.
+type ServiceState string
+
+// The states that others act on.
 const (
-	Stopping = "stopping"
-	Standby  = "standby"
+	// Stopping: it finishes what it has, takes nothing more and ends.
+	Stopping ServiceState = "stopping"
+	// Standby: it waits for the lease of another.
+	Standby ServiceState = "standby"
+	// SchedulerReady holds the lease and waits for its activation; SchedulerActive
+	// takes requests.
+	SchedulerReady  ServiceState = "ready"
+	SchedulerActive ServiceState = "active"
+	// SchedulerAbsent is not of a heartbeat: none is heard.
+	SchedulerAbsent ServiceState = "absent"
 )
 
 // HeartbeatEvery is how often each service sends its heartbeat; a service

@@ -69,7 +69,7 @@ func TestAnAnnouncedWorkerIsToldOfUntilConfirmed(t *testing.T) {
 	s := newStack(t)
 	s.controller()
 	s.loaded("a")
-	s.activate().set(string(protocol.SchedulerActive), 7)
+	s.activate().set(protocol.SchedulerActive, 7)
 	bustest.Until(t, "epoch 7 is active", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 7 })
 	l := s.listener(func(worker string, time int) uint64 {
 		switch {

@@ -125,7 +125,7 @@ func TestQuarantineOutlivesTheController(t *testing.T) {
 	if len(v.Models) != 2 || v.Models[0].Quarantined != "" || v.Models[1].Quarantined != "k80: it burns" {
 		t.Errorf("after a restart: %+v", v.Models)
 	}
-	s.scheduler("s1", "ready", 1)
+	s.scheduler("s1", protocol.SchedulerReady, 1)
 	if start := bustest.Next(t, "the start", s.starts); len(start.Models) != 1 || start.Models[0].Name != "a" {
 		t.Errorf("started with %+v", start.Models)
 	}

@@ -250,13 +250,13 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 				return // it hears no jobs
 			}
 			job := uint64(0)
-			if wire, err := strconv.ParseUint(h.State, 10, 64); err == nil { // else "idle"
+			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // else "idle"
 				job = wire - l.issuer
 			}
 			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
-			l.tell(ctx, startup.SchedulerSeen{Active: h.State == string(protocol.SchedulerActive), Epoch: h.Epoch})
+			l.tell(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
 		},
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){

@@ -177,13 +177,13 @@ func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFail
 // beating is a scheduler as the others see it: its heartbeat.
 type beating struct {
 	mu    sync.Mutex
-	state string
+	state protocol.ServiceState
 	epoch uint64
 	pulse *bus.Pulse
 	stop  func()
 }
 
-func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
+func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
 	b := &beating{state: state, epoch: epoch}
 	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
@@ -191,11 +191,11 @@ func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
 	b.stop = sync.OnceFunc(b.pulse.Stop)
-	s.t.Cleanup(func() { b.set("standby", 0); b.stop() })
+	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
 	return b
 }
 
-func (b *beating) set(state string, epoch uint64) {
+func (b *beating) set(state protocol.ServiceState, epoch uint64) {
 	b.mu.Lock()
 	b.state, b.epoch = state, epoch
 	b.mu.Unlock()
@@ -285,7 +285,7 @@ func (s *stack) awaitStage(want protocol.Stage) {
 	bustest.Until(s.t, "stage "+want.String(), func() bool { return s.view().Stage == want })
 }
 
-func (s *stack) awaitScheduler(want protocol.SchedulerPresence) (v protocol.StackState) {
+func (s *stack) awaitScheduler(want protocol.ServiceState) (v protocol.StackState) {
 	s.t.Helper()
 	bustest.Until(s.t, "the scheduler is "+string(want), func() bool { v = s.view(); return v.Scheduler == want })
 	return v
@@ -305,10 +305,10 @@ func (s *stack) event(kind string) protocol.Event {
 func (s *stack) activate() *beating {
 	s.t.Helper()
 	s.profiler()
-	scheduler := s.scheduler("s1", "ready", 1)
+	scheduler := s.scheduler("s1", protocol.SchedulerReady, 1)
 	s.measure()
 	bustest.Next(s.t, "the start", s.starts)
-	scheduler.set(string(protocol.SchedulerActive), 1)
+	scheduler.set(protocol.SchedulerActive, 1)
 	return scheduler
 }
 

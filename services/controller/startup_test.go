@@ -61,7 +61,7 @@ func TestTheStartupPhase(t *testing.T) {
 		counted = e.LeftMS == 400
 	}
 	s.profiler()
-	scheduler := s.scheduler("s1", "ready", 1)
+	scheduler := s.scheduler("s1", protocol.SchedulerReady, 1)
 	job := s.measure()
 	if len(job.Models) != 3 || len(job.Workers) != 1 {
 		t.Errorf("job of %d models on %d workers", len(job.Models), len(job.Workers))
@@ -73,7 +73,7 @@ func TestTheStartupPhase(t *testing.T) {
 	if len(start.Models) != 3 || len(start.Workers) != 1 || len(start.Profiles) != 2 {
 		t.Errorf("start with %d models, %d workers, %d profiles", len(start.Models), len(start.Workers), len(start.Profiles))
 	}
-	scheduler.set(string(protocol.SchedulerActive), 5)
+	scheduler.set(protocol.SchedulerActive, 5)
 	s.awaitStage(protocol.Active)
 	if code := s.load(`{"path":"zoo/a"}`); code != protocol.LoadingClosed {
 		t.Errorf("a load after activation: %s", code)
@@ -138,7 +138,7 @@ func TestQuarantineLeavesTheRest(t *testing.T) {
 	s.controller()
 	s.loaded("a", "b")
 	s.profiler()
-	s.scheduler("s1", "ready", 1)
+	s.scheduler("s1", protocol.SchedulerReady, 1)
 	job := bustest.Next(t, "the job", s.jobs)
 	s.report(job, protocol.ProfileFailure{Digest: bustest.Spec("b", "zoo/b").Digest, GPUType: "t4", Reason: "absurd"})
 	start := bustest.Next(t, "the start", s.starts)
@@ -184,14 +184,14 @@ func TestARestartGoesOn(t *testing.T) {
 		<-s.jobs
 	}
 	s.report(first) // of a term that is over: another job has its number by chance no more
-	scheduler := s.scheduler("s1", "ready", 1)
+	scheduler := s.scheduler("s1", protocol.SchedulerReady, 1)
 	job := bustest.Next(t, "a job of the new term", s.jobs)
 	for job.ID == first.ID {
 		job = bustest.Next(t, "a job of the new term", s.jobs)
 	}
 	s.report(job)
 	bustest.Next(t, "the start", s.starts)
-	scheduler.set(string(protocol.SchedulerActive), 1)
+	scheduler.set(protocol.SchedulerActive, 1)
 	restart(protocol.Active)
 	if got := s.view(); len(got.Models) != 1 {
 		t.Errorf("models after all: %+v", got.Models)
@@ -261,8 +261,8 @@ func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
 	s.loaded("a")
 	scheduler := s.activate()
 	s.awaitScheduler(protocol.SchedulerActive)
-	scheduler.set("standby", 0)
-	s.awaitScheduler(protocol.SchedulerStandby)
+	scheduler.set(protocol.Standby, 0)
+	s.awaitScheduler(protocol.Standby)
 	scheduler.stop()
 	if v := s.awaitScheduler(protocol.SchedulerAbsent); v.Stage != protocol.Active || v.Epoch != 0 {
 		t.Errorf("stage %s, epoch %d", v.Stage, v.Epoch)

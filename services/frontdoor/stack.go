@@ -41,7 +41,7 @@ func (d *FrontDoor) onChange(c bus.Change) {
 // submitted to another scheduler is submitted again.
 func (d *FrontDoor) onScheduler(h protocol.Heartbeat) {
 	d.mu.Lock()
-	if h.State == string(protocol.SchedulerActive) {
+	if h.State == protocol.SchedulerActive {
 		d.actives[h.ID] = activeSeen{h.Epoch, h.Incarnation}
 	} else {
 		delete(d.actives, h.ID)
@@ -56,7 +56,7 @@ func (d *FrontDoor) onSchedulerLost(h protocol.Heartbeat) {
 	delete(d.actives, h.ID)
 	again := d.newEpoch()
 	d.mu.Unlock()
-	if h.State == string(protocol.SchedulerActive) {
+	if h.State == protocol.SchedulerActive {
 		d.bus.Log.Warn("lost the active scheduler", "scheduler", h.ID, "epoch", h.Epoch)
 	}
 	d.resubmit(again)
@@ -110,7 +110,7 @@ func (d *FrontDoor) serves() bool { return d.stage == protocol.Active && d.begun
 
 // Scheduler returns the epoch of the active scheduler, 0 for none, and how the
 // schedulers that are heard stand.
-func (d *FrontDoor) Scheduler() (uint64, protocol.SchedulerPresence) {
+func (d *FrontDoor) Scheduler() (uint64, protocol.ServiceState) {
 	d.mu.Lock()
 	epoch := d.epoch
 	d.mu.Unlock()
@@ -118,7 +118,7 @@ func (d *FrontDoor) Scheduler() (uint64, protocol.SchedulerPresence) {
 	case epoch != 0:
 		return epoch, protocol.SchedulerActive
 	case len(d.beats.Alive()) > 0:
-		return 0, protocol.SchedulerStandby
+		return 0, protocol.Standby
 	}
 	return 0, protocol.SchedulerAbsent
 }

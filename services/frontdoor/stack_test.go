@@ -128,7 +128,7 @@ func (s *stack) activate() *beating {
 			s.t.Fatal(err)
 		}
 	}
-	return s.scheduler("s1", string(protocol.SchedulerActive), 1)
+	return s.scheduler("s1", protocol.SchedulerActive, 1)
 }
 
 // serving is a front door that serves model a.
@@ -163,13 +163,13 @@ func (s *stack) awaitBuffered(n int) {
 // beating is a scheduler as the others see it: its heartbeat.
 type beating struct {
 	mu    sync.Mutex
-	state string
+	state protocol.ServiceState
 	epoch uint64
 	pulse *bus.Pulse
 	stop  func()
 }
 
-func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
+func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
 	b := &beating{state: state, epoch: epoch}
 	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
@@ -177,11 +177,11 @@ func (s *stack) scheduler(id string, state string, epoch uint64) *beating {
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
 	b.stop = sync.OnceFunc(b.pulse.Stop)
-	s.t.Cleanup(func() { b.set("standby", 0); b.stop() })
+	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
 	return b
 }
 
-func (b *beating) set(state string, epoch uint64) {
+func (b *beating) set(state protocol.ServiceState, epoch uint64) {
 	b.mu.Lock()
 	b.state, b.epoch = state, epoch
 	b.mu.Unlock()

@@ -197,7 +197,7 @@ func (s *Service) heartbeat() protocol.Heartbeat {
 	defer s.mu.Unlock()
 	h := protocol.Heartbeat{Incarnation: s.id, State: "idle"}
 	if job := s.machine.Job(); job != 0 {
-		h.State = strconv.FormatUint(job, 10)
+		h.State = protocol.ServiceState(strconv.FormatUint(job, 10))
 		h.InFlight = 1
 	} else if !s.working {
 		h.State = protocol.Standby

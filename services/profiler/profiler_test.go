@@ -184,7 +184,7 @@ func TestAJobWhoseGPUsAreLostEndsWithoutAReport(t *testing.T) {
 	w.Script(func(protocol.Action) *protocol.Result { return &protocol.Result{} })
 	b.profiler()
 	job := b.give(specs(1), w)
-	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == strconv.FormatUint(job, 10) })
+	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == protocol.ServiceState(strconv.FormatUint(job, 10)) })
 	w.Stop()
 	b.awaitBeat(func(h protocol.Heartbeat) bool { return h.State == "idle" })
 	again := bustest.StartWorker(t, b.bus, "w1", "t4")

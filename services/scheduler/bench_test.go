@@ -71,7 +71,7 @@ func (d *door) on(subject string, f nats.MsgHandler) {
 }
 
 // scheduler starts one and waits until it beats in that state.
-func (d *door) scheduler(policy, state string) (*Service, func()) {
+func (d *door) scheduler(policy string, state protocol.ServiceState) (*Service, func()) {
 	d.t.Helper()
 	s, err := New(Config{Policy: policy, Core: sched.Defaults()}, bustest.Config(d.server, "scheduler"))
 	if err != nil {
@@ -82,10 +82,10 @@ func (d *door) scheduler(policy, state string) (*Service, func()) {
 	return s, stop
 }
 
-func (d *door) await(s *Service, state string) protocol.Heartbeat {
+func (d *door) await(s *Service, state protocol.ServiceState) protocol.Heartbeat {
 	d.t.Helper()
 	for end := time.Now().Add(bustest.Wait); time.Now().Before(end); {
-		h := bustest.Next(d.t, "a scheduler that is "+state, d.beats)
+		h := bustest.Next(d.t, "a scheduler that is "+string(state), d.beats)
 		if h.Incarnation == s.id && h.State == state {
 			return h
 		}

@@ -122,9 +122,9 @@ func activeWithWorker(t *testing.T) (*door, *bustest.Worker, uint64) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	return d, w, d.await(s, "active").Epoch
+	return d, w, d.await(s, protocol.SchedulerActive).Epoch
 }
 
 // TestG1ADeadDoorsClientsAreAnswered: once each, in their encoding, but for those

@@ -27,9 +27,9 @@ func (d *door) beginPatient(workers ...*bustest.Worker) {
 		d.t.Fatal(err)
 	}
 	bustest.Run(d.t, s)
-	d.await(s, "ready")
+	d.await(s, protocol.SchedulerReady)
 	d.activate(workers...)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 }
 
 // hanging is a worker that holds the models and never ends an Infer; it tells

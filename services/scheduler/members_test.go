@@ -12,7 +12,7 @@ import (
 
 func TestClocksComeBeforeActions(t *testing.T) {
 	d := newDoor(t)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	// The worker hears no scheduler until it is told to beat: its clock is unknown.
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
@@ -25,7 +25,7 @@ func TestClocksComeBeforeActions(t *testing.T) {
 		t.Fatalf("reading %+v, %v", reading, fault)
 	}
 	d.activate(w)
-	h := d.await(s, "active")
+	h := d.await(s, protocol.SchedulerActive)
 	if h.Epoch != reading.Epoch {
 		t.Errorf("epoch %d, the clock's is %d", h.Epoch, reading.Epoch)
 	}
@@ -36,9 +36,9 @@ func TestAWorkerThatComesLaterServes(t *testing.T) {
 	d := newDoor(t)
 	w1 := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w1.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w1)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	d.served("a")
 	w2 := bustest.StartWorker(t, d.bus, "w2", "t4")
 	w2.Hold(models()...)
@@ -58,9 +58,9 @@ func TestAJoinIsConfirmed(t *testing.T) {
 	w1, w2 := bustest.StartWorker(t, d.bus, "w1", "t4"), bustest.StartWorker(t, d.bus, "w2", "t4")
 	w1.Hold(models()...)
 	w2.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w1)
-	epoch := d.await(s, "active").Epoch
+	epoch := d.await(s, protocol.SchedulerActive).Epoch
 	state := lean(w2)
 	for range 3 {
 		answer, err := d.bus.AskParcel(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
@@ -99,9 +99,9 @@ func TestALostWorkersRequestsRunElsewhere(t *testing.T) {
 			return nil
 		})
 	}
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w1, w2)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	id := d.submit("a", bustest.Wait)
 	first := bustest.Next(t, "an Infer", taken)
 	map[string]*bustest.Worker{"w1": w1, "w2": w2}[first].Stop()
@@ -122,9 +122,9 @@ func TestAWorkerThatWasSilentComesBack(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	d.served("a")
 	w.Silence()
 	bustest.Until(t, "the scheduler misses the worker", func() bool {

@@ -38,9 +38,9 @@ func TestAnActivatedSchedulerServes(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	h := d.await(s, "active")
+	h := d.await(s, protocol.SchedulerActive)
 	if h.Epoch == 0 {
 		t.Error("active without an epoch")
 	}
@@ -69,12 +69,12 @@ func TestTheEpochIsAboveWhatWorkersObey(t *testing.T) {
 	w.Hold(models()...)
 	const seen = 1 << 40 // the store was lost; its revisions begin anew
 	w.Do(protocol.Action{})
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: models(), Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	state.Workers[0].Epoch = seen
 	d.publishParcel(d.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 	for {
-		if h := d.await(s, "active"); h.Epoch > seen {
+		if h := d.await(s, protocol.SchedulerActive); h.Epoch > seen {
 			break
 		}
 	}
@@ -85,9 +85,9 @@ func TestAFencedSchedulerBeginsANewEpoch(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	old := d.await(s, "active")
+	old := d.await(s, protocol.SchedulerActive)
 	d.served("a")
 	w.Script(func(a protocol.Action) *protocol.Result {
 		if a.Kind == protocol.Infer && a.Epoch == old.Epoch {
@@ -96,9 +96,9 @@ func TestAFencedSchedulerBeginsANewEpoch(t *testing.T) {
 		return nil
 	})
 	d.submit("a", bustest.Wait)
-	d.await(s, "ready") // it gave the lease back and took it again
+	d.await(s, protocol.SchedulerReady) // it gave the lease back and took it again
 	d.activate(w)
-	if h := d.await(s, "active"); h.Epoch <= old.Epoch {
+	if h := d.await(s, protocol.SchedulerActive); h.Epoch <= old.Epoch {
 		t.Errorf("epoch %d after %d", h.Epoch, old.Epoch)
 	}
 	d.served("a")
@@ -119,9 +119,9 @@ func TestAStackThatBeganAnewIsServed(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	old := d.await(s, "active")
+	old := d.await(s, protocol.SchedulerActive)
 	d.activate(w) // the same again changes nothing
 	d.served("a")
 
@@ -130,9 +130,9 @@ func TestAStackThatBeganAnewIsServed(t *testing.T) {
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: []protocol.ModelSpec{other}, Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	start := func() { d.publishParcel(d.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state)) }
 	start()
-	d.await(s, "ready")
+	d.await(s, protocol.SchedulerReady)
 	start() // the controller sends it again
-	if h := d.await(s, "active"); h.Epoch <= old.Epoch {
+	if h := d.await(s, protocol.SchedulerActive); h.Epoch <= old.Epoch {
 		t.Errorf("epoch %d after %d", h.Epoch, old.Epoch)
 	}
 	d.served("c")
@@ -142,15 +142,15 @@ func TestASecondSchedulerStandsByAndTakesOver(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	first, stop := d.scheduler("simple", "ready")
-	second, _ := d.scheduler("simple", "standby")
+	first, stop := d.scheduler("simple", protocol.SchedulerReady)
+	second, _ := d.scheduler("simple", protocol.Standby)
 	d.activate(w)
-	epoch := d.await(first, "active").Epoch
+	epoch := d.await(first, protocol.SchedulerActive).Epoch
 	d.served("a")
 	stop()
-	d.await(second, "ready")
+	d.await(second, protocol.SchedulerReady)
 	d.activate(w)
-	if h := d.await(second, "active"); h.Epoch <= epoch {
+	if h := d.await(second, protocol.SchedulerActive); h.Epoch <= epoch {
 		t.Errorf("epoch %d after %d", h.Epoch, epoch)
 	}
 	d.served("a")
@@ -160,9 +160,9 @@ func TestStaleResultsChangeNothing(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	d.served("a")
 	infer := w.Received(protocol.Infer)[0]
 	for range 3 { // the same result again
@@ -182,10 +182,10 @@ func TestRequestsWithoutTimeAreRefused(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	d.await(s, "active")
-	d.epoch = d.await(s, "active").Epoch
+	d.await(s, protocol.SchedulerActive)
+	d.epoch = d.await(s, protocol.SchedulerActive).Epoch
 	for budget, want := range map[time.Duration]protocol.DispatchKind{-1 << 63: protocol.Yours, 0: protocol.Yours, 1: protocol.Refuse} {
 		id := d.submit("a", budget)
 		x := bustest.Next(t, "a decision", d.dispatches)
@@ -211,9 +211,9 @@ func TestACodeStandsForItself(t *testing.T) {
 		}
 		return nil
 	})
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	d.activate(w)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	id := d.submit("a", bustest.Wait)
 	for {
 		x := bustest.Next(t, "the refusal", d.dispatches)
@@ -230,9 +230,9 @@ func TestACodeStandsForItself(t *testing.T) {
 func TestEchoAnswersWithoutAWorker(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
-	s, _ := d.scheduler("echo", "ready")
+	s, _ := d.scheduler("echo", protocol.SchedulerReady)
 	d.activate(w)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	id := d.submit("a", time.Second)
 	if x := bustest.Next(t, "the answer", d.dispatches); x.ID != id || x.Kind != protocol.Answer {
 		t.Errorf("dispatch %+v", x)
@@ -243,7 +243,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	s, _ := d.scheduler("simple", "ready")
+	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	throw := func() {
 		j := d.bus.Subjects
 		for _, body := range bustest.Garbage() {
@@ -262,7 +262,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 	}
 	throw()
 	d.activate(w)
-	d.await(s, "active")
+	d.await(s, protocol.SchedulerActive)
 	d.served("a")
 	throw()
 	d.served("b")

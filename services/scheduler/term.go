@@ -168,15 +168,12 @@ func (t *term) tick() {
 }
 
 func (t *term) heartbeat() protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: "ready", InFlight: int(t.queued.Load())}
+	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
 	if t.active.Load() {
-		h.State = stateActive
+		h.State = protocol.SchedulerActive
 	}
 	return h
 }
-
-// stateActive is what the heartbeat says once requests are taken.
-const stateActive = "active"
 
 // step gives the core one event; what it decided leaves with the next flush.
 func (t *term) step(e sched.TermEvent) {

@@ -150,7 +150,7 @@ func (c *wController) workerBeat(h protocol.Heartbeat, x *wWorker) {
 
 func (c *wController) schedulerBeat(h protocol.Heartbeat) {
 	s := c.w.schedulers[h.ID[1]-'1']
-	if h.State != "ready" {
+	if h.State != protocol.SchedulerReady {
 		return
 	}
 	c.ready[s] = h.Epoch
@@ -334,7 +334,7 @@ func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
 		return
 	}
 	d.watch.Beat(h)
-	if h.State != "active" || h.Epoch <= d.epoch {
+	if h.State != protocol.SchedulerActive || h.Epoch <= d.epoch {
 		return
 	}
 	d.epoch = h.Epoch

@@ -291,9 +291,9 @@ func (s *wScheduler) beat() {
 	}
 	h := protocol.Heartbeat{ID: s.id, Incarnation: uint64(s.life), State: protocol.Standby}
 	if s.term != nil {
-		h.Epoch, h.State = s.term.Epoch(), "ready"
+		h.Epoch, h.State = s.term.Epoch(), protocol.SchedulerReady
 		if s.term.Active() {
-			h.State = "active"
+			h.State = protocol.SchedulerActive
 		}
 	}
 	for _, o := range w.schedulers {

@@ -112,7 +112,7 @@ func (s *Stack) startServices(ctx context.Context) error {
 		return err
 	}
 	if err := s.Await(ctx, "all services", func(v *protocol.StackState) bool {
-		return len(v.Workers) == s.Config.Workers && v.Scheduler == protocol.SchedulerStandby
+		return len(v.Workers) == s.Config.Workers && v.Scheduler == protocol.Standby
 	}); err != nil {
 		return err
 	}
