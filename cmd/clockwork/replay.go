@@ -18,7 +18,7 @@ import (
 )
 
 type replayCommand struct {
-	File   string   `arg:"" help:"A recording, of clockwork scheduler --record or clockwork sim --record."`
+	File   string   `arg:"" help:"A recording, of clockwork sim, scheduler, controller or profiler --record."`
 	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
 	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
@@ -38,7 +38,7 @@ type replayReport struct {
 
 // Help says where recordings come from.
 func (k *replayCommand) Help() string {
-	return "Proves that the scheduler decides again what it decided, byte for byte: exit code\n0 if it does, 1 if not, 2 for wrong usage. A recording without an end, of a\nprocess that was killed, is replayed as far as it goes, which is said; a damaged\none fails. To make a recording and ask of it:\n\n" +
+	return "Proves that a scheduler, controller or profiler decides again what it decided: exit code\n0 if it does, 1 if not, 2 for wrong usage. A recording without an end, of a\nprocess that was killed, is replayed as far as it goes, which is said; a damaged\none fails. To make a recording and ask of it:\n\n" +
 		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
 }
 
@@ -52,6 +52,12 @@ func (k *replayCommand) Run(c *cli, con *console) error {
 	}
 	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
 		return usage(k.apply(&config))
+	}
+	if is, err := isJournal(k.File); err != nil || is {
+		if err == nil {
+			err = k.journal(c, con)
+		}
+		return err
 	}
 	material := replay.NewMaterial()
 	var observe replay.Observer

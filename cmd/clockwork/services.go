@@ -13,6 +13,7 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
+	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
@@ -90,6 +91,7 @@ const maxReplicas = 5
 
 type controllerCommand struct {
 	controllerFlags
+	journalFlags
 	brokerFlags
 	telemetryFlags
 	requestLogFlags
@@ -108,12 +110,18 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	}
 	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve(con, broker, fx.Supply(config), controller.Module)
+		return k.journaled(func(to *journal.Writer) error {
+			if to != nil {
+				config.Observers = append(config.Observers, to.Startup())
+			}
+			return serve(con, broker, fx.Supply(config), controller.Module)
+		})
 	}, k.requestLog(k.rotateFlags))
 }
 
 type profilerCommand struct {
 	profilerFlags
+	journalFlags
 	brokerFlags
 	telemetryFlags
 }
@@ -130,7 +138,12 @@ func (k *profilerCommand) Run(c *cli, con *console) error {
 	}
 	return k.heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve(con, broker, fx.Supply(config), profiler.Module)
+		return k.journaled(func(to *journal.Writer) error {
+			if to != nil {
+				config.Observers = append(config.Observers, to.Measure())
+			}
+			return serve(con, broker, fx.Supply(config), profiler.Module)
+		})
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/pkg/core/startup"
 	"clockwork/services/frontdoor"
 )
 
@@ -18,6 +19,9 @@ type Config struct {
 	LoadTimeout time.Duration
 	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
 	MaxBatch int
+	// Observers are shown what the startup phase of each term is given and what it
+	// wants done, in its goroutine; none by default.
+	Observers startup.Observers
 }
 
 // DefaultConfig returns the defaults.

@@ -109,6 +109,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	if l.machine, err = startup.New(config); err != nil {
 		return fmt.Errorf("configure startup phase: %w", err)
 	}
+	l.config.Observers.Begin(config)
 	first, err := l.recall(ctx)
 	if err != nil {
 		l.bus.Log.Warn("state not read; campaigning again", "error", err)
@@ -162,7 +163,9 @@ func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Even
 	event := first
 	for {
 		if event != nil {
-			out := l.machine.Step(clock.Now(), event)
+			now := clock.Now()
+			out := l.machine.Step(now, event)
+			l.config.Observers.Step(now, event, &out)
 			l.do(ctx, out)
 			if out.Wake != protocol.Never {
 				timer.Reset(out.Wake.Sub(clock.Now()))

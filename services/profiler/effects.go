@@ -23,6 +23,7 @@ func (s *Service) step(e measure.Event) {
 func (s *Service) do(e measure.Event) {
 	now, term, job := clock.Now(), s.term, s.machine.Job()
 	out := s.machine.Step(now, e)
+	s.config.Observers.Step(now, e, &out)
 	s.hearResults()
 	for _, a := range out.Actions {
 		if err := s.bus.Control.Publish(s.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {

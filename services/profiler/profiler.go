@@ -27,6 +27,9 @@ type Config struct {
 	// ActionTimeout is how long one action may take before it counts as one
 	// without a result.
 	ActionTimeout time.Duration
+	// Observers are shown what the core is given and what it wants done, under the
+	// service's lock; none by default.
+	Observers measure.Observers
 	// Telemetry is lent what can be read of the profiler; nil is nobody.
 	Telemetry *watch.Hub
 }
@@ -86,6 +89,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	if s.machine, err = measure.New(config.core(s.id)); err != nil {
 		return nil, fmt.Errorf("configure profiler: %w", err)
 	}
+	config.Observers.Begin(config.core(s.id))
 	return s, nil
 }
 
@@ -134,9 +138,16 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 		s.mu.Unlock()
 		s.beside.Wait()
 	}()
-	workers, err := s.bus.WatchHeartbeats(protocol.Worker,
-		func(h protocol.Heartbeat) { s.step(measure.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation}) },
-		func(h protocol.Heartbeat) { s.step(measure.WorkerLost{ID: h.ID, Incarnation: h.Incarnation}) })
+	seen := map[string]uint64{} // the machine is told what is new alone
+	workers, err := s.bus.WatchHeartbeats(protocol.Worker, func(h protocol.Heartbeat) {
+		if seen[h.ID] != h.Incarnation {
+			seen[h.ID] = h.Incarnation
+			s.step(measure.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+		}
+	}, func(h protocol.Heartbeat) {
+		delete(seen, h.ID)
+		s.step(measure.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+	})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/measure"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/wire"
@@ -48,7 +49,9 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 		}
 		progress <- e
 	})
-	b.profiler()
+	steps := &shown{}
+	b.config.Observers = append(b.config.Observers, steps)
+	stop := b.profiler()
 	models := specs(3)
 	models = append(models, models[0]) // a copy is not measured twice
 	models[3].Name = "m0-copy"
@@ -96,6 +99,25 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	if again := len(w1.Received(protocol.Infer)) + len(w2.Received(protocol.Infer)); again != infers {
 		t.Errorf("%d Infer actions after all was stored, %d before", again, infers)
 	}
+	stop()
+	if steps.began != 1 || steps.jobs != 2 || steps.sent < infers || steps.reports != 2 {
+		t.Errorf("observers were shown %+v", steps)
+	}
+}
+
+// shown counts what observers are shown.
+type shown struct{ began, jobs, sent, reports int }
+
+func (o *shown) Begin(measure.Config) { o.began++ }
+
+func (o *shown) Step(_ protocol.Time, e measure.Event, out *measure.Output) {
+	if _, is := e.(measure.JobGiven); is {
+		o.jobs++
+	}
+	if out.Report != nil {
+		o.reports++
+	}
+	o.sent += len(out.Actions)
 }
 
 func TestAnInterruptedJobGoesOnWhereItWas(t *testing.T) {

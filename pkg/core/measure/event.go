@@ -22,7 +22,8 @@ type ProfileStored struct{ Token protocol.ActionID }
 // nothing waits for are ignored; so results may be late and come twice.
 type ActionResult struct{ Result protocol.Result }
 
-// WorkerSeen is a worker's heartbeat.
+// WorkerSeen is a worker's heartbeat: at least the first one, and the first one after
+// it was lost.
 type WorkerSeen struct {
 	ID          string
 	Incarnation uint64

@@ -1,0 +1,137 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"reflect"
+	"sync"
+
+	"clockwork/pkg/core/measure"
+	"clockwork/pkg/core/startup"
+	"clockwork/pkg/protocol"
+)
+
+// header is the first line of a file; the number is the version.
+const header = "clockwork-journal 1\n"
+
+// line is one line after the header: a machine begins, is given an event, or the
+// journal is closed.
+type line struct {
+	Begin  string          `json:"begin,omitempty"` // the core
+	Config json.RawMessage `json:"config,omitempty"`
+
+	Now   protocol.Time   `json:"now,omitempty"`
+	Event string          `json:"event,omitempty"` // its type
+	Of    json.RawMessage `json:"of,omitempty"`
+	Hash  Hash            `json:"hash,omitempty"` // of all outputs of this machine so far
+
+	Closed bool `json:"closed,omitempty"`
+}
+
+// Hash tells two histories of decisions apart; 0 is of a machine that has decided
+// nothing.
+type Hash uint64
+
+// MarshalText writes 16 hexadecimal digits.
+func (h Hash) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%016x", uint64(h)), nil }
+
+// UnmarshalText reads them.
+func (h *Hash) UnmarshalText(text []byte) error {
+	_, err := fmt.Sscanf(string(text), "%016x", (*uint64)(h))
+	return err
+}
+
+func (h Hash) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+
+// add folds an output into the hash.
+func (h *Hash) add(out any) error {
+	written, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	sum := fnv.New64a()
+	fmt.Fprintf(sum, "%016x", uint64(*h))
+	_, _ = sum.Write(written) // it cannot fail
+	*h = Hash(sum.Sum64())
+	return nil
+}
+
+// Writer writes a journal. After its first error it writes nothing more.
+type Writer struct {
+	mu   sync.Mutex
+	to   io.Writer
+	hash Hash
+	err  error
+}
+
+// NewWriter begins a journal.
+func NewWriter(to io.Writer) (*Writer, error) {
+	if _, err := io.WriteString(to, header); err != nil {
+		return nil, fmt.Errorf("write journal: %w", err)
+	}
+	return &Writer{to: to}, nil
+}
+
+// Startup is an observer of startup machines that writes them down.
+func (w *Writer) Startup() startup.Observer {
+	return observer[startup.Config, startup.Event, startup.Output]{w, "startup"}
+}
+
+// Measure is an observer of a profiler's machine that writes it down.
+func (w *Writer) Measure() measure.Observer {
+	return observer[measure.Config, measure.Event, measure.Output]{w, "measure"}
+}
+
+// observer is what a core wants an observer to be.
+type observer[Config, Event, Output any] struct {
+	writer *Writer
+	core   string
+}
+
+// Begin writes that a machine was made.
+func (o observer[Config, Event, Output]) Begin(c Config) {
+	w := o.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hash = 0
+	w.write(line{Begin: o.core, Config: w.encode(c)})
+}
+
+// Step writes what it was given.
+func (o observer[Config, Event, Output]) Step(now protocol.Time, e Event, out *Output) {
+	w := o.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.hash.add(out); err != nil && w.err == nil {
+		w.err = fmt.Errorf("write journal: %w", err)
+	}
+	w.write(line{Now: now, Event: reflect.TypeOf(e).Name(), Of: w.encode(e), Hash: w.hash})
+}
+
+// Close says that the journal is whole, and what went wrong with it.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.write(line{Closed: true})
+	return w.err
+}
+
+func (w *Writer) encode(value any) json.RawMessage {
+	written, err := json.Marshal(value)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("write journal: %w", err)
+	}
+	return written
+}
+
+func (w *Writer) write(l line) {
+	written := w.encode(l)
+	if w.err != nil {
+		return
+	}
+	if _, err := w.to.Write(append(written, '\n')); err != nil {
+		w.err = fmt.Errorf("write journal: %w", err)
+	}
+}
