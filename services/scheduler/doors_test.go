@@ -162,4 +162,20 @@ func TestG1ADeadDoorsClientsAreAnswered(t *testing.T) {
 	if more := c.rest(700 * time.Millisecond); len(more) > 0 {
 		t.Errorf("more answers: %v", more)
 	}
+	// It was only cut off, is back and asks: one was answered for it, of the other the
+	// answer is its own.
+	words := make(chan protocol.Dispatch, 10)
+	d.on(d.bus.Subjects.Dispatch(m.id), func(msg *nats.Msg) {
+		list, _ := wire.Dispatches.Decode(msg.Data)
+		for _, x := range list {
+			words <- x
+		}
+	})
+	for seq, want := range map[uint64]protocol.DispatchKind{1: protocol.Taken, claimed: protocol.Yours} {
+		d.publish(d.bus.Subjects.Submit(m.id), wire.Submissions.Encode(&protocol.SubmissionBatch{Door: m.id, Epoch: epoch, Requests: []protocol.Submitted{
+			{Reply: c.prefix + ".late", Submission: protocol.Submission{ID: protocol.RequestID{Door: m.id, Seq: seq}, Model: "a", Batch: 1}}}}))
+		if x := bustest.Next(t, "the word on a late answer", words); x.ID.Seq != seq || x.Kind != want {
+			t.Errorf("the word on request %d: %+v", seq, x)
+		}
+	}
 }

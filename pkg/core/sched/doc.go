@@ -3,7 +3,7 @@
 // service and the simulator drive it; the same events at the same times give
 // the same outputs, always.
 //
-// One goroutine owns a Core. Its driver waits for whichever comes first:
+// One owner at a time steps a Core. Alone, its driver waits for whichever comes first:
 //
 //	core, err := sched.New("clockwork", sched.Defaults())
 //	wake := protocol.Never
@@ -28,6 +28,18 @@
 // (policy echo), or the loss of its door. The core never sees a payload and
 // does not watch heartbeats: WorkerJoined and WorkerLost are told to it, after
 // Activate.
+//
+// # Term
+//
+// A Term sits around a Core for as long as one process holds the scheduler's lease.
+// It decides which workers belong (announced, heard, their clocks known), when
+// requests are taken (activation), when the lease is given up, and what becomes of
+// the requests of a lost front door (package protocol, who answers a request). The
+// shells step the Term; the Core's events are made by it, and every step of the Core
+// is made in one place, where Term.Observe is shown it. Script tests of it are in
+// testdata/term.
+//
+// # Workers
 //
 // A worker is right about itself where it contradicts what the core believes.
 // One exception: a worker that was lost and comes back with the same life was
