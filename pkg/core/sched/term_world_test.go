@@ -358,6 +358,9 @@ func (s *wScheduler) step(e TermEvent) {
 	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Words) > 0 {
 		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
 	}
+	if late, is := e.(*Submitted); is && late.Epoch != t.Epoch() && len(out.Words) > 0 {
+		w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), late.Epoch)
+	}
 	if r, is := e.(*Result); is && r.Epoch > t.Epoch() {
 		s.newer = true
 		w.happened.fenced++
