@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/backend"
-	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/executor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/figures"
@@ -25,7 +25,7 @@ type agent struct {
 
 	mu       sync.Mutex // guards everything down to the blank line
 	epoch    uint64     // the highest seen
-	offset   clock.Offset
+	offset   clocksync.Offset
 	library  library
 	gpus     []*gpu
 	inputs   *inputs

@@ -1,9 +1,7 @@
-// Package clock reads monotonic time and estimates how far a worker's clock is
-// from the scheduler's.
+// Package clock reads monotonic time, and waits.
 //
 // Services call it at their edge and hand instants to the pure packages. Wall
-// time takes no part. Now may be called from anywhere; an Offset belongs to one
-// goroutine.
+// time takes no part. Now may be called from anywhere.
 package clock
 
 import (

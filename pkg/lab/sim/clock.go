@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/protocol"
 )
 
@@ -13,7 +13,7 @@ import (
 type hostClock struct {
 	offset   time.Duration
 	drift    float64
-	estimate clock.Offset
+	estimate clocksync.Offset
 }
 
 // askEvery is how often a worker asks the scheduler for its time.

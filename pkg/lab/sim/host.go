@@ -1,10 +1,10 @@
 package sim
 
 import (
-	"clockwork/pkg/adapter/clock"
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/protocol"
 )
@@ -73,7 +73,7 @@ func (h *host) die() {
 	clear(h.commands)
 	h.disk = [concurrentLoads]protocol.Time{}
 	if h.clock != nil {
-		h.clock.estimate = clock.Offset{}
+		h.clock.estimate = clocksync.Offset{}
 	}
 	if h.books != nil {
 		h.openBooks()
