@@ -10,13 +10,15 @@ import (
 
 	"clockwork/pkg/adapter/backend"
 	bus "clockwork/pkg/adapter/nats"
-	"clockwork/pkg/core/clocksync"
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/figures"
 )
 
-// agent is a worker at work, from the moment it has its name.
+// agent is a worker at work, from the moment it has its name. One lock owns its
+// core: callbacks of NATS take it to hand an action or an input over, goroutines of a
+// GPU when they are done with something. Under it nothing blocks: the work itself is
+// done outside.
 type agent struct {
 	config      Config
 	bus         *bus.Bus
@@ -24,26 +26,22 @@ type agent struct {
 	incarnation uint64
 
 	mu       sync.Mutex // guards everything down to the blank line
-	epoch    uint64     // the highest seen
-	offset   clocksync.Offset
-	library  library
-	gpus     []*gpu
-	inputs   *inputs
-	answered *answered
-	lastTask executor.TaskID
-	inFlight int           // actions without a result
-	lanes    int           // GPUs that are executing
-	loading  int           // of these, those that read a model from disk
+	core     *work.Worker
+	timer    *time.Timer   // of the core's wake
+	wake     protocol.Time // when it is set to
+	staging  []*work.Order // small ones, to be staged by the step at work
+	models   map[backend.Model]struct{}
+	received work.Received // used for each, as input is
+	input    work.Input
 	ordered  protocol.Time // when an action came, or a new scheduler
 	resting  bool          // the clock is asked for seldom
-	stopping bool
 
+	gpus    []*gpu
 	results *bus.Batch[protocol.Result]
 	outputs *outputs
 	tosend  chan struct{} // wakes the sender
 	sender  sync.WaitGroup
 	roused  chan struct{} // the clock is to be asked for now
-	loads   chan struct{} // a slot for each LoadModelFromDisk at work
 	subs    []*nats.Subscription
 	figures *figures.Worker // guarded by itself
 	shown   *bus.Figures
@@ -54,20 +52,14 @@ type agent struct {
 	work    sync.WaitGroup
 }
 
-// concurrentLoads is how many models are read from disk at a time: reading and
-// optimising burns the CPU that feeds the GPUs.
-const concurrentLoads = 2
-
 func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	a := &agent{
 		config:      config,
 		bus:         b,
 		backend:     back,
 		incarnation: bus.RandomID(),
-		library:     library{},
-		inputs:      newInputs(config.MaxInputs, config.MaxInputBytes),
-		answered:    newAnswered(),
-		loads:       make(chan struct{}, concurrentLoads),
+		wake:        protocol.Never,
+		models:      map[backend.Model]struct{}{},
 		tosend:      make(chan struct{}, 1),
 		roused:      make(chan struct{}, 1),
 		unlend:      func() {},
@@ -78,8 +70,23 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	for i, device := range back.Devices() {
 		a.gpus = append(a.gpus, newGPU(a, i, device))
 	}
+	a.core = work.New(a.coreConfig())
+	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.figures = figures.NewWorker(len(a.gpus))
 	return a
+}
+
+func (a *agent) coreConfig() work.Config {
+	c := work.Defaults()
+	c.Name, c.Incarnation = a.config.Name, a.incarnation
+	c.Backend, c.BackendVersion = a.backend.Name(), a.backend.Version()
+	c.GenerateInputs, c.Ahead, c.InputWait = a.config.GenerateInputs, a.config.Ahead, a.config.InputWait
+	c.MaxQueued, c.MaxInputs, c.MaxInputBytes = a.config.MaxQueued, a.config.MaxInputs, a.config.MaxInputBytes
+	c.MaxModels, c.MaxOutput = a.config.MaxModels, a.outputs.limit()
+	for _, g := range a.gpus {
+		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize})
+	}
+	return c
 }
 
 // start makes the worker known.
@@ -127,12 +134,11 @@ func (a *agent) stop() error {
 	defer a.unlend()
 	a.finish()
 	a.mu.Lock()
-	for _, g := range a.gpus {
-		g.refuseAll(protocol.Refusal(protocol.ShuttingDown))
-	}
+	a.step(&work.Abandon{})
 	a.unlock()
 	a.drain()
 	a.work.Wait() // loads and the clock
+	a.timer.Stop()
 	for _, g := range a.gpus {
 		g.stop()
 	}
@@ -147,7 +153,7 @@ func (a *agent) stop() error {
 	for _, g := range a.gpus {
 		g.evictAll()
 	}
-	a.library.close(a.bus.Log)
+	a.closeAll()
 	return a.backend.Close()
 }
 
@@ -156,7 +162,7 @@ func (a *agent) stop() error {
 // is SHUTTING_DOWN.
 func (a *agent) finish() {
 	a.mu.Lock()
-	a.stopping = true
+	a.step(&work.Stop{})
 	a.mu.Unlock()
 	a.cancel() // loads from disk are of no use any more
 	if a.pulse == nil {
@@ -173,7 +179,7 @@ func (a *agent) finish() {
 		case <-look.C:
 		}
 		a.mu.Lock()
-		busy = a.inFlight > 0
+		busy = a.core.InFlight() > 0
 		a.mu.Unlock()
 	}
 	a.flush() // before the heartbeat that says that nothing is in flight
@@ -193,7 +199,7 @@ func (a *agent) unlock() {
 // outputs and results are left to the sender: this lane may have its next order,
 // and lanes that end together fill one message.
 func (a *agent) sendSoon() {
-	last := a.lanes == 0
+	last := a.core.Executing() == 0
 	a.mu.Unlock()
 	if last {
 		a.flush()
@@ -246,40 +252,7 @@ func (a *agent) drain() {
 
 func (a *agent) heartbeat() protocol.Heartbeat {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.inputs.expire(time.Now().Add(-a.config.InputWait))
-	h := protocol.Heartbeat{Incarnation: a.incarnation, Epoch: a.epoch, State: "idle", ClockEpoch: a.offset.Epoch(), InFlight: a.inFlight}
-	switch {
-	case a.stopping:
-		h.State = protocol.Stopping
-	case a.inFlight > 0:
-		h.State = "busy"
-	}
-	return h
-}
-
-// state describes the worker. The caller holds the lock.
-func (a *agent) state() *protocol.WorkerState {
-	s := &protocol.WorkerState{
-		ID:             a.config.Name,
-		Incarnation:    a.incarnation,
-		Epoch:          a.epoch,
-		Backend:        a.backend.Name(),
-		BackendVersion: a.backend.Version(),
-		GenerateInputs: a.config.GenerateInputs,
-		Models:         a.library.specs(),
-		Profiles:       a.library.profiles(),
-	}
-	for _, g := range a.gpus {
-		s.PageSize = g.info.PageSize
-		s.GPUs = append(s.GPUs, protocol.GPUState{
-			ID:         g.index,
-			UUID:       g.info.UUID,
-			Type:       g.info.Type,
-			PagesTotal: g.pages.Total(),
-			PagesUsed:  g.pages.Used(),
-			Models:     g.pages.Loaded(),
-		})
-	}
-	return s
+	defer a.unlock()
+	a.step(&work.Tick{})
+	return a.core.Heartbeat()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -51,7 +52,7 @@ func (a *agent) startClock() error {
 func (a *agent) askIn(now protocol.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.resting = a.inFlight == 0 && now.Sub(a.ordered) > restAfter && a.offset.Epoch() != 0
+	a.resting = a.core.InFlight() == 0 && now.Sub(a.ordered) > restAfter && a.core.ClockEpoch() != 0
 	if a.resting {
 		return restEvery
 	}
@@ -84,14 +85,12 @@ func (a *agent) onClock(m *nats.Msg) {
 		return
 	}
 	a.mu.Lock()
-	before, steps := a.offset.Epoch(), a.offset.Steps()
-	a.offset.Add(reading.Epoch, protocol.Time(asked), answered, reading.Now)
-	now := a.offset.Epoch()
-	known := now != before && now != 0
-	if now != before { // a new scheduler's clock is to be known soon
+	before := a.core.ClockEpoch()
+	out := a.core.Step(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
+	known, stepped := out.ClockKnown, out.Stepped
+	if a.core.ClockEpoch() != before { // a new scheduler's clock is to be known soon
 		a.rouse(answered)
 	}
-	stepped := a.offset.Steps() > steps
 	a.mu.Unlock()
 	if stepped {
 		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -49,24 +50,24 @@ func newOutputs(b *bus.Bus, worker string) *outputs {
 func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOverhead }
 
 // add queues the outputs of one action, a payload for each of its members.
-func (s *outputs) add(o *order, payloads [][]byte) {
+func (s *outputs) add(o *work.Order, payloads [][]byte) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, r := range o.action.Requests {
+	for i, r := range o.Action.Requests {
 		box := s.box(r.ID.Door, now)
 		if len(box.queue) == 0 {
 			s.full = append(s.full, box)
 		}
 		box.queue = append(box.queue, protocol.Output{
 			ID:     r.ID,
-			Model:  o.action.Model,
-			Batch:  o.action.Batch,
+			Model:  o.Action.Model,
+			Batch:  o.Action.Batch,
 			Items:  r.Batch,
-			Queued: max(0, o.begin.Sub(o.received)),
-			Input:  o.input.Device,
-			Exec:   o.exec.Device,
-			Output: o.output.Device,
+			Queued: max(0, o.Begin.Sub(o.Received)),
+			Input:  o.Input.Device,
+			Exec:   o.Exec.Device,
+			Output: o.Output.Device,
 			Data:   payloads[i],
 		})
 	}

@@ -30,7 +30,7 @@ func (a *agent) source() watch.Source {
 
 func (a *agent) unready() string {
 	a.mu.Lock()
-	stopping := a.stopping
+	stopping := a.core.Stopping()
 	a.mu.Unlock()
 	if stopping {
 		return "it stops"
@@ -41,16 +41,14 @@ func (a *agent) unready() string {
 func (a *agent) reading() watch.Worker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s := a.core.Snapshot()
 	w := watch.Worker{
-		Models: len(a.library), InFlight: a.inFlight, Inputs: len(a.inputs.arrived), InputBytes: a.inputs.bytes,
-		ClockSteps: a.offset.Steps(),
+		Models: s.Models, InFlight: s.InFlight, Inputs: s.Inputs, InputBytes: s.InputBytes,
+		ClockOffset: s.ClockAhead, ClockError: s.ClockError, ClockSteps: s.ClockSteps,
 	}
-	if a.offset.Epoch() != 0 {
-		w.ClockOffset, w.ClockError = a.offset.Ahead()
-	}
-	for _, g := range a.gpus {
+	for i, g := range s.GPUs {
 		w.GPUs = append(w.GPUs, watch.GPU{
-			Index: g.index, Type: g.info.Type, PagesTotal: g.pages.Total(), PagesUsed: g.pages.Used(), Models: len(g.weights),
+			Index: i, Type: a.gpus[i].info.Type, PagesTotal: g.PagesTotal, PagesUsed: g.PagesUsed, Models: g.Models,
 		})
 	}
 	return w

@@ -2,14 +2,12 @@
 // inside the window it is told, or it refuses and says so. It decides, reorders
 // and retries nothing.
 //
-// One lock owns the state of a worker: the models in host memory, and of each
-// GPU its pages (pkg/core/pages) and its two lanes (pkg/core/executor). Callbacks of NATS
-// take it to hand an action or an input over; the goroutines of a GPU take it
-// when they are done with something. Under it nothing blocks: the work itself
-// is done outside.
+// pkg/core/work decides; this shell decodes, takes one lock, steps the core and
+// carries out what it said: it calls the backend's devices from goroutines of each
+// GPU, and sends outputs and results.
 //
-//	action -> checked -> inputs complete -> staged -> executed -> outputs, result
-//	                     (inputs.go)        (infer.go: stage, run, finish)    (agent.go: send)
+//	action, input -> core -> stage, execute, fetch, transfer -> core -> outputs, results
+//	(step.go)                (gpu.go)                                   (agent.go: send)
 package worker
 
 import (

@@ -184,3 +184,13 @@ func (l *Lane) String() string {
 	}
 	return b.String()
 }
+
+// Waiting returns the tasks that wait, in the order of their arrival.
+func (l *Lane) Waiting() []TaskID {
+	ids := make([]TaskID, 0, len(l.queue))
+	for _, e := range l.queue {
+		ids = append(ids, e.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}

@@ -66,6 +66,9 @@ func (l *Ledger) Loaded() []string {
 	return names
 }
 
+// Holds reports whether a model has pages: its weights are there, come or go.
+func (l *Ledger) Holds(model string) bool { return l.held[model] != nil }
+
 // Begin takes n frames for a model's weights, which are to be copied now. It
 // refuses with ALREADY_LOADED, WEIGHTS_IN_USE (they are on their way in or
 // out), INVALID_ACTION (no pages at all) or NO_MEMORY.

@@ -1,0 +1,137 @@
+package work
+
+import (
+	"slices"
+
+	"clockwork/pkg/core/executor"
+	"clockwork/pkg/protocol"
+)
+
+// beginInfer puts an Infer into its GPU's execution lane. It is staged once its
+// inputs are complete.
+func (w *Worker) beginInfer(o *Order) *protocol.Error {
+	if refused := w.target(o); refused != nil {
+		return refused
+	}
+	if refused := w.checkBatch(o); refused != nil {
+		return refused
+	}
+	if n := o.gpu.executions.Len(); n >= w.config.MaxQueued {
+		return protocol.Errorf(protocol.NoMemory, "%d executions wait already", n)
+	}
+	w.inputs.claim(o)
+	if o.missing == 0 {
+		if refused := o.checkInputs(); refused != nil {
+			return refused
+		}
+	}
+	o.gpu.queue(&o.gpu.executions, o, false)
+	if o.missing == 0 {
+		w.stage(o)
+	}
+	return nil
+}
+
+// checkBatch compares the batch of an Infer with its members and its model.
+func (w *Worker) checkBatch(o *Order) *protocol.Error {
+	a, spec := &o.Action, o.Spec
+	if !spec.Runs(a.Batch) {
+		return protocol.Errorf(protocol.InvalidBatch, "%s runs at batch sizes %v, not %d", a.Model, spec.BatchSizes, a.Batch)
+	}
+	left := a.Batch
+	for i, r := range a.Requests {
+		if r.Batch < 1 || r.Batch > left {
+			return protocol.Errorf(protocol.InvalidBatch, "request %v has %d items, %d of batch %d are left", r.ID, r.Batch, left, a.Batch)
+		}
+		left -= r.Batch
+		if slices.ContainsFunc(a.Requests[:i], func(before protocol.RequestRef) bool { return before.ID == r.ID }) {
+			return protocol.Errorf(protocol.InvalidAction, "request %v stands twice in the batch", r.ID)
+		}
+		if r.Generated && !w.config.GenerateInputs {
+			return protocol.Errorf(protocol.InvalidInput, "request %v has no inputs, and this worker generates none (--generate-inputs)", r.ID)
+		}
+		if size := int64(r.Batch) * spec.OutputBytes(); size > w.config.MaxOutput {
+			return protocol.Errorf(protocol.BackendError, "an output of %d bytes is larger than the broker carries", size)
+		}
+	}
+	return nil
+}
+
+// stage has the inputs of an Infer that misses none brought to the device, unless it
+// expired meanwhile.
+func (w *Worker) stage(o *Order) {
+	if o.over || !o.gpu.executions.Has(o.task) {
+		return
+	}
+	o.version = o.gpu.pages.Version(o.Action.Model)
+	o.staging = true
+	w.out.Stage = append(w.out.Stage, o)
+}
+
+// staged tells the lane that an Infer may begin.
+func (w *Worker) staged(e *Staged) {
+	o := e.Order
+	o.staging, o.Input = false, e.Phase
+	switch {
+	case o.over: // it expired meanwhile, and was answered
+		w.release(o)
+	case e.Refused != nil:
+		o.gpu.withdraw(o, e.Refused)
+	default:
+		o.gpu.step(&o.gpu.executions, executor.Ready{ID: o.task})
+	}
+}
+
+// startInfer takes the weights into use and hands the order to the device.
+func (g *gpu) startInfer(o *Order) *protocol.Error {
+	version, refused := g.pages.Use(o.Action.Model)
+	if refused != nil {
+		return refused
+	}
+	if o.version != 0 && o.version != version {
+		g.pages.Done(o.Action.Model)
+		return protocol.Errorf(protocol.WeightsChanged, "the weights of %s were replaced while it waited", o.Action.Model)
+	}
+	o.version = version
+	g.worker.busy++
+	g.worker.out.Execute = append(g.worker.out.Execute, o)
+	return nil
+}
+
+// executed ends an execution in its lane, which begins the next one. The order is
+// answered unless its outputs are still to be fetched.
+func (w *Worker) executed(e *Executed) {
+	o, g := e.Order, e.Order.gpu
+	o.Begin, o.End, o.Exec = e.Begin, e.End, e.Phase
+	if e.Refused == nil && g.pages.Version(o.Action.Model) != o.version {
+		e.Refused = protocol.Refusal(protocol.WeightsChanged)
+	}
+	w.busy--
+	g.pages.Done(o.Action.Model)
+	delete(g.orders, o.task)
+	g.step(&g.executions, executor.Ended{})
+	switch {
+	case e.Refused != nil || len(o.Action.Requests) == 0:
+		w.answer(o, e.Refused)
+	case e.Fetched:
+		o.Output = e.FetchedPhase
+		w.deliver(o)
+	default:
+		w.out.Fetch = append(w.out.Fetch, o)
+	}
+}
+
+// fetched answers an order whose outputs were copied beside the execution of others.
+func (w *Worker) fetched(e *Fetched) {
+	e.Order.Output = e.Phase
+	if e.Refused != nil {
+		w.answer(e.Order, e.Refused)
+		return
+	}
+	w.deliver(e.Order)
+}
+
+func (w *Worker) deliver(o *Order) {
+	w.out.Deliver = append(w.out.Deliver, o)
+	w.answer(o, nil)
+}

@@ -1,0 +1,143 @@
+package work
+
+import (
+	"slices"
+
+	"clockwork/pkg/core/executor"
+	"clockwork/pkg/protocol"
+)
+
+// beginTransfer puts a LoadWeights or EvictWeights into its lane.
+func (w *Worker) beginTransfer(o *Order) *protocol.Error {
+	if refused := w.target(o); refused != nil {
+		return refused
+	}
+	if n := o.gpu.transfers.Len(); n >= w.config.MaxQueued {
+		return protocol.Errorf(protocol.NoMemory, "%d transfers wait already", n)
+	}
+	o.gpu.queue(&o.gpu.transfers, o, true)
+	return nil
+}
+
+// startTransfer asks the ledger and hands the order to the device.
+func (g *gpu) startTransfer(o *Order) *protocol.Error {
+	var refused *protocol.Error
+	switch {
+	case o.part != nil:
+		refused = g.startClear(o)
+	case o.Action.Kind == protocol.LoadWeights:
+		o.Frames, refused = g.pages.Begin(o.Action.Model, o.Spec.Pages)
+	default:
+		refused = g.pages.Evict(o.Action.Model)
+	}
+	if refused == nil {
+		g.worker.out.Transfer = append(g.worker.out.Transfer, o)
+	}
+	return refused
+}
+
+// transferred closes the accounting of a transfer and answers it; the lane begins
+// the next one.
+func (w *Worker) transferred(e *Transferred) {
+	o, g := e.Order, e.Order.gpu
+	o.Begin, o.End = e.Begin, e.End
+	o.Exec = protocol.Phase{Begin: e.Begin, End: e.End, Device: e.End.Sub(e.Begin)}
+	if o.part != nil {
+		for _, name := range o.Dropping {
+			if slices.Contains(e.Kept, name) {
+				g.pages.Keep(name)
+			} else {
+				g.pages.Free(name)
+			}
+		}
+	} else {
+		g.account(o, e.Refused == nil)
+	}
+	delete(g.orders, o.task)
+	w.settle(o, e.Refused)
+	g.step(&g.transfers, executor.Ended{})
+}
+
+// account writes down how a transfer ended.
+func (g *gpu) account(o *Order, done bool) {
+	model := o.Action.Model
+	switch load := o.Action.Kind == protocol.LoadWeights; {
+	case load && done:
+		g.pages.Commit(model)
+	case load:
+		g.pages.Abort(model)
+	case done:
+		g.pages.Free(model)
+	default:
+		g.pages.Keep(model)
+	}
+}
+
+// clearing is a ClearCache that several GPUs work on.
+type clearing struct {
+	order *Order
+	left  int             // GPUs that have not done their part
+	first *protocol.Error // why one of them could not
+}
+
+// beginClear gives every GPU concerned its part of a ClearCache: with models, their
+// weights; without, all weights.
+func (w *Worker) beginClear(o *Order) *protocol.Error {
+	gpus := w.gpus
+	if n := o.Action.GPU; n >= len(w.gpus) || n < -1 {
+		return protocol.Errorf(protocol.InvalidGPU, "no GPU %d; this worker has %d", n, len(w.gpus))
+	} else if n >= 0 {
+		gpus = w.gpus[n : n+1]
+	}
+	if len(o.Action.Models) > 0 && o.Action.GPU >= 0 {
+		return protocol.Errorf(protocol.InvalidAction, "models leave host memory on all GPUs (-1), not on GPU %d alone", o.Action.GPU)
+	}
+	part := &clearing{order: o, left: len(gpus)}
+	for _, g := range gpus {
+		w.lastTask++
+		g.queue(&g.transfers, &Order{Action: o.Action, task: w.lastTask, gpu: g, part: part,
+			Received: o.Received, Earliest: o.Earliest, Latest: o.Latest}, true)
+	}
+	return nil
+}
+
+// startClear takes all weights that a ClearCache drops from a GPU, or none when one
+// is in use.
+func (g *gpu) startClear(o *Order) *protocol.Error {
+	victims := slices.DeleteFunc(g.pages.Loaded(), func(name string) bool {
+		return len(o.Action.Models) > 0 && !slices.Contains(o.Action.Models, name)
+	})
+	for i, name := range victims {
+		if refused := g.pages.Evict(name); refused != nil {
+			for _, taken := range victims[:i] {
+				g.pages.Keep(taken)
+			}
+			return refused
+		}
+	}
+	o.Dropping = victims
+	if whole := o.part.order; whole.Begin == 0 {
+		whole.Begin = g.worker.now
+	}
+	return nil
+}
+
+// cleared takes a GPU's word on its part; the last one ends the ClearCache.
+func (w *Worker) cleared(o *Order, refused *protocol.Error) {
+	part := o.part
+	if refused != nil && part.first == nil {
+		part.first = refused
+	}
+	if part.left--; part.left > 0 {
+		return
+	}
+	whole := part.order
+	if part.first == nil {
+		part.first = w.forget(whole.Action.Models)
+	}
+	if whole.Begin != 0 { // else it was refused before any GPU began
+		whole.End = max(w.now, whole.Begin)
+		whole.Exec = protocol.Phase{Begin: whole.Begin, End: whole.End, Device: whole.End.Sub(whole.Begin)}
+	}
+	w.answer(whole, part.first)
+}

@@ -1,0 +1,184 @@
+package worker
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// step gives the core one event and carries out what it decided. The caller holds
+// the lock, here and below.
+func (a *agent) step(e work.Event) {
+	a.carryOut(a.core.Step(clock.Now(), e))
+	for len(a.staging) > 0 {
+		last := len(a.staging) - 1
+		o := a.staging[last]
+		a.staging = a.staging[:last]
+		a.carryOut(a.core.Step(clock.Now(), a.gpus[o.GPU()].copyInputs(o)))
+	}
+}
+
+func (a *agent) carryOut(out *work.Output) {
+	for _, o := range out.Stage {
+		if o.InputBytes() <= smallCopy {
+			a.staging = append(a.staging, o)
+		} else {
+			a.gpus[o.GPU()].stages <- o
+		}
+	}
+	for _, o := range out.Execute {
+		g := a.gpus[o.GPU()]
+		jobOf(o).weights = g.weights[o.Action.Model]
+		g.execute <- o
+	}
+	for _, o := range out.Fetch {
+		jobOf(o).fetch = true
+	}
+	for _, o := range out.Transfer {
+		a.gpus[o.GPU()].transfer <- o
+	}
+	for _, o := range out.Read {
+		a.work.Go(func() { a.load(o) })
+	}
+	for _, o := range out.Deliver {
+		a.outputs.add(o, jobOf(o).payloads)
+	}
+	for _, o := range out.Release {
+		if j := jobOf(o); j.run != nil {
+			j.run.Release()
+			j.run = nil
+		}
+	}
+	for _, m := range out.Close {
+		a.closeModel(m.(backend.Model))
+	}
+	for i := range out.Results {
+		a.tell(&out.Results[i])
+		a.results.Add(out.Results[i])
+	}
+	a.results.Add(out.Again...)
+	for _, id := range out.Dropped {
+		a.bus.Log.Warn("no room for an input", "request", id, "held", a.core.Snapshot().InputBytes)
+	}
+	for _, o := range out.Loaded {
+		a.bus.Log.Info("model loaded", "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)
+	}
+	a.wakeAt(out.Wake)
+}
+
+// wakeAt sees to it that a Tick comes at an instant at the latest. It may come before
+// there is something to do: setting a timer back with each action would cost more
+// than to look in vain.
+func (a *agent) wakeAt(at protocol.Time) {
+	if at >= a.wake {
+		return
+	}
+	a.wake = at
+	a.timer.Reset(max(0, at.Sub(clock.Now())))
+}
+
+func (a *agent) tick() {
+	a.mu.Lock()
+	defer a.unlock()
+	a.wake = protocol.Never
+	a.step(&work.Tick{})
+}
+
+// onAction takes actions from whoever may give them.
+func (a *agent) onAction(m *nats.Msg) {
+	actions, fault := wire.Actions.Decode(m.Data)
+	if fault != nil {
+		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nobody to answer
+		return
+	}
+	a.mu.Lock()
+	defer a.unlock()
+	a.rouse(clock.Now())
+	for i := range actions {
+		a.received.Action = actions[i]
+		a.step(&a.received)
+	}
+}
+
+// onInputs takes the payloads of requests.
+func (a *agent) onInputs(m *nats.Msg) {
+	payloads, fault := wire.Inputs.Decode(m.Data)
+	if fault != nil {
+		a.bus.Log.Warn("bad inputs", "error", fault)
+		return
+	}
+	a.mu.Lock()
+	defer a.unlock()
+	for i := range payloads {
+		p := &payloads[i]
+		if p.Data == nil {
+			p.Data = []byte{} // nil asks for a generated one
+		}
+		a.input = work.Input{ID: p.ID, Bytes: int64(len(p.Data)), Data: p.Data}
+		a.step(&a.input)
+	}
+}
+
+// load reads a model from disk. The caller does not hold the lock.
+func (a *agent) load(o *work.Order) {
+	e := work.ModelRead{Order: o, Begin: clock.Now()}
+	options := backend.LoadOptions{MaxBatch: o.Action.Load.MaxBatch, PageSize: a.pageSize()}
+	model, err := a.backend.LoadModel(a.ctx, o.Action.Load.Path, options)
+	e.End, e.Refused = clock.Now(), refusal(err)
+	if err == nil {
+		e.Spec, e.Profiles, e.Handle = model.Spec(), model.Profiles(), model
+	}
+	a.mu.Lock()
+	defer a.unlock()
+	if err == nil {
+		a.models[model] = struct{}{}
+	}
+	a.step(&e)
+}
+
+func (a *agent) closeModel(m backend.Model) {
+	delete(a.models, m)
+	if err := m.Close(); err != nil {
+		a.bus.Log.Error("model not closed", "path", m.Spec().Path, "error", err)
+	}
+}
+
+// closeAll drops every model from host memory at the end of the worker.
+func (a *agent) closeAll() {
+	for _, m := range slices.Collect(maps.Keys(a.models)) {
+		a.closeModel(m)
+	}
+}
+
+func (a *agent) pageSize() int64 {
+	if len(a.gpus) == 0 {
+		return 0
+	}
+	return a.gpus[0].info.PageSize
+}
+
+// span is a phase that ends now.
+func span(begin protocol.Time) protocol.Phase {
+	end := clock.Now()
+	return protocol.Phase{Begin: begin, End: end, Device: end.Sub(begin)}
+}
+
+// refusal is what an error of the backend means for an action.
+func refusal(err error) *protocol.Error {
+	if err == nil {
+		return nil
+	}
+	var coded *protocol.Error
+	if errors.As(err, &coded) && coded.Code.Row().Audience&protocol.ForWorkers != 0 {
+		return coded
+	}
+	return protocol.Errorf(protocol.BackendError, "%v", err)
+}
