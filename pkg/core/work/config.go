@@ -90,8 +90,9 @@ type Output struct {
 	// Close are the handles of models that no copy needs any more.
 	Close []any
 	// Results are answers of actions, in the order in which they ended. The issuer
-	// is in each.
+	// is in each. Ended are their orders, in the same order.
 	Results []protocol.Result
+	Ended   []*Order
 	// Again are results that were given before, and states: they are sent, but no
 	// action has ended.
 	Again []protocol.Result
@@ -112,6 +113,7 @@ type Output struct {
 func (o *Output) begin() {
 	o.Stage, o.Execute, o.Fetch, o.Transfer, o.Read = o.Stage[:0], o.Execute[:0], o.Fetch[:0], o.Transfer[:0], o.Read[:0]
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
+	o.Ended = o.Ended[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
 	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
 }

@@ -20,6 +20,8 @@ type hosted struct {
 // shared is a model as the driver holds it.
 type shared struct {
 	handle   any
+	digest   string
+	sizes    []int
 	profiles []protocol.Profile
 	copies   int
 }
@@ -46,11 +48,10 @@ func (l library) profiles() []protocol.Profile {
 }
 
 // twin finds a model that was read before and serves as well as this one.
-func (l library) twin(spec *protocol.ModelSpec) *shared {
-	for _, name := range slices.Sorted(maps.Keys(l)) {
-		m := l[name]
-		if m.spec.Digest == spec.Digest && slices.Equal(m.spec.BatchSizes, spec.BatchSizes) {
-			return m.shared
+func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
+	for _, s := range w.read[spec.Digest] {
+		if slices.Equal(s.sizes, spec.BatchSizes) {
+			return s
 		}
 	}
 	return nil
@@ -84,13 +85,13 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	}
 	w.loading++
 	w.unread = append(w.unread, o)
-	w.read()
+	w.giveReaders()
 	return nil
 }
 
-// read gives free readers the loads that wait longest: reading and optimising burn
+// giveReaders gives free readers the loads that wait longest: reading and optimising burn
 // the CPU that feeds the GPUs, so the readers are few.
-func (w *Worker) read() {
+func (w *Worker) giveReaders() {
 	for len(w.unread) > 0 && w.reading < w.config.ConcurrentLoads {
 		w.reading++
 		w.out.Read = append(w.out.Read, w.unread[0])
@@ -105,7 +106,7 @@ func (w *Worker) modelRead(e *ModelRead) {
 	o.Exec = protocol.Phase{Begin: e.Begin, End: e.End, Device: e.End.Sub(e.Begin)}
 	w.loading--
 	w.reading--
-	w.read()
+	w.giveReaders()
 	if e.Refused != nil {
 		w.answer(o, e.Refused)
 		return
@@ -119,15 +120,17 @@ func (w *Worker) modelRead(e *ModelRead) {
 // keep puts a model into host memory under the names that do not have it yet, and
 // returns all that the load asked for. A twin serves instead where there is one.
 func (w *Worker) keep(o *Order, e *ModelRead) []protocol.ModelSpec {
-	s := w.library.twin(&e.Spec)
+	s := w.twin(&e.Spec)
 	if s == nil {
-		s = &shared{handle: e.Handle, profiles: e.Profiles}
+		s = &shared{handle: e.Handle, digest: e.Spec.Digest, sizes: e.Spec.BatchSizes, profiles: e.Profiles}
 	}
 	for _, name := range o.Action.Load.Names {
 		if w.library[name] == nil {
 			spec := e.Spec
 			spec.Name = name
-			s.copies++
+			if s.copies++; s.copies == 1 {
+				w.read[s.digest] = append(w.read[s.digest], s)
+			}
 			w.library[name] = &hosted{spec: spec, shared: s}
 		}
 	}
@@ -161,8 +164,13 @@ func (w *Worker) remove(name string) {
 		return
 	}
 	delete(w.library, name)
-	if m.shared.copies--; m.shared.copies == 0 {
-		w.out.Close = append(w.out.Close, m.shared.handle)
+	s := m.shared
+	if s.copies--; s.copies > 0 {
+		return
+	}
+	w.out.Close = append(w.out.Close, s.handle)
+	if w.read[s.digest] = slices.DeleteFunc(w.read[s.digest], func(other *shared) bool { return other == s }); len(w.read[s.digest]) == 0 {
+		delete(w.read, s.digest)
 	}
 }
 

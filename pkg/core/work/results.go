@@ -14,7 +14,7 @@ func (w *Worker) give(o *Order, r *protocol.Result) {
 	o.over = true
 	w.release(o)
 	w.answered.put(o.key(), r)
-	w.out.Results = append(w.out.Results, *r)
+	w.out.Results, w.out.Ended = append(w.out.Results, *r), append(w.out.Ended, o)
 }
 
 // describe answers GetWorkerState. The answer is not remembered: asked again, the

@@ -86,3 +86,20 @@ func (w *Worker) Snapshot() Snapshot {
 	}
 	return s
 }
+
+// Pages are those of a GPU that hold, get or lose weights, and all there are.
+func (w *Worker) Pages(gpu int) (used, total int) {
+	return w.gpus[gpu].pages.Used(), w.gpus[gpu].pages.Total()
+}
+
+// Resident are the models whose weights are on a GPU, sorted.
+func (w *Worker) Resident(gpu int) []string { return w.gpus[gpu].pages.Loaded() }
+
+// Running are the orders that a GPU executes and transfers now, nil for none.
+func (w *Worker) Running(gpu int) (execution, transfer *Order) {
+	g := w.gpus[gpu]
+	return g.orders[g.executions.Running()], g.orders[g.transfers.Running()]
+}
+
+// Remote converts local time to the scheduler's, as far as that is known.
+func (w *Worker) Remote(t protocol.Time) protocol.Time { return w.offset.Remote(t) }

@@ -20,6 +20,7 @@ type Worker struct {
 	epoch    uint64 // the highest seen
 	offset   clocksync.Offset
 	library  library
+	read     map[string][]*shared // what the library's models share, by digest
 	gpus     []*gpu
 	inputs   inputs
 	answered answered
@@ -35,7 +36,7 @@ type Worker struct {
 
 // New makes a worker whose GPUs are empty.
 func New(config Config) *Worker {
-	w := &Worker{config: config, library: library{}, inputs: newInputs(), answered: newAnswered()}
+	w := &Worker{config: config, library: library{}, read: map[string][]*shared{}, inputs: newInputs(), answered: newAnswered()}
 	for i, g := range config.GPUs {
 		w.gpus = append(w.gpus, newGPU(w, i, g))
 	}

@@ -68,7 +68,7 @@ func (h *host) beat() {
 	if h.silent() {
 		return
 	}
-	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID, Incarnation: h.Incarnation, ClockEpoch: h.clock.estimate.Epoch()}
+	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), ClockEpoch: h.Core.ClockEpoch()}
 	s.sendCall(h, s.trouble.way.delay(), func() {
 		if s.controller != nil {
 			s.controller.heard(beat)

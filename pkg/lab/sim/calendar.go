@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 
@@ -17,43 +17,42 @@ const (
 	dispatched             // a dispatch reaches the door
 	staged                 // an input reaches its worker
 	ended                  // a GPU is done with an order
-	woken                  // a lane asked to be woken
+	woken                  // a worker asked to be woken
 	reported               // a result reaches the scheduler
 	answered               // an output reaches the door
 	refused                // a refusal reaches the door
 	due                    // a request's deadline is over
 	called                 // something rare happens
 	waiting                // something happens that no run waits for
-	commanded              // an action of the controller reaches its worker
 )
 
 var kindNames = [...]string{"request", "submission", "action", "dispatch", "input", "end", "wake", "result", "output", "refusal",
-	"deadline", "call", "call", "command"}
+	"deadline", "call", "call"}
 
 // event is what happens at a time. Which fields are set depends on its kind.
 type event struct {
 	at   protocol.Time
 	kind kind
-	lane uint8  // of a GPU; the member of the order whose input it is
 	life uint32 // of the request in the slot
 	slot int32
-	of   any // the order; the GPU of a lane; the code of a refusal
+	size int32 // of an input, in bytes
+	of   any   // the action on its way; the run that ends; the worker; the result; the code of a refusal
 }
 
 // String says what happens, for a person.
 func (e event) String() string {
 	switch of := e.of.(type) {
-	case *emulation.Order:
-		return fmt.Sprintf("%s of %s %d of %s for %s", kindNames[e.kind], of.Action.Kind, of.Action.ID, of.Action.Model, of.Worker.ID)
-	case *emulation.GPU:
-		return fmt.Sprintf("%s of %v", kindNames[e.kind], of)
+	case *sent:
+		return fmt.Sprintf("%s of %s %d of %s for %s", kindNames[e.kind], of.action.Kind, of.action.ID, of.action.Model, of.to.ID())
+	case *virtual.Run:
+		return fmt.Sprintf("%s of %s %d of %s on %v", kindNames[e.kind], of.Order.Action.Kind, of.Order.Action.ID, of.Order.Action.Model, of.GPU)
+	case *host:
+		return fmt.Sprintf("%s of %s", kindNames[e.kind], of.ID())
 	case protocol.Code:
 		return fmt.Sprintf("%s %s", kindNames[e.kind], of)
 	}
 	return kindNames[e.kind]
 }
-
-func (e *event) order() *emulation.Order { return e.of.(*emulation.Order) }
 
 // calendar holds what is to come, ordered by (time, sequence). The heap has no
 // pointers: moving its entries costs the garbage collector nothing.

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 
@@ -44,33 +45,39 @@ func (s *world) checkAnswer(r *request, code protocol.Code) {
 
 // checkBegin looks at an order that begins (G2, G6). A worker whose clock is not
 // the scheduler's keeps the window by its own, as well as it knows the other.
-func (s *world) checkBegin(h *host, o *emulation.Order) {
-	if o.Begin < o.Earliest || o.Begin > o.Latest {
-		s.broken("G2", "%s of %s begins at %v on %v, its window is %v to %v", o.Action.Kind, o.Action.Model, o.Begin, o.GPU, o.Earliest, o.Latest)
+func (s *world) checkBegin(h *host, o *work.Order, on *virtual.GPU) {
+	if begin := h.Now(); begin < o.Earliest || begin > o.Latest {
+		s.broken("G2", "%s of %s begins at %v on %v, its window is %v to %v", o.Action.Kind, o.Action.Model, begin, on, o.Earliest, o.Latest)
 	}
 	if h.clock != nil && o.Action.Epoch != 0 {
-		wrong := h.clock.wrong(s.now)
+		wrong := h.clockWrong()
 		s.report.Faults.ClockError = max(s.report.Faults.ClockError, wrong)
 		if most := h.clock.maxClockError(s.config.Network); s.now > o.Action.Latest.Add(most) {
 			s.broken("G2", "%s of %s begins %v after its latest; its worker's clock is %v off", o.Action.Kind, o.Action.Model, s.now.Sub(o.Action.Latest), wrong)
 		}
 	}
-	if used, total := o.GPU.Pages.Used(), o.GPU.Pages.Total(); used > total {
-		s.broken("G6", "%v holds %d pages of %d", o.GPU, used, total)
+	if used, total := h.Core.Pages(on.ID); used > total {
+		s.broken("G6", "%v holds %d pages of %d", on, used, total)
 	}
 	if h.books != nil {
-		h.books[o.GPU.ID].begin(s, o)
+		h.books[on.ID].begin(s, o, on)
 	}
 }
 
 // checkDone looks at an order that ended, or was refused (G6): the scheduler's
 // view of a GPU must not promise pages that are not free.
-func (s *world) checkDone(h *host, o *emulation.Order) {
-	if o.Code == protocol.NoMemory {
-		s.broken("G6", "%v has no %d pages for %s", o.GPU, o.Model.Pages, o.Action.Model)
+func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
+	if r.Code == protocol.NoMemory {
+		s.broken("G6", "GPU %d of %s has no room for %s: %s", o.GPU(), h.ID(), o.Action.Model, r.Message)
 	}
-	if h.books != nil && o.Code == protocol.OK {
-		h.books[o.GPU.ID].end(s, o)
+	if h.books == nil || r.Code != protocol.OK {
+		return
+	}
+	switch {
+	case r.Kind == protocol.ClearCache && r.GPU >= 0:
+		h.openBook(r.GPU)
+	case r.Kind.OnGPU():
+		h.books[o.GPU()].end(s, o, h.GPUs[o.GPU()])
 	}
 }
 
@@ -154,35 +161,35 @@ func (h *host) openBooks() {
 // openBook begins anew at a GPU where nothing is under way.
 func (h *host) openBook(gpu int) {
 	b := book{map[string]int{}, map[string]bool{}, map[string]int{}}
-	for _, name := range h.GPUs[gpu].Pages.Loaded() {
+	for _, name := range h.Core.Resident(gpu) {
 		b.held[name], b.there[name] = h.world.byName[name].Pages, true
 	}
 	h.books[gpu] = b
 }
 
-func (b *book) begin(s *world, o *emulation.Order) {
+func (b *book) begin(s *world, o *work.Order, on *virtual.GPU) {
 	name := o.Action.Model
 	switch o.Action.Kind {
 	case protocol.Infer:
 		if !b.there[name] {
-			s.broken("G6", "%s runs on %v without its weights", name, o.GPU)
+			s.broken("G6", "%s runs on %v without its weights", name, on)
 		}
 		b.users[name]++
 	case protocol.LoadWeights:
 		if b.held[name] > 0 {
-			s.broken("G6", "%s is loaded onto %v twice", name, o.GPU)
+			s.broken("G6", "%s is loaded onto %v twice", name, on)
 		}
-		b.held[name] = o.Model.Pages
+		b.held[name] = o.Spec.Pages
 	case protocol.EvictWeights:
 		if !b.there[name] || b.users[name] > 0 {
-			s.broken("G6", "%s is evicted from %v with %d users", name, o.GPU, b.users[name])
+			s.broken("G6", "%s is evicted from %v with %d users", name, on, b.users[name])
 		}
 		delete(b.there, name)
 	}
-	b.compare(s, o.GPU)
+	b.compare(s, on)
 }
 
-func (b *book) end(s *world, o *emulation.Order) {
+func (b *book) end(s *world, o *work.Order, on *virtual.GPU) {
 	name := o.Action.Model
 	switch o.Action.Kind {
 	case protocol.Infer:
@@ -192,16 +199,16 @@ func (b *book) end(s *world, o *emulation.Order) {
 	case protocol.EvictWeights:
 		delete(b.held, name)
 	}
-	b.compare(s, o.GPU)
+	b.compare(s, on)
 }
 
 // compare adds the pages up.
-func (b *book) compare(s *world, g *emulation.GPU) {
+func (b *book) compare(s *world, g *virtual.GPU) {
 	sum := 0
 	for _, pages := range b.held {
 		sum += pages
 	}
-	if sum > g.Pages.Total() || sum != g.Pages.Used() {
-		s.broken("G6", "%v counts %d of %d pages, there are %d", g, g.Pages.Used(), g.Pages.Total(), sum)
+	if used, total := g.Worker.Core.Pages(g.ID); sum > total || sum != used {
+		s.broken("G6", "%v counts %d of %d pages, there are %d", g, used, total, sum)
 	}
 }

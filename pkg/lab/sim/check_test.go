@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -119,30 +119,30 @@ func TestG2ABeginOutsideItsWindowIsFound(t *testing.T) {
 	s := small(t)
 	s.start()
 	h := s.hosts[0]
-	o := &emulation.Order{Worker: h.Worker, GPU: h.GPUs[0], Model: &s.models[0], Earliest: 10, Latest: 20, Begin: 21}
-	if s.checkBegin(h, o); s.err == nil || !strings.Contains(s.err.Error(), "G2") {
+	s.now = 21
+	if s.checkBegin(h, &work.Order{Earliest: 10, Latest: 20}, h.GPUs[0]); s.err == nil || !strings.Contains(s.err.Error(), "G2") {
 		t.Errorf("began 1 ns after its latest: %v", s.err)
 	}
 }
 
 func TestG6TheBookIsKeptBesideTheLedger(t *testing.T) {
-	for name, spoil := range map[string]func(h *host, o *emulation.Order){
-		"runs without weights": func(h *host, o *emulation.Order) { o.Action.Kind = protocol.Infer },
-		"evicted while in use": func(h *host, o *emulation.Order) {
-			h.GPUs[0].Hold(o.Action.Model, o.Model.Pages)
+	for name, spoil := range map[string]func(h *host, o *work.Order){
+		"runs without weights": func(h *host, o *work.Order) { o.Action.Kind = protocol.Infer },
+		"evicted while in use": func(h *host, o *work.Order) {
+			h.HoldOnGPU(0, o.Action.Model)
 			h.openBooks()
 			h.books[0].users[o.Action.Model] = 1
 			o.Action.Kind = protocol.EvictWeights
 		},
-		"counted by nobody": func(h *host, o *emulation.Order) { o.Action.Kind = protocol.LoadWeights },
+		"counted by nobody": func(h *host, o *work.Order) { o.Action.Kind = protocol.LoadWeights },
 	} {
 		s := small(t)
 		s.start()
 		h := s.hosts[0]
-		o := &emulation.Order{Worker: h.Worker, GPU: h.GPUs[0], Model: &s.models[0]}
-		o.Action.Model = o.Model.Name
+		o := &work.Order{Spec: &s.models[0].ModelSpec}
+		o.Action.Model = o.Spec.Name
 		spoil(h, o)
-		if h.books[0].begin(s, o); s.err == nil || !strings.Contains(s.err.Error(), "G6") {
+		if h.books[0].begin(s, o, h.GPUs[0]); s.err == nil || !strings.Contains(s.err.Error(), "G6") {
 			t.Errorf("%s: %v", name, s.err)
 		}
 	}

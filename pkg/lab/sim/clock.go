@@ -5,15 +5,14 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"clockwork/pkg/core/clocksync"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 )
 
-// hostClock is a worker's clock, and what it believes of the scheduler's.
+// hostClock is a worker's clock; what it believes of the scheduler's, its core knows.
 type hostClock struct {
-	offset   time.Duration
-	drift    float64
-	estimate clocksync.Offset
+	offset time.Duration
+	drift  float64
 }
 
 // askEvery is how often a worker asks the scheduler for its time.
@@ -35,9 +34,9 @@ func (c *hostClock) span(d time.Duration) time.Duration {
 	return time.Duration(float64(d)/(1+c.drift)) + 1
 }
 
-// wrong is by how much it is wrong about the scheduler's time.
-func (c *hostClock) wrong(now protocol.Time) time.Duration {
-	return c.estimate.Remote(c.local(now)).Sub(now).Abs()
+// clockWrong is by how much the worker is wrong about the scheduler's time.
+func (h *host) clockWrong() time.Duration {
+	return h.Core.Remote(h.clock.local(h.world.now)).Sub(h.world.now).Abs()
 }
 
 // startClock gives a worker a clock of its own, and has it ask for the
@@ -60,16 +59,16 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 
 // askTime has one question on its way, and the answer.
 func (h *host) askTime(there *link) {
-	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation
+	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation()
 	s.sendCall(h, there.delay(), func() {
 		told, epoch := s.now, s.epoch
 		s.sendCall(h, there.delay(), func() {
-			if h.silent() || h.Incarnation != life {
+			if h.silent() || h.Incarnation() != life {
 				return
 			}
-			known := h.clock.estimate.Epoch()
-			h.clock.estimate.Add(epoch, asked, h.clock.local(s.now), told)
-			if now := h.clock.estimate.Epoch(); now != known && now != 0 {
+			known := h.Core.ClockEpoch()
+			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: told})
+			if now := h.Core.ClockEpoch(); now != known && now != 0 {
 				h.beat() // the scheduler waits for this
 			}
 		})

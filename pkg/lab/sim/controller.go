@@ -92,7 +92,7 @@ func (c *controller) start() {
 	c.expire()
 	for _, h := range c.world.hosts {
 		if c.term > 1 && c.world.trouble == nil { // else it beats
-			c.heard(protocol.Heartbeat{ID: h.ID, Incarnation: h.Incarnation})
+			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
 		}
 	}
 	c.world.later(clientPause, c.ask)

@@ -3,7 +3,6 @@ package sim
 import (
 	"time"
 
-	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -20,7 +19,7 @@ type door struct {
 type request struct {
 	arrival  workload.Arrival
 	life     uint32
-	order    *emulation.Order // whose member it is
+	ordered  bool // a worker was sent an action with it
 	taken    protocol.Time
 	deadline protocol.Time
 	cold     bool
@@ -65,8 +64,10 @@ func (d *door) drop(slot int32) {
 }
 
 // id names a request; never two alike.
-func (r *request) id(slot int32) protocol.RequestID {
-	return protocol.RequestID{Door: doorID, Seq: uint64(r.life)<<slotBits | uint64(slot)}
+func (r *request) id(slot int32) protocol.RequestID { return id(slot, r.life) }
+
+func id(slot int32, life uint32) protocol.RequestID {
+	return protocol.RequestID{Door: doorID, Seq: uint64(life)<<slotBits | uint64(slot)}
 }
 
 func where(id protocol.RequestID) (slot int32, life uint32) {
@@ -108,7 +109,7 @@ func (s *world) tell(r *request, e event) {
 // submission is what the scheduler is told of a request now.
 func (s *world) submission(r *request, slot int32) protocol.Submission {
 	return protocol.Submission{
-		ID: r.id(slot), Model: s.models[r.arrival.Model].Name, Batch: r.arrival.Batch, Generated: true,
+		ID: r.id(slot), Model: s.models[r.arrival.Model].Name, Batch: r.arrival.Batch,
 		Budget: r.deadline.Sub(s.now), Elapsed: s.now.Sub(r.taken),
 	}
 }
@@ -138,12 +139,8 @@ func (s *world) forward(e event) {
 	if r == nil {
 		return
 	}
-	o := e.order()
-	id, member := r.id(e.slot), 0
-	for o.Action.Requests[member].ID != id {
-		member++
-	}
-	s.send(o.Worker.World().(*host), s.link.payload(o.Model.ItemBytes()*int64(r.arrival.Batch)), event{kind: staged, of: o, lane: uint8(member)})
+	h, size := e.of.(*host), s.models[r.arrival.Model].ItemBytes()*int64(r.arrival.Batch)
+	s.send(h, s.link.payload(size), event{kind: staged, of: h, slot: e.slot, life: e.life, size: int32(size)})
 }
 
 // answer gives a request its one answer.
@@ -155,7 +152,7 @@ func (s *world) answer(e event, code protocol.Code) {
 	if code == protocol.OK && s.now > r.deadline {
 		code = protocol.DeadlineExceeded
 	}
-	if code == protocol.DeadlineExceeded && r.order != nil && !r.early {
+	if code == protocol.DeadlineExceeded && r.ordered && !r.early {
 		s.report.Missed++
 	}
 	s.checkAnswer(r, code)

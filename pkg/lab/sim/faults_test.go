@@ -56,10 +56,10 @@ func checkMirror(t *testing.T, s *world) {
 	for _, h := range s.hosts {
 		for _, g := range h.GPUs {
 			var want []string
-			for _, model := range g.Pages.Loaded() {
+			for _, model := range h.Core.Resident(g.ID) {
 				want = append(want, model+" resident")
 			}
-			held, known := mirror[fmt.Sprintf("%s#%d %d", h.ID, h.Incarnation, g.ID)]
+			held, known := mirror[fmt.Sprintf("%s#%d %d", h.ID(), h.Incarnation(), g.ID)]
 			slices.Sort(held)
 			if !known || !slices.Equal(held, want) {
 				t.Errorf("seed %d: %v holds %v, the scheduler believes %v", s.config.Seed, g, want, held)

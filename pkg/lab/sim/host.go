@@ -4,40 +4,53 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
-	"clockwork/pkg/core/clocksync"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 
-// host is an emulated worker, and the world around it.
+// model is a model of the workload, with the times that the zoo has of it.
+type model struct {
+	protocol.ModelSpec
+	Network *zoo.Network
+}
+
+// host is a worker whose GPUs are emulated, and the world around it.
 type host struct {
-	*emulation.Worker
+	*virtual.Worker
 	world *world
 	uses  []Use      // by GPU
 	clock *hostClock // nil where there is one clock for all
 	books []book     // by GPU; nil unless all is checked
 
-	// memory are the models in host memory, disk is when each of its readers is
-	// free, commands are the results of this life's, nil of those at work; of a
-	// run with a startup.
-	memory   map[string]bool
-	disk     [concurrentLoads]protocol.Time
-	commands map[commandKey]*protocol.Result
-
-	down            bool          // between two lives
+	down            bool          // between two incarnations
 	stopped, cutOff protocol.Time // until when
 }
 
+// How long it takes to read a model from disk.
+const (
+	diskLatency   = 20 * time.Millisecond
+	diskBandwidth = 1e9 // bytes a second
+)
+
 // newHost makes a worker with its GPUs, which hold what fits if they are to.
 func (s *world) newHost(id string) *host {
-	h := &host{world: s, memory: map[string]bool{}, commands: map[commandKey]*protocol.Result{}}
-	h.Worker = emulation.NewWorker(id, 1, h)
+	h := &host{world: s}
+	config := work.Defaults()
+	config.Name, config.Incarnation = id, 1
+	config.Backend, config.BackendVersion = backend, zoo.Version
 	for range s.config.GPUs {
-		g := h.AddGPU(gpuType, s.config.Pages)
+		config.GPUs = append(config.GPUs, work.GPU{Type: gpuType, Pages: s.config.Pages, PageSize: s.config.PageSize})
+	}
+	h.Worker = virtual.New(config, h)
+	for _, g := range h.GPUs {
 		h.uses = append(h.uses, Use{Name: g.String()})
-		for i := range s.models {
-			if s.config.Resident {
-				g.Hold(s.models[i].Name, s.models[i].Pages)
+	}
+	h.fill()
+	if s.config.Resident {
+		for _, g := range h.GPUs {
+			for i := range s.models {
+				h.HoldOnGPU(g.ID, s.models[i].Name)
 			}
 		}
 	}
@@ -49,32 +62,30 @@ func (s *world) newHost(id string) *host {
 	return h
 }
 
-// state is what the worker says of itself.
-func (h *host) state() protocol.WorkerState {
-	state := h.State()
-	state.Backend, state.BackendVersion, state.PageSize = backend, zoo.Version, h.world.config.PageSize
-	state.Models = h.world.specs
-	if h.world.controller != nil {
-		state.Models = h.inMemory()
+// fill puts the models into host memory; in a run with a startup they are loaded, and
+// only those are there that a worker would have to have for its GPUs.
+func (h *host) fill() {
+	if h.world.config.Startup.On && !h.world.config.Resident {
+		return
 	}
-	return state
+	for i := range h.world.models {
+		h.HoldInMemory(h.world.models[i].Path, h.world.models[i].Name)
+	}
 }
+
+// state is what the worker says of itself.
+func (h *host) state() protocol.WorkerState { return *h.Core.State() }
 
 // silent reports whether nothing is heard of the worker.
 func (h *host) silent() bool {
 	return h.down || h.stopped > h.world.now || h.cutOff > h.world.now
 }
 
-// die ends a life of the worker; its next one has not begun to speak.
+// die ends an incarnation of the worker; its next one has not begun to speak.
 func (h *host) die() {
 	h.down = true
-	h.Restart(h.Incarnation + 1)
-	clear(h.memory)
-	clear(h.commands)
-	h.disk = [concurrentLoads]protocol.Time{}
-	if h.clock != nil {
-		h.clock.estimate = clocksync.Offset{}
-	}
+	h.Restart(h.Incarnation() + 1)
+	h.fill()
 	if h.books != nil {
 		h.openBooks()
 	}
@@ -88,72 +99,94 @@ func (h *host) Now() protocol.Time {
 	return h.world.now
 }
 
-// receive has an action at the worker, whose window it converts to its clock.
-func (h *host) receive(o *emulation.Order) {
-	if h.clock != nil && o.Action.Epoch != 0 {
-		o.Earliest, o.Latest = h.clock.estimate.Local(o.Action.Earliest), h.clock.estimate.Local(o.Action.Latest)
-	}
-	h.Receive(o)
-}
-
 // Begins says how long an order takes.
-func (h *host) Begins(o *emulation.Order) time.Duration {
-	h.world.checkBegin(h, o)
-	if o.GPU.Slow > 1 {
+func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
+	h.world.checkBegin(h, o, on)
+	if on.Slow > 1 {
 		h.world.report.Faults.Slowed++
 	}
-	switch o.Action.Kind {
+	switch network := h.world.byName[o.Action.Model].Network; o.Action.Kind {
 	case protocol.Infer:
-		return h.world.noise.apply(o.Model.Network.Execution(o.Action.Batch))
+		return h.world.noise.apply(network.Execution(o.Action.Batch))
 	case protocol.LoadWeights:
-		return h.world.noise.apply(o.Model.Network.Transfer)
+		return h.world.noise.apply(network.Transfer)
 	}
 	return 0
 }
 
-// EndIn puts into the calendar when a GPU is done with an order.
-func (h *host) EndIn(d time.Duration, o *emulation.Order) {
-	h.world.after(d, event{kind: ended, of: o})
+// Reads says what a load reads from disk.
+func (h *host) Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
+	m := h.world.byName[load.Names[0]]
+	if m == nil {
+		return protocol.ModelSpec{}, diskLatency, protocol.Refusal(protocol.ModelNotFound)
+	}
+	return m.ModelSpec, diskLatency + time.Duration(float64(m.WeightsBytes)/diskBandwidth*1e9), nil
 }
 
-// WakeIn puts into the calendar when a lane wants to be woken.
-func (h *host) WakeIn(d time.Duration, g *emulation.GPU, lane int) {
+// After does something on the worker later.
+func (h *host) After(d time.Duration, do func()) { h.world.later(d, do) }
+
+// EndIn puts into the calendar when a GPU is done with an order.
+func (h *host) EndIn(d time.Duration, r *virtual.Run) {
+	h.world.after(d, event{kind: ended, of: r})
+}
+
+// WakeIn puts into the calendar when the worker's core wants to be woken.
+func (h *host) WakeIn(d time.Duration, _ *virtual.Worker) {
 	if h.clock != nil {
 		d = h.clock.span(d)
 	}
-	h.world.after(d, event{kind: woken, of: g, lane: uint8(lane)})
+	h.world.after(d, event{kind: woken, of: h})
 }
 
-// Done sends an order's result, and the outputs of one that went well.
-func (h *host) Done(o *emulation.Order) {
-	w := h.world
-	if h.clock != nil && o.Action.Epoch != 0 {
-		for _, t := range []*protocol.Time{&o.Received, &o.Begin, &o.End, &o.Sent} {
-			*t = h.clock.estimate.Remote(*t)
-		}
-	}
-	w.checkDone(h, o)
+// Delivers sends the outputs of an Infer to the front door.
+func (h *host) Delivers(o *work.Order) {
 	if o.Action.Issuer == profilerIssuer {
-		w.sendCall(h, w.link.delay(), func() { w.controller.profiler.result(o) })
-		return
-	}
-	if o.Code == protocol.OK {
-		h.uses[o.GPU.ID].add(o)
-		w.report.executed(o)
-	} else {
-		w.report.Failures[o.Code]++
-	}
-	h.Again(o)
-	if o.Code != protocol.OK || o.Action.Kind != protocol.Infer {
 		return
 	}
 	for _, ref := range o.Action.Requests {
 		slot, life := where(ref.ID)
-		w.send(h, w.link.payload(o.Model.OutputBytes()*int64(ref.Batch)), event{kind: answered, slot: slot, life: life, of: o})
+		h.world.send(h, h.world.link.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, slot: slot, life: life})
 	}
 }
 
-// Again sends the result alone.
-func (h *host) Again(o *emulation.Order) {
-	h.world.send(h, h.world.link.delay(), event{kind: reported, of: o})
+// Answers sends a result to whoever asked for it, and takes note of what ran.
+func (h *host) Answers(r *protocol.Result, o *work.Order) {
+	w, result := h.world, *r
+	result.Worker = h.ID()
+	if answer := w.asked[commandKey{r.Issuer, r.Action}]; answer != nil {
+		if o != nil {
+			w.checkDone(h, r, o)
+		}
+		w.sendCall(h, w.link.delay(), func() { answer(result) })
+		return
+	}
+	if o != nil {
+		w.checkDone(h, r, o)
+		if r.Code == protocol.OK {
+			h.uses[o.GPU()].add(o)
+			w.report.executed(h, o)
+		} else {
+			w.report.Failures[r.Code]++
+		}
+	}
+	w.send(h, w.link.delay(), event{kind: reported, of: &result})
+}
+
+// commandKey names an action of the controller or the profiler.
+type commandKey struct {
+	issuer uint64
+	id     protocol.ActionID
+}
+
+// command sends an action to a worker; answer has the result, if it comes back.
+func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
+	s.asked[commandKey{a.Issuer, a.ID}] = answer
+	s.send(h, s.link.delay(), event{kind: ordered, of: &sent{h, a}})
+}
+
+// sent is an action on its way to a worker.
+type sent struct {
+	to     *host
+	action protocol.Action
 }

@@ -7,7 +7,6 @@ import (
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/startup"
-	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/protocol"
 )
 
@@ -63,13 +62,6 @@ func (p *profiler) watches() {
 	}
 }
 
-// result has an order's at the profiler.
-func (p *profiler) result(o *emulation.Order) {
-	r := o.Result()
-	r.Exec = protocol.Phase{Begin: o.Begin, End: o.End, Device: o.Took()}
-	p.step(measure.ActionResult{Result: r})
-}
-
 // step gives the machine one event, and what comes of that at once.
 func (p *profiler) step(e measure.Event) {
 	for next := []measure.Event{e}; len(next) > 0; next = next[1:] {
@@ -102,13 +94,7 @@ func (p *profiler) step(e measure.Event) {
 // send has an action on its way to its worker.
 func (p *profiler) send(a measure.WorkerAction) {
 	s := p.world
-	h := s.byWorker[a.Worker]
-	if a.Action.Kind == protocol.ClearCache {
-		s.command(h, a.Action, func(r protocol.Result) { p.step(measure.ActionResult{Result: r}) })
-		return
-	}
-	s.send(h, s.link.delay(), event{kind: ordered, of: &emulation.Order{
-		Worker: h.Worker, Model: s.byName[a.Action.Model], Action: a.Action, Latest: protocol.Never}})
+	s.command(s.byWorker[a.Worker], a.Action, func(r protocol.Result) { p.step(measure.ActionResult{Result: r}) })
 }
 
 // report tells the controller what came of a job.

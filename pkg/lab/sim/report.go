@@ -6,7 +6,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
@@ -69,8 +69,8 @@ type Use struct {
 	Full int
 }
 
-func (u *Use) add(o *emulation.Order) {
-	took := o.Took()
+func (u *Use) add(o *work.Order) {
+	took := o.End.Sub(o.Begin)
 	switch o.Action.Kind {
 	case protocol.Infer:
 		u.Exec += took
@@ -140,13 +140,13 @@ func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 	}
 }
 
-func (r *Report) executed(o *emulation.Order) {
-	begin, end := o.Begin.Add(-time.Duration(r.zero)), max(0, o.End.Add(-time.Duration(r.zero)))
+func (r *Report) executed(h *host, o *work.Order) {
+	begin, end := h.Core.Remote(o.Begin).Add(-time.Duration(r.zero)), max(0, h.Core.Remote(o.End).Add(-time.Duration(r.zero)))
 	if r.timeline > 0 && time.Duration(end) <= r.timeline {
-		r.Timeline = append(r.Timeline, Span{o.GPU.String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
+		r.Timeline = append(r.Timeline, Span{h.GPUs[o.GPU()].String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
 	}
 	p := r.point(r.window(end))
-	took := o.Took()
+	took := o.End.Sub(o.Begin)
 	switch o.Action.Kind {
 	case protocol.LoadWeights:
 		p.Transfer += took

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/protocol"
 )
 
@@ -105,7 +104,7 @@ func (s *world) step(e sched.TermEvent) {
 		slot, life := where(d.ID)
 		if r := s.door.at(slot, life); r != nil {
 			r.cold = d.Cold
-			s.send(nil, s.link.delay(), event{kind: dispatched, slot: slot, life: life, of: r.order})
+			s.send(nil, s.link.delay(), event{kind: dispatched, slot: slot, life: life, of: s.byWorker[d.Worker]})
 		}
 	}
 	for _, d := range out.Refusals {
@@ -134,21 +133,16 @@ func (s *world) step(e sched.TermEvent) {
 
 // order sends an action to its worker.
 func (s *world) order(a sched.Addressed) {
-	h := s.byWorker[a.Worker]
-	o := &emulation.Order{
-		Worker: h.Worker, Model: s.byName[a.Action.Model],
-		Action: a.Action, Earliest: a.Action.Earliest, Latest: a.Action.Latest,
-	}
-	o.Action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
-	for _, ref := range o.Action.Requests {
+	o := &sent{s.byWorker[a.Worker], a.Action}
+	o.action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
+	for _, ref := range o.action.Requests {
 		slot, life := where(ref.ID)
 		if r := s.door.at(slot, life); r != nil {
-			r.order = o
+			r.ordered = true
 		}
 	}
-	o.Await(len(o.Action.Requests))
 	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
-	s.send(h, s.link.delay(), event{kind: ordered, of: o})
+	s.send(o.to, s.link.delay(), event{kind: ordered, of: o})
 }
 
 // activateAtOnce is a stack that has its startup behind it, with the profiles
@@ -175,7 +169,7 @@ func (s *world) withoutWorkers() protocol.ClockworkState {
 }
 
 // profile is what the profiler would have measured.
-func profile(m *emulation.Model, spread float64) protocol.Profile {
+func profile(m *model, spread float64) protocol.Profile {
 	measured := func(d time.Duration) protocol.Measurement {
 		p99 := max(1, time.Duration(float64(d)*(1+2.33*spread)))
 		return protocol.Measurement{Samples: 100, Min: min(max(1, d), p99), P50: min(max(1, d), p99), P99: p99, Max: p99}

@@ -58,7 +58,7 @@ func (t *Tally) answer(q *request, code protocol.Code, latency time.Duration) {
 		if q.cold {
 			t.Cold++
 		}
-	case q.order != nil:
+	case q.ordered:
 		t.Missed++
 	default:
 		t.Refused++

@@ -4,7 +4,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 
@@ -104,20 +105,20 @@ func (t *trouble) carry(h *host, d time.Duration, e event) {
 // holds reports whether an event waits for its worker to go on, or is lost with
 // it. What a paused worker misses happens when it goes on, in the same order.
 func (t *trouble) holds(e event) bool {
-	var w *emulation.Worker
-	switch e.kind {
-	case ordered, staged, ended:
-		w = e.order().Worker
-	case woken:
-		w = e.of.(*emulation.GPU).Worker
-	case commanded:
-		w = e.of.(*command).host.Worker
-	default:
+	var h *host
+	switch of := e.of.(type) {
+	case *sent:
+		h = of.to
+	case *virtual.Run:
+		h = of.GPU.Worker.World().(*host)
+	case *host:
+		h = of
+	}
+	if h == nil || e.kind == dispatched {
 		return false
 	}
-	h := w.World().(*host)
 	switch {
-	case h.down && (e.kind == ordered || e.kind == staged || e.kind == commanded):
+	case h.down && (e.kind == ordered || e.kind == staged):
 		t.world.report.Faults.Dropped++
 		return true
 	case h.stopped > t.world.now:
@@ -145,7 +146,7 @@ func (t *trouble) kill(d *rand.Rand, length time.Duration) {
 	}
 	happened := &t.world.report.Faults
 	happened.Kills++
-	happened.Voided += h.Orders()
+	happened.Voided += h.Core.InFlight()
 	h.die()
 	t.world.later(length, func() {
 		h.down = false
@@ -167,7 +168,7 @@ func (t *trouble) cut(d *rand.Rand, length time.Duration) {
 	}
 }
 
-func (t *trouble) gpu(d *rand.Rand) *emulation.GPU {
+func (t *trouble) gpu(d *rand.Rand) *virtual.GPU {
 	h := t.world.hosts[d.IntN(len(t.world.hosts))]
 	return h.GPUs[d.IntN(len(h.GPUs))]
 }
@@ -183,8 +184,9 @@ func (t *trouble) slow(d *rand.Rand, length time.Duration) {
 func (t *trouble) hang(d *rand.Rand, length time.Duration) {
 	g := t.gpu(d)
 	t.world.report.Faults.Hangs++
-	for _, lane := range []int{emulation.Transfers, emulation.Executions} {
-		if g.Running(lane) != nil {
+	execution, transfer := g.Worker.Core.Running(g.ID)
+	for _, o := range []*work.Order{execution, transfer} {
+		if o != nil {
 			t.world.report.Faults.Stuck++
 		}
 	}

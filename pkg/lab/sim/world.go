@@ -6,7 +6,7 @@ import (
 
 	"clockwork/pkg/adapter/backend/zoo"
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -27,9 +27,10 @@ type world struct {
 	ended      protocol.Time // when something was unanswered last
 	link       link
 	noise      noise
-	models     []emulation.Model // by index of the instances
+	models     []model // by index of the instances
 	specs      []protocol.ModelSpec
-	byName     map[string]*emulation.Model
+	byName     map[string]*model
+	asked      map[commandKey]func(protocol.Result) // by the controller and the profiler
 	hosts      []*host
 	byWorker   map[string]*host
 	door       door
@@ -68,18 +69,18 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	s := &world{
 		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never},
-		byName: map[string]*emulation.Model{}, byWorker: map[string]*host{},
+		byName: map[string]*model{}, asked: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
 		link:  link{config.Network, dice(config.Seed, seedOfNetwork)},
 		noise: noise{config.Noise, dice(config.Seed, seedOfNoise)},
 	}
 	instances := w.Instances()
-	s.models = make([]emulation.Model, len(instances))
+	s.models = make([]model, len(instances))
 	for i, in := range instances {
 		network := zoo.Find(in.Path)
 		if network == nil {
 			return nil, fmt.Errorf("simulate %s: the zoo has no model %s", w.Name, in.Path)
 		}
-		s.models[i] = emulation.Model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network}
+		s.models[i] = model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network}
 		s.models[i].Name = in.Name
 		s.models[i].AnyBatch = !config.Padded
 		s.specs = append(s.specs, s.models[i].ModelSpec)
@@ -199,7 +200,7 @@ func (s *world) atRest() bool {
 // together reports whether the scheduler has every worker in its present life.
 func (s *world) together() bool {
 	for _, h := range s.hosts {
-		if h.silent() || s.dead || !s.term.Has(h.ID, h.Incarnation) {
+		if h.silent() || s.dead || !s.term.Has(h.ID(), h.Incarnation()) {
 			return false
 		}
 	}
@@ -219,21 +220,20 @@ func (s *world) happen(e *event) {
 	case submitted:
 		s.submitted(*e)
 	case ordered:
-		o := e.order()
-		o.Worker.World().(*host).receive(o)
+		o := e.of.(*sent)
+		o.to.Receive(o.action)
 	case dispatched:
 		s.forward(*e)
 	case staged:
-		o := e.order()
-		o.Worker.Stage(o, int(e.lane))
+		e.of.(*host).Input(id(e.slot, e.life), int64(e.size))
 	case ended:
-		o := e.order()
-		o.Worker.End(o)
+		r := e.of.(*virtual.Run)
+		r.GPU.Worker.End(r)
 	case woken:
-		e.of.(*emulation.GPU).Wake(int(e.lane))
+		e.of.(*host).Wake()
 	case reported:
-		if o := e.order(); o.Action.Issuer == s.issuer() {
-			s.result.Result = o.Result()
+		if r := e.of.(*protocol.Result); r.Issuer == s.issuer() {
+			s.result.Result = *r
 			s.step(&s.result)
 		}
 	case answered:
@@ -247,8 +247,6 @@ func (s *world) happen(e *event) {
 	case waiting:
 		s.idle--
 		e.of.(func())()
-	case commanded:
-		e.of.(*command).obey()
 	}
 	if s.report.Events%accountsEvery == 0 {
 		s.checkAccounts()
