@@ -2,7 +2,7 @@
 GO ?= go
 
 # Packages that decide and must stay pure; each has a test that says so.
-PURE := ./pkg/protocol/... ./pkg/core/measure/... ./pkg/core/startup/... ./pkg/core/executor/... ./pkg/core/pages/... ./pkg/core/estimate/... ./pkg/core/heap/... ./pkg/adapter/backend/zoo/... ./pkg/lab/workload/... ./pkg/lab/record/... ./pkg/lab/replay/... ./pkg/watch/explain/... ./pkg/watch/top ./pkg/lab/plot ./pkg/core/quota/... ./pkg/lab/sim ./pkg/lab/page ./pkg/core/sched/...
+PURE := ./pkg/protocol/... ./pkg/core/... ./pkg/adapter/backend/zoo ./pkg/lab/workload ./pkg/lab/record ./pkg/lab/replay ./pkg/lab/virtual ./pkg/lab/sim ./pkg/lab/page ./pkg/lab/plot ./pkg/watch/explain/... ./pkg/watch/top
 
 # What make sim compares; all of them take three times as long.
 POLICIES ?= clockwork,faithful

@@ -6,7 +6,6 @@ import (
 
 	"clockwork/pkg/core/heap"
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
 	"clockwork/pkg/protocol"
 )
 
@@ -26,7 +25,7 @@ func (m *Material) Emulate(policy string, config sched.Config) (*Outcome, error)
 			there:   median(m.there),
 			back:    median(m.back),
 			staging: median(m.staging),
-			workers: map[string]*worker{}, models: map[string]*emulation.Model{},
+			workers: map[string]*worker{}, models: map[string]*protocol.ModelSpec{},
 		}
 		e.run(in.events)
 	}
@@ -43,7 +42,7 @@ type rerun struct {
 	calendar             heap.Heap[func()]
 	seq                  uint64
 	workers              map[string]*worker
-	models               map[string]*emulation.Model
+	models               map[string]*protocol.ModelSpec
 }
 
 // run lets everything happen in the order of time: what was begun, then the
@@ -87,7 +86,7 @@ func (e *rerun) input(event sched.Event) {
 	switch v := event.(type) {
 	case *sched.Activate:
 		for _, spec := range v.State.Models {
-			e.models[spec.Name] = &emulation.Model{ModelSpec: spec}
+			e.models[spec.Name] = &spec
 		}
 		state := v.State
 		state.Workers = nil
@@ -98,7 +97,7 @@ func (e *rerun) input(event sched.Event) {
 	case *sched.WorkerJoined:
 		event = &sched.WorkerJoined{State: e.join(v.State)}
 	case *sched.WorkerLost:
-		if w := e.workers[v.ID]; w != nil && (v.Incarnation == 0 || w.Incarnation == v.Incarnation) {
+		if w := e.workers[v.ID]; w != nil && (v.Incarnation == 0 || w.Incarnation() == v.Incarnation) {
 			w.lose()
 		}
 	}

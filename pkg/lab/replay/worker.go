@@ -1,24 +1,32 @@
 package replay
 
 import (
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/emulation"
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
 )
 
-// worker is an emulated worker, and the emulation around it.
+// worker is a worker with emulated GPUs, and the rerun around it.
 type worker struct {
-	*emulation.Worker
+	*virtual.Worker
 	e    *rerun
 	lost bool
-	life int // grows when it is lost: what is on its way to or from it is void
+	// connection grows when the worker is lost: what is on its way to or from it is void.
+	connection int
+	types      []string // of its GPUs
+	// foreignPages are those of what was read last that is no model.
+	foreignPages int
 }
 
-// foreign stands for pages of what is no model of the epoch.
-const foreign = ""
+// foreign is the beginning of what stands for pages of no model of the epoch, by GPU.
+const foreign = "pages-of-no-model-of-this-epoch-"
 
 // maxGPUs and maxPages bound what a recording may claim.
 const (
@@ -30,66 +38,86 @@ const (
 // whatever it did in the recording.
 func (e *rerun) join(state protocol.WorkerState) protocol.WorkerState {
 	w := e.workers[state.ID]
-	if w == nil || w.Incarnation != state.Incarnation {
+	if w == nil || w.Incarnation() != state.Incarnation {
 		if w != nil {
 			w.lose()
 		}
-		w = &worker{e: e}
-		w.Worker = emulation.NewWorker(state.ID, state.Incarnation, w)
-		e.workers[state.ID] = w
-		byID := func(a, b protocol.GPUState) int { return a.ID - b.ID }
-		for _, g := range slices.SortedFunc(slices.Values(state.GPUs), byID) {
-			w.add(g)
-		}
+		e.workers[state.ID] = e.newWorker(state)
 		return state
 	}
 	w.lost = false
 	state.GPUs = slices.Clone(state.GPUs)
 	for i := range state.GPUs {
 		if shown := &state.GPUs[i]; shown.ID >= 0 && shown.ID < len(w.GPUs) {
-			shown.Models, shown.PagesUsed = models(w.GPUs[shown.ID]), w.GPUs[shown.ID].Pages.Used()
+			shown.Models = models(w.Core, shown.ID)
+			shown.PagesUsed, _ = w.Core.Pages(shown.ID)
 		}
 	}
 	return state
 }
 
-// add takes a GPU over with what it holds; those of lower numbers that nobody
-// speaks of have no pages.
-func (w *worker) add(state protocol.GPUState) {
-	if state.ID < len(w.GPUs) || state.ID > maxGPUs {
-		return
-	}
-	for len(w.GPUs) < state.ID {
-		w.AddGPU("", 0)
-	}
-	g := w.AddGPU(state.Type, min(max(0, state.PagesTotal), maxPages))
-	for _, name := range state.Models {
-		if m := w.e.models[name]; m != nil {
-			g.Hold(name, m.Pages)
+// newWorker makes a worker with the GPUs of a state, which hold what it says; those of
+// lower numbers that nobody speaks of have no pages.
+func (e *rerun) newWorker(state protocol.WorkerState) *worker {
+	byID := func(a, b protocol.GPUState) int { return a.ID - b.ID }
+	states := slices.SortedStableFunc(slices.Values(state.GPUs), byID)
+	config := work.Defaults()
+	config.Name, config.Incarnation, config.GenerateInputs = state.ID, state.Incarnation, true
+	config.MaxModels = len(e.models) + maxGPUs
+	var shown []protocol.GPUState
+	for _, g := range states {
+		if g.ID < len(config.GPUs) || g.ID > maxGPUs {
+			continue
 		}
+		for len(config.GPUs) < g.ID {
+			config.GPUs = append(config.GPUs, work.GPU{})
+		}
+		config.GPUs = append(config.GPUs, work.GPU{Type: g.Type, Pages: min(max(0, g.PagesTotal), maxPages)})
+		shown = append(shown, g)
 	}
-	if n := state.PagesUsed - g.Pages.Used(); n > 0 {
-		g.Hold(foreign, n)
+	w := &worker{e: e}
+	for _, g := range config.GPUs {
+		w.types = append(w.types, g.Type)
+	}
+	w.Worker = virtual.New(config, w)
+	for _, name := range slices.Sorted(maps.Keys(e.models)) {
+		w.HoldInMemory(e.models[name].Path, name)
+	}
+	for _, g := range shown {
+		w.hold(g)
+	}
+	return w
+}
+
+// hold puts onto a GPU what its state says.
+func (w *worker) hold(state protocol.GPUState) {
+	for _, name := range state.Models {
+		w.HoldOnGPU(state.ID, name)
+	}
+	if used, _ := w.Core.Pages(state.ID); state.PagesUsed > used {
+		w.foreignPages = state.PagesUsed - used
+		name := foreign + strconv.Itoa(state.ID)
+		w.HoldInMemory(name, name)
+		w.HoldOnGPU(state.ID, name)
 	}
 }
 
 // models are those whose weights a GPU holds.
-func models(g *emulation.GPU) []string {
-	return slices.DeleteFunc(g.Pages.Loaded(), func(name string) bool { return name == foreign })
+func models(w *work.Worker, gpu int) []string {
+	return slices.DeleteFunc(w.Resident(gpu), func(name string) bool { return strings.HasPrefix(name, foreign) })
 }
 
-// lose makes what a worker has under way void. What it was copying is there.
+// lose cuts a worker off. It goes on with what it has.
 func (w *worker) lose() {
 	w.lost = true
-	w.life++
-	w.Drop()
+	w.connection++
 }
 
 // unlessLost does something d from now if the worker was not lost meanwhile.
 func (w *worker) unlessLost(d time.Duration, do func()) {
-	life := w.life
+	connection := w.connection
 	w.e.after(d, func() {
-		if life == w.life {
+		if connection == w.connection {
 			do()
 		}
 	})
@@ -97,25 +125,26 @@ func (w *worker) unlessLost(d time.Duration, do func()) {
 
 // order sends an action to a worker. Its inputs come a while after it.
 func (w *worker) order(a protocol.Action) {
-	o := &emulation.Order{Worker: w.Worker, Action: a, Model: w.e.models[a.Model], Earliest: a.Earliest, Latest: a.Latest}
-	staged := a.Kind == protocol.Infer && w.e.staging > 0
-	if staged {
-		o.Await(1)
-	}
+	a.Requests = slices.Clone(a.Requests)
+	spec := w.e.models[a.Model]
 	w.unlessLost(w.e.there, func() {
-		w.Receive(o)
-		if staged {
-			w.unlessLost(w.e.staging, func() { w.Stage(o, 0) })
-		}
+		w.Receive(a)
+		w.unlessLost(w.e.staging, func() {
+			for _, ref := range a.Requests {
+				if !ref.Generated && spec != nil {
+					w.Input(ref.ID, spec.ItemBytes()*int64(ref.Batch))
+				}
+			}
+		})
 	})
 }
 
-// Now is the emulation's time.
+// Now is the rerun's time.
 func (w *worker) Now() protocol.Time { return w.e.now }
 
 // Begins says how long an order takes by the recording.
-func (w *worker) Begins(o *emulation.Order) time.Duration {
-	key := size{o.Model.Digest, o.GPU.Type, 0}
+func (w *worker) Begins(o *work.Order, _ *virtual.GPU) time.Duration {
+	key := size{o.Spec.Digest, w.types[o.GPU()], 0}
 	switch o.Action.Kind {
 	case protocol.Infer:
 		key.batch = o.Action.Batch
@@ -126,19 +155,29 @@ func (w *worker) Begins(o *emulation.Order) time.Duration {
 	return w.e.times.next(key)
 }
 
-// EndIn and WakeIn put into the calendar what a GPU waits for.
-func (w *worker) EndIn(d time.Duration, o *emulation.Order) { w.e.after(d, func() { w.End(o) }) }
-
-// WakeIn is of a lane.
-func (w *worker) WakeIn(d time.Duration, g *emulation.GPU, lane int) {
-	w.e.after(d, func() { g.Wake(lane) })
+// Reads is called while the worker is made: its models are in host memory already.
+func (w *worker) Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
+	if strings.HasPrefix(load.Path, foreign) {
+		return protocol.ModelSpec{Path: load.Path, Digest: load.Path, Pages: w.foreignPages}, 0, nil
+	}
+	return *w.e.models[load.Names[0]], 0, nil
 }
 
-// Done sends an order's result to the scheduler.
-func (w *worker) Done(o *emulation.Order) {
-	r := &sched.Result{Result: o.Result()}
-	w.unlessLost(w.e.back, func() { w.e.step(r) })
-}
+// After, EndIn and WakeIn put into the calendar what the worker waits for.
+func (w *worker) After(d time.Duration, do func()) { w.e.after(d, do) }
 
-// Again is not called: nothing comes twice here.
-func (w *worker) Again(*emulation.Order) {}
+// EndIn is of a run.
+func (w *worker) EndIn(d time.Duration, r *virtual.Run) { w.e.after(d, func() { w.End(r) }) }
+
+// WakeIn is of the core.
+func (w *worker) WakeIn(d time.Duration, _ *virtual.Worker) { w.e.after(d, w.Wake) }
+
+// Delivers is of no interest: the scheduler sees no outputs.
+func (w *worker) Delivers(*work.Order) {}
+
+// Answers sends a result to the scheduler.
+func (w *worker) Answers(r *protocol.Result, _ *work.Order) {
+	result := &sched.Result{Result: *r}
+	result.Worker = w.ID()
+	w.unlessLost(w.e.back, func() { w.e.step(result) })
+}
