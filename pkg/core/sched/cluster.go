@@ -48,6 +48,8 @@ type request struct {
 	unloaded   bool // refused because its time was over, and no GPU had its model
 	attempts   int
 	failure    *protocol.Error // the last, of a request put back
+	ahead      int             // requests of its model that waited when it came
+	tried      Why             // what its last action failed by; whyUnknown: none did
 	demand     demand
 	action     *action
 	prev, next *request
@@ -145,6 +147,7 @@ type model struct {
 	index      uint64
 	head, tail *request
 	queued     int
+	submitted  uint64     // requests since the epoch began
 	items      int        // of the queued requests together
 	costs      []*cost    // by GPU type; nil where nothing is known
 	capable    []int      // GPUs that can hold it, by GPU type

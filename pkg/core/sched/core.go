@@ -15,6 +15,11 @@ import (
 type Core interface {
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
+	// Snapshot writes down how the core stands; it uses the memory of an earlier one.
+	Snapshot(into *Snapshot)
+	// Waits says what a request that waits would be refused for if it were now; false
+	// of one that does not wait.
+	Waits(id protocol.RequestID) (Reason, bool)
 	// String draws the state for a person.
 	String() string
 }
@@ -196,7 +201,10 @@ type Output struct {
 	Actions    []Addressed
 	Dispatches []protocol.Dispatch
 	Refusals   []protocol.Dispatch
-	Wake       protocol.Time
+	// Reasons are those of a core's Refusals, one for each, for those who watch; no
+	// part of the decision.
+	Reasons []Reason
+	Wake    protocol.Time
 }
 
 // Stats count since the core was made, except Queued and InFlight, which are
@@ -224,5 +232,7 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 	return Output{Dispatches: []protocol.Dispatch{{ID: s.ID, Kind: protocol.Answer}}, Wake: protocol.Never}
 }
 
-func (c *echo) Stats() Stats   { return c.stats }
-func (c *echo) String() string { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }
+func (c *echo) Stats() Stats                                 { return c.stats }
+func (c *echo) Snapshot(into *Snapshot)                      { *into = Snapshot{} }
+func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool) { return r, false }
+func (c *echo) String() string                               { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }

@@ -164,12 +164,16 @@ func slower(p, q *protocol.Profile) bool {
 	return a.P99 > b.P99
 }
 
-// soonest is the least time from now to the end of a request of this size if
-// every lane were free; false when no live GPU can hold the model.
-func (c *engine) soonest(m *model, size int) (end time.Duration, ok bool) {
-	better := func(wait time.Duration, on *cost) {
-		if run := on.exec(size); !ok || wait+run < end {
-			end, ok = wait+run, true
+// soonest is what serves a request of this size first if every lane were free;
+// false when no live GPU can hold the model.
+func (c *engine) soonest(m *model, size int) (best quote, ok bool) {
+	better := func(r *replica, wait time.Duration, on *cost) {
+		q := quote{on: r, begin: c.now, load: on.load.Value(), exec: on.exec(size)}
+		if wait > 0 {
+			q.ready = c.now.Add(wait)
+		}
+		if !ok || q.end() < best.end() {
+			best, ok = q, true
 		}
 	}
 	heard := false
@@ -181,21 +185,21 @@ func (c *engine) soonest(m *model, size int) (end time.Duration, ok bool) {
 		on := m.costs[r.gpu.kind]
 		switch r.phase {
 		case resident:
-			better(0, on)
+			better(r, 0, on)
 		case loading:
-			better(max(0, r.transfer.expected.Sub(c.now)), on)
+			better(r, max(0, r.transfer.expected.Sub(c.now)), on)
 		default:
-			better(on.load.Value(), on)
+			better(r, on.load.Value(), on)
 		}
 	}
 	if !heard {
 		for kind, n := range m.capable {
 			if n > 0 {
-				better(m.costs[kind].load.Value(), m.costs[kind])
+				better(nil, m.costs[kind].load.Value(), m.costs[kind])
 			}
 		}
 	}
-	return end, ok
+	return best, ok
 }
 
 // fastest is what a request of this size takes at least on the live GPUs that

@@ -92,7 +92,8 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 
 // begin makes the last Output's memory ready for the next one.
 func (c *engine) begin() {
-	c.out.Actions, c.out.Dispatches, c.out.Refusals = c.out.Actions[:0], c.out.Dispatches[:0], c.out.Refusals[:0]
+	c.out.Actions, c.out.Dispatches = c.out.Actions[:0], c.out.Dispatches[:0]
+	c.out.Refusals, c.out.Reasons = c.out.Refusals[:0], c.out.Reasons[:0]
 	c.refs = c.refs[:0]
 }
 

@@ -199,6 +199,6 @@ func (c *engine) lose(e WorkerLost) {
 		c.timers.Remove(&g.room)
 	}
 	for _, a := range again {
-		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id))
+		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id), WhyWorkerLost)
 	}
 }

@@ -76,10 +76,10 @@ func (p *lanes) queued(r *request) {
 }
 
 // alone is what one item and the transfer of the weights take at least.
-func (p *lanes) alone(m *model) (exec, load time.Duration) {
-	for kind, c := range m.costs {
-		if m.capable[kind] > 0 && (exec == 0 || c.exec(1) < exec) {
-			exec, load = c.exec(1), c.load.Value()
+func (c *engine) alone(m *model) (exec, load time.Duration) {
+	for kind, cost := range m.costs {
+		if m.capable[kind] > 0 && (exec == 0 || cost.exec(1) < exec) {
+			exec, load = cost.exec(1), cost.load.Value()
 		}
 	}
 	return exec, load
@@ -110,19 +110,23 @@ func (p *lanes) ended(r *request) {
 // and the transfer before it where no GPU holds the model.
 func (p *lanes) admit(r *request) *protocol.Error {
 	r.model.tightest.note(r.Budget, p.now)
-	earliest, ok := p.earliest(r)
-	if ok && p.early && earliest <= r.deadline && p.pressure >= overloaded {
-		earliest = max(earliest, p.now.Add(p.backlog(r)))
+	best, ok := p.earliest(r)
+	v := verdict{best: best}
+	if ok && p.early && best.end() <= r.deadline && p.pressure >= overloaded {
+		if v.backlog = p.backlog(r); p.now.Add(v.backlog) > r.deadline {
+			v.why = WhyBacklog
+		}
 	}
-	if !ok || earliest <= r.deadline {
+	if !ok || best.end() <= r.deadline && v.why == whyUnknown {
 		return nil
 	}
+	err := p.unmeetable(r, &v)
 	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
 		p.lost()
 	}
 	p.strange(r.model)
 	p.turnAway(r.model)
-	return unmeetable(r, earliest.Sub(p.now))
+	return err
 }
 
 // turnAway has a model's weights loaded though nothing waits for them: whose
@@ -176,46 +180,97 @@ func (m *model) served(now protocol.Time, items int) {
 	m.last = now
 }
 
-// earliest is when a request could be done, if nothing that waits came before
-// it; false when no live GPU can hold its model.
-func (p *lanes) earliest(r *request) (end protocol.Time, ok bool) {
-	m := r.model
-	heard := false
-	for _, h := range m.replicas {
+// quote is when a request of this size could be done by a copy.
+func (p *lanes) quote(h *replica, size int) quote {
+	q := quote{on: h, begin: p.start(h.gpu), exec: h.exec(size)}
+	if h.phase != resident {
+		q.load = h.model.costs[h.gpu.kind].load.Value()
+		from := p.now.Add(q.load)
+		if h.phase == loading {
+			from = h.transfer.expected
+		}
+		q.ready = from.Add(p.handover(&h.gpu.worker.way))
+	}
+	return q
+}
+
+// quoteLoad is when it could be done by the first GPU that loaded the model now.
+func (p *lanes) quoteLoad(m *model, size int) (best quote, ok bool) {
+	for kind, n := range m.capable {
+		if n == 0 {
+			continue
+		}
+		load := m.costs[kind].load.Value()
+		q := quote{ready: p.now.Add(load + p.handover(&p.usual)), load: load, exec: m.costs[kind].exec(size)}
+		if !ok || q.end() < best.end() {
+			best, ok = q, true
+		}
+	}
+	return best, ok
+}
+
+// earliest is by what a request could be done first, if nothing that waits came
+// before it, or the first that is in time; false when no live GPU can hold its model.
+func (p *lanes) earliest(r *request) (best quote, ok bool) {
+	for _, h := range r.model.replicas {
 		if h.gpu.mute {
 			continue
 		}
-		heard = true
-		cost := m.costs[h.gpu.kind]
 		h.gpu.pace.recover(p.now) // what is refused because of it would never show it
-		from := p.start(h.gpu)
-		switch h.phase {
-		case resident:
-		case loading:
-			from = max(from, h.transfer.expected.Add(p.handover(&h.gpu.worker.way)))
-		default:
-			from = max(from, p.now.Add(cost.load.Value()+p.handover(&h.gpu.worker.way)))
-		}
-		if e := from.Add(h.exec(r.size)); !ok || e < end {
-			end, ok = e, true
-			if end <= r.deadline {
-				return end, true
+		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
+			best, ok = q, true
+			if q.end() <= r.deadline {
+				return best, true
 			}
 		}
 	}
-	if heard {
-		return end, ok
+	if ok {
+		return best, true
 	}
-	for kind, n := range m.capable {
-		if n > 0 {
-			e := p.now.Add(m.costs[kind].load.Value() + p.handover(&p.usual) + m.costs[kind].exec(r.size))
-			if !ok || e < end {
-				end, ok = e, true
-			}
-		}
-	}
-	return end, ok
+	return p.quoteLoad(r.model, r.size)
 }
+
+// offer implements policy: among copies that are there, as what waits is shed by
+// those; else among loads.
+func (p *lanes) offer(r *request) (best quote, ok bool) {
+	list := r.model.holders
+	if len(list) == 0 {
+		list = r.model.replicas
+	}
+	for _, h := range list {
+		if h.gpu.mute {
+			continue
+		}
+		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
+			best, ok = q, true
+		}
+	}
+	if ok {
+		return best, true
+	}
+	return p.quoteLoad(r.model, r.size)
+}
+
+// atIdle implements policy: as near as the copies are, or workers usually.
+func (p *lanes) atIdle(r *request) (exec, load time.Duration) {
+	if cold, ok := p.quoteLoad(r.model, r.size); ok {
+		load = cold.end().Sub(p.now)
+		exec = p.reach(&p.usual) + cold.exec
+	}
+	if at := p.idly(r); at != protocol.Never {
+		exec = at.Sub(p.now)
+	}
+	return exec, load
+}
+
+func (p *lanes) reachOf(w *worker) time.Duration {
+	if w == nil {
+		return p.reach(&p.usual)
+	}
+	return p.reach(&w.way)
+}
+
+func (p *lanes) wanting() int { return len(p.wants) }
 
 // start is when an action sent now to a GPU would begin.
 func (p *lanes) start(g *gpu) protocol.Time {
@@ -488,7 +543,8 @@ func (p *lanes) soonestEnd(m *model, size int) protocol.Time {
 	end := protocol.Never
 	for _, h := range m.holders {
 		if !h.gpu.mute {
-			end = min(end, p.start(h.gpu).Add(h.exec(size)))
+			q := p.quote(h, size)
+			end = min(end, q.end())
 		}
 	}
 	return end

@@ -20,6 +20,17 @@ type policy interface {
 	target(budget time.Duration) time.Duration
 	// rank is a request's place in the queue of its model; the least is first.
 	rank(r *request) int64
+	// offer is what serves a request that waits first, among what it is waited for;
+	// false where no live GPU can. It changes nothing.
+	offer(r *request) (quote, bool)
+	// atIdle is how long a request takes from its arrival at a GPU that is idle: with
+	// the weights, and with their load.
+	atIdle(r *request) (exec, load time.Duration)
+	// reachOf is how long an Infer sent now to a worker takes until it can begin; nil is
+	// any worker.
+	reachOf(w *worker) time.Duration
+	// wanting is how many models wait for a load.
+	wanting() int
 	// admit says why a request that could be served in principle is refused.
 	admit(r *request) *protocol.Error
 	// queued, begun and ended follow a request: into the queue (again), out of

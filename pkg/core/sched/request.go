@@ -17,14 +17,20 @@ func (c *engine) submit(s protocol.Submission) {
 	r.Submission, r.model, r.seq = s, c.names[s.Model], c.ticket()
 	r.arrived, r.deadline = c.now, c.now.Add(c.policy.target(s.Budget))
 	r.rank = c.policy.rank(r)
+	if m := r.model; m != nil {
+		r.ahead, r.cold = m.queued, len(m.holders) == 0
+		m.submitted++
+	}
 	if err := c.admit(r); err != nil {
+		if err.Code != protocol.DeadlineUnmeetable { // which said so itself
+			c.notTaken(r, err.Code)
+		}
 		c.ended = append(c.ended, r)
 		c.stats.Refused++
 		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: err})
 		return
 	}
 	r.timer.Of.request = r
-	r.cold = len(r.model.holders) == 0
 	c.known[s.ID] = r
 	c.enqueue(r)
 }
@@ -62,15 +68,6 @@ func (c *engine) admit(r *request) *protocol.Error {
 		return err
 	}
 	return nil
-}
-
-// unmeetable is the refusal of a request that would end so long from now at
-// the earliest.
-func unmeetable(r *request, end time.Duration) *protocol.Error {
-	end += r.Budget - r.deadline.Sub(r.arrived) // the answer takes its time as well
-	err := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
-	err.EarliestMS, err.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
-	return err
 }
 
 // unservable says why none of the live GPUs can ever serve the model; without
@@ -139,6 +136,9 @@ func (c *engine) late(r *request) *protocol.Error {
 
 // refuse ends a request, wherever it is.
 func (c *engine) refuse(r *request, err *protocol.Error) {
+	if !r.orphan {
+		c.refusedLater(r, err)
+	}
 	c.drop(r)
 	if r.orphan {
 		c.stats.Forgotten++

@@ -109,15 +109,31 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		c.remove(a.replica)
 	}
 	c.idle(a.replica)
-	c.replanAll(a, failure(res))
+	c.replanAll(a, failure(res), whyFailed(res.Code))
 }
 
 // replanAll puts back the members of an action that failed.
-func (c *engine) replanAll(a *action, err *protocol.Error) {
+func (c *engine) replanAll(a *action, err *protocol.Error, why Why) {
 	for _, r := range a.members {
+		r.tried = why
 		r.action = nil
 		c.replan(r, err)
 	}
+}
+
+// whyFailed is what a worker's code says of its members.
+func whyFailed(code protocol.Code) Why {
+	switch code {
+	case protocol.InputMissing:
+		return WhyInput
+	case protocol.TooLate:
+		return WhyLateStart
+	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled:
+		return WhyWorkerLost
+	case protocol.StaleEpoch:
+		return WhyInactive
+	}
+	return WhyFailed
 }
 
 // failure says to a client what a worker's code means for its request.
@@ -145,13 +161,13 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		r.attempts++
 	}
 	r.failure = err
-	end, ok := c.soonest(r.model, r.size)
+	best, ok := c.soonest(r.model, r.size)
 	switch {
 	case c.fenced:
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	case r.orphan, r.attempts >= c.config.Attempts, err.Code == protocol.InvalidInput:
 		c.refuse(r, err)
-	case r.deadline <= c.now, ok && c.now.Add(end) > r.deadline:
+	case r.deadline <= c.now, ok && best.end() > r.deadline:
 		if err.Code == protocol.Internal {
 			err = c.late(r)
 		}
@@ -246,7 +262,7 @@ func (c *engine) overdue(a *action) {
 	switch {
 	case a.kind == protocol.Infer:
 		c.idle(r)
-		c.replanAll(a, err)
+		c.replanAll(a, err, WhyWorkerLost)
 	case r.phase == loading:
 		r.gpu.failures[r.model]++
 		c.doubt(r)

@@ -21,10 +21,27 @@ func (c *slots) vacate(r *replica)                         { r.gpu.turns.Remove(
 
 // admit refuses what even an idle GPU could not do in time.
 func (c *slots) admit(r *request) *protocol.Error {
-	if end, ok := c.soonest(r.model, r.size); ok && end > r.Budget {
-		return unmeetable(r, end)
+	if best, ok := c.soonest(r.model, r.size); ok && best.end() > r.deadline {
+		return c.unmeetable(r, &verdict{best: best})
 	}
 	return nil
+}
+
+func (c *slots) offer(r *request) (quote, bool) { return c.soonest(r.model, r.size) }
+
+func (c *slots) atIdle(r *request) (exec, load time.Duration) {
+	_, load = c.alone(r.model)
+	exec = c.fastest(r.model, r.size)
+	return exec, load + exec
+}
+
+func (c *slots) reachOf(*worker) time.Duration { return c.config.Future }
+
+func (c *slots) wanting() (n int) {
+	for _, g := range c.gpus {
+		n += len(g.pending)
+	}
+	return n
 }
 
 func (c *slots) serve(m *model) {

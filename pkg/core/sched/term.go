@@ -143,6 +143,7 @@ func (o *Output) add(from Output) {
 	}
 	o.Dispatches = append(o.Dispatches, from.Dispatches...)
 	o.Refusals = append(o.Refusals, from.Refusals...)
+	o.Reasons = append(o.Reasons, from.Reasons...)
 }
 
 // start begins the epoch. Its workers join as their clocks are known.
@@ -259,6 +260,12 @@ func (t *Term) Has(id string, incarnation uint64) bool {
 
 // Stats are the core's.
 func (t *Term) Stats() Stats { return t.core.Stats() }
+
+// Snapshot is of how the core stands.
+func (t *Term) Snapshot(into *Snapshot) { t.core.Snapshot(into) }
+
+// Waits is what a request waits for in the core.
+func (t *Term) Waits(id protocol.RequestID) (Reason, bool) { return t.core.Waits(id) }
 
 // String draws the term for a person, without what the core has.
 func (t *Term) String() string {
