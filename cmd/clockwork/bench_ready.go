@@ -24,7 +24,7 @@ func (k *benchCommand) openOwn(ctx context.Context, c *cli, con *console) (*benc
 	if err != nil {
 		return nil, err
 	}
-	parts, err := flags.parts(nil)
+	parts, err := flags.parts(nil, con.log)
 	if err != nil {
 		return nil, err
 	}

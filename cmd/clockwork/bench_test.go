@@ -75,7 +75,7 @@ func live(t *testing.T, args ...string) {
 		}
 		quiet.Close()
 	})
-	parts, err := f.parts(nil)
+	parts, err := f.parts(nil, con.log)
 	if err == nil {
 		err = s.start(c, con, parts)
 	}

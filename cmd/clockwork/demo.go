@@ -66,7 +66,7 @@ func (k *demoCommand) Run(c *cli, con *console) (err error) {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	parts, err := flags.parts(nil)
+	parts, err := flags.parts(nil, con.log)
 	if err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func startLogged(t *testing.T) *loggedStack {
 		quiet.Close()
 	})
 	t.Cleanup(s.close)
-	parts, err := f.parts(hub)
+	parts, err := f.parts(hub, con.log)
 	if err == nil {
 		err = s.start(c, con, parts)
 	}

@@ -62,14 +62,14 @@ func (r *recording) close() error {
 	return r.err
 }
 
-// verified replays a recording from a file and tells observe of it.
-func verified(path string, observe replay.Observer) (*replay.Verdict, error) {
+// verified replays a recording from a file and shows its cores to those who observe.
+func verified(path string, observe ...sched.Observer) (*replay.Verdict, error) {
 	r, file, err := openRecording(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	verdict, err := replay.Verify(r, observe)
+	verdict, err := replay.Verify(r, observe...)
 	switch {
 	case err == nil:
 		return verdict, nil

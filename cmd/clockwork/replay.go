@@ -60,11 +60,11 @@ func (k *replayCommand) Run(c *cli, con *console) error {
 		return err
 	}
 	material := replay.NewMaterial()
-	var observe replay.Observer
+	var observe []sched.Observer
 	if k.changes() {
-		observe = material
+		observe = append(observe, material)
 	}
-	verdict, err := verified(k.File, observe)
+	verdict, err := verified(k.File, observe...)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,9 @@ import (
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
@@ -56,10 +58,22 @@ type schedulerFlags struct {
 	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }
 
-func (f schedulerFlags) config() scheduler.Config {
+// module is the scheduler as the flags want it, recorded if they say so.
+func (f schedulerFlags) module(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	c := scheduler.DefaultConfig()
-	c.Policy, c.Record = f.Policy, f.Record
-	return c
+	c.Policy, c.Telemetry = f.Policy, hub
+	if f.Record == "" {
+		return fx.Options(fx.Supply(c), scheduler.Module), nil
+	}
+	to, err := recorder.Open(f.Record, log)
+	if err != nil {
+		return nil, err
+	}
+	c.Observers = []sched.Observer{to}
+	closing := fx.Invoke(func(lc fx.Lifecycle) { // before the scheduler's, so that it ends after that
+		lc.Append(fx.StopHook(to.Close))
+	})
+	return fx.Options(closing, fx.Supply(c), scheduler.Module), nil
 }
 
 // brokerFlags are of services with a broker of somebody else's.
@@ -161,10 +175,12 @@ func (k *schedulerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	config := k.config()
 	return k.heard(con, func(hub *watch.Hub) error {
-		config.Telemetry = hub
-		return serve(con, broker, fx.Supply(config), scheduler.Module)
+		plan, err := k.module(hub, con.log)
+		if err != nil {
+			return err
+		}
+		return serve(con, broker, plan)
 	}, k.actionLog(k.rotateFlags))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -14,7 +15,6 @@ import (
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
-	"clockwork/services/scheduler"
 	"clockwork/services/worker"
 )
 
@@ -31,7 +31,7 @@ type stackFlags struct {
 const maxWorkers = 64
 
 // parts are all services as the flags want them; they tell the hub of their work.
-func (f *stackFlags) parts(hub *watch.Hub) (fx.Option, error) {
+func (f *stackFlags) parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, usageError{fmt.Sprintf("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)}
 	}
@@ -43,8 +43,7 @@ func (f *stackFlags) parts(hub *watch.Hub) (fx.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := f.schedulerFlags.config()
-	control.Telemetry, measure.Telemetry, plan.Telemetry = hub, hub, hub
+	control.Telemetry, measure.Telemetry = hub, hub
 	var workers []worker.Config
 	for i := range f.Workers {
 		config, err := f.workerFlags.config(workerName(bus.HostName(), i, f.Workers))
@@ -54,9 +53,13 @@ func (f *stackFlags) parts(hub *watch.Hub) (fx.Option, error) {
 		config.Telemetry = hub
 		workers = append(workers, config)
 	}
+	plan, err := f.schedulerFlags.module(hub, log)
+	if err != nil {
+		return nil, err
+	}
 	return fx.Options(
-		fx.Supply(control, measure, plan, workers),
-		controller.Module, profiler.Module, scheduler.Module, worker.Module,
+		fx.Supply(control, measure, workers),
+		controller.Module, profiler.Module, plan, worker.Module,
 	), nil
 }
 

@@ -28,7 +28,7 @@ type upCommand struct {
 // Run runs the stack until it is told to stop.
 func (k *upCommand) Run(c *cli, con *console) error {
 	return k.heard(con, func(hub *watch.Hub) error {
-		parts, err := k.parts(hub)
+		parts, err := k.parts(hub, con.log)
 		if err != nil {
 			return err
 		}

@@ -8,18 +8,30 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Follow returns a core that tells of its actions and of its own pace. Whoever owns
-// the core calls it, as before.
-func (h *Hub) Follow(core sched.Core) sched.Core {
-	if !h.hearsCore() {
-		return core
+// Observer is what tells of the actions and refusals of a scheduler's cores; nil where
+// nobody wants to hear of them. Who owns the core calls it.
+func (h *Hub) Observer() sched.Observer {
+	if h == nil || len(h.actions)+len(h.refusals) == 0 {
+		return nil
 	}
-	return &follower{Core: core, hub: h, open: map[protocol.ActionID]*Action{}}
+	return &follower{hub: h, open: map[protocol.ActionID]*Action{}}
+}
+
+// HearsSteps reports whether anybody wants to know how long the scheduler takes.
+func (h *Hub) HearsSteps() bool { return h != nil && len(h.steps) > 0 }
+
+// Step tells how long the scheduler took for an event.
+func (h *Hub) Step(took time.Duration) {
+	if !h.HearsSteps() {
+		return
+	}
+	for _, hear := range h.steps {
+		hear(took)
+	}
 }
 
 // follower keeps the actions that have no result yet.
 type follower struct {
-	sched.Core
 	hub   *Hub
 	open  map[protocol.ActionID]*Action
 	spare []*Action
@@ -30,14 +42,14 @@ type follower struct {
 // The core gives up sooner; what its result says later is of use here all the same.
 const overdue = 10 * time.Second
 
-// Step implements sched.Core.
-func (f *follower) Step(now protocol.Time, e sched.Event) sched.Output {
-	began := time.Now()
-	out := f.Core.Step(now, e)
-	took := time.Since(began)
-	for _, hear := range f.hub.steps {
-		hear(took)
-	}
+// Begin implements sched.Observer. What another core sent has no result any more.
+func (f *follower) Begin(string, sched.Config) {
+	clear(f.open)
+	f.sweep = 0
+}
+
+// Step implements sched.Observer.
+func (f *follower) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	if r, ok := e.(*sched.Result); ok {
 		f.result(now, &r.Result)
 	}
@@ -52,7 +64,6 @@ func (f *follower) Step(now protocol.Time, e sched.Event) sched.Output {
 	if now >= f.sweep {
 		f.giveUp(now)
 	}
-	return out
 }
 
 func (f *follower) sent(now protocol.Time, a *sched.Addressed) {

@@ -66,11 +66,6 @@ func (h *Hub) Result(r *protocol.Result) {
 	}
 }
 
-// hearsCore reports whether anybody wants to know of the core.
-func (h *Hub) hearsCore() bool {
-	return h != nil && len(h.actions)+len(h.steps)+len(h.refusals) > 0
-}
-
 // Lend adds a source; take ends that, and waits for those who read it.
 func (h *Hub) Lend(s Source) (take func()) {
 	if h == nil {

@@ -30,8 +30,8 @@ func TestANilHubHearsNothing(t *testing.T) {
 	h.Request(Request{})
 	h.Result(&protocol.Result{})
 	h.Lend(Source{})()
-	core := &script{}
-	if h.Read() != nil || h.Follow(core) != sched.Core(core) {
+	h.Step(time.Second)
+	if h.Read() != nil || h.Observer() != nil || h.HearsSteps() {
 		t.Error("it does something")
 	}
 }
@@ -53,15 +53,28 @@ func TestASourceIsReadUntilItIsTaken(t *testing.T) {
 	}
 }
 
-// script is a core that answers with what it is given.
-type script struct{ out sched.Output }
+// script is what a scheduler's core would do: it shows those who observe what it is
+// given, and an output.
+type script struct {
+	out sched.Output
+	hub *Hub
+	to  sched.Observer
+}
 
-func (s *script) Step(protocol.Time, sched.Event) sched.Output { return s.out }
-func (s *script) Stats() sched.Stats                           { return sched.Stats{} }
-func (s *script) String() string                               { return "" }
+func observed(h *Hub, s *script) *script {
+	s.hub, s.to = h, h.Observer()
+	return s
+}
+
+func (s *script) Step(now protocol.Time, e sched.Event) {
+	s.hub.Step(0)
+	if s.to != nil {
+		s.to.Step(now, e, &s.out)
+	}
+}
 
 // following has a core send one Infer at 1 ms, planned to end at 4 ms.
-func following(t *testing.T) (told *[]Action, core sched.Core, inner *script) {
+func following(t *testing.T) (told *[]Action, core, inner *script) {
 	t.Helper()
 	h := &Hub{}
 	told = &[]Action{}
@@ -77,7 +90,7 @@ func following(t *testing.T) (told *[]Action, core sched.Core, inner *script) {
 		Action: protocol.Action{ID: 7, Kind: protocol.Infer, Model: "m", Batch: 2, Expected: 2 * ms, Latest: 12 * at(1)},
 		Plan:   sched.Plan{Begin: at(2), End: at(4), Queued: 3, Copies: 1},
 	}}}}
-	core = h.Follow(inner)
+	core = observed(h, inner)
 	core.Step(at(1), &sched.Tick{})
 	inner.out = sched.Output{}
 	return told, core, inner

@@ -30,7 +30,7 @@ func TestRefusalsOfTheSchedulerAreTold(t *testing.T) {
 	var told []protocol.Code
 	h.OnRefusal(func(_ protocol.Time, d *protocol.Dispatch) { told = append(told, d.Refusal.Code) })
 	refusal := protocol.Dispatch{Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Overloaded)}
-	h.Follow(&script{out: sched.Output{Refusals: []protocol.Dispatch{refusal}}}).Step(at(1), &sched.Tick{})
+	observed(h, &script{out: sched.Output{Refusals: []protocol.Dispatch{refusal}}}).Step(at(1), &sched.Tick{})
 	if len(told) != 1 || told[0] != protocol.Overloaded {
 		t.Errorf("told %v", told)
 	}

@@ -16,18 +16,6 @@ import (
 // What people can see of a scheduler while it works: its figures, and why single
 // requests ended as they did.
 
-// followed is a core that a Live follows; who owns the one owns the other.
-type followed struct {
-	sched.Core
-	live *explain.Live
-}
-
-func (c *followed) Step(now protocol.Time, e sched.Event) sched.Output {
-	out := c.Core.Step(now, e)
-	c.live.Step(now, e, &out)
-	return out
-}
-
 // tellPredictions has the figures hear how well durations were predicted.
 func (t *term) tellPredictions(predicted *figures.Scheduler) {
 	t.live.Closed = func(c *explain.Closed) {
@@ -59,26 +47,54 @@ func (s *shown) Figures(now time.Time) protocol.Figures {
 }
 
 func (t *term) figures(f *protocol.SchedulerFigures) {
-	type copies struct {
-		name        string
-		gpus, asked int
-	}
-	var models []copies
 	t.mu.Lock()
-	stats := t.core.Stats()
+	defer t.mu.Unlock()
+	stats, s := t.core.Stats(), &t.snapshot
+	t.core.Snapshot(s)
 	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch.Load(), t.core.Workers()
 	f.Queued, f.InFlight = stats.Queued, stats.InFlight
-	lanes := t.live.Lanes(protocol.MaxLaneFigures)
-	t.live.Copies(func(name string, gpus, asked int) { models = append(models, copies{name, gpus, asked}) })
-	t.mu.Unlock()
-	for _, l := range lanes {
-		f.Lanes = append(f.Lanes, protocol.LaneFigures{Worker: l.Worker, GPU: l.GPU, ExecMS: protocol.Milliseconds(l.Exec), LoadMS: protocol.Milliseconds(l.Load)})
+	for i := range s.GPUs[:min(len(s.GPUs), protocol.MaxLaneFigures)] {
+		g := &s.GPUs[i]
+		lane := protocol.LaneFigures{Worker: g.Worker, GPU: g.GPU}
+		if len(g.Executions) > 0 {
+			lane.ExecMS = protocol.Milliseconds(max(0, g.ExecFree.Sub(s.Now)))
+		}
+		if len(g.Transfers) > 0 {
+			lane.LoadMS = protocol.Milliseconds(max(0, g.LoadFree.Sub(s.Now)))
+		}
+		f.Lanes = append(f.Lanes, lane)
 	}
-	slices.SortFunc(models, func(a, b copies) int { return cmp.Or(cmp.Compare(b.asked, a.asked), cmp.Compare(a.name, b.name)) })
-	f.Copies = map[string]int{}
-	for _, m := range models[:min(len(models), protocol.MaxCopyFigures)] {
-		f.Copies[m.name] = m.gpus
+	f.Copies = t.demand.copies(s.Models)
+}
+
+// demand is how much models were asked for lately, which halves each time it is read.
+type demand struct {
+	asked     map[string]uint64
+	submitted map[string]uint64 // by the core's count, when it was read last
+}
+
+// copies says on how many GPUs those models are that were asked for most.
+func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
+	if d.asked == nil {
+		d.asked, d.submitted = map[string]uint64{}, map[string]uint64{}
 	}
+	var there []*sched.ModelSnapshot
+	for i := range models {
+		m := &models[i]
+		d.asked[m.Name] = d.asked[m.Name]/2 + m.Submitted - min(m.Submitted, d.submitted[m.Name])
+		d.submitted[m.Name] = m.Submitted
+		if m.Copies > 0 {
+			there = append(there, m)
+		}
+	}
+	slices.SortFunc(there, func(a, b *sched.ModelSnapshot) int {
+		return cmp.Or(cmp.Compare(d.asked[b.Name], d.asked[a.Name]), cmp.Compare(a.Name, b.Name))
+	})
+	list := map[string]int{}
+	for _, m := range there[:min(len(there), protocol.MaxCopyFigures)] {
+		list[m.Name] = m.Copies
+	}
+	return list
 }
 
 // answer explains requests; without any, what was missed lately.
@@ -97,7 +113,7 @@ func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 		if err != nil {
 			continue // a client's own: front doors know it
 		}
-		if e, arrived := t.live.Explain(id); e != nil {
+		if e, arrived := t.live.Explain(id, t.core.Waits); e != nil {
 			r.Requests = append(r.Requests, explain.Told{Explanation: e, Arrived: wall(arrived).UTC()})
 		}
 	}

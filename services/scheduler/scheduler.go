@@ -7,7 +7,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -31,9 +30,9 @@ type Config struct {
 	Core sched.Config
 	// Telemetry hears of the core's actions and of its pace; nil is nobody.
 	Telemetry *watch.Hub
-	// Record is the file to record into what the core is given, "" for none. It
-	// must not exist.
-	Record string
+	// Observers are shown what the core of each term is given and what it decides,
+	// under the term's lock; none by default.
+	Observers []sched.Observer
 }
 
 // DefaultConfig returns the defaults.
@@ -66,22 +65,8 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: figures.NewScheduler()}, nil
 }
 
-// Run serves until ctx ends.
-func (s *Service) Run(ctx context.Context) (err error) {
-	wrap := func(core sched.Core) sched.Core { return core }
-	if s.config.Record != "" {
-		to, failed := openRecorder(s.config, s.broker.Log)
-		if failed != nil {
-			return failed
-		}
-		defer func() { err = errors.Join(err, to.close()) }()
-		wrap = to.wrap
-	}
-	return s.campaign(ctx, wrap)
-}
-
-// campaign serves term after term.
-func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core) error {
+// Run serves term after term until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -102,7 +87,7 @@ func (s *Service) campaign(ctx context.Context, wrap func(sched.Core) sched.Core
 		if err != nil {
 			return nil // ctx ended while another works
 		}
-		t, err := newTerm(s.config, s.id, b, lease.Epoch(), wrap)
+		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
 			t.tellPredictions(s.predicted)
 			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })

@@ -38,22 +38,24 @@ type term struct {
 	ctx     context.Context // ends with the term; of what is asked in it
 	sending sync.WaitGroup  // questions and answers that are sent beside the lock
 
-	mu      sync.Mutex // guards what follows
-	core    *sched.Term
-	live    *explain.Live // follows the core
-	timer   *time.Timer   // of the core's wake
-	wake    protocol.Time // when it is set to
-	beat    func()        // sends a heartbeat now; nil until the term serves
-	ended   bool          // the term is over; nothing more is decided
-	doors   map[uint64]*box[protocol.Dispatch]
-	workers map[string]*box[protocol.Action]
-	refs    []protocol.RequestRef // of the actions in workers
-	spoke   sched.FrontDoorSpoke  // used for each, as the next two are
-	submit  sched.Submitted
-	result  sched.Result
-	full    []flusher // of doors and workers, those with something to send
-	unsent  int       // submissions and results since the last flush
-	missed  uint64    // how often the broker did not get through to here
+	mu       sync.Mutex // guards what follows
+	core     *sched.Term
+	live     *explain.Live  // observes the core
+	snapshot sched.Snapshot // of the core, as of the last look
+	demand   demand
+	timer    *time.Timer   // of the core's wake
+	wake     protocol.Time // when it is set to
+	beat     func()        // sends a heartbeat now; nil until the term serves
+	ended    bool          // the term is over; nothing more is decided
+	doors    map[uint64]*box[protocol.Dispatch]
+	workers  map[string]*box[protocol.Action]
+	refs     []protocol.RequestRef // of the actions in workers
+	spoke    sched.FrontDoorSpoke  // used for each, as the next two are
+	submit   sched.Submitted
+	result   sched.Result
+	full     []flusher // of doors and workers, those with something to send
+	unsent   int       // submissions and results since the last flush
+	missed   uint64    // how often the broker did not get through to here
 }
 
 // Bounds of messages and boxes, and of the wait for a worker's answer.
@@ -64,7 +66,7 @@ const (
 	askWait       = 2 * time.Second
 )
 
-func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64, wrap func(sched.Core) sched.Core) (*term, error) {
+func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
 	core, err := sched.New(config.Policy, config.Core)
 	if err != nil {
 		return nil, err
@@ -76,15 +78,17 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64, wrap func(sched
 		joins:   wire.NewParcels(wire.Join),
 		bus:     b,
 		hub:     config.Telemetry,
-		live:    explain.NewLive(config.Policy, config.Core),
+		live:    explain.NewLive(),
 		over:    make(chan struct{}),
 		doors:   map[uint64]*box[protocol.Dispatch]{},
 		workers: map[string]*box[protocol.Action]{},
 		wake:    protocol.Never,
 		missed:  missedBy(b),
 	}
-	t.core = sched.NewTerm(&followed{wrap(config.Telemetry.Follow(core)), t.live},
-		sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
+	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
+	observers := t.observers(config)
+	observers.Begin(config.Policy, config.Core)
+	t.core.Observe = observers.Step
 	t.epoch.Store(epoch)
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
@@ -177,7 +181,7 @@ func (t *term) heartbeat() protocol.Heartbeat {
 
 // step gives the core one event; what it decided leaves with the next flush.
 func (t *term) step(e sched.TermEvent) {
-	out := t.core.Step(clock.Now(), e)
+	out := t.decide(e)
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
@@ -191,6 +195,26 @@ func (t *term) step(e sched.TermEvent) {
 		t.wake = out.Wake
 		t.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
 	}
+}
+
+// decide steps the core, with those who observe it.
+func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
+	if !t.hub.HearsSteps() {
+		return t.core.Step(clock.Now(), e)
+	}
+	began := time.Now()
+	out := t.core.Step(clock.Now(), e)
+	t.hub.Step(time.Since(began))
+	return out
+}
+
+// observers are shown what the policy's core is given, and what it decides.
+func (t *term) observers(config Config) sched.Observers {
+	list := sched.Observers{t.live}
+	if o := config.Telemetry.Observer(); o != nil {
+		list = append(list, o)
+	}
+	return append(list, config.Observers...)
 }
 
 // carryOut does what is seldom to do.

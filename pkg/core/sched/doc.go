@@ -46,6 +46,14 @@
 // only cut off, and may yet do what it had been told. Copies that were on
 // their way keep their pages until that time is over, and are then evicted.
 //
+// # Reasons
+//
+// Who watches is an Observer, shown each event and output. The core itself says why:
+// Output.Reasons has for each refusal the numbers by which it was decided (reason.go),
+// from the very quote that was compared with the deadline; Waits says the same of a
+// request that waits, and Snapshot how lanes, copies and queues stand. Nobody derives
+// that again. Served requests cost nothing for it.
+//
 // # Policies
 //
 // An engine keeps the books and a policy decides by them. Policy clockwork, the

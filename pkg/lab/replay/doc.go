@@ -4,7 +4,7 @@
 // events, and compares the hashes of what it decides with those of the
 // recording: same decisions byte for byte, or where they part.
 //
-//	verdict, err := replay.Verify(reader, nil)
+//	verdict, err := replay.Verify(reader)
 //
 // Emulate asks what another policy or configuration would have done. The
 // recorded results do not fit its actions; so the workers are emulated. Taken

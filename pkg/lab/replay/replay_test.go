@@ -47,11 +47,11 @@ func simulated(t testing.TB, policy string, rate float64) ([]byte, *sim.Report) 
 	return file.Bytes(), report
 }
 
-func verified(t testing.TB, file []byte, observe Observer) *Verdict {
+func verified(t testing.TB, file []byte, observe ...sched.Observer) *Verdict {
 	t.Helper()
 	r, err := record.NewReader(bytes.NewReader(file))
 	must(t, err)
-	v, err := Verify(r, observe)
+	v, err := Verify(r, observe...)
 	must(t, err)
 	return v
 }
@@ -62,7 +62,7 @@ func TestEveryPolicyDecidesTheSameAgain(t *testing.T) {
 			continue // it leaves the simulator nothing to end
 		}
 		file, report := simulated(t, policy, 900)
-		v := verified(t, file, nil)
+		v := verified(t, file)
 		if !v.Same() || v.Cut || v.Cores != 1 || v.Policy != policy {
 			t.Errorf("%s: %+v", policy, v)
 		}
@@ -115,7 +115,7 @@ func tampered(t *testing.T, file []byte, n int) []byte {
 
 func TestOneOtherBudgetIsNoticed(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 900)
-	v := verified(t, tampered(t, file, 2000), nil)
+	v := verified(t, tampered(t, file, 2000))
 	if v.Same() || v.Differs == nil || v.Skipped == 0 || v.Differs.Before-v.Differs.After > 5000 {
 		t.Fatalf("%+v, differs %+v", v, v.Differs)
 	}
@@ -133,7 +133,7 @@ func TestMissingEventsForbidTheClaim(t *testing.T) {
 	must(t, w.Missing(3))
 	must(t, w.Step(2, &sched.Tick{}, sched.Output{Wake: protocol.Never}))
 	must(t, w.Close())
-	v := verified(t, file.Bytes(), nil)
+	v := verified(t, file.Bytes())
 	if v.Same() || v.Missing != 3 || v.Events != 1 || v.Skipped != 1 {
 		t.Errorf("%+v", v)
 	}
@@ -151,14 +151,14 @@ func TestEachTermHasACoreOfItsOwn(t *testing.T) {
 		must(t, w.Step(5, e, core.Step(5, e)))
 	}
 	must(t, w.Close())
-	if v := verified(t, file.Bytes(), nil); !v.Same() || v.Cores != 2 || v.Outcome.Submitted != 2 || v.Outcome.AllRefused() != 2 {
+	if v := verified(t, file.Bytes()); !v.Same() || v.Cores != 2 || v.Outcome.Submitted != 2 || v.Outcome.AllRefused() != 2 {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestARecordingCutOffIsReplayedAsFarAsItGoes(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 2000)
-	v := verified(t, file[:len(file)*2/3], nil)
+	v := verified(t, file[:len(file)*2/3])
 	if !v.Same() || !v.Cut || v.Events == 0 || v.Whole > int64(len(file)*2/3) {
 		t.Errorf("%+v", v)
 	}
@@ -169,7 +169,7 @@ func TestARecordingOfNoCoreIsAnError(t *testing.T) {
 	for _, end := range []int{22, 23, 1000} {
 		r, err := record.NewReader(bytes.NewReader(file[:end]))
 		must(t, err)
-		if v, err := Verify(r, nil); !errors.Is(err, ErrNoCore) || v.Whole != 22 {
+		if v, err := Verify(r); !errors.Is(err, ErrNoCore) || v.Whole != 22 {
 			t.Errorf("cut at %d: %v, %d whole bytes", end, err, v.Whole)
 		}
 	}
@@ -203,7 +203,7 @@ func TestAnEmulationOfAnotherPolicyComesCloseToItsSimulation(t *testing.T) {
 		o, err := m.Emulate(policy, v.Config)
 		must(t, err)
 		other, _ := simulated(t, policy, 900)
-		want := verified(t, other, nil).Outcome
+		want := verified(t, other).Outcome
 		was, is := float64(want.Done)/float64(want.Submitted), float64(o.Done)/float64(o.Submitted)
 		t.Logf("%s: %.4f simulated, %.4f emulated from a recording of clockwork", policy, was, is)
 		if math.Abs(was-is) > 0.05 {

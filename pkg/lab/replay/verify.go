@@ -51,23 +51,10 @@ func (v *Verdict) Same() bool {
 	return v.Differs == nil && v.Missing == 0 && v.Skipped == 0 && v.Proven == v.Events
 }
 
-// Observer is told of each new core, and then of what Verify gives it and what
-// it decides. Event and output are valid until Step returns.
-type Observer interface {
-	Begin(policy string, config sched.Config)
-	Step(now protocol.Time, e sched.Event, out *sched.Output)
-}
-
-// nobody observes nothing.
-type nobody struct{}
-
-func (nobody) Begin(string, sched.Config)                     {}
-func (nobody) Step(protocol.Time, sched.Event, *sched.Output) {}
-
 // verifier is a Verify under way.
 type verifier struct {
 	Verdict
-	observe Observer
+	observe sched.Observers
 	tally   *tally
 	core    sched.Core
 	hash    record.Hash
@@ -80,13 +67,10 @@ type verifier struct {
 var ErrNoCore = errors.New("no scheduler's decisions are in it")
 
 // Verify replays a recording; one that was not closed as far as it goes.
-// observe may be nil. The error is the recording's, that its policy is not
+// Who observes is shown each core. The error is the recording's, that its policy is not
 // known here, or ErrNoCore; the verdict then is of what came before.
-func Verify(from *record.Reader, observe Observer) (*Verdict, error) {
+func Verify(from *record.Reader, observe ...sched.Observer) (*Verdict, error) {
 	v := &verifier{observe: observe, tally: newTally()}
-	if observe == nil {
-		v.observe = nobody{}
-	}
 	item, err := from.Next()
 	for err == nil {
 		if err = v.take(item); err == nil {

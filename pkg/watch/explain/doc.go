@@ -1,18 +1,20 @@
-// Package explain says why requests were refused or missed their deadline, as
-// a chain in numbers, and what would have saved them.
+// Package explain puts into words why requests were refused or missed their deadline,
+// and what would have saved them.
 //
-// An Explainer observes a replay (replay.Observer) and follows, beside the core
-// and from its events and outputs alone: which GPUs there are and what their
-// execution and transfer lanes have been sent, which weights are where, how many
-// requests wait for each model, and each request from its arrival to its end.
-// Durations are estimated as the core does, by pkg/core/estimate.
+// It reckons nothing: a refusal's numbers, its cause and what would have saved it are
+// the core's (sched.Reason), and what became of a request at workers is what was seen
+// of it in events and outputs. So what is told cannot contradict what was decided.
+//
+// An Explainer observes the cores of a replay and keeps what it is asked for:
 //
 //	x := explain.New(ids)
 //	verdict, err := replay.Verify(reader, x)
 //	for _, e := range x.Wanted() { fmt.Print(e) }
 //	fmt.Print(x.Summary())
 //
-// What would have saved a request is said as if nothing else had changed; each
-// saving stands alone. A cause is the first one that is enough, in the order of
-// the constants. It is pure and has no lock: one goroutine owns an Explainer.
+// A Live observes a core that works (services/scheduler), in bounded memory. Both are
+// sched.Observers, pure and without a lock: who owns the core owns them.
+//
+// What would have saved a request is said as if nothing else had changed; each saving
+// stands alone.
 package explain

@@ -19,6 +19,7 @@ const (
 	Cold       Cause = "model cold"
 	ColdBusy   Cause = "model cold, transfer lane busy"
 	LaneBusy   Cause = "execution lane busy at arrival"
+	Backlog    Cause = "too many requests of its model wait"
 	Behind     Cause = "behind more urgent requests"
 	Slow       Cause = "slow execution"
 	SlowBefore Cause = "slow execution before it"
@@ -31,6 +32,37 @@ const (
 	None       Cause = ""
 )
 
+// causeOf says a core's reason in such words.
+func causeOf(why sched.Why) Cause {
+	switch why {
+	case sched.WhyTight:
+		return Tight
+	case sched.WhyCold:
+		return Cold
+	case sched.WhyBusy:
+		return LaneBusy
+	case sched.WhyBacklog:
+		return Backlog
+	case sched.WhyBehind:
+		return Behind
+	case sched.WhyLoadBehind:
+		return ColdBusy
+	case sched.WhyLateStart:
+		return SlowBefore
+	case sched.WhyInput:
+		return Inputs
+	case sched.WhyWorkerLost:
+		return Lost
+	case sched.WhyNoGPU:
+		return NoWorker
+	case sched.WhyOverdue:
+		return Overdue
+	case sched.WhyFull:
+		return Full
+	}
+	return Other
+}
+
 // Explanation is one request's.
 type Explanation struct {
 	ID    string `json:"id"`
@@ -40,6 +72,9 @@ type Explanation struct {
 	// or "open when the recording ended".
 	Outcome string `json:"outcome"`
 	Cause   Cause  `json:"cause,omitempty"`
+	// EarliestMS is when it could have been done at the earliest, in milliseconds
+	// after it began, where the core refused it for that.
+	EarliestMS float64 `json:"earliest_ms,omitempty"`
 	// Chain is what happened, in order; Saved what would have saved it.
 	Chain []Link   `json:"chain"`
 	Saved []string `json:"saved_by,omitempty"`
@@ -57,10 +92,7 @@ const Margin = 16
 // String is for people: several lines, the last without a line end.
 func (e *Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %s", e.ID, e.Model, e.Outcome)
-	if e.Cause != None {
-		fmt.Fprintf(&b, ", %s", e.Cause)
-	}
+	e.head(&b)
 	last := ""
 	for _, l := range e.Chain {
 		at := fmt.Sprintf("%.4f s", l.At.Seconds())
@@ -100,9 +132,9 @@ type Group struct {
 	Example *Explanation `json:"example"`
 }
 
-// Explainer follows cores from outside.
+// Explainer observes cores and keeps what it is asked for of them all.
 type Explainer struct {
-	*follower
+	history
 	wanted  map[protocol.RequestID]bool
 	found   []*Explanation
 	summary Summary
@@ -112,17 +144,17 @@ type Explainer struct {
 // New makes an Explainer that keeps explanations of these requests.
 func New(ids []protocol.RequestID) *Explainer {
 	x := &Explainer{wanted: map[protocol.RequestID]bool{}, groups: map[Cause]*Group{}}
-	x.follower = &follower{end: x.ended, keep: maxDone}
+	x.history.end = x.ended
 	for _, id := range ids {
 		x.wanted[id] = true
 	}
 	return x
 }
 
-// Begin implements replay.Observer.
+// Begin implements sched.Observer.
 func (x *Explainer) Begin(policy string, config sched.Config) {
 	x.endOpen()
-	x.follower.begin(policy, config)
+	x.history.Begin(policy, config)
 }
 
 // Wanted returns the explanations of the requests asked for, those that are
@@ -156,34 +188,32 @@ func inOrderOfCount(groups map[Cause]*Group) (list []Group) {
 
 // endOpen ends a core; what it had open stays so.
 func (x *Explainer) endOpen() {
-	if x.mirror == nil {
-		return
-	}
-	x.summary.Open += len(x.requests)
+	x.summary.Open += len(x.open)
 	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return x.wanted[id] }) {
-		x.found = append(x.found, x.explain(r, "open when the recording ended", None))
+		x.found = append(x.found, x.tell(r, "open when the recording ended", None, nil))
 	}
-	x.mirror = nil
+	x.open = nil
 }
 
 // ended takes a request that ended, and keeps its explanation where somebody will
 // read it.
-func (x *Explainer) ended(r *request, outcome string, cause Cause) {
-	g := x.groups[cause]
+func (x *Explainer) ended(r *request) {
+	g := x.groups[r.cause]
 	switch {
-	case outcome == doorLost:
+	case r.outcome == outcomeDoorLost:
 		x.summary.Forgotten++
-	case cause == None:
+	case r.cause == None:
 		x.summary.Done++
 	default:
 		x.summary.Failed++
 		if g == nil {
-			g = &Group{Cause: cause, Outcome: outcome, Example: x.explain(r, outcome, cause)}
-			x.groups[cause] = g
+			g = &Group{Cause: r.cause, Outcome: r.outcome, Example: x.tell(r, r.outcome, r.cause, nil)}
+			x.groups[r.cause] = g
 		}
 		g.Count++
 	}
 	if x.wanted[r.ID] {
-		x.found = append(x.found, x.explain(r, outcome, cause))
+		x.found = append(x.found, x.tell(r, r.outcome, r.cause, nil))
 	}
+	x.reuse(r)
 }

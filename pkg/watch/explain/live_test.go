@@ -28,7 +28,8 @@ func newYard(gpus, models int, follow bool) *yard {
 	}
 	y := &yard{core: core}
 	if follow {
-		y.live = NewLive("clockwork", sched.Defaults())
+		y.live = NewLive()
+		y.live.Begin("clockwork", sched.Defaults())
 	}
 	s := &stage{}
 	for i := range models {
@@ -91,11 +92,11 @@ func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
 	y.now += 5e6
 	waiting := y.submit(2, 100*time.Millisecond)
 	for id, want := range map[protocol.RequestID][]string{
-		served:  {"done in time", "arrived with 100.0 ms", "model on 1 GPU of 2", "sent to w000 gpu 0", "expected were"},
+		served:  {"done in time", "arrived with 100.0 ms", "model on 1 GPU", "sent to w000 gpu 0", "expected were"},
 		refused: {"refused DEADLINE_UNMEETABLE, SLO too tight even for an idle GPU", "saved by  an SLO of"},
 		waiting: {": open", "arrived with 100.0 ms"},
 	} {
-		e, arrived := y.live.Explain(id)
+		e, arrived := y.live.Explain(id, y.core.Waits)
 		if e == nil {
 			t.Errorf("%v is not known", id)
 			continue
@@ -109,7 +110,7 @@ func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
 			t.Errorf("%v arrived at %v and tells from %v on", id, arrived, e.Chain[0].At)
 		}
 	}
-	if e, _ := y.live.Explain(protocol.RequestID{Door: 1, Seq: 99}); e != nil {
+	if e, _ := y.live.Explain(protocol.RequestID{Door: 1, Seq: 99}, y.core.Waits); e != nil {
 		t.Errorf("it knows of a request that never was: %s", e)
 	}
 	s, since := y.live.Summary()
@@ -137,7 +138,7 @@ func TestALiveTellsWhatARecordingDoes(t *testing.T) {
 	play(y)
 	play(other)
 	want := x.Wanted()
-	got, _ := y.live.Explain(protocol.RequestID{Door: 1, Seq: 3})
+	got, _ := y.live.Explain(protocol.RequestID{Door: 1, Seq: 3}, y.core.Waits)
 	if len(want) != 1 || got == nil || got.String() != want[0].String() {
 		t.Errorf("live:\n%v\nrecorded:\n%v", got, want)
 	}
@@ -167,8 +168,7 @@ func stateOf(gpus, models int) protocol.ClockworkState {
 	return s.state
 }
 
-// However much fails, the memory is bounded, and what was not told in full is
-// told in short.
+// However much fails, the memory is bounded, and each of what is kept is told in full.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	y := newYard(1, 1, true)
 	first := y.submit(0, time.Millisecond)
@@ -176,11 +176,11 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	for range 2 * keptMissed {
 		last = y.submit(0, time.Millisecond)
 	}
-	if e, _ := y.live.Explain(first); e != nil {
+	if e, _ := y.live.Explain(first, y.core.Waits); e != nil {
 		t.Errorf("after %d others it still knows\n%s", 2*keptMissed, e)
 	}
-	e, _ := y.live.Explain(last)
-	if e == nil || e.Cause != Tight || !strings.Contains(e.String(), "was not kept: too many failed then") || len(e.Saved) != 0 {
+	e, _ := y.live.Explain(last, y.core.Waits)
+	if e == nil || e.Cause != Tight || !strings.Contains(e.String(), "earliest finish") || len(e.Saved) == 0 {
 		t.Errorf("the last is\n%v", e)
 	}
 	s, _ := y.live.Summary()
@@ -198,22 +198,6 @@ func TestActionsAreToldAsTheyWerePlannedAndAsTheyWere(t *testing.T) {
 	y.work()
 	if len(told) != 1 || !told[0].OK || told[0].Size != 1 || told[0].Took-told[0].Expected != time.Millisecond || told[0].Model != "m0000" {
 		t.Errorf("%+v", told)
-	}
-}
-
-func TestCopiesAndLanesAreThoseOfTheCore(t *testing.T) {
-	y := newYard(2, 4, true)
-	y.submit(0, 100*time.Millisecond)
-	lanes := y.live.Lanes(8)
-	if len(lanes) != 2 || lanes[0].Exec <= 0 || lanes[1].Exec != 0 || len(y.live.Lanes(1)) != 1 {
-		t.Errorf("lanes %+v", lanes)
-	}
-	copies, asked := map[string]int{}, map[string]int{}
-	for range 2 {
-		y.live.Copies(func(name string, gpus, n int) { copies[name], asked[name] = gpus, asked[name]+n })
-	}
-	if len(copies) != 4 || copies["m0003"] != 1 || asked["m0000"] != 1 || asked["m0001"] != 0 {
-		t.Errorf("copies %v, asked for %v", copies, asked)
 	}
 }
 

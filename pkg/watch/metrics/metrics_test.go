@@ -116,19 +116,32 @@ func TestAnAnswerBeforeItsDispatchHasNoDecision(t *testing.T) {
 		`clockwork_request_part_seconds_sum{part="other"} 0.0023`)
 }
 
-// script is a core that answers with what it is given.
-type script struct{ out sched.Output }
+// script is what a scheduler's core would do: it shows those who observe what it is
+// given, and an output.
+type script struct {
+	out sched.Output
+	hub *watch.Hub
+	to  sched.Observer
+}
 
-func (s *script) Step(protocol.Time, sched.Event) sched.Output { return s.out }
-func (s *script) Stats() sched.Stats                           { return sched.Stats{} }
-func (s *script) String() string                               { return "" }
+func observed(h *watch.Hub, s *script) *script {
+	s.hub, s.to = h, h.Observer()
+	return s
+}
+
+func (s *script) Step(now protocol.Time, e sched.Event) {
+	s.hub.Step(0)
+	if s.to != nil {
+		s.to.Step(now, e, &s.out)
+	}
+}
 
 func at(d time.Duration) protocol.Time { return protocol.Time(d) }
 
 func TestActionsAreHeldAgainstTheirPlan(t *testing.T) {
 	hub, m := fresh(t, 10)
 	inner := &script{}
-	core := hub.Follow(inner)
+	core := observed(hub, inner)
 	send := func(a protocol.Action, end time.Duration) {
 		inner.out = sched.Output{Actions: []sched.Addressed{{Worker: "w", Action: a, Plan: sched.Plan{End: at(end)}}}}
 		core.Step(at(ms), &sched.Tick{})
@@ -258,7 +271,7 @@ func TestSeriesAreBoundedWhateverThingsAreCalled(t *testing.T) {
 	hub, m := fresh(t, Defaults().Models)
 	all(hub)
 	inner := &script{}
-	core := hub.Follow(inner)
+	core := observed(hub, inner)
 	for i := range 8_000 {
 		name := fmt.Sprintf("model-%d", i)
 		if i >= 4_000 {
@@ -388,7 +401,7 @@ func TestOverIsLongerThanPredictedInFiguresAndMetrics(t *testing.T) {
 		hub.OnAction(func(a *watch.Action) { seen.Ended(a.Kind, a.Expected, a.Took()) })
 		inner := &script{out: sched.Output{Actions: []sched.Addressed{{Worker: "w",
 			Action: protocol.Action{ID: 1, Kind: protocol.Infer, Expected: 2 * ms}, Plan: sched.Plan{End: at(4 * ms)}}}}}
-		core := hub.Follow(inner)
+		core := observed(hub, inner)
 		core.Step(at(ms), &sched.Tick{})
 		inner.out = sched.Output{}
 		end := at(4*ms - 2*ms + row.took)

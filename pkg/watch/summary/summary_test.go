@@ -101,32 +101,26 @@ func TestEachGPUHasALine(t *testing.T) {
 		"level=INFO msg=gpu worker=b gpu=1 infers=2 loads=0.1 evictions=0.1 failed=0 mean_batch=4 execution=0.2 transfer=0.1 pages_used=14 pages=64 models=2\n")
 }
 
-// acting is a core that sends an action with each step.
-type acting struct{ next protocol.ActionID }
-
-func (c *acting) Step(now protocol.Time, _ sched.Event) sched.Output {
-	c.next++
-	return sched.Output{Actions: []sched.Addressed{{Worker: "w",
-		Action: protocol.Action{ID: c.next, Kind: protocol.Infer, Expected: 4 * ms},
-		Plan:   sched.Plan{End: now.Add(5 * ms)}}}}
-}
-func (c *acting) Stats() sched.Stats { return sched.Stats{} }
-func (c *acting) String() string     { return "" }
-
 func TestActionsOfAScheduler(t *testing.T) {
 	log, _ := told(t, slog.LevelInfo, func(h *watch.Hub) {
 		h.Lend(watch.Source{Service: protocol.Scheduler, Scheduler: func() watch.Scheduler {
 			return watch.Scheduler{Stats: sched.Stats{Queued: 7, InFlight: 3}}
 		}})
-		core := h.Follow(&acting{})
-		core.Step(0, &sched.Tick{})
+		core := h.Observer()
+		step := func(now protocol.Time, e sched.Event, sent protocol.ActionID) {
+			h.Step(0)
+			core.Step(now, e, &sched.Output{Actions: []sched.Addressed{{Worker: "w",
+				Action: protocol.Action{ID: sent, Kind: protocol.Infer, Expected: 4 * ms},
+				Plan:   sched.Plan{End: now.Add(5 * ms)}}}})
+		}
+		step(0, &sched.Tick{}, 1)
 		for i := range 50 {
 			r := protocol.Result{Action: protocol.ActionID(i + 1), Worker: "w", Code: protocol.OK, Kind: protocol.Infer,
 				Exec: protocol.Phase{End: protocol.Time(6 * ms), Device: 3 * ms}}
 			if i == 49 {
 				r.Code = protocol.TooLate
 			}
-			core.Step(0, &sched.Result{Result: r})
+			step(0, &sched.Result{Result: r}, r.Action+1)
 		}
 		time.Sleep(11 * time.Second)
 	})

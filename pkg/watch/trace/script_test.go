@@ -5,14 +5,28 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 )
 
-// script is a core that answers with what it is given.
-type script struct{ out sched.Output }
+// script is what a scheduler's core would do: it shows those who observe what it is
+// given, and an output.
+type script struct {
+	out sched.Output
+	hub *watch.Hub
+	to  sched.Observer
+}
 
-func (s *script) Step(protocol.Time, sched.Event) sched.Output { return s.out }
-func (s *script) Stats() sched.Stats                           { return sched.Stats{} }
-func (s *script) String() string                               { return "" }
+func observed(h *watch.Hub, s *script) *script {
+	s.hub, s.to = h, h.Observer()
+	return s
+}
+
+func (s *script) Step(now protocol.Time, e sched.Event) {
+	s.hub.Step(0)
+	if s.to != nil {
+		s.to.Step(now, e, &s.out)
+	}
+}
 
 const ms1 = time.Millisecond
 
@@ -29,7 +43,7 @@ func infer(id protocol.ActionID, request protocol.RequestID) protocol.Action {
 // act has the core of a script send an action that is planned to end 4 ms later, and be
 // told its result: that it worked from begin to end, or, if end is 0, that it came too
 // late.
-func (s *script) act(core sched.Core, at protocol.Time, a protocol.Action, begin, end protocol.Time) {
+func (s *script) act(core *script, at protocol.Time, a protocol.Action, begin, end protocol.Time) {
 	a.Latest = at.Add(12 * ms1)
 	s.out = sched.Output{Actions: []sched.Addressed{{
 		Worker: "w", Action: a,
@@ -50,7 +64,7 @@ func (s *script) act(core sched.Core, at protocol.Time, a protocol.Action, begin
 	core.Step(end, &sched.Result{Result: r})
 }
 
-func (s *script) refuse(core sched.Core, at protocol.Time, id protocol.RequestID) {
+func (s *script) refuse(core *script, at protocol.Time, id protocol.RequestID) {
 	s.out = sched.Output{Refusals: []protocol.Dispatch{{ID: id, Kind: protocol.Refuse, Refusal: protocol.Errorf(protocol.Overloaded, "full")}}}
 	core.Step(at, &sched.Tick{})
 }

@@ -170,7 +170,7 @@ func story(hub *watch.Hub) watch.Trace {
 	at := func(ms int) protocol.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
 	hub.Submission(&watch.Submission{ID: id, Trace: trace.TraceContext, Model: "m", At: at(1), Deadline: at(100)})
 	core := &script{}
-	followed := hub.Follow(core)
+	followed := observed(hub, core)
 	core.act(followed, at(2), load(), at(3), at(9))
 	core.act(followed, at(10), infer(7, id), at(11), 0)
 	core.act(followed, at(20), infer(8, id), at(22), at(25))
@@ -231,8 +231,8 @@ func TestARefusalEndsTheQueue(t *testing.T) {
 	now := clock.Now()
 	hub.Submission(&watch.Submission{ID: id, Trace: trace.TraceContext, At: now, Deadline: now.Add(time.Second)})
 	core := &script{}
-	core.refuse(hub.Follow(core), now.Add(time.Millisecond), id)
-	core.refuse(hub.Follow(core), now.Add(time.Millisecond), id) // nothing of it is open
+	core.refuse(observed(hub, core), now.Add(time.Millisecond), id)
+	core.refuse(observed(hub, core), now.Add(time.Millisecond), id) // nothing of it is open
 	hub.Request(watch.Request{Trace: trace, ID: id, Model: "m", Code: protocol.Overloaded, Why: "full", Arrived: time.Now(), Ended: time.Now()})
 	hub.Request(watch.Request{ID: id, Model: "m"}) // nobody records it
 	spans := ended()

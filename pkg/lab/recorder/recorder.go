@@ -1,4 +1,14 @@
-package scheduler
+// Package recorder records a working scheduler: an observer of its cores that writes
+// what they are given into a file (package record), beside them and never in their way.
+//
+//	to, err := recorder.Open(path, log)
+//	config.Observers = append(config.Observers, to) // of services/scheduler
+//	// ... run the service ...
+//	err = to.Close()
+//
+// Begin and Step may be called from any goroutine. It does not read recordings, and
+// does not keep what a slow disk has no time for; the file then says how much is missing.
+package recorder
 
 import (
 	"errors"
@@ -14,11 +24,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// recorder writes what the cores of this process are given into a file. Those
-// who bring events only copy them; a goroutine encodes and writes. If the disk
-// does not keep up, events are left out, and the recording says how many.
-type recorder struct {
-	config Config
+// Recorder is a sched.Observer that writes what the cores of a process are given
+// into a file. Step only copies the event; a goroutine encodes and writes. If the
+// disk does not keep up, events are left out, and the recording says how many.
+// Close ends the goroutine.
+type Recorder struct {
+	name   string // of the file
 	file   io.WriteCloser
 	writer *record.Writer
 	log    *slog.Logger
@@ -38,9 +49,16 @@ type recorder struct {
 // sheet is a piece of a recording on its way to the file.
 type sheet struct {
 	lines   []line
+	begins  []begin
 	submits []sched.Submit
 	results []sched.Result
 	others  []sched.Event
+}
+
+// begin is a new core.
+type begin struct {
+	policy string
+	config sched.Config
 }
 
 // line is an event of its kind's slice; a gap has none, and hash is how many
@@ -69,31 +87,19 @@ const (
 	recordEvery = 500 * time.Millisecond
 )
 
-// recorded is a core whose steps are recorded.
-type recorded struct {
-	sched.Core
-	to *recorder
-}
-
-func (c *recorded) Step(now protocol.Time, e sched.Event) sched.Output {
-	out := c.Core.Step(now, e)
-	c.to.step(now, e, &out)
-	return out
-}
-
-// openRecorder creates the file that the config names.
-func openRecorder(config Config, log *slog.Logger) (*recorder, error) {
-	file, err := os.OpenFile(config.Record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// Open creates the file of a Recorder. An existing one is not written over.
+func Open(path string, log *slog.Logger) (*Recorder, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("record to %s: it exists; remove it or name another", config.Record)
+		return nil, fmt.Errorf("record to %s: it exists; remove it or name another", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
-	return newRecorder(config, file, log)
+	return newRecorder(path, file, log)
 }
 
-func newRecorder(config Config, file io.WriteCloser, log *slog.Logger) (*recorder, error) {
+func newRecorder(name string, file io.WriteCloser, log *slog.Logger) (*Recorder, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -101,27 +107,27 @@ func newRecorder(config Config, file io.WriteCloser, log *slog.Logger) (*recorde
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	r := &recorder{
-		config: config, file: file, writer: writer, log: log, sheet: &sheet{},
+	r := &Recorder{
+		name: name, file: file, writer: writer, log: log, sheet: &sheet{},
 		stop: make(chan struct{}), done: make(chan error, 1), wake: make(chan struct{}, 1),
 	}
 	go r.run()
 	return r, nil
 }
 
-// wrap begins the recording of a new core.
-func (r *recorder) wrap(core sched.Core) sched.Core {
+// Begin implements sched.Observer.
+func (r *Recorder) Begin(policy string, config sched.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gap()
 	r.hash = 0
+	r.sheet.begins = append(r.sheet.begins, begin{policy, config})
 	r.sheet.lines = append(r.sheet.lines, line{kind: lineBegin})
-	return &recorded{core, r}
 }
 
-// step takes an event and what the core decided on it. It keeps neither, and
-// waits for nothing.
-func (r *recorder) step(now protocol.Time, e sched.Event, out *sched.Output) {
+// Step implements sched.Observer. It keeps neither event nor output, and waits for
+// nothing.
+func (r *Recorder) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hash.Add(out)
@@ -134,7 +140,7 @@ func (r *recorder) step(now protocol.Time, e sched.Event, out *sched.Output) {
 }
 
 // turn takes a new sheet, if not too many wait.
-func (r *recorder) turn() bool {
+func (r *Recorder) turn() bool {
 	if len(r.waiting) >= maxSheets {
 		return false
 	}
@@ -152,7 +158,7 @@ func (r *recorder) turn() bool {
 }
 
 // gap says how many events are missing, where it goes on.
-func (r *recorder) gap() {
+func (r *Recorder) gap() {
 	if r.missing > 0 {
 		r.sheet.lines = append(r.sheet.lines, line{kind: lineGap, hash: record.Hash(r.missing)})
 		r.missing = 0
@@ -180,11 +186,13 @@ func (s *sheet) clear() {
 	clear(s.submits)
 	clear(s.results)
 	clear(s.others)
+	clear(s.begins)
+	s.begins = s.begins[:0]
 	s.lines, s.submits, s.results, s.others = s.lines[:0], s.submits[:0], s.results[:0], s.others[:0]
 }
 
 // run writes until it is stopped.
-func (r *recorder) run() {
+func (r *Recorder) run() {
 	every := time.NewTicker(recordEvery)
 	defer every.Stop()
 	for {
@@ -202,7 +210,7 @@ func (r *recorder) run() {
 }
 
 // drain writes what waits; all of it: the sheet that is being filled, too.
-func (r *recorder) drain(all bool) {
+func (r *Recorder) drain(all bool) {
 	for {
 		s := r.take(all)
 		if s == nil {
@@ -216,7 +224,7 @@ func (r *recorder) drain(all bool) {
 		r.broken = err != nil
 		r.mu.Unlock()
 		if lost {
-			r.log.Warn("recording ended early", "file", r.config.Record, "error", err)
+			r.log.Warn("recording ended early", "file", r.name, "error", err)
 		}
 	}
 	if all {
@@ -225,7 +233,7 @@ func (r *recorder) drain(all bool) {
 }
 
 // take returns the next sheet to write, nil for none.
-func (r *recorder) take(all bool) *sheet {
+func (r *Recorder) take(all bool) *sheet {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.waiting) == 0 && (!all || len(r.sheet.lines) == 0 || !r.turn()) {
@@ -237,13 +245,14 @@ func (r *recorder) take(all bool) *sheet {
 	return s
 }
 
-func (r *recorder) write(s *sheet) error {
-	submits, results, others := s.submits, s.results, s.others
+func (r *Recorder) write(s *sheet) error {
+	begins, submits, results, others := s.begins, s.submits, s.results, s.others
 	var err error
 	for _, l := range s.lines {
 		switch l.kind {
 		case lineBegin:
-			err = r.writer.Begin(r.config.Policy, r.config.Core)
+			err = r.writer.Begin(begins[0].policy, begins[0].config)
+			begins = begins[1:]
 		case lineSubmit:
 			err = r.writer.StepHashed(l.now, &submits[0], l.hash)
 			submits = submits[1:]
@@ -262,8 +271,8 @@ func (r *recorder) write(s *sheet) error {
 	return err
 }
 
-// close writes what is left and waits until it is done.
-func (r *recorder) close() error {
+// Close writes what is left and waits until it is done.
+func (r *Recorder) Close() error {
 	r.mu.Lock()
 	r.gap()
 	r.mu.Unlock()

@@ -1,8 +1,7 @@
-package scheduler
+package recorder
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
@@ -61,18 +59,35 @@ func contents(t *testing.T, file io.Reader) (cores, steps int, missing uint64, l
 	return cores, steps, missing, last
 }
 
-func recordInto(t *testing.T, file io.WriteCloser) (*recorder, sched.Core) {
+// recordedCore is a core that a Recorder watches.
+type recordedCore struct {
+	sched.Core
+	to *Recorder
+}
+
+func (c *recordedCore) Step(now protocol.Time, e sched.Event) sched.Output {
+	out := c.Core.Step(now, e)
+	c.to.Step(now, e, &out)
+	return out
+}
+
+func newCore(t *testing.T, to *Recorder) sched.Core {
 	t.Helper()
-	config := DefaultConfig()
-	r, err := newRecorder(config, file, nil)
+	core, err := sched.New("echo", sched.Defaults())
 	if err != nil {
 		t.Fatal(err)
 	}
-	core, err := sched.New("echo", config.Core)
+	to.Begin("echo", sched.Defaults())
+	return &recordedCore{core, to}
+}
+
+func recordInto(t *testing.T, file io.WriteCloser) (*Recorder, sched.Core) {
+	t.Helper()
+	r, err := newRecorder("", file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, r.wrap(core)
+	return r, newCore(t, r)
 }
 
 func TestRecordingKeepsEveryStepInOrder(t *testing.T) {
@@ -86,7 +101,7 @@ func TestRecordingKeepsEveryStepInOrder(t *testing.T) {
 		hash.Add(&out)
 	}
 	core.Step(6000, &sched.WorkerLost{ID: "w"})
-	if err := r.close(); err != nil {
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, steps, missing, last := contents(t, bytes.NewReader(file.Bytes()))
@@ -118,7 +133,7 @@ func TestASlowDiskCostsEventsAndNeverTime(t *testing.T) {
 		core.Step(protocol.Time(i), &sched.Tick{})
 	}
 	close(file.gate)
-	if err := r.close(); err != nil {
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, steps, missing, last := contents(t, file)
@@ -136,7 +151,7 @@ func TestAFullDiskEndsTheRecordingAlone(t *testing.T) {
 	for i := range 100_000 {
 		core.Step(protocol.Time(i), &sched.Tick{})
 	}
-	if err := r.close(); err == nil || !strings.Contains(err.Error(), "no space left") {
+	if err := r.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -145,9 +160,8 @@ func TestEachTermIsACoreOfTheRecording(t *testing.T) {
 	file := &disk{}
 	r, core := recordInto(t, file)
 	core.Step(1, &sched.Tick{})
-	second, _ := sched.New("echo", sched.Defaults())
-	r.wrap(second).Step(2, &sched.Tick{})
-	if err := r.close(); err != nil {
+	newCore(t, r).Step(2, &sched.Tick{})
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if cores, steps, _, last := contents(t, file); cores != 2 || steps != 2 || last.Events != 1 {
@@ -156,25 +170,20 @@ func TestEachTermIsACoreOfTheRecording(t *testing.T) {
 }
 
 func TestARecordingIsNotWrittenOver(t *testing.T) {
-	config := DefaultConfig()
-	config.Record = filepath.Join(t.TempDir(), "there")
-	if err := os.WriteFile(config.Record, []byte("precious"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "there")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(config, bus.Config{URL: "nats://127.0.0.1:1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "it exists") {
+	if _, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), "it exists") {
 		t.Errorf("got %v", err)
 	}
-	if kept, _ := os.ReadFile(config.Record); string(kept) != "precious" {
+	if kept, _ := os.ReadFile(path); string(kept) != "precious" {
 		t.Errorf("it holds %q now", kept)
 	}
 }
 
 func BenchmarkRecordedStep(b *testing.B) {
-	r, err := newRecorder(DefaultConfig(), &disk{}, nil)
+	r, err := newRecorder("", &disk{}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -183,8 +192,8 @@ func BenchmarkRecordedStep(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		e.ID.Seq++
-		r.step(protocol.Time(i)*1000, e, &out)
+		r.Step(protocol.Time(i)*1000, e, &out)
 	}
 	b.StopTimer()
-	_ = r.close()
+	_ = r.Close()
 }

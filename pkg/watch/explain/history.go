@@ -1,0 +1,288 @@
+package explain
+
+import (
+	"slices"
+
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/protocol"
+	"time"
+)
+
+// history is what is seen of each request of a core from its arrival to its end: the
+// events and outputs that name it, and the core's reasons. Nothing is reckoned.
+type history struct {
+	// end hears of a request that ended, when it is no longer among the open ones, and
+	// owns it from then on.
+	end func(*request)
+	// closed hears of each action that has its result; may be nil.
+	closed func(*action, *protocol.Result)
+
+	now     protocol.Time
+	start   protocol.Time // what times of explanations count from
+	begun   bool
+	core    int
+	arrived int
+	open    map[protocol.RequestID]*request
+	actions map[protocol.ActionID]*action
+	sweep   protocol.Time // when actions without a result are looked for
+	spare   []*request    // to be used again, as the next
+	idle    []*action
+}
+
+// request is one that is open or ended lately.
+type request struct {
+	protocol.Submission
+	seq     int
+	arrived protocol.Time
+	ended   protocol.Time
+	outcome string
+	cause   Cause
+	cold    bool    // its model's weights had to be loaded first, of one that was sent
+	on      *action // that is to serve it; nil while it waits
+	last    try     // Sent is 0 where it was sent to no worker
+	before  []try
+	refusal *protocol.Error
+	reason  sched.Reason // of a refusal
+}
+
+func (r *request) deadline() protocol.Time { return r.arrived.Add(r.Budget) }
+
+// try is an action that was to serve a request, and what came of it.
+type try struct {
+	worker         string
+	gpu            int
+	batch, members int
+	sent, latest   protocol.Time
+	expected       time.Duration
+	plan           sched.Plan
+	begin, end     protocol.Time
+	code           protocol.Code // "": no result
+	lost           bool          // with its worker
+}
+
+// action is one that has no result.
+type action struct {
+	protocol.Action
+	worker  string
+	sent    protocol.Time
+	plan    sched.Plan
+	members []*request
+	size    int
+}
+
+// overdue is how long after its latest end an action is forgotten; the core has given
+// it up before.
+const overdue = 10 * time.Second
+
+// Begin implements sched.Observer.
+func (h *history) Begin(string, sched.Config) {
+	h.core++
+	h.now, h.sweep = 0, 0
+	h.open, h.actions = map[protocol.RequestID]*request{}, map[protocol.ActionID]*action{}
+}
+
+// Step implements sched.Observer.
+func (h *history) Step(now protocol.Time, e sched.Event, out *sched.Output) {
+	if !h.begun {
+		h.begun, h.start = true, now
+	}
+	h.now = max(h.now, now)
+	switch e := e.(type) {
+	case *sched.Submit:
+		h.arrive(&e.Submission)
+	case *sched.Result:
+		h.result(&e.Result)
+	case *sched.Activate:
+		clear(h.actions)
+	case *sched.WorkerJoined:
+		h.lose(e.State.ID, func(incarnation uint64) bool { return incarnation != e.State.Incarnation })
+	case *sched.WorkerLost:
+		h.lose(e.ID, func(incarnation uint64) bool { return e.Incarnation == 0 || incarnation == e.Incarnation })
+	case *sched.DoorLost:
+		h.doorLost(e.Door)
+	}
+	h.decided(out)
+	if h.now >= h.sweep {
+		h.forget()
+	}
+}
+
+func (h *history) decided(out *sched.Output) {
+	for i := range out.Refusals {
+		h.refused(&out.Refusals[i], &out.Reasons[i])
+	}
+	for i := range out.Actions {
+		h.send(&out.Actions[i])
+	}
+	for i := range out.Dispatches {
+		switch d := &out.Dispatches[i]; {
+		case d.Kind == protocol.Answer:
+			h.close(h.open[d.ID], "done in time", None)
+		case d.Cold:
+			if r := h.open[d.ID]; r != nil {
+				r.cold = true
+			}
+		}
+	}
+}
+
+func (h *history) arrive(s *protocol.Submission) {
+	if h.open[s.ID] != nil {
+		return
+	}
+	h.arrived++
+	r := h.blank()
+	*r = request{Submission: *s, seq: h.arrived, arrived: h.now, before: r.before[:0]}
+	h.open[s.ID] = r
+}
+
+// blank returns a request that is to be written over.
+func (h *history) blank() *request {
+	n := len(h.spare)
+	if n == 0 {
+		return new(request)
+	}
+	r := h.spare[n-1]
+	h.spare = h.spare[:n-1]
+	return r
+}
+
+// reuse takes a request for a later one.
+func (h *history) reuse(r *request) { h.spare = append(h.spare, r) }
+
+// close ends a request, nil being none.
+func (h *history) close(r *request, outcome string, cause Cause) {
+	if r == nil {
+		return
+	}
+	delete(h.open, r.ID)
+	r.on, r.ended, r.outcome, r.cause = nil, h.now, outcome, cause
+	h.end(r)
+}
+
+func (h *history) refused(d *protocol.Dispatch, reason *sched.Reason) {
+	if r := h.open[d.ID]; r != nil {
+		r.refusal, r.reason = d.Refusal, *reason
+		h.close(r, "refused "+string(d.Refusal.Code), causeOf(reason.Why))
+	}
+}
+
+func (h *history) send(to *sched.Addressed) {
+	a := &action{}
+	if n := len(h.idle); n > 0 {
+		a, h.idle = h.idle[n-1], h.idle[:n-1]
+	}
+	*a = action{Action: to.Action, worker: to.Worker, sent: h.now, plan: to.Plan, members: a.members[:0], size: len(to.Action.Requests)}
+	a.Requests = nil // the core's memory
+	for i := range to.Action.Requests {
+		r := h.open[to.Action.Requests[i].ID]
+		if r == nil {
+			continue
+		}
+		if r.last.sent != 0 {
+			r.before = append(r.before, r.last)
+		}
+		r.on = a
+		r.last = try{
+			worker: to.Worker, gpu: a.GPU, batch: a.Batch, members: a.size, sent: h.now, latest: a.Latest,
+			expected: a.Expected, plan: to.Plan,
+		}
+		a.members = append(a.members, r)
+	}
+	h.actions[a.ID] = a
+}
+
+// result closes an action, and the requests of one that went well.
+func (h *history) result(res *protocol.Result) {
+	a := h.actions[res.Action]
+	if a == nil || res.Issuer != a.Issuer || a.worker != res.Worker {
+		return
+	}
+	begin, end := res.Begin, res.End
+	if end == 0 {
+		begin, end = h.now, h.now
+	}
+	for _, r := range a.members {
+		if r.on != a {
+			continue // the core gave the action up
+		}
+		r.on, r.last.begin, r.last.end, r.last.code = nil, begin, end, res.Code
+		switch {
+		case res.Code != protocol.OK:
+		case end <= r.deadline():
+			h.close(r, "done in time", None)
+		case begin.Add(a.Expected) <= r.deadline():
+			h.close(r, "done late", Slow)
+		default:
+			h.close(r, "done late", SlowBefore)
+		}
+	}
+	if h.closed != nil {
+		h.closed(a, res)
+	}
+	h.drop(a)
+	if res.Code == protocol.StaleIncarnation || res.Code == protocol.ShuttingDown {
+		h.lose(res.Worker, func(incarnation uint64) bool { return incarnation == res.Incarnation })
+	}
+}
+
+// drop forgets an action.
+func (h *history) drop(a *action) {
+	delete(h.actions, a.ID)
+	for i, r := range a.members {
+		if r.on == a {
+			r.on = nil
+		}
+		a.members[i] = nil
+	}
+	h.idle = append(h.idle, a)
+}
+
+// lose ends the actions of a worker's incarnations.
+func (h *history) lose(worker string, of func(incarnation uint64) bool) {
+	for _, a := range h.actions {
+		if a.worker != worker || !of(a.Incarnation) {
+			continue
+		}
+		for _, r := range a.members {
+			if r.on == a {
+				r.last.lost, r.last.end = true, h.now
+			}
+		}
+		h.drop(a)
+	}
+}
+
+// forget drops actions of which the core expects nothing any more.
+func (h *history) forget() {
+	h.sweep = h.now.Add(overdue)
+	for _, a := range h.actions {
+		if h.now.Sub(a.Latest) > overdue+a.Expected {
+			h.drop(a)
+		}
+	}
+}
+
+// inOrder returns the open requests of some ids as they came.
+func (h *history) inOrder(of func(protocol.RequestID) bool) (list []*request) {
+	for id, r := range h.open {
+		if of(id) {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b *request) int { return a.seq - b.seq })
+	return list
+}
+
+// doorLost ends what nobody waits for any more.
+func (h *history) doorLost(door uint64) {
+	for _, r := range h.inOrder(func(id protocol.RequestID) bool { return id.Door == door }) {
+		h.close(r, outcomeDoorLost, None)
+	}
+}
+
+// Outcomes that are no client's answer.
+const (
+	outcomeDoorLost = "front door lost"
+	outcomeOpen     = "open"
+)
