@@ -27,6 +27,7 @@ type history struct {
 	sweep   protocol.Time // when actions without a result are looked for
 	spare   []*request    // to be used again, as the next
 	idle    []*action
+	reasons []*sched.Reason
 }
 
 // request is one that is open or ended lately.
@@ -42,7 +43,7 @@ type request struct {
 	last    try     // Sent is 0 where it was sent to no worker
 	before  []try
 	refusal *protocol.Error
-	reason  sched.Reason // of a refusal
+	reason  *sched.Reason // of a refusal; in memory of its own, which served requests do without
 }
 
 func (r *request) deadline() protocol.Time { return r.arrived.Add(r.Budget) }
@@ -132,6 +133,9 @@ func (h *history) arrive(s *protocol.Submission) {
 	}
 	h.arrived++
 	r := h.blank()
+	if r.reason != nil {
+		h.reasons = append(h.reasons, r.reason)
+	}
 	*r = request{Submission: *s, seq: h.arrived, arrived: h.now, before: r.before[:0]}
 	h.open[s.ID] = r
 }
@@ -162,9 +166,22 @@ func (h *history) close(r *request, outcome string, cause Cause) {
 
 func (h *history) refused(d *protocol.Dispatch, reason *sched.Reason) {
 	if r := h.open[d.ID]; r != nil {
-		r.refusal, r.reason = d.Refusal, *reason
+		r.refusal, r.reason = d.Refusal, h.keep(reason)
 		h.close(r, "refused "+string(d.Refusal.Code), causeOf(reason.Why))
 	}
+}
+
+// keep copies a reason, into the memory of a forgotten one where there is such.
+func (h *history) keep(reason *sched.Reason) *sched.Reason {
+	n := len(h.reasons)
+	if n == 0 {
+		kept := *reason
+		return &kept
+	}
+	kept := h.reasons[n-1]
+	h.reasons = h.reasons[:n-1]
+	*kept = *reason
+	return kept
 }
 
 func (h *history) send(to *sched.Addressed) {

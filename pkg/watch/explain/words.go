@@ -36,7 +36,7 @@ func (h *history) tell(r *request, outcome string, cause Cause, waits *sched.Rea
 	c := &chain{start: h.start}
 	reason := waits
 	if r.refusal != nil {
-		reason = &r.reason
+		reason = r.reason
 		if r.refusal.EarliestMS > 0 {
 			e.EarliestMS = earliestMS(r, reason)
 		}
@@ -175,7 +175,7 @@ func side(r *request, at protocol.Time) string {
 
 // saved says what would have saved a request that was refused, as the core reckoned.
 func saved(r *request) (list []string) {
-	reason := &r.reason
+	reason := r.reason
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	after := func(at protocol.Time) string { return ms(r.Elapsed + at.Sub(reason.Arrived)) }
 	slo := func(condition string) {
