@@ -64,6 +64,22 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 {
 		return protocol.Errorf(protocol.InvalidAction, "a load without names, or with a negative bound")
 	}
+	if refused := w.checkNames(load); refused != nil {
+		return refused
+	}
+	if w.loading >= w.config.MaxLoads {
+		return protocol.Errorf(protocol.NoMemory, "%d loads are under way already", w.loading)
+	}
+	w.loading++
+	w.unread = append(w.unread, o)
+	w.giveReaders()
+	return nil
+}
+
+// checkNames says why the names of a load cannot have its model, nil if they can. It is
+// asked when the load comes and again when the model is read: other loads may have
+// taken the names or the room meanwhile.
+func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 	missing := 0
 	names := make(map[string]bool, len(load.Names))
 	for _, name := range load.Names {
@@ -80,12 +96,6 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	if n := len(w.library) + missing; n > w.config.MaxModels {
 		return protocol.Errorf(protocol.NoMemory, "%d models would be in memory; the limit is %d", n, w.config.MaxModels)
 	}
-	if w.loading >= w.config.MaxLoads {
-		return protocol.Errorf(protocol.NoMemory, "%d loads are under way already", w.loading)
-	}
-	w.loading++
-	w.unread = append(w.unread, o)
-	w.giveReaders()
 	return nil
 }
 
@@ -109,6 +119,11 @@ func (w *Worker) modelRead(e *ModelRead) {
 	w.giveReaders()
 	if e.Refused != nil {
 		w.answer(o, e.Refused)
+		return
+	}
+	if refused := w.checkNames(o.Action.Load); refused != nil {
+		w.out.Close = append(w.out.Close, e.Handle)
+		w.answer(o, refused)
 		return
 	}
 	r := w.result(o, nil)

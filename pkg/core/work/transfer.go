@@ -92,6 +92,11 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 	if len(o.Action.Models) > 0 && o.Action.GPU >= 0 {
 		return protocol.Errorf(protocol.InvalidAction, "models leave host memory on all GPUs (-1), not on GPU %d alone", o.Action.GPU)
 	}
+	for _, g := range gpus {
+		if n := g.transfers.Len(); n >= w.config.MaxQueued {
+			return protocol.Errorf(protocol.NoMemory, "%d transfers wait already for GPU %d", n, g.index)
+		}
+	}
 	part := &clearing{order: o, left: len(gpus)}
 	for _, g := range gpus {
 		w.lastTask++
