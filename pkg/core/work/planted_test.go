@@ -1,0 +1,113 @@
+//go:build planted
+
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// planted are faults of our own. The worlds must find each of them; one that
+// they do not find shows what they do not look at.
+var planted = []struct{ name, file, was, is string }{
+	{"no epoch check", "worker.go", "	case a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU()):\n", "	case false:\n"},
+	{"an action without epoch is stale", "worker.go", "a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch < w.epoch"},
+	{"without epoch everything goes", "worker.go", "(a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch != 0"},
+	{"the epoch is not remembered", "worker.go", "	w.epoch = max(w.epoch, a.Epoch)\n", ""},
+	{"the epoch goes back", "worker.go", "	w.epoch = max(w.epoch, a.Epoch)\n", "	w.epoch = a.Epoch\n"},
+	{"any incarnation", "worker.go", "a.Incarnation != 0 && a.Incarnation != w.config.Incarnation", "false"},
+	{"windows are not converted", "worker.go", "		o.Earliest, o.Latest = w.offset.Local(o.Earliest), w.offset.Local(o.Latest)\n", ""},
+	{"actions are held for ever", "worker.go", "	case o.Earliest > w.now.Add(w.config.Ahead):\n", "	case false:\n"},
+	{"a worker that stops takes more", "worker.go", "	case w.stopping:\n", "	case false:\n"},
+	{"forgotten wake", "gpu.go", "			g.worker.out.Wake = min(g.worker.out.Wake, out.Wake)\n", ""},
+	{"what comes again is done again", "results.go", "	case !known:\n", "	case !known || place != atWork:\n"},
+	{"a result is not remembered", "results.go", "	w.answered.put(o.key(), r)\n", "	w.answered.forget(o.key())\n"},
+	{"weights that were replaced", "infer.go", "	if o.version != 0 && o.version != version {\n", "	if false {\n"},
+	{"weights are never done with", "infer.go", "	w.busy--\n	g.pages.Done(o.Action.Model)\n", "	w.busy--\n"},
+	{"released while it is staged", "results.go", "	if o.staging {\n		return\n	}\n", ""},
+	{"inputs of any size", "inputs.go", "s.bytes != want {", "s.bytes > want {"},
+	{"inputs without bound", "inputs.go", "	if len(in.arrived) >= w.config.MaxInputs || in.bytes+e.Bytes > w.config.MaxInputBytes {\n", "	if false {\n"},
+	{"bytes of expired inputs stay", "inputs.go", "			in.bytes -= p.bytes\n			delete(in.arrived, id)\n", "			delete(in.arrived, id)\n"},
+	{"inputs are kept for ever", "inputs.go", "		case here && p.at > before:\n", "		case here:\n"},
+	{"who waits for an input is not forgotten", "inputs.go", "				delete(in.waiting, r.ID)\n			}\n", "			}\n"},
+	{"executions without bound", "infer.go", "n >= w.config.MaxQueued {", "n > w.config.MaxQueued {"},
+	{"a clear has no bound", "transfer.go", "		if n := g.transfers.Len(); n >= w.config.MaxQueued {\n", "		if n := g.transfers.Len(); n < 0 {\n"},
+	{"a load that failed is there", "transfer.go", "	case load:\n		g.pages.Abort(model)\n", "	case load:\n		g.pages.Commit(model)\n"},
+	{"a clear forgets what is in use", "transfer.go", "				g.pages.Keep(taken)\n", "				_ = taken\n"},
+	{"a part of a clear is the whole", "transfer.go", "	if part.left--; part.left > 0 {\n", "	if part.left--; part.left > 1 {\n"},
+	{"room for models is looked at once", "library.go", "	if refused := w.checkNames(o.Action.Load); refused != nil {\n		w.out.Close", "	if refused := w.checkNames(o.Action.Load); false {\n		w.out.Close"},
+	{"a reader too many", "library.go", "w.reading < w.config.ConcurrentLoads", "w.reading <= w.config.ConcurrentLoads"},
+	{"a model is closed with its first copy", "library.go", "	if s.copies--; s.copies > 0 {\n", "	if s.copies--; false {\n"},
+	{"a twin stays open", "library.go", "	if s.copies == 0 || s.handle != e.Handle {\n", "	if s.copies == 0 {\n"},
+	{"a late begin", "../executor/lane.go", "		if e.Latest >= l.now {\n", "		if e.Latest.Add(5_000_000) >= l.now {\n"},
+	{"an early begin", "../executor/lane.go", "		if e.Earliest > l.now {\n			return 0\n		}\n", ""},
+	{"inputs are not waited for", "../executor/lane.go", "		if e.ready {\n", "		if true {\n"},
+	{"page off by one", "../pages/ledger.go", "	l.free = l.free[:len(l.free)-n]\n", "	l.free = l.free[:len(l.free)-n+1]\n"},
+	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
+}
+
+// TestPlantedBugs builds the tests with one fault at a time and lets the worlds
+// look for it, 10 s at most.
+func TestPlantedBugs(t *testing.T) {
+	for _, p := range planted {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			body, err := os.ReadFile(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(body), p.was); n != 1 {
+				t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", p.name, p.file, n, p.was)
+			}
+			dir := t.TempDir()
+			mutant := filepath.Join(dir, filepath.Base(p.file))
+			source, err := filepath.Abs(p.file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
+			write(t, mutant, strings.Replace(string(body), p.was, p.is, 1))
+			write(t, filepath.Join(dir, "overlay.json"), string(overlay))
+			binary := filepath.Join(dir, "work.test")
+			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".").CombinedOutput(); err != nil {
+				t.Fatalf("build: %v\n%s", err, out)
+			}
+			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
+			defer stop()
+			began := time.Now()
+			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld", "-test.failfast").CombinedOutput()
+			took := time.Since(began)
+			switch {
+			case limited.Err() != nil:
+				t.Errorf("not found within 10 s")
+			case err == nil:
+				t.Errorf("not found in %v", took)
+			default:
+				t.Logf("found in %v: %s", took.Round(time.Millisecond), found(string(out)))
+			}
+		})
+	}
+}
+
+// found is the first line that says what is wrong.
+func found(out string) string {
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.SplitN(out, "\n", 2)[0]
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

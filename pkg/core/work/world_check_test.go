@@ -1,0 +1,436 @@
+package work
+
+import (
+	"bytes"
+	"slices"
+
+	"clockwork/pkg/core/clocksync"
+	"clockwork/pkg/protocol"
+)
+
+// checker is what a world knows of one incarnation of a worker without looking into
+// it, and what must be so after each event.
+type checker struct {
+	*world
+	epoch    uint64
+	stopping bool
+	offset   clocksync.Offset
+	actions  map[actionKey]*known
+	open     int // actions without a result
+	gpus     [worldGPUs]knownGPU
+	reading  int
+	queued   map[*Order]bool
+	handles  map[any]bool // open ones
+	expect   protocol.Code
+	received *known // of this step
+	twice    bool
+}
+
+// known is an action that arrived.
+type known struct {
+	action           protocol.Action
+	earliest, latest protocol.Time // local
+	order            *Order
+	begun            bool // executes, transfers or did
+	staged           bool
+	using            int // reads of it by the driver that are under way
+	released         bool
+	generation       int // of the weights when it was staged, 0 for none
+	result           *protocol.Result
+}
+
+// knownGPU is a GPU: its weights, and what it does.
+type knownGPU struct {
+	weights              map[string]*weights
+	executing, transfers *Order
+	generations          int
+}
+
+type weights struct {
+	frames     []int
+	loaded     bool
+	evicting   bool
+	generation int
+	users      int
+}
+
+func newChecker(w *world) *checker {
+	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}}
+	for i := range c.gpus {
+		c.gpus[i].weights = map[string]*weights{}
+	}
+	return c
+}
+
+func (c *checker) of(o *Order) *known {
+	k := c.actions[o.key()]
+	if k == nil {
+		c.failf("G8: an order of action %v that never came", o.key())
+	}
+	return k
+}
+
+// before learns what the event says, and what the worker owes for it.
+func (c *checker) before(e Event) {
+	c.received, c.twice, c.expect = nil, false, ""
+	switch e := e.(type) {
+	case *Received:
+		c.receive(&e.Action)
+	case *Staged:
+		k := c.of(e.Order)
+		k.using--
+		k.staged = e.Refused == nil
+	case *Executed:
+		g := &c.gpus[e.Order.GPU()]
+		c.of(e.Order).using--
+		g.weights[e.Order.Action.Model].users--
+		g.executing = nil
+	case *Fetched:
+		c.of(e.Order).using--
+	case *Transferred:
+		c.transferred(e)
+	case *ModelRead:
+		c.reading--
+		if e.Refused == nil {
+			c.handles[e.Handle] = true
+		}
+	case *ClockReading:
+		c.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
+	case *Stop:
+		c.stopping = true
+	}
+}
+
+// receive says by rules of its own how an action that arrives must be answered at
+// once, "" for those that may go on.
+func (c *checker) receive(a *protocol.Action) {
+	key := actionKey{a.Issuer, a.ID}
+	if k := c.actions[key]; k != nil {
+		c.received, c.twice = k, true
+		return
+	}
+	k := &known{action: *a, earliest: a.Earliest, latest: a.Latest}
+	if a.Epoch != 0 {
+		k.earliest, k.latest = c.offset.Local(a.Earliest), c.offset.Local(a.Latest)
+	}
+	c.actions[key], c.received = k, k
+	c.open++
+	switch {
+	case c.stopping:
+		c.expect = protocol.ShuttingDown
+	case a.Incarnation != 0 && a.Incarnation != c.config.Incarnation:
+		c.expect = protocol.StaleIncarnation
+	case a.Epoch < c.epoch && a.Epoch != 0, a.Epoch < c.epoch && a.Kind.OnGPU():
+		c.expect = protocol.StaleEpoch
+	case k.latest < k.earliest:
+		c.expect = protocol.InvalidAction
+	case k.latest < c.now:
+		c.expect = protocol.TooLate
+	case k.earliest > c.now.Add(c.config.Ahead):
+		c.expect = protocol.TooEarly
+	}
+	if c.expect != protocol.ShuttingDown && c.expect != protocol.StaleIncarnation {
+		c.epoch = max(c.epoch, a.Epoch)
+	}
+}
+
+func (c *checker) transferred(e *Transferred) {
+	o := e.Order
+	g := &c.gpus[o.GPU()]
+	g.transfers = nil
+	if o.Action.Kind == protocol.ClearCache {
+		for _, name := range o.Dropping {
+			if slices.Contains(e.Kept, name) {
+				g.weights[name].evicting = false
+			} else {
+				delete(g.weights, name)
+			}
+		}
+		return
+	}
+	c.of(o).using--
+	held := g.weights[o.Action.Model]
+	switch load := o.Action.Kind == protocol.LoadWeights; {
+	case load == (e.Refused == nil):
+		held.loaded, held.evicting = true, false
+		if load {
+			g.generations++
+			held.generation = g.generations
+		}
+	default:
+		delete(g.weights, o.Action.Model)
+	}
+}
+
+// after looks at everything that the worker said, and at the worker.
+func (c *checker) after(e Event, out *Output) {
+	c.begins(out)
+	c.results(out)
+	c.answers(out)
+	c.releases(out)
+	c.state()
+}
+
+func (c *checker) begins(out *Output) {
+	for _, o := range out.Stage {
+		k := c.of(o)
+		if k.order != nil || k.result != nil {
+			c.failf("G8: action %v is staged twice, or after its result", o.key())
+		}
+		k.order = o
+		k.using++
+		if held := c.gpus[o.GPU()].weights[o.Action.Model]; held != nil && held.loaded && !held.evicting {
+			k.generation = held.generation
+		}
+		c.inputs(o)
+	}
+	for _, o := range out.Execute {
+		k, g := c.of(o), &c.gpus[o.GPU()]
+		c.begin(k, o)
+		held := g.weights[o.Action.Model]
+		switch {
+		case g.executing != nil:
+			c.failf("GPU %d executes two actions", o.GPU())
+		case !k.staged:
+			c.failf("action %v begins before its inputs are staged", o.key())
+		case held == nil || !held.loaded || held.evicting:
+			c.failf("G6: action %v executes without weights", o.key())
+		case k.generation != 0 && k.generation != held.generation:
+			c.failf("action %v was staged for other weights", o.key())
+		}
+		held.users++
+		g.executing = o
+	}
+	for _, o := range out.Fetch {
+		c.of(o).using++
+	}
+	for _, o := range out.Transfer {
+		c.transfer(o)
+	}
+	c.reading += len(out.Read)
+	if c.reading > c.config.ConcurrentLoads {
+		c.failf("G11: %d models are read at a time", c.reading)
+	}
+}
+
+// begin is what holds for whatever begins on a GPU.
+func (c *checker) begin(k *known, o *Order) {
+	switch {
+	case k.begun:
+		c.failf("G8: action %v begins twice", o.key())
+	case k.result != nil:
+		c.failf("G8: action %v begins after its result", o.key())
+	case c.now < k.earliest || c.now > k.latest || o.Late(c.now) != nil:
+		c.failf("G2: action %v begins outside [%v, %v]", o.key(), k.earliest, k.latest)
+	}
+	k.begun = true
+	k.using++
+}
+
+func (c *checker) inputs(o *Order) {
+	for i, r := range o.Action.Requests {
+		if r.Generated {
+			continue
+		}
+		if !bytes.Equal(o.Inputs[i], payload(r.ID, r.Batch*itemBytes)) {
+			c.failf("action %v has the input %v for request %v", o.key(), o.Inputs[i], r.ID)
+		}
+	}
+}
+
+func (c *checker) transfer(o *Order) {
+	k, g := c.of(o), &c.gpus[o.GPU()]
+	if g.transfers != nil {
+		c.failf("GPU %d transfers twice at a time", o.GPU())
+	}
+	g.transfers = o
+	if o.Action.Kind == protocol.ClearCache {
+		for _, name := range o.Dropping {
+			c.evict(g, name)
+		}
+		return
+	}
+	c.begin(k, o)
+	if o.Action.Kind == protocol.EvictWeights {
+		c.evict(g, o.Action.Model)
+		return
+	}
+	if g.weights[o.Action.Model] != nil {
+		c.failf("G6: %s is loaded twice", o.Action.Model)
+	}
+	for name, held := range g.weights {
+		for _, f := range o.Frames {
+			if slices.Contains(held.frames, f) {
+				c.failf("G6: page %d of %s is given to %s", f, name, o.Action.Model)
+			}
+		}
+	}
+	g.weights[o.Action.Model] = &weights{frames: slices.Clone(o.Frames)}
+}
+
+func (c *checker) evict(g *knownGPU, name string) {
+	held := g.weights[name]
+	if held == nil || !held.loaded || held.evicting || held.users > 0 {
+		c.failf("G6: %s is evicted, and is in use or not there: %+v", name, held)
+	}
+	held.evicting = true
+}
+
+func (c *checker) results(out *Output) {
+	for i := range out.Results {
+		r := &out.Results[i]
+		k := c.actions[actionKey{r.Issuer, r.Action}]
+		switch {
+		case k == nil:
+			c.failf("a result of action %d of %d, which never came", r.Action, r.Issuer)
+		case k.result != nil:
+			c.failf("G8: action %d of %d has two results, %s and %s", r.Action, r.Issuer, k.result.Code, r.Code)
+		case r.Epoch != c.epoch || r.Incarnation != c.config.Incarnation:
+			c.failf("G7: a result of epoch %d, incarnation %d; the worker is at %d, %d", r.Epoch, r.Incarnation, c.epoch, c.config.Incarnation)
+		case k != c.received && c.expect != "" && r.Code == c.expect:
+			c.failf("%s of action %d went to another", r.Code, r.Action)
+		}
+		if r.Code == protocol.OK && k.action.Kind == protocol.Infer && !k.begun {
+			c.failf("action %d of %d is OK and never ran", r.Action, r.Issuer)
+		}
+		sent := c.now
+		if k.action.Epoch != 0 {
+			sent = c.offset.Remote(sent)
+		}
+		if r.Sent != sent {
+			c.failf("action %d of %d was sent at %v, says %v", r.Action, r.Issuer, sent, r.Sent)
+		}
+		copied := *r
+		k.result = &copied
+		c.open--
+		delivered := slices.ContainsFunc(out.Deliver, func(o *Order) bool { return c.of(o) == k })
+		if want := r.Code == protocol.OK && k.action.Kind == protocol.Infer && len(k.action.Requests) > 0; delivered != want {
+			c.failf("G1: outputs of action %d of %d, which is %s: delivered %v", r.Action, r.Issuer, r.Code, delivered)
+		}
+	}
+}
+
+// answers looks at what the action that has just come was answered.
+func (c *checker) answers(out *Output) {
+	k := c.received
+	switch {
+	case k == nil && len(out.Again) > 0:
+		c.failf("G8: a result again that nobody asked for")
+	case k == nil:
+	case c.expect != "" && (k.result == nil || k.result.Code != c.expect):
+		c.failf("G7: %+v is to be %s, was answered %+v", k.action, c.expect, k.result)
+	case c.expect != "":
+	case k.action.Kind == protocol.GetWorkerState && !c.twice && k.result == nil:
+		if len(out.Again) != 1 || out.Again[0].State == nil {
+			c.failf("a question for the state was not answered")
+		}
+		c.open--
+		delete(c.actions, actionKey{k.action.Issuer, k.action.ID})
+	case c.twice && (k.result != nil) != (len(out.Again) == 1):
+		c.failf("G8: action %d of %d came twice; answered %d times", k.action.ID, k.action.Issuer, len(out.Again))
+	case c.twice && k.result != nil && (out.Again[0].Code != k.result.Code || out.Again[0].Sent != k.result.Sent || out.Again[0].Action != k.result.Action):
+		c.failf("G8: action %d of %d was %+v and is %+v now", k.action.ID, k.action.Issuer, k.result, out.Again[0])
+	case !c.twice && k.result != nil && slices.Contains([]protocol.Code{protocol.StaleEpoch, protocol.StaleIncarnation, protocol.TooEarly, protocol.ShuttingDown}, k.result.Code):
+		c.failf("%+v is answered %s without a reason", k.action, k.result.Code)
+	}
+}
+
+func (c *checker) releases(out *Output) {
+	if c.received != nil && c.received.result != nil && !c.twice {
+		c.received.order = nil
+	}
+	for _, o := range out.Ended {
+		if k := c.actions[o.key()]; k != nil && k.begun {
+			k.using = 0
+		}
+	}
+	for _, o := range out.Release {
+		k := c.of(o)
+		if k.released || k.using > 0 {
+			c.failf("action %v is released twice, or while it is read", o.key())
+		}
+		k.released = true
+	}
+	for _, h := range out.Close {
+		if !c.handles[h] {
+			c.failf("model %v is closed, and is not open", h)
+		}
+		delete(c.handles, h)
+		for _, k := range c.actions {
+			if k.order != nil && k.using > 0 && k.order.Model == h {
+				c.failf("model %v is closed, and action %d reads it", h, k.action.ID)
+			}
+		}
+	}
+}
+
+// state compares the worker with what is known of it.
+func (c *checker) state() {
+	s := c.worker.Snapshot()
+	switch {
+	case s.InFlight != c.open:
+		c.failf("G13: %d actions have no result, the worker says %d", c.open, s.InFlight)
+	case s.Inputs > c.config.MaxInputs || s.InputBytes > c.config.MaxInputBytes || s.InputBytes < 0:
+		c.failf("G11: %d inputs of %d bytes", s.Inputs, s.InputBytes)
+	case s.Models > c.config.MaxModels || c.worker.loading > c.config.MaxLoads:
+		c.failf("G11: %d models, %d loads", s.Models, c.worker.loading)
+	}
+	for i := range c.gpus {
+		c.gpu(i)
+	}
+	for key, k := range c.actions {
+		if k.action.Kind.OnGPU() && k.result == nil && !k.begun && k.latest < c.now {
+			c.failf("G1: action %v can begin no more since %v and has no result", key, k.latest)
+		}
+		g := k.action.GPU
+		ready := k.result == nil && !k.begun && k.earliest <= c.now
+		if ready && k.action.Kind == protocol.Infer && k.staged && c.gpus[g].executing == nil ||
+			ready && (k.action.Kind == protocol.LoadWeights || k.action.Kind == protocol.EvictWeights) && c.gpus[g].transfers == nil {
+			c.failf("action %v may begin since %v, and GPU %d is idle", key, k.earliest, g)
+		}
+	}
+}
+
+func (c *checker) gpu(i int) {
+	g, pages := &c.gpus[i], 0
+	var loaded []string
+	for name, held := range g.weights {
+		pages += len(held.frames)
+		if held.loaded && !held.evicting {
+			loaded = append(loaded, name)
+		}
+	}
+	slices.Sort(loaded)
+	if used, total := c.worker.Pages(i); used != pages || used > total {
+		c.failf("G6: GPU %d uses %d of %d pages, its weights have %d", i, used, total, pages)
+	}
+	if is := c.worker.Resident(i); !slices.Equal(is, loaded) {
+		c.failf("G6: GPU %d has %v, the worker says %v", i, loaded, is)
+	}
+	if n, m := c.worker.gpus[i].executions.Len(), c.worker.gpus[i].transfers.Len(); n > c.config.MaxQueued || m > c.config.MaxQueued {
+		c.failf("G11: %d executions and %d transfers wait for GPU %d", n, m, i)
+	}
+}
+
+// rest is how everything is when nothing comes any more.
+func (c *checker) rest() {
+	s := c.worker.Snapshot()
+	if c.open > 0 || s.Inputs > 0 || s.InputBytes != 0 || len(c.worker.inputs.waiting) > 0 {
+		c.failf("G13: at rest %d actions have no result; %d inputs of %d bytes, %d are waited for", c.open, s.Inputs, s.InputBytes, len(c.worker.inputs.waiting))
+	}
+	used := map[any]bool{}
+	for name, m := range c.worker.library {
+		used[m.shared.handle] = true
+		if m.orders != 0 {
+			c.failf("at rest %s is needed by %d actions", name, m.orders)
+		}
+	}
+	if len(used) != len(c.handles) {
+		c.failf("G11: %d models are open, %d are needed", len(c.handles), len(used))
+	}
+	for _, k := range c.actions {
+		if k.action.Kind == protocol.Infer && !k.released {
+			c.failf("action %d of %d was never released", k.action.ID, k.action.Issuer)
+		}
+	}
+}
