@@ -1,0 +1,145 @@
+package virtual
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/protocol"
+)
+
+// script is a World that writes down what it is asked for. Everything takes 10 ms.
+type script struct {
+	now   protocol.Time
+	lines []string
+	ends  []end
+}
+
+type end struct {
+	at  protocol.Time
+	run *Run
+}
+
+func (s *script) Now() protocol.Time               { return s.now }
+func (s *script) After(_ time.Duration, do func()) { do() }
+func (s *script) WakeIn(time.Duration, *Worker)    {}
+func (s *script) Delivers(o *work.Order)           { s.note("outputs of", o.Action.ID) }
+
+func (s *script) Begins(o *work.Order, _ *GPU) time.Duration {
+	s.note("begin", o.Action.ID)
+	return 10 * time.Millisecond
+}
+
+func (s *script) Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
+	tensor := []protocol.TensorSpec{{Name: "x", Datatype: protocol.FP32, Shape: []int64{2}}}
+	return protocol.ModelSpec{Path: load.Path, Digest: load.Path, Inputs: tensor, Outputs: tensor, BatchSizes: []int{1, 2}, Pages: 3}, 0, nil
+}
+
+func (s *script) EndIn(d time.Duration, r *Run) { s.ends = append(s.ends, end{s.now.Add(d), r}) }
+
+func (s *script) Answers(r *protocol.Result, o *work.Order) {
+	what := string(r.Code)
+	if o == nil {
+		what = "again " + what
+	}
+	s.note(what, r.Action)
+}
+
+func (s *script) note(what string, id protocol.ActionID) {
+	s.lines = append(s.lines, fmt.Sprintf("%d %s %d", s.now/1e6, what, id))
+}
+
+// until lets runs end up to a time in ms.
+func (s *script) until(ms protocol.Time) {
+	for i := 0; i < len(s.ends); i++ {
+		if e := s.ends[i]; e.at <= ms*1e6 {
+			s.now = max(s.now, e.at)
+			s.ends = slices.Delete(s.ends, i, i+1)
+			e.run.GPU.Worker.End(e.run)
+			i = -1
+		}
+	}
+	s.now = ms * 1e6
+}
+
+func (s *script) expect(t *testing.T, want ...string) {
+	t.Helper()
+	if !slices.Equal(s.lines, want) {
+		t.Errorf("got  %q\nwant %q", s.lines, want)
+	}
+	s.lines = nil
+}
+
+func newWorker() (*script, *Worker) {
+	s := &script{}
+	c := work.Defaults()
+	c.Name, c.Incarnation, c.GPUs = "w", 1, []work.GPU{{Type: "v100", Pages: 8, PageSize: 1}}
+	w := New(c, s)
+	w.HoldInMemory("p/m", "m")
+	return s, w
+}
+
+func action(w *Worker, id protocol.ActionID, kind protocol.Kind) protocol.Action {
+	return protocol.Action{ID: id, Kind: kind, Model: "m", Batch: 1, Incarnation: w.Incarnation(), Epoch: 5, Latest: protocol.Never}
+}
+
+func TestAnActionRunsOnceItsInputsAreThere(t *testing.T) {
+	s, w := newWorker()
+	w.HoldOnGPU(0, "m")
+	a := action(w, 1, protocol.Infer)
+	a.Batch = 2
+	for seq := range uint64(2) {
+		a.Requests = append(a.Requests, protocol.RequestRef{ID: protocol.RequestID{Seq: seq}, Batch: 1})
+	}
+	w.Input(a.Requests[1].ID, 8) // before its action
+	w.Receive(a)
+	w.Input(a.Requests[1].ID, 8) // twice
+	s.until(5)
+	s.expect(t)
+	w.Input(a.Requests[0].ID, 8)
+	s.until(15)
+	w.Receive(a)
+	s.expect(t, "5 begin 1", "15 OK 1", "15 outputs of 1", "15 again OK 1")
+}
+
+func TestANewIncarnationRemembersNothing(t *testing.T) {
+	s, w := newWorker()
+	load := action(w, 1, protocol.LoadWeights)
+	w.Receive(load)
+	s.until(5)
+	w.Restart(2)
+	if used, _ := w.Core.Pages(0); used != 0 || w.Core.InFlight() != 0 {
+		t.Errorf("%d pages and %d actions after a restart", used, w.Core.InFlight())
+	}
+	s.until(20)
+	w.Receive(load) // a copy of its message
+	s.expect(t, "0 begin 1", "20 STALE_INCARNATION 1")
+}
+
+func TestASlowGPUTakesLongerAndAHungOneEndsNothing(t *testing.T) {
+	s, w := newWorker()
+	g := w.GPUs[0]
+	g.Slow = 3
+	w.Receive(action(w, 1, protocol.LoadWeights))
+	s.until(29)
+	s.expect(t, "0 begin 1")
+	g.Hung = 50e6
+	w.Receive(action(w, 2, protocol.Infer)) // its weights are not there yet
+	s.until(60)
+	s.expect(t, "29 WEIGHTS_MISSING 2", "50 OK 1")
+}
+
+func TestAClearedGPUIsEmptyUnlessItWorks(t *testing.T) {
+	s, w := newWorker()
+	w.HoldOnGPU(0, "m")
+	w.Receive(action(w, 1, protocol.Infer))
+	w.Receive(action(w, 2, protocol.ClearCache))
+	s.until(20)
+	w.Receive(action(w, 3, protocol.ClearCache))
+	s.expect(t, "0 begin 1", "0 WEIGHTS_IN_USE 2", "10 OK 1", "20 OK 3")
+	if used, _ := w.Core.Pages(0); used != 0 {
+		t.Errorf("%d pages used", used)
+	}
+}
