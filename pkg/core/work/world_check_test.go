@@ -19,7 +19,6 @@ type checker struct {
 	open     int // actions without a result
 	gpus     [worldGPUs]knownGPU
 	reading  int
-	queued   map[*Order]bool
 	handles  map[any]bool // open ones
 	expect   protocol.Code
 	received *known // of this step
