@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	core "clockwork/pkg/core/frontdoor"
 	"fmt"
 	"math"
 	"strings"
@@ -87,6 +88,11 @@ func id(v any) asking { return asking{id: v, inputs: []any{goodX(), goodY()}} }
 func priority(v any) asking { return asking{priority: v, inputs: []any{goodX(), goodY()}} }
 
 func inputs(list ...any) asking { return asking{inputs: list} }
+
+// read is what a front door does with a message for model pair once it was admitted.
+func read(m *nats.Msg, into *core.Decoded) *protocol.Error {
+	return (&FrontDoor{config: DefaultConfig()}).decodeMessage(m, &pair, true, into)
+}
 
 // TestWhatAFrontDoorTakes is the whole of what is checked of a request before
 // anything else sees it.
@@ -189,9 +195,8 @@ func TestWhatAFrontDoorTakes(t *testing.T) {
 		{"one of any bytes", id("\x00\n\x1b[2J\xff\"}"), ok},
 		{"one that is a number", id(7), protocol.BadMessage},
 	} {
-		a := &asked{Msg: c.message(t), model: "pair", spec: pair, known: true, accepting: true, arrived: time.Unix(1, 0)}
-		d := &FrontDoor{config: DefaultConfig()}
-		r, fault := d.read(a)
+		var r core.Decoded
+		fault := read(c.message(t), &r)
 		code := ok
 		if fault != nil {
 			code = fault.Code
@@ -200,8 +205,8 @@ func TestWhatAFrontDoorTakes(t *testing.T) {
 			t.Errorf("%s: %s, want %s (%v)", c.what, code, c.want, fault)
 			continue
 		}
-		if fault == nil && !r.generated && int64(len(r.payload)) != int64(r.batch)*pair.ItemBytes() {
-			t.Errorf("%s: taken with %d bytes for %d items", c.what, len(r.payload), r.batch)
+		if fault == nil && !r.Generated && int64(len(r.Payload)) != int64(r.Batch)*pair.ItemBytes() {
+			t.Errorf("%s: taken with %d bytes for %d items", c.what, len(r.Payload), r.Batch)
 		}
 	}
 }
@@ -209,9 +214,8 @@ func TestWhatAFrontDoorTakes(t *testing.T) {
 // TestAnIdIsToldBackAsItCame, whatever bytes it has.
 func TestAnIdIsToldBackAsItCame(t *testing.T) {
 	for _, want := range []string{"", "7", "\x00\n\x1b[2J\xff\"}", strings.Repeat("ä", 32)} {
-		a := &asked{Msg: id(want).message(t), spec: pair, known: true}
-		r, fault := (&FrontDoor{config: DefaultConfig()}).read(a)
-		if fault != nil || r.clientID != want {
+		var r core.Decoded
+		if fault := read(id(want).message(t), &r); fault != nil || r.ClientID != want {
 			t.Errorf("%q: %+v, %v", want, r, fault)
 		}
 	}
@@ -229,7 +233,8 @@ func TestARefusalSaysWhatWasExpected(t *testing.T) {
 		"id":       {id(strings.Repeat("x", 65)), `the id has 65 bytes, at most 64 are kept`},
 		"deadline": {slo(-1), fmt.Sprintf(`slo_ms is -1; it must be positive and at most %d`, protocol.MaxSLO/time.Millisecond)},
 	} {
-		_, fault := (&FrontDoor{config: DefaultConfig()}).read(&asked{Msg: c.message(t), spec: pair, known: true})
+		var r core.Decoded
+		fault := read(c.message(t), &r)
 		if fault == nil || fault.Message != c.want {
 			t.Errorf("%s: %v, want %s", what, fault, c.want)
 		}

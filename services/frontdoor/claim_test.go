@@ -2,7 +2,6 @@ package frontdoor
 
 import (
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -49,53 +48,5 @@ func TestG1EveryReplyIsClaimedFirst(t *testing.T) {
 		if m := bustest.Next(t, "the reply", heard); m.Subject != inbox {
 			t.Errorf("%s: after the claim came %s", name, m.Subject)
 		}
-	}
-}
-
-// TestG1ALateReplyIsLeftToTheScheduler by a door that the broker had lost, and
-// by no other.
-func TestG1ALateReplyIsLeftToTheScheduler(t *testing.T) {
-	s := newStack(t)
-	d := New(s.config, s.bus, s.state, nil)
-	replies := make(chan *nats.Msg, 10)
-	inbox := nats.NewInbox()
-	if _, err := s.client.ChanSubscribe(inbox, replies); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.client.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name       string
-		late       time.Duration
-		reconnects uint64
-		handed     bool
-		left       int64
-	}{
-		{"in time", -time.Second, 9, false, 0},
-		{"at the deadline", time.Millisecond, 9, false, 0},
-		{"late, never lost", time.Second, 0, false, 0},
-		{"late, from the buffer", time.Second, 9, true, 0},
-		{"late", time.Second, 9, false, 1},
-	} {
-		d.Left.Store(0)
-		r := &request{reply: inbox, epoch: 1, deadline: time.Now().Add(-c.late), reconnects: c.reconnects, handed: c.handed}
-		d.claim(r)
-		d.answer(r, &nats.Msg{Subject: inbox, Data: []byte("{}")})
-		if d.Left.Load() != c.left {
-			t.Errorf("%s: left %d", c.name, d.Left.Load())
-		}
-		if c.left == 0 {
-			bustest.Next(t, "the reply, "+c.name, replies)
-		}
-	}
-	if err := s.bus.Control.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.client.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if len(replies) != 0 {
-		t.Error("a late reply was sent")
 	}
 }

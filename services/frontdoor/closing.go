@@ -1,9 +1,8 @@
 package frontdoor
 
 import (
+	"clockwork/pkg/core/frontdoor"
 	"time"
-
-	"clockwork/pkg/protocol"
 )
 
 // drainWait bounds how long a door that closes goes on taking what its clients
@@ -30,17 +29,8 @@ func (d *FrontDoor) Stop() {
 	}
 	d.cancel()
 	d.work.Stop()
-	d.mu.Lock()
-	rest := d.table.all()
-	for _, r := range rest {
-		d.table.take(r.id.Seq)
-	}
-	d.mu.Unlock()
-	for _, r := range rest {
-		if r.buffered == 0 { // a buffered one is served by the next controller
-			d.refuse(r, protocol.Refusal(protocol.ShuttingDown))
-		}
-	}
+	d.timer.Stop()
+	d.step(&frontdoor.Stop{})
 }
 
 // drain gives up the subscription to infer and waits until what had arrived
@@ -63,10 +53,7 @@ const finishEvery = 5 * time.Millisecond
 // finish waits until everything that was taken is answered.
 func (d *FrontDoor) finish() {
 	for end := time.Now().Add(d.config.StopWait); time.Now().Before(end); time.Sleep(finishEvery) {
-		d.mu.Lock()
-		left := len(d.table.bySeq)
-		d.mu.Unlock()
-		if left == 0 {
+		if d.snapshot().InFlight == 0 {
 			return
 		}
 	}

@@ -8,21 +8,21 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 	"clockwork/services/host"
 )
 
-// FrontDoor is a front door: it takes infer requests from clients, keeps each until
-// its outcome, and gives the one reply. Any number of doors share the work as
-// a NATS queue group. While no scheduler is active it stores requests in the
-// startup buffer.
+// FrontDoor takes infer requests from clients, keeps each until its outcome, and gives
+// the one reply. Any number of front doors share the work as a NATS queue group. The
+// core (pkg/core/frontdoor) decides; this shell decodes, takes one lock, steps the core,
+// encodes and sends.
 type FrontDoor struct {
 	config Config
 	bus    *bus.Bus
@@ -34,41 +34,23 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *misses
 	live        *live
-	ignored     bus.Tally     // requests whose answers would go to another client
-	foreign     bus.Tally     // outputs
-	slow        *slots        // of requests that are read beside the others
-	storing     *slots        // of requests on their way into the buffer
-	reconnects  atomic.Uint64 // of the bus, when the last request was taken
+	ignored     bus.Tally // requests whose answers would go to another client
+	foreign     bus.Tally // outputs
 
 	// telling is held while the scheduler is told of requests, so that it hears
 	// of each first that it is there and then that it is answered. Before mu.
 	telling sync.Mutex
 	said    protocol.SubmissionBatch // used for each that says only what is answered
 
-	mu      sync.Mutex
-	table   *table
-	seq     uint64
-	models  map[string]protocol.ModelSpec
-	stage   protocol.Stage
-	epoch   uint64                // of the active scheduler, 0 for none
-	latest  uint64                // the last epoch that was not 0
-	begun   bool                  // there was one
-	actives map[string]activeSeen // schedulers that say they are active
-	wake    chan struct{}         // a deadline came that is before watched
-	watched time.Time             // what watchDeadlines sleeps towards, zero for nothing
-	held    int                   // requests taken since the last flush; onInfer's own
-	inputs  inputBoxes            // onDispatch's own
-	stored  []storedShare         // in the order in which they end, by and large
-
-	// Counts for the accounting: received = answered + left + in flight + stored.
-	// Left are late replies that were not sent, since the scheduler may have
-	// answered.
-	Received, Answered, Late, Left atomic.Int64
-	waiting                        atomic.Int64 // in the startup buffer, the keeper's own count
-
-	// unclaimed are buffered requests that were answered while the buffer could
-	// not be reached: they are there still, and must not be answered again.
-	unclaimed map[uint64]struct{}
+	mu         sync.Mutex
+	core       *frontdoor.Machine
+	timer      *time.Timer   // of the core's wake
+	wake       protocol.Time // when it is set to
+	reconnects uint64        // of the bus, as the core knows
+	questions  []question    // to be sent once the lock is given back
+	stopped    bool          // no claim of the buffer begins any more
+	held       int           // requests taken since the last flush; onInfer's own
+	inputs     inputBoxes    // onDispatch's own
 
 	subs   []*nats.Subscription
 	taking *nats.Subscription // of infer
@@ -79,26 +61,14 @@ type FrontDoor struct {
 	work   host.Tasks
 }
 
-type activeSeen struct{ epoch, incarnation uint64 }
+// question asks the scheduler of an epoch whose the answer of a request is.
+type question struct {
+	epoch   uint64
+	request protocol.Submitted
+}
 
 // inputHead is what an Input takes beside its payload, at most.
 const inputHead = 256
-
-// slowSlots bounds how much is read at a time beside the others, since numbers as
-// text take up to a second and nobody else may wait for that: a message of more than
-// largeBody takes largeSlots of them, a smaller one takes one.
-const (
-	slowSlots  = 1024
-	largeBody  = 64 << 10
-	largeSlots = 16
-)
-
-func slotsOf(bytes int) int {
-	if bytes > largeBody {
-		return largeSlots
-	}
-	return 1
-}
 
 // maxHeld bounds how many requests are taken before they are submitted, so
 // that the first of a burst does not wait for the last.
@@ -109,24 +79,26 @@ const maxSubmissions = 2048
 
 // New makes a front door; Start opens it.
 func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *FrontDoor {
-	return &FrontDoor{
-		config:  config,
-		bus:     b,
-		state:   state,
-		buffer:  buffer,
-		id:      bus.RandomID(),
-		misses:  &misses{bus: b},
-		inputs:  inputBoxes{bus: b, boxes: map[string]*inputBox{}},
-		slow:    newSlots(slowSlots),
-		storing: newSlots(bus.MaxStoring),
-		table:   newTable(config.MaxInFlight, config.MaxInFlightBytes, config.Limits),
-		models:  map[string]protocol.ModelSpec{},
-		actives: map[string]activeSeen{},
-		wake:    make(chan struct{}, 1),
-		unlend:  func() {},
-
-		unclaimed: map[uint64]struct{}{},
+	d := &FrontDoor{
+		config:     config,
+		bus:        b,
+		state:      state,
+		buffer:     buffer,
+		id:         bus.RandomID(),
+		misses:     &misses{bus: b},
+		inputs:     inputBoxes{bus: b, boxes: map[string]*inputBox{}},
+		wake:       protocol.Never,
+		reconnects: b.Reconnects(),
+		unlend:     func() {},
 	}
+	core := frontdoor.Defaults()
+	core.ID, core.Subjects = d.id, b.Subjects
+	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
+	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
+	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
+	d.core = frontdoor.New(core)
+	d.timer = time.AfterFunc(time.Hour, d.tick)
+	return d
 }
 
 // Name is the front door's identity as a token of a subject.
@@ -157,7 +129,6 @@ func (d *FrontDoor) open() error {
 		return err
 	}
 	d.work.Start(func() { d.watchState(ctx) })
-	d.work.Start(func() { d.watchDeadlines(ctx) })
 	s := d.bus.Subjects
 	for _, subscription := range []struct {
 		nc      *nats.Conn
@@ -181,24 +152,28 @@ func (d *FrontDoor) open() error {
 			return err
 		}
 	}
-	d.pulse = d.bus.StartPulse(protocol.FrontDoor, protocol.DoorName(d.id), func() protocol.Heartbeat {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return protocol.Heartbeat{Incarnation: d.id, Epoch: d.epoch, State: "open", InFlight: len(d.table.bySeq)}
-	})
+	d.pulse = d.bus.StartPulse(protocol.FrontDoor, protocol.DoorName(d.id), d.heartbeat)
 	d.unlend = d.config.Telemetry.Lend(d.source())
 	return nil
 }
 
-// submit sends a batch of submissions, but of those that are answered by now;
-// the batch calls it.
+func (d *FrontDoor) heartbeat() protocol.Heartbeat {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.minded()
+	s := d.core.Snapshot()
+	return protocol.Heartbeat{Incarnation: d.id, Epoch: s.Epoch, State: "open", InFlight: s.InFlight}
+}
+
+// submit sends a batch of submissions, but of those that are answered by now; the
+// batch calls it.
 func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	m := protocol.SubmissionBatch{Door: d.id}
 	d.mu.Lock()
-	m.Epoch = d.latest
-	m.Requests = slices.DeleteFunc(batch, func(s protocol.Submitted) bool { return d.table.bySeq[s.ID.Seq] == nil })
+	m.Epoch = d.core.LastEpoch()
+	m.Requests = slices.DeleteFunc(batch, func(s protocol.Submitted) bool { return !d.core.Open(s.ID.Seq) })
 	d.mu.Unlock()
 	if len(m.Requests) == 0 {
 		return
@@ -208,38 +183,32 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	}
 }
 
+// ask sends questions whose answers are.
+func (d *FrontDoor) ask(questions []question) {
+	for _, q := range questions {
+		m := protocol.SubmissionBatch{Door: d.id, Epoch: q.epoch, Requests: []protocol.Submitted{q.request}}
+		if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
+			d.bus.Log.Debug("question not sent", "error", err) // it is asked again
+		}
+	}
+}
+
 // claim tells the scheduler that requests are answered, before they are: if this
-// process dies in between, nobody answers; were it the other way round, two
-// would. What is claimed is answered at once.
-func (d *FrontDoor) claim(rs ...*request) {
+// process dies in between, nobody answers; were it the other way round, two would.
+func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
 	d.telling.Lock()
 	defer d.telling.Unlock()
 	d.said.Answered = d.said.Answered[:0]
-	for _, r := range rs {
-		if r.isSubmitted() && !d.isLeft(r) {
-			r.claimed = true
-			d.said.Answered = append(d.said.Answered, r.id.Seq)
+	for i := range ended {
+		if ended[i].Claim {
+			d.said.Answered = append(d.said.Answered, ended[i].Request.ID.Seq)
 		}
 	}
-	d.say(d.bus.Control)
-}
-
-// claimBefore is claim for a reply that leaves on the other connection. Claimed
-// on both: the submission may come behind this one.
-func (d *FrontDoor) claimBefore(nc *nats.Conn, r *request) {
-	d.telling.Lock()
-	defer d.telling.Unlock()
-	d.said.Answered = append(d.said.Answered[:0], r.id.Seq)
-	d.say(nc)
-}
-
-// say sends what is in said. The caller holds telling.
-func (d *FrontDoor) say(nc *nats.Conn) {
 	if len(d.said.Answered) == 0 {
 		return
 	}
 	d.mu.Lock()
-	d.said.Door, d.said.Epoch = d.id, d.latest
+	d.said.Door, d.said.Epoch = d.id, d.core.LastEpoch()
 	d.mu.Unlock()
 	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &d.said); err != nil {
 		d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be

@@ -1,76 +1,160 @@
 package frontdoor
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 	"clockwork/pkg/wire"
 )
 
-// How a door takes requests in.
+// How a front door takes requests in.
+
+// client is what the shell keeps of a request: Request.Driver.
+type client struct {
+	msg     *nats.Msg // as it came; nil of one that was in the startup buffer
+	trace   watch.Trace
+	outcome outcome // once it is answered
+}
+
+func clientOf(r *frontdoor.Request) *client {
+	c, _ := r.Driver.(*client)
+	if c == nil {
+		c = &client{}
+		r.Driver = c
+	}
+	return c
+}
 
 // onInfer takes a request of a client.
 func (d *FrontDoor) onInfer(m *nats.Msg) {
-	a := &asked{Msg: m, arrived: time.Now()}
-	a.model, a.tenant = d.bus.Subjects.Inferred(m.Subject)
-	if !d.bus.MayReplyTo(m.Reply) || !d.mayHear(a) {
-		return
-	}
-	d.Received.Add(1)
-	a.trace = d.config.Telemetry.Trace(m.Header)
-	if d.held == 0 {
-		d.reconnects.Store(d.bus.Reconnects())
-	}
 	defer d.flushLast(m.Sub)
-	if fault := d.letIn(a); fault != nil {
-		d.refuseMessage(a, fault)
-		return
-	}
-	if !wire.ReadsSlowly(m.Data) {
-		d.accept(a)
-		return
-	}
-	n := slotsOf(len(m.Data))
-	if !d.slow.take(a.tenant, n) {
-		d.turnAway(a, protocol.Errorf(protocol.Overloaded, "as many numbers are being read as may be at a time; send tensors as raw bytes (msgpack bin), which are read at once"))
-		return
-	}
-	if !d.work.Start(func() {
-		defer d.slow.giveBack(a.tenant, n)
-		d.accept(a)
-		d.submissions.Flush()
-	}) {
-		d.slow.giveBack(a.tenant, n)
-		d.turnAway(a, protocol.Refusal(protocol.ShuttingDown))
-	}
-}
-
-// mayHear reports whether the answer may go where a tenant asks for it, and tells
-// of those that may not: it is another one's inbox.
-func (d *FrontDoor) mayHear(a *asked) bool {
-	if protocol.MayHear(a.tenant, a.Reply) {
-		return true
-	}
-	if count := d.ignored.Add(a.arrived); count > 0 {
-		d.bus.Log.Warn("requests ignored: their answers would go to another client's inbox", "count", count, "client", a.tenant, "latest", a.Reply)
-	}
-	return false
-}
-
-// accept serves a request, or stores it until somebody can.
-func (d *FrontDoor) accept(a *asked) {
-	r, fault := d.read(a)
+	r, c := d.take(m)
 	switch {
-	case fault != nil:
-		d.turnAway(a, fault)
-	case a.accepting:
-		if fault := d.admit(r); fault != nil {
-			d.turnAway(a, fault)
-		}
+	case r == nil:
+	case !r.Beside:
+		d.read(r, c)
+	case !d.work.Start(func() { d.read(r, c) }):
+		d.undecoded(r, protocol.Refusal(protocol.ShuttingDown))
+	}
+}
+
+// take hands a message to the core, and answers it if it is refused or ignored; then
+// there is no request.
+func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
+	in := frontdoor.Inbound{Reply: m.Reply, Bytes: len(m.Data), Slow: wire.ReadsSlowly(m.Data)}
+	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
+	arrived := clock.Now()
+	d.mu.Lock()
+	if d.held == 0 {
+		d.minded()
+	}
+	out := d.core.Step(arrived, &in)
+	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
+	d.unlockHeld(d.carryOut(out, nil), false)
+	if ignored != frontdoor.NotIgnored {
+		d.noteIgnored(ignored, m.Reply, in.Tenant)
+		return nil, nil
+	}
+	c := &client{msg: m, trace: d.config.Telemetry.Trace(m.Header)}
+	if r == nil {
+		d.refuseMessage(c, &in, arrived, refused)
+		return nil, nil
+	}
+	r.Driver = c
+	return r, c
+}
+
+// noteIgnored tells of messages whose answers would go where no client waits.
+func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
+	if why == frontdoor.NoReply {
+		return
+	}
+	count := d.ignored.Add(time.Now())
+	switch {
+	case count == 0:
+	case why == frontdoor.OthersInbox:
+		d.bus.Log.Warn("requests ignored: their answers would go to another client's inbox", "count", count, "client", tenant, "latest", reply)
 	default:
-		d.store(a, r.deadline.Sub(r.arrived))
+		d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+	}
+}
+
+// read decodes a message that was admitted.
+func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
+	e := frontdoor.Decoded{Request: r}
+	if fault := d.decodeMessage(c.msg, &r.Model, r.Known, &e); fault != nil {
+		d.undecoded(r, fault)
+		return
+	}
+	d.mu.Lock()
+	out := d.core.Step(clock.Now(), &e)
+	store, rejected, refused := out.Store, out.Rejected, out.Refused
+	d.unlockHeld(d.carryOut(out, nil), r.Beside)
+	switch {
+	case store != nil:
+		d.store(store, c)
+	case rejected != nil:
+		d.refuseRequest(rejected, refused)
+	}
+}
+
+// unlockHeld is unlock; the submissions of what is decoded in the subscription's own
+// goroutine leave with the last message that waits there.
+func (d *FrontDoor) unlockHeld(ended []frontdoor.Ended, beside bool) {
+	if beside || len(ended) > 0 {
+		d.unlock(ended)
+		return
+	}
+	d.mu.Unlock()
+}
+
+// decodeMessage reads a message, of which a header may set the deadline.
+func (d *FrontDoor) decodeMessage(m *nats.Msg, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {
+	parameters, fault := d.decode(m.Data, spec, known, e)
+	if fault == nil {
+		e.SLO, fault = frontdoor.ReadSLO(m.Header.Get(protocol.TimeoutHeader), parameters, d.config.DefaultSLO)
+	}
+	return fault
+}
+
+// decode reads a body; a model that is not known yet may come.
+func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) (protocol.InferParameters, *protocol.Error) {
+	in, fault := wire.DecodeInfer(body)
+	if fault != nil {
+		return in.Parameters, fault
+	}
+	e.Encoding = wire.EncodingOf(body)
+	e.ClientID, e.Priority, e.Generated = in.ID, in.Parameters.Priority, len(in.Inputs) == 0
+	if known {
+		e.Payload, e.Batch, fault = frontdoor.Layout(spec, in.Inputs)
+	}
+	return in.Parameters, fault
+}
+
+func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
+	d.mu.Lock()
+	out := d.core.Step(clock.Now(), &frontdoor.Undecoded{Request: r, Fault: fault})
+	d.unlock(d.carryOut(out, nil))
+	d.refuseRequest(r, fault)
+}
+
+// store puts a request into the startup buffer.
+func (d *FrontDoor) store(r *frontdoor.Request, c *client) {
+	stored := d.buffer.Store(r.Name, r.Reply, r.Deadline.Sub(r.Arrived), c.msg.Data, traceparent(c.trace))
+	ended := func(fault *protocol.Error) {
+		d.step(&frontdoor.Stored{Request: r, Fault: fault})
+		if fault != nil {
+			d.refuseRequest(r, fault)
+		}
+	}
+	if !d.work.Start(func() { ended(stored(context.Background())) }) {
+		ended(protocol.Refusal(protocol.ShuttingDown))
 	}
 }
 
@@ -81,41 +165,5 @@ func (d *FrontDoor) flushLast(sub *nats.Subscription) {
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.held >= maxHeld {
 		d.held = 0
 		d.submissions.Flush()
-	}
-}
-
-// admit takes in a request that was checked, and queues it for the scheduler.
-func (d *FrontDoor) admit(r *request) *protocol.Error {
-	if limit := d.bus.Payload.MaxPayload() - inputHead; int64(len(r.payload)) > limit {
-		fault := protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", len(r.payload), limit)
-		fault.Got, fault.Limit = int64(len(r.payload)), limit
-		return fault
-	}
-	d.mu.Lock()
-	d.seq++
-	r.id = protocol.RequestID{Door: d.id, Seq: d.seq}
-	r.epoch = d.epoch
-	fault := d.table.add(r) // without a scheduler it waits there for the next one
-	first := fault == nil && (d.watched.IsZero() || r.deadline.Before(d.watched))
-	if first {
-		d.watched = r.deadline
-	}
-	d.mu.Unlock()
-	if fault != nil {
-		return fault
-	}
-	if first {
-		d.rewake()
-	}
-	if r.epoch != 0 {
-		d.submissions.Add(r.submission(time.Now()))
-	}
-	return nil
-}
-
-func (d *FrontDoor) rewake() {
-	select {
-	case d.wake <- struct{}{}:
-	default: // it will look anyway
 	}
 }

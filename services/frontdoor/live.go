@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/figures"
 )
@@ -47,7 +48,7 @@ func (l *live) stop() {
 }
 
 // answered takes in a request that has its answer.
-func (l *live) answered(r *request) {
+func (l *live) answered(r *frontdoor.Request) {
 	if l == nil {
 		return // the door was never open
 	}
@@ -68,11 +69,9 @@ func (l *live) Watch(on bool, now time.Time) { l.figure.Watch(on, now) }
 
 // Figures implements bus.Counted.
 func (l *live) Figures(now time.Time) protocol.Figures {
-	f, d := l.figure.Figures(now), l.door
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(d.stage, protocol.Querying).String(), d.epoch
-	f.FrontDoor.InFlight, f.FrontDoor.Models = len(d.table.bySeq), len(d.models)
+	f, s := l.figure.Figures(now), l.door.snapshot()
+	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(s.Stage, protocol.Querying).String(), s.Epoch
+	f.FrontDoor.InFlight, f.FrontDoor.Models = s.InFlight, s.Models
 	return f
 }
 
@@ -99,7 +98,7 @@ func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 func (l *live) open(seq uint64) []answered {
 	l.door.mu.Lock()
 	defer l.door.mu.Unlock()
-	if r := l.door.table.bySeq[seq]; r != nil {
+	if r := l.door.core.Request(seq); r != nil {
 		return []answered{ofRequest(r, time.Time{})}
 	}
 	return nil

@@ -6,11 +6,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
 
-// How a door learns what becomes of its requests.
+// How a front door learns of the rest of the stack, and what becomes of its requests.
 
 // onDispatch does what the scheduler decided.
 func (d *FrontDoor) onDispatch(m *nats.Msg) {
@@ -20,47 +23,17 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 		d.bus.Log.Warn("bad dispatch", "error", fault)
 		return
 	}
-	now := time.Now()
-	var ended []*request
-	var refusals []*protocol.Error // of each, nil for an answer
-	for i := range dispatches {
-		switch x := &dispatches[i]; x.Kind {
-		case protocol.ToWorker:
-			d.dispatch(x, now)
-		case protocol.Refuse, protocol.Answer:
-			if x.Kind == protocol.Refuse && x.Refusal == nil {
-				x.Refusal = protocol.Refusal(protocol.Internal)
-			}
-			if r := d.take(x.ID); r != nil {
-				ended, refusals = append(ended, r), append(refusals, x.Refusal)
-			}
-		}
-	}
-	d.claim(ended...)
-	for i, r := range ended {
-		if refusals[i] != nil {
-			d.refuse(r, refusals[i])
-		} else {
-			d.respond(r, nil, now)
-		}
-	}
-}
-
-// dispatch queues a request's payload for the worker that will run it.
-func (d *FrontDoor) dispatch(x *protocol.Dispatch, now time.Time) {
+	var ended []frontdoor.Ended
+	var e frontdoor.Dispatched
 	d.mu.Lock()
-	r := d.table.bySeq[x.ID.Seq]
-	var in protocol.Input
-	if r != nil && x.ID.Door == d.id {
-		r.dispatch(x.Worker, x.Cold, now)
-		in = protocol.Input{ID: r.id, Model: r.model.Name, Batch: r.batch, Data: r.payload}
+	for i := range dispatches {
+		e.Dispatch = dispatches[i]
+		if e.Kind != protocol.ToWorker {
+			d.minded()
+		}
+		ended = d.decide(&e, ended)
 	}
-	needed := r != nil && !r.generated
-	d.mu.Unlock()
-	if !needed || !protocol.ValidName(x.Worker) {
-		return
-	}
-	d.inputs.add(x.Worker, in)
+	d.unlock(ended)
 }
 
 // sendLast sends the payloads once no dispatch waits behind this one, or when
@@ -78,92 +51,56 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 		d.bus.Log.Warn("bad output", "error", fault)
 		return
 	}
-	now, worker := time.Now(), d.bus.Subjects.Token(m.Subject, 3)
-	var ended []*request
+	e := frontdoor.OutputArrived{Worker: d.bus.Subjects.Token(m.Subject, 3)}
+	var ended []frontdoor.Ended
+	d.mu.Lock()
+	d.minded()
 	for i := range outputs {
-		if r := d.takeFrom(worker, outputs[i].ID); r != nil {
-			ended = append(ended, r)
-			outputs[len(ended)-1] = outputs[i]
+		e.Output = &outputs[i]
+		out := d.core.Step(clock.Now(), &e)
+		if r := out.Foreign; r != nil {
+			d.noteForeign(e.Worker, r.ID)
 		}
+		ended = d.carryOut(out, ended)
 	}
-	d.claim(ended...)
-	for i, r := range ended {
-		d.respond(r, &outputs[i], now)
+	d.unlock(ended)
+}
+
+func (d *FrontDoor) noteForeign(worker string, id protocol.RequestID) {
+	if count := d.foreign.Add(time.Now()); count > 0 {
+		d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", worker, "request", id)
 	}
 }
 
-// takeFrom is take for an output, which counts only from a worker that the request
-// was dispatched to.
-func (d *FrontDoor) takeFrom(worker string, id protocol.RequestID) *request {
-	if id.Door != d.id {
-		return nil
-	}
-	d.mu.Lock()
-	r := d.table.bySeq[id.Seq]
-	foreign := r != nil && !r.mayComeFrom(worker)
-	if !foreign {
-		r = d.table.take(id.Seq)
-	}
-	d.mu.Unlock()
-	if foreign {
-		if count := d.foreign.Add(time.Now()); count > 0 {
-			d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", worker, "request", id)
+// watchState follows the stage and the models, and opens a new watch when the broker
+// was lost.
+func (d *FrontDoor) watchState(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := d.state.Watch(ctx, d.onChange); err != nil {
+			d.bus.Log.Warn("state not watched", "error", err)
 		}
-		return nil
-	}
-	if r == nil {
-		d.Late.Add(1)
-	}
-	return r
-}
-
-// take takes a request out for its answer; nil when it was answered before.
-func (d *FrontDoor) take(id protocol.RequestID) *request {
-	if id.Door != d.id {
-		return nil
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r := d.table.take(id.Seq)
-	if r == nil {
-		d.Late.Add(1)
-	}
-	return r
-}
-
-// watchDeadlines answers each request whose deadline comes first.
-func (d *FrontDoor) watchDeadlines(ctx context.Context) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-d.wake:
-		}
-		for {
-			d.mu.Lock()
-			r, next, epoch := d.table.expired(time.Now()), d.table.next(), d.epoch
-			d.watched = next
-			d.mu.Unlock()
-			if r == nil {
-				if !next.IsZero() {
-					timer.Reset(time.Until(next))
-				}
-				break
-			}
-			d.refuse(r, overdue(r, epoch))
-		}
+		clock.Pause(ctx, 200*time.Millisecond)
 	}
 }
 
-// overdue says why a request has no answer at its deadline.
-func overdue(r *request, epoch uint64) *protocol.Error {
-	if epoch == 0 {
-		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
+func (d *FrontDoor) onChange(c bus.Change) {
+	switch {
+	case c.Stage != 0:
+		d.step(&frontdoor.StageSeen{Stage: c.Stage})
+	case c.Model != nil:
+		d.step(&frontdoor.ModelSeen{Spec: *c.Model})
+	case c.Dropped != "":
+		d.step(&frontdoor.ModelDropped{Name: c.Dropped})
 	}
-	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", r.deadline.Sub(r.arrived))
-	refusal.BudgetMS = protocol.Milliseconds(r.deadline.Sub(r.arrived))
-	return refusal
+}
+
+func (d *FrontDoor) onScheduler(h protocol.Heartbeat) {
+	d.step(&frontdoor.SchedulerBeat{Heartbeat: h})
+}
+
+func (d *FrontDoor) onSchedulerLost(h protocol.Heartbeat) {
+	if h.State == protocol.SchedulerActive {
+		d.bus.Log.Warn("lost the active scheduler", "scheduler", h.ID, "epoch", h.Epoch)
+	}
+	d.step(&frontdoor.SchedulerLost{Heartbeat: h})
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 )
 
@@ -51,16 +52,16 @@ func newRecent() *recent {
 func newRing(size int) ring { return ring{list: make([]answered, 0, size), size: size} }
 
 // ofRequest is what is remembered of a request; ended is zero while it is open.
-func ofRequest(r *request, ended time.Time) answered {
+func ofRequest(r *frontdoor.Request, ended time.Time) answered {
 	a := answered{
-		seq: r.id.Seq, client: r.clientID, model: r.model.Name, worker: r.worker, outcome: r.outcome,
-		arrived: r.arrived, slo: r.deadline.Sub(r.arrived), waited: r.waited, items: r.batch, cold: r.cold,
+		seq: r.ID.Seq, client: r.ClientID, model: r.Model.Name, worker: r.Worker, outcome: clientOf(r).outcome,
+		arrived: wall(r.Arrived), slo: r.Deadline.Sub(r.Arrived), waited: r.Waited, items: r.Batch, cold: r.Cold,
 	}
-	if !r.dispatched.IsZero() {
-		a.dispatched = r.dispatched.Sub(r.arrived)
+	if r.Dispatched != 0 {
+		a.dispatched = r.Dispatched.Sub(r.Arrived)
 	}
-	if !ended.IsZero() && !r.arrived.IsZero() {
-		a.ended = ended.Sub(r.arrived)
+	if !ended.IsZero() && r.Arrived != 0 {
+		a.ended = ended.Sub(a.arrived)
 	}
 	return a
 }

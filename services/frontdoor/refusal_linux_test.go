@@ -74,7 +74,7 @@ func BenchmarkRefusal(b *testing.B) {
 				b.Fatalf("refused with %s, want %s", code, c.want)
 			}
 			m := &nats.Msg{Subject: subject, Reply: "nobodys", Data: []byte(c.body)}
-			before := d.Answered.Load()
+			before := d.snapshot().Answered
 			runtime.LockOSThread() // its time alone counts, whatever else the machine does
 			defer runtime.UnlockOSThread()
 			b.ResetTimer()
@@ -84,15 +84,13 @@ func BenchmarkRefusal(b *testing.B) {
 			}
 			b.ReportMetric(float64((threadTime(b)-began).Nanoseconds())/float64(b.N), "cpu-ns/op")
 			b.StopTimer()
-			if answered := d.Answered.Load() - before; answered != int64(b.N) {
+			if answered := d.snapshot().Answered - before; answered != int64(b.N) {
 				b.Fatalf("%d of %d refused", answered, b.N)
 			}
 		})
 	}
 	bustest.Until(b, "nothing is in flight", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return len(d.table.bySeq) == 0
+		return d.snapshot().InFlight == 0
 	})
 }
 
@@ -108,15 +106,7 @@ func threadTime(b *testing.B) time.Duration {
 
 // turn is onInfer in one goroutine, however large the message is.
 func (d *FrontDoor) turn(m *nats.Msg) {
-	a := &asked{Msg: m, arrived: time.Now()}
-	a.model, a.tenant = d.bus.Subjects.Inferred(m.Subject)
-	if !d.bus.MayReplyTo(m.Reply) || !d.mayHear(a) {
-		return
+	if r, c := d.take(m); r != nil {
+		d.read(r, c)
 	}
-	d.Received.Add(1)
-	if fault := d.letIn(a); fault != nil {
-		d.refuseMessage(a, fault)
-		return
-	}
-	d.accept(a)
 }

@@ -1,13 +1,13 @@
 package frontdoor
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -15,131 +15,83 @@ import (
 // largeReply is where a reply counts as a payload.
 const largeReply = 16 << 10
 
-// maxUnclaimed bounds how many answers without a claim are remembered.
-const maxUnclaimed = 1 << 16
-
-// claimWait bounds how long the buffer may take to give up a request.
-const claimWait = 5 * time.Second
-
-// respond answers a request that was executed, or that the scheduler answered
-// without a worker (o is nil): OK only within its deadline as the door sees it.
-func (d *FrontDoor) respond(r *request, o *protocol.Output, now time.Time) {
-	if now.After(r.deadline) {
-		d.refuse(r, overdue(r, max(1, r.epoch)))
+// answerAll gives each request its one reply, after the scheduler was told of all of
+// them. The caller does not hold the lock.
+func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
+	if len(ended) == 0 {
 		return
 	}
+	d.claim(d.bus.Control, ended...)
+	for i := range ended {
+		if e := &ended[i]; e.Refusal != nil {
+			d.refuse(e)
+		} else {
+			d.respond(e)
+		}
+	}
+}
+
+// respond answers a request that was executed, or that the scheduler answered without a
+// worker.
+func (d *FrontDoor) respond(e *frontdoor.Ended) {
+	r, o, now := e.Request, e.Output, time.Now()
 	response := protocol.InferResponse{
-		ModelName: r.model.Name,
-		ID:        r.clientID,
+		ModelName: r.Model.Name,
+		ID:        r.ClientID,
 		Parameters: protocol.ResponseParameters{
-			LatencyUS:  now.Sub(r.arrived).Microseconds(),
-			BatchSize:  r.batch,
-			Worker:     r.worker,
-			ColdStart:  r.cold,
-			BufferedMS: protocol.Milliseconds(r.waited),
+			LatencyUS:  e.At.Sub(r.Arrived).Microseconds(),
+			BatchSize:  r.Batch,
+			Worker:     r.Worker,
+			ColdStart:  r.Cold,
+			BufferedMS: protocol.Milliseconds(r.Waited),
 		},
 	}
 	p := &response.Parameters
-	if !r.dispatched.IsZero() { // a generated input needs no dispatch, and may outrun it
-		p.SchedulerUS = r.dispatched.Sub(r.arrived).Microseconds()
+	if r.Dispatched != 0 { // a generated input needs no dispatch, and may outrun it
+		p.SchedulerUS = r.Dispatched.Sub(r.Arrived).Microseconds()
 	}
 	if o != nil {
-		outputs, fault := outputsOf(r, o)
-		if fault != nil {
-			d.refuse(r, fault)
-			return
-		}
-		response.Outputs = outputs
+		response.Outputs, _ = frontdoor.Outputs(r, o) // the core has looked at them
 		p.BatchSize = o.Batch
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
-	r.outcome = ran(o, now)
-	if r.buffered != 0 {
-		d.deliver(r, &nats.Msg{Subject: r.reply, Data: wire.EncodeResponse(r.encoding, &response)})
-		return
-	}
+	clientOf(r).outcome = ran(o, now)
 	body := wire.Borrow()
 	defer wire.GiveBack(body)
-	*body = wire.AppendResponse(*body, r.encoding, &response)
-	d.answer(r, &nats.Msg{Subject: r.reply, Data: *body})
+	*body = wire.AppendResponse(*body, r.Encoding, &response)
+	d.answer(e, &nats.Msg{Subject: r.Reply, Data: *body})
 }
 
 // refuse answers a request with an error.
-func (d *FrontDoor) refuse(r *request, e *protocol.Error) {
-	if r.waited > 0 {
-		e.BufferedMS = protocol.Milliseconds(r.waited)
+func (d *FrontDoor) refuse(e *frontdoor.Ended) {
+	r, now := e.Request, time.Now()
+	clientOf(r).outcome = outcome{code: e.Refusal.Code, why: e.Refusal.Message, at: now}
+	d.misses.add(r.Model.Name, e.Refusal, now)
+	d.answer(e, bus.ErrorReply(r.Encoding, r.Reply, e.Refusal))
+}
+
+// answer sends a reply. One that leaves on the other connection is claimed there too,
+// since the submission may come behind the first claim.
+func (d *FrontDoor) answer(e *frontdoor.Ended, m *nats.Msg) {
+	if nc := d.connection(m); nc != d.bus.Control {
+		d.claim(nc, *e)
 	}
-	if !e.Code.Known() {
-		e.Code = protocol.Internal
-	}
-	now := time.Now()
-	r.outcome = outcome{code: e.Code, why: e.Message, at: now}
-	d.misses.add(r.model.Name, e, now)
-	d.deliver(r, bus.ErrorReply(r.encoding, r.reply, e))
+	d.publish(m)
+	d.tell(e.Request)
 }
 
 // refuseMessage answers a message that never became a request.
-func (d *FrontDoor) refuseMessage(a *asked, e *protocol.Error) {
-	d.publish(bus.ErrorReply(wire.EncodingOf(a.Data), a.Reply, e))
-	d.tellRefused(a, e)
+func (d *FrontDoor) refuseMessage(c *client, in *frontdoor.Inbound, arrived protocol.Time, why *protocol.Error) {
+	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), c.msg.Reply, why))
+	d.tellRefused(c, in.Tenant, "", wall(arrived), why)
 }
 
-// deliver gives the one reply. A buffered request is claimed first, so that
-// no other controller answers it too.
-func (d *FrontDoor) deliver(r *request, m *nats.Msg) {
-	if r.buffered == 0 {
-		d.answer(r, m)
-		return
-	}
-	d.work.Start(func() { // else we stop, and the next controller serves it
-		ctx, cancel := context.WithTimeout(context.Background(), claimWait)
-		defer cancel()
-		mine, err := d.buffer.Claim(ctx, r.buffered)
-		d.mu.Lock()
-		_, again := d.unclaimed[r.buffered]
-		switch {
-		case err == nil:
-			delete(d.unclaimed, r.buffered)
-		case len(d.unclaimed) < maxUnclaimed:
-			d.unclaimed[r.buffered] = struct{}{}
-		}
-		d.mu.Unlock()
-		if err != nil {
-			d.bus.Log.Warn("buffered request answered without a claim", "error", err)
-		}
-		if !again && (mine || err != nil) && d.bus.MayReplyTo(m.Subject) {
-			d.publish(m)
-			d.tell(r)
-		}
-	})
-}
-
-// lateReply is how long after its deadline a request is answered by a door that
-// had lost the broker meanwhile. The scheduler answers for a door that is gone
-// from the broker, and leaves it twice that time.
-const lateReply = 25 * time.Millisecond
-
-// answer gives the reply to a request of which the scheduler may know.
-func (d *FrontDoor) answer(r *request, m *nats.Msg) {
-	if !r.claimed {
-		if d.isLeft(r) {
-			d.Left.Add(1)
-			d.bus.Log.Warn("late reply left to the scheduler: the broker had lost this door", "request", r.id)
-			return
-		}
-		d.claim(r)
-	}
-	if nc := d.connection(m); r.claimed && nc != d.bus.Control {
-		d.claimBefore(nc, r)
-	}
-	d.publish(m)
-	d.tell(r)
-}
-
-// isLeft reports whether the scheduler may have answered a request.
-func (d *FrontDoor) isLeft(r *request) bool {
-	return r.isSubmitted() && time.Since(r.deadline) > lateReply && d.bus.Reconnects() != r.reconnects
+// refuseRequest answers a request that was admitted and goes no further.
+func (d *FrontDoor) refuseRequest(r *frontdoor.Request, why *protocol.Error) {
+	c := clientOf(r)
+	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), r.Reply, why))
+	d.tellRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), why)
 }
 
 // connection is the one on which a reply leaves.
@@ -151,7 +103,6 @@ func (d *FrontDoor) connection(m *nats.Msg) *nats.Conn {
 }
 
 func (d *FrontDoor) publish(m *nats.Msg) {
-	d.Answered.Add(1)
 	nc := d.connection(m)
 	err := nc.PublishMsg(m)
 	if errors.Is(err, nats.ErrMaxPayload) {

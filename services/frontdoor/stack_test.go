@@ -279,3 +279,9 @@ func (s *stack) infer(model, body string) chan *nats.Msg {
 	}
 	return replies
 }
+
+// serving reports whether requests go to a scheduler.
+func (d *FrontDoor) serving() bool {
+	s := d.snapshot()
+	return s.Stage == protocol.Active && s.Epoch != 0
+}

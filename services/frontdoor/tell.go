@@ -3,6 +3,7 @@ package frontdoor
 import (
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 )
@@ -29,56 +30,60 @@ func ran(o *protocol.Output, now time.Time) outcome {
 }
 
 // tell tells of a request that was answered.
-func (d *FrontDoor) tell(r *request) {
+func (d *FrontDoor) tell(r *frontdoor.Request) {
 	d.live.answered(r)
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
-	o, now := &r.outcome, time.Now()
-	arrived, slo := r.arrived, r.deadline.Sub(r.arrived)
-	if arrived.IsZero() { // nobody was active while it waited: it has no SLO yet
+	c, now := clientOf(r), time.Now()
+	o, arrived, slo := &c.outcome, wall(r.Arrived), r.Deadline.Sub(r.Arrived)
+	if r.Arrived == 0 { // nobody was active while it waited: it has no SLO yet
 		arrived, slo = now, 0
 	}
-	d.config.Telemetry.Request(watch.Request{
-		Trace: r.trace, Subject: d.subjectOf(r), ID: r.id, Client: r.clientID, Tenant: r.tenant, Model: r.model.Name,
-		Arrived: arrived, Dispatched: r.dispatched, Decided: o.at, Ended: now, SLO: slo, Buffered: r.waited,
-		Code: o.code, Why: o.why, Items: r.batch, Batch: o.batch, Bytes: int64(len(r.payload)), Generated: r.generated,
-		Worker: r.worker, Cold: r.cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
-	})
+	told := watch.Request{
+		Trace: c.trace, ID: r.ID, Client: r.ClientID, Tenant: r.Tenant, Model: r.Model.Name,
+		Arrived: arrived, Dispatched: wall(r.Dispatched), Decided: o.at, Ended: now, SLO: slo, Buffered: r.Waited,
+		Code: o.code, Why: o.why, Items: r.Batch, Batch: o.batch, Bytes: int64(len(r.Payload)), Generated: r.Generated,
+		Worker: r.Worker, Cold: r.Cold, Queue: o.queue, Input: o.input, Exec: o.exec, Output: o.output,
+	}
+	if c.trace.Recorded() {
+		told.Subject = d.bus.Subjects.InferBy(r.Model.Name, r.Tenant)
+	}
+	d.config.Telemetry.Request(told)
 }
 
 // tellRefused tells of a message that never became a request.
-func (d *FrontDoor) tellRefused(a *asked, e *protocol.Error) {
+func (d *FrontDoor) tellRefused(c *client, tenant, model string, arrived time.Time, e *protocol.Error) {
 	d.live.refused(e)
 	if !d.config.Telemetry.HearsRequests() {
 		return
 	}
 	r := watch.Request{
-		Tenant: a.tenant, Model: a.spec.Name, Arrived: a.arrived, Ended: time.Now(), Code: e.Code, Why: e.Message,
-		Bytes: int64(len(a.Data)), Trace: a.trace,
+		Tenant: tenant, Model: model, Arrived: arrived, Ended: time.Now(), Code: e.Code, Why: e.Message,
+		Bytes: int64(len(c.msg.Data)), Trace: c.trace,
 	}
-	if a.trace.Recorded() {
-		r.Subject = a.Subject
+	if c.trace.Recorded() {
+		r.Subject = c.msg.Subject
 	}
 	d.config.Telemetry.Request(r)
 }
 
-// source is what can be read of a door.
+// source is what can be read of a front door.
 func (d *FrontDoor) source() watch.Source {
 	return watch.Source{
 		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),
 		Ready: d.bus.Unreachable,
 		Bus:   d.bus.Reading,
 		FrontDoor: func() watch.FrontDoor {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			// In the opposite of the order in which a request comes by, so that none is
-			// counted twice.
-			r := watch.FrontDoor{Stage: d.stage, Epoch: d.epoch, Answered: d.Answered.Load(), Left: d.Left.Load(), Late: d.Late.Load()}
-			r.InFlight, r.Bytes = len(d.table.bySeq), d.table.bytes
-			r.Stored = d.waiting.Load()
-			r.Received = d.Received.Load()
-			return r
+			s := d.snapshot()
+			return watch.FrontDoor{Stage: s.Stage, Epoch: s.Epoch, Received: s.Received, Answered: s.Answered, Left: s.Left, Late: s.Late,
+				InFlight: s.InFlight, Bytes: s.Bytes, Stored: int64(s.Waiting)}
 		},
 	}
+}
+
+func (d *FrontDoor) snapshot() frontdoor.Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Snapshot()
 }

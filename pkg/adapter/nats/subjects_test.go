@@ -92,8 +92,8 @@ func failure(fault *protocol.Error) error {
 
 // readings has a row for each method of protocol.Subjects that names a subject.
 var readings = map[string][]reading{
-	"Infer":   {{where: "services/frontdoor", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
-	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(a.Data)", bombs: clients, decode: inferred}},
+	"Infer":   {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"Load": {
 		{where: "services/controller", call: "wire.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
 		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},

@@ -1,23 +1,21 @@
 package frontdoor
 
-import "sync"
+import (
+	"maps"
+	"slices"
+)
 
-// slots bound how much is done at a time, and that no client with a name has more
-// than a quarter of it: another one finds room then. Any goroutine may use them.
+// slots bound how much is done at a time, and that no tenant with a name has more than
+// a quarter of it: another one finds room then.
 type slots struct {
-	most int
-
-	mu    sync.Mutex
-	taken int
-	by    map[string]int // tenant
+	most, taken int
+	by          map[string]int // tenant
 }
 
-func newSlots(most int) *slots { return &slots{most: most, by: map[string]int{}} }
+func newSlots(most int) slots { return slots{most: most, by: map[string]int{}} }
 
 // take reports whether there were n slots for a tenant. Who has them gives them back.
 func (s *slots) take(tenant string, n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.taken+n > s.most || tenant != "" && s.by[tenant]+n > s.most/4 {
 		return false
 	}
@@ -27,10 +25,10 @@ func (s *slots) take(tenant string, n int) bool {
 }
 
 func (s *slots) giveBack(tenant string, n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.taken -= n
 	if s.by[tenant] -= n; s.by[tenant] == 0 {
 		delete(s.by, tenant) // names may be made up
 	}
 }
+
+func sortedKeys[V any](of map[uint64]V) []uint64 { return slices.Sorted(maps.Keys(of)) }

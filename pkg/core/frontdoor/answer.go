@@ -1,0 +1,199 @@
+package frontdoor
+
+import (
+	"clockwork/pkg/protocol"
+)
+
+// The one answer of a request. Package protocol (who answers a request) has the
+// contract between front doors and the scheduler.
+
+// dispatched does what the scheduler decided.
+func (m *Machine) dispatched(d *protocol.Dispatch) {
+	if d.ID.Door != m.config.ID {
+		return
+	}
+	switch d.Kind {
+	case protocol.ToWorker:
+		r := m.table.bySeq[d.ID.Seq]
+		if r == nil || !protocol.ValidName(d.Worker) {
+			return
+		}
+		r.dispatch(d.Worker, d.Cold, m.now)
+		if !r.Generated {
+			m.out.Inputs = append(m.out.Inputs, Input{d.Worker, r})
+		}
+	case protocol.Refuse:
+		refusal := d.Refusal
+		if refusal == nil {
+			refusal = protocol.Refusal(protocol.Internal)
+		}
+		if r := m.take(d.ID.Seq); r != nil {
+			m.end(r, refusal, nil)
+		}
+	case protocol.Answer:
+		if r := m.take(d.ID.Seq); r != nil {
+			m.end(r, nil, nil)
+		}
+	case protocol.Yours:
+		if r := m.asked[d.ID.Seq]; r != nil {
+			delete(m.asked, d.ID.Seq)
+			m.give(r, r.refusal, nil)
+		}
+	case protocol.Taken:
+		m.leave(m.asked[d.ID.Seq])
+	}
+}
+
+// outputArrived answers a request that was executed, if a worker says so that it was
+// given to.
+func (m *Machine) outputArrived(e *OutputArrived) {
+	id := e.Output.ID
+	if id.Door != m.config.ID {
+		return
+	}
+	if r := m.table.bySeq[id.Seq]; r != nil && !r.mayComeFrom(e.Worker) {
+		m.out.Foreign = r
+		return
+	}
+	if r := m.take(id.Seq); r != nil {
+		m.end(r, nil, e.Output)
+	}
+}
+
+// take takes a request out for its answer; nil when it was answered before.
+func (m *Machine) take(seq uint64) *Request {
+	r := m.table.take(seq)
+	if r == nil {
+		m.counts.Late++
+	}
+	return r
+}
+
+// expire answers each request whose deadline has come.
+func (m *Machine) expire() {
+	for r := m.table.expired(m.now); r != nil; r = m.table.expired(m.now) {
+		m.end(r, nil, nil)
+	}
+}
+
+// end answers a request: OK only within its deadline, as it stands now (G2). What is so
+// late that the scheduler may have answered it is asked about first.
+func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
+	if refusal == nil && m.now >= r.Deadline {
+		refusal = m.overdue(r)
+	}
+	if m.mayBeLost(r) {
+		m.ask(r, refusal)
+		return
+	}
+	m.give(r, refusal, o)
+}
+
+// overdue says why a request has no answer at its deadline.
+func (m *Machine) overdue(r *Request) *protocol.Error {
+	if m.epoch == 0 {
+		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
+	}
+	slo := r.Deadline.Sub(r.Arrived)
+	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", slo)
+	refusal.BudgetMS = protocol.Milliseconds(slo)
+	return refusal
+}
+
+// give gives the one answer. An output that is not what the model gives is an error.
+func (m *Machine) give(r *Request, refusal *protocol.Error, o *protocol.Output) {
+	if refusal == nil && o != nil {
+		if want := int64(r.Batch) * r.Model.OutputBytes(); o.Items != r.Batch || int64(len(o.Data)) != want && o.Data != nil {
+			_, refusal = Outputs(r, o)
+		}
+	}
+	if refusal != nil {
+		o = nil
+		if r.Waited > 0 {
+			refusal.BufferedMS = protocol.Milliseconds(r.Waited)
+		}
+		if !refusal.Code.Known() {
+			refusal.Code = protocol.Internal
+		}
+	}
+	m.counts.Answered++
+	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0})
+}
+
+// mayBeLost reports whether the scheduler may own the answer: a connection broke since
+// the request was submitted, and its deadline is long over.
+func (m *Machine) mayBeLost(r *Request) bool {
+	return r.epoch != 0 && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
+}
+
+// ask keeps a request until the scheduler says whose its answer is.
+func (m *Machine) ask(r *Request, refusal *protocol.Error) {
+	if refusal == nil {
+		refusal = m.overdue(r)
+	}
+	r.refusal, r.askEpoch = refusal, m.broken
+	m.asked[r.ID.Seq] = r
+	m.question(r)
+}
+
+func (m *Machine) question(r *Request) {
+	r.askAt = m.now.Add(protocol.HeartbeatEvery)
+	m.out.Ask = append(m.out.Ask, Question{r.askEpoch, r})
+}
+
+// askAgain repeats questions that have no answer. Of a scheduler that is gone, the
+// answer is the front door's own if nobody can have missed it, and else nobody's.
+func (m *Machine) askAgain() {
+	if len(m.asked) == 0 {
+		return
+	}
+	for _, seq := range sortedKeys(m.asked) {
+		r := m.asked[seq]
+		switch {
+		case m.now < r.askAt:
+		case m.now > r.Deadline.Add(protocol.LateReplyFor):
+			m.leave(r)
+		case m.epoch == 0 || m.epoch == r.askEpoch:
+			m.question(r)
+		case m.outage < protocol.HeartbeatLost/2:
+			delete(m.asked, seq)
+			m.give(r, r.refusal, nil)
+		default:
+			m.leave(r)
+		}
+	}
+}
+
+// leave drops a request whose answer is not the front door's.
+func (m *Machine) leave(r *Request) {
+	if r == nil {
+		return
+	}
+	delete(m.asked, r.ID.Seq)
+	m.counts.Left++
+}
+
+func (m *Machine) nextQuestion() protocol.Time {
+	next := protocol.Never
+	for _, r := range m.asked {
+		next = min(next, r.askAt)
+	}
+	return next
+}
+
+// connectionBroke takes note that what was submitted before may be the scheduler's.
+func (m *Machine) connectionBroke() {
+	m.breaks++
+	m.broken, m.outage = m.latest, m.now.Sub(m.lastBeat)
+}
+
+// stop refuses what is left. What nobody has an answer for yet, the scheduler may own.
+func (m *Machine) stop() {
+	for _, r := range m.table.all() {
+		m.table.take(r.ID.Seq)
+		m.give(r, protocol.Refusal(protocol.ShuttingDown), nil)
+	}
+	for _, seq := range sortedKeys(m.asked) {
+		m.leave(m.asked[seq])
+	}
+}

@@ -1,0 +1,171 @@
+package frontdoor
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// buffer is the startup buffer as its keeper sees it. A request is claimed, which takes
+// it out of the store, before it is answered or handed over: so nobody else answers it,
+// and nothing is decided before the wait for the store. What is handed over keeps its
+// order.
+type buffer struct {
+	waiting []*buffered // in order of arrival, so of expiry too
+	claims  []*buffered // in the order in which they are to be handed over
+	// undecided are requests that were answered though the store did not say who has
+	// them: they are claimed again until it does, and never answered again.
+	undecided map[uint64]*buffered
+}
+
+type buffered struct {
+	BufferSeen
+	arrived protocol.Time
+	retryAt protocol.Time // of one that is undecided; Never while it is being claimed
+	claimed *Claimed      // what came of the claim
+}
+
+// Bounds of the claims that are repeated.
+const (
+	maxUndecided = 1 << 16
+	claimAgain   = time.Second
+)
+
+func newBuffer() buffer { return buffer{undecided: map[uint64]*buffered{}} }
+
+func (b *buffer) len() int { return len(b.waiting) + len(b.claims) }
+
+// next is when the first request's time is over, or a claim is to be repeated.
+func (b *buffer) next(timeout time.Duration) protocol.Time {
+	next := protocol.Never
+	if len(b.waiting) > 0 {
+		next = b.waiting[0].arrived.Add(timeout)
+	}
+	for _, u := range b.undecided {
+		next = min(next, u.retryAt)
+	}
+	return next
+}
+
+// bufferSeen takes note of a stored request. The broker's clock may be another
+// machine's, so its word on the age counts only within reason.
+func (m *Machine) bufferSeen(e *BufferSeen) {
+	if m.buffer.undecided[e.Seq] != nil {
+		return
+	}
+	age := min(max(0, e.Age), m.config.BufferTimeout)
+	m.buffer.waiting = append(m.buffer.waiting, &buffered{BufferSeen: *e, arrived: m.now.Add(-age)})
+}
+
+// keepBuffer claims what has waited too long, and what can be served, a bounded number
+// at a time.
+func (m *Machine) keepBuffer() {
+	b := &m.buffer
+	for len(b.waiting) > 0 && len(b.claims) < m.config.Claims {
+		first := b.waiting[0]
+		if over := m.now >= first.arrived.Add(m.config.BufferTimeout); !over && !m.serving() {
+			break
+		}
+		b.waiting = b.waiting[1:]
+		b.claims = append(b.claims, first)
+		m.claim(first, true)
+	}
+	for _, seq := range sortedKeys(b.undecided) {
+		if u := b.undecided[seq]; m.now >= u.retryAt {
+			u.retryAt = protocol.Never
+			m.claim(u, false)
+		}
+	}
+}
+
+func (m *Machine) claim(b *buffered, read bool) {
+	spec, known := m.models[b.Model]
+	m.out.Claim = append(m.out.Claim, Claim{Seq: b.Seq, Read: read, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: spec, Known: known})
+}
+
+// claimed ends a claim; what was claimed is handed over in order.
+func (m *Machine) claimed(e *Claimed) {
+	b := &m.buffer
+	if u := b.undecided[e.Seq]; u != nil {
+		if e.Unknown {
+			u.retryAt = m.now.Add(claimAgain)
+		} else {
+			delete(b.undecided, e.Seq)
+		}
+		return
+	}
+	for _, c := range b.claims {
+		if c.Seq == e.Seq {
+			done := *e
+			c.claimed = &done
+		}
+	}
+	for len(b.claims) > 0 && b.claims[0].claimed != nil {
+		first := b.claims[0]
+		b.claims = b.claims[1:]
+		m.handOver(first)
+	}
+}
+
+// handOver answers a claimed request, or serves it from now on. It was let in before,
+// so no limit refuses it; whose it is, its inbox says.
+func (m *Machine) handOver(b *buffered) {
+	c := b.claimed
+	tenant, _ := protocol.InboxOwner(b.Reply)
+	r := &Request{Name: b.Model, Reply: b.Reply, Tenant: tenant, Encoding: b.Encoding, Bytes: c.Bytes, Buffered: b.Seq,
+		Waited: m.now.Sub(b.arrived), Driver: b.Driver}
+	switch {
+	case c.Unknown:
+		if len(m.buffer.undecided) < maxUndecided {
+			b.retryAt = m.now.Add(claimAgain)
+			m.buffer.undecided[b.Seq] = b
+		}
+		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not say whether the request still waits for activation"))
+	case !c.Mine: // somebody else answers it
+	case !m.serving():
+		m.refuseBuffered(r, protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", m.config.BufferTimeout))
+	case c.Fault != nil:
+		m.refuseBuffered(r, c.Fault)
+	default:
+		m.serveBuffered(r, b)
+	}
+}
+
+// serveBuffered has the SLO of a request begin now.
+func (m *Machine) serveBuffered(r *Request, b *buffered) {
+	spec, known := m.models[b.Model]
+	if !known {
+		m.refuseBuffered(r, unknown(b.Model))
+		return
+	}
+	slo := b.Budget
+	if slo <= 0 || slo > protocol.MaxSLO {
+		slo = m.config.DefaultSLO
+	}
+	m.fill(r, &b.claimed.Read)
+	r.Model, r.Known, r.Arrived, r.Deadline = spec, true, m.now, m.now.Add(slo)
+	m.forgetStored()
+	r.share = m.table.limits.Hold(r.Tenant, r.Name, int64(r.Bytes), instant(m.now))
+	if fault := m.accept(r); fault != nil {
+		m.table.limits.Return(r.share)
+		m.refuseBuffered(r, fault)
+	}
+}
+
+// refuseBuffered answers a request that is in no table and was never submitted.
+func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
+	if m.config.Subjects.IsClients(r.Reply) {
+		m.give(r, why, nil)
+	}
+}
+
+// bufferLost answers what waited in a buffer that is gone; its numbers are those of
+// others now.
+func (m *Machine) bufferLost() {
+	waiting := append(m.buffer.claims, m.buffer.waiting...)
+	m.buffer = newBuffer()
+	for _, b := range waiting {
+		r := &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
+		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))
+	}
+}

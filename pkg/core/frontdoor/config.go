@@ -1,0 +1,41 @@
+package frontdoor
+
+import (
+	"time"
+
+	"clockwork/pkg/core/quota"
+	"clockwork/pkg/protocol"
+)
+
+// Config is what a front door is and what it may hold.
+type Config struct {
+	// ID is this front door's random identity.
+	ID uint64
+	// Subjects tell clients' inboxes from subjects of the stack.
+	Subjects protocol.Subjects
+	// DefaultSLO holds for requests that name none.
+	DefaultSLO time.Duration
+	// MaxInFlight and MaxInFlightBytes are where OVERLOADED begins: requests without
+	// an answer, and their payloads.
+	MaxInFlight      int
+	MaxInFlightBytes int64
+	// MaxPayload is the largest input that can be sent to a worker.
+	MaxPayload int64
+	// Limits are what tenants and models may have.
+	Limits quota.Rules
+	// SlowSlots bounds how many JSON bodies are decoded beside other work, a large one
+	// counting as LargeSlots; StoreSlots how many requests are on their way into the
+	// startup buffer. A tenant has at most a quarter of either.
+	SlowSlots, LargeSlots, StoreSlots int
+	// LargeBody is the size in bytes from which a body is large.
+	LargeBody int
+	// BufferTimeout is how long a request may wait for activation.
+	BufferTimeout time.Duration
+	// Claims bounds how many requests of the startup buffer are claimed at a time.
+	Claims int
+}
+
+// Defaults returns the default of each bound that is the front door's own business.
+func Defaults() Config {
+	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, LargeBody: 64 << 10, Claims: 64}
+}

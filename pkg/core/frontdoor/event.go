@@ -1,0 +1,126 @@
+package frontdoor
+
+import (
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Event is something that happened; one of the types of this file.
+type Event interface{ event() }
+
+// Inbound is a message of a client, not yet decoded. Slow: decoding takes so long that
+// it is done beside other work.
+type Inbound struct {
+	Model, Tenant, Reply string
+	Bytes                int
+	Slow                 bool
+}
+
+// Decoded is what was read of an admitted message. A request for a model that is not
+// known yet has no Payload and Batch.
+type Decoded struct {
+	Request   *Request
+	ClientID  string
+	Encoding  protocol.Encoding
+	SLO       time.Duration
+	Priority  int
+	Payload   []byte
+	Batch     int
+	Generated bool
+}
+
+// Undecoded says why an admitted message is no request.
+type Undecoded struct {
+	Request *Request
+	Fault   *protocol.Error
+}
+
+// Stored says what became of a request of Output.Store; no fault means that it is in
+// the startup buffer, whose keeper answers it.
+type Stored struct {
+	Request *Request
+	Fault   *protocol.Error
+}
+
+// StageSeen, ModelSeen and ModelDropped tell of the state in the store.
+type StageSeen struct{ Stage protocol.Stage }
+
+// ModelSeen brings a model that is served, or is about to be.
+type ModelSeen struct{ Spec protocol.ModelSpec }
+
+// ModelDropped takes one away.
+type ModelDropped struct{ Name string }
+
+// SchedulerBeat is a scheduler's heartbeat, SchedulerLost says that it fell silent.
+type SchedulerBeat struct{ protocol.Heartbeat }
+
+// SchedulerLost is the last heartbeat of a scheduler that fell silent.
+type SchedulerLost struct{ protocol.Heartbeat }
+
+// Dispatched is a scheduler's word on a request.
+type Dispatched struct{ protocol.Dispatch }
+
+// OutputArrived is the output of a request; who the worker is, the subject says.
+type OutputArrived struct {
+	Worker string
+	Output *protocol.Output
+}
+
+// ConnectionBroke says that a connection to the broker was lost and is there again.
+type ConnectionBroke struct{}
+
+// BufferSeen is a request in the startup buffer, seen by its keeper in order. Age is
+// how long it has been there.
+type BufferSeen struct {
+	Seq          uint64
+	Model, Reply string
+	Encoding     protocol.Encoding
+	// Budget is the SLO that begins when the request is handed over; 0 for the default.
+	Budget time.Duration
+	Age    time.Duration
+	Driver any
+}
+
+// Claimed ends a request of Output.Claim. Mine: it was there and is claimed for this
+// front door. Unknown: the store did not say. What was read of the body follows as in
+// Decoded, or Fault says why nothing could.
+type Claimed struct {
+	Seq           uint64
+	Mine, Unknown bool
+	Fault         *protocol.Error
+	Read          Decoded
+	Bytes         int
+}
+
+// BufferLost says that the startup buffer was lost and made again: what waited in it
+// is gone. KeeperEnded: another one keeps the buffer now.
+type BufferLost struct{}
+
+// KeeperEnded says that this front door keeps the startup buffer no more.
+type KeeperEnded struct{}
+
+// Stop refuses what is left, SHUTTING_DOWN.
+type Stop struct{}
+
+// Tick says only that time has passed.
+type Tick struct{}
+
+func (*Inbound) event()         {}
+func (*Decoded) event()         {}
+func (*Undecoded) event()       {}
+func (*Stored) event()          {}
+func (*StageSeen) event()       {}
+func (*ModelSeen) event()       {}
+func (*ModelDropped) event()    {}
+func (*SchedulerBeat) event()   {}
+func (*SchedulerLost) event()   {}
+func (*Dispatched) event()      {}
+func (*OutputArrived) event()   {}
+func (*ConnectionBroke) event() {}
+func (*BufferSeen) event()      {}
+func (*Claimed) event()         {}
+func (*BufferLost) event()      {}
+func (*KeeperEnded) event()     {}
+func (*Stop) event()            {}
+func (*Tick) event()            {}

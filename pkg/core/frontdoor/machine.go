@@ -1,0 +1,322 @@
+package frontdoor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// Machine is one front door. The zero value is not usable; see New.
+//
+// Invariants: a request is in exactly one of: being decoded, being stored, the table,
+// asked, the startup buffer's claims, or ended; received = answered + left + in flight
+// + stored, at every moment (G13).
+type Machine struct {
+	config Config
+	now    protocol.Time
+	seq    uint64
+	table  table
+	slow   slots // of requests that are decoded beside other work
+	stores slots // of requests on their way into the startup buffer
+
+	models map[string]protocol.ModelSpec
+	stage  protocol.Stage
+	schedulers
+
+	stored []storedShare // in the order in which they end, by and large
+	asked  map[uint64]*Request
+	breaks uint64 // connections that broke
+	outage time.Duration
+	broken uint64 // the epoch that was active when a connection broke
+	buffer buffer
+	counts Counts
+	out    Output
+}
+
+// Counts add up: Received = Answered + Left + in flight + being decoded or stored +
+// Stored since the start, but for what the keeper answers of others' requests. Late are
+// outputs and words on requests that had their answer; Left late replies that were not
+// sent, since the scheduler has answered or may have.
+type Counts struct {
+	Received, Answered, Late, Left int64
+}
+
+// New makes a front door that knows of no scheduler and no model.
+func New(config Config) *Machine {
+	return &Machine{
+		config: config, table: newTable(&config), slow: newSlots(config.SlowSlots), stores: newSlots(config.StoreSlots),
+		models: map[string]protocol.ModelSpec{}, schedulers: schedulers{actives: map[string]active{}},
+		asked: map[uint64]*Request{}, buffer: newBuffer(),
+	}
+}
+
+// Step takes one event at an instant and returns what to do now. A now before an
+// earlier one counts as that one.
+func (m *Machine) Step(now protocol.Time, e Event) *Output {
+	m.now = max(m.now, now)
+	m.out.begin()
+	switch e := e.(type) {
+	case *Inbound:
+		m.inbound(e)
+	case *Decoded:
+		m.decoded(e)
+	case *Undecoded:
+		m.decodedBeside(e.Request)
+		m.reject(e.Request, e.Fault)
+	case *Stored:
+		m.storeEnded(e)
+	case *Dispatched:
+		m.dispatched(&e.Dispatch)
+	case *OutputArrived:
+		m.outputArrived(e)
+	case *StageSeen:
+		m.stage = e.Stage
+	case *ModelSeen:
+		m.models[e.Spec.Name] = e.Spec
+	case *ModelDropped:
+		delete(m.models, e.Name)
+	case *SchedulerBeat:
+		m.schedulerBeat(e.Heartbeat)
+	case *SchedulerLost:
+		m.schedulerLost(e.Heartbeat)
+	case *ConnectionBroke:
+		m.connectionBroke()
+	case *BufferSeen:
+		m.bufferSeen(e)
+	case *Claimed:
+		m.claimed(e)
+	case *BufferLost:
+		m.bufferLost()
+	case *KeeperEnded:
+		m.buffer = newBuffer()
+	case *Stop:
+		m.stop()
+	case *Tick:
+		m.expire()
+		m.askAgain()
+	}
+	m.keepBuffer()
+	m.out.Wake = min(m.table.next(), m.nextQuestion(), m.buffer.next(m.config.BufferTimeout))
+	return &m.out
+}
+
+// inbound checks what can be told without decoding a message, the cheapest first, and
+// counts it in.
+func (m *Machine) inbound(e *Inbound) {
+	if m.out.Ignored = m.ignores(e); m.out.Ignored != NotIgnored {
+		return
+	}
+	m.counts.Received++
+	switch {
+	case !protocol.ValidName(e.Model):
+		m.refuse(protocol.Errorf(protocol.UnknownModel, "%q is no model's name", e.Model))
+		return
+	case e.Tenant != "" && !protocol.ValidName(e.Tenant):
+		m.refuse(protocol.Errorf(protocol.BadMessage, "the subject ends with %q, which is no client's name", e.Tenant))
+		return
+	}
+	accepting := m.serves()
+	spec, known := m.models[e.Model]
+	if accepting && !known {
+		m.refuse(unknown(e.Model))
+		return
+	}
+	m.forgetStored()
+	share, fault := m.table.limits.Take(e.Tenant, e.Model, int64(e.Bytes), instant(m.now))
+	if fault != nil {
+		m.refuse(fault)
+		return
+	}
+	r := &Request{Name: e.Model, Model: spec, Known: known, Reply: e.Reply, Tenant: e.Tenant, Bytes: e.Bytes,
+		Arrived: m.now, share: share, accepting: accepting}
+	if e.Slow && !m.takeSlow(r) {
+		m.table.limits.Return(share)
+		m.refuse(protocol.Errorf(protocol.Overloaded, "too many JSON tensors are being decoded; send raw bytes (msgpack bin)"))
+		return
+	}
+	m.out.Admitted = r
+}
+
+// ignores says why a message gets no answer at all.
+func (m *Machine) ignores(e *Inbound) Ignored {
+	switch {
+	case e.Reply == "":
+		return NoReply
+	case !m.config.Subjects.IsClients(e.Reply):
+		return NoClientsInbox
+	case !protocol.MayHear(e.Tenant, e.Reply):
+		return OthersInbox
+	}
+	return NotIgnored
+}
+
+// refuse answers a message that never became a request.
+func (m *Machine) refuse(why *protocol.Error) {
+	m.counts.Answered++
+	m.out.Refused = why
+}
+
+// reject refuses a request that was admitted, and gives back what it had.
+func (m *Machine) reject(r *Request, why *protocol.Error) {
+	m.table.limits.Return(r.share)
+	m.out.Rejected = r
+	m.refuse(why)
+}
+
+func unknown(model string) *protocol.Error {
+	return protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
+}
+
+func (m *Machine) takeSlow(r *Request) bool {
+	n := 1
+	if r.Bytes > m.config.LargeBody {
+		n = m.config.LargeSlots
+	}
+	if !m.slow.take(r.Tenant, n) {
+		return false
+	}
+	r.Beside, r.slots = true, n
+	return true
+}
+
+func (m *Machine) decodedBeside(r *Request) {
+	if r.slots > 0 {
+		m.slow.giveBack(r.Tenant, r.slots)
+		r.slots = 0
+	}
+}
+
+// decoded serves a request, or has it stored until somebody can.
+func (m *Machine) decoded(e *Decoded) {
+	r := e.Request
+	m.decodedBeside(r)
+	m.fill(r, e)
+	r.Deadline = r.Arrived.Add(e.SLO)
+	if !r.accepting {
+		m.store(r)
+		return
+	}
+	if fault := m.accept(r); fault != nil {
+		m.reject(r, fault)
+	}
+}
+
+func (m *Machine) fill(r *Request, e *Decoded) {
+	r.ClientID, r.Encoding, r.Priority = e.ClientID, e.Encoding, e.Priority
+	r.Payload, r.Batch, r.Generated = e.Payload, e.Batch, e.Generated
+}
+
+// accept takes in a request that was checked, and submits it if there is a scheduler;
+// without one it waits in the table for the next.
+func (m *Machine) accept(r *Request) *protocol.Error {
+	if n := int64(len(r.Payload)); n > m.config.MaxPayload {
+		fault := protocol.Errorf(protocol.PayloadTooLarge, "the inputs have %d bytes, the broker carries %d", n, m.config.MaxPayload)
+		fault.Got, fault.Limit = n, m.config.MaxPayload
+		return fault
+	}
+	m.seq++
+	r.ID = protocol.RequestID{Door: m.config.ID, Seq: m.seq}
+	if fault := m.table.add(r); fault != nil {
+		r.ID = protocol.RequestID{}
+		return fault
+	}
+	r.breaks = m.breaks
+	m.submit(r)
+	return nil
+}
+
+func (m *Machine) submit(r *Request) {
+	if m.epoch == 0 {
+		return
+	}
+	r.epoch = m.epoch
+	m.out.Submit = append(m.out.Submit, r)
+}
+
+// store has a request put into the startup buffer. What can be seen to be wrong was
+// refused; whether the model exists is known only at activation.
+func (m *Machine) store(r *Request) {
+	if !m.stores.take(r.Tenant, 1) {
+		m.reject(r, protocol.Errorf(protocol.BufferFull, "too many concurrent writes to the startup buffer"))
+		return
+	}
+	m.out.Store = r
+}
+
+// storedShare is what a request in the startup buffer has of the limits. Its keeper
+// answers it, so the front door that stored it does not hear when.
+type storedShare struct {
+	until   protocol.Time
+	request *Request
+}
+
+// storeEnded counts a stored request until its time in the buffer is over, or until
+// somebody serves.
+func (m *Machine) storeEnded(e *Stored) {
+	m.stores.giveBack(e.Request.Tenant, 1)
+	if e.Fault != nil {
+		m.reject(e.Request, e.Fault)
+		return
+	}
+	m.stored = append(m.stored, storedShare{e.Request.Arrived.Add(m.config.BufferTimeout), e.Request})
+}
+
+func (m *Machine) forgetStored() {
+	for len(m.stored) > 0 && (m.serves() || m.now >= m.stored[0].until) {
+		m.table.limits.Return(m.stored[0].request.share)
+		m.stored = m.stored[1:]
+	}
+}
+
+// instant is a time for quotas, which count in time.Time.
+func instant(t protocol.Time) time.Time { return time.Unix(0, int64(t)) }
+
+// Open reports whether a request has no answer yet; a submission of one that has is
+// not sent.
+func (m *Machine) Open(seq uint64) bool { return m.Request(seq) != nil }
+
+// Request returns a request that has no answer yet, nil if there is none.
+func (m *Machine) Request(seq uint64) *Request {
+	if r := m.table.bySeq[seq]; r != nil {
+		return r
+	}
+	return m.asked[seq]
+}
+
+// Epoch is that of the active scheduler, 0 for none.
+func (m *Machine) Epoch() uint64 { return m.epoch }
+
+// LastEpoch is that of the scheduler that was active last, 0 for none ever.
+func (m *Machine) LastEpoch() uint64 { return m.latest }
+
+// Snapshot is a front door for those who watch it.
+type Snapshot struct {
+	Stage    protocol.Stage
+	Epoch    uint64
+	InFlight int
+	// Bytes are those of the payloads in flight; Waiting are requests in the startup
+	// buffer, as far as this front door keeps it.
+	Bytes   int64
+	Waiting int
+	Models  int
+	Counts
+}
+
+// Snapshot shows the front door at this moment.
+func (m *Machine) Snapshot() Snapshot {
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.asked), Bytes: m.table.bytes,
+		Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
+}
+
+// String draws the front door for a person.
+func (m *Machine) String() string {
+	var b strings.Builder
+	s := m.Snapshot()
+	fmt.Fprintf(&b, "front door %x: %v, epoch %d, %d models, %d in flight, %d waiting\n", m.config.ID, max(s.Stage, protocol.Querying), s.Epoch, s.Models, s.InFlight, s.Waiting)
+	for _, r := range m.table.all() {
+		fmt.Fprintf(&b, "  %d %s until %v, submitted to %d, at %s\n", r.ID.Seq, r.Model.Name, r.Deadline, r.epoch, r.Worker)
+	}
+	return b.String()
+}

@@ -1,0 +1,82 @@
+package frontdoor
+
+import "clockwork/pkg/protocol"
+
+// Output is what a Step wants done. It may be used until the next Step.
+type Output struct {
+	// Admitted is the Inbound message as a request, to be decoded; nil if it was
+	// refused, then Refused says why, or ignored, then Ignored says why.
+	Admitted *Request
+	Refused  *protocol.Error
+	Ignored  Ignored
+	// Rejected is a request that was admitted and goes no further; Refused says why.
+	Rejected *Request
+	// Store is a request for the startup buffer.
+	Store *Request
+	// Submit are requests for the active scheduler, Ask questions whose an answer is.
+	Submit []*Request
+	Ask    []Question
+	// Inputs are payloads for workers.
+	Inputs []Input
+	// Ended are requests that are answered now.
+	Ended []Ended
+	// Claim are requests of the startup buffer to be claimed, those with Read also read.
+	Claim []Claim
+	// Foreign is the request of an output that came from a worker which was not given
+	// it: ignored, for the log.
+	Foreign *Request
+	// Wake is when a Tick is due at the latest; Never for none.
+	Wake protocol.Time
+}
+
+// Ignored is why a message gets no answer at all.
+type Ignored uint8
+
+// The reasons.
+const (
+	NotIgnored     Ignored = iota
+	NoReply                // nobody waits for an answer
+	NoClientsInbox         // the reply subject is not a client's
+	OthersInbox            // the answer would go to another client's inbox
+)
+
+// Question asks the scheduler of an epoch whose the answer of a request is.
+type Question struct {
+	Epoch   uint64
+	Request *Request
+}
+
+// Input is a request's payload for a worker.
+type Input struct {
+	Worker  string
+	Request *Request
+}
+
+// Ended is a request with its one answer: OK with the Output, which is nil where the
+// scheduler answered without a worker, or Refusal.
+type Ended struct {
+	Request *Request
+	Output  *protocol.Output
+	Refusal *protocol.Error
+	// At is when that was decided: latency counts from arrival to then.
+	At protocol.Time
+	// Claim: the scheduler is told first that the request is answered.
+	Claim bool
+}
+
+// Claim is a request of the startup buffer.
+type Claim struct {
+	Seq  uint64
+	Read bool // its body is wanted as well
+	// Model, Encoding and Driver are those of BufferSeen.
+	Model    string
+	Encoding protocol.Encoding
+	Driver   any
+	// Spec is the model's, Known whether there is such a one.
+	Spec  protocol.ModelSpec
+	Known bool
+}
+
+func (o *Output) begin() {
+	*o = Output{Submit: o.Submit[:0], Ask: o.Ask[:0], Inputs: o.Inputs[:0], Ended: o.Ended[:0], Claim: o.Claim[:0], Wake: protocol.Never}
+}

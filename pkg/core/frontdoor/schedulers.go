@@ -1,0 +1,63 @@
+package frontdoor
+
+import (
+	"clockwork/pkg/protocol"
+)
+
+// schedulers are those whose heartbeats say that they are active. The highest epoch
+// is in charge.
+type schedulers struct {
+	actives  map[string]active
+	epoch    uint64        // of the one in charge, 0 for none
+	latest   uint64        // the last epoch that was not 0
+	lastBeat protocol.Time // of an active one
+}
+
+type active struct{ epoch, incarnation uint64 }
+
+// schedulerBeat follows who is active. What was submitted to another scheduler is
+// submitted again.
+func (m *Machine) schedulerBeat(h protocol.Heartbeat) {
+	if h.State == protocol.SchedulerActive {
+		m.actives[h.ID] = active{h.Epoch, h.Incarnation}
+		m.lastBeat = m.now
+	} else {
+		delete(m.actives, h.ID)
+	}
+	m.settleEpoch()
+}
+
+func (m *Machine) schedulerLost(h protocol.Heartbeat) {
+	delete(m.actives, h.ID)
+	m.settleEpoch()
+}
+
+// settleEpoch submits again what another epoch was in charge of. A request whose front
+// door asks whose its answer is stays with that question.
+func (m *Machine) settleEpoch() {
+	epoch := uint64(0)
+	for _, a := range m.actives {
+		epoch = max(epoch, a.epoch)
+	}
+	if epoch == m.epoch {
+		return
+	}
+	m.epoch = epoch
+	if epoch == 0 {
+		return
+	}
+	m.latest = epoch
+	for _, r := range m.table.all() {
+		if r.epoch != epoch {
+			m.submit(r)
+		}
+	}
+}
+
+// serves reports whether requests are the front door's own, with their deadlines,
+// rather than the startup buffer's: from the first scheduler that it saw on. Where that
+// one is lost, requests wait here for the next one, no longer than their clients do.
+func (m *Machine) serves() bool { return m.stage == protocol.Active && m.latest != 0 }
+
+// serving reports whether requests go to a scheduler now.
+func (m *Machine) serving() bool { return m.stage == protocol.Active && m.epoch != 0 }

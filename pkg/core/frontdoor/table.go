@@ -1,0 +1,117 @@
+package frontdoor
+
+import (
+	"container/heap"
+	"slices"
+
+	"clockwork/pkg/core/quota"
+	"clockwork/pkg/protocol"
+)
+
+// table holds the requests without an answer, by number and by deadline. Who takes a
+// request out answers it: that makes one answer of several outcomes; what it has of the
+// limits is given back then.
+type table struct {
+	bySeq    map[uint64]*Request
+	byTime   deadlines
+	bytes    int64
+	maxCount int
+	maxBytes int64
+	limits   *quota.Ledger // also of those that are on their way here
+}
+
+func newTable(config *Config) table {
+	return table{bySeq: map[uint64]*Request{}, maxCount: config.MaxInFlight, maxBytes: config.MaxInFlightBytes, limits: quota.New(config.Limits)}
+}
+
+// add takes a request in, or refuses it with OVERLOADED.
+func (t *table) add(r *Request) *protocol.Error {
+	if len(t.bySeq) >= t.maxCount {
+		refused := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", len(t.bySeq))
+		refused.Got, refused.Limit = int64(len(t.bySeq)), int64(t.maxCount)
+		return refused
+	}
+	if t.bytes+int64(len(r.Payload)) > t.maxBytes {
+		refused := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", t.bytes)
+		refused.Got, refused.Limit = t.bytes, t.maxBytes
+		return refused
+	}
+	t.bySeq[r.ID.Seq] = r
+	t.bytes += int64(len(r.Payload))
+	heap.Push(&t.byTime, r)
+	return nil
+}
+
+// take removes a request; nil when it has its answer already.
+func (t *table) take(seq uint64) *Request {
+	r := t.bySeq[seq]
+	if r == nil {
+		return nil
+	}
+	delete(t.bySeq, seq)
+	t.bytes -= int64(len(r.Payload))
+	t.limits.Return(r.share)
+	heap.Remove(&t.byTime, r.place)
+	return r
+}
+
+// expired takes a request whose deadline has come, nil if there is none.
+func (t *table) expired(now protocol.Time) *Request {
+	if len(t.byTime) == 0 || now < t.byTime[0].Deadline {
+		return nil
+	}
+	return t.take(t.byTime[0].ID.Seq)
+}
+
+// next returns the earliest deadline, Never when nothing waits.
+func (t *table) next() protocol.Time {
+	if len(t.byTime) == 0 {
+		return protocol.Never
+	}
+	return t.byTime[0].Deadline
+}
+
+// all returns every request in the order of their numbers.
+func (t *table) all() []*Request {
+	all := slices.Clone([]*Request(t.byTime))
+	slices.SortFunc(all, byNumber)
+	return all
+}
+
+func byNumber(a, b *Request) int {
+	if a.ID.Seq < b.ID.Seq {
+		return -1
+	}
+	return 1
+}
+
+// deadlines is a heap of requests, earliest deadline first.
+type deadlines []*Request
+
+func (d deadlines) Len() int { return len(d) }
+func (d deadlines) Less(i, j int) bool {
+	if d[i].Deadline == d[j].Deadline {
+		return d[i].ID.Seq < d[j].ID.Seq
+	}
+	return d[i].Deadline < d[j].Deadline
+}
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].place, d[j].place = i, j
+}
+
+// Push and Pop serve container/heap.
+func (d *deadlines) Push(x any) {
+	r := x.(*Request)
+	r.place = len(*d)
+	*d = append(*d, r)
+}
+
+// Pop removes the last element.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	r := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return r
+}

@@ -1,0 +1,86 @@
+package frontdoor
+
+import (
+	"time"
+
+	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/frontdoor"
+	"clockwork/pkg/protocol"
+)
+
+// step gives the core one event, and sends what it decided.
+func (d *FrontDoor) step(e frontdoor.Event) {
+	d.mu.Lock()
+	ended := d.decide(e, nil)
+	d.unlock(ended)
+}
+
+// decide gives the core one event and carries out what needs no wait; what is to be
+// answered is added to ended. The caller holds the lock, as below.
+func (d *FrontDoor) decide(e frontdoor.Event, ended []frontdoor.Ended) []frontdoor.Ended {
+	return d.carryOut(d.core.Step(clock.Now(), e), ended)
+}
+
+func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []frontdoor.Ended {
+	if len(out.Submit) > 0 {
+		now := clock.Now()
+		for _, r := range out.Submit {
+			d.submissions.Add(submission(r, now))
+		}
+	}
+	for _, q := range out.Ask {
+		d.questions = append(d.questions, question{q.Epoch, submission(q.Request, clock.Now())})
+	}
+	for _, in := range out.Inputs {
+		r := in.Request
+		d.inputs.add(in.Worker, protocol.Input{ID: r.ID, Model: r.Model.Name, Batch: r.Batch, Data: r.Payload})
+	}
+	for _, c := range out.Claim {
+		d.startClaim(c)
+	}
+	if out.Wake < d.wake {
+		d.wake = out.Wake
+		d.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
+	}
+	return append(ended, out.Ended...)
+}
+
+func submission(r *frontdoor.Request, now protocol.Time) protocol.Submitted {
+	s := r.Submission(now)
+	s.Trace = clientOf(r).trace.TraceContext
+	return s
+}
+
+// unlock gives the lock back and answers what has ended.
+func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
+	questions := d.questions
+	d.questions = nil
+	d.mu.Unlock()
+	d.ask(questions)
+	d.answerAll(ended)
+	d.submissions.Flush()
+}
+
+// tick lets time pass for the core.
+func (d *FrontDoor) tick() {
+	d.mu.Lock()
+	d.wake = protocol.Never
+	d.minded()
+	d.unlock(d.decide(&frontdoor.Tick{}, nil))
+}
+
+// minded tells the core if a connection to the broker was lost meanwhile.
+func (d *FrontDoor) minded() {
+	if n := d.bus.Reconnects(); n != d.reconnects {
+		d.reconnects = n
+		d.carryOut(d.core.Step(clock.Now(), &frontdoor.ConnectionBroke{}), nil)
+	}
+}
+
+// wall is what the wall clock showed at an instant; zero where there is none.
+func wall(t protocol.Time) time.Time {
+	if t == 0 {
+		return time.Time{}
+	}
+	return clock.Wall()(t)
+}
