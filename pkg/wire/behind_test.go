@@ -37,6 +37,8 @@ var decoders = map[string]struct {
 	"pkg/wire/prescan_json.go":       {[]string{"json.Unmarshal"}, "decodeJSON walks through the text first"},
 	"pkg/wire/client_request.go":     {[]string{"msgpack.NewDecoder"}, "decodeBody walks through the message first"},
 	"pkg/lab/record/decoder.go":      {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
+	"pkg/lab/journal/core.go":        {[]string{"json.Unmarshal", "json.Unmarshal"}, "a recording is a file that the operator names, of lines of bounded length"},
+	"pkg/lab/journal/verify.go":      {[]string{"json.Unmarshal"}, "the same"},
 	"pkg/adapter/backend/zoo/zoo.go": {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
 	"pkg/lab/chaos/cluster.go":       {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
 	"integration/figures/figures.go": {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},
