@@ -15,7 +15,7 @@ import (
 )
 
 type healthcheckCommand struct {
-	Service string        `enum:"stack,nats,controller,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers); by default stack."`
+	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers); by default stack."`
 	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
 	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
 }

@@ -25,6 +25,7 @@ type cli struct {
 	Demo       demoCommand        `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
 	Fetch      fetchCommand       `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
 	Controller controllerCommand  `cmd:"" help:"Run a controller: startup phase, state and front door."`
+	Frontdoor  frontDoorCommand   `cmd:"" name:"frontdoor" help:"Run a front door alone: takes requests and answers them."`
 	Profiler   profilerCommand    `cmd:"" help:"Run a profiler: measures every model on every type of GPU."`
 	Scheduler  schedulerCommand   `cmd:"" help:"Run a scheduler: makes every decision after activation."`
 	Worker     workerCommand      `cmd:"" help:"Run a worker: executes models on this host's GPUs."`

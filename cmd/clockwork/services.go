@@ -18,28 +18,43 @@ import (
 	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
+	"clockwork/services/frontdoor"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
 )
 
-// controllerFlags are the controller's; up has them too.
-type controllerFlags struct {
-	LoadIdle      time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
-	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Controller"`
-	LoadTimeout   time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
-	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Controller"`
-	MaxBatch      int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
-	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Controller"`
+// frontDoorFlags are a front door's; controller and up have them too.
+type frontDoorFlags struct {
+	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Front door"`
+	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Front door"`
+	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
 }
 
-func (f controllerFlags) config() (controller.Config, error) {
-	c := controller.DefaultConfig()
-	c.LoadIdle, c.BufferTimeout, c.LoadTimeout = f.LoadIdle, f.BufferTimeout, f.LoadTimeout
-	c.DefaultSLO, c.MaxBatch = f.DefaultSLO, f.MaxBatch
+func (f frontDoorFlags) config() (frontdoor.Config, error) {
+	c := frontdoor.DefaultConfig()
+	c.BufferTimeout, c.DefaultSLO = f.BufferTimeout, f.DefaultSLO
 	var err error
 	if c.Limits, err = readLimits(f.Limits, c.Limits); err != nil {
 		return c, err
 	}
+	return c, usage(c.Validate())
+}
+
+// controllerFlags are the controller's; up has them too.
+type controllerFlags struct {
+	frontDoorFlags
+	LoadIdle    time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
+	LoadTimeout time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
+	MaxBatch    int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
+}
+
+func (f controllerFlags) config() (controller.Config, error) {
+	c := controller.DefaultConfig()
+	var err error
+	if c.Config, err = f.frontDoorFlags.config(); err != nil {
+		return c, err
+	}
+	c.LoadIdle, c.LoadTimeout, c.MaxBatch = f.LoadIdle, f.LoadTimeout, f.MaxBatch
 	return c, usage(c.Validate())
 }
 
@@ -103,8 +118,33 @@ func (f brokerFlags) check() error {
 // maxReplicas is JetStream's own limit.
 const maxReplicas = 5
 
+type frontDoorCommand struct {
+	frontDoorFlags
+	brokerFlags
+	telemetryFlags
+	requestLogFlags
+	rotateFlags
+}
+
+// Run runs a front door until it is told to stop.
+func (k *frontDoorCommand) Run(c *cli, con *console) error {
+	config, err := k.frontDoorFlags.config()
+	if err != nil {
+		return err
+	}
+	broker, err := k.reach(c, con)
+	if err != nil {
+		return err
+	}
+	return k.heard(con, func(hub *watch.Hub) error {
+		config.Telemetry = hub
+		return serve(con, broker, fx.Supply(config), frontdoor.Module)
+	}, k.requestLog(k.rotateFlags))
+}
+
 type controllerCommand struct {
 	controllerFlags
+	FrontDoor bool `default:"true" negatable:"" help:"Take requests from clients too; without, clockwork frontdoor takes them." group:"Controller"`
 	journalFlags
 	brokerFlags
 	telemetryFlags
@@ -118,6 +158,7 @@ func (k *controllerCommand) Run(c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
+	config.NoClients = !k.FrontDoor
 	broker, err := k.reach(c, con)
 	if err != nil {
 		return err

@@ -15,6 +15,8 @@ func (d *FrontDoor) Stop() {
 	defer d.unlend()
 	if d.taking != nil {
 		d.drain()
+	}
+	if d.pulse != nil { // else it was never open
 		d.finish()
 	}
 	for _, sub := range d.subs {

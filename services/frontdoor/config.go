@@ -25,6 +25,9 @@ type Config struct {
 	// Limits are what tenants and models may have of one front door, also while
 	// their requests wait in the startup buffer: where it answers LIMIT_EXCEEDED.
 	Limits quota.Rules
+	// NoClients: it takes no requests from clients; what waited for activation is
+	// served by it where its controller leads.
+	NoClients bool
 	// StopWait is how long a front door that closes waits for the answers to what
 	// it has taken.
 	StopWait time.Duration

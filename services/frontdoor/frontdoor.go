@@ -133,19 +133,22 @@ func (d *FrontDoor) open() error {
 	for _, subscription := range []struct {
 		nc      *nats.Conn
 		subject string
-		group   string
 		handle  nats.MsgHandler
 	}{
-		{d.bus.Control, s.Dispatch(d.id), "", d.onDispatch},
-		{d.bus.Payload, s.Output(d.id), "", d.onOutput},
-		{d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer},
+		{d.bus.Control, s.Dispatch(d.id), d.onDispatch},
+		{d.bus.Payload, s.Output(d.id), d.onOutput},
 	} {
-		sub, err := d.bus.QueueSubscribe(subscription.nc, subscription.subject, subscription.group, subscription.handle)
+		sub, err := d.bus.Subscribe(subscription.nc, subscription.subject, subscription.handle)
 		if err != nil {
 			return err
 		}
 		d.subs = append(d.subs, sub)
-		d.taking = sub // the last one
+	}
+	if !d.config.NoClients {
+		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
+			return err
+		}
+		d.subs = append(d.subs, d.taking)
 	}
 	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
 		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now

@@ -1,0 +1,61 @@
+package frontdoor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/services/host"
+)
+
+// Module runs a front door alone.
+var Module = fx.Module("frontdoor",
+	fx.Provide(NewService),
+	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
+		host.Attach("front door", s, lc, sd, log)
+	}),
+)
+
+// Service is a front door that runs without a controller in its process. It takes
+// requests as every front door does; requests that wait for activation are handed over
+// by the leading controller's.
+type Service struct {
+	config Config
+	broker bus.Config
+}
+
+// NewService makes the service; Run starts it.
+func NewService(config Config, broker bus.Config) (*Service, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure front door: %w", err)
+	}
+	broker.Name = "front door"
+	return &Service{config: config, broker: broker}, nil
+}
+
+// Run serves until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	b, err := bus.Open(ctx, s.broker)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		return err
+	}
+	buffer, err := b.OpenBuffer(ctx, s.config.Buffer())
+	if err != nil {
+		return err
+	}
+	d := New(s.config, b, state, buffer)
+	if err := d.Start(); err != nil {
+		return err
+	}
+	defer d.Stop()
+	<-ctx.Done()
+	return nil
+}
