@@ -22,8 +22,8 @@ type Config struct {
 	Ahead time.Duration
 	// MaxQueued bounds the actions that wait for one lane of one GPU.
 	MaxQueued int
-	// MaxInputs and MaxInputBytes bound the inputs that are held; InputWait is
-	// how long one is kept that no action has claimed.
+	// MaxInputBytes bounds the inputs that are held, MaxInputs those of them that no
+	// action has claimed; InputWait is how long such a one is kept.
 	MaxInputs     int
 	MaxInputBytes int64
 	InputWait     time.Duration

@@ -6,8 +6,9 @@ import (
 
 // inputs holds payloads until the action that needs them, and actions until their
 // payloads: either may come first. Who claims a payload has it; a request that is
-// tried again brings its payload again. All payloads together are bounded in number
-// and bytes; one that finds no room is dropped, and its action answers INPUT_MISSING.
+// tried again brings its payload again. All payloads together are bounded in bytes, and
+// those that nobody has claimed in number; one that finds no room is dropped, and its
+// action answers INPUT_MISSING.
 type inputs struct {
 	arrived map[protocol.RequestID]arrivedInput // not claimed yet
 	order   []protocol.RequestID                // of arrival; some may be claimed
@@ -31,11 +32,11 @@ func (w *Worker) input(e *Input) {
 	if _, twice := in.arrived[e.ID]; twice {
 		return
 	}
-	if len(in.arrived) >= w.config.MaxInputs || in.bytes+e.Bytes > w.config.MaxInputBytes {
+	o := in.waiting[e.ID]
+	if o == nil && len(in.arrived) >= w.config.MaxInputs || in.bytes+e.Bytes > w.config.MaxInputBytes {
 		w.out.Dropped = append(w.out.Dropped, e.ID)
 		return
 	}
-	o := in.waiting[e.ID]
 	if o == nil {
 		in.bytes += e.Bytes
 		in.arrived[e.ID] = arrivedInput{e.Data, e.Bytes, w.now}

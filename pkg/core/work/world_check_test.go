@@ -167,6 +167,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.results(out)
 	c.answers(out)
 	c.releases(out)
+	c.dropped(e, out)
 	c.state()
 }
 
@@ -359,6 +360,17 @@ func (c *checker) releases(out *Output) {
 			if k.order != nil && k.using > 0 && k.order.Model == h {
 				c.failf("model %v is closed, and action %d reads it", h, k.action.ID)
 			}
+		}
+	}
+}
+
+// dropped looks whether a payload really had no room.
+func (c *checker) dropped(e Event, out *Output) {
+	held := c.worker.Snapshot()
+	for _, id := range out.Dropped {
+		unclaimed := c.worker.inputs.waiting[id] == nil && held.Inputs >= c.config.MaxInputs
+		if !unclaimed && held.InputBytes+e.(*Input).Bytes <= c.config.MaxInputBytes {
+			c.failf("payload %v is dropped, and there is room: %d of %d bytes", id, held.Inputs, held.InputBytes)
 		}
 	}
 }
