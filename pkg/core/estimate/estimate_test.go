@@ -6,11 +6,7 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func TestSeedAnswersUntilTheFirstSample(t *testing.T) {
 	e := New(Defaults(), 7*time.Millisecond)

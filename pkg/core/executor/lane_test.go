@@ -10,10 +10,7 @@ import (
 	"testing"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 var rewrite = flag.Bool("rewrite", false, "write what the lane does into the scripts")
 

@@ -4,11 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 // The twin is a list that is sorted each time.
 func TestAgreesWithASortedList(t *testing.T) {

@@ -6,10 +6,7 @@ import (
 	"testing"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func load(t *testing.T, l *Ledger, model string, n int) []int {
 	t.Helper()

@@ -6,10 +6,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func measurement(d time.Duration) protocol.Measurement {
 	return protocol.Measurement{Samples: 1, Min: d, P50: d, P99: d, Max: d}

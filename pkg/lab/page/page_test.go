@@ -14,10 +14,7 @@ import (
 	"clockwork/pkg/lab/plot"
 	"clockwork/pkg/lab/sim"
 	"clockwork/pkg/lab/workload"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 // simulated are runs of a named workload on these policies.
 func simulated(t *testing.T, name string, o workload.Options, change func(*sim.Config), policies ...string) []*sim.Report {

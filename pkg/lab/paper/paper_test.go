@@ -8,10 +8,7 @@ import (
 	"time"
 
 	"clockwork/pkg/lab/sim"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 // A shape is what a section of the paper claims, in a form that a run of a few
 // seconds can show, with so much room that a policy may be tuned within it. It

@@ -10,11 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 // element is one of a drawing.
 type element struct {

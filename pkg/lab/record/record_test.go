@@ -13,10 +13,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 // A step is what one Item of kind Step holds, copied.
 type step struct {

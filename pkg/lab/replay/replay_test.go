@@ -15,10 +15,7 @@ import (
 	"clockwork/pkg/lab/sim"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

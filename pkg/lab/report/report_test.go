@@ -10,12 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
 
 const ms = time.Millisecond
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func upTo(n int) []time.Duration {
 	values := make([]time.Duration, n)

@@ -9,7 +9,6 @@ import (
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch"
 )
 
 // Report is what a run did. All counts are of requests unless they say
@@ -161,7 +160,7 @@ func (r *Report) executed(h *host, o *work.Order) {
 	p.Batches++
 	p.Items += items
 	r.Batches[items]++
-	if by, over := watch.Deviation(o.Action.Expected, took); over {
+	if by, over := protocol.Deviation(o.Action.Expected, took); over {
 		_ = r.Over.RecordValue(by.Microseconds())
 		p.Over = max(p.Over, by)
 	} else {

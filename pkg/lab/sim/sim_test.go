@@ -9,11 +9,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-// The simulator rolls dice, each seeded by its Config.
-func TestPackageIsPure(t *testing.T) { purity.Check(t, "math/rand/v2") }
 
 // named runs a named workload for so many seconds.
 func named(t *testing.T, c Config, name string, o workload.Options) *Report {

@@ -7,10 +7,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 const resnet = "zoo/resnet50_v2"
 

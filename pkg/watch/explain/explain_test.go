@@ -12,10 +12,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 var rewrite = flag.Bool("rewrite", false, "write the explanations into testdata")
 

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch"
 )
 
 // Scheduler counts how well a scheduler predicted.
@@ -23,7 +22,7 @@ func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 		if kind != protocol.Infer {
 			over, under = &e.loadOver, &e.loadUnder
 		}
-		if by, isOver := watch.Deviation(expected, took); isOver {
+		if by, isOver := protocol.Deviation(expected, took); isOver {
 			over.Add(by)
 		} else {
 			under.Add(by)

@@ -38,7 +38,7 @@ type signed struct{ over, under *histogram }
 
 // observe counts by how much more or less there was than predicted.
 func (s signed) observe(predicted, was time.Duration) {
-	if by, over := watch.Deviation(predicted, was); over {
+	if by, over := protocol.Deviation(predicted, was); over {
 		s.over.Observe(by)
 	} else {
 		s.under.Observe(by)

@@ -11,11 +11,8 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/testkit/purity"
 	"clockwork/pkg/watch/terminal"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 var rewrite = flag.Bool("rewrite", false, "write the screens into testdata")
 

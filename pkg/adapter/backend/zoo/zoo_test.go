@@ -3,11 +3,7 @@ package zoo
 import (
 	"testing"
 	"time"
-
-	"clockwork/pkg/testkit/purity"
 )
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }
 
 func TestBatchSizesBetweenTheMeasuredOnesAreInterpolated(t *testing.T) {
 	n := Network{Exec: []time.Duration{10, 20, 40, 80, 160}}

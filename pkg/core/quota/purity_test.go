@@ -1,9 +1,0 @@
-package quota
-
-import (
-	"testing"
-
-	"clockwork/pkg/testkit/purity"
-)
-
-func TestPackageIsPure(t *testing.T) { purity.Check(t) }

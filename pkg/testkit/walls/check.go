@@ -1,0 +1,132 @@
+package walls
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// listed is a package as go list shows it.
+type listed struct {
+	ImportPath, Dir string
+	Imports         []string
+	GoFiles         []string
+}
+
+func (p *listed) name() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// list asks go list for the packages of the module, without their tests.
+func list(dir string) (map[string]*listed, error) {
+	command := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles", "./...")
+	command.Dir = dir
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list packages: %w", err)
+	}
+	packages := map[string]*listed{}
+	for in := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := in.Decode(&p); errors.Is(err, io.EOF) {
+			return packages, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("list packages: %w", err)
+		}
+		packages[p.name()] = &p
+	}
+}
+
+// matches reports whether a name is one of some patterns, of which "a/..." means a and
+// all below it.
+func matches(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		above, tree := strings.CutSuffix(pattern, "/...")
+		return name == above || tree && strings.HasPrefix(name, above+"/")
+	})
+}
+
+// breaches are the ways around a wall, sorted.
+func breaches(w wall, packages map[string]*listed) (found []string) {
+	excused := make([]string, 0, len(w.but))
+	for pattern := range w.but {
+		excused = append(excused, pattern)
+	}
+	for _, name := range names(packages) {
+		if !matches(name, w.of) || matches(name, excused) {
+			continue
+		}
+		for _, way := range ways(name, w, packages) {
+			found = append(found, strings.Join(way, " -> ")+": "+w.why)
+		}
+	}
+	return found
+}
+
+// ways are the shortest ways from a package to each thing that it may not reach. A
+// package that is excused is a way for nobody else.
+func ways(from string, w wall, packages map[string]*listed) (found [][]string) {
+	seen := map[string]bool{from: true}
+	for queue := [][]string{{from}}; len(queue) > 0; queue = queue[1:] {
+		way := queue[0]
+		p := packages[way[len(way)-1]]
+		if p == nil {
+			continue // not of the module
+		}
+		for _, path := range p.Imports {
+			name := strings.TrimPrefix(path, module)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			next := append(slices.Clone(way), name)
+			switch {
+			case matches(name, w.not):
+				found = append(found, next)
+			case !w.direct:
+				queue = append(queue, next)
+			}
+		}
+	}
+	return found
+}
+
+func names(packages map[string]*listed) []string {
+	list := make([]string, 0, len(packages))
+	for name := range packages {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// clocks are the places in a package's source that ask the time or start a goroutine.
+func clocks(p *listed) (found []string, err error) {
+	for _, file := range p.GoFiles {
+		set := token.NewFileSet()
+		tree, err := parser.ParseFile(set, filepath.Join(p.Dir, file), nil, 0)
+		if err != nil {
+			return nil, fmt.Errorf("read source: %w", err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			at := func() string { return fmt.Sprintf("%s/%s:%d: ", p.name(), file, set.Position(n.Pos()).Line) }
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				found = append(found, at()+"what decides starts no goroutine")
+			case *ast.SelectorExpr:
+				if on, ok := n.X.(*ast.Ident); ok && on.Name == "time" && slices.Contains(asksTheTime, n.Sel.Name) {
+					found = append(found, at()+"what decides does not call time."+n.Sel.Name+": time is an argument")
+				}
+			}
+			return true
+		})
+	}
+	return found, nil
+}
