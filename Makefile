@@ -1,9 +1,6 @@
 .DEFAULT_GOAL := help
 GO ?= go
 
-# Packages that decide and must stay pure; each has a test that says so.
-PURE := ./pkg/protocol/... ./pkg/core/... ./pkg/adapter/backend/zoo ./pkg/lab/workload ./pkg/lab/record ./pkg/lab/replay ./pkg/lab/virtual ./pkg/lab/sim ./pkg/lab/page ./pkg/lab/plot ./pkg/watch/explain/... ./pkg/watch/top
-
 # What make sim compares; all of them take three times as long.
 POLICIES ?= clockwork,faithful
 
@@ -32,8 +29,8 @@ test: ## Run every test
 	$(GO) test ./...
 
 .PHONY: race
-race: ## Run the pure packages and the services under the race detector
-	$(GO) test -race -short $(PURE) ./pkg/adapter/nats/... ./services/...
+race: ## Run what decides and the services under the race detector
+	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/virtual ./pkg/lab/replay ./pkg/adapter/nats ./services/...
 
 .PHONY: integration
 integration: ## Run the whole-system tests alone, with every test named
@@ -108,10 +105,17 @@ base-image: ## Pull the Go image, or make a stand-in where no registry is reache
 compose-test: ## Bring the stack up with compose, scale it under load; again with roles
 	./deploy/compose-test.sh
 
+# Pinned in deploy/tools.mod.
+TOOL = $(GO) tool -modfile=deploy/tools.mod
+
 .PHONY: lint
-lint: ## Check formatting, vet, and that go.mod is tidy
+lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and that go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make fmt"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags planted ./pkg/core/...
+	$(GO) test ./pkg/testkit/walls
+	$(TOOL) staticcheck ./...
+	@dead="$$($(TOOL) deadcode -test ./...)" || exit 1; test -z "$$dead" || { echo "$$dead"; exit 1; }
 	$(GO) mod tidy -diff
 
 .PHONY: fmt

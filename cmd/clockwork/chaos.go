@@ -64,6 +64,7 @@ func (k *chaosCommand) Run(con *console) (err error) {
 	stack, err := chaos.Up(ctx, chaos.Config{
 		Binary: self, Data: filepath.Join(dir, "nats"), Workers: k.Workers, GPUs: k.GPUs, Model: k.Model, Copies: k.Copies, LoadIdle: time.Second,
 	})
+	//lint:ignore SA5001 what was started before it failed is given too, and ends here
 	defer stack.Close()
 	if err != nil {
 		return interrupted(ctx, err)

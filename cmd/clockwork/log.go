@@ -58,7 +58,7 @@ func newLog(level slog.Level, format logFormat, w io.Writer) *slog.Logger {
 	if format.short {
 		clock = "15:04:05.000"
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: clock, NoColor: !format.colour}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: clock, NoColor: !format.colour}))
 }
 
 // plainDurations writes durations with their unit, where slog has a number without one.

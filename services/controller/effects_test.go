@@ -68,7 +68,7 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	s.limitValues(-1)
 	stop()
 	s.config.LoadIdle = time.Minute // it stays in LOADING
-	stop = s.controller()
+	s.controller()
 	s.awaitStage(protocol.Loading)
 	if v := s.view(); len(v.Models) != 1 || v.Models[0].Name != "kept" {
 		t.Errorf("after a restart: %+v", v.Models)

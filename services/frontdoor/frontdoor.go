@@ -48,7 +48,6 @@ type FrontDoor struct {
 	wake       protocol.Time // when it is set to
 	reconnects uint64        // of the bus, as the core knows
 	questions  []question    // to be sent once the lock is given back
-	stopped    bool          // no claim of the buffer begins any more
 	held       int           // requests taken since the last flush; onInfer's own
 	inputs     inputBoxes    // onDispatch's own
 

@@ -24,7 +24,7 @@ func DefaultConfig() Config { return Config{Iterations: 10, ActionTimeout: 30 * 
 func (c Config) Validate() error {
 	switch {
 	case c.Issuer == 0:
-		return fmt.Errorf("Issuer is 0")
+		return fmt.Errorf("the issuer is 0")
 	case c.Iterations < 1:
 		return fmt.Errorf("iterations is %d; it must be at least 1", c.Iterations)
 	case c.ActionTimeout <= 0:

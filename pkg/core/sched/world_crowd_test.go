@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"fmt"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -60,6 +59,6 @@ func (w *world) planCrowds() {
 // which a map was gone through.
 func (w *world) twice() {
 	if again := runWorld(w.t, w.policy, w.seed); again.hash != w.hash {
-		w.t.Fatal(fmt.Sprintf("policy %s, seed %d: two runs differ", w.policy, w.seed))
+		w.t.Fatalf("policy %s, seed %d: two runs differ", w.policy, w.seed)
 	}
 }

@@ -63,7 +63,7 @@ func DefaultConfig() Config {
 // Validate names the first field that cannot be worked with.
 func (c Config) Validate() error {
 	if c.Issuer == 0 {
-		return fmt.Errorf("Issuer is 0")
+		return fmt.Errorf("the issuer is 0")
 	}
 	for _, f := range []struct {
 		name  string

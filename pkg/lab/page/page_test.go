@@ -186,7 +186,8 @@ func TestRunsWithLittleToShowHaveAPage(t *testing.T) {
 }
 
 func TestTheSameRunsGiveTheSamePage(t *testing.T) {
-	if written(t, second("clockwork", "fifo")(t)) != written(t, second("clockwork", "fifo")(t)) {
+	once, again := written(t, second("clockwork", "fifo")(t)), written(t, second("clockwork", "fifo")(t))
+	if once != again {
 		t.Error("two pages of the same runs differ")
 	}
 }

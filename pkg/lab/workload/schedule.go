@@ -34,20 +34,6 @@ func Growing(first, last float64, period time.Duration, grow func(float64) float
 	return s
 }
 
-// Day spreads a mean over the 24 weights of the hours of a day, for so many
-// days.
-func Day(mean float64, hours [24]float64, days int) Schedule[float64] {
-	sum := 0.0
-	for _, w := range hours {
-		sum += w
-	}
-	var s Schedule[float64]
-	for h := range 24 * days {
-		s = append(s, Step[float64]{time.Duration(h) * time.Hour, mean * 24 * hours[h%24] / sum})
-	}
-	return s
-}
-
 // SLO is what a request asks for: a duration or, where Factor is set, so many
 // times the execution time of its model at batch 1. Zero leaves it to the
 // server.

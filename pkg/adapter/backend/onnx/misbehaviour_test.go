@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ var misbehaviours = map[string]func(){
 		var taken [][]byte
 		for {
 			taken = append(taken, make([]byte, 1<<30))
+			runtime.KeepAlive(taken)
 		}
 	},
 	"loud": func() {
