@@ -82,6 +82,7 @@ func (m *machine) open() *bus.Bus {
 // TestWorkersOfOneHostTakeDifferentDevices, a third is told who has them, and what
 // one gives back another one takes.
 func TestWorkersOfOneHostTakeDifferentDevices(t *testing.T) {
+	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0", "cpu-1")
 	w1, w2 := m.worker("w1", 1), m.worker("w2", 1)
 	all := append(w1.has(), w2.has()...)
@@ -114,6 +115,7 @@ func TestAnotherHostsDevicesAreOthers(t *testing.T) {
 
 // TestTooFewDevicesAreNone: what cannot serve one worker stays free for another.
 func TestTooFewDevicesAreNone(t *testing.T) {
+	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0", "cpu-1", "cpu-2")
 	if got := m.worker("w1", 2).has(); !slices.Equal(got, []string{"cpu-0", "cpu-1"}) {
 		t.Fatalf("the first ones are taken first: %v", got)
@@ -134,6 +136,7 @@ func TestTooFewDevicesAreNone(t *testing.T) {
 
 // TestADeadWorkersDeviceIsTaken once its lease has run out.
 func TestADeadWorkersDeviceIsTaken(t *testing.T) {
+	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0")
 	dead := m.open()
 	lease, err := dead.Acquire(t.Context(), "gpu.h1.cpu-0", "dead")
@@ -150,6 +153,7 @@ func TestADeadWorkersDeviceIsTaken(t *testing.T) {
 // TestAWorkerThatLosesItsDeviceEnds: it was stopped for longer than its lease lives,
 // and another one executes there now.
 func TestAWorkerThatLosesItsDeviceEnds(t *testing.T) {
+	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0")
 	w := m.worker("w1", 1)
 	w.has()

@@ -137,7 +137,7 @@ func (s *script) begin(args []string) {
 
 // line plays one event:
 //
-//	read #ID NAME,NAME PATH       a LoadModelFromDisk; `maxbatch=N` bounds it
+//	read #ID NAME,NAME PATH       a LoadModelFromDisk, - for no names; `maxbatch=N` bounds it
 //	load|evict #ID MODEL          weights
 //	infer #ID MODEL BATCH REQUEST...   REQUEST is rN, rN*ITEMS, rN? for a generated one
 //	clear #ID [MODEL,MODEL]       on all GPUs unless gpuN
@@ -425,7 +425,7 @@ func times(args []string) int {
 }
 
 func list(text string) []string {
-	if text == "" {
+	if text == "" || text == "-" {
 		return nil
 	}
 	return strings.Split(text, ",")
