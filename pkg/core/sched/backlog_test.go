@@ -21,8 +21,8 @@ func TestAQueueFarTooLongForAModelsPaceTakesNoMore(t *testing.T) {
 		{items: 100, each: 4 * time.Millisecond},                 // four times as much
 		{items: 15, each: time.Second},                           // not even one batch
 	} {
-		m := &model{items: c.items, each: c.each, spec: protocol.ModelSpec{BatchSizes: []int{1, 16}}}
-		p := &lanes{engine: &engine{}}
+		m := &model{items: c.items, itemInterval: c.each, spec: protocol.ModelSpec{BatchSizes: []int{1, 16}}}
+		p := &clockworkPolicy{engine: &engine{}}
 		wait := p.backlog(&request{model: m, deadline: protocol.Time(100 * time.Millisecond)})
 		if (wait > 0) != c.refused {
 			t.Errorf("%d items, one each %v: a wait of %v, expected a refusal: %v", c.items, c.each, wait, c.refused)
@@ -31,11 +31,11 @@ func TestAQueueFarTooLongForAModelsPaceTakesNoMore(t *testing.T) {
 }
 
 func TestThePaceOfAModelIsTheTimeBetweenItems(t *testing.T) {
-	m := &model{last: 1}
+	m := &model{servedAt: 1}
 	for range 20 {
-		m.served(m.last.Add(time.Millisecond), 1)
+		m.served(m.servedAt.Add(time.Millisecond), 1)
 	}
-	if m.each < 900*time.Microsecond || m.each > time.Millisecond {
-		t.Errorf("served each millisecond, the pace is %v", m.each)
+	if m.itemInterval < 900*time.Microsecond || m.itemInterval > time.Millisecond {
+		t.Errorf("served each millisecond, the pace is %v", m.itemInterval)
 	}
 }

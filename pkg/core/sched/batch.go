@@ -6,7 +6,7 @@ import (
 
 // choose makes the batch that a copy runs at start, of requests from first on,
 // leaves it in p.members and returns the size at which it runs (0: none).
-func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
+func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Time) int {
 	switch p.batch {
 	case single:
 		p.members = append(p.members[:0], first)
@@ -14,7 +14,7 @@ func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
 	case full:
 		return p.fullest(on, start)
 	case adaptive:
-		return p.gather(on, first, start, max(1, int(on.model.bound)), false)
+		return p.gather(on, first, start, max(1, int(on.model.aimdLimit)), false)
 	}
 	return p.largest(on, first, start)
 }
@@ -25,7 +25,7 @@ func (p *lanes) choose(on *replica, first *request, start protocol.Time) int {
 // that a smaller one could save, and a smaller one costs time that a larger one
 // would use better. With the price of time at the present pressure, the best is
 // what yields most, with what could still be done after it.
-func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
+func (p *clockworkPolicy) largest(on *replica, first *request, start protocol.Time) int {
 	m := on.model
 	most := p.most(on)
 	size := p.gather(on, first, start, most, true)
@@ -33,11 +33,11 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 		return 0
 	}
 	rest := p.members[len(p.members)-1].next
-	if p.fullHouse(size, most) {
+	if p.batchFull(size, most) {
 		return size
 	}
 	items := p.count()
-	price := min(p.price(on.gpu), float64(most)/float64(on.exec(most)))
+	price := min(p.gpuTimePrice(on.gpu), float64(most)/float64(on.exec(most)))
 	value := float64(items) - price*float64(on.exec(size))
 	if behind := m.items - items; behind > 0 {
 		next := m.spec.Fits(min(most, behind))
@@ -51,7 +51,7 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 		if v := float64(p.count()) - price*float64(on.exec(size)); v > value {
 			best, value = from, v
 		}
-		if p.fullHouse(size, most) {
+		if p.batchFull(size, most) {
 			break
 		}
 	}
@@ -59,7 +59,7 @@ func (p *lanes) largest(on *replica, first *request, start protocol.Time) int {
 }
 
 // fullHouse: no request that waits could join the members of a batch.
-func (p *lanes) fullHouse(size, most int) bool {
+func (p *clockworkPolicy) batchFull(size, most int) bool {
 	if size >= most || len(p.members) == 0 {
 		return size >= most
 	}
@@ -73,7 +73,7 @@ func (p *lanes) fullHouse(size, most int) bool {
 
 // price is what a GPU's time is worth in requests: what it serves in it, as far
 // as requests are being lost.
-func (p *lanes) price(g *gpu) float64 {
+func (p *clockworkPolicy) gpuTimePrice(g *gpu) float64 {
 	if g.busyTime == 0 || !p.priced {
 		return 0
 	}
@@ -85,7 +85,7 @@ func (p *lanes) price(g *gpu) float64 {
 const gain = 16
 
 // count is the items of the members.
-func (p *lanes) count() (items int) {
+func (p *clockworkPolicy) count() (items int) {
 	for _, r := range p.members {
 		items += r.Batch
 	}
@@ -94,7 +94,7 @@ func (p *lanes) count() (items int) {
 
 // gather takes requests from first on while the batch meets all of their
 // deadlines (or, without strict, each alone) and has at most so many items.
-func (p *lanes) gather(on *replica, first *request, start protocol.Time, most int, strict bool) int {
+func (p *clockworkPolicy) gather(on *replica, first *request, start protocol.Time, most int, strict bool) int {
 	spec := &on.model.spec
 	p.members = p.members[:0]
 	size, items, due := 0, 0, protocol.Never
@@ -115,7 +115,7 @@ func (p *lanes) gather(on *replica, first *request, start protocol.Time, most in
 
 // trim gives up padding where two batches of the compiled sizes around take
 // less time than one padded one.
-func (p *lanes) trim(on *replica, size, items int) int {
+func (p *clockworkPolicy) trim(on *replica, size, items int) int {
 	spec := &on.model.spec
 	if size == items || len(p.members) < 2 {
 		return size
@@ -139,7 +139,7 @@ func (p *lanes) trim(on *replica, size, items int) int {
 
 // fullest takes the largest compiled size of which there are enough requests
 // that it can still do in time, as the original does.
-func (p *lanes) fullest(on *replica, start protocol.Time) int {
+func (p *clockworkPolicy) fullest(on *replica, start protocol.Time) int {
 	m := on.model
 	sizes := m.spec.BatchSizes
 	for i := len(sizes) - 1; i >= 0; i-- {
@@ -163,7 +163,7 @@ func (p *lanes) fullest(on *replica, start protocol.Time) int {
 }
 
 // rest runs a request whose items make no full batch at the next size.
-func (p *lanes) rest(on *replica, start protocol.Time) int {
+func (p *clockworkPolicy) rest(on *replica, start protocol.Time) int {
 	m := on.model
 	for r := m.head; r != nil; r = r.next {
 		if start.Add(on.exec(r.size)) <= r.deadline {

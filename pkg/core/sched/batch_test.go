@@ -122,7 +122,7 @@ func TestTheChoiceOfABatch(t *testing.T) {
 			r := newRig(t, c.policy, config, part{name: "a", any: c.any, exec: c.exec})
 			r.join(0, "w", 1, "a")
 			p, m := r.lanes(), r.core.models[0]
-			m.bound = c.bound
+			m.aimdLimit = c.bound
 			p.pressure = c.gpu.pressure
 			g := r.core.gpus[0]
 			g.served, g.busyTime = c.gpu.served, c.gpu.busy*1e6
@@ -141,7 +141,7 @@ func TestTheChoiceOfABatch(t *testing.T) {
 	}
 }
 
-func waitingRequest(p *lanes, m *model, seq uint64, w waiting) *request {
+func waitingRequest(p *clockworkPolicy, m *model, seq uint64, w waiting) *request {
 	q := &request{model: m, seq: seq, deadline: instant(w.due), size: m.spec.Fits(w.items)}
 	q.ID, q.Batch = protocol.RequestID{Door: 1, Seq: seq}, w.items
 	q.rank = p.rank(q)
@@ -149,7 +149,7 @@ func waitingRequest(p *lanes, m *model, seq uint64, w waiting) *request {
 }
 
 // choose is what would run at 0, as run does it.
-func choose(p *lanes, on *replica) int {
+func choose(p *clockworkPolicy, on *replica) int {
 	for q := on.model.head; q != nil; q = q.next {
 		if protocol.Time(0).Add(on.exec(q.size)) <= q.deadline {
 			return p.choose(on, q, 0)
@@ -196,7 +196,7 @@ func TestWhoseTurnItIs(t *testing.T) {
 					seq++
 					m.put(waitingRequest(p, m, seq, waiting{q.due, 1}))
 				}
-				p.queueUp(m.holders[0], m.head)
+				p.enqueueReplica(m.holders[0], m.head)
 			}
 			if turn := int(p.next(g).model.index) + 1; turn != c.turn {
 				t.Errorf("it is the turn of queue %d, expected %d", turn, c.turn)

@@ -30,14 +30,14 @@ func New(policy string, config Config) (Core, error) {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
 	}
 	c := newEngine(config)
-	switch r, isLaned := laned[policy]; {
+	switch r, isLaned := presets[policy]; {
 	case isLaned:
 		for _, name := range config.Without {
 			improvements[name](&r)
 		}
-		c.policy = newLanes(c, r)
+		c.policy = newClockworkPolicy(c, r)
 	case policy == "simple":
-		c.policy = &slots{engine: c}
+		c.policy = &simplePolicy{engine: c}
 	case policy == "echo":
 		return &echo{}, nil
 	default:

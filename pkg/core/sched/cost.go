@@ -16,20 +16,20 @@ type costKey struct {
 
 // cost estimates the durations of one model on one type of GPU.
 type cost struct {
-	config  estimate.Config
-	profile protocol.Profile
-	load    *estimate.Estimator
-	infer   []*estimate.Estimator       // by batch size, made when it is asked for
-	sizes   []protocol.BatchMeasurement // the profile's that may be used, ascending
-	heard   []protocol.Time             // when each of them was last measured
-	news    protocol.Time               // when it last learned, or was forgiven
-	looked  protocol.Time               // when it was last reconsidered
-	changes uint64                      // of the estimates of executions
+	config     estimate.Config
+	profile    protocol.Profile
+	load       *estimate.Estimator
+	infer      []*estimate.Estimator       // by batch size, made when it is asked for
+	sizes      []protocol.BatchMeasurement // the profile's that may be used, ascending
+	sampledAt  []protocol.Time             // when each of them was last measured
+	updatedAt  protocol.Time               // when it last learned, or was forgiven
+	reviewedAt protocol.Time               // when it was last reconsidered
+	changes    uint64                      // of the estimates of executions
 }
 
 // patience is how long an estimate may keep requests away before it is doubted:
 // at least this long, and as long as two executions take by the profile.
-const patience = 100 * time.Millisecond
+const estimateTrust = 100 * time.Millisecond
 
 // forgive doubts the estimates that make a request unmeetable: if nothing was
 // learned for a while, the largest sample is forgotten, until a request is let
@@ -38,14 +38,14 @@ const patience = 100 * time.Millisecond
 // still for a moment slows all executions at once, so the wait is short.
 func (c *engine) forgive(m *model, size int) {
 	for _, cost := range m.costs {
-		if cost == nil || c.now.Sub(cost.news) < max(patience, 2*cost.seed(size)) {
+		if cost == nil || c.now.Sub(cost.updatedAt) < max(estimateTrust, 2*cost.seed(size)) {
 			continue
 		}
-		cost.news = c.now
+		cost.updatedAt = c.now
 		cost.changes++
 		cost.at(size).Forget()
 		cost.load.Forget()
-		c.touchModel(m) // what waits may be met now
+		c.markModel(m) // what waits may be met now
 	}
 }
 
@@ -59,14 +59,14 @@ const excess = 1.25
 func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
 	c.changes++
 	c.at(size).Add(took)
-	c.news, c.heard[size] = now, now
-	if now.Sub(c.looked) < patience {
+	c.updatedAt, c.sampledAt[size] = now, now
+	if now.Sub(c.reviewedAt) < estimateTrust {
 		return
 	}
-	c.looked = now
+	c.reviewedAt = now
 	usual := excess * float64(took) / float64(max(1, c.seed(size)))
 	for other, e := range c.infer {
-		if e == nil || other == size || now.Sub(c.heard[other]) < patience {
+		if e == nil || other == size || now.Sub(c.sampledAt[other]) < estimateTrust {
 			continue
 		}
 		for limit := usual * float64(c.seed(other)); e.Samples() > 0 && float64(e.Value()) > limit; {
@@ -103,7 +103,7 @@ func (c *cost) at(size int) *estimate.Estimator {
 		return c.infer[size]
 	}
 	for len(c.infer) <= size {
-		c.infer, c.heard = append(c.infer, nil), append(c.heard, 0)
+		c.infer, c.sampledAt = append(c.infer, nil), append(c.sampledAt, 0)
 	}
 	c.infer[size] = estimate.New(c.config, c.seed(size))
 	return c.infer[size]
@@ -166,7 +166,7 @@ func slower(p, q *protocol.Profile) bool {
 
 // soonest is what serves a request of this size first if every lane were free;
 // false when no live GPU can hold the model.
-func (c *engine) soonest(m *model, size int) (best quote, ok bool) {
+func (c *engine) earliestIfIdle(m *model, size int) (best quote, ok bool) {
 	better := func(r *replica, wait time.Duration, on *cost) {
 		q := quote{on: r, begin: c.now, load: on.load.Value(), exec: on.exec(size)}
 		if wait > 0 {
@@ -178,7 +178,7 @@ func (c *engine) soonest(m *model, size int) (best quote, ok bool) {
 	}
 	heard := false
 	for _, r := range m.replicas {
-		if r.gpu.mute {
+		if r.gpu.stalled {
 			continue
 		}
 		heard = true
@@ -204,7 +204,7 @@ func (c *engine) soonest(m *model, size int) (best quote, ok bool) {
 
 // fastest is what a request of this size takes at least on the live GPUs that
 // can hold the model, 0 without any.
-func (c *engine) fastest(m *model, size int) (exec time.Duration) {
+func (c *engine) minExec(m *model, size int) (exec time.Duration) {
 	for kind, n := range m.capable {
 		if n == 0 {
 			continue

@@ -40,16 +40,16 @@ type demand struct {
 // wanted is a model's demand. Requests with load demand are listed in the
 // order of arrival; one whose budget passes before those of earlier ones
 // counts until theirs have.
-type wanted struct {
-	exec, load  int64
-	first, last *request
-	place       heap.Node[*model] // in lanes.wants, by falling precedence
-	homeless    bool              // in lanes.homeless
-	spread      protocol.Time     // when it was shared among the copies last
-	ease        int64             // the mean of C/O then
+type modelDemand struct {
+	exec, load     int64
+	first, last    *request
+	queueEntry     heap.Node[*model] // in lanes.wants, by falling precedence
+	waitingForSlot bool              // in lanes.homeless
+	spread         protocol.Time     // when it was shared among the copies last
+	meanEase       int64             // the mean of C/O then
 }
 
-func (w *wanted) add(r *request) {
+func (w *modelDemand) add(r *request) {
 	w.exec += r.demand.exec
 	w.load += r.demand.load
 	r.demand.listed = true
@@ -63,7 +63,7 @@ func (w *wanted) add(r *request) {
 }
 
 // loaded takes r's demand for a load away.
-func (w *wanted) loaded(r *request) {
+func (w *modelDemand) loaded(r *request) {
 	d := &r.demand
 	if !d.listed {
 		return
@@ -83,7 +83,7 @@ func (w *wanted) loaded(r *request) {
 }
 
 // expire takes away the demand of those whose load budget has passed.
-func (w *wanted) expire(now protocol.Time) {
+func (w *modelDemand) expire(now protocol.Time) {
 	for w.first != nil && w.first.demand.until < now {
 		w.loaded(w.first)
 	}
@@ -106,7 +106,7 @@ func (r *replica) others() int64 { return r.gpu.demand - r.share }
 func (m *model) spread(c time.Duration) (mean int64) {
 	if len(m.replicas) == 1 && m.replicas[0].serves() {
 		r := m.replicas[0]
-		r.give(m.wanted.exec)
+		r.give(m.demand.exec)
 		return ease(c, r.gpu.demand)
 	}
 	var sum int64
@@ -121,7 +121,7 @@ func (m *model) spread(c time.Duration) (mean int64) {
 	for _, r := range m.replicas {
 		if r.serves() {
 			x := ease(c, r.others())
-			r.give(share(m.wanted.exec, x, sum))
+			r.give(share(m.demand.exec, x, sum))
 			mean += share(ease(c, r.gpu.demand), x, sum)
 		}
 	}
@@ -129,10 +129,10 @@ func (m *model) spread(c time.Duration) (mean int64) {
 }
 
 // serves: the copy takes work, or will once it is there.
-func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.mute }
+func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.stalled }
 
 // covered: some copy serves the model.
-func (m *model) covered() bool { return slices.ContainsFunc(m.replicas, (*replica).serves) }
+func (m *model) hasCopy() bool { return slices.ContainsFunc(m.replicas, (*replica).serves) }
 
 // share is part/whole of n. A model's demand is far below 2^63/2^24 while a
 // part may be up to 100 times the unit.
@@ -155,8 +155,8 @@ const (
 
 // priority is p. The shares are of now, or of shortly before.
 func (m *model) priority(c time.Duration, now protocol.Time) int64 {
-	if len(m.replicas) <= manyCopies || now.Sub(m.wanted.spread) >= spreadFor {
-		m.wanted.spread, m.wanted.ease = now, m.spread(c)
+	if len(m.replicas) <= manyCopies || now.Sub(m.demand.spread) >= spreadFor {
+		m.demand.spread, m.demand.meanEase = now, m.spread(c)
 	}
-	return m.wanted.load - int64(float64(m.wanted.load)*float64(m.wanted.ease)/unit)
+	return m.demand.load - int64(float64(m.demand.load)*float64(m.demand.meanEase)/unit)
 }

@@ -66,8 +66,8 @@ func TestWhatARequestAddsToTheDemand(t *testing.T) {
 		q := &request{model: m, arrived: r.core.now, deadline: r.core.now.Add(r.lanes().target(millis(c.slo)))}
 		m.put(q)
 		r.lanes().queued(q)
-		near(t, "the demand for execution", m.wanted.exec, c.exec)
-		near(t, "the demand for a load", m.wanted.load, c.load)
+		near(t, "the demand for execution", m.demand.exec, c.exec)
+		near(t, "the demand for a load", m.demand.load, c.load)
 		if until := instant(3 + c.budget); q.demand.until != until {
 			t.Errorf("an SLO of %v ms: demand for a load until %v, expected %v", c.slo, q.demand.until, until)
 		}
@@ -88,8 +88,8 @@ func TestWhenDemandFalls(t *testing.T) {
 	r := newRig(t, "faithful", defaultsWith(original), part{name: "a", load: 5, exec: []float64{10}})
 	demand := func(when string, exec, load float64) {
 		t.Helper()
-		near(t, when+": E", r.core.models[0].wanted.exec, exec)
-		near(t, when+": W", r.core.models[0].wanted.load, load)
+		near(t, when+": E", r.core.models[0].demand.exec, exec)
+		near(t, when+": W", r.core.models[0].demand.load, load)
 	}
 	r.join(0, "w", 4)
 	r.submit(0, "a", 100)
@@ -124,7 +124,7 @@ type holding struct {
 
 // holdings makes a model of demand E and W with its copies.
 func holdings(exec, load float64, on []holding) *model {
-	m := &model{wanted: wanted{exec: int64(millis(exec)), load: int64(millis(load))}}
+	m := &model{demand: modelDemand{exec: int64(millis(exec)), load: int64(millis(load))}}
 	for _, h := range on {
 		g := &gpu{demand: int64(millis(h.outstanding))}
 		r := &replica{model: m, gpu: g, share: int64(millis(h.own)), phase: h.phase}
@@ -173,7 +173,7 @@ func TestTheLoadPriority(t *testing.T) {
 		{what: "one that is promised or on its way counts, one that leaves does not", exec: 60, load: 60,
 			// o = 200 twice, O = 230 twice: 60 - 60*100/230
 			on: []holding{{outstanding: 200, phase: pending}, {outstanding: 200, phase: loading},
-				{outstanding: 1, phase: draining}, {outstanding: 1, phase: evicting}, {outstanding: 1, phase: doubted}},
+				{outstanding: 1, phase: draining}, {outstanding: 1, phase: evicting}, {outstanding: 1, phase: unknownPhase}},
 			priority: 60 - 6000./230, shares: []float64{30, 30, 0, 0, 0}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestReliefIsWhatTheLeastBusyCopyHasToDo(t *testing.T) {
 		{what: "one that leaves does not count", on: []holding{{outstanding: 120}, {outstanding: 40, phase: draining}}, most: 120},
 		{what: "no copy: anywhere", most: float64(math.MaxInt64) / 1e6},
 	} {
-		near(t, c.what, holdings(0, 0, c.on).relief(), c.most)
+		near(t, c.what, holdings(0, 0, c.on).spreadLimit(), c.most)
 	}
 }
 
@@ -243,8 +243,8 @@ func TestTheHomeOfACopy(t *testing.T) {
 				}
 			}
 			r.core.gpus[0].demand = int64(millis(c.of))
-			r.core.models[0].missing = [2]uint64{math.MaxUint64, math.MaxUint64} // what fills a GPU was not used since
-			home := r.lanes().home(r.core.models[0])
+			r.core.models[0].coldTickets = [2]uint64{math.MaxUint64, math.MaxUint64} // what fills a GPU was not used since
+			home := r.lanes().bestGPU(r.core.models[0])
 			switch {
 			case c.home == 0 && home != nil:
 				t.Errorf("it goes to %s, expected nowhere", home.worker.id)

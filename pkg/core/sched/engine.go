@@ -15,7 +15,7 @@ type engine struct {
 	config        Config
 	policy        policy
 	now           protocol.Time
-	usual         way // of all workers
+	fleetDelay    netDelay // of all workers
 	epoch, issuer uint64
 	active        bool
 	fenced        bool // a worker obeys a higher epoch
@@ -59,7 +59,7 @@ func (c *engine) clear() {
 	c.absent = map[string]*absence{}
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
-	c.usual = way{}
+	c.fleetDelay = netDelay{}
 	c.fenced = false
 }
 
@@ -125,7 +125,7 @@ func (c *engine) fire() {
 		case d.replica != nil:
 			c.evict(d.replica)
 		case d.gpu != nil:
-			c.touchGPU(d.gpu)
+			c.markGPU(d.gpu)
 		}
 	}
 }
@@ -175,14 +175,14 @@ func (c *engine) adopt(profiles []protocol.Profile) {
 	}
 }
 
-func (c *engine) touchModel(m *model) {
+func (c *engine) markModel(m *model) {
 	if !m.dirty {
 		m.dirty = true
 		c.dirtyModels = append(c.dirtyModels, m)
 	}
 }
 
-func (c *engine) touchGPU(g *gpu) {
+func (c *engine) markGPU(g *gpu) {
 	if !g.dirty {
 		g.dirty = true
 		c.dirtyGPUs = append(c.dirtyGPUs, g)

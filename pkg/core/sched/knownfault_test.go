@@ -71,7 +71,7 @@ func TestKnownFaultLoadDemandNeverTimesOut(t *testing.T) {
 // The list of those with demand for a load, by itself. With the fault the sum
 // would stay at 60 for ever, and so would the priority.
 func TestKnownFaultLoadDemandStaysInTheSum(t *testing.T) {
-	var w wanted
+	var w modelDemand
 	for i, load := range []int64{10, 20, 30} {
 		q := &request{}
 		q.demand = demand{load: load, exec: 1, until: instant(float64(10 * (i + 1)))}

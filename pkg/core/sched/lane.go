@@ -39,17 +39,17 @@ func (g *gpu) free(now protocol.Time) protocol.Time {
 		return now
 	}
 	first := g.infers[0].takes
-	return max(now.Add(-g.worker.way.back.least()), g.lane.begun.Add(first)).Add(g.lane.work - first)
+	return max(now.Add(-g.worker.delay.fromWorker.value()), g.lane.begun.Add(first)).Add(g.lane.work - first)
 }
 
 // expects is when the lane is likely to have done everything, which is sooner than it
 // may be planned with.
-func (g *gpu) expects(now protocol.Time) protocol.Time { return g.free(now).Add(-g.lane.hedge) }
+func (g *gpu) expectedFree(now protocol.Time) protocol.Time { return g.free(now).Add(-g.lane.hedge) }
 
 // late is how overdue the first action is.
 func (g *gpu) late(now protocol.Time) time.Duration {
 	if len(g.infers) == 0 {
 		return 0
 	}
-	return max(0, now.Sub(g.lane.begun.Add(g.infers[0].takes))-g.worker.way.back.least())
+	return max(0, now.Sub(g.lane.begun.Add(g.infers[0].takes))-g.worker.delay.fromWorker.value())
 }

@@ -36,24 +36,24 @@ type policy interface {
 	// queued, begun and ended follow a request: into the queue (again), out of
 	// it into an action, and to its end.
 	queued(r *request)
-	begun(r *request)
+	started(r *request)
 	ended(r *request)
 	// observe learns from an execution.
 	observe(a *action, took time.Duration)
 	// vacate takes a copy out of what may serve; it is about to leave.
-	vacate(r *replica)
+	replicaLeaves(r *replica)
 	// serve sees to a model whose queue or copies changed, fill to a GPU on
 	// which something ended, came or went.
 	serve(m *model)
 	fill(g *gpu)
 	// arrives is when an Infer sent now could begin at an idle GPU.
-	arrives(g *gpu) protocol.Time
+	inferArrival(g *gpu) protocol.Time
 	// silent takes note of a GPU that owes a result.
-	silent(g *gpu)
+	stall(g *gpu)
 }
 
 // rules are what the policies on lanes differ in.
-type rules struct {
+type options struct {
 	// edf orders a model's queue by deadline, else by arrival.
 	edf bool
 	// urgent serves first the model whose batch must begin first, else the one
@@ -91,7 +91,7 @@ const (
 )
 
 // laned are the policies that plan each GPU's lanes.
-var laned = map[string]rules{
+var presets = map[string]options{
 	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, worth: true, early: true, long: true},
 	"faithful":  {urgent: true, batch: full, original: true},
 	"fifo":      {batch: single},
@@ -100,15 +100,15 @@ var laned = map[string]rules{
 }
 
 // improvements are what Config.Without can switch off.
-var improvements = map[string]func(*rules){
-	"edf":    func(r *rules) { r.edf = false },
-	"any":    func(r *rules) { r.batch = full },
-	"price":  func(r *rules) { r.priced = false },
-	"yield":  func(r *rules) { r.yield = false },
-	"relief": func(r *rules) { r.relief = false },
-	"worth":  func(r *rules) { r.worth = false },
-	"long":   func(r *rules) { r.long = false },
-	"early":  func(r *rules) { r.early = false },
+var improvements = map[string]func(*options){
+	"edf":    func(r *options) { r.edf = false },
+	"any":    func(r *options) { r.batch = full },
+	"price":  func(r *options) { r.priced = false },
+	"yield":  func(r *options) { r.yield = false },
+	"relief": func(r *options) { r.relief = false },
+	"worth":  func(r *options) { r.worth = false },
+	"long":   func(r *options) { r.long = false },
+	"early":  func(r *options) { r.early = false },
 }
 
 // Improvements are the names that Config.Without takes, sorted.
@@ -116,7 +116,7 @@ func Improvements() []string { return slices.Sorted(maps.Keys(improvements)) }
 
 // Policies are the names that New knows, sorted.
 func Policies() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(laned)), "simple", "echo")))
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(presets)), "simple", "echo")))
 }
 
 func policyNames() string { return strings.Join(Policies(), ", ") }

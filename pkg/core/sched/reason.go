@@ -162,7 +162,7 @@ func (c *engine) whyGivenUp(r *request, err *protocol.Error) Why {
 		return WhyFailed
 	case len(r.model.holders) > 0:
 		return WhyBehind
-	case r.model.homes() == 0:
+	case r.model.capableGPUs() == 0:
 		return WhyNoGPU
 	}
 	return WhyLoadBehind
@@ -175,7 +175,7 @@ func (c *engine) circumstances(r *request, why Why) Reason {
 		Ahead: r.ahead, Cold: r.cold, Wanted: c.policy.wanting(),
 	}
 	if m := r.model; m != nil {
-		reason.Waiting, reason.Copies, reason.GPUs = m.queued, len(m.holders), m.homes()
+		reason.Waiting, reason.Copies, reason.GPUs = m.queued, len(m.holders), m.capableGPUs()
 	}
 	return reason
 }
@@ -187,7 +187,7 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 	reason.Earliest = max(q.end(), c.now.Add(v.backlog))
 	need := q.end().Sub(r.arrived)
 	if v.why == WhyBacklog {
-		need = max(need, v.backlog/spare+1)
+		need = max(need, v.backlog/overloadQueueFactor+1)
 	}
 	reason.Budget = c.budget(need)
 	idle, load := c.policy.atIdle(r)
@@ -196,14 +196,14 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 
 // spell writes an Offer out.
 func (c *engine) spell(q *quote) Offer {
-	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil), To: c.usual.to.least(), Back: c.usual.back.least()}
+	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
 	if q.on == nil {
 		return o
 	}
 	g := q.on.gpu
 	w := g.worker
 	o.Worker, o.GPU, o.Open, o.Free = w.id, g.id, len(g.infers), g.free(c.now)
-	o.Reach, o.To, o.Back = c.policy.reachOf(w), w.way.to.least(), w.way.back.least()
+	o.Reach, o.To, o.Back = c.policy.reachOf(w), w.delay.toWorker.value(), w.delay.fromWorker.value()
 	if o.Open > 0 {
 		o.With = g.infers[0].replica.model.spec.Name
 	}

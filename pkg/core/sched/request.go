@@ -73,7 +73,7 @@ func (c *engine) admit(r *request) *protocol.Error {
 // unservable says why none of the live GPUs can ever serve the model; without
 // any GPU, or while no worker has it in host memory, there is still hope.
 func (c *engine) unservable(m *model) *protocol.Error {
-	if m.homes() > 0 || len(c.gpus) == 0 {
+	if m.capableGPUs() > 0 || len(c.gpus) == 0 {
 		return nil
 	}
 	most, total := 0, 0
@@ -98,13 +98,13 @@ func (c *engine) unservable(m *model) *protocol.Error {
 // enqueue puts a request into its model's queue until its last moment: that
 // from which even an idle GPU would be late.
 func (c *engine) enqueue(r *request) {
-	exec := c.fastest(r.model, r.size)
+	exec := c.minExec(r.model, r.size)
 	r.model.put(r)
 	r.waiting = true
 	c.stats.Queued++
 	c.timers.Set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())
 	c.policy.queued(r)
-	c.touchModel(r.model)
+	c.markModel(r.model)
 }
 
 func (c *engine) dequeue(r *request) {
@@ -114,7 +114,7 @@ func (c *engine) dequeue(r *request) {
 	c.stats.Queued--
 	c.timers.Remove(&r.timer)
 	if head && r.model.head != nil {
-		c.touchModel(r.model) // the next one may meet its deadline where this one did not
+		c.markModel(r.model) // the next one may meet its deadline where this one did not
 	}
 }
 
@@ -154,7 +154,7 @@ func (c *engine) drop(r *request) {
 		c.dequeue(r)
 		for _, p := range r.model.replicas {
 			if p.phase == pending && r.model.head == nil {
-				c.touchGPU(p.gpu)
+				c.markGPU(p.gpu)
 			}
 		}
 	} else if r.action != nil {

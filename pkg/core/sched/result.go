@@ -23,9 +23,9 @@ func (c *engine) result(res *protocol.Result) {
 		c.stats.Strays++
 		return
 	}
-	c.travelled(a, res)
+	c.observeDelay(a, res)
 	c.close(a, res.End)
-	c.heard(a.replica.gpu)
+	c.noteResult(a.replica.gpu)
 	defer c.reuse(a)
 	switch a.kind {
 	case protocol.Infer:
@@ -72,10 +72,10 @@ func (c *engine) close(a *action, end protocol.Time) {
 	g := r.gpu
 	g.lane.remove(a, g.infers[0] == a, end)
 	g.infers = without(g.infers, a)
-	if g.atLeisure() {
-		g.asked = false // what was not worth its time may be now
+	if g.idle() {
+		g.waitersRetried = false // what was not worth its time may be now
 	}
-	c.touchGPU(g)
+	c.markGPU(g)
 }
 
 // reuse keeps a closed action for a later one, when nothing leads to it.
@@ -95,7 +95,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 			m := a.replica.model
 			c.learn(a, d)
 			if m.head != nil {
-				c.touchModel(m) // a GPU that was too slow for it may not be now
+				c.markModel(m) // a GPU that was too slow for it may not be now
 			}
 		}
 		for _, r := range a.members {
@@ -161,7 +161,7 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		r.attempts++
 	}
 	r.failure = err
-	best, ok := c.soonest(r.model, r.size)
+	best, ok := c.earliestIfIdle(r.model, r.size)
 	switch {
 	case c.fenced:
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
@@ -187,18 +187,18 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
 			m.costs[g.kind].load.Add(d)
-			m.costs[g.kind].news = c.now
+			m.costs[g.kind].updatedAt = c.now
 		}
 		delete(g.failures, m)
 		g.loading = nil
 		r.used = c.ticket()
 		c.hold(r)
-		c.touchGPU(g)
+		c.markGPU(g)
 		return
 	}
 	g.failures[m]++
 	if res.Code == protocol.WeightsInUse {
-		c.doubt(r)
+		c.markUnknown(r)
 	} else {
 		c.remove(r)
 	}
@@ -216,14 +216,14 @@ func (c *engine) loadFailed(m *model, err *protocol.Error) {
 		}
 		r = next
 	}
-	c.touchModel(m)
+	c.markModel(m)
 }
 
 // doubt evicts a replica of which nobody knows whether it is on the GPU.
-func (c *engine) doubt(r *replica) {
+func (c *engine) markUnknown(r *replica) {
 	r.gpu.loading = nil
-	r.phase = doubted
-	c.touchGPU(r.gpu)
+	r.phase = unknownPhase
+	c.markGPU(r.gpu)
 	c.evict(r)
 }
 
@@ -243,11 +243,11 @@ func (c *engine) evicted(a *action, res *protocol.Result) {
 // overdue treats an action without a result as failed; an Infer first makes its
 // GPU mute, for what runs there may end yet.
 func (c *engine) overdue(a *action) {
-	if a.kind == protocol.Infer && !a.owed {
-		a.owed = true
+	if a.kind == protocol.Infer && !a.overdue {
+		a.overdue = true
 		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
-		if g := a.replica.gpu; !g.mute && g.heardAt < a.end() { // else it is the result that was lost
-			c.policy.silent(g)
+		if g := a.replica.gpu; !g.stalled && g.resultSeen < a.end() { // else it is the result that was lost
+			c.policy.stall(g)
 		}
 		return
 	}
@@ -255,8 +255,8 @@ func (c *engine) overdue(a *action) {
 	c.close(a, c.now)
 	defer c.reuse(a)
 	r := a.replica
-	if !slices.ContainsFunc(r.gpu.infers, func(a *action) bool { return a.owed }) {
-		c.unmute(r.gpu)
+	if !slices.ContainsFunc(r.gpu.infers, func(a *action) bool { return a.overdue }) {
+		c.unstall(r.gpu)
 	}
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
@@ -265,7 +265,7 @@ func (c *engine) overdue(a *action) {
 		c.replanAll(a, err, WhyWorkerLost)
 	case r.phase == loading:
 		r.gpu.failures[r.model]++
-		c.doubt(r)
+		c.markUnknown(r)
 		c.loadFailed(r.model, err)
 	case r.phase == evicting:
 		c.evict(r)

@@ -54,7 +54,7 @@ func newRig(t *testing.T, policy string, config Config, parts ...part) *rig {
 	return r
 }
 
-func (r *rig) lanes() *lanes { return r.core.policy.(*lanes) }
+func (r *rig) lanes() *clockworkPolicy { return r.core.policy.(*clockworkPolicy) }
 
 func (r *rig) step(at float64, e Event) Output { return r.stepAt(instant(at), e) }
 

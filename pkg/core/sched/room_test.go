@@ -84,13 +84,13 @@ func TestABatchIsAsLongAsTheMostUrgentModelCanSpare(t *testing.T) {
 			r.join(0, "w1", 4, "urgent", "long")
 			r.submit(1, "urgent", c.budget)
 			r.step(1+c.later, &Tick{})
-			r.core.gpus[0].surveyed = 0 // asked at once
+			r.core.gpus[0].slackAt = 0 // asked at once
 			if got := r.lanes().most(r.core.names["long"].holders[0]); got != c.want {
 				t.Errorf("the largest batch is %d, expected %d", got, c.want)
 			}
 		})
 	}
-	if tightFor != time.Second {
+	if budgetMemory != time.Second {
 		t.Error("three seconds are no longer long ago for sure")
 	}
 }

@@ -63,7 +63,7 @@ type ModelSnapshot struct {
 // Snapshot implements Core.
 func (c *engine) Snapshot(s *Snapshot) {
 	gpus, models := s.GPUs[:0], s.Models[:0]
-	*s = Snapshot{Now: c.now, To: c.usual.to.least(), Back: c.usual.back.least(), Wanted: c.policy.wanting()}
+	*s = Snapshot{Now: c.now, To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value(), Wanted: c.policy.wanting()}
 	for _, g := range c.gpus {
 		gpus = append(gpus, c.gpuSnapshot(g))
 	}
@@ -76,8 +76,8 @@ func (c *engine) Snapshot(s *Snapshot) {
 func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	s := GPUSnapshot{
 		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind], Pages: g.total, Free: g.vacant() - g.promised,
-		Turns: len(g.turns), Stalled: g.mute, Pace: max(1, g.pace.factor),
-		To: g.worker.way.to.least(), Back: g.worker.way.back.least(), ExecFree: g.free(c.now), LoadFree: c.now,
+		Turns: len(g.runQueue), Stalled: g.stalled, Pace: max(1, g.slowdown.factor),
+		To: g.worker.delay.toWorker.value(), Back: g.worker.delay.fromWorker.value(), ExecFree: g.free(c.now), LoadFree: c.now,
 	}
 	at := g.free(c.now)
 	for i := len(g.infers) - 1; i >= 0; i-- {
@@ -114,7 +114,7 @@ func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 }
 
 func (c *engine) modelSnapshot(m *model) ModelSnapshot {
-	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.homes(), Queued: m.queued, Submitted: m.submitted}
+	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted}
 	for _, r := range m.replicas {
 		if r.phase == pending || r.phase == loading {
 			s.Loading++

@@ -77,7 +77,7 @@ func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
 
 func (w *world) checkTwins() {
 	w.checkCalendar()
-	p, is := w.core.policy.(*lanes)
+	p, is := w.core.policy.(*clockworkPolicy)
 	if !is {
 		return
 	}
@@ -101,33 +101,33 @@ func (w *world) checkLane(g *gpu) {
 // has room has nobody's turn; one that has none is woken when it has. Where a
 // GPU has become slow, or fast again, or a copy of the model under another name
 // was measured, the turns keep their places until their queues change.
-func (w *world) checkTurns(p *lanes, g *gpu) {
-	if g.pace.slow() {
+func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
+	if g.slowdown.slow() {
 		w.slowed[g] = true
 	}
 	var first *replica
 	count := 0
 	for _, r := range g.replicas {
 		waits := r.phase == resident && r.model.head != nil
-		if waits && !r.turn.In() && !slices.Contains(g.parked, r) {
+		if waits && !r.queueEntry.In() && !slices.Contains(g.blocked, r) {
 			w.fail("%s gpu %d: it is never the turn of %s", g.worker.id, g.id, r.model.spec.Name)
 		}
-		if !r.turn.In() {
+		if !r.queueEntry.In() {
 			continue
 		}
 		count++
-		if key := p.plainTurn(r); waits && !p.deferred && !w.slowed[g] && !w.copies[r.model.spec.Digest] && key != r.turn.Key {
-			w.fail("%s gpu %d: the turn of %s is at %v, by the twin at %v", g.worker.id, g.id, r.model.spec.Name, protocol.Time(r.turn.Key), protocol.Time(key))
+		if key := p.plainTurn(r); waits && !p.deferred && !w.slowed[g] && !w.copies[r.model.spec.Digest] && key != r.queueEntry.Key {
+			w.fail("%s gpu %d: the turn of %s is at %v, by the twin at %v", g.worker.id, g.id, r.model.spec.Name, protocol.Time(r.queueEntry.Key), protocol.Time(key))
 		}
 		if r.phase != resident {
 			w.fail("%s gpu %d: it is the turn of %s, which is %s", g.worker.id, g.id, r.model.spec.Name, phaseNames[r.phase])
 		}
-		if first == nil || r.turn.Key < first.turn.Key || r.turn.Key == first.turn.Key && r.model.index < first.model.index {
+		if first == nil || r.queueEntry.Key < first.queueEntry.Key || r.queueEntry.Key == first.queueEntry.Key && r.model.index < first.model.index {
 			first = r
 		}
 	}
-	if count != len(g.turns) || count > 0 && g.turns.First().Of != first {
-		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.turns), count)
+	if count != len(g.runQueue) || count > 0 && g.runQueue.First().Of != first {
+		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.runQueue), count)
 	}
 	if count == 0 || p.deferred {
 		return
@@ -135,14 +135,14 @@ func (w *world) checkTurns(p *lanes, g *gpu) {
 	if p.open(g) {
 		w.fail("%s gpu %d has room, and it is the turn of %s", g.worker.id, g.id, first.model.spec.Name)
 	}
-	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.room.In() || protocol.Time(g.room.Key) != at) {
-		w.fail("%s gpu %d has room at %v and is looked at then: %v, at %v", g.worker.id, g.id, at, g.room.In(), protocol.Time(g.room.Key))
+	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
+		w.fail("%s gpu %d has room at %v and is looked at then: %v, at %v", g.worker.id, g.id, at, g.nextSlotTimer.In(), protocol.Time(g.nextSlotTimer.Key))
 	}
 }
 
 // plainTurn is the key of a copy's turn: when the batch of what waits must
 // begin, or who came first.
-func (p *lanes) plainTurn(r *replica) int64 {
+func (p *clockworkPolicy) plainTurn(r *replica) int64 {
 	m := r.model
 	if m.head == nil {
 		return 0
@@ -161,36 +161,36 @@ func (p *lanes) plainTurn(r *replica) int64 {
 // checkWants: the first of those that want a copy has the highest priority of
 // those noted; and the priorities, which are worked out in integers, are what
 // the formula gives in floating point.
-func (w *world) checkWants(p *lanes) {
+func (w *world) checkWants(p *clockworkPolicy) {
 	var first *model
 	count := 0
 	for _, m := range p.models {
 		w.checkPriority(p, m)
-		if !m.wanted.place.In() {
+		if !m.demand.queueEntry.In() {
 			continue
 		}
 		count++
-		if first == nil || m.wanted.place.Key < first.wanted.place.Key {
+		if first == nil || m.demand.queueEntry.Key < first.demand.queueEntry.Key {
 			first = m
 		}
 	}
-	if count != len(p.wants) || count > 0 && p.wants.First().Of != first {
-		w.fail("%d models want a copy, by the twin %d, or another is first", len(p.wants), count)
+	if count != len(p.loadQueue) || count > 0 && p.loadQueue.First().Of != first {
+		w.fail("%d models want a copy, by the twin %d, or another is first", len(p.loadQueue), count)
 	}
 }
 
-func (w *world) checkPriority(p *lanes, m *model) {
+func (w *world) checkPriority(p *clockworkPolicy, m *model) {
 	plain, ease, sum := m.plainPriority(w.config.DefaultSLO)
 	before := make([]int64, len(m.replicas))
 	for i, r := range m.replicas {
 		before[i] = r.share
 	}
 	got := float64(m.priority(w.config.DefaultSLO, w.now))
-	if off := math.Abs(got - plain); off > 2+1e-3*float64(m.wanted.load) {
+	if off := math.Abs(got - plain); off > 2+1e-3*float64(m.demand.load) {
 		w.fail("the priority of %s is %v, by the formula %v", m.spec.Name, got, plain)
 	}
 	for i, r := range m.replicas {
-		share := float64(m.wanted.exec) * ease[i] / sum
+		share := float64(m.demand.exec) * ease[i] / sum
 		if off := math.Abs(float64(r.share) - share); r.serves() && off > 2+1e-3*share {
 			w.fail("of the demand for %s %s gpu %d is given %d, by the formula %v", m.spec.Name, r.gpu.worker.id, r.gpu.id, r.share, share)
 		}
@@ -210,10 +210,10 @@ func (m *model) plainPriority(c time.Duration) (p float64, ease []float64, sum f
 		}
 		ease, sum = append(ease, x), sum+x
 	}
-	p = float64(m.wanted.load)
+	p = float64(m.demand.load)
 	for i, r := range m.replicas {
 		if x := ease[i]; x > 0 {
-			p -= float64(m.wanted.load) * (x / sum) * at(float64(r.gpu.demand-r.share)+float64(m.wanted.exec)*x/sum)
+			p -= float64(m.demand.load) * (x / sum) * at(float64(r.gpu.demand-r.share)+float64(m.demand.exec)*x/sum)
 		}
 	}
 	return p, ease, sum
@@ -243,20 +243,20 @@ func (w *world) checkCalendar() {
 	for id, a := range c.actions {
 		note("an action", &a.timer, true)
 		due := w.due(w.open[id])
-		if a.kind == protocol.Infer && !a.owed {
-			due = due.Add(muteAfter - w.config.Lag)
+		if a.kind == protocol.Infer && !a.overdue {
+			due = due.Add(stallAfter - w.config.Lag)
 		}
 		if protocol.Time(a.timer.Key) != due {
 			w.fail("action %d is looked at at %v, expected %v", id, protocol.Time(a.timer.Key), due)
 		}
 	}
 	for _, g := range c.gpus {
-		note("a lane", &g.room, false)
-		if owes := slices.ContainsFunc(g.infers, func(a *action) bool { return a.owed }); g.mute && !owes {
+		note("a lane", &g.nextSlotTimer, false)
+		if owes := slices.ContainsFunc(g.infers, func(a *action) bool { return a.overdue }); g.stalled && !owes {
 			w.fail("%s gpu %d is mute, and owes nothing", g.worker.id, g.id)
 		}
 		for _, r := range g.replicas {
-			note("an eviction", &r.retry, r.phase == doubted || r.phase == evicting && r.transfer == nil)
+			note("an eviction", &r.retry, r.phase == unknownPhase || r.phase == evicting && r.transfer == nil)
 		}
 	}
 	if count != len(c.timers) || wake != w.wake {

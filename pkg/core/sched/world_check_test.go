@@ -255,13 +255,13 @@ func (w *world) recount() {
 // model waits for a copy without the promise of one.
 func (w *world) checkIdle() {
 	c := w.core
-	if l, is := c.policy.(*lanes); is {
+	if l, is := c.policy.(*clockworkPolicy); is {
 		w.checkLanes(l)
 		return
 	}
 	for _, g := range c.gpus {
 		for _, r := range g.replicas {
-			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.policy.(*slots).meets(r.model.head, r) {
+			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.policy.(*simplePolicy).meets(r.model.head, r) {
 				w.fail("%s gpu %d has a slot free, holds %s, and leaves its requests waiting", g.worker.id, g.id, r.model.spec.Name)
 			}
 		}
@@ -322,9 +322,9 @@ func (w *world) checkRest() {
 
 // checkLanes: no GPU has room while a request waits that it could run, unless
 // the policy defers; and the sums of demand are what they should be.
-func (w *world) checkLanes(p *lanes) {
+func (w *world) checkLanes(p *clockworkPolicy) {
 	listed := map[*model]bool{}
-	for _, m := range p.homeless {
+	for _, m := range p.waitingForSlot {
 		if listed[m] {
 			w.fail("%s is homeless twice", m.spec.Name)
 		}
@@ -355,8 +355,8 @@ func (w *world) checkLanes(p *lanes) {
 	}
 	for i, m := range p.models {
 		exec, load := execs[i], loads[i]
-		if exec != m.wanted.exec || load != m.wanted.load {
-			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.wanted.exec, m.wanted.load, exec, load)
+		if exec != m.demand.exec || load != m.demand.load {
+			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.demand.exec, m.demand.load, exec, load)
 		}
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
@@ -364,19 +364,19 @@ func (w *world) checkLanes(p *lanes) {
 			if p.worth && len(g.infers) > 0 {
 				continue // it may have better to do
 			}
-			if idle := g.loading == nil && len(g.pending) == 0 && !g.mute; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
+			if idle := g.loading == nil && len(g.pending) == 0 && !g.stalled; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
 				p.now.Add(load1+exec1) <= m.tail.deadline {
 				w.fail("%s waits, no GPU has it, and %s gpu %d has a free transfer lane", m.spec.Name, g.worker.id, g.id)
 			}
 		}
-		if m.wanted.place.In() && m.head == nil && m.turned == 0 {
+		if m.demand.queueEntry.In() && m.head == nil && m.rejectedDemandUntil == 0 {
 			w.fail("%s wants a copy for nobody", m.spec.Name)
 		}
 	}
 }
 
 // couldRun reports whether a copy could run some request that waits in time.
-func (p *lanes) couldRun(on *replica) bool {
+func (p *clockworkPolicy) couldRun(on *replica) bool {
 	for r := on.model.head; r != nil; r = r.next {
 		if p.start(on.gpu).Add(on.exec(r.size)) <= r.deadline {
 			return true

@@ -26,14 +26,14 @@ func TestAHopIsTheLeastThatItTookOfLate(t *testing.T) {
 		{"a shorter one at once", []hops{{20, 10}, {1, 0.1}}, 0.1},
 		{"a clock that is a little wrong", []hops{{1, -0.2}}, 0},
 	} {
-		var h hop
+		var h minDelay
 		for _, some := range c.heard {
 			for range some.count {
 				h.add(millis(some.took))
 			}
 		}
-		if h.least() != millis(c.least) {
-			t.Errorf("%s: %v, expected %v ms", c.what, h.least(), c.least)
+		if h.value() != millis(c.least) {
+			t.Errorf("%s: %v, expected %v ms", c.what, h.value(), c.least)
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestPlansHaveRoomForTheWay(t *testing.T) {
 			what    string
 			is, was time.Duration
 		}{
-			{"reach", p.reach(&g.worker.way), millis(c.reach)},
+			{"reach", p.inferDelay(&g.worker.delay), millis(c.reach)},
 			{"ahead", p.ahead(g), millis(c.ahead)},
 			{"target", p.target(millis(100)), millis(c.target)},
 		} {

@@ -15,50 +15,50 @@ import (
 
 const (
 	// tightFor is how long a budget counts as of late.
-	tightFor = time.Second
+	budgetMemory = time.Second
 	// surveyEvery is how often a GPU's models are asked what they can spare.
-	surveyEvery = 100 * time.Millisecond
+	slackEvery = 100 * time.Millisecond
 )
 
 // tightest is the least budget of a model's requests of late.
-type tightest struct {
+type minBudget struct {
 	budget time.Duration
 	at     protocol.Time
 }
 
-func (t *tightest) note(budget time.Duration, now protocol.Time) {
-	if t.at == 0 || budget <= t.budget || now.Sub(t.at) > tightFor {
+func (t *minBudget) note(budget time.Duration, now protocol.Time) {
+	if t.at == 0 || budget <= t.budget || now.Sub(t.at) > budgetMemory {
 		t.budget, t.at = budget, now
 	}
 }
 
 // survey asks a GPU's models how long it may be busy with others. It takes a look
 // at each of them, so it is made only where it decides something.
-func (p *lanes) survey(g *gpu) {
-	if !p.long || g.surveyed != 0 && p.now.Sub(g.surveyed) < surveyEvery {
+func (p *clockworkPolicy) refreshSlack(g *gpu) {
+	if !p.long || g.slackAt != 0 && p.now.Sub(g.slackAt) < slackEvery {
 		return
 	}
-	g.surveyed, g.leeway = p.now, math.MaxInt64
+	g.slackAt, g.slack = p.now, math.MaxInt64
 	for _, r := range g.replicas {
 		m := r.model
-		if m.tightest.at == 0 || p.now.Sub(m.tightest.at) > 2*tightFor {
+		if m.minBudget.at == 0 || p.now.Sub(m.minBudget.at) > 2*budgetMemory {
 			continue
 		}
-		own := p.config.Buffer + p.config.Ahead + p.reach(&g.worker.way) + r.exec(1)
-		g.leeway = min(g.leeway, max(0, m.tightest.budget-own))
+		own := p.config.Buffer + p.config.Ahead + p.inferDelay(&g.worker.delay) + r.exec(1)
+		g.slack = min(g.slack, max(0, m.minBudget.budget-own))
 	}
 }
 
 // most is the largest batch that a copy may run.
-func (p *lanes) most(r *replica) int {
+func (p *clockworkPolicy) most(r *replica) int {
 	cost := r.model.costs[r.gpu.kind]
 	limit := p.config.MaxExec
 	if limit == 0 {
 		limit = math.MaxInt64
 	}
 	if largest := cost.sizes[len(cost.sizes)-1]; largest.P99 > limit {
-		p.survey(r.gpu)
-		limit = max(limit, r.gpu.leeway)
+		p.refreshSlack(r.gpu)
+		limit = max(limit, r.gpu.slack)
 	}
 	return cost.most(limit)
 }

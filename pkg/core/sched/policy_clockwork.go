@@ -15,37 +15,39 @@ import (
 // A GPU that has room in its execution lane (open) has an empty heap of turns:
 // what could run there has been sent. So a request that comes to a queue that
 // is not empty need not look at the GPUs.
-type lanes struct {
+type clockworkPolicy struct {
 	*engine
-	rules
-	wants   heap.Heap[*model] // models with positive load priority, the highest first
-	members []*request        // scratch of batches
+	options
+	loadQueue heap.Heap[*model] // models with positive load priority, the highest first
+	members   []*request        // scratch of batches
 	// homeless are models that wanted a copy when no free lane was for them, each
 	// once.
-	homeless []*model
+	waitingForSlot []*model
 	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
 	transfersBusy bool
 	// pressure is the share of requests that are lost in the queue, of late.
 	pressure float64
 	// scarcity is the share of cold requests that no load came for in time, of late.
-	scarcity float64
+	loadShortage float64
 }
 
-func newLanes(c *engine, r rules) *lanes { return &lanes{engine: c, rules: r} }
+func newClockworkPolicy(c *engine, r options) *clockworkPolicy {
+	return &clockworkPolicy{engine: c, options: r}
+}
 
 // reset forgets what was of an epoch.
-func (p *lanes) reset() { *p = lanes{engine: p.engine, rules: p.rules} }
+func (p *clockworkPolicy) reset() { *p = clockworkPolicy{engine: p.engine, options: p.options} }
 
 // target keeps a buffer before the deadline for the way back. The original's
 // is later than the deadline when the budget is tight.
-func (p *lanes) target(budget time.Duration) time.Duration {
+func (p *clockworkPolicy) target(budget time.Duration) time.Duration {
 	if p.original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
 	}
-	return budget - min(p.config.Buffer, budget/20) - min(p.around(), budget/2)
+	return budget - min(p.config.Buffer, budget/20) - min(p.replyDelay(), budget/2)
 }
 
-func (p *lanes) rank(r *request) int64 {
+func (p *clockworkPolicy) rank(r *request) int64 {
 	if p.edf {
 		return int64(r.deadline)
 	}
@@ -53,26 +55,26 @@ func (p *lanes) rank(r *request) int64 {
 }
 
 // queued counts the request as demand.
-func (p *lanes) queued(r *request) {
+func (p *clockworkPolicy) queued(r *request) {
 	m := r.model
 	if len(m.holders) == 0 {
-		m.missing = [2]uint64{p.ticket(), m.missing[0]}
+		m.coldTickets = [2]uint64{p.ticket(), m.coldTickets[0]}
 	}
 	if m.queued == 1 {
-		m.last = p.now // the time without requests is no pace
+		m.servedAt = p.now // the time without requests is no pace
 	}
 	c := p.config
 	exec, load := p.alone(m)
 	window := max(r.deadline.Sub(p.now), time.Millisecond)
 	budget := min(c.MaxLoadBudget, window-(load+exec+c.Buffer+c.Ahead))
 	budget = max(budget, c.Ahead+c.Buffer)
-	m.wanted.exec -= r.demand.exec // of an earlier try
+	m.demand.exec -= r.demand.exec // of an earlier try
 	r.demand = demand{
 		exec:  int64(float64(exec) * float64(c.DefaultSLO) / float64(window)),
 		load:  int64(float64(exec) * float64(c.DefaultSLO) / float64(budget)),
 		until: p.now.Add(budget),
 	}
-	m.wanted.add(r)
+	m.demand.add(r)
 }
 
 // alone is what one item and the transfer of the weights take at least.
@@ -85,31 +87,31 @@ func (c *engine) alone(m *model) (exec, load time.Duration) {
 	return exec, load
 }
 
-func (p *lanes) begun(r *request) {
-	r.model.wanted.loaded(r)
+func (p *clockworkPolicy) started(r *request) {
+	r.model.demand.loaded(r)
 	if r.cold {
-		p.missed(0)
+		p.observeCold(0)
 	}
 }
 
-func (p *lanes) ended(r *request) {
+func (p *clockworkPolicy) ended(r *request) {
 	m := r.model
 	if r.late {
-		p.lost()
+		p.observeLoss()
 	}
 	if r.unloaded {
-		p.missed(1)
+		p.observeCold(1)
 	}
-	m.wanted.loaded(r)
-	m.wanted.exec -= r.demand.exec
+	m.demand.loaded(r)
+	m.demand.exec -= r.demand.exec
 	r.demand.exec = 0
-	p.touchModel(m)
+	p.markModel(m)
 }
 
 // admit refuses what no GPU could do in time: the lanes with what was sent,
 // and the transfer before it where no GPU holds the model.
-func (p *lanes) admit(r *request) *protocol.Error {
-	r.model.tightest.note(r.Budget, p.now)
+func (p *clockworkPolicy) admit(r *request) *protocol.Error {
+	r.model.minBudget.note(r.Budget, p.now)
 	best, ok := p.earliest(r)
 	v := verdict{best: best}
 	if ok && p.early && best.end() <= r.deadline && p.pressure >= overloaded {
@@ -121,33 +123,33 @@ func (p *lanes) admit(r *request) *protocol.Error {
 		return nil
 	}
 	err := p.unmeetable(r, &v)
-	if p.idly(r) <= r.deadline { // it is the work of others that is in its way
-		p.lost()
+	if p.finishIfIdle(r) <= r.deadline { // it is the work of others that is in its way
+		p.observeLoss()
 	}
-	p.strange(r.model)
-	p.turnAway(r.model)
+	p.resetDelays(r.model)
+	p.noteRejectedDemand(r.model)
 	return err
 }
 
 // turnAway has a model's weights loaded though nothing waits for them: whose
 // deadlines are shorter than a load would be turned away for ever.
-func (p *lanes) turnAway(m *model) {
-	if !m.covered() {
-		m.missing = [2]uint64{p.ticket(), m.missing[0]}
-		m.turned = p.now.Add(p.config.DefaultSLO)
-		p.touchModel(m)
+func (p *clockworkPolicy) noteRejectedDemand(m *model) {
+	if !m.hasCopy() {
+		m.coldTickets = [2]uint64{p.ticket(), m.coldTickets[0]}
+		m.rejectedDemandUntil = p.now.Add(p.config.DefaultSLO)
+		p.markModel(m)
 	}
 }
 
 // lost counts a request that was lost to the work of others.
-func (p *lanes) lost() { p.pressure += (1 - p.pressure) / memory }
+func (p *clockworkPolicy) observeLoss() { p.pressure += (1 - p.pressure) / lossMemory }
 
 // idly is when a request would be done if a GPU that holds its model had
 // nothing else to do; Never without such a GPU.
-func (p *lanes) idly(r *request) protocol.Time {
+func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	end := protocol.Never
 	for _, h := range r.model.holders {
-		end = min(end, p.arrives(h.gpu).Add(h.exec(r.size)))
+		end = min(end, p.inferArrival(h.gpu).Add(h.exec(r.size)))
 	}
 	return end
 }
@@ -155,18 +157,18 @@ func (p *lanes) idly(r *request) protocol.Time {
 // spare is how many times what a model can serve in time is let in under
 // overload, one of its largest batches in any case: with more to choose from,
 // batches are larger.
-const spare = 4
+const overloadQueueFactor = 4
 
 // backlog is how long a model's queue takes at the pace of late, if that is far
 // too long for one more request; else 0. Other models' queues say nothing: which
 // of them will be served is not known.
-func (p *lanes) backlog(r *request) time.Duration {
+func (p *clockworkPolicy) backlog(r *request) time.Duration {
 	m := r.model
 	if m.items < m.spec.MaxBatch() {
 		return 0
 	}
-	wait := time.Duration(m.items) * m.each
-	if wait <= spare*r.deadline.Sub(p.now) {
+	wait := time.Duration(m.items) * m.itemInterval
+	if wait <= overloadQueueFactor*r.deadline.Sub(p.now) {
 		return 0
 	}
 	return wait
@@ -174,14 +176,14 @@ func (p *lanes) backlog(r *request) time.Duration {
 
 // served takes note of how often a model is served.
 func (m *model) served(now protocol.Time, items int) {
-	if m.last != 0 {
-		m.each += (now.Sub(m.last)/time.Duration(items) - m.each) / 8
+	if m.servedAt != 0 {
+		m.itemInterval += (now.Sub(m.servedAt)/time.Duration(items) - m.itemInterval) / 8
 	}
-	m.last = now
+	m.servedAt = now
 }
 
 // quote is when a request of this size could be done by a copy.
-func (p *lanes) quote(h *replica, size int) quote {
+func (p *clockworkPolicy) quote(h *replica, size int) quote {
 	q := quote{on: h, begin: p.start(h.gpu), exec: h.exec(size)}
 	if h.phase != resident {
 		q.load = h.model.costs[h.gpu.kind].load.Value()
@@ -189,19 +191,19 @@ func (p *lanes) quote(h *replica, size int) quote {
 		if h.phase == loading {
 			from = h.transfer.expected
 		}
-		q.ready = from.Add(p.handover(&h.gpu.worker.way))
+		q.ready = from.Add(p.loadOverhead(&h.gpu.worker.delay))
 	}
 	return q
 }
 
 // quoteLoad is when it could be done by the first GPU that loaded the model now.
-func (p *lanes) quoteLoad(m *model, size int) (best quote, ok bool) {
+func (p *clockworkPolicy) quoteLoad(m *model, size int) (best quote, ok bool) {
 	for kind, n := range m.capable {
 		if n == 0 {
 			continue
 		}
 		load := m.costs[kind].load.Value()
-		q := quote{ready: p.now.Add(load + p.handover(&p.usual)), load: load, exec: m.costs[kind].exec(size)}
+		q := quote{ready: p.now.Add(load + p.loadOverhead(&p.fleetDelay)), load: load, exec: m.costs[kind].exec(size)}
 		if !ok || q.end() < best.end() {
 			best, ok = q, true
 		}
@@ -211,12 +213,12 @@ func (p *lanes) quoteLoad(m *model, size int) (best quote, ok bool) {
 
 // earliest is by what a request could be done first, if nothing that waits came
 // before it, or the first that is in time; false when no live GPU can hold its model.
-func (p *lanes) earliest(r *request) (best quote, ok bool) {
+func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 	for _, h := range r.model.replicas {
-		if h.gpu.mute {
+		if h.gpu.stalled {
 			continue
 		}
-		h.gpu.pace.recover(p.now) // what is refused because of it would never show it
+		h.gpu.slowdown.recover(p.now) // what is refused because of it would never show it
 		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
 			best, ok = q, true
 			if q.end() <= r.deadline {
@@ -232,13 +234,13 @@ func (p *lanes) earliest(r *request) (best quote, ok bool) {
 
 // offer implements policy: among copies that are there, as what waits is shed by
 // those; else among loads.
-func (p *lanes) offer(r *request) (best quote, ok bool) {
+func (p *clockworkPolicy) offer(r *request) (best quote, ok bool) {
 	list := r.model.holders
 	if len(list) == 0 {
 		list = r.model.replicas
 	}
 	for _, h := range list {
-		if h.gpu.mute {
+		if h.gpu.stalled {
 			continue
 		}
 		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
@@ -252,74 +254,74 @@ func (p *lanes) offer(r *request) (best quote, ok bool) {
 }
 
 // atIdle implements policy: as near as the copies are, or workers usually.
-func (p *lanes) atIdle(r *request) (exec, load time.Duration) {
+func (p *clockworkPolicy) atIdle(r *request) (exec, load time.Duration) {
 	if cold, ok := p.quoteLoad(r.model, r.size); ok {
 		load = cold.end().Sub(p.now)
-		exec = p.reach(&p.usual) + cold.exec
+		exec = p.inferDelay(&p.fleetDelay) + cold.exec
 	}
-	if at := p.idly(r); at != protocol.Never {
+	if at := p.finishIfIdle(r); at != protocol.Never {
 		exec = at.Sub(p.now)
 	}
 	return exec, load
 }
 
-func (p *lanes) reachOf(w *worker) time.Duration {
+func (p *clockworkPolicy) reachOf(w *worker) time.Duration {
 	if w == nil {
-		return p.reach(&p.usual)
+		return p.inferDelay(&p.fleetDelay)
 	}
-	return p.reach(&w.way)
+	return p.inferDelay(&w.delay)
 }
 
-func (p *lanes) wanting() int { return len(p.wants) }
+func (p *clockworkPolicy) wanting() int { return len(p.loadQueue) }
 
 // start is when an action sent now to a GPU would begin.
-func (p *lanes) start(g *gpu) protocol.Time {
-	return max(g.free(p.now), p.arrives(g))
+func (p *clockworkPolicy) start(g *gpu) protocol.Time {
+	return max(g.free(p.now), p.inferArrival(g))
 }
 
 // observe learns from an execution: aimd's bound.
-func (p *lanes) observe(a *action, took time.Duration) {
+func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	g := a.replica.gpu
 	g.served += (float64(len(a.members)) - g.served) / 32
 	g.busyTime += (float64(took) - g.busyTime) / 32
 	for range a.members {
-		p.pressure -= p.pressure / memory
+		p.pressure -= p.pressure / lossMemory
 	}
 	if p.batch != adaptive {
 		return
 	}
 	m := a.replica.model
-	m.bound = max(1, m.bound)
+	m.aimdLimit = max(1, m.aimdLimit)
 	for _, r := range a.members {
 		if p.now > r.deadline {
-			m.bound = max(1, m.bound*0.9)
+			m.aimdLimit = max(1, m.aimdLimit*0.9)
 			return
 		}
 	}
-	if a.size >= int(m.bound) {
-		m.bound = min(m.bound+1, float64(m.spec.MaxBatch()))
+	if a.size >= int(m.aimdLimit) {
+		m.aimdLimit = min(m.aimdLimit+1, float64(m.spec.MaxBatch()))
 	}
 }
 
-func (p *lanes) vacate(r *replica) {
-	r.gpu.turns.Remove(&r.turn)
+func (p *clockworkPolicy) replicaLeaves(r *replica) {
+	r.gpu.runQueue.Remove(&r.queueEntry)
 	r.give(0)
 }
 
 // serve sees to a model that changed: its priority, and GPUs that have room.
-func (p *lanes) serve(m *model) {
-	m.wanted.expire(p.now)
+func (p *clockworkPolicy) serve(m *model) {
+	m.demand.expire(p.now)
 	p.weigh(m)
-	if m.head == nil || p.lined(m) {
+	if m.head == nil || p.unchanged(m) {
 		return
 	}
 	var best *replica
 	var soonest protocol.Time
 	for _, r := range m.holders {
-		p.queueUp(r, m.head)
+		p.enqueueReplica(r, m.head)
 		if !p.open(r.gpu) {
-			if !r.gpu.room.In() {
-				p.touchGPU(r.gpu) // it is to say when it has room
+			if !r.gpu.nextSlotTimer.In() {
+				p.markGPU(r.gpu) // it is to say when it has room
 			}
 			continue
 		}
@@ -328,13 +330,13 @@ func (p *lanes) serve(m *model) {
 		}
 	}
 	if best == nil {
-		m.lined = m.lineUp()
+		m.queuedAs = m.currentVersion()
 		return
 	}
-	p.touchGPU(best.gpu)
+	p.markGPU(best.gpu)
 	for _, r := range m.holders {
 		if p.open(r.gpu) {
-			p.touchGPU(r.gpu) // in case the best one has better to do
+			p.markGPU(r.gpu) // in case the best one has better to do
 		}
 	}
 }
@@ -342,51 +344,51 @@ func (p *lanes) serve(m *model) {
 // lined: nothing has changed for the model's copies since each of them got its
 // turn at a GPU without room, but for requests at the end of a full queue. An
 // arrival then costs the same however many copies there are.
-func (p *lanes) lined(m *model) bool {
-	return !p.deferred && m.lined.first != 0 && m.lined == m.lineUp()
+func (p *clockworkPolicy) unchanged(m *model) bool {
+	return !p.deferred && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
 }
 
 // queueUp gives a copy its turn at its GPU, for the request that comes first
 // there.
-func (p *lanes) queueUp(r *replica, first *request) {
+func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
 	key := int64(first.seq)
 	if p.urgent {
 		size := m.spec.Fits(min(m.items, p.most(r)))
 		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
 	}
-	if !r.turn.In() || r.turn.Key != key {
-		r.gpu.turns.Set(&r.turn, key, m.index)
+	if !r.queueEntry.In() || r.queueEntry.Key != key {
+		r.gpu.runQueue.Set(&r.queueEntry, key, m.index)
 	}
 }
 
 // open: the execution lane takes more work now.
-func (p *lanes) open(g *gpu) bool {
+func (p *clockworkPolicy) open(g *gpu) bool {
 	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent
 }
 
 // fill sends what a GPU has room for, and says when it will have room again.
-func (p *lanes) fill(g *gpu) {
-	p.timers.Remove(&g.room)
-	g.pace.recover(p.now)
-	p.unpark(g)
-	for p.open(g) && g.turns.First() != nil {
+func (p *clockworkPolicy) fill(g *gpu) {
+	p.timers.Remove(&g.nextSlotTimer)
+	g.slowdown.recover(p.now)
+	p.unblock(g)
+	for p.open(g) && g.runQueue.First() != nil {
 		if !p.run(p.next(g)) {
 			break
 		}
 	}
-	if g.turns.First() != nil && !g.room.In() && g.late(p.now) == 0 {
+	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
 		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
-			p.timers.Set(&g.room, int64(at), p.ticket())
+			p.timers.Set(&g.nextSlotTimer, int64(at), p.ticket())
 		}
 	}
 	p.transfer(g)
 }
 
 // memory is how many requests pressure is averaged over.
-const memory = 256
+const lossMemory = 256
 
 // overloaded is the pressure from which on a GPU takes, of the batches that must
 // begin soon, the one that yields most instead of the one that is most urgent.
@@ -403,20 +405,20 @@ const considered = 64
 const horizon = 2.0
 
 // next is the copy whose turn it is.
-func (p *lanes) next(g *gpu) *replica {
-	first := g.turns.First().Of
+func (p *clockworkPolicy) next(g *gpu) *replica {
+	first := g.runQueue.First().Of
 	if !p.yield || p.pressure < overloaded {
 		return first
 	}
 	best, most := first, math.Inf(-1)
-	start, price := p.start(g), p.price(g)
+	start, price := p.start(g), p.gpuTimePrice(g)
 	soon := start.Add(time.Duration(horizon * g.busyTime))
-	for _, turn := range g.turns[:min(len(g.turns), considered)] {
+	for _, turn := range g.runQueue[:min(len(g.runQueue), considered)] {
 		if turn.Key > int64(soon) {
 			continue
 		}
 		r := turn.Of
-		head := p.shed(r, start)
+		head := p.dropHopeless(r, start)
 		if head == nil {
 			continue
 		}
@@ -432,25 +434,25 @@ func (p *lanes) next(g *gpu) *replica {
 
 // run sends a batch of a copy's model, or takes its turn away. It returns
 // false when the GPU is to wait.
-func (p *lanes) run(r *replica) bool {
+func (p *clockworkPolicy) run(r *replica) bool {
 	g, m := r.gpu, r.model
 	start := p.start(g)
-	first := p.shed(r, start)
+	first := p.dropHopeless(r, start)
 	size := 0
 	if first != nil {
 		size = p.choose(r, first, start)
 	}
 	if size == 0 {
-		p.park(r)
+		p.block(r)
 		return true
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
 	if p.deferred && size < p.most(r) {
 		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.ahead(g)); wait > p.now {
-			g.turns.Set(&r.turn, int64(wait), m.index)
-			if g.turns.First() == &r.turn {
-				p.timers.Set(&g.room, int64(wait), p.ticket())
+			g.runQueue.Set(&r.queueEntry, int64(wait), m.index)
+			if g.runQueue.First() == &r.queueEntry {
+				p.timers.Set(&g.nextSlotTimer, int64(wait), p.ticket())
 				return false
 			}
 			return true
@@ -460,41 +462,41 @@ func (p *lanes) run(r *replica) bool {
 	m.served(p.now, p.count())
 	begin := start.Add(p.config.Late)
 	if p.batch != adaptive { // that knows of no deadlines
-		begin = min(begin, latest.Add(slack(p.members)))
+		begin = min(begin, latest.Add(beginSlack(p.members)))
 	}
 	p.infer(p.members, size, r, takes, begin)
 	if first == nil {
-		p.park(r)
+		p.block(r)
 	} else {
-		p.queueUp(r, first)
+		p.enqueueReplica(r, first)
 	}
-	p.touchModel(m)
+	p.markModel(m)
 	return true
 }
 
 // park takes a copy's turn away. If requests wait that came too late for this
 // GPU, they may be in time once it proves faster than expected.
-func (p *lanes) park(r *replica) {
-	r.gpu.turns.Remove(&r.turn)
-	r.model.lined = line{}
+func (p *clockworkPolicy) block(r *replica) {
+	r.gpu.runQueue.Remove(&r.queueEntry)
+	r.model.queuedAs = queueVersion{}
 	if r.model.head != nil {
-		r.gpu.parked = append(r.gpu.parked, r)
+		r.gpu.blocked = append(r.gpu.blocked, r)
 	}
 }
 
 // unpark gives them their turns back.
-func (p *lanes) unpark(g *gpu) {
-	for _, r := range g.parked {
-		if r.phase == resident && r.model.head != nil && !r.turn.In() {
-			p.queueUp(r, r.model.head)
+func (p *clockworkPolicy) unblock(g *gpu) {
+	for _, r := range g.blocked {
+		if r.phase == resident && r.model.head != nil && !r.queueEntry.In() {
+			p.enqueueReplica(r, r.model.head)
 		}
 	}
-	clear(g.parked)
-	g.parked = g.parked[:0]
+	clear(g.blocked)
+	g.blocked = g.blocked[:0]
 }
 
 // latest is when the members must begin to be done in time.
-func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
+func (p *clockworkPolicy) latest(members []*request, takes time.Duration) protocol.Time {
 	latest := protocol.Never
 	for _, r := range members {
 		latest = min(latest, r.deadline.Add(-takes))
@@ -505,7 +507,7 @@ func (p *lanes) latest(members []*request, takes time.Duration) protocol.Time {
 // slack is how much later than planned the members may begin: half of the buffer.
 // Else a batch that is planned to the last moment would be refused for a begin
 // that is a little late.
-func slack(members []*request) time.Duration {
+func beginSlack(members []*request) time.Duration {
 	least := time.Duration(math.MaxInt64)
 	for _, r := range members {
 		least = min(least, (r.Budget-r.deadline.Sub(r.arrived))/2)
@@ -515,7 +517,7 @@ func slack(members []*request) time.Duration {
 
 // shed finds the first request that a GPU can do in time, and refuses those
 // before it that no GPU can.
-func (p *lanes) shed(on *replica, start protocol.Time) *request {
+func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *request {
 	m := on.model
 	size, here, anywhere := 0, protocol.Never, protocol.Never
 	for r := m.head; r != nil; {
@@ -526,7 +528,7 @@ func (p *lanes) shed(on *replica, start protocol.Time) *request {
 			return r
 		}
 		if anywhere == 0 {
-			anywhere = p.soonestEnd(m, size)
+			anywhere = p.earliestOfCopies(m, size)
 		}
 		next := r.next
 		if anywhere > r.deadline {
@@ -539,10 +541,10 @@ func (p *lanes) shed(on *replica, start protocol.Time) *request {
 
 // soonestEnd is when some copy could be done with a request of this size that
 // waits.
-func (p *lanes) soonestEnd(m *model, size int) protocol.Time {
+func (p *clockworkPolicy) earliestOfCopies(m *model, size int) protocol.Time {
 	end := protocol.Never
 	for _, h := range m.holders {
-		if !h.gpu.mute {
+		if !h.gpu.stalled {
 			q := p.quote(h, size)
 			end = min(end, q.end())
 		}

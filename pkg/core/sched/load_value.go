@@ -17,28 +17,28 @@ import (
 // too scarce for all, and for further copies, it counts how many of the requests
 // that wait the present copies leave over, for each second of transfer (in
 // thousandths).
-func (p *lanes) precedence(m *model) int64 {
+func (p *clockworkPolicy) loadRank(m *model) int64 {
 	priority := p.priority(m)
 	if !p.worth || priority <= 0 || m.head == nil {
 		return priority
 	}
 	exec, load := p.alone(m)
-	left, covered := float64(m.items), m.covered()
+	left, covered := float64(m.items), m.hasCopy()
 	if !covered && p.now.Add(load+exec) > m.tail.deadline {
 		return 0 // it would come too late for all of them
 	}
-	if !covered && p.scarcity < scarce {
+	if !covered && p.loadShortage < shortageThreshold {
 		return int64(protocol.Never - m.due(p.now.Add(load+exec)).Add(-load-exec))
 	}
-	if m.wanted.load > 0 && covered {
-		left *= float64(priority) / float64(m.wanted.load)
+	if m.demand.load > 0 && covered {
+		left *= float64(priority) / float64(m.demand.load)
 	}
 	return max(1, int64(1000*left/max(load, time.Microsecond).Seconds()))
 }
 
 // scarce is the share of cold requests that no load came for in time from which on
 // loads are too few for all.
-const scarce = 1.0 / 64
+const shortageThreshold = 1.0 / 64
 
 // due is the first deadline in the queue that something can meet which ends then;
 // of the first few.
@@ -55,27 +55,27 @@ func (m *model) due(end protocol.Time) protocol.Time {
 
 // missed takes note of a cold request: 1 if no load came for it in time, else 0.
 // When it changes what is scarce, the models that want copies are ranked anew.
-func (p *lanes) missed(share float64) {
-	before := p.scarcity >= scarce
-	p.scarcity += (share - p.scarcity) / memory
-	if before != (p.scarcity >= scarce) {
-		for _, place := range p.wants {
-			p.touchModel(place.Of)
+func (p *clockworkPolicy) observeCold(share float64) {
+	before := p.loadShortage >= shortageThreshold
+	p.loadShortage += (share - p.loadShortage) / lossMemory
+	if before != (p.loadShortage >= shortageThreshold) {
+		for _, place := range p.loadQueue {
+			p.markModel(place.Of)
 		}
 	}
 }
 
 // pays: what waits for a model is worth the time of a GPU that it would take, at
 // the price of that (price). The time of a GPU for which nothing waits has none.
-func (p *lanes) pays(g *gpu, m *model) bool {
-	if !p.worth || m.head == nil || g.atLeisure() {
+func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
+	if !p.worth || m.head == nil || g.idle() {
 		return true
 	}
 	cost := m.costs[g.kind]
 	items := min(m.items, cost.sizes[len(cost.sizes)-1].Batch)
-	takes := g.pace.of(cost.exec(max(m.spec.Fits(items), m.head.size)))
-	return float64(items) > p.price(g)*float64(takes)
+	takes := g.slowdown.of(cost.exec(max(m.spec.Fits(items), m.head.size)))
+	return float64(items) > p.gpuTimePrice(g)*float64(takes)
 }
 
 // atLeisure: nothing waits for the GPU, or it runs nothing.
-func (g *gpu) atLeisure() bool { return len(g.infers) == 0 || g.turns.First() == nil }
+func (g *gpu) idle() bool { return len(g.infers) == 0 || g.runQueue.First() == nil }

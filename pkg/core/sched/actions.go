@@ -39,7 +39,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	worker := to.gpu.worker.id
 	first := len(c.refs)
 	for _, r := range members {
-		c.policy.begun(r)
+		c.policy.started(r)
 		c.dequeue(r)
 		r.action = a
 		a.members = append(a.members, r)
@@ -50,13 +50,13 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	idle, begin := len(g.infers) == 0, c.policy.arrives(g)
+	idle, begin := len(g.infers) == 0, c.policy.inferArrival(g)
 	g.lane.add(a, idle, begin)
 	if idle {
-		g.lane.hedge = max(0, begin.Sub(c.now)-g.worker.way.likely(members))
+		g.lane.hedge = max(0, begin.Sub(c.now)-g.worker.delay.expected(members))
 	}
 	g.infers = append(g.infers, a)
-	order.Plan = to.plan(g.expects(c.now), takes)
+	order.Plan = to.plan(g.expectedFree(c.now), takes)
 }
 
 // plan describes an action that will have ended by then.
@@ -73,32 +73,32 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	c.actions[a.id] = a
 	patience := c.config.Lag
 	if kind == protocol.Infer {
-		patience = min(patience, muteAfter)
+		patience = min(patience, stallAfter)
 	}
 	w := on.gpu.worker
-	c.timers.Set(&a.timer, int64(a.end().Add(patience+w.way.back.least())), c.ticket())
+	c.timers.Set(&a.timer, int64(a.end().Add(patience+w.delay.fromWorker.value())), c.ticket())
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
-	}, Plan: on.plan(c.policy.arrives(on.gpu).Add(takes), takes)})
+	}, Plan: on.plan(c.policy.inferArrival(on.gpu).Add(takes), takes)})
 	return a
 }
 
 func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	r := &replica{model: m, gpu: g, phase: p, used: c.ticket()}
-	r.turn.Of, r.retry.Of.replica = r, r
+	r.queueEntry.Of, r.retry.Of.replica = r, r
 	g.replicas, m.replicas = append(g.replicas, r), append(m.replicas, r)
 	return r
 }
 
 func (c *engine) capable(g *gpu, m *model) bool {
-	return m.costs[g.kind] != nil && g.worker.hosts[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
+	return m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
 }
 
 // makeRoom begins the first promised load once its pages are free, and sees
 // to it that they become free.
 func (c *engine) makeRoom(g *gpu) {
-	for len(g.pending) > 0 && !g.pending[0].model.asked(c.now) {
+	for len(g.pending) > 0 && !g.pending[0].model.hasDemand(c.now) {
 		c.remove(g.pending[0])
 	}
 	if len(g.pending) == 0 {
@@ -118,7 +118,7 @@ func (c *engine) makeRoom(g *gpu) {
 		c.unhold(victim)
 		victim.phase = draining
 		g.leaving += victim.model.spec.Pages
-		c.touchModel(victim.model)
+		c.markModel(victim.model)
 		if victim.busy == 0 {
 			c.evict(victim)
 		}
@@ -179,15 +179,15 @@ func (c *engine) stopDraining(g *gpu) {
 // hold makes a replica resident, unhold ends that.
 func (c *engine) hold(r *replica) {
 	r.phase = resident
-	r.model.lined = line{}
+	r.model.queuedAs = queueVersion{}
 	r.model.holders = append(r.model.holders, r)
-	c.touchModel(r.model)
+	c.markModel(r.model)
 }
 
 func (c *engine) unhold(r *replica) {
 	r.model.holders = without(r.model.holders, r)
-	r.model.lined = line{}
-	c.policy.vacate(r)
+	r.model.queuedAs = queueVersion{}
+	c.policy.replicaLeaves(r)
 }
 
 func (c *engine) load(r *replica) {
@@ -205,7 +205,7 @@ func (c *engine) evict(r *replica) {
 	if c.fenced {
 		return
 	}
-	if r.phase == doubted {
+	if r.phase == unknownPhase {
 		r.gpu.leaving += r.model.spec.Pages
 	}
 	r.phase = evicting
@@ -233,11 +233,11 @@ func (c *engine) remove(r *replica) {
 		g.leaving -= pages
 	}
 	r.phase = gone
-	g.asked = false
+	g.waitersRetried = false
 	r.give(0)
 	c.timers.Remove(&r.retry)
 	g.replicas = without(g.replicas, r)
 	r.model.replicas = without(r.model.replicas, r)
-	c.touchGPU(g)
-	c.touchModel(r.model)
+	c.markGPU(g)
+	c.markModel(r.model)
 }

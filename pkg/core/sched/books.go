@@ -17,7 +17,7 @@ const (
 	resident
 	draining // resident, gets no more work, evicted when idle
 	evicting
-	doubted // may or may not be there until its retry, which evicts it
+	unknownPhase // may or may not be there until its retry, which evicts it
 	gone
 )
 
@@ -72,7 +72,7 @@ type action struct {
 	latest   protocol.Time
 	takes    time.Duration
 	expected protocol.Time // when it ends if it begins at once
-	owed     bool          // its result is overdue, though not given up yet
+	overdue  bool          // its result is overdue, though not given up yet
 	timer    heap.Node[due]
 }
 
@@ -87,10 +87,10 @@ type replica struct {
 	busy  int    // Infer actions outstanding
 	used  uint64 // ticket of the last use; unique
 	// transfer is the LoadWeights or EvictWeights outstanding.
-	transfer *action
-	turn     heap.Node[*replica] // in gpu.turns, keyed as the policy says
-	retry    heap.Node[due]
-	share    int64 // of its model's demand for execution
+	transfer   *action
+	queueEntry heap.Node[*replica] // in gpu.turns, keyed as the policy says
+	retry      heap.Node[due]
+	share      int64 // of its model's demand for execution
 }
 
 // gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
@@ -106,17 +106,17 @@ type gpu struct {
 	pending                             []*replica
 	loading                             *replica
 	failures                            map[*model]int      // of loads since the last that succeeded
-	turns                               heap.Heap[*replica] // resident models that wait for this GPU
-	parked                              []*replica          // models whose requests came too late for this GPU
+	runQueue                            heap.Heap[*replica] // resident models that wait for this GPU
+	blocked                             []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
-	asked                               bool // the homeless were, since something changed here
+	waitersRetried                      bool // the homeless were, since something changed here
 	lane                                lane
-	pace                                pace
-	room                                heap.Node[due] // when the lane takes more work
-	mute                                bool           // an Infer has no result in time
-	heardAt                             protocol.Time  // when a result came from it last
-	surveyed                            protocol.Time  // when its models were asked for leeway
-	leeway                              time.Duration  // how long they can spare it
+	slowdown                            slowdown
+	nextSlotTimer                       heap.Node[due] // when the lane takes more work
+	stalled                             bool           // an Infer has no result in time
+	resultSeen                          protocol.Time  // when a result came from it last
+	slackAt                             protocol.Time  // when its models were asked for leeway
+	slack                               time.Duration  // how long they can spare it
 	served, busyTime                    float64        // of an execution, on average of late
 	demand                              int64          // shares of the models' demand for execution here
 }
@@ -137,44 +137,44 @@ type worker struct {
 	id          string
 	incarnation uint64
 	gpus        []*gpu
-	hosts       map[string]bool
-	way         way
+	hosted      map[string]bool
+	delay       netDelay
 }
 
 // model is a model of the epoch and its queue, a list ordered by (rank, seq).
 type model struct {
-	spec       protocol.ModelSpec
-	index      uint64
-	head, tail *request
-	queued     int
-	submitted  uint64     // requests since the epoch began
-	items      int        // of the queued requests together
-	costs      []*cost    // by GPU type; nil where nothing is known
-	capable    []int      // GPUs that can hold it, by GPU type
-	holders    []*replica // phase resident
-	replicas   []*replica // every phase but gone
-	next       int        // round robin over holders
-	dirty      bool
-	wanted     wanted
-	tightest   tightest
-	missing    [2]uint64     // tickets of the last two requests that found no copy, the latest first
-	turned     protocol.Time // until when requests that were turned away count as demand for a load
-	last       protocol.Time // when it was last served, or its queue began
-	each       time.Duration // between two items served, on average of late
-	bound      float64       // of the batch, under aimd
-	lined      line          // by which every copy got its turn; zero if that is not so
+	spec                protocol.ModelSpec
+	index               uint64
+	head, tail          *request
+	queued              int
+	submitted           uint64     // requests since the epoch began
+	items               int        // of the queued requests together
+	costs               []*cost    // by GPU type; nil where nothing is known
+	capable             []int      // GPUs that can hold it, by GPU type
+	holders             []*replica // phase resident
+	replicas            []*replica // every phase but gone
+	roundRobin          int        // round robin over holders
+	dirty               bool
+	demand              modelDemand
+	minBudget           minBudget
+	coldTickets         [2]uint64     // tickets of the last two requests that found no copy, the latest first
+	rejectedDemandUntil protocol.Time // until when requests that were turned away count as demand for a load
+	servedAt            protocol.Time // when it was last served, or its queue began
+	itemInterval        time.Duration // between two items served, on average of late
+	aimdLimit           float64       // of the batch, under aimd
+	queuedAs            queueVersion  // by which every copy got its turn; zero if that is not so
 }
 
 // line is what the turns of a model's copies follow from: the first request in
 // the queue, the largest batch there are enough for, and what it takes.
-type line struct {
+type queueVersion struct {
 	first   uint64
 	size    int
 	changes uint64 // of the estimates
 }
 
-func (m *model) lineUp() line {
-	l := line{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
+func (m *model) currentVersion() queueVersion {
+	l := queueVersion{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
 	for _, cost := range m.costs {
 		if cost != nil {
 			l.changes += cost.changes
@@ -184,10 +184,12 @@ func (m *model) lineUp() line {
 }
 
 // asked: requests wait, or were turned away of late because no GPU had it.
-func (m *model) asked(now protocol.Time) bool { return m.head != nil || now < m.turned }
+func (m *model) hasDemand(now protocol.Time) bool {
+	return m.head != nil || now < m.rejectedDemandUntil
+}
 
 // homes is how many live GPUs can hold the model.
-func (m *model) homes() (n int) {
+func (m *model) capableGPUs() (n int) {
 	for _, of := range m.capable {
 		n += of
 	}
@@ -224,7 +226,7 @@ func (m *model) put(r *request) {
 }
 
 func (m *model) take(r *request) {
-	m.lined = line{}
+	m.queuedAs = queueVersion{}
 	m.queued--
 	m.items -= r.Batch
 	if r.prev == nil {

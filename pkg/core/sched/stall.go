@@ -10,31 +10,31 @@ import "time"
 
 // muteAfter is longer than Config.Silent, from which on a GPU gets no more work:
 // a copy elsewhere costs another model its place.
-const muteAfter = 50 * time.Millisecond
+const stallAfter = 50 * time.Millisecond
 
 // silent takes note of a GPU that owes a result.
-func (p *lanes) silent(g *gpu) {
-	g.mute = true
+func (p *clockworkPolicy) stall(g *gpu) {
+	g.stalled = true
 	for _, r := range g.replicas {
 		r.give(0)
-		p.touchModel(r.model)
+		p.markModel(r.model)
 	}
 }
 
 // heard takes note of a result.
-func (c *engine) heard(g *gpu) {
-	g.heardAt = c.now
-	c.unmute(g)
+func (c *engine) noteResult(g *gpu) {
+	g.resultSeen = c.now
+	c.unstall(g)
 }
 
 // unmute lets a GPU's copies count again.
-func (c *engine) unmute(g *gpu) {
-	if !g.mute {
+func (c *engine) unstall(g *gpu) {
+	if !g.stalled {
 		return
 	}
-	g.mute, g.asked = false, false
+	g.stalled, g.waitersRetried = false, false
 	for _, r := range g.replicas {
-		c.touchModel(r.model)
+		c.markModel(r.model)
 	}
-	c.touchGPU(g)
+	c.markGPU(g)
 }

@@ -8,59 +8,59 @@ import (
 
 // slots is policy simple (package comment): so many actions to a GPU, whatever
 // they take.
-type slots struct{ *engine }
+type simplePolicy struct{ *engine }
 
-func (c *slots) reset()                                    {}
-func (c *slots) target(budget time.Duration) time.Duration { return budget }
-func (c *slots) rank(r *request) int64                     { return int64(r.seq) }
-func (c *slots) queued(*request)                           {}
-func (c *slots) begun(*request)                            {}
-func (c *slots) ended(*request)                            {}
-func (c *slots) observe(*action, time.Duration)            {}
-func (c *slots) vacate(r *replica)                         { r.gpu.turns.Remove(&r.turn) }
+func (c *simplePolicy) reset()                                    {}
+func (c *simplePolicy) target(budget time.Duration) time.Duration { return budget }
+func (c *simplePolicy) rank(r *request) int64                     { return int64(r.seq) }
+func (c *simplePolicy) queued(*request)                           {}
+func (c *simplePolicy) started(*request)                          {}
+func (c *simplePolicy) ended(*request)                            {}
+func (c *simplePolicy) observe(*action, time.Duration)            {}
+func (c *simplePolicy) replicaLeaves(r *replica)                  { r.gpu.runQueue.Remove(&r.queueEntry) }
 
 // admit refuses what even an idle GPU could not do in time.
-func (c *slots) admit(r *request) *protocol.Error {
-	if best, ok := c.soonest(r.model, r.size); ok && best.end() > r.deadline {
+func (c *simplePolicy) admit(r *request) *protocol.Error {
+	if best, ok := c.earliestIfIdle(r.model, r.size); ok && best.end() > r.deadline {
 		return c.unmeetable(r, &verdict{best: best})
 	}
 	return nil
 }
 
-func (c *slots) offer(r *request) (quote, bool) { return c.soonest(r.model, r.size) }
+func (c *simplePolicy) offer(r *request) (quote, bool) { return c.earliestIfIdle(r.model, r.size) }
 
-func (c *slots) atIdle(r *request) (exec, load time.Duration) {
+func (c *simplePolicy) atIdle(r *request) (exec, load time.Duration) {
 	_, load = c.alone(r.model)
-	exec = c.fastest(r.model, r.size)
+	exec = c.minExec(r.model, r.size)
 	return exec, load + exec
 }
 
-func (c *slots) reachOf(*worker) time.Duration { return c.config.Future }
+func (c *simplePolicy) reachOf(*worker) time.Duration { return c.config.Future }
 
-func (c *slots) wanting() (n int) {
+func (c *simplePolicy) wanting() (n int) {
 	for _, g := range c.gpus {
 		n += len(g.pending)
 	}
 	return n
 }
 
-func (c *slots) serve(m *model) {
+func (c *simplePolicy) serve(m *model) {
 	c.pump(m)
 	c.place(m)
 }
 
-func (c *slots) silent(*gpu) {}
+func (c *simplePolicy) stall(*gpu) {}
 
-func (c *slots) arrives(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
+func (c *simplePolicy) inferArrival(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
 
-func (c *slots) fill(g *gpu) {
+func (c *simplePolicy) fill(g *gpu) {
 	c.start(g)
 	c.makeRoom(g)
 }
 
 // pump sends a model's requests round robin to the GPUs that hold it and have
 // a free slot; what is left takes its turn at each of them.
-func (c *slots) pump(m *model) {
+func (c *simplePolicy) pump(m *model) {
 	for m.head != nil && len(m.holders) > 0 {
 		to, hope := c.pick(m)
 		switch {
@@ -70,8 +70,8 @@ func (c *slots) pump(m *model) {
 			c.refuse(m.head, c.late(m.head))
 		default:
 			for _, r := range m.holders {
-				if !r.turn.In() || r.turn.Key > int64(m.head.seq) {
-					r.gpu.turns.Set(&r.turn, int64(m.head.seq), m.index)
+				if !r.queueEntry.In() || r.queueEntry.Key > int64(m.head.seq) {
+					r.gpu.runQueue.Set(&r.queueEntry, int64(m.head.seq), m.index)
 				}
 			}
 			return
@@ -81,35 +81,35 @@ func (c *slots) pump(m *model) {
 
 // pick finds the next holder with a free slot that meets the head's deadline;
 // hope says that some holder would meet it.
-func (c *slots) pick(m *model) (to *replica, hope bool) {
+func (c *simplePolicy) pick(m *model) (to *replica, hope bool) {
 	for i := range m.holders {
-		at := (m.next + i) % len(m.holders)
+		at := (m.roundRobin + i) % len(m.holders)
 		r := m.holders[at]
 		if !c.meets(m.head, r) {
 			continue
 		}
 		hope = true
 		if len(r.gpu.infers) < c.config.Outstanding {
-			m.next = at + 1
+			m.roundRobin = at + 1
 			return r, true
 		}
 	}
 	return nil, hope
 }
 
-func (c *slots) meets(r *request, on *replica) bool {
+func (c *simplePolicy) meets(r *request, on *replica) bool {
 	return r.deadline.Add(-r.model.costs[on.gpu.kind].exec(r.size)) >= c.now
 }
 
 // start gives the free slots of a GPU to the requests that wait longest.
-func (c *slots) start(g *gpu) {
+func (c *simplePolicy) start(g *gpu) {
 	for len(g.infers) < c.config.Outstanding {
-		first := g.turns.First()
+		first := g.runQueue.First()
 		if first == nil {
 			return
 		}
 		r := first.Of
-		g.turns.Remove(first)
+		g.runQueue.Remove(first)
 		m := r.model
 		if m.head == nil || r.phase != resident {
 			continue
@@ -125,20 +125,20 @@ func (c *slots) start(g *gpu) {
 			c.refuse(m.head, c.late(m.head))
 		}
 		if m.head != nil {
-			g.turns.Set(first, int64(m.head.seq), m.index)
+			g.runQueue.Set(first, int64(m.head.seq), m.index)
 		}
 	}
 }
 
 // run sends one request as one action.
-func (c *slots) run(r *request, to *replica) {
+func (c *simplePolicy) run(r *request, to *replica) {
 	took := r.model.costs[to.gpu.kind].exec(r.size)
 	c.infer([]*request{r}, r.size, to, took, r.deadline.Add(-took))
 }
 
 // place promises a copy of a model that waits and that no GPU holds to the
 // GPU where its load failed least, with most free pages.
-func (c *slots) place(m *model) {
+func (c *simplePolicy) place(m *model) {
 	if m.head == nil {
 		return
 	}
@@ -163,5 +163,5 @@ func (c *slots) place(m *model) {
 	r := c.newReplica(best, m, pending)
 	best.pending = append(best.pending, r)
 	best.promised += m.spec.Pages
-	c.touchGPU(best)
+	c.markGPU(best)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestOneSlowExecutionMakesNoSlowGPU(t *testing.T) {
-	p := pace{factor: 1}
+	p := slowdown{factor: 1}
 	if !p.judge(0, 10*time.Second, time.Millisecond) {
 		t.Error("the first slow sample was not believed; the model may have become slow")
 	}
@@ -22,7 +22,7 @@ func TestOneSlowExecutionMakesNoSlowGPU(t *testing.T) {
 }
 
 func TestASlowGPUIsPlannedWithItsPaceAndTeachesNobody(t *testing.T) {
-	p := pace{factor: 1}
+	p := slowdown{factor: 1}
 	believed := 0
 	for range 10 {
 		if p.judge(0, 3*time.Millisecond, time.Millisecond) {
@@ -44,7 +44,7 @@ func TestASlowGPUIsPlannedWithItsPaceAndTeachesNobody(t *testing.T) {
 }
 
 func TestASlowGPUWithoutWorkIsTriedAgain(t *testing.T) {
-	p := pace{factor: 9}
+	p := slowdown{factor: 9}
 	if p.recover(0); !p.slow() {
 		t.Error("it was tried again at once")
 	}

@@ -20,23 +20,23 @@ import (
 // to the core, and its outputs will be one to their door.
 
 // way is what is known of the messages to a worker and from it.
-type way struct {
-	to, back hop
-	news     protocol.Time // when it last learned
+type netDelay struct {
+	toWorker, fromWorker minDelay
+	updatedAt            protocol.Time // when it last learned
 }
 
 // hop is the least that a message took of late: of the last window samples and
 // those of the window before. A machine that stands still for a moment delays
 // many messages as no network does, and they all come at once; the least knows
 // better as soon as one comes in time.
-type hop struct {
+type minDelay struct {
 	now, before time.Duration
 	samples     int
 }
 
 const window = 16
 
-func (h *hop) add(took time.Duration) {
+func (h *minDelay) add(took time.Duration) {
 	took = max(0, took)
 	switch {
 	case h.samples == 0:
@@ -49,76 +49,78 @@ func (h *hop) add(took time.Duration) {
 	h.samples++
 }
 
-func (h *hop) least() time.Duration { return min(h.now, h.before) }
+func (h *minDelay) value() time.Duration { return min(h.now, h.before) }
 
 // travelled takes note of an action's way and its result's.
-func (c *engine) travelled(a *action, r *protocol.Result) {
+func (c *engine) observeDelay(a *action, r *protocol.Result) {
 	if r.Received == 0 || r.Sent == 0 {
 		return
 	}
-	for _, w := range []*way{&a.replica.gpu.worker.way, &c.usual} {
-		w.to.add(r.Received.Sub(a.sent))
-		w.back.add(c.now.Sub(r.Sent))
-		w.news = c.now
+	for _, w := range []*netDelay{&a.replica.gpu.worker.delay, &c.fleetDelay} {
+		w.toWorker.add(r.Received.Sub(a.sent))
+		w.fromWorker.add(c.now.Sub(r.Sent))
+		w.updatedAt = c.now
 	}
 }
 
 // strange forgets the way to workers that refused requests may have been for, if
 // nothing was learned for a while: what is refused brings no samples.
-func (c *engine) strange(m *model) {
-	c.usual.doubt(c.now)
+func (c *engine) resetDelays(m *model) {
+	c.fleetDelay.resetIfOld(c.now)
 	for _, r := range m.replicas {
-		r.gpu.worker.way.doubt(c.now)
+		r.gpu.worker.delay.resetIfOld(c.now)
 	}
 }
 
-func (w *way) doubt(now protocol.Time) {
-	if now.Sub(w.news) >= patience {
-		*w = way{news: now}
+func (w *netDelay) resetIfOld(now protocol.Time) {
+	if now.Sub(w.updatedAt) >= estimateTrust {
+		*w = netDelay{updatedAt: now}
 	}
 }
 
 // likely is what it takes until an Infer with these members can begin, as far as
 // that is known; else it is longer than any plan.
-func (w *way) likely(members []*request) time.Duration {
-	if w.to.samples == 0 {
+func (w *netDelay) expected(members []*request) time.Duration {
+	if w.toWorker.samples == 0 {
 		return time.Hour
 	}
 	for _, r := range members {
 		if !r.Generated {
-			return 2 * w.to.least() // their inputs come through their door
+			return 2 * w.toWorker.value() // their inputs come through their door
 		}
 	}
-	return w.to.least()
+	return w.toWorker.value()
 }
 
 // reach is how long from now on an Infer can begin at an idle GPU.
-func (p *lanes) reach(w *way) time.Duration {
+func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
 	if p.original {
 		return p.config.Future
 	}
-	return max(p.config.Future, 2*w.to.least()+p.config.Future/2)
+	return max(p.config.Future, 2*w.toWorker.value()+p.config.Future/2)
 }
 
 // arrives is when an Infer sent now could begin at an idle GPU.
-func (p *lanes) arrives(g *gpu) protocol.Time { return p.now.Add(p.reach(&g.worker.way)) }
+func (p *clockworkPolicy) inferArrival(g *gpu) protocol.Time {
+	return p.now.Add(p.inferDelay(&g.worker.delay))
+}
 
 // ahead is how far ahead of its beginning work is sent.
-func (p *lanes) ahead(g *gpu) time.Duration {
-	return p.config.Ahead + p.reach(&g.worker.way) - p.config.Future
+func (p *clockworkPolicy) ahead(g *gpu) time.Duration {
+	return p.config.Ahead + p.inferDelay(&g.worker.delay) - p.config.Future
 }
 
 // handover is what a load takes beside the transfer until an Infer can begin: the
 // order, its result, and the Infer on their ways.
-func (p *lanes) handover(w *way) time.Duration {
-	return w.to.least() + w.back.least() + p.reach(w)
+func (p *clockworkPolicy) loadOverhead(w *netDelay) time.Duration {
+	return w.toWorker.value() + w.fromWorker.value() + p.inferDelay(w)
 }
 
 // around is what a request's way to the core and its outputs' to their door take
 // together, as far as Config.Future has no room for them.
-func (p *lanes) around() time.Duration {
+func (p *clockworkPolicy) replyDelay() time.Duration {
 	if p.original {
 		return 0
 	}
-	return max(0, 2*p.usual.back.least()-p.config.Future/2)
+	return max(0, 2*p.fleetDelay.fromWorker.value()-p.config.Future/2)
 }

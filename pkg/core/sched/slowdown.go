@@ -11,24 +11,24 @@ import (
 // of late compare with what is usual on its type. A slow GPU is planned with
 // its own pace, and what it measures is kept out of the estimates. The only GPU
 // of its type sets what is usual.
-type pace struct {
+type slowdown struct {
 	factor float64       // 1 is usual; averaged over the last executions
 	at     protocol.Time // of the last of them
 }
 
 const (
-	slowFrom   = 1.5 // the factor from which on a GPU counts as slow
-	suspicious = 1.1 // above it, slow samples are not believed any more
-	slowest    = 2.0 // a single execution counts for no more than this much
-	paceShare  = 4   // an execution is a 4th of the average
+	slowFrom       = 1.5 // the factor from which on a GPU counts as slow
+	suspicious     = 1.1 // above it, slow samples are not believed any more
+	slowest        = 2.0 // a single execution counts for no more than this much
+	slowdownWeight = 4   // an execution is a 4th of the average
 
-	paceLasts = time.Second // without an execution
+	slowdownMemory = time.Second // without an execution
 )
 
-func (p *pace) slow() bool { return p.factor >= slowFrom }
+func (p *slowdown) slow() bool { return p.factor >= slowFrom }
 
 // of is how long something takes here that usually takes d.
-func (p *pace) of(d time.Duration) time.Duration {
+func (p *slowdown) of(d time.Duration) time.Duration {
 	if !p.slow() {
 		return d
 	}
@@ -36,13 +36,13 @@ func (p *pace) of(d time.Duration) time.Duration {
 }
 
 // judge takes note of an execution, and says whether it tells what is usual.
-func (p *pace) judge(now protocol.Time, took, usual time.Duration) bool {
+func (p *slowdown) judge(now protocol.Time, took, usual time.Duration) bool {
 	ratio := float64(took) / float64(max(1, usual))
 	believed := ratio < slowFrom || p.factor <= suspicious
 	if !p.slow() {
 		ratio = min(ratio, slowest)
 	}
-	p.factor += (ratio - p.factor) / paceShare
+	p.factor += (ratio - p.factor) / slowdownWeight
 	p.factor = max(1, p.factor)
 	p.at = now
 	return believed && !p.slow()
@@ -50,8 +50,8 @@ func (p *pace) judge(now protocol.Time, took, usual time.Duration) bool {
 
 // recover forgets the pace of a GPU that has not shown it for a while: a slow
 // one may have got nothing to do because of it.
-func (p *pace) recover(now protocol.Time) {
-	if p.slow() && now.Sub(p.at) > paceLasts {
+func (p *slowdown) recover(now protocol.Time) {
+	if p.slow() && now.Sub(p.at) > slowdownMemory {
 		p.factor = 1
 	}
 }
@@ -61,16 +61,16 @@ func (c *engine) learn(a *action, took time.Duration) {
 	g := a.replica.gpu
 	cost := a.replica.model.costs[g.kind]
 	if c.ofKind[g.kind] > 1 {
-		if !g.pace.judge(c.now, took, cost.at(a.size).Median()) {
+		if !g.slowdown.judge(c.now, took, cost.at(a.size).Median()) {
 			return
 		}
 	} else {
-		g.pace.factor = 1
+		g.slowdown.factor = 1
 	}
 	cost.learn(c.now, a.size, took)
 }
 
 // exec is what an Infer of this size takes on the copy's GPU.
 func (r *replica) exec(size int) time.Duration {
-	return r.gpu.pace.of(r.model.costs[r.gpu.kind].exec(size))
+	return r.gpu.slowdown.of(r.model.costs[r.gpu.kind].exec(size))
 }

@@ -16,7 +16,7 @@ func (c *engine) join(w protocol.WorkerState) {
 	c.adopt(w.Profiles)
 	at, found := slices.BinarySearchFunc(c.workers, w.ID, func(have *worker, id string) int { return strings.Compare(have.id, id) })
 	if found && c.workers[at].incarnation == w.Incarnation {
-		c.host(c.workers[at], w)
+		c.setHosted(c.workers[at], w)
 		return
 	}
 	if found {
@@ -34,8 +34,8 @@ func (c *engine) join(w protocol.WorkerState) {
 				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
-			g.room.Of.gpu = g
-			g.pace.factor = 1
+			g.nextSlotTimer.Of.gpu = g
+			g.slowdown.factor = 1
 			joined.gpus = append(joined.gpus, g)
 		}
 	}
@@ -44,10 +44,10 @@ func (c *engine) join(w protocol.WorkerState) {
 	for i, g := range joined.gpus {
 		c.mirror(g, states[i])
 		if before != nil && before.incarnation == w.Incarnation {
-			c.recall(g, before)
+			c.recoverUnknown(g, before)
 		}
 	}
-	c.host(joined, w)
+	c.setHosted(joined, w)
 }
 
 // absence is what was under way at a worker when it was lost. If the same
@@ -57,18 +57,18 @@ type absence struct {
 	incarnation uint64
 	until       protocol.Time
 	foreign     map[int]int // pages by GPU
-	doubts      []doubt
+	unknown     []unknownCopy
 }
 
 // doubt is a copy of which nobody knows whether it will be on the GPU.
-type doubt struct {
+type unknownCopy struct {
 	gpu   int
 	model *model
 }
 
 // remember keeps the absence of a worker that has transfers open, and forgets
 // those that are over.
-func (c *engine) remember(w *worker) {
+func (c *engine) recordAbsence(w *worker) {
 	for id, a := range c.absent {
 		if a.until.Add(c.config.Lag) < c.now {
 			delete(c.absent, id)
@@ -86,30 +86,30 @@ func (c *engine) remember(w *worker) {
 			default:
 				continue
 			}
-			a.doubts = append(a.doubts, doubt{g.id, r.model})
+			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})
 		}
 	}
-	if len(a.doubts) > 0 {
+	if len(a.unknown) > 0 {
 		c.absent[w.id] = a
 	}
 }
 
 // recall ends the doubts about a GPU that is back: each copy is evicted once
 // nothing can bring it any more, and takes its pages until then.
-func (c *engine) recall(g *gpu, before *absence) {
+func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
-	for _, d := range before.doubts {
+	for _, d := range before.unknown {
 		pages := d.model.spec.Pages
 		r := g.replica(d.model)
 		switch {
 		case d.gpu != g.id || r == nil && pages > g.vacant():
 			continue
 		case r == nil:
-			r = c.newReplica(g, d.model, doubted)
+			r = c.newReplica(g, d.model, unknownPhase)
 			g.allocated += pages
 		default:
 			c.unhold(r)
-			r.phase = doubted
+			r.phase = unknownPhase
 		}
 		c.timers.Set(&r.retry, int64(max(before.until, c.now.Add(c.config.EvictRetry))), c.ticket())
 	}
@@ -130,20 +130,20 @@ func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 }
 
 // host sets which models a worker has in host memory.
-func (c *engine) host(w *worker, state protocol.WorkerState) {
+func (c *engine) setHosted(w *worker, state protocol.WorkerState) {
 	c.count(w, -1)
-	w.hosts = make(map[string]bool, len(state.Models))
+	w.hosted = make(map[string]bool, len(state.Models))
 	for _, m := range state.Models {
-		w.hosts[m.Name] = true
+		w.hosted[m.Name] = true
 	}
 	c.count(w, +1)
 	for _, g := range w.gpus {
-		g.asked = false
-		c.touchGPU(g)
+		g.waitersRetried = false
+		c.markGPU(g)
 	}
 	for _, m := range c.models {
 		if m.head != nil {
-			c.touchModel(m)
+			c.markModel(m)
 		}
 	}
 }
@@ -180,7 +180,7 @@ func (c *engine) lose(e WorkerLost) {
 	c.workers = slices.Delete(c.workers, at, at+1)
 	c.listGPUs()
 	c.count(w, -1)
-	c.remember(w)
+	c.recordAbsence(w)
 	var again []*action
 	for _, g := range w.gpus {
 		for _, a := range slices.Clone(g.infers) {
@@ -196,7 +196,7 @@ func (c *engine) lose(e WorkerLost) {
 	}
 	for _, g := range w.gpus {
 		g.worker = nil
-		c.timers.Remove(&g.room)
+		c.timers.Remove(&g.nextSlotTimer)
 	}
 	for _, a := range again {
 		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id), WhyWorkerLost)

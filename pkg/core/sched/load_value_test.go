@@ -32,7 +32,7 @@ func TestWhoIsLoadedFirst(t *testing.T) {
 			t.Run(c.what+"/"+policy, func(t *testing.T) {
 				r := newRig(t, policy, Defaults(), part{name: "other", load: 50, exec: []float64{1}}, cheap, c.dear)
 				r.join(0, "w1", 8)
-				r.lanes().scarcity = 1
+				r.lanes().loadShortage = 1
 				r.submit(0, "other", 100) // the transfer lane is busy
 				for range c.cheap {
 					r.submit(1, "cheap", 100)
@@ -117,18 +117,18 @@ func TestLoadsAreScarceWhileColdRequestsAreLost(t *testing.T) {
 		r.submit(1+float64(i), "a", 50)
 	}
 	p := r.lanes()
-	if p.scarcity >= scarce {
-		t.Fatalf("scarcity is %v before anything was lost", p.scarcity)
+	if p.loadShortage >= shortageThreshold {
+		t.Fatalf("scarcity is %v before anything was lost", p.loadShortage)
 	}
 	r.until(100)
-	if p.scarcity < scarce {
-		t.Fatalf("scarcity is %v with 8 of 8 cold requests lost", p.scarcity)
+	if p.loadShortage < shortageThreshold {
+		t.Fatalf("scarcity is %v with 8 of 8 cold requests lost", p.loadShortage)
 	}
-	for range memory {
-		p.missed(0)
+	for range lossMemory {
+		p.observeCold(0)
 	}
-	if p.scarcity >= scarce {
-		t.Errorf("scarcity is %v when %d more had their load in time", p.scarcity, memory)
+	if p.loadShortage >= shortageThreshold {
+		t.Errorf("scarcity is %v when %d more had their load in time", p.loadShortage, lossMemory)
 	}
 }
 
@@ -140,9 +140,9 @@ func TestWhatPresentCopiesDoIsNoReasonToLoad(t *testing.T) {
 	r.join(0, "w2", 1)
 	m := r.core.models[0]
 	m.head, m.items = &request{model: m}, 30
-	m.wanted.load = int64(millis(40))
-	m.wanted.exec = int64(millis(200)) // twice what one GPU does in 100 ms: half is left over
-	if rank := r.lanes().precedence(m); rank != 1_500_000 {
+	m.demand.load = int64(millis(40))
+	m.demand.exec = int64(millis(200)) // twice what one GPU does in 100 ms: half is left over
+	if rank := r.lanes().loadRank(m); rank != 1_500_000 {
 		t.Errorf("15 requests for 10 ms of transfer rank at %d thousandths a second, expected 1,500,000", rank)
 	}
 }
@@ -174,7 +174,7 @@ func TestWhatIsWorthALoad(t *testing.T) {
 			if m.items = c.waiting; c.waiting > 0 {
 				m.head = &request{model: m, size: 1}
 			}
-			if pays := r.lanes().pays(g, m); pays != c.pays {
+			if pays := r.lanes().worthLoading(g, m); pays != c.pays {
 				t.Errorf("pays: %t", pays)
 			}
 		})
