@@ -58,7 +58,7 @@ func (p *clockworkPolicy) largest(on *replica, first *request, start protocol.Ti
 	return p.gather(on, best, start, most, true)
 }
 
-// fullHouse: no request that waits could join the members of a batch.
+// batchFull: no request that waits could join the members of a batch.
 func (p *clockworkPolicy) batchFull(size, most int) bool {
 	if size >= most || len(p.members) == 0 {
 		return size >= most
@@ -71,7 +71,7 @@ func (p *clockworkPolicy) batchFull(size, most int) bool {
 	return with == 0 || with > most
 }
 
-// price is what a GPU's time is worth in requests: what it serves in it, as far
+// gpuTimePrice is what a GPU's time is worth in requests: what it serves in it, as far
 // as requests are being lost.
 func (p *clockworkPolicy) gpuTimePrice(g *gpu) float64 {
 	if g.busyTime == 0 || !p.priced {

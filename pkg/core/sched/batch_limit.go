@@ -7,20 +7,20 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A long batch uses the GPU well, but keeps it from every other model for as
-// long. Config.MaxExec bounds that for all; beyond it, a batch may take as long
-// as every model that has a copy on the GPU can spare, by the tightest budgets
-// of late. So who asks for tight deadlines makes the batches of others shorter,
-// though never shorter than MaxExec.
+// A long batch uses the GPU well, but blocks every other model for as long.
+// Config.MaxExec bounds that for all models. Beyond it, a batch may take as long as
+// every model with a copy on the GPU can spare, by the smallest recent budget of each.
+// So tight deadlines make the batches of other models shorter, never shorter than
+// MaxExec.
 
 const (
-	// tightFor is how long a budget counts as of late.
+	// budgetMemory is how long a budget counts as recent.
 	budgetMemory = time.Second
-	// surveyEvery is how often a GPU's models are asked what they can spare.
+	// slackEvery is how often a GPU's slack is computed anew.
 	slackEvery = 100 * time.Millisecond
 )
 
-// tightest is the least budget of a model's requests of late.
+// minBudget is the smallest recent budget of a model's requests.
 type minBudget struct {
 	budget time.Duration
 	at     protocol.Time
@@ -32,8 +32,9 @@ func (t *minBudget) note(budget time.Duration, now protocol.Time) {
 	}
 }
 
-// survey asks a GPU's models how long it may be busy with others. It takes a look
-// at each of them, so it is made only where it decides something.
+// refreshSlack computes how long a GPU may be busy with one model before others miss
+// their budgets. It looks at every model of the GPU, so it is called only where it
+// decides something.
 func (p *clockworkPolicy) refreshSlack(g *gpu) {
 	if !p.long || g.slackAt != 0 && p.now.Sub(g.slackAt) < slackEvery {
 		return

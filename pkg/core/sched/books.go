@@ -88,7 +88,7 @@ type replica struct {
 	used  uint64 // ticket of the last use; unique
 	// transfer is the LoadWeights or EvictWeights outstanding.
 	transfer   *action
-	queueEntry heap.Node[*replica] // in gpu.turns, keyed as the policy says
+	queueEntry heap.Node[*replica] // in gpu.runQueue, keyed as the policy says
 	retry      heap.Node[due]
 	share      int64 // of its model's demand for execution
 }
@@ -109,7 +109,7 @@ type gpu struct {
 	runQueue                            heap.Heap[*replica] // resident models that wait for this GPU
 	blocked                             []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
-	waitersRetried                      bool // the homeless were, since something changed here
+	waitersRetried                      bool // models that wait for a slot were looked at again since something changed here
 	lane                                lane
 	slowdown                            slowdown
 	nextSlotTimer                       heap.Node[due] // when the lane takes more work
@@ -165,7 +165,7 @@ type model struct {
 	queuedAs            queueVersion  // by which every copy got its turn; zero if that is not so
 }
 
-// line is what the turns of a model's copies follow from: the first request in
+// queueVersion is what the queue entries of a model's copies follow from: the first request in
 // the queue, the largest batch there are enough for, and what it takes.
 type queueVersion struct {
 	first   uint64
@@ -183,12 +183,12 @@ func (m *model) currentVersion() queueVersion {
 	return l
 }
 
-// asked: requests wait, or were turned away of late because no GPU had it.
+// hasDemand: requests wait, or were turned away of late because no GPU had it.
 func (m *model) hasDemand(now protocol.Time) bool {
 	return m.head != nil || now < m.rejectedDemandUntil
 }
 
-// homes is how many live GPUs can hold the model.
+// capableGPUs is how many live GPUs can hold the model.
 func (m *model) capableGPUs() (n int) {
 	for _, of := range m.capable {
 		n += of

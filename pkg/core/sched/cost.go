@@ -27,7 +27,7 @@ type cost struct {
 	changes    uint64                      // of the estimates of executions
 }
 
-// patience is how long an estimate may keep requests away before it is doubted:
+// estimateTrust is how long an estimate may keep requests away before it is doubted:
 // at least this long, and as long as two executions take by the profile.
 const estimateTrust = 100 * time.Millisecond
 
@@ -164,7 +164,7 @@ func slower(p, q *protocol.Profile) bool {
 	return a.P99 > b.P99
 }
 
-// soonest is what serves a request of this size first if every lane were free;
+// earliestIfIdle is what serves a request of this size first if every lane were free;
 // false when no live GPU can hold the model.
 func (c *engine) earliestIfIdle(m *model, size int) (best quote, ok bool) {
 	better := func(r *replica, wait time.Duration, on *cost) {
@@ -202,7 +202,7 @@ func (c *engine) earliestIfIdle(m *model, size int) (best quote, ok bool) {
 	return best, ok
 }
 
-// fastest is what a request of this size takes at least on the live GPUs that
+// minExec is what a request of this size takes at least on the live GPUs that
 // can hold the model, 0 without any.
 func (c *engine) minExec(m *model, size int) (exec time.Duration) {
 	for kind, n := range m.capable {

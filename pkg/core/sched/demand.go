@@ -37,14 +37,14 @@ type demand struct {
 	listed     bool
 }
 
-// wanted is a model's demand. Requests with load demand are listed in the
+// modelDemand is a model's demand. Requests with load demand are listed in the
 // order of arrival; one whose budget passes before those of earlier ones
 // counts until theirs have.
 type modelDemand struct {
 	exec, load     int64
 	first, last    *request
 	queueEntry     heap.Node[*model] // in lanes.wants, by falling precedence
-	waitingForSlot bool              // in lanes.homeless
+	waitingForSlot bool              // in clockworkPolicy.waitingForSlot
 	spread         protocol.Time     // when it was shared among the copies last
 	meanEase       int64             // the mean of C/O then
 }
@@ -131,7 +131,7 @@ func (m *model) spread(c time.Duration) (mean int64) {
 // serves: the copy takes work, or will once it is there.
 func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.stalled }
 
-// covered: some copy serves the model.
+// hasCopy: some copy serves the model.
 func (m *model) hasCopy() bool { return slices.ContainsFunc(m.replicas, (*replica).serves) }
 
 // share is part/whole of n. A model's demand is far below 2^63/2^24 while a

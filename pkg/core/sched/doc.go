@@ -75,11 +75,11 @@
 //	         begin soon the one that yields most is taken
 //	loads    models with more demand than their copies can do (demand.go), first
 //	         those whose load serves most for the time of transfer, and under
-//	         overload none that is not worth a GPU's time (worth.go), where
+//	         overload none that is not worth a GPU's time (load_value.go), where
 //	         there is least to do, if that is a relief; models without demand
 //	         leave first, then those least recently used
-//	slow     a GPU that has become slow is planned with its own pace (pace.go)
-//	far      what messages take is learned from the results (way.go)
+//	slow     a GPU that has become slow is planned with its own slowdown (slowdown.go)
+//	far      what messages take is learned from the results (netdelay.go)
 //
 // Policy simple: a request goes round robin to the GPUs that hold its model,
 // first in first out, one request an action, at most Config.Outstanding at a

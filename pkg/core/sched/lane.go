@@ -42,7 +42,7 @@ func (g *gpu) free(now protocol.Time) protocol.Time {
 	return max(now.Add(-g.worker.delay.fromWorker.value()), g.lane.begun.Add(first)).Add(g.lane.work - first)
 }
 
-// expects is when the lane is likely to have done everything, which is sooner than it
+// expectedFree is when the lane is likely to have done everything, which is sooner than it
 // may be planned with.
 func (g *gpu) expectedFree(now protocol.Time) protocol.Time { return g.free(now).Add(-g.lane.hedge) }
 

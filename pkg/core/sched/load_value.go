@@ -10,7 +10,7 @@ import (
 // execution lane once they are there. Where either is short, the models that
 // are worth it are loaded rather than those of which most work waits.
 
-// precedence is a model's rank among those that want a copy, the highest first;
+// loadRank is a model's rank among those that want a copy, the highest first;
 // 0 or less wants none. The original ranks by load priority, which is work: dear
 // models with large weights then go before many cheap ones. With worth, models
 // without a copy go first, by when their load must begin; but where loads are
@@ -36,12 +36,12 @@ func (p *clockworkPolicy) loadRank(m *model) int64 {
 	return max(1, int64(1000*left/max(load, time.Microsecond).Seconds()))
 }
 
-// scarce is the share of cold requests that no load came for in time from which on
-// loads are too few for all.
+// Above shortageThreshold, a share of missed cold requests, load bandwidth is the
+// bottleneck.
 const shortageThreshold = 1.0 / 64
 
-// due is the first deadline in the queue that something can meet which ends then;
-// of the first few.
+// due returns the first deadline, among the first 64, that work ending at `end` still
+// meets.
 func (m *model) due(end protocol.Time) protocol.Time {
 	r := m.head
 	for range considered {
@@ -53,7 +53,7 @@ func (m *model) due(end protocol.Time) protocol.Time {
 	return r.deadline
 }
 
-// missed takes note of a cold request: 1 if no load came for it in time, else 0.
+// observeCold takes note of a cold request: 1 if no load came for it in time, else 0.
 // When it changes what is scarce, the models that want copies are ranked anew.
 func (p *clockworkPolicy) observeCold(share float64) {
 	before := p.loadShortage >= shortageThreshold
@@ -65,7 +65,7 @@ func (p *clockworkPolicy) observeCold(share float64) {
 	}
 }
 
-// pays: what waits for a model is worth the time of a GPU that it would take, at
+// worthLoading: what waits for a model is worth the time of a GPU that it would take, at
 // the price of that (price). The time of a GPU for which nothing waits has none.
 func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
 	if !p.worth || m.head == nil || g.idle() {
@@ -77,5 +77,5 @@ func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
 	return float64(items) > p.gpuTimePrice(g)*float64(takes)
 }
 
-// atLeisure: nothing waits for the GPU, or it runs nothing.
+// idle: nothing waits for the GPU, or it runs nothing.
 func (g *gpu) idle() bool { return len(g.infers) == 0 || g.runQueue.First() == nil }

@@ -6,10 +6,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The way to a worker and back takes time that no plan may forget, and that
-// differs from stack to stack: 0.1 ms within a host, 10 ms between sites. So it is
-// learned from the results, which tell when the action came and when the result
-// left, in this core's time. Config.Future has room for a near one, and for one
+// Messages to a worker and back take time that every plan has to contain, and that
+// differs from stack to stack: 0.1 ms within a host, 10 ms between sites. It is learned
+// from results, which say when the action arrived and when the result left, in this
+// core's time. Config.Future has room for a near one, and for one
 // message that is late; it stands for the way until enough is known.
 //
 //	door --> core --> worker --> door
@@ -19,13 +19,13 @@ import (
 // of its requests after two, through their door. A request was one hop under way
 // to the core, and its outputs will be one to their door.
 
-// way is what is known of the messages to a worker and from it.
+// netDelay is what is known of the messages to a worker and from it.
 type netDelay struct {
 	toWorker, fromWorker minDelay
 	updatedAt            protocol.Time // when it last learned
 }
 
-// hop is the least that a message took of late: of the last window samples and
+// minDelay is the least that a message took of late: of the last window samples and
 // those of the window before. A machine that stands still for a moment delays
 // many messages as no network does, and they all come at once; the least knows
 // better as soon as one comes in time.
@@ -51,7 +51,7 @@ func (h *minDelay) add(took time.Duration) {
 
 func (h *minDelay) value() time.Duration { return min(h.now, h.before) }
 
-// travelled takes note of an action's way and its result's.
+// observeDelay takes note of an action's way and its result's.
 func (c *engine) observeDelay(a *action, r *protocol.Result) {
 	if r.Received == 0 || r.Sent == 0 {
 		return
@@ -63,7 +63,7 @@ func (c *engine) observeDelay(a *action, r *protocol.Result) {
 	}
 }
 
-// strange forgets the way to workers that refused requests may have been for, if
+// resetDelays forgets the way to workers that refused requests may have been for, if
 // nothing was learned for a while: what is refused brings no samples.
 func (c *engine) resetDelays(m *model) {
 	c.fleetDelay.resetIfOld(c.now)
@@ -78,7 +78,7 @@ func (w *netDelay) resetIfOld(now protocol.Time) {
 	}
 }
 
-// likely is what it takes until an Infer with these members can begin, as far as
+// expected is what it takes until an Infer with these members can begin, as far as
 // that is known; else it is longer than any plan.
 func (w *netDelay) expected(members []*request) time.Duration {
 	if w.toWorker.samples == 0 {
@@ -92,7 +92,7 @@ func (w *netDelay) expected(members []*request) time.Duration {
 	return w.toWorker.value()
 }
 
-// reach is how long from now on an Infer can begin at an idle GPU.
+// inferDelay is how long from now on an Infer can begin at an idle GPU.
 func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
 	if p.original {
 		return p.config.Future
@@ -100,7 +100,7 @@ func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
 	return max(p.config.Future, 2*w.toWorker.value()+p.config.Future/2)
 }
 
-// arrives is when an Infer sent now could begin at an idle GPU.
+// inferArrival is when an Infer sent now could begin at an idle GPU.
 func (p *clockworkPolicy) inferArrival(g *gpu) protocol.Time {
 	return p.now.Add(p.inferDelay(&g.worker.delay))
 }
@@ -110,13 +110,13 @@ func (p *clockworkPolicy) ahead(g *gpu) time.Duration {
 	return p.config.Ahead + p.inferDelay(&g.worker.delay) - p.config.Future
 }
 
-// handover is what a load takes beside the transfer until an Infer can begin: the
+// loadOverhead is what a load takes beside the transfer until an Infer can begin: the
 // order, its result, and the Infer on their ways.
 func (p *clockworkPolicy) loadOverhead(w *netDelay) time.Duration {
 	return w.toWorker.value() + w.fromWorker.value() + p.inferDelay(w)
 }
 
-// around is what a request's way to the core and its outputs' to their door take
+// replyDelay is what a request's way to the core and its outputs' to their door take
 // together, as far as Config.Future has no room for them.
 func (p *clockworkPolicy) replyDelay() time.Duration {
 	if p.original {

@@ -40,19 +40,19 @@ type policy interface {
 	ended(r *request)
 	// observe learns from an execution.
 	observe(a *action, took time.Duration)
-	// vacate takes a copy out of what may serve; it is about to leave.
+	// replicaLeaves takes a copy out of what may serve; it is about to leave.
 	replicaLeaves(r *replica)
 	// serve sees to a model whose queue or copies changed, fill to a GPU on
 	// which something ended, came or went.
 	serve(m *model)
 	fill(g *gpu)
-	// arrives is when an Infer sent now could begin at an idle GPU.
+	// inferArrival is when an Infer sent now could begin at an idle GPU.
 	inferArrival(g *gpu) protocol.Time
-	// silent takes note of a GPU that owes a result.
+	// stall takes note of a GPU that owes a result.
 	stall(g *gpu)
 }
 
-// rules are what the policies on lanes differ in.
+// options are what the policies on lanes differ in.
 type options struct {
 	// edf orders a model's queue by deadline, else by arrival.
 	edf bool
@@ -90,7 +90,7 @@ const (
 	adaptive                 // as many as wait, up to a bound that follows the latency
 )
 
-// laned are the policies that plan each GPU's lanes.
+// presets are the policies that plan each GPU's lanes.
 var presets = map[string]options{
 	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, worth: true, early: true, long: true},
 	"faithful":  {urgent: true, batch: full, original: true},

@@ -8,26 +8,26 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// lanes is the family of policies that predict when each GPU's lanes are free
+// clockworkPolicy is the family of policies that predict when each GPU's lanes are free
 // and send work only shortly before (package comment). Its members differ in
 // rules alone.
 //
-// A GPU that has room in its execution lane (open) has an empty heap of turns:
-// what could run there has been sent. So a request that comes to a queue that
-// is not empty need not look at the GPUs.
+// A GPU whose execution lane takes more work (open) has an empty run queue: what could
+// run there has been sent. So a request that joins a queue that is not empty need not
+// look at the GPUs.
 type clockworkPolicy struct {
 	*engine
 	options
 	loadQueue heap.Heap[*model] // models with positive load priority, the highest first
 	members   []*request        // scratch of batches
-	// homeless are models that wanted a copy when no free lane was for them, each
+	// waitingForSlot are models that wanted a copy when no free lane was for them, each
 	// once.
 	waitingForSlot []*model
 	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
 	transfersBusy bool
-	// pressure is the share of requests that are lost in the queue, of late.
+	// pressure is an EWMA of the share of requests that are lost in the queue.
 	pressure float64
-	// scarcity is the share of cold requests that no load came for in time, of late.
+	// loadShortage is an EWMA of the share of cold requests that no load came for in time.
 	loadShortage float64
 }
 
@@ -61,7 +61,7 @@ func (p *clockworkPolicy) queued(r *request) {
 		m.coldTickets = [2]uint64{p.ticket(), m.coldTickets[0]}
 	}
 	if m.queued == 1 {
-		m.servedAt = p.now // the time without requests is no pace
+		m.servedAt = p.now // the time without requests says nothing of the interval
 	}
 	c := p.config
 	exec, load := p.alone(m)
@@ -131,7 +131,7 @@ func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	return err
 }
 
-// turnAway has a model's weights loaded though nothing waits for them: whose
+// noteRejectedDemand has a model's weights loaded though nothing waits for them: whose
 // deadlines are shorter than a load would be turned away for ever.
 func (p *clockworkPolicy) noteRejectedDemand(m *model) {
 	if !m.hasCopy() {
@@ -141,10 +141,10 @@ func (p *clockworkPolicy) noteRejectedDemand(m *model) {
 	}
 }
 
-// lost counts a request that was lost to the work of others.
+// observeLoss counts a request that was lost to the work of others.
 func (p *clockworkPolicy) observeLoss() { p.pressure += (1 - p.pressure) / lossMemory }
 
-// idly is when a request would be done if a GPU that holds its model had
+// finishIfIdle is when a request would be done if a GPU that holds its model had
 // nothing else to do; Never without such a GPU.
 func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	end := protocol.Never
@@ -154,12 +154,12 @@ func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	return end
 }
 
-// spare is how many times what a model can serve in time is let in under
+// overloadQueueFactor is how many times what a model can serve in time is let in under
 // overload, one of its largest batches in any case: with more to choose from,
 // batches are larger.
 const overloadQueueFactor = 4
 
-// backlog is how long a model's queue takes at the pace of late, if that is far
+// backlog is how long a model's queue takes at the recent rate, if that is far
 // too long for one more request; else 0. Other models' queues say nothing: which
 // of them will be served is not known.
 func (p *clockworkPolicy) backlog(r *request) time.Duration {
@@ -341,14 +341,14 @@ func (p *clockworkPolicy) serve(m *model) {
 	}
 }
 
-// lined: nothing has changed for the model's copies since each of them got its
+// unchanged: nothing has changed for the model's copies since each of them got its
 // turn at a GPU without room, but for requests at the end of a full queue. An
 // arrival then costs the same however many copies there are.
 func (p *clockworkPolicy) unchanged(m *model) bool {
 	return !p.deferred && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
 }
 
-// queueUp gives a copy its turn at its GPU, for the request that comes first
+// enqueueReplica gives a copy its turn at its GPU, for the request that comes first
 // there.
 func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
@@ -387,7 +387,7 @@ func (p *clockworkPolicy) fill(g *gpu) {
 	p.transfer(g)
 }
 
-// memory is how many requests pressure is averaged over.
+// lossMemory is how many requests pressure is averaged over.
 const lossMemory = 256
 
 // overloaded is the pressure from which on a GPU takes, of the batches that must
@@ -474,7 +474,7 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	return true
 }
 
-// park takes a copy's turn away. If requests wait that came too late for this
+// block takes a copy's turn away. If requests wait that came too late for this
 // GPU, they may be in time once it proves faster than expected.
 func (p *clockworkPolicy) block(r *replica) {
 	r.gpu.runQueue.Remove(&r.queueEntry)
@@ -484,7 +484,7 @@ func (p *clockworkPolicy) block(r *replica) {
 	}
 }
 
-// unpark gives them their turns back.
+// unblock queues them again.
 func (p *clockworkPolicy) unblock(g *gpu) {
 	for _, r := range g.blocked {
 		if r.phase == resident && r.model.head != nil && !r.queueEntry.In() {
@@ -504,7 +504,7 @@ func (p *clockworkPolicy) latest(members []*request, takes time.Duration) protoc
 	return latest
 }
 
-// slack is how much later than planned the members may begin: half of the buffer.
+// beginSlack is how much later than planned the members may begin: half of the buffer.
 // Else a batch that is planned to the last moment would be refused for a begin
 // that is a little late.
 func beginSlack(members []*request) time.Duration {
@@ -515,7 +515,7 @@ func beginSlack(members []*request) time.Duration {
 	return least
 }
 
-// shed finds the first request that a GPU can do in time, and refuses those
+// dropHopeless finds the first request that a GPU can do in time, and refuses those
 // before it that no GPU can.
 func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *request {
 	m := on.model
@@ -539,7 +539,7 @@ func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *reques
 	return nil
 }
 
-// soonestEnd is when some copy could be done with a request of this size that
+// earliestOfCopies is when some copy could be done with a request of this size that
 // waits.
 func (p *clockworkPolicy) earliestOfCopies(m *model, size int) protocol.Time {
 	end := protocol.Never

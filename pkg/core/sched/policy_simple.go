@@ -6,7 +6,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// slots is policy simple (package comment): so many actions to a GPU, whatever
+// simplePolicy is policy simple (package comment): so many actions to a GPU, whatever
 // they take.
 type simplePolicy struct{ *engine }
 

@@ -219,7 +219,7 @@ func (c *engine) loadFailed(m *model, err *protocol.Error) {
 	c.markModel(m)
 }
 
-// doubt evicts a replica of which nobody knows whether it is on the GPU.
+// markUnknown evicts a replica of which nobody knows whether it is on the GPU.
 func (c *engine) markUnknown(r *replica) {
 	r.gpu.loading = nil
 	r.phase = unknownPhase
@@ -241,7 +241,7 @@ func (c *engine) evicted(a *action, res *protocol.Result) {
 }
 
 // overdue treats an action without a result as failed; an Infer first makes its
-// GPU mute, for what runs there may end yet.
+// GPU stalled, for what runs there may end yet.
 func (c *engine) overdue(a *action) {
 	if a.kind == protocol.Infer && !a.overdue {
 		a.overdue = true

@@ -7,9 +7,9 @@ import (
 )
 
 // A GPU that has become slow (hot, shared, failing) would spoil the estimates
-// that all GPUs of its type share. So each GPU has a pace: how its executions
-// of late compare with what is usual on its type. A slow GPU is planned with
-// its own pace, and what it measures is kept out of the estimates. The only GPU
+// that all GPUs of its type share. So each GPU has a slowdown: how its recent
+// executions compare with what is usual on its type. A slow GPU is planned with
+// its own slowdown, and what it measures is kept out of the estimates. The only GPU
 // of its type sets what is usual.
 type slowdown struct {
 	factor float64       // 1 is usual; averaged over the last executions
@@ -20,9 +20,9 @@ const (
 	slowFrom       = 1.5 // the factor from which on a GPU counts as slow
 	suspicious     = 1.1 // above it, slow samples are not believed any more
 	slowest        = 2.0 // a single execution counts for no more than this much
-	slowdownWeight = 4   // an execution is a 4th of the average
+	slowdownWeight = 4   // EWMA with weight 1/4
 
-	slowdownMemory = time.Second // without an execution
+	slowdownMemory = time.Second // without an execution, after which a slowdown is forgotten
 )
 
 func (p *slowdown) slow() bool { return p.factor >= slowFrom }
@@ -48,7 +48,7 @@ func (p *slowdown) judge(now protocol.Time, took, usual time.Duration) bool {
 	return believed && !p.slow()
 }
 
-// recover forgets the pace of a GPU that has not shown it for a while: a slow
+// recover forgets the slowdown of a GPU that has not shown it for a while: a slow
 // one may have got nothing to do because of it.
 func (p *slowdown) recover(now protocol.Time) {
 	if p.slow() && now.Sub(p.at) > slowdownMemory {

@@ -49,7 +49,7 @@ func (p *clockworkPolicy) transfer(g *gpu) {
 	}
 }
 
-// askHomeless has the models looked at again that found no home before.
+// retryWaiting has the models looked at again that found no home before.
 func (p *clockworkPolicy) retryWaiting() {
 	for _, m := range p.waitingForSlot {
 		m.demand.waitingForSlot = false
@@ -59,7 +59,7 @@ func (p *clockworkPolicy) retryWaiting() {
 	p.waitingForSlot = p.waitingForSlot[:0]
 }
 
-// everywhere: every GPU that could hold the model has a copy, or gets one.
+// fullyReplicated: every GPU that could hold the model has a copy, or gets one.
 func (p *clockworkPolicy) fullyReplicated(m *model) bool { return len(m.replicas) >= m.capableGPUs() }
 
 // grant promises copies to GPUs whose transfer lane is free, to the models that
@@ -93,7 +93,7 @@ func (p *clockworkPolicy) grant() {
 	}
 }
 
-// home is the best GPU for another copy of a model: one whose transfer lane is
+// bestGPU is the best GPU for another copy of a model: one whose transfer lane is
 // free, with pages free if there is such a one, and the least work.
 func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 	var best *gpu
@@ -117,7 +117,7 @@ func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 	return best
 }
 
-// spares: the GPU has pages for a model for which nobody waits, but requests were
+// hasPagesFor: the GPU has pages for a model for which nobody waits, but requests were
 // turned away, without those of models that are used, or were since the last of
 // those requests but one. What is asked for less often than what it drives out is
 // not worth a load.
@@ -136,7 +136,7 @@ func (g *gpu) hasPagesFor(m *model) bool {
 	return false
 }
 
-// relief is how much work a GPU may have to be worth another copy: what the least
+// spreadLimit is how much work a GPU may have to be worth another copy: what the least
 // busy one with a copy has. Elsewhere another copy helps nobody and costs another
 // model its place.
 func (m *model) spreadLimit() int64 {

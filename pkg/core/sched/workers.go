@@ -60,13 +60,13 @@ type absence struct {
 	unknown     []unknownCopy
 }
 
-// doubt is a copy of which nobody knows whether it will be on the GPU.
+// unknownCopy is a copy of which nobody knows whether it will be on the GPU.
 type unknownCopy struct {
 	gpu   int
 	model *model
 }
 
-// remember keeps the absence of a worker that has transfers open, and forgets
+// recordAbsence keeps the absence of a worker that has transfers open, and forgets
 // those that are over.
 func (c *engine) recordAbsence(w *worker) {
 	for id, a := range c.absent {
@@ -94,7 +94,7 @@ func (c *engine) recordAbsence(w *worker) {
 	}
 }
 
-// recall ends the doubts about a GPU that is back: each copy is evicted once
+// recoverUnknown ends the doubts about a GPU that is back: each copy is evicted once
 // nothing can bring it any more, and takes its pages until then.
 func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
@@ -129,7 +129,7 @@ func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	g.foreign = min(max(0, state.PagesUsed-g.allocated), g.total-g.allocated)
 }
 
-// host sets which models a worker has in host memory.
+// setHosted sets which models a worker has in host memory.
 func (c *engine) setHosted(w *worker, state protocol.WorkerState) {
 	c.count(w, -1)
 	w.hosted = make(map[string]bool, len(state.Models))
