@@ -110,7 +110,10 @@ func (b *bench) reported(job uint64) protocol.ProfileReport {
 func (b *bench) send(id uint64, models []protocol.ModelSpec, workers ...*bustest.Worker) {
 	job := protocol.ProfileJob{ID: id, Models: models}
 	for _, w := range workers {
-		job.Workers = append(job.Workers, *w.Do(protocol.Action{Kind: protocol.GetWorkerState}).State)
+		w.Hold(models...)
+		state := w.State()
+		state.Models = nil // they are the job's
+		job.Workers = append(job.Workers, state)
 	}
 	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job)); err != nil {
 		b.t.Fatal(err)

@@ -118,7 +118,7 @@ func profiles(kinds ...string) []protocol.Profile {
 // lean is a worker's state as the controller hands it on: without the models
 // that all of them hold.
 func lean(w *bustest.Worker) protocol.WorkerState {
-	s := *w.Do(protocol.Action{Kind: protocol.GetWorkerState}).State
+	s := w.State()
 	s.Models = nil
 	return s
 }

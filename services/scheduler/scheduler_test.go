@@ -68,7 +68,6 @@ func TestTheEpochIsAboveWhatWorkersObey(t *testing.T) {
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
 	const seen = 1 << 40 // the store was lost; its revisions begin anew
-	w.Do(protocol.Action{})
 	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: models(), Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	state.Workers[0].Epoch = seen

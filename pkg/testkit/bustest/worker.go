@@ -3,7 +3,6 @@ package bustest
 import (
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -15,6 +14,8 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/clocksync"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -31,8 +32,9 @@ func Spec(name, at string) protocol.ModelSpec {
 	}
 }
 
-// Worker is a worker that does what a script says: by default everything at
-// once, and well.
+// Worker is a worker on a broker without a device: pkg/core/work decides, and
+// everything takes as long as Took says and goes well. A script may answer actions in
+// the worker's place.
 type Worker struct {
 	ID          string
 	Incarnation uint64
@@ -42,25 +44,34 @@ type Worker struct {
 	pulse *bus.Pulse
 	stop  []func()
 
-	mu       sync.Mutex
-	epoch    uint64 // highest seen
-	synced   uint64 // of the clock
-	gpus     []protocol.GPUState
-	models   map[string]protocol.ModelSpec
+	mu       sync.Mutex // guards all below
+	core     *work.Worker
+	dead     bool
+	timer    *time.Timer
+	due      protocol.Time // when it is set to
+	ends     []ending      // what the device is at
+	now      []work.Event  // what it has done at once
+	loads    protocol.ActionID
 	script   func(protocol.Action) *protocol.Result
 	received []protocol.Action
-	inputs   map[protocol.RequestID]protocol.Input
-	waiting  []protocol.Action // Infer actions without all their inputs
+}
+
+// ending is an event that the device owes, and when.
+type ending struct {
+	at    protocol.Time
+	event work.Event
 }
 
 // StartWorker starts a worker with a GPU for each type, each of 100 pages.
 func StartWorker(t testing.TB, b *bus.Bus, id string, gpuTypes ...string) *Worker {
 	t.Helper()
-	w := &Worker{ID: id, Incarnation: bus.RandomID(), t: t, bus: b,
-		models: map[string]protocol.ModelSpec{}, inputs: map[protocol.RequestID]protocol.Input{}}
+	w := &Worker{ID: id, Incarnation: bus.RandomID(), t: t, bus: b}
+	c := work.Defaults()
+	c.Name, c.Incarnation, c.Backend, c.BackendVersion, c.GenerateInputs = id, w.Incarnation, "scripted", "1", true
 	for i, kind := range gpuTypes {
-		w.gpus = append(w.gpus, protocol.GPUState{ID: i, UUID: fmt.Sprintf("%s-%d", id, i), Type: kind, PagesTotal: 100})
+		c.GPUs = append(c.GPUs, work.GPU{UUID: fmt.Sprintf("%s-%d", id, i), Type: kind, Pages: 100, PageSize: 1 << 20})
 	}
+	w.core, w.timer, w.due = work.New(c), time.AfterFunc(time.Hour, w.wake), protocol.Never
 	for subject, handle := range map[string]nats.MsgHandler{
 		b.Subjects.Action(id):                         w.onAction,
 		b.Subjects.Input(id):                          w.onInput,
@@ -80,20 +91,36 @@ func StartWorker(t testing.TB, b *bus.Bus, id string, gpuTypes ...string) *Worke
 	return w
 }
 
-// Script has f answer actions; nil from f leaves an action to the default, and
-// a Result of kind 0 leaves it without any answer.
+// Script has f answer actions in the worker's place, which never sees them; nil from
+// f leaves an action to the worker, and a Result of kind 0 leaves it without any
+// answer.
 func (w *Worker) Script(f func(protocol.Action) *protocol.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.script = f
 }
 
-// Hold gives the worker models, as if it had loaded them earlier.
+// holder is the issuer of loads that nobody sent.
+const holder = 1<<64 - 1
+
+// Hold has the worker load models, as if that had been asked of it earlier. Each of
+// them is named once.
 func (w *Worker) Hold(models ...protocol.ModelSpec) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	var loads []*protocol.LoadSpec
+	byPath := map[string]*protocol.LoadSpec{}
 	for _, m := range models {
-		w.models[m.Name] = m
+		load := byPath[m.Path]
+		if load == nil {
+			load = &protocol.LoadSpec{Path: m.Path}
+			byPath[m.Path], loads = load, append(loads, load)
+		}
+		load.Names = append(load.Names, m.Name)
+	}
+	for _, load := range loads {
+		w.loads++
+		w.step(&work.Received{Action: protocol.Action{ID: w.loads, Issuer: holder, Kind: protocol.LoadModelFromDisk, Latest: protocol.Never, Load: load}})
 	}
 }
 
@@ -102,7 +129,7 @@ func (w *Worker) Beat() {
 	w.pulse = w.bus.StartPulse(protocol.Worker, w.ID, func() protocol.Heartbeat {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return protocol.Heartbeat{Incarnation: w.Incarnation, Epoch: w.epoch, State: "idle", ClockEpoch: w.synced}
+		return w.core.Heartbeat()
 	})
 }
 
@@ -121,6 +148,10 @@ func (w *Worker) Stop() {
 		stop()
 	}
 	w.stop = nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead = true
+	w.timer.Stop()
 }
 
 // Received returns the actions of a kind that came, in order.
@@ -130,30 +161,40 @@ func (w *Worker) Received(kind protocol.Kind) []protocol.Action {
 	return slices.DeleteFunc(slices.Clone(w.received), func(a protocol.Action) bool { return a.Kind != kind })
 }
 
-// Models returns the names of the models in host memory, sorted.
-func (w *Worker) Models() []string {
+// State is how the worker describes itself.
+func (w *Worker) State() protocol.WorkerState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Sorted(maps.Keys(w.models))
+	return *w.core.State()
+}
+
+// Models returns the names of the models in host memory, sorted.
+func (w *Worker) Models() []string {
+	var names []string
+	for _, m := range w.State().Models {
+		names = append(names, m.Name)
+	}
+	return names
 }
 
 // onScheduler synchronises the clock as soon as a scheduler is heard.
 func (w *Worker) onScheduler(m *nats.Msg) {
 	h, fault := wire.Heartbeat.Decode(m.Data)
 	w.mu.Lock()
-	known := fault != nil || h.Epoch == 0 || h.Epoch == w.synced
+	known := fault != nil || h.Epoch == 0 || h.Epoch == w.core.ClockEpoch()
 	w.mu.Unlock()
-	if known {
-		return
-	}
-	answer, err := w.bus.Payload.Request(w.bus.Subjects.Clock(w.ID), nil, time.Second)
-	if err != nil {
-		return // its next heartbeat tries again
-	}
-	if reading, fault := wire.Clock.Decode(answer.Data); fault == nil {
-		w.mu.Lock()
-		w.synced = reading.Epoch
-		w.mu.Unlock()
+	for i := 0; i < clocksync.Enough && !known; i++ {
+		asked := clock.Now()
+		answer, err := w.bus.Payload.Request(w.bus.Subjects.Clock(w.ID), nil, time.Second)
+		if err != nil {
+			return // its next heartbeat tries again
+		}
+		answered := clock.Now()
+		if reading, fault := wire.Clock.Decode(answer.Data); fault == nil {
+			w.mu.Lock()
+			w.step(&work.ClockReading{Epoch: reading.Epoch, Asked: asked, Answered: answered, Remote: reading.Now})
+			w.mu.Unlock()
+		}
 	}
 }
 
@@ -164,32 +205,22 @@ func (w *Worker) onAction(m *nats.Msg) {
 		return
 	}
 	for _, a := range actions {
-		w.take(a)
-	}
-}
-
-func (w *Worker) take(a protocol.Action) {
-	if a.Incarnation != 0 && a.Incarnation != w.Incarnation {
-		w.Answer(a, protocol.Result{Code: protocol.StaleIncarnation})
-		return
-	}
-	w.mu.Lock()
-	w.received = append(w.received, a)
-	script := w.script
-	w.mu.Unlock()
-	if script != nil {
-		if r := script(a); r != nil {
-			if r.Kind != 0 {
-				w.Answer(a, *r)
+		w.mu.Lock()
+		w.received = append(w.received, a)
+		script := w.script
+		w.mu.Unlock()
+		if script != nil {
+			if r := script(a); r != nil {
+				if r.Kind != 0 {
+					w.Answer(a, *r)
+				}
+				continue
 			}
-			return
 		}
+		w.mu.Lock()
+		w.step(&work.Received{Action: a})
+		w.mu.Unlock()
 	}
-	w.mu.Lock()
-	w.epoch = max(w.epoch, a.Epoch)
-	w.waiting = append(w.waiting, a)
-	w.mu.Unlock()
-	w.work()
 }
 
 func (w *Worker) onInput(m *nats.Msg) {
@@ -199,43 +230,104 @@ func (w *Worker) onInput(m *nats.Msg) {
 		return
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, in := range list {
-		w.inputs[in.ID] = in
+		w.step(&work.Input{ID: in.ID, Bytes: int64(len(in.Data)), Data: in.Data})
 	}
-	w.mu.Unlock()
-	w.work()
 }
 
-// work does every action whose inputs are there.
-func (w *Worker) work() {
+// wake ends what is due, and lets time pass for the core.
+func (w *Worker) wake() {
 	w.mu.Lock()
-	var ready, rest []protocol.Action
-	for _, a := range w.waiting {
-		complete := true
-		for _, r := range a.Requests {
-			_, came := w.inputs[r.ID]
-			complete = complete && (came || r.Generated)
-		}
-		if complete {
-			ready = append(ready, a)
-		} else {
-			rest = append(rest, a)
+	defer w.mu.Unlock()
+	w.due = protocol.Never
+	now := clock.Now()
+	for i := 0; i < len(w.ends); i++ {
+		if e := w.ends[i]; e.at <= now {
+			w.ends = slices.Delete(w.ends, i, i+1)
+			i--
+			w.step(e.event)
 		}
 	}
-	w.waiting = rest
-	w.mu.Unlock()
-	for _, a := range ready {
-		w.Answer(a, w.Do(a))
+	w.step(&work.Tick{})
+}
+
+// step gives the core an event and does what it says. The caller holds the lock, here
+// and below.
+func (w *Worker) step(e work.Event) {
+	if w.dead {
+		return
+	}
+	due := w.due
+	for w.now = append(w.now, e); len(w.now) > 0; {
+		e, w.now = w.now[0], w.now[1:]
+		out := w.core.Step(clock.Now(), e)
+		w.carryOut(out)
+		due = min(due, out.Wake)
+	}
+	for _, end := range w.ends {
+		due = min(due, end.at)
+	}
+	if due < w.due {
+		w.due = due
+		w.timer.Reset(max(0, due.Sub(clock.Now())))
 	}
 }
 
-// Answer publishes the result of an action.
+func (w *Worker) carryOut(out *work.Output) {
+	for _, o := range out.Stage {
+		o.Driver = o.Inputs // its outputs
+		w.now = append(w.now, &work.Staged{Order: o})
+	}
+	for _, o := range out.Execute {
+		begin := clock.Now()
+		end := begin.Add(Took(o.Action))
+		w.ends = append(w.ends, ending{end, &work.Executed{Order: o, Begin: begin, End: end, Fetched: true,
+			Phase: protocol.Phase{Begin: begin, End: end, Device: Took(o.Action)}}})
+	}
+	for _, o := range out.Transfer {
+		begin := clock.Now()
+		end := begin.Add(Took(o.Action))
+		w.ends = append(w.ends, ending{end, &work.Transferred{Order: o, Begin: begin, End: end}})
+	}
+	for _, o := range out.Read {
+		w.now = append(w.now, w.read(o))
+	}
+	for _, o := range out.Deliver {
+		w.output(o)
+	}
+	for _, r := range slices.Concat(out.Results, out.Again) {
+		switch {
+		case r.Issuer != holder:
+			w.publish(r)
+		case r.Code != protocol.OK:
+			w.t.Errorf("worker %s holds no model: %s", w.ID, r.Message)
+		}
+	}
+}
+
+// read reads a model, unless its path says that there is none.
+func (w *Worker) read(o *work.Order) *work.ModelRead {
+	at := o.Action.Load.Path
+	if strings.HasPrefix(at, "missing/") {
+		return &work.ModelRead{Order: o, Refused: protocol.Errorf(protocol.ModelNotFound, "no %s", path.Base(at))}
+	}
+	return &work.ModelRead{Order: o, Spec: Spec("", at), Handle: at}
+}
+
+// Answer publishes a result of an action that the worker did not give.
 func (w *Worker) Answer(a protocol.Action, r protocol.Result) {
 	w.mu.Lock()
-	r.Action, r.Issuer, r.Kind, r.Epoch, r.Incarnation = a.ID, a.Issuer, a.Kind, max(r.Epoch, w.epoch), w.Incarnation
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	r.Action, r.Issuer, r.Kind, r.Incarnation = a.ID, a.Issuer, a.Kind, w.Incarnation
+	r.Epoch = max(r.Epoch, w.core.Heartbeat().Epoch)
 	r.GPU, r.Model, r.Batch = a.GPU, a.Model, a.Batch
-	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), wire.Results.Encode(&protocol.ResultBatch{Issuer: r.Issuer, Results: []protocol.Result{r}})); err != nil {
+	w.publish(r)
+}
+
+func (w *Worker) publish(r protocol.Result) {
+	body := wire.Results.Encode(&protocol.ResultBatch{Issuer: r.Issuer, Results: []protocol.Result{r}})
+	if err := w.bus.Control.Publish(w.bus.Subjects.Result(w.ID), body); err != nil {
 		w.t.Errorf("worker %s: %v", w.ID, err)
 	}
 }
@@ -248,64 +340,15 @@ func Took(a protocol.Action) time.Duration {
 	return time.Millisecond
 }
 
-// Do does an action by the default script.
-func (w *Worker) Do(a protocol.Action) protocol.Result {
-	now := clock.Now()
-	r := protocol.Result{Code: protocol.OK, Received: now, Begin: now, End: now.Add(Took(a)), Sent: now.Add(Took(a)),
-		Exec: protocol.Phase{Begin: now, End: now.Add(Took(a)), Device: Took(a)}}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch a.Kind {
-	case protocol.GetWorkerState:
-		r.State = w.state()
-	case protocol.LoadModelFromDisk:
-		if strings.HasPrefix(a.Load.Path, "missing/") {
-			return protocol.Result{Code: protocol.ModelNotFound, Message: "no " + path.Base(a.Load.Path)}
-		}
-		for _, name := range a.Load.Names {
-			w.models[name] = Spec(name, a.Load.Path)
-			r.Loaded = append(r.Loaded, w.models[name])
-		}
-	case protocol.ClearCache:
-		for _, name := range a.Models {
-			delete(w.models, name)
-		}
-		for i := range w.gpus {
-			if a.GPU == i || a.GPU == -1 {
-				w.gpus[i].Models, w.gpus[i].PagesUsed = nil, 0
-			}
-		}
-	case protocol.LoadWeights:
-		g := &w.gpus[a.GPU]
-		g.Models, g.PagesUsed = append(g.Models, a.Model), g.PagesUsed+2
-	case protocol.EvictWeights:
-		g := &w.gpus[a.GPU]
-		g.Models = slices.DeleteFunc(g.Models, func(n string) bool { return n == a.Model })
-		g.PagesUsed = 2 * len(g.Models)
-	case protocol.Infer:
-		w.output(a)
-	}
-	return r
-}
-
-func (w *Worker) state() *protocol.WorkerState {
-	s := &protocol.WorkerState{ID: w.ID, Incarnation: w.Incarnation, Epoch: w.epoch, Backend: "scripted", BackendVersion: "1",
-		PageSize: 1 << 20, GenerateInputs: true, GPUs: slices.Clone(w.gpus)}
-	for _, name := range slices.Sorted(maps.Keys(w.models)) {
-		s.Models = append(s.Models, w.models[name])
-	}
-	return s
-}
-
 // output sends each member of a batch its input back.
-func (w *Worker) output(a protocol.Action) {
-	for _, r := range a.Requests {
-		data := w.inputs[r.ID].Data
+func (w *Worker) output(o *work.Order) {
+	inputs := o.Driver.([][]byte)
+	for i, r := range o.Action.Requests {
+		data := inputs[i]
 		if r.Generated {
 			data = make([]byte, 8*r.Batch)
 		}
-		delete(w.inputs, r.ID)
-		out := []protocol.Output{{ID: r.ID, Model: a.Model, Batch: a.Batch, Items: r.Batch, Exec: Took(a), Data: data}}
+		out := []protocol.Output{{ID: r.ID, Model: o.Action.Model, Batch: o.Action.Batch, Items: r.Batch, Exec: Took(o.Action), Data: data}}
 		if err := w.bus.Payload.Publish(w.bus.Subjects.OutputOf(r.ID.Door, w.ID), wire.Outputs.Encode(&out)); err != nil {
 			w.t.Errorf("worker %s: %v", w.ID, err)
 		}
