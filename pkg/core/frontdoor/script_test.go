@@ -1,0 +1,297 @@
+package frontdoor
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clockwork/pkg/core/quota"
+	"clockwork/pkg/protocol"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the front door does into testdata")
+
+// TestScripts plays testdata/*.txt. A line is an instant and an event, as script.event
+// reads them; what the front door gave out stands indented below.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts: ", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(body), "# ") {
+				t.Fatal("a script opens with why it exists")
+			}
+			got := newScript(t).play(string(body))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if got != string(body) {
+				t.Errorf("the front door does something else; -rewrite shows it as a diff. Got:\n%s", got)
+			}
+		})
+	}
+}
+
+// testConfig is small enough for a script to reach every bound.
+func testConfig() Config {
+	c := Defaults()
+	c.ID, c.Subjects, c.DefaultSLO = 7, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 4, 64, 32
+	alice := quota.Unlimited
+	alice.Requests = 1
+	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
+	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody = 4, 3, 4, 1000
+	c.BufferTimeout, c.Claims = 10*time.Second, 2
+	return c
+}
+
+// spec is a model with one input and one output of 8 bytes an item.
+func spec(name string) protocol.ModelSpec {
+	tensor := []protocol.TensorSpec{{Name: "x", Datatype: protocol.FP32, Shape: []int64{2}}}
+	return protocol.ModelSpec{Name: name, Inputs: tensor, Outputs: tensor, BatchSizes: []int{1, 2, 4}}
+}
+
+type script struct {
+	t        *testing.T
+	m        *Machine
+	admitted []*Request
+}
+
+func newScript(t *testing.T) *script { return &script{t: t, m: New(testConfig())} }
+
+func (s *script) play(body string) string {
+	var b strings.Builder
+	for line := range strings.Lines(body) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, " ") {
+			continue
+		}
+		fmt.Fprintln(&b, line)
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] != "#" {
+			at, err := time.ParseDuration(fields[0])
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.step(&b, protocol.Time(at), fields[1:])
+		}
+	}
+	return b.String()
+}
+
+func (s *script) step(b *strings.Builder, at protocol.Time, fields []string) {
+	if fields[0] == "counts" {
+		v := s.m.Snapshot()
+		fmt.Fprintf(b, "  received %d, answered %d, late %d, left %d, in flight %d, waiting %d\n", v.Received, v.Answered, v.Late, v.Left, v.InFlight, v.Waiting)
+		return
+	}
+	s.show(b, at, s.m.Step(at, s.event(args(fields))))
+}
+
+// args are the words of an event; key=value words are looked up by get.
+type args []string
+
+func (a args) get(key, fallback string) string {
+	for _, word := range a {
+		if v, ok := strings.CutPrefix(word, key+"="); ok {
+			return v
+		}
+	}
+	return fallback
+}
+
+func (a args) has(word string) bool {
+	for _, w := range a {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *script) number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *script) span(text string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+// event reads an event:
+//
+//	in MODEL[.TENANT] [reply=SUBJECT] [bytes=N] [slow]
+//	decoded|undecoded|stored N ...   the N-th message that was admitted:
+//	  decoded N [slo=100ms] [payload=8] [batch=1] [generated]; undecoded N CODE; stored N [CODE]
+//	stage STAGE; model NAME; dropped NAME
+//	beat|lost SCHEDULER active|standby EPOCH
+//	to REQUEST WORKER [cold]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
+//	output WORKER REQUEST [bytes=8] [door=N]
+//	broke                            a connection to the broker broke
+//	seen NUMBER MODEL [age=0s] [budget=0s] [reply=SUBJECT]
+//	claimed NUMBER mine|gone|unknown [fault=CODE]
+//	bufferlost; keeperended; stop; tick
+//	counts                           shows the accounts
+func (s *script) event(a args) Event {
+	id := func(i int) protocol.RequestID {
+		return protocol.RequestID{Door: uint64(s.number(a.get("door", "7"))), Seq: uint64(s.number(a[i]))}
+	}
+	word := func(kind protocol.DispatchKind) Event {
+		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: kind}}
+	}
+	switch a[0] {
+	case "in":
+		model, tenant, _ := strings.Cut(a[1], ".")
+		return &Inbound{Model: model, Tenant: tenant, Reply: a.get("reply", "_INBOX.x"), Bytes: s.number(a.get("bytes", "100")), Slow: a.has("slow")}
+	case "decoded":
+		d := s.read(a)
+		d.Request = s.admitted[s.number(a[1])-1]
+		return &d
+	case "undecoded":
+		return &Undecoded{s.admitted[s.number(a[1])-1], protocol.Refusal(protocol.Code(a[2]))}
+	case "stored":
+		e := &Stored{Request: s.admitted[s.number(a[1])-1]}
+		if len(a) > 2 {
+			e.Fault = protocol.Refusal(protocol.Code(a[2]))
+		}
+		return e
+	case "stage":
+		for stage := protocol.Querying; stage <= protocol.Active; stage++ {
+			if stage.String() == a[1] {
+				return &StageSeen{stage}
+			}
+		}
+	case "model":
+		return &ModelSeen{spec(a[1])}
+	case "dropped":
+		return &ModelDropped{a[1]}
+	case "beat", "lost":
+		h := protocol.Heartbeat{ID: a[1], State: protocol.Standby, Epoch: uint64(s.number(a[3])), Incarnation: 1}
+		if a[2] == "active" {
+			h.State = protocol.SchedulerActive
+		}
+		if a[0] == "beat" {
+			return &SchedulerBeat{h}
+		}
+		return &SchedulerLost{h}
+	case "to":
+		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: protocol.ToWorker, Worker: a[2], Cold: a.has("cold")}}
+	case "refuse":
+		d := protocol.Dispatch{ID: id(1), Kind: protocol.Refuse}
+		if len(a) > 2 {
+			d.Refusal = protocol.Refusal(protocol.Code(a[2]))
+		}
+		return &Dispatched{d}
+	case "ok":
+		return word(protocol.Answer)
+	case "yours":
+		return word(protocol.Yours)
+	case "taken":
+		return word(protocol.Taken)
+	case "output":
+		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: 1, Data: make([]byte, s.number(a.get("bytes", "8")))}}
+	case "broke":
+		return &ConnectionBroke{}
+	case "seen":
+		return &BufferSeen{Seq: uint64(s.number(a[1])), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s"))}
+	case "claimed":
+		e := &Claimed{Seq: uint64(s.number(a[1])), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100}
+		if code := a.get("fault", ""); code != "" {
+			e.Fault = protocol.Refusal(protocol.Code(code))
+		}
+		return e
+	case "bufferlost":
+		return &BufferLost{}
+	case "keeperended":
+		return &KeeperEnded{}
+	case "stop":
+		return &Stop{}
+	case "tick":
+		return &Tick{}
+	}
+	s.t.Fatalf("no such event: %v", a)
+	return nil
+}
+
+func (s *script) read(a args) Decoded {
+	d := Decoded{SLO: s.span(a.get("slo", "100ms")), Batch: s.number(a.get("batch", "1")), Generated: a.has("generated")}
+	if !d.Generated {
+		d.Payload = make([]byte, s.number(a.get("payload", "8")))
+	}
+	return d
+}
+
+var ignored = map[Ignored]string{NoReply: "nobody waits", NoClientsInbox: "not a client's inbox", OthersInbox: "another client's inbox"}
+
+// show writes what a step gave out.
+func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
+	line := func(format string, of ...any) { fmt.Fprintf(b, "  "+format+"\n", of...) }
+	if out.Ignored != NotIgnored {
+		line("ignored: %s", ignored[out.Ignored])
+	}
+	if out.Admitted != nil {
+		s.admitted = append(s.admitted, out.Admitted)
+		line("admitted %d", len(s.admitted))
+	}
+	if out.Refused != nil {
+		line("refused %v", out.Refused)
+	}
+	if out.Store != nil {
+		line("store %s", out.Store.Name)
+	}
+	for _, r := range out.Submit {
+		line("submit %d, %v left", r.ID.Seq, r.Submission(now).Budget)
+	}
+	for _, q := range out.Ask {
+		line("ask epoch %d about %d", q.Epoch, q.Request.ID.Seq)
+	}
+	for _, in := range out.Inputs {
+		line("input of %d to %s", in.Request.ID.Seq, in.Worker)
+	}
+	if out.Foreign != nil {
+		line("foreign output of %d", out.Foreign.ID.Seq)
+	}
+	for _, e := range out.Ended {
+		s.ended(line, &e)
+	}
+	for _, c := range out.Claim {
+		line("claim %d, read %v", c.Seq, c.Read)
+	}
+	if out.Wake != protocol.Never {
+		line("wake %v", time.Duration(out.Wake))
+	}
+}
+
+func (s *script) ended(line func(string, ...any), e *Ended) {
+	which := fmt.Sprint("request ", e.Request.ID.Seq)
+	if e.Request.ID.Seq == 0 {
+		which = fmt.Sprint("buffered ", e.Request.Buffered)
+	}
+	if e.Claim {
+		line("claim %d at the scheduler", e.Request.ID.Seq)
+	}
+	switch {
+	case e.Refusal != nil:
+		line("%s: %v", which, e.Refusal)
+	default:
+		line("%s: OK after %v, by %q, cold %v", which, e.At.Sub(e.Request.Arrived), e.Request.Worker, e.Request.Cold)
+	}
+}
