@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"slices"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -50,8 +51,8 @@ func (b *buffer) next(timeout time.Duration) protocol.Time {
 // bufferSeen takes note of a stored request. The broker's clock may be another
 // machine's, so its word on the age counts only within reason.
 func (m *Machine) bufferSeen(e *BufferSeen) {
-	if m.buffer.undecided[e.Seq] != nil {
-		return
+	if m.buffer.undecided[e.Seq] != nil || slices.ContainsFunc(m.buffer.claims, func(c *buffered) bool { return c.Seq == e.Seq }) {
+		return // seen by an earlier watch, and not decided yet
 	}
 	age := min(max(0, e.Age), m.config.BufferTimeout)
 	m.buffer.waiting = append(m.buffer.waiting, &buffered{BufferSeen: *e, arrived: m.now.Add(-age)})
@@ -122,7 +123,8 @@ func (m *Machine) handOver(b *buffered) {
 		}
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not say whether the request still waits for activation"))
 	case !c.Mine: // somebody else answers it
-	case !m.serving():
+	case !m.config.Subjects.IsClients(r.Reply): // nobody may be answered there
+	case !m.serving() && m.now >= b.arrived.Add(m.config.BufferTimeout):
 		m.refuseBuffered(r, protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", m.config.BufferTimeout))
 	case c.Fault != nil:
 		m.refuseBuffered(r, c.Fault)
@@ -131,7 +133,8 @@ func (m *Machine) handOver(b *buffered) {
 	}
 }
 
-// serveBuffered has the SLO of a request begin now.
+// serveBuffered has the SLO of a request begin now. A scheduler that was lost since
+// the claim has a successor: the request waits for it as any other does.
 func (m *Machine) serveBuffered(r *Request, b *buffered) {
 	spec, known := m.models[b.Model]
 	if !known {
@@ -158,6 +161,11 @@ func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
 		m.give(r, why, nil)
 	}
 }
+
+// keeperEnded leaves what waits to the next keeper. What is being claimed is out of
+// the store, or about to be, so only this front door can answer it; and what it has
+// answered without a claim it must not answer again should it keep the buffer anew.
+func (m *Machine) keeperEnded() { m.buffer.waiting = nil }
 
 // bufferLost answers what waited in a buffer that is gone; its numbers are those of
 // others now.

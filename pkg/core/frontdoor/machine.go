@@ -90,7 +90,7 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 	case *BufferLost:
 		m.bufferLost()
 	case *KeeperEnded:
-		m.buffer = newBuffer()
+		m.keeperEnded()
 	case *Stop:
 		m.stop()
 	case *Tick:
