@@ -118,6 +118,10 @@ lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and th
 	@dead="$$($(TOOL) deadcode -test ./...)" || exit 1; test -z "$$dead" || { echo "$$dead"; exit 1; }
 	$(GO) mod tidy -diff
 
+.PHONY: size
+size: ## Print how large each wing of the tree is
+	@$(GO) run ./integration/size
+
 .PHONY: fmt
 fmt: ## Format the source
 	gofmt -w .
