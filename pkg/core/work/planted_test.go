@@ -50,6 +50,7 @@ var planted = []struct{ name, file, was, is string }{
 	{"an early begin", "../executor/lane.go", "		if e.Earliest > l.now {\n			return 0\n		}\n", ""},
 	{"inputs are not waited for", "../executor/lane.go", "		if e.ready {\n", "		if true {\n"},
 	{"page off by one", "../pages/ledger.go", "	l.free = l.free[:len(l.free)-n]\n", "	l.free = l.free[:len(l.free)-n+1]\n"},
+	{"the last page is never given", "../pages/ledger.go", "	if n > len(l.free) {\n", "	if n >= len(l.free) {\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 

@@ -163,7 +163,12 @@ func (c *checker) transferred(e *Transferred) {
 
 // after looks at everything that the worker said, and at the worker.
 func (c *checker) after(e Event, out *Output) {
+	doubtful := c.doubtful(out.Results) // before what begins in this step, or after
 	c.begins(out)
+	for _, r := range c.doubtful(doubtful) {
+		k := c.actions[actionKey{r.Issuer, r.Action}]
+		c.failf("%+v is answered %s without a reason; there is %+v", k.action, r.Code, c.gpus[k.action.GPU].weights[k.action.Model])
+	}
 	c.results(out)
 	c.answers(out)
 	c.releases(out)
@@ -274,65 +279,6 @@ func (c *checker) evict(g *knownGPU, name string) {
 		c.failf("G6: %s is evicted, and is in use or not there: %+v", name, held)
 	}
 	held.evicting = true
-}
-
-func (c *checker) results(out *Output) {
-	for i := range out.Results {
-		r := &out.Results[i]
-		k := c.actions[actionKey{r.Issuer, r.Action}]
-		switch {
-		case k == nil:
-			c.failf("a result of action %d of %d, which never came", r.Action, r.Issuer)
-		case k.result != nil:
-			c.failf("G8: action %d of %d has two results, %s and %s", r.Action, r.Issuer, k.result.Code, r.Code)
-		case r.Epoch != c.epoch || r.Incarnation != c.config.Incarnation:
-			c.failf("G7: a result of epoch %d, incarnation %d; the worker is at %d, %d", r.Epoch, r.Incarnation, c.epoch, c.config.Incarnation)
-		case k != c.received && c.expect != "" && r.Code == c.expect:
-			c.failf("%s of action %d went to another", r.Code, r.Action)
-		}
-		if r.Code == protocol.OK && k.action.Kind == protocol.Infer && !k.begun {
-			c.failf("action %d of %d is OK and never ran", r.Action, r.Issuer)
-		}
-		sent := c.now
-		if k.action.Epoch != 0 {
-			sent = c.offset.Remote(sent)
-		}
-		if r.Sent != sent {
-			c.failf("action %d of %d was sent at %v, says %v", r.Action, r.Issuer, sent, r.Sent)
-		}
-		copied := *r
-		k.result = &copied
-		c.open--
-		delivered := slices.ContainsFunc(out.Deliver, func(o *Order) bool { return c.of(o) == k })
-		if want := r.Code == protocol.OK && k.action.Kind == protocol.Infer && len(k.action.Requests) > 0; delivered != want {
-			c.failf("G1: outputs of action %d of %d, which is %s: delivered %v", r.Action, r.Issuer, r.Code, delivered)
-		}
-	}
-}
-
-// answers looks at what the action that has just come was answered.
-func (c *checker) answers(out *Output) {
-	k := c.received
-	switch {
-	case k == nil && len(out.Again) > 0:
-		c.failf("G8: a result again that nobody asked for")
-	case k == nil:
-	case c.expect != "" && (k.result == nil || k.result.Code != c.expect):
-		c.failf("G7: %+v is to be %s, was answered %+v", k.action, c.expect, k.result)
-	case c.expect != "":
-	case k.action.Kind == protocol.GetWorkerState && !c.twice && k.result == nil:
-		if len(out.Again) != 1 || out.Again[0].State == nil {
-			c.failf("a question for the state was not answered")
-		}
-		c.open--
-		delete(c.actions, actionKey{k.action.Issuer, k.action.ID})
-	case c.twice && (k.result != nil) != (len(out.Again) == 1):
-		c.failf("G8: action %d of %d came twice; answered %d times", k.action.ID, k.action.Issuer, len(out.Again))
-	case c.twice && k.result != nil && (out.Again[0].Code != k.result.Code || out.Again[0].Sent != k.result.Sent || out.Again[0].Action != k.result.Action):
-		c.failf("G8: action %d of %d was %+v and is %+v now", k.action.ID, k.action.Issuer, k.result, out.Again[0])
-	case !c.twice && k.result != nil && slices.Contains([]protocol.Code{protocol.StaleEpoch, protocol.StaleIncarnation, protocol.TooEarly, protocol.ShuttingDown}, k.result.Code):
-		c.failf("%+v is answered %s without a reason", k.action, k.result.Code)
-	}
 }
 
 func (c *checker) releases(out *Output) {
