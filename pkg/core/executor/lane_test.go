@@ -1,68 +1,31 @@
 package executor
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the lane does into the scripts")
-
-// TestScripts runs testdata/*.txt. A line without indent is an event, in
-// milliseconds: "5 arrive 1 [10,20]" (with " waits" when something is missing),
-// "5 ready 1", "5 withdraw 1", "5 ended", "5 tick". What the lane answered
-// stands indented below it.
+// TestScripts plays testdata/*.txt. A line is an event, in milliseconds:
+// "5 arrive 1 [10,20]" (with " waits" when something is missing), "5 ready 1",
+// "5 withdraw 1", "5 ended", "5 tick". What the lane answered stands below it.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			body, err := os.ReadFile(file)
+	script.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		var lane Lane
+		return func(line string) string {
+			now, e, err := parse(line)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%q: %v", line, err)
 			}
-			if !strings.HasPrefix(string(body), "#") {
-				t.Error("a script opens with why it exists")
-			}
-			got := play(t, string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the lane does otherwise (go test -rewrite writes it):\n%s", got)
-			}
-		})
-	}
-}
-
-func play(t *testing.T, script string) string {
-	var out strings.Builder
-	var lane Lane
-	for line := range strings.Lines(script) {
-		text := strings.TrimRight(line, "\n")
-		if strings.HasPrefix(text, " ") {
-			continue
+			var out strings.Builder
+			printOutput(&out, lane.Step(now, e))
+			return out.String()
 		}
-		fmt.Fprintln(&out, text)
-		if text == "" || strings.HasPrefix(text, "#") {
-			continue
-		}
-		now, e, err := parse(text)
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		printOutput(&out, lane.Step(now, e))
-	}
-	return out.String()
+	})
 }
 
 func parse(text string) (protocol.Time, Event, error) {
@@ -103,12 +66,12 @@ func printOutput(out *strings.Builder, o Output) {
 		if !e.Ready {
 			why = "input missing"
 		}
-		fmt.Fprintf(out, "  expire %d: %s\n", e.ID, why)
+		fmt.Fprintf(out, "expire %d: %s\n", e.ID, why)
 	}
 	if o.Start != 0 {
-		fmt.Fprintf(out, "  start %d\n", o.Start)
+		fmt.Fprintf(out, "start %d\n", o.Start)
 	}
-	fmt.Fprintf(out, "  wake %v\n", o.Wake)
+	fmt.Fprintf(out, "wake %v\n", o.Wake)
 }
 
 // TestG2RandomHistories plays random tasks and checks at every step that no

@@ -1,10 +1,7 @@
 package frontdoor
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,36 +9,16 @@ import (
 
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
+	play "clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the front door does into testdata")
-
 // TestScripts plays testdata/*.txt. A line is an instant and an event, as script.event
-// reads them; what the front door gave out stands indented below.
+// reads them; what the front door gave out stands below.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			got := newScript(t).play(string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the front door does something else; -rewrite shows it as a diff. Got:\n%s", got)
-			}
-		})
-	}
+	play.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		s := newScript(t)
+		return func(line string) string { return s.step(strings.Fields(line)) }
+	})
 }
 
 // testConfig is small enough for a script to reach every bound.
@@ -71,32 +48,19 @@ type script struct {
 
 func newScript(t *testing.T) *script { return &script{t: t, m: New(testConfig())} }
 
-func (s *script) play(body string) string {
-	var b strings.Builder
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, " ") {
-			continue
-		}
-		fmt.Fprintln(&b, line)
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] != "#" {
-			at, err := time.ParseDuration(fields[0])
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			s.step(&b, protocol.Time(at), fields[1:])
-		}
+func (s *script) step(fields []string) string {
+	at, err := time.ParseDuration(fields[0])
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	return b.String()
-}
-
-func (s *script) step(b *strings.Builder, at protocol.Time, fields []string) {
-	if fields[0] == "counts" {
+	if fields[1] == "counts" {
 		v := s.m.Snapshot()
-		fmt.Fprintf(b, "  received %d, answered %d, late %d, left %d, in flight %d, waiting %d\n", v.Received, v.Answered, v.Late, v.Left, v.InFlight, v.Waiting)
-		return
+		return fmt.Sprintf("received %d, answered %d, late %d, left %d, in flight %d, waiting %d\n", v.Received, v.Answered, v.Late, v.Left, v.InFlight, v.Waiting)
 	}
-	s.show(b, at, s.m.Step(at, s.event(args(fields))))
+	now := protocol.Time(at)
+	var b strings.Builder
+	s.show(&b, now, s.m.Step(now, s.event(args(fields[1:]))))
+	return b.String()
 }
 
 // args are the words of an event; key=value words are looked up by get.
@@ -243,7 +207,7 @@ var ignored = map[Ignored]string{NoReply: "nobody waits", NoClientsInbox: "not a
 
 // show writes what a step gave out.
 func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
-	line := func(format string, of ...any) { fmt.Fprintf(b, "  "+format+"\n", of...) }
+	line := func(format string, of ...any) { fmt.Fprintf(b, format+"\n", of...) }
 	if out.Ignored != NotIgnored {
 		line("ignored: %s", ignored[out.Ignored])
 	}

@@ -1,10 +1,7 @@
 package measure
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,37 +9,24 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	play "clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the machine does into testdata")
-
 // TestScripts plays testdata/*.txt. A line is an instant and an event, as
-// `script.event` reads them; what the machine gave out stands indented below. The
+// `script.event` reads them; what the machine gave out stands below. The
 // machine measures each action once, unless a line `iterations N` comes first.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	play.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		s := newScript(t, 1)
+		return func(line string) string {
+			fields := strings.Fields(line)
+			if fields[0] == "iterations" {
+				*s = *newScript(t, int(number(fields[1])))
+				return ""
 			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			got := newScript(t, 1).play(string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the machine does something else; -rewrite shows it as a diff. Got:\n%s", got)
-			}
-		})
-	}
+			return s.line(fields)
+		}
+	})
 }
 
 type script struct {
@@ -60,26 +44,6 @@ func newScript(t *testing.T, iterations int) *script {
 		t.Fatal(err)
 	}
 	return &script{t: t, m: m, models: map[string]protocol.ModelSpec{}, due: map[string]WorkerAction{}}
-}
-
-func (s *script) play(body string) string {
-	var b strings.Builder
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, " ") {
-			continue
-		}
-		fmt.Fprintln(&b, line)
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) < 2 || fields[0] == "#":
-		case fields[0] == "iterations":
-			*s = *newScript(s.t, int(number(fields[1])))
-		default:
-			b.WriteString(s.line(fields))
-		}
-	}
-	return b.String()
 }
 
 // line plays one line:
@@ -104,7 +68,7 @@ func (s *script) line(fields []string) string {
 	now, args := protocol.Time(at), fields[2:]
 	switch fields[1] {
 	case "show":
-		return indent(s.m.String())
+		return s.m.String()
 	case "ok", "all":
 		return s.well(now, fields[1] == "all", args)
 	case "job":
@@ -175,7 +139,7 @@ func brief(shown string) string {
 	lines := strings.SplitAfter(shown, "\n")
 	for i, line := range lines {
 		between := i < len(lines)-3
-		if between && (strings.Contains(line, " #") || strings.HasPrefix(line, "  wake")) || strings.HasPrefix(line, "  store #") {
+		if between && (strings.Contains(line, " #") || strings.HasPrefix(line, "wake")) || strings.HasPrefix(line, "store #") {
 			continue
 		}
 		kept = append(kept, line)
@@ -314,18 +278,10 @@ func number(s string) uint64 {
 	return n
 }
 
-func indent(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString("  " + line)
-	}
-	return b.String()
-}
-
 // print writes an output as scripts show it, a line for each thing.
 func print(o Output) string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	if o.Begun != nil {
 		line("begun job %d: %d units of %d models, %d stored", o.Begun.Job, o.Begun.Units, o.Begun.Models, o.Begun.Stored)
 	}

@@ -1,10 +1,7 @@
 package sched
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,9 +9,8 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/script"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the core does into testdata")
 
 // A script is blocks of lines "<ms> <event> <args>", each followed by ---- and
 // what the core wants done. Before activation come "policy <name>" (else
@@ -32,29 +28,10 @@ var rewrite = flag.Bool("rewrite", false, "write what the core does into testdat
 //
 // Actions are named by their number in the epoch.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no script found: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			got := play(t, string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the core does otherwise (-rewrite to accept):\n%s", got)
-			}
-		})
-	}
+	script.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		s := &stage{policy: "simple", config: Defaults(), actions: map[protocol.ActionID]protocol.Action{}}
+		return func(line string) string { return s.run(t, strings.Fields(line)) }
+	})
 }
 
 // stage is what a script has set up.
@@ -64,29 +41,6 @@ type stage struct {
 	state   protocol.ClockworkState
 	core    Core
 	actions map[protocol.ActionID]protocol.Action
-}
-
-func play(t *testing.T, body string) string {
-	s := &stage{policy: "simple", config: Defaults(), actions: map[protocol.ActionID]protocol.Action{}}
-	var b strings.Builder
-	blocks := strings.Split(strings.TrimRight(body, "\n"), "\n\n")
-	for i, block := range blocks {
-		commands, _, has := strings.Cut(block, "\n----")
-		b.WriteString(commands + "\n")
-		var done string
-		for _, line := range strings.Split(commands, "\n") {
-			if line != "" && line[0] != '#' {
-				done += s.run(t, strings.Fields(line))
-			}
-		}
-		if has {
-			b.WriteString("----\n" + done)
-		}
-		if i < len(blocks)-1 {
-			b.WriteString("\n")
-		}
-	}
-	return b.String()
 }
 
 func (s *stage) run(t *testing.T, f []string) string {

@@ -2,14 +2,13 @@ package sched
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/script"
 )
 
 // A script of a term is blocks of lines "<ms> <event> <args>", each followed by ----
@@ -32,29 +31,14 @@ import (
 //	tick                                 at the time given
 //	show                                 prints the term
 func TestTermScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/term/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no script found: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			got := playTerm(t, string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the term does otherwise (-rewrite to accept):\n%s", got)
-			}
-		})
-	}
+	script.Play(t, "testdata/term/*.txt", func(t *testing.T) func(string) string {
+		s := newTermStage(t)
+		return func(line string) string {
+			s.said.Reset()
+			s.run(strings.Fields(line))
+			return s.said.String()
+		}
+	})
 }
 
 // deaf is a core that decides nothing.
@@ -72,29 +56,11 @@ type termStage struct {
 	said strings.Builder
 }
 
-func playTerm(t *testing.T, body string) string {
+func newTermStage(t *testing.T) *termStage {
 	s := &termStage{t: t}
 	s.term = NewTerm(deaf{}, TermConfig{Epoch: scriptEpoch, Issuer: 7, Question: ^uint64(0), Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.said.WriteString(coreStep(e)) }
-	var b strings.Builder
-	blocks := strings.Split(strings.TrimRight(body, "\n"), "\n\n")
-	for i, block := range blocks {
-		commands, _, has := strings.Cut(block, "\n----")
-		b.WriteString(commands + "\n")
-		s.said.Reset()
-		for _, line := range strings.Split(commands, "\n") {
-			if line != "" && line[0] != '#' {
-				s.run(strings.Fields(line))
-			}
-		}
-		if has {
-			b.WriteString("----\n" + s.said.String())
-		}
-		if i < len(blocks)-1 {
-			b.WriteString("\n")
-		}
-	}
-	return b.String()
+	return s
 }
 
 // coreStep prints what the core is given.

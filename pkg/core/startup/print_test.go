@@ -11,7 +11,7 @@ import (
 func print(o Output) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
-		b.WriteString(strings.TrimRight("  "+fmt.Sprintf(format, args...), " ") + "\n")
+		b.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
 	}
 	for _, a := range o.Actions {
 		detail := strings.Join(a.Action.Models, " ")
@@ -79,7 +79,7 @@ func print(o Output) string {
 func list(models []protocol.ModelState) string {
 	var b strings.Builder
 	for _, m := range models {
-		fmt.Fprintf(&b, "  %s %s", m.Name, keys(m.Profile))
+		fmt.Fprintf(&b, "%s %s", m.Name, keys(m.Profile))
 		if m.Quarantined != "" {
 			fmt.Fprintf(&b, " quarantined: %s", m.Quarantined)
 		}

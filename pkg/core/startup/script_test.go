@@ -1,9 +1,6 @@
 package startup
 
 import (
-	"flag"
-	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,36 +9,16 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	play "clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the machine does into testdata")
-
 // TestScripts plays testdata/*.txt. A line is an instant and an event, as
-// `script.event` reads them; what the machine gave out stands indented below.
+// `script.event` reads them; what the machine gave out stands below.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			got := newScript(t).play(string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the machine does something else; -rewrite shows it as a diff. Got:\n%s", got)
-			}
-		})
-	}
+	play.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		s := newScript(t)
+		return func(line string) string { return s.step(strings.Fields(line)) }
+	})
 }
 
 type script struct {
@@ -64,15 +41,11 @@ func newScript(t *testing.T) *script {
 	return &script{t: t, m: m}
 }
 
+// play plays lines outside of testdata.
 func (s *script) play(body string) string {
 	var b strings.Builder
 	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, " ") {
-			continue
-		}
-		fmt.Fprintln(&b, line)
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] != "#" {
+		if fields := strings.Fields(line); len(fields) > 0 {
 			b.WriteString(s.step(fields))
 		}
 	}

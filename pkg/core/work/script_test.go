@@ -1,48 +1,25 @@
 package work
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"clockwork/pkg/protocol"
+	play "clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the worker does into testdata")
-
 // TestScripts plays testdata/*.txt. A line is an instant in milliseconds and an event,
-// as `script.event` reads them; what the worker wants done stands indented below. The
-// first line may say what the worker is, as `script.begin` reads it.
+// as `script.event` reads them; what the worker wants done stands below. The first line
+// may say what the worker is, as `script.begin` reads it.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts: ", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !strings.HasPrefix(string(body), "# ") {
-				t.Fatal("a script opens with why it exists")
-			}
-			s := &script{t: t}
-			got := s.play(string(body))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(body) {
-				t.Errorf("the worker does something else; -rewrite shows it as a diff. Got:\n%s", got)
-			}
-		})
-	}
+	play.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		s := &script{t: t}
+		s.begin(nil)
+		return func(line string) string { return s.play(strings.Fields(line)) }
+	})
 }
 
 // script is a worker and what its driver owes it.
@@ -55,26 +32,13 @@ type script struct {
 	handles int
 }
 
-func (s *script) play(body string) string {
-	var b strings.Builder
-	s.begin(nil)
-	for line := range strings.Lines(body) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, " ") {
-			continue
-		}
-		fmt.Fprintln(&b, line)
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) == 0 || fields[0] == "#":
-		case fields[0] == "worker":
-			s.begin(fields[1:])
-		default:
-			s.now = millis(fields[0])
-			b.WriteString(s.line(fields[1], fields[2:]))
-		}
+func (s *script) play(fields []string) string {
+	if fields[0] == "worker" {
+		s.begin(fields[1:])
+		return ""
 	}
-	return b.String()
+	s.now = millis(fields[0])
+	return s.line(fields[1], fields[2:])
 }
 
 // begin makes a worker, incarnation 10 of w, whose GPUs have 8 pages each:
@@ -156,10 +120,10 @@ func (s *script) begin(args []string) {
 func (s *script) line(what string, args []string) string {
 	switch what {
 	case "show":
-		return indent(s.worker.String())
+		return s.worker.String()
 	case "beat":
 		h := s.worker.Heartbeat()
-		return fmt.Sprintf("  %s, epoch %d, clock of epoch %d, %d in flight\n", h.State, h.Epoch, h.ClockEpoch, h.InFlight)
+		return fmt.Sprintf("%s, epoch %d, clock of epoch %d, %d in flight\n", h.State, h.Epoch, h.ClockEpoch, h.InFlight)
 	case "clock":
 		for range times(args) - 1 {
 			s.worker.Step(s.now, s.reading(args))
@@ -293,7 +257,7 @@ func (s *script) end(what string, args []string) Event {
 func (s *script) step(e Event) string {
 	out := s.worker.Step(s.now, e)
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	owe := func(what string, o *Order) string {
 		name := fmt.Sprintf("#%d", o.Action.ID)
 		if o.Action.Kind == protocol.ClearCache {
@@ -445,12 +409,4 @@ func number(text string) int {
 		panic(err)
 	}
 	return n
-}
-
-func indent(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString("  " + line)
-	}
-	return b.String()
 }
