@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
@@ -15,7 +16,6 @@ import (
 type beats struct {
 	way     link                // of heartbeats
 	front   liveness.Watch      // whom the front door hears of the schedulers
-	active  uint64              // the epoch that the front door thinks is active
 	standby liveness.Succession // the candidate for the scheduler's lease
 	taking  bool                // it is
 }
@@ -104,12 +104,8 @@ func (t *trouble) schedulerBeat() {
 	s.sendCall(nil, t.way.delay(), func() {
 		t.standby.Heard(beat.ID)
 		t.front.Beat(beat)
-		if !active || beat.Epoch < t.active || beat.Epoch == t.active && !s.unheard {
-			return
-		}
-		first := beat.Epoch == 1 && !s.unheard
-		if t.active = beat.Epoch; !first {
-			s.heard()
+		if active && s.begun {
+			s.frontDoorHears(beat.Epoch)
 		}
 	})
 }
@@ -117,9 +113,7 @@ func (t *trouble) schedulerBeat() {
 // frontDoorWatches has the front door notice that the active scheduler is lost.
 func (t *trouble) frontDoorWatches() {
 	for _, h := range t.front.Tick() {
-		if h.Epoch >= t.active {
-			t.world.unheard = true
-		}
+		t.world.stepDoor(&frontdoor.SchedulerLost{Heartbeat: h})
 	}
 }
 

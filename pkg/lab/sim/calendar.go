@@ -21,7 +21,7 @@ const (
 	reported               // a result reaches the scheduler
 	answered               // an output reaches the door
 	refused                // a refusal reaches the door
-	due                    // a request's deadline is over
+	due                    // the front door asked to be woken
 	called                 // something rare happens
 	waiting                // something happens that no run waits for
 )
@@ -33,10 +33,9 @@ var kindNames = [...]string{"request", "submission", "action", "dispatch", "inpu
 type event struct {
 	at   protocol.Time
 	kind kind
-	life uint32 // of the request in the slot
-	slot int32
-	size int32 // of an input, in bytes
-	of   any   // the action on its way; the run that ends; the worker; the result; the code of a refusal
+	size int32  // of an input, in bytes; the items of an output; 1 of a cold dispatch
+	seq  uint64 // of the request
+	of   any    // the action on its way; the run that ends; the worker; the result; the refusal
 }
 
 // String says what happens, for a person.
@@ -48,8 +47,8 @@ func (e event) String() string {
 		return fmt.Sprintf("%s of %s %d of %s on %v", kindNames[e.kind], of.Order.Action.Kind, of.Order.Action.ID, of.Order.Action.Model, of.GPU)
 	case *host:
 		return fmt.Sprintf("%s of %s", kindNames[e.kind], of.ID())
-	case protocol.Code:
-		return fmt.Sprintf("%s %s", kindNames[e.kind], of)
+	case *protocol.Error:
+		return fmt.Sprintf("%s %s", kindNames[e.kind], of.Code)
 	}
 	return kindNames[e.kind]
 }

@@ -88,9 +88,12 @@ func (s *world) checkAccounts() {
 	for _, n := range s.report.Codes {
 		answered += n
 	}
-	open := s.door.open - s.early.open
+	open := s.door.open
 	if s.report.Offered != answered+open {
 		s.broken("G13", "%d offered, %d answered, %d in flight", s.report.Offered, answered, open)
+	}
+	if n := s.door.core.Snapshot(); n.Received != n.Answered+n.Left+int64(n.InFlight)+int64(n.Waiting) {
+		s.broken("G13", "the front door's accounts do not close: %+v", n)
 	}
 	c := s.core.Stats()
 	if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {

@@ -89,7 +89,6 @@ func (c *controller) start() {
 	c.step(startup.Started{
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
 	})
-	c.expire()
 	for _, h := range c.world.hosts {
 		if c.term > 1 && c.world.trouble == nil { // else it beats
 			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
@@ -190,15 +189,6 @@ func (c *controller) reply(r startup.Reply) {
 	}
 	l.asked = 0
 	c.world.later(clientPause, c.ask)
-}
-
-// expire answers what has waited in the buffer for too long.
-func (c *controller) expire() {
-	s := c.world
-	for c.machine != nil && len(s.early.waiting) > 0 && s.now >= s.early.waiting[0].stored.Add(bufferTimeout) {
-		s.early.waiting = s.early.waiting[1:]
-		s.report.Startup.TimedOut++
-	}
 }
 
 // step gives the machine one event and does what it wants done.

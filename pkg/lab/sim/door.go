@@ -1,77 +1,55 @@
 package sim
 
 import (
+	"math"
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
 
-// door is the front door: it keeps each request until its one answer.
+// door is the front door: pkg/core/frontdoor, which decides, and when it is woken.
 type door struct {
-	slots []request
-	free  []int32
-	open  int
+	core *frontdoor.Machine
+	wake protocol.Time
+	open int // requests that were sent and have no answer
+
+	inbound  frontdoor.Inbound // used for each, as those below are
+	decoded  frontdoor.Decoded
+	dispatch frontdoor.Dispatched
+	arrived  frontdoor.OutputArrived
+	output   protocol.Output
 }
 
-// request is one that is open. Its slot is used again for others; life tells
-// them apart.
+// request is a client's, from when it is sent to its one answer.
 type request struct {
-	arrival  workload.Arrival
-	life     uint32
-	ordered  bool // a worker was sent an action with it
-	taken    protocol.Time
-	deadline protocol.Time
-	cold     bool
-	open     bool
-	early    bool // it came before activation
+	arrival         workload.Arrival
+	taken, deadline protocol.Time // as the front door has them
+	submitted       bool          // to a scheduler, at least once
+	ordered         bool          // a worker was sent an action with it
+	cold            bool
+	early           bool // it came before activation
 }
 
-// doorID is the only front door's.
-const doorID = 1
+// doorID is the only front door's, inbox where every client waits.
+const (
+	doorID = 1
+	inbox  = "_INBOX.client"
+)
 
-// slotBits of a request's number are its slot, the rest its life.
-const slotBits = 24
-
-func (d *door) keep(a workload.Arrival) int32 {
-	d.open++
-	var slot int32
-	if n := len(d.free); n > 0 {
-		slot = d.free[n-1]
-		d.free = d.free[:n-1]
-	} else {
-		slot = int32(len(d.slots))
-		d.slots = append(d.slots, request{})
+// newDoor opens a front door without limits: what is simulated is the scheduler.
+func (s *world) newDoor() {
+	c := frontdoor.Defaults()
+	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = doorID, protocol.Subjects{Prefix: "clockwork"}, s.config.DefaultSLO, bufferTimeout
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload, c.StoreSlots = math.MaxInt, math.MaxInt64, math.MaxInt64, math.MaxInt
+	c.Limits = quota.Rules{Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
+	s.door = door{core: frontdoor.New(c), wake: protocol.Never}
+	s.door.inbound.Reply = inbox
+	for i := range s.specs {
+		s.stepDoor(&frontdoor.ModelSeen{Spec: s.specs[i]})
 	}
-	r := &d.slots[slot]
-	*r = request{arrival: a, life: r.life + 1, open: true}
-	return slot
-}
-
-// at returns the request of an event, nil if it was answered.
-func (d *door) at(slot int32, life uint32) *request {
-	if r := &d.slots[slot]; r.life == life {
-		return r
-	}
-	return nil
-}
-
-func (d *door) drop(slot int32) {
-	d.slots[slot].life++
-	d.slots[slot].open = false
-	d.free = append(d.free, slot)
-	d.open--
-}
-
-// id names a request; never two alike.
-func (r *request) id(slot int32) protocol.RequestID { return id(slot, r.life) }
-
-func id(slot int32, life uint32) protocol.RequestID {
-	return protocol.RequestID{Door: doorID, Seq: uint64(life)<<slotBits | uint64(slot)}
-}
-
-func where(id protocol.RequestID) (slot int32, life uint32) {
-	return int32(id.Seq & (1<<slotBits - 1)), uint32(id.Seq >> slotBits)
 }
 
 // arrive sends a request from its client.
@@ -79,39 +57,77 @@ func (s *world) arrive(a workload.Arrival) {
 	if a.SLO == 0 {
 		a.SLO = s.config.DefaultSLO
 	}
-	slot := s.door.keep(a)
+	s.door.open++
 	s.report.offered(a)
-	s.after(s.link.delay(), event{kind: atDoor, slot: slot, life: s.door.slots[slot].life})
+	s.after(s.link.delay(), event{kind: atDoor, of: &request{arrival: a}})
 }
 
-// take has the request at the door: its deadline counts from now.
-func (s *world) take(e event) {
-	r := &s.door.slots[e.slot]
-	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
-	if s.unheard {
-		s.report.Faults.Waited++
-	} else {
-		s.tell(r, e)
+// take has a request at the front door.
+func (s *world) take(r *request) {
+	m, d := &s.models[r.arrival.Model], &s.door
+	d.inbound.Model = m.Name
+	admitted := s.stepDoor(&d.inbound)
+	if admitted == nil {
+		s.broken("G1", "a request for %s is not admitted", m.Name)
+		return
 	}
-	s.after(r.arrival.SLO, event{kind: due, slot: e.slot, life: e.life})
+	admitted.Driver = r
+	r.taken, r.deadline = s.now, s.now.Add(r.arrival.SLO)
+	if d.core.Epoch() == 0 && !r.early {
+		s.report.Faults.Waited++
+	}
+	d.decoded = frontdoor.Decoded{Request: admitted, SLO: r.arrival.SLO, Batch: r.arrival.Batch}
+	s.stepDoor(&d.decoded)
 }
 
-// tell submits a request to the scheduler.
-func (s *world) tell(r *request, e event) {
-	message := event{kind: submitted, slot: e.slot, life: e.life}
+// stepDoor gives the front door one event and carries out what it decided; it returns
+// the request of an Inbound event.
+func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
+	out := s.door.core.Step(s.now, e)
+	admitted, store := out.Admitted, out.Store
+	for _, r := range out.Submit {
+		s.submitFrom(r)
+	}
+	for _, in := range out.Inputs {
+		size := in.Request.Model.ItemBytes() * int64(in.Request.Batch)
+		h := s.byWorker[in.Worker]
+		s.send(h, s.link.payload(size), event{kind: staged, of: h, seq: in.Request.ID.Seq, size: int32(size)})
+	}
+	if out.Wake < s.door.wake {
+		s.door.wake = out.Wake
+		s.after(max(0, out.Wake.Sub(s.now)), event{kind: due})
+	}
+	for i := range out.Ended {
+		s.answer(&out.Ended[i])
+	}
+	if len(out.Claim) > 0 {
+		s.claim(append([]frontdoor.Claim(nil), out.Claim...))
+	}
+	if store != nil {
+		s.stored(store)
+	}
+	return admitted
+}
+
+// submitFrom has a submission on its way to the scheduler. Who answers for a front door
+// that is lost is not simulated here, so nobody's inbox goes along.
+func (s *world) submitFrom(r *frontdoor.Request) {
+	client := r.Driver.(*request)
+	if client.submitted {
+		s.report.Faults.Resubmitted++
+	}
+	client.submitted, client.taken, client.deadline = true, r.Arrived, r.Deadline
+	message := event{kind: submitted, of: r}
 	if s.trouble != nil {
-		said := s.submission(r, e.slot)
+		said := s.submission(r)
 		message.of = &said // it may outlive the request
 	}
 	s.send(nil, s.link.delay(), message)
 }
 
 // submission is what the scheduler is told of a request now.
-func (s *world) submission(r *request, slot int32) protocol.Submission {
-	return protocol.Submission{
-		ID: r.id(slot), Model: s.models[r.arrival.Model].Name, Batch: r.arrival.Batch,
-		Budget: r.deadline.Sub(s.now), Elapsed: s.now.Sub(r.taken),
-	}
+func (s *world) submission(r *frontdoor.Request) protocol.Submission {
+	return r.Submission(s.now).Submission
 }
 
 // submitted has a request at the scheduler, which ignores it before it is
@@ -122,35 +138,56 @@ func (s *world) submitted(e event) {
 		return
 	}
 	s.submit.Epoch = s.epoch
-	if s.trouble != nil {
-		s.submit.Submission = *e.of.(*protocol.Submission)
-		s.step(&s.submit)
-		return
+	switch of := e.of.(type) {
+	case *protocol.Submission:
+		s.submit.Submission = *of
+	case *frontdoor.Request:
+		if !s.door.core.Open(of.ID.Seq) {
+			return
+		}
+		s.submit.Submission = s.submission(of)
 	}
-	if r := s.door.at(e.slot, e.life); r != nil {
-		s.submit.Submission = s.submission(r, e.slot)
-		s.step(&s.submit)
-	}
+	s.step(&s.submit)
 }
 
-// forward sends the payload to the worker that is to run the request.
-func (s *world) forward(e event) {
-	r := s.door.at(e.slot, e.life)
-	if r == nil {
-		return
-	}
-	h, size := e.of.(*host), s.models[r.arrival.Model].ItemBytes()*int64(r.arrival.Batch)
-	s.send(h, s.link.payload(size), event{kind: staged, of: h, slot: e.slot, life: e.life, size: int32(size)})
+// dispatched has the scheduler's word at the front door: which worker runs a request.
+func (s *world) dispatched(e event) {
+	d := &s.door.dispatch
+	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.ToWorker, Worker: e.of.(*host).ID(), Cold: e.size > 0}
+	s.stepDoor(d)
 }
 
-// answer gives a request its one answer.
-func (s *world) answer(e event, code protocol.Code) {
-	r := s.door.at(e.slot, e.life)
-	if r == nil {
-		return
+// refused has a refusal at the front door.
+func (s *world) refused(e event) {
+	d := &s.door.dispatch
+	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.Refuse, Refusal: e.of.(*protocol.Error)}
+	s.stepDoor(d)
+}
+
+// outputAt has an output of a worker at the front door.
+func (s *world) outputAt(e event) {
+	d := &s.door
+	d.output = protocol.Output{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Items: int(e.size)}
+	d.arrived = frontdoor.OutputArrived{Worker: e.of.(*host).ID(), Output: &d.output}
+	s.stepDoor(&d.arrived)
+}
+
+// wakeDoor lets time pass for the front door.
+func (s *world) wakeDoor() {
+	s.door.wake = protocol.Never
+	s.stepDoor(&frontdoor.Tick{})
+}
+
+// answer has a request's one answer on its way to the client.
+func (s *world) answer(e *frontdoor.Ended) {
+	r, code := e.Request.Driver.(*request), protocol.OK
+	if e.Refusal != nil {
+		code = e.Refusal.Code
 	}
-	if code == protocol.OK && s.now > r.deadline {
-		code = protocol.DeadlineExceeded
+	r.cold = e.Request.Cold
+	if e.Request.Buffered != 0 && e.Request.ID.Seq == 0 {
+		s.report.Startup.TimedOut++
+		return
 	}
 	if code == protocol.DeadlineExceeded && r.ordered && !r.early {
 		s.report.Missed++
@@ -159,11 +196,11 @@ func (s *world) answer(e event, code protocol.Code) {
 	back := s.now.Add(s.link.delay())
 	if r.early {
 		s.early.answered(s.report.Startup, code)
-	} else {
-		s.report.answered(s.now, r, code)
-		s.source.Done(r.arrival, back.Add(-time.Duration(s.zero)))
+		return
 	}
-	s.door.drop(e.slot)
+	s.report.answered(s.now, r, code)
+	s.source.Done(r.arrival, back.Add(-time.Duration(s.zero)))
+	s.door.open--
 }
 
 // finish closes the report.

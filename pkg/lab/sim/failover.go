@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"cmp"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"clockwork/pkg/core/sched"
@@ -12,12 +10,11 @@ import (
 
 // outage is what there is while no scheduler works.
 type outage struct {
-	dead    bool            // there is none, so nothing reaches it
-	died    protocol.Time   // when
-	slow    time.Duration   // how long a standby takes to take over this time
-	took    []time.Duration // each takeover, from the death on
-	unheard bool            // the front door has noticed that none is
-	past    sched.Stats     // of those that died
+	dead bool            // there is none, so nothing reaches it
+	died protocol.Time   // when
+	slow time.Duration   // how long a standby takes to take over this time
+	took []time.Duration // each takeover, from the death on
+	past sched.Stats     // of those that died
 }
 
 // askAgain is how long a run without a controller waits for workers to answer.
@@ -88,23 +85,4 @@ func (s *world) serve() {
 		return
 	}
 	s.begin()
-}
-
-// heard has the front door submit again, in the order of their arrival, what
-// another scheduler was in charge of and what came when there was none.
-func (s *world) heard() {
-	s.unheard = false
-	var again []int32
-	for slot := range s.door.slots {
-		if r := &s.door.slots[slot]; r.open && r.deadline != 0 {
-			again = append(again, int32(slot))
-		}
-	}
-	slices.SortFunc(again, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.door.slots[a].taken, s.door.slots[b].taken), cmp.Compare(a, b))
-	})
-	for _, slot := range again {
-		s.report.Faults.Resubmitted++
-		s.tell(&s.door.slots[slot], event{slot: slot, life: s.door.slots[slot].life})
-	}
 }

@@ -145,8 +145,7 @@ func (h *host) Delivers(o *work.Order) {
 		return
 	}
 	for _, ref := range o.Action.Requests {
-		slot, life := where(ref.ID)
-		h.world.send(h, h.world.link.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, slot: slot, life: life})
+		h.world.send(h, h.world.link.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, of: h, seq: ref.ID.Seq, size: int32(ref.Batch)})
 	}
 }
 

@@ -100,17 +100,15 @@ func (s *world) step(e sched.TermEvent) {
 	for _, a := range out.Actions {
 		s.order(a)
 	}
-	for _, d := range out.Dispatches {
-		slot, life := where(d.ID)
-		if r := s.door.at(slot, life); r != nil {
-			r.cold = d.Cold
-			s.send(nil, s.link.delay(), event{kind: dispatched, slot: slot, life: life, of: s.byWorker[d.Worker]})
+	for i := range out.Dispatches {
+		if d := &out.Dispatches[i]; s.door.core.Open(d.ID.Seq) {
+			s.send(nil, s.link.delay(), event{kind: dispatched, of: s.byWorker[d.Worker], seq: d.ID.Seq, size: cold(d)})
 		}
 	}
-	for _, d := range out.Refusals {
-		slot, life := where(d.ID)
+	for i := range out.Refusals {
+		d := &out.Refusals[i]
 		s.report.Refusals++
-		s.send(nil, s.link.delay(), event{kind: refused, slot: slot, life: life, of: d.Refusal.Code})
+		s.send(nil, s.link.delay(), event{kind: refused, of: d.Refusal, seq: d.ID.Seq})
 	}
 	for _, q := range out.Ask {
 		s.ask(q)
@@ -136,13 +134,20 @@ func (s *world) order(a sched.Addressed) {
 	o := &sent{s.byWorker[a.Worker], a.Action}
 	o.action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
 	for _, ref := range o.action.Requests {
-		slot, life := where(ref.ID)
-		if r := s.door.at(slot, life); r != nil {
-			r.ordered = true
+		if r := s.door.core.Request(ref.ID.Seq); r != nil {
+			r.Driver.(*request).ordered = true
 		}
 	}
 	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
 	s.send(o.to, s.link.delay(), event{kind: ordered, of: o})
+}
+
+// cold is 1 of a dispatch whose weights have to be loaded first.
+func cold(d *protocol.Dispatch) int32 {
+	if d.Cold {
+		return 1
+	}
+	return 0
 }
 
 // activateAtOnce is a stack that has its startup behind it, with the profiles

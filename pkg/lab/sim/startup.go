@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -46,15 +47,11 @@ type StartupReport struct {
 // bufferTimeout is how long a request waits for activation.
 const bufferTimeout = 10 * time.Second
 
-// early is the buffer of requests that came before activation.
+// early is the startup buffer: requests that came before activation, by their numbers
+// in it. The front door keeps it too.
 type early struct {
-	waiting []buffered // in order of arrival
-	open    int        // handed on, and not answered
-}
-
-type buffered struct {
-	arrival workload.Arrival
-	stored  protocol.Time
+	stored []*request // by number, from 1 on
+	open   int        // handed over, and not answered
 }
 
 // startUp begins a startup instead of an activated stack.
@@ -73,39 +70,50 @@ func (s *world) startUp() {
 			if s.begun {
 				return
 			}
-			s.store(workload.Arrival{Model: d.IntN(len(s.models)), SLO: s.config.DefaultSLO, Batch: 1})
+			s.report.Startup.Early++
+			s.take(&request{arrival: workload.Arrival{Model: d.IntN(len(s.models)), SLO: s.config.DefaultSLO, Batch: 1}, early: true})
 			s.later(exponential(d, time.Duration(1e9/rate)), send)
 		}
 		s.later(0, send)
 	}
 }
 
-// store keeps an early request, until the controller answers it for being late.
-func (s *world) store(a workload.Arrival) {
-	s.report.Startup.Early++
-	s.early.waiting = append(s.early.waiting, buffered{a, s.now})
-	s.later(bufferTimeout, s.controller.expire)
+// stored has a request in the buffer at once, where its keeper sees it.
+func (s *world) stored(r *frontdoor.Request) {
+	client := r.Driver.(*request)
+	s.early.stored = append(s.early.stored, client)
+	seq := uint64(len(s.early.stored))
+	s.stepDoor(&frontdoor.Stored{Request: r})
+	s.stepDoor(&frontdoor.BufferSeen{Seq: seq, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
 }
 
-// handOn gives the front door what waited for activation, in order. Its SLO
-// begins now.
-func (s *world) handOn() {
-	if s.controller == nil {
-		return
+// claim takes requests out of the buffer at once.
+func (s *world) claim(claims []frontdoor.Claim) {
+	for _, c := range claims {
+		client := c.Driver.(*request)
+		s.stepDoor(&frontdoor.Claimed{Seq: c.Seq, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
 	}
-	r := s.report.Startup
-	r.Took = s.now.Sub(0)
-	for _, b := range s.early.waiting {
-		r.HandedOn++
-		s.early.open++
-		slot := s.door.keep(b.arrival)
-		s.door.slots[slot].early = true
-		s.take(event{slot: slot, life: s.door.slots[slot].life})
+}
+
+// handOver has the front door see that requests are served: what waited for activation
+// is submitted, in order, and its SLO begins now.
+func (s *world) handOver() {
+	before := s.report.Startup
+	if before != nil {
+		before.Took = s.now.Sub(0)
+		before.HandedOn = before.Early - before.TimedOut
+		s.early.open = before.HandedOn
 	}
-	s.early.waiting = nil
-	if r.Early != r.HandedOn+r.TimedOut {
-		s.broken("G3", "%d requests were stored, %d answered and %d handed on", r.Early, r.TimedOut, r.HandedOn)
+	s.stepDoor(&frontdoor.StageSeen{Stage: protocol.Active})
+	s.frontDoorHears(s.epoch)
+	if before != nil && s.door.core.Snapshot().Waiting > 0 {
+		s.broken("G3", "%d requests still wait after the activation", s.door.core.Snapshot().Waiting)
 	}
+}
+
+// frontDoorHears has the front door hear that the scheduler of an epoch is active.
+func (s *world) frontDoorHears(epoch uint64) {
+	s.stepDoor(&frontdoor.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: schedulerID(epoch), Incarnation: epoch, Epoch: epoch, State: protocol.SchedulerActive}})
 }
 
 // answered counts an early request's answer.

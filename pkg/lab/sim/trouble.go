@@ -114,7 +114,7 @@ func (t *trouble) holds(e event) bool {
 	case *host:
 		h = of
 	}
-	if h == nil || e.kind == dispatched {
+	if h == nil || e.kind == dispatched || e.kind == answered {
 		return false
 	}
 	switch {

@@ -101,6 +101,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 // start makes the workers and what goes wrong, and brings the stack up.
 func (s *world) start() {
 	s.elect()
+	s.newDoor()
 	for i := range s.config.Workers {
 		s.newHost(nameOf(i))
 	}
@@ -126,7 +127,7 @@ func (s *world) begin() {
 		return
 	}
 	s.begun, s.zero, s.report.zero, s.ended = true, s.now, s.now, s.now
-	s.handOn()
+	s.handOver()
 }
 
 // over reports whether the workload has ended and everything is answered.
@@ -209,23 +210,23 @@ func (s *world) together() bool {
 
 // happen carries out one event.
 func (s *world) happen(e *event) {
-	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^uint64(uint32(e.slot))<<24)
+	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^e.seq<<24)
 	s.report.Events++
 	if s.trouble != nil && s.trouble.holds(*e) {
 		return
 	}
 	switch e.kind {
 	case atDoor:
-		s.take(*e)
+		s.take(e.of.(*request))
 	case submitted:
 		s.submitted(*e)
 	case ordered:
 		o := e.of.(*sent)
 		o.to.Receive(o.action)
 	case dispatched:
-		s.forward(*e)
+		s.dispatched(*e)
 	case staged:
-		e.of.(*host).Input(id(e.slot, e.life), int64(e.size))
+		e.of.(*host).Input(protocol.RequestID{Door: doorID, Seq: e.seq}, int64(e.size))
 	case ended:
 		r := e.of.(*virtual.Run)
 		r.GPU.Worker.End(r)
@@ -237,11 +238,11 @@ func (s *world) happen(e *event) {
 			s.step(&s.result)
 		}
 	case answered:
-		s.answer(*e, protocol.OK)
+		s.outputAt(*e)
 	case refused:
-		s.answer(*e, e.of.(protocol.Code))
+		s.refused(*e)
 	case due:
-		s.answer(*e, protocol.DeadlineExceeded)
+		s.wakeDoor()
 	case called:
 		e.of.(func())()
 	case waiting:
