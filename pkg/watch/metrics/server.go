@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
@@ -55,7 +56,7 @@ func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
 	}
 	go func() {
 		defer close(s.served)
-		if err := s.http.Serve(newCrowd(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(netutil.LimitListener(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics are served no more", "error", err)
 		}
 	}()

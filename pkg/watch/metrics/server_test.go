@@ -11,6 +11,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/net/netutil"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
@@ -161,8 +162,8 @@ func TestACrowdWaitsOutside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCrowd(listener, 1)
-	for range 2 {
+	c := netutil.LimitListener(listener, 1)
+	for range 3 {
 		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -189,9 +190,11 @@ func TestACrowdWaitsOutside(t *testing.T) {
 	_ = first.Close()
 	_ = first.Close() // leaves once
 	_ = (<-second).Close()
-	if len(c.room) != 0 {
-		t.Errorf("%d places are taken", len(c.room))
+	third, err := c.Accept() // no place is lost
+	if err != nil {
+		t.Fatal(err)
 	}
+	_ = third.Close()
 	_ = c.Close()
 	if _, err := c.Accept(); err == nil {
 		t.Error("it takes connections after its end")
