@@ -2,7 +2,8 @@ package main
 
 import (
 	"strings"
-	"unicode/utf8"
+
+	"clockwork/pkg/watch/terminal"
 )
 
 // noBreak is a space at which no line ends.
@@ -23,10 +24,10 @@ func folded(text string, width int) string {
 func hanging(lead, text string, width, indent int) string {
 	var out strings.Builder
 	out.WriteString(lead)
-	column := utf8.RuneCountInString(lead)
+	column := terminal.Columns(lead)
 	begin := column
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' }) {
-		size := utf8.RuneCountInString(word)
+		size := terminal.Columns(word)
 		if column > begin && column+1+size > width {
 			out.WriteString("\n" + strings.Repeat(" ", indent))
 			column, begin = indent, indent

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+
+	"github.com/clipperhouse/displaywidth"
 )
 
 // bar is the state of one progress bar; 0 <= done, and done <= total where
@@ -100,36 +102,8 @@ func safe(text string) string {
 }
 
 // clip cuts text to columns, with an ellipsis where something is missing.
-func clip(text string, columns int) string {
-	if columnsOf(text) <= columns {
-		return text
-	}
-	var out strings.Builder
-	used := 0
-	for _, r := range text {
-		if used += columnsOfRune(r); used > columns-1 {
-			break
-		}
-		out.WriteRune(r)
-	}
-	return out.String() + "…"
-}
+func clip(text string, columns int) string { return displaywidth.TruncateString(text, columns, "…") }
 
-func columnsOf(text string) int {
-	n := 0
-	for _, r := range text {
-		n += columnsOfRune(r)
-	}
-	return n
-}
-
-func columnsOfRune(r rune) int {
-	if r >= 0x1100 && r <= 0x115f || r >= 0x2e80 && r <= 0xa4cf || r >= 0xac00 && r <= 0xd7a3 ||
-		r >= 0xf900 && r <= 0xfaff || r >= 0xfe30 && r <= 0xfe6f || r >= 0xff00 && r <= 0xff60 ||
-		r >= 0xffe0 && r <= 0xffe6 || r >= 0x1f300 && r <= 0x1faff || r >= 0x20000 && r <= 0x3fffd {
-		return 2
-	}
-	return 1
-}
+func columnsOf(text string) int { return displaywidth.String(text) }
 
 func spaces(n int) string { return strings.Repeat(" ", max(0, n)) }
