@@ -18,7 +18,7 @@ type actions struct {
 	duration, completion [kinds]signed
 	batch                prometheus.Observer
 	items                prometheus.Counter
-	step                 *histogram
+	step                 histogram
 }
 
 // kinds is how many kinds of action there are, with one for what is none.
@@ -34,7 +34,7 @@ func kindOf(k protocol.Kind) int {
 
 // signed are two histograms: native ones have no sign to speak of, and too early is
 // another question than too late.
-type signed struct{ over, under *histogram }
+type signed struct{ over, under histogram }
 
 // observe counts by how much more or less there was than predicted.
 func (s signed) observe(predicted, was time.Duration) {
@@ -45,7 +45,7 @@ func (s signed) observe(predicted, was time.Duration) {
 	}
 }
 
-func newSigned(f *family, kind protocol.Kind) signed {
+func newSigned(f family, kind protocol.Kind) signed {
 	return signed{over: f.with(kind.String(), "over"), under: f.with(kind.String(), "under")}
 }
 
@@ -98,7 +98,7 @@ func (a *actions) told(t *watch.Action) {
 		a.batch.Observe(float64(t.Batch))
 		a.items.Add(float64(items(t.Requests)))
 	}
-	if a.duration[kind].over != nil {
+	if a.duration[kind].over.of != nil {
 		a.duration[kind].observe(t.Expected, t.Took())
 		a.completion[kind].observe(0, late)
 	}

@@ -96,7 +96,7 @@ func (m *Metrics) counters(name, help string, labels ...string) *prometheus.Coun
 }
 
 // durations makes histograms.
-func (m *Metrics) durations(name, help string, bounds []time.Duration, labels ...string) *family {
+func (m *Metrics) durations(name, help string, bounds []time.Duration, labels ...string) family {
 	f := newFamily(name, help, bounds, labels...)
 	m.registry.MustRegister(f)
 	return f

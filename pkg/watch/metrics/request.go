@@ -14,10 +14,10 @@ type requests struct {
 	codes    *byCode
 	outcomes []outcome // of codes, by their places
 
-	latency         [outcomes]*histogram
-	slack, lateness *histogram
-	buffered        *histogram
-	parts           [parts]*histogram
+	latency         [outcomes]histogram
+	slack, lateness histogram
+	buffered        histogram
+	parts           [parts]histogram
 	items, bytes    prometheus.Counter
 	cold            [outcomes]prometheus.Counter
 
@@ -31,7 +31,7 @@ type counts [outcomes]prometheus.Counter
 // model is what is known of one model.
 type model struct {
 	requests *counts
-	latency  *histogram
+	latency  histogram
 	cold     prometheus.Counter
 }
 

@@ -13,7 +13,7 @@ import (
 // results are what workers tell.
 type results struct {
 	codes [kinds]*byCode
-	took  [kinds]*histogram
+	took  [kinds]histogram
 	gpus  *bounded[gpu, *lanes]
 }
 
@@ -54,7 +54,7 @@ func newResults(m *Metrics) *results {
 func (t *results) told(r *protocol.Result) {
 	kind := kindOf(r.Kind)
 	t.codes[kind].of(place(r.Code)).Inc()
-	if r.Code == protocol.OK && t.took[kind] != nil {
+	if r.Code == protocol.OK && t.took[kind].of != nil {
 		took := r.End.Sub(r.Begin)
 		if r.Kind == protocol.Infer {
 			took = r.Exec.Device

@@ -214,7 +214,7 @@ func TestScrapersThatWantNativeHistogramsGetThem(t *testing.T) {
 			latency = f.GetMetric()[3].GetHistogram() // ok, by the order of its label
 		}
 	}
-	if latency.GetSchema() != schema || len(latency.GetPositiveSpan()) != 1 || len(latency.GetBucket()) != len(latencyBounds) {
+	if latency.GetSchema() != 3 || len(latency.GetPositiveSpan()) != 1 || len(latency.GetBucket()) != len(latencyBounds) {
 		t.Errorf("%v", latency)
 	}
 	s, _ := served(t, m)
