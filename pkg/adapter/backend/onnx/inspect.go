@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"clockwork/pkg/protocol"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Limits of a model file, each far above any real model.
@@ -100,7 +102,7 @@ func (in *inspector) walk(k *kind, b []byte, depth int) error {
 		if inner == nil {
 			return nil
 		}
-		if f.wire != wireBytes {
+		if f.wire != protowire.BytesType {
 			return fmt.Errorf("field %d of a %s is no message", f.number, k.name)
 		}
 		return in.walk(inner, f.content, depth+1)
@@ -157,7 +159,7 @@ func (t *tensor) take(f field) (err error) {
 	case tensorRaw:
 		t.data, t.raw = f.content, true
 	case tensorFloats, tensorDoubles:
-		if f.wire == wireBytes && t.data == nil && !t.raw {
+		if f.wire == protowire.BytesType && t.data == nil && !t.raw {
 			t.data = f.content
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // nested is a model whose only node holds a graph with a node that holds a
@@ -41,7 +43,7 @@ func hostile() map[string]struct {
 		return append(appendVarint(nil, number, 0)[:1], 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01)
 	}
 	huge7 := huge(modelGraph)
-	huge7[0] = modelGraph<<3 | wireBytes
+	huge7[0] = modelGraph<<3 | byte(protowire.BytesType)
 	good := affine(0, 8, 8)
 	rows := map[string]row{
 		"empty":                      {nil, "no graph"},
@@ -52,7 +54,7 @@ func hostile() map[string]struct {
 		"graph that is a number":     {appendVarint(nil, modelGraph, 7), "is no message"},
 		"field number 0":             {[]byte{0x02, 0x00}, "not a protobuf"},
 		"group":                      {[]byte{modelGraph<<3 | 3}, "not a protobuf"},
-		"length beyond the file":     {append(appendBytes(nil, 2, nil), modelGraph<<3|wireBytes, 0x7f), "not a protobuf"},
+		"length beyond the file":     {append(appendBytes(nil, 2, nil), modelGraph<<3|byte(protowire.BytesType), 0x7f), "not a protobuf"},
 		"length of 2^63":             {huge7, "not a protobuf"},
 		"varint without end":         {bytes.Repeat([]byte{0x80}, 20), "not a protobuf"},
 		"cut off in the middle":      {good[:len(good)/2], "not a protobuf"},
@@ -120,4 +122,19 @@ func FuzzInspect(f *testing.F) {
 		}
 		_, _ = appendHead(file)
 	})
+}
+
+// BenchmarkInspect walks through a graph of so many nodes.
+func BenchmarkInspect(b *testing.B) {
+	inner := appendString(appendString(appendString(nil, 1, "input_of_a_node"), 2, "output_of_a_node"), 4, "Conv")
+	graph := bytes.Repeat(appendBytes(nil, graphNode, inner), maxMessages/2)
+	file := onnxModel(17, graph)
+	if err := inspect(file); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(file)))
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = inspect(file)
+	}
 }
