@@ -1,9 +1,15 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
 
 	"clockwork/pkg/protocol"
 )
@@ -14,8 +20,7 @@ const maxBatchLimit = 1024
 // headArgmax is the one head there is.
 const headArgmax = "argmax"
 
-// config is what a model.yaml says. The format is a strict part of YAML, one
-// key a line, each at most once, with comments after #:
+// config is what a model.yaml says, in YAML without anchors, aliases and tags:
 //
 //	max_batch: 8                   # the largest batch to run, default 16
 //	inputs: {x: [3, 48, 192]}      # shapes of one item, where the graph is open
@@ -26,91 +31,150 @@ type config struct {
 	head     string
 }
 
-// parseConfig reads a model.yaml; an empty text gives the defaults. The error
-// is MODEL_CORRUPT and names the line.
-func parseConfig(text string) (config, *protocol.Error) {
-	c := config{maxBatch: protocol.BatchSizes[len(protocol.BatchSizes)-1]}
-	seen := make(map[string]bool)
-	for i, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		key, value, _ := strings.Cut(line, ":")
-		err := fmt.Errorf("%q stands twice", key)
-		if !seen[key] {
-			err = c.set(key, strings.TrimSpace(value))
-		}
-		if err != nil {
-			return config{}, protocol.Errorf(protocol.ModelCorrupt, "model.yaml line %d: %.300v", i+1, err)
-		}
-		seen[key] = true
-	}
-	return c, nil
+// lineError is what is wrong with a line.
+type lineError struct {
+	line int
+	err  error
 }
 
-func (c *config) set(key, value string) (err error) {
-	switch key {
+func (e lineError) Error() string { return e.err.Error() }
+
+func atLine(n *yaml.Node, format string, args ...any) error {
+	return lineError{n.Line, fmt.Errorf(format, args...)}
+}
+
+// parseConfig reads a model.yaml of at most maxConfig bytes; an empty text gives the
+// defaults. The error is MODEL_CORRUPT and names the line.
+func parseConfig(text string) (config, *protocol.Error) {
+	c := config{maxBatch: protocol.BatchSizes[len(protocol.BatchSizes)-1]}
+	err := c.read(text)
+	if err == nil {
+		return c, nil
+	}
+	line := 1
+	if at := (lineError{}); errors.As(err, &at) {
+		line = max(at.line, 1)
+	}
+	return config{}, protocol.Errorf(protocol.ModelCorrupt, "model.yaml line %d: %.300v", line, err)
+}
+
+func (c *config) read(text string) error {
+	root, err := document(text)
+	if err != nil || root == nil {
+		return err
+	}
+	return eachKey(root, "a model.yaml has the keys max_batch, inputs and head", func(key, value *yaml.Node) error { return c.set(key, value) })
+}
+
+// document returns the one value of a text, nil if there is none.
+func document(text string) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	var n yaml.Node
+	if err := decoder.Decode(&n); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, syntaxError(text, err)
+	}
+	var second yaml.Node
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it is more than one document")
+	}
+	root := n.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Value == "" && root.Style == 0 {
+		return nil, nil
+	}
+	return root, nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// syntaxError finds the line of an error of the library: it names one, unless
+// characters are not allowed.
+func syntaxError(text string, err error) error {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	if at := yamlLine.FindStringSubmatchIndex(message); at != nil {
+		line, _ := strconv.Atoi(message[at[2]:at[3]])
+		return lineError{line, errors.New(message[at[1]:])}
+	}
+	line := 1
+	for _, r := range text {
+		if r == '\n' {
+			line++
+		} else if r == utf8.RuneError || r < ' ' && r != '\t' && r != '\r' || r == 0x7f {
+			return lineError{line, errors.New(message)}
+		}
+	}
+	return errors.New(message)
+}
+
+// eachKey calls f with each key of a mapping and its value. Whatever is not written
+// out in place is refused, so that a short text means little.
+func eachKey(n *yaml.Node, expected string, f func(key, value *yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode || indirect(n) {
+		return atLine(n, "%s", expected)
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || key.Value == "" || indirect(key) || indirect(value) {
+			return atLine(key, "%s", expected)
+		}
+		if seen[key.Value] {
+			return atLine(key, "%q stands twice", key.Value)
+		}
+		seen[key.Value] = true
+		if err := f(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indirect reports whether a value stands elsewhere, may be repeated or has a type of
+// its own.
+func indirect(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0
+}
+
+func (c *config) set(key, value *yaml.Node) (err error) {
+	switch key.Value {
 	case "max_batch":
-		c.maxBatch, err = strconv.Atoi(value)
-		if err != nil || c.maxBatch < 1 || c.maxBatch > maxBatchLimit {
-			return fmt.Errorf("max_batch must be 1 to %d, is %q", maxBatchLimit, value)
+		c.maxBatch, err = strconv.Atoi(value.Value)
+		if err != nil || value.Kind != yaml.ScalarNode || c.maxBatch < 1 || c.maxBatch > maxBatchLimit {
+			return atLine(key, "max_batch must be 1 to %d, is %q", maxBatchLimit, value.Value)
 		}
 	case "inputs":
 		c.inputs, err = parseShapes(value)
 		return err
 	case "head":
-		if value != headArgmax {
-			return fmt.Errorf("head must be %q, is %q", headArgmax, value)
+		if value.Kind != yaml.ScalarNode || value.Value != headArgmax {
+			return atLine(key, "head must be %q, is %q", headArgmax, value.Value)
 		}
-		c.head = value
+		c.head = headArgmax
 	default:
-		return fmt.Errorf("unknown key %q; known are max_batch, inputs and head", key)
+		return atLine(key, "unknown key %q; known are max_batch, inputs and head", key.Value)
 	}
 	return nil
 }
 
 // parseShapes reads {name: [1, 2], other: [3]}.
-func parseShapes(text string) (map[string][]int64, error) {
-	bad := fmt.Errorf("expected {name: [1, 2], ...}, got %q", text)
-	inner, ok := strings.CutPrefix(text, "{")
-	if !ok || !strings.HasSuffix(inner, "}") {
-		return nil, bad
-	}
-	rest := strings.TrimSpace(strings.TrimSuffix(inner, "}"))
+func parseShapes(n *yaml.Node) (map[string][]int64, error) {
 	shapes := make(map[string][]int64)
-	for rest != "" {
-		head, tail, ok := strings.Cut(rest, "]")
-		name, list, found := strings.Cut(head, "[")
-		name, colon := strings.CutSuffix(strings.TrimSpace(name), ":")
-		name = strings.Trim(strings.TrimSpace(name), `"'`)
-		if !ok || !found || !colon || name == "" || shapes[name] != nil {
-			return nil, bad
-		}
-		shape, err := parseShape(list)
-		if err != nil {
-			return nil, err
-		}
-		shapes[name] = shape
-		rest = strings.TrimSpace(tail)
-		if next, comma := strings.CutPrefix(rest, ","); comma {
-			rest = strings.TrimSpace(next)
-		} else if rest != "" {
-			return nil, bad
-		}
-	}
-	return shapes, nil
+	return shapes, eachKey(n, "expected {name: [1, 2], ...}", func(key, value *yaml.Node) (err error) {
+		shapes[key.Value], err = parseShape(value)
+		return err
+	})
 }
 
-func parseShape(list string) ([]int64, error) {
-	shape := []int64{}
-	if strings.TrimSpace(list) == "" {
-		return shape, nil
+func parseShape(n *yaml.Node) ([]int64, error) {
+	if n.Kind != yaml.SequenceNode {
+		return nil, atLine(n, "expected {name: [1, 2], ...}")
 	}
-	for _, text := range strings.Split(list, ",") {
-		d, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-		if err != nil || d < 1 || len(shape) >= maxRank {
-			return nil, fmt.Errorf("dimensions are positive numbers, got %q", text)
+	shape := []int64{}
+	for _, item := range n.Content {
+		d, err := strconv.ParseInt(item.Value, 10, 32)
+		if err != nil || item.Kind != yaml.ScalarNode || indirect(item) || d < 1 || len(shape) >= maxRank {
+			return nil, atLine(item, "dimensions are positive numbers, at most %d, got %q", maxRank, item.Value)
 		}
 		shape = append(shape, d)
 	}
