@@ -1,10 +1,7 @@
 package explain
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,44 +9,31 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/script"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the explanations into testdata")
-
 // TestScripts plays by hand to a core, once for each cause, and compares what
-// is explained of request 1:1. A script opens with why it exists; then lines,
-// times in ms:
+// is explained of request 1:1. Times are in ms:
 //
 //	model <name> <load> <exec of 1>      takes one page; batches take 0.5 more an item
 //	<t> join <worker> <pages> [resident...]      one GPU, all models in host memory
 //	<t> submit <number> <model> <budget> [elapsed]
 //	<t> result <n-th action> <code> [<begin> <end> [<a message's way>]]
 //	<t> tick | lost <worker> | door
+//	explain                              prints the explanation; the last line
 //
-// where door says that the front door of all requests is lost,
-//
-// and after ---- the explanation.
+// where door says that the front door of all requests is lost.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			body, err := os.ReadFile(file)
-			must(t, err)
-			commands, _, _ := strings.Cut(string(body), "----\n")
-			if !strings.HasPrefix(commands, "# ") {
-				t.Fatal("a script opens with why it exists")
+	script.Play(t, "testdata/*.txt", func(t *testing.T) func(string) string {
+		var commands strings.Builder
+		return func(line string) string {
+			if line == "explain" {
+				return told(play(t, "clockwork", commands.String()))
 			}
-			got := commands + "----\n" + told(play(t, "clockwork", commands))
-			if *rewrite {
-				must(t, os.WriteFile(file, []byte(got), 0o644))
-			} else if got != string(body) {
-				t.Errorf("explained otherwise (-rewrite to accept):\n%s", got)
-			}
-		})
-	}
+			fmt.Fprintln(&commands, line)
+			return ""
+		}
+	})
 }
 
 func must(t *testing.T, err error) {

@@ -36,7 +36,7 @@ func TestTheSLOThatWouldHaveSavedARequestDoes(t *testing.T) {
 		for _, policy := range []string{"clockwork", "faithful", "simple"} {
 			body, err := os.ReadFile("testdata/" + name + ".txt")
 			must(t, err)
-			commands, _, _ := strings.Cut(string(body), "----\n")
+			commands, _, _ := strings.Cut(string(body), "explain\n")
 			first := play(t, policy, commands)[0]
 			if !strings.HasPrefix(first.Outcome, "refused") || len(first.Saved) == 0 {
 				if policy == "clockwork" {

@@ -1,20 +1,16 @@
 package top
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/script"
 	"clockwork/pkg/watch/terminal"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write the screens into testdata")
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
@@ -78,27 +74,25 @@ func running(gpus int, models ...protocol.ModelFigures) (*State, time.Time) {
 
 var some = []protocol.ModelFigures{model("resnet50_v2-1", 1500, 0, 0), model("densenet121", 700, 20, 4), model("googlenet", 300, 0, 1)}
 
+// TestScreens draws the screens of testdata/screens.txt: "draw <name>_<size>".
 func TestScreens(t *testing.T) {
 	local := time.Local
 	time.Local = time.UTC
 	defer func() { time.Local = local }()
 	s, now := running(2, some...)
-	for _, c := range []struct {
-		name string
-		draw func() string
-	}{
-		{"overview_80x24", func() string { return s.Draw(&View{Width: 80, Height: 24}, now) }},
-		{"overview_120x40", func() string { return s.Draw(&View{Width: 120, Height: 40}, now) }},
-		{"models_80x24", func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Models, Sort: BySLO}, now) }},
-		{"misses_80x24", func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Misses}, now) }},
-		{"help_80x24", func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Help}, now) }},
-		{"text_80", func() string { return s.Text(80, now) }},
-		{"nobody_80x24", func() string {
+	screens := map[string]func() string{
+		"overview_80x24":  func() string { return s.Draw(&View{Width: 80, Height: 24}, now) },
+		"overview_120x40": func() string { return s.Draw(&View{Width: 120, Height: 40}, now) },
+		"models_80x24":    func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Models, Sort: BySLO}, now) },
+		"misses_80x24":    func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Misses}, now) },
+		"help_80x24":      func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Help}, now) },
+		"text_80":         func() string { return s.Text(80, now) },
+		"nobody_80x24": func() string {
 			var s State
 			s.Tick(noon)
 			return s.Draw(&View{Width: 80, Height: 24}, noon.Add(10*second))
-		}},
-		{"startup_80x24", func() string {
+		},
+		"startup_80x24": func() string {
 			var s State
 			f := door(0, 0)
 			f.FrontDoor.Stage, f.FrontDoor.Models = "LOADING", 2
@@ -106,29 +100,26 @@ func TestScreens(t *testing.T) {
 			s.Figures(protocol.Scheduler, "y", scheduler(false), noon)
 			s.Event(protocol.Event{Kind: protocol.EventCountdown, At: noon, LeftMS: 9000}, noon)
 			return s.Draw(&View{Width: 80, Height: 24}, noon)
-		}},
-		{"broker_lost_80x24", func() string {
+		},
+		"broker_lost_80x24": func() string {
 			s, now := running(1, some...)
 			s.Broker("EOF", now)
 			s.Tick(now.Add(7 * second))
 			return s.Draw(&View{Width: 80, Height: 24}, now.Add(7*second))
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, path := c.draw()+"\n", filepath.Join("testdata", c.name+".txt")
-			if *rewrite {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
+		},
+	}
+	script.Play(t, "testdata/screens.txt", func(t *testing.T) func(string) string {
+		return func(line string) string {
+			draw := screens[strings.TrimPrefix(line, "draw ")]
+			if draw == nil {
+				t.Fatalf("%q is no screen", line)
 			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("drawn otherwise (-rewrite to accept):\n%s", got)
-			}
-		})
+			delete(screens, strings.TrimPrefix(line, "draw "))
+			return draw() + "\n"
+		}
+	})
+	if len(screens) > 0 {
+		t.Errorf("%d screens are not in the script", len(screens))
 	}
 }
 
