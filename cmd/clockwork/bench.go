@@ -54,7 +54,7 @@ For example, 15 models at 2,000 requests a second, on a stack of its own:
 const benchPatience = 10 * time.Minute
 
 // Run sends the workload and prints what came of it.
-func (k *benchCommand) Run(c *cli, con *console) error {
+func (k *benchCommand) Run(c *flags, con *console) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (t *benchTarget) close() error {
 var noBuffer = nats.ReconnectBufSize(-1)
 
 // open reaches the stack of the flags, or starts one.
-func (k *benchCommand) open(ctx context.Context, c *cli, con *console) (*benchTarget, error) {
+func (k *benchCommand) open(ctx context.Context, c *flags, con *console) (*benchTarget, error) {
 	if k.Up {
 		return k.openOwn(ctx, c, con)
 	}
@@ -118,7 +118,7 @@ func (k *benchCommand) open(ctx context.Context, c *cli, con *console) (*benchTa
 }
 
 // commandFor begins the commands for the same stack.
-func commandFor(c *cli) string {
+func commandFor(c *flags) string {
 	command := "clockwork"
 	if c.NATS != nats.DefaultURL {
 		command += " --nats " + bus.Redacted(c.NATS)
@@ -244,7 +244,7 @@ func (k *benchCommand) payload(ctx context.Context, stack *client.Client) bench.
 	switch {
 	case k.Input != "":
 		return bench.Given(func(m protocol.ModelState) ([]protocol.Tensor, error) {
-			request, err := (&inferCommand{Model: m.Name, Input: k.Input}).fromFile(ctx, stack)
+			request, err := readRequest(ctx, stack, m.Name, k.Input)
 			if err != nil {
 				return nil, err
 			}
@@ -286,15 +286,15 @@ func (k *benchCommand) check() error {
 	}
 	switch {
 	case k.GPUs != nil && !k.Up:
-		return usageError{"--gpus is for the stack of --up; another stack has the GPUs that it has"}
+		return usagef("--gpus is for the stack of --up; another stack has the GPUs that it has")
 	case k.Input != "" && k.Payload != "":
-		return usageError{"--payload and --input both say what requests bring"}
+		return usagef("--payload and --input both say what requests bring")
 	case k.Up && k.Load:
-		return usageError{"--up loads its models itself: leave --load out"}
+		return usagef("--up loads its models itself: leave --load out")
 	case k.Unlike && k.Compare == "":
-		return usageError{"--unlike is about --compare"}
+		return usagef("--unlike is about --compare")
 	case !(k.RequireSLO >= 0 && k.RequireSLO <= 100):
-		return usageError{fmt.Sprintf("--require-slo is %v; it must be from 0 to 100, in percent", k.RequireSLO)}
+		return usagef("--require-slo is %v; it must be from 0 to 100, in percent", k.RequireSLO)
 	}
 	for _, file := range []struct{ flag, path string }{{"report", k.Report}, {"hdr", k.HDR}} {
 		if err := canWrite(file.flag, file.path); err != nil {
@@ -306,7 +306,7 @@ func (k *benchCommand) check() error {
 		return err
 	}
 	if length, warmup := m.workload.Length, k.warmup(m.workload.Length); warmup >= length {
-		return usageError{fmt.Sprintf("--warmup is %v of %v: nothing is left to measure", warmup, length)}
+		return usagef("--warmup is %v of %v: nothing is left to measure", warmup, length)
 	}
 	return nil
 }

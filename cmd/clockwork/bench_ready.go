@@ -19,7 +19,7 @@ import (
 
 // openOwn starts a stack in this process, with a broker that the connections
 // reach as those of another process would.
-func (k *benchCommand) openOwn(ctx context.Context, c *cli, con *console) (*benchTarget, error) {
+func (k *benchCommand) openOwn(ctx context.Context, c *flags, con *console) (*benchTarget, error) {
 	flags, err := k.ownFlags()
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (k *benchCommand) openOwn(ctx context.Context, c *cli, con *console) (*benc
 
 // quiet has the services log what goes wrong alone, and leaves the standard
 // output to the result where it is no terminal.
-func (k *benchCommand) quiet(c *cli, con *console) *console {
+func (k *benchCommand) quiet(c *flags, con *console) *console {
 	if c.LogLevel == "auto" {
 		con.log = con.logAt(slog.LevelWarn)
 	}

@@ -35,14 +35,14 @@ func (k *benchCommand) before() (*bench.Report, error) {
 	}
 	var r bench.Report
 	if err := json.Unmarshal(body, &r); err != nil || r.Setting.Workload == "" {
-		return nil, usageError{fmt.Sprintf("--compare %s is not what bench --json prints", k.Compare)}
+		return nil, usagef("--compare %s is not what bench --json prints", k.Compare)
 	}
 	m, err := k.make(max(1, or0(k.GPUs)))
 	if err != nil {
 		return nil, err
 	}
 	if differences := bench.Differences(r.Setting, k.setting(m)); len(differences) > 0 && !k.Unlike {
-		return nil, usageError{fmt.Sprintf("--compare %s is another workload; --unlike compares them all the same:\n  %s", k.Compare, strings.Join(differences, "\n  "))}
+		return nil, usagef("--compare %s is another workload; --unlike compares them all the same:\n  %s", k.Compare, strings.Join(differences, "\n  "))
 	}
 	return &r, nil
 }

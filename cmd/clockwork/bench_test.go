@@ -12,6 +12,7 @@ import (
 
 	"clockwork/pkg/lab/bench"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 	"clockwork/pkg/watch/terminal"
 )
 
@@ -64,7 +65,7 @@ func live(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	con := &console{out: quiet, err: quiet, display: terminal.New(quiet, false, nil), screen: &screen{log: quiet}, log: slog.New(slog.DiscardHandler)}
-	c := &cli{Prefix: protocol.DefaultPrefix}
+	c := &flags{Prefix: protocol.DefaultPrefix}
 	s, err := openStack(c, con, "127.0.0.1:0", "", false)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func live(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	t.Setenv("NATS_URL", s.broker.ClientURL())
-	awaitStage(t, s.broker.ClientURL(), protocol.AwaitingModels)
+	command.AwaitStage(t, s.broker.ClientURL(), protocol.AwaitingModels)
 }
 
 func TestBenchSaysWhatIsMissingAndMeasuresWhatIsThere(t *testing.T) {

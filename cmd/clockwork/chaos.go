@@ -94,7 +94,7 @@ func (k *chaosCommand) check() (chaos.Fault, error) {
 		{"--workers", float64(k.Workers), 1, 64}, {"--gpus", float64(k.GPUs), 1, 16}, {"--copies", float64(k.Copies), 1, 1000},
 	} {
 		if !(bound.value >= bound.from && bound.value <= bound.to) {
-			return 0, usageError{fmt.Sprintf("%s is %v; it must be from %v to %v", bound.flag, bound.value, bound.from, bound.to)}
+			return 0, usagef("%s is %v; it must be from %v to %v", bound.flag, bound.value, bound.from, bound.to)
 		}
 	}
 	return fault, nil

@@ -49,6 +49,9 @@ type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
+// usagef says what is wrong with a flag or an argument.
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
 // usage makes a usageError of any error.
 func usage(err error) error {
 	if err == nil {
@@ -66,10 +69,13 @@ type coded struct {
 
 func (e coded) Unwrap() error { return e.error }
 
+// withCode gives an error a code of the protocol.
+func withCode(code protocol.Code, err error) error { return coded{code, err} }
+
 // interrupted says so instead of what failed for it.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return coded{protocol.Cancelled, errors.New("interrupted")}
+		return withCode(protocol.Cancelled, errors.New("interrupted"))
 	}
 	return err
 }
@@ -83,7 +89,7 @@ func wrongUsage(err error) error {
 			command += " " + node.Name
 		}
 	}
-	return usageError{fmt.Sprintf("%s\nRun %s --help to see what it takes.", plainly.Replace(err.Error()), command)}
+	return usagef("%s\nRun %s --help to see what it takes.", plainly.Replace(err.Error()), command)
 }
 
 // plainly takes out of the parser's words what helps nobody: "EOL" is its name
@@ -152,12 +158,12 @@ func printJSON(w io.Writer, v any) error {
 }
 
 // connect reaches the stack that the flags name.
-func (c *cli) connect(more ...nats.Option) (*client.Client, error) {
-	options, err := c.options()
+func (f *flags) connect(more ...nats.Option) (*client.Client, error) {
+	options, err := f.options()
 	if err != nil {
 		return nil, err
 	}
-	stack, err := client.Connect(c.NATS, c.Prefix, append(options, more...)...)
+	stack, err := client.Connect(f.NATS, f.Prefix, append(options, more...)...)
 	switch {
 	case errors.Is(err, nats.ErrAuthorization):
 		return nil, protocol.Errorf(protocol.StateUnavailable, "%v; say who you are with --nkey FILE", err)
@@ -189,7 +195,7 @@ func validPrefix(prefix string) bool {
 
 // show asks the stack one question and prints the answer, for a person or as
 // JSON.
-func show[T any](c *cli, con *console, ask func(*client.Client, context.Context) (*T, *protocol.Error), print func(*T) error) error {
+func show[T any](c *flags, con *console, ask func(*client.Client, context.Context) (*T, *protocol.Error), print func(*T) error) error {
 	ctx, cancel := interruptible()
 	defer cancel()
 	stack, err := c.connect()

@@ -22,17 +22,17 @@ func (f credentialFlags) credentials() bus.Credentials {
 // options are those of a connection, checked.
 func (f credentialFlags) options() ([]nats.Option, error) {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
-		return nil, usageError{"--tls-cert and --tls-key go together"}
+		return nil, usagef("--tls-cert and --tls-key go together")
 	}
 	options, err := f.credentials().Options()
 	return options, usage(err)
 }
 
-// config is how a process reaches the broker. With a key of its own, what is kept in
+// busConfig is how a process reaches the broker. With a key of its own, what is kept in
 // the broker is not this process's to make.
-func (c *cli) busConfig(con *console, replicas int) (bus.Config, error) {
-	if _, err := c.options(); err != nil {
+func (f *flags) busConfig(con *console, replicas int) (bus.Config, error) {
+	if _, err := f.options(); err != nil {
 		return bus.Config{}, err
 	}
-	return bus.Config{URL: c.NATS, Credentials: c.credentials(), Bound: c.NKey != "", Prefix: c.Prefix, Replicas: replicas, Log: con.log}, nil
+	return bus.Config{URL: f.NATS, Credentials: f.credentials(), Bound: f.NKey != "", Prefix: f.Prefix, Replicas: replicas, Log: con.log}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"clockwork/pkg/adapter/backend/onnx"
@@ -48,12 +49,12 @@ type demo struct {
 }
 
 // Run shows the whole stack at work.
-func (k *demoCommand) Run(c *cli, con *console) (err error) {
+func (k *demoCommand) Run(c *flags, con *console) (err error) {
 	if k.Duration <= 0 {
-		return usageError{"--duration must be positive"}
+		return usagef("--duration must be positive")
 	}
 	if k.Misses < 0 || k.Misses > 1 {
-		return usageError{fmt.Sprintf("--misses is %v; it must be from 0 to 1", k.Misses)}
+		return usagef("--misses is %v; it must be from 0 to 1", k.Misses)
 	}
 	s, err := openStack(c, con, "127.0.0.1:0", "", false)
 	if err != nil {
@@ -101,20 +102,23 @@ func (k *demoCommand) flags(ctx context.Context, s *stack) (*stackFlags, error) 
 	return f, err
 }
 
-// untilFailure ends with ctx, or when a service fails.
-func (s *stack) untilFailure(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancelCause(ctx)
-	failed := s.app.Wait()
-	go func() { // ends with ctx, which Run cancels
-		select {
-		case signal := <-failed:
-			if signal.ExitCode != 0 { // else it was an interrupt, which ends ctx
-				cancel(s.app.failure())
-			}
-		case <-ctx.Done():
+// ensure fetches what was not given, and returns the library and a model
+// directory that holds the recognition model.
+func (k *demoCommand) ensure(ctx context.Context, s *stack) (library, models string, err error) {
+	f := fetch.Fetcher{Progress: fetchProgress(s)}
+	library, models = k.ONNXLibrary, k.Models
+	if library == "" {
+		if library, err = f.Library(ctx); err != nil {
+			return "", "", err
 		}
-	}()
-	return ctx
+	}
+	if models == "" {
+		models = path.Join(s.scratch, "models")
+		if err = f.Models(ctx, models); err != nil {
+			return "", "", err
+		}
+	}
+	return library, models, nil
 }
 
 func (d *demo) run(ctx context.Context) error {

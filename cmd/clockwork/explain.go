@@ -39,7 +39,7 @@ func (k *explainCommand) Help() string {
 }
 
 // Run explains requests of a recording, or of the running stack.
-func (k *explainCommand) Run(c *cli, con *console) error {
+func (k *explainCommand) Run(c *flags, con *console) error {
 	if _, err := os.Stat(k.What); err == nil || strings.ContainsRune(k.What, os.PathSeparator) {
 		return k.recorded(c, con)
 	}
@@ -51,7 +51,7 @@ func (k *explainCommand) Run(c *cli, con *console) error {
 }
 
 // recorded explains a recording's requests.
-func (k *explainCommand) recorded(c *cli, con *console) error {
+func (k *explainCommand) recorded(c *flags, con *console) error {
 	ids, err := requestIDs(k.IDs)
 	if err != nil {
 		return err

@@ -33,9 +33,9 @@ type liveRequest struct {
 }
 
 // explainLive asks the stack about requests, or what it missed lately.
-func explainLive(c *cli, con *console, ids []string) error {
+func explainLive(c *flags, con *console, ids []string) error {
 	if len(ids) > protocol.MaxAsked {
-		return usageError{fmt.Sprintf("%d requests at a time are too many; ask about %d at most", len(ids), protocol.MaxAsked)}
+		return usagef("%d requests at a time are too many; ask about %d at most", len(ids), protocol.MaxAsked)
 	}
 	ctx, cancel := interruptible()
 	defer cancel()

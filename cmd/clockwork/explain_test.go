@@ -5,7 +5,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/explain"
 )
 
@@ -133,5 +135,22 @@ func TestStoriesFitTheTerminal(t *testing.T) {
 		if story(g.Example, 0) != g.Example.String() {
 			t.Error("where there is no terminal, a link is to be one line")
 		}
+	}
+}
+
+// The front door alone answers: what it refused was not done in time, whatever the
+// scheduler heard from the worker.
+func TestWhatADoorRefusedWasNotDoneInTime(t *testing.T) {
+	late := protocol.DoorRequest{ID: "00000000000000ff:7", Code: protocol.DeadlineExceeded, Arrived: time.Unix(1, 0)}
+	told := []explain.Told{{Explanation: &explain.Explanation{ID: late.ID, Outcome: "done in time"}}}
+	var r liveReport
+	r.add(&late, told)
+	if got := r.Requests[0].Outcome; got != "refused DEADLINE_EXCEEDED by its front door, done in time at the worker" || told[0].Outcome != "done in time" {
+		t.Errorf("%q", got)
+	}
+	late.Code = protocol.OK
+	r.add(&late, told)
+	if got := r.Requests[1].Outcome; got != "done in time" {
+		t.Errorf("%q", got)
 	}
 }

@@ -60,8 +60,8 @@ func (e serviceError) Unwrap() error      { return e.error }
 func (f *failureLog) failure() error {
 	select {
 	case err := <-f.first:
-		return coded{protocol.ShuttingDown, serviceError{err}}
+		return withCode(protocol.ShuttingDown, serviceError{err})
 	default:
-		return coded{protocol.ShuttingDown, errService}
+		return withCode(protocol.ShuttingDown, errService)
 	}
 }

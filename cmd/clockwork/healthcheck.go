@@ -28,12 +28,12 @@ type health struct {
 }
 
 // Run prints one line, and fails unless the service is well.
-func (k *healthcheckCommand) Run(c *cli, con *console) error {
+func (k *healthcheckCommand) Run(c *flags, con *console) error {
 	if k.Timeout <= 0 {
-		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", k.Timeout)}
+		return usagef("--timeout is %v; it must be positive", k.Timeout)
 	}
 	if k.Name != "" && k.Service != string(protocol.Worker) {
-		return usageError{"--name is a worker's; it goes with --service worker"}
+		return usagef("--name is a worker's; it goes with --service worker")
 	}
 	ctx, cancel := interruptible()
 	defer cancel()
@@ -41,7 +41,7 @@ func (k *healthcheckCommand) Run(c *cli, con *console) error {
 	defer cancel()
 	found, err := k.ask(ctx, c)
 	if err != nil {
-		return coded{protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err)}
+		return withCode(protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err))
 	}
 	if c.JSON {
 		return printJSON(con.out, found)
@@ -54,7 +54,7 @@ func (k *healthcheckCommand) Run(c *cli, con *console) error {
 	return err
 }
 
-func (k *healthcheckCommand) ask(ctx context.Context, c *cli) (health, error) {
+func (k *healthcheckCommand) ask(ctx context.Context, c *flags) (health, error) {
 	options, err := c.options()
 	if err != nil {
 		return health{}, err

@@ -9,17 +9,18 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 )
 
 func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
-	address := freeAddress(t)
+	address := command.FreeAddress(t)
 	url := "nats://" + address
 	ended := make(chan int, 1)
 	go func() {
 		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms")
 		ended <- code
 	}()
-	awaitStage(t, url, protocol.AwaitingModels)
+	command.AwaitStage(t, url, protocol.AwaitingModels)
 	worker := bus.HostName()
 	for _, row := range []struct {
 		args string

@@ -17,9 +17,6 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// maxItems is the largest batch that a model.yaml may state.
-const maxItems = 1024
-
 type inferCommand struct {
 	Model     string        `arg:"" help:"The model's name."`
 	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
@@ -33,7 +30,7 @@ type inferCommand struct {
 }
 
 // Run sends the requests and prints one answer, or a table of many.
-func (i *inferCommand) Run(c *cli, con *console) error {
+func (i *inferCommand) Run(c *flags, con *console) error {
 	if err := i.check(); err != nil {
 		return err
 	}
@@ -66,35 +63,57 @@ func (i *inferCommand) Run(c *cli, con *console) error {
 	return nil
 }
 
+// request is what the flags say to send.
+func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*protocol.InferRequest, error) {
+	request := &protocol.InferRequest{}
+	var err error
+	switch {
+	case i.Input != "":
+		request, err = readRequest(ctx, stack, i.Model, i.Input)
+	case !i.Generated:
+		// A model that is not known yet may be by the time of activation: then
+		// it is the worker that has to make the input up.
+		if m, known := modelNamed(ctx, stack, i.Model); known {
+			request.Inputs = client.Sample(m.Inputs, i.Items)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	ms := float64(i.SLO) / float64(time.Millisecond)
+	request.Parameters.SLOMS = &ms
+	return request, nil
+}
+
 // check refuses what needs no stack to be seen to be wrong.
 func (i *inferCommand) check() error {
 	if !protocol.ValidName(i.Model) {
-		return usageError{fmt.Sprintf("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)}
+		return usagef("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)
 	}
 	if i.SLO <= 0 || i.SLO > protocol.MaxSLO {
-		return usageError{fmt.Sprintf("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)}
+		return usagef("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)
 	}
 	if i.Wait < 0 {
-		return usageError{fmt.Sprintf("--wait is %v; it must not be negative", i.Wait)}
+		return usagef("--wait is %v; it must not be negative", i.Wait)
 	}
 	if i.Trace != "" && !trace.IsTraceparent(i.Trace) {
-		return usageError{fmt.Sprintf("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)}
+		return usagef("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)
 	}
 	if i.Items > maxItems {
-		return usageError{fmt.Sprintf("--items is %d; no model takes more than %d", i.Items, maxItems)}
+		return usagef("--items is %d; no model takes more than %d", i.Items, maxItems)
 	}
 	for _, flag := range []struct {
 		name  string
 		value int
 	}{{"count", i.Count}, {"concurrency", i.Par}, {"items", i.Items}} {
 		if flag.value < 1 {
-			return usageError{fmt.Sprintf("--%s is %d; it must be at least 1", flag.name, flag.value)}
+			return usagef("--%s is %d; it must be at least 1", flag.name, flag.value)
 		}
 	}
 	return nil
 }
 
-func (i *inferCommand) table(ctx context.Context, c *cli, con *console, stack *client.Client, request *protocol.InferRequest) error {
+func (i *inferCommand) table(ctx context.Context, c *flags, con *console, stack *client.Client, request *protocol.InferRequest) error {
 	samples, elapsed := i.many(ctx, stack, request)
 	summary := report.New(samples, elapsed)
 	if con.tty && ctx.Err() != nil {
@@ -145,21 +164,6 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	close(next)
 	senders.Wait()
 	return samples, time.Since(begin)
-}
-
-// ask sends a request and measures what the client sees. What the request
-// waited for activation does not count: its SLO begins then.
-func ask(ctx context.Context, stack *client.Client, model string, request *protocol.InferRequest, slo, wait time.Duration) (report.Sample, *protocol.InferResponse, *protocol.Error) {
-	begin := time.Now()
-	response, refused := stack.Infer(ctx, model, request, wait)
-	sample := report.Sample{Model: model, Latency: time.Since(begin), SLO: slo, Code: protocol.OK}
-	if refused != nil {
-		sample.Code = refused.Code
-		return sample, nil, refused
-	}
-	sample.Latency -= time.Duration(response.Parameters.BufferedMS * float64(time.Millisecond))
-	sample.Cold, sample.Batch = response.Parameters.ColdStart, response.Parameters.BatchSize
-	return sample, response, nil
 }
 
 // printResponse shows where the time of a request went, and what came back.

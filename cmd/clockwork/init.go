@@ -18,9 +18,9 @@ type initCommand struct {
 }
 
 // Run makes what a stack keeps in the broker.
-func (k *initCommand) Run(c *cli, con *console) error {
+func (k *initCommand) Run(c *flags, con *console) error {
 	if k.Timeout <= 0 {
-		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", k.Timeout)}
+		return usagef("--timeout is %v; it must be positive", k.Timeout)
 	}
 	if err := k.check(); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (k *initCommand) Run(c *cli, con *console) error {
 	buffer := bus.BufferConfig{Timeout: config.BufferTimeout, MaxRequests: config.BufferRequests, MaxBytes: config.BufferBytes}
 	stores, err := makeStores(waiting, reach, buffer)
 	if err != nil {
-		return interrupted(ctx, coded{protocol.StateUnavailable, err})
+		return interrupted(ctx, withCode(protocol.StateUnavailable, err))
 	}
 	if con.json {
 		return printJSON(con.out, map[string]any{"stores": stores})

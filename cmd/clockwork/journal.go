@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,40 +11,11 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// journalFlags are of the services whose cores are recorded in a journal.
-type journalFlags struct {
-	Record string `placeholder:"FILE" help:"Record what it is given and decides into FILE, for clockwork replay."`
-}
-
-// journaled has run go on with a journal, nil where none is asked for.
-func (f journalFlags) journaled(run func(*journal.Writer) error) (err error) {
-	if f.Record == "" {
-		return run(nil)
-	}
-	if isDirectory(f.Record) {
-		return usageError{fmt.Sprintf("--record %s is a directory; name a file in it", f.Record)}
-	}
-	file, err := os.OpenFile(f.Record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return usageError{fmt.Sprintf("--record %s exists; remove it or name another", f.Record)}
-	}
-	if err != nil {
-		return usageError{"--record: " + err.Error()}
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	to, err := journal.NewWriter(file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.Close()) }()
-	return run(to)
-}
-
 // isJournal reports whether a file is a journal, and not a scheduler's recording.
 func isJournal(path string) (bool, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return false, usageError{err.Error()}
+		return false, usage(err)
 	}
 	defer file.Close()
 	start := make([]byte, 64)
@@ -60,13 +30,13 @@ type journalReport struct {
 }
 
 // journal replays a journal.
-func (k *replayCommand) journal(c *cli, con *console) error {
+func (k *replayCommand) journal(c *flags, con *console) error {
 	if k.changes() {
-		return usageError{fmt.Sprintf("%s is not a scheduler's recording: --policy and --config change nothing in it", k.File)}
+		return usagef("%s is not a scheduler's recording: --policy and --config change nothing in it", k.File)
 	}
 	file, err := os.Open(k.File)
 	if err != nil {
-		return usageError{err.Error()}
+		return usage(err)
 	}
 	defer file.Close()
 	verdict, err := journal.Verify(file)

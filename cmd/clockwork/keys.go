@@ -29,7 +29,7 @@ remove its file before. Give every process the file of its own key, and no other
 }
 
 // Run writes a directory of keys.
-func (k *keysCommand) Run(c *cli, con *console) error {
+func (k *keysCommand) Run(c *flags, con *console) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (k *keysCommand) Run(c *cli, con *console) error {
 	}
 	switch {
 	case wrote("broker/nats.conf"):
-		con.printNext(k, users)
+		k.printNext(con, users)
 	case wrote("broker/users.conf"):
 		fmt.Fprintln(con.out, "A broker that runs learns of it by SIGHUP.")
 	}
@@ -70,7 +70,7 @@ func (k *keysCommand) Run(c *cli, con *console) error {
 }
 
 // printNext shows a stack with these keys.
-func (con *console) printNext(k *keysCommand, users []keys.User) {
+func (k *keysCommand) printNext(con *console, users []keys.User) {
 	conf, tls := "nats.conf", ""
 	if len(k.TLS) > 0 {
 		conf = "nats-tls.conf"
@@ -104,13 +104,13 @@ func (k *keysCommand) check() error {
 		}
 		for _, name := range names {
 			if err := (keys.User{Role: role, Name: name}).Validate(); err != nil || name == "" {
-				return usageError{fmt.Sprintf("%s %q: a name is 1 to %d of [a-z0-9_-], and not %q", flag, name, protocol.MaxName, role)}
+				return usagef("%s %q: a name is 1 to %d of [a-z0-9_-], and not %q", flag, name, protocol.MaxName, role)
 			}
 		}
 	}
 	for _, host := range k.TLS {
 		if host == "" || net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ *") {
-			return usageError{fmt.Sprintf("--tls %q: expected a host's name or address, without a port", host)}
+			return usagef("--tls %q: expected a host's name or address, without a port", host)
 		}
 	}
 	return nil

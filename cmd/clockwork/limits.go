@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"clockwork/pkg/core/quota"
@@ -17,18 +16,18 @@ func readLimits(path string, base quota.Rules) (quota.Rules, error) {
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return base, usageError{fmt.Sprintf("--limits: %v", err)}
+		return base, usagef("--limits: %v", err)
 	}
 	if info.Size() > maxLimits {
-		return base, usageError{fmt.Sprintf("--limits %s: it has %d bytes, at most %d are read", path, info.Size(), maxLimits)}
+		return base, usagef("--limits %s: it has %d bytes, at most %d are read", path, info.Size(), maxLimits)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return base, usageError{fmt.Sprintf("--limits: %v", err)}
+		return base, usagef("--limits: %v", err)
 	}
 	rules, err := quota.Parse(text, base)
 	if err != nil {
-		return base, usageError{fmt.Sprintf("--limits %s: %v", path, err)}
+		return base, usagef("--limits %s: %v", path, err)
 	}
 	return rules, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -75,11 +74,11 @@ func (f *telemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, er
 		return nil, nil
 	}
 	if _, _, err := net.SplitHostPort(f.Metrics); err != nil {
-		return nil, usageError{fmt.Sprintf("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)}
+		return nil, usagef("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)
 	}
 	config := metrics.Config{Models: f.MetricsModels}
 	if err := config.Validate(); err != nil {
-		return nil, usageError{"--metrics-" + err.Error()}
+		return nil, usagef("--metrics-%v", err)
 	}
 	server, err := metrics.Listen(f.Metrics, metrics.New(hub, config), log)
 	if err != nil {
@@ -92,7 +91,7 @@ func (f *telemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, er
 func (f *telemetryFlags) summarise(hub *watch.Hub, log *slog.Logger, say func(string)) (listener, error) {
 	switch {
 	case f.Summary < 0 || f.Summary > 0 && f.Summary < time.Second:
-		return nil, usageError{fmt.Sprintf("--summary is %v; it must be 0 or at least 1s", f.Summary)}
+		return nil, usagef("--summary is %v; it must be 0 or at least 1s", f.Summary)
 	case f.Summary == 0:
 		return nil, nil
 	}

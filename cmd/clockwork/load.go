@@ -17,7 +17,7 @@ type loadCommand struct {
 }
 
 // Run asks for the load and waits for it.
-func (l *loadCommand) Run(c *cli, con *console) error {
+func (l *loadCommand) Run(c *flags, con *console) error {
 	if err := l.check(); err != nil {
 		return err
 	}
@@ -45,13 +45,13 @@ func (l *loadCommand) Run(c *cli, con *console) error {
 func (l *loadCommand) check() error {
 	switch {
 	case l.Path == "":
-		return usageError{"the path is empty; expected zoo/NAME, or NAME of a directory below the workers' --models"}
+		return usagef("the path is empty; expected zoo/NAME, or NAME of a directory below the workers' --models")
 	case l.Copies < 1 || l.Copies > protocol.MaxCopies:
-		return usageError{fmt.Sprintf("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)}
+		return usagef("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)
 	case l.Name != "" && !protocol.ValidName(l.Name):
-		return usageError{fmt.Sprintf("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)}
+		return usagef("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)
 	case l.Timeout <= 0:
-		return usageError{fmt.Sprintf("--timeout is %v; it must be positive", l.Timeout)}
+		return usagef("--timeout is %v; it must be positive", l.Timeout)
 	}
 	return nil
 }
@@ -69,24 +69,4 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 		fmt.Fprintf(w, "  output  %s\n", out)
 	}
 	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, count(reply.Pages, "page"))
-}
-
-// copiesText names the models of one load.
-func copiesText(models []string) string {
-	switch n := len(models); n {
-	case 0:
-		return "nothing"
-	case 1:
-		return models[0]
-	default:
-		return fmt.Sprintf("%d copies: %s to %s", n, models[0], models[n-1])
-	}
-}
-
-// count is "1 page" or "2 pages".
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }

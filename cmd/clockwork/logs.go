@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 
 	"clockwork/pkg/watch"
@@ -27,7 +26,7 @@ type rotateFlags struct {
 // at is a log's configuration.
 func (f rotateFlags) at(path string) (tsv.Config, error) {
 	if f.LogKeep < 1 {
-		return tsv.Config{}, usageError{fmt.Sprintf("--log-keep is %d; it must be at least 1", f.LogKeep)}
+		return tsv.Config{}, usagef("--log-keep is %d; it must be at least 1", f.LogKeep)
 	}
 	return tsv.Config{Path: path, Rotate: int64(f.LogRotate), Keep: f.LogKeep}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 	"clockwork/pkg/watch"
 	"clockwork/pkg/watch/terminal"
 )
@@ -106,7 +107,13 @@ func startLogged(t *testing.T) *loggedStack {
 	t.Helper()
 	dir := t.TempDir()
 	s := &loggedStack{requests: filepath.Join(dir, "requests.tsv"), actions: filepath.Join(dir, "actions.tsv")}
-	var f upCommand
+	var f struct {
+		stackFlags
+		telemetryFlags
+		requestLogFlags
+		actionLogFlags
+		rotateFlags
+	}
 	parser, err := kong.New(&f)
 	if err == nil {
 		_, err = parser.Parse([]string{"--load-idle=200ms", "--scale=0.1", "--profile-iterations=3", "--generate-inputs",
@@ -125,7 +132,7 @@ func startLogged(t *testing.T) *loggedStack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cli{Prefix: protocol.DefaultPrefix}
+	c := &flags{Prefix: protocol.DefaultPrefix}
 	s.stack, err = openStack(c, con, "127.0.0.1:0", "", false)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +156,7 @@ func startLogged(t *testing.T) *loggedStack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitStage(t, s.broker.ClientURL(), protocol.AwaitingModels)
+	command.AwaitStage(t, s.broker.ClientURL(), protocol.AwaitingModels)
 	return s
 }
 
@@ -194,7 +201,7 @@ func TestLogsSayWhatClientsSaw(t *testing.T) {
 	if _, refused := s.client.Load(t.Context(), protocol.LoadRequest{Path: "zoo/googlenet", Name: "m"}); refused != nil {
 		t.Fatal(refused)
 	}
-	awaitStage(t, s.broker.ClientURL(), protocol.Active)
+	command.AwaitStage(t, s.broker.ClientURL(), protocol.Active)
 	seen := s.ask(t, "m", 5000, 40)
 	maps.Copy(seen, s.ask(t, "m", 0.001, 8))
 	unheard := s.ask(t, "unheard_of", 5000, 4)

@@ -3,23 +3,12 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"strings"
-
-	"github.com/alecthomas/kong"
-	"golang.org/x/term"
-
-	"clockwork/pkg/watch/terminal"
 )
 
-// cli is the command line. Flags win over CLOCKWORK_* variables.
-type cli struct {
-	NATS   string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
-	Prefix string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
-	logFlags
-	credentialFlags
-	JSON bool `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
+// commandLine is the grammar.
+type commandLine struct {
+	flags
 
 	Up         upCommand          `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
 	Demo       demoCommand        `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
@@ -55,68 +44,6 @@ Flags can be set by the variable that stands behind them, as in $CLOCKWORK_LOAD_
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr *os.File) int {
-	var c cli
-	exited := -1
-	parser := newParser(&c, stdout, stderr, func(code int) { exited = code })
-	parsed, err := parser.Parse(joinNegatives(args))
-	if exited >= 0 { // --help was printed
-		return exited
-	}
-	// What was parsed before a fault tells how to print it.
-	con := &console{out: stdout, err: stderr, json: c.JSON}
-	if err == nil {
-		err = c.check()
-	}
-	if err != nil {
-		return con.explain(wrongUsage(err))
-	}
-	con.tty = term.IsTerminal(int(stdout.Fd())) && !c.JSON
-	con.display = terminal.OnFile(stdout)
-	con.screen = &screen{log: stderr, shared: con.tty && term.IsTerminal(int(stderr.Fd()))}
-	con.format = c.format(stderr)
-	con.log = con.logAt(c.level(parsed.Command()))
-	if err := parsed.Run(&c, con); err != nil {
-		return con.explain(err)
-	}
-	return 0
-}
-
-func newParser(c *cli, stdout, stderr *os.File, exit func(int)) *kong.Kong {
-	parser, err := kong.New(c,
-		kong.Name("clockwork"),
-		kong.Description(description),
-		kong.DefaultEnvars("CLOCKWORK"),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Writers(stdout, stderr),
-		kong.Exit(exit),
-	)
-	if err != nil {
-		panic(err) // the grammar above is wrong
-	}
-	return parser
-}
-
-// joinNegatives makes --slo=-5ms of --slo -5ms, so that a negative number is
-// refused with its bound, and not as an unknown flag -5. No flag begins with a
-// digit.
-func joinNegatives(args []string) []string {
-	var joined []string
-	for _, arg := range args {
-		last := len(joined) - 1
-		negative := len(arg) > 1 && arg[0] == '-' && strings.ContainsRune(".0123456789", rune(arg[1]))
-		if negative && last >= 0 && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "=") {
-			joined[last] += "=" + arg
-			continue
-		}
-		joined = append(joined, arg)
-	}
-	return joined
-}
-
-// check refuses what the grammar cannot see.
-func (c *cli) check() error {
-	if !validPrefix(c.Prefix) {
-		return usageError{fmt.Sprintf("--prefix %q is not made of [a-z0-9_-], with dots between", c.Prefix)}
-	}
-	return nil
+	var c commandLine
+	return runCommand(&c, &c.flags, description, args, stdout, stderr)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,31 +11,13 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 )
 
 // invoke runs the command line as a user does, with no variable of ours set.
 func invoke(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	dir := t.TempDir()
-	files := make([]*os.File, 2)
-	for i, name := range []string{"out", "err"} {
-		f, err := os.Create(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		files[i] = f
-	}
-	code = run(args, files[0], files[1])
-	texts := make([]string, 2)
-	for i, f := range files {
-		text, err := os.ReadFile(f.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		texts[i] = string(text)
-	}
-	return code, texts[0], texts[1]
+	return command.Invoke(t, run, args...)
 }
 
 func TestWrongUsageExits2WithAHint(t *testing.T) {
@@ -187,8 +168,8 @@ func TestADataDirectoryHasOneBroker(t *testing.T) {
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
-	var c cli
-	parser := newParser(&c, os.Stdout, os.Stderr, func(int) {})
+	var c commandLine
+	parser := newParser(&c, description, os.Stdout, os.Stderr, func(int) {})
 	commands := [][]string{{}}
 	for _, node := range parser.Model.Children {
 		commands = append(commands, []string{node.Name})
@@ -221,10 +202,10 @@ func explained(t *testing.T, command string, flag *kong.Flag) {
 	}
 }
 
-func parse(t *testing.T, args ...string) cli {
+func parse(t *testing.T, args ...string) commandLine {
 	t.Helper()
-	var c cli
-	if _, err := newParser(&c, os.Stdout, os.Stderr, func(int) {}).Parse(args); err != nil {
+	var c commandLine
+	if _, err := newParser(&c, description, os.Stdout, os.Stderr, func(int) {}).Parse(args); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -19,18 +19,11 @@ type recording struct {
 	err  error // the first; nothing is written after it
 }
 
-// createRecording begins a recording of one core. As of a service, it is not
-// written over another one.
+// createRecording begins a recording of one core.
 func createRecording(path, policy string, config sched.Config) (*recording, error) {
-	if isDirectory(path) {
-		return nil, usageError{fmt.Sprintf("--record %s is a directory; name a file in it", path)}
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil, usageError{fmt.Sprintf("--record %s exists; remove it or name another", path)}
-	}
+	file, err := createRecord(path)
 	if err != nil {
-		return nil, usageError{"--record: " + err.Error()}
+		return nil, err
 	}
 	w, err := record.NewWriter(file)
 	if err == nil {
@@ -40,11 +33,6 @@ func createRecording(path, policy string, config sched.Config) (*recording, erro
 		return nil, errors.Join(err, file.Close())
 	}
 	return &recording{Writer: w, file: file}, nil
-}
-
-func isDirectory(path string) bool {
-	at, err := os.Stat(path)
-	return err == nil && at.IsDir()
 }
 
 // observe is for sim.Config.Record.
@@ -92,7 +80,7 @@ func unclosed(v *replay.Verdict) string {
 func openRecording(path string) (*record.Reader, *os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil, usageError{err.Error()}
+		return nil, nil, usage(err)
 	}
 	r, err := record.NewReader(file)
 	if err != nil {

@@ -46,9 +46,9 @@ func (k *replayCommand) Help() string {
 func (k *replayCommand) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }
 
 // Run replays a recording, and says what a change would have done.
-func (k *replayCommand) Run(c *cli, con *console) error {
+func (k *replayCommand) Run(c *flags, con *console) error {
 	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
-		return usageError{fmt.Sprintf("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))}
+		return usagef("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))
 	}
 	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
 		return usage(k.apply(&config))

@@ -43,7 +43,7 @@ func (s *simCommand) Help() string {
 }
 
 // Run simulates, and prints what came of it.
-func (s *simCommand) Run(_ *cli, con *console) error {
+func (s *simCommand) Run(_ *flags, con *console) error {
 	if err := s.check(); err != nil {
 		return err
 	}

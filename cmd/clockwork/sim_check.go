@@ -44,7 +44,7 @@ func emptyValue(v reflect.Value) bool {
 
 // check refuses what the grammar cannot see.
 func (s *simCommand) check() error {
-	refuse := func(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+	refuse := func(format string, args ...any) error { return usagef(format, args...) }
 	for _, name := range s.Policy {
 		if !slices.Contains(simPolicies(), name) {
 			return refuse("there is no policy %q; expected one of %s", name, strings.Join(simPolicies(), ", "))
@@ -72,7 +72,7 @@ func (s *simCommand) check() error {
 // checkTimes refuses durations that are out of their range.
 func (s *simCommand) checkTimes() error {
 	if len(s.Network) > 2 {
-		return usageError{"--network takes a delay and a jitter, as in 100us,50us"}
+		return usagef("--network takes a delay and a jitter, as in 100us,50us")
 	}
 	return checkDurations([]durations{
 		{"timeline", given(s.Timeline), timeRange{0, maxTimeline}}, {"network", s.Network, timeRange{0, time.Second}},
@@ -84,12 +84,12 @@ func (s *simCommand) checkTimes() error {
 func (s *simCommand) checkNames() error {
 	for _, path := range s.Model {
 		if zoo.Find(path) == nil {
-			return usageError{fmt.Sprintf("--model %s is not in the zoo; a path is zoo/NAME, such as zoo/resnet50_v2", path)}
+			return usagef("--model %s is not in the zoo; a path is zoo/NAME, such as zoo/resnet50_v2", path)
 		}
 	}
 	for _, name := range s.Without {
 		if !slices.Contains(sched.Improvements(), name) {
-			return usageError{fmt.Sprintf("--without %s: there is no such improvement; expected some of %s", name, strings.Join(sched.Improvements(), ", "))}
+			return usagef("--without %s: there is no such improvement; expected some of %s", name, strings.Join(sched.Improvements(), ", "))
 		}
 	}
 	return nil
@@ -100,13 +100,13 @@ func (s *simCommand) checkNames() error {
 func (s *simCommand) checkIdle() error {
 	switch {
 	case s.HTML != "" && s.Peak:
-		return usageError{"--peak has no page; --html draws runs at one rate"}
+		return usagef("--peak has no page; --html draws runs at one rate")
 	case s.HTML == "" && s.Timeline != nil:
-		return usageError{"--timeline is for the page of --html"}
+		return usagef("--timeline is for the page of --html")
 	case s.Record != "" && (s.Peak || len(s.policies("")) > 1):
-		return usageError{"--record takes one run of one policy"}
+		return usagef("--record takes one run of one policy")
 	case s.Peak && s.Rate != nil:
-		return usageError{"--peak searches the rate: leave --rate out"}
+		return usagef("--peak searches the rate: leave --rate out")
 	}
 	return nil
 }

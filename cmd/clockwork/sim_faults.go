@@ -36,13 +36,13 @@ func (s *simCommand) checkFaults() error {
 	f, err := s.faultFlags.faults(s.Seed, or0(s.Length))
 	switch {
 	case err != nil:
-		return usageError{fmt.Sprintf("--faults %s: %s", s.Faults, err)}
+		return usagef("--faults %s: %s", s.Faults, err)
 	case s.Record != "" && f.Scheduler != (sim.Trouble{}):
-		return usageError{"--record takes the run of one scheduler; leave the fault scheduler out"}
+		return usagef("--record takes the run of one scheduler; leave the fault scheduler out")
 	case s.Early > 0 && !s.Startup:
-		return usageError{"--early is for a run with --startup"}
+		return usagef("--early is for a run with --startup")
 	case !(s.Early >= 0 && s.Early <= 1e6):
-		return usageError{fmt.Sprintf("--early is %v; it must be from 0 to 1000000, in requests a second", s.Early)}
+		return usagef("--early is %v; it must be from 0 to 1000000, in requests a second", s.Early)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func canWrite(flag, path string) error {
 		if errors.As(err, &at) {
 			err = at.Err // not the path, which is of the file beside it
 		}
-		return usageError{fmt.Sprintf("--%s %s: %s", flag, path, err)}
+		return usagef("--%s %s: %s", flag, path, err)
 	}
 	return file.Close()
 }

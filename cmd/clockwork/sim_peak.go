@@ -47,15 +47,15 @@ func (s *simCommand) peaks(con *console, set setting) error {
 	// In so short a run the first loads would hide what comes after.
 	set.config.Resident = true
 	if s.Trace != "" {
-		return usageError{"--peak takes a named workload, whose rate it can change; a trace has its own"}
+		return usagef("--peak takes a named workload, whose rate it can change; a trace has its own")
 	}
 	for _, stream := range set.workload.Streams {
 		if _, closed := stream.Process.(workload.Closed); closed {
-			return usageError{fmt.Sprintf("--peak searches the rate of open loops; %s has closed ones, whose clients wait", s.Workload)}
+			return usagef("--peak searches the rate of open loops; %s has closed ones, whose clients wait", s.Workload)
 		}
 	}
 	if !workload.Takes(s.Workload, "rate") {
-		return usageError{fmt.Sprintf("--peak searches the rate; %s has no rate that can be set", s.Workload)}
+		return usagef("--peak searches the rate; %s has no rate that can be set", s.Workload)
 	}
 	d := peakDocument{
 		Workload: set.workload.Name, Models: len(set.workload.Instances()), GPUs: set.config.Workers * set.config.GPUs,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,7 @@ const maxWorkers = 64
 // parts are all services as the flags want them; they tell the hub of their work.
 func (f *stackFlags) parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
-		return nil, usageError{fmt.Sprintf("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)}
+		return nil, usagef("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)
 	}
 	control, err := f.controllerFlags.config()
 	if err != nil {
@@ -87,7 +88,7 @@ type stack struct {
 // openStack starts the broker and the watching, but no service yet, so that
 // no event is missed. data is where state is kept, "" for a directory that
 // goes with the stack; open lets others than this machine reach it.
-func openStack(c *cli, con *console, listen, data string, open bool) (*stack, error) {
+func openStack(c *flags, con *console, listen, data string, open bool) (*stack, error) {
 	s := &stack{}
 	err := s.open(c, con, listen, data, open)
 	if err != nil {
@@ -96,7 +97,7 @@ func openStack(c *cli, con *console, listen, data string, open bool) (*stack, er
 	return s, nil
 }
 
-func (s *stack) open(c *cli, con *console, listen, data string, open bool) (err error) {
+func (s *stack) open(c *flags, con *console, listen, data string, open bool) (err error) {
 	if data == "" {
 		if s.scratch, err = os.MkdirTemp("", "clockwork-"); err != nil {
 			return fmt.Errorf("make temporary directory: %w", err)
@@ -116,10 +117,26 @@ func (s *stack) open(c *cli, con *console, listen, data string, open bool) (err 
 }
 
 // start runs the services.
-func (s *stack) start(c *cli, con *console, parts fx.Option) (err error) {
+func (s *stack) start(c *flags, con *console, parts fx.Option) (err error) {
 	reach := bus.Config{InProcess: s.broker.Server, Prefix: c.Prefix, Log: con.log}
 	s.app, err = startApp(con.log, fx.Supply(reach), parts)
 	return err
+}
+
+// untilFailure ends with ctx, or when a service fails.
+func (s *stack) untilFailure(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	failed := s.app.Wait()
+	go func() { // ends with ctx, which Run cancels
+		select {
+		case signal := <-failed:
+			if signal.ExitCode != 0 { // else it was an interrupt, which ends ctx
+				cancel(s.app.failure())
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx
 }
 
 // close ends everything in the order in which it depends on each other.

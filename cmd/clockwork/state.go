@@ -15,7 +15,7 @@ import (
 type stateCommand struct{}
 
 // Run shows the stack.
-func (s *stateCommand) Run(c *cli, con *console) error {
+func (s *stateCommand) Run(c *flags, con *console) error {
 	return show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
 		return printState(con.out, con.display.Width(), state, time.Now())
 	})

@@ -28,12 +28,12 @@ func (k *topCommand) Help() string {
 }
 
 // Run shows the stack until it is told to quit, or prints snapshots.
-func (k *topCommand) Run(c *cli, con *console) error {
+func (k *topCommand) Run(c *flags, con *console) error {
 	if k.Interval < time.Second {
-		return usageError{fmt.Sprintf("--interval is %v; services tell once a second", k.Interval)}
+		return usagef("--interval is %v; services tell once a second", k.Interval)
 	}
 	if k.Count < 0 {
-		return usageError{fmt.Sprintf("--count is %d; it must not be negative", k.Count)}
+		return usagef("--count is %d; it must not be negative", k.Count)
 	}
 	ctx, cancel := interruptible()
 	defer cancel()
@@ -55,7 +55,7 @@ func (k *topCommand) Run(c *cli, con *console) error {
 }
 
 // snapshots prints what is to be seen, each after a pause.
-func (k *topCommand) snapshots(ctx context.Context, c *cli, con *console, w *topWatch) error {
+func (k *topCommand) snapshots(ctx context.Context, c *flags, con *console, w *topWatch) error {
 	every := time.NewTicker(k.Interval)
 	defer every.Stop()
 	for i := 0; k.Count == 0 || i < k.Count; i++ {
@@ -76,7 +76,7 @@ func (k *topCommand) snapshots(ctx context.Context, c *cli, con *console, w *top
 	return nil
 }
 
-func (k *topCommand) snapshot(c *cli, con *console, s *top.State, now time.Time, next bool) error {
+func (k *topCommand) snapshot(c *flags, con *console, s *top.State, now time.Time, next bool) error {
 	if c.JSON {
 		return printJSON(con.out, s.Summary(now))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 	"clockwork/pkg/watch/explain"
 	"clockwork/pkg/watch/top"
 )
@@ -19,7 +20,7 @@ import (
 // It ends with the test.
 func served(t *testing.T) *client.Client {
 	t.Helper()
-	address := freeAddress(t)
+	address := command.FreeAddress(t)
 	url := "nats://" + address
 	t.Setenv("NATS_URL", url)
 	ended := make(chan int, 1)
@@ -27,7 +28,7 @@ func served(t *testing.T) *client.Client {
 		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--generate-inputs", "--gpus", "2")
 		ended <- code
 	}()
-	awaitStage(t, url, protocol.AwaitingModels)
+	command.AwaitStage(t, url, protocol.AwaitingModels)
 	t.Cleanup(func() {
 		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil { // up waits for it
 			t.Error(err)
@@ -86,7 +87,12 @@ func TestTheRunningStackExplainsItself(t *testing.T) {
 		}
 	}
 	_, stdout, _ := invoke(t, "explain", "cat-2", "--json")
-	var r liveReport
+	var r struct {
+		Requests []struct {
+			explain.Told
+			FrontDoor *protocol.DoorRequest `json:"front_door"`
+		}
+	}
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || len(r.Requests) != 1 {
 		t.Fatalf("%v: %s", err, stdout)
 	}
@@ -153,22 +159,5 @@ func TestTopWithoutAStackSaysSo(t *testing.T) {
 		if code != want || stdout != "" || stderr == "" {
 			t.Errorf("%s: exit code %d, wanted %d: %s%s", args, code, want, stdout, stderr)
 		}
-	}
-}
-
-// The front door alone answers: what it refused was not done in time, whatever the
-// scheduler heard from the worker.
-func TestWhatADoorRefusedWasNotDoneInTime(t *testing.T) {
-	late := protocol.DoorRequest{ID: "00000000000000ff:7", Code: protocol.DeadlineExceeded, Arrived: time.Unix(1, 0)}
-	told := []explain.Told{{Explanation: &explain.Explanation{ID: late.ID, Outcome: "done in time"}}}
-	var r liveReport
-	r.add(&late, told)
-	if got := r.Requests[0].Outcome; got != "refused DEADLINE_EXCEEDED by its front door, done in time at the worker" || told[0].Outcome != "done in time" {
-		t.Errorf("%q", got)
-	}
-	late.Code = protocol.OK
-	r.add(&late, told)
-	if got := r.Requests[1].Outcome; got != "done in time" {
-		t.Errorf("%q", got)
 	}
 }

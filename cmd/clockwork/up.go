@@ -26,7 +26,7 @@ type upCommand struct {
 }
 
 // Run runs the stack until it is told to stop.
-func (k *upCommand) Run(c *cli, con *console) error {
+func (k *upCommand) Run(c *flags, con *console) error {
 	return k.heard(con, func(hub *watch.Hub) error {
 		parts, err := k.parts(hub, con.log)
 		if err != nil {
@@ -36,7 +36,7 @@ func (k *upCommand) Run(c *cli, con *console) error {
 	}, k.requestLog(k.rotateFlags), k.actionLog(k.rotateFlags))
 }
 
-func (k *upCommand) up(c *cli, con *console, parts fx.Option) (err error) {
+func (k *upCommand) up(c *flags, con *console, parts fx.Option) (err error) {
 	s, err := openStack(c, con, k.Listen, k.Data, k.Open)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (k *upCommand) up(c *cli, con *console, parts fx.Option) (err error) {
 }
 
 // guide tells a newcomer what to do next.
-func (k *upCommand) guide(url string, c *cli) string {
+func (k *upCommand) guide(url string, c *flags) string {
 	command := "clockwork"
 	if !strings.HasSuffix(url, "127.0.0.1:4222") {
 		command += " --nats " + url

@@ -12,7 +12,7 @@ import (
 
 // checkWorkload refuses what no workload has; command says whose flags they are.
 func (w *workloadFlags) checkWorkload(command string) error {
-	refuse := func(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+	refuse := func(format string, args ...any) error { return usagef(format, args...) }
 	switch {
 	case w.Workload == "" && w.Trace == "":
 		return refuse("say which workload, or --trace FILE; clockwork %s --help lists the workloads", command)
@@ -33,15 +33,15 @@ func (w *workloadFlags) checkTaken() error {
 	takes := func(option string) bool { return w.Workload == "" || workload.Takes(w.Workload, option) }
 	switch {
 	case w.Trace != "" && (w.Rate != nil || w.Clients != nil):
-		return usageError{"--rate and --clients are for named workloads; a trace says who asks when"}
+		return usagef("--rate and --clients are for named workloads; a trace says who asks when")
 	case w.Rate != nil && !takes("rate"):
-		return usageError{fmt.Sprintf("%s has no rate that can be set: leave --rate out", w.Workload)}
+		return usagef("%s has no rate that can be set: leave --rate out", w.Workload)
 	case w.Copies != nil && !takes("copies"):
-		return usageError{fmt.Sprintf("%s has its own number of models: leave --copies out", w.Workload)}
+		return usagef("%s has its own number of models: leave --copies out", w.Workload)
 	case w.Clients != nil && !takes("clients"):
-		return usageError{fmt.Sprintf("%s has no clients of closed loops: leave --clients out", w.Workload)}
+		return usagef("%s has no clients of closed loops: leave --clients out", w.Workload)
 	case len(w.Model) > 1 && !takes("models"):
-		return usageError{fmt.Sprintf("%s has copies of one model: give --model one path", w.Workload)}
+		return usagef("%s has copies of one model: give --model one path", w.Workload)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ type numberRange struct {
 func checkNumbers(flags []numberRange) error {
 	for _, flag := range flags {
 		if flag.value != nil && (*flag.value < flag.least || *flag.value > flag.most) {
-			return usageError{fmt.Sprintf("--%s is %d; it must be from %d to %d", flag.name, *flag.value, flag.least, flag.most)}
+			return usagef("--%s is %d; it must be from %d to %d", flag.name, *flag.value, flag.least, flag.most)
 		}
 	}
 	return nil
@@ -73,7 +73,7 @@ func checkDurations(flags []durations) error {
 	for _, flag := range flags {
 		for _, d := range flag.values {
 			if d < flag.least || d > flag.most {
-				return usageError{fmt.Sprintf("--%s is %v; it must be %s", flag.name, d, flag.timeRange)}
+				return usagef("--%s is %v; it must be %s", flag.name, d, flag.timeRange)
 			}
 		}
 	}

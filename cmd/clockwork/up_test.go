@@ -1,45 +1,17 @@
 package main
 
 import (
-	"context"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"clockwork/pkg/client"
-	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
 )
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := chaos.FreeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
-}
-
-// awaitStage waits until the stack at url is in a stage.
-func awaitStage(t *testing.T, url string, stage protocol.Stage) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		c, err := client.Connect(url, "")
-		if err != nil {
-			continue
-		}
-		s, refused := c.State(context.Background())
-		c.Close()
-		if refused == nil && s.Stage >= stage && len(s.Workers) > 0 {
-			return
-		}
-	}
-	t.Fatalf("the stack is not in stage %s", stage)
-}
-
 func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
-	address := freeAddress(t)
+	address := command.FreeAddress(t)
 	url := "nats://" + address
 	t.Setenv("NATS_URL", url)
 	ended := make(chan int, 1)
@@ -47,7 +19,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
 		ended <- code
 	}()
-	awaitStage(t, url, protocol.AwaitingModels)
+	command.AwaitStage(t, url, protocol.AwaitingModels)
 	for _, row := range []struct {
 		args string
 		code int
@@ -101,17 +73,5 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	if r := <-asked; r.code != 1 || !strings.Contains(r.stdout, "goodput") || !strings.Contains(r.stderr, "interrupted") ||
 		strings.Contains(r.stdout, string(protocol.StateUnavailable)) || strings.Contains(r.stdout, string(protocol.ShuttingDown)) {
 		t.Errorf("infer was interrupted: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
-	}
-}
-
-func TestDemoWithEmulatedGPUs(t *testing.T) {
-	code, stdout, stderr := invoke(t, "demo", "--backend", "emulated", "--duration", "1s", "--misses", "1")
-	if code != 0 || stderr != "" {
-		t.Errorf("exit code %d, stderr:\n%s", code, stderr)
-	}
-	for _, part := range []string{"loaded 3 copies", "loading closes in", "profiling 18/18", "ACTIVE", "goodput", "densenet121"} {
-		if !strings.Contains(stdout, part) {
-			t.Errorf("the demo did not show %q:\n%s", part, stdout)
-		}
 	}
 }

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+
+	"clockwork/pkg/lab/journal"
+)
+
+// journalFlags are of the services whose cores are recorded in a journal.
+type journalFlags struct {
+	Record string `placeholder:"FILE" help:"Record what it is given and decides into FILE, for clockwork replay."`
+}
+
+// journaled has run go on with a journal, nil where none is asked for.
+func (f journalFlags) journaled(run func(*journal.Writer) error) (err error) {
+	if f.Record == "" {
+		return run(nil)
+	}
+	file, err := createRecord(f.Record)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	to, err := journal.NewWriter(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	return run(to)
+}

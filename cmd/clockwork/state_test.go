@@ -1,0 +1,91 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/command"
+)
+
+func TestStateTable(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	left := 7500.0
+	s := &protocol.StackState{
+		Stage: protocol.Loading, Since: now.Add(-125 * time.Second), CountdownMS: &left, Buffered: 2, Models: []protocol.ModelState{{}, {Quarantined: "its profile is zero"}},
+		Workers: []protocol.WorkerState{{ID: "w1", Backend: "onnx", PageSize: 16 << 20, GPUs: []protocol.GPUState{
+			{ID: 0, Type: "cpu", PagesTotal: 32, PagesUsed: 1, Models: []string{"ocr_rec"}},
+			{ID: 1, Type: "cpu", PagesTotal: 32},
+		}}},
+	}
+	var out strings.Builder
+	if err := printState(&out, 0, s, now); err != nil {
+		t.Fatal(err)
+	}
+	command.Printed(t, `
+stage    LOADING for 2m05s, loading closes in 7.50 s
+waiting  2 requests for activation
+models   2, 1 of them not served (clockwork ls says why)
+workers  1
+
+worker  backend  GPU  pages  weights on GPU
+w1      onnx       0   1/32  ocr_rec
+                   1   0/32  -
+
+2 GPUs of type cpu, pages of 16.0 MiB
+`, out.String())
+}
+
+func TestStateWithoutWorkers(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var out strings.Builder
+	if err := printState(&out, 0, &protocol.StackState{Stage: protocol.Active, Since: now.Add(-time.Second), Epoch: 7}, now); err != nil {
+		t.Fatal(err)
+	}
+	command.Printed(t, `
+stage    ACTIVE for 1.00 s, scheduler epoch 7
+models   0
+workers  0: nothing can be loaded or run; start one with clockwork worker
+`, out.String())
+}
+
+func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
+	for _, row := range []struct {
+		state protocol.StackState
+		says  string
+	}{
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerAbsent}, "start one with clockwork scheduler"},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.Standby}, "one stands by"},
+		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.Standby}, ""},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerAbsent}, "not before a scheduler runs"},
+	} {
+		got := schedulerText(&row.state)
+		if (got == "") != (row.says == "") || !strings.Contains(got, row.says) {
+			t.Errorf("%s, epoch %d, %q: %q, wanted %q", row.state.Stage, row.state.Epoch, row.state.Scheduler, got, row.says)
+		}
+	}
+}
+
+func TestNamesAreCutByCountingTheRest(t *testing.T) {
+	names := []string{"resnet50_v2-1", "resnet50_v2-2", "resnet50_v2-3", "resnet50_v2-4"}
+	for _, row := range []struct {
+		names []string
+		width int
+		want  string
+	}{
+		{nil, 44, "-"},
+		{names[:2], 44, "resnet50_v2-1 resnet50_v2-2"},
+		{names, 80, "resnet50_v2-1 resnet50_v2-2 resnet50_v2-3 resnet50_v2-4"},
+		{names, 44, "resnet50_v2-1 resnet50_v2-2 and 2 more"},
+		{names, 24, "resnet50_v2-1 and 3 more"},
+		{names, 23, "4 models"},
+		{names[:1], 5, "resnet50_v2-1"},
+	} {
+		if got := namesText(row.names, row.width); got != row.want {
+			t.Errorf("in %d columns: %q, want %q", row.width, got, row.want)
+		}
+	}
+}
