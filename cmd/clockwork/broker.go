@@ -5,31 +5,34 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 )
 
 type brokerCommand struct {
 	Listen string `placeholder:"HOST:PORT" help:"Address to listen on, by default 127.0.0.1:4222, or what --config says; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Directory of the state and the startup buffer; by default ./data/nats, or what --config says."`
 	Config string `type:"existingfile" placeholder:"FILE" help:"A nats-server configuration to use instead of all else; clockwork keys makes one with roles. SIGHUP has it read again."`
-	openFlag
+	serve.OpenFlag
 }
 
 // defaultListen is where only this machine reaches the broker.
 const defaultListen = "127.0.0.1:4222"
 
 // Run runs a broker until it is told to stop.
-func (k *brokerCommand) Run(con *console) error {
+func (k *brokerCommand) Run(con *cli.Console) error {
 	s, err := k.start(con)
 	if err != nil {
 		return err
 	}
 	access := "with keys or passwords"
-	if s.open {
+	if s.Open {
 		access = "open to whoever reaches it"
 	}
-	con.log.Info("broker listens", "url", s.ClientURL(), "data", s.StoreDir(), "access", access)
+	con.Log.Info("broker listens", "url", s.ClientURL(), "data", s.StoreDir(), "access", access)
 	again := make(chan os.Signal, 1)
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	if k.Config != "" { // a closed terminal then ends it no more
 		cancel()
 		signal.Notify(again, syscall.SIGHUP)
@@ -40,18 +43,18 @@ func (k *brokerCommand) Run(con *console) error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.stop()
+			s.Stop()
 			return nil
 		case <-again:
-			s.reload(con, k.Open)
+			s.ReadAgain(con, k.Open)
 		}
 	}
 }
 
 // start starts the broker that the flags want.
-func (k *brokerCommand) start(con *console) (*broker, error) {
+func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
 	if k.Config != "" {
-		return startConfigured(con, k.Config, k.Listen, k.Data, k.Open)
+		return serve.StartConfigured(con, k.Config, k.Listen, k.Data, k.Open)
 	}
 	if k.Data == "" {
 		k.Data = "./data/nats"
@@ -59,5 +62,5 @@ func (k *brokerCommand) start(con *console) (*broker, error) {
 	if k.Listen == "" {
 		k.Listen = defaultListen
 	}
-	return startBroker(con, k.Listen, k.Data, k.Open)
+	return serve.StartBroker(con, k.Listen, k.Data, k.Open)
 }

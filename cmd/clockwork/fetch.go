@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/fetch"
 )
 
@@ -11,10 +13,10 @@ type fetchCommand struct {
 }
 
 // Run fetches what --backend onnx needs.
-func (k *fetchCommand) Run(c *flags, con *console) error {
-	ctx, cancel := interruptible()
+func (k *fetchCommand) Run(c *cli.Flags, con *cli.Console) error {
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
-	f := fetch.Fetcher{Progress: fetchProgress(con.display)}
+	f := fetch.Fetcher{Progress: serve.FetchProgress(con.Display)}
 	library, err := f.Library(ctx)
 	if err == nil {
 		err = f.Models(ctx, k.Models)
@@ -23,9 +25,9 @@ func (k *fetchCommand) Run(c *flags, con *console) error {
 		return err
 	}
 	if c.JSON {
-		return printJSON(con.out, map[string]string{"onnx_library": library, "models": k.Models, "model": fetch.OCRModel})
+		return cli.PrintJSON(con.Out, map[string]string{"onnx_library": library, "models": k.Models, "model": fetch.OCRModel})
 	}
-	con.display.Line(fmt.Sprintf("library  %s\nmodel    %s in %s", library, fetch.OCRModel, k.Models))
-	con.display.Line("next     clockwork up --backend onnx, and clockwork load " + fetch.OCRModel)
-	return con.display.Done()
+	con.Display.Line(fmt.Sprintf("library  %s\nmodel    %s in %s", library, fetch.OCRModel, k.Models))
+	con.Display.Line("next     clockwork up --backend onnx, and clockwork load " + fetch.OCRModel)
+	return con.Display.Done()
 }

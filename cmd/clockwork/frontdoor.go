@@ -3,30 +3,32 @@ package main
 import (
 	"go.uber.org/fx"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
 )
 
 type frontDoorCommand struct {
-	frontDoorFlags
-	brokerFlags
-	telemetryFlags
-	requestLogFlags
-	rotateFlags
+	serve.FrontDoorFlags
+	serve.BrokerFlags
+	serve.TelemetryFlags
+	serve.RequestLogFlags
+	serve.RotateFlags
 }
 
 // Run runs a front door until it is told to stop.
-func (k *frontDoorCommand) Run(c *flags, con *console) error {
-	config, err := k.frontDoorFlags.config()
+func (k *frontDoorCommand) Run(c *cli.Flags, con *cli.Console) error {
+	config, err := k.FrontDoorFlags.Config()
 	if err != nil {
 		return err
 	}
-	broker, err := k.reach(c, con)
+	broker, err := k.Reach(c, con)
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *watch.Hub) error {
+	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve(con, broker, fx.Supply(config), frontdoor.Module)
-	}, k.requestLog(k.rotateFlags))
+		return serve.Run(con, broker, fx.Supply(config), frontdoor.Module)
+	}, k.OpenRequestLog(k.RotateFlags))
 }

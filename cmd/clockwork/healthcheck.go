@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/cmd/clockwork/cli"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
@@ -28,34 +29,34 @@ type health struct {
 }
 
 // Run prints one line, and fails unless the service is well.
-func (k *healthcheckCommand) Run(c *flags, con *console) error {
+func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Timeout <= 0 {
-		return usagef("--timeout is %v; it must be positive", k.Timeout)
+		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
 	}
 	if k.Name != "" && k.Service != string(protocol.Worker) {
-		return usagef("--name is a worker's; it goes with --service worker")
+		return cli.Usagef("--name is a worker's; it goes with --service worker")
 	}
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	found, err := k.ask(ctx, c)
 	if err != nil {
-		return withCode(protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err))
+		return cli.WithCode(protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err))
 	}
 	if c.JSON {
-		return printJSON(con.out, found)
+		return cli.PrintJSON(con.Out, found)
 	}
 	busy := ""
 	if found.InFlight > 0 {
 		busy = fmt.Sprintf(", %d in flight", found.InFlight)
 	}
-	_, err = fmt.Fprintf(con.out, "%s is healthy: %s%s\n", found.Service, found.State, busy)
+	_, err = fmt.Fprintf(con.Out, "%s is healthy: %s%s\n", found.Service, found.State, busy)
 	return err
 }
 
-func (k *healthcheckCommand) ask(ctx context.Context, c *flags) (health, error) {
-	options, err := c.options()
+func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, error) {
+	options, err := c.Options()
 	if err != nil {
 		return health{}, err
 	}
@@ -93,7 +94,7 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	if refused != nil {
 		return health{}, errors.New(refused.Message)
 	}
-	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, count(len(state.Workers), "worker")), 0}, nil
+	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, cli.Count(len(state.Workers), "worker")), 0}, nil
 }
 
 // askBroker asks what is answered only by a JetStream that can write: in a
@@ -110,5 +111,5 @@ func askBroker(ctx context.Context, stack *client.Client) (health, error) {
 	case err != nil:
 		return health{}, err
 	}
-	return health{"nats", fmt.Sprintf("JetStream keeps %s", count(info.Streams, "stream")), 0}, nil
+	return health{"nats", fmt.Sprintf("JetStream keeps %s", cli.Count(info.Streams, "stream")), 0}, nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/cmd/clockwork/ask"
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
 	"clockwork/pkg/lab/report"
 	"clockwork/pkg/protocol"
@@ -30,36 +32,36 @@ type inferCommand struct {
 }
 
 // Run sends the requests and prints one answer, or a table of many.
-func (i *inferCommand) Run(c *flags, con *console) error {
+func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err := i.check(); err != nil {
 		return err
 	}
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	if i.Trace != "" {
 		ctx = client.WithHeader(ctx, nats.Header{trace.Header: {i.Trace}})
 	}
-	stack, err := c.connect()
+	stack, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
 	request, err := i.request(ctx, stack)
 	if err != nil {
-		return interrupted(ctx, err)
+		return cli.Interrupted(ctx, err)
 	}
 	if i.Count > 1 {
 		return i.table(ctx, c, con, stack, request)
 	}
 	response, refused := stack.Infer(ctx, i.Model, request, i.Wait)
 	if refused != nil {
-		return interrupted(ctx, refused)
+		return cli.Interrupted(ctx, refused)
 	}
 	if c.JSON {
-		_, err := fmt.Fprintf(con.out, "%s\n", wire.EncodeResponse(protocol.JSON, response))
+		_, err := fmt.Fprintf(con.Out, "%s\n", wire.EncodeResponse(protocol.JSON, response))
 		return err
 	}
-	printResponse(con.out, response)
+	printResponse(con.Out, response)
 	return nil
 }
 
@@ -69,11 +71,11 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	var err error
 	switch {
 	case i.Input != "":
-		request, err = readRequest(ctx, stack, i.Model, i.Input)
+		request, err = ask.ReadRequest(ctx, stack, i.Model, i.Input)
 	case !i.Generated:
 		// A model that is not known yet may be by the time of activation: then
 		// it is the worker that has to make the input up.
-		if m, known := modelNamed(ctx, stack, i.Model); known {
+		if m, known := ask.ModelNamed(ctx, stack, i.Model); known {
 			request.Inputs = client.Sample(m.Inputs, i.Items)
 		}
 	}
@@ -88,52 +90,52 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 // check refuses what needs no stack to be seen to be wrong.
 func (i *inferCommand) check() error {
 	if !protocol.ValidName(i.Model) {
-		return usagef("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)
+		return cli.Usagef("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)
 	}
 	if i.SLO <= 0 || i.SLO > protocol.MaxSLO {
-		return usagef("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)
+		return cli.Usagef("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)
 	}
 	if i.Wait < 0 {
-		return usagef("--wait is %v; it must not be negative", i.Wait)
+		return cli.Usagef("--wait is %v; it must not be negative", i.Wait)
 	}
 	if i.Trace != "" && !trace.IsTraceparent(i.Trace) {
-		return usagef("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)
+		return cli.Usagef("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)
 	}
-	if i.Items > maxItems {
-		return usagef("--items is %d; no model takes more than %d", i.Items, maxItems)
+	if i.Items > ask.MaxItems {
+		return cli.Usagef("--items is %d; no model takes more than %d", i.Items, ask.MaxItems)
 	}
 	for _, flag := range []struct {
 		name  string
 		value int
 	}{{"count", i.Count}, {"concurrency", i.Par}, {"items", i.Items}} {
 		if flag.value < 1 {
-			return usagef("--%s is %d; it must be at least 1", flag.name, flag.value)
+			return cli.Usagef("--%s is %d; it must be at least 1", flag.name, flag.value)
 		}
 	}
 	return nil
 }
 
-func (i *inferCommand) table(ctx context.Context, c *flags, con *console, stack *client.Client, request *protocol.InferRequest) error {
+func (i *inferCommand) table(ctx context.Context, c *cli.Flags, con *cli.Console, stack *client.Client, request *protocol.InferRequest) error {
 	samples, elapsed := i.many(ctx, stack, request)
 	summary := report.New(samples, elapsed)
-	if con.tty && ctx.Err() != nil {
-		fmt.Fprintln(con.out) // the terminal has shown ^C
+	if con.TTY && ctx.Err() != nil {
+		fmt.Fprintln(con.Out) // the terminal has shown ^C
 	}
-	print := func() error { return printSummary(con.out, con.display.Width(), summary) }
+	print := func() error { return ask.PrintSummary(con.Out, con.Display.Width(), summary) }
 	if c.JSON {
-		print = func() error { return printJSON(con.out, summary) }
+		print = func() error { return cli.PrintJSON(con.Out, summary) }
 	}
 	if err := print(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil && len(samples) < i.Count {
 		if !c.JSON { // there the count of requests says it: one document, whole
-			fmt.Fprintf(con.err, "clockwork: interrupted; %d of %d requests were answered, the others do not count\n", len(samples), i.Count)
+			fmt.Fprintf(con.Err, "clockwork: interrupted; %d of %d requests were answered, the others do not count\n", len(samples), i.Count)
 		}
-		return errShown
+		return cli.ErrShown
 	}
 	if summary.Total.OK < summary.Total.Requests {
-		return errShown
+		return cli.ErrShown
 	}
 	return nil
 }
@@ -148,7 +150,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	for range i.Par {
 		senders.Go(func() {
 			for range next {
-				sample, _, refused := ask(ctx, stack, i.Model, request, i.SLO, i.Wait)
+				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.Wait)
 				if refused != nil && ctx.Err() != nil {
 					continue // we gave it up; the stack did not fail it
 				}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/controller"
@@ -14,41 +16,41 @@ import (
 type initCommand struct {
 	BufferTimeout time.Duration `default:"10s" help:"The controllers' --buffer-timeout: how long requests that come before activation may wait."`
 	Timeout       time.Duration `default:"30s" env:"-" help:"How long to wait for the broker."`
-	brokerFlags
+	serve.BrokerFlags
 }
 
 // Run makes what a stack keeps in the broker.
-func (k *initCommand) Run(c *flags, con *console) error {
+func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Timeout <= 0 {
-		return usagef("--timeout is %v; it must be positive", k.Timeout)
+		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
 	}
-	if err := k.check(); err != nil {
+	if err := k.Check(); err != nil {
 		return err
 	}
 	config := controller.DefaultConfig()
 	config.BufferTimeout = k.BufferTimeout
-	if err := usage(config.Validate()); err != nil {
+	if err := cli.Usage(config.Validate()); err != nil {
 		return err
 	}
-	reach, err := c.busConfig(con, k.Replicas)
+	reach, err := c.BusConfig(con, k.Replicas)
 	if err != nil {
 		return err
 	}
 	reach.Name, reach.Bound = "init", false
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	waiting, end := context.WithTimeout(ctx, k.Timeout)
 	defer end()
 	buffer := bus.BufferConfig{Timeout: config.BufferTimeout, MaxRequests: config.BufferRequests, MaxBytes: config.BufferBytes}
 	stores, err := makeStores(waiting, reach, buffer)
 	if err != nil {
-		return interrupted(ctx, withCode(protocol.StateUnavailable, err))
+		return cli.Interrupted(ctx, cli.WithCode(protocol.StateUnavailable, err))
 	}
-	if con.json {
-		return printJSON(con.out, map[string]any{"stores": stores})
+	if con.JSON {
+		return cli.PrintJSON(con.Out, map[string]any{"stores": stores})
 	}
 	for _, s := range stores {
-		fmt.Fprintf(con.out, "%-8s %-24s %s\n", s.Done, s.Name, s.Keeps)
+		fmt.Fprintf(con.Out, "%-8s %-24s %s\n", s.Done, s.Name, s.Keeps)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/adapter/keys"
 	"clockwork/pkg/protocol"
 )
@@ -29,7 +30,7 @@ remove its file before. Give every process the file of its own key, and no other
 }
 
 // Run writes a directory of keys.
-func (k *keysCommand) Run(c *flags, con *console) error {
+func (k *keysCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err := k.check(); err != nil {
 		return err
 	}
@@ -38,24 +39,24 @@ func (k *keysCommand) Run(c *flags, con *console) error {
 	if err != nil {
 		return err
 	}
-	if con.json {
+	if con.JSON {
 		if changes == nil {
 			changes = []keys.Change{}
 		}
-		return printJSON(con.out, map[string]any{"dir": k.Dir, "written": changes})
+		return cli.PrintJSON(con.Out, map[string]any{"dir": k.Dir, "written": changes})
 	}
 	for _, change := range changes {
-		fmt.Fprintf(con.out, "%-40s %s\n", filepath.Join(k.Dir, change.Path), change.What)
+		fmt.Fprintf(con.Out, "%-40s %s\n", filepath.Join(k.Dir, change.Path), change.What)
 	}
 	if len(changes) == 0 {
-		fmt.Fprintf(con.out, "%s is up to date\n", k.Dir)
+		fmt.Fprintf(con.Out, "%s is up to date\n", k.Dir)
 	}
 	users, err := keys.Users(k.Dir)
 	if err != nil {
 		return err
 	}
 	if len(k.Workers) > 0 && slices.Contains(users, shared) {
-		fmt.Fprintf(con.out, "Who has %s can still speak for every worker; remove it and run this again.\n", keys.Seed(k.Dir, shared))
+		fmt.Fprintf(con.Out, "Who has %s can still speak for every worker; remove it and run this again.\n", keys.Seed(k.Dir, shared))
 	}
 	wrote := func(file string) bool {
 		return slices.ContainsFunc(changes, func(c keys.Change) bool { return c.Path == file })
@@ -64,13 +65,13 @@ func (k *keysCommand) Run(c *flags, con *console) error {
 	case wrote("broker/nats.conf"):
 		k.printNext(con, users)
 	case wrote("broker/users.conf"):
-		fmt.Fprintln(con.out, "A broker that runs learns of it by SIGHUP.")
+		fmt.Fprintln(con.Out, "A broker that runs learns of it by SIGHUP.")
 	}
 	return nil
 }
 
 // printNext shows a stack with these keys.
-func (k *keysCommand) printNext(con *console, users []keys.User) {
+func (k *keysCommand) printNext(con *cli.Console, users []keys.User) {
 	conf, tls := "nats.conf", ""
 	if len(k.TLS) > 0 {
 		conf = "nats-tls.conf"
@@ -86,7 +87,7 @@ func (k *keysCommand) printNext(con *console, users []keys.User) {
 	if worker.Name != "" {
 		name = " --name " + worker.Name
 	}
-	fmt.Fprintf(con.out, `
+	fmt.Fprintf(con.Out, `
 Next, each in a terminal of its own:
   clockwork nats --config %s
   clockwork init --nkey %s
@@ -104,13 +105,13 @@ func (k *keysCommand) check() error {
 		}
 		for _, name := range names {
 			if err := (keys.User{Role: role, Name: name}).Validate(); err != nil || name == "" {
-				return usagef("%s %q: a name is 1 to %d of [a-z0-9_-], and not %q", flag, name, protocol.MaxName, role)
+				return cli.Usagef("%s %q: a name is 1 to %d of [a-z0-9_-], and not %q", flag, name, protocol.MaxName, role)
 			}
 		}
 	}
 	for _, host := range k.TLS {
 		if host == "" || net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ *") {
-			return usagef("--tls %q: expected a host's name or address, without a port", host)
+			return cli.Usagef("--tls %q: expected a host's name or address, without a port", host)
 		}
 	}
 	return nil

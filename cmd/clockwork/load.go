@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/protocol"
 )
 
@@ -17,27 +18,27 @@ type loadCommand struct {
 }
 
 // Run asks for the load and waits for it.
-func (l *loadCommand) Run(c *flags, con *console) error {
+func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	stack, err := c.connect()
+	stack, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
 	reply, refused := stack.Load(ctx, protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &l.Copies})
 	if refused != nil {
-		return interrupted(ctx, refused)
+		return cli.Interrupted(ctx, refused)
 	}
 	if c.JSON {
-		return printJSON(con.out, reply)
+		return cli.PrintJSON(con.Out, reply)
 	}
-	printLoad(con.out, reply)
+	printLoad(con.Out, reply)
 	return nil
 }
 
@@ -45,13 +46,13 @@ func (l *loadCommand) Run(c *flags, con *console) error {
 func (l *loadCommand) check() error {
 	switch {
 	case l.Path == "":
-		return usagef("the path is empty; expected zoo/NAME, or NAME of a directory below the workers' --models")
+		return cli.Usagef("the path is empty; expected zoo/NAME, or NAME of a directory below the workers' --models")
 	case l.Copies < 1 || l.Copies > protocol.MaxCopies:
-		return usagef("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)
+		return cli.Usagef("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)
 	case l.Name != "" && !protocol.ValidName(l.Name):
-		return usagef("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)
+		return cli.Usagef("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)
 	case l.Timeout <= 0:
-		return usagef("--timeout is %v; it must be positive", l.Timeout)
+		return cli.Usagef("--timeout is %v; it must be positive", l.Timeout)
 	}
 	return nil
 }
@@ -61,12 +62,12 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 	if reply.Held {
 		verb = "already held"
 	}
-	fmt.Fprintf(w, "%s %s\n", verb, copiesText(reply.Models))
+	fmt.Fprintf(w, "%s %s\n", verb, cli.CopiesText(reply.Models))
 	for _, in := range reply.Inputs {
 		fmt.Fprintf(w, "  input   %s\n", in)
 	}
 	for _, out := range reply.Outputs {
 		fmt.Fprintf(w, "  output  %s\n", out)
 	}
-	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, count(reply.Pages, "page"))
+	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, cli.Count(reply.Pages, "page"))
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"clockwork/cmd/clockwork/ask"
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
@@ -8,8 +10,8 @@ import (
 type lsCommand struct{}
 
 // Run lists the models.
-func (l *lsCommand) Run(c *flags, con *console) error {
-	return show(c, con, (*client.Client).Models, func(list *protocol.ModelList) error {
-		return printModels(con.out, con.display.Width(), list.Models)
+func (l *lsCommand) Run(c *cli.Flags, con *cli.Console) error {
+	return cli.Show(c, con, (*client.Client).Models, func(list *protocol.ModelList) error {
+		return ask.PrintModels(con.Out, con.Display.Width(), list.Models)
 	})
 }

@@ -4,14 +4,17 @@ package main
 
 import (
 	"os"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/lab"
 )
 
 // commandLine is the grammar.
 type commandLine struct {
-	flags
+	cli.Flags
 
 	Up         upCommand          `cmd:"" help:"Run the whole stack in this process, with a broker of its own."`
-	Demo       demoCommand        `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
+	Demo       lab.Demo           `cmd:"" help:"Show the whole stack at work: load, profile, infer, and a table of what came back."`
 	Fetch      fetchCommand       `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
 	Controller controllerCommand  `cmd:"" help:"Run a controller: startup phase, state and front door."`
 	Frontdoor  frontDoorCommand   `cmd:"" name:"frontdoor" help:"Run a front door alone: takes requests and answers them."`
@@ -27,11 +30,11 @@ type commandLine struct {
 	State      stateCommand       `cmd:"" help:"Show stage, workers and GPUs."`
 	Top        topCommand         `cmd:"" help:"Watch workers, GPUs and models of a running stack, live."`
 	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
-	Bench      benchCommand       `cmd:"" help:"Send a workload to a stack and measure what its users see."`
-	Sim        simCommand         `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
-	Replay     replayCommand      `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
-	Explain    explainCommand     `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
-	Chaos      chaosCommand       `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
+	Bench      lab.Bench          `cmd:"" help:"Send a workload to a stack and measure what its users see."`
+	Sim        lab.Sim            `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
+	Replay     lab.Replay         `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
+	Explain    lab.Explain        `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
+	Chaos      lab.Chaos          `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
 	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
 }
 
@@ -45,5 +48,5 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr *os.File) int {
 	var c commandLine
-	return runCommand(&c, &c.flags, description, args, stdout, stderr)
+	return cli.Run(&c, &c.Flags, description, args, stdout, stderr)
 }

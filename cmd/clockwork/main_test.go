@@ -10,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/command"
 )
@@ -152,7 +154,7 @@ func TestATakenPortIsSaidAtOnce(t *testing.T) {
 
 func TestADataDirectoryHasOneBroker(t *testing.T) {
 	dir := t.TempDir()
-	unlock, err := lockData(dir)
+	unlock, err := serve.LockData(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +163,7 @@ func TestADataDirectoryHasOneBroker(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	unlock()
-	if unlock, err = lockData(dir); err != nil {
+	if unlock, err = serve.LockData(dir); err != nil {
 		t.Fatal(err)
 	}
 	unlock()
@@ -169,7 +171,7 @@ func TestADataDirectoryHasOneBroker(t *testing.T) {
 
 func TestEveryCommandExplainsItself(t *testing.T) {
 	var c commandLine
-	parser := newParser(&c, description, os.Stdout, os.Stderr, func(int) {})
+	parser := cli.NewParser(&c, description, os.Stdout, os.Stderr, func(int) {})
 	commands := [][]string{{}}
 	for _, node := range parser.Model.Children {
 		commands = append(commands, []string{node.Name})
@@ -205,7 +207,7 @@ func explained(t *testing.T, command string, flag *kong.Flag) {
 func parse(t *testing.T, args ...string) commandLine {
 	t.Helper()
 	var c commandLine
-	if _, err := newParser(&c, description, os.Stdout, os.Stderr, func(int) {}).Parse(args); err != nil {
+	if _, err := cli.NewParser(&c, description, os.Stdout, os.Stderr, func(int) {}).Parse(args); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -3,35 +3,37 @@ package main
 import (
 	"go.uber.org/fx"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/profiler"
 )
 
 type profilerCommand struct {
-	profilerFlags
-	journalFlags
-	brokerFlags
-	telemetryFlags
+	serve.ProfilerFlags
+	serve.JournalFlags
+	serve.BrokerFlags
+	serve.TelemetryFlags
 }
 
 // Run runs a profiler until it is told to stop.
-func (k *profilerCommand) Run(c *flags, con *console) error {
-	config, err := k.config()
+func (k *profilerCommand) Run(c *cli.Flags, con *cli.Console) error {
+	config, err := k.Config()
 	if err != nil {
 		return err
 	}
-	broker, err := k.reach(c, con)
+	broker, err := k.Reach(c, con)
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *watch.Hub) error {
+	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return k.journaled(func(to *journal.Writer) error {
+		return k.Journaled(func(to *journal.Writer) error {
 			if to != nil {
 				config.Observers = append(config.Observers, to.Measure())
 			}
-			return serve(con, broker, fx.Supply(config), profiler.Module)
+			return serve.Run(con, broker, fx.Supply(config), profiler.Module)
 		})
 	})
 }

@@ -1,26 +1,30 @@
 package main
 
-import "clockwork/pkg/watch"
+import (
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
+	"clockwork/pkg/watch"
+)
 
 type schedulerCommand struct {
-	schedulerFlags
-	brokerFlags
-	telemetryFlags
-	actionLogFlags
-	rotateFlags
+	serve.SchedulerFlags
+	serve.BrokerFlags
+	serve.TelemetryFlags
+	serve.ActionLogFlags
+	serve.RotateFlags
 }
 
 // Run runs a scheduler until it is told to stop.
-func (k *schedulerCommand) Run(c *flags, con *console) error {
-	broker, err := k.reach(c, con)
+func (k *schedulerCommand) Run(c *cli.Flags, con *cli.Console) error {
+	broker, err := k.Reach(c, con)
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *watch.Hub) error {
-		plan, err := k.module(hub, con.log)
+	return k.Heard(con, func(hub *watch.Hub) error {
+		plan, err := k.Module(hub, con.Log)
 		if err != nil {
 			return err
 		}
-		return serve(con, broker, plan)
-	}, k.actionLog(k.rotateFlags))
+		return serve.Run(con, broker, plan)
+	}, k.OpenActionLog(k.RotateFlags))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
@@ -15,9 +16,9 @@ import (
 type stateCommand struct{}
 
 // Run shows the stack.
-func (s *stateCommand) Run(c *flags, con *console) error {
-	return show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
-		return printState(con.out, con.display.Width(), state, time.Now())
+func (s *stateCommand) Run(c *cli.Flags, con *cli.Console) error {
+	return cli.Show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
+		return printState(con.Out, con.Display.Width(), state, time.Now())
 	})
 }
 
@@ -29,7 +30,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 		fmt.Fprintf(w, "serving  %s\n", text)
 	}
 	if s.Buffered > 0 {
-		fmt.Fprintf(w, "waiting  %s for activation\n", count(s.Buffered, "request"))
+		fmt.Fprintf(w, "waiting  %s for activation\n", cli.Count(s.Buffered, "request"))
 	}
 	fmt.Fprintf(w, "models   %s\n", modelsText(s.Models))
 	if len(s.Workers) == 0 {
@@ -71,7 +72,7 @@ func printTypes(w io.Writer, workers []protocol.WorkerState) error {
 	}
 	fmt.Fprintln(w)
 	for _, t := range types {
-		fmt.Fprintf(w, "%s of type %s, pages of %s\n", count(gpus[t], "GPU"), t, terminal.Bytes(workers[0].PageSize))
+		fmt.Fprintf(w, "%s of type %s, pages of %s\n", cli.Count(gpus[t], "GPU"), t, terminal.Bytes(workers[0].PageSize))
 	}
 	return nil
 }
@@ -136,7 +137,7 @@ func namesText(names []string, width int) string {
 		more := fmt.Sprintf(" and %d more", len(names)-i)
 		if i > 0 && len(text)+1+len(name)+len(more) > width {
 			if text += more; len(text) > width {
-				return count(len(names), "model")
+				return cli.Count(len(names), "model")
 			}
 			return text
 		}

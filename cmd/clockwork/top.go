@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
 
+	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/top"
@@ -28,17 +29,17 @@ func (k *topCommand) Help() string {
 }
 
 // Run shows the stack until it is told to quit, or prints snapshots.
-func (k *topCommand) Run(c *flags, con *console) error {
+func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Interval < time.Second {
-		return usagef("--interval is %v; services tell once a second", k.Interval)
+		return cli.Usagef("--interval is %v; services tell once a second", k.Interval)
 	}
 	if k.Count < 0 {
-		return usagef("--count is %d; it must not be negative", k.Count)
+		return cli.Usagef("--count is %d; it must not be negative", k.Count)
 	}
-	ctx, cancel := interruptible()
+	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	w := &topWatch{}
-	stack, err := c.connect(w.options()...)
+	stack, err := c.Connect(w.options()...)
 	if err != nil {
 		return err
 	}
@@ -48,14 +49,14 @@ func (k *topCommand) Run(c *flags, con *console) error {
 		return err
 	}
 	defer stop()
-	if con.tty && !k.Once && term.IsTerminal(stdin()) {
+	if con.TTY && !k.Once && term.IsTerminal(stdin()) {
 		return showTop(ctx, w)
 	}
 	return k.snapshots(ctx, c, con, w)
 }
 
 // snapshots prints what is to be seen, each after a pause.
-func (k *topCommand) snapshots(ctx context.Context, c *flags, con *console, w *topWatch) error {
+func (k *topCommand) snapshots(ctx context.Context, c *cli.Flags, con *cli.Console, w *topWatch) error {
 	every := time.NewTicker(k.Interval)
 	defer every.Stop()
 	for i := 0; k.Count == 0 || i < k.Count; i++ {
@@ -76,11 +77,11 @@ func (k *topCommand) snapshots(ctx context.Context, c *flags, con *console, w *t
 	return nil
 }
 
-func (k *topCommand) snapshot(c *flags, con *console, s *top.State, now time.Time, next bool) error {
+func (k *topCommand) snapshot(c *cli.Flags, con *cli.Console, s *top.State, now time.Time, next bool) error {
 	if c.JSON {
-		return printJSON(con.out, s.Summary(now))
+		return cli.PrintJSON(con.Out, s.Summary(now))
 	}
-	width := con.display.Width()
+	width := con.Display.Width()
 	if width == 0 {
 		width = 80
 	}
@@ -88,7 +89,7 @@ func (k *topCommand) snapshot(c *flags, con *console, s *top.State, now time.Tim
 	if next {
 		text = "\n" + text
 	}
-	_, err := fmt.Fprint(con.out, text)
+	_, err := fmt.Fprint(con.Out, text)
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/fx"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/backend/onnx"
 	"clockwork/pkg/watch"
 )
@@ -17,36 +19,36 @@ import (
 type upCommand struct {
 	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes, by default 127.0.0.1:4222; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
-	openFlag
-	stackFlags
-	telemetryFlags
-	requestLogFlags
-	actionLogFlags
-	rotateFlags
+	serve.OpenFlag
+	serve.StackFlags
+	serve.TelemetryFlags
+	serve.RequestLogFlags
+	serve.ActionLogFlags
+	serve.RotateFlags
 }
 
 // Run runs the stack until it is told to stop.
-func (k *upCommand) Run(c *flags, con *console) error {
-	return k.heard(con, func(hub *watch.Hub) error {
-		parts, err := k.parts(hub, con.log)
+func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
+	return k.Heard(con, func(hub *watch.Hub) error {
+		parts, err := k.Parts(hub, con.Log)
 		if err != nil {
 			return err
 		}
 		return k.up(c, con, parts)
-	}, k.requestLog(k.rotateFlags), k.actionLog(k.rotateFlags))
+	}, k.OpenRequestLog(k.RotateFlags), k.OpenActionLog(k.RotateFlags))
 }
 
-func (k *upCommand) up(c *flags, con *console, parts fx.Option) (err error) {
-	s, err := openStack(c, con, k.Listen, k.Data, k.Open)
+func (k *upCommand) up(c *cli.Flags, con *cli.Console, parts fx.Option) (err error) {
+	s, err := serve.OpenStack(c, con, k.Listen, k.Data, k.Open)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	s.Line(k.guide(localURL(s.broker.ClientURL()), c))
-	if err := s.start(c, con, parts); err != nil {
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.Line(k.guide(localURL(s.Broker.ClientURL()), c))
+	if err := s.Start(c, con, parts); err != nil {
 		return err
 	}
-	if err := s.app.wait(); err != nil {
+	if err := s.App.AwaitEnd(); err != nil {
 		return err
 	}
 	s.Line("stopping")
@@ -54,7 +56,7 @@ func (k *upCommand) up(c *flags, con *console, parts fx.Option) (err error) {
 }
 
 // guide tells a newcomer what to do next.
-func (k *upCommand) guide(url string, c *flags) string {
+func (k *upCommand) guide(url string, c *cli.Flags) string {
 	command := "clockwork"
 	if !strings.HasSuffix(url, "127.0.0.1:4222") {
 		command += " --nats " + url
@@ -71,7 +73,7 @@ func (k *upCommand) guide(url string, c *flags) string {
 		model = found[0]
 	}
 	who := "on this machine"
-	if host, _, err := net.SplitHostPort(k.Listen); err != nil || !loopback(host) {
+	if host, _, err := net.SplitHostPort(k.Listen); err != nil || !serve.Loopback(host) {
 		who = "that reaches it"
 	}
 	each := ""
@@ -87,7 +89,7 @@ In another terminal:
 
 Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 %s
-`, url, count(k.Workers, "worker"), count(k.GPUs, "GPU"), each, k.Backend,
+`, url, cli.Count(k.Workers, "worker"), cli.Count(k.GPUs, "GPU"), each, k.Backend,
 		command, model, command, filepath.Base(model), command, who, kept)
 }
 

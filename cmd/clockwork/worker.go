@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/fx"
 
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/watch"
@@ -17,10 +19,10 @@ import (
 
 type workerCommand struct {
 	Name string `help:"The worker's name, unique in the stack; by default the host's."`
-	workerFlags
+	serve.WorkerFlags
 	clockFlags
-	brokerFlags
-	telemetryFlags
+	serve.BrokerFlags
+	serve.TelemetryFlags
 }
 
 // clockFlags are of a process that is a worker and nothing else: the clock is its.
@@ -33,7 +35,7 @@ type clockFlags struct {
 func (f clockFlags) misbehave(log *slog.Logger) error {
 	fault := clock.Fault{Drift: f.ClockDrift, Step: f.ClockStep}
 	if err := fault.Validate(); err != nil || fault == (clock.Fault{}) {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	fault.Misbehave()
 	if f.ClockStep == 0 {
@@ -52,24 +54,24 @@ func (f clockFlags) misbehave(log *slog.Logger) error {
 }
 
 // Run runs a worker until it is told to stop.
-func (k *workerCommand) Run(c *flags, con *console) error {
+func (k *workerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	name := k.Name
 	if name == "" {
 		name = bus.HostName()
 	}
-	config, err := k.config(name)
+	config, err := k.Config(name)
 	if err != nil {
 		return err
 	}
-	if err := k.misbehave(con.log); err != nil {
+	if err := k.misbehave(con.Log); err != nil {
 		return err
 	}
-	broker, err := k.reach(c, con)
+	broker, err := k.Reach(c, con)
 	if err != nil {
 		return err
 	}
-	return k.heard(con, func(hub *watch.Hub) error {
+	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+		return serve.Run(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
 	})
 }

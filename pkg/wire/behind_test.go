@@ -34,18 +34,20 @@ var decoders = map[string]struct {
 	uses []string
 	why  string
 }{
-	"pkg/wire/prescan_json.go":       {[]string{"json.Unmarshal"}, "decodeJSON walks through the text first"},
-	"pkg/wire/client_request.go":     {[]string{"msgpack.NewDecoder"}, "decodeBody walks through the message first"},
-	"pkg/lab/record/decoder.go":      {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
-	"pkg/lab/journal/core.go":        {[]string{"json.Unmarshal", "json.Unmarshal"}, "a recording is a file that the operator names, of lines of bounded length"},
-	"pkg/lab/journal/verify.go":      {[]string{"json.Unmarshal"}, "the same"},
-	"pkg/adapter/backend/zoo/zoo.go": {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
-	"pkg/lab/chaos/cluster.go":       {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
-	"integration/figures/figures.go": {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},
-	"pkg/protocol/figures.go":        {[]string{"json.Unmarshal"}, "the library asks a histogram to read its own part of a text that was walked through"},
-	"cmd/clockwork/bench_result.go":  {[]string{"json.Unmarshal"}, "a file that the operator names, into a struct"},
-	"deploy/sbom/main.go":            {[]string{"json.Unmarshal", "json.Unmarshal"}, "make sbom, of the list that the generator wrote just before"},
-	"integration/example/main.go":    {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
+	"pkg/wire/prescan_json.go":          {[]string{"json.Unmarshal"}, "decodeJSON walks through the text first"},
+	"pkg/wire/client_request.go":        {[]string{"msgpack.NewDecoder"}, "decodeBody walks through the message first"},
+	"pkg/lab/record/decoder.go":         {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
+	"pkg/lab/journal/core.go":           {[]string{"json.Unmarshal", "json.Unmarshal"}, "a recording is a file that the operator names, of lines of bounded length"},
+	"pkg/lab/journal/verify.go":         {[]string{"json.Unmarshal"}, "the same"},
+	"pkg/adapter/backend/zoo/zoo.go":    {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
+	"pkg/lab/chaos/cluster.go":          {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
+	"integration/figures/figures.go":    {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},
+	"pkg/protocol/figures.go":           {[]string{"json.Unmarshal"}, "the library asks a histogram to read its own part of a text that was walked through"},
+	"cmd/clockwork/lab/bench_result.go": {[]string{"json.Unmarshal"}, "a file that the operator names, into a struct"},
+	"deploy/sbom/main.go":               {[]string{"json.Unmarshal", "json.Unmarshal"}, "make sbom, of the list that the generator wrote just before"},
+	"integration/size/main.go":          {[]string{"json.NewDecoder"}, "make size, of the list that go list wrote just before"},
+	"pkg/testkit/walls/check.go":        {[]string{"json.NewDecoder"}, "the same, in a test"},
+	"integration/example/main.go":       {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},
 }
 
 // source is a Go file of this module that is no test.

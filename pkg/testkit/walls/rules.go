@@ -48,6 +48,9 @@ var walls = []wall{
 	{of: []string{"services/controller"}, not: []string{"services/scheduler", "services/profiler", "services/worker"}, why: "services share messages, not code"},
 	{of: []string{"services/frontdoor", "services/scheduler", "services/profiler", "services/worker", "services/host"},
 		not: []string{"services/controller", "services/scheduler", "services/profiler", "services/worker", "services/frontdoor"}, why: "services share messages, not code"},
+	{of: []string{"cmd/clockwork/cli"}, not: []string{"cmd/...", "services/..."}, why: "what all commands have knows none of them, and no service"},
+	{of: []string{"cmd/clockwork/serve", "cmd/clockwork/ask"}, not: []string{"cmd/clockwork/lab", "cmd/clockwork"}, why: "commands stand above what they share"},
+	{of: []string{"cmd/clockwork/lab", "cmd/clockwork/ask"}, not: []string{"services/..."}, direct: true, why: "cmd/clockwork/serve runs services"},
 	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"pkg/testkit/..."}, why: "only tests use the test kit"},
 
 	// Each technology has one place.
@@ -59,7 +62,7 @@ var walls = []wall{
 			"pkg/lab/chaos":       "it looks at a broker that it breaks from outside",
 			"pkg/testkit/bustest": "tests run real brokers",
 			"services/...":        "a shell's callbacks take messages",
-			"cmd/clockwork":       "it runs the broker, and turns flags into options of connections",
+			"cmd/...":             "commands run the broker, and turn flags into options of connections",
 		}},
 	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"github.com/vmihailenco/..."}, direct: true,
 		why: "pkg/wire encodes and decodes, behind its pre-scan", but: map[string]string{"pkg/wire": "it is the encoder"}},

@@ -1,0 +1,65 @@
+package ask
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/client"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// ReadRequest reads a file with a request for a model, or with its one input.
+func ReadRequest(ctx context.Context, stack *client.Client, model, path string) (*protocol.InferRequest, error) {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return nil, cli.WithCode(protocol.InvalidInput, fmt.Errorf("read input: %w", err))
+	}
+	request, fault := wire.DecodeInfer(body)
+	if fault == nil {
+		return &request, nil
+	}
+	json := len(body) > 0 && wire.EncodingOf(body) == protocol.JSON
+	if json && fault.Code == protocol.InvalidInput {
+		return nil, fault // it is a request, and not a good one
+	}
+	inputs, err := rawInput(ctx, stack, model, path, body)
+	if err != nil && json {
+		return nil, protocol.Errorf(protocol.InvalidInput, "%s is no request: %s", path, fault.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.InferRequest{Inputs: inputs}, nil
+}
+
+// rawInput makes the one input of the model out of a file of bytes.
+func rawInput(ctx context.Context, stack *client.Client, model, path string, body []byte) ([]protocol.Tensor, error) {
+	m, known := ModelNamed(ctx, stack, model)
+	if !known {
+		return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
+	}
+	size := m.ItemBytes()
+	if len(m.Inputs) != 1 || len(body) == 0 || size == 0 || int64(len(body))%size != 0 {
+		return nil, protocol.Errorf(protocol.InvalidInput, "%s holds %d bytes: neither a request nor a multiple of the %d bytes that an item of %s takes",
+			path, len(body), size, model)
+	}
+	in := m.Inputs[0]
+	shape := append([]int64{int64(len(body)) / size}, in.Shape...)
+	return []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: shape, Data: body}}, nil
+}
+
+func ModelNamed(ctx context.Context, stack *client.Client, name string) (protocol.ModelState, bool) {
+	models, refused := stack.Models(ctx)
+	if refused != nil {
+		return protocol.ModelState{}, false
+	}
+	for _, m := range models.Models {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return protocol.ModelState{}, false
+}

@@ -1,0 +1,97 @@
+package ask
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/terminal"
+)
+
+var modelColumns = []terminal.Column{
+	{Title: "model"}, {Title: "input", Drop: 3}, {Title: "weights", Right: true, Drop: 4}, {Title: "pages", Right: true, Drop: 1},
+	{Title: "batch", Right: true, Drop: 2}, {Title: "load", Right: true}, {Title: "infer", Right: true},
+}
+
+// PrintModels shows a row for each model, with the medians of its profile: the
+// weight transfer, and one inference at batch size 1. A model measured on
+// several types of GPU has a row for each.
+func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
+	if len(models) == 0 {
+		_, err := fmt.Fprintln(w, "no models are loaded; load one with clockwork load PATH")
+		return err
+	}
+	columns, byType := modelColumns, gpuTypes(models) > 1
+	if byType {
+		columns = append(columns[:len(columns):len(columns)], terminal.Column{Title: "GPU type"})
+	}
+	var rows [][]string
+	for _, m := range models {
+		rows = append(rows, modelRows(m, byType)...)
+	}
+	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
+		return err
+	}
+	for _, m := range models {
+		if m.Quarantined != "" {
+			fmt.Fprintf(w, "%s is not served: %s\n", m.Name, m.Quarantined)
+		}
+	}
+	return nil
+}
+
+func gpuTypes(models []protocol.ModelState) int {
+	types := map[string]bool{}
+	for _, m := range models {
+		for _, p := range m.Profile {
+			types[p.GPUType] = true
+		}
+	}
+	return len(types)
+}
+
+func modelRows(m protocol.ModelState, byType bool) [][]string {
+	first := []string{m.Name, inputText(m.Inputs), terminal.Bytes(m.WeightsBytes),
+		strconv.Itoa(m.Pages), "1-" + strconv.Itoa(m.MaxBatch())}
+	if m.MaxBatch() == 1 {
+		first[4] = "1"
+	}
+	if len(m.Profile) == 0 {
+		return [][]string{append(first, "-", "-")}
+	}
+	var rows [][]string
+	for i, p := range m.Profile {
+		row := append(first[:len(first):len(first)], median(p.LoadWeights), "-")
+		if i > 0 {
+			row = append(make([]string, len(first)), row[len(first):]...)
+		}
+		if one, ok := p.At(1); ok {
+			row[len(row)-1] = median(one)
+		}
+		if byType {
+			row = append(row, p.GPUType)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func median(m protocol.Measurement) string {
+	if m.Samples == 0 {
+		return "-"
+	}
+	return terminal.Duration(m.P50)
+}
+
+// inputText is short; ls --json has all of it.
+func inputText(specs []protocol.TensorSpec) string {
+	switch len(specs) {
+	case 0:
+		return "-"
+	case 1:
+		return string(specs[0].Datatype) + protocol.ShapeString(specs[0].Shape)
+	default:
+		return fmt.Sprintf("%d inputs", len(specs))
+	}
+}

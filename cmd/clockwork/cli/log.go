@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"regexp"
+	"sync/atomic"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// LogFlags say what is logged, and how.
+type LogFlags struct {
+	LogLevel  string `enum:"auto,debug,info,warn,error" default:"auto" help:"What to log: debug, info, warn or error; by default info, and warn where progress is shown."`
+	LogFormat string `enum:"auto,text,json" default:"auto" help:"How to log: text for people or json for programs; by default text on a terminal, and json elsewhere."`
+}
+
+// level is the log level for a command.
+func (f *LogFlags) level(command string) slog.Level {
+	level := slog.LevelInfo
+	switch {
+	case f.LogLevel != "auto":
+		_ = level.UnmarshalText([]byte(f.LogLevel)) // the enum was checked
+	case command == "up" || command == "demo":
+		level = slog.LevelWarn
+	}
+	return level
+}
+
+// format is how to log to a file.
+func (f *LogFlags) format(to *os.File) logFormat {
+	terminal := term.IsTerminal(int(to.Fd()))
+	return logFormat{
+		json:   f.LogFormat == "json" || f.LogFormat == "auto" && !terminal,
+		short:  terminal,
+		colour: terminal && wantsColour(),
+	}
+}
+
+// wantsColour is what the variables say that all programs heed.
+func wantsColour() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
+
+// logFormat is how a log looks.
+type logFormat struct {
+	json bool
+	// Of text: short has the time of day alone, for who looks on; colour is for levels.
+	short, colour bool
+}
+
+func newLog(level slog.Level, format logFormat, w io.Writer) *slog.Logger {
+	if format.json {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: plainDurations}))
+	}
+	clock := "2006-01-02T15:04:05.000Z07:00"
+	if format.short {
+		clock = "15:04:05.000"
+	}
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: clock, NoColor: !format.colour}))
+}
+
+// plainDurations writes durations with their unit, where slog has a number without one.
+func plainDurations(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
+	}
+	return a
+}
+
+// Screen is where log lines go, and lines for a person: above the bars while there are any.
+type Screen struct {
+	Log io.Writer
+	// shared: the log shares the terminal with bars.
+	shared bool
+	Bars   atomic.Pointer[Progress]
+}
+
+// Write writes a line of the log.
+func (s *Screen) Write(line []byte) (int, error) {
+	if bars := s.Bars.Load(); bars != nil && s.shared {
+		_, err := bars.Write(colours.ReplaceAll(line, nil)) // a display shows no control characters
+		return len(line), err
+	}
+	return s.Log.Write(line)
+}
+
+// Say shows a line to a person, if anybody looks on.
+func (s *Screen) Say(text string) {
+	if bars := s.Bars.Load(); bars != nil {
+		bars.Line(text)
+	}
+}
+
+// colours are what the log's handler sets around a level.
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")

@@ -1,0 +1,21 @@
+package cli
+
+import (
+	"errors"
+	"os"
+)
+
+// CreateRecord makes the file of --record. A recording is not written over another one.
+func CreateRecord(path string) (*os.File, error) {
+	if at, err := os.Stat(path); err == nil && at.IsDir() {
+		return nil, Usagef("--record %s is a directory; name a file in it", path)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, Usagef("--record %s exists; remove it or name another", path)
+	}
+	if err != nil {
+		return nil, Usagef("--record: %v", err)
+	}
+	return file, nil
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"clockwork/pkg/watch/terminal"
+)
+
+// Flags are those that every command has. Flags win over CLOCKWORK_* variables.
+type Flags struct {
+	NATS   string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
+	Prefix string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
+	LogFlags
+	CredentialFlags
+	JSON bool `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
+}
+
+// Run runs what the arguments say of a grammar, a struct for kong in which f
+// stands, and returns the exit code.
+func Run(grammar any, f *Flags, description string, args []string, stdout, stderr *os.File) int {
+	exited := -1
+	parser := NewParser(grammar, description, stdout, stderr, func(code int) { exited = code })
+	parsed, err := parser.Parse(joinNegatives(args))
+	if exited >= 0 { // --help was printed
+		return exited
+	}
+	// What was parsed before a fault tells how to print it.
+	con := &Console{Out: stdout, Err: stderr, JSON: f.JSON}
+	if err == nil {
+		err = f.check()
+	}
+	if err != nil {
+		return con.explain(wrongUsage(err))
+	}
+	con.TTY = term.IsTerminal(int(stdout.Fd())) && !f.JSON
+	con.Display = terminal.OnFile(stdout)
+	con.Screen = &Screen{Log: stderr, shared: con.TTY && term.IsTerminal(int(stderr.Fd()))}
+	con.format = f.format(stderr)
+	con.Log = con.LogAt(f.level(parsed.Command()))
+	if err := parsed.Run(f, con); err != nil {
+		return con.explain(err)
+	}
+	return 0
+}
+
+// NewParser reads a grammar.
+func NewParser(grammar any, description string, stdout, stderr *os.File, exit func(int)) *kong.Kong {
+	parser, err := kong.New(grammar,
+		kong.Name("clockwork"),
+		kong.Description(description),
+		kong.DefaultEnvars("CLOCKWORK"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+	)
+	if err != nil {
+		panic(err) // the grammar is wrong
+	}
+	return parser
+}
+
+// joinNegatives makes --slo=-5ms of --slo -5ms, so that a negative number is
+// refused with its bound, and not as an unknown flag -5. No flag begins with a
+// digit.
+func joinNegatives(args []string) []string {
+	var joined []string
+	for _, arg := range args {
+		last := len(joined) - 1
+		negative := len(arg) > 1 && arg[0] == '-' && strings.ContainsRune(".0123456789", rune(arg[1]))
+		if negative && last >= 0 && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "=") {
+			joined[last] += "=" + arg
+			continue
+		}
+		joined = append(joined, arg)
+	}
+	return joined
+}
+
+// check refuses what the grammar cannot see.
+func (f *Flags) check() error {
+	if !validPrefix(f.Prefix) {
+		return Usagef("--prefix %q is not made of [a-z0-9_-], with dots between", f.Prefix)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/record"
+	"clockwork/pkg/lab/replay"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/terminal"
+)
+
+// recording is a file that a simulation is recorded into.
+type recording struct {
+	*record.Writer
+	file *os.File
+	err  error // the first; nothing is written after it
+}
+
+// createRecording begins a recording of one core.
+func createRecording(path, policy string, config sched.Config) (*recording, error) {
+	file, err := cli.CreateRecord(path)
+	if err != nil {
+		return nil, err
+	}
+	w, err := record.NewWriter(file)
+	if err == nil {
+		err = w.Begin(policy, config)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &recording{Writer: w, file: file}, nil
+}
+
+// observe is for sim.Config.Record.
+func (r *recording) observe(now protocol.Time, e sched.Event, out sched.Output) {
+	if r.err == nil {
+		r.err = r.Step(now, e, out)
+	}
+}
+
+// close ends the recording; it says what went wrong with it.
+func (r *recording) close() error {
+	if err := errors.Join(r.Writer.Close(), r.file.Close()); err != nil && r.err == nil {
+		r.err = err
+	}
+	return r.err
+}
+
+// verified replays a recording from a file and shows its cores to those who observe.
+func verified(path string, observe ...sched.Observer) (*replay.Verdict, error) {
+	r, file, err := openRecording(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	verdict, err := replay.Verify(r, observe...)
+	switch {
+	case err == nil:
+		return verdict, nil
+	case verdict.Events > 0:
+		return nil, fmt.Errorf("%s: %w; %s over %s stand before it", path, err, cli.Count(int(verdict.Events), "event"), terminal.Duration(verdict.To.Sub(verdict.From)))
+	}
+	return nil, fmt.Errorf("%s: %w", path, err)
+}
+
+// unclosed says where a recording ends that was not closed.
+func unclosed(v *replay.Verdict) string {
+	if v.Events == 0 {
+		return fmt.Sprintf("The recording ends without a close, after byte %d and before its first event: what came later is not in it.", v.Whole)
+	}
+	return fmt.Sprintf("The recording ends without a close, %s after its first event and after byte %d: what came later is not in it.",
+		terminal.Duration(v.To.Sub(v.From)), v.Whole)
+}
+
+// openRecording opens a recording to read.
+func openRecording(path string) (*record.Reader, *os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, cli.Usage(err)
+	}
+	r, err := record.NewReader(file)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return r, file, nil
+}

@@ -1,0 +1,253 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/replay"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/terminal"
+)
+
+type Replay struct {
+	File   string   `arg:"" help:"A recording, of clockwork sim, scheduler, controller or profiler --record."`
+	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
+	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
+}
+
+// replayReport is what replay --json prints.
+type replayReport struct {
+	Same bool `json:"same"`
+	*replay.Verdict
+	// Alike and Changed are emulations: with the policy and configuration of the
+	// recording, and with those asked for. Where they are, requests that are
+	// open at the end of one of the three are apart in each.
+	Alike   *replay.Outcome `json:"emulated_alike,omitempty"`
+	Changed *replay.Outcome `json:"emulated_changed,omitempty"`
+	change  string
+	samples int
+}
+
+// Help says where recordings come from.
+func (k *Replay) Help() string {
+	return "Proves that a scheduler, controller or profiler decides again what it decided: exit code\n0 if it does, 1 if not, 2 for wrong usage. A recording without an end, of a\nprocess that was killed, is replayed as far as it goes, which is said; a damaged\none fails. To make a recording and ask of it:\n\n" +
+		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
+}
+
+// AfterApply is called by the parser.
+func (k *Replay) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }
+
+// Run replays a recording, and says what a change would have done.
+func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
+	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
+		return cli.Usagef("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))
+	}
+	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
+		return cli.Usage(k.apply(&config))
+	}
+	if is, err := isJournal(k.File); err != nil || is {
+		if err == nil {
+			err = k.journal(c, con)
+		}
+		return err
+	}
+	material := replay.NewMaterial()
+	var observe []sched.Observer
+	if k.changes() {
+		observe = append(observe, material)
+	}
+	verdict, err := verified(k.File, observe...)
+	if err != nil {
+		return err
+	}
+	report := &replayReport{Same: verdict.Same(), Verdict: verdict, samples: material.Samples}
+	if k.changes() {
+		if err := k.emulate(report, material); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		err = cli.PrintJSON(con.Out, report)
+	} else {
+		err = report.print(con.Out, con.Display.Width(), k.File)
+	}
+	if err == nil && !report.Same {
+		return cli.ErrShown
+	}
+	return err
+}
+
+func (k *Replay) changes() bool { return k.Policy != "" || len(k.Config) > 0 }
+
+func (k *Replay) apply(config *sched.Config) error {
+	for _, setting := range k.Config {
+		key, value, ok := strings.Cut(setting, "=")
+		if !ok {
+			return fmt.Errorf("--config %q is not KEY=VALUE", setting)
+		}
+		err := replay.Set(config, key, value)
+		if err == nil {
+			err = config.Validate()
+		}
+		if err != nil {
+			return fmt.Errorf("--config %s: %w", setting, err)
+		}
+	}
+	return nil
+}
+
+func (k *Replay) emulate(r *replayReport, m *replay.Material) (err error) {
+	policy, config := r.Policy, r.Config
+	if r.Alike, err = m.Emulate(policy, config); err != nil {
+		return err
+	}
+	if k.Policy != "" {
+		policy = k.Policy
+	}
+	if err := k.apply(&config); err != nil {
+		return cli.Usage(err)
+	}
+	if r.Changed, err = m.Emulate(policy, config); err != nil {
+		return err
+	}
+	replay.Settle(&r.Outcome, r.Alike, r.Changed)
+	r.change = strings.Join(append([]string{policy}, k.Config...), " ")
+	return nil
+}
+
+func (r *replayReport) print(w io.Writer, width int, file string) error {
+	span := r.To.Sub(r.From)
+	about := fmt.Sprintf("policy %s, %s, %d events over %s", r.Policy, cli.Count(r.Cores, "core"), r.Events+r.Skipped, terminal.Duration(span))
+	fmt.Fprintf(w, "%s\n%s\n\n", cli.Folded(file+": "+about, width), r.verdict(width))
+	columns := []terminal.Column{{Title: ""}, {Title: "recorded", Right: true}}
+	all := []*replay.Outcome{&r.Outcome}
+	if r.Changed != nil {
+		fmt.Fprintf(w, "%s\n\n%s\n\n", cli.Folded("changed: "+r.change, width), cli.Folded(r.emulation(), width))
+		columns = append(columns, terminal.Column{Title: "emulated", Right: true}, terminal.Column{Title: "changed", Right: true},
+			terminal.Column{Title: "difference", Right: true})
+		all = append(all, r.Alike, r.Changed)
+	}
+	if err := terminal.WriteTable(w, width, columns, outcomeRows(all)); err != nil || r.Outcome.Apart == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", cli.Folded(apart(r.Outcome.Apart), width))
+	return err
+}
+
+// apart says which requests are not compared.
+func apart(n int) string {
+	were := "were open when the recording ended, in it or in an emulation; they are"
+	if n == 1 {
+		were = "was open when the recording ended, in it or in an emulation; it is"
+	}
+	return fmt.Sprintf("%s %s left out of the counts of requests in all columns, for nobody knows how each would have ended.", cli.Count(n, "request"), were)
+}
+
+// emulation says how to read the columns beside the recorded one.
+func (r *replayReport) emulation() string {
+	return fmt.Sprintf("Both emulations take arrivals, workers and losses from the recording and draw durations from its %s; no worker fails in them. "+
+		"\"emulated\" changes nothing else: how far it is from \"recorded\" is how far to trust \"changed\".", cli.Count(r.samples, "measurement"))
+}
+
+// verdict says in a line or two what was proven.
+func (r *replayReport) verdict(width int) string {
+	var said []string
+	switch {
+	case r.Same && r.Events == 0:
+		said = append(said, "no event was recorded")
+	case r.Same:
+		said = append(said, fmt.Sprintf("the same decisions, byte for byte: hash %s after %d events", r.Hash, r.Events))
+	case r.Differs != nil:
+		d := r.Differs
+		said = append(said, fmt.Sprintf("OTHER DECISIONS than recorded, within events %d to %d of core %d; replayed no further in that core", d.After, d.Before, d.Core),
+			"The recording is of another version of the scheduler, or the scheduler depends on more than its events.")
+	case r.Missing > 0:
+		said = append(said, fmt.Sprintf("NOT PROVEN: %d events are missing from the recording, %d more follow them; the %d before have the same decisions", r.Missing, r.Skipped, r.Proven))
+	default:
+		said = append(said, fmt.Sprintf("NOT PROVEN: only %d of %d events stand before a hash", r.Proven, r.Events))
+	}
+	if r.Cut {
+		said = append(said, unclosed(r.Verdict))
+	}
+	for i := range said {
+		said[i] = cli.Folded(said[i], width)
+	}
+	return strings.Join(said, "\n")
+}
+
+// outcomeRows has a column for each outcome, and with three of them the
+// difference of the last two.
+func outcomeRows(all []*replay.Outcome) [][]string {
+	var rows [][]string
+	number := func(name string, of func(*replay.Outcome) int) {
+		row := []string{name}
+		some := false
+		for _, o := range all {
+			row = append(row, strconv.Itoa(of(o)))
+			some = some || of(o) != 0
+		}
+		if len(all) == 3 {
+			row = append(row, signed(of(all[2])-of(all[1])))
+		}
+		if some || name == "done in time" {
+			rows = append(rows, row)
+		}
+	}
+	submitted := "submitted"
+	if all[0].Apart > 0 {
+		submitted = "compared"
+	}
+	number(submitted, func(o *replay.Outcome) int { return o.Submitted })
+	number("done in time", func(o *replay.Outcome) int { return o.Done })
+	number("done late", func(o *replay.Outcome) int { return o.Late })
+	number("answered without a GPU", func(o *replay.Outcome) int { return o.Answered })
+	number("front door lost", func(o *replay.Outcome) int { return o.Forgotten })
+	for _, code := range codesOf(all, func(o *replay.Outcome) map[protocol.Code]int { return o.Refused }) {
+		number("refused "+string(code), func(o *replay.Outcome) int { return o.Refused[code] })
+	}
+	number("open at the end", func(o *replay.Outcome) int { return o.Open })
+	number("batches", func(o *replay.Outcome) int { return o.Infers })
+	rows = append(rows, figures("items a batch", all, func(o *replay.Outcome) string { return strconv.FormatFloat(o.MeanBatch(), 'f', 2, 64) }))
+	number("weights loaded", func(o *replay.Outcome) int { return o.Loads })
+	number("weights evicted", func(o *replay.Outcome) int { return o.Evicts })
+	for _, code := range codesOf(all, func(o *replay.Outcome) map[protocol.Code]int { return o.Failures }) {
+		number("actions "+string(code), func(o *replay.Outcome) int { return o.Failures[code] })
+	}
+	rows = append(rows, figures("executing", all, func(o *replay.Outcome) string { return terminal.Duration(o.Busy.Round(time.Microsecond)) }),
+		figures("transferring", all, func(o *replay.Outcome) string { return terminal.Duration(o.Moved.Round(time.Microsecond)) }))
+	return rows
+}
+
+func figures(name string, all []*replay.Outcome, of func(*replay.Outcome) string) []string {
+	row := []string{name}
+	for _, o := range all {
+		row = append(row, of(o))
+	}
+	return row
+}
+
+func signed(n int) string {
+	if n > 0 {
+		return "+" + strconv.Itoa(n)
+	}
+	return strconv.Itoa(n)
+}
+
+func codesOf(all []*replay.Outcome, of func(*replay.Outcome) map[protocol.Code]int) []protocol.Code {
+	set := map[protocol.Code]bool{}
+	for _, o := range all {
+		for code := range of(o) {
+			set[code] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}

@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/lab/page"
+	"clockwork/pkg/lab/sim"
+)
+
+func reports(jobs []*simJob) []*sim.Report {
+	var runs []*sim.Report
+	for _, j := range jobs {
+		runs = append(runs, j.report)
+	}
+	return runs
+}
+
+// page shows the runs.
+func (d simDocument) page(jobs []*simJob) page.Page {
+	runs := reports(jobs)
+	table := page.Table{Columns: []string{""}, Rows: d.rows()}
+	for _, r := range d.Runs {
+		table.Columns = append(table.Columns, r.Policy)
+	}
+	p := page.Page{Title: d.title(), Notes: d.Notes, Cards: page.Cards(runs)}
+	p.Sections = append(page.Figures(runs), page.Section{Title: "In numbers", Tables: []page.Table{table}})
+	return p
+}
+
+// canWrite finds out before a long run whether there can be the file of a flag at
+// its end.
+// It leaves no file, for the run may be interrupted, and one that is there as it
+// is.
+func canWrite(flag, path string) error {
+	if path == "" || isDevice(path) {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		file, err = createBeside(path)
+		if err == nil {
+			defer os.Remove(file.Name())
+		}
+	}
+	if err != nil {
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err // not the path, which is of the file beside it
+		}
+		return cli.Usagef("--%s %s: %s", flag, path, err)
+	}
+	return file.Close()
+}
+
+// writePage puts a page there, whole or not at all.
+func writePage(path string, p page.Page) error {
+	var body bytes.Buffer
+	if err := p.Write(&body); err != nil {
+		return err
+	}
+	if err := put(path, body.Bytes()); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+// put replaces a file by another one. What is no file of a directory that can
+// be written to is written in its place.
+func put(path string, body []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if isDevice(path) {
+		return os.WriteFile(path, body, 0o666)
+	}
+	file, err := createBeside(path)
+	if errors.Is(err, os.ErrPermission) {
+		return os.WriteFile(path, body, 0o666)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(body)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}
+
+// createBeside creates the file that is renamed to path when it is whole.
+func createBeside(path string) (*os.File, error) {
+	return os.OpenFile(fmt.Sprintf("%s.%d.part", path, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// isDevice reports whether something is there that is no file, such as
+// /dev/stdout.
+func isDevice(path string) bool {
+	at, err := os.Stat(path)
+	return err == nil && !at.Mode().IsRegular() && !at.IsDir()
+}

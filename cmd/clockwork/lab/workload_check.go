@@ -1,0 +1,102 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/lab/workload"
+	"clockwork/pkg/protocol"
+)
+
+// checkWorkload refuses what no workload has; command says whose flags they are.
+func (w *workloadFlags) checkWorkload(command string) error {
+	refuse := func(format string, args ...any) error { return cli.Usagef(format, args...) }
+	switch {
+	case w.Workload == "" && w.Trace == "":
+		return refuse("say which workload, or --trace FILE; clockwork %s --help lists the workloads", command)
+	case w.Workload != "" && !slices.Contains(workload.Names(), w.Workload):
+		return refuse("there is no workload %q; expected one of %s", w.Workload, strings.Join(workload.Names(), ", "))
+	case w.Rate != nil && !(*w.Rate > 0 && *w.Rate <= maxSimRate):
+		return refuse("--rate is %v; it must be more than 0 and at most %d, in requests a second", *w.Rate, maxSimRate)
+	}
+	if err := checkNumbers([]numberRange{{"copies", w.Copies, 1, protocol.MaxCopies}, {"clients", w.Clients, 1, workload.MaxClients}}); err != nil {
+		return err
+	}
+	return checkDurations([]durations{{"length", given(w.Length), above(maxSimDay)}, {"slo", given(w.SLO), above(protocol.MaxSLO)}})
+}
+
+// checkTaken refuses flags that the workload does not take: who gave one takes
+// it for done.
+func (w *workloadFlags) checkTaken() error {
+	takes := func(option string) bool { return w.Workload == "" || workload.Takes(w.Workload, option) }
+	switch {
+	case w.Trace != "" && (w.Rate != nil || w.Clients != nil):
+		return cli.Usagef("--rate and --clients are for named workloads; a trace says who asks when")
+	case w.Rate != nil && !takes("rate"):
+		return cli.Usagef("%s has no rate that can be set: leave --rate out", w.Workload)
+	case w.Copies != nil && !takes("copies"):
+		return cli.Usagef("%s has its own number of models: leave --copies out", w.Workload)
+	case w.Clients != nil && !takes("clients"):
+		return cli.Usagef("%s has no clients of closed loops: leave --clients out", w.Workload)
+	case len(w.Model) > 1 && !takes("models"):
+		return cli.Usagef("%s has copies of one model: give --model one path", w.Workload)
+	}
+	return nil
+}
+
+// numberRange is what a number may be; nil where its flag was not given.
+type numberRange struct {
+	name        string
+	value       *int
+	least, most int
+}
+
+func checkNumbers(flags []numberRange) error {
+	for _, flag := range flags {
+		if flag.value != nil && (*flag.value < flag.least || *flag.value > flag.most) {
+			return cli.Usagef("--%s is %d; it must be from %d to %d", flag.name, *flag.value, flag.least, flag.most)
+		}
+	}
+	return nil
+}
+
+// durations are the values of a flag, and what they may be.
+type durations struct {
+	name   string
+	values []time.Duration
+	timeRange
+}
+
+func checkDurations(flags []durations) error {
+	for _, flag := range flags {
+		for _, d := range flag.values {
+			if d < flag.least || d > flag.most {
+				return cli.Usagef("--%s is %v; it must be %s", flag.name, d, flag.timeRange)
+			}
+		}
+	}
+	return nil
+}
+
+// timeRange is what a duration may be; a least of 1 stands for all above 0.
+type timeRange struct{ least, most time.Duration }
+
+func (r timeRange) String() string {
+	if r.least > 0 {
+		return fmt.Sprintf("more than 0 and at most %v", r.most)
+	}
+	return fmt.Sprintf("from 0 to %v", r.most)
+}
+
+// above is all above 0 up to most.
+func above(most time.Duration) timeRange { return timeRange{1, most} }
+
+func given(d *time.Duration) []time.Duration {
+	if d == nil {
+		return nil
+	}
+	return []time.Duration{*d}
+}

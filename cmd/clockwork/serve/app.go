@@ -1,0 +1,90 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+
+	"clockwork/cmd/clockwork/cli"
+)
+
+// Run runs services until a signal, or until one fails.
+func Run(con *cli.Console, options ...fx.Option) error {
+	a, err := startApp(con.Log, options...)
+	if err != nil {
+		return err
+	}
+	failed := a.AwaitEnd()
+	if err := a.stop(); err != nil {
+		return err
+	}
+	return failed
+}
+
+// App is running services.
+type App struct {
+	*fx.App
+	*failureLog
+}
+
+func startApp(log *slog.Logger, options ...fx.Option) (*App, error) {
+	TuneCollector()
+	failures := newFailureLog(log)
+	a := &App{fx.New(
+		fx.Supply(slog.New(failures)),
+		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
+		fx.Options(options...),
+	), failures}
+	if err := a.Err(); err != nil {
+		return nil, fmt.Errorf("wire services: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.StartTimeout())
+	defer cancel()
+	if err := a.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start services: %w", err)
+	}
+	return a, nil
+}
+
+// AwaitEnd waits for a signal, or for a service that fails. A terminal that is
+// closed is a signal too, so that what a process made up does not stay behind.
+func (a *App) AwaitEnd() error {
+	hangup := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
+	select {
+	case <-hangup:
+		return nil
+	case came := <-a.Wait():
+		if came.ExitCode != 0 {
+			return a.failure()
+		}
+		return nil
+	}
+}
+
+func (a *App) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.StopTimeout())
+	defer cancel()
+	if err := a.Stop(ctx); err != nil {
+		return fmt.Errorf("stop services: %w", err)
+	}
+	return nil
+}
+
+// TuneCollector trades memory for latency: payloads are short-lived and large,
+// and at Go's default every few of them start a collection. GOGC wins.
+func TuneCollector() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}

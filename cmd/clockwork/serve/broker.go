@@ -1,0 +1,165 @@
+package serve
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"clockwork/cmd/clockwork/cli"
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
+)
+
+// OpenFlag is of commands with a broker of their own.
+type OpenFlag struct {
+	Open bool `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
+}
+
+// ReadAgain has the configuration read again, unless the broker would be open by it.
+func (b *Broker) ReadAgain(con *cli.Console, open bool) {
+	access, err := b.config.Access()
+	if err == nil {
+		err = mayBeOpen(access, open)
+	}
+	if err == nil {
+		err = bus.ReloadServer(b.Server, b.config)
+	}
+	if err != nil {
+		con.Log.Error("configuration not read again", "error", err)
+		return
+	}
+	con.Log.Info("configuration read again", "file", b.config.ConfigFile)
+}
+
+// mayBeOpen refuses a broker that others than this machine reach without proving
+// who they are, unless that was asked for by name.
+func mayBeOpen(a bus.Access, asked bool) error {
+	who := "whoever reaches it"
+	switch {
+	case asked:
+		return nil
+	case a.Open && !Loopback(a.Host):
+		return cli.Usagef(tooOpen, shownHost(a.Host), who)
+	case a.OpenRoutes && !Loopback(a.RoutesHost):
+		return cli.Usagef(tooOpen, shownHost(a.RoutesHost), who+" as a server of its cluster")
+	}
+	return nil
+}
+
+const tooOpen = "the broker would listen on %s, and %s may do everything: give it keys (clockwork keys), or say --open if that is meant"
+
+// warnOfOpen says so once more of a broker that was meant to be open.
+func warnOfOpen(con *cli.Console, a bus.Access) {
+	if a.Open && !Loopback(a.Host) || a.OpenRoutes && !Loopback(a.RoutesHost) {
+		con.Log.Warn("the broker takes connections from other machines, and whoever reaches it may do everything", "listen", shownHost(a.Host))
+	}
+}
+
+func shownHost(host string) string {
+	if host == "" {
+		return "every address"
+	}
+	return host
+}
+
+// Broker is a running server, alone with its data.
+type Broker struct {
+	*server.Server
+	config bus.ServerConfig
+	Open   bool // nobody has to prove who they are
+	unlock func()
+}
+
+func (b *Broker) Stop() {
+	bus.StopServer(b.Server)
+	b.unlock()
+}
+
+// StartBroker starts a broker with Clockwork's settings.
+func StartBroker(con *cli.Console, listen, data string, open bool) (*Broker, error) {
+	config, err := serverConfig(listen, data)
+	if err != nil {
+		return nil, err
+	}
+	access := bus.Access{Host: config.Host, Open: true}
+	if err := mayBeOpen(access, open); err != nil {
+		return nil, err
+	}
+	if err := mayListen(listen); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, cli.WithCode(protocol.StateUnavailable, fmt.Errorf("make data directory: %w; choose another with --data", err))
+	}
+	unlock, err := LockData(data)
+	if err != nil {
+		return nil, cli.WithCode(protocol.StateUnavailable, err)
+	}
+	s, err := bus.StartServer(config)
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	warnOfOpen(con, access)
+	return &Broker{s, config, true, unlock}, nil
+}
+
+// StartConfigured starts a broker by a configuration of the user's own, which it leaves
+// as it is but for what listen and data say.
+func StartConfigured(con *cli.Console, file, listen, data string, open bool) (*Broker, error) {
+	config := bus.ServerConfig{ConfigFile: file, DataDir: data}
+	if listen != "" {
+		at, err := serverConfig(listen, "")
+		if err != nil {
+			return nil, err
+		}
+		config.Listen = &bus.Listen{Host: at.Host, Port: at.Port}
+	}
+	access, err := config.Access()
+	if err != nil {
+		return nil, cli.Usage(err)
+	}
+	if err := mayBeOpen(access, open); err != nil {
+		return nil, err
+	}
+	s, err := bus.StartServer(config)
+	if err != nil {
+		return nil, err
+	}
+	warnOfOpen(con, access)
+	return &Broker{Server: s, config: config, Open: access.Open, unlock: func() {}}, nil
+}
+
+func serverConfig(listen, data string) (bus.ServerConfig, error) {
+	host, portText, err := net.SplitHostPort(listen)
+	if err != nil {
+		return bus.ServerConfig{}, cli.Usagef("--listen %s: expected HOST:PORT, as in 127.0.0.1:4222", listen)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil || port < 0 || port > 65535 {
+		return bus.ServerConfig{}, cli.Usagef("--listen %s: %q is no port", listen, portText)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return bus.ServerConfig{Host: host, Port: port, DataDir: data}, nil
+}
+
+// mayListen finds out at once what the server would take ten seconds to say
+// without its reason.
+func mayListen(listen string) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return cli.WithCode(protocol.StateUnavailable, fmt.Errorf("start the broker: %w; is one running already? Choose another with --listen", err))
+	}
+	return l.Close()
+}
+
+// Loopback reports whether only this machine can connect.
+func Loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

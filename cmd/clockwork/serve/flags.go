@@ -1,0 +1,112 @@
+package serve
+
+import (
+	"log/slog"
+	"time"
+
+	"go.uber.org/fx"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/recorder"
+	"clockwork/pkg/watch"
+	"clockwork/services/controller"
+	"clockwork/services/frontdoor"
+	"clockwork/services/profiler"
+	"clockwork/services/scheduler"
+)
+
+// FrontDoorFlags are a front door's; controller and up have them too.
+type FrontDoorFlags struct {
+	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Front door"`
+	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Front door"`
+	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
+}
+
+func (f FrontDoorFlags) Config() (frontdoor.Config, error) {
+	c := frontdoor.DefaultConfig()
+	c.BufferTimeout, c.DefaultSLO = f.BufferTimeout, f.DefaultSLO
+	var err error
+	if c.Limits, err = readLimits(f.Limits, c.Limits); err != nil {
+		return c, err
+	}
+	return c, cli.Usage(c.Validate())
+}
+
+// ControllerFlags are the controller's; up has them too.
+type ControllerFlags struct {
+	FrontDoorFlags
+	LoadIdle    time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
+	LoadTimeout time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
+	MaxBatch    int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
+}
+
+func (f ControllerFlags) Config() (controller.Config, error) {
+	c := controller.DefaultConfig()
+	var err error
+	if c.Config, err = f.FrontDoorFlags.Config(); err != nil {
+		return c, err
+	}
+	c.LoadIdle, c.LoadTimeout, c.MaxBatch = f.LoadIdle, f.LoadTimeout, f.MaxBatch
+	return c, cli.Usage(c.Validate())
+}
+
+type ProfilerFlags struct {
+	Iterations int `name:"profile-iterations" default:"10" help:"How often each action is measured." group:"Profiler"`
+}
+
+func (f ProfilerFlags) Config() (profiler.Config, error) {
+	c := profiler.DefaultConfig()
+	c.Iterations = f.Iterations
+	return c, cli.Usage(c.Validate())
+}
+
+type SchedulerFlags struct {
+	Policy string `default:"clockwork" enum:"clockwork,faithful,deferred,aimd,fifo,simple,echo" help:"Scheduling policy. The others are for comparison: faithful to the original, deferred (batches wait), aimd (adaptive batches), fifo and simple (no batches), echo (answers at once, runs nothing)." group:"Scheduler"`
+	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
+}
+
+// Module is the scheduler as the flags want it, recorded if they say so.
+func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
+	c := scheduler.DefaultConfig()
+	c.Policy, c.Telemetry = f.Policy, hub
+	if f.Record == "" {
+		return fx.Options(fx.Supply(c), scheduler.Module), nil
+	}
+	to, err := recorder.Open(f.Record, log)
+	if err != nil {
+		return nil, err
+	}
+	c.Observers = []sched.Observer{to}
+	closing := fx.Invoke(func(lc fx.Lifecycle) { // before the scheduler's, so that it ends after that
+		lc.Append(fx.StopHook(to.Close))
+	})
+	return fx.Options(closing, fx.Supply(c), scheduler.Module), nil
+}
+
+// BrokerFlags are of services with a broker of somebody else's.
+type BrokerFlags struct {
+	Replicas int `default:"0" help:"How many of the broker's servers keep the state; 0 is three where it is a cluster, else one." group:"Broker"`
+}
+
+// Reach is how the flags say that services reach the broker.
+func (f BrokerFlags) Reach(c *cli.Flags, con *cli.Console) (fx.Option, error) {
+	if err := f.Check(); err != nil {
+		return nil, err
+	}
+	config, err := c.BusConfig(con, f.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	return fx.Supply(config), nil
+}
+
+func (f BrokerFlags) Check() error {
+	if f.Replicas < 0 || f.Replicas > maxReplicas {
+		return cli.Usagef("--replicas is %d; it must be from 0 to %d", f.Replicas, maxReplicas)
+	}
+	return nil
+}
+
+// maxReplicas is JetStream's own limit.
+const maxReplicas = 5

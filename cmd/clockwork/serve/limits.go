@@ -1,0 +1,34 @@
+package serve
+
+import (
+	"os"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/core/quota"
+)
+
+// maxLimits bounds a file of limits: some ten thousand lines.
+const maxLimits = 1 << 20
+
+// readLimits reads a file of limits; what it does not say is as in base.
+func readLimits(path string, base quota.Rules) (quota.Rules, error) {
+	if path == "" {
+		return base, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return base, cli.Usagef("--limits: %v", err)
+	}
+	if info.Size() > maxLimits {
+		return base, cli.Usagef("--limits %s: it has %d bytes, at most %d are read", path, info.Size(), maxLimits)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return base, cli.Usagef("--limits: %v", err)
+	}
+	rules, err := quota.Parse(text, base)
+	if err != nil {
+		return base, cli.Usagef("--limits %s: %v", path, err)
+	}
+	return rules, nil
+}

@@ -1,0 +1,100 @@
+package serve
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/metrics"
+	"clockwork/pkg/watch/summary"
+)
+
+// TelemetryFlags say who hears of what the services of this process do. Each
+// listener has its flags here.
+type TelemetryFlags struct {
+	Metrics       string `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics, and the probes /livez and /readyz, to whoever reaches this address; port 0 takes a free one." group:"Telemetry"`
+	MetricsModels int    `default:"100" placeholder:"N" help:"How many models have metrics of their own, by default 100; the others are counted together." group:"Telemetry"`
+
+	Summary time.Duration `default:"10s" help:"How often to log what the service did while it does something; 0 for never." group:"Telemetry"`
+}
+
+// listener is somebody who hears: it was attached to a hub, and is closed when the
+// services have stopped.
+type listener interface{ Close() error }
+
+// opener attaches a listener, nil where the flags want none.
+type opener func(*watch.Hub, *slog.Logger) (listener, error)
+
+// Heard runs services that tell a hub. Its listeners are those that the flags want, and
+// some that not every service has.
+func (f *TelemetryFlags) Heard(con *cli.Console, run func(*watch.Hub) error, more ...opener) (err error) {
+	hub := &watch.Hub{}
+	listeners, err := listen(hub, con.Log, append(f.openers(con), more...))
+	defer func() {
+		for i := len(listeners) - 1; i >= 0; i-- {
+			err = errors.Join(err, listeners[i].Close())
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	return run(hub)
+}
+
+// openers are of the listeners that every service may have.
+func (f *TelemetryFlags) openers(con *cli.Console) []opener {
+	return []opener{
+		f.measure,
+		func(hub *watch.Hub, log *slog.Logger) (listener, error) {
+			return f.summarise(hub, log, con.Screen.Say)
+		},
+		recordTraces,
+	}
+}
+
+// listen attaches the listeners; those that it opened it returns, also with an error.
+func listen(hub *watch.Hub, log *slog.Logger, openers []opener) (opened []listener, err error) {
+	for _, open := range openers {
+		l, err := open(hub, log)
+		if err != nil {
+			return opened, err
+		}
+		if l != nil {
+			opened = append(opened, l)
+		}
+	}
+	return opened, nil
+}
+
+// measure serves metrics.
+func (f *TelemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, error) {
+	if f.Metrics == "" {
+		return nil, nil
+	}
+	if _, _, err := net.SplitHostPort(f.Metrics); err != nil {
+		return nil, cli.Usagef("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)
+	}
+	config := metrics.Config{Models: f.MetricsModels}
+	if err := config.Validate(); err != nil {
+		return nil, cli.Usagef("--metrics-%v", err)
+	}
+	server, err := metrics.Listen(f.Metrics, metrics.New(hub, config), log)
+	if err != nil {
+		return nil, err // and no listener, rather than one that is nil
+	}
+	return server, nil
+}
+
+// summarise logs what the services did, or tells a person where that is not logged.
+func (f *TelemetryFlags) summarise(hub *watch.Hub, log *slog.Logger, say func(string)) (listener, error) {
+	switch {
+	case f.Summary < 0 || f.Summary > 0 && f.Summary < time.Second:
+		return nil, cli.Usagef("--summary is %v; it must be 0 or at least 1s", f.Summary)
+	case f.Summary == 0:
+		return nil, nil
+	}
+	return summary.Listen(f.Summary, hub, log, say), nil
+}

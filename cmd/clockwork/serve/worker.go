@@ -1,0 +1,201 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/adapter/backend/combined"
+	"clockwork/pkg/adapter/backend/emulated"
+	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/adapter/fetch"
+	"clockwork/pkg/protocol"
+	"clockwork/services/worker"
+)
+
+// onnxPages is how many pages a CPU device gets unless told otherwise: 512 MiB
+// of the default size, for all of it is touched when the worker starts.
+const onnxPages = 32
+
+// WorkerFlags are what up and worker have in common.
+type WorkerFlags struct {
+	Backend        string       `enum:"emulated,onnx" default:"emulated" help:"What executes models: emulated (GPUs that wait as long as real ones compute) or onnx (real models on the CPU; zoo/NAME stays emulated)." group:"Worker"`
+	GPUs           int          `name:"gpus" default:"1" help:"How many GPUs a worker has, at most 256." group:"Worker"`
+	Models         string       `default:"./models" placeholder:"DIR" help:"Directory of real models, by default ./models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
+	GenerateInputs bool         `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
+	Pages          int          `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
+	PageSize       cli.ByteSize `default:"16MiB" placeholder:"SIZE" help:"Size of a page, as in 16MiB." group:"Worker"`
+
+	ONNXLibrary string `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library, 1.17 or later; by default what clockwork fetch has fetched." group:"ONNX"`
+	ONNXCache   string `name:"onnx-cache" placeholder:"DIR" help:"Where optimised models are kept; by default in the user's cache." group:"ONNX"`
+
+	emulationFlags
+}
+
+// emulationFlags are about emulated GPUs alone.
+type emulationFlags struct {
+	GPUType    string        `name:"gpu-type" default:"v100" help:"What emulated GPUs call themselves; profiles are kept by it." group:"Emulated GPUs"`
+	Scale      float64       `default:"1" help:"Multiplies all emulated durations; 0 takes no time." group:"Emulated GPUs"`
+	Jitter     float64       `default:"0" help:"Lengthens each duration by up to this fraction." group:"Emulated GPUs"`
+	StallEvery int           `placeholder:"N" help:"Make one in N actions stall." group:"Emulated GPUs"`
+	Stall      time.Duration `default:"50ms" help:"How long a stall lasts." group:"Emulated GPUs"`
+	SlowDown   float64       `placeholder:"X" help:"Multiplies durations behind the scheduler's back." group:"Emulated GPUs"`
+	FailEvery  int           `placeholder:"N" help:"Make one in N actions fail." group:"Emulated GPUs"`
+	FaultSeed  uint64        `default:"1" help:"Equal seeds misbehave equally." group:"Emulated GPUs"`
+}
+
+// Config is the worker of this name. What can be seen to be wrong before the
+// backend is opened is a usage error.
+func (f *WorkerFlags) Config(name string) (worker.Config, error) {
+	if err := f.check(); err != nil {
+		return worker.Config{}, err
+	}
+	emulation := f.emulation(name)
+	if err := emulation.Validate(); err != nil {
+		return worker.Config{}, cli.Usage(err)
+	}
+	config := worker.DefaultConfig(name, func([]string) (backend.Backend, error) { return openEmulated(emulation) })
+	if f.Backend == onnx.Name {
+		options, err := f.onnx(name, emulation)
+		if err != nil {
+			return worker.Config{}, err
+		}
+		if config.Inventory, err = onnx.Inventory(); err != nil {
+			return worker.Config{}, cli.WithCode(protocol.BackendError, err)
+		}
+		config.GPUs = f.GPUs
+		config.Open = func(processors []string) (backend.Backend, error) {
+			options.Host, options.Processors = config.Inventory.Host, processors
+			return openCombined(options, emulation)
+		}
+	}
+	config.GenerateInputs = f.GenerateInputs
+	if err := config.Validate(); err != nil {
+		return worker.Config{}, cli.Usage(err)
+	}
+	return config, nil
+}
+
+// defaultModels need not be there for emulated GPUs.
+const defaultModels = "./models"
+
+// maxGPUs is far beyond the largest host, of 16 GPUs. All of them stand in one
+// state message with what they hold, and each has its goroutines: emulate a
+// larger cluster with several workers.
+const maxGPUs = 256
+
+// check names the flag; what the backends check names their options.
+func (f *WorkerFlags) check() error {
+	if f.GPUs < 1 || f.GPUs > maxGPUs {
+		return cli.Usagef("--gpus is %d; it must be from 1 to %d, use several workers for more", f.GPUs, maxGPUs)
+	}
+	// Emulated GPUs leave the directory alone, but whoever gave one is told.
+	if f.Backend != onnx.Name && f.Models != "" && f.Models != defaultModels {
+		if err := checkModels(f.Models); err != nil {
+			return err
+		}
+	}
+	if f.Pages < 0 {
+		return cli.Usagef("--pages is %d; it must be at least 1", f.Pages)
+	}
+	return nil
+}
+
+// checkModels finds out at the start what each load would find out anew.
+func checkModels(dir string) error {
+	_, err := os.ReadDir(dir)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.Usagef("--models %s: there is no such directory; make it, choose another, or let clockwork fetch put a model there", dir)
+	}
+	return cli.Usagef("--models %s: it cannot be read as a directory: %v; give one with NAME/VERSION/model.onnx in it", dir, err)
+}
+
+// emulation is the emulated backend's part; with onnx its GPUs have the pages
+// of the CPU devices.
+func (f *WorkerFlags) emulation(name string) emulated.Options {
+	o := emulated.Defaults(name)
+	switch {
+	case f.Pages != 0:
+		o.Pages = f.Pages
+	case f.Backend == onnx.Name:
+		o.Pages = onnxPages
+	}
+	o.GPUs, o.PageSize, o.GPUType, o.Scale = f.GPUs, int64(f.PageSize), f.GPUType, f.Scale
+	o.Faults = f.faults()
+	return o
+}
+
+// faults are zero, and so cost nothing, unless one was asked for.
+func (f *emulationFlags) faults() emulated.Faults {
+	faults := emulated.Faults{Jitter: f.Jitter, StallEvery: f.StallEvery, SlowDown: f.SlowDown, FailEvery: f.FailEvery}
+	if faults != (emulated.Faults{}) {
+		faults.Seed, faults.Stall = f.FaultSeed, f.Stall
+	}
+	return faults
+}
+
+// onnx is the real backend's part. Models are tried and optimised by this binary
+// in a process of its own; this one opens what comes of that.
+func (f *WorkerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
+	if err := onnx.Available(); err != nil {
+		return onnx.Options{}, cli.WithCode(protocol.BackendError, err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return onnx.Options{}, fmt.Errorf("find this binary to check models with: %w", err)
+	}
+	library := f.ONNXLibrary
+	if library == "" {
+		var cached bool
+		if library, cached = fetch.CachedLibrary(""); !cached {
+			return onnx.Options{}, errNoLibrary
+		}
+	}
+	if err := checkModels(f.Models); err != nil {
+		return onnx.Options{}, err
+	}
+	return onnx.Options{
+		Library:    library,
+		ModelRoot:  f.Models,
+		CacheDir:   f.ONNXCache,
+		GPUs:       like.GPUs,
+		Pages:      like.Pages,
+		PageSize:   like.PageSize,
+		WorkerName: name,
+		Checker:    []string{self, "check-model"},
+	}, nil
+}
+
+var errNoLibrary = cli.WithCode(protocol.BackendError, errors.New("there is no ONNX Runtime library yet: run clockwork fetch, or give the path of one with --onnx-library"))
+
+func openEmulated(o emulated.Options) (backend.Backend, error) {
+	b, err := emulated.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func openCombined(real onnx.Options, emulation emulated.Options) (backend.Backend, error) {
+	r, err := onnx.New(real)
+	if err != nil {
+		return nil, err
+	}
+	e, err := emulated.New(emulation)
+	if err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	b, err := combined.New(r, e)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
