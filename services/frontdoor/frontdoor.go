@@ -47,6 +47,7 @@ type FrontDoor struct {
 	timer      *time.Timer   // of the core's wake
 	wake       protocol.Time // when it is set to
 	reconnects uint64        // of the bus, as the core knows
+	down       bool          // the core knows that the broker is not reached
 	questions  []question    // to be sent once the lock is given back
 	held       int           // requests taken since the last flush; onInfer's own
 	inputs     inputBoxes    // onDispatch's own
@@ -161,9 +162,9 @@ func (d *FrontDoor) open() error {
 
 func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.minded()
+	ended := d.mindConnection(nil)
 	s := d.core.Snapshot()
+	d.unlock(ended)
 	return protocol.Heartbeat{Incarnation: d.id, Epoch: s.Epoch, State: "open", InFlight: s.InFlight}
 }
 

@@ -51,12 +51,13 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
 	arrived := clock.Now()
 	d.mu.Lock()
+	var ended []frontdoor.Ended
 	if d.held == 0 {
-		d.minded()
+		ended = d.mindConnection(nil)
 	}
 	out := d.core.Step(arrived, &in)
 	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
-	d.unlockHeld(d.carryOut(out, nil), false)
+	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
 		d.noteIgnored(ignored, m.Reply, in.Tenant)
 		return nil, nil

@@ -29,7 +29,7 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	for i := range dispatches {
 		e.Dispatch = dispatches[i]
 		if e.Kind != protocol.ToWorker {
-			d.minded()
+			ended = d.mindConnection(ended)
 		}
 		ended = d.decide(&e, ended)
 	}
@@ -52,9 +52,8 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 		return
 	}
 	e := frontdoor.OutputArrived{Worker: d.bus.Subjects.Token(m.Subject, 3)}
-	var ended []frontdoor.Ended
 	d.mu.Lock()
-	d.minded()
+	ended := d.mindConnection(nil)
 	for i := range outputs {
 		e.Output = &outputs[i]
 		out := d.core.Step(clock.Now(), &e)

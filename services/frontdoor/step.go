@@ -65,16 +65,22 @@ func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
 func (d *FrontDoor) tick() {
 	d.mu.Lock()
 	d.wake = protocol.Never
-	d.minded()
-	d.unlock(d.decide(&frontdoor.Tick{}, nil))
+	d.unlock(d.decide(&frontdoor.Tick{}, d.mindConnection(nil)))
 }
 
-// minded tells the core if a connection to the broker was lost meanwhile.
-func (d *FrontDoor) minded() {
-	if n := d.bus.Reconnects(); n != d.reconnects {
-		d.reconnects = n
-		d.carryOut(d.core.Step(clock.Now(), &frontdoor.ConnectionBroke{}), nil)
+// mindConnection tells the core if a connection to the broker is lost, or was lost
+// meanwhile.
+func (d *FrontDoor) mindConnection(ended []frontdoor.Ended) []frontdoor.Ended {
+	up := d.bus.Control.IsConnected() && d.bus.Payload.IsConnected()
+	switch n := d.bus.Reconnects(); {
+	case !up && !d.down:
+		d.down = true
+		return d.decide(&frontdoor.ConnectionDown{}, ended)
+	case up && (d.down || n != d.reconnects):
+		d.down, d.reconnects = false, n
+		return d.decide(&frontdoor.ConnectionBroke{}, ended)
 	}
+	return ended
 }
 
 // wall is what the wall clock showed at an instant; zero where there is none.

@@ -82,11 +82,21 @@ func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
 	if refusal == nil && m.now >= r.Deadline {
 		refusal = m.overdue(r)
 	}
-	if m.mayBeLost(r) {
+	switch {
+	case m.down:
+		m.held = append(m.held, held{r, refusal, o})
+	case m.mayBeLost(r):
 		m.ask(r, refusal)
-		return
+	default:
+		m.give(r, refusal, o)
 	}
-	m.give(r, refusal, o)
+}
+
+// held is an answer that fell due while the broker was not reached.
+type held struct {
+	request *Request
+	refusal *protocol.Error
+	output  *protocol.Output
 }
 
 // overdue says why a request has no answer at its deadline.
@@ -185,6 +195,11 @@ func (m *Machine) nextQuestion() protocol.Time {
 func (m *Machine) connectionBroke() {
 	m.breaks++
 	m.broken, m.outage = m.latest, m.now.Sub(m.lastBeat)
+	waiting := m.held
+	m.down, m.held = false, nil
+	for _, h := range waiting {
+		m.end(h.request, h.refusal, h.output)
+	}
 }
 
 // stop refuses what is left. What nobody has an answer for yet, the scheduler may own.
@@ -193,6 +208,10 @@ func (m *Machine) stop() {
 		m.table.take(r.ID.Seq)
 		m.give(r, protocol.Refusal(protocol.ShuttingDown), nil)
 	}
+	for _, h := range m.held {
+		m.give(h.request, protocol.Refusal(protocol.ShuttingDown), nil)
+	}
+	m.held = nil
 	for _, seq := range sortedKeys(m.asked) {
 		m.leave(m.asked[seq])
 	}

@@ -67,6 +67,9 @@ type OutputArrived struct {
 	Output *protocol.Output
 }
 
+// ConnectionDown says that the broker is not reached: nothing that is sent arrives.
+type ConnectionDown struct{}
+
 // ConnectionBroke says that a connection to the broker was lost and is there again.
 type ConnectionBroke struct{}
 
@@ -117,6 +120,7 @@ func (*SchedulerBeat) event()   {}
 func (*SchedulerLost) event()   {}
 func (*Dispatched) event()      {}
 func (*OutputArrived) event()   {}
+func (*ConnectionDown) event()  {}
 func (*ConnectionBroke) event() {}
 func (*BufferSeen) event()      {}
 func (*Claimed) event()         {}

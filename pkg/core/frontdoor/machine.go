@@ -28,6 +28,8 @@ type Machine struct {
 	stored []storedShare // in the order in which they end, by and large
 	asked  map[uint64]*Request
 	breaks uint64 // connections that broke
+	down   bool   // the broker is not reached
+	held   []held // answers that wait until it is
 	outage time.Duration
 	broken uint64 // the epoch that was active when a connection broke
 	buffer buffer
@@ -81,6 +83,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.schedulerBeat(e.Heartbeat)
 	case *SchedulerLost:
 		m.schedulerLost(e.Heartbeat)
+	case *ConnectionDown:
+		m.down = true
 	case *ConnectionBroke:
 		m.connectionBroke()
 	case *BufferSeen:
@@ -306,7 +310,7 @@ type Snapshot struct {
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
-	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.asked), Bytes: m.table.bytes,
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.asked) + len(m.held), Bytes: m.table.bytes,
 		Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 

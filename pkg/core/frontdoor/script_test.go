@@ -172,6 +172,8 @@ func (s *script) event(a args) Event {
 		return word(protocol.Taken)
 	case "output":
 		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: 1, Data: make([]byte, s.number(a.get("bytes", "8")))}}
+	case "down":
+		return &ConnectionDown{}
 	case "broke":
 		return &ConnectionBroke{}
 	case "seen":

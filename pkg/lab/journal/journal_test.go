@@ -176,7 +176,7 @@ func TestWhatIsNoJournalIsRefused(t *testing.T) {
 		header + `{"event":"Tick"}` + "\n":    "before its core",
 		header + `{"begin":"x"}` + "\n":       `no core "x"`,
 		header + `{"begin":"measure"}` + "\n": "line 2",
-		header + `{"begin":"measure","config":{"Issuer":0}}` + "\n":                                                           "Issuer is 0",
+		header + `{"begin":"measure","config":{"Issuer":0}}` + "\n":                                                           "the issuer is 0",
 		header + `{"begin":"measure","config":{"Issuer":1,"Iterations":1,"ActionTimeout":1}}` + "\n" + `{"event":"X"}` + "\n": `no event "X"`,
 		header + `{"closed":true}` + "\n" + `{"closed":true}` + "\n":                                                          "after its end",
 	} {
