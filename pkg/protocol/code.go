@@ -108,7 +108,7 @@ var Codes = []CodeRow{
 	{TooEarly, 503, true, ForWorkers, "The action begins further ahead than a worker holds actions."},
 	{TooLate, 504, false, ForWorkers, "The action's latest start passed before it could begin."},
 	{StaleEpoch, 503, false, ForWorkers, "The worker obeys a newer epoch."},
-	{StaleIncarnation, 503, false, ForWorkers, "The action was meant for an earlier life of this worker."},
+	{StaleIncarnation, 503, false, ForWorkers, "The action was meant for an earlier start of this worker."},
 	{InvalidGPU, 400, false, ForWorkers, "The worker has no such GPU."},
 	{InvalidAction, 400, false, ForWorkers, "The action contradicts itself."},
 	{InvalidBatch, 400, false, ForWorkers, "The model does not run at this batch size."},

@@ -1,9 +1,9 @@
-// Package controller runs the startup phase, keeps ClockworkState, and is the
-// front door of the stack.
+// Package controller runs the startup phase and keeps ClockworkState.
 //
-// Every instance opens a front door; the one that holds the lease leads: it
-// drives pkg/core/startup, answers the control endpoints and looks after the
-// startup buffer.
+// Every instance opens a front door (services/frontdoor) unless the stack runs
+// front doors apart; the one that holds the lease leads: it drives
+// pkg/core/startup, answers the control endpoints and looks after the startup
+// buffer.
 package controller
 
 import (
