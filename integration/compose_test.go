@@ -140,17 +140,23 @@ func (c *compose) clockwork(args ...string) string {
 }
 
 // awaitHealthy waits until docker calls every container healthy.
-func (c *compose) awaitHealthy(containers int) {
+func (c *compose) awaitHealthy() {
 	c.t.Helper()
 	var text string
 	for end := time.Now().Add(2 * patience); time.Now().Before(end); time.Sleep(time.Second) {
-		ids := strings.Fields(c.compose("ps", "-q"))
+		ids := c.running()
 		text = c.run(append([]string{"docker", "inspect", "--format", "{{.Name}} {{.State.Health.Status}}"}, ids...)...)
-		if strings.Count(text, " healthy\n") == containers {
+		if strings.Count(text, " healthy\n") == len(ids) {
 			return
 		}
 	}
-	c.t.Fatalf("%d containers are not all healthy:\n%s", containers, text)
+	c.t.Fatalf("not all containers are healthy:\n%s", text)
+}
+
+// running are the ids of all containers that run.
+func (c *compose) running() []string {
+	c.t.Helper()
+	return strings.Fields(c.run("docker", "ps", "-q", "--filter", "label=com.docker.compose.project="+c.project))
 }
 
 // endings are the exit codes of the containers that ended since an instant,
@@ -272,8 +278,8 @@ func (l *load) stop(what string) {
 // builds images and starts containers beside does not keep the workers' windows.
 const mostMissed = 100
 
-// TestComposeScalesUnderLoad: up, load, scale out, scale in, the loss of the
-// active scheduler, down. No request is lost on the way.
+// TestComposeScalesUnderLoad: up, load, workers and front doors scaled out and in,
+// the loss of the active scheduler, down. No request is lost on the way.
 func TestComposeScalesUnderLoad(t *testing.T) {
 	begin := time.Now()
 	c := startCompose(t)
@@ -286,7 +292,9 @@ func TestComposeScalesUnderLoad(t *testing.T) {
 
 	l := c.send(900*time.Millisecond, 16) // a worker that is missed by its silence takes longer
 	l.flows(200)
-	c.timed("scale to 4 workers", func() { c.compose("up", "-d", "--no-recreate", "--scale", "worker=4") })
+	c.timed("scale to 4 workers, 3 front doors", func() {
+		c.compose("up", "-d", "--no-recreate", "--scale", "worker=4", "--scale", "frontdoor=3")
+	})
 	c.timed("4 workers joined", func() { c.awaitWorkers(4) })
 	four := c.containers("worker")
 	c.timed("requests ran on all of them", func() {
@@ -296,19 +304,25 @@ func TestComposeScalesUnderLoad(t *testing.T) {
 			}
 		}
 	})
-	c.timed("all containers healthy", func() { c.awaitHealthy(9) })
+	if doors := c.containers("frontdoor"); len(doors) != 3 {
+		t.Errorf("front doors are %v, want 3", doors)
+	}
+	c.timed("all containers healthy", c.awaitHealthy)
 	since := time.Now()
-	c.timed("scale to 2 workers", func() { c.compose("up", "-d", "--no-recreate", "--scale", "worker=2") })
+	c.timed("scale to 2 workers, 1 front door", func() {
+		c.compose("up", "-d", "--no-recreate", "--scale", "worker=2", "--scale", "frontdoor=1")
+	})
 	c.awaitWorkers(2)
 	l.flows(200)
 	l.stop("2 to 4 to 2 workers")
-	c.ended(since, 2)
+	c.ended(since, 4) // two workers, two front doors
 
 	c.takeOver()
 
 	since = time.Now()
+	running := c.running()
 	c.timed("down -v", func() { c.compose("down", "-v", "--timeout", "20") })
-	c.ended(since, 6)
+	c.ended(since, len(running))
 	if left := c.run("docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+c.project) +
 		c.run("docker", "volume", "ls", "-q", "--filter", "label=com.docker.compose.project="+c.project); left != "" {
 		t.Errorf("left behind:\n%s", left)
