@@ -3,20 +3,15 @@
 package sched
 
 import (
-	"context"
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-	"time"
+
+	"clockwork/pkg/testkit/planted"
 )
 
-// planted are faults of our own. The worlds must find each of them; one that
+// faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
-var planted = []struct{ name, file, was, is string }{
+var faults = []planted.Fault{
 	{"no epoch check", "engine.go", "if c.active && e.Epoch <= c.epoch {", "if false {"},
 	{"page off by one", "books.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
 	{"pages of a load are not counted", "actions.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
@@ -68,70 +63,21 @@ var planted = []struct{ name, file, was, is string }{
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
 
-// TestPlantedBugs builds the tests with one fault at a time and lets the worlds
-// look for it, 10 s at most.
+// TestPlantedBugs has the worlds look for each fault: those of the term for what is
+// the term's.
 func TestPlantedBugs(t *testing.T) {
-	for _, p := range planted {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			body, err := os.ReadFile(p.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(body), p.was); n != 1 {
-				t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", p.name, p.file, n, p.was)
-			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, filepath.Base(p.file))
-			source, err := filepath.Abs(p.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
-			write(t, mutant, strings.Replace(string(body), p.was, p.is, 1))
-			write(t, filepath.Join(dir, "overlay.json"), string(overlay))
-			binary := filepath.Join(dir, "sched.test")
-			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".").CombinedOutput(); err != nil {
-				t.Fatalf("build: %v\n%s", err, out)
-			}
-			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
-			defer stop()
-			began := time.Now()
-			out, err := exec.CommandContext(limited, binary, "-test.run", worldOf(p.file), "-test.failfast", "-patient", "4s").CombinedOutput()
-			took := time.Since(began)
-			switch {
-			case limited.Err() != nil:
-				t.Errorf("not found within 10 s")
-			case err == nil:
-				t.Errorf("not found in %v", took)
-			default:
-				t.Logf("found in %v: %s", took.Round(time.Millisecond), found(string(out)))
-			}
-		})
-	}
+	ofCore, ofTerm := split(faults)
+	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
+	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
 }
 
-// worldOf are the worlds that look for faults in a file.
-func worldOf(file string) string {
-	if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, file) {
-		return "TestTermWorld"
-	}
-	return "TestWorld/(clockwork|simple)"
-}
-
-// found is the first line that says what is wrong.
-func found(out string) string {
-	for _, line := range strings.Split(out, "\n") {
-		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
-			return strings.TrimSpace(line)
+func split(all []planted.Fault) (ofCore, ofTerm []planted.Fault) {
+	for _, f := range all {
+		if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
+			ofTerm = append(ofTerm, f)
+		} else {
+			ofCore = append(ofCore, f)
 		}
 	}
-	return strings.SplitN(out, "\n", 2)[0]
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return ofCore, ofTerm
 }

@@ -3,19 +3,14 @@
 package work
 
 import (
-	"context"
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
+
+	"clockwork/pkg/testkit/planted"
 )
 
-// planted are faults of our own. The worlds must find each of them; one that
+// faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
-var planted = []struct{ name, file, was, is string }{
+var faults = []planted.Fault{
 	{"no epoch check", "worker.go", "	case a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU()):\n", "	case false:\n"},
 	{"an action without epoch is stale", "worker.go", "a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch < w.epoch"},
 	{"without epoch everything goes", "worker.go", "(a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch != 0"},
@@ -54,62 +49,5 @@ var planted = []struct{ name, file, was, is string }{
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 
-// TestPlantedBugs builds the tests with one fault at a time and lets the worlds
-// look for it, 10 s at most.
-func TestPlantedBugs(t *testing.T) {
-	for _, p := range planted {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			body, err := os.ReadFile(p.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if n := strings.Count(string(body), p.was); n != 1 {
-				t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", p.name, p.file, n, p.was)
-			}
-			dir := t.TempDir()
-			mutant := filepath.Join(dir, filepath.Base(p.file))
-			source, err := filepath.Abs(p.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
-			write(t, mutant, strings.Replace(string(body), p.was, p.is, 1))
-			write(t, filepath.Join(dir, "overlay.json"), string(overlay))
-			binary := filepath.Join(dir, "work.test")
-			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".").CombinedOutput(); err != nil {
-				t.Fatalf("build: %v\n%s", err, out)
-			}
-			limited, stop := context.WithTimeout(t.Context(), 10*time.Second)
-			defer stop()
-			began := time.Now()
-			out, err := exec.CommandContext(limited, binary, "-test.run", "TestWorld", "-test.failfast").CombinedOutput()
-			took := time.Since(began)
-			switch {
-			case limited.Err() != nil:
-				t.Errorf("not found within 10 s")
-			case err == nil:
-				t.Errorf("not found in %v", took)
-			default:
-				t.Logf("found in %v: %s", took.Round(time.Millisecond), found(string(out)))
-			}
-		})
-	}
-}
-
-// found is the first line that says what is wrong.
-func found(out string) string {
-	for _, line := range strings.Split(out, "\n") {
-		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
-			return strings.TrimSpace(line)
-		}
-	}
-	return strings.SplitN(out, "\n", 2)[0]
-}
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
+// TestPlantedBugs has the worlds look for each fault.
+func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }

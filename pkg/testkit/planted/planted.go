@@ -1,0 +1,103 @@
+//go:build planted
+
+package planted
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Fault replaces what stands in a file, exactly once, by something wrong. File is
+// relative to the tested package; it may be one of a package that this one uses. It
+// is an alias so that tables need no field names.
+type Fault = struct{ Name, File, Was, Is string }
+
+// patience is how long a fault may stay hidden.
+const patience = 10 * time.Second
+
+// Find builds the tests of the caller's package with one fault at a time, and runs
+// them with args. Tests that pass with a fault, or do not end in time, fail: they
+// show what they do not look at.
+func Find(t *testing.T, faults []Fault, args ...string) {
+	for _, f := range faults {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			find(t, build(t, f), append(args[:len(args):len(args)], "-test.failfast"))
+		})
+	}
+}
+
+// build makes a test binary that has the fault.
+func build(t *testing.T, f Fault) (binary string) {
+	dir := t.TempDir()
+	overlay := filepath.Join(dir, "overlay.json")
+	write(t, overlay, plant(t, f, dir))
+	binary = filepath.Join(dir, "planted.test")
+	out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// plant writes the file with its fault, and returns the overlay that names it.
+func plant(t *testing.T, f Fault, dir string) (overlay string) {
+	body, err := os.ReadFile(f.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(body), f.Was); n != 1 {
+		t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", f.Name, f.File, n, f.Was)
+	}
+	source, err := filepath.Abs(f.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutant := filepath.Join(dir, filepath.Base(f.File))
+	write(t, mutant, strings.Replace(string(body), f.Was, f.Is, 1))
+	text, err := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// find runs a binary that has a fault.
+func find(t *testing.T, binary string, args []string) {
+	limited, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	began := time.Now()
+	out, err := exec.CommandContext(limited, binary, args...).CombinedOutput()
+	took := time.Since(began).Round(time.Millisecond)
+	switch {
+	case limited.Err() != nil:
+		t.Errorf("not found within %v", patience)
+	case err == nil:
+		t.Errorf("not found in %v", took)
+	default:
+		t.Logf("found in %v: %s", took, finding(string(out)))
+	}
+}
+
+// finding is the first line that says what is wrong.
+func finding(out string) string {
+	for _, line := range strings.Split(out, "\n") {
+		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return strings.SplitN(out, "\n", 2)[0]
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
