@@ -101,5 +101,5 @@ type Output struct {
 	// Input, Exec and Output are the durations of the action's parts; Queued
 	// from the action's arrival at the worker to its beginning.
 	Queued, Input, Exec, Output time.Duration
-	Data                        []byte
+	Data                        Payload
 }

@@ -182,7 +182,7 @@ func codeOutput(k *coder, o *protocol.Output) {
 	num(k, &o.Input)
 	num(k, &o.Exec)
 	num(k, &o.Output)
-	k.raw(&o.Data)
+	k.raw((*[]byte)(&o.Data))
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {

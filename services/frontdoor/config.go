@@ -5,6 +5,7 @@ import (
 	"time"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/watch"
 )
@@ -31,6 +32,9 @@ type Config struct {
 	// StopWait is how long a front door that closes waits for the answers to what
 	// it has taken.
 	StopWait time.Duration
+	// Observers are shown what the core is given and what it wants done, under the
+	// lock: they wait for nothing.
+	Observers frontdoor.Observers
 	// Telemetry hears of the requests that the front door answers; nil is nobody.
 	Telemetry *watch.Hub
 }

@@ -97,6 +97,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
+	config.Observers.Begin(core)
 	d.timer = time.AfterFunc(time.Hour, d.tick)
 	return d
 }

@@ -55,7 +55,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	if d.held == 0 {
 		ended = d.mindConnection(nil)
 	}
-	out := d.core.Step(arrived, &in)
+	out := d.stepCore(arrived, &in)
 	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
@@ -94,7 +94,7 @@ func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
 		return
 	}
 	d.mu.Lock()
-	out := d.core.Step(clock.Now(), &e)
+	out := d.stepCore(clock.Now(), &e)
 	store, rejected, refused := out.Store, out.Rejected, out.Refused
 	d.unlockHeld(d.carryOut(out, nil), r.Beside)
 	switch {
@@ -140,7 +140,7 @@ func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e 
 
 func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
 	d.mu.Lock()
-	out := d.core.Step(clock.Now(), &frontdoor.Undecoded{Request: r, Fault: fault})
+	out := d.stepCore(clock.Now(), &frontdoor.Undecoded{Request: r, Fault: fault})
 	d.unlock(d.carryOut(out, nil))
 	d.refuseRequest(r, fault)
 }

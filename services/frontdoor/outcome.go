@@ -56,7 +56,7 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 	ended := d.mindConnection(nil)
 	for i := range outputs {
 		e.Output = &outputs[i]
-		out := d.core.Step(clock.Now(), &e)
+		out := d.stepCore(clock.Now(), &e)
 		if r := out.Foreign; r != nil {
 			d.noteForeign(e.Worker, r.ID)
 		}

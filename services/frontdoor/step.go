@@ -18,7 +18,15 @@ func (d *FrontDoor) step(e frontdoor.Event) {
 // decide gives the core one event and carries out what needs no wait; what is to be
 // answered is added to ended. The caller holds the lock, as below.
 func (d *FrontDoor) decide(e frontdoor.Event, ended []frontdoor.Ended) []frontdoor.Ended {
-	return d.carryOut(d.core.Step(clock.Now(), e), ended)
+	return d.carryOut(d.stepCore(clock.Now(), e), ended)
+}
+
+// stepCore has the core decide, and those who observe it see what. The output may be
+// used until the next step.
+func (d *FrontDoor) stepCore(now protocol.Time, e frontdoor.Event) *frontdoor.Output {
+	out := d.core.Step(now, e)
+	d.config.Observers.Step(now, e, out)
+	return out
 }
 
 func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []frontdoor.Ended {

@@ -118,16 +118,23 @@ func (m *Machine) give(r *Request, refusal *protocol.Error, o *protocol.Output) 
 		}
 	}
 	if refusal != nil {
-		o = nil
-		if r.Waited > 0 {
-			refusal.BufferedMS = protocol.Milliseconds(r.Waited)
-		}
-		if !refusal.Code.Known() {
-			refusal.Code = protocol.Internal
-		}
+		o, refusal = nil, toClient(r, refusal)
 	}
 	m.counts.Answered++
 	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0})
+}
+
+// toClient is a refusal as the client is told it; the one that came with an event stays
+// as it is.
+func toClient(r *Request, refusal *protocol.Error) *protocol.Error {
+	told := *refusal
+	if r.Waited > 0 {
+		told.BufferedMS = protocol.Milliseconds(r.Waited)
+	}
+	if !told.Code.Known() {
+		told.Code = protocol.Internal
+	}
+	return &told
 }
 
 // mayBeLost reports whether the scheduler may own the answer: a connection broke since

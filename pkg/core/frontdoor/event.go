@@ -6,7 +6,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Event is something that happened; one of the types of this file.
+// Event is something that happened; one of the types of this file. As JSON, events are
+// what a recording holds: a request of the machine's is named by its Number beside the
+// event, a payload is its length, and what is the driver's own is left out.
 type Event interface{ event() }
 
 // Inbound is a message of a client, not yet decoded. Slow: decoding takes so long that
@@ -20,26 +22,26 @@ type Inbound struct {
 // Decoded is what was read of an admitted message. A request for a model that is not
 // known yet has no Payload and Batch.
 type Decoded struct {
-	Request   *Request
+	Request   *Request `json:"-"`
 	ClientID  string
 	Encoding  protocol.Encoding
 	SLO       time.Duration
 	Priority  int
-	Payload   []byte
+	Payload   protocol.Payload
 	Batch     int
 	Generated bool
 }
 
 // Undecoded says why an admitted message is no request.
 type Undecoded struct {
-	Request *Request
+	Request *Request `json:"-"`
 	Fault   *protocol.Error
 }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
 // the startup buffer, whose keeper answers it.
 type Stored struct {
-	Request *Request
+	Request *Request `json:"-"`
 	Fault   *protocol.Error
 }
 
@@ -82,7 +84,7 @@ type BufferSeen struct {
 	// Budget is the SLO that begins when the request is handed over; 0 for the default.
 	Budget time.Duration
 	Age    time.Duration
-	Driver any
+	Driver any `json:"-"`
 }
 
 // Claimed ends a request of Output.Claim. Mine: it was there and is claimed for this

@@ -14,12 +14,13 @@ import (
 // asked, the startup buffer's claims, or ended; received = answered + left + in flight
 // + stored, at every moment (G13).
 type Machine struct {
-	config Config
-	now    protocol.Time
-	seq    uint64
-	table  table
-	slow   slots // of requests that are decoded beside other work
-	stores slots // of requests on their way into the startup buffer
+	config   Config
+	now      protocol.Time
+	admitted uint64 // how many were
+	seq      uint64
+	table    table
+	slow     slots // of requests that are decoded beside other work
+	stores   slots // of requests on their way into the startup buffer
 
 	models map[string]protocol.ModelSpec
 	stage  protocol.Stage
@@ -133,13 +134,14 @@ func (m *Machine) inbound(e *Inbound) {
 		m.refuse(fault)
 		return
 	}
-	r := &Request{Name: e.Model, Model: spec, Known: known, Reply: e.Reply, Tenant: e.Tenant, Bytes: e.Bytes,
+	r := &Request{Number: m.admitted + 1, Name: e.Model, Model: spec, Known: known, Reply: e.Reply, Tenant: e.Tenant, Bytes: e.Bytes,
 		Arrived: m.now, share: share, accepting: accepting}
 	if e.Slow && !m.takeSlow(r) {
 		m.table.limits.Return(share)
 		m.refuse(protocol.Errorf(protocol.Overloaded, "too many JSON tensors are being decoded; send raw bytes (msgpack bin)"))
 		return
 	}
+	m.admitted++
 	m.out.Admitted = r
 }
 

@@ -2,7 +2,8 @@ package frontdoor
 
 import "clockwork/pkg/protocol"
 
-// Output is what a Step wants done. It may be used until the next Step.
+// Output is what a Step wants done. It may be used until the next Step. Its JSON shows
+// all of it but what is the driver's own.
 type Output struct {
 	// Admitted is the Inbound message as a request, to be decoded; nil if it was
 	// refused, then Refused says why, or ignored, then Ignored says why.
@@ -71,7 +72,7 @@ type Claim struct {
 	// Model, Encoding and Driver are those of BufferSeen.
 	Model    string
 	Encoding protocol.Encoding
-	Driver   any
+	Driver   any `json:"-"`
 	// Spec is the model's, Known whether there is such a one.
 	Spec  protocol.ModelSpec
 	Known bool

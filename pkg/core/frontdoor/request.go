@@ -12,7 +12,10 @@ import (
 // Request is a message of a client that was admitted. A driver reads it and owns
 // Driver alone.
 type Request struct {
-	ID protocol.RequestID // zero until it is accepted
+	// Number counts those that were admitted, from 1; 0 of one that came out of the
+	// startup buffer.
+	Number uint64
+	ID     protocol.RequestID // zero until it is accepted
 	// Name is the model's, Model its description; Known: there is such a model.
 	Name  string
 	Model protocol.ModelSpec
@@ -29,7 +32,7 @@ type Request struct {
 	// answered while it waited for activation.
 	Arrived, Deadline protocol.Time
 	// Payload is kept until the outcome: a lost worker loses no request.
-	Payload   []byte
+	Payload   protocol.Payload
 	Batch     int
 	Generated bool
 	// Beside: it is decoded beside other work.
@@ -43,7 +46,7 @@ type Request struct {
 	Worker     string
 	Cold       bool
 	// Driver is the driver's own.
-	Driver any
+	Driver any `json:"-"`
 
 	share     quota.Share
 	accepting bool     // it is served here, rather than stored
