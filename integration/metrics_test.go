@@ -92,7 +92,7 @@ func watched(t *testing.T) (*stack, http.Handler) {
 	config := quick()
 	hub := &watch.Hub{}
 	m := metrics.New(hub, metrics.Defaults())
-	hub.Losing("nobody", func() int64 { return 0 })
+	hub.ReportLoss("nobody", func() int64 { return 0 })
 	config.hub, config.controller.Telemetry, config.profiler.Telemetry, config.scheduler.Telemetry = hub, hub, hub, hub
 	return startStack(t, config), m.Handler(slog.New(slog.DiscardHandler))
 }

@@ -75,7 +75,7 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, err
 	if kind == protocol.Controller {
 		kind = protocol.FrontDoor // each controller opens one, whether it leads or not
 	}
-	beat, err := bus.AskHealth(ctx, stack.Conn(), protocol.Subjects{Prefix: c.Prefix}, kind, k.Name)
+	beat, err := bus.QueryHealth(ctx, stack.Conn(), protocol.Subjects{Prefix: c.Prefix}, kind, k.Name)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return health{}, fmt.Errorf("none on %s is connected to the broker", bus.HostName())

@@ -125,8 +125,8 @@ func (w *topWatch) options() []nats.Option {
 
 // start has the stack tell.
 func (w *topWatch) start(stack *client.Client) (stop func(), err error) {
-	unwatch, err := stack.Watch(func(kind protocol.ServiceKind, id string, f protocol.Figures) {
-		w.take(func(s *top.State, now time.Time) { s.Figures(kind, id, f, now) })
+	unwatch, err := stack.Watch(func(kind protocol.ServiceKind, id string, f protocol.LiveStats) {
+		w.take(func(s *top.State, now time.Time) { s.OnLiveStats(kind, id, f, now) })
 	})
 	if err != nil {
 		return nil, err

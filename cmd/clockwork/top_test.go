@@ -89,7 +89,7 @@ func TestTheRunningStackExplainsItself(t *testing.T) {
 	_, stdout, _ := invoke(t, "explain", "cat-2", "--json")
 	var r struct {
 		Requests []struct {
-			explain.Told
+			explain.LiveExplanation
 			FrontDoor *protocol.DoorRequest `json:"front_door"`
 		}
 	}
@@ -97,7 +97,7 @@ func TestTheRunningStackExplainsItself(t *testing.T) {
 		t.Fatalf("%v: %s", err, stdout)
 	}
 	x := r.Requests[0]
-	if x.Outcome != "refused DEADLINE_UNMEETABLE" || len(x.Saved) == 0 || x.FrontDoor == nil || x.FrontDoor.SLOMS != 1 || x.Arrived.IsZero() {
+	if x.Outcome != "refused DEADLINE_UNMEETABLE" || len(x.WhatIf) == 0 || x.FrontDoor == nil || x.FrontDoor.SLOMS != 1 || x.Arrived.IsZero() {
 		t.Errorf("%s", stdout)
 	}
 	// By its own id, as by that of its client.

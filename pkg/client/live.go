@@ -18,9 +18,9 @@ const watchEvery = protocol.WatchFor / 3
 // Watch calls seen, from one goroutine, with the figures of every service of the stack
 // once a second, until the returned function is called, which waits for that. Each is
 // of the service that the subject names.
-func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.Figures)) (stop func(), err error) {
-	sub, err := c.nc.Subscribe(c.subjects.Figures("*", "*"), func(m *nats.Msg) {
-		var f protocol.Figures
+func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.LiveStats)) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(c.subjects.LiveStats("*", "*"), func(m *nats.Msg) {
+		var f protocol.LiveStats
 		if wire.DecodeReply(m.Data, &f) == nil {
 			seen(protocol.ServiceKind(c.subjects.Token(m.Subject, 1)), c.subjects.Token(m.Subject, 2), f)
 		}

@@ -12,8 +12,8 @@ type Question struct {
 // MaxAsked bounds the ids of a question; of one client's id, front doors tell the
 // MaxAlike latest.
 const (
-	MaxAsked = 32
-	MaxAlike = 8
+	MaxQuestionIDs = 32
+	MaxAlike       = 8
 )
 
 // DoorRecord is a front door's answer: what it knows of requests, the latest first.

@@ -248,7 +248,7 @@ func TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone(t *testing.T) {
 		{"", "_INBOX_client.alice", true}, // nobody is answered there: an inbox has three tokens
 		{"", "answers.alice", true},
 	} {
-		if got := MayHear(c.tenant, c.reply); got != c.want {
+		if got := MayReplyTo(c.tenant, c.reply); got != c.want {
 			t.Errorf("%q asks to be answered on %s: %v", c.tenant, c.reply, got)
 		}
 	}

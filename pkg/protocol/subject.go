@@ -46,7 +46,7 @@ func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kin
 // Watch says to every service that somebody watches its Figures, of which either
 // part may be "*"; Explain asks those of one kind about requests.
 func (s Subjects) Watch() string { return s.Prefix + ".watch" }
-func (s Subjects) Figures(kind ServiceKind, id string) string {
+func (s Subjects) LiveStats(kind ServiceKind, id string) string {
 	return s.Prefix + ".figures." + string(kind) + "." + id
 }
 func (s Subjects) Explain(kind ServiceKind) string { return s.Prefix + ".explain." + string(kind) }
@@ -54,8 +54,8 @@ func (s Subjects) Explain(kind ServiceKind) string { return s.Prefix + ".explain
 // WatchFor is how long services tell their figures after the last word on Watch,
 // FiguresEvery how often.
 const (
-	WatchFor     = 5 * time.Second
-	FiguresEvery = time.Second
+	WatchFor       = 5 * time.Second
+	LiveStatsEvery = time.Second
 )
 
 // Submit takes what one front door tells the scheduler of its requests, and the

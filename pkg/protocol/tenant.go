@@ -42,7 +42,7 @@ func InboxOwner(subject string) (name string, owned bool) {
 // MayHear reports whether a tenant may be answered on a subject: in everybody's
 // inbox, and of those with an owner in its own alone. Else it could have others
 // answered what they did not ask for.
-func MayHear(tenant, reply string) bool {
+func MayReplyTo(tenant, reply string) bool {
 	owner, owned := InboxOwner(reply)
 	return !owned || owner == tenant
 }

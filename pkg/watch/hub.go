@@ -37,11 +37,11 @@ func (h *Hub) OnResult(f func(*protocol.Result)) { h.results = append(h.results,
 func (h *Hub) OnStep(f func(time.Duration)) { h.steps = append(h.steps, f) }
 
 // HearsRequests reports whether it is worth while to make a Request.
-func (h *Hub) HearsRequests() bool { return h != nil && len(h.requests) > 0 }
+func (h *Hub) WantsRequests() bool { return h != nil && len(h.requests) > 0 }
 
 // Request tells of an answer.
 func (h *Hub) Request(r Request) {
-	if !h.HearsRequests() {
+	if !h.WantsRequests() {
 		return
 	}
 	kept, _ := h.spare.Get().(*Request) // one that escapes for each would cost more than all else here
@@ -67,7 +67,7 @@ func (h *Hub) Result(r *protocol.Result) {
 }
 
 // Lend adds a source; take ends that, and waits for those who read it.
-func (h *Hub) Lend(s Source) (take func()) {
+func (h *Hub) Register(s Source) (take func()) {
 	if h == nil {
 		return func() {}
 	}
@@ -83,13 +83,13 @@ func (h *Hub) Lend(s Source) (take func()) {
 }
 
 // Read reads every source, in the order in which they were lent.
-func (h *Hub) Read() []Reading {
+func (h *Hub) Gauges() []Gauges {
 	if h == nil {
 		return nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := make([]Reading, 0, len(h.sources))
+	list := make([]Gauges, 0, len(h.sources))
 	for _, s := range h.sources {
 		list = append(list, s.read())
 	}

@@ -24,14 +24,14 @@ func TestEveryListenerHearsOfEveryRequest(t *testing.T) {
 
 func TestANilHubHearsNothing(t *testing.T) {
 	var h *Hub
-	if h.HearsRequests() {
+	if h.WantsRequests() {
 		t.Error("it wants requests")
 	}
 	h.Request(Request{})
 	h.Result(&protocol.Result{})
-	h.Lend(Source{})()
+	h.Register(Source{})()
 	h.Step(time.Second)
-	if h.Read() != nil || h.Observer() != nil || h.HearsSteps() {
+	if h.Gauges() != nil || h.Observer() != nil || h.WantsSteps() {
 		t.Error("it does something")
 	}
 }
@@ -39,16 +39,16 @@ func TestANilHubHearsNothing(t *testing.T) {
 func TestASourceIsReadUntilItIsTaken(t *testing.T) {
 	h := &Hub{}
 	inFlight := 1
-	take := h.Lend(Source{Service: protocol.FrontDoor, Name: "a", Ready: func() string { return "no broker" },
+	take := h.Register(Source{Service: protocol.FrontDoor, Name: "a", Ready: func() string { return "no broker" },
 		FrontDoor: func() FrontDoor { return FrontDoor{InFlight: inFlight} }})
-	h.Lend(Source{Service: protocol.Worker, Name: "b"})
+	h.Register(Source{Service: protocol.Worker, Name: "b"})
 	inFlight = 2
-	got := h.Read()
+	got := h.Gauges()
 	if len(got) != 2 || got[0].FrontDoor.InFlight != 2 || got[0].Unready != "no broker" || got[0].Worker != nil || got[1].Name != "b" {
 		t.Errorf("%+v", got)
 	}
 	take()
-	if got := h.Read(); len(got) != 1 || got[0].Name != "b" {
+	if got := h.Gauges(); len(got) != 1 || got[0].Name != "b" {
 		t.Errorf("after it was taken: %+v", got)
 	}
 }

@@ -8,7 +8,7 @@ type Loss struct {
 
 // Losing adds a listener that may lose what it hears. It is called before the services
 // start; lost from any goroutine.
-func (h *Hub) Losing(listener string, lost func() int64) {
+func (h *Hub) ReportLoss(listener string, lost func() int64) {
 	h.losses = append(h.losses, func() Loss { return Loss{listener, lost()} })
 }
 

@@ -24,7 +24,7 @@ type Source struct {
 }
 
 // Reading is a source at an instant.
-type Reading struct {
+type Gauges struct {
 	Service   protocol.ServiceKind
 	Name      string
 	Unready   string
@@ -91,8 +91,8 @@ type Bus struct {
 	MessagesIn, MessagesOut, BytesIn, BytesOut uint64
 }
 
-func (s *Source) read() Reading {
-	r := Reading{Service: s.Service, Name: s.Name}
+func (s *Source) read() Gauges {
+	r := Gauges{Service: s.Service, Name: s.Name}
 	if s.Ready != nil {
 		r.Unready = s.Ready()
 	}

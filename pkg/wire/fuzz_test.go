@@ -201,7 +201,7 @@ func FuzzInternalMessages(f *testing.F) {
 	f.Add(Job.Encode(&protocol.ProfileJob{}))
 	f.Add(Report.Encode(&protocol.ProfileReport{Failures: make([]protocol.ProfileFailure, 1)}))
 	f.Add(Clock.Encode(&protocol.ClockReading{}))
-	f.Add(parts.Encode(&part{1, 0, 1, []byte{1}}))
+	f.Add(chunkCodec.Encode(&chunk{1, 0, 1, []byte{1}}))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		again(t, Actions, body)
 		again(t, Results, body)
@@ -215,7 +215,7 @@ func FuzzInternalMessages(f *testing.F) {
 		again(t, Clock, body)
 		again(t, Job, body)
 		again(t, Report, body)
-		again(t, parts, body)
+		again(t, chunkCodec, body)
 		if list, fault := Dispatches.Decode(body); fault == nil {
 			for _, d := range list {
 				if d.Refusal != nil {
@@ -223,7 +223,7 @@ func FuzzInternalMessages(f *testing.F) {
 				}
 			}
 		}
-		if _, _, fault := NewParcels(Start).Add(body); fault != nil {
+		if _, _, fault := NewChunks(Start).Add(body); fault != nil {
 			refusedWith(t, fault, protocol.BadMessage)
 		}
 		if results, fault := Results.Decode(body); fault == nil {

@@ -93,9 +93,9 @@ func TestErrorRepliesAreShort(t *testing.T) {
 
 func TestPartsOfTwoParcelsAreNotMixed(t *testing.T) {
 	body := Start.Encode(&protocol.ClockworkState{PageSize: 7})
-	p := NewParcels(Start)
+	p := NewChunks(Start)
 	add := func(id uint64, index, count int, data []byte) bool {
-		_, whole, fault := p.Add(parts.Encode(&part{id, index, count, data}))
+		_, whole, fault := p.Add(chunkCodec.Encode(&chunk{id, index, count, data}))
 		if fault != nil {
 			t.Fatal(fault)
 		}
@@ -110,8 +110,8 @@ func TestPartsOfTwoParcelsAreNotMixed(t *testing.T) {
 	if add(3, 1, 2, body[2:]) {
 		t.Error("whole without its beginning")
 	}
-	for _, bad := range []part{{1, 0, 0, nil}, {1, -1, 1, nil}, {1, 1, 1, nil}, {1, 0, maxParts + 1, nil}} {
-		if _, _, fault := p.Add(parts.Encode(&bad)); fault == nil {
+	for _, bad := range []chunk{{1, 0, 0, nil}, {1, -1, 1, nil}, {1, 1, 1, nil}, {1, 0, maxChunks + 1, nil}} {
+		if _, _, fault := p.Add(chunkCodec.Encode(&bad)); fault == nil {
 			t.Errorf("part %d of %d is accepted", bad.index, bad.count)
 		}
 	}

@@ -26,7 +26,7 @@ var (
 	clientBounds   = bounds{64 << 20, maxClientElements}
 	replyBounds    = bounds{64 << 20, 1 << 20}
 	storedBounds   = bounds{64 << 20, 1 << 20}
-	internalBounds = bounds{maxParts * partBytes, 1 << 24}
+	internalBounds = bounds{maxChunks * chunkBytes, 1 << 24}
 )
 
 // holds reports whether a body has a size that is read at all.

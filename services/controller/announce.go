@@ -38,7 +38,7 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 func (l *leader) announceOnce(ctx context.Context, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, announceWait)
 	defer cancel()
-	answer, err := l.bus.AskParcel(ctx, l.bus.Payload, l.bus.Subjects.SchedulerJoin(), body)
+	answer, err := l.bus.RequestChunks(ctx, l.bus.Payload, l.bus.Subjects.SchedulerJoin(), body)
 	if err != nil {
 		return err
 	}

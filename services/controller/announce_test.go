@@ -22,7 +22,7 @@ type listener struct {
 func (s *stack) listener(answer func(worker string, time int) uint64) *listener {
 	s.t.Helper()
 	l := &listener{times: map[string]int{}, answer: answer}
-	joins := wire.NewParcels(wire.Join)
+	joins := wire.NewChunks(wire.Join)
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
 		w, whole, fault := joins.Add(m.Data)
 		if fault != nil || !whole {

@@ -67,7 +67,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 }
 
 func (l *leader) publish(subject string, body []byte) {
-	if err := l.bus.SendParcel(l.bus.Payload, subject, body); err != nil {
+	if err := l.bus.PublishChunks(l.bus.Payload, subject, body); err != nil {
 		l.bus.Log.Error("not sent", "subject", subject, "error", err) // it is sent again
 	}
 }
@@ -129,10 +129,10 @@ func (l *leader) store(ctx context.Context, s startup.Store) {
 		slots <- struct{}{}
 	}
 	if failed.Load() {
-		l.tell(ctx, startup.StoreFailed{Token: s.Token})
+		l.report(ctx, startup.StoreFailed{Token: s.Token})
 		return
 	}
-	l.tell(ctx, startup.ModelsStored{Token: s.Token})
+	l.report(ctx, startup.ModelsStored{Token: s.Token})
 }
 
 // unstoreEvery is the pause before a model is removed again when the store was
@@ -149,7 +149,7 @@ func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 			}
 		}
 	}
-	l.tell(ctx, startup.ModelsUnstored{Token: u.Token})
+	l.report(ctx, startup.ModelsUnstored{Token: u.Token})
 }
 
 func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerState) {
@@ -168,14 +168,14 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		}
 		if err := l.state.SetQuarantine(ctx, reasons); err != nil {
 			l.logged("quarantine", err)
-			l.tell(ctx, startup.StageConflict{}) // it is asked for again
+			l.report(ctx, startup.StageConflict{}) // it is asked for again
 			return
 		}
 	}
 	next, since, err := l.state.AdvanceStage(ctx, revision, to)
 	if err == nil {
 		if l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next }) {
-			l.tell(ctx, startup.StageStored{Stage: to})
+			l.report(ctx, startup.StageStored{Stage: to})
 		}
 		return
 	}
@@ -183,7 +183,7 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 	stage, since, next, err := l.state.Stage(ctx)
 	if err != nil {
 		l.logged("stage", err)
-		l.tell(ctx, startup.StageConflict{})
+		l.report(ctx, startup.StageConflict{})
 		return
 	}
 	if l.inTurn(ctx, func() {
@@ -191,7 +191,7 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 			l.stage, l.since, l.revision = stage, since, next
 		}
 	}) {
-		l.tell(ctx, startup.StageConflict{Stage: stage})
+		l.report(ctx, startup.StageConflict{Stage: stage})
 	}
 }
 

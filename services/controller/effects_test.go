@@ -156,7 +156,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	s.event(protocol.EventWorkerLost)
 	bad := bustest.Next(t, "a job", s.jobs)
 	failed := protocol.ProfileReport{ID: bad.ID, Failures: []protocol.ProfileFailure{{Digest: bad.Models[0].Digest, GPUType: "p4", Reason: "it burns"}}}
-	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&failed)); err != nil {
+	if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&failed)); err != nil {
 		t.Fatal(err)
 	}
 	if e := s.event(protocol.EventWorkerLost); e.Worker != "w3" || !strings.Contains(e.Message, "it burns") {

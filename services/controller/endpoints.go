@@ -68,7 +68,7 @@ func (l *leader) onLoad(ctx context.Context, r micro.Request) {
 	token := l.nextToken
 	l.loads[token] = pendingLoad{r, wire.EncodingOf(r.Data())}
 	l.mu.Unlock()
-	l.tell(ctx, startup.LoadAsked{Token: token, Request: request})
+	l.report(ctx, startup.LoadAsked{Token: token, Request: request})
 }
 
 // answerLoad answers a load.

@@ -49,7 +49,7 @@ type leader struct {
 
 	// answering has a slot for each ls and state that is being answered.
 	answering chan struct{}
-	reports   *wire.Parcels[protocol.ProfileReport]
+	reports   *wire.Chunks[protocol.ProfileReport]
 
 	work host.Tasks
 }
@@ -86,7 +86,7 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 		announcing: announcing{},
 
 		answering: make(chan struct{}, maxAnswering),
-		reports:   wire.NewParcels(wire.Report),
+		reports:   wire.NewChunks(wire.Report),
 	}
 }
 
@@ -120,9 +120,9 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}
-	keeper := frontdoor.NewKeeper(l.door)
+	keeper := frontdoor.NewStartupBuffer(l.door)
 	l.work.Start(func() { keeper.Run(ctx) })
-	guard := &guard{l: l, keeper: keeper}
+	guard := &storeWatchdog{l: l, watcher: keeper}
 	l.work.Start(func() { guard.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
@@ -195,7 +195,7 @@ func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Even
 }
 
 // tell hands an event to the machine.
-func (l *leader) tell(ctx context.Context, e startup.Event) {
+func (l *leader) report(ctx context.Context, e startup.Event) {
 	select {
 	case l.events <- e:
 	case <-ctx.Done():
@@ -245,7 +245,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 		protocol.Worker: func(h protocol.Heartbeat) {
 			if seen[h.ID] != h.Incarnation {
 				seen[h.ID] = h.Incarnation
-				l.tell(ctx, startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+				l.report(ctx, startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
 			}
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
@@ -256,16 +256,16 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // else "idle"
 				job = wire - l.issuer
 			}
-			l.tell(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
+			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
-			l.tell(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
+			l.report(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
 		},
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
 		protocol.Worker: func(h protocol.Heartbeat) {
 			delete(seen, h.ID)
-			l.tell(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 		},
 	}
 	var stops []func()
@@ -290,9 +290,9 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 	}
 	for _, r := range results {
 		if r.State != nil {
-			l.tell(ctx, startup.WorkerAnswered{State: *r.State})
+			l.report(ctx, startup.WorkerAnswered{State: *r.State})
 		} else {
-			l.tell(ctx, startup.LoadResult{Result: r})
+			l.report(ctx, startup.LoadResult{Result: r})
 		}
 	}
 }
@@ -309,5 +309,5 @@ func (l *leader) onReport(ctx context.Context, m *nats.Msg) {
 	for _, f := range r.Failures {
 		done.Quarantined = append(done.Quarantined, startup.Quarantine{Digest: f.Digest, Reason: f.GPUType + ": " + f.Reason})
 	}
-	l.tell(ctx, done)
+	l.report(ctx, done)
 }

@@ -62,7 +62,7 @@ func newStack(t testing.TB) *stack {
 	if s.state, err = s.bus.OpenState(ctx); err != nil {
 		t.Fatal(err)
 	}
-	jobs, starts, joins := wire.NewParcels(wire.Job), wire.NewParcels(wire.Start), wire.NewParcels(wire.Join)
+	jobs, starts, joins := wire.NewChunks(wire.Job), wire.NewChunks(wire.Start), wire.NewChunks(wire.Join)
 	s.on(s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { receive(t, jobs.Add, m, s.jobs) })
 	s.on(s.bus.Subjects.SchedulerStart(), func(m *nats.Msg) { receive(t, starts.Add, m, s.starts) })
 	s.on(s.bus.Subjects.SchedulerJoin(), func(m *nats.Msg) {
@@ -136,10 +136,10 @@ func (s *stack) controller() (stop func()) {
 
 // profiler beats idle; measure answers the next job with good profiles.
 func (s *stack) profiler() {
-	pulse := s.bus.StartPulse(protocol.Profiler, "p", func() protocol.Heartbeat {
+	heartbeats := s.bus.StartHeartbeats(protocol.Profiler, "p", func() protocol.Heartbeat {
 		return protocol.Heartbeat{Incarnation: 7, State: "idle"}
 	})
-	s.t.Cleanup(pulse.Stop)
+	s.t.Cleanup(heartbeats.Stop)
 }
 
 func (s *stack) measure() protocol.ProfileJob {
@@ -169,28 +169,28 @@ func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFail
 			}
 		}
 	}
-	if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&report)); err != nil {
+	if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&report)); err != nil {
 		s.t.Error(err)
 	}
 }
 
 // beating is a scheduler as the others see it: its heartbeat.
 type beating struct {
-	mu    sync.Mutex
-	state protocol.ServiceState
-	epoch uint64
-	pulse *bus.Pulse
-	stop  func()
+	mu         sync.Mutex
+	state      protocol.ServiceState
+	epoch      uint64
+	heartbeats *bus.Heartbeater
+	stop       func()
 }
 
 func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
 	b := &beating{state: state, epoch: epoch}
-	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
+	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
-	b.stop = sync.OnceFunc(b.pulse.Stop)
+	b.stop = sync.OnceFunc(b.heartbeats.Stop)
 	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
 	return b
 }
@@ -199,7 +199,7 @@ func (b *beating) set(state protocol.ServiceState, epoch uint64) {
 	b.mu.Lock()
 	b.state, b.epoch = state, epoch
 	b.mu.Unlock()
-	b.pulse.Now()
+	b.heartbeats.Now()
 }
 
 // ask sends a request and waits for its reply.

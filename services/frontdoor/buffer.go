@@ -13,7 +13,7 @@ import (
 
 // Keeper watches the startup buffer in the one controller that leads; its front door's
 // core decides when a request's time is over and when it is handed over.
-type Keeper struct {
+type StartupBuffer struct {
 	door    *FrontDoor
 	renewed chan struct{} // the buffer was lost and made again
 }
@@ -22,10 +22,12 @@ type Keeper struct {
 const claimWait = 2 * time.Second
 
 // NewKeeper makes a keeper of the buffer for a front door; Run lets it work.
-func NewKeeper(door *FrontDoor) *Keeper { return &Keeper{door: door, renewed: make(chan struct{})} }
+func NewStartupBuffer(door *FrontDoor) *StartupBuffer {
+	return &StartupBuffer{door: door, renewed: make(chan struct{})}
+}
 
 // Run works until ctx ends, with a new watch for each buffer.
-func (k *Keeper) Run(ctx context.Context) {
+func (k *StartupBuffer) Run(ctx context.Context) {
 	d := k.door
 	defer d.step(&frontdoor.KeeperEnded{})
 	for ctx.Err() == nil {
@@ -47,7 +49,7 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // Renew says that the buffer was lost and made again. It waits until the keeper
 // has heard it.
-func (k *Keeper) Renew(ctx context.Context) error {
+func (k *StartupBuffer) Renew(ctx context.Context) error {
 	select {
 	case k.renewed <- struct{}{}:
 		return nil

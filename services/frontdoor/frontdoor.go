@@ -32,15 +32,15 @@ type FrontDoor struct {
 
 	submitTo    string
 	submissions *bus.Batch[protocol.Submitted]
-	misses      *misses
+	misses      *missEvents
 	live        *live
-	ignored     bus.Tally // requests whose answers would go to another client
-	foreign     bus.Tally // outputs
+	ignored     bus.LogLimiter // requests whose answers would go to another client
+	foreign     bus.LogLimiter // outputs
 
 	// telling is held while the scheduler is told of requests, so that it hears
 	// of each first that it is there and then that it is answered. Before mu.
-	telling sync.Mutex
-	said    protocol.SubmissionBatch // used for each that says only what is answered
+	reporting sync.Mutex
+	said      protocol.SubmissionBatch // used for each that says only what is answered
 
 	mu         sync.Mutex
 	core       *frontdoor.Machine
@@ -52,13 +52,13 @@ type FrontDoor struct {
 	held       int           // requests taken since the last flush; onInfer's own
 	inputs     inputBoxes    // onDispatch's own
 
-	subs   []*nats.Subscription
-	taking *nats.Subscription // of infer
-	unlend func()             // of what can be read of it
-	beats  *bus.Liveness
-	pulse  *bus.Pulse
-	cancel context.CancelFunc
-	work   host.Tasks
+	subs       []*nats.Subscription
+	taking     *nats.Subscription // of infer
+	unregister func()             // of what can be read of it
+	beats      *bus.Liveness
+	heartbeats *bus.Heartbeater
+	cancel     context.CancelFunc
+	work       host.Tasks
 }
 
 // question asks the scheduler of an epoch whose the answer of a request is.
@@ -85,11 +85,11 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		state:      state,
 		buffer:     buffer,
 		id:         bus.RandomID(),
-		misses:     &misses{bus: b},
+		misses:     &missEvents{bus: b},
 		inputs:     inputBoxes{bus: b, boxes: map[string]*inputBox{}},
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
-		unlend:     func() {},
+		unregister: func() {},
 	}
 	core := frontdoor.Defaults()
 	core.ID, core.Subjects = d.id, b.Subjects
@@ -156,8 +156,8 @@ func (d *FrontDoor) open() error {
 			return err
 		}
 	}
-	d.pulse = d.bus.StartPulse(protocol.FrontDoor, protocol.DoorName(d.id), d.heartbeat)
-	d.unlend = d.config.Telemetry.Lend(d.source())
+	d.heartbeats = d.bus.StartHeartbeats(protocol.FrontDoor, protocol.DoorName(d.id), d.heartbeat)
+	d.unregister = d.config.Telemetry.Register(d.source())
 	return nil
 }
 
@@ -172,8 +172,8 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 // submit sends a batch of submissions, but of those that are answered by now; the
 // batch calls it.
 func (d *FrontDoor) submit(batch []protocol.Submitted) {
-	d.telling.Lock()
-	defer d.telling.Unlock()
+	d.reporting.Lock()
+	defer d.reporting.Unlock()
 	m := protocol.SubmissionBatch{Door: d.id}
 	d.mu.Lock()
 	m.Epoch = d.core.LastEpoch()
@@ -200,8 +200,8 @@ func (d *FrontDoor) ask(questions []question) {
 // claim tells the scheduler that requests are answered, before they are: if this
 // process dies in between, nobody answers; were it the other way round, two would.
 func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
-	d.telling.Lock()
-	defer d.telling.Unlock()
+	d.reporting.Lock()
+	defer d.reporting.Unlock()
 	d.said.Answered = d.said.Answered[:0]
 	for i := range ended {
 		if ended[i].Claim {

@@ -10,30 +10,30 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 )
 
 // live is what people can see of a door while it works: its figures, and what became
 // of single requests.
 type live struct {
-	door   *FrontDoor
-	figure *figures.Door
-	recent *recent
-	shown  *bus.Figures
-	asked  *nats.Subscription
+	door      *FrontDoor
+	figure    *livestats.FrontDoor
+	recent    *recent
+	shown     *bus.LiveStats
+	questions *nats.Subscription
 }
 
 func newLive(d *FrontDoor) *live {
-	return &live{door: d, figure: figures.NewDoor(), recent: newRecent()}
+	return &live{door: d, figure: livestats.NewFrontDoor(), recent: newRecent()}
 }
 
 // start has it tell and answer; stop ends that.
 func (l *live) start() (err error) {
 	b := l.door.bus
-	if l.shown, err = b.StartFigures(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
+	if l.shown, err = b.StartLiveStats(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
 		return err
 	}
-	l.asked, err = b.Answer(protocol.FrontDoor, l.answer)
+	l.questions, err = b.Answer(protocol.FrontDoor, l.answer)
 	return err
 }
 
@@ -42,8 +42,8 @@ func (l *live) stop() {
 		return // the door was never open
 	}
 	l.shown.Stop()
-	if l.asked != nil {
-		_ = l.asked.Unsubscribe() // it ends with the connection at the latest
+	if l.questions != nil {
+		_ = l.questions.Unsubscribe() // it ends with the connection at the latest
 	}
 }
 
@@ -68,8 +68,8 @@ func (l *live) refused(e *protocol.Error) {
 func (l *live) Watch(on bool, now time.Time) { l.figure.Watch(on, now) }
 
 // Figures implements bus.Counted.
-func (l *live) Figures(now time.Time) protocol.Figures {
-	f, s := l.figure.Figures(now), l.door.snapshot()
+func (l *live) LiveStats(now time.Time) protocol.LiveStats {
+	f, s := l.figure.LiveStats(now), l.door.snapshot()
 	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(s.Stage, protocol.Querying).String(), s.Epoch
 	f.FrontDoor.InFlight, f.FrontDoor.Models = s.InFlight, s.Models
 	return f
@@ -80,7 +80,7 @@ func (l *live) Figures(now time.Time) protocol.Figures {
 func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 	record := protocol.DoorRecord{Door: protocol.DoorName(l.door.id), Requests: []protocol.DoorRequest{}}
 	if len(q.IDs) == 0 {
-		l.tell(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
+		l.publish(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
 		return record, nil
 	}
 	for _, text := range q.IDs {
@@ -89,7 +89,7 @@ func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 			found = append(found, l.recent.find(func(a *answered) bool { return a.seq == id.Seq && id.Seq != 0 })...)
 			found = append(found, l.open(id.Seq)...)
 		}
-		l.tell(&record, found)
+		l.publish(&record, found)
 	}
 	return record, nil
 }
@@ -105,7 +105,7 @@ func (l *live) open(seq uint64) []answered {
 }
 
 // tell adds requests to a record, the latest first.
-func (l *live) tell(record *protocol.DoorRecord, found []answered) {
+func (l *live) publish(record *protocol.DoorRecord, found []answered) {
 	slices.SortStableFunc(found, func(a, b answered) int { return cmp.Compare(b.arrived.UnixNano(), a.arrived.UnixNano()) })
 	for i := range found[:min(len(found), protocol.MaxAlike)] {
 		record.Requests = append(record.Requests, found[i].record(l.door.id))

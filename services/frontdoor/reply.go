@@ -78,20 +78,20 @@ func (d *FrontDoor) answer(e *frontdoor.Ended, m *nats.Msg) {
 		d.claim(nc, *e)
 	}
 	d.publish(m)
-	d.tell(e.Request)
+	d.report(e.Request)
 }
 
 // refuseMessage answers a message that never became a request.
 func (d *FrontDoor) refuseMessage(c *client, in *frontdoor.Inbound, arrived protocol.Time, why *protocol.Error) {
 	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), c.msg.Reply, why))
-	d.tellRefused(c, in.Tenant, "", wall(arrived), why)
+	d.reportRefused(c, in.Tenant, "", wall(arrived), why)
 }
 
 // refuseRequest answers a request that was admitted and goes no further.
 func (d *FrontDoor) refuseRequest(r *frontdoor.Request, why *protocol.Error) {
 	c := clientOf(r)
 	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), r.Reply, why))
-	d.tellRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), why)
+	d.reportRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), why)
 }
 
 // connection is the one on which a reply leaves.

@@ -101,7 +101,7 @@ func (s *stack) frontDoor() (stop func()) {
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		NewKeeper(d).Run(ctx)
+		NewStartupBuffer(d).Run(ctx)
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-kept; d.Stop() })
 	s.t.Cleanup(stop)
@@ -162,21 +162,21 @@ func (s *stack) awaitBuffered(n int) {
 
 // beating is a scheduler as the others see it: its heartbeat.
 type beating struct {
-	mu    sync.Mutex
-	state protocol.ServiceState
-	epoch uint64
-	pulse *bus.Pulse
-	stop  func()
+	mu         sync.Mutex
+	state      protocol.ServiceState
+	epoch      uint64
+	heartbeats *bus.Heartbeater
+	stop       func()
 }
 
 func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
 	b := &beating{state: state, epoch: epoch}
-	b.pulse = s.bus.StartPulse(protocol.Scheduler, id, func() protocol.Heartbeat {
+	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
-	b.stop = sync.OnceFunc(b.pulse.Stop)
+	b.stop = sync.OnceFunc(b.heartbeats.Stop)
 	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
 	return b
 }
@@ -185,7 +185,7 @@ func (b *beating) set(state protocol.ServiceState, epoch uint64) {
 	b.mu.Lock()
 	b.state, b.epoch = state, epoch
 	b.mu.Unlock()
-	b.pulse.Now()
+	b.heartbeats.Now()
 }
 
 // ask sends a request and waits for its reply.

@@ -37,9 +37,9 @@ func newBench(t *testing.T) *bench {
 	if b.state, err = b.bus.OpenState(ctx); err != nil {
 		t.Fatal(err)
 	}
-	parcels := wire.NewParcels(wire.Report)
+	chunks := wire.NewChunks(wire.Report)
 	b.on(b.bus.Subjects.ProfilerReport(), func(m *nats.Msg) {
-		if r, whole, fault := parcels.Add(m.Data); fault != nil {
+		if r, whole, fault := chunks.Add(m.Data); fault != nil {
 			t.Error(fault)
 		} else if whole {
 			b.reports <- r
@@ -115,7 +115,7 @@ func (b *bench) send(id uint64, models []protocol.ModelSpec, workers ...*bustest
 		state.Models = nil // they are the job's
 		job.Workers = append(job.Workers, state)
 	}
-	if err := b.bus.SendParcel(b.bus.Payload, b.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job)); err != nil {
+	if err := b.bus.PublishChunks(b.bus.Payload, b.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job)); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -41,12 +41,12 @@ func (s *Service) do(e measure.Event) {
 	}
 	s.log(out)
 	if out.Report != nil {
-		if err := s.bus.SendParcel(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(out.Report)); err != nil {
+		if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(out.Report)); err != nil {
 			s.bus.Log.Error("profile report not sent", "error", err) // we go idle; the job comes again
 		}
 	}
 	if s.machine.Job() != job {
-		s.pulse.Now()
+		s.heartbeats.Now()
 	}
 	if out.Wake == protocol.Never {
 		s.timer.Stop()

@@ -63,9 +63,9 @@ type Service struct {
 	broker bus.Config
 	id     uint64
 
-	bus   *bus.Bus
-	state *bus.State
-	pulse *bus.Pulse
+	bus        *bus.Bus
+	state      *bus.State
+	heartbeats *bus.Heartbeater
 
 	// mu is around each Step and what it wants done, so that what the machine
 	// says in order is sent in order.
@@ -106,9 +106,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	host, _ := os.Hostname() // for people only
 	name := protocol.DoorName(s.id)
-	s.pulse = b.StartPulse(protocol.Profiler, name, s.heartbeat)
-	defer s.pulse.Stop()
-	defer s.config.Telemetry.Lend(watch.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Reading})()
+	s.heartbeats = b.StartHeartbeats(protocol.Profiler, name, s.heartbeat)
+	defer s.heartbeats.Stop()
+	defer s.config.Telemetry.Register(watch.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Gauges})()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {
@@ -152,7 +152,7 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 		return err
 	}
 	defer workers.Stop()
-	jobs := wire.NewParcels(wire.Job)
+	jobs := wire.NewChunks(wire.Job)
 	sub, err := s.bus.Subscribe(s.bus.Payload, s.bus.Subjects.ProfilerStart(), func(m *nats.Msg) { s.onStart(jobs, workers, m) })
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 }
 
 // onStart takes a job. A worker that it names and that is never heard is lost.
-func (s *Service) onStart(jobs *wire.Parcels[protocol.ProfileJob], workers *bus.Liveness, m *nats.Msg) {
+func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.Liveness, m *nats.Msg) {
 	job, whole, fault := jobs.Add(m.Data)
 	if fault != nil {
 		s.bus.Log.Warn("bad profile job", "error", fault)
@@ -220,5 +220,5 @@ func (s *Service) setWorking(working bool) {
 	s.mu.Lock()
 	s.working = working
 	s.mu.Unlock()
-	s.pulse.Now()
+	s.heartbeats.Now()
 }

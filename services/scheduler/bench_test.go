@@ -134,7 +134,7 @@ func (d *door) activate(workers ...*bustest.Worker) {
 
 func (d *door) publishParcel(subject string, body []byte) {
 	d.t.Helper()
-	if err := d.bus.SendParcel(d.bus.Payload, subject, body); err != nil {
+	if err := d.bus.PublishChunks(d.bus.Payload, subject, body); err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -16,10 +16,10 @@ import (
 // mortal is a front door on connections of its own.
 type mortal struct {
 	*door
-	own   *bus.Bus
-	pulse *bus.Pulse
-	epoch uint64
-	dead  bool
+	own        *bus.Bus
+	heartbeats *bus.Heartbeater
+	epoch      uint64
+	dead       bool
 }
 
 // mortalDoor opens one beside d.
@@ -43,15 +43,15 @@ func mortalDoor(d *door, epoch uint64) *mortal {
 }
 
 func (m *mortal) beat() {
-	m.pulse = m.own.StartPulse(protocol.FrontDoor, protocol.DoorName(m.id), func() protocol.Heartbeat {
+	m.heartbeats = m.own.StartHeartbeats(protocol.FrontDoor, protocol.DoorName(m.id), func() protocol.Heartbeat {
 		return protocol.Heartbeat{Incarnation: m.id, Epoch: m.epoch, State: "open"}
 	})
 }
 
 // silence stops its heart; it stays connected.
 func (m *mortal) silence() {
-	m.pulse.Stop()
-	m.pulse = nil
+	m.heartbeats.Stop()
+	m.heartbeats = nil
 }
 
 func (m *mortal) die() {
@@ -59,7 +59,7 @@ func (m *mortal) die() {
 		return
 	}
 	m.dead = true
-	if m.pulse != nil {
+	if m.heartbeats != nil {
 		m.silence()
 	}
 	m.own.Close()

@@ -70,7 +70,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 	t.spoke = sched.FrontDoorSpoke{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
 	t.step(&t.spoke)
 	for i := range b.Requests {
-		t.tellTraced(&b.Requests[i])
+		t.reportTraced(&b.Requests[i])
 		t.submit = sched.Submitted{Submitted: b.Requests[i], Epoch: b.Epoch}
 		t.step(&t.submit)
 	}

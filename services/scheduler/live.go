@@ -10,14 +10,14 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/explain"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 )
 
 // What people can see of a scheduler while it works: its figures, and why single
 // requests ended as they did.
 
 // tellPredictions has the figures hear how well durations were predicted.
-func (t *term) tellPredictions(predicted *figures.Scheduler) {
+func (t *term) reportPredictions(predicted *livestats.Scheduler) {
 	t.live.Closed = func(c *explain.Closed) {
 		if c.OK {
 			predicted.Ended(c.Kind, c.Expected, c.Took)
@@ -27,35 +27,35 @@ func (t *term) tellPredictions(predicted *figures.Scheduler) {
 
 // shown is a scheduler's figures.
 type shown struct {
-	*figures.Scheduler
+	*livestats.Scheduler
 	service *Service
 }
 
 // startFigures tells them while somebody watches.
-func (s *Service) startFigures(b *bus.Bus) (stop func(), err error) {
-	f, err := b.StartFigures(protocol.Scheduler, protocol.DoorName(s.id), &shown{s.predicted, s})
+func (s *Service) startLiveStats(b *bus.Bus) (stop func(), err error) {
+	f, err := b.StartLiveStats(protocol.Scheduler, protocol.DoorName(s.id), &shown{s.predicted, s})
 	return f.Stop, err
 }
 
 // Figures implements bus.Counted.
-func (s *shown) Figures(now time.Time) protocol.Figures {
-	f := s.Scheduler.Figures(now)
+func (s *shown) LiveStats(now time.Time) protocol.LiveStats {
+	f := s.Scheduler.LiveStats(now)
 	if t := s.service.term.Load(); t != nil {
-		t.figures(f.Scheduler)
+		t.liveStats(f.Scheduler)
 	}
 	return f
 }
 
-func (t *term) figures(f *protocol.SchedulerFigures) {
+func (t *term) liveStats(f *protocol.SchedulerStats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stats, s := t.core.Stats(), &t.snapshot
 	t.core.Snapshot(s)
 	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch.Load(), t.core.Workers()
 	f.Queued, f.InFlight = stats.Queued, stats.InFlight
-	for i := range s.GPUs[:min(len(s.GPUs), protocol.MaxLaneFigures)] {
+	for i := range s.GPUs[:min(len(s.GPUs), protocol.MaxLaneStats)] {
 		g := &s.GPUs[i]
-		lane := protocol.LaneFigures{Worker: g.Worker, GPU: g.GPU}
+		lane := protocol.LaneStats{Worker: g.Worker, GPU: g.GPU}
 		if len(g.Executions) > 0 {
 			lane.ExecMS = protocol.Milliseconds(max(0, g.ExecFree.Sub(s.Now)))
 		}
@@ -91,7 +91,7 @@ func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
 		return cmp.Or(cmp.Compare(d.asked[b.Name], d.asked[a.Name]), cmp.Compare(a.Name, b.Name))
 	})
 	list := map[string]int{}
-	for _, m := range there[:min(len(there), protocol.MaxCopyFigures)] {
+	for _, m := range there[:min(len(there), protocol.MaxCopyStats)] {
 		list[m.Name] = m.Copies
 	}
 	return list
@@ -114,7 +114,7 @@ func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 			continue // a client's own: front doors know it
 		}
 		if e, arrived := t.live.Explain(id, t.core.Waits); e != nil {
-			r.Requests = append(r.Requests, explain.Told{Explanation: e, Arrived: wall(arrived).UTC()})
+			r.Requests = append(r.Requests, explain.LiveExplanation{Explanation: e, Arrived: wall(arrived).UTC()})
 		}
 	}
 	return r, nil

@@ -24,11 +24,11 @@ func TestCopiesAreOfTheModelsAskedForMostLately(t *testing.T) {
 	if d.asked["b"] != 4 {
 		t.Errorf("asked for %v", d.asked)
 	}
-	many := make([]sched.ModelSnapshot, protocol.MaxCopyFigures+5)
+	many := make([]sched.ModelSnapshot, protocol.MaxCopyStats+5)
 	for i := range many {
 		many[i] = sched.ModelSnapshot{Name: string(rune('A' + i)), Copies: 1, Submitted: uint64(i)}
 	}
-	if got := new(demand).copies(many); len(got) != protocol.MaxCopyFigures || got["A"] != 0 {
+	if got := new(demand).copies(many); len(got) != protocol.MaxCopyStats || got["A"] != 0 {
 		t.Errorf("%d copies, of the least asked for %d", len(got), got["A"])
 	}
 }

@@ -63,7 +63,7 @@ func TestAJoinIsConfirmed(t *testing.T) {
 	epoch := d.await(s, protocol.SchedulerActive).Epoch
 	state := lean(w2)
 	for range 3 {
-		answer, err := d.bus.AskParcel(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
+		answer, err := d.bus.RequestChunks(t.Context(), d.bus.Payload, d.bus.Subjects.SchedulerJoin(), wire.Join.Encode(&state))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 	"clockwork/services/host"
 )
 
@@ -53,7 +53,7 @@ type Service struct {
 	id     uint64
 	term   atomic.Pointer[term] // nil while another works
 
-	predicted *figures.Scheduler
+	predicted *livestats.Scheduler
 }
 
 // New makes a scheduler; Run starts it.
@@ -62,7 +62,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure scheduler: %w", err)
 	}
 	broker.Name = "scheduler"
-	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: figures.NewScheduler()}, nil
+	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: livestats.NewScheduler()}, nil
 }
 
 // Run serves term after term until ctx ends.
@@ -74,10 +74,10 @@ func (s *Service) Run(ctx context.Context) error {
 	defer b.Close()
 	host, _ := os.Hostname() // for people only
 	name := protocol.DoorName(s.id)
-	pulse := b.StartPulse(protocol.Scheduler, name, s.heartbeat)
-	defer pulse.Stop()
-	defer s.config.Telemetry.Lend(s.source(b))()
-	stop, err := s.startFigures(b)
+	heartbeats := b.StartHeartbeats(protocol.Scheduler, name, s.heartbeat)
+	defer heartbeats.Stop()
+	defer s.config.Telemetry.Register(s.source(b))()
+	stop, err := s.startLiveStats(b)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
-			t.tellPredictions(s.predicted)
-			err = t.serve(ctx, lease, func() { s.term.Store(t); pulse.Now() })
+			t.reportPredictions(s.predicted)
+			err = t.serve(ctx, lease, func() { s.term.Store(t); heartbeats.Now() })
 			s.term.Store(nil)
 		}
 		lease.Release()

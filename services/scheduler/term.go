@@ -26,8 +26,8 @@ type term struct {
 	bus    *bus.Bus
 	hub    *watch.Hub
 	caller *bus.Caller
-	starts *wire.Parcels[protocol.ClockworkState]
-	joins  *wire.Parcels[protocol.WorkerState]
+	starts *wire.Chunks[protocol.ClockworkState]
+	joins  *wire.Chunks[protocol.WorkerState]
 	over   chan struct{} // closed when the term must not go on
 
 	// What the heartbeat says, as of the last step that changed it.
@@ -74,8 +74,8 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	t := &term{
 		id:      id,
 		issuer:  bus.RandomID(),
-		starts:  wire.NewParcels(wire.Start),
-		joins:   wire.NewParcels(wire.Join),
+		starts:  wire.NewChunks(wire.Start),
+		joins:   wire.NewChunks(wire.Join),
 		bus:     b,
 		hub:     config.Telemetry,
 		live:    explain.NewLive(),
@@ -199,7 +199,7 @@ func (t *term) step(e sched.TermEvent) {
 
 // decide steps the core, with those who observe it.
 func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
-	if !t.hub.HearsSteps() {
+	if !t.hub.WantsSteps() {
 		return t.core.Step(clock.Now(), e)
 	}
 	began := time.Now()

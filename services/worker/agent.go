@@ -12,7 +12,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 )
 
 // agent is a worker at work, from the moment it has its name. One lock owns its
@@ -36,20 +36,20 @@ type agent struct {
 	ordered  protocol.Time // when an action came, or a new scheduler
 	resting  bool          // the clock is asked for seldom
 
-	gpus    []*gpu
-	results *bus.Batch[protocol.Result]
-	outputs *outputs
-	tosend  chan struct{} // wakes the sender
-	sender  sync.WaitGroup
-	roused  chan struct{} // the clock is to be asked for now
-	subs    []*nats.Subscription
-	figures *figures.Worker // guarded by itself
-	shown   *bus.Figures
-	pulse   *bus.Pulse
-	unlend  func()          // of what can be read of it
-	ctx     context.Context // of loads and of the clock; ends when the worker stops
-	cancel  context.CancelFunc
-	work    sync.WaitGroup
+	gpus       []*gpu
+	results    *bus.Batch[protocol.Result]
+	outputs    *outputs
+	unsent     chan struct{} // wakes the sender
+	sender     sync.WaitGroup
+	roused     chan struct{} // the clock is to be asked for now
+	subs       []*nats.Subscription
+	figures    *livestats.Worker // guarded by itself
+	shown      *bus.LiveStats
+	heartbeats *bus.Heartbeater
+	unregister func()          // of what can be read of it
+	ctx        context.Context // of loads and of the clock; ends when the worker stops
+	cancel     context.CancelFunc
+	work       sync.WaitGroup
 }
 
 func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
@@ -60,9 +60,9 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		incarnation: bus.RandomID(),
 		wake:        protocol.Never,
 		models:      map[backend.Model]struct{}{},
-		tosend:      make(chan struct{}, 1),
+		unsent:      make(chan struct{}, 1),
 		roused:      make(chan struct{}, 1),
-		unlend:      func() {},
+		unregister:  func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
@@ -72,7 +72,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	}
 	a.core = work.New(a.coreConfig())
 	a.timer = time.AfterFunc(time.Hour, a.tick)
-	a.figures = figures.NewWorker(len(a.gpus))
+	a.figures = livestats.NewWorker(len(a.gpus))
 	return a
 }
 
@@ -111,7 +111,7 @@ func (a *agent) start() error {
 		a.subs = append(a.subs, subscription)
 	}
 	var err error
-	if a.shown, err = a.bus.StartFigures(protocol.Worker, name, &shown{a.figures, a}); err != nil {
+	if a.shown, err = a.bus.StartLiveStats(protocol.Worker, name, &shown{a.figures, a}); err != nil {
 		return err
 	}
 	for _, nc := range []*nats.Conn{a.bus.Control, a.bus.Payload} {
@@ -119,11 +119,11 @@ func (a *agent) start() error {
 			return err
 		}
 	}
-	a.pulse = a.bus.StartPulse(protocol.Worker, name, a.heartbeat)
+	a.heartbeats = a.bus.StartHeartbeats(protocol.Worker, name, a.heartbeat)
 	if err := a.startClock(); err != nil {
 		return err
 	}
-	a.unlend = a.config.Telemetry.Lend(a.source())
+	a.unregister = a.config.Telemetry.Register(a.source())
 	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus))
 	return nil
 }
@@ -131,7 +131,7 @@ func (a *agent) start() error {
 // stop takes nothing more, finishes what it has as far as that takes no longer
 // than it may, and gives everything back.
 func (a *agent) stop() error {
-	defer a.unlend()
+	defer a.unregister()
 	a.finish()
 	a.mu.Lock()
 	a.step(&work.Abandon{})
@@ -142,10 +142,10 @@ func (a *agent) stop() error {
 	for _, g := range a.gpus {
 		g.stop()
 	}
-	close(a.tosend)
+	close(a.unsent)
 	a.sender.Wait()
-	if a.pulse != nil {
-		a.pulse.Stop()
+	if a.heartbeats != nil {
+		a.heartbeats.Stop()
 	}
 	a.shown.Stop()
 	a.mu.Lock()
@@ -165,10 +165,10 @@ func (a *agent) finish() {
 	a.step(&work.Stop{})
 	a.mu.Unlock()
 	a.cancel() // loads from disk are of no use any more
-	if a.pulse == nil {
+	if a.heartbeats == nil {
 		return
 	}
-	a.pulse.Now()
+	a.heartbeats.Now()
 	look := time.NewTicker(finishLook)
 	defer look.Stop()
 	late := time.After(a.config.Finish)
@@ -183,7 +183,7 @@ func (a *agent) finish() {
 		a.mu.Unlock()
 	}
 	a.flush() // before the heartbeat that says that nothing is in flight
-	a.pulse.Now()
+	a.heartbeats.Now()
 }
 
 // finishLook is how often a worker that stops looks whether it is done.
@@ -206,7 +206,7 @@ func (a *agent) sendSoon() {
 		return
 	}
 	select {
-	case a.tosend <- struct{}{}:
+	case a.unsent <- struct{}{}:
 	default: // it will look anyway
 	}
 }
@@ -215,7 +215,7 @@ func (a *agent) sendSoon() {
 // once before: lanes that are ready to end then do, and what they leave goes
 // along. On an idle machine there are none, and nothing waits.
 func (a *agent) send() {
-	for range a.tosend {
+	for range a.unsent {
 		runtime.Gosched()
 		a.flush()
 	}

@@ -96,6 +96,6 @@ func (a *agent) onClock(m *nats.Msg) {
 		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)
 	}
 	if known {
-		a.pulse.Now() // the scheduler waits for this
+		a.heartbeats.Now() // the scheduler waits for this
 	}
 }

@@ -4,18 +4,18 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 )
 
 // shown are a worker's figures, for those who watch it work.
 type shown struct {
-	*figures.Worker
+	*livestats.Worker
 	agent *agent
 }
 
 // Figures implements bus.Counted.
-func (s *shown) Figures(now time.Time) protocol.Figures {
-	f, known := s.Worker.Figures(now), s.agent.reading()
+func (s *shown) LiveStats(now time.Time) protocol.LiveStats {
+	f, known := s.Worker.LiveStats(now), s.agent.gauges()
 	f.Worker.InFlight, f.Worker.Models = known.InFlight, known.Models
 	for i := range f.Worker.GPUs {
 		g, told := &known.GPUs[i], &f.Worker.GPUs[i]

@@ -61,7 +61,7 @@ func (a *agent) carryOut(out *work.Output) {
 		a.closeModel(m.(backend.Model))
 	}
 	for i := range out.Results {
-		a.tell(&out.Results[i])
+		a.report(&out.Results[i])
 		a.results.Add(out.Results[i])
 	}
 	a.results.Add(out.Again...)

@@ -29,14 +29,14 @@ type liveReport struct {
 // liveRequest is a request as its front door and the scheduler know it; either may
 // have forgotten it.
 type liveRequest struct {
-	explain.Told
+	explain.LiveExplanation
 	FrontDoor *protocol.DoorRequest `json:"front_door,omitempty"`
 }
 
 // explainLive asks the stack about requests, or what it missed lately.
 func explainLive(c *cli.Flags, con *cli.Console, ids []string) error {
-	if len(ids) > protocol.MaxAsked {
-		return cli.Usagef("%d requests at a time are too many; ask about %d at most", len(ids), protocol.MaxAsked)
+	if len(ids) > protocol.MaxQuestionIDs {
+		return cli.Usagef("%d requests at a time are too many; ask about %d at most", len(ids), protocol.MaxQuestionIDs)
 	}
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
@@ -79,7 +79,7 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 	of := inOrder(ids, doors)
 	q := protocol.Question{}
 	for _, r := range of {
-		if len(ids) > 0 && r.ID != "" && len(q.IDs) < protocol.MaxAsked {
+		if len(ids) > 0 && r.ID != "" && len(q.IDs) < protocol.MaxQuestionIDs {
 			q.IDs = append(q.IDs, r.ID)
 		}
 	}
@@ -137,18 +137,18 @@ func asRequest(text string) string {
 }
 
 // add adds a request, if somebody knows it.
-func (report *liveReport) add(r *protocol.DoorRequest, told []explain.Told) {
+func (report *liveReport) add(r *protocol.DoorRequest, told []explain.LiveExplanation) {
 	of := liveRequest{FrontDoor: r}
 	if r.Arrived.IsZero() {
 		of.FrontDoor = nil
 	}
-	if at := slices.IndexFunc(told, func(t explain.Told) bool { return t.ID == r.ID }); at >= 0 {
-		of.Told = told[at]
+	if at := slices.IndexFunc(told, func(t explain.LiveExplanation) bool { return t.ID == r.ID }); at >= 0 {
+		of.LiveExplanation = told[at]
 		of.disagree(r)
 	} else {
-		of.Told = explain.Told{Explanation: &explain.Explanation{ID: r.ID, Model: r.Model, Outcome: doorOutcome(r), Chain: []explain.Link{}}, Arrived: r.Arrived}
+		of.LiveExplanation = explain.LiveExplanation{Explanation: &explain.Explanation{ID: r.ID, Model: r.Model, Outcome: doorOutcome(r), Timeline: []explain.Link{}}, Arrived: r.Arrived}
 	}
-	if of.FrontDoor != nil || len(of.Chain) > 0 {
+	if of.FrontDoor != nil || len(of.Timeline) > 0 {
 		report.Requests = append(report.Requests, of)
 	}
 }

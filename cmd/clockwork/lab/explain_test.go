@@ -30,7 +30,7 @@ func TestWhatFailedIsGroupedByCauseWithAnExampleInNumbers(t *testing.T) {
 	run, sum := d.Runs[0], 0
 	for _, g := range r.Summary.Causes {
 		sum += g.Count
-		if g.Cause == explain.None || g.Example == nil || len(g.Example.Saved) == 0 {
+		if g.Cause == explain.None || g.Example == nil || len(g.Example.WhatIf) == 0 {
 			t.Errorf("a group %+v", g)
 		}
 		if n := len(inNumbers.FindAllString(g.Example.String(), -1)); n < 5 {
@@ -55,8 +55,8 @@ func TestFaultsAreExplained(t *testing.T) {
 	causes := map[explain.Cause]bool{}
 	for _, g := range r.Summary.Causes {
 		causes[g.Cause] = true
-		for i, link := range g.Example.Chain[1:] {
-			if link.At < g.Example.Chain[i].At {
+		for i, link := range g.Example.Timeline[1:] {
+			if link.At < g.Example.Timeline[i].At {
 				t.Errorf("told out of order:\n%s", g.Example)
 			}
 		}
@@ -73,7 +73,7 @@ func TestARefusalAtOnceSaysTheSLOThatWouldHaveDone(t *testing.T) {
 	if len(r.Summary.Causes) != 1 || r.Summary.Causes[0].Cause != explain.Tight {
 		t.Fatalf("causes %+v", r.Summary.Causes)
 	}
-	if saved := r.Summary.Causes[0].Example.Saved; len(saved) != 1 || !strings.HasPrefix(saved[0], "an SLO of ") {
+	if saved := r.Summary.Causes[0].Example.WhatIf; len(saved) != 1 || !strings.HasPrefix(saved[0], "an SLO of ") {
 		t.Errorf("saved by %q", saved)
 	}
 }
@@ -83,7 +83,7 @@ func TestOneRequestIsExplainedByItsID(t *testing.T) {
 	all, _ := explanations(t, path)
 	id := all.Summary.Causes[0].Example.ID
 	r, code := explanations(t, path, id)
-	if code != 0 || len(r.Requests) != 1 || r.Requests[0].ID != id || len(r.Requests[0].Chain) < 3 {
+	if code != 0 || len(r.Requests) != 1 || r.Requests[0].ID != id || len(r.Requests[0].Timeline) < 3 {
 		t.Errorf("exit code %d, %+v", code, r.Requests)
 	}
 	short := strings.TrimLeft(id, "0")
@@ -142,7 +142,7 @@ func TestStoriesFitTheTerminal(t *testing.T) {
 // scheduler heard from the worker.
 func TestWhatADoorRefusedWasNotDoneInTime(t *testing.T) {
 	late := protocol.DoorRequest{ID: "00000000000000ff:7", Code: protocol.DeadlineExceeded, Arrived: time.Unix(1, 0)}
-	told := []explain.Told{{Explanation: &explain.Explanation{ID: late.ID, Outcome: "done in time"}}}
+	told := []explain.LiveExplanation{{Explanation: &explain.Explanation{ID: late.ID, Outcome: "done in time"}}}
 	var r liveReport
 	r.add(&late, told)
 	if got := r.Requests[0].Outcome; got != "refused DEADLINE_EXCEEDED by its front door, done in time at the worker" || told[0].Outcome != "done in time" {

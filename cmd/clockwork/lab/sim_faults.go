@@ -38,7 +38,7 @@ func (s *Sim) checkFaults() error {
 	switch {
 	case err != nil:
 		return cli.Usagef("--faults %s: %s", s.Faults, err)
-	case s.Record != "" && f.Scheduler != (sim.Trouble{}):
+	case s.Record != "" && f.Scheduler != (sim.FaultTiming{}):
 		return cli.Usagef("--record takes the run of one scheduler; leave the fault scheduler out")
 	case s.Early > 0 && !s.Startup:
 		return cli.Usagef("--early is for a run with --startup")
@@ -76,7 +76,7 @@ func (d simDocument) faultRows() [][]string {
 			rows = append(rows, row)
 		}
 	}
-	for i, count := range (sim.Happened{}).Counts() {
+	for i, count := range (sim.FaultCounts{}).Counts() {
 		add(count.Name, func(r simRun) int {
 			if r.Faults == nil {
 				return 0

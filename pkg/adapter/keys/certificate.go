@@ -21,9 +21,9 @@ import (
 // How long certificates last, and how long before its end one is made anew when
 // the directory is written again.
 const (
-	authorityLife   = 10 * 365 * 24 * time.Hour
-	certificateLife = 2 * 365 * 24 * time.Hour
-	renewBefore     = 60 * 24 * time.Hour
+	authorityLifetime   = 10 * 365 * 24 * time.Hour
+	certificateLifetime = 2 * 365 * 24 * time.Hour
+	renewBefore         = 60 * 24 * time.Hour
 )
 
 const tlsDir = "tls"
@@ -100,7 +100,7 @@ func (w *writer) authority() (*authority, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	template := blank("Clockwork", authorityLife)
+	template := blank("Clockwork", authorityLifetime)
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	if certificate, key, err = w.issue(path, template, nil); err != nil {
@@ -116,7 +116,7 @@ func (w *writer) certificate(a *authority, path string, hosts []string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	template := blank(filepath.Base(path), certificateLife)
+	template := blank(filepath.Base(path), certificateLifetime)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if len(hosts) > 0 {

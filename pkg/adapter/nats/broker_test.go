@@ -232,8 +232,8 @@ func TestHeartbeatsShowWhoLivesAndWhoIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Stop()
-	start := func(incarnation uint64) *Pulse {
-		return b.StartPulse(protocol.Worker, "w1", func() protocol.Heartbeat { return protocol.Heartbeat{Incarnation: incarnation} })
+	start := func(incarnation uint64) *Heartbeater {
+		return b.StartHeartbeats(protocol.Worker, "w1", func() protocol.Heartbeat { return protocol.Heartbeat{Incarnation: incarnation} })
 	}
 	first := start(1)
 	h := receive(t, beats)
@@ -259,10 +259,10 @@ func TestAPulseTellsTheHealthOfItsService(t *testing.T) {
 	ask := func(kind protocol.ServiceKind, id string, patience time.Duration) (protocol.Heartbeat, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return AskHealth(ctx, b.Control, b.Subjects, kind, id)
+		return QueryHealth(ctx, b.Control, b.Subjects, kind, id)
 	}
 	hang := make(chan struct{}, 1)
-	pulse := b.StartPulse(protocol.Worker, "w1", func() protocol.Heartbeat {
+	heartbeats := b.StartHeartbeats(protocol.Worker, "w1", func() protocol.Heartbeat {
 		hang <- struct{}{} // blocks where a test has put something in
 		<-hang
 		return protocol.Heartbeat{Incarnation: 1, State: "busy"}
@@ -283,7 +283,7 @@ func TestAPulseTellsTheHealthOfItsService(t *testing.T) {
 		t.Errorf("asked one that hangs: %v", err)
 	}
 	<-hang
-	pulse.Stop()
+	heartbeats.Stop()
 	if _, err := ask(protocol.Worker, "", 300*time.Millisecond); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("asked one that has ended: %v", err)
 	}

@@ -34,7 +34,7 @@ func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, er
 	}
 	campaign := &campaign{bus: b, key: key, body: body, beats: liveness.Succession{Self: c.ID}}
 	ears, err := b.Subscribe(b.Control, b.Subjects.Heartbeat(c.Kind, "*"), func(m *nats.Msg) {
-		campaign.heard(b.Subjects.Token(m.Subject, 2))
+		campaign.onHeartbeat(b.Subjects.Token(m.Subject, 2))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("campaign for %s: %w", key, err)
@@ -55,7 +55,7 @@ type campaign struct {
 	beats liveness.Succession
 }
 
-func (c *campaign) heard(id string) {
+func (c *campaign) onHeartbeat(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.beats.Heard(id)

@@ -11,9 +11,9 @@ import (
 )
 
 // stand lets a candidate beat, and campaign for the lease of the controller.
-func stand(ctx context.Context, t *testing.T, b *Bus, id string) (elected chan *Lease, pulse *Pulse) {
+func stand(ctx context.Context, t *testing.T, b *Bus, id string) (elected chan *Lease, heartbeats *Heartbeater) {
 	t.Helper()
-	pulse = b.StartPulse(protocol.FrontDoor, id, func() protocol.Heartbeat { return protocol.Heartbeat{Incarnation: 1} })
+	heartbeats = b.StartHeartbeats(protocol.FrontDoor, id, func() protocol.Heartbeat { return protocol.Heartbeat{Incarnation: 1} })
 	elected = make(chan *Lease, 1)
 	go func() {
 		l, err := b.Campaign(ctx, "controller", Candidate{Kind: protocol.FrontDoor, ID: id, Host: "test"})
@@ -22,18 +22,18 @@ func stand(ctx context.Context, t *testing.T, b *Bus, id string) (elected chan *
 		}
 		close(elected)
 	}()
-	return elected, pulse
+	return elected, heartbeats
 }
 
 // elected is a holder that beats.
-func elected(ctx context.Context, t *testing.T, b *Bus, id string) (*Lease, *Pulse) {
+func elected(ctx context.Context, t *testing.T, b *Bus, id string) (*Lease, *Heartbeater) {
 	t.Helper()
-	won, pulse := stand(ctx, t, b, id)
+	won, heartbeats := stand(ctx, t, b, id)
 	l := <-won
 	if l == nil {
 		t.Fatalf("%s was not elected", id)
 	}
-	return l, pulse
+	return l, heartbeats
 }
 
 // TestG7ASilentHolderLosesItsLease, also one that goes on renewing it: it hangs.
@@ -41,8 +41,8 @@ func TestG7ASilentHolderLosesItsLease(t *testing.T) {
 	ctx := limited(t)
 	b := open(t)
 	first, beats := elected(ctx, t, b, "first")
-	won, pulse := stand(ctx, t, b, "second")
-	defer pulse.Stop()
+	won, heartbeats := stand(ctx, t, b, "second")
+	defer heartbeats.Stop()
 	beats.Stop()
 	second := <-won
 	if second == nil {
@@ -66,8 +66,8 @@ func TestG7ABeatingHolderKeepsItsLease(t *testing.T) {
 	b := open(t)
 	first, beats := elected(ctx, t, b, "first")
 	defer beats.Stop()
-	won, pulse := stand(ctx, t, b, "second")
-	defer pulse.Stop()
+	won, heartbeats := stand(ctx, t, b, "second")
+	defer heartbeats.Stop()
 	select {
 	case <-won:
 		t.Fatal("taken from a holder that lives")
@@ -90,8 +90,8 @@ func TestACandidateThatDoesNotHearItselfWaits(t *testing.T) {
 	b := open(t)
 	first, beats := elected(ctx, t, b, "first")
 	defer first.Release()
-	won, pulse := stand(ctx, t, b, "second")
-	pulse.Stop()
+	won, heartbeats := stand(ctx, t, b, "second")
+	heartbeats.Stop()
 	beats.Stop()
 	select {
 	case <-won:
@@ -122,7 +122,7 @@ func TestALostStoreLeavesTheLeaseWithItsHolder(t *testing.T) {
 	first.Release()
 	for range liveness.TakeoverBeats { // it beats, and the first one no longer does
 		held("not silent for long enough")
-		second.heard("second")
+		second.onHeartbeat("second")
 	}
 	l, err := second.attempt(ctx)
 	if err != nil {

@@ -49,8 +49,8 @@ type Bus struct {
 
 	replicas int
 	bound    bool
-	denied   Tally
-	ignored  Tally // requests whose reply subject is not a client's
+	denied   LogLimiter
+	ignored  LogLimiter // requests whose reply subject is not a client's
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }

@@ -24,11 +24,11 @@ func HostName() string {
 }
 
 // maxAsked is how many questions about health may wait; more go unanswered.
-const maxAsked = 16
+const maxHealthQueries = 16
 
 // tellHealth hands on who asks for the health of an instance on this host,
 // until it is told to be quiet.
-func (b *Bus) tellHealth(kind protocol.ServiceKind, id string, asked chan<- *nats.Msg) (quiet func()) {
+func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *nats.Msg) (quiet func()) {
 	sub, err := b.Subscribe(b.Control, b.Subjects.Health(kind, HostName()), func(m *nats.Msg) {
 		if len(m.Data) > 0 && string(m.Data) != id {
 			return // another one is meant
@@ -52,7 +52,7 @@ func (b *Bus) tellHealth(kind protocol.ServiceKind, id string, asked chan<- *nat
 // and returns the first answer. id is the one that is meant, "" for any. Until
 // ctx ends it asks again where nobody listens: a service may be between two
 // roles.
-func AskHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
+func QueryHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
 	var nobody error
 	for {
 		m, err := nc.RequestWithContext(ctx, subjects.Health(kind, HostName()), []byte(id))

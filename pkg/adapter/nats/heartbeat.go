@@ -13,20 +13,20 @@ import (
 
 // Pulse publishes a service's heartbeat until it is stopped, and tells it to
 // those who ask for the health of this host.
-type Pulse struct {
-	stop  chan struct{}
-	done  chan struct{}
-	now   chan struct{}
-	asked chan *nats.Msg
+type Heartbeater struct {
+	stop      chan struct{}
+	done      chan struct{}
+	now       chan struct{}
+	questions chan *nats.Msg
 }
 
 // StartPulse publishes what beat returns, at once and then every
 // protocol.HeartbeatEvery. One goroutine calls beat: where it hangs, questions
 // are not answered either.
-func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Pulse {
-	p := &Pulse{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1), asked: make(chan *nats.Msg, maxAsked)}
+func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Heartbeater {
+	p := &Heartbeater{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1), questions: make(chan *nats.Msg, maxHealthQueries)}
 	subject := b.Subjects.Heartbeat(kind, id)
-	quiet := b.tellHealth(kind, id, p.asked)
+	quiet := b.serveHealth(kind, id, p.questions)
 	publish := func(h protocol.Heartbeat) {
 		if err := b.Control.Publish(subject, wire.Heartbeat.Encode(&h)); err != nil {
 			b.Log.Debug("heartbeat not published", "error", err)
@@ -45,7 +45,7 @@ func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() proto
 					publish(h) // its last word: nobody need wait until it is silent
 				}
 				return
-			case m := <-p.asked:
+			case m := <-p.questions:
 				h := beat()
 				_ = m.Respond(wire.Heartbeat.Encode(&h)) // else it asks again
 			case <-p.now:
@@ -57,7 +57,7 @@ func (b *Bus) StartPulse(kind protocol.ServiceKind, id string, beat func() proto
 }
 
 // Now publishes a heartbeat without waiting for the next tick.
-func (p *Pulse) Now() {
+func (p *Heartbeater) Now() {
 	select {
 	case p.now <- struct{}{}:
 	default:
@@ -65,7 +65,7 @@ func (p *Pulse) Now() {
 }
 
 // Stop ends the heartbeat.
-func (p *Pulse) Stop() {
+func (p *Heartbeater) Stop() {
 	close(p.stop)
 	<-p.done
 }

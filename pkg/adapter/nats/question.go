@@ -26,8 +26,8 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 			second, asked = now, 0
 		}
 		asked++
-		reply, fault := any(nil), protocol.Errorf(protocol.Overloaded, "more than %d questions a second", questionsASecond)
-		if asked <= questionsASecond {
+		reply, fault := any(nil), protocol.Errorf(protocol.Overloaded, "more than %d questions a second", questionsPerSecond)
+		if asked <= questionsPerSecond {
 			reply, fault = answered(m.Data, answer)
 		}
 		out := &nats.Msg{Subject: m.Reply}
@@ -42,7 +42,7 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 	})
 }
 
-const questionsASecond = 50
+const questionsPerSecond = 50
 
 func answered(body []byte, answer func(protocol.Question) (any, *protocol.Error)) (any, *protocol.Error) {
 	if len(body) > maxQuestion {
@@ -52,8 +52,8 @@ func answered(body []byte, answer func(protocol.Question) (any, *protocol.Error)
 	if fault := wire.DecodeBody(body, &q); fault != nil {
 		return nil, fault
 	}
-	if len(q.IDs) > protocol.MaxAsked {
-		return nil, protocol.Errorf(protocol.InvalidInput, "a question is of %d requests at most, got %d", protocol.MaxAsked, len(q.IDs))
+	if len(q.IDs) > protocol.MaxQuestionIDs {
+		return nil, protocol.Errorf(protocol.InvalidInput, "a question is of %d requests at most, got %d", protocol.MaxQuestionIDs, len(q.IDs))
 	}
 	return answer(q)
 }

@@ -38,7 +38,7 @@ func internals() (bombs []hostile.Bomb) {
 }
 
 // parcels are bombs inside of a part, and in place of one.
-func parcels() (bombs []hostile.Bomb) {
+func chunks() (bombs []hostile.Bomb) {
 	for _, b := range internals() {
 		bombs = append(bombs, b, hostile.Bomb{Name: b.Name + ", in a part", Body: part(b.Body)})
 	}
@@ -46,7 +46,7 @@ func parcels() (bombs []hostile.Bomb) {
 }
 
 func part(body []byte) []byte {
-	parts, err := wire.Parts(1, body, 64<<20)
+	parts, err := wire.SplitChunks(1, body, 64<<20)
 	if err != nil {
 		panic(err) // bombs are small
 	}
@@ -64,9 +64,9 @@ func codec[T any](c wire.Codec[T]) func([]byte) error {
 	}
 }
 
-func parcel[T any](c wire.Codec[T]) func([]byte) error {
+func chunk[T any](c wire.Codec[T]) func([]byte) error {
 	return func(b []byte) error {
-		_, _, fault := wire.NewParcels(c).Add(b)
+		_, _, fault := wire.NewChunks(c).Add(b)
 		return failure(fault)
 	}
 }
@@ -109,10 +109,10 @@ var readings = map[string][]reading{
 	"Event":          {{where: "pkg/client", call: "wire.DecodeBody(m.Data, &e)", bombs: clients, decode: body[protocol.Event](wire.DecodeBody)}},
 	"Submit":         {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
 	"Submissions":    {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
-	"SchedulerStart": {{where: "services/scheduler", call: "wire.NewParcels(wire.Start)", bombs: parcels, decode: parcel(wire.Start)}},
-	"SchedulerJoin":  {{where: "services/scheduler", call: "wire.NewParcels(wire.Join)", bombs: parcels, decode: parcel(wire.Join)}},
-	"ProfilerStart":  {{where: "services/profiler", call: "wire.NewParcels(wire.Job)", bombs: parcels, decode: parcel(wire.Job)}},
-	"ProfilerReport": {{where: "services/controller", call: "wire.NewParcels(wire.Report)", bombs: parcels, decode: parcel(wire.Report)}},
+	"SchedulerStart": {{where: "services/scheduler", call: "wire.NewChunks(wire.Start)", bombs: chunks, decode: chunk(wire.Start)}},
+	"SchedulerJoin":  {{where: "services/scheduler", call: "wire.NewChunks(wire.Join)", bombs: chunks, decode: chunk(wire.Join)}},
+	"ProfilerStart":  {{where: "services/profiler", call: "wire.NewChunks(wire.Job)", bombs: chunks, decode: chunk(wire.Job)}},
+	"ProfilerReport": {{where: "services/controller", call: "wire.NewChunks(wire.Report)", bombs: chunks, decode: chunk(wire.Report)}},
 	"Action":         {{where: "services/worker", call: "wire.Actions.Decode(m.Data)", bombs: internals, decode: codec(wire.Actions)}},
 	"Input":          {{where: "services/worker", call: "wire.Inputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Inputs)}},
 	"Dispatch":       {{where: "services/frontdoor", call: "wire.Dispatches.Decode(m.Data)", bombs: internals, decode: codec(wire.Dispatches)}},
@@ -129,7 +129,7 @@ var readings = map[string][]reading{
 		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
 	},
 	"Watch":   {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
-	"Figures": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.Figures](wire.DecodeReply)}},
+	"LiveStats": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.LiveStats](wire.DecodeReply)}},
 	"Explain": {
 		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](wire.DecodeBody)},
 		{where: "pkg/client", call: "wire.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](wire.DecodeReply)},

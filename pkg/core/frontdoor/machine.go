@@ -152,7 +152,7 @@ func (m *Machine) ignores(e *Inbound) Ignored {
 		return NoReply
 	case !m.config.Subjects.IsClients(e.Reply):
 		return NoClientsInbox
-	case !protocol.MayHear(e.Tenant, e.Reply):
+	case !protocol.MayReplyTo(e.Tenant, e.Reply):
 		return OthersInbox
 	}
 	return NotIgnored

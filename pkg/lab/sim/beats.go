@@ -14,7 +14,7 @@ import (
 // package liveness, over the same network as all else. The watchers themselves do
 // not stand still here.
 type beats struct {
-	way     link                // of heartbeats
+	way     networkModel        // of heartbeats
 	front   liveness.Watch      // whom the front door hears of the schedulers
 	standby liveness.Succession // the candidate for the scheduler's lease
 	taking  bool                // it is
@@ -27,9 +27,9 @@ const standbyID = "standby"
 const storeTime = 2 * time.Millisecond
 
 // startBeats has everybody beat, watch and stand by.
-func (t *trouble) startBeats() {
+func (t *faultInjector) startBeats() {
 	s := t.world
-	t.way = link{s.config.Network, t.beatDice}
+	t.way = networkModel{s.config.Network, t.heartbeatRNG}
 	t.standby.Self = standbyID
 	for _, h := range s.hosts {
 		t.each(protocol.HeartbeatEvery, h.beat)
@@ -50,7 +50,7 @@ func (t *trouble) startBeats() {
 }
 
 // each does something now and then from a drawn instant on, until all is over.
-func (t *trouble) each(every time.Duration, do func()) {
+func (t *faultInjector) each(every time.Duration, do func()) {
 	var next func()
 	next = func() {
 		if t.world.over() && t.world.together() {
@@ -59,7 +59,7 @@ func (t *trouble) each(every time.Duration, do func()) {
 		do()
 		t.world.background(every, next)
 	}
-	t.world.background(between(t.beatDice, 0, every), next)
+	t.world.background(between(t.heartbeatRNG, 0, every), next)
 }
 
 // beat sends a worker's heartbeat.
@@ -69,7 +69,7 @@ func (h *host) beat() {
 		return
 	}
 	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), ClockEpoch: h.Core.ClockEpoch()}
-	s.sendCall(h, s.trouble.way.delay(), func() {
+	s.sendCall(h, s.faults.way.delay(), func() {
 		if s.controller != nil {
 			s.controller.heard(beat)
 			s.controller.profiler.heard(beat)
@@ -83,9 +83,9 @@ func (h *host) beat() {
 // announce does what the controller would, where there is none: a worker that the
 // scheduler does not have is asked for its state.
 func (s *world) announce(h *host) {
-	s.later(s.link.delay(), func() {
+	s.later(s.network.delay(), func() {
 		if state := h.state(); !h.silent() {
-			s.later(s.link.delay(), func() { s.join(state) })
+			s.later(s.network.delay(), func() { s.join(state) })
 		}
 	})
 }
@@ -94,7 +94,7 @@ func (s *world) announce(h *host) {
 func schedulerID(epoch uint64) string { return fmt.Sprintf("s%d", epoch) }
 
 // schedulerBeat sends the scheduler's heartbeat to the front door and the standby.
-func (t *trouble) schedulerBeat() {
+func (t *faultInjector) schedulerBeat() {
 	s := t.world
 	if s.dead {
 		return
@@ -111,7 +111,7 @@ func (t *trouble) schedulerBeat() {
 }
 
 // frontDoorWatches has the front door notice that the active scheduler is lost.
-func (t *trouble) frontDoorWatches() {
+func (t *faultInjector) frontDoorWatches() {
 	for _, h := range t.front.Tick() {
 		t.world.stepDoor(&frontdoor.SchedulerLost{Heartbeat: h})
 	}
@@ -119,7 +119,7 @@ func (t *trouble) frontDoorWatches() {
 
 // campaign has the standby look at the lease. It takes it from the dead alone: what
 // two that live do is not simulated.
-func (t *trouble) campaign() {
+func (t *faultInjector) campaign() {
 	s := t.world
 	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || !s.dead || t.taking {
 		return

@@ -108,7 +108,7 @@ func (s *world) checkRest() {
 	if s.door.open > 0 {
 		s.broken("G1", "%d requests were never answered", s.door.open)
 	}
-	if c := s.core.Stats(); s.trouble != nil && c.Queued+c.InFlight > 0 {
+	if c := s.core.Stats(); s.faults != nil && c.Queued+c.InFlight > 0 {
 		s.broken("G13", "the core keeps what is over: %+v", c)
 	}
 	for _, h := range s.hosts {
@@ -147,7 +147,7 @@ func (s *world) checkStep(out sched.Output) {
 }
 
 // book counts the pages of one GPU in the plainest way, beside its ledger.
-type book struct {
+type pageAudit struct {
 	held  map[string]int // pages of what is there, comes or goes
 	there map[string]bool
 	users map[string]int
@@ -155,7 +155,7 @@ type book struct {
 
 // openBooks begins with what the GPUs hold.
 func (h *host) openBooks() {
-	h.books = make([]book, len(h.GPUs))
+	h.books = make([]pageAudit, len(h.GPUs))
 	for i := range h.GPUs {
 		h.openBook(i)
 	}
@@ -163,14 +163,14 @@ func (h *host) openBooks() {
 
 // openBook begins anew at a GPU where nothing is under way.
 func (h *host) openBook(gpu int) {
-	b := book{map[string]int{}, map[string]bool{}, map[string]int{}}
+	b := pageAudit{map[string]int{}, map[string]bool{}, map[string]int{}}
 	for _, name := range h.Core.Resident(gpu) {
 		b.held[name], b.there[name] = h.world.byName[name].Pages, true
 	}
 	h.books[gpu] = b
 }
 
-func (b *book) begin(s *world, o *work.Order, on *virtual.GPU) {
+func (b *pageAudit) begin(s *world, o *work.Order, on *virtual.GPU) {
 	name := o.Action.Model
 	switch o.Action.Kind {
 	case protocol.Infer:
@@ -192,7 +192,7 @@ func (b *book) begin(s *world, o *work.Order, on *virtual.GPU) {
 	b.compare(s, on)
 }
 
-func (b *book) end(s *world, o *work.Order, on *virtual.GPU) {
+func (b *pageAudit) end(s *world, o *work.Order, on *virtual.GPU) {
 	name := o.Action.Model
 	switch o.Action.Kind {
 	case protocol.Infer:
@@ -206,7 +206,7 @@ func (b *book) end(s *world, o *work.Order, on *virtual.GPU) {
 }
 
 // compare adds the pages up.
-func (b *book) compare(s *world, g *virtual.GPU) {
+func (b *pageAudit) compare(s *world, g *virtual.GPU) {
 	sum := 0
 	for _, pages := range b.held {
 		sum += pages

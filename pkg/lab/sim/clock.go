@@ -16,7 +16,7 @@ type hostClock struct {
 }
 
 // askEvery is how often a worker asks the scheduler for its time.
-const askEvery = 25 * time.Millisecond
+const clockQueryEvery = 25 * time.Millisecond
 
 // maxClockError is what a clock may be off by that drifts, that was asked for a
 // while over a network like ours, and that was asked no more for a while.
@@ -43,7 +43,7 @@ func (h *host) clockWrong() time.Duration {
 // scheduler's.
 func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	h.clock = &hostClock{offset: between(draw, 0, faults.Offset), drift: faults.Drift * (2*draw.Float64() - 1)}
-	there := link{h.world.config.Network, readings}
+	there := networkModel{h.world.config.Network, readings}
 	var ask func()
 	ask = func() {
 		if h.world.over() && h.world.together() {
@@ -52,13 +52,13 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 		if h.world.started() && !h.silent() {
 			h.askTime(&there)
 		}
-		h.world.background(askEvery, ask)
+		h.world.background(clockQueryEvery, ask)
 	}
-	h.world.background(between(readings, 0, askEvery), ask)
+	h.world.background(between(readings, 0, clockQueryEvery), ask)
 }
 
 // askTime has one question on its way, and the answer.
-func (h *host) askTime(there *link) {
+func (h *host) askTime(there *networkModel) {
 	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation()
 	s.sendCall(h, there.delay(), func() {
 		told, epoch := s.now, s.epoch

@@ -90,7 +90,7 @@ func (c *controller) start() {
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
 	})
 	for _, h := range c.world.hosts {
-		if c.term > 1 && c.world.trouble == nil { // else it beats
+		if c.term > 1 && c.world.faults == nil { // else it beats
 			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
 		}
 	}
@@ -201,17 +201,17 @@ func (c *controller) step(e startup.Event) {
 		c.world.command(c.world.byWorker[a.Worker], a.Action, func(r protocol.Result) { c.step(startup.LoadResult{Result: r}) })
 	}
 	for _, r := range out.Replies {
-		c.world.later(c.world.link.delay(), func() { c.reply(r) })
+		c.world.later(c.world.network.delay(), func() { c.reply(r) })
 	}
 	c.write(out)
 	if job := out.StartProfiling; job != nil {
 		c.profiler.begin(*job, c.jobs())
 	}
 	if state := out.Activate; state != nil {
-		c.world.sendCall(nil, c.world.link.delay(), func() { c.world.activate(*state) })
+		c.world.sendCall(nil, c.world.network.delay(), func() { c.world.activate(*state) })
 	}
 	for _, w := range out.JoinWorkers {
-		c.world.later(c.world.link.delay(), func() { c.world.join(w) })
+		c.world.later(c.world.network.delay(), func() { c.world.join(w) })
 	}
 	c.wakeAt(out.Wake)
 }

@@ -59,7 +59,7 @@ func (s *world) arrive(a workload.Arrival) {
 	}
 	s.door.open++
 	s.report.offered(a)
-	s.after(s.link.delay(), event{kind: atDoor, of: &request{arrival: a}})
+	s.after(s.network.delay(), event{kind: atDoor, of: &request{arrival: a}})
 }
 
 // take has a request at the front door.
@@ -91,7 +91,7 @@ func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
 	for _, in := range out.Inputs {
 		size := in.Request.Model.ItemBytes() * int64(in.Request.Batch)
 		h := s.byWorker[in.Worker]
-		s.send(h, s.link.payload(size), event{kind: staged, of: h, seq: in.Request.ID.Seq, size: int32(size)})
+		s.send(h, s.network.payload(size), event{kind: staged, of: h, seq: in.Request.ID.Seq, size: int32(size)})
 	}
 	if out.Wake < s.door.wake {
 		s.door.wake = out.Wake
@@ -118,11 +118,11 @@ func (s *world) submitFrom(r *frontdoor.Request) {
 	}
 	client.submitted, client.taken, client.deadline = true, r.Arrived, r.Deadline
 	message := event{kind: submitted, of: r}
-	if s.trouble != nil {
+	if s.faults != nil {
 		said := s.submission(r)
 		message.of = &said // it may outlive the request
 	}
-	s.send(nil, s.link.delay(), message)
+	s.send(nil, s.network.delay(), message)
 }
 
 // submission is what the scheduler is told of a request now.
@@ -193,9 +193,9 @@ func (s *world) answer(e *frontdoor.Ended) {
 		s.report.Missed++
 	}
 	s.checkAnswer(r, code)
-	back := s.now.Add(s.link.delay())
+	back := s.now.Add(s.network.delay())
 	if r.early {
-		s.early.answered(s.report.Startup, code)
+		s.buffered.answered(s.report.Startup, code)
 		return
 	}
 	s.report.answered(s.now, r, code)

@@ -22,7 +22,7 @@ const askAgain = time.Second
 
 // failover kills the scheduler. The standby notices by the rule of all candidates,
 // and takes over so long after it.
-func (t *trouble) failover(_ *rand.Rand, length time.Duration) {
+func (t *faultInjector) failover(_ *rand.Rand, length time.Duration) {
 	s := t.world
 	if !s.serving() {
 		return
@@ -59,7 +59,7 @@ func (s *world) takeOver() {
 		s.controller.beat(s.controller.term, s.now)
 		return
 	}
-	s.later(s.link.delay(), s.activateAnew)
+	s.later(s.network.delay(), s.activateAnew)
 }
 
 // activateAnew gives a new scheduler the workers that answer; the others are
@@ -75,13 +75,13 @@ func (s *world) activateAnew() {
 		s.later(askAgain, s.activateAnew)
 		return
 	}
-	s.later(s.link.delay(), func() { s.activate(state) })
+	s.later(s.network.delay(), func() { s.activate(state) })
 }
 
 // serve says that the scheduler is active. The workload begins with the first.
 func (s *world) serve() {
 	if s.begun {
-		s.trouble.schedulerBeat()
+		s.faults.schedulerBeat()
 		return
 	}
 	s.begin()

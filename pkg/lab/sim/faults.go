@@ -25,14 +25,14 @@ type Faults struct {
 	// Kill ends a worker's process; the next one comes up empty, with a new
 	// incarnation. Pause stops a worker as SIGSTOP does: messages wait, the GPUs
 	// go on, and nobody notices their ends. Cut loses all messages of a worker.
-	Kill, Pause, Cut Trouble
+	Kill, Pause, Cut FaultTiming
 	// Slow makes a GPU take 2 to 10 times as long, Hang lets nothing end on it.
-	Slow, Hang Trouble
+	Slow, Hang FaultTiming
 	// Scheduler ends the active scheduler; a standby notices by its heartbeats, takes
 	// over For after that, and is activated.
-	Scheduler Trouble
+	Scheduler FaultTiming
 	// Controller restarts the controller: with a Startup, in whatever stage.
-	Controller Trouble
+	Controller FaultTiming
 	// Offset bounds how far the workers' clocks are off, Drift how much too fast
 	// or slow they are, as a part of the time.
 	Offset time.Duration
@@ -40,7 +40,7 @@ type Faults struct {
 }
 
 // Trouble comes every so often on average, somewhere, and lasts For on average.
-type Trouble struct{ Every, For time.Duration }
+type FaultTiming struct{ Every, For time.Duration }
 
 // Any reports whether anything goes wrong.
 func (f Faults) Any() bool { return f != Faults{} }
@@ -52,12 +52,12 @@ func (f Faults) Validate() error {
 			return fmt.Errorf("validate faults: %v of the messages: it must be from 0%% to 50%%", share)
 		}
 	}
-	if f.ReorderBy < 0 || f.ReorderBy > maxTrouble || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
+	if f.ReorderBy < 0 || f.ReorderBy > maxFaults || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
 		return fmt.Errorf("validate faults: reorder by %v, clock off by %v and %v: out of range", f.ReorderBy, f.Offset, f.Drift)
 	}
-	for _, t := range []Trouble{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Controller} {
-		if t != (Trouble{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxTrouble) {
-			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxTrouble)
+	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Controller} {
+		if t != (FaultTiming{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxFaults) {
+			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxFaults)
 		}
 	}
 	return nil
@@ -65,8 +65,8 @@ func (f Faults) Validate() error {
 
 // The bounds of a trouble.
 const (
-	minEvery   = 100 * time.Millisecond
-	maxTrouble = time.Minute
+	minEvery  = 100 * time.Millisecond
+	maxFaults = time.Minute
 )
 
 // FaultNames are the faults that ParseFaults knows, each with what it stands for
@@ -135,7 +135,7 @@ func (f *Faults) set(name, amount string) error {
 	case "clock":
 		return errors.Join(read(first, duration(&f.Offset)), read(second, ppm(&f.Drift)))
 	}
-	of := map[string]*Trouble{
+	of := map[string]*FaultTiming{
 		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang,
 		"scheduler": &f.Scheduler, "controller": &f.Controller,
 	}[name]
@@ -177,13 +177,13 @@ func in(unit string, whole float64, into *float64) func(string) error {
 // DrawFaults draws faults for a run of such a length: each one of every two, so
 // often that it comes a few times.
 func DrawFaults(seed uint64, length time.Duration) Faults {
-	d := dice(seed, seedOfFaults)
+	d := newRNG(seed, seedOfFaults)
 	share := func(most float64) float64 { return float64(d.IntN(2)) * most * d.Float64() }
-	trouble := func(most time.Duration) Trouble {
+	trouble := func(most time.Duration) FaultTiming {
 		every := max(minEvery, between(d, length/8, length/2))
-		t := Trouble{Every: every, For: between(d, most/20, most)}
+		t := FaultTiming{Every: every, For: between(d, most/20, most)}
 		if d.IntN(2) == 0 {
-			return Trouble{}
+			return FaultTiming{}
 		}
 		return t
 	}

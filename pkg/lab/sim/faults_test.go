@@ -68,7 +68,9 @@ func checkMirror(t *testing.T, s *world) {
 	}
 }
 
-func often(length time.Duration) Trouble { return Trouble{Every: 400 * time.Millisecond, For: length} }
+func often(length time.Duration) FaultTiming {
+	return FaultTiming{Every: 400 * time.Millisecond, For: length}
+}
 
 // Each fault alone: the test shows that it did happen while there was work, and
 // the run that every guarantee held.
@@ -76,25 +78,25 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		faults Faults
-		hit    func(h Happened) bool
+		hit    func(h FaultCounts) bool
 	}{
-		{"loss", Faults{Loss: 0.02}, func(h Happened) bool { return h.Lost > 50 }},
-		{"duplicates", Faults{Duplicate: 0.02}, func(h Happened) bool { return h.Doubled > 50 }},
-		{"reordering", Faults{Reorder: 0.05, ReorderBy: 20 * time.Millisecond}, func(h Happened) bool { return h.Reordered > 50 }},
-		{"kills that are noticed", Faults{Kill: often(1500 * time.Millisecond)}, func(h Happened) bool {
+		{"loss", Faults{Loss: 0.02}, func(h FaultCounts) bool { return h.Lost > 50 }},
+		{"duplicates", Faults{Duplicate: 0.02}, func(h FaultCounts) bool { return h.Doubled > 50 }},
+		{"reordering", Faults{Reorder: 0.05, ReorderBy: 20 * time.Millisecond}, func(h FaultCounts) bool { return h.Reordered > 50 }},
+		{"kills that are noticed", Faults{Kill: often(1500 * time.Millisecond)}, func(h FaultCounts) bool {
 			return h.Kills > 1 && h.Voided > 0 && h.Dropped > 0 && h.Missed > 0 && h.Joined > 2
 		}},
-		{"kills of a moment", Faults{Kill: often(30 * time.Millisecond)}, func(h Happened) bool { return h.Kills > 1 && h.Voided > 0 && h.Joined > 2 }},
-		{"pauses", Faults{Pause: often(300 * time.Millisecond)}, func(h Happened) bool { return h.Pauses > 1 && h.Held > 10 }},
-		{"long pauses", Faults{Pause: often(1500 * time.Millisecond)}, func(h Happened) bool { return h.Pauses > 1 && h.Missed > 0 && h.Joined > 2 }},
-		{"cuts", Faults{Cut: often(200 * time.Millisecond)}, func(h Happened) bool { return h.Cuts > 1 && h.Silenced > 10 }},
-		{"long cuts", Faults{Cut: often(1500 * time.Millisecond)}, func(h Happened) bool { return h.Cuts > 1 && h.Missed > 0 && h.Joined > 2 }},
-		{"slow GPUs", Faults{Slow: often(300 * time.Millisecond)}, func(h Happened) bool { return h.Slowdowns > 1 && h.Slowed > 10 }},
-		{"hung GPUs", Faults{Hang: often(200 * time.Millisecond)}, func(h Happened) bool { return h.Hangs > 1 && h.Stuck > 0 }},
-		{"schedulers", Faults{Scheduler: Trouble{Every: 1500 * time.Millisecond, For: 300 * time.Millisecond}}, func(h Happened) bool {
+		{"kills of a moment", Faults{Kill: often(30 * time.Millisecond)}, func(h FaultCounts) bool { return h.Kills > 1 && h.Voided > 0 && h.Joined > 2 }},
+		{"pauses", Faults{Pause: often(300 * time.Millisecond)}, func(h FaultCounts) bool { return h.Pauses > 1 && h.Held > 10 }},
+		{"long pauses", Faults{Pause: often(1500 * time.Millisecond)}, func(h FaultCounts) bool { return h.Pauses > 1 && h.Missed > 0 && h.Joined > 2 }},
+		{"cuts", Faults{Cut: often(200 * time.Millisecond)}, func(h FaultCounts) bool { return h.Cuts > 1 && h.Silenced > 10 }},
+		{"long cuts", Faults{Cut: often(1500 * time.Millisecond)}, func(h FaultCounts) bool { return h.Cuts > 1 && h.Missed > 0 && h.Joined > 2 }},
+		{"slow GPUs", Faults{Slow: often(300 * time.Millisecond)}, func(h FaultCounts) bool { return h.Slowdowns > 1 && h.Slowed > 10 }},
+		{"hung GPUs", Faults{Hang: often(200 * time.Millisecond)}, func(h FaultCounts) bool { return h.Hangs > 1 && h.Stuck > 0 }},
+		{"schedulers", Faults{Scheduler: FaultTiming{Every: 1500 * time.Millisecond, For: 300 * time.Millisecond}}, func(h FaultCounts) bool {
 			return h.Failovers > 0 && h.Waited > 10 && h.Joined > 2
 		}},
-		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h Happened) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
+		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h FaultCounts) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
 	} {
 		hit := false
 		for seed := uint64(1); seed <= 3; seed++ {
@@ -119,7 +121,7 @@ func TestG7RequestsInFlightSurviveTheirScheduler(t *testing.T) {
 		for seed := uint64(1); seed <= 5; seed++ {
 			c := Defaults("clockwork")
 			c.Workers, c.GPUs, c.Pages, c.Seed, c.Thorough = 2, 2, 41, seed, true
-			c.Faults.Scheduler = Trouble{Every: 2 * time.Second, For: 300 * time.Millisecond}
+			c.Faults.Scheduler = FaultTiming{Every: 2 * time.Second, For: 300 * time.Millisecond}
 			c.Startup.On = withStartup
 			o := workload.Options{Seed: seed, Length: 5 * time.Second, Copies: 12, Rate: 300, SLO: workload.Within(5 * time.Second)}
 			r := named(t, c, "open", o)
@@ -144,7 +146,7 @@ func TestG7AStandbyTakesOverAsSoonAsInProduction(t *testing.T) {
 	for seed := uint64(1); seed <= 5; seed++ {
 		c := Defaults("clockwork")
 		c.Seed = seed
-		c.Faults.Scheduler = Trouble{Every: 2 * time.Second, For: time.Millisecond}
+		c.Faults.Scheduler = FaultTiming{Every: 2 * time.Second, For: time.Millisecond}
 		w, err := workload.Named("open", workload.Options{Seed: seed, Length: 10 * time.Second, Copies: 2, Rate: 100})
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +170,7 @@ func TestG7AStandbyTakesOverAsSoonAsInProduction(t *testing.T) {
 }
 
 func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
-	var sum Happened
+	var sum FaultCounts
 	for seed := uint64(1); seed <= 30; seed++ {
 		for _, policy := range []string{"clockwork", "simple"} {
 			r := faulty(t, seed, func(c *Config) {
@@ -231,7 +233,7 @@ func TestG10TheSameSeedGivesTheSameHistoryWithFaults(t *testing.T) {
 // A seed for each concern: what is drawn for one fault does not change with
 // another.
 func TestOneFaultMoreLeavesTheOthersWhereTheyWere(t *testing.T) {
-	kills := Faults{Kill: Trouble{Every: time.Second, For: 500 * time.Millisecond}}
+	kills := Faults{Kill: FaultTiming{Every: time.Second, For: 500 * time.Millisecond}}
 	more := kills
 	more.Slow = often(100 * time.Millisecond)
 	a := faulty(t, 4, func(c *Config) { c.Faults = kills })
@@ -244,8 +246,8 @@ func TestOneFaultMoreLeavesTheOthersWhereTheyWere(t *testing.T) {
 func TestFaultsAreReadAsTheyAreWritten(t *testing.T) {
 	f, err := ParseFaults("loss=0.5%, reorder=2%:7ms, kill, pause=3s, clock=20ms:50ppm")
 	want := Faults{
-		Loss: 0.005, Reorder: 0.02, ReorderBy: 7 * time.Millisecond, Kill: Trouble{20 * time.Second, time.Second},
-		Pause: Trouble{3 * time.Second, 300 * time.Millisecond}, Offset: 20 * time.Millisecond, Drift: 50e-6,
+		Loss: 0.005, Reorder: 0.02, ReorderBy: 7 * time.Millisecond, Kill: FaultTiming{20 * time.Second, time.Second},
+		Pause: FaultTiming{3 * time.Second, 300 * time.Millisecond}, Offset: 20 * time.Millisecond, Drift: 50e-6,
 	}
 	if err != nil || f != want {
 		t.Errorf("%+v, %v", f, err)

@@ -19,9 +19,9 @@ type model struct {
 type host struct {
 	*virtual.Worker
 	world *world
-	uses  []Use      // by GPU
-	clock *hostClock // nil where there is one clock for all
-	books []book     // by GPU; nil unless all is checked
+	uses  []Use       // by GPU
+	clock *hostClock  // nil where there is one clock for all
+	books []pageAudit // by GPU; nil unless all is checked
 
 	down            bool          // between two incarnations
 	stopped, cutOff protocol.Time // until when
@@ -107,9 +107,9 @@ func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	}
 	switch network := h.world.byName[o.Action.Model].Network; o.Action.Kind {
 	case protocol.Infer:
-		return h.world.noise.apply(network.Execution(o.Action.Batch))
+		return h.world.jitter.apply(network.Execution(o.Action.Batch))
 	case protocol.LoadWeights:
-		return h.world.noise.apply(network.Transfer)
+		return h.world.jitter.apply(network.Transfer)
 	}
 	return 0
 }
@@ -145,7 +145,7 @@ func (h *host) Delivers(o *work.Order) {
 		return
 	}
 	for _, ref := range o.Action.Requests {
-		h.world.send(h, h.world.link.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, of: h, seq: ref.ID.Seq, size: int32(ref.Batch)})
+		h.world.send(h, h.world.network.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, of: h, seq: ref.ID.Seq, size: int32(ref.Batch)})
 	}
 }
 
@@ -153,11 +153,11 @@ func (h *host) Delivers(o *work.Order) {
 func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	w, result := h.world, *r
 	result.Worker = h.ID()
-	if answer := w.asked[commandKey{r.Issuer, r.Action}]; answer != nil {
+	if answer := w.pendingCalls[commandKey{r.Issuer, r.Action}]; answer != nil {
 		if o != nil {
 			w.checkDone(h, r, o)
 		}
-		w.sendCall(h, w.link.delay(), func() { answer(result) })
+		w.sendCall(h, w.network.delay(), func() { answer(result) })
 		return
 	}
 	if o != nil {
@@ -169,7 +169,7 @@ func (h *host) Answers(r *protocol.Result, o *work.Order) {
 			w.report.Failures[r.Code]++
 		}
 	}
-	w.send(h, w.link.delay(), event{kind: reported, of: &result})
+	w.send(h, w.network.delay(), event{kind: reported, of: &result})
 }
 
 // commandKey names an action of the controller or the profiler.
@@ -180,8 +180,8 @@ type commandKey struct {
 
 // command sends an action to a worker; answer has the result, if it comes back.
 func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
-	s.asked[commandKey{a.Issuer, a.ID}] = answer
-	s.send(h, s.link.delay(), event{kind: ordered, of: &sent{h, a}})
+	s.pendingCalls[commandKey{a.Issuer, a.ID}] = answer
+	s.send(h, s.network.delay(), event{kind: ordered, of: &sent{h, a}})
 }
 
 // sent is an action on its way to a worker.

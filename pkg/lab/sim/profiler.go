@@ -103,7 +103,7 @@ func (p *profiler) report(r *protocol.ProfileReport) {
 	for _, profile := range r.Profiles {
 		s.compare(profile)
 	}
-	s.later(s.link.delay(), func() { s.controller.measured(r) })
+	s.later(s.network.delay(), func() { s.controller.measured(r) })
 }
 
 // wakeAt sees to it that a Tick comes at that time at the latest.

@@ -42,7 +42,7 @@ type Report struct {
 	Core    sched.Stats
 	// Faults is what the faults did, Startup what came before activation, nil of
 	// a run without one.
-	Faults  Happened
+	Faults  FaultCounts
 	Startup *StartupReport
 	// Took is the virtual time of the whole run, Length that of the workload.
 	Took, Length time.Duration

@@ -68,7 +68,7 @@ func (s *world) join(w protocol.WorkerState) {
 }
 
 func (s *world) beatAtOnce(w protocol.WorkerState) {
-	if s.trouble == nil {
+	if s.faults == nil {
 		s.step(&sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.epoch}})
 	}
 }
@@ -82,9 +82,9 @@ func (s *world) ask(q sched.WorkerQuestion) {
 		}
 		open = false
 	}
-	s.later(s.link.delay(), func() {
+	s.later(s.network.delay(), func() {
 		if state := h.state(); !h.silent() {
-			s.later(s.link.delay(), func() { answer(&state) })
+			s.later(s.network.delay(), func() { answer(&state) })
 		}
 	})
 	s.later(askWait, func() { answer(nil) })
@@ -102,13 +102,13 @@ func (s *world) step(e sched.TermEvent) {
 	}
 	for i := range out.Dispatches {
 		if d := &out.Dispatches[i]; s.door.core.Open(d.ID.Seq) {
-			s.send(nil, s.link.delay(), event{kind: dispatched, of: s.byWorker[d.Worker], seq: d.ID.Seq, size: cold(d)})
+			s.send(nil, s.network.delay(), event{kind: dispatched, of: s.byWorker[d.Worker], seq: d.ID.Seq, size: cold(d)})
 		}
 	}
 	for i := range out.Refusals {
 		d := &out.Refusals[i]
 		s.report.Refusals++
-		s.send(nil, s.link.delay(), event{kind: refused, of: d.Refusal, seq: d.ID.Seq})
+		s.send(nil, s.network.delay(), event{kind: refused, of: d.Refusal, seq: d.ID.Seq})
 	}
 	for _, q := range out.Ask {
 		s.ask(q)
@@ -139,7 +139,7 @@ func (s *world) order(a sched.Addressed) {
 		}
 	}
 	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
-	s.send(o.to, s.link.delay(), event{kind: ordered, of: o})
+	s.send(o.to, s.network.delay(), event{kind: ordered, of: o})
 }
 
 // cold is 1 of a dispatch whose weights have to be loaded first.

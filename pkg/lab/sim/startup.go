@@ -49,7 +49,7 @@ const bufferTimeout = 10 * time.Second
 
 // early is the startup buffer: requests that came before activation, by their numbers
 // in it. The front door keeps it too.
-type early struct {
+type bufferedRequests struct {
 	stored []*request // by number, from 1 on
 	open   int        // handed over, and not answered
 }
@@ -64,7 +64,7 @@ func (s *world) startUp() {
 		s.later(time.Duration(i+1)*time.Millisecond, func() { s.controller.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()}) })
 	}
 	if rate := s.config.Startup.Early; rate > 0 {
-		d := dice(s.config.Seed, seedOfEarly)
+		d := newRNG(s.config.Seed, seedOfEarly)
 		var send func()
 		send = func() {
 			if s.begun {
@@ -81,8 +81,8 @@ func (s *world) startUp() {
 // stored has a request in the buffer at once, where its keeper sees it.
 func (s *world) stored(r *frontdoor.Request) {
 	client := r.Driver.(*request)
-	s.early.stored = append(s.early.stored, client)
-	seq := uint64(len(s.early.stored))
+	s.buffered.stored = append(s.buffered.stored, client)
+	seq := uint64(len(s.buffered.stored))
 	s.stepDoor(&frontdoor.Stored{Request: r})
 	s.stepDoor(&frontdoor.BufferSeen{Seq: seq, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
 }
@@ -102,7 +102,7 @@ func (s *world) handOver() {
 	if before != nil {
 		before.Took = s.now.Sub(0)
 		before.HandedOn = before.Early - before.TimedOut
-		s.early.open = before.HandedOn
+		s.buffered.open = before.HandedOn
 	}
 	s.stepDoor(&frontdoor.StageSeen{Stage: protocol.Active})
 	s.frontDoorHears(s.epoch)
@@ -117,7 +117,7 @@ func (s *world) frontDoorHears(epoch uint64) {
 }
 
 // answered counts an early request's answer.
-func (e *early) answered(r *StartupReport, code protocol.Code) {
+func (e *bufferedRequests) answered(r *StartupReport, code protocol.Code) {
 	e.open--
 	if code == protocol.OK {
 		r.OK++

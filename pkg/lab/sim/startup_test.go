@@ -123,7 +123,7 @@ func restartIn(t *testing.T, stage protocol.Stage, seed uint64) (hit bool) {
 		t.Fatal(err)
 	}
 	s.start()
-	d := dice(seed, 99)
+	d := newRNG(seed, 99)
 	wait := map[protocol.Stage]time.Duration{protocol.Loading: 10 * time.Second, protocol.Profiling: 200 * time.Millisecond}[stage]
 	restart := func() {
 		hit = s.controller.store.stage == stage
@@ -153,7 +153,7 @@ func TestWorkersMayComeAndGoDuringStartup(t *testing.T) {
 		r := faulty(t, seed, func(c *Config) {
 			c.Workers, c.GPUs = 3, 1
 			c.Startup.On = true
-			c.Faults.Kill = Trouble{Every: 8 * time.Second, For: time.Second}
+			c.Faults.Kill = FaultTiming{Every: 8 * time.Second, For: time.Second}
 		})
 		kills += r.Faults.Kills
 		if r.Startup.Took > 20*time.Second {
@@ -176,7 +176,7 @@ func TestLoadsAndTheirResultsMayBeLost(t *testing.T) {
 			c.Faults.Loss = 0.3
 		})
 		lost += r.Faults.Lost
-		if r.Startup.Took > startupTrouble.Sub(0)+measure.DefaultConfig().ActionTimeout+5*time.Second { // the last loss may be a measurement's
+		if r.Startup.Took > startupFaults.Sub(0)+measure.DefaultConfig().ActionTimeout+5*time.Second { // the last loss may be a measurement's
 			t.Errorf("seed %d: activation after %v", seed, r.Startup.Took)
 		}
 	}

@@ -42,7 +42,7 @@ type Summary struct {
 	// Took is the virtual time of the run.
 	Took time.Duration `json:"took_ns"`
 	// Faults and Startup are there of runs that had them.
-	Faults  *Happened      `json:"faults,omitempty"`
+	Faults  *FaultCounts   `json:"faults,omitempty"`
 	Startup *StartupReport `json:"startup,omitempty"`
 
 	Batches  []Count             `json:"batches"`

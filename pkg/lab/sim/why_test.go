@@ -93,7 +93,7 @@ var (
 // expects that the core takes it.
 func (p *past) advice(e *explain.Explanation) {
 	last := *p.events[len(p.events)-1].event.(*sched.Submit)
-	for _, saved := range e.Saved {
+	for _, saved := range e.WhatIf {
 		switch {
 		case sloAdvice.MatchString(saved):
 			whole, _ := strconv.Atoi(sloAdvice.FindStringSubmatch(saved)[1])

@@ -14,32 +14,32 @@ import (
 // world is one simulation.
 type world struct {
 	scheduler
-	config     Config
-	calendar   calendar
-	now        protocol.Time
-	event      event // that happens now
-	idle       int   // events to come that no run waits for
-	source     *workload.Source
-	loads      []workload.Load
-	length     time.Duration // of the workload
-	begun      bool          // it has, at zero
-	zero       protocol.Time
-	ended      protocol.Time // when something was unanswered last
-	link       link
-	noise      noise
-	models     []model // by index of the instances
-	specs      []protocol.ModelSpec
-	byName     map[string]*model
-	asked      map[commandKey]func(protocol.Result) // by the controller and the profiler
-	hosts      []*host
-	byWorker   map[string]*host
-	door       door
-	early      early
-	trouble    *trouble    // nil of a run without faults
-	controller *controller // nil of a run without startup
-	report     *Report
-	hash       uint64
-	err        error // the first guarantee that was broken
+	config       Config
+	events       eventQueue
+	now          protocol.Time
+	event        event // that happens now
+	idle         int   // events to come that no run waits for
+	source       *workload.Source
+	loads        []workload.Load
+	length       time.Duration // of the workload
+	begun        bool          // it has, at zero
+	zero         protocol.Time
+	ended        protocol.Time // when something was unanswered last
+	network      networkModel
+	jitter       jitter
+	models       []model // by index of the instances
+	specs        []protocol.ModelSpec
+	byName       map[string]*model
+	pendingCalls map[commandKey]func(protocol.Result) // by the controller and the profiler
+	hosts        []*host
+	byWorker     map[string]*host
+	door         door
+	buffered     bufferedRequests
+	faults       *faultInjector // nil of a run without faults
+	controller   *controller    // nil of a run without startup
+	report       *Report
+	hash         uint64
+	err          error // the first guarantee that was broken
 }
 
 // Progress is told of a run's virtual time from time to time.
@@ -69,9 +69,9 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	s := &world{
 		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never},
-		byName: map[string]*model{}, asked: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
-		link:  link{config.Network, dice(config.Seed, seedOfNetwork)},
-		noise: noise{config.Noise, dice(config.Seed, seedOfNoise)},
+		byName: map[string]*model{}, pendingCalls: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
+		network: networkModel{config.Network, newRNG(config.Seed, seedOfNetwork)},
+		jitter:  jitter{config.Noise, newRNG(config.Seed, seedOfNoise)},
 	}
 	instances := w.Instances()
 	s.models = make([]model, len(instances))
@@ -109,12 +109,12 @@ func (s *world) start() {
 		s.startUp()
 	}
 	if s.config.Faults.Any() {
-		s.trouble = newTrouble(s)
-		draw, readings := dice(s.config.Seed, seedOfClocks), dice(s.config.Seed, seedOfReadings)
+		s.faults = newFaultInjector(s)
+		draw, readings := newRNG(s.config.Seed, seedOfClocks), newRNG(s.config.Seed, seedOfReadings)
 		for _, h := range s.hosts {
 			h.startClock(s.config.Faults, draw, readings)
 		}
-		s.trouble.startBeats()
+		s.faults.startBeats()
 	}
 	if s.controller == nil {
 		s.activateAtOnce()
@@ -140,7 +140,7 @@ func (s *world) over() bool {
 func (s *world) run(progress Progress) {
 	spins := 0
 	for told := protocol.Time(0); s.err == nil; {
-		event, arrival := s.calendar.next(), s.arrival()
+		event, arrival := s.events.next(), s.arrival()
 		next := min(event, s.wake, arrival)
 		if next == protocol.Never || arrival == protocol.Never && s.atRest() {
 			return
@@ -153,7 +153,7 @@ func (s *world) run(progress Progress) {
 		switch next {
 		case event:
 			spins = 0
-			s.event = s.calendar.take()
+			s.event = s.events.take()
 			s.happen(&s.event)
 		case s.wake:
 			s.wake = protocol.Never
@@ -192,10 +192,10 @@ func (s *world) atRest() bool {
 		s.ended = s.now
 		return false
 	}
-	if s.trouble != nil && s.now > s.ended.Add(restWithin) {
+	if s.faults != nil && s.now > s.ended.Add(restWithin) {
 		s.broken("G11", "the stack does not come to rest within %v", restWithin)
 	}
-	return len(s.calendar.heap) == s.idle && (s.trouble == nil || s.wake == protocol.Never && s.together())
+	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && s.together())
 }
 
 // together reports whether the scheduler has every worker in its present life.
@@ -212,7 +212,7 @@ func (s *world) together() bool {
 func (s *world) happen(e *event) {
 	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^e.seq<<24)
 	s.report.Events++
-	if s.trouble != nil && s.trouble.holds(*e) {
+	if s.faults != nil && s.faults.holds(*e) {
 		return
 	}
 	switch e.kind {
@@ -260,7 +260,7 @@ const accountsEvery = 4096
 // after puts an event d from now.
 func (s *world) after(d time.Duration, e event) {
 	e.at = s.now.Add(d)
-	s.calendar.add(e)
+	s.events.add(e)
 }
 
 // later does something rare d from now.
@@ -275,11 +275,11 @@ func (s *world) background(d time.Duration, do func()) {
 // send has a message of a worker's, or of nobody's where h is nil, arrive d from
 // now, as far as the network lets it.
 func (s *world) send(h *host, d time.Duration, e event) {
-	if s.trouble == nil {
+	if s.faults == nil {
 		s.after(d, e)
 		return
 	}
-	s.trouble.carry(h, d, e)
+	s.faults.carry(h, d, e)
 }
 
 // sendCall is send of a message that is rare.

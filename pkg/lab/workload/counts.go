@@ -11,18 +11,18 @@ import (
 // exponential draws over their total. The total is taken by rolling a copy of
 // the dice ahead, so nothing is stored.
 type counts struct {
-	dice, rounding dice
-	left           []Count
-	minute         time.Duration
-	scale          cursor[float64]
+	rng, rounding rng
+	left          []Count
+	minute        time.Duration
+	scale         cursor[float64]
 
 	begin      protocol.Time // of the current minute
 	n          int           // arrivals still to come in it
 	sum, total float64
 }
 
-func (p Counts) begin(seed func(uint64) dice) process {
-	c := &counts{dice: seed(forArrivals), rounding: seed(forCounts), left: p.Minutes, minute: p.Minute, scale: newCursor(p.Scale)}
+func (p Counts) begin(seed func(uint64) rng) process {
+	c := &counts{rng: seed(forArrivals), rounding: seed(forCounts), left: p.Minutes, minute: p.Minute, scale: newCursor(p.Scale)}
 	if p.Minute == 0 {
 		c.minute = time.Minute
 	}
@@ -40,10 +40,10 @@ func (c *counts) next() protocol.Time {
 		c.turn(c.left[0])
 		c.left = c.left[1:]
 	}
-	c.sum += c.dice.exp()
+	c.sum += c.rng.exp()
 	c.n--
 	if c.n == 0 {
-		c.dice.exp() // the gap to the end of the minute
+		c.rng.exp() // the gap to the end of the minute
 	}
 	into := time.Duration(float64(c.minute) * (c.sum / c.total))
 	return c.begin.Add(min(into, c.minute-1))
@@ -58,7 +58,7 @@ func (c *counts) turn(m Count) {
 	if c.n == 0 {
 		return
 	}
-	for ahead, i := c.dice, 0; i <= c.n; i++ {
+	for ahead, i := c.rng, 0; i <= c.n; i++ {
 		c.total += ahead.exp()
 	}
 }

@@ -73,9 +73,9 @@ func Generate(s Shape) (Trace, error) {
 	rates := s.rates()
 	weights := s.weights()
 	trace := make(Trace, s.Functions)
-	for i, place := range shuffled(s.Functions, newDice(s.Seed, forModels)) {
+	for i, place := range shuffled(s.Functions, newRNG(s.Seed, forModels)) {
 		quantile := (float64(i) + 0.5) / float64(s.Functions)
-		m := maker{dice: newDice(s.Seed, uint64(i), forCounts), weights: weights}
+		m := maker{rng: newRNG(s.Seed, uint64(i), forCounts), weights: weights}
 		trace[place] = m.function(place, quantile, rates[i])
 	}
 	return trace, nil
@@ -153,7 +153,7 @@ func (s Shape) weights() []float64 {
 	return w
 }
 
-func shuffled(n int, d dice) []int {
+func shuffled(n int, d rng) []int {
 	order := make([]int, n)
 	for i := range order {
 		j := d.below(i + 1)
@@ -164,7 +164,7 @@ func shuffled(n int, d dice) []int {
 
 // maker makes one function.
 type maker struct {
-	dice    dice
+	rng     rng
 	weights []float64
 }
 
@@ -179,16 +179,16 @@ func (m *maker) function(place int, quantile, perDay float64) Function {
 	switch {
 	case f.Trigger == "timer":
 		f.Minutes = m.timer(perMinute)
-	case quantile > head || m.dice.below(2) > 0:
+	case quantile > head || m.rng.below(2) > 0:
 		f.Minutes = m.counts(perMinute, nil)
 	default: // half come in bursts: a fifth of the time, at five times the rate
-		f.Minutes = m.counts(5*perMinute, newBursts(newDice(m.dice.next()), 10, 40))
+		f.Minutes = m.counts(5*perMinute, newBursts(newRNG(m.rng.next()), 10, 40))
 	}
 	return f
 }
 
 func (m *maker) trigger(ofHead bool) string {
-	left := 100 * m.dice.float()
+	left := 100 * m.rng.float()
 	for _, t := range triggers {
 		share := t.functions
 		if ofHead {
@@ -210,7 +210,7 @@ func (m *maker) timer(perMinute float64) []Count {
 		period = periods[i]
 	}
 	var counts []Count
-	for minute := m.dice.below(period); minute < len(m.weights); minute += period {
+	for minute := m.rng.below(period); minute < len(m.weights); minute += period {
 		counts = append(counts, Count{uint32(minute), n})
 	}
 	return counts
@@ -220,7 +220,7 @@ func (m *maker) timer(perMinute float64) []Count {
 // minutes, may switch it off.
 func (m *maker) counts(perMinute float64, b *bursts) []Count {
 	var counts []Count
-	left := m.dice.exp() // until the next invocation
+	left := m.rng.exp() // until the next invocation
 	for minute, weight := range m.weights {
 		mean := perMinute * weight
 		if b != nil {
@@ -241,7 +241,7 @@ func (m *maker) poisson(mean float64, left *float64) uint32 {
 		return uint32(min(max(0, math.Round(mean+math.Sqrt(mean)*m.normal())), MaxCount))
 	}
 	n := uint32(0)
-	for *left -= mean; *left < 0; *left += m.dice.exp() {
+	for *left -= mean; *left < 0; *left += m.rng.exp() {
 		n++
 	}
 	return n
@@ -251,7 +251,7 @@ func (m *maker) poisson(mean float64, left *float64) uint32 {
 func (m *maker) normal() float64 {
 	x := -6.0
 	for range 12 {
-		x += m.dice.float()
+		x += m.rng.float()
 	}
 	return x
 }

@@ -10,8 +10,8 @@ import (
 // unit passes in 1/rate seconds, whatever the rate is then. So a change of the
 // rate takes effect at once, and exactly.
 type open struct {
-	units   func(*dice) float64
-	dice    dice
+	units   func(*rng) float64
+	rng     rng
 	rate    cursor[float64]
 	bursts  *bursts
 	at      protocol.Time
@@ -19,24 +19,24 @@ type open struct {
 	pending float64 // units until the first arrival
 }
 
-func (p Poisson) begin(seed func(uint64) dice) process { return newPoisson(p.Rate, seed) }
+func (p Poisson) begin(seed func(uint64) rng) process { return newPoisson(p.Rate, seed) }
 
-func (p Fixed) begin(seed func(uint64) dice) process {
+func (p Fixed) begin(seed func(uint64) rng) process {
 	o := newPoisson(p.Rate, seed)
-	o.units = func(*dice) float64 { return 1 }
-	o.pending = o.dice.float()
+	o.units = func(*rng) float64 { return 1 }
+	o.pending = o.rng.float()
 	return o
 }
 
-func (p Bursty) begin(seed func(uint64) dice) process {
+func (p Bursty) begin(seed func(uint64) rng) process {
 	o := newPoisson(p.Rate, seed)
 	o.bursts = newBursts(seed(forBursts), p.Busy, p.Idle)
 	return o
 }
 
-func newPoisson(rate Schedule[float64], seed func(uint64) dice) *open {
-	o := &open{units: (*dice).exp, dice: seed(forArrivals), rate: newCursor(rate)}
-	o.pending = o.dice.exp()
+func newPoisson(rate Schedule[float64], seed func(uint64) rng) *open {
+	o := &open{units: (*rng).exp, rng: seed(forArrivals), rate: newCursor(rate)}
+	o.pending = o.rng.exp()
 	return o
 }
 
@@ -51,7 +51,7 @@ func (o *open) next() protocol.Time {
 		}
 		if gap < room {
 			o.move(gap)
-			o.pending = o.units(&o.dice)
+			o.pending = o.units(&o.rng)
 			return o.at
 		}
 		if end == protocol.Never {
@@ -85,7 +85,7 @@ func (o *open) move(gap float64) {
 
 // bursts turns on and off.
 type bursts struct {
-	dice dice
+	rng  rng
 	mean [2]time.Duration // of pauses, of bursts
 	busy int
 	turn protocol.Time // when busy changes
@@ -93,9 +93,9 @@ type bursts struct {
 
 // newBursts begins as a process that has always been running would be met:
 // busy as often as its share of the time.
-func newBursts(d dice, busy, idle time.Duration) *bursts {
-	b := &bursts{dice: d, mean: [2]time.Duration{idle, busy}}
-	if b.dice.float() < float64(busy)/float64(busy+idle) {
+func newBursts(d rng, busy, idle time.Duration) *bursts {
+	b := &bursts{rng: d, mean: [2]time.Duration{idle, busy}}
+	if b.rng.float() < float64(busy)/float64(busy+idle) {
 		b.busy = 1
 	}
 	b.turn = b.length()
@@ -103,7 +103,7 @@ func newBursts(d dice, busy, idle time.Duration) *bursts {
 }
 
 func (b *bursts) length() protocol.Time {
-	return 1 + protocol.Time(b.dice.exp()*float64(b.mean[b.busy]))
+	return 1 + protocol.Time(b.rng.exp()*float64(b.mean[b.busy]))
 }
 
 func (b *bursts) at(t protocol.Time) (bool, protocol.Time) {

@@ -22,7 +22,7 @@ type Process interface {
 	validate() error
 	// begin returns the running process; nil for Closed, whose next arrival
 	// depends on answers.
-	begin(seed func(concern uint64) dice) process
+	begin(seed func(concern uint64) rng) process
 }
 
 // process gives the times of an open loop's arrivals, ascending, in offsets
@@ -112,8 +112,8 @@ func (p Times) validate() error {
 	return nil
 }
 
-func (Closed) begin(func(uint64) dice) process  { return nil }
-func (p Times) begin(func(uint64) dice) process { return &times{left: p.At} }
+func (Closed) begin(func(uint64) rng) process  { return nil }
+func (p Times) begin(func(uint64) rng) process { return &times{left: p.At} }
 
 // times hands out a list.
 type times struct{ left []protocol.Time }

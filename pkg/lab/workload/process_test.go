@@ -22,7 +22,7 @@ func gaps(arrivals []Arrival) (mean, cv float64) {
 
 func TestExponentialDrawsHaveTheirMomentsAndTail(t *testing.T) {
 	const n = 1e6
-	d := newDice(7)
+	d := newRNG(7)
 	sum, squares, tail := 0.0, 0.0, 0
 	for range int(n) {
 		x := d.exp()
@@ -107,7 +107,7 @@ func TestBurstsHaveTheirShareOfTheTimeAndMoreVariation(t *testing.T) {
 func TestAClosedLoopNeverHasMoreOutstandingThanClients(t *testing.T) {
 	const clients = 16
 	s := source(t, of(time.Second, Stream{Process: Closed{Clients: clients, Think: time.Millisecond, Ramp: 10 * time.Millisecond}}))
-	d := newDice(3)
+	d := newRNG(3)
 	var waiting []Arrival
 	sent, most := 0, 0
 	for now := protocol.Time(0); ; {
@@ -178,7 +178,7 @@ func TestASecondAnswerIsABug(t *testing.T) {
 }
 
 func TestCountsAreReproducedExactlyEachMinute(t *testing.T) {
-	d := newDice(5)
+	d := newRNG(5)
 	want := map[uint32]int{}
 	var counts []Count
 	for m := range uint32(1440) {

@@ -98,7 +98,7 @@ func (s *Source) begin(of *stream) {
 		s.coming.set(of.leaf, of.following())
 		return
 	}
-	ramp := of.dice // a copy: the clients' first moments
+	ramp := of.rng // a copy: the clients' first moments
 	for client := range of.closed.waiting {
 		into := time.Duration(ramp.float() * float64(of.closed.of.Ramp))
 		if at := of.within(of.start.Add(into)); at != protocol.Never && of.closed.take() {

@@ -19,11 +19,11 @@ type stream struct {
 	batch       int
 	spread      cursor[int]
 	slo         cursor[time.Duration]
-	dice        dice
+	rng         rng
 }
 
 func (w Workload) run(of Stream, slo Schedule[time.Duration]) stream {
-	seed := func(concern uint64) dice { return newDice(w.Seed, of.Seed, concern) }
+	seed := func(concern uint64) rng { return newRNG(w.Seed, of.Seed, concern) }
 	s := stream{
 		open:   of.Process.begin(seed),
 		start:  protocol.Time(of.Start),
@@ -32,7 +32,7 @@ func (w Workload) run(of Stream, slo Schedule[time.Duration]) stream {
 		batch:  max(of.Batch, 1),
 		spread: newCursor(of.Spread),
 		slo:    newCursor(slo),
-		dice:   seed(forModels),
+		rng:    seed(forModels),
 	}
 	for _, limit := range []time.Duration{w.Length, of.Stop} {
 		if limit > 0 {
@@ -94,7 +94,7 @@ func (s *stream) arrival(at protocol.Time, stream, client int) Arrival {
 	slo, _ := s.slo.at(into)
 	a := Arrival{At: at, Model: s.model, Stream: stream, Client: client, SLO: slo, Batch: s.batch}
 	if n, _ := s.spread.at(into); n > 1 {
-		a.Model += s.dice.below(n)
+		a.Model += s.rng.below(n)
 	}
 	return a
 }

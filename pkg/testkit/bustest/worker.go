@@ -39,10 +39,10 @@ type Worker struct {
 	ID          string
 	Incarnation uint64
 
-	t     testing.TB
-	bus   *bus.Bus
-	pulse *bus.Pulse
-	stop  []func()
+	t          testing.TB
+	bus        *bus.Bus
+	heartbeats *bus.Heartbeater
+	stop       []func()
 
 	mu       sync.Mutex // guards all below
 	core     *work.Worker
@@ -126,7 +126,7 @@ func (w *Worker) Hold(models ...protocol.ModelSpec) {
 
 // Beat begins heartbeats, Silence ends them.
 func (w *Worker) Beat() {
-	w.pulse = w.bus.StartPulse(protocol.Worker, w.ID, func() protocol.Heartbeat {
+	w.heartbeats = w.bus.StartHeartbeats(protocol.Worker, w.ID, func() protocol.Heartbeat {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.core.Heartbeat()
@@ -135,9 +135,9 @@ func (w *Worker) Beat() {
 
 // Silence ends the heartbeats.
 func (w *Worker) Silence() {
-	if w.pulse != nil {
-		w.pulse.Stop()
-		w.pulse = nil
+	if w.heartbeats != nil {
+		w.heartbeats.Stop()
+		w.heartbeats = nil
 	}
 }
 

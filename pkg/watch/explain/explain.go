@@ -76,8 +76,8 @@ type Explanation struct {
 	// after it began, where the core refused it for that.
 	EarliestMS float64 `json:"earliest_ms,omitempty"`
 	// Chain is what happened, in order; Saved what would have saved it.
-	Chain []Link   `json:"chain"`
-	Saved []string `json:"saved_by,omitempty"`
+	Timeline []Link   `json:"chain"`
+	WhatIf   []string `json:"saved_by,omitempty"`
 }
 
 // Link is one thing of a chain, At so long after the recording's first event.
@@ -94,7 +94,7 @@ func (e *Explanation) String() string {
 	var b strings.Builder
 	e.head(&b)
 	last := ""
-	for _, l := range e.Chain {
+	for _, l := range e.Timeline {
 		at := fmt.Sprintf("%.4f s", l.At.Seconds())
 		if at == last {
 			at = ""
@@ -103,7 +103,7 @@ func (e *Explanation) String() string {
 		}
 		fmt.Fprintf(&b, "\n  %12s  %s", at, l.Text)
 	}
-	for i, s := range e.Saved {
+	for i, s := range e.WhatIf {
 		word := "or"
 		if i == 0 {
 			word = "saved by"
@@ -190,7 +190,7 @@ func inOrderOfCount(groups map[Cause]*Group) (list []Group) {
 func (x *Explainer) endOpen() {
 	x.summary.Open += len(x.open)
 	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return x.wanted[id] }) {
-		x.found = append(x.found, x.tell(r, "open when the recording ended", None, nil))
+		x.found = append(x.found, x.describe(r, "open when the recording ended", None, nil))
 	}
 	x.open = nil
 }
@@ -207,13 +207,13 @@ func (x *Explainer) ended(r *request) {
 	default:
 		x.summary.Failed++
 		if g == nil {
-			g = &Group{Cause: r.cause, Outcome: r.outcome, Example: x.tell(r, r.outcome, r.cause, nil)}
+			g = &Group{Cause: r.cause, Outcome: r.outcome, Example: x.describe(r, r.outcome, r.cause, nil)}
 			x.groups[r.cause] = g
 		}
 		g.Count++
 	}
 	if x.wanted[r.ID] {
-		x.found = append(x.found, x.tell(r, r.outcome, r.cause, nil))
+		x.found = append(x.found, x.describe(r, r.outcome, r.cause, nil))
 	}
 	x.reuse(r)
 }

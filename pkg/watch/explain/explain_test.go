@@ -76,8 +76,8 @@ func play(t *testing.T, policy, commands string) []*Explanation {
 		t.Errorf("the summary does not add up: %+v", sum)
 	}
 	for _, e := range x.Wanted() {
-		for i := 1; i < len(e.Chain); i++ {
-			if e.Chain[i].At < e.Chain[i-1].At {
+		for i := 1; i < len(e.Timeline); i++ {
+			if e.Timeline[i].At < e.Timeline[i-1].At {
 				t.Errorf("told out of order: %s", e)
 			}
 		}

@@ -50,13 +50,13 @@ type Report struct {
 	Epoch uint64 `json:"epoch"`
 	// Since is how far the misses go back that are kept; the summary's causes are of
 	// those, its counts of all since the scheduler began.
-	Since    *time.Time `json:"since,omitempty"`
-	Summary  *Summary   `json:"summary,omitempty"`
-	Requests []Told     `json:"requests,omitempty"`
+	Since    *time.Time        `json:"since,omitempty"`
+	Summary  *Summary          `json:"summary,omitempty"`
+	Requests []LiveExplanation `json:"requests,omitempty"`
 }
 
 // Told is a request, with when it reached the scheduler; its chain counts from there.
-type Told struct {
+type LiveExplanation struct {
 	*Explanation
 	Arrived time.Time `json:"arrived"`
 }
@@ -64,7 +64,7 @@ type Told struct {
 // NewLive makes a Live.
 func NewLive() *Live {
 	l := &Live{served: newRing(keptServed), missed: newRing(keptMissed)}
-	l.history.end, l.history.closed = l.ended, l.told
+	l.history.end, l.history.closed = l.ended, l.explanation
 	return l
 }
 
@@ -112,7 +112,7 @@ func (l *Live) ended(r *request) {
 // explain tells a request in times after its arrival at the scheduler.
 func (l *Live) explain(r *request, outcome string, waits *sched.Reason) *Explanation {
 	l.start = r.arrived
-	return l.tell(r, outcome, r.cause, waits)
+	return l.describe(r, outcome, r.cause, waits)
 }
 
 // Explain explains a request that is open or was kept, and says when it reached the
@@ -161,7 +161,7 @@ func (l *Live) Summary() (s *Summary, since protocol.Time) {
 	return s, since
 }
 
-func (l *Live) told(a *action, r *protocol.Result) {
+func (l *Live) explanation(a *action, r *protocol.Result) {
 	if l.Closed == nil {
 		return
 	}

@@ -106,8 +106,8 @@ func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
 				t.Errorf("no %q in\n%s", text, e)
 			}
 		}
-		if e.Chain[0].At != 0 || arrived == 0 {
-			t.Errorf("%v arrived at %v and tells from %v on", id, arrived, e.Chain[0].At)
+		if e.Timeline[0].At != 0 || arrived == 0 {
+			t.Errorf("%v arrived at %v and tells from %v on", id, arrived, e.Timeline[0].At)
 		}
 	}
 	if e, _ := y.live.Explain(protocol.RequestID{Door: 1, Seq: 99}, y.core.Waits); e != nil {
@@ -180,7 +180,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		t.Errorf("after %d others it still knows\n%s", 2*keptMissed, e)
 	}
 	e, _ := y.live.Explain(last, y.core.Waits)
-	if e == nil || e.Cause != Tight || !strings.Contains(e.String(), "earliest finish") || len(e.Saved) == 0 {
+	if e == nil || e.Cause != Tight || !strings.Contains(e.String(), "earliest finish") || len(e.WhatIf) == 0 {
 		t.Errorf("the last is\n%v", e)
 	}
 	s, _ := y.live.Summary()

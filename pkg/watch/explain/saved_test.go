@@ -38,15 +38,15 @@ func TestTheSLOThatWouldHaveSavedARequestDoes(t *testing.T) {
 			must(t, err)
 			commands, _, _ := strings.Cut(string(body), "explain\n")
 			first := play(t, policy, commands)[0]
-			if !strings.HasPrefix(first.Outcome, "refused") || len(first.Saved) == 0 {
+			if !strings.HasPrefix(first.Outcome, "refused") || len(first.WhatIf) == 0 {
 				if policy == "clockwork" {
-					t.Errorf("%s: %s, saved by %q", name, first.Outcome, first.Saved)
+					t.Errorf("%s: %s, saved by %q", name, first.Outcome, first.WhatIf)
 				}
 				continue // the policy has no such refusal
 			}
-			m := saving.FindStringSubmatch(first.Saved[0])
+			m := saving.FindStringSubmatch(first.WhatIf[0])
 			if m == nil {
-				t.Errorf("%s, %s: saved by %q", name, policy, first.Saved)
+				t.Errorf("%s, %s: saved by %q", name, policy, first.WhatIf)
 				continue
 			}
 			slo, err := strconv.ParseFloat(m[1], 64)

@@ -10,12 +10,12 @@ import (
 )
 
 // chain collects links; times in it are of the core.
-type chain struct {
+type timeline struct {
 	start protocol.Time
 	links []Link
 }
 
-func (c *chain) add(at protocol.Time, format string, args ...any) {
+func (c *timeline) add(at protocol.Time, format string, args ...any) {
 	c.links = append(c.links, Link{at.Sub(c.start), fmt.Sprintf(format, args...)})
 }
 
@@ -31,32 +31,32 @@ func many(n int, noun string) string {
 
 // tell tells a request's story as far as it is known. waits is what an open one waits
 // for, nil where it does not or nobody knows.
-func (h *history) tell(r *request, outcome string, cause Cause, waits *sched.Reason) *Explanation {
+func (h *history) describe(r *request, outcome string, cause Cause, waits *sched.Reason) *Explanation {
 	e := &Explanation{ID: r.ID.String(), Core: h.core, Model: r.Model, Outcome: outcome, Cause: cause}
-	c := &chain{start: h.start}
+	c := &timeline{start: h.start}
 	reason := waits
 	if r.refusal != nil {
 		reason = r.reason
 		if r.refusal.EarliestMS > 0 {
 			e.EarliestMS = earliestMS(r, reason)
 		}
-		e.Saved = saved(r)
+		e.WhatIf = whatIf(r)
 	} else if cause != None {
-		e.Saved = savedTry(r, cause)
+		e.WhatIf = whatIfTry(r, cause)
 	}
-	tellArrival(c, r, reason)
+	describeArrival(c, r, reason)
 	atOnce := reason != nil && reason.At == r.arrived
 	if atOnce {
-		tellReason(c, r, reason)
+		describeReason(c, r, reason)
 	}
 	for i := range r.before {
-		tellTry(c, r, &r.before[i])
+		describeTry(c, r, &r.before[i])
 	}
 	if r.last.sent != 0 {
-		tellTry(c, r, &r.last)
+		describeTry(c, r, &r.last)
 	}
 	if reason != nil && !atOnce && reason.Why != sched.WhyInactive {
-		tellReason(c, r, reason)
+		describeReason(c, r, reason)
 	}
 	switch {
 	case r.refusal != nil:
@@ -64,7 +64,7 @@ func (h *history) tell(r *request, outcome string, cause Cause, waits *sched.Rea
 	case outcome == outcomeDoorLost:
 		c.add(r.ended, "its front door was lost, and with it whoever waited for the answer")
 	}
-	e.Chain = c.links
+	e.Timeline = c.links
 	return e
 }
 
@@ -73,7 +73,7 @@ func earliestMS(r *request, reason *sched.Reason) float64 {
 	return float64(r.Elapsed+reason.Earliest.Sub(reason.Arrived)+reason.Reserve) / 1e6
 }
 
-func tellArrival(c *chain, r *request, reason *sched.Reason) {
+func describeArrival(c *timeline, r *request, reason *sched.Reason) {
 	text := fmt.Sprintf("arrived with %s", ms(r.Budget))
 	if r.Elapsed > 0 {
 		text += fmt.Sprintf(" left of %s", ms(r.Elapsed+r.Budget))
@@ -91,7 +91,7 @@ func tellArrival(c *chain, r *request, reason *sched.Reason) {
 }
 
 // tellReason says where the model is, and what that means, as the core reckoned.
-func tellReason(c *chain, r *request, reason *sched.Reason) {
+func describeReason(c *timeline, r *request, reason *sched.Reason) {
 	o := &reason.Best
 	switch {
 	case reason.GPUs == 0 && reason.Why == sched.WhyNoGPU:
@@ -143,7 +143,7 @@ func lane(reason *sched.Reason) string {
 }
 
 // tellTry says what became of an action.
-func tellTry(c *chain, r *request, a *try) {
+func describeTry(c *timeline, r *request, a *try) {
 	with := "no other"
 	if a.members > 1 {
 		with = many(a.members-1, "other")
@@ -174,7 +174,7 @@ func side(r *request, at protocol.Time) string {
 }
 
 // saved says what would have saved a request that was refused, as the core reckoned.
-func saved(r *request) (list []string) {
+func whatIf(r *request) (list []string) {
 	reason := r.reason
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	after := func(at protocol.Time) string { return ms(r.Elapsed + at.Sub(reason.Arrived)) }
@@ -217,14 +217,14 @@ func saved(r *request) (list []string) {
 			add("one more GPU with the weights, idle: done %s after arrival%s", after(reason.Idle), free)
 		}
 	}
-	return append(list, savedTry(r, causeOf(reason.Why))...)
+	return append(list, whatIfTry(r, causeOf(reason.Why))...)
 }
 
 // wholeMS rounds up.
 func wholeMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // savedTry is for a request that a worker had been sent.
-func savedTry(r *request, cause Cause) (list []string) {
+func whatIfTry(r *request, cause Cause) (list []string) {
 	a := &r.last
 	if a.sent == 0 {
 		return nil

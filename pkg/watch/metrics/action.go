@@ -81,7 +81,7 @@ func newActions(m *Metrics) *actions {
 }
 
 // told is a listener for actions.
-func (a *actions) told(t *watch.Action) {
+func (a *actions) onAction(t *watch.Action) {
 	kind := kindOf(t.Kind)
 	if t.Result == nil {
 		if t.Kind.OnGPU() {

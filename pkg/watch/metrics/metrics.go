@@ -53,13 +53,13 @@ func New(hub *watch.Hub, config Config) *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build(),
-		&readings{reader: m.reader},
+		&gaugeCollector{reader: m.reader},
 	)
-	hub.OnRequest(newRequests(m, config.Models).told)
+	hub.OnRequest(newRequests(m, config.Models).onRequest)
 	a := newActions(m)
-	hub.OnAction(a.told)
+	hub.OnAction(a.onAction)
 	hub.OnStep(a.step.Observe)
-	hub.OnResult(newResults(m).told)
+	hub.OnResult(newResults(m).onResult)
 	return m
 }
 

@@ -17,7 +17,7 @@ import (
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
-	"clockwork/pkg/watch/figures"
+	"clockwork/pkg/watch/livestats"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -203,15 +203,15 @@ func all(hub *watch.Hub) {
 	}
 	slower := func() watch.Bus { b := bus(); b.RoundTrip, b.Connected = 3*ms, false; return b }
 	well := func() string { return "" }
-	hub.Lend(watch.Source{Service: protocol.FrontDoor, Name: "d", Ready: well, Bus: bus, FrontDoor: func() watch.FrontDoor {
+	hub.Register(watch.Source{Service: protocol.FrontDoor, Name: "d", Ready: well, Bus: bus, FrontDoor: func() watch.FrontDoor {
 		return watch.FrontDoor{Stage: protocol.Active, Epoch: 4, InFlight: 3, Bytes: 900, Stored: 5, Received: 100, Answered: 90, Left: 2, Late: 1}
 	}})
-	hub.Lend(watch.Source{Service: protocol.Profiler, Name: "p", Ready: well, Bus: bus})
-	hub.Lend(watch.Source{Service: protocol.Scheduler, Name: "s", Ready: well, Bus: bus, Scheduler: func() watch.Scheduler {
+	hub.Register(watch.Source{Service: protocol.Profiler, Name: "p", Ready: well, Bus: bus})
+	hub.Register(watch.Source{Service: protocol.Scheduler, Name: "s", Ready: well, Bus: bus, Scheduler: func() watch.Scheduler {
 		return watch.Scheduler{Active: true, Epoch: 4, Workers: 2, Stats: sched.Stats{Submitted: 50, Succeeded: 40, Refused: 3, Queued: 5, InFlight: 2, Lost: 1}}
 	}})
 	for i, b := range []func() watch.Bus{bus, slower} {
-		hub.Lend(watch.Source{Service: protocol.Worker, Name: fmt.Sprintf("w%d", i+1), Ready: well, Bus: b, Worker: func() watch.Worker {
+		hub.Register(watch.Source{Service: protocol.Worker, Name: fmt.Sprintf("w%d", i+1), Ready: well, Bus: b, Worker: func() watch.Worker {
 			return watch.Worker{
 				GPUs:   []watch.GPU{{Index: 0, Type: "v100", PagesTotal: 64, PagesUsed: 20 + i, Models: 3}},
 				Models: 7, InFlight: 2, Inputs: 1, InputBytes: 600, ClockOffset: -2 * ms, ClockError: 20 * us, ClockSteps: 1,
@@ -222,7 +222,7 @@ func all(hub *watch.Hub) {
 
 func TestWhatCanBeReadIsRead(t *testing.T) {
 	hub, m := fresh(t, 10)
-	hub.Losing("log", func() int64 { return 8 })
+	hub.ReportLoss("log", func() int64 { return 8 })
 	all(hub)
 	expect(t, page(t, m),
 		`clockwork_readable 1`,
@@ -339,7 +339,7 @@ func TestGPUsBeyondTheBoundAreSummedUp(t *testing.T) {
 		gpus[i] = watch.GPU{Index: i, Type: "v100", PagesTotal: 10, PagesUsed: 2, Models: 1}
 		hub.Result(&protocol.Result{Worker: "w", GPU: i, Kind: protocol.Infer, Code: protocol.OK, Exec: protocol.Phase{Begin: 0, End: at(time.Second)}})
 	}
-	hub.Lend(watch.Source{Service: protocol.Worker, Name: "w", Worker: func() watch.Worker { return watch.Worker{GPUs: gpus} }})
+	hub.Register(watch.Source{Service: protocol.Worker, Name: "w", Worker: func() watch.Worker { return watch.Worker{GPUs: gpus} }})
 	expect(t, page(t, m),
 		`clockwork_worker_pages_capacity{gpu="other",worker="w"} 30`,
 		`clockwork_worker_lane_busy_seconds_total{gpu="other",lane="exec",worker="other"} 3`)
@@ -383,7 +383,7 @@ func BenchmarkARequest(b *testing.B) {
 	for b.Loop() {
 		hub.Request(r)
 		hub.Result(result)
-		a.told(action)
+		a.onAction(action)
 		a.step.Observe(2 * us)
 		a.step.Observe(2 * us)
 	}
@@ -396,7 +396,7 @@ func TestOverIsLongerThanPredictedInFiguresAndMetrics(t *testing.T) {
 		prediction, other string
 	}{{3 * ms, "over", "under"}, {ms, "under", "over"}} {
 		hub, m := fresh(t, 10)
-		seen := figures.NewScheduler()
+		seen := livestats.NewScheduler()
 		seen.Watch(true, time.Now())
 		hub.OnAction(func(a *watch.Action) { seen.Ended(a.Kind, a.Expected, a.Took()) })
 		inner := &script{out: sched.Output{Actions: []sched.Addressed{{Worker: "w",
@@ -412,7 +412,7 @@ func TestOverIsLongerThanPredictedInFiguresAndMetrics(t *testing.T) {
 			expect(t, text, fmt.Sprintf(`clockwork_scheduler_%s_error_seconds_count{action="Infer",prediction="%s"} 1`, metric, row.prediction),
 				fmt.Sprintf(`clockwork_scheduler_%s_error_seconds_count{action="Infer",prediction="%s"} 0`, metric, row.other))
 		}
-		f := seen.Figures(time.Now()).Scheduler
+		f := seen.LiveStats(time.Now()).Scheduler
 		counts := map[string]int{"over": f.ExecOver.Count(), "under": f.ExecUnder.Count()}
 		if counts[row.prediction] != 1 || counts[row.other] != 0 {
 			t.Errorf("took %v of 2 ms: figures count %v", row.took, counts)

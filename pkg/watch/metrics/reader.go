@@ -14,12 +14,12 @@ type reader struct {
 	within time.Duration // readWait
 
 	mu      sync.Mutex
-	present *reading // the one at work
+	present *gaugeRound // the one at work
 }
 
-type reading struct {
+type gaugeRound struct {
 	done chan struct{}
-	list []watch.Reading
+	list []watch.Gauges
 }
 
 // readWait is how long the services may take to be read. A broker that does not
@@ -28,7 +28,7 @@ const readWait = 5 * time.Second
 
 // read returns what the services say, or false if they did not in time. Who asks while
 // another does gets the same answer.
-func (r *reader) read() ([]watch.Reading, bool) {
+func (r *reader) read() ([]watch.Gauges, bool) {
 	at := r.begin()
 	limit := time.NewTimer(r.within)
 	defer limit.Stop()
@@ -40,18 +40,18 @@ func (r *reader) read() ([]watch.Reading, bool) {
 	}
 }
 
-func (r *reader) begin() *reading {
+func (r *reader) begin() *gaugeRound {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.present == nil {
-		r.present = &reading{done: make(chan struct{})}
+		r.present = &gaugeRound{done: make(chan struct{})}
 		go r.work(r.present) // it ends when the services can be read
 	}
 	return r.present
 }
 
-func (r *reader) work(at *reading) {
-	at.list = r.hub.Read()
+func (r *reader) work(at *gaugeRound) {
+	at.list = r.hub.Gauges()
 	r.mu.Lock()
 	r.present = nil
 	r.mu.Unlock()

@@ -115,7 +115,7 @@ func countsOf(vec *prometheus.CounterVec, name string) *counts {
 }
 
 // told is a listener for requests.
-func (q *requests) told(r *watch.Request) {
+func (q *requests) onRequest(r *watch.Request) {
 	code := place(r.Code)
 	o := q.outcomes[code]
 	latency := r.Latency()
@@ -135,7 +135,7 @@ func (q *requests) told(r *watch.Request) {
 		q.ran(r, latency)
 	}
 	if r.Model != "" {
-		q.models.of(r.Model).told(o, latency, r.Cold)
+		q.models.of(r.Model).onRequest(o, latency, r.Cold)
 	}
 	if r.Tenant != "" {
 		q.tenants.of(r.Tenant)[o].Inc()
@@ -167,7 +167,7 @@ func (q *requests) ran(r *watch.Request, latency time.Duration) {
 	q.parts[rest].Observe(latency - decided - r.Queue - r.Input - r.Exec - r.Output)
 }
 
-func (m *model) told(o outcome, latency time.Duration, cold bool) {
+func (m *model) onRequest(o outcome, latency time.Duration, cold bool) {
 	m.requests[o].Inc()
 	if o == answered {
 		m.latency.Observe(latency)

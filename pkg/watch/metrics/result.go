@@ -51,7 +51,7 @@ func newResults(m *Metrics) *results {
 }
 
 // told is a listener for results.
-func (t *results) told(r *protocol.Result) {
+func (t *results) onResult(r *protocol.Result) {
 	kind := kindOf(r.Kind)
 	t.codes[kind].of(place(r.Code)).Inc()
 	if r.Code == protocol.OK && t.took[kind].of != nil {

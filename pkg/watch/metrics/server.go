@@ -133,7 +133,7 @@ func (m *Metrics) unready() []string {
 	return reasons
 }
 
-func unready(r *watch.Reading) (reasons []string) {
+func unready(r *watch.Gauges) (reasons []string) {
 	who := string(r.Service) + " " + r.Name + ": "
 	if r.Unready != "" {
 		reasons = append(reasons, who+r.Unready)

@@ -57,8 +57,8 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 
 	door := watch.FrontDoor{}
 	away := "the broker is not reached: reconnecting"
-	hub.Lend(watch.Source{Service: protocol.FrontDoor, Name: "d", FrontDoor: func() watch.FrontDoor { return door }})
-	hub.Lend(watch.Source{Service: protocol.Worker, Name: "w", Ready: func() string { return away }})
+	hub.Register(watch.Source{Service: protocol.FrontDoor, Name: "d", FrontDoor: func() watch.FrontDoor { return door }})
+	hub.Register(watch.Source{Service: protocol.Worker, Name: "w", Ready: func() string { return away }})
 	code, body = ask("/readyz")
 	told(t, code, body, 503, "frontdoor d: it has not read the stage yet\nworker w: the broker is not reached: reconnecting")
 
@@ -79,7 +79,7 @@ func TestALockThatIsHeldForEverIsNoLife(t *testing.T) {
 	hub, m := fresh(t, 10)
 	m.reader.within = 20 * time.Millisecond
 	held := make(chan struct{})
-	take := hub.Lend(watch.Source{Service: protocol.Scheduler, Name: "s", Scheduler: func() watch.Scheduler {
+	take := hub.Register(watch.Source{Service: protocol.Scheduler, Name: "s", Scheduler: func() watch.Scheduler {
 		<-held
 		return watch.Scheduler{}
 	}})

@@ -18,7 +18,7 @@ type actions struct {
 	step                 durations
 }
 
-func (s *actions) hear(a *watch.Action) {
+func (s *actions) onAction(a *watch.Action) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, late, done := a.Completed()
@@ -39,14 +39,14 @@ func (s *actions) hear(a *watch.Action) {
 
 // stepped counts one step of the core. Steps count only between actions: a core steps,
 // now and then, while nothing happens.
-func (s *actions) stepped(took time.Duration) {
+func (s *actions) onStep(took time.Duration) {
 	s.mu.Lock()
 	s.step.add(took)
 	s.mu.Unlock()
 }
 
 // tell ends a period and tells of it; read are the schedulers as they are now.
-func (s *actions) tell(log *slog.Logger, took time.Duration, read []watch.Reading) {
+func (s *actions) report(log *slog.Logger, took time.Duration, read []watch.Gauges) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.infers+s.loads+s.failed > 0 {

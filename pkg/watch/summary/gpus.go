@@ -48,7 +48,7 @@ type gpus struct {
 	done map[gpu]*work
 }
 
-func (s *gpus) hear(r *protocol.Result) {
+func (s *gpus) onResult(r *protocol.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := gpu{r.Worker, r.GPU}
@@ -73,7 +73,7 @@ func (s *gpus) end() map[gpu]*work {
 }
 
 // tellGPUs tells what each GPU did; read are the workers as they are now.
-func tellGPUs(log *slog.Logger, done map[gpu]*work, took time.Duration, read []watch.Reading) {
+func reportGPUs(log *slog.Logger, done map[gpu]*work, took time.Duration, read []watch.Gauges) {
 	now := map[gpu]watch.GPU{}
 	for _, r := range read {
 		if r.Worker == nil {

@@ -21,7 +21,7 @@ type requests struct {
 	refused map[protocol.Code]int
 }
 
-func (s *requests) hear(r *watch.Request) {
+func (s *requests) onRequest(r *watch.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total++
@@ -57,7 +57,7 @@ func (s *requests) end() answers {
 	return a
 }
 
-func (a answers) tell(log *slog.Logger, took time.Duration) {
+func (a answers) report(log *slog.Logger, took time.Duration) {
 	if a.total == 0 {
 		return
 	}

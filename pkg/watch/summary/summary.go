@@ -26,16 +26,16 @@ type Summary struct {
 // something happened. say is told one line of it where the log takes none; nil for nobody.
 func Listen(every time.Duration, hub *watch.Hub, log *slog.Logger, say func(string)) *Summary {
 	s := &Summary{hub: hub, log: log, say: say}
-	s.period = watch.NewPeriod(every, func(began, now time.Time) { s.tell(now.Sub(began)) })
+	s.period = watch.NewPeriod(every, func(began, now time.Time) { s.report(now.Sub(began)) })
 	hub.OnRequest(func(r *watch.Request) {
-		s.requests.hear(r)
+		s.requests.onRequest(r)
 		s.period.Begin()
 	})
 	hub.OnAction(func(a *watch.Action) {
-		s.actions.hear(a)
+		s.actions.onAction(a)
 		s.period.Begin()
 	})
-	hub.OnStep(s.stepped)
+	hub.OnStep(s.onStep)
 	hub.OnResult(s.result)
 	return s
 }
@@ -47,22 +47,22 @@ func (s *Summary) Close() error {
 }
 
 // stepped leaves out the steps of a core that has nothing to do.
-func (s *Summary) stepped(took time.Duration) {
+func (s *Summary) onStep(took time.Duration) {
 	if s.period.Begun() {
-		s.actions.stepped(took)
+		s.actions.onStep(took)
 	}
 }
 
 // result leaves out what no GPU did: loads from disk, and questions.
 func (s *Summary) result(r *protocol.Result) {
 	if r.Kind.OnGPU() {
-		s.gpus.hear(r)
+		s.gpus.onResult(r)
 		s.period.Begin()
 	}
 }
 
 // tell tells of a period that took so long.
-func (s *Summary) tell(took time.Duration) {
+func (s *Summary) report(took time.Duration) {
 	took = max(took, time.Millisecond)
 	answered, done := s.requests.end(), s.gpus.end()
 	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
@@ -72,10 +72,10 @@ func (s *Summary) tell(took time.Duration) {
 		s.actions.end()
 		return // without asking the broker how far it is, for nobody
 	}
-	read := s.hub.Read()
-	answered.tell(s.log, took)
-	s.actions.tell(s.log, took, read)
-	tellGPUs(s.log, done, took, read)
+	read := s.hub.Gauges()
+	answered.report(s.log, took)
+	s.actions.report(s.log, took, read)
+	reportGPUs(s.log, done, took, read)
 }
 
 // brief is a period in a line for a person.

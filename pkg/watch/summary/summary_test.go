@@ -80,7 +80,7 @@ func TestALineForAPersonWhereTheLogTakesNone(t *testing.T) {
 
 // worked has worker b do 2 s of work on GPU 1 and a refuse something, which lasted 10 s.
 func worked(h *watch.Hub) {
-	h.Lend(watch.Source{Service: protocol.Worker, Name: "b", Worker: func() watch.Worker {
+	h.Register(watch.Source{Service: protocol.Worker, Name: "b", Worker: func() watch.Worker {
 		return watch.Worker{GPUs: []watch.GPU{{Index: 0}, {Index: 1, PagesTotal: 64, PagesUsed: 14, Models: 2}}}
 	}})
 	for range 20 {
@@ -103,7 +103,7 @@ func TestEachGPUHasALine(t *testing.T) {
 
 func TestActionsOfAScheduler(t *testing.T) {
 	log, _ := told(t, slog.LevelInfo, func(h *watch.Hub) {
-		h.Lend(watch.Source{Service: protocol.Scheduler, Scheduler: func() watch.Scheduler {
+		h.Register(watch.Source{Service: protocol.Scheduler, Scheduler: func() watch.Scheduler {
 			return watch.Scheduler{Stats: sched.Stats{Queued: 7, InFlight: 3}}
 		}})
 		core := h.Observer()
@@ -147,7 +147,7 @@ func BenchmarkRequest(b *testing.B) {
 	r := watch.Request{Code: protocol.OK, Arrived: now.Add(-5 * ms), Ended: now, SLO: 20 * ms}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.hear(&r)
+		s.onRequest(&r)
 	}
 }
 
@@ -156,7 +156,7 @@ func BenchmarkResult(b *testing.B) {
 	r := protocol.Result{Worker: "gpu-host-3", GPU: 1, Kind: protocol.Infer, Code: protocol.OK, Batch: 4, Exec: protocol.Phase{Device: 5 * ms}}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.hear(&r)
+		s.onResult(&r)
 	}
 }
 
@@ -166,6 +166,6 @@ func BenchmarkAction(b *testing.B) {
 	a := watch.Action{Kind: protocol.Infer, Expected: 4 * ms, Result: &r}
 	b.ReportAllocs()
 	for b.Loop() {
-		s.hear(&a)
+		s.onAction(&a)
 	}
 }

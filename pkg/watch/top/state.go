@@ -20,9 +20,9 @@ const (
 
 // State is what is known of a stack. Its zero value knows nothing.
 type State struct {
-	doors      map[string]*told[protocol.DoorFigures]
-	schedulers map[string]*told[protocol.SchedulerFigures]
-	workers    map[string]*told[protocol.WorkerFigures]
+	doors      map[string]*lastStats[protocol.FrontDoorStats]
+	schedulers map[string]*lastStats[protocol.SchedulerStats]
+	workers    map[string]*lastStats[protocol.WorkerStats]
 	timelines  map[gpuKey]*timelines
 	rates      []float64 // a second each
 	misses     []protocol.Event
@@ -33,7 +33,7 @@ type State struct {
 }
 
 // told is what a service told last.
-type told[T any] struct {
+type lastStats[T any] struct {
 	figures T
 	span    time.Duration
 	heard   time.Time
@@ -47,7 +47,7 @@ type gpuKey struct {
 type timelines struct{ exec, load []int }
 
 // Figures takes in what a service tells.
-func (s *State) Figures(kind protocol.ServiceKind, id string, f protocol.Figures, now time.Time) {
+func (s *State) OnLiveStats(kind protocol.ServiceKind, id string, f protocol.LiveStats, now time.Time) {
 	s.begin(now)
 	span := time.Duration(f.SpanMS * 1e6)
 	if span <= 0 {
@@ -65,17 +65,17 @@ func (s *State) Figures(kind protocol.ServiceKind, id string, f protocol.Figures
 	}
 }
 
-func hear[T any](of map[string]*told[T], id string, f T, span time.Duration, now time.Time) bool {
+func hear[T any](of map[string]*lastStats[T], id string, f T, span time.Duration, now time.Time) bool {
 	if of[id] == nil && len(of) >= maxServices {
 		return false
 	}
-	of[id] = &told[T]{f, span, now}
+	of[id] = &lastStats[T]{f, span, now}
 	return true
 }
 
 // draw makes timelines longer.
-func (s *State) draw(worker string, gpus []protocol.GPUFigures) {
-	for _, g := range gpus[:min(len(gpus), protocol.MaxGPUFigures)] {
+func (s *State) draw(worker string, gpus []protocol.GPUStats) {
+	for _, g := range gpus[:min(len(gpus), protocol.MaxGPUStats)] {
 		key := gpuKey{worker, g.GPU}
 		of := s.timelines[key]
 		if of == nil {
@@ -93,8 +93,8 @@ func longer(line, by []int) []int {
 
 func (s *State) begin(now time.Time) {
 	if s.doors == nil {
-		s.doors, s.schedulers = map[string]*told[protocol.DoorFigures]{}, map[string]*told[protocol.SchedulerFigures]{}
-		s.workers, s.timelines = map[string]*told[protocol.WorkerFigures]{}, map[gpuKey]*timelines{}
+		s.doors, s.schedulers = map[string]*lastStats[protocol.FrontDoorStats]{}, map[string]*lastStats[protocol.SchedulerStats]{}
+		s.workers, s.timelines = map[string]*lastStats[protocol.WorkerStats]{}, map[gpuKey]*timelines{}
 		s.began = now
 	}
 }
@@ -154,7 +154,7 @@ func (s *State) Tick(now time.Time) {
 	s.rates = s.rates[max(0, len(s.rates)-maxRate):]
 }
 
-func forget[T any](of map[string]*told[T], late time.Time) {
+func forget[T any](of map[string]*lastStats[T], late time.Time) {
 	for id, t := range of {
 		if t.heard.Before(late) {
 			delete(of, id)

@@ -144,7 +144,7 @@ func (s *State) sumDoors(sum *Summary, copies map[string]int) {
 	slices.SortFunc(sum.Models, byRate)
 }
 
-func addModel(models map[string]*Model, f *protocol.ModelFigures, seconds float64) {
+func addModel(models map[string]*Model, f *protocol.ModelStats, seconds float64) {
 	m := models[f.Model]
 	if m == nil {
 		m = &Model{Model: f.Model}
@@ -176,7 +176,7 @@ func (s *State) sumWorkers(sum *Summary, lanes map[gpuKey]float64) {
 	for _, id := range slices.Sorted(maps.Keys(s.workers)) {
 		f := &s.workers[id].figures
 		sum.Hidden += f.Hidden
-		for _, g := range f.GPUs[:min(len(f.GPUs), protocol.MaxGPUFigures)] {
+		for _, g := range f.GPUs[:min(len(f.GPUs), protocol.MaxGPUStats)] {
 			out := GPU{
 				Worker: id, GPU: g.GPU, Type: g.Type, Exec: mean(g.Exec) / 100, Load: mean(g.Load) / 100,
 				PagesUsed: g.PagesUsed, PagesTotal: g.PagesTotal, Models: g.Models, AheadMS: lanes[gpuKey{id, g.GPU}],

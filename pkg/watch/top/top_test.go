@@ -16,63 +16,63 @@ var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 const second = time.Second
 
-func door(served, missed int, models ...protocol.ModelFigures) protocol.Figures {
-	f := &protocol.DoorFigures{Stage: "ACTIVE", Epoch: 7, InFlight: 3, Models: 4000, Answers: protocol.Answers{Served: served, Missed: missed}, Busiest: models}
+func door(served, missed int, models ...protocol.ModelStats) protocol.LiveStats {
+	f := &protocol.FrontDoorStats{Stage: "ACTIVE", Epoch: 7, InFlight: 3, Models: 4000, Answers: protocol.Answers{Served: served, Missed: missed}, Busiest: models}
 	for i := range served {
 		f.Latency.Add(time.Duration(5+i%20) * time.Millisecond)
 	}
 	if missed > 0 {
 		f.Codes = map[protocol.Code]int{protocol.DeadlineUnmeetable: missed}
 	}
-	return protocol.Figures{SpanMS: 5000, FrontDoor: f}
+	return protocol.LiveStats{SpanMS: 5000, FrontDoor: f}
 }
 
-func model(name string, served, missed, cold int) protocol.ModelFigures {
-	return protocol.ModelFigures{Model: name, Answers: protocol.Answers{Served: served, Missed: missed}, Cold: cold, P50US: 5200, P99US: 21400}
+func model(name string, served, missed, cold int) protocol.ModelStats {
+	return protocol.ModelStats{Model: name, Answers: protocol.Answers{Served: served, Missed: missed}, Cold: cold, P50US: 5200, P99US: 21400}
 }
 
-func scheduler(active bool) protocol.Figures {
-	f := &protocol.SchedulerFigures{Active: active}
+func scheduler(active bool) protocol.LiveStats {
+	f := &protocol.SchedulerStats{Active: active}
 	if active {
 		f.Epoch, f.Queued, f.Copies = 7, 12, map[string]int{"resnet50_v2-1": 3, "densenet121": 1}
 		f.ExecOver.Add(810 * time.Microsecond)
 		f.ExecUnder.Add(120 * time.Microsecond)
 		f.LoadOver.Add(40 * time.Microsecond)
-		f.Lanes = []protocol.LaneFigures{{Worker: "w1", GPU: 0, ExecMS: 8.25}}
+		f.Lanes = []protocol.LaneStats{{Worker: "w1", GPU: 0, ExecMS: 8.25}}
 	}
-	return protocol.Figures{SpanMS: 5000, Scheduler: f}
+	return protocol.LiveStats{SpanMS: 5000, Scheduler: f}
 }
 
-func worker(gpus, beat int) protocol.Figures {
-	f := &protocol.WorkerFigures{}
+func worker(gpus, beat int) protocol.LiveStats {
+	f := &protocol.WorkerStats{}
 	for g := range gpus {
-		of := protocol.GPUFigures{GPU: g, Type: "v100", PagesTotal: 1376, PagesUsed: 300 + 100*(g%9), Models: 20, Batches: 100, Items: 340}
+		of := protocol.GPUStats{GPU: g, Type: "v100", PagesTotal: 1376, PagesUsed: 300 + 100*(g%9), Models: 20, Batches: 100, Items: 340}
 		for i := range protocol.SlicesASecond {
 			of.Exec = append(of.Exec, (beat*17+i*7+g*31)%101)
 			of.Load = append(of.Load, max(0, (beat*13+i*3+g*11)%101-60))
 		}
 		f.GPUs = append(f.GPUs, of)
 	}
-	return protocol.Figures{SpanMS: 5000, Worker: f}
+	return protocol.LiveStats{SpanMS: 5000, Worker: f}
 }
 
 // running is a stack that was watched for some seconds.
-func running(gpus int, models ...protocol.ModelFigures) (*State, time.Time) {
+func running(gpus int, models ...protocol.ModelStats) (*State, time.Time) {
 	s, now := &State{}, noon
 	for beat := range 12 {
 		now = noon.Add(time.Duration(beat) * second)
-		s.Figures(protocol.FrontDoor, "a", door(2000+100*beat, 20, models...), now)
-		s.Figures(protocol.FrontDoor, "b", door(1000, 0, models...), now)
-		s.Figures(protocol.Scheduler, "x", scheduler(true), now)
-		s.Figures(protocol.Scheduler, "y", scheduler(false), now)
-		s.Figures(protocol.Worker, "w1", worker(gpus, beat), now)
+		s.OnLiveStats(protocol.FrontDoor, "a", door(2000+100*beat, 20, models...), now)
+		s.OnLiveStats(protocol.FrontDoor, "b", door(1000, 0, models...), now)
+		s.OnLiveStats(protocol.Scheduler, "x", scheduler(true), now)
+		s.OnLiveStats(protocol.Scheduler, "y", scheduler(false), now)
+		s.OnLiveStats(protocol.Worker, "w1", worker(gpus, beat), now)
 		s.Tick(now)
 	}
 	s.Event(protocol.Event{Kind: protocol.EventMiss, At: noon, Total: 3, Model: "densenet121", Code: protocol.DeadlineUnmeetable, Message: "done 3.894 ms after arrival at the earliest, the deadline is at 1.000 ms"}, now)
 	return s, now
 }
 
-var some = []protocol.ModelFigures{model("resnet50_v2-1", 1500, 0, 0), model("densenet121", 700, 20, 4), model("googlenet", 300, 0, 1)}
+var some = []protocol.ModelStats{model("resnet50_v2-1", 1500, 0, 0), model("densenet121", 700, 20, 4), model("googlenet", 300, 0, 1)}
 
 // TestScreens draws the screens of testdata/screens.txt: "draw <name>_<size>".
 func TestScreens(t *testing.T) {
@@ -96,8 +96,8 @@ func TestScreens(t *testing.T) {
 			var s State
 			f := door(0, 0)
 			f.FrontDoor.Stage, f.FrontDoor.Models = "LOADING", 2
-			s.Figures(protocol.FrontDoor, "a", f, noon)
-			s.Figures(protocol.Scheduler, "y", scheduler(false), noon)
+			s.OnLiveStats(protocol.FrontDoor, "a", f, noon)
+			s.OnLiveStats(protocol.Scheduler, "y", scheduler(false), noon)
 			s.Event(protocol.Event{Kind: protocol.EventCountdown, At: noon, LeftMS: 9000}, noon)
 			return s.Draw(&View{Width: 80, Height: 24}, noon)
 		},
@@ -128,8 +128,8 @@ var sgr = regexp.MustCompile("\x1b\\[[0-9]+m")
 // However large the stack and small the terminal, no line is too long, no screen too
 // high, and without styles it is the same text.
 func TestScreensFit(t *testing.T) {
-	var models []protocol.ModelFigures
-	for i := range protocol.MaxModelFigures {
+	var models []protocol.ModelStats
+	for i := range protocol.MaxModelStats {
 		models = append(models, model(fmt.Sprintf("a_model_with_a_name_as_long_as_names_may_be_%020d", i), 10+i, i, i))
 	}
 	s, now := running(64, models...)
@@ -239,8 +239,8 @@ func TestFrontDoorsAreSummedUp(t *testing.T) {
 }
 
 func BenchmarkDraw(b *testing.B) {
-	var models []protocol.ModelFigures
-	for i := range protocol.MaxModelFigures {
+	var models []protocol.ModelStats
+	for i := range protocol.MaxModelStats {
 		models = append(models, model(fmt.Sprintf("m%04d", i), 10+i, i, i))
 	}
 	s, now := running(64, models...)

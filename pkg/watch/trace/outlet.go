@@ -28,7 +28,7 @@ func (o *outlet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 	if err != nil {
 		o.losses.failed.Add(int64(len(spans)))
 	}
-	o.losses.tell(err, time.Now())
+	o.losses.report(err, time.Now())
 	return nil
 }
 
@@ -39,29 +39,29 @@ type losses struct {
 	unheard atomic.Int64 // requests and attempts that found no room
 	failed  atomic.Int64 // spans that were not exported
 
-	mu    sync.Mutex
-	told  time.Time
-	total int64 // of both, when they were told
-	why   error // of the last export that failed
+	mu       sync.Mutex
+	reported time.Time
+	total    int64 // of both, when they were told
+	why      error // of the last export that failed
 }
 
 // tellEvery bounds how often losses are told.
-const tellEvery = 30 * time.Second
+const reportEvery = 30 * time.Second
 
 // tell tells of losses that are new, unless some were told just before.
-func (l *losses) tell(why error, now time.Time) {
+func (l *losses) report(why error, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if why != nil {
 		l.why = why
 	}
-	if now.Sub(l.told) >= tellEvery {
+	if now.Sub(l.reported) >= reportEvery {
 		l.say(now)
 	}
 }
 
 // tellAll tells of what is not told yet.
-func (l *losses) tellAll() {
+func (l *losses) reportAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.say(time.Now())
@@ -78,5 +78,5 @@ func (l *losses) say(now time.Time) {
 		args = append(args, "error", l.why)
 	}
 	l.log.Warn("traces lost", args...)
-	l.told, l.total, l.why = now, unheard+failed, nil
+	l.reported, l.total, l.why = now, unheard+failed, nil
 }

@@ -320,14 +320,14 @@ func TestLossesAreToldOnceInAWhile(t *testing.T) {
 	now := time.Now()
 	for range 100 {
 		l.failed.Add(1)
-		l.tell(errors.New("no route"), now)
+		l.report(errors.New("no route"), now)
 		now = now.Add(time.Second)
 	}
 	if n := strings.Count(said.String(), "\n"); n != 4 || !strings.Contains(said.String(), "no route") {
 		t.Errorf("told %d times in 100 s:\n%s", n, said)
 	}
-	l.tellAll()
-	l.tellAll() // nothing new
+	l.reportAll()
+	l.reportAll() // nothing new
 	if n := strings.Count(said.String(), "\n"); n != 5 || !strings.Contains(said.String(), "spans_not_exported=100") {
 		t.Errorf("told %d times:\n%s", n, said)
 	}

@@ -100,7 +100,7 @@ func attach(config Config, hub *watch.Hub, log *slog.Logger, exporters ...sdk.Sp
 	hub.OnSubmission(t.submitted)
 	hub.OnAction(t.acted)
 	hub.OnRefusal(t.refused)
-	hub.Losing("traces", t.Lost)
+	hub.ReportLoss("traces", t.Lost)
 	return t, nil
 }
 
@@ -158,6 +158,6 @@ func (t *Tracer) Close() error {
 	close(t.stop)
 	t.done.Wait()
 	_ = t.provider.Shutdown(ctx) // what was not exported, the losses tell
-	t.losses.tellAll()
+	t.losses.reportAll()
 	return nil
 }

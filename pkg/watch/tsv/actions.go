@@ -55,7 +55,7 @@ func Actions(c Config, hub *watch.Hub, log *slog.Logger) (*Log, error) {
 		return nil, err
 	}
 	hub.OnAction(func(a *watch.Action) { put(l, a, appendEnded) })
-	hub.Losing("action-log", l.Lost)
+	hub.ReportLoss("action-log", l.Lost)
 	return l, nil
 }
 

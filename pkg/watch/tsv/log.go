@@ -28,7 +28,7 @@ const (
 	// spareRoom is the most memory that is kept while nothing waits.
 	spareRoom = 1 << 20
 	// tellEvery bounds how often a log tells that lines were lost.
-	tellEvery = 10 * time.Second
+	reportEvery = 10 * time.Second
 )
 
 // Log is a log in a file. Any goroutine may put lines into it, until Close.
@@ -42,9 +42,9 @@ type Log struct {
 	spare   []byte
 
 	// Owned by the period's goroutine.
-	file    *file
-	failing bool
-	told    struct { // of lost lines
+	file     *file
+	failing  bool
+	reported struct { // of lost lines
 		count int64
 		at    time.Time
 	}
@@ -67,7 +67,7 @@ func (l *Log) Lost() int64 { return l.lost.Load() }
 // Close writes what waits and closes the file.
 func (l *Log) Close() error {
 	l.period.Close()
-	l.tell(time.Now(), true)
+	l.reportLoss(time.Now(), true)
 	return l.file.close()
 }
 
@@ -105,7 +105,7 @@ func (l *Log) flush(now time.Time) {
 		l.log.Warn("log is written again")
 	}
 	if !l.failing {
-		l.tell(now, false)
+		l.reportLoss(now, false)
 	}
 	if cap(lines) <= spareRoom {
 		l.mu.Lock()
@@ -115,11 +115,11 @@ func (l *Log) flush(now time.Time) {
 }
 
 // tell tells of lines that were lost since it last did, at the end without delay.
-func (l *Log) tell(now time.Time, end bool) {
+func (l *Log) reportLoss(now time.Time, end bool) {
 	lost := l.Lost()
-	if lost == l.told.count || now.Sub(l.told.at) < tellEvery && !end {
+	if lost == l.reported.count || now.Sub(l.reported.at) < reportEvery && !end {
 		return
 	}
-	l.log.Warn("log lines were lost", "count", lost-l.told.count, "total", lost)
-	l.told.count, l.told.at = lost, now
+	l.log.Warn("log lines were lost", "count", lost-l.reported.count, "total", lost)
+	l.reported.count, l.reported.at = lost, now
 }

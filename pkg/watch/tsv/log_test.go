@@ -205,7 +205,7 @@ func TestWhatCannotWaitIsCounted(t *testing.T) {
 func TestLossesAreToldOfNowAndThen(t *testing.T) {
 	l, said := opened(t, Config{Path: path(t)})
 	start := time.Now()
-	for _, after := range []time.Duration{0, time.Second, 2 * time.Second, tellEvery} {
+	for _, after := range []time.Duration{0, time.Second, 2 * time.Second, reportEvery} {
 		l.lost.Add(5)
 		l.flush(start.Add(after))
 	}

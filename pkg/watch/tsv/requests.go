@@ -40,7 +40,7 @@ func Requests(c Config, hub *watch.Hub, log *slog.Logger) (*Log, error) {
 		return nil, err
 	}
 	hub.OnRequest(func(r *watch.Request) { put(l, r, appendRequest) })
-	hub.Losing("request-log", l.Lost)
+	hub.ReportLoss("request-log", l.Lost)
 	return l, nil
 }
 

@@ -13,7 +13,7 @@ import (
 // arena is the memory of one device: page frames, touched once, which are
 // either at home or moved into a view. A frame is in one view at most.
 type arena struct {
-	home     *region
+	backing  *region
 	pages    int
 	pageSize int64
 
@@ -26,7 +26,7 @@ func newArena(pages int, pageSize int64) (*arena, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &arena{home: home, pages: pages, pageSize: pageSize, used: make([]bool, pages)}, nil
+	return &arena{backing: home, pages: pages, pageSize: pageSize, used: make([]bool, pages)}, nil
 }
 
 // take marks frames as used, or refuses all of them.
@@ -53,7 +53,7 @@ func (a *arena) free(frames []int) {
 	}
 }
 
-func (a *arena) frame(f int) unsafe.Pointer { return unsafe.Add(a.home.base, int64(f)*a.pageSize) }
+func (a *arena) frame(f int) unsafe.Pointer { return unsafe.Add(a.backing.base, int64(f)*a.pageSize) }
 
 // gather moves frames side by side into a view. On an error they are all at
 // home again.

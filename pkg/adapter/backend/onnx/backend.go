@@ -133,6 +133,6 @@ func (b *Backend) Close() error {
 
 func (b *Backend) release() {
 	for _, a := range b.arenas {
-		a.home.close()
+		a.backing.close()
 	}
 }

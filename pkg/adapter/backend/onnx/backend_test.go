@@ -165,13 +165,13 @@ func TestOneCopyOfTheWeightsPerDevice(t *testing.T) {
 	d := b.Devices()[0]
 	w := loadWeights(t, d, m, 3).(*weights)
 	block := m.block.bytes()[:m.spec.WeightsBytes]
-	if !bytes.Equal(w.view.memory.bytes()[:len(block)], block) {
+	if !bytes.Equal(w.mapping.memory.bytes()[:len(block)], block) {
 		t.Fatal("the view does not hold the weights")
 	}
-	w.view.memory.bytes()[0] ^= 0xff // what the view holds is the frame itself
-	changed := w.view.memory.bytes()[0]
+	w.mapping.memory.bytes()[0] ^= 0xff // what the view holds is the frame itself
+	changed := w.mapping.memory.bytes()[0]
 	evict(t, w)
-	if home := b.arenas[0].home.bytes()[3*testPage:]; home[0] != changed || !bytes.Equal(home[1:len(block)], block[1:]) {
+	if home := b.arenas[0].backing.bytes()[3*testPage:]; home[0] != changed || !bytes.Equal(home[1:len(block)], block[1:]) {
 		t.Error("the frame came home with other bytes than the view had")
 	}
 }

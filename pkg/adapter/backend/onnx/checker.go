@@ -29,7 +29,7 @@ func CheckModel(library, file, save string) error {
 	if err != nil {
 		return err
 	}
-	if err := confine(); err != nil {
+	if err := sandbox(); err != nil {
 		return fmt.Errorf("confine the model checker: %w", err)
 	}
 	model, err := io.ReadAll(io.LimitReader(in, DefaultMaxFile))

@@ -42,18 +42,18 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 	if refusal := d.arena.take(frames); refusal != nil {
 		return nil, refusal
 	}
-	v, err := mine.takeView(d.index)
+	v, err := mine.takeMapping(d.index)
 	if err != nil {
 		d.arena.free(frames)
 		return nil, protocol.Errorf(protocol.NoMemory, "%v", err)
 	}
 	if err := d.arena.gather(v.memory, frames); err != nil {
-		mine.returnView(d.index, v)
+		mine.returnMapping(d.index, v)
 		d.arena.free(frames)
 		return nil, protocol.Errorf(protocol.BackendError, "gather pages: %v", err)
 	}
 	transfer(v.memory.bytes(), mine.block.bytes()[:mine.spec.WeightsBytes])
-	return &weights{model: mine, device: d, view: v, frames: frames}, nil
+	return &weights{model: mine, device: d, mapping: v, frames: frames}, nil
 }
 
 // transferChunk is how much is copied at once. The copy of one chunk cannot be
@@ -74,8 +74,8 @@ type weights struct {
 	device *device
 	frames []int
 
-	mu   sync.RWMutex
-	view *view // nil when evicted
+	mu      sync.RWMutex
+	mapping *mapping // nil when evicted
 }
 
 // Evict implements backend.Weights: the frames go home.
@@ -84,15 +84,15 @@ func (w *weights) Evict() error {
 		return protocol.Refusal(protocol.WeightsInUse)
 	}
 	defer w.mu.Unlock()
-	if w.view == nil {
+	if w.mapping == nil {
 		return protocol.Refusal(protocol.WeightsMissing)
 	}
-	if err := w.device.arena.scatter(w.view.memory, w.frames); err != nil {
+	if err := w.device.arena.scatter(w.mapping.memory, w.frames); err != nil {
 		return protocol.Errorf(protocol.BackendError, "return pages: %v", err)
 	}
-	w.model.returnView(w.device.index, w.view)
+	w.model.returnMapping(w.device.index, w.mapping)
 	w.device.arena.free(w.frames)
-	w.view = nil
+	w.mapping = nil
 	return nil
 }
 
@@ -160,10 +160,10 @@ func (r *run) Execute(w backend.Weights) error {
 	}
 	mine.mu.RLock()
 	defer mine.mu.RUnlock()
-	if mine.view == nil {
+	if mine.mapping == nil {
 		return protocol.Refusal(protocol.WeightsMissing)
 	}
-	if err := r.model.run(r.stage, mine.view.values); err != nil {
+	if err := r.model.run(r.stage, mine.mapping.values); err != nil {
 		return protocol.Errorf(protocol.BackendError, "execute: %v", err)
 	}
 	r.done = true

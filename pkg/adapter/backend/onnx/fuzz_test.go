@@ -123,9 +123,9 @@ func FuzzLift(f *testing.F) {
 		if inspect(file) != nil {
 			return
 		}
-		var l lifted
+		var l externalized
 		var err error
-		bombs.Within(t, 64*len(file)+1<<20, "a model", func() { l, err = lift(file) })
+		bombs.Within(t, 64*len(file)+1<<20, "a model", func() { l, err = externalizeWeights(file) })
 		if err != nil {
 			return
 		}
@@ -136,7 +136,7 @@ func FuzzLift(f *testing.F) {
 		if refusal := inspect(l.shell); refusal != nil {
 			t.Fatalf("what is left is refused: %v", refusal)
 		}
-		if again, err := lift(l.shell); err != nil || len(again.weights) > 0 || !bytes.Equal(again.shell, l.shell) {
+		if again, err := externalizeWeights(l.shell); err != nil || len(again.weights) > 0 || !bytes.Equal(again.shell, l.shell) {
 			t.Fatalf("%d more weights, %v", len(again.weights), err)
 		}
 	})

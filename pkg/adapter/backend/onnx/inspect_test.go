@@ -117,7 +117,7 @@ func FuzzInspect(f *testing.F) {
 		if inspect(file) != nil {
 			return
 		}
-		if l, err := lift(file); err == nil {
+		if l, err := externalizeWeights(file); err == nil {
 			l.fill(make([]byte, l.size))
 		}
 		_, _ = appendHead(file)

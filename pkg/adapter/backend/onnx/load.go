@@ -97,7 +97,7 @@ const graphSlack = 4 << 20
 // shell lifts the weights out of an optimised graph into a block of their own
 // and makes the session that takes them as inputs.
 func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
-	l, err := lift(graph.bytes())
+	l, err := externalizeWeights(graph.bytes())
 	if err != nil {
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "lift weights: %v", err)
 	}
@@ -156,11 +156,11 @@ func (m *model) prepare(ctx context.Context, c config, limit int) error {
 	}
 	m.spec.BatchSizes = batches
 	for i := range m.places {
-		v, failure := m.newView()
+		v, failure := m.newMapping()
 		if failure != nil {
 			return protocol.Errorf(protocol.NoMemory, "reserve memory for weights: %v", failure)
 		}
-		m.putView(i, v)
+		m.putMapping(i, v)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ var misbehaviours = map[string]func(){
 	},
 	"confined": func() {
 		drain()
-		if err := confine(); err != nil {
+		if err := sandbox(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -30,10 +30,10 @@ type model struct {
 // place is what a model keeps at one device: views and stages that no run uses
 // at the moment, and how many views hold weights.
 type place struct {
-	mu     sync.Mutex
-	views  []*view
-	stages map[int][]*stage // by batch size
-	loaded int
+	mu       sync.Mutex
+	mappings []*mapping
+	stages   map[int][]*stage // by batch size
+	loaded   int
 }
 
 // idleStages is how many unused stages of one batch size are kept.
@@ -41,7 +41,7 @@ const idleStages = 4
 
 // view is an address range as large as the model's pages, and the model's
 // weights bound to it.
-type view struct {
+type mapping struct {
 	memory *region
 	values []uintptr
 }
@@ -76,7 +76,7 @@ func (m *model) release() {
 	lib := m.backend.lib
 	for i := range m.places {
 		p := &m.places[i]
-		for _, v := range p.views {
+		for _, v := range p.mappings {
 			v.close(lib)
 		}
 		for _, list := range p.stages {
@@ -84,7 +84,7 @@ func (m *model) release() {
 				s.close(lib)
 			}
 		}
-		p.views, p.stages = nil, nil
+		p.mappings, p.stages = nil, nil
 	}
 	m.block.close()
 	m.session.close()
@@ -105,12 +105,12 @@ func (m *model) bind(memory *region) ([]uintptr, error) {
 	return values, nil
 }
 
-func (m *model) newView() (*view, error) {
+func (m *model) newMapping() (*mapping, error) {
 	memory, err := newRegion(int64(m.spec.Pages)*m.backend.options.PageSize, false)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{memory: memory}
+	v := &mapping{memory: memory}
 	if v.values, err = m.bind(memory); err != nil {
 		v.close(m.backend.lib)
 		return nil, err
@@ -118,23 +118,23 @@ func (m *model) newView() (*view, error) {
 	return v, nil
 }
 
-func (v *view) close(lib *ort) {
+func (v *mapping) close(lib *ort) {
 	lib.releaseValues(v.values)
 	v.memory.close()
 }
 
 // takeView takes an unused view at a device, or makes one.
-func (m *model) takeView(device int) (*view, error) {
+func (m *model) takeMapping(device int) (*mapping, error) {
 	p := &m.places[device]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loaded++
-	if n := len(p.views); n > 0 {
-		v := p.views[n-1]
-		p.views = p.views[:n-1]
+	if n := len(p.mappings); n > 0 {
+		v := p.mappings[n-1]
+		p.mappings = p.mappings[:n-1]
 		return v, nil
 	}
-	v, err := m.newView()
+	v, err := m.newMapping()
 	if err != nil {
 		p.loaded--
 	}
@@ -142,19 +142,19 @@ func (m *model) takeView(device int) (*view, error) {
 }
 
 // returnView gives a taken view back.
-func (m *model) returnView(device int, v *view) {
-	m.putView(device, v)
+func (m *model) returnMapping(device int, v *mapping) {
+	m.putMapping(device, v)
 	p := &m.places[device]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loaded--
 }
 
-func (m *model) putView(device int, v *view) {
+func (m *model) putMapping(device int, v *mapping) {
 	p := &m.places[device]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.views = append(p.views, v)
+	p.mappings = append(p.mappings, v)
 }
 
 // run executes a stage with bound weights.

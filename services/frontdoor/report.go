@@ -30,9 +30,9 @@ func ran(o *protocol.Output, now time.Time) outcome {
 }
 
 // tell tells of a request that was answered.
-func (d *FrontDoor) tell(r *frontdoor.Request) {
+func (d *FrontDoor) report(r *frontdoor.Request) {
 	d.live.answered(r)
-	if !d.config.Telemetry.HearsRequests() {
+	if !d.config.Telemetry.WantsRequests() {
 		return
 	}
 	c, now := clientOf(r), time.Now()
@@ -53,9 +53,9 @@ func (d *FrontDoor) tell(r *frontdoor.Request) {
 }
 
 // tellRefused tells of a message that never became a request.
-func (d *FrontDoor) tellRefused(c *client, tenant, model string, arrived time.Time, e *protocol.Error) {
+func (d *FrontDoor) reportRefused(c *client, tenant, model string, arrived time.Time, e *protocol.Error) {
 	d.live.refused(e)
-	if !d.config.Telemetry.HearsRequests() {
+	if !d.config.Telemetry.WantsRequests() {
 		return
 	}
 	r := watch.Request{
@@ -73,7 +73,7 @@ func (d *FrontDoor) source() watch.Source {
 	return watch.Source{
 		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),
 		Ready: d.bus.Unreachable,
-		Bus:   d.bus.Reading,
+		Bus:   d.bus.Gauges,
 		FrontDoor: func() watch.FrontDoor {
 			s := d.snapshot()
 			return watch.FrontDoor{Stage: s.Stage, Epoch: s.Epoch, Received: s.Received, Answered: s.Answered, Left: s.Left, Late: s.Late,

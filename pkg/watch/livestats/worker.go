@@ -1,4 +1,4 @@
-package figures
+package livestats
 
 import (
 	"time"
@@ -101,9 +101,9 @@ func (w *Worker) add(did *gpuWork, l *lanes, r *protocol.Result, now time.Time) 
 }
 
 // Figures tells what was counted. The service adds what it knows of its GPUs besides.
-func (w *Worker) Figures(now time.Time) protocol.Figures {
-	shown := min(len(w.lanes), protocol.MaxGPUFigures)
-	f := &protocol.WorkerFigures{GPUs: make([]protocol.GPUFigures, shown), Hidden: len(w.lanes) - shown}
+func (w *Worker) LiveStats(now time.Time) protocol.LiveStats {
+	shown := min(len(w.lanes), protocol.MaxGPUStats)
+	f := &protocol.WorkerStats{GPUs: make([]protocol.GPUStats, shown), Hidden: len(w.lanes) - shown}
 	lasted := w.read(now, func(older, newer *[]gpuWork) {
 		for i := range f.GPUs {
 			g := &f.GPUs[i]
@@ -116,5 +116,5 @@ func (w *Worker) Figures(now time.Time) protocol.Figures {
 			}
 		}
 	})
-	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), Worker: f}
+	return protocol.LiveStats{At: now, SpanMS: protocol.Milliseconds(lasted), Worker: f}
 }

@@ -10,17 +10,17 @@ import (
 )
 
 // Counted is what has figures to tell. One goroutine calls it.
-type Counted interface {
+type StatsSource interface {
 	// Watch begins to count from nothing, or ends that.
 	Watch(on bool, now time.Time)
-	Figures(now time.Time) protocol.Figures
+	LiveStats(now time.Time) protocol.LiveStats
 }
 
 // Figures tells a service's figures while somebody watches, and else waits.
-type Figures struct {
+type LiveStats struct {
 	bus     *Bus
 	subject string
-	of      Counted
+	source  StatsSource
 	watched chan struct{}
 	sub     *nats.Subscription
 	stop    chan struct{}
@@ -28,9 +28,9 @@ type Figures struct {
 }
 
 // StartFigures tells them until it is stopped.
-func (b *Bus) StartFigures(kind protocol.ServiceKind, id string, of Counted) (*Figures, error) {
-	f := &Figures{
-		bus: b, subject: b.Subjects.Figures(kind, id), of: of,
+func (b *Bus) StartLiveStats(kind protocol.ServiceKind, id string, of StatsSource) (*LiveStats, error) {
+	f := &LiveStats{
+		bus: b, subject: b.Subjects.LiveStats(kind, id), source: of,
 		watched: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	var err error
@@ -47,7 +47,7 @@ func (b *Bus) StartFigures(kind protocol.ServiceKind, id string, of Counted) (*F
 	return f, nil
 }
 
-func (f *Figures) run() {
+func (f *LiveStats) run() {
 	defer close(f.done)
 	for {
 		select {
@@ -55,15 +55,15 @@ func (f *Figures) run() {
 			return
 		case <-f.watched:
 		}
-		f.of.Watch(true, time.Now())
-		f.tell()
-		f.of.Watch(false, time.Now())
+		f.source.Watch(true, time.Now())
+		f.publish()
+		f.source.Watch(false, time.Now())
 	}
 }
 
 // tell publishes until nobody has watched for a while.
-func (f *Figures) tell() {
-	every := time.NewTicker(protocol.FiguresEvery)
+func (f *LiveStats) publish() {
+	every := time.NewTicker(protocol.LiveStatsEvery)
 	defer every.Stop()
 	until := time.Now().Add(protocol.WatchFor)
 	for {
@@ -76,7 +76,7 @@ func (f *Figures) tell() {
 			if now.After(until) {
 				return
 			}
-			figures := f.of.Figures(now)
+			figures := f.source.LiveStats(now)
 			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, figures)); err != nil {
 				f.bus.Log.Debug("figures not published", "error", err) // the next ones will be
 			}
@@ -85,7 +85,7 @@ func (f *Figures) tell() {
 }
 
 // Stop ends the telling. A nil Figures tells nothing.
-func (f *Figures) Stop() {
+func (f *LiveStats) Stop() {
 	if f == nil {
 		return
 	}

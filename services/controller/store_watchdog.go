@@ -20,34 +20,34 @@ import (
 // It does not help a controller that restarts before the store was written
 // again, nor one that stood by and takes over in between: those begin in
 // QUERYING, with the models that all workers hold. One goroutine owns it.
-type guard struct {
-	l      *leader
-	keeper *frontdoor.Keeper
-	buffer time.Time // when the buffer's stream was made, zero before the first look
-	away   bool      // the store was not reached at the last look
+type storeWatchdog struct {
+	l       *leader
+	watcher *frontdoor.StartupBuffer
+	buffer  time.Time // when the buffer's stream was made, zero before the first look
+	away    bool      // the store was not reached at the last look
 }
 
 const (
 	// guardEvery is how often the store is looked at.
-	guardEvery = 2 * time.Second
+	watchdogEvery = 2 * time.Second
 	// guardWait bounds one look, mendWait the writing of everything.
-	guardWait = 5 * time.Second
-	mendWait  = time.Minute
+	watchdogWait = 5 * time.Second
+	mendWait     = time.Minute
 )
 
-func (g *guard) run(ctx context.Context) {
+func (g *storeWatchdog) run(ctx context.Context) {
 	for {
 		if err := g.look(ctx); ctx.Err() == nil {
 			g.note(err)
 		}
-		if !clock.Pause(ctx, guardEvery) {
+		if !clock.Pause(ctx, watchdogEvery) {
 			return
 		}
 	}
 }
 
 // note logs the beginning and the end of an outage, once each.
-func (g *guard) note(err error) {
+func (g *storeWatchdog) note(err error) {
 	switch {
 	case err != nil && !g.away:
 		g.l.bus.Log.Warn("state store not reached: what is loaded is served from memory, but loads are refused, "+
@@ -58,8 +58,8 @@ func (g *guard) note(err error) {
 	g.away = err != nil
 }
 
-func (g *guard) look(parent context.Context) error {
-	ctx, cancel := context.WithTimeout(parent, guardWait)
+func (g *storeWatchdog) look(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
 	if _, err := g.l.bus.OpenLeases(ctx); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (g *guard) look(parent context.Context) error {
 
 // lookAtBuffer makes the stream again, and has the keeper begin anew with one
 // that it does not know.
-func (g *guard) lookAtBuffer(ctx context.Context) error {
+func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 	created, err := g.l.buffer.Created(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if _, err := g.l.bus.OpenBuffer(ctx, g.l.config.Buffer()); err != nil {
@@ -91,7 +91,7 @@ func (g *guard) lookAtBuffer(ctx context.Context) error {
 		return err
 	}
 	if !g.buffer.IsZero() && !created.Equal(g.buffer) {
-		if err := g.keeper.Renew(ctx); err != nil {
+		if err := g.watcher.Renew(ctx); err != nil {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (g *guard) lookAtBuffer(ctx context.Context) error {
 
 // mend writes again what the machine has in memory, the stage last: as long as
 // that is missing, mending goes on at the next look.
-func (g *guard) mend(ctx context.Context) error {
+func (g *storeWatchdog) mend(ctx context.Context) error {
 	var stage protocol.Stage
 	var models []protocol.ModelState
 	var workers []protocol.WorkerState

@@ -6,19 +6,19 @@ import (
 )
 
 // link is the network: how long the next message takes.
-type link struct {
+type networkModel struct {
 	Network
-	dice *rand.Rand
+	rng *rand.Rand
 }
 
-func (l *link) delay() time.Duration {
+func (l *networkModel) delay() time.Duration {
 	if l.Jitter == 0 {
 		return l.Base
 	}
-	return l.Base + time.Duration(l.dice.ExpFloat64()*float64(l.Jitter))
+	return l.Base + time.Duration(l.rng.ExpFloat64()*float64(l.Jitter))
 }
 
-func (l *link) payload(bytes int64) time.Duration {
+func (l *networkModel) payload(bytes int64) time.Duration {
 	d := l.delay()
 	if l.Bandwidth > 0 {
 		d += time.Duration(float64(bytes) / l.Bandwidth * 1e9)
@@ -27,13 +27,13 @@ func (l *link) payload(bytes int64) time.Duration {
 }
 
 // noise is how much longer than planned the next thing takes.
-type noise struct {
+type jitter struct {
 	Noise
-	dice *rand.Rand
+	rng *rand.Rand
 }
 
-func (n *noise) apply(d time.Duration) time.Duration {
-	return max(1, time.Duration(float64(d)*(1+n.Spread*n.dice.NormFloat64())))
+func (n *jitter) apply(d time.Duration) time.Duration {
+	return max(1, time.Duration(float64(d)*(1+n.Spread*n.rng.NormFloat64())))
 }
 
 // The concerns that draw, each from a seed of its own.
@@ -58,4 +58,4 @@ const (
 )
 
 // dice of one concern.
-func dice(seed uint64, concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
+func newRNG(seed uint64, concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }

@@ -8,7 +8,7 @@ import (
 )
 
 // tell tells of a result. The caller holds the lock.
-func (a *agent) tell(r *protocol.Result) {
+func (a *agent) report(r *protocol.Result) {
 	a.figures.Ended(r, time.Now())
 	if a.config.Telemetry == nil {
 		return
@@ -23,8 +23,8 @@ func (a *agent) source() watch.Source {
 	return watch.Source{
 		Service: protocol.Worker, Name: a.config.Name,
 		Ready:  a.unready,
-		Bus:    a.bus.Reading,
-		Worker: a.reading,
+		Bus:    a.bus.Gauges,
+		Worker: a.gauges,
 	}
 }
 
@@ -38,7 +38,7 @@ func (a *agent) unready() string {
 	return a.bus.Unreachable()
 }
 
-func (a *agent) reading() watch.Worker {
+func (a *agent) gauges() watch.Worker {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.core.Snapshot()

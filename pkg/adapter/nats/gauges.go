@@ -13,7 +13,7 @@ const roundTripWait = 250 * time.Millisecond
 
 // Reading measures the connections. It waits for the broker, for no longer than
 // roundTripWait.
-func (b *Bus) Reading() watch.Bus {
+func (b *Bus) Gauges() watch.Bus {
 	r := watch.Bus{Connected: b.Unreachable() == "", Dropped: b.Dropped(), Reconnects: b.Reconnects()}
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
 		s := nc.Stats()

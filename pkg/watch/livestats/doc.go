@@ -1,4 +1,4 @@
-// Package figures counts what a service tells to those who watch it: protocol.Figures
+// Package livestats counts what a service tells to those who watch it: protocol.Figures
 // of the last seconds.
 //
 // A service makes a Door, Scheduler or Worker and has it hear of its work from
@@ -12,4 +12,4 @@
 //
 // Time is an argument. What is known of a service at any time (its stage, its pages)
 // it adds itself.
-package figures
+package livestats

@@ -12,10 +12,10 @@ func (s *Service) source(b *bus.Bus) watch.Source {
 	return watch.Source{
 		Service: protocol.Scheduler, Name: protocol.DoorName(s.id),
 		Ready: b.Unreachable, // one that stands by is ready to take over
-		Bus:   b.Reading,
+		Bus:   b.Gauges,
 		Scheduler: func() watch.Scheduler {
 			if t := s.term.Load(); t != nil {
-				return t.reading()
+				return t.gauges()
 			}
 			return watch.Scheduler{}
 		},
@@ -24,7 +24,7 @@ func (s *Service) source(b *bus.Bus) watch.Source {
 
 // tellTraced tells of a request that is about to be given to the core, if its trace is
 // recorded.
-func (t *term) tellTraced(r *protocol.Submitted) {
+func (t *term) reportTraced(r *protocol.Submitted) {
 	if !r.Trace.Recorded() {
 		return
 	}
@@ -32,7 +32,7 @@ func (t *term) tellTraced(r *protocol.Submitted) {
 	t.hub.Submission(&watch.Submission{ID: r.ID, Trace: r.Trace, Model: r.Model, At: now, Deadline: now.Add(r.Budget)})
 }
 
-func (t *term) reading() watch.Scheduler {
+func (t *term) gauges() watch.Scheduler {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return watch.Scheduler{Active: t.active.Load(), Epoch: t.epoch.Load(), Workers: t.core.Workers(), Stats: t.core.Stats()}

@@ -9,11 +9,11 @@ import (
 // TestATallyIsToldOfOncePerSecond, and counts what came in between: who sends what
 // is ignored, or denied by the broker, cannot fill a log.
 func TestATallyIsToldOfOncePerSecond(t *testing.T) {
-	var tally Tally
+	var limiter LogLimiter
 	now := time.Unix(1000, 0)
 	var told []int
 	for range 30 { // three seconds
-		if n := tally.Add(now); n > 0 {
+		if n := limiter.Add(now); n > 0 {
 			told = append(told, n)
 		}
 		now = now.Add(100 * time.Millisecond)

@@ -26,22 +26,22 @@ func (c *counted) Watch(on bool, _ time.Time) {
 	c.watched = append(c.watched, on)
 }
 
-func (c *counted) Figures(now time.Time) protocol.Figures {
-	return protocol.Figures{At: now, Worker: &protocol.WorkerFigures{Models: 7}}
+func (c *counted) LiveStats(now time.Time) protocol.LiveStats {
+	return protocol.LiveStats{At: now, Worker: &protocol.WorkerStats{Models: 7}}
 }
 
 func TestFiguresAreToldWhileSomebodyWatches(t *testing.T) {
 	s := bustest.Server(t)
 	b, nc := bustest.Open(t, s), bustest.Client(t, s)
 	c := &counted{}
-	f, err := b.StartFigures(protocol.Worker, "w1", c)
+	f, err := b.StartLiveStats(protocol.Worker, "w1", c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Control.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	heard, err := nc.SubscribeSync(b.Subjects.Figures("*", "*"))
+	heard, err := nc.SubscribeSync(b.Subjects.LiveStats("*", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestFiguresAreToldWhileSomebodyWatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got protocol.Figures
+	var got protocol.LiveStats
 	if err := json.Unmarshal(m.Data, &got); err != nil || got.Worker == nil || got.Worker.Models != 7 || m.Subject != "clockwork.figures.worker.w1" {
 		t.Errorf("%s: %s, %v", m.Subject, m.Data, err)
 	}

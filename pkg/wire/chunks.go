@@ -12,22 +12,22 @@ import (
 
 // partBytes is how much of a message one part carries at most, on a broker
 // that carries that much.
-const partBytes = 1 << 20
+const chunkBytes = 1 << 20
 
 // partHead is what a part takes beside its bytes.
-const partHead = 64
+const chunkHeader = 64
 
 // maxParts bounds a parcel.
-const maxParts = 256
+const maxChunks = 256
 
 // part is one message of a parcel.
-type part struct {
+type chunk struct {
 	id           uint64 // of the parcel, random
 	index, count int
 	data         []byte
 }
 
-var parts = Codec[part]{"part", func(k *coder, p *part) {
+var chunkCodec = Codec[chunk]{"part", func(k *coder, p *chunk) {
 	k.array(4)
 	num(k, &p.id)
 	num(k, &p.index)
@@ -37,20 +37,20 @@ var parts = Codec[part]{"part", func(k *coder, p *part) {
 
 // Parts cuts a message into the parts of a parcel, each in a message of at most
 // limit bytes. id names the parcel; no two parcels of a subject share one.
-func Parts(id uint64, body []byte, limit int64) ([][]byte, error) {
-	size := partBytes
-	if limit > partHead && limit-partHead < partBytes {
-		size = int(limit) - partHead
+func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
+	size := chunkBytes
+	if limit > chunkHeader && limit-chunkHeader < chunkBytes {
+		size = int(limit) - chunkHeader
 	}
 	count := max(1, (len(body)+size-1)/size)
-	if count > maxParts {
-		return nil, fmt.Errorf("cut %d bytes: more than %d parts of %d bytes", len(body), maxParts, size)
+	if count > maxChunks {
+		return nil, fmt.Errorf("cut %d bytes: more than %d parts of %d bytes", len(body), maxChunks, size)
 	}
 	messages := make([][]byte, count)
 	for i := range count {
-		p := part{id, i, count, body[:min(size, len(body))]}
+		p := chunk{id, i, count, body[:min(size, len(body))]}
 		body = body[len(p.data):]
-		messages[i] = parts.Encode(&p)
+		messages[i] = chunkCodec.Encode(&p)
 	}
 	return messages, nil
 }
@@ -58,7 +58,7 @@ func Parts(id uint64, body []byte, limit int64) ([][]byte, error) {
 // Parcels puts the parcels of one subject together. One at a time is held: a
 // parcel whose parts are mixed with another's is dropped, as if it had been
 // lost on the way. It belongs to one goroutine.
-type Parcels[T any] struct {
+type Chunks[T any] struct {
 	codec Codec[T]
 	id    uint64
 	next  int
@@ -66,16 +66,16 @@ type Parcels[T any] struct {
 }
 
 // NewParcels receives messages of a codec.
-func NewParcels[T any](codec Codec[T]) *Parcels[T] { return &Parcels[T]{codec: codec} }
+func NewChunks[T any](codec Codec[T]) *Chunks[T] { return &Chunks[T]{codec: codec} }
 
 // Add takes the next part. whole reports whether it was the last one of a
 // parcel; then v is the message. The error is BAD_MESSAGE.
-func (p *Parcels[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error) {
-	got, fault := parts.Decode(message)
+func (p *Chunks[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error) {
+	got, fault := chunkCodec.Decode(message)
 	if fault != nil {
 		return v, false, fault
 	}
-	if got.count < 1 || got.count > maxParts || got.index < 0 || got.index >= got.count {
+	if got.count < 1 || got.count > maxChunks || got.index < 0 || got.index >= got.count {
 		return v, false, protocol.Errorf(protocol.BadMessage, "decode %s: part %d of %d", p.codec.name, got.index, got.count)
 	}
 	if got.index == 0 {

@@ -10,13 +10,13 @@ import (
 )
 
 // SendParcel publishes a message in as many parts as it takes.
-func (b *Bus) SendParcel(nc *nats.Conn, subject string, body []byte) error {
-	return sendParts(nc, subject, body, func(last []byte) error { return nc.Publish(subject, last) })
+func (b *Bus) PublishChunks(nc *nats.Conn, subject string, body []byte) error {
+	return publishChunks(nc, subject, body, func(last []byte) error { return nc.Publish(subject, last) })
 }
 
 // AskParcel is SendParcel, and waits for the answer to the last part.
-func (b *Bus) AskParcel(ctx context.Context, nc *nats.Conn, subject string, body []byte) (answer *nats.Msg, err error) {
-	err = sendParts(nc, subject, body, func(last []byte) error {
+func (b *Bus) RequestChunks(ctx context.Context, nc *nats.Conn, subject string, body []byte) (answer *nats.Msg, err error) {
+	err = publishChunks(nc, subject, body, func(last []byte) error {
 		answer, err = nc.RequestWithContext(ctx, subject, last)
 		return err
 	})
@@ -24,8 +24,8 @@ func (b *Bus) AskParcel(ctx context.Context, nc *nats.Conn, subject string, body
 }
 
 // sendParts publishes all parts but the last one, which it leaves to finish.
-func sendParts(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
-	messages, err := wire.Parts(RandomID(), body, nc.MaxPayload())
+func publishChunks(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
+	messages, err := wire.SplitChunks(RandomID(), body, nc.MaxPayload())
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", subject, err)
 	}

@@ -12,11 +12,11 @@ const drainWait = 2 * time.Second
 // Stop closes the door: what clients sent before is taken still and answered as
 // ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
 func (d *FrontDoor) Stop() {
-	defer d.unlend()
+	defer d.unregister()
 	if d.taking != nil {
 		d.drain()
 	}
-	if d.pulse != nil { // else it was never open
+	if d.heartbeats != nil { // else it was never open
 		d.finish()
 	}
 	for _, sub := range d.subs {
@@ -26,8 +26,8 @@ func (d *FrontDoor) Stop() {
 	if d.beats != nil {
 		d.beats.Stop()
 	}
-	if d.pulse != nil {
-		d.pulse.Stop()
+	if d.heartbeats != nil {
+		d.heartbeats.Stop()
 	}
 	d.cancel()
 	d.work.Stop()

@@ -11,20 +11,20 @@ import (
 // watches: the body of clockwork.figures.<service>.<id>, in JSON. One of the parts is
 // set. They are of a window that grows from 5 to 10 s and then is 5 s again; of less
 // at first, since nobody counts while nobody watches.
-type Figures struct {
-	At        time.Time         `json:"at"`
-	SpanMS    float64           `json:"span_ms"` // the window
-	FrontDoor *DoorFigures      `json:"front_door,omitempty"`
-	Scheduler *SchedulerFigures `json:"scheduler,omitempty"`
-	Worker    *WorkerFigures    `json:"worker,omitempty"`
+type LiveStats struct {
+	At        time.Time       `json:"at"`
+	SpanMS    float64         `json:"span_ms"` // the window
+	FrontDoor *FrontDoorStats `json:"front_door,omitempty"`
+	Scheduler *SchedulerStats `json:"scheduler,omitempty"`
+	Worker    *WorkerStats    `json:"worker,omitempty"`
 }
 
 // Bounds of what is told of one service.
 const (
-	MaxModelFigures = 160
-	MaxCopyFigures  = 256
-	MaxLaneFigures  = 256
-	MaxGPUFigures   = 64
+	MaxModelStats = 160
+	MaxCopyStats  = 256
+	MaxLaneStats  = 256
+	MaxGPUStats   = 64
 )
 
 // Answers count how requests ended.
@@ -53,7 +53,7 @@ func (a *Answers) Count(code Code) {
 }
 
 // DoorFigures are a front door's.
-type DoorFigures struct {
+type FrontDoorStats struct {
 	Stage    string `json:"stage"`
 	Epoch    uint64 `json:"epoch"` // of the active scheduler, 0 for none
 	InFlight int    `json:"in_flight"`
@@ -63,12 +63,12 @@ type DoorFigures struct {
 	Latency Histogram    `json:"latency"`         // of those served, from arrival to answer
 	// Busiest are the models with the most requests, and beside them those with the
 	// most misses and cold starts; the rest is summed up in Others.
-	Busiest []ModelFigures `json:"busiest,omitempty"`
-	Others  ModelFigures   `json:"others"`
+	Busiest []ModelStats `json:"busiest,omitempty"`
+	Others  ModelStats   `json:"others"`
 }
 
 // ModelFigures are a model's at one front door.
-type ModelFigures struct {
+type ModelStats struct {
 	Model string `json:"model,omitempty"`
 	Answers
 	Cold  int   `json:"cold,omitempty"` // starts
@@ -77,7 +77,7 @@ type ModelFigures struct {
 }
 
 // SchedulerFigures are a scheduler's; of one that stands by, all is zero.
-type SchedulerFigures struct {
+type SchedulerStats struct {
 	Active   bool   `json:"active"`
 	Epoch    uint64 `json:"epoch,omitempty"`
 	Workers  int    `json:"workers,omitempty"`
@@ -91,11 +91,11 @@ type SchedulerFigures struct {
 	LoadUnder Histogram `json:"load_under,omitempty"`
 	// Copies are on how many GPUs the weights of models are, those on the most.
 	Copies map[string]int `json:"copies,omitempty"`
-	Lanes  []LaneFigures  `json:"lanes,omitempty"`
+	Lanes  []LaneStats    `json:"lanes,omitempty"`
 }
 
 // LaneFigures are how long a GPU's lanes have work for.
-type LaneFigures struct {
+type LaneStats struct {
 	Worker string  `json:"worker"`
 	GPU    int     `json:"gpu"`
 	ExecMS float64 `json:"exec_ms"`
@@ -103,11 +103,11 @@ type LaneFigures struct {
 }
 
 // WorkerFigures are a worker's.
-type WorkerFigures struct {
-	InFlight int          `json:"in_flight"`
-	Models   int          `json:"models"` // in host memory
-	GPUs     []GPUFigures `json:"gpus"`
-	Hidden   int          `json:"hidden,omitempty"` // GPUs above MaxGPUFigures
+type WorkerStats struct {
+	InFlight int        `json:"in_flight"`
+	Models   int        `json:"models"` // in host memory
+	GPUs     []GPUStats `json:"gpus"`
+	Hidden   int        `json:"hidden,omitempty"` // GPUs above MaxGPUFigures
 }
 
 // SlicesASecond is how fine the timelines are.
@@ -116,7 +116,7 @@ const SlicesASecond = 10
 // GPUFigures are a GPU's. Exec and Load are by how many percent its lanes were busy in
 // each tenth of the last second, the earliest first; what ended less than a tenth ago
 // is told with the next.
-type GPUFigures struct {
+type GPUStats struct {
 	GPU        int    `json:"gpu"`
 	Type       string `json:"type"`
 	PagesTotal int    `json:"pages_total"`

@@ -14,15 +14,15 @@ func (h *Hub) Observer() sched.Observer {
 	if h == nil || len(h.actions)+len(h.refusals) == 0 {
 		return nil
 	}
-	return &follower{hub: h, open: map[protocol.ActionID]*Action{}}
+	return &actionTracker{hub: h, open: map[protocol.ActionID]*Action{}}
 }
 
 // HearsSteps reports whether anybody wants to know how long the scheduler takes.
-func (h *Hub) HearsSteps() bool { return h != nil && len(h.steps) > 0 }
+func (h *Hub) WantsSteps() bool { return h != nil && len(h.steps) > 0 }
 
 // Step tells how long the scheduler took for an event.
 func (h *Hub) Step(took time.Duration) {
-	if !h.HearsSteps() {
+	if !h.WantsSteps() {
 		return
 	}
 	for _, hear := range h.steps {
@@ -31,7 +31,7 @@ func (h *Hub) Step(took time.Duration) {
 }
 
 // follower keeps the actions that have no result yet.
-type follower struct {
+type actionTracker struct {
 	hub   *Hub
 	open  map[protocol.ActionID]*Action
 	spare []*Action
@@ -43,13 +43,13 @@ type follower struct {
 const overdue = 10 * time.Second
 
 // Begin implements sched.Observer. What another core sent has no result any more.
-func (f *follower) Begin(string, sched.Config) {
+func (f *actionTracker) Begin(string, sched.Config) {
 	clear(f.open)
 	f.sweep = 0
 }
 
 // Step implements sched.Observer.
-func (f *follower) Step(now protocol.Time, e sched.Event, out *sched.Output) {
+func (f *actionTracker) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	if r, ok := e.(*sched.Result); ok {
 		f.result(now, &r.Result)
 	}
@@ -66,7 +66,7 @@ func (f *follower) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	}
 }
 
-func (f *follower) sent(now protocol.Time, a *sched.Addressed) {
+func (f *actionTracker) sent(now protocol.Time, a *sched.Addressed) {
 	kept := &Action{}
 	if n := len(f.spare); n > 0 {
 		kept, f.spare = f.spare[n-1], f.spare[:n-1]
@@ -79,14 +79,14 @@ func (f *follower) sent(now protocol.Time, a *sched.Addressed) {
 	f.open[a.Action.ID] = kept
 }
 
-func (f *follower) result(now protocol.Time, r *protocol.Result) {
+func (f *actionTracker) result(now protocol.Time, r *protocol.Result) {
 	if a := f.open[r.Action]; a != nil && a.Worker == r.Worker {
 		a.Result = r
 		f.end(now, a)
 	}
 }
 
-func (f *follower) end(now protocol.Time, a *Action) {
+func (f *actionTracker) end(now protocol.Time, a *Action) {
 	a.Ended = now
 	for _, hear := range f.hub.actions {
 		hear(a)
@@ -97,7 +97,7 @@ func (f *follower) end(now protocol.Time, a *Action) {
 }
 
 // giveUp ends what has had no result for too long, the oldest first.
-func (f *follower) giveUp(now protocol.Time) {
+func (f *actionTracker) giveUp(now protocol.Time) {
 	f.sweep = now.Add(overdue)
 	var late []protocol.ActionID
 	for id, a := range f.open {

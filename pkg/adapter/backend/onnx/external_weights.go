@@ -37,7 +37,7 @@ const (
 // liftedBytes is the least size of an initializer that is lifted. Smaller ones
 // (shapes, axes, biases) stay in the shell: together they weigh next to
 // nothing, each would cost a binding, and kernels want some of them constant.
-const liftedBytes = 1024
+const externalizedBytes = 1024
 
 // weightAlign is what ORT aligns its own tensors to, in bytes.
 const weightAlign = 64
@@ -51,7 +51,7 @@ type weight struct {
 
 // lifted is a graph without its weights, and the weights: size is the length
 // of the block that holds them all, in bytes. Their data points into the file.
-type lifted struct {
+type externalized struct {
 	shell   []byte
 	weights []weight
 	size    int64
@@ -59,21 +59,21 @@ type lifted struct {
 
 // lift turns the large initializers of a model into graph inputs. The model
 // must have passed inspect.
-func lift(model []byte) (lifted, error) {
-	var out lifted
+func externalizeWeights(model []byte) (externalized, error) {
+	var out externalized
 	err := eachField(model, func(f field) error {
 		if f.number != modelGraph {
 			out.shell = append(out.shell, f.whole...)
 			return nil
 		}
-		graph, err := out.liftGraph(f.content)
+		graph, err := out.externalizeGraph(f.content)
 		out.shell = appendBytes(out.shell, modelGraph, graph)
 		return err
 	})
 	return out, err
 }
 
-func (l *lifted) liftGraph(graph []byte) ([]byte, error) {
+func (l *externalized) externalizeGraph(graph []byte) ([]byte, error) {
 	fixed, err := interfaceNames(graph)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (l *lifted) liftGraph(graph []byte) ([]byte, error) {
 			if err != nil {
 				return err
 			}
-			if len(t.data) >= liftedBytes && !fixed[t.name] {
+			if len(t.data) >= externalizedBytes && !fixed[t.name] {
 				l.add(t)
 				return nil
 			}
@@ -99,13 +99,13 @@ func (l *lifted) liftGraph(graph []byte) ([]byte, error) {
 	return shell, err
 }
 
-func (l *lifted) add(t tensor) {
+func (l *externalized) add(t tensor) {
 	l.weights = append(l.weights, weight{t, l.size})
 	l.size += (int64(len(t.data)) + weightAlign - 1) &^ (weightAlign - 1)
 }
 
 // fill copies the weights to their places in a block of l.size bytes.
-func (l *lifted) fill(block []byte) {
+func (l *externalized) fill(block []byte) {
 	for _, w := range l.weights {
 		copy(block[w.offset:], w.data)
 	}

@@ -55,7 +55,7 @@ func (e event) String() string {
 
 // calendar holds what is to come, ordered by (time, sequence). The heap has no
 // pointers: moving its entries costs the garbage collector nothing.
-type calendar struct {
+type eventQueue struct {
 	heap   []entry
 	events []event // by slot
 	free   []int32
@@ -69,14 +69,14 @@ type entry struct {
 	slot int32
 }
 
-func (c *calendar) next() protocol.Time {
+func (c *eventQueue) next() protocol.Time {
 	if len(c.heap) == 0 {
 		return protocol.Never
 	}
 	return c.heap[0].at
 }
 
-func (c *calendar) add(e event) {
+func (c *eventQueue) add(e event) {
 	c.seq++
 	in := entry{e.at, c.seq, int32(len(c.events))}
 	if n := len(c.free); n > 0 {
@@ -101,7 +101,7 @@ func (c *calendar) add(e event) {
 
 func before(a, b *entry) bool { return a.at < b.at || a.at == b.at && a.seq < b.seq }
 
-func (c *calendar) take() event {
+func (c *eventQueue) take() event {
 	first := c.heap[0].slot
 	last := len(c.heap) - 1
 	e := c.heap[last]
@@ -114,7 +114,7 @@ func (c *calendar) take() event {
 }
 
 // sink finds e's place from the top.
-func (c *calendar) sink(e entry) {
+func (c *eventQueue) sink(e entry) {
 	i, n := 0, len(c.heap)
 	for {
 		first := 4*i + 1

@@ -13,7 +13,7 @@ const missEvery = 100 * time.Millisecond
 
 // misses tells of requests that a front door took and could not serve. Any
 // goroutine may call it.
-type misses struct {
+type missEvents struct {
 	bus *bus.Bus
 
 	mu    sync.Mutex
@@ -23,7 +23,7 @@ type misses struct {
 
 // add counts a miss and publishes an event with the latest, unless one was
 // published just before: then the next event counts this one too.
-func (m *misses) add(model string, why *protocol.Error, now time.Time) {
+func (m *missEvents) add(model string, why *protocol.Error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++

@@ -1,4 +1,4 @@
-package figures
+package livestats
 
 import (
 	"time"
@@ -31,8 +31,8 @@ func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 }
 
 // Figures tells what was counted. The service adds what it knows besides.
-func (s *Scheduler) Figures(now time.Time) protocol.Figures {
-	f := &protocol.SchedulerFigures{}
+func (s *Scheduler) LiveStats(now time.Time) protocol.LiveStats {
+	f := &protocol.SchedulerStats{}
 	lasted := s.read(now, func(older, newer *errors) {
 		for _, half := range []*errors{older, newer} {
 			f.ExecOver.Merge(half.execOver)
@@ -41,5 +41,5 @@ func (s *Scheduler) Figures(now time.Time) protocol.Figures {
 			f.LoadUnder.Merge(half.loadUnder)
 		}
 	})
-	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), Scheduler: f}
+	return protocol.LiveStats{At: now, SpanMS: protocol.Milliseconds(lasted), Scheduler: f}
 }

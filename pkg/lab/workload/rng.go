@@ -6,7 +6,7 @@ import "math/bits"
 // bytes each so that thousands of streams stay in the cache. Written by hand
 // because the arrivals depend on it: it uses whole numbers and comparisons
 // alone, so every machine and every release of Go draws the same.
-type dice uint64
+type rng uint64
 
 // The concerns that one stream draws for; each has dice of its own, so that a
 // change of one leaves the others' draws alone.
@@ -18,16 +18,16 @@ const (
 )
 
 // newDice mixes the seeds, so that neighbouring ones give unrelated draws.
-func newDice(seeds ...uint64) dice {
-	d := dice(0)
+func newRNG(seeds ...uint64) rng {
+	d := rng(0)
 	for _, seed := range seeds {
-		d = dice(d.next() ^ seed)
-		d = dice(d.next())
+		d = rng(d.next() ^ seed)
+		d = rng(d.next())
 	}
 	return d
 }
 
-func (d *dice) next() uint64 {
+func (d *rng) next() uint64 {
 	*d += 0x9e3779b97f4a7c15
 	z := uint64(*d)
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -36,12 +36,12 @@ func (d *dice) next() uint64 {
 }
 
 // float is uniform in [0, 1).
-func (d *dice) float() float64 { return unit(d.next()) }
+func (d *rng) float() float64 { return unit(d.next()) }
 
 func unit(bits uint64) float64 { return float64(bits>>11) * 0x1p-53 }
 
 // below is uniform in [0, n).
-func (d *dice) below(n int) int {
+func (d *rng) below(n int) int {
 	high, _ := bits.Mul64(d.next(), uint64(n))
 	return int(high)
 }
@@ -49,7 +49,7 @@ func (d *dice) below(n int) int {
 // exp is exponential with mean 1, by von Neumann's method of 1951: it falls
 // through runs of ever smaller draws and takes the first of a run of odd
 // length; each run of even length adds 1.
-func (d *dice) exp() float64 {
+func (d *rng) exp() float64 {
 	for whole := 0.0; ; whole++ {
 		first := d.next()
 		last, odd := first, true

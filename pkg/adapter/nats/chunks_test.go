@@ -17,9 +17,9 @@ func TestLargeMessagesTravelInParts(t *testing.T) {
 		fault *protocol.Error
 	}
 	whole := make(chan got, 10)
-	parcels := wire.NewParcels(wire.Start)
+	chunks := wire.NewChunks(wire.Start)
 	sub, err := b.Subscribe(b.Control, "large", func(m *nats.Msg) {
-		if v, done, fault := parcels.Add(m.Data); done || fault != nil {
+		if v, done, fault := chunks.Add(m.Data); done || fault != nil {
 			whole <- got{v, fault}
 		}
 	})
@@ -36,7 +36,7 @@ func TestLargeMessagesTravelInParts(t *testing.T) {
 		t.Fatalf("%d bytes prove nothing", len(body))
 	}
 	for _, state := range []protocol.ClockworkState{large, {PageSize: 5}} {
-		if err := b.SendParcel(b.Control, "large", wire.Start.Encode(&state)); err != nil {
+		if err := b.PublishChunks(b.Control, "large", wire.Start.Encode(&state)); err != nil {
 			t.Fatal(err)
 		}
 		g := receive(t, whole)

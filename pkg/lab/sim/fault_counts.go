@@ -3,7 +3,7 @@ package sim
 import "time"
 
 // Happened counts what the faults of a run did.
-type Happened struct {
+type FaultCounts struct {
 	// Lost, Doubled and Reordered are messages.
 	Lost      int `json:"messages_lost"`
 	Doubled   int `json:"messages_doubled"`
@@ -45,7 +45,7 @@ type NamedCount struct {
 }
 
 // Counts lists what happened, always in the same order.
-func (h Happened) Counts() []NamedCount {
+func (h FaultCounts) Counts() []NamedCount {
 	return []NamedCount{
 		{"messages lost", h.Lost}, {"messages doubled", h.Doubled}, {"messages reordered", h.Reordered},
 		{"workers killed", h.Kills}, {"actions voided", h.Voided}, {"workers paused", h.Pauses}, {"workers cut off", h.Cuts},

@@ -10,39 +10,39 @@ import (
 )
 
 // trouble lets the Faults of a run happen.
-type trouble struct {
+type faultInjector struct {
 	Faults
 	world                    *world
 	loss, duplicate, reorder *rand.Rand
 	beats
-	beatDice *rand.Rand
+	heartbeatRNG *rand.Rand
 }
 
 // startupTrouble is how long faults come before activation: a countdown that
 // is begun anew for ever would never end.
-const startupTrouble = protocol.Time(30 * time.Second)
+const startupFaults = protocol.Time(30 * time.Second)
 
 // newTrouble plans the faults of a run.
-func newTrouble(s *world) *trouble {
+func newFaultInjector(s *world) *faultInjector {
 	f, seed := s.config.Faults, s.config.Seed
-	t := &trouble{
-		Faults: f, world: s, loss: dice(seed, seedOfLoss), duplicate: dice(seed, seedOfDuplicates),
-		reorder: dice(seed, seedOfReordering), beatDice: dice(seed, seedOfHeartbeats),
+	t := &faultInjector{
+		Faults: f, world: s, loss: newRNG(seed, seedOfLoss), duplicate: newRNG(seed, seedOfDuplicates),
+		reorder: newRNG(seed, seedOfReordering), heartbeatRNG: newRNG(seed, seedOfHeartbeats),
 	}
-	t.plan(f.Kill, dice(seed, seedOfKills), t.kill)
-	t.plan(f.Pause, dice(seed, seedOfPauses), t.pause)
-	t.plan(f.Cut, dice(seed, seedOfCuts), t.cut)
-	t.plan(f.Slow, dice(seed, seedOfSlowGPUs), t.slow)
-	t.plan(f.Hang, dice(seed, seedOfHangs), t.hang)
-	t.plan(f.Scheduler, dice(seed, seedOfFailovers), t.failover)
+	t.plan(f.Kill, newRNG(seed, seedOfKills), t.kill)
+	t.plan(f.Pause, newRNG(seed, seedOfPauses), t.pause)
+	t.plan(f.Cut, newRNG(seed, seedOfCuts), t.cut)
+	t.plan(f.Slow, newRNG(seed, seedOfSlowGPUs), t.slow)
+	t.plan(f.Hang, newRNG(seed, seedOfHangs), t.hang)
+	t.plan(f.Scheduler, newRNG(seed, seedOfFailovers), t.failover)
 	if s.controller != nil {
-		t.plan(f.Controller, dice(seed, seedOfRestarts), t.restart)
+		t.plan(f.Controller, newRNG(seed, seedOfRestarts), t.restart)
 	}
 	return t
 }
 
 // plan lets something happen now and then.
-func (t *trouble) plan(of Trouble, d *rand.Rand, happen func(d *rand.Rand, length time.Duration)) {
+func (t *faultInjector) plan(of FaultTiming, d *rand.Rand, happen func(d *rand.Rand, length time.Duration)) {
 	if of.Every == 0 {
 		return
 	}
@@ -66,11 +66,11 @@ func exponential(d *rand.Rand, mean time.Duration) time.Duration {
 }
 
 // healed reports whether nothing more goes wrong now.
-func (t *trouble) healed() bool {
+func (t *faultInjector) healed() bool {
 	s := t.world
 	switch {
 	case !s.begun:
-		return s.now > startupTrouble
+		return s.now > startupFaults
 	case s.length > 0:
 		return s.now >= s.zero.Add(s.length)
 	}
@@ -79,7 +79,7 @@ func (t *trouble) healed() bool {
 
 // carry delivers a message of a worker, or of nobody where h is nil, d from now:
 // or not, or twice, or late.
-func (t *trouble) carry(h *host, d time.Duration, e event) {
+func (t *faultInjector) carry(h *host, d time.Duration, e event) {
 	s, happened := t.world, &t.world.report.Faults
 	if h != nil && h.cutOff > s.now {
 		happened.Silenced++
@@ -104,7 +104,7 @@ func (t *trouble) carry(h *host, d time.Duration, e event) {
 
 // holds reports whether an event waits for its worker to go on, or is lost with
 // it. What a paused worker misses happens when it goes on, in the same order.
-func (t *trouble) holds(e event) bool {
+func (t *faultInjector) holds(e event) bool {
 	var h *host
 	switch of := e.of.(type) {
 	case *sent:
@@ -131,7 +131,7 @@ func (t *trouble) holds(e event) bool {
 
 // healthy draws one of the workers that nothing is wrong with, nil if there is
 // none.
-func (t *trouble) healthy(d *rand.Rand) *host {
+func (t *faultInjector) healthy(d *rand.Rand) *host {
 	h := t.world.hosts[d.IntN(len(t.world.hosts))]
 	if h.silent() {
 		return nil
@@ -139,7 +139,7 @@ func (t *trouble) healthy(d *rand.Rand) *host {
 	return h
 }
 
-func (t *trouble) kill(d *rand.Rand, length time.Duration) {
+func (t *faultInjector) kill(d *rand.Rand, length time.Duration) {
 	h := t.healthy(d)
 	if h == nil {
 		return
@@ -154,26 +154,26 @@ func (t *trouble) kill(d *rand.Rand, length time.Duration) {
 	})
 }
 
-func (t *trouble) pause(d *rand.Rand, length time.Duration) {
+func (t *faultInjector) pause(d *rand.Rand, length time.Duration) {
 	if h := t.healthy(d); h != nil {
 		t.world.report.Faults.Pauses++
 		h.stopped = t.world.now.Add(length)
 	}
 }
 
-func (t *trouble) cut(d *rand.Rand, length time.Duration) {
+func (t *faultInjector) cut(d *rand.Rand, length time.Duration) {
 	if h := t.healthy(d); h != nil {
 		t.world.report.Faults.Cuts++
 		h.cutOff = t.world.now.Add(length)
 	}
 }
 
-func (t *trouble) gpu(d *rand.Rand) *virtual.GPU {
+func (t *faultInjector) gpu(d *rand.Rand) *virtual.GPU {
 	h := t.world.hosts[d.IntN(len(t.world.hosts))]
 	return h.GPUs[d.IntN(len(h.GPUs))]
 }
 
-func (t *trouble) slow(d *rand.Rand, length time.Duration) {
+func (t *faultInjector) slow(d *rand.Rand, length time.Duration) {
 	if g := t.gpu(d); g.Slow == 1 {
 		t.world.report.Faults.Slowdowns++
 		g.Slow = 2 + 8*d.Float64()
@@ -181,7 +181,7 @@ func (t *trouble) slow(d *rand.Rand, length time.Duration) {
 	}
 }
 
-func (t *trouble) hang(d *rand.Rand, length time.Duration) {
+func (t *faultInjector) hang(d *rand.Rand, length time.Duration) {
 	g := t.gpu(d)
 	t.world.report.Faults.Hangs++
 	execution, transfer := g.Worker.Core.Running(g.ID)
@@ -193,7 +193,7 @@ func (t *trouble) hang(d *rand.Rand, length time.Duration) {
 	g.Hung = max(g.Hung, g.Worker.World().Now().Add(length))
 }
 
-func (t *trouble) restart(_ *rand.Rand, length time.Duration) {
+func (t *faultInjector) restart(_ *rand.Rand, length time.Duration) {
 	if t.world.controller.stop() {
 		t.world.report.Faults.Restarts++
 		t.world.later(length, t.world.controller.start)

@@ -20,13 +20,13 @@ import (
 // makes an exploit of the runtime harder, and does not make one harmless.
 //
 // A kernel without seccomp confines nothing; the limits of the child remain.
-func confine() error {
+func sandbox() error {
 	runtime.LockOSThread() // whoever installs a filter must have given up new rights
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up new rights: %w", err)
 	}
-	code := confinement(uint32(os.Getpid()))
+	code := sandboxFilter(uint32(os.Getpid()))
 	program := unix.SockFprog{Len: uint16(len(code)), Filter: unsafe.SliceData(code)}
 	stuck, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
 	runtime.KeepAlive(code)
@@ -77,7 +77,7 @@ const (
 
 // confinement is the filter, a program for the kernel. An instruction that
 // compares skips so many of those after it, if equal and if not.
-func confinement(pid uint32) []unix.SockFilter {
+func sandboxFilter(pid uint32) []unix.SockFilter {
 	p := []unix.SockFilter{
 		loadAt(callArch), equal(callsArch, 1, 0), answer(unix.SECCOMP_RET_KILL_PROCESS),
 		loadAt(callNumber), {Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: foreignCalls, Jt: 0, Jf: 1}, answer(refuse),

@@ -11,17 +11,17 @@ import (
 
 // readings are what can be read of the services when somebody scrapes. Services of
 // one kind in a process are summed up, but for workers.
-type readings struct{ reader *reader }
+type gaugeCollector struct{ reader *reader }
 
 // Describe implements prometheus.Collector. It describes nothing, which has the
 // registry check what is collected instead: what that is depends on the services.
-func (r *readings) Describe(chan<- *prometheus.Desc) {}
+func (r *gaugeCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
-func (r *readings) Collect(to chan<- prometheus.Metric) {
+func (r *gaugeCollector) Collect(to chan<- prometheus.Metric) {
 	out := sink(to)
 	for _, loss := range r.reader.hub.Losses() {
-		out.put(unkept, float64(loss.Lost), loss.Listener)
+		out.put(listenerDrops, float64(loss.Lost), loss.Listener)
 	}
 	list, ok := r.reader.read()
 	out.put(readable, truth(ok))
@@ -101,8 +101,8 @@ func truth(b bool) float64 {
 
 // Of the process.
 var (
-	unkept   = count("telemetry_lost_total", "What a listener to the services heard and could not keep, such as lines of a log.", "listener")
-	readable = gauge("readable", "1 if the services gave their numbers within 5 s, else 0, and those are missing.")
+	listenerDrops = count("telemetry_lost_total", "What a listener to the services heard and could not keep, such as lines of a log.", "listener")
+	readable      = gauge("readable", "1 if the services gave their numbers within 5 s, else 0, and those are missing.")
 )
 
 // Of every service.
@@ -117,7 +117,7 @@ var (
 )
 
 // services tells of each kind of service.
-func (to sink) services(list []watch.Reading) {
+func (to sink) services(list []watch.Gauges) {
 	for _, kind := range []protocol.ServiceKind{protocol.FrontDoor, protocol.Profiler, protocol.Scheduler, protocol.Worker} {
 		there, well := false, true
 		var all *watch.Bus

@@ -1,4 +1,4 @@
-package figures
+package livestats
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 )
 
 // Door counts the answers of a front door.
-type Door struct{ span[answers] }
+type FrontDoor struct{ span[answers] }
 
 type answers struct {
 	protocol.Answers
@@ -26,10 +26,10 @@ type modelAnswers struct {
 }
 
 // NewDoor makes a Door that nobody watches.
-func NewDoor() *Door { return &Door{} }
+func NewFrontDoor() *FrontDoor { return &FrontDoor{} }
 
 // Answered takes in an answer; model is "" of what the stack does not serve.
-func (d *Door) Answered(model string, code protocol.Code, latency time.Duration, cold bool) {
+func (d *FrontDoor) Answered(model string, code protocol.Code, latency time.Duration, cold bool) {
 	d.count(func(a *answers) { a.add(model, code, latency, cold) })
 }
 
@@ -56,8 +56,8 @@ func (a *answers) add(model string, code protocol.Code, latency time.Duration, c
 }
 
 // Figures tells what was counted. The service adds what it knows besides.
-func (d *Door) Figures(now time.Time) protocol.Figures {
-	f := &protocol.DoorFigures{Codes: map[protocol.Code]int{}}
+func (d *FrontDoor) LiveStats(now time.Time) protocol.LiveStats {
+	f := &protocol.FrontDoorStats{Codes: map[protocol.Code]int{}}
 	sums := map[string]*modelAnswers{}
 	lasted := d.read(now, func(older, newer *answers) {
 		for _, half := range []*answers{older, newer} {
@@ -79,21 +79,21 @@ func (d *Door) Figures(now time.Time) protocol.Figures {
 		}
 	})
 	f.Busiest, f.Others = choose(sums)
-	return protocol.Figures{At: now, SpanMS: protocol.Milliseconds(lasted), FrontDoor: f}
+	return protocol.LiveStats{At: now, SpanMS: protocol.Milliseconds(lasted), FrontDoor: f}
 }
 
 // choose takes the models that are worth telling of, and sums up the rest: most by
 // their requests, and some by their misses and by their cold starts.
-func choose(sums map[string]*modelAnswers) (chosen []protocol.ModelFigures, others protocol.ModelFigures) {
+func choose(sums map[string]*modelAnswers) (chosen []protocol.ModelStats, others protocol.ModelStats) {
 	names := slices.Collect(maps.Keys(sums))
 	taken := map[string]bool{"": true} // which is no model
 	for _, part := range []struct {
 		most int
 		of   func(*modelAnswers) int
 	}{
-		{protocol.MaxModelFigures * 3 / 5, func(a *modelAnswers) int { return a.Served + a.Missed + a.Wrong }},
-		{protocol.MaxModelFigures / 5, func(a *modelAnswers) int { return a.Missed }},
-		{protocol.MaxModelFigures / 5, func(a *modelAnswers) int { return a.cold }},
+		{protocol.MaxModelStats * 3 / 5, func(a *modelAnswers) int { return a.Served + a.Missed + a.Wrong }},
+		{protocol.MaxModelStats / 5, func(a *modelAnswers) int { return a.Missed }},
+		{protocol.MaxModelStats / 5, func(a *modelAnswers) int { return a.cold }},
 	} {
 		slices.SortFunc(names, func(a, b string) int {
 			return cmp.Or(cmp.Compare(part.of(sums[b]), part.of(sums[a])), cmp.Compare(a, b))
@@ -116,8 +116,8 @@ func choose(sums map[string]*modelAnswers) (chosen []protocol.ModelFigures, othe
 	return chosen, others
 }
 
-func told(name string, of *modelAnswers) protocol.ModelFigures {
-	return protocol.ModelFigures{
+func told(name string, of *modelAnswers) protocol.ModelStats {
+	return protocol.ModelStats{
 		Model: name, Answers: of.Answers, Cold: of.cold,
 		P50US: of.latency.Quantile(0.5).Microseconds(), P99US: of.latency.Quantile(0.99).Microseconds(),
 	}
