@@ -164,7 +164,7 @@ func TestBenchRunsAStackOfItsOwn(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for line := range strings.SplitSeq(stdout, "\n") {
-		if len(line) > 82 { // two more for a space that breaks no line
+		if terminal.Columns(line) > 80 {
 			t.Errorf("wider than 80 columns: %s", line)
 		}
 	}
