@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Figures are what a service says of its work, once a second, while somebody
-// watches: the body of clockwork.figures.<service>.<id>, in JSON. One of the parts is
-// set. They are of a window that grows from 5 to 10 s and then is 5 s again; of less
-// at first, since nobody counts while nobody watches.
+// LiveStats are what a service publishes about its work once a second while somebody
+// watches: the body of clockwork.figures.<service>.<id>, in JSON. Exactly one of the
+// parts is set. The window grows from 5 to 10 s and then is 5 s again; it is shorter at
+// first, since nothing is counted while nobody watches.
 type LiveStats struct {
 	At        time.Time       `json:"at"`
 	SpanMS    float64         `json:"span_ms"` // the window
@@ -19,7 +19,7 @@ type LiveStats struct {
 	Worker    *WorkerStats    `json:"worker,omitempty"`
 }
 
-// Bounds of what is told of one service.
+// Bounds of one service's lists.
 const (
 	MaxModelStats = 160
 	MaxCopyStats  = 256
@@ -52,7 +52,7 @@ func (a *Answers) Count(code Code) {
 	}
 }
 
-// DoorFigures are a front door's.
+// FrontDoorStats are a front door's.
 type FrontDoorStats struct {
 	Stage    string `json:"stage"`
 	Epoch    uint64 `json:"epoch"` // of the active scheduler, 0 for none
@@ -67,7 +67,7 @@ type FrontDoorStats struct {
 	Others  ModelStats   `json:"others"`
 }
 
-// ModelFigures are a model's at one front door.
+// ModelStats are a model's at one front door.
 type ModelStats struct {
 	Model string `json:"model,omitempty"`
 	Answers
@@ -76,7 +76,7 @@ type ModelStats struct {
 	P99US int64 `json:"p99_us,omitempty"`
 }
 
-// SchedulerFigures are a scheduler's; of one that stands by, all is zero.
+// SchedulerStats are a scheduler's; of one that stands by, all is zero.
 type SchedulerStats struct {
 	Active   bool   `json:"active"`
 	Epoch    uint64 `json:"epoch,omitempty"`
@@ -94,7 +94,7 @@ type SchedulerStats struct {
 	Lanes  []LaneStats    `json:"lanes,omitempty"`
 }
 
-// LaneFigures are how long a GPU's lanes have work for.
+// LaneStats are how long a GPU's lanes have work for.
 type LaneStats struct {
 	Worker string  `json:"worker"`
 	GPU    int     `json:"gpu"`
@@ -102,7 +102,7 @@ type LaneStats struct {
 	LoadMS float64 `json:"load_ms"`
 }
 
-// WorkerFigures are a worker's.
+// WorkerStats are a worker's.
 type WorkerStats struct {
 	InFlight int        `json:"in_flight"`
 	Models   int        `json:"models"` // in host memory
@@ -113,7 +113,7 @@ type WorkerStats struct {
 // SlicesASecond is how fine the timelines are.
 const SlicesASecond = 10
 
-// GPUFigures are a GPU's. Exec and Load are by how many percent its lanes were busy in
+// GPUStats are a GPU's. Exec and Load are by how many percent its lanes were busy in
 // each tenth of the last second, the earliest first; what ended less than a tenth ago
 // is told with the next.
 type GPUStats struct {

@@ -43,16 +43,16 @@ func (s Subjects) State() string { return s.Prefix + ".state" }
 // Event is where events of a kind are published.
 func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kind }
 
-// Watch says to every service that somebody watches its Figures, of which either
-// part may be "*"; Explain asks those of one kind about requests.
+// Watch asks every service for its LiveStats, of which either part may be "*";
+// Explain asks those of one kind about requests.
 func (s Subjects) Watch() string { return s.Prefix + ".watch" }
 func (s Subjects) LiveStats(kind ServiceKind, id string) string {
 	return s.Prefix + ".figures." + string(kind) + "." + id
 }
 func (s Subjects) Explain(kind ServiceKind) string { return s.Prefix + ".explain." + string(kind) }
 
-// WatchFor is how long services tell their figures after the last word on Watch,
-// FiguresEvery how often.
+// WatchFor is how long services publish LiveStats after the last message on Watch,
+// LiveStatsEvery how often.
 const (
 	WatchFor       = 5 * time.Second
 	LiveStatsEvery = time.Second

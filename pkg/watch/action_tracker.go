@@ -17,7 +17,7 @@ func (h *Hub) Observer() sched.Observer {
 	return &actionTracker{hub: h, open: map[protocol.ActionID]*Action{}}
 }
 
-// HearsSteps reports whether anybody wants to know how long the scheduler takes.
+// WantsSteps reports whether anybody listens to how long the scheduler takes.
 func (h *Hub) WantsSteps() bool { return h != nil && len(h.steps) > 0 }
 
 // Step tells how long the scheduler took for an event.

@@ -8,8 +8,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Hub hands on what the services of a process tell. The On methods are called before
-// the services start; all others from any goroutine, and on a nil Hub too.
+// Hub passes what the services of a process report to those who listen. The On methods
+// are called before the services start; all others from any goroutine, also on a nil Hub.
 type Hub struct {
 	requests []func(*Request)
 	actions  []func(*Action)
@@ -36,7 +36,7 @@ func (h *Hub) OnResult(f func(*protocol.Result)) { h.results = append(h.results,
 // OnStep has f hear how long the scheduler of this process took for each event.
 func (h *Hub) OnStep(f func(time.Duration)) { h.steps = append(h.steps, f) }
 
-// HearsRequests reports whether it is worth while to make a Request.
+// WantsRequests reports whether anybody listens, so that a Request is worth making.
 func (h *Hub) WantsRequests() bool { return h != nil && len(h.requests) > 0 }
 
 // Request tells of an answer.
@@ -66,7 +66,7 @@ func (h *Hub) Result(r *protocol.Result) {
 	}
 }
 
-// Lend adds a source; take ends that, and waits for those who read it.
+// Register adds a source; unregister removes it, and waits for those who read it.
 func (h *Hub) Register(s Source) (take func()) {
 	if h == nil {
 		return func() {}
@@ -82,7 +82,7 @@ func (h *Hub) Register(s Source) (take func()) {
 	}
 }
 
-// Read reads every source, in the order in which they were lent.
+// Gauges reads every source, in the order of their registration.
 func (h *Hub) Gauges() []Gauges {
 	if h == nil {
 		return nil

@@ -6,8 +6,8 @@ type Loss struct {
 	Lost     int64
 }
 
-// Losing adds a listener that may lose what it hears. It is called before the services
-// start; lost from any goroutine.
+// ReportLoss adds a listener that may drop what it is given. It is called before the
+// services start; lost from any goroutine.
 func (h *Hub) ReportLoss(listener string, lost func() int64) {
 	h.losses = append(h.losses, func() Loss { return Loss{listener, lost()} })
 }

@@ -7,22 +7,22 @@ import (
 )
 
 // A message that names every model of a stack may be larger than the broker
-// carries. It travels as a parcel: parts of one subject, in order. What is
-// smaller is a parcel of one part.
+// carries. It is published as chunks on one subject, in order; a smaller message
+// is one chunk.
 
-// partBytes is how much of a message one part carries at most, on a broker
+// chunkBytes is how much of a message one chunk carries at most, on a broker
 // that carries that much.
 const chunkBytes = 1 << 20
 
-// partHead is what a part takes beside its bytes.
+// chunkHeader is what a chunk takes beside its bytes.
 const chunkHeader = 64
 
-// maxParts bounds a parcel.
+// maxChunks bounds one message.
 const maxChunks = 256
 
-// part is one message of a parcel.
+// chunk is one piece of a message.
 type chunk struct {
-	id           uint64 // of the parcel, random
+	id           uint64 // of the message, random
 	index, count int
 	data         []byte
 }
@@ -35,8 +35,8 @@ var chunkCodec = Codec[chunk]{"part", func(k *coder, p *chunk) {
 	k.raw(&p.data)
 }}
 
-// Parts cuts a message into the parts of a parcel, each in a message of at most
-// limit bytes. id names the parcel; no two parcels of a subject share one.
+// SplitChunks cuts a message into chunks of at most limit bytes each. id names the
+// message; no two messages of a subject share one.
 func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 	size := chunkBytes
 	if limit > chunkHeader && limit-chunkHeader < chunkBytes {
@@ -55,8 +55,8 @@ func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 	return messages, nil
 }
 
-// Parcels puts the parcels of one subject together. One at a time is held: a
-// parcel whose parts are mixed with another's is dropped, as if it had been
+// Chunks puts the messages of one subject together. One at a time is held: a
+// message whose chunks are mixed with another's is dropped, as if it had been
 // lost on the way. It belongs to one goroutine.
 type Chunks[T any] struct {
 	codec Codec[T]
@@ -65,11 +65,11 @@ type Chunks[T any] struct {
 	body  []byte
 }
 
-// NewParcels receives messages of a codec.
+// NewChunks receives messages of a codec.
 func NewChunks[T any](codec Codec[T]) *Chunks[T] { return &Chunks[T]{codec: codec} }
 
-// Add takes the next part. whole reports whether it was the last one of a
-// parcel; then v is the message. The error is BAD_MESSAGE.
+// Add takes the next chunk. whole reports whether it was the last one of its
+// message, which is v then. The error is BAD_MESSAGE.
 func (p *Chunks[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error) {
 	got, fault := chunkCodec.Decode(message)
 	if fault != nil {

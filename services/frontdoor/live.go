@@ -64,10 +64,10 @@ func (l *live) refused(e *protocol.Error) {
 	l.figure.Answered("", e.Code, 0, false)
 }
 
-// Watch implements bus.Counted.
+// Watch implements bus.StatsSource.
 func (l *live) Watch(on bool, now time.Time) { l.figure.Watch(on, now) }
 
-// Figures implements bus.Counted.
+// LiveStats implements bus.StatsSource.
 func (l *live) LiveStats(now time.Time) protocol.LiveStats {
 	f, s := l.figure.LiveStats(now), l.door.snapshot()
 	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(s.Stage, protocol.Querying).String(), s.Epoch

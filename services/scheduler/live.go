@@ -25,19 +25,19 @@ func (t *term) reportPredictions(predicted *livestats.Scheduler) {
 	}
 }
 
-// shown is a scheduler's figures.
+// shown is the source of a scheduler's live statistics.
 type shown struct {
 	*livestats.Scheduler
 	service *Service
 }
 
-// startFigures tells them while somebody watches.
+// startLiveStats publishes them while somebody watches.
 func (s *Service) startLiveStats(b *bus.Bus) (stop func(), err error) {
 	f, err := b.StartLiveStats(protocol.Scheduler, protocol.DoorName(s.id), &shown{s.predicted, s})
 	return f.Stop, err
 }
 
-// Figures implements bus.Counted.
+// LiveStats implements bus.StatsSource.
 func (s *shown) LiveStats(now time.Time) protocol.LiveStats {
 	f := s.Scheduler.LiveStats(now)
 	if t := s.service.term.Load(); t != nil {

@@ -7,13 +7,13 @@ import (
 	"clockwork/pkg/watch/livestats"
 )
 
-// shown are a worker's figures, for those who watch it work.
+// shown is the source of a worker's live statistics.
 type shown struct {
 	*livestats.Worker
 	agent *agent
 }
 
-// Figures implements bus.Counted.
+// LiveStats implements bus.StatsSource.
 func (s *shown) LiveStats(now time.Time) protocol.LiveStats {
 	f, known := s.Worker.LiveStats(now), s.agent.gauges()
 	f.Worker.InFlight, f.Worker.Models = known.InFlight, known.Models

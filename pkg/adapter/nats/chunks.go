@@ -9,12 +9,12 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// SendParcel publishes a message in as many parts as it takes.
+// PublishChunks publishes a message in as many chunks as it takes.
 func (b *Bus) PublishChunks(nc *nats.Conn, subject string, body []byte) error {
 	return publishChunks(nc, subject, body, func(last []byte) error { return nc.Publish(subject, last) })
 }
 
-// AskParcel is SendParcel, and waits for the answer to the last part.
+// RequestChunks is PublishChunks, and waits for the answer to the last chunk.
 func (b *Bus) RequestChunks(ctx context.Context, nc *nats.Conn, subject string, body []byte) (answer *nats.Msg, err error) {
 	err = publishChunks(nc, subject, body, func(last []byte) error {
 		answer, err = nc.RequestWithContext(ctx, subject, last)
@@ -23,19 +23,19 @@ func (b *Bus) RequestChunks(ctx context.Context, nc *nats.Conn, subject string, 
 	return answer, err
 }
 
-// sendParts publishes all parts but the last one, which it leaves to finish.
+// publishChunks publishes all chunks but the last one, which it leaves to finish.
 func publishChunks(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
 	messages, err := wire.SplitChunks(RandomID(), body, nc.MaxPayload())
 	if err != nil {
 		return fmt.Errorf("send to %s: %w", subject, err)
 	}
 	for i, m := range messages {
-		send := func(part []byte) error { return nc.Publish(subject, part) }
+		send := func(chunk []byte) error { return nc.Publish(subject, chunk) }
 		if i == len(messages)-1 {
 			send = finish
 		}
 		if err := send(m); err != nil {
-			return fmt.Errorf("send part %d of %d to %s: %w", i+1, len(messages), subject, err)
+			return fmt.Errorf("send chunk %d of %d to %s: %w", i+1, len(messages), subject, err)
 		}
 	}
 	return nil

@@ -8,11 +8,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// roundTripWait bounds how long a reading waits for the broker.
+// roundTripWait bounds how long Gauges waits for the broker.
 const roundTripWait = 250 * time.Millisecond
 
-// Reading measures the connections. It waits for the broker, for no longer than
-// roundTripWait.
+// Gauges measures the connections. It waits for the broker at most roundTripWait.
 func (b *Bus) Gauges() watch.Bus {
 	r := watch.Bus{Connected: b.Unreachable() == "", Dropped: b.Dropped(), Reconnects: b.Reconnects()}
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
@@ -30,7 +29,7 @@ func (b *Bus) Gauges() watch.Bus {
 	return r
 }
 
-// Unreachable says that the broker is, "" if it is not.
+// Unreachable says why the broker is not reached, "" if it is.
 func (b *Bus) Unreachable() string {
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
 		if !nc.IsConnected() {

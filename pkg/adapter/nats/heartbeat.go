@@ -11,8 +11,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Pulse publishes a service's heartbeat until it is stopped, and tells it to
-// those who ask for the health of this host.
+// Heartbeater publishes a service's heartbeat until it is stopped, and answers health
+// queries with it.
 type Heartbeater struct {
 	stop      chan struct{}
 	done      chan struct{}
@@ -20,7 +20,7 @@ type Heartbeater struct {
 	questions chan *nats.Msg
 }
 
-// StartPulse publishes what beat returns, at once and then every
+// StartHeartbeats publishes what beat returns, at once and then every
 // protocol.HeartbeatEvery. One goroutine calls beat: where it hangs, questions
 // are not answered either.
 func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Heartbeater {

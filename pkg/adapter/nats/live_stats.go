@@ -9,14 +9,14 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Counted is what has figures to tell. One goroutine calls it.
+// StatsSource counts a service's work. One goroutine calls it.
 type StatsSource interface {
 	// Watch begins to count from nothing, or ends that.
 	Watch(on bool, now time.Time)
 	LiveStats(now time.Time) protocol.LiveStats
 }
 
-// Figures tells a service's figures while somebody watches, and else waits.
+// LiveStats publishes a service's statistics while somebody watches, and else waits.
 type LiveStats struct {
 	bus     *Bus
 	subject string
@@ -27,7 +27,7 @@ type LiveStats struct {
 	done    chan struct{}
 }
 
-// StartFigures tells them until it is stopped.
+// StartLiveStats publishes them until it is stopped.
 func (b *Bus) StartLiveStats(kind protocol.ServiceKind, id string, of StatsSource) (*LiveStats, error) {
 	f := &LiveStats{
 		bus: b, subject: b.Subjects.LiveStats(kind, id), source: of,
@@ -61,7 +61,7 @@ func (f *LiveStats) run() {
 	}
 }
 
-// tell publishes until nobody has watched for a while.
+// publish publishes until nobody has watched for a while.
 func (f *LiveStats) publish() {
 	every := time.NewTicker(protocol.LiveStatsEvery)
 	defer every.Stop()
@@ -84,7 +84,7 @@ func (f *LiveStats) publish() {
 	}
 }
 
-// Stop ends the telling. A nil Figures tells nothing.
+// Stop ends the publishing. A nil LiveStats publishes nothing.
 func (f *LiveStats) Stop() {
 	if f == nil {
 		return

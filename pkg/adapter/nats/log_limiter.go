@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// tellEvery bounds how often a Tally is told of.
+// logEvery is the shortest time between two lines of a LogLimiter.
 const logEvery = time.Second
 
-// Tally counts what others make happen as often as they like, so that a log tells
-// of it once a second at most. Its zero value is ready; any goroutine may use it.
+// LogLimiter counts events that others cause as often as they like, so that a log has
+// one line a second of them at most. Its zero value is ready; any goroutine may use it.
 type LogLimiter struct {
 	mu     sync.Mutex
 	count  int // since it was told of
 	logged time.Time
 }
 
-// Add counts one, and returns how many are to be told of now, 0 for not yet.
+// Add counts one, and returns how many to log now, 0 for not yet.
 func (t *LogLimiter) Add(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

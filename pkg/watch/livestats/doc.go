@@ -1,12 +1,12 @@
-// Package livestats counts what a service tells to those who watch it: protocol.Figures
-// of the last seconds.
+// Package livestats counts what a service publishes for those who watch it:
+// protocol.LiveStats of the last seconds.
 //
-// A service makes a Door, Scheduler or Worker and has it hear of its work from
-// whichever goroutine does it. While nobody watches, that costs a comparison and keeps
-// nothing. pkg/adapter/nats says when somebody does, and takes the figures once a second:
+// A service makes a FrontDoor, Scheduler or Worker and reports its work to it from any
+// goroutine. While nobody watches, that costs a comparison and keeps nothing.
+// pkg/adapter/nats says when somebody does, and takes the statistics once a second:
 //
-//	counted := figures.NewDoor()
-//	shown := b.StartFigures(protocol.FrontDoor, id, counted)
+//	counted := livestats.NewFrontDoor()
+//	stats, err := b.StartLiveStats(protocol.FrontDoor, id, counted)
 //	...
 //	counted.Answered(model, code, latency, cold)
 //

@@ -55,7 +55,7 @@ func (a *answers) add(model string, code protocol.Code, latency time.Duration, c
 	of.latency.Add(latency)
 }
 
-// Figures tells what was counted. The service adds what it knows besides.
+// LiveStats returns what was counted. The service adds what it knows besides.
 func (d *FrontDoor) LiveStats(now time.Time) protocol.LiveStats {
 	f := &protocol.FrontDoorStats{Codes: map[protocol.Code]int{}}
 	sums := map[string]*modelAnswers{}

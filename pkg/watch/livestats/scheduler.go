@@ -30,7 +30,7 @@ func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 	})
 }
 
-// Figures tells what was counted. The service adds what it knows besides.
+// LiveStats returns what was counted. The service adds what it knows besides.
 func (s *Scheduler) LiveStats(now time.Time) protocol.LiveStats {
 	f := &protocol.SchedulerStats{}
 	lasted := s.read(now, func(older, newer *errors) {

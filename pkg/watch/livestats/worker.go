@@ -100,7 +100,7 @@ func (w *Worker) add(did *gpuWork, l *lanes, r *protocol.Result, now time.Time) 
 	l.exec.add(here(r.Exec.Begin), here(r.Exec.End))
 }
 
-// Figures tells what was counted. The service adds what it knows of its GPUs besides.
+// LiveStats returns what was counted. The service adds what it knows of its GPUs besides.
 func (w *Worker) LiveStats(now time.Time) protocol.LiveStats {
 	shown := min(len(w.lanes), protocol.MaxGPUStats)
 	f := &protocol.WorkerStats{GPUs: make([]protocol.GPUStats, shown), Hidden: len(w.lanes) - shown}

@@ -2,7 +2,8 @@
 // tell, and draws it as text for a terminal of any size.
 //
 //	var s top.State
-//	s.Figures(kind, id, figures, now) // as they come
+//	s.OnLiveStats(kind, id, stats, now) // as they come
+
 //	s.Event(event, now)
 //	s.Tick(now) // once a second
 //	v := top.View{Width: 80, Height: 24}

@@ -46,7 +46,7 @@ type gpuKey struct {
 
 type timelines struct{ exec, load []int }
 
-// Figures takes in what a service tells.
+// OnLiveStats takes in what a service publishes.
 func (s *State) OnLiveStats(kind protocol.ServiceKind, id string, f protocol.LiveStats, now time.Time) {
 	s.begin(now)
 	span := time.Duration(f.SpanMS * 1e6)
