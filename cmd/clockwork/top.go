@@ -31,7 +31,7 @@ func (k *topCommand) Help() string {
 // Run shows the stack until it is told to quit, or prints snapshots.
 func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Interval < time.Second {
-		return cli.Usagef("--interval is %v; services tell once a second", k.Interval)
+		return cli.Usagef("--interval is %v; services publish once a second", k.Interval)
 	}
 	if k.Count < 0 {
 		return cli.Usagef("--count is %d; it must not be negative", k.Count)

@@ -47,7 +47,7 @@ func (f clockFlags) misbehave(log *slog.Logger) error {
 		for ahead := true; ; ahead = !ahead {
 			<-asked
 			clock.Stepped(ahead)
-			log.Warn("the clock was stepped, as it was asked for", "ahead", ahead, "by", f.ClockStep)
+			log.Warn("clock stepped by --clock-step", "ahead", ahead, "by", f.ClockStep)
 		}
 	}()
 	return nil

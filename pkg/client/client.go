@@ -127,7 +127,7 @@ func (c *Client) request(ctx context.Context, subject string, body []byte) (*nat
 	delete(c.waiting, seq)
 	c.mu.Unlock()
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, protocol.Errorf(protocol.DeadlineExceeded, "no answer came on %s", subject)
+		return nil, protocol.Errorf(protocol.DeadlineExceeded, "no answer on %s", subject)
 	}
 	return nil, protocol.Errorf(protocol.StateUnavailable, "request on %s: %v", subject, err)
 }

@@ -78,7 +78,7 @@ type CodeRow struct {
 // Codes is the table of all codes, in the order of the documentation.
 var Codes = []CodeRow{
 	{OK, 200, false, ForClients | ForWorkers, "It was done, in time."},
-	{DeadlineExceeded, 504, true, ForClients, "The deadline passed before the answer was there."},
+	{DeadlineExceeded, 504, true, ForClients, "The deadline passed before there was an answer."},
 	{DeadlineUnmeetable, 503, true, ForClients, "Refused at once: the deadline cannot be met."},
 	{BufferTimeout, 503, true, ForClients, "The request waited in the startup buffer until its time was over; no scheduler became active."},
 	{BufferFull, 429, true, ForClients, "The startup buffer is full."},

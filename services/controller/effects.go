@@ -81,7 +81,7 @@ func (l *leader) note(e protocol.Event) {
 	case protocol.EventLoad:
 		l.bus.Log.Info("load answered", "path", e.Path, "model", e.Model, "copies", e.Total, "code", e.Code, "message", e.Message)
 	case protocol.EventQuarantine:
-		l.bus.Log.Warn("model is not served", "model", e.Model, "why", e.Message)
+		l.bus.Log.Warn("model quarantined", "model", e.Model, "why", e.Message)
 	case protocol.EventWorkerJoined:
 		l.bus.Log.Info("worker joined", "worker", e.Worker)
 	case protocol.EventWorkerLost:

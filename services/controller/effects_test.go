@@ -163,7 +163,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	if v := s.view(); v.Models[0].Quarantined != "" {
-		t.Errorf("the model is not served: %s", v.Models[0].Quarantined)
+		t.Errorf("the model quarantined: %s", v.Models[0].Quarantined)
 	}
 }
 

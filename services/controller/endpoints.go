@@ -116,7 +116,7 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 	select {
 	case l.answering <- struct{}{}:
 	default:
-		l.refuseNow(r, protocol.Errorf(protocol.Overloaded, "%d questions are being answered", maxAnswering))
+		l.refuseNow(r, protocol.Errorf(protocol.Overloaded, "too many control requests: %d are being answered", maxAnswering))
 		return
 	}
 	started := l.work.Start(func() {

@@ -50,7 +50,7 @@ func (g *storeWatchdog) run(ctx context.Context) {
 func (g *storeWatchdog) note(err error) {
 	switch {
 	case err != nil && !g.away:
-		g.l.bus.Log.Warn("state store not reached: what is loaded is served from memory, but loads are refused, "+
+		g.l.bus.Log.Warn("state store not reached: loaded models are served, but loads are refused, "+
 			"requests cannot wait for activation, and a controller that restarts waits for the store", "error", err)
 	case err == nil && g.away:
 		g.l.bus.Log.Info("state store reached again")
@@ -108,7 +108,7 @@ func (g *storeWatchdog) mend(ctx context.Context) error {
 	if !g.l.inTurn(ctx, func() { stage, models, workers = g.l.machine.Stage(), g.l.machine.Models(), g.l.machine.Workers() }) || stage == 0 {
 		return nil // nothing was stored before
 	}
-	g.l.bus.Log.Warn("the state store was lost: a controller that restarted now would begin anew and wait for loads. Writing it again",
+	g.l.bus.Log.Warn("the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads",
 		"stage", stage, "models", len(models))
 	ctx, cancel := context.WithTimeout(ctx, mendWait)
 	defer cancel()
@@ -137,6 +137,6 @@ func (g *storeWatchdog) mend(ctx context.Context) error {
 		return err
 	}
 	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = stage, since, revision })
-	g.l.bus.Log.Info("the state store is written again", "stage", stage, "models", len(models))
+	g.l.bus.Log.Info("the state store is rewritten", "stage", stage, "models", len(models))
 	return nil
 }

@@ -80,7 +80,7 @@ func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	switch {
 	case count == 0:
 	case why == frontdoor.OthersInbox:
-		d.bus.Log.Warn("requests ignored: their answers would go to another client's inbox", "count", count, "client", tenant, "latest", reply)
+		d.bus.Log.Warn("requests ignored: their reply subject is another client's inbox", "count", count, "client", tenant, "latest", reply)
 	default:
 		d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
 	}

@@ -63,7 +63,7 @@ func (s *Service) hearResults() {
 	case working && !hears:
 		sub, err := s.bus.Subscribe(s.bus.Control, s.bus.Subjects.Result("*"), s.onResult)
 		if err != nil {
-			s.bus.Log.Error("results are not heard", "error", err) // actions time out
+			s.bus.Log.Error("not subscribed to results", "error", err) // actions time out
 			return
 		}
 		s.results = sub

@@ -56,7 +56,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 	}
 	b, fault := wire.Submissions.Decode(m.Data)
 	if fault == nil && b.Door != door {
-		fault = protocol.Errorf(protocol.BadMessage, "it says that it is of %s", protocol.DoorName(b.Door))
+		fault = protocol.Errorf(protocol.BadMessage, "the batch names front door %s", protocol.DoorName(b.Door))
 	}
 	if fault != nil {
 		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", fault)
@@ -153,7 +153,7 @@ func (t *term) onResult(m *nats.Msg) {
 func (t *term) onClock(m *nats.Msg) {
 	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
 	if err := m.Respond(wire.Clock.Encode(&reading)); err != nil {
-		t.bus.Log.Debug("time not told", "error", err) // it asks again
+		t.bus.Log.Debug("clock answer not sent", "error", err) // it asks again
 	}
 }
 

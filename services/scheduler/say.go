@@ -42,7 +42,7 @@ func (t *term) inquire(q sched.FrontDoorQuestion) {
 	} {
 		answer := s.Submit(q.FrontDoor) + "." + strconv.FormatUint(ask.number, 10)
 		if err := t.bus.Control.PublishRequest(ask.subject, answer, ask.nothing); err != nil {
-			t.bus.Log.Debug("not asked about a front door", "error", err) // later again
+			t.bus.Log.Debug("broker not asked about a front door", "error", err) // later again
 		}
 	}
 }
@@ -95,8 +95,8 @@ func (t *term) say(n sched.Note) {
 	case sched.NoteAnswering:
 		log.Warn("answering for a lost front door", "frontdoor", n.ID, "requests", n.Count)
 	case sched.NoteTooManyWaiting:
-		log.Warn("if front doors die, not all of their requests will be answered: too many wait", "limit", n.Count)
+		log.Warn("too many open requests: if a front door dies, some of its requests get no answer", "limit", n.Count)
 	case sched.NoteForgotten:
-		log.Warn("the connection was broken: if their front door dies, these requests are not answered", "requests", n.Count)
+		log.Warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}
 }

@@ -49,7 +49,7 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 		case time.Now().After(late):
 			return nil, s.allTaken(ctx, b)
 		case tried == 0:
-			b.Log.Info("devices are taken; waiting whether their holders live", "worker", s.config.Name, "for", nameWait)
+			b.Log.Info("devices are taken; waiting to see whether their holders are alive", "worker", s.config.Name, "for", nameWait)
 		}
 		clock.Pause(ctx, takePause+rand.N(takePause))
 	}

@@ -66,7 +66,7 @@ func (g *gpu) start() {
 		if g.info.Bind != nil {
 			runtime.LockOSThread() // the thread ends with the goroutine
 			if err := g.info.Bind(); err != nil {
-				g.agent.bus.Log.Warn("a GPU executes wherever there is room", "gpu", g.index, "error", err)
+				g.agent.bus.Log.Warn("GPU not bound to a processor", "gpu", g.index, "error", err)
 			}
 		}
 		each(g.execute, g.run)

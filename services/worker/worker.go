@@ -99,7 +99,7 @@ func (s *Service) takeName(ctx context.Context, b *bus.Bus) (*bus.Lease, error) 
 		return lease, nil
 	}
 	if errors.Is(err, bus.ErrHeld) {
-		b.Log.Info("the name is taken; waiting whether its holder lives", "worker", s.config.Name, "for", nameWait)
+		b.Log.Info("the name is taken; waiting to see whether its holder is alive", "worker", s.config.Name, "for", nameWait)
 	}
 	wait, cancel := context.WithTimeout(ctx, nameWait)
 	defer cancel()

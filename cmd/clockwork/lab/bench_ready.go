@@ -177,7 +177,7 @@ func copies(n int) string {
 
 func notActive(state *protocol.StackState, prefix string) error {
 	if state.Stage == protocol.Active {
-		return protocol.Errorf(protocol.SchedulerLost, "the stack is ACTIVE, but no scheduler is: it serves nothing")
+		return protocol.Errorf(protocol.SchedulerLost, "the stack is ACTIVE, but no scheduler is active: nothing is served")
 	}
 	return protocol.Errorf(protocol.StateUnavailable, "the stack is %s and serves once it is ACTIVE; %s state says what it waits for, --load waits",
 		state.Stage, prefix)

@@ -164,7 +164,8 @@ func TestBenchRunsAStackOfItsOwn(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for line := range strings.SplitSeq(stdout, "\n") {
-		if terminal.Columns(line) > 80 {
+		table := strings.Contains(line, "  ") // as wide as its cells, where no terminal bounds it
+		if terminal.Columns(line) > 80 && !table {
 			t.Errorf("wider than 80 columns: %s", line)
 		}
 	}

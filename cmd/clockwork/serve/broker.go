@@ -28,10 +28,10 @@ func (b *Broker) ReadAgain(con *cli.Console, open bool) {
 		err = bus.ReloadServer(b.Server, b.config)
 	}
 	if err != nil {
-		con.Log.Error("configuration not read again", "error", err)
+		con.Log.Error("configuration not reloaded", "error", err)
 		return
 	}
-	con.Log.Info("configuration read again", "file", b.config.ConfigFile)
+	con.Log.Info("configuration reloaded", "file", b.config.ConfigFile)
 }
 
 // mayBeOpen refuses a broker that others than this machine reach without proving

@@ -153,7 +153,7 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) || errors.Is(err, nats.ErrAuthorization) {
 		if count := b.denied.Add(time.Now()); count > 0 {
-			b.Log.Error("the broker does not let this process", "count", count, "latest", err)
+			b.Log.Error("permission denied by the broker", "count", count, "latest", err)
 		}
 		return
 	}

@@ -42,7 +42,7 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 		}
 	})
 	if err != nil {
-		b.Log.Warn("health is not told", "error", err)
+		b.Log.Warn("health queries are not answered", "error", err)
 		return func() {}
 	}
 	return func() { _ = sub.Unsubscribe() }

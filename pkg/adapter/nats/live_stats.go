@@ -78,7 +78,7 @@ func (f *LiveStats) publish() {
 			}
 			figures := f.source.LiveStats(now)
 			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, figures)); err != nil {
-				f.bus.Log.Debug("figures not published", "error", err) // the next ones will be
+				f.bus.Log.Debug("live statistics not published", "error", err) // the next ones will be
 			}
 		}
 	}

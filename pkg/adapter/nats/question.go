@@ -26,7 +26,7 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 			second, asked = now, 0
 		}
 		asked++
-		reply, fault := any(nil), protocol.Errorf(protocol.Overloaded, "more than %d questions a second", questionsPerSecond)
+		reply, fault := any(nil), protocol.Errorf(protocol.Overloaded, "more than %d explain requests a second", questionsPerSecond)
 		if asked <= questionsPerSecond {
 			reply, fault = answered(m.Data, answer)
 		}
@@ -46,14 +46,14 @@ const questionsPerSecond = 50
 
 func answered(body []byte, answer func(protocol.Question) (any, *protocol.Error)) (any, *protocol.Error) {
 	if len(body) > maxQuestion {
-		return nil, protocol.Errorf(protocol.PayloadTooLarge, "a question may have %d bytes, got %d", maxQuestion, len(body))
+		return nil, protocol.Errorf(protocol.PayloadTooLarge, "an explain request may have %d bytes, got %d", maxQuestion, len(body))
 	}
 	var q protocol.Question
 	if fault := wire.DecodeBody(body, &q); fault != nil {
 		return nil, fault
 	}
 	if len(q.IDs) > protocol.MaxQuestionIDs {
-		return nil, protocol.Errorf(protocol.InvalidInput, "a question is of %d requests at most, got %d", protocol.MaxQuestionIDs, len(q.IDs))
+		return nil, protocol.Errorf(protocol.InvalidInput, "an explain request names at most %d requests, got %d", protocol.MaxQuestionIDs, len(q.IDs))
 	}
 	return answer(q)
 }

@@ -258,7 +258,7 @@ func (c *engine) overdue(a *action) {
 	if !slices.ContainsFunc(r.gpu.infers, func(a *action) bool { return a.overdue }) {
 		c.unstall(r.gpu)
 	}
-	err := protocol.Errorf(protocol.WorkerLost, "worker %s gave no result of %s in time", r.gpu.worker.id, a.kind)
+	err := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
 	case a.kind == protocol.Infer:
 		c.idle(r)

@@ -72,10 +72,10 @@ func (g *gpu) expired(x executor.Expired) {
 	o := g.orders[x.ID]
 	delete(g.orders, x.ID)
 	if !x.Ready && o.missing > 0 {
-		g.worker.settle(o, protocol.Errorf(protocol.InputMissing, "%d of %d inputs had not come at its latest begin", o.missing, len(o.Action.Requests)))
+		g.worker.settle(o, protocol.Errorf(protocol.InputMissing, "%d of %d inputs had not arrived at the action's latest begin", o.missing, len(o.Action.Requests)))
 		return
 	}
-	g.worker.settle(o, protocol.Errorf(protocol.TooLate, "GPU %d could not begin it by its latest; it is %v past that", g.index, g.worker.now.Sub(o.Latest)))
+	g.worker.settle(o, o.Late(g.worker.now))
 }
 
 // tick lets time pass for the lanes that wait for it.

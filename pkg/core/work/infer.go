@@ -45,7 +45,7 @@ func (w *Worker) checkBatch(o *Order) *protocol.Error {
 		}
 		left -= r.Batch
 		if slices.ContainsFunc(a.Requests[:i], func(before protocol.RequestRef) bool { return before.ID == r.ID }) {
-			return protocol.Errorf(protocol.InvalidAction, "request %v stands twice in the batch", r.ID)
+			return protocol.Errorf(protocol.InvalidAction, "request %v is listed twice in the batch", r.ID)
 		}
 		if r.Generated && !w.config.GenerateInputs {
 			return protocol.Errorf(protocol.InvalidInput, "request %v has no inputs, and this worker generates none (--generate-inputs)", r.ID)

@@ -62,7 +62,7 @@ func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
 func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	load := o.Action.Load
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 {
-		return protocol.Errorf(protocol.InvalidAction, "a load without names, or with a negative bound")
+		return protocol.Errorf(protocol.InvalidAction, "the load has no names, or a negative bound")
 	}
 	if refused := w.checkNames(load); refused != nil {
 		return refused
@@ -84,7 +84,7 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 	names := make(map[string]bool, len(load.Names))
 	for _, name := range load.Names {
 		if !protocol.ValidName(name) || names[name] {
-			return protocol.Errorf(protocol.InvalidAction, "%.80q is no name, or stands twice", name)
+			return protocol.Errorf(protocol.InvalidAction, "%.80q is not a valid name, or is listed twice", name)
 		}
 		names[name] = true
 		if m := w.library[name]; m == nil {

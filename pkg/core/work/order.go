@@ -75,7 +75,7 @@ func (o *Order) Late(now protocol.Time) *protocol.Error {
 	if now <= o.Latest {
 		return nil
 	}
-	return protocol.Errorf(protocol.TooLate, "GPU %d could not begin it by its latest; it is %v past that", o.gpu.index, now.Sub(o.Latest))
+	return protocol.Errorf(protocol.TooLate, "GPU %d could not begin the action in time: its latest begin passed %v ago", o.gpu.index, now.Sub(o.Latest))
 }
 
 func (o *Order) key() actionKey { return actionKey{o.Action.Issuer, o.Action.ID} }

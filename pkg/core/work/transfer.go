@@ -90,7 +90,7 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 		gpus = w.gpus[n : n+1]
 	}
 	if len(o.Action.Models) > 0 && o.Action.GPU >= 0 {
-		return protocol.Errorf(protocol.InvalidAction, "models leave host memory on all GPUs (-1), not on GPU %d alone", o.Action.GPU)
+		return protocol.Errorf(protocol.InvalidAction, "ClearCache with models needs GPU -1 (all), got %d", o.Action.GPU)
 	}
 	for _, g := range gpus {
 		if n := g.transfers.Len(); n >= w.config.MaxQueued {

@@ -119,7 +119,7 @@ func (w *Worker) check(o *Order) *protocol.Error {
 	case o.Latest < w.now:
 		return protocol.Errorf(protocol.TooLate, "arrived %v after its latest begin", w.now.Sub(o.Latest))
 	case o.Earliest > w.now.Add(w.config.Ahead):
-		return protocol.Errorf(protocol.TooEarly, "begins in %v; actions are held for at most %v", o.Earliest.Sub(w.now), w.config.Ahead)
+		return protocol.Errorf(protocol.TooEarly, "begins in %v; a worker holds actions for at most %v", o.Earliest.Sub(w.now), w.config.Ahead)
 	}
 	return nil
 }

@@ -57,10 +57,10 @@ func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
 	go func() {
 		defer close(s.served)
 		if err := s.http.Serve(netutil.LimitListener(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("metrics are served no more", "error", err)
+			log.Error("metrics server stopped", "error", err)
 		}
 	}()
-	log.Info("metrics are served", "url", "http://"+s.Address()+"/metrics")
+	log.Info("metrics server listens", "url", "http://"+s.Address()+"/metrics")
 	return s, nil
 }
 

@@ -97,7 +97,7 @@ func (l *Log) flush(now time.Time) {
 	if err := l.file.write(lines); err != nil {
 		l.lost.Add(int64(bytes.Count(lines, []byte{'\n'})))
 		if !l.failing {
-			l.log.Error("log not written: its lines are lost until it can be", "error", err)
+			l.log.Error("log file cannot be written; lines are lost until it can", "error", err)
 		}
 		l.failing = true
 	} else if l.failing {

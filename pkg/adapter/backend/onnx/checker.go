@@ -30,7 +30,7 @@ func CheckModel(library, file, save string) error {
 		return err
 	}
 	if err := sandbox(); err != nil {
-		return fmt.Errorf("confine the model checker: %w", err)
+		return fmt.Errorf("sandbox the model checker: %w", err)
 	}
 	model, err := io.ReadAll(io.LimitReader(in, DefaultMaxFile))
 	if err != nil {

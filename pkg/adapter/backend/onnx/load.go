@@ -99,7 +99,7 @@ const graphSlack = 4 << 20
 func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
 	l, err := externalizeWeights(graph.bytes())
 	if err != nil {
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "lift weights: %v", err)
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "move weights out of the graph: %v", err)
 	}
 	pages := pagesFor(l.size, b.options.PageSize)
 	if pages > b.options.Pages {
@@ -119,7 +119,7 @@ func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
 	m.spec = protocol.ModelSpec{Backend: b.Name(), BackendVersion: b.Version(), WeightsBytes: l.size, Pages: pages}
 	if m.session, err = newSession(b.lib, l.shell, optimizeNothing, ""); err != nil {
 		block.close()
-		return nil, protocol.Errorf(protocol.BackendError, "ONNX Runtime refuses the lifted model: %v", err)
+		return nil, protocol.Errorf(protocol.BackendError, "ONNX Runtime refuses the model without its weights: %v", err)
 	}
 	return m, nil
 }
