@@ -128,7 +128,7 @@ var readings = map[string][]reading{
 		{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is compared with the id of who is asked"},
 		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
 	},
-	"Watch":   {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
+	"Watch":     {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
 	"LiveStats": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.LiveStats](wire.DecodeReply)}},
 	"Explain": {
 		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](wire.DecodeBody)},
