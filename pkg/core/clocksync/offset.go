@@ -6,9 +6,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// window is how many readings are kept; of these the one with the shortest
-// round trip counts, since its error is at most half of that. Those older than
-// fresh do not: clocks drift.
+// window is how many readings are kept. The estimate is the kept reading with
+// the shortest round trip, because its error is at most half of the round trip.
+// Readings older than fresh are not used, because clocks drift.
 const (
 	window = 64
 	fresh  = 2 * time.Second
@@ -17,8 +17,8 @@ const (
 // Enough is how many readings make an offset trustworthy.
 const Enough = 8
 
-// Offset estimates how far the scheduler's clock is ahead of the local one,
-// from questions and answers. It does no I/O: the caller asks and times.
+// Offset estimates how far the scheduler's clock is ahead of the local clock.
+// The caller exchanges the messages and takes the times.
 type Offset struct {
 	epoch    uint64
 	readings [window]reading
@@ -27,29 +27,28 @@ type Offset struct {
 	steps    int
 }
 
-// reading is one, with the local time of its answer.
+// reading is one measured offset; at is the local time of the reply.
 type reading struct {
 	offset, roundTrip time.Duration
 	at                protocol.Time
 }
 
-// drifts is the part of a second by which two clocks may drift apart in one: NTP
-// slews by half of that.
+// 1/drifts is the largest relative drift between two clocks. NTP slews by half
+// of that.
 const drifts = 1000
 
-// agree reports whether one offset may have been that of both readings: the
-// scheduler's time was read between question and answer, and the clocks may have
-// drifted apart from the one to the other.
+// agree reports whether one offset can explain both readings, given their round
+// trips and the drift between them.
 func (r reading) agree(with reading) bool {
 	drift := r.at.Sub(with.at).Abs() / drifts
 	return (r.offset - with.offset).Abs() <= (r.roundTrip+with.roundTrip)/2+drift+time.Microsecond
 }
 
-// Add takes one reading: the local times of question and answer, and what the
-// scheduler of an epoch said its time was. A newer epoch is another clock and
-// begins anew, as does a clock that was stepped, which shows in two readings of
-// which one must be wrong; a reading of an older epoch, or one that goes
-// backwards, is ignored.
+// Add takes one reading: the local times of request and reply, and the
+// scheduler's time in the reply. A newer epoch is another clock and restarts the
+// estimate. So does a stepped clock, which shows as two readings that contradict
+// each other. A reading of an older epoch, or with a reply before its request,
+// is ignored.
 func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 	if epoch < o.epoch || answered < asked {
 		return
@@ -72,11 +71,11 @@ func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
 	}
 }
 
-// Steps returns how often readings of an epoch contradicted each other: one of
-// the two clocks was stepped, or runs at another speed.
+// Steps returns how many times readings of one epoch contradicted each other:
+// one of the two clocks was stepped, or runs at another speed.
 func (o *Offset) Steps() int { return o.steps }
 
-// Epoch returns the epoch whose clock is known, 0 while there are too few
+// Epoch returns the epoch of the estimated clock, 0 while there are too few
 // readings.
 func (o *Offset) Epoch() uint64 {
 	if o.count < Enough {
@@ -85,12 +84,11 @@ func (o *Offset) Epoch() uint64 {
 	return o.epoch
 }
 
-// Ahead returns how far the scheduler's clock is ahead, and by how much that may be
-// wrong; good only while Epoch is not 0.
+// Ahead returns how far the scheduler's clock is ahead, and the error bound of
+// that. Both are valid only while Epoch is not 0.
 func (o *Offset) Ahead() (by, give time.Duration) { return o.best.offset, o.best.roundTrip / 2 }
 
-// Local converts the scheduler's time to local time. 0 and Never, which name
-// no instant, stay what they are.
+// Local converts the scheduler's time to local time. 0 and Never stay unchanged.
 func (o *Offset) Local(t protocol.Time) protocol.Time {
 	if t == 0 || t == protocol.Never {
 		return t
@@ -98,7 +96,8 @@ func (o *Offset) Local(t protocol.Time) protocol.Time {
 	return t.Add(-o.best.offset)
 }
 
-// Remote converts local time to the scheduler's.
+// Remote converts local time to the scheduler's time. 0 and Never stay
+// unchanged.
 func (o *Offset) Remote(t protocol.Time) protocol.Time {
 	if t == 0 || t == protocol.Never {
 		return t

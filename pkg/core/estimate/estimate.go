@@ -1,9 +1,11 @@
-// Package estimate predicts durations: the percentile of a rolling window of
-// measurements, as the original does (OSDI 2020, section 5.2; window 10, p99).
+// Package estimate predicts durations as a percentile of a rolling window of
+// measurements, as the original Clockwork does (OSDI 2020, section 5.2; window
+// 10, p99).
 //
-// The scheduling core keeps one Estimator per (model, batch size, GPU type)
-// and one per weight transfer. It is pure, without a lock: one goroutine owns
-// it. It neither rejects outliers nor follows trends; who measures filters.
+// The scheduling core keeps one Estimator per (model, batch size, GPU type) and
+// one per weight transfer. The package is pure and has no lock: one goroutine
+// owns an Estimator. It neither rejects outliers nor follows trends; the caller
+// filters.
 package estimate
 
 import (
@@ -12,7 +14,7 @@ import (
 	"time"
 )
 
-// Config says how an Estimator summarises its window.
+// Config sets the window and the percentile of an Estimator.
 type Config struct {
 	// Window is how many of the latest samples count; default 10, at most 4096.
 	Window int
@@ -20,10 +22,10 @@ type Config struct {
 	Percentile float64
 }
 
-// Defaults are the original's: 10 samples, p99.
+// Defaults returns the original's values: 10 samples, p99.
 func Defaults() Config { return Config{Window: 10, Percentile: 99} }
 
-// Validate reports the first field that is out of range.
+// Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if c.Window < 1 || c.Window > 4096 {
 		return fmt.Errorf("validate window: %d is not within 1 to 4096", c.Window)
@@ -45,8 +47,8 @@ type Estimator struct {
 	seed   time.Duration
 }
 
-// New makes an Estimator that answers seed (a profile's p99) until the first
-// sample. The config must be valid.
+// New returns an Estimator whose value is seed (a profile's p99) until the first
+// sample. The config must be valid; New panics otherwise.
 func New(config Config, seed time.Duration) *Estimator {
 	if err := config.Validate(); err != nil {
 		panic(err)
@@ -54,8 +56,7 @@ func New(config Config, seed time.Duration) *Estimator {
 	return &Estimator{config: config, value: seed, seed: seed}
 }
 
-// Add takes a sample; the oldest leaves when the window is full. It takes
-// O(window).
+// Add adds a sample and, if the window is full, removes the oldest. O(window).
 func (e *Estimator) Add(d time.Duration) {
 	if len(e.ring) < e.config.Window {
 		e.ring = append(e.ring, d)
@@ -70,8 +71,8 @@ func (e *Estimator) Add(d time.Duration) {
 	e.value = percentile(e.sorted, e.config.Percentile)
 }
 
-// Forget takes the largest sample out. Without it a sample that is far off
-// would stay for as long as the estimate keeps new ones from coming.
+// Forget removes the largest sample. Otherwise an outlier could stay for ever,
+// if the high estimate prevents the work that would give new samples.
 func (e *Estimator) Forget() {
 	n := len(e.sorted)
 	if n == 0 {
@@ -89,10 +90,10 @@ func (e *Estimator) Forget() {
 	}
 }
 
-// Value is the present estimate, in O(1).
+// Value returns the current estimate, in O(1).
 func (e *Estimator) Value() time.Duration { return e.value }
 
-// Median is the middle sample, the seed where there is none, in O(1).
+// Median returns the middle sample, or the seed if there is none, in O(1).
 func (e *Estimator) Median() time.Duration {
 	if len(e.sorted) == 0 {
 		return e.seed
@@ -100,7 +101,7 @@ func (e *Estimator) Median() time.Duration {
 	return e.sorted[len(e.sorted)/2]
 }
 
-// Samples is how many samples the window holds.
+// Samples returns how many samples the window holds.
 func (e *Estimator) Samples() int { return len(e.ring) }
 
 // percentile interpolates linearly between the two nearest ranks.

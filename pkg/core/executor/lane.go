@@ -8,35 +8,35 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// TaskID names a task of a lane. The owner chooses it; ids grow with the
-// order of arrival and are never 0.
+// TaskID identifies a task of a lane. The owner of the lane chooses it. Ids grow
+// in order of arrival and are never 0.
 type TaskID uint64
 
-// Task is an action as its lane sees it: the window in which it may begin.
+// Task is an action as its lane sees it: the window in which it may start.
 type Task struct {
 	ID               TaskID
 	Earliest, Latest protocol.Time
 }
 
-// Event is something that happened to a lane.
+// Event is an input of Step.
 type Event interface{ event() }
 
-// Arrived is a new task. Ready says that nothing of it is missing.
+// Arrived is a new task. Ready: the task's inputs are present.
 type Arrived struct {
 	Task  Task
 	Ready bool
 }
 
-// Ready says that what a task waited for is there.
+// Ready reports that the inputs of a task have arrived.
 type Ready struct{ ID TaskID }
 
-// Withdrawn takes a task out that has not begun.
+// Withdrawn removes a task that has not started.
 type Withdrawn struct{ ID TaskID }
 
-// Ended says that what was begun last is over.
+// Ended reports that the running task has ended.
 type Ended struct{}
 
-// Tick says only that time has passed.
+// Tick reports only that time has passed.
 type Tick struct{}
 
 func (Arrived) event()   {}
@@ -45,19 +45,19 @@ func (Withdrawn) event() {}
 func (Ended) event()     {}
 func (Tick) event()      {}
 
-// Output is what a Step wants done.
+// Output is the work for the owner after one Step.
 type Output struct {
-	// Start is the task to begin now, 0 for none.
+	// Start is the task to start now, 0 for none.
 	Start TaskID
-	// Expired are tasks that can no longer begin; the lane forgot them.
+	// Expired are tasks that can no longer start; the lane has removed them.
 	Expired []Expired
-	// Wake is when a Tick is due at the latest; Never for none. It replaces
-	// every earlier one.
+	// Wake is the latest time for the next Tick; Never for none. It replaces every
+	// earlier Wake.
 	Wake protocol.Time
 }
 
-// Expired is a task whose latest begin has passed. Ready tells whether it was
-// still waiting for something.
+// Expired is a task whose Latest has passed. Ready is false if inputs were still
+// missing.
 type Expired struct {
 	ID    TaskID
 	Ready bool
@@ -65,9 +65,8 @@ type Expired struct {
 
 // Lane is one lane of one GPU.
 //
-// Invariants: queue is ordered by (Earliest, ID); at most one task has begun
-// and not ended; no task of the queue has a Latest before the time of the last
-// Step.
+// Invariants: queue is sorted by (Earliest, ID); at most one task is running; no
+// task in queue has a Latest before the time of the last Step.
 type Lane struct {
 	queue   []entry
 	running TaskID
@@ -79,16 +78,17 @@ type entry struct {
 	ready bool
 }
 
-// Len returns how many tasks wait.
+// Len returns the number of waiting tasks.
 func (l *Lane) Len() int { return len(l.queue) }
 
-// Running returns the task that has begun and not ended, 0 for none.
+// Running returns the running task, 0 for none.
 func (l *Lane) Running() TaskID { return l.running }
 
-// Has reports whether a task waits.
+// Has reports whether a task is waiting.
 func (l *Lane) Has(id TaskID) bool { return l.index(id) >= 0 }
 
-// Step takes one event; a now before an earlier one counts as that one.
+// Step applies one event. If now is before an earlier now, the earlier one
+// counts.
 func (l *Lane) Step(now protocol.Time, e Event) Output {
 	l.now = max(l.now, now)
 	switch e := e.(type) {
@@ -111,7 +111,7 @@ func (l *Lane) Step(now protocol.Time, e Event) Output {
 	return out
 }
 
-// insert keeps the queue in order; most tasks belong at its end.
+// insert keeps the queue sorted; most tasks belong at its end.
 func (l *Lane) insert(e entry) {
 	i := len(l.queue)
 	for i > 0 && after(l.queue[i-1].Task, e.Task) {
@@ -124,7 +124,7 @@ func after(a, b Task) bool {
 	return a.Earliest > b.Earliest || a.Earliest == b.Earliest && a.ID > b.ID
 }
 
-// expire takes out what can no longer begin.
+// expire removes and returns the tasks that can no longer start.
 func (l *Lane) expire() []Expired {
 	var expired []Expired
 	l.queue = slices.DeleteFunc(l.queue, func(e entry) bool {
@@ -137,7 +137,7 @@ func (l *Lane) expire() []Expired {
 	return expired
 }
 
-// begin takes out the first task that may begin now.
+// begin removes and returns the first task that may start now, 0 for none.
 func (l *Lane) begin() TaskID {
 	if l.running != 0 {
 		return 0
@@ -155,7 +155,7 @@ func (l *Lane) begin() TaskID {
 	return 0
 }
 
-// wake is when the next task may begin or expires, whichever is first.
+// wake returns when the next task may start or expires, whichever is first.
 func (l *Lane) wake() protocol.Time {
 	next := protocol.Never
 	for _, e := range l.queue {
@@ -171,7 +171,7 @@ func (l *Lane) index(id TaskID) int {
 	return slices.IndexFunc(l.queue, func(e entry) bool { return e.ID == id })
 }
 
-// String draws the lane for a person.
+// String shows the lane's state.
 func (l *Lane) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v running %d\n", l.now, l.running)
@@ -185,7 +185,7 @@ func (l *Lane) String() string {
 	return b.String()
 }
 
-// Waiting returns the tasks that wait, in the order of their arrival.
+// Waiting returns the waiting tasks in order of arrival.
 func (l *Lane) Waiting() []TaskID {
 	ids := make([]TaskID, 0, len(l.queue))
 	for _, e := range l.queue {

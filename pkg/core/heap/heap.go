@@ -1,29 +1,29 @@
-// Package heap is a priority queue whose order is total: by key, and where
-// keys are equal by a tie that the caller makes unique. So the same history
-// gives the same order on every machine. Elements can be moved and taken out
-// at any time; nothing is allocated but the heap's own array.
+// Package heap is a priority queue with a total order: by key, and for equal
+// keys by a tie that the caller makes unique. The same operations therefore give
+// the same order on every machine. Elements can be moved and removed at any
+// time; only the heap's own array is allocated.
 //
-// The scheduling core and the simulator order their timers and turns with it.
+// The scheduling core and the simulator order their timers and queues with it.
 // It is pure and has no lock: one goroutine owns a heap. It was written by hand
-// because decisions rest on its order.
+// because decisions depend on its order.
 package heap
 
-// Node is an element; it is in one heap at a time. Embed it in what it stands
-// for, and let Of lead back there.
+// Node is an element; it is in at most one heap at a time. Embed it in the
+// element's struct, and set Of to that struct.
 type Node[T any] struct {
 	Key int64
 	Tie uint64
 	Of  T
-	pos int // its place + 1, 0 outside
+	pos int // index + 1, 0 outside a heap
 }
 
 // In reports whether the node is in a heap.
 func (n *Node[T]) In() bool { return n.pos != 0 }
 
-// Heap gives the node of the least (Key, Tie). The zero value is empty.
+// Heap is a min-heap by (Key, Tie). The zero value is empty.
 type Heap[T any] []*Node[T]
 
-// First returns the least node, nil of an empty heap.
+// First returns the least node, nil if the heap is empty.
 func (h Heap[T]) First() *Node[T] {
 	if len(h) == 0 {
 		return nil
@@ -31,7 +31,7 @@ func (h Heap[T]) First() *Node[T] {
 	return h[0]
 }
 
-// Set puts n at key, whether or not it is in the heap. It takes O(log n).
+// Set inserts n with key and tie, or moves it if it is in the heap. O(log n).
 func (h *Heap[T]) Set(n *Node[T], key int64, tie uint64) {
 	n.Key, n.Tie = key, tie
 	if n.pos == 0 {
@@ -41,7 +41,7 @@ func (h *Heap[T]) Set(n *Node[T], key int64, tie uint64) {
 	h.down(h.up(n.pos - 1))
 }
 
-// Remove takes n out, if it is in the heap.
+// Remove removes n if it is in the heap.
 func (h *Heap[T]) Remove(n *Node[T]) {
 	if n.pos == 0 {
 		return

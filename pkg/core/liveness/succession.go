@@ -2,26 +2,26 @@ package liveness
 
 import "time"
 
-// TakeoverBeats is how many heartbeats a candidate hears of itself, but none of
-// the holder, before it takes the lease away.
+// TakeoverBeats is how many of its own heartbeats a candidate receives, without
+// any of the holder's, before it takes over the lease.
 const TakeoverBeats = 5
 
-// CampaignEvery is how often a candidate looks at the lease.
+// CampaignEvery is how often a candidate checks the lease.
 const CampaignEvery = 100 * time.Millisecond
 
-// Succession says to a candidate whether the holder of the lease that it stands
-// for is silent. The candidate's own heartbeats are the clock: they come the same
-// way as the holder's, so they do not come either where the broker is slow or the
-// candidate was stopped.
+// Succession tells a candidate whether the holder of a lease is silent. The
+// candidate's own heartbeats are the clock: they take the same path as the
+// holder's, so they stop as well when the broker is slow or the candidate is
+// suspended.
 type Succession struct {
-	// Self is the candidate's id, as in its heartbeats.
+	// Self is the id in the candidate's heartbeats.
 	Self string
 
-	holder string // "" for nobody yet
+	holder string // "" before the first look
 	silent int    // own heartbeats since the holder's last
 }
 
-// Heard takes the heartbeat of any instance of the kind that holds such a lease.
+// Heard takes a heartbeat of any instance of the service that uses this lease.
 func (s *Succession) Heard(id string) {
 	switch id {
 	case s.holder:
@@ -31,11 +31,11 @@ func (s *Succession) Heard(id string) {
 	}
 }
 
-// Holder is who held the lease when it was looked at last, "" for nobody yet.
+// Holder returns the lease holder at the last look, "" before the first.
 func (s *Succession) Holder() string { return s.holder }
 
-// Silent reports whether whoever holds the lease now is silent; another one than
-// before has yet to be heard.
+// Silent reports whether the current holder of the lease is silent. A new holder
+// counts as alive at first.
 func (s *Succession) Silent(holder string) bool {
 	if s.holder != holder {
 		s.holder, s.silent = holder, 0

@@ -7,28 +7,29 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// MaxInstances bounds the instances that a Watch follows; the heartbeats of more
-// are ignored.
+// MaxInstances bounds the instances that a Watch follows; heartbeats of further
+// instances are ignored.
 const MaxInstances = 16384
 
-// LostTicks is how many ticks without a heartbeat an instance may miss: with one
+// LostTicks is how many ticks without a heartbeat an instance may miss; with one
 // more it is lost. A tick comes every protocol.HeartbeatEvery.
 const LostTicks = int(protocol.HeartbeatLost / protocol.HeartbeatEvery)
 
-// Watch follows the instances of one kind of service. An instance is lost when it
-// was silent for more than LostTicks ticks, or when the same id beats with a new
-// incarnation. The zero value follows nobody yet.
+// Watch follows the instances of one kind of service. An instance is lost after
+// more than LostTicks ticks without a heartbeat, or when its id sends a
+// heartbeat with a new incarnation. The zero value follows no instance.
 type Watch struct {
 	alive map[string]instance // by id; at most MaxInstances
 }
 
 type instance struct {
-	beat   protocol.Heartbeat // the last one
-	silent int                // ticks since then
+	beat   protocol.Heartbeat // the last heartbeat
+	silent int                // ticks since the last heartbeat
 }
 
-// Beat takes a heartbeat. Where it is of a new incarnation, replaced is the last
-// heartbeat of the one that is lost by it. It is not followed where too many are.
+// Beat takes a heartbeat. If its incarnation is new, replaced is the last
+// heartbeat of the incarnation that is thereby lost. followed is false if the
+// Watch is full.
 func (w *Watch) Beat(h protocol.Heartbeat) (replaced *protocol.Heartbeat, followed bool) {
 	was, known := w.alive[h.ID]
 	if !known && len(w.alive) >= MaxInstances {
@@ -41,8 +42,8 @@ func (w *Watch) Beat(h protocol.Heartbeat) (replaced *protocol.Heartbeat, follow
 	return nil, true
 }
 
-// Expect counts an instance as heard now, if it was not heard yet: it is lost when
-// no heartbeat follows.
+// Expect adds an instance as if its heartbeat had just arrived, unless the Watch
+// already follows it. The instance is lost if no heartbeat comes.
 func (w *Watch) Expect(h protocol.Heartbeat) {
 	if _, known := w.alive[h.ID]; !known && len(w.alive) < MaxInstances {
 		w.put(h)
@@ -56,8 +57,8 @@ func (w *Watch) put(h protocol.Heartbeat) {
 	w.alive[h.ID] = instance{beat: h}
 }
 
-// Tick counts for everyone, and returns the last heartbeats of those who are lost
-// by it, in the order of their ids.
+// Tick advances every instance by one tick and returns the last heartbeats of
+// the instances that are thereby lost, sorted by id.
 func (w *Watch) Tick() (lost []protocol.Heartbeat) {
 	for id, a := range w.alive {
 		if a.silent++; a.silent > LostTicks {
@@ -71,8 +72,7 @@ func (w *Watch) Tick() (lost []protocol.Heartbeat) {
 	return lost
 }
 
-// Alive returns the last heartbeat of every living instance, in the order of their
-// ids.
+// Alive returns the last heartbeat of every live instance, sorted by id.
 func (w *Watch) Alive() []protocol.Heartbeat {
 	beats := make([]protocol.Heartbeat, 0, len(w.alive))
 	for _, a := range w.alive {

@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// Config is the policy of a profiler.
+// Config holds the settings of a profiler.
 type Config struct {
 	// Issuer is this profiler's random identity; it must not be 0.
 	Issuer uint64
-	// Iterations is how often each action is measured; default 10.
+	// Iterations is the number of measurements per action; default 10.
 	Iterations int
-	// ActionTimeout is how long one action may take before it counts as one
-	// without a result, and how long a GPU that is in use is left alone before it
-	// is cleared again; default 30 s.
+	// ActionTimeout is how long the machine waits for the result of an action. It is
+	// also the pause before a GPU that is in use is cleared again. Default 30 s.
 	ActionTimeout time.Duration
 }
 
-// DefaultConfig returns the defaults; the caller adds Issuer.
+// DefaultConfig returns the defaults; the caller must set Issuer.
 func DefaultConfig() Config { return Config{Iterations: 10, ActionTimeout: 30 * time.Second} }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case c.Issuer == 0:
@@ -34,17 +33,17 @@ func (c Config) Validate() error {
 }
 
 const (
-	// maxTries is how many times a unit may cost a GPU, which was lost or gave no
-	// result, before the next time is a verdict.
+	// maxTries is how many GPUs a unit may cost (a GPU was lost or gave no result).
+	// One more and the unit gets a verdict.
 	maxTries = 3
-	// maxJams is how many times in a row a GPU may fail to be cleared before it
-	// counts as hung. That is no fault of the unit's that would have come next.
+	// maxJams is how many times in a row ClearCache may fail on a GPU before the GPU
+	// counts as hung. The next unit in line is not blamed.
 	maxJams = 3
-	// maxFailures is how often in a row one action may fail before its model counts
-	// as one that cannot be measured. A unit is some 75 actions, so 3 would not do:
-	// with a backend that fails one action in 5, every second model would be lost.
+	// maxFailures is how many times in a row one action may fail before its unit
+	// gets a verdict. A unit has about 75 actions, so 3 would not do: with a backend
+	// that fails one action in 5, every second model would be lost.
 	maxFailures = 8
-	// maxLost bounds the workers that are remembered as lost. A GPU of one beyond
-	// them gives no results, which is found as well, only later.
+	// maxLost bounds the workers remembered as lost. GPUs of further lost workers
+	// are detected later, by their missing results.
 	maxLost = 16384
 )

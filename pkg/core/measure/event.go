@@ -2,43 +2,45 @@ package measure
 
 import "clockwork/pkg/protocol"
 
-// Event is something that happened; one of the types of this file.
+// Event is an input of Step: one of the types in this file.
 type Event interface{ event() }
 
-// JobGiven is a job. One with the id of the job at work is that job, sent again.
+// JobGiven is a profiling job. The id of the current job means the same job,
+// sent again.
 type JobGiven struct{ Job protocol.ProfileJob }
 
-// ProfilesRead answers a Read: what stands in the store under its keys, in any
-// order. What could not be read is missing.
+// ProfilesRead answers a Read: the stored profiles under its keys, in any order.
+// Profiles that could not be read are missing.
 type ProfilesRead struct {
 	Job      uint64
 	Profiles []protocol.Profile
 }
 
-// ProfileStored says that the Store of this token was carried out or failed.
+// ProfileStored reports that the Store with this token succeeded or failed.
 type ProfileStored struct{ Token protocol.ActionID }
 
-// ActionResult is a worker's result. Those of other issuers and of actions that
-// nothing waits for are ignored; so results may be late and come twice.
+// ActionResult is a worker's result. Results for other issuers and for actions
+// that no GPU is waiting for are ignored, so results may arrive late or twice.
 type ActionResult struct{ Result protocol.Result }
 
-// WorkerSeen is a worker's heartbeat: at least the first one, and the first one after
-// it was lost.
+// WorkerSeen is a worker's heartbeat. The shell must pass on at least the first
+// heartbeat and the first one after a loss.
 type WorkerSeen struct {
 	ID          string
 	Incarnation uint64
 }
 
-// WorkerLost says that this incarnation of a worker fell silent.
+// WorkerLost reports that this incarnation of a worker stopped sending
+// heartbeats.
 type WorkerLost struct {
 	ID          string
 	Incarnation uint64
 }
 
-// Abandon ends the job at work: another profiler holds the lease.
+// Abandon ends the current job, because another profiler holds the lease.
 type Abandon struct{}
 
-// Tick says only that time has passed.
+// Tick reports only that time has passed.
 type Tick struct{}
 
 func (JobGiven) event()      {}

@@ -8,55 +8,56 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// gpuKey names a GPU in one incarnation of its worker.
+// gpuKey identifies a GPU in one incarnation of its worker.
 type gpuKey struct {
 	worker      string
 	incarnation uint64
 	id          int
 }
 
-// gpu is where units run. Of one that two jobs in a row have, the second knows
-// what it was doing, and whether it hung.
+// gpu is a GPU of a job. If two consecutive jobs include the same GPU, the
+// second job inherits its current action and whether it hung.
 //
-// Invariants: unit is set while working or leaving and then alone; waits is the
-// action or store that it waits for, set exactly then; its timer runs while it
-// waits for an action or is paused.
+// Invariants: unit is set exactly in the states working and leaving, and no
+// other GPU has it in this job. waits is the token of the outstanding action or
+// store, set exactly while one is outstanding. timer runs while an action is
+// outstanding or the GPU is paused.
 type gpu struct {
 	key   gpuKey
-	epoch uint64 // the highest that the worker had seen
-	kind  string // its type
+	epoch uint64 // the highest epoch that the worker had seen
+	kind  string // the GPU type
 	pages int
 
 	state state
 	unit  *unit
-	// steps are what is left to do of the unit; the first one is at work.
+	// steps are the remaining steps of the unit; steps[0] is in progress.
 	steps []step
-	// samples are of the measurement that is being made, words what is told of it
-	// once it is stored, passed how many are behind it in this try.
+	// samples belong to the current measurement. words describes it in the progress
+	// event once it is stored. passed counts the finished measurements of this try.
 	samples []time.Duration
 	words   string
 	passed  int
 	waits   protocol.ActionID
-	storing bool // it waits for a store
-	doomed  bool // it was lost meanwhile
+	storing bool // waits is a store's token
+	doomed  bool // the worker was lost during the store
 	timer   heap.Node[*gpu]
 
-	failures int // of the step at work, in a row
-	jams     int // times in a row that it was not cleared
-	// suspect is the model after which it gave no more results.
+	failures int // of the current step, in a row
+	jams     int // failed ClearCache in a row
+	// suspect is the model being measured when the GPU stopped giving results.
 	suspect string
 }
 
-// state is what a GPU does.
+// state is the state of a GPU.
 type state uint8
 
 const (
-	idle    state = iota // it is free
-	working              // on a unit of this job
-	leaving              // it ends what the last job wanted
-	paused               // it is in use, and not asked for a while
-	hung                 // it gives no results; not used in this job
-	lost                 // its worker is gone; not used in this job
+	idle    state = iota // free
+	working              // measuring a unit of this job
+	leaving              // finishing an action or store of the previous job
+	paused               // in use elsewhere; not cleared again before the timer ends
+	hung                 // gives no results; not used in this job
+	lost                 // worker lost; not used in this job
 )
 
 func newGPU(key gpuKey) *gpu {
@@ -65,7 +66,7 @@ func newGPU(key gpuKey) *gpu {
 	return g
 }
 
-// flaw says of a hung GPU what is known.
+// flaw describes a hung GPU.
 func (g *gpu) flaw() string {
 	text := fmt.Sprintf("GPU %d of worker %s gives no results", g.key.id, g.key.worker)
 	if g.suspect != "" {
@@ -74,26 +75,27 @@ func (g *gpu) flaw() string {
 	return text
 }
 
-// clearing reports whether the GPU has not begun with the unit.
+// clearing reports whether the GPU is still at ClearCache, before the unit's
+// measurements.
 func (g *gpu) clearing() bool { return g.steps[0].kind == protocol.ClearCache }
 
-// reuse makes a GPU one of a new job.
+// reuse sets the state of a GPU for a new job.
 func (m *Machine) reuse(g *gpu) {
 	switch {
 	case g.state == working || g.state == leaving:
-		g.state = leaving // it waits for the end of its action
+		g.state = leaving // finish the outstanding action first
 	case m.isLost(g.key):
 		m.timers.Remove(&g.timer)
 		g.state = lost
 	case g.state == hung:
-		g.state, g.jams = idle, maxJams-1 // one chance to show that it works
+		g.state, g.jams = idle, maxJams-1 // one more failed ClearCache and it is hung again
 	case g.state != paused:
 		g.state = idle
 	}
 }
 
-// leave drops a GPU that is not part of the new job. Whoever gave that took its
-// worker for lost.
+// leave stops a GPU that is not part of the new job. The issuer of the new job
+// considers its worker lost.
 func (m *Machine) leave(g *gpu) {
 	if (g.state == working || g.state == leaving) && !g.clearing() {
 		m.blame(g.unit.key())
@@ -101,9 +103,9 @@ func (m *Machine) leave(g *gpu) {
 	m.stop(g)
 }
 
-// forgetActions lets nothing wait for results any more.
+// forgetActions drops all outstanding actions and stores.
 func (m *Machine) forgetActions() {
-	for _, g := range m.gpus { // in any order: nothing is told
+	for _, g := range m.gpus { // map order does not matter: nothing is output
 		if g.state == working || g.state == leaving || g.state == paused {
 			g.state = idle
 		}
@@ -111,21 +113,21 @@ func (m *Machine) forgetActions() {
 	}
 }
 
-// stop ends what a GPU waits for.
+// stop removes a GPU's timer, outstanding token and unit.
 func (m *Machine) stop(g *gpu) {
 	m.timers.Remove(&g.timer)
 	delete(m.byToken, g.waits)
 	g.waits, g.storing, g.doomed, g.unit, g.steps, g.samples = 0, false, false, nil, nil, nil
 }
 
-// begin has a GPU measure a unit.
+// begin starts a unit on a GPU.
 func (m *Machine) begin(g *gpu, u *unit) {
 	g.state, g.unit, g.steps = working, u, u.steps(m.cfg.Iterations)
 	g.samples, g.passed, g.failures = nil, 0, 0
 	m.send(g)
 }
 
-// next goes on behind the step that was done.
+// next starts the step after the finished one.
 func (m *Machine) next(g *gpu) {
 	for g.steps = g.steps[1:]; len(g.steps) > 0; g.steps = g.steps[1:] {
 		if g.steps[0].stored == "" {
@@ -138,19 +140,19 @@ func (m *Machine) next(g *gpu) {
 	m.free(g)
 }
 
-// measured ends a unit with its profile.
+// measured adds the profile of a finished unit to the report.
 func (m *Machine) measured(u *unit) {
 	delete(m.tries, u.key())
 	m.job.report.Profiles = append(m.job.report.Profiles, u.known)
 }
 
-// free ends a unit on its GPU.
+// free makes a GPU idle.
 func (m *Machine) free(g *gpu) {
 	m.stop(g)
 	g.state = idle
 }
 
-// send gives out the action of a step.
+// send outputs the action of the current step.
 func (m *Machine) send(g *gpu) {
 	s := g.steps[0]
 	m.wait(g)
@@ -161,7 +163,7 @@ func (m *Machine) send(g *gpu) {
 	}})
 }
 
-// wait gives the GPU a new token to wait for.
+// wait assigns the GPU a new token.
 func (m *Machine) wait(g *gpu) {
 	delete(m.byToken, g.waits)
 	m.token++

@@ -9,21 +9,21 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// job is the work that is under way.
+// job is the current profiling job.
 type job struct {
 	id   uint64
-	gpus []*gpu // in the order of the job, each once
-	// units are all that the job is about, until it is known what the store has of
-	// them; then waiting are those that no GPU has taken.
+	gpus []*gpu // in the order of the job, without duplicates
+	// units are all units of the job until the stored profiles are known; then
+	// waiting are the units that no GPU has taken.
 	units, waiting []*unit
-	// planned: what the store has is known; asked: it was asked.
+	// planned: the stored profiles are known. asked: the Read was output.
 	planned, asked bool
 	models         int
 	report         protocol.ProfileReport
-	done, total    int // measurements, for the progress
+	done, total    int // measurements, for the progress events
 }
 
-// give begins a job, in place of the one at work.
+// give starts a job, which replaces the current one.
 func (m *Machine) give(j protocol.ProfileJob) {
 	if j.ID == 0 || j.ID == m.Job() {
 		return
@@ -42,16 +42,16 @@ func (m *Machine) give(j protocol.ProfileJob) {
 			m.job.units = append(m.job.units, newUnit(model, t, j.Known))
 		}
 	}
-	for key := range m.tries { // only deletes
+	for key := range m.tries { // map order does not matter: only deletes
 		if !seen[key.Digest] {
 			delete(m.tries, key)
 		}
 	}
 }
 
-// takeOver makes the workers' GPUs those of the job. A GPU that was part of the
-// last one as well goes on with what it does, and is free after that. It returns
-// the types of GPU, sorted.
+// takeOver makes the workers' GPUs those of the job. A GPU that was already in
+// the last job finishes its action first and is then free. takeOver returns the
+// GPU types, sorted.
 func (m *Machine) takeOver(workers []protocol.WorkerState) (types []string) {
 	before := m.gpus
 	m.gpus = map[gpuKey]*gpu{}
@@ -74,14 +74,14 @@ func (m *Machine) takeOver(workers []protocol.WorkerState) (types []string) {
 			types = append(types, s.Type)
 		}
 	}
-	for _, g := range before { // in any order: counts, and nothing that is told
+	for _, g := range before { // map order does not matter: only counters change, nothing is output
 		m.leave(g)
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
 }
 
-// newUnit finds what the job knows of a unit.
+// newUnit returns a unit with the profile that the job already knows, if any.
 func newUnit(model protocol.ModelSpec, gpuType string, known []protocol.Profile) *unit {
 	for _, p := range known {
 		if p.Matches(model, gpuType) && p.Complete(model) {
@@ -92,8 +92,8 @@ func newUnit(model protocol.ModelSpec, gpuType string, known []protocol.Profile)
 		Digest: model.Digest, Backend: model.Backend, BackendVersion: model.BackendVersion, GPUType: gpuType}}
 }
 
-// ask asks the store for what the job does not know, once what was measured before
-// has been written.
+// ask requests the stored profiles that the job lacks. It waits until the stores
+// of earlier jobs have ended.
 func (m *Machine) ask() {
 	j := m.job
 	if j.asked || m.storing > 0 {
@@ -119,7 +119,7 @@ func (m *Machine) profilesRead(e ProfilesRead) {
 	}
 }
 
-// plan decides what must be measured.
+// plan decides which units must be measured, given the stored profiles.
 func (m *Machine) plan(stored []protocol.Profile) {
 	j := m.job
 	found := map[Key]*protocol.Profile{}
@@ -150,28 +150,28 @@ func givenUp() string {
 	return fmt.Sprintf("%d GPUs in a row were lost or gave no result while they measured it", maxTries+1)
 }
 
-// sortWaiting puts last what cost GPUs before: it must not keep the others from
-// being measured and stored.
+// sortWaiting sorts the waiting units by tries, model name and GPU type. Units
+// that cost GPUs come last, so that the others are measured and stored first.
 func (m *Machine) sortWaiting() {
 	slices.SortStableFunc(m.job.waiting, func(a, b *unit) int {
 		return cmp.Or(m.tries[a.key()]-m.tries[b.key()], strings.Compare(a.model.Name, b.model.Name), strings.Compare(a.gpuType, b.gpuType))
 	})
 }
 
-// giveBack returns a unit to those that wait.
+// giveBack returns a unit to the waiting units.
 func (m *Machine) giveBack(u *unit) {
 	m.job.waiting = append(m.job.waiting, u)
 	m.sortWaiting()
 }
 
-// verdict says why a unit is not measured.
+// verdict reports a unit as not measurable.
 func (m *Machine) verdict(u *unit, reason string) {
 	m.job.report.Failures = append(m.job.report.Failures,
 		protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType, Reason: reason})
 }
 
-// settle gives each free GPU a unit, and ends the job when nothing is left that
-// one could do.
+// settle gives each free GPU a unit, and ends the job when no GPU can do any of
+// the remaining work.
 func (m *Machine) settle() {
 	if m.job == nil {
 		return
@@ -193,8 +193,8 @@ func (m *Machine) settle() {
 	m.finish()
 }
 
-// take gives a free GPU the first unit that fits. One that a GPU is at still, since
-// the last job, waits for what becomes of it there.
+// take gives a free GPU the first unit that fits. A unit that another GPU is
+// still finishing from the last job is skipped until that GPU is done.
 func (m *Machine) take(g *gpu) {
 	for i, u := range m.job.waiting {
 		if u.fits(g) && !m.job.isHeld(u.key()) {
@@ -213,7 +213,8 @@ func (j *job) hasFor(g *gpu) bool {
 	return slices.ContainsFunc(j.waiting, func(u *unit) bool { return u.fits(g) })
 }
 
-// finish ends a job of which no GPU can do any more.
+// finish ends the job with a report, or unfinished if lost GPUs are still
+// needed.
 func (m *Machine) finish() {
 	j := m.job
 	m.job = nil
@@ -227,14 +228,15 @@ func (m *Machine) finish() {
 	for _, f := range j.report.Failures {
 		delete(m.tries, Key{f.Digest, f.GPUType})
 	}
-	for _, u := range j.waiting { // these keep their tries: nothing was found out about them
+	for _, u := range j.waiting { // these keep their tries: nothing was learnt about them
 		j.report.Failures = append(j.report.Failures,
 			protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType, Reason: j.whyLeft(u)})
 	}
 	m.out.Report = &j.report
 }
 
-// whyLeft says why a unit is left although no GPU was lost that could measure it.
+// whyLeft returns why a unit was not measured although no GPU that could measure
+// it was lost.
 func (j *job) whyLeft(u *unit) string {
 	for _, g := range j.gpus {
 		if g.state == hung && u.fits(g) {
@@ -244,8 +246,8 @@ func (j *job) whyLeft(u *unit) string {
 	return "no GPU of this type could hold it"
 }
 
-// progress counts a measurement that is known now, unless an earlier try of the
-// unit counted it.
+// progress reports a finished measurement, unless an earlier try of the unit
+// reported it.
 func (m *Machine) progress(g *gpu, words string) {
 	u := g.unit
 	if g.passed++; g.passed <= u.shown {

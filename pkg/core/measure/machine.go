@@ -7,24 +7,25 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Machine is a profiler's decisions. The zero value is not usable; see New.
+// Machine is the decision core of a profiler. The zero value is not usable; see
+// New.
 //
-// Invariants: one job is at work at a time; each of its units is with a GPU, waits,
-// or has a profile or a verdict; a GPU waits for one action or one store at most,
-// and byToken leads from it to the GPU.
+// Invariants: one job runs at a time. Each of its units is on a GPU, waits, or
+// has a profile or a verdict. A GPU has at most one outstanding action or store,
+// and byToken maps its token to the GPU.
 type Machine struct {
 	cfg  Config
 	now  protocol.Time
-	job  *job            // nil while there is none
-	gpus map[gpuKey]*gpu // those of the last job
-	// timers are the ends of actions and pauses; byToken are the GPUs that wait, by
-	// action or store.
+	job  *job            // nil without a job
+	gpus map[gpuKey]*gpu // of the last job
+	// timers hold the timeouts of actions and the ends of pauses. byToken maps the
+	// token of an outstanding action or store to its GPU.
 	timers  heap.Heap[*gpu]
 	byToken map[protocol.ActionID]*gpu
-	token   protocol.ActionID // the last one given out
-	// storing is how many Stores have no answer.
+	token   protocol.ActionID // the last one assigned
+	// storing counts the outstanding Stores.
 	storing int
-	// lost are the workers that fell silent, and their incarnation then.
+	// lost maps the id of each lost worker to its incarnation at that time.
 	lost  map[string]uint64
 	tries map[Key]int
 	out   Output
@@ -47,8 +48,8 @@ func (m *Machine) Job() uint64 {
 	return m.job.id
 }
 
-// Step takes one event at an instant that is not before the last one (an
-// earlier one counts as the last) and returns what is to be done.
+// Step applies one event and returns the work to be done. If now is before the
+// last instant, the last instant counts.
 func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.now = max(m.now, now)
 	m.out = Output{Actions: m.out.Actions[:0], Store: m.out.Store[:0], Progress: m.out.Progress[:0], Setbacks: m.out.Setbacks[:0]}
@@ -73,7 +74,7 @@ func (m *Machine) apply(e Event) {
 	case ActionResult:
 		m.result(&e.Result)
 	case WorkerSeen:
-		if m.lost[e.ID] == e.Incarnation { // another incarnation changes nothing for this one
+		if m.lost[e.ID] == e.Incarnation { // another incarnation does not bring this one back
 			delete(m.lost, e.ID)
 		}
 	case WorkerLost:
@@ -84,7 +85,7 @@ func (m *Machine) apply(e Event) {
 	}
 }
 
-// expire ends the actions that gave no result in time, and the pauses.
+// expire handles the actions that timed out and the pauses that ended.
 func (m *Machine) expire() {
 	for first := m.timers.First(); first != nil && protocol.Time(first.Key) <= m.now; first = m.timers.First() {
 		g := first.Of
@@ -111,14 +112,14 @@ func (m *Machine) workerLost(e WorkerLost) {
 	}
 }
 
-// isLost reports whether a GPU's worker fell silent.
+// isLost reports whether the GPU's worker is lost.
 func (m *Machine) isLost(key gpuKey) bool {
 	incarnation, lost := m.lost[key.worker]
 	return lost && incarnation == key.incarnation
 }
 
-// blame counts a GPU that was lost, or gave no result, over a unit. It reports
-// whether that was one too many.
+// blame counts one more GPU that a unit cost, and reports whether that exceeds
+// maxTries.
 func (m *Machine) blame(key Key) bool {
 	m.tries[key]++
 	return m.tries[key] > maxTries

@@ -6,9 +6,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// What actions came to: results, failures, silence and loss.
+// This file handles the outcomes of actions: results, failures, timeouts and
+// losses.
 
-// result takes the result of an action that a GPU waits for.
+// result processes a result that a GPU is waiting for.
 func (m *Machine) result(r *protocol.Result) {
 	g := m.byToken[r.Action]
 	if g == nil || g.storing || r.Issuer != m.cfg.Issuer || r.Worker != g.key.worker {
@@ -27,12 +28,12 @@ func (m *Machine) result(r *protocol.Result) {
 	}
 }
 
-// done takes a step that went well.
+// done processes a successful step.
 func (m *Machine) done(g *gpu, r *protocol.Result) {
 	s := g.steps[0]
 	g.failures = 0
 	if s.kind == protocol.ClearCache {
-		g.jams, g.suspect = 0, "" // it works
+		g.jams, g.suspect = 0, "" // the GPU works
 	}
 	if s.sampled {
 		g.samples = append(g.samples, r.Exec.Device)
@@ -53,8 +54,8 @@ func (m *Machine) done(g *gpu, r *protocol.Result) {
 	m.out.Store = append(m.out.Store, Store{Token: g.waits, Profile: g.unit.known})
 }
 
-// profileStored goes on once a measurement was stored, so that an interrupted job
-// goes on there.
+// profileStored continues on the GPU after its Store, so that an interrupted job
+// can resume from the stored measurements.
 func (m *Machine) profileStored(token protocol.ActionID) {
 	m.storing--
 	g := m.byToken[token]
@@ -76,7 +77,8 @@ func (m *Machine) profileStored(token protocol.ActionID) {
 	}
 }
 
-// failed takes a step that was refused or failed: once more, or it is a verdict.
+// failed processes a failed step: the step is sent again, or the unit gets a
+// verdict.
 func (m *Machine) failed(g *gpu, r *protocol.Result) {
 	reason := describe(r)
 	if r.Code.Row().Retryable || r.Code == protocol.BackendError || r.Code == protocol.Internal {
@@ -88,14 +90,14 @@ func (m *Machine) failed(g *gpu, r *protocol.Result) {
 		}
 		reason = fmt.Sprintf("%s (%d times in a row)", reason, g.failures)
 		if g.clearing() {
-			m.jam(g, reason, paused) // what holds it may end; that takes as long as any action may
+			m.jam(g, reason, paused) // the GPU may be in use, for as long as any action may take
 			return
 		}
 	}
 	m.fail(g, reason)
 }
 
-// timedOut takes silence of a GPU whose worker lives.
+// timedOut handles a missing result from a GPU whose worker is alive.
 func (m *Machine) timedOut(g *gpu) {
 	reason := fmt.Sprintf("%s on %s: no result within %v", g.steps[0].kind, g.key.worker, m.cfg.ActionTimeout)
 	switch {
@@ -110,7 +112,7 @@ func (m *Machine) timedOut(g *gpu) {
 	}
 }
 
-// jam counts a GPU that was not cleared; a unit is not to blame for that.
+// jam counts a failed ClearCache. The unit is not blamed.
 func (m *Machine) jam(g *gpu, reason string, after state) {
 	g.jams++
 	m.setback(NotCleared, g, g.jams, reason)
@@ -127,10 +129,10 @@ func (m *Machine) jam(g *gpu, reason string, after state) {
 	}
 }
 
-// lose takes a GPU out of the job because its worker is gone.
+// lose removes a GPU of a lost worker from the job.
 func (m *Machine) lose(g *gpu, reason string) {
 	if g.storing {
-		g.doomed = true // when that has ended, so that no two stores of a unit meet
+		g.doomed = true // lose it when the store ends, so that a unit never has two outstanding stores
 		return
 	}
 	if (g.state == working || g.state == leaving) && !g.clearing() {
@@ -142,12 +144,12 @@ func (m *Machine) lose(g *gpu, reason string) {
 	g.state = lost
 }
 
-// cost counts a GPU that was lost or gave no result over its unit, and gives the
-// unit to others, or up.
+// cost blames the unit for a lost GPU or a missing result. The unit waits again
+// or gets a verdict.
 func (m *Machine) cost(g *gpu, reason string) {
 	u := g.unit
 	if g.state == working && u.complete() {
-		m.measured(u) // it was only to be evicted
+		m.measured(u) // only its eviction was left
 		return
 	}
 	tooMany := m.blame(u.key())
@@ -163,12 +165,13 @@ func (m *Machine) cost(g *gpu, reason string) {
 	}
 }
 
-// recount follows the tries of a unit that changed by what an earlier job did: it
-// waits behind others now, or is given up. One that is with a GPU is decided there.
+// recount re-sorts the waiting units after an action of an earlier job changed a
+// unit's tries, or gives the unit a verdict if tooMany. A unit on a GPU is
+// judged there.
 func (m *Machine) recount(key Key, tooMany bool) {
 	j := m.job
 	if j == nil || !j.planned {
-		return // plan will look
+		return // plan will use the new count
 	}
 	for i, u := range j.waiting {
 		if u.key() == key && tooMany {
@@ -180,13 +183,13 @@ func (m *Machine) recount(key Key, tooMany bool) {
 	m.sortWaiting()
 }
 
-// fail is a verdict on a unit that a GPU has.
+// fail gives a GPU's unit a verdict.
 func (m *Machine) fail(g *gpu, reason string) {
 	if g.clearing() {
 		g.jams = 0
 	}
 	if g.unit.complete() {
-		m.measured(g.unit) // it was only to be evicted; the next ClearCache does that
+		m.measured(g.unit) // only its eviction was left; the next ClearCache does that
 	} else {
 		m.setback(NotMeasured, g, m.tries[g.unit.key()], reason)
 		m.verdict(g.unit, reason)

@@ -2,25 +2,25 @@ package measure
 
 import "clockwork/pkg/protocol"
 
-// Output is what the shell has to do after one Step. Its slices are valid until
+// Output is the work for the shell after one Step. Its slices are valid until
 // the next Step.
 type Output struct {
 	Actions []WorkerAction
-	// Read asks for profiles of earlier jobs; a later Read replaces it.
+	// Read requests profiles of earlier jobs; a later Read replaces it.
 	Read *Read
-	// Store asks for profiles to be written, in place of what stands there.
+	// Store requests writes of profiles, which replace the stored ones.
 	Store []Store
-	// Progress lacks At; the shell knows the wall time. Done only grows within a
-	// job, and never exceeds Total.
+	// Progress lacks At; the shell adds the wall-clock time. Done only grows within
+	// a job, and never exceeds Total.
 	Progress []protocol.Event
-	// Setbacks are for people.
+	// Setbacks are for logs and displays.
 	Setbacks []Setback
-	// Begun, Report and Unfinished are about the job: it is known what must be
-	// measured; it ended, with a report or without.
+	// Begun: the job knows what it must measure. Report and Unfinished: the job
+	// ended, with or without a report.
 	Begun      *Begun
 	Report     *protocol.ProfileReport
 	Unfinished *Unfinished
-	// Wake is when a Tick is due at the latest; Never for none.
+	// Wake is the latest time for the next Tick; Never for none.
 	Wake protocol.Time
 }
 
@@ -30,42 +30,42 @@ type WorkerAction struct {
 	Action protocol.Action
 }
 
-// Read asks for stored profiles, for the job of this id.
+// Read requests stored profiles for the job with this id.
 type Read struct {
 	Job  uint64
 	Keys []Key
 }
 
-// Key is what a stored profile is found by.
+// Key identifies a stored profile.
 type Key struct{ Digest, GPUType string }
 
-// Store is one profile to write. At most one of a Key is outstanding.
+// Store is one profile to write. At most one Store per Key is outstanding.
 type Store struct {
 	Token   protocol.ActionID
 	Profile protocol.Profile
 }
 
-// Begun says how much a job has to do: Units to measure, Stored profiles that
-// need not be measured.
+// Begun says how much work a job has: Units to measure, and Stored profiles that
+// need no measuring.
 type Begun struct {
 	Job                   uint64
 	Models, Units, Stored int
 }
 
-// Unfinished says that GPUs were lost that Units still need.
+// Unfinished reports that lost GPUs are needed for the remaining Units.
 type Unfinished struct {
 	Job   uint64
 	Units int
 }
 
-// Setback is something that went wrong and does not end the job.
+// Setback is a problem that does not end the job.
 type Setback struct {
 	Kind   SetbackKind
-	Model  string // what was measured
-	Worker string // where
+	Model  string // the measured model
+	Worker string // where it happened
 	GPU    int
-	Type   string // of the GPU
-	Times  int    // in a row
+	Type   string // GPU type
+	Times  int    // how many in a row
 	Reason string
 }
 
@@ -74,13 +74,14 @@ type SetbackKind uint8
 
 // The kinds of setback.
 const (
-	// ActionFailed: the action is sent again.
+	// ActionFailed: the action failed and is sent again.
 	ActionFailed SetbackKind = iota + 1
-	// NotCleared: what runs on the GPU does not end, or it gives no result.
+	// NotCleared: ClearCache failed, because other work still runs on the GPU or it
+	// gives no result.
 	NotCleared
-	// NoResult: the unit goes back to those that wait.
+	// NoResult: the action timed out or its GPU was lost; the unit waits again.
 	NoResult
-	// NotMeasured: a verdict on the unit.
+	// NotMeasured: the unit got a verdict.
 	NotMeasured
 	// GPUHung: the GPU is not used any more in this job.
 	GPUHung

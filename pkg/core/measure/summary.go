@@ -7,9 +7,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Summarize orders the samples and reads off minimum, median, 99th percentile
-// (linear between neighbours) and maximum. What a clock that lies makes of them
-// is not Valid. The samples are not changed.
+// Summarize returns the minimum, median, 99th percentile (linear interpolation)
+// and maximum of the samples. If the clock was wrong, the result is not Valid.
+// The samples are not changed.
 func Summarize(samples []time.Duration) protocol.Measurement {
 	if len(samples) == 0 {
 		return protocol.Measurement{}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// String shows the machine to a person: the job, what waits, and what each GPU does.
+// String shows the job, the waiting units, and the state of each GPU.
 func (m *Machine) String() string {
 	if m.job == nil {
 		return "no job\n"
@@ -29,7 +29,7 @@ func (m *Machine) String() string {
 	return b.String()
 }
 
-// doing says what a GPU waits for.
+// doing names the outstanding action or store.
 func (g *gpu) doing() string {
 	if g.storing {
 		return "store"

@@ -8,13 +8,14 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// unit is one model on one type of GPU. Copies of a model are one unit.
+// unit is one model on one GPU type. Copies of a model are one unit.
 type unit struct {
 	model   protocol.ModelSpec
 	gpuType string
-	// known is what is measured: in earlier, interrupted jobs and in this one.
+	// known holds the measurements made so far, in earlier, interrupted jobs and in
+	// this one.
 	known protocol.Profile
-	// shown is how many of its measurements the progress counts.
+	// shown counts the measurements already reported as progress.
 	shown int
 }
 
@@ -22,25 +23,26 @@ func (u *unit) key() Key { return Key{u.model.Digest, u.gpuType} }
 
 func (u *unit) fits(g *gpu) bool { return u.gpuType == g.kind && u.model.Pages <= g.pages }
 
-// complete reports whether nothing of the profile is missing.
+// complete reports whether the profile is complete.
 func (u *unit) complete() bool { return u.known.Complete(u.model) }
 
-// measurements is how many a complete profile has.
+// measurements returns the number of measurements in a complete profile.
 func (u *unit) measurements() int { return 1 + len(u.model.BatchSizes) }
 
-// step is one thing to do of measuring a unit: an action, unless its kind is 0.
+// step is one step of measuring a unit. It is an action, unless its kind is 0.
 type step struct {
 	kind  protocol.Kind
 	batch int
-	// sampled: how long the action takes is a sample; closes: with this step a
-	// measurement is complete, from the samples since the last one.
+	// sampled: the action's duration is a sample. closes: this step completes a
+	// measurement of the samples since the last one.
 	sampled, closes bool
-	// stored says which measurement need not be made, instead of an action.
+	// stored, if not empty, names a measurement that is already known, in place of
+	// an action.
 	stored string
 }
 
-// steps are what is to be done with a unit on a GPU, to add to known what it
-// lacks. The weights are copied in any case, since the batches need them.
+// steps returns the steps that complete known on a GPU. The weights are loaded
+// in any case, because the batches need them.
 func (u *unit) steps(iterations int) []step {
 	list := append(make([]step, 0, (u.measurements()+1)*(iterations+1)), step{kind: protocol.ClearCache})
 	if u.known.LoadWeights.Valid() {
@@ -58,15 +60,15 @@ func (u *unit) steps(iterations int) []step {
 			list = append(list, step{stored: fmt.Sprintf("batch %d is stored", batch)})
 			continue
 		}
-		for i := range iterations + 1 { // the first run is slower and does not count
+		for i := range iterations + 1 { // the first run is slower and is not sampled
 			list = append(list, step{kind: protocol.Infer, batch: batch, sampled: i > 0, closes: i == iterations})
 		}
 	}
 	return append(list, step{kind: protocol.EvictWeights})
 }
 
-// add puts what a step measured into known, and returns it in words; or why it
-// cannot be planned with.
+// add puts the measurement of a step into known and returns its description, or
+// the reason why it is unusable.
 func (u *unit) add(s step, samples []time.Duration) (words, absurd string) {
 	m := Summarize(samples)
 	if s.kind == protocol.LoadWeights {
@@ -79,7 +81,7 @@ func (u *unit) add(s step, samples []time.Duration) (words, absurd string) {
 	if !m.Valid() {
 		return "", fmt.Sprintf("absurd times at batch %d: %v", s.batch, samples)
 	}
-	// A copy, since the profile that was stored last may still be on its way.
+	// A copy, because the last stored profile may still be in use by the shell.
 	list := slices.DeleteFunc(slices.Clone(u.known.Infer), func(b protocol.BatchMeasurement) bool { return b.Batch == s.batch })
 	list = append(list, protocol.BatchMeasurement{Batch: s.batch, Measurement: m})
 	slices.SortFunc(list, func(a, b protocol.BatchMeasurement) int { return a.Batch - b.Batch })

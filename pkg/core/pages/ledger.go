@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// phase is where a model's weights stand.
+// phase is the state of a model's weights on the GPU.
 type phase uint8
 
 const (
@@ -20,27 +20,27 @@ const (
 
 var phaseNames = [...]string{"loading", "loaded", "evicting"}
 
-// holding is the weights of one model: n frames from Begin to Free or Abort.
+// holding is the page frames of one model, from Begin until Free or Abort.
 type holding struct {
 	frames  []int
 	phase   phase
 	version uint64 // of the weights, 0 while they are being copied
-	users   int    // executions that read them; only while loaded
+	users   int    // executions that read the weights; only in phase loaded
 }
 
-// Ledger is the accounting of one GPU.
+// Ledger accounts for the pages of one GPU.
 //
 // Invariants: every frame is either free or belongs to exactly one holding, so
 // loading + loaded + evicting pages never exceed the total (G6). A holding with
-// users is loaded. Versions are never used twice.
+// users is loaded. Versions are never reused.
 type Ledger struct {
 	total    int
-	free     []int // the last one is taken first
+	free     []int // used as a stack: the last frame is taken first
 	held     map[string]*holding
 	versions uint64
 }
 
-// New makes a ledger of frames 0 to total-1, all of them free.
+// New returns a ledger of frames 0 to total-1, all of them free.
 func New(total int) *Ledger {
 	l := &Ledger{total: total, held: map[string]*holding{}}
 	for f := total - 1; f >= 0; f-- {
@@ -49,10 +49,11 @@ func New(total int) *Ledger {
 	return l
 }
 
-// Total returns the number of pages, Used how many of them are not free.
+// Total returns the number of pages.
 func (l *Ledger) Total() int { return l.total }
 
-// Used returns the pages that hold, get or lose weights.
+// Used returns the number of pages whose weights are loading, loaded or
+// evicting.
 func (l *Ledger) Used() int { return l.total - len(l.free) }
 
 // Loaded returns the models whose weights are on the GPU, sorted.
@@ -66,12 +67,12 @@ func (l *Ledger) Loaded() []string {
 	return names
 }
 
-// Holds reports whether a model has pages: its weights are there, come or go.
+// Holds reports whether a model has pages, in any phase.
 func (l *Ledger) Holds(model string) bool { return l.held[model] != nil }
 
-// Begin takes n frames for a model's weights, which are to be copied now. It
-// refuses with ALREADY_LOADED, WEIGHTS_IN_USE (they are on their way in or
-// out), INVALID_ACTION (no pages at all) or NO_MEMORY.
+// Begin reserves n frames for a model's weights, which the caller copies next.
+// It returns ALREADY_LOADED, WEIGHTS_IN_USE (loading or evicting),
+// INVALID_ACTION (n < 1) or NO_MEMORY.
 func (l *Ledger) Begin(model string, n int) ([]int, *protocol.Error) {
 	if h := l.held[model]; h != nil {
 		if h.phase == loaded {
@@ -94,18 +95,18 @@ func (l *Ledger) Begin(model string, n int) ([]int, *protocol.Error) {
 	return slices.Clone(frames), nil
 }
 
-// Commit says that the copy which Begin announced is there.
+// Commit marks the weights of the copy that Begin announced as loaded.
 func (l *Ledger) Commit(model string) {
 	h := l.expect(model, loading)
 	l.versions++
 	h.phase, h.version = loaded, l.versions
 }
 
-// Abort gives the frames of a copy that failed back.
+// Abort frees the frames of a failed copy.
 func (l *Ledger) Abort(model string) { l.drop(model, l.expect(model, loading)) }
 
-// Version tells the weights of a model from later ones; 0 when they are not
-// on the GPU.
+// Version identifies the present weights of a model; 0 if they are not on the
+// GPU. Weights loaded again get another version.
 func (l *Ledger) Version(model string) uint64 {
 	if h := l.held[model]; h != nil && h.phase == loaded {
 		return h.version
@@ -113,8 +114,8 @@ func (l *Ledger) Version(model string) uint64 {
 	return 0
 }
 
-// Use begins to read a model's weights; they stay until Done. It returns their
-// version, or WEIGHTS_MISSING.
+// Use registers a reader of a model's weights, which stay until Done. It returns
+// their version, or WEIGHTS_MISSING.
 func (l *Ledger) Use(model string) (uint64, *protocol.Error) {
 	h := l.held[model]
 	if h == nil || h.phase != loaded {
@@ -124,7 +125,7 @@ func (l *Ledger) Use(model string) (uint64, *protocol.Error) {
 	return h.version, nil
 }
 
-// Done ends what Use began.
+// Done ends one Use.
 func (l *Ledger) Done(model string) {
 	h := l.expect(model, loaded)
 	if h.users == 0 {
@@ -133,8 +134,8 @@ func (l *Ledger) Done(model string) {
 	h.users--
 }
 
-// Evict announces that a model's weights are about to go. It refuses with
-// WEIGHTS_MISSING, or WEIGHTS_IN_USE while they are read, copied or going.
+// Evict announces the eviction of a model's weights. It returns WEIGHTS_MISSING,
+// or WEIGHTS_IN_USE while they are being read, copied or evicted.
 func (l *Ledger) Evict(model string) *protocol.Error {
 	h := l.held[model]
 	switch {
@@ -149,13 +150,13 @@ func (l *Ledger) Evict(model string) *protocol.Error {
 	return nil
 }
 
-// Free says that the weights which Evict announced are gone.
+// Free completes an Evict: the weights are gone and their frames free.
 func (l *Ledger) Free(model string) { l.drop(model, l.expect(model, evicting)) }
 
-// Keep says that the weights which Evict announced are still there.
+// Keep cancels an Evict: the weights are still loaded.
 func (l *Ledger) Keep(model string) { l.expect(model, evicting).phase = loaded }
 
-// String draws the ledger for a person.
+// String shows the ledger's state.
 func (l *Ledger) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d pages used\n", l.Used(), l.total)
@@ -172,7 +173,7 @@ func (l *Ledger) drop(model string, h *holding) {
 	delete(l.held, model)
 }
 
-// expect finds a holding whose phase the caller's own state implies.
+// expect returns a holding that must be in phase p; it panics otherwise.
 func (l *Ledger) expect(model string, p phase) *holding {
 	h := l.held[model]
 	if h == nil || h.phase != p {

@@ -2,28 +2,28 @@ package quota
 
 import "time"
 
-// maxAccounts bounds how many tenants, and how many models, are counted apart: on
-// an open broker anybody can make up names.
+// maxAccounts bounds the tenants, and the models, that are counted separately:
+// on an open broker anybody can invent names.
 const maxAccounts = 4096
 
-// book holds accounts by name. One that has nothing and spent nothing is as good
-// as a new one, and is forgotten when room is needed.
+// book holds accounts by name. An account without requests and with a full
+// bucket is equivalent to a new one, and is removed when space is needed.
 type book struct {
 	limit    func(name string) Limit
 	accounts map[string]*account
 	swept    time.Time
-	crowd    *account // of all for whom no room was left
+	crowd    *account // shared by all names beyond maxAccounts
 }
 
-// sweepEvery is how often a full book looks at most for accounts to forget.
+// sweepEvery is the minimum interval between two sweeps of a full book.
 const sweepEvery = time.Second
 
 func newBook(limit func(string) Limit) book {
 	return book{limit: limit, accounts: map[string]*account{}, crowd: &account{}}
 }
 
-// account finds who has a limit, with the tokens that came until now; nil for who
-// has none.
+// account returns the account of name, with its tokens refilled up to now; nil
+// if name is unlimited.
 func (b *book) account(name string, now time.Time) *account {
 	limit := b.limit(name)
 	if limit == Unlimited {
@@ -49,7 +49,7 @@ func (b *book) open(name string, now time.Time) *account {
 	return a
 }
 
-// sweep forgets who has nothing.
+// sweep removes the accounts that are equivalent to new ones.
 func (b *book) sweep(now time.Time) {
 	b.swept = now
 	for name, a := range b.accounts {

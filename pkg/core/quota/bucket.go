@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// bucket holds tokens, of which each request takes one. They come at a rate, and
-// no more than burst are kept. Its zero value has never been used and is full.
+// bucket is a token bucket: each request takes one token, tokens arrive at Rate,
+// and at most Burst are kept. The zero value is a new, full bucket.
 type bucket struct {
 	tokens float64
-	at     time.Time // when there were so many
+	at     time.Time // when tokens was last updated
 }
 
-// fill adds what has come since the bucket was looked at.
+// fill adds the tokens that arrived since the last fill.
 func (b *bucket) fill(l Limit, now time.Time) {
 	if b.at.IsZero() {
 		b.tokens = l.Burst
@@ -23,8 +23,8 @@ func (b *bucket) fill(l Limit, now time.Time) {
 	b.at = now
 }
 
-// wait is how long it takes until a token is there, 0 if one is. The bucket was
-// filled.
+// wait returns the time until a token is available, 0 if one is. The bucket must
+// be filled up to now.
 func (b *bucket) wait(l Limit) time.Duration {
 	if b.tokens >= 1 {
 		return 0
@@ -36,5 +36,5 @@ func (b *bucket) wait(l Limit) time.Duration {
 	return max(1, time.Duration(math.Ceil(seconds*float64(time.Second))))
 }
 
-// forever is how long a wait can be at most.
+// forever is the longest wait that is reported.
 const forever = time.Hour

@@ -7,15 +7,15 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Ledger counts what tenants and models have. Nothing is counted for who has no
-// limit.
+// Ledger counts the requests and bytes of tenants and models. Names without a
+// limit are not counted.
 type Ledger struct {
 	rules   Rules
 	tenants book
 	models  book
 }
 
-// New makes a ledger in which nobody has anything.
+// New returns an empty ledger.
 func New(rules Rules) *Ledger {
 	l := &Ledger{rules: rules}
 	l.tenants = newBook(func(name string) Limit { return l.rules.tenant(name) })
@@ -23,22 +23,23 @@ func New(rules Rules) *Ledger {
 	return l
 }
 
-// Share is what one request has of its tenant's limit and of its model's, from Take
+// Share is one request's part of its tenant's and its model's limit, from Take
 // until Return.
 type Share struct {
 	tenant, model *account
 	bytes         int64
 }
 
-// account is what one tenant or one model has.
+// account is the usage of one tenant or one model.
 type account struct {
 	requests int64
 	bytes    int64
 	bucket
 }
 
-// Take counts a request in, or says which limit it would exceed: LIMIT_EXCEEDED, or
-// PAYLOAD_TOO_LARGE if it alone is more than the limit. Who is refused has taken nothing, of any limit.
+// Take admits a request, or returns the limit that it would exceed:
+// LIMIT_EXCEEDED, or PAYLOAD_TOO_LARGE if the request alone exceeds the limit. A
+// refused request takes nothing from any limit.
 func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, *protocol.Error) {
 	ofTenant, ofModel := l.rules.tenant(tenant), l.rules.model(model)
 	share := l.share(tenant, model, bytes, now)
@@ -57,17 +58,17 @@ func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, 
 	return share, nil
 }
 
-// Hold counts a request in that was let pass before, whatever the limits say.
+// Hold counts a request that was admitted before, regardless of the limits.
 func (l *Ledger) Hold(tenant, model string, bytes int64, now time.Time) Share {
 	share := l.share(tenant, model, bytes, now)
 	share.add(1)
 	return share
 }
 
-// Return counts a request out. It is called once of each share.
+// Return releases a share. It must be called exactly once per share.
 func (l *Ledger) Return(s Share) { s.add(-1) }
 
-// share finds the accounts of those who have a limit, filled up to now.
+// share returns the accounts of tenant and model, refilled up to now.
 func (l *Ledger) share(tenant, model string, bytes int64, now time.Time) Share {
 	return Share{l.tenants.account(tenant, now), l.models.account(model, now), bytes}
 }
@@ -89,8 +90,8 @@ func (s Share) spend() {
 	}
 }
 
-// check says which limit a request would exceed, nil for none. kind is "tenant" or
-// "model".
+// check returns the limit that a request would exceed, nil for none. kind is
+// "tenant" or "model".
 func (a *account) check(l Limit, bytes int64, kind, name string) *protocol.Error {
 	var e *protocol.Error
 	switch wait := a.wait(l); {

@@ -14,7 +14,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Parse reads a file of limits. What it does not say is as in base:
+// Parse reads a file of limits. Limits that the file does not set are taken from
+// base:
 //
 //	tenants:
 //	  "*":   {requests: 200, bytes: 64MiB}   # each client with a name that is not below
@@ -50,7 +51,7 @@ func Parse(text []byte, base Rules) (Rules, error) {
 	return r, nil
 }
 
-// document returns the one value of a text, nil if it is empty.
+// document returns the root value of a text, nil if the text is empty.
 func document(text []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var n, second yaml.Node
@@ -71,11 +72,11 @@ func document(text []byte) (*yaml.Node, error) {
 
 func isNothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// everyOther is the name of all that are not named.
+// everyOther is the key for all names that are not listed.
 const everyOther = "*"
 
-// named reads limits by name. Those of "*" are for all others, and what the named
-// ones do not say is as there.
+// named reads limits by name. The limits of "*" apply to all other names and are
+// the defaults of the listed ones.
 func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Limit, err error) {
 	others = base
 	err = fields(n, of, func(name string, value *yaml.Node) (err error) {
@@ -101,8 +102,8 @@ func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Li
 	return own, others, err
 }
 
-// limit reads the limits of one. A rate without a burst lets a tenth of a second
-// pass at once.
+// limit reads one Limit. A rate without a burst gets a burst of a tenth of a
+// second.
 func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
 	l, rate, burst := base, false, false
 	err := fields(n, of, func(key string, value *yaml.Node) (err error) {
@@ -138,8 +139,8 @@ func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
 	return l, nil
 }
 
-// fields calls f for each pair of a mapping, in their order. Nothing counts as a
-// mapping without any.
+// fields calls f for each pair of a mapping, in file order. A null counts as an
+// empty mapping.
 func fields(n *yaml.Node, of string, f func(key string, value *yaml.Node) error) error {
 	if isNothing(n) {
 		return nil
@@ -171,7 +172,7 @@ func atLine(line int, err error) error {
 	return located{fmt.Errorf("line %d: %w", line, err)}
 }
 
-// unbounded is how a file says that there is no limit.
+// unbounded is the word for no limit.
 const unbounded = "none"
 
 func count(n *yaml.Node) (int64, error) {
@@ -203,7 +204,7 @@ func size(n *yaml.Node) (int64, error) {
 	return v * factor, nil
 }
 
-// maxRate is the largest rate that means anything.
+// maxRate is the largest accepted rate, in requests per second.
 const maxRate = 1e9
 
 func perSecond(n *yaml.Node) (float64, error) {

@@ -6,40 +6,44 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// profiling is the job under way. Its id is 0 before the first.
+// profiling is the state of the current profiling job. job is 0 before the first
+// job.
 type profiling struct {
 	job     uint64
 	running bool
 	sent    protocol.Time
 	retryAt protocol.Time
 	order   ProfilingJob
-	// profiler is the incarnation last seen.
+	// profiler is the incarnation in the profiler's last heartbeat.
 	profiler uint64
 }
 
-// activation is the handing over to the scheduler. Workers are asked for
-// their state first, since GPUs changed under the profiler or an earlier
-// scheduler.
+// activation is the state of the hand-over to the scheduler. The machine first
+// queries the workers' state, because the profiler or an earlier scheduler
+// changed the GPUs.
 type activation struct {
-	// needed: the scheduler has to be activated; running: the query for it is
-	// under way, until then; done: some scheduler has the state.
+	// needed: a scheduler must be activated. running: the query before the
+	// activation is outstanding, until `until`. done: a scheduler has received the
+	// state.
 	needed, running, done bool
 	until                 protocol.Time
-	// seen is when an active scheduler was last heard, sent when Activate was.
+	// seen is the time of the last heartbeat of an active scheduler; sent is the
+	// time of the last Activate.
 	seen, sent protocol.Time
-	// epoch is the highest that waited for its activation.
+	// epoch is the highest scheduler epoch that needed an activation.
 	epoch uint64
-	// types are the types of GPU of the last Activate of this machine, which had
-	// all their profiles; nil before it.
+	// types are the GPU types in this machine's last Activate, which included all
+	// their profiles. nil before the first Activate.
 	types map[string]bool
 }
 
-// profile gives out a job when none is under way and there are GPUs to
-// measure: in PROFILING those of all ready workers, in ACTIVE those of
-// latecomers. A job that lost a worker gives way to one without it, since the
-// profiler cannot tell what the lost GPUs alone could have measured; what was
-// measured is stored, so that costs little. There are no more renewals than
-// losses: a worker that comes back is not part of the job under way.
+// profile issues a job when none is running and there are GPUs to measure: in
+// PROFILING the GPUs of all ready workers, in ACTIVE those of latecomers. A job
+// that lost a worker is replaced by a job without that worker, because the
+// profiler cannot tell what only the lost GPUs could have measured. Finished
+// measurements are in KV, so the replacement costs little. There are at most as
+// many replacements as losses: a worker that returns is not part of the running
+// job.
 func (m *Machine) profile() {
 	p := &m.profiling
 	if p.running && slices.ContainsFunc(p.order.Workers, m.isGone) {
@@ -50,10 +54,10 @@ func (m *Machine) profile() {
 	}
 	workers := m.toProfile()
 	if len(workers) == 0 {
-		return // before models are looked at, which may be thousands
+		return // return early: there may be thousands of models
 	}
 	models := m.served()
-	if m.stage == protocol.Profiling { // also those that the last job could not measure
+	if m.stage == protocol.Profiling { // including those that the last job could not measure
 		models = m.pick(func(string) bool { return true })
 	}
 	p.job++
@@ -61,7 +65,8 @@ func (m *Machine) profile() {
 	m.sendJob()
 }
 
-// toProfile returns the workers on which there is something to measure at this stage.
+// toProfile returns the workers that have something to measure in the current
+// stage.
 func (m *Machine) toProfile() []protocol.WorkerState {
 	switch m.stage {
 	case protocol.Profiling:
@@ -72,7 +77,7 @@ func (m *Machine) toProfile() []protocol.WorkerState {
 	return nil
 }
 
-// isGone reports whether this life of a worker is lost or out of service.
+// isGone reports whether this incarnation of a worker is lost or out of service.
 func (m *Machine) isGone(o protocol.WorkerState) bool {
 	w := m.workers[o.ID]
 	return w == nil || w.incarnation != o.Incarnation || !w.ready()
@@ -93,8 +98,9 @@ func (m *Machine) profilerSeen(e ProfilerSeen) {
 	}
 }
 
-// profilingDone quarantines what cannot be planned with. A type of GPU that
-// came after the job began gets a job of its own first.
+// profilingDone stores the profiles of a job and quarantines the models that
+// cannot be planned. If a new GPU type appeared during the job, the next job
+// measures that type first.
 func (m *Machine) profilingDone(e ProfilingDone) {
 	p := &m.profiling
 	if !p.running || e.Job != p.job {
@@ -109,7 +115,7 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	types := gpuTypes(p.order.Workers)
 	for _, t := range gpuTypes(m.present(false)) {
 		if !slices.Contains(types, t) {
-			return // profile gives out the next job in this step
+			return // profile issues the next job in this same step
 		}
 	}
 	bad := map[string]string{}
@@ -121,7 +127,7 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	for _, name := range sortedKeys(bad) {
 		m.event(protocol.Event{Kind: protocol.EventQuarantine, Model: name, Message: bad[name]})
 	}
-	m.quarantined = bad // for the people who look; the next job tries them again
+	m.quarantined = bad // for display only; the next job tries these models again
 	if len(bad) == len(m.models) {
 		p.retryAt = m.now.Add(m.cfg.ProfileRetry)
 		return
@@ -129,8 +135,8 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	m.setStage(protocol.Active)
 }
 
-// flaw returns why a model cannot be planned with on these types of GPU, empty
-// when it can.
+// flaw returns why a model cannot be planned on these GPU types, or "" if it
+// can.
 func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quarantine) string {
 	for _, q := range quarantined {
 		if q.Model == s.Name || q.Digest != "" && q.Digest == s.Digest {
@@ -145,8 +151,8 @@ func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quara
 	return ""
 }
 
-// schedulerSeen activates one that has got the lease at once, and any when no
-// active one has been heard for a while.
+// schedulerSeen requests an activation at once for a scheduler that newly got
+// the lease, and for any scheduler after Resend without an active one.
 func (m *Machine) schedulerSeen(e SchedulerSeen) {
 	a := &m.activation
 	if m.stage != protocol.Active {
@@ -166,8 +172,8 @@ func (m *Machine) schedulerSeen(e SchedulerSeen) {
 	}
 }
 
-// activate runs an activation that is needed, and joins workers that became
-// ready after it.
+// activate runs a pending activation, then joins workers that became ready after
+// it.
 func (m *Machine) activate() {
 	a := &m.activation
 	if m.stage != protocol.Active || m.querying {
@@ -229,9 +235,9 @@ func (m *Machine) markJoined(workers []protocol.WorkerState) {
 	}
 }
 
-// quarantineAgain takes over, after a restart in ACTIVE, what was quarantined. A
-// model without a complete profile on any type of GPU cannot be served in any
-// case, whatever became of the rest of the store.
+// quarantineAgain restores, after a restart in ACTIVE, the quarantined models
+// from KV. A model without a complete profile on any GPU type is quarantined in
+// any case, because it cannot be served.
 func (m *Machine) quarantineAgain(stored []Quarantine) {
 	for _, q := range stored {
 		if m.isModel(q.Model) {
@@ -259,9 +265,9 @@ func (m *Machine) ready() []protocol.WorkerState {
 	return list
 }
 
-// present returns the ready workers. Fresh leaves out those whose state is
-// being asked, and those with a type of GPU that a served model has no
-// profile for.
+// present returns the ready workers. If fresh, it leaves out workers with an
+// outstanding state query and workers with a GPU type that lacks a profile of a
+// served model.
 func (m *Machine) present(fresh bool) []protocol.WorkerState {
 	return slices.DeleteFunc(m.ready(), func(s protocol.WorkerState) bool {
 		return fresh && (m.workers[s.ID].waiting || !m.plannable(s))
@@ -270,12 +276,12 @@ func (m *Machine) present(fresh bool) []protocol.WorkerState {
 
 func (m *Machine) isModel(name string) bool { _, ok := m.models[name]; return ok }
 
-// served returns the models that are not quarantined, by name.
+// served returns the models that are not quarantined, sorted by name.
 func (m *Machine) served() []protocol.ModelSpec {
 	return m.pick(func(name string) bool { return m.quarantined[name] == "" })
 }
 
-// pick returns the accepted models that are wanted, by name.
+// pick returns the accepted models for which want is true, sorted by name.
 func (m *Machine) pick(want func(name string) bool) []protocol.ModelSpec {
 	var list []protocol.ModelSpec
 	for _, name := range sortedKeys(m.models) {
@@ -291,7 +297,7 @@ func (m *Machine) profiled(s protocol.ModelSpec, gpu string) bool {
 	return ok && p.Complete(s)
 }
 
-// known returns the profiles of these models, ordered by key.
+// known returns the profiles of these models, sorted by key.
 func (m *Machine) known(models []protocol.ModelSpec) []protocol.Profile {
 	var list []protocol.Profile
 	for _, p := range m.profiles {
@@ -307,7 +313,8 @@ func compareKeys(a, b protocol.Profile) int {
 	return slices.Compare([]string{a.Digest, a.Backend, a.BackendVersion, a.GPUType}, []string{b.Digest, b.Backend, b.BackendVersion, b.GPUType})
 }
 
-// gpuTypes returns the types of GPU of these workers, sorted.
+// gpuTypes returns the GPU types of these workers, sorted and without
+// duplicates.
 func gpuTypes(workers []protocol.WorkerState) []string {
 	var types []string
 	for _, w := range workers {

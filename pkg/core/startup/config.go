@@ -7,43 +7,43 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config is the policy of the startup phase.
+// Config holds the limits and timeouts of the startup phase.
 type Config struct {
 	// Issuer is this controller's random identity; it must not be 0.
 	Issuer uint64
-	// LoadIdle is how long no load may come before loading closes.
+	// LoadIdle is how long loading stays open after the last load.
 	LoadIdle time.Duration
-	// QueryTimeout is how long an answer to GetWorkerState is awaited before
-	// the stage goes on without the worker, which is then asked again.
+	// QueryTimeout bounds the wait for an answer to GetWorkerState. After that the
+	// stage continues without the worker, and the query is sent again.
 	QueryTimeout time.Duration
-	// LoadTimeout bounds a load from its arrival, and a catch-up load from its
-	// dispatch.
+	// LoadTimeout bounds a load, counted from its arrival, and a catch-up load,
+	// counted from its dispatch.
 	LoadTimeout time.Duration
-	// Resend is how long the profiler or the scheduler may be seen without
-	// work before it is given again, and the pause before a failed write of
-	// the stage or of adopted models is repeated, before a removal that a
-	// worker refused is, and before an action without a result is sent again.
-	// The last one doubles each time, up to an eighth of LoadTimeout.
+	// Resend is how long the profiler or the scheduler may be seen without work
+	// before the work is sent again. It is also the pause before the machine repeats
+	// a failed write of the stage or of adopted models, a removal that a worker
+	// refused, and an action without a result. The pause for actions doubles each
+	// time, up to LoadTimeout/8.
 	Resend time.Duration
-	// RefreshTimeout bounds the query before an activation; a worker that is
-	// slower joins when it answers.
+	// RefreshTimeout bounds the query before an activation. A slower worker joins
+	// when its answer arrives.
 	RefreshTimeout time.Duration
 	// ProfileRetry is the pause before a new job when no model can be served.
 	ProfileRetry time.Duration
-	// PerWorker is how many loads are outstanding at a worker.
+	// PerWorker bounds the outstanding loads of one worker.
 	PerWorker int
-	// MaxCopies bounds the copies of one load, MaxLoads the loads that are not
-	// answered yet (OVERLOADED beyond), MaxModels the models of the stack
-	// (MODEL_TOO_LARGE beyond).
+	// MaxCopies bounds the copies of one load, MaxLoads the unanswered loads (beyond
+	// it: OVERLOADED), MaxModels the models of the stack (beyond it:
+	// MODEL_TOO_LARGE).
 	MaxCopies, MaxLoads, MaxModels int
-	// MaxWorkers bounds the workers; the heartbeats of more are ignored.
+	// MaxWorkers bounds the workers; heartbeats of further workers are ignored.
 	MaxWorkers int
-	// MaxBatch and MaxExec go into every LoadSpec; 0 is no bound.
+	// MaxBatch and MaxExec are copied into every LoadSpec; 0 means no bound.
 	MaxBatch int
 	MaxExec  time.Duration
 }
 
-// DefaultConfig returns the defaults; the caller adds Issuer.
+// DefaultConfig returns the defaults; the caller must set Issuer.
 func DefaultConfig() Config {
 	return Config{
 		LoadIdle:       10 * time.Second,
@@ -60,7 +60,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate names the first field that cannot be worked with.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	if c.Issuer == 0 {
 		return fmt.Errorf("the issuer is 0")

@@ -6,12 +6,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// countDown starts, restarts, stops or ends the countdown to PROFILING. It runs
-// only in LOADING, with a model to profile, a worker, and nothing pending; any
-// load activity of this step begins it anew. A load that comes at the very
-// instant of the end wins if its step comes first. One that turns out to be
-// refused for its arguments was no activity: the countdown goes on where it
-// would be without it (ADR 10).
+// countDown starts, restarts, stops or ends the countdown to PROFILING. The
+// countdown runs only in LOADING, with at least one model and one ready worker,
+// and while nothing is pending. Load activity in this step restarts it. If a
+// load arrives at the instant at which the countdown ends, the load wins if its
+// step comes first. A load that is refused for its arguments is no activity: the
+// countdown continues as if that load had never come (ADR 10).
 func (m *Machine) countDown() {
 	if m.closed {
 		return
@@ -44,17 +44,16 @@ func (m *Machine) countDown() {
 		m.setStage(protocol.Profiling)
 		for _, w := range m.sorted() {
 			if w.serving() {
-				m.reconcile(w) // takes away what nobody asked for
+				m.reconcile(w) // removes models that no load named
 			}
 		}
 	}
 }
 
-// loading reports whether a load is pending.
 func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }
 
-// unready reports whether the removal of a failed load from KV, a catch-up or
-// the query is under way, or no worker is ready.
+// unready reports whether loading must stay open: the removal of a failed load
+// from KV, a catch-up or the query is outstanding, or no worker is ready.
 func (m *Machine) unready() bool {
 	if m.querying || len(m.unstoring) > 0 {
 		return true
@@ -69,7 +68,7 @@ func (m *Machine) unready() bool {
 	return !ready
 }
 
-// Countdown returns what is left until loading closes, when it counts down.
+// Countdown returns the time until loading closes; false if no countdown runs.
 func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
 	if m.countdown == protocol.Never {
 		return 0, false
@@ -77,7 +76,7 @@ func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
 	return max(0, m.countdown.Sub(now)), true
 }
 
-// wake returns the next instant at which a Tick can change something.
+// wake returns the earliest time at which a Tick can change the state.
 func (m *Machine) wake() protocol.Time {
 	at := m.countdown
 	for _, w := range m.workers {

@@ -1,6 +1,7 @@
 // Package startup is the startup phase as a pure state machine: it queries the
-// workers, takes loads, counts down, has every model profiled, and activates
-// the scheduler. The controller's shell drives it; nobody else calls it.
+// workers, accepts loads, counts down, has every model profiled, and activates
+// the scheduler. The controller's shell, the simulator and the journal's replay
+// drive it.
 //
 // One goroutine owns a Machine. It has no clock: time is an argument, and
 // Config plus the same sequence of (now, event) give the same outputs, always.
@@ -29,49 +30,53 @@
 //
 // Within one output the order is: actions, replies, stores, stage. The shell
 // owes exactly one ModelsStored or StoreFailed for each Store, one
-// ModelsUnstored for each Unstore, however often that has to be tried, and
+// ModelsUnstored for each Unstore, however often the shell has to retry, and
 // exactly one StageStored or StageConflict for each SetStage. JoinWorkers are
-// given once, and the machine cannot see whether they arrived; they may name a
-// worker the scheduler knows, and the same incarnation a second time is no news.
-// Their Profiles are those that the scheduler may lack, and have to reach it
-// with the worker. Everything else may get lost and is asked again.
+// output once, and the machine cannot see whether they arrived. They may name a
+// worker that the scheduler already knows; the same incarnation a second time
+// changes nothing. Their Profiles are those that the scheduler may lack; the
+// shell must deliver them with the worker. Everything else may get lost and is
+// sent again.
 //
-// An action of which no result comes is sent again: LoadModelFromDisk and
-// ClearCache under the same id, which a worker answers from memory once it has
-// ended, and does not begin again while it is at it (G8); GetWorkerState under
-// a new one, since states are not remembered. That does not end with the load
-// that it was part of: as long as nobody knows what a worker holds under a name,
-// nothing else is asked of it under that name.
+// An action without a result is sent again. LoadModelFromDisk and ClearCache
+// keep their id: a worker answers a finished action from memory and does not
+// restart a running one (G8). GetWorkerState gets a new id, because workers do
+// not remember states. Resending does not stop when the load is over: until the
+// worker's result for a name is known, the machine sends that worker no other
+// action for the name.
 //
-// Stages move forward only. A stage is held only once the store confirmed it.
-// From the moment SetStage(PROFILING) is given out every load is answered
-// LOADING_CLOSED, so a load is either refused or profiled.
+// Stages only move forward. A stage counts as reached only once the store
+// confirmed it. From the moment SetStage(PROFILING) is output, every load is
+// answered LOADING_CLOSED, so a load is either refused or profiled.
 //
-// What a restart finds: the stage and the models of KV. Models that all
-// workers hold but KV does not know are adopted and stored; those that only
-// some hold wait for a load that names them, and are removed when loading
-// closes. A load whose store failed was refused, so what it left in KV is
-// removed before its names may be loaded again and before loading closes. What a
-// controller left that died before the end of a store, or of such a removal,
-// does not count, and is removed likewise.
+// After a restart the machine finds the stage and the models in KV. Models that
+// all workers hold but KV does not know are adopted and stored. Models that only
+// some workers hold wait for a load that names them, and are removed when
+// loading closes. A load whose store failed was refused, so the models it left
+// in KV are removed before their names may be loaded again and before loading
+// closes. Models that a controller left when it crashed during a store, or
+// during such a removal, do not count and are removed likewise.
 //
-// What is quarantined on activation stands in KV before ACTIVE does, so that a
-// restart in ACTIVE serves the same models.
+// The models quarantined on activation are written to KV before ACTIVE is, so
+// that a restart in ACTIVE serves the same models.
 //
-// A profiling job that lost a worker is replaced by one without it. Models that
-// a job could not measure are shown as quarantined from its report on, and the
-// next job of PROFILING tries them again. When profiling leaves no model that can be served, the stage stays
-// PROFILING and a new job follows after ProfileRetry: activating nothing would
-// close the stack for good, and a retry costs only time.
+// A profiling job that lost a worker is replaced by a job without that worker.
+// Models that a job could not measure are shown as quarantined from its report
+// on, and the next job of PROFILING tries them again. If profiling leaves no
+// model that can be served, the stage stays PROFILING and a new job follows
+// after ProfileRetry: activating nothing would close the stack for good, and a
+// retry costs only time.
 //
-// A worker that comes in ACTIVE with a type of GPU without profiles is measured
-// by a job of its own and joins then, with the profiles. Meanwhile an event
-// worker_lost says what it is kept for; worker_joined follows when it joins. If
-// a served model cannot be measured on it, it stays out for that life, and
-// another worker_lost says why: the set of models is fixed, so no model is
-// quarantined for it. Nor is a worker measured that a scheduler may have in
-// hand, which is one that obeyed an epoch, and after a restart in ACTIVE, until
-// this machine activates a scheduler itself, one that was there already.
+// A worker that arrives in ACTIVE with a GPU type without profiles is measured
+// by a job of its own and then joins, with the profiles. Meanwhile an event
+// worker_lost gives the reason why it is held back; worker_joined follows when
+// it joins. If a served model cannot be measured on the worker, this incarnation
+// stays out, and another worker_lost gives the reason: the set of models is
+// fixed, so no model is quarantined for a latecomer. A worker that a scheduler
+// may be using is not measured either: one that obeyed an epoch, and, after a
+// restart in ACTIVE, one that was present at the restart, until this machine
+// activates a scheduler itself.
 //
-// It does not encode, store, publish, log, buffer requests, or hold a lease.
+// The package does not encode, store, publish, log, buffer requests, or hold a
+// lease.
 package startup

@@ -2,12 +2,12 @@ package startup
 
 import "clockwork/pkg/protocol"
 
-// Event is something that happened; one of the types of this file.
+// Event is an input of Step: one of the types in this file.
 type Event interface{ event() }
 
-// Started is the first event: what KV holds. Stage is 0 where there is none.
-// Torn are names of models of loads that were not stored as a whole, so were
-// never accepted. Quarantined is by Model.
+// Started is the first event: the content of KV. Stage is 0 if KV holds none.
+// Torn names models of loads that were only partly stored and therefore never
+// accepted. Quarantined is sorted by Model.
 type Started struct {
 	Stage       protocol.Stage
 	Models      []protocol.ModelSpec
@@ -16,14 +16,14 @@ type Started struct {
 	Quarantined []Quarantine
 }
 
-// WorkerSeen is a worker's first heartbeat, or the first of a new life.
+// WorkerSeen is the first heartbeat of a worker or of its new incarnation.
 type WorkerSeen struct {
 	ID          string
 	Incarnation uint64
 }
 
-// WorkerLost says that this life of a worker ended. One of an earlier life
-// than the last seen is ignored.
+// WorkerLost reports the end of this incarnation of a worker. The event is
+// ignored if a later incarnation has been seen.
 type WorkerLost struct {
 	ID          string
 	Incarnation uint64
@@ -33,34 +33,36 @@ type WorkerLost struct {
 // subject.
 type WorkerAnswered struct{ State protocol.WorkerState }
 
-// LoadAsked is a client's load. Token is the shell's, never used twice.
+// LoadAsked is a client's load request. The shell chooses Token and never reuses
+// it.
 type LoadAsked struct {
 	Token   uint64
 	Request protocol.LoadRequest
 }
 
 // LoadResult is a worker's result of LoadModelFromDisk or ClearCache. Results
-// of other issuers and unknown actions are ignored.
+// for other issuers and for unknown actions are ignored.
 type LoadResult struct{ Result protocol.Result }
 
-// ModelsStored confirms the Store of this token: all its models are in KV.
+// ModelsStored confirms the Store with this token: all its models are in KV.
 type ModelsStored struct{ Token uint64 }
 
-// StoreFailed says that the Store of this token failed or may have failed.
+// StoreFailed reports that the Store with this token failed or may have failed.
 type StoreFailed struct{ Token uint64 }
 
-// ModelsUnstored confirms the Unstore of this token: none of its models is in
+// ModelsUnstored confirms the Unstore with this token: none of its models is in
 // KV.
 type ModelsUnstored struct{ Token uint64 }
 
 // StageStored confirms SetStage.
 type StageStored struct{ Stage protocol.Stage }
 
-// StageConflict says that SetStage was not done; Stage is what KV holds, 0
-// where the shell could not read it.
+// StageConflict reports that SetStage was not carried out. Stage is the stage in
+// KV, 0 if the shell could not read it.
 type StageConflict struct{ Stage protocol.Stage }
 
-// ProfilerSeen is a profiler's heartbeat. Job is what it works on, 0 for idle.
+// ProfilerSeen is a profiler's heartbeat. Job is the id of its current job, 0 if
+// idle.
 type ProfilerSeen struct {
 	Incarnation uint64
 	Job         uint64
@@ -73,18 +75,18 @@ type ProfilingDone struct {
 	Quarantined []Quarantine
 }
 
-// Quarantine says why a model cannot be served. Digest names all copies;
-// where it is empty, Model names one.
+// Quarantine gives the reason why a model cannot be served. Digest names all
+// copies of the model; if it is empty, Model names one copy.
 type Quarantine struct{ Model, Digest, Reason string }
 
-// SchedulerSeen is a scheduler's heartbeat. Epoch is that of one that holds the
-// lease, 0 of one that stands by.
+// SchedulerSeen is a scheduler's heartbeat. Epoch is the epoch of the lease
+// holder, 0 for a standby.
 type SchedulerSeen struct {
 	Active bool
 	Epoch  uint64
 }
 
-// Tick says only that time has passed.
+// Tick reports only that time has passed.
 type Tick struct{}
 
 func (Started) event()        {}

@@ -7,11 +7,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A latecomer is a worker that comes in ACTIVE with a type of GPU that was
-// never measured. It is measured like the others were, alone, and joins the
-// scheduler then.
+// A latecomer is a worker that arrives in ACTIVE with a GPU type that was never
+// measured. A profiling job measures it alone; then it joins the scheduler.
 
-// latecomers returns the workers to measure in ACTIVE.
+// latecomers returns the workers to measure in ACTIVE, sorted by id.
 func (m *Machine) latecomers() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {
@@ -26,16 +25,18 @@ func (m *Machine) latecomers() []protocol.WorkerState {
 }
 
 // measurable reports whether a worker's GPUs may be measured in ACTIVE: no
-// scheduler can have them. One that obeyed an epoch, or that stood there when
-// this machine began in ACTIVE, may be in use by a scheduler that another
-// controller activated, unless this one activates or activated one itself.
+// scheduler can be using them. A worker that obeyed an epoch, or that was
+// present when this machine started in ACTIVE, may be in use by a scheduler that
+// another controller activated, unless this machine is activating or has
+// activated one itself.
 func (m *Machine) measurable(w *worker) bool {
 	ours := m.activation.running || m.activation.types != nil
 	return w.ready() && !w.waiting && !w.joined && w.unfit == "" && w.state.Epoch == 0 && (!w.found || ours)
 }
 
-// latecomersMeasured lets those join that can be planned with now, once their
-// state is known anew; the others stay out for this life.
+// latecomersMeasured queries the measured latecomers that can be planned now, so
+// that they join once their state is fresh. The others stay out for this
+// incarnation.
 func (m *Machine) latecomersMeasured(quarantined []Quarantine) {
 	for _, o := range m.profiling.order.Workers {
 		w := m.workers[o.ID]
@@ -49,7 +50,8 @@ func (m *Machine) latecomersMeasured(quarantined []Quarantine) {
 	}
 }
 
-// explain tells, once for each reason, why a ready worker does not join.
+// explain emits worker_lost, once per reason, for each ready worker that does
+// not join.
 func (m *Machine) explain() {
 	for _, w := range m.sorted() {
 		if w.joined || !w.ready() || w.waiting {
@@ -73,8 +75,8 @@ func (m *Machine) explain() {
 	}
 }
 
-// lacking returns the first served model without a complete profile on one of
-// a worker's types of GPU, and that type; nothing when there is none.
+// lacking returns the first served model without a complete profile on one of a
+// worker's GPU types, and that type; empty strings if there is none.
 func (m *Machine) lacking(s protocol.WorkerState) (name, gpuType string) {
 	types := gpuTypes([]protocol.WorkerState{s})
 	for _, model := range m.served() {
@@ -92,9 +94,9 @@ func (m *Machine) plannable(s protocol.WorkerState) bool {
 	return name == ""
 }
 
-// untold returns the profiles that a worker has to bring along when it joins:
-// those of types that no worker had when the scheduler was activated. A
-// worker that obeyed an epoch brought them before.
+// untold returns the profiles that the scheduler needs when a worker joins:
+// those of GPU types that were not in the last Activate. A worker that obeyed an
+// epoch needs none: its profiles were sent when it joined before.
 func (m *Machine) untold(s protocol.WorkerState) []protocol.Profile {
 	types := slices.DeleteFunc(gpuTypes([]protocol.WorkerState{s}), func(t string) bool { return m.activation.types[t] })
 	if len(types) == 0 || s.Epoch != 0 {

@@ -8,37 +8,39 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// load is one LoadModelFromDisk of the stack, asked by one client or more.
+// load is one LoadModelFromDisk of the stack, requested by one or more clients.
 //
-// It waits until it may be admitted (stage LOADING, no overlap with a pending
-// load or with what a failed one left in KV), is pending until every serving worker holds or failed it, then is
-// being stored, then is answered. Without tokens it stores adopted models.
+// A load waits until it may be admitted: stage LOADING, and no name in common
+// with a pending load or with models that a failed load left in KV. It is then
+// pending until every serving worker holds the models or failed, then it is
+// stored, then answered. A load without tokens stores adopted models.
 type load struct {
 	tokens   []uint64
 	path     string
 	names    []string
 	deadline protocol.Time
-	// held: every model was accepted or held before; nothing was sent.
+	// held: every model was already accepted or in host memory; no worker was sent a
+	// load.
 	held bool
-	// failed and added are by worker: what went wrong, and the names that were
-	// not in its memory before.
+	// failed and added are keyed by worker id: the error, and the names that were
+	// not in its host memory before.
 	failed map[string]protocol.WorkerError
 	added  map[string][]string
-	// storing is the token of the Store under way, 0 for none; retryAt when
-	// one without askers is given out again.
+	// storing is the token of the outstanding Store, 0 for none. retryAt is when the
+	// Store of a load without clients is repeated.
 	storing uint64
 	retryAt protocol.Time
 	specs   []protocol.ModelSpec
 }
 
-// loadAsked answers what can be refused at once and queues the rest.
+// loadAsked answers a load that can be refused at once and queues any other.
 func (m *Machine) loadAsked(e LoadAsked) {
 	if m.closed {
 		m.refuse(e.Token, protocol.Refusal(protocol.LoadingClosed))
 		return
 	}
 	l, err := m.parse(e.Request)
-	if err != nil { // no load: the countdown does not see it
+	if err != nil { // no load activity: the countdown ignores it
 		m.refuse(e.Token, err)
 		return
 	}
@@ -53,7 +55,7 @@ func (m *Machine) loadAsked(e LoadAsked) {
 	m.waiting = append(m.waiting, l)
 }
 
-// parse checks a request as far as that needs no worker.
+// parse checks everything in a request that needs no worker.
 func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
 	if r.Path == "" || len(r.Path) > maxPath {
 		return nil, protocol.Errorf(protocol.InvalidModelPath, "expected a path of 1 to %d bytes, got %d", maxPath, len(r.Path))
@@ -84,7 +86,7 @@ func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
 		failed: map[string]protocol.WorkerError{}, added: map[string][]string{}}, nil
 }
 
-// maxPath bounds a model's path in bytes.
+// maxPath bounds a model's path, in bytes.
 const maxPath = 4096
 
 func (m *Machine) unanswered() int {
@@ -97,7 +99,7 @@ func (m *Machine) unanswered() int {
 	return n
 }
 
-// admit starts what waits and may start, in order of arrival.
+// admit starts the waiting loads that may start, in order of arrival.
 func (m *Machine) admit() {
 	if m.stage != protocol.Loading || m.querying || m.closed {
 		return
@@ -111,8 +113,8 @@ func (m *Machine) admit() {
 	m.waiting = rest
 }
 
-// admitOne reports false when l has to wait for a pending load that overlaps,
-// or for what one left in KV.
+// admitOne starts, merges or refuses a load. It returns false if the load must
+// wait for an overlapping load or for a removal from KV.
 func (m *Machine) admitOne(l *load, before []*load) bool {
 	for _, p := range m.loads {
 		if p.path == l.path && slices.Equal(p.names, l.names) && len(p.tokens) > 0 {
@@ -166,7 +168,7 @@ func (m *Machine) coming() int {
 	return n
 }
 
-// assign queues what a worker lacks of a load's new models.
+// assign queues the new models of a load that a worker lacks.
 func (m *Machine) assign(l *load, w *worker) {
 	if !w.serving() {
 		return
@@ -183,8 +185,8 @@ func (m *Machine) assign(l *load, w *worker) {
 	}
 }
 
-// resolve ends the loads that every serving worker has answered, and reports
-// whether one of them is over, so that others may be admitted.
+// resolve stores or answers the loads that every serving worker has finished. It
+// returns true if a load ended, so that others may be admitted.
 func (m *Machine) resolve() bool {
 	over := false
 	for _, l := range slices.Clone(m.loads) {
@@ -210,8 +212,8 @@ func (m *Machine) resolve() bool {
 	return over
 }
 
-// settled reports whether at least one worker serves and each holds every
-// model of l or failed to load it.
+// settled reports whether at least one worker is serving and each serving worker
+// holds every model of l or failed to load it.
 func (m *Machine) settled(l *load) bool {
 	serving := 0
 	for _, w := range m.sorted() {
@@ -231,8 +233,8 @@ func (m *Machine) settled(l *load) bool {
 	return serving > 0
 }
 
-// verdict returns why a settled load fails, nil when it succeeded; then
-// l.specs is set.
+// verdict returns why a settled load fails. It returns nil, and sets l.specs, if
+// the load succeeded.
 func (m *Machine) verdict(l *load) *protocol.Error {
 	var errs []protocol.WorkerError
 	var codes []protocol.Code
@@ -264,7 +266,7 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 		return workersError(errs[0].Code, errs[0].Message, errs)
 	case len(errs) > 0:
 		return workersError(protocol.PartialLoad, protocol.PartialLoad.Row().Sentence, errs)
-	case !agree: // whichever is wrong, none of them may stay
+	case !agree: // it is unknown which one is wrong, so none may stay
 		for _, w := range m.sorted() {
 			if w.serving() {
 				l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
@@ -276,7 +278,7 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 	return nil
 }
 
-// workersError keeps to codes that clients may see.
+// workersError replaces codes that clients may not see with INTERNAL.
 func workersError(code protocol.Code, message string, workers []protocol.WorkerError) *protocol.Error {
 	if !code.Known() || code.Row().Audience&protocol.ForClients == 0 {
 		message, code = string(code)+": "+message, protocol.Internal
@@ -303,7 +305,8 @@ func (m *Machine) reply(l *load) *protocol.LoadReply {
 	return &protocol.LoadReply{Models: l.names, Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Held: l.held}
 }
 
-// rollback takes a load's new models off the workers, those still to come too.
+// rollback removes a load's new models from the workers, including those still
+// being loaded.
 func (m *Machine) rollback(l *load) {
 	for _, w := range m.sorted() {
 		w.queue = slices.DeleteFunc(w.queue, func(t *task) bool { return t.load == l })
@@ -318,7 +321,7 @@ func (m *Machine) rollback(l *load) {
 	}
 }
 
-// finish answers everybody who asked for l and forgets it.
+// finish answers every client that requested l and removes l.
 func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error) {
 	for _, token := range l.tokens {
 		m.out.Replies = append(m.out.Replies, Reply{Token: token, Reply: reply, Error: err})
@@ -334,9 +337,10 @@ func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error
 	m.event(e)
 }
 
-// argumentsAtFault reports whether a load was refused for what it says, by the
-// controller or by the workers, before any file was read. Such a one is no load
-// activity: who sends it again and again would keep loading open for ever.
+// argumentsAtFault reports whether a load was refused for its arguments, by the
+// controller or by the workers, before any file was read. Such a load is no load
+// activity; otherwise a client that keeps sending it would keep loading open for
+// ever.
 func argumentsAtFault(code protocol.Code) bool {
 	return code == protocol.InvalidInput || code == protocol.InvalidModelPath
 }
@@ -345,8 +349,8 @@ func (m *Machine) refuse(token uint64, err *protocol.Error) {
 	m.out.Replies = append(m.out.Replies, Reply{Token: token, Error: err})
 }
 
-// stored accepts the models of a load. Workers that came meanwhile have them
-// queued as part of the load, which from now on is their catch-up.
+// stored accepts the models of a load. A worker that joined during the store has
+// them queued as part of the load; from now on those tasks are its catch-up.
 func (m *Machine) stored(token uint64) {
 	l := m.storing(token)
 	if l == nil {
@@ -382,7 +386,7 @@ func (m *Machine) storeFailed(token uint64) {
 	}
 }
 
-// unstore takes models that were not accepted out of KV, which may hold some of
+// unstore removes models that were not accepted from KV, which may hold some of
 // them.
 func (m *Machine) unstore(names []string) {
 	m.token++
@@ -390,7 +394,7 @@ func (m *Machine) unstore(names []string) {
 	m.out.Unstore = append(m.out.Unstore, Unstore{Token: m.token, Names: names})
 }
 
-// removing reports whether a model that l names is being taken out of KV.
+// removing reports whether a model of l is being removed from KV.
 func (m *Machine) removing(l *load) bool {
 	for _, names := range m.unstoring {
 		if l.overlaps(names) {
@@ -400,7 +404,7 @@ func (m *Machine) removing(l *load) bool {
 	return false
 }
 
-// overlaps reports whether l names a model that one of names is.
+// overlaps reports whether l names one of names.
 func (l *load) overlaps(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(l.names, n) })
 }
@@ -413,8 +417,8 @@ func (m *Machine) storing(token uint64) *load {
 	return m.loads[i]
 }
 
-// expireLoads answers what is not done in time. A load that is being stored
-// is past that: its store decides.
+// expireLoads answers loads that passed their deadline. A load that is being
+// stored has no deadline: the result of its store decides.
 func (m *Machine) expireLoads() {
 	for _, l := range slices.Clone(m.waiting) {
 		if m.now >= l.deadline {

@@ -12,34 +12,34 @@ import (
 
 // Machine is the startup phase. The zero value is not usable; see New.
 //
-// Invariants: stage is what KV is known to hold and only grows; at most one
-// SetStage is outstanding; closed is set before SetStage(PROFILING) and never
-// unset; models are all in KV, or came from there.
+// Invariants: stage is a stage that KV has confirmed, and only grows. At most
+// one SetStage is outstanding. closed is set before SetStage(PROFILING) and
+// never cleared. Every model in models is in KV.
 type Machine struct {
 	cfg     Config
 	now     protocol.Time
 	started bool
 	down    bool
 	stage   protocol.Stage
-	// asked is the SetStage that is outstanding, wanted the one to repeat at
-	// retryAt after a conflict that was none.
+	// asked is the outstanding SetStage. wanted is the stage to set again at
+	// retryAt, after a conflict with an earlier stage.
 	asked, wanted protocol.Stage
 	retryAt       protocol.Time
-	// querying lasts until the workers of this life have been asked.
+	// querying lasts until the query of the workers at the start has ended.
 	querying, closed bool
 	workers          map[string]*worker
 	models           map[string]protocol.ModelSpec
 	loads, waiting   []*load
-	// unstoring are the names by token that are being removed from KV; until
-	// then no load of them is admitted, and loading does not close.
+	// unstoring are the names being removed from KV, by token. Until their removal
+	// no load with these names is admitted, and loading does not close.
 	unstoring map[uint64][]string
-	// touched: this step saw load activity. countdown is when loading closes,
-	// Never while it does not count down; paused is when it would have closed
-	// but for loads that are pending now, Never when it has to begin anew.
+	// touched: this step contained load activity. countdown is when loading closes,
+	// Never while no countdown runs. paused is when loading would have closed
+	// without the loads that are pending now, Never if the countdown has to restart.
 	touched           bool
 	countdown, paused protocol.Time
 	profiles          map[profileKey]protocol.Profile
-	// quarantined says by name why a model is not served.
+	// quarantined maps a model's name to the reason why it is not served.
 	quarantined map[string]string
 	profiling   profiling
 	activation  activation
@@ -50,7 +50,7 @@ type Machine struct {
 
 type profileKey struct{ digest, backend, version, gpu string }
 
-// New returns a machine that waits for Started.
+// New returns a machine that expects Started.
 func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("check startup config: %w", err)
@@ -59,8 +59,8 @@ func New(c Config) (*Machine, error) {
 		unstoring: map[uint64][]string{}, profiles: map[profileKey]protocol.Profile{}, quarantined: map[string]string{}}, nil
 }
 
-// Step takes one event at an instant that is not before the last one (an
-// earlier one counts as the last) and returns what is to be done.
+// Step applies one event and returns the work to be done. If now is before the
+// last instant, the last instant counts.
 func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.now = max(m.now, now)
 	m.out, m.touched = Output{}, false
@@ -151,7 +151,8 @@ func (m *Machine) start(e Started) {
 	}
 }
 
-// settle ends the query, moves the stage and brings the loads as far as they go.
+// settle ends the query, advances the stage and processes the loads as far as
+// possible.
 func (m *Machine) settle() {
 	if !m.started {
 		return
@@ -175,7 +176,8 @@ func (m *Machine) settle() {
 	}
 }
 
-// endQuery goes on once one worker answered and the others did or were late.
+// endQuery ends the query once one worker has answered and every other has
+// answered or timed out.
 func (m *Machine) endQuery() {
 	if !m.querying {
 		return
@@ -201,7 +203,8 @@ func (m *Machine) endQuery() {
 	}
 }
 
-// adopt stores what every worker holds and KV does not know.
+// adopt creates loads that store the models which every worker holds and KV
+// lacks.
 func (m *Machine) adopt() {
 	if m.closed {
 		return
@@ -234,7 +237,7 @@ func (m *Machine) adopt() {
 	}
 }
 
-// setStage asks the shell to move the stage, one at a time.
+// setStage outputs SetStage unless one is outstanding.
 func (m *Machine) setStage(s protocol.Stage) {
 	if m.asked != 0 || s <= m.stage {
 		return
@@ -259,9 +262,10 @@ func (m *Machine) stageStored(s protocol.Stage) {
 	}
 }
 
-// stageConflict: KV holding what was asked for counts as stored (an ambiguous
-// write that succeeded); a later stage means that another controller is at
-// work; an earlier one is tried again after a pause.
+// stageConflict handles a SetStage that was not carried out. If KV holds the
+// requested stage, it counts as stored (an ambiguous write that succeeded). A
+// later stage means that another controller is active. After an earlier stage
+// the write is repeated after a pause.
 func (m *Machine) stageConflict(s protocol.Stage) {
 	asked := m.asked
 	switch {
@@ -285,7 +289,7 @@ func (m *Machine) stepDown(s protocol.Stage) {
 	m.down, m.out.StepDown = true, true
 }
 
-// closeLoads answers everything that is not accepted.
+// closeLoads refuses every load that is not accepted.
 func (m *Machine) closeLoads(code protocol.Code) {
 	for _, l := range append(slices.Clone(m.loads), m.waiting...) {
 		for _, token := range l.tokens {
@@ -295,7 +299,7 @@ func (m *Machine) closeLoads(code protocol.Code) {
 	m.waiting = nil
 }
 
-// act sends a new action.
+// act sends an action under a new id.
 func (m *Machine) act(w *worker, a protocol.Action) protocol.ActionID {
 	m.action++
 	a.ID = m.action
@@ -303,7 +307,7 @@ func (m *Machine) act(w *worker, a protocol.Action) protocol.ActionID {
 	return a.ID
 }
 
-// send sends an action under the id that it has.
+// send sends an action under its present id.
 func (m *Machine) send(w *worker, a protocol.Action) {
 	a.Issuer, a.Incarnation, a.Latest = m.cfg.Issuer, w.incarnation, protocol.Never
 	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: w.id, Action: a})
@@ -324,10 +328,10 @@ func (m *Machine) sorted() []*worker {
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Stage returns the stage that KV is known to have held.
+// Stage returns the last stage that KV confirmed.
 func (m *Machine) Stage() protocol.Stage { return m.stage }
 
-// Models returns the accepted models by name, with their profiles.
+// Models returns the accepted models with their profiles, sorted by name.
 func (m *Machine) Models() []protocol.ModelState {
 	var list []protocol.ModelState
 	for _, name := range sortedKeys(m.models) {
@@ -337,7 +341,7 @@ func (m *Machine) Models() []protocol.ModelState {
 	return list
 }
 
-// Workers returns the workers in service by id, as last heard.
+// Workers returns the last known states of the workers in service, sorted by id.
 func (m *Machine) Workers() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {

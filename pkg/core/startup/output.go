@@ -2,30 +2,31 @@ package startup
 
 import "clockwork/pkg/protocol"
 
-// Output is what the shell has to do after one Step, in the order of doc.go.
+// Output is the work for the shell after one Step, in the order given in doc.go.
 type Output struct {
 	Actions []WorkerAction
 	Replies []Reply
 	Store   []Store
 	Unstore []Unstore
-	// SetStage is done after Quarantined stands in KV, in place of what stood
-	// there of that; it is set with ACTIVE only.
+	// SetStage must be carried out after Quarantined has replaced the quarantine in
+	// KV. Quarantined is set with ACTIVE only.
 	SetStage    *protocol.Stage
 	Quarantined []Quarantine
-	// StartProfiling is given again with the same Job when the profiler seems
-	// to have lost it.
+	// StartProfiling is output again with the same Job when the profiler seems to
+	// have lost the job.
 	StartProfiling *ProfilingJob
 	Activate       *protocol.ClockworkState
-	// JoinWorkers are workers that hold every model and were not part of the
-	// last Activate; DropWorkers left after they had been part of it.
+	// JoinWorkers are workers that hold every model and were not part of the last
+	// Activate. DropWorkers are workers that left after they had been activated or
+	// joined.
 	JoinWorkers []protocol.WorkerState
 	DropWorkers []string
-	// Events lack At; the shell knows the wall time.
+	// Events lack At; the shell adds the wall-clock time.
 	Events []protocol.Event
-	// StepDown: another controller moved the stage. This machine has answered
-	// all loads and does nothing more.
+	// StepDown: another controller moved the stage. This machine has answered all
+	// loads and outputs nothing more.
 	StepDown bool
-	// Wake is when a Tick is due at the latest; Never for none.
+	// Wake is the latest time for the next Tick; Never for none.
 	Wake protocol.Time
 }
 
@@ -42,22 +43,23 @@ type Reply struct {
 	Error *protocol.Error
 }
 
-// Store asks for models to be written to KV, so that they count there only all
-// together. Tokens are the machine's own.
+// Store requests a write of models to KV that takes effect for all of them or
+// for none. The machine chooses Token.
 type Store struct {
 	Token  uint64
 	Models []protocol.ModelSpec
 }
 
-// Unstore asks for models to be removed from KV that a failed Store may have
-// written, or one that a controller did not live to finish.
+// Unstore requests the removal of models that a failed Store, or one that a
+// controller crashed in, may have written to KV.
 type Unstore struct {
 	Token uint64
 	Names []string
 }
 
-// ProfilingJob is what the profiler measures: every model on every type of
-// GPU of these workers. One with another Job replaces it. Known are profiles that need not be measured again.
+// ProfilingJob is the work of the profiler: measure every model on every GPU
+// type of these workers. A job with another Job replaces it. Known are profiles
+// that need no measuring.
 type ProfilingJob struct {
 	Job     uint64
 	Models  []protocol.ModelSpec

@@ -7,34 +7,34 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// worker is one life of a worker.
+// worker is one incarnation of a worker.
 //
-// Invariants: nothing but GetWorkerState is sent before answered; at most
-// PerWorker tasks are out; no two tasks that are out share a name, and tasks
-// that share one are sent in the order of the queue.
+// Invariants: before `answered`, only GetWorkerState is sent. At most PerWorker
+// tasks are out. No two tasks in out share a name, and tasks that share a name
+// are sent in queue order.
 type worker struct {
 	id          string
 	incarnation uint64
 	state       protocol.WorkerState
 	answered    bool
-	// asked is when GetWorkerState was last sent, waiting whether its answer
-	// is outstanding, late whether one was not answered in time.
+	// asked is when GetWorkerState was last sent, waiting whether its answer is
+	// outstanding, late whether an answer missed QueryTimeout.
 	asked         protocol.Time
 	waiting, late bool
-	// dropped: a catch-up failed; this life is out of service.
+	// dropped: a catch-up failed; this incarnation is out of service.
 	dropped bool
-	// joined: the scheduler has it; found: it stood there when this machine
-	// began in ACTIVE.
+	// joined: the scheduler has the worker. found: the worker was present when this
+	// machine started in ACTIVE.
 	joined, found bool
-	// unfit says why its GPUs cannot be measured in this life; kept is the
-	// reason last told why it does not join.
+	// unfit is why this incarnation's GPUs cannot be measured. kept is the last
+	// reported reason why the worker does not join.
 	unfit, kept string
-	// holds are the models in its host memory as far as results told.
+	// holds are the models in its host memory, as far as results have shown.
 	holds map[string]protocol.ModelSpec
 	queue []*task
 	out   []*task
-	// catchups counts the tasks of queue and out that an accepted model waits
-	// for; with none the worker is ready.
+	// catchups counts the tasks in queue and out that load accepted models. At 0 the
+	// worker is ready.
 	catchups int
 }
 
@@ -45,11 +45,12 @@ type task struct {
 	names   []string
 	load    *load // nil for a catch-up and for ClearCache
 	catchup bool
-	// abandoned: the load is over; an OK is taken back.
+	// abandoned: the load is over; models that still load successfully are removed
+	// again.
 	abandoned bool
 	id        protocol.ActionID
-	// sent is when it was first sent, resend when it is sent again unless its
-	// result comes, pause how long it waits for that.
+	// sent is when the task was first sent, resend when it is sent again without a
+	// result, pause the interval between the two.
 	sent, resend protocol.Time
 	pause        time.Duration
 	notBefore    protocol.Time
@@ -104,7 +105,7 @@ func (m *Machine) workerLost(e WorkerLost) {
 	}
 }
 
-// lose forgets a worker; loads go on with the others.
+// lose removes a worker; loads continue with the others.
 func (m *Machine) lose(w *worker) {
 	delete(m.workers, w.id)
 	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id})
@@ -114,7 +115,7 @@ func (m *Machine) lose(w *worker) {
 	m.forget(w)
 }
 
-// forget takes a worker's part out of the pending loads.
+// forget removes a worker's results from the pending loads.
 func (m *Machine) forget(w *worker) {
 	for _, l := range m.loads {
 		delete(l.failed, w.id)
@@ -122,7 +123,6 @@ func (m *Machine) forget(w *worker) {
 	}
 }
 
-// query sends GetWorkerState.
 func (m *Machine) query(w *worker) {
 	w.asked, w.waiting = m.now, true
 	m.act(w, protocol.Action{Kind: protocol.GetWorkerState})
@@ -150,9 +150,9 @@ func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	}
 }
 
-// reconcile gives a worker what the others have: accepted models as catch-up,
-// pending loads as part of them. Once loading is closed it also takes away
-// what nobody asked for, but not from under a scheduler.
+// reconcile queues what a worker lacks: accepted models as catch-up, models of
+// pending loads as part of those loads. Once loading is closed it also removes
+// models that no load named, but not in ACTIVE, where a scheduler may use them.
 func (m *Machine) reconcile(w *worker) {
 	if len(w.queue)+len(w.out) > 0 {
 		return
@@ -181,8 +181,8 @@ func (m *Machine) reconcile(w *worker) {
 	}
 }
 
-// fetch queues the load of names from path, after clearing other models that
-// stand in their place.
+// fetch queues the load of names from path, after the removal of other models
+// with these names.
 func (m *Machine) fetch(w *worker, l *load, path string, names []string) {
 	var wrong []string
 	for _, n := range names {
@@ -209,7 +209,7 @@ func (m *Machine) clear(w *worker, names []string) {
 	w.queue = append(w.queue, &task{kind: protocol.ClearCache, names: names})
 }
 
-// pump sends what may be sent, in the order of the queue.
+// pump sends the queued tasks that may be sent, in queue order.
 func (m *Machine) pump(w *worker) {
 	if !w.answered {
 		return
@@ -232,11 +232,12 @@ func (m *Machine) pump(w *worker) {
 	w.queue = rest
 }
 
-// resend sends a task again that has no result yet, since it or its result may
-// be lost. It has the id that it had: a worker that has ended it answers the
-// same from memory, and one that is at it goes on. So it goes on until there is
-// a result, also when the load is over: its names are free again only once it
-// is known what the worker holds. A load may take long, so the pauses grow.
+// resend sends a task without a result again, because the task or its result may
+// be lost. The task keeps its id: a worker that has finished the task answers
+// the same from memory, and one that is still executing it continues. Resending
+// lasts until there is a result, even when the load is over: the names are free
+// only once the worker's state is known. A load may take long, so the pauses
+// grow.
 func (m *Machine) resend(w *worker, t *task) {
 	a := t.action(m.cfg)
 	a.ID = t.id
@@ -252,7 +253,7 @@ func (t *task) action(c Config) protocol.Action {
 	return protocol.Action{Kind: t.kind, Load: &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: c.MaxBatch, MaxExec: c.MaxExec}}
 }
 
-// result takes a worker's answer to a task.
+// result processes a worker's result.
 func (m *Machine) result(r protocol.Result) {
 	w := m.workers[r.Worker]
 	if w == nil || r.Issuer != m.cfg.Issuer {
@@ -285,14 +286,14 @@ func (m *Machine) result(r protocol.Result) {
 	m.loaded(w, t, r)
 }
 
-// again puts a removal that failed back, before everything that waits for it.
-// It gets another id, since under this one it has failed.
+// again puts a failed removal back at the front of the queue. The removal gets a
+// new id, because the old id has failed.
 func (m *Machine) again(w *worker, t *task) {
 	t.notBefore = m.now.Add(m.cfg.Resend)
 	w.queue = append([]*task{t}, w.queue...)
 }
 
-// loaded takes the result of LoadModelFromDisk.
+// loaded processes the result of LoadModelFromDisk.
 func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	failure := m.check(t, r)
 	if failure == nil {
@@ -306,7 +307,7 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	switch {
 	case t.abandoned && failure == nil:
 		m.clear(w, t.names)
-		last := len(w.queue) - 1 // before whatever loads the same names again
+		last := len(w.queue) - 1 // in front of any task that loads the same names
 		w.queue = slices.Insert(w.queue[:last:last], 0, w.queue[last])
 	case t.abandoned:
 	case t.catchup && failure == nil:
@@ -320,7 +321,7 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	}
 }
 
-// check returns what is wrong with a load's result, nil for nothing.
+// check returns the error in a load's result, nil for none.
 func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
 	if r.Code != protocol.OK {
 		return &protocol.WorkerError{Worker: r.Worker, Code: r.Code, Message: r.Message}
@@ -337,7 +338,7 @@ func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
 	return nil
 }
 
-// drop takes a worker out of service for the rest of its life.
+// drop takes this incarnation of a worker out of service.
 func (m *Machine) drop(w *worker, why *protocol.WorkerError) {
 	w.dropped, w.queue, w.out = true, nil, nil
 	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Code: why.Code, Message: "out of service: " + why.Message})
@@ -348,8 +349,8 @@ func (m *Machine) drop(w *worker, why *protocol.WorkerError) {
 	m.forget(w)
 }
 
-// expireWorkers asks again whom time ran out for, and drops those whose
-// catch-up takes too long.
+// expireWorkers repeats queries that timed out, resends tasks, and drops workers
+// whose catch-up takes too long.
 func (m *Machine) expireWorkers() {
 	for _, w := range m.sorted() {
 		if w.waiting && !w.dropped && m.now >= w.asked.Add(m.cfg.QueryTimeout) {
