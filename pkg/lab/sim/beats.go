@@ -10,23 +10,23 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Heartbeats, in a run with faults: everybody beats and watches by the rules of
-// package liveness, over the same network as all else. The watchers themselves do
-// not stand still here.
+// beats sends and watches heartbeats in a run with faults: every process follows
+// the rules of package liveness, over the same network as all other messages.
+// The watchers themselves are never paused here.
 type beats struct {
-	way     networkModel        // of heartbeats
-	front   liveness.Watch      // whom the front door hears of the schedulers
+	way     networkModel        // delays of heartbeats
+	front   liveness.Watch      // the schedulers, as seen by the front door
 	standby liveness.Succession // the candidate for the scheduler's lease
-	taking  bool                // it is
+	taking  bool                // a takeover is under way
 }
 
-// standbyID is how the only candidate calls itself.
+// standbyID is the id of the only candidate.
 const standbyID = "standby"
 
-// storeTime is what the compare-and-swap of a lease takes.
+// storeTime is the duration of a lease's compare-and-swap.
 const storeTime = 2 * time.Millisecond
 
-// startBeats has everybody beat, watch and stand by.
+// startBeats starts the heartbeats, the watchers and the standby.
 func (t *faultInjector) startBeats() {
 	s := t.world
 	t.way = networkModel{s.config.Network, t.heartbeatRNG}
@@ -49,7 +49,8 @@ func (t *faultInjector) startBeats() {
 	t.each(liveness.CampaignEvery, t.campaign)
 }
 
-// each does something now and then from a drawn instant on, until all is over.
+// each calls do periodically, first at a random time within one period, until
+// the workload is over and all workers have joined.
 func (t *faultInjector) each(every time.Duration, do func()) {
 	var next func()
 	next = func() {
@@ -80,8 +81,8 @@ func (h *host) beat() {
 	})
 }
 
-// announce does what the controller would, where there is none: a worker that the
-// scheduler does not have is asked for its state.
+// announce replaces the controller in runs without one: it queries the state of
+// a worker that the scheduler does not have, and joins the worker.
 func (s *world) announce(h *host) {
 	s.later(s.network.delay(), func() {
 		if state := h.state(); !h.silent() {
@@ -90,7 +91,7 @@ func (s *world) announce(h *host) {
 	})
 }
 
-// schedulerID is how the scheduler of an epoch calls itself.
+// schedulerID is the id of the scheduler with this epoch.
 func schedulerID(epoch uint64) string { return fmt.Sprintf("s%d", epoch) }
 
 // schedulerBeat sends the scheduler's heartbeat to the front door and the standby.
@@ -110,15 +111,15 @@ func (t *faultInjector) schedulerBeat() {
 	})
 }
 
-// frontDoorWatches has the front door notice that the active scheduler is lost.
+// frontDoorWatches reports lost schedulers to the front door.
 func (t *faultInjector) frontDoorWatches() {
 	for _, h := range t.front.Tick() {
 		t.world.stepDoor(&frontdoor.SchedulerLost{Heartbeat: h})
 	}
 }
 
-// campaign has the standby look at the lease. It takes it from the dead alone: what
-// two that live do is not simulated.
+// campaign lets the standby check the lease. The standby takes over from a dead
+// scheduler only: two live schedulers are not simulated.
 func (t *faultInjector) campaign() {
 	s := t.world
 	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || !s.dead || t.taking {

@@ -9,24 +9,24 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Bound is the most requests that any scheduler could answer within their SLO,
-// with all arrivals known beforehand, no overhead, all weights on every GPU,
-// and any batch size.
+// Bound returns an upper bound of the number of requests that any scheduler
+// could answer within their SLO, with all arrivals known beforehand, no
+// overhead, all weights on every GPU, and any batch size.
 //
-// It solves each model's batching exactly and relaxes the rest: the GPUs'
-// time is shared as if it could be cut anywhere until the last deadline. With a
-// price mu on GPU time, a model's best batches are found by dynamic
-// programming over its arrivals in order (with one SLO for the model, batches
-// are runs of consecutive arrivals); for every mu
+// Bound solves each model's batching exactly and relaxes the rest: GPU time is
+// shared as if it could be divided arbitrarily until the last deadline. With a
+// price mu on GPU time, a model's best batches are found by dynamic programming
+// over its arrivals in order (with one SLO for the model, batches are runs of
+// consecutive arrivals). For every mu,
 //
 //	sum over models of max(served - mu*time) + mu*capacity
 //
-// is an upper bound (Lagrangian duality), and Bound takes the least. What it
-// leaves out is that executions on one GPU do not overlap; so it is the closer
-// to what can be reached the longer a run is and the more GPUs share it.
+// is an upper bound (Lagrangian duality), and Bound returns the least. The
+// relaxation ignores that executions on one GPU do not overlap, so the bound is
+// the tighter the longer a run is and the more GPUs share it.
 //
-// It fails for closed loops, whose arrivals are not known beforehand, for
-// models with several SLOs, and for items of several to a request.
+// Bound returns an error for closed loops, whose arrivals are not known
+// beforehand, for models with several SLOs, and for requests with several items.
 func Bound(c Config, w workload.Workload) (int, error) {
 	runs, err := arrivals(c, w)
 	if err != nil {
@@ -40,8 +40,9 @@ func Bound(c Config, w workload.Workload) (int, error) {
 	return min(total, int(value(runs, priceOf(runs, gpus), gpus))), nil
 }
 
-// priceOf is the price of GPU time at which the bound is least. value is convex
-// in it, and an upper bound for any: the range need not hold the best.
+// priceOf returns the price of GPU time at which the bound is least. value is
+// convex in mu and an upper bound for any mu, so the result is valid even if the
+// best price is out of range.
 func priceOf(runs []*run, gpus float64) float64 {
 	low, high := 0.0, 1e-3
 	for range 40 {
@@ -55,7 +56,7 @@ func priceOf(runs []*run, gpus float64) float64 {
 	return (low + high) / 2
 }
 
-// value is the bound at a price of GPU time.
+// value returns the bound at price mu of GPU time.
 func value(runs []*run, mu, gpus float64) float64 {
 	end, sum := protocol.Time(0), 0.0
 	for _, r := range runs {
@@ -74,7 +75,7 @@ type run struct {
 	at      []protocol.Time
 	most    int
 	exec    []time.Duration
-	gain    []float64 // scratch
+	gain    []float64 // scratch space of best
 }
 
 func arrivals(c Config, w workload.Workload) ([]*run, error) {
@@ -111,7 +112,7 @@ func arrivals(c Config, w workload.Workload) ([]*run, error) {
 	return runs, nil
 }
 
-// best is the most that served - mu*time can be.
+// best returns the maximum of served - mu*time.
 func (r *run) best(mu float64) float64 {
 	n := len(r.at)
 	if cap(r.gain) < n+1 {
@@ -120,7 +121,7 @@ func (r *run) best(mu float64) float64 {
 	gain := r.gain[:n+1]
 	gain[0] = 0
 	for end := 1; end <= n; end++ {
-		gain[end] = gain[end-1] // the last one is not served
+		gain[end] = gain[end-1] // the last arrival is not served
 		for b := 1; b <= min(end, r.most); b++ {
 			first, last := r.at[end-b], r.at[end-1]
 			if last.Add(r.exec[b]) > first.Add(r.slo) {

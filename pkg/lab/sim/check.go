@@ -11,9 +11,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The guarantees of the stack that a run can see broken. What costs next to
-// nothing is checked always, the rest with Config.Thorough. The first one that is
-// broken ends the run.
+// This file checks the guarantees of the stack that a run can observe. Cheap
+// checks always run, the others with Config.Thorough. The first broken guarantee
+// ends the run.
 
 // ErrBroken is the error of a run in which a guarantee was broken.
 var ErrBroken = errors.New("a guarantee is broken")
@@ -21,11 +21,12 @@ var ErrBroken = errors.New("a guarantee is broken")
 // answerSlack is how long after its deadline a request may be answered (G1).
 const answerSlack = 50 * time.Millisecond
 
-// restWithin is how long after the last answer a run with faults may take until
-// nothing is left to do.
+// restWithin is how long a run with faults may take, after the last answer,
+// until no work is left.
 const restWithin = time.Minute
 
-// broken notes that a guarantee is.
+// broken records a broken guarantee as the run's error, unless there is one
+// already.
 func (s *world) broken(guarantee, format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf("%w: seed %d at %v, event %d (%v): %s: %s", ErrBroken, s.config.Seed, time.Duration(s.now), s.report.Events,
@@ -33,7 +34,7 @@ func (s *world) broken(guarantee, format string, args ...any) {
 	}
 }
 
-// checkAnswer looks at a request's one answer (G1, G2).
+// checkAnswer checks a request's one answer (G1, G2).
 func (s *world) checkAnswer(r *request, code protocol.Code) {
 	if s.now > r.deadline.Add(answerSlack) {
 		s.broken("G1", "a request is answered %v after its deadline", s.now.Sub(r.deadline))
@@ -43,8 +44,8 @@ func (s *world) checkAnswer(r *request, code protocol.Code) {
 	}
 }
 
-// checkBegin looks at an order that begins (G2, G6). A worker whose clock is not
-// the scheduler's keeps the window by its own, as well as it knows the other.
+// checkBegin checks an order that starts (G2, G6). A worker with a clock of its
+// own keeps the window by that clock, as precisely as it knows the scheduler's.
 func (s *world) checkBegin(h *host, o *work.Order, on *virtual.GPU) {
 	if begin := h.Now(); begin < o.Earliest || begin > o.Latest {
 		s.broken("G2", "%s of %s begins at %v on %v, its window is %v to %v", o.Action.Kind, o.Action.Model, begin, on, o.Earliest, o.Latest)
@@ -64,8 +65,8 @@ func (s *world) checkBegin(h *host, o *work.Order, on *virtual.GPU) {
 	}
 }
 
-// checkDone looks at an order that ended, or was refused (G6): the scheduler's
-// view of a GPU must not promise pages that are not free.
+// checkDone checks an order that ended or was refused (G6): the scheduler's view
+// of a GPU must not promise pages that are not free.
 func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
 	if r.Code == protocol.NoMemory {
 		s.broken("G6", "GPU %d of %s has no room for %s: %s", o.GPU(), h.ID(), o.Action.Model, r.Message)
@@ -81,8 +82,8 @@ func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
 	}
 }
 
-// checkAccounts adds up what became of the requests (G13): here at the door, and
-// what the core counts.
+// checkAccounts checks the sums of request counts (G13), of the simulated
+// clients and of the cores.
 func (s *world) checkAccounts() {
 	answered := 0
 	for _, n := range s.report.Codes {
@@ -101,8 +102,8 @@ func (s *world) checkAccounts() {
 	}
 }
 
-// checkRest looks at the end of a run: everything was answered and nothing is
-// under way.
+// checkRest checks the end of a run: every request is answered and no work is
+// left.
 func (s *world) checkRest() {
 	s.checkAccounts()
 	if s.door.open > 0 {
@@ -118,7 +119,7 @@ func (s *world) checkRest() {
 	}
 }
 
-// checkStep looks at what the core decided.
+// checkStep checks the core's decisions.
 func (s *world) checkStep(out sched.Output) {
 	if out.Wake <= s.now {
 		s.broken("G11", "the core wants to be woken at %v", out.Wake)
@@ -146,14 +147,15 @@ func (s *world) checkStep(out sched.Output) {
 	s.checkAccounts()
 }
 
-// book counts the pages of one GPU in the plainest way, beside its ledger.
+// pageAudit counts the pages of one GPU naively, independently of the worker's
+// ledger.
 type pageAudit struct {
-	held  map[string]int // pages of what is there, comes or goes
+	held  map[string]int // pages of models that are loading, loaded or evicting
 	there map[string]bool
 	users map[string]int
 }
 
-// openBooks begins with what the GPUs hold.
+// openBooks starts the page audits with the current contents of the GPUs.
 func (h *host) openBooks() {
 	h.books = make([]pageAudit, len(h.GPUs))
 	for i := range h.GPUs {
@@ -161,7 +163,7 @@ func (h *host) openBooks() {
 	}
 }
 
-// openBook begins anew at a GPU where nothing is under way.
+// openBook restarts the page audit of a GPU on which no action is running.
 func (h *host) openBook(gpu int) {
 	b := pageAudit{map[string]int{}, map[string]bool{}, map[string]int{}}
 	for _, name := range h.Core.Resident(gpu) {
@@ -205,7 +207,7 @@ func (b *pageAudit) end(s *world, o *work.Order, on *virtual.GPU) {
 	b.compare(s, on)
 }
 
-// compare adds the pages up.
+// compare checks the sum of the audited pages against the worker's ledger.
 func (b *pageAudit) compare(s *world, g *virtual.GPU) {
 	sum := 0
 	for _, pages := range b.held {

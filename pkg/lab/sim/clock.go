@@ -9,38 +9,39 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// hostClock is a worker's clock; what it believes of the scheduler's, its core knows.
+// hostClock is a worker's clock. The worker's core estimates the scheduler's
+// clock.
 type hostClock struct {
 	offset time.Duration
 	drift  float64
 }
 
-// askEvery is how often a worker asks the scheduler for its time.
+// clockQueryEvery is how often a worker queries the scheduler's time.
 const clockQueryEvery = 25 * time.Millisecond
 
-// maxClockError is what a clock may be off by that drifts, that was asked for a
-// while over a network like ours, and that was asked no more for a while.
+// maxClockError bounds the worker's error about the scheduler's time on network
+// n: the clock drifts, and the last answered query may be some time ago.
 func (c *hostClock) maxClockError(n Network) time.Duration {
 	return time.Millisecond + 4*(n.Base+n.Jitter) + time.Duration(math.Abs(c.drift)*float64(10*time.Second))
 }
 
-// local is what the clock shows at an instant.
+// local returns the clock's reading at t.
 func (c *hostClock) local(t protocol.Time) protocol.Time {
 	return t.Add(c.offset + time.Duration(c.drift*float64(t)))
 }
 
-// span is how long the clock takes to advance by d, rounded up.
+// span returns how long the clock takes to advance by d, rounded up.
 func (c *hostClock) span(d time.Duration) time.Duration {
 	return time.Duration(float64(d)/(1+c.drift)) + 1
 }
 
-// clockWrong is by how much the worker is wrong about the scheduler's time.
+// clockWrong returns the worker's current error about the scheduler's time.
 func (h *host) clockWrong() time.Duration {
 	return h.Core.Remote(h.clock.local(h.world.now)).Sub(h.world.now).Abs()
 }
 
-// startClock gives a worker a clock of its own, and has it ask for the
-// scheduler's.
+// startClock gives a worker a clock of its own and starts its queries of the
+// scheduler's time.
 func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	h.clock = &hostClock{offset: between(draw, 0, faults.Offset), drift: faults.Drift * (2*draw.Float64() - 1)}
 	there := networkModel{h.world.config.Network, readings}
@@ -57,7 +58,7 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	h.world.background(between(readings, 0, clockQueryEvery), ask)
 }
 
-// askTime has one question on its way, and the answer.
+// askTime sends one query of the scheduler's time and the answer.
 func (h *host) askTime(there *networkModel) {
 	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation()
 	s.sendCall(h, there.delay(), func() {
@@ -69,7 +70,7 @@ func (h *host) askTime(there *networkModel) {
 			known := h.Core.ClockEpoch()
 			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: told})
 			if now := h.Core.ClockEpoch(); now != known && now != 0 {
-				h.beat() // the scheduler waits for this
+				h.beat() // the scheduler waits for this heartbeat
 			}
 		})
 	})

@@ -8,55 +8,54 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config is everything around a workload.
+// Config describes the simulated stack, without the workload.
 type Config struct {
-	// Policy and Core configure the scheduler.
 	Policy string
 	Core   sched.Config
-	// Workers have GPUs each, with Pages of PageSize bytes.
+	// Workers is the number of workers, GPUs the number per worker, Pages the number
+	// per GPU, each of PageSize bytes.
 	Workers, GPUs, Pages int
 	PageSize             int64
-	// MaxBatch bounds the batch sizes of the models, 0: as measured. Padded
-	// leaves only the measured sizes, so that others are padded.
+	// MaxBatch bounds the batch sizes of the models; 0: all measured sizes. Padded:
+	// only measured sizes are executed, other batches are padded.
 	MaxBatch int
 	Padded   bool
-	// Resident: the weights of the models are on every GPU at the beginning, as
-	// far as there is room.
+	// Resident: the models' weights are on every GPU at the start, as far as they
+	// fit.
 	Resident bool
 	Network  Network
 	Noise    Noise
 	Seed     uint64
 	Faults   Faults
-	// Startup has the stack go through its startup first; without one it begins
-	// activated, with profiles that are true.
+	// Startup makes the stack run its startup phase first. Without it the stack
+	// starts activated, with exact profiles.
 	Startup Startup
-	// Thorough checks the invariants that cost time as well, at every event.
+	// Thorough enables the expensive invariant checks, at every event.
 	Thorough bool
-	// DefaultSLO is for requests that name none.
+	// DefaultSLO applies to requests without an SLO.
 	DefaultSLO time.Duration
-	// Window is the length of the series' steps; default 1 s.
+	// Window is the length of one point of the series; default 1 s.
 	Window time.Duration
-	// Timeline keeps what each GPU did up to then; 0 keeps nothing.
+	// Timeline is until when the actions of each GPU are recorded; 0 records none.
 	Timeline time.Duration
-	// Record, if there is one, is given each step of the core before it is
-	// carried out. Event and output are valid until it returns.
+	// Record, if not nil, receives each step of the core before its output is
+	// carried out. Event and output are valid until Record returns.
 	Record func(now protocol.Time, e sched.Event, out sched.Output)
 }
 
-// Network says how long a message takes: Base, and up to exponentially
-// distributed Jitter on top of it; payloads take their time at Bandwidth bytes
-// a second as well (0: none).
+// Network describes message delays: Base plus exponentially distributed Jitter.
+// Payloads take additional time at Bandwidth bytes per second (0: unlimited).
 type Network struct {
 	Base, Jitter time.Duration
 	Bandwidth    float64
 }
 
-// LAN is a bus within one rack.
+// LAN is a network within one rack.
 func LAN() Network {
 	return Network{Base: 100 * time.Microsecond, Jitter: 50 * time.Microsecond, Bandwidth: 1.25e9}
 }
 
-// Noise says how predictable the GPUs are: Spread is the relative standard
+// Noise describes how predictable the GPUs are: Spread is the relative standard
 // deviation of each duration.
 type Noise struct{ Spread float64 }
 
@@ -64,7 +63,7 @@ type Noise struct{ Spread float64 }
 // of the median.
 func V100() Noise { return Noise{Spread: 0.001} }
 
-// Defaults is one worker with one GPU as in the paper.
+// Defaults returns one worker with one GPU as in the paper.
 func Defaults(policy string) Config {
 	return Config{
 		Policy: policy, Core: sched.Defaults(), Workers: 1, GPUs: 1, Pages: 1376, PageSize: 16 << 20,
@@ -72,7 +71,7 @@ func Defaults(policy string) Config {
 	}
 }
 
-// Validate reports the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case c.Workers < 1 || c.GPUs < 1 || c.Pages < 1 || c.PageSize < 1:

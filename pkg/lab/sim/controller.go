@@ -12,12 +12,13 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// controller is the shell around pkg/core/startup: what the machine wants done takes
-// its time, and what came of it is an event. Its store survives it.
+// controller is the simulated shell around pkg/core/startup: it carries out the
+// machine's outputs with delays and feeds back their results as events. store
+// survives restarts.
 type controller struct {
 	world    *world
 	machine  *startup.Machine // nil while it is down
-	term     uint64           // counts starts: what an earlier term asked for is void
+	term     uint64           // counts starts; operations of an earlier term have no effect
 	alarm    protocol.Time    // when a Tick is due
 	watch    liveness.Watch   // of the workers
 	store    store
@@ -25,18 +26,18 @@ type controller struct {
 	loads    []load
 }
 
-// load is one of the workload's loads, and whether its client was answered.
+// load is one load of the workload.
 type load struct {
 	workload.Load
-	asked    uint64 // the term it was asked in
+	asked    uint64 // the term in which its client sent it
 	answered bool
 }
 
-// store is what stands in the key-value store.
+// store is the content of the key-value store.
 type store struct {
 	stage       protocol.Stage
 	models      map[string]protocol.ModelSpec
-	torn        []string // left by a store that was not finished
+	torn        []string // models of stores that were not finished
 	writing     map[uint64][]protocol.ModelSpec
 	profiles    map[string]protocol.Profile // by digest; all GPUs are of one type
 	quarantined []startup.Quarantine
@@ -45,11 +46,11 @@ type store struct {
 const (
 	writeTime    = 2 * time.Millisecond // of the store
 	loadsAtATime = 64
-	// settleTime is how long a new controller looks around in ACTIVE.
+	// settleTime is how long a new controller receives heartbeats in ACTIVE.
 	settleTime = 3 * time.Second
-	// clientPause is how long a client waits until it asks for a load again.
+	// clientPause is how long a client waits before it sends a load again.
 	clientPause = time.Second
-	// startupWithin is how long a startup may take.
+	// startupWithin bounds a startup.
 	startupWithin = time.Hour
 )
 
@@ -69,7 +70,7 @@ func newController(s *world) *controller {
 	return c
 }
 
-// start begins a term with what stands in the store.
+// start begins a term with the content of the store.
 func (c *controller) start() {
 	config := startup.DefaultConfig()
 	c.term++
@@ -77,7 +78,7 @@ func (c *controller) start() {
 	config.MaxBatch = c.world.config.MaxBatch
 	machine, err := startup.New(config)
 	if err != nil {
-		panic(err) // it is ours
+		panic(err) // the config is our own
 	}
 	c.machine, c.alarm, c.watch = machine, protocol.Never, liveness.Watch{}
 	for _, token := range slices.Sorted(maps.Keys(c.store.writing)) {
@@ -90,7 +91,7 @@ func (c *controller) start() {
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
 	})
 	for _, h := range c.world.hosts {
-		if c.term > 1 && c.world.faults == nil { // else it beats
+		if c.term > 1 && c.world.faults == nil { // with faults, heartbeats arrive anyway
 			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
 		}
 	}
@@ -98,7 +99,7 @@ func (c *controller) start() {
 	c.beat(c.term, c.world.now)
 }
 
-// sorted returns the values of a map in the order of its keys.
+// sorted returns the values of a map, sorted by key.
 func sorted[T any](of map[string]T) (values []T) {
 	for _, key := range slices.Sorted(maps.Keys(of)) {
 		values = append(values, of[key])
@@ -106,7 +107,7 @@ func sorted[T any](of map[string]T) (values []T) {
 	return values
 }
 
-// stop ends the term, as a crash does; false if it had ended.
+// stop ends the term, as a crash does; false if it had ended already.
 func (c *controller) stop() bool {
 	up := c.machine != nil
 	c.machine = nil
@@ -114,8 +115,8 @@ func (c *controller) stop() bool {
 	return up
 }
 
-// beat has the heartbeats of the profiler and of the scheduler arrive, as long
-// as the controller waits for something of them.
+// beat delivers the heartbeats of the profiler and the scheduler for as long as
+// the controller needs them.
 func (c *controller) beat(term uint64, since protocol.Time) {
 	if term != c.term || c.world.serving() && c.world.now > since.Add(settleTime) {
 		return
@@ -127,7 +128,7 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
 }
 
-// heard has a worker's heartbeat arrive.
+// heard takes a worker's heartbeat.
 func (c *controller) heard(h protocol.Heartbeat) {
 	replaced, _ := c.watch.Beat(h)
 	if replaced != nil {
@@ -136,17 +137,17 @@ func (c *controller) heard(h protocol.Heartbeat) {
 	c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
 }
 
-// watches counts for the workers, and misses those that are silent.
+// watches advances the watch of the workers and reports the lost ones.
 func (c *controller) watches() {
 	for _, h := range c.watch.Tick() {
 		c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
 }
 
-// jobs is what this term adds to the ids of its jobs, as they are sent.
+// jobs is the offset that this term adds to its job ids in messages.
 func (c *controller) jobs() uint64 { return c.term << 32 }
 
-// measured has the profiler's report arrive.
+// measured takes the profiler's report.
 func (c *controller) measured(r *protocol.ProfileReport) {
 	done := startup.ProfilingDone{Job: r.ID - c.jobs(), Profiles: r.Profiles}
 	for _, f := range r.Failures {
@@ -155,7 +156,7 @@ func (c *controller) measured(r *protocol.ProfileReport) {
 	c.step(done)
 }
 
-// ask has the clients ask for what is not answered, a few loads at a time.
+// ask sends the clients' unanswered loads, a few at a time.
 func (c *controller) ask() {
 	open := 0
 	for i := range c.loads {
@@ -174,7 +175,7 @@ func (c *controller) ask() {
 	}
 }
 
-// reply has the answer to a load at its client.
+// reply delivers the answer of a load to its client.
 func (c *controller) reply(r startup.Reply) {
 	l := &c.loads[r.Token&(1<<32-1)]
 	if r.Error == nil {
@@ -191,7 +192,7 @@ func (c *controller) reply(r startup.Reply) {
 	c.world.later(clientPause, c.ask)
 }
 
-// step gives the machine one event and does what it wants done.
+// step applies one event to the machine and carries out its output.
 func (c *controller) step(e startup.Event) {
 	if c.machine == nil {
 		return
@@ -216,7 +217,7 @@ func (c *controller) step(e startup.Event) {
 	c.wakeAt(out.Wake)
 }
 
-// write does what the machine wants done to the store.
+// write carries out the output's writes to the store.
 func (c *controller) write(out startup.Output) {
 	for _, s := range out.Store {
 		c.store.writing[s.Token] = s.Models
@@ -250,7 +251,7 @@ func (c *controller) write(out startup.Output) {
 	})
 }
 
-// inTerm does something d from now, unless the controller ends before.
+// inTerm calls do after d, unless the term ends before.
 func (c *controller) inTerm(d time.Duration, do func()) {
 	term := c.term
 	c.world.later(d, func() {
@@ -260,7 +261,7 @@ func (c *controller) inTerm(d time.Duration, do func()) {
 	})
 }
 
-// wakeAt sees to it that a Tick comes at that time at the latest.
+// wakeAt schedules a Tick at `at`, unless one is due earlier.
 func (c *controller) wakeAt(at protocol.Time) {
 	if at >= c.alarm {
 		return

@@ -9,29 +9,30 @@
 //		Network: sim.LAN(), Noise: sim.V100(),
 //	}, w, nil)
 //
-// Virtual time stands still while code runs: what the simulator says of
-// latency is about queues, executions, transfers and the network, not about
-// this machine. Each concern (network, GPUs, every kind of fault) draws from a
-// seed of its own, the arrivals from the workload's. The same config and workload
-// give the same Report and the same hash of all events, and a fault more leaves
-// the others where they were.
+// Virtual time stands still while code runs: simulated latency contains queues,
+// executions, transfers and the network, not the speed of the machine that runs
+// the simulation. Each concern (network, GPUs, every kind of fault) has a random
+// seed of its own; the arrivals use the workload's. The same config and workload
+// give the same Report and the same hash of all events, and an additional fault
+// does not move the others.
 //
-// Without a Config.Startup the stack begins activated, with its models in host
-// memory, no weights on the GPUs, and profiles that are true: that is what
-// policies are compared on. With one it goes through pkg/core/startup, and the
-// scheduler plans with what was measured of the emulated GPUs. Reports begin at
-// the activation either way.
+// Without Config.Startup the stack starts activated, with its models in host
+// memory, no weights on the GPUs, and exact profiles: policies are compared in
+// this mode. With it the stack goes through pkg/core/startup, and the scheduler
+// plans with profiles measured on the emulated GPUs. In both modes reports begin
+// at the activation.
 //
-// Config.Faults lose, repeat and reorder messages, kill, pause and cut off
-// workers, slow and hang GPUs, set clocks wrong, and end the scheduler and the
-// controller. Recovery is the production rules' alone: the core's timers,
-// heartbeats, leases, epochs and clocks. In every run the guarantees are checked, with Config.Thorough also
-// those that cost time, and Run's error names the first one that is broken by
-// seed, time and event: the same Config breaks it again.
+// Config.Faults lose, duplicate and reorder messages; kill, pause and cut off
+// workers; slow down and hang GPUs; set clocks wrong; and kill the scheduler and
+// the controller. Only the production rules recover from them: the core's
+// timers, heartbeats, leases, epochs and clocks. Every run checks the
+// guarantees; Config.Thorough adds the expensive checks. Run's error names the
+// first broken guarantee with seed, time and event: the same Config breaks it
+// again.
 //
-// Not simulated are the loss of a front door, of the profiler and of the broker,
-// two schedulers at once, a clock that jumps, and connections that break: a
-// message is lost alone.
+// Not simulated: the loss of a front door, the profiler or the broker, two live
+// schedulers, a clock that is stepped, and broken connections (messages are lost
+// one by one).
 //
-// One goroutine runs a simulation; it talks to nobody.
+// One goroutine runs a simulation. It uses no I/O.
 package sim

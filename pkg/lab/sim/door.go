@@ -10,36 +10,38 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// door is the front door: pkg/core/frontdoor, which decides, and when it is woken.
+// door drives pkg/core/frontdoor.
 type door struct {
 	core *frontdoor.Machine
 	wake protocol.Time
-	open int // requests that were sent and have no answer
+	open int // requests without an answer
 
-	inbound  frontdoor.Inbound // used for each, as those below are
+	inbound  frontdoor.Inbound // reused for every event, as the fields below
 	decoded  frontdoor.Decoded
 	dispatch frontdoor.Dispatched
 	arrived  frontdoor.OutputArrived
 	output   protocol.Output
 }
 
-// request is a client's, from when it is sent to its one answer.
+// request is a client's request, from its sending to its one answer.
 type request struct {
 	arrival         workload.Arrival
-	taken, deadline protocol.Time // as the front door has them
+	taken, deadline protocol.Time // as the front door sees them
 	submitted       bool          // to a scheduler, at least once
 	ordered         bool          // a worker was sent an action with it
 	cold            bool
-	early           bool // it came before activation
+	early           bool // sent before activation
 }
 
-// doorID is the only front door's, inbox where every client waits.
+// doorID is the id of the only front door, inbox the reply subject of every
+// client.
 const (
 	doorID = 1
 	inbox  = "_INBOX.client"
 )
 
-// newDoor opens a front door without limits: what is simulated is the scheduler.
+// newDoor makes a front door without limits: the simulation is about the
+// scheduler.
 func (s *world) newDoor() {
 	c := frontdoor.Defaults()
 	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = doorID, protocol.Subjects{Prefix: "clockwork"}, s.config.DefaultSLO, bufferTimeout
@@ -62,7 +64,7 @@ func (s *world) arrive(a workload.Arrival) {
 	s.after(s.network.delay(), event{kind: atDoor, of: &request{arrival: a}})
 }
 
-// take has a request at the front door.
+// take delivers a request to the front door.
 func (s *world) take(r *request) {
 	m, d := &s.models[r.arrival.Model], &s.door
 	d.inbound.Model = m.Name
@@ -80,8 +82,8 @@ func (s *world) take(r *request) {
 	s.stepDoor(&d.decoded)
 }
 
-// stepDoor gives the front door one event and carries out what it decided; it returns
-// the request of an Inbound event.
+// stepDoor applies one event to the front door and carries out its output. For
+// an Inbound event it returns the admitted request.
 func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
 	out := s.door.core.Step(s.now, e)
 	admitted, store := out.Admitted, out.Store
@@ -109,8 +111,8 @@ func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
 	return admitted
 }
 
-// submitFrom has a submission on its way to the scheduler. Who answers for a front door
-// that is lost is not simulated here, so nobody's inbox goes along.
+// submitFrom sends a submission to the scheduler. The loss of a front door is
+// not simulated, so the submission carries no client's inbox.
 func (s *world) submitFrom(r *frontdoor.Request) {
 	client := r.Driver.(*request)
 	if client.submitted {
@@ -120,19 +122,19 @@ func (s *world) submitFrom(r *frontdoor.Request) {
 	message := event{kind: submitted, of: r}
 	if s.faults != nil {
 		said := s.submission(r)
-		message.of = &said // it may outlive the request
+		message.of = &said // a message with faults may outlive the request
 	}
 	s.send(nil, s.network.delay(), message)
 }
 
-// submission is what the scheduler is told of a request now.
+// submission returns the current submission of a request.
 func (s *world) submission(r *frontdoor.Request) protocol.Submission {
 	return r.Submission(s.now).Submission
 }
 
-// submitted has a request at the scheduler, which ignores it before it is
-// activated. Without faults every message finds it open, and need not say what it
-// says.
+// submitted delivers a submission to the scheduler, which ignores it before its
+// activation. Without faults the event holds the request itself and its
+// submission is built on delivery.
 func (s *world) submitted(e event) {
 	if !s.started() {
 		return
@@ -150,21 +152,21 @@ func (s *world) submitted(e event) {
 	s.step(&s.submit)
 }
 
-// dispatched has the scheduler's word at the front door: which worker runs a request.
+// dispatched delivers to the front door which worker executes a request.
 func (s *world) dispatched(e event) {
 	d := &s.door.dispatch
 	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.ToWorker, Worker: e.of.(*host).ID(), Cold: e.size > 0}
 	s.stepDoor(d)
 }
 
-// refused has a refusal at the front door.
+// refused delivers a scheduler's refusal to the front door.
 func (s *world) refused(e event) {
 	d := &s.door.dispatch
 	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.Refuse, Refusal: e.of.(*protocol.Error)}
 	s.stepDoor(d)
 }
 
-// outputAt has an output of a worker at the front door.
+// outputAt delivers a worker's output to the front door.
 func (s *world) outputAt(e event) {
 	d := &s.door
 	d.output = protocol.Output{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Items: int(e.size)}
@@ -172,13 +174,13 @@ func (s *world) outputAt(e event) {
 	s.stepDoor(&d.arrived)
 }
 
-// wakeDoor lets time pass for the front door.
+// wakeDoor sends a Tick to the front door.
 func (s *world) wakeDoor() {
 	s.door.wake = protocol.Never
 	s.stepDoor(&frontdoor.Tick{})
 }
 
-// answer has a request's one answer on its way to the client.
+// answer counts and sends a request's one answer to its client.
 func (s *world) answer(e *frontdoor.Ended) {
 	r, code := e.Request.Driver.(*request), protocol.OK
 	if e.Refusal != nil {
@@ -203,7 +205,7 @@ func (s *world) answer(e *frontdoor.Ended) {
 	s.door.open--
 }
 
-// finish closes the report.
+// finish completes the report.
 func (s *world) finish() {
 	s.report.Hash = s.hash
 	s.report.Took = s.now.Sub(s.zero)

@@ -7,38 +7,38 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// kind says what an event is.
+// kind is the kind of an event.
 type kind uint8
 
 const (
 	atDoor     kind = iota // a request reaches the front door
 	submitted              // a submission reaches the scheduler
 	ordered                // an action reaches its worker
-	dispatched             // a dispatch reaches the door
+	dispatched             // a dispatch reaches the front door
 	staged                 // an input reaches its worker
-	ended                  // a GPU is done with an order
-	woken                  // a worker asked to be woken
+	ended                  // a GPU finishes an order
+	woken                  // the wake-up of a worker is due
 	reported               // a result reaches the scheduler
-	answered               // an output reaches the door
-	refused                // a refusal reaches the door
-	due                    // the front door asked to be woken
-	called                 // something rare happens
-	waiting                // something happens that no run waits for
+	answered               // an output reaches the front door
+	refused                // a refusal reaches the front door
+	due                    // the wake-up of the front door is due
+	called                 // a function call, for rare events
+	waiting                // a function call that does not keep the run alive
 )
 
 var kindNames = [...]string{"request", "submission", "action", "dispatch", "input", "end", "wake", "result", "output", "refusal",
 	"deadline", "call", "call"}
 
-// event is what happens at a time. Which fields are set depends on its kind.
+// event is a simulated event. Which fields are set depends on its kind.
 type event struct {
 	at   protocol.Time
 	kind kind
-	size int32  // of an input, in bytes; the items of an output; 1 of a cold dispatch
+	size int32  // bytes of an input; items of an output; 1 for a cold dispatch
 	seq  uint64 // of the request
-	of   any    // the action on its way; the run that ends; the worker; the result; the refusal
+	of   any    // the action in transit, the ended run, the worker, the result or the refusal
 }
 
-// String says what happens, for a person.
+// String describes the event.
 func (e event) String() string {
 	switch of := e.of.(type) {
 	case *sent:
@@ -53,8 +53,8 @@ func (e event) String() string {
 	return kindNames[e.kind]
 }
 
-// calendar holds what is to come, ordered by (time, sequence). The heap has no
-// pointers: moving its entries costs the garbage collector nothing.
+// eventQueue holds the future events, ordered by (time, sequence). Its heap has
+// no pointers, so moving entries costs the garbage collector nothing.
 type eventQueue struct {
 	heap   []entry
 	events []event // by slot
@@ -62,10 +62,10 @@ type eventQueue struct {
 	seq    uint64
 }
 
-// entry is when the event of a slot happens.
+// entry is the heap's entry of an event.
 type entry struct {
 	at   protocol.Time
-	seq  uint64 // of its making: the order of events at one time
+	seq  uint64 // in order of insertion: breaks ties between equal times
 	slot int32
 }
 
@@ -113,7 +113,7 @@ func (c *eventQueue) take() event {
 	return c.events[first]
 }
 
-// sink finds e's place from the top.
+// sink inserts e at the root and moves it down to its place.
 func (c *eventQueue) sink(e entry) {
 	i, n := 0, len(c.heap)
 	for {

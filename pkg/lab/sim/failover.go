@@ -8,20 +8,21 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// outage is what there is while no scheduler works.
+// outage is the state while no scheduler is running.
 type outage struct {
-	dead bool            // there is none, so nothing reaches it
-	died protocol.Time   // when
-	slow time.Duration   // how long a standby takes to take over this time
-	took []time.Duration // each takeover, from the death on
-	past sched.Stats     // of those that died
+	dead bool            // no scheduler is running, so no message reaches one
+	died protocol.Time   // when the scheduler died
+	slow time.Duration   // how long this takeover takes after its detection
+	took []time.Duration // the duration of each takeover, from the scheduler's death
+	past sched.Stats     // sums over dead schedulers
 }
 
-// askAgain is how long a run without a controller waits for workers to answer.
+// askAgain is the pause after an activation attempt that found no worker, in a
+// run without a controller.
 const askAgain = time.Second
 
-// failover kills the scheduler. The standby notices by the rule of all candidates,
-// and takes over so long after it.
+// failover kills the scheduler. The standby detects it by the rules of package
+// liveness and takes over after a further delay of length.
 func (t *faultInjector) failover(_ *rand.Rand, length time.Duration) {
 	s := t.world
 	if !s.serving() {
@@ -32,7 +33,7 @@ func (t *faultInjector) failover(_ *rand.Rand, length time.Duration) {
 	s.dead, s.died, s.slow, s.wake = true, s.now, length, protocol.Never
 }
 
-// forgotten adds up what schedulers counted that are no more.
+// forgotten adds the counts of a dead scheduler to sum.
 func forgotten(sum, last sched.Stats) sched.Stats {
 	sum.Submitted += last.Submitted
 	sum.Succeeded += last.Succeeded
@@ -46,11 +47,11 @@ func forgotten(sum, last sched.Stats) sched.Stats {
 	return sum
 }
 
-// takeOver has a standby hold the lease and wait for its activation.
+// takeOver gives the lease to the standby, which waits for its activation.
 func (s *world) takeOver() {
 	core, err := sched.New(s.config.Policy, s.config.Core)
 	if err != nil {
-		panic(err) // it was made before
+		panic(err) // the same config worked before
 	}
 	s.core = core
 	s.elect()
@@ -62,8 +63,8 @@ func (s *world) takeOver() {
 	s.later(s.network.delay(), s.activateAnew)
 }
 
-// activateAnew gives a new scheduler the workers that answer; the others are
-// announced when they are heard again.
+// activateAnew activates a new scheduler with the workers that answer. The
+// others are announced with their next heartbeats.
 func (s *world) activateAnew() {
 	state := s.withoutWorkers()
 	for _, h := range s.hosts {
@@ -78,7 +79,8 @@ func (s *world) activateAnew() {
 	s.later(s.network.delay(), func() { s.activate(state) })
 }
 
-// serve says that the scheduler is active. The workload begins with the first.
+// serve handles the scheduler's activation. The first activation starts the
+// workload.
 func (s *world) serve() {
 	if s.begun {
 		s.faults.schedulerBeat()

@@ -2,49 +2,52 @@ package sim
 
 import "time"
 
-// Happened counts what the faults of a run did.
+// FaultCounts counts the effects of a run's faults.
 type FaultCounts struct {
-	// Lost, Doubled and Reordered are messages.
+	// Lost, Doubled and Reordered count messages.
 	Lost      int `json:"messages_lost"`
 	Doubled   int `json:"messages_doubled"`
 	Reordered int `json:"messages_reordered"`
-	// Kills ended Voided actions that workers had, and Dropped messages for them.
+	// Kills counts killed workers, Voided the actions they had, Dropped the messages
+	// to dead workers.
 	Kills   int `json:"kills"`
 	Voided  int `json:"actions_voided"`
 	Dropped int `json:"messages_dropped"`
-	// Pauses let Held messages and ends of executions wait.
+	// Pauses counts paused workers, Held the messages and ends of executions that
+	// they delayed.
 	Pauses int `json:"pauses"`
 	Held   int `json:"events_held"`
-	// Cuts lost Silenced messages.
+	// Cuts counts cut-off workers, Silenced the messages lost thereby.
 	Cuts     int `json:"cuts"`
 	Silenced int `json:"messages_cut_off"`
-	// Slowdowns were there when Slowed actions began, Hangs when Stuck ones ran.
+	// Slowdowns counts slow GPUs, Slowed the actions started on them. Hangs counts
+	// hung GPUs, Stuck the actions running on them.
 	Slowdowns int `json:"slowdowns"`
 	Slowed    int `json:"actions_slowed"`
 	Hangs     int `json:"hangs"`
 	Stuck     int `json:"actions_stuck"`
-	// Missed is how often the scheduler was told that a worker is lost, Joined
-	// how often one came, at the beginning or again.
+	// Missed counts reports to the scheduler of a lost worker, Joined those of a
+	// worker that joined, at the start or again.
 	Missed int `json:"workers_missed"`
 	Joined int `json:"workers_joined"`
-	// Failovers are losses of the scheduler: Resubmitted requests went to the next
-	// one, among them those that Waited for any.
+	// Failovers counts losses of the scheduler, Resubmitted the requests sent to the
+	// next scheduler, Waited those that arrived without a scheduler.
 	Failovers   int `json:"failovers"`
 	Resubmitted int `json:"requests_resubmitted"`
 	Waited      int `json:"requests_waited"`
-	// Restarts are the controller's.
+	// Restarts counts restarts of the controller.
 	Restarts int `json:"controller_restarts"`
-	// ClockError is the most that a worker was wrong about the scheduler's time.
+	// ClockError is the largest error of a worker about the scheduler's time.
 	ClockError time.Duration `json:"clock_error_ns"`
 }
 
-// NamedCount is a count as people call it.
+// NamedCount is a count with its display name.
 type NamedCount struct {
 	Name  string
 	Count int
 }
 
-// Counts lists what happened, always in the same order.
+// Counts lists the counts, always in the same order.
 func (h FaultCounts) Counts() []NamedCount {
 	return []NamedCount{
 		{"messages lost", h.Lost}, {"messages doubled", h.Doubled}, {"messages reordered", h.Reordered},

@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// trouble lets the Faults of a run happen.
+// faultInjector injects the Faults of a run.
 type faultInjector struct {
 	Faults
 	world                    *world
@@ -18,11 +18,11 @@ type faultInjector struct {
 	heartbeatRNG *rand.Rand
 }
 
-// startupTrouble is how long faults come before activation: a countdown that
-// is begun anew for ever would never end.
+// startupFaults is how long faults are injected before activation: later ones
+// could restart the countdown for ever.
 const startupFaults = protocol.Time(30 * time.Second)
 
-// newTrouble plans the faults of a run.
+// newFaultInjector schedules the faults of a run.
 func newFaultInjector(s *world) *faultInjector {
 	f, seed := s.config.Faults, s.config.Seed
 	t := &faultInjector{
@@ -41,7 +41,7 @@ func newFaultInjector(s *world) *faultInjector {
 	return t
 }
 
-// plan lets something happen now and then.
+// plan schedules a recurring fault.
 func (t *faultInjector) plan(of FaultTiming, d *rand.Rand, happen func(d *rand.Rand, length time.Duration)) {
 	if of.Every == 0 {
 		return
@@ -65,7 +65,7 @@ func exponential(d *rand.Rand, mean time.Duration) time.Duration {
 	return time.Duration(d.ExpFloat64() * float64(mean))
 }
 
-// healed reports whether nothing more goes wrong now.
+// healed reports whether no more faults are injected.
 func (t *faultInjector) healed() bool {
 	s := t.world
 	switch {
@@ -77,8 +77,8 @@ func (t *faultInjector) healed() bool {
 	return s.over()
 }
 
-// carry delivers a message of a worker, or of nobody where h is nil, d from now:
-// or not, or twice, or late.
+// carry delivers a message from or to worker h (nil: no worker) after d, with
+// the faults: the message may be lost, duplicated or delayed.
 func (t *faultInjector) carry(h *host, d time.Duration, e event) {
 	s, happened := t.world, &t.world.report.Faults
 	if h != nil && h.cutOff > s.now {
@@ -102,8 +102,9 @@ func (t *faultInjector) carry(h *host, d time.Duration, e event) {
 	s.after(d, e)
 }
 
-// holds reports whether an event waits for its worker to go on, or is lost with
-// it. What a paused worker misses happens when it goes on, in the same order.
+// holds reports whether an event must not happen now: it waits until its paused
+// worker continues, or is lost with its dead worker. Events of a paused worker
+// happen when it continues, in the same order.
 func (t *faultInjector) holds(e event) bool {
 	var h *host
 	switch of := e.of.(type) {
@@ -129,8 +130,7 @@ func (t *faultInjector) holds(e event) bool {
 	return false
 }
 
-// healthy draws one of the workers that nothing is wrong with, nil if there is
-// none.
+// healthy draws a worker, nil if a fault has hit that worker.
 func (t *faultInjector) healthy(d *rand.Rand) *host {
 	h := t.world.hosts[d.IntN(len(t.world.hosts))]
 	if h.silent() {

@@ -10,42 +10,42 @@ import (
 	"time"
 )
 
-// Faults says what goes wrong in a run; of the zero value nothing does. Each
-// concern has a seed of its own. Faults come while the workload lasts, and in
-// the first half minute of a startup; then everything heals, so that what was
-// begun can come to its end. A run with faults has clocks that are synchronised
-// as in production, and its workload begins when the workers have joined.
+// Faults describes the faults of a run; the zero value has none. Each kind has a
+// seed of its own. Faults are injected while the workload lasts, and in the
+// first 30 s of a startup; then everything heals, so that all started work can
+// end. A run with faults has clocks that are synchronised as in production, and
+// its workload starts when the workers have joined.
 type Faults struct {
-	// Loss, Duplicate and Reorder are the parts of the messages between services
-	// that are lost, arrive twice, and arrive behind later ones: by ReorderBy on
-	// average. What clients send and get is not among them, nor what lies in the
-	// store.
+	// Loss, Duplicate and Reorder are the shares of the messages between services
+	// that are lost, arrive twice, or arrive later by ReorderBy on average. Messages
+	// of clients and accesses to the store are exempt.
 	Loss, Duplicate, Reorder float64
 	ReorderBy                time.Duration
-	// Kill ends a worker's process; the next one comes up empty, with a new
+	// Kill kills a worker's process; its successor starts empty, with a new
 	// incarnation. Pause stops a worker as SIGSTOP does: messages wait, the GPUs
-	// go on, and nobody notices their ends. Cut loses all messages of a worker.
+	// continue, and their completions are noticed late. Cut loses all messages of a
+	// worker.
 	Kill, Pause, Cut FaultTiming
-	// Slow makes a GPU take 2 to 10 times as long, Hang lets nothing end on it.
+	// Slow makes a GPU 2 to 10 times slower. On a hung GPU (Hang) no action ends.
 	Slow, Hang FaultTiming
-	// Scheduler ends the active scheduler; a standby notices by its heartbeats, takes
-	// over For after that, and is activated.
+	// Scheduler kills the active scheduler. A standby detects that by heartbeats,
+	// takes over after a further delay of For, and is activated.
 	Scheduler FaultTiming
-	// Controller restarts the controller: with a Startup, in whatever stage.
+	// Controller restarts the controller, in any stage; with a Startup only.
 	Controller FaultTiming
-	// Offset bounds how far the workers' clocks are off, Drift how much too fast
-	// or slow they are, as a part of the time.
+	// Offset bounds the offsets of the workers' clocks, Drift their relative drift.
 	Offset time.Duration
 	Drift  float64
 }
 
-// Trouble comes every so often on average, somewhere, and lasts For on average.
+// FaultTiming is the timing of a recurring fault: the mean interval and the mean
+// duration.
 type FaultTiming struct{ Every, For time.Duration }
 
-// Any reports whether anything goes wrong.
+// Any reports whether any fault is enabled.
 func (f Faults) Any() bool { return f != Faults{} }
 
-// Validate reports the first field that makes no sense.
+// Validate returns an error that names the first invalid value.
 func (f Faults) Validate() error {
 	for _, share := range []float64{f.Loss, f.Duplicate, f.Reorder} {
 		if !(share >= 0 && share <= 0.5) {
@@ -63,14 +63,14 @@ func (f Faults) Validate() error {
 	return nil
 }
 
-// The bounds of a trouble.
+// These are the bounds of FaultTiming.
 const (
 	minEvery  = 100 * time.Millisecond
 	maxFaults = time.Minute
 )
 
-// FaultNames are the faults that ParseFaults knows, each with what it stands for
-// when no amount is given.
+// FaultNames lists the faults that ParseFaults knows, each with its default
+// amount.
 var FaultNames = []struct{ Name, Amount, About string }{
 	{"loss", "0.1%", "of the messages are lost"},
 	{"duplicate", "0.1%", "of the messages come twice"},
@@ -85,9 +85,9 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 
-// ParseFaults reads "loss,kill=5s:1s,clock=50ms:20ppm": names with or without
-// amounts. "all" stands for every one of them; a later word replaces an earlier
-// one of the same name.
+// ParseFaults parses, e.g., "loss,kill=5s:1s,clock=50ms:20ppm": names with or
+// without amounts. "all" enables every fault; a later entry replaces an earlier
+// one with the same name.
 func ParseFaults(text string) (Faults, error) {
 	var f Faults
 	for _, word := range strings.Split(text, ",") {
@@ -121,7 +121,7 @@ func faultNames() (names []string) {
 	return names
 }
 
-// set gives one fault its amount.
+// set sets the amount of one fault.
 func (f *Faults) set(name, amount string) error {
 	first, second, _ := strings.Cut(amount, ":")
 	switch name {
@@ -143,7 +143,7 @@ func (f *Faults) set(name, amount string) error {
 	return errors.Join(read(first, duration(&of.Every)), read(second, duration(&of.For)))
 }
 
-// read reads what is given; what is not stays as it is.
+// read parses text, unless it is empty.
 func read(text string, into func(string) error) error {
 	if text == "" {
 		return nil
@@ -161,7 +161,8 @@ func duration(into *time.Duration) func(string) error {
 func percent(into *float64) func(string) error { return in("%", 100, into) }
 func ppm(into *float64) func(string) error     { return in("ppm", 1e6, into) }
 
-// in reads a number of a unit, of which there are so many in the whole.
+// in returns a parser of numbers with this unit; whole is the number that stands
+// for 1.
 func in(unit string, whole float64, into *float64) func(string) error {
 	return func(text string) error {
 		number, found := strings.CutSuffix(text, unit)
@@ -174,8 +175,8 @@ func in(unit string, whole float64, into *float64) func(string) error {
 	}
 }
 
-// DrawFaults draws faults for a run of such a length: each one of every two, so
-// often that it comes a few times.
+// DrawFaults draws random faults for a run of this length: each with probability
+// 1/2, and with intervals such that it occurs a few times.
 func DrawFaults(seed uint64, length time.Duration) Faults {
 	d := newRNG(seed, seedOfFaults)
 	share := func(most float64) float64 { return float64(d.IntN(2)) * most * d.Float64() }
@@ -199,7 +200,7 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 	return f
 }
 
-// between draws a duration from low to high.
+// between draws a duration between low and high.
 func between(d *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(d.Int64N(int64(max(0, high-low))+1))
 }

@@ -9,31 +9,32 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// model is a model of the workload, with the times that the zoo has of it.
+// model is a model of the workload with its execution and transfer times.
 type model struct {
 	protocol.ModelSpec
 	Network *zoo.Network
 }
 
-// host is a worker whose GPUs are emulated, and the world around it.
+// host is a worker with emulated GPUs, and the virtual.World of that worker.
 type host struct {
 	*virtual.Worker
 	world *world
 	uses  []Use       // by GPU
-	clock *hostClock  // nil where there is one clock for all
-	books []pageAudit // by GPU; nil unless all is checked
+	clock *hostClock  // nil if all processes share one clock
+	books []pageAudit // by GPU; nil unless Config.Thorough
 
 	down            bool          // between two incarnations
 	stopped, cutOff protocol.Time // until when
 }
 
-// How long it takes to read a model from disk.
+// These are the assumed disk speeds for loading a model.
 const (
 	diskLatency   = 20 * time.Millisecond
-	diskBandwidth = 1e9 // bytes a second
+	diskBandwidth = 1e9 // bytes per second
 )
 
-// newHost makes a worker with its GPUs, which hold what fits if they are to.
+// newHost makes a worker. With Config.Resident its GPUs hold as many models as
+// fit.
 func (s *world) newHost(id string) *host {
 	h := &host{world: s}
 	config := work.Defaults()
@@ -62,8 +63,8 @@ func (s *world) newHost(id string) *host {
 	return h
 }
 
-// fill puts the models into host memory; in a run with a startup they are loaded, and
-// only those are there that a worker would have to have for its GPUs.
+// fill puts the models into host memory. In a run with a startup the clients
+// load the models instead, unless Config.Resident requires them at the start.
 func (h *host) fill() {
 	if h.world.config.Startup.On && !h.world.config.Resident {
 		return
@@ -73,15 +74,15 @@ func (h *host) fill() {
 	}
 }
 
-// state is what the worker says of itself.
+// state returns the worker's state as it would answer it.
 func (h *host) state() protocol.WorkerState { return *h.Core.State() }
 
-// silent reports whether nothing is heard of the worker.
+// silent reports whether no message leaves the worker.
 func (h *host) silent() bool {
 	return h.down || h.stopped > h.world.now || h.cutOff > h.world.now
 }
 
-// die ends an incarnation of the worker; its next one has not begun to speak.
+// die ends an incarnation of the worker; the next one is not up yet.
 func (h *host) die() {
 	h.down = true
 	h.Restart(h.Incarnation() + 1)
@@ -91,7 +92,7 @@ func (h *host) die() {
 	}
 }
 
-// Now is the time on the worker's clock.
+// Now returns the time on the worker's clock.
 func (h *host) Now() protocol.Time {
 	if h.clock != nil {
 		return h.clock.local(h.world.now)
@@ -99,7 +100,7 @@ func (h *host) Now() protocol.Time {
 	return h.world.now
 }
 
-// Begins says how long an order takes.
+// Begins returns the duration of an order that starts.
 func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	h.world.checkBegin(h, o, on)
 	if on.Slow > 1 {
@@ -114,7 +115,7 @@ func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	return 0
 }
 
-// Reads says what a load reads from disk.
+// Reads returns the model that a load reads from disk, and the time that takes.
 func (h *host) Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
 	m := h.world.byName[load.Names[0]]
 	if m == nil {
@@ -123,15 +124,15 @@ func (h *host) Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration
 	return m.ModelSpec, diskLatency + time.Duration(float64(m.WeightsBytes)/diskBandwidth*1e9), nil
 }
 
-// After does something on the worker later.
+// After calls do on the worker after d.
 func (h *host) After(d time.Duration, do func()) { h.world.later(d, do) }
 
-// EndIn puts into the calendar when a GPU is done with an order.
+// EndIn schedules the end of an order.
 func (h *host) EndIn(d time.Duration, r *virtual.Run) {
 	h.world.after(d, event{kind: ended, of: r})
 }
 
-// WakeIn puts into the calendar when the worker's core wants to be woken.
+// WakeIn schedules a wake-up of the worker's core.
 func (h *host) WakeIn(d time.Duration, _ *virtual.Worker) {
 	if h.clock != nil {
 		d = h.clock.span(d)
@@ -149,7 +150,8 @@ func (h *host) Delivers(o *work.Order) {
 	}
 }
 
-// Answers sends a result to whoever asked for it, and takes note of what ran.
+// Answers sends a result to the issuer of the action and records the executed
+// order.
 func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	w, result := h.world, *r
 	result.Worker = h.ID()
@@ -172,19 +174,20 @@ func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	w.send(h, w.network.delay(), event{kind: reported, of: &result})
 }
 
-// commandKey names an action of the controller or the profiler.
+// commandKey identifies an action of the controller or the profiler.
 type commandKey struct {
 	issuer uint64
 	id     protocol.ActionID
 }
 
-// command sends an action to a worker; answer has the result, if it comes back.
+// command sends an action to a worker. answer is called with the result, if one
+// arrives.
 func (s *world) command(h *host, a protocol.Action, answer func(protocol.Result)) {
 	s.pendingCalls[commandKey{a.Issuer, a.ID}] = answer
 	s.send(h, s.network.delay(), event{kind: ordered, of: &sent{h, a}})
 }
 
-// sent is an action on its way to a worker.
+// sent is an action in transit to a worker.
 type sent struct {
 	to     *host
 	action protocol.Action

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// link is the network: how long the next message takes.
+// networkModel draws the delay of each message.
 type networkModel struct {
 	Network
 	rng *rand.Rand
@@ -26,7 +26,7 @@ func (l *networkModel) payload(bytes int64) time.Duration {
 	return d
 }
 
-// noise is how much longer than planned the next thing takes.
+// jitter draws the deviation of durations from their planned values.
 type jitter struct {
 	Noise
 	rng *rand.Rand
@@ -36,7 +36,7 @@ func (n *jitter) apply(d time.Duration) time.Duration {
 	return max(1, time.Duration(float64(d)*(1+n.Spread*n.rng.NormFloat64())))
 }
 
-// The concerns that draw, each from a seed of its own.
+// These are the concerns with a random seed of their own.
 const (
 	seedOfNetwork = iota + 1
 	seedOfNoise
@@ -57,5 +57,5 @@ const (
 	seedOfFailovers
 )
 
-// dice of one concern.
+// newRNG returns the random source of one concern.
 func newRNG(seed uint64, concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }

@@ -10,9 +10,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// profiler is the shell around pkg/core/measure, as services/profiler is. It
-// survives the controller's terms, whose jobs have ids of their own; reading and
-// writing the store takes it no time.
+// profiler is the simulated shell around pkg/core/measure. It survives restarts
+// of the controller, whose terms have distinct job ids. Its accesses to the
+// store take no time.
 type profiler struct {
 	world   *world
 	machine *measure.Machine
@@ -25,12 +25,13 @@ func newProfiler(s *world) *profiler {
 	config.Issuer = profilerIssuer
 	machine, err := measure.New(config)
 	if err != nil {
-		panic(err) // it is ours
+		panic(err) // the config is our own
 	}
 	return &profiler{world: s, machine: machine, alarm: protocol.Never}
 }
 
-// begin takes a job of the controller; base tells its jobs from those of others.
+// begin takes a job of the controller; base distinguishes the jobs of different
+// terms.
 func (p *profiler) begin(job startup.ProfilingJob, base uint64) {
 	for _, w := range job.Workers {
 		p.watch.Expect(protocol.Heartbeat{Service: protocol.Worker, ID: w.ID, Incarnation: w.Incarnation})
@@ -38,8 +39,8 @@ func (p *profiler) begin(job startup.ProfilingJob, base uint64) {
 	p.step(measure.JobGiven{Job: protocol.ProfileJob{ID: base + job.Job, Models: job.Models, Workers: job.Workers, Known: job.Known}})
 }
 
-// working returns the job for a heartbeat, as that controller understands it; 0
-// when idle.
+// working returns the current job for a heartbeat, in the ids of the
+// controller's term; 0 if idle.
 func (p *profiler) working(base uint64) uint64 {
 	if job := p.machine.Job(); job != 0 {
 		return job - base
@@ -47,7 +48,7 @@ func (p *profiler) working(base uint64) uint64 {
 	return 0
 }
 
-// heard has a worker's heartbeat arrive.
+// heard takes a worker's heartbeat.
 func (p *profiler) heard(h protocol.Heartbeat) {
 	if replaced, _ := p.watch.Beat(h); replaced != nil {
 		p.step(measure.WorkerLost{ID: replaced.ID, Incarnation: replaced.Incarnation})
@@ -55,14 +56,15 @@ func (p *profiler) heard(h protocol.Heartbeat) {
 	p.step(measure.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
 }
 
-// watches counts for the workers, and misses those that are silent.
+// watches advances the watch of the workers and reports the lost ones.
 func (p *profiler) watches() {
 	for _, h := range p.watch.Tick() {
 		p.step(measure.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	}
 }
 
-// step gives the machine one event, and what comes of that at once.
+// step applies one event to the machine, and the events that follow from it
+// without delay.
 func (p *profiler) step(e measure.Event) {
 	for next := []measure.Event{e}; len(next) > 0; next = next[1:] {
 		out := p.machine.Step(p.world.now, next[0])
@@ -91,13 +93,13 @@ func (p *profiler) step(e measure.Event) {
 	}
 }
 
-// send has an action on its way to its worker.
+// send sends an action to its worker.
 func (p *profiler) send(a measure.WorkerAction) {
 	s := p.world
 	s.command(s.byWorker[a.Worker], a.Action, func(r protocol.Result) { p.step(measure.ActionResult{Result: r}) })
 }
 
-// report tells the controller what came of a job.
+// report sends the report of a job to the controller.
 func (p *profiler) report(r *protocol.ProfileReport) {
 	s := p.world
 	for _, profile := range r.Profiles {
@@ -106,7 +108,7 @@ func (p *profiler) report(r *protocol.ProfileReport) {
 	s.later(s.network.delay(), func() { s.controller.measured(r) })
 }
 
-// wakeAt sees to it that a Tick comes at that time at the latest.
+// wakeAt schedules a Tick at `at`, unless one is due earlier.
 func (p *profiler) wakeAt(at protocol.Time) {
 	if at >= p.alarm {
 		return
@@ -118,7 +120,8 @@ func (p *profiler) wakeAt(at protocol.Time) {
 	})
 }
 
-// compare notes how wrong a profile is.
+// compare records the largest relative error of a profile against the true
+// durations.
 func (s *world) compare(p protocol.Profile) {
 	network := s.models[0].Network
 	for i := range s.models {

@@ -11,60 +11,58 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Report is what a run did. All counts are of requests unless they say
-// otherwise.
+// Report is the result of a run. Counts are of requests unless stated otherwise.
 type Report struct {
 	Policy, Workload string
-	// Offered is how many were sent, Codes how they were answered. OK is within
-	// the SLO; DEADLINE_EXCEEDED may have been executed, too late.
+	// Offered counts the requests sent, Codes their answers. OK means within the
+	// SLO; a request with DEADLINE_EXCEEDED may have been executed too late.
 	Offered int
 	Codes   map[protocol.Code]int
-	// Refusals is how many refusals the scheduler gave, Missed how many that it
-	// had sent to a GPU were not done in time.
+	// Refusals counts the scheduler's refusals, Missed the requests that were sent
+	// to a GPU and not finished in time.
 	Refusals, Missed int
 	Cold             int
-	// Latency is of those that were OK, in microseconds at the door.
+	// Latency is of OK requests, in microseconds, measured at the front door.
 	Latency *hdrhistogram.Histogram
-	// Over and Under are by how much executions took longer or less long than
-	// expected, in microseconds.
+	// Over and Under are by how much executions exceeded or fell short of their
+	// expected duration, in microseconds.
 	Over, Under *hdrhistogram.Histogram
-	// Batches counts executions by the items in them.
+	// Batches counts executions by number of items.
 	Batches map[int]int
-	// Failures counts actions that workers refused.
+	// Failures counts actions that workers refused, by code.
 	Failures map[protocol.Code]int
 	Series   []Point
-	// Classes are the requests by SLO, ascending once the run is over. Streams
-	// are the series of each stream of the workload, where there are at most
-	// maxStreams.
+	// Classes groups the requests by SLO, sorted ascending. Streams holds one series
+	// per stream of the workload; nil above maxStreams.
 	Classes []Class
 	Streams [][]Tally
 	GPUs    []Use
 	Core    sched.Stats
-	// Faults is what the faults did, Startup what came before activation, nil of
-	// a run without one.
+	// Faults counts the effects of the faults. Startup describes the time before
+	// activation, nil in a run without a startup.
 	Faults  FaultCounts
 	Startup *StartupReport
 	// Took is the virtual time of the whole run, Length that of the workload.
 	Took, Length time.Duration
 	Window       time.Duration
-	// Events and Steps (of the core for its own wake-ups) count the work, Hash
-	// tells two histories apart.
+	// Events and Steps (of the core for its own wake-ups) count the work. Hash
+	// identifies the sequence of events.
 	Events, Steps int
 	Hash          uint64
 
 	faulty   bool
-	zero     protocol.Time // the activation, from which on all times count
+	zero     protocol.Time // the activation; all times count from here
 	timeline time.Duration
 	Timeline []Span
-	class    int // of the request before
+	class    int // index in Classes of the last request
 }
 
-// Use is what a GPU did: time spent and actions done.
+// Use is the usage of one GPU: time spent and number of actions.
 type Use struct {
 	Name                   string
 	Exec, Transfer         time.Duration
 	Infers, Loads, Evicted int
-	// Full is how many loads had been done when the first weights had to go.
+	// Full counts the loads done before the first eviction.
 	Full int
 }
 
@@ -85,7 +83,7 @@ func (u *Use) add(o *work.Order) {
 	}
 }
 
-// Span is one action of a GPU, for its timeline.
+// Span is one action on a GPU, for its timeline.
 type Span struct {
 	GPU, Model string
 	Kind       protocol.Kind
@@ -169,10 +167,10 @@ func (r *Report) executed(h *host, o *work.Order) {
 	}
 }
 
-// OK is how many were answered within their SLO.
+// OK returns how many requests were answered within their SLO.
 func (r *Report) OK() int { return r.Codes[protocol.OK] }
 
-// Goodput is OK a second of the workload's length.
+// Goodput returns OK per second of the workload's length.
 func (r *Report) Goodput() float64 { return r.rate(r.OK()) }
 
 func (r *Report) rate(n int) float64 {
@@ -183,12 +181,12 @@ func (r *Report) rate(n int) float64 {
 	return float64(n) / span.Seconds()
 }
 
-// Share is the part of the offered that was OK.
+// Share returns the share of offered requests that were OK.
 func (r *Report) Share() float64 {
 	return share(r.OK(), r.Offered)
 }
 
-// MeanBatch is the mean number of items in an execution.
+// MeanBatch returns the mean number of items per execution.
 func (r *Report) MeanBatch() float64 {
 	n, items := 0, 0
 	for size, count := range r.Batches {

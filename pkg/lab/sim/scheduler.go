@@ -8,8 +8,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// scheduler is the shell around a term: what reaches it and what it sends takes its
-// time.
+// scheduler is the simulated shell around a term: messages to and from the term
+// are delayed.
 type scheduler struct {
 	outage
 	core   sched.Core // of the term
@@ -20,10 +20,10 @@ type scheduler struct {
 	result sched.Result
 }
 
-// issuer is the identity of the scheduler of this epoch.
+// issuer is the identity of the current scheduler.
 func (s *scheduler) issuer() uint64 { return s.epoch<<8 + schedulerIssuer }
 
-// The identities of those who send actions, in the lowest byte.
+// These are the identities of the issuers of actions, in the lowest byte.
 const (
 	schedulerIssuer = iota + 1
 	controllerIssuer
@@ -33,7 +33,7 @@ const (
 // askWait is how long the scheduler waits for a worker's state.
 const askWait = 2 * time.Second
 
-// elect begins a term with the core that is there.
+// elect starts a new term with the current core.
 func (s *world) elect() {
 	s.epoch++
 	s.dead = false
@@ -48,12 +48,13 @@ func (s *world) elect() {
 	}
 }
 
-// started and serving say how the scheduler stands, if there is one.
+// started and serving report whether the scheduler, if alive, is started or
+// active.
 func (s *scheduler) started() bool { return !s.dead && s.term.Started() }
 func (s *scheduler) serving() bool { return !s.dead && s.term.Active() }
 
-// activate starts the epoch. A run without faults has one clock for all, which is
-// known at once.
+// activate starts the epoch. In a run without faults all processes share one
+// clock, so the first heartbeats with the clock's epoch follow at once.
 func (s *world) activate(state protocol.ClockworkState) {
 	s.step(&sched.Started{State: state})
 	for _, w := range state.Workers {
@@ -61,7 +62,7 @@ func (s *world) activate(state protocol.ClockworkState) {
 	}
 }
 
-// join announces a worker.
+// join announces a worker to the scheduler.
 func (s *world) join(w protocol.WorkerState) {
 	s.step(&sched.WorkerAnnounced{State: w})
 	s.beatAtOnce(w)
@@ -73,7 +74,7 @@ func (s *world) beatAtOnce(w protocol.WorkerState) {
 	}
 }
 
-// ask brings a worker's state, if it answers in time.
+// ask queries a worker's state; the term gets nil if no answer arrives in time.
 func (s *world) ask(q sched.WorkerQuestion) {
 	h, term, open := s.byWorker[q.ID], s.term, true
 	answer := func(state *protocol.WorkerState) {
@@ -90,7 +91,7 @@ func (s *world) ask(q sched.WorkerQuestion) {
 	s.later(askWait, func() { answer(nil) })
 }
 
-// step gives the term one event and carries out what it decided.
+// step applies one event to the term and carries out its output.
 func (s *world) step(e sched.TermEvent) {
 	if s.dead {
 		return
@@ -142,7 +143,7 @@ func (s *world) order(a sched.Addressed) {
 	s.send(o.to, s.network.delay(), event{kind: ordered, of: o})
 }
 
-// cold is 1 of a dispatch whose weights have to be loaded first.
+// cold is 1 for a dispatch whose weights must be loaded first.
 func cold(d *protocol.Dispatch) int32 {
 	if d.Cold {
 		return 1
@@ -150,8 +151,7 @@ func cold(d *protocol.Dispatch) int32 {
 	return 0
 }
 
-// activateAtOnce is a stack that has its startup behind it, with the profiles
-// that the zoo's times would give.
+// activateAtOnce activates the scheduler without a startup, with exact profiles.
 func (s *world) activateAtOnce() {
 	state := s.withoutWorkers()
 	for _, h := range s.hosts {
@@ -160,7 +160,7 @@ func (s *world) activateAtOnce() {
 	s.activate(state)
 }
 
-// withoutWorkers is what a scheduler is activated with, but the workers.
+// withoutWorkers returns the state for an activation, without workers.
 func (s *world) withoutWorkers() protocol.ClockworkState {
 	state := protocol.ClockworkState{PageSize: s.config.PageSize, Models: s.specs}
 	seen := map[string]bool{}
@@ -173,7 +173,7 @@ func (s *world) withoutWorkers() protocol.ClockworkState {
 	return state
 }
 
-// profile is what the profiler would have measured.
+// profile returns the profile that the profiler would have measured.
 func profile(m *model, spread float64) protocol.Profile {
 	measured := func(d time.Duration) protocol.Measurement {
 		p99 := max(1, time.Duration(float64(d)*(1+2.33*spread)))
@@ -189,11 +189,11 @@ func profile(m *model, spread float64) protocol.Profile {
 	return p
 }
 
-// What the emulated workers call themselves.
+// These are the emulated workers' GPU type and backend.
 const (
 	gpuType = "v100"
 	backend = "emulated"
 )
 
-// nameOf is a worker's.
+// nameOf returns the id of worker i.
 func nameOf(i int) string { return fmt.Sprintf("w%d", i) }

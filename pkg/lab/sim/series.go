@@ -8,14 +8,15 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// maxStreams bounds the workloads whose streams have a series each.
+// maxStreams bounds the number of streams; workloads with more get no series per
+// stream.
 const maxStreams = 64
 
-// Tally counts the requests of a window: Offered by arrival, all else by
-// answer.
+// Tally counts the requests of a window: Offered by arrival time, all others by
+// answer time.
 type Tally struct {
 	Offered, OK, Refused, Missed, Cold int
-	// Worst is the longest latency of an OK.
+	// Worst is the longest latency of an OK request.
 	Worst   time.Duration
 	Latency Buckets
 }
@@ -23,23 +24,24 @@ type Tally struct {
 // Point is one window of the series.
 type Point struct {
 	Tally
-	// SLO is the tightest of those that arrived.
+	// SLO is the tightest SLO of the requests that arrived.
 	SLO time.Duration
-	// Exec and Transfer are the GPUs' time in executions and transfers that
-	// ended; Batches of them had so many Items.
+	// Exec and Transfer are the GPU time of executions and transfers that ended in
+	// this window. Batches counts these executions, Items their items.
 	Exec, Transfer                   time.Duration
 	Batches, Items, Loads, Evictions int
-	// Over and Under are the worst predictions.
+	// Over and Under are the largest prediction errors.
 	Over, Under time.Duration
 }
 
-// Class is the requests of one SLO.
+// Class counts the requests with one SLO.
 type Class struct {
 	SLO         time.Duration
 	Offered, OK int
 }
 
-// Share is the part of the offered that was OK, 1 of none.
+// Share returns the share of offered requests that were OK, 1 if none was
+// offered.
 func (c Class) Share() float64 { return share(c.OK, c.Offered) }
 
 func share(part, whole int) float64 {
@@ -78,7 +80,7 @@ func grown[T any](s *[]T, i int) *T {
 	return &(*s)[i]
 }
 
-// of returns the class of an SLO. Mostly it is that of the request before.
+// of returns the class of an SLO. It is usually that of the last request.
 func (r *Report) of(slo time.Duration) *Class {
 	if r.class < len(r.Classes) && r.Classes[r.class].SLO == slo {
 		return &r.Classes[r.class]
@@ -91,8 +93,8 @@ func (r *Report) of(slo time.Duration) *Class {
 	return &r.Classes[i]
 }
 
-// Buckets are latencies in a few hundred buckets: exact to 16 us, from there on
-// to a sixteenth. It grows as far as it is used.
+// Buckets is a latency histogram with a few hundred buckets: exact to 16 us,
+// then with a resolution of 1/16. It grows on demand.
 type Buckets []uint32
 
 func (b *Buckets) add(d time.Duration) {
@@ -105,7 +107,7 @@ func (b *Buckets) add(d time.Duration) {
 	*grown((*[]uint32)(b), i)++
 }
 
-// at is the upper end of a bucket.
+// at returns the upper end of bucket i.
 func (b Buckets) at(i int) time.Duration {
 	us := uint64(i) + 1
 	if i >= 32 {
@@ -115,8 +117,7 @@ func (b Buckets) at(i int) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// Quantile is the latency that a part q of them does not exceed, up to a
-// sixteenth more; 0 of none.
+// Quantile returns the q-quantile, up to 1/16 too high; 0 if empty.
 func (b Buckets) Quantile(q float64) time.Duration {
 	total := 0
 	for _, n := range b {

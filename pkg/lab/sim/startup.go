@@ -9,13 +9,14 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Startup is the phase before activation: the stack runs pkg/core/startup. Clients
-// load the workload's models, 10 s later the emulated GPUs are measured, and the
-// scheduler is activated with what was measured.
+// Startup configures the phase before activation: the stack runs
+// pkg/core/startup. Clients load the workload's models, 10 s later the emulated
+// GPUs are measured, and the scheduler is activated with these measurements.
 type Startup struct {
 	On bool
-	// Early is how many requests a second clients send meanwhile, to any model.
-	// They wait in the buffer and are not among those that the report is about.
+	// Early is how many requests per second clients send during the startup, to
+	// random models. They wait in the startup buffer and are not counted in the
+	// report's other figures.
 	Early float64
 }
 
@@ -26,35 +27,36 @@ func (s Startup) validate() error {
 	return nil
 }
 
-// StartupReport is what happened before activation, and what became of requests
-// that came so early.
+// StartupReport describes the time before activation, and the answers of
+// requests sent then.
 type StartupReport struct {
-	// Took is how long it was until the activation.
+	// Took is the time until the activation.
 	Took time.Duration `json:"took_ns"`
-	// Loads were answered OK; Measured actions made the profiles, whose medians
-	// are wrong by up to Error, as a part of the zoo's times.
+	// Loads counts the loads answered OK, Measured the sampled actions of the
+	// profiles. Error is the largest relative error of a profile's median.
 	Loads    int     `json:"loads"`
 	Measured int     `json:"measured"`
 	Error    float64 `json:"profile_error"`
-	// Early requests were stored: of these TimedOut got BUFFER_TIMEOUT, HandedOn
-	// went to the scheduler, and OK of those were answered in time.
+	// Early counts the buffered requests. Of these TimedOut got BUFFER_TIMEOUT,
+	// HandedOn were submitted to the scheduler, and OK of those were answered in
+	// time.
 	Early    int `json:"early"`
 	TimedOut int `json:"timed_out"`
 	HandedOn int `json:"handed_on"`
 	OK       int `json:"ok"`
 }
 
-// bufferTimeout is how long a request waits for activation.
+// bufferTimeout is how long a request may wait for activation.
 const bufferTimeout = 10 * time.Second
 
-// early is the startup buffer: requests that came before activation, by their numbers
-// in it. The front door keeps it too.
+// bufferedRequests is the startup buffer: the requests sent before activation,
+// by their sequence numbers in it. The front door knows them too.
 type bufferedRequests struct {
-	stored []*request // by number, from 1 on
-	open   int        // handed over, and not answered
+	stored []*request // by sequence number, which starts at 1
+	open   int        // submitted and not answered
 }
 
-// startUp begins a startup instead of an activated stack.
+// startUp starts the stack's startup phase.
 func (s *world) startUp() {
 	s.report.Startup = &StartupReport{}
 	s.controller = newController(s)
@@ -78,7 +80,8 @@ func (s *world) startUp() {
 	}
 }
 
-// stored has a request in the buffer at once, where its keeper sees it.
+// stored writes a request to the buffer without delay and reports it to the
+// buffer's owner.
 func (s *world) stored(r *frontdoor.Request) {
 	client := r.Driver.(*request)
 	s.buffered.stored = append(s.buffered.stored, client)
@@ -87,7 +90,7 @@ func (s *world) stored(r *frontdoor.Request) {
 	s.stepDoor(&frontdoor.BufferSeen{Seq: seq, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
 }
 
-// claim takes requests out of the buffer at once.
+// claim takes requests out of the buffer without delay.
 func (s *world) claim(claims []frontdoor.Claim) {
 	for _, c := range claims {
 		client := c.Driver.(*request)
@@ -95,8 +98,8 @@ func (s *world) claim(claims []frontdoor.Claim) {
 	}
 }
 
-// handOver has the front door see that requests are served: what waited for activation
-// is submitted, in order, and its SLO begins now.
+// handOver reports the activation to the front door: buffered requests are
+// submitted in order, and their SLO starts now.
 func (s *world) handOver() {
 	before := s.report.Startup
 	if before != nil {
@@ -111,12 +114,13 @@ func (s *world) handOver() {
 	}
 }
 
-// frontDoorHears has the front door hear that the scheduler of an epoch is active.
+// frontDoorHears delivers the heartbeat of the active scheduler with this epoch
+// to the front door.
 func (s *world) frontDoorHears(epoch uint64) {
 	s.stepDoor(&frontdoor.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: schedulerID(epoch), Incarnation: epoch, Epoch: epoch, State: protocol.SchedulerActive}})
 }
 
-// answered counts an early request's answer.
+// answered counts the answer of an early request.
 func (e *bufferedRequests) answered(r *StartupReport, code protocol.Code) {
 	e.open--
 	if code == protocol.OK {

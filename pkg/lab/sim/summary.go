@@ -10,38 +10,36 @@ import (
 	"clockwork/pkg/lab/report"
 )
 
-// Summary is a Report in numbers for tables and programs. Offered = OK + the
-// sum of Errors.
+// Summary is a Report for tables and programs. Offered = OK + the sum of Errors.
 type Summary struct {
 	Policy  string  `json:"policy"`
 	Offered int     `json:"offered"`
 	OK      int     `json:"ok"`
 	Share   float64 `json:"share_in_slo"`
-	// OfferedRate and Goodput are a second of the workload's length.
+	// OfferedRate and Goodput are per second of the workload's length.
 	OfferedRate float64 `json:"offered_rps"`
 	Goodput     float64 `json:"goodput_rps"`
-	// Bound is the most that any scheduler could answer in time; 0 where it is
-	// not known.
+	// Bound is an upper bound of OK for any scheduler (see Bound); 0 if unknown.
 	Bound   int                 `json:"bound,omitempty"`
 	OfBound float64             `json:"share_of_bound,omitempty"`
 	Errors  []report.ErrorCount `json:"errors,omitempty"`
-	// Missed is how many of those sent to a GPU were not done in time.
+	// Missed counts the requests that were sent to a GPU and not finished in time.
 	Missed    int                `json:"missed"`
 	Latency   report.Percentiles `json:"latency"`
 	MeanBatch float64            `json:"mean_batch"`
 	Cold      int                `json:"cold"`
-	// GPU and PCIe are the parts of the time that the GPUs executed and
-	// transferred.
+	// GPU and PCIe are the shares of the time that the GPUs spent executing and
+	// transferring.
 	GPU  float64 `json:"gpu_use"`
 	PCIe float64 `json:"pcie_use"`
-	// Over and Under are how much longer or less long than predicted the
-	// executions took that were mispredicted that way.
+	// Over and Under are the prediction errors of executions that took longer or
+	// shorter than predicted.
 	Over  report.Percentiles `json:"prediction_over"`
 	Under report.Percentiles `json:"prediction_under"`
 	Hash  string             `json:"hash"`
 	// Took is the virtual time of the run.
 	Took time.Duration `json:"took_ns"`
-	// Faults and Startup are there of runs that had them.
+	// Faults and Startup are set for runs that had them.
 	Faults  *FaultCounts   `json:"faults,omitempty"`
 	Startup *StartupReport `json:"startup,omitempty"`
 
@@ -53,20 +51,20 @@ type Summary struct {
 	Series   []PointSummary      `json:"series"`
 }
 
-// Count is how many executions had so many items.
+// Count is the number of executions with this number of items.
 type Count struct {
 	Items int `json:"items"`
 	Count int `json:"count"`
 }
 
-// ClassSummary is a Class.
+// ClassSummary summarises a Class.
 type ClassSummary struct {
 	SLO     time.Duration `json:"slo_ns"`
 	Offered int           `json:"offered"`
 	OK      int           `json:"ok"`
 }
 
-// UseSummary is a Use.
+// UseSummary summarises a Use.
 type UseSummary struct {
 	Name    string  `json:"name"`
 	GPU     float64 `json:"gpu_use"`
@@ -76,7 +74,7 @@ type UseSummary struct {
 	Evicted int     `json:"evictions"`
 }
 
-// PointSummary is a Point that ends at At.
+// PointSummary summarises a Point; At is the end of its window.
 type PointSummary struct {
 	At        time.Duration      `json:"at_ns"`
 	Offered   int                `json:"offered"`
@@ -95,7 +93,7 @@ type PointSummary struct {
 	Under     time.Duration      `json:"prediction_under_ns"`
 }
 
-// Summary sums a run up. bound is 0 where it is not known.
+// Summary summarises a run. bound is 0 if unknown.
 func (r *Report) Summary(bound int) Summary {
 	s := Summary{
 		Policy: r.Policy, Offered: r.Offered, OK: r.OK(), Share: r.Share(), OfferedRate: r.rate(r.Offered), Goodput: r.Goodput(),
@@ -131,7 +129,7 @@ func (r *Report) Summary(bound int) Summary {
 
 func (r *Report) summarize(i int, p Point) PointSummary {
 	from := time.Duration(i) * r.Window
-	// The last window may be cut short.
+	// The last window may be shorter.
 	took := max(1, min(r.Window, r.Took-from)) * time.Duration(max(1, len(r.GPUs)))
 	s := PointSummary{
 		At: from + r.Window, Offered: p.Offered, OK: p.OK, Refused: p.Refused, Missed: p.Missed, Cold: p.Cold, SLO: p.SLO,

@@ -17,37 +17,37 @@ type world struct {
 	config       Config
 	events       eventQueue
 	now          protocol.Time
-	event        event // that happens now
-	idle         int   // events to come that no run waits for
+	event        event // the current one
+	idle         int   // future events that do not keep the run alive
 	source       *workload.Source
 	loads        []workload.Load
 	length       time.Duration // of the workload
-	begun        bool          // it has, at zero
+	begun        bool          // the workload has started, at zero
 	zero         protocol.Time
-	ended        protocol.Time // when something was unanswered last
+	ended        protocol.Time // when a request was last unanswered
 	network      networkModel
 	jitter       jitter
-	models       []model // by index of the instances
+	models       []model // by index of the instance
 	specs        []protocol.ModelSpec
 	byName       map[string]*model
-	pendingCalls map[commandKey]func(protocol.Result) // by the controller and the profiler
+	pendingCalls map[commandKey]func(protocol.Result) // of the controller and the profiler
 	hosts        []*host
 	byWorker     map[string]*host
 	door         door
 	buffered     bufferedRequests
-	faults       *faultInjector // nil of a run without faults
-	controller   *controller    // nil of a run without startup
+	faults       *faultInjector // nil in a run without faults
+	controller   *controller    // nil in a run without a startup
 	report       *Report
 	hash         uint64
-	err          error // the first guarantee that was broken
+	err          error // the first broken guarantee
 }
 
-// Progress is told of a run's virtual time from time to time.
+// Progress is called from time to time with a run's virtual time.
 type Progress func(now, of time.Duration)
 
-// Run simulates a workload until it ends and everything is answered. The error
-// says what of the config or the workload makes no sense, or which guarantee was
-// broken: by which seed, when, and at which event.
+// Run simulates a workload until it ends and every request is answered. The
+// error names an invalid part of the config or the workload, or the first broken
+// guarantee with seed, time and event.
 func Run(config Config, w workload.Workload, progress Progress) (*Report, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 	return s, nil
 }
 
-// start makes the workers and what goes wrong, and brings the stack up.
+// start makes the workers and the fault injector, and brings the stack up.
 func (s *world) start() {
 	s.elect()
 	s.newDoor()
@@ -121,7 +121,8 @@ func (s *world) start() {
 	}
 }
 
-// begin is the activation: the workload's time counts from here.
+// begin starts the workload at the activation; the workload's time counts from
+// here.
 func (s *world) begin() {
 	if s.begun {
 		return
@@ -135,8 +136,8 @@ func (s *world) over() bool {
 	return s.begun && s.door.open == 0 && s.source.Peek() == protocol.Never
 }
 
-// run lets everything happen in the order of time: events, then the core's
-// wake-up, then arrivals.
+// run processes everything in order of time; at equal times first events, then
+// the core's wake-up, then arrivals.
 func (s *world) run(progress Progress) {
 	spins := 0
 	for told := protocol.Time(0); s.err == nil; {
@@ -169,11 +170,10 @@ func (s *world) run(progress Progress) {
 	}
 }
 
-// maxSpins is how many times in a row the core may have itself woken before
-// anything else happens.
+// maxSpins bounds the core's wake-ups in a row without any other event.
 const maxSpins = 100_000
 
-// arrival is when the next request is sent.
+// arrival returns when the next request is sent.
 func (s *world) arrival() protocol.Time {
 	at := s.source.Peek()
 	switch {
@@ -185,8 +185,8 @@ func (s *world) arrival() protocol.Time {
 	return at.Add(time.Duration(s.zero))
 }
 
-// atRest reports whether nothing is left to happen: with faults that includes
-// what the core waits for in vain, and workers that are to come back.
+// atRest reports whether no work is left. With faults that includes the core's
+// timers, and workers that will come back.
 func (s *world) atRest() bool {
 	if !s.begun || s.door.open > 0 {
 		s.ended = s.now
@@ -198,7 +198,8 @@ func (s *world) atRest() bool {
 	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && s.together())
 }
 
-// together reports whether the scheduler has every worker in its present life.
+// together reports whether the scheduler has the current incarnation of every
+// worker.
 func (s *world) together() bool {
 	for _, h := range s.hosts {
 		if h.silent() || s.dead || !s.term.Has(h.ID(), h.Incarnation()) {
@@ -208,7 +209,7 @@ func (s *world) together() bool {
 	return true
 }
 
-// happen carries out one event.
+// happen processes one event.
 func (s *world) happen(e *event) {
 	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^e.seq<<24)
 	s.report.Events++
@@ -254,26 +255,26 @@ func (s *world) happen(e *event) {
 	}
 }
 
-// accountsEvery is after how many events the accounts are looked at.
+// accountsEvery is the number of events between two checks of the accounts.
 const accountsEvery = 4096
 
-// after puts an event d from now.
+// after schedules an event after d.
 func (s *world) after(d time.Duration, e event) {
 	e.at = s.now.Add(d)
 	s.events.add(e)
 }
 
-// later does something rare d from now.
+// later calls do after d; for rare events.
 func (s *world) later(d time.Duration, do func()) { s.after(d, event{kind: called, of: do}) }
 
-// background does something d from now that no run waits for.
+// background calls do after d; the call does not keep the run alive.
 func (s *world) background(d time.Duration, do func()) {
 	s.idle++
 	s.after(d, event{kind: waiting, of: do})
 }
 
-// send has a message of a worker's, or of nobody's where h is nil, arrive d from
-// now, as far as the network lets it.
+// send delivers a message from or to worker h (nil: no worker) after d, subject
+// to faults.
 func (s *world) send(h *host, d time.Duration, e event) {
 	if s.faults == nil {
 		s.after(d, e)
@@ -282,12 +283,12 @@ func (s *world) send(h *host, d time.Duration, e event) {
 	s.faults.carry(h, d, e)
 }
 
-// sendCall is send of a message that is rare.
+// sendCall is send for rare messages.
 func (s *world) sendCall(h *host, d time.Duration, do func()) {
 	s.send(h, d, event{kind: called, of: do})
 }
 
-// mix folds a value into a hash.
+// mix adds a value to a hash.
 func mix(h, v uint64) uint64 {
 	h = (h ^ v) * 0x9e3779b97f4a7c15
 	return h ^ h>>29
