@@ -11,17 +11,17 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Outcome is how a request ended that was sent without waiting for it.
+// Outcome is how a request sent through Async ended.
 type Outcome struct {
-	// Code is OK or what the stack refused the request with.
+	// Code is OK or the code with which the stack refused the request.
 	Code protocol.Code
-	// Parameters say where the time of a request went that was served.
+	// Parameters say where the time of a served request went.
 	Parameters protocol.ResponseParameters
-	// Body is the reply as it came.
+	// Body is the reply as received.
 	Body []byte
 }
 
-// Refusal is the whole error of an outcome that is none of a served request.
+// Refusal returns the full error of a refused request, nil for a served one.
 func (o Outcome) Refusal() *protocol.Error {
 	if o.Code == protocol.OK {
 		return nil
@@ -32,18 +32,17 @@ func (o Outcome) Refusal() *protocol.Error {
 	return protocol.Refusal(o.Code)
 }
 
-// Async sends inference requests without waiting for their answers: a request
-// costs a message and no goroutine, so tens of thousands a second can be open.
-// It watches no deadline; a request whose answer is lost is never told of.
+// Async sends inference requests without waiting for their answers: a request costs a
+// message and no goroutine, so tens of thousands can be open per second. It watches no
+// deadline; if an answer is lost, the callback is never called for its request.
 type Async struct {
 	client   *Client
 	inbox    string
 	answered func(token uint64, o Outcome)
 }
 
-// Async opens a way for requests over the client's connection. answered is
-// called from one goroutine, for each answer with the token of its request; it
-// must not block.
+// Async returns an Async on the client's connection. answered is called from one
+// goroutine, for each answer with the token of its request; it must not block.
 func (c *Client) Async(answered func(token uint64, o Outcome)) (*Async, error) {
 	a := &Async{client: c, inbox: c.nc.NewInbox() + ".", answered: answered}
 	sub, err := c.nc.Subscribe(a.inbox+"*", a.onReply)
@@ -51,7 +50,7 @@ func (c *Client) Async(answered func(token uint64, o Outcome)) (*Async, error) {
 		err = sub.SetPendingLimits(1<<20, 512<<20)
 	}
 	if err == nil {
-		err = c.nc.Flush() // so that the broker knows of it before the first request
+		err = c.nc.Flush() // so that the broker knows the subscription before the first request
 	}
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to answers: %w", err)
@@ -59,11 +58,11 @@ func (c *Client) Async(answered func(token uint64, o Outcome)) (*Async, error) {
 	return a, nil
 }
 
-// Subject is where requests for a model go.
+// Subject returns the subject for a model's requests.
 func (a *Async) Subject(model string) string { return a.client.InferSubject(model) }
 
-// Send publishes a request, which wire.EncodeInfer wrote, on a model's Subject.
-// The body may be changed once it returns. One goroutine sends.
+// Send publishes a request, encoded by wire.EncodeInfer, on a model's Subject. The body
+// may be changed once Send returns. Only one goroutine may call Send.
 func (a *Async) Send(subject string, token uint64, body []byte) error {
 	var reply [96]byte
 	inbox := strconv.AppendUint(append(reply[:0], a.inbox...), token, 36)
@@ -76,7 +75,7 @@ func (a *Async) Send(subject string, token uint64, body []byte) error {
 func (a *Async) onReply(m *nats.Msg) {
 	token, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 36, 64)
 	if err != nil {
-		return // nobody was given such an inbox
+		return // no request had this inbox
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		a.answered(token, Outcome{Code: protocol.StateUnavailable})

@@ -1,8 +1,8 @@
-// Package client is the Go client library of Clockwork. It needs a broker's
-// address and nothing else; everything it does, any NATS client can do too.
+// Package client is the Go client library of Clockwork. It needs only a broker's
+// address; everything it does, any NATS client can do too.
 //
-// A Client may be used from any goroutine; Close waits for nobody. It does not
-// retry: the answer's Retryable says whether that may help.
+// A Client may be used from any goroutine; Close does not wait for open requests. A
+// Client does not retry: the answer's Retryable says whether that may help.
 package client
 
 import (
@@ -27,21 +27,21 @@ type Client struct {
 	nc       *nats.Conn
 	subjects protocol.Subjects
 	inbox    string
-	tenant   string // the name that the key gives this client, "" for none
+	tenant   string // the client's name by its credentials, "" for none
 	seq      atomic.Uint64
 
 	mu      sync.Mutex
 	waiting map[uint64]chan *nats.Msg
 }
 
-// grace is how long after a request's deadline the client gives the stack to
-// say so itself.
+// grace is how long after a request's deadline the client still waits, so that the stack
+// can report the missed deadline itself.
 const grace = 100 * time.Millisecond
 
-// controlWait bounds ls and state; a load takes as long as its context says.
+// controlWait bounds ls and state; a load may take as long as its context allows.
 const controlWait = 5 * time.Second
 
-// Connect reaches a stack through its broker. prefix is "" for the default.
+// Connect connects to a stack through its broker. prefix is "" for the default.
 func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
 	nc, err := bus.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
 	if err != nil {
@@ -55,7 +55,7 @@ func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
 	return c, nil
 }
 
-// New makes a client of a connection that the caller opened.
+// New returns a client on a connection that the caller opened.
 func New(nc *nats.Conn, prefix string) (*Client, error) {
 	if prefix == "" {
 		prefix = protocol.DefaultPrefix
@@ -67,8 +67,8 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 		waiting:  map[uint64]chan *nats.Msg{},
 	}
 	c.tenant, _ = protocol.InboxOwner(c.inbox)
-	// One subscription for all replies: a subscription per request costs four
-	// times as much.
+	// One subscription for all replies: a subscription per request costs four times as
+	// much.
 	sub, err := nc.Subscribe(c.inbox+".*", c.onReply)
 	if err == nil {
 		err = sub.SetPendingLimits(1<<20, 512<<20)
@@ -82,7 +82,7 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 // Close closes the connection.
 func (c *Client) Close() { c.nc.Close() }
 
-// Conn returns the connection, for events and headers of one's own.
+// Conn returns the connection, for the caller's own subjects and headers.
 func (c *Client) Conn() *nats.Conn { return c.nc }
 
 func (c *Client) onReply(m *nats.Msg) {
@@ -95,7 +95,7 @@ func (c *Client) onReply(m *nats.Msg) {
 	delete(c.waiting, seq)
 	c.mu.Unlock()
 	if reply != nil {
-		reply <- m // of capacity one, and this is the only one
+		reply <- m // of capacity one, and this is the only reply
 	}
 }
 
@@ -132,13 +132,13 @@ func (c *Client) request(ctx context.Context, subject string, body []byte) (*nat
 	return nil, protocol.Errorf(protocol.StateUnavailable, "request on %s: %v", subject, err)
 }
 
-// InferSubject is where this client's requests for a model go: the broker lets a
-// client with a name publish on no other.
+// InferSubject returns the subject for this client's requests for a model; the broker
+// allows a client with a name to publish on no other.
 func (c *Client) InferSubject(model string) string { return c.subjects.InferBy(model, c.tenant) }
 
-// Infer asks a model. slo bounds the wait once the stack is active; wait is how
-// much longer the caller is ready to wait for activation. Without inputs the
-// worker generates them, if it may.
+// Infer sends an inference request and waits for the answer. slo bounds the wait once
+// the stack is active; wait is how much longer the caller waits for activation. Without
+// inputs the worker generates them, if it is allowed to.
 func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferRequest, wait time.Duration) (*protocol.InferResponse, *protocol.Error) {
 	slo := 100 * time.Millisecond
 	if r.Parameters.SLOMS != nil {
@@ -153,7 +153,8 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	return wire.DecodeResponse(m.Data)
 }
 
-// Load asks the workers to load a model from disk, and waits until they have.
+// Load sends a load request to the workers, and waits until they have loaded the model
+// from disk.
 func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.LoadReply, *protocol.Error) {
 	var reply protocol.LoadReply
 	if e := c.control(ctx, c.subjects.Load(), r, &reply); e != nil {
@@ -195,8 +196,8 @@ func (c *Client) control(ctx context.Context, subject string, body, reply any) *
 	return wire.DecodeReply(m.Data, reply)
 }
 
-// Events calls seen, from one goroutine, for every event of the stack until
-// the returned function is called.
+// Events calls seen, from one goroutine, for every event of the stack until the returned
+// function is called.
 func (c *Client) Events(seen func(protocol.Event)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.Event("*"), func(m *nats.Msg) {
 		var e protocol.Event

@@ -8,8 +8,8 @@ import (
 
 type headerKey struct{}
 
-// WithHeader returns a context whose requests carry headers of the caller's, such as
-// the traceparent of a trace that they are part of:
+// WithHeader returns a context whose requests carry the caller's headers, such as the
+// traceparent of the trace that they belong to:
 //
 //	header := nats.Header{}
 //	otel.GetTextMapPropagator().Inject(ctx, trace.Carrier(header)) // pkg/watch/trace
@@ -18,7 +18,7 @@ func WithHeader(ctx context.Context, header nats.Header) context.Context {
 	return context.WithValue(ctx, headerKey{}, header)
 }
 
-// publish sends a request with the headers of its context, if there are some.
+// publish sends a request with the headers of its context, if there are any.
 func (c *Client) publish(ctx context.Context, subject, reply string, body []byte) error {
 	header, _ := ctx.Value(headerKey{}).(nats.Header)
 	if len(header) == 0 {

@@ -12,12 +12,12 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// watchEvery is how often it is said that somebody watches.
+// watchEvery is the interval between Watch messages, which keep the statistics enabled.
 const watchEvery = protocol.WatchFor / 3
 
-// Watch calls seen, from one goroutine, with the figures of every service of the stack
-// once a second, until the returned function is called, which waits for that. Each is
-// of the service that the subject names.
+// Watch calls seen, from one goroutine, with the statistics of every service of the
+// stack once a second, until the returned function is called. That function waits until
+// the Watch messages have stopped. kind and id are those of the publishing service.
 func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.LiveStats)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.LiveStats("*", "*"), func(m *nats.Msg) {
 		var f protocol.LiveStats
@@ -34,7 +34,7 @@ func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protoco
 		every := time.NewTicker(watchEvery)
 		defer every.Stop()
 		for {
-			_ = c.nc.Publish(c.subjects.Watch(), nil) // it is said again
+			_ = c.nc.Publish(c.subjects.Watch(), nil) // a failed publish is repeated at the next tick
 			select {
 			case <-every.C:
 			case <-ended:
@@ -43,20 +43,21 @@ func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protoco
 		}
 	}()
 	return func() {
-		_ = sub.Unsubscribe() // it ends with the connection at the latest
+		_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
 		close(ended)
 		<-done
 	}, nil
 }
 
-// How long front doors may take to answer: the first one, and others after it.
+// How long to wait for the front doors' answers: for the first, and for each further
+// one.
 const (
 	firstAnswer = 2 * time.Second
 	nextAnswer  = 300 * time.Millisecond
 )
 
-// AskDoors asks all front doors what they know of requests, and returns what those
-// told that answered.
+// AskDoors asks all front doors what they know of requests, and returns the records of
+// those that answered.
 func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
@@ -94,10 +95,10 @@ func next(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nat
 	return m, err
 }
 
-// schedulerWait bounds a question to the scheduler.
+// schedulerWait bounds a query to the scheduler.
 const schedulerWait = 2 * time.Second
 
-// AskScheduler asks the active scheduler about requests, and reads its answer into an
+// AskScheduler asks the active scheduler about requests, and decodes its answer into an
 // explain.Report.
 func (c *Client) AskScheduler(ctx context.Context, q protocol.Question, into any) *protocol.Error {
 	ctx, cancel := context.WithTimeout(ctx, schedulerWait)

@@ -7,9 +7,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Sample makes inputs for items items of a model, from the specs that Models
-// and State show. Floating-point values are in [0, 1), the others are 0. The
-// same specs give the same bytes.
+// Sample returns inputs for the given number of items of a model, from the specs that
+// Models and State return. Floating-point values are in [0, 1), others are 0. The same
+// specs give the same bytes.
 func Sample(specs []protocol.TensorSpec, items int) []protocol.Tensor {
 	inputs := make([]protocol.Tensor, len(specs))
 	for i, spec := range specs {

@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Action is an action of the scheduler's, from its order to its end. Its times are
-// those of the scheduler's clock.
+// Action is one of the scheduler's actions, complete from sending to end. Times are in
+// the scheduler's clock.
 type Action struct {
 	Worker   string
 	ID       protocol.ActionID
@@ -20,18 +20,19 @@ type Action struct {
 	Requests []protocol.RequestRef // the members of the batch
 
 	Earliest, Latest protocol.Time
-	// Expected is how long the GPU was thought to take for it.
+	// Expected is the predicted GPU time of the action.
 	Expected time.Duration
 	Plan     sched.Plan
 
-	// Sent is when it was decided, Ended when the scheduler knew its end.
+	// Sent is when the scheduler decided on the action, Ended when the scheduler learned
+	// how the action ended.
 	Sent, Ended protocol.Time
-	// Result is nil where none came.
+	// Result is nil if no result arrived.
 	Result *protocol.Result
 }
 
-// Took is how long the GPU worked on it, 0 if it did not: of an Infer the execution
-// alone, which is what Expected is about.
+// Took returns how long the GPU worked on the action, 0 if the GPU did not run it. For
+// an Infer the duration covers the execution alone, as Expected does.
 func (a *Action) Took() time.Duration {
 	if a.Result == nil {
 		return 0
@@ -42,8 +43,8 @@ func (a *Action) Took() time.Duration {
 	return a.Result.End.Sub(a.Result.Begin)
 }
 
-// Completed is when the GPU was done, and how much later that was than planned. It is
-// known of what a worker did alone.
+// Completed returns when the GPU finished, and how much later that was than planned.
+// known is true only for actions with the result OK.
 func (a *Action) Completed() (at protocol.Time, late time.Duration, known bool) {
 	if a.Result == nil || a.Result.Code != protocol.OK {
 		return 0, 0, false

@@ -8,8 +8,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Observer is what tells of the actions and refusals of a scheduler's cores; nil where
-// nobody wants to hear of them. Who owns the core calls it.
+// Observer returns an observer that passes the actions and refusals of a scheduler's
+// cores to the listeners, or nil if there are no such listeners. The owner of the core
+// calls it.
 func (h *Hub) Observer() sched.Observer {
 	if h == nil || len(h.actions)+len(h.refusals) == 0 {
 		return nil
@@ -17,10 +18,10 @@ func (h *Hub) Observer() sched.Observer {
 	return &actionTracker{hub: h, open: map[protocol.ActionID]*Action{}}
 }
 
-// WantsSteps reports whether anybody listens to how long the scheduler takes.
+// WantsSteps reports whether any listener wants the duration of the scheduler's steps.
 func (h *Hub) WantsSteps() bool { return h != nil && len(h.steps) > 0 }
 
-// Step tells how long the scheduler took for an event.
+// Step reports how long the scheduler took for an event.
 func (h *Hub) Step(took time.Duration) {
 	if !h.WantsSteps() {
 		return
@@ -30,7 +31,7 @@ func (h *Hub) Step(took time.Duration) {
 	}
 }
 
-// follower keeps the actions that have no result yet.
+// actionTracker holds the actions that have no result yet.
 type actionTracker struct {
 	hub   *Hub
 	open  map[protocol.ActionID]*Action
@@ -38,11 +39,12 @@ type actionTracker struct {
 	sweep protocol.Time
 }
 
-// overdue is how long after its latest end an action without a result is given up.
-// The core gives up sooner; what its result says later is of use here all the same.
+// overdue is how long after its latest end an action without a result is dropped. The
+// core gives up sooner; a result that arrives later is still reported to listeners.
 const overdue = 10 * time.Second
 
-// Begin implements sched.Observer. What another core sent has no result any more.
+// Begin implements sched.Observer. Results of an earlier core's actions no longer
+// arrive, so those actions are dropped.
 func (f *actionTracker) Begin(string, sched.Config) {
 	clear(f.open)
 	f.sweep = 0
@@ -96,7 +98,7 @@ func (f *actionTracker) end(now protocol.Time, a *Action) {
 	f.spare = append(f.spare, a)
 }
 
-// giveUp ends what has had no result for too long, the oldest first.
+// giveUp ends the actions whose result is overdue, oldest first.
 func (f *actionTracker) giveUp(now protocol.Time) {
 	f.sweep = now.Add(overdue)
 	var late []protocol.ActionID

@@ -1,18 +1,18 @@
-// Package watch is what the services tell of their work, and who hears it.
+// Package watch carries what the services report about their work to listeners.
 //
-// A service is given a Hub by its Config. It tells the Hub of each request that was
-// answered (front door), each action that ended (scheduler) and each result that
-// was given (worker), and lends it a Source of what can be read at any time. cmd
-// decides who listens, before any service starts:
+// A service gets a Hub through its Config. It reports to the Hub each answered request
+// (front door), each ended action (scheduler) and each result (worker), and registers a
+// Source from which its gauges can be read at any time. cmd registers the listeners
+// before any service starts:
 //
 //	hub := &watch.Hub{}
 //	hub.OnRequest(func(r *watch.Request) { ... })
 //	config.Telemetry = hub
 //
-// Listeners are called where the work is done, from many goroutines and often under
-// the service's lock: they take little time, block on nothing, and keep no pointer
-// that they are given. A nil Hub hears nothing, and telling it costs a comparison.
+// Listeners are called on the hot path, from many goroutines and often under the
+// service's lock: they must be short, must not block, and must not keep a pointer that
+// they receive. A nil Hub drops every report, at the cost of a comparison.
 //
-// The packages below this one are listeners. Nothing here knows the bus, and nothing
-// that a listener does comes back into a decision.
+// The packages below this one are listeners. This package does not know NATS, and
+// nothing that a listener does influences a scheduling decision.
 package watch

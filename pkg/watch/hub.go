@@ -8,8 +8,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Hub passes what the services of a process report to those who listen. The On methods
-// are called before the services start; all others from any goroutine, also on a nil Hub.
+// Hub passes what the services of a process report to the listeners. Call the On methods
+// before the services start; all other methods may be called from any goroutine, also on
+// a nil Hub.
 type Hub struct {
 	requests []func(*Request)
 	actions  []func(*Action)
@@ -23,28 +24,33 @@ type Hub struct {
 	sources []*Source
 }
 
-// OnRequest has f hear of every request that a front door of this process answered.
+// OnRequest registers f, which is called for each request that a front door of this
+// process answered.
 func (h *Hub) OnRequest(f func(*Request)) { h.requests = append(h.requests, f) }
 
-// OnAction has f hear of every action that the scheduler of this process sent, when it
-// ended.
+// OnAction registers f, which is called for each action of this process' scheduler when
+// the action has ended.
 func (h *Hub) OnAction(f func(*Action)) { h.actions = append(h.actions, f) }
 
-// OnResult has f hear of every result that a worker of this process gave.
+// OnResult registers f, which is called for each result of a worker of this process.
 func (h *Hub) OnResult(f func(*protocol.Result)) { h.results = append(h.results, f) }
 
-// OnStep has f hear how long the scheduler of this process took for each event.
+// OnStep registers f, which is called with the duration of each step of this process'
+// scheduler.
 func (h *Hub) OnStep(f func(time.Duration)) { h.steps = append(h.steps, f) }
 
-// WantsRequests reports whether anybody listens, so that a Request is worth making.
+// WantsRequests reports whether there is a listener, so that callers build a Request
+// only if one is needed.
 func (h *Hub) WantsRequests() bool { return h != nil && len(h.requests) > 0 }
 
-// Request tells of an answer.
+// Request reports an answered request.
 func (h *Hub) Request(r Request) {
 	if !h.WantsRequests() {
 		return
 	}
-	kept, _ := h.spare.Get().(*Request) // one that escapes for each would cost more than all else here
+	// Pooled: a Request that escapes to the heap for each call would cost more than the
+	// rest of this method.
+	kept, _ := h.spare.Get().(*Request)
 	if kept == nil {
 		kept = new(Request)
 	}
@@ -56,7 +62,7 @@ func (h *Hub) Request(r Request) {
 	h.spare.Put(kept)
 }
 
-// Result tells of a result.
+// Result reports a worker's result.
 func (h *Hub) Result(r *protocol.Result) {
 	if h == nil {
 		return
@@ -66,7 +72,8 @@ func (h *Hub) Result(r *protocol.Result) {
 	}
 }
 
-// Register adds a source; unregister removes it, and waits for those who read it.
+// Register adds a source; the returned function removes the source, and waits for a
+// reading in progress.
 func (h *Hub) Register(s Source) (take func()) {
 	if h == nil {
 		return func() {}
@@ -82,7 +89,7 @@ func (h *Hub) Register(s Source) (take func()) {
 	}
 }
 
-// Gauges reads every source, in the order of their registration.
+// Gauges reads every source, in the order of registration.
 func (h *Hub) Gauges() []Gauges {
 	if h == nil {
 		return nil

@@ -1,18 +1,18 @@
 package watch
 
-// Loss is what a listener heard and could not keep.
+// Loss is how many reports a listener received and had to drop.
 type Loss struct {
 	Listener string
 	Lost     int64
 }
 
-// ReportLoss adds a listener that may drop what it is given. It is called before the
-// services start; lost from any goroutine.
+// ReportLoss registers a listener that may drop reports; lost returns the number of
+// drops so far. Call it before the services start; lost is called from any goroutine.
 func (h *Hub) ReportLoss(listener string, lost func() int64) {
 	h.losses = append(h.losses, func() Loss { return Loss{listener, lost()} })
 }
 
-// Losses are of every listener that may lose something.
+// Losses returns the drops of every listener registered with ReportLoss.
 func (h *Hub) Losses() []Loss {
 	if h == nil {
 		return nil

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Period is a stretch of time that begins with an event and ends a while later. While
-// nothing happens there is none, and nobody wakes.
+// Period is an interval that begins with an event and ends after a fixed time. While
+// there are no events there is no period and no timer runs.
 type Period struct {
 	length time.Duration
 	ended  func(began, now time.Time)
 
 	begun atomic.Bool
-	first chan time.Time // room for one: begun becomes true once before it is taken
+	first chan time.Time // capacity one: begun becomes true once before a value is taken
 	soon  chan struct{}
 	stop  chan struct{}
 	done  chan struct{}
 }
 
-// NewPeriod starts to wait for events; ended is called with each period, from one
-// goroutine at a time. Close ends the waiting.
+// NewPeriod starts a goroutine that waits for events; ended is called with each period,
+// from that goroutine. Close stops it.
 func NewPeriod(length time.Duration, ended func(began, now time.Time)) *Period {
 	p := &Period{
 		length: length, ended: ended,
@@ -30,14 +30,14 @@ func NewPeriod(length time.Duration, ended func(began, now time.Time)) *Period {
 	return p
 }
 
-// Begin says that something happened. It blocks on nothing.
+// Begin reports an event. It does not block.
 func (p *Period) Begin() {
 	if !p.begun.Load() && p.begun.CompareAndSwap(false, true) {
 		p.first <- time.Now()
 	}
 }
 
-// Begun reports whether something happened for which no period has ended yet.
+// Begun reports whether an event has occurred whose period has not ended yet.
 func (p *Period) Begun() bool { return p.begun.Load() }
 
 // Hurry ends the period at once.
@@ -48,7 +48,7 @@ func (p *Period) Hurry() {
 	}
 }
 
-// Close ends the period that has begun, if any, and the waiting for more.
+// Close ends the current period, if any, and stops the goroutine.
 func (p *Period) Close() {
 	close(p.stop)
 	<-p.done

@@ -7,23 +7,23 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Source is what can be read of a service at any time. Its functions take the
-// service's lock for as long as it takes to copy some numbers.
+// Source is the gauges of a service. Its functions hold the service's lock only while
+// they copy some numbers.
 type Source struct {
-	// Service is the kind, Name which one.
+	// Service is the kind of service, Name its instance.
 	Service protocol.ServiceKind
 	Name    string
-	// Ready says why the service cannot do its work now, "" if it can.
+	// Ready returns why the service cannot do its work now, "" if it can.
 	Ready func() string
-	// One of these, or none.
+	// At most one of these is set.
 	FrontDoor func() FrontDoor
 	Scheduler func() Scheduler
 	Worker    func() Worker
-	// Bus is nil where the service has no connection of its own.
+	// Bus is nil if the service has no connection of its own.
 	Bus func() Bus
 }
 
-// Reading is a source at an instant.
+// Gauges is a Source's values at one instant.
 type Gauges struct {
 	Service   protocol.ServiceKind
 	Name      string
@@ -34,24 +34,25 @@ type Gauges struct {
 	Bus       *Bus
 }
 
-// FrontDoor is a front door's accounts. Received = Answered + Left + InFlight + Stored,
-// once nothing is on its way between two of them; at any time it is not less. Of
-// several doors that holds of their sums.
+// FrontDoor is a front door's counters. Received = Answered + Left + InFlight + Stored
+// when no message is in transit between those states, and Received is never less than
+// that sum. With several front doors this holds for the sums over all.
 type FrontDoor struct {
 	Stage    protocol.Stage
 	Epoch    uint64 // of the active scheduler, 0 for none
 	InFlight int
 	Bytes    int64 // of the requests in flight
-	// Stored are requests that wait in the startup buffer; the leader has those of all.
+	// Stored counts the requests in the startup buffer; only the leader reports them,
+	// for all front doors.
 	Stored   int64
 	Received int64
 	Answered int64
-	// Left are replies that were not sent, since the scheduler may have answered; Late
-	// are outcomes of requests that had their answer.
+	// Left counts replies that were not sent because the scheduler may have answered
+	// already; Late counts outcomes of requests that had their answer already.
 	Left, Late int64
 }
 
-// Scheduler is a scheduler's; all is zero of one that stands by.
+// Scheduler is a scheduler's gauges; all are zero on a standby.
 type Scheduler struct {
 	Active  bool
 	Epoch   uint64
@@ -59,35 +60,35 @@ type Scheduler struct {
 	Stats   sched.Stats
 }
 
-// Worker is a worker's.
+// Worker is a worker's gauges.
 type Worker struct {
 	GPUs       []GPU
 	Models     int // in host memory, copies counted
 	InFlight   int // actions without a result
-	Inputs     int // that wait for their action
+	Inputs     int // inputs whose action has not arrived yet
 	InputBytes int64
-	// ClockOffset is how far the scheduler's clock is ahead, known to ClockError; both
-	// are 0 until it is.
+	// ClockOffset is how far the scheduler's clock is ahead of the worker's, and
+	// ClockError the bound of that estimate's error; both are 0 until an estimate
+	// exists.
 	ClockOffset, ClockError time.Duration
 	ClockSteps              int
 }
 
-// GPU is one of a worker's.
+// GPU is the gauges of one GPU.
 type GPU struct {
 	Index                 int
 	Type                  string
 	PagesTotal, PagesUsed int
-	Models                int // whose weights are there
+	Models                int // with weights on the GPU
 }
 
-// Bus is a service's connections'.
+// Bus is the gauges of a service's connections.
 type Bus struct {
 	Connected  bool
 	Dropped    int64 // how often a subscription overflowed and lost messages
 	Reconnects uint64
-	// RoundTrip is that of a ping of the broker, 0 if none came back.
-	RoundTrip time.Duration
-	// Messages and bytes, in and out.
+	// RoundTrip is that of a ping of the broker, 0 if the ping was not answered.
+	RoundTrip                                  time.Duration
 	MessagesIn, MessagesOut, BytesIn, BytesOut uint64
 }
 

@@ -1,20 +1,22 @@
 // Package explain puts into words why requests were refused or missed their deadline,
 // and what would have saved them.
 //
-// It reckons nothing: a refusal's numbers, its cause and what would have saved it are
-// the core's (sched.Reason), and what became of a request at workers is what was seen
-// of it in events and outputs. So what is told cannot contradict what was decided.
+// It computes no predictions of its own: a refusal's numbers, cause and what-if values
+// come from the core (sched.Reason), and what happened to a request at workers comes
+// from the observed events and outputs. An explanation therefore cannot contradict the
+// decision.
 //
-// An Explainer observes the cores of a replay and keeps what it is asked for:
+// An Explainer observes the cores of a replay and keeps the explanations of the given
+// requests:
 //
 //	x := explain.New(ids)
 //	verdict, err := replay.Verify(reader, x)
 //	for _, e := range x.Wanted() { fmt.Print(e) }
 //	fmt.Print(x.Summary())
 //
-// A Live observes a core that works (services/scheduler), in bounded memory. Both are
-// sched.Observers, pure and without a lock: who owns the core owns them.
+// A Live observes a running core (services/scheduler), in bounded memory. Both are
+// sched.Observers, pure and without a lock: the owner of the core owns its observer.
 //
-// What would have saved a request is said as if nothing else had changed; each saving
-// stands alone.
+// Each what-if assumes that nothing else had changed; what-ifs are independent of each
+// other.
 package explain

@@ -10,7 +10,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Cause is why a request failed, in words that group alike ones.
+// Cause is why a request failed, worded so that similar failures share a Cause.
 type Cause string
 
 // The causes.
@@ -32,7 +32,7 @@ const (
 	None       Cause = ""
 )
 
-// causeOf says a core's reason in such words.
+// causeOf returns the Cause of a core's reason.
 func causeOf(why sched.Why) Cause {
 	switch why {
 	case sched.WhyTight:
@@ -63,33 +63,35 @@ func causeOf(why sched.Why) Cause {
 	return Other
 }
 
-// Explanation is one request's.
+// Explanation is the explanation of one request.
 type Explanation struct {
 	ID    string `json:"id"`
 	Core  int    `json:"core"`
 	Model string `json:"model"`
-	// Outcome is "done in time", "done late", "refused CODE", "front door lost",
-	// or "open when the recording ended".
+	// Outcome is "done in time", "done late", "refused CODE", "front door lost", or
+	// "open when the recording ended".
 	Outcome string `json:"outcome"`
 	Cause   Cause  `json:"cause,omitempty"`
-	// EarliestMS is when it could have been done at the earliest, in milliseconds
-	// after it began, where the core refused it for that.
+	// EarliestMS is the earliest possible completion, in milliseconds after the request
+	// began; set only if the core refused the request because that is too late.
 	EarliestMS float64 `json:"earliest_ms,omitempty"`
-	// Chain is what happened, in order; Saved what would have saved it.
+	// Timeline lists what happened, in order; WhatIf lists what would have saved the
+	// request.
 	Timeline []Link   `json:"chain"`
 	WhatIf   []string `json:"saved_by,omitempty"`
 }
 
-// Link is one thing of a chain, At so long after the recording's first event.
+// Link is one entry of a timeline; At counts from the recording's first event.
 type Link struct {
 	At   time.Duration `json:"at_ns"`
 	Text string        `json:"text"`
 }
 
-// Margin is the breadth of the column of times in String's lines but the first.
+// Margin is the width of the time column in String's lines, which the first line does
+// not have.
 const Margin = 16
 
-// String is for people: several lines, the last without a line end.
+// String returns the explanation for people: several lines, the last without a line end.
 func (e *Explanation) String() string {
 	var b strings.Builder
 	e.head(&b)
@@ -113,18 +115,19 @@ func (e *Explanation) String() string {
 	return b.String()
 }
 
-// Summary groups what failed.
+// Summary groups the failed requests by cause.
 type Summary struct {
 	Requests int `json:"requests"`
 	Done     int `json:"done_in_time"`
 	Failed   int `json:"failed"`
 	Open     int `json:"open"`
-	// Forgotten lost their front door, and so whoever waited for an answer.
+	// Forgotten counts requests whose front door was lost, and with it the client's
+	// reply.
 	Forgotten int     `json:"forgotten,omitempty"`
 	Causes    []Group `json:"causes"`
 }
 
-// Group is what failed for one cause, with the first one as the example.
+// Group is the failures of one cause, with the first failure as the example.
 type Group struct {
 	Cause   Cause        `json:"cause"`
 	Count   int          `json:"count"`
@@ -132,7 +135,8 @@ type Group struct {
 	Example *Explanation `json:"example"`
 }
 
-// Explainer observes cores and keeps what it is asked for of them all.
+// Explainer observes cores, keeps the explanations of the wanted requests, and sums up
+// all.
 type Explainer struct {
 	history
 	wanted  map[protocol.RequestID]bool
@@ -141,7 +145,7 @@ type Explainer struct {
 	groups  map[Cause]*Group
 }
 
-// New makes an Explainer that keeps explanations of these requests.
+// New returns an Explainer that keeps the explanations of these requests.
 func New(ids []protocol.RequestID) *Explainer {
 	x := &Explainer{wanted: map[protocol.RequestID]bool{}, groups: map[Cause]*Group{}}
 	x.history.end = x.ended
@@ -157,8 +161,8 @@ func (x *Explainer) Begin(policy string, config sched.Config) {
 	x.history.Begin(policy, config)
 }
 
-// Wanted returns the explanations of the requests asked for, those that are
-// open at the end included, in the order of their end.
+// Wanted returns the explanations of the wanted requests in the order of their end,
+// including those that are open when the recording ends.
 func (x *Explainer) Wanted() []*Explanation {
 	x.endOpen()
 	return x.found
@@ -186,7 +190,7 @@ func inOrderOfCount(groups map[Cause]*Group) (list []Group) {
 	return list
 }
 
-// endOpen ends a core; what it had open stays so.
+// endOpen ends a core; its open requests are recorded as open.
 func (x *Explainer) endOpen() {
 	x.summary.Open += len(x.open)
 	for _, r := range x.inOrder(func(id protocol.RequestID) bool { return x.wanted[id] }) {
@@ -195,8 +199,8 @@ func (x *Explainer) endOpen() {
 	x.open = nil
 }
 
-// ended takes a request that ended, and keeps its explanation where somebody will
-// read it.
+// ended counts a request that has ended, and keeps its explanation if it is a wanted
+// request or the first of its group.
 func (x *Explainer) ended(r *request) {
 	g := x.groups[r.cause]
 	switch {

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// history is what is seen of each request of a core from its arrival to its end: the
-// events and outputs that name it, and the core's reasons. Nothing is reckoned.
+// history records each request of a core from arrival to end: the events and outputs
+// that name the request, and the core's reasons. It computes nothing.
 type history struct {
-	// end hears of a request that ended, when it is no longer among the open ones, and
-	// owns it from then on.
+	// end is called for each request that has ended, after its removal from open; the
+	// callee then owns the request.
 	end func(*request)
-	// closed hears of each action that has its result; may be nil.
+	// closed is called for each action that has its result; may be nil.
 	closed func(*action, *protocol.Result)
 
 	now     protocol.Time
-	start   protocol.Time // what times of explanations count from
+	start   protocol.Time // the origin of times in explanations
 	begun   bool
 	core    int
 	arrived int
 	open    map[protocol.RequestID]*request
 	actions map[protocol.ActionID]*action
-	sweep   protocol.Time // when actions without a result are looked for
-	spare   []*request    // to be used again, as the next
+	sweep   protocol.Time // when actions without a result are next looked for
+	spare   []*request    // free list for new requests
 	idle    []*action
 	reasons []*sched.Reason
 }
 
-// request is one that is open or ended lately.
+// request is an open request, or one that ended recently.
 type request struct {
 	protocol.Submission
 	seq     int
@@ -38,17 +38,20 @@ type request struct {
 	ended   protocol.Time
 	outcome string
 	cause   Cause
-	cold    bool    // its model's weights had to be loaded first, of one that was sent
-	on      *action // that is to serve it; nil while it waits
-	last    try     // Sent is 0 where it was sent to no worker
+	cold    bool    // of a request that was sent: the model's weights had to be loaded first
+	on      *action // the action that is to serve the request; nil while the request is queued
+	last    try     // the latest attempt; sent is 0 if the request was never sent to a worker
 	before  []try
 	refusal *protocol.Error
-	reason  *sched.Reason // of a refusal; in memory of its own, which served requests do without
+	// reason is of a refusal; allocated separately, so that served requests need no
+	// memory for it.
+	reason *sched.Reason
 }
 
 func (r *request) deadline() protocol.Time { return r.arrived.Add(r.Budget) }
 
-// try is an action that was to serve a request, and what came of it.
+// try is one attempt at a request: the action that was to serve it, and how that action
+// ended.
 type try struct {
 	worker         string
 	gpu            int
@@ -61,7 +64,7 @@ type try struct {
 	lost           bool          // with its worker
 }
 
-// action is one that has no result.
+// action is an action without a result.
 type action struct {
 	protocol.Action
 	worker  string
@@ -71,8 +74,8 @@ type action struct {
 	size    int
 }
 
-// overdue is how long after its latest end an action is forgotten; the core has given
-// it up before.
+// overdue is how long after its latest end an action is forgotten; the core has given it
+// up before.
 const overdue = 10 * time.Second
 
 // Begin implements sched.Observer.
@@ -140,7 +143,7 @@ func (h *history) arrive(s *protocol.Submission) {
 	h.open[s.ID] = r
 }
 
-// blank returns a request that is to be written over.
+// blank returns a request from the free list, or a new one; the caller overwrites it.
 func (h *history) blank() *request {
 	n := len(h.spare)
 	if n == 0 {
@@ -151,10 +154,10 @@ func (h *history) blank() *request {
 	return r
 }
 
-// reuse takes a request for a later one.
+// reuse puts a request on the free list.
 func (h *history) reuse(r *request) { h.spare = append(h.spare, r) }
 
-// close ends a request, nil being none.
+// close ends a request; nil is ignored.
 func (h *history) close(r *request, outcome string, cause Cause) {
 	if r == nil {
 		return
@@ -171,7 +174,8 @@ func (h *history) refused(d *protocol.Dispatch, reason *sched.Reason) {
 	}
 }
 
-// keep copies a reason, into the memory of a forgotten one where there is such.
+// keep copies a reason, reusing the memory of a forgotten request's reason if there is
+// one.
 func (h *history) keep(reason *sched.Reason) *sched.Reason {
 	n := len(h.reasons)
 	if n == 0 {
@@ -190,7 +194,7 @@ func (h *history) send(to *sched.Addressed) {
 		a, h.idle = h.idle[n-1], h.idle[:n-1]
 	}
 	*a = action{Action: to.Action, worker: to.Worker, sent: h.now, plan: to.Plan, members: a.members[:0], size: len(to.Action.Requests)}
-	a.Requests = nil // the core's memory
+	a.Requests = nil // the slice belongs to the core
 	for i := range to.Action.Requests {
 		r := h.open[to.Action.Requests[i].ID]
 		if r == nil {
@@ -209,7 +213,7 @@ func (h *history) send(to *sched.Addressed) {
 	h.actions[a.ID] = a
 }
 
-// result closes an action, and the requests of one that went well.
+// result closes an action, and ends its requests if the result is OK.
 func (h *history) result(res *protocol.Result) {
 	a := h.actions[res.Action]
 	if a == nil || res.Issuer != a.Issuer || a.worker != res.Worker {
@@ -221,7 +225,7 @@ func (h *history) result(res *protocol.Result) {
 	}
 	for _, r := range a.members {
 		if r.on != a {
-			continue // the core gave the action up
+			continue // the core has given up this action
 		}
 		r.on, r.last.begin, r.last.end, r.last.code = nil, begin, end, res.Code
 		switch {
@@ -255,7 +259,7 @@ func (h *history) drop(a *action) {
 	h.idle = append(h.idle, a)
 }
 
-// lose ends the actions of a worker's incarnations.
+// lose ends the actions of the worker incarnations for which `of` is true.
 func (h *history) lose(worker string, of func(incarnation uint64) bool) {
 	for _, a := range h.actions {
 		if a.worker != worker || !of(a.Incarnation) {
@@ -270,7 +274,7 @@ func (h *history) lose(worker string, of func(incarnation uint64) bool) {
 	}
 }
 
-// forget drops actions of which the core expects nothing any more.
+// forget drops actions whose result the core no longer expects.
 func (h *history) forget() {
 	h.sweep = h.now.Add(overdue)
 	for _, a := range h.actions {
@@ -280,7 +284,7 @@ func (h *history) forget() {
 	}
 }
 
-// inOrder returns the open requests of some ids as they came.
+// inOrder returns the open requests whose ids satisfy `of`, in order of arrival.
 func (h *history) inOrder(of func(protocol.RequestID) bool) (list []*request) {
 	for id, r := range h.open {
 		if of(id) {
@@ -291,14 +295,14 @@ func (h *history) inOrder(of func(protocol.RequestID) bool) (list []*request) {
 	return list
 }
 
-// doorLost ends what nobody waits for any more.
+// doorLost ends the requests of a lost front door.
 func (h *history) doorLost(door uint64) {
 	for _, r := range h.inOrder(func(id protocol.RequestID) bool { return id.Door == door }) {
 		h.close(r, outcomeDoorLost, None)
 	}
 }
 
-// Outcomes that are no client's answer.
+// Outcomes that are not an answer to a client.
 const (
 	outcomeDoorLost = "front door lost"
 	outcomeOpen     = "open"

@@ -7,71 +7,72 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// keptServed and keptMissed are how many of the latest requests that ended well, or
-// not, a Live can explain. Of what it has forgotten it knows nothing.
+// keptServed and keptMissed are how many of the latest requests a Live can explain, of
+// those that ended in time and of those that did not. Older requests are forgotten.
 const (
 	keptServed = 1 << 14
 	keptMissed = 1 << 13
 )
 
-// Live observes a core that works, in bounded memory, so that its latest requests can
-// be explained at any time. Who owns the core owns the Live.
+// Live observes a running core in bounded memory, so that its latest requests can be
+// explained at any time. The owner of the core owns the Live.
 type Live struct {
 	history
 	served, missed ring
 	done, failed   int
 	doorless       int
-	// Closed, if set, hears of each action that a worker ended.
+	// Closed, if set, is called for each action that a worker ended.
 	Closed func(*Closed)
 }
 
-// Closed is an action that ended, as it was planned and as it was.
+// Closed is an action that ended, with planned and measured times.
 type Closed struct {
 	Worker      string
 	GPU         int
 	Kind        protocol.Kind
 	Model       string
-	Batch, Size int // Size: how many requests it held
+	Batch, Size int // Size: number of requests in the batch
 	OK          bool
-	// Expected and Took are of the execution or transfer alone; Late is how much
-	// later than planned it ended. The latter two are 0 unless OK.
+	// Expected and Took cover the execution or transfer alone; Late is how much later
+	// than planned the action ended. Took and Late are 0 unless OK.
 	Expected, Took, Late time.Duration
 }
 
-// ring holds the latest.
+// ring holds the latest requests.
 type ring struct {
 	list []*request
-	next int // where the next one goes, once the ring is full
+	next int // where the next request goes, once the ring is full
 	size int
 }
 
-// Report is what a Live told somebody, in JSON.
+// Report is a Live's answer to an explain query, in JSON.
 type Report struct {
 	Epoch uint64 `json:"epoch"`
-	// Since is how far the misses go back that are kept; the summary's causes are of
-	// those, its counts of all since the scheduler began.
+	// Since is the time of the oldest kept miss. The summary's causes cover the kept
+	// misses; its counts cover all requests since the scheduler began.
 	Since    *time.Time        `json:"since,omitempty"`
 	Summary  *Summary          `json:"summary,omitempty"`
 	Requests []LiveExplanation `json:"requests,omitempty"`
 }
 
-// Told is a request, with when it reached the scheduler; its chain counts from there.
+// LiveExplanation is an explanation with the time at which the request reached the
+// scheduler; the timeline counts from that time.
 type LiveExplanation struct {
 	*Explanation
 	Arrived time.Time `json:"arrived"`
 }
 
-// NewLive makes a Live.
 func NewLive() *Live {
 	l := &Live{served: newRing(keptServed), missed: newRing(keptMissed)}
 	l.history.end, l.history.closed = l.ended, l.explanation
 	return l
 }
 
-// newRing has its room at once: to grow would copy all of it, time and again.
+// newRing allocates the ring's full capacity at once, since growing would copy the list
+// repeatedly.
 func newRing(size int) ring { return ring{list: make([]*request, 0, size), size: size} }
 
-// put takes one in and returns the one that it forgets for it, nil for none.
+// put adds a request and returns the request that it replaces, or nil.
 func (r *ring) put(new *request) (gone *request) {
 	if len(r.list) < r.size {
 		r.list = append(r.list, new)
@@ -83,7 +84,7 @@ func (r *ring) put(new *request) (gone *request) {
 	return gone
 }
 
-// latest walks from the latest backwards while look wants more.
+// latest calls look with each request, latest first, until look returns false.
 func (r *ring) latest(look func(*request) (more bool)) {
 	for i := range r.list {
 		at := (r.next - 1 - i + 2*len(r.list)) % len(r.list)
@@ -109,14 +110,15 @@ func (l *Live) ended(r *request) {
 	}
 }
 
-// explain tells a request in times after its arrival at the scheduler.
+// explain describes a request in times relative to its arrival at the scheduler.
 func (l *Live) explain(r *request, outcome string, waits *sched.Reason) *Explanation {
 	l.start = r.arrived
 	return l.describe(r, outcome, r.cause, waits)
 }
 
-// Explain explains a request that is open or was kept, and says when it reached the
-// scheduler; nil for any other. waits is the core's, for one that is open.
+// Explain explains an open or kept request and returns when the request reached the
+// scheduler; nil for any other request. waits is the core's function that says why an
+// open request is still waiting.
 func (l *Live) Explain(id protocol.RequestID, waits func(protocol.RequestID) (sched.Reason, bool)) (e *Explanation, arrived protocol.Time) {
 	if r := l.open[id]; r != nil {
 		if reason, ok := waits(id); ok {
@@ -138,15 +140,15 @@ func (l *Live) Explain(id protocol.RequestID, waits func(protocol.RequestID) (sc
 	return nil, 0
 }
 
-// Summary counts since the core began, and groups the misses that are kept by
-// cause, each with its latest as the example. They go back to since.
+// Summary returns counts since the core began, and groups the kept misses by cause, each
+// with its latest miss as the example. since is the time of the oldest kept miss.
 func (l *Live) Summary() (s *Summary, since protocol.Time) {
 	s = &Summary{Requests: l.arrived, Done: l.done, Failed: l.failed, Open: len(l.open), Forgotten: l.doorless}
 	groups := map[Cause]*Group{}
 	since = l.now
 	l.missed.latest(func(r *request) bool {
 		since = min(since, r.ended)
-		if r.cause == None { // its front door was lost
+		if r.cause == None { // the request's front door was lost
 			return true
 		}
 		g := groups[r.cause]

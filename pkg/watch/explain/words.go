@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// chain collects links; times in it are of the core.
+// timeline collects links; start is in the core's time.
 type timeline struct {
 	start protocol.Time
 	links []Link
@@ -19,7 +19,7 @@ func (c *timeline) add(at protocol.Time, format string, args ...any) {
 	c.links = append(c.links, Link{at.Sub(c.start), fmt.Sprintf(format, args...)})
 }
 
-// ms prints a duration as the refusals do.
+// ms formats a duration as the core's refusals do.
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
 func many(n int, noun string) string {
@@ -29,8 +29,8 @@ func many(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// tell tells a request's story as far as it is known. waits is what an open one waits
-// for, nil where it does not or nobody knows.
+// describe returns a request's explanation as far as it is known. waits is why an open
+// request is waiting; nil if the request is not waiting or the reason is unknown.
 func (h *history) describe(r *request, outcome string, cause Cause, waits *sched.Reason) *Explanation {
 	e := &Explanation{ID: r.ID.String(), Core: h.core, Model: r.Model, Outcome: outcome, Cause: cause}
 	c := &timeline{start: h.start}
@@ -68,7 +68,8 @@ func (h *history) describe(r *request, outcome string, cause Cause, waits *sched
 	return e
 }
 
-// earliestMS is the core's earliest end for the client, after its request began.
+// earliestMS is the core's earliest completion as the client sees it, in ms after the
+// request began.
 func earliestMS(r *request, reason *sched.Reason) float64 {
 	return float64(r.Elapsed+reason.Earliest.Sub(reason.Arrived)+reason.Reserve) / 1e6
 }
@@ -90,7 +91,8 @@ func describeArrival(c *timeline, r *request, reason *sched.Reason) {
 	}
 }
 
-// tellReason says where the model is, and what that means, as the core reckoned.
+// describeReason says where the model is, and when the core could complete the request
+// there.
 func describeReason(c *timeline, r *request, reason *sched.Reason) {
 	o := &reason.Best
 	switch {
@@ -117,7 +119,7 @@ func describeReason(c *timeline, r *request, reason *sched.Reason) {
 	c.add(reason.At, "an execution takes %s: earliest finish %.1f ms after arrival%s, the deadline is at %s", ms(o.Exec), earliestMS(r, reason), text, ms(r.Elapsed+r.Budget))
 }
 
-// others says what else wants a transfer.
+// others says how many models are waiting for a transfer.
 func others(reason *sched.Reason) string {
 	switch reason.Wanted {
 	case 0:
@@ -128,7 +130,7 @@ func others(reason *sched.Reason) string {
 	return fmt.Sprintf("%d models wait for a load", reason.Wanted)
 }
 
-// lane says how the execution lane of the best copy stands.
+// lane describes the execution lane of the best copy.
 func lane(reason *sched.Reason) string {
 	o := &reason.Best
 	name := fmt.Sprintf("%s gpu %d", o.Worker, o.GPU)
@@ -142,7 +144,7 @@ func lane(reason *sched.Reason) string {
 	return text
 }
 
-// tellTry says what became of an action.
+// describeTry says how an attempt ended.
 func describeTry(c *timeline, r *request, a *try) {
 	with := "no other"
 	if a.members > 1 {
@@ -165,7 +167,7 @@ func describeTry(c *timeline, r *request, a *try) {
 	}
 }
 
-// side says on which side of the deadline a time is.
+// side says how far before or after the deadline a time is.
 func side(r *request, at protocol.Time) string {
 	if at > r.deadline() {
 		return ms(at.Sub(r.deadline())) + " after the deadline"
@@ -173,7 +175,7 @@ func side(r *request, at protocol.Time) string {
 	return ms(r.deadline().Sub(at)) + " before the deadline"
 }
 
-// saved says what would have saved a request that was refused, as the core reckoned.
+// whatIf says what would have saved a refused request, by the core's predictions.
 func whatIf(r *request) (list []string) {
 	reason := r.reason
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
@@ -220,10 +222,10 @@ func whatIf(r *request) (list []string) {
 	return append(list, whatIfTry(r, causeOf(reason.Why))...)
 }
 
-// wholeMS rounds up.
+// wholeMS rounds up to milliseconds.
 func wholeMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
-// savedTry is for a request that a worker had been sent.
+// whatIfTry says what would have saved a request that had been sent to a worker.
 func whatIfTry(r *request, cause Cause) (list []string) {
 	a := &r.last
 	if a.sent == 0 {
@@ -247,7 +249,7 @@ func whatIfTry(r *request, cause Cause) (list []string) {
 	return list
 }
 
-// head is an explanation's first line.
+// head writes an explanation's first line.
 func (e *Explanation) head(b *strings.Builder) {
 	fmt.Fprintf(b, "%s %s: %s", e.ID, e.Model, e.Outcome)
 	if e.Cause != None {

@@ -1,15 +1,15 @@
-// Package livestats counts what a service publishes for those who watch it:
-// protocol.LiveStats of the last seconds.
+// Package livestats collects the statistics that a service publishes while a client
+// watches: protocol.LiveStats of the last seconds.
 //
-// A service makes a FrontDoor, Scheduler or Worker and reports its work to it from any
-// goroutine. While nobody watches, that costs a comparison and keeps nothing.
-// pkg/adapter/nats says when somebody does, and takes the statistics once a second:
+// A service creates a FrontDoor, Scheduler or Worker and reports its work there from any
+// goroutine. While no client watches, a report costs a comparison and stores nothing.
+// pkg/adapter/nats starts and stops the collection, and reads the statistics once a
+// second:
 //
 //	counted := livestats.NewFrontDoor()
 //	stats, err := b.StartLiveStats(protocol.FrontDoor, id, counted)
 //	...
 //	counted.Answered(model, code, latency, cold)
 //
-// Time is an argument. What is known of a service at any time (its stage, its pages)
-// it adds itself.
+// Time is an argument. The service itself adds its current state (its stage, its pages).
 package livestats

@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Door counts the answers of a front door.
+// FrontDoor counts the answers of a front door.
 type FrontDoor struct{ span[answers] }
 
 type answers struct {
@@ -25,10 +25,10 @@ type modelAnswers struct {
 	latency protocol.Histogram
 }
 
-// NewDoor makes a Door that nobody watches.
+// NewFrontDoor returns a FrontDoor that counts nothing until Watch.
 func NewFrontDoor() *FrontDoor { return &FrontDoor{} }
 
-// Answered takes in an answer; model is "" of what the stack does not serve.
+// Answered counts an answer; model is "" if the stack does not serve the model.
 func (d *FrontDoor) Answered(model string, code protocol.Code, latency time.Duration, cold bool) {
 	d.count(func(a *answers) { a.add(model, code, latency, cold) })
 }
@@ -55,7 +55,7 @@ func (a *answers) add(model string, code protocol.Code, latency time.Duration, c
 	of.latency.Add(latency)
 }
 
-// LiveStats returns what was counted. The service adds what it knows besides.
+// LiveStats returns the statistics. The service adds its current state.
 func (d *FrontDoor) LiveStats(now time.Time) protocol.LiveStats {
 	f := &protocol.FrontDoorStats{Codes: map[protocol.Code]int{}}
 	sums := map[string]*modelAnswers{}
@@ -82,11 +82,11 @@ func (d *FrontDoor) LiveStats(now time.Time) protocol.LiveStats {
 	return protocol.LiveStats{At: now, SpanMS: protocol.Milliseconds(lasted), FrontDoor: f}
 }
 
-// choose takes the models that are worth telling of, and sums up the rest: most by
-// their requests, and some by their misses and by their cold starts.
+// choose returns the models that get statistics of their own, and the sum of the rest:
+// most are chosen by requests, some by misses and some by cold starts.
 func choose(sums map[string]*modelAnswers) (chosen []protocol.ModelStats, others protocol.ModelStats) {
 	names := slices.Collect(maps.Keys(sums))
-	taken := map[string]bool{"": true} // which is no model
+	taken := map[string]bool{"": true} // "" is no model
 	for _, part := range []struct {
 		most int
 		of   func(*modelAnswers) int

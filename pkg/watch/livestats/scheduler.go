@@ -6,16 +6,17 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Scheduler counts how well a scheduler predicted.
+// Scheduler collects a scheduler's prediction errors.
 type Scheduler struct{ span[errors] }
 
-// errors are by how much work took longer than predicted, or less.
+// errors are how much longer (over) or shorter (under) than predicted executions and
+// loads took.
 type errors struct{ execOver, execUnder, loadOver, loadUnder protocol.Histogram }
 
-// NewScheduler makes a Scheduler that nobody watches.
+// NewScheduler returns a Scheduler that counts nothing until Watch.
 func NewScheduler() *Scheduler { return &Scheduler{} }
 
-// Ended takes in an execution or a weight transfer that went well.
+// Ended counts a successful execution or weight transfer.
 func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 	s.count(func(e *errors) {
 		over, under := &e.execOver, &e.execUnder
@@ -30,7 +31,7 @@ func (s *Scheduler) Ended(kind protocol.Kind, expected, took time.Duration) {
 	})
 }
 
-// LiveStats returns what was counted. The service adds what it knows besides.
+// LiveStats returns the statistics. The service adds its current state.
 func (s *Scheduler) LiveStats(now time.Time) protocol.LiveStats {
 	f := &protocol.SchedulerStats{}
 	lasted := s.read(now, func(older, newer *errors) {

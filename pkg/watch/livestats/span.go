@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// turn is after how long the older half of what was counted is forgotten.
+// turn is the age at which the newer half becomes the older one and the older is
+// dropped.
 const turn = 5 * time.Second
 
-// span counts in two halves, so that what is told is always of the last 5 to 10 s. T
-// is what is counted; its zero value is of nothing. It is counted only while watched.
+// span counts in two halves, so that what is read always covers the last 5 to 10 s. T
+// holds the counts; its zero value is empty. It counts only while watched.
 type span[T any] struct {
 	watched atomic.Bool
 
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	older, newer half[T]
 }
 
@@ -23,7 +24,7 @@ type half[T any] struct {
 	of    T
 }
 
-// Watch begins to count from nothing, or ends that.
+// Watch starts counting from zero, or stops.
 func (s *span[T]) Watch(on bool, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,7 +33,7 @@ func (s *span[T]) Watch(on bool, now time.Time) {
 	s.watched.Store(on)
 }
 
-// count has f count, if anybody watches.
+// count calls f with the newer half, if the span is watched.
 func (s *span[T]) count(f func(*T)) {
 	if !s.watched.Load() {
 		return
@@ -42,7 +43,7 @@ func (s *span[T]) count(f func(*T)) {
 	f(&s.newer.of)
 }
 
-// read has f read both halves, and returns how long they last.
+// read calls f with both halves and returns how much time they cover.
 func (s *span[T]) read(now time.Time, f func(older, newer *T)) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

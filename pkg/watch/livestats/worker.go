@@ -9,24 +9,25 @@ import (
 // Worker counts what the GPUs of a worker did.
 type Worker struct {
 	span[[]gpuWork]
-	lanes []lanes // guarded as the rest; its GPUs are numbered as they are here
+	lanes []lanes // by GPU; guarded by span.mu
 }
 
-// gpuWork is what a GPU executed.
+// gpuWork counts what a GPU executed.
 type gpuWork struct{ batches, items, failed int }
 
-// lanes are how a GPU's lanes were busy lately, by slices of time.
+// lanes are the recent utilisation of a GPU's two lanes, in time slices.
 type lanes struct{ exec, load timeline }
 
-// slice is the breadth of a timeline's steps, and history how many are kept: those
-// that are told, and the one that is under way.
+// slice is the length of a timeline's slices, and history how many are kept: those of
+// the published second, the current one and a margin.
 const (
 	slice   = time.Second / protocol.SlicesASecond
 	history = 4 * protocol.SlicesASecond
 )
 
-// timeline is for how long a lane was busy in each slice of the last seconds. A slice
-// is numbered by when it began; its place is that number modulo history.
+// timeline holds for how long a lane was busy in each slice of the last seconds. A
+// slice's number is its start divided by its length; its index is that number modulo
+// history.
 type timeline struct {
 	busy   [history]time.Duration
 	number [history]int64
@@ -34,7 +35,7 @@ type timeline struct {
 
 func numberOf(t time.Time) int64 { return t.UnixNano() / int64(slice) }
 
-// add takes in that a lane was busy.
+// add records that a lane was busy from begin to end.
 func (l *timeline) add(begin, end time.Time) {
 	if oldest := end.Add(-(history - 2) * slice); begin.Before(oldest) {
 		begin = oldest
@@ -54,7 +55,7 @@ func (l *timeline) add(begin, end time.Time) {
 	}
 }
 
-// last returns by how many percent the lane was busy in each slice of the second that
+// last returns the lane's utilisation in percent, for each slice of the second that
 // ended with the slice before now's.
 func (l *timeline) last(now time.Time) []int {
 	percent := make([]int, protocol.SlicesASecond)
@@ -67,10 +68,10 @@ func (l *timeline) last(now time.Time) []int {
 	return percent
 }
 
-// NewWorker makes a Worker of so many GPUs that nobody watches.
+// NewWorker returns a Worker with this many GPUs that counts nothing until Watch.
 func NewWorker(gpus int) *Worker { return &Worker{lanes: make([]lanes, gpus)} }
 
-// Ended takes in a result at the moment when it was given.
+// Ended counts a result; now is when the worker sent it.
 func (w *Worker) Ended(r *protocol.Result, now time.Time) {
 	if !r.Kind.OnGPU() || r.GPU < 0 || r.GPU >= len(w.lanes) {
 		return
@@ -83,8 +84,7 @@ func (w *Worker) Ended(r *protocol.Result, now time.Time) {
 	})
 }
 
-// add counts. The times of a result are of another clock; that of when it was sent is
-// now.
+// add counts a result. A result's times are in another clock, in which now is r.Sent.
 func (w *Worker) add(did *gpuWork, l *lanes, r *protocol.Result, now time.Time) {
 	if r.Code != protocol.OK {
 		did.failed++
@@ -100,7 +100,7 @@ func (w *Worker) add(did *gpuWork, l *lanes, r *protocol.Result, now time.Time) 
 	l.exec.add(here(r.Exec.Begin), here(r.Exec.End))
 }
 
-// LiveStats returns what was counted. The service adds what it knows of its GPUs besides.
+// LiveStats returns the statistics. The service adds the current state of its GPUs.
 func (w *Worker) LiveStats(now time.Time) protocol.LiveStats {
 	shown := min(len(w.lanes), protocol.MaxGPUStats)
 	f := &protocol.WorkerStats{GPUs: make([]protocol.GPUStats, shown), Hidden: len(w.lanes) - shown}

@@ -9,22 +9,22 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// actions are what the scheduler tells.
+// actions are the metrics of the scheduler's actions and steps.
 type actions struct {
 	codes  [kinds]*byCode
 	silent [kinds]prometheus.Counter
 
-	// duration and completion are errors of prediction.
+	// duration and completion are prediction errors.
 	duration, completion [kinds]signed
 	batch                prometheus.Observer
 	items                prometheus.Counter
 	step                 histogram
 }
 
-// kinds is how many kinds of action there are, with one for what is none.
+// kinds is the number of action kinds, including 0 for an unknown kind.
 const kinds = int(protocol.GetWorkerState) + 1
 
-// kindOf is the place of a kind.
+// kindOf returns the array index of a kind.
 func kindOf(k protocol.Kind) int {
 	if int(k) < kinds {
 		return int(k)
@@ -32,11 +32,11 @@ func kindOf(k protocol.Kind) int {
 	return 0
 }
 
-// signed are two histograms: native ones have no sign to speak of, and too early is
-// another question than too late.
+// signed is a pair of histograms: native histograms do not suit negative values, and
+// early and late need separate views.
 type signed struct{ over, under histogram }
 
-// observe counts by how much more or less there was than predicted.
+// observe counts by how much longer or shorter than predicted the work took.
 func (s signed) observe(predicted, was time.Duration) {
 	if by, over := protocol.Deviation(predicted, was); over {
 		s.over.Observe(by)
@@ -72,7 +72,7 @@ func newActions(m *Metrics) *actions {
 		if kind == protocol.Infer || kind == protocol.LoadWeights {
 			a.duration[i], a.completion[i] = newSigned(duration, kind), newSigned(completion, kind)
 		}
-		if kind.OnGPU() { // the others are not the scheduler's
+		if kind.OnGPU() { // the scheduler sends no others
 			a.codes[i].of(place(protocol.OK))
 			a.silent[i] = byResult.WithLabelValues(kind.String(), noResult)
 		}
@@ -80,7 +80,7 @@ func newActions(m *Metrics) *actions {
 	return a
 }
 
-// told is a listener for actions.
+// onAction is a listener for actions.
 func (a *actions) onAction(t *watch.Action) {
 	kind := kindOf(t.Kind)
 	if t.Result == nil {

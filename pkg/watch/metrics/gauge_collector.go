@@ -9,12 +9,12 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// readings are what can be read of the services when somebody scrapes. Services of
-// one kind in a process are summed up, but for workers.
+// gaugeCollector reads the services' gauges at each scrape. Services of one kind in a
+// process are summed up, except for workers.
 type gaugeCollector struct{ reader *reader }
 
-// Describe implements prometheus.Collector. It describes nothing, which has the
-// registry check what is collected instead: what that is depends on the services.
+// Describe implements prometheus.Collector. It describes nothing, which makes the
+// registry check the collected metrics instead: they depend on the services.
 func (r *gaugeCollector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -67,11 +67,11 @@ func addDoor(sum, d *watch.FrontDoor) {
 
 func addScheduler(sum, s *watch.Scheduler) {
 	if s.Active || sum.Workers == 0 {
-		*sum = *s // the others stand by, and count nothing
+		*sum = *s // the others are standbys, and count nothing
 	}
 }
 
-// value is something that can be read.
+// value is a metric that is read at scrape time.
 type value struct {
 	desc *prometheus.Desc
 	is   prometheus.ValueType
@@ -85,7 +85,7 @@ func count(name, help string, labels ...string) value {
 	return value{prometheus.NewDesc("clockwork_"+name, help, labels, nil), prometheus.CounterValue}
 }
 
-// sink takes values.
+// sink sends values to the registry.
 type sink chan<- prometheus.Metric
 
 func (to sink) put(v value, x float64, labels ...string) {
@@ -116,7 +116,7 @@ var (
 	messageBytes = count("nats_message_bytes_total", "Bytes of messages by direction, in or out.", "service", "direction")
 )
 
-// services tells of each kind of service.
+// services puts the metrics of each kind of service.
 func (to sink) services(list []watch.Gauges) {
 	for _, kind := range []protocol.ServiceKind{protocol.FrontDoor, protocol.Profiler, protocol.Scheduler, protocol.Worker} {
 		there, well := false, true
@@ -235,7 +235,8 @@ var (
 	resident    = gauge("worker_gpu_models", "Models whose weights are on a GPU.", "worker", "gpu")
 )
 
-// worker tells of a worker and of its first GPUs; the others are summed up.
+// worker puts a worker's metrics, with those of its first `gpus` GPUs; the rest are
+// summed up.
 func (to sink) worker(name string, w *watch.Worker, gpus int) {
 	to.put(hosted, float64(w.Models), name)
 	to.put(atWork, float64(w.InFlight), name)

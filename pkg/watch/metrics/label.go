@@ -8,19 +8,18 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// other is the value of a label that is shared by whatever came after the bound was
-// reached, and by what is no name.
+// other is the label value for everything beyond the bound, and for invalid names.
 const other = "other"
 
-// bounded has a value for each of the first keys, and one for all others together.
-// Reading one that is there takes no lock.
+// bounded holds a value for each of the first `most` keys, and one for all others
+// together. Reading an existing value takes no lock.
 type bounded[K comparable, V any] struct {
 	most int
 	make func(K) V
 	rest func() V
 
-	seen atomic.Pointer[map[K]V] // never changed, but replaced
-	mu   sync.Mutex              // of who replaces it
+	seen atomic.Pointer[map[K]V] // copied on write
+	mu   sync.Mutex              // held by writers
 }
 
 func newBounded[K comparable, V any](most int, make func(K) V, rest func() V) *bounded[K, V] {

@@ -13,10 +13,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Config is what can be set of the metrics.
+// Config is the settings of the metrics.
 type Config struct {
-	// Models is how many models have series of their own; those that come later are
-	// counted together. Each has up to 9 series in each front door.
+	// Models is how many models have series of their own; later ones are counted
+	// together. Each model has up to 9 series in each front door.
 	Models int
 }
 
@@ -26,7 +26,7 @@ func Defaults() Config { return Config{Models: 100} }
 // MaxModels is the largest Config.Models.
 const MaxModels = 10_000
 
-// Validate says what is wrong with a Config.
+// Validate returns an error that says what is wrong with the Config.
 func (c Config) Validate() error {
 	if c.Models < 0 || c.Models > MaxModels {
 		return fmt.Errorf("models is %d; it must be from 0 to %d", c.Models, MaxModels)
@@ -34,19 +34,19 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Bounds of labels that nobody sets.
+// Bounds of the other labels; not configurable.
 const (
 	maxTenants = 100
 	maxGPUs    = 1024
 )
 
-// Metrics are those of one process.
+// Metrics are the metrics of one process.
 type Metrics struct {
 	registry *prometheus.Registry
 	reader   *reader
 }
 
-// New makes metrics that follow a hub; the services that tell it have not started yet.
+// New returns metrics that follow a hub. Call it before the services start.
 func New(hub *watch.Hub, config Config) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), reader: &reader{hub: hub, within: readWait}}
 	m.registry.MustRegister(
@@ -63,7 +63,7 @@ func New(hub *watch.Hub, config Config) *Metrics {
 	return m
 }
 
-// build says which build this is, as far as the binary knows.
+// build returns a metric that names the build, as far as the binary knows.
 func build() prometheus.Collector {
 	version, revision, goVersion := "unknown", "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -81,28 +81,25 @@ func build() prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// counter makes a counter without labels.
 func (m *Metrics) counter(name, help string) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	m.registry.MustRegister(c)
 	return c
 }
 
-// counters makes counters with labels.
 func (m *Metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	m.registry.MustRegister(c)
 	return c
 }
 
-// durations makes histograms.
 func (m *Metrics) durations(name, help string, bounds []time.Duration, labels ...string) family {
 	f := newFamily(name, help, bounds, labels...)
 	m.registry.MustRegister(f)
 	return f
 }
 
-// byCode are counters of which each belongs to a code, made when it first comes.
+// byCode is one counter per code, created when the code first occurs.
 type byCode struct {
 	make func(code string) prometheus.Counter
 	at   []atomic.Pointer[prometheus.Counter]
@@ -121,13 +118,13 @@ func (b *byCode) of(place int) prometheus.Counter {
 	if c := b.at[place].Load(); c != nil {
 		return *c
 	}
-	c := b.make(string(protocol.Codes[place].Code)) // the same one, whoever asks
+	c := b.make(string(protocol.Codes[place].Code)) // concurrent callers get the same counter
 	b.at[place].Store(&c)
 	return c
 }
 
-// Bounds of classic buckets: of what a client sees, of what is done for it, and of
-// errors of prediction.
+// Bounds of classic buckets: for latencies that a client sees, for the work within them,
+// for prediction errors, and for the scheduler's steps.
 var (
 	latencyBounds = []time.Duration{1 * ms, 2500 * us, 5 * ms, 10 * ms, 25 * ms, 50 * ms, 75 * ms, 100 * ms, 150 * ms, 250 * ms, 500 * ms,
 		1 * s, 2500 * ms, 5 * s, 10 * s}

@@ -2,17 +2,17 @@ package metrics
 
 import "clockwork/pkg/protocol"
 
-// outcome is what a code means to somebody who watches an objective.
+// outcome groups the codes by what they mean for a service level objective.
 type outcome uint8
 
-// The outcomes. All but invalid count in the share that was answered in time: those
-// are the client's own mistakes.
+// The outcomes. The share of requests answered in time counts all but invalid ones,
+// which are the client's own mistakes.
 const (
 	answered outcome = iota // OK, which is in time
-	late                    // the deadline came first
-	refused                 // not tried: it could not be in time, or there was no room
-	failed                  // something was lost, broken or stopping
-	invalid                 // no request that could be served
+	late                    // the deadline passed first
+	refused                 // not tried: the deadline could not be met, or there was no capacity
+	failed                  // a component was lost, broken or stopping
+	invalid                 // not a request that could be served
 	outcomes = iota
 )
 
@@ -20,7 +20,7 @@ var outcomeNames = [outcomes]string{"ok", "late", "refused", "failed", "invalid"
 
 func (o outcome) String() string { return outcomeNames[o] }
 
-// meaning is the outcome of a code.
+// meaning returns the outcome of a code.
 func meaning(c protocol.CodeRow) outcome {
 	switch {
 	case c.Code == protocol.OK:
@@ -35,11 +35,11 @@ func meaning(c protocol.CodeRow) outcome {
 	return failed
 }
 
-// noResult stands in the place of the code of an action without a result.
+// noResult replaces the code of an action without a result.
 const noResult = "NO_RESULT"
 
-// places number the codes, so that what belongs to one is found in an array. It is
-// never written.
+// places numbers the codes, so that per-code values can be array elements. It is
+// read-only.
 var places = func() map[protocol.Code]int {
 	places := make(map[protocol.Code]int, len(protocol.Codes))
 	for i, row := range protocol.Codes {
@@ -48,7 +48,7 @@ var places = func() map[protocol.Code]int {
 	return places
 }()
 
-// place is the number of a code; one that is in no table counts as INTERNAL.
+// place returns the number of a code; an unknown code counts as INTERNAL.
 func place(c protocol.Code) int {
 	if at, ok := places[c]; ok {
 		return at

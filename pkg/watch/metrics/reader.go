@@ -7,14 +7,14 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// reader reads a hub. If a service does not give its numbers, because its lock is
-// held for ever, one goroutine waits for them, however many ask.
+// reader reads a hub. If a service never returns its gauges, because its lock is held
+// for ever, only one goroutine waits for them, however many scrapes arrive.
 type reader struct {
 	hub    *watch.Hub
 	within time.Duration // readWait
 
 	mu      sync.Mutex
-	present *gaugeRound // the one at work
+	present *gaugeRound // the one in progress
 }
 
 type gaugeRound struct {
@@ -22,12 +22,12 @@ type gaugeRound struct {
 	list []watch.Gauges
 }
 
-// readWait is how long the services may take to be read. A broker that does not
-// answer costs each of them 250 ms.
+// readWait is how long reading all services may take. A broker that does not answer
+// costs each service 250 ms.
 const readWait = 5 * time.Second
 
-// read returns what the services say, or false if they did not in time. Who asks while
-// another does gets the same answer.
+// read returns the services' gauges, or false if they did not arrive in time. Concurrent
+// callers share one reading.
 func (r *reader) read() ([]watch.Gauges, bool) {
 	at := r.begin()
 	limit := time.NewTimer(r.within)
@@ -45,7 +45,7 @@ func (r *reader) begin() *gaugeRound {
 	defer r.mu.Unlock()
 	if r.present == nil {
 		r.present = &gaugeRound{done: make(chan struct{})}
-		go r.work(r.present) // it ends when the services can be read
+		go r.work(r.present) // ends when the services can be read
 	}
 	return r.present
 }
@@ -58,7 +58,7 @@ func (r *reader) work(at *gaugeRound) {
 	close(at.done)
 }
 
-// settle waits for who reads at the moment, for no longer than that may take.
+// settle waits for the reading in progress, for at most r.within.
 func (r *reader) settle() {
 	r.mu.Lock()
 	at := r.present

@@ -9,10 +9,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// requests are what front doors tell.
+// requests are the metrics of a front door's requests.
 type requests struct {
 	codes    *byCode
-	outcomes []outcome // of codes, by their places
+	outcomes []outcome // by the places of the codes
 
 	latency         [outcomes]histogram
 	slack, lateness histogram
@@ -25,19 +25,19 @@ type requests struct {
 	tenants *bounded[string, *counts]
 }
 
-// counts are one counter for each outcome.
+// counts is one counter for each outcome.
 type counts [outcomes]prometheus.Counter
 
-// model is what is known of one model.
+// model is the metrics of one model.
 type model struct {
 	requests *counts
 	latency  histogram
 	cold     prometheus.Counter
 }
 
-// Parts of the time that an answered request took: until the scheduler had decided,
-// at the worker for its turn, its three phases there, and all the rest, which is
-// ways between services and the door's own work.
+// Parts of an answered request's latency: until the scheduler's decision, in the
+// worker's queue, the three phases at the worker, and the rest, which is network delay
+// and the front door's own work.
 const (
 	decision = iota
 	queue
@@ -86,7 +86,7 @@ func (q *requests) countCodes(m *Metrics) {
 	for i, row := range protocol.Codes {
 		q.outcomes = append(q.outcomes, meaning(row))
 		if row.Audience&protocol.ForClients != 0 {
-			q.codes.of(i) // 0 rather than nothing, so that the first one shows as a rise
+			q.codes.of(i) // start at 0, so that the first occurrence shows as a rise
 		}
 	}
 }
@@ -114,7 +114,7 @@ func countsOf(vec *prometheus.CounterVec, name string) *counts {
 	return c
 }
 
-// told is a listener for requests.
+// onRequest is a listener for requests.
 func (q *requests) onRequest(r *watch.Request) {
 	code := place(r.Code)
 	o := q.outcomes[code]
@@ -151,8 +151,8 @@ func (q *requests) slackOf(o outcome, left time.Duration) {
 	}
 }
 
-// ran says where the time of a request went that a worker ran. One with a generated
-// input may be answered before its dispatch was heard of.
+// ran splits the latency of a request that a worker ran into parts. A request with a
+// generated input may be answered before its dispatch arrives.
 func (q *requests) ran(r *watch.Request, latency time.Duration) {
 	q.items.Add(float64(r.Items))
 	decided := time.Duration(0)

@@ -10,7 +10,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// results are what workers tell.
+// results are the metrics of workers' results.
 type results struct {
 	codes [kinds]*byCode
 	took  [kinds]histogram
@@ -22,7 +22,7 @@ type gpu struct {
 	index  int
 }
 
-// lanes are the seconds that the parts of a GPU were at work.
+// lanes are the busy seconds of the parts of a GPU.
 type lanes struct{ input, exec, output, transfer prometheus.Counter }
 
 func newResults(m *Metrics) *results {
@@ -50,7 +50,7 @@ func newResults(m *Metrics) *results {
 	return t
 }
 
-// told is a listener for results.
+// onResult is a listener for results.
 func (t *results) onResult(r *protocol.Result) {
 	kind := kindOf(r.Kind)
 	t.codes[kind].of(place(r.Code)).Inc()
@@ -72,7 +72,8 @@ func (t *results) onResult(r *protocol.Result) {
 	}
 }
 
-// busy adds the length of a phase; a clock that was set back makes none of it.
+// busy adds the length of a phase; a phase during which the clock was stepped is
+// ignored.
 func busy(lane prometheus.Counter, p protocol.Phase) {
 	if d := p.End.Sub(p.Begin); d > 0 && d < time.Hour {
 		lane.Add(d.Seconds())

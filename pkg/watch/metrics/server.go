@@ -18,15 +18,15 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Server answers /metrics and the probes over HTTP, to whoever reaches it.
+// Server answers /metrics and the probes over HTTP, without authentication.
 type Server struct {
 	metrics  *Metrics
 	http     *http.Server
 	listener net.Listener
-	served   chan struct{} // closed when it takes no more connections
+	served   chan struct{} // closed when no more connections are accepted
 }
 
-// Bounds of what one who asks, or all together, may have.
+// Bounds for one client, or for all together.
 const (
 	maxConnections = 64
 	maxScrapes     = 4
@@ -37,8 +37,8 @@ const (
 	closeWait      = time.Second
 )
 
-// Listen serves metrics on an address such as 127.0.0.1:9464 until it is closed; port
-// 0 takes a free one.
+// Listen serves metrics on an address such as 127.0.0.1:9464 until Close; port 0 chooses
+// a free port.
 func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -64,15 +64,15 @@ func Listen(address string, m *Metrics, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Address is where it listens.
+// Address returns the address on which the server listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Close ends it; who is being answered gets the rest.
+// Close stops the server; responses in progress are completed.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) { // somebody does not read
+	if errors.Is(err, context.DeadlineExceeded) { // a client does not read
 		err = s.http.Close()
 	}
 	<-s.served
@@ -80,7 +80,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// Handler answers /metrics and the probes.
+// Handler returns a handler for /metrics and the probes.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -97,7 +97,7 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return mux
 }
 
-// say answers a probe: well, or 503 with the reasons, one a line.
+// say answers a probe: 200 with the text well, or 503 with the reasons, one a line.
 func say(w http.ResponseWriter, well string, reasons []string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -105,10 +105,10 @@ func say(w http.ResponseWriter, well string, reasons []string) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		well = strings.Join(reasons, "\n")
 	}
-	_, _ = fmt.Fprintln(w, well) // whoever asked may be gone
+	_, _ = fmt.Fprintln(w, well) // the client may be gone
 }
 
-// stuck says why the process should be started again, nothing if it is alive.
+// stuck returns why the process should be restarted, nothing if it is alive.
 func (m *Metrics) stuck() []string {
 	if _, ok := m.reader.read(); !ok {
 		return []string{fmt.Sprintf("the services did not give their numbers within %v: one of them holds its lock", m.reader.within)}
@@ -116,8 +116,8 @@ func (m *Metrics) stuck() []string {
 	return nil
 }
 
-// unready says why requests should go elsewhere, nothing if all services of the
-// process do their work.
+// unready returns why requests should go elsewhere, nothing if all services of the
+// process can do their work.
 func (m *Metrics) unready() []string {
 	list, ok := m.reader.read()
 	switch {

@@ -9,11 +9,12 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// actions are those of a scheduler that ended in a period, and its own pace.
+// actions counts the scheduler's actions that ended in a period, and the durations of
+// its steps.
 type actions struct {
 	mu                   sync.Mutex
 	infers, loads        int
-	failed               int // no result, or none that is OK
+	failed               int // without a result, or with one that is not OK
 	predicted, completed durations
 	step                 durations
 }
@@ -37,15 +38,15 @@ func (s *actions) onAction(a *watch.Action) {
 	s.completed.add(late)
 }
 
-// stepped counts one step of the core. Steps count only between actions: a core steps,
-// now and then, while nothing happens.
+// onStep counts one step of the core. Steps count only in periods with events: an idle
+// core also steps now and then.
 func (s *actions) onStep(took time.Duration) {
 	s.mu.Lock()
 	s.step.add(took)
 	s.mu.Unlock()
 }
 
-// tell ends a period and tells of it; read are the schedulers as they are now.
+// report logs a period and begins the next; read holds the current gauges.
 func (s *actions) report(log *slog.Logger, took time.Duration, read []watch.Gauges) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,14 +67,14 @@ func (s *actions) report(log *slog.Logger, took time.Duration, read []watch.Gaug
 	s.reset()
 }
 
-// end ends a period of which nobody is told.
+// end ends a period without logging it.
 func (s *actions) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reset()
 }
 
-// reset begins anew. The caller holds the lock.
+// reset begins a new period. The caller holds the lock.
 func (s *actions) reset() {
 	s.infers, s.loads, s.failed = 0, 0, 0
 	s.predicted.reset()

@@ -1,12 +1,12 @@
-// Package summary tells now and then what the services of a process did, as the
-// original's controller prints every ten seconds: a line of a front door's requests, a
-// line of a scheduler's actions, and a line for each GPU.
+// Package summary logs periodically what the services of a process did, as the
+// original's controller prints every ten seconds: a line for a front door's requests, a
+// line for a scheduler's actions, and a line for each GPU.
 //
-// Listen attaches a Summary to a hub. Hearing of an event costs the same however many
-// there were; a period begins with an event of a front door, a scheduler or a worker,
-// and who did nothing in it has no line, so that an idle stack says nothing. Durations
-// are counted with two exact digits, in bounded memory.
+// Listen attaches a Summary to a hub. The cost of an event does not depend on how many
+// there were. A period begins with an event of a front door, a scheduler or a worker,
+// and services without events get no line, so that an idle stack logs nothing. Durations
+// are counted with two significant digits, in bounded memory.
 //
-// It tells by slog at level info. Where nobody reads that level it can tell a person
-// instead, in one line for all.
+// Lines are logged by slog at level info. If that level is off, a Summary can report
+// each period as one short line for people instead.
 package summary

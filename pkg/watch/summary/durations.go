@@ -7,16 +7,16 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// durations are how long things took, up to an hour.
+// durations is a histogram of durations up to an hour.
 type durations struct {
 	counted *hdrhistogram.Histogram // in ticks
 	longest time.Duration
 }
 
-// tick is the shortest duration that is told from none.
+// tick is the resolution.
 const tick = 100 * time.Nanosecond
 
-// add counts one; a negative one is as long as its opposite.
+// add counts a duration; a negative one counts by its absolute value.
 func (d *durations) add(took time.Duration) {
 	took = took.Abs()
 	d.longest = max(d.longest, took)
@@ -26,7 +26,7 @@ func (d *durations) add(took time.Duration) {
 	_ = d.counted.RecordValue(min(int64(took/tick), d.counted.HighestTrackableValue())) // it is in range
 }
 
-// at is what so many percent do not exceed, in units.
+// at returns the given percentile, in units.
 func (d *durations) at(percent float64, unit time.Duration) float64 {
 	if d.counted == nil {
 		return 0
@@ -34,7 +34,7 @@ func (d *durations) at(percent float64, unit time.Duration) float64 {
 	return rounded(float64(d.counted.ValueAtQuantile(percent)) * float64(tick) / float64(unit))
 }
 
-// max is the longest, in units.
+// max returns the longest duration, in units.
 func (d *durations) max(unit time.Duration) float64 {
 	return rounded(float64(d.longest) / float64(unit))
 }
@@ -46,5 +46,5 @@ func (d *durations) reset() {
 	}
 }
 
-// rounded has three digits after the point, as many as a person reads.
+// rounded rounds to three decimals.
 func rounded(x float64) float64 { return math.Round(x*1000) / 1000 }

@@ -12,7 +12,6 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// gpu names a GPU.
 type gpu struct {
 	worker string
 	index  int
@@ -22,7 +21,7 @@ type gpu struct {
 type work struct {
 	infers, loads, evictions, failed int
 	items                            int           // padding counted
-	executing, copying               time.Duration // of its two lanes
+	executing, copying               time.Duration // busy time of the two lanes
 }
 
 func (w *work) add(r *protocol.Result) {
@@ -42,7 +41,7 @@ func (w *work) add(r *protocol.Result) {
 	}
 }
 
-// gpus are those of a process's workers.
+// gpus counts the work of the GPUs of this process' workers.
 type gpus struct {
 	mu   sync.Mutex
 	done map[gpu]*work
@@ -63,7 +62,7 @@ func (s *gpus) onResult(r *protocol.Result) {
 	w.add(r)
 }
 
-// end ends a period.
+// end ends a period and returns its counts.
 func (s *gpus) end() map[gpu]*work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +71,7 @@ func (s *gpus) end() map[gpu]*work {
 	return done
 }
 
-// tellGPUs tells what each GPU did; read are the workers as they are now.
+// reportGPUs logs what each GPU did; read holds the current gauges.
 func reportGPUs(log *slog.Logger, done map[gpu]*work, took time.Duration, read []watch.Gauges) {
 	now := map[gpu]watch.GPU{}
 	for _, r := range read {
@@ -101,8 +100,8 @@ func reportGPUs(log *slog.Logger, done map[gpu]*work, took time.Duration, read [
 	}
 }
 
-// utilisation is the share of a period in which a lane was busy. What began before the
-// period is counted whole, but never as more than all of it.
+// utilisation returns the share of a period in which a lane was busy. Work that began
+// before the period counts in full, but the share is at most 1.
 func utilisation(busy, took time.Duration) float64 {
 	return rounded(min(1, busy.Seconds()/took.Seconds()))
 }

@@ -11,13 +11,13 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// requests are what a front door answered in a period.
+// requests counts what a front door answered in a period.
 type requests struct {
 	mu      sync.Mutex
 	total   int
 	ok      int
 	inSLO   int
-	latency durations // of those that were OK
+	latency durations // of the OK answers
 	refused map[protocol.Code]int
 }
 
@@ -39,14 +39,14 @@ func (s *requests) onRequest(r *watch.Request) {
 	}
 }
 
-// answers is what requests say of a period.
+// answers is the summary of the requests of a period.
 type answers struct {
 	total, ok, inSLO int
 	p50, p99, max    float64 // ms
 	refused          map[protocol.Code]int
 }
 
-// end ends a period.
+// end ends a period and returns its answers.
 func (s *requests) end() answers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (a answers) report(log *slog.Logger, took time.Duration) {
 	log.Info("requests", fields...)
 }
 
-// brief is a line for a person.
+// brief returns one line for people.
 func (a answers) brief(took time.Duration) string {
 	text := fmt.Sprintf("%s requests/s, %.3g %% in time", short(perSecond(a.total, took)), 100*share(a.inSLO, a.total))
 	if a.ok > 0 {
@@ -89,7 +89,7 @@ func (a answers) brief(took time.Duration) string {
 	return strings.Join(append([]string{text}, refused...), ", ")
 }
 
-// short has three digits at least, and none after the point that nobody needs.
+// short formats a number with at least three digits, and no decimals from 100 on.
 func short(x float64) string {
 	if x >= 100 {
 		return fmt.Sprintf("%.0f", x)
@@ -97,7 +97,7 @@ func short(x float64) string {
 	return fmt.Sprintf("%.3g", x)
 }
 
-// codes are those of the refusals, in the order of their table.
+// codes returns the refusals' codes in the order of the table of codes.
 func (a answers) codes() (codes []protocol.Code) {
 	for _, row := range protocol.Codes {
 		if a.refused[row.Code] > 0 {

@@ -10,7 +10,7 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Summary adds up what a hub tells, until Close.
+// Summary logs what a hub reports, until Close.
 type Summary struct {
 	hub *watch.Hub
 	log *slog.Logger
@@ -22,8 +22,9 @@ type Summary struct {
 	gpus     gpus
 }
 
-// Listen attaches a summary to a hub, which tells of every period of so long in which
-// something happened. say is told one line of it where the log takes none; nil for nobody.
+// Listen attaches a Summary to a hub. It logs each period of length every in which an
+// event occurred. If the log's level is above info, say is called with a one-line
+// version instead; nil for none.
 func Listen(every time.Duration, hub *watch.Hub, log *slog.Logger, say func(string)) *Summary {
 	s := &Summary{hub: hub, log: log, say: say}
 	s.period = watch.NewPeriod(every, func(began, now time.Time) { s.report(now.Sub(began)) })
@@ -40,20 +41,20 @@ func Listen(every time.Duration, hub *watch.Hub, log *slog.Logger, say func(stri
 	return s
 }
 
-// Close tells of the period that has begun.
+// Close ends and reports the current period.
 func (s *Summary) Close() error {
 	s.period.Close()
 	return nil
 }
 
-// stepped leaves out the steps of a core that has nothing to do.
+// onStep leaves out the steps of an idle core.
 func (s *Summary) onStep(took time.Duration) {
 	if s.period.Begun() {
 		s.actions.onStep(took)
 	}
 }
 
-// result leaves out what no GPU did: loads from disk, and questions.
+// result leaves out actions that do not run on a GPU: loads from disk and state queries.
 func (s *Summary) result(r *protocol.Result) {
 	if r.Kind.OnGPU() {
 		s.gpus.onResult(r)
@@ -61,7 +62,7 @@ func (s *Summary) result(r *protocol.Result) {
 	}
 }
 
-// tell tells of a period that took so long.
+// report reports a period of the given length.
 func (s *Summary) report(took time.Duration) {
 	took = max(took, time.Millisecond)
 	answered, done := s.requests.end(), s.gpus.end()
@@ -70,7 +71,7 @@ func (s *Summary) report(took time.Duration) {
 			s.say(brief(answered, done, took))
 		}
 		s.actions.end()
-		return // without asking the broker how far it is, for nobody
+		return // without reading the gauges, which pings the broker
 	}
 	read := s.hub.Gauges()
 	answered.report(s.log, took)
@@ -78,7 +79,7 @@ func (s *Summary) report(took time.Duration) {
 	reportGPUs(s.log, done, took, read)
 }
 
-// brief is a period in a line for a person.
+// brief returns a period in one line for people.
 func brief(answered answers, done map[gpu]*work, took time.Duration) string {
 	text := answered.brief(took)
 	if len(done) == 0 {

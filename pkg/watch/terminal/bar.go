@@ -8,17 +8,17 @@ import (
 	"github.com/clipperhouse/displaywidth"
 )
 
-// bar is the state of one progress bar; 0 <= done, and done <= total where
-// total is known (not 0). Its texts are safe.
+// bar is the state of one progress bar; 0 <= done, and done <= total if total is known
+// (not 0). Its texts are safe.
 type bar struct {
 	label       string
 	done, total int
 	note        string
 }
 
-// shape is what the rows of a block have in common, so that they align.
-// columns is the most a row may take: one less than the terminal has, for
-// some wrap as soon as the last column is filled.
+// shape holds the column widths that the rows of a block share, so that they align.
+// columns is the most a row may take: one less than the terminal has, since some
+// terminals wrap as soon as the last column is filled.
 type shape struct {
 	columns, label, track, count int
 }
@@ -45,10 +45,10 @@ func (d *Display) shapeOf(bars []*bar) shape {
 
 func (b *bar) over() bool { return b.total > 0 && b.done == b.total }
 
-// tenth is how many tenths of total are done; 0 when total is not known.
+// tenth returns how many tenths of total are done; 0 if total is unknown.
 func (b *bar) tenth() int { return filled(b.done, b.total, 10) }
 
-// filled is the share done of total in parts, rounded down: full only at the end.
+// filled returns the done share of total in parts, rounded down: full only at the end.
 func filled(done, total, parts int) int {
 	if total == 0 {
 		return 0
@@ -66,7 +66,7 @@ func (b *bar) count() string {
 	return fmt.Sprintf("%d/%d", b.done, b.total)
 }
 
-// row is "label  ████░░░░   3/64  note", cut to the terminal's width.
+// row returns "label ████░░░░ 3/64 note", cut to the terminal's width.
 func (b *bar) row(s shape) string {
 	label := clip(b.label, s.label)
 	parts := []string{label + spaces(s.label-columnsOf(label))}
@@ -82,12 +82,12 @@ func (b *bar) row(s shape) string {
 	return clip(strings.TrimRight(strings.Join(parts, "  "), " "), s.columns)
 }
 
-// plain is "label 3/64 note".
+// plain returns "label 3/64 note".
 func (b *bar) plain() string {
 	return strings.TrimRight(b.label+" "+b.count()+" "+b.note, " ")
 }
 
-// safe replaces what could move the cursor or change the screen.
+// safe replaces characters that could move the cursor or change the screen.
 func safe(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -101,7 +101,7 @@ func safe(text string) string {
 	}, text)
 }
 
-// clip cuts text to columns, with an ellipsis where something is missing.
+// clip cuts text to columns, with an ellipsis if anything was cut.
 func clip(text string, columns int) string { return displaywidth.TruncateString(text, columns, "…") }
 
 func columnsOf(text string) int { return displaywidth.String(text) }

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// maxRows bounds the bars that stand at once; a block higher than the
-	// screen could not be redrawn in place.
+	// maxRows bounds how many bars are shown at once; a block higher than the screen
+	// could not be redrawn in place.
 	maxRows      = 10
 	defaultWidth = 80
 )
 
-// Display shows lines and progress bars. On a terminal the bars stand in a
-// block under the lines and are redrawn in place; elsewhere a bar is a line
-// whenever it begins, gains or loses a tenth, or ends.
+// Display shows lines and progress bars. On a terminal the bars form a block under the
+// lines and are redrawn in place; elsewhere a bar is printed as a line when it begins,
+// gains or loses a tenth, or ends.
 //
-// Invariant: on a terminal the cursor is at the beginning of the line below
-// the block, and the block's rows are those in drawn.
+// Invariant: on a terminal the cursor is at the beginning of the line below the block,
+// and drawn holds the block's rows.
 type Display struct {
 	w     io.Writer
 	tty   bool
@@ -35,14 +35,13 @@ type Display struct {
 	err   error
 }
 
-// New makes a Display on w. width returns the terminal's columns, and is asked
-// before each drawing; it may be nil where isTTY is false, and a result under
-// 1 counts as 80.
+// New returns a Display on w. width returns the terminal's columns and is called before
+// each drawing; it may be nil if isTTY is false, and a result under 1 counts as 80.
 func New(w io.Writer, isTTY bool, width func() int) *Display {
 	return &Display{w: w, tty: isTTY, width: width, ended: map[string]bar{}}
 }
 
-// OnFile makes a Display on a file, with bars in place if it is a terminal.
+// OnFile returns a Display on a file, with bars in place if the file is a terminal.
 func OnFile(f *os.File) *Display {
 	fd := int(f.Fd())
 	return New(f, term.IsTerminal(fd), func() int {
@@ -54,8 +53,9 @@ func OnFile(f *os.File) *Display {
 	})
 }
 
-// Width is how many columns the terminal has now, 0 where there is none: there
-// nothing needs to be cut. Unlike the other methods any goroutine may call it.
+// Width returns how many columns the terminal has now, 0 if there is no terminal and
+// nothing needs to be cut. Unlike the other methods, Width may be called from any
+// goroutine.
 func (d *Display) Width() int {
 	if !d.tty {
 		return 0
@@ -63,7 +63,7 @@ func (d *Display) Width() int {
 	return d.columns()
 }
 
-// Line prints text above the bars; a text of several lines stays so.
+// Line prints text above the bars; line breaks in the text are kept.
 func (d *Display) Line(text string) {
 	var lines []string
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
@@ -72,11 +72,11 @@ func (d *Display) Line(text string) {
 	d.print(lines)
 }
 
-// Bar shows that done of total are done. A label names its bar: the first call
-// makes it, later ones move it, forwards or backwards. When done reaches total
-// the bar becomes a line above the others; a later, different call with the
-// same label begins anew. A total under 1 is not known: then only done and the
-// note show. A negative done is 0, one past total is total.
+// Bar shows progress: done of total. The label identifies the bar: the first call
+// creates the bar, later calls move it, forwards or backwards. When done reaches total
+// the bar becomes a line above the others; a later, different call with the same label
+// creates a new bar. A total under 1 means unknown: then only done and the note are
+// shown. A negative done counts as 0, one above total as total.
 func (d *Display) Bar(label string, done, total int, note string) {
 	done = max(done, 0)
 	if total > 0 {
@@ -108,8 +108,8 @@ func (d *Display) Bar(label string, done, total int, note string) {
 	}
 }
 
-// Remove takes a bar away without a trace, such as a countdown that ended. A
-// label without a bar is nothing to do.
+// Remove removes a bar without leaving a line, for example a countdown that ended. An
+// unknown label is ignored.
 func (d *Display) Remove(label string) {
 	d.drop(safe(label))
 	delete(d.ended, safe(label))
@@ -118,8 +118,8 @@ func (d *Display) Remove(label string) {
 	}
 }
 
-// Done leaves the bars as they stand; what follows is printed below them. It
-// returns the first error of writing. The Display can be used again.
+// Done leaves the bars as they are; later output is printed below them. It returns the
+// first write error. The Display can be used again.
 func (d *Display) Done() error {
 	d.bars, d.drawn = nil, nil
 	clear(d.ended)
@@ -130,8 +130,8 @@ func (d *Display) drop(label string) {
 	d.bars = slices.DeleteFunc(d.bars, func(b *bar) bool { return b.label == label })
 }
 
-// print writes lines above the block and draws the block below them, in one
-// write so that nothing is seen half done. Nothing new is no write.
+// print writes lines above the block and draws the block below them, in one write, so
+// that no partial state is visible. It writes nothing if nothing changed.
 func (d *Display) print(lines []string) {
 	rows := d.rows()
 	if len(lines) == 0 && slices.Equal(rows, d.drawn) {
@@ -151,7 +151,7 @@ func (d *Display) print(lines []string) {
 	}
 }
 
-// rows are the block as it should stand.
+// rows returns the block's rows for the current state.
 func (d *Display) rows() []string {
 	if !d.tty {
 		return nil
@@ -168,8 +168,8 @@ func (d *Display) rows() []string {
 	return rows
 }
 
-// height is how many screen lines the drawn block takes now: a terminal made
-// narrower since has wrapped its rows.
+// height returns how many screen lines the drawn block takes now: its rows wrap if the
+// terminal has become narrower since.
 func (d *Display) height() int {
 	lines := 0
 	for _, row := range d.drawn {

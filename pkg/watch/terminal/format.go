@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Duration prints three significant digits in the unit people would use: "0",
-// "850 ns", "12.3 us", "4.56 ms", "1.20 s", then "2m05s" and "1h02m".
+// Duration formats a duration with three significant digits in a fitting unit: "0", "850
+// ns", "12.3 us", "4.56 ms", "1.20 s", then "2m05s" and "1h02m".
 func Duration(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -27,7 +27,7 @@ func Duration(d time.Duration) string {
 	return scaled(float64(d)/1e3, 1000, "us", "ms", "s")
 }
 
-// Bytes prints three significant digits in binary units: "0 B", "1023 B",
+// Bytes formats a size with three significant digits in binary units: "0 B", "1023 B",
 // "1.50 KiB", "102 MiB".
 func Bytes(n int64) string {
 	if n < 0 {
@@ -39,7 +39,7 @@ func Bytes(n int64) string {
 	return scaled(float64(n)/1024, 1024, "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 }
 
-// scaled prints v in the first unit in which it rounds to less than step.
+// scaled formats v in the first unit in which v rounds to less than step.
 func scaled(v, step float64, units ...string) string {
 	for len(units) > 1 && v >= step-0.5 {
 		v, units = v/step, units[1:]
@@ -54,9 +54,9 @@ func scaled(v, step float64, units ...string) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64) + " " + units[0]
 }
 
-// Clip makes text safe to show, and cuts it to columns, with an ellipsis where
-// something is missing.
+// Clip makes text safe to show and cuts it to columns, with an ellipsis if anything was
+// cut.
 func Clip(text string, columns int) string { return clip(safe(text), columns) }
 
-// Columns is how many columns a safe text takes.
+// Columns returns how many columns a safe text takes.
 func Columns(text string) int { return columnsOf(text) }

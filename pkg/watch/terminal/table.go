@@ -9,22 +9,23 @@ import (
 // Column is a column of a table.
 type Column struct {
 	Title string
-	// Right sets it to the right, as numbers are.
+	// Right aligns the column to the right, as for numbers.
 	Right bool
-	// Drop is when a terminal that is too narrow loses the column: the highest
-	// goes first, 0 never.
+	// Drop is the order in which columns are left out on a narrow terminal: the highest
+	// first, 0 never.
 	Drop int
 }
 
-// least is how far a column of text may be cut before whole lines are.
+// least is the width down to which text columns are cut; beyond that whole lines are
+// cut.
 const least = 8
 
-// WriteTable writes a line of titles and a line per row, in aligned columns two
-// spaces apart. A row may be short: its last cells are empty. One with more
-// cells than there are columns is refused before anything is written.
+// WriteTable writes a line of titles and a line per row, in aligned columns two spaces
+// apart. A row may be short: its last cells are empty. A row with more cells than
+// columns is an error, returned before anything is written.
 //
-// No line wraps on a terminal so many columns wide (0 is no bound): columns are
-// left out, and named under the table; then the widest texts are cut.
+// No line wraps on a terminal of the given width (0 means unbounded): columns are left
+// out, and named under the table; then the widest texts are cut.
 func WriteTable(w io.Writer, width int, columns []Column, rows [][]string) error {
 	titles := make([]string, len(columns))
 	for i, c := range columns {
@@ -42,12 +43,12 @@ func WriteTable(w io.Writer, width int, columns []Column, rows [][]string) error
 	return nil
 }
 
-// layout is how a table stands. Columns of width 0 are left out: no title is
-// empty.
+// layout is the layout of a table. A width of 0 means that the column is left out: no
+// title is empty.
 type layout struct {
 	columns []Column
 	widths  []int
-	// room is the most a line may take, 0 for no bound: one less than the
+	// room is the most columns a line may take, 0 for no bound: one less than the
 	// terminal has, as for bars.
 	room int
 	out  []string
@@ -68,7 +69,7 @@ func layOut(width int, columns []Column, lines [][]string) *layout {
 	return l
 }
 
-// excess is how many columns a line is too long.
+// excess returns by how many columns a line is too long.
 func (l *layout) excess() int {
 	sum := -2
 	for _, width := range l.widths {
@@ -95,8 +96,8 @@ func (l *layout) leaveOut() {
 	}
 }
 
-// cut narrows the widest text until the line fits. Numbers are not cut: a part
-// of one would be another number.
+// cut narrows the widest text column until the line fits. Numbers are not cut: a part of
+// a number would read as another number.
 func (l *layout) cut() {
 	for l.excess() > 0 {
 		widest := -1

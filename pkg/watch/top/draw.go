@@ -11,8 +11,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// Draw draws the state as v looks at it: at most v.Height lines of at most v.Width
-// columns, none of which ends in a blank.
+// Draw draws the state as view v shows it: at most v.Height lines of at most v.Width
+// columns, without trailing blanks.
 func (s *State) Draw(v *View, now time.Time) string {
 	d := &drawing{state: s, view: v, now: now, sum: s.Summary(now)}
 	d.head()
@@ -32,7 +32,8 @@ func (s *State) Draw(v *View, now time.Time) string {
 	return strings.Join(d.lines[:min(len(d.lines), v.Height)], "\n")
 }
 
-// Text is everything as plain text of such a width, for where there is no terminal.
+// Text returns the whole state as plain text of this width, for output that is not a
+// terminal.
 func (s *State) Text(width int, now time.Time) string {
 	d := &drawing{state: s, view: &View{Width: width, Height: wholeHeight}, now: now, sum: s.Summary(now)}
 	d.head()
@@ -42,7 +43,7 @@ func (s *State) Text(width int, now time.Time) string {
 	return strings.Join(d.lines, "\n") + "\n"
 }
 
-// drawing is a screen in the making.
+// drawing is a screen under construction.
 type drawing struct {
 	state *State
 	view  *View
@@ -55,7 +56,7 @@ func (d *drawing) line() *line { return &line{room: d.view.Width, color: d.view.
 
 func (d *drawing) add(l *line) { d.lines = append(d.lines, l.String()) }
 
-// left is how many lines are left above the foot.
+// left returns how many lines are left above the foot.
 func (d *drawing) left() int { return max(0, d.view.Height-1-len(d.lines)) }
 
 func (d *drawing) head() {
@@ -74,7 +75,7 @@ func (d *drawing) head() {
 	d.add(d.line())
 }
 
-// stack says who is there.
+// stack draws which services are there.
 func (d *drawing) stack() {
 	sum, l := d.sum, d.line()
 	l.say(bold, "clockwork")
@@ -112,7 +113,7 @@ func (d *drawing) stack() {
 	d.add(l)
 }
 
-// traffic says what clients see.
+// traffic draws what clients see.
 func (d *drawing) traffic() {
 	sum, l := d.sum, d.line()
 	l.say(bold, rate(sum.RatePerS)+" req/s")
@@ -143,7 +144,7 @@ func (d *drawing) prediction() {
 	d.add(l)
 }
 
-// overview has GPUs, and below them models in what is left.
+// overview draws the GPUs, and the models in the remaining lines.
 func (d *drawing) overview() {
 	left := d.left()
 	gpus := min(len(d.sum.GPUs), max(2, left/3))
@@ -155,7 +156,7 @@ func (d *drawing) overview() {
 	d.models(d.left())
 }
 
-// gpus are a title and a line for each, in room for so many lines.
+// gpus draws a title and one line per GPU, in at most `room` lines.
 func (d *drawing) gpus(room int) {
 	g := d.gpuColumns()
 	l := d.line()
@@ -176,7 +177,7 @@ func (d *drawing) gpus(room int) {
 	}
 }
 
-// gpuColumns are how broad the columns are: what is not needed goes to the timelines.
+// gpuColumns holds the column widths; spare columns go to the timelines.
 type gpuColumns struct{ name, exec, load, bar, ahead int }
 
 func (d *drawing) gpuColumns() gpuColumns {
@@ -218,7 +219,7 @@ func (d *drawing) gpu(of *GPU, g gpuColumns) {
 
 func gpuName(g *GPU) string { return fmt.Sprintf("%s/%d", g.Worker, g.GPU) }
 
-// models are a title and a line for each, in room for so many lines.
+// models draws a title and one line per model, in at most `room` lines.
 func (d *drawing) models(room int) {
 	list := slices.Clone(d.sum.Models)
 	order(list, d.view.Sort)
@@ -283,7 +284,7 @@ func order(list []Model, by Sort) {
 	})
 }
 
-// misses are the latest first.
+// misses draws the recent misses, latest first.
 func (d *drawing) misses(room int) {
 	var codes []string
 	for code := range d.sum.Codes {
@@ -367,7 +368,7 @@ func rate(perS float64) string {
 	return fmt.Sprintf("%.0f", perS)
 }
 
-// percent does not round up to 100 %.
+// percent formats a share, and does not round up to 100 %.
 func percent(share float64) string {
 	if share < 1 && share > 0.9994 {
 		return "99.9 %"
@@ -377,7 +378,7 @@ func percent(share float64) string {
 
 func milli(ms float64) string { return terminal.Duration(time.Duration(ms * 1e6)) }
 
-// tone is how good a share in SLO looks.
+// tone returns the colour for a share in SLO.
 func tone(inSLO float64) style {
 	switch {
 	case inSLO >= 0.99:

@@ -6,8 +6,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// style is how a piece of a line looks, as the code of a terminal's. They are of the
-// sixteen colours that its owner chose, so that they can be read on light and dark.
+// style is a terminal's code for how text looks. The colours are of the terminal's own
+// sixteen, so that they are readable on light and dark backgrounds.
 type style string
 
 const (
@@ -25,11 +25,11 @@ type line struct {
 	room   int
 	color  bool
 	out    strings.Builder
-	behind int // blanks that were not written yet
+	behind int // blanks not written yet
 }
 
-// put writes text in so many columns, cut or filled up with blanks; right sets it to
-// the right. What does not fit into the line any more is left out.
+// put writes text in the given number of columns, cut or padded with blanks; right
+// aligns it to the right. Text beyond the line's room is left out.
 func (l *line) put(s style, text string, columns int, right bool) *line {
 	columns = min(columns, l.room)
 	if columns <= 0 {
@@ -51,7 +51,7 @@ func (l *line) put(s style, text string, columns int, right bool) *line {
 	return l
 }
 
-// say writes text as long as it is, and two blanks after it.
+// say writes text at its own length, and two blanks after it.
 func (l *line) say(s style, text string) *line {
 	return l.put(s, text, terminal.Columns(text), false).put(plain, "", 2, false)
 }
@@ -65,10 +65,11 @@ func (l *line) painted(s style, text string) string {
 
 func (l *line) String() string { return l.out.String() }
 
-// blocks are eighths, from the least that is not nothing.
+// blocks are eighths of a column's height, without zero.
 var blocks = []rune("▁▂▃▄▅▆▇█")
 
-// spark draws the last shares of 100 in so many columns, each the mean of so many.
+// spark draws the last percentages of `of`, one column for the mean of each `each`
+// values.
 func spark(of []int, columns, each int) string {
 	out := make([]rune, columns)
 	for i := range out {
@@ -89,7 +90,7 @@ func block(percent float64) rune {
 	return blocks[min(len(blocks)-1, int(percent/100*float64(len(blocks))))]
 }
 
-// bar fills so great a share of the columns.
+// bar draws part of total as a bar of the given number of columns.
 func bar(part, total, columns int) string {
 	full := 0
 	if total > 0 {

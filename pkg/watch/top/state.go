@@ -6,33 +6,33 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Bounds of what is remembered.
+// Bounds of what is kept.
 const (
 	maxServices = 4096
 	maxMisses   = 256
-	// history is how much of a timeline is kept, in slices; rates are kept for as many
+	// history is how many slices of a timeline are kept; rates are kept for as many
 	// seconds as a wide terminal has columns.
 	history = 120 * protocol.SlicesASecond
 	maxRate = 240
-	// silent is after how long a service that tells nothing is gone.
+	// silent is how long a service may publish nothing before it counts as gone.
 	silent = 3500 * time.Millisecond
 )
 
-// State is what is known of a stack. Its zero value knows nothing.
+// State is what is known of a stack. Its zero value is empty.
 type State struct {
 	doors      map[string]*lastStats[protocol.FrontDoorStats]
 	schedulers map[string]*lastStats[protocol.SchedulerStats]
 	workers    map[string]*lastStats[protocol.WorkerStats]
 	timelines  map[gpuKey]*timelines
-	rates      []float64 // a second each
+	rates      []float64 // one per second
 	misses     []protocol.Event
-	news       string // of the startup
-	broker     string // why it is not reached, "" if it is
+	news       string // startup progress
+	broker     string // why the broker cannot be reached, "" if it can
 	since      time.Time
 	began      time.Time
 }
 
-// told is what a service told last.
+// lastStats is the statistics that a service published last.
 type lastStats[T any] struct {
 	figures T
 	span    time.Duration
@@ -46,7 +46,7 @@ type gpuKey struct {
 
 type timelines struct{ exec, load []int }
 
-// OnLiveStats takes in what a service publishes.
+// OnLiveStats records statistics that a service published.
 func (s *State) OnLiveStats(kind protocol.ServiceKind, id string, f protocol.LiveStats, now time.Time) {
 	s.begin(now)
 	span := time.Duration(f.SpanMS * 1e6)
@@ -73,7 +73,7 @@ func hear[T any](of map[string]*lastStats[T], id string, f T, span time.Duration
 	return true
 }
 
-// draw makes timelines longer.
+// draw appends to a worker's timelines.
 func (s *State) draw(worker string, gpus []protocol.GPUStats) {
 	for _, g := range gpus[:min(len(gpus), protocol.MaxGPUStats)] {
 		key := gpuKey{worker, g.GPU}
@@ -99,7 +99,7 @@ func (s *State) begin(now time.Time) {
 	}
 }
 
-// Event takes in what happened.
+// Event records an event of the stack.
 func (s *State) Event(e protocol.Event, now time.Time) {
 	s.begin(now)
 	switch e.Kind {
@@ -122,7 +122,8 @@ func (s *State) Event(e protocol.Event, now time.Time) {
 	}
 }
 
-// Broker says that the broker is lost, and why, or with "" that it is reached again.
+// Broker records that the connection to the broker is lost, and why, or with "" that it
+// is restored.
 func (s *State) Broker(lost string, now time.Time) {
 	s.begin(now)
 	if (s.broker == "") != (lost == "") {
@@ -131,8 +132,8 @@ func (s *State) Broker(lost string, now time.Time) {
 	s.broker = lost
 }
 
-// Tick is told once a second: it forgets who is silent. While the broker is lost,
-// nobody is.
+// Tick, called once a second, removes services that have stopped publishing. While the
+// broker cannot be reached it removes none.
 func (s *State) Tick(now time.Time) {
 	s.begin(now)
 	if s.broker != "" {
@@ -140,7 +141,7 @@ func (s *State) Tick(now time.Time) {
 	}
 	late := now.Add(-silent)
 	if now.Sub(s.since) < silent {
-		late = now.Add(-silent - silent) // they may not have been heard yet
+		late = now.Add(-silent - silent) // services may not have been able to publish yet
 	}
 	forget(s.doors, late)
 	forget(s.schedulers, late)

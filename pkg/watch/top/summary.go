@@ -10,11 +10,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Summary is a stack at an instant, as clockwork top --json prints it. Rates are of
-// the last 5 to 10 s.
+// Summary is the state of a stack at an instant, as clockwork top --json prints it.
+// Rates cover the last 5 to 10 s.
 type Summary struct {
 	At         time.Time `json:"at"`
-	Stage      string    `json:"stage"` // "" while no front door is heard
+	Stage      string    `json:"stage"` // "" while no front door publishes
 	Epoch      uint64    `json:"epoch"` // of the active scheduler, 0 for none
 	FrontDoors int       `json:"front_doors"`
 	Active     int       `json:"schedulers_active"`
@@ -25,13 +25,14 @@ type Summary struct {
 	RatePerS   float64 `json:"rate_per_s"` // of all requests but the wrong ones
 	MissedPerS float64 `json:"missed_per_s"`
 	WrongPerS  float64 `json:"wrong_per_s"`
-	InSLO      float64 `json:"in_slo"` // the share of RatePerS, 1 of none
+	InSLO      float64 `json:"in_slo"` // the share of RatePerS, 1 if there are no requests
 	P50MS      float64 `json:"p50_ms"`
 	P99MS      float64 `json:"p99_ms"`
 	InFlight   int     `json:"in_flight"`
 	Queued     int     `json:"queued"`
-	// How far executions and transfers were from what was predicted at the 99th
-	// percentile: how much longer those took that took longer, and so on.
+	// Prediction errors at the 99th percentile: how much longer (over) or shorter
+	// (under) than predicted executions and loads took, each among those that were
+	// longer or shorter.
 	ExecOverMS  float64 `json:"exec_over_p99_ms"`
 	ExecUnderMS float64 `json:"exec_under_p99_ms"`
 	LoadOverMS  float64 `json:"load_over_p99_ms"`
@@ -40,12 +41,12 @@ type Summary struct {
 	Codes  map[protocol.Code]float64 `json:"codes_per_s,omitempty"`
 	GPUs   []GPU                     `json:"gpus"`
 	Hidden int                       `json:"gpus_hidden,omitempty"`
-	Models []Model                   `json:"models"` // those with requests, the busiest first
+	Models []Model                   `json:"models"` // models with requests, the busiest first
 	Others float64                   `json:"other_models_per_s,omitempty"`
 }
 
-// GPU is a GPU. Exec and Load are the shares of the last second in which its lanes were
-// busy.
+// GPU is the state of a GPU. Exec and Load are the lanes' busy shares of the last
+// second.
 type GPU struct {
 	Worker     string  `json:"worker"`
 	GPU        int     `json:"gpu"`
@@ -67,11 +68,11 @@ type Model struct {
 	P50MS    float64 `json:"p50_ms"` // of the slowest front door, as P99MS
 	P99MS    float64 `json:"p99_ms"`
 	ColdPerS float64 `json:"cold_per_s"`
-	Copies   int     `json:"copies"` // GPUs with its weights; -1: not told
+	Copies   int     `json:"copies"` // GPUs with its weights; -1: unknown
 	missed   float64
 }
 
-// Summary sums up what the services told last.
+// Summary returns a summary of the statistics that the services published last.
 func (s *State) Summary(now time.Time) *Summary {
 	sum := &Summary{At: now.UTC(), FrontDoors: len(s.doors), Workers: len(s.workers), Codes: map[protocol.Code]float64{}, GPUs: []GPU{}, Models: []Model{}}
 	copies, lanes := s.sumSchedulers(sum)
@@ -98,7 +99,7 @@ func (s *State) sumSchedulers(sum *Summary) (copies map[string]int, lanes map[gp
 		sum.Active++
 		sum.Queued += f.Queued
 		if copies != nil && f.Epoch < sum.Epoch {
-			continue // its time is over
+			continue // a scheduler that has been replaced
 		}
 		sum.Epoch, copies = f.Epoch, f.Copies
 		sum.ExecOverMS, sum.ExecUnderMS = protocol.Milliseconds(f.ExecOver.Quantile(0.99)), protocol.Milliseconds(f.ExecUnder.Quantile(0.99))
@@ -160,7 +161,7 @@ func byRate(a, b Model) int {
 	return cmp.Or(cmp.Compare(b.RatePerS, a.RatePerS), cmp.Compare(a.Model, b.Model))
 }
 
-// laterStage is the later of two by their names.
+// laterStage returns the later of two stages, given by name.
 func laterStage(a, b string) string {
 	of := func(name string) protocol.Stage {
 		stage, _ := protocol.ParseStage(name)

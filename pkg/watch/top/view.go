@@ -15,7 +15,7 @@ const (
 // Sort is the order of models.
 type Sort int
 
-// The orders: the most requests first, the least in their SLO, the most cold starts,
+// The orders: most requests first, lowest share in SLO first, most cold starts first,
 // and by name.
 const (
 	ByRate Sort = iota
@@ -27,24 +27,24 @@ const (
 
 var sortNames = [...]string{"rate", "in SLO", "cold starts", "name"}
 
-// View is how somebody looks at a State.
+// View is the part of a State that a user is looking at.
 type View struct {
 	Width, Height int
-	// Color: styles may be written; else it is plain text.
+	// Color allows colours; otherwise the text is plain.
 	Color  bool
 	Page   Page
 	Sort   Sort
 	Paused bool
-	top    int  // the first line that is shown of what scrolls
-	back   Page // where Help goes back to
+	top    int  // the first visible line of the scrolling part
+	back   Page // the page to return to from Help
 }
 
-// wholeHeight is that of a view on which everything is shown, and no keys.
+// wholeHeight is the height of a view that shows everything, without the key hints.
 const wholeHeight = 1 << 20
 
 func (v *View) whole() bool { return v.Height >= wholeHeight }
 
-// Key takes in a key by its name ("q", "up", "pgdown"), and says whether to quit.
+// Key handles a key by its name ("q", "up", "pgdown"), and reports whether to quit.
 func (v *View) Key(key string) (quit bool) {
 	if v.Page == Help && key != "q" && key != "ctrl+c" {
 		v.show(v.back)
@@ -104,7 +104,7 @@ func (v *View) scroll(key string) {
 	v.top = max(0, v.top)
 }
 
-// window is which of n lines are shown in room for so many.
+// window returns which of n lines are visible in `room` lines.
 func (v *View) window(n, room int) (from, to int) {
 	v.top = max(0, min(v.top, n-room))
 	return v.top, min(n, v.top+max(0, room))

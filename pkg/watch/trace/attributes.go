@@ -9,10 +9,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Attributes of the standard's conventions have its names; our own begin with
-// clockwork and say their unit.
+// Attributes of OpenTelemetry's semantic conventions use its names; our own begin with
+// clockwork and name their unit.
 
-// ofRequest are those of a request's own span. What is not known is left out.
+// ofRequest returns the attributes of a request's own span. Unknown values are left out.
 func ofRequest(r *watch.Request) []attribute.KeyValue {
 	list := []attribute.KeyValue{
 		attribute.String("messaging.system", "nats"),
@@ -48,8 +48,8 @@ func ofRequest(r *watch.Request) []attribute.KeyValue {
 	return list
 }
 
-// ofAction are those of an action: what was planned, and what came of it. Times of
-// the plan count from when it was decided.
+// ofAction returns the attributes of an action: its plan, and its outcome. Planned times
+// count from when the action was decided.
 func ofAction(a *action) []attribute.KeyValue {
 	list := []attribute.KeyValue{
 		attribute.String("clockwork.worker", a.Worker),
@@ -76,7 +76,8 @@ func ofAction(a *action) []attribute.KeyValue {
 	return list
 }
 
-// ofDecision are those of a queue's end: what the scheduler saw when it decided.
+// ofDecision returns the attributes of a queue span: what the scheduler saw when it
+// decided.
 func ofDecision(a *action, attempt int) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		attribute.String("clockwork.model", a.Model),
@@ -86,8 +87,8 @@ func ofDecision(a *action, attempt int) []attribute.KeyValue {
 	}
 }
 
-// ofWork are those of a GPU's work: how long it was thought to take, and how much
-// longer it took.
+// ofWork returns the attributes of a GPU's work: predicted duration, measured duration
+// and their difference.
 func ofWork(a *action) []attribute.KeyValue {
 	return []attribute.KeyValue{
 		ms("clockwork.expected_ms", a.Expected),

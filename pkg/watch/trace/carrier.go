@@ -10,14 +10,14 @@ import (
 	api "go.opentelemetry.io/otel/trace"
 )
 
-// Carrier lets a propagator of OpenTelemetry read and write the headers of a NATS
-// message: Carrier(message.Header). Headers of NATS keep the case in which they were
-// written, so it reads names in any case, where the SDK's carrier for HTTP finds
-// Traceparent alone. It writes them as the standard has them, in lower case.
+// Carrier lets an OpenTelemetry propagator read and write the headers of a NATS message:
+// Carrier(message.Header). NATS headers keep the case in which they were written, so
+// Carrier reads names in any case, where the SDK's carrier for HTTP finds only
+// Traceparent. It writes names in lower case, as the standard has them.
 type Carrier map[string][]string
 
-// Get returns the first value of a header. If a name stands there in several ways,
-// the one in lower case counts, else the first in the order of bytes.
+// Get returns the first value of a header. If the name occurs in several cases, lower
+// case wins, else the first in byte order.
 func (c Carrier) Get(name string) string {
 	if values := c[name]; len(values) > 0 {
 		return values[0]
@@ -34,16 +34,16 @@ func (c Carrier) Get(name string) string {
 	return c[found][0]
 }
 
-// Set replaces a header, however it was written.
+// Set replaces a header, in whatever case it was written.
 func (c Carrier) Set(name, value string) {
 	maps.DeleteFunc(c, func(key string, _ []string) bool { return strings.EqualFold(key, name) })
 	c[name] = []string{value}
 }
 
-// Header is where clients say to which span of theirs a request belongs.
+// Header is the header in which clients name the span that a request belongs to.
 const Header = "traceparent"
 
-// IsTraceparent reports whether a text can stand there.
+// IsTraceparent reports whether text is a valid value of that header.
 func IsTraceparent(text string) bool {
 	ctx := propagation.TraceContext{}.Extract(context.Background(), Carrier{Header: {text}})
 	return api.SpanContextFromContext(ctx).IsValid()

@@ -10,14 +10,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// What the SDK would only complain of in a log, and then do without, is an error
+// Settings that the SDK would only warn about in a log, and then ignore, are errors
 // here: whoever sets a variable wants its effect.
 
 // named is a variable that is set, and its value.
 type named struct{ variable, value string }
 
-// setting is that of OTLP for traces, or else the one for all signals; the name of the
-// latter if neither is set.
+// setting returns the OTLP variable for traces if it is set, or else the one for all
+// signals; if neither is set, the latter's name with no value.
 func setting(name string) named {
 	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
 		if v := value(prefix + name); v != "" {
@@ -27,7 +27,7 @@ func setting(name string) named {
 	return named{"OTEL_EXPORTER_OTLP_" + name, ""}
 }
 
-// checkOTLP checks how a collector is reached, and returns the protocol.
+// checkOTLP checks the settings for reaching a collector, and returns the protocol.
 func checkOTLP() (protocol string, err error) {
 	if at := setting("ENDPOINT"); at.value != "" {
 		u, err := url.Parse(at.value)
@@ -71,7 +71,7 @@ func checkOTLP() (protocol string, err error) {
 	return p.value, oneOf(p.variable, p.value, "http/protobuf", "http/json", "grpc")
 }
 
-// checkSDK checks what the SDK reads of the resource and of its bounds.
+// checkSDK checks the variables that the SDK reads for the resource and its limits.
 func checkSDK() error {
 	if _, err := resource.New(context.Background(), resource.WithFromEnv()); err != nil {
 		return wrong("OTEL_RESOURCE_ATTRIBUTES", "it is no list of name=value with commas between")

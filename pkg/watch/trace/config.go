@@ -10,23 +10,22 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// Config is what the standard variables say of traces. Those of the exporters, of the
-// SDK's batches and limits and of the resource are read there; FromEnvironment has
+// Config holds the standard OTEL_ variables for traces. Those of the exporters, of the
+// SDK's batches and limits and of the resource are read by the SDK; FromEnvironment has
 // checked them.
 type Config struct {
-	// Exporters are some of "otlp" and "console".
+	// Exporters is a subset of "otlp" and "console".
 	Exporters []string
-	// Protocol is how otlp is spoken: "http/protobuf", "http/json" or "grpc".
+	// Protocol is the transport of otlp: "http/protobuf", "http/json" or "grpc".
 	Protocol string
 	// Sampler decides which requests are recorded.
 	Sampler sdk.Sampler
-	// Propagate: traces of clients go on here. Else each request begins one.
+	// Propagate: continue clients' traces. Otherwise each request begins a trace.
 	Propagate bool
 }
 
-// FromEnvironment reads the OTEL_ variables, and returns nil where they ask for no
-// traces: only OTEL_TRACES_EXPORTER and the endpoint of a collector do. The error
-// names the variable.
+// FromEnvironment reads the OTEL_ variables, and returns nil if they enable no traces:
+// only OTEL_TRACES_EXPORTER and a collector's endpoint do. The error names the variable.
 func FromEnvironment() (*Config, error) {
 	disabled, err := flag("OTEL_SDK_DISABLED")
 	if err != nil || disabled {
@@ -53,7 +52,7 @@ func FromEnvironment() (*Config, error) {
 	return c, nil
 }
 
-// exporters are those that the variables ask for.
+// exporters returns the exporters that the variables enable.
 func exporters() ([]string, error) {
 	const variable = "OTEL_TRACES_EXPORTER"
 	list := words(variable)
@@ -78,7 +77,8 @@ func exporters() ([]string, error) {
 	return slices.Compact(list), nil
 }
 
-// sampler is the SDK's own choice, with an error where that takes a default.
+// sampler returns the SDK's choice, but an error where the SDK would fall back to a
+// default.
 func sampler() (sdk.Sampler, error) {
 	const variable, argument = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
 	name, ratio := strings.ToLower(value(variable)), 1.0
@@ -105,8 +105,8 @@ func sampler() (sdk.Sampler, error) {
 	return nil, wrong(variable, "%q is none of always_on, always_off, traceidratio, and the same after parentbased_", name)
 }
 
-// propagates reports whether the context of clients is read. Baggage may be named;
-// nothing here carries it on.
+// propagates reports whether clients' trace context is read. Baggage may be named in the
+// list, but is not propagated.
 func propagates() (bool, error) {
 	const variable = "OTEL_PROPAGATORS"
 	list := words(variable)
@@ -118,10 +118,10 @@ func propagates() (bool, error) {
 	return len(list) == 0 || slices.Contains(list, "tracecontext"), nil
 }
 
-// value is a variable's; an empty one counts as not set.
+// value returns a variable's value; an empty one counts as not set.
 func value(variable string) string { return strings.TrimSpace(os.Getenv(variable)) }
 
-// words are those of a variable that holds a list.
+// words returns the items of a variable that holds a list.
 func words(variable string) (list []string) {
 	for word := range strings.SplitSeq(strings.ToLower(value(variable)), ",") {
 		if word = strings.TrimSpace(word); word != "" {

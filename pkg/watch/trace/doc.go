@@ -1,15 +1,15 @@
 // Package trace records traces of requests with OpenTelemetry: one trace for each
-// request, from its arrival at a front door to the reply, with what the scheduler
-// had planned beside what came of it.
+// request, from its arrival at a front door to the reply, with the scheduler's plan and
+// what came of it.
 //
-//	config, err := trace.FromEnvironment() // nil where no variable asks for traces
+//	config, err := trace.FromEnvironment() // nil if no variable enables traces
 //	tracer, err := trace.Open(config, hub, log)
-//	... // the services run, and tell the hub
+//	... // the services run, and report to the hub
 //	err = tracer.Close()
 //
-// Whether a request is recorded is decided when it arrives, by the client's own
-// decision or by a sampler. Of one that is not, nothing is kept or sent. The spans of
-// one that is are made when they have ended, from what the hub was told:
+// Whether a request is recorded is decided at its arrival, by the client's own decision
+// or by a sampler. For a request that is not recorded, nothing is kept or sent. The
+// spans of a recorded request are created after they have ended, from the hub's reports:
 //
 //	infer <model>      front door   arrival to reply; a child of the client's span
 //	  queue            scheduler    submission to the decision, once for each attempt
@@ -20,8 +20,8 @@
 //	    output
 //	  reply            front door   the outcome to the reply
 //
-// Listeners copy what they hear into a bounded queue, whose other end is a goroutine
-// that makes spans and hands them to the SDK. What finds no room is lost and counted;
-// a collector that is slow or away holds nothing up. It does not read or write
-// messages: Carrier is all that it knows of NATS.
+// Listeners copy each report into a bounded queue; a goroutine reads the queue, creates
+// spans and passes them to the SDK. Reports that find the queue full are dropped and
+// counted; a slow or absent collector delays no request. The package does not read or
+// write messages: its only NATS code is Carrier.
 package trace

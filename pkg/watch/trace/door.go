@@ -13,10 +13,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// What a front door tells: that a request arrives, and what became of it.
+// A front door's reports: a request has arrived, and a request was answered.
 
-// arrived decides whether a request is recorded. A trace that its client has not
-// recorded is for the sampler to judge, which in its default leaves it alone.
+// arrived decides whether a request is recorded. For a trace that its client has not
+// recorded the sampler decides; the default sampler does not record it.
 func (t *Tracer) arrived(header map[string][]string) watch.Trace {
 	ctx, parent := context.Background(), api.SpanContext{}
 	if t.config.Propagate && mayHold(header) {
@@ -38,7 +38,7 @@ func (t *Tracer) arrived(header map[string][]string) watch.Trace {
 	}
 }
 
-// mayHold reports whether there is a traceparent in some case, without allocating.
+// mayHold reports whether a traceparent header exists in any case, without allocating.
 func mayHold(header map[string][]string) bool {
 	for key := range header {
 		if len(key) == len(Header) && strings.EqualFold(key, Header) {
@@ -48,7 +48,7 @@ func mayHold(header map[string][]string) bool {
 	return false
 }
 
-// answered has the spans of a front door made.
+// answered queues the spans of a front door.
 func (t *Tracer) answered(r *watch.Request) {
 	if !r.Trace.Recorded() {
 		return
@@ -65,7 +65,7 @@ func (t *Tracer) writeRequest(r *watch.Request) {
 	begun, ended := r.Arrived.Add(-r.Buffered), r.Arrived.Add(r.Latency())
 	ctx, span := t.spans.Start(own(below(r.Trace.Trace, r.Trace.Parent, r.Trace.State), r.Trace.TraceContext), name,
 		api.WithSpanKind(api.SpanKindServer), api.WithTimestamp(begun), api.WithAttributes(ofRequest(r)...))
-	ctx = context.WithValue(ctx, ownKey{}, nil) // the spans below it have ids of their own
+	ctx = context.WithValue(ctx, ownKey{}, nil) // the spans below it get ids of their own
 	if r.Buffered > 0 {
 		t.write(ctx, part{name: "buffered", begin: begun, end: r.Arrived})
 	}

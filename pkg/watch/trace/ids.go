@@ -10,20 +10,20 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A request's own span has its id before it is made, since the spans below it are made
-// elsewhere and earlier.
+// The id of a request's own span is chosen before the span is created, since its child
+// spans are created elsewhere and earlier.
 
-// ids makes ids of spans, or takes the one that own has put into the context.
+// ids generates span ids, or uses the one that `own` has put into the context.
 type ids struct{}
 
 type ownKey struct{}
 
-// own is a context in which the next span is the request's own.
+// own returns a context in which the next span is the request's own.
 func own(ctx context.Context, t protocol.TraceContext) context.Context {
 	return context.WithValue(ctx, ownKey{}, t)
 }
 
-// NewIDs implements the SDK's generator.
+// NewIDs implements the SDK's IDGenerator.
 func (ids) NewIDs(ctx context.Context) (api.TraceID, api.SpanID) {
 	if t, ok := ctx.Value(ownKey{}).(protocol.TraceContext); ok {
 		return t.Trace, t.Span
@@ -31,7 +31,7 @@ func (ids) NewIDs(ctx context.Context) (api.TraceID, api.SpanID) {
 	return newTraceID(), newSpanID()
 }
 
-// NewSpanID implements it for spans with a parent.
+// NewSpanID implements the SDK's IDGenerator for spans with a parent.
 func (ids) NewSpanID(ctx context.Context, _ api.TraceID) api.SpanID {
 	if t, ok := ctx.Value(ownKey{}).(protocol.TraceContext); ok {
 		return t.Span
@@ -39,7 +39,7 @@ func (ids) NewSpanID(ctx context.Context, _ api.TraceID) api.SpanID {
 	return newSpanID()
 }
 
-// newTraceID makes all bits by chance: samplers decide by some of them.
+// newTraceID returns random bits throughout: samplers decide by some of them.
 func newTraceID() (id api.TraceID) {
 	for !id.IsValid() {
 		binary.NativeEndian.PutUint64(id[:8], rand.Uint64())

@@ -10,16 +10,16 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// outlet is an exporter whose failures are counted and told here, and that gives up
-// when until ends.
+// outlet is an exporter that counts and logs its failures, and whose exports are
+// cancelled when until ends.
 type outlet struct {
 	sdk.SpanExporter
 	until  context.Context
 	losses *losses
 }
 
-// ExportSpans implements the SDK's exporter. It does not fail: nobody else could do
-// anything about it.
+// ExportSpans implements the SDK's exporter. It returns no error, since the SDK could
+// not act on one.
 func (o *outlet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -32,23 +32,23 @@ func (o *outlet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 	return nil
 }
 
-// losses are counted where they happen, and told where a log may be waited for: with
-// the exports.
+// losses are counted on the hot path and logged by the goroutine that exports, which may
+// wait for the log.
 type losses struct {
 	log     *slog.Logger
-	unheard atomic.Int64 // requests and attempts that found no room
+	unheard atomic.Int64 // requests and attempts that found the queue full
 	failed  atomic.Int64 // spans that were not exported
 
 	mu       sync.Mutex
 	reported time.Time
-	total    int64 // of both, when they were told
-	why      error // of the last export that failed
+	total    int64 // sum of both when last logged
+	why      error // error of the last failed export
 }
 
-// tellEvery bounds how often losses are told.
+// reportEvery is the minimum interval between log lines about losses.
 const reportEvery = 30 * time.Second
 
-// tell tells of losses that are new, unless some were told just before.
+// report logs new losses, unless losses were logged less than reportEvery ago.
 func (l *losses) report(why error, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,14 +60,14 @@ func (l *losses) report(why error, now time.Time) {
 	}
 }
 
-// tellAll tells of what is not told yet.
+// reportAll logs the losses that are not logged yet.
 func (l *losses) reportAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.say(time.Now())
 }
 
-// say tells, if there is something new. The caller holds the lock.
+// say logs the losses if there are new ones. The caller holds the lock.
 func (l *losses) say(now time.Time) {
 	unheard, failed := l.unheard.Load(), l.failed.Load()
 	if unheard+failed == l.total {

@@ -11,36 +11,35 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// What a scheduler tells: that it was given a request, what it decided, and how that
-// ended. The spans below an action are its worker's times; the worker has none to
-// export.
+// A scheduler's reports: a request was submitted, what was decided, and how that ended.
+// The spans below an action are the worker's times; the worker exports no spans itself.
 
-// submissions are the requests that schedulers of this process have, and whose traces
-// are recorded.
+// submissions are the recorded requests that this process' schedulers have.
 type submissions struct {
-	count atomic.Int64 // of open; most of the time there is none, and no lock is needed
+	// count is len(open). It is usually 0, and then no lock is needed.
+	count atomic.Int64
 
 	mu    sync.Mutex
 	open  map[protocol.RequestID]*submission
-	loads map[string]*action // the last load of each model that ended well
+	loads map[string]*action // the last successful load of each model
 	sweep protocol.Time
 }
 
-// submission is a request that is not done yet.
+// submission is a recorded request without an answer yet.
 type submission struct {
 	watch.Submission
-	since   protocol.Time // it waits: its submission, or the end of an attempt that failed
-	attempt int           // its number
+	since   protocol.Time // when the current wait began: the submission, or the end of a failed attempt
+	attempt int           // the current attempt, from 1
 }
 
-// action is one of which a copy was kept, with the number of its members.
+// action is a copy of an action, with the number of its members.
 type action struct {
 	watch.Action
 	members int
 }
 
-// Bounds of the requests that are kept, and how long after its deadline one is given
-// up: the scheduler told nothing more of it.
+// Bounds of the submissions kept, and how long after its deadline a submission without a
+// report is dropped.
 const (
 	maxOpen   = 1 << 16
 	forgotten = 15 * time.Second
@@ -64,7 +63,7 @@ func (t *Tracer) submitted(s *watch.Submission) {
 	t.count.Store(int64(len(t.open)))
 }
 
-// forget gives up requests of which nothing was told. The caller holds the lock.
+// forget drops requests without a report. The caller holds the lock.
 func (s *submissions) forget(now protocol.Time) {
 	s.sweep = now.Add(forgotten)
 	for id, r := range s.open {
@@ -74,7 +73,7 @@ func (s *submissions) forget(now protocol.Time) {
 	}
 }
 
-// take ends a request that is open; nil where none is.
+// take removes and returns an open request; nil if there is none.
 func (s *submissions) take(id protocol.RequestID) *submission {
 	if s.count.Load() == 0 {
 		return nil
@@ -101,10 +100,10 @@ func (t *Tracer) refused(now protocol.Time, d *protocol.Dispatch) {
 
 func (r *submission) context() context.Context { return below(r.Trace.Trace, r.Trace.Span, "") }
 
-// member is a request of an action as it was when that began to run.
+// member is a request of an action, as it was when the action was sent.
 type member struct {
 	submission
-	load *action // that it waited for
+	load *action // the load that the request waited for
 }
 
 func (t *Tracer) acted(a *watch.Action) {
@@ -126,7 +125,7 @@ func (t *Tracer) acted(a *watch.Action) {
 	})
 }
 
-// members are those of an action that are recorded. One that it served is done.
+// members returns the recorded requests of an action, and removes those that it served.
 func (s *submissions) members(a *watch.Action) (list []member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +145,8 @@ func (s *submissions) members(a *watch.Action) (list []member) {
 	return list
 }
 
-// loadFor is the load of a model's weights that ended while a request waited which
-// then ran on them. The caller holds the lock.
+// loadFor returns the load of the action's model on its GPU that ended while the request
+// was waiting, or nil. The caller holds the lock.
 func (s *submissions) loadFor(r *submission, a *watch.Action) *action {
 	l := s.loads[a.Model]
 	if l == nil || l.Worker != a.Worker || l.GPU != a.GPU || l.Result.End < r.since || l.Result.Begin > a.Sent {
@@ -156,7 +155,7 @@ func (s *submissions) loadFor(r *submission, a *watch.Action) *action {
 	return l
 }
 
-// loaded remembers a load for the requests that wait for it.
+// loaded keeps a load for the requests that are waiting for it.
 func (t *Tracer) loaded(a *watch.Action) {
 	if t.count.Load() == 0 || a.Result == nil || a.Result.Code != protocol.OK {
 		return
@@ -167,7 +166,7 @@ func (t *Tracer) loaded(a *watch.Action) {
 	t.loads[a.Model] = kept
 }
 
-// keep copies an action that was only lent.
+// keep copies an action, which is only valid during the listener's call.
 func keep(a *watch.Action) *action {
 	kept := &action{*a, len(a.Requests)}
 	kept.Requests = nil
@@ -201,7 +200,7 @@ func (t *Tracer) writeAttempt(m *member, a *action) {
 		phase protocol.Phase
 	}{{"input", a.Result.Input}, {"execution", a.Result.Exec}, {"output", a.Result.Output}} {
 		if p.phase.End == 0 {
-			continue // it did not get so far
+			continue // the action did not get so far
 		}
 		done := part{name: p.name, begin: wall(a.within(p.phase.Begin)), end: wall(a.within(p.phase.End))}
 		if p.name == "execution" {
@@ -211,8 +210,8 @@ func (t *Tracer) writeAttempt(m *member, a *action) {
 	}
 }
 
-// end is when the worker was done with it: for its requests that is before the output
-// leaves.
+// end is when the worker finished the action: for its requests that is before the output
+// is sent.
 func (a *action) end() protocol.Time {
 	r := a.Result
 	switch {
@@ -224,8 +223,8 @@ func (a *action) end() protocol.Time {
 	return between(a.Sent, r.Sent, a.Ended)
 }
 
-// within is an instant of the worker's. That it is not outside the action is known
-// better than the worker's clock.
+// within maps a worker's time into the action's interval: the worker's clock is less
+// certain than that its work lies within that interval.
 func (a *action) within(t protocol.Time) protocol.Time { return between(a.Sent, t, a.end()) }
 
 func between(least, t, most protocol.Time) protocol.Time { return min(max(t, least), most) }

@@ -20,14 +20,14 @@ type part struct {
 	attributes []attribute.KeyValue
 }
 
-// write makes a span, and returns a context for those below it.
+// write creates a span, and returns a context for its children.
 func (t *Tracer) write(ctx context.Context, p part) context.Context {
 	ctx, span := t.spans.Start(ctx, p.name, api.WithTimestamp(p.begin), api.WithAttributes(p.attributes...))
 	finish(span, p.end, p.code, p.why)
 	return ctx
 }
 
-// finish ends a span with the code of what it stands for.
+// finish ends a span with the code of the step that it represents.
 func finish(span api.Span, at time.Time, code protocol.Code, why string) {
 	if code != "" && code != protocol.OK {
 		span.SetAttributes(attribute.String("error.type", string(code)))
@@ -36,8 +36,8 @@ func finish(span api.Span, at time.Time, code protocol.Code, why string) {
 	span.End(api.WithTimestamp(at))
 }
 
-// below is a context in which spans are children of one that was made elsewhere; a
-// trace begins in it if there is none.
+// below returns a context in which spans are children of a remote span; without a remote
+// span, the trace begins there.
 func below(trace api.TraceID, span api.SpanID, state string) context.Context {
 	parsed, _ := api.ParseTraceState(state)
 	return api.ContextWithRemoteSpanContext(context.Background(), api.NewSpanContext(api.SpanContextConfig{

@@ -21,28 +21,28 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Bounds of what waits to become spans, and of how long Close may take to export them.
+// Bounds of the queue of spans to create, and of how long Close may take to export them.
 const (
 	maxWaiting = 4096
 	closeWait  = 5 * time.Second
 )
 
-// Tracer records what a hub tells.
+// Tracer records what a hub reports.
 type Tracer struct {
 	config   Config
 	provider *sdk.TracerProvider
 	spans    api.Tracer
 	losses   losses
-	hurry    context.CancelFunc // ends exports
+	hurry    context.CancelFunc // cancels exports
 
-	waiting chan func() // makes spans
+	waiting chan func() // functions that create spans
 	stop    chan struct{}
 	done    sync.WaitGroup
 
 	submissions
 }
 
-// Open makes a tracer and attaches it to a hub.
+// Open returns a tracer that is attached to a hub.
 func Open(config Config, hub *watch.Hub, log *slog.Logger) (*Tracer, error) {
 	exporters, err := open(config, os.Stdout)
 	if err != nil {
@@ -71,7 +71,7 @@ func open(config Config, console io.Writer) (list []sdk.SpanExporter, err error)
 	return list, nil
 }
 
-// attach is Open with exporters of the caller's.
+// attach is Open with the caller's exporters.
 func attach(config Config, hub *watch.Hub, log *slog.Logger, exporters ...sdk.SpanExporter) (*Tracer, error) {
 	from, err := origin()
 	if err != nil {
@@ -85,11 +85,12 @@ func attach(config Config, hub *watch.Hub, log *slog.Logger, exporters ...sdk.Sp
 	until, t.hurry = context.WithCancel(context.Background())
 	options := []sdk.TracerProviderOption{
 		sdk.WithResource(from),
-		sdk.WithSampler(sdk.AlwaysSample()), // what gets here was chosen at its arrival
+		sdk.WithSampler(sdk.AlwaysSample()), // requests were sampled at their arrival
 		sdk.WithIDGenerator(ids{}),
 	}
 	for _, e := range exporters {
-		// A full batch blocks run alone; what is lost for want of room, later counts.
+		// A full batch blocks only run; `later` counts what is lost when the queue is
+		// full.
 		options = append(options, sdk.WithBatcher(&outlet{e, until, &t.losses}, sdk.WithBlocking()))
 	}
 	t.provider = sdk.NewTracerProvider(options...)
@@ -104,19 +105,19 @@ func attach(config Config, hub *watch.Hub, log *slog.Logger, exporters ...sdk.Sp
 	return t, nil
 }
 
-// origin says of which process the spans are. The variables win.
+// origin describes the process that the spans come from. The variables take precedence.
 func origin() (*resource.Resource, error) {
 	r, err := resource.New(context.Background(),
 		resource.WithAttributes(attribute.String("service.name", "clockwork")),
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
 		resource.WithFromEnv())
 	if errors.Is(err, resource.ErrPartialResource) {
-		return r, nil // what the machine does not tell
+		return r, nil // some properties of the host are unknown
 	}
 	return r, err
 }
 
-// later has spans made. What finds no room is lost.
+// later queues the creation of spans. If the queue is full they are lost.
 func (t *Tracer) later(make func()) {
 	select {
 	case t.waiting <- make:
@@ -125,11 +126,11 @@ func (t *Tracer) later(make func()) {
 	}
 }
 
-// Lost counts what was lost: spans that could not be exported, and requests, or
-// attempts at one, that found no room.
+// Lost returns the number of losses: spans that could not be exported, and requests or
+// attempts that found the queue full.
 func (t *Tracer) Lost() int64 { return t.losses.unheard.Load() + t.losses.failed.Load() }
 
-// run makes spans until stop, and then of what waits still.
+// run creates spans until stop, and then those still queued.
 func (t *Tracer) run() {
 	for {
 		select {
@@ -149,15 +150,15 @@ func (t *Tracer) run() {
 	}
 }
 
-// Close exports what is there, as far as that takes no longer than it may. It is
-// called when the services have stopped. That traces are lost is no failure.
+// Close exports the queued spans, within closeWait. It is called when the services have
+// stopped. Lost traces are not an error.
 func (t *Tracer) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
 	defer context.AfterFunc(ctx, t.hurry)()
 	close(t.stop)
 	t.done.Wait()
-	_ = t.provider.Shutdown(ctx) // what was not exported, the losses tell
+	_ = t.provider.Shutdown(ctx) // losses count the spans that were not exported
 	t.losses.reportAll()
 	return nil
 }

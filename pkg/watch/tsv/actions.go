@@ -8,24 +8,24 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// actionColumns are the action log's. All times but t are nanoseconds since the action
-// was sent, durations nanoseconds.
+// actionColumns are the columns of the action log. Durations are nanoseconds; all times
+// but t are nanoseconds since the action was sent.
 var actionColumns = []string{
-	"t",           // when the result was there, or given up: Unix time, as in the request log
-	"action_id",   // unique among a worker's; its upper bits are the scheduler's epoch
+	"t",           // when the result arrived or the action was given up: Unix time, as in the request log
+	"action_id",   // unique per worker; its upper bits are the scheduler's epoch
 	"action_type", // 1 LoadWeights, 2 Infer, 3 EvictWeights
 
 	"status",     // statusNumbers
 	"worker_id",  // number of the worker
 	"gpu_id",     // the GPU's index in its worker
 	"model_id",   // number of the model
-	"batch_size", // items of the batch, without padding; 1 of other actions
+	"batch_size", // items of the batch, without padding; 1 for other actions
 
-	"expected_exec_duration", // how long the GPU was thought to take
-	"worker_exec_duration",   // how long it took; 0 if it did not do it
+	"expected_exec_duration", // predicted GPU time
+	"worker_exec_duration",   // measured GPU time; 0 if the action did not run
 
-	"expected_exec_complete", // when the GPU was to be done; 0 of an EvictWeights
-	"worker_exec_complete",   // when it was
+	"expected_exec_complete", // when the GPU was planned to be done; 0 for an EvictWeights
+	"worker_exec_complete",   // when it was done
 
 	"expected_gpu_clock",      // MHz in the original; 0: not read
 	"worker_gpu_clock_before", // the same
@@ -35,13 +35,13 @@ var actionColumns = []string{
 	"worker_action_received",
 	"worker_result_sent",
 	"controller_result_enqueue",  // when the result reached the scheduler
-	"controller_action_duration", // when it was taken note of: the same instant here
+	"controller_action_duration", // when the result was processed: the same instant here
 
-	"goodput",         // of worker_exec_duration, what was of use: all of it with status 0
-	"requests_queued", // for this model, as the action was sent
-	"copies_loaded",   // of this model, as the action was sent
+	"goodput",         // the useful part of worker_exec_duration: all of it with status 0
+	"requests_queued", // for this model, when the action was sent
+	"copies_loaded",   // of this model, when the action was sent
 
-	"code", // ours from here; "-": no result came
+	"code", // our own columns from here; "-": no result came
 	"worker",
 	"model",
 	"epoch",
@@ -112,7 +112,7 @@ func appendAction(line []byte, now time.Time, a *watch.Action) []byte {
 	return w.end()
 }
 
-// items are those of a batch, and 1 where there is none.
+// items returns the number of items of a batch, 1 for actions without a batch.
 func items(a *watch.Action) int {
 	n := 0
 	for _, r := range a.Requests {
@@ -124,7 +124,7 @@ func items(a *watch.Action) int {
 	return n
 }
 
-// instants are since the action was sent; 0 for what did not happen.
+// instants count from when the action was sent; 0 for what did not happen.
 type instants struct{ expected, executed, copied, received, sent int64 }
 
 func instantsOf(a *watch.Action) (at instants) {
@@ -136,8 +136,8 @@ func instantsOf(a *watch.Action) (at instants) {
 	if r == nil {
 		return at
 	}
-	// A worker has the action no sooner than it was sent. If its clock says so, all
-	// that it says is moved by as much.
+	// A worker receives an action no sooner than it was sent. If the worker's clock says
+	// otherwise, all of the worker's times are moved by the difference.
 	off := max(0, a.Sent.Sub(r.Received))
 	seen := func(t protocol.Time) int64 { return since(t.Add(off)) }
 	at.received, at.sent = seen(r.Received), seen(r.Sent)

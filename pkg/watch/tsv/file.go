@@ -12,18 +12,18 @@ import (
 // maxLine is longer than any line.
 const maxLine = 4096
 
-// file is where lines are appended. Invariant: after its header it holds whole lines
-// alone, at the latest when it is opened again.
+// file appends lines to a file. Invariant: after its header the file holds only whole
+// lines, at the latest when it is opened again.
 type file struct {
 	Config
 	header string
 	log    *slog.Logger
 
-	f    *os.File // nil while it cannot be opened
+	f    *os.File // nil while the file cannot be opened
 	size int64
 }
 
-// open opens the file for more lines. One that is there must have the same header.
+// open opens the file for appending. An existing file must have the same header.
 func (f *file) open() error {
 	opened, err := os.OpenFile(f.Path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -67,7 +67,7 @@ func (f *file) sameHeader() error {
 	return nil
 }
 
-// mend cuts off a line of which a process that died wrote but a part.
+// mend cuts off a partial line that a process left when it died.
 func (f *file) mend() error {
 	tail := make([]byte, min(maxLine, f.size))
 	if _, err := f.f.ReadAt(tail, f.size-int64(len(tail))); err != nil {
@@ -91,7 +91,7 @@ func (f *file) cut(size int64) error {
 	return nil
 }
 
-// write appends whole lines: all, or with an error none.
+// write appends whole lines: all of them, or on error none.
 func (f *file) write(lines []byte) error {
 	if len(lines) == 0 {
 		return nil
@@ -116,8 +116,8 @@ func (f *file) append(lines []byte) error {
 	return nil
 }
 
-// follow opens the file if it is not open, or not at its path any more, as after
-// somebody moved it away; and begins it anew if somebody emptied it.
+// follow opens the file if it is not open or has been moved away from its path, and
+// writes the header again if the file was emptied.
 func (f *file) follow() error {
 	if f.f == nil {
 		return f.open()
@@ -139,7 +139,8 @@ func (f *file) follow() error {
 	return err
 }
 
-// rotate puts the file aside and begins a new one. If that fails the old one is written on.
+// rotate renames the file and begins a new one. If that fails, writing continues in the
+// old file.
 func (f *file) rotate() error {
 	for i := f.Keep - 1; i >= 1; i-- {
 		if err := os.Rename(f.aside(i), f.aside(i+1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -154,7 +155,7 @@ func (f *file) rotate() error {
 	return errors.Join(f.close(), f.open())
 }
 
-// aside is where the i-th file before this one is.
+// aside returns the path of the i-th rotated file.
 func (f *file) aside(i int) string { return f.Path + "." + strconv.Itoa(i) }
 
 func (f *file) close() error {

@@ -14,20 +14,20 @@ import (
 // Config says where a log is written.
 type Config struct {
 	Path string
-	// Rotate is the size in bytes from which the file is put aside as Path.1, the one
-	// before as Path.2, and so on up to Keep, at least 1; 0: never.
+	// Rotate is the size in bytes from which the file is renamed to Path.1, the previous
+	// one to Path.2, and so on up to Keep, at least 1; 0 disables rotation.
 	Rotate int64
 	Keep   int
 }
 
 const (
-	// flushAfter is how long a line waits before it is written, at most.
+	// flushAfter is the longest time that a line waits before it is written.
 	flushAfter = 500 * time.Millisecond
 	// maxWaiting is how many bytes may wait to be written before lines are lost.
 	maxWaiting = 8 << 20
-	// spareRoom is the most memory that is kept while nothing waits.
+	// spareRoom is the most memory, in bytes, kept while no lines wait.
 	spareRoom = 1 << 20
-	// tellEvery bounds how often a log tells that lines were lost.
+	// reportEvery is the minimum interval between reports of lost lines.
 	reportEvery = 10 * time.Second
 )
 
@@ -44,7 +44,7 @@ type Log struct {
 	// Owned by the period's goroutine.
 	file     *file
 	failing  bool
-	reported struct { // of lost lines
+	reported struct { // lost lines reported so far
 		count int64
 		at    time.Time
 	}
@@ -61,17 +61,17 @@ func open(c Config, columns []string, log *slog.Logger) (*Log, error) {
 	return l, nil
 }
 
-// Lost is how many lines were lost so far.
+// Lost returns how many lines have been lost.
 func (l *Log) Lost() int64 { return l.lost.Load() }
 
-// Close writes what waits and closes the file.
+// Close writes the waiting lines and closes the file.
 func (l *Log) Close() error {
 	l.period.Close()
 	l.reportLoss(time.Now(), true)
 	return l.file.close()
 }
 
-// put adds the line of an event, or counts it as lost where too much waits.
+// put adds the line of an event, or counts it as lost if too many bytes are waiting.
 func put[Event any](l *Log, event *Event, appendLine func([]byte, *Event) []byte) {
 	l.mu.Lock()
 	waits := len(l.waiting)
@@ -88,7 +88,7 @@ func put[Event any](l *Log, event *Event, appendLine func([]byte, *Event) []byte
 	}
 }
 
-// flush writes what waits.
+// flush writes the waiting lines.
 func (l *Log) flush(now time.Time) {
 	l.mu.Lock()
 	lines := l.waiting
@@ -114,7 +114,7 @@ func (l *Log) flush(now time.Time) {
 	}
 }
 
-// tell tells of lines that were lost since it last did, at the end without delay.
+// reportLoss logs the lines lost since the last report, at the end without delay.
 func (l *Log) reportLoss(now time.Time, end bool) {
 	lost := l.Lost()
 	if lost == l.reported.count || now.Sub(l.reported.at) < reportEvery && !end {

@@ -8,10 +8,10 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// requestColumns are the request log's. All times are nanoseconds.
+// requestColumns are the columns of the request log. All times are nanoseconds.
 var requestColumns = []string{
-	"t",               // when the answer left: Unix time, where the original has its own monotonic one
-	"request_id",      // the front door's number of it, where the original has the client's; 0: it never became a request
+	"t",               // when the answer was sent: Unix time, where the original has its own monotonic time
+	"request_id",      // the front door's number of the request, where the original has the client's; 0: the message never became a request
 	"result",          // resultNumbers
 	"user_id",         // number of the tenant
 	"model_id",        // number of the model
@@ -19,18 +19,18 @@ var requestColumns = []string{
 	"latency",         // from the arrival to t
 	"deadline",        // after the arrival; -1: none
 	"deadline_met",    // 1: result is 0, and latency within deadline
-	"arrival_count",   // copies of the model on GPUs when it arrived: 0, or 1 for at least one; -1: the front door does not know, since no worker was chosen, or the answer overtook the choice
-	"departure_count", // the same when the answer left
+	"arrival_count",   // copies of the model on GPUs at the arrival: 0, or 1 for at least one; -1: unknown to the front door, since no worker was chosen, or the answer overtook the dispatch
+	"departure_count", // the same when the answer was sent
 	"is_coldstart",    // 1: arrival_count is 0 and departure_count is not
 
-	"code", // ours from here
+	"code", // our own columns from here
 	"model",
 	"user",
-	"client_request", // the id that the client gave it
+	"client_request", // the id that the client gave the request
 	"front_door",
 	"worker",
 	"items",
-	"batch_size", // at which it ran, 0 if it did not
+	"batch_size", // at which the request ran, 0 if it did not
 }
 
 // Requests attaches a request log to a hub.
@@ -78,8 +78,8 @@ func appendRequest(line []byte, r *watch.Request) []byte {
 	return w.end()
 }
 
-// copies are how many copies of its model a request met, and left behind, as far as a
-// front door knows.
+// copies returns how many copies of its model existed when a request arrived and when it
+// was answered, as far as a front door knows.
 func copies(r *watch.Request) (arrived, left int64) {
 	switch {
 	case r.Worker == "":
@@ -92,7 +92,7 @@ func copies(r *watch.Request) (arrived, left int64) {
 	return 1, 1
 }
 
-// door writes the name of a front door, without making a string of it.
+// door writes the name of a front door without allocating a string.
 func (r *row) door(door uint64) {
 	if door == 0 {
 		r.text("")

@@ -6,10 +6,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// What the original has as numbers, or cannot hold.
+// Conversions of what the original writes as numbers, or cannot hold.
 
-// number stands for a name where the original has a small number of its own: always
-// the same for the same name, in both logs, and exact in a double.
+// number hashes a name to a number, where the original has a small number of its own:
+// the same name always gives the same number, in both logs, exact in a double.
 func number(name string) int64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
 	if name == "" {
@@ -22,9 +22,9 @@ func number(name string) int64 {
 	return int64(h & (1<<48 - 1))
 }
 
-// appendText appends a text as a field: "-" for none. What would end the field or the
-// line, begin a quotation, or mean "missing" to a reader is written as in a URL. What
-// is longer than maxText is cut off.
+// appendText appends a text as a field: "-" if it is empty. Characters that would end
+// the field or the line, begin a quotation, or mean "missing" to a reader are
+// percent-encoded as in a URL. Text longer than maxText is cut off.
 func appendText(line []byte, text string) []byte {
 	if text == "" {
 		return append(line, '-')
@@ -42,21 +42,22 @@ func appendText(line []byte, text string) []byte {
 	return line
 }
 
-// maxText is the most of a client's text that is written, in bytes.
+// maxText is the most bytes of a client's text that are written.
 const maxText = 128
 
-// missing are the texts that pandas takes for a missing value, and ours for none; none
-// is longer than 8 bytes.
+// missing are the texts that pandas takes for a missing value, and "-", ours for an
+// empty one; none is longer than 8 bytes.
 var missing = map[string]bool{
 	"-": true, "#N/A": true, "#N/A N/A": true, "#NA": true, "-1.#IND": true, "-1.#QNAN": true, "-NaN": true, "-nan": true, "1.#IND": true,
 	"1.#QNAN": true, "<NA>": true, "N/A": true, "NA": true, "NULL": true, "NaN": true, "None": true, "n/a": true, "nan": true, "null": true,
 }
 
-// resultNumbers are the original's statuses of a request; every other code is 1, an error.
+// resultNumbers are the original's statuses of a request; every other code is 1, an
+// error.
 var resultNumbers = map[protocol.Code]int64{
 	protocol.OK: 0,
 
-	protocol.DeadlineExceeded: 4, // time is over
+	protocol.DeadlineExceeded: 4, // the deadline passed
 
 	protocol.BufferTimeout: 5, // not yet active
 	protocol.BufferFull:    5,
@@ -68,7 +69,7 @@ var resultNumbers = map[protocol.Code]int64{
 	protocol.PayloadTooLarge: 6,
 	protocol.BadMessage:      6,
 
-	protocol.Overloaded:    7, // left out by the controller
+	protocol.Overloaded:    7, // dropped by the controller
 	protocol.LimitExceeded: 7,
 
 	protocol.DeadlineUnmeetable: 8, // it could not begin in time
@@ -100,7 +101,7 @@ var statusNumbers = map[protocol.Code]int64{
 	protocol.NoMemory:       53,
 }
 
-// statusNumber is 1, cancelled, of an action without a result.
+// statusNumber returns the status of a result; without a result it is 1, cancelled.
 func statusNumber(r *protocol.Result) int64 {
 	if r == nil {
 		return 1
@@ -136,7 +137,7 @@ func (r *row) bool(b bool) {
 
 func (r *row) text(s string) { r.line = append(appendText(r.line, s), '\t') }
 
-// end ends the line; at least one field is in it.
+// end ends the line, which has at least one field.
 func (r *row) end() []byte {
 	r.line[len(r.line)-1] = '\n'
 	return r.line
