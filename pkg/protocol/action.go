@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ActionID names an action among those of its issuer's epoch.
+// ActionID identifies an action within its issuer's epoch.
 type ActionID uint64
 
 // Kind says what an action does.
@@ -31,57 +31,57 @@ func (k Kind) String() string {
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
-// OnGPU reports whether an action of this kind changes what a GPU holds or
-// does: these obey the newest epoch alone.
+// OnGPU reports whether an action of this kind changes what a GPU holds or does: workers
+// accept these kinds only from the newest epoch.
 func (k Kind) OnGPU() bool { return k == LoadWeights || k == EvictWeights || k == Infer }
 
-// Action is an order to a worker. The worker does exactly this within the
+// Action is an order to a worker. The worker executes exactly this action within the
 // window, or answers with a Result that says why not.
 type Action struct {
 	ID ActionID
-	// Issuer is the random identity of the process that sent the action; the
-	// Result carries it back. (Issuer, ID) is unique: a second action with the
-	// same pair is answered with the first one's result.
+	// Issuer is the random identity of the process that sent the action; the Result
+	// carries it back. (Issuer, ID) is unique: a second action with the same pair is
+	// answered with the first one's result.
 	Issuer uint64
-	// Epoch fences: a worker refuses an epoch lower than the highest it saw.
-	// 0 claims none (controller and profiler before the first activation).
+	// Epoch fences: a worker refuses actions of an epoch lower than the highest it has
+	// seen. 0 claims no epoch (controller and profiler before the first activation).
 	Epoch uint64
-	// Incarnation is the life of the worker that is meant; 0 means any.
+	// Incarnation is the worker incarnation that the action is for; 0 means any.
 	Incarnation uint64
 	Kind        Kind
-	// The action begins in [Earliest, Latest]. Expected is how long the issuer
-	// thinks it takes, for the record.
+	// The action begins in [Earliest, Latest]. Expected is the issuer's predicted
+	// duration, for the record.
 	Earliest, Latest Time
 	Expected         time.Duration
 
-	// GPU is the index of the GPU (LoadWeights, EvictWeights, Infer, and
-	// ClearCache, where -1 means all).
+	// GPU is the index of the GPU (LoadWeights, EvictWeights, Infer, and ClearCache,
+	// where -1 means all).
 	GPU int
 	// Model is the name of the model (LoadWeights, EvictWeights, Infer).
 	Model string
-	// Batch is the size at which Infer runs: at least the number of items in
-	// Requests; the rest is padding.
+	// Batch is the size at which Infer runs: at least the number of items in Requests;
+	// the rest is padding.
 	Batch int
-	// Requests are the members of the batch, in order. An Infer without any
-	// runs on generated inputs and returns no output: a measurement.
+	// Requests are the members of the batch, in order. An Infer without requests runs on
+	// generated inputs and returns no output: a measurement.
 	Requests []RequestRef
 	// Load is set for LoadModelFromDisk.
 	Load *LoadSpec
-	// Models are the models that ClearCache removes from host memory as well;
-	// without any it only drops weights.
+	// Models are the models that ClearCache also removes from host memory; if empty, it
+	// only evicts weights.
 	Models []string
 }
 
-// RequestRef names a request inside an action.
+// RequestRef is a request inside an action.
 type RequestRef struct {
 	ID RequestID
 	// Batch is how many items the request holds.
 	Batch int
-	// Generated: the request has no input of its own; the worker makes one.
+	// Generated: the request has no input; the worker generates one.
 	Generated bool
 }
 
-// Items returns how many items the members of an Infer hold together.
+// Items returns how many items the requests of an Infer hold together.
 func (a *Action) Items() int {
 	n := 0
 	for _, r := range a.Requests {
@@ -93,28 +93,28 @@ func (a *Action) Items() int {
 // LoadSpec says what LoadModelFromDisk loads.
 type LoadSpec struct {
 	Path string
-	// Names are the model names of the copies: one host model, separate
-	// weights on the GPUs.
+	// Names are the model names of the copies: one host model, separate weights on the
+	// GPUs.
 	Names []string
-	// MaxBatch bounds the batch sizes (0: no bound). MaxExec leaves out batch
-	// sizes that take longer; batch 1 always stays (0: no bound).
+	// MaxBatch bounds the batch sizes (0: no bound). MaxExec leaves out batch sizes that
+	// take longer; batch 1 always stays (0: no bound).
 	MaxBatch int
 	MaxExec  time.Duration
 }
 
-// Phase is one of the three parts of an action's execution. Begin and End are
-// what the worker's clock saw, Device what the device says it took (equal to
-// their difference where it has no clock of its own).
+// Phase is one of the three parts of an action's execution. Begin and End are in the
+// worker's clock; Device is the duration that the device measured (equal to their
+// difference if the device has no clock of its own).
 type Phase struct {
 	Begin, End Time
 	Device     time.Duration
 }
 
-// Result is a worker's answer to one action. Exactly one is sent for each.
+// Result is a worker's answer to one action. A worker sends exactly one for each.
 type Result struct {
 	Action ActionID
 	Issuer uint64
-	// Epoch is the highest epoch the worker has seen; Incarnation its life.
+	// Epoch is the highest epoch the worker has seen; Incarnation is the worker's.
 	// Worker comes from the subject, never from the message.
 	Epoch       uint64
 	Incarnation uint64
@@ -127,15 +127,15 @@ type Result struct {
 	Model   string
 	Batch   int
 
-	// Received and Sent are when the worker had the action and gave this
-	// result; Begin and End enclose its execution (0 when it never began).
+	// Received is when the worker received the action, Sent when it sent this result;
+	// Begin and End enclose the execution (0 if it never began).
 	Received, Begin, End, Sent Time
-	// Input, Exec and Output are the parts of an Infer; LoadWeights and
-	// EvictWeights use Exec alone.
+	// Input, Exec and Output are the parts of an Infer; LoadWeights and EvictWeights use
+	// only Exec.
 	Input, Exec, Output Phase
 
 	// Loaded holds the copies that LoadModelFromDisk made, Profiles the stored
-	// measurements the model carried.
+	// measurements that came with the model.
 	Loaded   []ModelSpec
 	Profiles []Profile
 	// State is the answer to GetWorkerState.

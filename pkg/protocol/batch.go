@@ -1,13 +1,13 @@
 package protocol
 
-// ResultBatch is what a worker answers one issuer at once. The issuer comes
-// first, so that everybody else can tell cheaply that it is not meant.
+// ResultBatch is a worker's results for one issuer. The issuer comes first, so that
+// other receivers can skip the batch cheaply.
 type ResultBatch struct {
 	Issuer  uint64
 	Results []Result
 }
 
-// ClockReading is the scheduler's answer to a worker that asks for its time.
+// ClockReading is the scheduler's answer to a worker that queries its clock.
 type ClockReading struct {
 	Epoch uint64
 	Now   Time

@@ -2,19 +2,18 @@ package protocol
 
 import "time"
 
-// InferRequest is what a client asks of a model: the Open Inference Protocol's
-// inference request. Inputs that are empty ask for generated ones.
+// InferRequest is a client's inference request, as in the Open Inference Protocol.
+// Without inputs, the worker is to generate them.
 type InferRequest struct {
 	ID         string
 	Parameters InferParameters
 	Inputs     []Tensor
 }
 
-// InferParameters are the parameters that Clockwork reads of a request; others
-// are ignored.
+// InferParameters are the request parameters that Clockwork reads; others are ignored.
 type InferParameters struct {
-	// SLOMS is the latency target in milliseconds from arrival at the front
-	// door; nil takes the front door's default.
+	// SLOMS is the latency target in milliseconds from arrival at the front door; nil
+	// means the front door's default.
 	SLOMS    *float64 `json:"slo_ms,omitempty"`
 	Priority int      `json:"priority,omitempty"`
 }
@@ -27,8 +26,8 @@ type InferResponse struct {
 	Outputs    []Tensor
 }
 
-// ResponseParameters say where the time of a request went. Times are in
-// microseconds, except where the name says otherwise.
+// ResponseParameters say where the time of a request went. Times are in microseconds
+// unless the name says otherwise.
 type ResponseParameters struct {
 	// LatencyUS is from arrival at the front door to the reply.
 	LatencyUS int64 `json:"latency_us"`
@@ -39,8 +38,8 @@ type ResponseParameters struct {
 	ColdStart bool `json:"cold_start"`
 	// BufferedMS is how long the request waited in the startup buffer.
 	BufferedMS float64 `json:"buffered_ms"`
-	// SchedulerUS is from submission to dispatch, QueueUS from the action's
-	// arrival at the worker to its begin; then the action's own parts.
+	// SchedulerUS is from submission to dispatch, QueueUS from the action's arrival at
+	// the worker to its begin; then the action's own parts.
 	SchedulerUS int64 `json:"scheduler_us"`
 	QueueUS     int64 `json:"queue_us"`
 	InputUS     int64 `json:"input_us"`
@@ -48,11 +47,11 @@ type ResponseParameters struct {
 	OutputUS    int64 `json:"output_us"`
 }
 
-// TimeoutHeader carries an SLO as a Go duration, relative to arrival
-// ("75ms"); it wins over slo_ms.
+// TimeoutHeader carries an SLO as a Go duration, relative to arrival ("75ms"); it takes
+// precedence over slo_ms.
 const TimeoutHeader = "Clockwork-Timeout"
 
-// MaxSLO is the longest SLO a client may ask for.
+// MaxSLO is the longest SLO that a request may have.
 const MaxSLO = time.Hour
 
 // The headers of an error reply, as NATS services write them.
@@ -66,7 +65,7 @@ type LoadRequest struct {
 	Path string `json:"path"`
 	// Name is the model's name; by default the path's last element.
 	Name string `json:"name,omitempty"`
-	// Copies defaults to 1; 0 and less are refused.
+	// Copies defaults to 1; values below 1 are refused.
 	Copies *int `json:"copies,omitempty"`
 }
 
@@ -87,9 +86,9 @@ type LoadReply struct {
 // ModelState is a model as clockwork.ls and clockwork.state show it.
 type ModelState struct {
 	ModelSpec
-	// Profile holds what was measured, one entry per GPU type.
+	// Profile holds the measurements, one entry per GPU type.
 	Profile []Profile `json:"profile"`
-	// Quarantined says why the model is not served; empty when it is.
+	// Quarantined says why the model is not served; empty if it is served.
 	Quarantined string `json:"quarantined,omitempty"`
 }
 
@@ -98,13 +97,14 @@ type StackState struct {
 	Stage Stage `json:"stage"`
 	// Since is when the stage began.
 	Since time.Time `json:"since"`
-	// Epoch is the active scheduler's, 0 while none is active. Scheduler says in a
-	// word how it stands: SchedulerActive; Standby where some are heard and none is
-	// active; SchedulerAbsent. An ACTIVE stack without an active one serves nothing.
+	// Epoch is the active scheduler's, 0 if none is active. Scheduler summarises the
+	// schedulers' states: SchedulerActive; Standby if some send heartbeats and none is
+	// active; SchedulerAbsent. A stack in stage ACTIVE without an active scheduler
+	// serves nothing.
 	Epoch     uint64       `json:"epoch"`
 	Scheduler ServiceState `json:"scheduler"`
 	PageSize  int64        `json:"page_size"`
-	// CountdownMS is what is left until loading ends, when it counts down.
+	// CountdownMS is the time left until loading ends, nil without a countdown.
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.
 	Buffered int           `json:"buffered"`
@@ -129,8 +129,8 @@ const (
 	EventMiss         = "miss"
 )
 
-// Event is the body of clockwork.events.<kind>: JSON, for people and tools.
-// Only the fields that the kind has are set.
+// Event is the body of clockwork.events.<kind>: JSON, for people and tools. Only the
+// fields of its kind are set.
 type Event struct {
 	Kind string    `json:"kind"`
 	At   time.Time `json:"at"`
@@ -139,7 +139,7 @@ type Event struct {
 	Worker string `json:"worker,omitempty"`
 	Model  string `json:"model,omitempty"`
 	Path   string `json:"path,omitempty"`
-	// Done of Total are what a progress bar needs.
+	// Done of Total are progress, for a progress bar.
 	Done  int `json:"done,omitempty"`
 	Total int `json:"total,omitempty"`
 	// LeftMS is what is left of a countdown.

@@ -1,11 +1,11 @@
 package protocol
 
-// Code is the outcome of a request, a load or an action. The set is closed:
-// every code has its row in the table below.
+// Code is the outcome of a request, a load or an action. The set is closed: every code
+// has a row in the table below.
 type Code string
 
-// The codes. Those marked (w) are answers of a worker to an action; a few are
-// both.
+// The codes. The last group belongs to workers' answers to actions; the table says which
+// audience sees each code.
 const (
 	OK Code = "OK"
 
@@ -64,14 +64,14 @@ const (
 // CodeRow is one row of the table of codes.
 type CodeRow struct {
 	Code Code
-	// Number is what Nats-Service-Error-Code carries: HTTP's numbers, since
-	// that is what people know.
+	// Number is the value of Nats-Service-Error-Code: HTTP's status codes, which are
+	// well known.
 	Number int
-	// Retryable: sending the same thing again may succeed without any change
-	// by the sender.
+	// Retryable: sending the same message again may succeed without any change by the
+	// sender.
 	Retryable bool
 	Audience  Audience
-	// Sentence says what happened, to a person.
+	// Sentence says to people what happened.
 	Sentence string
 }
 
@@ -137,7 +137,7 @@ func (c Code) Row() CodeRow {
 	return codeRows[Internal]
 }
 
-// Known reports whether c stands in the table.
+// Known reports whether c is in the table.
 func (c Code) Known() bool {
 	_, ok := codeRows[c]
 	return ok

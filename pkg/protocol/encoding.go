@@ -1,6 +1,6 @@
 package protocol
 
-// Encoding is how a client wrote its body, and how it is answered.
+// Encoding is the encoding of a client's body, and of its answer.
 type Encoding uint8
 
 // The encodings.

@@ -2,24 +2,23 @@ package protocol
 
 import "fmt"
 
-// Error is a refusal: a code, what happened in words, and its numbers. It is
-// the body of every error reply ({"error": {...}}).
+// Error is a refusal: a code, a message, and its numbers. It is the body of every error
+// reply ({"error": {...}}).
 type Error struct {
 	Code      Code   `json:"code"`
 	Message   string `json:"message"`
 	Retryable bool   `json:"retryable"`
 
-	// EarliestMS is when the request could be done at the earliest, counted
-	// from its arrival, in milliseconds; BudgetMS what it allowed.
+	// EarliestMS is the earliest possible completion, in milliseconds from the request's
+	// arrival; BudgetMS is the time that the request allowed.
 	EarliestMS float64 `json:"earliest_ms,omitempty"`
 	BudgetMS   float64 `json:"budget_ms,omitempty"`
-	// Got and Limit are the size or count that was refused, and the largest
-	// that would have been taken.
+	// Got is the refused size or count, Limit the largest accepted one.
 	Got   int64 `json:"got,omitempty"`
 	Limit int64 `json:"limit,omitempty"`
-	// LimitOf says which limit of several that is, as in "tenant.rate", and
-	// RetryMS in how many milliseconds it lets the next one pass, 0 for when an
-	// earlier request is answered. Front doors alone set them.
+	// LimitOf names the limit, as in "tenant.rate", and RetryMS is in how many
+	// milliseconds that limit admits the next request, 0 if it does so when an earlier
+	// request is answered. Only front doors set them.
 	LimitOf string  `json:"limit_of,omitempty"`
 	RetryMS float64 `json:"retry_ms,omitempty"`
 	// BufferedMS is how long the request had waited in the startup buffer.
@@ -35,12 +34,12 @@ type WorkerError struct {
 	Message string `json:"message"`
 }
 
-// Errorf makes an Error of a code with the table's Retryable.
+// Errorf returns an Error with the table's Retryable of the code.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Retryable: code.Row().Retryable}
 }
 
-// Refusal makes an Error that says what the table says of its code.
+// Refusal returns an Error with the table's sentence of the code as its message.
 func Refusal(code Code) *Error {
 	row := code.Row()
 	return &Error{Code: code, Message: row.Sentence, Retryable: row.Retryable}

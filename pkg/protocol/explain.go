@@ -2,34 +2,34 @@ package protocol
 
 import "time"
 
-// Question is the body of clockwork.explain.<service>: which requests are meant. To
-// the scheduler, ids are those of requests, to front doors clients' own as well.
-// Without any it asks what was missed lately.
+// Question is the body of clockwork.explain.<service>: a query about requests. The
+// scheduler accepts request ids, front doors also clients' own ids. Without ids the
+// query is about recent misses.
 type Question struct {
 	IDs []string `json:"ids,omitempty"`
 }
 
-// MaxAsked bounds the ids of a question; of one client's id, front doors tell the
-// MaxAlike latest.
+// MaxQuestionIDs bounds the ids of a question. For a client's id, a front door returns
+// at most the latest MaxAlike requests.
 const (
 	MaxQuestionIDs = 32
 	MaxAlike       = 8
 )
 
-// DoorRecord is a front door's answer: what it knows of requests, the latest first.
+// DoorRecord is a front door's answer: what it knows of the requests, the latest first.
 type DoorRecord struct {
 	Door     string        `json:"door"`
 	Requests []DoorRequest `json:"requests"`
 }
 
-// DoorRequest is a request as its front door saw it. Latency is from arrival to
-// answer; its parts are the way through the scheduler to the dispatch, the worker's
-// own, and what is left, which is messages and the door itself.
+// DoorRequest is a request as its front door saw it. Latency is from arrival to answer;
+// its parts are the time from arrival to the dispatch, the worker's parts, and the rest,
+// which is network delay and the front door's own work.
 type DoorRequest struct {
 	ID       string    `json:"id"`
 	ClientID string    `json:"client_id,omitempty"`
 	Model    string    `json:"model,omitempty"`
-	Code     Code      `json:"code"` // "" of one that has no answer yet
+	Code     Code      `json:"code"` // "" if there is no answer yet
 	Why      string    `json:"why,omitempty"`
 	Arrived  time.Time `json:"arrived"`
 

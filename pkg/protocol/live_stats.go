@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// LiveStats are what a service publishes about its work once a second while somebody
+// LiveStats are the statistics that a service publishes once a second while a client
 // watches: the body of clockwork.figures.<service>.<id>, in JSON. Exactly one of the
 // parts is set. The window grows from 5 to 10 s and then is 5 s again; it is shorter at
-// first, since nothing is counted while nobody watches.
+// first, since nothing is counted while no client watches.
 type LiveStats struct {
 	At        time.Time       `json:"at"`
 	SpanMS    float64         `json:"span_ms"` // the window
@@ -29,18 +29,19 @@ const (
 
 // Answers count how requests ended.
 type Answers struct {
-	// Served in time; Missed: not, by no fault of the client's; Wrong by the client's.
+	// Served: in time. Missed: not in time, through no fault of the client. Wrong: the
+	// client's mistake.
 	Served int `json:"served"`
 	Missed int `json:"missed"`
 	Wrong  int `json:"wrong,omitempty"`
 }
 
-// Add adds others.
+// Add adds the counts of b.
 func (a *Answers) Add(b Answers) {
 	a.Served, a.Missed, a.Wrong = a.Served+b.Served, a.Missed+b.Missed, a.Wrong+b.Wrong
 }
 
-// Count takes in one that ended so.
+// Count counts an answer by its code.
 func (a *Answers) Count(code Code) {
 	switch number := code.Row().Number; {
 	case code == OK:
@@ -52,7 +53,7 @@ func (a *Answers) Count(code Code) {
 	}
 }
 
-// FrontDoorStats are a front door's.
+// FrontDoorStats are the statistics of a front door.
 type FrontDoorStats struct {
 	Stage    string `json:"stage"`
 	Epoch    uint64 `json:"epoch"` // of the active scheduler, 0 for none
@@ -61,13 +62,13 @@ type FrontDoorStats struct {
 	Answers
 	Codes   map[Code]int `json:"codes,omitempty"` // all but OK
 	Latency Histogram    `json:"latency"`         // of those served, from arrival to answer
-	// Busiest are the models with the most requests, and beside them those with the
-	// most misses and cold starts; the rest is summed up in Others.
+	// Busiest are the models with the most requests, with the most misses and with the
+	// most cold starts; the rest is summed up in Others.
 	Busiest []ModelStats `json:"busiest,omitempty"`
 	Others  ModelStats   `json:"others"`
 }
 
-// ModelStats are a model's at one front door.
+// ModelStats are the statistics of a model at one front door.
 type ModelStats struct {
 	Model string `json:"model,omitempty"`
 	Answers
@@ -76,25 +77,26 @@ type ModelStats struct {
 	P99US int64 `json:"p99_us,omitempty"`
 }
 
-// SchedulerStats are a scheduler's; of one that stands by, all is zero.
+// SchedulerStats are the statistics of a scheduler; on a standby all are zero.
 type SchedulerStats struct {
 	Active   bool   `json:"active"`
 	Epoch    uint64 `json:"epoch,omitempty"`
 	Workers  int    `json:"workers,omitempty"`
 	Queued   int    `json:"queued"`
 	InFlight int    `json:"in_flight"`
-	// How far executions and transfers were from what was predicted, those that took
-	// longer and those that took less.
+	// Prediction errors of executions and transfers: over for those that took longer,
+	// under for those that took less.
 	ExecOver  Histogram `json:"exec_over,omitempty"`
 	ExecUnder Histogram `json:"exec_under,omitempty"`
 	LoadOver  Histogram `json:"load_over,omitempty"`
 	LoadUnder Histogram `json:"load_under,omitempty"`
-	// Copies are on how many GPUs the weights of models are, those on the most.
+	// Copies is on how many GPUs a model's weights are, for the models with the most
+	// copies.
 	Copies map[string]int `json:"copies,omitempty"`
 	Lanes  []LaneStats    `json:"lanes,omitempty"`
 }
 
-// LaneStats are how long a GPU's lanes have work for.
+// LaneStats is for how long a GPU's lanes have work.
 type LaneStats struct {
 	Worker string  `json:"worker"`
 	GPU    int     `json:"gpu"`
@@ -102,26 +104,26 @@ type LaneStats struct {
 	LoadMS float64 `json:"load_ms"`
 }
 
-// WorkerStats are a worker's.
+// WorkerStats are the statistics of a worker.
 type WorkerStats struct {
 	InFlight int        `json:"in_flight"`
 	Models   int        `json:"models"` // in host memory
 	GPUs     []GPUStats `json:"gpus"`
-	Hidden   int        `json:"hidden,omitempty"` // GPUs above MaxGPUFigures
+	Hidden   int        `json:"hidden,omitempty"` // GPUs above MaxGPUStats
 }
 
-// SlicesASecond is how fine the timelines are.
+// SlicesASecond is the resolution of the timelines.
 const SlicesASecond = 10
 
-// GPUStats are a GPU's. Exec and Load are by how many percent its lanes were busy in
-// each tenth of the last second, the earliest first; what ended less than a tenth ago
-// is told with the next.
+// GPUStats are the statistics of a GPU. Exec and Load are the lanes' utilisation in
+// percent in each tenth of the last second, the earliest first; work that ended less
+// than a tenth of a second ago is included the next time.
 type GPUStats struct {
 	GPU        int    `json:"gpu"`
 	Type       string `json:"type"`
 	PagesTotal int    `json:"pages_total"`
 	PagesUsed  int    `json:"pages_used"`
-	Models     int    `json:"models"` // whose weights are there
+	Models     int    `json:"models"` // with weights on the GPU
 	Exec       []int  `json:"exec"`
 	Load       []int  `json:"load"`
 	Batches    int    `json:"batches"` // executed
@@ -129,11 +131,11 @@ type GPUStats struct {
 	Failed     int    `json:"failed,omitempty"`
 }
 
-// Histogram counts durations in buckets that are a tenth wide, from 1 us to 1 h. In
-// JSON it is a list of [bucket, count].
+// Histogram counts durations in buckets of a width of 10 %, from 1 us to 1 h. In JSON it
+// is a list of [bucket, count].
 type Histogram []uint32
 
-// buckets: the last holds 1 h and more.
+// buckets is the number of buckets; the last holds 1 h and more.
 const buckets = 232
 
 var perBucket = math.Log(1.1)
@@ -154,7 +156,7 @@ func (h *Histogram) add(bucket int, n uint32) {
 	(*h)[bucket] += n
 }
 
-// Merge adds another one's counts.
+// Merge adds another histogram's counts.
 func (h *Histogram) Merge(other Histogram) {
 	for i, n := range other {
 		if n > 0 {
@@ -163,7 +165,7 @@ func (h *Histogram) Merge(other Histogram) {
 	}
 }
 
-// Count is how many durations were counted.
+// Count returns how many durations were counted.
 func (h Histogram) Count() (n int) {
 	for _, c := range h {
 		n += int(c)
@@ -171,8 +173,8 @@ func (h Histogram) Count() (n int) {
 	return n
 }
 
-// Quantile is the duration below which so great a share of all is, a tenth too long at
-// most; 0 of none.
+// Quantile returns the duration that the given share does not exceed, at most a tenth
+// too long; 0 if the histogram is empty.
 func (h Histogram) Quantile(share float64) time.Duration {
 	total := h.Count()
 	if total == 0 {

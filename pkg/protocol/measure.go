@@ -1,11 +1,11 @@
 package protocol
 
-// ProfileJob asks the profiler to measure models on workers.
+// ProfileJob is an order to the profiler to measure models on workers.
 type ProfileJob struct {
 	ID      uint64
 	Models  []ModelSpec
 	Workers []WorkerState
-	// Known are measurements that need not be made again.
+	// Known are measurements that need not be repeated.
 	Known []Profile
 }
 

@@ -8,26 +8,25 @@ import (
 // BatchSizes are the batch sizes that are profiled, as far as a model allows.
 var BatchSizes = []int{1, 2, 4, 8, 16}
 
-// ModelSpec is what is known of a loaded model: everything but its weights.
-// Copies differ in Name alone.
+// ModelSpec describes a loaded model: everything but its weights. Copies differ only in
+// Name.
 type ModelSpec struct {
 	Name string `json:"name"`
-	// Path is what LoadModelFromDisk was given: relative to the model
-	// directory, or zoo/<name> for an emulated one.
+	// Path is LoadModelFromDisk's argument: relative to the model directory, or
+	// zoo/<name> for an emulated model.
 	Path string `json:"path"`
-	// Digest is the hex sha256 of what was loaded; equal digests mean equal
-	// behaviour.
+	// Digest is the hex sha256 of the loaded data; equal digests mean equal behaviour.
 	Digest         string       `json:"digest"`
 	Backend        string       `json:"backend"`
 	BackendVersion string       `json:"backend_version"`
 	Inputs         []TensorSpec `json:"input"`
 	Outputs        []TensorSpec `json:"output"`
-	// BatchSizes are the compiled (profiled) sizes, ascending, 1 always among
-	// them. AnyBatch: every size up to the largest runs as it is.
+	// BatchSizes are the compiled (profiled) sizes, ascending, always including 1.
+	// AnyBatch: every size up to the largest runs without padding.
 	BatchSizes []int `json:"batch_sizes"`
 	AnyBatch   bool  `json:"any_batch"`
-	// WeightsBytes is the size of the weights; Pages how many pages of the
-	// worker they take.
+	// WeightsBytes is the size of the weights; Pages is how many of the worker's pages
+	// they take.
 	WeightsBytes int64 `json:"weights_bytes"`
 	Pages        int   `json:"pages"`
 }
@@ -40,7 +39,7 @@ func (m ModelSpec) MaxBatch() int {
 	return m.BatchSizes[len(m.BatchSizes)-1]
 }
 
-// Runs reports whether the model runs at this batch size as it is.
+// Runs reports whether the model runs at this batch size without padding.
 func (m ModelSpec) Runs(batch int) bool {
 	if m.AnyBatch {
 		return batch >= 1 && batch <= m.MaxBatch()
@@ -84,12 +83,12 @@ type Measurement struct {
 	Max     time.Duration `json:"max_ns"`
 }
 
-// MaxMeasured is the longest duration that is believed of any action; longer
-// ones are absurd.
+// MaxMeasured is the longest plausible duration of an action; a longer one makes a
+// measurement invalid.
 const MaxMeasured = time.Hour
 
-// Valid reports whether m can be planned with: it has samples, and they are
-// positive, ordered and not absurd.
+// Valid reports whether m can be planned with: it has samples, and they are positive,
+// ordered and at most MaxMeasured.
 func (m Measurement) Valid() bool {
 	return m.Samples > 0 && m.Min > 0 && m.Min <= m.P50 && m.P50 <= m.P99 && m.P99 <= m.Max && m.Max <= MaxMeasured
 }
@@ -100,9 +99,8 @@ type BatchMeasurement struct {
 	Measurement
 }
 
-// Profile holds the measured durations of one model on one type of GPU.
-// (Digest, Backend, BackendVersion, GPUType) is its key: a profile whose key
-// matches is reused.
+// Profile holds the measured durations of one model on one type of GPU. (Digest,
+// Backend, BackendVersion, GPUType) is its key: a profile whose key matches is reused.
 type Profile struct {
 	Digest         string `json:"digest"`
 	Backend        string `json:"backend"`
@@ -114,7 +112,7 @@ type Profile struct {
 	Infer []BatchMeasurement `json:"infer"`
 }
 
-// Matches reports whether p was measured of this model on this type of GPU.
+// Matches reports whether p was measured for this model on this type of GPU.
 func (p Profile) Matches(m ModelSpec, gpuType string) bool {
 	return p.Digest == m.Digest && p.Backend == m.Backend && p.BackendVersion == m.BackendVersion && p.GPUType == gpuType
 }
@@ -129,9 +127,9 @@ func (p Profile) At(batch int) (Measurement, bool) {
 	return Measurement{}, false
 }
 
-// Interpolated is what p says of a batch size, in one of its numbers (of picks which):
-// between two measured sizes it lies on the line between theirs, and beyond the last
-// or before the first it is that one's. It is the one place that says so.
+// Interpolated returns p's duration for a batch size; `of` selects which number. Between
+// two measured sizes it interpolates linearly; below the first or above the last it
+// returns the value of that one. All predictions from profiles use this function.
 func (p *Profile) Interpolated(batch int, of func(*Measurement) time.Duration) time.Duration {
 	var low *BatchMeasurement
 	for i := range p.Infer {
@@ -152,12 +150,12 @@ func (p *Profile) Interpolated(batch int, of func(*Measurement) time.Duration) t
 	return of(&low.Measurement)
 }
 
-// P99Of and P50Of pick a number for Interpolated.
+// P99Of and P50Of select a number for Interpolated.
 func P99Of(m *Measurement) time.Duration { return m.P99 }
 func P50Of(m *Measurement) time.Duration { return m.P50 }
 
-// Complete reports whether p holds a valid measurement of the weight transfer
-// and of every batch size of m.
+// Complete reports whether p holds a valid measurement of the weight transfer and of
+// every batch size of m.
 func (p Profile) Complete(m ModelSpec) bool {
 	if !p.LoadWeights.Valid() {
 		return false

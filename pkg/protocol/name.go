@@ -2,12 +2,12 @@ package protocol
 
 import "strconv"
 
-// MaxName is the longest name of a model, worker, GPU type or service
-// instance, in bytes.
+// MaxName is the longest name of a model, worker, GPU type or service instance, in
+// bytes.
 const MaxName = 64
 
-// ValidName reports whether s can stand as one token of a subject: 1 to
-// MaxName bytes of [a-z0-9_-].
+// ValidName reports whether s can be one token of a subject: 1 to MaxName bytes of
+// [a-z0-9_-].
 func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > MaxName {
 		return false
@@ -20,8 +20,8 @@ func ValidName(s string) bool {
 	return true
 }
 
-// Name makes a valid name out of any text: capitals are lowered, every other
-// byte that a name cannot carry becomes a hyphen, and the rest is cut off.
+// Name returns a valid name for any text: capitals are lowered, every other byte that is
+// not allowed in a name becomes a hyphen, and the rest is cut off.
 func Name(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s) && len(out) < MaxName; i++ {
@@ -37,8 +37,8 @@ func Name(s string) string {
 	return string(out)
 }
 
-// CopyNames returns the names of n copies of a model: the name itself for one,
-// name-1 to name-n otherwise.
+// CopyNames returns the names of n copies of a model: the name itself for one, name-1 to
+// name-n otherwise.
 func CopyNames(name string, n int) []string {
 	if n == 1 {
 		return []string{name}

@@ -5,12 +5,12 @@ import (
 	"strconv"
 )
 
-// Payload is what a request carries to a worker, or an answer to a front door, in
-// bytes. Its JSON, which recordings and logs are made of, is its length alone, or null:
-// what clients send and are answered is theirs. Read back, it is as many zeros.
+// Payload is the data of a request on its way to a worker, or of an answer on its way to
+// a front door. Its JSON, used in recordings and logs, is only its length, or null:
+// clients' data is not recorded. Decoding yields that many zeros.
 type Payload []byte
 
-// maxPayloadRead bounds what a length that is read back makes.
+// maxPayloadRead bounds the length of a decoded payload, in bytes.
 const maxPayloadRead = 1 << 30
 
 // MarshalJSON writes the length.
@@ -21,7 +21,7 @@ func (p Payload) MarshalJSON() ([]byte, error) {
 	return strconv.AppendInt(nil, int64(len(p)), 10), nil
 }
 
-// UnmarshalJSON makes zeros of a length.
+// UnmarshalJSON reads a length and makes that many zeros.
 func (p *Payload) UnmarshalJSON(text []byte) error {
 	if string(text) == "null" {
 		*p = nil

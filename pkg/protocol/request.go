@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// RequestID names a request in the whole stack: the front door that answers
-// it, and a number that the door never uses twice.
+// RequestID identifies a request in the whole stack: the front door that answers it, and
+// a number that the front door uses only once.
 type RequestID struct {
 	Door, Seq uint64
 }
 
-// String prints the id as door:seq.
+// String formats the id as door:seq.
 func (id RequestID) String() string { return fmt.Sprintf("%s:%d", DoorName(id.Door), id.Seq) }
 
-// ParseRequestID reads an id as String prints it; leading zeros may be left out.
+// ParseRequestID parses the format of String; leading zeros may be left out.
 func ParseRequestID(text string) (RequestID, error) {
 	door, number, _ := strings.Cut(text, ":")
 	d, err := ParseDoor(door)
@@ -30,10 +30,10 @@ func ParseRequestID(text string) (RequestID, error) {
 	return RequestID{Door: d, Seq: n}, nil
 }
 
-// DoorName is a front door's identity as a token of a subject.
+// DoorName returns a front door's identity as a token of a subject.
 func DoorName(door uint64) string { return fmt.Sprintf("%016x", door) }
 
-// ParseDoor is the front door of a name.
+// ParseDoor returns the front door's identity for a name.
 func ParseDoor(name string) (uint64, error) { return strconv.ParseUint(name, 16, 64) }
 
 // Submission is a request as the scheduler sees it: never its payload.
@@ -43,15 +43,15 @@ type Submission struct {
 	// Batch is how many items the request holds; Bytes the payload's size.
 	Batch int
 	Bytes int64
-	// Budget is what was left of the SLO when the front door sent this.
-	// Elapsed is what had passed since the request's arrival.
+	// Budget is the rest of the SLO when the front door sent this. Elapsed is the time
+	// from the request's arrival until then.
 	Budget    time.Duration
 	Elapsed   time.Duration
 	Priority  int
 	Generated bool
 }
 
-// DispatchKind says what the scheduler decided about a request.
+// DispatchKind is the scheduler's decision about a request.
 type DispatchKind uint8
 
 // The decisions.
@@ -62,8 +62,8 @@ const (
 	Refuse
 	// Answer: answer OK with no output (policy echo).
 	Answer
-	// Yours and Taken are words on a late answer (see who answers a request): it is
-	// the front door's own, or the scheduler has given it.
+	// Yours and Taken decide a late answer (see "Who answers a request"): the front door
+	// owns the answer, or the scheduler has sent it.
 	Yours
 	Taken
 )
@@ -72,17 +72,16 @@ const (
 type Dispatch struct {
 	ID   RequestID
 	Kind DispatchKind
-	// Worker and Cold are set for ToWorker. Cold: the weights had to be loaded
-	// for this request.
+	// Worker and Cold are set for ToWorker. Cold: the weights had to be loaded for this
+	// request.
 	Worker string
 	Cold   bool
 	// Refusal is set for Refuse.
 	Refusal *Error
 }
 
-// Input is the payload of one request on its way to a worker. Data holds the
-// model's inputs in the order of its spec, each in row-major order,
-// little-endian, without gaps.
+// Input is the payload of one request on its way to a worker. Data holds the model's
+// inputs in the order of its spec, each in row-major order, little-endian, without gaps.
 type Input struct {
 	ID    RequestID
 	Model string
@@ -90,16 +89,16 @@ type Input struct {
 	Data  []byte
 }
 
-// Output is the answer of one request on its way to its front door. Data holds
-// the model's outputs in the order of its spec.
+// Output is the answer of one request on its way to its front door. Data holds the
+// model's outputs in the order of its spec.
 type Output struct {
 	ID    RequestID
 	Model string
-	// Batch is the size at which the action ran; Items how many of those
-	// belong to this request.
+	// Batch is the size at which the action ran; Items is how many of its items belong
+	// to this request.
 	Batch, Items int
-	// Input, Exec and Output are the durations of the action's parts; Queued
-	// from the action's arrival at the worker to its beginning.
+	// Input, Exec and Output are the durations of the action's parts; Queued is from the
+	// action's arrival at the worker to its begin.
 	Queued, Input, Exec, Output time.Duration
 	Data                        Payload
 }

@@ -32,7 +32,7 @@ func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads the stage's name.
 func (s *Stage) UnmarshalText(name []byte) error {
-	if string(name) == Stage(0).String() { // of nobody who knows one; a recording may say so
+	if string(name) == Stage(0).String() { // the unknown stage; a recording may contain it
 		*s = 0
 		return nil
 	}
@@ -44,7 +44,7 @@ func (s *Stage) UnmarshalText(name []byte) error {
 	return nil
 }
 
-// ParseStage finds a stage by its name.
+// ParseStage returns the stage of a name.
 func ParseStage(name string) (Stage, bool) {
 	for s := Querying; s <= Active; s++ {
 		if stageNames[s] == name {
@@ -59,7 +59,7 @@ type GPUState struct {
 	// ID is the index of the GPU in its worker, UUID the device's own identity.
 	ID   int    `json:"id"`
 	UUID string `json:"uuid"`
-	// Type is what profiles are keyed by: equal types run equally fast.
+	// Type is part of a profile's key: GPUs of equal types run equally fast.
 	Type       string `json:"type"`
 	PagesTotal int    `json:"pages_total"`
 	PagesUsed  int    `json:"pages_used"`
@@ -73,14 +73,14 @@ type WorkerState struct {
 	Incarnation uint64 `json:"incarnation"`
 	Epoch       uint64 `json:"epoch"`
 	Backend     string `json:"backend"`
-	// BackendVersion belongs to the key of profiles.
+	// BackendVersion is part of a profile's key.
 	BackendVersion string `json:"backend_version"`
 	PageSize       int64  `json:"page_size"`
-	// GenerateInputs: the worker makes inputs for requests that bring none.
+	// GenerateInputs: the worker generates inputs for requests without any.
 	GenerateInputs bool       `json:"generate_inputs"`
 	GPUs           []GPUState `json:"gpus"`
-	// Models are those in host memory, sorted by name; Profiles what was
-	// stored with them.
+	// Models are the models in host memory, sorted by name; Profiles are the
+	// measurements stored with them.
 	Models   []ModelSpec `json:"models"`
 	Profiles []Profile   `json:"profiles,omitempty"`
 }
@@ -95,8 +95,8 @@ func (w WorkerState) Holds(name string) (ModelSpec, bool) {
 	return ModelSpec{}, false
 }
 
-// ClockworkState is what the scheduler is activated with: the models of the
-// epoch, how long they take, and the workers that hold them.
+// ClockworkState is the state with which the scheduler is activated: the models of the
+// epoch, their profiles, and the workers that hold them.
 type ClockworkState struct {
 	PageSize int64         `json:"page_size"`
 	Models   []ModelSpec   `json:"models"`
@@ -116,42 +116,43 @@ const (
 	FrontDoor  ServiceKind = "frontdoor"
 )
 
-// Heartbeat says that a service lives and what it is doing. Service and ID
-// come from the subject.
+// Heartbeat says that a service is alive and what it is doing. Service and ID come from
+// the subject.
 type Heartbeat struct {
 	Service     ServiceKind
 	ID          string
 	Incarnation uint64
 	Epoch       uint64
-	// State is the service's own word for what it does: one of those below, a
-	// stage, "idle", or the id of a job.
+	// State is the service's own description: one of those below, a stage, "idle", or
+	// the id of a job.
 	State ServiceState
-	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised
-	// to, 0 for none.
+	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised to, 0 for
+	// none.
 	ClockEpoch uint64
-	// InFlight is how much the service has taken on and not finished.
+	// InFlight is how many requests or actions the service has accepted and not
+	// finished.
 	InFlight int
 }
 
 // ServiceState says what a service does, in its heartbeats and to people.
 type ServiceState string
 
-// The states that others act on.
+// The states that other services act on.
 const (
-	// Stopping: it finishes what it has, takes nothing more and ends.
+	// Stopping: the service finishes its work, accepts no more and ends.
 	Stopping ServiceState = "stopping"
-	// Standby: it waits for the lease of another.
+	// Standby: the service waits for a lease that another instance holds.
 	Standby ServiceState = "standby"
-	// SchedulerReady holds the lease and waits for its activation; SchedulerActive
-	// takes requests.
+	// SchedulerReady: the scheduler holds the lease and waits for its activation.
+	// SchedulerActive: it accepts requests.
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
-	// SchedulerAbsent is not of a heartbeat: none is heard.
+	// SchedulerAbsent is never in a heartbeat: no scheduler sends any.
 	SchedulerAbsent ServiceState = "absent"
 )
 
-// HeartbeatEvery is how often each service sends its heartbeat; a service
-// that is silent for HeartbeatLost is taken for dead.
+// HeartbeatEvery is the interval between a service's heartbeats; a service without a
+// heartbeat for HeartbeatLost is considered dead.
 const (
 	HeartbeatEvery = 100 * time.Millisecond
 	HeartbeatLost  = 500 * time.Millisecond

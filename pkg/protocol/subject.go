@@ -12,27 +12,27 @@ const DefaultPrefix = "clockwork"
 // by their prefixes.
 //
 //	<p>.infer.<model>                client -> front door (queue group)
-//	<p>.infer.<model>.<tenant>       the same of a client with a name (tenant.go)
+//	<p>.infer.<model>.<tenant>       the same for a client with a name (tenant.go)
 //	<p>.load, .ls, .state            client -> controller (micro services)
 //	<p>.events.<kind>                services -> anyone
-//	<p>.watch                        clockwork top -> services: somebody watches
-//	<p>.figures.<service>.<id>       services -> who watches
+//	<p>.watch                        clockwork top -> services: publish LiveStats
+//	<p>.figures.<service>.<id>       services -> clockwork top: LiveStats
 //	<p>.explain.<service>            clockwork explain -> front doors, active scheduler, with a reply
 //	<p>.scheduler.submit.<door>      front door -> scheduler
 //	<p>.scheduler.start              controller -> scheduler: ClockworkState
-//	<p>.scheduler.join               controller -> scheduler: a worker that came later
-//	<p>.profiler.start, .report      controller -> profiler, and back
+//	<p>.scheduler.join               controller -> scheduler: a worker that joined after activation
+//	<p>.profiler.start, .report      controller -> profiler, profiler -> controller
 //	<p>.worker.<id>.action, .input   issuers -> worker, front door -> worker
 //	<p>.frontdoor.<id>.dispatch      scheduler -> front door
 //	<p>.frontdoor.<id>.output.<worker>  worker -> front door
 //	<p>.result.<worker>              worker -> issuers
 //	<p>.heartbeat.<service>.<id>     all -> all
-//	<p>.health.<service>.<host>      clockwork healthcheck -> services of that host, with a reply
+//	<p>.health.<service>.<host>      clockwork healthcheck -> services on that host, with a reply
 //	<p>.clock.<worker>               worker -> scheduler, with a reply
 //	<p>.buffer.<model>               front door -> JetStream
 type Subjects struct{ Prefix string }
 
-// Infer is where requests for a model go.
+// Infer returns the subject of requests for a model.
 func (s Subjects) Infer(model string) string { return s.Prefix + ".infer." + model }
 
 // Load, Ls and State are the control endpoints.
@@ -40,11 +40,11 @@ func (s Subjects) Load() string  { return s.Prefix + ".load" }
 func (s Subjects) Ls() string    { return s.Prefix + ".ls" }
 func (s Subjects) State() string { return s.Prefix + ".state" }
 
-// Event is where events of a kind are published.
+// Event returns the subject of events of a kind.
 func (s Subjects) Event(kind string) string { return s.Prefix + ".events." + kind }
 
-// Watch asks every service for its LiveStats, of which either part may be "*";
-// Explain asks those of one kind about requests.
+// Watch makes every service publish its LiveStats, in whose subject either part may be
+// "*"; Explain queries the services of one kind about requests.
 func (s Subjects) Watch() string { return s.Prefix + ".watch" }
 func (s Subjects) LiveStats(kind ServiceKind, id string) string {
 	return s.Prefix + ".figures." + string(kind) + "." + id
@@ -52,34 +52,34 @@ func (s Subjects) LiveStats(kind ServiceKind, id string) string {
 func (s Subjects) Explain(kind ServiceKind) string { return s.Prefix + ".explain." + string(kind) }
 
 // WatchFor is how long services publish LiveStats after the last message on Watch,
-// LiveStatsEvery how often.
+// LiveStatsEvery the interval.
 const (
 	WatchFor       = 5 * time.Second
 	LiveStatsEvery = time.Second
 )
 
-// Submit takes what one front door tells the scheduler of its requests, and the
-// broker's word that the door is gone; Submissions is what all of them say, in
+// Submit carries one front door's batches of requests to the scheduler, and the broker's
+// notice that the front door is gone; Submissions is the subject of all front doors, in
 // one order.
 func (s Subjects) Submit(door uint64) string { return s.Prefix + ".scheduler.submit." + DoorName(door) }
 func (s Subjects) Submissions() string       { return s.Prefix + ".scheduler.submit.>" }
 
-// SchedulerStart takes the ClockworkState at activation.
+// SchedulerStart carries the ClockworkState at activation.
 func (s Subjects) SchedulerStart() string { return s.Prefix + ".scheduler.start" }
 
-// SchedulerJoin takes a worker that came after activation.
+// SchedulerJoin carries a worker that joined after activation.
 func (s Subjects) SchedulerJoin() string { return s.Prefix + ".scheduler.join" }
 
-// ProfilerStart takes profiling jobs, ProfilerReport their outcome.
+// ProfilerStart carries profiling jobs, ProfilerReport their outcome.
 func (s Subjects) ProfilerStart() string  { return s.Prefix + ".profiler.start" }
 func (s Subjects) ProfilerReport() string { return s.Prefix + ".profiler.report" }
 
-// Action and Input reach one worker.
+// Action and Input are the subjects of one worker.
 func (s Subjects) Action(worker string) string { return s.Prefix + ".worker." + worker + ".action" }
 func (s Subjects) Input(worker string) string  { return s.Prefix + ".worker." + worker + ".input" }
 
-// Dispatch and Output reach one front door; Output is what all workers send it,
-// and OutputOf what one of them does.
+// Dispatch and Output are the subjects of one front door; Output covers all workers,
+// OutputOf one worker.
 func (s Subjects) Dispatch(door uint64) string {
 	return s.Prefix + ".frontdoor." + DoorName(door) + ".dispatch"
 }
@@ -98,22 +98,22 @@ func (s Subjects) Heartbeat(kind ServiceKind, id string) string {
 	return s.Prefix + ".heartbeat." + string(kind) + "." + id
 }
 
-// Health asks the instances of a kind of service on one host whether they are
-// well: each answers with its heartbeat.
+// Health is the subject of health checks for a kind of service on one host: each
+// instance answers with its heartbeat.
 func (s Subjects) Health(kind ServiceKind, host string) string {
 	return s.Prefix + ".health." + string(kind) + "." + host
 }
 
-// Clock is where a worker asks the scheduler for its time.
+// Clock is where a worker queries the scheduler's clock.
 func (s Subjects) Clock(worker string) string { return s.Prefix + ".clock." + worker }
 
-// Buffer is where requests for a model wait during startup; Buffer(">") is
-// what the stream captures.
+// Buffer is where requests for a model wait during startup; Buffer(">") is the subject
+// that the stream captures.
 func (s Subjects) Buffer(model string) string { return s.Prefix + ".buffer." + model }
 
-// IsClients reports whether a client may be answered on a subject: not on those
-// of the stack or the broker, since a client that cannot publish there must not
-// have us do it, and not on what is no subject.
+// IsClients reports whether a client may be answered on a subject: not on subjects of
+// the stack or the broker, since a client that may not publish there must not make us do
+// it, and not on an invalid subject.
 func (s Subjects) IsClients(reply string) bool {
 	if reply == "" || reply[0] == '$' || strings.HasPrefix(reply, s.Prefix+".") || strings.ContainsAny(reply, "*>") {
 		return false
@@ -121,9 +121,9 @@ func (s Subjects) IsClients(reply string) bool {
 	return !strings.ContainsFunc(reply, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
-// Token returns the i-th token of a subject after the prefix, "" if there is
-// none: Token("clockwork.result.w1", 1) is "w1". It is how a receiver learns
-// an identity that the broker vouches for.
+// Token returns the i-th token of a subject after the prefix, "" if there is none:
+// Token("clockwork.result.w1", 1) is "w1". Receivers take identities from subjects,
+// whose publishers the broker checks.
 func (s Subjects) Token(subject string, i int) string {
 	rest, ok := strings.CutPrefix(subject, s.Prefix+".")
 	if !ok {

@@ -2,12 +2,12 @@ package protocol
 
 import "strings"
 
-// A tenant is a client with a name, which the broker vouches for: on
-// <p>.infer.<model>.<tenant> nobody else may publish. All who have no name are
-// one tenant, "", which people are told as anonymous.
+// A tenant is a client with a name, which the broker verifies: no other client may
+// publish on <p>.infer.<model>.<tenant>. All clients without a name are one tenant, "",
+// which is shown to people as anonymous.
 
-// InferBy is where a tenant's requests for a model go. InferBy(">", "") is
-// everybody's.
+// InferBy returns the subject of a tenant's requests for a model. InferBy(">", "")
+// covers all tenants.
 func (s Subjects) InferBy(model, tenant string) string {
 	if tenant == "" {
 		return s.Infer(model)
@@ -15,17 +15,17 @@ func (s Subjects) InferBy(model, tenant string) string {
 	return s.Infer(model) + "." + tenant
 }
 
-// Inferred reads the subject of a request. Neither part need be a valid name,
-// but for tenant "", which stands for those without one.
+// Inferred returns the model and tenant in the subject of a request. Either may be an
+// invalid name; tenant is "" for clients without a name.
 func (s Subjects) Inferred(subject string) (model, tenant string) {
 	rest := strings.TrimPrefix(subject, s.Prefix+".infer.")
 	model, tenant, _ = strings.Cut(rest, ".")
 	return model, tenant
 }
 
-// InboxOwner reads whose inbox a subject is. Inboxes of a broker with roles are
-// _INBOX_<role>.<name>, or _INBOX_<role>.<role> for the only user of a role, who
-// has no name; owned is false for all others.
+// InboxOwner returns the owner of an inbox subject. Inboxes of a broker with roles are
+// _INBOX_<role>.<name>, or _INBOX_<role>.<role> for the only user of a role, who has no
+// name; owned is false for all other subjects.
 func InboxOwner(subject string) (name string, owned bool) {
 	rest, ok := strings.CutPrefix(subject, "_INBOX_")
 	role, rest, dotted := strings.Cut(rest, ".")
@@ -39,9 +39,9 @@ func InboxOwner(subject string) (name string, owned bool) {
 	return name, true
 }
 
-// MayHear reports whether a tenant may be answered on a subject: in everybody's
-// inbox, and of those with an owner in its own alone. Else it could have others
-// answered what they did not ask for.
+// MayReplyTo reports whether a tenant may be answered on a subject: on any subject
+// without an owner, and otherwise only in its own inbox. Without this check a tenant
+// could send replies to others.
 func MayReplyTo(tenant, reply string) bool {
 	owner, owned := InboxOwner(reply)
 	return !owned || owner == tenant

@@ -9,7 +9,7 @@ import (
 // DataType is an element type, named as in the Open Inference Protocol.
 type DataType string
 
-// The element types that models may take and give.
+// The element types of models' inputs and outputs.
 const (
 	Bool   DataType = "BOOL"
 	Uint8  DataType = "UINT8"
@@ -25,7 +25,7 @@ const (
 	FP64   DataType = "FP64"
 )
 
-// Size returns the bytes of one element, 0 for a type that is not known.
+// Size returns the bytes of one element, 0 for an unknown type.
 func (d DataType) Size() int64 {
 	switch d {
 	case Bool, Uint8, Int8:
@@ -44,15 +44,15 @@ func (d DataType) Size() int64 {
 type TensorSpec struct {
 	Name     string   `json:"name"`
 	Datatype DataType `json:"datatype"`
-	// Shape is the shape of one item, without the batch dimension, which is
-	// always first. All dimensions are positive.
+	// Shape is the shape of one item, without the batch dimension, which is always
+	// first. All dimensions are positive.
 	Shape []int64 `json:"shape"`
 }
 
 // Bytes returns the size of one item in bytes.
 func (s TensorSpec) Bytes() int64 { return Elements(s.Shape) * s.Datatype.Size() }
 
-// String prints the spec as "name FP32[3,224,224]".
+// String formats the spec as "name FP32[3,224,224]".
 func (s TensorSpec) String() string {
 	return fmt.Sprintf("%s %s%s", s.Name, s.Datatype, ShapeString(s.Shape))
 }
@@ -67,8 +67,8 @@ type Tensor struct {
 	Data []byte
 }
 
-// Elements returns the product of the dimensions, 1 for none, and -1 when a
-// dimension is negative or the product leaves int64.
+// Elements returns the product of the dimensions, 1 for none, and -1 if a dimension is
+// negative or the product overflows int64.
 func Elements(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape {
@@ -80,7 +80,7 @@ func Elements(shape []int64) int64 {
 	return n
 }
 
-// ShapeString prints a shape as [1,3,224,224].
+// ShapeString formats a shape as [1,3,224,224].
 func ShapeString(shape []int64) string {
 	parts := make([]string, len(shape))
 	for i, d := range shape {
@@ -89,11 +89,11 @@ func ShapeString(shape []int64) string {
 	return "[" + strings.Join(parts, ",") + "]"
 }
 
-// BatchOf checks the inputs of one request against what a model takes, and
-// returns how many items the request holds. The error names what was expected
-// and what came: INVALID_INPUT, or BATCH_TOO_LARGE for a shape of more than
-// largest items, whatever its data. For where an item is large, what is too many
-// of them never arrives whole, and its size would be no help.
+// BatchOf checks the inputs of one request against a model's specs, and returns how many
+// items the request holds. The error names what was expected and what came:
+// INVALID_INPUT, or BATCH_TOO_LARGE for a shape of more than largest items, whatever its
+// data. The shape decides because with large items the data of too many would never
+// arrive complete, so that its size would tell nothing.
 func BatchOf(specs []TensorSpec, inputs []Tensor, largest int) (int, *Error) {
 	if len(inputs) != len(specs) {
 		return 0, Errorf(InvalidInput, "expected %d inputs, got %d", len(specs), len(inputs))

@@ -3,8 +3,7 @@ package protocol
 import "encoding/hex"
 
 // TraceContext says to which trace a request belongs, and which span of it is the
-// request's own. The zero TraceContext stands for a request whose trace nobody
-// records.
+// request's own. The zero TraceContext stands for a request whose trace is not recorded.
 type TraceContext struct {
 	Trace [16]byte
 	Span  [8]byte
@@ -13,7 +12,7 @@ type TraceContext struct {
 // Recorded reports whether there is a trace.
 func (t TraceContext) Recorded() bool { return t != TraceContext{} }
 
-// String is the trace's id as people and collectors write it, "" where there is none.
+// String returns the trace's id as people and collectors write it, "" if there is none.
 func (t TraceContext) String() string {
 	if !t.Recorded() {
 		return ""

@@ -6,15 +6,15 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A message that names every model of a stack may be larger than the broker
-// carries. It is published as chunks on one subject, in order; a smaller message
-// is one chunk.
+// A message that names every model of a stack may be larger than the broker's maximum
+// payload. It is published as chunks on one subject, in order; a smaller message is one
+// chunk.
 
-// chunkBytes is how much of a message one chunk carries at most, on a broker
-// that carries that much.
+// chunkBytes is the largest payload of a chunk, on a broker that allows messages of that
+// size.
 const chunkBytes = 1 << 20
 
-// chunkHeader is what a chunk takes beside its bytes.
+// chunkHeader bounds the encoded bytes of a chunk besides its payload.
 const chunkHeader = 64
 
 // maxChunks bounds one message.
@@ -35,8 +35,8 @@ var chunkCodec = Codec[chunk]{"part", func(k *coder, p *chunk) {
 	k.raw(&p.data)
 }}
 
-// SplitChunks cuts a message into chunks of at most limit bytes each. id names the
-// message; no two messages of a subject share one.
+// SplitChunks cuts a message into chunks of at most limit bytes each. id identifies the
+// message; no two messages of a subject share an id.
 func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 	size := chunkBytes
 	if limit > chunkHeader && limit-chunkHeader < chunkBytes {
@@ -55,9 +55,9 @@ func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 	return messages, nil
 }
 
-// Chunks puts the messages of one subject together. One at a time is held: a
-// message whose chunks are mixed with another's is dropped, as if it had been
-// lost on the way. It belongs to one goroutine.
+// Chunks reassembles the messages of one subject, one at a time: a message whose chunks
+// are mixed with another's is dropped, as if it had been lost in transit. It belongs to
+// one goroutine.
 type Chunks[T any] struct {
 	codec Codec[T]
 	id    uint64
@@ -65,11 +65,11 @@ type Chunks[T any] struct {
 	body  []byte
 }
 
-// NewChunks receives messages of a codec.
+// NewChunks returns a Chunks for messages of a codec.
 func NewChunks[T any](codec Codec[T]) *Chunks[T] { return &Chunks[T]{codec: codec} }
 
-// Add takes the next chunk. whole reports whether it was the last one of its
-// message, which is v then. The error is BAD_MESSAGE.
+// Add adds the next chunk. whole reports whether the chunk completed its message, which
+// is then v. The error is BAD_MESSAGE.
 func (p *Chunks[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error) {
 	got, fault := chunkCodec.Decode(message)
 	if fault != nil {

@@ -2,10 +2,9 @@ package wire
 
 import "clockwork/pkg/protocol"
 
-// DecodeOutcome reads how a request ended and where its time went, and leaves
-// the outputs alone: who counts thousands of replies a second needs no more.
-// The code is OK, or that of the error which the stack answered; BAD_MESSAGE
-// for what is no reply.
+// DecodeOutcome decodes a reply's code and parameters, and skips the outputs: a client
+// that counts thousands of replies a second needs no more. The code is OK, or that of
+// the stack's error; BAD_MESSAGE if body is not a reply.
 func DecodeOutcome(body []byte) (protocol.ResponseParameters, protocol.Code) {
 	if EncodingOf(body) == protocol.JSON {
 		return outcomeJSON(body)
@@ -32,8 +31,8 @@ func outcomeJSON(body []byte) (protocol.ResponseParameters, protocol.Code) {
 	return r.Parameters, protocol.OK
 }
 
-// outcome reads the keys up to the parameters or the error; outputs come after
-// them.
+// outcome reads the keys up to the parameters or the error; the outputs come after the
+// parameters.
 func (w *walker) outcome(p *protocol.ResponseParameters) protocol.Code {
 	for n := w.fields(); n > 0 && !w.done(); n-- {
 		switch string(w.text()) {

@@ -12,8 +12,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// EncodingOf tells a body's encoding by its first byte. An empty body counts
-// as JSON: a person typed it.
+// EncodingOf returns a body's encoding, by its first byte. An empty body counts as JSON:
+// a person typed it.
 func EncodingOf(body []byte) protocol.Encoding {
 	if len(body) == 0 || body[0] == '{' {
 		return protocol.JSON
@@ -21,9 +21,9 @@ func EncodingOf(body []byte) protocol.Encoding {
 	return protocol.Msgpack
 }
 
-// DecodeInfer reads a client's inference request. Tensors sent as raw bytes
-// alias body. The error is BAD_MESSAGE, or INVALID_INPUT for data that does
-// not fit its own datatype.
+// DecodeInfer decodes a client's inference request. Tensors sent as raw bytes alias
+// body. The error is BAD_MESSAGE, or INVALID_INPUT for data that does not fit its
+// datatype.
 func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 	if EncodingOf(body) == protocol.JSON {
 		return decodeInferJSON(body)
@@ -44,7 +44,7 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 	return r, nil
 }
 
-// checkID bounds what is only told back.
+// checkID bounds the id, which is only echoed in the answer.
 func checkID(r protocol.InferRequest) (protocol.InferRequest, *protocol.Error) {
 	if len(r.ID) > protocol.MaxName {
 		return protocol.InferRequest{}, longID(len(r.ID))
@@ -58,15 +58,15 @@ func longID(length int) *protocol.Error {
 	return fault
 }
 
-// What is read at once, so that its receiver may do so where others wait: tens of
+// Limits up to which a body is decoded on the receiving goroutine, which takes tens of
 // microseconds.
 const (
 	quickJSON     = 4 << 10 // bytes
-	quickElements = 1 << 10 // of msgpack; raw bytes are one, however many
+	quickElements = 1 << 10 // of msgpack; raw bytes are one element, whatever their length
 )
 
-// ReadsSlowly reports whether DecodeInfer may take longer than others should wait for
-// who receives a body.
+// ReadsSlowly reports whether DecodeInfer may take so long that the receiving goroutine
+// should not run it.
 func ReadsSlowly(body []byte) bool {
 	if EncodingOf(body) == protocol.JSON {
 		return len(body) > quickJSON
@@ -78,8 +78,8 @@ func ReadsSlowly(body []byte) bool {
 	return fault != nil
 }
 
-// inferJSON leaves the inputs for a second look: where a key stands twice, the
-// library would read the second array over the elements of the first.
+// inferJSON decodes the inputs in a second pass: with a duplicate key, the library would
+// decode the second array over the elements of the first.
 type inferJSON struct {
 	ID         string                   `json:"id"`
 	Parameters protocol.InferParameters `json:"parameters"`
@@ -115,15 +115,15 @@ func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
 	return checkID(r)
 }
 
-// DecodeBody reads a client's control message, in either encoding, into a
-// struct with json tags. An empty body leaves it as it is.
+// DecodeBody decodes a client's control message, in either encoding, into a struct with
+// json tags. An empty body leaves the struct unchanged.
 func DecodeBody(body []byte, into any) *protocol.Error { return decodeBody(body, into, clientBounds) }
 
-// DecodeReply reads what the stack tells a client of all its models and workers,
-// as DecodeBody does.
+// DecodeReply decodes the stack's replies about all its models and workers, as
+// DecodeBody does.
 func DecodeReply(body []byte, into any) *protocol.Error { return decodeBody(body, into, replyBounds) }
 
-// decodeBody is the one place that hands msgpack to the library.
+// decodeBody is the only function that passes msgpack to the library.
 func decodeBody(body []byte, into any, b bounds) *protocol.Error {
 	if len(body) == 0 {
 		return nil
@@ -142,8 +142,8 @@ func decodeBody(body []byte, into any, b bounds) *protocol.Error {
 	return nil
 }
 
-// walker reads a client's msgpack: a tensor's raw bytes stay in the message.
-// The body was pre-scanned. nil stands for what is not there, as in JSON.
+// walker decodes a client's msgpack: a tensor's raw bytes are not copied. The body was
+// pre-scanned. As in JSON, nil stands for a missing value.
 type walker struct {
 	reader
 	fault *protocol.Error // an error with a code of its own
@@ -152,14 +152,14 @@ type walker struct {
 
 var walkers = sync.Pool{New: func() any { return &walker{} }}
 
-// free gives a walker back; the body stays with what was read from it.
+// free returns a walker to the pool; decoded values still refer to the body.
 func (w *walker) free() {
 	w.reader = reader{}
 	walkers.Put(w)
 }
 
-// fields returns how many pairs of key and value follow, items how many
-// elements.
+// fields returns how many pairs of key and value follow, items how many elements; 0 for
+// nil.
 func (w *walker) fields() int {
 	if w.isNil() {
 		return 0
@@ -181,7 +181,7 @@ func (w *walker) word() string {
 	return w.words.of(w.text())
 }
 
-// whole reads an integer; some languages write it as a float.
+// whole reads an integer; some languages write integers as floats.
 func (w *walker) whole() int64 {
 	if c := w.peek(); c != 0xca && c != 0xcb {
 		return w.int()
@@ -207,7 +207,7 @@ func (w *walker) request() (r protocol.InferRequest) {
 		case "parameters":
 			w.parameters(&r.Parameters)
 		case "inputs":
-			r.Inputs = nil // of two, the last counts
+			r.Inputs = nil // of duplicate keys, the last counts
 			for n := w.items(); n > 0 && !w.done(); n-- {
 				r.Inputs = append(r.Inputs, w.tensor())
 			}
@@ -218,7 +218,8 @@ func (w *walker) request() (r protocol.InferRequest) {
 	return r
 }
 
-// id reads an id. It is seldom the same twice, so it is copied, unless it is too long.
+// id reads an id. Ids rarely repeat, so the id is copied; it is an error if it is too
+// long.
 func (w *walker) id() string {
 	text := w.text()
 	if w.err == nil && len(text) > protocol.MaxName {
@@ -284,15 +285,15 @@ func (w *walker) shape() []int64 {
 	if n == 0 {
 		return nil
 	}
-	shape := make([]int64, n) // the reader saw that there are so many
+	shape := make([]int64, n) // the reader has checked that the body has n elements
 	for i := range shape {
 		shape[i] = w.whole()
 	}
 	return shape
 }
 
-// data reads raw bytes as they are, or an array of numbers, which it turns into
-// little-endian bytes of the datatype.
+// data returns raw bytes unchanged, or converts an array of numbers to little-endian
+// bytes of the datatype.
 func (w *walker) data(datatype protocol.DataType) ([]byte, error) {
 	switch c := w.peek(); {
 	case c >= 0xc4 && c <= 0xc6:
@@ -318,8 +319,8 @@ func (w *walker) numbers(datatype protocol.DataType) ([]byte, error) {
 	return out, nil
 }
 
-// number reads an element. Its error stays with the data, for the rest of the
-// message is whole.
+// number reads an element. Its error concerns only the data: the rest of the message is
+// readable.
 func (w *walker) number(out []byte, datatype protocol.DataType) ([]byte, error) {
 	var err error
 	switch datatype {

@@ -13,11 +13,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// EncodeBody writes a struct with json tags in the given encoding.
+// EncodeBody encodes a struct with json tags in the given encoding.
 func EncodeBody(encoding protocol.Encoding, v any) []byte {
 	if encoding == protocol.JSON {
 		body, err := json.Marshal(v)
-		if err != nil { // our own types marshal
+		if err != nil { // our own types can always be encoded
 			panic(fmt.Sprintf("encode %T: %v", v, err))
 		}
 		return body
@@ -31,8 +31,8 @@ func EncodeBody(encoding protocol.Encoding, v any) []byte {
 	return bytes.Clone(w.out.Bytes())
 }
 
-// bodyWriter writes structs with json tags as msgpack; a new encoder for each
-// reply would cost more than the reply.
+// bodyWriter encodes structs with json tags as msgpack; it is pooled, since a new
+// encoder for each reply would cost more than the encoding.
 type bodyWriter struct {
 	out bytes.Buffer
 	enc *msgpack.Encoder
@@ -76,7 +76,7 @@ func AppendResponse(dst []byte, encoding protocol.Encoding, r *protocol.InferRes
 	return packTensors(packText(dst, "outputs"), r.Outputs)
 }
 
-// packResponseParameters writes what encoding/json writes, key for key.
+// packResponseParameters writes the same keys as encoding/json does.
 func packResponseParameters(dst []byte, p *protocol.ResponseParameters) []byte {
 	dst = packMap(dst, 9+present(p.Worker != ""))
 	dst = packInt(packText(dst, "latency_us"), p.LatencyUS)
@@ -108,7 +108,7 @@ func packTensors(dst []byte, tensors []protocol.Tensor) []byte {
 	return dst
 }
 
-// present counts a key that is left out when it is empty.
+// present returns 1 for a key that is written, 0 for an empty one that is left out.
 func present(there bool) int {
 	if there {
 		return 1
@@ -116,8 +116,8 @@ func present(there bool) int {
 	return 0
 }
 
-// responseMsgpack is how a reply is read: a client that is told more than it
-// knows reads on.
+// responseMsgpack is the struct into which a reply is decoded; unknown keys are ignored,
+// so that newer stacks may add some.
 type responseMsgpack struct {
 	ModelName  string                      `json:"model_name"`
 	ID         string                      `json:"id,omitempty"`
@@ -132,8 +132,8 @@ type tensorMsgpack struct {
 	Data     []byte            `json:"data"`
 }
 
-// DecodeResponse reads a reply to an inference request: the response, or the
-// error that the stack answered. The second error is BAD_MESSAGE.
+// DecodeResponse decodes a reply to an inference request: the response, or the stack's
+// error. If body is neither, the error is BAD_MESSAGE.
 func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 	if fault := DecodeError(body); fault != nil {
 		return nil, fault
@@ -165,7 +165,7 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 	return r, nil
 }
 
-// EncodeInfer writes an inference request in msgpack, tensors as raw bytes.
+// EncodeInfer encodes an inference request in msgpack, tensors as raw bytes.
 func EncodeInfer(r *protocol.InferRequest) []byte {
 	size := 256
 	for i := range r.Inputs {
@@ -190,11 +190,11 @@ type errorBody struct {
 	Error *protocol.Error `json:"error"`
 }
 
-// maxMessage bounds the words of an error reply: they may quote what a client
-// sent, at any length.
+// maxMessage bounds the message of an error reply, in bytes: it may quote the client's
+// own text, of any length.
 const maxMessage = 1024
 
-// brief returns the error with its words cut to what a reply carries.
+// brief returns the error with its messages cut to maxMessage.
 func brief(e *protocol.Error) *protocol.Error {
 	short := *e
 	short.Message = cut(e.Message)
@@ -212,14 +212,14 @@ func cut(words string) string {
 	return strings.ToValidUTF8(words[:maxMessage], "") + "..."
 }
 
-// EncodeError makes the body of the reply that carries an error, and returns the
-// error as that body tells it: long words are cut.
+// EncodeError returns the body of an error reply, and the error as encoded there: long
+// messages are cut.
 func EncodeError(encoding protocol.Encoding, e *protocol.Error) ([]byte, *protocol.Error) {
 	e = brief(e)
 	return EncodeBody(encoding, errorBody{e}), e
 }
 
-// DecodeError reads the error that a reply carries, nil when it carries none.
+// DecodeError returns the error in a reply, nil if there is none.
 func DecodeError(body []byte) *protocol.Error {
 	var in errorBody
 	if EncodingOf(body) == protocol.JSON {
@@ -231,7 +231,7 @@ func DecodeError(body []byte) *protocol.Error {
 		}
 		return in.Error
 	}
-	// A map of one key, "error": nothing else that we answer begins so.
+	// A map of the single key "error": no other reply begins like that.
 	if len(body) < 7 || body[0] != 0x81 || string(body[2:7]) != "error" {
 		return nil
 	}

@@ -2,9 +2,9 @@ package wire
 
 import "clockwork/pkg/protocol"
 
-// The codecs of all internal messages. Changing the fields of one means a new
-// version byte; not so a field at the end that is seldom there (arrayAndOne), which
-// a receiver that does not know it refuses by their number.
+// The codecs of all internal messages. A change of a message's fields needs a new
+// version byte, except for an optional field at the end (arrayAndOne): a receiver that
+// does not know the field refuses the message by its number of fields.
 var (
 	Actions     = Codec[[]protocol.Action]{"actions", func(k *coder, v *[]protocol.Action) { list(k, v, codeAction) }}
 	Results     = Codec[protocol.ResultBatch]{"results", codeResults}
@@ -45,7 +45,7 @@ func codeRequestRef(k *coder, r *protocol.RequestRef) {
 	k.flag(&r.Generated)
 }
 
-// codeRequestID takes two fields of the array around it.
+// codeRequestID codes two fields of the surrounding array.
 func codeRequestID(k *coder, id *protocol.RequestID) {
 	num(k, &id.Door)
 	num(k, &id.Seq)
@@ -109,8 +109,8 @@ func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
 	})
 }
 
-// codeSubmission writes the field of the trace only where there is one, so that nothing
-// is sent for requests that nobody traces.
+// codeSubmission writes the trace field only if there is a trace, so that untraced
+// requests carry no bytes for it.
 func codeSubmission(k *coder, s *protocol.Submitted) {
 	traced := k.arrayAndOne(10, s.Trace.Recorded())
 	num(k, &s.ID.Seq)

@@ -9,12 +9,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Version is the first byte of every internal message. A receiver refuses any
-// other: two versions of Clockwork do not mix on one prefix.
+// Version is the first byte of every internal message. A receiver refuses all other
+// versions: two versions of Clockwork cannot share a prefix.
 const Version = 4
 
-// Codec turns a type of protocol into bytes and back: a version byte, a
-// msgpack array, then the raw payloads whose lengths the array declared.
+// Codec converts a type of protocol to bytes and back: a version byte, a msgpack array,
+// then the raw payloads whose lengths are in the array.
 type Codec[T any] struct {
 	name string
 	code func(*coder, *T)
@@ -43,25 +43,25 @@ func (c Codec[T]) Encode(v *T) []byte {
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Borrow returns a buffer, empty, for a message that will be published:
-// publishing copies it. GiveBack takes it again.
+// Borrow returns an empty buffer from a pool, for a message that will be published:
+// publishing copies the bytes. Return it with GiveBack.
 func Borrow() *[]byte {
 	buffer := buffers.Get().(*[]byte)
 	*buffer = (*buffer)[:0]
 	return buffer
 }
 
-// largestKept bounds a buffer that is kept for the next message.
+// largestKept bounds the capacity of a pooled buffer, in bytes.
 const largestKept = 1 << 20
 
-// GiveBack takes a borrowed buffer that nobody reads any more.
+// GiveBack returns a borrowed buffer that is no longer read to the pool.
 func GiveBack(buffer *[]byte) {
 	if cap(*buffer) <= largestKept {
 		buffers.Put(buffer)
 	}
 }
 
-// Decode reads a message. Raw payloads alias body. The error is BAD_MESSAGE, or
+// Decode decodes a message. Raw payloads alias body. The error is BAD_MESSAGE, or
 // PAYLOAD_TOO_LARGE.
 func (c Codec[T]) Decode(body []byte) (T, *protocol.Error) {
 	var v T
@@ -97,21 +97,21 @@ func (c Codec[T]) decode(body []byte, v *T) *protocol.Error {
 	return nil
 }
 
-// coder encodes or decodes; one function per type serves both directions, so
-// that they cannot disagree. Encoding does not fail; of decoding, after the
-// first error (in.err) the rest does nothing.
+// coder encodes or decodes; one function per type serves both directions, so that they
+// cannot disagree. Encoding does not fail; after the first decoding error (in.err) all
+// further calls do nothing.
 type coder struct {
 	encoding bool
 	out      []byte
-	raws     [][]byte // payloads to append, encoding
+	raws     [][]byte // payloads to append; encoding only
 	in       reader
-	tail     []byte // payloads not yet taken, decoding
+	tail     []byte // payloads not yet consumed; decoding only
 	words    words
 }
 
 var coders = sync.Pool{New: func() any { return &coder{} }}
 
-// free gives a coder back; the message stays with what was read from it.
+// free returns a coder to the pool; decoded values still refer to the message.
 func (k *coder) free() {
 	k.in, k.tail = reader{}, nil
 	clear(k.raws)
@@ -132,8 +132,8 @@ func (k *coder) array(n int) {
 	}
 }
 
-// arrayAndOne begins an array of n fields and, if more is set when it is written, one
-// more; it reports whether that is there.
+// arrayAndOne begins an array of n fields, or n+1: encoding writes the extra field if
+// more is set. It reports whether the extra field is present.
 func (k *coder) arrayAndOne(n int, more bool) bool {
 	fields := n
 	if more {
@@ -188,7 +188,7 @@ func text[T ~string](k *coder, v *T) {
 	*v = T(k.words.of(k.in.text()))
 }
 
-// unique is text for a string that does not come again.
+// unique is text for strings that do not repeat: they are not cached in words.
 func unique(k *coder, v *string) {
 	if k.encoding {
 		k.out = packText(k.out, *v)
@@ -204,7 +204,7 @@ func (k *coder) float(v *float64) {
 	}
 	*v = k.in.float()
 	if math.IsNaN(*v) || math.IsInf(*v, 0) {
-		k.fail("%v instead of a finite number", *v) // it could not be told on in JSON
+		k.fail("%v instead of a finite number", *v) // JSON could not express it
 	}
 }
 
@@ -227,7 +227,7 @@ func (k *coder) fixed(v []byte) {
 	}
 }
 
-// raw codes a payload: its length stands in the array, its bytes after it.
+// raw codes a payload: its length in the array, its bytes after the array.
 func (k *coder) raw(v *[]byte) {
 	n := len(*v)
 	num(k, &n)
@@ -241,8 +241,8 @@ func (k *coder) raw(v *[]byte) {
 	}
 }
 
-// firstRoom is how many elements a list gets room for before any was read: an
-// element takes up to a hundred times the byte that can declare it.
+// firstRoom bounds a list's capacity before its elements are read: an element may take a
+// hundred times the memory of the byte that declares it.
 const firstRoom = 1024
 
 // list codes a slice; an empty one decodes as nil.
@@ -264,7 +264,7 @@ func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 	}
 }
 
-// optional codes a pointer: nil, or what it points to.
+// optional codes a pointer: nil, or its target.
 func optional[T any](k *coder, v **T, code func(*coder, *T)) {
 	switch {
 	case k.encoding && *v == nil:

@@ -8,11 +8,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Reading and writing single msgpack values, on plain bytes: the messages of a
-// request pass here many times a second, and a stream, an interface or
-// reflection between them and the bytes would cost more than they do.
+// Encoding and decoding of single msgpack values on plain bytes: a request's messages
+// are coded many times a second, and a stream, an interface or reflection would cost
+// more than the coding itself.
 
-// packUint appends an integer in its shortest form, as the others do.
+// packUint appends an integer in its shortest form.
 func packUint(out []byte, n uint64) []byte {
 	switch {
 	case n <= math.MaxInt8:
@@ -68,8 +68,8 @@ func packText(out []byte, s string) []byte {
 // packBin appends raw bytes; nil is written as no bytes.
 func packBin(out, data []byte) []byte { return append(packLength(out, 0xc4, len(data)), data...) }
 
-// packLength appends the header of a string or of raw bytes, whose first of
-// three forms has the given code.
+// packLength appends the header of a string or of raw bytes; code is that of the
+// one-byte length, followed by those of two and four bytes.
 func packLength(out []byte, code byte, n int) []byte {
 	switch {
 	case n <= math.MaxUint8:
@@ -80,7 +80,7 @@ func packLength(out []byte, code byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(out, code+2), uint32(n))
 }
 
-// packArray begins an array, packMap a map of n pairs.
+// packArray begins an array of n elements, packMap a map of n pairs.
 func packArray(out []byte, n int) []byte { return packContainer(out, 0x90, 0xdc, n) }
 func packMap(out []byte, n int) []byte   { return packContainer(out, 0x80, 0xde, n) }
 
@@ -94,8 +94,8 @@ func packContainer(out []byte, short, long byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(append(out, long+1), uint32(n))
 }
 
-// reader reads values one after another. After the first error the rest gives
-// zero values. It never reads behind body, whatever lengths body declares.
+// reader reads one value after another. After the first error all reads return zero
+// values. It never reads beyond body, whatever lengths body declares.
 type reader struct {
 	body []byte
 	at   int
@@ -108,7 +108,7 @@ func (r *reader) fail(want string) {
 	}
 }
 
-// peek returns the next value's first byte; 0xc1, which is none, at the end.
+// peek returns the next value's first byte; at the end 0xc1, which is unassigned.
 func (r *reader) peek() byte {
 	if r.err != nil || r.at >= len(r.body) {
 		return 0xc1
@@ -116,7 +116,7 @@ func (r *reader) peek() byte {
 	return r.body[r.at]
 }
 
-// isNil steps over a nil if there is one.
+// isNil skips a nil, and reports whether there was one.
 func (r *reader) isNil() bool {
 	if r.peek() != 0xc0 {
 		return false
@@ -125,7 +125,7 @@ func (r *reader) isNil() bool {
 	return true
 }
 
-// take steps over a header and what follows it, and returns the latter.
+// take skips head bytes and returns the n bytes that follow.
 func (r *reader) take(head, n int) ([]byte, bool) {
 	if n > len(r.body)-r.at-head {
 		return nil, false
@@ -135,8 +135,7 @@ func (r *reader) take(head, n int) ([]byte, bool) {
 	return r.body[from:r.at:r.at], true
 }
 
-// integer reads an integer of any width: its 64 bits, and whether they are
-// those of a negative one.
+// integer reads an integer of any width: its 64 bits, and whether it is negative.
 func (r *reader) integer() (bits uint64, negative bool) {
 	c := r.peek()
 	switch {
@@ -223,8 +222,8 @@ func (r *reader) flag() bool {
 	return false
 }
 
-// text reads a string, or raw bytes where one is expected: old libraries do
-// not tell them apart. The bytes are body's.
+// text reads a string, or raw bytes instead: old libraries do not distinguish the two.
+// The result aliases body.
 func (r *reader) text() []byte {
 	switch c := r.peek(); {
 	case c&0xe0 == 0xa0, c >= 0xd9 && c <= 0xdb, c >= 0xc4 && c <= 0xc6:
@@ -240,7 +239,7 @@ func (r *reader) text() []byte {
 	return nil
 }
 
-// array begins an array and returns its length, object a map's number of pairs.
+// array begins an array and returns its length; object returns a map's number of pairs.
 func (r *reader) array() int {
 	if c := r.peek(); c&0xf0 == 0x90 || c == 0xdc || c == 0xdd {
 		return r.container(1)
@@ -259,7 +258,7 @@ func (r *reader) object() int {
 
 func (r *reader) container(perItem int) int {
 	head, _, children := header(r.body[r.at:])
-	if head == 0 || children > len(r.body)-r.at-head { // each takes a byte at least
+	if head == 0 || children > len(r.body)-r.at-head { // each value takes at least one byte
 		r.fail("whole container")
 		return 0
 	}
@@ -267,7 +266,7 @@ func (r *reader) container(perItem int) int {
 	return children / perItem
 }
 
-// skip steps over a value of any kind.
+// skip skips a value of any kind.
 func (r *reader) skip() {
 	if r.err != nil {
 		return
@@ -280,12 +279,12 @@ func (r *reader) skip() {
 	r.at += n
 }
 
-// words remembers short strings that come again and again, such as names of
-// models, so that each is allocated once and not once a message. It is of a
-// fixed size: a string takes the place of another.
+// words caches short strings that repeat, such as model names, so that each is allocated
+// once and not once per message. Its size is fixed: a new string may replace an older
+// one.
 type words [256]string
 
-// maxWord bounds what is remembered.
+// maxWord is the longest cached string, in bytes.
 const maxWord = protocol.MaxName
 
 func (w *words) of(b []byte) string {
@@ -296,7 +295,7 @@ func (w *words) of(b []byte) string {
 		return string(b)
 	}
 	place := uint(len(b))
-	for _, c := range b[max(0, len(b)-4):] { // copies of a model differ at the end
+	for _, c := range b[max(0, len(b)-4):] { // names of a model's copies differ at the end
 		place = place*31 + uint(c)
 	}
 	kept := &w[place%uint(len(w))]

@@ -11,8 +11,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// numbersFromJSON turns a flat JSON array into little-endian bytes. body must
-// be valid JSON. null stands for NaN, since JSON has none.
+// numbersFromJSON converts a flat JSON array to little-endian bytes. body must be valid
+// JSON. null stands for NaN, which JSON does not have.
 func numbersFromJSON(datatype protocol.DataType, body []byte) ([]byte, error) {
 	if datatype.Size() == 0 {
 		return nil, fmt.Errorf("no datatype is called %q", datatype)
@@ -39,7 +39,7 @@ func numbersFromJSON(datatype protocol.DataType, body []byte) ([]byte, error) {
 	return out, nil
 }
 
-// appendNumber writes one JSON value, if the type holds it.
+// appendNumber appends one JSON value, if it is valid for the datatype.
 func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, error) {
 	bad := func() error { return fmt.Errorf("%.40q is no %s", text, datatype) }
 	switch datatype {
@@ -75,8 +75,8 @@ func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, 
 	return appendInt(out, datatype, i)
 }
 
-// numbersToJSON writes little-endian bytes as a flat JSON array. JSON has no
-// NaN and no infinity; they become null.
+// numbersToJSON converts little-endian bytes to a flat JSON array. JSON has no NaN and
+// no infinity; they become null.
 func numbersToJSON(datatype protocol.DataType, data []byte) json.RawMessage {
 	size := int(datatype.Size())
 	if size == 0 {
@@ -150,7 +150,8 @@ func appendFloat(out []byte, datatype protocol.DataType, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(out, math.Float64bits(f))
 }
 
-// appendInt writes an integer of at most 64 signed bits, if the type holds it.
+// appendInt appends an integer of at most 64 signed bits, if it is in the datatype's
+// range.
 func appendInt(out []byte, datatype protocol.DataType, i int64) ([]byte, error) {
 	low, high := int64(0), int64(math.MaxInt64)
 	switch datatype {

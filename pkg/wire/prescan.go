@@ -6,12 +6,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Every body is walked through before anything decodes it, msgpack here and JSON
-// in prescan_json.go: its size, how deep it is nested, how many elements it has,
-// and that nothing follows its end. TestEveryDecoderIsBehindThePrescan keeps it
-// so.
+// Every body is pre-scanned before it is decoded, msgpack here and JSON in
+// prescan_json.go: its size, its nesting depth, its number of elements, and that nothing
+// follows its end. TestEveryDecoderIsBehindThePrescan checks that no decoder is called
+// without the scan.
 
-// bounds are what a body may have.
+// bounds are the largest size in bytes and the most elements of a body.
 type bounds struct{ bytes, elements int }
 
 const (
@@ -19,9 +19,8 @@ const (
 	maxClientElements = 65536
 )
 
-// A client's message has no need of more elements. What the stack tells, and
-// what it stores, names thousands of models; between services a ClockworkState
-// travels as a parcel.
+// A client's message needs no more elements. Replies of the stack and stored values name
+// thousands of models; between services a ClockworkState is sent in chunks.
 var (
 	clientBounds   = bounds{64 << 20, maxClientElements}
 	replyBounds    = bounds{64 << 20, 1 << 20}
@@ -29,7 +28,7 @@ var (
 	internalBounds = bounds{maxChunks * chunkBytes, 1 << 24}
 )
 
-// holds reports whether a body has a size that is read at all.
+// holds returns an error for a body larger than the bound.
 func (b bounds) holds(body []byte) *protocol.Error {
 	if len(body) <= b.bytes {
 		return nil
@@ -39,10 +38,10 @@ func (b bounds) holds(body []byte) *protocol.Error {
 	return fault
 }
 
-// prescan walks the one msgpack value at the start of body, without recursion
-// and without allocating, and returns where it ends. The error is BAD_MESSAGE:
-// a declared length larger than what remains, nesting deeper than maxDepth,
-// more than maxElements elements, or an unassigned byte.
+// prescan scans the one msgpack value at the start of body, without recursion and
+// without allocating, and returns where it ends. The error is BAD_MESSAGE: a declared
+// length larger than the rest of the body, nesting deeper than maxDepth, more than
+// maxElements elements, or an unassigned byte.
 func prescan(body []byte, maxElements int) (int, *protocol.Error) {
 	var open [maxDepth + 1]int // elements still expected at each depth
 	depth, elements, at := 0, 0, 0
@@ -81,7 +80,7 @@ func prescan(body []byte, maxElements int) (int, *protocol.Error) {
 	return at, nil
 }
 
-// plain is the length of each value whose first byte says it all: numbers,
+// plain is the length of each value whose length follows from its first byte: numbers,
 // short strings, nil and booleans; 0 for all others.
 var plain = func() (sizes [256]uint8) {
 	for c := range sizes {
@@ -103,10 +102,10 @@ var plain = func() (sizes [256]uint8) {
 	return sizes
 }()
 
-// scanWhole is prescan for a client's body, which must hold nothing else.
+// scanWhole is prescan for a client's body, with nothing after the value.
 func scanWhole(body []byte) *protocol.Error { return clientBounds.scan(body) }
 
-// scan is prescan for a body that must hold nothing else.
+// scan is prescan for a body with nothing after the value.
 func (b bounds) scan(body []byte) *protocol.Error {
 	if fault := b.holds(body); fault != nil {
 		return fault
@@ -122,9 +121,9 @@ func trailing(n int) *protocol.Error {
 	return protocol.Errorf(protocol.BadMessage, "%d bytes follow the message", n)
 }
 
-// header reads one msgpack header: its own length (0 when it is cut off or
-// unassigned), the bytes of a scalar that follow, and the values of a
-// container that follow.
+// header reads one msgpack header and returns its own length (0 if it is cut off or
+// unassigned), the bytes of a scalar that follow, and the values of a container that
+// follow.
 func header(b []byte) (head, skip, children int) {
 	if len(b) == 0 {
 		return 0, 0, 0
@@ -143,7 +142,7 @@ func header(b []byte) (head, skip, children int) {
 	return longHeader(c, b[1:])
 }
 
-// longHeader reads the headers that carry a length or a scalar.
+// longHeader reads the headers that contain a length or precede a scalar.
 func longHeader(c byte, rest []byte) (head, skip, children int) {
 	length := func(width int) (int, bool) {
 		if len(rest) < width {

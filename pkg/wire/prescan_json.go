@@ -6,13 +6,13 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// DecodeStored reads a value of the key-value store into a struct with json tags.
+// DecodeStored decodes a value of the key-value store into a struct with json tags.
 func DecodeStored(value []byte, into any) *protocol.Error {
 	return decodeJSON(value, into, storedBounds)
 }
 
-// decodeJSON reads a JSON value after it was walked through. It is the one place
-// that hands JSON to the library.
+// decodeJSON decodes a JSON value after the pre-scan. It is the only function that
+// passes JSON to the library.
 func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
 	if fault := b.scanJSON(body); fault != nil {
 		return fault
@@ -23,11 +23,11 @@ func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
 	return nil
 }
 
-// scanJSON walks the one JSON value of body, without recursion and without
-// allocating. Each value and each key is an element, but for the numbers of a
-// tensor's data, which the size of the message bounds alone. The error is
-// BAD_MESSAGE, or PAYLOAD_TOO_LARGE. What passes need not be JSON: the library
-// sees that before it allocates anything.
+// scanJSON scans the one JSON value of body, without recursion and without allocating.
+// Each value and each key counts as an element, except the numbers of a tensor's data,
+// which only the size of the message bounds. The error is BAD_MESSAGE, or
+// PAYLOAD_TOO_LARGE. A body that passes may still be invalid JSON: the library checks
+// that before it allocates anything.
 func (b bounds) scanJSON(body []byte) *protocol.Error {
 	if fault := b.holds(body); fault != nil {
 		return fault
@@ -51,19 +51,18 @@ func (b bounds) scanJSON(body []byte) *protocol.Error {
 	return protocol.Errorf(protocol.BadMessage, "cut off at byte %d", len(body))
 }
 
-// jsonScan is a place in a JSON text.
+// jsonScan is a position in a JSON text.
 type jsonScan struct {
 	body            []byte
 	at              int
 	depth, elements int
-	// data is whether `"data"` stands right before, and tensor the depth of the
-	// array that it names, 0 outside of one.
+	// data is whether the key `"data"` was just read; tensor is the depth of the array
+	// under that key, 0 outside of one.
 	data   bool
 	tensor int
 }
 
-// next steps over a key, a scalar, a bracket, or what parts them; false where the
-// text ends.
+// next skips a key, a scalar, a bracket, or a separator; false at the end of the text.
 func (s *jsonScan) next() bool {
 	s.space()
 	if s.at >= len(s.body) {
@@ -74,7 +73,7 @@ func (s *jsonScan) next() bool {
 		return s.word()
 	case ',', ':':
 		s.at++
-		return true // which may stand between "data" and its array
+		return true // data stays set: a separator may stand between "data" and its array
 	case '{', '[':
 		s.open(c == '[' && s.data)
 	case '}', ']':
@@ -103,7 +102,7 @@ func (s *jsonScan) close() {
 	s.depth--
 }
 
-// word steps over a string.
+// word skips a string.
 func (s *jsonScan) word() bool {
 	from := s.at
 	for s.at++; s.at < len(s.body); s.at++ {
@@ -121,8 +120,8 @@ func (s *jsonScan) word() bool {
 	return false
 }
 
-// scalar steps over a number or a word without quotes, and of a tensor's data
-// over all that follow one another.
+// scalar skips a number or a word without quotes, and within a tensor's data a whole run
+// of them.
 func (s *jsonScan) scalar() {
 	inside := s.tensor > 0 && s.depth == s.tensor
 	if !inside {

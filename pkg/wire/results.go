@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// DecodeResults reads a worker's results for one issuer; those for others give
-// none, and cost next to nothing.
+// DecodeResults returns a worker's results for one issuer. For results to other issuers
+// it returns none, at almost no cost.
 func DecodeResults(body []byte, issuer uint64) ([]protocol.Result, *protocol.Error) {
 	if to, ok := issuerOf(body); ok && to != issuer {
 		return nil, nil
@@ -23,8 +23,8 @@ func DecodeResults(body []byte, issuer uint64) ([]protocol.Result, *protocol.Err
 // resultsHead is how the message begins: the Version, an array of two.
 var resultsHead = []byte{Version, 0x92}
 
-// issuerOf reads whom results are for without decoding them; false when that
-// takes a closer look.
+// issuerOf reads the issuer of a batch of results without decoding them; ok is false if
+// that needs a full decoding.
 func issuerOf(body []byte) (uint64, bool) {
 	rest, ok := bytes.CutPrefix(body, resultsHead)
 	if !ok || len(rest) < 9 || rest[0] != 0xcf { // random identities take all eight bytes

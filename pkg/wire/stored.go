@@ -6,16 +6,16 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The values of the key-value store beside those of protocol, as JSON.
+// JSON values of the key-value store, in addition to the types of protocol.
 
-// StoredStage is the stage, and since when.
+// StoredStage is the stage, and when it began.
 type StoredStage struct {
 	Stage protocol.Stage `json:"stage"`
 	Since time.Time      `json:"since"`
 }
 
-// StoredModel is a model as one of Of that one Load stored. The load counts once
-// all of them are there, so that a writer may die between any two.
+// StoredModel is a model; one Load stores Of of them. The load counts only when all of
+// its models are stored, so that a writer may die between any two writes.
 type StoredModel struct {
 	protocol.ModelSpec
 	Load string `json:"load,omitempty"`
@@ -28,8 +28,8 @@ type StoredQuarantine struct {
 	Reason string `json:"reason"`
 }
 
-// StoredLease is what stands in a lease. The nonce tells two lives of a holder
-// apart.
+// StoredLease is the value of a lease. The nonce distinguishes two incarnations of a
+// holder.
 type StoredLease struct {
 	ID    string `json:"id,omitempty"`
 	Host  string `json:"holder"`
