@@ -17,11 +17,12 @@ import (
 	"clockwork/pkg/client"
 )
 
-// A broker of three servers that keep everything three times, as nats-1 to nats-3.
+// This file runs a cluster of three brokers with three replicas, like nats-1 to
+// nats-3.
 
-// clusterConfig is the configuration of one of them, as deploy/nats-cluster.conf
-// has it: its name, addresses of clients, of people, of the others, its directory,
-// all routes.
+// clusterConfig is the configuration of one broker, as in
+// deploy/nats-cluster.conf. Its arguments: name, client address, monitoring
+// address, data directory, cluster address, routes.
 const clusterConfig = `server_name: %s
 listen: %q
 http: %q
@@ -40,15 +41,14 @@ type Server struct {
 	monitor string
 }
 
-// Cluster is three servers.
+// Cluster is a cluster of three brokers.
 type Cluster struct{ Servers []*Server }
 
-// StartCluster starts three brokers and has everything that is started afterwards,
-// and the client, connect to the one that leads the cluster (near), or to
-// another one.
+// StartCluster starts three brokers. The client, and all services started
+// afterwards, connect to the cluster's leader (near) or to another broker.
 func (s *Stack) StartCluster(ctx context.Context, near bool) (*Cluster, error) {
 	c := &Cluster{}
-	addresses := make([]string, 9) // of clients, people, the others
+	addresses := make([]string, 9) // for clients, monitoring and the other brokers
 	for i := range addresses {
 		var err error
 		if addresses[i], err = FreeAddress(); err != nil {
@@ -96,7 +96,7 @@ func (s *Stack) startServer(name, listen, monitor, cluster, routes string) (*Ser
 	return &Server{Service: service, URL: "nats://" + listen, monitor: "http://" + monitor}, service.start()
 }
 
-// AwaitLeader waits until the servers have agreed on who leads them.
+// AwaitLeader waits until the brokers agree on a leader.
 func (c *Cluster) AwaitLeader(ctx context.Context) (*Server, error) {
 	for end := time.Now().Add(startWait); time.Now().Before(end) && ctx.Err() == nil; clock.Pause(ctx, 50*time.Millisecond) {
 		if leader := c.leader(); leader != nil {
@@ -106,7 +106,8 @@ func (c *Cluster) AwaitLeader(ctx context.Context) (*Server, error) {
 	return nil, fmt.Errorf("the servers of the cluster agree on no leader: %w", ctx.Err())
 }
 
-// leader is who all servers that answer name, if more than half do.
+// leader returns the broker that more than half of all brokers name as leader,
+// nil if none.
 func (c *Cluster) leader() (leader *Server) {
 	names := map[string]int{}
 	for _, server := range c.Servers {
@@ -120,7 +121,7 @@ func (c *Cluster) leader() (leader *Server) {
 	return leader
 }
 
-// leaderName is whom a server takes for the leader, "" for nobody.
+// leaderName returns the leader that a broker names, "" for none.
 func (s *Server) leaderName() string {
 	ask := http.Client{Timeout: time.Second}
 	answer, err := ask.Get(s.monitor + "/jsz")
@@ -139,7 +140,8 @@ func (s *Server) leaderName() string {
 	return seen.Meta.Leader
 }
 
-// LeadAll has a server lead every stream, as well as the cluster.
+// LeadAll makes a broker the leader of every stream; the caller passes the
+// cluster's leader.
 func (c *Cluster) LeadAll(ctx context.Context, nc *nats.Conn, leader *Server) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -173,7 +175,7 @@ func leadStream(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, name
 		if leads() {
 			return nil
 		}
-		_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+name, wish, time.Second) // it is looked at again
+		_, _ = nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+name, wish, time.Second) // the loop checks the result
 	}
 	return fmt.Errorf("%s does not come to lead %s", leader, name)
 }

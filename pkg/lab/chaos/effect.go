@@ -6,33 +6,33 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Effect is what users saw of a fault.
+// Effect is the effect of a fault as seen by clients.
 type Effect struct {
 	Sent       int                   `json:"sent"`
 	OK         int                   `json:"ok"`
 	Errors     map[protocol.Code]int `json:"-"`
 	Unsent     int                   `json:"unsent"`     // the broker could not be reached
-	Unanswered int                   `json:"unanswered"` // sent, and nobody ever said anything
+	Unanswered int                   `json:"unanswered"` // sent, and no reply ever came
 	Late       int                   `json:"late"`       // served more than 50 ms after the deadline
-	// The sum of those is Sent; LateErrors are errors told as late as that, and
-	// Duplicates requests that were answered more than once.
+	// Sent is the sum of the counts above. LateErrors counts errors sent more than
+	// 50 ms after the deadline, Duplicates requests with more than one reply.
 	LateErrors int `json:"late_errors"`
 	Duplicates int `json:"duplicates"`
 
-	// Before is the share of requests that were OK before the fault; Lost is how
-	// many were not since.
+	// Before is the share of requests that were OK before the fault. Lost counts the
+	// requests since the fault that were not.
 	Before float64 `json:"share_before"`
 	Lost   int     `json:"lost"`
-	// Heal is from the fault to the first tenth of a second from which on, for a
-	// second, nine in ten of that share are OK in each half of it; Healed: there
-	// was one.
+	// Heal is the time from the fault to the recovery: the start of the first second
+	// in both halves of which at least 90 % of the share Before is OK. Healed: there
+	// was a recovery.
 	Heal   time.Duration `json:"heal_ns"`
 	Healed bool          `json:"healed"`
 	Curve  []Point       `json:"curve"`
 }
 
-// Point is a tenth of a second of the curve, by the time at which requests were
-// due, relative to the fault.
+// Point is one interval of 100 ms of the curve, by the requests' due times
+// relative to the fault.
 type Point struct {
 	At   time.Duration `json:"at_ns"`
 	Sent int           `json:"sent"`
@@ -40,19 +40,19 @@ type Point struct {
 }
 
 const (
-	// step is how fine the curve is.
+	// step is the resolution of the curve.
 	step = 100 * time.Millisecond
-	// promise is how long after its deadline a request is answered at the latest.
+	// promise bounds how long after its deadline a request is answered.
 	promise = 50 * time.Millisecond
-	// enough is the part of the share before the fault at which all is well.
+	// enough is the part of the share before the fault that counts as recovered.
 	enough = 0.9
-	// quiet is how many points of the curve must be well, in halves, for the stack
-	// to count as healed.
+	// quiet is how many consecutive points, checked in halves, must be well for the
+	// stack to count as healed.
 	quiet = 10
 )
 
-// EffectOf sums up what became of requests with an SLO, of a fault that came at
-// an instant of the traffic.
+// EffectOf summarises the outcomes of requests with this SLO around a fault;
+// fault is the time since the start of the traffic.
 func EffectOf(outcomes []Outcome, slo, fault time.Duration) Effect {
 	e := Effect{Errors: map[protocol.Code]int{}}
 	before, okBefore := 0, 0
@@ -102,8 +102,8 @@ func (e *Effect) count(o Outcome, slo time.Duration) {
 
 func (o Outcome) late(slo time.Duration) bool { return o.Answered > o.At+slo+promise }
 
-// plot counts a request in its part of the curve. Requests come in the order in
-// which they were due.
+// plot counts a request in its point of the curve. Requests come in order of
+// their due times.
 func (e *Effect) plot(at time.Duration, ok bool) {
 	from := at.Truncate(step)
 	if at < from {
@@ -128,7 +128,7 @@ func (e *Effect) heal() {
 	}
 }
 
-// well: the share that was OK in n points from one on is nearly what it was
+// well reports whether the share of OK in n points from `from` on is nearly that
 // before the fault.
 func (e *Effect) well(from, n int) bool {
 	sent, ok := 0, 0

@@ -10,24 +10,23 @@ import (
 	"clockwork/pkg/adapter/clock"
 )
 
-// Fault is something that befalls a service.
+// Fault is a kind of fault.
 type Fault uint8
 
 const (
-	// Kill ends its process without warning (SIGKILL); nobody starts it again.
+	// Kill kills the process (SIGKILL) for good.
 	Kill Fault = iota + 1
-	// Restart kills it, and starts it again when the fault ends.
+	// Restart kills the process and starts it again when the fault ends.
 	Restart
-	// Pause stops its process (SIGSTOP) for as long as the fault lasts.
+	// Pause stops the process (SIGSTOP) for the duration of the fault.
 	Pause
-	// Slow stops it half of the time.
+	// Slow stops the process half of the time.
 	Slow
-	// Partition keeps all that it sends and is sent for as long as the fault
-	// lasts.
+	// Partition delays all its incoming and outgoing data until the fault ends.
 	Partition
-	// Stop asks it to end (SIGTERM): no fault, but as an operator does it.
+	// Stop terminates the process (SIGTERM), as an operator would.
 	Stop
-	// Step has a worker's clock a second ahead for as long as the fault lasts.
+	// Step sets a worker's clock ahead by one second for the duration of the fault.
 	Step
 )
 
@@ -35,7 +34,7 @@ var faultNames = map[Fault]string{Kill: "kill", Restart: "restart", Pause: "paus
 
 func (f Fault) String() string { return faultNames[f] }
 
-// FaultNames lists them as FaultOf takes them.
+// FaultNames lists the names that FaultOf accepts.
 func FaultNames() []string {
 	var names []string
 	for f := Kill; f <= Step; f++ {
@@ -44,7 +43,7 @@ func FaultNames() []string {
 	return names
 }
 
-// FaultOf finds a fault by its name.
+// FaultOf returns the fault with this name.
 func FaultOf(name string) (Fault, error) {
 	for f, n := range faultNames {
 		if n == name {
@@ -54,14 +53,14 @@ func FaultOf(name string) (Fault, error) {
 	return 0, fmt.Errorf("no fault is called %q (%s)", name, strings.Join(FaultNames(), ", "))
 }
 
-// slice is how long a slow service is stopped at a time, and runs.
+// slice is how long a slowed process is stopped, and then runs, each time.
 const slice = 20 * time.Millisecond
 
-// grace is how long a service may take to end when it is asked to.
+// grace is how long a process may take to end after SIGTERM.
 const grace = 30 * time.Second
 
-// Inflict has a fault befall a service for so long. It returns when the fault
-// is over.
+// Inflict injects a fault of this length into a service. It returns when the
+// fault is over.
 func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) error {
 	switch f {
 	case Kill:
@@ -99,7 +98,7 @@ func (s *Service) Inflict(ctx context.Context, f Fault, length time.Duration) er
 	return fmt.Errorf("inflict %d: no such fault", f)
 }
 
-// clockStep is how far ahead a worker's clock is stepped.
+// clockStep is how far a worker's clock is stepped ahead.
 const clockStep = time.Second
 
 func (s *Service) step(ctx context.Context, length time.Duration) error {

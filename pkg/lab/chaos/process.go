@@ -17,13 +17,13 @@ type Process struct {
 	cmd  *exec.Cmd
 	log  logBuffer
 	done chan struct{}
-	err  error // of its end, once done is closed
+	err  error // of Wait, once done is closed
 }
 
-// maxLog bounds what is kept of what a process prints: the last of it.
+// maxLog bounds the kept output of a process, in bytes.
 const maxLog = 1 << 20
 
-// logBuffer keeps what a process printed last.
+// logBuffer keeps the last maxLog bytes of a process's output.
 type logBuffer struct {
 	mu   sync.Mutex
 	text []byte
@@ -39,7 +39,7 @@ func (l *logBuffer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Start starts a binary. It is the caller's to end.
+// Start starts a binary. The caller must end the process.
 func Start(binary string, args ...string) (*Process, error) {
 	p := &Process{Args: args, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
@@ -54,7 +54,7 @@ func Start(binary string, args ...string) (*Process, error) {
 	return p, nil
 }
 
-// Log is what the process printed, the last of it.
+// Log returns the last output of the process.
 func (p *Process) Log() string {
 	p.log.mu.Lock()
 	defer p.log.mu.Unlock()
@@ -64,10 +64,9 @@ func (p *Process) Log() string {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Stopped reports whether the process is stopped (SIGSTOP), by /proc.
+// Stopped reports whether the process is stopped (SIGSTOP), according to /proc.
 func (p *Process) Stopped() bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -77,22 +76,22 @@ func (p *Process) Stopped() bool {
 	return strings.HasPrefix(after, "T")
 }
 
-// Kill ends the process without warning, and waits until it is gone.
+// Kill kills the process and waits until it has ended.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
 
-// ErrRuns: a process was told to end, and did not in time.
+// ErrRuns means that a process did not end in time.
 var ErrRuns = errors.New("the process does not end")
 
-// Terminate asks the process to end and returns its exit code.
+// Terminate sends SIGTERM and returns the exit code.
 func (p *Process) Terminate(within time.Duration) (int, error) {
 	_ = p.Signal(syscall.SIGTERM) // it may have ended
 	return p.Wait(within)
 }
 
-// Wait waits for the end and returns the exit code.
+// Wait waits for the end of the process and returns the exit code.
 func (p *Process) Wait(within time.Duration) (int, error) {
 	select {
 	case <-p.done:
@@ -106,7 +105,8 @@ func (p *Process) Wait(within time.Duration) (int, error) {
 	return 0, p.err
 }
 
-// Resident is how much of the process is in memory, in bytes, by /proc.
+// Resident returns the resident memory of the process in bytes, according to
+// /proc.
 func (p *Process) Resident() (int64, error) {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
 	if err != nil {

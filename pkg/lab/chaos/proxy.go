@@ -7,22 +7,22 @@ import (
 	"sync"
 )
 
-// Proxy is the network between one service and the broker. While it is cut,
-// what either side sends waits, as in a network that drops packets: neither
-// learns of it, and TCP delivers all of it in the end.
+// Proxy forwards the connections of one service to the broker. While it is cut,
+// the data of both sides waits, as in a network that drops packets: neither side
+// sees an error, and TCP delivers everything in the end.
 type Proxy struct {
 	listener net.Listener
 	to       string
 	mu       sync.Mutex
 	open     *sync.Cond
 	cut      bool
-	held     int // how often something had to wait
+	held     int // how many times data had to wait
 	closed   bool
 	conns    map[net.Conn]struct{}
 	work     sync.WaitGroup
 }
 
-// NewProxy listens on a free port of the loopback.
+// NewProxy returns a proxy to an address, listening on a free loopback port.
 func NewProxy(to string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -34,10 +34,10 @@ func NewProxy(to string) (*Proxy, error) {
 	return p, nil
 }
 
-// Address is where it listens.
+// Address returns the address on which the proxy listens.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
-// Cut stops everything that goes through; Heal lets it flow again.
+// Cut stops all data until Heal.
 func (p *Proxy) Cut() { p.set(true) }
 
 // Heal ends a Cut.
@@ -50,11 +50,11 @@ func (p *Proxy) set(cut bool) {
 	p.open.Broadcast()
 }
 
-// Close ends it and its connections.
+// Close closes the proxy and its connections.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
-	_ = p.listener.Close() // nothing more comes of it
+	_ = p.listener.Close() // the error has no consequences
 	for c := range p.conns {
 		_ = c.Close()
 	}
@@ -80,7 +80,7 @@ func (p *Proxy) serve(from net.Conn) {
 	}
 	to, err := net.Dial("tcp", p.to)
 	if err != nil {
-		return // the broker is down: its client sees a connection that ends
+		return // the broker is down: the client sees a closed connection
 	}
 	defer p.forget(to)
 	if !p.keep(to) {
@@ -108,15 +108,15 @@ func (p *Proxy) copy(to, from net.Conn) {
 			if err != io.EOF {
 				break
 			}
-			p.flows() // an end does not get through either
+			p.flows() // delay the end of the connection as well
 			break
 		}
 	}
-	_ = to.Close() // one end ends the other
+	_ = to.Close() // when one side ends, close both
 	_ = from.Close()
 }
 
-// flows waits while the proxy is cut; false when it is closed.
+// flows waits while the proxy is cut. It returns false when the proxy is closed.
 func (p *Proxy) flows() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *Proxy) flows() bool {
 	return !p.closed
 }
 
-// Held is how many times something had to wait because the proxy was cut.
+// Held returns how many times data had to wait because of a Cut.
 func (p *Proxy) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

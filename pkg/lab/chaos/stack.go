@@ -14,30 +14,31 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config says what stack there is to be.
+// Config describes the stack to start.
 type Config struct {
-	// Binary is the clockwork binary, Data a directory of the broker's.
+	// Binary is the path of the clockwork binary, Data the broker's directory.
 	Binary, Data string
-	// Workers is how many there are, with GPUs of so many Pages each; 0 pages are
-	// as many as a worker has by default.
+	// Workers is the number of workers, GPUs the number per worker, Pages the number
+	// per GPU; 0 pages: the worker's default.
 	Workers, GPUs, Pages int
-	// Model is loaded as so many Copies.
+	// Model is the path of the model to load, Copies the number of its copies.
 	Model  string
 	Copies int
-	// LoadIdle ends loading.
+	// LoadIdle is the controller's --load-idle.
 	LoadIdle time.Duration
-	// ClockDrift is by how much the clocks of workers are fast: 0.01 gains 10 ms
-	// each second.
+	// ClockDrift is the relative drift of the workers' clocks: at 0.01 they gain 10
+	// ms per second.
 	ClockDrift float64
-	// GPUScale multiplies how long emulated GPUs take; 0 is as long as real ones.
+	// GPUScale scales the durations of the emulated GPUs; 0: the durations of real
+	// GPUs.
 	GPUScale float64
 }
 
-// Service is one process of the stack and its way to the broker.
+// Service is one process of the stack with its connection to the broker.
 type Service struct {
 	Name    string
 	Process *Process
-	Proxy   *Proxy // nil for a broker, and for whoever has several
+	Proxy   *Proxy // nil for a broker and in a cluster
 
 	kind   string
 	binary string
@@ -50,21 +51,21 @@ func (s *Service) start() (err error) {
 }
 
 // Stack is a running stack: a broker, two controllers, a profiler, two
-// schedulers and workers. Of each pair the first one leads, unless a fault has
+// schedulers and workers. Of each pair the first is active, unless a fault has
 // changed that.
 type Stack struct {
 	Config   Config
 	URL      string // of the broker, without a proxy
 	Services []*Service
 	Client   *client.Client
-	broker   string // its address; "" for a cluster
+	broker   string // address; "" for a cluster
 }
 
-// startWait bounds each step of a start.
+// startWait bounds each step of starting the stack.
 const startWait = 60 * time.Second
 
-// Up starts a stack and returns once it serves Models. It is the caller's to
-// close, also after an error.
+// Up starts a stack and returns when the stage is ACTIVE. The caller must close
+// the stack, even after an error.
 func Up(ctx context.Context, c Config) (*Stack, error) {
 	s := &Stack{Config: c}
 	if err := s.StartBroker(ctx); err != nil {
@@ -79,11 +80,11 @@ func Up(ctx context.Context, c Config) (*Stack, error) {
 	return s, s.AwaitStage(ctx, protocol.Active)
 }
 
-// loadWait is how long an answer to a load is waited for before it is asked for
-// again: who had it may be gone.
+// loadWait bounds the wait for the answer to a load before the load is sent
+// again: the controller that received it may have died.
 const loadWait = 5 * time.Second
 
-// Load loads the model on all workers; asking twice loads it once.
+// Load loads the model on all workers; repeated calls load it once.
 func (s *Stack) Load(ctx context.Context) error {
 	c := s.Config
 	for end := time.Now().Add(startWait); ; {
@@ -102,7 +103,7 @@ func (s *Stack) Load(ctx context.Context) error {
 	}
 }
 
-// startServices starts who leads before who stands by.
+// startServices starts the active instances before the standbys.
 func (s *Stack) startServices(ctx context.Context) error {
 	err := errors.Join(s.StartController("controller-1"), s.StartScheduler("scheduler-1"), s.StartProfiler("profiler-1"))
 	for i := range s.Config.Workers {
@@ -119,15 +120,13 @@ func (s *Stack) startServices(ctx context.Context) error {
 	return errors.Join(s.StartController("controller-2"), s.StartScheduler("scheduler-2"))
 }
 
-// StartController starts a controller.
 func (s *Stack) StartController(name string) error {
 	return s.start(name, "controller", "--load-idle", s.Config.LoadIdle.String())
 }
 
-// StartScheduler starts a scheduler.
 func (s *Stack) StartScheduler(name string) error { return s.start(name, "scheduler") }
 
-// StartProfiler starts a profiler that measures little.
+// StartProfiler starts a profiler with few iterations.
 func (s *Stack) StartProfiler(name string) error {
 	return s.start(name, "profiler", "--profile-iterations", "3")
 }
@@ -160,7 +159,7 @@ func (s *Stack) StartBroker(ctx context.Context) error {
 	return s.connect(ctx, broker)
 }
 
-// connect connects the client to a broker that is starting.
+// connect connects the client to a broker that is still starting.
 func (s *Stack) connect(ctx context.Context, broker *Service) (err error) {
 	for end := time.Now().Add(startWait); ; {
 		if s.Client, err = client.Connect(s.URL, ""); err == nil {
@@ -173,8 +172,8 @@ func (s *Stack) connect(ctx context.Context, broker *Service) (err error) {
 	}
 }
 
-// start starts a service by the arguments of clockwork, behind a proxy of its own
-// unless there are several brokers.
+// start starts a service with these clockwork arguments. Except in a cluster,
+// the service connects through a proxy of its own.
 func (s *Stack) start(name string, args ...string) error {
 	if s.broker == "" {
 		service := &Service{Name: name, kind: args[0], binary: s.Config.Binary, args: append(args, "--nats", s.URL)}
@@ -190,7 +189,7 @@ func (s *Stack) start(name string, args ...string) error {
 	return service.start()
 }
 
-// Service finds a service by its name; of several of a kind, the first.
+// Service returns a service by its name; "worker" means "worker-1".
 func (s *Stack) Service(name string) (*Service, error) {
 	var names []string
 	for _, service := range s.Services {
@@ -202,7 +201,7 @@ func (s *Stack) Service(name string) (*Service, error) {
 	return nil, fmt.Errorf("no service is called %q (%s)", name, strings.Join(names, ", "))
 }
 
-// Await waits until the state of the stack is as wanted.
+// Await waits until the stack's state is as wanted.
 func (s *Stack) Await(ctx context.Context, what string, wanted func(*protocol.StackState) bool) error {
 	var last *protocol.StackState
 	for end := time.Now().Add(startWait); time.Now().Before(end) && ctx.Err() == nil; clock.Pause(ctx, 50*time.Millisecond) {
@@ -219,7 +218,7 @@ func (s *Stack) Await(ctx context.Context, what string, wanted func(*protocol.St
 	return fmt.Errorf("await %s: in vain; the last state was %+v", what, last)
 }
 
-// AwaitStage waits for a stage, and in ACTIVE for a scheduler.
+// AwaitStage waits for a stage, and in ACTIVE for an active scheduler.
 func (s *Stack) AwaitStage(ctx context.Context, stage protocol.Stage) error {
 	return s.Await(ctx, "stage "+stage.String(), func(v *protocol.StackState) bool {
 		return v.Stage == stage && (stage != protocol.Active || v.Epoch > 0)
@@ -242,7 +241,7 @@ func (s *Stack) Close() {
 	}
 }
 
-// FreeAddress is an address of the loopback on which nobody listens.
+// FreeAddress returns an unused loopback address.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

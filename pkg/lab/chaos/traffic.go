@@ -14,25 +14,26 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Load is an open loop: requests leave when they are due, whatever became of
-// those before.
+// Load describes an open loop: requests are sent when due, regardless of earlier
+// ones.
 type Load struct {
 	Models []string
-	Rate   float64 // of all together, in requests a second
+	Rate   float64 // of all models together, in requests per second
 	SLO    time.Duration
 }
 
-// Outcome is what became of one request. Times are since the traffic began.
+// Outcome is the outcome of one request. Times are since the start of the
+// traffic.
 type Outcome struct {
 	At       time.Duration // when it was due
 	Unsent   bool          // the broker could not be reached
-	Answered time.Duration // of the first reply, 0 for none
+	Answered time.Duration // time of the first reply, 0 for none
 	Code     protocol.Code
 	Replies  int
 }
 
-// Traffic is an open loop under way, of a NATS client that knows nothing of
-// Clockwork but the format of its messages.
+// Traffic is a running open loop of a NATS client that implements only the
+// message format.
 type Traffic struct {
 	Began time.Time
 
@@ -46,8 +47,8 @@ type Traffic struct {
 	outcomes []Outcome
 }
 
-// StartTraffic begins to send, with what a broker with roles asks of a client
-// among the options.
+// StartTraffic starts sending. The options hold the credentials that a broker
+// with roles requires.
 func StartTraffic(url string, load Load, options ...nats.Option) (*Traffic, error) {
 	options = append([]nats.Option{nats.Name("clockwork chaos"), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1)}, options...)
 	nc, err := nats.Connect(url, options...)
@@ -103,8 +104,8 @@ func (t *Traffic) onReply(m *nats.Msg) {
 	}
 }
 
-// codeOf is what a reply says. A broker that knows nobody who listens answers
-// without a body.
+// codeOf returns the code of a reply. If no subscriber exists, the broker
+// answers without a body.
 func codeOf(m *nats.Msg) protocol.Code {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return protocol.StateUnavailable
@@ -115,7 +116,7 @@ func codeOf(m *nats.Msg) protocol.Code {
 	return protocol.OK
 }
 
-// OK is how many requests were served so far.
+// OK returns how many requests have been served so far.
 func (t *Traffic) OK() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -127,25 +128,25 @@ func (t *Traffic) OK() (n int) {
 	return n
 }
 
-// Stop ends the sending, waits for answers until the last deadline and patience
-// more, and returns what became of every request.
+// Stop stops sending, waits for replies until the last deadline plus patience,
+// and returns the outcome of every request.
 func (t *Traffic) Stop(patience time.Duration) []Outcome {
 	close(t.stopIt)
 	t.work.Wait()
 	for end := time.Now().Add(t.load.SLO + patience); time.Now().Before(end) && t.open(); {
 		time.Sleep(20 * time.Millisecond)
 	}
-	time.Sleep(settling) // a second reply to the last one would come now
+	time.Sleep(settling) // a second reply to the last request would arrive now
 	t.nc.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.outcomes
 }
 
-// settling is how long second replies are waited for.
+// settling is how long Stop waits for duplicate replies.
 const settling = 200 * time.Millisecond
 
-// open: answers are outstanding.
+// open reports whether replies are outstanding.
 func (t *Traffic) open() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// Cards say of each run what one asks first: how much was served in time.
+// Cards returns one card per run: goodput first, then shares, latencies and
+// usage.
 func Cards(runs []*sim.Report) []Card {
 	var cards []Card
 	for i, r := range runs {
@@ -26,7 +27,8 @@ func Cards(runs []*sim.Report) []Card {
 	return cards
 }
 
-// shareOf is 100 % only if nothing is missing.
+// shareOf formats the share in SLO; it shows 100 % only if no request is
+// missing.
 func shareOf(r *sim.Report) string {
 	if r.Share() < 1 && r.Share() > 0.99995 {
 		return "99.99%"

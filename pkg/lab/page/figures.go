@@ -9,8 +9,8 @@ import (
 	"clockwork/pkg/lab/sim"
 )
 
-// Figures show runs of the same workload, one for each policy: over each other
-// where one value stands for a policy, else beside each other.
+// Figures shows runs of the same workload, one per policy: in one chart where
+// each policy is one line, else in adjacent charts.
 func Figures(runs []*sim.Report) []Section {
 	sections := []Section{
 		{Title: "Requests", Figures: slices.Concat([]Figure{goodput(runs), missing(runs)}, bySLO(runs), latencies(runs))},
@@ -27,7 +27,7 @@ func Figures(runs []*sim.Report) []Section {
 	return sections
 }
 
-// over makes a line of each policy's series.
+// over returns one line per policy of a value over time.
 func over(runs []*sim.Report, value func(sim.PointSummary) float64) []plot.Series {
 	var all []plot.Series
 	for i, r := range runs {
@@ -41,7 +41,7 @@ func over(runs []*sim.Report, value func(sim.PointSummary) float64) []plot.Serie
 	return all
 }
 
-// points are the windows of the workload's length that are whole.
+// points returns the complete windows within the workload's length.
 func points(r *sim.Report) []sim.PointSummary {
 	all := r.Summary(0).Series
 	if r.Length > 0 {
@@ -68,7 +68,7 @@ func goodput(runs []*sim.Report) Figure {
 		offered := over([]*sim.Report{run}, func(p sim.PointSummary) float64 { return rate(r, p.Offered) })[0]
 		offered.Name, offered.Colour, offered.Dashed = "offered", plot.Grey, true
 		if most(offered.Y) > 4*max(1, most(lines[i].Y)) {
-			continue // refused clients that ask again at once would dwarf the rest
+			continue // clients that retry at once after a refusal would dwarf the other lines
 		}
 		if i > 0 {
 			offered.Name, offered.Colour = "offered to "+run.Policy, i
@@ -131,7 +131,7 @@ func useOverTime(title string, runs []*sim.Report, of func(sim.PointSummary) flo
 	return chart("", c)
 }
 
-// uses compares the GPUs, where there are several.
+// uses compares the GPUs of a run, if there are several.
 func uses(runs []*sim.Report) []Figure {
 	if len(runs[0].GPUs) < 2 {
 		return nil

@@ -10,13 +10,13 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// bySLO shows the share of each SLO, where there are several.
+// bySLO shows the share in SLO by SLO, if there are several.
 func bySLO(runs []*sim.Report) []Figure {
 	c := plot.Chart{Title: "In SLO, by SLO", X: "SLO, ms", Y: "% in SLO", LogX: true, Zero: true, Top: 100}
 	for i, r := range runs {
 		line := plot.Series{Name: r.Policy, Colour: i, Dots: true}
 		for _, class := range r.Classes {
-			if class.SLO < protocol.MaxSLO { // that of clients who have all the time
+			if class.SLO < protocol.MaxSLO { // without the requests that have no real SLO
 				line.X, line.Y = append(line.X, ms(class.SLO)), append(line.Y, 100*class.Share())
 			}
 		}
@@ -28,7 +28,7 @@ func bySLO(runs []*sim.Report) []Figure {
 	return []Figure{chart("Of all requests with an SLO, those answered in it.", c)}
 }
 
-// latencies has a figure of all policies, and one of each.
+// latencies returns one chart of all policies and one per policy.
 func latencies(runs []*sim.Report) []Figure {
 	figures := []Figure{latencyTail(runs)}
 	for _, r := range runs {
@@ -37,7 +37,7 @@ func latencies(runs []*sim.Report) []Figure {
 	return figures
 }
 
-// latencyTail has the SLO as a line, if all have the same.
+// latencyTail includes the SLO as a line if all requests share one.
 func latencyTail(runs []*sim.Report) Figure {
 	c := tail("Latency against the SLO", "latency, ms", runs, func(r *sim.Report) []tailLine {
 		return []tailLine{{"", r.Latency, false, 1e-3}}
@@ -51,7 +51,7 @@ func latencyTail(runs []*sim.Report) Figure {
 	return chart("Of the answers within their SLO.", c)
 }
 
-// longest is the longest latency of all runs, in ms.
+// longest returns the longest latency of all runs, in ms.
 func longest(runs []*sim.Report) (top float64) {
 	for _, r := range runs {
 		for _, p := range points(r) {
@@ -61,7 +61,7 @@ func longest(runs []*sim.Report) (top float64) {
 	return top
 }
 
-// percentiles are the lines of a policy's latency, all in its colour.
+// percentiles are the latency lines of a policy, all in its colour.
 var percentiles = []struct {
 	name   string
 	dashed bool
@@ -85,7 +85,7 @@ func latencyOverTime(r *sim.Report, colour int, top float64) Figure {
 	}
 	slo := of(func(p sim.PointSummary) time.Duration { return p.SLO })
 	for i := range slo.Y {
-		if slo.Y[i] > 4*top { // an SLO that nobody comes near to would flatten the rest
+		if slo.Y[i] > 4*top { // an SLO far above all latencies would flatten the other lines
 			slo.Y[i] = math.NaN()
 		}
 	}
@@ -98,7 +98,7 @@ func latencyOverTime(r *sim.Report, colour int, top float64) Figure {
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// positive leaves a gap where there was nothing.
+// positive returns NaN, a gap in the line, for values that are not positive.
 func positive(v float64) float64 {
 	if v <= 0 {
 		return math.NaN()

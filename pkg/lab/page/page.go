@@ -1,6 +1,6 @@
-// Package page shows simulations as one HTML page that needs nothing else: the
-// figures are SVG in it, without a script or a font from elsewhere. It follows
-// the reader's choice of light or dark.
+// Package page shows simulations as one self-contained HTML page: its charts are
+// inline SVG, without external scripts or fonts. It follows the reader's choice
+// of light or dark.
 //
 // The command line calls it after a run. It is pure: the same reports give the
 // same page.
@@ -15,7 +15,7 @@ import (
 	"clockwork/pkg/lab/plot"
 )
 
-// Page is what a reader sees from top to bottom.
+// Page is the content of a page, from top to bottom.
 type Page struct {
 	Title string
 	// Notes are sentences below the title.
@@ -24,8 +24,8 @@ type Page struct {
 	Sections []Section
 }
 
-// Card is what one looks at first: a value in large, below it a bar that is
-// filled to Part, from 0 to 1 (less than 0: no bar), and some lines.
+// Card shows one value in large, below it a bar filled to Part, from 0 to 1
+// (less than 0: no bar), and some lines.
 type Card struct {
 	Title, Value, Unit string
 	Colour             int
@@ -33,21 +33,21 @@ type Card struct {
 	Lines              []string
 }
 
-// Mark is the style sheet's variable for its colour.
+// Mark returns the CSS variable of the card's colour.
 func (c Card) Mark() template.CSS { return template.CSS(plot.Variable(c.Colour)) }
 
-// Percent is how far the bar is filled.
+// Percent returns how far the bar is filled.
 func (c Card) Percent() float64 { return 100 * min(c.Part, 1) }
 
-// Section is a part with a heading: its tables and, beside them where there is
-// room, its figures.
+// Section is a part of the page with a heading: its tables and, next to them if
+// there is room, its figures.
 type Section struct {
 	Title, About string
 	Tables       []Table
 	Figures      []Figure
 }
 
-// Table has its first column to the left, numbers to the right.
+// Table is a table whose first column is left-aligned, the others right-aligned.
 type Table struct {
 	Title   string
 	Columns []string
@@ -55,21 +55,21 @@ type Table struct {
 	Note    string
 }
 
-// Figure is a drawing with what stands around it.
+// Figure is a chart with title and legend.
 type Figure struct {
 	Title, About string
 	Legend       template.HTML
 	SVG          template.HTML
-	// Wide takes the whole breadth of the page.
+	// Wide makes the figure as wide as the page.
 	Wide bool
 }
 
-// chart makes a figure of a chart.
+// chart returns a chart as a figure.
 func chart(about string, c plot.Chart) Figure {
 	return Figure{Title: c.Title, About: about, Legend: plot.Legend(c.Series), SVG: c.SVG()}
 }
 
-// Chart makes a figure of any chart.
+// Chart returns a chart as a figure.
 func Chart(about string, c plot.Chart) Figure { return chart(about, c) }
 
 //go:embed page.html

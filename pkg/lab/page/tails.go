@@ -10,7 +10,8 @@ import (
 	"clockwork/pkg/lab/sim"
 )
 
-// tailLine is a line of a run's tail, in Unit of a microsecond.
+// tailLine is one line of a run's tail chart. unit is the factor from
+// microseconds to the axis.
 type tailLine struct {
 	suffix string
 	of     *hdrhistogram.Histogram
@@ -18,12 +19,12 @@ type tailLine struct {
 	unit   float64
 }
 
-// tails are the parts on the axis of a tail, each a nine further.
+// tails are the percentiles on the axis of a tail chart.
 var tails = []float64{0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999}
 
 func nines(q float64) float64 { return -math.Log10(1 - q/100) }
 
-// tail draws quantiles far into the tail.
+// tail returns a chart of quantiles far into the tail, on a logarithmic axis.
 func tail(title, y string, runs []*sim.Report, of func(*sim.Report) []tailLine) plot.Chart {
 	c := plot.Chart{Title: title, X: "part of them that does not exceed it", Y: y, Zero: true}
 	for _, q := range []float64{0, 90, 99, 99.9, 99.99, 99.999} {
@@ -33,7 +34,7 @@ func tail(title, y string, runs []*sim.Report, of func(*sim.Report) []tailLine) 
 		for _, t := range of(r) {
 			line := plot.Series{Name: r.Policy + t.suffix, Colour: i, Dashed: t.dashed}
 			for _, q := range tails {
-				// A part smaller than one of them says nothing.
+				// Skip quantiles beyond the resolution of n samples.
 				if n := t.of.TotalCount(); n > 0 && (q == 0 || (1-q/100)*float64(n) >= 0.5) {
 					line.X = append(line.X, nines(q))
 					line.Y = append(line.Y, float64(t.of.ValueAtQuantile(q))*t.unit)

@@ -12,10 +12,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// maxShown bounds the GPUs that a timeline shows.
+// maxShown bounds the GPUs in a timeline.
 const maxShown = 16
 
-// timelines show the first moments of each run, action by action. A model has
+// timelines shows the first moments of each run, action by action. A model has
 // the same look in all of them.
 func timelines(runs []*sim.Report) []Figure {
 	names := models(runs)
@@ -66,7 +66,7 @@ func about(r *sim.Report, models int) string {
 	return text
 }
 
-// legend names the models, as long as each has a look of its own.
+// legend lists the models, if each has a look of its own.
 func legend(names []string) template.HTML {
 	if len(names) > shades*plot.Colours {
 		return ""
@@ -79,14 +79,15 @@ func legend(names []string) template.HTML {
 	return plot.Legend(all)
 }
 
-// shades is how many models share a colour before looks begin anew.
+// shades is how many models share a colour before the looks repeat.
 const shades = 3
 
 func look(model int) (colour int, faint float64) {
 	return model % plot.Colours, 0.25 * float64(model/plot.Colours%shades)
 }
 
-// models are those in the timelines, by name; their places are their looks.
+// models returns the models in the timelines, sorted; a model's index determines
+// its look.
 func models(runs []*sim.Report) []string {
 	var names []string
 	for _, r := range runs {
@@ -96,7 +97,7 @@ func models(runs []*sim.Report) []string {
 	}
 	slices.SortFunc(names, func(a, b string) int {
 		if len(a) != len(b) {
-			return len(a) - len(b) // so that model-10 comes after model-9
+			return len(a) - len(b) // model-10 comes after model-9
 		}
 		return strings.Compare(a, b)
 	})

@@ -60,8 +60,8 @@ func tables65(e *Experiment, r Results) []Table {
 	return []Table{t}
 }
 
-// step66 is how long each load of 6.6 stays in a default run, of a minute in
-// the paper.
+// step66 is how long each load of 6.6 lasts in a default run; one minute in the
+// paper.
 const step66 = time.Second
 
 // scale is section 6.6, on fewer GPUs.
@@ -88,8 +88,8 @@ func scale(o Options) Experiment {
 	return e
 }
 
-// stepped plays the first minute of each stream again at each load, for as long
-// as the load stays: Counts are scaled a minute at a time.
+// stepped replays the first minute of each stream at each load, for the duration
+// of the load: Counts are scaled one minute at a time.
 func stepped(streams []workload.Stream, each time.Duration) []workload.Stream {
 	var all []workload.Stream
 	for _, s := range streams {
@@ -138,7 +138,7 @@ func tables66(e *Experiment, r Results) []Table {
 	return []Table{peak, each, load}
 }
 
-// byLoad draws what each policy serves of what it is asked.
+// byLoad draws each policy's goodput over the offered load.
 func (e *Experiment) byLoad(r Results, trial int, title string) *plot.Chart {
 	c := plot.Chart{Title: title, X: "offered, requests/s", Y: "requests/s", Zero: true}
 	for k, policy := range e.Policies {
@@ -153,7 +153,7 @@ func (e *Experiment) byLoad(r Results, trial int, title string) *plot.Chart {
 	return &c
 }
 
-// peakOf is the highest goodput in a window of the load.
+// peakOf returns the highest goodput in any window.
 func peakOf(r *sim.Report) float64 {
 	best := 0
 	for i := range min(len(r.Series), int(r.Length/r.Window)) {

@@ -1,6 +1,6 @@
-// Package paper is section 6 of the Clockwork paper (Gujarati et al., OSDI
-// 2020) as experiments for the simulator: what to run, what to look at, and
-// what the paper reports beside it.
+// Package paper contains section 6 of the Clockwork paper (Gujarati et al., OSDI
+// 2020) as experiments for the simulator: what to run, which results to show,
+// and the paper's results for comparison.
 //
 //	e, err := paper.New("paper-6.1", paper.Options{Seed: 1})
 //	for i, t := range e.Trials { // on e.Policies
@@ -26,33 +26,35 @@ import (
 	"clockwork/pkg/lab/workload"
 )
 
-// Options are what can be chosen of an experiment.
+// Options are the choices for an experiment.
 type Options struct {
 	Seed uint64
-	// Length is that of each run; 0: short enough for a minute in all.
+	// Length is the length of each run; 0: such that all runs together take about a
+	// minute.
 	Length time.Duration
-	// Policies are compared; nil: all of them.
+	// Policies are the policies to compare; nil: all of them.
 	Policies []string
 }
 
-// Experiment is a section.
+// Experiment is one section of the paper.
 type Experiment struct {
 	Name, Title string
-	// Setup says what is run, Short what is less than in the paper.
+	// Setup describes the experiment, Short how it is reduced compared with the
+	// paper.
 	Setup, Short string
 	Policies     []string
 	Trials       []Trial
 	tables       func(*Experiment, Results) []Table
 }
 
-// Trial is one thing to run, once for each policy. Config has no policy yet.
+// Trial is one configuration to run, once per policy. Config lacks the policy.
 type Trial struct {
 	Label    string
 	Config   sim.Config
 	Workload workload.Workload
 }
 
-// Key names a run, Results are the reports of all of them.
+// Key identifies a run.
 type Key struct {
 	Trial  int
 	Policy string
@@ -61,7 +63,7 @@ type Key struct {
 // Results are the reports of an experiment.
 type Results map[Key]*sim.Report
 
-// Table is a part of an experiment's outcome. Its last column may be the
+// Table is a part of an experiment's results. Its last column may be the
 // paper's; Figure draws it.
 type Table struct {
 	Title   string      `json:"title"`
@@ -71,10 +73,10 @@ type Table struct {
 	Figure  *plot.Chart `json:"-"`
 }
 
-// Tables are what came of it, once each trial has run on each policy.
+// Tables returns the results, once each trial has run on each policy.
 func (e *Experiment) Tables(r Results) []Table { return e.tables(e, r) }
 
-// all are the policies from ours to the simplest.
+// all are the policies, from the most elaborate to the simplest.
 var all = []string{"clockwork", "faithful", "deferred", "aimd", "fifo", "simple"}
 
 var sections = map[string]func(Options) Experiment{
@@ -82,10 +84,10 @@ var sections = map[string]func(Options) Experiment{
 	"paper-6.4": isolation, "paper-6.5": predictable, "paper-6.6": scale,
 }
 
-// Has reports whether a workload's name is that of a section.
+// Has reports whether name is that of a section.
 func Has(name string) bool { return sections[name] != nil }
 
-// New makes the experiment of a section.
+// New returns the experiment of a section.
 func New(name string, o Options) (Experiment, error) {
 	make := sections[name]
 	if make == nil {
@@ -103,15 +105,15 @@ func New(name string, o Options) (Experiment, error) {
 	return e, nil
 }
 
-// stack is so many GPUs of the paper.
+// stack is a stack with this number of the paper's GPUs.
 func stack(gpus int) sim.Config {
 	c := sim.Defaults("")
 	c.GPUs = gpus
 	return c
 }
 
-// Zoo are the paths of 61 models. The paper has as many, of the 64 in its
-// appendix, and does not say which: here all but the three largest.
+// Zoo returns the paths of 61 models. The paper uses 61 of the 64 models in its
+// appendix and does not say which; these are all but the three largest.
 func Zoo() []string {
 	return slices.DeleteFunc(zoo.Paths(), func(path string) bool {
 		name := strings.TrimPrefix(path, zoo.Prefix)
@@ -119,7 +121,7 @@ func Zoo() []string {
 	})
 }
 
-// Mix are the paths of a dozen models of different kinds, of 1 to 8 ms.
+// Mix returns the paths of a dozen models of different kinds, of 1 to 8 ms.
 func Mix() []string {
 	var paths []string
 	for _, name := range []string{
@@ -131,8 +133,8 @@ func Mix() []string {
 	return paths
 }
 
-// byPolicy has a row for each trial and a column for each policy, then what
-// the paper has.
+// byPolicy returns a table with a row per trial and a column per policy, then
+// the paper's column if given.
 func (e *Experiment) byPolicy(r Results, title, first string, cell func(*sim.Report, Trial) string, paper []string) Table {
 	t := Table{Title: title, Columns: append([]string{first}, e.Policies...)}
 	if paper != nil {
@@ -151,7 +153,7 @@ func (e *Experiment) byPolicy(r Results, title, first string, cell func(*sim.Rep
 	return t
 }
 
-// curves draws a line of each policy through a value of the trials.
+// curves draws one line per policy of a value over the trials.
 func (e *Experiment) curves(r Results, c plot.Chart, x []float64, value func(*sim.Report) float64) *plot.Chart {
 	c.Zero = true
 	for k, policy := range e.Policies {
@@ -166,7 +168,7 @@ func (e *Experiment) curves(r Results, c plot.Chart, x []float64, value func(*si
 
 func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
 
-// percent is 100 only if nothing is missing.
+// percent shows 100 only if the share is exactly 1.
 func percent(v float64) string {
 	if v < 1 && v > 0.9995 {
 		return "99.9"

@@ -10,14 +10,14 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// step63 is how long each SLO of 6.3 and 6.4 stays in a default run, of 30 s in
-// the paper.
+// step63 is how long each SLO of 6.3 and 6.4 lasts in a default run; 30 s in the
+// paper.
 const step63 = 5 * time.Second
 
-// satisfied is the share of requests in SLO from which an SLO counts as met.
+// satisfied is the share in SLO from which an SLO counts as met.
 const satisfied = 0.99
 
-// quicker shortens the steps of the SLO to fill length, or to the default.
+// quicker shortens the steps of the SLO to fit length, or the default.
 func quicker(w workload.Workload, length time.Duration) workload.Workload {
 	steps := len(w.Streams[0].SLO)
 	each := step63
@@ -92,10 +92,10 @@ func isolation(o Options) Experiment {
 	return e
 }
 
-// hasTime reports whether a class is that of batch clients.
+// hasTime reports whether a class is that of the batch clients.
 func hasTime(c sim.Class) bool { return c.SLO == protocol.MaxSLO }
 
-// leastSLO is the least from which on all are satisfied.
+// leastSLO returns the least SLO from which on every SLO is met.
 func leastSLO(r *sim.Report, _ Trial) string {
 	least := "none"
 	for i := len(r.Classes) - 1; i >= 0; i-- {
@@ -111,8 +111,8 @@ func leastSLO(r *sim.Report, _ Trial) string {
 	return least
 }
 
-// bySLO has, for the first two policies, a row for each SLO and a column for
-// each trial.
+// bySLO returns, for the first two policies, a table with a row per SLO and a
+// column per trial.
 func (e *Experiment) bySLO(r Results, title string) []Table {
 	var tables []Table
 	for _, policy := range e.Policies[:min(2, len(e.Policies))] {

@@ -54,7 +54,7 @@ func goodputBySLO(o Options) Experiment {
 
 var slos61 = []time.Duration{10e6, 25e6, 50e6, 100e6, 250e6, 500e6}
 
-// The time of section 6.2.
+// These are the lead-in, the length and the number of models of section 6.2.
 const (
 	lead62   = 15 * time.Minute
 	length62 = 75 * time.Minute
@@ -93,7 +93,7 @@ func compressed[T any](s workload.Schedule[T], faster float64) workload.Schedule
 	return out
 }
 
-// phases62 are by how many of the others are active.
+// phases62 are the phases of 6.2 by the number of active other models.
 var phases62 = []struct {
 	name     string
 	from, to int
@@ -102,7 +102,8 @@ var phases62 = []struct {
 	{"601 to 1,200", 600, 1200}, {"1,201 to 2,400", 1200, 2400}, {"2,401 to 3,600", 2400, 3600},
 }
 
-// phase cuts a series to the windows in which so many were active.
+// phase returns the windows of a series in which from to `to` other models were
+// active.
 func phase[T any](r *sim.Report, series []T, from, to int) []T {
 	each := float64(r.Length) / float64(length62/time.Second)
 	index := func(active int) int {
@@ -158,7 +159,7 @@ func tables62(e *Experiment, r Results) []Table {
 	return []Table{full, steady, others, pcie}
 }
 
-// at is the zero value past the end.
+// at returns s[i], or the zero value past the end.
 func at[T any](s []T, i int) (v T) {
 	if i < len(s) {
 		v = s[i]
@@ -177,7 +178,7 @@ func inSLO(t []sim.Tally) string {
 	return percent(min(1, float64(ok)/float64(offered)))
 }
 
-// over62 is a chart by the paper's minutes.
+// over62 draws a value over the paper's minutes.
 func (e *Experiment) over62(r Results, title, y string, value func(*sim.Report, int) float64) *plot.Chart {
 	c := plot.Chart{Title: title, X: "time of the paper, minutes", Y: y, Zero: true}
 	for k, policy := range e.Policies {

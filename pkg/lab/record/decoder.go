@@ -13,8 +13,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// decoder reads the fields of a block's records. After its first error
-// everything is zero.
+// decoder reads the fields of a block's records. After its first error it
+// returns zeros.
 type decoder struct {
 	rest []byte
 	err  error
@@ -90,7 +90,7 @@ func (d *decoder) json(s string, v any) {
 	}
 }
 
-// unpack reads compressed JSON of at most maxRare bytes.
+// unpack decodes compressed JSON of at most maxRare bytes.
 func (d *decoder) unpack(packed string, v any) {
 	if d.err != nil {
 		return

@@ -10,7 +10,7 @@ import (
 // header is the first line of a file; the number is the version.
 const header = "clockwork-recording 1\n"
 
-// The kinds of records, in the low four bits of their first byte.
+// These are the kinds of records, in the low four bits of the first byte.
 const (
 	recBegin = iota + 1
 	recSubmit
@@ -26,7 +26,8 @@ const (
 
 const kindBits = 0x0f
 
-// Flags of a submission: a field follows that is mostly as it is without.
+// Flags of a submission: the field follows because it differs from its usual
+// value.
 const (
 	isGenerated = 0x10
 	hasPriority = 0x20
@@ -34,15 +35,15 @@ const (
 	hasBytes    = 0x80
 )
 
-// Flags of a result. hasIssue: issuer, epoch and incarnation follow, else they
-// are those of this worker's last result.
+// Flags of a result. hasIssue: issuer, epoch and incarnation follow; otherwise
+// they are those of this worker's last result.
 const (
 	hasPhases = 0x10
 	hasIssue  = 0x20
 	hasFault  = 0x40
 )
 
-// The events that are written as compressed JSON.
+// These events are written as compressed JSON.
 const (
 	rareActivate = iota + 1
 	rareJoined
@@ -60,14 +61,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// begin is what a core was made with.
+// begin is the policy and the configuration of a core.
 type begin struct {
 	Policy string
 	Config sched.Config
 }
 
-// history is what both sides remember of the records before, so that the
-// frequent ones are short. Both change it in the same way.
+// history is the state that writer and reader derive from earlier records, so
+// that frequent records are short. Both update it in the same way.
 type history struct {
 	now    protocol.Time
 	action protocol.ActionID
@@ -79,9 +80,9 @@ type door struct{ id, seq uint64 }
 
 type issue struct{ issuer, epoch, incarnation uint64 }
 
-// The numbers of names and doors in a record: unlisted stands before one that
-// is not kept, listed before one that is, and from known on they are places in
-// the table.
+// The index of a name or door in a record: unlisted precedes a value that does
+// not enter the table, listed one that does; from known on, the index minus
+// known is a position in the table.
 const (
 	unlisted = iota
 	listed

@@ -8,11 +8,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Hash tells two histories of decisions apart. The zero value is of a core
-// that has decided nothing.
+// Hash identifies a sequence of decisions. The zero value is that of a core
+// without decisions.
 type Hash uint64
 
-// Add folds all that an output says into h, in order. It allocates nothing.
+// Add adds an output to h. It allocates nothing.
 func (h *Hash) Add(out *sched.Output) {
 	h.word(uint64(len(out.Actions)))
 	for i := range out.Actions {

@@ -13,26 +13,25 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// ErrCut says that a recording was not closed: it ends after what was read, or
-// its last block is not whole.
+// ErrCut means that a recording was not closed: it ends here, or its last block
+// is incomplete.
 var ErrCut = errors.New("the recording was cut off here")
 
-// Kind says what an Item is.
+// Kind is the kind of an Item.
 type Kind uint8
 
-// The kinds of items.
 const (
-	// Begin: a new core, of Policy and Config.
+	// Begin: a new core, with Policy and Config.
 	Begin Kind = iota + 1
-	// Step: the core was given Event at Now.
+	// Step: the core received Event at Now.
 	Step
-	// Mark: after so many Events of this core, Hash is of its outputs.
+	// Mark: Hash is the hash of this core's outputs after Events events.
 	Mark
-	// Missing: so many Events are missing here.
+	// Missing: Events events are missing here.
 	Missing
 )
 
-// Item is one thing that a recording says. Its fields are those of its kind.
+// Item is one item of a recording. Its set fields depend on its kind.
 type Item struct {
 	Kind   Kind
 	Policy string
@@ -43,15 +42,15 @@ type Item struct {
 	Hash   Hash
 }
 
-// Reader reads a recording, from anybody: what makes no sense is an error, and
-// what a file claims takes no memory before the file has shown it.
+// Reader reads a recording from an untrusted source: invalid data is an error,
+// and a size field alone causes no allocation.
 type Reader struct {
 	from  *bufio.Reader
 	block decoder
 	buf   bytes.Buffer
-	at    int64 // where the next block begins
-	ended bool  // the recording was closed
-	whole int64 // bytes of blocks that were whole
+	at    int64 // offset of the next block
+	ended bool  // the end record was read
+	whole int64 // bytes of complete blocks
 	begun bool
 	names []string
 	history
@@ -62,7 +61,7 @@ type Reader struct {
 	err    error
 }
 
-// NewReader begins to read.
+// NewReader reads the header.
 func NewReader(from io.Reader) (*Reader, error) {
 	r := &Reader{from: bufio.NewReader(from), history: history{issues: map[string]issue{}}}
 	line := make([]byte, len(header))
@@ -79,8 +78,9 @@ func NewReader(from io.Reader) (*Reader, error) {
 	return nil, errors.New("read recording: this is no recording")
 }
 
-// Next returns what comes next. The item, and its event, are valid until the
-// call after. At the end the error is io.EOF, or ErrCut if it was not closed.
+// Next returns the next item. The item and its event are valid until the next
+// call. At the end the error is io.EOF, or ErrCut if the recording was not
+// closed.
 func (r *Reader) Next() (*Item, error) {
 	for r.err == nil {
 		if len(r.block.rest) == 0 {
@@ -104,8 +104,8 @@ func (r *Reader) Next() (*Item, error) {
 	return nil, r.err
 }
 
-// Whole is how many bytes of the recording were read as whole blocks. What
-// follows them is the block that Next is in error about.
+// Whole returns how many bytes were read as complete blocks. The block after
+// them is the one in Next's error.
 func (r *Reader) Whole() int64 { return r.whole }
 
 func (r *Reader) fault(what string) error {
@@ -194,8 +194,8 @@ func (r *Reader) decode() bool {
 	return d.err == nil
 }
 
-// beginning starts from the defaults: a field that the recording does not have
-// is one that came later.
+// beginning starts from the defaults: a field missing in the recording was added
+// later.
 func (r *Reader) beginning() {
 	b := begin{Config: sched.Defaults()}
 	r.block.json(r.block.text(), &b)

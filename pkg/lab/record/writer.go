@@ -13,28 +13,28 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Writer writes a recording. After an error nothing more is written, and every
+// Writer writes a recording. After an error it writes nothing more, and every
 // method returns that error.
 type Writer struct {
 	to     io.Writer
 	buf    []byte // records of the open block
-	events uint64 // of the present core
+	events uint64 // of the current core
 	hash   Hash
 	err    error
 	bytes  int64
 	names  map[string]uint64
-	places map[uint64]int // of doors in the history
+	places map[uint64]int // index in history.doors, by door
 	history
 }
 
-// NewWriter begins a recording.
+// NewWriter writes the header.
 func NewWriter(to io.Writer) (*Writer, error) {
 	w := &Writer{to: to, names: map[string]uint64{}, places: map[uint64]int{}, history: history{issues: map[string]issue{}}}
 	w.write([]byte(header))
 	return w, w.err
 }
 
-// Begin says that a new core was made; what follows is its.
+// Begin records a new core; the events that follow belong to it.
 func (w *Writer) Begin(policy string, config sched.Config) error {
 	w.mark()
 	body, err := json.Marshal(begin{policy, config})
@@ -47,15 +47,15 @@ func (w *Writer) Begin(policy string, config sched.Config) error {
 	return w.full()
 }
 
-// Step writes an event that the core was given and hashes what it decided.
+// Step records an event of the core and adds its output to the hash.
 func (w *Writer) Step(now protocol.Time, e sched.Event, out sched.Output) error {
 	h := w.hash
 	h.Add(&out)
 	return w.StepHashed(now, e, h)
 }
 
-// StepHashed is Step for a driver that hashes by itself: h is of all outputs
-// of this core, this event's included.
+// StepHashed is Step for a driver that computes the hash: h covers all outputs
+// of this core, including this event's.
 func (w *Writer) StepHashed(now protocol.Time, e sched.Event, h Hash) error {
 	if w.err != nil {
 		return w.err
@@ -92,8 +92,8 @@ func (w *Writer) StepHashed(now protocol.Time, e sched.Event, h Hash) error {
 	return w.full()
 }
 
-// Missing says that so many events of this core were lost to the recording
-// here. Its hash goes on with theirs.
+// Missing records that n events of this core were lost here. The hash includes
+// their outputs.
 func (w *Writer) Missing(n uint64) error {
 	w.buf = append(w.buf, recMissing)
 	w.uint(n)
@@ -101,7 +101,7 @@ func (w *Writer) Missing(n uint64) error {
 	return w.full()
 }
 
-// Flush writes what there is.
+// Flush writes the buffered records.
 func (w *Writer) Flush() error {
 	if len(w.buf) == 0 || w.err != nil {
 		return w.err
@@ -111,8 +111,8 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
-// Close writes what there is and that the recording ends here. The underlying
-// writer stays open.
+// Close writes the buffered records and the end record. The underlying writer
+// stays open.
 func (w *Writer) Close() error {
 	w.mark()
 	w.buf = append(w.buf, recEnd)
@@ -120,7 +120,7 @@ func (w *Writer) Close() error {
 	return w.err
 }
 
-// Bytes is how much was written.
+// Bytes returns how many bytes were written.
 func (w *Writer) Bytes() int64 { return w.bytes }
 
 func (w *Writer) full() error {
@@ -242,7 +242,7 @@ func (w *Writer) result(now protocol.Time, r *protocol.Result) {
 	}
 }
 
-// phasesOf has a bit for each phase that is there.
+// phasesOf returns a bit per phase that is set.
 func phasesOf(r *protocol.Result) (bits byte) {
 	for i, p := range []*protocol.Phase{&r.Input, &r.Exec, &r.Output} {
 		if *p != (protocol.Phase{}) {
@@ -267,7 +267,7 @@ func (w *Writer) rare(now protocol.Time, kind byte, v any) {
 	w.text(packed.String())
 }
 
-// request writes an id as the difference to the last of its door.
+// request writes an id as the difference to the last id of its door.
 func (w *Writer) request(id protocol.RequestID) {
 	place, ok := w.places[id.Door]
 	switch {

@@ -1,13 +1,14 @@
-// Package recorder records a working scheduler: an observer of its cores that writes
-// what they are given into a file (package record), beside them and never in their way.
+// Package recorder records a running scheduler: an observer of its cores that
+// writes their events to a file (package record) without ever blocking them.
 //
 //	to, err := recorder.Open(path, log)
 //	config.Observers = append(config.Observers, to) // of services/scheduler
 //	// ... run the service ...
 //	err = to.Close()
 //
-// Begin and Step may be called from any goroutine. It does not read recordings, and
-// does not keep what a slow disk has no time for; the file then says how much is missing.
+// Begin and Step may be called from any goroutine. The package does not read
+// recordings. If the disk is too slow, events are left out; the file then
+// contains their number.
 package recorder
 
 import (
@@ -24,10 +25,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Recorder is a sched.Observer that writes what the cores of a process are given
-// into a file. Step only copies the event; a goroutine encodes and writes. If the
-// disk does not keep up, events are left out, and the recording says how many.
-// Close ends the goroutine.
+// Recorder is a sched.Observer that writes the events of a process's cores to a
+// file. Step only copies the event; a goroutine encodes and writes. If the disk
+// does not keep up, events are left out, and the recording contains their
+// number. Close ends the goroutine.
 type Recorder struct {
 	name   string // of the file
 	file   io.WriteCloser
@@ -35,18 +36,18 @@ type Recorder struct {
 	log    *slog.Logger
 	stop   chan struct{}
 	done   chan error
-	wake   chan struct{} // a sheet is waiting; room for one
+	wake   chan struct{} // signals a waiting sheet; capacity 1
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	hash    record.Hash
 	sheet   *sheet // being filled
 	waiting []*sheet
 	spare   []*sheet
 	missing uint64
-	broken  bool // nothing is written any more
+	broken  bool // writing failed; events are dropped
 }
 
-// sheet is a piece of a recording on its way to the file.
+// sheet is a batch of events to be written.
 type sheet struct {
 	lines   []line
 	begins  []begin
@@ -55,14 +56,14 @@ type sheet struct {
 	others  []sched.Event
 }
 
-// begin is a new core.
+// begin is the start of a new core.
 type begin struct {
 	policy string
 	config sched.Config
 }
 
-// line is an event of its kind's slice; a gap has none, and hash is how many
-// are missing.
+// line refers to the next event in the slice of its kind. For a gap, hash is the
+// number of missing events.
 type line struct {
 	now  protocol.Time
 	hash record.Hash
@@ -80,14 +81,15 @@ const (
 	lineGap
 )
 
-// Bounds of what waits for the file, and how long the last events may.
+// These bound the events waiting to be written, and how long the latest events
+// may wait.
 const (
 	sheetLines  = 512
 	maxSheets   = 128
 	recordEvery = 500 * time.Millisecond
 )
 
-// Open creates the file of a Recorder. An existing one is not written over.
+// Open creates a Recorder's file. It fails if the file exists.
 func Open(path string, log *slog.Logger) (*Recorder, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -125,8 +127,8 @@ func (r *Recorder) Begin(policy string, config sched.Config) {
 	r.sheet.lines = append(r.sheet.lines, line{kind: lineBegin})
 }
 
-// Step implements sched.Observer. It keeps neither event nor output, and waits for
-// nothing.
+// Step implements sched.Observer. It never blocks and keeps neither event nor
+// output.
 func (r *Recorder) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,7 +141,7 @@ func (r *Recorder) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	r.sheet.add(now, e, r.hash)
 }
 
-// turn takes a new sheet, if not too many wait.
+// turn starts a new sheet, unless too many are waiting.
 func (r *Recorder) turn() bool {
 	if len(r.waiting) >= maxSheets {
 		return false
@@ -157,7 +159,7 @@ func (r *Recorder) turn() bool {
 	return true
 }
 
-// gap says how many events are missing, where it goes on.
+// gap records the number of events missing before the next one.
 func (r *Recorder) gap() {
 	if r.missing > 0 {
 		r.sheet.lines = append(r.sheet.lines, line{kind: lineGap, hash: record.Hash(r.missing)})
@@ -191,7 +193,7 @@ func (s *sheet) clear() {
 	s.lines, s.submits, s.results, s.others = s.lines[:0], s.submits[:0], s.results[:0], s.others[:0]
 }
 
-// run writes until it is stopped.
+// run writes sheets until Close.
 func (r *Recorder) run() {
 	every := time.NewTicker(recordEvery)
 	defer every.Stop()
@@ -209,7 +211,7 @@ func (r *Recorder) run() {
 	}
 }
 
-// drain writes what waits; all of it: the sheet that is being filled, too.
+// drain writes the waiting sheets and, if all, also the one being filled.
 func (r *Recorder) drain(all bool) {
 	for {
 		s := r.take(all)
@@ -228,7 +230,7 @@ func (r *Recorder) drain(all bool) {
 		}
 	}
 	if all {
-		_ = r.writer.Flush() // its error comes again with the next sheet
+		_ = r.writer.Flush() // the error returns with the next sheet
 	}
 }
 
@@ -271,7 +273,7 @@ func (r *Recorder) write(s *sheet) error {
 	return err
 }
 
-// Close writes what is left and waits until it is done.
+// Close writes the remaining events and ends the goroutine.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	r.gap()

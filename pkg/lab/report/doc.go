@@ -1,9 +1,8 @@
-// Package report turns samples of served requests into what people compare:
-// goodput, counts of errors and latency percentiles, per model and in total. It
-// is JSON as it stands; how it looks on a terminal is its caller's business.
+// Package report summarises samples of served requests: goodput, counts of
+// errors and latency percentiles, per model and in total. A Report is
+// JSON-encodable; terminal output is the caller's task.
 //
 // The demo and the load generator call it after a run. It is pure: the same
-// samples, in whatever order, give the same Report. It keeps every sample's
-// latency and sorts, so percentiles are exact; it is not meant for streams
-// without end.
+// samples, in any order, give the same Report. It keeps and sorts every sample's
+// latency, so percentiles are exact; it is not meant for unbounded streams.
 package report

@@ -8,28 +8,28 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Sample is one request that has its outcome.
+// Sample is one finished request.
 type Sample struct {
 	Model string
-	// Latency is from sending to the reply, whatever the reply said.
+	// Latency is from sending to the reply, whatever its code.
 	Latency time.Duration
-	// SLO is the request's latency target; 0 or less is none, which every
-	// latency meets.
+	// SLO is the request's latency target; 0 or less means none, which every latency
+	// meets.
 	SLO  time.Duration
 	Code protocol.Code
 	// Cold: the weights had to be loaded for this request.
 	Cold bool
-	// Batch is the size at which the request ran; 0 when it did not.
+	// Batch is the batch size of its execution; 0 if it was not executed.
 	Batch int
 }
 
-// InSLO reports whether the request was served, and in time.
+// InSLO reports whether the request was served in time.
 func (s Sample) InSLO() bool {
 	return s.Code == protocol.OK && (s.SLO <= 0 || s.Latency <= s.SLO)
 }
 
-// Summary is what the samples of one model, or all of them, come to.
-// Requests = OK + the sum of Errors, and InSLO <= OK.
+// Summary summarises the samples of one model, or of all. Requests = OK + the
+// sum of Errors, and InSLO <= OK.
 type Summary struct {
 	Model    string `json:"model,omitempty"`
 	Requests int    `json:"requests"`
@@ -37,23 +37,23 @@ type Summary struct {
 	InSLO    int    `json:"in_slo"`
 	// Goodput is InSLO per second of the report's window.
 	Goodput float64 `json:"goodput_rps"`
-	// Cold counts the requests served that waited for weights; MeanBatch is
-	// the mean batch size of those served, 0 when none was.
+	// Cold counts the served requests that waited for weights. MeanBatch is the mean
+	// batch size of the served requests, 0 if there is none.
 	Cold      int     `json:"cold"`
 	MeanBatch float64 `json:"mean_batch"`
-	// Errors counts requests by code, OK left out; ordered by code.
+	// Errors counts requests by code, without OK; sorted by code.
 	Errors []ErrorCount `json:"errors,omitempty"`
-	// Latency is of the requests served (code OK), in time or not.
+	// Latency is of the served requests (code OK), in time or not.
 	Latency Percentiles `json:"latency"`
 }
 
-// ErrorCount is how many requests ended with a code.
+// ErrorCount is the number of requests that ended with a code.
 type ErrorCount struct {
 	Code  protocol.Code `json:"code"`
 	Count int           `json:"count"`
 }
 
-// ByCode is what counts by code come to, ordered by code; OK is left out.
+// ByCode returns counts by code as a list sorted by code, without OK.
 func ByCode(counts map[protocol.Code]int) []ErrorCount {
 	var all []ErrorCount
 	for code, n := range counts {
@@ -65,7 +65,7 @@ func ByCode(counts map[protocol.Code]int) []ErrorCount {
 	return all
 }
 
-// Percentiles are exact, by nearest rank: the value at p is the smallest one
+// Percentiles are exact, by nearest rank: the value at p is the smallest value
 // that at least the share p of all values does not exceed, so each is a latency
 // that occurred. All are 0 without values. JSON is in nanoseconds.
 type Percentiles struct {
@@ -78,15 +78,15 @@ type Percentiles struct {
 
 // Report is the summary of a run.
 type Report struct {
-	// Window is the time over which goodput is counted.
+	// Window is the duration over which goodput is counted.
 	Window time.Duration `json:"window_ns"`
-	// Models are ordered by name.
+	// Models are sorted by name.
 	Models []Summary `json:"models"`
 	Total  Summary   `json:"total"`
 }
 
-// New summarises samples of a run that lasted window. Without a positive
-// window every goodput is 0. The samples are not changed.
+// New summarises the samples of a run that lasted window. If window is not
+// positive, every goodput is 0. The samples are not changed.
 func New(samples []Sample, window time.Duration) Report {
 	sorted := slices.Clone(samples)
 	slices.SortStableFunc(sorted, func(a, b Sample) int { return strings.Compare(a.Model, b.Model) })
@@ -135,7 +135,7 @@ func summarize(samples []Sample, window time.Duration) Summary {
 	return sum
 }
 
-// count keeps Errors ordered by code.
+// count increments the count of code; Errors stays sorted by code.
 func (s *Summary) count(code protocol.Code) {
 	at, found := slices.BinarySearchFunc(s.Errors, code, func(e ErrorCount, c protocol.Code) int {
 		return strings.Compare(string(e.Code), string(c))
@@ -153,10 +153,10 @@ func percentiles(sorted []time.Duration) Percentiles {
 	}
 }
 
-// Percentile returns the value at a share of perMille thousandths, by nearest
-// rank, of values sorted upwards: 500 is the median, 1000 the maximum, 0 and
-// less the minimum. It is 0 without values. Thousandths are whole numbers so
-// that no rounding moves a rank.
+// Percentile returns the value at rank perMille/1000 (nearest rank) of values in
+// ascending order: 500 is the median, 1000 the maximum, 0 and less the minimum.
+// It is 0 without values. perMille is a whole number so that no rounding changes
+// a rank.
 func Percentile(sorted []time.Duration, perMille int) time.Duration {
 	if len(sorted) == 0 {
 		return 0

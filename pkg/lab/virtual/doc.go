@@ -1,8 +1,8 @@
-// Package virtual runs a worker's core (package work) with GPUs that exist only in
-// virtual time: copies of inputs and outputs take none, executions, transfers and
-// reads from disk take what the World says. It has no rules of its own: what a
-// worker accepts, begins and answers, the core decides.
+// Package virtual runs a worker's core (package work) with GPUs that exist only
+// in virtual time: copies of inputs and outputs take no time; the World gives
+// the durations of executions, transfers and reads from disk. All decisions
+// (which actions a worker accepts, starts and answers) are the core's.
 //
-// The simulator and the replay of a recording drive it. One goroutine owns a Worker;
-// the World is called back from its methods.
+// The simulator and the replay of a recording drive it. One goroutine owns a
+// Worker; the Worker calls the World from its own methods.
 package virtual

@@ -9,27 +9,29 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// World is what surrounds a worker.
+// World is the environment of a worker.
 type World interface {
-	// Now is the time on the worker's clock.
+	// Now returns the time on the worker's clock.
 	Now() protocol.Time
-	// Begins says that an order begins now; it returns how long it takes.
+	// Begins is called when an order starts; it returns the order's duration.
 	Begins(o *work.Order, on *GPU) time.Duration
-	// Reads is what a load reads from disk, and how long that takes, or why not.
+	// Reads returns the model that a load reads from disk and the read's duration,
+	// or an error.
 	Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error)
-	// After asks for a call of do so much later, EndIn for one of End, WakeIn for one
-	// of Wake, each on this worker.
+	// After must call do after d. EndIn must call End, and WakeIn Wake, on this
+	// worker after d.
 	After(d time.Duration, do func())
 	EndIn(d time.Duration, r *Run)
 	WakeIn(d time.Duration, w *Worker)
-	// Delivers has the outputs of an Infer that went well; its result came before.
+	// Delivers receives a successful Infer, whose outputs are to be delivered.
+	// Answers has received its result before.
 	Delivers(o *work.Order)
-	// Answers has a result, with the order that it ends; of a result that was given
-	// before, and of a state, there is none.
+	// Answers receives a result with the order that it ends. The order is nil for a
+	// repeated result and for a state.
 	Answers(r *protocol.Result, o *work.Order)
 }
 
-// Worker is one worker. Between two incarnations it keeps its place and its GPUs.
+// Worker is one emulated worker. It and its GPUs persist across incarnations.
 type Worker struct {
 	Core *work.Worker
 	GPUs []*GPU
@@ -41,7 +43,7 @@ type Worker struct {
 	input    work.Input
 	staged   work.Staged
 	staging  []*work.Order
-	setUp    bool // what happens now takes no time, and nobody asked for it
+	setUp    bool // orders are carried out at once and their results dropped
 	setUps   protocol.ActionID
 }
 
@@ -49,23 +51,23 @@ type Worker struct {
 type GPU struct {
 	Worker *Worker
 	ID     int
-	// Slow is how many times longer than usual everything takes that begins now;
-	// nothing ends before Hung.
+	// Slow multiplies the duration of everything that starts now. Nothing ends
+	// before Hung.
 	Slow float64
 	Hung protocol.Time
 }
 
-// Run is an order that a GPU executes or transfers.
+// Run is an order being executed or transferred by a GPU.
 type Run struct {
 	Order *work.Order
 	GPU   *GPU
-	// Started is when it began, on the worker's clock.
+	// Started is the start time, on the worker's clock.
 	Started protocol.Time
 
-	core *work.Worker // that began it; void once another incarnation has begun
+	core *work.Worker // the core that started the run; the run is void in another incarnation
 }
 
-// New makes a worker whose GPUs are empty.
+// New returns a worker with empty GPUs.
 func New(config work.Config, world World) *Worker {
 	w := &Worker{config: config, world: world}
 	for i := range config.GPUs {
@@ -75,45 +77,45 @@ func New(config work.Config, world World) *Worker {
 	return w
 }
 
-// World is what it was made in.
+// World returns the worker's environment.
 func (w *Worker) World() World { return w.world }
 
-// ID is the worker's name, Incarnation its present start.
+// ID returns the worker's name.
 func (w *Worker) ID() string { return w.config.Name }
 
-// Incarnation is the present start of the worker.
+// Incarnation returns the current incarnation.
 func (w *Worker) Incarnation() uint64 { return w.config.Incarnation }
 
-// String names the GPU for a person.
+// String names the GPU.
 func (g *GPU) String() string { return fmt.Sprintf("%s gpu %d", g.Worker.config.Name, g.ID) }
 
-// Restart begins an incarnation that remembers nothing and whose GPUs are empty;
-// what ran is void.
+// Restart starts a new incarnation with empty memory and GPUs; running orders
+// are void.
 func (w *Worker) Restart(incarnation uint64) {
 	w.config.Incarnation = incarnation
 	w.Core, w.wake = work.New(w.config), protocol.Never
 }
 
-// Receive has an action at the worker.
+// Receive delivers an action to the worker.
 func (w *Worker) Receive(a protocol.Action) {
-	a.Requests = slices.Clone(a.Requests) // whoever sent it uses its memory again
+	a.Requests = slices.Clone(a.Requests) // the sender reuses its memory
 	w.received.Action = a
 	w.Step(&w.received)
 }
 
-// Input has the payload of one request at the worker.
+// Input delivers the payload of one request to the worker.
 func (w *Worker) Input(id protocol.RequestID, bytes int64) {
 	w.input = work.Input{ID: id, Bytes: bytes}
 	w.Step(&w.input)
 }
 
-// Wake says that the time has come that the core asked for.
+// Wake delivers the Tick that the core requested.
 func (w *Worker) Wake() {
 	w.wake = protocol.Never
 	w.Step(&work.Tick{})
 }
 
-// End says that a run's time on its GPU is over, unless the GPU hangs.
+// End ends a run on its GPU, unless the GPU hangs.
 func (w *Worker) End(r *Run) {
 	if r.core != w.Core {
 		return
@@ -135,7 +137,7 @@ func (w *Worker) ended(r *Run, now protocol.Time) {
 	w.Step(&work.Transferred{Order: r.Order, Begin: r.Started, End: now})
 }
 
-// Step gives the core one event and carries out what it decided.
+// Step applies one event to the core and carries out its output.
 func (w *Worker) Step(e work.Event) {
 	w.carryOut(w.Core.Step(w.world.Now(), e))
 	for len(w.staging) > 0 {
@@ -145,8 +147,8 @@ func (w *Worker) Step(e work.Event) {
 	}
 }
 
-// carryOut does what the core wants done. Runs that begin come last: in a set-up they
-// end at once, by a step that uses the output again.
+// carryOut carries out the core's output. Runs are started last: in a set-up
+// they end at once and thereby call Step, which reuses the output.
 func (w *Worker) carryOut(out *work.Output) {
 	w.staging = append(w.staging, out.Stage...)
 	for _, o := range out.Read {
@@ -174,7 +176,7 @@ func (w *Worker) carryOut(out *work.Output) {
 	}
 }
 
-// begin has an order take its time.
+// begin starts an order.
 func (w *Worker) begin(o *work.Order) {
 	g, now := w.GPUs[o.GPU()], w.world.Now()
 	r := &Run{Order: o, GPU: g, Started: now, core: w.Core}
@@ -190,7 +192,7 @@ func (w *Worker) begin(o *work.Order) {
 	w.world.EndIn(takes+max(0, g.Hung.Sub(now)), r)
 }
 
-// read has a model read from disk.
+// read starts the read of a model from disk.
 func (w *Worker) read(o *work.Order) {
 	core, begin := w.Core, w.world.Now()
 	spec, takes, refused := w.world.Reads(o.Action.Load)
@@ -206,15 +208,15 @@ func (w *Worker) read(o *work.Order) {
 	w.world.After(takes, done)
 }
 
-// setUpIssuer is of actions that nobody sent.
+// setUpIssuer is the issuer of set-up actions.
 const setUpIssuer = ^uint64(0)
 
-// HoldInMemory puts copies of a model into host memory before anything happens.
+// HoldInMemory puts copies of a model into host memory, before the run.
 func (w *Worker) HoldInMemory(path string, names ...string) {
 	w.quietly(protocol.Action{Kind: protocol.LoadModelFromDisk, Load: &protocol.LoadSpec{Path: path, Names: names}})
 }
 
-// HoldOnGPU puts a model's weights onto a GPU, if there is room.
+// HoldOnGPU puts a model's weights onto a GPU, before the run, if they fit.
 func (w *Worker) HoldOnGPU(gpu int, model string) {
 	w.quietly(protocol.Action{Kind: protocol.LoadWeights, GPU: gpu, Model: model})
 }
