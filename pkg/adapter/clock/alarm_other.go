@@ -4,15 +4,15 @@ package clock
 
 import "time"
 
-// Alarm wakes a goroutine: after a while, or when poked. Go's own timers, which
-// may be late by a millisecond, have to do here.
+// Alarm wakes a goroutine after a duration, or when poked. On this system it uses Go's
+// own timers, which may be a millisecond late.
 type Alarm struct{ pokes chan struct{} }
 
-// NewAlarm makes an alarm.
+// NewAlarm returns an alarm.
 func NewAlarm() *Alarm { return &Alarm{make(chan struct{}, 1)} }
 
-// Sleep returns after d, or earlier: the caller looks at the clock again. One
-// goroutine at a time sleeps.
+// Sleep returns after d, or earlier: the caller checks the clock again. Only one
+// goroutine may sleep at a time.
 func (a *Alarm) Sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -22,13 +22,13 @@ func (a *Alarm) Sleep(d time.Duration) {
 	}
 }
 
-// Poke ends the Sleep that is, or the next one; from any goroutine.
+// Poke ends the current Sleep, or the next one. It may be called from any goroutine.
 func (a *Alarm) Poke() {
 	select {
 	case a.pokes <- struct{}{}:
-	default: // a poke that waits wakes just as well
+	default: // a pending poke wakes as well
 	}
 }
 
-// Close has nothing to free here.
+// Close does nothing on this system.
 func (*Alarm) Close() {}

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Fault makes the clock of this process go wrong, for tests of what a stack does
-// about a worker with such a clock. The zero value behaves.
+// Fault is an injected fault of this process' clock, to test how the stack reacts to a
+// worker with such a clock. The zero value is a correct clock.
 type Fault struct {
 	// Drift is by how much the clock is fast: 0.01 gains 10 ms each second.
 	Drift float64
-	// Step is how far ahead it is while it is stepped.
+	// Step is how far the clock is ahead while it is stepped.
 	Step time.Duration
 }
 
-// maxFault bounds a step; a drift is at most as fast as the clock itself.
+// maxFault bounds a step. A drift is at most 1: the clock runs at most twice as fast.
 const maxFault = time.Hour
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (f Fault) Validate() error {
 	if f.Drift <= -1 || f.Drift > 1 || f.Drift != f.Drift {
 		return fmt.Errorf("clock drift is %v; it must be above -1 and at most 1", f.Drift)
@@ -30,17 +30,17 @@ func (f Fault) Validate() error {
 }
 
 var (
-	fault   atomic.Pointer[Fault] // nil in all but tests
+	fault   atomic.Pointer[Fault] // nil except in tests
 	stepped atomic.Bool
 )
 
-// Misbehave has the clock of this process go wrong from now on, not stepped yet.
+// Misbehave makes this process' clock faulty from now on, not stepped yet.
 func (f Fault) Misbehave() { fault.Store(&f) }
 
 // Stepped steps the clock ahead, or back again.
 func Stepped(ahead bool) { stepped.Store(ahead) }
 
-// off is how far the clock is off when the process is so old.
+// off returns how far the clock is off when the process has run for age.
 func (f Fault) off(age time.Duration) time.Duration {
 	off := time.Duration(f.Drift * float64(age))
 	if stepped.Load() {

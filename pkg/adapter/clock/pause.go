@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Pause waits, and reports false when ctx ended before.
+// Pause waits for d, and returns false if ctx ended earlier.
 func Pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

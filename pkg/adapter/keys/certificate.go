@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// How long certificates last, and how long before its end one is made anew when
+// Lifetimes of certificates, and how long before its end a certificate is renewed when
 // the directory is written again.
 const (
 	authorityLifetime   = 10 * 365 * 24 * time.Hour
@@ -30,14 +30,14 @@ const tlsDir = "tls"
 
 var serverPath = filepath.Join(brokerDir, "server")
 
-// authority signs the others.
+// authority is the certificate authority that signs all other certificates.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// certificates makes an authority, a certificate for the broker and one for each
-// user, unless they are there and last.
+// certificates creates an authority, a certificate for the broker and one for each user,
+// unless valid ones exist.
 func (w *writer) certificates(users []User, hosts []string) error {
 	if err := os.MkdirAll(filepath.Join(w.config.Dir, tlsDir), 0o700); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (w *writer) certificates(users []User, hosts []string) error {
 	return w.put(filepath.Join(brokerDir, certificatesFile), []byte(body), 0o644, "where the broker's certificate is")
 }
 
-// hosts are those that are wanted, or those that the broker's certificate names.
+// hosts returns the configured hosts, or those in the broker's existing certificate.
 func (w *writer) hosts() ([]string, error) {
 	if len(w.config.Hosts) > 0 {
 		return w.config.Hosts, nil
@@ -109,8 +109,8 @@ func (w *writer) authority() (*authority, error) {
 	return &authority{certificate, key}, nil
 }
 
-// certificate makes one: a server's names its hosts, and since servers of a cluster
-// connect to each other it is a client's too.
+// certificate creates a certificate: a server's names its hosts, and is also a client's,
+// since servers of a cluster connect to each other.
 func (w *writer) certificate(a *authority, path string, hosts []string) error {
 	old, _, err := w.read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +140,7 @@ func sameHosts(a, b *x509.Certificate) bool {
 	return slices.Equal(a.DNSNames, b.DNSNames) && slices.EqualFunc(a.IPAddresses, b.IPAddresses, net.IP.Equal)
 }
 
-// blank is a certificate of a name, for what follows to fill in.
+// blank returns a certificate template with a name and lifetime.
 func blank(name string, life time.Duration) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
@@ -150,7 +150,7 @@ func blank(name string, life time.Duration) *x509.Certificate {
 	}
 }
 
-// issue makes a key and a certificate of it, signed by a, or by itself.
+// issue creates a key and its certificate, signed by a, or by itself if a is nil.
 func (w *writer) issue(path string, template *x509.Certificate, a *authority) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

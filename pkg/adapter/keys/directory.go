@@ -17,20 +17,21 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 )
 
-// Config says what is to be in a directory of keys.
+// Config is the desired content of a directory of keys.
 type Config struct {
-	// Dir is the directory; it is made with mode 0700.
+	// Dir is the directory; it is created with mode 0700.
 	Dir string
 	// Prefix of the stack's subjects.
 	Prefix string
-	// Workers and Clients are names of users that are wanted beside those that are
-	// there. Of roles without names there is one user each; the workers share one,
-	// and so do the clients, as long as none of them has a name.
+	// Workers and Clients are names of users to add to the existing ones. Roles without
+	// names have one user each; workers share one user, and so do clients, as long as
+	// none of them has a name.
 	Workers, Clients []string
-	// Hosts are the names and addresses of the broker, for its certificate; without
-	// any it is as it was, and if there was none, there are no certificates.
+	// Hosts are the names and addresses of the broker, for its certificate. If empty, an
+	// existing certificate keeps its hosts, and without one no certificates are made.
 	Hosts []string
-	// At is where the broker finds its part of the directory, "" for where it is.
+	// At is the path at which the broker finds its part of the directory, "" if it is
+	// the same path.
 	At string
 }
 
@@ -40,8 +41,8 @@ type Change struct {
 	What string `json:"what"`
 }
 
-// The broker's settings, of which users.conf and certificates.conf are made and
-// the others are copied.
+// The broker's configuration files; users.conf and certificates.conf are generated, the
+// others are copied.
 const (
 	brokerDir        = "broker"
 	usersFile        = "users.conf"
@@ -49,14 +50,14 @@ const (
 	seedSuffix       = ".nk"
 )
 
-// Settings is where a broker's settings lie: nats.conf, nats-tls.conf or
+// Settings returns the path of a broker's configuration: nats.conf, nats-tls.conf or
 // nats-cluster-tls.conf.
 func Settings(dir, name string) string { return filepath.Join(dir, brokerDir, name) }
 
 var settings = []string{"nats.conf", "nats-tls.conf", "nats-cluster-tls.conf"}
 
-// Write brings a directory up to date and returns what it changed: users whose file
-// is there stay, those that are wanted besides are made, and users.conf names all.
+// Write updates a directory and returns the written files: users with an existing file
+// stay, other wanted users are added, and users.conf names all.
 func Write(c Config) ([]Change, error) {
 	w := &writer{config: c}
 	if err := w.write(); err != nil {
@@ -65,7 +66,7 @@ func Write(c Config) ([]Change, error) {
 	return w.changes, nil
 }
 
-// Users are those whose file is in a directory, in the order of their roles.
+// Users returns the users with a file in a directory, in the order of their roles.
 func Users(dir string) ([]User, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +96,7 @@ func Users(dir string) ([]User, error) {
 	return users, nil
 }
 
-// Seed is where the seed of a user lies.
+// Seed returns the path of a user's seed.
 func Seed(dir string, u User) string { return filepath.Join(dir, u.String()+seedSuffix) }
 
 type writer struct {
@@ -159,8 +160,8 @@ func (w *writer) samePrefix() error {
 	return err
 }
 
-// wanted are the users that there have to be. A key that was taken back from the
-// last worker with a name does not bring one for all workers about.
+// wanted returns the users that must exist. If the key of the last named worker was
+// removed, no unnamed worker user is created in its place.
 func (w *writer) wanted() ([]User, error) {
 	there, err := Users(w.config.Dir)
 	if err != nil {
@@ -189,7 +190,7 @@ func (w *writer) wanted() ([]User, error) {
 	return users, nil
 }
 
-// seed makes the key of a user, unless it is there.
+// seed creates the key of a user, unless it exists.
 func (w *writer) seed(u User) error {
 	return w.once(u.String()+seedSuffix, func() ([]byte, error) {
 		pair, err := nkeys.CreateUser()
@@ -210,7 +211,7 @@ type entry struct {
 	User, Key, Inbox string
 	Role             Role
 	Self             string   // a worker's own name
-	Asks             string   // what a client's requests go to, behind infer
+	Asks             string   // the end of a client's request subjects, after infer
 	P, B             string   // the prefix of subjects, and of streams
 	Streams          []string // of the stack
 }
@@ -241,8 +242,8 @@ func (w *writer) users(users []User) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// publicKey reads the public half of a user's key. No error repeats what stands in
-// the file.
+// publicKey reads the public half of a user's key. Errors do not quote the file's
+// content.
 func publicKey(path string) (string, error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
@@ -257,7 +258,7 @@ func publicKey(path string) (string, error) {
 	return pair.PublicKey()
 }
 
-// once writes a file that is not there.
+// once writes a file if it does not exist.
 func (w *writer) once(name string, make func() ([]byte, error), mode fs.FileMode, what string) error {
 	if _, err := os.Lstat(filepath.Join(w.config.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -269,7 +270,7 @@ func (w *writer) once(name string, make func() ([]byte, error), mode fs.FileMode
 	return w.put(name, body, mode, what)
 }
 
-// put replaces a file as a whole, unless it holds that already.
+// put replaces a file atomically, unless it already has that content.
 func (w *writer) put(name string, body []byte, mode fs.FileMode, what string) error {
 	path := filepath.Join(w.config.Dir, name)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, body) {
@@ -279,7 +280,7 @@ func (w *writer) put(name string, body []byte, mode fs.FileMode, what string) er
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // it is gone by then, if all went well
+	defer os.Remove(temporary.Name()) // after a successful rename the file no longer exists
 	_, err = temporary.Write(body)
 	if err == nil {
 		err = temporary.Chmod(mode)

@@ -1,16 +1,16 @@
-// Package keys makes the users of a broker with roles: an nkey for each, the
-// configuration that says who may do what, and certificates. Everything lies in one
-// directory, which belongs to whoever runs the stack; the broker is given its part,
+// Package keys creates the users of a broker with roles: an nkey for each, the
+// configuration that says who may do what, and certificates. All files are in one
+// directory, which belongs to the operator of the stack; the broker gets its part of it,
 // and each process its own file.
 //
-//	ROLE.nk, ROLE.NAME.nk     the seed of a user, mode 0600; made once
-//	tls/USER.pem, .key        the certificate of a user, and tls/ca.*, which all come from
-//	broker/users.conf         the users, with public keys; made anew each time
-//	broker/nats.conf, nats-tls.conf, nats-cluster-tls.conf    settings; made once
+//	ROLE.nk, ROLE.NAME.nk     the seed of a user, mode 0600; created once
+//	tls/USER.pem, .key        the certificate of a user; tls/ca.* is the authority that signs all
+//	broker/users.conf         the users, with public keys; written each time
+//	broker/nats.conf, nats-tls.conf, nats-cluster-tls.conf    settings; created once
 //	broker/server.*, ca.pem, certificates.conf                the broker's certificate
 //
-// To take a key back, remove its file and write the directory again.
+// To revoke a key, remove its file and write the directory again.
 //
-// Roles are written as allow-lists in deploy/users.conf.tmpl. It is called by
-// clockwork keys, from one goroutine; it connects to nobody.
+// Roles are allow-lists in deploy/users.conf.tmpl. clockwork keys calls the package,
+// from one goroutine; the package opens no connections.
 package keys

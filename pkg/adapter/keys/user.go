@@ -7,37 +7,37 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Role is what a user is for; deploy/users.conf.tmpl says what each may do.
+// Role is the function of a user; deploy/users.conf.tmpl says what each may do.
 type Role string
 
 // The roles.
 const (
-	Client     Role = "client"     // sends requests, sees what is served
+	Client     Role = "client"     // sends requests, sees the served models
 	Gateway    Role = "gateway"    // a client on behalf of others
 	Controller Role = "controller" // also the front door
 	Scheduler  Role = "scheduler"
 	Profiler   Role = "profiler"
 	Worker     Role = "worker"
 	Operator   Role = "operator" // loads models, makes streams and buckets
-	Health     Role = "health"   // asks whether services are well
+	Health     Role = "health"   // queries the health of services
 )
 
-// Roles are all of them, as they stand in users.conf.
+// Roles are all roles, in the order of users.conf.
 var Roles = []Role{Client, Gateway, Controller, Scheduler, Profiler, Worker, Operator, Health}
 
-// named says of which roles there may be several users with names of their own:
-// services of one kind stand in for each other, so they are one.
+// named reports whether a role may have several users with names: services of other
+// roles replace each other and share one user.
 func (r Role) named() bool { return r == Client || r == Gateway || r == Worker }
 
 // User is one user of the broker.
 type User struct {
 	Role Role
-	// Name tells users of a role apart: of a worker it is the worker's. "" is the
-	// only user of its role, whom several processes may share.
+	// Name distinguishes users of a role; a worker's is the worker's name. "" is the
+	// only user of its role, which several processes may share.
 	Name string
 }
 
-// ParseUser reads "role" or "role.name".
+// ParseUser parses "role" or "role.name".
 func ParseUser(text string) (User, error) {
 	role, name, _ := strings.Cut(text, ".")
 	u := User{Role(role), name}
@@ -47,7 +47,7 @@ func ParseUser(text string) (User, error) {
 	return u, u.Validate()
 }
 
-// Validate reports what is wrong with a user.
+// Validate returns an error that says what is wrong with a user.
 func (u User) Validate() error {
 	known := false
 	for _, r := range Roles {
@@ -68,7 +68,7 @@ func (u User) Validate() error {
 	return nil
 }
 
-// String is "worker" or "worker.gpu-1".
+// String returns "worker" or "worker.gpu-1", for example.
 func (u User) String() string {
 	if u.Name == "" {
 		return string(u.Role)
@@ -76,8 +76,8 @@ func (u User) String() string {
 	return string(u.Role) + "." + u.Name
 }
 
-// Inbox is the prefix of the subjects on which this user is answered. The first
-// token tells who may answer there, the second keeps users of one role apart.
+// Inbox returns the prefix of the user's reply subjects. The first token decides who may
+// publish there, the second separates users of one role.
 func (u User) Inbox() string {
 	name := u.Name
 	if name == "" {
@@ -86,7 +86,7 @@ func (u User) Inbox() string {
 	return "_INBOX_" + string(u.Role) + "." + name
 }
 
-// self is the name under which a worker may speak.
+// self returns the name under which a worker may publish, or a wildcard.
 func (u User) self() string {
 	if u.Name == "" {
 		return "*"
@@ -94,8 +94,8 @@ func (u User) self() string {
 	return u.Name
 }
 
-// asks is what the subjects of this user's requests end with: any model, and its
-// own name if it has one, by which front doors know it.
+// asks returns the end of the user's request subjects: any model, and the user's name if
+// it has one, by which front doors identify it.
 func (u User) asks() string {
 	if u.Name == "" {
 		return "*"

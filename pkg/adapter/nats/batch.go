@@ -2,26 +2,25 @@ package bus
 
 import "sync"
 
-// Batch collects items of one kind for one place and sends them together, in
-// the goroutine of whoever flushes: no goroutine stands between. While one
-// flush is at work, what others add leaves together after it. Its methods
-// may be called from any goroutine.
+// Batch collects items for one receiver and sends them together, on the goroutine that
+// calls Flush: there is no goroutine in between. Items added during a flush are sent
+// together after it. Its methods may be called from any goroutine.
 //
-// Whoever adds also flushes, at once or as soon as it has nothing more to add
-// (Pending helps a NATS callback to tell); nothing waits in order to be batched.
+// A caller of Add also calls Flush, at once or when it has nothing more to add (nats.Subscription.Pending
+// helps a NATS callback to know that); no item waits for others to fill a batch.
 type Batch[T any] struct {
 	send     func([]T)
 	maxItems int
 
-	sending sync.Mutex // held by the flush at work, so that order is kept
-	spare   []T        // the slice of the last flush, to be used again
+	sending sync.Mutex // held by the active flush, to keep the order
+	spare   []T        // the slice of the last flush, for reuse
 
 	mu    sync.Mutex
 	queue []T
 }
 
-// NewBatch makes a batch that calls send with one to maxItems items at a time.
-// The slice belongs to the batch again when send returns.
+// NewBatch returns a batch that calls send with one to maxItems items at a time. The
+// slice belongs to the batch again when send returns.
 func NewBatch[T any](maxItems int, send func([]T)) *Batch[T] {
 	return &Batch[T]{send: send, maxItems: maxItems}
 }
@@ -33,13 +32,13 @@ func (b *Batch[T]) Add(items ...T) {
 	b.mu.Unlock()
 }
 
-// Flush sends what is queued. If another flush is at work, that one sends it,
-// after Flush has returned.
+// Flush sends the queued items. If another flush is active, that flush sends them,
+// possibly after this call has returned.
 func (b *Batch[T]) Flush() {
 	for !b.empty() && b.sending.TryLock() {
 		b.flush()
 		b.sending.Unlock()
-		// Who came between the two found the lock taken: look again.
+		// Another caller may have found the lock taken in between: check again.
 	}
 }
 
@@ -49,7 +48,7 @@ func (b *Batch[T]) empty() bool {
 	return len(b.queue) == 0
 }
 
-// flush sends what is queued at this moment. The caller holds sending.
+// flush sends the items queued now. The caller holds sending.
 func (b *Batch[T]) flush() {
 	b.mu.Lock()
 	items := b.queue

@@ -18,29 +18,29 @@ import (
 const (
 	replyHeader  = "Clockwork-Reply"
 	budgetHeader = "Clockwork-Budget-Ns"
-	jsonHeader   = "Clockwork-Json" // there when the body is JSON
+	jsonHeader   = "Clockwork-Json" // present if the body is JSON
 
-	// TraceHeader is there when the client records a trace of it.
+	// TraceHeader is present if the client records a trace of the request.
 	TraceHeader = "traceparent"
 )
 
-// storedHead is what the headers of a stored request take beside the reply
+// storedHead bounds the headers of a stored request, in bytes, without the reply
 // subject.
 const storedHead = 256
 
 // BufferConfig bounds the buffer.
 type BufferConfig struct {
-	// Timeout is how long a request may wait; the stream's own age limit only
-	// backs the controller's timers up.
+	// Timeout is how long a request may wait; the stream's own age limit is only a
+	// backup for the controller's timers.
 	Timeout time.Duration
-	// MaxRequests and MaxBytes are where BUFFER_FULL begins.
+	// MaxRequests and MaxBytes are the limits beyond which Store returns BUFFER_FULL.
 	MaxRequests int64
 	MaxBytes    int64
 }
 
-// Buffer holds infer requests while no scheduler is active. Front doors Store;
-// the one controller that leads watches, claims and hands on. Methods may be
-// called from any goroutine.
+// Buffer holds infer requests while no scheduler is active. Front doors call Store; the
+// leading controller watches, claims and forwards the requests. Methods may be called
+// from any goroutine.
 type Buffer struct {
 	bus     *Bus
 	js      jetstream.JetStream // on the payload connection
@@ -53,19 +53,19 @@ type Buffered struct {
 	Seq   uint64
 	Model string
 	Reply string
-	// Budget is the SLO that begins when the request is handed on; 0 for the
-	// front door's default.
+	// Budget is the SLO that begins when the request is forwarded; 0 for the front
+	// door's default.
 	Budget time.Duration
 	// Encoding is that of the body.
 	Encoding protocol.Encoding
 	// Stored is the broker's time.
 	Stored time.Time
-	// Traceparent is the client's span, "" where nobody records a trace.
+	// Traceparent is the client's span, "" if no trace is recorded.
 	Traceparent string
 }
 
-// OpenBuffer opens the stream, and makes it when it is not there, unless the bus
-// is Bound.
+// OpenBuffer opens the stream, and creates it if it does not exist, unless the bus is
+// Bound.
 func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	config := jetstream.StreamConfig{
 		Name:        b.bucket("buffer"),
@@ -103,22 +103,20 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 	}
 }
 
-// storeWait bounds how long the broker may take to store a request, before it
-// is asked again.
+// storeWait bounds how long the broker may take to store a request before Store tries
+// again.
 const storeWait = 2 * time.Second
 
-// MaxStoring is how many requests a front door may have on their way into the
-// buffer at a time.
+// MaxStoring is how many requests a front door may be storing at a time.
 const MaxStoring = 4096
 
-// Store sends a request to the store, as its client sent it, and returns a
-// function that waits until it is there: then it counts as accepted. Requests
-// are stored in the order of the calls of Store. The error is BUFFER_FULL,
+// Store sends a request to the buffer, as its client sent it, and returns a function
+// that waits until the broker has stored it: then the request counts as accepted.
+// Requests are stored in the order of the calls of Store. The error is BUFFER_FULL,
 // PAYLOAD_TOO_LARGE or STATE_UNAVAILABLE.
 //
-// An answer that does not come says nothing of whether the request was stored:
-// it is sent again under the same id, which the broker stores once, until the
-// time is over that it could have waited.
+// Without an acknowledgement it is unknown whether the request was stored: it is sent
+// again under the same id, which the broker stores only once, until Timeout is over.
 func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, traceparent string) (stored func(context.Context) *protocol.Error) {
 	if limit := f.bus.Payload.MaxPayload() - storedHead - int64(len(reply)); int64(len(body)) > limit {
 		fault := protocol.Errorf(protocol.PayloadTooLarge, "a request that waits for activation may have %d bytes, got %d", limit, len(body))
@@ -153,7 +151,7 @@ func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, t
 	}
 }
 
-// insist sends a request again until the broker says what became of it.
+// insist sends a request again until the broker reports the outcome.
 func (f *Buffer) insist(ctx context.Context, m *nats.Msg, err error) *protocol.Error {
 	for {
 		var api *jetstream.APIError
@@ -174,15 +172,14 @@ func (f *Buffer) insist(ctx context.Context, m *nats.Msg, err error) *protocol.E
 	}
 }
 
-// The broker's codes for "maximum messages (or bytes) exceeded" and for a store
-// that has no room left.
+// The broker's codes for "maximum messages (or bytes) exceeded" and for a full store.
 const (
 	errStoreFailed = 10077
 	errNoResources = 10023
 )
 
-// Watch calls seen, from one goroutine, for each stored request in order: those
-// that wait already and each that comes. It returns a function that ends it.
+// Watch calls seen, from one goroutine, for each stored request in order: first the
+// existing ones, then each new one. The returned function ends the watch.
 func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), err error) {
 	consumer, err := f.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -221,7 +218,7 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 	}, nil
 }
 
-// Body reads the body of a stored request; nil when it is gone.
+// Body reads the body of a stored request; nil if the request is gone.
 func (f *Buffer) Body(ctx context.Context, seq uint64) ([]byte, error) {
 	m, err := f.stream.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -236,8 +233,8 @@ func (f *Buffer) Body(ctx context.Context, seq uint64) ([]byte, error) {
 	return m.Data, nil
 }
 
-// Claim removes a stored request; who gets true answers it. False: somebody
-// else claimed it before.
+// Claim removes a stored request; the caller that gets true must answer it. False:
+// another caller has claimed it.
 func (f *Buffer) Claim(ctx context.Context, seq uint64) (bool, error) {
 	err := f.stream.DeleteMsg(ctx, seq)
 	if err == nil {
@@ -249,9 +246,9 @@ func (f *Buffer) Claim(ctx context.Context, seq uint64) (bool, error) {
 	return false, fmt.Errorf("claim buffered request %d: %w", seq, err)
 }
 
-// Created says when the stream was made: at another time, it is another one, in
-// which numbers begin anew. The error is jetstream.ErrStreamNotFound where there
-// is none.
+// Created returns when the stream was created: a different time means a different
+// stream, whose sequence numbers begin again. The error is jetstream.ErrStreamNotFound
+// if there is none.
 func (f *Buffer) Created(ctx context.Context) (time.Time, error) {
 	info, err := f.stream.Info(ctx)
 	if err != nil {
@@ -260,7 +257,7 @@ func (f *Buffer) Created(ctx context.Context) (time.Time, error) {
 	return info.Created, nil
 }
 
-// Len returns how many requests wait.
+// Len returns how many requests are stored.
 func (f *Buffer) Len(ctx context.Context) (int, error) {
 	info, err := f.stream.Info(ctx)
 	if err != nil {

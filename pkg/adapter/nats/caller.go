@@ -15,8 +15,8 @@ import (
 )
 
 // Caller sends actions to workers one by one and waits for their results: for
-// those who measure or ask, not for those who schedule. Its methods may be
-// called from any goroutine.
+// measurements and queries, not for scheduling. Its methods may be called from any
+// goroutine.
 type Caller struct {
 	bus     *Bus
 	issuer  uint64
@@ -25,8 +25,8 @@ type Caller struct {
 	mu      sync.Mutex
 	next    protocol.ActionID
 	waiting map[protocol.ActionID]call
-	calls   int                // of Do, in progress
-	sub     *nats.Subscription // while there are any: results are many
+	calls   int                // calls of Do in progress
+	sub     *nats.Subscription // only while calls > 0, since there are many results
 }
 
 type call struct {
@@ -34,13 +34,13 @@ type call struct {
 	result chan protocol.Result // of capacity one; closed when the worker is lost
 }
 
-// NewCaller makes a caller whose actions carry this issuer, a random identity
-// of its own. A result is waited for at most timeout.
+// NewCaller returns a caller whose actions carry this issuer, a random identity of its
+// own. Do waits at most timeout for a result.
 func (b *Bus) NewCaller(issuer uint64, timeout time.Duration) *Caller {
 	return &Caller{bus: b, issuer: issuer, timeout: timeout, waiting: map[protocol.ActionID]call{}}
 }
 
-// Lose ends the calls that wait for a worker which is lost.
+// Lose ends the calls that wait for a lost worker.
 func (c *Caller) Lose(worker string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +52,7 @@ func (c *Caller) Lose(worker string) {
 	}
 }
 
-// Do sends an action and returns its result. The error says that none came.
+// Do sends an action and returns its result. The error says that there is none.
 func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) (protocol.Result, error) {
 	result := make(chan protocol.Result, 1)
 	if err := c.begin(worker, &action, result); err != nil {
@@ -75,8 +75,8 @@ func (c *Caller) Do(ctx context.Context, worker string, action protocol.Action) 
 	}
 }
 
-// begin numbers an action and listens. The broker sees the subscription before
-// the action, since both go over one connection.
+// begin numbers an action and subscribes to results. The broker sees the subscription
+// before the action, since both use one connection.
 func (c *Caller) begin(worker string, action *protocol.Action, result chan protocol.Result) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,13 +94,13 @@ func (c *Caller) begin(worker string, action *protocol.Action, result chan proto
 	return nil
 }
 
-// end forgets an action; with the last one the caller stops listening.
+// end forgets an action; after the last one the caller unsubscribes.
 func (c *Caller) end(id protocol.ActionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, id)
 	if c.calls--; c.calls == 0 {
-		_ = c.sub.Unsubscribe() // it ends with the connection at the latest
+		_ = c.sub.Unsubscribe() // the subscription ends with the connection at the latest
 	}
 }
 
@@ -124,7 +124,7 @@ func (c *Caller) onResult(m *nats.Msg) {
 	}
 }
 
-// RandomID makes an identity that no other process has; never 0.
+// RandomID returns a random identity, unique among processes; never 0.
 func RandomID() uint64 {
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {

@@ -16,17 +16,17 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Candidate is who stands for a lease. It beats as (Kind, ID) while it stands
-// by and while it holds the lease.
+// Candidate is a process that campaigns for a lease. It sends heartbeats as (Kind, ID)
+// while it is a standby and while it holds the lease.
 type Candidate struct {
 	Kind protocol.ServiceKind
 	ID   string
 	Host string // for people
 }
 
-// Campaign takes a lease as soon as nobody holds it, or whoever does is silent
-// (liveness.Succession). The former holder learns it at its next renewal; until then
-// epochs fence it.
+// Campaign takes a lease as soon as it has no holder, or the holder has stopped sending
+// heartbeats (liveness.Succession). The former holder notices at its next renewal; until
+// then epochs fence it.
 func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, error) {
 	body, err := leaseBody(c.ID, c.Host)
 	if err != nil {
@@ -43,13 +43,13 @@ func (b *Bus) Campaign(ctx context.Context, key string, c Candidate) (*Lease, er
 	return b.awaitLease(ctx, key, liveness.CampaignEvery, func() (*Lease, error) { return campaign.attempt(ctx) })
 }
 
-// campaign is one candidate's, until it is elected.
+// campaign is the state of one candidate until it is elected.
 type campaign struct {
 	bus  *Bus
 	kv   jetstream.KeyValue
 	key  string
 	body []byte
-	seen uint64 // the last revision at which somebody else held the lease
+	seen uint64 // the last revision at which another process held the lease
 
 	mu    sync.Mutex // guards beats
 	beats liveness.Succession
@@ -61,7 +61,8 @@ func (c *campaign) onHeartbeat(id string) {
 	c.beats.Heard(id)
 }
 
-// silent reports whether a holder is silent; "" is the one that was seen last.
+// silent reports whether a holder has stopped sending heartbeats; "" is the last known
+// holder.
 func (c *campaign) silent(holder string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,8 +96,8 @@ func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
 	return l, l.swap(ctx, entry.Revision())
 }
 
-// take takes a lease that nobody holds. Where the store was lost, its holder
-// gets the time to take it again: it has in memory what was stored.
+// take takes a lease without a holder. If the store was lost, the last known holder
+// first gets the time to take the lease again: it has the stored state in memory.
 func (c *campaign) take(ctx context.Context) (*Lease, error) {
 	if c.seen > 0 && !c.silent("") {
 		info, err := streamOf(ctx, c.kv)
@@ -118,7 +119,7 @@ func leaseBody(id, host string) ([]byte, error) {
 
 func holderOf(body []byte) string { return valueOf(body).ID }
 
-// valueOf reads what stands in a lease; nothing where that is not ours.
+// valueOf decodes the value of a lease; it is zero if the value is not ours.
 func valueOf(body []byte) (v wire.StoredLease) {
 	if decodeStored(body, &v) != nil {
 		return wire.StoredLease{}

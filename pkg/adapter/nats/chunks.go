@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// PublishChunks publishes a message in as many chunks as it takes.
+// PublishChunks publishes a message in as many chunks as needed.
 func (b *Bus) PublishChunks(nc *nats.Conn, subject string, body []byte) error {
 	return publishChunks(nc, subject, body, func(last []byte) error { return nc.Publish(subject, last) })
 }
@@ -23,7 +23,7 @@ func (b *Bus) RequestChunks(ctx context.Context, nc *nats.Conn, subject string, 
 	return answer, err
 }
 
-// publishChunks publishes all chunks but the last one, which it leaves to finish.
+// publishChunks publishes all chunks but the last, which it passes to finish.
 func publishChunks(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
 	messages, err := wire.SplitChunks(RandomID(), body, nc.MaxPayload())
 	if err != nil {

@@ -16,30 +16,30 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Config says how a service reaches the broker.
+// Config says how a service connects to the broker.
 type Config struct {
 	// URL of the broker; ignored with InProcess.
 	URL string
 	// InProcess is an embedded server to connect to without a socket.
 	InProcess *server.Server
-	// Credentials are of no use with InProcess.
+	// Credentials are not used with InProcess.
 	Credentials Credentials
-	// Bound says that streams and buckets are clockwork init's to make: this process
-	// waits for them.
+	// Bound: only clockwork init may create streams and buckets; this process waits
+	// until they exist.
 	Bound bool
 	// Prefix of all subjects.
 	Prefix string
-	// Name shows up in the broker's connection list.
+	// Name is shown in the broker's connection list.
 	Name string
-	// Replicas is how many servers of the broker keep what is stored; 0 is one
-	// of one server, and three of a cluster.
+	// Replicas is how many of the broker's servers store each stream; 0 means one on a
+	// single server, and three on a cluster.
 	Replicas int
 	Log      *slog.Logger
 }
 
-// Bus is a service's connections: one for small control messages and one for
-// payloads, since sharing one makes the small wait behind the large. Its
-// methods may be called from any goroutine.
+// Bus is a service's connections: one for small control messages and one for payloads,
+// since on a shared one small messages wait behind large ones. Its methods may be called
+// from any goroutine.
 type Bus struct {
 	Control  *nats.Conn
 	Payload  *nats.Conn
@@ -55,8 +55,8 @@ type Bus struct {
 	closed   chan struct{} // one value per connection that ended
 }
 
-// Open connects. It waits for the broker until ctx ends, so that services may
-// start in any order.
+// Open connects. It waits for the broker until ctx ends, so that services may start in
+// any order.
 func Open(ctx context.Context, c Config) (*Bus, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -101,7 +101,7 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", Redacted(nc.ConnectedUrl())) }),
 		nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }),
-		// A broker that is given its users anew may not know one for a moment.
+		// A broker that reloads its users may not know a user for a moment.
 		nats.IgnoreAuthErrorAbort(),
 	}
 	url := c.URL
@@ -133,7 +133,7 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 	}
 }
 
-// copies is how many servers are to keep what is stored.
+// copies returns how many servers are to store each stream.
 func (b *Bus) copies() int {
 	switch {
 	case b.replicas > 0:
@@ -144,7 +144,7 @@ func (b *Bus) copies() int {
 	return clusterCopies
 }
 
-// clusterCopies is the least that survives the loss of a server.
+// clusterCopies is the least number that survives the loss of a server.
 const clusterCopies = 3
 
 func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -167,8 +167,8 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 // Dropped returns how often a subscription overflowed and lost messages.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
 
-// Reconnects returns how often a connection was lost and made again. It is
-// counted before anything passes through the new one.
+// Reconnects returns how often a connection was lost and restored. It is incremented
+// before any message passes through the new connection.
 func (b *Bus) Reconnects() uint64 {
 	return b.Control.Stats().Reconnects + b.Payload.Stats().Reconnects
 }
@@ -204,8 +204,8 @@ func (b *Bus) Event(e protocol.Event) {
 	}
 }
 
-// Close sends what is queued, ends the connections and waits until every
-// callback has returned.
+// Close sends queued messages, closes the connections and waits until every callback has
+// returned.
 func (b *Bus) Close() {
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
 		if nc == nil {

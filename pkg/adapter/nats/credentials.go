@@ -11,31 +11,30 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Credentials say who a process is, and by whose word it knows its broker. All
-// of them are paths, so that no secret stands in arguments, in the environment
-// or in a log. The zero value is nobody, on a broker that asks nobody.
+// Credentials identify a process to the broker, and the broker to the process. All
+// fields are paths, so that no secret is in arguments, in the environment or in a log.
+// The zero value is for a broker without authentication.
 type Credentials struct {
 	// NKey is a file with the seed of an nkey, as clockwork keys writes it.
 	NKey string
-	// CA is a file with the certificates that the broker's must come from. With it
-	// the connection is encrypted or not made.
+	// CA is a file with the certificates that must have signed the broker's. If set,
+	// unencrypted connections are refused.
 	CA string
-	// Cert and Key are this process's own certificate, for a broker that asks for
-	// one.
+	// Cert and Key are this process's own certificate, for a broker that requires one.
 	Cert, Key string
 }
 
-// inboxLine begins the line of a key's file that says where this user may be
-// answered: to everybody else, those subjects are closed.
+// inboxLine begins the line of a key's file that names the prefix of the user's reply
+// subjects: other users may not subscribe there.
 const inboxLine = "# inbox: "
 
-// KeyFile is what stands in the file of a key: who it is for, where its inboxes
-// are, and the seed.
+// KeyFile returns the content of a key's file: the user, the prefix of its inboxes, and
+// the seed.
 func KeyFile(user, inbox string, seed []byte) []byte {
 	return fmt.Appendf(nil, "# Clockwork's key of %s. Who has this file is %s.\n%s%s\n%s\n", user, user, inboxLine, inbox, seed)
 }
 
-// Options are the credentials as options of a NATS connection.
+// Options returns the credentials as options of a NATS connection.
 func (c Credentials) Options() ([]nats.Option, error) {
 	var options []nats.Option
 	if c.NKey != "" {
@@ -72,7 +71,7 @@ func (c Credentials) Options() ([]nats.Option, error) {
 	return options, nil
 }
 
-// inboxOf reads the prefix of a key's inboxes, "" where its file names none.
+// inboxOf returns the prefix of a key's inboxes, "" if its file names none.
 func inboxOf(path string) (string, error) {
 	if looksLikeSeed(path) {
 		return "", errors.New("a seed was given in place of the file that holds it; write it into a file that only its user can read")
@@ -94,7 +93,7 @@ func inboxOf(path string) (string, error) {
 	return "", nil
 }
 
-// looksLikeSeed tells an nkey's seed from a path, which may be shown.
+// looksLikeSeed distinguishes an nkey's seed from a path: a path may be shown.
 func looksLikeSeed(path string) bool {
 	return len(path) > 50 && path[0] == 'S' && !strings.ContainsAny(path, `/\.`)
 }
@@ -107,11 +106,11 @@ func readable(path string) error {
 	return file.Close()
 }
 
-// Redacted is a broker's URL, or a list of them, as it may be shown: without
-// passwords and tokens. It takes text apart, since what is no URL may hold one.
+// Redacted returns a broker's URL, or a list of URLs, without passwords and tokens. It
+// splits the text itself, since an invalid URL may also contain a password.
 func Redacted(urls string) string {
 	list := strings.Split(urls, ",")
-	inside := false // of a password with a comma, whose end stands to the right
+	inside := false // a password with a comma, whose end is to the right
 	for i := len(list) - 1; i >= 0; i-- {
 		scheme, rest, found := strings.Cut(list[i], "://")
 		if found = found && !strings.Contains(scheme, ":"); !found {
@@ -135,8 +134,8 @@ func Redacted(urls string) string {
 	return strings.Join(list, ",")
 }
 
-// redactedError is an error of a connection to a broker whose URL may hold a
-// password: of what the parser of URLs says, nothing is repeated.
+// redactedError hides the URL in a connection error, which may contain a password: it
+// quotes nothing of the URL parser's message.
 func redactedError(err error) error {
 	var wrong *url.Error
 	if errors.As(err, &wrong) {
@@ -145,8 +144,8 @@ func redactedError(err error) error {
 	return err
 }
 
-// Connect opens a connection over which no password is told: neither the name nor
-// an error of it shows one.
+// Connect opens a connection; neither the connection's name nor an error contains a
+// password.
 func Connect(urls string, options ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect(urls, options...)
 	if err != nil {

@@ -29,7 +29,7 @@ func (b *Bus) Gauges() watch.Bus {
 	return r
 }
 
-// Unreachable says why the broker is not reached, "" if it is.
+// Unreachable returns why the broker cannot be reached, "" if it can.
 func (b *Bus) Unreachable() string {
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
 		if !nc.IsConnected() {

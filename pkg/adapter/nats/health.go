@@ -13,8 +13,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// HostName is this host's name, as a token of a subject and as a worker may
-// bear it.
+// HostName returns this host's name, valid as a token of a subject and as a worker's
+// name.
 func HostName() string {
 	name, err := os.Hostname()
 	if err != nil || name == "" {
@@ -23,18 +23,18 @@ func HostName() string {
 	return protocol.Name(name)
 }
 
-// maxAsked is how many questions about health may wait; more go unanswered.
+// maxHealthQueries is how many health queries may wait; further ones are not answered.
 const maxHealthQueries = 16
 
-// tellHealth hands on who asks for the health of an instance on this host,
-// until it is told to be quiet.
+// serveHealth forwards health queries for an instance on this host to asked, until quiet
+// is called.
 func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *nats.Msg) (quiet func()) {
 	sub, err := b.Subscribe(b.Control, b.Subjects.Health(kind, HostName()), func(m *nats.Msg) {
 		if len(m.Data) > 0 && string(m.Data) != id {
-			return // another one is meant
+			return // for another instance
 		}
 		if strings.HasPrefix(m.Reply, "$") || strings.HasPrefix(m.Reply, b.Subjects.Prefix+".") {
-			return // those are not a client's
+			return // not a client's reply subject
 		}
 		select {
 		case asked <- m:
@@ -48,10 +48,9 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 	return func() { _ = sub.Unsubscribe() }
 }
 
-// AskHealth asks the services of one kind on this host, over any connection,
-// and returns the first answer. id is the one that is meant, "" for any. Until
-// ctx ends it asks again where nobody listens: a service may be between two
-// roles.
+// QueryHealth queries the services of one kind on this host, over any connection, and
+// returns the first answer. id is the instance, "" for any. Until ctx ends it tries
+// again if there is no subscriber: a service may be changing its role.
 func QueryHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
 	var nobody error
 	for {

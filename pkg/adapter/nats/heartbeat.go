@@ -20,9 +20,9 @@ type Heartbeater struct {
 	questions chan *nats.Msg
 }
 
-// StartHeartbeats publishes what beat returns, at once and then every
-// protocol.HeartbeatEvery. One goroutine calls beat: where it hangs, questions
-// are not answered either.
+// StartHeartbeats publishes the result of beat, at once and then every
+// protocol.HeartbeatEvery. One goroutine calls beat: if beat hangs, health queries are
+// not answered either.
 func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Heartbeater {
 	p := &Heartbeater{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1), questions: make(chan *nats.Msg, maxHealthQueries)}
 	subject := b.Subjects.Heartbeat(kind, id)
@@ -42,12 +42,12 @@ func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() 
 			select {
 			case <-p.stop:
 				if h := beat(); h.State == protocol.Stopping {
-					publish(h) // its last word: nobody need wait until it is silent
+					publish(h) // the last heartbeat: others need not wait for HeartbeatLost
 				}
 				return
 			case m := <-p.questions:
 				h := beat()
-				_ = m.Respond(wire.Heartbeat.Encode(&h)) // else it asks again
+				_ = m.Respond(wire.Heartbeat.Encode(&h)) // after a failure the client queries again
 			case <-p.now:
 			case <-every.C:
 			}
@@ -64,14 +64,14 @@ func (p *Heartbeater) Now() {
 	}
 }
 
-// Stop ends the heartbeat.
+// Stop ends the heartbeats and waits for the goroutine.
 func (p *Heartbeater) Stop() {
 	close(p.stop)
 	<-p.done
 }
 
-// Liveness watches the heartbeats of one kind of service by the rules of
-// liveness.Watch. Any goroutine may use it.
+// Liveness tracks the heartbeats of one kind of service by the rules of liveness.Watch.
+// Any goroutine may use it.
 type Liveness struct {
 	mu    sync.Mutex // guards watch
 	watch liveness.Watch
@@ -79,9 +79,9 @@ type Liveness struct {
 	done  chan struct{}
 }
 
-// WatchHeartbeats calls beat for each heartbeat and lost for each lost
-// instance (its last heartbeat). Both are called from two goroutines, never at
-// the same time; lost before the first beat of a new incarnation.
+// WatchHeartbeats calls beat for each heartbeat, and lost for each lost instance with
+// its last heartbeat. Both are called from two goroutines, never at the same time; lost
+// is called before the first beat of a new incarnation.
 func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protocol.Heartbeat)) (*Liveness, error) {
 	l := &Liveness{stop: make(chan struct{}), done: make(chan struct{})}
 	var calls sync.Mutex
@@ -135,22 +135,22 @@ func (b *Bus) OnHeartbeats(kind protocol.ServiceKind, heard func(protocol.Heartb
 	})
 }
 
-// Alive returns the last heartbeat of every living instance, sorted by id.
+// Alive returns the last heartbeat of every live instance, sorted by id.
 func (l *Liveness) Alive() []protocol.Heartbeat {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.watch.Alive()
 }
 
-// Expect counts an instance as heard now, if it was not heard yet: it is lost when
-// no heartbeat follows.
+// Expect treats an instance as if its heartbeat had arrived now, unless it has sent one:
+// it is lost if no heartbeat follows.
 func (l *Liveness) Expect(h protocol.Heartbeat) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watch.Expect(h)
 }
 
-// Stop ends the watching.
+// Stop ends the tracking and waits for the goroutine.
 func (l *Liveness) Stop() {
 	close(l.stop)
 	<-l.done

@@ -6,7 +6,7 @@ import "time"
 // requests for which it may not.
 func (b *Bus) MayReplyTo(reply string) bool {
 	if reply == "" {
-		return false // nobody waits for an answer
+		return false // no answer is expected
 	}
 	if !b.Subjects.IsClients(reply) {
 		if count := b.ignored.Add(time.Now()); count > 0 {

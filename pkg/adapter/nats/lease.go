@@ -13,20 +13,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrHeld: a living process holds the lease.
+// ErrHeld: a live process holds the lease.
 var ErrHeld = errors.New("another process holds it")
 
-// leaseTTL is how long a lease outlives its holder; it is renewed every third
-// of that. The broker's own grain is one second.
+// leaseTTL is how long a lease outlives its holder; it is renewed every third of that.
+// The broker's resolution is one second.
 const leaseTTL = 2 * time.Second
 
-// Lease is one name that one process holds at a time: "controller", "scheduler",
-// "profiler", "worker.<id>", "gpu.<host>.<device>". It lives in a bucket of its own, without history
-// and with a time to live.
+// Lease is a name that one process holds at a time: "controller", "scheduler",
+// "profiler", "worker.<id>", "gpu.<host>.<device>". Leases are in a bucket of their own,
+// without history and with a time to live.
 //
-// A holder that cannot renew keeps working until it sees that somebody else
-// holds the lease (Lost): what must not be done twice is fenced by epochs, not
-// by leases.
+// A holder that cannot renew keeps working until it sees that another process holds the
+// lease (Lost): epochs, not leases, fence operations that must not be done twice.
 type Lease struct {
 	bus    *Bus
 	kv     jetstream.KeyValue
@@ -37,13 +36,12 @@ type Lease struct {
 	revision uint64
 	lost     chan struct{}
 	stop     chan struct{}
-	vanish   chan struct{} // ends renewal without giving the lease back; for tests of a dead holder
+	vanish   chan struct{} // ends renewal without releasing the lease; for tests of a dead holder
 	done     chan struct{}
 	once     sync.Once
 }
 
-// Acquire takes the lease or returns ErrHeld at once. holder tells people who
-// has it.
+// Acquire takes the lease or returns ErrHeld at once. holder is shown to people.
 func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	kv, err := b.OpenLeases(ctx)
 	if err != nil {
@@ -62,19 +60,19 @@ func (b *Bus) newLease(kv jetstream.KeyValue, key string, body []byte) *Lease {
 		lost: make(chan struct{}), stop: make(chan struct{}), vanish: make(chan struct{}), done: make(chan struct{})}
 }
 
-// create takes a lease that nobody holds.
+// create takes a lease without a holder.
 func (l *Lease) create(ctx context.Context) error {
 	revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL))
 	return l.begin(revision, err)
 }
 
-// swap takes a lease away from whoever held it at a revision.
+// swap takes a lease from the process that held it at a revision.
 func (l *Lease) swap(ctx context.Context, held uint64) error {
 	revision, err := l.write(ctx, held)
 	return l.begin(revision, err)
 }
 
-// begin keeps the lease that was written at a revision.
+// begin starts renewing the lease written at a revision.
 func (l *Lease) begin(revision uint64, err error) error {
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return ErrHeld
@@ -87,8 +85,8 @@ func (l *Lease) begin(revision uint64, err error) error {
 	return nil
 }
 
-// write puts the holder in place of what stood at a revision, with a new time
-// to live, by a publish: kv.Update would drop the time to live.
+// write replaces the value of a revision by this holder, with a new time to live. It
+// publishes directly: kv.Update would drop the time to live.
 func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
 	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
 		jetstream.WithExpectLastSequencePerSubject(over), jetstream.WithMsgTTL(leaseTTL))
@@ -98,8 +96,8 @@ func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// OpenLeases opens the bucket of the leases, and makes it when it is not there:
-// holders find themselves in it again by their renewal.
+// OpenLeases opens the bucket of the leases, and creates it if it does not exist:
+// holders write their leases into it again when they renew.
 func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
 	return b.openBucket(ctx, jetstream.KeyValueConfig{
 		Bucket:         b.bucket("lease"),
@@ -110,8 +108,8 @@ func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
 	})
 }
 
-// Holder is who has a lease, as told to Acquire or as a Candidate's host; "" for
-// nobody.
+// Holder returns the holder of a lease, as passed to Acquire or as a Candidate's host;
+// "" if there is none.
 func (b *Bus) Holder(ctx context.Context, key string) (string, error) {
 	kv, err := b.OpenLeases(ctx)
 	if err != nil {
@@ -127,15 +125,15 @@ func (b *Bus) Holder(ctx context.Context, key string) (string, error) {
 	return valueOf(entry.Value()).Host, nil
 }
 
-// AcquireWait takes the lease as soon as nobody holds it.
+// AcquireWait takes the lease as soon as it has no holder.
 func (b *Bus) AcquireWait(ctx context.Context, key, holder string) (*Lease, error) {
 	return b.awaitLease(ctx, key, acquireEvery, func() (*Lease, error) { return b.Acquire(ctx, key, holder) })
 }
 
-// acquireEvery is how often AcquireWait looks at the lease.
+// acquireEvery is the interval of AcquireWait's attempts.
 const acquireEvery = 200 * time.Millisecond
 
-// awaitLease makes an attempt now and again until one succeeds or ctx ends.
+// awaitLease repeats attempt until it succeeds or ctx ends.
 func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, attempt func() (*Lease, error)) (*Lease, error) {
 	for {
 		l, err := attempt()
@@ -151,14 +149,14 @@ func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, a
 	}
 }
 
-// Epoch is a number that grows with every acquisition of any lease: the
-// revision at which this one was acquired.
+// Epoch is a number that grows with every acquisition of any lease: the revision at
+// which this one was acquired.
 func (l *Lease) Epoch() uint64 { return l.epoch }
 
-// Lost is closed when somebody else holds the lease.
+// Lost is closed when another process holds the lease.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-// Release gives the lease back.
+// Release releases the lease.
 func (l *Lease) Release() {
 	l.once.Do(func() { close(l.stop) })
 	<-l.done
@@ -175,7 +173,7 @@ func (l *Lease) keep() {
 		case <-l.stop:
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // else it expires
+			_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // on failure the lease expires
 			return
 		case <-every.C:
 			if !l.renew() {
@@ -186,7 +184,7 @@ func (l *Lease) keep() {
 	}
 }
 
-// renew writes the lease again. It returns false when somebody else holds it.
+// renew writes the lease again. It returns false if another process holds it.
 func (l *Lease) renew() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
 	defer cancel()
@@ -202,7 +200,7 @@ func (l *Lease) renew() bool {
 		l.revision = entry.Revision() // the renewal did arrive
 	case err == nil:
 		return false
-	case errors.Is(err, jetstream.ErrKeyNotFound): // it expired, nobody took it
+	case errors.Is(err, jetstream.ErrKeyNotFound): // expired, and no process has taken it
 		if revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL)); err == nil {
 			l.revision = revision
 		} else if errors.Is(err, jetstream.ErrKeyExists) {

@@ -11,12 +11,13 @@ import (
 
 // StatsSource counts a service's work. One goroutine calls it.
 type StatsSource interface {
-	// Watch begins to count from nothing, or ends that.
+	// Watch starts counting from zero, or stops.
 	Watch(on bool, now time.Time)
 	LiveStats(now time.Time) protocol.LiveStats
 }
 
-// LiveStats publishes a service's statistics while somebody watches, and else waits.
+// LiveStats publishes a service's statistics while a client watches, and is idle
+// otherwise.
 type LiveStats struct {
 	bus     *Bus
 	subject string
@@ -27,7 +28,7 @@ type LiveStats struct {
 	done    chan struct{}
 }
 
-// StartLiveStats publishes them until it is stopped.
+// StartLiveStats publishes the statistics of a source until Stop.
 func (b *Bus) StartLiveStats(kind protocol.ServiceKind, id string, of StatsSource) (*LiveStats, error) {
 	f := &LiveStats{
 		bus: b, subject: b.Subjects.LiveStats(kind, id), source: of,
@@ -37,7 +38,7 @@ func (b *Bus) StartLiveStats(kind protocol.ServiceKind, id string, of StatsSourc
 	f.sub, err = b.Subscribe(b.Control, b.Subjects.Watch(), func(*nats.Msg) {
 		select {
 		case f.watched <- struct{}{}:
-		default: // however many watch, it is told once
+		default: // one pending notice is enough, however many clients watch
 		}
 	})
 	if err != nil {
@@ -61,7 +62,7 @@ func (f *LiveStats) run() {
 	}
 }
 
-// publish publishes until nobody has watched for a while.
+// publish publishes until no client has watched for protocol.WatchFor.
 func (f *LiveStats) publish() {
 	every := time.NewTicker(protocol.LiveStatsEvery)
 	defer every.Stop()
@@ -78,7 +79,7 @@ func (f *LiveStats) publish() {
 			}
 			figures := f.source.LiveStats(now)
 			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, figures)); err != nil {
-				f.bus.Log.Debug("live statistics not published", "error", err) // the next ones will be
+				f.bus.Log.Debug("live statistics not published", "error", err) // the next statistics follow in a second
 			}
 		}
 	}
@@ -89,7 +90,7 @@ func (f *LiveStats) Stop() {
 	if f == nil {
 		return
 	}
-	_ = f.sub.Unsubscribe() // it ends with the connection at the latest
+	_ = f.sub.Unsubscribe() // the subscription ends with the connection at the latest
 	close(f.stop)
 	<-f.done
 }

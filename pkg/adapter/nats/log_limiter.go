@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// logEvery is the shortest time between two lines of a LogLimiter.
+// logEvery is the minimum interval between two lines of a LogLimiter.
 const logEvery = time.Second
 
-// LogLimiter counts events that others cause as often as they like, so that a log has
-// one line a second of them at most. Its zero value is ready; any goroutine may use it.
+// LogLimiter counts events that other parties can cause at any rate, so that a log has
+// at most one line a second about them. Its zero value is ready; any goroutine may use
+// it.
 type LogLimiter struct {
 	mu     sync.Mutex
-	count  int // since it was told of
+	count  int // since the last line
 	logged time.Time
 }
 
-// Add counts one, and returns how many to log now, 0 for not yet.
+// Add counts an event, and returns how many events to log now, 0 for none yet.
 func (t *LogLimiter) Add(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Publish sends an encoded message without keeping a copy of it.
+// Publish sends a message encoded in a pooled buffer.
 func Publish[T any](nc *nats.Conn, codec wire.Codec[T], subject string, v *T) error {
 	body := wire.Borrow()
 	defer wire.GiveBack(body)
@@ -17,7 +17,7 @@ func Publish[T any](nc *nats.Conn, codec wire.Codec[T], subject string, v *T) er
 	return nc.Publish(subject, *body)
 }
 
-// ErrorReply makes the reply that carries an error: body and headers.
+// ErrorReply returns the reply that carries an error: body and headers.
 func ErrorReply(encoding protocol.Encoding, subject string, e *protocol.Error) *nats.Msg {
 	m := nats.NewMsg(subject)
 	m.Data, e = wire.EncodeError(encoding, e)

@@ -9,12 +9,12 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// maxQuestion bounds the body of a question.
+// maxQuestion bounds the body of a question, in bytes.
 const maxQuestion = 4 << 10
 
-// Answer answers the questions of clockwork explain to a kind of service: answer is
-// called from one goroutine. More than questionsASecond are refused, since each
-// takes a lock that serving needs.
+// Answer answers the queries of clockwork explain to a kind of service: answer is called
+// from one goroutine. More than questionsPerSecond are refused, since each takes a lock
+// that serving needs.
 func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (any, *protocol.Error)) (*nats.Subscription, error) {
 	var second time.Time
 	asked := 0
@@ -37,7 +37,7 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 			out.Data = wire.EncodeBody(protocol.JSON, reply)
 		}
 		if err := b.Control.PublishMsg(out); err != nil {
-			b.Log.Debug("question not answered", "error", err) // it will be asked again
+			b.Log.Debug("question not answered", "error", err) // the client will ask again
 		}
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// DecodeResults reads a worker's results for one issuer; those for others give
-// none. Who the worker is, the subject says.
+// DecodeResults returns a worker's results for one issuer, none for other issuers. The
+// worker's identity comes from the subject.
 func (b *Bus) DecodeResults(m *nats.Msg, issuer uint64) ([]protocol.Result, *protocol.Error) {
 	results, fault := wire.DecodeResults(m.Data, issuer)
 	worker := b.Subjects.Token(m.Subject, 1)

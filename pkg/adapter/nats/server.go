@@ -8,23 +8,23 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// MaxPayload is what our servers carry in one message: one image tensor alone
+// MaxPayload is the largest message on our servers, in bytes: one image tensor alone
 // exceeds the broker's default of 1 MiB.
 const MaxPayload = 8 << 20
 
 // ServerConfig describes an embedded broker.
 type ServerConfig struct {
-	// Host and Port to listen on; port -1 takes a free one, DontListen serves
-	// in-process connections only.
+	// Host and Port to listen on; port -1 takes a free one, DontListen serves in-process
+	// connections only.
 	Host       string
 	Port       int
 	DontListen bool
-	// DataDir is where JetStream keeps its files.
+	// DataDir is JetStream's directory.
 	DataDir string
-	// ConfigFile is a nats-server configuration that replaces everything else but
-	// DataDir and Listen, when given.
+	// ConfigFile is a nats-server configuration that, if given, replaces everything but
+	// DataDir and Listen.
 	ConfigFile string
-	// Listen is where to listen in place of what ConfigFile says: "" for that.
+	// Listen, if not nil, replaces the address in ConfigFile.
 	Listen *Listen
 }
 
@@ -34,7 +34,7 @@ type Listen struct {
 	Port int
 }
 
-// options are the settings that Clockwork relies on, or those of a file.
+// options returns the settings that Clockwork relies on, or those of a file.
 func (c ServerConfig) options() (*server.Options, error) {
 	if c.ConfigFile == "" {
 		return &server.Options{
@@ -50,8 +50,8 @@ func (c ServerConfig) options() (*server.Options, error) {
 			MaxPayload:    MaxPayload,
 			MaxPending:    64 << 20,
 			WriteDeadline: 2 * time.Second,
-			// Dropping surfaces as a counted time-out; stalling the producer would
-			// delay every other request.
+			// Dropping surfaces as a counted time-out; stalling the producer would delay
+			// every other request.
 			NoFastProducerStall: true,
 		}, nil
 	}
@@ -69,16 +69,16 @@ func (c ServerConfig) options() (*server.Options, error) {
 	return options, nil
 }
 
-// Access is who may connect to a broker, as its settings say.
+// Access describes who may connect to a broker, by its settings.
 type Access struct {
-	// Host that it listens on for clients, and for other servers of a cluster: ""
-	// for none.
+	// Host is the address for clients, RoutesHost the address for other servers of a
+	// cluster: "" for none.
 	Host, RoutesHost string
-	// Open: clients need not prove who they are. OpenRoutes: servers need not.
+	// Open: clients need no credentials. OpenRoutes: servers need none.
 	Open, OpenRoutes bool
 }
 
-// Access reads the settings without starting anything.
+// Access reads the settings without starting a server.
 func (c ServerConfig) Access() (Access, error) {
 	o, err := c.options()
 	if err != nil {
@@ -93,11 +93,11 @@ func (c ServerConfig) Access() (Access, error) {
 	return a, nil
 }
 
-// mutual reports whether who connects must show a certificate.
+// mutual reports whether a client must present a certificate.
 func mutual(c *tls.Config) bool { return c != nil && c.ClientAuth == tls.RequireAndVerifyClientCert }
 
-// StartServer starts an embedded nats-server with JetStream and the settings
-// that Clockwork relies on. Stop it with StopServer.
+// StartServer starts an embedded nats-server with JetStream and the settings that
+// Clockwork relies on. Stop it with StopServer.
 func StartServer(c ServerConfig) (*server.Server, error) {
 	options, err := c.options()
 	if err != nil {
@@ -118,8 +118,8 @@ func StartServer(c ServerConfig) (*server.Server, error) {
 	return s, nil
 }
 
-// ReloadServer has a server read its configuration file again: users and their
-// permissions, certificates. Whoever is no user any more is cut off.
+// ReloadServer makes a server read its configuration file again: users and their
+// permissions, certificates. Users that no longer exist are disconnected.
 func ReloadServer(s *server.Server, c ServerConfig) error {
 	options, err := c.options()
 	if err != nil {
@@ -131,7 +131,7 @@ func ReloadServer(s *server.Server, c ServerConfig) error {
 	return nil
 }
 
-// StopServer ends an embedded server and waits until its files are closed.
+// StopServer stops an embedded server and waits until its files are closed.
 func StopServer(s *server.Server) {
 	s.Shutdown()
 	s.WaitForShutdown()

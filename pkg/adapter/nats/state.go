@@ -16,19 +16,19 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// ErrConflict: somebody else wrote first. Read again and decide anew.
+// ErrConflict: another writer was first. Read again and decide again.
 var ErrConflict = errors.New("the state was changed by somebody else")
 
 // State is ClockworkState in the key-value store, one key per fact:
 //
 //	stage                        {"stage": "LOADING", "since": ...}
 //	worker.<id>                  protocol.WorkerState
-//	model.<name>                 protocol.ModelSpec, and of which load it is part
+//	model.<name>                 protocol.ModelSpec, and its load
 //	quarantine.<name>            {"model": ..., "reason": ...}
 //	profile.<digest>.<gpu type>  protocol.Profile
 //
-// Values are JSON, so that an operator can read them. Every write is a
-// compare-and-swap. Methods may be called from any goroutine.
+// Values are JSON, so that an operator can read them. Every write is a compare-and-swap.
+// Methods may be called from any goroutine.
 type State struct{ kv jetstream.KeyValue }
 
 // bucket returns the name of a bucket or stream of this stack.
@@ -36,7 +36,7 @@ func (b *Bus) bucket(kind string) string {
 	return strings.ReplaceAll(b.Subjects.Prefix, ".", "_") + "_" + kind
 }
 
-// OpenState opens the bucket, and makes it when it is not there.
+// OpenState opens the bucket, and creates it if it does not exist.
 func (b *Bus) OpenState(ctx context.Context) (*State, error) {
 	kv, err := b.openBucket(ctx, jetstream.KeyValueConfig{
 		Bucket:      b.bucket("state"),
@@ -50,8 +50,8 @@ func (b *Bus) OpenState(ctx context.Context) (*State, error) {
 	return &State{kv}, nil
 }
 
-// openBucket retries while JetStream is not ready, which after a start or a
-// failover takes seconds.
+// openBucket retries while JetStream is not ready, which takes seconds after a start or
+// a failover.
 func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
 	for tried := 0; ; tried++ {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -77,7 +77,7 @@ func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetst
 	}
 }
 
-// notReady says it once to people, when it is no longer usual.
+// notReady logs once at level warn, when the wait is longer than usual.
 func (b *Bus) notReady(tried int, what string, err error) {
 	level := slog.LevelDebug
 	if tried == 20 {
@@ -86,8 +86,8 @@ func (b *Bus) notReady(tried int, what string, err error) {
 	b.Log.Log(context.Background(), level, "the broker's store is not ready", "store", what, "servers", b.copies(), "error", err)
 }
 
-// Stage returns the stored stage, since when, and its revision; 0 and 0 when
-// none was stored yet.
+// Stage returns the stored stage, when it began, and its revision; 0 and 0 if none is
+// stored yet.
 func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, error) {
 	entry, err := s.kv.Get(ctx, "stage")
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -106,10 +106,10 @@ func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, e
 	return v.Stage, v.Since, entry.Revision(), nil
 }
 
-// AdvanceStage moves the stage forward by one compare-and-swap against the
-// revision. ErrConflict: the stage is no longer what the caller read; an
-// outcome that is unknown (a time-out) is read again and counts as success
-// when this very write is what stands there.
+// AdvanceStage moves the stage forward by one compare-and-swap against the revision.
+// ErrConflict: the stage is no longer the one that the caller read. If the outcome is
+// unknown (a time-out), the stage is read again, and the write counts as successful if
+// its value is stored.
 func (s *State) AdvanceStage(ctx context.Context, revision uint64, to protocol.Stage) (uint64, time.Time, error) {
 	since := time.Now().UTC()
 	body, err := json.Marshal(wire.StoredStage{Stage: to, Since: since})
@@ -138,20 +138,20 @@ func (s *State) swap(ctx context.Context, key string, revision uint64, body []by
 	return s.kv.Update(ctx, key, body, revision)
 }
 
-// PutModel, PutProfile and PutWorker store one fact each; a value that stands
-// there already is not written again.
+// PutModel stores a model. An equal stored value is not written again, as in all Put
+// methods.
 func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
 	return s.PutPart(ctx, m, "", 0)
 }
 
-// PutPart stores a model that counts only together with the others of its load,
-// of in all. Loads never have the same name.
+// PutPart stores a model that counts only together with the others of its load, `of`
+// models in all. Names of loads are unique.
 func (s *State) PutPart(ctx context.Context, m protocol.ModelSpec, load string, of int) error {
 	return s.put(ctx, "model."+m.Name, wire.StoredModel{ModelSpec: m, Load: load, Of: of})
 }
 
-// SetQuarantine stores why models are not served, by name, and removes what was
-// stored of others.
+// SetQuarantine stores why models are not served, by name, and removes the entries of
+// all other models.
 func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) error {
 	stored, err := s.Quarantine(ctx)
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) er
 	return nil
 }
 
-// Quarantine reads why models are not served, by name.
+// Quarantine returns why models are not served, by name.
 func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
 	values, err := readAll[wire.StoredQuarantine](ctx, s.kv, "quarantine.*")
 	reasons := map[string]string{}
@@ -192,13 +192,13 @@ func (s *State) PutWorker(ctx context.Context, w protocol.WorkerState) error {
 	return s.put(ctx, "worker."+w.ID, w)
 }
 
-// DropModel and DropWorker remove a fact; removing none is no error. A write of
-// it that is under way at that time fails.
+// DropModel removes a model; it is no error if there is none. A concurrent write of the
+// model fails.
 func (s *State) DropModel(ctx context.Context, name string) error {
 	return s.drop(ctx, "model."+name)
 }
 
-// DropWorker removes a worker.
+// DropWorker removes a worker, as DropModel does a model.
 func (s *State) DropWorker(ctx context.Context, id string) error {
 	return s.drop(ctx, "worker."+id)
 }
@@ -219,8 +219,8 @@ func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.P
 	return p, true, nil
 }
 
-// Models reads every model whose load is there as a whole, and the names of
-// those that a writer left behind of others.
+// Models returns every model whose load is complete, and in torn the names of models
+// whose load a writer left incomplete.
 func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn []string, err error) {
 	stored, err := readAll[wire.StoredModel](ctx, s.kv, "model.*")
 	parts := map[string]int{}
@@ -237,32 +237,32 @@ func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn [
 	return models, torn, err
 }
 
-// Profiles reads every stored profile.
+// Profiles returns every stored profile.
 func (s *State) Profiles(ctx context.Context) ([]protocol.Profile, error) {
 	return readAll[protocol.Profile](ctx, s.kv, "profile.*.*")
 }
 
-// Workers reads every stored worker.
+// Workers returns every stored worker.
 func (s *State) Workers(ctx context.Context) ([]protocol.WorkerState, error) {
 	return readAll[protocol.WorkerState](ctx, s.kv, "worker.*")
 }
 
-// Change is one change of a model or of the stage, as WatchModels sees it.
+// Change is one change of a model or of the stage, as Watch reports it.
 type Change struct {
-	// Stage is set when the stage changed.
+	// Stage is set if the stage changed.
 	Stage protocol.Stage
-	// Model is set when a model was stored; Dropped names one that is gone.
+	// Model is set if a model was stored; Dropped names a removed one.
 	Model   *protocol.ModelSpec
 	Dropped string
 }
 
-// sameEvery is how often a watch looks whether its bucket is still the one that
-// it began with: of one that was lost and made again it would tell nothing.
+// sameEvery is the interval at which a watch checks that its bucket is still the same:
+// of a bucket that was lost and created again the watch would report nothing.
 const sameEvery = 2 * time.Second
 
-// Watch calls changed, from one goroutine, for the stage and every model that
-// stands in the store, then for each change, until ctx ends or the watch
-// breaks (a lost broker, another bucket): then open a new one.
+// Watch calls changed, from one goroutine, for the stored stage and every stored model,
+// then for each change, until ctx ends or the watch breaks (a lost broker, another
+// bucket): then the caller starts a new one.
 func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	created, err := s.created(ctx)
 	if err != nil {
@@ -287,7 +287,7 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 			if !open {
 				return fmt.Errorf("watch state: it ended")
 			}
-			if entry == nil { // everything that stood there was seen
+			if entry == nil { // end of the stored values
 				continue
 			}
 			if c, ok := changeOf(entry); ok {
@@ -297,7 +297,7 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	}
 }
 
-// created says when the bucket was made.
+// created returns when the bucket was created.
 func (s *State) created(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, sameEvery)
 	defer cancel()
@@ -308,7 +308,7 @@ func (s *State) created(ctx context.Context) (time.Time, error) {
 	return info.Created, nil
 }
 
-// streamOf describes the stream that a bucket is kept in.
+// streamOf returns the info of a bucket's stream.
 func streamOf(ctx context.Context, kv jetstream.KeyValue) (*jetstream.StreamInfo, error) {
 	status, err := kv.Status(ctx)
 	if err != nil {
@@ -340,7 +340,7 @@ func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
 	return Change{Stage: v.Stage}, true
 }
 
-// decodeStored reads a value of the key-value store, into a struct with json tags.
+// decodeStored decodes a value of the key-value store into a struct with json tags.
 func decodeStored(value []byte, into any) error {
 	if fault := wire.DecodeStored(value, into); fault != nil {
 		return fault
@@ -350,7 +350,7 @@ func decodeStored(value []byte, into any) error {
 
 func profileKey(digest, gpuType string) string { return "profile." + digest + "." + gpuType }
 
-// casAttempts bounds how often a write is tried anew after a conflict.
+// casAttempts bounds how often a write is repeated after a conflict.
 const casAttempts = 5
 
 func (s *State) put(ctx context.Context, key string, value any) error {
@@ -379,7 +379,9 @@ func (s *State) put(ctx context.Context, key string, value any) error {
 func (s *State) drop(ctx context.Context, key string) error {
 	var err error
 	for range casAttempts {
-		revision := uint64(0) // where nothing stands the mark of removal still goes in, and ends a write under way
+		// Even without a stored value the deletion marker is written: it makes a
+		// concurrent write fail.
+		revision := uint64(0)
 		entry, getErr := s.kv.Get(ctx, key)
 		if getErr == nil {
 			revision = entry.Revision()

@@ -10,29 +10,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What a stack keeps in the broker is made by whoever comes first, where everybody
-// may; with roles it is the operator's to make, and services wait for it.
+// The first process of a stack creates its streams and buckets if every process may;
+// with roles only the operator may, and services wait for them.
 
 // Store is a stream or a bucket of a stack.
 type Store struct {
-	// Name is the broker's name of it.
+	// Name is the broker's name of the store.
 	Name string `json:"name"`
-	// Keeps says to people what it keeps.
+	// Keeps describes the content to people.
 	Keeps string `json:"keeps"`
-	// Done is Made, Found, or Changed where it stood there with other limits.
+	// Done is Made, Found, or Changed if the store existed with other limits.
 	Done string `json:"done"`
 }
 
-// What MakeStores did with a store.
+// The outcomes of MakeStores for a store.
 const (
 	Made    = "made"
 	Found   = "found"
 	Changed = "changed"
 )
 
-// MakeStores makes every stream and bucket of the stack that is not there, and
-// gives the buffer these limits. To call it again changes nothing. The bus must
-// not be Bound.
+// MakeStores creates every missing stream and bucket of the stack, and sets the buffer's
+// limits. Calling it again changes nothing. The bus must not be Bound.
 func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, error) {
 	var stores []Store
 	for _, s := range []struct {
@@ -67,14 +66,15 @@ func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, err
 	return stores, nil
 }
 
-// limits are those of a stream that a stack's settings change; zero is no stream.
+// limits are a stream's limits that depend on the stack's settings; zero means no
+// stream.
 type limits struct {
 	age             time.Duration
 	messages, bytes int64
 	replicas        int
 }
 
-// storeTry bounds one question to a JetStream that may not be ready yet.
+// storeTry bounds one request to a JetStream that may not be ready yet.
 const storeTry = 2 * time.Second
 
 // limitsOf asks until the broker answers.
@@ -98,8 +98,8 @@ func (b *Bus) limitsOf(ctx context.Context, stream string) (limits, error) {
 	}
 }
 
-// whyDenied says that it is a permission that is missing: to the broker's client
-// it looks as if no answer came.
+// whyDenied adds that a permission is missing: the NATS client only sees that no answer
+// came.
 func (b *Bus) whyDenied(err error) error {
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
 		if denied := nc.LastError(); errors.Is(denied, nats.ErrPermissionViolation) {
@@ -109,14 +109,13 @@ func (b *Bus) whyDenied(err error) error {
 	return err
 }
 
-// notMade is where a store is missing that this process may not make.
+// notMade is the error for a missing store that this process may not create.
 func notMade(err error) error { return fmt.Errorf("%w: clockwork init makes it", err) }
 
-// errShortBuffer: the broker would drop requests before this controller answers
-// them.
+// errShortBuffer: the broker would drop requests before this controller answers them.
 var errShortBuffer = errors.New("the startup buffer was made for a shorter --buffer-timeout; run clockwork init with this one")
 
-// bufferStream makes the buffer's stream, or finds the one that was made.
+// bufferStream creates the buffer's stream, or on a Bound bus opens the existing one.
 func (b *Bus) bufferStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	if !b.bound {
 		return js.CreateOrUpdateStream(ctx, c)

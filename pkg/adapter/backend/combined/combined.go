@@ -1,15 +1,14 @@
-// Package combined lets the same GPUs serve real models and emulated ones side
-// by side: a model whose path begins with "zoo/" goes to an emulated backend,
-// every other one to the real backend.
+// Package combined serves real and emulated models on the same GPUs: a model whose path
+// begins with "zoo/" is loaded by an emulated backend, every other model by the real
+// backend.
 //
-// To everybody else it looks like the real backend: its name, version and
-// devices are what the worker reports. Each device pairs one real and one
-// emulated device. The two do not know of each other, so both are given the
-// same number of pages, and the worker, which does the page accounting, gives
-// a frame to a model of one of them only.
+// A combined backend reports the real backend's name, version and devices. Each device
+// pairs one real and one emulated device. The two do not know of each other, so both
+// have the same number of pages, and the worker, which does the page accounting, assigns
+// a frame to a model of only one of them at a time.
 //
-// Concurrency is what package backend states. It decides nothing but which
-// side a model belongs to.
+// Concurrency is as in package backend. The package only decides to which of the two
+// backends a model belongs.
 package combined
 
 import (
@@ -31,8 +30,8 @@ type Backend struct {
 	devices        []backend.Device
 }
 
-// New combines two backends, which it closes with itself. It fails when they
-// do not have as many devices, or devices of other pages.
+// New combines two backends; Close closes both. New fails if they differ in the number
+// of devices or in the devices' pages.
 func New(real, emulated backend.Backend) (*Backend, error) {
 	reals, emulateds := real.Devices(), emulated.Devices()
 	if len(reals) != len(emulateds) {
@@ -50,16 +49,16 @@ func New(real, emulated backend.Backend) (*Backend, error) {
 	return b, nil
 }
 
-// Name is the real backend's. An emulated model's own spec says "emulated".
+// Name returns the real backend's name. The spec of an emulated model names "emulated".
 func (b *Backend) Name() string { return b.real.Name() }
 
-// Version is the real backend's.
+// Version returns the real backend's version.
 func (b *Backend) Version() string { return b.real.Version() }
 
 // Devices returns the pairs.
 func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
 
-// LoadModel hands the load to the side that the path names.
+// LoadModel loads the model in the backend that the path selects.
 func (b *Backend) LoadModel(ctx context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
 	emulated := strings.HasPrefix(path, emulatedPrefix)
 	side := b.real
@@ -73,24 +72,25 @@ func (b *Backend) LoadModel(ctx context.Context, path string, o backend.LoadOpti
 	return &model{Model: m, emulated: emulated}, nil
 }
 
-// Close closes both.
+// Close closes both backends.
 func (b *Backend) Close() error { return errors.Join(b.real.Close(), b.emulated.Close()) }
 
-// model remembers whose it is; a device hands only the inner Model on.
+// model records to which backend the inner Model belongs; device passes only the inner
+// Model on.
 type model struct {
 	backend.Model
 	emulated bool
 }
 
-// device pairs a real device with an emulated one of as many pages.
+// device pairs a real device with an emulated one with the same number of pages.
 type device struct {
 	real, emulated backend.Device
 }
 
-// Info is the real device's.
+// Info returns the real device's info.
 func (d *device) Info() backend.DeviceInfo { return d.real.Info() }
 
-// LoadWeights loads them on the model's side.
+// LoadWeights loads the weights in the model's backend.
 func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
 	side, inner, err := d.sideOf(m)
 	if err != nil {
@@ -99,7 +99,7 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 	return side.LoadWeights(inner, frames)
 }
 
-// Stage stages the batch on the model's side.
+// Stage stages the batch in the model's backend.
 func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte) (backend.Run, error) {
 	side, inner, err := d.sideOf(m)
 	if err != nil {

@@ -1,10 +1,9 @@
-// Package emulated is a backend without hardware: its GPUs wait as long as a
-// real one would compute, so that everything around them can be developed,
-// tested and measured on any machine. On request its GPUs misbehave.
+// Package emulated is a backend without hardware: its GPUs wait as long as a real GPU
+// would compute, so that the rest of the stack can be developed, tested and measured on
+// any machine. Faults can be injected into its GPUs.
 //
-// Models are those of the Clockwork paper's zoo (package zoo). Weights take
-// pages but no memory. Outputs have the right size and follow from the inputs
-// alone.
+// Models are those of the Clockwork paper's zoo (package zoo). Weights take pages but no
+// memory. Outputs have the right size and depend only on the inputs.
 package emulated
 
 import (
@@ -20,13 +19,13 @@ import (
 
 // Options configure the backend.
 type Options struct {
-	// Worker names the GPUs: worker-gpu0, worker-gpu1, ...
+	// Worker is the prefix of the GPUs' UUIDs: worker-gpu0, worker-gpu1, ...
 	Worker string
 	GPUs   int
-	// GPUType keys profiles; "v100" is what the zoo was measured on.
+	// GPUType is part of a profile's key; the zoo was measured on "v100".
 	GPUType string
-	// Pages of PageSize bytes each GPU has for weights. The defaults are those
-	// of a V100 with 32 GB.
+	// Pages is the number of pages for weights on each GPU, PageSize their size in
+	// bytes. The defaults are those of a V100 with 32 GB.
 	Pages    int
 	PageSize int64
 	// Scale multiplies all durations: 1 is the paper's GPU, 0 takes no time.
@@ -39,7 +38,7 @@ func Defaults(worker string) Options {
 	return Options{Worker: worker, GPUs: 1, GPUType: "v100", Pages: 1376, PageSize: 16 << 20, Scale: 1}
 }
 
-// Validate names the first option that makes no sense.
+// Validate returns an error that names the first invalid option.
 func (o Options) Validate() error {
 	switch {
 	case o.GPUs < 1:
@@ -61,7 +60,7 @@ type Backend struct {
 	waits   *waiter
 }
 
-// New makes a backend with its GPUs.
+// New returns a backend with its GPUs.
 func New(o Options) (*Backend, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("configure emulated backend: %w", err)
@@ -85,7 +84,7 @@ func New(o Options) (*Backend, error) {
 // Name returns "emulated".
 func (b *Backend) Name() string { return "emulated" }
 
-// Version belongs to the key of profiles.
+// Version returns the zoo's version and the scale; both are part of a profile's key.
 func (b *Backend) Version() string {
 	if b.options.Scale == 1 {
 		return zoo.Version
@@ -96,13 +95,13 @@ func (b *Backend) Version() string {
 // Devices returns the GPUs.
 func (b *Backend) Devices() []backend.Device { return b.devices }
 
-// Close ends the backend.
+// Close closes the backend.
 func (b *Backend) Close() error {
 	b.waits.release()
 	return nil
 }
 
-// LoadModel finds a model of the zoo.
+// LoadModel returns a model of the zoo.
 func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
 	name, ok := strings.CutPrefix(path, zoo.Prefix)
 	if !ok || strings.Contains(name, "/") {
@@ -140,7 +139,7 @@ type device struct {
 
 func (d *device) Info() backend.DeviceInfo { return d.info }
 
-// wait takes as long as the device would, counted from begin.
+// wait waits until the device would be done, counted from begin.
 func (d *device) wait(begin time.Time, duration time.Duration) error {
 	duration, err := d.faults.apply(time.Duration(float64(duration) * d.backend.options.Scale))
 	if err != nil {
@@ -152,7 +151,7 @@ func (d *device) wait(begin time.Time, duration time.Duration) error {
 	return nil
 }
 
-// LoadWeights waits for the transfer.
+// LoadWeights waits for the duration of the transfer.
 func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
 	begin := time.Now()
 	own, ok := m.(*model)
@@ -172,7 +171,7 @@ type weights struct{}
 
 func (weights) Evict() error { return nil }
 
-// Stage keeps the inputs for their outputs.
+// Stage keeps the inputs, from which Outputs derives the outputs.
 func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte) (backend.Run, error) {
 	own, ok := m.(*model)
 	if !ok {
@@ -189,12 +188,12 @@ type run struct {
 	inputs [][]byte
 }
 
-// Execute waits for the computation.
+// Execute waits for the duration of the computation.
 func (r *run) Execute(backend.Weights) error {
 	return r.device.wait(time.Now(), r.model.network.Execution(r.batch))
 }
 
-// Outputs makes one payload for each member.
+// Outputs returns one payload for each member.
 func (r *run) Outputs() ([][]byte, error) {
 	outputs := make([][]byte, len(r.items))
 	size, all := r.model.spec.OutputBytes(), 0

@@ -8,23 +8,23 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Faults make GPUs misbehave, so that what the stack does about it can be seen.
-// The zero value behaves. Equal seeds misbehave equally.
+// Faults are injected into emulated GPUs, to test how the stack reacts. The zero value
+// injects none. Equal seeds give equal faults.
 type Faults struct {
 	Seed uint64
 	// Jitter lengthens each duration by up to this fraction (0.1: up to 10 %).
 	Jitter float64
-	// StallEvery makes one in so many actions take Stall longer; 0 for none.
+	// StallEvery makes one in this many actions take Stall longer, at random; 0 for
+	// none.
 	StallEvery int
 	Stall      time.Duration
-	// SlowDown multiplies all durations (2: half as fast); 0 and 1 change
-	// nothing.
+	// SlowDown multiplies all durations (2: half as fast); 0 and 1 change nothing.
 	SlowDown float64
-	// FailEvery makes one in so many actions fail; 0 for none.
+	// FailEvery makes one in this many actions fail, at random; 0 for none.
 	FailEvery int
 }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that says which values are invalid.
 func (f Faults) Validate() error {
 	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 {
 		return fmt.Errorf("faults must not be negative: %+v", f)
@@ -35,16 +35,16 @@ func (f Faults) Validate() error {
 	return nil
 }
 
-// The bounds of faults. What is no number is beyond them.
+// The bounds of faults. NaN counts as out of bounds.
 const (
 	maxTimes = 1000
 	maxStall = time.Hour
 )
 
-// faultSource draws the faults of one GPU. Both its lanes draw, so it locks.
+// faultSource draws the faults of one GPU. Both of its lanes use it, so it locks.
 type faultSource struct {
 	faults Faults
-	draws  chan *rand.Rand // holds the one generator; taking it is the lock
+	draws  chan *rand.Rand // holds the one generator; receiving it is the lock
 }
 
 func newFaultSource(f Faults, gpu int) *faultSource {
@@ -53,7 +53,7 @@ func newFaultSource(f Faults, gpu int) *faultSource {
 	return s
 }
 
-// apply returns how long an action takes with its faults.
+// apply returns an action's duration with its faults, or the injected failure.
 func (s *faultSource) apply(d time.Duration) (time.Duration, error) {
 	if s.faults == (Faults{}) {
 		return d, nil

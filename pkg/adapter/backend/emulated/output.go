@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// sampled is how many bytes of an input go into its output: enough to tell
-// inputs apart without reading megabytes.
+// sampled is how many bytes at each end of an input determine its output: enough to
+// distinguish inputs without reading megabytes.
 const sampled = 4096
 
-// appendOutput appends size bytes of float32 values in [0, 1) that follow from
-// the input alone: the same in every process.
+// appendOutput appends size bytes of float32 values in [0, 1) that depend only on the
+// input: the same in every process.
 func appendOutput(out []byte, input []byte, size int64) []byte {
 	state := hash(input)
 	out = slices.Grow(out, int(size))
@@ -22,7 +22,7 @@ func appendOutput(out []byte, input []byte, size int64) []byte {
 		state ^= state >> 7
 		state ^= state << 17
 		binary.LittleEndian.PutUint32(rest, fraction(state>>40))
-		if rest = rest[4:]; len(rest) > 0 { // a state holds two
+		if rest = rest[4:]; len(rest) > 0 { // a state yields two values
 			binary.LittleEndian.PutUint32(rest, fraction(state>>16&(1<<24-1)))
 			rest = rest[4:]
 		}
@@ -30,7 +30,7 @@ func appendOutput(out []byte, input []byte, size int64) []byte {
 	return out
 }
 
-// fraction is the float32 of 24 bits, by 2^24.
+// fraction returns the bits of the float32 bits/2^24, for 24-bit values.
 func fraction(bits uint64) uint32 { return math.Float32bits(float32(bits) * (1.0 / (1 << 24))) }
 
 // hash is FNV-1a over the length, the beginning and the end; never 0.

@@ -9,22 +9,22 @@ import (
 	"clockwork/pkg/adapter/clock"
 )
 
-// waiter ends waits on time. A goroutine that sleeps wakes up to a millisecond
-// late; so one of its own sleeps by the kernel's timer until shortly before the
-// next deadline and wakes the one that waits for it, which watches the clock for
-// what is left. It serves every emulated GPU of the process.
+// waiter ends waits at an exact time. A sleeping goroutine wakes up to a millisecond
+// late; so the waiter's own goroutine sleeps on the kernel's timer until shortly before
+// the next deadline and wakes the goroutine waiting for that deadline, which spins for
+// the remaining time. One waiter serves every emulated GPU of the process.
 type waiter struct {
 	mu      sync.Mutex
 	waiting deadlines
-	nearest time.Time // what it sleeps towards
+	nearest time.Time // the deadline for which run currently sleeps
 	alarm   *clock.Alarm
 	users   int
 	closing bool
 }
 
-// spin is how long before a deadline its goroutine is woken: longer than the
-// kernel and Go's scheduler together are usually late (about 45 and 30 us),
-// short enough to leave the core to others.
+// spin is how long before its deadline a waiting goroutine is woken: longer than the
+// usual delay of the kernel and Go's scheduler together (about 45 and 30 us), short
+// enough to leave the core to others.
 const spin = 120 * time.Microsecond
 
 type deadline struct {
@@ -38,7 +38,7 @@ func (w *waiter) until(at time.Time) {
 		w.sleepUntil(wake)
 	}
 	for time.Now().Before(at) {
-		runtime.Gosched() // on an idle machine it returns at once
+		runtime.Gosched() // returns at once on an idle machine
 	}
 }
 
@@ -57,7 +57,7 @@ func (w *waiter) sleepUntil(at time.Time) {
 	<-over
 }
 
-// far is a deadline that is not worth watching.
+// far is how long run sleeps without a deadline.
 const far = time.Hour
 
 func (w *waiter) run() {
@@ -81,7 +81,7 @@ func (w *waiter) run() {
 	}
 }
 
-// The process's one waiter, and how many backends use it.
+// The process's one waiter, shared by all backends.
 var (
 	sharedMu sync.Mutex
 	shared   *waiter
@@ -109,7 +109,7 @@ func (w *waiter) release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closing = true
-	w.alarm.Poke() // under the lock: what it closes is not poked any more
+	w.alarm.Poke() // under the lock: a closed alarm must not be poked
 }
 
 // deadlines is a heap, nearest first.
@@ -119,10 +119,10 @@ func (d deadlines) Len() int           { return len(d) }
 func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
 func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
 
-// Push and Pop serve container/heap.
+// Push implements heap.Interface.
 func (d *deadlines) Push(x any) { *d = append(*d, x.(deadline)) }
 
-// Pop removes the last element.
+// Pop implements heap.Interface: it removes the last element.
 func (d *deadlines) Pop() any {
 	last := len(*d) - 1
 	x := (*d)[last]

@@ -10,8 +10,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// arena is the memory of one device: page frames, touched once, which are
-// either at home or moved into a view. A frame is in one view at most.
+// arena is the memory of one device: page frames, touched once. Each frame is mapped
+// either in backing or in the region of one mapping.
 type arena struct {
 	backing  *region
 	pages    int
@@ -29,7 +29,7 @@ func newArena(pages int, pageSize int64) (*arena, error) {
 	return &arena{backing: home, pages: pages, pageSize: pageSize, used: make([]bool, pages)}, nil
 }
 
-// take marks frames as used, or refuses all of them.
+// take marks frames as used; on an error it marks none.
 func (a *arena) take(frames []int) *protocol.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,8 +55,8 @@ func (a *arena) free(frames []int) {
 
 func (a *arena) frame(f int) unsafe.Pointer { return unsafe.Add(a.backing.base, int64(f)*a.pageSize) }
 
-// gather moves frames side by side into a view. On an error they are all at
-// home again.
+// gather moves frames next to each other into a region. On an error all frames are back
+// in backing.
 func (a *arena) gather(view *region, frames []int) error {
 	for i, f := range frames {
 		if err := movePages(unsafe.Add(view.base, int64(i)*a.pageSize), a.frame(f), a.pageSize); err != nil {
@@ -66,7 +66,7 @@ func (a *arena) gather(view *region, frames []int) error {
 	return nil
 }
 
-// scatter moves the frames of a view home.
+// scatter moves the frames of a region back to backing.
 func (a *arena) scatter(view *region, frames []int) error {
 	for i, f := range frames {
 		if err := movePages(a.frame(f), unsafe.Add(view.base, int64(i)*a.pageSize), a.pageSize); err != nil {

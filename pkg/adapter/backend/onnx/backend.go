@@ -15,8 +15,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Backend runs models on the CPU of this machine. Each of its devices is an
-// arena of weight pages and the right to one thread at a time.
+// Backend runs models on the CPU of this machine. Each of its devices is an arena of
+// weight pages, and executes on one thread at a time.
 type Backend struct {
 	options Options
 	lib     *ort
@@ -27,11 +27,11 @@ type Backend struct {
 	closed  atomic.Bool
 }
 
-// Available is why this build has no onnx backend: nil here.
+// Available returns why this build has no onnx backend: nil here.
 func Available() error { return nil }
 
-// New opens ONNX Runtime and makes the devices, touching all of their memory
-// (GPUs x Pages x PageSize bytes).
+// New opens ONNX Runtime and creates the devices, touching all of their memory (GPUs x
+// Pages x PageSize bytes).
 func New(options Options) (*Backend, error) {
 	if err := options.complete(); err != nil {
 		return nil, err
@@ -100,14 +100,14 @@ func (o *Options) complete() error {
 // Name implements backend.Backend.
 func (b *Backend) Name() string { return Name }
 
-// Version is ONNX Runtime's version, and that of our own changes to graphs.
+// Version returns ONNX Runtime's version, and that of our own changes to graphs.
 func (b *Backend) Version() string { return b.lib.version + "-" + optimizedFormat }
 
 // Devices implements backend.Backend.
 func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
 
-// LoadModel implements backend.Backend. path is NAME or NAME/VERSION below the
-// model directory; without a version the highest is taken.
+// LoadModel implements backend.Backend. path is NAME or NAME/VERSION below the model
+// directory; without a version the highest is taken.
 func (b *Backend) LoadModel(ctx context.Context, path string, options backend.LoadOptions) (backend.Model, error) {
 	if options.PageSize != 0 && options.PageSize != b.options.PageSize {
 		return nil, protocol.Errorf(protocol.BackendError, "asked for pages of %d bytes, the devices have %d", options.PageSize, b.options.PageSize)
@@ -120,7 +120,7 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 	return m, nil
 }
 
-// Close implements backend.Backend. Models must have been closed.
+// Close implements backend.Backend. All models must be closed first.
 func (b *Backend) Close() error {
 	if n := b.models.Load(); n != 0 {
 		return fmt.Errorf("close onnx backend: %d models are loaded", n)

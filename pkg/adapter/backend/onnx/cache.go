@@ -18,12 +18,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// optimizedFormat counts up when what is done before saving changes.
+// optimizedFormat must be increased when our changes to graphs before saving change.
 const optimizedFormat = "1"
 
-// optimizedCache keeps optimised graphs in files: the graph, then its sha256. A file
-// belongs to one model, head, version of ORT and instruction set. Processes
-// may share it, for a file appears whole or not at all.
+// optimizedCache stores optimised graphs in files: the graph, then its sha256. The key
+// of a file is the model's digest, head, version of ORT and instruction set. Processes
+// may share the directory, since a file appears complete or not at all.
 type optimizedCache struct {
 	dir string
 	lib *ort
@@ -35,9 +35,8 @@ func (c *optimizedCache) path(digest [sha256.Size]byte, head string) string {
 	return filepath.Join(c.dir, name)
 }
 
-// load returns the cached graph of a model, nil when there is none that is
-// whole and ours: nothing but a plain file that nobody else could have written
-// is opened as a graph.
+// load returns the cached graph of a model, nil if there is no intact file of ours: only
+// a regular file that no other user can write is opened as a graph.
 func (c *optimizedCache) load(path string, limit int64) *region {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -64,16 +63,16 @@ func (c *optimizedCache) load(path string, limit int64) *region {
 	return nil
 }
 
-// ours: a regular file of one name, of this user or of root, that only its owner
-// may write.
+// ours reports whether a file is regular, has one name, belongs to this user or root,
+// and is writable by its owner alone.
 func ours(info os.FileInfo) bool {
 	stat := info.Sys().(*syscall.Stat_t)
 	return info.Mode().IsRegular() && info.Mode().Perm()&0o022 == 0 && stat.Nlink == 1 &&
 		(stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
 }
 
-// keep writes a graph and its sha256 to path: first under another name, then
-// renamed into place.
+// keep writes a graph and its sha256 to path: first to a temporary file, which it then
+// renames.
 func (c *optimizedCache) keep(path string, graph []byte) error {
 	file, err := os.CreateTemp(c.dir, "optimize-")
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// CheckModel tries out a model: its form, then whether ORT takes it. file "-"
-// is the standard input. With save, the optimised graph is written to the file
-// or pipe of that name. It runs in a process of its own (Options.Checker), for
-// a hostile file may end it, and gives up what such a process has no use for:
-// see confine. The error is a *protocol.Error where the model is at fault.
+// CheckModel checks a model: its structure, then whether ORT accepts it. file "-" is the
+// standard input. With save, the optimised graph is written to the file or pipe of that
+// name. CheckModel runs in a process of its own (Options.Checker), since a hostile file
+// may crash it, and drops the privileges that the check does not need: see sandbox. The
+// error is a *protocol.Error if the model is at fault.
 func CheckModel(library, file, save string) error {
 	in := os.Stdin
 	if file != "-" {

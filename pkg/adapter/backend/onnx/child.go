@@ -20,10 +20,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Limits of a checker besides its wall time: CPU seconds, open files, and
-// address space as so many bytes besides so many times the model. It may write
-// to no file at all. How many processes there may be is not among them, for that
-// limit counts the user's, not the checker's; see confine.
+// Limits of a checker, in addition to its wall time: CPU seconds, open files, and
+// address space as a fixed number of bytes plus a multiple of the model's size. It may
+// not write to files. The number of processes is not limited this way, since that limit
+// counts all processes of the user; see sandbox.
 const (
 	checkerCPU    = 120
 	checkerFiles  = 64
@@ -31,21 +31,21 @@ const (
 	checkerTimes  = 6
 )
 
-// checkerOutput is where a checker finds the pipe for the optimised graph.
+// checkerOutput is the checker's path of the pipe for the optimised graph.
 const checkerOutput = "/proc/self/fd/3"
 
-// drainTime is how long the rest of a graph may take once its writer has ended.
-// Only a pipe that somebody else still holds open takes any.
+// drainTime is how long reading the rest of a graph may take after its writer has ended.
+// It takes time only if another process still holds the pipe open.
 const drainTime = time.Second
 
-// errGraphSize: more came than may come.
+// errGraphSize: the checker wrote more than the limit.
 var errGraphSize = errors.New("the optimised graph is too large")
 
-// optimizeInChild has a checker try a model and optimise it, and returns the
-// graph that it wrote, of at most limit bytes. However the child ends, if not
-// well, the model is corrupt.
+// optimizeInChild runs a checker on a model and returns the optimised graph, of at most
+// limit bytes. If the child fails in any way, the model counts as corrupt.
 func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64) (*region, *protocol.Error) {
-	// A child dies with the thread that started it, which is to be this process.
+	// Pdeathsig kills the child when the thread that started it ends, so that thread
+	// must live until the child has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	timed, cancel := context.WithTimeout(ctx, b.options.CheckTime)
@@ -66,7 +66,7 @@ func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64
 	return graph, err
 }
 
-// child is a checker under way.
+// child is a running checker.
 type child struct {
 	cmd        *exec.Cmd
 	in         io.WriteCloser
@@ -76,7 +76,7 @@ type child struct {
 	ended      error
 }
 
-// verdict is what the end of a child says of the model.
+// verdict translates how the child ended into an error about the model.
 func (c *child) verdict(ctx context.Context, failure error, limit int64) *protocol.Error {
 	switch {
 	case c.notStarted != nil:
@@ -100,8 +100,8 @@ func tooLargeGraph(limit int64) *protocol.Error {
 	return refusal
 }
 
-// start starts the child in a process group and with an environment of its own:
-// what this process knows of the broker is not the child's to read.
+// start starts the child in its own process group and with its own environment: the
+// child must not read this process's broker credentials.
 func (c *child) start(ctx context.Context, o Options, graph *os.File) (err error) {
 	args := append(append([]string(nil), o.Checker[1:]...), o.Library, "-", checkerOutput)
 	c.cmd = exec.CommandContext(ctx, o.Checker[0], args...)
@@ -116,8 +116,8 @@ func (c *child) start(ctx context.Context, o Options, graph *os.File) (err error
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
-	// The child reads the model before it does anything with it, and gets its
-	// first byte only under these limits.
+	// The child first reads the model, and gets its first byte only after these limits
+	// are set.
 	if err := limitProcess(c.cmd.Process.Pid, c.size); err != nil {
 		_ = c.cmd.Process.Kill()
 		_ = c.wait()
@@ -126,7 +126,7 @@ func (c *child) start(ctx context.Context, o Options, graph *os.File) (err error
 	return nil
 }
 
-// checkerEnvironment is where to find what the library needs, and nothing else.
+// checkerEnvironment returns only the search path for the library's dependencies.
 func checkerEnvironment() []string {
 	const libraries = "LD_LIBRARY_PATH"
 	if where, ok := os.LookupEnv(libraries); ok {
@@ -135,15 +135,15 @@ func checkerEnvironment() []string {
 	return []string{}
 }
 
-// feed gives the child the model and waits for its end.
+// feed writes the model to the child and waits for the child to end.
 func (c *child) feed(model []byte) error {
-	_, _ = io.Copy(c.in, bytes.NewReader(model)) // a child that ends early says so below
+	_, _ = io.Copy(c.in, bytes.NewReader(model)) // if the child ends early, wait returns why
 	_ = c.in.Close()
 	return c.wait()
 }
 
-// wait waits for the end of the child and ends whom it has left behind in its
-// group, before the group's number can become another's.
+// wait waits until the child has ended and kills what is left of its process group,
+// before the group's number can be reused.
 func (c *child) wait() error {
 	pid := c.cmd.Process.Pid
 	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
@@ -162,12 +162,12 @@ func limitProcess(pid int, size uint64) error {
 		set(unix.RLIMIT_CORE, 0),
 		set(unix.RLIMIT_FSIZE, 0),
 		set(unix.RLIMIT_NOFILE, checkerFiles),
-		// Where memory runs out before that, the child goes first.
+		// if memory runs out earlier, the kernel kills the child first
 		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0),
 	)
 }
 
-// opening keeps the first bytes of what is written to it, which hold the reason.
+// opening keeps the first bytes written to it, which contain the reason.
 type opening struct{ strings.Builder }
 
 func (t *opening) Write(b []byte) (int, error) {
@@ -175,7 +175,7 @@ func (t *opening) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// optimizeHere does in this process what a checker does.
+// optimizeHere does the work of a checker in this process.
 func (b *Backend) optimizeHere(model []byte, limit int64) (*region, *protocol.Error) {
 	graph, err := collect(limit, func() {}, func(to *os.File) error {
 		s, err := newSession(b.lib, model, optimizeAll, fmt.Sprintf("/proc/self/fd/%d", to.Fd()))
@@ -193,8 +193,8 @@ func (b *Backend) optimizeHere(model []byte, limit int64) (*region, *protocol.Er
 	return graph, nil
 }
 
-// collect returns what write writes to the pipe that it is given. Once that is
-// more than limit bytes, it calls enough.
+// collect returns what write writes to the pipe. If that is more than limit bytes,
+// collect calls enough.
 func collect(limit int64, enough func(), write func(to *os.File) error) (*region, error) {
 	from, to, err := os.Pipe()
 	if err != nil {
@@ -210,7 +210,7 @@ func collect(limit int64, enough func(), write func(to *os.File) error) (*region
 		graph, err := readGraph(from, limit)
 		if err != nil {
 			enough()
-			_, _ = io.Copy(io.Discard, from) // who writes must not wait for ever
+			_, _ = io.Copy(io.Discard, from) // the writer must not block for ever
 		}
 		read <- result{graph, err}
 	}()
@@ -225,7 +225,7 @@ func collect(limit int64, enough func(), write func(to *os.File) error) (*region
 	return r.graph, errors.Join(r.err, err)
 }
 
-// readGraph reads to the end, or one byte more than it may. The memory that it
+// readGraph reads to the end, or until limit is exceeded by one byte. The memory that it
 // reserves costs nothing until it is written to.
 func readGraph(from io.Reader, limit int64) (*region, error) {
 	graph, err := newRegion(limit+1, false)

@@ -17,10 +17,10 @@ import (
 // maxBatchLimit is the largest max_batch that a model.yaml may state.
 const maxBatchLimit = 1024
 
-// headArgmax is the one head there is.
+// headArgmax is the only head.
 const headArgmax = "argmax"
 
-// config is what a model.yaml says, in YAML without anchors, aliases and tags:
+// config is the content of a model.yaml, in YAML without anchors, aliases and tags:
 //
 //	max_batch: 8                   # the largest batch to run, default 16
 //	inputs: {x: [3, 48, 192]}      # shapes of one item, where the graph is open
@@ -31,7 +31,7 @@ type config struct {
 	head     string
 }
 
-// lineError is what is wrong with a line.
+// lineError is an error in a line.
 type lineError struct {
 	line int
 	err  error
@@ -43,7 +43,7 @@ func atLine(n *yaml.Node, format string, args ...any) error {
 	return lineError{n.Line, fmt.Errorf(format, args...)}
 }
 
-// parseConfig reads a model.yaml of at most maxConfig bytes; an empty text gives the
+// parseConfig parses a model.yaml of at most maxConfig bytes; an empty text gives the
 // defaults. The error is MODEL_CORRUPT and names the line.
 func parseConfig(text string) (config, *protocol.Error) {
 	c := config{maxBatch: protocol.BatchSizes[len(protocol.BatchSizes)-1]}
@@ -88,8 +88,8 @@ func document(text string) (*yaml.Node, error) {
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
 
-// syntaxError finds the line of an error of the library: it names one, unless
-// characters are not allowed.
+// syntaxError adds the line to an error of the library: the library names it, except for
+// characters that are not allowed.
 func syntaxError(text string, err error) error {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
 	if at := yamlLine.FindStringSubmatchIndex(message); at != nil {
@@ -107,8 +107,8 @@ func syntaxError(text string, err error) error {
 	return errors.New(message)
 }
 
-// eachKey calls f with each key of a mapping and its value. Whatever is not written
-// out in place is refused, so that a short text means little.
+// eachKey calls f with each key of a mapping and its value. Everything indirect is
+// refused, so that a short text cannot expand to a large value.
 func eachKey(n *yaml.Node, expected string, f func(key, value *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode || indirect(n) {
 		return atLine(n, "%s", expected)
@@ -130,8 +130,7 @@ func eachKey(n *yaml.Node, expected string, f func(key, value *yaml.Node) error)
 	return nil
 }
 
-// indirect reports whether a value stands elsewhere, may be repeated or has a type of
-// its own.
+// indirect reports whether a node is an alias, has an anchor or an explicit tag.
 func indirect(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0
 }
@@ -157,7 +156,7 @@ func (c *config) set(key, value *yaml.Node) (err error) {
 	return nil
 }
 
-// parseShapes reads {name: [1, 2], other: [3]}.
+// parseShapes parses {name: [1, 2], other: [3]}.
 func parseShapes(n *yaml.Node) (map[string][]int64, error) {
 	shapes := make(map[string][]int64)
 	return shapes, eachKey(n, "expected {name: [1, 2], ...}", func(key, value *yaml.Node) (err error) {

@@ -28,8 +28,8 @@ func (d *device) own(m backend.Model) (*model, *protocol.Error) {
 	return mine, nil
 }
 
-// LoadWeights implements backend.Device: the frames are moved side by side
-// into a view, and the block is copied over.
+// LoadWeights implements backend.Device: it moves the frames next to each other into a
+// mapping, and copies the block there.
 func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
 	mine, refusal := d.own(m)
 	if refusal != nil {
@@ -56,7 +56,7 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 	return &weights{model: mine, device: d, mapping: v, frames: frames}, nil
 }
 
-// transferChunk is how much is copied at once. The copy of one chunk cannot be
+// transferChunk is how many bytes are copied at once. The copy of one chunk cannot be
 // interrupted, and a garbage collection waits for it.
 const transferChunk = 1 << 20
 
@@ -67,8 +67,8 @@ func transfer(to, from []byte) {
 	}
 }
 
-// weights implements backend.Weights. Runs hold mu shared; Evict wants it
-// alone and does not wait for it.
+// weights implements backend.Weights. Runs hold mu shared; Evict needs it exclusively
+// and fails instead of waiting.
 type weights struct {
 	model  *model
 	device *device
@@ -78,7 +78,7 @@ type weights struct {
 	mapping *mapping // nil when evicted
 }
 
-// Evict implements backend.Weights: the frames go home.
+// Evict implements backend.Weights: it moves the frames back to the arena's backing.
 func (w *weights) Evict() error {
 	if !w.mu.TryLock() {
 		return protocol.Refusal(protocol.WeightsInUse)

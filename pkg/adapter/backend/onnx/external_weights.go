@@ -34,31 +34,31 @@ const (
 	tensorLocation = 14
 )
 
-// liftedBytes is the least size of an initializer that is lifted. Smaller ones
-// (shapes, axes, biases) stay in the shell: together they weigh next to
-// nothing, each would cost a binding, and kernels want some of them constant.
+// externalizedBytes is the least size of an initializer that is externalized. Smaller
+// ones (shapes, axes, biases) stay in the shell: together they are small, each would
+// cost a binding, and some kernels need them as constants.
 const externalizedBytes = 1024
 
-// weightAlign is what ORT aligns its own tensors to, in bytes.
+// weightAlign is the alignment of ORT's own tensors, in bytes.
 const weightAlign = 64
 
-// weight is an initializer that became an input: offset is its place in the
-// block of weights.
+// weight is an initializer that became an input; offset is its position in the block of
+// weights.
 type weight struct {
 	tensor
 	offset int64
 }
 
-// lifted is a graph without its weights, and the weights: size is the length
-// of the block that holds them all, in bytes. Their data points into the file.
+// externalized is a graph without its weights, and the weights: size is the length of
+// the block that holds all weights, in bytes. The weights' data alias the file.
 type externalized struct {
 	shell   []byte
 	weights []weight
 	size    int64
 }
 
-// lift turns the large initializers of a model into graph inputs. The model
-// must have passed inspect.
+// externalizeWeights turns the large initializers of a model into graph inputs. The
+// model must have passed inspect.
 func externalizeWeights(model []byte) (externalized, error) {
 	var out externalized
 	err := eachField(model, func(f field) error {
@@ -104,15 +104,15 @@ func (l *externalized) add(t tensor) {
 	l.size += (int64(len(t.data)) + weightAlign - 1) &^ (weightAlign - 1)
 }
 
-// fill copies the weights to their places in a block of l.size bytes.
+// fill copies the weights to their positions in a block of l.size bytes.
 func (l *externalized) fill(block []byte) {
 	for _, w := range l.weights {
 		copy(block[w.offset:], w.data)
 	}
 }
 
-// interfaceNames returns the names of a graph's inputs and outputs: an
-// initializer that is one of these (a default, a constant result) stays.
+// interfaceNames returns the names of a graph's inputs and outputs: an initializer of
+// such a name (a default, a constant result) is not externalized.
 func interfaceNames(graph []byte) (map[string]bool, error) {
 	names := make(map[string]bool)
 	err := eachField(graph, func(f field) error {
@@ -148,8 +148,8 @@ const (
 	headPrefix = "clockwork_head_"
 )
 
-// appendHead makes of a model with one output of scores [N,...,C] a model with
-// one output float32 [N,...,2]: the best class, and its score.
+// appendHead replaces a model's one output of scores [N,...,C] by one output float32
+// [N,...,2]: the best class, and its score.
 func appendHead(model []byte) ([]byte, error) {
 	var out []byte
 	version, err := opset(model)
@@ -209,8 +209,8 @@ func headGraph(graph []byte, version int64) ([]byte, error) {
 
 func lastAxis() []byte { return binary.LittleEndian.AppendUint64(nil, math.MaxUint64) }
 
-// headNodes are the nodes after the scores. Since opset 18 ReduceMax takes the
-// axes as an input.
+// headNodes returns the nodes after the scores. Since opset 18 ReduceMax takes the axes
+// as an input.
 func headNodes(scores string, version int64) [][]byte {
 	p := headPrefix
 	last := intAttribute("axis", -1)

@@ -22,8 +22,8 @@ var (
 	errExternal = errors.New("refers to external data, which is not read; save the model as one file")
 )
 
-// kind is a message type of the ONNX format: which of its fields hold messages
-// of which type. Every other field is taken as it is.
+// kind is a message type of the ONNX format: which of its fields hold messages of which
+// type. All other fields are not checked further.
 type kind struct {
 	name   string
 	fields map[int]*kind
@@ -66,10 +66,9 @@ func init() {
 	functionKind.fields = map[int]*kind{7: nodeKind, 9: opsetKind, 11: attributeKind, 12: valueKind}
 }
 
-// inspect walks through a model file before anything else may read it: every
-// message is whole, nesting and number are bounded, a tensor's shape agrees
-// with its data, and nothing lies in another file. It copies nothing. The
-// error says what is wrong, and is MODEL_CORRUPT to a peer.
+// inspect checks a model file before any other code reads it: every message is complete,
+// nesting and number are bounded, a tensor's shape agrees with its data, and no data is
+// in another file. It copies nothing. The error is MODEL_CORRUPT and says what is wrong.
 func inspect(model []byte) *protocol.Error {
 	in := inspector{}
 	if err := in.walk(modelKind, model, 0); err != nil {
@@ -109,8 +108,8 @@ func (in *inspector) walk(k *kind, b []byte, depth int) error {
 	})
 }
 
-// tensor is what we read of a TensorProto. data holds the elements as they lie
-// in memory, where the file holds them so; else it is nil.
+// tensor is the part of a TensorProto that we use. data holds the elements as in memory
+// if the file stores them that way; otherwise it is nil.
 type tensor struct {
 	name  string
 	kind  int
@@ -119,14 +118,14 @@ type tensor struct {
 	raw   bool // data is the field raw_data
 }
 
-// readTensor reads and checks a TensorProto.
+// readTensor decodes and checks a TensorProto.
 func readTensor(b []byte) (tensor, error) {
 	var t tensor
 	if err := eachField(b, t.take); err != nil {
 		return tensor{}, err
 	}
 	n := protocol.Elements(t.shape)
-	if n < 0 || n > 2*int64(len(b)) { // two elements in a byte is the densest there is
+	if n < 0 || n > 2*int64(len(b)) { // the densest encoding has two elements per byte
 		return tensor{}, fmt.Errorf("tensor %q has shape %s and %d bytes", t.name, protocol.ShapeString(t.shape), len(b))
 	}
 	size := elementType(t.kind).Size()
@@ -166,8 +165,8 @@ func (t *tensor) take(f field) (err error) {
 	return err
 }
 
-// elementTypes are the element types of ONNX (TensorProto.DataType, and ORT's
-// own enumeration) that a model may take or give.
+// elementTypes are the element types of ONNX (TensorProto.DataType, and ORT's own
+// enumeration) that a model's inputs and outputs may have.
 var elementTypes = map[int]protocol.DataType{
 	1: protocol.FP32, 2: protocol.Uint8, 3: protocol.Int8, 4: protocol.Uint16, 5: protocol.Int16, 6: protocol.Int32,
 	7: protocol.Int64, 9: protocol.Bool, 10: protocol.FP16, 11: protocol.FP64, 12: protocol.Uint32, 13: protocol.Uint64,

@@ -13,7 +13,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// isa names the instruction set for which ORT lays out an optimised graph.
+// isa returns the instruction set for which ORT lays out an optimised graph.
 func isa() string {
 	switch {
 	case runtime.GOARCH != "amd64":
@@ -28,8 +28,8 @@ func isa() string {
 	return "sse"
 }
 
-// deviceType names what runs equally fast: the instruction set, and the
-// processor by its own name. It is a valid protocol name.
+// deviceType names devices that run equally fast: the instruction set and the
+// processor's model name. It is a valid protocol name.
 func deviceType() string {
 	model := ""
 	if file, err := os.Open("/proc/cpuinfo"); err == nil {

@@ -11,7 +11,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// load does all of LoadModel. The error is nil or one of its codes.
+// load does the work of LoadModel. The error is nil or has one of its codes.
 func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, error) {
 	src, err := readSource(b.options.ModelRoot, path, b.options.MaxFile)
 	if err != nil {
@@ -41,9 +41,9 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 	return m, nil
 }
 
-// optimized returns the model's optimised graph, from the cache or made now.
-// Only a model that passed every check has one in the cache. ORT opens the
-// model's own file in the child alone; what comes back is walked through again.
+// optimized returns the model's optimised graph, from the cache or newly made. Only
+// models that passed every check have a cached graph. Only the child's ORT opens the
+// model's own file; the child's graph is inspected again.
 func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]byte) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
 	path := b.cache.path(sum, src.config.head)
@@ -84,18 +84,18 @@ func (b *Backend) optimize(ctx context.Context, model []byte, limit int64) (*reg
 	return b.optimizeHere(model, limit)
 }
 
-// graphLimit is how large an optimised graph may be: weights beyond what a
-// device holds are of no use, and all else it has from the file. A small file
-// can ask for much.
+// graphLimit returns how large an optimised graph may be: its weights can be no larger
+// than a device's memory, and everything else comes from the file. A small file could
+// otherwise produce a huge graph.
 func (b *Backend) graphLimit(file int64) int64 {
 	return min(int64(b.options.Pages)*b.options.PageSize+file+graphSlack, DefaultMaxFile)
 }
 
-// graphSlack is what names and nodes that ORT adds may take.
+// graphSlack is the allowance for names and nodes that ORT adds, in bytes.
 const graphSlack = 4 << 20
 
-// shell lifts the weights out of an optimised graph into a block of their own
-// and makes the session that takes them as inputs.
+// shell externalizes the weights of an optimised graph into a block and creates the
+// session that takes them as inputs.
 func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
 	l, err := externalizeWeights(graph.bytes())
 	if err != nil {
@@ -124,8 +124,8 @@ func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
 	return m, nil
 }
 
-// prepare fixes shapes, warms every batch size twice, and makes a view on each
-// device, so that a later LoadWeights finds all in place.
+// prepare fixes shapes, warms every batch size twice, and creates a mapping on each
+// device, so that a later LoadWeights needs no allocation.
 func (m *model) prepare(ctx context.Context, c config, limit int) error {
 	batches, err := m.describeInputs(c, limit)
 	if err != nil {

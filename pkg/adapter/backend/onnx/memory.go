@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugePage is the size at which memory is aligned, so that the kernel may back
-// it with large pages, and moves whole page tables.
+// hugePage is the alignment of memory, in bytes, so that the kernel can back it with
+// large pages and move whole page tables.
 const hugePage = 2 << 20
 
 // region is memory outside the Go heap, aligned to hugePage.
@@ -21,7 +21,7 @@ type region struct {
 	mapped  uintptr
 }
 
-// newRegion maps size bytes; touched brings every page of it in at once.
+// newRegion maps size bytes; touched makes every page resident at once.
 func newRegion(size int64, touched bool) (*region, error) {
 	size = (max(size, 1) + pageBytes - 1) &^ (pageBytes - 1)
 	mapped := uintptr(size) + hugePage
@@ -40,13 +40,13 @@ func newRegion(size int64, touched bool) (*region, error) {
 	return r, nil
 }
 
-// pageBytes is the least page size of the machines that ORT runs on.
+// pageBytes is the smallest page size of the machines that ORT runs on.
 const pageBytes = 4096
 
 func (r *region) bytes() []byte { return unsafe.Slice((*byte)(r.base), r.size) }
 
-// touch asks for large pages, which the kernel may refuse, and brings every
-// page in.
+// touch requests large pages, which the kernel may refuse, and makes every page
+// resident.
 func (r *region) touch() error {
 	b := r.bytes()
 	_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
@@ -63,8 +63,8 @@ func (r *region) touch() error {
 
 func (r *region) close() { _ = unix.MunmapPtr(r.mapping, r.mapped) }
 
-// movePages moves the memory (not its bytes: the page tables change) of size
-// bytes from one place to another. The source stays mapped, and empty.
+// movePages moves size bytes of memory from one address to another by changing page
+// tables, without copying. The source stays mapped, and empty.
 func movePages(to, from unsafe.Pointer, size int64) error {
 	_, err := unix.MremapPtr(from, uintptr(size), to, uintptr(size), unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP)
 	if err != nil {

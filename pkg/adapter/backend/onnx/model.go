@@ -14,8 +14,8 @@ type model struct {
 	backend *Backend
 	session *session
 	spec    protocol.ModelSpec
-	// weights say where in the block each one lies; block is laid out as the
-	// pages of a device are.
+	// weights hold the position of each weight in the block; block has the layout of a
+	// device's pages.
 	weights []weight
 	block   *region
 
@@ -27,8 +27,8 @@ type model struct {
 	places []place // by device
 }
 
-// place is what a model keeps at one device: views and stages that no run uses
-// at the moment, and how many views hold weights.
+// place holds a model's unused mappings and stages on one device, and how many of its
+// mappings hold weights.
 type place struct {
 	mu       sync.Mutex
 	mappings []*mapping
@@ -39,8 +39,8 @@ type place struct {
 // idleStages is how many unused stages of one batch size are kept.
 const idleStages = 4
 
-// view is an address range as large as the model's pages, and the model's
-// weights bound to it.
+// mapping is an address range as large as the model's pages, with the model's weights
+// bound to it.
 type mapping struct {
 	memory *region
 	values []uintptr
@@ -49,7 +49,7 @@ type mapping struct {
 // Spec implements backend.Model.
 func (m *model) Spec() protocol.ModelSpec { return m.spec }
 
-// Profiles implements backend.Model; ONNX files carry none.
+// Profiles implements backend.Model; ONNX files have none.
 func (m *model) Profiles() []protocol.Profile { return nil }
 
 // Close implements backend.Model.
@@ -71,7 +71,7 @@ func (m *model) Close() error {
 	return nil
 }
 
-// release frees all of a model that has no weights loaded.
+// release frees everything of a model without loaded weights.
 func (m *model) release() {
 	lib := m.backend.lib
 	for i := range m.places {
@@ -91,8 +91,8 @@ func (m *model) release() {
 	m.session = nil
 }
 
-// bind makes the tensors of the weights over memory that is laid out as the
-// block. On an error it returns those it made.
+// bind creates the tensors of the weights over memory with the block's layout. On an
+// error it returns the tensors created so far.
 func (m *model) bind(memory *region) ([]uintptr, error) {
 	values := make([]uintptr, 0, len(m.weights))
 	for _, w := range m.weights {
@@ -123,7 +123,7 @@ func (v *mapping) close(lib *ort) {
 	v.memory.close()
 }
 
-// takeView takes an unused view at a device, or makes one.
+// takeMapping returns an unused mapping on a device, or a new one.
 func (m *model) takeMapping(device int) (*mapping, error) {
 	p := &m.places[device]
 	p.mu.Lock()
@@ -141,7 +141,7 @@ func (m *model) takeMapping(device int) (*mapping, error) {
 	return v, err
 }
 
-// returnView gives a taken view back.
+// returnMapping returns a mapping to the unused ones.
 func (m *model) returnMapping(device int, v *mapping) {
 	m.putMapping(device, v)
 	p := &m.places[device]

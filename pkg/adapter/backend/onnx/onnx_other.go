@@ -8,21 +8,21 @@ import (
 	"clockwork/pkg/adapter/backend"
 )
 
-// Opening the runtime's shared library takes the system's own loader, so a
-// static binary cannot.
+// errAbsent: opening the runtime's shared library needs the system's loader, which a
+// static binary does not have.
 var errAbsent = errors.New("this build has no onnx backend, which takes Linux and a build without the tag static; use the emulated backend here")
 
-// Available is why this build has no onnx backend.
+// Available returns why this build has no onnx backend.
 func Available() error { return errAbsent }
 
-// Backend is not available here.
+// Backend is not available in this build.
 type Backend struct{ backend.Backend }
 
-// New always fails here.
+// New always fails in this build.
 func New(Options) (*Backend, error) { return nil, errAbsent }
 
-// Inventory always fails here.
+// Inventory always fails in this build.
 func Inventory() (backend.Inventory, error) { return backend.Inventory{}, errAbsent }
 
-// CheckModel always fails here.
+// CheckModel always fails in this build.
 func CheckModel(library, file, save string) error { return errAbsent }

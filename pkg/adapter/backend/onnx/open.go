@@ -24,7 +24,7 @@ const (
 	maxConfig = 64 << 10
 )
 
-// source is a model as it lies in the model directory, read whole.
+// source is a model of the model directory, read whole.
 type source struct {
 	model  *region
 	length int64
@@ -34,9 +34,9 @@ type source struct {
 
 func (s *source) bytes() []byte { return s.model.bytes()[:s.length] }
 
-// readSource reads the model at "name" or "name/version" below root; without a
-// version it takes the highest. The model's bytes are read once: what is
-// checked is what is run.
+// readSource reads the model at "name" or "name/version" below root; without a version
+// it takes the highest. The model's bytes are read once, so that the checked bytes are
+// the ones that run.
 func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 	name, version, err := splitPath(where)
 	if err != nil {
@@ -73,8 +73,8 @@ func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 	return src, nil
 }
 
-// readModel reads a file of a size that was looked at: not what is added
-// meanwhile, and nothing less.
+// readModel reads exactly size bytes, the file's size when it was opened: bytes added
+// later are ignored, missing ones are an error.
 func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 	model, err := newRegion(size, false)
 	if err != nil {
@@ -87,7 +87,8 @@ func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 	return model, nil
 }
 
-// splitPath takes a path apart. A version is a number without leading zeros.
+// splitPath splits a path into name and version. A version is a number without leading
+// zeros.
 func splitPath(where string) (name, version string, err *protocol.Error) {
 	name, version, found := strings.Cut(where, "/")
 	if !protocol.ValidName(name) || found && !validVersion(version) {
@@ -123,7 +124,7 @@ func latest(dir *os.Root, name string) (string, *protocol.Error) {
 	return strconv.Itoa(highest), nil
 }
 
-// openFile opens a regular file that has one name only, without ever blocking.
+// openFile opens a regular file with only one hard link, without ever blocking.
 func openFile(dir *os.Root, name string, limit int64) (*os.File, int64, *protocol.Error) {
 	file, err := dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -163,8 +164,9 @@ func readConfig(dir *os.Root, name string) (string, *protocol.Error) {
 	return string(text), nil
 }
 
-// pathError tells what is not there from what may not be opened: a link that
-// leads out of the model directory, a folder for a file, no permission.
+// pathError distinguishes a missing file (MODEL_NOT_FOUND) from one that may not be
+// opened (INVALID_MODEL_PATH): a link that leads out of the model directory, a folder
+// for a file, no permission.
 func pathError(name string, err error) *protocol.Error {
 	if err == nil {
 		return nil

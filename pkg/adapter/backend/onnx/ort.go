@@ -12,8 +12,8 @@ import (
 	"github.com/ebitengine/purego"
 )
 
-// Slots of the table of functions OrtApi, version 17. The table only grows at
-// its end, so these hold for every later library.
+// Slots of the function table OrtApi, version 17. The table only grows at its end, so
+// the slots are the same in every later library.
 const (
 	apiGetErrorMessage            = 2
 	apiCreateEnv                  = 3
@@ -56,8 +56,8 @@ const (
 
 const logFatal = 4
 
-// ort is an opened ONNX Runtime. It stays open until the process ends: the
-// library does not promise to survive being closed and opened again.
+// ort is an opened ONNX Runtime. It stays open until the process ends: the library does
+// not guarantee that it can be closed and opened again.
 type ort struct {
 	version   string
 	functions *[apiSlots]uintptr
@@ -118,8 +118,8 @@ func startORT(handle uintptr) (*ort, error) {
 	return lib, lib.call(apiGetDefaultAllocator, uintptr(unsafe.Pointer(&lib.allocator)))
 }
 
-// call calls a function that answers with an OrtStatus, and makes an error of
-// it. What the arguments point to stays alive until it returns.
+// call calls a function that returns an OrtStatus, which it converts to an error. The
+// arguments' targets stay alive until it returns.
 //
 //go:uintptrescapes
 func (l *ort) call(slot int, args ...uintptr) error {
@@ -133,12 +133,10 @@ func (l *ort) call(slot int, args ...uintptr) error {
 	return err
 }
 
-// release calls one of the Release functions, which answer nothing and take
-// null.
+// release calls one of the Release functions, which return nothing and accept null.
 func (l *ort) release(slot int, object uintptr) { purego.SyscallN(l.functions[slot], object) }
 
-// tidy makes one line, of bounded length, of a message that may hold parts of
-// a hostile file.
+// tidy turns a message that may quote a hostile file into one line of bounded length.
 func tidy(message string) string {
 	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "?")), " ")
 	if len(message) > 300 {
@@ -147,8 +145,7 @@ func tidy(message string) string {
 	return message
 }
 
-// pointer makes a pointer of an address that C gave us. It points outside the
-// Go heap.
+// pointer converts an address from C to a pointer. It points outside the Go heap.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
 
 // goString copies a C string.

@@ -14,16 +14,16 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A device is a processor: ONNX Runtime executes on the calling thread alone, and
-// two that share one take twice as long, which nobody measured.
+// A device is a processor: ONNX Runtime executes only on the calling thread, and two
+// devices that shared a processor would take twice as long as their profiles say.
 
 // processorPrefix begins the names of processors: cpu-0, cpu-1, ...
 const processorPrefix = "cpu-"
 
-// Inventory lists the processors that this process may run on, the last one first:
-// the system itself likes to use the first. Where two share a core, the second of
-// each comes after all first ones: it is a device of its own, but as slow as the core
-// is busy.
+// Inventory lists the processors that this process may run on, the last one first: the
+// system itself prefers the first. If two processors share a core, the second of each
+// core is listed after all first ones: it is a device of its own, but its speed depends
+// on the load of the core.
 func Inventory() (backend.Inventory, error) {
 	var allowed unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
@@ -45,14 +45,14 @@ func Inventory() (backend.Inventory, error) {
 	return inventory, nil
 }
 
-// hostID names this machine since it was started: unlike its name, containers
+// hostID identifies this machine until it is rebooted: unlike the host name, containers
 // share it.
 func hostID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
 		return protocol.Name(strings.TrimSpace(string(id)))
 	}
-	name, _ := os.Hostname() // better than nothing
+	name, _ := os.Hostname() // fallback: the host name
 	return protocol.Name(name)
 }
 
@@ -70,7 +70,7 @@ func sharesCore(n int, allowed *unix.CPUSet) bool {
 	return false
 }
 
-// place gives device i its identity, and what puts a thread on its processor.
+// place returns device i's UUID, and the function that binds a thread to its processor.
 func (o *Options) place(i int) (uuid string, bind func() error) {
 	if len(o.Processors) == 0 {
 		return o.WorkerName + "-onnx-" + strconv.Itoa(i), func() error { return nil }
@@ -79,7 +79,7 @@ func (o *Options) place(i int) (uuid string, bind func() error) {
 	return o.Host + "/" + name, func() error { return bindThread(name) }
 }
 
-// bindThread has the calling thread run on one processor alone.
+// bindThread restricts the calling thread to one processor.
 func bindThread(processor string) error {
 	n, err := strconv.Atoi(strings.TrimPrefix(processor, processorPrefix))
 	if err != nil {

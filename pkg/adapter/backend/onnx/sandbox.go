@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confine takes from this process, all of its threads and for good, what the
-// check of a model has no use for: to start processes or programs, to reach the
-// network, to signal or look into other processes, to change what files there
-// are, and to gain rights. It may still read files, make threads, and write to
-// what it is given. That is a list of what is forbidden, hence no sandbox: it
-// makes an exploit of the runtime harder, and does not make one harmless.
+// sandbox drops, for all threads of this process and permanently, privileges that the
+// model check does not need: starting processes or programs, using the network,
+// signalling or inspecting other processes, changing files, and gaining privileges. The
+// process may still read files, create threads, and write to its open files. This is a
+// deny list and thus no complete sandbox: it makes an exploit of the runtime harder, not
+// harmless.
 //
-// A kernel without seccomp confines nothing; the limits of the child remain.
+// On a kernel without seccomp nothing is restricted; the child's limits still apply.
 func sandbox() error {
-	runtime.LockOSThread() // whoever installs a filter must have given up new rights
+	runtime.LockOSThread() // installing a filter requires no_new_privs on the same thread
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up new rights: %w", err)
@@ -41,12 +41,12 @@ func sandbox() error {
 	return nil
 }
 
-// forbidden are the system calls that fail with EPERM, besides those that one
-// architecture alone has.
+// forbidden are the system calls that fail with EPERM on all architectures;
+// alsoForbidden holds those of this one.
 var forbidden = append([]uint32{
 	// Programs, sessions and namespaces.
 	unix.SYS_EXECVE, unix.SYS_EXECVEAT, unix.SYS_SETSID, unix.SYS_SETPGID, unix.SYS_SETNS, unix.SYS_UNSHARE,
-	// The network, and calls by another way.
+	// The network, and system calls by way of io_uring.
 	unix.SYS_SOCKET, unix.SYS_SOCKETPAIR, unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_IO_URING_SETUP,
 	// Other processes.
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_GETFD,
@@ -62,7 +62,7 @@ var forbidden = append([]uint32{
 // ofSelf are the system calls whose first argument must be 0 or this process.
 var ofSelf = []uint32{unix.SYS_KILL, unix.SYS_TGKILL, unix.SYS_PRLIMIT64}
 
-// Offsets in what a filter sees of a call (seccomp_data).
+// Offsets in seccomp_data, the filter's input.
 const (
 	callNumber = 0
 	callArch   = 4
@@ -75,8 +75,8 @@ const (
 	absent = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 )
 
-// confinement is the filter, a program for the kernel. An instruction that
-// compares skips so many of those after it, if equal and if not.
+// sandboxFilter returns the filter, a BPF program. A comparing instruction skips the
+// given number of following instructions, if equal and if not.
 func sandboxFilter(pid uint32) []unix.SockFilter {
 	p := []unix.SockFilter{
 		loadAt(callArch), equal(callsArch, 1, 0), answer(unix.SECCOMP_RET_KILL_PROCESS),
@@ -89,7 +89,9 @@ func sandboxFilter(pid uint32) []unix.SockFilter {
 		p = append(p, equal(call, 0, 5), loadAt(callFirst), equal(pid, 1, 0), equal(0, 0, 1), answer(allow), answer(refuse))
 	}
 	return append(p,
-		equal(unix.SYS_CLONE3, 0, 1), answer(absent), // its flags are out of sight; the C library falls back
+		// The filter cannot see the flags of clone3; with ENOSYS the C library falls
+		// back to clone.
+		equal(unix.SYS_CLONE3, 0, 1), answer(absent),
 		equal(unix.SYS_CLONE, 0, 4), loadAt(callFirst),
 		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.CLONE_THREAD, Jt: 0, Jf: 1}, answer(allow), answer(refuse),
 		answer(allow))

@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 
 const callsArch = unix.AUDIT_ARCH_X86_64
 
-// foreignCalls is the number from which on calls are those of another ABI.
+// foreignCalls is the first system call number of another ABI (x32).
 const foreignCalls = 0x40000000
 
 var alsoForbidden = []uint32{

@@ -2,6 +2,6 @@
 
 package onnx
 
-// confine does nothing on an architecture whose system calls nobody has listed:
-// the limits of the child are all there is.
+// confine does nothing on an architecture whose system calls are not listed: only the
+// child's limits apply.
 func confine() error { return nil }

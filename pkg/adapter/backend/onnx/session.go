@@ -17,7 +17,7 @@ const (
 	optimizeAll     = 99
 )
 
-// session is an OrtSession that runs on the calling thread alone.
+// session is an OrtSession that runs only on the calling thread.
 type session struct {
 	lib     *ort
 	handle  uintptr
@@ -32,8 +32,8 @@ type port struct {
 	shape []int64
 }
 
-// newSession makes a session of a model. With save, the optimised graph is
-// written to that path.
+// newSession creates a session of a model. With save, the optimised graph is written to
+// that path.
 func newSession(lib *ort, model []byte, level int, save string) (*session, error) {
 	options := uintptr(0)
 	if err := lib.call(apiCreateSessionOptions, uintptr(unsafe.Pointer(&options))); err != nil {
@@ -92,7 +92,7 @@ func (s *session) ports(countSlot, nameSlot, typeSlot int) ([]port, error) {
 		if err := s.lib.call(typeSlot, s.handle, uintptr(i), uintptr(unsafe.Pointer(&info))); err != nil {
 			return nil, err
 		}
-		tensorInfo := uintptr(0) // belongs to info
+		tensorInfo := uintptr(0) // owned by info
 		err := s.lib.call(apiCastTypeInfoToTensorInfo, info, uintptr(unsafe.Pointer(&tensorInfo)))
 		if err == nil && tensorInfo == 0 {
 			err = fmt.Errorf("%q is no tensor", ports[i].name)
@@ -122,8 +122,8 @@ func (l *ort) shapeOf(info uintptr) (kind int, shape []int64, err error) {
 	return int(element), shape, err
 }
 
-// newTensor makes an OrtValue over data, which must lie outside the Go heap
-// and outlive the value.
+// newTensor creates an OrtValue over data, which must be outside the Go heap and outlive
+// the value.
 func (l *ort) newTensor(data []byte, kind int, shape []int64) (uintptr, error) {
 	value := uintptr(0)
 	err := l.call(apiCreateTensorWithData, l.memory, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
@@ -137,7 +137,7 @@ func (l *ort) releaseValues(values []uintptr) {
 	}
 }
 
-// names are C strings, and the array of their addresses that ORT wants.
+// names are C strings, and the array of their addresses that ORT takes.
 type names struct {
 	text      []*byte
 	addresses []uintptr
@@ -152,8 +152,8 @@ func newNames(list []string) names {
 	return n
 }
 
-// run runs the session on the calling thread. An output of 0 is allocated by
-// ORT and then belongs to the caller; every other is written in place.
+// run runs the session on the calling thread. An output of 0 is allocated by ORT and
+// then belongs to the caller; every other output is written in place.
 func (s *session) run(inputNames names, inputs []uintptr, outputNames names, outputs []uintptr) error {
 	err := s.lib.call(apiRun, s.handle, 0,
 		uintptr(unsafe.Pointer(unsafe.SliceData(inputNames.addresses))), uintptr(unsafe.Pointer(unsafe.SliceData(inputs))), uintptr(len(inputs)),
@@ -163,7 +163,7 @@ func (s *session) run(inputNames names, inputs []uintptr, outputNames names, out
 	return err
 }
 
-// resultShape returns the element type and shape of a tensor that a run made.
+// resultShape returns the element type and shape of a tensor that a run produced.
 func (l *ort) resultShape(value uintptr) (protocol.DataType, []int64, error) {
 	info := uintptr(0)
 	if err := l.call(apiGetTensorTypeAndShape, value, uintptr(unsafe.Pointer(&info))); err != nil {

@@ -11,8 +11,8 @@ import (
 // maxItem is the largest item (all inputs, or all outputs) in bytes.
 const maxItem = 256 << 20
 
-// describeInputs fills the spec's inputs from the session and the config, and
-// returns the batch sizes to prepare, up to limit.
+// describeInputs fills the spec's inputs from the session and the config, and returns
+// the batch sizes to prepare, up to limit.
 func (m *model) describeInputs(c config, limit int) ([]int, *protocol.Error) {
 	lifted := make(map[string]bool, len(m.weights))
 	for _, w := range m.weights {
@@ -64,8 +64,8 @@ func (m *model) describeInputs(c config, limit int) ([]int, *protocol.Error) {
 	return slices.DeleteFunc(slices.Clone(protocol.BatchSizes), func(b int) bool { return b > limit }), nil
 }
 
-// inputSpec is an input as items see it, and its batch size, 0 where that is
-// open. stated is the shape that model.yaml gives.
+// inputSpec returns the spec of an input for one item, and its batch size, 0 if that is
+// open. stated is the shape in model.yaml.
 func inputSpec(in port, stated []int64, given bool) (protocol.TensorSpec, int64, *protocol.Error) {
 	spec := protocol.TensorSpec{Name: in.name, Datatype: elementType(in.kind)}
 	corrupt := func(format string, args ...any) (protocol.TensorSpec, int64, *protocol.Error) {
@@ -98,8 +98,9 @@ func inputSpec(in port, stated []int64, given bool) (protocol.TensorSpec, int64,
 	return spec, max(0, in.shape[0]), nil
 }
 
-// describeOutputs runs a batch, letting ORT choose the outputs' shapes (what a
-// model declares may be wrong), and holds them against what is known.
+// describeOutputs runs a batch, letting ORT choose the outputs' shapes (a model's
+// declared shapes may be wrong), and checks that they are valid and equal for all batch
+// sizes.
 func (m *model) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 	s, err := m.newStage(batch)
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// stage holds the inputs and outputs of one batch outside the Go heap, bound
-// once and used again. values are the session's inputs: those of the spec, and
-// room for the weights.
+// stage holds the inputs and outputs of one batch outside the Go heap, bound once and
+// reused. values are the session's inputs: those of the spec, and slots for the weights.
 type stage struct {
 	batch   int
 	memory  *region
@@ -61,7 +60,7 @@ func (m *model) takeStage(device, batch int) (*stage, error) {
 	p.mu.Lock()
 	list := p.stages[batch]
 	if n := len(list); n > 0 {
-		s := list[n-1] // read here: whoever puts a stage back writes into the same place
+		s := list[n-1] // read under the lock: putStage may overwrite this element
 		p.stages[batch] = list[:n-1]
 		p.mu.Unlock()
 		return s, nil
@@ -84,8 +83,8 @@ func (m *model) putStage(device int, s *stage) {
 	p.stages[s.batch] = append(p.stages[s.batch], s)
 }
 
-// fill puts a payload of n items (all of the first input, then all of the
-// next) at position at of the batch.
+// fill copies a payload of n items (all of the first input, then all of the next) to
+// position at of the batch.
 func (m *model) fill(s *stage, at, n int, payload []byte) {
 	for i, spec := range m.spec.Inputs {
 		size := int(spec.Bytes())
@@ -93,7 +92,7 @@ func (m *model) fill(s *stage, at, n int, payload []byte) {
 		copy(to, payload)
 		payload = payload[n*size:]
 		if spec.Datatype == protocol.Bool {
-			for j, v := range to { // C++ knows no third value
+			for j, v := range to { // C++ allows only 0 and 1
 				to[j] = min(v, 1)
 			}
 		}
@@ -124,9 +123,9 @@ func (m *model) payload(s *stage, at, n int) []byte {
 	return out
 }
 
-// generate makes one item of generated input, the same at every call: numbers
-// in [0, 1) for floats, ones and zeros (which any table of embeddings has) for
-// everything else.
+// generate returns one item of generated input, the same at every call: numbers in [0,
+// 1) for floats, ones and zeros (which are valid indices of any embedding table) for all
+// other types.
 func generate(specs []protocol.TensorSpec) []byte {
 	var out []byte
 	state := uint32(2463534242)

@@ -9,7 +9,7 @@ import (
 var errWire = errors.New("not a protobuf message")
 
 // field is one field of a message: its value for varints, its content for all other
-// types, and all of it as it stood in the message.
+// types, and its whole encoding.
 type field struct {
 	number  int
 	wire    protowire.Type
@@ -18,9 +18,9 @@ type field struct {
 	whole   []byte
 }
 
-// nextField splits the first field off a message. It reads nothing beyond b,
-// allocates nothing, and refuses what is cut off, groups, and field numbers that
-// protobuf does not allow.
+// nextField splits the first field off a message. It reads nothing beyond b, allocates
+// nothing, and refuses incomplete fields, groups, and field numbers that protobuf does
+// not allow.
 func nextField(b []byte) (field, []byte, error) {
 	number, wire, n := protowire.ConsumeTag(b)
 	if n < 0 || !number.IsValid() {
@@ -36,7 +36,7 @@ func nextField(b []byte) (field, []byte, error) {
 		if n = protowire.ConsumeFieldValue(number, wire, rest); n >= 0 {
 			f.content = rest[:n]
 		}
-	default: // groups, and types that there are not
+	default: // groups and unassigned types
 		return field{}, nil, errWire
 	}
 	if n < 0 {
@@ -62,7 +62,7 @@ func eachField(b []byte, visit func(field) error) error {
 	return nil
 }
 
-// varints reads a repeated integer field, packed or not, onto list.
+// varints appends the values of a repeated integer field, packed or not, to list.
 func varints(list []int64, f field) ([]int64, error) {
 	if f.wire == protowire.VarintType {
 		return append(list, int64(f.value)), nil

@@ -1,6 +1,6 @@
-// Package zoo is the Clockwork paper's model zoo as data: what each network
-// takes in, gives out, and how long it takes on the paper's GPU. The emulated
-// backend and the simulator take their times from it. It is pure.
+// Package zoo is the Clockwork paper's model zoo as data: each network's inputs,
+// outputs, weights and durations on the paper's GPU. The emulated backend and the
+// simulator take their durations from it. It is pure.
 package zoo
 
 import (
@@ -19,8 +19,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// modelzoo.csv holds 64 networks as measured on one V100 GPU, from the appendix
-// table of the Clockwork paper (Gujarati et al., OSDI 2020).
+// modelzoo.csv holds 64 networks as measured on one V100 GPU, from the appendix table of
+// the Clockwork paper (Gujarati et al., OSDI 2020).
 //
 //go:embed modelzoo.csv
 var table []byte
@@ -28,14 +28,15 @@ var table []byte
 // Prefix begins the path of every network: zoo/resnet50_v2.
 const Prefix = "zoo/"
 
-// Version belongs to the key of profiles: another zoo is another version.
+// Version is part of a profile's key; it changes with the zoo's data.
 const Version = "1"
 
 // Network is one network of the zoo.
 type Network struct {
 	Name          string
 	Input, Output protocol.TensorSpec
-	// Weights is their size in bytes, Transfer how long they take to a GPU.
+	// Weights is the size of the weights in bytes, Transfer their transfer time to a
+	// GPU.
 	Weights  int64
 	Transfer time.Duration
 	// Exec holds the execution time at each of protocol.BatchSizes.
@@ -43,12 +44,12 @@ type Network struct {
 	Digest string
 }
 
-// networks holds every one by its name: the paper's, and four that take no
-// time at all, which measure everything but the model.
+// networks holds all networks by name: the paper's, and four with a duration of 0, for
+// measuring everything but the model.
 var networks = func() map[string]*Network {
 	measured, err := read(table)
 	if err != nil {
-		panic(err) // the table is ours
+		panic(err) // the embedded table is valid
 	}
 	all := map[string]*Network{}
 	for _, n := range append(measured, null("null", 256), null("null_4k", 4096), null("null_89k", 89<<10), null("null_600k", 602112)) {
@@ -88,11 +89,11 @@ func null(name string, input int64) *Network {
 	}
 }
 
-// columns of the table: a name, bytes in and out, bytes of weights, and milliseconds
-// of their transfer and of each batch size.
+// columns of the table: a name, bytes of input and output, bytes of weights, and
+// milliseconds of their transfer and of each batch size.
 var columns = 5 + len(protocol.BatchSizes)
 
-// read reads a table with a line of titles.
+// read parses a table with a header row.
 func read(table []byte) ([]*Network, error) {
 	rows, err := csv.NewReader(bytes.NewReader(table)).ReadAll()
 	if err != nil {
@@ -142,7 +143,7 @@ func network(row []string) (*Network, error) {
 // maxNumber bounds bytes and milliseconds of the table.
 const maxNumber = 1 << 40
 
-// imageShape is the picture that so many bytes hold.
+// imageShape returns the image shape of an input of this many bytes, or a flat shape.
 func imageShape(bytes int64) []int64 {
 	switch bytes {
 	case 602112:
@@ -159,8 +160,8 @@ func imageShape(bytes int64) []int64 {
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// Execution returns the time of a batch: measured, or on the line between the
-// measured sizes around it.
+// Execution returns the execution time of a batch: measured, or interpolated linearly
+// between the nearest measured sizes.
 func (n *Network) Execution(batch int) time.Duration {
 	for i, size := range protocol.BatchSizes {
 		if batch == size {
@@ -175,9 +176,8 @@ func (n *Network) Execution(batch int) time.Duration {
 	return n.Exec[len(n.Exec)-1]
 }
 
-// Spec describes the network as a model that was loaded from its path: any
-// batch size up to maxBatch (0: the largest measured), weights in pages of
-// pageSize bytes.
+// Spec returns the network's spec as loaded from its path: any batch size up to maxBatch
+// (0: the largest measured), weights in pages of pageSize bytes.
 func (n *Network) Spec(backend, version string, pageSize int64, maxBatch int) protocol.ModelSpec {
 	spec := protocol.ModelSpec{
 		Path:           Prefix + n.Name,
