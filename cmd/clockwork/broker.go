@@ -17,10 +17,10 @@ type brokerCommand struct {
 	serve.OpenFlag
 }
 
-// defaultListen is where only this machine reaches the broker.
+// defaultListen is an address that only this machine can reach.
 const defaultListen = "127.0.0.1:4222"
 
-// Run runs a broker until it is told to stop.
+// Run runs a broker until a signal stops it.
 func (k *brokerCommand) Run(con *cli.Console) error {
 	s, err := k.start(con)
 	if err != nil {
@@ -33,7 +33,7 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 	con.Log.Info("broker listens", "url", s.ClientURL(), "data", s.StoreDir(), "access", access)
 	again := make(chan os.Signal, 1)
 	ctx, cancel := cli.Interruptible()
-	if k.Config != "" { // a closed terminal then ends it no more
+	if k.Config != "" { // SIGHUP, also sent when a terminal closes, then reloads instead
 		cancel()
 		signal.Notify(again, syscall.SIGHUP)
 		defer signal.Stop(again)
@@ -51,7 +51,7 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 	}
 }
 
-// start starts the broker that the flags want.
+// start starts the broker that the flags describe.
 func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
 	if k.Config != "" {
 		return serve.StartConfigured(con, k.Config, k.Listen, k.Data, k.Open)

@@ -8,5 +8,5 @@ type checkModelCommand struct {
 	Save    string `arg:"" optional:"" help:"Where the optimised model goes, a file or a pipe; nowhere by default."`
 }
 
-// Run tries a model out; a hostile one may end this process.
+// Run checks a model; a hostile one may crash this process.
 func (k *checkModelCommand) Run() error { return onnx.CheckModel(k.Library, k.File, k.Save) }

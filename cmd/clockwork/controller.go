@@ -20,7 +20,7 @@ type controllerCommand struct {
 	serve.RotateFlags
 }
 
-// Run runs a controller until it is told to stop.
+// Run runs a controller until a signal stops it.
 func (k *controllerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	config, err := k.Config()
 	if err != nil {

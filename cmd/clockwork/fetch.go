@@ -12,7 +12,7 @@ type fetchCommand struct {
 	Models string `default:"./models" placeholder:"DIR" help:"Model directory to put the text recognition model into, as ocr_rec; by default ./models."`
 }
 
-// Run fetches what --backend onnx needs.
+// Run fetches the files that --backend onnx needs.
 func (k *fetchCommand) Run(c *cli.Flags, con *cli.Console) error {
 	ctx, cancel := cli.Interruptible()
 	defer cancel()

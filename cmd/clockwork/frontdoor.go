@@ -17,7 +17,7 @@ type frontDoorCommand struct {
 	serve.RotateFlags
 }
 
-// Run runs a front door until it is told to stop.
+// Run runs a front door until a signal stops it.
 func (k *frontDoorCommand) Run(c *cli.Flags, con *cli.Console) error {
 	config, err := k.FrontDoorFlags.Config()
 	if err != nil {

@@ -21,14 +21,14 @@ type healthcheckCommand struct {
 	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
 }
 
-// health is what was found of a healthy service.
+// health is the result for a healthy service.
 type health struct {
 	Service  string `json:"service"`
 	State    string `json:"state"`
 	InFlight int    `json:"in_flight,omitempty"`
 }
 
-// Run prints one line, and fails unless the service is well.
+// Run prints one line, and fails unless the service is healthy.
 func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Timeout <= 0 {
 		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
@@ -73,7 +73,7 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, err
 	}
 	kind := protocol.ServiceKind(k.Service)
 	if kind == protocol.Controller {
-		kind = protocol.FrontDoor // each controller opens one, whether it leads or not
+		kind = protocol.FrontDoor // each controller runs one, whether it leads or not
 	}
 	beat, err := bus.QueryHealth(ctx, stack.Conn(), protocol.Subjects{Prefix: c.Prefix}, kind, k.Name)
 	switch {
@@ -97,8 +97,8 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, cli.Count(len(state.Workers), "worker")), 0}, nil
 }
 
-// askBroker asks what is answered only by a JetStream that can write: in a
-// cluster, one whose servers have chosen a leader.
+// askBroker sends a request that only a JetStream with write access answers: in a
+// cluster, one whose servers have elected a leader.
 func askBroker(ctx context.Context, stack *client.Client) (health, error) {
 	js, err := jetstream.New(stack.Conn())
 	if err != nil {

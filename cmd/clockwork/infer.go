@@ -65,7 +65,7 @@ func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return nil
 }
 
-// request is what the flags say to send.
+// request returns the request that the flags describe.
 func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*protocol.InferRequest, error) {
 	request := &protocol.InferRequest{}
 	var err error
@@ -73,8 +73,8 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	case i.Input != "":
 		request, err = ask.ReadRequest(ctx, stack, i.Model, i.Input)
 	case !i.Generated:
-		// A model that is not known yet may be by the time of activation: then
-		// it is the worker that has to make the input up.
+		// A model that is unknown now may be loaded by the time of activation: then the
+		// worker has to generate the input.
 		if m, known := ask.ModelNamed(ctx, stack, i.Model); known {
 			request.Inputs = client.Sample(m.Inputs, i.Items)
 		}
@@ -87,7 +87,7 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	return request, nil
 }
 
-// check refuses what needs no stack to be seen to be wrong.
+// check refuses flags that are invalid for any stack.
 func (i *inferCommand) check() error {
 	if !protocol.ValidName(i.Model) {
 		return cli.Usagef("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)
@@ -129,7 +129,7 @@ func (i *inferCommand) table(ctx context.Context, c *cli.Flags, con *cli.Console
 		return err
 	}
 	if ctx.Err() != nil && len(samples) < i.Count {
-		if !c.JSON { // there the count of requests says it: one document, whole
+		if !c.JSON { // in JSON the count of requests shows it, and the output stays one document
 			fmt.Fprintf(con.Err, "clockwork: interrupted; %d of %d requests were answered, the others do not count\n", len(samples), i.Count)
 		}
 		return cli.ErrShown
@@ -140,7 +140,7 @@ func (i *inferCommand) table(ctx context.Context, c *cli.Flags, con *cli.Console
 	return nil
 }
 
-// many returns the requests that had their answer: all of them, unless ctx ends.
+// many returns the requests that were answered: all of them, unless ctx ends.
 func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *protocol.InferRequest) ([]report.Sample, time.Duration) {
 	var mu sync.Mutex
 	var samples []report.Sample
@@ -152,7 +152,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 			for range next {
 				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.Wait)
 				if refused != nil && ctx.Err() != nil {
-					continue // we gave it up; the stack did not fail it
+					continue // the client gave up; the stack did not fail
 				}
 				mu.Lock()
 				samples = append(samples, sample)
@@ -168,7 +168,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	return samples, time.Since(begin)
 }
 
-// printResponse shows where the time of a request went, and what came back.
+// printResponse prints where the time of a request went, and the outputs.
 func printResponse(w io.Writer, r *protocol.InferResponse) {
 	p := r.Parameters
 	part := func(what string, us int64, note string) {

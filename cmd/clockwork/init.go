@@ -19,7 +19,7 @@ type initCommand struct {
 	serve.BrokerFlags
 }
 
-// Run makes what a stack keeps in the broker.
+// Run creates a stack's streams and buckets in the broker.
 func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Timeout <= 0 {
 		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)

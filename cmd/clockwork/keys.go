@@ -20,7 +20,7 @@ type keysCommand struct {
 	At      string   `env:"-" placeholder:"DIR" help:"Where the broker will find its part, DIR/broker; by default where it is."`
 }
 
-// Help says what comes of it.
+// Help describes the result.
 func (k *keysCommand) Help() string {
 	return `Writes a key for each role (client, gateway, controller, scheduler, profiler,
 worker, operator, health), mode 0600, and broker/nats.conf for a broker that lets each do
@@ -70,7 +70,7 @@ func (k *keysCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return nil
 }
 
-// printNext shows a stack with these keys.
+// printNext prints the commands that start a stack with these keys.
 func (k *keysCommand) printNext(con *cli.Console, users []keys.User) {
 	conf, tls := "nats.conf", ""
 	if len(k.TLS) > 0 {

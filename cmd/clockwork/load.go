@@ -17,7 +17,7 @@ type loadCommand struct {
 	Timeout time.Duration `default:"90s" env:"-" help:"How long to wait for the answer."`
 }
 
-// Run asks for the load and waits for it.
+// Run sends the load request and waits for the answer.
 func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err := l.check(); err != nil {
 		return err
@@ -42,7 +42,7 @@ func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return nil
 }
 
-// check refuses what needs no stack to be seen to be wrong.
+// check refuses flags that are invalid for any stack.
 func (l *loadCommand) check() error {
 	switch {
 	case l.Path == "":

@@ -1,5 +1,5 @@
-// Command clockwork is the whole of Clockwork in one binary: the services, a
-// broker, and the commands that people use on a running stack.
+// Command clockwork is all of Clockwork in one binary: the services, a broker, and the
+// commands that people use on a running stack.
 package main
 
 import (

@@ -17,7 +17,7 @@ type profilerCommand struct {
 	serve.TelemetryFlags
 }
 
-// Run runs a profiler until it is told to stop.
+// Run runs a profiler until a signal stops it.
 func (k *profilerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	config, err := k.Config()
 	if err != nil {

@@ -14,7 +14,7 @@ type schedulerCommand struct {
 	serve.RotateFlags
 }
 
-// Run runs a scheduler until it is told to stop.
+// Run runs a scheduler until a signal stops it.
 func (k *schedulerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	broker, err := k.Reach(c, con)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 
 type stateCommand struct{}
 
-// Run shows the stack.
+// Run prints the stack's state.
 func (s *stateCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return cli.Show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
 		return printState(con.Out, con.Display.Width(), state, time.Now())
 	})
 }
 
-// printState shows the stage, and a row for each GPU. now is for how long the
-// stage has lasted.
+// printState prints the stage, and a row for each GPU. now determines how long the stage
+// has lasted.
 func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) error {
 	fmt.Fprintf(w, "stage    %s\n", stageText(s, now))
 	if text := schedulerText(s); text != "" {
@@ -58,7 +58,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	return printTypes(w, s.Workers)
 }
 
-// printTypes says what the GPUs are, once for each type: the names are long.
+// printTypes prints the types of the GPUs, each once: the names are long.
 func printTypes(w io.Writer, workers []protocol.WorkerState) error {
 	var types []string
 	gpus := map[string]int{}
@@ -89,8 +89,8 @@ func stageText(s *protocol.StackState, now time.Time) string {
 	return text
 }
 
-// schedulerText says why nothing is served although all looks well, and what to
-// do: "" where a scheduler is active, or one that is heard waits for its turn.
+// schedulerText says why a stack that seems fine serves nothing, and what to do: "" if a
+// scheduler is active, or if one is ready before activation.
 func schedulerText(s *protocol.StackState) string {
 	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
 	switch {
@@ -120,8 +120,8 @@ func modelsText(models []protocol.ModelState) string {
 	return text
 }
 
-// residentWidth is what usual worker names leave of a row, of 80 columns where
-// there is no terminal.
+// residentWidth returns how many columns of a row usual worker names leave, of 80
+// columns without a terminal.
 func residentWidth(width int) int {
 	if width == 0 {
 		width = 80
@@ -129,8 +129,8 @@ func residentWidth(width int) int {
 	return max(16, width-36)
 }
 
-// namesText lists as many names as fit and counts the rest, or all where not
-// even one fits beside its count.
+// namesText lists as many names as fit and counts the rest, or counts all if not even
+// one fits with its count.
 func namesText(names []string, width int) string {
 	text := ""
 	for i, name := range names {

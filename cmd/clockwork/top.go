@@ -21,14 +21,14 @@ type topCommand struct {
 	Count    int           `default:"1" env:"-" help:"Without a terminal: how many snapshots, 0 for no end."`
 }
 
-// Help says what it shows and what it takes.
+// Help describes the display and the requirements.
 func (k *topCommand) Help() string {
 	return "Any connection to the broker will do. Services count and tell only while somebody watches; rates are of the last 5 to 10 s.\n\n" +
 		"Keys: m models, w GPUs, r misses, s sort, p pause, ? all of them, q quit.\n\n" +
 		"  clockwork top\n  clockwork top --once\n  clockwork top --json --interval 10s --count 0"
 }
 
-// Run shows the stack until it is told to quit, or prints snapshots.
+// Run shows the stack until the user quits, or prints snapshots.
 func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Interval < time.Second {
 		return cli.Usagef("--interval is %v; services publish once a second", k.Interval)
@@ -55,14 +55,14 @@ func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.snapshots(ctx, c, con, w)
 }
 
-// snapshots prints what is to be seen, each after a pause.
+// snapshots prints snapshots, each after a pause.
 func (k *topCommand) snapshots(ctx context.Context, c *cli.Flags, con *cli.Console, w *topWatch) error {
 	every := time.NewTicker(k.Interval)
 	defer every.Stop()
 	for i := 0; k.Count == 0 || i < k.Count; i++ {
 		select {
 		case <-ctx.Done():
-			return nil // it was asked to end
+			return nil // interrupted
 		case <-every.C:
 		}
 		now := time.Now()
@@ -93,16 +93,17 @@ func (k *topCommand) snapshot(c *cli.Flags, con *cli.Console, s *top.State, now 
 	return err
 }
 
-// topWatch takes in what a stack tells. Callbacks of the connection write, one at a
-// time; look reads.
+// topWatch collects what a stack publishes. Callbacks of the connection write to it, one
+// at a time; look reads.
 type topWatch struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	state  top.State
-	paused bool  // nothing is taken in
-	denied error // the broker does not let this key watch
+	paused bool  // updates are discarded
+	denied error // the broker does not permit watching with this key
 }
 
-// options have the connection live on when the broker is lost, and tell of it.
+// options make the connection survive the loss of the broker, and report the loss to the
+// state.
 func (w *topWatch) options() []nats.Option {
 	lost := func(why string) { w.look(func(s *top.State) { s.Broker(why, time.Now()) }) }
 	return []nats.Option{
@@ -123,7 +124,7 @@ func (w *topWatch) options() []nats.Option {
 	}
 }
 
-// start has the stack tell.
+// start makes the stack publish statistics and subscribes to them and to events.
 func (w *topWatch) start(stack *client.Client) (stop func(), err error) {
 	unwatch, err := stack.Watch(func(kind protocol.ServiceKind, id string, f protocol.LiveStats) {
 		w.take(func(s *top.State, now time.Time) { s.OnLiveStats(kind, id, f, now) })
@@ -141,7 +142,7 @@ func (w *topWatch) start(stack *client.Client) (stop func(), err error) {
 	return func() { deaf(); unwatch() }, nil
 }
 
-// take has f take in what was told, unless that is paused.
+// take calls f to record an update, unless paused.
 func (w *topWatch) take(f func(*top.State, time.Time)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,7 +151,7 @@ func (w *topWatch) take(f func(*top.State, time.Time)) {
 	}
 }
 
-// tick says that a second is over; the error is that this key may not watch.
+// tick is called once a second; its error says that this key may not watch.
 func (w *topWatch) tick(now time.Time) error {
 	w.take(func(s *top.State, _ time.Time) { s.Tick(now) })
 	w.mu.Lock()

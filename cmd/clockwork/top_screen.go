@@ -15,7 +15,7 @@ import (
 
 func stdin() int { return int(os.Stdin.Fd()) }
 
-// mayWatch is the error of a key that may not watch, nil of any other.
+// mayWatch returns the error for a key that may not watch, nil for any other error.
 func mayWatch(err error) error {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return protocol.Errorf(protocol.StateUnavailable, "this key may not watch the stack; the operator's may (--nkey operator.nk)")
@@ -23,8 +23,8 @@ func mayWatch(err error) error {
 	return nil
 }
 
-// topScreen is clockwork top on a terminal. It draws once a second and with each key:
-// what is told in between is told once a second as well.
+// topScreen is clockwork top on a terminal. It draws once a second and at each key:
+// services publish once a second as well.
 type topScreen struct {
 	watch *topWatch
 	view  top.View
@@ -38,25 +38,25 @@ func after(d time.Duration) tea.Cmd {
 	return tea.Tick(d, func(t time.Time) tea.Msg { return second(t) })
 }
 
-// showTop shows the stack on the terminal until it is told to quit.
+// showTop shows the stack on the terminal until the user quits.
 func showTop(ctx context.Context, w *topWatch) error {
 	s := &topScreen{watch: w, view: top.View{Width: 80, Height: 24, Color: true}}
 	_, err := tea.NewProgram(s, tea.WithContext(ctx), tea.WithoutSignalHandler()).Run()
-	if err != nil && ctx.Err() == nil { // else it was told to end
+	if err != nil && ctx.Err() == nil { // otherwise it was interrupted
 		return err
 	}
 	return s.err
 }
 
-// Init implements tea.Model, as the rest does.
+// Init implements tea.Model, as Update and View do.
 func (s *topScreen) Init() tea.Cmd { return after(100 * time.Millisecond) }
 
-// Update takes in a key, another size of the terminal, or that a second is over.
+// Update handles a key, a new size of the terminal, or a tick.
 func (s *topScreen) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 	switch m := m.(type) {
 	case tea.WindowSizeMsg:
 		s.view.Width, s.view.Height = m.Width, m.Height
-		return s, tea.ClearScreen // what a terminal does with its lines then is its own
+		return s, tea.ClearScreen // terminals differ in how they reflow lines
 	case tea.KeyPressMsg:
 		if s.view.Key(m.String()) {
 			return s, tea.Quit
@@ -71,7 +71,7 @@ func (s *topScreen) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 	return s, nil
 }
 
-// View draws.
+// View draws the screen.
 func (s *topScreen) View() tea.View {
 	var v tea.View
 	s.watch.look(func(state *top.State) { v = tea.NewView(state.Draw(&s.view, time.Now())) })

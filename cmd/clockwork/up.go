@@ -27,7 +27,7 @@ type upCommand struct {
 	serve.RotateFlags
 }
 
-// Run runs the stack until it is told to stop.
+// Run runs the stack until a signal stops it.
 func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.Heard(con, func(hub *watch.Hub) error {
 		parts, err := k.Parts(hub, con.Log)
@@ -93,8 +93,8 @@ Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 		command, model, command, filepath.Base(model), command, who, kept)
 }
 
-// localURL is where this machine's clients reach the broker, also when it
-// listens on every address.
+// localURL returns the broker's URL for clients on this machine, also if it listens on
+// every address.
 func localURL(url string) string {
 	for _, any := range []string{"//0.0.0.0:", "//[::]:"} {
 		url = strings.Replace(url, any, "//127.0.0.1:", 1)
@@ -102,11 +102,11 @@ func localURL(url string) string {
 	return url
 }
 
-// realModels are the names in a model directory, sorted.
+// realModels returns the names in a model directory, sorted.
 func realModels(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // the worker will say so when a model is loaded
+		return nil // the worker reports it when a model is loaded
 	}
 	var names []string
 	for _, entry := range entries {

@@ -25,13 +25,13 @@ type workerCommand struct {
 	serve.TelemetryFlags
 }
 
-// clockFlags are of a process that is a worker and nothing else: the clock is its.
+// clockFlags are for a process that is only a worker, and thus owns the clock.
 type clockFlags struct {
 	ClockDrift float64       `default:"0" help:"Have the worker's clock gain this fraction, for tests." group:"Emulated GPUs"`
 	ClockStep  time.Duration `placeholder:"D" help:"Step the worker's clock ahead by this on SIGUSR1, and back on the next, for tests." group:"Emulated GPUs"`
 }
 
-// misbehave has the clock go wrong if that was asked for.
+// misbehave makes the clock faulty if a flag says so.
 func (f clockFlags) misbehave(log *slog.Logger) error {
 	fault := clock.Fault{Drift: f.ClockDrift, Step: f.ClockStep}
 	if err := fault.Validate(); err != nil || fault == (clock.Fault{}) {
@@ -43,7 +43,7 @@ func (f clockFlags) misbehave(log *slog.Logger) error {
 	}
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
-	go func() { // as long as the process
+	go func() { // for the life of the process
 		for ahead := true; ; ahead = !ahead {
 			<-asked
 			clock.Stepped(ahead)
@@ -53,7 +53,7 @@ func (f clockFlags) misbehave(log *slog.Logger) error {
 	return nil
 }
 
-// Run runs a worker until it is told to stop.
+// Run runs a worker until a signal stops it.
 func (k *workerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	name := k.Name
 	if name == "" {

@@ -1,7 +1,7 @@
-// Package ask is what several commands ask a running stack, and how they show its
-// answers: requests read from files or measured as a client sees them, the table of
-// models, the summary of many requests.
+// Package ask holds what several commands share for querying a running stack and
+// printing its answers: reading requests from files, measuring requests as a client, the
+// table of models, the summary of many requests.
 //
-// Commands call it, those of the laboratory too. It keeps nothing, and its functions may
-// be called beside each other.
+// Commands call it, including those of the laboratory. It has no state, and its
+// functions may be called concurrently.
 package ask

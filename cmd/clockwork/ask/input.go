@@ -11,7 +11,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// ReadRequest reads a file with a request for a model, or with its one input.
+// ReadRequest reads a file that contains a request for a model, or the raw bytes of the
+// model's one input.
 func ReadRequest(ctx context.Context, stack *client.Client, model, path string) (*protocol.InferRequest, error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
@@ -23,7 +24,7 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 	}
 	json := len(body) > 0 && wire.EncodingOf(body) == protocol.JSON
 	if json && fault.Code == protocol.InvalidInput {
-		return nil, fault // it is a request, and not a good one
+		return nil, fault // it is a request, but an invalid one
 	}
 	inputs, err := rawInput(ctx, stack, model, path, body)
 	if err != nil && json {
@@ -35,7 +36,7 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 	return &protocol.InferRequest{Inputs: inputs}, nil
 }
 
-// rawInput makes the one input of the model out of a file of bytes.
+// rawInput returns the model's one input from a file's bytes.
 func rawInput(ctx context.Context, stack *client.Client, model, path string, body []byte) ([]protocol.Tensor, error) {
 	m, known := ModelNamed(ctx, stack, model)
 	if !known {

@@ -14,9 +14,9 @@ var modelColumns = []terminal.Column{
 	{Title: "batch", Right: true, Drop: 2}, {Title: "load", Right: true}, {Title: "infer", Right: true},
 }
 
-// PrintModels shows a row for each model, with the medians of its profile: the
-// weight transfer, and one inference at batch size 1. A model measured on
-// several types of GPU has a row for each.
+// PrintModels prints a row for each model, with the medians of its profile: the weight
+// transfer, and one inference at batch size 1. A model measured on several types of GPU
+// has a row for each.
 func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
 	if len(models) == 0 {
 		_, err := fmt.Fprintln(w, "no models are loaded; load one with clockwork load PATH")
@@ -84,7 +84,7 @@ func median(m protocol.Measurement) string {
 	return terminal.Duration(m.P50)
 }
 
-// inputText is short; ls --json has all of it.
+// inputText is an abbreviation; ls --json prints the full specs.
 func inputText(specs []protocol.TensorSpec) string {
 	switch len(specs) {
 	case 0:

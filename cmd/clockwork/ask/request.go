@@ -12,8 +12,8 @@ import (
 // MaxItems is the largest batch that a model.yaml may state.
 const MaxItems = 1024
 
-// Infer sends a request and measures what the client sees. What the request
-// waited for activation does not count: its SLO begins then.
+// Infer sends a request and measures the latency that the client sees. The wait for
+// activation does not count: the SLO begins after it.
 func Infer(ctx context.Context, stack *client.Client, model string, request *protocol.InferRequest, slo, wait time.Duration) (report.Sample, *protocol.InferResponse, *protocol.Error) {
 	begin := time.Now()
 	response, refused := stack.Infer(ctx, model, request, wait)

@@ -16,9 +16,9 @@ var summaryColumns = []terminal.Column{
 	{Title: "max ms", Right: true, Drop: 3},
 }
 
-// PrintSummary shows a row for each model, a total where there are several,
-// then a line for each error code. Latencies are of the requests served; a dash
-// where none was.
+// PrintSummary prints a row for each model, a total if there are several, then a line
+// for each error code. Latencies are those of the served requests; a dash if there are
+// none.
 func PrintSummary(w io.Writer, width int, r report.Report) error {
 	var rows [][]string
 	for _, m := range r.Models {

@@ -31,7 +31,7 @@ type Console struct {
 	Out, Err io.Writer
 	// JSON: print the protocol's own structures, errors too.
 	JSON bool
-	// TTY: out is a terminal on which bars may move.
+	// TTY: Out is a terminal on which bars can be redrawn.
 	TTY     bool
 	Display *terminal.Display
 	Screen  *Screen
@@ -39,20 +39,20 @@ type Console struct {
 	format  logFormat
 }
 
-// LogAt is a log of another level.
+// LogAt returns a log with another level.
 func (con *Console) LogAt(level slog.Level) *slog.Logger {
 	return newLog(level, con.format, con.Screen)
 }
 
-// usageError is a wrong flag or argument that the grammar cannot see.
+// usageError is a wrong flag or argument that the grammar cannot detect.
 type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
-// Usagef says what is wrong with a flag or an argument.
+// Usagef returns an error about a flag or an argument.
 func Usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// Usage makes a usageError of any error.
+// Usage converts any error to a usageError.
 func Usage(err error) error {
 	if err == nil {
 		return nil
@@ -60,8 +60,7 @@ func Usage(err error) error {
 	return usageError{err.Error()}
 }
 
-// coded is an error that programs know by a code of the protocol; a person
-// reads its text alone.
+// coded is an error with a code of the protocol for programs; people see only its text.
 type coded struct {
 	code protocol.Code
 	error
@@ -69,10 +68,10 @@ type coded struct {
 
 func (e coded) Unwrap() error { return e.error }
 
-// WithCode gives an error a code of the protocol.
+// WithCode adds a code of the protocol to an error.
 func WithCode(code protocol.Code, err error) error { return coded{code, err} }
 
-// Interrupted says so instead of what failed for it.
+// Interrupted replaces an error that was caused by an interrupt with one that says so.
 func Interrupted(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return WithCode(protocol.Cancelled, errors.New("interrupted"))
@@ -80,7 +79,7 @@ func Interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// wrongUsage is what the parser found, with where to read on.
+// wrongUsage returns the parser's error, with a pointer to the command's help.
 func wrongUsage(err error) error {
 	command := "clockwork"
 	var parse *kong.ParseError
@@ -92,14 +91,14 @@ func wrongUsage(err error) error {
 	return Usagef("%s\nRun %s --help to see what it takes.", plainly.Replace(err.Error()), command)
 }
 
-// plainly takes out of the parser's words what helps nobody: "EOL" is its name
-// for the end of the line, and -h is the only short flag, close to any other.
+// plainly removes unhelpful parts of the parser's messages: "EOL" is its name for the
+// end of the line, and -h is the only short flag and thus similar to any other.
 var plainly = strings.NewReplacer(` but got "EOL" (<EOL>)`, ", got nothing", `, did you mean "-h"?`, "", "value value", "value")
 
-// ErrShown: what failed was printed already; only the exit code is left.
+// ErrShown: the failure has been printed already; only the exit code is left.
 var ErrShown = errors.New("shown already")
 
-// explain prints an error as its reader wants it, and returns the exit code.
+// explain prints an error for people or as JSON, and returns the exit code.
 func (con *Console) explain(err error) int {
 	code := ExitFailed
 	if errors.As(err, &usageError{}) {
@@ -157,7 +156,7 @@ func PrintJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// Connect reaches the stack that the flags name.
+// Connect connects to the stack that the flags name.
 func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 	options, err := f.Options()
 	if err != nil {
@@ -174,8 +173,8 @@ func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 	return stack, nil
 }
 
-// Interruptible ends with the first interrupt or termination, or when the
-// terminal is closed.
+// Interruptible returns a context that ends with the first interrupt or termination
+// signal, or when the terminal is closed.
 func Interruptible() (context.Context, context.CancelFunc) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
@@ -193,8 +192,7 @@ func validPrefix(prefix string) bool {
 	return true
 }
 
-// Show asks the stack one question and prints the answer, for a person or as
-// JSON.
+// Show sends the stack one query and prints the answer, for people or as JSON.
 func Show[T any](c *Flags, con *Console, ask func(*client.Client, context.Context) (*T, *protocol.Error), print func(*T) error) error {
 	ctx, cancel := Interruptible()
 	defer cancel()

@@ -6,8 +6,8 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 )
 
-// CredentialFlags say who this process is to the broker. They are paths: no secret
-// stands where other users of the machine can read it.
+// CredentialFlags identify this process to the broker. They are paths, so that no secret
+// is where other users of the machine can read it.
 type CredentialFlags struct {
 	NKey    string `name:"nkey" placeholder:"FILE" help:"File with this process's key, as clockwork keys writes it." group:"Credentials"`
 	TLSCA   string `name:"tls-ca" placeholder:"FILE" help:"Certificates that the broker's must come from; with it, the connection is encrypted or not made." group:"Credentials"`
@@ -19,7 +19,7 @@ func (f CredentialFlags) credentials() bus.Credentials {
 	return bus.Credentials{NKey: f.NKey, CA: f.TLSCA, Cert: f.TLSCert, Key: f.TLSKey}
 }
 
-// Options are those of a connection, checked.
+// Options returns the options of a connection, checked.
 func (f CredentialFlags) Options() ([]nats.Option, error) {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return nil, Usagef("--tls-cert and --tls-key go together")
@@ -28,8 +28,8 @@ func (f CredentialFlags) Options() ([]nats.Option, error) {
 	return options, Usage(err)
 }
 
-// BusConfig is how a process reaches the broker. With a key of its own, what is kept in
-// the broker is not this process's to make.
+// BusConfig returns the configuration of a process' connection to the broker. A process
+// with a key of its own may not create streams and buckets.
 func (f *Flags) BusConfig(con *Console, replicas int) (bus.Config, error) {
 	if _, err := f.Options(); err != nil {
 		return bus.Config{}, err

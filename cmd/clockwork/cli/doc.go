@@ -1,10 +1,9 @@
-// Package cli is what the commands of clockwork have in common: the flags that every
-// command has, where and how a command prints (the console, bars, a log between them,
-// folded text), which exit code and which JSON a failure becomes, and how a command ends
-// by a signal.
+// Package cli is the common part of all clockwork commands: the flags that every command
+// has, how a command prints (the console, bars, a log between them, folded text), the
+// exit code and JSON of a failure, and how a signal ends a command.
 //
 // Run parses arguments by a grammar and runs the one command in it; cmd/clockwork calls
-// it, and so do tests of packages with commands. A Console belongs to one command and
-// is used by the goroutine that runs it; a Progress may be told by any. This package
-// knows no command, and starts no service.
+// it, and so do tests of packages with commands. A Console belongs to one command and to
+// the goroutine that runs it; any goroutine may report to a Progress. This package knows
+// no command, and starts no service.
 package cli

@@ -6,11 +6,11 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// NoBreak is a space at which no line ends.
+// NoBreak is a space at which no line is broken.
 const NoBreak = "\u00a0"
 
-// Folded breaks a text into lines of at most width columns, 80 where there is
-// no terminal.
+// Folded breaks a text into lines of at most width columns, 80 if there is no terminal
+// (0).
 func Folded(text string, width int) string {
 	if width == 0 {
 		width = 80
@@ -18,9 +18,9 @@ func Folded(text string, width int) string {
 	return Hanging("", text, width, 0)
 }
 
-// Hanging begins with lead and breaks the text after it into lines of at most
-// width columns, of which the later ones are indented so far. A word that is
-// longer stands alone.
+// Hanging returns lead followed by text, broken into lines of at most width columns;
+// lines after the first are indented by indent columns. A longer word gets a line of its
+// own.
 func Hanging(lead, text string, width, indent int) string {
 	var out strings.Builder
 	out.WriteString(lead)

@@ -2,8 +2,8 @@ package cli
 
 import "clockwork/pkg/protocol"
 
-// hints are what a person can do next, in the words of this command line; the
-// codes and messages are for every client. A code without one speaks for itself.
+// hints tell people what to do next, in terms of this command line; the codes and
+// messages are for every client. Codes without a hint need none.
 var hints = map[protocol.Code]string{
 	protocol.UnknownModel:       "clockwork ls lists the models; copies are called NAME-1, NAME-2, ...",
 	protocol.LoadingClosed:      "To serve other models begin anew: stop the stack, remove its --data directory, start it, load.",

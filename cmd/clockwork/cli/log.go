@@ -18,7 +18,7 @@ type LogFlags struct {
 	LogFormat string `enum:"auto,text,json" default:"auto" help:"How to log: text for people or json for programs; by default text on a terminal, and json elsewhere."`
 }
 
-// level is the log level for a command.
+// level returns the log level for a command.
 func (f *LogFlags) level(command string) slog.Level {
 	level := slog.LevelInfo
 	switch {
@@ -30,7 +30,7 @@ func (f *LogFlags) level(command string) slog.Level {
 	return level
 }
 
-// format is how to log to a file.
+// format returns the log format for a file.
 func (f *LogFlags) format(to *os.File) logFormat {
 	terminal := term.IsTerminal(int(to.Fd()))
 	return logFormat{
@@ -40,13 +40,14 @@ func (f *LogFlags) format(to *os.File) logFormat {
 	}
 }
 
-// wantsColour is what the variables say that all programs heed.
+// wantsColour reports whether the usual environment variables allow colours.
 func wantsColour() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
-// logFormat is how a log looks.
+// logFormat is the format of a log.
 type logFormat struct {
 	json bool
-	// Of text: short has the time of day alone, for who looks on; colour is for levels.
+	// For text: short prints only the time of day, for people who are watching; colour
+	// colours the levels.
 	short, colour bool
 }
 
@@ -61,7 +62,7 @@ func newLog(level slog.Level, format logFormat, w io.Writer) *slog.Logger {
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: clock, NoColor: !format.colour}))
 }
 
-// plainDurations writes durations with their unit, where slog has a number without one.
+// plainDurations writes durations with their unit, where slog would write a bare number.
 func plainDurations(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
@@ -69,7 +70,8 @@ func plainDurations(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// Screen is where log lines go, and lines for a person: above the bars while there are any.
+// Screen receives log lines, and lines for people: they are printed above the bars while
+// there are any.
 type Screen struct {
 	Log io.Writer
 	// shared: the log shares the terminal with bars.
@@ -80,18 +82,18 @@ type Screen struct {
 // Write writes a line of the log.
 func (s *Screen) Write(line []byte) (int, error) {
 	if bars := s.Bars.Load(); bars != nil && s.shared {
-		_, err := bars.Write(colours.ReplaceAll(line, nil)) // a display shows no control characters
+		_, err := bars.Write(colours.ReplaceAll(line, nil)) // a display replaces control characters
 		return len(line), err
 	}
 	return s.Log.Write(line)
 }
 
-// Say shows a line to a person, if anybody looks on.
+// Say shows a line to people, if there is a Progress.
 func (s *Screen) Say(text string) {
 	if bars := s.Bars.Load(); bars != nil {
 		bars.Line(text)
 	}
 }
 
-// colours are what the log's handler sets around a level.
+// colours matches the escape sequences that the log's handler writes around a level.
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")

@@ -16,11 +16,11 @@ const (
 	profilingBar = "profiling"
 )
 
-// Progress shows the events of a stack as they come. Its goroutine alone touches
-// the display; whoever else has something to show posts it.
+// Progress shows the events of a stack as they come. Only its goroutine uses the
+// display; other goroutines post functions to it.
 type Progress struct {
 	Display *terminal.Display
-	// moving: the display can show a countdown; else it is one line.
+	// moving: the display can redraw a countdown; otherwise the countdown is one line.
 	moving bool
 	posts  chan func()
 	stop   chan struct{}
@@ -29,11 +29,11 @@ type Progress struct {
 	// Owned by the goroutine.
 	countdown countdown
 	workers   map[string]bool
-	// Counted: whoever sends counts the misses, and none is shown.
+	// Counted: the command counts misses itself, so their events are not shown.
 	Counted bool
 }
 
-// countdown is when loading closes; a zero end is none.
+// countdown is when loading closes; a zero end means no countdown.
 type countdown struct {
 	end   time.Time
 	total time.Duration
@@ -55,7 +55,7 @@ func StartProgress(con *Console) *Progress {
 func (w *Progress) run() {
 	defer close(w.done)
 	for {
-		var tick <-chan time.Time // a stack that does not count down wakes nobody
+		var tick <-chan time.Time // nil without a countdown, so that an idle stack causes no wake-ups
 		if w.moving && !w.countdown.end.IsZero() {
 			tick = time.After(100 * time.Millisecond)
 		}
@@ -66,13 +66,13 @@ func (w *Progress) run() {
 			w.drawCountdown(now)
 		case <-w.stop:
 			w.Display.Remove(countdownBar)
-			_ = w.Display.Done() // a closed terminal is no failure of the stack
+			_ = w.Display.Done() // a closed terminal is not a failure of the stack
 			return
 		}
 	}
 }
 
-// Stop ends the watching; what is posted later is dropped.
+// Stop stops the goroutine; later posts are dropped.
 func (w *Progress) Stop() {
 	close(w.stop)
 	<-w.done
@@ -119,14 +119,14 @@ func (w *Progress) show(e protocol.Event, now time.Time) {
 	case protocol.EventWorkerJoined, protocol.EventWorkerLost:
 		joined := e.Kind == protocol.EventWorkerJoined
 		if w.workers[e.Worker] == joined {
-			return // it was said already
+			return // already shown
 		}
 		w.workers[e.Worker] = joined
 	}
 	w.Display.Line(eventLine(e))
 }
 
-// eventLine says what happened to a person.
+// eventLine describes an event to people.
 func eventLine(e protocol.Event) string {
 	switch e.Kind {
 	case protocol.EventStage:
@@ -177,8 +177,8 @@ func (w *Progress) stopCountdown() {
 	w.Display.Remove(countdownBar)
 }
 
-// drawCountdown fills the bar in whole seconds. It never becomes full: the end
-// is the stack's to say.
+// drawCountdown updates the bar in whole seconds. The bar never becomes full: a stage
+// event of the stack ends the countdown.
 func (w *Progress) drawCountdown(now time.Time) {
 	if w.countdown.end.IsZero() || !w.moving {
 		return

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// CreateRecord makes the file of --record. A recording is not written over another one.
+// CreateRecord creates the file of --record. It never overwrites an existing file.
 func CreateRecord(path string) (*os.File, error) {
 	if at, err := os.Stat(path); err == nil && at.IsDir() {
 		return nil, Usagef("--record %s is a directory; name a file in it", path)

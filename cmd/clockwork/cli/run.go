@@ -10,7 +10,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// Flags are those that every command has. Flags win over CLOCKWORK_* variables.
+// Flags are the flags that every command has. Flags take precedence over CLOCKWORK_*
+// variables.
 type Flags struct {
 	NATS   string `name:"nats" env:"CLOCKWORK_NATS,NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"Where the broker is, by default nats://127.0.0.1:4222; up, demo and nats have their own."`
 	Prefix string `default:"clockwork" help:"First token of all subjects; several stacks share a broker by it."`
@@ -19,8 +20,8 @@ type Flags struct {
 	JSON bool `name:"json" help:"Print JSON for programs on the standard output; a failure is {\"error\": {...}} there, and still exit code 1 or 2."`
 }
 
-// Run runs what the arguments say of a grammar, a struct for kong in which f
-// stands, and returns the exit code.
+// Run runs the command that the arguments select, and returns the exit code. grammar is
+// a struct for kong that contains f.
 func Run(grammar any, f *Flags, description string, args []string, stdout, stderr *os.File) int {
 	exited := -1
 	parser := NewParser(grammar, description, stdout, stderr, func(code int) { exited = code })
@@ -28,7 +29,7 @@ func Run(grammar any, f *Flags, description string, args []string, stdout, stder
 	if exited >= 0 { // --help was printed
 		return exited
 	}
-	// What was parsed before a fault tells how to print it.
+	// Even after an error, the flags parsed so far say how to print it.
 	con := &Console{Out: stdout, Err: stderr, JSON: f.JSON}
 	if err == nil {
 		err = f.check()
@@ -47,7 +48,7 @@ func Run(grammar any, f *Flags, description string, args []string, stdout, stder
 	return 0
 }
 
-// NewParser reads a grammar.
+// NewParser returns a parser for a grammar.
 func NewParser(grammar any, description string, stdout, stderr *os.File, exit func(int)) *kong.Kong {
 	parser, err := kong.New(grammar,
 		kong.Name("clockwork"),
@@ -63,9 +64,8 @@ func NewParser(grammar any, description string, stdout, stderr *os.File, exit fu
 	return parser
 }
 
-// joinNegatives makes --slo=-5ms of --slo -5ms, so that a negative number is
-// refused with its bound, and not as an unknown flag -5. No flag begins with a
-// digit.
+// joinNegatives turns --slo -5ms into --slo=-5ms, so that a negative number is refused
+// with its bound, and not as an unknown flag -5. No flag begins with a digit.
 func joinNegatives(args []string) []string {
 	var joined []string
 	for _, arg := range args {
@@ -80,7 +80,7 @@ func joinNegatives(args []string) []string {
 	return joined
 }
 
-// check refuses what the grammar cannot see.
+// check refuses what the grammar cannot detect.
 func (f *Flags) check() error {
 	if !validPrefix(f.Prefix) {
 		return Usagef("--prefix %q is not made of [a-z0-9_-], with dots between", f.Prefix)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// ByteSize is a flag such as 16MiB or 4096.
+// ByteSize is the value of a flag such as 16MiB or 4096.
 type ByteSize int64
 
-// UnmarshalText reads a number of bytes.
+// UnmarshalText parses a number of bytes.
 func (b *ByteSize) UnmarshalText(text []byte) error {
 	digits, factor := string(text), int64(1)
 	for i, unit := range []string{"KiB", "MiB", "GiB"} {

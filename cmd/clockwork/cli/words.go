@@ -14,7 +14,7 @@ func CopiesText(models []string) string {
 	}
 }
 
-// Count is "1 page" or "2 pages".
+// Count returns "1 page" or "2 pages", for example.
 func Count(n int, noun string) string {
 	if n != 1 {
 		noun += "s"

@@ -53,10 +53,10 @@ For example, 15 models at 2,000 requests a second, on a stack of its own:
   clockwork bench poisson --copies 15 --rate 2000 --up --gpus 4`
 }
 
-// benchPatience bounds how long --load and --up wait for a stack to be active.
+// benchPatience bounds how long --load and --up wait for a stack to become active.
 const benchPatience = 10 * time.Minute
 
-// Run sends the workload and prints what came of it.
+// Run sends the workload and prints the result.
 func (k *Bench) Run(c *cli.Flags, con *cli.Console) error {
 	if err := k.check(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (k *Bench) Run(c *cli.Flags, con *cli.Console) error {
 	return k.tell(con, benchResult{r, notes, before})
 }
 
-// benchTarget is the stack that is measured.
+// benchTarget is the measured stack.
 type benchTarget struct {
 	*client.Client
 	// own is the stack of --up.
@@ -97,11 +97,11 @@ func (t *benchTarget) close() error {
 	return nil
 }
 
-// noBuffer: while the broker is away a request fails at once, instead of being
-// sent when its deadline has passed.
+// noBuffer makes requests fail at once while the broker is unreachable, instead of being
+// sent after their deadline.
 var noBuffer = nats.ReconnectBufSize(-1)
 
-// open reaches the stack of the flags, or starts one.
+// open connects to the stack of the flags, or starts one.
 func (k *Bench) open(ctx context.Context, c *cli.Flags, con *cli.Console) (*benchTarget, error) {
 	if k.Up {
 		return k.openOwn(ctx, c, con)
@@ -120,7 +120,7 @@ func (k *Bench) open(ctx context.Context, c *cli.Flags, con *cli.Console) (*benc
 	}, nil
 }
 
-// commandFor begins the commands for the same stack.
+// commandFor returns the beginning of commands for the same stack.
 func commandFor(c *cli.Flags) string {
 	command := "clockwork"
 	if c.NATS != nats.DefaultURL {
@@ -132,8 +132,8 @@ func commandFor(c *cli.Flags) string {
 	return command
 }
 
-// measure prepares the stack and runs the workload. A run that is interrupted
-// once it has begun is one all the same.
+// measure prepares the stack and runs the workload. A run interrupted after its start
+// still counts as a run.
 func (k *Bench) measure(ctx context.Context, con *cli.Console, target *benchTarget) (*bench.Report, []string, error) {
 	made, models, err := k.ready(ctx, con, target)
 	if err != nil {
@@ -169,15 +169,15 @@ func (k *Bench) measure(ctx context.Context, con *cli.Console, target *benchTarg
 }
 
 const (
-	// defaultSLO is asked for where a workload names none.
+	// defaultSLO is the SLO if the workload has none.
 	defaultSLO = 100 * time.Millisecond
-	// benchGrace is how long after its SLO an answer is waited for, benchDrain how
-	// long the end of a run waits at most.
+	// benchGrace is how long after its SLO an answer still counts, benchDrain the
+	// longest wait for answers at the end of a run.
 	benchGrace = time.Second
 	benchDrain = 10 * time.Second
 )
 
-// warmup is the flag's, or what is right for the length.
+// warmup returns the flag's value, or a default for the length.
 func (k *Bench) warmup(length time.Duration) time.Duration {
 	if k.Warmup != nil {
 		return *k.Warmup
@@ -185,7 +185,7 @@ func (k *Bench) warmup(length time.Duration) time.Duration {
 	return min(2*time.Second, length/10)
 }
 
-// setting is what was asked for, for a later run to be compared with.
+// setting returns what was run, for comparison with a later run.
 func (k *Bench) setting(m made) bench.Setting {
 	s := bench.Setting{
 		Workload: m.workload.Name, Seed: k.Seed, Length: m.workload.Length, Warmup: k.warmup(m.workload.Length),
@@ -216,10 +216,10 @@ func (k *Bench) setting(m made) bench.Setting {
 	return s
 }
 
-// generated are the inputs that workers make.
+// generated: workers generate the inputs.
 const generated = "generated"
 
-// inputs says in a word what requests bring.
+// inputs names the requests' inputs in one word.
 func (k *Bench) inputs() string {
 	if k.Input != "" {
 		return filepath.Base(k.Input)
@@ -227,7 +227,7 @@ func (k *Bench) inputs() string {
 	return cmp.Or(k.Payload, generated)
 }
 
-// profile begins a CPU profile, if one was asked for.
+// profile starts a CPU profile, if the flag is set.
 func (k *Bench) profile() (stop func(), err error) {
 	if k.CPUProfile == "" {
 		return func() {}, nil
@@ -242,7 +242,7 @@ func (k *Bench) profile() (stop func(), err error) {
 	return func() { pprof.StopCPUProfile(); _ = file.Close() }, nil
 }
 
-// payload is what requests bring.
+// payload returns the requests' inputs.
 func (k *Bench) payload(ctx context.Context, stack *client.Client) bench.Payload {
 	switch {
 	case k.Input != "":
@@ -259,7 +259,7 @@ func (k *Bench) payload(ctx context.Context, stack *client.Client) bench.Payload
 	return bench.Generated()
 }
 
-// checkInputs refuses a stack whose workers make no inputs, where they have to.
+// checkInputs refuses a stack whose workers do not generate inputs, if they need to.
 func (k *Bench) checkInputs(state *protocol.StackState) error {
 	if k.inputs() != generated {
 		return nil
@@ -273,7 +273,7 @@ func (k *Bench) checkInputs(state *protocol.StackState) error {
 	return nil
 }
 
-// check refuses what needs no stack to be seen to be wrong.
+// check refuses flags that are invalid for any stack.
 func (k *Bench) check() error {
 	if err := k.checkWorkload("bench"); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// page shows the run.
+// page returns the page about the run.
 func (r benchResult) page() page.Page {
 	p := page.Page{Title: r.title(), Notes: r.notes, Cards: r.cards()}
 	if r.Interrupted {
@@ -42,7 +42,7 @@ func (r benchResult) cards() []page.Card {
 	return cards
 }
 
-// series is a line over the windows that are whole.
+// series returns a line over the complete windows.
 func (r benchResult) series(name string, colour int, of func(bench.Point) float64) plot.Series {
 	line := plot.Series{Name: name, Colour: colour}
 	for _, p := range r.whole() {
@@ -72,7 +72,7 @@ func (r benchResult) goodputFigure() page.Figure {
 	})
 }
 
-// outcomeFigure stacks what became of the requests of each window.
+// outcomeFigure stacks the outcomes of the requests of each window.
 func (r benchResult) outcomeFigure() page.Figure {
 	c := plot.Chart{Title: "Outcomes", X: "window", Y: "% of requests", Bars: true, Stacked: true, Top: 100}
 	for _, kind := range []struct {
@@ -106,7 +106,7 @@ func (r benchResult) latencyFigure() page.Figure {
 	of := func(name string, faint float64, value func(bench.Point) time.Duration) plot.Series {
 		line := r.series(name, 0, func(p bench.Point) float64 {
 			if value(p) == 0 {
-				return math.NaN() // nothing was served
+				return math.NaN() // no request was served
 			}
 			return float64(value(p)) / 1e6
 		})
@@ -121,10 +121,10 @@ func (r benchResult) latencyFigure() page.Figure {
 	return page.Chart("Of those served, from when they were due.", plot.Chart{Title: "Latency over time", X: sinceWarmup, Y: "latency, ms", Zero: true, Series: lines})
 }
 
-// benchTails are the places on the curve of latencies.
+// benchTails are the percentiles of the latency curve.
 var benchTails = []float64{0, 10, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.975, 99.99, 99.995, 99.999}
 
-// nines is how far out in the tail a percentage is: 1 at 90, 2 at 99.
+// nines returns the position of a percentile in the tail: 1 for 90, 2 for 99.
 func nines(q float64) float64 { return -math.Log10(1 - q/100) }
 
 func (r benchResult) tailFigure() page.Figure {
@@ -143,7 +143,7 @@ func (r benchResult) tailFigure() page.Figure {
 	return page.Chart("The further right, the rarer; as far as there are samples.", c)
 }
 
-// tables are the total, the models and the comparison.
+// tables returns the total, the models and the comparison.
 func (r benchResult) tables() []page.Table {
 	t := r.Total
 	total := page.Table{Columns: []string{"all models", ""}, Rows: [][]string{

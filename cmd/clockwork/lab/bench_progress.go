@@ -13,16 +13,16 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// benchProgress shows how a run goes: a bar on a terminal, elsewhere a line
-// every ten seconds, beside the result.
+// benchProgress shows the progress of a run: a bar on a terminal, elsewhere a line on
+// the standard error every ten seconds.
 type benchProgress struct {
 	bar  func(label string, done, total int, note string)
 	err  io.Writer
-	last time.Duration // when there was a line
+	last time.Duration // elapsed time at the last line
 	now  bench.Progress
 }
 
-// plainEvery is how often there is a line where there is no terminal.
+// plainEvery is the interval between lines without a terminal.
 const plainEvery = 10 * time.Second
 
 func newBenchProgress(con *cli.Console, own *serve.Stack) *benchProgress {
@@ -58,7 +58,7 @@ func (p *benchProgress) end() {
 	}
 }
 
-// progressNote fits beside the bar in 80 columns.
+// progressNote fits next to the bar in 80 columns.
 func progressNote(p bench.Progress) string {
 	share := "-"
 	if !math.IsNaN(p.Share) {

@@ -19,8 +19,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// openOwn starts a stack in this process, with a broker that the connections
-// reach as those of another process would.
+// openOwn starts a stack in this process, with a broker to which the benchmark connects
+// as if from another process.
 func (k *Bench) openOwn(ctx context.Context, c *cli.Flags, con *cli.Console) (*benchTarget, error) {
 	flags, err := k.ownFlags()
 	if err != nil {
@@ -45,8 +45,8 @@ func (k *Bench) openOwn(ctx context.Context, c *cli.Flags, con *cli.Console) (*b
 	}, nil
 }
 
-// quiet has the services log what goes wrong alone, and leaves the standard
-// output to the result where it is no terminal.
+// quiet makes the services log only warnings and errors, and keeps the standard output
+// for the result if it is not a terminal.
 func (k *Bench) quiet(c *cli.Flags, con *cli.Console) *cli.Console {
 	if c.LogLevel == "auto" {
 		con.Log = con.LogAt(slog.LevelWarn)
@@ -59,8 +59,8 @@ func (k *Bench) quiet(c *cli.Flags, con *cli.Console) *cli.Console {
 	return &other
 }
 
-// ownFlags are those of clockwork up for the stack of --up, the rest as it has
-// them by default.
+// ownFlags returns the flags of clockwork up for the stack of --up, with defaults for
+// the rest.
 func (k *Bench) ownFlags() (*serve.StackFlags, error) {
 	args := []string{"--load-idle=1s", fmt.Sprintf("--gpus=%d", max(1, or0(k.GPUs)))}
 	if k.inputs() == generated {
@@ -74,8 +74,8 @@ func (k *Bench) ownFlags() (*serve.StackFlags, error) {
 	return &f, cli.Usage(err)
 }
 
-// ready makes the workload for the stack that there is, finds its models there,
-// and loads them if that was asked for.
+// ready builds the workload for the target stack, finds its models there, and loads
+// missing ones if a flag says so.
 func (k *Bench) ready(ctx context.Context, con *cli.Console, target *benchTarget) (m made, models []protocol.ModelState, err error) {
 	if k.Up || k.Load {
 		if err := await(ctx, target, "a worker", func(s *protocol.StackState) bool {
@@ -126,7 +126,7 @@ func gpusOf(s *protocol.StackState) (n int) {
 	return max(1, n)
 }
 
-// load loads what is missing, if it may.
+// load loads the missing models, if that is allowed.
 func (k *Bench) load(ctx context.Context, con *cli.Console, target *benchTarget, state *protocol.StackState, missing []bench.Missing) error {
 	if !k.Up && !k.Load || state.Stage > protocol.Loading {
 		return lacking(state, missing, target.prefix)
@@ -139,10 +139,10 @@ func (k *Bench) load(ctx context.Context, con *cli.Console, target *benchTarget,
 	return nil
 }
 
-// shownLoads is how many commands of loads an error shows.
+// shownLoads is how many load commands an error shows.
 const shownLoads = 10
 
-// lacking says which models are missing, and how they come there.
+// lacking returns an error that says which models are missing, and how to load them.
 func lacking(state *protocol.StackState, missing []bench.Missing, prefix string) error {
 	var out strings.Builder
 	first := missing[0]
@@ -183,7 +183,7 @@ func notActive(state *protocol.StackState, prefix string) error {
 		state.Stage, prefix)
 }
 
-// await asks until the stack is as wanted.
+// await polls the stack's state until reached returns true.
 func await(ctx context.Context, target *benchTarget, what string, reached func(*protocol.StackState) bool) error {
 	for end := time.Now().Add(benchPatience); ; {
 		state, refused := target.State(ctx)

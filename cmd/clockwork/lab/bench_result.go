@@ -17,15 +17,15 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// benchResult is a run, and the one it is compared with, if there is one.
+// benchResult is a run, and the earlier run to compare it with, if any.
 type benchResult struct {
 	*bench.Report
 	notes  []string
 	before *bench.Report
 }
 
-// before is the earlier run of --compare. That it is of another workload is
-// said before this one is run.
+// before returns the earlier run of --compare. A different workload is refused before
+// this run starts.
 func (k *Bench) before() (*bench.Report, error) {
 	if k.Compare == "" {
 		return nil, nil
@@ -48,8 +48,8 @@ func (k *Bench) before() (*bench.Report, error) {
 	return &r, nil
 }
 
-// tell writes the files, prints the result, and says by the exit code whether
-// it is good enough.
+// tell writes the files and prints the result; its error, and so the exit code, says
+// whether the result is good enough.
 func (k *Bench) tell(con *cli.Console, r benchResult) error {
 	if err := k.writeFiles(r); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (k *Bench) tell(con *cli.Console, r benchResult) error {
 	switch {
 	case r.Interrupted:
 		return cli.ErrShown
-	case 100*r.Total.Share < k.RequireSLO && !con.JSON: // there the share says it
+	case 100*r.Total.Share < k.RequireSLO && !con.JSON: // in JSON the share shows it
 		fmt.Fprintf(con.Err, "clockwork: %s of the requests were in their SLO; --require-slo asks for %v%%\n", percent(r.Total.Share), k.RequireSLO)
 		return cli.ErrShown
 	case 100*r.Total.Share < k.RequireSLO:
@@ -89,16 +89,16 @@ func (k *Bench) writeFiles(r benchResult) error {
 	return nil
 }
 
-// benchDocument is what --json prints: the report, and beside which earlier one
-// it stands.
+// benchDocument is the output of --json: the report, and the comparison with an earlier
+// one.
 type benchDocument struct {
 	*bench.Report
 	Notes    []string        `json:"notes,omitempty"`
 	Compared []benchCompared `json:"compared,omitempty"`
 }
 
-// benchCompared is a figure of two runs; the ratio is left out where there was
-// nothing before.
+// benchCompared is a figure of two runs; the ratio is left out if the earlier value was
+// 0.
 type benchCompared struct {
 	Name  string   `json:"name"`
 	Unit  string   `json:"unit,omitempty"`
@@ -122,7 +122,7 @@ func (r benchResult) document() benchDocument {
 	return d
 }
 
-// title says what was run.
+// title describes the run.
 func (r benchResult) title() string {
 	s := r.Setting
 	text := fmt.Sprintf("%s: %s, seed %d, %s", s.Workload, cli.Count(len(r.Models), "model"), s.Seed, r.Window.Round(time.Millisecond))
@@ -132,7 +132,7 @@ func (r benchResult) title() string {
 	return text + fmt.Sprintf(", %s, %s inputs", cli.Count(s.Connections, "connection"), s.Payload)
 }
 
-// print shows the models, or the worst of many, the total, and what was refused.
+// print prints the models, or the worst of many, the total, and the refusals.
 func (r benchResult) print(w io.Writer, width int) error {
 	fmt.Fprintln(w, cli.Folded(r.title(), width))
 	for _, note := range r.notes {
@@ -155,7 +155,7 @@ func (r benchResult) print(w io.Writer, width int) error {
 	return r.printComparison(w, width)
 }
 
-// shownModels is how many models have a row; of more, the worst have.
+// shownModels is how many models have a row; if there are more, the worst ones.
 const shownModels = 10
 
 var benchColumns = []terminal.Column{
@@ -204,7 +204,7 @@ func milliseconds(d time.Duration, samples int64) string {
 	return strconv.FormatFloat(float64(d)/1e6, 'f', 2, 64)
 }
 
-// lines are what the table has no room for.
+// lines returns the results that are not in the table.
 func (r benchResult) lines() []string {
 	t := r.Total
 	lines := []string{
@@ -237,7 +237,7 @@ func (r benchResult) lines() []string {
 	return lines
 }
 
-// percentilesText is all of them in a line.
+// percentilesText returns all percentiles in a line.
 func percentilesText(p bench.Percentiles, of string) string {
 	parts := []string{cli.Count(int(p.Samples), of) + ":"}
 	for _, at := range []struct {
@@ -264,7 +264,7 @@ func (r benchResult) printComparison(w io.Writer, width int) error {
 	return terminal.WriteTable(w, width, comparedColumns, r.comparison())
 }
 
-// comparison has a row for each figure.
+// comparison returns a row for each figure.
 func (r benchResult) comparison() (rows [][]string) {
 	for _, f := range bench.Compare(r.before, r.Report) {
 		cell := "-"

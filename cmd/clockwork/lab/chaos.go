@@ -36,7 +36,7 @@ type Chaos struct {
 	Logs    bool          `env:"-" help:"Print what the service logged as well." group:"Stack"`
 }
 
-// Help tells what is measured.
+// Help describes the measurement.
 func (k *Chaos) Help() string {
 	return `Starts a stack of its own on this machine, as separate processes with emulated
 GPUs: a broker, two controllers, two schedulers, a profiler and workers. Sends
@@ -45,7 +45,7 @@ service, and prints what the client saw: which requests were lost, and how long
 until nine in ten of the usual share were served again.`
 }
 
-// Run breaks a stack.
+// Run starts a stack and injects the fault.
 func (k *Chaos) Run(con *cli.Console) (err error) {
 	fault, err := k.check()
 	if err != nil {
@@ -101,7 +101,7 @@ func (k *Chaos) check() (chaos.Fault, error) {
 	return fault, nil
 }
 
-// run sends requests, inflicts the fault on the way, and sums up.
+// run sends requests, injects the fault meanwhile, and sums up.
 func (k *Chaos) run(ctx context.Context, stack *chaos.Stack, fault chaos.Fault) (e chaos.Effect, service *chaos.Service, err error) {
 	if service, err = stack.Service(k.Service); err != nil {
 		return e, nil, cli.Usage(err)
@@ -130,7 +130,7 @@ func (k *Chaos) run(ctx context.Context, stack *chaos.Stack, fault chaos.Fault) 
 	return chaos.EffectOf(outcomes, k.SLO, began), service, ctx.Err()
 }
 
-// chaosDocument is what --json prints.
+// chaosDocument is the output of --json.
 type chaosDocument struct {
 	Fault   string  `json:"fault"`
 	Service string  `json:"service"`
@@ -189,8 +189,8 @@ func healed(e chaos.Effect) string {
 
 var levels = []rune("▁▂▃▄▅▆▇█")
 
-// curve draws the share of requests served, a tenth of a second a column and ten
-// columns a line.
+// curve draws the share of requests served: a column per tenth of a second, and 50
+// columns per line.
 func curve(e chaos.Effect) string {
 	var out strings.Builder
 	out.WriteString("Share served, for each tenth of a second in which requests were sent:\n")

@@ -24,15 +24,15 @@ type Demo struct {
 	Duration    time.Duration `default:"5s" help:"How long to send requests to all models."`
 }
 
-// demoTimeout ends a demo that hangs; an idle machine needs half of a minute,
-// and a first download is not counted.
+// demoTimeout ends a demo that hangs; an idle machine needs half a minute, and a first
+// download does not count.
 const demoTimeout = 2 * time.Minute
 
 // demoLoad is one load of the demo.
 type demoLoad struct {
 	path   string
 	copies int
-	// rate is how many requests a second each copy gets.
+	// rate is the number of requests a second for each copy.
 	rate float64
 }
 
@@ -89,7 +89,7 @@ func (k *Demo) loads() []demoLoad {
 	return demoModels
 }
 
-// flags are those of up for the demo. With onnx, fetched files are given.
+// flags returns the flags of up for the demo, with onnx including the fetched files.
 func (k *Demo) flags(ctx context.Context, s *serve.Stack) (*serve.StackFlags, error) {
 	f := &serve.StackFlags{Workers: 1}
 	f.Backend, f.GPUs, f.PageSize, f.GenerateInputs = k.Backend, 1, 16<<20, true
@@ -105,8 +105,8 @@ func (k *Demo) flags(ctx context.Context, s *serve.Stack) (*serve.StackFlags, er
 	return f, err
 }
 
-// ensure fetches what was not given, and returns the library and a model
-// directory that holds the recognition model.
+// ensure fetches the files without a flag, and returns the library and a model directory
+// that holds the recognition model.
 func (k *Demo) ensure(ctx context.Context, s *serve.Stack) (library, models string, err error) {
 	f := fetch.Fetcher{Progress: serve.FetchProgress(s)}
 	library, models = k.ONNXLibrary, k.Models
@@ -162,7 +162,7 @@ func (d *demo) listed() string {
 	return cli.Count(models, "model") + " onto one GPU, through a broker on " + d.Broker.ClientURL()
 }
 
-// load asks for every model, as any client would.
+// load loads every model, as any client would.
 func (d *demo) load(ctx context.Context) error {
 	if err := d.await(ctx, "a worker", func(s *protocol.StackState) bool {
 		return s.Stage >= protocol.AwaitingModels && len(s.Workers) > 0
@@ -179,8 +179,8 @@ func (d *demo) load(ctx context.Context) error {
 	return nil
 }
 
-// awaitActive lets the countdown end and the models be measured, then shows
-// what was measured.
+// awaitActive waits until the countdown has ended and the models are profiled, then
+// prints the profiles.
 func (d *demo) awaitActive(ctx context.Context) error {
 	err := d.await(ctx, "activation", func(s *protocol.StackState) bool { return s.Stage == protocol.Active && s.Epoch != 0 })
 	if err != nil {
@@ -202,7 +202,7 @@ func (d *demo) awaitActive(ctx context.Context) error {
 	return nil
 }
 
-// await polls until the stack is as wanted.
+// await polls the stack's state until reached returns true.
 func (d *demo) await(ctx context.Context, what string, reached func(*protocol.StackState) bool) error {
 	for {
 		s, refused := d.Client.State(ctx)

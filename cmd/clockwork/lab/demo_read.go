@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// phrasesShown is how many pictures are shown; more are read in passing
-	// while all models are asked.
+	// phrasesShown is how many pictures are shown; more are read while requests go to
+	// all models.
 	phrasesShown = 4
 	// pictureWidth is how many columns of a terminal a picture takes.
 	pictureWidth = 64
-	// readSLO is generous: the demo shows that text is read, on whatever
-	// machine, and reports how long it took.
+	// readSLO is generous: the demo shows that text is read, on any machine, and reports
+	// how long it took.
 	readSLO = 3 * time.Second
 )
 
@@ -67,7 +67,7 @@ func (r *reader) read(ctx context.Context, picture *ocr.Picture, slo time.Durati
 	return reading, sample, err
 }
 
-// read shows pictures beside what the model reads in them.
+// read shows pictures, each with the text that the model reads in it.
 func (d *demo) read(ctx context.Context) error {
 	r, err := newReader(d.Client, d.models)
 	if err != nil {

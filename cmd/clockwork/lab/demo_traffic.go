@@ -17,11 +17,11 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// trafficSLO holds on two cores with neighbours, where a processor may be away
-// for a hundred milliseconds and more.
+// trafficSLO can be met on two cores shared with other virtual machines, where a
+// processor may be unavailable for a hundred milliseconds and more.
 const trafficSLO = 500 * time.Millisecond
 
-// traffic is the requests to all models, and what came of them.
+// traffic is the requests to all models, and their outcomes.
 type traffic struct {
 	demo *demo
 	// reader is nil without a recognition model.
@@ -34,7 +34,7 @@ type traffic struct {
 	sending sync.WaitGroup
 }
 
-// traffic sends requests to all models at their rates and shows the table.
+// traffic sends requests to all models at their rates and prints the table.
 func (d *demo) traffic(ctx context.Context) error {
 	t := &traffic{demo: d}
 	if d.command.Backend == onnx.Name {
@@ -127,9 +127,8 @@ func (t *traffic) add(s report.Sample, wrong string) {
 	t.demo.Bar("requests", len(t.samples), t.total, "answered")
 }
 
-// verdict tells whether all went as it should. Single misses are the
-// machine's; any other error, more than a tolerated share of misses, or a text
-// read wrong, are ours.
+// verdict returns an error if the run failed. Single misses are the machine's fault; any
+// other error, more than the tolerated share of misses, or a wrongly read text is ours.
 func verdict(total report.Summary, wrong []string, tolerated float64) error {
 	for _, e := range total.Errors {
 		if e.Code != protocol.DeadlineExceeded && e.Code != protocol.DeadlineUnmeetable {

@@ -20,10 +20,9 @@ type Explain struct {
 	IDs  []string `arg:"" optional:"" name:"ID" help:"Requests to explain: DOOR:NUMBER (the door in hexadecimal), or of a running stack the id that a client gave. Without any, what failed is grouped by cause."`
 }
 
-// explainReport is what explain --json prints.
+// explainReport is the output of explain --json.
 type explainReport struct {
-	// Same: the replay that the explanations rest on is proven to be what
-	// happened.
+	// Same: the replay behind the explanations provably equals the recorded run.
 	Same bool `json:"same"`
 	// Cut: the recording was not closed.
 	Cut      bool                   `json:"cut"`
@@ -75,7 +74,7 @@ func (k *Explain) recorded(c *cli.Flags, con *cli.Console) error {
 	return err
 }
 
-// without lists the ids of which there is no explanation.
+// without returns the ids without an explanation.
 func (report explainReport) without(ids []protocol.RequestID) (absent []string) {
 	for _, id := range ids {
 		if !slices.ContainsFunc(report.Requests, func(e *explain.Explanation) bool { return e.ID == id.String() }) {
@@ -85,7 +84,7 @@ func (report explainReport) without(ids []protocol.RequestID) (absent []string) 
 	return absent
 }
 
-// print shows the requests that were asked for, else what failed.
+// print prints the given requests, or without ids the failures.
 func (report explainReport) print(con *cli.Console, verdict *replay.Verdict, wanted bool) error {
 	switch {
 	case !report.Same:
@@ -106,7 +105,7 @@ func (report explainReport) print(con *cli.Console, verdict *replay.Verdict, wan
 	return printCauses(con.Out, con.Display.Width(), report.Summary)
 }
 
-// requestIDs reads ids as they are printed; leading zeros may be left out.
+// requestIDs parses ids as they are printed; leading zeros may be left out.
 func requestIDs(texts []string) (ids []protocol.RequestID, err error) {
 	for _, text := range texts {
 		id, err := protocol.ParseRequestID(text)
@@ -122,7 +121,7 @@ var causeColumns = []terminal.Column{
 	{Title: "failed", Right: true}, {Title: "cause"}, {Title: "example"}, {Title: "which was", Drop: 1},
 }
 
-// printCauses shows a row for each cause, then the example of each.
+// printCauses prints a row for each cause, then the example of each.
 func printCauses(w io.Writer, width int, s *explain.Summary) error {
 	about := fmt.Sprintf("%s: %d done in time, %d failed, %d open at the end", cli.Count(s.Requests, "request"), s.Done, s.Failed, s.Open)
 	if s.Forgotten > 0 {
@@ -150,8 +149,8 @@ func printGroups(w io.Writer, width int, groups []explain.Group) error {
 	return nil
 }
 
-// story is an explanation in lines of a terminal's width; elsewhere each of its
-// links is one line.
+// story returns an explanation folded to a terminal's width; without a terminal each
+// link is one line.
 func story(e *explain.Explanation, width int) string {
 	if width == 0 {
 		return e.String()
@@ -162,7 +161,7 @@ func story(e *explain.Explanation, width int) string {
 		if strings.TrimSpace(line[:at]) == line[:at] { // the first line
 			at = 0
 		}
-		// A number stays beside its unit.
+		// Keep a number and its unit on one line.
 		text := strings.ReplaceAll(line[at:], " ms", cli.NoBreak+"ms")
 		lines = append(lines, strings.ReplaceAll(cli.Hanging(line[:at], text, width, max(at, 2)), cli.NoBreak, " "))
 	}

@@ -17,8 +17,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// liveReport is what explain --json prints of the running stack: as of a recording, and
-// besides what front doors say.
+// liveReport is the output of explain --json for the running stack: as for a recording,
+// plus the front doors' records.
 type liveReport struct {
 	Epoch    uint64           `json:"epoch,omitempty"` // of the scheduler; 0: none answered
 	Since    *time.Time       `json:"since,omitempty"`
@@ -26,21 +26,21 @@ type liveReport struct {
 	Requests []liveRequest    `json:"requests"`
 }
 
-// liveRequest is a request as its front door and the scheduler know it; either may
-// have forgotten it.
+// liveRequest is a request as its front door and the scheduler know it; either may have
+// forgotten it.
 type liveRequest struct {
 	explain.LiveExplanation
 	FrontDoor *protocol.DoorRequest `json:"front_door,omitempty"`
 }
 
-// explainLive asks the stack about requests, or what it missed lately.
+// explainLive queries the stack about requests, or about recent misses.
 func explainLive(c *cli.Flags, con *cli.Console, ids []string) error {
 	if len(ids) > protocol.MaxQuestionIDs {
 		return cli.Usagef("%d requests at a time are too many; ask about %d at most", len(ids), protocol.MaxQuestionIDs)
 	}
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
-	stack, err := c.Connect(nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // mayAsk says it better
+	stack, err := c.Connect(nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // mayAsk reports it instead
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func explainLive(c *cli.Flags, con *cli.Console, ids []string) error {
 	return err
 }
 
-// mayAsk says so where the broker does not let this key ask.
+// mayAsk replaces the error if the broker does not permit the query with this key.
 func mayAsk(stack *client.Client, err error) error {
 	if errors.Is(stack.Conn().LastError(), nats.ErrPermissionViolation) {
 		return protocol.Errorf(protocol.StateUnavailable, "this key may not see others' requests; the operator's may (--nkey operator.nk)")
@@ -73,7 +73,7 @@ func mayAsk(stack *client.Client, err error) error {
 	return err
 }
 
-// askWhy asks front doors and the scheduler. One of them is enough.
+// askWhy queries the front doors and the scheduler. One answer is enough.
 func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveReport, error) {
 	doors, noDoor := stack.AskDoors(ctx, protocol.Question{IDs: ids})
 	of := inOrder(ids, doors)
@@ -99,8 +99,9 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 	return report, nil
 }
 
-// inOrder puts what doors told into the order in which it was asked for, of one id the
-// latest first. What no door knows the scheduler may.
+// inOrder sorts the front doors' records by the order of the ids, for one id the latest
+// first. A request unknown to the front doors may be known to the scheduler, so its id
+// is included.
 func inOrder(ids []string, doors []protocol.DoorRecord) (list []*protocol.DoorRequest) {
 	var all []*protocol.DoorRequest
 	for i := range doors {
@@ -127,7 +128,8 @@ func inOrder(ids []string, doors []protocol.DoorRecord) (list []*protocol.DoorRe
 	return list
 }
 
-// asRequest is an id of a request as it is printed, "" of a client's.
+// asRequest returns text in the printed form of a request's id, "" if it is a client's
+// id.
 func asRequest(text string) string {
 	id, err := protocol.ParseRequestID(text)
 	if err != nil {
@@ -136,7 +138,7 @@ func asRequest(text string) string {
 	return id.String()
 }
 
-// add adds a request, if somebody knows it.
+// add adds a request, if the front door or the scheduler knows it.
 func (report *liveReport) add(r *protocol.DoorRequest, told []explain.LiveExplanation) {
 	of := liveRequest{FrontDoor: r}
 	if r.Arrived.IsZero() {
@@ -153,8 +155,8 @@ func (report *liveReport) add(r *protocol.DoorRequest, told []explain.LiveExplan
 	}
 }
 
-// disagree: what the worker ended in time may have come too late to the front door,
-// which alone answers.
+// disagree corrects the outcome if the worker ended in time but too late for the front
+// door, which alone answers.
 func (of *liveRequest) disagree(r *protocol.DoorRequest) {
 	if r.Code == "" || r.Code == protocol.OK || !strings.HasPrefix(of.Outcome, "done") {
 		return
@@ -174,7 +176,7 @@ func doorOutcome(r *protocol.DoorRequest) string {
 	return "refused " + string(r.Code)
 }
 
-// without lists the ids of which nobody knows anything.
+// without returns the ids about which nothing is known.
 func (report *liveReport) without(ids []string) (absent []string) {
 	for _, id := range ids {
 		if !slices.ContainsFunc(report.Requests, func(r liveRequest) bool {
@@ -186,7 +188,7 @@ func (report *liveReport) without(ids []string) (absent []string) {
 	return absent
 }
 
-// print tells the story of each request.
+// print prints the explanation of each request.
 func (report *liveReport) print(con *cli.Console) {
 	width := con.Display.Width()
 	for i, r := range report.Requests {
@@ -211,14 +213,14 @@ func (report *liveReport) print(con *cli.Console) {
 
 func clockText(t time.Time) string { return t.Local().Format("15:04:05.000") }
 
-// parts are where the time of a request went, in order.
+// parts returns where the time of a request went, in order.
 func parts(r *protocol.DoorRequest) (names []string, ms []float64) {
 	return []string{"to dispatch", "queue", "input", "execution", "output", "the rest"},
 		[]float64{r.SchedulerMS, r.QueueMS, r.InputMS, r.ExecMS, r.OutputMS, r.ReplyMS}
 }
 
-// doorStory is what a front door knows of a request: how it ended, and where its time
-// went.
+// doorStory describes a request as its front door saw it: how it ended, and where its
+// time went.
 func doorStory(r *protocol.DoorRequest, width int) string {
 	var b strings.Builder
 	text := fmt.Sprintf("Arrived at %s with %s", clockText(r.Arrived), milli(r.SLOMS))
@@ -259,7 +261,7 @@ func milli(ms float64) string { return terminal.Duration(time.Duration(ms * 1e6)
 
 var missColumns = []terminal.Column{{Title: "at"}, {Title: "request"}, {Title: "client's id", Drop: 1}, {Title: "model", Drop: 2}, {Title: "code"}}
 
-// printMisses shows what was missed lately.
+// printMisses prints the recent misses.
 func (report *liveReport) printMisses(con *cli.Console) error {
 	width := con.Display.Width()
 	if s := report.Summary; s != nil {

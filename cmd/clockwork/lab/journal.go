@@ -20,11 +20,11 @@ func isJournal(path string) (bool, error) {
 	}
 	defer file.Close()
 	start := make([]byte, 64)
-	n, _ := io.ReadFull(file, start) // what is too short is none
+	n, _ := io.ReadFull(file, start) // a shorter file is not a journal
 	return journal.Is(start[:n]), nil
 }
 
-// journalReport is what replay --json prints of a journal.
+// journalReport is the output of replay --json for a journal.
 type journalReport struct {
 	Same bool `json:"same"`
 	*journal.Verdict
@@ -56,7 +56,7 @@ func (k *Replay) journal(c *cli.Flags, con *cli.Console) error {
 	return err
 }
 
-// text says in some lines what was proven.
+// text describes in a few lines what was proven.
 func (r *journalReport) text(width int, file string) string {
 	cores := slices.Compact(slices.Sorted(slices.Values(r.Cores)))
 	if len(cores) == 0 {

@@ -13,11 +13,11 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// recording is a file that a simulation is recorded into.
+// recording is a file into which a simulation is recorded.
 type recording struct {
 	*record.Writer
 	file *os.File
-	err  error // the first; nothing is written after it
+	err  error // the first error; nothing is written after it
 }
 
 // createRecording begins a recording of one core.
@@ -43,7 +43,7 @@ func (r *recording) observe(now protocol.Time, e sched.Event, out sched.Output) 
 	}
 }
 
-// close ends the recording; it says what went wrong with it.
+// close ends the recording and returns its first error.
 func (r *recording) close() error {
 	if err := errors.Join(r.Writer.Close(), r.file.Close()); err != nil && r.err == nil {
 		r.err = err
@@ -51,7 +51,7 @@ func (r *recording) close() error {
 	return r.err
 }
 
-// verified replays a recording from a file and shows its cores to those who observe.
+// verified replays a recording from a file, with observers of its cores.
 func verified(path string, observe ...sched.Observer) (*replay.Verdict, error) {
 	r, file, err := openRecording(path)
 	if err != nil {
@@ -68,7 +68,7 @@ func verified(path string, observe ...sched.Observer) (*replay.Verdict, error) {
 	return nil, fmt.Errorf("%s: %w", path, err)
 }
 
-// unclosed says where a recording ends that was not closed.
+// unclosed says where an unclosed recording ends.
 func unclosed(v *replay.Verdict) string {
 	if v.Events == 0 {
 		return fmt.Sprintf("The recording ends without a close, after byte %d and before its first event: what came later is not in it.", v.Whole)
@@ -77,7 +77,7 @@ func unclosed(v *replay.Verdict) string {
 		terminal.Duration(v.To.Sub(v.From)), v.Whole)
 }
 
-// openRecording opens a recording to read.
+// openRecording opens a recording for reading.
 func openRecording(path string) (*record.Reader, *os.File, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -24,13 +24,13 @@ type Replay struct {
 	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
 
-// replayReport is what replay --json prints.
+// replayReport is the output of replay --json.
 type replayReport struct {
 	Same bool `json:"same"`
 	*replay.Verdict
 	// Alike and Changed are emulations: with the policy and configuration of the
-	// recording, and with those asked for. Where they are, requests that are
-	// open at the end of one of the three are apart in each.
+	// recording, and with those of the flags. If they are set, requests that are open at
+	// the end of one of the three are counted apart in all three.
 	Alike   *replay.Outcome `json:"emulated_alike,omitempty"`
 	Changed *replay.Outcome `json:"emulated_changed,omitempty"`
 	change  string
@@ -46,7 +46,7 @@ func (k *Replay) Help() string {
 // AfterApply is called by the parser.
 func (k *Replay) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }
 
-// Run replays a recording, and says what a change would have done.
+// Run replays a recording, and emulates a change if there is one.
 func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
 		return cli.Usagef("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))
@@ -152,13 +152,13 @@ func apart(n int) string {
 	return fmt.Sprintf("%s %s left out of the counts of requests in all columns, for nobody knows how each would have ended.", cli.Count(n, "request"), were)
 }
 
-// emulation says how to read the columns beside the recorded one.
+// emulation explains the columns next to the recorded one.
 func (r *replayReport) emulation() string {
 	return fmt.Sprintf("Both emulations take arrivals, workers and losses from the recording and draw durations from its %s; no worker fails in them. "+
 		"\"emulated\" changes nothing else: how far it is from \"recorded\" is how far to trust \"changed\".", cli.Count(r.samples, "measurement"))
 }
 
-// verdict says in a line or two what was proven.
+// verdict describes in a line or two what was proven.
 func (r *replayReport) verdict(width int) string {
 	var said []string
 	switch {
@@ -184,8 +184,8 @@ func (r *replayReport) verdict(width int) string {
 	return strings.Join(said, "\n")
 }
 
-// outcomeRows has a column for each outcome, and with three of them the
-// difference of the last two.
+// outcomeRows returns a column for each outcome, and if there are three the difference
+// of the last two.
 func outcomeRows(all []*replay.Outcome) [][]string {
 	var rows [][]string
 	number := func(name string, of func(*replay.Outcome) int) {

@@ -43,7 +43,7 @@ func (s *Sim) Help() string {
 	return out.String()
 }
 
-// Run simulates, and prints what came of it.
+// Run simulates and prints the result.
 func (s *Sim) Run(_ *cli.Flags, con *cli.Console) error {
 	if err := s.check(); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *Sim) Run(_ *cli.Flags, con *cli.Console) error {
 	return s.compare(con, set)
 }
 
-// policies are those asked for, each once, or by default.
+// policies returns the policies of the flag, each once, or the default.
 func (s *Sim) policies(byDefault ...string) []string {
 	if len(s.Policy) == 0 {
 		return byDefault
@@ -75,15 +75,15 @@ func (s *Sim) policies(byDefault ...string) []string {
 	return all
 }
 
-// simPolicies are those that run requests.
+// simPolicies returns the policies that run requests.
 func simPolicies() []string {
 	return slices.DeleteFunc(sched.Policies(), func(name string) bool { return name == "echo" })
 }
 
-// gpus are those of a worker.
+// gpus returns the GPUs of a worker.
 func (s *Sim) gpus() int { return cmp.Or(or0(s.GPUs), paperGPUs[s.Workload], 1) }
 
-// or0 is the value of a flag, or 0 where it was not given.
+// or0 returns the value of a flag, or 0 if it was not given.
 func or0[T any](flag *T) (value T) {
 	if flag != nil {
 		value = *flag
@@ -94,7 +94,7 @@ func or0[T any](flag *T) (value T) {
 // paperGPUs are the GPUs of the sections that have more than one.
 var paperGPUs = map[string]int{"paper-6.3": 6, "paper-6.4": 6, "paper-6.5": 12, "paper-6.6": 10}
 
-// setting is what the flags make of a workload and the stack around it.
+// setting is the workload and the stack that the flags describe.
 type setting struct {
 	config sim.Config
 	made
@@ -133,7 +133,7 @@ func (s *Sim) config() sim.Config {
 	return c
 }
 
-// timeline is how much of it the page shows, if there is one.
+// timeline returns how much of the timeline the page shows, 0 without a page.
 func (s *Sim) timeline() time.Duration {
 	switch {
 	case s.HTML == "":
@@ -144,7 +144,7 @@ func (s *Sim) timeline() time.Duration {
 	return *s.Timeline
 }
 
-// window is the step of the series: about 100 of them, of a round length.
+// window returns the step of the series, a round length: about 100 steps per run.
 func window(length time.Duration) time.Duration {
 	for _, d := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute} {
 		if length > 0 && length <= 100*d {

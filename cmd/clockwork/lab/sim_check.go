@@ -23,14 +23,14 @@ const (
 	maxSimRate    = 10_000_000
 	maxSimDay     = 28 * 24 * time.Hour
 	maxTimeline   = 10 * time.Second
-	boundedUpTo   = 2_000_000 // requests, for the bound takes a while
+	boundedUpTo   = 2_000_000 // requests; computing the bound takes a while
 )
 
 // AfterApply is called by the parser.
 func (s *Sim) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }
 
-// noEmptyValue refuses --policy "" and the like, of which the parser makes a
-// flag that was not given; a script whose variable is unset writes so.
+// noEmptyValue refuses --policy "" and the like, which the parser treats as a flag that
+// was not given; a script with an unset variable produces such flags.
 func noEmptyValue(parsed *kong.Context) error {
 	for _, step := range parsed.Path {
 		if step.Flag != nil && step.Flag.Set && !step.Flag.IsBool() && emptyValue(step.Flag.Target) {
@@ -44,7 +44,7 @@ func emptyValue(v reflect.Value) bool {
 	return (v.Kind() == reflect.Slice || v.Kind() == reflect.String) && v.Len() == 0
 }
 
-// check refuses what the grammar cannot see.
+// check refuses what the grammar cannot detect.
 func (s *Sim) check() error {
 	refuse := func(format string, args ...any) error { return cli.Usagef(format, args...) }
 	for _, name := range s.Policy {
@@ -71,7 +71,7 @@ func (s *Sim) check() error {
 	return nil
 }
 
-// checkTimes refuses durations that are out of their range.
+// checkTimes refuses durations that are out of range.
 func (s *Sim) checkTimes() error {
 	if len(s.Network) > 2 {
 		return cli.Usagef("--network takes a delay and a jitter, as in 100us,50us")
@@ -82,7 +82,7 @@ func (s *Sim) checkTimes() error {
 	})
 }
 
-// checkNames refuses names that nothing has.
+// checkNames refuses unknown names.
 func (s *Sim) checkNames() error {
 	for _, path := range s.Model {
 		if zoo.Find(path) == nil {
@@ -97,8 +97,8 @@ func (s *Sim) checkNames() error {
 	return nil
 }
 
-// checkIdle refuses flags that would do nothing beside the others: who gave
-// one takes it for done.
+// checkIdle refuses flags that would have no effect next to the others: the user would
+// expect one.
 func (s *Sim) checkIdle() error {
 	switch {
 	case s.HTML != "" && s.Peak:

@@ -12,14 +12,14 @@ import (
 	"clockwork/pkg/lab/sim"
 )
 
-// faultFlags say what a simulation has beside a stack that works.
+// faultFlags select faults and startup for a simulation.
 type faultFlags struct {
 	Faults  string  `env:"-" placeholder:"NAME=AMOUNT" group:"Faults" help:"What goes wrong, as in loss=1%,kill=5s:1s; see above. Every guarantee is checked, and the first one that is broken ends the run."`
 	Startup bool    `env:"-" group:"Faults" help:"Go through the startup first: loads, countdown, and measurements of the emulated GPUs, which the scheduler plans with. What is counted begins with the activation."`
 	Early   float64 `env:"-" placeholder:"R/S" group:"Faults" help:"Requests a second that come during the startup and wait for its end."`
 }
 
-// randomFaults stands for faults that the seed draws.
+// randomFaults stands for faults drawn from the seed.
 const randomFaults = "random"
 
 // helpFaults explains the amounts.
@@ -32,7 +32,7 @@ func helpFaults() string {
 	return out.String()
 }
 
-// checkFaults refuses what the grammar cannot see.
+// checkFaults refuses what the grammar cannot detect.
 func (s *Sim) checkFaults() error {
 	f, err := s.faultFlags.faults(s.Seed, or0(s.Length))
 	switch {
@@ -58,13 +58,13 @@ func (f faultFlags) faults(seed uint64, length time.Duration) (sim.Faults, error
 	return sim.ParseFaults(f.Faults)
 }
 
-// apply puts them into a configuration that was checked.
+// apply writes the flags into a configuration; they were checked.
 func (f faultFlags) apply(c *sim.Config, length time.Duration) {
 	c.Faults, _ = f.faults(c.Seed, length)
 	c.Startup = sim.Startup{On: f.Startup, Early: f.Early}
 }
 
-// faultRows are the rows of what happened in any of the runs.
+// faultRows returns the rows of the faults that occurred in any of the runs.
 func (d simDocument) faultRows() [][]string {
 	var rows [][]string
 	add := func(title string, of func(r simRun) int) {

@@ -20,7 +20,7 @@ func reports(jobs []*simJob) []*sim.Report {
 	return runs
 }
 
-// page shows the runs.
+// page returns the page about the runs.
 func (d simDocument) page(jobs []*simJob) page.Page {
 	runs := reports(jobs)
 	table := page.Table{Columns: []string{""}, Rows: d.rows()}
@@ -32,10 +32,9 @@ func (d simDocument) page(jobs []*simJob) page.Page {
 	return p
 }
 
-// canWrite finds out before a long run whether there can be the file of a flag at
-// its end.
-// It leaves no file, for the run may be interrupted, and one that is there as it
-// is.
+// canWrite checks before a long run whether the file of a flag can be written at its
+// end. It leaves no new file, since the run may be interrupted, and does not change an
+// existing one.
 func canWrite(flag, path string) error {
 	if path == "" || isDevice(path) {
 		return nil
@@ -50,14 +49,14 @@ func canWrite(flag, path string) error {
 	if err != nil {
 		var at *os.PathError
 		if errors.As(err, &at) {
-			err = at.Err // not the path, which is of the file beside it
+			err = at.Err // not the path, which is that of the temporary file
 		}
 		return cli.Usagef("--%s %s: %s", flag, path, err)
 	}
 	return file.Close()
 }
 
-// writePage puts a page there, whole or not at all.
+// writePage writes a page to a file atomically.
 func writePage(path string, p page.Page) error {
 	var body bytes.Buffer
 	if err := p.Write(&body); err != nil {
@@ -69,8 +68,8 @@ func writePage(path string, p page.Page) error {
 	return nil
 }
 
-// put replaces a file by another one. What is no file of a directory that can
-// be written to is written in its place.
+// put replaces a file atomically. A device, or a file in a directory without write
+// permission, is written in place.
 func put(path string, body []byte) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -95,12 +94,12 @@ func put(path string, body []byte) error {
 	return nil
 }
 
-// createBeside creates the file that is renamed to path when it is whole.
+// createBeside creates the temporary file that is renamed to path when it is complete.
 func createBeside(path string) (*os.File, error) {
 	return os.OpenFile(fmt.Sprintf("%s.%d.part", path, os.Getpid()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
-// isDevice reports whether something is there that is no file, such as
+// isDevice reports whether path exists and is neither a file nor a directory, such as
 // /dev/stdout.
 func isDevice(path string) bool {
 	at, err := os.Stat(path)

@@ -12,8 +12,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// experiment is the section of the paper that the flags ask for: its workload's
-// name, and nothing that changes the workload or the stack.
+// experiment returns the section of the paper that the flags select: its workload's
+// name, without any flag that changes the workload or the stack.
 func (s *Sim) experiment() (string, bool) {
 	plain := s.Trace == "" && !s.Peak && s.Rate == nil && s.Copies == nil && s.Clients == nil && s.SLO == nil && len(s.Model) == 0 &&
 		s.GPUs == nil && s.Workers == 1 && s.Pages == 1376 && !s.Resident && s.MaxBatch == nil && !s.Padded &&
@@ -21,7 +21,7 @@ func (s *Sim) experiment() (string, bool) {
 	return s.Workload, plain && paper.Has(s.Workload)
 }
 
-// paperDocument is what came of an experiment.
+// paperDocument is the result of an experiment.
 type paperDocument struct {
 	Experiment string        `json:"experiment"`
 	Title      string        `json:"title"`
@@ -102,7 +102,7 @@ func (d paperDocument) print(w io.Writer, width int) error {
 		var columns []terminal.Column
 		for i, title := range t.Columns {
 			if title == "" {
-				title = " " // no title is empty
+				title = " " // a column's title must not be empty
 			}
 			column := terminal.Column{Title: title, Right: i > 0}
 			if i > 1 && title != "paper" {
@@ -120,8 +120,8 @@ func (d paperDocument) print(w io.Writer, width int) error {
 	return nil
 }
 
-// page shows the tables beside their figures, and of an experiment that is one
-// workload all that can be shown of its runs.
+// page shows the tables with their figures, and for an experiment of only one trial all
+// figures of its runs.
 func (d paperDocument) page(e paper.Experiment, jobs []*simJob) page.Page {
 	p := page.Page{Title: d.Title, Notes: []string{d.Setup}}
 	if d.Short != "" {

@@ -26,7 +26,7 @@ type simPeak struct {
 	P99     time.Duration `json:"latency_p99_ns"`
 	Batch   float64       `json:"mean_batch"`
 	GPU     float64       `json:"gpu_use"`
-	// OfFaithful is its goodput as a part of the faithful policy's.
+	// OfFaithful is its goodput as a fraction of the faithful policy's.
 	OfFaithful float64 `json:"of_faithful"`
 	Runs       int     `json:"runs"`
 }
@@ -42,10 +42,9 @@ type peakDocument struct {
 	Peaks    []simPeak     `json:"peaks"`
 }
 
-// peaks searches the peak of each policy, and of faithful, by which they are
-// measured.
+// peaks searches the peak of each policy, and of faithful, the baseline.
 func (s *Sim) peaks(con *cli.Console, set setting) error {
-	// In so short a run the first loads would hide what comes after.
+	// In a run this short, the first loads would dominate the result.
 	set.config.Resident = true
 	if s.Trace != "" {
 		return cli.Usagef("--peak takes a named workload, whose rate it can change; a trace has its own")
@@ -88,8 +87,8 @@ func (s *Sim) peaks(con *cli.Console, set setting) error {
 	return d.print(con.Out, con.Display.Width())
 }
 
-// peak doubles the rate until too few are in time, then narrows what is between
-// the highest that passed and the lowest that did not to 1 %. It tries two
+// peak doubles the rate until too few requests are in time, then narrows the interval
+// between the highest rate that passed and the lowest that failed to 1 %. It tries two
 // rates at a time, for two processors.
 func (s *Sim) peak(con *cli.Console, set setting, policy string) (simPeak, error) {
 	best := simPeak{Policy: policy}
@@ -125,7 +124,7 @@ func (s *Sim) peak(con *cli.Console, set setting, policy string) (simPeak, error
 	return best, nil
 }
 
-// maxPeakRuns ends a search for a peak that is nowhere.
+// maxPeakRuns ends a search that does not converge.
 const maxPeakRuns = 60
 
 func atPeak(r *sim.Report) bool { return r.Offered > 0 && r.Share() >= peakShare }
@@ -137,7 +136,7 @@ func newPeak(rate float64, r *sim.Report) simPeak {
 	}
 }
 
-// at is a run at a rate.
+// at returns a run at a rate.
 func (s *Sim) at(set setting, policy string, rate float64) (*simJob, error) {
 	o := set.options
 	o.Rate = rate

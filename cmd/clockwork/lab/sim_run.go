@@ -11,7 +11,7 @@ import (
 	"clockwork/pkg/lab/workload"
 )
 
-// simJob is one run of a simulation, and then what came of it.
+// simJob is one run of a simulation, and later its result.
 type simJob struct {
 	label    string
 	config   sim.Config
@@ -21,18 +21,18 @@ type simJob struct {
 	err      error
 }
 
-// speed is how many requests were simulated in a second of real time.
+// speed returns how many requests were simulated per second of real time.
 func (j *simJob) speed() float64 { return float64(j.report.Offered) / max(1e-9, j.took.Seconds()) }
 
-// advance is how far a job is; over says that it is done.
+// advance is the progress of a job; over says that the job has ended.
 type advance struct {
 	job     *simJob
 	now, of time.Duration
 	over    bool
 }
 
-// runAll runs jobs, as many at a time as there are processors, and shows on a
-// terminal how far they are.
+// runAll runs jobs, as many at a time as there are processors, and shows their progress
+// on a terminal.
 func runAll(con *cli.Console, jobs []*simJob) error {
 	next := make(chan *simJob, len(jobs))
 	for _, j := range jobs {
@@ -128,7 +128,7 @@ func (s *Sim) compare(con *cli.Console, set setting) error {
 	return d.print(con.Out, con.Display.Width())
 }
 
-// runRecorded runs the jobs; the only one is recorded if that was asked for.
+// runRecorded runs the jobs, and records the only job if the flag is set.
 func (s *Sim) runRecorded(con *cli.Console, jobs []*simJob) error {
 	if s.Record == "" {
 		return runAll(con, jobs)

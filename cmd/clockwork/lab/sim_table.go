@@ -15,11 +15,12 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// simDocument is what several policies made of one workload.
+// simDocument is the results of several policies on one workload.
 type simDocument struct {
 	Workload string `json:"workload"`
 	Models   int    `json:"models"`
-	// Functions of a trace of counts ask for Asked of the models, in this run.
+	// Functions is how many functions of a trace of counts send requests in this run,
+	// Asked to how many of the models.
 	Functions int           `json:"functions,omitempty"`
 	Asked     int           `json:"models_asked,omitempty"`
 	GPUs      int           `json:"gpus"`
@@ -44,7 +45,7 @@ func newSimDocument(set setting, jobs []*simJob) simDocument {
 	if set.options.Trace != nil {
 		d.Functions, d.Asked = asked(set.workload)
 	}
-	// Arrivals of open loops are the same for all; closed loops have no bound.
+	// Open loops have the same arrivals in every run; closed loops have no bound.
 	bound := 0
 	if jobs[0].report.Offered <= boundedUpTo {
 		bound, _ = sim.Bound(set.config, set.workload)
@@ -55,8 +56,8 @@ func newSimDocument(set setting, jobs []*simJob) simDocument {
 	return d
 }
 
-// asked is how many functions of a trace there is a request of in a workload,
-// and for how many models.
+// asked returns how many functions of a trace send requests in a workload, and to how
+// many models.
 func asked(w workload.Workload) (functions, models int) {
 	used := map[int]bool{}
 	for _, stream := range w.Streams {
@@ -81,7 +82,7 @@ func (d simDocument) title() string {
 	return fmt.Sprintf("%s: %s on %s%s, seed %d", d.Workload, models, cli.Count(d.GPUs, "GPU"), length, d.Seed)
 }
 
-// print shows a column for each policy.
+// print prints a column for each policy.
 func (d simDocument) print(w io.Writer, width int) error {
 	fmt.Fprintln(w, cli.Folded(d.title(), width))
 	for _, note := range d.Notes {
@@ -95,7 +96,7 @@ func (d simDocument) print(w io.Writer, width int) error {
 	return terminal.WriteTable(w, width, columns, d.rows())
 }
 
-// rows are the measures.
+// rows returns the table's rows.
 func (d simDocument) rows() [][]string {
 	var rows [][]string
 	add := func(title string, cell func(r simRun) string) {
@@ -159,7 +160,7 @@ func (d simDocument) rows() [][]string {
 	return rows
 }
 
-// codes are those that any run had.
+// codes returns the codes that occurred in any run.
 func (d simDocument) codes() []protocol.Code {
 	var codes []protocol.Code
 	for _, r := range d.Runs {
@@ -175,8 +176,7 @@ func (d simDocument) codes() []protocol.Code {
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
-// percent keeps what tells 99.99 from 100: it is 100 % only if nothing is
-// missing.
+// percent keeps 99.99 and 100 apart: it is 100 % only if nothing is missing.
 func percent(v float64) string {
 	if v < 1 && v > 0.99995 {
 		return "99.99%"

@@ -11,7 +11,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// checkWorkload refuses what no workload has; command says whose flags they are.
+// checkWorkload refuses values that no workload allows; command names the command in the
+// error.
 func (w *workloadFlags) checkWorkload(command string) error {
 	refuse := func(format string, args ...any) error { return cli.Usagef(format, args...) }
 	switch {
@@ -28,8 +29,7 @@ func (w *workloadFlags) checkWorkload(command string) error {
 	return checkDurations([]durations{{"length", given(w.Length), above(maxSimDay)}, {"slo", given(w.SLO), above(protocol.MaxSLO)}})
 }
 
-// checkTaken refuses flags that the workload does not take: who gave one takes
-// it for done.
+// checkTaken refuses flags that the workload ignores: the user would expect an effect.
 func (w *workloadFlags) checkTaken() error {
 	takes := func(option string) bool { return w.Workload == "" || workload.Takes(w.Workload, option) }
 	switch {
@@ -47,7 +47,7 @@ func (w *workloadFlags) checkTaken() error {
 	return nil
 }
 
-// numberRange is what a number may be; nil where its flag was not given.
+// numberRange is the allowed range of a number; value is nil if the flag was not given.
 type numberRange struct {
 	name        string
 	value       *int
@@ -63,7 +63,7 @@ func checkNumbers(flags []numberRange) error {
 	return nil
 }
 
-// durations are the values of a flag, and what they may be.
+// durations are the values of a flag, and their allowed range.
 type durations struct {
 	name   string
 	values []time.Duration
@@ -81,7 +81,7 @@ func checkDurations(flags []durations) error {
 	return nil
 }
 
-// timeRange is what a duration may be; a least of 1 stands for all above 0.
+// timeRange is the allowed range of a duration; a least of 1 means more than 0.
 type timeRange struct{ least, most time.Duration }
 
 func (r timeRange) String() string {
@@ -91,7 +91,7 @@ func (r timeRange) String() string {
 	return fmt.Sprintf("from 0 to %v", r.most)
 }
 
-// above is all above 0 up to most.
+// above returns the range of all durations above 0 up to most.
 func above(most time.Duration) timeRange { return timeRange{1, most} }
 
 func given(d *time.Duration) []time.Duration {

@@ -11,7 +11,7 @@ import (
 	"clockwork/pkg/lab/workload"
 )
 
-// workloadFlags say who sends requests when; sim and bench have them.
+// workloadFlags describe who sends requests when; sim and bench have them.
 type workloadFlags struct {
 	Workload string         `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
 	Seed     uint64         `default:"1" env:"-" group:"Workload" help:"Another seed is another run; the same seed is the same one."`
@@ -24,15 +24,15 @@ type workloadFlags struct {
 	Model    []string       `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; of mix, azure, paper-6.5 and paper-6.6 all their models."`
 }
 
-// made is a workload that flags made.
+// made is a workload built from flags.
 type made struct {
 	workload workload.Workload
-	// options made it; none did where it is a trace of timestamps.
+	// options are those of the workload; not used for a trace of timestamps.
 	options workload.Options
 	notes   []string
 }
 
-// helpWorkloads lists them.
+// helpWorkloads lists the workloads.
 func helpWorkloads() string {
 	var out strings.Builder
 	for _, name := range workload.Names() {
@@ -41,8 +41,7 @@ func helpWorkloads() string {
 	return out.String()
 }
 
-// make makes the workload, for so many GPUs. What is wrong with it is wrong
-// usage.
+// make builds the workload for this many GPUs. Its errors are usage errors.
 func (w *workloadFlags) make(gpus int) (m made, err error) {
 	m.options = w.options(gpus)
 	if w.Trace != "" {
@@ -57,7 +56,7 @@ func (w *workloadFlags) make(gpus int) (m made, err error) {
 	return m, nil
 }
 
-// options are those of a workload for so many GPUs.
+// options returns a workload's options for this many GPUs.
 func (w *workloadFlags) options(gpus int) workload.Options {
 	o := workload.Options{
 		Seed: w.Seed, Zoo: w.Model, Copies: or0(w.Copies), Rate: or0(w.Rate), Clients: or0(w.Clients), Length: or0(w.Length), GPUs: gpus,
@@ -76,10 +75,10 @@ func (w *workloadFlags) options(gpus int) workload.Options {
 	return o
 }
 
-// unending are the workloads of hundreds of millions of requests.
+// unending are workloads with hundreds of millions of requests.
 var unending = map[string]bool{"azure": true, "paper-6.5": true}
 
-// shorten ends a workload that goes on for ever.
+// shorten bounds the length of a workload without one.
 func (w *workloadFlags) shorten(m *made) {
 	load := &m.workload
 	part, longer := "", ""
@@ -97,7 +96,7 @@ func (w *workloadFlags) shorten(m *made) {
 
 const aDay = workload.DayMinutes * time.Minute
 
-// meanOfDay is the rate of a workload of counts over all of its day.
+// meanOfDay returns the mean rate of a workload of counts over its whole day.
 func meanOfDay(w workload.Workload) float64 {
 	n := 0
 	for _, stream := range w.Streams {

@@ -15,7 +15,7 @@ import (
 	"clockwork/pkg/lab/workload"
 )
 
-// readTrace replays --trace; its first bytes tell its format.
+// readTrace replays --trace; its first bytes determine the format.
 func (w *workloadFlags) readTrace(m *made) error {
 	f, err := os.Open(w.Trace)
 	if err != nil {
@@ -35,19 +35,19 @@ func (w *workloadFlags) readTrace(m *made) error {
 	return nil
 }
 
-// countsHead begins a trace of counts, as the header of the Azure schema does.
+// countsHead is the beginning of a trace of counts: the header of the Azure schema.
 var countsHead = []byte("HashOwner")
 
-// countWorkloads are those that replay counts, and wholeTrace how much of
-// them they replay by default: a day of the data set takes long.
+// countWorkloads are the workloads that replay counts, and wholeTrace the length that
+// they replay by default: a day of the data set takes long.
 var countWorkloads = []string{"azure", "paper-6.5", "paper-6.6"}
 
 const wholeTrace = 10 * time.Minute
 
 var errNothing = errors.New("there is no request in it")
 
-// readCounts gives the functions of a trace to the models of the zoo, as azure
-// does, or as the section of the paper that was named.
+// readCounts assigns the functions of a trace to the models of the zoo, as azure does,
+// or as the given section of the paper does.
 func (w *workloadFlags) readCounts(m *made, r io.Reader) (err error) {
 	name := cmp.Or(w.Workload, "azure")
 	if !slices.Contains(countWorkloads, name) {
@@ -69,7 +69,7 @@ func (w *workloadFlags) readCounts(m *made, r io.Reader) (err error) {
 	return err
 }
 
-// span is until the end of the last minute in which there was anything.
+// span returns the end of the last minute with requests.
 func span(t workload.Trace) time.Duration {
 	minutes := uint32(0)
 	for _, f := range t {
@@ -80,7 +80,7 @@ func span(t workload.Trace) time.Duration {
 	return time.Duration(minutes) * time.Minute
 }
 
-// readTimestamps replays each request when it was made.
+// readTimestamps replays each request at its recorded time.
 func (w *workloadFlags) readTimestamps(m *made, r io.Reader) (err error) {
 	if w.Workload != "" || w.Copies != nil {
 		return fmt.Errorf("timestamps are a workload of their own: leave %s out", cmp.Or(w.Workload, "--copies"))
@@ -109,7 +109,7 @@ func (w *workloadFlags) readTimestamps(m *made, r io.Reader) (err error) {
 	return nil
 }
 
-// standIn is the network of a model that the zoo does not have.
+// standIn returns the network that replaces a model that is not in the zoo.
 func (w *workloadFlags) standIn() string { return append(slices.Clip(w.Model), "zoo/resnet50_v2")[0] }
 
 // others names the first of some models.
@@ -120,7 +120,7 @@ func others(names []string) string {
 	return names[0] + " is"
 }
 
-// lastOf is just after the last request of a trace, in whole milliseconds.
+// lastOf returns the time just after the last request of a trace, in whole milliseconds.
 func lastOf(w workload.Workload) time.Duration {
 	last := time.Duration(0)
 	for _, s := range w.Streams {

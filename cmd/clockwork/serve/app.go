@@ -53,8 +53,8 @@ func startApp(log *slog.Logger, options ...fx.Option) (*App, error) {
 	return a, nil
 }
 
-// AwaitEnd waits for a signal, or for a service that fails. A terminal that is
-// closed is a signal too, so that what a process made up does not stay behind.
+// AwaitEnd waits for a signal, or for a service that fails. A closed terminal counts as
+// a signal, so that the process' temporary files are removed.
 func (a *App) AwaitEnd() error {
 	hangup := make(chan os.Signal, 1)
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
@@ -81,8 +81,8 @@ func (a *App) stop() error {
 	return nil
 }
 
-// TuneCollector trades memory for latency: payloads are short-lived and large,
-// and at Go's default every few of them start a collection. GOGC wins.
+// TuneCollector trades memory for latency: payloads are short-lived and large, and with
+// Go's default every few of them start a collection. GOGC takes precedence.
 func TuneCollector() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

@@ -13,12 +13,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// OpenFlag is of commands with a broker of their own.
+// OpenFlag is for commands that run a broker.
 type OpenFlag struct {
 	Open bool `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
 }
 
-// ReadAgain has the configuration read again, unless the broker would be open by it.
+// ReadAgain reloads the configuration, unless it would make the broker open.
 func (b *Broker) ReadAgain(con *cli.Console, open bool) {
 	access, err := b.config.Access()
 	if err == nil {
@@ -34,8 +34,8 @@ func (b *Broker) ReadAgain(con *cli.Console, open bool) {
 	con.Log.Info("configuration reloaded", "file", b.config.ConfigFile)
 }
 
-// mayBeOpen refuses a broker that others than this machine reach without proving
-// who they are, unless that was asked for by name.
+// mayBeOpen refuses a broker that other machines can reach without credentials, unless
+// --open allows it.
 func mayBeOpen(a bus.Access, asked bool) error {
 	who := "whoever reaches it"
 	switch {
@@ -51,7 +51,7 @@ func mayBeOpen(a bus.Access, asked bool) error {
 
 const tooOpen = "the broker would listen on %s, and %s may do everything: give it keys (clockwork keys), or say --open if that is meant"
 
-// warnOfOpen says so once more of a broker that was meant to be open.
+// warnOfOpen logs a warning about a broker that is open on purpose.
 func warnOfOpen(con *cli.Console, a bus.Access) {
 	if a.Open && !Loopback(a.Host) || a.OpenRoutes && !Loopback(a.RoutesHost) {
 		con.Log.Warn("the broker takes connections from other machines, and whoever reaches it may do everything", "listen", shownHost(a.Host))
@@ -65,11 +65,11 @@ func shownHost(host string) string {
 	return host
 }
 
-// Broker is a running server, alone with its data.
+// Broker is a running server with exclusive use of its data directory.
 type Broker struct {
 	*server.Server
 	config bus.ServerConfig
-	Open   bool // nobody has to prove who they are
+	Open   bool // no credentials are needed
 	unlock func()
 }
 
@@ -107,8 +107,8 @@ func StartBroker(con *cli.Console, listen, data string, open bool) (*Broker, err
 	return &Broker{s, config, true, unlock}, nil
 }
 
-// StartConfigured starts a broker by a configuration of the user's own, which it leaves
-// as it is but for what listen and data say.
+// StartConfigured starts a broker with the user's own configuration, in which only
+// listen and data are replaced.
 func StartConfigured(con *cli.Console, file, listen, data string, open bool) (*Broker, error) {
 	config := bus.ServerConfig{ConfigFile: file, DataDir: data}
 	if listen != "" {
@@ -148,8 +148,8 @@ func serverConfig(listen, data string) (bus.ServerConfig, error) {
 	return bus.ServerConfig{Host: host, Port: port, DataDir: data}, nil
 }
 
-// mayListen finds out at once what the server would take ten seconds to say
-// without its reason.
+// mayListen finds an unusable address at once; the server would need ten seconds and not
+// give the reason.
 func mayListen(listen string) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"syscall"
 )
 
-// LockData takes a data directory for this process, until unlock: two brokers
-// on the same files would destroy them. The system drops the lock of a process
-// that dies.
+// LockData locks a data directory for this process, until unlock: two brokers on the
+// same files would destroy them. The system releases the lock of a process that dies.
 func LockData(dir string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

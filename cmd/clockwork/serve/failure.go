@@ -10,11 +10,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// failureLog passes a log on and keeps why a service failed: fx ends an app
-// with an exit code, and only the log is told the reason.
+// failureLog forwards a log and keeps the reason of the first service failure: fx ends
+// an app only with an exit code, and the reason is only in the log.
 type failureLog struct {
 	slog.Handler
-	// first holds the failure that brought the app down; others follow from it.
+	// first holds the failure that ended the app; later failures follow from it.
 	first chan error
 }
 
@@ -22,7 +22,7 @@ func newFailureLog(log *slog.Logger) *failureLog {
 	return &failureLog{log.Handler(), make(chan error, 1)}
 }
 
-// Handle looks for what services/host logs before it ends the app.
+// Handle catches the record that services/host logs before it ends the app.
 func (f *failureLog) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError && r.Message == "service failed" {
 		select {
@@ -47,17 +47,18 @@ func failureOf(r slog.Record) error {
 	return fmt.Errorf("%s failed: %w", service, err)
 }
 
-// ErrService: the services' log says the rest.
+// ErrService: the services' log has the details.
 var ErrService = errors.New("a service failed; the log above says why")
 
-// serviceError is why a service failed.
+// serviceError is the reason why a service failed.
 type serviceError struct{ error }
 
 func (serviceError) Is(target error) bool { return target == ErrService }
 func (e serviceError) Unwrap() error      { return e.error }
 
-// failure is to be asked once a service has failed. A reason without a code of
-// its own is SHUTTING_DOWN: the service is gone, which is no fault of Clockwork.
+// failure returns the failure's reason; call it after a service has failed. A reason
+// without a code of its own is SHUTTING_DOWN: the service is gone, which is not a fault
+// of Clockwork.
 func (f *failureLog) failure() error {
 	select {
 	case err := <-f.first:

@@ -7,13 +7,13 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// shower is a display, or what passes on to one.
+// shower is a display, or forwards to one.
 type shower interface {
 	Line(text string)
 	Bar(label string, done, total int, note string)
 }
 
-// FetchProgress shows files as bars, once for each percent: unpacking reports
+// FetchProgress shows files as bars, updated once per percent: unpacking reports
 // thousands of small writes.
 func FetchProgress(show shower) func(fetch.Event) {
 	last := map[string]int64{}

@@ -16,7 +16,7 @@ import (
 	"clockwork/services/scheduler"
 )
 
-// FrontDoorFlags are a front door's; controller and up have them too.
+// FrontDoorFlags are a front door's flags; controller and up have them too.
 type FrontDoorFlags struct {
 	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Front door"`
 	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Front door"`
@@ -33,7 +33,7 @@ func (f FrontDoorFlags) Config() (frontdoor.Config, error) {
 	return c, cli.Usage(c.Validate())
 }
 
-// ControllerFlags are the controller's; up has them too.
+// ControllerFlags are the controller's flags; up has them too.
 type ControllerFlags struct {
 	FrontDoorFlags
 	LoadIdle    time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
@@ -66,7 +66,8 @@ type SchedulerFlags struct {
 	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }
 
-// Module is the scheduler as the flags want it, recorded if they say so.
+// Module returns the scheduler that the flags describe, with a recorder if the flag is
+// set.
 func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	c := scheduler.DefaultConfig()
 	c.Policy, c.Telemetry = f.Policy, hub
@@ -78,18 +79,20 @@ func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, err
 		return nil, err
 	}
 	c.Observers = []sched.Observer{to}
-	closing := fx.Invoke(func(lc fx.Lifecycle) { // before the scheduler's, so that it ends after that
+	// Registered before the scheduler's hooks, so that the recording is closed after the
+	// scheduler has stopped.
+	closing := fx.Invoke(func(lc fx.Lifecycle) {
 		lc.Append(fx.StopHook(to.Close))
 	})
 	return fx.Options(closing, fx.Supply(c), scheduler.Module), nil
 }
 
-// BrokerFlags are of services with a broker of somebody else's.
+// BrokerFlags are for services that use an external broker.
 type BrokerFlags struct {
 	Replicas int `default:"0" help:"How many of the broker's servers keep the state; 0 is three where it is a cluster, else one." group:"Broker"`
 }
 
-// Reach is how the flags say that services reach the broker.
+// Reach returns the configuration of the services' connection to the broker.
 func (f BrokerFlags) Reach(c *cli.Flags, con *cli.Console) (fx.Option, error) {
 	if err := f.Check(); err != nil {
 		return nil, err

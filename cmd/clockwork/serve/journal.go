@@ -7,12 +7,12 @@ import (
 	"clockwork/pkg/lab/journal"
 )
 
-// JournalFlags are of the services whose cores are recorded in a journal.
+// JournalFlags are for the services whose cores are recorded in a journal.
 type JournalFlags struct {
 	Record string `placeholder:"FILE" help:"Record what it is given and decides into FILE, for clockwork replay."`
 }
 
-// Journaled has run go on with a journal, nil where none is asked for.
+// Journaled calls run with a journal, nil if the flag is not set.
 func (f JournalFlags) Journaled(run func(*journal.Writer) error) (err error) {
 	if f.Record == "" {
 		return run(nil)

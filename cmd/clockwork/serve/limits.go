@@ -7,10 +7,10 @@ import (
 	"clockwork/pkg/core/quota"
 )
 
-// maxLimits bounds a file of limits: some ten thousand lines.
+// maxLimits bounds a file of limits, in bytes: about ten thousand lines.
 const maxLimits = 1 << 20
 
-// readLimits reads a file of limits; what it does not say is as in base.
+// readLimits reads a file of limits; base gives the values that the file does not set.
 func readLimits(path string, base quota.Rules) (quota.Rules, error) {
 	if path == "" {
 		return base, nil

@@ -12,8 +12,8 @@ import (
 	"clockwork/pkg/watch/summary"
 )
 
-// TelemetryFlags say who hears of what the services of this process do. Each
-// listener has its flags here.
+// TelemetryFlags select the listeners to the services of this process. Each listener has
+// its flags here.
 type TelemetryFlags struct {
 	Metrics       string `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics, and the probes /livez and /readyz, to whoever reaches this address; port 0 takes a free one." group:"Telemetry"`
 	MetricsModels int    `default:"100" placeholder:"N" help:"How many models have metrics of their own, by default 100; the others are counted together." group:"Telemetry"`
@@ -21,15 +21,14 @@ type TelemetryFlags struct {
 	Summary time.Duration `default:"10s" help:"How often to log what the service did while it does something; 0 for never." group:"Telemetry"`
 }
 
-// listener is somebody who hears: it was attached to a hub, and is closed when the
-// services have stopped.
+// listener is attached to a hub, and closed when the services have stopped.
 type listener interface{ Close() error }
 
-// opener attaches a listener, nil where the flags want none.
+// opener attaches a listener; it returns nil if the flags do not enable it.
 type opener func(*watch.Hub, *slog.Logger) (listener, error)
 
-// Heard runs services that tell a hub. Its listeners are those that the flags want, and
-// some that not every service has.
+// Heard runs services that report to a hub. Its listeners are those that the flags
+// enable, plus those in more, which not every service has.
 func (f *TelemetryFlags) Heard(con *cli.Console, run func(*watch.Hub) error, more ...opener) (err error) {
 	hub := &watch.Hub{}
 	listeners, err := listen(hub, con.Log, append(f.openers(con), more...))
@@ -44,7 +43,7 @@ func (f *TelemetryFlags) Heard(con *cli.Console, run func(*watch.Hub) error, mor
 	return run(hub)
 }
 
-// openers are of the listeners that every service may have.
+// openers returns the openers of the listeners that every service may have.
 func (f *TelemetryFlags) openers(con *cli.Console) []opener {
 	return []opener{
 		f.measure,
@@ -55,7 +54,8 @@ func (f *TelemetryFlags) openers(con *cli.Console) []opener {
 	}
 }
 
-// listen attaches the listeners; those that it opened it returns, also with an error.
+// listen attaches the listeners. It returns those that it has opened, also with an
+// error.
 func listen(hub *watch.Hub, log *slog.Logger, openers []opener) (opened []listener, err error) {
 	for _, open := range openers {
 		l, err := open(hub, log)
@@ -83,12 +83,13 @@ func (f *TelemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, er
 	}
 	server, err := metrics.Listen(f.Metrics, metrics.New(hub, config), log)
 	if err != nil {
-		return nil, err // and no listener, rather than one that is nil
+		return nil, err // a nil *metrics.Server would make a non-nil listener
 	}
 	return server, nil
 }
 
-// summarise logs what the services did, or tells a person where that is not logged.
+// summarise logs what the services did, or reports it through say if that level is not
+// logged.
 func (f *TelemetryFlags) summarise(hub *watch.Hub, log *slog.Logger, say func(string)) (listener, error) {
 	switch {
 	case f.Summary < 0 || f.Summary > 0 && f.Summary < time.Second:

@@ -8,23 +8,23 @@ import (
 	"clockwork/pkg/watch/tsv"
 )
 
-// RequestLogFlags are of commands with a front door.
+// RequestLogFlags are for commands with a front door.
 type RequestLogFlags struct {
 	RequestLog string `placeholder:"FILE" help:"Write a line of each request into FILE: the original's request log, tab-separated." group:"Telemetry"`
 }
 
-// ActionLogFlags are of commands with a scheduler.
+// ActionLogFlags are for commands with a scheduler.
 type ActionLogFlags struct {
 	ActionLog string `placeholder:"FILE" help:"Write a line of each action into FILE: the original's action log, tab-separated." group:"Telemetry"`
 }
 
-// RotateFlags are of commands with one of these logs.
+// RotateFlags are for commands with one of these logs.
 type RotateFlags struct {
 	LogRotate SizeOrNone `default:"1GiB" placeholder:"SIZE" help:"Put such a log aside as FILE.1 from this size on, by default 1GiB; 0 for never." group:"Telemetry"`
 	LogKeep   int        `default:"5" help:"How many of them to keep, FILE.1 being the latest." group:"Telemetry"`
 }
 
-// at is a log's configuration.
+// at returns a log's configuration.
 func (f RotateFlags) at(path string) (tsv.Config, error) {
 	if f.LogKeep < 1 {
 		return tsv.Config{}, cli.Usagef("--log-keep is %d; it must be at least 1", f.LogKeep)
@@ -32,12 +32,12 @@ func (f RotateFlags) at(path string) (tsv.Config, error) {
 	return tsv.Config{Path: path, Rotate: int64(f.LogRotate), Keep: f.LogKeep}, nil
 }
 
-// OpenRequestLog opens the request log.
+// OpenRequestLog returns the opener of the request log.
 func (f RequestLogFlags) OpenRequestLog(rotate RotateFlags) opener {
 	return rotate.opener(f.RequestLog, tsv.Requests)
 }
 
-// OpenActionLog opens the action log.
+// OpenActionLog returns the opener of the action log.
 func (f ActionLogFlags) OpenActionLog(rotate RotateFlags) opener {
 	return rotate.opener(f.ActionLog, tsv.Actions)
 }
@@ -50,16 +50,16 @@ func (f RotateFlags) opener(path string, open func(tsv.Config, *watch.Hub, *slog
 		}
 		l, err := open(config, hub, log)
 		if err != nil {
-			return nil, err // not a listener that is nil
+			return nil, err // a nil *tsv.Log would make a non-nil listener
 		}
 		return l, nil
 	}
 }
 
-// SizeOrNone is a byteSize, or 0.
+// SizeOrNone is a cli.ByteSize, or 0.
 type SizeOrNone int64
 
-// UnmarshalText reads a number of bytes.
+// UnmarshalText parses a number of bytes.
 func (b *SizeOrNone) UnmarshalText(text []byte) error {
 	if string(text) == "0" {
 		*b = 0

@@ -29,10 +29,10 @@ type StackFlags struct {
 	SchedulerFlags
 }
 
-// maxWorkers is as many as one process may run; more want hosts of their own.
+// maxWorkers is how many workers one process may run; more workers need more hosts.
 const maxWorkers = 64
 
-// Parts are all services as the flags want them; they tell the hub of their work.
+// Parts returns all services as the flags describe them; they report to the hub.
 func (f *StackFlags) Parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, cli.Usagef("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)
@@ -65,7 +65,7 @@ func (f *StackFlags) Parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) 
 	), nil
 }
 
-// workerName is the i-th of n workers of a host.
+// workerName returns the name of the i-th of n workers of a host.
 func workerName(host string, i, n int) string {
 	if n == 1 {
 		return host
@@ -82,13 +82,13 @@ type Stack struct {
 	App    *App
 
 	Broker *Broker
-	// Scratch is a directory that goes with the stack, "" for none.
+	// Scratch is a temporary directory that Close removes, "" for none.
 	Scratch string
 }
 
-// OpenStack starts the broker and the watching, but no service yet, so that
-// no event is missed. data is where state is kept, "" for a directory that
-// goes with the stack; open lets others than this machine reach it.
+// OpenStack starts the broker and subscribes to events, but starts no service yet, so
+// that no event is missed. data is the state's directory, "" for a temporary one; open
+// allows other machines to connect.
 func OpenStack(c *cli.Flags, con *cli.Console, listen, data string, open bool) (*Stack, error) {
 	s := &Stack{}
 	err := s.open(c, con, listen, data, open)
@@ -124,14 +124,14 @@ func (s *Stack) Start(c *cli.Flags, con *cli.Console, parts fx.Option) (err erro
 	return err
 }
 
-// UntilFailure ends with ctx, or when a service fails.
+// UntilFailure returns a context that ends with ctx, or when a service fails.
 func (s *Stack) UntilFailure(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	failed := s.App.Wait()
 	go func() { // ends with ctx, which Run cancels
 		select {
 		case signal := <-failed:
-			if signal.ExitCode != 0 { // else it was an interrupt, which ends ctx
+			if signal.ExitCode != 0 { // otherwise an interrupt, which ends ctx
 				cancel(s.App.failure())
 			}
 		case <-ctx.Done():
@@ -140,7 +140,7 @@ func (s *Stack) UntilFailure(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Close ends everything in the order in which it depends on each other.
+// Close stops everything in the order of dependencies.
 func (s *Stack) Close() error {
 	var err error
 	if s.App != nil {

@@ -8,9 +8,8 @@ import (
 	"clockwork/pkg/watch/trace"
 )
 
-// recordTraces has traces of requests recorded where the OTEL_ variables want that. They
-// are the standard's, so that they are the same for every program of a host, and have
-// no flags.
+// recordTraces records traces of requests if the OTEL_ variables enable it. There are no
+// flags for it: the standard variables are the same for every program of a host.
 func recordTraces(hub *watch.Hub, log *slog.Logger) (listener, error) {
 	config, err := trace.FromEnvironment()
 	if config == nil {

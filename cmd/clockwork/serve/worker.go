@@ -17,11 +17,11 @@ import (
 	"clockwork/services/worker"
 )
 
-// onnxPages is how many pages a CPU device gets unless told otherwise: 512 MiB
-// of the default size, for all of it is touched when the worker starts.
+// onnxPages is the default number of pages of a CPU device: 512 MiB with the default
+// page size, since all of it is touched when the worker starts.
 const onnxPages = 32
 
-// WorkerFlags are what up and worker have in common.
+// WorkerFlags are the common flags of up and worker.
 type WorkerFlags struct {
 	Backend        string       `enum:"emulated,onnx" default:"emulated" help:"What executes models: emulated (GPUs that wait as long as real ones compute) or onnx (real models on the CPU; zoo/NAME stays emulated)." group:"Worker"`
 	GPUs           int          `name:"gpus" default:"1" help:"How many GPUs a worker has, at most 256." group:"Worker"`
@@ -36,7 +36,7 @@ type WorkerFlags struct {
 	emulationFlags
 }
 
-// emulationFlags are about emulated GPUs alone.
+// emulationFlags are for emulated GPUs only.
 type emulationFlags struct {
 	GPUType    string        `name:"gpu-type" default:"v100" help:"What emulated GPUs call themselves; profiles are kept by it." group:"Emulated GPUs"`
 	Scale      float64       `default:"1" help:"Multiplies all emulated durations; 0 takes no time." group:"Emulated GPUs"`
@@ -48,8 +48,8 @@ type emulationFlags struct {
 	FaultSeed  uint64        `default:"1" help:"Equal seeds misbehave equally." group:"Emulated GPUs"`
 }
 
-// Config is the worker of this name. What can be seen to be wrong before the
-// backend is opened is a usage error.
+// Config returns the configuration of the worker of this name. Errors that can be found
+// before the backend is opened are usage errors.
 func (f *WorkerFlags) Config(name string) (worker.Config, error) {
 	if err := f.check(); err != nil {
 		return worker.Config{}, err
@@ -80,20 +80,20 @@ func (f *WorkerFlags) Config(name string) (worker.Config, error) {
 	return config, nil
 }
 
-// defaultModels need not be there for emulated GPUs.
+// defaultModels need not exist for emulated GPUs.
 const defaultModels = "./models"
 
-// maxGPUs is far beyond the largest host, of 16 GPUs. All of them stand in one
-// state message with what they hold, and each has its goroutines: emulate a
-// larger cluster with several workers.
+// maxGPUs is far more than the largest host has (16). All GPUs of a worker and the
+// models on them are in one state message, and each GPU has its own goroutines: to
+// emulate a larger cluster use several workers.
 const maxGPUs = 256
 
-// check names the flag; what the backends check names their options.
+// check names the flag in its errors; the backends' own checks name their options.
 func (f *WorkerFlags) check() error {
 	if f.GPUs < 1 || f.GPUs > maxGPUs {
 		return cli.Usagef("--gpus is %d; it must be from 1 to %d, use several workers for more", f.GPUs, maxGPUs)
 	}
-	// Emulated GPUs leave the directory alone, but whoever gave one is told.
+	// Emulated GPUs do not use the directory, but a wrong one is reported.
 	if f.Backend != onnx.Name && f.Models != "" && f.Models != defaultModels {
 		if err := checkModels(f.Models); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (f *WorkerFlags) check() error {
 	return nil
 }
 
-// checkModels finds out at the start what each load would find out anew.
+// checkModels finds an unusable directory at the start instead of at each load.
 func checkModels(dir string) error {
 	_, err := os.ReadDir(dir)
 	switch {
@@ -117,8 +117,8 @@ func checkModels(dir string) error {
 	return cli.Usagef("--models %s: it cannot be read as a directory: %v; give one with NAME/VERSION/model.onnx in it", dir, err)
 }
 
-// emulation is the emulated backend's part; with onnx its GPUs have the pages
-// of the CPU devices.
+// emulation returns the emulated backend's options; with onnx its GPUs have as many
+// pages as the CPU devices.
 func (f *WorkerFlags) emulation(name string) emulated.Options {
 	o := emulated.Defaults(name)
 	switch {
@@ -132,7 +132,7 @@ func (f *WorkerFlags) emulation(name string) emulated.Options {
 	return o
 }
 
-// faults are zero, and so cost nothing, unless one was asked for.
+// faults are zero, and so cost nothing, unless a flag enables one.
 func (f *emulationFlags) faults() emulated.Faults {
 	faults := emulated.Faults{Jitter: f.Jitter, StallEvery: f.StallEvery, SlowDown: f.SlowDown, FailEvery: f.FailEvery}
 	if faults != (emulated.Faults{}) {
@@ -141,8 +141,8 @@ func (f *emulationFlags) faults() emulated.Faults {
 	return faults
 }
 
-// onnx is the real backend's part. Models are tried and optimised by this binary
-// in a process of its own; this one opens what comes of that.
+// onnx returns the real backend's options. Models are checked and optimised by this
+// binary in a separate process; this process opens only the result.
 func (f *WorkerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
 	if err := onnx.Available(); err != nil {
 		return onnx.Options{}, cli.WithCode(protocol.BackendError, err)

@@ -6,8 +6,9 @@ import "sync"
 // calls Flush: there is no goroutine in between. Items added during a flush are sent
 // together after it. Its methods may be called from any goroutine.
 //
-// A caller of Add also calls Flush, at once or when it has nothing more to add (nats.Subscription.Pending
-// helps a NATS callback to know that); no item waits for others to fill a batch.
+// A caller of Add also calls Flush, at once or when it has nothing more to add (in a NATS
+// callback, nats.Subscription.Pending shows that); no item waits for others to fill a
+// batch.
 type Batch[T any] struct {
 	send     func([]T)
 	maxItems int
