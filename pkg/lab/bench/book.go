@@ -7,9 +7,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// book holds the requests that are open on a connection. A token is an entry's
-// place and how often it was used before, so that an answer that comes after
-// its request was given up meets no later one.
+// book holds the open requests of a connection. A token is an entry's index and
+// its use count, so that a late answer to an abandoned request does not match a
+// later request.
 type book struct {
 	mu      sync.Mutex
 	entries []entry
@@ -18,7 +18,7 @@ type book struct {
 
 type entry struct {
 	workload.Arrival
-	// expires is when no answer is waited for any more.
+	// expires is when the request counts as NoAnswer.
 	expires protocol.Time
 	uses    uint32
 	open    bool
@@ -40,7 +40,7 @@ func (b *book) enter(a workload.Arrival, expires protocol.Time) uint64 {
 	return uint64(e.uses)<<32 | uint64(at)
 }
 
-// leave closes a request; false where it is not open.
+// leave closes a request; false if it is not open.
 func (b *book) leave(token uint64) (workload.Arrival, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,17 +51,17 @@ func (b *book) leave(token uint64) (workload.Arrival, bool) {
 	return b.close(at), true
 }
 
-// close needs the lock.
+// close closes an entry; the caller holds mu.
 func (b *book) close(at uint32) workload.Arrival {
 	b.entries[at].open = false
 	b.free = append(b.free, at)
 	return b.entries[at].Arrival
 }
 
-// chunk is how many entries are looked at before others get the lock.
+// chunk is the number of entries that expired scans before it releases the lock.
 const chunk = 4096
 
-// expired closes the requests that had no answer by now.
+// expired closes and returns the requests that have expired.
 func (b *book) expired(now protocol.Time) (gone []workload.Arrival) {
 	for from := 0; ; from += chunk {
 		b.mu.Lock()
@@ -78,7 +78,7 @@ func (b *book) expired(now protocol.Time) (gone []workload.Arrival) {
 	}
 }
 
-// open is how many requests are.
+// open returns the number of open requests.
 func (b *book) open() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,11 +15,11 @@ type Figure struct {
 	Unit string
 }
 
-// Ratio is Now by Then; false where that says nothing.
+// Ratio returns Now/Then; false if Then is not positive.
 func (f Figure) Ratio() (float64, bool) { return f.Now / f.Then, f.Then > 0 }
 
-// Compare puts the figures of two runs beside each other. Of percentiles those
-// stand there which both have.
+// Compare returns the figures of two runs. Percentiles that one of them lacks
+// are left out.
 func Compare(then, now *Report) []Figure {
 	a, b := then.Total, now.Total
 	figures := []Figure{
@@ -53,7 +53,7 @@ func count(name string, then, now int) Figure { return Figure{name, float64(then
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// codes are those that either had, sorted.
+// codes returns the error codes of both, sorted.
 func codes(a, b Summary) []string {
 	var all []string
 	for _, e := range slices.Concat(a.Errors, b.Errors) {
@@ -72,8 +72,8 @@ func refused(s Summary, code string) int {
 	return 0
 }
 
-// Differences says in what two settings are not the same, so that a ratio of
-// their figures would compare two things at once.
+// Differences lists how two settings differ; with differences a comparison of
+// their figures means little.
 func Differences(then, now Setting) []string {
 	var all []string
 	if !slices.Equal(then.Loads, now.Loads) {
@@ -94,7 +94,7 @@ func Differences(then, now Setting) []string {
 	return append(all, optionDifferences(then.Options, now.Options)...)
 }
 
-// brief is a list in a few words.
+// brief abbreviates a list.
 func brief(list []string) string {
 	if len(list) > 3 {
 		return fmt.Sprintf("%s and %d more", strings.Join(list[:3], ", "), len(list)-3)

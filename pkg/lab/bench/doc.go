@@ -1,5 +1,6 @@
-// Package bench sends a workload to a live stack and measures what its client
-// sees: who was answered in time, how long it took, what was refused and why.
+// Package bench sends a workload to a live stack and measures what its clients
+// see: which requests were answered in time, their latencies, and which were
+// refused and why.
 //
 //	models, missing := bench.Match(w, list.Models) // nothing may be missing
 //	report, err := bench.Run(ctx, bench.Config{
@@ -10,17 +11,16 @@
 //
 // # How it measures
 //
-// Arrivals are the workload's, and are sent when they are due whatever became
-// of those before them. Latency counts from when a request was due, not from
-// when it was sent: a sender that is late, because the machine or the broker
-// held it up, makes latencies longer and hides nothing. How late it was is in
-// the report (Lateness). In a closed loop a request is due once its client was
-// told of the answer before it.
+// Arrivals come from the workload and are sent when due, regardless of earlier
+// requests. Latency counts from the due time, not from the time of sending: if
+// the machine or the broker delays the sender, the latencies grow and nothing is
+// hidden. The report contains the delays of the sender (Lateness). In a closed
+// loop a request is due when its client has seen the answer to the one before.
 //
 // One goroutine with a thread of its own owns the workload's Source and sends
 // over several connections in turn; each connection has one inbox and one
-// callback. A request costs a message and an entry in a table, no goroutine.
-// What is not answered within its SLO and Config.Grace counts as NoAnswer.
+// callback. A request costs a message and an entry in a table, no goroutine. A
+// request without an answer within its SLO and Config.Grace counts as NoAnswer.
 //
 // Every request that is due after the warm-up is counted once:
 //

@@ -7,37 +7,38 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// longest is the longest latency that is told from longer ones.
+// longest is the histogram's upper bound; longer latencies count as longest.
 const longest = 2 * time.Hour
 
-// Fine and coarse are the significant digits of histograms: 0.1 % and 1 %.
+// fine and coarse are the significant digits of histograms: a resolution of 0.1
+// % and 1 %.
 const (
 	fine   = 3
 	coarse = 2
 )
 
-// histogram counts durations in microseconds. nil counts as one without any.
+// histogram counts durations in microseconds. nil counts as empty.
 type histogram struct{ of *hdrhistogram.Histogram }
 
 func newHistogram(digits int) *histogram {
 	return &histogram{hdrhistogram.New(1, longest.Microseconds(), digits)}
 }
 
-// add counts d, rounded up, so that what took longer than an SLO is not shown
-// as within it.
+// add counts d, rounded up, so that a duration just above an SLO is not shown as
+// within it.
 func (h *histogram) add(d time.Duration) {
 	us := (d + time.Microsecond - 1) / time.Microsecond
-	_ = h.of.RecordValue(int64(min(max(us, 0), longest/time.Microsecond))) // it is in the range
+	_ = h.of.RecordValue(int64(min(max(us, 0), longest/time.Microsecond))) // cannot fail: the value is in range
 }
 
 func (h *histogram) at(percent float64) time.Duration {
 	return time.Duration(h.of.ValueAtQuantile(percent)) * time.Microsecond
 }
 
-// Percentiles are of a histogram with three significant digits, two where a
-// report has hundreds of models. One that fewer than ten samples exceed would be
-// chance: P999 and P9999 are 0 (and left out of JSON) below 10,000 and 100,000
-// samples. JSON is in nanoseconds.
+// Percentiles have three significant digits, two in reports with hundreds of
+// models. A percentile that fewer than ten samples exceed would be chance: P999
+// and P9999 are 0 (and left out of JSON) below 10,000 and 100,000 samples. JSON
+// is in nanoseconds.
 type Percentiles struct {
 	Samples int64         `json:"samples"`
 	P50     time.Duration `json:"p50_ns"`
@@ -48,7 +49,7 @@ type Percentiles struct {
 	Max     time.Duration `json:"max_ns"`
 }
 
-// The samples that it takes for the far percentiles.
+// These are the numbers of samples required for P999 and P9999.
 const (
 	enoughFor999  = 10_000
 	enoughFor9999 = 100_000
@@ -71,8 +72,8 @@ func (h *histogram) percentiles() Percentiles {
 	return p
 }
 
-// Curve is a histogram's share at values: each X is the share that does not
-// exceed Y, of those that at least one sample exceeds.
+// curve returns the histogram's value at each of the given percentages, without
+// those that no sample exceeds.
 func (h *histogram) curve(percents []float64) (share []float64, value []time.Duration) {
 	if h == nil || h.of.TotalCount() == 0 {
 		return nil, nil
@@ -85,7 +86,8 @@ func (h *histogram) curve(percents []float64) (share []float64, value []time.Dur
 	return share, value
 }
 
-// write writes it in the percentile format of HdrHistogram, in milliseconds.
+// write writes the histogram in HdrHistogram's percentile format, in
+// milliseconds.
 func (h *histogram) write(w io.Writer) error {
 	const ticks, microsecondsPerMillisecond = 5, 1000
 	_, err := h.of.PercentilesPrint(w, ticks, microsecondsPerMillisecond)

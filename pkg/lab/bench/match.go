@@ -13,13 +13,14 @@ import (
 // Missing is a load of a workload of which the stack serves too few copies.
 type Missing struct {
 	workload.Load
-	// Have is how many copies are served.
+	// Have is the number of served copies.
 	Have int
-	// Quarantined says why a copy is loaded and not served, where one is.
+	// Quarantined is the reason why a copy is loaded but not served, if there is
+	// one.
 	Quarantined string
 }
 
-// Command is the command that loads what is missing, after "clockwork".
+// Command returns the command that loads the missing models, after "clockwork".
 func (m Missing) Command() string {
 	command := "load " + m.Path
 	if m.Copies > 1 {
@@ -31,10 +32,10 @@ func (m Missing) Command() string {
 	return command
 }
 
-// Match finds the model on a stack for each of a workload's instances: the one
-// of the same name, else any other of the same path, each for one instance.
-// Where a load's path is a model's name, it is that model. Nothing of what a
-// load lacks is matched to another's.
+// Match assigns a model of the stack to each instance of a workload: the model
+// with the same name and path, else any other with the same path, each model
+// once. If a load's path is the name of a model, that model fits as well.
+// Instances without a model are reported by load.
 func Match(w workload.Workload, loaded []protocol.ModelState) ([]protocol.ModelState, []Missing) {
 	m := matching{taken: map[string]bool{}, loaded: slices.SortedFunc(slices.Values(loaded), byName)}
 	instances := w.Instances()
@@ -50,7 +51,7 @@ func Match(w workload.Workload, loaded []protocol.ModelState) ([]protocol.ModelS
 	return models, m.missing(w, models)
 }
 
-// byName has model-10 after model-9.
+// byName sorts model-10 after model-9.
 func byName(a, b protocol.ModelState) int {
 	if len(a.Name) != len(b.Name) {
 		return len(a.Name) - len(b.Name)
@@ -58,7 +59,7 @@ func byName(a, b protocol.ModelState) int {
 	return strings.Compare(a.Name, b.Name)
 }
 
-// matching hands out each model once.
+// matching assigns each model once.
 type matching struct {
 	loaded []protocol.ModelState
 	taken  map[string]bool

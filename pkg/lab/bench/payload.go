@@ -12,39 +12,40 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Payload is what requests bring: for each path of a model and number of items
-// one encoded request, in which only the SLO changes.
+// Payload determines the inputs of requests: one encoded request per model path
+// and number of items, in which only the SLO changes.
 type Payload struct {
-	// inputs makes the inputs of a request; none asks the worker for them.
+	// inputs returns the inputs of a request; none: the worker generates them.
 	inputs func(m protocol.ModelState, items int) ([]protocol.Tensor, error)
 }
 
-// Generated requests bring no inputs: workers make them, if they may.
+// Generated is the payload without inputs: workers generate them, if they may.
 func Generated() Payload {
 	return Payload{func(protocol.ModelState, int) ([]protocol.Tensor, error) { return nil, nil }}
 }
 
-// Random requests bring made-up inputs of the right shape, the same each time.
+// Random is the payload with random inputs of the right shape, the same each
+// time.
 func Random() Payload {
 	return Payload{func(m protocol.ModelState, items int) ([]protocol.Tensor, error) {
 		return client.Sample(m.Inputs, items), nil
 	}}
 }
 
-// Given requests all bring what read says of their model.
+// Given is the payload with the inputs that read returns for the model.
 func Given(read func(m protocol.ModelState) ([]protocol.Tensor, error)) Payload {
 	return Payload{func(m protocol.ModelState, _ int) ([]protocol.Tensor, error) { return read(m) }}
 }
 
-// encoded is a request whose SLO can be changed where it stands.
+// encoded is an encoded request; its SLO is at offset at.
 type encoded struct {
 	body []byte
 	at   int
 	slo  time.Duration
 }
 
-// sloKey is how the SLO begins in an encoded request: its key, then the mark
-// of eight bytes of a number.
+// sloKey precedes the SLO in an encoded request: its key, then the MessagePack
+// mark of a float64.
 var sloKey = []byte("slo_ms\xcb")
 
 func encode(inputs []protocol.Tensor) *encoded {
@@ -57,7 +58,7 @@ func encode(inputs []protocol.Tensor) *encoded {
 	return &encoded{body: body, at: at + len(sloKey)}
 }
 
-// within is the request with an SLO, until it is asked for another one.
+// within returns the request with this SLO, valid until the next call.
 func (e *encoded) within(slo time.Duration) []byte {
 	if e.slo != slo {
 		e.slo = slo
@@ -66,7 +67,7 @@ func (e *encoded) within(slo time.Duration) []byte {
 	return e.body
 }
 
-// bodies keeps the encoded requests by path, since copies take the same.
+// bodies caches the encoded requests by path, because copies take the same.
 type bodies struct {
 	payload Payload
 	known   map[bodyKey]*encoded
@@ -77,7 +78,7 @@ type bodyKey struct {
 	items int
 }
 
-// of is the request for so many items of a model.
+// of returns the request for this number of items of a model.
 func (b *bodies) of(m protocol.ModelState, items int) (*encoded, error) {
 	key := bodyKey{m.Path, items}
 	if known := b.known[key]; known != nil {

@@ -12,33 +12,34 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Report is a run: what was measured from the end of the warm-up on. It is JSON
-// as it stands, and what Compare reads. A field may come, none may go or change
-// its meaning.
+// Report is the result of a run, measured from the end of the warm-up on. Its
+// JSON is what Compare reads: fields may be added, but none may be removed or
+// change its meaning.
 type Report struct {
-	// Setting is what was asked for.
+	// Setting describes the run.
 	Setting Setting `json:"setting"`
-	// Began is when the run did, by the wall clock.
+	// Began is when the run began, by the wall clock.
 	Began time.Time `json:"began"`
-	// Window is the time over which rates count: from the warm-up to the end of
+	// Window is the duration for rates: from the end of the warm-up to the end of
 	// the workload, or to the interruption.
 	Window      time.Duration `json:"window_ns"`
 	Interrupted bool          `json:"interrupted,omitempty"`
 	Total       Summary       `json:"total"`
-	// Models are ordered by name; those that nothing was sent to are left out.
+	// Models are sorted by name; models without requests are left out.
 	Models []Summary `json:"models"`
-	// Lateness is how long after they were due requests were sent.
+	// Lateness is how long after their due times requests were sent.
 	Lateness Percentiles `json:"lateness"`
-	// Strays are answers that came after their request counted as NoAnswer.
+	// Strays counts answers that arrived after their request had counted as
+	// NoAnswer.
 	Strays int `json:"answers_after_no_answer,omitempty"`
-	// Refusals has the first message of each code.
+	// Refusals contains the first message of each code.
 	Refusals []Refusal `json:"refusals,omitempty"`
 	Series   []Point   `json:"series"`
 
 	latency *histogram
 }
 
-// Setting is what a run was asked for. Runs of the same are comparable.
+// Setting describes a run. Runs with equal settings are comparable.
 type Setting struct {
 	Workload string `json:"workload"`
 	Seed     uint64 `json:"seed"`
@@ -46,8 +47,8 @@ type Setting struct {
 	Loads []string `json:"loads"`
 	// Options are the flags that changed the workload, in order.
 	Options []Option `json:"options,omitempty"`
-	// Length is the workload's, Warmup the part of it at its begin that is sent
-	// and not measured.
+	// Length is the workload's length. Warmup is the part at its start that is sent
+	// but not measured.
 	Length      time.Duration `json:"length_ns"`
 	Warmup      time.Duration `json:"warmup_ns"`
 	Payload     string        `json:"payload"`
@@ -60,41 +61,42 @@ type Option struct {
 	Value string `json:"value"`
 }
 
-// Summary is what the requests of one model, or of all, came to.
+// Summary summarises the requests of one model, or of all.
 //
-//	Offered = OK + the sum of Errors + NoAnswer + Unfinished, and InSLO <= OK
+// Offered = OK + the sum of Errors + NoAnswer + Unfinished, and InSLO <= OK
 type Summary struct {
 	Model   string `json:"model,omitempty"`
 	Offered int    `json:"offered"`
 	OK      int    `json:"ok"`
 	InSLO   int    `json:"in_slo"`
-	// NoAnswer had none within their SLO and some grace, Unfinished were open
-	// when the run ended.
+	// NoAnswer counts requests without an answer within SLO and grace, Unfinished
+	// those still open when the run ended.
 	NoAnswer   int `json:"no_answer,omitempty"`
 	Unfinished int `json:"unfinished,omitempty"`
-	// Errors counts those refused by code, ordered by code.
+	// Errors counts the refused requests by code, sorted by code.
 	Errors []report.ErrorCount `json:"errors,omitempty"`
-	// OfferedRate and Goodput (in SLO) are in requests a second.
+	// OfferedRate and Goodput (in SLO) are in requests per second.
 	OfferedRate float64 `json:"offered_rps"`
 	Goodput     float64 `json:"goodput_rps"`
-	// Share is of InSLO in those that did not stay Unfinished; 0 without any.
+	// Share is InSLO as a share of the requests that are not Unfinished; 0 if there
+	// is none.
 	Share float64 `json:"share_in_slo"`
-	// Cold counts those served that waited for weights; MeanBatch is of those
-	// served.
+	// Cold counts the served requests that waited for weights. MeanBatch is of the
+	// served requests.
 	Cold      int     `json:"cold"`
 	MeanBatch float64 `json:"mean_batch"`
-	// Latency is of those served, in time or not, from when they were due.
+	// Latency is of the served requests, in time or not, from their due times.
 	Latency Percentiles `json:"latency"`
 }
 
-// Refusal is what the stack said with a code, the first time.
+// Refusal is the first message with a code.
 type Refusal struct {
 	Code    protocol.Code `json:"code"`
 	Message string        `json:"message"`
 }
 
-// Point is what became of the requests that were due in one window of time, at
-// so long after the warm-up.
+// Point counts the requests that were due in one window of time; At is relative
+// to the end of the warm-up.
 type Point struct {
 	At       time.Duration `json:"at_ns"`
 	Window   time.Duration `json:"window_ns"`
@@ -103,13 +105,13 @@ type Point struct {
 	Late     int           `json:"late"`
 	Refused  int           `json:"refused"`
 	NoAnswer int           `json:"no_answer"`
-	// Latency is of those served.
+	// The latencies are of the served requests.
 	P50 time.Duration `json:"p50_ns"`
 	P99 time.Duration `json:"p99_ns"`
 	Max time.Duration `json:"max_ns"`
 }
 
-// Report sums up a run that was measured for window; names are the models'.
+// Report summarises a run that was measured for window; names are the models'.
 func (t *Tally) Report(names []string, window time.Duration) *Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,14 +158,15 @@ func (p *point) point(at, window time.Duration) Point {
 	}
 }
 
-// Curve is the latency at each of some percentages, ascending, as far as there
-// are samples for them: of those served, from when they were due.
+// Curve returns the latency of served requests, from their due times, at the
+// given percentages (ascending), without those for which there are too few
+// samples.
 func (r *Report) Curve(percents []float64) (percent []float64, latency []time.Duration) {
 	return r.latency.curve(percents)
 }
 
-// WriteHistogram writes the latencies in the percentile format of HdrHistogram
-// (.hgrm), in milliseconds, as its plotter reads it.
+// WriteHistogram writes the latencies in HdrHistogram's percentile format
+// (.hgrm), in milliseconds.
 func (r *Report) WriteHistogram(w io.Writer) error {
 	if err := r.latency.write(w); err != nil {
 		return fmt.Errorf("write histogram: %w", err)
@@ -171,7 +174,7 @@ func (r *Report) WriteHistogram(w io.Writer) error {
 	return nil
 }
 
-// Worst are the n models of the smallest share in SLO, the worst first.
+// Worst returns the n models with the smallest shares in SLO, the worst first.
 func (r *Report) Worst(n int) []Summary {
 	worst := slices.Clone(r.Models)
 	slices.SortStableFunc(worst, func(a, b Summary) int { return cmp.Compare(a.Share, b.Share) })

@@ -13,22 +13,22 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config is a run.
+// Config describes a run.
 type Config struct {
 	Workload workload.Workload
-	// Models are the stack's, one for each instance of the workload; see Match.
+	// Models are the stack's models, one per instance of the workload; see Match.
 	Models  []protocol.ModelState
 	Payload Payload
-	// Clients are connections of their own, which take turns.
+	// Clients are connections, used in turn.
 	Clients []*client.Client
-	// DefaultSLO is asked for by requests to which the workload gives none.
+	// DefaultSLO applies to requests to which the workload gives no SLO.
 	DefaultSLO time.Duration
-	// Warmup is the part at the begin that is sent and not measured.
+	// Warmup is the part at the start that is sent but not measured.
 	Warmup time.Duration
-	// Window is the step of the report's series.
+	// Window is the length of one point of the report's series.
 	Window time.Duration
-	// Grace is how long after its SLO a request is still waited for, Patience the
-	// longest that the end of a run waits for what is open.
+	// Grace is how long after its SLO a request may still be answered. Patience
+	// bounds the wait for open requests at the end of the run.
 	Grace, Patience time.Duration
 }
 
@@ -42,38 +42,39 @@ func (c Config) validate() error {
 	return nil
 }
 
-// run is one run that goes on.
+// run is the state of a run.
 type run struct {
 	Config
 	tally    *Tally
 	source   *workload.Source
 	bodies   bodies
-	subjects []string // of each instance
+	subjects []string // by instance
 	lines    []*line
 	began    time.Time
 	alarm    *clock.Alarm
 
-	// closed tells which streams wait for their answers, which returned brings.
+	// closed reports which streams are closed loops. returned holds their answered
+	// requests.
 	closed   []bool
-	waiting  int // requests of closed loops that are open; the sender's
+	waiting  int // open requests of closed loops; only the sender uses it
 	mu       sync.Mutex
 	returned []workload.Arrival
-	over     bool // the alarm is gone
+	over     bool // the alarm is closed
 }
 
-// line is a connection.
+// line is one connection.
 type line struct {
 	run *run
 	*client.Async
 	book book
 }
 
-// expireEvery is how often what had no answer is given up.
+// expireEvery is the interval between searches for expired requests.
 const expireEvery = 50 * time.Millisecond
 
-// Run sends the workload and reports what came of it. When ctx ends, it stops
-// sending, waits a little for what is open, and reports what it has. progress,
-// if there is one, is called twice a second, from one goroutine.
+// Run sends the workload and returns the report. When ctx ends, Run stops
+// sending, waits briefly for open requests, and reports the results so far.
+// progress, if not nil, is called twice per second from one goroutine.
 func Run(ctx context.Context, c Config, progress func(Progress)) (*Report, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
@@ -91,8 +92,8 @@ func Run(ctx context.Context, c Config, progress func(Progress)) (*Report, error
 	return r.report(ctx, wall, ended), nil
 }
 
-// prepare encodes all requests and opens the connections, so that nothing of
-// it takes time later.
+// prepare encodes all requests and opens the connections, so that neither takes
+// time later.
 func (r *run) prepare() (err error) {
 	if r.source, err = r.Workload.Source(execution(r.Workload, r.Models)); err != nil {
 		return err
@@ -119,7 +120,8 @@ func (r *run) prepare() (err error) {
 	return nil
 }
 
-// execution is how long a model takes at batch 1 where it is fastest.
+// execution returns each path's execution time at batch 1 on the fastest GPU
+// type.
 func execution(w workload.Workload, models []protocol.ModelState) func(path string) time.Duration {
 	known := map[string]time.Duration{}
 	for i, in := range w.Instances() {
@@ -134,22 +136,23 @@ func execution(w workload.Workload, models []protocol.ModelState) func(path stri
 
 func (r *run) now() protocol.Time { return protocol.Time(time.Since(r.began)) }
 
-// sendAll sends until the workload or ctx ends, and returns when that was.
+// sendAll sends until the workload or ctx ends, and returns that time.
 func (r *run) sendAll(ctx context.Context) protocol.Time {
 	stop := context.AfterFunc(ctx, r.poke)
 	defer stop()
 	return r.send(ctx)
 }
 
-// The sender sleeps for a tick at least, since each wake-up costs what sending
-// some requests does, and it would take that from the stack on the same machine;
-// and for idle at most.
+// The sender sleeps at least for tick, because a wake-up costs as much as
+// sending several requests, at the expense of a stack on the same machine. It
+// sleeps at most for idle.
 const (
 	tick = 200 * time.Microsecond
 	idle = 100 * time.Millisecond
 )
 
-// send has what is due at one moment go over one connection, in one write.
+// send sends all requests that are due at one moment over one connection, in one
+// write.
 func (r *run) send(ctx context.Context) protocol.Time {
 	for turn := 0; ; turn++ {
 		r.takeReturned()
@@ -178,7 +181,7 @@ func (r *run) sendOne(l *line, a workload.Arrival, now protocol.Time) {
 	}
 	body, err := r.bodies.of(r.Models[a.Model], a.Batch)
 	if err != nil {
-		panic(err) // all were made before
+		panic(err) // all requests were encoded before
 	}
 	r.tally.Sent(a, now.Sub(a.At))
 	token := l.book.enter(a, now.Add(a.SLO+r.Grace))
@@ -187,7 +190,7 @@ func (r *run) sendOne(l *line, a workload.Arrival, now protocol.Time) {
 	}
 }
 
-// answered is called by the connection.
+// answered is the connection's callback.
 func (l *line) answered(token uint64, o client.Outcome) {
 	a, open := l.book.leave(token)
 	if !open {
@@ -198,7 +201,7 @@ func (l *line) answered(token uint64, o client.Outcome) {
 	l.run.giveBack(a)
 }
 
-// giveBack lets the client of a closed loop go on.
+// giveBack lets the client of a closed loop continue.
 func (r *run) giveBack(a workload.Arrival) {
 	if !r.closed[a.Stream] {
 		return
@@ -221,7 +224,7 @@ func (r *run) poke() {
 	}
 }
 
-// close frees the alarm; a callback may still come.
+// close frees the alarm; callbacks may still follow.
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -229,8 +232,8 @@ func (r *run) close() {
 	r.alarm.Close()
 }
 
-// takeReturned tells the source of the answers to closed loops. They count as
-// of now: what the client takes to hear of an answer is not the stack's time.
+// takeReturned reports the answers of closed loops to the source, with the
+// current time: a client's delay in seeing an answer is not the stack's.
 func (r *run) takeReturned() {
 	r.mu.Lock()
 	returned := r.returned
@@ -243,7 +246,7 @@ func (r *run) takeReturned() {
 	}
 }
 
-// watch gives up what had no answer, and tells how it goes, until stopped.
+// watch expires requests and reports progress, until stop is called.
 func (r *run) watch(ctx context.Context, progress func(Progress)) (stop func()) {
 	over := make(chan struct{})
 	var watching sync.WaitGroup
@@ -275,7 +278,7 @@ func (r *run) expire(now protocol.Time) {
 	}
 }
 
-// drain waits for the answers that are still to come.
+// drain waits for the outstanding answers.
 func (r *run) drain(ctx context.Context) {
 	patience := r.Patience
 	if ctx.Err() != nil {

@@ -10,12 +10,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// manyModels is from when on each has a coarse histogram: a fine one takes
-// 200 kB.
+// manyModels is the number of models above which each has a coarse histogram: a
+// fine one takes 200 kB.
 const manyModels = 100
 
-// Tally counts what becomes of requests. Those that are due before From count
-// for nothing. Any goroutine may call it.
+// Tally counts the outcomes of requests. Requests due before from are not
+// counted. Any goroutine may call it.
 type Tally struct {
 	from   protocol.Time
 	window time.Duration
@@ -31,7 +31,7 @@ type Tally struct {
 	strays   int
 }
 
-// account is the sums of one model, or of all.
+// account holds the sums of one model, or of all.
 type account struct {
 	offered, ok, inSLO, noAnswer, unfinished int
 
@@ -40,15 +40,15 @@ type account struct {
 	latency     *histogram
 }
 
-// point is what became of the requests due in one window of time.
+// point counts the requests due in one window of time.
 type point struct {
 	offered, inSLO, late, refused, noAnswer int
 
 	latency *histogram
 }
 
-// NewTally counts for so many models what is due from the end of a warm-up on,
-// in windows of time for the series.
+// NewTally returns a Tally for this number of models. It counts requests due
+// after the warm-up, which ends at from, and divides the series into windows.
 func NewTally(models int, from protocol.Time, window time.Duration) *Tally {
 	t := &Tally{
 		from: from, window: window, digits: fine, models: make([]account, models),
@@ -61,7 +61,7 @@ func NewTally(models int, from protocol.Time, window time.Duration) *Tally {
 	return t
 }
 
-// Sent tells that a request was sent, and how long after it was due.
+// Sent counts a request; late is how long after its due time it was sent.
 func (t *Tally) Sent(a workload.Arrival, late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,7 +75,7 @@ func (t *Tally) Sent(a workload.Arrival, late time.Duration) {
 	t.late.add(late)
 }
 
-// Done tells how a request ended, and when after it was due.
+// Done counts the outcome of a request; took is counted from its due time.
 func (t *Tally) Done(a workload.Arrival, took time.Duration, o client.Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,8 +96,7 @@ func (t *Tally) Done(a workload.Arrival, took time.Duration, o client.Outcome) {
 	t.at(a.At).count(s)
 }
 
-// NoAnswer tells that a request had none in time, Unfinished that nobody waited
-// for it to the end.
+// NoAnswer counts a request without an answer in time.
 func (t *Tally) NoAnswer(a workload.Arrival) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,7 +108,7 @@ func (t *Tally) NoAnswer(a workload.Arrival) {
 	}
 }
 
-// Unfinished tells that a request was open when the run ended.
+// Unfinished counts a request that was open when the run ended.
 func (t *Tally) Unfinished(a workload.Arrival) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,7 +118,7 @@ func (t *Tally) Unfinished(a workload.Arrival) {
 	}
 }
 
-// Stray tells of an answer after its request had been given up.
+// Stray counts an answer to a request that had already counted as NoAnswer.
 func (t *Tally) Stray() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,7 +157,7 @@ func (p *point) count(s report.Sample) {
 	p.latency.add(s.Latency)
 }
 
-// at is the point of a moment after the warm-up; it needs the lock.
+// at returns the point of a due time after the warm-up; the caller holds mu.
 func (t *Tally) at(due protocol.Time) *point {
 	i := int(due.Sub(t.from) / t.window)
 	for len(t.points) <= i {
@@ -167,18 +166,19 @@ func (t *Tally) at(due protocol.Time) *point {
 	return t.points[i]
 }
 
-// Progress is what happened since the one before, the warm-up included.
+// Progress covers the time since the last Progress, including the warm-up.
 type Progress struct {
-	// Elapsed of Length have passed.
+	// Elapsed is the part of Length that has passed.
 	Elapsed, Length time.Duration
-	// Offered and Goodput are in requests a second.
+	// Offered and Goodput are in requests per second.
 	Offered, Goodput float64
-	// Share of those that ended were served in their SLO, NaN where none ended.
+	// Share is the share of ended requests that were served in their SLO, NaN if
+	// none ended.
 	Share float64
 	P99   time.Duration
 }
 
-// Progress begins anew.
+// Progress returns the counts since the last call, and resets them.
 func (t *Tally) Progress(over time.Duration) Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,14 +9,15 @@ import (
 	"strings"
 )
 
-// Keys is a recognition model's alphabet: class 0 is the blank of CTC, then
-// one class per line of the keys file, then a space.
+// Keys is a recognition model's alphabet: class 0 is the CTC blank, then one
+// class per line of the keys file, then a space.
 type Keys struct {
 	symbols []string
 }
 
-// ReadKeys reads a keys file, one symbol a line (a final newline is allowed;
-// an empty line inside is refused, for it would shift every class after it).
+// ReadKeys reads a keys file, one symbol per line. A final newline is allowed.
+// An empty line inside is an error, because it would shift all following
+// classes.
 func ReadKeys(r io.Reader) (*Keys, error) {
 	symbols := []string{""}
 	lines := bufio.NewScanner(r)
@@ -40,19 +41,19 @@ func ReadKeys(r io.Reader) (*Keys, error) {
 // ppocr_keys_v1.txt with its 6623 lines.
 func (k *Keys) Classes() int { return len(k.symbols) }
 
-// Reading is what was read. Confidence is the mean probability of the
-// symbols that were kept, between 0 and 1; 0 when nothing was read.
+// Reading is a recognised text. Confidence is the mean probability of its
+// symbols, between 0 and 1; 0 if the text is empty.
 type Reading struct {
 	Text       string
 	Confidence float64
 }
 
-// Decode reads one item of a model's output: float32 little-endian, shape
-// [T, Classes()] (probabilities) or [T, 2] (the index of the largest, then
-// its probability). It is greedy CTC: the best class of each step, repeats
-// and blanks dropped, and the text trimmed of spaces at its ends. It fails
-// when the shape is neither of these, when data does not have its size, or
-// when a value is NaN or no class.
+// Decode reads one item of a model's output: float32 little-endian, shape [T,
+// Classes()] (probabilities) or [T, 2] (the index of the largest, then its
+// probability). It is greedy CTC: the best class of each step, without repeats
+// and blanks, and the text trimmed of spaces. Decode returns an error if the
+// shape is neither of these, if data does not have its size, or if a value is
+// NaN or no class.
 func (k *Keys) Decode(data []byte, shape []int64) (Reading, error) {
 	best := k.bestOf
 	switch {
@@ -87,7 +88,7 @@ func (k *Keys) Decode(data []byte, shape []int64) (Reading, error) {
 	return Reading{Text: strings.Trim(text.String(), " "), Confidence: sum / float64(kept)}, nil
 }
 
-// bestOf takes the largest of all classes, the first of equals.
+// bestOf returns the largest of all classes, the first of equals.
 func (k *Keys) bestOf(step []byte) (int, float64, error) {
 	class, largest := 0, float32(math.Inf(-1))
 	for i := range k.symbols {
@@ -102,7 +103,7 @@ func (k *Keys) bestOf(step []byte) (int, float64, error) {
 	return class, float64(largest), nil
 }
 
-// given takes the index and probability that the model computed itself.
+// given returns the index and the probability that the model computed itself.
 func (k *Keys) given(step []byte) (int, float64, error) {
 	index, p := float32At(step, 0), float32At(step, 1)
 	if !(index >= 0 && index < float32(len(k.symbols))) || index != float32(int(index)) || p != p {

@@ -18,8 +18,7 @@ import (
 )
 
 const (
-	// Height is the height of every picture in pixels: the model's second
-	// dimension.
+	// Height is the height of every picture in pixels: the model's second dimension.
 	Height = 48
 	// Margin is the white space left and right of the text, in pixels.
 	Margin = 6
@@ -28,7 +27,7 @@ const (
 	// MaxWidth bounds the width that Draw accepts.
 	MaxWidth = 4096
 
-	// fontSize is in pixels (72 dpi); under 28 the model misreads.
+	// fontSize is in pixels (72 dpi); below 28 the model misreads.
 	fontSize = 30
 	channels = 3
 )
@@ -41,20 +40,20 @@ var goRegular = func() *opentype.Font {
 	return parsed
 }()
 
-// Picture is a text drawn black on white, Height pixels high, with Margin
-// white pixels on the left and the right. It is never wider than the input it
-// was drawn for.
+// Picture is a text drawn black on white, Height pixels high, with Margin white
+// pixels on the left and the right. It is at most as wide as the input for which
+// it was drawn.
 type Picture struct {
 	gray *image.Gray
 	// input is the width of the tensor, at least that of the picture.
 	input int
-	// squeezed says that the text was drawn narrower than its font has it.
+	// squeezed: the text was drawn narrower than its font requires.
 	squeezed bool
 }
 
-// Draw draws one line of text for an input width pixels wide. A text too long
-// for the width is squeezed to fit; Fits tells beforehand. It fails for a text
-// that is empty, that holds a character the font does not have, or for a width
+// Draw draws one line of text for an input width pixels wide. A longer text is
+// squeezed to fit; Fits reports that beforehand. Draw returns an error if the
+// text is empty or contains a character that the font lacks, or if the width is
 // outside (2*Margin, MaxWidth].
 func Draw(text string, width int) (*Picture, error) {
 	if width <= 2*Margin || width > MaxWidth {
@@ -108,7 +107,7 @@ func line(face font.Face, text string) *image.Gray {
 	return canvas
 }
 
-// squeeze narrows what stands between the margins; the margins keep their width.
+// squeeze narrows the part between the margins; the margins keep their width.
 func squeeze(src *image.Gray, width int) *image.Gray {
 	dst := white(width)
 	inner := func(g *image.Gray) image.Rectangle {
@@ -124,11 +123,11 @@ func white(width int) *image.Gray {
 	return canvas
 }
 
-// Image returns the picture, as wide as its text and margins need. The caller
-// does not change it.
+// Image returns the picture, as wide as its text and margins. The caller must
+// not change it.
 func (p *Picture) Image() image.Image { return p.gray }
 
-// Squeezed reports whether the text had to be narrowed.
+// Squeezed reports whether the text was narrowed.
 func (p *Picture) Squeezed() bool { return p.squeezed }
 
 // PNG writes the picture as a PNG file.
@@ -143,9 +142,9 @@ func (p *Picture) PNG(w io.Writer) error {
 func (p *Picture) Shape() []int64 { return []int64{channels, Height, int64(p.input)} }
 
 // Tensor returns the model's input: three equal planes of float32,
-// little-endian, (v/255-0.5)/0.5, so that white is 1 and black -1. What lies
-// right of the picture is 0, as in the model's training; white there would
-// cut words.
+// little-endian, (v/255-0.5)/0.5, so that white is 1 and black -1. The area
+// right of the picture is 0, as in the model's training; white there would cut
+// words.
 func (p *Picture) Tensor() []byte {
 	plane := 4 * Height * p.input
 	data := make([]byte, channels*plane)

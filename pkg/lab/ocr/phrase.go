@@ -1,9 +1,9 @@
 package ocr
 
-// Words are what Phrase draws from: plain lower-case words and numbers, for
-// mixed case and lookalikes (0 and O, 1 and l) are misread even by people, and
-// no letter stands doubled, for where a picture is tight the model has no step
-// left for the blank that keeps the two apart.
+// Words are the words of Phrase: plain lower-case words and numbers, because
+// even people misread mixed case and lookalikes (0 and O, 1 and l). No letter is
+// doubled, because in a narrow picture the model has no step left for the blank
+// between two equal letters.
 var Words = []string{
 	"clockwork", "model", "latency", "request", "worker", "weights",
 	"batch", "queue", "memory", "action", "result", "window",
@@ -17,9 +17,9 @@ var Words = []string{
 	"2026", "365", "48", "720", "1984", "256", "97", "5040",
 }
 
-// Phrase returns the i-th phrase: two different words that fit an input of
-// Width without being squeezed. The sequence is the same in every run and
-// seldom repeats; any i is allowed.
+// Phrase returns the i-th phrase: two different words that fit an input of Width
+// without being squeezed. The sequence is the same in every run and seldom
+// repeats; any i is allowed.
 func Phrase(i int) string {
 	n := len(Words)
 	u := int(uint(i) % uint(n*(n-1)))

@@ -6,14 +6,14 @@ import (
 )
 
 // inkThreshold is the mean darkness (0 white, 255 black) from which a part of
-// the picture counts as ink: low, so that thin strokes survive shrinking.
+// the picture counts as ink. It is low, so that thin strokes survive shrinking.
 const inkThreshold = 96
 
 // Text renders the picture for a terminal, at most width characters wide, in
-// half blocks: ink shows in the foreground colour, so it reads on dark and on
-// light terminals alike and needs no colour codes. Rows and columns without
-// ink around the text are left out. Every line ends in a newline; without ink,
-// or with a width under 1, it is empty.
+// half blocks. Ink has the foreground colour, so the text is readable on dark
+// and light terminals and needs no colour codes. Rows and columns without ink
+// around the text are left out. Every line ends in a newline; without ink, or
+// with a width under 1, the result is empty.
 func (p *Picture) Text(width int) string {
 	box := p.ink()
 	if box.Empty() || width < 1 {
@@ -47,8 +47,8 @@ func halfBlock(upper, lower bool) rune {
 	return ' '
 }
 
-// part is the pixel rectangle of cell (x, y) when box is cut into columns and
-// rows; it holds at least one pixel.
+// part returns the pixel rectangle of cell (x, y) when box is divided into
+// columns and rows; it holds at least one pixel.
 func part(box image.Rectangle, x, y, columns, rows int) image.Rectangle {
 	cut := func(from, size, i, n int) (int, int) {
 		lo := from + i*size/n
@@ -69,7 +69,7 @@ func (p *Picture) dark(r image.Rectangle) bool {
 	return sum >= inkThreshold*r.Dx()*r.Dy()
 }
 
-// ink is the smallest rectangle that holds every dark pixel.
+// ink returns the smallest rectangle that holds every dark pixel.
 func (p *Picture) ink() image.Rectangle {
 	var box image.Rectangle
 	for y := p.gray.Rect.Min.Y; y < p.gray.Rect.Max.Y; y++ {

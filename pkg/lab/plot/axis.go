@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// axis maps values to places between from and to.
+// axis maps values between low and high to coordinates between from and to.
 type axis struct {
 	log       bool
 	whole     bool // values are counts: no tick between two
@@ -20,7 +20,7 @@ func newAxis(log bool, from, to float64) axis {
 
 func (a *axis) any() bool { return a.low <= a.high }
 
-// shows reports whether a value has a place on the axis.
+// shows reports whether the axis can show a value.
 func (a *axis) shows(v float64) bool { return known(v) && (!a.log || v >= 1/largest) }
 
 func (a *axis) include(v float64) {
@@ -29,7 +29,7 @@ func (a *axis) include(v float64) {
 	}
 }
 
-// settle makes one value of those that floating point hardly tells apart: ticks
+// settle merges low and high if floating point hardly distinguishes them: ticks
 // between them could not be counted.
 func (a *axis) settle() {
 	if a.high-a.low < max(1e-9*max(math.Abs(a.low), math.Abs(a.high)), 1/largest) {
@@ -37,8 +37,8 @@ func (a *axis) settle() {
 	}
 }
 
-// round widens the axis to whole ticks. What is above one by less than can be
-// seen needs no other.
+// round widens the axis to whole ticks. A maximum that exceeds a tick by less
+// than can be seen does not need another tick.
 func (a *axis) round() {
 	if a.log {
 		a.low, a.high = math.Pow(10, math.Floor(math.Log10(a.low))), math.Pow(10, math.Ceil(math.Log10(a.high)))
@@ -54,7 +54,7 @@ func (a *axis) round() {
 	a.low, a.high = math.Floor(a.low/step)*step, math.Ceil(a.high/step-0.01)*step
 }
 
-// at is the place of a value.
+// at returns the coordinate of a value.
 func (a *axis) at(v float64) float64 {
 	low, high := a.low, a.high
 	if a.log {
@@ -66,7 +66,8 @@ func (a *axis) at(v float64) float64 {
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
 
-// step is 1, 2, 2.5 or 5 times a power of ten, so that there are about n of them.
+// step returns a distance between about n ticks: 1, 2, 2.5 or 5 times a power of
+// ten.
 func (a *axis) step(n int) float64 {
 	raw := (a.high - a.low) / float64(n)
 	if a.whole {
@@ -81,7 +82,7 @@ func (a *axis) step(n int) float64 {
 	return 10 * power
 }
 
-// ticks are about n values worth a number.
+// ticks returns about n round values.
 func (a *axis) ticks(n int) []float64 {
 	var all []float64
 	if !a.log {
@@ -106,7 +107,7 @@ func (a *axis) ticks(n int) []float64 {
 	return all
 }
 
-// number is a value as people write it on an axis: 1500 is 1.5k.
+// number formats a value for an axis: 1500 is 1.5k.
 func number(v float64) string {
 	unit := ""
 	switch m := math.Abs(v); {

@@ -9,48 +9,49 @@ import (
 	"unicode/utf8"
 )
 
-// Colours is how many series have a colour of their own; more begin anew.
+// Colours is the number of distinct colours; further series reuse them.
 const Colours = 8
 
-// Chart is a diagram of lines, or of bars where Bars is set.
+// Chart is a line chart, or a bar chart if Bars is set.
 type Chart struct {
 	Title string
-	// X and Y say what the axes are, with the unit.
+	// X and Y are the axes' labels, with the unit.
 	X, Y       string
 	LogX, LogY bool
-	// Zero begins the vertical axis at 0, Top ends it there at least.
+	// Zero starts the vertical axis at 0. Top is the least upper end of the vertical
+	// axis.
 	Zero bool
 	Top  float64
-	// Bars draws the series as bars beside each other at whole values of X; where
-	// Stacked is set each stands on those before it.
+	// Bars draws the series as adjacent bars at integer values of X. Stacked draws
+	// them as stacks.
 	Bars, Stacked bool
-	// Ticks names places on the horizontal axis instead of numbers.
+	// Ticks are names on the horizontal axis, in place of numbers.
 	Ticks  []Tick
 	Series []Series
 }
 
-// Tick is a named place.
+// Tick is a name at a value of the axis.
 type Tick struct {
 	At   float64
 	Name string
 }
 
-// Series is a line. What is no number, infinite or beyond 1e290, or not positive
-// on a logarithmic axis, interrupts it.
+// Series is one line. NaN, infinities, values beyond 1e290, and on a logarithmic
+// axis values that are not positive, interrupt it.
 type Series struct {
 	Name string
-	// Colour is 0 to Colours-1, or Grey; Faint how transparent it is, 0 to 1.
+	// Colour is 0 to Colours-1, or Grey. Faint is the transparency, 0 to 1.
 	Colour int
 	Faint  float64
-	// Dashed and Steps say how the line goes, Dots marks each point.
+	// Dashed and Steps are line styles; Dots marks each point.
 	Dashed, Steps, Dots bool
 	X, Y                []float64
 }
 
-// Grey is the colour of what stands for comparison.
+// Grey is the colour of references for comparison.
 const Grey = -1
 
-// class is the style of a colour.
+// class returns the CSS class of a colour.
 func class(colour int) string {
 	if colour < 0 {
 		return "cg"
@@ -58,25 +59,25 @@ func class(colour int) string {
 	return fmt.Sprintf("c%d", colour%Colours)
 }
 
-// The size of a chart in units of its own; a page scales it.
+// These are the sizes of a chart in units of its own; a page scales it.
 const (
 	width, height            = 560.0, 262.0
 	left, right, top, bottom = 58.0, 14.0, 26.0, 42.0
 )
 
-// drawing is a chart on its way to text.
+// drawing is a chart being drawn.
 type drawing struct {
 	strings.Builder
 	x, y axis
 }
 
-// SVG draws it. The legend is the page's business: see Legend.
+// SVG returns the chart without its legend; see Legend.
 func (c Chart) SVG() template.HTML {
 	var d drawing
 	d.scale(c)
 	d.open(c.Title, width, height)
 	d.axes(c)
-	base := map[float64]float64{} // on which the next of a stack stands
+	base := map[float64]float64{} // the tops of the stacks so far, by X
 	for i, s := range c.Series {
 		switch {
 		case c.Stacked:
@@ -91,7 +92,7 @@ func (c Chart) SVG() template.HTML {
 	return template.HTML(d.String())
 }
 
-// scale makes axes that hold all of a chart.
+// scale sets the axes so that they hold all values.
 func (d *drawing) scale(c Chart) {
 	d.x = newAxis(c.LogX, left, width-right)
 	d.x.whole = c.Bars
@@ -107,7 +108,7 @@ func (d *drawing) scale(c Chart) {
 		}
 	}
 	if c.Stacked {
-		for _, sum := range sums { // whose extremes have no order
+		for _, sum := range sums { // map order does not matter for extremes
 			d.y.include(sum)
 		}
 	}
@@ -132,18 +133,19 @@ func (d *drawing) scale(c Chart) {
 	d.y.round()
 }
 
-// largest is the largest value with a place: a step further, floating point
-// would end.
+// largest is the largest value that can be shown: larger ones would overflow
+// floating point.
 const largest = 1e290
 
-func known(v float64) bool { return math.Abs(v) <= largest } // NaN is not
+func known(v float64) bool { return math.Abs(v) <= largest } // false for NaN
 
-// points is how many the series has.
+// points returns the number of points.
 func (s Series) points() int { return min(len(s.X), len(s.Y)) }
 
 func (d *drawing) shows(s Series, i int) bool { return d.x.shows(s.X[i]) && d.y.shows(s.Y[i]) }
 
-// escaped is text fit for XML, which has no control characters.
+// escaped escapes text for XML and replaces control characters, which XML does
+// not allow.
 func escaped(text string) string {
 	return html.EscapeString(strings.Map(func(r rune) rune {
 		if r < ' ' || r == utf8.RuneError || r == 0xFFFE || r == 0xFFFF {
@@ -165,7 +167,7 @@ func (d *drawing) segment(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(d, `<line class="%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, class, x1, y1, x2, y2)
 }
 
-// axes draws the grid, the numbers and what the axes are.
+// axes draws the grid, the ticks and the labels.
 func (d *drawing) axes(c Chart) {
 	for _, v := range d.y.ticks(5) {
 		y := d.y.at(v)
@@ -179,7 +181,7 @@ func (d *drawing) axes(c Chart) {
 		}
 	}
 	base := height - bottom
-	until := math.Inf(-1) // where the last name ended
+	until := math.Inf(-1) // the right end of the last name
 	for _, t := range ticks {
 		if !d.x.shows(t.At) {
 			continue
@@ -198,7 +200,7 @@ func (d *drawing) axes(c Chart) {
 	}
 	d.segment("axis", left, base, width-right, base)
 	d.text((left+width-right)/2, height-8, "middle", "label", c.X)
-	d.text(2, 13, "start", "label", c.Y) // lying, above its axis: so no number is in its way
+	d.text(2, 13, "start", "label", c.Y) // horizontal, above its axis, so that it does not overlap numbers
 }
 
 func (d *drawing) line(s Series) {
@@ -235,7 +237,7 @@ func (s Series) class() string {
 	return class(s.Colour)
 }
 
-// faint is the attribute of what is transparent to a part.
+// faint returns the opacity attribute for a transparency.
 func faint(part float64) string {
 	if part <= 0 {
 		return ""
@@ -243,11 +245,11 @@ func faint(part float64) string {
 	return fmt.Sprintf(` opacity="%.2f"`, max(0, 1-part))
 }
 
-// widest is the breadth of a bar that stands alone.
+// widest is the maximum width of a bar.
 const widest = 48.0
 
-// bars draws the i-th of so many series. base is what they stand on at each X,
-// and then this one's top; nil for the axis.
+// bars draws the i-th of a number of series. base holds the tops of the stacks
+// at each X and is updated; nil: all bars start at the axis.
 func (d *drawing) bars(s Series, i, of int, base map[float64]float64) {
 	unit := d.x.at(1) - d.x.at(0)
 	wide := min(unit*0.8/float64(of), widest)

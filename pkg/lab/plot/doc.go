@@ -3,8 +3,8 @@
 //
 //	svg := plot.Chart{Title: "goodput", X: "time, s", Y: "r/s", Series: []plot.Series{{Name: "a", X: x, Y: y}}}.SVG()
 //
-// It sets classes instead of colours: c0 to c7 for series, and axis, grid and
-// text; Style has the rules, for light and dark. It is pure: the same chart
-// gives the same text. It knows nothing of what it draws, and does not lay out
-// pages.
+// The SVG uses classes instead of colours: c0 to c7 for series, and axis, grid
+// and text; Style contains their rules, for light and dark. The package is pure:
+// the same chart gives the same text. It has no knowledge of the data and does
+// not lay out pages.
 package plot

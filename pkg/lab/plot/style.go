@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Style is what a page needs in its style sheet, in light and dark. The colours
-// can be told apart by those who see few of them (Okabe and Ito), and are the
-// same on both grounds but for the grey.
+// Style contains the CSS rules of charts, for light and dark. The colours remain
+// distinguishable for colour-blind readers (Okabe and Ito); on dark grounds they
+// are lighter.
 const Style = template.CSS(`
 :root{--ground:#fff;--card:#f7f7f8;--ink:#1c1e21;--soft:#5d636b;--rule:#d9dce0;
 --c0:#0072b2;--c1:#e07b00;--c2:#009e73;--c3:#cc5a9a;--c4:#8a63d2;--c5:#b8860b;--c6:#3fa7d6;--c7:#c0392b;--cg:#8a9099;--inside:#fff}
@@ -32,7 +32,7 @@ svg .inside{fill:var(--inside);font-size:9.5px}
 .legend .line{stroke-width:2.4}
 `)
 
-// Legend names the series beside their lines.
+// Legend returns the names of the series next to samples of their lines.
 func Legend(series []Series) template.HTML {
 	var out strings.Builder
 	out.WriteString(`<div class="legend">`)
@@ -43,5 +43,5 @@ func Legend(series []Series) template.HTML {
 	return template.HTML(out.String())
 }
 
-// Variable is the style sheet's variable for a colour, such as --c0.
+// Variable returns the CSS variable of a colour, such as --c0.
 func Variable(colour int) string { return "--" + class(colour) }

@@ -5,7 +5,7 @@ import (
 	"html/template"
 )
 
-// Timeline shows what happened when, in lanes.
+// Timeline shows spans of time in lanes.
 type Timeline struct {
 	Title, X string
 	From, To float64
@@ -18,8 +18,8 @@ type Lane struct {
 	Spans []Span
 }
 
-// Span is a block from Begin to End. Text stands in it where it fits, About
-// when pointed at. Faint is how transparent it is, 0 to 1.
+// Span is a block from Begin to End. Text is shown inside if it fits, About on
+// hovering. Faint is the transparency, 0 to 1.
 type Span struct {
 	Begin, End  float64
 	Text, About string
@@ -27,7 +27,7 @@ type Span struct {
 	Faint       float64
 }
 
-// A timeline is twice as wide as a chart.
+// These are the sizes of a timeline, which is twice as wide as a chart.
 const (
 	laneWidth  = 1180.0
 	laneHeight = 20.0
@@ -35,7 +35,7 @@ const (
 	laneLeft   = 92.0
 )
 
-// SVG draws it; its height follows the number of lanes.
+// SVG returns the timeline; its height follows from the number of lanes.
 func (t Timeline) SVG() template.HTML {
 	var d drawing
 	tall := laneTop + laneHeight*float64(len(t.Lanes)) + bottom

@@ -21,5 +21,4 @@
 // and has no lock: one goroutine owns a Writer or a Reader. A Writer buffers one
 // block and flushes only when the block is full; frequent events are not
 // compressed.
-// frequent events.
 package record

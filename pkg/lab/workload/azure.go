@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// The bounds of a trace in the Azure schema. A day of the data set has about
+// These bound a trace in the Azure schema. A day of the data set has about
 // 46,000 functions.
 const (
 	DayMinutes   = 1440
@@ -17,14 +17,14 @@ const (
 	MaxHash      = 128
 )
 
-// Function is one function's day: how often it was invoked in each minute.
+// Function is one function's day: its number of invocations in each minute.
 // Owner, App and Name are hashes in the data set.
 type Function struct {
 	Owner, App, Name, Trigger string
 	Minutes                   []Count
 }
 
-// Invocations is their number over all minutes.
+// Invocations returns the total number of invocations.
 func (f Function) Invocations() int {
 	n := 0
 	for _, m := range f.Minutes {
@@ -33,18 +33,18 @@ func (f Function) Invocations() int {
 	return n
 }
 
-// Trace is what a set of functions did.
+// Trace is a set of functions.
 type Trace []Function
 
 // azureFields are the columns before the minutes.
 var azureFields = [...]string{"HashOwner", "HashApp", "HashFunction", "Trigger"}
 
-// Azure yields the functions of a file invocations_per_function_md.anon.dNN.csv
-// of the Azure Functions trace of 2019 (Shahrad et al., ATC 2020): a header
-// HashOwner,HashApp,HashFunction,Trigger,1,...,1440 and a line for each
-// function. A header that ends at an earlier minute makes a shorter trace. It
-// holds one line at a time, and ends with the first error, which names line
-// and column.
+// Azure iterates over the functions of a file
+// invocations_per_function_md.anon.dNN.csv of the Azure Functions trace of 2019
+// (Shahrad et al., ATC 2020): a header
+// HashOwner,HashApp,HashFunction,Trigger,1,...,1440 and a line per function. A
+// header that ends at an earlier minute makes a shorter trace. Azure holds one
+// line at a time and ends with the first error, which names line and column.
 func Azure(r io.Reader) iter.Seq2[Function, error] {
 	return func(yield func(Function, error) bool) {
 		l := newLines(r)
@@ -64,7 +64,7 @@ func Azure(r io.Reader) iter.Seq2[Function, error] {
 	}
 }
 
-// ReadAzure reads all of it, at most MaxFunctions functions.
+// ReadAzure reads a whole file, at most MaxFunctions functions.
 func ReadAzure(r io.Reader) (Trace, error) {
 	var t Trace
 	for f, err := range Azure(r) {
@@ -133,7 +133,7 @@ func readFunction(l *lines, minutes int) (Function, error) {
 	return f, nil
 }
 
-// WriteAzure writes a trace of so many minutes in the same schema.
+// WriteAzure writes the first minutes of a trace in the same schema.
 func (t Trace) WriteAzure(w io.Writer, minutes int) error {
 	out := bufio.NewWriter(w)
 	for _, name := range azureFields {
@@ -167,7 +167,7 @@ func writeCount(out *bufio.Writer, minute, n int) {
 	out.Write(strconv.AppendInt(out.AvailableBuffer(), int64(n), 10))
 }
 
-// From is the trace from a minute on.
+// From returns the trace from a minute on.
 func (t Trace) From(minute int) Trace {
 	later := make(Trace, len(t))
 	for i, f := range t {
@@ -183,9 +183,9 @@ func (t Trace) From(minute int) Trace {
 	return later
 }
 
-// Replay is a stream for each function, Poisson inside the minutes, over the
-// instances of loads in turn (paper, section 6.5). scale multiplies the counts;
-// nil leaves them.
+// Replay returns a workload with one stream per function, Poisson within the
+// minutes, over the instances of loads in turn (paper, section 6.5). scale
+// multiplies the counts; nil keeps them.
 func (t Trace) Replay(loads []Load, scale Schedule[float64], slo Schedule[SLO]) Workload {
 	w := Workload{Name: "replay", Loads: loads}
 	n := len(w.Instances())

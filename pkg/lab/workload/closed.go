@@ -7,12 +7,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// closed is a closed loop that runs. waiting tells which clients have sent and
-// await their answer; at most one request of each is ever outstanding.
+// closed is a running closed loop. waiting[i]: client i has sent a request and
+// awaits its answer; each client has at most one outstanding request.
 type closed struct {
 	of      Closed
 	waiting []bool
-	left    int // requests that no client has yet taken on
+	left    int // requests that no client has started yet
 }
 
 func newClosed(of Closed) *closed {
@@ -23,7 +23,7 @@ func newClosed(of Closed) *closed {
 	return c
 }
 
-// take reports whether there is one more request to send, and takes it on.
+// take starts one more request; false if none is left.
 func (c *closed) take() bool {
 	if c.left == 0 {
 		return false
@@ -32,7 +32,7 @@ func (c *closed) take() bool {
 	return true
 }
 
-// again returns when a client sends after an answer at this time.
+// again returns when a client sends next after an answer at this time.
 func (c *closed) again(client int, at protocol.Time) protocol.Time {
 	if !c.waiting[client] {
 		panic(fmt.Sprintf("workload: client %d of a closed loop was answered twice", client))

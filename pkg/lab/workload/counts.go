@@ -6,10 +6,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// counts replays counts a minute. Given their number, the times of a Poisson
-// process are those of sorted uniform draws; and those are the partial sums of
-// exponential draws over their total. The total is taken by rolling a copy of
-// the dice ahead, so nothing is stored.
+// counts replays counts per minute. Given their number, the arrival times of a
+// Poisson process are sorted uniform draws; those equal the partial sums of
+// exponential draws divided by their total. A copy of the rng draws ahead to
+// compute the total, so nothing is stored.
 type counts struct {
 	rng, rounding rng
 	left          []Count
@@ -17,7 +17,7 @@ type counts struct {
 	scale         cursor[float64]
 
 	begin      protocol.Time // of the current minute
-	n          int           // arrivals still to come in it
+	n          int           // remaining arrivals in the minute
 	sum, total float64
 }
 
@@ -49,7 +49,7 @@ func (c *counts) next() protocol.Time {
 	return c.begin.Add(min(into, c.minute-1))
 }
 
-// turn goes to the next minute that has arrivals.
+// turn goes to the next minute with counts.
 func (c *counts) turn(m Count) {
 	c.begin = protocol.Time(m.Minute) * protocol.Time(c.minute)
 	scale, _ := c.scale.at(c.begin)

@@ -1,7 +1,7 @@
-// Package workload says who sends requests when: arrival processes, closed
-// loops and replays of traces, the workloads of the Clockwork paper and of its
-// code, and a generator of traces. The simulator and the live load generator
-// run the same workloads.
+// Package workload defines workloads, i.e. which requests are sent when: arrival
+// processes, closed loops and replays of traces, the workloads of the Clockwork
+// paper and of its code, and a generator of traces. The simulator and the live
+// load generator run the same workloads.
 //
 // A Workload is data; a Source is one run of it:
 //
@@ -26,37 +26,35 @@
 //		}
 //	}
 //
-// The same workload gives the same arrivals, bit by bit on every machine, as
-// long as the answers come at the same times. A stream draws from seeds of its
-// own, one for each concern: leaving out a stream, or changing its SLO, changes
-// no other arrival. (The generator of traces uses floating-point functions, so
-// there the promise is for one architecture.)
+// The same workload gives the same arrivals, bit for bit on every machine, as
+// long as the answers arrive at the same times. A stream has random seeds of its
+// own, one per concern: removing a stream, or changing its SLO, changes no other
+// arrival. (The generator of traces uses floating-point functions, so its traces
+// are the same on one architecture only.)
 //
 // # Driving live load
 //
-// A wall clock drives a Source as above, from one goroutine; another one for
-// each request sends it and brings the answer back on a channel (live_test.go
-// has the whole loop). What such a driver should know:
+// A wall clock drives a Source as above, from one goroutine; another goroutine
+// per request sends it and returns the answer on a channel (live_test.go
+// contains the whole loop). Rules for such a driver:
 //
-//   - Times count from the run's start: keep it, and wait until start + At by
-//     the monotonic clock. Where the timer rang late, take all that is due
-//     before waiting again; Next never skips.
-//   - Measure latency from At and not from the moment of sending, and do not
-//     hold an open loop back for answers: else a slow server is asked less, and
-//     looks better than it is.
-//   - Tell Done of every answer of a closed loop, errors and time-outs too, with
-//     the time at which it came. It may be told late; but a client that is never
-//     answered never sends again.
-//   - A run is over when Peek says Never and no request of a closed loop is
-//     open.
-//   - Several processes share a workload by its streams: each takes the streams
-//     i, i+n, i+2n, ... of the same Workload and keeps Loads whole, so that
-//     Model means the same to all. Together they send what one would have sent.
-//     They begin at an agreed moment. One stream that is too much for a process
-//     is made several before: Poisson streams of other seeds add up to one of
-//     the sum of their rates, closed loops to one of the sum of their clients.
-//   - Peek and Next take less than a microsecond (BenchmarkSource), and nothing is
-//     allocated.
+//   - Times count from the run's start: keep the start, and wait until start + At by the
+//     monotonic clock. If the timer fires late, send all due requests before waiting again;
+//     Next never skips.
+//   - Measure latency from At, not from the moment of sending, and do not delay an open loop
+//     until answers arrive: otherwise a slow server receives fewer requests and looks better
+//     than it is.
+//   - Call Done for every answer of a closed loop, including errors and time-outs, with its
+//     arrival time. The call may be late; but a client without an answer never sends again.
+//   - A run is over when Peek returns Never and no request of a closed loop is open.
+//   - Several processes can share a workload by its streams: each takes the streams i, i+n,
+//     i+2n, ... of the same Workload and keeps Loads whole, so that Model means the same
+//     everywhere. Together they send the same requests as one process would. They start at an
+//     agreed time. Split a stream that is too much for one process beforehand: Poisson streams
+//     with different seeds add up to one with the sum of their rates, closed loops to one with
+//     the sum of their clients.
+//   - Peek and Next take less than a microsecond (BenchmarkSource) and allocate nothing.
 //
-// It does not send, wait or measure, and knows no model but by its path.
+// The package does not send, wait or measure, and identifies models only by
+// their paths.
 package workload

@@ -8,49 +8,50 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Shape describes a trace to be made up. What it looks like follows the
+// Shape describes a trace to generate. Generated traces follow the
 // characterisation of Azure Functions by Shahrad et al., "Serverless in the
 // Wild", ATC 2020:
-//   - popularity: 45 % are invoked at most once an hour, 81 % at most once a
-//     minute, the other 19 % make 99.6 % of the invocations; rates span eight
-//     orders of magnitude. (They say so of applications; their figure shows
-//     functions to be alike.);
+//   - popularity: 45 % are invoked at most once an hour, 81 % at most once a minute, the other
+//     19 % make 99.6 % of the invocations; rates span eight orders of magnitude. (The source
+//     states this for applications; its figure shows functions to be alike.);
 //   - triggers by share of functions and of invocations, timers being periodic;
 //   - 40 % have gaps that vary more than a Poisson process's;
 //   - half of the load is constant, half follows the day.
 //
-// Where they give no number it is ours: the curve between and beyond those
-// points, the lengths of bursts, and the hours of the day.
+// Where the source gives no number, the value is our own: the curve between and
+// beyond those points, the lengths of bursts, and the hours of the day.
 type Shape struct {
 	Functions int
 	// Minutes is the trace's length, 0 for a day.
 	Minutes int
-	// Rate is the mean of all functions together in requests a second. It is
-	// met by bending the curve above one a minute, where nearly all
-	// invocations are; if that cannot be, by scaling all. 0 leaves the curve.
+	// Rate is the mean of all functions together in requests per second. It is
+	// reached by bending the curve above one invocation per minute, where nearly all
+	// invocations are; if that is not enough, by scaling all rates. 0 keeps the
+	// curve.
 	Rate float64
-	// Flat leaves out the hours of the day.
+	// Flat omits the variation over the hours of the day.
 	Flat bool
 	Seed uint64
 }
 
-// popularity is the curve of invocations a day by quantile of functions,
-// straight between these points in the logarithm.
+// popularity is the curve of invocations per day by quantile of functions,
+// log-linear between these points.
 var popularity = []struct{ quantile, perDay float64 }{
 	{0, 0.1}, {0.45, 24}, {0.81, DayMinutes}, {0.97, 2e4}, {0.995, 2e5}, {1, 1.2e7},
 }
 
-// head is the quantile from which on functions carry the load: their triggers
-// are drawn by share of invocations, and they never pause.
+// head is the quantile above which functions carry the load: their triggers are
+// drawn by share of invocations, and they never pause.
 const head = 0.99
 
-// hours are the weights of the hours of a day: half of it the same all day.
+// hours are the weights of the hours of a day: half of the load is constant.
 var hours = [24]float64{
 	0.60, 0.55, 0.55, 0.55, 0.60, 0.70, 0.85, 1.05, 1.25, 1.40, 1.35, 1.35,
 	1.40, 1.40, 1.40, 1.35, 1.30, 1.20, 1.10, 1.00, 0.90, 0.80, 0.70, 0.65,
 }
 
-// triggers, with their shares of functions and invocations in percent.
+// triggers are the triggers with their shares of functions and invocations, in
+// percent.
 var triggers = []struct {
 	name                   string
 	functions, invocations float64
@@ -59,10 +60,10 @@ var triggers = []struct {
 	{"timer", 15.6, 2.0}, {"storage", 2.8, 0.7}, {"others", 2.2, 1.0},
 }
 
-// periods are the minutes between a timer's invocations.
+// periods are the possible intervals between a timer's invocations, in minutes.
 var periods = []int{1, 2, 3, 5, 10, 15, 20, 30, 60, 120, 240, 360, 720, DayMinutes}
 
-// Generate makes up a trace; the same shape gives the same trace.
+// Generate returns a random trace; the same shape gives the same trace.
 func Generate(s Shape) (Trace, error) {
 	if s.Minutes == 0 {
 		s.Minutes = DayMinutes
@@ -81,7 +82,7 @@ func Generate(s Shape) (Trace, error) {
 	return trace, nil
 }
 
-// rates returns each function's invocations a day, ascending.
+// rates returns each function's invocations per day, ascending.
 func (s Shape) rates() []float64 {
 	rates := make([]float64, s.Functions)
 	for i := range rates {
@@ -103,12 +104,13 @@ func (s Shape) rates() []float64 {
 	rates = bent(rates, low)
 	scale := target / sum(rates)
 	for i := range rates {
-		rates[i] *= scale // 1 but for targets out of reach
+		rates[i] *= scale // 1 except for targets out of reach
 	}
 	return rates
 }
 
-// bent raises what lies above one a minute to a power, as multiples of it.
+// bent raises the rates above one per minute to a power, as multiples of one per
+// minute.
 func bent(rates []float64, power float64) []float64 {
 	out := slices.Clone(rates)
 	for i, r := range out {
@@ -137,7 +139,7 @@ func perDay(quantile float64) float64 {
 	return a.perDay * math.Pow(b.perDay/a.perDay, part)
 }
 
-// weights returns those of the minutes, of mean 1.
+// weights returns the weights of the minutes, with mean 1.
 func (s Shape) weights() []float64 {
 	w := make([]float64, s.Minutes)
 	for m := range w {
@@ -162,7 +164,7 @@ func shuffled(n int, d rng) []int {
 	return order
 }
 
-// maker makes one function.
+// maker generates one function.
 type maker struct {
 	rng     rng
 	weights []float64
@@ -181,7 +183,7 @@ func (m *maker) function(place int, quantile, perDay float64) Function {
 		f.Minutes = m.timer(perMinute)
 	case quantile > head || m.rng.below(2) > 0:
 		f.Minutes = m.counts(perMinute, nil)
-	default: // half come in bursts: a fifth of the time, at five times the rate
+	default: // half have bursts: a fifth of the time, at five times the rate
 		f.Minutes = m.counts(5*perMinute, newBursts(newRNG(m.rng.next()), 10, 40))
 	}
 	return f
@@ -201,7 +203,8 @@ func (m *maker) trigger(ofHead bool) string {
 	return triggers[0].name
 }
 
-// timer fires at the same distance always, or as often in every minute.
+// timer returns a timer's counts: one invocation per period, or a constant
+// number per minute.
 func (m *maker) timer(perMinute float64) []Count {
 	n, period := uint32(1), periods[len(periods)-1]
 	if perMinute >= 1 {
@@ -216,8 +219,8 @@ func (m *maker) timer(perMinute float64) []Count {
 	return counts
 }
 
-// counts draws each minute's number from a Poisson distribution; b, counted in
-// minutes, may switch it off.
+// counts draws each minute's count from a Poisson distribution. In the pauses of
+// b (in minutes), if not nil, the count is 0.
 func (m *maker) counts(perMinute float64, b *bursts) []Count {
 	var counts []Count
 	left := m.rng.exp() // until the next invocation
@@ -235,7 +238,8 @@ func (m *maker) counts(perMinute float64, b *bursts) []Count {
 	return slices.Clip(counts)
 }
 
-// poisson counts exponential gaps; a large mean has a normal distribution.
+// poisson draws a Poisson number by counting exponential gaps; above a mean of
+// 64 it uses the normal approximation.
 func (m *maker) poisson(mean float64, left *float64) uint32 {
 	if mean > 64 {
 		return uint32(min(max(0, math.Round(mean+math.Sqrt(mean)*m.normal())), MaxCount))
@@ -247,7 +251,8 @@ func (m *maker) poisson(mean float64, left *float64) uint32 {
 	return n
 }
 
-// normal is the sum of twelve uniform draws, less their mean.
+// normal draws an approximately normal number: the sum of twelve uniform draws,
+// minus its mean.
 func (m *maker) normal() float64 {
 	x := -6.0
 	for range 12 {

@@ -8,14 +8,13 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// maxSeconds is the last second that a trace may have, in 2255.
+// maxSeconds is the latest second of a trace, in 2255.
 const maxSeconds = 9_000_000_000
 
-// instant reads when a request was made, to the nanosecond; what is finer is
-// cut off. It is a number of seconds, as Python and pandas write it (1.5,
-// 1600000000.1234567890123, 1.6e+09), or a date and time of ISO 8601, with T or
-// a space between and in UTC if it has no zone (2020-09-13T12:26:40.123456,
-// 2020-09-13 12:26:40+02:00).
+// instant parses the time of a request, truncated to nanoseconds. It is a number
+// of seconds, as Python and pandas write it (1.5, 1600000000.1234567890123,
+// 1.6e+09), or a date and time of ISO 8601, with T or a space in between and in
+// UTC if it has no zone (2020-09-13T12:26:40.123456, 2020-09-13 12:26:40+02:00).
 func instant(text []byte) (protocol.Time, error) {
 	if len(text) > 4 && text[4] == '-' && digits(text[:4]) {
 		return date(text)
@@ -43,7 +42,7 @@ func instant(text []byte) (protocol.Time, error) {
 	return protocol.Time(nanoseconds), nil
 }
 
-// scientific takes the exponent from a number.
+// scientific splits a number into mantissa and exponent.
 func scientific(text []byte) (number []byte, power int, ok bool) {
 	at := bytes.IndexAny(text, "eE")
 	if at < 0 {
@@ -56,7 +55,7 @@ func scientific(text []byte) (number []byte, power int, ok bool) {
 		}
 		exponent = exponent[1:]
 	}
-	n, ok := whole(exponent, 400) // those of a float64 and some
+	n, ok := whole(exponent, 400) // more than the exponents of a float64
 	return text[:at], sign * int(n), ok
 }
 
@@ -71,7 +70,7 @@ func digits(text []byte) bool {
 
 const dateLayout = "2006-01-02T15:04:05"
 
-// date reads a date and time.
+// date parses a date and time.
 func date(text []byte) (protocol.Time, error) {
 	fault := fmt.Errorf("%.40q is no date and time: expected one as in 2020-09-13T12:26:40.123456+00:00", text)
 	if len(text) < len(dateLayout) || text[10] != 'T' && text[10] != ' ' {
@@ -96,7 +95,7 @@ func date(text []byte) (protocol.Time, error) {
 	}
 }
 
-// fraction takes the decimals of a second, if there are any.
+// fraction parses the decimals of a second, if there are any.
 func fraction(text []byte) (nanoseconds int64, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' {
 		return 0, text, true
@@ -113,7 +112,7 @@ func fraction(text []byte) (nanoseconds int64, rest []byte, ok bool) {
 	return nanoseconds, text[n:], n > 1
 }
 
-// zone reads how many seconds a zone is east of UTC: nothing, Z, +hh, +hhmm or
+// zone parses how many seconds a zone is east of UTC: nothing, Z, +hh, +hhmm or
 // +hh:mm.
 func zone(text []byte) (east int64, ok bool) {
 	if len(text) == 0 || len(text) == 1 && text[0] == 'Z' {

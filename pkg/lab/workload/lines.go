@@ -8,21 +8,21 @@ import (
 	"io"
 )
 
-// MaxLine is the longest line of a trace in bytes: 1,440 counts and some.
+// MaxLine bounds a line of a trace in bytes: 1,440 counts and some more.
 const MaxLine = 64 << 10
 
-// lines reads comma-separated lines, without quotes, one at a time; its errors
-// name line and column (field), both from 1 on.
+// lines reads comma-separated lines without quotes, one at a time. Its errors
+// name line and column (field), both counted from 1.
 type lines struct {
 	scan   *bufio.Scanner
 	rest   []byte
 	line   int
 	column int
-	more   bool // fields in this line
+	more   bool // the line has more fields
 }
 
-// ByteOrderMark is what some programs write before a text in UTF-8; it is no
-// part of the first field.
+// ByteOrderMark precedes a UTF-8 text of some programs; it is not part of the
+// first field.
 const ByteOrderMark = "\ufeff"
 
 func newLines(r io.Reader) *lines {
@@ -35,8 +35,8 @@ func newLines(r io.Reader) *lines {
 	return l
 }
 
-// next goes to the next line that is not empty; false at the end and at a
-// fault, which err tells apart.
+// next goes to the next line that is not empty. It returns false at the end and
+// on an error, which err returns.
 func (l *lines) next() bool {
 	for l.scan.Scan() {
 		l.line++
@@ -59,7 +59,7 @@ func (l *lines) err() error {
 	}
 }
 
-// field takes the next field; false where the line has no more.
+// field returns the next field; false if the line has no more.
 func (l *lines) field() ([]byte, bool) {
 	if !l.more {
 		return nil, false
@@ -70,12 +70,12 @@ func (l *lines) field() ([]byte, bool) {
 	return field, true
 }
 
-// fault is an error about the latest field.
+// fault returns an error about the last field.
 func (l *lines) fault(format string, args ...any) error {
 	return fmt.Errorf("line %d, column %d: %s", l.line, l.column, fmt.Sprintf(format, args...))
 }
 
-// whole reads a whole number up to limit, digits alone.
+// whole parses a number of digits only, up to limit.
 func whole(text []byte, limit uint64) (uint64, bool) {
 	n := uint64(0)
 	for _, c := range text {
@@ -89,7 +89,8 @@ func whole(text []byte, limit uint64) (uint64, bool) {
 	return n, len(text) > 0
 }
 
-// printable reports whether text is short and of visible ASCII.
+// printable reports whether text is visible ASCII without quotes, of at most
+// `most` bytes.
 func printable(text []byte, most int) bool {
 	for _, c := range text {
 		if c <= ' ' || c > '~' || c == '"' {

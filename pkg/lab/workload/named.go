@@ -11,41 +11,43 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// MaxGPUs is the most GPUs that a workload makes load for.
+// MaxGPUs bounds the GPUs for which a workload makes load.
 const MaxGPUs = 4096
 
-// Options are the parameters of the named workloads. A zero field stands for
-// what the workload's own comment says; fields it does not speak of are unused.
+// Options are the parameters of the named workloads. A zero field means the
+// default in the workload's own comment; a workload ignores fields that its
+// comment does not mention.
 type Options struct {
 	Seed uint64
-	// Path is the model's where all are alike: zoo/resnet50_v2.
+	// Path is the path of the model, for workloads of one model; default
+	// zoo/resnet50_v2.
 	Path string
-	// Zoo are the paths of the models of workloads with many of them. They have
-	// no default: this package knows no models.
+	// Zoo are the paths of the models, for workloads of many models. There is no
+	// default: this package knows no models.
 	Zoo []string
-	// Copies is how many instances there are of a model.
+	// Copies is the number of instances per model.
 	Copies int
-	// Rate is that of all open loops together, in requests a second.
+	// Rate is the total rate of all open loops, in requests per second.
 	Rate float64
 	// Fixed makes the open loops evenly spaced rather than Poisson.
 	Fixed bool
-	// Clients is how many a closed loop has.
+	// Clients is the number of clients per closed loop.
 	Clients int
-	// Background is the number of instances that closed loops use beside the
-	// open ones; less than 0 stands for none.
+	// Background is the number of additional instances used by closed loops; less
+	// than 0 means none.
 	Background int
-	// SLO, its schedule. Where a workload ends with its schedule, the last step
-	// is as long as the one before it.
+	// SLO is the schedule of the SLO. In a workload that ends with its schedule, the
+	// last step is as long as the one before it.
 	SLO    Schedule[SLO]
 	Length time.Duration
 	GPUs   int
-	// Trace is replayed instead of a generated one, with the counts it has; Rate
-	// and GPUs then mean nothing, but to Paper66.
+	// Trace is replayed instead of a generated trace, with its own counts; Rate and
+	// GPUs are then ignored, except by Paper66.
 	Trace Trace
 }
 
-// named lists the workloads by name, each with one line about it and the
-// options that it takes of Copies, Rate, Clients, and Zoo with more than one
+// named lists the workloads by name, each with a description and the options
+// that change it: copies, rate, clients, and models if it has more than one
 // model.
 var named = []struct {
 	name, about, takes string
@@ -84,7 +86,7 @@ func Names() []string {
 	return names
 }
 
-// About is the line about a named workload.
+// About returns the description of a named workload.
 func About(name string) string {
 	for _, n := range named {
 		if n.name == name {
@@ -95,7 +97,7 @@ func About(name string) string {
 }
 
 // Takes reports whether an option changes a named workload: "copies", "rate",
-// "clients", or "models", where it has more than one of them.
+// "clients", or "models" for workloads with more than one model.
 func Takes(name, option string) bool {
 	for _, n := range named {
 		if n.name == name {
@@ -105,7 +107,7 @@ func Takes(name, option string) bool {
 	return false
 }
 
-// Named makes the workload of that name.
+// Named returns the workload with this name.
 func Named(name string, o Options) (Workload, error) {
 	if o.Copies < 0 || o.Clients < 0 || o.GPUs < 0 || o.Length < 0 || !between(0, MaxRate)(o.Rate) {
 		return Workload{}, fmt.Errorf("workload %s: %d copies, %d clients, %d GPUs, length %v, %v r/s: none may be negative", name, o.Copies, o.Clients, o.GPUs, o.Length, o.Rate)
@@ -123,20 +125,20 @@ func Named(name string, o Options) (Workload, error) {
 	return Workload{}, fmt.Errorf("there is no workload %q: expected one of %s", name, strings.Join(Names(), ", "))
 }
 
-// ClosedLoops: Copies (1) models with Clients (1) each.
+// ClosedLoops is Copies (1) models with Clients (1) each.
 func ClosedLoops(o Options) Workload { return closedLoops(o, 1, 1) }
 
-// OpenLoops: Copies (1) models that share Rate (100 r/s).
+// OpenLoops is Copies (1) models that share Rate (100 r/s).
 func OpenLoops(o Options) Workload { return openLoops(o, 1, 100) }
 
-// FixedLoops are OpenLoops whose arrivals are evenly spaced.
+// FixedLoops is OpenLoops with evenly spaced arrivals.
 func FixedLoops(o Options) Workload {
 	o.Fixed = true
 	return OpenLoops(o)
 }
 
-// Mix: Copies (1) of each model of Zoo, which share Rate (1,000 r/s) evenly,
-// whatever each takes.
+// Mix is Copies (1) of each model of Zoo, which share Rate (1,000 r/s) evenly,
+// regardless of their execution times.
 func Mix(o Options) Workload {
 	w := Workload{Seed: o.Seed, Length: o.Length}
 	copies := cmp.Or(o.Copies, 1)
@@ -162,13 +164,14 @@ func openLoops(o Options, copies int, rate float64) Workload {
 	return w
 }
 
-// alike is a workload of so many copies of one model and no streams yet.
+// alike returns a workload of this number of copies of one model, without
+// streams.
 func (o Options) alike(copies int) Workload {
 	p := cmp.Or(o.Path, "zoo/resnet50_v2")
 	return Workload{Seed: o.Seed, Length: o.Length, Loads: []Load{load(p, copies)}}
 }
 
-// load names the copies as protocol.LoadRequest does by default.
+// load returns a Load with the default name of protocol.LoadRequest.
 func load(p string, copies int) Load {
 	return Load{Path: p, Name: protocol.Name(path.Base(p)), Copies: copies}
 }
@@ -185,20 +188,21 @@ func (w *Workload) open(o Options, copies int, rate float64) {
 	}
 }
 
-// closed adds a closed loop for each of so many instances from first on.
+// closed adds a closed loop for each of the instances from first on.
 func (w *Workload) closed(first, copies, clients int, ramp time.Duration, slo Schedule[SLO]) {
 	for i := range copies {
 		w.add(Stream{Model: first + i, Process: Closed{Clients: clients, Ramp: ramp}, SLO: slo})
 	}
 }
 
-// add seeds the stream by its place.
+// add appends a stream, with its index as seed.
 func (w *Workload) add(s Stream) {
 	s.Seed = uint64(len(w.Streams))
 	w.Streams = append(w.Streams, s)
 }
 
-// span is how long a schedule lasts, its last step as long as the one before.
+// span returns the length of a schedule; the last step counts as long as the one
+// before.
 func span[T any](s Schedule[T]) time.Duration {
 	n := len(s)
 	if n < 2 {
@@ -207,7 +211,7 @@ func span[T any](s Schedule[T]) time.Duration {
 	return s[n-1].From + s[n-1].From - s[n-2].From
 }
 
-// slo is the schedule that was asked for, or the workload's own.
+// slo returns the requested schedule, or own if there is none.
 func (o Options) slo(own Schedule[SLO]) Schedule[SLO] {
 	if o.SLO != nil {
 		return o.SLO

@@ -6,17 +6,17 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// open is a process whose arrivals are some units of expectation apart: one
-// unit passes in 1/rate seconds, whatever the rate is then. So a change of the
-// rate takes effect at once, and exactly.
+// open is a process whose arrivals are random numbers of units apart: one unit
+// passes in 1/rate seconds at the current rate. A change of the rate therefore
+// takes effect at once, and exactly.
 type open struct {
 	units   func(*rng) float64
 	rng     rng
 	rate    cursor[float64]
 	bursts  *bursts
 	at      protocol.Time
-	frac    float64 // of the nanosecond after at; so that rounding adds no drift
-	pending float64 // units until the first arrival
+	frac    float64 // fraction of a nanosecond after at, so that rounding causes no drift
+	pending float64 // units until the next arrival
 }
 
 func (p Poisson) begin(seed func(uint64) rng) process { return newPoisson(p.Rate, seed) }
@@ -47,7 +47,7 @@ func (o *open) next() protocol.Time {
 		room := float64(end-o.at) - o.frac
 		gap := room
 		if rate > 0 {
-			gap = float64(left * (1e9 / rate)) // converted, so that no machine fuses it with a sum
+			gap = float64(left * (1e9 / rate)) // the conversion prevents a fused multiply-add
 		}
 		if gap < room {
 			o.move(gap)
@@ -63,7 +63,7 @@ func (o *open) next() protocol.Time {
 	}
 }
 
-// now returns the rate and until when it holds.
+// now returns the current rate and until when it holds.
 func (o *open) now() (float64, protocol.Time) {
 	rate, end := o.rate.at(o.at)
 	if o.bursts == nil {
@@ -83,16 +83,16 @@ func (o *open) move(gap float64) {
 	o.frac = gap - float64(whole)
 }
 
-// bursts turns on and off.
+// bursts alternates between busy and idle.
 type bursts struct {
 	rng  rng
-	mean [2]time.Duration // of pauses, of bursts
+	mean [2]time.Duration // of pauses and of bursts
 	busy int
 	turn protocol.Time // when busy changes
 }
 
-// newBursts begins as a process that has always been running would be met:
-// busy as often as its share of the time.
+// newBursts starts in the stationary state: busy with the probability of its
+// share of the time.
 func newBursts(d rng, busy, idle time.Duration) *bursts {
 	b := &bursts{rng: d, mean: [2]time.Duration{idle, busy}}
 	if b.rng.float() < float64(busy)/float64(busy+idle) {

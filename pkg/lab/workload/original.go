@@ -7,25 +7,26 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The workloads of the original's client, as its code defines them
+// These are the workloads of the original's client, as its code defines them
 // (src/clockwork/workload/example.h, slo.h and the client's usage text in the
-// repository of the OSDI 2020 artifact). It seeds each stream by its place, as
-// we do; its arrivals are not ours. It leaves the SLO to the server (100 ms by
-// default) where we say nothing of one.
+// repository of the OSDI 2020 artifact). As in the original, a stream's seed is
+// its index; the arrivals differ. Where a comment gives no SLO, the original
+// leaves it to the server (100 ms by default).
 
-// Simple: Copies (2) models, each with Clients (1) in a closed loop.
+// Simple is Copies (2) models, each with Clients (1) in a closed loop.
 func Simple(o Options) Workload { return closedLoops(o, 2, 1) }
 
-// Spam: Copies (100) models, each with Clients (100) in a closed loop.
+// Spam is Copies (100) models, each with Clients (100) in a closed loop.
 func Spam(o Options) Workload { return closedLoops(o, 100, 100) }
 
-// SingleSpam: one model (Copies) with Clients (1,000) in a closed loop. So says
-// the original's usage text and its name; its code loads 100 such models.
+// SingleSpam is one model (Copies) with Clients (1,000) in a closed loop,
+// according to the original's usage text and its name; the original's code loads
+// 100 such models.
 func SingleSpam(o Options) Workload { return closedLoops(o, 1, 1000) }
 
-// FillMemory: more models than fit in a GPU's memory: one at 1,000 r/s, 10 at
-// 10 r/s, 400 at 1 r/s, all Poisson. So does the original's code; its usage
-// text tells of an older version with 500 models.
+// FillMemory is more models than fit in a GPU's memory: one at 1,000 r/s, 10 at
+// 10 r/s, 400 at 1 r/s, all Poisson. This follows the original's code; its usage
+// text describes an older version with 500 models.
 func FillMemory(o Options) Workload {
 	w := o.alike(411)
 	for i := range 411 {
@@ -41,26 +42,26 @@ func FillMemory(o Options) Workload {
 	return w
 }
 
-// SLOExp1: Copies (4) models share Rate (100 r/s), Poisson or Fixed, while the
-// SLO goes through its schedule, with whose last step it ends: by default the
-// example in the original's usage text, 2, 4, 8, 16 and 32 times the execution
-// time, 7 s each.
+// SLOExp1 is Copies (4) models that share Rate (100 r/s), Poisson or Fixed,
+// while the SLO follows its schedule; the workload ends with the last step. The
+// default schedule is the example in the original's usage text: 2, 4, 8, 16 and
+// 32 times the execution time, 7 s each.
 func SLOExp1(o Options) Workload {
 	o.SLO = o.slo(Factors(Growing(2, 32, 7*time.Second, func(f float64) float64 { return 2 * f })))
 	o.Length = cmp.Or(o.Length, span(o.SLO))
 	return openLoops(o, 4, 100)
 }
 
-// SLOExp2: SLOExp1 with Copies (2) models at Rate (200 r/s) in the foreground
-// and, beside them, Background (4) models, each with Clients (1) in a closed
-// loop with an SLO of 100 times the execution time, which begin within 10 s.
-// Again the example in the usage text.
+// SLOExp2 is SLOExp1 with Copies (2) models at Rate (200 r/s) in the foreground,
+// and Background (4) additional models, each with Clients (1) in a closed loop
+// with an SLO of 100 times the execution time, which start within 10 s. The
+// defaults are the example in the original's usage text.
 func SLOExp2(o Options) Workload {
 	o.Copies, o.Rate = cmp.Or(o.Copies, 2), cmp.Or(o.Rate, 200)
 	return beside(o, SLOExp1, cmp.Or(o.Background, 4), cmp.Or(o.Clients, 1), Always(SLO{Factor: 100}))
 }
 
-// beside adds closed loops on further copies to a workload of one model.
+// beside adds closed loops on additional copies to a workload of one model.
 func beside(o Options, foreground func(Options) Workload, copies, clients int, slo Schedule[SLO]) Workload {
 	copies = max(copies, 0)
 	w := foreground(o)
@@ -70,20 +71,21 @@ func beside(o Options, foreground func(Options) Workload, copies, clients int, s
 	return w
 }
 
-// Comparison: Copies (15) models share Rate (1,000 r/s), Poisson.
+// Comparison is Copies (15) models that share Rate (1,000 r/s), Poisson.
 func Comparison(o Options) Workload { return openLoops(o, 15, 1000) }
 
-// ComparisonClosed: Copies (15) models, each with Clients (16) in a closed loop.
+// ComparisonClosed is Copies (15) models, each with Clients (16) in a closed
+// loop.
 func ComparisonClosed(o Options) Workload { return closedLoops(o, 15, 16) }
 
-// BurstyModels: one model at 200 r/s throughout; after 300 s Rate (1,000 r/s)
-// comes to Copies (3,600) others, at first all to one of them, and evenly to
-// one more each second. It ends when all have been active for a second, or at
-// Length.
+// BurstyModels is one model at 200 r/s throughout; after 300 s Rate (1,000 r/s)
+// is sent to Copies (3,600) other models, at first all to one of them, then
+// evenly to one more each second. It ends when all have been active for a
+// second, or at Length.
 func BurstyModels(o Options) Workload { return activated(o, 300*time.Second) }
 
-// activated begins with the next model after lead. Copies counts the models
-// beside the steady one, which is the last, as in the original.
+// activated activates the other models after lead. Copies counts them without
+// the steady model, which is the last, as in the original.
 func activated(o Options, lead time.Duration) Workload {
 	copies := cmp.Or(o.Copies, 3600)
 	w := o.alike(copies + 1)
@@ -97,20 +99,20 @@ func activated(o Options, lead time.Duration) Workload {
 	return w
 }
 
-// The original's replay of Azure Functions.
+// These belong to the original's replay of Azure Functions.
 const (
-	// azureRate is the mean of the whole trace, measured in section 6.5, where
-	// the client was told of 8 workers at 0.125 of the trace each.
+	// azureRate is the mean of the whole trace, measured in section 6.5, where the
+	// client was configured for 8 workers at 0.125 of the trace each.
 	azureRate   = 9638.0
 	azureWorker = 0.125
-	// azureCopies is the number of instances of each of 61 models, azurePer how
-	// many functions each stands for: "four or five".
+	// azureCopies is the number of instances of each of 61 models, azurePer the
+	// number of functions per instance: "four or five".
 	azureCopies = 66
 	azurePer    = 4.5
 )
 
-// AzureReplay: the functions of a trace in turn over Copies (66) of each model
-// of Zoo, Poisson inside each minute. Without a Trace, 4.5 functions per
+// AzureReplay is the functions of a trace in turn over Copies (66) of each model
+// of Zoo, Poisson within each minute. Without a Trace, 4.5 functions per
 // instance are generated, with a mean of Rate (an eighth of the paper's 9,638
 // r/s for each of GPUs, 1 by default).
 func AzureReplay(o Options) Workload {
@@ -118,7 +120,7 @@ func AzureReplay(o Options) Workload {
 	return azureLike(o, Shape{Rate: rate}, nil)
 }
 
-// azureLike replays o.Trace, or a generated one; Functions is filled in here.
+// azureLike replays o.Trace, or a generated trace; it sets Functions.
 func azureLike(o Options, s Shape, scale Schedule[float64]) Workload {
 	var loads []Load
 	for _, p := range o.Zoo {
@@ -128,12 +130,12 @@ func azureLike(o Options, s Shape, scale Schedule[float64]) Workload {
 	trace := o.Trace
 	if n := len(w.Instances()); trace == nil && n > 0 {
 		s.Seed, s.Functions = o.Seed, min(int(azurePer*float64(n)), MaxFunctions)
-		trace, _ = Generate(s) // a shape that cannot be has no streams, which Validate refuses
+		trace, _ = Generate(s) // an impossible shape gives no streams, which Validate refuses
 	}
 	w = trace.Replay(loads, scale, o.SLO)
 	w.Seed, w.Length = o.Seed, o.Length
 	return w
 }
 
-// longestSLO is that of requests that have all the time in the world.
+// longestSLO is the SLO of requests without a real deadline.
 var longestSLO = Within(protocol.MaxSLO)

@@ -7,48 +7,49 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The bounds of what a process may ask for.
+// These bound the parameters of processes.
 const (
 	MaxRate    = 1e9
 	MaxClients = 1 << 20
-	MaxCount   = 100_000_000 // arrivals in a minute
+	MaxCount   = 100_000_000 // arrivals per minute
 	MaxMinute  = 1_000_000
 	MaxScale   = 1e4
 )
 
-// Process is how requests come about: Poisson, Fixed, Bursty, Closed, Counts
-// or Times. It is data; a Source brings it to life.
+// Process is an arrival process: Poisson, Fixed, Bursty, Closed, Counts or
+// Times. It is data; a Source runs it.
 type Process interface {
 	validate() error
-	// begin returns the running process; nil for Closed, whose next arrival
-	// depends on answers.
+	// begin returns the running process; nil for Closed, whose next arrival depends
+	// on answers.
 	begin(seed func(concern uint64) rng) process
 }
 
-// process gives the times of an open loop's arrivals, ascending, in offsets
+// process yields the times of an open loop's arrivals, ascending, as offsets
 // from the start of its stream; Never ends it.
 type process interface {
 	next() protocol.Time
 }
 
-// Poisson arrivals at Rate, in requests a second.
+// Poisson is Poisson arrivals at Rate, in requests per second.
 type Poisson struct{ Rate Schedule[float64] }
 
-// Fixed arrivals come evenly at Rate, in requests a second; the first after a
-// random part of the interval, so that many streams do not march in step.
+// Fixed is evenly spaced arrivals at Rate, in requests per second. The first
+// comes after a random part of the interval, so that streams are not
+// synchronised.
 type Fixed struct{ Rate Schedule[float64] }
 
-// Bursty arrivals are Poisson at Rate during bursts and none between them. The
-// lengths of bursts and pauses are exponential with means Busy and Idle, and
-// the stream begins anywhere in them.
+// Bursty is Poisson arrivals at Rate during bursts and none between them. The
+// lengths of bursts and pauses are exponential with means Busy and Idle; the
+// stream starts in the stationary state.
 type Bursty struct {
 	Rate       Schedule[float64]
 	Busy, Idle time.Duration
 }
 
-// Closed is a closed loop: each of Clients waits for its answer, thinks, and
-// sends again. Each begins at a random moment within Ramp. After Requests in
-// all (0: no limit) no client sends.
+// Closed is a closed loop: each of Clients waits for its answer, waits for
+// Think, and sends again. Each starts at a random time within Ramp. After
+// Requests in total (0: no limit) no client sends.
 type Closed struct {
 	Clients  int
 	Think    time.Duration
@@ -56,18 +57,19 @@ type Closed struct {
 	Requests int
 }
 
-// Counts replays a trace of counts: each minute has as many arrivals as it
-// says, at the times that a Poisson process of that many would have. Minute is
-// how long a minute takes, 0 for the usual length. Scale multiplies the counts
-// of the minutes that begin under it, nil for as they are; a broken count is
-// rounded up as often as its fraction says, and MaxCount is the most.
+// Counts replays a trace of counts: each minute has the given number of
+// arrivals, at the times of a Poisson process with that number. Minute is the
+// length of a minute, 0 for 60 s. Scale multiplies the counts of the minutes
+// that start under it; nil keeps them. A fractional count is rounded up with the
+// probability of its fraction, and bounded by MaxCount.
 type Counts struct {
 	Minutes []Count
 	Minute  time.Duration
 	Scale   Schedule[float64]
 }
 
-// Count is one minute's number of arrivals. Minutes without any are left out.
+// Count is one minute's number of arrivals. Minutes without arrivals are left
+// out.
 type Count struct{ Minute, N uint32 }
 
 // Times replays arrivals at these offsets from the stream's start, ascending.
@@ -115,7 +117,7 @@ func (p Times) validate() error {
 func (Closed) begin(func(uint64) rng) process  { return nil }
 func (p Times) begin(func(uint64) rng) process { return &times{left: p.At} }
 
-// times hands out a list.
+// times yields the times of a list.
 type times struct{ left []protocol.Time }
 
 func (t *times) next() protocol.Time {

@@ -2,14 +2,14 @@ package workload
 
 import "math/bits"
 
-// dice is a splitmix64 generator (Steele, Lea and Flood, OOPSLA 2014), eight
-// bytes each so that thousands of streams stay in the cache. Written by hand
-// because the arrivals depend on it: it uses whole numbers and comparisons
-// alone, so every machine and every release of Go draws the same.
+// rng is a splitmix64 generator (Steele, Lea and Flood, OOPSLA 2014) of eight
+// bytes, so that thousands of streams fit in the cache. It was written by hand
+// because the arrivals depend on it: it uses only integers and comparisons, so
+// every machine and every release of Go draws the same.
 type rng uint64
 
-// The concerns that one stream draws for; each has dice of its own, so that a
-// change of one leaves the others' draws alone.
+// These are the concerns of a stream; each has an rng of its own, so that a
+// change in one does not change the draws of the others.
 const (
 	forArrivals = iota + 1
 	forBursts
@@ -17,7 +17,7 @@ const (
 	forCounts
 )
 
-// newDice mixes the seeds, so that neighbouring ones give unrelated draws.
+// newRNG mixes the seeds, so that neighbouring seeds give unrelated draws.
 func newRNG(seeds ...uint64) rng {
 	d := rng(0)
 	for _, seed := range seeds {
@@ -35,20 +35,20 @@ func (d *rng) next() uint64 {
 	return z ^ z>>31
 }
 
-// float is uniform in [0, 1).
+// float draws uniformly from [0, 1).
 func (d *rng) float() float64 { return unit(d.next()) }
 
 func unit(bits uint64) float64 { return float64(bits>>11) * 0x1p-53 }
 
-// below is uniform in [0, n).
+// below draws uniformly from [0, n).
 func (d *rng) below(n int) int {
 	high, _ := bits.Mul64(d.next(), uint64(n))
 	return int(high)
 }
 
-// exp is exponential with mean 1, by von Neumann's method of 1951: it falls
-// through runs of ever smaller draws and takes the first of a run of odd
-// length; each run of even length adds 1.
+// exp draws an exponential number with mean 1, by von Neumann's method of 1951:
+// it draws descending runs and returns the first draw of a run of odd length;
+// each run of even length adds 1.
 func (d *rng) exp() float64 {
 	for whole := 0.0; ; whole++ {
 		first := d.next()

@@ -8,8 +8,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Schedule is a value that changes over time: each step holds from its offset
-// to the next one's. Before the first step the value is zero. Offsets ascend.
+// Schedule is a value that changes over time: each step holds from its offset to
+// the next one's. Before the first step the value is zero. Offsets ascend.
 type Schedule[T any] []Step[T]
 
 // Step is one value of a Schedule.
@@ -18,11 +18,11 @@ type Step[T any] struct {
 	Value T
 }
 
-// Always is the schedule that never changes.
+// Always returns a schedule with a constant value.
 func Always[T any](value T) Schedule[T] { return Schedule[T]{{Value: value}} }
 
-// Growing is a schedule that begins at first and is put through grow every
-// period, for as long as the value is at most last.
+// Growing returns a schedule that starts at first and applies grow every period,
+// while the value is at most last.
 func Growing(first, last float64, period time.Duration, grow func(float64) float64) Schedule[float64] {
 	var s Schedule[float64]
 	for v, from := first, time.Duration(0); v <= last; v, from = grow(v), from+period {
@@ -34,15 +34,15 @@ func Growing(first, last float64, period time.Duration, grow func(float64) float
 	return s
 }
 
-// SLO is what a request asks for: a duration or, where Factor is set, so many
-// times the execution time of its model at batch 1. Zero leaves it to the
+// SLO is a request's SLO: a duration or, if Factor is set, that many times the
+// execution time of its model at batch 1. The zero value leaves the SLO to the
 // server.
 type SLO struct {
 	Fixed  time.Duration
 	Factor float64
 }
 
-// Within is the SLO that stays d.
+// Within returns the constant SLO d.
 func Within(d time.Duration) Schedule[SLO] { return Always(SLO{Fixed: d}) }
 
 // Factors turns a schedule of numbers into one of SLO factors.
@@ -54,7 +54,7 @@ func Factors(s Schedule[float64]) Schedule[SLO] {
 	return slos
 }
 
-// ordered checks that offsets ascend from 0 on, and each value by valid.
+// ordered checks that offsets ascend from 0 on, and each value with valid.
 func (s Schedule[T]) ordered(what string, valid func(T) bool) error {
 	for i, step := range s {
 		if step.From < 0 || i > 0 && step.From <= s[i-1].From {
@@ -75,8 +75,8 @@ func validSLO(s SLO) bool {
 	return s.Fixed >= 0 && s.Fixed <= protocol.MaxSLO && between(0, 1e9)(s.Factor) && (s.Fixed == 0 || s.Factor == 0)
 }
 
-// cursor walks along a schedule; it is asked for ascending times only. It
-// carries the current step, so that mostly no other memory is read.
+// cursor walks along a schedule; times must ascend. It holds the current step,
+// so that most calls read no other memory.
 type cursor[T any] struct {
 	value T
 	until protocol.Time

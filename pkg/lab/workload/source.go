@@ -9,30 +9,31 @@ import (
 
 // Arrival is one request.
 type Arrival struct {
-	// At is when it is sent, counted from the workload's start.
+	// At is when the request is due, relative to the workload's start.
 	At protocol.Time
-	// Model is the index of its instance, Stream and Client whose it is.
+	// Model is the index of its instance, Stream that of its stream, Client that of
+	// its client.
 	Model, Stream, Client int
-	// SLO is 0 where the request names none.
+	// SLO is 0 if the request has none.
 	SLO time.Duration
-	// Batch is how many items it has.
+	// Batch is its number of items.
 	Batch int
 }
 
-// Source yields the arrivals of one run of a workload, in order of time, then
-// of stream, then of client. It allocates nothing for an arrival. One goroutine
-// owns it.
+// Source yields the arrivals of one run of a workload, in order of time, then of
+// stream, then of client. It allocates nothing per arrival. One goroutine owns
+// it.
 type Source struct {
 	streams []stream
-	// coming has a leaf for each open loop and each client of a closed one, in
-	// order; owner tells whose stream a leaf is.
+	// coming has a leaf per open loop and per client of a closed loop, in order;
+	// owner maps a leaf to its stream.
 	coming tournament
 	owner  []uint32
 	now    protocol.Time
 }
 
-// Source begins a run. exec gives the execution time at batch 1 of the model at
-// a path; it is asked only where an SLO is a factor of it.
+// Source starts a run. exec returns the execution time at batch 1 of the model
+// at a path; it is called only for SLOs that are factors.
 func (w Workload) Source(exec func(path string) time.Duration) (*Source, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
@@ -57,11 +58,11 @@ func (w Workload) Source(exec func(path string) time.Duration) (*Source, error) 
 	return s, nil
 }
 
-// Peek returns when the next arrival is; Never where there is none, or none
+// Peek returns the time of the next arrival; Never if there is none, or none
 // before a client of a closed loop gets its answer.
 func (s *Source) Peek() protocol.Time { return s.coming.first().at }
 
-// Next takes the next arrival; false where Peek says Never.
+// Next returns the next arrival; false if Peek returns Never.
 func (s *Source) Next() (Arrival, bool) {
 	first := s.coming.first()
 	if first.at == protocol.Never {
@@ -80,10 +81,10 @@ func (s *Source) Next() (Arrival, bool) {
 	return of.arrival(first.at, int(i), client), true
 }
 
-// Done tells that a was answered at this time, well or badly; its client of a
-// closed loop may send again. It must be told once of each arrival of a closed
-// loop, and does nothing for others. An answer from before the latest Next
-// counts as of then, for arrivals stay in order.
+// Done reports the answer to a at this time, successful or not; its client in a
+// closed loop may send again. Done must be called exactly once per arrival of a
+// closed loop, and does nothing for others. An answer from before the last Next
+// counts as arriving then, because arrivals stay in order.
 func (s *Source) Done(a Arrival, at protocol.Time) {
 	of := &s.streams[a.Stream]
 	if of.closed == nil {
@@ -98,7 +99,7 @@ func (s *Source) begin(of *stream) {
 		s.coming.set(of.leaf, of.following())
 		return
 	}
-	ramp := of.rng // a copy: the clients' first moments
+	ramp := of.rng // a copy: draws the clients' start times
 	for client := range of.closed.waiting {
 		into := time.Duration(ramp.float() * float64(of.closed.of.Ramp))
 		if at := of.within(of.start.Add(into)); at != protocol.Never && of.closed.take() {

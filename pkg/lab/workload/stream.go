@@ -8,12 +8,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// stream is a Stream that runs: an open loop has a process, a closed one its
+// stream is a running Stream: an open loop has a process, a closed loop its
 // clients.
 type stream struct {
 	open        process
 	closed      *closed
-	leaf        int // its first in Source.coming
+	leaf        int // index of its first leaf in Source.coming
 	start, stop protocol.Time
 	model       int
 	batch       int
@@ -45,7 +45,7 @@ func (w Workload) run(of Stream, slo Schedule[time.Duration]) stream {
 	return s
 }
 
-// leaves is how many arrivals of it can be to come at once.
+// leaves returns the maximum number of its pending arrivals.
 func (s Stream) leaves() int {
 	if loop, ok := s.Process.(Closed); ok {
 		return loop.Clients
@@ -53,7 +53,7 @@ func (s Stream) leaves() int {
 	return 1
 }
 
-// deadlines turns factors into durations.
+// deadlines converts factors to durations.
 func (s Stream) deadlines(path string, exec func(string) time.Duration) (Schedule[time.Duration], error) {
 	var out Schedule[time.Duration]
 	for _, step := range s.SLO {
@@ -81,7 +81,7 @@ func (s *stream) following() protocol.Time {
 	return s.within(s.start.Add(time.Duration(at)))
 }
 
-// within is at, or Never where that is too late.
+// within returns at, or Never if that is too late.
 func (s *stream) within(at protocol.Time) protocol.Time {
 	if at >= s.stop {
 		return protocol.Never

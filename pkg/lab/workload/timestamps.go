@@ -8,7 +8,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The bounds of a trace of timestamps.
+// These bound a trace of timestamps.
 const (
 	MaxRequests = 50_000_000
 	MaxTraced   = 1 << 16 // models
@@ -21,10 +21,10 @@ type Request struct {
 	Model string
 }
 
-// Timestamps yields the requests of a file of lines timestamp,model; the
-// header timestamp,model may stand before them. Timestamps are seconds or dates,
-// see instant, and never go back. It holds one line at a time, and ends with the
-// first error, which names line and column.
+// Timestamps iterates over the requests of a file of lines timestamp,model; the
+// header timestamp,model may precede them. Timestamps are seconds or dates (see
+// instant) and never decrease. The iterator holds one line at a time and ends
+// with the first error, which names line and column.
 func Timestamps(r io.Reader) iter.Seq2[Request, error] {
 	return func(yield func(Request, error) bool) {
 		l, names, last := newLines(r), map[string]string{}, protocol.Time(0)
@@ -78,9 +78,9 @@ func readRequest(l *lines, names map[string]string, last protocol.Time) (Request
 	return Request{at, name}, nil
 }
 
-// ReadTimestamps makes a workload of such a trace, at most MaxRequests of it:
-// its first request is at the start, and each model it names is one instance
-// of the model at the path that load gives.
+// ReadTimestamps makes a workload of such a trace, with at most MaxRequests
+// requests. The first request is at the start; each model name is one instance
+// of the model at the path that load returns.
 func ReadTimestamps(r io.Reader, load func(model string) (path string), slo Schedule[SLO]) (Workload, error) {
 	w := Workload{Name: "timestamps"}
 	places := map[string]int{}

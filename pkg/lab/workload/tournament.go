@@ -2,11 +2,11 @@ package workload
 
 import "clockwork/pkg/protocol"
 
-// tournament holds the next time of each of its leaves and knows the earliest;
+// tournament holds the next time of each of its leaves and yields the earliest;
 // ties go to the lower leaf. Node i is the winner of nodes 2i and 2i+1; the
-// leaves are the second half. To set a leaf replays its matches up to the
-// root without a branch that depends on the times, which is several times as
-// fast as a heap of thousands.
+// leaves are the second half. Setting a leaf replays its matches up to the root
+// without branches that depend on the times, which is several times as fast as a
+// heap of thousands of entries.
 type tournament []match
 
 type match struct {
@@ -29,7 +29,7 @@ func newTournament(leaves int) tournament {
 	return t
 }
 
-// first is the winner; its time is Never where no leaf has one.
+// first returns the winner; its time is Never if no leaf has one.
 func (t tournament) first() match { return t[1] }
 
 func (t tournament) set(leaf int, at protocol.Time) {
@@ -38,7 +38,7 @@ func (t tournament) set(leaf int, at protocol.Time) {
 	t[i] = won
 	for ; i > 1; i /= 2 {
 		rival := t[i^1]
-		left := protocol.Time(i & 1) // 1 where the rival is, who then wins a tie
+		left := protocol.Time(i & 1) // 1 if the rival has the lower index and so wins a tie
 		if rival.at-left < won.at {
 			won.at = rival.at
 		}

@@ -8,33 +8,33 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The bounds of a workload.
+// These bound a workload.
 const (
 	MaxStreams = 1 << 20
 	MaxBatch   = 1024
-	// MaxLeaves bounds the open loops and the clients of closed ones together.
+	// MaxLeaves bounds the sum of open loops and clients of closed loops.
 	MaxLeaves = 1 << 22
 )
 
-// Workload is data: the models that must be loaded, and who sends requests for
-// them. All offsets count from its start.
+// Workload is data: the models that must be loaded, and the streams of requests
+// for them. All offsets count from its start.
 type Workload struct {
 	Name string
-	// Seed is the seed of everything in it that is random.
+	// Seed is the seed of everything random in it.
 	Seed uint64
-	// Length ends it: nothing is sent at or after it. 0: it goes on until its
+	// Length ends it: no request is due at or after it. 0: it lasts until its
 	// streams end.
 	Length  time.Duration
 	Loads   []Load
 	Streams []Stream
 }
 
-// Load is so many copies of one model, as protocol.LoadRequest loads them.
+// Load is a number of copies of one model, as protocol.LoadRequest loads them.
 type Load struct {
-	// Path is the model's, such as zoo/resnet50_v2.
+	// Path is the model's path, such as zoo/resnet50_v2.
 	Path string
-	// Name is the first part of the names of its instances, which are
-	// protocol.CopyNames(Name, Copies). Two loads never share it.
+	// Name is the base of the names of its instances, which are
+	// protocol.CopyNames(Name, Copies). No two loads share a Name.
 	Name   string
 	Copies int
 }
@@ -45,25 +45,25 @@ type Instance struct{ Name, Path string }
 // Stream is one source of requests. Its schedules and its process count from
 // Start.
 type Stream struct {
-	// Seed makes the stream's draws, together with the workload's: streams of
-	// the same seeds draw the same. It does not depend on the stream's place,
-	// so that leaving out one stream changes no other.
+	// Seed, together with the workload's, is the seed of the stream: streams with
+	// the same seeds draw the same. It is independent of the stream's index, so that
+	// removing one stream changes no other.
 	Seed uint64
-	// Model is the index of an instance, Workload.Instances()[Model]. Where
-	// Spread is more than 1, each request goes to one of that many from there
-	// on, all equally likely.
+	// Model is the index of an instance, Workload.Instances()[Model]. If Spread is
+	// more than 1, each request goes to one of that many instances from Model on,
+	// uniformly at random.
 	Model   int
 	Spread  Schedule[int]
 	Process Process
 	SLO     Schedule[SLO]
-	// Batch is how many items each request has; 0 stands for 1.
+	// Batch is the number of items per request; 0 means 1.
 	Batch int
-	// Nothing is sent before Start, nor at or after Stop; 0: no such limit.
+	// No request is due before Start, nor at or after Stop; 0: no such limit.
 	Start, Stop time.Duration
 }
 
-// Instances lists the copies of all models in the order that Stream.Model and
-// Arrival.Model count in.
+// Instances lists the copies of all models in the order of the indexes
+// Stream.Model and Arrival.Model.
 func (w Workload) Instances() []Instance {
 	var all []Instance
 	for _, l := range w.Loads {
@@ -74,7 +74,7 @@ func (w Workload) Instances() []Instance {
 	return all
 }
 
-// Validate returns what is wrong with w, nil if nothing is.
+// Validate returns an error that says what is wrong with w, nil if nothing is.
 func (w Workload) Validate() error {
 	if w.Length < 0 || len(w.Streams) == 0 || len(w.Streams) > MaxStreams {
 		return fmt.Errorf("workload %s: length %v, %d streams: 1 to %d streams are needed", w.Name, w.Length, len(w.Streams), MaxStreams)
@@ -130,8 +130,8 @@ func (s Stream) validate(instances []Instance) error {
 	return s.validModels(instances)
 }
 
-// validModels also keeps a spread to copies of one model, for an SLO factor
-// would mean different things to others.
+// validModels checks the instances. A spread must stay within copies of one
+// model, because an SLO factor would have different meanings for other models.
 func (s Stream) validModels(instances []Instance) error {
 	last := s.Model
 	for _, step := range s.Spread {
