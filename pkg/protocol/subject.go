@@ -20,7 +20,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.explain.<service>            clockwork explain -> front doors, active scheduler, with a reply
 //	<p>.scheduler.submit.<door>      front door -> scheduler
 //	<p>.scheduler.start              controller -> scheduler: ClockworkState
-//	<p>.scheduler.join               controller -> scheduler: a worker that joined after activation
+//	<p>.scheduler.join               controller -> scheduler: a worker that joined later
 //	<p>.profiler.start, .report      controller -> profiler, profiler -> controller
 //	<p>.worker.<id>.action, .input   issuers -> worker, front door -> worker
 //	<p>.frontdoor.<id>.dispatch      scheduler -> front door

@@ -40,7 +40,7 @@ type actionTracker struct {
 }
 
 // overdue is how long after its latest end an action without a result is dropped. The
-// core gives up sooner; a result that arrives later is still reported to listeners.
+// core gives up sooner; a result that arrives in between is still reported to listeners.
 const overdue = 10 * time.Second
 
 // Begin implements sched.Observer. Results of an earlier core's actions no longer

@@ -55,7 +55,7 @@ func prescan(body []byte, maxElements int) (int, *protocol.Error) {
 		if elements++; elements > maxElements {
 			return 0, protocol.Errorf(protocol.BadMessage, "more than %d elements; send tensors as raw bytes (msgpack bin)", maxElements)
 		}
-		if at < len(body) && plain[body[at]] > 0 { // most are
+		if at < len(body) && plain[body[at]] > 0 { // true for most values
 			if at += int(plain[body[at]]); at > len(body) {
 				return 0, protocol.Errorf(protocol.BadMessage, "cut off at byte %d", len(body))
 			}

@@ -17,8 +17,8 @@ import (
 	"clockwork/pkg/watch/terminal"
 )
 
-// trafficSLO can be met on two cores shared with other virtual machines, where a
-// processor may be unavailable for a hundred milliseconds and more.
+// trafficSLO can be met on two shared cores, where a processor may be unavailable for a
+// hundred milliseconds and more.
 const trafficSLO = 500 * time.Millisecond
 
 // traffic is the requests to all models, and their outcomes.

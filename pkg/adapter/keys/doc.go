@@ -4,7 +4,7 @@
 // and each process its own file.
 //
 //	ROLE.nk, ROLE.NAME.nk     the seed of a user, mode 0600; created once
-//	tls/USER.pem, .key        the certificate of a user; tls/ca.* is the authority that signs all
+//	tls/USER.pem, .key        a user's certificate, signed by the authority tls/ca.*
 //	broker/users.conf         the users, with public keys; written each time
 //	broker/nats.conf, nats-tls.conf, nats-cluster-tls.conf    settings; created once
 //	broker/server.*, ca.pem, certificates.conf                the broker's certificate
