@@ -68,7 +68,7 @@ func (l *leader) onLoad(ctx context.Context, r micro.Request) {
 	token := l.nextToken
 	l.loads[token] = pendingLoad{r, wire.EncodingOf(r.Data())}
 	l.mu.Unlock()
-	l.report(ctx, startup.LoadAsked{Token: token, Request: request})
+	l.report(ctx, startup.LoadRequested{Token: token, Request: request})
 }
 
 // answerLoad answers a load.
@@ -205,7 +205,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 	}) {
 		return nil, protocol.Refusal(protocol.ShuttingDown)
 	}
-	s.Workers = l.askWorkers(ctx, workers)
+	s.Workers = l.queryWorkers(ctx, workers)
 	for i, w := range s.Workers {
 		s.PageSize = w.PageSize
 		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they stand above
@@ -219,7 +219,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 
 // askWorkers asks all workers at once; one that does not answer is shown as it
 // was last heard.
-func (l *leader) askWorkers(ctx context.Context, workers []protocol.WorkerState) []protocol.WorkerState {
+func (l *leader) queryWorkers(ctx context.Context, workers []protocol.WorkerState) []protocol.WorkerState {
 	states := append([]protocol.WorkerState{}, workers...)
 	var asking sync.WaitGroup
 	for i, w := range workers {

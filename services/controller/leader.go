@@ -65,8 +65,8 @@ const queuedEvents = 4096
 // maxAnswering is how many ls and state are answered at a time.
 const maxAnswering = 64
 
-// askWait bounds how long a worker may take to tell its state to a client.
-const askWait = time.Second
+// queryWait bounds how long a worker may take to answer a state query of a client.
+const queryWait = time.Second
 
 // recallPause is how long a controller that cannot read the store waits before
 // it campaigns again.
@@ -211,7 +211,7 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 			stops[i]()
 		}
 	}
-	l.caller = l.bus.NewCaller(bus.RandomID(), askWait)
+	l.caller = l.bus.NewCaller(bus.RandomID(), queryWait)
 	for _, s := range []struct {
 		subject string
 		handle  nats.MsgHandler

@@ -22,7 +22,7 @@ func (t *term) listen() (stop func(), err error) {
 			stops[i]()
 		}
 	}
-	t.caller = t.bus.NewCaller(bus.RandomID(), askWait)
+	t.caller = t.bus.NewCaller(bus.RandomID(), queryWait)
 	add := func(subscription *nats.Subscription, failed error) {
 		if err == nil {
 			err = failed
@@ -51,7 +51,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 		return
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
-		t.onNobody(door, t.bus.Subjects.Token(m.Subject, 3))
+		t.onNoResponders(door, t.bus.Subjects.Token(m.Subject, 3))
 		return
 	}
 	b, fault := wire.Submissions.Decode(m.Data)
@@ -67,8 +67,8 @@ func (t *term) onSubmit(m *nats.Msg) {
 	if t.ended || !t.core.Started() {
 		return // front doors submit again what they have once an epoch is active
 	}
-	t.spoke = sched.FrontDoorSpoke{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
-	t.step(&t.spoke)
+	t.report = sched.AnswersReported{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
+	t.step(&t.report)
 	for i := range b.Requests {
 		t.reportTraced(&b.Requests[i])
 		t.submit = sched.Submitted{Submitted: b.Requests[i], Epoch: b.Epoch}
@@ -80,8 +80,8 @@ func (t *term) onSubmit(m *nats.Msg) {
 // noResponders is the broker's status for a request that nobody listens to.
 const noResponders = "503"
 
-// onNobody takes the broker's answer to inquire.
-func (t *term) onNobody(door uint64, number string) {
+// onNoResponders takes the answer of the broker to queryResponders.
+func (t *term) onNoResponders(door uint64, number string) {
 	question, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		return
@@ -92,7 +92,7 @@ func (t *term) onNobody(door uint64, number string) {
 		return
 	}
 	t.checkHearing()
-	t.step(&sched.NobodyListens{FrontDoor: door, Question: question})
+	t.step(&sched.NoResponders{FrontDoor: door, Question: question})
 }
 
 func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {

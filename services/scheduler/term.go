@@ -50,7 +50,7 @@ type term struct {
 	doors    map[uint64]*box[protocol.Dispatch]
 	workers  map[string]*box[protocol.Action]
 	refs     []protocol.RequestRef // of the actions in workers
-	spoke    sched.FrontDoorSpoke  // used for each, as the next two are
+	report   sched.AnswersReported // used for each, as the next two are
 	submit   sched.Submitted
 	result   sched.Result
 	full     []flusher // of doors and workers, those with something to send
@@ -63,7 +63,7 @@ const (
 	maxDispatches = 2048 // in a message, as the next
 	maxActions    = 256
 	maxBoxes      = 4096 // of workers, and of front doors
-	askWait       = 2 * time.Second
+	queryWait     = 2 * time.Second
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
@@ -185,7 +185,7 @@ func (t *term) step(e sched.TermEvent) {
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
-	t.dispatch(out.Words)
+	t.dispatch(out.Verdicts)
 	if len(out.Notes)+len(out.Ask)+len(out.Questions)+len(out.Owed) > 0 || out.Activated || out.Resign != "" {
 		t.carryOut(out)
 	}
@@ -228,7 +228,7 @@ func (t *term) carryOut(out *sched.TermOutput) {
 		t.sending.Go(func() { t.ask(q) })
 	}
 	for _, q := range out.Questions {
-		t.inquire(q)
+		t.queryResponders(q)
 	}
 	for _, o := range out.Owed {
 		t.sending.Go(func() { t.answerFor(o) })

@@ -41,7 +41,7 @@ type agent struct {
 	outputs    *outputs
 	unsent     chan struct{} // wakes the sender
 	sender     sync.WaitGroup
-	roused     chan struct{} // the clock is to be asked for now
+	clockWake  chan struct{} // the clock is to be asked for now
 	subs       []*nats.Subscription
 	figures    *livestats.Worker // guarded by itself
 	shown      *bus.LiveStats
@@ -61,7 +61,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		wake:        protocol.Never,
 		models:      map[backend.Model]struct{}{},
 		unsent:      make(chan struct{}, 1),
-		roused:      make(chan struct{}, 1),
+		clockWake:   make(chan struct{}, 1),
 		unregister:  func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())

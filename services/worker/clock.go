@@ -13,12 +13,12 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// askEvery is how often the scheduler is asked for its time, restEvery how often
+// clockQueryEvery is how often the worker queries the clock of the scheduler, restEvery how often
 // once nothing was ordered for restAfter.
 const (
-	askEvery  = 25 * time.Millisecond
-	restEvery = 250 * time.Millisecond
-	restAfter = 2 * time.Second
+	clockQueryEvery = 25 * time.Millisecond
+	restEvery       = 250 * time.Millisecond
+	restAfter       = 2 * time.Second
 )
 
 // startClock keeps the offset to the scheduler's clock. When it was asked
@@ -31,44 +31,44 @@ func (a *agent) startClock() error {
 	}
 	a.subs = append(a.subs, sub)
 	a.work.Go(func() {
-		next := time.NewTimer(askEvery)
+		next := time.NewTimer(clockQueryEvery)
 		defer next.Stop()
 		for {
 			select {
 			case <-a.ctx.Done():
 				return
-			case <-a.roused:
+			case <-a.clockWake:
 			case <-next.C:
 			}
 			asked := inbox + "." + strconv.FormatInt(int64(clock.Now()), 36)
 			_ = a.bus.Control.PublishRequest(a.bus.Subjects.Clock(a.config.Name), asked, nil) // it is asked again
-			next.Reset(a.askIn(clock.Now()))
+			next.Reset(a.nextClockQuery(clock.Now()))
 		}
 	})
 	return nil
 }
 
-// askIn is when the scheduler is to be asked next.
-func (a *agent) askIn(now protocol.Time) time.Duration {
+// nextClockQuery is the time until the next query of the clock.
+func (a *agent) nextClockQuery(now protocol.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.resting = a.core.InFlight() == 0 && now.Sub(a.ordered) > restAfter && a.core.ClockEpoch() != 0
 	if a.resting {
 		return restEvery
 	}
-	return askEvery
+	return clockQueryEvery
 }
 
-// rouse ends a rest: there is something to do, for which the clock counts. The
+// wakeClock ends a rest: there is something to do, for which the clock counts. The
 // caller holds the lock.
-func (a *agent) rouse(now protocol.Time) {
+func (a *agent) wakeClock(now protocol.Time) {
 	a.ordered = now
 	if !a.resting {
 		return
 	}
 	a.resting = false
 	select {
-	case a.roused <- struct{}{}:
+	case a.clockWake <- struct{}{}:
 	default:
 	}
 }
@@ -89,7 +89,7 @@ func (a *agent) onClock(m *nats.Msg) {
 	out := a.core.Step(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
 	known, stepped := out.ClockKnown, out.Stepped
 	if a.core.ClockEpoch() != before { // a new scheduler's clock is to be known soon
-		a.rouse(answered)
+		a.wakeClock(answered)
 	}
 	a.mu.Unlock()
 	if stepped {

@@ -101,7 +101,7 @@ func (a *agent) onAction(m *nats.Msg) {
 	}
 	a.mu.Lock()
 	defer a.unlock()
-	a.rouse(clock.Now())
+	a.wakeClock(clock.Now())
 	for i := range actions {
 		a.received.Action = actions[i]
 		a.step(&a.received)

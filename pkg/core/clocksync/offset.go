@@ -49,15 +49,15 @@ func (r reading) agree(with reading) bool {
 // estimate. So does a stepped clock, which shows as two readings that contradict
 // each other. A reading of an older epoch, or with a reply before its request,
 // is ignored.
-func (o *Offset) Add(epoch uint64, asked, answered, remote protocol.Time) {
-	if epoch < o.epoch || answered < asked {
+func (o *Offset) Add(epoch uint64, sent, answered, remote protocol.Time) {
+	if epoch < o.epoch || answered < sent {
 		return
 	}
 	if epoch > o.epoch {
 		*o = Offset{epoch: epoch}
 	}
-	trip := answered.Sub(asked)
-	now := reading{remote.Sub(asked) - trip/2, trip, answered}
+	trip := answered.Sub(sent)
+	now := reading{remote.Sub(sent) - trip/2, trip, answered}
 	if o.count > 0 && !now.agree(o.best) {
 		*o = Offset{epoch: epoch, steps: o.steps + 1}
 	}

@@ -17,10 +17,10 @@ type job struct {
 	// waiting are the units that no GPU has taken.
 	units, waiting []*unit
 	// planned: the stored profiles are known. asked: the Read was output.
-	planned, asked bool
-	models         int
-	report         protocol.ProfileReport
-	done, total    int // measurements, for the progress events
+	planned, queried bool
+	models           int
+	report           protocol.ProfileReport
+	done, total      int // measurements, for the progress events
 }
 
 // give starts a job, which replaces the current one.
@@ -96,10 +96,10 @@ func newUnit(model protocol.ModelSpec, gpuType string, known []protocol.Profile)
 // of earlier jobs have ended.
 func (m *Machine) ask() {
 	j := m.job
-	if j.asked || m.storing > 0 {
+	if j.queried || m.storing > 0 {
 		return
 	}
-	j.asked = true
+	j.queried = true
 	read := &Read{Job: j.id}
 	for _, u := range j.units {
 		if !u.complete() {
@@ -114,7 +114,7 @@ func (m *Machine) ask() {
 }
 
 func (m *Machine) profilesRead(e ProfilesRead) {
-	if j := m.job; j != nil && j.asked && !j.planned && e.Job == j.id {
+	if j := m.job; j != nil && j.queried && !j.planned && e.Job == j.id {
 		m.plan(e.Profiles)
 	}
 }

@@ -35,12 +35,12 @@ type ledger struct {
 	sweep   protocol.Time     // when to look for those that nobody will answer
 
 	// Of a front door that is not heard:
-	lost   bool
-	since  protocol.Time // when it was missed
-	next   protocol.Time // when to look after it
-	asked  protocol.Time // when the broker was last asked who listens there
-	number uint64        // of the first of the two questions; 0 for none
-	nobody [2]bool       // on which of its two subjects nobody does
+	lost          bool
+	since         protocol.Time // when it was missed
+	next          protocol.Time // when to look after it
+	queriedAt     protocol.Time // when the broker was last asked who listens there
+	firstQuestion uint64        // of the first of the two questions; 0 for none
+	noResponders  [2]bool       // on which of its two subjects nobody does
 }
 
 // client is where somebody waits, and from when on its front door does not answer
@@ -82,9 +82,9 @@ func newFrontDoors(question uint64) frontDoors {
 	}
 }
 
-// spoke brings the ledgers up to date. A front door that speaks to another epoch is
+// answersReported brings the ledgers up to date. A front door that reports to another epoch is
 // that scheduler's to answer for.
-func (t *Term) spoke(e *FrontDoorSpoke) {
+func (t *Term) answersReported(e *AnswersReported) {
 	if !t.started {
 		return
 	}
@@ -130,7 +130,7 @@ func (t *Term) lateAnswer(e *Submitted) {
 		word = protocol.Yours
 		t.doors.strike(e.ID.Door, []uint64{e.ID.Seq})
 	}
-	t.out.Words = append(t.out.Words, protocol.Dispatch{ID: e.ID, Kind: word})
+	t.out.Verdicts = append(t.out.Verdicts, protocol.Dispatch{ID: e.ID, Kind: word})
 }
 
 func (t *Term) frontDoorBeat(h protocol.Heartbeat) {
@@ -179,26 +179,26 @@ func (t *Term) pursue(of *ledger) {
 	}
 	if next <= t.now {
 		t.doors.question += 2
-		of.number, of.asked, of.nobody = t.doors.question, t.now, [2]bool{}
-		t.out.Questions = append(t.out.Questions, FrontDoorQuestion{of.door, of.number, of.number + 1})
+		of.firstQuestion, of.queriedAt, of.noResponders = t.doors.question, t.now, [2]bool{}
+		t.out.Questions = append(t.out.Questions, FrontDoorQuestion{of.door, of.firstQuestion, of.firstQuestion + 1})
 		next = t.now.Add(askEvery)
 	}
 	of.next = next
 }
 
-// nobodyListens takes the broker's answer about one subject of a front door. Two
+// noResponders takes the broker's answer about one subject of a front door. Two
 // mean that both of its connections were gone: all it said on them has been heard
 // before, since those answers come on the same subject behind it. That declares it
 // lost, and what was due when the question was asked is the term's to answer.
-func (t *Term) nobodyListens(door, question uint64) {
+func (t *Term) noResponders(door, question uint64) {
 	of := t.doors.ledgers[door]
-	if of == nil || !of.lost || of.number == 0 || question != of.number && question != of.number+1 {
+	if of == nil || !of.lost || of.firstQuestion == 0 || question != of.firstQuestion && question != of.firstQuestion+1 {
 		return
 	}
-	if of.nobody[question-of.number] = true; !of.nobody[0] || !of.nobody[1] {
+	if of.noResponders[question-of.firstQuestion] = true; !of.noResponders[0] || !of.noResponders[1] {
 		return
 	}
-	of.number = 0
+	of.firstQuestion = 0
 	answers := t.doors.take(t.now, of)
 	if len(answers) > 0 {
 		t.note(Note{Kind: NoteAnswering, ID: protocol.DoorName(door), Count: len(answers)})
@@ -262,7 +262,7 @@ func (f *frontDoors) take(now protocol.Time, of *ledger) (answers []OwedAnswer) 
 	f.forgetAnswered(now)
 	for _, seq := range slices.Sorted(maps.Keys(of.clients)) {
 		c := of.clients[seq]
-		if c.due > of.asked {
+		if c.due > of.queriedAt {
 			continue
 		}
 		delete(of.clients, seq)
@@ -340,7 +340,7 @@ func (f *frontDoors) heard(now protocol.Time, door uint64) {
 
 // found ends the search for a front door.
 func (f *frontDoors) found(of *ledger) {
-	of.lost, of.number, of.nobody = false, 0, [2]bool{}
+	of.lost, of.firstQuestion, of.noResponders = false, 0, [2]bool{}
 	f.schedule()
 }
 

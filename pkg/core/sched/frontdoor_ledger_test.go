@@ -58,14 +58,14 @@ func TestWhatWasAnsweredIsBounded(t *testing.T) {
 			t.Fatalf("answer %d is not remembered", seq)
 		}
 	}
-	of := &ledger{door: 7, clients: map[uint64]client{1: {}}, asked: 1}
+	of := &ledger{door: 7, clients: map[uint64]client{1: {}}, queriedAt: 1}
 	f.ledgers[7], f.waiting = of, 1
 	if answers := f.take(1, of); len(answers) > 0 || f.waiting != 0 {
 		t.Errorf("answered %v, %d wait", answers, f.waiting)
 	}
 	of.clients[2], f.waiting = client{}, 1
 	later := protocol.Time(askFor + 1)
-	of.asked = later
+	of.queriedAt = later
 	if answers := f.take(later, of); len(answers) != 1 || f.sum != 1 {
 		t.Errorf("answered %v, %d are remembered after a while", answers, f.sum)
 	}

@@ -17,7 +17,7 @@ import (
 type membership struct {
 	watch   liveness.Watch
 	joining map[string]protocol.WorkerState // announced, their clocks not known yet
-	synced  map[string]clockWord            // what living workers last said of their clocks
+	synced  map[string]clockSync            // what living workers last said of their clocks
 	members map[string]uint64               // the core's workers, and their incarnations
 	away    map[string]uint64               // those that were missed; asked once they are heard again
 }
@@ -26,11 +26,11 @@ type membership struct {
 const maxFollowed = liveness.MaxInstances
 
 // clockWord is a worker's last word on its clock.
-type clockWord struct{ incarnation, epoch uint64 }
+type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
 	return membership{
-		joining: map[string]protocol.WorkerState{}, synced: map[string]clockWord{},
+		joining: map[string]protocol.WorkerState{}, synced: map[string]clockSync{},
 		members: map[string]uint64{}, away: map[string]uint64{},
 	}
 }
@@ -68,7 +68,7 @@ func (t *Term) admit() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.joining)) {
 		w := m.joining[id]
-		if m.synced[id] != (clockWord{w.Incarnation, t.epoch}) {
+		if m.synced[id] != (clockSync{w.Incarnation, t.epoch}) {
 			continue
 		}
 		delete(m.joining, id)
@@ -94,7 +94,7 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	if replaced != nil {
 		t.workerLost(*replaced)
 	}
-	m.synced[h.ID] = clockWord{h.Incarnation, h.ClockEpoch}
+	m.synced[h.ID] = clockSync{h.Incarnation, h.ClockEpoch}
 	if h.State == protocol.Stopping {
 		t.workerStops(h)
 	} else if incarnation, away := m.away[h.ID]; away {

@@ -81,8 +81,8 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 		t.submitted(e)
 	case *Result:
 		t.result(e)
-	case *FrontDoorSpoke:
-		t.spoke(e)
+	case *AnswersReported:
+		t.answersReported(e)
 	case *Tick:
 		t.tick(e)
 	case *Started:
@@ -95,8 +95,8 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 		t.workerAnswered(e)
 	case *FrontDoorBeat:
 		t.frontDoorBeat(e.Heartbeat)
-	case *NobodyListens:
-		t.nobodyListens(e.FrontDoor, e.Question)
+	case *NoResponders:
+		t.noResponders(e.FrontDoor, e.Question)
 	case *MessagesMissed:
 		t.messagesMissed()
 	case *HeartbeatDue:
@@ -110,7 +110,7 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 func (t *Term) begin() {
 	t.decided = 0
 	o := &t.out
-	*o = TermOutput{Words: o.Words[:0], Ask: o.Ask[:0], Questions: o.Questions[:0], Owed: o.Owed[:0], Notes: o.Notes[:0]}
+	*o = TermOutput{Verdicts: o.Verdicts[:0], Ask: o.Ask[:0], Questions: o.Questions[:0], Owed: o.Owed[:0], Notes: o.Notes[:0]}
 }
 
 // decide gives the core one event. Every step of the core is made here. What the

@@ -18,7 +18,7 @@ func BenchmarkTerm(b *testing.B) {
 	t.Step(0, &Started{})
 	submit := &Submitted{Epoch: 1, Submitted: protocol.Submitted{Reply: "_INBOX.Cg7pqFzD2vRMXjCmwNc2Xl.Cg7pqFzD", Submission: protocol.Submission{
 		ID: protocol.RequestID{Door: 1}, Model: "m", Batch: 1, Budget: 100 * time.Millisecond}}}
-	spoke := &FrontDoorSpoke{FrontDoor: 1, Epoch: 1}
+	spoke := &AnswersReported{FrontDoor: 1, Epoch: 1}
 	now := protocol.Time(1)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -26,10 +26,10 @@ type WorkerAnswered struct {
 // FrontDoorBeat is a front door's heartbeat.
 type FrontDoorBeat struct{ protocol.Heartbeat }
 
-// FrontDoorSpoke is what a SubmissionBatch says beside its requests, which follow
+// AnswersReported is what a SubmissionBatch carries beside its requests, which follow
 // as Submitted in their order: the epoch that the front door thinks is active, and
 // the requests that it answers.
-type FrontDoorSpoke struct {
+type AnswersReported struct {
 	FrontDoor, Epoch uint64
 	Answered         []uint64
 }
@@ -41,8 +41,8 @@ type Submitted struct {
 	Epoch uint64 // of its batch
 }
 
-// NobodyListens is the broker's answer to one half of a FrontDoorQuestion.
-type NobodyListens struct{ FrontDoor, Question uint64 }
+// NoResponders is the broker's answer to one half of a FrontDoorQuestion.
+type NoResponders struct{ FrontDoor, Question uint64 }
 
 // MessagesMissed says that the broker may not have got through with something: a
 // connection broke, or messages were dropped.
@@ -57,9 +57,9 @@ func (*WorkerAnnounced) termEvent() {}
 func (*WorkerBeat) termEvent()      {}
 func (*WorkerAnswered) termEvent()  {}
 func (*FrontDoorBeat) termEvent()   {}
-func (*FrontDoorSpoke) termEvent()  {}
+func (*AnswersReported) termEvent() {}
 func (*Submitted) termEvent()       {}
-func (*NobodyListens) termEvent()   {}
+func (*NoResponders) termEvent()    {}
 func (*MessagesMissed) termEvent()  {}
 func (*HeartbeatDue) termEvent()    {}
 func (*Result) termEvent()          {}
@@ -69,8 +69,8 @@ func (*Tick) termEvent()            {}
 // until the next Step. The Output is the core's, with a Wake that counts for both.
 type TermOutput struct {
 	Output
-	// Words are on late answers that front doors asked about: Yours or Taken.
-	Words []protocol.Dispatch
+	// Verdicts answer the questions of front doors about late answers: Yours or Taken.
+	Verdicts []protocol.Dispatch
 	// Ask are workers that were missed and live on: GetWorkerState, whose answer is
 	// a WorkerAnswered.
 	Ask []WorkerQuestion

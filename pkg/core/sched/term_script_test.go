@@ -169,13 +169,13 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		return &Submitted{Epoch: epoch, Submitted: protocol.Submitted{Reply: f[3], JSON: len(f) > 4, Submission: protocol.Submission{
 			ID: protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}, Budget: budget}}}
 	case "answers":
-		e := &FrontDoorSpoke{FrontDoor: s.number(f[1]), Epoch: epoch}
+		e := &AnswersReported{FrontDoor: s.number(f[1]), Epoch: epoch}
 		for _, seq := range f[2:] {
 			e.Answered = append(e.Answered, s.number(seq))
 		}
 		return e
 	case "nobody":
-		return &NobodyListens{s.number(f[1]), s.number(f[2])}
+		return &NoResponders{s.number(f[1]), s.number(f[2])}
 	case "missed":
 		return &MessagesMissed{}
 	case "obeys":
@@ -196,7 +196,7 @@ var noteNames = map[NoteKind]string{
 
 func (s *termStage) step(now protocol.Time, e TermEvent) {
 	out, b := s.term.Step(now, e), &s.said
-	for _, d := range out.Words {
+	for _, d := range out.Verdicts {
 		fmt.Fprintf(b, "word on %d.%d: %s\n", d.ID.Door, d.ID.Seq, map[protocol.DispatchKind]string{protocol.Yours: "yours", protocol.Taken: "taken"}[d.Kind])
 	}
 	for _, q := range out.Ask {

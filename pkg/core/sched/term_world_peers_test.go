@@ -338,7 +338,7 @@ func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
 		return
 	}
 	d.epoch = h.Epoch
-	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch})
+	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch})
 	for _, seq := range d.seqs() {
 		if o := d.open[seq]; !o.ready && !o.asking { // whoever is new has no say on late answers
 			d.submit(seq, o)
@@ -378,7 +378,7 @@ func (d *wDoor) submit(seq uint64, o *wOpen) {
 			o.epoch, o.reconnects = d.epoch, d.reconnects
 		}
 	}
-	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch})
+	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch})
 	d.say(&Submitted{Epoch: d.epoch, Submitted: protocol.Submitted{Reply: fmt.Sprintf("inbox.%d.%d", d.id, seq), Submission: protocol.Submission{
 		ID: protocol.RequestID{Door: d.id, Seq: seq}, Model: "m", Batch: 1, Budget: o.deadline.Sub(d.w.now)}}})
 }
@@ -453,7 +453,7 @@ func (d *wDoor) answer(seq uint64, o *wOpen) {
 func (d *wDoor) reply(seq uint64) {
 	w := d.w
 	delete(d.open, seq)
-	d.say(&FrontDoorSpoke{FrontDoor: d.id, Epoch: d.epoch, Answered: []uint64{seq}})
+	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch, Answered: []uint64{seq}})
 	session := d.session
 	d.out.send(w, func() {
 		if d.session == session {

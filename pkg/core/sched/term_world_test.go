@@ -339,7 +339,7 @@ func (s *wScheduler) hear(e TermEvent) {
 			return
 		}
 		switch e.(type) {
-		case *NobodyListens, *FrontDoorBeat:
+		case *NoResponders, *FrontDoorBeat:
 			if s.missed {
 				s.missed = false
 				s.step(&MessagesMissed{})
@@ -355,10 +355,10 @@ func (s *wScheduler) step(e TermEvent) {
 	}
 	w, t := s.w, s.term
 	out := t.Step(w.now, e)
-	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Words) > 0 {
+	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
 		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
 	}
-	if late, is := e.(*Submitted); is && late.Epoch != t.Epoch() && len(out.Words) > 0 {
+	if late, is := e.(*Submitted); is && late.Epoch != t.Epoch() && len(out.Verdicts) > 0 {
 		w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), late.Epoch)
 	}
 	if r, is := e.(*Result); is && r.Epoch > t.Epoch() {
@@ -369,7 +369,7 @@ func (s *wScheduler) step(e TermEvent) {
 		a.Action.Requests = slices.Clone(a.Action.Requests)
 		w.workers[a.Worker[1]-'0'].order(s, a.Action)
 	}
-	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Words} {
+	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {
 			w.doorOf(d.ID.Door).toDoor(func(x *wDoor) { x.dispatched(d) })
 		}
@@ -431,7 +431,7 @@ func (w *termWorld) inquire(q FrontDoorQuestion) {
 				return
 			}
 			for _, s := range w.schedulers {
-				s.hear(&NobodyListens{q.FrontDoor, number})
+				s.hear(&NoResponders{q.FrontDoor, number})
 			}
 		})
 	}
@@ -440,7 +440,7 @@ func (w *termWorld) inquire(q FrontDoorQuestion) {
 // answerFor claims and answers for a front door.
 func (s *wScheduler) answerFor(o OwedAnswers) {
 	w := s.w
-	claim := &FrontDoorSpoke{FrontDoor: o.FrontDoor, Epoch: s.term.Epoch()}
+	claim := &AnswersReported{FrontDoor: o.FrontDoor, Epoch: s.term.Epoch()}
 	for _, a := range o.Answers {
 		claim.Answered = append(claim.Answered, a.Seq)
 		w.happened.owed++

@@ -49,7 +49,7 @@ func (m *Machine) profile() {
 	if p.running && slices.ContainsFunc(p.order.Workers, m.isGone) {
 		p.running = false
 	}
-	if p.running || m.querying || m.asked != 0 || m.wanted != 0 || m.now < p.retryAt {
+	if p.running || m.querying || m.pendingStage != 0 || m.retryStage != 0 || m.now < p.retryAt {
 		return
 	}
 	workers := m.toProfile()
@@ -219,7 +219,7 @@ func (m *Machine) activate() {
 		}
 		if state := w.snapshot(m.isModel); m.plannable(state) {
 			w.joined = true
-			state.Profiles = m.untold(state)
+			state.Profiles = m.unannounced(state)
 			m.out.JoinWorkers = append(m.out.JoinWorkers, state)
 			if w.kept != "" {
 				w.kept = ""

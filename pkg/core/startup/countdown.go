@@ -84,7 +84,7 @@ func (m *Machine) wake() protocol.Time {
 			continue
 		}
 		if w.waiting {
-			at = min(at, w.asked.Add(m.cfg.QueryTimeout))
+			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}
 		for _, t := range w.out {
 			at = min(at, t.resend)
@@ -109,7 +109,7 @@ func (m *Machine) wake() protocol.Time {
 			}
 		}
 	}
-	if m.wanted != 0 {
+	if m.retryStage != 0 {
 		at = min(at, m.retryAt)
 	}
 	if m.profiling.retryAt > m.now {

@@ -33,9 +33,9 @@ type WorkerLost struct {
 // subject.
 type WorkerAnswered struct{ State protocol.WorkerState }
 
-// LoadAsked is a client's load request. The shell chooses Token and never reuses
+// LoadRequested is a client's load request. The shell chooses Token and never reuses
 // it.
-type LoadAsked struct {
+type LoadRequested struct {
 	Token   uint64
 	Request protocol.LoadRequest
 }
@@ -93,7 +93,7 @@ func (Started) event()        {}
 func (WorkerSeen) event()     {}
 func (WorkerLost) event()     {}
 func (WorkerAnswered) event() {}
-func (LoadAsked) event()      {}
+func (LoadRequested) event()  {}
 func (LoadResult) event()     {}
 func (ModelsStored) event()   {}
 func (StoreFailed) event()    {}

@@ -97,7 +97,7 @@ func (m *Machine) plannable(s protocol.WorkerState) bool {
 // untold returns the profiles that the scheduler needs when a worker joins:
 // those of GPU types that were not in the last Activate. A worker that obeyed an
 // epoch needs none: its profiles were sent when it joined before.
-func (m *Machine) untold(s protocol.WorkerState) []protocol.Profile {
+func (m *Machine) unannounced(s protocol.WorkerState) []protocol.Profile {
 	types := slices.DeleteFunc(gpuTypes([]protocol.WorkerState{s}), func(t string) bool { return m.activation.types[t] })
 	if len(types) == 0 || s.Epoch != 0 {
 		return nil

@@ -33,8 +33,8 @@ type load struct {
 	specs   []protocol.ModelSpec
 }
 
-// loadAsked answers a load that can be refused at once and queues any other.
-func (m *Machine) loadAsked(e LoadAsked) {
+// loadRequested answers a load that can be refused at once and queues any other.
+func (m *Machine) loadRequested(e LoadRequested) {
 	if m.closed {
 		m.refuse(e.Token, protocol.Refusal(protocol.LoadingClosed))
 		return

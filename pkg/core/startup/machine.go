@@ -23,8 +23,8 @@ type Machine struct {
 	stage   protocol.Stage
 	// asked is the outstanding SetStage. wanted is the stage to set again at
 	// retryAt, after a conflict with an earlier stage.
-	asked, wanted protocol.Stage
-	retryAt       protocol.Time
+	pendingStage, retryStage protocol.Stage
+	retryAt                  protocol.Time
 	// querying lasts until the query of the workers at the start has ended.
 	querying, closed bool
 	workers          map[string]*worker
@@ -65,7 +65,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.now = max(m.now, now)
 	m.out, m.touched = Output{}, false
 	if m.down {
-		if l, ok := e.(LoadAsked); ok {
+		if l, ok := e.(LoadRequested); ok {
 			m.refuse(l.Token, protocol.Refusal(protocol.ShuttingDown))
 		}
 		m.out.Wake = protocol.Never
@@ -100,8 +100,8 @@ func (m *Machine) apply(e Event) {
 		m.workerLost(e)
 	case WorkerAnswered:
 		m.workerAnswered(e.State)
-	case LoadAsked:
-		m.loadAsked(e)
+	case LoadRequested:
+		m.loadRequested(e)
 	case LoadResult:
 		m.result(e.Result)
 	case ModelsStored:
@@ -158,13 +158,13 @@ func (m *Machine) settle() {
 		return
 	}
 	m.endQuery()
-	if m.wanted != 0 && m.now >= m.retryAt {
-		stage := m.wanted
-		m.wanted = 0
+	if m.retryStage != 0 && m.now >= m.retryAt {
+		stage := m.retryStage
+		m.retryStage = 0
 		m.setStage(stage)
 	}
 	switch {
-	case m.querying || m.asked != 0 || m.wanted != 0:
+	case m.querying || m.pendingStage != 0 || m.retryStage != 0:
 	case m.stage == protocol.Querying:
 		m.setStage(protocol.AwaitingModels)
 	case m.stage == protocol.AwaitingModels && len(m.waiting) > 0:
@@ -239,10 +239,10 @@ func (m *Machine) adopt() {
 
 // setStage outputs SetStage unless one is outstanding.
 func (m *Machine) setStage(s protocol.Stage) {
-	if m.asked != 0 || s <= m.stage {
+	if m.pendingStage != 0 || s <= m.stage {
 		return
 	}
-	m.asked = s
+	m.pendingStage = s
 	m.out.SetStage = &s
 	if s == protocol.Active {
 		for _, name := range sortedKeys(m.quarantined) {
@@ -252,10 +252,10 @@ func (m *Machine) setStage(s protocol.Stage) {
 }
 
 func (m *Machine) stageStored(s protocol.Stage) {
-	if s != m.asked || s == 0 {
+	if s != m.pendingStage || s == 0 {
 		return
 	}
-	m.asked, m.stage = 0, s
+	m.pendingStage, m.stage = 0, s
 	m.event(protocol.Event{Kind: protocol.EventStage, Stage: s.String()})
 	if s == protocol.Active {
 		m.activation.needed = true
@@ -267,7 +267,7 @@ func (m *Machine) stageStored(s protocol.Stage) {
 // later stage means that another controller is active. After an earlier stage
 // the write is repeated after a pause.
 func (m *Machine) stageConflict(s protocol.Stage) {
-	asked := m.asked
+	asked := m.pendingStage
 	switch {
 	case asked == 0:
 	case s == asked:
@@ -275,7 +275,7 @@ func (m *Machine) stageConflict(s protocol.Stage) {
 	case s > m.stage:
 		m.stepDown(s)
 	default:
-		m.asked, m.wanted, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)
+		m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)
 	}
 }
 

@@ -179,7 +179,7 @@ func (s *script) load(args []string) Event {
 			r.Copies = &n
 		}
 	}
-	return LoadAsked{number(args[0]), r}
+	return LoadRequested{number(args[0]), r}
 }
 
 func (s *script) result(code string, args []string) Event {

@@ -19,7 +19,7 @@ type worker struct {
 	answered    bool
 	// asked is when GetWorkerState was last sent, waiting whether its answer is
 	// outstanding, late whether an answer missed QueryTimeout.
-	asked         protocol.Time
+	queriedAt     protocol.Time
 	waiting, late bool
 	// dropped: a catch-up failed; this incarnation is out of service.
 	dropped bool
@@ -124,7 +124,7 @@ func (m *Machine) forget(w *worker) {
 }
 
 func (m *Machine) query(w *worker) {
-	w.asked, w.waiting = m.now, true
+	w.queriedAt, w.waiting = m.now, true
 	m.act(w, protocol.Action{Kind: protocol.GetWorkerState})
 }
 
@@ -353,7 +353,7 @@ func (m *Machine) drop(w *worker, why *protocol.WorkerError) {
 // whose catch-up takes too long.
 func (m *Machine) expireWorkers() {
 	for _, w := range m.sorted() {
-		if w.waiting && !w.dropped && m.now >= w.asked.Add(m.cfg.QueryTimeout) {
+		if w.waiting && !w.dropped && m.now >= w.queriedAt.Add(m.cfg.QueryTimeout) {
 			w.late = true
 			m.query(w)
 		}

@@ -148,7 +148,7 @@ func (w *world) load() {
 		n := w.rng.Intn(5) - 1
 		r.Copies = &n
 	}
-	w.step(LoadAsked{w.asked, r})
+	w.step(LoadRequested{w.asked, r})
 }
 
 func (w *world) step(e Event) {
@@ -157,7 +157,7 @@ func (w *world) step(e Event) {
 	h := fnv.New64a()
 	fmt.Fprint(h, w.hash, w.now, print(out))
 	w.hash = h.Sum64()
-	if _, ok := e.(LoadAsked); ok && !closedBefore && !refusedForArguments(out) {
+	if _, ok := e.(LoadRequested); ok && !closedBefore && !refusedForArguments(out) {
 		w.lastLoad = w.now
 	}
 	if s, ok := e.(ModelsStored); ok {

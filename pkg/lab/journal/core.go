@@ -21,7 +21,7 @@ type Core struct {
 // Cores are the cores that are known.
 var Cores = []Core{
 	coreOf("startup", startup.New, (*startup.Machine).Step,
-		startup.Started{}, startup.WorkerSeen{}, startup.WorkerLost{}, startup.WorkerAnswered{}, startup.LoadAsked{},
+		startup.Started{}, startup.WorkerSeen{}, startup.WorkerLost{}, startup.WorkerAnswered{}, startup.LoadRequested{},
 		startup.LoadResult{}, startup.ModelsStored{}, startup.StoreFailed{}, startup.ModelsUnstored{}, startup.StageStored{},
 		startup.StageConflict{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{}, startup.Tick{}),
 	coreOf("measure", measure.New, (*measure.Machine).Step,

@@ -96,8 +96,8 @@ func start(t *testing.T, o startup.Observer) {
 	for i, e := range []startup.Event{
 		startup.Started{Torn: []string{"x"}}, startup.WorkerSeen{ID: "w1", Incarnation: 1<<64 - 1}, startup.StageConflict{},
 		startup.StageStored{Stage: protocol.Querying}, startup.WorkerAnswered{State: worker("w1")}, startup.StageStored{Stage: protocol.AwaitingModels},
-		startup.LoadAsked{Token: 1, Request: protocol.LoadRequest{Path: "zoo/b", Copies: &none}},
-		startup.LoadAsked{Token: 2, Request: protocol.LoadRequest{Path: "zoo/b"}}, startup.StageStored{Stage: protocol.Loading},
+		startup.LoadRequested{Token: 1, Request: protocol.LoadRequest{Path: "zoo/b", Copies: &none}},
+		startup.LoadRequested{Token: 2, Request: protocol.LoadRequest{Path: "zoo/b"}}, startup.StageStored{Stage: protocol.Loading},
 		startup.ModelsStored{Token: 1}, startup.StoreFailed{Token: 2}, startup.ModelsUnstored{Token: 1}, startup.Tick{},
 		startup.LoadResult{Result: protocol.Result{Action: 2, Issuer: 7, Worker: "w1", Kind: protocol.LoadModelFromDisk, Code: protocol.OK,
 			Loaded: []protocol.ModelSpec{{Name: "b", Path: "zoo/b", Digest: "e", BatchSizes: []int{1}}}}},

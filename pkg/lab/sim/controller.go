@@ -169,7 +169,7 @@ func (c *controller) ask() {
 		case l.asked != c.term:
 			l.asked = c.term
 			copies := l.Copies
-			c.step(startup.LoadAsked{Token: c.term<<32 + uint64(i), Request: protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &copies}})
+			c.step(startup.LoadRequested{Token: c.term<<32 + uint64(i), Request: protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &copies}})
 		}
 		open++
 	}

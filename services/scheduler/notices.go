@@ -25,12 +25,12 @@ func (t *term) ask(q sched.WorkerQuestion) {
 	t.take(&answer)
 }
 
-// nobody stands for a worker where a front door is sent nothing.
-const nobody = "nobody"
+// noWorker takes the place of a worker in the subject of an empty message to a front door.
+const noWorker = "nobody"
 
-// inquire sends nothing to both subjects of a front door. Where nobody listens the
+// queryResponders sends an empty message to both subjects of a front door. Where nobody listens the
 // broker says so, behind all that the front door said; one that lives does not mind.
-func (t *term) inquire(q sched.FrontDoorQuestion) {
+func (t *term) queryResponders(q sched.FrontDoorQuestion) {
 	s := t.bus.Subjects
 	for _, ask := range []struct {
 		number  uint64
@@ -38,7 +38,7 @@ func (t *term) inquire(q sched.FrontDoorQuestion) {
 		nothing []byte
 	}{
 		{q.Dispatch, s.Dispatch(q.FrontDoor), wire.Dispatches.Encode(&[]protocol.Dispatch{})},
-		{q.Output, s.OutputOf(q.FrontDoor, nobody), wire.Outputs.Encode(&[]protocol.Output{})},
+		{q.Output, s.OutputOf(q.FrontDoor, noWorker), wire.Outputs.Encode(&[]protocol.Output{})},
 	} {
 		answer := s.Submit(q.FrontDoor) + "." + strconv.FormatUint(ask.number, 10)
 		if err := t.bus.Control.PublishRequest(ask.subject, answer, ask.nothing); err != nil {
