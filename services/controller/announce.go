@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	// announceEvery is the pause before a worker is announced again.
+	// announceEvery is the pause before an unconfirmed WorkerJoined is sent again.
 	announceEvery = 200 * time.Millisecond
-	// announceWait is how long the scheduler may take to confirm it.
+	// announceWait bounds the wait for the scheduler's confirmation.
 	announceWait = time.Second
 )
 
-// announce tells the scheduler of a worker until the active one has confirmed it:
-// either message may be lost, nobody may be active yet, or a scheduler that lost
-// its lease may have taken the message. The scheduler takes note of a life of a
-// worker once, however often it is told.
+// announce sends WorkerJoined to the scheduler again and again until the active
+// one confirms it: the message or its reply may be lost, there may be no active
+// scheduler yet, or a scheduler that has lost its lease may have confirmed.
+// Repetition does no harm: the scheduler records an incarnation of a worker
+// once.
 func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 	body := wire.Join.Encode(&w)
 	for tried := 0; ; tried++ {
@@ -52,19 +53,19 @@ func (l *leader) announceOnce(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// announcing are the workers that the scheduler is being told of. The machine's
-// goroutine owns it.
+// announcing holds the workers being announced, with the function that cancels
+// each. The machine's goroutine owns it.
 type announcing map[string]context.CancelFunc
 
-// begin returns the context of telling of a worker, in place of what was told of
-// it before.
+// begin returns the context for announcing a worker, and cancels the worker's
+// previous one.
 func (a announcing) begin(ctx context.Context, id string) context.Context {
 	a.end(id)
 	ctx, a[id] = context.WithCancel(ctx)
 	return ctx
 }
 
-// end: the worker is gone, or told of in another way.
+// end cancels the announcement of a worker.
 func (a announcing) end(id string) {
 	if cancel := a[id]; cancel != nil {
 		cancel()

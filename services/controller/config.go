@@ -8,23 +8,22 @@ import (
 	"clockwork/services/frontdoor"
 )
 
-// Config is everything that can be set of a controller.
+// Config is the configuration of a controller.
 type Config struct {
-	// Config is of the controller's own front door.
+	// Config is that of the controller's own front door.
 	frontdoor.Config
-	// LoadIdle is how long no load may be asked for or pending before loading
-	// ends and profiling begins.
+	// LoadIdle is how long loading stays open without a new or pending load; then
+	// profiling begins.
 	LoadIdle time.Duration
-	// LoadTimeout is how long the workers may take for one load.
+	// LoadTimeout bounds one load on the workers.
 	LoadTimeout time.Duration
-	// MaxBatch bounds the batch sizes that models are loaded with, 0 for none.
+	// MaxBatch bounds the batch sizes of loaded models, 0 for no bound.
 	MaxBatch int
-	// Observers are shown what the startup phase of each term is given and what it
-	// wants done, in its goroutine; none by default.
+	// Observers receive the events and outputs of each term's startup phase, in its
+	// goroutine; none by default.
 	Observers startup.Observers
 }
 
-// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
 		Config:      frontdoor.DefaultConfig(),
@@ -34,7 +33,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	if c.LoadIdle <= 0 {
 		return fmt.Errorf("load-idle is %v; it must be positive", c.LoadIdle)

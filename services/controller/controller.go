@@ -1,8 +1,8 @@
-// Package controller runs the startup phase and keeps ClockworkState.
+// Package controller runs the startup phase and maintains ClockworkState.
 //
-// Every instance opens a front door (services/frontdoor) unless the stack runs
-// front doors apart; the one that holds the lease leads: it drives
-// pkg/core/startup, answers the control endpoints and looks after the startup
+// Every instance runs a front door (services/frontdoor), unless the stack's
+// front doors are separate processes. The instance that holds the lease leads:
+// it drives pkg/core/startup, answers the control endpoints and owns the startup
 // buffer.
 package controller
 
@@ -20,7 +20,7 @@ import (
 	"clockwork/services/host"
 )
 
-// Module runs a controller.
+// Module is the fx module of a controller.
 var Module = fx.Module("controller",
 	fx.Provide(New),
 	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
@@ -63,11 +63,11 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer door.Stop()
-	host, _ := os.Hostname() // for people only
+	host, _ := os.Hostname() // for display only
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "controller", bus.Candidate{Kind: protocol.FrontDoor, ID: door.Name(), Host: host})
 		if err != nil {
-			return nil // ctx ended while another leads
+			return nil // ctx ended while another instance led
 		}
 		l := newLeader(s.config, b, state, buffer, door)
 		err = l.lead(ctx, lease)

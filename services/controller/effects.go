@@ -13,13 +13,14 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// What a step of the startup phase wants done. Publishing is done at once;
-// writing to the store goes on beside, and its outcome comes back as an event.
+// do carries out the output of a step of the startup phase. Messages are
+// published at once; writes to the store run in the background and report their
+// results as events.
 
 func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, a := range out.Actions {
 		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
-			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
+			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the machine sends it again
 		}
 	}
 	for _, r := range out.Replies {
@@ -37,12 +38,13 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
-		// The machine counts its jobs from 1; on the wire they are this term's.
+		// The machine counts its jobs from 1; on the wire their ids are unique to this
+		// term.
 		job := protocol.ProfileJob{ID: l.issuer + j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
 		l.publish(l.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job))
 	}
 	if out.Activate != nil {
-		l.announcing.endAll() // those are among the workers of the state
+		l.announcing.endAll() // they are part of the activated state
 		state, workers := *out.Activate, out.Activate.Workers
 		l.work.Start(func() { l.storeWorkers(ctx, workers) })
 		state.Workers = withoutModels(state.Workers)
@@ -51,7 +53,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, w := range out.JoinWorkers {
 		l.work.Start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
 		lean := w
-		lean.Models = nil // all workers hold every model; its profiles are its own news
+		lean.Models = nil // all workers hold every model; the profiles stay
 		told := l.announcing.begin(ctx, w.ID)
 		l.work.Start(func() { l.announce(told, lean) })
 	}
@@ -68,12 +70,12 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 
 func (l *leader) publish(subject string, body []byte) {
 	if err := l.bus.PublishChunks(l.bus.Payload, subject, body); err != nil {
-		l.bus.Log.Error("not sent", "subject", subject, "error", err) // it is sent again
+		l.bus.Log.Error("not sent", "subject", subject, "error", err) // the machine sends it again
 	}
 }
 
-// note writes down what an operator looks for when nobody listened to the
-// events; progress is not among it.
+// note logs the events that an operator needs afterwards; progress is not
+// logged.
 func (l *leader) note(e protocol.Event) {
 	switch e.Kind {
 	case protocol.EventStage:
@@ -89,15 +91,16 @@ func (l *leader) note(e protocol.Event) {
 	}
 }
 
-// logged tells the operator of a failure that the caller goes on with.
+// logged logs an error after which the caller continues.
 func (l *leader) logged(what string, err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		l.bus.Log.Warn("store not written", "what", what, "error", err)
 	}
 }
 
-// withoutModels leaves out what every worker repeats: all of them hold every
-// model of the epoch, and the scheduler and the profiler count on that.
+// withoutModels leaves out the models and profiles of the workers: all of them
+// hold every model of the epoch, and the scheduler and the profiler rely on
+// that.
 func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 	lean := make([]protocol.WorkerState, len(workers))
 	for i, w := range workers {
@@ -107,10 +110,10 @@ func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 	return lean
 }
 
-// writers is how many models are written at a time.
+// writers bounds the concurrent writes of models.
 const writers = 16
 
-// store writes models, as parts of one load, and reports how it went.
+// store writes models, as parts of one load, and reports the result.
 func (l *leader) store(ctx context.Context, s startup.Store) {
 	load := fmt.Sprintf("%016x-%d", l.issuer, s.Token)
 	var failed atomic.Bool
@@ -135,11 +138,10 @@ func (l *leader) store(ctx context.Context, s startup.Store) {
 	l.report(ctx, startup.ModelsStored{Token: s.Token})
 }
 
-// unstoreEvery is the pause before a model is removed again when the store was
-// away.
+// unstoreEvery is the pause before a failed removal is repeated.
 const unstoreEvery = 200 * time.Millisecond
 
-// unstore removes models, until the store took it, and reports that.
+// unstore removes models, repeatedly until the store succeeds, and reports that.
 func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 	for _, name := range u.Names {
 		for err := l.state.DropModel(ctx, name); err != nil; err = l.state.DropModel(ctx, name) {
@@ -158,8 +160,8 @@ func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerStat
 	}
 }
 
-// advance moves the stage, after what is quarantined with it, and reports what
-// stands in the store then.
+// advance writes the stage, after the quarantine that belongs to it, and reports
+// the stage that KV then holds.
 func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage, quarantined []startup.Quarantine) {
 	if to == protocol.Active {
 		reasons := map[string]string{}
@@ -168,7 +170,7 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		}
 		if err := l.state.SetQuarantine(ctx, reasons); err != nil {
 			l.logged("quarantine", err)
-			l.report(ctx, startup.StageConflict{}) // it is asked for again
+			l.report(ctx, startup.StageConflict{}) // the machine sets the stage again
 			return
 		}
 	}
@@ -187,7 +189,7 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		return
 	}
 	if l.inTurn(ctx, func() {
-		if stage != 0 || l.stage == 0 { // else the store was lost: guard writes all of it again, not the stage alone
+		if stage != 0 || l.stage == 0 { // otherwise the store was lost: storeWatchdog rewrites all of it, not only the stage
 			l.stage, l.since, l.revision = stage, since, next
 		}
 	}) {
@@ -195,13 +197,13 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 	}
 }
 
-// inTurn runs f in the machine's goroutine and waits for it. It reports false
-// when that goroutine ended before.
+// inTurn runs f in the machine's goroutine and waits for it. It returns false if
+// ctx ends before.
 func (l *leader) inTurn(ctx context.Context, f func()) bool {
 	done := make(chan struct{})
 	select {
 	case l.turns <- func() { f(); close(done) }:
-		<-done // who takes a turn runs it
+		<-done // the goroutine that received f runs it
 		return true
 	case <-ctx.Done():
 		return false

@@ -46,11 +46,11 @@ func (l *leader) serve(ctx context.Context) (micro.Service, error) {
 	return service, nil
 }
 
-// maxLoad bounds the body of a load. It holds a path and a name, and it is read
-// where the loads behind it wait, since they are taken in order.
+// maxLoad bounds the body of a load, in bytes. It holds a path and a name; loads
+// are decoded one after the other, in order.
 const maxLoad = 64 << 10
 
-// onLoad hands a load to the machine; answerLoad answers it.
+// onLoad passes a load to the machine; answerLoad answers it later.
 func (l *leader) onLoad(ctx context.Context, r micro.Request) {
 	if n := len(r.Data()); n > maxLoad {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "a load may have %d bytes, got %d", maxLoad, n)
@@ -71,7 +71,6 @@ func (l *leader) onLoad(ctx context.Context, r micro.Request) {
 	l.report(ctx, startup.LoadRequested{Token: token, Request: request})
 }
 
-// answerLoad answers a load.
 func (l *leader) answerLoad(reply startup.Reply) {
 	l.mu.Lock()
 	load, waiting := l.loads[reply.Token]
@@ -110,8 +109,8 @@ func (l *leader) onState(ctx context.Context, r micro.Request) {
 	l.answer(r, func() (any, *protocol.Error) { return l.describe(ctx) })
 }
 
-// answer answers a question in a goroutine of its own, a bounded number of them
-// at a time.
+// answer answers a request in a goroutine of its own; the number of these
+// goroutines is bounded.
 func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 	select {
 	case l.answering <- struct{}{}:
@@ -133,8 +132,8 @@ func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
 	}
 }
 
-// refuseNow refuses inside the handler, where the NATS service counts it as an
-// error; what is refused later, it has no way to count.
+// refuseNow refuses a request within its handler, so that the NATS service
+// counts an error. It cannot count later refusals.
 func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
 	if !l.bus.MayReplyTo(r.Reply()) {
 		return
@@ -143,13 +142,13 @@ func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
 	l.logged("reply on "+r.Subject(), r.Error(m.Header.Get(protocol.ErrorCodeHeader), m.Header.Get(protocol.ErrorHeader), m.Data))
 }
 
-// respond answers a control message. What the broker cannot carry goes without
-// the profiles of the models.
+// respond answers a control request. If the answer exceeds the broker's limit,
+// it is sent without the models' profiles.
 func (l *leader) respond(r micro.Request, reply any) {
 	if !l.bus.MayReplyTo(r.Reply()) {
 		return
 	}
-	// Not through r, which belongs to the handler: it has returned meanwhile.
+	// Not through r: r belongs to the handler, which has returned.
 	encoding := wire.EncodingOf(r.Data())
 	err := l.bus.Control.Publish(r.Reply(), wire.EncodeBody(encoding, reply))
 	if errors.Is(err, nats.ErrMaxPayload) {
@@ -190,7 +189,7 @@ func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
 	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)))
 }
 
-// describe shows what the machine knows, and what each worker says of itself.
+// describe returns the machine's state with each worker's own answer.
 func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 	s := protocol.StackState{Models: []protocol.ModelState{}}
 	var workers []protocol.WorkerState
@@ -208,7 +207,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 	s.Workers = l.queryWorkers(ctx, workers)
 	for i, w := range s.Workers {
 		s.PageSize = w.PageSize
-		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they stand above
+		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they are in s.Models
 	}
 	s.Epoch, s.Scheduler = l.door.Scheduler()
 	if n, err := l.buffer.Len(ctx); err == nil {
@@ -217,8 +216,8 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 	return s, nil
 }
 
-// askWorkers asks all workers at once; one that does not answer is shown as it
-// was last heard.
+// queryWorkers queries all workers in parallel; for a worker without an answer the
+// last known state is used.
 func (l *leader) queryWorkers(ctx context.Context, workers []protocol.WorkerState) []protocol.WorkerState {
 	states := append([]protocol.WorkerState{}, workers...)
 	var asking sync.WaitGroup

@@ -21,8 +21,8 @@ import (
 	"clockwork/services/host"
 )
 
-// leader drives the startup phase: one goroutine owns the machine, everything
-// else only hands it events.
+// leader drives the startup phase: one goroutine owns the machine, all others
+// send it events.
 type leader struct {
 	config Config
 	bus    *bus.Bus
@@ -34,7 +34,7 @@ type leader struct {
 	machine *startup.Machine
 	issuer  uint64 // of this term's actions and jobs
 	events  chan startup.Event
-	turns   chan func() // what is to be done in the machine's goroutine
+	turns   chan func() // functions to run in the machine's goroutine
 
 	// Owned by the machine's goroutine.
 	stage      protocol.Stage
@@ -47,7 +47,7 @@ type leader struct {
 	loads     map[uint64]pendingLoad // by token, until answered
 	nextToken uint64
 
-	// answering has a slot for each ls and state that is being answered.
+	// answering holds a slot per ls or state request being answered.
 	answering chan struct{}
 	reports   *wire.Chunks[protocol.ProfileReport]
 
@@ -59,17 +59,18 @@ type pendingLoad struct {
 	encoding protocol.Encoding
 }
 
-// queuedEvents is how many events may wait for the machine.
+// queuedEvents bounds the events waiting for the machine.
 const queuedEvents = 4096
 
-// maxAnswering is how many ls and state are answered at a time.
+// maxAnswering bounds the concurrent ls and state requests.
 const maxAnswering = 64
 
-// queryWait bounds how long a worker may take to answer a state query of a client.
+// queryWait bounds the wait for a worker's state when a client asks for the
+// stack's state.
 const queryWait = time.Second
 
-// recallPause is how long a controller that cannot read the store waits before
-// it campaigns again.
+// recallPause is the pause before a controller that cannot read the store
+// campaigns again.
 const recallPause = 500 * time.Millisecond
 
 func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *frontdoor.FrontDoor) *leader {
@@ -90,19 +91,19 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 	}
 }
 
-// lead works until ctx ends, the lease is lost, or another controller is seen
-// to have moved the stage.
+// lead works until ctx ends, the lease is lost, or another controller has moved
+// the stage.
 func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := func() {}
 	defer func() {
-		cancel() // first, since callbacks may wait for a machine that rests
+		cancel() // first, because callbacks may wait for the machine's goroutine, which has ended
 		stop()
 		l.work.Stop()
-		l.refuseLoads(protocol.Refusal(protocol.ShuttingDown)) // what came while we stopped
+		l.refuseLoads(protocol.Refusal(protocol.ShuttingDown)) // loads that arrived during the stop
 	}()
 	config := startup.DefaultConfig()
-	l.issuer = bus.RandomID() // actions and jobs of an earlier term are not ours
+	l.issuer = bus.RandomID() // distinguishes actions and jobs of this term from earlier ones
 	config.Issuer = l.issuer
 	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
 	var err error
@@ -128,12 +129,13 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	return nil
 }
 
-// recall reads what the store holds.
+// recall reads the content of the store.
 func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var first startup.Started
-	// Who takes over a lease may be the first to see that the store was lost.
+	// A controller that takes over the lease may be the first to detect that the
+	// store was lost.
 	_, err := l.bus.OpenState(ctx)
 	if err != nil {
 		return first, err
@@ -194,7 +196,7 @@ func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Even
 	}
 }
 
-// tell hands an event to the machine.
+// report sends an event to the machine.
 func (l *leader) report(ctx context.Context, e startup.Event) {
 	select {
 	case l.events <- e:
@@ -202,8 +204,8 @@ func (l *leader) report(ctx context.Context, e startup.Event) {
 	}
 }
 
-// listen subscribes to everything the machine must hear, and opens the control
-// endpoints. The returned function closes all of it, also after an error.
+// listen subscribes to all inputs of the machine and opens the control
+// endpoints. The returned function closes everything, also after an error.
 func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 	var stops []func()
 	stop = func() {
@@ -250,10 +252,10 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
 			if h.State == protocol.Standby {
-				return // it hears no jobs
+				return // a standby receives no jobs
 			}
 			job := uint64(0)
-			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // else "idle"
+			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // otherwise "idle"
 				job = wire - l.issuer
 			}
 			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})

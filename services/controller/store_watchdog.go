@@ -12,25 +12,25 @@ import (
 	"clockwork/services/frontdoor"
 )
 
-// guard looks in the leading controller whether the store is there and holds
-// what the machine has in memory, and makes it again when it does not: the
-// broker's data may be lost while everything else lives on. What is served does
-// not depend on the store, so nobody else would notice before a restart.
+// storeWatchdog checks, in the leading controller, that the store exists and
+// holds the machine's state, and rewrites it if not: the broker's data may be
+// lost while all processes continue. Serving does not depend on the store, so
+// the loss would remain unnoticed until a restart.
 //
-// It does not help a controller that restarts before the store was written
-// again, nor one that stood by and takes over in between: those begin in
-// QUERYING, with the models that all workers hold. One goroutine owns it.
+// It does not help a controller that restarts before the store is rewritten, nor
+// a standby that takes over in between: they start in QUERYING, with the models
+// that all workers hold. One goroutine owns it.
 type storeWatchdog struct {
 	l       *leader
 	watcher *frontdoor.StartupBuffer
-	buffer  time.Time // when the buffer's stream was made, zero before the first look
-	away    bool      // the store was not reached at the last look
+	buffer  time.Time // creation time of the buffer's stream, zero before the first check
+	away    bool      // the store was not reached at the last check
 }
 
 const (
-	// guardEvery is how often the store is looked at.
+	// watchdogEvery is the interval between two checks.
 	watchdogEvery = 2 * time.Second
-	// guardWait bounds one look, mendWait the writing of everything.
+	// watchdogWait bounds one check, mendWait the rewriting of the store.
 	watchdogWait = 5 * time.Second
 	mendWait     = time.Minute
 )
@@ -46,7 +46,7 @@ func (g *storeWatchdog) run(ctx context.Context) {
 	}
 }
 
-// note logs the beginning and the end of an outage, once each.
+// note logs the start and the end of an outage, once each.
 func (g *storeWatchdog) note(err error) {
 	switch {
 	case err != nil && !g.away:
@@ -77,8 +77,8 @@ func (g *storeWatchdog) look(parent context.Context) error {
 	return g.mend(parent)
 }
 
-// lookAtBuffer makes the stream again, and has the keeper begin anew with one
-// that it does not know.
+// lookAtBuffer recreates a missing stream, and makes the StartupBuffer start
+// afresh with a stream that it does not know.
 func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 	created, err := g.l.buffer.Created(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -99,8 +99,8 @@ func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 	return nil
 }
 
-// mend writes again what the machine has in memory, the stage last: as long as
-// that is missing, mending goes on at the next look.
+// mend rewrites the machine's state, the stage last: while the stage is missing,
+// the next check repeats the rewrite.
 func (g *storeWatchdog) mend(ctx context.Context) error {
 	var stage protocol.Stage
 	var models []protocol.ModelState

@@ -1,6 +1,6 @@
-// Package host runs a service as an fx module: a service is a function that
-// works until its context ends, and this package starts it, ends it, waits for
-// it, and brings the process down when it fails.
+// Package host runs a service as an fx module: a service is a function that runs
+// until its context ends. The package starts it, stops it, waits for it, and
+// shuts the process down if it fails.
 package host
 
 import (
@@ -11,15 +11,15 @@ import (
 	"go.uber.org/fx"
 )
 
-// Service is what every service of Clockwork is to fx.
+// Service is a service of Clockwork as fx sees it.
 type Service interface {
-	// Run works until ctx ends, then returns nil when everything it started
-	// has ended. An error before that is fatal.
+	// Run works until ctx ends, then returns nil once everything it started has
+	// ended. An error before that is fatal.
 	Run(ctx context.Context) error
 }
 
-// Attach starts a service with the app and ends it with the app. A service
-// that fails shuts the app down with exit code 1.
+// Attach starts a service with the app and stops it with the app. If the service
+// fails, the app shuts down with exit code 1.
 func Attach(name string, service Service, lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -4,7 +4,7 @@ import (
 	"sync"
 )
 
-// Tasks are goroutines of one owner, who waits for all of them. Its methods
+// Tasks are the goroutines of one owner, who waits for all of them. Its methods
 // may be called from any goroutine.
 type Tasks struct {
 	mu      sync.Mutex
@@ -12,7 +12,7 @@ type Tasks struct {
 	running sync.WaitGroup
 }
 
-// Start runs f in a goroutine. After Stop it does not, and returns false.
+// Start runs f in a goroutine. After Stop it returns false and does not run f.
 func (t *Tasks) Start(f func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -23,7 +23,7 @@ func (t *Tasks) Start(f func()) bool {
 	return true
 }
 
-// Stop lets no more begin and waits for those that run.
+// Stop prevents new goroutines and waits for the running ones.
 func (t *Tasks) Stop() {
 	t.mu.Lock()
 	t.stopped = true

@@ -1,5 +1,5 @@
-// Package profiler measures how long models take: the weight transfer and each
-// batch size, on each type of GPU, through the same worker actions that serve
-// requests later. The controller says when. What is measured, where, and what a
-// failure means is decided in pkg/core/measure; this is its shell.
+// Package profiler is the shell around pkg/core/measure. It measures the weight
+// transfer and each batch size of every model on each GPU type, through the same
+// worker actions that later serve requests. The controller issues the jobs. The
+// core decides what is measured, where, and what a failure means.
 package profiler

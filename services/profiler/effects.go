@@ -9,8 +9,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// step gives the machine one event and does what it wants done. After the term
-// only the answers count that the machine is owed.
+// step applies one event to the machine and carries out its output. After the
+// term, only the outstanding ProfileStored are applied.
 func (s *Service) step(e measure.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -27,7 +27,7 @@ func (s *Service) do(e measure.Event) {
 	s.hearResults()
 	for _, a := range out.Actions {
 		if err := s.bus.Control.Publish(s.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
-			s.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // it times out
+			s.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the action times out
 		}
 	}
 	if read := out.Read; read != nil {
@@ -42,7 +42,7 @@ func (s *Service) do(e measure.Event) {
 	s.log(out)
 	if out.Report != nil {
 		if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(out.Report)); err != nil {
-			s.bus.Log.Error("profile report not sent", "error", err) // we go idle; the job comes again
+			s.bus.Log.Error("profile report not sent", "error", err) // the profiler is idle now, so the controller sends the job again
 		}
 	}
 	if s.machine.Job() != job {
@@ -55,8 +55,9 @@ func (s *Service) do(e measure.Event) {
 	}
 }
 
-// hearResults listens to the workers' results while there is a job. The broker sees
-// the subscription before an action, since both go over one connection.
+// hearResults subscribes to the workers' results while there is a job. The
+// broker receives the subscription before an action, because both use one
+// connection.
 func (s *Service) hearResults() {
 	hears, working := s.results != nil, s.machine.Job() != 0
 	switch {
@@ -68,12 +69,12 @@ func (s *Service) hearResults() {
 		}
 		s.results = sub
 	case hears && !working:
-		_ = s.results.Unsubscribe() // it ends with the connection at the latest
+		_ = s.results.Unsubscribe() // the subscription ends with the connection at the latest
 		s.results = nil
 	}
 }
 
-// read reads what was measured in earlier jobs.
+// read reads the profiles of earlier jobs.
 func (s *Service) read(ctx context.Context, read measure.Read) {
 	answer := measure.ProfilesRead{Job: read.Job}
 	for _, key := range read.Keys {
@@ -88,15 +89,15 @@ func (s *Service) read(ctx context.Context, read measure.Read) {
 	s.step(answer)
 }
 
-// store keeps what was measured, so that an interrupted job goes on.
+// store writes a profile, so that an interrupted job can resume.
 func (s *Service) store(ctx context.Context, store measure.Store) {
 	if err := s.state.PutProfile(ctx, store.Profile); err != nil {
-		s.bus.Log.Warn("profile not stored", "digest", store.Profile.Digest, "error", err) // it is reported anyway
+		s.bus.Log.Warn("profile not stored", "digest", store.Profile.Digest, "error", err) // the report contains it anyway
 	}
 	s.step(measure.ProfileStored{Token: store.Token})
 }
 
-// log tells people what happened.
+// log logs the job and its setbacks.
 func (s *Service) log(out measure.Output) {
 	log := s.bus.Log
 	if b := out.Begun; b != nil {

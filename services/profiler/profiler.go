@@ -20,35 +20,34 @@ import (
 	"clockwork/services/host"
 )
 
-// Config is everything that can be set of a profiler.
+// Config is the configuration of a profiler.
 type Config struct {
-	// Iterations is how often each action is measured.
+	// Iterations is the number of measurements per action.
 	Iterations int
-	// ActionTimeout is how long one action may take before it counts as one
-	// without a result.
+	// ActionTimeout is how long the profiler waits for the result of an action.
 	ActionTimeout time.Duration
-	// Observers are shown what the core is given and what it wants done, under the
-	// service's lock; none by default.
+	// Observers receive the core's events and outputs, under the service's lock;
+	// none by default.
 	Observers measure.Observers
-	// Telemetry is lent what can be read of the profiler; nil is nobody.
+	// Telemetry is the hub that the profiler registers its gauges with; nil for
+	// none.
 	Telemetry *watch.Hub
 }
 
-// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	d := measure.DefaultConfig()
 	return Config{Iterations: d.Iterations, ActionTimeout: d.ActionTimeout}
 }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error { return c.core(1).Validate() }
 
-// core is the configuration of the core of the profiler with this identity.
+// core returns the configuration of the core for a profiler with this identity.
 func (c Config) core(id uint64) measure.Config {
 	return measure.Config{Issuer: id, Iterations: c.Iterations, ActionTimeout: c.ActionTimeout}
 }
 
-// Module runs a profiler.
+// Module is the fx module of a profiler.
 var Module = fx.Module("profiler",
 	fx.Provide(New),
 	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
@@ -56,8 +55,8 @@ var Module = fx.Module("profiler",
 	}),
 )
 
-// Service is a profiler. It works on one job at a time, and the stack has one
-// at a time: others stand by.
+// Service is a profiler. It works on one job at a time. A stack has one active
+// profiler; others are standbys.
 type Service struct {
 	config Config
 	broker bus.Config
@@ -67,17 +66,17 @@ type Service struct {
 	state      *bus.State
 	heartbeats *bus.Heartbeater
 
-	// mu is around each Step and what it wants done, so that what the machine
-	// says in order is sent in order.
+	// mu is held during each Step and the execution of its output, so that messages
+	// are sent in the machine's order.
 	mu      sync.Mutex
 	machine *measure.Machine
-	working bool // it holds the lease and hears of jobs
-	// term ends with the lease; results are heard while there is a job, since they
-	// are many; timer is for the machine's wake.
+	working bool // it holds the lease and receives jobs
+	// term ends with the lease. results is subscribed only during a job, because
+	// results are many. timer fires at the machine's Wake.
 	term    context.Context
 	results *nats.Subscription
 	timer   *time.Timer
-	// beside are the reads and writes of the store that are under way.
+	// beside are the outstanding reads and writes of the store.
 	beside sync.WaitGroup
 }
 
@@ -104,7 +103,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.state, err = b.OpenState(ctx); err != nil {
 		return err
 	}
-	host, _ := os.Hostname() // for people only
+	host, _ := os.Hostname() // for display only
 	name := protocol.DoorName(s.id)
 	s.heartbeats = b.StartHeartbeats(protocol.Profiler, name, s.heartbeat)
 	defer s.heartbeats.Stop()
@@ -112,7 +111,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {
-			return nil // ctx ended while another works
+			return nil // ctx ended while another profiler was active
 		}
 		err = s.serve(ctx, lease)
 		lease.Release()
@@ -123,7 +122,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve works on the jobs that come until ctx ends or the lease is lost.
+// serve works on jobs until ctx ends or the lease is lost.
 func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
 	timer := time.NewTimer(time.Hour)
@@ -138,7 +137,7 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 		s.mu.Unlock()
 		s.beside.Wait()
 	}()
-	seen := map[string]uint64{} // the machine is told what is new alone
+	seen := map[string]uint64{} // the machine receives only new incarnations
 	workers, err := s.bus.WatchHeartbeats(protocol.Worker, func(h protocol.Heartbeat) {
 		if seen[h.ID] != h.Incarnation {
 			seen[h.ID] = h.Incarnation
@@ -157,11 +156,11 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // it ends with the connection at the latest
+	defer func() { _ = sub.Unsubscribe() }() // the subscription ends with the connection at the latest
 	if err := s.bus.Payload.Flush(); err != nil {
-		return nil // the broker is gone; campaign again
+		return nil // the broker is unreachable; campaign again
 	}
-	s.setWorking(true) // from here on a job that is given to it arrives
+	s.setWorking(true) // from here on jobs arrive
 	defer s.setWorking(false)
 	for {
 		select {
@@ -176,7 +175,8 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 	}
 }
 
-// onStart takes a job. A worker that it names and that is never heard is lost.
+// onStart takes a job. A named worker whose heartbeat never arrives counts as
+// lost.
 func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.Liveness, m *nats.Msg) {
 	job, whole, fault := jobs.Add(m.Data)
 	if fault != nil {
@@ -201,8 +201,8 @@ func (s *Service) onResult(m *nats.Msg) {
 	}
 }
 
-// heartbeat says which job is at work; the controller sends a lost one again. It
-// gives none to a profiler that stands by.
+// heartbeat reports the current job, so that the controller can send a lost job
+// again. The controller sends no job to a standby.
 func (s *Service) heartbeat() protocol.Heartbeat {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package bustest gives the tests of services a real broker and a scripted
-// worker that speaks the protocol through pkg/adapter/nats, so that a service can be
-// tested against the wire without any other service.
+// Package bustest provides a real broker and a scripted worker, which speaks the
+// protocol through pkg/adapter/nats, so that a service can be tested on the wire
+// without any other service.
 //
-// A Worker's goroutines end with the test. It keeps no window, counts no pages
-// and computes nothing: models copy their input to their output.
+// A Worker's goroutines end with the test. It has no device and computes
+// nothing: a model's output is its input.
 package bustest
 
 import (
@@ -18,10 +18,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Wait bounds everything that a test waits for: far more than it takes.
+// Wait bounds every wait of a test; it is far longer than needed.
 const Wait = 20 * time.Second
 
-// Server starts a broker on loopback that ends with the test.
+// Server starts a broker on loopback that stops at the end of the test.
 func Server(t testing.TB) *server.Server {
 	t.Helper()
 	s, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: server.RANDOM_PORT, DataDir: t.TempDir()})
@@ -32,12 +32,12 @@ func Server(t testing.TB) *server.Server {
 	return s
 }
 
-// Config says how to reach the broker from inside the process.
+// Config returns the configuration of an in-process connection to the broker.
 func Config(s *server.Server, name string) bus.Config {
 	return bus.Config{InProcess: s, Prefix: protocol.DefaultPrefix, Name: name}
 }
 
-// Open connects to the broker until the test ends.
+// Open connects to the broker; the connection closes at the end of the test.
 func Open(t testing.TB, s *server.Server) *bus.Bus {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Wait)
@@ -50,7 +50,7 @@ func Open(t testing.TB, s *server.Server) *bus.Bus {
 	return b
 }
 
-// Client connects as anybody would who has nats.go and nothing of ours.
+// Client connects with plain nats.go, as any client could.
 func Client(t testing.TB, s *server.Server) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL())
@@ -61,8 +61,8 @@ func Client(t testing.TB, s *server.Server) *nats.Conn {
 	return nc
 }
 
-// Run runs a service. The returned function ends it and waits for its end; the
-// test's end does so at the latest.
+// Run runs a service. The returned function stops the service and waits for its
+// end; the end of the test does so at the latest.
 func Run(t testing.TB, service interface{ Run(context.Context) error }) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -88,7 +88,7 @@ func Run(t testing.TB, service interface{ Run(context.Context) error }) (stop fu
 	return stop
 }
 
-// Until waits until a condition holds that no message tells of.
+// Until polls until a condition holds that no message reports.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(Wait); ; time.Sleep(2 * time.Millisecond) {
@@ -101,7 +101,7 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// Next waits for the next value of a channel.
+// Next returns the next value of a channel.
 func Next[T any](t testing.TB, what string, from <-chan T) T {
 	t.Helper()
 	select {
@@ -113,8 +113,8 @@ func Next[T any](t testing.TB, what string, from <-chan T) T {
 	}
 }
 
-// Garbage is what hostile or broken senders publish: every subject must take
-// it without harm.
+// Garbage returns bodies that hostile or broken senders may publish: every
+// subject must survive them.
 func Garbage() map[string][]byte {
 	return map[string][]byte{
 		"nothing":                  {},

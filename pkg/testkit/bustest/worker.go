@@ -32,9 +32,9 @@ func Spec(name, at string) protocol.ModelSpec {
 	}
 }
 
-// Worker is a worker on a broker without a device: pkg/core/work decides, and
-// everything takes as long as Took says and goes well. A script may answer actions in
-// the worker's place.
+// Worker is a worker on a broker without a device: pkg/core/work decides, every
+// action takes the time given by Took and succeeds. A script may answer actions
+// in the worker's place.
 type Worker struct {
 	ID          string
 	Incarnation uint64
@@ -44,25 +44,25 @@ type Worker struct {
 	heartbeats *bus.Heartbeater
 	stop       []func()
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards everything below
 	core     *work.Worker
 	dead     bool
 	timer    *time.Timer
-	due      protocol.Time // when it is set to
-	ends     []ending      // what the device is at
-	now      []work.Event  // what it has done at once
+	due      protocol.Time // when the timer fires
+	ends     []ending      // actions running on the device
+	now      []work.Event  // events still to be applied in this step
 	loads    protocol.ActionID
 	script   func(protocol.Action) *protocol.Result
 	received []protocol.Action
 }
 
-// ending is an event that the device owes, and when.
+// ending is the end of an action on the device.
 type ending struct {
 	at    protocol.Time
 	event work.Event
 }
 
-// StartWorker starts a worker with a GPU for each type, each of 100 pages.
+// StartWorker starts a worker with one GPU of 100 pages per type.
 func StartWorker(t testing.TB, b *bus.Bus, id string, gpuTypes ...string) *Worker {
 	t.Helper()
 	w := &Worker{ID: id, Incarnation: bus.RandomID(), t: t, bus: b}
@@ -91,20 +91,20 @@ func StartWorker(t testing.TB, b *bus.Bus, id string, gpuTypes ...string) *Worke
 	return w
 }
 
-// Script has f answer actions in the worker's place, which never sees them; nil from
-// f leaves an action to the worker, and a Result of kind 0 leaves it without any
-// answer.
+// Script makes f answer actions in place of the worker, which never sees them.
+// If f returns nil, the worker handles the action; a Result of kind 0 leaves the
+// action unanswered.
 func (w *Worker) Script(f func(protocol.Action) *protocol.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.script = f
 }
 
-// holder is the issuer of loads that nobody sent.
+// holder is the issuer of the loads of Hold.
 const holder = 1<<64 - 1
 
-// Hold has the worker load models, as if that had been asked of it earlier. Each of
-// them is named once.
+// Hold makes the worker load models, as if it had been told to earlier. Names
+// must be unique.
 func (w *Worker) Hold(models ...protocol.ModelSpec) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +124,7 @@ func (w *Worker) Hold(models ...protocol.ModelSpec) {
 	}
 }
 
-// Beat begins heartbeats, Silence ends them.
+// Beat starts the heartbeats.
 func (w *Worker) Beat() {
 	w.heartbeats = w.bus.StartHeartbeats(protocol.Worker, w.ID, func() protocol.Heartbeat {
 		w.mu.Lock()
@@ -133,7 +133,7 @@ func (w *Worker) Beat() {
 	})
 }
 
-// Silence ends the heartbeats.
+// Silence stops the heartbeats.
 func (w *Worker) Silence() {
 	if w.heartbeats != nil {
 		w.heartbeats.Stop()
@@ -154,14 +154,14 @@ func (w *Worker) Stop() {
 	w.timer.Stop()
 }
 
-// Received returns the actions of a kind that came, in order.
+// Received returns the received actions of a kind, in order.
 func (w *Worker) Received(kind protocol.Kind) []protocol.Action {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(w.received), func(a protocol.Action) bool { return a.Kind != kind })
 }
 
-// State is how the worker describes itself.
+// State returns the worker's state.
 func (w *Worker) State() protocol.WorkerState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,7 +177,7 @@ func (w *Worker) Models() []string {
 	return names
 }
 
-// onScheduler synchronises the clock as soon as a scheduler is heard.
+// onScheduler synchronises the clock on a heartbeat of a new scheduler.
 func (w *Worker) onScheduler(m *nats.Msg) {
 	h, fault := wire.Heartbeat.Decode(m.Data)
 	w.mu.Lock()
@@ -187,7 +187,7 @@ func (w *Worker) onScheduler(m *nats.Msg) {
 		asked := clock.Now()
 		answer, err := w.bus.Payload.Request(w.bus.Subjects.Clock(w.ID), nil, time.Second)
 		if err != nil {
-			return // its next heartbeat tries again
+			return // the next heartbeat tries again
 		}
 		answered := clock.Now()
 		if reading, fault := wire.Clock.Decode(answer.Data); fault == nil {
@@ -236,7 +236,7 @@ func (w *Worker) onInput(m *nats.Msg) {
 	}
 }
 
-// wake ends what is due, and lets time pass for the core.
+// wake applies the events that are due, then a Tick.
 func (w *Worker) wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -252,8 +252,8 @@ func (w *Worker) wake() {
 	w.step(&work.Tick{})
 }
 
-// step gives the core an event and does what it says. The caller holds the lock, here
-// and below.
+// step applies an event to the core and carries out its output. The caller holds
+// the lock, also for the functions below.
 func (w *Worker) step(e work.Event) {
 	if w.dead {
 		return
@@ -276,7 +276,7 @@ func (w *Worker) step(e work.Event) {
 
 func (w *Worker) carryOut(out *work.Output) {
 	for _, o := range out.Stage {
-		o.Driver = o.Inputs // its outputs
+		o.Driver = o.Inputs // the inputs are the outputs
 		w.now = append(w.now, &work.Staged{Order: o})
 	}
 	for _, o := range out.Execute {
@@ -306,7 +306,7 @@ func (w *Worker) carryOut(out *work.Output) {
 	}
 }
 
-// read reads a model, unless its path says that there is none.
+// read reads a model, unless its path starts with missing/.
 func (w *Worker) read(o *work.Order) *work.ModelRead {
 	at := o.Action.Load.Path
 	if strings.HasPrefix(at, "missing/") {
@@ -315,7 +315,7 @@ func (w *Worker) read(o *work.Order) *work.ModelRead {
 	return &work.ModelRead{Order: o, Spec: Spec("", at), Handle: at}
 }
 
-// Answer publishes a result of an action that the worker did not give.
+// Answer publishes a scripted result of an action.
 func (w *Worker) Answer(a protocol.Action, r protocol.Result) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -332,7 +332,7 @@ func (w *Worker) publish(r protocol.Result) {
 	}
 }
 
-// Took is how long an action takes: 1 ms for the weights, 100 us an item.
+// Took returns the duration of an action: 1 ms for the weights, 100 us per item.
 func Took(a protocol.Action) time.Duration {
 	if a.Kind == protocol.Infer {
 		return time.Duration(a.Batch) * 100 * time.Microsecond
@@ -340,7 +340,7 @@ func Took(a protocol.Action) time.Duration {
 	return time.Millisecond
 }
 
-// output sends each member of a batch its input back.
+// output publishes the output of each request of a batch: its input.
 func (w *Worker) output(o *work.Order) {
 	inputs := o.Driver.([][]byte)
 	for i, r := range o.Action.Requests {

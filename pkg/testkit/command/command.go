@@ -1,6 +1,6 @@
-// Package command runs a command line in a test as a user does, and waits for the stack
-// that one of its commands has started. Tests of cmd/clockwork and of the packages below
-// it call it; each call is for one goroutine.
+// Package command runs command lines in tests and waits for the stack that a
+// command has started. Tests of cmd/clockwork and of the packages below it use
+// it; each call is for one goroutine.
 package command
 
 import (
@@ -18,7 +18,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Invoke runs a command line, and returns its exit code and what it printed.
+// Invoke runs a command line and returns its exit code and output.
 func Invoke(t *testing.T, run func(args []string, stdout, stderr *os.File) int, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,7 +43,7 @@ func Invoke(t *testing.T, run func(args []string, stdout, stderr *os.File) int, 
 	return code, texts[0], texts[1]
 }
 
-// FreeAddress is one that a stack of the test can listen on.
+// FreeAddress returns an address on which a stack of the test can listen.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	address, err := chaos.FreeAddress()
@@ -53,7 +53,7 @@ func FreeAddress(t *testing.T) string {
 	return address
 }
 
-// AwaitStage waits until the stack at url is in a stage and has a worker.
+// AwaitStage waits until the stack at url has reached a stage and has a worker.
 func AwaitStage(t *testing.T, url string, stage protocol.Stage) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
@@ -70,8 +70,8 @@ func AwaitStage(t *testing.T, url string, stage protocol.Stage) {
 	t.Fatalf("the stack is not in stage %s", stage)
 }
 
-// Printed fails the test unless what was printed is as wanted. A wanted text may begin
-// with the end of its first line.
+// Printed fails the test unless the output is as wanted. A leading newline in
+// want is ignored.
 func Printed(t *testing.T, want, got string) {
 	t.Helper()
 	if d := cmp.Diff(strings.TrimPrefix(want, "\n"), got); d != "" {

@@ -1,6 +1,6 @@
-// Package hostile is what tests send to whatever reads data from outside: small
-// messages that ask for much, and texts that are not what they should be. It
-// also measures what a reader allocates for them.
+// Package hostile provides hostile input for everything that reads data from
+// outside: small messages that demand much memory, and malformed texts. It also
+// measures how much a reader allocates for them.
 //
 // Only tests import it.
 package hostile
@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// Bomb is a body that no decoder may accept, and why not.
+// Bomb is a body that every decoder must reject. Name says why.
 type Bomb struct {
 	Name string
 	Body []byte
 }
 
-// Many is one more element than a client's message may have, Deep how far some
-// bombs are nested.
+// Many is one more than the number of elements that a client's message may have,
+// Deep the nesting depth of some bombs.
 const (
 	Many = 65_537
 	Deep = 100_000
@@ -69,8 +69,7 @@ func JSON() []Bomb {
 	}
 }
 
-// Seeds are the bombs that are small enough to be changed by a fuzzer many times
-// a second.
+// Seeds returns the bombs that are small enough as seeds of a fuzzer.
 func Seeds() (bodies [][]byte) {
 	for _, b := range append(Msgpack(), JSON()...) {
 		if len(b.Body) <= 1<<10 {
@@ -81,9 +80,9 @@ func Seeds() (bodies [][]byte) {
 		[]byte(strings.Repeat("[", 20)), []byte(strings.Repeat(`{"a":`, 20)))
 }
 
-// Within fails the test when f allocates more than so many bytes. What others
-// allocate at the same time counts too, so a second and a third look may clear
-// it.
+// Within fails the test if f allocates more than most bytes. Other goroutines'
+// allocations count too, so Within measures up to three times and takes the
+// least.
 func Within(t testing.TB, most int, what string, f func()) {
 	t.Helper()
 	least := aboutAllocated(f)
@@ -97,7 +96,8 @@ func Within(t testing.TB, most int, what string, f func()) {
 	}
 }
 
-// aboutAllocated may count small pieces late, but stops nobody.
+// aboutAllocated measures without stopping the world, so small allocations may
+// be counted late.
 func aboutAllocated(f func()) uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

@@ -1,7 +1,8 @@
-// Package planted holds tests to what they claim: it plants faults in a package's
-// source, one at a time, and its tests must find each.
+// Package planted tests the tests: it plants faults in a package's source, one
+// at a time, and the package's tests must detect each.
 //
-// A test with the build tag planted calls it (make planted). Faults are planted in a
-// copy that the compiler is shown (go build -overlay); the tree is never changed. The
-// faults of one call are looked for beside each other.
+// A test with the build tag planted calls it (make planted). Faults are planted
+// in a copy of the source file, which the compiler reads through go build
+// -overlay; the tree is never changed. The faults of one call are tested in
+// parallel.
 package planted

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// Fault replaces what stands in a file, exactly once, by something wrong. File is
-// relative to the tested package; it may be one of a package that this one uses. It
-// is an alias so that tables need no field names.
+// Fault replaces Was, which must occur exactly once in a file, by Is. File is
+// relative to the tested package and may belong to a package that it imports.
+// Fault is an alias so that tables need no field names.
 type Fault = struct{ Name, File, Was, Is string }
 
-// patience is how long a fault may stay hidden.
+// patience is how long tests may take to detect a fault.
 const patience = 10 * time.Second
 
-// Find builds the tests of the caller's package with one fault at a time, and runs
-// them with args. Tests that pass with a fault, or do not end in time, fail: they
-// show what they do not look at.
+// Find builds the tests of the caller's package with one fault at a time, and
+// runs them with args. It fails for tests that pass despite a fault, or do not
+// end in time.
 func Find(t *testing.T, faults []Fault, args ...string) {
 	for _, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func Find(t *testing.T, faults []Fault, args ...string) {
 	}
 }
 
-// build makes a test binary that has the fault.
+// build makes a test binary with the fault.
 func build(t *testing.T, f Fault) (binary string) {
 	dir := t.TempDir()
 	overlay := filepath.Join(dir, "overlay.json")
@@ -46,7 +46,8 @@ func build(t *testing.T, f Fault) (binary string) {
 	return binary
 }
 
-// plant writes the file with its fault, and returns the overlay that names it.
+// plant writes the file with its fault, and returns the overlay that maps the
+// original to it.
 func plant(t *testing.T, f Fault, dir string) (overlay string) {
 	body, err := os.ReadFile(f.File)
 	if err != nil {
@@ -68,7 +69,7 @@ func plant(t *testing.T, f Fault, dir string) (overlay string) {
 	return string(text)
 }
 
-// find runs a binary that has a fault.
+// find runs a binary with a fault.
 func find(t *testing.T, binary string, args []string) {
 	limited, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
@@ -85,7 +86,7 @@ func find(t *testing.T, binary string, args []string) {
 	}
 }
 
-// finding is the first line that says what is wrong.
+// finding returns the first line that reports a failure.
 func finding(out string) string {
 	for _, line := range strings.Split(out, "\n") {
 		if strings.Contains(line, "_test.go:") || strings.HasPrefix(line, "panic:") {

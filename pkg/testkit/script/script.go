@@ -1,10 +1,10 @@
-// Package script plays the test scripts in testdata, in the format of
-// cockroachdb/datadriven: lines of events, ---- and what came of them, a blank
-// line. It calls nothing but the player it is given, and knows no event.
+// Package script runs the test scripts in testdata, in the format of
+// cockroachdb/datadriven: lines of events, ----, their expected results, a blank
+// line. It calls only the given player and has no knowledge of events.
 //
-// A new script is a file testdata/NAME.txt that opens with "# " and why it exists;
-// write its events with ---- below each block, and `go test ./pkg/core/X -rewrite`
-// fills in what comes of them, to be read before it is committed. A new player is
+// A new script is a file testdata/NAME.txt that opens with "# " and its purpose;
+// write its events with ---- below each block, and `go test ./pkg/core/X
+// -rewrite` fills in the results, to be read before the commit. A new player is
 // one call of Play, with a function that makes a fresh player for each file.
 package script
 
@@ -17,9 +17,9 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// Play plays each file that the pattern matches as a subtest of its name. For each
-// file start makes a player, which takes one line of events after the other (never
-// blank, never a comment) and returns what came of it.
+// Play runs each file that matches the pattern as a subtest with its name. For
+// each file start makes a player, which is called with one line of events at a
+// time (never blank, never a comment) and returns the results.
 func Play(t *testing.T, pattern string, start func(t *testing.T) func(line string) string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -43,7 +43,7 @@ func Play(t *testing.T, pattern string, start func(t *testing.T) func(line strin
 	}
 }
 
-// opens fails the test if the file does not open with why it exists.
+// opens fails the test if the file does not open with its purpose.
 func opens(t *testing.T, file string) {
 	t.Helper()
 	body, err := os.ReadFile(file)
@@ -55,7 +55,7 @@ func opens(t *testing.T, file string) {
 	}
 }
 
-// first is the first line of a block, which datadriven has taken apart.
+// first reassembles the first line of a block, which datadriven has parsed.
 func first(d *datadriven.TestData) string {
 	var b strings.Builder
 	b.WriteString(d.Cmd)

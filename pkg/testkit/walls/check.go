@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// listed is a package as go list shows it.
+// listed is a package in go list's output.
 type listed struct {
 	ImportPath, Dir string
 	Imports         []string
@@ -24,7 +24,7 @@ type listed struct {
 
 func (p *listed) name() string { return strings.TrimPrefix(p.ImportPath, module) }
 
-// list asks go list for the packages of the module, without their tests.
+// list returns the packages of the module, without their tests, by name.
 func list(dir string) (map[string]*listed, error) {
 	command := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles", "./...")
 	command.Dir = dir
@@ -44,8 +44,8 @@ func list(dir string) (map[string]*listed, error) {
 	}
 }
 
-// matches reports whether a name is one of some patterns, of which "a/..." means a and
-// all below it.
+// matches reports whether a name matches one of the patterns, of which "a/..."
+// means a and all packages below it.
 func matches(name string, patterns []string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		above, tree := strings.CutSuffix(pattern, "/...")
@@ -53,7 +53,7 @@ func matches(name string, patterns []string) bool {
 	})
 }
 
-// breaches are the ways around a wall, sorted.
+// breaches returns the import chains that violate a wall, sorted.
 func breaches(w wall, packages map[string]*listed) (found []string) {
 	excused := make([]string, 0, len(w.but))
 	for pattern := range w.but {
@@ -70,15 +70,16 @@ func breaches(w wall, packages map[string]*listed) (found []string) {
 	return found
 }
 
-// ways are the shortest ways from a package to each thing that it may not reach. A
-// package that is excused is a way for nobody else.
+// ways returns the shortest import chain from a package to each package that it
+// may not reach. The exception of an excused package does not extend to its
+// importers.
 func ways(from string, w wall, packages map[string]*listed) (found [][]string) {
 	seen := map[string]bool{from: true}
 	for queue := [][]string{{from}}; len(queue) > 0; queue = queue[1:] {
 		way := queue[0]
 		p := packages[way[len(way)-1]]
 		if p == nil {
-			continue // not of the module
+			continue // not in the module
 		}
 		for _, path := range p.Imports {
 			name := strings.TrimPrefix(path, module)
@@ -107,7 +108,8 @@ func names(packages map[string]*listed) []string {
 	return list
 }
 
-// clocks are the places in a package's source that ask the time or start a goroutine.
+// clocks returns the places in a package's source that read the time or start a
+// goroutine.
 func clocks(p *listed) (found []string, err error) {
 	for _, file := range p.GoFiles {
 		set := token.NewFileSet()

@@ -3,27 +3,29 @@ package walls
 // module is the module's path; the rules leave it out.
 const module = "clockwork/"
 
-// wall forbids packages something, directly or by way of other packages of the module.
+// wall forbids packages to import something, directly or through other packages
+// of the module.
 type wall struct {
-	// of are the packages that it is about, not the packages that they may not reach:
+	// of are the packages that the rule binds, not those that they may not import:
 	// patterns of the module ("pkg/core/...") or import paths ("net/...").
 	of, not []string
 	why     string
-	// but are the packages of "of" that may reach it all the same, each with its reason.
+	// but are the exempt packages within of, each with its reason.
 	but map[string]string
-	// direct: imports of the packages alone count.
+	// direct: only direct imports count.
 	direct bool
 }
 
-// decides are the packages that decide, or that replay or simulate what decides: the
-// same inputs give the same outputs in the live service, the simulator and a replay.
+// decides are the packages that decide, or that replay or simulate decisions:
+// the same inputs give the same outputs in the live service, the simulator and a
+// replay.
 var decides = []string{
 	"pkg/protocol", "pkg/core/...", "pkg/adapter/backend/zoo", "pkg/watch/explain",
 	"pkg/lab/sim", "pkg/lab/virtual", "pkg/lab/replay", "pkg/lab/paper", "pkg/lab/record", "pkg/lab/workload", "pkg/lab/plot", "pkg/lab/report",
 }
 
 var walls = []wall{
-	// What decides is pure.
+	// The deciding packages are pure.
 	{of: decides, not: []string{"net", "net/..."}, why: "what decides talks to nobody"},
 	{of: decides, not: []string{"os", "os/...", "runtime", "runtime/...", "syscall"}, why: "what decides reads nothing of the machine it runs on"},
 	{of: decides, not: []string{"log", "log/..."}, why: "what decides does not log: the shell shows (event, output) to observers"},
@@ -53,7 +55,7 @@ var walls = []wall{
 	{of: []string{"cmd/clockwork/lab", "cmd/clockwork/ask"}, not: []string{"services/..."}, direct: true, why: "cmd/clockwork/serve runs services"},
 	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"pkg/testkit/..."}, why: "only tests use the test kit"},
 
-	// Each technology has one place.
+	// Only one package may use each technology.
 	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"github.com/nats-io/nats.go", "github.com/nats-io/nats.go/...", "github.com/nats-io/nats-server/..."},
 		direct: true, why: "pkg/adapter/nats knows NATS; services and clients hold its messages and connections",
 		but: map[string]string{
@@ -69,9 +71,9 @@ var walls = []wall{
 	{of: []string{"pkg/..."}, not: []string{"go.uber.org/..."}, why: "cmd and services wire; a package is usable without"},
 }
 
-// noClock are the packages in whose own source nothing asks the time or starts a
+// noClock are the packages whose own source must not read the time or start a
 // goroutine.
 var noClock = append([]string{"pkg/wire"}, decides...)
 
-// asksTheTime are the functions of package time that do more than count.
+// asksTheTime are the functions of package time that read or wait for the time.
 var asksTheTime = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
