@@ -7,10 +7,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Codes that a client meets when a part of the stack is missing or late, through
-// all services. Each test has the stack without that part.
+// These tests check codes that a client gets when a part of the stack is missing
+// or late. Each test has the stack without that part.
 
-// refusal loads a model and returns why not.
+// refusal loads a model and returns the error.
 func (s *stack) refusal(path string) *protocol.Error {
 	s.t.Helper()
 	s.awaitState("a controller", func(*protocol.StackState) bool { return true })
@@ -60,8 +60,8 @@ func TestCodeLoadingClosedAfterActivation(t *testing.T) {
 	}
 }
 
-// TestCodeBatchTooLargeOfALargeInput: 17 pictures are more than one message can
-// carry, so they come cut off, and the batch is what is wrong with them.
+// TestCodeBatchTooLargeOfALargeInput sends 17 pictures, more than one message
+// can carry: the input is truncated, but the error must be about the batch.
 func TestCodeBatchTooLargeOfALargeInput(t *testing.T) {
 	s := startStack(t, quick())
 	s.load("zoo/resnet18_v2", 1)

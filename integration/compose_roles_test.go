@@ -15,11 +15,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// containerUser is whom the containers run as, and whose the keys must be.
+// containerUser is the user id of the containers, which must own the keys.
 const containerUser = 65532
 
-// TestComposeWithRoles: the stack of deploy/docker-compose.secure.yml, with keys
-// that clockwork keys makes. A client is served, and refused what is not its role's.
+// TestComposeWithRoles runs the stack of deploy/docker-compose.secure.yml, with
+// keys made by clockwork keys. A client is served, and refused everything
+// outside its role.
 func TestComposeWithRoles(t *testing.T) {
 	begin := time.Now()
 	r := makeKeys(t, "--at", "/keys", "--tls", "localhost,127.0.0.1,nats,nats-1,nats-2,nats-3")

@@ -21,7 +21,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// compose is the stack of docker-compose.yml, under a project name and a port of
+// compose is the stack of docker-compose.yml, with a project name and a port of
 // its own.
 type compose struct {
 	*stack
@@ -31,7 +31,7 @@ type compose struct {
 	port    string // of the broker, on this machine
 }
 
-// slow is how long compose itself may take for anything.
+// slow bounds one command of compose.
 const slow = 10 * time.Minute
 
 // startCompose brings the stack up with two workers and connects to it.
@@ -46,7 +46,7 @@ func startCompose(t *testing.T) *compose {
 	return c
 }
 
-// newCompose builds the image, and takes down at the end what was brought up.
+// newCompose builds the image; at the end of the test it takes down the stack.
 func newCompose(t *testing.T, settings ...string) *compose {
 	t.Helper()
 	address, err := chaos.FreeAddress()
@@ -82,7 +82,7 @@ func (c *compose) timed(what string, do func()) {
 	c.t.Logf("%-34s %5.1f s", what, time.Since(begin).Seconds())
 }
 
-// compose runs one command of compose and returns what it printed.
+// compose runs a command of compose and returns its output.
 func (c *compose) compose(args ...string) string {
 	c.t.Helper()
 	return c.run(append(slices.Clone(c.command), args...)...)
@@ -106,7 +106,7 @@ func (c *compose) try(args ...string) (string, error) {
 	return string(out), err
 }
 
-// connect is patient: the broker's container has to start.
+// connect retries: the broker's container has to start.
 func (c *compose) connect(url string) {
 	c.t.Helper()
 	var err error
@@ -124,7 +124,8 @@ func (c *compose) awaitWorkers(n int) {
 	c.awaitState(fmt.Sprintf("%d workers", n), func(s *protocol.StackState) bool { return len(s.Workers) == n })
 }
 
-// containers are those of a service, by their short ids, as workers are called.
+// containers returns the short ids of a service's containers, which are the
+// workers' names.
 func (c *compose) containers(service string) []string {
 	c.t.Helper()
 	var ids []string
@@ -139,7 +140,7 @@ func (c *compose) clockwork(args ...string) string {
 	return c.run(append([]string{binary, "--nats", c.client.Conn().ConnectedUrl()}, args...)...)
 }
 
-// awaitHealthy waits until docker calls every container healthy.
+// awaitHealthy waits until docker reports every container as healthy.
 func (c *compose) awaitHealthy() {
 	c.t.Helper()
 	var text string
@@ -153,14 +154,13 @@ func (c *compose) awaitHealthy() {
 	c.t.Fatalf("not all containers are healthy:\n%s", text)
 }
 
-// running are the ids of all containers that run.
+// running returns the ids of all running containers.
 func (c *compose) running() []string {
 	c.t.Helper()
 	return strings.Fields(c.run("docker", "ps", "-q", "--filter", "label=com.docker.compose.project="+c.project))
 }
 
-// endings are the exit codes of the containers that ended since an instant,
-// with how many had each.
+// endings counts the containers that ended since an instant, by exit code.
 func (c *compose) endings(since time.Time) map[string]int {
 	c.t.Helper()
 	ended := map[string]int{}
@@ -174,8 +174,8 @@ func (c *compose) endings(since time.Time) map[string]int {
 	return ended
 }
 
-// load sends requests to the models from senders of its own until it is
-// stopped, and counts how each ended and who ran it.
+// load sends requests to the models until stopped, and counts the codes and the
+// workers of the replies.
 type load struct {
 	c    *compose
 	end  chan struct{}
@@ -191,8 +191,8 @@ type load struct {
 	faults     []string // the first few that were not OK
 }
 
-// heavy is a model of 12 pages: the test's GPUs hold one copy each, so that four
-// copies want four GPUs.
+// heavy is a model of 12 pages: the test's GPUs hold one copy each, so four
+// copies need four GPUs.
 const heavy = "resnest101"
 
 func (c *compose) send(slo time.Duration, senders int) *load {
@@ -257,8 +257,8 @@ func (l *load) ranOn(workers []string) bool {
 	return !slices.ContainsFunc(workers, func(w string) bool { return l.by[w] == 0 })
 }
 
-// stop ends the load, prints its counts and checks that none was lost: each was
-// answered, and but for misses OK.
+// stop ends the load, prints its counts and checks that no request was lost:
+// each was answered, with OK or a missed deadline.
 func (l *load) stop(what string) {
 	l.c.t.Helper()
 	close(l.end)
@@ -274,12 +274,14 @@ func (l *load) stop(what string) {
 	}
 }
 
-// mostMissed: one in so many requests may miss its deadline, for a machine that
-// builds images and starts containers beside does not keep the workers' windows.
+// mostMissed: one in this many requests may miss its deadline, because a machine
+// that builds images and starts containers at the same time does not keep the
+// workers' windows.
 const mostMissed = 100
 
-// TestComposeScalesUnderLoad: up, load, workers and front doors scaled out and in,
-// the loss of the active scheduler, down. No request is lost on the way.
+// TestComposeScalesUnderLoad starts the stack, scales workers and front doors
+// out and in under load, stops the active scheduler, and takes the stack down.
+// No request is lost.
 func TestComposeScalesUnderLoad(t *testing.T) {
 	begin := time.Now()
 	c := startCompose(t)
@@ -290,7 +292,7 @@ func TestComposeScalesUnderLoad(t *testing.T) {
 	}
 	c.healthOfOthers()
 
-	l := c.send(900*time.Millisecond, 16) // a worker that is missed by its silence takes longer
+	l := c.send(900*time.Millisecond, 16) // detecting a silent worker takes longer
 	l.flows(200)
 	c.timed("scale to 4 workers, 3 front doors", func() {
 		c.compose("up", "-d", "--no-recreate", "--scale", "worker=4", "--scale", "frontdoor=3")
@@ -330,7 +332,8 @@ func TestComposeScalesUnderLoad(t *testing.T) {
 	t.Logf("%-34s %5.1f s", "all of it", time.Since(begin).Seconds())
 }
 
-// healthOfOthers: a check means its own host's service, and says why not.
+// healthOfOthers checks that a health check covers only the services of its own
+// host, and names the reason.
 func (c *compose) healthOfOthers() {
 	c.t.Helper()
 	worker := c.containers("worker")[0]

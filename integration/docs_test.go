@@ -14,13 +14,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxDocLine is how long a line of the documentation may be, so that it can be
-// read in a terminal, and a change of it in a diff. Output of programs, in fences,
-// and the table that make matrix writes are as wide as they are.
+// maxDocLine bounds a line of the documentation, so that it is readable in a
+// terminal and in a diff. Output of programs in fences, and the table written by
+// make matrix, are exempt.
 const maxDocLine = 120
 
-// docPages returns the pages of the documentation by their path from this
-// directory.
+// docPages returns the pages of the documentation by their paths relative to
+// this directory.
 func docPages(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{}
@@ -70,13 +70,14 @@ func TestTheReadmeFitsOnAFewScreens(t *testing.T) {
 	}
 }
 
-// What the documentation names. Go's expressions take time linear in the text.
+// These match references in the documentation. Go's expressions take time linear
+// in the text.
 var (
 	docTest = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9_]*(?:\.\.\.)?`)
 	docPath = regexp.MustCompile(`(?:^|[^A-Za-z0-9_/.@-])(?:\./)?((?:pkg|services|cmd|integration|deploy)/[A-Za-z0-9_./*-]*)`)
 	docLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-	// A test, a package that a bracket begins with, or the end of a sentence.
+	// A test, a package at the start of a bracket, or the end of a sentence.
 	docHome = regexp.MustCompile(docTest.String() + `|\((?:integration|(?:pkg|services|cmd)/[a-z/]+)[,:)]|[.:;](?:\s|$)`)
 	// An item that lists the tests of a package.
 	docItem = regexp.MustCompile(`^\s*- ((?:integration|(?:pkg|services|cmd)/[a-z/]+)(?:, [a-z/]+)*): `)
@@ -115,7 +116,7 @@ func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	}
 }
 
-// docText is a paragraph or an item of a list, its lines joined by blanks.
+// docText is a paragraph or a list item, its lines joined by blanks.
 type docText struct {
 	page string
 	line int
@@ -140,9 +141,9 @@ func docItems(body string) []docText {
 	return items
 }
 
-// check looks for each test that the item names and, where a package stands
-// behind it in brackets or before it at the beginning of an item, for the test in
-// that package. It returns how many tests had a package.
+// check checks that each test named by the item exists and, if a package follows
+// in brackets or opens the item, that the test is in that package. It returns
+// how many tests had a package.
 func (d docText) check(t *testing.T, homes map[string][]string) int {
 	t.Helper()
 	placed := 0
@@ -200,8 +201,8 @@ func begins(homes map[string][]string, prefix string) bool {
 	return false
 }
 
-// testsOfTheTree returns in which directories the functions of each name stand
-// that go test runs.
+// testsOfTheTree returns the directories of the functions that go test runs, by
+// name.
 func testsOfTheTree(t *testing.T) map[string][]string {
 	t.Helper()
 	declared := regexp.MustCompile(`^func (` + docTest.String() + `)\(`)
@@ -266,7 +267,7 @@ func TestLinksOfTheDocumentationResolve(t *testing.T) {
 	}
 }
 
-// docAnchors returns what GitHub calls the headings of a page.
+// docAnchors returns GitHub's anchors of a page's headings.
 func docAnchors(body string) map[string]bool {
 	anchors := map[string]bool{}
 	for _, line := range strings.Split(withoutFences(body), "\n") {

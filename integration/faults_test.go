@@ -9,10 +9,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Workers that come and go. What befalls them otherwise is in the kill matrix.
+// These tests let workers join and leave. Other faults of workers are in the
+// kill matrix.
 
-// TestAWorkerThatComesAfterActivationServes: it is given the same models, and
-// carries the load alone when the first one leaves.
+// TestAWorkerThatComesAfterActivationServes checks that a late worker gets the
+// same models, and carries the load alone when the first worker leaves.
 func TestAWorkerThatComesAfterActivationServes(t *testing.T) {
 	m := newMatrix(t, scene{workers: 1})
 	m.active()
@@ -31,7 +32,8 @@ func TestAWorkerThatComesAfterActivationServes(t *testing.T) {
 	}
 }
 
-// TestASecondWorkerWithALivingNameExits non-zero and says why.
+// TestASecondWorkerWithALivingNameExits checks that it exits with a non-zero
+// code and names the reason.
 func TestASecondWorkerWithALivingNameExits(t *testing.T) {
 	c := startCluster(t)
 	c.controller()
@@ -47,7 +49,7 @@ func TestASecondWorkerWithALivingNameExits(t *testing.T) {
 	}
 }
 
-// TestServicesEndCleanly on SIGTERM, whatever the order.
+// TestServicesEndCleanly checks the exit on SIGTERM, in any order.
 func TestServicesEndCleanly(t *testing.T) {
 	c := startCluster(t)
 	processes := map[string]*process{"controller": c.controller(), "profiler": c.service("profiler"), "scheduler": c.service("scheduler"), "worker": c.worker("w1")}

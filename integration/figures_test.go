@@ -13,8 +13,8 @@ import (
 
 var recordTo = flag.String("record", "", "append the figures of every cell to this file, a JSON document a line")
 
-// tell prints what came of a cell in one line that programs read, and records it
-// for the table of docs/guarantees.md. soon is the effect as those see it who wait
+// tell prints the result of a cell in one machine-readable line, and records it
+// for the table of docs/guarantees.md. soon is the effect for clients that wait
 // no longer than promptly.
 func tell(t *testing.T, cell string, e, soon chaos.Effect) {
 	t.Helper()

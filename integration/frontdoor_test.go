@@ -9,14 +9,15 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Requests that are due while a front door dies may be on their way to it: the
-// broker gives it its share until the process has ended, and nobody reads them.
-// What it had read before it had submitted. readWithin is how long both takes at
-// the most on a busy machine, and until the broker sees a closed connection.
+// readWithin bounds the time in which a killed front door loses requests without
+// a trace. Requests may be on their way while it dies: the broker delivers its
+// share until the process has ended. Others were read but not yet submitted. The
+// bound is for a busy machine and includes the time until the broker sees the
+// closed connection.
 const readWithin = 50 * time.Millisecond
 
-// reachWithin is that where a broker dies to which client and services are connected:
-// until both have noticed and reached another one.
+// reachWithin is the same bound when the broker dies that a client and services
+// are connected to: until both have noticed and reached another broker.
 const reachWithin = time.Second
 
 // unread counts the requests without an answer that may have been on their way
@@ -30,12 +31,12 @@ func unread(outcomes []chaos.Outcome, killed, ended, within time.Duration) (n in
 	return n
 }
 
-// doorSLO is over before a door is missed.
+// doorSLO is shorter than the detection of a lost front door.
 const doorSLO = 400 * time.Millisecond
 
-// strikeDoor has a fault befall a front door while all GPUs stand still, so that
-// it has requests in flight for certain. It returns what became of all requests,
-// and between which instants the fault came.
+// strikeDoor injects a fault into a front door while all GPUs are hung, so that
+// requests are in flight. It returns the outcomes of all requests, and the start
+// and the end of the fault.
 func strikeDoor(t *testing.T, fault chaos.Fault) (outcomes []chaos.Outcome, began, ended time.Duration) {
 	m := newMatrix(t, scene{})
 	m.active()
@@ -82,13 +83,14 @@ func TestG1AKilledFrontDoorsClientsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestG1AStoppedFrontDoorAnswersOnce, when it goes on: nobody did it instead.
+// TestG1AStoppedFrontDoorAnswersOnce checks that a paused front door answers
+// when it continues, and that no other instance answered in its place.
 func TestG1AStoppedFrontDoorAnswersOnce(t *testing.T) {
 	for _, fault := range []chaos.Fault{chaos.Pause, chaos.Partition} {
 		t.Run(fault.String(), func(t *testing.T) {
 			outcomes, began, ended := strikeDoor(t, fault)
 			e := chaos.EffectOf(outcomes, doorSLO, began)
-			held := 0 // in flight at the door when it stopped, and answered by it afterwards
+			held := 0 // in flight at the front door when it stopped, and answered by it afterwards
 			for _, o := range outcomes {
 				if o.At < began-readWithin && o.Answered > ended-readWithin {
 					held++

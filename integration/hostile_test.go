@@ -22,10 +22,10 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A hostile client sends what is small and asks for much, what is large and means
-// nothing, and what is nearly right, on every subject that it may publish to. make
-// test sends each of these once; make hostile sends them at full speed for half a
-// minute, beside a good client, and measures.
+// A hostile client sends small messages that demand much memory, large
+// meaningless ones, and nearly valid ones, on every subject that it may publish
+// to. make test sends each of these once; make hostile sends them at full speed
+// for half a minute, alongside a good client, and measures.
 
 var hostileRun = flag.Bool("hostile", false, "send bombs at full speed for 30 s beside a good client, and measure (make hostile)")
 
@@ -33,13 +33,13 @@ const (
 	hostileCalm   = 10 * time.Second
 	hostileAttack = 30 * time.Second
 	hostileSLO    = 100 * time.Millisecond
-	hostileRate   = 100 // of the good client, in requests a second
+	hostileRate   = 100 // of the good client, in requests per second
 	hostileConns  = 4
-	// hostileLoss is by how much the good client's share in its SLO may fall.
+	// hostileLoss bounds how much the good client's share in its SLO may fall.
 	hostileLoss = 0.01
-	// hostileMemory is what no process of the stack may come to hold.
+	// hostileMemory bounds the memory of each process of the stack, in bytes.
 	hostileMemory = 512 << 20
-	// alienID is no service of the stack.
+	// alienID is the id of no service of the stack.
 	alienID = "nobody"
 )
 
@@ -49,7 +49,8 @@ type bomb struct {
 	nats.Msg
 }
 
-// bombs are what a hostile client sends; the reply subjects of some are not its own.
+// hostileBombs returns the messages of a hostile client; the reply subjects of
+// some are not its own.
 func hostileBombs(inbox string) []bomb {
 	rng := rand.New(rand.NewPCG(7, 7))
 	noise := func(n int) []byte {
@@ -107,8 +108,9 @@ func hostileBombs(inbox string) []bomb {
 		bomb{"a trace of noise", nats.Msg{Reply: inbox, Header: nats.Header{"traceparent": {string(noise(300))}}, Data: []byte(`{}`)}})
 }
 
-// Subjects that a client may publish to by its role, and all of pkg/protocol, those
-// of who is there and of who is not.
+// clientSubjects returns the subjects that a client may publish to by its role.
+// allSubjects returns all subjects of pkg/protocol, for existing and for missing
+// instances.
 func clientSubjects(model string) []string {
 	s := protocol.Subjects{Prefix: protocol.DefaultPrefix}
 	return []string{s.Infer(model), s.Infer("nobody"), s.Infer(strings.Repeat("m", 1000)), s.Infer("a.b.c"), s.Ls(), s.State()}
@@ -130,21 +132,21 @@ func allSubjects(model string, workers []string, doors []uint64) []string {
 	return list
 }
 
-// siege is a stack with a hostile client before it.
+// siege is a stack under attack by a hostile client.
 type siege struct {
 	t        *testing.T
 	url      string
 	names    []string // of the processes
 	watched  []*chaos.Process
 	subjects []string
-	hostile  []nats.Option // what the hostile client connects with
+	hostile  []nats.Option // the hostile client's connection options
 	good     []nats.Option
 	models   []string
-	serves   func() *protocol.Error // asks for one request to be served
+	serves   func() *protocol.Error // sends one request; nil if it was served
 }
 
-// TestAHostileClientOfAnOpenBroker: whoever reaches an open broker may publish
-// everywhere, and still cannot bring a process down with what cannot be read.
+// TestAHostileClientOfAnOpenBroker: on an open broker every client may publish
+// everywhere, but cannot bring a process down with unreadable messages.
 func TestAHostileClientOfAnOpenBroker(t *testing.T) {
 	m := newSoak(t)
 	s := &siege{t: t, url: m.stack.URL, models: m.models()}
@@ -156,7 +158,8 @@ func TestAHostileClientOfAnOpenBroker(t *testing.T) {
 	s.run()
 }
 
-// TestAHostileClientWithAKey: by its role it asks models and sees what is served.
+// TestAHostileClientWithAKey attacks with a client's role: requests to models
+// and reads of the state.
 func TestAHostileClientWithAKey(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1")
 	address, err := chaos.FreeAddress()
@@ -191,7 +194,7 @@ func TestAHostileClientWithAKey(t *testing.T) {
 	s.run()
 }
 
-// serves asks for a request.
+// serves returns a function that sends one request.
 func (s *stack) serves(model string) func() *protocol.Error {
 	return func() *protocol.Error {
 		_, refused := s.infer(model, 5*time.Second, 0)
@@ -199,7 +202,7 @@ func (s *stack) serves(model string) func() *protocol.Error {
 	}
 }
 
-// doorsOf are the front doors of a stack, by their heartbeats.
+// doorsOf returns the front doors of a stack, by their heartbeats.
 func doorsOf(t *testing.T, nc *nats.Conn) (doors []uint64) {
 	t.Helper()
 	subjects := protocol.Subjects{Prefix: protocol.DefaultPrefix}
@@ -208,7 +211,7 @@ func doorsOf(t *testing.T, nc *nats.Conn) (doors []uint64) {
 		t.Fatal(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	for range 8 { // each speaks several times
+	for range 8 { // each sends several heartbeats
 		m, err := sub.NextMsg(patience)
 		if err != nil {
 			t.Fatal(err)
@@ -234,7 +237,7 @@ func (s *siege) run() {
 	s.unharmed()
 }
 
-// unharmed: every process is alive, and a request is served.
+// unharmed checks that every process is alive and that a request is served.
 func (s *siege) unharmed() {
 	s.t.Helper()
 	var refused *protocol.Error
@@ -291,7 +294,7 @@ func (s *siege) connect() *nats.Conn {
 	return nc
 }
 
-// measure floods the stack beside a good client.
+// measure floods the stack alongside a good client.
 func (s *siege) measure() {
 	traffic, err := chaos.StartTraffic(s.url, chaos.Load{Models: s.models, Rate: hostileRate, SLO: hostileSLO}, s.good...)
 	if err != nil {
@@ -331,8 +334,8 @@ func (s *siege) measure() {
 	}
 }
 
-// flood sends bombs from several connections as fast as they go, of which every
-// other one reads what it is answered.
+// flood sends bombs from several connections at full speed; every other
+// connection reads the replies.
 func (s *siege) flood() (sent *atomic.Int64, stop func()) {
 	sent = new(atomic.Int64)
 	end := make(chan struct{})
@@ -356,7 +359,7 @@ func (s *siege) flood() (sent *atomic.Int64, stop func()) {
 				if list[(i/len(s.subjects))%len(list)].send(nc, s.subjects[i%len(s.subjects)]) == nil {
 					sent.Add(1)
 				} else {
-					time.Sleep(time.Millisecond) // cut off, and soon connected again
+					time.Sleep(time.Millisecond) // the broker closed the connection; it reconnects soon
 				}
 			}
 		})
@@ -377,7 +380,8 @@ func (s *siege) resident() []int64 {
 	return all
 }
 
-// shareIn is the share of the requests due in a time that were served in their SLO.
+// shareIn returns the share of requests due in an interval that were served in
+// their SLO.
 func shareIn(outcomes []chaos.Outcome, from, to time.Duration) float64 {
 	due, served := 0, 0
 	for _, o := range outcomes {

@@ -16,32 +16,32 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The kill matrix: every service in every state it may be in, by every fault,
-// with requests under way. Each cell first shows that the fault landed and that
-// load was there, then that the stack heals and kept what it promises. make test
-// runs the cells of core, make matrix all of them.
+// The kill matrix injects every fault into every service in every state, with
+// requests under way. Each cell first checks that the fault took effect and that
+// there was load, then that the stack heals and keeps its guarantees. make test
+// runs the core cells, make matrix all of them.
 
 var fullMatrix = flag.Bool("matrix", false, "run every cell of the kill matrix, not its core alone")
 
-// outage is how long a fault lasts that has an end.
+// outage is the duration of temporary faults.
 const outage = 3 * time.Second
 
-// scene is the state of the stack in which a service is struck.
+// scene is the state of the stack in which a fault is injected into a service.
 type scene struct {
 	name    string
 	service string
-	// prepare brings the stack there, finish to ACTIVE if it is not.
+	// prepare brings the stack into this state, finish to ACTIVE if it is not there.
 	prepare, finish func(*matrix)
 	pages           int
 	workers         int     // 0 for two
 	drift           float64 // of the workers' clocks
-	cluster         bool    // three brokers; near: everybody is connected to the one that leads
+	cluster         bool    // three brokers; near: all are connected to the leader
 	near            bool
-	only            []chaos.Fault // nil for those of faults
+	only            []chaos.Fault // nil for the result of faults
 }
 
-// faults are what may befall a service. Who is killed and has nobody beside it is
-// started again: nothing works without.
+// faults returns the faults for a service. A killed service without a second
+// instance is restarted: otherwise nothing would work.
 func (s scene) faults() []chaos.Fault {
 	switch {
 	case s.only != nil:
@@ -52,8 +52,8 @@ func (s scene) faults() []chaos.Fault {
 	return []chaos.Fault{chaos.Kill, chaos.Pause, chaos.Partition}
 }
 
-// lossless: every request of such a cell is served, since its deadline leaves time
-// and nobody who holds it is lost.
+// lossless reports whether every request of the cell must be served: its
+// deadline leaves time and no process that holds requests is lost.
 func (s scene) lossless(f chaos.Fault) bool {
 	return s.finish == nil && s.service != "nats" && !s.near && s.workers == 0 && !(s.service == "controller" && f == chaos.Kill)
 }
@@ -100,7 +100,7 @@ func TestKillMatrix(t *testing.T) {
 	}
 }
 
-// matrix is one cell under way.
+// matrix is one running cell.
 type matrix struct {
 	t       *testing.T
 	ctx     context.Context
@@ -111,15 +111,16 @@ type matrix struct {
 	traffic *chaos.Traffic
 
 	mu     sync.Mutex
-	stages []protocol.Stage // as events told them
+	stages []protocol.Stage // as reported by events
 }
 
-// calm is for how long requests are sent at least once a fault is over: whether the
-// stack has healed takes a second to see, and longer where it has not.
+// calm is the minimum time for which requests are sent after a fault: it takes a
+// second to see whether the stack has healed, and longer if it has not.
 const calm = 2500 * time.Millisecond
 
-// matrixSLO leaves time for a takeover. promptly is what a user who waits would
-// call served: the time to heal and what was lost until then are counted by it.
+// matrixSLO leaves time for a takeover. promptly is the latency that a waiting
+// user would accept; it defines the time to heal and the requests lost until
+// then.
 const (
 	matrixSLO = 10 * time.Second
 	promptly  = 250 * time.Millisecond
@@ -150,7 +151,7 @@ func strike(t *testing.T, s scene, f chaos.Fault) {
 	}
 	patience := 2 * time.Second
 	if s.finish != nil {
-		patience = 15 * time.Second // a buffered one may take as long
+		patience = 15 * time.Second // a buffered request may take as long
 	}
 	outcomes := m.traffic.Stop(patience)
 	within := readWithin
@@ -161,12 +162,12 @@ func strike(t *testing.T, s scene, f chaos.Fault) {
 	m.check(s, f, effect, unread(outcomes, began, ended, within))
 	from := began
 	if f == chaos.Step {
-		from = ended // the step back is the worse one: what was planned waits for a time that is far again
+		from = ended // the backward step is worse: actions planned before it wait until the clock catches up
 	}
 	tell(t, s.name+"/"+f.String(), effect, chaos.EffectOf(outcomes, promptly, from))
 }
 
-// victim is the service that is struck.
+// victim returns the service to inject the fault into.
 func (m *matrix) victim(s scene) *chaos.Service {
 	m.t.Helper()
 	if s.cluster {
@@ -177,7 +178,8 @@ func (m *matrix) victim(s scene) *chaos.Service {
 	return service
 }
 
-// failureLog is how much of what a service said last is shown of a cell that fails.
+// failureLog is how much of a service's last output is shown for a failed cell,
+// in bytes.
 const failureLog = 4 << 10
 
 func newMatrix(t *testing.T, s scene) *matrix {
@@ -225,7 +227,7 @@ func (m *matrix) record(e protocol.Event) {
 	}
 }
 
-// begin sends requests, and in ACTIVE shows that they are served.
+// begin starts sending requests, and in ACTIVE checks that they are served.
 func (m *matrix) begin() {
 	m.t.Helper()
 	m.traffic = m.startTraffic(chaos.Load{Rate: 100, SLO: matrixSLO})
@@ -241,7 +243,7 @@ func (m *matrix) begin() {
 	}
 }
 
-// models are the names of those that the stack is loaded with.
+// models returns the names of the loaded models.
 func (m *matrix) models() (names []string) {
 	name := strings.TrimPrefix(m.stack.Config.Model, "zoo/")
 	if m.stack.Config.Copies == 1 {
@@ -253,7 +255,7 @@ func (m *matrix) models() (names []string) {
 	return names
 }
 
-// flows waits until so many more requests are served.
+// flows waits until n more requests have been served.
 func (m *matrix) flows(n int) {
 	m.t.Helper()
 	until := m.traffic.OK() + n
@@ -265,8 +267,8 @@ func (m *matrix) flows(n int) {
 	}
 }
 
-// landing watches a service while a fault befalls it; the returned function
-// fails if nothing was to be seen of it.
+// landing watches a service during a fault; the returned function fails the test
+// if the fault had no visible effect.
 func (m *matrix) landing(s *chaos.Service, f chaos.Fault) (landed func()) {
 	m.t.Helper()
 	struck, held := s.Process, 0
@@ -289,7 +291,7 @@ func (m *matrix) landing(s *chaos.Service, f chaos.Fault) (landed func()) {
 		case chaos.Partition:
 			ok = s.Proxy.Held() > held
 		case chaos.Step:
-			for !ok && m.ctx.Err() == nil { // it says so right after
+			for !ok && m.ctx.Err() == nil { // the worker logs it right after
 				ok = strings.Count(struck.Log(), "the clock was stepped") == 2
 				time.Sleep(time.Millisecond)
 			}
@@ -306,14 +308,14 @@ func (m *matrix) landing(s *chaos.Service, f chaos.Fault) (landed func()) {
 	}
 }
 
-// check holds what came of a cell against the guarantees.
+// check checks the outcome of a cell against the guarantees.
 func (m *matrix) check(s scene, f chaos.Fault, e chaos.Effect, unread int) {
 	m.t.Helper()
 	if e.Duplicates > 0 {
 		m.t.Errorf("G1: %d requests were answered more than once", e.Duplicates)
 	}
-	// Who holds requests takes them along: the broker what is on its way, and a
-	// front door that is killed what it has not read.
+	// A lost process loses the requests that it holds: the broker those on their
+	// way, a killed front door those that it has not read.
 	mayTake := 0
 	switch {
 	case s.service == "nats":
@@ -346,7 +348,8 @@ var tolerated = []protocol.Code{
 	protocol.StateUnavailable, protocol.ShuttingDown, protocol.FrontDoorLost,
 }
 
-// checkPages: G6, after quiet no GPU holds more than its models take.
+// checkPages checks G6: after the traffic no GPU holds more pages than its
+// models take.
 func (m *matrix) checkPages() {
 	m.t.Helper()
 	m.must(m.stack.Await(m.ctx, "GPUs whose pages add up", func(s *protocol.StackState) bool {

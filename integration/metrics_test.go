@@ -21,8 +21,8 @@ import (
 	"clockwork/pkg/watch/metrics"
 )
 
-// scrape is what a process shows at an instant: of each metric its type, and of each
-// series its value.
+// scrape is one scrape of a process: the type of each metric and the value of
+// each series.
 type scrape struct {
 	kinds  map[string]string
 	series []series
@@ -81,7 +81,8 @@ func (s scrape) sum(name string) (sum float64) {
 	return sum
 }
 
-// onTheirWay is what G13 says to be nothing once things are quiet.
+// onTheirWay returns the difference that is 0 once no request is under way
+// (G13).
 func (s scrape) onTheirWay() float64 {
 	return s.sum("clockwork_frontdoor_received_total") - s.sum("clockwork_frontdoor_answered_total") - s.sum("clockwork_frontdoor_left_total") -
 		s.sum("clockwork_frontdoor_requests_in_flight") - s.sum("clockwork_frontdoor_requests_stored")
@@ -159,7 +160,8 @@ func TestG13AccountsCloseAtEveryScrape(t *testing.T) {
 	}
 }
 
-// served is what is to be seen of a stack that has done a bit of everything.
+// served returns the metrics of a stack that has been through all stages and has
+// served requests.
 func served(t *testing.T) scrape {
 	s, handler := watched(t)
 	s.load("zoo/resnet50_v2", 1)
@@ -175,7 +177,8 @@ func served(t *testing.T) scrape {
 	})
 }
 
-// queries are those of the dashboard and of the alerts, by who asks.
+// queries returns the queries of the dashboard and of the alerts, by their
+// source.
 func queries(t *testing.T) map[string]string {
 	t.Helper()
 	var dashboard struct {
@@ -222,7 +225,7 @@ var (
 	grouping = regexp.MustCompile(`\b(?:by|on)\s*\(([^)]*)\)`)
 )
 
-// ofTargets are labels that Prometheus puts on everything.
+// ofTargets are labels that Prometheus adds to everything.
 var ofTargets = []string{"job", "instance"}
 
 func TestEveryQueryNamesMetricsAndLabelsThatExist(t *testing.T) {
@@ -259,8 +262,8 @@ func TestEveryQueryNamesMetricsAndLabelsThatExist(t *testing.T) {
 	}
 }
 
-// labels are those of a metric with their values, nil if there is no such metric. A
-// histogram goes by its own name too, as a native one.
+// labels returns the labels of a metric with their values, nil if there is no
+// such metric. A histogram is found by its own name too, as a native one.
 func (s scrape) labels(name string) map[string]map[string]bool {
 	if s.kinds[name] == "" {
 		for _, suffix := range []string{"_bucket", "_sum", "_count"} {

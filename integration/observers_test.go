@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// composed is what of docker-compose.yml concerns those who watch.
+// composed is the part of docker-compose.yml that concerns observability.
 type composed struct {
 	Services map[string]struct {
 		Environment map[string]string

@@ -13,8 +13,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// TestAnyNATSClientWorks: JSON and msgpack by plain nats.go, from the load to
-// the outputs, and an error with its headers.
+// TestAnyNATSClientWorks uses JSON and msgpack with plain nats.go, from the load
+// to the outputs, and checks an error with its headers.
 func TestAnyNATSClientWorks(t *testing.T) {
 	s := startStack(t, quick())
 	nc := s.plain()
@@ -100,8 +100,8 @@ func wantError(t *testing.T, m *nats.Msg, code, number string) {
 	}
 }
 
-// TestTheDocumentedProgram runs the program that docs/clients.md shows. Its SLO is what a
-// user would write; a busy machine may take a few attempts to meet it.
+// TestTheDocumentedProgram runs the program in docs/clients.md. Its SLO is
+// realistic; a busy machine may need a few attempts to meet it.
 func TestTheDocumentedProgram(t *testing.T) {
 	program, err := os.ReadFile("example/main.go")
 	if err != nil {

@@ -17,16 +17,16 @@ import (
 )
 
 // TestManyModelsFewPages serves more models than the GPUs hold, on GPUs that
-// fail and stall now and then, to clients with tight and loose targets. Every
-// request has exactly one reply with a code from the table, some of them OK,
-// and when all is quiet no page is lost.
+// fail and stall occasionally, to clients with tight and loose targets. Every
+// request has exactly one reply with a code from the table, some of them OK, and
+// afterwards no page is lost.
 func TestManyModelsFewPages(t *testing.T) {
 	config := quick()
 	config.workers, config.gpus, config.pages = 2, 2, 12
 	config.scale = 0.2
 	s := startStack(t, config)
 	s.awaitState("both workers", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
-	s.load("zoo/resnet50_v2", 8) // 7 pages each: one a GPU
+	s.load("zoo/resnet50_v2", 8) // 7 pages each: one per GPU
 	s.load("zoo/resnet18_v2", 4) // 3 pages each
 	state := s.activated()
 	var models []string
@@ -50,11 +50,11 @@ func TestManyModelsFewPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%10 == 9 {
-			time.Sleep(5 * time.Millisecond) // a burst, then a pause: not one flood
+			time.Sleep(5 * time.Millisecond) // bursts with pauses, rather than one flood
 		}
 	}
 	replies.await(t)
-	time.Sleep(200 * time.Millisecond) // for a second reply, if there were any
+	time.Sleep(200 * time.Millisecond) // a second reply would arrive now
 	replies.check(t)
 
 	quiet := s.awaitState("nothing in flight", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
@@ -71,8 +71,8 @@ func TestManyModelsFewPages(t *testing.T) {
 	}
 }
 
-// TestFailingGPUsAreErrorsOrRetries: requests on GPUs that fail one in ten
-// actions end OK or with BACKEND_ERROR, and the stack goes on.
+// TestFailingGPUsAreErrorsOrRetries checks that requests on GPUs that fail one
+// in ten actions end with OK or BACKEND_ERROR, and that the stack continues.
 func TestFailingGPUsAreErrorsOrRetries(t *testing.T) {
 	config := quick()
 	config.faults = emulated.Faults{Seed: 3, FailEvery: 10, StallEvery: 50, Stall: 20 * time.Millisecond}
@@ -103,7 +103,7 @@ func pagesOf(state *protocol.StackState, model string) int {
 	return 0
 }
 
-// replyCount counts the replies of each request, and what they say.
+// replyCount counts the replies of each request, and their codes.
 type replyCount struct {
 	mu    sync.Mutex
 	count []int

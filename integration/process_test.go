@@ -54,7 +54,7 @@ func startProcess(t *testing.T, args ...string) *process {
 	return &process{p, t}
 }
 
-// terminate asks a process to end and returns its exit code.
+// terminate sends SIGTERM and returns the exit code.
 func (p *process) terminate() int {
 	p.t.Helper()
 	code, err := p.Terminate(patience)
@@ -64,7 +64,7 @@ func (p *process) terminate() int {
 	return code
 }
 
-// wait waits for the end and returns the exit code.
+// wait waits for the end of the process and returns the exit code.
 func (p *process) wait() int {
 	p.t.Helper()
 	code, err := p.Wait(patience)
@@ -78,12 +78,13 @@ func (p *process) wait() int {
 type cluster struct {
 	*stack
 	url string
-	// controllerArgs and workerArgs are added to each of these.
+	// controllerArgs and workerArgs are added to the arguments of each controller
+	// and worker.
 	controllerArgs, workerArgs []string
 }
 
-// startCluster starts a broker process and a client; the services are up to
-// the test.
+// startCluster starts a broker process and a client; the test starts the
+// services.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	address, err := chaos.FreeAddress()
@@ -124,7 +125,7 @@ func (c *cluster) worker(name string) *process {
 	return c.service(append([]string{"worker", "--name", name}, c.workerArgs...)...)
 }
 
-// rest starts what the tests below need but do not touch.
+// rest starts the services that a test needs but does not control.
 func (c *cluster) rest(workers ...string) {
 	c.service("profiler", "--profile-iterations", "3")
 	c.service("scheduler")
@@ -133,7 +134,7 @@ func (c *cluster) rest(workers ...string) {
 	}
 }
 
-// stages returns the stages that events named, in order, without repetition.
+// stages returns the stages named by events, in order, without repetition.
 func (c *cluster) stages() []string {
 	var names []string
 	for _, e := range c.seen(func(e protocol.Event) bool { return e.Kind == protocol.EventStage }) {

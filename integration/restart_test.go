@@ -9,8 +9,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// TestARollingRestartCostsNothing: each service is told to stop, and started again,
-// while requests flow whose deadlines are longer than a takeover takes.
+// TestARollingRestartCostsNothing stops and restarts each service, while
+// requests are sent whose deadlines are longer than a takeover.
 func TestARollingRestartCostsNothing(t *testing.T) {
 	m := newMatrix(t, scene{})
 	m.active()
@@ -31,9 +31,10 @@ func TestARollingRestartCostsNothing(t *testing.T) {
 	}
 }
 
-// TestG12TheStackIsRebuiltFromItsWorkers: the broker with all of its data and both
-// controllers are gone at once. What the workers hold is there again, and one of
-// the loads, asked for again, brings the stack to ACTIVE: nothing is loaded twice.
+// TestG12TheStackIsRebuiltFromItsWorkers loses the broker with all of its data
+// and both controllers at once. The models that the workers hold are found
+// again, and repeating one of the loads brings the stack to ACTIVE: no model is
+// loaded twice.
 func TestG12TheStackIsRebuiltFromItsWorkers(t *testing.T) {
 	m := newMatrix(t, scene{})
 	m.active()

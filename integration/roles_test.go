@@ -23,7 +23,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// roles is a directory of keys, as clockwork keys makes it.
+// roles is a directory of keys made by clockwork keys.
 type roles struct {
 	t   *testing.T
 	dir string
@@ -37,7 +37,7 @@ func makeKeys(t *testing.T, args ...string) *roles {
 	return r
 }
 
-// run runs a command of the binary and returns what it printed.
+// run runs a command of the binary and returns its output.
 func (r *roles) run(args ...string) string {
 	r.t.Helper()
 	out, err := exec.Command(binary, args...).CombinedOutput()
@@ -55,7 +55,7 @@ func (r *roles) credentials(user string) bus.Credentials {
 	return c
 }
 
-// flags are those of a process of a user.
+// flags returns the connection flags of a user's process.
 func (r *roles) flags(user string) []string {
 	c := r.credentials(user)
 	flags := []string{"--nkey", c.NKey}
@@ -81,8 +81,8 @@ func (r *roles) connect(url, user string) *nats.Conn {
 	return nc
 }
 
-// spied is a broker with the configuration that clockwork keys wrote, in this
-// process, and a user beside it who hears everything.
+// spied is a broker in this process with the configuration written by clockwork
+// keys, and an additional user who receives all messages.
 type spied struct {
 	*roles
 	server *server.Server
@@ -140,8 +140,8 @@ func (s *spied) flush(nc *nats.Conn) {
 	}
 }
 
-// refused does something as a user and reports whether the broker refused it by a
-// permission: it says so before it answers the flush.
+// refused calls do as a user and reports whether the broker refused it for lack
+// of permission: the broker reports that before it answers the flush.
 func (s *spied) refused(nc *nats.Conn, do func() error) bool {
 	s.t.Helper()
 	before := nc.LastError()
@@ -153,7 +153,8 @@ func (s *spied) refused(nc *nats.Conn, do func() error) bool {
 	return after != before && errors.Is(after, nats.ErrPermissionViolation)
 }
 
-// overheard reports whether the spy heard a body on a subject, and forgets all else.
+// overheard reports whether the spy received a body on a subject, and discards
+// all other messages.
 func (s *spied) overheard(subject, body string) (heard bool) {
 	s.t.Helper()
 	s.flush(s.spy)
@@ -170,9 +171,9 @@ func (s *spied) overheard(subject, body string) (heard bool) {
 }
 
 // rights are all subjects of a stack and some others, with the users who may
-// publish on each and who may subscribe to it. Nobody else may.
+// publish and subscribe. All others may not.
 var rights = []struct{ subject, publish, subscribe string }{
-	// What clients use.
+	// Requests of clients.
 	{"clockwork.infer.m", "client gateway operator", ""},
 	{"clockwork.infer.m.alice", "client.alice", ""},
 	{"clockwork.infer.m.bob", "", ""},
@@ -194,7 +195,7 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$SRV.INFO.clockwork.1", "operator", "controller"},
 	{"$SRV.INFO.another.1", "", ""},
 
-	// Who watches, and asks why.
+	// Observability.
 	{"clockwork.watch", "operator", "controller scheduler worker.w1 worker.w2"},
 	{"clockwork.figures.frontdoor.d1", "controller", "operator"},
 	{"clockwork.figures.scheduler.s", "scheduler", "operator"},
@@ -309,11 +310,11 @@ var rights = []struct{ subject, publish, subscribe string }{
 }
 
 // TestRolesMayDoWhatTheyNeedAndNothingElse tries every subject as every user of
-// the configuration that clockwork keys writes. That a message was refused, the
-// broker says itself, and a user who hears everything did not hear it.
+// the configuration written by clockwork keys. A message counts as refused if
+// the broker reports so and the spy does not receive it.
 func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1", "--worker", "w2")
-	r.run("keys", r.dir, "--client", "alice") // beside the one that has no name
+	r.run("keys", r.dir, "--client", "alice") // in addition to the client without a name
 	s := r.spied()
 	written, err := os.ReadFile(filepath.Join(s.dir, "broker/nats.conf"))
 	if err != nil {
@@ -359,8 +360,8 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	t.Logf("%d tried, %d allowed", tried, allowed)
 }
 
-// TestWhoIsNoUserIsLetInNowhere: without a key, with a key that the broker does not
-// know, and with one that was taken back.
+// TestWhoIsNoUserIsLetInNowhere connects without a key, with a key unknown to
+// the broker, and with a revoked key.
 func TestWhoIsNoUserIsLetInNowhere(t *testing.T) {
 	s := startSpied(t, "--worker", "w1")
 	strangers := makeKeys(t, "--worker", "w1")
@@ -386,7 +387,7 @@ func TestWhoIsNoUserIsLetInNowhere(t *testing.T) {
 	}
 }
 
-// public is the public half of a user's key.
+// public returns the public key of a user.
 func (r *roles) public(user string) string {
 	r.t.Helper()
 	public, err := r.pair(user).PublicKey()
@@ -396,7 +397,7 @@ func (r *roles) public(user string) string {
 	return public
 }
 
-// hand signs as a user.
+// hand returns the signature function of a user.
 func (r *roles) hand(user string) nats.SignatureHandler { return r.pair(user).Sign }
 
 func (r *roles) pair(user string) nkeys.KeyPair {
@@ -412,7 +413,8 @@ func (r *roles) pair(user string) nkeys.KeyPair {
 	return pair
 }
 
-// TestUsersOfOneRoleDoNotHearEachOther, and a service answers who asks it once.
+// TestUsersOfOneRoleDoNotHearEachOther checks also that a service may answer
+// each requester only once.
 func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
 	s := startSpied(t, "--worker", "w1", "--client", "alice", "--client", "bob")
 	url := s.server.ClientURL()
@@ -447,7 +449,8 @@ func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
 	}
 }
 
-// TestAWorkerTakesNobodyElsesName by the lease, as its own code does it.
+// TestAWorkerTakesNobodyElsesName checks the lease of a worker's name, as its
+// own code acquires it.
 func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 	s := startSpied(t, "--worker", "w1", "--worker", "w2")
 	open := func(user string, bound bool) *bus.Bus {
@@ -475,7 +478,7 @@ func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 			return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "$KV.clockwork_lease."+key+`"`)
 		}
 		for ctx.Err() == nil && !denied() {
-			hasty, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // no answer comes to what is refused
+			hasty, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // a refused request gets no answer
 			lease, err := rogue.Acquire(hasty, key, "w2")
 			cancel()
 			if err == nil {
@@ -497,9 +500,9 @@ func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 	}
 }
 
-// TestAStackServesWithEveryServiceInItsRole: mutual TLS, a key for each process,
-// streams that only the operator makes. Startup, load, profiling and requests work,
-// a worker comes later, and the broker has refused nothing of it.
+// TestAStackServesWithEveryServiceInItsRole runs mutual TLS, a key per process,
+// and streams that only the operator may make. Startup, load, profiling and
+// requests work, a worker joins later, and the broker refuses none of it.
 func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1", "--worker", "w2", "--tls", "127.0.0.1", "--tls", "localhost")
 	address, err := chaos.FreeAddress()
@@ -517,7 +520,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	worker := func(name string) *process {
 		return start("worker."+name, "worker", "--name", name, "--generate-inputs", "--scale", "0.1")
 	}
-	// In any order: they wait for the broker, and for what the operator makes.
+	// In any order: they wait for the broker and for the operator's streams.
 	start("controller", "controller", "--load-idle", "700ms")
 	worker("w1")
 	start("profiler", "profiler", "--profile-iterations", "3")
@@ -543,7 +546,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	buffered := make(chan *protocol.Error, 1)
 	clients := &stack{t: t, client: r.client(url, "client")}
 	s.load("zoo/resnet18_v2", 2)
-	go func() { // it waits in the buffer, until the stack is active
+	go func() { // waits in the startup buffer until the stack is active
 		_, refused := clients.infer("resnet18_v2-1", time.Second, patience)
 		buffered <- refused
 	}()
@@ -573,7 +576,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 			t.Errorf("healthcheck %v as %s:\n%s", args, user, out)
 		}
 	}
-	if code := scheduler.terminate(); code != 0 { // its lease is given back, and another takes it
+	if code := scheduler.terminate(); code != 0 { // its lease is released, and another scheduler takes it
 		t.Errorf("the scheduler ended with code %d", code)
 	}
 	epoch := s.activeEpoch()
@@ -607,7 +610,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	}
 }
 
-// activeEpoch is the highest that the stack has named.
+// activeEpoch returns the highest epoch that the stack has reported.
 func (s *stack) activeEpoch() uint64 {
 	s.t.Helper()
 	var highest uint64
@@ -620,7 +623,7 @@ func (s *stack) activeEpoch() uint64 {
 	return highest
 }
 
-// client is ours, as a user.
+// client returns a Clockwork client as a user.
 func (r *roles) client(url, user string) *client.Client {
 	r.t.Helper()
 	options, err := r.credentials(user).Options()
@@ -635,7 +638,7 @@ func (r *roles) client(url, user string) *client.Client {
 	return c
 }
 
-// awaitRun is run for a broker that may be starting yet.
+// awaitRun is run with retries, for a broker that is still starting.
 func (r *roles) awaitRun(args []string) string {
 	r.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
@@ -649,8 +652,8 @@ func (r *roles) awaitRun(args []string) string {
 	}
 }
 
-// withoutTLS: who does not show a certificate of ours does not get to prove a key,
-// and who asks for our authority takes no other broker.
+// withoutTLS checks that a connection without a valid certificate is rejected
+// before the key, and that a client with our authority accepts no other broker.
 func (r *roles) withoutTLS(address string) {
 	r.t.Helper()
 	full := r.credentials("operator")
@@ -681,8 +684,8 @@ func (r *roles) withoutTLS(address string) {
 	}
 }
 
-// replyElsewhere: a client cannot have a front door speak to a worker in its place,
-// nor read what others are answered.
+// replyElsewhere checks that a client can neither make a front door send
+// messages to a worker nor read the replies to others.
 func (r *roles) replyElsewhere(url string) {
 	r.t.Helper()
 	w1, attacker := r.connect(url, "worker.w1"), r.connect(url, "client")
@@ -696,7 +699,7 @@ func (r *roles) replyElsewhere(url string) {
 	if err := attacker.PublishRequest("clockwork.infer.nobody", "_INBOX_worker.w1.attack", []byte(`{}`)); err != nil {
 		r.t.Fatal(err)
 	}
-	// The one front door answers this one after that.
+	// The only front door answers this request after that one.
 	if _, err := attacker.Request("clockwork.infer.nobody", []byte(`{}`), patience); err != nil {
 		r.t.Fatal(err)
 	}
@@ -708,7 +711,8 @@ func (r *roles) replyElsewhere(url string) {
 	}
 }
 
-// TestAKeyThatIsTakenBackIsCutOff from a broker that runs, and a new user is let in.
+// TestAKeyThatIsTakenBackIsCutOff revokes a key on a running broker, and adds a
+// new user.
 func TestAKeyThatIsTakenBackIsCutOff(t *testing.T) {
 	r := makeKeys(t, "--client", "alice", "--client", "bob")
 	address, err := chaos.FreeAddress()

@@ -12,20 +12,20 @@ import (
 
 var measureScale = flag.Bool("scale", false, "measure what three more workers add to one under full load (make scale)")
 
-// GPUs here take ten times as long as real ones, so that they are the limit and not
-// the processors of this machine.
+// The emulated GPUs take ten times as long as real ones, so that they are the
+// bottleneck and not this machine's processors.
 const (
 	scaleFactor = 10
 	scaleSLO    = time.Second
-	// fullLoad is the part of what one worker can serve that it is given while
-	// others join.
+	// fullLoad is the load while workers join, as a share of one worker's capacity.
 	fullLoad = 0.9
-	// joined is how long after the last worker is there the joining counts.
+	// joined is how long after the arrival of the last worker the joining is
+	// measured.
 	joined = 3 * time.Second
 )
 
-// TestScaleOneToFour: what one worker serves, how requests fare while three more
-// join under full load, and what four serve.
+// TestScaleOneToFour measures the capacity of one worker, the requests while
+// three more join under full load, and the capacity of four.
 func TestScaleOneToFour(t *testing.T) {
 	if !*measureScale {
 		t.Skip("measures for half a minute; make scale runs it")
@@ -35,7 +35,7 @@ func TestScaleOneToFour(t *testing.T) {
 	m.active()
 	one := m.peak(400, scaleSLO)
 	m.traffic = m.startTraffic(chaos.Load{Rate: fullLoad * one, SLO: scaleSLO})
-	time.Sleep(5 * time.Second) // what was refused before is over
+	time.Sleep(5 * time.Second) // earlier refusals have ended
 	from := time.Since(m.traffic.Began)
 	for i := 2; i <= 4; i++ {
 		m.must(m.stack.StartWorker(fmt.Sprintf("worker-%d", i)))
@@ -66,13 +66,14 @@ func (m *matrix) startTraffic(load chaos.Load) *chaos.Traffic {
 	return traffic
 }
 
-// Of an overload the first seconds bring weights to the GPUs; then it is counted.
+// The first seconds of an overload load weights onto the GPUs; then the
+// measurement starts.
 const (
 	overloadWarm  = 4 * time.Second
 	overloadCount = 6 * time.Second
 )
 
-// peak is how many requests a second are served in time of more than can be.
+// peak returns how many requests per second are served in time under overload.
 func (m *matrix) peak(rate float64, slo time.Duration) float64 {
 	m.t.Helper()
 	traffic := m.startTraffic(chaos.Load{Rate: rate, SLO: slo})
@@ -85,8 +86,8 @@ func (m *matrix) peak(rate float64, slo time.Duration) float64 {
 	return float64(good) / overloadCount.Seconds()
 }
 
-// within counts requests that were due between two instants, and those of them that
-// were served in time.
+// within counts the requests that were due between two instants, and those of
+// them that were served in time.
 func within(outcomes []chaos.Outcome, slo, from, to time.Duration) (sent, good int) {
 	for _, o := range outcomes {
 		if o.At < from || o.At >= to {

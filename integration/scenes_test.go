@@ -10,8 +10,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// The scenes. Where a service must be missing for a stage to last, finish brings
-// it.
+// The scenes. If a stage only lasts while a service is missing, finish starts
+// that service.
 
 func (m *matrix) alone() {
 	m.must(m.stack.StartController("controller-1"))
@@ -40,7 +40,7 @@ func (m *matrix) fromAwaiting() {
 	m.fromLoading()
 }
 
-// loading lasts for as long as load-idle says.
+// loading stays in LOADING for load-idle.
 func (m *matrix) loading() {
 	m.stack.Config.LoadIdle = 5 * time.Second
 	m.awaiting()
@@ -50,7 +50,7 @@ func (m *matrix) loading() {
 
 func (m *matrix) fromLoading() { m.fromProfiling() }
 
-// profiling lasts for as long as there is no profiler.
+// profiling stays in PROFILING while there is no profiler.
 func (m *matrix) profiling() {
 	m.awaiting()
 	m.must(m.stack.Load(m.ctx))
@@ -62,7 +62,7 @@ func (m *matrix) fromProfiling() {
 	m.fromMeasuring()
 }
 
-// measuring takes a while for a large model.
+// measuring takes a while, because the model is large.
 func (m *matrix) measuring() {
 	m.stack.Config.Model, m.stack.Config.Copies = "zoo/resnet101_v2", 1
 	m.awaiting()
@@ -78,7 +78,7 @@ func (m *matrix) fromMeasuring() {
 	m.must(m.stack.AwaitStage(m.ctx, protocol.Active))
 }
 
-// active is a whole stack that serves.
+// active is a complete stack in ACTIVE.
 func (m *matrix) active() {
 	m.alone()
 	m.must(m.stack.StartScheduler("scheduler-1"))
@@ -94,13 +94,14 @@ func (m *matrix) active() {
 	m.must(m.stack.AwaitStage(m.ctx, protocol.Active))
 }
 
-// idle has a worker that no request needs: the other one does them all.
+// idle has a worker without requests: the other worker executes all of them.
 func (m *matrix) idle() {
 	m.stack.Config.Copies = 1
 	m.active()
 }
 
-// led is a whole stack on a broker of three, of which one leads everything.
+// led is a complete stack on a cluster of three brokers, one of which leads all
+// streams.
 func (m *matrix) led() {
 	m.active()
 	leader, err := m.cluster.AwaitLeader(m.ctx)
@@ -120,7 +121,7 @@ func probe(ctx context.Context, js jetstream.JetStream) error {
 	return err
 }
 
-// storesAgain: another server leads, and the store takes what is written to it.
+// storesAgain waits until another broker leads and writes to the store succeed.
 func (m *matrix) storesAgain(since time.Duration) {
 	m.t.Helper()
 	js, err := jetstream.New(m.stack.Client.Conn())

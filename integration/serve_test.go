@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// TestServesFromLoadToReply is the whole way once: load, countdown, profiling,
-// activation, a cold request, a warm one.
+// TestServesFromLoadToReply goes once through all steps: load, countdown,
+// profiling, activation, a cold request, a warm one.
 func TestServesFromLoadToReply(t *testing.T) {
 	s := startStack(t, quick())
 	reply := s.load("zoo/resnet50_v2", 2)

@@ -18,15 +18,15 @@ var (
 
 const (
 	soakSLO = 100 * time.Millisecond
-	// soakWarm is served before memory counts.
+	// soakWarm is the time before memory is measured.
 	soakWarm  = time.Minute
 	soakEvery = 2 * time.Second
-	// soakGrowth is by how much the median of the last quarter may exceed that of
-	// the first.
+	// soakGrowth bounds by how much the median of the last quarter may exceed that
+	// of the first.
 	soakGrowth = 0.05
 )
 
-// TestSoak: under half load the memory of no process grows.
+// TestSoak checks that under half load the memory of no process grows.
 func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("takes 20 minutes; make soak runs it")
@@ -63,7 +63,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// newSoak is a stack that serves, for as long as a soak takes.
+// newSoak returns an active stack without a time limit.
 func newSoak(t *testing.T) *matrix {
 	m := newMatrix(t, scene{})
 	m.ctx = t.Context()
@@ -71,7 +71,7 @@ func newSoak(t *testing.T) *matrix {
 	return m
 }
 
-// soakHalf is half of what a stack serves, which has its memory to itself.
+// soakHalf measures half of the capacity of a separate stack.
 func soakHalf(t *testing.T) (rate float64) {
 	t.Run("half of what can be served", func(t *testing.T) { rate = newSoak(t).peak(8000, soakSLO) / 2 })
 	if rate == 0 {
@@ -87,7 +87,7 @@ func median(values []int64) int64 {
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// soakCurve is the memory in twenty steps, the median of each.
+// soakCurve formats the memory in twenty steps, the median of each.
 func soakCurve(values []int64) string {
 	var points []string
 	for part := range slices.Chunk(values, max(1, (len(values)+19)/20)) {

@@ -33,10 +33,10 @@ type stack struct {
 
 	mu     sync.Mutex
 	events []protocol.Event
-	news   chan struct{} // an event came
+	news   chan struct{} // an event arrived
 }
 
-// stackConfig is what tests change; quick gives short times.
+// stackConfig is the configuration of a test's stack; quick gives short times.
 type stackConfig struct {
 	controller controller.Config
 	profiler   profiler.Config
@@ -62,12 +62,12 @@ func quick() stackConfig {
 	return c
 }
 
-// service runs until the test ends or until its stop is called.
+// service runs until its context ends.
 type service interface {
 	Run(ctx context.Context) error
 }
 
-// startStack starts a broker and all services, and waits for nothing.
+// startStack starts a broker and all services, without waiting for them.
 func startStack(t *testing.T, config stackConfig) *stack {
 	s := startBroker(t, config)
 	s.startController()
@@ -81,7 +81,7 @@ func startStack(t *testing.T, config stackConfig) *stack {
 
 func workerName(i int) string { return "w" + string(rune('1'+i)) }
 
-// startBroker starts the broker alone, and a client that records all events.
+// startBroker starts only the broker, and a client that records all events.
 func startBroker(t *testing.T, config stackConfig) *stack {
 	t.Helper()
 	broker, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
@@ -112,7 +112,8 @@ func (s *stack) bus() bus.Config {
 	return bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log}
 }
 
-// run starts a service and returns a function that ends it and waits.
+// run starts a service and returns a function that stops it and waits for its
+// end.
 func (s *stack) run(name string, service service, err error) (stop func()) {
 	s.t.Helper()
 	if err != nil {
@@ -162,8 +163,7 @@ func (s *stack) workerConfig(name string) worker.Config {
 	return config
 }
 
-// patience is how long tests wait for what must happen; only a failure takes
-// that long.
+// patience bounds every wait of a test; only a failed test waits that long.
 const patience = 30 * time.Second
 
 func (s *stack) record(e protocol.Event) {
@@ -176,7 +176,7 @@ func (s *stack) record(e protocol.Event) {
 	}
 }
 
-// seen returns the events so far that match.
+// seen returns the matching events so far.
 func (s *stack) seen(match func(protocol.Event) bool) []protocol.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *stack) seen(match func(protocol.Event) bool) []protocol.Event {
 	return found
 }
 
-// await waits for the first event that matches, from the beginning.
+// await returns the first matching event, including earlier ones.
 func (s *stack) await(what string, match func(protocol.Event) bool) protocol.Event {
 	s.t.Helper()
 	deadline := time.After(patience)
@@ -212,7 +212,7 @@ func (s *stack) awaitStage(stage protocol.Stage) {
 	})
 }
 
-// awaitState asks for the state until it matches.
+// awaitState polls the stack's state until it matches.
 func (s *stack) awaitState(what string, match func(*protocol.StackState) bool) *protocol.StackState {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -227,7 +227,7 @@ func (s *stack) awaitState(what string, match func(*protocol.StackState) bool) *
 	}
 }
 
-// activated waits until requests go to a scheduler.
+// activated waits until there is an active scheduler.
 func (s *stack) activated() *protocol.StackState {
 	s.t.Helper()
 	return s.awaitState("an active scheduler", func(st *protocol.StackState) bool {
@@ -235,11 +235,11 @@ func (s *stack) activated() *protocol.StackState {
 	})
 }
 
-// load loads a model and fails the test when that fails.
+// load loads a model; the test fails if the load does.
 func (s *stack) load(path string, copies int) *protocol.LoadReply {
 	s.t.Helper()
-	// Workers may still be on their way, for the controller is there first; and one that
-	// was just killed may have been given the load by a broker that did not know yet.
+	// Retry: the controller may be up before the workers, and the broker may have
+	// delivered the load to a killed controller whose end it had not noticed.
 	for deadline := time.Now().Add(patience); ; {
 		reply, refused := s.tryLoad(path, copies)
 		if refused == nil {
@@ -265,7 +265,7 @@ func (s *stack) infer(model string, slo, wait time.Duration) (*protocol.InferRes
 	return s.client.Infer(s.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &ms}}, wait)
 }
 
-// plain is a NATS connection that knows nothing of Clockwork.
+// plain returns a plain NATS connection.
 func (s *stack) plain() *nats.Conn {
 	s.t.Helper()
 	nc, err := nats.Connect(s.broker.ClientURL())

@@ -12,7 +12,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// ask sends a JSON request as any NATS client would, and reads the answer.
+// ask sends a JSON request as any NATS client would, and returns the answer.
 func ask(t *testing.T, nc *nats.Conn, subject, body string) map[string]any {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -27,7 +27,7 @@ func ask(t *testing.T, nc *nats.Conn, subject, body string) map[string]any {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: %v", subject, err)
 		}
-		time.Sleep(50 * time.Millisecond) // nobody listens yet
+		time.Sleep(50 * time.Millisecond) // no subscriber yet
 	}
 }
 
@@ -39,8 +39,8 @@ func codeOf(answer map[string]any) string {
 	return "OK"
 }
 
-// TestStartupPhase walks a plain NATS client through the rules of the startup
-// phase, on separate processes.
+// TestStartupPhase goes through the rules of the startup phase with a plain NATS
+// client, on separate processes.
 func TestStartupPhase(t *testing.T) {
 	c := startCluster(t)
 	nc := c.client.Conn()
@@ -69,7 +69,7 @@ func TestStartupPhase(t *testing.T) {
 			t.Fatalf("load %d: %v", i, answer)
 		}
 		lastLoad = time.Now()
-		time.Sleep(500 * time.Millisecond) // less than load-idle, in all more
+		time.Sleep(500 * time.Millisecond) // less than load-idle, in total more
 		if got := c.stages(); slices.Contains(got, "PROFILING") && time.Since(lastLoad) < time.Second {
 			t.Fatalf("stages %v within %v of a load", got, time.Since(lastLoad))
 		}
@@ -115,8 +115,8 @@ func TestStartupPhase(t *testing.T) {
 }
 
 // checkProfiles compares profiles with the zoo's times of resnet18_v2, at the
-// workers' scale of 0.1. An emulated GPU is never faster than these; how much
-// slower it looks depends on the machine.
+// workers' scale of 0.1. An emulated GPU is never faster; how much slower it
+// appears depends on the machine.
 func checkProfiles(t *testing.T, state *protocol.StackState) {
 	t.Helper()
 	const scale = 0.1
@@ -143,8 +143,8 @@ func checkProfiles(t *testing.T, state *protocol.StackState) {
 	}
 }
 
-// TestAControllerMayDieInEveryStage: killed and started again, it goes on where
-// it was; no stage goes back, and the models that were loaded are served.
+// TestAControllerMayDieInEveryStage kills and restarts the controller: it
+// continues where it was; no stage goes back, and the loaded models are served.
 func TestAControllerMayDieInEveryStage(t *testing.T) {
 	for _, stage := range []protocol.Stage{protocol.Querying, protocol.AwaitingModels, protocol.Loading, protocol.Profiling, protocol.Active} {
 		t.Run(stage.String(), func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestAControllerMayDieInEveryStage(t *testing.T) {
 	}
 }
 
-// checkForward fails when a stage was announced after a later one.
+// checkForward fails if a stage was announced after a later one.
 func (c *cluster) checkForward(t *testing.T) {
 	t.Helper()
 	last := protocol.Stage(0)
@@ -197,8 +197,8 @@ func (c *cluster) checkForward(t *testing.T) {
 	}
 }
 
-// TestG3ABufferedRequestSurvivesItsController: stored by one, it is handed on
-// by the next.
+// TestG3ABufferedRequestSurvivesItsController checks that a request stored by
+// one controller is submitted by the next.
 func TestG3ABufferedRequestSurvivesItsController(t *testing.T) {
 	c := startCluster(t)
 	c.controllerArgs = []string{"--load-idle", "3s"}

@@ -12,8 +12,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// answersOf sends n requests of a tenant for a model, all at once, and counts the
-// codes of their answers.
+// answersOf sends requests on a subject, all at once, and returns a function
+// that waits for the answers and counts their codes.
 func (s *stack) answersOf(nc *nats.Conn, subject string, bodies []string) (wait func() map[string]int) {
 	s.t.Helper()
 	replies := newReplyCount(len(bodies))
@@ -42,12 +42,12 @@ func repeated(body string, n int) []string {
 	return bodies
 }
 
-// TestTenants: alice sends a hundred times what she may, through the whole stack.
-// What is too much of hers is refused, and nothing of bob's.
+// TestTenants sends a hundred times alice's limit through the whole stack. The
+// excess of alice is refused, nothing of bob's is.
 func TestTenants(t *testing.T) {
 	config := quick()
 	alice := quota.Unlimited
-	alice.Rate, alice.Burst = 1e-6, 10 // ten, and no more while the test runs
+	alice.Rate, alice.Burst = 1e-6, 10 // ten, and no more during the test
 	config.controller.Limits.Tenants = map[string]quota.Limit{"alice": alice}
 	s := startStack(t, config)
 	s.load("zoo/resnet18_v2", 1)
@@ -63,8 +63,8 @@ func TestTenants(t *testing.T) {
 	}
 }
 
-// TestABadRequestDoesNoHarmToItsBatchMates: sixteen at once, of which one is wrong in
-// each way there is.
+// TestABadRequestDoesNoHarmToItsBatchMates sends sixteen requests at once, of
+// which one is wrong, in each possible way.
 func TestABadRequestDoesNoHarmToItsBatchMates(t *testing.T) {
 	s := startStack(t, quick())
 	s.load("zoo/null", 1)
@@ -93,8 +93,8 @@ func TestABadRequestDoesNoHarmToItsBatchMates(t *testing.T) {
 	}
 }
 
-// TestATenantIsWhomTheBrokerSaysItIs: with roles, mallory can ask under her own name
-// alone; nobody else's share is hers to use up.
+// TestATenantIsWhomTheBrokerSaysItIs checks that, with roles, mallory can send
+// requests under her own name only, and so cannot use up another tenant's share.
 func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
 	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
 	front := s.connect(s.server.ClientURL(), "controller")

@@ -24,7 +24,7 @@ import (
 	"clockwork/pkg/watch/trace"
 )
 
-// spans is a collector: it takes OTLP over HTTP, and forgets nothing.
+// spans is a collector that receives OTLP over HTTP and keeps everything.
 type spans struct {
 	mu   sync.Mutex
 	list []*otlp.Span
@@ -52,7 +52,7 @@ func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// of are the spans of a trace in the order in which they began.
+// of returns the spans of a trace in order of their start.
 func (s *spans) of(trace string) (found []*otlp.Span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,8 @@ func (s *spans) of(trace string) (found []*otlp.Span) {
 	return found
 }
 
-// last is the last span of a name: earlier ones are of attempts that failed.
+// last returns the last span with a name: earlier ones belong to failed
+// attempts.
 func last(t *testing.T, found []*otlp.Span, name string) *otlp.Span {
 	t.Helper()
 	for _, s := range slices.Backward(found) {
@@ -77,7 +78,7 @@ func last(t *testing.T, found []*otlp.Span, name string) *otlp.Span {
 	return nil
 }
 
-// text is an attribute as text, "" if there is none.
+// text returns an attribute as text, "" if there is none.
 func text(s *otlp.Span, name string) string {
 	for _, a := range s.Attributes {
 		if a.Key == name {
@@ -87,16 +88,16 @@ func text(s *otlp.Span, name string) string {
 	return ""
 }
 
-// TestOneRequestIsOneTrace from the client's span over front door, scheduler and worker
-// to the reply, in whatever case the client wrote the header. What the client's tracing
-// system does not record leaves nothing.
+// TestOneRequestIsOneTrace checks the trace from the client's span over front
+// door, scheduler and worker to the reply, for any case of the header. If the
+// client's tracing system does not record a request, there are no spans.
 func TestOneRequestIsOneTrace(t *testing.T) {
 	taken := &spans{from: map[string]bool{}}
 	server := httptest.NewServer(taken)
 	defer server.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL)
 	t.Setenv("OTEL_SERVICE_NAME", "traced")
-	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off") // those of clients alone
+	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off") // only traces started by clients
 	environment, err := trace.FromEnvironment()
 	if err != nil {
 		t.Fatal(err)
@@ -157,11 +158,12 @@ func TestOneRequestIsOneTrace(t *testing.T) {
 	}
 }
 
-// clockError is how far a worker's clock may be off: the spans below an action are its
-// own measurements.
+// clockError bounds the error of a worker's clock: the spans below an action are
+// the worker's own measurements.
 const clockError = 5 * time.Millisecond
 
-// parts are the spans of a request, each with the one above it and with what it must say.
+// parts are the spans of a request, each with its parent and its required
+// attributes.
 var parts = map[string]struct {
 	above string
 	says  []string
@@ -198,7 +200,7 @@ func checkTrace(t *testing.T, found []*otlp.Span, client string) {
 		}
 		slack := uint64(0)
 		if s.Name == "action" || s.Name == "load weights" {
-			slack = uint64(clockError) // where they end, a worker has seen
+			slack = uint64(clockError) // a worker has observed their end
 		}
 		if s.EndTimeUnixNano < s.StartTimeUnixNano || s.StartTimeUnixNano+slack < above.StartTimeUnixNano || s.EndTimeUnixNano > above.EndTimeUnixNano+slack {
 			t.Errorf("%s from %d to %d is not within %s from %d to %d", s.Name,

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestTheOperatorAloneWatchesAndAsksWhy: what others ask, and how they are served, is
-// not for clients.
+// TestTheOperatorAloneWatchesAndAsksWhy checks that clients may not watch
+// others' requests and how they are served.
 func TestTheOperatorAloneWatchesAndAsksWhy(t *testing.T) {
 	s := startSpied(t, "--worker", "w1")
 	for _, row := range []struct {

@@ -14,7 +14,7 @@ import (
 	"clockwork/pkg/lab/chaos"
 )
 
-// benchBroker is the broker of one side: embedded, or a process of its own.
+// benchBroker is the broker of one side: embedded, or a separate process.
 type benchBroker struct {
 	server *server.Server
 	url    string
@@ -48,7 +48,7 @@ func openBroker(o options) (*benchBroker, error) {
 	return b, b.await()
 }
 
-// await waits until the broker takes connections.
+// await waits until the broker accepts connections.
 func (b *benchBroker) await() error {
 	for end := time.Now().Add(patience); ; {
 		nc, err := b.connect()
@@ -71,7 +71,7 @@ func (b *benchBroker) connect() (*nats.Conn, error) {
 	return nats.Connect(b.url)
 }
 
-// keeper holds payloads by reply subject.
+// keeper stores payloads by reply subject.
 type keeper struct {
 	mu   sync.Mutex
 	held map[string][]byte

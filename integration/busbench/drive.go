@@ -14,9 +14,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// side is what is measured, as its client sees it: requests go out on subjects
-// in turn, replies come to one inbox, and a slot of a table remembers when each
-// was sent.
+// side is one of the two measured systems, as its client sees it: requests are
+// sent on subjects in turn, replies arrive at one inbox, and a table of slots
+// records when each was sent.
 type side struct {
 	name     string
 	nc       *nats.Conn
@@ -30,7 +30,7 @@ type side struct {
 	next    int
 	done    chan int // the slot of each reply
 	refused atomic.Int64
-	refusal atomic.Value // string: what the first one said
+	refusal atomic.Value // string: the message of the first refusal
 
 	throughput, p50, p99 []float64
 }
@@ -73,7 +73,7 @@ func (x *side) send() (int, error) {
 	return slot, x.nc.PublishRequest(subject, x.inbox+"."+strconv.Itoa(slot), x.body)
 }
 
-// wait takes one reply and returns how long it took.
+// wait receives one reply and returns its latency.
 func (x *side) wait(limit <-chan time.Time) (time.Duration, error) {
 	select {
 	case slot := <-x.done:
@@ -83,8 +83,8 @@ func (x *side) wait(limit <-chan time.Time) (time.Duration, error) {
 	}
 }
 
-// closedLoop keeps a number of requests outstanding and returns the requests
-// per second.
+// closedLoop keeps a constant number of requests outstanding and returns the
+// requests per second.
 func (x *side) closedLoop(s size, length time.Duration) (float64, error) {
 	begin, limit := time.Now(), time.After(length+patience)
 	for range s.outstanding {
@@ -110,7 +110,7 @@ func (x *side) closedLoop(s size, length time.Duration) (float64, error) {
 	return float64(count) / length.Seconds(), x.failures()
 }
 
-// profiled runs a closed loop under the profiler.
+// profiled runs a closed loop under the CPU profiler.
 func (x *side) profiled(s size, o options) error {
 	file, err := os.Create(o.profile)
 	if err != nil {
@@ -125,7 +125,8 @@ func (x *side) profiled(s size, o options) error {
 	return err
 }
 
-// openLoop sends at a fixed rate and returns the latencies in microseconds.
+// openLoop sends at a fixed rate and returns the latencies in microseconds,
+// sorted.
 func (x *side) openLoop(s size, length time.Duration) ([]float64, error) {
 	total := int(length.Seconds() * float64(s.rate))
 	latencies := make([]float64, 0, total)
@@ -175,7 +176,8 @@ func (x *side) measure(s size, length time.Duration) error {
 	return nil
 }
 
-// failures says that replies were refusals: then nothing was measured.
+// failures returns an error if replies were refusals: then the measurement is
+// void.
 func (x *side) failures() error {
 	if n := x.refused.Load(); n > 0 {
 		return fmt.Errorf("%d requests were refused, the first with %v", n, x.refusal.Load())
@@ -189,8 +191,8 @@ func (x *side) close() {
 	}
 }
 
-// inferBody is a request for a model of the zoo, as msgpack: raw bytes of the
-// given size, and an SLO that nothing here misses.
+// inferBody returns an encoded request for a model of the zoo, as msgpack: raw
+// bytes of the given size, and an SLO that no request here misses.
 func inferBody(bytes int) []byte {
 	text := func(out []byte, s string) []byte { return append(append(out, 0xa0|byte(len(s))), s...) }
 	out := []byte{0x82}

@@ -22,14 +22,14 @@ import (
 	"clockwork/services/worker"
 )
 
-// gpus is how many emulated GPUs, and copies of the model, share the load:
-// policy simple has three requests outstanding at each.
+// gpus is the number of emulated GPUs, and of copies of the model, that share
+// the load: policy simple has three outstanding requests at each.
 const gpus = 96
 
-// loadIdle is short, for nothing else is loaded.
+// loadIdle is short because no other model is loaded.
 const loadIdle = 300 * time.Millisecond
 
-// openLive opens a broker and the whole stack, loads the model and waits until
+// openLive starts a broker and the whole stack, loads the model and waits until
 // it is served.
 func openLive(o options, policy string, s size) (*side, error) {
 	x := &side{name: "live path", body: inferBody(s.bytes)}
@@ -154,8 +154,8 @@ func (b *benchBroker) inProcess(policy string) (stop func(), err error) {
 	return func() { cancel(); running.Wait() }, err
 }
 
-// startProcess starts a command and waits until it has printed a line that
-// begins so, or for nothing.
+// startProcess starts a command and, unless ready is empty, waits until it has
+// printed a line that starts with ready.
 func startProcess(cmd *exec.Cmd, ready string) (stop func(), err error) {
 	cmd.Stderr = os.Stderr
 	printed := &firstLine{line: make(chan string, 1)}
@@ -164,7 +164,7 @@ func startProcess(cmd *exec.Cmd, ready string) (stop func(), err error) {
 		return nil, err
 	}
 	stop = func() {
-		_ = cmd.Process.Signal(os.Interrupt) // an ended process is what we want
+		_ = cmd.Process.Signal(os.Interrupt) // the process may have ended already
 		_ = cmd.Wait()
 	}
 	if ready == "" {
@@ -183,7 +183,7 @@ func startProcess(cmd *exec.Cmd, ready string) (stop func(), err error) {
 	return nil, err
 }
 
-// firstLine catches the first line that is written.
+// firstLine captures the first line written.
 type firstLine struct {
 	text strings.Builder
 	line chan string

@@ -1,7 +1,8 @@
-// Command busbench measures what Clockwork adds to the message bus: its live
-// path beside a bare ring, which sends as many messages of the same sizes over
-// as many hops and does nothing else. Both run in turns in the same minutes on
-// the same machine; so their ratio says something where an absolute would not.
+// Command busbench measures the overhead of Clockwork over the message bus. It
+// compares the live path with a bare ring, which sends as many messages of the
+// same sizes over as many hops and does nothing else. Both run alternately in
+// the same minutes on the same machine, so their ratio is meaningful where
+// absolute numbers would not be.
 //
 //	busbench                    everything in this process, embedded broker
 //	busbench -binary PATH       each service, station and the broker its own process
@@ -20,7 +21,7 @@ import (
 	"time"
 )
 
-// size is one payload size and how hard it is driven.
+// size is one payload size and its load.
 type size struct {
 	name        string
 	bytes       int
@@ -40,7 +41,7 @@ type options struct {
 	binary string
 	rounds int
 	length time.Duration
-	// only and profile are for looking closer.
+	// only and profile are for closer analysis.
 	only, profile string
 }
 
@@ -54,7 +55,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure only rows whose path and payload contain this, such as \"simple 4\"")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the live path's closed loop")
 	flag.Parse()
-	debug.SetGCPercent(400) // as the clockwork binary runs
+	debug.SetGCPercent(400) // the same as in the clockwork binary
 	var err error
 	if *station != "" {
 		err = runStation(*station, *url)
@@ -67,7 +68,7 @@ func main() {
 	}
 }
 
-// bench prints one table: a row for each policy and size.
+// bench prints a table with a row per policy and size.
 func bench(o options) error {
 	where := "one process"
 	if o.binary != "" {
@@ -91,7 +92,7 @@ func bench(o options) error {
 	return nil
 }
 
-// compare measures ring and live path in turns.
+// compare measures ring and live path alternately.
 func compare(o options, policy string, s size) (string, error) {
 	ring, err := openRing(o, policy, s)
 	if err != nil {

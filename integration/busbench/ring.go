@@ -63,7 +63,7 @@ func (b *benchBroker) station(o options, name string) (stop func(), err error) {
 	return startProcess(exec.Command(self, "-station", name, "-nats", b.url), "up")
 }
 
-// runStation is a station as a process of its own.
+// runStation runs a station as a process of its own.
 func runStation(name, url string) error {
 	stop, err := startStation(name, func() (*nats.Conn, error) { return nats.Connect(url) })
 	if err != nil {
@@ -109,8 +109,8 @@ func startStation(name string, connect func() (*nats.Conn, error)) (stop func(),
 }
 
 func door(small, large *nats.Conn, policy string) error {
-	// The payload is kept until the scheduler answers, by a map as a front
-	// door has; everything is on one goroutine per subscription.
+	// The payload is kept in a map until the scheduler answers, as in a front door;
+	// each subscription has one goroutine.
 	var keep keeper
 	return subscribeAll(
 		subscription{large, "ring.infer", func(m *nats.Msg) {
@@ -124,7 +124,7 @@ func door(small, large *nats.Conn, policy string) error {
 				send(small, reply, make([]byte, outputSize))
 				return
 			}
-			// The input carries whom it is for at its end.
+			// The last bytes of the input name the recipient of the reply.
 			send(large, "ring.input", append(payload[:len(payload):len(payload)], padded(reply, smallSize)...))
 		}},
 		subscription{large, "ring.output", func(m *nats.Msg) {
@@ -178,7 +178,7 @@ func subscribeAll(subs ...subscription) error {
 
 func send(nc *nats.Conn, subject string, body []byte) {
 	if err := nc.Publish(subject, body); err != nil {
-		panic(fmt.Sprintf("publish %s: %v", subject, err)) // the broker is ours
+		panic(fmt.Sprintf("publish %s: %v", subject, err)) // the broker is our own
 	}
 }
 

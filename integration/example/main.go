@@ -1,5 +1,5 @@
-// Command example asks a model as any NATS client can: no Clockwork library,
-// only nats.go and msgpack.
+// Command example sends a request to a model as any NATS client can: without a
+// Clockwork library, only with nats.go and msgpack.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Package figures turns what the cells of the kill matrix recorded, over any
-// number of runs, into the table of docs/guarantees.md. The tests of integration
-// write the lines, the command in table reads them.
+// Package figures turns the recorded cells of the kill matrix, over any number
+// of runs, into the table of docs/guarantees.md. The tests of integration write
+// the lines, the command in table reads them.
 package figures
 
 import (
@@ -17,8 +17,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Cell is what came of one run of one cell. Sent is the sum of Codes, Unsent and
-// Unanswered.
+// Cell is the result of one run of one cell. Sent is the sum of Codes, Unsent
+// and Unanswered.
 type Cell struct {
 	Test   string `json:"test"`
 	Cell   string `json:"cell"`
@@ -26,19 +26,19 @@ type Cell struct {
 
 	Sent  int                   `json:"sent"`
 	Codes map[protocol.Code]int `json:"codes"`
-	// Late are those of code OK that came after their deadline.
+	// Late counts the requests with code OK that were answered after their deadline.
 	Late       int `json:"late"`
 	Unsent     int `json:"unsent"`     // the broker could not be reached
-	Unanswered int `json:"unanswered"` // nobody ever said anything
+	Unanswered int `json:"unanswered"` // no reply ever came
 	Duplicates int `json:"duplicates"`
-	// Delayed are those that were not served promptly since the fault.
+	// Delayed counts the requests since the fault that were not served promptly.
 	Delayed int `json:"delayed"`
-	// HealS is how many seconds after the fault requests were served promptly
-	// again; nil where they were not before it, or not again.
+	// HealS is the time in seconds from the fault until requests were served
+	// promptly again; nil if they were not before the fault, or not again.
 	HealS *float64 `json:"heal_s"`
 }
 
-// Read reads cells, a JSON document a line.
+// Read reads cells, one JSON document per line.
 func Read(r io.Reader) ([]Cell, error) {
 	var cells []Cell
 	lines := bufio.NewScanner(r)
@@ -52,8 +52,8 @@ func Read(r io.Reader) ([]Cell, error) {
 	return cells, lines.Err()
 }
 
-// Table is a table in Markdown with a row for each cell, in the order of their
-// first run.
+// Table returns a Markdown table with a row per cell, in the order of their
+// first runs.
 func Table(cells []Cell) string {
 	var names []string
 	runs := map[string][]Cell{}
@@ -89,7 +89,7 @@ func row(name string, runs []Cell) string {
 	served := codes[protocol.OK]
 	delete(codes, protocol.OK)
 	lost, healed := "", ""
-	if len(heal) > 0 { // else it served nothing before the fault
+	if len(heal) > 0 { // empty if it served nothing before the fault
 		lost = fmt.Sprintf("%.0f / %.0f", middle(delayed), slices.Max(delayed))
 		healed = fmt.Sprintf("%.1f / %.1f s", middle(heal), slices.Max(heal))
 	}
@@ -97,7 +97,7 @@ func row(name string, runs []Cell) string {
 		name, len(runs), all.Sent, served, listed(codes), some(all.Unanswered), some(all.Unsent), lost, healed)
 }
 
-// middle is the median, the lower one of two.
+// middle returns the median, the lower one of two.
 func middle(values []float64) float64 {
 	slices.Sort(values)
 	return values[int(math.Ceil(float64(len(values))/2))-1]
@@ -110,7 +110,7 @@ func some(n int) string {
 	return fmt.Sprint(n)
 }
 
-// listed names codes, the most frequent first.
+// listed lists codes with their counts, the most frequent first.
 func listed(codes map[protocol.Code]int) string {
 	order := slices.SortedFunc(maps.Keys(codes), func(a, b protocol.Code) int {
 		return cmp.Or(cmp.Compare(codes[b], codes[a]), cmp.Compare(a, b))
@@ -122,13 +122,13 @@ func listed(codes map[protocol.Code]int) string {
 	return strings.Join(texts, ", ")
 }
 
-// Between which lines of a document the table stands.
+// These lines enclose the table in a document.
 const (
 	begin = "<!-- the kill matrix: make matrix writes what follows -->"
 	end   = "<!-- the kill matrix ends -->"
 )
 
-// Put puts a table into a document, in place of the one that stands there.
+// Put replaces the table in a document.
 func Put(document, table string) (string, error) {
 	before, rest, found := strings.Cut(document, begin)
 	_, after, closed := strings.Cut(rest, end)

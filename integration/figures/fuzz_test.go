@@ -8,8 +8,8 @@ import (
 	"clockwork/pkg/testkit/hostile"
 )
 
-// FuzzRead: cells are a line each, or the line is named; of any cells there is a
-// table.
+// FuzzRead checks that Read returns one cell per line or an error that names the
+// line, and that Table accepts any cells.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"test":"TestKillMatrix","cell":"broker","sent":3,"codes":{"OK":3},"heal_s":0.5}` + "\n"))
 	f.Add([]byte("{}\n{}\n"))

@@ -1,4 +1,4 @@
-// Command size prints how large each wing of the tree is, as the table of
+// Command size prints the size of each part of the tree, as in the table of
 // docs/architecture.md:
 //
 //	make size
@@ -20,7 +20,7 @@ import (
 	"strings"
 )
 
-// listed is a package as go list shows it.
+// listed is a package in go list's output.
 type listed struct {
 	ImportPath, Dir                    string
 	Imports                            []string
@@ -28,7 +28,7 @@ type listed struct {
 	IgnoredGoFiles                     []string // of other systems and tags
 }
 
-// wing adds up the packages below a folder.
+// wing sums up the packages below a folder.
 type wing struct {
 	packages, lines, tests, functions, imports int
 	lengths                                    []int // of functions, in lines
@@ -82,7 +82,7 @@ func run(to io.Writer) error {
 	return nil
 }
 
-// wingOf is the first folder of a package's path, and of pkg the second one too.
+// wingOf returns the first folder of a package's path, for pkg the first two.
 func wingOf(path string) string {
 	parts := strings.Split(strings.TrimPrefix(path, "clockwork/"), "/")
 	if parts[0] == "pkg" && len(parts) > 1 {
@@ -115,7 +115,7 @@ func (w *wing) add(p *listed) error {
 	return nil
 }
 
-// source counts a file, and its functions.
+// source counts the lines and functions of a file.
 func (w *wing) source(path string) (lines int, err error) {
 	body, err := os.ReadFile(path)
 	if err != nil {

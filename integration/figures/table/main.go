@@ -1,4 +1,4 @@
-// Command table puts what the kill matrix recorded into a document:
+// Command table writes the recorded results of the kill matrix into a document:
 //
 //	go run ./integration/figures/table bin/matrix.jsonl docs/guarantees.md
 package main
