@@ -11,22 +11,23 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Keeper watches the startup buffer in the one controller that leads; its front door's
-// core decides when a request's time is over and when it is handed over.
+// StartupBuffer watches the startup buffer in the leading controller. The core
+// of its front door decides when a buffered request expires and when it is
+// submitted.
 type StartupBuffer struct {
 	door    *FrontDoor
-	renewed chan struct{} // the buffer was lost and made again
+	renewed chan struct{} // the buffer was lost and recreated
 }
 
-// claimWait bounds how long the store may take to give up a request.
+// claimWait bounds the store operations of one claim.
 const claimWait = 2 * time.Second
 
-// NewKeeper makes a keeper of the buffer for a front door; Run lets it work.
+// NewStartupBuffer makes a StartupBuffer for a front door; Run starts it.
 func NewStartupBuffer(door *FrontDoor) *StartupBuffer {
 	return &StartupBuffer{door: door, renewed: make(chan struct{})}
 }
 
-// Run works until ctx ends, with a new watch for each buffer.
+// Run runs until ctx ends, with a new watch for each recreated buffer.
 func (k *StartupBuffer) Run(ctx context.Context) {
 	d := k.door
 	defer d.step(&frontdoor.KeeperEnded{})
@@ -47,8 +48,8 @@ func (k *StartupBuffer) Run(ctx context.Context) {
 	}
 }
 
-// Renew says that the buffer was lost and made again. It waits until the keeper
-// has heard it.
+// Renew reports that the buffer was lost and recreated. It waits until Run has
+// received that.
 func (k *StartupBuffer) Renew(ctx context.Context) error {
 	select {
 	case k.renewed <- struct{}{}:
@@ -58,7 +59,7 @@ func (k *StartupBuffer) Renew(ctx context.Context) error {
 	}
 }
 
-// onBuffered takes note of a stored request.
+// onBuffered reports a stored request to the core.
 func (d *FrontDoor) onBuffered(b bus.Buffered) {
 	d.step(&frontdoor.BufferSeen{
 		Seq: b.Seq, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored),
@@ -66,15 +67,16 @@ func (d *FrontDoor) onBuffered(b bus.Buffered) {
 	})
 }
 
-// startClaim claims a stored request beside other work. The caller holds the lock.
+// startClaim claims a stored request in the background. The caller holds the
+// lock.
 func (d *FrontDoor) startClaim(c frontdoor.Claim) {
-	d.work.Start(func() { // else this front door stops, and the next keeper serves it
+	d.work.Start(func() { // if not started: this front door stops, and the next leader serves the request
 		e := d.claimBuffered(c)
 		d.step(&e)
 	})
 }
 
-// claimBuffered reads a stored request and takes it out of the store.
+// claimBuffered reads a stored request and removes it from the store.
 func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 	defer cancel()
@@ -83,7 +85,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	var err error
 	if c.Read {
 		if body, err = d.buffer.Body(ctx, c.Seq); err == nil && body == nil {
-			return e // somebody answered it
+			return e // the request was already answered
 		}
 	}
 	if err == nil {
@@ -101,7 +103,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	return e
 }
 
-// traceOf is the trace of a request that was in the startup buffer.
+// traceOf returns the trace of a buffered request.
 func (d *FrontDoor) traceOf(b *bus.Buffered) watch.Trace {
 	if b.Traceparent == "" {
 		return d.config.Telemetry.Trace(nil)
@@ -109,8 +111,8 @@ func (d *FrontDoor) traceOf(b *bus.Buffered) watch.Trace {
 	return d.config.Telemetry.Trace(map[string][]string{bus.TraceHeader: {b.Traceparent}})
 }
 
-// traceparent is what a request leaves in the startup buffer of the trace that its
-// client has begun. Whoever answers it decides anew whether that is recorded.
+// traceparent returns the trace context that is stored with a buffered request.
+// Whether the trace is recorded is decided again when the request is answered.
 func traceparent(t watch.Trace) string {
 	if t.Parent == [8]byte{} {
 		return ""
@@ -118,8 +120,8 @@ func traceparent(t watch.Trace) string {
 	return t.Traceparent()
 }
 
-// Scheduler returns the epoch of the active scheduler, 0 for none, and how the
-// schedulers that are heard stand.
+// Scheduler returns the epoch of the active scheduler, 0 for none, and the state
+// of the schedulers.
 func (d *FrontDoor) Scheduler() (uint64, protocol.ServiceState) {
 	d.mu.Lock()
 	epoch := d.core.Epoch()

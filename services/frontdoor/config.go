@@ -10,36 +10,36 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Config is everything that can be set of a front door.
+// Config is the configuration of a front door.
 type Config struct {
-	// BufferTimeout is how long a request may wait for activation.
+	// BufferTimeout bounds how long a request may wait for activation.
 	BufferTimeout time.Duration
-	// BufferRequests and BufferBytes are where BUFFER_FULL begins.
+	// BufferRequests and BufferBytes bound the startup buffer; beyond them:
+	// BUFFER_FULL.
 	BufferRequests int64
 	BufferBytes    int64
-	// DefaultSLO holds for requests that name none.
+	// DefaultSLO applies to requests without an SLO.
 	DefaultSLO time.Duration
-	// MaxInFlight and MaxInFlightBytes are where a front door answers
-	// OVERLOADED: requests without an answer, and their payloads.
+	// MaxInFlight and MaxInFlightBytes bound the requests without an answer, and
+	// their payloads; beyond them: OVERLOADED.
 	MaxInFlight      int
 	MaxInFlightBytes int64
-	// Limits are what tenants and models may have of one front door, also while
-	// their requests wait in the startup buffer: where it answers LIMIT_EXCEEDED.
+	// Limits bound each tenant and model at one front door, including requests in
+	// the startup buffer; beyond them: LIMIT_EXCEEDED.
 	Limits quota.Rules
-	// NoClients: it takes no requests from clients; what waited for activation is
-	// served by it where its controller leads.
+	// NoClients: the front door takes no requests from clients. In the leading
+	// controller it still serves the requests that waited for activation.
 	NoClients bool
-	// StopWait is how long a front door that closes waits for the answers to what
-	// it has taken.
+	// StopWait bounds the wait of a stopping front door for the answers to its
+	// requests.
 	StopWait time.Duration
-	// Observers are shown what the core is given and what it wants done, under the
-	// lock: they wait for nothing.
+	// Observers receive the core's events and outputs, under the lock: they must not
+	// block.
 	Observers frontdoor.Observers
-	// Telemetry hears of the requests that the front door answers; nil is nobody.
+	// Telemetry is the hub that receives the answered requests; nil for none.
 	Telemetry *watch.Hub
 }
 
-// DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	c := Config{
 		BufferTimeout:    10 * time.Second,
@@ -54,12 +54,12 @@ func DefaultConfig() Config {
 	return c
 }
 
-// Buffer is how the startup buffer is made.
+// Buffer returns the configuration of the startup buffer.
 func (c Config) Buffer() bus.BufferConfig {
 	return bus.BufferConfig{Timeout: c.BufferTimeout, MaxRequests: c.BufferRequests, MaxBytes: c.BufferBytes}
 }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	if c.BufferTimeout <= 0 {
 		return fmt.Errorf("buffer-timeout is %v; it must be positive", c.BufferTimeout)

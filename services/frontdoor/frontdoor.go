@@ -1,6 +1,6 @@
-// Package frontdoor takes inference requests from clients and gives each its one
-// reply. Any number of front doors share the work; they know of each other only
-// through the broker.
+// Package frontdoor takes inference requests from clients and gives each exactly
+// one reply. Any number of front doors share the work; they have no connection
+// to each other except the broker.
 package frontdoor
 
 import (
@@ -19,10 +19,10 @@ import (
 	"clockwork/services/host"
 )
 
-// FrontDoor takes infer requests from clients, keeps each until its outcome, and gives
-// the one reply. Any number of front doors share the work as a NATS queue group. The
-// core (pkg/core/frontdoor) decides; this shell decodes, takes one lock, steps the core,
-// encodes and sends.
+// FrontDoor takes infer requests from clients, keeps each until its outcome, and
+// sends the one reply. Front doors share the work as a NATS queue group. The
+// core (pkg/core/frontdoor) decides; this shell decodes, takes one lock, steps
+// the core, encodes and sends.
 type FrontDoor struct {
 	config Config
 	bus    *bus.Bus
@@ -34,50 +34,50 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *missEvents
 	live        *live
-	ignored     bus.LogLimiter // requests whose answers would go to another client
-	foreign     bus.LogLimiter // outputs
+	ignored     bus.LogLimiter // requests whose replies would go to another client
+	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
-	// telling is held while the scheduler is told of requests, so that it hears
-	// of each first that it is there and then that it is answered. Before mu.
+	// reporting is held while messages about requests are sent to the scheduler, so
+	// that each request's submission comes before its answer. Lock order: before mu.
 	reporting sync.Mutex
-	said      protocol.SubmissionBatch // used for each that says only what is answered
+	said      protocol.SubmissionBatch // reused for every claim
 
 	mu         sync.Mutex
 	core       *frontdoor.Machine
-	timer      *time.Timer   // of the core's wake
-	wake       protocol.Time // when it is set to
-	reconnects uint64        // of the bus, as the core knows
-	down       bool          // the core knows that the broker is not reached
-	questions  []question    // to be sent once the lock is given back
-	held       int           // requests taken since the last flush; onInfer's own
-	inputs     inputBoxes    // onDispatch's own
+	timer      *time.Timer   // fires at the core's Wake
+	wake       protocol.Time // when the timer fires
+	reconnects uint64        // of the bus, as reported to the core
+	down       bool          // ConnectionDown was reported to the core
+	questions  []question    // to be sent after the lock is released
+	held       int           // requests taken since the last flush; only onInfer uses it
+	inputs     inputBoxes    // only onDispatch uses it
 
 	subs       []*nats.Subscription
 	taking     *nats.Subscription // of infer
-	unregister func()             // of what can be read of it
+	unregister func()             // removes the front door from the hub
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
 	work       host.Tasks
 }
 
-// question asks the scheduler of an epoch whose the answer of a request is.
+// question asks the scheduler of an epoch which process answers a request.
 type question struct {
 	epoch   uint64
 	request protocol.Submitted
 }
 
-// inputHead is what an Input takes beside its payload, at most.
+// inputHead bounds the bytes of an Input besides its payload.
 const inputHead = 256
 
-// maxHeld bounds how many requests are taken before they are submitted, so
-// that the first of a burst does not wait for the last.
+// maxHeld bounds the requests taken before they are submitted, so that the first
+// of a burst does not wait for the last.
 const maxHeld = 16
 
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
 
-// New makes a front door; Start opens it.
+// New makes a front door; Start starts it.
 func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *FrontDoor {
 	d := &FrontDoor{
 		config:     config,
@@ -102,11 +102,11 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	return d
 }
 
-// Name is the front door's identity as a token of a subject.
+// Name returns the front door's id as a token of a subject.
 func (d *FrontDoor) Name() string { return protocol.DoorName(d.id) }
 
-// Start opens the door. It returns when requests are taken, or closes what it
-// had opened and returns the error.
+// Start starts the front door. It returns when requests are taken; on an error
+// it stops everything again.
 func (d *FrontDoor) Start() error {
 	if err := d.open(); err != nil {
 		d.Stop()
@@ -152,7 +152,7 @@ func (d *FrontDoor) open() error {
 		d.subs = append(d.subs, d.taking)
 	}
 	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
-		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
+		if err := nc.Flush(); err != nil { // the broker has the subscriptions now
 			return err
 		}
 	}
@@ -169,8 +169,8 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	return protocol.Heartbeat{Incarnation: d.id, Epoch: s.Epoch, State: "open", InFlight: s.InFlight}
 }
 
-// submit sends a batch of submissions, but of those that are answered by now; the
-// batch calls it.
+// submit sends a batch of submissions, without those answered in the meantime.
+// It is the batch's callback.
 func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	d.reporting.Lock()
 	defer d.reporting.Unlock()
@@ -183,22 +183,23 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 		return
 	}
 	if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
-		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the deadline answers them
+		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the requests' deadlines answer them
 	}
 }
 
-// ask sends questions whose answers are.
+// ask sends questions to schedulers.
 func (d *FrontDoor) ask(questions []question) {
 	for _, q := range questions {
 		m := protocol.SubmissionBatch{Door: d.id, Epoch: q.epoch, Requests: []protocol.Submitted{q.request}}
 		if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
-			d.bus.Log.Debug("question not sent", "error", err) // it is asked again
+			d.bus.Log.Debug("question not sent", "error", err) // the core asks again
 		}
 	}
 }
 
 // claim tells the scheduler that requests are answered, before they are: if this
-// process dies in between, nobody answers; were it the other way round, two would.
+// process dies in between, they get no reply; in the other order they could get
+// two.
 func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
 	d.reporting.Lock()
 	defer d.reporting.Unlock()
@@ -215,6 +216,6 @@ func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
 	d.said.Door, d.said.Epoch = d.id, d.core.LastEpoch()
 	d.mu.Unlock()
 	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &d.said); err != nil {
-		d.bus.Log.Debug("claim not sent", "error", err) // nor will the reply be
+		d.bus.Log.Debug("claim not sent", "error", err) // the reply will fail as well
 	}
 }

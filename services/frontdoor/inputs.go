@@ -6,14 +6,14 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// inputBoxes collects payloads by worker. Small ones that are dispatched together
-// travel in one message: there, a message costs more than its bytes. It belongs
-// to one goroutine.
+// inputBoxes collects payloads by worker. Small payloads that are dispatched
+// together share a message, because for them a message costs more than its
+// bytes. It belongs to one goroutine.
 type inputBoxes struct {
 	bus   *bus.Bus
 	boxes map[string]*inputBox
-	full  []*inputBox // those with something to send
-	count int         // of payloads in them
+	full  []*inputBox // boxes with unsent payloads
+	count int         // payloads in them
 }
 
 type inputBox struct {
@@ -23,10 +23,11 @@ type inputBox struct {
 }
 
 // smallMessage bounds the bytes of payloads that share a message: the worker
-// keeps all of it until the last of them is executed. A larger one travels alone.
+// keeps the whole message until its last payload is executed. A larger payload
+// is sent alone.
 const smallMessage = 32 << 10
 
-// maxBoxes bounds the workers that are remembered.
+// maxBoxes bounds the workers with a box.
 const maxBoxes = 4096
 
 func (b *inputBoxes) add(worker string, in protocol.Input) {

@@ -13,13 +13,13 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// How a front door takes requests in.
+// This file takes requests of clients.
 
-// client is what the shell keeps of a request: Request.Driver.
+// client is the shell's part of a request: Request.Driver.
 type client struct {
-	msg     *nats.Msg // as it came; nil of one that was in the startup buffer
+	msg     *nats.Msg // the message; nil for a request from the startup buffer
 	trace   watch.Trace
-	outcome outcome // once it is answered
+	outcome outcome // set when the request is answered
 }
 
 func clientOf(r *frontdoor.Request) *client {
@@ -31,7 +31,7 @@ func clientOf(r *frontdoor.Request) *client {
 	return c
 }
 
-// onInfer takes a request of a client.
+// onInfer takes a client's request.
 func (d *FrontDoor) onInfer(m *nats.Msg) {
 	defer d.flushLast(m.Sub)
 	r, c := d.take(m)
@@ -44,8 +44,8 @@ func (d *FrontDoor) onInfer(m *nats.Msg) {
 	}
 }
 
-// take hands a message to the core, and answers it if it is refused or ignored; then
-// there is no request.
+// take passes a message to the core. If the core refuses the message, take
+// answers it; if the core refuses or ignores it, take returns nil.
 func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	in := frontdoor.Inbound{Reply: m.Reply, Bytes: len(m.Data), Slow: wire.ReadsSlowly(m.Data)}
 	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
@@ -71,7 +71,8 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	return r, c
 }
 
-// noteIgnored tells of messages whose answers would go where no client waits.
+// noteIgnored logs ignored messages, whose replies would go to a subject that is
+// not their client's.
 func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	if why == frontdoor.NoReply {
 		return
@@ -86,7 +87,7 @@ func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	}
 }
 
-// read decodes a message that was admitted.
+// read decodes an admitted message.
 func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
 	e := frontdoor.Decoded{Request: r}
 	if fault := d.decodeMessage(c.msg, &r.Model, r.Known, &e); fault != nil {
@@ -105,8 +106,8 @@ func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
 	}
 }
 
-// unlockHeld is unlock; the submissions of what is decoded in the subscription's own
-// goroutine leave with the last message that waits there.
+// unlockHeld is unlock, except that submissions of requests decoded in the
+// subscription's own goroutine are sent with the last pending message.
 func (d *FrontDoor) unlockHeld(ended []frontdoor.Ended, beside bool) {
 	if beside || len(ended) > 0 {
 		d.unlock(ended)
@@ -115,7 +116,7 @@ func (d *FrontDoor) unlockHeld(ended []frontdoor.Ended, beside bool) {
 	d.mu.Unlock()
 }
 
-// decodeMessage reads a message, of which a header may set the deadline.
+// decodeMessage decodes a message, whose deadline may be in a header.
 func (d *FrontDoor) decodeMessage(m *nats.Msg, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {
 	parameters, fault := d.decode(m.Data, spec, known, e)
 	if fault == nil {
@@ -124,7 +125,7 @@ func (d *FrontDoor) decodeMessage(m *nats.Msg, spec *protocol.ModelSpec, known b
 	return fault
 }
 
-// decode reads a body; a model that is not known yet may come.
+// decode decodes a body. The model may be unknown so far.
 func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) (protocol.InferParameters, *protocol.Error) {
 	in, fault := wire.DecodeInfer(body)
 	if fault != nil {
@@ -145,7 +146,7 @@ func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
 	d.refuseRequest(r, fault)
 }
 
-// store puts a request into the startup buffer.
+// store writes a request to the startup buffer.
 func (d *FrontDoor) store(r *frontdoor.Request, c *client) {
 	stored := d.buffer.Store(r.Name, r.Reply, r.Deadline.Sub(r.Arrived), c.msg.Data, traceparent(c.trace))
 	ended := func(fault *protocol.Error) {
@@ -159,8 +160,8 @@ func (d *FrontDoor) store(r *frontdoor.Request, c *client) {
 	}
 }
 
-// flushLast sends the submissions once no request of the subscription waits
-// behind this one, or when enough have come together.
+// flushLast sends the submissions if no further request of the subscription is
+// pending, or if maxHeld is reached.
 func (d *FrontDoor) flushLast(sub *nats.Subscription) {
 	d.held++
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.held >= maxHeld {

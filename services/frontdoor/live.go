@@ -13,8 +13,8 @@ import (
 	"clockwork/pkg/watch/livestats"
 )
 
-// live is what people can see of a door while it works: its figures, and what became
-// of single requests.
+// live shows a running front door: its statistics, and the outcomes of single
+// requests.
 type live struct {
 	door      *FrontDoor
 	figure    *livestats.FrontDoor
@@ -27,7 +27,8 @@ func newLive(d *FrontDoor) *live {
 	return &live{door: d, figure: livestats.NewFrontDoor(), recent: newRecent()}
 }
 
-// start has it tell and answer; stop ends that.
+// start starts the publication of statistics and the answers to questions; stop
+// ends both.
 func (l *live) start() (err error) {
 	b := l.door.bus
 	if l.shown, err = b.StartLiveStats(protocol.FrontDoor, protocol.DoorName(l.door.id), l); err != nil {
@@ -39,18 +40,18 @@ func (l *live) start() (err error) {
 
 func (l *live) stop() {
 	if l == nil {
-		return // the door was never open
+		return // Start failed before
 	}
 	l.shown.Stop()
 	if l.questions != nil {
-		_ = l.questions.Unsubscribe() // it ends with the connection at the latest
+		_ = l.questions.Unsubscribe() // the subscription ends with the connection at the latest
 	}
 }
 
-// answered takes in a request that has its answer.
+// answered records an answered request.
 func (l *live) answered(r *frontdoor.Request) {
 	if l == nil {
-		return // the door was never open
+		return // Start failed before
 	}
 	now := time.Now()
 	a := ofRequest(r, now)
@@ -58,7 +59,7 @@ func (l *live) answered(r *frontdoor.Request) {
 	l.figure.Answered(a.model, a.outcome.code, a.ended, a.cold)
 }
 
-// refused takes in a message that never became a request.
+// refused records a message that never became a request.
 func (l *live) refused(e *protocol.Error) {
 	l.recent.add(answered{outcome: outcome{code: e.Code, why: e.Message}, arrived: time.Now()})
 	l.figure.Answered("", e.Code, 0, false)
@@ -75,8 +76,8 @@ func (l *live) LiveStats(now time.Time) protocol.LiveStats {
 	return f
 }
 
-// answer tells of requests by their ids or those of their clients; without any, of
-// the latest that were missed.
+// answer returns requests by their ids or their clients' ids; without ids, the
+// latest missed requests.
 func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 	record := protocol.DoorRecord{Door: protocol.DoorName(l.door.id), Requests: []protocol.DoorRequest{}}
 	if len(q.IDs) == 0 {
@@ -94,7 +95,7 @@ func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 	return record, nil
 }
 
-// open finds a request that has no answer yet.
+// open returns a request that has no answer yet.
 func (l *live) open(seq uint64) []answered {
 	l.door.mu.Lock()
 	defer l.door.mu.Unlock()
@@ -104,7 +105,7 @@ func (l *live) open(seq uint64) []answered {
 	return nil
 }
 
-// tell adds requests to a record, the latest first.
+// publish adds requests to a record, the latest first.
 func (l *live) publish(record *protocol.DoorRecord, found []answered) {
 	slices.SortStableFunc(found, func(a, b answered) int { return cmp.Compare(b.arrived.UnixNano(), a.arrived.UnixNano()) })
 	for i := range found[:min(len(found), protocol.MaxAlike)] {

@@ -8,11 +8,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// missEvery bounds how often misses are told; a burst of them is one event.
+// missEvery is the minimum interval between two miss events; a burst of misses
+// is one event.
 const missEvery = 100 * time.Millisecond
 
-// misses tells of requests that a front door took and could not serve. Any
-// goroutine may call it.
+// missEvents publishes events about requests that a front door took and could
+// not serve. Any goroutine may call it.
 type missEvents struct {
 	bus *bus.Bus
 
@@ -21,8 +22,8 @@ type missEvents struct {
 	last  time.Time
 }
 
-// add counts a miss and publishes an event with the latest, unless one was
-// published just before: then the next event counts this one too.
+// add counts a miss and publishes an event about it, unless the last event was
+// less than missEvery ago: then the next event counts it.
 func (m *missEvents) add(model string, why *protocol.Error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

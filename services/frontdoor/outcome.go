@@ -13,9 +13,10 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// How a front door learns of the rest of the stack, and what becomes of its requests.
+// This file takes messages about the rest of the stack and about the outcomes of
+// requests.
 
-// onDispatch does what the scheduler decided.
+// onDispatch takes the scheduler's decisions.
 func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	defer d.sendLast(m.Sub)
 	dispatches, fault := wire.Dispatches.Decode(m.Data)
@@ -36,15 +37,15 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	d.unlock(ended)
 }
 
-// sendLast sends the payloads once no dispatch waits behind this one, or when
-// enough have come together.
+// sendLast sends the payloads if no further dispatch is pending, or if maxHeld
+// is reached.
 func (d *FrontDoor) sendLast(sub *nats.Subscription) {
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
 		d.inputs.flush()
 	}
 }
 
-// onOutput answers requests that were executed. Who the worker is, the subject says.
+// onOutput takes the outputs of executed requests. The subject names the worker.
 func (d *FrontDoor) onOutput(m *nats.Msg) {
 	outputs, fault := wire.Outputs.Decode(m.Data)
 	if fault != nil {
@@ -71,8 +72,8 @@ func (d *FrontDoor) noteForeign(worker string, id protocol.RequestID) {
 	}
 }
 
-// watchState follows the stage and the models, and opens a new watch when the broker
-// was lost.
+// watchState watches the stage and the models, and starts a new watch after the
+// broker was lost.
 func (d *FrontDoor) watchState(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := d.state.Watch(ctx, d.onChange); err != nil {

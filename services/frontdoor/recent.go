@@ -8,28 +8,26 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// How many of the latest requests a front door remembers, of those that it served and
-// of those that it did not.
+// These are the numbers of remembered requests, served and not served.
 const (
 	keptServed = 1 << 14
 	keptMissed = 1 << 13
 )
 
-// recent is what a door remembers of the latest requests that it answered. Any
-// goroutine may use it.
+// recent remembers the latest answered requests. Any goroutine may use it.
 type recent struct {
 	mu             sync.Mutex
 	served, missed ring
 }
 
-// ring holds the latest.
+// ring is a ring buffer of the latest requests.
 type ring struct {
 	list []answered
-	next int // where the next one goes, once the ring is full
+	next int // index of the oldest entry, once the ring is full
 	size int
 }
 
-// answered is a request that has its answer.
+// answered describes an answered request.
 type answered struct {
 	seq           uint64 // 0: it never became a request
 	client, model string
@@ -48,10 +46,12 @@ func newRecent() *recent {
 	return &recent{served: newRing(keptServed), missed: newRing(keptMissed)}
 }
 
-// newRing has its room at once: to grow would copy all of it, time and again.
+// newRing allocates the whole ring at once: growing would copy its content
+// repeatedly.
 func newRing(size int) ring { return ring{list: make([]answered, 0, size), size: size} }
 
-// ofRequest is what is remembered of a request; ended is zero while it is open.
+// ofRequest returns the description of a request; ended is zero while the
+// request is open.
 func ofRequest(r *frontdoor.Request, ended time.Time) answered {
 	a := answered{
 		seq: r.ID.Seq, client: r.ClientID, model: r.Model.Name, worker: r.Worker, outcome: clientOf(r).outcome,
@@ -85,7 +85,8 @@ func (r *ring) put(a answered) {
 	r.next = (r.next + 1) % r.size
 }
 
-// latest appends the latest that are meant, at most so many, the latest first.
+// latest appends at most `most` requests for which meant is true, the latest
+// first.
 func (r *ring) latest(found []answered, most int, meant func(*answered) bool) []answered {
 	for i := range r.list {
 		at := (r.next - 1 - i + 2*len(r.list)) % len(r.list)
@@ -97,7 +98,7 @@ func (r *ring) latest(found []answered, most int, meant func(*answered) bool) []
 	return found
 }
 
-// find returns the latest that are meant.
+// find returns the latest requests for which meant is true.
 func (k *recent) find(meant func(*answered) bool) []answered {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -105,7 +106,7 @@ func (k *recent) find(meant func(*answered) bool) []answered {
 	return k.served.latest(found, protocol.MaxAlike, meant)
 }
 
-// record is how it is told.
+// record converts a to the protocol's form.
 func (a *answered) record(door uint64) protocol.DoorRequest {
 	o := &a.outcome
 	d := protocol.DoorRequest{
@@ -118,7 +119,8 @@ func (a *answered) record(door uint64) protocol.DoorRequest {
 	if a.seq != 0 {
 		d.ID = protocol.RequestID{Door: door, Seq: a.seq}.String()
 	}
-	// What is left: messages, the door, and all of the way of one that was refused.
+	// The rest: messages, the front door, and the whole latency of a refused
+	// request.
 	d.ReplyMS = max(0, protocol.Milliseconds(a.ended-a.dispatched-o.queue-o.input-o.exec-o.output))
 	return d
 }

@@ -12,11 +12,12 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// largeReply is where a reply counts as a payload.
+// largeReply is the size in bytes from which a reply uses the payload
+// connection.
 const largeReply = 16 << 10
 
-// answerAll gives each request its one reply, after the scheduler was told of all of
-// them. The caller does not hold the lock.
+// answerAll sends each request its one reply, after the claim of all of them.
+// Called without the lock.
 func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
 	if len(ended) == 0 {
 		return
@@ -31,8 +32,8 @@ func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
 	}
 }
 
-// respond answers a request that was executed, or that the scheduler answered without a
-// worker.
+// respond answers a request that was executed, or that the scheduler answered
+// without a worker.
 func (d *FrontDoor) respond(e *frontdoor.Ended) {
 	r, o, now := e.Request, e.Output, time.Now()
 	response := protocol.InferResponse{
@@ -47,11 +48,11 @@ func (d *FrontDoor) respond(e *frontdoor.Ended) {
 		},
 	}
 	p := &response.Parameters
-	if r.Dispatched != 0 { // a generated input needs no dispatch, and may outrun it
+	if r.Dispatched != 0 { // a generated input needs no dispatch, and its output may arrive before the dispatch
 		p.SchedulerUS = r.Dispatched.Sub(r.Arrived).Microseconds()
 	}
 	if o != nil {
-		response.Outputs, _ = frontdoor.Outputs(r, o) // the core has looked at them
+		response.Outputs, _ = frontdoor.Outputs(r, o) // the core has validated them
 		p.BatchSize = o.Batch
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
@@ -71,8 +72,8 @@ func (d *FrontDoor) refuse(e *frontdoor.Ended) {
 	d.answer(e, bus.ErrorReply(r.Encoding, r.Reply, e.Refusal))
 }
 
-// answer sends a reply. One that leaves on the other connection is claimed there too,
-// since the submission may come behind the first claim.
+// answer sends a reply. A reply on the other connection is claimed there too,
+// because otherwise it could overtake its claim.
 func (d *FrontDoor) answer(e *frontdoor.Ended, m *nats.Msg) {
 	if nc := d.connection(m); nc != d.bus.Control {
 		d.claim(nc, *e)
@@ -87,14 +88,14 @@ func (d *FrontDoor) refuseMessage(c *client, in *frontdoor.Inbound, arrived prot
 	d.reportRefused(c, in.Tenant, "", wall(arrived), why)
 }
 
-// refuseRequest answers a request that was admitted and goes no further.
+// refuseRequest answers an admitted request that cannot continue.
 func (d *FrontDoor) refuseRequest(r *frontdoor.Request, why *protocol.Error) {
 	c := clientOf(r)
 	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), r.Reply, why))
 	d.reportRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), why)
 }
 
-// connection is the one on which a reply leaves.
+// connection returns the connection for a reply.
 func (d *FrontDoor) connection(m *nats.Msg) *nats.Conn {
 	if len(m.Data) > largeReply {
 		return d.bus.Payload
@@ -111,6 +112,6 @@ func (d *FrontDoor) publish(m *nats.Msg) {
 		err = nc.PublishMsg(bus.ErrorReply(wire.EncodingOf(m.Data), m.Subject, e))
 	}
 	if err != nil {
-		d.bus.Log.Warn("reply not sent", "error", err) // the broker is gone; the client times out
+		d.bus.Log.Warn("reply not sent", "error", err) // the broker is unreachable; the client times out
 	}
 }

@@ -8,20 +8,20 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// What a door tells of its work.
+// This file reports requests to statistics and telemetry.
 
-// outcome is what became of a request.
+// outcome is the outcome of a request.
 type outcome struct {
 	code  protocol.Code
 	why   string
-	at    time.Time // when that was known
-	batch int       // 0: it did not run
-	// The worker's time, by its parts.
+	at    time.Time // when the outcome was known
+	batch int       // 0: it was not executed
+	// These are the phases at the worker.
 	queue, input, exec, output time.Duration
 }
 
-// ran is the outcome of a request that a worker ran; of one that the scheduler
-// answered, o is nil.
+// ran returns the outcome of an executed request; o is nil for a request that
+// the scheduler answered.
 func ran(o *protocol.Output, now time.Time) outcome {
 	if o == nil {
 		return outcome{code: protocol.OK, at: now}
@@ -29,7 +29,7 @@ func ran(o *protocol.Output, now time.Time) outcome {
 	return outcome{code: protocol.OK, at: now, batch: o.Batch, queue: o.Queued, input: o.Input, exec: o.Exec, output: o.Output}
 }
 
-// tell tells of a request that was answered.
+// report reports an answered request.
 func (d *FrontDoor) report(r *frontdoor.Request) {
 	d.live.answered(r)
 	if !d.config.Telemetry.WantsRequests() {
@@ -37,7 +37,7 @@ func (d *FrontDoor) report(r *frontdoor.Request) {
 	}
 	c, now := clientOf(r), time.Now()
 	o, arrived, slo := &c.outcome, wall(r.Arrived), r.Deadline.Sub(r.Arrived)
-	if r.Arrived == 0 { // nobody was active while it waited: it has no SLO yet
+	if r.Arrived == 0 { // no scheduler was active while it waited: it has no SLO yet
 		arrived, slo = now, 0
 	}
 	told := watch.Request{
@@ -52,7 +52,7 @@ func (d *FrontDoor) report(r *frontdoor.Request) {
 	d.config.Telemetry.Request(told)
 }
 
-// tellRefused tells of a message that never became a request.
+// reportRefused reports a message that never became a request.
 func (d *FrontDoor) reportRefused(c *client, tenant, model string, arrived time.Time, e *protocol.Error) {
 	d.live.refused(e)
 	if !d.config.Telemetry.WantsRequests() {
@@ -68,7 +68,7 @@ func (d *FrontDoor) reportRefused(c *client, tenant, model string, arrived time.
 	d.config.Telemetry.Request(r)
 }
 
-// source is what can be read of a front door.
+// source returns the metrics source of a front door.
 func (d *FrontDoor) source() watch.Source {
 	return watch.Source{
 		Service: protocol.FrontDoor, Name: protocol.DoorName(d.id),

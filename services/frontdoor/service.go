@@ -11,7 +11,7 @@ import (
 	"clockwork/services/host"
 )
 
-// Module runs a front door alone.
+// Module is the fx module of a separate front door.
 var Module = fx.Module("frontdoor",
 	fx.Provide(NewService),
 	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
@@ -19,9 +19,9 @@ var Module = fx.Module("frontdoor",
 	}),
 )
 
-// Service is a front door that runs without a controller in its process. It takes
-// requests as every front door does; requests that wait for activation are handed over
-// by the leading controller's.
+// Service is a front door without a controller in its process. It takes requests
+// as every front door does; the leading controller's front door submits the
+// requests that wait for activation.
 type Service struct {
 	config Config
 	broker bus.Config

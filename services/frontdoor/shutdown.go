@@ -5,22 +5,23 @@ import (
 	"time"
 )
 
-// drainWait bounds how long a door that closes goes on taking what its clients
-// sent before.
+// drainWait bounds how long a stopping front door takes requests that its
+// clients sent before.
 const drainWait = 2 * time.Second
 
-// Stop closes the door: what clients sent before is taken still and answered as
-// ever for Config.StopWait; what is in flight then is answered SHUTTING_DOWN.
+// Stop stops the front door: requests sent before are still taken and answered
+// normally for Config.StopWait; then the remaining requests are answered
+// SHUTTING_DOWN.
 func (d *FrontDoor) Stop() {
 	defer d.unregister()
 	if d.taking != nil {
 		d.drain()
 	}
-	if d.heartbeats != nil { // else it was never open
+	if d.heartbeats != nil { // otherwise Start failed
 		d.finish()
 	}
 	for _, sub := range d.subs {
-		_ = sub.Unsubscribe() // it ends with the connection at the latest
+		_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
 	}
 	d.live.stop()
 	if d.beats != nil {
@@ -35,13 +36,13 @@ func (d *FrontDoor) Stop() {
 	d.step(&frontdoor.Stop{})
 }
 
-// drain gives up the subscription to infer and waits until what had arrived
-// was taken.
+// drain ends the subscription to infer and waits until the pending requests are
+// taken.
 func (d *FrontDoor) drain() {
 	drained := make(chan struct{})
 	d.taking.SetClosedHandler(func(string) { close(drained) })
 	if err := d.taking.Drain(); err != nil {
-		return // the broker is gone; so are the requests
+		return // the broker is unreachable, and so are the requests
 	}
 	select {
 	case <-drained:
@@ -49,10 +50,10 @@ func (d *FrontDoor) drain() {
 	}
 }
 
-// finishEvery is how often a door that closes looks whether all is answered.
+// finishEvery is the interval between checks whether all requests are answered.
 const finishEvery = 5 * time.Millisecond
 
-// finish waits until everything that was taken is answered.
+// finish waits until all requests are answered, for at most StopWait.
 func (d *FrontDoor) finish() {
 	for end := time.Now().Add(d.config.StopWait); time.Now().Before(end); time.Sleep(finishEvery) {
 		if d.snapshot().InFlight == 0 {

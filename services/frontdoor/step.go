@@ -8,21 +8,22 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// step gives the core one event, and sends what it decided.
+// step applies one event to the core and sends its decisions.
 func (d *FrontDoor) step(e frontdoor.Event) {
 	d.mu.Lock()
 	ended := d.decide(e, nil)
 	d.unlock(ended)
 }
 
-// decide gives the core one event and carries out what needs no wait; what is to be
-// answered is added to ended. The caller holds the lock, as below.
+// decide applies one event to the core and carries out what does not block;
+// requests to be answered are appended to ended. The caller holds the lock, also
+// for the functions below.
 func (d *FrontDoor) decide(e frontdoor.Event, ended []frontdoor.Ended) []frontdoor.Ended {
 	return d.carryOut(d.stepCore(clock.Now(), e), ended)
 }
 
-// stepCore has the core decide, and those who observe it see what. The output may be
-// used until the next step.
+// stepCore applies one event to the core and shows both to the observers. The
+// output is valid until the next step.
 func (d *FrontDoor) stepCore(now protocol.Time, e frontdoor.Event) *frontdoor.Output {
 	out := d.core.Step(now, e)
 	d.config.Observers.Step(now, e, out)
@@ -59,7 +60,7 @@ func submission(r *frontdoor.Request, now protocol.Time) protocol.Submitted {
 	return s
 }
 
-// unlock gives the lock back and answers what has ended.
+// unlock releases the lock and answers the ended requests.
 func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
 	questions := d.questions
 	d.questions = nil
@@ -69,15 +70,15 @@ func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
 	d.submissions.Flush()
 }
 
-// tick lets time pass for the core.
+// tick applies a Tick to the core.
 func (d *FrontDoor) tick() {
 	d.mu.Lock()
 	d.wake = protocol.Never
 	d.unlock(d.decide(&frontdoor.Tick{}, d.mindConnection(nil)))
 }
 
-// mindConnection tells the core if a connection to the broker is lost, or was lost
-// meanwhile.
+// mindConnection reports to the core that a connection to the broker is down, or
+// was broken in the meantime.
 func (d *FrontDoor) mindConnection(ended []frontdoor.Ended) []frontdoor.Ended {
 	up := d.bus.Control.IsConnected() && d.bus.Payload.IsConnected()
 	switch n := d.bus.Reconnects(); {
@@ -91,7 +92,7 @@ func (d *FrontDoor) mindConnection(ended []frontdoor.Ended) []frontdoor.Ended {
 	return ended
 }
 
-// wall is what the wall clock showed at an instant; zero where there is none.
+// wall converts an instant to wall-clock time; zero stays zero.
 func wall(t protocol.Time) time.Time {
 	if t == 0 {
 		return time.Time{}

@@ -5,24 +5,25 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// box collects what is decided for one receiver; the term's lock guards it.
+// box collects the decisions for one receiver; the term's lock guards it.
 type box[T any] struct {
 	bus     *bus.Bus
 	subject string
 	codec   wire.Codec[[]T]
-	most    int // in one message
+	most    int // items per message
 	items   []T
 }
 
-// flusher is a box of whatever.
+// flusher is a box of any item type.
 type flusher interface{ flush() }
 
 func newBox[T any](b *bus.Bus, subject string, codec wire.Codec[[]T], most int) *box[T] {
 	return &box[T]{bus: b, subject: subject, codec: codec, most: most}
 }
 
-// addBox keeps a box for a receiver. Boxes are kept to spare their memory; where too
-// many are, all are made anew as they are needed (what is in one is sent all the same).
+// addBox stores a box for a receiver. Boxes are kept so that their memory is
+// reused. If there are too many, all are removed and recreated on demand (items
+// in a removed box are still sent).
 func addBox[K comparable, T any](boxes map[K]*box[T], of K, b *box[T]) {
 	if len(boxes) >= maxBoxes {
 		clear(boxes)
@@ -30,13 +31,13 @@ func addBox[K comparable, T any](boxes map[K]*box[T], of K, b *box[T]) {
 	boxes[of] = b
 }
 
-// add puts an item in and reports whether it is the first since the last flush.
+// add adds an item and reports whether it is the first since the last flush.
 func (b *box[T]) add(item T) (first bool) {
 	b.items = append(b.items, item)
 	return len(b.items) == 1
 }
 
-// flush sends what is in the box, in as few messages as may hold it.
+// flush sends the items, in as few messages as possible.
 func (b *box[T]) flush() {
 	for rest := b.items; len(rest) > 0; {
 		part := rest[:min(len(rest), b.most)]

@@ -12,9 +12,10 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// What reaches a scheduler: each message is decoded and becomes events of the core.
+// This file decodes the messages to a scheduler and turns them into events of
+// the core.
 
-// listen subscribes to everything that reaches a scheduler.
+// listen subscribes to all messages for a scheduler.
 func (t *term) listen() (stop func(), err error) {
 	var stops []func()
 	stop = func() {
@@ -43,7 +44,8 @@ func (t *term) listen() (stop func(), err error) {
 	return stop, err
 }
 
-// onSubmit takes what front doors say, and what the broker says of them.
+// onSubmit takes submissions of front doors, and the broker's replies to
+// queryResponders.
 func (t *term) onSubmit(m *nats.Msg) {
 	door, err := protocol.ParseDoor(t.bus.Subjects.Token(m.Subject, 2))
 	if err != nil {
@@ -65,7 +67,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended || !t.core.Started() {
-		return // front doors submit again what they have once an epoch is active
+		return // front doors submit their open requests again once an epoch is active
 	}
 	t.report = sched.AnswersReported{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
 	t.step(&t.report)
@@ -77,10 +79,10 @@ func (t *term) onSubmit(m *nats.Msg) {
 	t.flushLast(m.Sub, len(b.Requests))
 }
 
-// noResponders is the broker's status for a request that nobody listens to.
+// noResponders is the broker's status for a request without a subscriber.
 const noResponders = "503"
 
-// onNoResponders takes the answer of the broker to queryResponders.
+// onNoResponders takes the broker's reply to queryResponders.
 func (t *term) onNoResponders(door uint64, number string) {
 	question, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
@@ -105,8 +107,8 @@ func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
 	t.step(&sched.FrontDoorBeat{Heartbeat: h})
 }
 
-// checkHearing tells the core if something may have been missed. The caller holds
-// the lock.
+// checkHearing steps the core with MessagesMissed if messages may have been
+// missed. The caller holds the lock.
 func (t *term) checkHearing() {
 	if missed := missedBy(t.bus); missed != t.missed {
 		t.missed = missed
@@ -114,15 +116,15 @@ func (t *term) checkHearing() {
 	}
 }
 
-// missedBy counts how often the broker may not have got through.
+// missedBy counts how many times messages from the broker may have been lost.
 func missedBy(b *bus.Bus) uint64 { return b.Reconnects() + uint64(b.Dropped()) }
 
-// maxUnsent bounds how many submissions and results are worked off before what
-// was decided is sent.
+// maxUnsent bounds the submissions and results that are processed before the
+// decisions are sent.
 const maxUnsent = 32
 
-// flushLast is flush once no message of the subscription waits behind this one,
-// or when enough has come together.
+// flushLast flushes if no further message of the subscription is pending, or if
+// maxUnsent is reached.
 func (t *term) flushLast(sub *nats.Subscription, events int) {
 	t.unsent += events
 	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || t.unsent >= maxUnsent {
@@ -149,11 +151,11 @@ func (t *term) onResult(m *nats.Msg) {
 	}
 }
 
-// onClock tells a worker the time.
+// onClock replies to a worker with the scheduler's time.
 func (t *term) onClock(m *nats.Msg) {
 	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
 	if err := m.Respond(wire.Clock.Encode(&reading)); err != nil {
-		t.bus.Log.Debug("clock answer not sent", "error", err) // it asks again
+		t.bus.Log.Debug("clock answer not sent", "error", err) // the worker queries again
 	}
 }
 
@@ -179,8 +181,8 @@ func (t *term) onJoin(m *nats.Msg) {
 	if m.Reply == "" {
 		return
 	}
-	noted := t.heartbeat() // its epoch is what counts
+	noted := t.heartbeat() // the epoch confirms the join
 	if err := m.Respond(wire.Heartbeat.Encode(&noted)); err != nil {
-		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // it is told of again
+		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // the controller announces the worker again
 	}
 }

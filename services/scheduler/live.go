@@ -13,10 +13,11 @@ import (
 	"clockwork/pkg/watch/livestats"
 )
 
-// What people can see of a scheduler while it works: its figures, and why single
-// requests ended as they did.
+// This file shows a running scheduler: its statistics, and explanations of
+// single requests.
 
-// tellPredictions has the figures hear how well durations were predicted.
+// reportPredictions makes t.live report the errors of predicted durations to
+// predicted.
 func (t *term) reportPredictions(predicted *livestats.Scheduler) {
 	t.live.Closed = func(c *explain.Closed) {
 		if c.OK {
@@ -31,7 +32,7 @@ type shown struct {
 	service *Service
 }
 
-// startLiveStats publishes them while somebody watches.
+// startLiveStats publishes the live statistics while there are subscribers.
 func (s *Service) startLiveStats(b *bus.Bus) (stop func(), err error) {
 	f, err := b.StartLiveStats(protocol.Scheduler, protocol.DoorName(s.id), &shown{s.predicted, s})
 	return f.Stop, err
@@ -67,13 +68,13 @@ func (t *term) liveStats(f *protocol.SchedulerStats) {
 	f.Copies = t.demand.copies(s.Models)
 }
 
-// demand is how much models were asked for lately, which halves each time it is read.
+// demand is the recent demand by model; it is halved each time copies is called.
 type demand struct {
 	asked     map[string]uint64
-	submitted map[string]uint64 // by the core's count, when it was read last
+	submitted map[string]uint64 // the core's counts at the last call
 }
 
-// copies says on how many GPUs those models are that were asked for most.
+// copies returns the number of GPUs that hold each of the models in most demand.
 func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
 	if d.asked == nil {
 		d.asked, d.submitted = map[string]uint64{}, map[string]uint64{}
@@ -97,7 +98,8 @@ func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
 	return list
 }
 
-// answer explains requests; without any, what was missed lately.
+// answer explains requests by their ids; without ids it summarises recent
+// misses.
 func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +113,7 @@ func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 	for _, text := range q.IDs {
 		id, err := protocol.ParseRequestID(text)
 		if err != nil {
-			continue // a client's own: front doors know it
+			continue // a client's own id: front doors know it
 		}
 		if e, arrived := t.live.Explain(id, t.core.Waits); e != nil {
 			r.Requests = append(r.Requests, explain.LiveExplanation{Explanation: e, Arrived: wall(arrived).UTC()})

@@ -12,10 +12,11 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// What a scheduler says beside its decisions on requests: questions to workers and
-// to the broker, the answers that lost front doors owed, and lines in the log.
+// This file sends everything that is not a decision on a request: queries of
+// workers and of the broker, answers on behalf of lost front doors, and log
+// lines.
 
-// ask asks a worker for its state.
+// ask queries a worker's state.
 func (t *term) ask(q sched.WorkerQuestion) {
 	r, err := t.caller.Do(t.ctx, q.ID, protocol.Action{Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Latest: protocol.Never})
 	answer := sched.WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation}
@@ -28,8 +29,9 @@ func (t *term) ask(q sched.WorkerQuestion) {
 // noWorker takes the place of a worker in the subject of an empty message to a front door.
 const noWorker = "nobody"
 
-// queryResponders sends an empty message to both subjects of a front door. Where nobody listens the
-// broker says so, behind all that the front door said; one that lives does not mind.
+// queryResponders sends an empty message to both subjects of a front door. If
+// there is no subscriber, the broker replies so, after all messages that the
+// front door sent; a front door that is alive ignores the empty messages.
 func (t *term) queryResponders(q sched.FrontDoorQuestion) {
 	s := t.bus.Subjects
 	for _, ask := range []struct {
@@ -42,13 +44,13 @@ func (t *term) queryResponders(q sched.FrontDoorQuestion) {
 	} {
 		answer := s.Submit(q.FrontDoor) + "." + strconv.FormatUint(ask.number, 10)
 		if err := t.bus.Control.PublishRequest(ask.subject, answer, ask.nothing); err != nil {
-			t.bus.Log.Debug("broker not asked about a front door", "error", err) // later again
+			t.bus.Log.Debug("broker not asked about a front door", "error", err) // repeated later
 		}
 	}
 }
 
-// answerFor gives the answers that a lost front door owed. Other schedulers that may
-// know of these requests hear it first, as they do from front doors.
+// answerFor answers requests on behalf of a lost front door. Other schedulers
+// that may know these requests are informed first, as front doors do.
 func (t *term) answerFor(o sched.OwedAnswers) {
 	for part := range slices.Chunk(o.Answers, maxDispatches) {
 		b := protocol.SubmissionBatch{Door: o.FrontDoor, Epoch: t.epoch.Load()}
@@ -74,7 +76,7 @@ func frontDoorLost(door uint64, a sched.OwedAnswer) *nats.Msg {
 	return bus.ErrorReply(encoding, a.Reply, protocol.Errorf(protocol.FrontDoorLost, "front door %s was lost while it had the request", protocol.DoorName(door)))
 }
 
-// say logs what people want to know.
+// say logs a note of the core.
 func (t *term) say(n sched.Note) {
 	log := t.bus.Log
 	switch n.Kind {

@@ -7,11 +7,11 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// source is what can be read of a scheduler.
+// source returns the metrics source of a scheduler.
 func (s *Service) source(b *bus.Bus) watch.Source {
 	return watch.Source{
 		Service: protocol.Scheduler, Name: protocol.DoorName(s.id),
-		Ready: b.Unreachable, // one that stands by is ready to take over
+		Ready: b.Unreachable, // a standby is ready to take over
 		Bus:   b.Gauges,
 		Scheduler: func() watch.Scheduler {
 			if t := s.term.Load(); t != nil {
@@ -22,8 +22,8 @@ func (s *Service) source(b *bus.Bus) watch.Source {
 	}
 }
 
-// tellTraced tells of a request that is about to be given to the core, if its trace is
-// recorded.
+// reportTraced reports a request that is about to be given to the core, if its
+// trace is recorded.
 func (t *term) reportTraced(r *protocol.Submitted) {
 	if !r.Trace.Recorded() {
 		return

@@ -1,8 +1,8 @@
-// Package scheduler runs the scheduling core: it is given ClockworkState and
-// the workers at activation, and from then on turns requests into actions.
+// Package scheduler runs the scheduling core: the core receives ClockworkState
+// and the workers at activation, and then turns requests into actions.
 //
-// One instance holds the lease and works; others stand by. The core decides;
-// this shell only decodes, hands over and sends.
+// The instance with the lease is active; the others are standbys. The core
+// decides; this shell only decodes, steps the core and sends its decisions.
 package scheduler
 
 import (
@@ -22,23 +22,23 @@ import (
 	"clockwork/services/host"
 )
 
-// Config is everything that can be set of a scheduler.
+// Config is the configuration of a scheduler.
 type Config struct {
 	// Policy is the scheduling policy, by name.
 	Policy string
-	// Core configures it.
+	// Core configures the policy.
 	Core sched.Config
-	// Telemetry hears of the core's actions and of its pace; nil is nobody.
+	// Telemetry is the hub that receives the core's actions and step durations; nil
+	// for none.
 	Telemetry *watch.Hub
-	// Observers are shown what the core of each term is given and what it decides,
-	// under the term's lock; none by default.
+	// Observers receive the events and decisions of each term's core, under the
+	// term's lock; none by default.
 	Observers []sched.Observer
 }
 
-// DefaultConfig returns the defaults.
 func DefaultConfig() Config { return Config{Policy: "clockwork", Core: sched.Defaults()} }
 
-// Module runs a scheduler.
+// Module is the fx module of a scheduler.
 var Module = fx.Module("scheduler",
 	fx.Provide(New),
 	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
@@ -46,12 +46,12 @@ var Module = fx.Module("scheduler",
 	}),
 )
 
-// Service is one scheduler, active or standing by.
+// Service is one scheduler, active or standby.
 type Service struct {
 	config Config
 	broker bus.Config
 	id     uint64
-	term   atomic.Pointer[term] // nil while another works
+	term   atomic.Pointer[term] // nil without the lease
 
 	predicted *livestats.Scheduler
 }
@@ -65,14 +65,14 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: livestats.NewScheduler()}, nil
 }
 
-// Run serves term after term until ctx ends.
+// Run runs terms until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	host, _ := os.Hostname() // for people only
+	host, _ := os.Hostname() // for display only
 	name := protocol.DoorName(s.id)
 	heartbeats := b.StartHeartbeats(protocol.Scheduler, name, s.heartbeat)
 	defer heartbeats.Stop()
@@ -85,7 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "scheduler", bus.Candidate{Kind: protocol.Scheduler, ID: name, Host: host})
 		if err != nil {
-			return nil // ctx ended while another works
+			return nil // ctx ended while another scheduler was active
 		}
 		t, err := newTerm(s.config, s.id, b, lease.Epoch())
 		if err == nil {
@@ -101,7 +101,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// heartbeat is that of the present term, if there is one that serves.
+// heartbeat returns that of the current term, or a standby's.
 func (s *Service) heartbeat() protocol.Heartbeat {
 	if t := s.term.Load(); t != nil {
 		return t.heartbeat()

@@ -17,9 +17,9 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// term is the shell around a sched.Term. One lock owns the core: whoever brings an
-// event, a callback of NATS or a timer, steps it and sends what it decided. A
-// goroutine between the two would cost each request another switch.
+// term is the shell around a sched.Term. One lock owns the core: each NATS
+// callback and timer steps the core itself and sends its decisions. A goroutine
+// in between would cost each request another switch.
 type term struct {
 	id     uint64 // of this process
 	issuer uint64 // of this term
@@ -28,39 +28,40 @@ type term struct {
 	caller *bus.Caller
 	starts *wire.Chunks[protocol.ClockworkState]
 	joins  *wire.Chunks[protocol.WorkerState]
-	over   chan struct{} // closed when the term must not go on
+	over   chan struct{} // closed when the term must end
 
-	// What the heartbeat says, as of the last step that changed it.
+	// epoch, active and queued are the heartbeat's values, as of the last step that
+	// changed them.
 	epoch  atomic.Uint64
 	active atomic.Bool
 	queued atomic.Int64
 
-	ctx     context.Context // ends with the term; of what is asked in it
-	sending sync.WaitGroup  // questions and answers that are sent beside the lock
+	ctx     context.Context // ends with the term; bounds queries made in it
+	sending sync.WaitGroup  // queries and answers that are sent outside the lock
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	core     *sched.Term
 	live     *explain.Live  // observes the core
-	snapshot sched.Snapshot // of the core, as of the last look
+	snapshot sched.Snapshot // the last snapshot of the core
 	demand   demand
-	timer    *time.Timer   // of the core's wake
-	wake     protocol.Time // when it is set to
+	timer    *time.Timer   // fires at the core's Wake
+	wake     protocol.Time // when the timer fires
 	beat     func()        // sends a heartbeat now; nil until the term serves
-	ended    bool          // the term is over; nothing more is decided
+	ended    bool          // the term is over; no more decisions
 	doors    map[uint64]*box[protocol.Dispatch]
 	workers  map[string]*box[protocol.Action]
 	refs     []protocol.RequestRef // of the actions in workers
-	report   sched.AnswersReported // used for each, as the next two are
+	report   sched.AnswersReported // reused for every event, as the next two
 	submit   sched.Submitted
 	result   sched.Result
-	full     []flusher // of doors and workers, those with something to send
+	full     []flusher // boxes of doors and workers with unsent items
 	unsent   int       // submissions and results since the last flush
-	missed   uint64    // how often the broker did not get through to here
+	missed   uint64    // missedBy at the last check
 }
 
-// Bounds of messages and boxes, and of the wait for a worker's answer.
+// These bound messages, boxes, and the wait for a worker's answer.
 const (
-	maxDispatches = 2048 // in a message, as the next
+	maxDispatches = 2048 // per message, as the next
 	maxActions    = 256
 	maxBoxes      = 4096 // of workers, and of front doors
 	queryWait     = 2 * time.Second
@@ -94,8 +95,8 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	return t, nil
 }
 
-// serve works until ctx ends or the lease is lost. beat has the term's heartbeat
-// sent now.
+// serve runs the term until ctx ends or the lease is lost. beat sends the term's
+// heartbeat at once.
 func (t *term) serve(ctx context.Context, lease *bus.Lease, beat func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	t.ctx = ctx
@@ -111,7 +112,7 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease, beat func()) error {
 	}
 	for _, nc := range []*nats.Conn{t.bus.Control, t.bus.Payload} {
 		if err := nc.Flush(); err != nil {
-			return nil // the broker is gone; campaign again
+			return nil // the broker is unreachable; campaign again
 		}
 	}
 	t.mu.Lock()
@@ -123,8 +124,9 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease, beat func()) error {
 	return nil
 }
 
-// wait returns when the term is over. Until then it counts for those who are
-// watched: where this process was stopped, the ticks of that time do not come.
+// wait returns when the term is over. Until then it sends HeartbeatDue to the
+// core; while this process is paused there are no ticks, so no peer is declared
+// lost.
 func (t *term) wait(ctx context.Context, lease *bus.Lease) {
 	every := time.NewTicker(protocol.HeartbeatEvery)
 	defer every.Stop()
@@ -143,7 +145,7 @@ func (t *term) wait(ctx context.Context, lease *bus.Lease) {
 	}
 }
 
-// take gives the core an event and sends what was decided.
+// take applies one event to the core and sends the decisions.
 func (t *term) take(e sched.TermEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -179,7 +181,7 @@ func (t *term) heartbeat() protocol.Heartbeat {
 	return h
 }
 
-// step gives the core one event; what it decided leaves with the next flush.
+// step applies one event to the core; its decisions are sent by the next flush.
 func (t *term) step(e sched.TermEvent) {
 	out := t.decide(e)
 	t.order(out.Actions)
@@ -189,15 +191,15 @@ func (t *term) step(e sched.TermEvent) {
 	if len(out.Notes)+len(out.Ask)+len(out.Questions)+len(out.Owed) > 0 || out.Activated || out.Resign != "" {
 		t.carryOut(out)
 	}
-	// A timer that rings too early is set anew then: that is less work than to
-	// set it back with each event.
+	// An early timer is set again when it fires: that costs less than to postpone it
+	// with each event.
 	if out.Wake < t.wake {
 		t.wake = out.Wake
 		t.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
 	}
 }
 
-// decide steps the core, with those who observe it.
+// decide steps the core, and measures the step if the hub wants that.
 func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
 	if !t.hub.WantsSteps() {
 		return t.core.Step(clock.Now(), e)
@@ -208,7 +210,7 @@ func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
 	return out
 }
 
-// observers are shown what the policy's core is given, and what it decides.
+// observers returns the observers of the policy's core.
 func (t *term) observers(config Config) sched.Observers {
 	list := sched.Observers{t.live}
 	if o := config.Telemetry.Observer(); o != nil {
@@ -217,7 +219,7 @@ func (t *term) observers(config Config) sched.Observers {
 	return append(list, config.Observers...)
 }
 
-// carryOut does what is seldom to do.
+// carryOut carries out the rare parts of the output.
 func (t *term) carryOut(out *sched.TermOutput) {
 	t.epoch.Store(t.core.Epoch())
 	t.active.Store(t.core.Active())
@@ -236,7 +238,7 @@ func (t *term) carryOut(out *sched.TermOutput) {
 	if out.Activated && t.beat != nil {
 		t.beat()
 	}
-	if out.Resign != "" { // the next term has a new epoch and is activated anew
+	if out.Resign != "" { // the next term has a new epoch and needs an activation
 		t.bus.Log.Warn("giving up the lease: "+out.Resign, "epoch", t.epoch.Load())
 		t.ended = true
 		close(t.over)
@@ -251,7 +253,7 @@ func (t *term) order(actions []sched.Addressed) {
 			addBox(t.workers, a.Worker, box)
 		}
 		first := len(t.refs)
-		t.refs = append(t.refs, a.Action.Requests...) // the core uses its own again
+		t.refs = append(t.refs, a.Action.Requests...) // the core reuses its own slice
 		a.Action.Requests = t.refs[first:len(t.refs):len(t.refs)]
 		if box.add(a.Action) {
 			t.full = append(t.full, box)
@@ -273,7 +275,7 @@ func (t *term) dispatch(decisions []protocol.Dispatch) {
 	}
 }
 
-// flush sends every worker and every front door what was decided for it.
+// flush sends every worker and every front door its decisions.
 func (t *term) flush() {
 	for _, box := range t.full {
 		box.flush()

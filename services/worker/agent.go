@@ -15,10 +15,10 @@ import (
 	"clockwork/pkg/watch/livestats"
 )
 
-// agent is a worker at work, from the moment it has its name. One lock owns its
-// core: callbacks of NATS take it to hand an action or an input over, goroutines of a
-// GPU when they are done with something. Under it nothing blocks: the work itself is
-// done outside.
+// agent is a running worker, from the moment it holds its name. One lock owns
+// its core: NATS callbacks take it to pass actions and inputs, a GPU's
+// goroutines to pass the ends of orders. Nothing blocks under the lock; devices
+// are called outside of it.
 type agent struct {
 	config      Config
 	bus         *bus.Bus
@@ -27,26 +27,26 @@ type agent struct {
 
 	mu       sync.Mutex // guards everything down to the blank line
 	core     *work.Worker
-	timer    *time.Timer   // of the core's wake
-	wake     protocol.Time // when it is set to
-	staging  []*work.Order // small ones, to be staged by the step at work
+	timer    *time.Timer   // fires at the core's Wake
+	wake     protocol.Time // when the timer fires
+	staging  []*work.Order // small inputs, staged within the current step
 	models   map[backend.Model]struct{}
-	received work.Received // used for each, as input is
+	received work.Received // reused for every event, as input is
 	input    work.Input
-	ordered  protocol.Time // when an action came, or a new scheduler
-	resting  bool          // the clock is asked for seldom
+	ordered  protocol.Time // when the last action arrived or the scheduler changed
+	resting  bool          // the clock is queried rarely
 
 	gpus       []*gpu
 	results    *bus.Batch[protocol.Result]
 	outputs    *outputs
 	unsent     chan struct{} // wakes the sender
 	sender     sync.WaitGroup
-	clockWake  chan struct{} // the clock is to be asked for now
+	clockWake  chan struct{} // query the clock now
 	subs       []*nats.Subscription
-	figures    *livestats.Worker // guarded by itself
+	figures    *livestats.Worker // has its own lock
 	shown      *bus.LiveStats
 	heartbeats *bus.Heartbeater
-	unregister func()          // of what can be read of it
+	unregister func()          // removes the worker from the hub
 	ctx        context.Context // of loads and of the clock; ends when the worker stops
 	cancel     context.CancelFunc
 	work       sync.WaitGroup
@@ -89,7 +89,7 @@ func (a *agent) coreConfig() work.Config {
 	return c
 }
 
-// start makes the worker known.
+// start starts the GPUs, the subscriptions and the heartbeats.
 func (a *agent) start() error {
 	a.sender.Go(a.send)
 	for _, g := range a.gpus {
@@ -115,7 +115,7 @@ func (a *agent) start() error {
 		return err
 	}
 	for _, nc := range []*nats.Conn{a.bus.Control, a.bus.Payload} {
-		if err := nc.Flush(); err != nil { // the broker knows the subscriptions now
+		if err := nc.Flush(); err != nil { // the broker has the subscriptions now
 			return err
 		}
 	}
@@ -128,8 +128,8 @@ func (a *agent) start() error {
 	return nil
 }
 
-// stop takes nothing more, finishes what it has as far as that takes no longer
-// than it may, and gives everything back.
+// stop accepts no more actions, finishes the running ones within Config.Finish,
+// and releases everything.
 func (a *agent) stop() error {
 	defer a.unregister()
 	a.finish()
@@ -157,14 +157,14 @@ func (a *agent) stop() error {
 	return a.backend.Close()
 }
 
-// finish lets the actions end that the worker was given. It says with its
-// heartbeats that it stops, so that it is given no more; what comes all the same
-// is SHUTTING_DOWN.
+// finish waits for the worker's actions to end. The heartbeats report that the
+// worker is stopping, so that it gets no more actions; further ones are answered
+// SHUTTING_DOWN.
 func (a *agent) finish() {
 	a.mu.Lock()
 	a.step(&work.Stop{})
 	a.mu.Unlock()
-	a.cancel() // loads from disk are of no use any more
+	a.cancel() // loads from disk are useless now
 	if a.heartbeats == nil {
 		return
 	}
@@ -182,22 +182,22 @@ func (a *agent) finish() {
 		busy = a.core.InFlight() > 0
 		a.mu.Unlock()
 	}
-	a.flush() // before the heartbeat that says that nothing is in flight
+	a.flush() // before the heartbeat that reports nothing in flight
 	a.heartbeats.Now()
 }
 
-// finishLook is how often a worker that stops looks whether it is done.
+// finishLook is the interval between checks whether a stopping worker is done.
 const finishLook = 2 * time.Millisecond
 
-// unlock ends what was done under the lock, and sends the results of it.
+// unlock releases the lock and sends the results.
 func (a *agent) unlock() {
 	a.mu.Unlock()
 	a.results.Flush()
 }
 
-// sendSoon ends what a lane's goroutine did under the lock. While lanes execute,
-// outputs and results are left to the sender: this lane may have its next order,
-// and lanes that end together fill one message.
+// sendSoon releases the lock after a lane's step. While lanes execute, outputs
+// and results are left to the sender: this lane can start its next order, and
+// lanes that end together fill one message.
 func (a *agent) sendSoon() {
 	last := a.core.Executing() == 0
 	a.mu.Unlock()
@@ -207,13 +207,14 @@ func (a *agent) sendSoon() {
 	}
 	select {
 	case a.unsent <- struct{}{}:
-	default: // it will look anyway
+	default: // the sender is already due
 	}
 }
 
-// send sends what lanes leave, the outputs first. It lets go of the processor
-// once before: lanes that are ready to end then do, and what they leave goes
-// along. On an idle machine there are none, and nothing waits.
+// send sends the outputs and results left by lanes, the outputs first. It yields
+// the processor once before: lanes that are about to end then do so, and their
+// outputs are sent along. On an idle machine there are none, and nothing is
+// delayed.
 func (a *agent) send() {
 	for range a.unsent {
 		runtime.Gosched()
@@ -228,15 +229,15 @@ func (a *agent) flush() {
 	a.results.Flush()
 }
 
-// drainWait bounds how long the broker may take to end the subscriptions.
+// drainWait bounds the wait for the end of the subscriptions.
 const drainWait = time.Second
 
-// drain ends the subscriptions; what has arrived is answered first.
+// drain ends the subscriptions after their pending messages are processed.
 func (a *agent) drain() {
 	closed := make(chan struct{}, len(a.subs))
 	for _, sub := range a.subs {
 		sub.SetClosedHandler(func(string) { closed <- struct{}{} })
-		if err := sub.Drain(); err != nil { // the connection is gone already
+		if err := sub.Drain(); err != nil { // the connection is already closed
 			closed <- struct{}{}
 		}
 	}

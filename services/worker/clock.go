@@ -13,16 +13,16 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// clockQueryEvery is how often the worker queries the clock of the scheduler, restEvery how often
-// once nothing was ordered for restAfter.
+// clockQueryEvery is the interval between queries of the scheduler's clock,
+// restEvery the interval after restAfter without an action.
 const (
 	clockQueryEvery = 25 * time.Millisecond
 	restEvery       = 250 * time.Millisecond
 	restAfter       = 2 * time.Second
 )
 
-// startClock keeps the offset to the scheduler's clock. When it was asked
-// stands in the reply's subject, so that no question need be remembered.
+// startClock queries the scheduler's clock periodically. The reply subject
+// contains the time of the query, so that no query must be remembered.
 func (a *agent) startClock() error {
 	inbox := a.bus.Control.NewInbox()
 	sub, err := a.bus.Subscribe(a.bus.Control, inbox+".*", a.onClock)
@@ -41,14 +41,14 @@ func (a *agent) startClock() error {
 			case <-next.C:
 			}
 			asked := inbox + "." + strconv.FormatInt(int64(clock.Now()), 36)
-			_ = a.bus.Control.PublishRequest(a.bus.Subjects.Clock(a.config.Name), asked, nil) // it is asked again
+			_ = a.bus.Control.PublishRequest(a.bus.Subjects.Clock(a.config.Name), asked, nil) // repeated by the next query
 			next.Reset(a.nextClockQuery(clock.Now()))
 		}
 	})
 	return nil
 }
 
-// nextClockQuery is the time until the next query of the clock.
+// nextClockQuery returns the time until the next query of the clock.
 func (a *agent) nextClockQuery(now protocol.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -59,8 +59,8 @@ func (a *agent) nextClockQuery(now protocol.Time) time.Duration {
 	return clockQueryEvery
 }
 
-// wakeClock ends a rest: there is something to do, for which the clock counts. The
-// caller holds the lock.
+// wakeClock ends the longer query interval, because there is work that needs the
+// clock. The caller holds the lock.
 func (a *agent) wakeClock(now protocol.Time) {
 	a.ordered = now
 	if !a.resting {
@@ -76,7 +76,7 @@ func (a *agent) wakeClock(now protocol.Time) {
 func (a *agent) onClock(m *nats.Msg) {
 	answered := clock.Now()
 	asked, err := strconv.ParseInt(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 36, 64)
-	if err != nil || len(m.Data) == 0 { // nobody is there to ask
+	if err != nil || len(m.Data) == 0 { // no responders
 		return
 	}
 	reading, fault := wire.Clock.Decode(m.Data)
@@ -88,7 +88,7 @@ func (a *agent) onClock(m *nats.Msg) {
 	before := a.core.ClockEpoch()
 	out := a.core.Step(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
 	known, stepped := out.ClockKnown, out.Stepped
-	if a.core.ClockEpoch() != before { // a new scheduler's clock is to be known soon
+	if a.core.ClockEpoch() != before { // synchronise quickly with a new scheduler's clock
 		a.wakeClock(answered)
 	}
 	a.mu.Unlock()
@@ -96,6 +96,6 @@ func (a *agent) onClock(m *nats.Msg) {
 		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)
 	}
 	if known {
-		a.heartbeats.Now() // the scheduler waits for this
+		a.heartbeats.Now() // the scheduler waits for this heartbeat
 	}
 }

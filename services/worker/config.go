@@ -9,42 +9,42 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// Config is everything that can be set of a worker.
+// Config is the configuration of a worker.
 type Config struct {
-	// Name is the worker's name, unique in the stack: it holds the lease
-	// worker.<Name> while it lives.
+	// Name is the worker's name, unique in the stack: the worker holds the lease
+	// worker.<Name>.
 	Name string
-	// Inventory is what the worker's host has; of its devices the worker takes GPUs
-	// for itself, each by the lease gpu.<host>.<device>. It is empty for a backend
-	// that needs nothing of the host, and GPUs is then of no meaning.
+	// Inventory lists the devices of the worker's host. The worker takes GPUs of
+	// them, each by the lease gpu.<host>.<device>. Inventory is empty for a backend
+	// without devices; GPUs is then ignored.
 	Inventory backend.Inventory
 	GPUs      int
-	// Open opens the backend on the devices that were taken. It is called once,
-	// when the worker has its name, and may take seconds.
+	// Open opens the backend on the worker's devices. It is called once, when the
+	// worker holds its name, and may take seconds.
 	Open func(devices []string) (backend.Backend, error)
-	// GenerateInputs: requests without inputs run on generated ones; else they
-	// are answered INVALID_INPUT.
+	// GenerateInputs: requests without inputs run on generated inputs; otherwise
+	// they are answered INVALID_INPUT.
 	GenerateInputs bool
-	// Ahead is how far in the future an action may begin; further ones are
+	// Ahead bounds how far in the future an action may start; later ones are
 	// answered TOO_EARLY.
 	Ahead time.Duration
-	// MaxQueued bounds the actions that wait for one lane of one GPU.
+	// MaxQueued bounds the waiting actions per lane.
 	MaxQueued int
-	// MaxInputBytes and MaxInputs bound the inputs that wait for their action;
-	// InputWait is how long one is kept.
+	// MaxInputBytes and MaxInputs bound the inputs that wait for their action,
+	// InputWait how long each waits.
 	MaxInputBytes int64
 	MaxInputs     int
 	InputWait     time.Duration
-	// Telemetry hears of the results that the worker gives; nil is nobody.
+	// Telemetry is the hub that receives the worker's results; nil for none.
 	Telemetry *watch.Hub
-	// Finish is how long the actions that a worker has may take when it is told
-	// to stop; the rest is answered SHUTTING_DOWN.
+	// Finish bounds the time for the remaining actions of a stopping worker; the
+	// rest is answered SHUTTING_DOWN.
 	Finish time.Duration
-	// MaxModels bounds the models in host memory, copies counted.
+	// MaxModels bounds the models in host memory, including copies.
 	MaxModels int
 }
 
-// DefaultConfig returns the defaults for a worker of this name.
+// DefaultConfig returns the defaults for a worker with this name.
 func DefaultConfig(name string, open func(devices []string) (backend.Backend, error)) Config {
 	return Config{
 		Name:          name,
@@ -59,7 +59,7 @@ func DefaultConfig(name string, open func(devices []string) (backend.Backend, er
 	}
 }
 
-// Validate names the first field that makes no sense.
+// Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
 	switch {
 	case !protocol.ValidName(c.Name):

@@ -13,21 +13,21 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 )
 
-// devices are those of the host that this worker has for itself, each by a lease.
+// devices are the host's devices that this worker owns, each by a lease.
 type devices struct {
 	names  []string
 	leases []*bus.Lease
-	lost   chan string // one that another worker has now
+	lost   chan string // a device whose lease another worker now holds
 	stop   chan struct{}
 	watch  sync.WaitGroup
 }
 
-// takePause is the pause before devices are tried for again, at least. Workers that
-// start together do not try together for long.
+// takePause is the minimum pause before the worker tries to take devices again.
+// A random part separates workers that start together.
 const takePause = 200 * time.Millisecond
 
-// takeDevices takes as many devices as the worker has GPUs, those first that are
-// first in the inventory, or none: what other workers that live have stays theirs.
+// takeDevices takes as many devices as the worker has GPUs, in inventory order,
+// or none. Devices of live workers are not taken.
 func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error) {
 	d := &devices{lost: make(chan string, 1), stop: make(chan struct{})}
 	if len(s.config.Inventory.Devices) == 0 {
@@ -44,7 +44,7 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case !errors.Is(err, bus.ErrHeld):
-			b.Log.Warn("devices not taken", "worker", s.config.Name, "error", err) // the broker is away
+			b.Log.Warn("devices not taken", "worker", s.config.Name, "error", err) // the broker is unreachable
 			late = time.Now().Add(nameWait)
 		case time.Now().After(late):
 			return nil, s.allTaken(ctx, b)
@@ -55,7 +55,8 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 	}
 }
 
-// tryDevices takes all that the worker needs, or nothing. ErrHeld: too few are free.
+// tryDevices takes all devices that the worker needs, or none. ErrHeld: too few
+// are free.
 func (s *Service) tryDevices(ctx context.Context, b *bus.Bus, d *devices) error {
 	for _, name := range s.config.Inventory.Devices {
 		lease, err := b.Acquire(ctx, s.deviceKey(name), s.config.Name)
@@ -77,7 +78,7 @@ func (s *Service) deviceKey(device string) string {
 	return "gpu." + s.config.Inventory.Host + "." + device
 }
 
-// allTaken says who has the devices.
+// allTaken returns an error that names the holders of the devices.
 func (s *Service) allTaken(ctx context.Context, b *bus.Bus) error {
 	var taken []string
 	for _, name := range s.config.Inventory.Devices {
@@ -97,14 +98,14 @@ func (d *devices) watchLeases() {
 			case <-lease.Lost():
 				select {
 				case d.lost <- d.names[i]:
-				default: // the first one is enough
+				default: // one lost device is enough
 				}
 			}
 		})
 	}
 }
 
-// release gives all of them back.
+// release gives all devices back.
 func (d *devices) release() {
 	close(d.stop)
 	d.watch.Wait()

@@ -10,30 +10,31 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// gpu is one GPU at work: the goroutines that call its device. The core says what
-// they do and when; the channels carry orders to them, each with room for all that
-// can be under way, so that nobody blocks on one under the agent's lock.
+// gpu is one GPU with the goroutines that call its device. The core decides what
+// they do and when. The channels carry orders to them; their capacity covers
+// everything that can be under way, so that sending under the agent's lock never
+// blocks.
 type gpu struct {
 	agent  *agent
 	index  int
 	device backend.Device
 	info   backend.DeviceInfo
-	// weights are those on the device, by model; the agent's lock guards them.
+	// weights are the weights on the device, by model; the agent's lock guards them.
 	weights map[string]backend.Weights
 
-	stages    chan *work.Order // whose inputs are to be brought to the device
+	stages    chan *work.Order // orders whose inputs are to be staged
 	execute   chan *work.Order // at most one
-	finishing chan *work.Order // whose outputs are to be fetched
+	finishing chan *work.Order // orders whose outputs are to be fetched
 	transfer  chan *work.Order // at most one
 	work      sync.WaitGroup
 }
 
-// job is what the device holds of an order: Order.Driver.
+// job is the device's part of an order: Order.Driver.
 type job struct {
 	run      backend.Run
 	weights  backend.Weights
-	payloads [][]byte // outputs, one for each member
-	fetch    bool     // the outputs are to be fetched beside the next execution
+	payloads [][]byte // outputs, one per request
+	fetch    bool     // fetch the outputs during the next execution
 }
 
 func jobOf(o *work.Order) *job {
@@ -59,7 +60,7 @@ func newGPU(a *agent, index int, device backend.Device) *gpu {
 	}
 }
 
-// start begins to work on the device.
+// start starts the goroutines.
 func (g *gpu) start() {
 	g.work.Go(func() { each(g.stages, g.stage) })
 	g.work.Go(func() {
@@ -76,7 +77,7 @@ func (g *gpu) start() {
 	g.work.Go(func() { each(g.transfer, g.move) })
 }
 
-// stop waits until what was begun is over. Nothing waits in the lanes.
+// stop waits for the running orders. The lanes must be empty.
 func (g *gpu) stop() {
 	close(g.stages)
 	close(g.execute)
@@ -90,16 +91,16 @@ func each(orders <-chan *work.Order, do func(*work.Order)) {
 	}
 }
 
-// smallCopy is how many bytes are copied where they come along: handing them to
-// another goroutine would take longer.
+// smallCopy bounds the inputs, in bytes, that are copied in the current
+// goroutine: handing them to another one would take longer.
 const smallCopy = 64 << 10
 
-// smallOutput is how many bytes of output are fetched before the GPU's next
-// execution is looked for: that takes less than a goroutine beside it would.
+// smallOutput bounds the outputs, in bytes, that are fetched before the GPU's
+// next execution: that takes less time than another goroutine would.
 const smallOutput = 16 << 10
 
-// stage brings larger inputs to the device, beside the execution of others. The
-// caller does not hold the lock; the core keeps the inputs until it is told.
+// stage copies larger inputs to the device, during other executions. Called
+// without the lock; the core keeps the inputs until the Staged event.
 func (g *gpu) stage(o *work.Order) {
 	e := g.copyInputs(o)
 	g.agent.mu.Lock()
@@ -117,11 +118,11 @@ func (g *gpu) copyInputs(o *work.Order) *work.Staged {
 	return &work.Staged{Order: o, Phase: span(begin)}
 }
 
-// run executes an order. The caller is the execution goroutine, without the lock.
+// run executes an order. Called by the execution goroutine, without the lock.
 func (g *gpu) run(o *work.Order) {
 	j, e := jobOf(o), work.Executed{Order: o}
 	if e.Begin = clock.Now(); o.Late(e.Begin) != nil {
-		e.Refused = o.Late(e.Begin) // the machine held this thread up
+		e.Refused = o.Late(e.Begin) // the operating system delayed this thread
 	} else {
 		e.Refused = refusal(j.run.Execute(j.weights))
 		e.Phase = span(e.Begin)
@@ -140,7 +141,7 @@ func (g *gpu) run(o *work.Order) {
 	}
 }
 
-// finish fetches larger outputs, beside the execution of others.
+// finish fetches larger outputs, during the next execution.
 func (g *gpu) finish(o *work.Order) {
 	j, e := jobOf(o), work.Fetched{Order: o}
 	j.payloads, e.Phase, e.Refused = fetch(j.run)
@@ -149,14 +150,14 @@ func (g *gpu) finish(o *work.Order) {
 	g.agent.step(&e)
 }
 
-// fetch copies the outputs from the device, one payload for each member.
+// fetch copies the outputs from the device, one payload per request.
 func fetch(run backend.Run) ([][]byte, protocol.Phase, *protocol.Error) {
 	begin := clock.Now()
 	payloads, err := run.Outputs()
 	return payloads, span(begin), refusal(err)
 }
 
-// move copies or drops weights. The caller is the transfer goroutine, without the
+// move loads or evicts weights. Called by the transfer goroutine, without the
 // lock.
 func (g *gpu) move(o *work.Order) {
 	e := work.Transferred{Order: o, Begin: clock.Now()}
@@ -179,7 +180,7 @@ func (g *gpu) move(o *work.Order) {
 	g.agent.step(&e)
 }
 
-// drop evicts the weights of a model. The caller does not hold the lock.
+// drop evicts the weights of a model. Called without the lock.
 func (g *gpu) drop(model string) error {
 	g.agent.mu.Lock()
 	weights := g.weights[model]
@@ -193,7 +194,8 @@ func (g *gpu) drop(model string) error {
 	return nil
 }
 
-// dropAll evicts what a ClearCache took, and returns those that stayed.
+// dropAll evicts the models of a ClearCache, and returns those that could not be
+// evicted.
 func (g *gpu) dropAll(models []string) (kept []string, last error) {
 	for _, model := range models {
 		if err := g.drop(model); err != nil {
@@ -203,7 +205,7 @@ func (g *gpu) dropAll(models []string) (kept []string, last error) {
 	return kept, last
 }
 
-// evictAll drops every model's weights at the end of the worker.
+// evictAll evicts all weights when the worker ends.
 func (g *gpu) evictAll() {
 	for name, weights := range g.weights {
 		if err := weights.Evict(); err != nil {

@@ -11,33 +11,33 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// outputs sends each front door its outputs, as many in a message as have
-// queued up and as a message holds. Any goroutine may call it.
+// outputs sends the outputs to the front doors, with as many in a message as are
+// queued and fit. Any goroutine may call it.
 type outputs struct {
 	bus    *bus.Bus
-	worker string // whose they are
+	worker string // the worker's name
 
-	sending sync.Mutex // held by the flush at work
+	sending sync.Mutex // held by the running flush
 
 	mu    sync.Mutex
 	boxes map[uint64]*outputBox
-	full  []*outputBox // those with something to send
+	full  []*outputBox // boxes with queued outputs
 }
 
 type outputBox struct {
 	subject string
 	used    time.Time
 	queue   []protocol.Output
-	spare   []protocol.Output // the queue before, to be used again
+	spare   []protocol.Output // the previous queue, for reuse
 }
 
 const (
-	// maxOutputs bounds the outputs of one message, outputOverhead what one
-	// takes besides its data.
+	// maxOutputs bounds the outputs of one message, outputOverhead the bytes of an
+	// output besides its data.
 	maxOutputs     = 128
 	outputOverhead = 256
-	// idleBox is how long a front door may be silent before it is forgotten,
-	// maxBoxes how many are known before somebody looks.
+	// idleBox is how long a front door may be without outputs before its box is
+	// removed, maxBoxes the number of boxes from which on idle ones are removed.
 	idleBox  = time.Minute
 	maxBoxes = 1024
 )
@@ -46,10 +46,10 @@ func newOutputs(b *bus.Bus, worker string) *outputs {
 	return &outputs{bus: b, worker: worker, boxes: map[uint64]*outputBox{}}
 }
 
-// limit is the largest output that can be sent, in bytes.
+// limit returns the largest output that can be sent, in bytes.
 func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOverhead }
 
-// add queues the outputs of one action, a payload for each of its members.
+// add queues the outputs of one action, one payload per request.
 func (s *outputs) add(o *work.Order, payloads [][]byte) {
 	now := time.Now()
 	s.mu.Lock()
@@ -73,7 +73,7 @@ func (s *outputs) add(o *work.Order, payloads [][]byte) {
 	}
 }
 
-// box finds a front door's. The caller holds the lock.
+// box returns a front door's box. The caller holds the lock.
 func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	box := s.boxes[door]
 	if box == nil {
@@ -85,8 +85,8 @@ func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	return box
 }
 
-// flush sends what is queued. If another flush is at work, that one sends it,
-// after flush has returned.
+// flush sends the queued outputs. If another flush is running, that one sends
+// them, after this one has returned.
 func (s *outputs) flush() {
 	for s.waiting() && s.sending.TryLock() {
 		s.sendNext()
@@ -100,7 +100,7 @@ func (s *outputs) waiting() bool {
 	return len(s.full) > 0
 }
 
-// sendNext sends what is queued for one front door. The caller holds sending.
+// sendNext sends the queue of one front door. The caller holds sending.
 func (s *outputs) sendNext() {
 	s.mu.Lock()
 	if len(s.full) == 0 {
@@ -118,7 +118,7 @@ func (s *outputs) sendNext() {
 	box.spare = queue[:0] // guarded by sending
 }
 
-// publish sends a batch in as few messages as hold it.
+// publish sends a batch in as few messages as possible.
 func (s *outputs) publish(subject string, batch []protocol.Output) {
 	for len(batch) > 0 {
 		n, size := 1, int64(len(batch[0].Data))
@@ -128,14 +128,13 @@ func (s *outputs) publish(subject string, batch []protocol.Output) {
 		}
 		part := batch[:n]
 		if err := bus.Publish(s.bus.Payload, wire.Outputs, subject, &part); err != nil {
-			s.bus.Log.Warn("outputs not sent", "count", n, "error", err) // deadlines answer them
+			s.bus.Log.Warn("outputs not sent", "count", n, "error", err) // the requests' deadlines answer them
 		}
 		batch = batch[n:]
 	}
 }
 
-// forget drops boxes of front doors that were not heard of for long, once there
-// are many. The caller holds the lock.
+// forget removes idle boxes, if there are many. The caller holds the lock.
 func (s *outputs) forget(now time.Time) {
 	if len(s.boxes) < maxBoxes {
 		return

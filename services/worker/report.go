@@ -7,18 +7,19 @@ import (
 	"clockwork/pkg/watch"
 )
 
-// tell tells of a result. The caller holds the lock.
+// report reports a result to the statistics and the hub. The caller holds the
+// lock.
 func (a *agent) report(r *protocol.Result) {
 	a.figures.Ended(r, time.Now())
 	if a.config.Telemetry == nil {
 		return
 	}
 	told := *r
-	told.Worker = a.config.Name // which no message says
+	told.Worker = a.config.Name // messages do not contain it
 	a.config.Telemetry.Result(&told)
 }
 
-// source is what can be read of a worker.
+// source returns the metrics source of a worker.
 func (a *agent) source() watch.Source {
 	return watch.Source{
 		Service: protocol.Worker, Name: a.config.Name,

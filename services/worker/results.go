@@ -8,12 +8,12 @@ import (
 // maxResults bounds how many results are sent in one message.
 const maxResults = 1024
 
-// largeResult is where results count as a payload: a state with thousands of
-// models.
+// largeResult is the size in bytes from which results use the payload
+// connection: a state with thousands of models.
 const largeResult = 256 << 10
 
-// sendResults publishes results, those for one issuer together as far as they
-// stand together; the batch calls it.
+// sendResults publishes results, one message per run of results for the same
+// issuer. It is the batch's callback.
 func (a *agent) sendResults(results []protocol.Result) {
 	for len(results) > 0 {
 		n := 1
@@ -25,7 +25,7 @@ func (a *agent) sendResults(results []protocol.Result) {
 	}
 }
 
-// large tells results that can fill a message alone.
+// large reports whether a result can fill a message alone.
 func large(r *protocol.Result) bool { return r.State != nil || r.Loaded != nil }
 
 func (a *agent) publishResults(batch protocol.ResultBatch) {
@@ -37,6 +37,6 @@ func (a *agent) publishResults(batch protocol.ResultBatch) {
 		nc = a.bus.Payload
 	}
 	if err := nc.Publish(a.bus.Subjects.Result(a.config.Name), *body); err != nil {
-		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers end them
+		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers handle it
 	}
 }

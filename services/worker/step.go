@@ -14,8 +14,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// step gives the core one event and carries out what it decided. The caller holds
-// the lock, here and below.
+// step applies one event to the core and carries out its output. The caller
+// holds the lock, also for the functions below.
 func (a *agent) step(e work.Event) {
 	a.carryOut(a.core.Step(clock.Now(), e))
 	for len(a.staging) > 0 {
@@ -74,9 +74,8 @@ func (a *agent) carryOut(out *work.Output) {
 	a.wakeAt(out.Wake)
 }
 
-// wakeAt sees to it that a Tick comes at an instant at the latest. It may come before
-// there is something to do: setting a timer back with each action would cost more
-// than to look in vain.
+// wakeAt schedules a Tick at `at` at the latest. A Tick may come early:
+// postponing the timer with each action would cost more than a useless Tick.
 func (a *agent) wakeAt(at protocol.Time) {
 	if at >= a.wake {
 		return
@@ -92,11 +91,11 @@ func (a *agent) tick() {
 	a.step(&work.Tick{})
 }
 
-// onAction takes actions from whoever may give them.
+// onAction takes actions of any issuer.
 func (a *agent) onAction(m *nats.Msg) {
 	actions, fault := wire.Actions.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nobody to answer
+		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nothing to answer
 		return
 	}
 	a.mu.Lock()
@@ -120,14 +119,14 @@ func (a *agent) onInputs(m *nats.Msg) {
 	for i := range payloads {
 		p := &payloads[i]
 		if p.Data == nil {
-			p.Data = []byte{} // nil asks for a generated one
+			p.Data = []byte{} // nil requests a generated input
 		}
 		a.input = work.Input{ID: p.ID, Bytes: int64(len(p.Data)), Data: p.Data}
 		a.step(&a.input)
 	}
 }
 
-// load reads a model from disk. The caller does not hold the lock.
+// load reads a model from disk. Called without the lock.
 func (a *agent) load(o *work.Order) {
 	e := work.ModelRead{Order: o, Begin: clock.Now()}
 	options := backend.LoadOptions{MaxBatch: o.Action.Load.MaxBatch, PageSize: a.pageSize()}
@@ -151,7 +150,7 @@ func (a *agent) closeModel(m backend.Model) {
 	}
 }
 
-// closeAll drops every model from host memory at the end of the worker.
+// closeAll removes every model from host memory when the worker ends.
 func (a *agent) closeAll() {
 	for _, m := range slices.Collect(maps.Keys(a.models)) {
 		a.closeModel(m)
@@ -165,13 +164,13 @@ func (a *agent) pageSize() int64 {
 	return a.gpus[0].info.PageSize
 }
 
-// span is a phase that ends now.
+// span returns a phase that ends now.
 func span(begin protocol.Time) protocol.Phase {
 	end := clock.Now()
 	return protocol.Phase{Begin: begin, End: end, Device: end.Sub(begin)}
 }
 
-// refusal is what an error of the backend means for an action.
+// refusal converts a backend's error to an action's.
 func refusal(err error) *protocol.Error {
 	if err == nil {
 		return nil

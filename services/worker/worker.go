@@ -1,9 +1,9 @@
-// Package worker executes models on one host's GPUs: exactly what it is told,
-// inside the window it is told, or it refuses and says so. It decides, reorders
-// and retries nothing.
+// Package worker executes models on one host's GPUs: it carries out each action
+// within the action's window, or refuses it. It decides, reorders and retries
+// nothing.
 //
 // pkg/core/work decides; this shell decodes, takes one lock, steps the core and
-// carries out what it said: it calls the backend's devices from goroutines of each
+// carries out its output: it calls the backend's devices from goroutines of each
 // GPU, and sends outputs and results.
 //
 //	action, input -> core -> stage, execute, fetch, transfer -> core -> outputs, results
@@ -23,7 +23,7 @@ import (
 	"clockwork/services/host"
 )
 
-// Module runs one worker for each configuration.
+// Module runs one worker per configuration.
 var Module = fx.Module("worker",
 	fx.Invoke(func(configs []Config, broker bus.Config, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) error {
 		for _, config := range configs {
@@ -52,11 +52,11 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	return &Service{config: config, broker: broker}, nil
 }
 
-// nameWait is how long a name or a device may stay taken before its holder counts
-// as alive: the lease of a worker that was killed outlives it by seconds.
+// nameWait is how long a name or a device may stay held before its holder counts
+// as alive: the lease of a killed worker outlives it by seconds.
 const nameWait = 6 * time.Second
 
-// Run serves until ctx ends, or until another worker is seen to have the name.
+// Run serves until ctx ends, or until another worker holds the name or a device.
 func (s *Service) Run(ctx context.Context) error {
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {

@@ -16,7 +16,7 @@ type job struct {
 	// units are all units of the job until the stored profiles are known; then
 	// waiting are the units that no GPU has taken.
 	units, waiting []*unit
-	// planned: the stored profiles are known. asked: the Read was output.
+	// planned: the stored profiles are known. queried: the Read was output.
 	planned, queried bool
 	models           int
 	report           protocol.ProfileReport

@@ -94,7 +94,7 @@ func (m *Machine) plannable(s protocol.WorkerState) bool {
 	return name == ""
 }
 
-// untold returns the profiles that the scheduler needs when a worker joins:
+// unannounced returns the profiles that the scheduler needs when a worker joins:
 // those of GPU types that were not in the last Activate. A worker that obeyed an
 // epoch needs none: its profiles were sent when it joined before.
 func (m *Machine) unannounced(s protocol.WorkerState) []protocol.Profile {

@@ -21,7 +21,7 @@ type Machine struct {
 	started bool
 	down    bool
 	stage   protocol.Stage
-	// asked is the outstanding SetStage. wanted is the stage to set again at
+	// pendingStage is the outstanding SetStage. retryStage is the stage to set again at
 	// retryAt, after a conflict with an earlier stage.
 	pendingStage, retryStage protocol.Stage
 	retryAt                  protocol.Time

@@ -17,7 +17,7 @@ type worker struct {
 	incarnation uint64
 	state       protocol.WorkerState
 	answered    bool
-	// asked is when GetWorkerState was last sent, waiting whether its answer is
+	// queriedAt is when GetWorkerState was last sent, waiting whether its answer is
 	// outstanding, late whether an answer missed QueryTimeout.
 	queriedAt     protocol.Time
 	waiting, late bool
