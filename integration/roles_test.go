@@ -269,7 +269,7 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.scheduler", "scheduler operator", ""},
 	{"$JS.API.DIRECT.GET.clockwork_buffer", "controller", ""},
 
-	// What is kept in the broker, and the broker.
+	// Streams, and the API of the broker.
 	{"$JS.API.INFO", "operator health", ""},
 	{"$JS.API.STREAM.INFO.KV_clockwork_lease", "controller scheduler profiler worker.w1 worker.w2 operator", ""},
 	{"$JS.API.STREAM.INFO.KV_clockwork_state", "controller profiler operator", ""},

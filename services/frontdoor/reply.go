@@ -72,8 +72,9 @@ func (d *FrontDoor) refuse(e *frontdoor.Ended) {
 	d.answer(e, bus.ErrorReply(r.Encoding, r.Reply, e.Refusal))
 }
 
-// answer sends a reply. A reply on the other connection is claimed there too,
-// because otherwise it could overtake its claim.
+// answer sends a reply. A reply on the payload connection is claimed on both
+// connections: there, because the reply must not overtake its claim; on Control,
+// because a claim on the payload connection may overtake the submission.
 func (d *FrontDoor) answer(e *frontdoor.Ended, m *nats.Msg) {
 	if nc := d.connection(m); nc != d.bus.Control {
 		d.claim(nc, *e)

@@ -16,7 +16,7 @@ type Config struct {
 	Name string
 	// Inventory lists the devices of the worker's host. The worker takes GPUs of
 	// them, each by the lease gpu.<host>.<device>. Inventory is empty for a backend
-	// without devices; GPUs is then ignored.
+	// that needs no devices; GPUs is then ignored.
 	Inventory backend.Inventory
 	GPUs      int
 	// Open opens the backend on the worker's devices. It is called once, when the

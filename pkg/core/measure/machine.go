@@ -40,7 +40,7 @@ func New(c Config) (*Machine, error) {
 		lost: map[string]uint64{}, tries: map[Key]int{}}, nil
 }
 
-// Job returns the id of the job at work, 0 for none.
+// Job returns the id of the current job, 0 for none.
 func (m *Machine) Job() uint64 {
 	if m.job == nil {
 		return 0

@@ -14,8 +14,8 @@ type Effect struct {
 	Unsent     int                   `json:"unsent"`     // the broker could not be reached
 	Unanswered int                   `json:"unanswered"` // sent, and no reply ever came
 	Late       int                   `json:"late"`       // served more than 50 ms after the deadline
-	// Sent is the sum of the counts above. LateErrors counts errors sent more than
-	// 50 ms after the deadline, Duplicates requests with more than one reply.
+	// Sent is the sum of the counts above. LateErrors counts errors received more
+	// than 50 ms after the deadline, Duplicates requests with more than one reply.
 	LateErrors int `json:"late_errors"`
 	Duplicates int `json:"duplicates"`
 

@@ -76,7 +76,7 @@ type Table struct {
 // Tables returns the results, once each trial has run on each policy.
 func (e *Experiment) Tables(r Results) []Table { return e.tables(e, r) }
 
-// all are the policies, from the most elaborate to the simplest.
+// all are the policies, from our own to the simplest.
 var all = []string{"clockwork", "faithful", "deferred", "aimd", "fifo", "simple"}
 
 var sections = map[string]func(Options) Experiment{
