@@ -80,7 +80,7 @@ func (d *FrontDoor) startClaim(c frontdoor.Claim) {
 func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 	defer cancel()
-	e := frontdoor.Claimed{Seq: c.Seq}
+	e := frontdoor.Claimed{Seq: c.Seq, Losses: c.Losses}
 	var body []byte
 	var err error
 	if c.Read {

@@ -8,11 +8,11 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// step applies one event to the core and sends its decisions.
+// step applies one event to the core and sends its decisions. The core hears first that
+// a connection broke: a heartbeat from after the break would hide the outage.
 func (d *FrontDoor) step(e frontdoor.Event) {
 	d.mu.Lock()
-	ended := d.decide(e, nil)
-	d.unlock(ended)
+	d.unlock(d.decide(e, d.mindConnection(nil)))
 }
 
 // decide applies one event to the core and carries out what does not block;

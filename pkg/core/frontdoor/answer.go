@@ -37,6 +37,7 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 	case protocol.Yours:
 		if r := m.asked[d.ID.Seq]; r != nil {
 			delete(m.asked, d.ID.Seq)
+			r.owned = true
 			m.give(r, r.refusal, nil)
 		}
 	case protocol.Taken:
@@ -82,14 +83,11 @@ func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
 	if refusal == nil && m.now >= r.Deadline {
 		refusal = m.overdue(r)
 	}
-	switch {
-	case m.down:
-		m.held = append(m.held, held{r, refusal, o})
-	case m.mayBeLost(r):
+	if !m.down && m.mayBeLost(r) {
 		m.ask(r, refusal)
-	default:
-		m.give(r, refusal, o)
+		return
 	}
+	m.give(r, refusal, o)
 }
 
 // held is an answer that fell due while the broker was not reached.
@@ -110,8 +108,13 @@ func (m *Machine) overdue(r *Request) *protocol.Error {
 	return refusal
 }
 
-// give gives the one answer. An output that is not what the model gives is an error.
+// give gives the one answer, once the broker is reached. An output that is not what the
+// model gives is an error.
 func (m *Machine) give(r *Request, refusal *protocol.Error, o *protocol.Output) {
+	if m.down {
+		m.held = append(m.held, held{r, refusal, o})
+		return
+	}
 	if refusal == nil && o != nil {
 		if want := int64(r.Batch) * r.Model.OutputBytes(); o.Items != r.Batch || int64(len(o.Data)) != want && o.Data != nil {
 			_, refusal = Outputs(r, o)
@@ -138,9 +141,9 @@ func toClient(r *Request, refusal *protocol.Error) *protocol.Error {
 }
 
 // mayBeLost reports whether the scheduler may own the answer: a connection broke since
-// the request was submitted, and its deadline is long over.
+// the request was submitted, its deadline is long over, and nobody said whose it is.
 func (m *Machine) mayBeLost(r *Request) bool {
-	return r.epoch != 0 && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
+	return r.epoch != 0 && !r.owned && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
 }
 
 // ask keeps a request until the scheduler says whose its answer is.
@@ -148,7 +151,7 @@ func (m *Machine) ask(r *Request, refusal *protocol.Error) {
 	if refusal == nil {
 		refusal = m.overdue(r)
 	}
-	r.refusal, r.askEpoch = refusal, m.broken
+	r.refusal, r.askEpoch, r.outage = refusal, m.broken, m.outage
 	m.asked[r.ID.Seq] = r
 	m.question(r)
 }
@@ -170,9 +173,9 @@ func (m *Machine) askAgain() {
 		case m.now < r.askAt:
 		case m.now > r.Deadline.Add(protocol.LateReplyFor):
 			m.leave(r)
-		case m.epoch == 0 || m.epoch == r.askEpoch:
+		case m.down || m.epoch == 0 || m.epoch == r.askEpoch:
 			m.question(r)
-		case m.outage < protocol.HeartbeatLost/2:
+		case r.outage < protocol.HeartbeatLost/2:
 			delete(m.asked, seq)
 			m.give(r, r.refusal, nil)
 		default:
@@ -198,28 +201,44 @@ func (m *Machine) nextQuestion() protocol.Time {
 	return next
 }
 
-// connectionBroke takes note that what was submitted before may be the scheduler's.
+// connectionBroke takes note that what was submitted before may be the scheduler's that
+// was active then. What is due is settled at once: after another break, another
+// scheduler and another outage would be taken for those that count.
 func (m *Machine) connectionBroke() {
 	m.breaks++
 	m.broken, m.outage = m.latest, m.now.Sub(m.lastBeat)
+	for _, r := range m.asked {
+		r.outage = max(r.outage, m.outage)
+	}
 	waiting := m.held
 	m.down, m.held = false, nil
 	for _, h := range waiting {
 		m.end(h.request, h.refusal, h.output)
 	}
+	m.expire()
 }
 
-// stop refuses what is left. What nobody has an answer for yet, the scheduler may own.
+// stop refuses what is left, but for what the scheduler may own.
 func (m *Machine) stop() {
+	m.down = false // there is no later
 	for _, r := range m.table.all() {
 		m.table.take(r.ID.Seq)
-		m.give(r, protocol.Refusal(protocol.ShuttingDown), nil)
+		m.dismiss(r)
 	}
 	for _, h := range m.held {
-		m.give(h.request, protocol.Refusal(protocol.ShuttingDown), nil)
+		m.dismiss(h.request)
 	}
 	m.held = nil
 	for _, seq := range sortedKeys(m.asked) {
 		m.leave(m.asked[seq])
 	}
+}
+
+// dismiss ends a request of a front door that stops.
+func (m *Machine) dismiss(r *Request) {
+	if m.mayBeLost(r) {
+		m.leave(r)
+		return
+	}
+	m.give(r, protocol.Refusal(protocol.ShuttingDown), nil)
 }

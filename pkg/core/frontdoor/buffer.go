@@ -17,6 +17,7 @@ type buffer struct {
 	// undecided are requests that were answered though the store did not say who has
 	// them: they are claimed again until it does, and never answered again.
 	undecided map[uint64]*buffered
+	losses    int // of the buffer: its numbers begin anew
 }
 
 type buffered struct {
@@ -24,6 +25,8 @@ type buffered struct {
 	arrived protocol.Time
 	retryAt protocol.Time // of one that is undecided; Never while it is being claimed
 	claimed *Claimed      // what came of the claim
+	spec    protocol.ModelSpec
+	known   bool // its model was, when it was claimed: by spec the body is read
 }
 
 // Bounds of the claims that are repeated.
@@ -36,11 +39,12 @@ func newBuffer() buffer { return buffer{undecided: map[uint64]*buffered{}} }
 
 func (b *buffer) len() int { return len(b.waiting) + len(b.claims) }
 
-// next is when the first request's time is over, or a claim is to be repeated.
-func (b *buffer) next(timeout time.Duration) protocol.Time {
+// next is when the first request's time is over, or a claim is to be repeated. Where
+// as many are being claimed as may be, the end of a claim is what has the next begin.
+func (b *buffer) next(c *Config) protocol.Time {
 	next := protocol.Never
-	if len(b.waiting) > 0 {
-		next = b.waiting[0].arrived.Add(timeout)
+	if len(b.waiting) > 0 && len(b.claims) < c.Claims {
+		next = b.waiting[0].arrived.Add(c.BufferTimeout)
 	}
 	for _, u := range b.undecided {
 		next = min(next, u.retryAt)
@@ -80,13 +84,17 @@ func (m *Machine) keepBuffer() {
 }
 
 func (m *Machine) claim(b *buffered, read bool) {
-	spec, known := m.models[b.Model]
-	m.out.Claim = append(m.out.Claim, Claim{Seq: b.Seq, Read: read, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: spec, Known: known})
+	b.spec, b.known = m.models[b.Model]
+	m.out.Claim = append(m.out.Claim, Claim{Seq: b.Seq, Losses: m.buffer.losses, Read: read, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: b.spec, Known: b.known})
 }
 
-// claimed ends a claim; what was claimed is handed over in order.
+// claimed ends a claim; what was claimed is handed over in order. One of a buffer that
+// is lost says nothing of who has its number now.
 func (m *Machine) claimed(e *Claimed) {
 	b := &m.buffer
+	if e.Losses != b.losses {
+		return
+	}
 	if u := b.undecided[e.Seq]; u != nil {
 		if e.Unknown {
 			u.retryAt = m.now.Add(claimAgain)
@@ -136,8 +144,7 @@ func (m *Machine) handOver(b *buffered) {
 // serveBuffered has the SLO of a request begin now. A scheduler that was lost since
 // the claim has a successor: the request waits for it as any other does.
 func (m *Machine) serveBuffered(r *Request, b *buffered) {
-	spec, known := m.models[b.Model]
-	if !known {
+	if !b.known {
 		m.refuseBuffered(r, unknown(b.Model))
 		return
 	}
@@ -146,7 +153,7 @@ func (m *Machine) serveBuffered(r *Request, b *buffered) {
 		slo = m.config.DefaultSLO
 	}
 	m.fill(r, &b.claimed.Read)
-	r.Model, r.Known, r.Arrived, r.Deadline = spec, true, m.now, m.now.Add(slo)
+	r.Model, r.Known, r.Arrived, r.Deadline = b.spec, true, m.now, m.now.Add(slo)
 	m.forgetStored()
 	r.share = m.table.limits.Hold(r.Tenant, r.Name, int64(r.Bytes), instant(m.now))
 	if fault := m.accept(r); fault != nil {
@@ -171,7 +178,9 @@ func (m *Machine) keeperEnded() { m.buffer.waiting = nil }
 // others now.
 func (m *Machine) bufferLost() {
 	waiting := append(m.buffer.claims, m.buffer.waiting...)
+	losses := m.buffer.losses + 1
 	m.buffer = newBuffer()
+	m.buffer.losses = losses
 	for _, b := range waiting {
 		r := &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))

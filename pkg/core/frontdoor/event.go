@@ -72,7 +72,9 @@ type OutputArrived struct {
 // ConnectionDown says that the broker is not reached: nothing that is sent arrives.
 type ConnectionDown struct{}
 
-// ConnectionBroke says that a connection to the broker was lost and is there again.
+// ConnectionBroke says that a connection to the broker was lost and is there again. It
+// comes before all that has arrived since: how long no scheduler was heard, and which one
+// was active, is read off what came before.
 type ConnectionBroke struct{}
 
 // BufferSeen is a request in the startup buffer, seen by its keeper in order. Age is
@@ -92,6 +94,7 @@ type BufferSeen struct {
 // Decoded, or Fault says why nothing could.
 type Claimed struct {
 	Seq           uint64
+	Losses        int // as in the Claim
 	Mine, Unknown bool
 	Fault         *protocol.Error
 	Read          Decoded

@@ -103,7 +103,7 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.askAgain()
 	}
 	m.keepBuffer()
-	m.out.Wake = min(m.table.next(), m.nextQuestion(), m.buffer.next(m.config.BufferTimeout))
+	m.out.Wake = min(m.table.next(), m.nextQuestion(), m.buffer.next(&m.config))
 	return &m.out
 }
 
@@ -233,8 +233,10 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	return nil
 }
 
+// submit has the scheduler in charge serve a request. One without time left is answered
+// at the next Tick: a submission without budget is a question.
 func (m *Machine) submit(r *Request) {
-	if m.epoch == 0 {
+	if m.epoch == 0 || m.now >= r.Deadline {
 		return
 	}
 	r.epoch = m.epoch

@@ -58,6 +58,8 @@ type Request struct {
 	refusal   *protocol.Error
 	askAt     protocol.Time // when the next question about it is due
 	askEpoch  uint64
+	outage    time.Duration // the longest since then
+	owned     bool          // the scheduler said that the answer is the front door's
 }
 
 // Submission is the request as the scheduler sees it at this moment. A question whose

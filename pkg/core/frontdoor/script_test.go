@@ -109,9 +109,9 @@ func (s *script) span(text string) time.Duration {
 //	beat|lost SCHEDULER active|standby EPOCH
 //	to REQUEST WORKER [cold]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
 //	output WORKER REQUEST [bytes=8] [door=N]
-//	broke                            a connection to the broker broke
+//	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [age=0s] [budget=0s] [reply=SUBJECT]
-//	claimed NUMBER mine|gone|unknown [fault=CODE]
+//	claimed NUMBER mine|gone|unknown [fault=CODE] [losses=0]
 //	bufferlost; keeperended; stop; tick
 //	counts                           shows the accounts
 func (s *script) event(a args) Event {
@@ -179,7 +179,7 @@ func (s *script) event(a args) Event {
 	case "seen":
 		return &BufferSeen{Seq: uint64(s.number(a[1])), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s"))}
 	case "claimed":
-		e := &Claimed{Seq: uint64(s.number(a[1])), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100}
+		e := &Claimed{Seq: uint64(s.number(a[1])), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100, Losses: s.number(a.get("losses", "0"))}
 		if code := a.get("fault", ""); code != "" {
 			e.Fault = protocol.Refusal(protocol.Code(code))
 		}

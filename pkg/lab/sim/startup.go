@@ -94,7 +94,7 @@ func (s *world) stored(r *frontdoor.Request) {
 func (s *world) claim(claims []frontdoor.Claim) {
 	for _, c := range claims {
 		client := c.Driver.(*request)
-		s.stepDoor(&frontdoor.Claimed{Seq: c.Seq, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
+		s.stepDoor(&frontdoor.Claimed{Seq: c.Seq, Losses: c.Losses, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
 	}
 }
 
