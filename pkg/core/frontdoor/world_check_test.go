@@ -1,0 +1,259 @@
+package frontdoor
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// books are what a world knows of one front door without looking into it: by them
+// each event must have exactly the outputs that it has.
+type books struct {
+	*world
+	door *door
+
+	stepped protocol.Time // the last event
+	stage   protocol.Stage
+	models  map[string]bool
+	actives
+	lastBeat protocol.Time // of an active scheduler
+	down     bool
+	breaks   int
+	broken   uint64 // the epoch that was active when the connection broke last
+	outage   time.Duration
+
+	taking map[*Request]*entry // being decoded or stored
+	open   map[uint64]*entry   // accepted, by number
+	others []*entry            // answers without a number that wait for the broker
+	seq    uint64
+	keeping
+	allowances
+
+	received, answered, left, late int64
+	want                           wanted
+}
+
+// actives are the schedulers that say they are active.
+type actives struct {
+	epochs        map[string]uint64
+	epoch, latest uint64 // in charge, 0 for none; and the last one that was
+}
+
+// entry is a request at a front door.
+type entry struct {
+	c                 *client
+	phase             phase
+	seq               uint64
+	model, tenant     string
+	bytes             int // of its message
+	arrived, deadline protocol.Time
+	slots             int
+	accepting         bool
+	payload, batch    int
+	generated         bool
+	submitted         uint64 // to which epoch last, 0 for none
+	breaks            int    // when it was accepted
+	dispatched        map[string]bool
+	fault             protocol.Code // of the answer that it gets, "" for OK
+	ran               bool          // a worker gave an output
+	misfit            bool          // which is not what the model gives
+	owned             bool          // the scheduler said that the answer is the front door's
+	askAt             protocol.Time
+	askEpoch          uint64
+	outage            time.Duration
+}
+
+// phase is where a request is.
+type phase uint8
+
+const (
+	decoding phase = iota + 1
+	storing
+	waiting  // for its outcome
+	heldBack // its answer waits for the broker
+	asked    // whose its answer is
+)
+
+// wanted is what a step must give out.
+type wanted struct {
+	admitted, ignored, store bool
+	rejected                 *client
+	refused                  protocol.Code
+	submit                   []*entry
+	asks                     map[uint64]uint64 // epochs by number
+	input                    *entry
+	foreign                  *entry
+	ended                    map[*client]*entry
+	claims                   []uint64
+}
+
+func newBooks(d *door) *books {
+	return &books{world: d.w, door: d, models: map[string]bool{}, actives: actives{epochs: map[string]uint64{}}, taking: map[*Request]*entry{},
+		open: map[uint64]*entry{}, keeping: newKeeping(), allowances: newAllowances(&d.m.config)}
+}
+
+// check looks at what a step gave out.
+func (b *books) check(e Event, out *Output) {
+	b.notOverdue()
+	b.want = wanted{asks: map[uint64]uint64{}, ended: map[*client]*entry{}}
+	b.apply(e, out)
+	b.keepBuffer()
+	b.compare(e, out)
+	b.accounts()
+	b.wakes(e, out)
+}
+
+// notOverdue: whatever was due before this event has been done, unless the front door
+// stood still.
+func (b *books) notOverdue() {
+	if due := b.due(); due < b.now && b.stepped < b.now && b.door.still < b.now {
+		b.failf("front door %d has slept since %v, stood still until %v, its timer is set to %v\n%v", b.door.id, due, b.door.still, b.door.wake, b.door.m)
+	}
+	b.stepped = b.now
+}
+
+func (b *books) apply(e Event, out *Output) {
+	switch e := e.(type) {
+	case *Inbound:
+		b.inbound(e, out)
+	case *Decoded:
+		b.decoded(e)
+	case *Undecoded:
+		x := b.taking[e.Request]
+		b.giveBack(x)
+		b.rejects(e.Request, x, e.Fault.Code)
+	case *Stored:
+		b.stored(e)
+	case *StageSeen:
+		b.stage = e.Stage
+	case *ModelSeen:
+		b.models[e.Spec.Name] = true
+	case *ModelDropped:
+		delete(b.models, e.Name)
+	case *SchedulerBeat:
+		b.schedulerBeat(e.Heartbeat)
+	case *SchedulerLost:
+		delete(b.epochs, e.ID)
+		b.settle()
+	case *Dispatched:
+		b.dispatched(&e.Dispatch)
+	case *OutputArrived:
+		b.output(e)
+	case *ConnectionDown:
+		b.down = true
+	case *ConnectionBroke:
+		b.connectionBroke()
+	case *BufferSeen:
+		b.bufferSeen(e)
+	case *Claimed:
+		b.claimed(e)
+	case *BufferLost:
+		b.bufferLost()
+	case *KeeperEnded:
+		b.unclaimed = nil
+	case *Stop:
+		b.stop()
+	case *Tick:
+		b.expire()
+		b.askAgain()
+	}
+}
+
+func (b *books) serves() bool  { return b.stage == protocol.Active && b.latest != 0 }
+func (b *books) serving() bool { return b.stage == protocol.Active && b.epoch != 0 }
+
+// numbers are those of the requests in some phase, in order.
+func (b *books) numbers(of ...phase) (list []uint64) {
+	for _, seq := range slices.Sorted(maps.Keys(b.open)) {
+		if slices.Contains(of, b.open[seq].phase) {
+			list = append(list, seq)
+		}
+	}
+	return list
+}
+
+// due is when a Tick must come at the latest.
+func (b *books) due() protocol.Time {
+	due := b.bufferDue()
+	for _, x := range b.open {
+		switch x.phase {
+		case waiting:
+			due = min(due, x.deadline)
+		case asked:
+			due = min(due, x.askAt)
+		}
+	}
+	return due
+}
+
+// wakes: a front door is woken when something is due, and never in the past by a Tick.
+func (b *books) wakes(e Event, out *Output) {
+	if due := b.due(); out.Wake > due {
+		b.failf("front door %d wants to be woken at %v, and something is due at %v", b.door.id, out.Wake, due)
+	}
+	if _, tick := e.(*Tick); tick && out.Wake <= b.now {
+		b.failf("front door %d was woken, and wants to be woken at %v again\n%v", b.door.id, out.Wake, b.door.m)
+	}
+}
+
+// accounts: what the front door counts is what the books have (G13).
+func (b *books) accounts() {
+	s, m := b.door.m.Snapshot(), b.door.m
+	counts := Counts{Received: b.received, Answered: b.answered, Left: b.left, Late: b.late}
+	bytes := int64(0)
+	for _, x := range b.open {
+		if x.phase == waiting {
+			bytes += int64(x.payload)
+		}
+	}
+	flight, buffered := len(b.open)+len(b.others), len(b.unclaimed)+len(b.claiming)
+	if s.Counts != counts || s.InFlight != flight || s.Bytes != bytes || s.Waiting != buffered {
+		b.failf("G13: front door %d counts %+v, the books %+v, %d in flight with %d bytes, %d in the buffer", b.door.id, s, counts, flight, bytes, buffered)
+	}
+	if m.slow.taken != b.slow.taken() || m.stores.taken != b.stores.taken() {
+		b.failf("G13: front door %d has given %d and %d slots, the books %d and %d", b.door.id, m.slow.taken, m.stores.taken, b.slow.taken(), b.stores.taken())
+	}
+	if b.epoch != m.Epoch() || b.latest != m.LastEpoch() || b.stage != s.Stage {
+		b.failf("front door %d follows epoch %d after %d, the books %d after %d", b.door.id, m.Epoch(), m.LastEpoch(), b.epoch, b.latest)
+	}
+	b.closes()
+}
+
+// closes: each request that came in is somewhere (G13). A keeper answers others' as well.
+func (b *books) closes() {
+	here := int64(len(b.taking) + len(b.open) + len(b.others))
+	if b.received+b.tookOver != b.answered+b.left+here+b.storedAll {
+		b.failf("G13: front door %d: %d received, %d taken over; %d answered, %d left, %d here, %d stored", b.door.id, b.received, b.tookOver, b.answered, b.left, here, b.storedAll)
+	}
+}
+
+// excuseAll: a front door that dies answers nothing more, nor does anybody answer what
+// it was about to take out of the store.
+func (b *books) excuseAll(why string) {
+	for _, x := range b.taking {
+		x.c.excuse(why)
+	}
+	for _, x := range b.open {
+		x.c.excuse(why)
+	}
+	for _, x := range b.others {
+		x.c.excuse(why)
+	}
+	for _, k := range b.claiming {
+		if k.m.client != nil {
+			k.m.client.excuse(why)
+		}
+	}
+}
+
+// checkEnd: after a while without troubles nothing is left.
+func (b *books) checkEnd() {
+	if n := len(b.taking) + len(b.open) + len(b.others) + len(b.unclaimed) + len(b.claiming) + len(b.undecided); n > 0 {
+		b.failf("G13: front door %d is not done with %d requests\n%v", b.door.id, n, b.door.m)
+	}
+	if b.door.m.slow.by == nil || len(b.door.m.slow.by)+len(b.door.m.stores.by) > 0 {
+		b.failf("G11: front door %d remembers who had slots", b.door.id)
+	}
+}

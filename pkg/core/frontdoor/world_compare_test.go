@@ -1,0 +1,113 @@
+package frontdoor
+
+import (
+	"fmt"
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
+
+// compare: a step gives out what the books want, and nothing else.
+func (b *books) compare(e Event, out *Output) {
+	want, id := &b.want, b.door.id
+	refused := protocol.Code("")
+	if out.Refused != nil {
+		refused = out.Refused.Code
+	}
+	if refused != want.refused || (out.Admitted != nil) != want.admitted || (out.Ignored != NotIgnored) != want.ignored || (out.Store != nil) != want.store {
+		b.failf("front door %d: %T %+v refuses %q, admits %v, ignores %v, stores %v; expected %+v", id, e, e, refused, out.Admitted, out.Ignored, out.Store, want)
+	}
+	if rejected := out.Rejected; (rejected != nil) != (want.rejected != nil) || rejected != nil && rejected.Reply != want.rejected.in.Reply {
+		b.failf("front door %d rejects %+v, expected %+v", id, rejected, want.rejected)
+	}
+	b.compareRequests("submits", out.Submit, want.submit)
+	b.compareRequests("takes for foreign", only(out.Foreign), only(want.foreign))
+	b.compareInputs(out)
+	b.compareQuestions(out)
+	b.compareEnded(e, out)
+	b.compareClaims(out)
+}
+
+// only is a list of one, or of none.
+func only[T any](x *T) []*T {
+	if x == nil {
+		return nil
+	}
+	return []*T{x}
+}
+
+func each[T any](list []T, show func(T) string) (all []string) {
+	for _, x := range list {
+		all = append(all, show(x))
+	}
+	return all
+}
+
+func (b *books) compareRequests(does string, got []*Request, want []*entry) {
+	same := slices.EqualFunc(got, want, func(r *Request, x *entry) bool {
+		return r.ID == protocol.RequestID{Door: b.door.id, Seq: x.seq} && r.Reply == x.c.in.Reply && r.Deadline == x.deadline
+	})
+	if !same {
+		b.failf("front door %d %s %v, expected %v", b.door.id, does, each(got, func(r *Request) string { return fmt.Sprint(r.ID.Seq, r.Reply, r.Deadline) }),
+			each(want, func(x *entry) string { return fmt.Sprint(x.seq, x.c.in.Reply, x.deadline) }))
+	}
+}
+
+// compareInputs: a worker gets the payload of the request's own client.
+func (b *books) compareInputs(out *Output) {
+	var got []*Request
+	for _, in := range out.Inputs {
+		got = append(got, in.Request)
+	}
+	b.compareRequests("sends inputs of", got, only(b.want.input))
+	for _, r := range got {
+		if c := b.want.input.c; !slices.Equal(r.Payload, c.payload()) || r.Batch != c.batch {
+			b.failf("G9: front door %d sends %d items %v for request %d", b.door.id, r.Batch, r.Payload, c.number)
+		}
+	}
+}
+
+func (b *books) compareQuestions(out *Output) {
+	for _, q := range out.Ask {
+		seq := q.Request.ID.Seq
+		if epoch, want := b.want.asks[seq]; !want || epoch != q.Epoch || q.Request.Submission(b.now).Budget > 0 {
+			b.failf("front door %d asks epoch %d about %d, expected %v", b.door.id, q.Epoch, seq, b.want.asks)
+		}
+		delete(b.want.asks, seq)
+	}
+	if len(b.want.asks) > 0 {
+		b.failf("front door %d does not ask %v", b.door.id, b.want.asks)
+	}
+}
+
+// compareEnded: each answer is one that is due, is claimed where a scheduler knows of the
+// request, and is OK only within the deadline.
+func (b *books) compareEnded(e Event, out *Output) {
+	for i := range out.Ended {
+		ended := &out.Ended[i]
+		r := ended.Request
+		c := b.clients[r.Reply]
+		x := b.want.ended[c]
+		if x == nil {
+			b.failf("G1: front door %d: %T ends request %v of %q, which is not due: %v", b.door.id, e, r.ID, r.Reply, ended.Refusal)
+		}
+		delete(b.want.ended, c)
+		b.compareAnswer(x, ended)
+	}
+	for c, x := range b.want.ended {
+		b.failf("G1: front door %d: %T does not answer request %d with %q", b.door.id, e, c.number, x.fault)
+	}
+}
+
+func (b *books) compareAnswer(x *entry, e *Ended) {
+	fault := protocol.Code("")
+	if e.Refusal != nil {
+		fault = e.Refusal.Code
+	}
+	if fault != x.fault || e.Claim != (x.submitted != 0) || e.At != b.now || (e.Output != nil) != (fault == "" && x.ran) {
+		b.failf("front door %d answers request %d with %q, claims %v; expected %q of epoch %d", b.door.id, x.c.number, fault, e.Claim, x.fault, x.submitted)
+	}
+	if fault == "" && e.At >= x.deadline {
+		b.failf("G2: front door %d answers OK at %v, after %v", b.door.id, e.At, x.deadline)
+	}
+}
