@@ -27,7 +27,7 @@ type chunk struct {
 	data         []byte
 }
 
-var chunkCodec = Codec[chunk]{"part", func(k *coder, p *chunk) {
+var chunkCodec = Codec[chunk]{"chunk", func(k *coder, p *chunk) {
 	k.array(4)
 	num(k, &p.id)
 	num(k, &p.index)
@@ -44,7 +44,7 @@ func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 	}
 	count := max(1, (len(body)+size-1)/size)
 	if count > maxChunks {
-		return nil, fmt.Errorf("cut %d bytes: more than %d parts of %d bytes", len(body), maxChunks, size)
+		return nil, fmt.Errorf("cut %d bytes: more than %d chunks of %d bytes", len(body), maxChunks, size)
 	}
 	messages := make([][]byte, count)
 	for i := range count {
@@ -76,7 +76,7 @@ func (p *Chunks[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error)
 		return v, false, fault
 	}
 	if got.count < 1 || got.count > maxChunks || got.index < 0 || got.index >= got.count {
-		return v, false, protocol.Errorf(protocol.BadMessage, "decode %s: part %d of %d", p.codec.name, got.index, got.count)
+		return v, false, protocol.Errorf(protocol.BadMessage, "decode %s: chunk %d of %d", p.codec.name, got.index, got.count)
 	}
 	if got.index == 0 {
 		p.id, p.next, p.body = got.id, 0, nil

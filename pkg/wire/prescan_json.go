@@ -18,7 +18,7 @@ func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
 		return fault
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return protocol.Errorf(protocol.BadMessage, "decode protocol.JSON: %v", err)
+		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
 	}
 	return nil
 }

@@ -2,6 +2,6 @@
 
 package onnx
 
-// confine does nothing on an architecture whose system calls are not listed: only the
+// sandbox does nothing on an architecture whose system calls are not listed: only the
 // child's limits apply.
-func confine() error { return nil }
+func sandbox() error { return nil }
