@@ -62,7 +62,7 @@ func (k *StartupBuffer) Renew(ctx context.Context) error {
 // onBuffered reports a stored request to the core.
 func (d *FrontDoor) onBuffered(b bus.Buffered) {
 	d.step(&frontdoor.BufferSeen{
-		Seq: b.Seq, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored),
+		BufferedID: frontdoor.BufferedID{Seq: b.Seq, Stored: b.Stored.UnixNano()}, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored),
 		Driver: &client{trace: d.traceOf(&b)},
 	})
 }
@@ -80,13 +80,10 @@ func (d *FrontDoor) startClaim(c frontdoor.Claim) {
 func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 	defer cancel()
-	e := frontdoor.Claimed{Seq: c.Seq, Losses: c.Losses}
-	var body []byte
-	var err error
-	if c.Read {
-		if body, err = d.buffer.Body(ctx, c.Seq); err == nil && body == nil {
-			return e // the request was already answered
-		}
+	e := frontdoor.Claimed{BufferedID: c.BufferedID}
+	body, err := d.buffer.Body(ctx, c.Seq, time.Unix(0, c.Stored)) // also if the body is not needed: it may be another request
+	if err == nil && body == nil {
+		return e // the request was already answered
 	}
 	if err == nil {
 		e.Mine, err = d.buffer.Claim(ctx, c.Seq)

@@ -207,15 +207,18 @@ func TestBufferKeepsOrderAndIsClaimedOnce(t *testing.T) {
 			if r.Model != model || r.Budget != time.Duration(i) || r.Reply != "inbox" {
 				t.Errorf("request %d came as %+v", i, r)
 			}
-			if body, err := buffer.Body(ctx, r.Seq); err != nil || !slices.Equal(body, []byte{byte(i)}) {
+			if body, err := buffer.Body(ctx, r.Seq, r.Stored); err != nil || !slices.Equal(body, []byte{byte(i)}) {
 				t.Errorf("body of %d: %v, %v", i, body, err)
+			}
+			if body, err := buffer.Body(ctx, r.Seq, r.Stored.Add(1)); err != nil || body != nil {
+				t.Errorf("body of a request with the same number: %v, %v", body, err)
 			}
 			for _, want := range []bool{true, false} {
 				if got, err := buffer.Claim(ctx, r.Seq); err != nil || got != want {
 					t.Errorf("claim of %d: %v, %v, want %v", i, got, err, want)
 				}
 			}
-			if body, err := buffer.Body(ctx, r.Seq); err != nil || body != nil {
+			if body, err := buffer.Body(ctx, r.Seq, r.Stored); err != nil || body != nil {
 				t.Errorf("body after the claim: %v, %v", body, err)
 			}
 		case <-ctx.Done():

@@ -218,16 +218,18 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 	}, nil
 }
 
-// Body reads the body of a stored request; nil if the request is gone.
-func (f *Buffer) Body(ctx context.Context, seq uint64) ([]byte, error) {
+// Body reads the body of a request that was stored at that time; nil if the request is
+// gone. After the stream was created anew, another request may have its sequence number.
+func (f *Buffer) Body(ctx context.Context, seq uint64, stored time.Time) ([]byte, error) {
 	m, err := f.stream.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("read buffered request %d: %w", seq, err)
-	}
-	if m.Data == nil {
+	case !m.Time.Equal(stored):
+		return nil, nil
+	case m.Data == nil:
 		return []byte{}, nil
 	}
 	return m.Data, nil

@@ -1,6 +1,8 @@
 package frontdoor
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,8 +18,7 @@ type buffer struct {
 	claims  []*buffered // in the order in which they are to be handed over
 	// undecided are requests that were answered though the store did not say who has
 	// them: they are claimed again until it does, and never answered again.
-	undecided map[uint64]*buffered
-	losses    int // of the buffer: its numbers begin anew
+	undecided map[BufferedID]*buffered
 }
 
 type buffered struct {
@@ -35,7 +36,11 @@ const (
 	claimAgain   = time.Second
 )
 
-func newBuffer() buffer { return buffer{undecided: map[uint64]*buffered{}} }
+func newBuffer() buffer { return buffer{undecided: map[BufferedID]*buffered{}} }
+
+func inOrder(a, b BufferedID) int {
+	return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Stored, b.Stored))
+}
 
 func (b *buffer) len() int { return len(b.waiting) + len(b.claims) }
 
@@ -55,7 +60,7 @@ func (b *buffer) next(c *Config) protocol.Time {
 // bufferSeen takes note of a stored request. The broker's clock may be another
 // machine's, so its word on the age counts only within reason.
 func (m *Machine) bufferSeen(e *BufferSeen) {
-	if m.buffer.undecided[e.Seq] != nil || slices.ContainsFunc(m.buffer.claims, func(c *buffered) bool { return c.Seq == e.Seq }) {
+	if m.buffer.undecided[e.BufferedID] != nil || slices.ContainsFunc(m.buffer.claims, func(c *buffered) bool { return c.BufferedID == e.BufferedID }) {
 		return // seen by an earlier watch, and not decided yet
 	}
 	age := min(max(0, e.Age), m.config.BufferTimeout)
@@ -75,8 +80,8 @@ func (m *Machine) keepBuffer() {
 		b.claims = append(b.claims, first)
 		m.claim(first, true)
 	}
-	for _, seq := range sortedKeys(b.undecided) {
-		if u := b.undecided[seq]; m.now >= u.retryAt {
+	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
+		if u := b.undecided[id]; m.now >= u.retryAt {
 			u.retryAt = protocol.Never
 			m.claim(u, false)
 		}
@@ -85,26 +90,23 @@ func (m *Machine) keepBuffer() {
 
 func (m *Machine) claim(b *buffered, read bool) {
 	b.spec, b.known = m.models[b.Model]
-	m.out.Claim = append(m.out.Claim, Claim{Seq: b.Seq, Losses: m.buffer.losses, Read: read, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: b.spec, Known: b.known})
+	m.out.Claim = append(m.out.Claim, Claim{BufferedID: b.BufferedID, Read: read, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: b.spec, Known: b.known})
 }
 
-// claimed ends a claim; what was claimed is handed over in order. One of a buffer that
-// is lost says nothing of who has its number now.
+// claimed ends a claim; what was claimed is handed over in order. A claim of a buffer that
+// was lost meanwhile is of no request here.
 func (m *Machine) claimed(e *Claimed) {
 	b := &m.buffer
-	if e.Losses != b.losses {
-		return
-	}
-	if u := b.undecided[e.Seq]; u != nil {
+	if u := b.undecided[e.BufferedID]; u != nil {
 		if e.Unknown {
 			u.retryAt = m.now.Add(claimAgain)
 		} else {
-			delete(b.undecided, e.Seq)
+			delete(b.undecided, e.BufferedID)
 		}
 		return
 	}
 	for _, c := range b.claims {
-		if c.Seq == e.Seq {
+		if c.BufferedID == e.BufferedID {
 			done := *e
 			c.claimed = &done
 		}
@@ -127,7 +129,7 @@ func (m *Machine) handOver(b *buffered) {
 	case c.Unknown:
 		if len(m.buffer.undecided) < maxUndecided {
 			b.retryAt = m.now.Add(claimAgain)
-			m.buffer.undecided[b.Seq] = b
+			m.buffer.undecided[b.BufferedID] = b
 		}
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not say whether the request still waits for activation"))
 	case !c.Mine: // somebody else answers it
@@ -178,9 +180,7 @@ func (m *Machine) keeperEnded() { m.buffer.waiting = nil }
 // others now.
 func (m *Machine) bufferLost() {
 	waiting := append(m.buffer.claims, m.buffer.waiting...)
-	losses := m.buffer.losses + 1
 	m.buffer = newBuffer()
-	m.buffer.losses = losses
 	for _, b := range waiting {
 		r := &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))

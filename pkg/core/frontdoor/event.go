@@ -77,10 +77,18 @@ type ConnectionDown struct{}
 // was active, is read off what came before.
 type ConnectionBroke struct{}
 
+// BufferedID identifies a request in the startup buffer: its sequence number, and when
+// it was stored, in nanoseconds of the broker's clock. If the buffer is lost, sequence
+// numbers begin again.
+type BufferedID struct {
+	Seq    uint64
+	Stored int64
+}
+
 // BufferSeen is a request in the startup buffer, seen by its keeper in order. Age is
 // how long it has been there.
 type BufferSeen struct {
-	Seq          uint64
+	BufferedID
 	Model, Reply string
 	Encoding     protocol.Encoding
 	// Budget is the SLO that begins when the request is handed over; 0 for the default.
@@ -93,8 +101,7 @@ type BufferSeen struct {
 // front door. Unknown: the store did not say. What was read of the body follows as in
 // Decoded, or Fault says why nothing could.
 type Claimed struct {
-	Seq           uint64
-	Losses        int // as in the Claim
+	BufferedID
 	Mine, Unknown bool
 	Fault         *protocol.Error
 	Read          Decoded

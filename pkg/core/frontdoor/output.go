@@ -67,10 +67,8 @@ type Ended struct {
 
 // Claim is a request of the startup buffer.
 type Claim struct {
-	Seq uint64
-	// Losses is how often the buffer was lost; Claimed says it again.
-	Losses int
-	Read   bool // its body is wanted as well
+	BufferedID
+	Read bool // its body is wanted as well
 	// Model, Encoding and Driver are those of BufferSeen.
 	Model    string
 	Encoding protocol.Encoding

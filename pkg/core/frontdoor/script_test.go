@@ -110,8 +110,8 @@ func (s *script) span(text string) time.Duration {
 //	to REQUEST WORKER [cold]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
 //	output WORKER REQUEST [bytes=8] [door=N]
 //	down; broke                      the broker is not reached; a connection to it broke
-//	seen NUMBER MODEL [age=0s] [budget=0s] [reply=SUBJECT]
-//	claimed NUMBER mine|gone|unknown [fault=CODE] [losses=0]
+//	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [reply=SUBJECT]
+//	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
 //	bufferlost; keeperended; stop; tick
 //	counts                           shows the accounts
 func (s *script) event(a args) Event {
@@ -177,9 +177,9 @@ func (s *script) event(a args) Event {
 	case "broke":
 		return &ConnectionBroke{}
 	case "seen":
-		return &BufferSeen{Seq: uint64(s.number(a[1])), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s"))}
+		return &BufferSeen{BufferedID: s.buffered(a), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s"))}
 	case "claimed":
-		e := &Claimed{Seq: uint64(s.number(a[1])), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100, Losses: s.number(a.get("losses", "0"))}
+		e := &Claimed{BufferedID: s.buffered(a), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100}
 		if code := a.get("fault", ""); code != "" {
 			e.Fault = protocol.Refusal(protocol.Code(code))
 		}
@@ -195,6 +195,10 @@ func (s *script) event(a args) Event {
 	}
 	s.t.Fatalf("no such event: %v", a)
 	return nil
+}
+
+func (s *script) buffered(a args) BufferedID {
+	return BufferedID{Seq: uint64(s.number(a[1])), Stored: int64(s.number(a.get("stored", "0")))}
 }
 
 func (s *script) read(a args) Decoded {

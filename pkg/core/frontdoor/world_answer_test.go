@@ -41,7 +41,8 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 	x := b.open[d.ID.Seq]
 	waits, asks := x != nil && x.phase == waiting, x != nil && x.phase == asked
 	switch {
-	case d.Kind == protocol.ToWorker && waits:
+	case d.Kind == protocol.ToWorker && (!waits || !protocol.ValidName(d.Worker)):
+	case d.Kind == protocol.ToWorker:
 		x.dispatched[d.Worker] = true
 		if !x.generated {
 			b.want.input = x

@@ -30,6 +30,8 @@ type message struct {
 	gone   bool
 }
 
+func (m *message) id() BufferedID { return BufferedID{Seq: m.seq, Stored: int64(m.at)} }
+
 // maxStored bounds the stream.
 const maxStored = 30
 
@@ -87,7 +89,10 @@ func (s *stream) put(m *message) {
 // claim deletes a message for a keeper, or does not, and may not say which.
 func (s *stream) claim(d *door, c Claim) {
 	w, m := s.w, c.Driver.(*message)
-	e := &Claimed{Seq: c.Seq, Losses: c.Losses}
+	if w.faulty() && w.one(80) {
+		w.after(s.takes(), s.lose)
+	}
+	e := &Claimed{BufferedID: c.BufferedID}
 	ended := d.on(func() { s.claimed(d, m, c, e) })
 	w.after(s.takes(), func() {
 		e.Unknown = !d.connected || s.silent > w.now || w.faulty() && w.one(12)
@@ -163,7 +168,11 @@ func (s *stream) lose() {
 	}
 	s.messages, s.last = nil, 0
 	s.generation++
-	w.after(w.upTo(300*time.Millisecond), s.renew)
+	renewal := w.upTo(300 * time.Millisecond)
+	if w.one(2) {
+		renewal = w.upTo(5 * time.Millisecond)
+	}
+	w.after(renewal, s.renew)
 }
 
 func (s *stream) renew() {
@@ -241,5 +250,5 @@ func (v *bufferWatch) seen(m *message) {
 		return
 	}
 	age := d.w.now.Sub(m.at) + time.Duration(d.id%3)*20*time.Millisecond - 20*time.Millisecond
-	d.heed(&BufferSeen{Seq: m.seq, Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
+	d.heed(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
 }

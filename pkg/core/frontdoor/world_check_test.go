@@ -86,7 +86,7 @@ type wanted struct {
 	input                    *entry
 	foreign                  *entry
 	ended                    map[*client]*entry
-	claims                   []uint64
+	claims                   []BufferedID
 }
 
 func newBooks(d *door) *books {
@@ -242,8 +242,8 @@ func (b *books) excuseAll(why string) {
 		x.c.excuse(why)
 	}
 	for _, k := range b.claiming {
-		if k.m.client != nil {
-			k.m.client.excuse(why)
+		if k.client != nil {
+			k.client.excuse(why)
 		}
 	}
 }

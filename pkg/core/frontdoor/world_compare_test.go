@@ -107,6 +107,9 @@ func (b *books) compareAnswer(x *entry, e *Ended) {
 	if fault != x.fault || e.Claim != (x.submitted != 0) || e.At != b.now || (e.Output != nil) != (fault == "" && x.ran) {
 		b.failf("front door %d answers request %d with %q, claims %v; expected %q of epoch %d", b.door.id, x.c.number, fault, e.Claim, x.fault, x.submitted)
 	}
+	if read := x.c.read(true); x.seq != 0 && (e.Request.ClientID != read.ClientID || e.Request.Encoding != read.Encoding) {
+		b.failf("front door %d answers request %d as %q in encoding %d", b.door.id, x.c.number, e.Request.ClientID, e.Request.Encoding)
+	}
 	if fault == "" && e.At >= x.deadline {
 		b.failf("G2: front door %d answers OK at %v, after %v", b.door.id, e.At, x.deadline)
 	}

@@ -90,6 +90,9 @@ func (d *door) cut() {
 	if w.one(3) {
 		again = w.upTo(150 * time.Millisecond)
 	}
+	if w.one(4) { // often it is the broker's fault, and others have theirs
+		w.lease.holder.die()
+	}
 	life := d.life
 	w.after(again, func() {
 		if d.life == life {
@@ -97,6 +100,9 @@ func (d *door) cut() {
 			d.session++
 			d.reconnects++
 			w.stream.goOn(d)
+			if w.faulty() && !d.closing && w.one(8) {
+				d.close()
+			}
 		}
 	})
 }

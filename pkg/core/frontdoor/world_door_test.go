@@ -30,7 +30,7 @@ type door struct {
 func worldConfig(id uint64) Config {
 	c := testConfig()
 	c.ID, c.BufferTimeout, c.Claims = id, 1500*time.Millisecond, 3
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 24, 200, 30
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 12, 150, 30
 	c.SlowSlots, c.LargeSlots, c.LargeBody, c.StoreSlots = 8, 2, 80, 8
 	limit := func(change func(*quota.Limit)) quota.Limit {
 		l := quota.Unlimited

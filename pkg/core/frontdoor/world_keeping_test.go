@@ -10,30 +10,28 @@ import (
 // keeping is what a front door knows of the startup buffer while it keeps it.
 type keeping struct {
 	unclaimed []*kept
-	claiming  []*kept          // in the order in which they are handed over
-	undecided map[uint64]*kept // answered, though the store did not say who has them
-	losses    int
-	tookOver  int64 // requests that it answers as their keeper
+	claiming  []*kept              // in the order in which they are handed over
+	undecided map[BufferedID]*kept // answered, though the store did not say who has them
+	tookOver  int64                // requests that it answers as their keeper
 }
 
 // kept is a request in the startup buffer.
 type kept struct {
-	m       *message
-	seq     uint64
+	*message
 	arrived protocol.Time
 	known   bool // the model, when it was claimed
 	claimed *Claimed
 	retryAt protocol.Time
 }
 
-func newKeeping() keeping { return keeping{undecided: map[uint64]*kept{}} }
+func newKeeping() keeping { return keeping{undecided: map[BufferedID]*kept{}} }
 
 func (b *books) bufferSeen(e *BufferSeen) {
-	if b.undecided[e.Seq] != nil || slices.ContainsFunc(b.claiming, func(k *kept) bool { return k.seq == e.Seq }) {
+	if b.undecided[e.BufferedID] != nil || slices.ContainsFunc(b.claiming, func(k *kept) bool { return k.id() == e.BufferedID }) {
 		return
 	}
 	age := min(max(0, e.Age), b.config.BufferTimeout)
-	b.unclaimed = append(b.unclaimed, &kept{m: e.Driver.(*message), seq: e.Seq, arrived: b.now.Add(-age)})
+	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.now.Add(-age)})
 }
 
 func (b *books) isOver(k *kept) bool { return b.now >= k.arrived.Add(b.config.BufferTimeout) }
@@ -43,14 +41,14 @@ func (b *books) isOver(k *kept) bool { return b.now >= k.arrived.Add(b.config.Bu
 func (b *books) keepBuffer() {
 	for len(b.unclaimed) > 0 && len(b.claiming) < b.config.Claims && (b.serving() || b.isOver(b.unclaimed[0])) {
 		k := b.unclaimed[0]
-		k.known = b.models[k.m.model]
+		k.known = b.models[k.model]
 		b.unclaimed, b.claiming = b.unclaimed[1:], append(b.claiming, k)
-		b.want.claims = append(b.want.claims, k.seq)
+		b.want.claims = append(b.want.claims, k.id())
 	}
-	for _, seq := range slices.Sorted(maps.Keys(b.undecided)) {
-		if k := b.undecided[seq]; b.now >= k.retryAt {
+	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
+		if k := b.undecided[id]; b.now >= k.retryAt {
 			k.retryAt = protocol.Never
-			b.want.claims = append(b.want.claims, seq)
+			b.want.claims = append(b.want.claims, id)
 		}
 	}
 }
@@ -69,10 +67,10 @@ func (b *books) bufferDue() protocol.Time {
 }
 
 func (b *books) compareClaims(out *Output) {
-	var got []uint64
+	var got []BufferedID
 	for _, c := range out.Claim {
-		got = append(got, c.Seq)
-		if again := b.undecided[c.Seq] != nil; c.Read == again || c.Known != b.models[c.Model] {
+		got = append(got, c.BufferedID)
+		if again := b.undecided[c.BufferedID] != nil; c.Read == again || c.Known != b.models[c.Model] {
 			b.failf("G3: front door %d claims %+v", b.door.id, c)
 		}
 	}
@@ -83,19 +81,16 @@ func (b *books) compareClaims(out *Output) {
 
 // claimed: what was claimed is handed over in order.
 func (b *books) claimed(e *Claimed) {
-	if e.Losses != b.losses {
-		return // of another buffer
-	}
-	if k := b.undecided[e.Seq]; k != nil {
+	if k := b.undecided[e.BufferedID]; k != nil {
 		if e.Unknown {
 			k.retryAt = b.now.Add(claimAgain)
 		} else {
-			delete(b.undecided, e.Seq)
+			delete(b.undecided, e.BufferedID)
 		}
 		return
 	}
 	for _, k := range b.claiming {
-		if k.seq == e.Seq {
+		if k.id() == e.BufferedID {
 			k.claimed = e
 		}
 	}
@@ -112,10 +107,10 @@ func (b *books) handOver(k *kept) {
 	c := k.claimed
 	if c.Unknown {
 		k.retryAt = b.now.Add(claimAgain)
-		b.undecided[k.seq] = k
+		b.undecided[k.id()] = k
 	}
 	switch {
-	case k.m.client == nil: // nobody may be answered there
+	case k.client == nil: // nobody may be answered there
 	case c.Unknown:
 		b.refusesKept(k, protocol.StateUnavailable)
 	case !c.Mine: // somebody else answers it
@@ -132,21 +127,21 @@ func (b *books) handOver(k *kept) {
 
 func (b *books) refusesKept(k *kept, code protocol.Code) {
 	b.tookOver++
-	b.gives(&entry{c: k.m.client, fault: code})
+	b.gives(&entry{c: k.client, fault: code})
 }
 
 // servesKept begins the SLO of a request. No limit refuses what was let in before, but a
 // front door that is full does.
 func (b *books) servesKept(k *kept) {
-	slo := k.m.budget
+	slo := k.budget
 	if slo == 0 {
 		slo = b.config.DefaultSLO
 	}
 	b.happens("handed over")
 	b.forgetStored()
 	read := &k.claimed.Read
-	tenant, _ := protocol.InboxOwner(k.m.reply)
-	x := &entry{c: k.m.client, model: k.m.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.now, deadline: b.now.Add(slo),
+	tenant, _ := protocol.InboxOwner(k.reply)
+	x := &entry{c: k.client, model: k.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.now, deadline: b.now.Add(slo),
 		payload: len(read.Payload), batch: read.Batch, generated: read.Generated}
 	if code := b.accept(x); code != "" {
 		b.refusesKept(k, code)
@@ -157,11 +152,10 @@ func (b *books) servesKept(k *kept) {
 
 // bufferLost: what waited in it has an error.
 func (b *books) bufferLost() {
-	b.losses++
 	all := append(b.claiming, b.unclaimed...)
-	b.unclaimed, b.claiming, b.undecided = nil, nil, map[uint64]*kept{}
+	b.unclaimed, b.claiming, b.undecided = nil, nil, map[BufferedID]*kept{}
 	for _, k := range all {
-		if k.m.client != nil {
+		if k.client != nil {
 			b.refusesKept(k, protocol.StateUnavailable)
 		}
 	}

@@ -23,9 +23,11 @@ type scheduler struct {
 	inbox   fifo // of what front doors say and the broker says of them
 	deaf    protocol.Time
 	missed  bool // something of that was lost
+	dead    bool
 }
 
 func (s *scheduler) begin() {
+	s.dead = false
 	s.term, s.standby = nil, liveness.Succession{Self: s.id}
 	s.each(protocol.HeartbeatEvery, s.beat)
 	s.each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
@@ -45,14 +47,22 @@ func (s *scheduler) trouble() {
 	}
 	switch n := s.w.rng.IntN(20); {
 	case n == 0:
-		s.life++
-		s.term = nil
-		s.w.after(s.w.upTo(time.Second), s.begin)
+		s.die()
 	case n < 4:
 		s.still = s.w.now.Add(s.w.upTo(1500 * time.Millisecond))
 	case n < 5: // its connection breaks
 		s.deaf, s.missed = s.w.now.Add(s.w.upTo(200*time.Millisecond)), true
 	}
+}
+
+// die ends the process; it begins anew after a while.
+func (s *scheduler) die() {
+	if s == nil || s.dead {
+		return
+	}
+	s.life++
+	s.term, s.dead = nil, true
+	s.w.after(s.w.upTo(time.Second), s.begin)
 }
 
 // start has a term serve, from about the activation on.
@@ -166,6 +176,9 @@ func (w *world) decisionTakes() time.Duration {
 // dispatch brings a front door a decision or a word. Core NATS may lose and double it.
 func (w *world) dispatch(x protocol.Dispatch) {
 	d := w.doorOf(x.ID.Door)
+	if w.one(100) { // it goes astray
+		d = w.someDoor()
+	}
 	if d == nil {
 		return
 	}
@@ -182,7 +195,7 @@ func (w *world) dispatch(x protocol.Dispatch) {
 		})
 	}
 	if x.Kind == protocol.ToWorker {
-		w.runUnasked(x)
+		w.runUnasked(d, x)
 	}
 }
 
@@ -242,6 +255,9 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 		return out
 	default:
 		d.Kind, d.Worker, d.Cold = protocol.ToWorker, p.w.worker(), n == 6
+		if n == 7 {
+			d.Worker = "no name"
+		}
 	}
 	out.Dispatches = append(out.Dispatches, d)
 	if d.Kind == protocol.ToWorker && p.w.one(8) { // the worker is lost: it runs elsewhere

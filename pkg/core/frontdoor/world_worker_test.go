@@ -11,8 +11,7 @@ func (w *world) worker() string { return fmt.Sprintf("w%d", 1+w.rng.IntN(3)) }
 
 // runUnasked has a worker run a request of generated inputs, for which it needs nothing of
 // the front door: its output may come before the dispatch.
-func (w *world) runUnasked(x protocol.Dispatch) {
-	d := w.doorOf(x.ID.Door)
+func (w *world) runUnasked(d *door, x protocol.Dispatch) {
 	if r := d.m.Request(x.ID.Seq); r != nil && r.Generated {
 		w.run(x.Worker, x.ID, 1)
 	}

@@ -87,14 +87,14 @@ func (s *world) stored(r *frontdoor.Request) {
 	s.buffered.stored = append(s.buffered.stored, client)
 	seq := uint64(len(s.buffered.stored))
 	s.stepDoor(&frontdoor.Stored{Request: r})
-	s.stepDoor(&frontdoor.BufferSeen{Seq: seq, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
+	s.stepDoor(&frontdoor.BufferSeen{BufferedID: frontdoor.BufferedID{Seq: seq}, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
 }
 
 // claim takes requests out of the buffer without delay.
 func (s *world) claim(claims []frontdoor.Claim) {
 	for _, c := range claims {
 		client := c.Driver.(*request)
-		s.stepDoor(&frontdoor.Claimed{Seq: c.Seq, Losses: c.Losses, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
+		s.stepDoor(&frontdoor.Claimed{BufferedID: c.BufferedID, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
 	}
 }
 
