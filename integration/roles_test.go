@@ -179,8 +179,8 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"clockwork.infer.m.bob", "", ""},
 	{"clockwork.infer.m.client", "", ""},
 	{"clockwork.infer.m.alice.bob", "", ""},
-	{"clockwork.infer.m frontdoor", "", "controller"},
-	{"clockwork.infer.> frontdoor", "", "controller"},
+	{"clockwork.infer.m frontdoor", "", "frontdoor controller"},
+	{"clockwork.infer.> frontdoor", "", "frontdoor controller"},
 	{"clockwork.infer.m another-group", "", ""},
 	{"clockwork.infer.>", "", ""},
 	{"clockwork.load", "operator", ""},
@@ -189,58 +189,59 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"clockwork.ls q", "", "controller"},
 	{"clockwork.state", "client client.alice gateway operator health", ""},
 	{"clockwork.state q", "", "controller"},
-	{"clockwork.events.stage", "controller profiler", "client client.alice gateway operator"},
+	{"clockwork.events.stage", "frontdoor controller profiler", "client client.alice gateway operator"},
 	{"$SRV.PING", "operator", "controller"},
 	{"$SRV.INFO.clockwork", "operator", "controller"},
 	{"$SRV.INFO.clockwork.1", "operator", "controller"},
 	{"$SRV.INFO.another.1", "", ""},
 
 	// Observability.
-	{"clockwork.watch", "operator", "controller scheduler worker.w1 worker.w2"},
-	{"clockwork.figures.frontdoor.d1", "controller", "operator"},
+	{"clockwork.watch", "operator", "frontdoor controller scheduler worker.w1 worker.w2"},
+	{"clockwork.figures.frontdoor.d1", "frontdoor controller", "operator"},
 	{"clockwork.figures.scheduler.s", "scheduler", "operator"},
 	{"clockwork.figures.worker.w1", "worker.w1", "operator"},
 	{"clockwork.figures.worker.w3", "", "operator"},
 	{"clockwork.figures.*.*", "", "operator"},
-	{"clockwork.explain.frontdoor", "operator", "controller"},
+	{"clockwork.explain.frontdoor", "operator", "frontdoor controller"},
 	{"clockwork.explain.scheduler", "operator", "scheduler"},
 	{"clockwork.explain.worker", "operator", ""},
 
 	// Between services.
-	{"clockwork.scheduler.submit.d1", "controller scheduler", "scheduler"},
+	{"clockwork.scheduler.submit.d1", "frontdoor controller scheduler", "scheduler"},
 	{"clockwork.scheduler.submit.d1.7", "", "scheduler"},
 	{"clockwork.scheduler.start", "controller", "scheduler"},
 	{"clockwork.scheduler.join", "controller", "scheduler"},
 	{"clockwork.profiler.start", "controller", "profiler"},
 	{"clockwork.profiler.report", "profiler", "controller"},
 	{"clockwork.worker.w1.action", "controller scheduler profiler", "worker.w1"},
-	{"clockwork.worker.w1.input", "controller", "worker.w1"},
+	{"clockwork.worker.w1.input", "frontdoor controller", "worker.w1"},
 	{"clockwork.worker.w3.action", "controller scheduler profiler", ""},
 	{"clockwork.worker.*.action", "", ""},
-	{"clockwork.frontdoor.d1.dispatch", "scheduler", "controller"},
-	{"clockwork.frontdoor.d1.output.w1", "worker.w1", "controller"},
-	{"clockwork.frontdoor.d1.output.w3", "", "controller"},
-	{"clockwork.frontdoor.d1.output.nobody", "scheduler", "controller"},
+	{"clockwork.frontdoor.d1.dispatch", "scheduler", "frontdoor controller"},
+	{"clockwork.frontdoor.d1.output.w1", "worker.w1", "frontdoor controller"},
+	{"clockwork.frontdoor.d1.output.w3", "", "frontdoor controller"},
+	{"clockwork.frontdoor.d1.output.nobody", "scheduler", "frontdoor controller"},
 	{"clockwork.result.w1", "worker.w1", "controller scheduler profiler"},
 	{"clockwork.result.w3", "", "controller scheduler profiler"},
 	{"clockwork.clock.w1", "worker.w1", "scheduler"},
 	{"clockwork.heartbeat.worker.w1", "worker.w1", "controller scheduler profiler operator"},
 	{"clockwork.heartbeat.worker.w3", "", "controller scheduler profiler operator"},
-	{"clockwork.heartbeat.scheduler.s", "scheduler", "controller scheduler operator"},
-	{"clockwork.heartbeat.frontdoor.d1", "controller", "controller scheduler operator"},
+	{"clockwork.heartbeat.scheduler.s", "scheduler", "frontdoor controller scheduler operator"},
+	{"clockwork.heartbeat.frontdoor.d1", "frontdoor controller", "controller scheduler operator"},
 	{"clockwork.heartbeat.profiler.p", "profiler", "controller profiler operator"},
 	{"clockwork.health.worker.h", "worker.w1 worker.w2 operator health", "worker.w1 worker.w2"},
-	{"clockwork.health.frontdoor.h", "controller operator health", "controller"},
+	{"clockwork.health.frontdoor.h", "frontdoor controller operator health", "frontdoor controller"},
 	{"clockwork.health.scheduler.h", "scheduler operator health", "scheduler"},
 	{"clockwork.health.profiler.h", "profiler operator health", "profiler"},
-	{"clockwork.buffer.m", "controller", ""},
+	{"clockwork.buffer.m", "frontdoor controller", ""},
 
 	// Answers.
-	{"_INBOX_client.client.1", "controller scheduler", "client"},
-	{"_INBOX_client.alice.1", "controller scheduler", "client.alice"},
-	{"_INBOX_gateway.gateway.1", "controller scheduler", "gateway"},
-	{"_INBOX_operator.operator.1", "controller scheduler", "operator"},
-	{"_INBOX_health.health.1", "controller", "health"},
+	{"_INBOX_client.client.1", "frontdoor controller scheduler", "client"},
+	{"_INBOX_client.alice.1", "frontdoor controller scheduler", "client.alice"},
+	{"_INBOX_gateway.gateway.1", "frontdoor controller scheduler", "gateway"},
+	{"_INBOX_operator.operator.1", "frontdoor controller scheduler", "operator"},
+	{"_INBOX_health.health.1", "frontdoor controller", "health"},
+	{"_INBOX_frontdoor.frontdoor.1", "", "frontdoor"},
 	{"_INBOX_controller.controller.1", "controller", "controller"},
 	{"_INBOX_scheduler.scheduler.1", "", "scheduler"},
 	{"_INBOX_profiler.profiler.1", "", "profiler"},
@@ -263,8 +264,8 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$KV.clockwork_state.profile.d.g", "controller profiler", ""},
 	{"$KV.clockwork_state.>", "", ""},
 	{"$KV.another.key", "", ""},
-	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.stage", "controller operator", ""},
-	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.profile.d.g", "controller profiler operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.stage", "frontdoor controller operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.profile.d.g", "frontdoor controller profiler operator", ""},
 	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.worker.w1", "worker.w1 operator", ""},
 	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.scheduler", "scheduler operator", ""},
 	{"$JS.API.DIRECT.GET.clockwork_buffer", "controller", ""},
@@ -272,8 +273,8 @@ var rights = []struct{ subject, publish, subscribe string }{
 	// Streams, and the API of the broker.
 	{"$JS.API.INFO", "operator health", ""},
 	{"$JS.API.STREAM.INFO.KV_clockwork_lease", "controller scheduler profiler worker.w1 worker.w2 operator", ""},
-	{"$JS.API.STREAM.INFO.KV_clockwork_state", "controller profiler operator", ""},
-	{"$JS.API.STREAM.INFO.clockwork_buffer", "controller operator", ""},
+	{"$JS.API.STREAM.INFO.KV_clockwork_state", "frontdoor controller profiler operator", ""},
+	{"$JS.API.STREAM.INFO.clockwork_buffer", "frontdoor controller operator", ""},
 	{"$JS.API.STREAM.CREATE.KV_clockwork_state", "operator", ""},
 	{"$JS.API.STREAM.UPDATE.clockwork_buffer", "operator", ""},
 	{"$JS.API.STREAM.CREATE.another", "", ""},
@@ -287,9 +288,9 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$JS.API.STREAM.MSG.DELETE.clockwork_buffer", "controller", ""},
 	{"$JS.API.STREAM.NAMES", "", ""},
 	{"$JS.API.STREAM.LIST", "", ""},
-	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c", "controller", ""},
-	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c.$KV.clockwork_state.>", "controller", ""},
-	{"$JS.API.CONSUMER.DELETE.KV_clockwork_state.c", "controller", ""},
+	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c", "frontdoor controller", ""},
+	{"$JS.API.CONSUMER.CREATE.KV_clockwork_state.c.$KV.clockwork_state.>", "frontdoor controller", ""},
+	{"$JS.API.CONSUMER.DELETE.KV_clockwork_state.c", "frontdoor controller", ""},
 	{"$JS.API.CONSUMER.CREATE.clockwork_buffer.c", "controller", ""},
 	{"$JS.API.CONSUMER.MSG.NEXT.clockwork_buffer.c", "controller", ""},
 	{"$JS.API.CONSUMER.CREATE.KV_clockwork_lease.c", "", ""},
@@ -297,7 +298,7 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$JS.API.ACCOUNT.PURGE.$G", "", ""},
 	{"$JS.API.META.LEADER.STEPDOWN", "", ""},
 	{"$JS.API.SERVER.REMOVE", "", ""},
-	{"$JS.FC.KV_clockwork_state.c.1", "controller", ""},
+	{"$JS.FC.KV_clockwork_state.c.1", "frontdoor controller", ""},
 	{"$JS.ACK.clockwork_buffer.c.1.1.1.1.1", "", ""},
 	{"$SYS.REQ.SERVER.PING", "", ""},
 	{"$SYS.REQ.ACCOUNT.PING.CONNZ", "", ""},
@@ -325,7 +326,7 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	}
 	may := func(users, user string) bool { return slices.Contains(strings.Fields(users), user) }
 	tried, allowed := 0, 0
-	for _, user := range []string{"client", "client.alice", "gateway", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
+	for _, user := range []string{"client", "client.alice", "gateway", "frontdoor", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
 		nc := s.connect(s.server.ClientURL(), user)
 		for i, row := range rights {
 			subject, group, _ := strings.Cut(row.subject, " ")
@@ -521,7 +522,8 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 		return start("worker."+name, "worker", "--name", name, "--generate-inputs", "--scale", "0.1")
 	}
 	// In any order: they wait for the broker and for the operator's streams.
-	start("controller", "controller", "--load-idle", "700ms")
+	start("controller", "controller", "--front-door=false", "--load-idle", "700ms")
+	start("frontdoor", "frontdoor")
 	worker("w1")
 	start("profiler", "profiler", "--profile-iterations", "3")
 	scheduler := start("scheduler", "scheduler")

@@ -22,10 +22,10 @@ type keysCommand struct {
 
 // Help describes the result.
 func (k *keysCommand) Help() string {
-	return `Writes a key for each role (client, gateway, controller, scheduler, profiler,
-worker, operator, health), mode 0600, and broker/nats.conf for a broker that lets each do
-what its role needs and nothing else. Run it again to add users: keys that are there
-stay, and a broker that runs learns of the new ones by SIGHUP. To take a key back,
+	return `Writes a key for each role (client, gateway, frontdoor, controller, scheduler,
+profiler, worker, operator, health), mode 0600, and broker/nats.conf for a broker that
+lets each do what its role needs and nothing else. Run it again to add users: keys that
+are there stay, and a running broker reads the new ones after SIGHUP. To revoke a key,
 remove its file before. Give every process the file of its own key, and no other.`
 }
 

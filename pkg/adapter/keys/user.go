@@ -14,7 +14,8 @@ type Role string
 const (
 	Client     Role = "client"     // sends requests, sees the served models
 	Gateway    Role = "gateway"    // a client on behalf of others
-	Controller Role = "controller" // also the front door
+	FrontDoor  Role = "frontdoor"  // takes requests and answers them
+	Controller Role = "controller" // may do all that a front door may
 	Scheduler  Role = "scheduler"
 	Profiler   Role = "profiler"
 	Worker     Role = "worker"
@@ -23,7 +24,7 @@ const (
 )
 
 // Roles are all roles, in the order of users.conf.
-var Roles = []Role{Client, Gateway, Controller, Scheduler, Profiler, Worker, Operator, Health}
+var Roles = []Role{Client, Gateway, FrontDoor, Controller, Scheduler, Profiler, Worker, Operator, Health}
 
 // named reports whether a role may have several users with names: services of other
 // roles replace each other and share one user.
