@@ -39,7 +39,9 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	worker := to.gpu.worker.id
 	first := len(c.refs)
 	for _, r := range members {
-		c.policy.started(r)
+		if c.learner != nil {
+			c.learner.started(r)
+		}
 		c.dequeue(r)
 		r.action = a
 		a.members = append(a.members, r)

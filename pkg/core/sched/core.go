@@ -35,9 +35,9 @@ func New(policy string, config Config) (Core, error) {
 		for _, name := range config.Without {
 			improvements[name](&r)
 		}
-		c.policy = newClockworkPolicy(c, r)
+		c.decideBy(newClockworkPolicy(c, r))
 	case policy == "simple":
-		c.policy = &simplePolicy{engine: c}
+		c.decideBy(&simplePolicy{engine: c})
 	case policy == "echo":
 		return &echo{}, nil
 	default:

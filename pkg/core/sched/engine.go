@@ -14,6 +14,7 @@ import (
 type engine struct {
 	config        Config
 	policy        policy
+	learner       learner // the policy; nil of one that learns nothing
 	now           protocol.Time
 	fleetDelay    netDelay // of all workers
 	epoch, issuer uint64
@@ -48,6 +49,12 @@ func newEngine(config Config) *engine {
 	c := &engine{config: config}
 	c.clear()
 	return c
+}
+
+// decideBy makes a policy the engine's.
+func (c *engine) decideBy(p policy) {
+	c.policy = p
+	c.learner, _ = p.(learner)
 }
 
 func (c *engine) clear() {
@@ -143,7 +150,9 @@ func (c *engine) activate(e Activate) {
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	}
 	c.clear()
-	c.policy.reset()
+	if c.learner != nil {
+		c.learner.reset()
+	}
 	c.active, c.epoch, c.issuer = true, e.Epoch, e.Issuer
 	c.lastAction = protocol.ActionID(e.Epoch) << epochShift
 	for _, p := range e.State.Profiles {

@@ -11,10 +11,8 @@ import (
 
 // policy decides what the engine's books allow. The engine calls it while it
 // handles an event; serve and fill alone, called when the event has been
-// handled, send actions.
+// handled, send actions. One that learns is a learner as well.
 type policy interface {
-	// reset forgets what was of an epoch.
-	reset()
 	// target is how long after its arrival a request of this budget is to be
 	// done: the budget, or less to be on the safe side.
 	target(budget time.Duration) time.Duration
@@ -33,13 +31,6 @@ type policy interface {
 	wanting() int
 	// admit says why a request that could be served in principle is refused.
 	admit(r *request) *protocol.Error
-	// queued, begun and ended follow a request: into the queue (again), out of
-	// it into an action, and to its end.
-	queued(r *request)
-	started(r *request)
-	ended(r *request)
-	// observe learns from an execution.
-	observe(a *action, took time.Duration)
 	// replicaLeaves takes a copy out of what may serve; it is about to leave.
 	replicaLeaves(r *replica)
 	// serve sees to a model whose queue or copies changed, fill to a GPU on
@@ -48,6 +39,20 @@ type policy interface {
 	fill(g *gpu)
 	// inferArrival is when an Infer sent now could begin at an idle GPU.
 	inferArrival(g *gpu) protocol.Time
+}
+
+// learner is a policy that keeps books of its own, of what became of requests and
+// executions. It sends nothing.
+type learner interface {
+	// reset forgets what was of an epoch.
+	reset()
+	// queued, started and ended follow a request: into the queue (again), out of
+	// it into an action, and to its end.
+	queued(r *request)
+	started(r *request)
+	ended(r *request)
+	// observe learns from an execution that took so long.
+	observe(a *action, took time.Duration)
 	// stall takes note of a GPU that owes a result.
 	stall(g *gpu)
 }

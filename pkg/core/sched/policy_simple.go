@@ -10,13 +10,8 @@ import (
 // they take.
 type simplePolicy struct{ *engine }
 
-func (c *simplePolicy) reset()                                    {}
 func (c *simplePolicy) target(budget time.Duration) time.Duration { return budget }
 func (c *simplePolicy) rank(r *request) int64                     { return int64(r.seq) }
-func (c *simplePolicy) queued(*request)                           {}
-func (c *simplePolicy) started(*request)                          {}
-func (c *simplePolicy) ended(*request)                            {}
-func (c *simplePolicy) observe(*action, time.Duration)            {}
 func (c *simplePolicy) replicaLeaves(r *replica)                  { r.gpu.runQueue.Remove(&r.queueEntry) }
 
 // admit refuses what even an idle GPU could not do in time.
@@ -48,8 +43,6 @@ func (c *simplePolicy) serve(m *model) {
 	c.pump(m)
 	c.place(m)
 }
-
-func (c *simplePolicy) stall(*gpu) {}
 
 func (c *simplePolicy) inferArrival(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
 

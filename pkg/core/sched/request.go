@@ -103,7 +103,9 @@ func (c *engine) enqueue(r *request) {
 	r.waiting = true
 	c.stats.Queued++
 	c.timers.Set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())
-	c.policy.queued(r)
+	if c.learner != nil {
+		c.learner.queued(r)
+	}
 	c.markModel(r.model)
 }
 
@@ -166,7 +168,9 @@ func (c *engine) drop(r *request) {
 // forget is a request's end. It is used again for a later one, which only
 // submit asks for: until the end of the Step it stays as it is.
 func (c *engine) forget(r *request) {
-	c.policy.ended(r)
+	if c.learner != nil {
+		c.learner.ended(r)
+	}
 	delete(c.known, r.ID)
 	c.ended = append(c.ended, r)
 }

@@ -91,7 +91,9 @@ func (c *engine) idle(r *replica) {
 func (c *engine) inferred(a *action, res *protocol.Result) {
 	if res.Code == protocol.OK {
 		if d := measured(res); d > 0 {
-			c.policy.observe(a, d)
+			if c.learner != nil {
+				c.learner.observe(a, d)
+			}
 			m := a.replica.model
 			c.learn(a, d)
 			if m.head != nil {
@@ -246,8 +248,8 @@ func (c *engine) overdue(a *action) {
 	if a.kind == protocol.Infer && !a.overdue {
 		a.overdue = true
 		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
-		if g := a.replica.gpu; !g.stalled && g.resultSeen < a.end() { // else it is the result that was lost
-			c.policy.stall(g)
+		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() { // else it is the result that was lost
+			c.learner.stall(g)
 		}
 		return
 	}
