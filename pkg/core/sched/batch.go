@@ -7,13 +7,13 @@ import (
 // choose makes the batch that a copy runs at start, of requests from first on,
 // leaves it in p.members and returns the size at which it runs (0: none).
 func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Time) int {
-	switch p.batch {
-	case single:
+	switch p.Batch {
+	case Single:
 		p.members = append(p.members[:0], first)
 		return first.size
-	case full:
+	case Full:
 		return p.fullest(on, start)
-	case adaptive:
+	case Adaptive:
 		return p.gather(on, first, start, max(1, int(on.model.aimdLimit)), false)
 	}
 	return p.largest(on, first, start)
@@ -74,7 +74,7 @@ func (p *clockworkPolicy) batchFull(size, most int) bool {
 // gpuTimePrice is what a GPU's time is worth in requests: what it serves in it, as far
 // as requests are being lost.
 func (p *clockworkPolicy) gpuTimePrice(g *gpu) float64 {
-	if g.busyTime == 0 || !p.priced {
+	if g.busyTime == 0 || !p.Priced {
 		return 0
 	}
 	return g.served / g.busyTime * min(1, gain*p.pressure)

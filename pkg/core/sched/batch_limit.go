@@ -36,7 +36,7 @@ func (t *minBudget) note(budget time.Duration, now protocol.Time) {
 // their budgets. It looks at every model of the GPU, so it is called only where it
 // decides something.
 func (p *clockworkPolicy) refreshSlack(g *gpu) {
-	if !p.long || g.slackAt != 0 && p.now.Sub(g.slackAt) < slackEvery {
+	if !p.Long || g.slackAt != 0 && p.now.Sub(g.slackAt) < slackEvery {
 		return
 	}
 	g.slackAt, g.slack = p.now, math.MaxInt64

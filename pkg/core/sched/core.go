@@ -30,7 +30,7 @@ func New(policy string, config Config) (Core, error) {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
 	}
 	c := newEngine(config)
-	switch r, isLaned := presets[policy]; {
+	switch r, isLaned := planners[policy]; {
 	case isLaned:
 		for _, name := range config.Without {
 			improvements[name](&r)

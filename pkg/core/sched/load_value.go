@@ -19,7 +19,7 @@ import (
 // thousandths).
 func (p *clockworkPolicy) loadRank(m *model) int64 {
 	priority := p.priority(m)
-	if !p.worth || priority <= 0 || m.head == nil {
+	if !p.Worth || priority <= 0 || m.head == nil {
 		return priority
 	}
 	exec, load := p.alone(m)
@@ -68,7 +68,7 @@ func (p *clockworkPolicy) observeCold(share float64) {
 // worthLoading: what waits for a model is worth the time of a GPU that it would take, at
 // the price of that (price). The time of a GPU for which nothing waits has none.
 func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
-	if !p.worth || m.head == nil || g.idle() {
+	if !p.Worth || m.head == nil || g.idle() {
 		return true
 	}
 	cost := m.costs[g.kind]

@@ -94,7 +94,7 @@ func (w *netDelay) expected(members []*request) time.Duration {
 
 // inferDelay is how long from now on an Infer can begin at an idle GPU.
 func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
-	if p.original {
+	if p.Original {
 		return p.config.Future
 	}
 	return max(p.config.Future, 2*w.toWorker.value()+p.config.Future/2)
@@ -119,7 +119,7 @@ func (p *clockworkPolicy) loadOverhead(w *netDelay) time.Duration {
 // replyDelay is what a request's way to the core and its outputs' to their door take
 // together, as far as Config.Future has no room for them.
 func (p *clockworkPolicy) replyDelay() time.Duration {
-	if p.original {
+	if p.Original {
 		return 0
 	}
 	return max(0, 2*p.fleetDelay.fromWorker.value()-p.config.Future/2)

@@ -1,9 +1,6 @@
 package sched
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -56,72 +53,3 @@ type learner interface {
 	// stall takes note of a GPU that owes a result.
 	stall(g *gpu)
 }
-
-// options are what the policies on lanes differ in.
-type options struct {
-	// edf orders a model's queue by deadline, else by arrival.
-	edf bool
-	// urgent serves first the model whose batch must begin first, else the one
-	// whose first request came first.
-	urgent bool
-	// batch says how a batch is made.
-	batch batching
-	// priced gives up requests whose saving would cost more than it is worth
-	// under pressure, yield takes the batch that yields most under overload.
-	priced, yield bool
-	// relief puts another copy only where there is less to do.
-	relief bool
-	// worth loads the models that serve most for the time of transfer, and none
-	// that is not worth the GPU's time under pressure.
-	worth bool
-	// long runs batches longer than Config.MaxExec where every model on the GPU
-	// has the time.
-	long bool
-	// early refuses at once, under overload, what comes too late in the queue.
-	early bool
-	// deferred lets a batch wait for more members until it must begin.
-	deferred bool
-	// original takes the constants and the deadlines of the original.
-	original bool
-}
-
-// batching is a way to make batches.
-type batching uint8
-
-const (
-	single   batching = iota // one request at a time
-	full                     // the largest compiled size that is full
-	largest                  // as many as wait and can be done in time
-	adaptive                 // as many as wait, up to a bound that follows the latency
-)
-
-// presets are the policies that plan each GPU's lanes.
-var presets = map[string]options{
-	"clockwork": {edf: true, urgent: true, batch: largest, priced: true, yield: true, relief: true, worth: true, early: true, long: true},
-	"faithful":  {urgent: true, batch: full, original: true},
-	"fifo":      {batch: single},
-	"aimd":      {batch: adaptive},
-	"deferred":  {edf: true, urgent: true, batch: largest, priced: true, relief: true, worth: true, deferred: true, long: true},
-}
-
-// improvements are what Config.Without can switch off.
-var improvements = map[string]func(*options){
-	"edf":    func(r *options) { r.edf = false },
-	"any":    func(r *options) { r.batch = full },
-	"price":  func(r *options) { r.priced = false },
-	"yield":  func(r *options) { r.yield = false },
-	"relief": func(r *options) { r.relief = false },
-	"worth":  func(r *options) { r.worth = false },
-	"long":   func(r *options) { r.long = false },
-	"early":  func(r *options) { r.early = false },
-}
-
-// Improvements are the names that Config.Without takes, sorted.
-func Improvements() []string { return slices.Sorted(maps.Keys(improvements)) }
-
-// Policies are the names that New knows, sorted.
-func Policies() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(presets)), "simple", "echo")))
-}
-
-func policyNames() string { return strings.Join(Policies(), ", ") }

@@ -17,7 +17,7 @@ import (
 // look at the GPUs.
 type clockworkPolicy struct {
 	*engine
-	options
+	Options
 	loadQueue heap.Heap[*model] // models with positive load priority, the highest first
 	members   []*request        // scratch of batches
 	// waitingForSlot are models that wanted a copy when no free lane was for them, each
@@ -31,24 +31,24 @@ type clockworkPolicy struct {
 	loadShortage float64
 }
 
-func newClockworkPolicy(c *engine, r options) *clockworkPolicy {
-	return &clockworkPolicy{engine: c, options: r}
+func newClockworkPolicy(c *engine, o Options) *clockworkPolicy {
+	return &clockworkPolicy{engine: c, Options: o}
 }
 
 // reset forgets what was of an epoch.
-func (p *clockworkPolicy) reset() { *p = clockworkPolicy{engine: p.engine, options: p.options} }
+func (p *clockworkPolicy) reset() { *p = clockworkPolicy{engine: p.engine, Options: p.Options} }
 
 // target keeps a buffer before the deadline for the way back. The original's
 // is later than the deadline when the budget is tight.
 func (p *clockworkPolicy) target(budget time.Duration) time.Duration {
-	if p.original {
+	if p.Original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
 	}
 	return budget - min(p.config.Buffer, budget/20) - min(p.replyDelay(), budget/2)
 }
 
 func (p *clockworkPolicy) rank(r *request) int64 {
-	if p.edf {
+	if p.EDF {
 		return int64(r.deadline)
 	}
 	return int64(r.seq)
@@ -114,7 +114,7 @@ func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	r.model.minBudget.note(r.Budget, p.now)
 	best, ok := p.earliest(r)
 	v := verdict{best: best}
-	if ok && p.early && best.end() <= r.deadline && p.pressure >= overloaded {
+	if ok && p.Early && best.end() <= r.deadline && p.pressure >= overloaded {
 		if v.backlog = p.backlog(r); p.now.Add(v.backlog) > r.deadline {
 			v.why = WhyBacklog
 		}
@@ -287,7 +287,7 @@ func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	for range a.members {
 		p.pressure -= p.pressure / lossMemory
 	}
-	if p.batch != adaptive {
+	if p.Batch != Adaptive {
 		return
 	}
 	m := a.replica.model
@@ -345,7 +345,7 @@ func (p *clockworkPolicy) serve(m *model) {
 // turn at a GPU without room, but for requests at the end of a full queue. An
 // arrival then costs the same however many copies there are.
 func (p *clockworkPolicy) unchanged(m *model) bool {
-	return !p.deferred && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
+	return !p.Deferred && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
 }
 
 // enqueueReplica gives a copy its turn at its GPU, for the request that comes first
@@ -353,7 +353,7 @@ func (p *clockworkPolicy) unchanged(m *model) bool {
 func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
 	key := int64(first.seq)
-	if p.urgent {
+	if p.Urgent {
 		size := m.spec.Fits(min(m.items, p.most(r)))
 		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
 	}
@@ -407,7 +407,7 @@ const horizon = 2.0
 // next is the copy whose turn it is.
 func (p *clockworkPolicy) next(g *gpu) *replica {
 	first := g.runQueue.First().Of
-	if !p.yield || p.pressure < overloaded {
+	if !p.Yield || p.pressure < overloaded {
 		return first
 	}
 	best, most := first, math.Inf(-1)
@@ -448,7 +448,7 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
-	if p.deferred && size < p.most(r) {
+	if p.Deferred && size < p.most(r) {
 		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.ahead(g)); wait > p.now {
 			g.runQueue.Set(&r.queueEntry, int64(wait), m.index)
 			if g.runQueue.First() == &r.queueEntry {
@@ -461,7 +461,7 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count())
 	begin := start.Add(p.config.Late)
-	if p.batch != adaptive { // that knows of no deadlines
+	if p.Batch != Adaptive { // that knows of no deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
 	}
 	p.infer(p.members, size, r, takes, begin)

@@ -98,7 +98,7 @@ func (p *clockworkPolicy) grant() {
 func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 	var best *gpu
 	most := int64(math.MaxInt64)
-	if p.relief {
+	if p.Relief {
 		most = m.spreadLimit()
 	}
 	p.transfersBusy = true

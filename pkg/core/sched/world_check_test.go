@@ -338,7 +338,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 		for _, r := range g.replicas {
 			demand += r.share
 			m := r.model
-			if r.phase == resident && !p.deferred && p.open(g) && m.head != nil && p.couldRun(r) {
+			if r.phase == resident && !p.Deferred && p.open(g) && m.head != nil && p.couldRun(r) {
 				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
 			}
 		}
@@ -361,7 +361,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
 			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
-			if p.worth && len(g.infers) > 0 {
+			if p.Worth && len(g.infers) > 0 {
 				continue // it may have better to do
 			}
 			if idle := g.loading == nil && len(g.pending) == 0 && !g.stalled; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
