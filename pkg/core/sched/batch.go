@@ -7,14 +7,14 @@ import (
 // choose makes the batch that a copy runs at start, of requests from first on,
 // leaves it in p.members and returns the size at which it runs (0: none).
 func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Time) int {
-	switch p.Batch {
-	case Single:
+	switch {
+	case p.bound != nil:
+		return p.gather(on, first, start, p.bound.Most(int(on.model.index)), false)
+	case p.Batch == Single:
 		p.members = append(p.members[:0], first)
 		return first.size
-	case Full:
+	case p.Batch == Full:
 		return p.fullest(on, start)
-	case Adaptive:
-		return p.gather(on, first, start, max(1, int(on.model.aimdLimit)), false)
 	}
 	return p.largest(on, first, start)
 }

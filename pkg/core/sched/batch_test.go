@@ -122,7 +122,9 @@ func TestTheChoiceOfABatch(t *testing.T) {
 			r := newRig(t, c.policy, config, part{name: "a", any: c.any, exec: c.exec})
 			r.join(0, "w", 1, "a")
 			p, m := r.lanes(), r.core.models[0]
-			m.aimdLimit = c.bound
+			if c.bound > 0 {
+				p.bound = &aimd{limits: []float64{c.bound}}
+			}
 			p.pressure = c.gpu.pressure
 			g := r.core.gpus[0]
 			g.served, g.busyTime = c.gpu.served, c.gpu.busy*1e6

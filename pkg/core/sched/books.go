@@ -161,7 +161,6 @@ type model struct {
 	rejectedDemandUntil protocol.Time // until when requests that were turned away count as demand for a load
 	servedAt            protocol.Time // when it was last served, or its queue began
 	itemInterval        time.Duration // between two items served, on average of late
-	aimdLimit           float64       // of the batch, under aimd
 	queuedAs            queueVersion  // by which every copy got its turn; zero if that is not so
 }
 

@@ -1,9 +1,9 @@
 package sched
 
 import (
-	"maps"
-	"slices"
-	"strings"
+	"time"
+
+	"clockwork/pkg/protocol"
 )
 
 // Options are the rules in which the policies that plan each GPU's lanes differ. The
@@ -15,8 +15,14 @@ type Options struct {
 	// Urgent has a GPU serve the model whose batch must begin first, else the one whose
 	// first request came first.
 	Urgent bool
-	// Batch says how a batch is made.
+	// Batch says how a batch is made, where NewBound does not.
 	Batch Batching
+	// NewBound, if there is one, makes for each epoch what bounds its batches. As many
+	// as wait run together then, up to the bound and whether they are in time or not.
+	NewBound func() BatchBound
+	// Defer, if there is one, says until when a batch that could grow waits for more
+	// members; now or earlier sends it at once. The GPU may run another model meanwhile.
+	Defer func(GrowingBatch) protocol.Time
 	// Priced gives requests up, under pressure, whose saving would cost more of a GPU's
 	// time than it is worth.
 	Priced bool
@@ -35,8 +41,6 @@ type Options struct {
 	// Early refuses at once, under overload, what comes too late in the queue of its
 	// model.
 	Early bool
-	// Deferred lets a batch wait for more members until it must begin.
-	Deferred bool
 	// Original takes the constants and the deadlines of the original: messages take
 	// Config.Future, whatever results say, and tight budgets have no buffer.
 	Original bool
@@ -46,39 +50,35 @@ type Options struct {
 type Batching uint8
 
 const (
-	Largest  Batching = iota // as many as wait and can be done in time
-	Full                     // the largest compiled size of which there are enough, as the original does
-	Single                   // one request at a time
-	Adaptive                 // as many as wait, up to a bound that follows the latency
+	Largest Batching = iota // as many as wait and can be done in time
+	Full                    // the largest compiled size of which there are enough, as the original does
+	Single                  // one request at a time
 )
 
-// planners are the policies that plan each GPU's lanes.
-var planners = map[string]Options{
-	"clockwork": {EDF: true, Urgent: true, Priced: true, Yield: true, Relief: true, Worth: true, Early: true, Long: true},
-	"faithful":  {Urgent: true, Batch: Full, Original: true},
-	"fifo":      {Batch: Single},
-	"aimd":      {Batch: Adaptive},
-	"deferred":  {EDF: true, Urgent: true, Priced: true, Relief: true, Worth: true, Deferred: true, Long: true},
+// BatchBound bounds the batches of one epoch by what its executions show. Models are
+// numbered in the order of the state, from 0.
+type BatchBound interface {
+	// Most is how many items a batch of the model may have, at least 1. A request of
+	// more runs alone.
+	Most(model int) int
+	// Observe is told of each execution that succeeded, in the order of the results.
+	Observe(Execution)
 }
 
-// improvements are what Config.Without can switch off.
-var improvements = map[string]func(*Options){
-	"edf":    func(o *Options) { o.EDF = false },
-	"any":    func(o *Options) { o.Batch = Full },
-	"price":  func(o *Options) { o.Priced = false },
-	"yield":  func(o *Options) { o.Yield = false },
-	"relief": func(o *Options) { o.Relief = false },
-	"worth":  func(o *Options) { o.Worth = false },
-	"long":   func(o *Options) { o.Long = false },
-	"early":  func(o *Options) { o.Early = false },
+// Execution is one that succeeded.
+type Execution struct {
+	Model int  // its number
+	Batch int  // the size at which it ran
+	Limit int  // the largest that the model can run at
+	Late  bool // for some request that waited for it
 }
 
-// Improvements are the names that Config.Without takes, sorted.
-func Improvements() []string { return slices.Sorted(maps.Keys(improvements)) }
-
-// Policies are the names that New knows, sorted.
-func Policies() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(planners)), "simple", "echo")))
+// GrowingBatch is a batch that could begin now and is smaller than its GPU may run.
+type GrowingBatch struct {
+	// Latest is when it has to begin to be in time for all its members.
+	Latest protocol.Time
+	// Takes is how long it is expected to run, and TakesMore with one item more.
+	Takes, TakesMore time.Duration
+	// Ahead is how long before its beginning work is sent.
+	Ahead time.Duration
 }
-
-func policyNames() string { return strings.Join(Policies(), ", ") }

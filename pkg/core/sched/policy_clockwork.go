@@ -2,6 +2,7 @@ package sched
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"clockwork/pkg/core/heap"
@@ -20,6 +21,7 @@ type clockworkPolicy struct {
 	Options
 	loadQueue heap.Heap[*model] // models with positive load priority, the highest first
 	members   []*request        // scratch of batches
+	bound     BatchBound        // of this epoch's batches; nil without Options.NewBound
 	// waitingForSlot are models that wanted a copy when no free lane was for them, each
 	// once.
 	waitingForSlot []*model
@@ -32,11 +34,18 @@ type clockworkPolicy struct {
 }
 
 func newClockworkPolicy(c *engine, o Options) *clockworkPolicy {
-	return &clockworkPolicy{engine: c, Options: o}
+	p := &clockworkPolicy{engine: c, Options: o}
+	p.reset()
+	return p
 }
 
 // reset forgets what was of an epoch.
-func (p *clockworkPolicy) reset() { *p = clockworkPolicy{engine: p.engine, Options: p.Options} }
+func (p *clockworkPolicy) reset() {
+	*p = clockworkPolicy{engine: p.engine, Options: p.Options}
+	if p.NewBound != nil {
+		p.bound = p.NewBound()
+	}
+}
 
 // target keeps a buffer before the deadline for the way back. The original's
 // is later than the deadline when the budget is tight.
@@ -279,7 +288,7 @@ func (p *clockworkPolicy) start(g *gpu) protocol.Time {
 	return max(g.free(p.now), p.inferArrival(g))
 }
 
-// observe learns from an execution: aimd's bound.
+// observe learns from an execution what a GPU serves, and how far batches may go.
 func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	g := a.replica.gpu
 	g.served += (float64(len(a.members)) - g.served) / 32
@@ -287,20 +296,15 @@ func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	for range a.members {
 		p.pressure -= p.pressure / lossMemory
 	}
-	if p.Batch != Adaptive {
-		return
+	if p.bound != nil {
+		m := a.replica.model
+		p.bound.Observe(Execution{Model: int(m.index), Batch: a.size, Limit: m.spec.MaxBatch(), Late: a.lateFor(p.now)})
 	}
-	m := a.replica.model
-	m.aimdLimit = max(1, m.aimdLimit)
-	for _, r := range a.members {
-		if p.now > r.deadline {
-			m.aimdLimit = max(1, m.aimdLimit*0.9)
-			return
-		}
-	}
-	if a.size >= int(m.aimdLimit) {
-		m.aimdLimit = min(m.aimdLimit+1, float64(m.spec.MaxBatch()))
-	}
+}
+
+// lateFor: a member's deadline has passed.
+func (a *action) lateFor(now protocol.Time) bool {
+	return slices.ContainsFunc(a.members, func(r *request) bool { return now > r.deadline })
 }
 
 func (p *clockworkPolicy) replicaLeaves(r *replica) {
@@ -345,7 +349,7 @@ func (p *clockworkPolicy) serve(m *model) {
 // turn at a GPU without room, but for requests at the end of a full queue. An
 // arrival then costs the same however many copies there are.
 func (p *clockworkPolicy) unchanged(m *model) bool {
-	return !p.Deferred && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
+	return p.Defer == nil && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
 }
 
 // enqueueReplica gives a copy its turn at its GPU, for the request that comes first
@@ -448,20 +452,16 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
-	if p.Deferred && size < p.most(r) {
-		if wait := latest.Add(takes - r.exec(m.spec.Fits(size+1)) - p.ahead(g)); wait > p.now {
-			g.runQueue.Set(&r.queueEntry, int64(wait), m.index)
-			if g.runQueue.First() == &r.queueEntry {
-				p.timers.Set(&g.nextSlotTimer, int64(wait), p.ticket())
-				return false
-			}
-			return true
+	if p.Defer != nil && size < p.most(r) {
+		more := r.exec(m.spec.Fits(size + 1))
+		if until := p.Defer(GrowingBatch{Latest: latest, Takes: takes, TakesMore: more, Ahead: p.ahead(g)}); until > p.now {
+			return p.postpone(r, until)
 		}
 	}
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count())
 	begin := start.Add(p.config.Late)
-	if p.Batch != Adaptive { // that knows of no deadlines
+	if p.bound == nil { // which knows of no deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
 	}
 	p.infer(p.members, size, r, takes, begin)
@@ -472,6 +472,17 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	}
 	p.markModel(m)
 	return true
+}
+
+// postpone puts a copy's turn off. It returns false when the GPU is to wait for it.
+func (p *clockworkPolicy) postpone(r *replica, until protocol.Time) bool {
+	g := r.gpu
+	g.runQueue.Set(&r.queueEntry, int64(until), r.model.index)
+	if g.runQueue.First() != &r.queueEntry {
+		return true
+	}
+	p.timers.Set(&g.nextSlotTimer, int64(until), p.ticket())
+	return false
 }
 
 // block takes a copy's turn away. If requests wait that came too late for this

@@ -116,7 +116,7 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 			continue
 		}
 		count++
-		if key := p.plainTurn(r); waits && !p.Deferred && !w.slowed[g] && !w.copies[r.model.spec.Digest] && key != r.queueEntry.Key {
+		if key := p.plainTurn(r); waits && p.Defer == nil && !w.slowed[g] && !w.copies[r.model.spec.Digest] && key != r.queueEntry.Key {
 			w.fail("%s gpu %d: the turn of %s is at %v, by the twin at %v", g.worker.id, g.id, r.model.spec.Name, protocol.Time(r.queueEntry.Key), protocol.Time(key))
 		}
 		if r.phase != resident {
@@ -129,7 +129,7 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if count != len(g.runQueue) || count > 0 && g.runQueue.First().Of != first {
 		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.runQueue), count)
 	}
-	if count == 0 || p.Deferred {
+	if count == 0 || p.Defer != nil {
 		return
 	}
 	if p.open(g) {

@@ -338,7 +338,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 		for _, r := range g.replicas {
 			demand += r.share
 			m := r.model
-			if r.phase == resident && !p.Deferred && p.open(g) && m.head != nil && p.couldRun(r) {
+			if r.phase == resident && p.Defer == nil && p.open(g) && m.head != nil && p.couldRun(r) {
 				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
 			}
 		}
