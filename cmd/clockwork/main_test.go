@@ -65,7 +65,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"up --gpu-type V100", "gpu type"},
 		{"up --page-size lots", "16MiB"},
 		{"up --backend cuda", "emulated"},
-		{"up --policy best", "simple"},
+		{"up --policy best", "simple"}, {"scheduler --policy fifo", "simple"},
 		{"up --listen 4222", "HOST:PORT"},
 		{"up --listen 127.0.0.1:70000", "no port"},
 		{"nats --listen here:there", "no port"},

@@ -7,6 +7,7 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
@@ -21,7 +22,7 @@ type recording struct {
 }
 
 // createRecording begins a recording of one core.
-func createRecording(path, policy string, config sched.Config) (*recording, error) {
+func createRecording(path, policy string, config policies.Config) (*recording, error) {
 	file, err := cli.CreateRecord(path)
 	if err != nil {
 		return nil, err

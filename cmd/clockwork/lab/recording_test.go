@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
@@ -241,7 +242,7 @@ type relabeler struct {
 }
 
 func (r *relabeler) Begin(_ string, config sched.Config) {
-	r.err = errors.Join(r.err, r.w.Begin("fifo", config))
+	r.err = errors.Join(r.err, r.w.Begin("fifo", policies.Config{Config: config}))
 }
 
 func (r *relabeler) Step(now protocol.Time, e sched.Event, out *sched.Output) {

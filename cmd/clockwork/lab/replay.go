@@ -13,6 +13,7 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
@@ -20,7 +21,7 @@ import (
 
 type Replay struct {
 	File   string   `arg:"" help:"A recording, of clockwork sim, scheduler, controller or profiler --record."`
-	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? With emulated workers."`
+	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? Those of clockwork sim, and echo. With emulated workers."`
 	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
 
@@ -48,10 +49,10 @@ func (k *Replay) AfterApply(parsed *kong.Context) error { return noEmptyValue(pa
 
 // Run replays a recording, and emulates a change if there is one.
 func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
-	if k.Policy != "" && !slices.Contains(sched.Policies(), k.Policy) {
-		return cli.Usagef("there is no policy %q; expected one of %s", k.Policy, strings.Join(sched.Policies(), ", "))
+	if k.Policy != "" && !slices.Contains(policies.Names(), k.Policy) {
+		return cli.Usagef("there is no policy %q; expected one of %s", k.Policy, strings.Join(policies.Names(), ", "))
 	}
-	if config := sched.Defaults(); k.apply(&config) != nil { // before a long replay
+	if config := policies.Defaults(); k.apply(&config) != nil { // before a long replay
 		return cli.Usage(k.apply(&config))
 	}
 	if is, err := isJournal(k.File); err != nil || is {
@@ -88,7 +89,7 @@ func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
 
 func (k *Replay) changes() bool { return k.Policy != "" || len(k.Config) > 0 }
 
-func (k *Replay) apply(config *sched.Config) error {
+func (k *Replay) apply(config *policies.Config) error {
 	for _, setting := range k.Config {
 		key, value, ok := strings.Cut(setting, "=")
 		if !ok {

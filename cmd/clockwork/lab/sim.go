@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"clockwork/cmd/clockwork/cli"
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/sim"
 )
 
 type Sim struct {
-	Policy   []string       `env:"-" placeholder:"NAME" help:"The policies to compare, by default clockwork, and all of them where a section of the paper is rerun."`
+	Policy   []string       `env:"-" placeholder:"NAME" help:"The policies to compare: aimd, clockwork, deferred, faithful, fifo, simple. By default clockwork, and all of them where a section of the paper is rerun."`
 	HTML     string         `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
 	Timeline *time.Duration `placeholder:"TIME" env:"-" help:"How much of the beginning the page shows action by action, by default 300ms; with --html."`
 	Peak     bool           `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
@@ -77,7 +77,7 @@ func (s *Sim) policies(byDefault ...string) []string {
 
 // simPolicies returns the policies that run requests.
 func simPolicies() []string {
-	return slices.DeleteFunc(sched.Policies(), func(name string) bool { return name == "echo" })
+	return slices.DeleteFunc(policies.Names(), func(name string) bool { return name == "echo" })
 }
 
 // gpus returns the GPUs of a worker.

@@ -12,7 +12,7 @@ import (
 	"clockwork/cmd/clockwork/ask"
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/adapter/backend/zoo"
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/workload"
 )
 
@@ -90,8 +90,8 @@ func (s *Sim) checkNames() error {
 		}
 	}
 	for _, name := range s.Without {
-		if !slices.Contains(sched.Improvements(), name) {
-			return cli.Usagef("--without %s: there is no such improvement; expected some of %s", name, strings.Join(sched.Improvements(), ", "))
+		if !slices.Contains(policies.Improvements(), name) {
+			return cli.Usagef("--without %s: there is no such improvement; expected some of %s", name, strings.Join(policies.Improvements(), ", "))
 		}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 )
 
 // simulate runs clockwork sim with --json and returns what it printed.
@@ -76,10 +76,10 @@ func onlyPowersOfTwo(r simRun) bool {
 }
 
 func TestEveryImprovementCanBeSwitchedOff(t *testing.T) {
-	for _, name := range sched.Improvements() {
+	for _, name := range policies.Improvements() {
 		simulate(t, "open --length 100ms --without "+name)
 	}
-	all := strings.Join(sched.Improvements(), ",")
+	all := strings.Join(policies.Improvements(), ",")
 	if with, without := simulate(t, short+"--rate 1500").Runs[0], simulate(t, short+"--rate 1500 --without "+all).Runs[0]; with.OK <= without.OK {
 		t.Errorf("%d in SLO with all improvements, %d without", with.OK, without.OK)
 	}

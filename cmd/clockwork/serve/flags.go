@@ -62,7 +62,7 @@ func (f ProfilerFlags) Config() (profiler.Config, error) {
 }
 
 type SchedulerFlags struct {
-	Policy string `default:"clockwork" enum:"clockwork,faithful,deferred,aimd,fifo,simple,echo" help:"Scheduling policy. The others are for comparison: faithful to the original, deferred (batches wait), aimd (adaptive batches), fifo and simple (no batches), echo (answers at once, runs nothing)." group:"Scheduler"`
+	Policy string `default:"clockwork" enum:"clockwork,faithful,simple,echo" help:"Scheduling policy. The others are for comparison: faithful (the original's choices), simple (no batches), echo (answers at once, runs nothing). clockwork sim knows more." group:"Scheduler"`
 	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }
 

@@ -31,7 +31,7 @@ type batchCase struct {
 	exec    []float64
 	most    int
 	gpu     busyAt
-	bound   float64
+	bound   int
 	waits   []waiting
 	members []uint64
 	size    int
@@ -99,9 +99,15 @@ var batchCases = []batchCase{
 
 	// The others.
 	{what: "fifo runs one at a time", policy: "fifo", any: true, waits: loose(5), members: ids(1, 1), size: 1},
-	{what: "aimd runs up to its bound", policy: "aimd", any: true, bound: 3.9, waits: loose(5), members: ids(1, 3), size: 3},
+	{what: "aimd runs up to its bound", policy: "aimd", any: true, bound: 3, waits: loose(5), members: ids(1, 3), size: 3},
 	{what: "aimd knows of no deadlines", policy: "aimd", any: true, bound: 3, waits: append([]waiting{{3, 1}}, loose(4)...), members: ids(1, 3), size: 3},
 }
+
+// fixedBound is a BatchBound that learns nothing.
+type fixedBound int
+
+func (b fixedBound) Most(int) int    { return int(b) }
+func (fixedBound) Observe(Execution) {}
 
 // ids are first to last.
 func ids(first, last uint64) (list []uint64) {
@@ -123,7 +129,7 @@ func TestTheChoiceOfABatch(t *testing.T) {
 			r.join(0, "w", 1, "a")
 			p, m := r.lanes(), r.core.models[0]
 			if c.bound > 0 {
-				p.bound = &aimd{limits: []float64{c.bound}}
+				p.bound = fixedBound(c.bound)
 			}
 			p.pressure = c.gpu.pressure
 			g := r.core.gpus[0]

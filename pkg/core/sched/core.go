@@ -24,27 +24,43 @@ type Core interface {
 	String() string
 }
 
-// New makes the core of a policy, one of Policies.
+// New makes the core of a policy that a scheduler service runs, one of Policies. The
+// error is a configuration that is out of range, or an unknown name.
 func New(policy string, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
 	}
-	c := newEngine(config)
-	switch r, isLaned := planners[policy]; {
-	case isLaned:
-		for _, name := range config.Without {
-			improvements[name](&r)
-		}
-		c.decideBy(newClockworkPolicy(c, r))
-	case policy == "simple":
-		c.decideBy(&simplePolicy{engine: c})
-	case policy == "echo":
-		return &echo{}, nil
-	default:
-		return nil, fmt.Errorf("choose policy: none is called %q (%s)", policy, policyNames())
+	if o, ok := planners[policy]; ok {
+		return newPlanner(o, config), nil
 	}
-	return c, nil
+	switch policy {
+	case "simple":
+		c := newEngine(config)
+		c.decideBy(&simplePolicy{engine: c})
+		return c, nil
+	case "echo":
+		return &echo{}, nil
+	}
+	return nil, fmt.Errorf("choose policy: none is called %q (%s)", policy, strings.Join(Policies(), ", "))
 }
+
+// NewPlanner makes the core of a policy that plans each GPU's lanes by these rules. The
+// error is a configuration that is out of range.
+func NewPlanner(o Options, config Config) (Core, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure planner: %w", err)
+	}
+	return newPlanner(o, config), nil
+}
+
+func newPlanner(o Options, config Config) Core {
+	c := newEngine(config)
+	c.decideBy(newClockworkPolicy(c, o))
+	return c
+}
+
+// Policies are the names that New knows, sorted.
+func Policies() []string { return []string{"clockwork", "echo", "faithful", "simple"} }
 
 // Config configures a core. The zero value is not valid; take Defaults.
 type Config struct {
@@ -95,9 +111,6 @@ type Config struct {
 	// stays. Defaults 16 and 25 ms; 0 is no bound.
 	MaxBatch int
 	MaxExec  time.Duration
-	// Without switches improvements over the original off, to see what each is
-	// good for: names of Improvements. Empty by default.
-	Without []string
 }
 
 // Defaults returns the default of each field.
@@ -129,11 +142,6 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate default SLO %v, ahead %v, late %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.Late, c.MaxLoadBudget)
 	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:
 		return fmt.Errorf("validate buffer %v, future %v, silent %v, max batch %d, max exec %v: negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
-	}
-	for _, name := range c.Without {
-		if improvements[name] == nil {
-			return fmt.Errorf("validate without: no improvement is called %q (%s)", name, strings.Join(Improvements(), ", "))
-		}
 	}
 	return c.Estimate.Validate()
 }

@@ -56,11 +56,12 @@
 //
 // # Policies
 //
-// An engine keeps the books and a policy decides by them. Policy clockwork, the
-// default, and those it is compared with (faithful, deferred, aimd, fifo)
-// predict when each GPU's two lanes are free and send work only Config.Ahead
-// before that: little is committed early, and late information still counts.
-// They differ in rules alone (policy.go). What clockwork does:
+// An engine keeps the books and a policy decides by them. New knows those that a
+// scheduler service runs. Policy clockwork, the default, and policy faithful, the
+// original's choices by which it is measured, predict when each GPU's two lanes are
+// free and send work only Config.Ahead before that: little is committed early, and
+// late information still counts. They differ in rules alone (Options); NewPlanner
+// makes others, as the laboratory has them (pkg/lab/policies). What clockwork does:
 //
 //	admit    refuses at once what no GPU can do in time, with the earliest
 //	         finish; under overload also what comes too late in the queue

@@ -256,8 +256,11 @@ func TestKnownFaultOneFailedLoadEndsAll(t *testing.T) {
 // wait behind the loose ones and are lost. Without "edf" that is so here.
 func TestKnownFaultTightRequestsWaitBehindLooseOnes(t *testing.T) {
 	met := func(without ...string) int {
-		config := defaultsWith(func(c *Config) { c.MaxBatch, c.Without = 2, without })
-		r := newRig(t, "clockwork", config, part{name: "a", any: true, exec: []float64{4, 6}})
+		core, err := AnyPolicy("clockwork", defaultsWith(func(c *Config) { c.MaxBatch = 2 }), without...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rigOf(t, core, part{name: "a", any: true, exec: []float64{4, 6}})
 		r.join(0, "w", 1, "a")
 		arrivals := every(0, 10, 200, "a")                            // 10 of 200 ms and then
 		return r.serve(append(arrivals, every(0, 4, 25, "a")...)).met // 4 of 25 ms

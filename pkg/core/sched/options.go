@@ -82,3 +82,16 @@ type GrowingBatch struct {
 	// Ahead is how long before its beginning work is sent.
 	Ahead time.Duration
 }
+
+// planners are the policies of a scheduler service that plan each GPU's lanes: ours, and
+// the original's choices, by which it is measured.
+var planners = map[string]Options{
+	"clockwork": {EDF: true, Urgent: true, Priced: true, Yield: true, Relief: true, Worth: true, Early: true, Long: true},
+	"faithful":  {Urgent: true, Batch: Full, Original: true},
+}
+
+// PlannerOptions are the rules of one of Policies that plans lanes; false of another.
+func PlannerOptions(policy string) (Options, bool) {
+	o, ok := planners[policy]
+	return o, ok
+}

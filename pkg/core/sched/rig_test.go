@@ -34,12 +34,21 @@ func inMillis(d time.Duration) float64      { return float64(d) / float64(time.M
 func millisOf(t protocol.Time) float64      { return inMillis(time.Duration(t)) }
 func defaultsWith(set func(*Config)) Config { c := Defaults(); set(&c); return c }
 
+// AnyPolicy makes a core of any policy, the laboratory's too (laboratory_test.go), less
+// some improvements.
+var AnyPolicy func(policy string, config Config, without ...string) (Core, error)
+
 func newRig(t *testing.T, policy string, config Config, parts ...part) *rig {
 	t.Helper()
-	core, err := New(policy, config)
+	core, err := AnyPolicy(policy, config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rigOf(t, core, parts...)
+}
+
+// rigOf has a core of the test's own.
+func rigOf(t *testing.T, core Core, parts ...part) *rig {
 	r := &rig{t: t, core: core.(*engine)}
 	for _, p := range parts {
 		var exec []time.Duration

@@ -81,7 +81,7 @@ func (s *stage) run(t *testing.T, f []string) string {
 	}
 	if s.core == nil {
 		var err error
-		if s.core, err = New(s.policy, s.config); err != nil {
+		if s.core, err = AnyPolicy(s.policy, s.config); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,7 +41,7 @@ type milled struct {
 // newMill has so many GPUs, each with its share of the models, which run any
 // batch size: 2 ms, and 1 ms for each item.
 func newMill(t *testing.T, policy string, gpus, models int, load float64) *mill {
-	core, err := New(policy, Defaults())
+	core, err := AnyPolicy(policy, Defaults())
 	if err != nil {
 		t.Fatal(err)
 	}

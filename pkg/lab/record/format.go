@@ -3,7 +3,7 @@ package record
 import (
 	"hash/crc32"
 
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -64,7 +64,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // begin is the policy and the configuration of a core.
 type begin struct {
 	Policy string
-	Config sched.Config
+	Config policies.Config
 }
 
 // history is the state that writer and reader derive from earlier records, so

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -35,7 +36,7 @@ const (
 type Item struct {
 	Kind   Kind
 	Policy string
-	Config sched.Config
+	Config policies.Config
 	Now    protocol.Time
 	Event  sched.Event
 	Events uint64
@@ -197,7 +198,7 @@ func (r *Reader) decode() bool {
 // beginning starts from the defaults: a field missing in the recording was added
 // later.
 func (r *Reader) beginning() {
-	b := begin{Config: sched.Defaults()}
+	b := begin{Config: policies.Defaults()}
 	r.block.json(r.block.text(), &b)
 	r.item.Kind, r.item.Policy, r.item.Config = Begin, b.Policy, b.Config
 	r.begun = true

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -68,7 +69,7 @@ func written(t testing.TB, steps []step) []byte {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("clockwork", sched.Defaults()))
+	must(t, w.Begin("clockwork", policies.Defaults()))
 	for _, s := range steps {
 		must(t, w.Step(s.now, s.event, sched.Output{Wake: s.now}))
 	}
@@ -152,6 +153,29 @@ func TestAnActivationComesBackAsItWas(t *testing.T) {
 	}
 }
 
+// What a core was made with is in a form that older recordings have as well.
+func TestABeginKeepsItsForm(t *testing.T) {
+	config := policies.Defaults()
+	config.MaxBatch, config.Without = 4, []string{"edf", "yield"}
+	var file bytes.Buffer
+	w, err := NewWriter(&file)
+	must(t, err)
+	must(t, w.Begin("deferred", config))
+	must(t, w.Close())
+	for _, form := range []string{`{"Policy":"deferred","Config":{"Outstanding":3,`, `"MaxBatch":4,"MaxExec":25000000,"Without":["edf","yield"]}}`} {
+		if !strings.Contains(file.String(), form) {
+			t.Errorf("%q has no %s", file.String(), form)
+		}
+	}
+	r, err := NewReader(&file)
+	must(t, err)
+	item, err := r.Next()
+	must(t, err)
+	if item.Kind != Begin || item.Policy != "deferred" || !reflect.DeepEqual(item.Config, config) {
+		t.Errorf("%+v, expected %+v", item, config)
+	}
+}
+
 func TestARecordingCutOffAnywhereIsReadUpToThere(t *testing.T) {
 	steps := someSteps(1, 600)
 	file := written(t, steps)
@@ -189,7 +213,7 @@ func TestAFlushedRecordingIsWholeUpToTheFlush(t *testing.T) {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", sched.Defaults()))
+	must(t, w.Begin("simple", policies.Defaults()))
 	must(t, w.Step(1, &sched.Tick{}, sched.Output{}))
 	must(t, w.Flush())
 	must(t, w.Step(2, &sched.Tick{}, sched.Output{}))
@@ -259,7 +283,7 @@ func TestMissingEventsAreSaid(t *testing.T) {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", sched.Defaults()))
+	must(t, w.Begin("simple", policies.Defaults()))
 	must(t, w.StepHashed(1, &sched.Tick{}, 11))
 	must(t, w.Missing(5))
 	must(t, w.StepHashed(9, &sched.Tick{}, 17))
@@ -353,7 +377,7 @@ func FuzzBlock(f *testing.F) {
 		var file bytes.Buffer
 		w, err := NewWriter(&file)
 		must(t, err)
-		must(t, w.Begin("simple", sched.Defaults()))
+		must(t, w.Begin("simple", policies.Defaults()))
 		must(t, w.Flush())
 		if len(body) == 0 {
 			return
@@ -370,7 +394,7 @@ func FuzzBlock(f *testing.F) {
 func BenchmarkSubmit(b *testing.B) {
 	w, err := NewWriter(io.Discard)
 	must(b, err)
-	must(b, w.Begin("simple", sched.Defaults()))
+	must(b, w.Begin("simple", policies.Defaults()))
 	e := &sched.Submit{Submission: protocol.Submission{Model: "resnet50_v2-7", Batch: 1, Budget: 99_812_345, Elapsed: 187_655}}
 	b.ReportAllocs()
 	for i := range b.N {

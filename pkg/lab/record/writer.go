@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -35,7 +36,7 @@ func NewWriter(to io.Writer) (*Writer, error) {
 }
 
 // Begin records a new core; the events that follow belong to it.
-func (w *Writer) Begin(policy string, config sched.Config) error {
+func (w *Writer) Begin(policy string, config policies.Config) error {
 	w.mark()
 	body, err := json.Marshal(begin{policy, config})
 	if err != nil {

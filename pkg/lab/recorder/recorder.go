@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
 )
@@ -253,7 +254,7 @@ func (r *Recorder) write(s *sheet) error {
 	for _, l := range s.lines {
 		switch l.kind {
 		case lineBegin:
-			err = r.writer.Begin(begins[0].policy, begins[0].config)
+			err = r.writer.Begin(begins[0].policy, policies.Config{Config: begins[0].config})
 			begins = begins[1:]
 		case lineSubmit:
 			err = r.writer.StepHashed(l.now, &submits[0], l.hash)

@@ -6,15 +6,16 @@ import (
 
 	"clockwork/pkg/core/heap"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
 // Emulate runs the recording's inputs through a core of this policy, with
 // emulated workers, until the recording's end.
-func (m *Material) Emulate(policy string, config sched.Config) (*Outcome, error) {
+func (m *Material) Emulate(policy string, config policies.Config) (*Outcome, error) {
 	total := newTally()
 	for _, in := range m.cores {
-		core, err := sched.New(policy, config)
+		core, err := policies.New(policy, config)
 		if err != nil {
 			return nil, fmt.Errorf("emulate: %w", err)
 		}

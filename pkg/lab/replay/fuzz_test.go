@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
 )
@@ -26,7 +27,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add([]byte{2, 2, 2, 2, 3, 0x80, 1, 0, 4, 0x80, 1}, uint8(6)) // a submission
 	f.Add([]byte{4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, uint8(0))
 	var begun [][]byte
-	for _, policy := range sched.Policies() {
+	for _, policy := range policies.Names() {
 		begun = append(begun, beginning(f, whole, policy))
 	}
 	f.Fuzz(func(t *testing.T, claims []byte, policy uint8) {
@@ -67,7 +68,7 @@ func beginning(t testing.TB, whole []byte, policy string) []byte {
 	var into bytes.Buffer
 	w, err := record.NewWriter(&into)
 	must(t, err)
-	must(t, w.Begin(policy, sched.Defaults()))
+	must(t, w.Begin(policy, policies.Defaults()))
 	for range 30 {
 		item, err := r.Next()
 		must(t, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/sim"
 	"clockwork/pkg/lab/workload"
@@ -54,7 +55,7 @@ func verified(t testing.TB, file []byte, observe ...sched.Observer) *Verdict {
 }
 
 func TestEveryPolicyDecidesTheSameAgain(t *testing.T) {
-	for _, policy := range sched.Policies() {
+	for _, policy := range policies.Names() {
 		if policy == "echo" {
 			continue // it leaves the simulator nothing to end
 		}
@@ -92,7 +93,7 @@ func tampered(t *testing.T, file []byte, n int) []byte {
 		}
 		switch item.Kind {
 		case record.Begin:
-			core, err = sched.New(item.Policy, item.Config)
+			core, err = policies.New(item.Policy, item.Config)
 			must(t, err)
 			must(t, w.Begin(item.Policy, item.Config))
 		case record.Step:
@@ -125,7 +126,7 @@ func TestMissingEventsForbidTheClaim(t *testing.T) {
 	var file bytes.Buffer
 	w, err := record.NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", sched.Defaults()))
+	must(t, w.Begin("simple", policies.Defaults()))
 	must(t, w.Step(1, &sched.Tick{}, sched.Output{Wake: protocol.Never}))
 	must(t, w.Missing(3))
 	must(t, w.Step(2, &sched.Tick{}, sched.Output{Wake: protocol.Never}))
@@ -141,9 +142,9 @@ func TestEachTermHasACoreOfItsOwn(t *testing.T) {
 	w, err := record.NewWriter(&file)
 	must(t, err)
 	for range 2 {
-		core, err := sched.New("simple", sched.Defaults())
+		core, err := policies.New("simple", policies.Defaults())
 		must(t, err)
-		must(t, w.Begin("simple", sched.Defaults()))
+		must(t, w.Begin("simple", policies.Defaults()))
 		e := &sched.Submit{}
 		must(t, w.Step(5, e, core.Step(5, e)))
 	}
@@ -248,7 +249,7 @@ func TestEqualEmulationsAreEqual(t *testing.T) {
 }
 
 func TestFieldsAreSetByName(t *testing.T) {
-	c := sched.Defaults()
+	c := policies.Defaults()
 	for key, value := range map[string]string{
 		"max-batch": "4", "Ahead": "7ms", "estimate.window": "20", "default_slo": "30ms", "ESTIMATE.PERCENTILE": "50",
 	} {

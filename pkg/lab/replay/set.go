@@ -7,13 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 )
 
 // Set sets a field of a core's configuration by its name, in any case and with
 // or without dashes: "max-batch", "MaxBatch", "estimate.window". Durations are
 // like 5ms, lists like early,edf.
-func Set(config *sched.Config, key, value string) error {
+func Set(config *policies.Config, key, value string) error {
 	for _, f := range fields(reflect.ValueOf(config).Elem(), "") {
 		if plain(f.name) != plain(key) {
 			continue
@@ -29,7 +29,7 @@ func Set(config *sched.Config, key, value string) error {
 // Keys are the names that Set knows.
 func Keys() []string {
 	var names []string
-	for _, f := range fields(reflect.ValueOf(&sched.Config{}).Elem(), "") {
+	for _, f := range fields(reflect.ValueOf(&policies.Config{}).Elem(), "") {
 		names = append(names, f.name)
 	}
 	return names
@@ -48,10 +48,14 @@ type field struct {
 func fields(v reflect.Value, prefix string) []field {
 	var list []field
 	for i := range v.NumField() {
-		name := prefix + dashed(v.Type().Field(i).Name)
-		if v.Field(i).Kind() == reflect.Struct {
+		of := v.Type().Field(i)
+		name := prefix + dashed(of.Name)
+		switch {
+		case of.Anonymous:
+			list = append(list, fields(v.Field(i), prefix)...)
+		case v.Field(i).Kind() == reflect.Struct:
 			list = append(list, fields(v.Field(i), name+".")...)
-		} else {
+		default:
 			list = append(list, field{name, v.Field(i)})
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 )
 
 // FuzzSet: a setting is taken, or refused by its name; nothing else changes.
@@ -18,14 +18,14 @@ func FuzzSet(f *testing.F) {
 		f.Add(key, "3ms")
 	}
 	f.Fuzz(func(t *testing.T, key, value string) {
-		config := sched.Defaults()
+		config := policies.Defaults()
 		if err := Set(&config, key, value); err != nil {
 			if !strings.HasPrefix(err.Error(), "set ") {
 				t.Fatal(err)
 			}
 			return
 		}
-		again := sched.Defaults()
+		again := policies.Defaults()
 		if err := Set(&again, strings.ToUpper(key), value); err != nil && upperAgain(key) {
 			t.Fatalf("%q is a name, in capitals: %v", key, err)
 		}

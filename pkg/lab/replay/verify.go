@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
 )
@@ -13,8 +14,8 @@ import (
 // Verdict says how a replay stands to its recording.
 type Verdict struct {
 	// Policy and Config are those of the last core.
-	Policy string       `json:"policy"`
-	Config sched.Config `json:"config"`
+	Policy string          `json:"policy"`
+	Config policies.Config `json:"config"`
 	// Cores is how many cores were recorded: one for each time that a scheduler
 	// held the lease. Events were given to them again, of which Proven stand
 	// before a hash that agreed.
@@ -109,7 +110,7 @@ func (v *verifier) take(item *record.Item) error {
 }
 
 func (v *verifier) begin(item *record.Item) (err error) {
-	if v.core, err = sched.New(item.Policy, item.Config); err != nil {
+	if v.core, err = policies.New(item.Policy, item.Config); err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
 	v.Policy, v.Config = item.Policy, item.Config
@@ -117,7 +118,7 @@ func (v *verifier) begin(item *record.Item) (err error) {
 	v.Proven += v.proven
 	v.hash, v.events, v.proven, v.lost = 0, 0, 0, false
 	v.tally.begin()
-	v.observe.Begin(item.Policy, item.Config)
+	v.observe.Begin(item.Policy, item.Config.Config)
 	return nil
 }
 

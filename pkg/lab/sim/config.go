@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
 // Config describes the simulated stack, without the workload.
 type Config struct {
 	Policy string
-	Core   sched.Config
+	Core   policies.Config
 	// Workers is the number of workers, GPUs the number per worker, Pages the number
 	// per GPU, each of PageSize bytes.
 	Workers, GPUs, Pages int
@@ -66,7 +67,7 @@ func V100() Noise { return Noise{Spread: 0.001} }
 // Defaults returns one worker with one GPU as in the paper.
 func Defaults(policy string) Config {
 	return Config{
-		Policy: policy, Core: sched.Defaults(), Workers: 1, GPUs: 1, Pages: 1376, PageSize: 16 << 20,
+		Policy: policy, Core: policies.Defaults(), Workers: 1, GPUs: 1, Pages: 1376, PageSize: 16 << 20,
 		Network: LAN(), Noise: V100(), Seed: 1, DefaultSLO: 100 * time.Millisecond, Window: time.Second,
 	}
 }

@@ -4,7 +4,7 @@
 // them.
 //
 //	report, err := sim.Run(sim.Config{
-//		Policy: "clockwork", Core: sched.Defaults(),
+//		Policy: "clockwork", Core: policies.Defaults(),
 //		Workers: 1, GPUs: 1, Pages: 1376,
 //		Network: sim.LAN(), Noise: sim.V100(),
 //	}, w, nil)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -49,7 +50,7 @@ func forgotten(sum, last sched.Stats) sched.Stats {
 
 // takeOver gives the lease to the standby, which waits for its activation.
 func (s *world) takeOver() {
-	core, err := sched.New(s.config.Policy, s.config.Core)
+	core, err := policies.New(s.config.Policy, s.config.Core)
 	if err != nil {
 		panic(err) // the same config worked before
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
-	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
 )
@@ -29,7 +29,7 @@ func seconds(n float64) time.Duration { return time.Duration(n * 1e9) }
 
 func TestG10TheSameSeedGivesTheSameHistory(t *testing.T) {
 	o := workload.Options{Seed: 3, Length: seconds(3), Rate: 900}
-	for _, policy := range sched.Policies() {
+	for _, policy := range policies.Names() {
 		if policy == "echo" {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 
 	"clockwork/pkg/adapter/backend/zoo"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/lab/workload"
 	"clockwork/pkg/protocol"
@@ -91,7 +92,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.core, err = sched.New(config.Policy, config.Core); err != nil {
+	if s.core, err = policies.New(config.Policy, config.Core); err != nil {
 		return nil, err
 	}
 	s.report = newReport(config, w)

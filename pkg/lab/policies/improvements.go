@@ -1,0 +1,24 @@
+package policies
+
+import (
+	"maps"
+	"slices"
+
+	"clockwork/pkg/core/sched"
+)
+
+// improvements are what Config.Without can switch off; docs/adr/0011-scheduling.md says
+// what each does, and what it gains.
+var improvements = map[string]func(*sched.Options){
+	"edf":    func(o *sched.Options) { o.EDF = false },
+	"any":    func(o *sched.Options) { o.Batch, o.NewBound = sched.Full, nil },
+	"price":  func(o *sched.Options) { o.Priced = false },
+	"yield":  func(o *sched.Options) { o.Yield = false },
+	"relief": func(o *sched.Options) { o.Relief = false },
+	"worth":  func(o *sched.Options) { o.Worth = false },
+	"long":   func(o *sched.Options) { o.Long = false },
+	"early":  func(o *sched.Options) { o.Early = false },
+}
+
+// Improvements are the names that Config.Without takes, sorted.
+func Improvements() []string { return slices.Sorted(maps.Keys(improvements)) }

@@ -1,0 +1,87 @@
+// Package policies has every scheduling policy by its name: those that a scheduler service
+// runs, which package sched knows, and those of the laboratory, to compare them with.
+// The latter are sets of the same planner's rules (sched.Options), and rules of their own
+// where they have one; nothing of them stands in the core. Any policy that plans lanes
+// can be made without some of its improvements.
+//
+//	core, err := policies.New("aimd", policies.Defaults())
+//
+// The simulator, the replay of recordings and the command line call it. It is pure, and
+// its tables are read only; a core that it made has one owner, as every core.
+package policies
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"clockwork/pkg/core/sched"
+)
+
+// laboratory are the policies that no service runs.
+var laboratory = map[string]sched.Options{
+	// One request at a time, in the order of arrival.
+	"fifo": {Batch: sched.Single},
+	// The order of arrival, in batches that grow and shrink with the latency.
+	"aimd": {NewBound: newAIMD},
+	// The rules of clockwork but yield and early, in batches that wait for more members.
+	"deferred": {EDF: true, Urgent: true, Priced: true, Relief: true, Worth: true, Long: true, Defer: untilItMustBegin},
+}
+
+// Config is what a core is made with.
+type Config struct {
+	sched.Config
+	// Without switches improvements over the original off, to see what each is good
+	// for: names of Improvements. Empty by default. Policies that plan no lanes have
+	// none, and do not mind.
+	Without []string
+}
+
+// Defaults returns the default of each field.
+func Defaults() Config { return Config{Config: sched.Defaults()} }
+
+// Validate reports the first field that is out of range, or names no improvement.
+func (c Config) Validate() error {
+	if err := c.Config.Validate(); err != nil {
+		return err
+	}
+	for _, name := range c.Without {
+		if improvements[name] == nil {
+			return fmt.Errorf("validate without: no improvement is called %q (%s)", name, strings.Join(Improvements(), ", "))
+		}
+	}
+	return nil
+}
+
+// Names are the policies that New knows, sorted.
+func Names() []string {
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(laboratory)), sched.Policies()...)))
+}
+
+// New makes the core of a policy, one of Names. The error is a configuration that is out
+// of range, or an unknown name.
+func New(name string, config Config) (sched.Core, error) {
+	if !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("choose policy: none is called %q (%s)", name, strings.Join(Names(), ", "))
+	}
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure %s: %w", name, err)
+	}
+	options, plans := planner(name)
+	if !plans {
+		return sched.New(name, config.Config)
+	}
+	for _, improvement := range config.Without {
+		improvements[improvement](&options)
+	}
+	return sched.NewPlanner(options, config.Config)
+}
+
+// planner are the rules of a policy that plans lanes; false of another one.
+func planner(name string) (sched.Options, bool) {
+	if options, ok := laboratory[name]; ok {
+		return options, true
+	}
+	return sched.PlannerOptions(name)
+}
