@@ -21,7 +21,7 @@ func TestAQueueFarTooLongForAModelsPaceTakesNoMore(t *testing.T) {
 		{items: 100, each: 4 * time.Millisecond},                 // four times as much
 		{items: 15, each: time.Second},                           // not even one batch
 	} {
-		m := &model{items: c.items, itemInterval: c.each, spec: protocol.ModelSpec{BatchSizes: []int{1, 16}}}
+		m := &model{items: c.items, modelPlan: modelPlan{itemInterval: c.each}, spec: protocol.ModelSpec{BatchSizes: []int{1, 16}}}
 		p := &clockworkPolicy{engine: &engine{}}
 		wait := p.backlog(&request{model: m, deadline: protocol.Time(100 * time.Millisecond)})
 		if (wait > 0) != c.refused {
@@ -31,7 +31,7 @@ func TestAQueueFarTooLongForAModelsPaceTakesNoMore(t *testing.T) {
 }
 
 func TestThePaceOfAModelIsTheTimeBetweenItems(t *testing.T) {
-	m := &model{servedAt: 1}
+	m := &model{modelPlan: modelPlan{servedAt: 1}}
 	for range 20 {
 		m.served(m.servedAt.Add(time.Millisecond), 1)
 	}

@@ -96,6 +96,7 @@ type replica struct {
 // gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
 // LoadWeights outstanding; infers is in the order of sending.
 type gpu struct {
+	gpuPlan
 	worker                              *worker
 	id                                  int
 	kind                                int // index of its type
@@ -107,18 +108,11 @@ type gpu struct {
 	loading                             *replica
 	failures                            map[*model]int      // of loads since the last that succeeded
 	runQueue                            heap.Heap[*replica] // resident models that wait for this GPU
-	blocked                             []*replica          // models whose requests came too late for this GPU
 	dirty                               bool
-	waitersRetried                      bool // models that wait for a slot were looked at again since something changed here
 	lane                                lane
 	slowdown                            slowdown
-	nextSlotTimer                       heap.Node[due] // when the lane takes more work
-	stalled                             bool           // an Infer has no result in time
-	resultSeen                          protocol.Time  // when a result came from it last
-	slackAt                             protocol.Time  // when its models were asked for leeway
-	slack                               time.Duration  // how long they can spare it
-	served, busyTime                    float64        // of an execution, on average of late
-	demand                              int64          // shares of the models' demand for execution here
+	stalled                             bool          // an Infer has no result in time
+	resultSeen                          protocol.Time // when a result came from it last
 }
 
 func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }
@@ -143,48 +137,19 @@ type worker struct {
 
 // model is a model of the epoch and its queue, a list ordered by (rank, seq).
 type model struct {
-	spec                protocol.ModelSpec
-	index               uint64
-	head, tail          *request
-	queued              int
-	submitted           uint64     // requests since the epoch began
-	items               int        // of the queued requests together
-	costs               []*cost    // by GPU type; nil where nothing is known
-	capable             []int      // GPUs that can hold it, by GPU type
-	holders             []*replica // phase resident
-	replicas            []*replica // every phase but gone
-	roundRobin          int        // round robin over holders
-	dirty               bool
-	demand              modelDemand
-	minBudget           minBudget
-	coldTickets         [2]uint64     // tickets of the last two requests that found no copy, the latest first
-	rejectedDemandUntil protocol.Time // until when requests that were turned away count as demand for a load
-	servedAt            protocol.Time // when it was last served, or its queue began
-	itemInterval        time.Duration // between two items served, on average of late
-	queuedAs            queueVersion  // by which every copy got its turn; zero if that is not so
-}
-
-// queueVersion is what the queue entries of a model's copies follow from: the first request in
-// the queue, the largest batch there are enough for, and what it takes.
-type queueVersion struct {
-	first   uint64
-	size    int
-	changes uint64 // of the estimates
-}
-
-func (m *model) currentVersion() queueVersion {
-	l := queueVersion{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
-	for _, cost := range m.costs {
-		if cost != nil {
-			l.changes += cost.changes
-		}
-	}
-	return l
-}
-
-// hasDemand: requests wait, or were turned away of late because no GPU had it.
-func (m *model) hasDemand(now protocol.Time) bool {
-	return m.head != nil || now < m.rejectedDemandUntil
+	modelPlan
+	spec       protocol.ModelSpec
+	index      uint64
+	head, tail *request
+	queued     int
+	submitted  uint64     // requests since the epoch began
+	items      int        // of the queued requests together
+	costs      []*cost    // by GPU type; nil where nothing is known
+	capable    []int      // GPUs that can hold it, by GPU type
+	holders    []*replica // phase resident
+	replicas   []*replica // every phase but gone
+	roundRobin int        // over holders, under policy simple
+	dirty      bool
 }
 
 // capableGPUs is how many live GPUs can hold the model.

@@ -216,6 +216,16 @@ func (c *engine) minExec(m *model, size int) (exec time.Duration) {
 	return exec
 }
 
+// alone is what one item and the transfer of the weights take at least.
+func (c *engine) alone(m *model) (exec, load time.Duration) {
+	for kind, cost := range m.costs {
+		if m.capable[kind] > 0 && (exec == 0 || cost.exec(1) < exec) {
+			exec, load = cost.exec(1), cost.load.Value()
+		}
+	}
+	return exec, load
+}
+
 // measured is the duration of a result's execution, 0 if it cannot be
 // believed.
 func measured(r *protocol.Result) time.Duration {

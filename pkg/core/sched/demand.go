@@ -89,6 +89,11 @@ func (w *modelDemand) expire(now protocol.Time) {
 	}
 }
 
+// hasDemand: requests wait, or were turned away of late because no GPU had it.
+func (m *model) hasDemand(now protocol.Time) bool {
+	return m.head != nil || now < m.rejectedDemandUntil
+}
+
 // unit is x of an idle GPU's fixed point: 1.0.
 const unit = 1 << 16
 

@@ -124,9 +124,9 @@ type holding struct {
 
 // holdings makes a model of demand E and W with its copies.
 func holdings(exec, load float64, on []holding) *model {
-	m := &model{demand: modelDemand{exec: int64(millis(exec)), load: int64(millis(load))}}
+	m := &model{modelPlan: modelPlan{demand: modelDemand{exec: int64(millis(exec)), load: int64(millis(load))}}}
 	for _, h := range on {
-		g := &gpu{demand: int64(millis(h.outstanding))}
+		g := &gpu{gpuPlan: gpuPlan{demand: int64(millis(h.outstanding))}}
 		r := &replica{model: m, gpu: g, share: int64(millis(h.own)), phase: h.phase}
 		g.replicas, m.replicas = append(g.replicas, r), append(m.replicas, r)
 	}
