@@ -24,8 +24,8 @@ type Core interface {
 	String() string
 }
 
-// New makes the core of a policy that a scheduler service runs, one of Policies. The
-// error is a configuration that is out of range, or an unknown name.
+// New makes the core of a policy that a scheduler service runs, one of Policies. It fails
+// if the name is unknown or the configuration out of range.
 func New(policy string, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
@@ -44,8 +44,8 @@ func New(policy string, config Config) (Core, error) {
 	return nil, fmt.Errorf("choose policy: none is called %q (%s)", policy, strings.Join(Policies(), ", "))
 }
 
-// NewPlanner makes the core of a policy that plans each GPU's lanes by these rules. The
-// error is a configuration that is out of range.
+// NewPlanner makes the core of a planner with these rules. It fails if the configuration
+// is out of range.
 func NewPlanner(o Options, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure planner: %w", err)

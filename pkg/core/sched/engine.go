@@ -14,7 +14,7 @@ import (
 type engine struct {
 	config        Config
 	policy        policy
-	learner       learner // the policy; nil of one that learns nothing
+	learner       learner // the policy, or nil if it is no learner
 	now           protocol.Time
 	fleetDelay    netDelay // of all workers
 	epoch, issuer uint64
@@ -51,7 +51,7 @@ func newEngine(config Config) *engine {
 	return c
 }
 
-// decideBy makes a policy the engine's.
+// decideBy gives the engine its policy.
 func (c *engine) decideBy(p policy) {
 	c.policy = p
 	c.learner, _ = p.(learner)

@@ -6,43 +6,46 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Options are the rules in which the policies that plan each GPU's lanes differ. The
-// zero value runs the largest batch that waits, in the order of arrival, and loads by
-// the original's priorities.
+// Options are the rules of the planner, which predicts when each GPU's lanes are free and
+// sends work shortly before. Policies clockwork and faithful, and most of the
+// laboratory's, are planners with different rules. With the zero value, queues are in the
+// order of arrival, batches are as large as the deadlines allow, and models are loaded by
+// the original's load priorities.
 type Options struct {
-	// EDF orders a model's queue by deadline, else by arrival.
+	// EDF orders a model's queue by deadline. False: by arrival.
 	EDF bool
-	// Urgent has a GPU serve the model whose batch must begin first, else the one whose
-	// first request came first.
+	// Urgent has a GPU run the model whose batch must begin first. False: the model
+	// whose first request arrived first.
 	Urgent bool
-	// Batch says how a batch is made, where NewBound does not.
+	// Batch is how batches are made, unless NewBound is set.
 	Batch Batching
-	// NewBound, if there is one, makes for each epoch what bounds its batches. As many
-	// as wait run together then, up to the bound and whether they are in time or not.
+	// NewBound makes the bound of all batches of an epoch; nil is none. With it a batch is
+	// as many requests as wait, up to the bound, even if they will miss their deadlines.
 	NewBound func() BatchBound
-	// Defer, if there is one, says until when a batch that could grow waits for more
-	// members; now or earlier sends it at once. The GPU may run another model meanwhile.
+	// Defer returns until when a batch that could grow waits for more requests; nil
+	// waits for none. A batch whose time is now or has passed is sent. While it waits,
+	// the GPU may run other models.
 	Defer func(GrowingBatch) protocol.Time
-	// Priced gives requests up, under pressure, whose saving would cost more of a GPU's
-	// time than it is worth.
+	// Priced gives up, under pressure, requests whose batch would cost more of a GPU's
+	// time than they are worth.
 	Priced bool
-	// Yield takes, under overload, the batch that yields most of those that must begin
-	// soon, instead of the most urgent one.
+	// Yield runs, under overload, the batch that serves most for its time among those
+	// that must begin soon. False: always the most urgent batch.
 	Yield bool
-	// Relief puts another copy of a model only on a GPU that has no more to do than the
-	// least busy one with a copy.
+	// Relief puts another copy of a model only on a GPU that has no more work than the
+	// least busy GPU with a copy.
 	Relief bool
-	// Worth loads the models first whose load serves most for the time of transfer, and
-	// under pressure none that is not worth a GPU's time; else all go by load priority.
+	// Worth loads first the models whose load serves most requests for its time, and
+	// under pressure only models that are worth a GPU's time. False: by load priority.
 	Worth bool
-	// Long runs batches that take longer than Config.MaxExec where every model on the
+	// Long allows batches that take longer than Config.MaxExec, if every model on the
 	// GPU can spare the time.
 	Long bool
-	// Early refuses at once, under overload, what comes too late in the queue of its
-	// model.
+	// Early refuses, under overload, requests at arrival if their model's queue is far
+	// too long for them.
 	Early bool
-	// Original takes the constants and the deadlines of the original: messages take
-	// Config.Future, whatever results say, and tight budgets have no buffer.
+	// Original uses the constants of the original: every message takes Config.Future,
+	// whatever the results show, and tight deadlines have no buffer.
 	Original bool
 }
 
@@ -50,47 +53,49 @@ type Options struct {
 type Batching uint8
 
 const (
-	Largest Batching = iota // as many as wait and can be done in time
-	Full                    // the largest compiled size of which there are enough, as the original does
+	Largest Batching = iota // as many requests as wait and meet their deadlines
+	Full                    // the largest compiled size for which enough requests wait, as the original
 	Single                  // one request at a time
 )
 
-// BatchBound bounds the batches of one epoch by what its executions show. Models are
-// numbered in the order of the state, from 0.
+// BatchBound bounds the batches of one epoch, by what executions show. Models are numbered
+// in the order of the state, from 0.
 type BatchBound interface {
-	// Most is how many items a batch of the model may have, at least 1. A request of
-	// more runs alone.
+	// Most returns how many items a batch of the model may have, at least 1. A request
+	// with more items runs alone.
 	Most(model int) int
-	// Observe is told of each execution that succeeded, in the order of the results.
+	// Observe takes note of an execution that succeeded, in the order of the results.
 	Observe(Execution)
 }
 
-// Execution is one that succeeded.
+// Execution describes an execution that succeeded.
 type Execution struct {
-	Model int  // its number
-	Batch int  // the size at which it ran
-	Limit int  // the largest that the model can run at
-	Late  bool // for some request that waited for it
+	Model int  // the model's number
+	Batch int  // the batch size at which it ran
+	Limit int  // the model's largest batch size
+	Late  bool // it missed a deadline of its requests
 }
 
-// GrowingBatch is a batch that could begin now and is smaller than its GPU may run.
+// GrowingBatch describes a batch that could be sent now and is smaller than its model may
+// run on the GPU.
 type GrowingBatch struct {
-	// Latest is when it has to begin to be in time for all its members.
+	// Latest is when it must begin so that all its requests are in time.
 	Latest protocol.Time
-	// Takes is how long it is expected to run, and TakesMore with one item more.
+	// Takes is its expected duration, TakesMore the duration with one item more.
 	Takes, TakesMore time.Duration
 	// Ahead is how long before its beginning work is sent.
 	Ahead time.Duration
 }
 
-// planners are the policies of a scheduler service that plan each GPU's lanes: ours, and
-// the original's choices, by which it is measured.
+// planners are the planner's rules under the policies of a scheduler service: clockwork's,
+// and the original's, by which clockwork is measured.
 var planners = map[string]Options{
 	"clockwork": {EDF: true, Urgent: true, Priced: true, Yield: true, Relief: true, Worth: true, Early: true, Long: true},
 	"faithful":  {Urgent: true, Batch: Full, Original: true},
 }
 
-// PlannerOptions are the rules of one of Policies that plans lanes; false of another.
+// PlannerOptions returns the planner's rules under one of Policies; false for a policy that
+// is no planner.
 func PlannerOptions(policy string) (Options, bool) {
 	o, ok := planners[policy]
 	return o, ok

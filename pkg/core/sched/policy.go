@@ -8,7 +8,7 @@ import (
 
 // policy decides what the engine's books allow. The engine calls it while it
 // handles an event; serve and fill alone, called when the event has been
-// handled, send actions. One that learns is a learner as well.
+// handled, send actions. A policy that keeps books of its own is a learner too.
 type policy interface {
 	// target is how long after its arrival a request of this budget is to be
 	// done: the budget, or less to be on the safe side.
@@ -38,8 +38,8 @@ type policy interface {
 	inferArrival(g *gpu) protocol.Time
 }
 
-// learner is a policy that keeps books of its own, of what became of requests and
-// executions. It sends nothing.
+// learner is a policy with books of its own about requests and executions. Its methods
+// send nothing.
 type learner interface {
 	// reset forgets what was of an epoch.
 	reset()

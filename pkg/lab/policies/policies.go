@@ -1,13 +1,12 @@
-// Package policies has every scheduling policy by its name: those that a scheduler service
-// runs, which package sched knows, and those of the laboratory, to compare them with.
-// The latter are sets of the same planner's rules (sched.Options), and rules of their own
-// where they have one; nothing of them stands in the core. Any policy that plans lanes
-// can be made without some of its improvements.
+// Package policies makes every scheduling policy by name: those that a scheduler service
+// runs, which package sched has, and those of the laboratory, with which they are compared.
+// The laboratory's policies are sets of the planner's rules (sched.Options), some with a
+// rule of their own. Each planner can be made without some of its improvements.
 //
 //	core, err := policies.New("aimd", policies.Defaults())
 //
-// The simulator, the replay of recordings and the command line call it. It is pure, and
-// its tables are read only; a core that it made has one owner, as every core.
+// The simulator, replay, recordings and the command line use it. It is pure; its tables
+// are never written. It decides nothing that a service does.
 package policies
 
 import (
@@ -32,9 +31,9 @@ var laboratory = map[string]sched.Options{
 // Config is what a core is made with.
 type Config struct {
 	sched.Config
-	// Without switches improvements over the original off, to see what each is good
-	// for: names of Improvements. Empty by default. Policies that plan no lanes have
-	// none, and do not mind.
+	// Without switches improvements over the original off, to see what each gains:
+	// names of Improvements, by default none. It changes nothing for policies that are
+	// no planners (simple, echo).
 	Without []string
 }
 
@@ -59,8 +58,8 @@ func Names() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(laboratory)), sched.Policies()...)))
 }
 
-// New makes the core of a policy, one of Names. The error is a configuration that is out
-// of range, or an unknown name.
+// New makes the core of a policy, one of Names. It fails if the name is unknown or the
+// configuration out of range.
 func New(name string, config Config) (sched.Core, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("choose policy: none is called %q (%s)", name, strings.Join(Names(), ", "))
@@ -78,7 +77,7 @@ func New(name string, config Config) (sched.Core, error) {
 	return sched.NewPlanner(options, config.Config)
 }
 
-// planner are the rules of a policy that plans lanes; false of another one.
+// planner returns the rules of a policy; false if it is no planner.
 func planner(name string) (sched.Options, bool) {
 	if options, ok := laboratory[name]; ok {
 		return options, true

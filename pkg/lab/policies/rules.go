@@ -5,9 +5,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// aimd is how far batches go under the policy of that name, as in Clipper (NSDI
-// 2017): one item more after each execution of a full batch that was in time,
-// a tenth less after one that was late for somebody.
+// aimd bounds batches as Clipper does (NSDI 2017): one item more after an execution of a
+// full batch that was in time, a tenth less after a late one.
 type aimd struct{ limits []float64 } // by model, each at least 1
 
 func newAIMD() sched.BatchBound { return &aimd{} }
@@ -33,7 +32,7 @@ func (a *aimd) limit(model int) *float64 {
 	return &a.limits[model]
 }
 
-// untilItMustBegin is policy deferred's rule: a batch waits for more members for as long
+// untilItMustBegin is the rule of policy deferred: a batch waits for more requests as long
 // as it would be in time with one more.
 func untilItMustBegin(b sched.GrowingBatch) protocol.Time {
 	return b.Latest.Add(b.Takes - b.TakesMore - b.Ahead)
