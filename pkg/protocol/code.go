@@ -90,7 +90,7 @@ var Codes = []CodeRow{
 	{BatchTooLarge, 413, false, ForClients, "The request holds more items than the model's largest batch."},
 	{PayloadTooLarge, 413, false, ForClients, "The message is larger than the broker carries, or than its sender may send."},
 	{BadMessage, 400, false, ForClients, "The message cannot be decoded."},
-	{LoadingClosed, 400, false, ForClients, "Loading ended when the scheduler was activated; the set of models is fixed."},
+	{LoadingClosed, 400, false, ForClients, "Loading has ended: the set of models is fixed when profiling begins."},
 	{InvalidModelPath, 400, false, ForClients | ForWorkers, "The path does not name a model inside the model directory."},
 	{ModelNotFound, 404, false, ForClients | ForWorkers, "There is no model at this path."},
 	{ModelCorrupt, 400, false, ForClients | ForWorkers, "The file is not a model that can be run."},
