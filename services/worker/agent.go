@@ -70,7 +70,9 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	for i, device := range back.Devices() {
 		a.gpus = append(a.gpus, newGPU(a, i, device))
 	}
-	a.core = work.New(a.coreConfig())
+	core := a.coreConfig()
+	a.core = work.New(core)
+	config.Observers.Begin(core)
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.figures = livestats.NewWorker(len(a.gpus))
 	return a

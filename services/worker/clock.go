@@ -86,7 +86,7 @@ func (a *agent) onClock(m *nats.Msg) {
 	}
 	a.mu.Lock()
 	before := a.core.ClockEpoch()
-	out := a.core.Step(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
+	out := a.stepCore(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
 	known, stepped := out.ClockKnown, out.Stepped
 	if a.core.ClockEpoch() != before { // synchronise quickly with a new scheduler's clock
 		a.wakeClock(answered)

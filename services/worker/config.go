@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/backend"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	MaxInputBytes int64
 	MaxInputs     int
 	InputWait     time.Duration
+	// Observers see what the core is given and what it wants done, under the lock; they
+	// must not block.
+	Observers work.Observers
 	// Telemetry is the hub that receives the worker's results; nil for none.
 	Telemetry *watch.Hub
 	// Finish bounds the time for the remaining actions of a stopping worker; the

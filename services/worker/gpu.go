@@ -110,7 +110,7 @@ func (g *gpu) stage(o *work.Order) {
 
 func (g *gpu) copyInputs(o *work.Order) *work.Staged {
 	begin := clock.Now()
-	run, err := g.device.Stage(o.Model.(backend.Model), o.Action.Batch, o.Items(), o.Inputs)
+	run, err := g.device.Stage(o.Model.Handle.(backend.Model), o.Action.Batch, o.Items(), o.Inputs)
 	if err != nil {
 		return &work.Staged{Order: o, Refused: refusal(err)}
 	}
@@ -165,7 +165,7 @@ func (g *gpu) move(o *work.Order) {
 	var err error
 	switch o.Action.Kind {
 	case protocol.LoadWeights:
-		loaded, err = g.device.LoadWeights(o.Model.(backend.Model), o.Frames)
+		loaded, err = g.device.LoadWeights(o.Model.Handle.(backend.Model), o.Frames)
 	case protocol.EvictWeights:
 		err = g.drop(o.Action.Model)
 	default:

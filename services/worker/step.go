@@ -17,25 +17,34 @@ import (
 // step applies one event to the core and carries out its output. The caller
 // holds the lock, also for the functions below.
 func (a *agent) step(e work.Event) {
-	a.carryOut(a.core.Step(clock.Now(), e))
+	a.carryOut(a.stepCore(clock.Now(), e))
 	for len(a.staging) > 0 {
 		last := len(a.staging) - 1
 		o := a.staging[last]
 		a.staging = a.staging[:last]
-		a.carryOut(a.core.Step(clock.Now(), a.gpus[o.GPU()].copyInputs(o)))
+		e := a.gpus[o.GPU].copyInputs(o)
+		a.carryOut(a.stepCore(clock.Now(), e))
 	}
+}
+
+// stepCore has the core decide, and those who observe it see what. The output may be
+// used until the next step.
+func (a *agent) stepCore(now protocol.Time, e work.Event) *work.Output {
+	out := a.core.Step(now, e)
+	a.config.Observers.Step(now, e, out)
+	return out
 }
 
 func (a *agent) carryOut(out *work.Output) {
 	for _, o := range out.Stage {
-		if o.InputBytes() <= smallCopy {
+		if o.InputBytes <= smallCopy {
 			a.staging = append(a.staging, o)
 		} else {
-			a.gpus[o.GPU()].stages <- o
+			a.gpus[o.GPU].stages <- o
 		}
 	}
 	for _, o := range out.Execute {
-		g := a.gpus[o.GPU()]
+		g := a.gpus[o.GPU]
 		jobOf(o).weights = g.weights[o.Action.Model]
 		g.execute <- o
 	}
@@ -43,7 +52,7 @@ func (a *agent) carryOut(out *work.Output) {
 		jobOf(o).fetch = true
 	}
 	for _, o := range out.Transfer {
-		a.gpus[o.GPU()].transfer <- o
+		a.gpus[o.GPU].transfer <- o
 	}
 	for _, o := range out.Read {
 		a.work.Go(func() { a.load(o) })
@@ -58,7 +67,7 @@ func (a *agent) carryOut(out *work.Output) {
 		}
 	}
 	for _, m := range out.Close {
-		a.closeModel(m.(backend.Model))
+		a.closeModel(m.Handle.(backend.Model))
 	}
 	for i := range out.Results {
 		a.report(&out.Results[i])

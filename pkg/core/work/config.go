@@ -66,11 +66,13 @@ func (c *Config) pageSize() int64 {
 	return c.GPUs[0].PageSize
 }
 
-// Event is something that happened; one of the types of event.go.
+// Event is something that happened; one of the types of event.go. As JSON, events are
+// what a recording holds: an order is named by its Number beside the event, and what is
+// the driver's own is left out.
 type Event interface{ event() }
 
 // Output is what a Step wants done, in the order of its fields. It may be used
-// until the next Step.
+// until the next Step. Its JSON shows all of it but what is the driver's own.
 type Output struct {
 	// Stage are Infers whose inputs are complete and go to the device now.
 	Stage []*Order
@@ -87,8 +89,8 @@ type Output struct {
 	Deliver []*Order
 	// Release are Infers whose runs may be freed; nothing reads their inputs any more.
 	Release []*Order
-	// Close are the handles of models that no copy needs any more.
-	Close []any
+	// Close are models that no copy needs any more.
+	Close []*Model
 	// Results are answers of actions, in the order in which they ended. The issuer
 	// is in each. Ended are their orders, in the same order.
 	Results []protocol.Result

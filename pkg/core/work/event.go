@@ -10,13 +10,13 @@ type Received struct{ Action protocol.Action }
 type Input struct {
 	ID    protocol.RequestID
 	Bytes int64
-	Data  []byte
+	Data  []byte `json:"-"`
 }
 
 // Staged says that the inputs of an order of Output.Stage are on the device, or why
 // not. Phase is the copy, in local time.
 type Staged struct {
-	Order   *Order
+	Order   *Order `json:"-"`
 	Refused *protocol.Error
 	Phase   protocol.Phase
 }
@@ -24,7 +24,7 @@ type Staged struct {
 // Executed ends an order of Output.Execute. Begin and End are 0 if it never began.
 // Fetched: its outputs were copied along already, in Output.
 type Executed struct {
-	Order        *Order
+	Order        *Order `json:"-"`
 	Refused      *protocol.Error
 	Phase        protocol.Phase
 	Begin, End   protocol.Time
@@ -34,7 +34,7 @@ type Executed struct {
 
 // Fetched ends an order of Output.Fetch.
 type Fetched struct {
-	Order   *Order
+	Order   *Order `json:"-"`
 	Refused *protocol.Error
 	Phase   protocol.Phase
 }
@@ -42,7 +42,7 @@ type Fetched struct {
 // Transferred ends an order of Output.Transfer. Kept are the models of a ClearCache
 // whose weights could not be dropped.
 type Transferred struct {
-	Order      *Order
+	Order      *Order `json:"-"`
 	Refused    *protocol.Error
 	Begin, End protocol.Time
 	Kept       []string
@@ -51,12 +51,12 @@ type Transferred struct {
 // ModelRead ends an order of Output.Read. Handle is the driver's, given back with
 // orders of the model and at last in Output.Close.
 type ModelRead struct {
-	Order      *Order
+	Order      *Order `json:"-"`
 	Refused    *protocol.Error
 	Begin, End protocol.Time
 	Spec       protocol.ModelSpec
 	Profiles   []protocol.Profile
-	Handle     any
+	Handle     any `json:"-"`
 }
 
 // ClockReading is an answer of the scheduler to the question for its time: the local

@@ -25,8 +25,8 @@ func newGPU(w *Worker, index int, config GPU) *gpu {
 
 // queue puts an order into a lane; it may begin once it is ready.
 func (g *gpu) queue(lane *executor.Lane, o *Order, ready bool) {
-	g.orders[o.task] = o
-	g.step(lane, executor.Arrived{Task: executor.Task{ID: o.task, Earliest: o.Earliest, Latest: o.Latest}, Ready: ready})
+	g.orders[o.Number] = o
+	g.step(lane, executor.Arrived{Task: executor.Task{ID: o.Number, Earliest: o.Earliest, Latest: o.Latest}, Ready: ready})
 }
 
 // step gives a lane an event and does what it says.
@@ -40,7 +40,7 @@ func (g *gpu) step(lane *executor.Lane, e executor.Event) {
 		if out.Start != 0 {
 			o := g.orders[out.Start]
 			if refused := g.start(o); refused != nil {
-				delete(g.orders, o.task)
+				delete(g.orders, o.Number)
 				g.worker.settle(o, refused)
 				e = executor.Ended{}
 			}
@@ -91,8 +91,8 @@ func (g *gpu) tick() {
 
 // withdraw takes an Infer out of its lane and answers it.
 func (g *gpu) withdraw(o *Order, refused *protocol.Error) {
-	g.step(&g.executions, executor.Withdrawn{ID: o.task})
-	delete(g.orders, o.task)
+	g.step(&g.executions, executor.Withdrawn{ID: o.Number})
+	delete(g.orders, o.Number)
 	g.worker.settle(o, refused)
 }
 

@@ -60,7 +60,7 @@ func (w *Worker) checkBatch(o *Order) *protocol.Error {
 // stage has the inputs of an Infer that misses none brought to the device, unless it
 // expired meanwhile.
 func (w *Worker) stage(o *Order) {
-	if o.over || !o.gpu.executions.Has(o.task) {
+	if o.over || !o.gpu.executions.Has(o.Number) {
 		return
 	}
 	o.version = o.gpu.pages.Version(o.Action.Model)
@@ -78,7 +78,7 @@ func (w *Worker) staged(e *Staged) {
 	case e.Refused != nil:
 		o.gpu.withdraw(o, e.Refused)
 	default:
-		o.gpu.step(&o.gpu.executions, executor.Ready{ID: o.task})
+		o.gpu.step(&o.gpu.executions, executor.Ready{ID: o.Number})
 	}
 }
 
@@ -103,16 +103,17 @@ func (g *gpu) startInfer(o *Order) *protocol.Error {
 func (w *Worker) executed(e *Executed) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End, o.Exec = e.Begin, e.End, e.Phase
-	if e.Refused == nil && g.pages.Version(o.Action.Model) != o.version {
-		e.Refused = protocol.Refusal(protocol.WeightsChanged)
+	refused := e.Refused
+	if refused == nil && g.pages.Version(o.Action.Model) != o.version {
+		refused = protocol.Refusal(protocol.WeightsChanged)
 	}
 	w.busy--
 	g.pages.Done(o.Action.Model)
-	delete(g.orders, o.task)
+	delete(g.orders, o.Number)
 	g.step(&g.executions, executor.Ended{})
 	switch {
-	case e.Refused != nil || len(o.Action.Requests) == 0:
-		w.answer(o, e.Refused)
+	case refused != nil || len(o.Action.Requests) == 0:
+		w.answer(o, refused)
 	case e.Fetched:
 		o.Output = e.FetchedPhase
 		w.deliver(o)

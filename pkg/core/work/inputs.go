@@ -50,7 +50,7 @@ func (w *Worker) input(e *Input) {
 		return
 	}
 	if refused := o.checkInputs(); refused != nil {
-		if o.gpu.executions.Has(o.task) {
+		if o.gpu.executions.Has(o.Number) {
 			o.gpu.withdraw(o, refused)
 		}
 		return
@@ -71,7 +71,7 @@ func (in *inputs) claim(o *Order) {
 		case here:
 			delete(in.arrived, r.ID)
 			o.Inputs[i], o.here[i] = p.data, true
-			o.bytes += p.bytes
+			o.InputBytes += p.bytes
 			o.sizes = append(o.sizes, memberSize{i, p.bytes})
 		default:
 			o.missing++
@@ -85,7 +85,7 @@ func (o *Order) take(id protocol.RequestID, data []byte, bytes int64) {
 	for i, r := range o.Action.Requests {
 		if r.ID == id && !o.here[i] {
 			o.Inputs[i], o.here[i] = data, true
-			o.bytes += bytes
+			o.InputBytes += bytes
 			o.sizes = append(o.sizes, memberSize{i, bytes})
 			o.missing--
 			return
@@ -120,8 +120,8 @@ func (in *inputs) release(o *Order) {
 			}
 		}
 	}
-	in.bytes -= o.bytes
-	o.Inputs, o.bytes = nil, 0
+	in.bytes -= o.InputBytes
+	o.Inputs, o.InputBytes = nil, 0
 }
 
 // expire drops payloads that arrived before an instant and were not claimed.

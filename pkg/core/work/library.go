@@ -19,7 +19,7 @@ type hosted struct {
 
 // shared is a model as the driver holds it.
 type shared struct {
-	handle   any
+	Model
 	digest   string
 	sizes    []int
 	profiles []protocol.Profile
@@ -122,7 +122,7 @@ func (w *Worker) modelRead(e *ModelRead) {
 		return
 	}
 	if refused := w.checkNames(o.Action.Load); refused != nil {
-		w.out.Close = append(w.out.Close, e.Handle)
+		w.out.Close = append(w.out.Close, &Model{o.Number, e.Handle})
 		w.answer(o, refused)
 		return
 	}
@@ -137,7 +137,7 @@ func (w *Worker) modelRead(e *ModelRead) {
 func (w *Worker) keep(o *Order, e *ModelRead) []protocol.ModelSpec {
 	s := w.twin(&e.Spec)
 	if s == nil {
-		s = &shared{handle: e.Handle, digest: e.Spec.Digest, sizes: e.Spec.BatchSizes, profiles: e.Profiles}
+		s = &shared{Model: Model{o.Number, e.Handle}, digest: e.Spec.Digest, sizes: e.Spec.BatchSizes, profiles: e.Profiles}
 	}
 	for _, name := range o.Action.Load.Names {
 		if w.library[name] == nil {
@@ -149,8 +149,8 @@ func (w *Worker) keep(o *Order, e *ModelRead) []protocol.ModelSpec {
 			w.library[name] = &hosted{spec: spec, shared: s}
 		}
 	}
-	if s.copies == 0 || s.handle != e.Handle {
-		w.out.Close = append(w.out.Close, e.Handle)
+	if s.copies == 0 || s.Number != o.Number {
+		w.out.Close = append(w.out.Close, &Model{o.Number, e.Handle})
 	}
 	specs := make([]protocol.ModelSpec, 0, len(o.Action.Load.Names))
 	for _, name := range o.Action.Load.Names {
@@ -183,7 +183,7 @@ func (w *Worker) remove(name string) {
 	if s.copies--; s.copies > 0 {
 		return
 	}
-	w.out.Close = append(w.out.Close, s.handle)
+	w.out.Close = append(w.out.Close, &s.Model)
 	if w.read[s.digest] = slices.DeleteFunc(w.read[s.digest], func(other *shared) bool { return other == s }); len(w.read[s.digest]) == 0 {
 		delete(w.read, s.digest)
 	}

@@ -8,17 +8,21 @@ import (
 // Order is an action on its way through the worker. Instants are local. Fields are
 // the core's; a driver reads them and owns Driver alone.
 type Order struct {
-	Action   protocol.Action
+	// Number counts orders, from 1.
+	Number executor.TaskID
+	Action protocol.Action
+	// GPU is the index of its GPU, -1 for none.
+	GPU      int
 	Received protocol.Time
 	// Earliest and Latest are the window in which it may begin, on this clock.
 	Earliest, Latest protocol.Time
 	// Inputs of an Infer by member; nil for those to be generated, and for those
-	// that are missing.
-	Inputs [][]byte
-	// Model is the handle of the model, nil where the action names none.
-	Model any
-	// Spec is the model's.
-	Spec *protocol.ModelSpec
+	// that are missing. InputBytes is how much of them has to be copied to the device.
+	Inputs     [][]byte `json:"-"`
+	InputBytes int64
+	// Model is the model, nil where the action names none; Spec is that of the name.
+	Model *Model
+	Spec  *protocol.ModelSpec
 	// Frames are the pages that a LoadWeights loads into.
 	Frames []int
 	// Dropping are the models whose weights its part of a ClearCache drops.
@@ -27,12 +31,10 @@ type Order struct {
 	Begin, End          protocol.Time
 	Input, Exec, Output protocol.Phase
 	// Driver is the driver's own; the core neither reads nor keeps it.
-	Driver any
+	Driver any `json:"-"`
 
-	task    executor.TaskID
 	gpu     *gpu
 	model   *hosted
-	bytes   int64        // of the inputs that are here
 	here    []bool       // the members whose inputs are here, or are to be generated
 	sizes   []memberSize // of the inputs that came
 	missing int          // members whose inputs are not here
@@ -44,16 +46,13 @@ type Order struct {
 	part *clearing
 }
 
-// GPU is the index of the order's GPU, -1 for none.
-func (o *Order) GPU() int {
-	if o.gpu == nil {
-		return -1
-	}
-	return o.gpu.index
+// Model is a model in host memory as its driver knows it; copies share it.
+type Model struct {
+	// Number is that of the order that had it read.
+	Number executor.TaskID
+	// Handle is the driver's own, of ModelRead; the core does not look at it.
+	Handle any `json:"-"`
 }
-
-// InputBytes is how much has to be copied to the device.
-func (o *Order) InputBytes() int64 { return o.bytes }
 
 // Items is how many items each member has. A measurement has one member that fills
 // the batch.

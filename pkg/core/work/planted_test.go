@@ -40,7 +40,7 @@ var faults = []planted.Fault{
 	{"room for models is looked at once", "library.go", "	if refused := w.checkNames(o.Action.Load); refused != nil {\n		w.out.Close", "	if refused := w.checkNames(o.Action.Load); false {\n		w.out.Close"},
 	{"a reader too many", "library.go", "w.reading < w.config.ConcurrentLoads", "w.reading <= w.config.ConcurrentLoads"},
 	{"a model is closed with its first copy", "library.go", "	if s.copies--; s.copies > 0 {\n", "	if s.copies--; false {\n"},
-	{"a twin stays open", "library.go", "	if s.copies == 0 || s.handle != e.Handle {\n", "	if s.copies == 0 {\n"},
+	{"a twin stays open", "library.go", "	if s.copies == 0 || s.Number != o.Number {\n", "	if s.copies == 0 {\n"},
 	{"a late begin", "../executor/lane.go", "		if e.Latest >= l.now {\n", "		if e.Latest.Add(5_000_000) >= l.now {\n"},
 	{"an early begin", "../executor/lane.go", "		if e.Earliest > l.now {\n			return 0\n		}\n", ""},
 	{"inputs are not waited for", "../executor/lane.go", "		if e.ready {\n", "		if true {\n"},

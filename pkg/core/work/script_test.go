@@ -261,7 +261,7 @@ func (s *script) step(e Event) string {
 	owe := func(what string, o *Order) string {
 		name := fmt.Sprintf("#%d", o.Action.ID)
 		if o.Action.Kind == protocol.ClearCache {
-			name += fmt.Sprintf(".%d", o.GPU())
+			name += fmt.Sprintf(".%d", o.GPU)
 		}
 		if s.owed[what+" "+name] != nil {
 			s.t.Errorf("at %v the driver is to %s %s twice", s.now, what, name)
@@ -270,10 +270,10 @@ func (s *script) step(e Event) string {
 		return name
 	}
 	for _, o := range out.Stage {
-		line("stage %s: %d bytes", owe("stage", o), o.InputBytes())
+		line("stage %s: %d bytes", owe("stage", o), o.InputBytes)
 	}
 	for _, o := range out.Execute {
-		line("execute %s on GPU %d: items %v", owe("execute", o), o.GPU(), o.Items())
+		line("execute %s on GPU %d: items %v", owe("execute", o), o.GPU, o.Items())
 	}
 	for _, o := range out.Fetch {
 		line("fetch %s", owe("fetch", o))
@@ -281,9 +281,9 @@ func (s *script) step(e Event) string {
 	for _, o := range out.Transfer {
 		switch name := owe("transfer", o); o.Action.Kind {
 		case protocol.LoadWeights:
-			line("load %s on GPU %d: %s into %v", name, o.GPU(), o.Action.Model, o.Frames)
+			line("load %s on GPU %d: %s into %v", name, o.GPU, o.Action.Model, o.Frames)
 		case protocol.EvictWeights:
-			line("evict %s on GPU %d: %s", name, o.GPU(), o.Action.Model)
+			line("evict %s on GPU %d: %s", name, o.GPU, o.Action.Model)
 		default:
 			line("clear %s: %v", name, o.Dropping)
 		}
@@ -298,7 +298,7 @@ func (s *script) step(e Event) string {
 		line("release #%d", o.Action.ID)
 	}
 	for _, m := range out.Close {
-		line("close model %v", m)
+		line("close model %v", m.Handle)
 	}
 	for i := range out.Results {
 		line("%s", resultText(&out.Results[i]))

@@ -53,7 +53,7 @@ func (w *Worker) transferred(e *Transferred) {
 	} else {
 		g.account(o, e.Refused == nil)
 	}
-	delete(g.orders, o.task)
+	delete(g.orders, o.Number)
 	w.settle(o, e.Refused)
 	g.step(&g.transfers, executor.Ended{})
 }
@@ -100,7 +100,7 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 	part := &clearing{order: o, left: len(gpus)}
 	for _, g := range gpus {
 		w.lastTask++
-		g.queue(&g.transfers, &Order{Action: o.Action, task: w.lastTask, gpu: g, part: part,
+		g.queue(&g.transfers, &Order{Number: w.lastTask, Action: o.Action, GPU: g.index, gpu: g, part: part,
 			Received: o.Received, Earliest: o.Earliest, Latest: o.Latest}, true)
 	}
 	return nil

@@ -86,7 +86,7 @@ func (w *Worker) receive(action *protocol.Action) {
 	}
 	w.inFlight++
 	w.lastTask++
-	o := &Order{Action: *action, task: w.lastTask, Received: w.now, Earliest: action.Earliest, Latest: action.Latest}
+	o := &Order{Number: w.lastTask, Action: *action, GPU: -1, Received: w.now, Earliest: action.Earliest, Latest: action.Latest}
 	if action.Epoch != 0 { // its issuer is the scheduler, whose clock these are
 		o.Earliest, o.Latest = w.offset.Local(o.Earliest), w.offset.Local(o.Latest)
 	}
@@ -147,12 +147,12 @@ func (w *Worker) target(o *Order) *protocol.Error {
 	if o.Action.GPU < 0 || o.Action.GPU >= len(w.gpus) {
 		return protocol.Errorf(protocol.InvalidGPU, "no GPU %d; this worker has %d", o.Action.GPU, len(w.gpus))
 	}
-	o.gpu = w.gpus[o.Action.GPU]
+	o.gpu, o.GPU = w.gpus[o.Action.GPU], o.Action.GPU
 	m := w.library[o.Action.Model]
 	if m == nil {
 		return protocol.Errorf(protocol.UnknownModel, "%.80q is not in this worker's memory", o.Action.Model)
 	}
-	o.model, o.Model, o.Spec = m, m.shared.handle, &m.spec
+	o.model, o.Model, o.Spec = m, &m.shared.Model, &m.spec
 	m.orders++
 	return nil
 }

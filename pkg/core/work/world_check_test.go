@@ -80,7 +80,7 @@ func (c *checker) before(e Event) {
 		k.using--
 		k.staged = e.Refused == nil
 	case *Executed:
-		g := &c.gpus[e.Order.GPU()]
+		g := &c.gpus[e.Order.GPU]
 		c.of(e.Order).using--
 		g.weights[e.Order.Action.Model].users--
 		g.executing = nil
@@ -135,7 +135,7 @@ func (c *checker) receive(a *protocol.Action) {
 
 func (c *checker) transferred(e *Transferred) {
 	o := e.Order
-	g := &c.gpus[o.GPU()]
+	g := &c.gpus[o.GPU]
 	g.transfers = nil
 	if o.Action.Kind == protocol.ClearCache {
 		for _, name := range o.Dropping {
@@ -184,18 +184,18 @@ func (c *checker) begins(out *Output) {
 		}
 		k.order = o
 		k.using++
-		if held := c.gpus[o.GPU()].weights[o.Action.Model]; held != nil && held.loaded && !held.evicting {
+		if held := c.gpus[o.GPU].weights[o.Action.Model]; held != nil && held.loaded && !held.evicting {
 			k.generation = held.generation
 		}
 		c.inputs(o)
 	}
 	for _, o := range out.Execute {
-		k, g := c.of(o), &c.gpus[o.GPU()]
+		k, g := c.of(o), &c.gpus[o.GPU]
 		c.begin(k, o)
 		held := g.weights[o.Action.Model]
 		switch {
 		case g.executing != nil:
-			c.failf("GPU %d executes two actions", o.GPU())
+			c.failf("GPU %d executes two actions", o.GPU)
 		case !k.staged:
 			c.failf("action %v begins before its inputs are staged", o.key())
 		case held == nil || !held.loaded || held.evicting:
@@ -244,9 +244,9 @@ func (c *checker) inputs(o *Order) {
 }
 
 func (c *checker) transfer(o *Order) {
-	k, g := c.of(o), &c.gpus[o.GPU()]
+	k, g := c.of(o), &c.gpus[o.GPU]
 	if g.transfers != nil {
-		c.failf("GPU %d transfers twice at a time", o.GPU())
+		c.failf("GPU %d transfers twice at a time", o.GPU)
 	}
 	g.transfers = o
 	if o.Action.Kind == protocol.ClearCache {
@@ -297,13 +297,14 @@ func (c *checker) releases(out *Output) {
 		}
 		k.released = true
 	}
-	for _, h := range out.Close {
+	for _, m := range out.Close {
+		h := m.Handle
 		if !c.handles[h] {
 			c.failf("model %v is closed, and is not open", h)
 		}
 		delete(c.handles, h)
 		for _, k := range c.actions {
-			if k.order != nil && k.using > 0 && k.order.Model == h {
+			if k.order != nil && k.using > 0 && k.order.Model.Handle == h {
 				c.failf("model %v is closed, and action %d reads it", h, k.action.ID)
 			}
 		}
@@ -377,7 +378,7 @@ func (c *checker) rest() {
 	}
 	used := map[any]bool{}
 	for name, m := range c.worker.library {
-		used[m.shared.handle] = true
+		used[m.shared.Handle] = true
 		if m.orders != 0 {
 			c.failf("at rest %s is needed by %d actions", name, m.orders)
 		}

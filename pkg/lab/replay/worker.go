@@ -144,7 +144,7 @@ func (w *worker) Now() protocol.Time { return w.e.now }
 
 // Begins says how long an order takes by the recording.
 func (w *worker) Begins(o *work.Order, _ *virtual.GPU) time.Duration {
-	key := size{o.Spec.Digest, w.types[o.GPU()], 0}
+	key := size{o.Spec.Digest, w.types[o.GPU], 0}
 	switch o.Action.Kind {
 	case protocol.Infer:
 		key.batch = o.Action.Batch

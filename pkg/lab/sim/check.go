@@ -69,7 +69,7 @@ func (s *world) checkBegin(h *host, o *work.Order, on *virtual.GPU) {
 // of a GPU must not promise pages that are not free.
 func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
 	if r.Code == protocol.NoMemory {
-		s.broken("G6", "GPU %d of %s has no room for %s: %s", o.GPU(), h.ID(), o.Action.Model, r.Message)
+		s.broken("G6", "GPU %d of %s has no room for %s: %s", o.GPU, h.ID(), o.Action.Model, r.Message)
 	}
 	if h.books == nil || r.Code != protocol.OK {
 		return
@@ -78,7 +78,7 @@ func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
 	case r.Kind == protocol.ClearCache && r.GPU >= 0:
 		h.openBook(r.GPU)
 	case r.Kind.OnGPU():
-		h.books[o.GPU()].end(s, o, h.GPUs[o.GPU()])
+		h.books[o.GPU].end(s, o, h.GPUs[o.GPU])
 	}
 }
 

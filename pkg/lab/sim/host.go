@@ -165,7 +165,7 @@ func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	if o != nil {
 		w.checkDone(h, r, o)
 		if r.Code == protocol.OK {
-			h.uses[o.GPU()].add(o)
+			h.uses[o.GPU].add(o)
 			w.report.executed(h, o)
 		} else {
 			w.report.Failures[r.Code]++

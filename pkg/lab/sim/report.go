@@ -140,7 +140,7 @@ func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 func (r *Report) executed(h *host, o *work.Order) {
 	begin, end := h.Core.Remote(o.Begin).Add(-time.Duration(r.zero)), max(0, h.Core.Remote(o.End).Add(-time.Duration(r.zero)))
 	if r.timeline > 0 && time.Duration(end) <= r.timeline {
-		r.Timeline = append(r.Timeline, Span{h.GPUs[o.GPU()].String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
+		r.Timeline = append(r.Timeline, Span{h.GPUs[o.GPU].String(), o.Action.Model, o.Action.Kind, o.Action.Batch, begin, end})
 	}
 	p := r.point(r.window(end))
 	took := o.End.Sub(o.Begin)

@@ -178,7 +178,7 @@ func (w *Worker) carryOut(out *work.Output) {
 
 // begin starts an order.
 func (w *Worker) begin(o *work.Order) {
-	g, now := w.GPUs[o.GPU()], w.world.Now()
+	g, now := w.GPUs[o.GPU], w.world.Now()
 	r := &Run{Order: o, GPU: g, Started: now, core: w.Core}
 	if w.setUp {
 		w.ended(r, now)
