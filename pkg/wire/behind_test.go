@@ -39,6 +39,7 @@ var decoders = map[string]struct {
 	"pkg/lab/record/decoder.go":         {[]string{"json.Unmarshal"}, "a recording is a file that the operator names; a value in it has at most maxRare bytes, into structs"},
 	"pkg/lab/journal/core.go":           {[]string{"json.Unmarshal", "json.Unmarshal"}, "a recording is a file that the operator names, of lines of bounded length"},
 	"pkg/lab/journal/verify.go":         {[]string{"json.Unmarshal"}, "the same"},
+	"pkg/core/quota/limit.go":           {[]string{"json.Unmarshal"}, "a journal asks a limit to read its own part of a line, into a struct"},
 	"pkg/adapter/backend/zoo/zoo.go":    {[]string{"csv.NewReader"}, "the table is embedded in the binary"},
 	"pkg/lab/chaos/cluster.go":          {[]string{"json.NewDecoder"}, "the broker's own monitor, which clockwork chaos started itself"},
 	"integration/figures/figures.go":    {[]string{"json.Unmarshal"}, "a file that our own tests wrote"},

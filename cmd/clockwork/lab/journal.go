@@ -56,13 +56,22 @@ func (k *Replay) journal(c *cli.Flags, con *cli.Console) error {
 	return err
 }
 
+// cores names the kinds of cores that began.
+func (r *journalReport) cores() string {
+	var names []string
+	for _, m := range r.Machines {
+		names = append(names, m.Core)
+	}
+	if len(names) == 0 {
+		return "of nothing"
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " and ")
+}
+
 // text describes in a few lines what was proven.
 func (r *journalReport) text(width int, file string) string {
-	cores := slices.Compact(slices.Sorted(slices.Values(r.Cores)))
-	if len(cores) == 0 {
-		cores = []string{"of nothing"}
-	}
-	said := []string{fmt.Sprintf("%s: %s, %s, %s over %s", file, strings.Join(cores, " and "), cli.Count(len(r.Cores), "core"),
+	said := []string{fmt.Sprintf("%s: %s, %s, %s over %s", file, r.cores(), cli.Count(len(r.Machines), "core"),
 		cli.Count(r.Events, "event"), terminal.Duration(r.To.Sub(r.From)))}
 	switch {
 	case r.Differs != nil:

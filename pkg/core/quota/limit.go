@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 )
@@ -16,6 +17,28 @@ type Limit struct {
 	// be admitted at once after a pause. Both are positive, Burst is at least 1.
 	Rate  float64
 	Burst float64
+}
+
+// MarshalJSON leaves out a rate that bounds nothing: JSON has no infinity.
+func (l Limit) MarshalJSON() ([]byte, error) {
+	type plain Limit
+	written := struct {
+		plain
+		Rate *float64 `json:",omitempty"`
+	}{plain: plain(l)}
+	if l.paced() {
+		written.Rate = &l.Rate
+	}
+	return json.Marshal(written)
+}
+
+// UnmarshalJSON reads it.
+func (l *Limit) UnmarshalJSON(text []byte) error {
+	type plain Limit
+	read := plain{Rate: math.Inf(1)}
+	err := json.Unmarshal(text, &read)
+	*l = Limit(read)
+	return err
 }
 
 // None is the value of an unbounded size.

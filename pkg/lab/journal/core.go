@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"reflect"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/startup"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 )
 
@@ -14,9 +16,15 @@ import (
 type Core struct {
 	Name   string
 	events map[string]reflect.Type
-	// begin makes a machine from its config in JSON; its step returns the output.
-	begin func(config []byte) (step func(now protocol.Time, event any) any, err error)
+	// about is the number of the thing that an event is about, 0 for none.
+	about func(event any) uint64
+	// begin makes a machine from its config in JSON.
+	begin func(config []byte) (machine, error)
 }
+
+// machine is a core at work again. Its step gives it an event about the thing of a
+// number, and returns the output; the error says that there is no such thing.
+type machine func(now protocol.Time, event any, about uint64) (out any, err error)
 
 // Cores are the cores that are known.
 var Cores = []Core{
@@ -27,17 +35,42 @@ var Cores = []Core{
 	coreOf("measure", measure.New, (*measure.Machine).Step,
 		measure.JobGiven{}, measure.ProfilesRead{}, measure.ProfileStored{}, measure.ActionResult{}, measure.WorkerSeen{},
 		measure.WorkerLost{}, measure.Abandon{}, measure.Tick{}),
+	coreWith(requests, "frontdoor", newFrontDoor, (*frontdoor.Machine).Step,
+		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.Stored{}, &frontdoor.StageSeen{},
+		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
+		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
+		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.KeeperEnded{}, &frontdoor.Stop{},
+		&frontdoor.Tick{}),
+	coreWith(orders, "work", newWorker, (*work.Worker).Step,
+		&work.Received{}, &work.Input{}, &work.Staged{}, &work.Executed{}, &work.Fetched{}, &work.Transferred{},
+		&work.ModelRead{}, &work.ClockReading{}, &work.Stop{}, &work.Abandon{}, &work.Tick{}),
 }
 
-// coreOf describes a core by how it is made and stepped, and its events.
+// coreOf describes a core by how it is made and stepped, and its events, which stand for
+// themselves.
 func coreOf[Config, Machine, Event, Output any](name string, make func(Config) (Machine, error),
+	step func(Machine, protocol.Time, Event) Output, events ...any) Core {
+	none := things[Event, Output, struct{}]{
+		in:    func(Event) (**struct{}, string) { return nil, "" },
+		given: func(Output, func(string, *struct{})) {},
+	}
+	return coreWith(none, name, make, step, events...)
+}
+
+// coreWith describes a core some of whose events are about things that it gave out.
+func coreWith[Config, Machine, Event, Output, Thing any](things things[Event, Output, Thing], name string, make func(Config) (Machine, error),
 	step func(Machine, protocol.Time, Event) Output, events ...any) Core {
 	c := Core{Name: name, events: map[string]reflect.Type{}}
 	for _, e := range events {
-		t := reflect.TypeOf(e)
-		c.events[t.Name()] = t
+		c.events[eventName(e)] = reflect.TypeOf(e)
 	}
-	c.begin = func(written []byte) (func(protocol.Time, any) any, error) {
+	c.about = func(e any) uint64 {
+		if field, _ := things.in(e.(Event)); field != nil {
+			return things.number(*field)
+		}
+		return 0
+	}
+	c.begin = func(written []byte) (machine, error) {
 		var config Config
 		if err := json.Unmarshal(written, &config); err != nil {
 			return nil, fmt.Errorf("read config: %w", err)
@@ -46,7 +79,18 @@ func coreOf[Config, Machine, Event, Output any](name string, make func(Config) (
 		if err != nil {
 			return nil, err
 		}
-		return func(now protocol.Time, e any) any { return step(m, now, e.(Event)) }, nil
+		given := owed[Thing]{}
+		return func(now protocol.Time, event any, about uint64) (any, error) {
+			e := event.(Event)
+			if field, errand := things.in(e); field != nil {
+				if *field = given.take(errand, about); *field == nil {
+					return nil, fmt.Errorf("%s is about number %d, which is not out to %s", eventName(e), about, errand)
+				}
+			}
+			out := step(m, now, e)
+			things.given(out, func(errand string, t *Thing) { given.add(errand, things.number(t), t) })
+			return out, nil
+		}, nil
 	}
 	return c
 }
@@ -60,15 +104,34 @@ func coreNamed(name string) *Core {
 	return nil
 }
 
+// eventName is the name of an event's type.
+func eventName(e any) string {
+	t := reflect.TypeOf(e)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Name()
+}
+
 // event reads an event of a type by its name.
-func (c *Core) event(name string, written []byte) (any, error) {
+func (c *Core) event(name string, l *line) (any, error) {
 	t := c.events[name]
 	if t == nil {
 		return nil, fmt.Errorf("core %s has no event %q", c.Name, name)
 	}
-	e := reflect.New(t)
-	if err := json.Unmarshal(written, e.Interface()); err != nil {
+	plain := t
+	if t.Kind() == reflect.Pointer {
+		plain = t.Elem()
+	}
+	e := reflect.New(plain)
+	if err := json.Unmarshal(l.Of, e.Interface()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if l.Bytes {
+		e.Elem().Set(withStrings(e.Elem(), fromRunes))
+	}
+	if t.Kind() == reflect.Pointer {
+		return e.Interface(), nil
 	}
 	return e.Elem().Interface(), nil
 }

@@ -15,9 +15,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// written is a journal of a profiler and of a controller's two terms, which have
-// one of each event; some events are empty where they may be.
-func written(t *testing.T) []byte {
+// written is a journal of a profiler, of a controller's two terms, of a front door and
+// of a worker, which have one of each event; some events are empty where they may be.
+func written(t testing.TB) []byte {
 	t.Helper()
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
@@ -25,9 +25,12 @@ func written(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	profile(t, w.Measure())
+	startups := w.Startup()
 	for range 2 {
-		start(t, w.Startup())
+		start(t, startups)
 	}
+	serve(t, w.FrontDoor())
+	execute(t, w.Work())
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +45,7 @@ func worker(id string) protocol.WorkerState {
 }
 
 // profile measures one model, whose actions end as they should but for some.
-func profile(t *testing.T, o measure.Observer) {
+func profile(t testing.TB, o measure.Observer) {
 	config := measure.Config{Issuer: 1<<63 + 1, Iterations: 2, ActionTimeout: time.Second}
 	m, err := measure.New(config)
 	if err != nil {
@@ -84,7 +87,7 @@ func profile(t *testing.T, o measure.Observer) {
 }
 
 // start goes through a startup, with events that come to nothing between.
-func start(t *testing.T, o startup.Observer) {
+func start(t testing.TB, o startup.Observer) {
 	config := startup.DefaultConfig()
 	config.Issuer = 7
 	m, err := startup.New(config)
@@ -110,13 +113,20 @@ func start(t *testing.T, o startup.Observer) {
 	}
 }
 
+func cores(v *Verdict) (names []string) {
+	for _, m := range v.Machines {
+		names = append(names, m.Core)
+	}
+	return names
+}
+
 func TestAJournalIsDecidedAgain(t *testing.T) {
 	file := written(t)
 	v, err := Verify(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !v.Same() || v.Cut || v.Hash == 0 || !slices.Equal(v.Cores, []string{"measure", "startup", "startup"}) {
+	if !v.Same() || v.Cut || v.Hash == 0 || !slices.Equal(cores(v), []string{"measure", "startup", "startup", "frontdoor", "work"}) {
 		t.Errorf("%+v, %+v", v, v.Differs)
 	}
 	if want := bytes.Count(file, []byte(`"event"`)); v.Events != want || want < 50 {
@@ -132,7 +142,7 @@ func TestEveryEventIsKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := regexp.MustCompile(`(?m)^func \((\w+)\) event\(\)`).FindAllStringSubmatch(string(body), -1)
+		all := regexp.MustCompile(`(?m)^func \(\*?(\w+)\) event\(\)`).FindAllStringSubmatch(string(body), -1)
 		if len(all) == 0 || len(all) != len(core.events) {
 			t.Errorf("core %s has %d events, %d are known", core.Name, len(all), len(core.events))
 		}
@@ -147,13 +157,96 @@ func TestEveryEventIsKnown(t *testing.T) {
 	}
 }
 
-func TestOtherDecisionsAreFound(t *testing.T) {
+// spoiled is the journal with something else in the last line of an event, and the
+// number of that line.
+func spoiled(t *testing.T, event, was, is string) (file string, at int) {
+	t.Helper()
 	lines := strings.SplitAfter(string(written(t)), "\n")
-	at := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, `"event":"ProfileStored"`) })
-	lines[at] = strings.Replace(lines[at], `"now":`, `"now":1`, 1)
-	v, err := Verify(strings.NewReader(strings.Join(lines, "")))
-	if err != nil || v.Same() || v.Differs.Line != at+1 || v.Differs.Event != "ProfileStored" || v.Differs.Core != "measure" {
-		t.Errorf("%v, %+v", err, v)
+	for i, l := range lines {
+		if strings.Contains(l, fmt.Sprintf(`"event":%q`, event)) && strings.Contains(l, was) {
+			at = i
+		}
+	}
+	if at == 0 {
+		t.Fatalf("no line of %s has %s", event, was)
+	}
+	lines[at] = strings.Replace(lines[at], was, is, 1)
+	return strings.Join(lines, ""), at + 1
+}
+
+func TestOtherDecisionsAreFound(t *testing.T) {
+	for _, c := range []struct {
+		machine     int
+		core, event string
+		was, is     string
+	}{
+		{1, "measure", "ProfileStored", `"now":`, `"now":1`},
+		{4, "frontdoor", "Inbound", `"Tenant":"alice"`, `"Tenant":"Alice"`},
+		{4, "frontdoor", "Decoded", `"Payload":8`, `"Payload":7`},
+		{4, "frontdoor", "OutputArrived", `"Data":8`, `"Data":9`},
+		{5, "work", "Received", `"GPU":-1`, `"GPU":1`},
+		{5, "work", "Executed", `"Fetched":false`, `"Fetched":true`},
+	} {
+		file, at := spoiled(t, c.event, c.was, c.is)
+		v, err := Verify(strings.NewReader(file))
+		if err != nil || v.Same() || v.Differs.Line != at || v.Differs.Event != c.event || v.Differs.Core != c.core || v.Differs.Machine != c.machine {
+			t.Errorf("%+v at %d: %v, %+v", c, at, err, v.Differs)
+		}
+	}
+}
+
+// An event names what its core has given out and was not told of yet, and nothing else.
+func TestAnEventAboutNothingIsAnError(t *testing.T) {
+	for _, c := range []struct{ event, was, is, says string }{
+		{"Decoded", `"about":3`, `"about":77`, "Decoded is about number 77, which is not out to decode"},
+		{"Decoded", `"about":3`, `"about":1`, "number 1, which is not out to decode"}, // heard of before
+		{"Decoded", `"about":3,`, ``, "number 0, which is not out to decode"},
+		{"Decoded", `"about":3`, `"about":-1`, "line "},
+		{"Stored", `"about":1`, `"about":18446744073709551615`, "not out to store"},
+		{"Undecoded", `"event":"Undecoded"`, `"event":"Stored"`, "not out to store"},
+		{"Executed", `"event":"Executed"`, `"event":"Fetched"`, "not out to fetch"},
+		{"Transferred", `"event":"Transferred"`, `"event":"ModelRead"`, "not out to read"},
+		{"Decoded", `"Payload":8`, `"Payload":1e18`, "a payload of"},
+		{"Tick", `"machine":5`, `"machine":6`, "an event of machine 6; 5 have begun"},
+		{"Tick", `"machine":5`, `"machine":-1`, "an event of machine -1"},
+	} {
+		file, at := spoiled(t, c.event, c.was, c.is)
+		_, err := Verify(strings.NewReader(file))
+		if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), fmt.Sprintf("line %d", at)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// Machines that work beside each other are told apart: each has the hash that it has
+// alone.
+func TestMachinesBesideEachOtherAreDecidedAgain(t *testing.T) {
+	verdict := func(begin func(w *Writer)) *Verdict {
+		var file bytes.Buffer
+		w, err := NewWriter(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin(w)
+		v, err := Verify(bytes.NewReader(file.Bytes()))
+		if err != nil || !v.Same() {
+			t.Fatalf("%v, %+v", err, v)
+		}
+		return v
+	}
+	one := func(h *host) { h.load("a") }
+	two := func(h *host) { h.done(4, 0, nil) }
+	first := verdict(func(w *Writer) { h := newHost(w.Work()); one(h); two(h) })
+	second := verdict(func(w *Writer) { h := newHost(w.Work()); h.infer(0, 1) })
+	both := verdict(func(w *Writer) {
+		a, d, b := newHost(w.Work()), newDoor(t, w.FrontDoor()), newHost(w.Work())
+		one(a)
+		d.send("a", "")
+		b.infer(0, 1)
+		two(a)
+	})
+	if got := both.Machines; len(got) != 3 || got[0] != first.Machines[0] || got[2] != second.Machines[0] || both.Events != 4 || both.Hash == 0 {
+		t.Errorf("beside each other %+v, alone %+v and %+v", got, first.Machines, second.Machines)
 	}
 }
 
@@ -168,17 +261,57 @@ func TestAJournalMayBeCutOff(t *testing.T) {
 	}
 }
 
+// A config may ask for what no worker has, and a core may not take what no driver gives.
+func TestAWildJournalIsAnError(t *testing.T) {
+	for config, says := range map[string]string{
+		`{"GPUs":[{"Pages":-1}]}`:                             "fewer than none",
+		`{"GPUs":[{"Pages":9000000000}]}`:                     "more than 16777216 pages",
+		`{"GPUs":[{"Pages":9000000},{"Pages":9000000}]}`:      "more than 16777216 pages",
+		`{"GPUs":[` + strings.Repeat("{},", maxGPUs) + `{}]}`: "4097 GPUs",
+		`{"GPUs":[],"ConcurrentLoads":"many"}`:                "read config",
+	} {
+		_, err := Verify(strings.NewReader(header + `{"machine":1,"begin":"work","config":` + config + "}\n"))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.60s: %v, want %q", config, err, says)
+		}
+	}
+	file, at := spoiled(t, "OutputArrived", `"Output":{`, `"Output":null,"Other":{`)
+	if _, err := Verify(strings.NewReader(file)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("line %d: OutputArrived cannot be replayed: the core panics", at)) {
+		t.Error(err)
+	}
+}
+
+// FuzzVerify looks for a file that Verify does not come back from.
+func FuzzVerify(f *testing.F) {
+	for _, record := range []func(w *Writer){
+		func(w *Writer) { serve(f, w.FrontDoor()) },
+		func(w *Writer) { execute(f, w.Work()) },
+		func(w *Writer) { start(f, w.Startup()) },
+	} {
+		var file bytes.Buffer
+		w, err := NewWriter(&file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		record(w)
+		f.Add(file.Bytes())
+	}
+	f.Fuzz(func(_ *testing.T, file []byte) { _, _ = Verify(bytes.NewReader(file)) })
+}
+
 func TestWhatIsNoJournalIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                    "does not begin with",
-		"clockwork-recording 1\n":             "does not begin with",
-		header + "{\n":                        "line 2",
-		header + `{"event":"Tick"}` + "\n":    "before its core",
-		header + `{"begin":"x"}` + "\n":       `no core "x"`,
-		header + `{"begin":"measure"}` + "\n": "line 2",
-		header + `{"begin":"measure","config":{"Issuer":0}}` + "\n":                                                           "the issuer is 0",
-		header + `{"begin":"measure","config":{"Issuer":1,"Iterations":1,"ActionTimeout":1}}` + "\n" + `{"event":"X"}` + "\n": `no event "X"`,
-		header + `{"closed":true}` + "\n" + `{"closed":true}` + "\n":                                                          "after its end",
+		"":                                 "does not begin with",
+		"clockwork-recording 1\n":          "does not begin with",
+		header + "{\n":                     "line 2",
+		"clockwork-journal 1\n":            `does not begin with "clockwork-journal 2"`,
+		header + `{"event":"Tick"}` + "\n": "an event of machine 0; 0 have begun",
+		header + `{"machine":1,"begin":"x"}` + "\n":                             `no core "x"`,
+		header + `{"machine":1,"begin":"measure"}` + "\n":                       "line 2",
+		header + `{"machine":2,"begin":"work","config":{}}` + "\n":              "machine 2 begins after 0 others",
+		header + `{"machine":1,"begin":"measure","config":{"Issuer":0}}` + "\n": "the issuer is 0",
+		header + `{"machine":1,"begin":"measure","config":{"Issuer":1,"Iterations":1,"ActionTimeout":1}}` + "\n" + `{"machine":1,"event":"X"}` + "\n": `no event "X"`,
+		header + `{"closed":true}` + "\n" + `{"closed":true}` + "\n":                                                                                  "after its end",
 	} {
 		if _, err := Verify(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

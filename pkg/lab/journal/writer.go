@@ -8,22 +8,33 @@ import (
 	"reflect"
 	"sync"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/startup"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 )
 
 // header is the first line of a file; the number is the version.
-const header = "clockwork-journal 1\n"
+const (
+	format = "clockwork-journal "
+	header = format + "2\n"
+)
 
 // line is one line after the header: a machine begins, is given an event, or the
 // journal is closed.
 type line struct {
-	Begin  string          `json:"begin,omitempty"` // the core
-	Config json.RawMessage `json:"config,omitempty"`
+	// Machine counts those that begin, from 1.
+	Machine int             `json:"machine,omitempty"`
+	Begin   string          `json:"begin,omitempty"` // the core
+	Config  json.RawMessage `json:"config,omitempty"`
 
-	Now   protocol.Time   `json:"now,omitempty"`
-	Event string          `json:"event,omitempty"` // its type
+	Now   protocol.Time `json:"now,omitempty"`
+	Event string        `json:"event,omitempty"` // its type
+	// About is the number of the thing that the event is about; Bytes says that each
+	// rune of its strings is a byte.
+	About uint64          `json:"about,omitempty"`
+	Bytes bool            `json:"bytes,omitempty"`
 	Of    json.RawMessage `json:"of,omitempty"`
 	Hash  Hash            `json:"hash,omitempty"` // of all outputs of this machine so far
 
@@ -60,10 +71,10 @@ func (h *Hash) add(out any) error {
 
 // Writer writes a journal. After its first error it writes nothing more.
 type Writer struct {
-	mu   sync.Mutex
-	to   io.Writer
-	hash Hash
-	err  error
+	mu       sync.Mutex
+	to       io.Writer
+	machines int
+	err      error
 }
 
 // NewWriter begins a journal.
@@ -74,47 +85,72 @@ func NewWriter(to io.Writer) (*Writer, error) {
 	return &Writer{to: to}, nil
 }
 
-// Startup is an observer of startup machines that writes them down.
+// Each observer writes down one machine after the other, as they begin; machines that
+// work beside each other have one each.
+
+// Startup is an observer of a controller's startup machines.
 func (w *Writer) Startup() startup.Observer {
-	return observer[startup.Config, startup.Event, startup.Output]{w, "startup"}
+	return observe[startup.Config, startup.Event, startup.Output](w, "startup")
 }
 
-// Measure is an observer of a profiler's machine that writes it down.
+// Measure is an observer of a profiler's machine.
 func (w *Writer) Measure() measure.Observer {
-	return observer[measure.Config, measure.Event, measure.Output]{w, "measure"}
+	return observe[measure.Config, measure.Event, measure.Output](w, "measure")
+}
+
+// FrontDoor is an observer of a front door's machine. What clients send and are
+// answered is not written, only how long it is.
+func (w *Writer) FrontDoor() frontdoor.Observer {
+	return observe[frontdoor.Config, frontdoor.Event, frontdoor.Output](w, "frontdoor")
+}
+
+// Work is an observer of a worker's machine.
+func (w *Writer) Work() work.Observer {
+	return observe[work.Config, work.Event, work.Output](w, "work")
 }
 
 // observer is what a core wants an observer to be.
 type observer[Config, Event, Output any] struct {
-	writer *Writer
-	core   string
+	writer  *Writer
+	core    *Core
+	machine int
+	hash    Hash
+}
+
+func observe[Config, Event, Output any](w *Writer, core string) *observer[Config, Event, Output] {
+	return &observer[Config, Event, Output]{writer: w, core: coreNamed(core)}
 }
 
 // Begin writes that a machine was made.
-func (o observer[Config, Event, Output]) Begin(c Config) {
+func (o *observer[Config, Event, Output]) Begin(c Config) {
 	w := o.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hash = 0
-	w.write(line{Begin: o.core, Config: w.encode(c)})
+	w.machines++
+	o.machine, o.hash = w.machines, 0
+	w.write(&line{Machine: o.machine, Begin: o.core.Name, Config: w.encode(c)})
 }
 
 // Step writes what it was given.
-func (o observer[Config, Event, Output]) Step(now protocol.Time, e Event, out *Output) {
+func (o *observer[Config, Event, Output]) Step(now protocol.Time, e Event, out *Output) {
 	w := o.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.hash.add(out); err != nil && w.err == nil {
+	if err := o.hash.add(out); err != nil && w.err == nil {
 		w.err = fmt.Errorf("write journal: %w", err)
 	}
-	w.write(line{Now: now, Event: reflect.TypeOf(e).Name(), Of: w.encode(e), Hash: w.hash})
+	l := line{Machine: o.machine, Now: now, Event: eventName(e), About: o.core.about(e), Of: w.encode(e), Hash: o.hash}
+	if !textAlone(l.Of) {
+		l.Bytes, l.Of = true, w.encode(withStrings(reflect.ValueOf(e), toRunes).Interface())
+	}
+	w.write(&l)
 }
 
 // Close says that the journal is whole, and what went wrong with it.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.write(line{Closed: true})
+	w.write(&line{Closed: true})
 	return w.err
 }
 
@@ -126,7 +162,7 @@ func (w *Writer) encode(value any) json.RawMessage {
 	return written
 }
 
-func (w *Writer) write(l line) {
+func (w *Writer) write(l *line) {
 	written := w.encode(l)
 	if w.err != nil {
 		return
