@@ -34,9 +34,7 @@ func (k *controllerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
-			if to != nil {
-				config.Observers = append(config.Observers, to.Startup())
-			}
+			serve.RecordController(&config, to)
 			return serve.Run(con, broker, fx.Supply(config), controller.Module)
 		})
 	}, k.OpenRequestLog(k.RotateFlags))

@@ -5,12 +5,14 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
+	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
 )
 
 type frontDoorCommand struct {
 	serve.FrontDoorFlags
+	serve.JournalFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
@@ -29,6 +31,9 @@ func (k *frontDoorCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve.Run(con, broker, fx.Supply(config), frontdoor.Module)
+		return k.Journaled(func(to *journal.Writer) error {
+			serve.RecordFrontDoor(&config, to)
+			return serve.Run(con, broker, fx.Supply(config), frontdoor.Module)
+		})
 	}, k.OpenRequestLog(k.RotateFlags))
 }

@@ -32,7 +32,7 @@ type commandLine struct {
 	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
 	Bench      lab.Bench          `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        lab.Sim            `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
-	Replay     lab.Replay         `cmd:"" help:"Run a recording through the scheduler again; say what another policy would have done."`
+	Replay     lab.Replay         `cmd:"" help:"Run a recording through the service that made it again; say what another policy would have done."`
 	Explain    lab.Explain        `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
 	Chaos      lab.Chaos          `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
 	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`

@@ -90,6 +90,15 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"--prefix a..b ls", "--prefix"},
 		{"--log-level loud ls", "log-level"},
 		{"demo --duration 0s", "--duration"},
+		{"controller --record main.go", "--record main.go exists; remove it"},
+		{"frontdoor --record main.go", "--record main.go exists"},
+		{"profiler --record main.go", "--record main.go exists"},
+		{"scheduler --record main.go", "--record main.go exists"},
+		{"worker --record main.go", "--record main.go exists"},
+		{"up --record main.go", "--record main.go exists"},
+		{"up --journal main.go", "--journal main.go exists"},
+		{"scheduler --record .", "is a directory"},
+		{"worker --record nowhere/file", "no such file"},
 	} {
 		code, _, stderr := invoke(t, strings.Fields(row.args)...)
 		if code != 2 || !strings.Contains(stderr, row.says) {

@@ -30,9 +30,7 @@ func (k *profilerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
-			if to != nil {
-				config.Observers = append(config.Observers, to.Measure())
-			}
+			serve.RecordProfiler(&config, to)
 			return serve.Run(con, broker, fx.Supply(config), profiler.Module)
 		})
 	})

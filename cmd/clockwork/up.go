@@ -13,6 +13,7 @@ import (
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/backend/onnx"
+	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 )
 
@@ -21,6 +22,7 @@ type upCommand struct {
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
 	serve.OpenFlag
 	serve.StackFlags
+	serve.StackJournalFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
 	serve.ActionLogFlags
@@ -30,11 +32,13 @@ type upCommand struct {
 // Run runs the stack until a signal stops it.
 func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.Heard(con, func(hub *watch.Hub) error {
-		parts, err := k.Parts(hub, con.Log)
-		if err != nil {
-			return err
-		}
-		return k.up(c, con, parts)
+		return k.Journaled(func(to *journal.Writer) error {
+			parts, err := k.Parts(hub, to, con.Log)
+			if err != nil {
+				return err
+			}
+			return k.up(c, con, parts)
+		})
 	}, k.OpenRequestLog(k.RotateFlags), k.OpenActionLog(k.RotateFlags))
 }
 

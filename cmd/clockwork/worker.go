@@ -13,6 +13,7 @@ import (
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/worker"
 )
@@ -21,6 +22,7 @@ type workerCommand struct {
 	Name string `help:"The worker's name, unique in the stack; by default the host's."`
 	serve.WorkerFlags
 	clockFlags
+	serve.JournalFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 }
@@ -72,6 +74,9 @@ func (k *workerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return serve.Run(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+		return k.Journaled(func(to *journal.Writer) error {
+			serve.RecordWorker(&config, to)
+			return serve.Run(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+		})
 	})
 }

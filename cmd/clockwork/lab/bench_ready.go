@@ -26,7 +26,7 @@ func (k *Bench) openOwn(ctx context.Context, c *cli.Flags, con *cli.Console) (*b
 	if err != nil {
 		return nil, err
 	}
-	parts, err := flags.Parts(nil, con.Log)
+	parts, err := flags.Parts(nil, nil, con.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func live(t *testing.T, args ...string) {
 		}
 		quiet.Close()
 	})
-	parts, err := f.Parts(nil, con.Log)
+	parts, err := f.Parts(nil, nil, con.Log)
 	if err == nil {
 		err = s.Start(c, con, parts)
 	}

@@ -70,7 +70,7 @@ func (k *Demo) Run(c *cli.Flags, con *cli.Console) (err error) {
 	if err != nil {
 		return cli.Interrupted(ctx, err)
 	}
-	parts, err := flags.Parts(nil, con.Log)
+	parts, err := flags.Parts(nil, nil, con.Log)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type recording struct {
 
 // createRecording begins a recording of one core.
 func createRecording(path, policy string, config policies.Config) (*recording, error) {
-	file, err := cli.CreateRecord(path)
+	file, err := cli.CreateRecord("--record", path)
 	if err != nil {
 		return nil, err
 	}

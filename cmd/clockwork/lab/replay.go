@@ -20,7 +20,7 @@ import (
 )
 
 type Replay struct {
-	File   string   `arg:"" help:"A recording, of clockwork sim, scheduler, controller or profiler --record."`
+	File   string   `arg:"" help:"A recording: a file of --record of a service or of clockwork sim, or of up --journal."`
 	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? Those of clockwork sim, and echo. With emulated workers."`
 	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
@@ -40,7 +40,7 @@ type replayReport struct {
 
 // Help says where recordings come from.
 func (k *Replay) Help() string {
-	return "Proves that a scheduler, controller or profiler decides again what it decided: exit code\n0 if it does, 1 if not, 2 for wrong usage. A recording without an end, of a\nprocess that was killed, is replayed as far as it goes, which is said; a damaged\none fails. To make a recording and ask of it:\n\n" +
+	return "Proves that a service decides again what it decided: exit code 0 if it does, 1 if\nnot, 2 for wrong usage. A recording without an end, of a process that was killed, is\nreplayed as far as it goes, which is said; a damaged one fails. To make a recording and ask of it:\n\n" +
 		"  clockwork sim paper-6.1-open --record FILE\n  clockwork replay FILE --policy faithful\n  clockwork replay FILE --config ahead=10ms --config max-batch=4"
 }
 

@@ -74,7 +74,11 @@ func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, err
 	if f.Record == "" {
 		return fx.Options(fx.Supply(c), scheduler.Module), nil
 	}
-	to, err := recorder.Open(f.Record, log)
+	file, err := cli.CreateRecord("--record", f.Record)
+	if err != nil {
+		return nil, err
+	}
+	to, err := recorder.New(f.Record, file, log)
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func startLogged(t *testing.T) *loggedStack {
 		quiet.Close()
 	})
 	t.Cleanup(s.close)
-	parts, err := f.Parts(hub, con.Log)
+	parts, err := f.Parts(hub, nil, con.Log)
 	if err == nil {
 		err = s.Start(c, con, parts)
 	}

@@ -14,6 +14,7 @@ import (
 	"clockwork/cmd/clockwork/cli"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
@@ -32,8 +33,9 @@ type StackFlags struct {
 // maxWorkers is how many workers one process may run; more workers need more hosts.
 const maxWorkers = 64
 
-// Parts returns all services as the flags describe them; they report to the hub.
-func (f *StackFlags) Parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
+// Parts returns all services as the flags describe them; they report to the hub, and
+// all but the scheduler are recorded in the journal. Both may be nil.
+func (f *StackFlags) Parts(hub *watch.Hub, to *journal.Writer, log *slog.Logger) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, cli.Usagef("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)
 	}
@@ -46,6 +48,8 @@ func (f *StackFlags) Parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) 
 		return nil, err
 	}
 	control.Telemetry, measure.Telemetry = hub, hub
+	RecordController(&control, to)
+	RecordProfiler(&measure, to)
 	var workers []worker.Config
 	for i := range f.Workers {
 		config, err := f.WorkerFlags.Config(workerName(bus.HostName(), i, f.Workers))
@@ -53,6 +57,7 @@ func (f *StackFlags) Parts(hub *watch.Hub, log *slog.Logger) (fx.Option, error) 
 			return nil, err
 		}
 		config.Telemetry = hub
+		RecordWorker(&config, to)
 		workers = append(workers, config)
 	}
 	plan, err := f.SchedulerFlags.Module(hub, log)

@@ -1,7 +1,7 @@
 // Package recorder records a running scheduler: an observer of its cores that
 // writes their events to a file (package record) without ever blocking them.
 //
-//	to, err := recorder.Open(path, log)
+//	to, err := recorder.New(path, file, log)
 //	config.Observers = append(config.Observers, to) // of services/scheduler
 //	// ... run the service ...
 //	err = to.Close()
@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -90,19 +89,9 @@ const (
 	recordEvery = 500 * time.Millisecond
 )
 
-// Open creates a Recorder's file. It fails if the file exists.
-func Open(path string, log *slog.Logger) (*Recorder, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("record to %s: it exists; remove it or name another", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
-	}
-	return newRecorder(path, file, log)
-}
-
-func newRecorder(name string, file io.WriteCloser, log *slog.Logger) (*Recorder, error) {
+// New begins a recording in a new file; the name is for the log. Close closes the file
+// too, as does an error.
+func New(name string, file io.WriteCloser, log *slog.Logger) (*Recorder, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -83,7 +81,7 @@ func newCore(t *testing.T, to *Recorder) sched.Core {
 
 func recordInto(t *testing.T, file io.WriteCloser) (*Recorder, sched.Core) {
 	t.Helper()
-	r, err := newRecorder("", file, nil)
+	r, err := New("", file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,21 +167,8 @@ func TestEachTermIsACoreOfTheRecording(t *testing.T) {
 	}
 }
 
-func TestARecordingIsNotWrittenOver(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "there")
-	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(path, nil); err == nil || !strings.Contains(err.Error(), "it exists") {
-		t.Errorf("got %v", err)
-	}
-	if kept, _ := os.ReadFile(path); string(kept) != "precious" {
-		t.Errorf("it holds %q now", kept)
-	}
-}
-
 func BenchmarkRecordedStep(b *testing.B) {
-	r, err := newRecorder("", &disk{}, nil)
+	r, err := New("", &disk{}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
