@@ -6,29 +6,39 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// profiling is the state of the current profiling job. job is 0 before the first
-// job.
+// profiling is the state of the profiling jobs, of which at most one is running.
 type profiling struct {
-	job     uint64
+	// job numbers the jobs of this machine from 1; 0 before the first job. A report
+	// for another job is ignored.
+	job uint64
+	// running: the report of job is outstanding. A job that lost a worker is no longer
+	// running.
 	running bool
-	sent    protocol.Time
+	// sent is when order was last output. A profiler gets Resend to take up the job
+	// before it is output again.
+	sent protocol.Time
+	// retryAt is the earliest time of the next job after one that left no model to
+	// serve; 0 if that never happened.
 	retryAt protocol.Time
-	order   ProfilingJob
-	// profiler is the incarnation in the profiler's last heartbeat.
+	// order is the last job, as it was first output. Valid from the first job on.
+	order ProfilingJob
+	// profiler is the incarnation in the profiler's last heartbeat, 0 before the first.
 	profiler uint64
 }
 
 // activation is the state of the hand-over to the scheduler. The machine first
 // queries the workers' state, because the profiler or an earlier scheduler
-// changed the GPUs.
+// changed the GPUs. Apart from seen, nothing here changes before the stage is ACTIVE.
 type activation struct {
 	// needed: a scheduler must be activated. running: the query before the
-	// activation is outstanding, until `until`. done: a scheduler has received the
-	// state.
+	// activation is outstanding. done: a scheduler has received the state; from then
+	// on workers join it one by one.
 	needed, running, done bool
-	until                 protocol.Time
-	// seen is the time of the last heartbeat of an active scheduler; sent is the
-	// time of the last Activate.
+	// until is when the query before the activation ends, even if workers have not
+	// answered; valid while running.
+	until protocol.Time
+	// seen is the time of the last heartbeat of an active scheduler, at first the time
+	// of Started. sent is the time of the last Activate, 0 before the first.
 	seen, sent protocol.Time
 	// epoch is the highest scheduler epoch that needed an activation.
 	epoch uint64
@@ -83,12 +93,15 @@ func (m *Machine) isGone(o protocol.WorkerState) bool {
 	return w == nil || w.incarnation != o.Incarnation || !w.ready()
 }
 
+// sendJob outputs the current job, for the first time or again.
 func (m *Machine) sendJob() {
 	m.profiling.sent = m.now
 	order := m.profiling.order
 	m.out.StartProfiling = &order
 }
 
+// profilerSeen outputs the job again if the profiler does not work on it: at once if
+// the profiler restarted, otherwise after Resend.
 func (m *Machine) profilerSeen(e ProfilerSeen) {
 	p := &m.profiling
 	reborn := p.profiler != 0 && p.profiler != e.Incarnation
@@ -98,7 +111,7 @@ func (m *Machine) profilerSeen(e ProfilerSeen) {
 	}
 }
 
-// profilingDone stores the profiles of a job and quarantines the models that
+// profilingDone adds the profiles of a job and quarantines the models that
 // cannot be planned. If a new GPU type appeared during the job, the next job
 // measures that type first.
 func (m *Machine) profilingDone(e ProfilingDone) {
@@ -229,6 +242,8 @@ func (m *Machine) activate() {
 	}
 }
 
+// markJoined sets joined for the workers of an Activate and clears it for all others:
+// an Activate replaces the workers that an earlier scheduler had.
 func (m *Machine) markJoined(workers []protocol.WorkerState) {
 	for _, w := range m.workers {
 		w.joined = slices.ContainsFunc(workers, func(s protocol.WorkerState) bool { return s.ID == w.id })
@@ -254,7 +269,7 @@ func (m *Machine) quarantineAgain(stored []Quarantine) {
 	}
 }
 
-// ready returns the workers that hold every model.
+// ready returns the workers that hold every accepted model, sorted by id.
 func (m *Machine) ready() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {
@@ -292,6 +307,7 @@ func (m *Machine) pick(want func(name string) bool) []protocol.ModelSpec {
 	return list
 }
 
+// profiled reports whether the model has a complete profile on a GPU type.
 func (m *Machine) profiled(s protocol.ModelSpec, gpu string) bool {
 	p, ok := m.profiles[profileKey{s.Digest, s.Backend, s.BackendVersion, gpu}]
 	return ok && p.Complete(s)

@@ -7,38 +7,45 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config holds the limits and timeouts of the startup phase.
+// Config holds the limits and timeouts of the startup phase. Durations are positive.
 type Config struct {
-	// Issuer is this controller's random identity; it must not be 0.
+	// Issuer is this controller's random identity; it must not be 0. It is in every
+	// action, and results for another issuer are ignored.
 	Issuer uint64
-	// LoadIdle is how long loading stays open after the last load.
+	// LoadIdle is how long loading stays open after the last load; default 10 s.
 	LoadIdle time.Duration
-	// QueryTimeout bounds the wait for an answer to GetWorkerState. After that the
-	// stage continues without the worker, and the query is sent again.
+	// QueryTimeout bounds the wait for an answer to GetWorkerState; default 2 s. After
+	// that the stage continues without the worker, and the query is sent again.
 	QueryTimeout time.Duration
 	// LoadTimeout bounds a load, counted from its arrival, and a catch-up load,
-	// counted from its dispatch.
+	// counted from its dispatch; default 60 s. The clients of a late load are answered
+	// LOAD_TIMEOUT; a worker with a late catch-up is taken out of service.
 	LoadTimeout time.Duration
 	// Resend is how long the profiler or the scheduler may be seen without work
 	// before the work is sent again. It is also the pause before the machine repeats
 	// a failed write of the stage or of adopted models, a removal that a worker
 	// refused, and an action without a result. The pause for actions doubles each
-	// time, up to LoadTimeout/8.
+	// time, up to LoadTimeout/8. Default 1 s.
 	Resend time.Duration
-	// RefreshTimeout bounds the query before an activation. A slower worker joins
-	// when its answer arrives.
+	// RefreshTimeout bounds the query before an activation; default 250 ms. A slower
+	// worker joins when its answer arrives.
 	RefreshTimeout time.Duration
-	// ProfileRetry is the pause before a new job when no model can be served.
+	// ProfileRetry is the pause before a new job when no model can be served; default
+	// 10 s.
 	ProfileRetry time.Duration
-	// PerWorker bounds the outstanding loads of one worker.
+	// PerWorker bounds the outstanding loads and removals of one worker; default 4.
+	// Further tasks are queued.
 	PerWorker int
-	// MaxCopies bounds the copies of one load, MaxLoads the unanswered loads (beyond
-	// it: OVERLOADED), MaxModels the models of the stack (beyond it:
-	// MODEL_TOO_LARGE).
+	// MaxCopies bounds the copies of one load (beyond it: INVALID_INPUT), default
+	// protocol.MaxCopies. MaxLoads bounds the unanswered loads (beyond it:
+	// OVERLOADED), default 1024. MaxModels bounds the models of the stack (beyond it:
+	// MODEL_TOO_LARGE), default 65536.
 	MaxCopies, MaxLoads, MaxModels int
-	// MaxWorkers bounds the workers; heartbeats of further workers are ignored.
+	// MaxWorkers bounds the workers, default 4096; heartbeats of further workers are
+	// ignored.
 	MaxWorkers int
-	// MaxBatch and MaxExec are copied into every LoadSpec; 0 means no bound.
+	// MaxBatch (in items) and MaxExec are copied into every LoadSpec: workers leave out
+	// batch sizes that are larger or take longer. Default 0: no bound.
 	MaxBatch int
 	MaxExec  time.Duration
 }

@@ -50,6 +50,7 @@ func (m *Machine) countDown() {
 	}
 }
 
+// loading reports whether a load is pending or waiting.
 func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }
 
 // unready reports whether loading must stay open: the removal of a failed load

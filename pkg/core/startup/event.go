@@ -5,14 +5,18 @@ import "clockwork/pkg/protocol"
 // Event is an input of Step: one of the types in this file.
 type Event interface{ event() }
 
-// Started is the first event: the content of KV. Stage is 0 if KV holds none.
-// Torn names models of loads that were only partly stored and therefore never
-// accepted. Quarantined is sorted by Model.
+// Started is the first event: the content of KV.
 type Started struct {
-	Stage       protocol.Stage
-	Models      []protocol.ModelSpec
-	Torn        []string
-	Profiles    []protocol.Profile
+	// Stage is 0 if KV holds none.
+	Stage protocol.Stage
+	// Models are the models of completely stored loads; they are accepted. Torn names
+	// models of loads that were only partly stored and therefore never accepted.
+	Models []protocol.ModelSpec
+	Torn   []string
+	// Profiles are the stored profiles, complete or not.
+	Profiles []protocol.Profile
+	// Quarantined are the models not served in ACTIVE, sorted by Model; ignored in
+	// earlier stages.
 	Quarantined []Quarantine
 }
 
@@ -34,14 +38,15 @@ type WorkerLost struct {
 type WorkerAnswered struct{ State protocol.WorkerState }
 
 // LoadRequested is a client's load request. The shell chooses Token and never reuses
-// it.
+// it. Exactly one Reply with this Token follows, in this step or a later one.
 type LoadRequested struct {
 	Token   uint64
 	Request protocol.LoadRequest
 }
 
-// LoadResult is a worker's result of LoadModelFromDisk or ClearCache. Results
-// for other issuers and for unknown actions are ignored.
+// LoadResult is a worker's result of LoadModelFromDisk or ClearCache. A result of
+// GetWorkerState is taken as WorkerAnswered. Results for other issuers and for unknown
+// actions are ignored.
 type LoadResult struct{ Result protocol.Result }
 
 // ModelsStored confirms the Store with this token: all its models are in KV.
@@ -54,21 +59,22 @@ type StoreFailed struct{ Token uint64 }
 // KV.
 type ModelsUnstored struct{ Token uint64 }
 
-// StageStored confirms SetStage.
+// StageStored confirms SetStage: KV holds Stage.
 type StageStored struct{ Stage protocol.Stage }
 
 // StageConflict reports that SetStage was not carried out. Stage is the stage in
 // KV, 0 if the shell could not read it.
 type StageConflict struct{ Stage protocol.Stage }
 
-// ProfilerSeen is a profiler's heartbeat. Job is the id of its current job, 0 if
-// idle.
+// ProfilerSeen is a profiler's heartbeat. Job is its current job by this machine's
+// number, 0 if idle.
 type ProfilerSeen struct {
 	Incarnation uint64
 	Job         uint64
 }
 
-// ProfilingDone is the profiler's report of a job.
+// ProfilingDone is the profiler's report of a job: the profiles, and the models that
+// it could not measure. A report of another job than the current one is ignored.
 type ProfilingDone struct {
 	Job         uint64
 	Profiles    []protocol.Profile
@@ -79,8 +85,8 @@ type ProfilingDone struct {
 // copies of the model; if it is empty, Model names one copy.
 type Quarantine struct{ Model, Digest, Reason string }
 
-// SchedulerSeen is a scheduler's heartbeat. Epoch is the epoch of the lease
-// holder, 0 for a standby.
+// SchedulerSeen is a scheduler's heartbeat. Active: it serves requests. Epoch is the
+// epoch of the lease holder, 0 for a standby.
 type SchedulerSeen struct {
 	Active bool
 	Epoch  uint64

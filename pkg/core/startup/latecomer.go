@@ -89,6 +89,8 @@ func (m *Machine) lacking(s protocol.WorkerState) (name, gpuType string) {
 	return "", ""
 }
 
+// plannable reports whether every served model has a complete profile on each of a
+// worker's GPU types.
 func (m *Machine) plannable(s protocol.WorkerState) bool {
 	name, _ := m.lacking(s)
 	return name == ""

@@ -14,23 +14,35 @@ import (
 // with a pending load or with models that a failed load left in KV. It is then
 // pending until every serving worker holds the models or failed, then it is
 // stored, then answered. A load without tokens stores adopted models.
+//
+// Invariants: a load is in Machine.waiting or in Machine.loads, never in both. No
+// two pending loads share a name. path and names never change.
 type load struct {
-	tokens   []uint64
-	path     string
-	names    []string
+	// tokens name the clients to answer, one Reply each. A later request for the same
+	// path and names adds its token to the pending load. Empty for adopted models.
+	tokens []uint64
+	// path is the model's path on the workers' disks. names are the copies to load
+	// from it, at least one.
+	path  string
+	names []string
+	// deadline is when the clients are answered LOAD_TIMEOUT. It does not apply while
+	// a Store is outstanding, and is Never for adopted models.
 	deadline protocol.Time
-	// held: every model was already accepted or in host memory; no worker was sent a
-	// load.
+	// held: no worker was sent a load, because every model was already accepted or in
+	// host memory. Reported to the clients.
 	held bool
-	// failed and added are keyed by worker id: the error, and the names that were
-	// not in its host memory before.
+	// failed holds, by worker id, why that worker could not load the models. added
+	// holds, by worker id, the names that this load put into its host memory; they are
+	// removed again if the load fails. Entries of lost workers are deleted.
 	failed map[string]protocol.WorkerError
 	added  map[string][]string
 	// storing is the token of the outstanding Store, 0 for none. retryAt is when the
-	// Store of a load without clients is repeated.
+	// Store of adopted models is repeated after a failure, 0 if none failed.
 	storing uint64
 	retryAt protocol.Time
-	specs   []protocol.ModelSpec
+	// specs are the models as the workers read them, in the order of names. Set before
+	// the Store is output; accepted when the Store is confirmed.
+	specs []protocol.ModelSpec
 }
 
 // loadRequested answers a load that can be refused at once and queues any other.
@@ -89,6 +101,7 @@ func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
 // maxPath bounds a model's path, in bytes.
 const maxPath = 4096
 
+// unanswered counts the clients that wait for a reply; MaxLoads bounds them.
 func (m *Machine) unanswered() int {
 	n := 0
 	for _, list := range [][]*load{m.loads, m.waiting} {
@@ -291,6 +304,8 @@ func workersError(code protocol.Code, message string, workers []protocol.WorkerE
 	return err
 }
 
+// accepted reports whether all models of l are accepted, so that nothing has to be
+// stored.
 func (m *Machine) accepted(l *load) bool {
 	for _, n := range l.names {
 		if _, ok := m.models[n]; !ok {
@@ -300,6 +315,7 @@ func (m *Machine) accepted(l *load) bool {
 	return true
 }
 
+// reply describes the accepted models of l. The copies differ in name alone.
 func (m *Machine) reply(l *load) *protocol.LoadReply {
 	s := m.models[l.names[0]]
 	return &protocol.LoadReply{Models: l.names, Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Held: l.held}
@@ -345,6 +361,7 @@ func argumentsAtFault(code protocol.Code) bool {
 	return code == protocol.InvalidInput || code == protocol.InvalidModelPath
 }
 
+// refuse answers one client with an error.
 func (m *Machine) refuse(token uint64, err *protocol.Error) {
 	m.out.Replies = append(m.out.Replies, Reply{Token: token, Error: err})
 }
@@ -373,6 +390,8 @@ func (m *Machine) stored(token uint64) {
 	m.finish(l, m.reply(l), nil)
 }
 
+// storeFailed repeats the Store of adopted models after a pause. Any other load is
+// refused, and its models are removed from the workers and from KV.
 func (m *Machine) storeFailed(token uint64) {
 	l := m.storing(token)
 	switch {
@@ -409,6 +428,7 @@ func (l *load) overlaps(names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(l.names, n) })
 }
 
+// storing returns the pending load whose Store has this token, nil for none.
 func (m *Machine) storing(token uint64) *load {
 	i := slices.IndexFunc(m.loads, func(l *load) bool { return token != 0 && l.storing == token })
 	if i < 0 {

@@ -14,22 +14,34 @@ import (
 //
 // Invariants: stage is a stage that KV has confirmed, and only grows. At most
 // one SetStage is outstanding. closed is set before SetStage(PROFILING) and
-// never cleared. Every model in models is in KV.
+// never cleared. Every model in models is in KV, and no model is ever removed from
+// models.
 type Machine struct {
-	cfg     Config
-	now     protocol.Time
+	cfg Config
+	// now is the time of the current step; it never goes back.
+	now protocol.Time
+	// started: the event Started was applied. Before it, workers are only recorded.
 	started bool
-	down    bool
-	stage   protocol.Stage
-	// pendingStage is the outstanding SetStage. retryStage is the stage to set again at
-	// retryAt, after a conflict with an earlier stage.
+	// down: StepDown was output. Further loads are refused, other events ignored.
+	down bool
+	// stage is the last stage that KV confirmed; 0 if KV held none yet.
+	stage protocol.Stage
+	// pendingStage is the outstanding SetStage, 0 for none. retryStage is the stage to
+	// set again at retryAt, after a conflict with an earlier stage; 0 for none. At
+	// most one of the two is set.
 	pendingStage, retryStage protocol.Stage
 	retryAt                  protocol.Time
-	// querying lasts until the query of the workers at the start has ended.
+	// querying: the query of the workers at the start has not ended; nothing else is
+	// sent to workers meanwhile. closed: loading is over.
 	querying, closed bool
-	workers          map[string]*worker
-	models           map[string]protocol.ModelSpec
-	loads, waiting   []*load
+	// workers are the workers seen and not lost, by id, at most MaxWorkers. Dropped
+	// workers are among them.
+	workers map[string]*worker
+	// models are the accepted models by name, at most MaxModels.
+	models map[string]protocol.ModelSpec
+	// loads are the pending loads, in order of admission. waiting are the loads not
+	// admitted yet, in order of arrival. Adopted models are in loads only.
+	loads, waiting []*load
 	// unstoring are the names being removed from KV, by token. Until their removal
 	// no load with these names is admitted, and loading does not close.
 	unstoring map[uint64][]string
@@ -38,16 +50,23 @@ type Machine struct {
 	// without the loads that are pending now, Never if the countdown has to restart.
 	touched           bool
 	countdown, paused protocol.Time
-	profiles          map[profileKey]protocol.Profile
-	// quarantined maps a model's name to the reason why it is not served.
+	// profiles are all known profiles, from KV, workers and reports; complete or not.
+	profiles map[profileKey]protocol.Profile
+	// quarantined maps a model's name to the reason why it is not served. After each
+	// job of PROFILING it is replaced; from ACTIVE on it does not change.
 	quarantined map[string]string
 	profiling   profiling
 	activation  activation
-	action      protocol.ActionID
-	token       uint64
-	out         Output
+	// action is the id of the last action, token that of the last Store or Unstore.
+	// Both only grow.
+	action protocol.ActionID
+	token  uint64
+	// out is the output of the current step.
+	out Output
 }
 
+// profileKey identifies a profile: a model's content, the backend that ran it, and the
+// GPU type it ran on.
 type profileKey struct{ digest, backend, version, gpu string }
 
 // New returns a machine that expects Started.
@@ -60,7 +79,8 @@ func New(c Config) (*Machine, error) {
 }
 
 // Step applies one event and returns the work to be done. If now is before the
-// last instant, the last instant counts.
+// last instant, the last instant counts. Whatever is due at now is done in the same
+// step, after the event: an event at the instant of a timeout wins.
 func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.now = max(m.now, now)
 	m.out, m.touched = Output{}, false
@@ -90,6 +110,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	return m.out
 }
 
+// apply changes the state by one event; Step then derives what follows from it.
 func (m *Machine) apply(e Event) {
 	switch e := e.(type) {
 	case Started:
@@ -123,6 +144,8 @@ func (m *Machine) apply(e Event) {
 	}
 }
 
+// start takes over the content of KV and queries the workers seen so far. A second
+// Started is ignored.
 func (m *Machine) start(e Started) {
 	if m.started {
 		return
@@ -251,6 +274,8 @@ func (m *Machine) setStage(s protocol.Stage) {
 	}
 }
 
+// stageStored advances the stage to the one that was being set. ACTIVE needs an
+// activation.
 func (m *Machine) stageStored(s protocol.Stage) {
 	if s != m.pendingStage || s == 0 {
 		return
@@ -279,6 +304,7 @@ func (m *Machine) stageConflict(s protocol.Stage) {
 	}
 }
 
+// stepDown ends this machine, because another controller set stage s.
 func (m *Machine) stepDown(s protocol.Stage) {
 	code := protocol.StateUnavailable
 	if s >= protocol.Profiling {
@@ -289,7 +315,7 @@ func (m *Machine) stepDown(s protocol.Stage) {
 	m.down, m.out.StepDown = true, true
 }
 
-// closeLoads refuses every load that is not accepted.
+// closeLoads refuses every load that is not answered yet.
 func (m *Machine) closeLoads(code protocol.Code) {
 	for _, l := range append(slices.Clone(m.loads), m.waiting...) {
 		for _, token := range l.tokens {
@@ -313,8 +339,10 @@ func (m *Machine) send(w *worker, a protocol.Action) {
 	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: w.id, Action: a})
 }
 
+// event outputs an event for displays; the shell sets its time.
 func (m *Machine) event(e protocol.Event) { m.out.Events = append(m.out.Events, e) }
 
+// addProfiles adds profiles; each replaces the one with the same key.
 func (m *Machine) addProfiles(list []protocol.Profile) {
 	for _, p := range list {
 		m.profiles[profileKey{p.Digest, p.Backend, p.BackendVersion, p.GPUType}] = p

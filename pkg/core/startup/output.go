@@ -4,8 +4,10 @@ import "clockwork/pkg/protocol"
 
 // Output is the work for the shell after one Step, in the order given in doc.go.
 type Output struct {
+	// Actions may get lost; the machine sends them again.
 	Actions []WorkerAction
 	Replies []Reply
+	// Store and Unstore are each confirmed by exactly one event with their token.
 	Store   []Store
 	Unstore []Unstore
 	// SetStage must be carried out after Quarantined has replaced the quarantine in
@@ -15,7 +17,9 @@ type Output struct {
 	// StartProfiling is output again with the same Job when the profiler seems to
 	// have lost the job.
 	StartProfiling *ProfilingJob
-	Activate       *protocol.ClockworkState
+	// Activate is the whole state for the scheduler that holds the lease; output again
+	// while no scheduler is seen active.
+	Activate *protocol.ClockworkState
 	// JoinWorkers are workers that hold every model and were not part of the last
 	// Activate. DropWorkers are workers that left after they had been activated or
 	// joined.
@@ -51,18 +55,22 @@ type Store struct {
 }
 
 // Unstore requests the removal of models that a failed Store, or one that a
-// controller crashed in, may have written to KV.
+// controller crashed in, may have written to KV. Names that KV lacks are no error.
 type Unstore struct {
 	Token uint64
 	Names []string
 }
 
 // ProfilingJob is the work of the profiler: measure every model on every GPU
-// type of these workers. A job with another Job replaces it. Known are profiles
-// that need no measuring.
+// type of these workers. A job with another Job replaces it.
 type ProfilingJob struct {
-	Job     uint64
+	// Job numbers the jobs of one machine from 1. It is not unique across restarts of
+	// the controller; the shell makes it so.
+	Job uint64
+	// Models are sorted by name, Workers by id.
 	Models  []protocol.ModelSpec
 	Workers []protocol.WorkerState
-	Known   []protocol.Profile
+	// Known are the known profiles of Models, sorted by key; complete ones need no
+	// measuring.
+	Known []protocol.Profile
 }

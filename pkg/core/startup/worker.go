@@ -7,58 +7,82 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// worker is one incarnation of a worker.
+// worker is one incarnation of a worker. Another incarnation gets a new record.
 //
 // Invariants: before `answered`, only GetWorkerState is sent. At most PerWorker
 // tasks are out. No two tasks in out share a name, and tasks that share a name
-// are sent in queue order.
+// are sent in queue order. A dropped worker has no tasks and stays dropped.
 type worker struct {
 	id          string
 	incarnation uint64
-	state       protocol.WorkerState
-	answered    bool
-	// queriedAt is when GetWorkerState was last sent, waiting whether its answer is
-	// outstanding, late whether an answer missed QueryTimeout.
+	// state is the last answer to GetWorkerState. Its Models are only the start of
+	// holds, which later results keep current.
+	state protocol.WorkerState
+	// answered: state is set. A worker that has not answered gets no task.
+	answered bool
+	// queriedAt is when GetWorkerState was last sent; valid while waiting. waiting:
+	// its answer is outstanding. late: QueryTimeout has passed without the answer;
+	// the answer clears it.
 	queriedAt     protocol.Time
 	waiting, late bool
 	// dropped: a catch-up failed; this incarnation is out of service.
 	dropped bool
-	// joined: the scheduler has the worker. found: the worker was present when this
-	// machine started in ACTIVE.
+	// joined: the worker was in the last Activate or in JoinWorkers. found: the worker
+	// answered the query with which this machine started in ACTIVE, so a scheduler of
+	// an earlier controller may be using it.
 	joined, found bool
-	// unfit is why this incarnation's GPUs cannot be measured. kept is the last
-	// reported reason why the worker does not join.
+	// unfit is why a job could not measure this incarnation's GPUs, "" if no job
+	// failed. kept is the reported reason why the worker does not join, "" for none.
 	unfit, kept string
-	// holds are the models in its host memory, as far as results have shown.
+	// holds are the models in the worker's host memory by name, as far as answers and
+	// results have shown. A name leaves when its removal is queued.
 	holds map[string]protocol.ModelSpec
+	// queue are the tasks to send, in order; out are the tasks sent without a result.
 	queue []*task
 	out   []*task
-	// catchups counts the tasks in queue and out that load accepted models. At 0 the
-	// worker is ready.
+	// catchups counts the tasks in queue and out with catchup set. Once the query at
+	// the start has ended, 0 means that the worker holds every accepted model.
 	catchups int
 }
 
-// task is one LoadModelFromDisk or ClearCache of one worker.
+// task is one LoadModelFromDisk or ClearCache of one worker, from its queueing until
+// its result. load, catchup and abandoned may change meanwhile; kind, path and names
+// do not.
 type task struct {
-	kind    protocol.Kind
-	path    string
-	names   []string
-	load    *load // nil for a catch-up and for ClearCache
+	// kind is LoadModelFromDisk or ClearCache. names are the models to load from path,
+	// or to remove; path is empty for ClearCache.
+	kind  protocol.Kind
+	path  string
+	names []string
+	// load is the load that needs the result. nil for a catch-up, for ClearCache, and
+	// for a task whose load is over.
+	load *load
+	// catchup: the task loads accepted models. A failure drops the worker.
 	catchup bool
 	// abandoned: the load is over; models that still load successfully are removed
 	// again.
 	abandoned bool
-	id        protocol.ActionID
-	// sent is when the task was first sent, resend when it is sent again without a
-	// result, pause the interval between the two.
+	// id is the action's id, valid once sent. Resending keeps it; a repeated removal
+	// gets a new one.
+	id protocol.ActionID
+	// sent is when the task was first sent under this id. resend is when it is sent
+	// again unless its result arrives. pause is the interval that led to resend; it
+	// doubles each time, up to LoadTimeout/8.
 	sent, resend protocol.Time
 	pause        time.Duration
-	notBefore    protocol.Time
+	// notBefore is the earliest time to send the task, 0 for at once. Set after a
+	// removal failed.
+	notBefore protocol.Time
 }
 
+// serving reports whether the worker takes part in loads.
 func (w *worker) serving() bool { return w.answered && !w.dropped }
-func (w *worker) ready() bool   { return w.serving() && w.catchups == 0 }
 
+// ready reports whether no catch-up of a serving worker is outstanding.
+func (w *worker) ready() bool { return w.serving() && w.catchups == 0 }
+
+// shares reports whether two tasks have a name in common; they may not run at the
+// same time.
 func (t *task) shares(o *task) bool {
 	for _, n := range t.names {
 		if slices.Contains(o.names, n) {
@@ -68,6 +92,8 @@ func (t *task) shares(o *task) bool {
 	return false
 }
 
+// snapshot returns the worker's state with the models of holds that keep selects,
+// sorted by name.
 func (w *worker) snapshot(keep func(string) bool) protocol.WorkerState {
 	s := w.state
 	s.Models = nil
@@ -79,6 +105,8 @@ func (w *worker) snapshot(keep func(string) bool) protocol.WorkerState {
 	return s
 }
 
+// workerSeen adds a worker, in place of its earlier incarnation if there is one, and
+// queries it. Workers beyond MaxWorkers are ignored until another is lost.
 func (m *Machine) workerSeen(e WorkerSeen) {
 	if !protocol.ValidName(e.ID) {
 		return
@@ -105,7 +133,8 @@ func (m *Machine) workerLost(e WorkerLost) {
 	}
 }
 
-// lose removes a worker; loads continue with the others.
+// lose removes a worker and reports the loss to the scheduler if the worker had joined.
+// Pending loads continue with the other workers.
 func (m *Machine) lose(w *worker) {
 	delete(m.workers, w.id)
 	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id})
@@ -123,11 +152,15 @@ func (m *Machine) forget(w *worker) {
 	}
 }
 
+// query requests the worker's state.
 func (m *Machine) query(w *worker) {
 	w.queriedAt, w.waiting = m.now, true
 	m.act(w, protocol.Action{Kind: protocol.GetWorkerState})
 }
 
+// workerAnswered takes the state of a worker that was queried. The models in it count
+// only if no task is queued or sent; otherwise the state may be older than their
+// results.
 func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	w := m.workers[s.ID]
 	if w == nil || w.incarnation != s.Incarnation || !w.waiting || w.dropped {
@@ -246,6 +279,7 @@ func (m *Machine) resend(w *worker, t *task) {
 	t.resend = m.now.Add(t.pause)
 }
 
+// action returns the action that carries out the task, without its id.
 func (t *task) action(c Config) protocol.Action {
 	if t.kind == protocol.ClearCache {
 		return protocol.Action{Kind: t.kind, GPU: -1, Models: t.names}
@@ -253,7 +287,8 @@ func (t *task) action(c Config) protocol.Action {
 	return protocol.Action{Kind: t.kind, Load: &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: c.MaxBatch, MaxExec: c.MaxExec}}
 }
 
-// result processes a worker's result.
+// result processes a worker's result. Results for another issuer, and for a task that
+// is not outstanding, are ignored.
 func (m *Machine) result(r protocol.Result) {
 	w := m.workers[r.Worker]
 	if w == nil || r.Issuer != m.cfg.Issuer {
@@ -293,7 +328,8 @@ func (m *Machine) again(w *worker, t *task) {
 	w.queue = append([]*task{t}, w.queue...)
 }
 
-// loaded processes the result of LoadModelFromDisk.
+// loaded processes the result of LoadModelFromDisk: for a load, for a catch-up, or for
+// a load that is over, whose models are removed again at once.
 func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	failure := m.check(t, r)
 	if failure == nil {
@@ -321,7 +357,9 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	}
 }
 
-// check returns the error in a load's result, nil for none.
+// check returns the error in a load's result, nil for none. A result that is OK must
+// name every model of the task, from its path; an accepted model must have the
+// accepted digest.
 func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
 	if r.Code != protocol.OK {
 		return &protocol.WorkerError{Worker: r.Worker, Code: r.Code, Message: r.Message}
@@ -338,7 +376,8 @@ func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
 	return nil
 }
 
-// drop takes this incarnation of a worker out of service.
+// drop takes this incarnation of a worker out of service: it gets no tasks any more,
+// and no load waits for it.
 func (m *Machine) drop(w *worker, why *protocol.WorkerError) {
 	w.dropped, w.queue, w.out = true, nil, nil
 	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Code: why.Code, Message: "out of service: " + why.Message})
