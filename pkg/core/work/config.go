@@ -6,45 +6,54 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Config is what a worker is and what it may hold.
+// Config is the identity of a worker, its GPUs and its limits. It does not change.
 type Config struct {
-	// Name is the worker's, Incarnation this start of it; neither is empty.
+	// Name identifies the worker, Incarnation this process of it. The caller sets both;
+	// actions for another incarnation are refused STALE_INCARNATION.
 	Name        string
 	Incarnation uint64
 	// Backend and BackendVersion are part of the key of profiles.
 	Backend, BackendVersion string
-	GPUs                    []GPU
-	// GenerateInputs: requests without inputs run on generated ones; else they
-	// are answered INVALID_INPUT.
+	// GPUs are the worker's GPUs; an action names a GPU by its index. All have the same
+	// PageSize.
+	GPUs []GPU
+	// GenerateInputs: requests without inputs run on generated inputs. False: they are
+	// refused INVALID_INPUT.
 	GenerateInputs bool
-	// Ahead is how far in the future an action may begin; further ones are
-	// answered TOO_EARLY.
+	// Ahead bounds how far in the future an action may begin; default 1 min. Later
+	// ones are refused TOO_EARLY.
 	Ahead time.Duration
-	// MaxQueued bounds the actions that wait for one lane of one GPU.
+	// MaxQueued bounds the actions that wait for one lane of one GPU; default 4096.
+	// Further ones are refused NO_MEMORY.
 	MaxQueued int
-	// MaxInputBytes bounds the inputs that are held, MaxInputs those of them that no
-	// action has claimed; InputWait is how long such a one is kept.
+	// MaxInputs bounds the payloads that no action has claimed, default 65536.
+	// MaxInputBytes bounds the bytes of all payloads, claimed or not, default 1 GiB.
+	// Further payloads are dropped. A payload that is not claimed within InputWait,
+	// default 1 min, is dropped as well.
 	MaxInputs     int
 	MaxInputBytes int64
 	InputWait     time.Duration
-	// MaxModels bounds the models in host memory, copies counted; MaxLoads the
-	// loads under way or waiting for one of ConcurrentLoads readers.
+	// MaxModels bounds the models in host memory, each copy counted; default 65536.
+	// MaxLoads bounds the loads without a result, default 256; further ones are refused
+	// NO_MEMORY. ConcurrentLoads bounds the models being read from disk at the same
+	// time, default 2; further loads wait.
 	MaxModels, MaxLoads, ConcurrentLoads int
-	// MaxOutput is the largest output of one request that can be sent, in bytes.
+	// MaxOutput bounds the output of one request, in bytes; default 8 MiB. An Infer
+	// with a larger one is refused BACKEND_ERROR.
 	MaxOutput int64
 }
 
-// GPU is one GPU of the worker; its index is its place in Config.GPUs.
+// GPU describes one GPU of the worker.
 type GPU struct {
 	UUID string
-	// Type keys profiles: GPUs of one type run equally fast.
+	// Type is part of the key of profiles: GPUs of one type run equally fast.
 	Type string
-	// Pages is how many pages of weights it holds, PageSize their size in bytes.
+	// Pages is the number of weight pages, PageSize their size in bytes.
 	Pages    int
 	PageSize int64
 }
 
-// Defaults returns the default of each limit; the caller adds who the worker is.
+// Defaults returns the default of each limit; the caller adds identity and GPUs.
 func Defaults() Config {
 	return Config{
 		Ahead:           time.Minute,
@@ -59,6 +68,7 @@ func Defaults() Config {
 	}
 }
 
+// pageSize returns the size of a weight page in bytes, 0 without GPUs.
 func (c *Config) pageSize() int64 {
 	if len(c.GPUs) == 0 {
 		return 0
@@ -66,52 +76,57 @@ func (c *Config) pageSize() int64 {
 	return c.GPUs[0].PageSize
 }
 
-// Event is something that happened; one of the types of event.go. As JSON, events are
-// what a recording holds: an order is named by its Number beside the event, and what is
-// the driver's own is left out.
+// Event is an input of Step: one of the types of event.go. A recording holds events as
+// JSON: it names their order by Order.Number and leaves out the driver's own data.
 type Event interface{ event() }
 
-// Output is what a Step wants done, in the order of its fields. It may be used
-// until the next Step. Its JSON shows all of it but what is the driver's own.
+// Output is the work for the driver after one Step, in the order of its fields. It is
+// valid until the next Step, which reuses its memory. Its JSON leaves out the driver's
+// own data.
 type Output struct {
-	// Stage are Infers whose inputs are complete and go to the device now.
+	// Stage are Infers whose inputs are complete and must be copied to the device.
 	Stage []*Order
 	// Execute are Infers that begin now, at most one of each GPU.
 	Execute []*Order
-	// Fetch are Infers that ran well and whose outputs are to be copied back.
+	// Fetch are Infers that succeeded and whose outputs must be copied back.
 	Fetch []*Order
 	// Transfer are LoadWeights, EvictWeights and parts of a ClearCache that begin
 	// now, at most one of each GPU.
 	Transfer []*Order
-	// Read are models to read from disk, at most Config.ConcurrentLoads at a time.
+	// Read are loads whose models must be read from disk now; at most
+	// Config.ConcurrentLoads are outstanding.
 	Read []*Order
-	// Deliver are Infers whose outputs go to the front doors; before their results.
+	// Deliver are Infers whose outputs must be sent to the front doors, before their
+	// results are sent to the issuer.
 	Deliver []*Order
-	// Release are Infers whose runs may be freed; nothing reads their inputs any more.
+	// Release are Infers whose memory may be freed: their inputs are not read any more.
 	Release []*Order
-	// Close are models that no copy needs any more.
+	// Close are models whose last copy was removed, and models that were read but not
+	// kept. No order of them is left.
 	Close []*Model
-	// Results are answers of actions, in the order in which they ended. The issuer
-	// is in each. Ended are their orders, in the same order.
+	// Results are the results of actions, in the order in which the actions ended, each
+	// for the Issuer that it names. Ended are their orders, at the same indices.
 	Results []protocol.Result
 	Ended   []*Order
-	// Again are results that were given before, and states: they are sent, but no
-	// action has ended.
+	// Again are the results to send of which no order is in Ended: results of actions
+	// that arrived again, and results of GetWorkerState.
 	Again []protocol.Result
-	// Dropped are inputs that found no room: their actions will miss them.
+	// Dropped are the requests whose payloads exceeded MaxInputs or MaxInputBytes.
 	Dropped []protocol.RequestID
-	// Loaded are models that came into host memory in this step, for the log.
+	// Loaded are the loads that succeeded in this step, for the log.
 	Loaded []*Order
-	// Stepped: the scheduler's clock or this one was stepped; it is measured anew.
+	// Stepped: the scheduler's clock or the local clock was stepped, and the offset
+	// between them is being measured anew.
 	Stepped bool
-	// ClockKnown: the clock of another epoch is known as of this step; the
-	// scheduler waits to hear of that.
+	// ClockKnown: as of this step the offset to the clock of another epoch is known.
+	// The driver reports it at once, because the scheduler waits for it.
 	ClockKnown bool
-	// Wake is when a Tick is due at the latest because of what changed in this
-	// step; Never for nothing. Earlier wakes stay due. A Tick says all anew.
+	// Wake is when a Tick is due at the latest because of changes in this step; Never
+	// for none. Earlier wakes stay due. A Tick returns the wake of all lanes.
 	Wake protocol.Time
 }
 
+// begin empties the output for the next step and keeps its memory.
 func (o *Output) begin() {
 	o.Stage, o.Execute, o.Fetch, o.Transfer, o.Read = o.Stage[:0], o.Execute[:0], o.Fetch[:0], o.Transfer[:0], o.Read[:0]
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]

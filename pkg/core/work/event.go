@@ -2,77 +2,90 @@ package work
 
 import "clockwork/pkg/protocol"
 
-// Received is an action that arrived. The worker may keep Action.Requests.
+// Received is an action that arrived, possibly for the second time. The worker keeps
+// Action.Requests: the driver must not change them.
 type Received struct{ Action protocol.Action }
 
-// Input is the payload of one request: all of its items. Data is opaque and may be
-// nil where only the driver knows the bytes; Bytes is its length.
+// Input is the payload of one request: all of its items. The core does not read Data,
+// which may be nil if the driver keeps the payload itself. Bytes is the payload's
+// length. The payload may arrive before or after the action that needs it.
 type Input struct {
 	ID    protocol.RequestID
 	Bytes int64
 	Data  []byte `json:"-"`
 }
 
-// Staged says that the inputs of an order of Output.Stage are on the device, or why
-// not. Phase is the copy, in local time.
+// Staged ends an order of Output.Stage: its inputs are on the device, or Refused is the
+// reason why not. Phase is the duration of the copy.
 type Staged struct {
 	Order   *Order `json:"-"`
 	Refused *protocol.Error
 	Phase   protocol.Phase
 }
 
-// Executed ends an order of Output.Execute. Begin and End are 0 if it never began.
-// Fetched: its outputs were copied along already, in Output.
+// Executed ends an order of Output.Execute.
 type Executed struct {
-	Order        *Order `json:"-"`
-	Refused      *protocol.Error
-	Phase        protocol.Phase
-	Begin, End   protocol.Time
+	Order *Order `json:"-"`
+	// Refused is why the execution failed or did not begin, nil if it succeeded.
+	Refused *protocol.Error
+	// Phase is the execution as the device measured it. Begin and End are its local
+	// times, 0 if it did not begin.
+	Phase      protocol.Phase
+	Begin, End protocol.Time
+	// Fetched: the outputs were copied back as part of the execution, in FetchedPhase;
+	// no Fetch follows.
 	Fetched      bool
 	FetchedPhase protocol.Phase
 }
 
-// Fetched ends an order of Output.Fetch.
+// Fetched ends an order of Output.Fetch: its outputs are in host memory, or Refused is
+// the reason why not.
 type Fetched struct {
 	Order   *Order `json:"-"`
 	Refused *protocol.Error
 	Phase   protocol.Phase
 }
 
-// Transferred ends an order of Output.Transfer. Kept are the models of a ClearCache
-// whose weights could not be dropped.
+// Transferred ends an order of Output.Transfer.
 type Transferred struct {
-	Order      *Order `json:"-"`
+	Order *Order `json:"-"`
+	// Refused is why the transfer failed, nil if it succeeded. The weights of a failed
+	// load are not on the GPU; those of a failed eviction still are.
 	Refused    *protocol.Error
 	Begin, End protocol.Time
-	Kept       []string
+	// Kept are the models of Order.Dropping whose weights are still on the GPU; only
+	// for a part of a ClearCache.
+	Kept []string
 }
 
-// ModelRead ends an order of Output.Read. Handle is the driver's, given back with
-// orders of the model and at last in Output.Close.
+// ModelRead ends an order of Output.Read.
 type ModelRead struct {
-	Order      *Order `json:"-"`
+	Order *Order `json:"-"`
+	// Refused is why the model could not be read, nil if it was. Spec describes the
+	// model, except for its name; Profiles are the measurements stored with it.
 	Refused    *protocol.Error
 	Begin, End protocol.Time
 	Spec       protocol.ModelSpec
 	Profiles   []protocol.Profile
-	Handle     any `json:"-"`
+	// Handle is the driver's reference to the model, which becomes Model.Handle.
+	// Ignored if Refused is set.
+	Handle any `json:"-"`
 }
 
-// ClockReading is an answer of the scheduler to the question for its time: the local
-// times of question and answer, and what its time was.
+// ClockReading is one reading of the scheduler's clock: the local times of request
+// (Asked) and reply (Answered), and the scheduler's time in the reply (Remote).
 type ClockReading struct {
 	Epoch                   uint64
 	Asked, Answered, Remote protocol.Time
 }
 
-// Stop: what is new is refused from now on. Abandon: what waits is, too.
+// Stop makes the worker refuse new actions with SHUTTING_DOWN. Accepted ones continue.
 type Stop struct{}
 
-// Abandon answers everything that has not begun with SHUTTING_DOWN.
+// Abandon ends every action that has not begun with SHUTTING_DOWN. Stop precedes it.
 type Abandon struct{}
 
-// Tick says only that time has passed.
+// Tick reports only that time has passed.
 type Tick struct{}
 
 func (*Received) event()     {}

@@ -6,15 +6,25 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// gpu is one GPU: its pages and its two lanes.
+// gpu is one GPU: its pages and its two lanes, which run independently of each other.
+//
+// Invariants: at most one order of each lane runs. The order that executes has
+// registered with pages as a user of its weights.
 type gpu struct {
-	worker     *Worker
-	index      int
-	pages      *pages.Ledger
+	worker *Worker
+	// index is the GPU's index in Config.GPUs, as actions name it.
+	index int
+	// pages accounts for the weight pages. An order changes it when its transfer begins
+	// and when it ends.
+	pages *pages.Ledger
+	// executions are the Infers; transfers are LoadWeights, EvictWeights and parts of
+	// a ClearCache.
 	executions executor.Lane
 	transfers  executor.Lane
-	orders     map[executor.TaskID]*Order // that wait or run in a lane
-	// executionsWake and transfersWake are when each lane wants its next Tick.
+	// orders are the orders that wait or run in one of the two lanes.
+	orders map[executor.TaskID]*Order
+	// executionsWake and transfersWake are when each lane needs its next Tick, Never if
+	// it needs none.
 	executionsWake, transfersWake protocol.Time
 }
 
@@ -23,13 +33,16 @@ func newGPU(w *Worker, index int, config GPU) *gpu {
 		executionsWake: protocol.Never, transfersWake: protocol.Never}
 }
 
-// queue puts an order into a lane; it may begin once it is ready.
+// queue puts an order into a lane. The order may begin inside its window once it is
+// ready.
 func (g *gpu) queue(lane *executor.Lane, o *Order, ready bool) {
 	g.orders[o.Number] = o
 	g.step(lane, executor.Arrived{Task: executor.Task{ID: o.Number, Earliest: o.Earliest, Latest: o.Latest}, Ready: ready})
 }
 
-// step gives a lane an event and does what it says.
+// step applies an event to a lane and carries out the lane's output: it answers expired
+// orders and starts the next one. If that order is refused, the lane continues with the
+// one after it.
 func (g *gpu) step(lane *executor.Lane, e executor.Event) {
 	for e != nil {
 		out := lane.Step(g.worker.now, e)
@@ -52,6 +65,7 @@ func (g *gpu) step(lane *executor.Lane, e executor.Event) {
 	}
 }
 
+// wake returns where the wake of a lane is kept.
 func (g *gpu) wake(lane *executor.Lane) *protocol.Time {
 	if lane == &g.executions {
 		return &g.executionsWake
@@ -59,7 +73,7 @@ func (g *gpu) wake(lane *executor.Lane) *protocol.Time {
 	return &g.transfersWake
 }
 
-// start looks whether an order can begin now, and hands it over if so.
+// start outputs an order whose turn it is, or returns the reason why it cannot begin.
 func (g *gpu) start(o *Order) *protocol.Error {
 	if o.Action.Kind == protocol.Infer {
 		return g.startInfer(o)
@@ -78,7 +92,7 @@ func (g *gpu) expired(x executor.Expired) {
 	g.worker.settle(o, o.Late(g.worker.now))
 }
 
-// tick lets time pass for the lanes that wait for it.
+// tick steps the lanes whose wake is due.
 func (g *gpu) tick() {
 	for _, lane := range []*executor.Lane{&g.executions, &g.transfers} {
 		if at := *g.wake(lane); at <= g.worker.now {
@@ -89,14 +103,14 @@ func (g *gpu) tick() {
 	}
 }
 
-// withdraw takes an Infer out of its lane and answers it.
+// withdraw removes a waiting Infer from its lane and answers it.
 func (g *gpu) withdraw(o *Order, refused *protocol.Error) {
 	g.step(&g.executions, executor.Withdrawn{ID: o.Number})
 	delete(g.orders, o.Number)
 	g.worker.settle(o, refused)
 }
 
-// abandon answers everything that waits, in the order of its arrival.
+// abandon answers all waiting orders of both lanes, each lane in order of arrival.
 func (g *gpu) abandon(refused *protocol.Error) {
 	for _, lane := range []*executor.Lane{&g.executions, &g.transfers} {
 		for _, id := range lane.Waiting() {
@@ -108,7 +122,7 @@ func (g *gpu) abandon(refused *protocol.Error) {
 	}
 }
 
-// settle ends an order, or the part of one that a GPU had.
+// settle answers an order, or ends one GPU's part of a ClearCache.
 func (w *Worker) settle(o *Order, refused *protocol.Error) {
 	if o.part != nil {
 		w.cleared(o, refused)

@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// beginInfer puts an Infer into its GPU's execution lane. It is staged once its
-// inputs are complete.
+// beginInfer puts an Infer into its GPU's execution lane and stages it if its inputs are
+// complete; otherwise the last input does that.
 func (w *Worker) beginInfer(o *Order) *protocol.Error {
 	if refused := w.target(o); refused != nil {
 		return refused
@@ -32,7 +32,8 @@ func (w *Worker) beginInfer(o *Order) *protocol.Error {
 	return nil
 }
 
-// checkBatch compares the batch of an Infer with its members and its model.
+// checkBatch returns why an Infer's batch does not fit its requests, its model or the
+// limits; nil if it does.
 func (w *Worker) checkBatch(o *Order) *protocol.Error {
 	a, spec := &o.Action, o.Spec
 	if !spec.Runs(a.Batch) {
@@ -57,8 +58,8 @@ func (w *Worker) checkBatch(o *Order) *protocol.Error {
 	return nil
 }
 
-// stage has the inputs of an Infer that misses none brought to the device, unless it
-// expired meanwhile.
+// stage outputs an Infer with complete inputs for the copy to the device, unless it
+// expired meanwhile. It records which weights the Infer is for.
 func (w *Worker) stage(o *Order) {
 	if o.over || !o.gpu.executions.Has(o.Number) {
 		return
@@ -68,7 +69,7 @@ func (w *Worker) stage(o *Order) {
 	w.out.Stage = append(w.out.Stage, o)
 }
 
-// staged tells the lane that an Infer may begin.
+// staged makes an Infer ready to begin, or answers it if the copy failed.
 func (w *Worker) staged(e *Staged) {
 	o := e.Order
 	o.staging, o.Input = false, e.Phase
@@ -82,7 +83,8 @@ func (w *Worker) staged(e *Staged) {
 	}
 }
 
-// startInfer takes the weights into use and hands the order to the device.
+// startInfer registers the Infer as a user of its weights, so that no eviction begins
+// before executed, and outputs it for execution.
 func (g *gpu) startInfer(o *Order) *protocol.Error {
 	version, refused := g.pages.Use(o.Action.Model)
 	if refused != nil {
@@ -122,7 +124,7 @@ func (w *Worker) executed(e *Executed) {
 	}
 }
 
-// fetched answers an order whose outputs were copied beside the execution of others.
+// fetched answers an order whose outputs were copied back while its GPU executed others.
 func (w *Worker) fetched(e *Fetched) {
 	e.Order.Output = e.Phase
 	if e.Refused != nil {
@@ -132,6 +134,7 @@ func (w *Worker) fetched(e *Fetched) {
 	w.deliver(e.Order)
 }
 
+// deliver outputs an order whose outputs go to the front doors, and answers it OK.
 func (w *Worker) deliver(o *Order) {
 	w.out.Deliver = append(w.out.Deliver, o)
 	w.answer(o, nil)

@@ -4,18 +4,26 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// inputs holds payloads until the action that needs them, and actions until their
-// payloads: either may come first. Who claims a payload has it; a request that is
-// tried again brings its payload again. All payloads together are bounded in bytes, and
-// those that nobody has claimed in number; one that finds no room is dropped, and its
-// action answers INPUT_MISSING.
+// inputs matches payloads with the actions that need them; either may arrive first. An
+// action claims a payload for itself; a request that is tried again needs its payload
+// again. MaxInputBytes bounds all payloads and MaxInputs the unclaimed ones; a payload
+// beyond that is dropped, and its action ends with INPUT_MISSING.
+//
+// Invariant: no request is in both arrived and waiting.
 type inputs struct {
-	arrived map[protocol.RequestID]arrivedInput // not claimed yet
-	order   []protocol.RequestID                // of arrival; some may be claimed
+	// arrived are the payloads that no action has claimed, at most MaxInputs.
+	arrived map[protocol.RequestID]arrivedInput
+	// order lists the keys of arrived by time of arrival. Claimed ones stay in it until
+	// the next expire.
+	order []protocol.RequestID
+	// waiting are the accepted Infers by the requests whose payloads they miss.
 	waiting map[protocol.RequestID]*Order
-	bytes   int64 // of all payloads, claimed or not
+	// bytes is the sum of all payloads held, claimed or not, at most MaxInputBytes.
+	bytes int64
 }
 
+// arrivedInput is an unclaimed payload: Input.Data, its length in bytes, and its local
+// time of arrival.
 type arrivedInput struct {
 	data  []byte
 	bytes int64
@@ -26,7 +34,8 @@ func newInputs() inputs {
 	return inputs{arrived: map[protocol.RequestID]arrivedInput{}, waiting: map[protocol.RequestID]*Order{}}
 }
 
-// input keeps a payload or gives it to its action, which may be complete then.
+// input assigns a payload to the action that waits for it, or keeps it for one that has
+// not arrived. An action whose last payload this is gets staged.
 func (w *Worker) input(e *Input) {
 	in := &w.inputs
 	if _, twice := in.arrived[e.ID]; twice {
@@ -58,8 +67,9 @@ func (w *Worker) input(e *Input) {
 	w.stage(o)
 }
 
-// claim gives an order the payloads that are here, and remembers it for the others.
-// A measurement has no members and needs none.
+// claim moves the arrived payloads of an order's requests to the order, and registers
+// the order for the missing ones. An Infer without requests is a measurement: it runs
+// on generated inputs.
 func (in *inputs) claim(o *Order) {
 	members := max(1, len(o.Action.Requests))
 	o.Inputs, o.here = make([][]byte, members), make([]bool, members)
@@ -80,7 +90,7 @@ func (in *inputs) claim(o *Order) {
 	}
 }
 
-// take puts a payload into its place.
+// take adds the payload of one request to an order that missed it.
 func (o *Order) take(id protocol.RequestID, data []byte, bytes int64) {
 	for i, r := range o.Action.Requests {
 		if r.ID == id && !o.here[i] {
@@ -93,14 +103,15 @@ func (o *Order) take(id protocol.RequestID, data []byte, bytes int64) {
 	}
 }
 
-// memberSize is how many bytes came for a member.
+// memberSize is the length in bytes of the payload that arrived for a member, which is
+// an index into Action.Requests.
 type memberSize struct {
 	member int
 	bytes  int64
 }
 
-// checkInputs compares the payloads of an order that misses none with what its
-// model takes.
+// checkInputs returns INVALID_INPUT if the length of a payload does not match its
+// request's items. No payload is missing.
 func (o *Order) checkInputs() *protocol.Error {
 	for _, s := range o.sizes {
 		r := &o.Action.Requests[s.member]
@@ -111,7 +122,7 @@ func (o *Order) checkInputs() *protocol.Error {
 	return nil
 }
 
-// release lets go of an order's payloads and of those it still waits for.
+// release frees an order's payloads and ends its wait for missing ones.
 func (in *inputs) release(o *Order) {
 	if o.missing > 0 {
 		for _, r := range o.Action.Requests {
@@ -124,7 +135,7 @@ func (in *inputs) release(o *Order) {
 	o.Inputs, o.InputBytes = nil, 0
 }
 
-// expire drops payloads that arrived before an instant and were not claimed.
+// expire drops unclaimed payloads that arrived at `before` or earlier.
 func (in *inputs) expire(before protocol.Time) {
 	kept := in.order[:0]
 	for _, id := range in.order {

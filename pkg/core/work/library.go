@@ -7,25 +7,34 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// library is the models in host memory, by name.
+// library holds the models in host memory, by name; at most MaxModels.
 type library map[string]*hosted
 
-// hosted is one copy of a model: a name. Copies share what was read from disk.
+// hosted is one copy of a model, under its own name. Copies of equal files share one
+// model in host memory; each has its own weights on the GPUs.
 type hosted struct {
 	spec   protocol.ModelSpec
 	shared *shared
-	orders int // actions under way that need it
+	// orders counts the orders of this copy that have no result or are being staged;
+	// > 0 keeps the copy in host memory.
+	orders int
 }
 
-// shared is a model as the driver holds it.
+// shared is a model that was read from disk. It is in Worker.read while copies > 0 and
+// is closed when copies returns to 0.
 type shared struct {
 	Model
-	digest   string
-	sizes    []int
+	// digest and sizes (the compiled batch sizes) decide which later reads are equal to
+	// this one.
+	digest string
+	sizes  []int
+	// profiles are the measurements stored with the model, for GetWorkerState.
 	profiles []protocol.Profile
-	copies   int
+	// copies counts the names in the library that share the model.
+	copies int
 }
 
+// specs returns the models, sorted by name.
 func (l library) specs() []protocol.ModelSpec {
 	specs := make([]protocol.ModelSpec, 0, len(l))
 	for _, name := range slices.Sorted(maps.Keys(l)) {
@@ -34,7 +43,7 @@ func (l library) specs() []protocol.ModelSpec {
 	return specs
 }
 
-// profiles returns the measurements that the models carry, once each.
+// profiles returns the measurements stored with the models, once for each shared model.
 func (l library) profiles() []protocol.Profile {
 	var profiles []protocol.Profile
 	seen := map[*shared]bool{}
@@ -47,7 +56,8 @@ func (l library) profiles() []protocol.Profile {
 	return profiles
 }
 
-// twin finds a model that was read before and serves as well as this one.
+// twin returns a model that was read before and equals this one, nil for none: same
+// digest and same batch sizes.
 func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
 	for _, s := range w.read[spec.Digest] {
 		if slices.Equal(s.sizes, spec.BatchSizes) {
@@ -57,8 +67,8 @@ func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
 	return nil
 }
 
-// beginLoad takes a LoadModelFromDisk; a reader takes it in turn. Names that hold
-// this very path already are not loaded again.
+// beginLoad queues a LoadModelFromDisk for a reader. The model is read even if all
+// names hold it already; they keep the model they have.
 func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	load := o.Action.Load
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 {
@@ -76,9 +86,9 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	return nil
 }
 
-// checkNames says why the names of a load cannot have its model, nil if they can. It is
-// asked when the load comes and again when the model is read: other loads may have
-// taken the names or the room meanwhile.
+// checkNames returns why a load's model cannot be kept under its names, nil if it can.
+// It is called when the load arrives and again when the model was read, because other
+// loads may have taken a name or the last free place meanwhile.
 func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 	missing := 0
 	names := make(map[string]bool, len(load.Names))
@@ -99,8 +109,9 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 	return nil
 }
 
-// giveReaders gives free readers the loads that wait longest: reading and optimising burn
-// the CPU that feeds the GPUs, so the readers are few.
+// giveReaders outputs the loads that have waited longest while readers are free. There
+// are few readers, because reading and optimising a model uses CPU time that the GPUs'
+// copies need.
 func (w *Worker) giveReaders() {
 	for len(w.unread) > 0 && w.reading < w.config.ConcurrentLoads {
 		w.reading++
@@ -132,8 +143,9 @@ func (w *Worker) modelRead(e *ModelRead) {
 	w.out.Loaded = append(w.out.Loaded, o)
 }
 
-// keep puts a model into host memory under the names that do not have it yet, and
-// returns all that the load asked for. A twin serves instead where there is one.
+// keep adds a model to the library under those names of the load that are not in it, and
+// returns the specs of all names. If a twin exists, the names share the twin, and the
+// model just read is closed.
 func (w *Worker) keep(o *Order, e *ModelRead) []protocol.ModelSpec {
 	s := w.twin(&e.Spec)
 	if s == nil {
@@ -159,7 +171,8 @@ func (w *Worker) keep(o *Order, e *ModelRead) []protocol.ModelSpec {
 	return specs
 }
 
-// forget removes models from host memory; unknown ones are gone already.
+// forget removes models from host memory; unknown names are ignored. If an order or a
+// GPU still needs one of the models, it returns WEIGHTS_IN_USE and removes none.
 func (w *Worker) forget(names []string) *protocol.Error {
 	for _, name := range names {
 		if m := w.library[name]; m != nil && (m.orders > 0 || w.resident(name)) {
@@ -172,7 +185,7 @@ func (w *Worker) forget(names []string) *protocol.Error {
 	return nil
 }
 
-// remove drops a copy, and the model with the last one.
+// remove removes a copy, and closes the model if that was its last copy.
 func (w *Worker) remove(name string) {
 	m := w.library[name]
 	if m == nil {
@@ -189,7 +202,7 @@ func (w *Worker) remove(name string) {
 	}
 }
 
-// resident reports whether a GPU has the weights of a model, or is about to.
+// resident reports whether a GPU has pages for a model: loading, loaded or evicting.
 func (w *Worker) resident(name string) bool {
 	return slices.ContainsFunc(w.gpus, func(g *gpu) bool { return g.pages.Holds(name) })
 }

@@ -2,17 +2,16 @@ package work
 
 import "clockwork/pkg/protocol"
 
-// Observer is shown what workers are given and what they want done, by whoever
-// drives them, between a step and its consequences. It keeps neither event nor
+// Observer receives the inputs and outputs of workers from their driver, between a
+// step and the execution of its output. An Observer must not keep the event or the
 // output.
 type Observer interface {
-	// Begin says that a worker was made with this config; the steps after it are
-	// its.
+	// Begin reports a new worker with this config; the steps that follow belong to it.
 	Begin(Config)
 	Step(now protocol.Time, e Event, out *Output)
 }
 
-// Observers are shown the same, in order.
+// Observers calls each Observer in order.
 type Observers []Observer
 
 // Begin implements Observer.

@@ -5,57 +5,73 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Order is an action on its way through the worker. Instants are local. Fields are
-// the core's; a driver reads them and owns Driver alone.
+// Order is an action from its arrival until its result, or one GPU's part of a
+// ClearCache. All times are local. Only the core changes the fields, except for Driver;
+// a driver reads the exported ones.
+//
+// Invariants: an order with a missing input is not staged. An order that was output for
+// Execute or Transfer does not end before the driver's event for it.
 type Order struct {
-	// Number counts orders, from 1.
+	// Number counts the worker's orders from 1, in order of arrival.
 	Number executor.TaskID
 	Action protocol.Action
-	// GPU is the index of its GPU, -1 for none.
-	GPU      int
+	// GPU is the index of the order's GPU, -1 for none.
+	GPU int
+	// Received is when the action arrived.
 	Received protocol.Time
-	// Earliest and Latest are the window in which it may begin, on this clock.
+	// Earliest and Latest are the window in which the order may begin.
 	Earliest, Latest protocol.Time
-	// Inputs of an Infer by member; nil for those to be generated, and for those
-	// that are missing. InputBytes is how much of them has to be copied to the device.
+	// Inputs are the payloads of an Infer by member (index into Action.Requests), until
+	// the release; nil for a generated input and for a missing one. InputBytes is the
+	// sum of their lengths, which must be copied to the device.
 	Inputs     [][]byte `json:"-"`
 	InputBytes int64
-	// Model is the model, nil where the action names none; Spec is that of the name.
+	// Model and Spec are the model that the action names; nil if it names none.
 	Model *Model
 	Spec  *protocol.ModelSpec
-	// Frames are the pages that a LoadWeights loads into.
+	// Frames are the page frames that a LoadWeights fills; set when it begins.
 	Frames []int
-	// Dropping are the models whose weights its part of a ClearCache drops.
+	// Dropping are the models whose weights this part of a ClearCache drops from its
+	// GPU; set when the part begins.
 	Dropping []string
-	// Begin and End are when it ran, 0 for never; Input, Exec and Output its phases.
+	// Begin and End are the times of the execution, transfer or read, 0 if it did not
+	// begin. Input, Exec and Output are its phases, as the driver reported them.
 	Begin, End          protocol.Time
 	Input, Exec, Output protocol.Phase
-	// Driver is the driver's own; the core neither reads nor keeps it.
+	// Driver belongs to the driver; the core never uses it.
 	Driver any `json:"-"`
 
-	gpu     *gpu
-	model   *hosted
-	here    []bool       // the members whose inputs are here, or are to be generated
-	sizes   []memberSize // of the inputs that came
-	missing int          // members whose inputs are not here
-	staging bool         // the driver reads inputs and model: they may not go yet
-	over    bool         // it has its result
-	// version says which weights were there when it was staged, 0 for none.
+	// gpu and model are set for a valid action that names a GPU and a model.
+	gpu   *gpu
+	model *hosted
+	// here marks the members whose payloads have arrived or are generated. sizes are
+	// the lengths of the arrived ones. missing counts the members that are not in here.
+	here    []bool
+	sizes   []memberSize
+	missing int
+	// staging: the driver is copying the inputs to the device. Inputs and model are
+	// released only afterwards, even if the order has its result.
+	staging bool
+	// over: the order has its result.
+	over bool
+	// version identifies the weights that were on the GPU when the order was staged,
+	// then those that it executes with; 0 for none. Another version fails the order
+	// with WEIGHTS_CHANGED.
 	version uint64
-	// part is set for the share that one GPU has in a ClearCache.
+	// part is the ClearCache to which this order is one GPU's part; nil otherwise.
 	part *clearing
 }
 
-// Model is a model in host memory as its driver knows it; copies share it.
+// Model is a model in host memory. Copies that share it also share this value.
 type Model struct {
-	// Number is that of the order that had it read.
+	// Number is the Number of the order that read the model; it identifies the model.
 	Number executor.TaskID
-	// Handle is the driver's own, of ModelRead; the core does not look at it.
+	// Handle is ModelRead.Handle; the core does not use it.
 	Handle any `json:"-"`
 }
 
-// Items is how many items each member has. A measurement has one member that fills
-// the batch.
+// Items returns the number of items of each member. A measurement has one member that
+// fills the batch.
 func (o *Order) Items() []int {
 	if len(o.Action.Requests) == 0 {
 		return []int{o.Action.Batch}
@@ -67,9 +83,9 @@ func (o *Order) Items() []int {
 	return items
 }
 
-// Late refuses to begin an order past its latest (G2), nil if it is in time. The
-// driver asks at the moment of the begin, which may be long after Output.Execute
-// where the machine held its thread up.
+// Late returns TOO_LATE if an order may not begin any more (G2), nil if it may. The
+// driver calls it immediately before the execution, which may be long after
+// Output.Execute if the operating system delayed the driver's thread.
 func (o *Order) Late(now protocol.Time) *protocol.Error {
 	if now <= o.Latest {
 		return nil

@@ -8,7 +8,8 @@ func (w *Worker) answer(o *Order, refused *protocol.Error) {
 	w.give(o, &r)
 }
 
-// give gives an order's result out and remembers it.
+// give outputs an order's result, remembers it for the case that the action arrives
+// again, and releases what the order holds.
 func (w *Worker) give(o *Order, r *protocol.Result) {
 	w.inFlight--
 	o.over = true
@@ -17,8 +18,8 @@ func (w *Worker) give(o *Order, r *protocol.Result) {
 	w.out.Results, w.out.Ended = append(w.out.Results, *r), append(w.out.Ended, o)
 }
 
-// describe answers GetWorkerState. The answer is not remembered: asked again, the
-// worker describes itself anew.
+// describe answers GetWorkerState. The result is not remembered: a repeated action gets
+// the state at that time.
 func (w *Worker) describe(o *Order) {
 	o.Begin = w.now
 	r := w.result(o, nil)
@@ -28,7 +29,8 @@ func (w *Worker) describe(o *Order) {
 	w.out.Again = append(w.out.Again, r)
 }
 
-// result describes how an action ended, in the scheduler's time.
+// result returns an order's result, its times converted to the scheduler's clock if the
+// action came from the scheduler. A nil refusal is OK.
 func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
 	r := protocol.Result{
 		Action:      o.Action.ID,
@@ -60,8 +62,8 @@ func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
 	return r
 }
 
-// release lets go of what an action held; while it is being staged, that waits until
-// it was.
+// release frees the model, the inputs and the driver's memory of an order. For an order
+// that is being staged, staged does it later.
 func (w *Worker) release(o *Order) {
 	if o.staging {
 		return
@@ -75,34 +77,43 @@ func (w *Worker) release(o *Order) {
 	}
 }
 
-// actionKey names an action among all issuers'.
+// actionKey identifies an action: ids are unique for one issuer.
 type actionKey struct {
 	issuer uint64
 	id     protocol.ActionID
 }
 
 // answered remembers the results of the latest actions, so that an action that
-// arrives twice is executed once and answered the same (G8).
+// arrives twice is executed once and both arrivals get the same result (G8).
 type answered struct {
-	places map[actionKey]int // of an action in the ring, atWork before it has a result
-	ring   []answer
-	next   int // where the next result goes once the ring is full
+	// places holds every action without a result, as atWork, and every remembered
+	// action, as its index in ring.
+	places map[actionKey]int
+	// ring are the latest results, at most rememberedActions.
+	ring []answer
+	// next is the index of the oldest result once the ring is full, which the next
+	// result replaces.
+	next int
 }
 
+// answer is a remembered result.
 type answer struct {
 	key    actionKey
 	result protocol.Result
 }
 
+// atWork is the place of an action that was accepted and has no result yet.
 const atWork = -1
 
-// rememberedActions bounds how many results are remembered.
+// rememberedActions bounds how many results are remembered. An action that arrives
+// again after that many others is executed again, if its window allows.
 const rememberedActions = 8192
 
 func newAnswered() answered { return answered{places: map[actionKey]int{}} }
 
-// begin reports whether an action is new; if not, its result if there is one, which
-// is good until the next put.
+// begin reports whether an action is new, and records it if so. For an action that
+// arrived before, it returns the result, nil if there is none yet. The result is valid
+// until the next put.
 func (m *answered) begin(k actionKey) (fresh bool, result *protocol.Result) {
 	place, known := m.places[k]
 	switch {
@@ -115,7 +126,7 @@ func (m *answered) begin(k actionKey) (fresh bool, result *protocol.Result) {
 	return false, &m.ring[place].result
 }
 
-// put remembers an action's result, in the place of the oldest if need be.
+// put remembers an action's result; if the ring is full, it replaces the oldest.
 func (m *answered) put(k actionKey, r *protocol.Result) {
 	if len(m.ring) < rememberedActions {
 		m.places[k] = len(m.ring)
@@ -129,5 +140,5 @@ func (m *answered) put(k actionKey, r *protocol.Result) {
 	m.next = (m.next + 1) % rememberedActions
 }
 
-// forget lets an action be asked anew.
+// forget makes an action new again.
 func (m *answered) forget(k actionKey) { delete(m.places, k) }

@@ -28,7 +28,7 @@ func (w *Worker) State() *protocol.WorkerState {
 	return s
 }
 
-// Heartbeat is what the worker says of its liveness.
+// Heartbeat returns the worker's heartbeat; the driver adds its service and id.
 func (w *Worker) Heartbeat() protocol.Heartbeat {
 	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: "idle", ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight}
 	switch {
@@ -40,39 +40,43 @@ func (w *Worker) Heartbeat() protocol.Heartbeat {
 	return h
 }
 
-// Snapshot is a worker for those who watch it.
+// Snapshot is a worker's state at one moment, for displays and metrics.
 type Snapshot struct {
+	// Models counts the names in host memory, InFlight the actions without a result.
+	// Inputs counts the unclaimed payloads; InputBytes is the sum of all payloads.
 	Models, InFlight, Inputs int
 	InputBytes               int64
 	Stopping                 bool
-	// Executing is how many GPUs execute.
+	// Executing counts the GPUs that execute.
 	Executing int
-	// ClockEpoch is that of the clock that is known, 0 for none; ClockAhead is how
-	// far it is ahead, to ClockError; ClockSteps how often it was stepped.
+	// ClockEpoch is the epoch whose clock offset is known, 0 for none. The scheduler's
+	// clock is ahead by ClockAhead, plus or minus ClockError; valid if ClockEpoch is
+	// not 0. ClockSteps counts the steps of either clock.
 	ClockEpoch             uint64
 	ClockAhead, ClockError time.Duration
 	ClockSteps             int
-	GPUs                   []GPUSnapshot
+	GPUs                   []GPUSnapshot // by index
 }
 
-// GPUSnapshot is one of its GPUs.
+// GPUSnapshot is the state of one GPU: all pages, those that are not free, and the
+// number of models whose weights are loaded.
 type GPUSnapshot struct {
 	PagesTotal, PagesUsed, Models int
 }
 
-// InFlight is how many actions have no result.
+// InFlight returns the number of actions without a result.
 func (w *Worker) InFlight() int { return w.inFlight }
 
-// Executing is how many GPUs execute now.
+// Executing returns the number of GPUs that execute now.
 func (w *Worker) Executing() int { return w.busy }
 
-// ClockEpoch is the epoch of the clock that is known, 0 for none.
+// ClockEpoch returns the epoch whose clock offset is known, 0 for none.
 func (w *Worker) ClockEpoch() uint64 { return w.offset.Epoch() }
 
-// Stopping reports whether the worker was told to stop.
+// Stopping reports whether the worker refuses new actions, after Stop.
 func (w *Worker) Stopping() bool { return w.stopping }
 
-// Snapshot shows the worker at this moment.
+// Snapshot returns the worker's state at this moment.
 func (w *Worker) Snapshot() Snapshot {
 	s := Snapshot{
 		Models: len(w.library), InFlight: w.inFlight, Inputs: len(w.inputs.arrived), InputBytes: w.inputs.bytes,
@@ -87,19 +91,20 @@ func (w *Worker) Snapshot() Snapshot {
 	return s
 }
 
-// Pages are those of a GPU that hold, get or lose weights, and all there are.
+// Pages returns how many pages of a GPU are loading, loaded or evicting, and how many
+// the GPU has.
 func (w *Worker) Pages(gpu int) (used, total int) {
 	return w.gpus[gpu].pages.Used(), w.gpus[gpu].pages.Total()
 }
 
-// Resident are the models whose weights are on a GPU, sorted.
+// Resident returns the models whose weights are loaded on a GPU, sorted.
 func (w *Worker) Resident(gpu int) []string { return w.gpus[gpu].pages.Loaded() }
 
-// Running are the orders that a GPU executes and transfers now, nil for none.
+// Running returns the orders that a GPU executes and transfers now, nil for none.
 func (w *Worker) Running(gpu int) (execution, transfer *Order) {
 	g := w.gpus[gpu]
 	return g.orders[g.executions.Running()], g.orders[g.transfers.Running()]
 }
 
-// Remote converts local time to the scheduler's, as far as that is known.
+// Remote converts local time to the scheduler's time, by the present offset.
 func (w *Worker) Remote(t protocol.Time) protocol.Time { return w.offset.Remote(t) }

@@ -7,7 +7,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// beginTransfer puts a LoadWeights or EvictWeights into its lane.
+// beginTransfer puts a LoadWeights or EvictWeights into its GPU's transfer lane.
 func (w *Worker) beginTransfer(o *Order) *protocol.Error {
 	if refused := w.target(o); refused != nil {
 		return refused
@@ -19,7 +19,8 @@ func (w *Worker) beginTransfer(o *Order) *protocol.Error {
 	return nil
 }
 
-// startTransfer asks the ledger and hands the order to the device.
+// startTransfer changes the pages for a transfer and outputs the order, or returns why
+// the pages do not allow the transfer.
 func (g *gpu) startTransfer(o *Order) *protocol.Error {
 	var refused *protocol.Error
 	switch {
@@ -36,8 +37,8 @@ func (g *gpu) startTransfer(o *Order) *protocol.Error {
 	return refused
 }
 
-// transferred closes the accounting of a transfer and answers it; the lane begins
-// the next one.
+// transferred settles the pages of a transfer that ended, answers the order, and lets
+// the lane start the next one.
 func (w *Worker) transferred(e *Transferred) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End = e.Begin, e.End
@@ -58,7 +59,8 @@ func (w *Worker) transferred(e *Transferred) {
 	g.step(&g.transfers, executor.Ended{})
 }
 
-// account writes down how a transfer ended.
+// account settles the pages of a LoadWeights or EvictWeights. A failed load leaves its
+// frames free, a failed eviction leaves the weights loaded.
 func (g *gpu) account(o *Order, done bool) {
 	model := o.Action.Model
 	switch load := o.Action.Kind == protocol.LoadWeights; {
@@ -73,15 +75,20 @@ func (g *gpu) account(o *Order, done bool) {
 	}
 }
 
-// clearing is a ClearCache that several GPUs work on.
+// clearing is a ClearCache, of which each GPU carries out a part in its transfer lane.
 type clearing struct {
+	// order is the whole ClearCache, which is in no lane.
 	order *Order
-	left  int             // GPUs that have not done their part
-	first *protocol.Error // why one of them could not
+	// left counts the parts that have not ended; at 0 the order is answered.
+	left int
+	// first is the first failure of a part, nil if none failed. It is the result of the
+	// whole.
+	first *protocol.Error
 }
 
-// beginClear gives every GPU concerned its part of a ClearCache: with models, their
-// weights; without, all weights.
+// beginClear queues the parts of a ClearCache. With models it drops their weights from
+// all GPUs, and then the models from host memory. Without models it drops all weights
+// from one GPU, or from all (GPU -1), and keeps host memory.
 func (w *Worker) beginClear(o *Order) *protocol.Error {
 	gpus := w.gpus
 	if n := o.Action.GPU; n >= len(w.gpus) || n < -1 {
@@ -106,8 +113,8 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 	return nil
 }
 
-// startClear takes all weights that a ClearCache drops from a GPU, or none when one
-// is in use.
+// startClear begins the eviction of all weights that a ClearCache drops from a GPU, or
+// of none if one of them is in use.
 func (g *gpu) startClear(o *Order) *protocol.Error {
 	victims := slices.DeleteFunc(g.pages.Loaded(), func(name string) bool {
 		return len(o.Action.Models) > 0 && !slices.Contains(o.Action.Models, name)
@@ -127,7 +134,7 @@ func (g *gpu) startClear(o *Order) *protocol.Error {
 	return nil
 }
 
-// cleared takes a GPU's word on its part; the last one ends the ClearCache.
+// cleared ends a GPU's part of a ClearCache; the last part answers the whole.
 func (w *Worker) cleared(o *Order, refused *protocol.Error) {
 	part := o.part
 	if refused != nil && part.first == nil {

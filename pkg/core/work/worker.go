@@ -11,30 +11,45 @@ import (
 
 // Worker is one worker in one incarnation. The zero value is not usable; see New.
 //
-// Invariants: epoch only grows; every accepted action has one result; at most one
+// Invariants: epoch only grows; every action has exactly one result; at most one
 // order of a lane has begun and not ended; loaded + loading pages never exceed a
 // GPU's (package pages).
 type Worker struct {
-	config   Config
-	now      protocol.Time
-	epoch    uint64 // the highest seen
-	offset   clocksync.Offset
-	library  library
-	read     map[string][]*shared // what the library's models share, by digest
+	config Config
+	// now is the local time of the current step; it never goes back.
+	now protocol.Time
+	// epoch is the highest epoch of a valid action, 0 before the first. Actions of an
+	// earlier epoch are refused.
+	epoch uint64
+	// offset converts between the local clock and the scheduler's.
+	offset clocksync.Offset
+	// library are the models in host memory; read are the same models without their
+	// names, by digest.
+	library library
+	read    map[string][]*shared
+	// gpus are the GPUs in the order of Config.GPUs.
 	gpus     []*gpu
 	inputs   inputs
 	answered answered
+	// lastTask is the Number of the last order.
 	lastTask executor.TaskID
-	inFlight int      // actions without a result
-	busy     int      // GPUs that are executing
-	loading  int      // loads without a result
-	reading  int      // of these, those at a reader
-	unread   []*Order // loads that wait for a reader
+	// inFlight counts the actions without a result; a ClearCache counts once. busy
+	// counts the GPUs that are executing.
+	inFlight int
+	busy     int
+	// loading counts the LoadModelFromDisk without a result, at most MaxLoads: reading
+	// counts those being read, at most ConcurrentLoads; unread are the others, in
+	// order of arrival.
+	loading int
+	reading int
+	unread  []*Order
+	// stopping: Stop has happened; every further action is refused.
 	stopping bool
-	out      Output
+	// out is the output of the current step; its memory is reused.
+	out Output
 }
 
-// New makes a worker whose GPUs are empty.
+// New returns a worker with empty GPUs and empty host memory.
 func New(config Config) *Worker {
 	w := &Worker{config: config, library: library{}, read: map[string][]*shared{}, inputs: newInputs(), answered: newAnswered()}
 	for i, g := range config.GPUs {
@@ -43,8 +58,8 @@ func New(config Config) *Worker {
 	return w
 }
 
-// Step takes one event at an instant and returns what to do now. A now before an
-// earlier one counts as that one.
+// Step applies one event and returns the work to be done. If now is before the last
+// instant, the last instant counts.
 func (w *Worker) Step(now protocol.Time, e Event) *Output {
 	w.now = max(w.now, now)
 	w.out.begin()
@@ -75,7 +90,8 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 	return &w.out
 }
 
-// receive begins an action or answers it.
+// receive begins an action or refuses it. An action that arrived before is not executed
+// again: its result is sent again, if there is one.
 func (w *Worker) receive(action *protocol.Action) {
 	fresh, known := w.answered.begin(actionKey{action.Issuer, action.ID})
 	if !fresh {
@@ -99,9 +115,9 @@ func (w *Worker) receive(action *protocol.Action) {
 	}
 }
 
-// check says what is wrong with an action whatever its kind. Only what has no GPU
-// may come without an epoch once one was seen: the controller and the profiler ask
-// for states and loads then.
+// check returns why an action of any kind is refused, nil if it is not. Once an epoch
+// was seen, actions without one are refused if Kind.OnGPU; the others are accepted,
+// because the controller has no epoch and still queries states and loads models.
 func (w *Worker) check(o *Order) *protocol.Error {
 	a := &o.Action
 	switch {
@@ -124,7 +140,7 @@ func (w *Worker) check(o *Order) *protocol.Error {
 	return nil
 }
 
-// begin sends a checked action on its way.
+// begin queues a checked action, or returns why it is refused.
 func (w *Worker) begin(o *Order) *protocol.Error {
 	switch o.Action.Kind {
 	case protocol.Infer:
@@ -142,7 +158,8 @@ func (w *Worker) begin(o *Order) *protocol.Error {
 	return protocol.Errorf(protocol.InvalidAction, "no action has the kind %d", o.Action.Kind)
 }
 
-// target finds the GPU and the model of an action that names both.
+// target sets the GPU and the model of an order, or returns why the action's GPU or
+// model does not exist. From then on the order keeps the model in host memory.
 func (w *Worker) target(o *Order) *protocol.Error {
 	if o.Action.GPU < 0 || o.Action.GPU >= len(w.gpus) {
 		return protocol.Errorf(protocol.InvalidGPU, "no GPU %d; this worker has %d", o.Action.GPU, len(w.gpus))
@@ -157,7 +174,7 @@ func (w *Worker) target(o *Order) *protocol.Error {
 	return nil
 }
 
-// clockReading learns of the scheduler's clock.
+// clockReading adds a reading to the clock offset.
 func (w *Worker) clockReading(e *ClockReading) {
 	before, steps := w.offset.Epoch(), w.offset.Steps()
 	w.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
@@ -166,7 +183,7 @@ func (w *Worker) clockReading(e *ClockReading) {
 	w.out.Stepped = w.offset.Steps() > steps
 }
 
-// abandon answers everything that waits.
+// abandon answers the loads that wait for a reader and the orders that wait in lanes.
 func (w *Worker) abandon() {
 	refused := protocol.Refusal(protocol.ShuttingDown)
 	for _, o := range w.unread {
@@ -179,7 +196,7 @@ func (w *Worker) abandon() {
 	}
 }
 
-// tick lets time pass: for lanes, and for inputs that nobody claims.
+// tick steps the lanes that are due, and drops payloads that were not claimed in time.
 func (w *Worker) tick() {
 	for _, g := range w.gpus {
 		g.tick()
@@ -187,7 +204,7 @@ func (w *Worker) tick() {
 	w.inputs.expire(w.now.Add(-w.config.InputWait))
 }
 
-// String draws the worker for a person.
+// String shows the state of the worker and of each GPU, for tests and debugging.
 func (w *Worker) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s#%d obeys epoch %d: %d models, %d actions, %d inputs of %d bytes\n",
