@@ -8,11 +8,18 @@ const maxAccounts = 4096
 
 // book holds accounts by name. An account without requests and with a full
 // bucket is equivalent to a new one, and is removed when space is needed.
+//
+// Invariant: an account in use is never removed, so a Share may keep a pointer to it.
 type book struct {
-	limit    func(name string) Limit
+	// limit returns the limit of a name; Unlimited names have no account.
+	limit func(name string) Limit
+	// accounts holds at most maxAccounts.
 	accounts map[string]*account
-	swept    time.Time
-	crowd    *account // shared by all names beyond maxAccounts
+	// swept is when the last sweep began.
+	swept time.Time
+	// crowd is the one account of all names that find accounts full. Each of these
+	// names is checked against its own limit.
+	crowd *account
 }
 
 // sweepEvery is the minimum interval between two sweeps of a full book.
@@ -37,6 +44,7 @@ func (b *book) account(name string, now time.Time) *account {
 	return a
 }
 
+// open adds an account for name, or returns crowd if there is no space.
 func (b *book) open(name string, now time.Time) *account {
 	if len(b.accounts) >= maxAccounts && now.Sub(b.swept) >= sweepEvery {
 		b.sweep(now)

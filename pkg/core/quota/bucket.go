@@ -8,11 +8,15 @@ import (
 // bucket is a token bucket: each request takes one token, tokens arrive at Rate,
 // and at most Burst are kept. The zero value is a new, full bucket.
 type bucket struct {
+	// tokens is the number of requests that may be taken now. It is below 0 only for an
+	// unlimited rate, where it has no effect.
 	tokens float64
-	at     time.Time // when tokens was last updated
+	// at is when tokens was last updated, zero for a new bucket.
+	at time.Time
 }
 
-// fill adds the tokens that arrived since the last fill.
+// fill adds the tokens that arrived since the last fill. A clock that went back adds
+// none.
 func (b *bucket) fill(l Limit, now time.Time) {
 	if b.at.IsZero() {
 		b.tokens = l.Burst

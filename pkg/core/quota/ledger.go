@@ -9,8 +9,13 @@ import (
 
 // Ledger counts the requests and bytes of tenants and models. Names without a
 // limit are not counted.
+//
+// Invariant: the requests and bytes of an account are the sums over the shares taken or
+// held and not returned.
 type Ledger struct {
-	rules   Rules
+	// rules do not change.
+	rules Rules
+	// tenants and models are separate books: a tenant and a model may have one name.
 	tenants book
 	models  book
 }
@@ -26,14 +31,18 @@ func New(rules Rules) *Ledger {
 // Share is one request's part of its tenant's and its model's limit, from Take
 // until Return.
 type Share struct {
+	// tenant and model are the accounts that count the request; nil if unlimited.
 	tenant, model *account
-	bytes         int64
+	// bytes is the length of the message, as received.
+	bytes int64
 }
 
 // account is the usage of one tenant or one model.
 type account struct {
+	// requests counts the requests in flight; bytes is the sum of their messages.
 	requests int64
 	bytes    int64
+	// bucket limits the requests per second. Returning a share gives no token back.
 	bucket
 }
 
@@ -58,7 +67,8 @@ func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, 
 	return share, nil
 }
 
-// Hold counts a request that was admitted before, regardless of the limits.
+// Hold counts a request that was admitted before, regardless of the limits and without
+// taking a token.
 func (l *Ledger) Hold(tenant, model string, bytes int64, now time.Time) Share {
 	share := l.share(tenant, model, bytes, now)
 	share.add(1)
@@ -73,6 +83,7 @@ func (l *Ledger) share(tenant, model string, bytes int64, now time.Time) Share {
 	return Share{l.tenants.account(tenant, now), l.models.account(model, now), bytes}
 }
 
+// add adds the request to its accounts (sign 1) or removes it (sign -1).
 func (s Share) add(sign int64) {
 	for _, a := range []*account{s.tenant, s.model} {
 		if a != nil {
@@ -82,6 +93,7 @@ func (s Share) add(sign int64) {
 	}
 }
 
+// spend takes one token from each account.
 func (s Share) spend() {
 	for _, a := range []*account{s.tenant, s.model} {
 		if a != nil {
@@ -90,8 +102,9 @@ func (s Share) spend() {
 	}
 }
 
-// check returns the limit that a request would exceed, nil for none. kind is
-// "tenant" or "model".
+// check returns the limit that a request would exceed, nil for none. The error's LimitOf,
+// Got and Limit say which limit, and by how much; for a rate, RetryMS is when the next
+// request is admitted. kind is "tenant" or "model".
 func (a *account) check(l Limit, bytes int64, kind, name string) *protocol.Error {
 	var e *protocol.Error
 	switch wait := a.wait(l); {
@@ -115,6 +128,7 @@ func refusal(format string, args ...any) *protocol.Error {
 	return protocol.Errorf(protocol.LimitExceeded, format, args...)
 }
 
+// who names the owner of a limit for an error message.
 func who(kind, name string) string {
 	if name == "" {
 		return "all clients without a name together"

@@ -19,7 +19,7 @@ type Limit struct {
 	Burst float64
 }
 
-// MarshalJSON leaves out a rate that bounds nothing: JSON has no infinity.
+// MarshalJSON omits an unlimited Rate, because JSON has no infinity.
 func (l Limit) MarshalJSON() ([]byte, error) {
 	type plain Limit
 	written := struct {
@@ -32,7 +32,7 @@ func (l Limit) MarshalJSON() ([]byte, error) {
 	return json.Marshal(written)
 }
 
-// UnmarshalJSON reads it.
+// UnmarshalJSON reads the result of MarshalJSON: a missing Rate is unlimited.
 func (l *Limit) UnmarshalJSON(text []byte) error {
 	type plain Limit
 	read := plain{Rate: math.Inf(1)}
@@ -41,9 +41,10 @@ func (l *Limit) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// None is the value of an unbounded size.
+// None is the value of Requests or Bytes without a bound.
 const None = math.MaxInt64
 
+// Unlimited is the limit that bounds nothing; names with it are not counted.
 var Unlimited = Limit{Requests: None, Bytes: None, Rate: math.Inf(1), Burst: 1}
 
 // paced reports whether the rate is limited.
@@ -52,12 +53,12 @@ func (l Limit) paced() bool { return !math.IsInf(l.Rate, 1) }
 // Rules are the limits of all tenants and models.
 type Rules struct {
 	// Tenants are the tenants with limits of their own, by name. Others applies to
-	// each other tenant, Anonymous to all clients without a name together.
+	// each other tenant by itself, Anonymous to all clients without a name together.
 	Tenants   map[string]Limit
 	Others    Limit
 	Anonymous Limit
-	// Models are the models with limits of their own, which all tenants share.
-	// OtherModels applies to each other model.
+	// Models are the models with limits of their own, by name; all tenants share the
+	// limit of a model. OtherModels applies to each other model by itself.
 	Models      map[string]Limit
 	OtherModels Limit
 }
@@ -83,6 +84,7 @@ func (r Rules) Validate() error {
 	return nil
 }
 
+// tenant returns the limit of a tenant; the empty name is that of anonymous clients.
 func (r *Rules) tenant(name string) Limit {
 	if name == "" {
 		return r.Anonymous
@@ -93,6 +95,7 @@ func (r *Rules) tenant(name string) Limit {
 	return r.Others
 }
 
+// model returns the limit of a model.
 func (r *Rules) model(name string) Limit {
 	if l, own := r.Models[name]; own {
 		return l

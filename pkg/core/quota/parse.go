@@ -70,6 +70,7 @@ func document(text []byte) (*yaml.Node, error) {
 	return root, nil
 }
 
+// isNothing reports whether a value is null, as after a key without a value.
 func isNothing(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // everyOther is the key for all names that are not listed.
@@ -102,8 +103,9 @@ func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Li
 	return own, others, err
 }
 
-// limit reads one Limit. A rate without a burst gets a burst of a tenth of a
-// second.
+// limit reads one Limit; fields that are not set are taken from base. A rate without a
+// burst gets the requests of a tenth of a second as its burst, at least 1. A burst is an
+// error if neither n nor base has a rate.
 func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
 	l, rate, burst := base, false, false
 	err := fields(n, of, func(key string, value *yaml.Node) (err error) {
@@ -165,6 +167,7 @@ func fields(n *yaml.Node, of string, f func(key string, value *yaml.Node) error)
 // located is an error that names its line.
 type located struct{ error }
 
+// atLine adds a line number to an error that has none.
 func atLine(line int, err error) error {
 	if _, ok := err.(located); ok {
 		return err
@@ -175,6 +178,7 @@ func atLine(line int, err error) error {
 // unbounded is the word for no limit.
 const unbounded = "none"
 
+// count reads a number of requests, from 0.
 func count(n *yaml.Node) (int64, error) {
 	if n.Value == unbounded {
 		return None, nil
@@ -186,6 +190,7 @@ func count(n *yaml.Node) (int64, error) {
 	return v, nil
 }
 
+// size reads a number of bytes, from 0, with an optional unit of KiB, MiB or GiB.
 func size(n *yaml.Node) (int64, error) {
 	if n.Value == unbounded {
 		return None, nil
@@ -207,6 +212,7 @@ func size(n *yaml.Node) (int64, error) {
 // maxRate is the largest accepted rate, in requests per second.
 const maxRate = 1e9
 
+// perSecond reads a rate in requests per second, above 0.
 func perSecond(n *yaml.Node) (float64, error) {
 	if n.Value == unbounded {
 		return Unlimited.Rate, nil
@@ -218,6 +224,7 @@ func perSecond(n *yaml.Node) (float64, error) {
 	return v, nil
 }
 
+// atOnce reads a burst, a number of requests from 1.
 func atOnce(n *yaml.Node) (float64, error) {
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.Kind != yaml.ScalarNode || err != nil || v < 1 || v > maxRate {
@@ -226,6 +233,7 @@ func atOnce(n *yaml.Node) (float64, error) {
 	return float64(v), nil
 }
 
+// shown returns a value for an error message.
 func shown(n *yaml.Node) string {
 	if n.Kind != yaml.ScalarNode {
 		return "no single value"
