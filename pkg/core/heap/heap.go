@@ -11,16 +11,21 @@ package heap
 // Node is an element; it is in at most one heap at a time. Embed it in the
 // element's struct, and set Of to that struct.
 type Node[T any] struct {
+	// Key and Tie are the node's place; Set changes them, and nothing else may while
+	// the node is in a heap. No two nodes of a heap have the same Key and Tie.
 	Key int64
 	Tie uint64
-	Of  T
-	pos int // index + 1, 0 outside a heap
+	// Of is the element that the node belongs to.
+	Of T
+	// pos is the node's index in the heap + 1, 0 outside a heap. The heap maintains it.
+	pos int
 }
 
 // In reports whether the node is in a heap.
 func (n *Node[T]) In() bool { return n.pos != 0 }
 
-// Heap is a min-heap by (Key, Tie). The zero value is empty.
+// Heap is a binary min-heap by (Key, Tie). The zero value is empty. Callers may range
+// over the nodes: the first is the least, the others are in no particular order.
 type Heap[T any] []*Node[T]
 
 // First returns the least node, nil if the heap is empty.
@@ -68,6 +73,7 @@ func (h Heap[T]) swap(i, j int) {
 	h[i].pos, h[j].pos = i+1, j+1
 }
 
+// up moves the node at i towards the root as far as needed and returns its index.
 func (h Heap[T]) up(i int) int {
 	for i > 0 && h.less(i, (i-1)/2) {
 		h.swap(i, (i-1)/2)
@@ -76,6 +82,7 @@ func (h Heap[T]) up(i int) int {
 	return i
 }
 
+// down moves the node at i away from the root as far as needed and returns its index.
 func (h Heap[T]) down(i int) int {
 	for {
 		least := i

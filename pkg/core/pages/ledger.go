@@ -9,23 +9,27 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// phase is the state of a model's weights on the GPU.
+// phase is the state of a model's weights on the GPU. A model without frames has none.
 type phase uint8
 
 const (
-	loading phase = iota
-	loaded
-	evicting
+	loading  phase = iota // from Begin until Commit or Abort
+	loaded                // from Commit, or Keep, until Evict
+	evicting              // from Evict until Free or Keep
 )
 
 var phaseNames = [...]string{"loading", "loaded", "evicting"}
 
 // holding is the page frames of one model, from Begin until Free or Abort.
 type holding struct {
-	frames  []int
-	phase   phase
-	version uint64 // of the weights, 0 while they are being copied
-	users   int    // executions that read the weights; only in phase loaded
+	// frames are the indices of the frames, in the order of the model's pages.
+	frames []int
+	phase  phase
+	// version identifies the weights, 0 while they are being loaded.
+	version uint64
+	// users counts the executions that read the weights. > 0 only in phase loaded; it
+	// prevents the eviction.
+	users int
 }
 
 // Ledger accounts for the pages of one GPU.
@@ -34,9 +38,13 @@ type holding struct {
 // loading + loaded + evicting pages never exceed the total (G6). A holding with
 // users is loaded. Versions are never reused.
 type Ledger struct {
-	total    int
-	free     []int // used as a stack: the last frame is taken first
-	held     map[string]*holding
+	// total is the number of frames; it does not change.
+	total int
+	// free are the free frames, used as a stack: the last frame is taken first.
+	free []int
+	// held are the models with frames, by name.
+	held map[string]*holding
+	// versions is the last version given to weights; it only grows.
 	versions uint64
 }
 
@@ -167,6 +175,7 @@ func (l *Ledger) String() string {
 	return b.String()
 }
 
+// drop ends a holding and frees its frames, so that the next Begin gets the same ones.
 func (l *Ledger) drop(model string, h *holding) {
 	slices.Reverse(h.frames)
 	l.free = append(l.free, h.frames...)
