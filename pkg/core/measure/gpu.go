@@ -12,7 +12,7 @@ import (
 type gpuKey struct {
 	worker      string
 	incarnation uint64
-	id          int
+	id          int // index in the worker's GPUs
 }
 
 // gpu is a GPU of a job. If two consecutive jobs include the same GPU, the
@@ -23,9 +23,12 @@ type gpuKey struct {
 // store, set exactly while one is outstanding. timer runs while an action is
 // outstanding or the GPU is paused.
 type gpu struct {
-	key   gpuKey
-	epoch uint64 // the highest epoch that the worker had seen
-	kind  string // the GPU type
+	key gpuKey
+	// epoch is the worker's epoch as the job gives it. Actions carry it; the worker
+	// refuses them once it has seen a higher one.
+	epoch uint64
+	// kind is the GPU type; pages is the number of its weight pages.
+	kind  string
 	pages int
 
 	state state
@@ -37,14 +40,23 @@ type gpu struct {
 	samples []time.Duration
 	words   string
 	passed  int
-	waits   protocol.ActionID
-	storing bool // waits is a store's token
-	doomed  bool // the worker was lost during the store
-	timer   heap.Node[*gpu]
+	// waits is 0 for none. A result under another token is ignored.
+	waits protocol.ActionID
+	// storing: waits is a store's token. doomed: the worker was lost during the store;
+	// the GPU leaves the job when the store ends.
+	storing bool
+	doomed  bool
+	// timer is in Machine.timers, keyed by the end of the timeout or pause.
+	timer heap.Node[*gpu]
 
-	failures int // of the current step, in a row
-	jams     int // failed ClearCache in a row
-	// suspect is the model being measured when the GPU stopped giving results.
+	// failures counts the failures of the current step in a row; maxFailures of them end
+	// the try.
+	failures int
+	// jams counts the failed ClearCache in a row, over all units; with maxJams of them
+	// the GPU is hung.
+	jams int
+	// suspect is the model being measured when the GPU stopped giving results, "" if a
+	// ClearCache has succeeded since.
 	suspect string
 }
 
@@ -103,7 +115,8 @@ func (m *Machine) leave(g *gpu) {
 	m.stop(g)
 }
 
-// forgetActions drops all outstanding actions and stores.
+// forgetActions drops all outstanding actions and stores, because the job is over.
+// Their results are ignored.
 func (m *Machine) forgetActions() {
 	for _, g := range m.gpus { // map order does not matter: nothing is output
 		if g.state == working || g.state == leaving || g.state == paused {

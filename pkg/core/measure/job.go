@@ -10,17 +10,25 @@ import (
 )
 
 // job is the current profiling job.
+//
+// Invariants: queried is set before planned. done <= total; total is fixed by plan.
 type job struct {
-	id   uint64
-	gpus []*gpu // in the order of the job, without duplicates
-	// units are all units of the job until the stored profiles are known; then
-	// waiting are the units that no GPU has taken.
+	// id is never 0.
+	id uint64
+	// gpus are in the order of the job, without duplicates. Lost and hung ones stay.
+	gpus []*gpu
+	// units are all units of the job until it is planned, then nil. waiting are the
+	// planned units that no GPU has taken, in the order of sortWaiting.
 	units, waiting []*unit
-	// planned: the stored profiles are known. queried: the Read was output.
+	// queried: the Read was output, or was not needed. planned: the stored profiles have
+	// arrived, and GPUs may take units.
 	planned, queried bool
-	models           int
-	report           protocol.ProfileReport
-	done, total      int // measurements, for the progress events
+	// models counts the models as given, copies included.
+	models int
+	// report collects the profiles and verdicts so far.
+	report protocol.ProfileReport
+	// done and total count measurements, for the progress events.
+	done, total int
 }
 
 // give starts a job, which replaces the current one.
@@ -113,6 +121,8 @@ func (m *Machine) ask() {
 	m.out.Read = read
 }
 
+// profilesRead plans the job with the answer to its Read. Answers for earlier jobs are
+// ignored.
 func (m *Machine) profilesRead(e ProfilesRead) {
 	if j := m.job; j != nil && j.queried && !j.planned && e.Job == j.id {
 		m.plan(e.Profiles)
@@ -146,6 +156,7 @@ func (m *Machine) plan(stored []protocol.Profile) {
 	j.units = nil
 }
 
+// givenUp returns the verdict on a unit that has cost too many GPUs.
 func givenUp() string {
 	return fmt.Sprintf("%d GPUs in a row were lost or gave no result while they measured it", maxTries+1)
 }
@@ -205,10 +216,13 @@ func (m *Machine) take(g *gpu) {
 	}
 }
 
+// isHeld reports whether a GPU is still finishing an action of an earlier job for the
+// unit with this key.
 func (j *job) isHeld(key Key) bool {
 	return slices.ContainsFunc(j.gpus, func(g *gpu) bool { return g.state == leaving && g.unit.key() == key })
 }
 
+// hasFor reports whether a waiting unit could be measured on the GPU.
 func (j *job) hasFor(g *gpu) bool {
 	return slices.ContainsFunc(j.waiting, func(u *unit) bool { return u.fits(g) })
 }

@@ -14,21 +14,31 @@ import (
 // has a profile or a verdict. A GPU has at most one outstanding action or store,
 // and byToken maps its token to the GPU.
 type Machine struct {
-	cfg  Config
-	now  protocol.Time
-	job  *job            // nil without a job
-	gpus map[gpuKey]*gpu // of the last job
+	cfg Config
+	// now is the time of the current step; it never goes back.
+	now protocol.Time
+	// job is the current job, nil for none.
+	job *job
+	// gpus are the GPUs of the current job or, without one, of the last job. The next
+	// job inherits their state.
+	gpus map[gpuKey]*gpu
 	// timers hold the timeouts of actions and the ends of pauses. byToken maps the
 	// token of an outstanding action or store to its GPU.
 	timers  heap.Heap[*gpu]
 	byToken map[protocol.ActionID]*gpu
-	token   protocol.ActionID // the last one assigned
-	// storing counts the outstanding Stores.
+	// token is the last token assigned. Actions and stores share the numbers.
+	token protocol.ActionID
+	// storing counts the outstanding Stores, those of earlier jobs included. Profiles
+	// are read only while it is 0.
 	storing int
-	// lost maps the id of each lost worker to its incarnation at that time.
-	lost  map[string]uint64
+	// lost maps the id of each lost worker to its incarnation at that time; at most
+	// maxLost.
+	lost map[string]uint64
+	// tries counts the GPUs that each unit has cost since it was last measured or
+	// reported. It outlives the job; units whose model is not in a new job are removed.
 	tries map[Key]int
-	out   Output
+	// out is the output of the current step; the memory of its slices is reused.
+	out Output
 }
 
 // New returns a machine without a job.
@@ -63,6 +73,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	return m.out
 }
 
+// apply changes the state by one event; Step then handles what is due.
 func (m *Machine) apply(e Event) {
 	switch e := e.(type) {
 	case JobGiven:

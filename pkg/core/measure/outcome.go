@@ -197,9 +197,11 @@ func (m *Machine) fail(g *gpu, reason string) {
 	m.free(g)
 }
 
+// setback outputs a setback of a GPU and its unit.
 func (m *Machine) setback(kind SetbackKind, g *gpu, times int, reason string) {
 	m.out.Setbacks = append(m.out.Setbacks, Setback{Kind: kind, Model: g.unit.model.Name, Worker: g.key.worker, GPU: g.key.id,
 		Type: g.kind, Times: times, Reason: reason})
 }
 
+// describe returns a result as the reason of a setback.
 func describe(r *protocol.Result) string { return fmt.Sprintf("%s: %s: %s", r.Kind, r.Code, r.Message) }

@@ -5,6 +5,7 @@ import "clockwork/pkg/protocol"
 // Output is the work for the shell after one Step. Its slices are valid until
 // the next Step.
 type Output struct {
+	// Actions may get lost; each then ends by its timeout.
 	Actions []WorkerAction
 	// Read requests profiles of earlier jobs; a later Read replaces it.
 	Read *Read
@@ -15,8 +16,8 @@ type Output struct {
 	Progress []protocol.Event
 	// Setbacks are for logs and displays.
 	Setbacks []Setback
-	// Begun: the job knows what it must measure. Report and Unfinished: the job
-	// ended, with or without a report.
+	// Begun: the units to measure are determined. Report and Unfinished: the job
+	// ended, with or without a report. nil otherwise.
 	Begun      *Begun
 	Report     *protocol.ProfileReport
 	Unfinished *Unfinished
@@ -39,7 +40,8 @@ type Read struct {
 // Key identifies a stored profile.
 type Key struct{ Digest, GPUType string }
 
-// Store is one profile to write. At most one Store per Key is outstanding.
+// Store is one profile to write, complete or not. At most one Store per Key is
+// outstanding.
 type Store struct {
 	Token   protocol.ActionID
 	Profile protocol.Profile
@@ -48,7 +50,8 @@ type Store struct {
 // Begun says how much work a job has: Units to measure, and Stored profiles that
 // need no measuring.
 type Begun struct {
-	Job                   uint64
+	Job uint64
+	// Models counts the models of the job, copies included.
 	Models, Units, Stored int
 }
 
@@ -60,12 +63,16 @@ type Unfinished struct {
 
 // Setback is a problem that does not end the job.
 type Setback struct {
-	Kind   SetbackKind
-	Model  string // the measured model
-	Worker string // where it happened
+	Kind SetbackKind
+	// Model is the model being measured, "" for GPUHung.
+	Model string
+	// Worker, GPU (index) and Type (of the GPU) say where it happened.
+	Worker string
 	GPU    int
-	Type   string // GPU type
-	Times  int    // how many in a row
+	Type   string
+	// Times is how many times in a row it happened: to the action (ActionFailed), to
+	// the GPU (NotCleared, GPUHung), or how many GPUs the unit has cost.
+	Times  int
 	Reason string
 }
 

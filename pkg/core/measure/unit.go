@@ -10,17 +10,20 @@ import (
 
 // unit is one model on one GPU type. Copies of a model are one unit.
 type unit struct {
+	// model is the copy with the first name; actions name it.
 	model   protocol.ModelSpec
 	gpuType string
 	// known holds the measurements made so far, in earlier, interrupted jobs and in
-	// this one.
+	// this one. Its slices are replaced, never changed in place.
 	known protocol.Profile
-	// shown counts the measurements already reported as progress.
+	// shown counts the measurements already reported as progress, over all tries.
 	shown int
 }
 
+// key identifies the unit, and its profile in the store.
 func (u *unit) key() Key { return Key{u.model.Digest, u.gpuType} }
 
+// fits reports whether the unit can be measured on a GPU.
 func (u *unit) fits(g *gpu) bool { return u.gpuType == g.kind && u.model.Pages <= g.pages }
 
 // complete reports whether the profile is complete.
@@ -31,7 +34,8 @@ func (u *unit) measurements() int { return 1 + len(u.model.BatchSizes) }
 
 // step is one step of measuring a unit. It is an action, unless its kind is 0.
 type step struct {
-	kind  protocol.Kind
+	kind protocol.Kind
+	// batch is the batch size in items, for Infer.
 	batch int
 	// sampled: the action's duration is a sample. closes: this step completes a
 	// measurement of the samples since the last one.
