@@ -45,7 +45,7 @@ const overdue = 10 * time.Second
 
 // Begin implements sched.Observer. Results of an earlier core's actions no longer
 // arrive, so those actions are dropped.
-func (f *actionTracker) Begin(string, sched.Config) {
+func (f *actionTracker) Begin(sched.Setup) {
 	clear(f.open)
 	f.sweep = 0
 }

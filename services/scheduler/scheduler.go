@@ -33,7 +33,7 @@ type Config struct {
 	Telemetry *watch.Hub
 	// Observers receive the events and decisions of each term's core, under the
 	// term's lock; none by default.
-	Observers []sched.Observer
+	Observers sched.Observers
 }
 
 func DefaultConfig() Config { return Config{Policy: "clockwork", Core: sched.Defaults()} }

@@ -88,7 +88,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	}
 	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
 	observers := t.observers(config)
-	observers.Begin(config.Policy, config.Core)
+	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
 	t.core.Observe = observers.Step
 	t.epoch.Store(epoch)
 	t.timer = time.AfterFunc(time.Hour, t.tick)

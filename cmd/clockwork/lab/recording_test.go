@@ -241,8 +241,8 @@ type relabeler struct {
 	err error
 }
 
-func (r *relabeler) Begin(_ string, config sched.Config) {
-	r.err = errors.Join(r.err, r.w.Begin("fifo", policies.Config{Config: config}))
+func (r *relabeler) Begin(setup sched.Setup) {
+	r.err = errors.Join(r.err, r.w.Begin("fifo", policies.Config{Config: setup.Config}))
 }
 
 func (r *relabeler) Step(now protocol.Time, e sched.Event, out *sched.Output) {

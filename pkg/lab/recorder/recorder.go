@@ -50,16 +50,10 @@ type Recorder struct {
 // sheet is a batch of events to be written.
 type sheet struct {
 	lines   []line
-	begins  []begin
+	begins  []sched.Setup
 	submits []sched.Submit
 	results []sched.Result
 	others  []sched.Event
-}
-
-// begin is the start of a new core.
-type begin struct {
-	policy string
-	config sched.Config
 }
 
 // line refers to the next event in the slice of its kind. For a gap, hash is the
@@ -108,12 +102,12 @@ func New(name string, file io.WriteCloser, log *slog.Logger) (*Recorder, error) 
 }
 
 // Begin implements sched.Observer.
-func (r *Recorder) Begin(policy string, config sched.Config) {
+func (r *Recorder) Begin(setup sched.Setup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gap()
 	r.hash = 0
-	r.sheet.begins = append(r.sheet.begins, begin{policy, config})
+	r.sheet.begins = append(r.sheet.begins, setup)
 	r.sheet.lines = append(r.sheet.lines, line{kind: lineBegin})
 }
 
@@ -243,7 +237,7 @@ func (r *Recorder) write(s *sheet) error {
 	for _, l := range s.lines {
 		switch l.kind {
 		case lineBegin:
-			err = r.writer.Begin(begins[0].policy, policies.Config{Config: begins[0].config})
+			err = r.writer.Begin(begins[0].Policy, policies.Config{Config: begins[0].Config})
 			begins = begins[1:]
 		case lineSubmit:
 			err = r.writer.StepHashed(l.now, &submits[0], l.hash)

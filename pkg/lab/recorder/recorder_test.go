@@ -75,7 +75,7 @@ func newCore(t *testing.T, to *Recorder) sched.Core {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to.Begin("echo", sched.Defaults())
+	to.Begin(sched.Setup{Policy: "echo", Config: sched.Defaults()})
 	return &recordedCore{core, to}
 }
 

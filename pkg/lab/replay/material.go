@@ -60,7 +60,7 @@ func NewMaterial() *Material {
 }
 
 // Begin is told of a new core.
-func (m *Material) Begin(string, sched.Config) {
+func (m *Material) Begin(sched.Setup) {
 	m.cores = append(m.cores, &input{})
 	clear(m.sent)
 }

@@ -118,7 +118,7 @@ func (v *verifier) begin(item *record.Item) (err error) {
 	v.Proven += v.proven
 	v.hash, v.events, v.proven, v.lost = 0, 0, 0, false
 	v.tally.begin()
-	v.observe.Begin(item.Policy, item.Config.Config)
+	v.observe.Begin(sched.Setup{Policy: item.Policy, Config: item.Config.Config})
 	return nil
 }
 

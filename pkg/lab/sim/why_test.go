@@ -44,7 +44,7 @@ func (p *past) step(now protocol.Time, e sched.Event, out sched.Output) {
 	switch e := e.(type) {
 	case *sched.Activate:
 		p.events, p.live, p.models = nil, explain.NewLive(), e.State.Models
-		p.live.Begin(p.policy, sched.Defaults())
+		p.live.Begin(sched.Setup{Policy: p.policy, Config: sched.Defaults()})
 		p.events = append(p.events, moment{now, e})
 	case *sched.Submit:
 		kept := *e

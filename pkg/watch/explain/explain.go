@@ -156,9 +156,9 @@ func New(ids []protocol.RequestID) *Explainer {
 }
 
 // Begin implements sched.Observer.
-func (x *Explainer) Begin(policy string, config sched.Config) {
+func (x *Explainer) Begin(setup sched.Setup) {
 	x.endOpen()
-	x.history.Begin(policy, config)
+	x.history.Begin(setup)
 }
 
 // Wanted returns the explanations of the wanted requests in the order of their end,

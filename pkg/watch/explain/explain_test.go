@@ -100,7 +100,7 @@ func (s *stage) run(f []string) {
 		var err error
 		s.core, err = sched.New(s.policy, sched.Defaults())
 		must(s.t, err)
-		s.to.Begin(s.policy, sched.Defaults())
+		s.to.Begin(sched.Setup{Policy: s.policy, Config: sched.Defaults()})
 		s.step(0, &sched.Activate{Epoch: 1, Issuer: 7, State: s.state})
 	}
 	now := protocol.Time(s.millis(f[0]))

@@ -79,7 +79,7 @@ type action struct {
 const overdue = 10 * time.Second
 
 // Begin implements sched.Observer.
-func (h *history) Begin(string, sched.Config) {
+func (h *history) Begin(sched.Setup) {
 	h.core++
 	h.now, h.sweep = 0, 0
 	h.open, h.actions = map[protocol.RequestID]*request{}, map[protocol.ActionID]*action{}

@@ -29,7 +29,7 @@ func newYard(gpus, models int, follow bool) *yard {
 	y := &yard{core: core}
 	if follow {
 		y.live = NewLive()
-		y.live.Begin("clockwork", sched.Defaults())
+		y.live.Begin(sched.Setup{Policy: "clockwork", Config: sched.Defaults()})
 	}
 	s := &stage{}
 	for i := range models {
@@ -122,7 +122,7 @@ func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
 // What the Live tells of a request is what the Explainer tells of a recording.
 func TestALiveTellsWhatARecordingDoes(t *testing.T) {
 	y, x := newYard(1, 3, true), New([]protocol.RequestID{{Door: 1, Seq: 3}})
-	x.Begin("clockwork", sched.Defaults())
+	x.Begin(sched.Setup{Policy: "clockwork", Config: sched.Defaults()})
 	other := newYard(1, 3, false)
 	other.live = nil
 	play := func(y *yard) {
