@@ -9,10 +9,7 @@ package controller
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-
-	"go.uber.org/fx"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -21,12 +18,7 @@ import (
 )
 
 // Module is the fx module of a controller.
-var Module = fx.Module("controller",
-	fx.Provide(New),
-	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
-		host.Attach("controller", s, lc, sd, log)
-	}),
-)
+var Module = host.Module[*Service]("controller", New)
 
 // Service is one controller.
 type Service struct {

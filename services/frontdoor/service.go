@@ -3,21 +3,13 @@ package frontdoor
 import (
 	"context"
 	"fmt"
-	"log/slog"
-
-	"go.uber.org/fx"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/services/host"
 )
 
 // Module is the fx module of a separate front door.
-var Module = fx.Module("frontdoor",
-	fx.Provide(NewService),
-	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
-		host.Attach("front door", s, lc, sd, log)
-	}),
-)
+var Module = host.Module[*Service]("front door", NewService)
 
 // Service is a front door without a controller in its process. It takes requests
 // as every front door does; the leading controller's front door submits the

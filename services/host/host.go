@@ -18,6 +18,13 @@ type Service interface {
 	Run(ctx context.Context) error
 }
 
+// Module is the fx module of a service that provide makes.
+func Module[S Service](name string, provide any) fx.Option {
+	return fx.Module(name, fx.Provide(provide), fx.Invoke(func(s S, lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) {
+		Attach(name, s, lifecycle, shutdown, log)
+	}))
+}
+
 // Attach starts a service with the app and stops it with the app. If the service
 // fails, the app shuts down with exit code 1.
 func Attach(name string, service Service, lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) {

@@ -3,14 +3,12 @@ package profiler
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/fx"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/measure"
@@ -48,12 +46,7 @@ func (c Config) core(id uint64) measure.Config {
 }
 
 // Module is the fx module of a profiler.
-var Module = fx.Module("profiler",
-	fx.Provide(New),
-	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
-		host.Attach("profiler", s, lc, sd, log)
-	}),
-)
+var Module = host.Module[*Service]("profiler", New)
 
 // Service is a profiler. It works on one job at a time. A stack has one active
 // profiler; others are standbys.

@@ -8,11 +8,8 @@ package scheduler
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"sync/atomic"
-
-	"go.uber.org/fx"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
@@ -39,12 +36,7 @@ type Config struct {
 func DefaultConfig() Config { return Config{Policy: "clockwork", Core: sched.Defaults()} }
 
 // Module is the fx module of a scheduler.
-var Module = fx.Module("scheduler",
-	fx.Provide(New),
-	fx.Invoke(func(s *Service, lc fx.Lifecycle, sd fx.Shutdowner, log *slog.Logger) {
-		host.Attach("scheduler", s, lc, sd, log)
-	}),
-)
+var Module = host.Module[*Service]("scheduler", New)
 
 // Service is one scheduler, active or standby.
 type Service struct {
