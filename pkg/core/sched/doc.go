@@ -3,7 +3,8 @@
 // service and the simulator drive it; the same events at the same times give
 // the same outputs, always.
 //
-// One owner at a time steps a Core. Alone, its driver waits for whichever comes first:
+// One owner at a time steps a Core. A driver without a Term waits for the next event or
+// for Output.Wake, whichever comes first:
 //
 //	core, err := sched.New("clockwork", sched.Defaults())
 //	wake := protocol.Never
@@ -11,7 +12,7 @@
 //		var event sched.Event = &sched.Tick{}
 //		select {
 //		case event = <-events: // Activate, Submit, Result, WorkerJoined, ...
-//		case <-timerAt(wake): // one timer; an earlier wake is forgotten
+//		case <-timerAt(wake): // one timer; the latest wake replaces earlier ones
 //		}
 //		out := core.Step(now(), event)
 //		for _, a := range out.Actions {
@@ -24,68 +25,68 @@
 //	}
 //
 // A request ends, for the core, with exactly one of: a Result OK of its action
-// (the door learns of it from the worker's output), a refusal, an answer
-// (policy echo), or the loss of its door. The core never sees a payload and
-// does not watch heartbeats: WorkerJoined and WorkerLost are told to it, after
-// Activate.
+// (the front door gets the worker's output), a refusal, an answer (policy echo), or
+// the loss of its front door. The core never sees a payload and does not watch
+// heartbeats: after Activate, WorkerJoined and WorkerLost events change the workers.
 //
 // # Term
 //
-// A Term sits around a Core for as long as one process holds the scheduler's lease.
-// It decides which workers belong (announced, heard, their clocks known), when
-// requests are taken (activation), when the lease is given up, and what becomes of
-// the requests of a lost front door (package protocol, who answers a request). The
-// shells step the Term; the Core's events are made by it, and every step of the Core
-// is made in one place, where Term.Observe is shown it. Script tests of it are in
-// testdata/term.
+// A Term contains a Core for as long as one process holds the scheduler's lease.
+// It decides which workers belong (announced, alive, their clocks known), when
+// requests are accepted (activation), when the process gives up the lease, and who
+// answers the requests of a lost front door (package protocol, who answers a request).
+// The shells step the Term, which steps the Core, in one function that also calls
+// Term.Observe. Its script tests are in testdata/term.
 //
 // # Workers
 //
-// A worker is right about itself where it contradicts what the core believes.
-// One exception: a worker that was lost and comes back with the same life was
-// only cut off, and may yet do what it had been told. Copies that were on
-// their way keep their pages until that time is over, and are then evicted.
+// Where a worker's state contradicts the core's, the worker's counts. One exception: a
+// worker that was lost and returns with the same incarnation was only cut off, and may
+// still execute actions that it has received. Copies whose transfers were outstanding
+// keep their pages until that time is over, and are then evicted.
 //
 // # Reasons
 //
-// Who watches is an Observer, shown each event and output. The core itself says why:
-// Output.Reasons has for each refusal the numbers by which it was decided (reason.go),
-// from the very quote that was compared with the deadline; Waits says the same of a
-// request that waits, and Snapshot how lanes, copies and queues stand. Nobody derives
-// that again. Served requests cost nothing for it.
+// An Observer gets each event and output. The core itself gives reasons: for each
+// refusal, Output.Reasons has the numbers that decided it (reason.go), from the same
+// quote that was compared with the deadline. Waits returns the same for a request that
+// waits, and Snapshot the state of lanes, copies and queues. No other package derives
+// them a second time. Served requests cost nothing for it.
 //
 // # Policies
 //
-// An engine keeps the books and a policy decides by them. New knows those that a
-// scheduler service runs. Policy clockwork, the default, and policy faithful, the
-// original's choices by which it is measured, predict when each GPU's two lanes are
+// An engine keeps the state and a policy decides by it. New makes those that a
+// scheduler service runs. Policy clockwork is the default; policy faithful makes the
+// choices of the original, for comparison. Both predict when each GPU's two lanes are
 // free and send work only Config.Ahead before that: little is committed early, and
 // late information still counts. They differ in rules alone (Options); NewPlanner
-// makes others, as the laboratory has them (pkg/lab/policies). What clockwork does:
+// makes others, such as the laboratory's (pkg/lab/policies). What clockwork does:
 //
-//	admit    refuses at once what no GPU can do in time, with the earliest
-//	         finish; under overload also what comes too late in the queue
+//	admit    refuses at once a request that no GPU can finish in time, with the
+//	         earliest finish; under overload also one too far back in the queue
 //	queue    one for each model, by deadline
-//	urgency  a GPU takes the model whose batch must begin first
+//	urgency  a GPU runs the model whose batch must begin first
 //	batch    as many requests as wait and meet the first one's deadline, of any
-//	         size where the backend takes them, else padded to a compiled size
-//	         where that is less work than two smaller batches
-//	overload requests are lost whatever is done. Then a GPU's time has a price:
-//	         what it serves in it. The first in the queue are given up where a
-//	         batch without them is worth more, and of the batches that must
-//	         begin soon the one that yields most is taken
-//	loads    models with more demand than their copies can do (demand.go), first
-//	         those whose load serves most for the time of transfer, and under
-//	         overload none that is not worth a GPU's time (load_value.go), where
-//	         there is least to do, if that is a relief; models without demand
-//	         leave first, then those least recently used
+//	         size if the backend runs it, otherwise padded to a compiled size
+//	         if that is less work than two smaller batches
+//	overload some requests miss their deadlines whatever the policy does. Then a
+//	         GPU's time has a price: what the GPU serves in that time. The first
+//	         requests in a queue are given up if a batch without them is worth
+//	         more, and of the batches that must begin soon the GPU runs the one
+//	         that yields most
+//	loads    models with more demand than their copies can serve (demand.go), first
+//	         those whose load serves most for the time of its transfer; under
+//	         overload none that is not worth a GPU's time (load_value.go). The copy
+//	         goes to the GPU with the least work, if that is no more than the work
+//	         of every GPU with a copy; models without demand are evicted first, then
+//	         the least recently used
 //	slow     a GPU that has become slow is planned with its own slowdown (slowdown.go)
-//	far      what messages take is learned from the results (netdelay.go)
+//	far      results show how long messages take (netdelay.go)
 //
 // Policy simple: a request goes round robin to the GPUs that hold its model,
-// first in first out, one request an action, at most Config.Outstanding at a
-// GPU. A model that no GPU holds is loaded where most pages are free; least
-// recently used models without work leave for it, and if none is idle the
-// least recently used one gets no more work until it is. Policy echo answers
-// at once and runs nothing: it measures the bus.
+// first in first out, one request per action, at most Config.Outstanding per
+// GPU. A model that no GPU holds is loaded on the GPU with the most free pages. Least
+// recently used models without work are evicted for it; if none is idle, the least
+// recently used one gets no more work until it is. Policy echo answers every request
+// at once and executes nothing: it measures the bus.
 package sched

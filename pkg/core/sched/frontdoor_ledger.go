@@ -12,66 +12,92 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// frontDoors are the books on who waits for whose answer (package protocol, who
-// answers a request). A request is in its front door's ledger from its submission
-// until the front door says that it answers; so what is left when a front door is
-// lost, nobody has answered. Everything that reaches the term from a front door
-// comes in the order in which the front door sent it.
+// frontDoors records the unanswered requests of each front door, for the case that the
+// front door is lost (package protocol, who answers a request). A request is in its
+// front door's ledger from its submission until the front door claims it; so the
+// requests that are left when a front door is lost have no answer. The messages of a
+// front door reach the term in the order in which the front door sent them.
+//
+// Invariants: waiting and sum are the numbers of requests in ledgers and answered, each
+// at most maxWaiting.
 type frontDoors struct {
-	watch    liveness.Watch
-	ledgers  map[uint64]*ledger // by front door
-	waiting  int                // clients, in all of them
+	// watch follows the front doors' heartbeats.
+	watch liveness.Watch
+	// ledgers are by front door; one begins with the front door's first request.
+	ledgers map[uint64]*ledger
+	waiting int
+	// answered are the requests that this term answered, by front door. They stay for
+	// at least askFor after the front door's last one.
 	answered map[uint64]*answeredFor
-	sum      int           // requests, in all of answered
-	question uint64        // the last one about a front door
-	next     protocol.Time // when one that is lost is to be looked after
-	tooMany  bool          // it was said that not all can be kept
+	sum      int
+	// question is the last ledger.firstQuestion. It starts at TermConfig.Question and
+	// grows by 2.
+	question uint64
+	// next is the earliest ledger.next of a lost front door, Never without one.
+	next protocol.Time
+	// tooMany: NoteTooManyWaiting was output; it is output once per term.
+	tooMany bool
 }
 
-// ledger is one front door's.
+// ledger holds the unanswered requests of one front door.
 type ledger struct {
-	door    uint64
-	clients map[uint64]client // by the number of their request
-	sweep   protocol.Time     // when to look for those that nobody will answer
+	door uint64
+	// clients are the waiting clients, by RequestID.Seq.
+	clients map[uint64]client
+	// sweep is the earliest time of the next search for stale requests, which a
+	// heartbeat of the front door triggers.
+	sweep protocol.Time
 
-	// Of a front door that is not heard:
-	lost          bool
-	since         protocol.Time // when it was missed
-	next          protocol.Time // when to look after it
-	queriedAt     protocol.Time // when the broker was last asked who listens there
-	firstQuestion uint64        // of the first of the two questions; 0 for none
-	noResponders  [2]bool       // on which of its two subjects nobody does
+	// lost: the front door's heartbeats are missing, and it has not been heard since.
+	// The fields below are valid while lost.
+	lost bool
+	// since is when the heartbeats were found missing.
+	since protocol.Time
+	// next is when pursue must run again: a request becomes due, or the broker is
+	// queried again.
+	next protocol.Time
+	// queriedAt is when the broker was last asked who subscribes to the front door's
+	// two subjects. firstQuestion is the number of the question about its dispatch
+	// subject, that of the output subject is one higher; 0 for no open question.
+	queriedAt     protocol.Time
+	firstQuestion uint64
+	// noResponders says for each of the two questions whether the broker answered that
+	// nobody subscribes.
+	noResponders [2]bool
 }
 
-// client is where somebody waits, and from when on its front door does not answer
-// unasked if the broker had lost it.
+// client is where a client waits for its reply.
 type client struct {
+	// reply is the reply subject, json the encoding (otherwise msgpack).
 	reply string
 	json  bool
-	due   protocol.Time
+	// due is when the scheduler may answer in place of a lost front door:
+	// AnswerLostAfter past the deadline, plus the drift of the clocks. The front door
+	// asks before it answers that late.
+	due protocol.Time
 }
 
-// answeredFor are the requests that were answered for a front door.
+// answeredFor are the requests of one front door that this term answered.
 type answeredFor struct {
 	seqs map[uint64]struct{}
-	last protocol.Time // when the last one was
+	last protocol.Time // when the last of them was answered
 }
 
-// Bounds of the books.
+// Bounds of the ledgers.
 const (
-	// maxWaiting is of all front doors together. For those above it nobody answers
-	// when their front door is lost. As many are remembered that were answered; more
-	// are not answered.
+	// maxWaiting bounds the waiting clients of all front doors together. Clients beyond
+	// it get no answer if their front door is lost. It also bounds the remembered
+	// answers; beyond it, the term does not answer.
 	maxWaiting = 1 << 18
-	// askEvery and askFor are how often, and for how long, the broker is asked about
-	// a front door that is missed. What was answered for one is remembered so long,
-	// which is more than protocol.LateReplyFor.
+	// askEvery is the interval, and askFor the duration, of the queries to the broker
+	// about a lost front door. Answers are remembered for askFor as well, which is more
+	// than protocol.LateReplyFor.
 	askEvery = 500 * time.Millisecond
 	askFor   = 10 * time.Minute
-	// staleAfter is how long after its deadline a request of a front door that is
-	// heard is forgotten: what said that it was answered was lost with a connection.
+	// staleAfter is how long after it is due a request of a live front door is removed:
+	// its claim was lost with a connection.
 	staleAfter = time.Minute
-	// sweepEvery is how often those are looked for.
+	// sweepEvery is the minimum interval between two searches for such requests.
 	sweepEvery = 10 * time.Second
 )
 
@@ -82,8 +108,9 @@ func newFrontDoors(question uint64) frontDoors {
 	}
 }
 
-// answersReported brings the ledgers up to date. A front door that reports to another epoch is
-// that scheduler's to answer for.
+// answersReported removes the requests that a front door claims. If the front door
+// reports to another epoch, its whole ledger is dropped: that epoch's scheduler answers
+// for it.
 func (t *Term) answersReported(e *AnswersReported) {
 	if !t.started {
 		return
@@ -95,7 +122,8 @@ func (t *Term) answersReported(e *AnswersReported) {
 	t.doors.strike(e.FrontDoor, e.Answered)
 }
 
-// submitted gives the core a request, and notes where its client waits.
+// submitted passes a request to the core, and records the client in the ledger if the
+// term may have to answer it: the batch is of this epoch, and the reply subject is valid.
 func (t *Term) submitted(e *Submitted) {
 	if !t.started {
 		return // front doors submit again what they have once an epoch is active
@@ -111,7 +139,7 @@ func (t *Term) submitted(e *Submitted) {
 	t.decide(&t.submit)
 }
 
-// keptAll tells people once that not everybody who waits can be kept.
+// keptAll outputs NoteTooManyWaiting the first time that a client was not recorded.
 func (t *Term) keptAll(kept bool) {
 	if !kept && !t.doors.tooMany {
 		t.doors.tooMany = true
@@ -119,8 +147,9 @@ func (t *Term) keptAll(kept bool) {
 	}
 }
 
-// lateAnswer says whose the answer is. A scheduler of another epoch than the front
-// door speaks of has no say.
+// lateAnswer decides who owns the answer of a request: Taken if this term answered it,
+// otherwise Yours, and the request leaves the ledger. A front door that names another
+// epoch gets no verdict, because this term cannot decide for that epoch.
 func (t *Term) lateAnswer(e *Submitted) {
 	if e.Epoch != t.epoch {
 		return
@@ -133,6 +162,7 @@ func (t *Term) lateAnswer(e *Submitted) {
 	t.out.Verdicts = append(t.out.Verdicts, protocol.Dispatch{ID: e.ID, Kind: word})
 }
 
+// frontDoorBeat takes a front door's heartbeat, which ends its loss.
 func (t *Term) frontDoorBeat(h protocol.Heartbeat) {
 	door, err := protocol.ParseDoor(h.ID)
 	if err != nil {
@@ -142,9 +172,10 @@ func (t *Term) frontDoorBeat(h protocol.Heartbeat) {
 	t.doors.heard(t.now, door)
 }
 
-// frontDoorLost begins to look after a front door that is missed. It may be dead,
-// stopped or cut off, and in the last two cases what it has said may still arrive,
-// or it may go on.
+// frontDoorLost handles missing heartbeats of a front door: the core drops its requests,
+// and the term begins to query the broker about it. The front door may be dead, stopped
+// or cut off. In the last two cases its earlier messages may still arrive, and it may
+// continue.
 func (t *Term) frontDoorLost(h protocol.Heartbeat) {
 	door, err := protocol.ParseDoor(h.ID)
 	if err != nil {
@@ -159,7 +190,7 @@ func (t *Term) frontDoorLost(h protocol.Heartbeat) {
 	}
 }
 
-// pursueAll looks after the front doors that it is time for.
+// pursueAll calls pursue for the lost front doors whose time has come.
 func (t *Term) pursueAll() {
 	for _, door := range slices.Sorted(maps.Keys(t.doors.ledgers)) {
 		if of := t.doors.ledgers[door]; of.lost && of.next <= t.now {
@@ -169,8 +200,8 @@ func (t *Term) pursueAll() {
 	t.doors.schedule()
 }
 
-// pursue does what is next for a front door that is missed: it asks about it when
-// requests are due, and sleeps until then.
+// pursue continues with a lost front door: it waits until a request is due, then queries
+// the broker every askEvery. It gives up after askFor, and ends when no request is left.
 func (t *Term) pursue(of *ledger) {
 	next := of.due()
 	if next == protocol.Never || t.now.Sub(of.since) > askFor {
@@ -186,10 +217,11 @@ func (t *Term) pursue(of *ledger) {
 	of.next = next
 }
 
-// noResponders takes the broker's answer about one subject of a front door. Two
-// mean that both of its connections were gone: all it said on them has been heard
-// before, since those answers come on the same subject behind it. That declares it
-// lost, and what was due when the question was asked is the term's to answer.
+// noResponders takes the broker's answer that nobody subscribes to one subject of a front
+// door. Such answers for both subjects mean that both connections of the front door are
+// closed. All messages that it sent have arrived, because the broker's answers follow
+// them on its submission subject. That declares the front door lost, and the term owns
+// the answers that were due when the broker was queried.
 func (t *Term) noResponders(door, question uint64) {
 	of := t.doors.ledgers[door]
 	if of == nil || !of.lost || of.firstQuestion == 0 || question != of.firstQuestion && question != of.firstQuestion+1 {
@@ -208,16 +240,17 @@ func (t *Term) noResponders(door, question uint64) {
 	t.doors.schedule()
 }
 
-// messagesMissed forgets the ledgers: something that front doors said may have been
-// missed, and no answer is better than two.
+// messagesMissed clears the ledgers: a claim of a front door may have been missed, and no
+// answer is better than two.
 func (t *Term) messagesMissed() {
 	if n := t.doors.clear(); n > 0 {
 		t.note(Note{Kind: NoteForgotten, Count: n})
 	}
 }
 
-// note takes a request in. Whoever submits lives: it may have been missed, or not
-// have been heard yet.
+// note records a request's client; false if there is no space. A front door that submits
+// is alive: if it was lost, it is found, and if no heartbeat has arrived yet, its
+// heartbeats are expected from now on.
 func (f *frontDoors) note(now protocol.Time, r *protocol.Submitted) (kept bool) {
 	if f.waiting >= maxWaiting {
 		return false
@@ -238,12 +271,13 @@ func (f *frontDoors) note(now protocol.Time, r *protocol.Submitted) (kept bool) 
 	return true
 }
 
-// expect has a front door missed if it dies before its heartbeat was heard.
+// expect starts to watch a front door, so that its loss is detected even if no heartbeat
+// ever arrives.
 func (f *frontDoors) expect(door uint64) {
 	f.watch.Expect(protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(door), Incarnation: door})
 }
 
-// strike takes requests out that their front door answers.
+// strike removes requests that their front door claims.
 func (f *frontDoors) strike(door uint64, seqs []uint64) {
 	of := f.ledgers[door]
 	if of == nil {
@@ -256,8 +290,9 @@ func (f *frontDoors) strike(door uint64, seqs []uint64) {
 	f.waiting += len(of.clients) - before
 }
 
-// take strikes out what a front door owed when the broker was asked, and remembers
-// that it is answered.
+// take removes the requests that were due when the broker was queried, remembers them as
+// answered, and returns where to send the answers, in order of the requests. A request
+// that cannot be remembered is removed without an answer.
 func (f *frontDoors) take(now protocol.Time, of *ledger) (answers []OwedAnswer) {
 	f.forgetAnswered(now)
 	for _, seq := range slices.Sorted(maps.Keys(of.clients)) {
@@ -274,7 +309,7 @@ func (f *frontDoors) take(now protocol.Time, of *ledger) (answers []OwedAnswer) 
 	return answers
 }
 
-// remember notes that a request is answered for its front door, if there is room.
+// remember records that this term answers a request; false if there is no space.
 func (f *frontDoors) remember(now protocol.Time, door, seq uint64) bool {
 	if f.sum >= maxWaiting {
 		return false
@@ -290,7 +325,7 @@ func (f *frontDoors) remember(now protocol.Time, door, seq uint64) bool {
 	return true
 }
 
-// isAnswered reports whether a request was answered for its front door.
+// isAnswered reports whether this term answered a request of a lost front door.
 func (f *frontDoors) isAnswered(id protocol.RequestID) bool {
 	a := f.answered[id.Door]
 	if a == nil {
@@ -300,7 +335,8 @@ func (f *frontDoors) isAnswered(id protocol.RequestID) bool {
 	return is
 }
 
-// forgetAnswered makes room.
+// forgetAnswered removes the answered requests of front doors whose last answer is more
+// than askFor ago: no front door replies that late.
 func (f *frontDoors) forgetAnswered(now protocol.Time) {
 	maps.DeleteFunc(f.answered, func(_ uint64, a *answeredFor) bool {
 		old := now.Sub(a.last) > askFor
@@ -311,7 +347,7 @@ func (f *frontDoors) forgetAnswered(now protocol.Time) {
 	})
 }
 
-// due is when a front door will owe something, Never if it does not.
+// due returns when the first request of a ledger is due, Never if it is empty.
 func (of *ledger) due() protocol.Time {
 	first := protocol.Never
 	for _, c := range of.clients {
@@ -320,7 +356,8 @@ func (of *ledger) due() protocol.Time {
 	return first
 }
 
-// heard says that a front door lives: what it owes it answers itself.
+// heard handles a sign of life: a lost front door is found and owns its answers again.
+// From time to time it also removes stale requests.
 func (f *frontDoors) heard(now protocol.Time, door uint64) {
 	of := f.ledgers[door]
 	if of == nil {
@@ -338,13 +375,13 @@ func (f *frontDoors) heard(now protocol.Time, door uint64) {
 	f.waiting += len(of.clients) - before
 }
 
-// found ends the search for a front door.
+// found ends the loss of a front door; open questions about it are ignored.
 func (f *frontDoors) found(of *ledger) {
 	of.lost, of.firstQuestion, of.noResponders = false, 0, [2]bool{}
 	f.schedule()
 }
 
-// drop forgets who waits for a front door.
+// drop removes a front door's ledger.
 func (f *frontDoors) drop(door uint64) {
 	if of := f.ledgers[door]; of != nil {
 		f.waiting -= len(of.clients)
@@ -353,7 +390,7 @@ func (f *frontDoors) drop(door uint64) {
 	}
 }
 
-// clear forgets who waits for whom, and returns how many did.
+// clear removes all ledgers, and returns how many clients were in them.
 func (f *frontDoors) clear() (waited int) {
 	waited = f.waiting
 	clear(f.ledgers)
@@ -361,7 +398,7 @@ func (f *frontDoors) clear() (waited int) {
 	return waited
 }
 
-// schedule settles when a lost front door is to be looked after.
+// schedule sets next from the ledgers of the lost front doors.
 func (f *frontDoors) schedule() {
 	f.next = protocol.Never
 	for _, of := range f.ledgers {
@@ -371,7 +408,7 @@ func (f *frontDoors) schedule() {
 	}
 }
 
-// draw lists the front doors.
+// draw writes the front doors for Term.String.
 func (f *frontDoors) draw(b *strings.Builder) {
 	for _, of := range slices.SortedFunc(maps.Values(f.ledgers), func(a, b *ledger) int { return cmp.Compare(a.door, b.door) }) {
 		fmt.Fprintf(b, "front door %s waiting %d", protocol.DoorName(of.door), len(of.clients))

@@ -10,22 +10,32 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// membership is which workers belong. A worker joins when it was announced (by the
-// controller, or by its own answer) and its heartbeat says that its clock is known
-// in this epoch; it is lost when it is silent, or when it beats with another
-// incarnation. All maps are by the worker's id and hold at most maxFollowed.
+// membership is the set of workers of a term. A worker joins when it was announced (by
+// the controller, or by its own GetWorkerState result) and its heartbeat reports that its
+// clock offset is known in this epoch. It is lost when its heartbeats are missing or
+// carry another incarnation. All maps are by the worker's id and hold at most
+// maxFollowed.
 type membership struct {
-	watch   liveness.Watch
-	joining map[string]protocol.WorkerState // announced, their clocks not known yet
-	synced  map[string]clockSync            // what living workers last said of their clocks
-	members map[string]uint64               // the core's workers, and their incarnations
-	away    map[string]uint64               // those that were missed; asked once they are heard again
+	// watch follows the workers' heartbeats.
+	watch liveness.Watch
+	// joining are announced workers whose clocks are not known yet.
+	joining map[string]protocol.WorkerState
+	// synced is what the last heartbeat of each followed worker said of its clock.
+	synced map[string]clockSync
+	// members maps each worker that was passed to the core, and not removed, to its
+	// incarnation.
+	members map[string]uint64
+	// away maps each lost worker to the incarnation that was lost. The worker's next
+	// heartbeat removes it; if that has the same incarnation, the worker is queried, so
+	// that it can join again.
+	away map[string]uint64
 }
 
-// maxFollowed bounds the workers of each kind.
+// maxFollowed bounds the workers in each map of membership.
 const maxFollowed = liveness.MaxInstances
 
-// clockWord is a worker's last word on its clock.
+// clockSync is the incarnation of a heartbeat, and the epoch to whose clock its worker
+// knows the offset; 0 for none.
 type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
@@ -35,15 +45,15 @@ func newMembership() membership {
 	}
 }
 
-// announced takes note of a worker.
+// announced records a worker and lets it join if its clock is known.
 func (t *Term) announced(w protocol.WorkerState) {
 	t.expect(w)
 	t.admit()
 }
 
-// expect has a worker join once its clock is known. News is only another
-// incarnation than the core has, and none replaces the one that is heard: messages
-// overtake each other.
+// expect records that a worker joins once its clock is known. An incarnation that the
+// core has already is ignored. If the last heartbeat is of the recorded incarnation, no
+// other one replaces it, because announcements may arrive out of order.
 func (t *Term) expect(w protocol.WorkerState) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
@@ -59,8 +69,8 @@ func (t *Term) expect(w protocol.WorkerState) {
 	}
 }
 
-// admit lets workers whose clocks are known into the core, and makes the term
-// active once all are there or clockWait is over.
+// admit passes the joining workers whose clocks are known to the core. The term becomes
+// active once no worker is joining, or when clockWait is over.
 func (t *Term) admit() {
 	m := &t.workers
 	if !t.started || len(m.joining) == 0 && t.active {
@@ -84,6 +94,8 @@ func (t *Term) admit() {
 	}
 }
 
+// workerBeat takes a worker's heartbeat: another incarnation replaces the lost one, a
+// stopping worker leaves once it is idle, and a worker that was lost is queried.
 func (t *Term) workerBeat(h protocol.Heartbeat) {
 	m := &t.workers
 	replaced, followed := m.watch.Beat(h)
@@ -106,8 +118,8 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	t.admit()
 }
 
-// workerAnswered takes a worker back that was silent and lives on. The controller
-// may not have missed it, so nobody else would bring it back.
+// workerAnswered announces a worker that was lost and is heard again. The controller may
+// not have lost it, and then does not announce it.
 func (t *Term) workerAnswered(e *WorkerAnswered) {
 	m := &t.workers
 	if _, waits := m.joining[e.ID]; waits {
@@ -120,8 +132,8 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 	t.announced(*e.State)
 }
 
-// workerStops lets a worker go that was told to stop, once it has finished what it
-// was given: what it is given after that is not begun.
+// workerStops removes a stopping worker once it has finished its actions; it begins no
+// further ones.
 func (t *Term) workerStops(h protocol.Heartbeat) {
 	if h.InFlight > 0 {
 		return
@@ -138,6 +150,8 @@ func (t *Term) workerStops(h protocol.Heartbeat) {
 	}
 }
 
+// workerLost removes a worker whose heartbeats are missing or come from another
+// incarnation. If it was joining or a member, its next heartbeat triggers a query.
 func (t *Term) workerLost(h protocol.Heartbeat) {
 	m := &t.workers
 	delete(m.synced, h.ID)
@@ -152,7 +166,7 @@ func (t *Term) workerLost(h protocol.Heartbeat) {
 	t.admit()
 }
 
-// missWorker has a worker asked for its state when it is heard again.
+// missWorker records a lost worker, so that its next heartbeat triggers a query.
 func (t *Term) missWorker(id string, incarnation uint64) {
 	m := &t.workers
 	if _, known := m.away[id]; known || len(m.away) < maxFollowed {
@@ -160,7 +174,8 @@ func (t *Term) missWorker(id string, incarnation uint64) {
 	}
 }
 
-// removeWorker takes this incarnation of a worker out of the core, if it is there.
+// removeWorker removes this incarnation of a worker from the core; false if the core does
+// not have it.
 func (t *Term) removeWorker(h protocol.Heartbeat) bool {
 	if !t.Has(h.ID, h.Incarnation) {
 		return false
@@ -170,7 +185,7 @@ func (t *Term) removeWorker(h protocol.Heartbeat) bool {
 	return true
 }
 
-// draw lists the workers.
+// draw writes the workers for Term.String.
 func (m *membership) draw(b *strings.Builder) {
 	ids := map[string]bool{}
 	for id := range m.members {

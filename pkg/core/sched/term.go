@@ -8,58 +8,73 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Term is the time in which one process holds the scheduler's lease: which workers
-// belong, when requests are taken, what becomes of the requests of a lost front
-// door, and when the lease is to be given up. The Core of a policy sits inside of
-// it and is given workers whose clocks are known.
+// Term is the time in which one process holds the scheduler's lease. It decides which
+// workers belong, when requests are accepted, who answers the requests of a lost front
+// door, and when the process gives up the lease. It contains the Core of a policy, and
+// passes workers to the Core only once their clocks are known.
 //
 // The service (services/scheduler) and the simulator drive it, each under one lock:
 // decode, Step, send. Like a Core it has no clock, goroutine, log or randomness;
-// the same events at the same times give the same outputs. Workers and front doors
-// are watched by heartbeats (package liveness), and a HeartbeatDue every
-// protocol.HeartbeatEvery is what lets time pass for them.
+// the same events at the same times give the same outputs. Heartbeats tell whether
+// workers and front doors are alive (package liveness); their time advances with
+// HeartbeatDue events alone, one every protocol.HeartbeatEvery.
+//
+// Invariants: started and resigned are never cleared; active is set after started, and
+// cleared by resign alone. The epoch changes only at the start. After Resign, Step does
+// nothing.
 type Term struct {
-	// Observe is shown each step of the policy's core before it is carried out; nil
-	// is nobody. It keeps neither event nor output.
+	// Observe is called with each step of the Core before its output is carried out; nil
+	// for none. It must not keep the event or the output.
 	Observe func(now protocol.Time, e Event, out *Output)
 
 	config TermConfig
 	core   Core
-	now    protocol.Time
+	// now is the time of the current step; it never goes back.
+	now protocol.Time
 
-	epoch     uint64 // of the lease, or above what the workers obey
-	started   bool   // Activate was given to the core
-	active    bool   // requests are served
-	resigned  bool   // nothing is decided any more
+	// epoch is that of the lease, or one above the highest that a worker had seen at the
+	// start, if that is not lower.
+	epoch uint64
+	// started: the core has got its Activate. active: requests are served. resigned: the
+	// lease is being given up.
+	started  bool
+	active   bool
+	resigned bool
+	// clocksDue is when the wait for the workers' clocks ends and the term becomes
+	// active; Never before the start and once active. coreWake is the core's last Wake.
 	clocksDue protocol.Time
 	coreWake  protocol.Time
 
-	models  []protocol.ModelSpec // of the epoch; every worker that joins holds all of them
+	// models are those of the epoch, by name. Every worker that joins holds all of them.
+	models  []protocol.ModelSpec
 	workers membership
 	doors   frontDoors
 
+	// out is the output of the current step; last is the output of the core's last
+	// step; decided counts the core's steps in the current step.
 	out     TermOutput
-	last    Output // of the core
-	decided int    // steps of the core in this one
-	submit  Submit
+	last    Output
+	decided int
+	// submit is the event of the last request, reused for the next.
+	submit Submit
 }
 
-// TermConfig is who holds the lease.
+// TermConfig identifies the holder of the lease. It does not change.
 type TermConfig struct {
-	// Epoch is the lease's; Issuer is the random identity of the term, whose
-	// actions are numbered from 1.
+	// Epoch is the epoch of the lease. Issuer is the random identity of the term; every
+	// action carries it.
 	Epoch, Issuer uint64
-	// Question is where the numbers of questions about front doors begin; random, so
-	// that an answer to another scheduler's question is not taken for one's own.
+	// Question is the number above which the questions to the broker are numbered. It is
+	// random, so that an answer to another scheduler's question is not mistaken.
 	Question uint64
-	// Subjects say where a client may be answered.
+	// Subjects decide which reply subjects are valid.
 	Subjects protocol.Subjects
 }
 
 // clockWait is how long activation waits for the workers' clocks.
 const clockWait = 2 * time.Second
 
-// NewTerm begins a term with a core that was not stepped yet.
+// NewTerm returns a term that expects Started. The core must not have been stepped.
 func NewTerm(core Core, config TermConfig) *Term {
 	return &Term{
 		config: config, core: core, epoch: config.Epoch, clocksDue: protocol.Never, coreWake: protocol.Never,
@@ -67,8 +82,9 @@ func NewTerm(core Core, config TermConfig) *Term {
 	}
 }
 
-// Step takes one event at an instant and returns what to do now. A now before an
-// earlier one counts as that one. The event may be used again after it.
+// Step applies one event and returns the work to be done, valid until the next Step. If
+// now is before the last instant, the last instant counts. The event may be reused after
+// Step.
 func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 	t.now = max(t.now, now)
 	t.begin()
@@ -106,16 +122,16 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 	return &t.out
 }
 
-// begin makes the last output's memory ready for the next one.
+// begin empties the output for the next step and keeps its memory.
 func (t *Term) begin() {
 	t.decided = 0
 	o := &t.out
 	*o = TermOutput{Verdicts: o.Verdicts[:0], Ask: o.Ask[:0], Questions: o.Questions[:0], Owed: o.Owed[:0], Notes: o.Notes[:0]}
 }
 
-// decide gives the core one event. Every step of the core is made here. What the
-// core decided is passed on as it stands; only where one event of the term is
-// several of the core, what came before is kept in memory of its own.
+// decide steps the core with one event; no other function steps it. The core's output
+// becomes part of the term's output without a copy, unless one event of the term needs
+// several steps of the core, whose outputs are then copied and joined.
 func (t *Term) decide(e Event) {
 	if t.decided == 1 {
 		var kept Output
@@ -135,7 +151,7 @@ func (t *Term) decide(e Event) {
 	t.decided++
 }
 
-// add appends a copy of what another output wants done.
+// add appends a copy of another output's work.
 func (o *Output) add(from Output) {
 	for _, a := range from.Actions {
 		a.Action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
@@ -146,7 +162,8 @@ func (o *Output) add(from Output) {
 	o.Reasons = append(o.Reasons, from.Reasons...)
 }
 
-// start begins the epoch. Its workers join as their clocks are known.
+// start begins the epoch: the core gets models and profiles, and each worker follows once
+// its clock is known.
 func (t *Term) start(state protocol.ClockworkState) {
 	if t.started {
 		t.startAgain(state)
@@ -168,12 +185,12 @@ func (t *Term) start(state protocol.ClockworkState) {
 	t.admit()
 }
 
-// maxEpoch is what no epoch reaches.
+// maxEpoch is above every epoch; a worker's state with this value is invalid.
 const maxEpoch = 1<<64 - 1
 
-// startAgain takes a start that was sent again: it may name a worker of whom no
-// message came. Where the store was lost and the stack began anew with other models,
-// the next term serves those.
+// startAgain takes a repeated start, which may name workers whose announcements were
+// lost. Other models mean that the store was lost and the stack started again; the term
+// resigns, and the next one serves them.
 func (t *Term) startAgain(state protocol.ClockworkState) {
 	if !sameModels(t.models, state.Models) {
 		t.resign("the stack serves other models now")
@@ -198,8 +215,8 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 	return true
 }
 
-// result gives the core a result. A worker that obeys a newer epoch tells that
-// another scheduler was elected.
+// result passes a result to the core. A worker with a newer epoch means that another
+// scheduler was elected, so the term resigns.
 func (t *Term) result(e *Result) {
 	if e.Code != protocol.OK && e.Message == "" { // clients are told what the worker said
 		e.Message = e.Code.Row().Sentence
@@ -210,14 +227,14 @@ func (t *Term) result(e *Result) {
 	}
 }
 
-// resign ends the term: the next one has a new epoch and is activated anew.
+// resign ends the term. The next term has a new epoch and gets its own activation.
 func (t *Term) resign(why string) {
 	t.resigned, t.active = true, false
 	t.out.Resign = why
 	t.coreWake, t.clocksDue, t.doors.next = protocol.Never, protocol.Never, protocol.Never
 }
 
-// tick does what is due.
+// tick handles the times that are due: the core's, the clocks', the front doors'.
 func (t *Term) tick(e *Tick) {
 	if t.now >= t.coreWake {
 		t.decide(e)
@@ -230,7 +247,8 @@ func (t *Term) tick(e *Tick) {
 	}
 }
 
-// heartbeatDue counts for everybody who is watched.
+// heartbeatDue advances the watched workers and front doors by one tick, and handles the
+// lost ones.
 func (t *Term) heartbeatDue() {
 	for _, h := range t.workers.watch.Tick() {
 		t.workerLost(h)
@@ -240,7 +258,8 @@ func (t *Term) heartbeatDue() {
 	}
 }
 
-// Epoch is the term's; it grows when the epoch begins above what workers obey.
+// Epoch returns the term's epoch. At the start it rises above the epochs that workers
+// have seen.
 func (t *Term) Epoch() uint64 { return t.epoch }
 
 // Started reports whether the epoch has begun.
@@ -249,25 +268,25 @@ func (t *Term) Started() bool { return t.started }
 // Active reports whether requests are served.
 func (t *Term) Active() bool { return t.active }
 
-// Workers is how many workers the core has.
+// Workers returns the number of members.
 func (t *Term) Workers() int { return len(t.workers.members) }
 
-// Has reports whether the core has this incarnation of a worker.
+// Has reports whether this incarnation of a worker is a member.
 func (t *Term) Has(id string, incarnation uint64) bool {
 	member, has := t.workers.members[id]
 	return has && member == incarnation
 }
 
-// Stats are the core's.
+// Stats returns the core's counters.
 func (t *Term) Stats() Stats { return t.core.Stats() }
 
-// Snapshot is of how the core stands.
+// Snapshot writes the core's state.
 func (t *Term) Snapshot(into *Snapshot) { t.core.Snapshot(into) }
 
-// Waits is what a request waits for in the core.
+// Waits returns what a request waits for in the core, as Core.Waits.
 func (t *Term) Waits(id protocol.RequestID) (Reason, bool) { return t.core.Waits(id) }
 
-// String draws the term for a person, without what the core has.
+// String shows the state of the term, without the core's.
 func (t *Term) String() string {
 	var b strings.Builder
 	state := "waits for its start"
@@ -285,5 +304,5 @@ func (t *Term) String() string {
 	return b.String()
 }
 
-// note tells people something.
+// note outputs a note for logs and displays.
 func (t *Term) note(n Note) { t.out.Notes = append(t.out.Notes, n) }

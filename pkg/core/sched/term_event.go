@@ -2,21 +2,24 @@ package sched
 
 import "clockwork/pkg/protocol"
 
-// TermEvent is what can happen in a term. Result and Tick are given on to the core.
+// TermEvent is an input of Term.Step: one of the types in this file, Result or Tick. The
+// latter two are passed on to the core.
 type TermEvent interface{ termEvent() }
 
-// Started brings the models, profiles and workers of the epoch. It may come more
+// Started carries the models, profiles and workers of the epoch. It may arrive more
 // than once.
 type Started struct{ State protocol.ClockworkState }
 
-// WorkerAnnounced says that a worker holds the models of the epoch; it joins once
-// its clock is known.
+// WorkerAnnounced reports that a worker holds the models of the epoch. It joins once its
+// clock is known.
 type WorkerAnnounced struct{ State protocol.WorkerState }
 
-// WorkerBeat is a worker's heartbeat.
+// WorkerBeat is a worker's heartbeat, with the epoch to whose clock the worker knows the
+// offset.
 type WorkerBeat struct{ protocol.Heartbeat }
 
-// WorkerAnswered is what came of TermOutput.Ask; State is nil if nothing did.
+// WorkerAnswered ends a query of TermOutput.Ask. State is the result of GetWorkerState,
+// nil if none arrived.
 type WorkerAnswered struct {
 	ID          string
 	Incarnation uint64
@@ -26,30 +29,32 @@ type WorkerAnswered struct {
 // FrontDoorBeat is a front door's heartbeat.
 type FrontDoorBeat struct{ protocol.Heartbeat }
 
-// AnswersReported is what a SubmissionBatch carries beside its requests, which follow
-// as Submitted in their order: the epoch that the front door thinks is active, and
-// the requests that it answers.
+// AnswersReported is a SubmissionBatch without its requests, which follow as Submitted in
+// their order.
 type AnswersReported struct {
+	// Epoch is the epoch that the front door reports to.
 	FrontDoor, Epoch uint64
-	Answered         []uint64
+	// Answered are the requests that the front door claims, by RequestID.Seq.
+	Answered []uint64
 }
 
-// Submitted is a request; a Budget of 0 or less asks whose the answer is (package
+// Submitted is a request. A Budget of 0 or less asks who owns the answer (package
 // protocol, who answers a request).
 type Submitted struct {
 	protocol.Submitted
 	Epoch uint64 // of its batch
 }
 
-// NoResponders is the broker's answer to one half of a FrontDoorQuestion.
+// NoResponders is the broker's answer to one of the two questions of a FrontDoorQuestion:
+// nobody subscribes to that subject.
 type NoResponders struct{ FrontDoor, Question uint64 }
 
-// MessagesMissed says that the broker may not have got through with something: a
-// connection broke, or messages were dropped.
+// MessagesMissed reports that messages of front doors may be missing: a connection broke,
+// or messages were dropped.
 type MessagesMissed struct{}
 
-// HeartbeatDue comes every protocol.HeartbeatEvery, and not for the time in which
-// this process was stopped.
+// HeartbeatDue advances the time in which heartbeats are missed. It comes every
+// protocol.HeartbeatEvery, except for the time in which this process was paused.
 type HeartbeatDue struct{}
 
 func (*Started) termEvent()         {}
@@ -65,59 +70,65 @@ func (*HeartbeatDue) termEvent()    {}
 func (*Result) termEvent()          {}
 func (*Tick) termEvent()            {}
 
-// TermOutput is what a Step wants done, in the order of its fields; it may be used
-// until the next Step. The Output is the core's, with a Wake that counts for both.
+// TermOutput is the work for the driver after one Step, in the order of its fields. It is
+// valid until the next Step. Output is the core's; its Wake covers core and term.
 type TermOutput struct {
 	Output
-	// Verdicts answer the questions of front doors about late answers: Yours or Taken.
+	// Verdicts answer the front doors' questions about late answers: Yours or Taken.
 	Verdicts []protocol.Dispatch
-	// Ask are workers that were missed and live on: GetWorkerState, whose answer is
-	// a WorkerAnswered.
+	// Ask are workers to query with GetWorkerState, because they were lost and are heard
+	// again. Each query ends with one WorkerAnswered.
 	Ask []WorkerQuestion
-	// Questions are to be put to the broker.
+	// Questions are queries to the broker about lost front doors.
 	Questions []FrontDoorQuestion
-	// Owed are the answers of lost front doors, FRONT_DOOR_LOST to each; their
-	// claims go out first.
+	// Owed are the answers to send in place of lost front doors: FRONT_DOOR_LOST to
+	// each client, after the claim of its request.
 	Owed []OwedAnswers
-	// Activated: the term is active as of this step; its heartbeat is due now.
+	// Activated: the term became active in this step. Its heartbeat is sent at once.
 	Activated bool
-	// Resign is why the lease is to be given up, "" while it is not.
+	// Resign is why the process must give up the lease, "" if it keeps the lease.
 	Resign string
-	// Notes are for people.
+	// Notes are for logs and displays.
 	Notes []Note
 }
 
-// WorkerQuestion asks a worker for its state.
+// WorkerQuestion is a query of one incarnation of a worker.
 type WorkerQuestion struct {
 	ID          string
 	Incarnation uint64
 }
 
-// FrontDoorQuestion asks the broker who listens on a front door's dispatch and
-// output subject; each question has its number.
+// FrontDoorQuestion asks the broker whether anybody subscribes to a front door's dispatch
+// subject and to its output subject. Dispatch and Output are the numbers of these two
+// questions, which the answers carry.
 type FrontDoorQuestion struct{ FrontDoor, Dispatch, Output uint64 }
 
-// OwedAnswers are what a lost front door owed, in the order of its requests.
+// OwedAnswers are the answers that a lost front door did not give, in order of its
+// requests.
 type OwedAnswers struct {
 	FrontDoor uint64
 	Answers   []OwedAnswer
 }
 
-// OwedAnswer is where a client waits.
+// OwedAnswer is one client to answer.
 type OwedAnswer struct {
-	Seq   uint64 // of the request
+	// Seq is the request's RequestID.Seq.
+	Seq uint64
+	// Reply is the client's reply subject, JSON the encoding (otherwise msgpack).
 	Reply string
-	JSON  bool // else msgpack
+	JSON  bool
 }
 
-// Note is something that people want to know.
+// Note is an entry for logs and displays.
 type Note struct {
-	Kind  NoteKind
-	ID    string // of the worker or front door
-	Count int    // as the kind says
+	Kind NoteKind
+	// ID is the worker's or the front door's, "" for kinds that concern none.
+	ID string
+	// Count has the meaning that the kind gives it.
+	Count int
 }
 
-// NoteKind is what a Note is about.
+// NoteKind is one of the kinds of this file.
 type NoteKind uint8
 
 const (
@@ -125,21 +136,22 @@ const (
 	NoteStarted NoteKind = iota + 1
 	// NoteActive: requests are served, with Count workers.
 	NoteActive
-	// NoteWorkerJoined, NoteWorkerLeft and NoteWorkerLost: Count workers are there
-	// now. One that left had finished; of one that is lost, requests are planned anew.
+	// NoteWorkerJoined, NoteWorkerLeft and NoteWorkerLost: the core has Count workers
+	// now. A worker that left had finished its actions; the requests of a lost worker
+	// are planned again.
 	NoteWorkerJoined
 	NoteWorkerLeft
 	NoteWorkerLost
-	// NoteTooManyWorkers: the worker is ignored, since Count are followed.
+	// NoteTooManyWorkers: the worker is ignored, because Count are followed already.
 	NoteTooManyWorkers
 	// NoteFrontDoorLost: Count of its requests are unanswered.
 	NoteFrontDoorLost
-	// NoteAnswering: Count requests of the lost front door are answered.
+	// NoteAnswering: the term answers Count requests of the lost front door.
 	NoteAnswering
-	// NoteTooManyWaiting: more than Count clients wait; for those above, nobody
-	// answers if their front door dies. Said once a term.
+	// NoteTooManyWaiting: more than Count clients wait. Those beyond get no answer if
+	// their front door is lost. Output once per term.
 	NoteTooManyWaiting
-	// NoteForgotten: something of what front doors said may have been missed. If
-	// they die, these Count requests are not answered.
+	// NoteForgotten: messages of front doors may have been missed. If these front doors
+	// are lost, Count requests get no answer.
 	NoteForgotten
 )
