@@ -81,7 +81,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	ctx, cancel := context.WithTimeout(context.Background(), claimWait)
 	defer cancel()
 	e := frontdoor.Claimed{BufferedID: c.BufferedID}
-	body, err := d.buffer.Body(ctx, c.Seq, time.Unix(0, c.Stored)) // also if the body is not needed: it may be another request
+	body, err := d.buffer.Body(ctx, c.Seq, time.Unix(0, c.Stored))
 	if err == nil && body == nil {
 		return e // the request was already answered
 	}
@@ -93,7 +93,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 		e.Unknown = true
 		return e
 	}
-	if e.Mine && c.Read {
+	if e.Mine {
 		e.Bytes = len(body)
 		_, e.Fault = d.decode(body, &c.Spec, c.Known, &e.Read)
 	}

@@ -21,7 +21,7 @@ type Output struct {
 	Inputs []Input
 	// Ended are requests that are answered now.
 	Ended []Ended
-	// Claim are requests of the startup buffer to be claimed, those with Read also read.
+	// Claim are requests of the startup buffer to be claimed and read.
 	Claim []Claim
 	// Foreign is the request of an output that came from a worker which was not given
 	// it: ignored, for the log.
@@ -65,10 +65,9 @@ type Ended struct {
 	Claim bool
 }
 
-// Claim is a request of the startup buffer.
+// Claim is a request of the startup buffer to be claimed and read.
 type Claim struct {
 	BufferedID
-	Read bool // its body is wanted as well
 	// Model, Encoding and Driver are those of BufferSeen.
 	Model    string
 	Encoding protocol.Encoding

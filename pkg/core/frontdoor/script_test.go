@@ -243,7 +243,7 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 		s.ended(line, &e)
 	}
 	for _, c := range out.Claim {
-		line("claim %d, read %v", c.Seq, c.Read)
+		line("claim %d", c.Seq)
 	}
 	if out.Wake != protocol.Never {
 		line("wake %v", time.Duration(out.Wake))

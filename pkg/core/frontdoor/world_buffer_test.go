@@ -93,25 +93,28 @@ func (s *stream) claim(d *door, c Claim) {
 		w.after(s.takes(), s.lose)
 	}
 	e := &Claimed{BufferedID: c.BufferedID}
-	ended := d.on(func() { s.claimed(d, m, c, e) })
+	ended := d.on(func() { s.claimed(d, e) })
 	w.after(s.takes(), func() {
 		e.Unknown = !d.connected || s.silent > w.now || w.faulty() && w.one(12)
 		if !m.gone && (!e.Unknown || d.connected && w.one(3)) {
-			s.delete(d, m)
+			s.delete(d, m, e.Unknown)
 			e.Mine = !e.Unknown
 		}
-		if e.Mine && c.Read {
+		if e.Mine {
 			s.read(m, c, e)
 		}
 		w.after(s.takes(), ended)
 	})
 }
 
-func (s *stream) delete(d *door, m *message) {
+func (s *stream) delete(d *door, m *message, unknown bool) {
 	m.gone = true
 	s.messages = slices.DeleteFunc(s.messages, func(o *message) bool { return o == m })
 	if m.client != nil {
 		m.client.claimedBy = d.id
+		if unknown {
+			m.client.excuse("nobody knows who claimed it")
+		}
 	}
 }
 
@@ -123,14 +126,11 @@ func (s *stream) read(m *message, c Claim, e *Claimed) {
 	e.Read, e.Bytes, e.Fault = m.client.read(c.Known), m.client.in.Bytes, m.client.unread
 }
 
-func (s *stream) claimed(d *door, m *message, c Claim, e *Claimed) {
+func (s *stream) claimed(d *door, e *Claimed) {
 	d.owed--
 	switch {
 	case e.Unknown:
 		s.w.happens("claim unknown")
-		if c.Read && m.client != nil {
-			m.client.doubts = append(m.client.doubts, d.id)
-		}
 	case !e.Mine:
 		s.w.happens("claim gone")
 	}
@@ -151,8 +151,13 @@ func (s *stream) trouble() {
 	case n < 4:
 		s.lose()
 	case n < 8:
-		s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", w.nth), model: "a"})
+		s.intrude()
 	}
+}
+
+// intrude puts a message into the stream whose answer would go to a scheduler.
+func (s *stream) intrude() {
+	s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", s.w.nth), model: "a"})
 }
 
 // lose loses the stream: another one is made, with the same numbers, and the keeper is
@@ -166,8 +171,12 @@ func (s *stream) lose() {
 			m.client.excuse("the buffer was lost")
 		}
 	}
+	numbers := min(s.last, 12)
 	s.messages, s.last = nil, 0
 	s.generation++
+	for range numbers * uint64(w.rng.IntN(2)) { // soon others have the same numbers
+		s.intrude()
+	}
 	renewal := w.upTo(300 * time.Millisecond)
 	if w.one(2) {
 		renewal = w.upTo(5 * time.Millisecond)

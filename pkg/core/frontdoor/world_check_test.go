@@ -152,7 +152,7 @@ func (b *books) apply(e Event, out *Output) {
 	case *BufferLost:
 		b.bufferLost()
 	case *KeeperEnded:
-		b.unclaimed = nil
+		b.keeperEnded()
 	case *Stop:
 		b.stop()
 	case *Tick:
@@ -208,7 +208,7 @@ func (b *books) accounts() {
 			bytes += int64(x.payload)
 		}
 	}
-	flight, buffered := len(b.open)+len(b.others), len(b.unclaimed)+len(b.claiming)
+	flight, buffered := len(b.open)+len(b.others), len(b.unclaimed)+len(b.claiming)+len(b.undecided)
 	if s.Counts != counts || s.InFlight != flight || s.Bytes != bytes || s.Waiting != buffered {
 		b.failf("G13: front door %d counts %+v, the books %+v, %d in flight with %d bytes, %d in the buffer", b.door.id, s, counts, flight, bytes, buffered)
 	}
@@ -241,7 +241,7 @@ func (b *books) excuseAll(why string) {
 	for _, x := range b.others {
 		x.c.excuse(why)
 	}
-	for _, k := range b.claiming {
+	for _, k := range slices.Concat(b.claiming, slices.Collect(maps.Values(b.undecided))) {
 		if k.client != nil {
 			k.client.excuse(why)
 		}

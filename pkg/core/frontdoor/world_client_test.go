@@ -20,8 +20,6 @@ type client struct {
 	taken   bool   // a front door has read it
 	excused string // why it may have no answer
 	answers []answer
-	// doubts are keepers that answered it while the store did not say who has it.
-	doubts []uint64
 	// claimedBy is the keeper that took it out of the store; 0 for none.
 	claimedBy uint64
 }
@@ -150,17 +148,17 @@ func (w *world) answered(reply string, by uint64, code protocol.Code) {
 	}
 }
 
-// mayBeAnsweredAgain are the known ways to more than one answer, each by a keeper of the
-// startup buffer of its own: one that had no word from the store whether it claimed the
-// request answers STATE_UNAVAILABLE, and the next one may find the request there; and
-// one whose buffer is lost answers what another one claimed meanwhile.
+// mayBeAnsweredAgain is the known way to more than one answer: another keeper of the
+// startup buffer claimed the request just before it lost its office. The next one, which
+// had seen it, answers STATE_UNAVAILABLE if the buffer is lost, or if its own claim had no
+// word and the request is gone then.
 func (c *client) mayBeAnsweredAgain() bool {
 	sure := 0
 	for i, a := range c.answers {
 		if slices.ContainsFunc(c.answers[:i], func(o answer) bool { return o.door == a.door }) {
 			return false
 		}
-		unsure := slices.Contains(c.doubts, a.door) || c.claimedBy != 0 && c.claimedBy != a.door
+		unsure := c.claimedBy != 0 && c.claimedBy != a.door
 		if a.code != protocol.StateUnavailable || !unsure {
 			sure++
 		}

@@ -11,7 +11,7 @@ import (
 type keeping struct {
 	unclaimed []*kept
 	claiming  []*kept              // in the order in which they are handed over
-	undecided map[BufferedID]*kept // answered, though the store did not say who has them
+	undecided map[BufferedID]*kept // of which the store did not say who has them
 	tookOver  int64                // requests that it answers as their keeper
 }
 
@@ -22,16 +22,30 @@ type kept struct {
 	known   bool // the model, when it was claimed
 	claimed *Claimed
 	retryAt protocol.Time
+	unsure  bool // a claim of it had no word
+	shared  bool // another keeper may have claimed it
+	left    bool // another keeper finds it if it is there
+	lost    bool // the buffer was lost
 }
 
 func newKeeping() keeping { return keeping{undecided: map[BufferedID]*kept{}} }
 
 func (b *books) bufferSeen(e *BufferSeen) {
-	if b.undecided[e.BufferedID] != nil || slices.ContainsFunc(b.claiming, func(k *kept) bool { return k.id() == e.BufferedID }) {
+	if k := b.claimOf(e.BufferedID); k != nil {
+		k.left = false
 		return
 	}
 	age := min(max(0, e.Age), b.config.BufferTimeout)
 	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.now.Add(-age)})
+}
+
+func (b *books) claimOf(id BufferedID) *kept {
+	for _, k := range b.claiming {
+		if k.id() == id {
+			return k
+		}
+	}
+	return b.undecided[id]
 }
 
 func (b *books) isOver(k *kept) bool { return b.now >= k.arrived.Add(b.config.BufferTimeout) }
@@ -47,7 +61,7 @@ func (b *books) keepBuffer() {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
 		if k := b.undecided[id]; b.now >= k.retryAt {
-			k.retryAt = protocol.Never
+			k.retryAt, k.known = protocol.Never, b.models[k.model]
 			b.want.claims = append(b.want.claims, id)
 		}
 	}
@@ -70,7 +84,7 @@ func (b *books) compareClaims(out *Output) {
 	var got []BufferedID
 	for _, c := range out.Claim {
 		got = append(got, c.BufferedID)
-		if again := b.undecided[c.BufferedID] != nil; c.Read == again || c.Known != b.models[c.Model] {
+		if c.Known != b.models[c.Model] {
 			b.failf("G3: front door %d claims %+v", b.door.id, c)
 		}
 	}
@@ -81,18 +95,14 @@ func (b *books) compareClaims(out *Output) {
 
 // claimed: what was claimed is handed over in order.
 func (b *books) claimed(e *Claimed) {
-	if k := b.undecided[e.BufferedID]; k != nil {
-		if e.Unknown {
-			k.retryAt = b.now.Add(claimAgain)
-		} else {
-			delete(b.undecided, e.BufferedID)
-		}
-		return
+	k := b.claimOf(e.BufferedID)
+	if k == nil {
+		return // of a buffer that is lost
 	}
-	for _, k := range b.claiming {
-		if k.id() == e.BufferedID {
-			k.claimed = e
-		}
+	k.claimed = e
+	if b.undecided[e.BufferedID] != nil {
+		delete(b.undecided, e.BufferedID)
+		b.handOver(k)
 	}
 	for len(b.claiming) > 0 && b.claiming[0].claimed != nil {
 		k := b.claiming[0]
@@ -105,13 +115,15 @@ func (b *books) claimed(e *Claimed) {
 // whose time was over is refused, unless somebody serves by now.
 func (b *books) handOver(k *kept) {
 	c := k.claimed
-	if c.Unknown {
-		k.retryAt = b.now.Add(claimAgain)
-		b.undecided[k.id()] = k
-	}
 	switch {
-	case k.client == nil: // nobody may be answered there
+	case !c.Mine && k.lost:
+		b.refusesLost(k)
+	case c.Unknown && k.left:
 	case c.Unknown:
+		k.unsure, k.claimed, k.retryAt = true, nil, b.now.Add(claimAgain)
+		b.undecided[k.id()] = k
+	case k.client == nil: // nobody may be answered there
+	case !c.Mine && k.unsure && !k.shared: // only this front door can have claimed it
 		b.refusesKept(k, protocol.StateUnavailable)
 	case !c.Mine: // somebody else answers it
 	case !b.serving() && b.isOver(k):
@@ -150,13 +162,41 @@ func (b *books) servesKept(k *kept) {
 	b.tookOver++
 }
 
-// bufferLost: what waited in it has an error.
-func (b *books) bufferLost() {
-	all := append(b.claiming, b.unclaimed...)
-	b.unclaimed, b.claiming, b.undecided = nil, nil, map[BufferedID]*kept{}
-	for _, k := range all {
-		if k.client != nil {
-			b.refusesKept(k, protocol.StateUnavailable)
+// keeperEnded leaves what is not being claimed to the next keeper.
+func (b *books) keeperEnded() {
+	b.unclaimed = nil
+	for id, k := range b.undecided {
+		if k.retryAt != protocol.Never {
+			delete(b.undecided, id)
 		}
+		k.shared, k.left = true, true
+	}
+	for _, k := range b.claiming {
+		k.shared, k.left = true, true
+	}
+}
+
+// bufferLost: what waited in it has an error; a claim that is under way may have come
+// before the loss.
+func (b *books) bufferLost() {
+	lost := b.unclaimed
+	b.unclaimed = nil
+	for id, k := range b.undecided {
+		if k.lost = k.retryAt == protocol.Never; !k.lost {
+			delete(b.undecided, id)
+			lost = append(lost, k)
+		}
+	}
+	for _, k := range b.claiming {
+		k.lost = true
+	}
+	for _, k := range lost {
+		b.refusesLost(k)
+	}
+}
+
+func (b *books) refusesLost(k *kept) {
+	if k.client != nil && !k.shared {
+		b.refusesKept(k, protocol.StateUnavailable)
 	}
 }
