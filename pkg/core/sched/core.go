@@ -9,23 +9,25 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Core decides. Step takes one event at an instant and returns what to do now
-// and when to be woken; a now before an earlier one counts as that one. The
-// event may be used again after it, the Output until the next Step.
+// Core is the scheduler's decision core under one policy.
 type Core interface {
+	// Step applies one event and returns the work to be done. If now is before the last
+	// instant, the last instant counts. The event may be reused after Step; the Output
+	// is valid until the next Step.
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
-	// Snapshot writes down how the core stands; it uses the memory of an earlier one.
+	// Snapshot writes the core's state after its last Step, and reuses the memory of an
+	// earlier Snapshot.
 	Snapshot(into *Snapshot)
-	// Waits says what a request that waits would be refused for if it were now; false
-	// of one that does not wait.
+	// Waits returns the reason that the core would give if it refused the request now;
+	// false if the request does not wait.
 	Waits(id protocol.RequestID) (Reason, bool)
-	// String draws the state for a person.
+	// String shows the state, for tests and debugging.
 	String() string
 }
 
 // New makes the core of a policy that a scheduler service runs, one of Policies. It fails
-// if the name is unknown or the configuration out of range.
+// if the name is unknown or the configuration is out of range.
 func New(policy string, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", policy, err)
@@ -45,7 +47,7 @@ func New(policy string, config Config) (Core, error) {
 }
 
 // NewPlanner makes the core of a planner with these rules. It fails if the configuration
-// is out of range.
+// is out of range. Laboratory policies use it.
 func NewPlanner(o Options, config Config) (Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure planner: %w", err)
@@ -59,56 +61,57 @@ func newPlanner(o Options, config Config) Core {
 	return c
 }
 
-// Policies are the names that New knows, sorted.
+// Policies returns the names that New accepts, sorted.
 func Policies() []string { return []string{"clockwork", "echo", "faithful", "simple"} }
 
 // Config configures a core. The zero value is not valid; take Defaults.
 type Config struct {
-	// Outstanding is how many Infer actions a GPU has at most under policy
+	// Outstanding bounds the Infer actions without a result of one GPU, under policy
 	// simple; default 3.
 	Outstanding int
-	// MaxQueued is how many requests wait at most; default 100,000. More are
+	// MaxQueued bounds the waiting requests; default 100,000. Further ones are
 	// refused OVERLOADED.
 	MaxQueued int
 	// Attempts is how often a request (or the load of its model) is tried
 	// before a failure is final; default 3. The loss of its worker, or of a
-	// result, is no failure of a request's.
+	// result, does not count as a failure of the request.
 	Attempts int
 	// Lag is how much longer than planned a result may take before it counts
 	// as lost; default 500 ms.
 	Lag time.Duration
 	// LoadWindow is how long a LoadWeights or EvictWeights may wait at the
-	// worker; default 1 s.
+	// worker before it begins; default 1 s.
 	LoadWindow time.Duration
 	// EvictRetry is the pause after an eviction that failed; default 10 ms.
 	EvictRetry time.Duration
 	// Estimate configures the estimates of durations.
 	Estimate estimate.Config
 
-	// The rest is for the policies that plan lanes.
+	// The other fields are for the planner's policies.
 
 	// DefaultSLO is C of the load priorities: the time in which a GPU's
-	// outstanding work should be done; default 100 ms.
+	// outstanding work should be done; default 100 ms, at most 10 s.
 	DefaultSLO time.Duration
-	// Buffer is how long before its deadline a request is to be done at the
+	// Buffer is how long before its deadline a request should be done at the
 	// GPU, at most a twentieth of its budget; default 5 ms.
 	Buffer time.Duration
-	// Ahead is how far ahead of its beginning work is sent; default 3 ms.
+	// Ahead is how long before its planned begin work is sent; default 3 ms.
 	Ahead time.Duration
 	// Late is how much later than planned work may begin before its worker
 	// refuses it; default 10 ms.
 	Late time.Duration
-	// Future is how long an action takes to its worker, and the inputs to follow
-	// it, until results tell that it is more; default 1 ms.
+	// Future is the least time from sending an action until it can begin, inputs
+	// included; default 1 ms. Results may show that it takes longer (netdelay.go).
 	Future time.Duration
-	// Silent is how overdue a GPU may be and still get work; default 10 ms.
+	// Silent is how overdue a GPU's first result may be while the GPU still gets work;
+	// default 10 ms.
 	Silent time.Duration
-	// MaxLoadBudget is how long a request counts as demand for a load at most;
+	// MaxLoadBudget bounds the time for which a request counts as demand for a load;
 	// default 25 ms.
 	MaxLoadBudget time.Duration
-	// MaxBatch and MaxExec leave out batch sizes that are larger or take
-	// longer (unless every model on the GPU can spare the time); batch 1 always
-	// stays. Defaults 16 and 25 ms; 0 is no bound.
+	// MaxBatch (in items) and MaxExec leave out batch sizes that are larger or take
+	// longer, the latter unless every model on the GPU can spare the time; the smallest
+	// size always stays. Defaults 16 and 25 ms; 0 is no bound.
 	MaxBatch int
 	MaxExec  time.Duration
 }
@@ -146,37 +149,40 @@ func (c Config) Validate() error {
 	return c.Estimate.Validate()
 }
 
-// Event is what can happen to a core.
+// Event is an input of Core.Step: one of the types in this file.
 type Event interface{ event() }
 
-// Activate begins an epoch. One that is not above the present epoch is
-// ignored; a higher one refuses all that is known with SCHEDULER_LOST and
-// begins anew. Issuer is this process's random identity.
+// Activate begins an epoch. If the epoch is not above the present one, the event is
+// ignored. Otherwise every request of the present epoch is refused SCHEDULER_LOST, and
+// all state is replaced.
 type Activate struct {
+	// Epoch and Issuer (the random identity of this process) are in every action.
 	Epoch, Issuer uint64
 	State         protocol.ClockworkState
 }
 
-// Submit is a request; its deadline is now + Budget. An id that is still
-// known is ignored and counted (G8).
+// Submit is a request; its deadline is now + Budget. If a request with this id has not
+// ended, the event is ignored and counted (G8).
 type Submit struct{ protocol.Submission }
 
-// Result is a worker's answer to an action.
+// Result is a worker's result of an action.
 type Result struct{ protocol.Result }
 
-// WorkerJoined brings a worker, or its next incarnation.
+// WorkerJoined adds a worker, replaces an earlier incarnation of it, or updates the
+// models in its host memory.
 type WorkerJoined struct{ State protocol.WorkerState }
 
-// WorkerLost takes a worker away, if it still is this incarnation (0: any).
+// WorkerLost removes a worker if it is this incarnation (0: any). Its requests are
+// planned again.
 type WorkerLost struct {
 	ID          string
 	Incarnation uint64
 }
 
-// DoorLost forgets the requests of a front door; nobody waits for them.
+// DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
-// Tick says that the time asked for by Output.Wake has come.
+// Tick reports only that time has passed, as Output.Wake requests.
 type Tick struct{}
 
 func (*Activate) event()     {}
@@ -191,42 +197,47 @@ func (*Tick) event()         {}
 type Addressed struct {
 	Worker string
 	Action protocol.Action
-	// Plan is for those who watch; no part of the decision.
+	// Plan is for displays and recordings; the decision does not use it.
 	Plan Plan
 }
 
-// Plan is what a core expected of an action: when it would begin and end at the GPU
-// (what is promised to requests leaves more time), and then how many requests still waited for its model, of which so many
-// copies could be used.
+// Plan is what a core expected when it sent an action.
 type Plan struct {
-	Begin, End     protocol.Time
+	// Begin and End are the most likely times at the GPU. The times by which requests
+	// are admitted are later, because they leave time for slow messages.
+	Begin, End protocol.Time
+	// Queued counts the requests that still waited for the model, Copies the resident
+	// copies.
 	Queued, Copies int
 }
 
-// Output is what a Step wants done. Dispatches are of kind ToWorker or Answer,
-// Refusals of kind Refuse. Wake replaces every earlier one.
+// Output is the work for the driver after one Step.
 type Output struct {
-	Actions    []Addressed
+	Actions []Addressed
+	// Dispatches are of kind ToWorker or Answer, Refusals of kind Refuse.
 	Dispatches []protocol.Dispatch
 	Refusals   []protocol.Dispatch
-	// Reasons are those of a core's Refusals, one for each, for those who watch; no
-	// part of the decision.
+	// Reasons explain the Refusals, at the same indices, for displays and recordings.
+	// The decision does not use them.
 	Reasons []Reason
-	Wake    protocol.Time
+	// Wake is when the next Tick is due, Never for none. It replaces every earlier one.
+	Wake protocol.Time
 }
 
-// Stats count since the core was made, except Queued and InFlight, which are
-// of now. Submitted = Succeeded + Refused + Answered + Forgotten + Duplicates
-// + Queued + InFlight.
+// Stats count requests since the core was made, except for Queued and InFlight, which
+// are the present numbers. Submitted = Succeeded + Refused + Answered + Forgotten +
+// Duplicates + Queued + InFlight.
 type Stats struct {
+	// Forgotten counts requests of lost front doors that ended without a result OK.
 	Submitted, Succeeded, Refused, Answered, Forgotten, Duplicates int
-	Queued, InFlight                                               int
-	// Replanned counts requests put back after a failure; Strays results of no
-	// known action; Lost actions without a result.
+	// InFlight counts the requests that are members of an action.
+	Queued, InFlight int
+	// Replanned counts requests that were queued again after a failure, Strays results
+	// of no outstanding action, Lost actions without a result.
 	Replanned, Strays, Lost int
 }
 
-// echo answers every request at once: it measures the way there and back.
+// echo answers every request at once, so that the time of the messages alone is measured.
 type echo struct{ stats Stats }
 
 // Step answers a Submit; other events do nothing.

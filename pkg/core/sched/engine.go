@@ -7,42 +7,70 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// engine keeps the books that every policy decides by: the mirror of the
-// workers, the requests, the actions, the timers. Handlers change state and
-// mark models and GPUs dirty; settle then lets the policy send what has become
-// possible, so that no handler calls another.
+// engine keeps the state that every policy decides by: the mirror of the workers, the
+// requests, the actions, the timers. Handlers change state and mark models and GPUs
+// dirty; settle then lets the policy send what has become possible, so that no handler
+// calls another.
+//
+// Invariants: a known request is either in its model's queue or a member of an
+// outstanding action. Between steps no model and no GPU is dirty. An Activate replaces
+// all state except for config, policy, now, tickets, stats and reused memory.
 type engine struct {
-	config        Config
-	policy        policy
-	learner       learner // the policy, or nil if it is no learner
-	now           protocol.Time
-	fleetDelay    netDelay // of all workers
+	config Config
+	policy policy
+	// learner is the policy if it is a learner, otherwise nil.
+	learner learner
+	// now is the time of the current step; it never goes back.
+	now protocol.Time
+	// fleetDelay are the message delays over all workers.
+	fleetDelay    netDelay
 	epoch, issuer uint64
-	active        bool
-	fenced        bool // a worker obeys a higher epoch
-	lastAction    protocol.ActionID
-	tickets       uint64
+	// active: an epoch has begun. fenced: a worker has seen a higher epoch, so this
+	// core sends nothing more and refuses every new request.
+	active bool
+	fenced bool
+	// lastAction is the id of the last action; see epochShift.
+	lastAction protocol.ActionID
+	// tickets is the last number given by ticket.
+	tickets uint64
 
-	kinds    []string
-	models   []*model // in the order of the state
-	names    map[string]*model
-	profiles map[string][]protocol.Profile // by digest
-	costs    map[costKey]*cost
-	workers  []*worker // sorted by id
-	absent   map[string]*absence
-	gpus     []*gpu // in the order of workers
-	ofKind   []int  // how many of them are of each type
-	known    map[protocol.RequestID]*request
-	actions  map[protocol.ActionID]*action
-	timers   heap.Heap[due]
+	// kinds are the names of the GPU types. The index of a type stands for it in
+	// gpu.kind, model.costs and model.capable.
+	kinds []string
+	// models are in the order of the state; names are the same by name. They do not
+	// change within an epoch.
+	models []*model
+	names  map[string]*model
+	// profiles are all known profiles by model digest, complete or not.
+	profiles map[string][]protocol.Profile
+	// costs are the estimates; models with equal digests share them.
+	costs map[costKey]*cost
+	// workers are the live workers, sorted by id.
+	workers []*worker
+	// absent are lost workers whose transfers were outstanding, by id.
+	absent map[string]*absence
+	// gpus are the GPUs of workers, in this order; ofKind counts those of each type.
+	gpus   []*gpu
+	ofKind []int
+	// known are the requests that have not ended; actions are those without a result.
+	known   map[protocol.RequestID]*request
+	actions map[protocol.ActionID]*action
+	// timers are ordered by time, then by ticket.
+	timers heap.Heap[due]
 
+	// dirtyModels and dirtyGPUs are what settle must handle, each entry once.
 	dirtyModels []*model
 	dirtyGPUs   []*gpu
-	stats       Stats
-	out         Output
-	refs        []protocol.RequestRef // of the actions in out
-	ended       []*request            // to be used again
-	closed      []*action
+	// stats lacks InFlight, which Stats computes.
+	stats Stats
+	// out is the output of the current step; refs is the memory of its
+	// Action.Requests.
+	out  Output
+	refs []protocol.RequestRef
+	// ended and closed are requests and actions to be reused. A request that ended
+	// keeps its fields until the next Submit.
+	ended  []*request
+	closed []*action
 }
 
 func newEngine(config Config) *engine {
@@ -51,12 +79,13 @@ func newEngine(config Config) *engine {
 	return c
 }
 
-// decideBy gives the engine its policy.
+// decideBy sets the engine's policy, once, before the first step.
 func (c *engine) decideBy(p policy) {
 	c.policy = p
 	c.learner, _ = p.(learner)
 }
 
+// clear removes the state of an epoch.
 func (c *engine) clear() {
 	c.kinds, c.ofKind, c.models, c.workers, c.gpus, c.timers = nil, nil, nil, nil, nil, nil
 	c.dirtyModels, c.dirtyGPUs = nil, nil
@@ -97,7 +126,7 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 	return c.out
 }
 
-// begin makes the last Output's memory ready for the next one.
+// begin empties the output for the next step and keeps its memory.
 func (c *engine) begin() {
 	c.out.Actions, c.out.Dispatches = c.out.Actions[:0], c.out.Dispatches[:0]
 	c.out.Refusals, c.out.Reasons = c.out.Refusals[:0], c.out.Reasons[:0]
@@ -111,6 +140,8 @@ func (c *engine) Stats() Stats {
 	return s
 }
 
+// ticket returns a number above all earlier ones: it orders what has equal times, and
+// says which use of a replica was later.
 func (c *engine) ticket() uint64 {
 	c.tickets++
 	return c.tickets
@@ -137,11 +168,12 @@ func (c *engine) fire() {
 	}
 }
 
-// epochShift puts the epoch above the numbers of its actions. Workers know an
-// action by (issuer, id) and answer one they had before from memory; so an id
-// never comes again, also where one process is the scheduler twice.
+// epochShift is the number of bits of an action's id below its epoch. A worker identifies
+// an action by (issuer, id) and answers a repeated one from memory, so an id must not
+// repeat even if one process is the scheduler twice.
 const epochShift = 40
 
+// activate ends the present epoch and begins the next one.
 func (c *engine) activate(e Activate) {
 	if c.active && e.Epoch <= c.epoch {
 		return
@@ -172,7 +204,7 @@ func (c *engine) activate(e Activate) {
 	}
 }
 
-// adopt takes profiles that a worker brings, where no such profile is known.
+// adopt adds the profiles of a worker whose keys are not known yet.
 func (c *engine) adopt(profiles []protocol.Profile) {
 	for _, p := range profiles {
 		same := func(q protocol.Profile) bool {
@@ -184,6 +216,7 @@ func (c *engine) adopt(profiles []protocol.Profile) {
 	}
 }
 
+// markModel lets the policy serve a model at the end of this step.
 func (c *engine) markModel(m *model) {
 	if !m.dirty {
 		m.dirty = true
@@ -191,6 +224,7 @@ func (c *engine) markModel(m *model) {
 	}
 }
 
+// markGPU lets the policy fill a GPU at the end of this step.
 func (c *engine) markGPU(g *gpu) {
 	if !g.dirty {
 		g.dirty = true

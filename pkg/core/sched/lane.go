@@ -6,17 +6,22 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// lane predicts one GPU's execution lane. It knows the actions that were sent
-// and have no result, in order; the worker runs them one after the other.
+// lane predicts when a GPU's execution lane is free. The worker executes the Infers in
+// gpu.infers one after the other, in the order in which they were sent.
+//
+// Invariant: work is the sum of takes over gpu.infers.
 type lane struct {
-	begun protocol.Time // when the first of the open actions is taken to have begun
-	work  time.Duration // the open actions together
-	// hedge is how much sooner than planned the first of them may well begin: a plan
-	// leaves time for its messages that they seldom need.
+	// begun is when the first Infer of gpu.infers begins, or is assumed to have begun;
+	// valid while there is one.
+	begun protocol.Time
+	// work is the expected duration of all Infers without a result.
+	work time.Duration
+	// hedge is how much sooner than planned the first Infer is likely to begin, 0 if it
+	// follows another. A plan leaves time for messages that they seldom need.
 	hedge time.Duration
 }
 
-// add appends an action that should begin at start if nothing is before it.
+// add appends an action. If it is the first, it begins at start.
 func (l *lane) add(a *action, first bool, start protocol.Time) {
 	if first {
 		l.begun = start
@@ -24,7 +29,8 @@ func (l *lane) add(a *action, first bool, start protocol.Time) {
 	l.work += a.takes
 }
 
-// remove takes an action out; what follows a first one begins at its end.
+// remove removes an action that ended at `end`. If it was the first, the next one begins
+// then.
 func (l *lane) remove(a *action, first bool, end protocol.Time) {
 	l.work -= a.takes
 	if first {
@@ -32,8 +38,9 @@ func (l *lane) remove(a *action, first bool, end protocol.Time) {
 	}
 }
 
-// free is when the lane has done everything, as seen now. The first action
-// ends now at the earliest: a lane that is late slips with the clock.
+// free returns when the lane will have executed everything. The first action ends now at
+// the earliest, less the time of its result's message: while the first action is late,
+// free moves with the clock.
 func (g *gpu) free(now protocol.Time) protocol.Time {
 	if len(g.infers) == 0 {
 		return now
@@ -42,11 +49,11 @@ func (g *gpu) free(now protocol.Time) protocol.Time {
 	return max(now.Add(-g.worker.delay.fromWorker.value()), g.lane.begun.Add(first)).Add(g.lane.work - first)
 }
 
-// expectedFree is when the lane is likely to have done everything, which is sooner than it
-// may be planned with.
+// expectedFree returns when the lane is likely to have executed everything. It is for
+// Plan alone; decisions use free.
 func (g *gpu) expectedFree(now protocol.Time) protocol.Time { return g.free(now).Add(-g.lane.hedge) }
 
-// late is how overdue the first action is.
+// late returns how overdue the result of the first action is, 0 if it is not.
 func (g *gpu) late(now protocol.Time) time.Duration {
 	if len(g.infers) == 0 {
 		return 0

@@ -6,34 +6,39 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Messages to a worker and back take time that every plan has to contain, and that
-// differs from stack to stack: 0.1 ms within a host, 10 ms between sites. It is learned
-// from results, which say when the action arrived and when the result left, in this
-// core's time. Config.Future has room for a near one, and for one
-// message that is late; it stands for the way until enough is known.
+// Messages to a worker and back take time, which every plan must include and which
+// differs between deployments: 0.1 ms within a host, 10 ms between sites. The core
+// measures it by results, which carry the times of the action's arrival and of the
+// result's departure in the core's clock. Config.Future covers near workers and an
+// occasional slow message; it is used alone until results have arrived.
 //
-//	door --> core --> worker --> door
-//	           \-----> door -----^
+//	front door --> core --> worker --> front door
+//	                 \-----> front door --^
 //
-// A hop is taken to be the same everywhere. An action comes after one, the inputs
-// of its requests after two, through their door. A request was one hop under way
-// to the core, and its outputs will be one to their door.
+// All messages between two services are assumed to take the same time. An action
+// arrives after one message; the inputs of its requests after two, because their front
+// door sends them. A request took one message to the core, and its outputs take one
+// to the front door.
 
-// netDelay is what is known of the messages to a worker and from it.
+// netDelay is the measured time of the messages to a worker and from it.
 type netDelay struct {
 	toWorker, fromWorker minDelay
-	updatedAt            protocol.Time // when it last learned
+	updatedAt            protocol.Time // of the last sample, or of the last reset
 }
 
-// minDelay is the least that a message took of late: of the last window samples and
-// those of the window before. A machine that stands still for a moment delays
-// many messages as no network does, and they all come at once; the least knows
-// better as soon as one comes in time.
+// minDelay is the shortest recent time of a message: over the samples of the current
+// window and the window before. The minimum is used because a process that is paused for
+// a moment delays many messages at once, which says nothing about the network; one
+// message in time corrects that.
 type minDelay struct {
+	// now and before are the minima of the two windows; equal during the first window
+	// until a shorter sample arrives.
 	now, before time.Duration
-	samples     int
+	// samples counts all samples; 0: value is 0 and means nothing.
+	samples int
 }
 
+// window is the number of samples of a window.
 const window = 16
 
 func (h *minDelay) add(took time.Duration) {
@@ -51,7 +56,8 @@ func (h *minDelay) add(took time.Duration) {
 
 func (h *minDelay) value() time.Duration { return min(h.now, h.before) }
 
-// observeDelay takes note of an action's way and its result's.
+// observeDelay adds the message times of an action and its result, to its worker's delay
+// and to the fleet's.
 func (c *engine) observeDelay(a *action, r *protocol.Result) {
 	if r.Received == 0 || r.Sent == 0 {
 		return
@@ -63,8 +69,8 @@ func (c *engine) observeDelay(a *action, r *protocol.Result) {
 	}
 }
 
-// resetDelays forgets the way to workers that refused requests may have been for, if
-// nothing was learned for a while: what is refused brings no samples.
+// resetDelays removes the delays that may have caused a refusal, if they are older than
+// estimateTrust: a refused request brings no sample that could correct them.
 func (c *engine) resetDelays(m *model) {
 	c.fleetDelay.resetIfOld(c.now)
 	for _, r := range m.replicas {
@@ -72,14 +78,15 @@ func (c *engine) resetDelays(m *model) {
 	}
 }
 
+// resetIfOld removes a delay without a recent sample.
 func (w *netDelay) resetIfOld(now protocol.Time) {
 	if now.Sub(w.updatedAt) >= estimateTrust {
 		*w = netDelay{updatedAt: now}
 	}
 }
 
-// expected is what it takes until an Infer with these members can begin, as far as
-// that is known; else it is longer than any plan.
+// expected returns the likely time from sending an Infer with these members until it can
+// begin. Without samples it is longer than any plan.
 func (w *netDelay) expected(members []*request) time.Duration {
 	if w.toWorker.samples == 0 {
 		return time.Hour
@@ -92,7 +99,8 @@ func (w *netDelay) expected(members []*request) time.Duration {
 	return w.toWorker.value()
 }
 
-// inferDelay is how long from now on an Infer can begin at an idle GPU.
+// inferDelay returns how long an Infer sent now takes until it can begin at an idle GPU, as
+// plans assume it.
 func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
 	if p.Original {
 		return p.config.Future
@@ -100,24 +108,25 @@ func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
 	return max(p.config.Future, 2*w.toWorker.value()+p.config.Future/2)
 }
 
-// inferArrival is when an Infer sent now could begin at an idle GPU.
+// inferArrival returns when an Infer sent now can begin at an idle GPU.
 func (p *clockworkPolicy) inferArrival(g *gpu) protocol.Time {
 	return p.now.Add(p.inferDelay(&g.worker.delay))
 }
 
-// ahead is how far ahead of its beginning work is sent.
+// ahead returns how long before its planned begin work is sent to a GPU: Config.Ahead,
+// and more for a distant worker.
 func (p *clockworkPolicy) ahead(g *gpu) time.Duration {
 	return p.config.Ahead + p.inferDelay(&g.worker.delay) - p.config.Future
 }
 
-// loadOverhead is what a load takes beside the transfer until an Infer can begin: the
-// order, its result, and the Infer on their ways.
+// loadOverhead returns what a load takes in addition to its transfer until an Infer can
+// begin: the messages of the load, of its result, and of the Infer.
 func (p *clockworkPolicy) loadOverhead(w *netDelay) time.Duration {
 	return w.toWorker.value() + w.fromWorker.value() + p.inferDelay(w)
 }
 
-// replyDelay is what a request's way to the core and its outputs' to their door take
-// together, as far as Config.Future has no room for them.
+// replyDelay returns the time of two messages, the request to the core and its outputs to
+// the front door, less half of Config.Future, which is the reserve of every plan.
 func (p *clockworkPolicy) replyDelay() time.Duration {
 	if p.Original {
 		return 0
