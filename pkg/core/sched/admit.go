@@ -6,8 +6,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// admit refuses what no GPU could do in time: the lanes with what was sent,
-// and the transfer before it where no GPU holds the model.
+// admit refuses a request that no GPU can finish in time, given the actions already sent,
+// and the load if no GPU holds the model. Under overload it also refuses a request whose
+// model's queue is far too long.
 func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	r.model.minBudget.note(r.Budget, p.now)
 	best, ok := p.earliest(r)
@@ -29,8 +30,8 @@ func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	return err
 }
 
-// noteRejectedDemand has a model's weights loaded though nothing waits for them: whose
-// deadlines are shorter than a load would be turned away for ever.
+// noteRejectedDemand makes a rejected request count as demand for a load. Otherwise a model
+// whose deadlines are shorter than its load would be rejected for ever.
 func (p *clockworkPolicy) noteRejectedDemand(m *model) {
 	if !m.hasCopy() {
 		m.coldTickets = [2]uint64{p.ticket(), m.coldTickets[0]}
@@ -39,11 +40,11 @@ func (p *clockworkPolicy) noteRejectedDemand(m *model) {
 	}
 }
 
-// observeLoss counts a request that was lost to the work of others.
+// observeLoss raises pressure by one request that was lost because of other requests' work.
 func (p *clockworkPolicy) observeLoss() { p.pressure += (1 - p.pressure) / lossMemory }
 
-// finishIfIdle is when a request would be done if a GPU that holds its model had
-// nothing else to do; Never without such a GPU.
+// finishIfIdle returns when a request would be done if a GPU that holds its model were
+// idle; Never without such a GPU.
 func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	end := protocol.Never
 	for _, h := range r.model.holders {
@@ -52,14 +53,14 @@ func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	return end
 }
 
-// overloadQueueFactor is how many times what a model can serve in time is let in under
-// overload, one of its largest batches in any case: with more to choose from,
-// batches are larger.
+// overloadQueueFactor bounds a model's queue under overload, relative to what the model can
+// serve before the deadline; a queue of one largest batch is always admitted. It is above
+// 1 because batches are larger if there are more requests to choose from.
 const overloadQueueFactor = 4
 
-// backlog is how long a model's queue takes at the recent rate, if that is far
-// too long for one more request; else 0. Other models' queues say nothing: which
-// of them will be served is not known.
+// backlog returns how long a model's queue takes at its recent rate, if that is far too
+// long for one more request; otherwise 0. Other models' queues do not count, because it is
+// not known which of them will be served.
 func (p *clockworkPolicy) backlog(r *request) time.Duration {
 	m := r.model
 	if m.items < m.spec.MaxBatch() {
@@ -72,7 +73,7 @@ func (p *clockworkPolicy) backlog(r *request) time.Duration {
 	return wait
 }
 
-// quote is when a request of this size could be done by a copy.
+// quote returns when a copy could do a request of this size.
 func (p *clockworkPolicy) quote(h *replica, size int) quote {
 	q := quote{on: h, begin: p.start(h.gpu), exec: h.exec(size)}
 	if h.phase != resident {
@@ -86,7 +87,8 @@ func (p *clockworkPolicy) quote(h *replica, size int) quote {
 	return q
 }
 
-// quoteLoad is when it could be done by the first GPU that loaded the model now.
+// quoteLoad returns when the fastest type of live GPU could do a request of this size if it
+// loaded the model now; false if no live GPU can hold the model.
 func (p *clockworkPolicy) quoteLoad(m *model, size int) (best quote, ok bool) {
 	for kind, n := range m.capable {
 		if n == 0 {
@@ -101,8 +103,9 @@ func (p *clockworkPolicy) quoteLoad(m *model, size int) (best quote, ok bool) {
 	return best, ok
 }
 
-// earliest is by what a request could be done first, if nothing that waits came
-// before it, or the first that is in time; false when no live GPU can hold its model.
+// earliest returns the copy or load that could do a request first if no waiting request
+// came before it, or the first copy found that is in time; false if no live GPU can hold
+// the model.
 func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 	for _, h := range r.model.replicas {
 		if h.gpu.stalled {
@@ -122,8 +125,8 @@ func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 	return p.quoteLoad(r.model, r.size)
 }
 
-// offer implements policy: among copies that are there, as what waits is shed by
-// those; else among loads.
+// offer implements policy. If copies are resident, only those count, because dropHopeless
+// refuses waiting requests by them; otherwise copies that are being loaded, then loads.
 func (p *clockworkPolicy) offer(r *request) (best quote, ok bool) {
 	list := r.model.holders
 	if len(list) == 0 {
@@ -143,7 +146,8 @@ func (p *clockworkPolicy) offer(r *request) (best quote, ok bool) {
 	return p.quoteLoad(r.model, r.size)
 }
 
-// atIdle implements policy: as near as the copies are, or workers usually.
+// atIdle implements policy: with the message delays of the copies' workers if copies are
+// resident, otherwise with those of the fleet.
 func (p *clockworkPolicy) atIdle(r *request) (exec, load time.Duration) {
 	if cold, ok := p.quoteLoad(r.model, r.size); ok {
 		load = cold.end().Sub(p.now)

@@ -4,8 +4,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// choose makes the batch that a copy runs at start, of requests from first on,
-// leaves it in p.members and returns the size at which it runs (0: none).
+// choose selects the batch that a copy runs at `start`, of requests from first on. It puts
+// the members into p.members and returns the batch size at which they run; 0 for none.
 func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Time) int {
 	switch {
 	case p.bound != nil:
@@ -19,12 +19,12 @@ func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Tim
 	return p.largest(on, first, start)
 }
 
-// largest chooses how many run together. Every batch size b has the first
-// request that could be in it: the first whose deadline b meets. Those before
-// are lost to a batch that begins with it. So a larger batch costs requests
-// that a smaller one could save, and a smaller one costs time that a larger one
-// would use better. With the price of time at the present pressure, the best is
-// what yields most, with what could still be done after it.
+// largest selects how many requests run together. Every batch size has a first request
+// that it can serve: the first whose deadline it meets. The requests before that are lost
+// to such a batch. So a larger batch loses requests that a smaller one could serve, and a
+// smaller batch uses more time per request. The best batch has the highest value: its
+// items, less the price of its time under the present pressure, plus the value of the
+// batch that can still follow it.
 func (p *clockworkPolicy) largest(on *replica, first *request, start protocol.Time) int {
 	m := on.model
 	most := p.most(on)
@@ -58,7 +58,7 @@ func (p *clockworkPolicy) largest(on *replica, first *request, start protocol.Ti
 	return p.gather(on, best, start, most, true)
 }
 
-// batchFull: no request that waits could join the members of a batch.
+// batchFull reports whether no waiting request could join the members of a batch.
 func (p *clockworkPolicy) batchFull(size, most int) bool {
 	if size >= most || len(p.members) == 0 {
 		return size >= most
@@ -71,8 +71,8 @@ func (p *clockworkPolicy) batchFull(size, most int) bool {
 	return with == 0 || with > most
 }
 
-// gpuTimePrice is what a GPU's time is worth in requests: what it serves in it, as far
-// as requests are being lost.
+// gpuTimePrice returns the price of a GPU's time, in requests per nanosecond: the rate at
+// which the GPU serves, scaled by the pressure. It is 0 while no requests are lost.
 func (p *clockworkPolicy) gpuTimePrice(g *gpu) float64 {
 	if g.busyTime == 0 || !p.Priced {
 		return 0
@@ -80,11 +80,11 @@ func (p *clockworkPolicy) gpuTimePrice(g *gpu) float64 {
 	return g.served / g.busyTime * min(1, gain*p.pressure)
 }
 
-// gain is how fast pressure makes a GPU's time dear: at full price from a loss
-// of one request in sixteen on.
+// gain scales pressure to the price of a GPU's time: the full price applies once one
+// request in sixteen is lost.
 const gain = 16
 
-// count is the items of the members.
+// count returns the number of items of the members.
 func (p *clockworkPolicy) count() (items int) {
 	for _, r := range p.members {
 		items += r.Batch
@@ -92,8 +92,9 @@ func (p *clockworkPolicy) count() (items int) {
 	return items
 }
 
-// gather takes requests from first on while the batch meets all of their
-// deadlines (or, without strict, each alone) and has at most so many items.
+// gather puts requests from first on into p.members while the batch has at most `most`
+// items and, if strict, meets all of their deadlines. It returns the batch size. A single
+// request may exceed most.
 func (p *clockworkPolicy) gather(on *replica, first *request, start protocol.Time, most int, strict bool) int {
 	spec := &on.model.spec
 	p.members = p.members[:0]
@@ -113,8 +114,8 @@ func (p *clockworkPolicy) gather(on *replica, first *request, start protocol.Tim
 	return p.trim(on, size, items)
 }
 
-// trim gives up padding where two batches of the compiled sizes around take
-// less time than one padded one.
+// trim removes the last members of a padded batch if two batches, of the next smaller
+// compiled size and of the rest, take less time. It returns the batch size.
 func (p *clockworkPolicy) trim(on *replica, size, items int) int {
 	spec := &on.model.spec
 	if size == items || len(p.members) < 2 {
@@ -137,8 +138,8 @@ func (p *clockworkPolicy) trim(on *replica, size, items int) int {
 	return spec.Fits(items)
 }
 
-// fullest takes the largest compiled size of which there are enough requests
-// that it can still do in time, as the original does.
+// fullest selects the largest compiled size that enough waiting requests fill and whose
+// execution meets their deadlines, as the original does.
 func (p *clockworkPolicy) fullest(on *replica, start protocol.Time) int {
 	m := on.model
 	sizes := m.spec.BatchSizes
@@ -162,7 +163,8 @@ func (p *clockworkPolicy) fullest(on *replica, start protocol.Time) int {
 	return p.rest(on, start)
 }
 
-// rest runs a request whose items make no full batch at the next size.
+// rest selects the first request that can be in time by itself, padded, if no compiled size
+// can be filled.
 func (p *clockworkPolicy) rest(on *replica, start protocol.Time) int {
 	m := on.model
 	for r := m.head; r != nil; r = r.next {

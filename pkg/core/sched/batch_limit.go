@@ -23,18 +23,21 @@ const (
 // minBudget is the smallest recent budget of a model's requests.
 type minBudget struct {
 	budget time.Duration
-	at     protocol.Time
+	// at is when budget was noted, 0 for never. After budgetMemory the next budget
+	// replaces it, after twice that it has no effect.
+	at protocol.Time
 }
 
+// note takes the budget of a new request.
 func (t *minBudget) note(budget time.Duration, now protocol.Time) {
 	if t.at == 0 || budget <= t.budget || now.Sub(t.at) > budgetMemory {
 		t.budget, t.at = budget, now
 	}
 }
 
-// refreshSlack computes how long a GPU may be busy with one model before others miss
-// their budgets. It looks at every model of the GPU, so it is called only where it
-// decides something.
+// refreshSlack computes gpuPlan.slack: how long a GPU may execute one batch before requests
+// of another model miss their budgets. It visits every model of the GPU, so it runs at
+// most once in slackEvery, and only if the slack decides something.
 func (p *clockworkPolicy) refreshSlack(g *gpu) {
 	if !p.Long || g.slackAt != 0 && p.now.Sub(g.slackAt) < slackEvery {
 		return
@@ -50,7 +53,7 @@ func (p *clockworkPolicy) refreshSlack(g *gpu) {
 	}
 }
 
-// most is the largest batch that a copy may run.
+// most returns the largest batch size that a copy may run.
 func (p *clockworkPolicy) most(r *replica) int {
 	cost := r.model.costs[r.gpu.kind]
 	limit := p.config.MaxExec

@@ -7,35 +7,45 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// costKey names what equal durations are expected of: copies of a model share
-// their estimates.
+// costKey identifies estimates. Copies of a model have one digest and share them.
 type costKey struct {
 	digest, backend, version string
-	kind                     int
+	kind                     int // index of the GPU type in engine.kinds
 }
 
-// cost estimates the durations of one model on one type of GPU.
+// cost estimates the durations of one model on one type of GPU, from the profile at
+// first and then from results.
 type cost struct {
-	config     estimate.Config
-	profile    protocol.Profile
-	load       *estimate.Estimator
-	infer      []*estimate.Estimator       // by batch size, made when it is asked for
-	sizes      []protocol.BatchMeasurement // the profile's that may be used, ascending
-	sampledAt  []protocol.Time             // when each of them was last measured
-	updatedAt  protocol.Time               // when it last learned, or was forgiven
-	reviewedAt protocol.Time               // when it was last reconsidered
-	changes    uint64                      // of the estimates of executions
+	config estimate.Config
+	// profile gives the estimate of a batch size without samples. It may be of another,
+	// slower GPU type.
+	profile protocol.Profile
+	// load estimates the transfer of the weights to the GPU.
+	load *estimate.Estimator
+	// infer estimates executions; the index is the batch size. nil for a size that was
+	// not needed yet.
+	infer []*estimate.Estimator
+	// sizes are the profiled batch sizes that may be used, ascending; at least one.
+	sizes []protocol.BatchMeasurement
+	// sampledAt is when each batch size was last measured, 0 for never; indexed as infer.
+	sampledAt []protocol.Time
+	// updatedAt is when a sample was last added, or forgive last removed one.
+	// reviewedAt is when learn last compared the other sizes.
+	updatedAt  protocol.Time
+	reviewedAt protocol.Time
+	// changes counts the changes of execution estimates; it is part of queueVersion.
+	changes uint64
 }
 
-// estimateTrust is how long an estimate may keep requests away before it is doubted:
-// at least this long, and as long as two executions take by the profile.
+// estimateTrust is how long an estimate without new samples may cause refusals: at least
+// this long, and at least as long as two executions take by the profile.
 const estimateTrust = 100 * time.Millisecond
 
-// forgive doubts the estimates that make a request unmeetable: if nothing was
-// learned for a while, the largest sample is forgotten, until a request is let
-// through again and brings a new one. Else one slow execution could close a
-// model for ever, for what is refused brings no samples. A machine that stood
-// still for a moment slows all executions at once, so the wait is short.
+// forgive corrects the estimates that made a request unmeetable: if they got no sample for
+// a while, the largest sample is removed, until a request is admitted and brings a new
+// sample. Otherwise one slow execution could make a model refuse every request for ever,
+// because refused requests bring no samples. A process that was paused for a moment slows
+// all executions at once, so the time is short.
 func (c *engine) forgive(m *model, size int) {
 	for _, cost := range m.costs {
 		if cost == nil || c.now.Sub(cost.updatedAt) < max(estimateTrust, 2*cost.seed(size)) {
@@ -49,13 +59,15 @@ func (c *engine) forgive(m *model, size int) {
 	}
 }
 
-// excess is how far above what is usual by other sizes an estimate is believed.
+// excess bounds how far an old estimate may be above its profile, relative to the size
+// that was measured now.
 const excess = 1.25
 
-// learn takes a measurement, and reconsiders the other sizes by it: those of
-// which nothing was heard for a while, and which were slower by the profile than
-// this one is now. What slowed them is over, and as long as their estimates are
-// high they are not run and bring no samples.
+// learn adds a measurement of one batch size, and corrects the other sizes by the ratio of
+// this measurement to its profile. An estimate without a sample for estimateTrust loses
+// its largest samples while it exceeds its own profile by more than excess times that
+// ratio: whatever slowed that size is over, and while its estimate is high, the size is
+// not run and brings no samples.
 func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
 	c.changes++
 	c.at(size).Add(took)
@@ -75,6 +87,7 @@ func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
 	}
 }
 
+// newCost returns the estimates of a profile, with the batch sizes that config allows.
 func newCost(config Config, p protocol.Profile) *cost {
 	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99)}
 	for _, b := range p.Infer {
@@ -85,8 +98,8 @@ func newCost(config Config, p protocol.Profile) *cost {
 	return c
 }
 
-// most is the largest batch size that takes at most limit by the profile, and
-// the smallest there is if none does.
+// most returns the largest batch size whose profiled p99 is at most limit, the smallest
+// size if there is none.
 func (c *cost) most(limit time.Duration) int {
 	for i := len(c.sizes) - 1; i > 0; i-- {
 		if c.sizes[i].P99 <= limit {
@@ -96,8 +109,8 @@ func (c *cost) most(limit time.Duration) int {
 	return c.sizes[0].Batch
 }
 
-// at is the estimator of a batch size, seeded by the profile: between two
-// profiled sizes by interpolation.
+// at returns the estimator of a batch size. A new one starts with the profile's value, which
+// is interpolated between two profiled sizes.
 func (c *cost) at(size int) *estimate.Estimator {
 	if size < len(c.infer) && c.infer[size] != nil {
 		return c.infer[size]
@@ -109,12 +122,13 @@ func (c *cost) at(size int) *estimate.Estimator {
 	return c.infer[size]
 }
 
+// exec returns the estimated duration of an Infer of this batch size.
 func (c *cost) exec(size int) time.Duration { return c.at(size).Value() }
 
-// seed is the p99 of the profile.
+// seed returns the p99 of a batch size in the profile.
 func (c *cost) seed(size int) time.Duration { return c.profile.Interpolated(size, protocol.P99Of) }
 
-// kindOf gives the index of a GPU type, and teaches a new one to every model.
+// kindOf returns the index of a GPU type. A new type extends the tables of all models.
 func (c *engine) kindOf(name string) int {
 	for i, k := range c.kinds {
 		if k == name {
@@ -129,9 +143,9 @@ func (c *engine) kindOf(name string) int {
 	return len(c.kinds) - 1
 }
 
-// costOf finds the estimates of a model on a type of GPU. A type that was
-// never profiled borrows the slowest known profile until it has samples; a
-// model without any complete profile has nil and is not served.
+// costOf returns the estimates of a model on a type of GPU. For a type that was never
+// profiled they start with the slowest known profile. It returns nil for a model without
+// a complete profile, which is not served.
 func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
 	key := costKey{spec.Digest, spec.Backend, spec.BackendVersion, kind}
 	if known, ok := c.costs[key]; ok {
@@ -158,14 +172,15 @@ func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
 	return c.costs[key]
 }
 
+// slower compares two profiles at batch size 1.
 func slower(p, q *protocol.Profile) bool {
 	a, _ := p.At(1)
 	b, _ := q.At(1)
 	return a.P99 > b.P99
 }
 
-// earliestIfIdle is what serves a request of this size first if every lane were free;
-// false when no live GPU can hold the model.
+// earliestIfIdle returns the copy or load that would serve a request of this size first if
+// every lane were free; false if no live GPU can hold the model.
 func (c *engine) earliestIfIdle(m *model, size int) (best quote, ok bool) {
 	better := func(r *replica, wait time.Duration, on *cost) {
 		q := quote{on: r, begin: c.now, load: on.load.Value(), exec: on.exec(size)}
@@ -202,8 +217,8 @@ func (c *engine) earliestIfIdle(m *model, size int) (best quote, ok bool) {
 	return best, ok
 }
 
-// minExec is what a request of this size takes at least on the live GPUs that
-// can hold the model, 0 without any.
+// minExec returns the shortest execution of a request of this size on the live GPUs that
+// can hold the model, 0 without such a GPU.
 func (c *engine) minExec(m *model, size int) (exec time.Duration) {
 	for kind, n := range m.capable {
 		if n == 0 {
@@ -216,7 +231,8 @@ func (c *engine) minExec(m *model, size int) (exec time.Duration) {
 	return exec
 }
 
-// alone is what one item and the transfer of the weights take at least.
+// alone returns the execution of one item and the load of the weights, on the live GPU type
+// that executes it fastest; 0 without a GPU that can hold the model.
 func (c *engine) alone(m *model) (exec, load time.Duration) {
 	for kind, cost := range m.costs {
 		if m.capable[kind] > 0 && (exec == 0 || cost.exec(1) < exec) {
@@ -226,8 +242,7 @@ func (c *engine) alone(m *model) (exec, load time.Duration) {
 	return exec, load
 }
 
-// measured is the duration of a result's execution, 0 if it cannot be
-// believed.
+// measured returns the duration of a result's execution, 0 if it is implausible.
 func measured(r *protocol.Result) time.Duration {
 	d := r.End.Sub(r.Begin)
 	if r.Begin == 0 && r.End == 0 {

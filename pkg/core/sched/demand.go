@@ -15,40 +15,53 @@ import (
 //	                until it ends, and
 //	                exec(1)*C/load budget to W, its demand for a load, until it
 //	                begins, ends, or its load budget has passed
-//	a GPU g has     O_g, the shares of E it is given, and o_g, those of other
-//	                models alone
-//	g is given      E * x_g / sum of x over the GPUs that hold the model, with
+//	a GPU g has     O_g, the sum of its shares of all models' E, and o_g, that
+//	                sum without this model
+//	g's share is    E * x_g / sum of x over the GPUs that hold the model, with
 //	                x_g = C/o_g
 //	priority        p = W - sum of W * (x_g/sum x) * (C/O_g)
 //
-// where the GPUs are those that hold the model or are about to. p > 0 says that
-// another copy is worth loading: the demand is more than what the copies can do
+// where the GPUs are those that hold the model or are about to. p > 0 means that
+// another copy is worth loading: the demand is more than what the copies can serve
 // within C. Every step rounds to an integer, so that all machines decide alike.
 //
-// The original weighs by O_g, which holds the model's own share of a moment before:
+// The original weighs by O_g, which contains the model's own share of a moment before:
 // equal copies then swap a large and a small share for ever, one of them looks
 // idle, and no third copy is ever worth loading.
 
-// demand is what a request adds to its model's.
+// demand is one request's part of its model's demand, in nanoseconds of GPU time scaled
+// by C/budget. Only modelDemand and the planner change it.
 type demand struct {
+	// exec counts until the request ends; load counts while listed.
 	exec, load int64
-	until      protocol.Time // the load budget
-	prev, next *request      // in wanted's list of those with load demand
+	// until is when the load budget has passed and load no longer counts.
+	until protocol.Time
+	// prev and next link the requests of the model that are listed.
+	prev, next *request
 	listed     bool
 }
 
-// modelDemand is a model's demand. Requests with load demand are listed in the
-// order of arrival; one whose budget passes before those of earlier ones
-// counts until theirs have.
+// modelDemand is a model's demand, E and W of the formulas. Requests with load demand are
+// listed in the order of arrival. If the load budget of one passes before those of earlier
+// ones, its demand counts until theirs have passed.
+//
+// Invariants: load is the sum over the listed requests, exec the sum over all requests of
+// the model that have not ended.
 type modelDemand struct {
-	exec, load     int64
-	first, last    *request
-	queueEntry     heap.Node[*model] // in lanes.wants, by falling precedence
-	waitingForSlot bool              // in clockworkPolicy.waitingForSlot
-	spread         protocol.Time     // when it was shared among the copies last
-	meanEase       int64             // the mean of C/O then
+	exec, load int64
+	// first and last are the ends of the list, nil if it is empty.
+	first, last *request
+	// queueEntry is in clockworkPolicy.loadQueue, keyed by the negative loadRank.
+	queueEntry heap.Node[*model]
+	// waitingForSlot: the model is in clockworkPolicy.waitingForSlot.
+	waitingForSlot bool
+	// spread is when exec was last shared among the copies; meanEase is the result of
+	// that, in units of `unit`.
+	spread   protocol.Time
+	meanEase int64
 }
 
+// add adds a request's demand and lists the request.
 func (w *modelDemand) add(r *request) {
 	w.exec += r.demand.exec
 	w.load += r.demand.load
@@ -62,7 +75,7 @@ func (w *modelDemand) add(r *request) {
 	w.last = r
 }
 
-// loaded takes r's demand for a load away.
+// loaded removes r's demand for a load, if it still counts.
 func (w *modelDemand) loaded(r *request) {
 	d := &r.demand
 	if !d.listed {
@@ -82,32 +95,34 @@ func (w *modelDemand) loaded(r *request) {
 	d.prev, d.next, d.listed = nil, nil, false
 }
 
-// expire takes away the demand of those whose load budget has passed.
+// expire removes the load demand of requests whose load budget has passed.
 func (w *modelDemand) expire(now protocol.Time) {
 	for w.first != nil && w.first.demand.until < now {
 		w.loaded(w.first)
 	}
 }
 
-// hasDemand: requests wait, or were turned away of late because no GPU had it.
+// hasDemand reports whether requests wait for the model, or were recently rejected because
+// no GPU had its weights.
 func (m *model) hasDemand(now protocol.Time) bool {
 	return m.head != nil || now < m.rejectedDemandUntil
 }
 
-// unit is x of an idle GPU's fixed point: 1.0.
+// unit is 1.0 in the fixed-point numbers of ease.
 const unit = 1 << 16
 
-// leastWork is the least outstanding work a GPU is taken to have.
+// leastWork is the work of an idle GPU in the formulas, in nanoseconds, so that C/work is
+// finite.
 const leastWork = int64(time.Millisecond)
 
-// ease is C/work in fixed point.
+// ease returns C/work in fixed point.
 func ease(c time.Duration, work int64) int64 { return int64(c) * unit / max(work, leastWork) }
 
-// others is what a copy's GPU has to do for other models.
+// others returns o_g, the demand of other models on a copy's GPU.
 func (r *replica) others() int64 { return r.gpu.demand - r.share }
 
-// spread shares a model's demand for execution among the GPUs that hold it, and
-// returns the mean of C/O weighted by those shares (0 without any copy).
+// spread shares a model's demand for execution among the GPUs that hold it, and returns
+// the mean of C/O weighted by those shares, in fixed point (0 without any copy).
 func (m *model) spread(c time.Duration) (mean int64) {
 	if len(m.replicas) == 1 && m.replicas[0].serves() {
 		r := m.replicas[0]
@@ -133,32 +148,33 @@ func (m *model) spread(c time.Duration) (mean int64) {
 	return mean
 }
 
-// serves: the copy takes work, or will once it is there.
+// serves reports whether a copy gets work, or will get it once it is loaded: pending,
+// loading or resident, on a GPU that is not stalled.
 func (r *replica) serves() bool { return r.phase <= resident && !r.gpu.stalled }
 
-// hasCopy: some copy serves the model.
+// hasCopy reports whether some copy serves the model.
 func (m *model) hasCopy() bool { return slices.ContainsFunc(m.replicas, (*replica).serves) }
 
-// share is part/whole of n. A model's demand is far below 2^63/2^24 while a
-// part may be up to 100 times the unit.
+// share returns part/whole of n, in floating point since n times part may exceed an int64.
 func share(n, part, whole int64) int64 {
 	return int64(float64(n) * float64(part) / float64(whole))
 }
 
-// give sets a copy's share of its model's demand.
+// give sets a copy's share of its model's demand for execution.
 func (r *replica) give(share int64) {
 	r.gpu.demand += share - r.share
 	r.share = share
 }
 
-// Sharing among many copies takes a look at each, so it is not done anew for
-// every request: what the GPUs have to do changes little in spreadFor.
+// A model with more than manyCopies copies shares its demand at most once in spreadFor,
+// because that visits every copy, and the work of the GPUs changes little in that time.
 const (
 	manyCopies = 8
 	spreadFor  = time.Millisecond
 )
 
-// priority is p. The shares are of now, or of shortly before.
+// priority returns the load priority p, in nanoseconds. The shares may be up to spreadFor
+// old.
 func (m *model) priority(c time.Duration, now protocol.Time) int64 {
 	if len(m.replicas) <= manyCopies || now.Sub(m.demand.spread) >= spreadFor {
 		m.demand.spread, m.demand.meanEase = now, m.spread(c)

@@ -6,17 +6,16 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// A load takes time of two lanes: the weights' way to the GPU now, and the
-// execution lane once they are there. Where either is short, the models that
-// are worth it are loaded rather than those of which most work waits.
+// A load uses two lanes of a GPU: the transfer lane now, and the execution lane once the
+// weights are loaded. If either is a bottleneck, the models whose loads serve most
+// requests are loaded, rather than those with most waiting work.
 
-// loadRank is a model's rank among those that want a copy, the highest first;
-// 0 or less wants none. The original ranks by load priority, which is work: dear
-// models with large weights then go before many cheap ones. With worth, models
-// without a copy go first, by when their load must begin; but where loads are
-// too scarce for all, and for further copies, it counts how many of the requests
-// that wait the present copies leave over, for each second of transfer (in
-// thousandths).
+// loadRank returns a model's rank in the load queue, the highest first; 0 or less: no load.
+// The original ranks by load priority, which is work: expensive models with large weights
+// then precede many cheap ones. With Worth, models without a copy come first, by when
+// their load must begin. For further copies, and for all while load bandwidth is the
+// bottleneck, the rank is the number of waiting requests that the present copies cannot
+// serve, per 1000 seconds of transfer.
 func (p *clockworkPolicy) loadRank(m *model) int64 {
 	priority := p.priority(m)
 	if !p.Worth || priority <= 0 || m.head == nil {
@@ -53,8 +52,9 @@ func (m *model) due(end protocol.Time) protocol.Time {
 	return r.deadline
 }
 
-// observeCold takes note of a cold request: 1 if no load came for it in time, else 0.
-// When it changes what is scarce, the models that want copies are ranked anew.
+// observeCold adds a cold request to loadShortage: share is 1 if no load served it in time,
+// otherwise 0. If that changes whether load bandwidth is the bottleneck, the load queue is
+// ranked again.
 func (p *clockworkPolicy) observeCold(share float64) {
 	before := p.loadShortage >= shortageThreshold
 	p.loadShortage += (share - p.loadShortage) / lossMemory
@@ -65,8 +65,8 @@ func (p *clockworkPolicy) observeCold(share float64) {
 	}
 }
 
-// worthLoading: what waits for a model is worth the time of a GPU that it would take, at
-// the price of that (price). The time of a GPU for which nothing waits has none.
+// worthLoading reports whether a model's waiting requests are worth the time that they
+// would take on the GPU, at gpuTimePrice. The time of an idle GPU costs nothing.
 func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
 	if !p.Worth || m.head == nil || g.idle() {
 		return true
@@ -77,5 +77,5 @@ func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
 	return float64(items) > p.gpuTimePrice(g)*float64(takes)
 }
 
-// idle: nothing waits for the GPU, or it runs nothing.
+// idle reports whether a GPU executes nothing, or no copy waits for its execution lane.
 func (g *gpu) idle() bool { return len(g.infers) == 0 || g.runQueue.First() == nil }

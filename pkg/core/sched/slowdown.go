@@ -8,26 +8,30 @@ import (
 
 // A GPU that has become slow (hot, shared, failing) would spoil the estimates
 // that all GPUs of its type share. So each GPU has a slowdown: how its recent
-// executions compare with what is usual on its type. A slow GPU is planned with
-// its own slowdown, and what it measures is kept out of the estimates. The only GPU
-// of its type sets what is usual.
+// executions compare with the estimates of its type. A slow GPU is planned with
+// its own slowdown, and its measurements do not enter the estimates. The only GPU
+// of its type is never slow: its measurements are the estimates.
 type slowdown struct {
-	factor float64       // 1 is usual; averaged over the last executions
-	at     protocol.Time // of the last of them
+	// factor is the ratio of measured to estimated duration, averaged over the last
+	// executions; at least 1, which is usual.
+	factor float64
+	// at is when the last execution was judged.
+	at protocol.Time
 }
 
 const (
 	slowFrom       = 1.5 // the factor from which on a GPU counts as slow
-	suspicious     = 1.1 // above it, slow samples are not believed any more
-	slowest        = 2.0 // a single execution counts for no more than this much
+	suspicious     = 1.1 // the factor above which slow samples do not enter the estimates
+	slowest        = 2.0 // bounds the ratio of one execution while the GPU is not slow
 	slowdownWeight = 4   // EWMA with weight 1/4
 
-	slowdownMemory = time.Second // without an execution, after which a slowdown is forgotten
+	slowdownMemory = time.Second // without an execution, after which a slow GPU counts as usual
 )
 
+// slow reports whether the GPU is planned with its own slowdown.
 func (p *slowdown) slow() bool { return p.factor >= slowFrom }
 
-// of is how long something takes here that usually takes d.
+// of returns how long an execution takes on this GPU that usually takes d.
 func (p *slowdown) of(d time.Duration) time.Duration {
 	if !p.slow() {
 		return d
@@ -35,7 +39,8 @@ func (p *slowdown) of(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * p.factor)
 }
 
-// judge takes note of an execution, and says whether it tells what is usual.
+// judge adds an execution to the factor, and reports whether the execution may enter the
+// estimates of the GPU type.
 func (p *slowdown) judge(now protocol.Time, took, usual time.Duration) bool {
 	ratio := float64(took) / float64(max(1, usual))
 	believed := ratio < slowFrom || p.factor <= suspicious
@@ -48,15 +53,15 @@ func (p *slowdown) judge(now protocol.Time, took, usual time.Duration) bool {
 	return believed && !p.slow()
 }
 
-// recover forgets the slowdown of a GPU that has not shown it for a while: a slow
-// one may have got nothing to do because of it.
+// recover resets a slow GPU that has executed nothing for slowdownMemory: it may have got
+// no work because of its slowdown, and could not show otherwise.
 func (p *slowdown) recover(now protocol.Time) {
 	if p.slow() && now.Sub(p.at) > slowdownMemory {
 		p.factor = 1
 	}
 }
 
-// learn takes a measurement of an Infer into the estimates.
+// learn adds the measured duration of an Infer to the estimates, if judge accepts it.
 func (c *engine) learn(a *action, took time.Duration) {
 	g := a.replica.gpu
 	cost := a.replica.model.costs[g.kind]
@@ -70,7 +75,7 @@ func (c *engine) learn(a *action, took time.Duration) {
 	cost.learn(c.now, a.size, took)
 }
 
-// exec is what an Infer of this size takes on the copy's GPU.
+// exec returns how long an Infer of this batch size takes on the copy's GPU.
 func (r *replica) exec(size int) time.Duration {
 	return r.gpu.slowdown.of(r.model.costs[r.gpu.kind].exec(size))
 }

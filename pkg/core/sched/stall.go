@@ -3,16 +3,16 @@ package sched
 import "time"
 
 // A GPU is stalled once an Infer has no result stallAfter after it should have ended at
-// the latest: the GPU hangs, or its worker died and its heartbeats are not missed yet.
-// The copies on a stalled GPU count for nothing: requests that wait for them go to other
-// copies, or have one loaded elsewhere. Any result ends the stall, and so does the end
-// of the wait for its results, after which the GPU is tried again.
+// the latest: the GPU hangs, or its worker died and its heartbeats are not missing yet.
+// The copies on a stalled GPU do not count: waiting requests go to other copies, or cause
+// a load on another GPU. A result of the GPU ends the stall. So does the loss of all its
+// overdue actions (Config.Lag later): then the GPU gets work again.
 
-// stallAfter is longer than Config.Silent, from which on a GPU gets no more work:
-// a copy elsewhere costs another model its place.
+// stallAfter is longer than Config.Silent, after which a GPU gets no more work, because a
+// copy on another GPU may evict another model.
 const stallAfter = 50 * time.Millisecond
 
-// stall takes note of a GPU that owes a result.
+// stall makes a GPU stalled, because the result of an Infer is overdue.
 func (p *clockworkPolicy) stall(g *gpu) {
 	g.stalled = true
 	for _, r := range g.replicas {
@@ -21,13 +21,13 @@ func (p *clockworkPolicy) stall(g *gpu) {
 	}
 }
 
-// noteResult takes note of a result.
+// noteResult records the time of a GPU's result, and ends its stall.
 func (c *engine) noteResult(g *gpu) {
 	g.resultSeen = c.now
 	c.unstall(g)
 }
 
-// unstall lets a GPU's copies count again.
+// unstall ends a GPU's stall; its copies count again.
 func (c *engine) unstall(g *gpu) {
 	if !g.stalled {
 		return

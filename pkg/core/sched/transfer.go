@@ -2,7 +2,8 @@ package sched
 
 import "math"
 
-// weigh puts a model in its place among those that want a copy.
+// weigh updates a model's place in the load queue: by its loadRank, or outside of it if no
+// further copy is needed or possible.
 func (p *clockworkPolicy) weigh(m *model) {
 	rank := p.loadRank(m)
 	if rank <= 0 || !m.hasDemand(p.now) || p.fullyReplicated(m) {
@@ -16,11 +17,10 @@ func (p *clockworkPolicy) weigh(m *model) {
 	p.grant()
 }
 
-// priority is a model's load priority. Where no GPU has a copy and what waits
-// could still be done in time, it stays positive after the load budgets have
-// passed (the demand for execution counts then, which is less): nobody else
-// would bring the weights. It is least where nothing waits and requests were
-// turned away.
+// priority returns a model's load priority. For a model without a copy whose last request
+// could still be done in time, it stays positive after the load budgets have passed: then
+// the demand for execution counts, which is less. Otherwise its weights would never be
+// loaded. It is 1 if requests were rejected for the missing weights and none waits.
 func (p *clockworkPolicy) priority(m *model) int64 {
 	priority := m.priority(p.config.DefaultSLO, p.now)
 	if priority > 0 || !m.hasDemand(p.now) || m.hasCopy() {
@@ -36,7 +36,8 @@ func (p *clockworkPolicy) priority(m *model) int64 {
 	return max(1, m.demand.exec)
 }
 
-// transfer sees to a GPU's transfer lane.
+// transfer continues a GPU's transfer lane: with its pending load, or, if the lane is free,
+// with a load from the queue.
 func (p *clockworkPolicy) transfer(g *gpu) {
 	p.makeRoom(g)
 	if g.loading == nil && len(g.pending) == 0 {
@@ -49,7 +50,8 @@ func (p *clockworkPolicy) transfer(g *gpu) {
 	}
 }
 
-// retryWaiting has the models looked at again that found no home before.
+// retryWaiting marks the models that found no GPU for a copy before, so that serve tries
+// again.
 func (p *clockworkPolicy) retryWaiting() {
 	for _, m := range p.waitingForSlot {
 		m.demand.waitingForSlot = false
@@ -59,11 +61,10 @@ func (p *clockworkPolicy) retryWaiting() {
 	p.waitingForSlot = p.waitingForSlot[:0]
 }
 
-// fullyReplicated: every GPU that could hold the model has a copy, or gets one.
+// fullyReplicated reports whether every GPU that can hold the model has or gets a copy.
 func (p *clockworkPolicy) fullyReplicated(m *model) bool { return len(m.replicas) >= m.capableGPUs() }
 
-// grant promises copies to GPUs whose transfer lane is free, to the models that
-// come first.
+// grant assigns the free transfer lanes to the models that are first in the load queue.
 func (p *clockworkPolicy) grant() {
 	for {
 		first := p.loadQueue.First()
@@ -93,8 +94,9 @@ func (p *clockworkPolicy) grant() {
 	}
 }
 
-// bestGPU is the best GPU for another copy of a model: one whose transfer lane is
-// free, with pages free if there is such a one, and the least work.
+// bestGPU returns the best GPU for another copy of a model, nil for none: among those whose
+// transfer lane is free, the one where its load failed least, then one with enough free
+// pages, then the one with the least work.
 func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 	var best *gpu
 	most := int64(math.MaxInt64)
@@ -117,10 +119,10 @@ func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 	return best
 }
 
-// hasPagesFor: the GPU has pages for a model for which nobody waits, but requests were
-// turned away, without those of models that are used, or were since the last of
-// those requests but one. What is asked for less often than what it drives out is
-// not worth a load.
+// hasPagesFor reports whether a GPU has pages for a model whose requests were rejected and
+// none of which waits. Pages count if they are free, or if their model is idle and was
+// last used before the second to last of those requests: a load is not worth it if the
+// evicted model is used more often.
 func (g *gpu) hasPagesFor(m *model) bool {
 	pages := m.spec.Pages - g.vacant()
 	if pages <= 0 {
@@ -136,9 +138,9 @@ func (g *gpu) hasPagesFor(m *model) bool {
 	return false
 }
 
-// spreadLimit is how much work a GPU may have to be worth another copy: what the least
-// busy one with a copy has. Elsewhere another copy helps nobody and costs another
-// model its place.
+// spreadLimit returns how much work a GPU may have to get another copy: as much as the
+// least busy GPU with a copy. On a busier GPU the copy would serve no request earlier, and
+// may evict another model.
 func (m *model) spreadLimit() int64 {
 	least := int64(math.MaxInt64)
 	for _, r := range m.replicas {
@@ -149,6 +151,7 @@ func (m *model) spreadLimit() int64 {
 	return least
 }
 
+// better reports whether g is better than another GPU for a copy of a model.
 func (p *clockworkPolicy) better(g, than *gpu, m *model) bool {
 	if a, b := g.failures[m], than.failures[m]; a != b {
 		return a < b
@@ -159,7 +162,7 @@ func (p *clockworkPolicy) better(g, than *gpu, m *model) bool {
 	return g.demand < than.demand
 }
 
-// promise sets a copy of a model in motion.
+// promise assigns a copy of a model to a GPU; makeRoom begins its load.
 func (p *clockworkPolicy) promise(g *gpu, m *model) {
 	g.waitersRetried = false
 	r := p.newReplica(g, m, pending)
