@@ -96,7 +96,6 @@ type replica struct {
 // gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
 // LoadWeights outstanding; infers is in the order of sending.
 type gpu struct {
-	gpuPlan
 	worker                              *worker
 	id                                  int
 	kind                                int // index of its type
@@ -109,10 +108,11 @@ type gpu struct {
 	failures                            map[*model]int      // of loads since the last that succeeded
 	runQueue                            heap.Heap[*replica] // resident models that wait for this GPU
 	dirty                               bool
-	lane                                lane
-	slowdown                            slowdown
 	stalled                             bool          // an Infer has no result in time
 	resultSeen                          protocol.Time // when a result came from it last
+	lane                                lane
+	slowdown                            slowdown
+	gpuPlan                             // last, so that the lane and its timer are adjacent in memory
 }
 
 func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }
@@ -137,7 +137,6 @@ type worker struct {
 
 // model is a model of the epoch and its queue, a list ordered by (rank, seq).
 type model struct {
-	modelPlan
 	spec       protocol.ModelSpec
 	index      uint64
 	head, tail *request
@@ -150,6 +149,7 @@ type model struct {
 	replicas   []*replica // every phase but gone
 	roundRobin int        // over holders, under policy simple
 	dirty      bool
+	modelPlan
 }
 
 // capableGPUs is how many live GPUs can hold the model.

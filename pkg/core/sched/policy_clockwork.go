@@ -46,9 +46,9 @@ type modelPlan struct {
 
 // gpuPlan is what the planner keeps of a GPU.
 type gpuPlan struct {
+	nextSlotTimer    heap.Node[due] // when the lane takes more work
 	blocked          []*replica     // models whose requests came too late for this GPU
 	waitersRetried   bool           // models that wait for a slot were looked at again since something changed here
-	nextSlotTimer    heap.Node[due] // when the lane takes more work
 	slackAt          protocol.Time  // when its models were asked for leeway
 	slack            time.Duration  // how long they can spare it
 	served, busyTime float64        // of an execution, on average of late
