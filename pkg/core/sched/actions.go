@@ -7,8 +7,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// settle sends everything that has become possible. It ends, for each turn
-// either sends an action or leaves a dirty list shorter.
+// settle lets the policy send everything that has become possible. It ends, because each
+// round either sends an action or shortens a dirty list.
 func (c *engine) settle() {
 	for m, g := 0, 0; !c.fenced && (m < len(c.dirtyModels) || g < len(c.dirtyGPUs)); {
 		if m < len(c.dirtyModels) {
@@ -28,8 +28,8 @@ func (c *engine) settle() {
 	c.dirtyModels, c.dirtyGPUs = c.dirtyModels[:0], c.dirtyGPUs[:0]
 }
 
-// infer sends the members as one action of this size, which must begin by
-// latest.
+// infer sends the members as one Infer of this batch size. It must begin by latest; takes
+// is its expected duration.
 func (c *engine) infer(members []*request, size int, to *replica, takes time.Duration, latest protocol.Time) {
 	a := c.send(protocol.Infer, to, latest, takes)
 	a.size = size
@@ -61,12 +61,12 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	order.Plan = to.plan(g.expectedFree(c.now), takes)
 }
 
-// plan describes an action that will have ended by then.
+// plan returns the Plan of an action that ends at `end`.
 func (r *replica) plan(end protocol.Time, takes time.Duration) Plan {
 	return Plan{Begin: end.Add(-takes), End: end, Queued: r.model.queued, Copies: len(r.model.holders)}
 }
 
-// send emits an action and waits for its result until it is overdue.
+// send outputs an action and starts the timer of its result.
 func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, takes time.Duration) *action {
 	c.lastAction++
 	a := reused(&c.closed)
@@ -86,6 +86,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	return a
 }
 
+// newReplica adds a copy to the GPU and the model. The caller accounts for its pages.
 func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	r := &replica{model: m, gpu: g, phase: p, used: c.ticket()}
 	r.queueEntry.Of, r.retry.Of.replica = r, r
@@ -93,12 +94,14 @@ func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	return r
 }
 
+// capable reports whether a GPU can hold and execute a model: the model is in its worker's
+// host memory, has estimates for the GPU's type, and fits into the pages of this epoch.
 func (c *engine) capable(g *gpu, m *model) bool {
 	return m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
 }
 
-// makeRoom begins the first promised load once its pages are free, and sees
-// to it that they become free.
+// makeRoom begins a GPU's first pending load if its pages are free. Otherwise it drains
+// and evicts other copies for it. Pending loads of models without demand are removed.
 func (c *engine) makeRoom(g *gpu) {
 	for len(g.pending) > 0 && !g.pending[0].model.hasDemand(c.now) {
 		c.remove(g.pending[0])
@@ -127,9 +130,9 @@ func (c *engine) makeRoom(g *gpu) {
 	}
 }
 
-// victims chooses who leaves so that need pages become free: idle ones nobody
-// waits for first, then other idle ones, then busy ones; least recently used
-// first.
+// victims selects the resident copies to evict so that `need` pages become free: first idle
+// ones of models without waiting requests, then other idle ones, then busy ones; within
+// each, the least recently used first. If all are too few, it returns all.
 func (c *engine) victims(g *gpu, need int) []*replica {
 	if need <= 0 {
 		return nil
@@ -166,6 +169,7 @@ func (c *engine) victims(g *gpu, need int) []*replica {
 	return list
 }
 
+// stopDraining makes draining copies resident again, because no load needs their pages.
 func (c *engine) stopDraining(g *gpu) {
 	if g.leaving == 0 {
 		return
@@ -178,7 +182,7 @@ func (c *engine) stopDraining(g *gpu) {
 	}
 }
 
-// hold makes a replica resident, unhold ends that.
+// hold makes a replica resident: it may execute.
 func (c *engine) hold(r *replica) {
 	r.phase = resident
 	r.model.queuedAs = queueVersion{}
@@ -186,12 +190,14 @@ func (c *engine) hold(r *replica) {
 	c.markModel(r.model)
 }
 
+// unhold takes a resident replica out of use; the caller sets its next phase.
 func (c *engine) unhold(r *replica) {
 	r.model.holders = without(r.model.holders, r)
 	r.model.queuedAs = queueVersion{}
 	c.policy.replicaLeaves(r)
 }
 
+// load begins the load of a pending replica: the promise of pages becomes an allocation.
 func (c *engine) load(r *replica) {
 	g, pages := r.gpu, r.model.spec.Pages
 	g.pending = without(g.pending, r)
@@ -201,8 +207,8 @@ func (c *engine) load(r *replica) {
 	r.transfer = c.send(protocol.LoadWeights, r, c.now.Add(c.config.LoadWindow), r.model.costs[g.kind].load.Value())
 }
 
-// evict sends EvictWeights for a replica that is draining and idle, or that
-// is doubted. Its pages stay allocated until it is sure.
+// evict sends EvictWeights for a replica that is draining and idle, or in unknownPhase. Its
+// pages stay allocated until a result confirms the eviction.
 func (c *engine) evict(r *replica) {
 	if c.fenced {
 		return
@@ -214,7 +220,7 @@ func (c *engine) evict(r *replica) {
 	r.transfer = c.send(protocol.EvictWeights, r, c.now.Add(c.config.LoadWindow), 0)
 }
 
-// remove ends a replica and gives its pages, or the promise of them, back.
+// remove ends a replica in any phase, and frees its pages or the promise of them.
 func (c *engine) remove(r *replica) {
 	g, pages := r.gpu, r.model.spec.Pages
 	switch r.phase {

@@ -6,15 +6,16 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// simplePolicy is policy simple (package comment): so many actions to a GPU, whatever
-// they take.
+// simplePolicy is policy simple (package comment): each GPU has at most Config.Outstanding
+// actions, whatever their duration. gpu.runQueue is ordered by the arrival of the models'
+// first requests.
 type simplePolicy struct{ *engine }
 
 func (c *simplePolicy) target(budget time.Duration) time.Duration { return budget }
 func (c *simplePolicy) rank(r *request) int64                     { return int64(r.seq) }
 func (c *simplePolicy) replicaLeaves(r *replica)                  { r.gpu.runQueue.Remove(&r.queueEntry) }
 
-// admit refuses what even an idle GPU could not do in time.
+// admit refuses a request that even an idle GPU could not do in time.
 func (c *simplePolicy) admit(r *request) *protocol.Error {
 	if best, ok := c.earliestIfIdle(r.model, r.size); ok && best.end() > r.deadline {
 		return c.unmeetable(r, &verdict{best: best})
@@ -22,8 +23,10 @@ func (c *simplePolicy) admit(r *request) *protocol.Error {
 	return nil
 }
 
+// offer implements policy by idle lanes: the policy does not predict when lanes are free.
 func (c *simplePolicy) offer(r *request) (quote, bool) { return c.earliestIfIdle(r.model, r.size) }
 
+// atIdle implements policy without message delays.
 func (c *simplePolicy) atIdle(r *request) (exec, load time.Duration) {
 	_, load = c.alone(r.model)
 	exec = c.minExec(r.model, r.size)
@@ -39,6 +42,7 @@ func (c *simplePolicy) wanting() (n int) {
 	return n
 }
 
+// serve sends requests of a model, or gets it a copy if no GPU has one.
 func (c *simplePolicy) serve(m *model) {
 	c.pump(m)
 	c.place(m)
@@ -46,13 +50,14 @@ func (c *simplePolicy) serve(m *model) {
 
 func (c *simplePolicy) inferArrival(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
 
+// fill uses a GPU's free slots, then its transfer lane.
 func (c *simplePolicy) fill(g *gpu) {
 	c.start(g)
 	c.makeRoom(g)
 }
 
 // pump sends a model's requests round robin to the GPUs that hold it and have
-// a free slot; what is left takes its turn at each of them.
+// a free slot. If requests are left, the model enters the run queue of each of them.
 func (c *simplePolicy) pump(m *model) {
 	for m.head != nil && len(m.holders) > 0 {
 		to, hope := c.pick(m)
@@ -72,8 +77,8 @@ func (c *simplePolicy) pump(m *model) {
 	}
 }
 
-// pick finds the next holder with a free slot that meets the head's deadline;
-// hope says that some holder would meet it.
+// pick returns the next holder with a free slot that meets the head's deadline, nil for
+// none. hope reports whether some holder, with a free slot or not, would meet it.
 func (c *simplePolicy) pick(m *model) (to *replica, hope bool) {
 	for i := range m.holders {
 		at := (m.roundRobin + i) % len(m.holders)
@@ -90,6 +95,7 @@ func (c *simplePolicy) pick(m *model) (to *replica, hope bool) {
 	return nil, hope
 }
 
+// meets reports whether a copy that executes a request now meets its deadline.
 func (c *simplePolicy) meets(r *request, on *replica) bool {
 	return r.deadline.Add(-r.model.costs[on.gpu.kind].exec(r.size)) >= c.now
 }
@@ -129,8 +135,8 @@ func (c *simplePolicy) run(r *request, to *replica) {
 	c.infer([]*request{r}, r.size, to, took, r.deadline.Add(-took))
 }
 
-// place promises a copy of a model that waits and that no GPU holds to the
-// GPU where its load failed least, with most free pages.
+// place assigns a copy of a model with waiting requests and without a copy to a GPU: the
+// one where its load failed least, then the one with most free pages.
 func (c *simplePolicy) place(m *model) {
 	if m.head == nil {
 		return

@@ -6,97 +6,109 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Reason is why a request was refused, in the numbers by which that was decided. It
-// is a value without memory of its own: who keeps one copies it. Times are of the
-// core, 0 where they are not known.
+// Reason is why a request was refused, with the numbers that decided it. It is a plain
+// value: a copy stays valid. Times are by the core's clock, 0 if not known.
 type Reason struct {
 	Why Why
-	// At is when it was refused; Arrived when it came, and Deadline when it had to be
-	// done at the GPU. Reserve is what of its budget lies behind that: for the way of
-	// the answer, and a buffer.
+	// At is when the request was refused, Arrived when it arrived, and Deadline when it
+	// had to be done at the GPU. Reserve is the part of its budget after Deadline: for
+	// the messages to the client, and a buffer.
 	At, Arrived, Deadline protocol.Time
 	Reserve               time.Duration
-	// Ahead requests of its model waited when it came; Waiting wait now, with it.
+	// Ahead counts the requests of its model that waited when it arrived, Waiting those
+	// that waited at At.
 	Ahead, Waiting int
-	// Cold: no GPU had its model when it came. Copies of it are on so many of the GPUs
-	// that can hold it now, and Wanted is how many models wait for a load.
+	// Cold: no GPU had its model when it arrived. The others are numbers at the time of
+	// the refusal: resident copies of its model, live GPUs that can hold the model, and
+	// models that wait for a load.
 	Cold                 bool
 	Copies, GPUs, Wanted int
 
-	// Best is the copy, or the load, by which it could be done first; Earliest is when
-	// that is, or later where the queue of its model takes Backlog under overload.
+	// Best is the copy, or the load, that could do it first. Earliest is when that is
+	// done or, if later, when the model's queue is done. Backlog is how long that queue
+	// takes; 0 unless it decided, under overload.
 	Best     Offer
 	Earliest protocol.Time
 	Backlog  time.Duration
-	// Budget is the least with which it would have been taken as things stood; 0 where
-	// that is not known, or no budget helps.
+	// Budget is the least budget with which the request would have been admitted; 0 if
+	// not known, or if no budget would have helped.
 	Budget time.Duration
-	// Idle is when it would have been done had a GPU with the weights been idle when
-	// it came, and IdleLoad had an idle GPU loaded them then.
+	// Idle is when the request would have been done if a GPU with the weights had been
+	// idle at its arrival, IdleLoad if an idle GPU had loaded them then.
 	Idle, IdleLoad protocol.Time
 }
 
-// Offer is when a request could be done by one copy of its model, and what that is
-// made of: the later of lane and weights, and the execution.
+// Offer is when one copy of a model could do a request: the later of lane and weights,
+// plus the execution.
 type Offer struct {
-	// Worker and GPU have the copy; "" is a GPU that would have to load it first.
+	// Worker and GPU have the copy; Worker "" stands for a GPU that would have to load
+	// the weights first.
 	Worker string
 	GPU    int
-	// Open executions were sent there and have no result, the first of them of
-	// model With. Free is when they are done.
+	// Open counts the Infers sent to the GPU without a result; With is the model of the
+	// first. Free is when they are done.
 	Open int
 	With string
 	Free protocol.Time
-	// Reach is how long an Infer sent now takes until it can begin at an idle GPU;
-	// To and Back are what messages to the worker and from it take, as learned.
+	// Reach is how long an Infer sent now takes until it can begin at an idle GPU. To
+	// and Back are the measured times of messages to the worker and from it.
 	Reach, To, Back time.Duration
-	// Ready is when the weights can be used, 0 if they are there; Load is how long
+	// Ready is when the weights can be used, 0 if they are resident. Load is how long
 	// their transfer takes, Exec the execution.
 	Ready      protocol.Time
 	Load, Exec time.Duration
 }
 
-// Why is what a refusal is due to.
+// Why is the cause of a refusal.
 type Why uint8
 
 const (
 	whyUnknown    Why = iota
-	WhyFailed         // at a worker, or its load
-	WhyInactive       // this scheduler takes no requests
-	WhyOverdue        // its deadline had passed when it came
-	WhyInvalid        // it asks for what is not served
-	WhyNoGPU          // none can hold its model
+	WhyFailed         // a worker failed to execute it, or to load its model
+	WhyInactive       // this scheduler accepts no requests
+	WhyOverdue        // its deadline had passed when it arrived
+	WhyInvalid        // the model or the batch is invalid
+	WhyNoGPU          // no GPU can hold its model
 	WhyFull           // too many requests wait
 	WhyTight          // an idle GPU with the weights would be too late
 	WhyCold           // no GPU has the weights, and a load takes too long
-	WhyBusy           // GPUs with the weights have too much to do already
-	WhyBacklog        // too many of its model wait, under overload
-	WhyBehind         // GPUs with the weights ran others until it was too late
-	WhyLoadBehind     // weights of others were loaded until it was too late
-	WhyWorkerLost     // with it, or a result of its action did not come
-	WhyInput          // its input came too late to the worker
-	WhyLateStart      // its action's turn came later than planned
+	WhyBusy           // the GPUs with the weights have too much work already
+	WhyBacklog        // too many requests of its model wait, under overload
+	WhyBehind         // the GPUs with the weights executed other requests until it was too late
+	WhyLoadBehind     // GPUs loaded other models until it was too late
+	WhyWorkerLost     // its worker was lost, or the result of its action did not arrive
+	WhyInput          // its input arrived too late at the worker
+	WhyLateStart      // its action could not begin in its window
 )
 
-// quote is an Offer as it is reckoned with.
+// quote is when one copy of a model, or a GPU that loads it now, could do a request.
+// Decisions compare quotes; spell turns one into an Offer.
 type quote struct {
-	on    *replica      // nil: a GPU that would have to load the weights
-	begin protocol.Time // when an Infer sent now can begin, but for the weights
-	ready protocol.Time // when the weights can be used; 0: they can
-	load  time.Duration // their transfer
-	exec  time.Duration
+	// on is the copy; nil for a GPU that would have to load the weights.
+	on *replica
+	// begin is when an Infer sent now can begin if the weights are there. ready is when
+	// the weights can be used, 0 if they are resident.
+	begin protocol.Time
+	ready protocol.Time
+	// load and exec are the durations of the transfer and the execution.
+	load time.Duration
+	exec time.Duration
 }
 
+// end returns when the request is done.
 func (q *quote) end() protocol.Time { return max(q.begin, q.ready).Add(q.exec) }
 
-// verdict is what admission finds against a request.
+// verdict is why admission refuses a request.
 type verdict struct {
-	why     Why
-	best    quote
+	// why is whyUnknown for a request that is too late by best; whyTooLate decides then.
+	why Why
+	// best is the quote with the earliest end.
+	best quote
+	// backlog is Reason.Backlog.
 	backlog time.Duration
 }
 
-// notTaken says why a request cannot be served at all.
+// notTaken outputs the reason for a request that was refused before any quote.
 func (c *engine) notTaken(r *request, code protocol.Code) {
 	why := WhyInvalid
 	switch code {
@@ -112,8 +124,8 @@ func (c *engine) notTaken(r *request, code protocol.Code) {
 	c.out.Reasons = append(c.out.Reasons, c.circumstances(r, why))
 }
 
-// unmeetable refuses a request that would end too late, and says why before anything
-// is learned from that.
+// unmeetable returns the refusal of a request that would be done too late, and outputs its
+// reason with the estimates that decided it, before the refusal changes them.
 func (c *engine) unmeetable(r *request, v *verdict) *protocol.Error {
 	reason := c.circumstances(r, v.why)
 	c.weighed(&reason, r, v)
@@ -127,6 +139,7 @@ func (c *engine) unmeetable(r *request, v *verdict) *protocol.Error {
 	return err
 }
 
+// whyTooLate returns the cause of a deadline that cannot be met.
 func (r *Reason) whyTooLate() Why {
 	switch {
 	case r.Idle > r.Deadline:
@@ -137,7 +150,7 @@ func (r *Reason) whyTooLate() Why {
 	return WhyBusy
 }
 
-// refusedLater says why a request was given up that had been taken.
+// refusedLater outputs the reason for a request that is refused after its admission.
 func (c *engine) refusedLater(r *request, err *protocol.Error) {
 	reason := c.circumstances(r, c.whyGivenUp(r, err))
 	if reason.Why != WhyInactive {
@@ -148,6 +161,8 @@ func (c *engine) refusedLater(r *request, err *protocol.Error) {
 	c.out.Reasons = append(c.out.Reasons, reason)
 }
 
+// whyGivenUp returns the cause of a refusal after admission. The last failed action counts
+// first, then the error's code, then what the GPUs did meanwhile.
 func (c *engine) whyGivenUp(r *request, err *protocol.Error) Why {
 	switch {
 	case err.Code == protocol.SchedulerLost:
@@ -168,7 +183,7 @@ func (c *engine) whyGivenUp(r *request, err *protocol.Error) Why {
 	return WhyLoadBehind
 }
 
-// circumstances are a Reason without what it would have taken.
+// circumstances returns a Reason without Best, Earliest, Backlog, Budget and idle times.
 func (c *engine) circumstances(r *request, why Why) Reason {
 	reason := Reason{
 		Why: why, At: c.now, Arrived: r.arrived, Deadline: r.deadline, Reserve: r.Budget - r.deadline.Sub(r.arrived),
@@ -180,7 +195,7 @@ func (c *engine) circumstances(r *request, why Why) Reason {
 	return reason
 }
 
-// weighed adds what it would have taken.
+// weighed adds the fields that circumstances leaves out.
 func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 	q := &v.best
 	reason.Best, reason.Backlog = c.spell(q), v.backlog
@@ -194,7 +209,7 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 	reason.Idle, reason.IdleLoad = r.arrived.Add(idle), r.arrived.Add(load)
 }
 
-// spell writes an Offer out.
+// spell turns a quote into an Offer.
 func (c *engine) spell(q *quote) Offer {
 	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
 	if q.on == nil {
@@ -210,7 +225,8 @@ func (c *engine) spell(q *quote) Offer {
 	return o
 }
 
-// budget is the least of which so much is left before the deadline at the GPU.
+// budget returns the least budget whose deadline at the GPU is at least `need` after the
+// arrival.
 func (c *engine) budget(need time.Duration) time.Duration {
 	budget := need
 	for lacks := need - c.policy.target(budget); lacks > 0; lacks = need - c.policy.target(budget) {

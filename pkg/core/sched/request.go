@@ -7,6 +7,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
+// submit admits a request into its model's queue, or refuses it.
 func (c *engine) submit(s protocol.Submission) {
 	c.stats.Submitted++
 	if c.known[s.ID] != nil {
@@ -35,7 +36,7 @@ func (c *engine) submit(s protocol.Submission) {
 	c.enqueue(r)
 }
 
-// admit says why a request is refused at once, or sets its size.
+// admit returns why a request is refused at once; nil if it is admitted, with its size set.
 func (c *engine) admit(r *request) *protocol.Error {
 	m := r.model
 	switch {
@@ -70,8 +71,8 @@ func (c *engine) admit(r *request) *protocol.Error {
 	return nil
 }
 
-// unservable says why none of the live GPUs can ever serve the model; without
-// any GPU, or while no worker has it in host memory, there is still hope.
+// unservable returns why none of the live GPUs can ever serve the model. It returns nil if
+// that may change: if there is no GPU, or no worker has the model in host memory.
 func (c *engine) unservable(m *model) *protocol.Error {
 	if m.capableGPUs() > 0 || len(c.gpus) == 0 {
 		return nil
@@ -95,8 +96,8 @@ func (c *engine) unservable(m *model) *protocol.Error {
 	return err
 }
 
-// enqueue puts a request into its model's queue until its last moment: that
-// from which even an idle GPU would be late.
+// enqueue puts a request into its model's queue. Its timer fires when even an idle GPU
+// would be late.
 func (c *engine) enqueue(r *request) {
 	exec := c.minExec(r.model, r.size)
 	r.model.put(r)
@@ -109,6 +110,7 @@ func (c *engine) enqueue(r *request) {
 	c.markModel(r.model)
 }
 
+// dequeue removes a request from its model's queue.
 func (c *engine) dequeue(r *request) {
 	head := r.model.head == r
 	r.model.take(r)
@@ -120,6 +122,8 @@ func (c *engine) dequeue(r *request) {
 	}
 }
 
+// expire refuses a waiting request that no GPU can serve in time any more. A request that
+// was put back when its worker was lost gets that error.
 func (c *engine) expire(r *request) {
 	r.late = len(r.model.holders) > 0
 	r.unloaded = !r.late
@@ -130,13 +134,15 @@ func (c *engine) expire(r *request) {
 	c.refuse(r, c.late(r))
 }
 
+// late returns the error of a request that waited too long.
 func (c *engine) late(r *request) *protocol.Error {
 	err := protocol.Errorf(protocol.DeadlineExceeded, "waited %.3f ms for a GPU; what was left is too short to run it", ms(c.now.Sub(r.arrived)))
 	err.BudgetMS = ms(r.Elapsed + r.Budget)
 	return err
 }
 
-// refuse ends a request, wherever it is.
+// refuse ends a request that waits or is a member of an action. A request of a lost front
+// door ends without a refusal.
 func (c *engine) refuse(r *request, err *protocol.Error) {
 	if !r.orphan {
 		c.refusedLater(r, err)
@@ -150,7 +156,8 @@ func (c *engine) refuse(r *request, err *protocol.Error) {
 	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})
 }
 
-// drop takes a request out of the queue and out of what is known.
+// drop removes a request from the queue or its action, and ends it. If it was the last
+// one waiting, loads that are pending for its model may be removed.
 func (c *engine) drop(r *request) {
 	if r.waiting {
 		c.dequeue(r)
@@ -165,8 +172,8 @@ func (c *engine) drop(r *request) {
 	c.forget(r)
 }
 
-// forget is a request's end. It is used again for a later one, which only
-// submit asks for: until the end of the Step it stays as it is.
+// forget ends a request and keeps its memory for a later one. Only submit reuses it, so its
+// fields stay valid until the end of the step.
 func (c *engine) forget(r *request) {
 	if c.learner != nil {
 		c.learner.ended(r)
@@ -175,14 +182,15 @@ func (c *engine) forget(r *request) {
 	c.ended = append(c.ended, r)
 }
 
+// newRequest returns an empty request.
 func (c *engine) newRequest() *request {
 	r := reused(&c.ended)
 	*r = request{}
 	return r
 }
 
-// reused takes the last of what may be used again, or makes one. It is as it
-// was when it was put there.
+// reused removes and returns the last element of a list of reusable values, with its old
+// content, or a new one if the list is empty.
 func reused[T any](list *[]*T) *T {
 	n := len(*list)
 	if n == 0 {
@@ -193,7 +201,7 @@ func reused[T any](list *[]*T) *T {
 	return last
 }
 
-// requests returns the known ones that match, in the order of their arrival.
+// requests returns the known requests that match, in the order of their arrival.
 func (c *engine) requests(match func(*request) bool) []*request {
 	var found []*request
 	for _, r := range c.known {
@@ -210,6 +218,7 @@ func (c *engine) requests(match func(*request) bool) []*request {
 	return found
 }
 
+// doorLost marks the requests of a front door as orphans, and ends the waiting ones.
 func (c *engine) doorLost(door uint64) {
 	for _, r := range c.requests(func(r *request) bool { return r.ID.Door == door }) {
 		r.orphan = true
@@ -218,4 +227,6 @@ func (c *engine) doorLost(door uint64) {
 		}
 	}
 }
+
+// ms returns a duration in milliseconds.
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }

@@ -6,8 +6,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// result takes a worker's answer. One to no known action (a duplicate, one
-// given up, another issuer's) only counts.
+// result handles a worker's result. A result of no outstanding action (a duplicate, or of
+// an action that counts as lost) is only counted, one for another issuer is ignored. In
+// both cases its epoch still matters.
 func (c *engine) result(res *protocol.Result) {
 	if !c.active {
 		return
@@ -43,8 +44,8 @@ func (c *engine) result(res *protocol.Result) {
 	}
 }
 
-// fence stops this core: a worker obeys a newer scheduler. What waits is
-// handed back; what runs ends by its results.
+// fence stops this core, because a worker obeys a newer scheduler. Waiting requests are
+// refused SCHEDULER_LOST; executing ones end by their results.
 func (c *engine) fence() {
 	if c.fenced {
 		return
@@ -55,8 +56,8 @@ func (c *engine) fence() {
 	}
 }
 
-// close takes an action out of what is outstanding; end is when the worker
-// ended it, 0 where that is not known: it was now at the latest.
+// close ends the wait for an action's result. end is when the worker ended the action, by
+// the core's clock; 0 if that is not known, which counts as now.
 func (c *engine) close(a *action, end protocol.Time) {
 	delete(c.actions, a.id)
 	c.timers.Remove(&a.timer)
@@ -78,16 +79,18 @@ func (c *engine) close(a *action, end protocol.Time) {
 	c.markGPU(g)
 }
 
-// reuse keeps a closed action for a later one, when nothing leads to it.
+// reuse keeps the memory of a closed action for a later one. No reference to the action may
+// be left.
 func (c *engine) reuse(a *action) { c.closed = append(c.closed, a) }
 
-// idle evicts a draining replica after its last work.
+// idle evicts a draining replica once its last Infer has ended.
 func (c *engine) idle(r *replica) {
 	if r.phase == draining && r.busy == 0 {
 		c.evict(r)
 	}
 }
 
+// inferred handles the result of an Infer: its members end, or are planned again.
 func (c *engine) inferred(a *action, res *protocol.Result) {
 	if res.Code == protocol.OK {
 		if d := measured(res); d > 0 {
@@ -114,7 +117,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 	c.replanAll(a, failure(res), whyFailed(res.Code))
 }
 
-// replanAll puts back the members of an action that failed.
+// replanAll plans the members of a failed action again.
 func (c *engine) replanAll(a *action, err *protocol.Error, why Why) {
 	for _, r := range a.members {
 		r.tried = why
@@ -123,7 +126,7 @@ func (c *engine) replanAll(a *action, err *protocol.Error, why Why) {
 	}
 }
 
-// whyFailed is what a worker's code says of its members.
+// whyFailed returns the reason that a worker's code gives for the members of an action.
 func whyFailed(code protocol.Code) Why {
 	switch code {
 	case protocol.InputMissing:
@@ -138,7 +141,7 @@ func whyFailed(code protocol.Code) Why {
 	return WhyFailed
 }
 
-// failure says to a client what a worker's code means for its request.
+// failure returns the error that a client gets for a worker's failed result.
 func failure(res *protocol.Result) *protocol.Error {
 	code := protocol.Internal
 	switch res.Code {
@@ -154,8 +157,8 @@ func failure(res *protocol.Result) *protocol.Error {
 	return protocol.Errorf(code, "worker %s answered %s with %s: %s", res.Worker, res.Kind, res.Code, res.Message)
 }
 
-// replan puts a request whose action failed back into its queue, or refuses
-// it when that cannot help.
+// replan puts a request whose action failed back into its queue, or refuses it if it has no
+// attempt left, cannot be in time, or would fail again.
 func (c *engine) replan(r *request, err *protocol.Error) {
 	// Neither the loss of a worker nor an action that came too late, or before
 	// its input, is the request's failure; the deadline bounds those.
@@ -180,6 +183,8 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 	}
 }
 
+// loaded handles the result of a LoadWeights. A failure counts as an attempt of every
+// request that waits for the model.
 func (c *engine) loaded(a *action, res *protocol.Result) {
 	r := a.replica
 	g, m := r.gpu, r.model
@@ -221,7 +226,8 @@ func (c *engine) loadFailed(m *model, err *protocol.Error) {
 	c.markModel(m)
 }
 
-// markUnknown evicts a replica of which nobody knows whether it is on the GPU.
+// markUnknown evicts a replica whose load has an unknown outcome. It keeps its pages until
+// the eviction is confirmed.
 func (c *engine) markUnknown(r *replica) {
 	r.gpu.loading = nil
 	r.phase = unknownPhase
@@ -229,6 +235,8 @@ func (c *engine) markUnknown(r *replica) {
 	c.evict(r)
 }
 
+// evicted handles the result of an EvictWeights. A failed eviction is repeated after
+// EvictRetry.
 func (c *engine) evicted(a *action, res *protocol.Result) {
 	r := a.replica
 	if r.phase != evicting {
@@ -242,8 +250,8 @@ func (c *engine) evicted(a *action, res *protocol.Result) {
 	}
 }
 
-// overdue treats an action without a result as failed; an Infer first makes its
-// GPU stalled, for what runs there may end yet.
+// overdue handles the timer of an action without a result: the action counts as failed. An
+// Infer gets Config.Lag more, because it may still execute; meanwhile its GPU is stalled.
 func (c *engine) overdue(a *action) {
 	if a.kind == protocol.Infer && !a.overdue {
 		a.overdue = true

@@ -6,57 +6,68 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Snapshot is how a core stands after its last Step. It shares no memory with the
-// core; who takes many may have it written over (Core.Snapshot).
+// Snapshot is a core's state after its last Step, for displays. It shares no memory with
+// the core; Core.Snapshot can overwrite it. Times are by the core's clock.
 type Snapshot struct {
 	Now    protocol.Time
-	GPUs   []GPUSnapshot   // by worker and number
+	GPUs   []GPUSnapshot   // by worker id, then index
 	Models []ModelSnapshot // in the order of the state
-	// To and Back are what messages to workers and from them take, as learned of all.
+	// To and Back are the measured times of messages to workers and from them, over all
+	// workers; 0 without a sample.
 	To, Back time.Duration
-	// Wanted is how many models wait for a load.
+	// Wanted counts the models that wait for a load.
 	Wanted int
 }
 
-// GPUSnapshot is how a GPU stands.
+// GPUSnapshot is the state of a GPU.
 type GPUSnapshot struct {
-	Worker     string
-	GPU        int
-	Type       string
-	Pages      int // in all
-	Free       int // of those, not allocated or promised
-	Copies     int // models whose weights are there
-	Turns      int // models that wait for its execution lane
-	Stalled    bool
-	Pace       float64 // how much longer executions take than is usual; 1 where nothing is known
-	To, Back   time.Duration
-	Executions []ActionSnapshot // sent, without a result, in order
-	Transfers  []ActionSnapshot // sent or promised, in order
-	// ExecFree and LoadFree are when the lanes have done all that; now or before where
-	// they are idle.
+	Worker string
+	GPU    int
+	Type   string
+	// Pages are all weight pages; Free are those neither allocated nor promised.
+	Pages int
+	Free  int
+	// Copies counts the resident models; Turns those that wait for the execution lane.
+	Copies  int
+	Turns   int
+	Stalled bool
+	// Pace is the ratio of the executions' duration to what is usual on the GPU's type,
+	// at least 1; 1 without a measurement.
+	Pace float64
+	// To and Back are the measured times of messages to this worker and from it.
+	To, Back time.Duration
+	// Executions were sent and have no result; Transfers were sent or are pending. Both
+	// are in the order in which they run.
+	Executions []ActionSnapshot
+	Transfers  []ActionSnapshot
+	// ExecFree and LoadFree are when the two lanes are expected to be free, not after
+	// Now for an idle lane.
 	ExecFree, LoadFree protocol.Time
 }
 
-// ActionSnapshot is work on a lane, as it is expected.
+// ActionSnapshot is the work of one action, with its expected times.
 type ActionSnapshot struct {
-	Kind       protocol.Kind
-	Model      string
-	Batch      int // 0 but for an Infer
+	Kind  protocol.Kind
+	Model string
+	// Batch is the batch size and Requests the number of members; 0 except for Infer.
+	Batch      int
 	Requests   int
 	Begin, End protocol.Time
 }
 
-// ModelSnapshot is how a model stands.
+// ModelSnapshot is the state of a model.
 type ModelSnapshot struct {
-	Name    string
-	Copies  int // on GPUs, usable
-	Loading int // on their way
-	GPUs    int // that can hold it
-	Queued  int // requests that wait
-	// Submitted counts its requests since the epoch began.
+	Name string
+	// Copies counts the resident copies, Loading those pending or being loaded, GPUs the
+	// live GPUs that can hold the model.
+	Copies  int
+	Loading int
+	GPUs    int
+	// Queued counts the waiting requests, Submitted all since the epoch began.
+	Queued    int
 	Submitted uint64
-	// Exec and Load are the estimates in force of one item and of a transfer, on the
-	// GPUs where it is fastest.
+	// Exec and Load are the present estimates of one item's execution and of a load, on
+	// the GPU type that executes it fastest.
 	Exec, Load time.Duration
 }
 
@@ -73,6 +84,8 @@ func (c *engine) Snapshot(s *Snapshot) {
 	s.GPUs, s.Models = gpus, models
 }
 
+// gpuSnapshot places the Infers without a result one after the other, so that they end when
+// the lane is free.
 func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	s := GPUSnapshot{
 		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind], Pages: g.total, Free: g.vacant() - g.promised,
@@ -92,6 +105,7 @@ func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	return s
 }
 
+// transfers adds copies and transfers of a GPU: evictions, the present load, pending loads.
 func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 	add := func(kind protocol.Kind, r *replica, end protocol.Time) {
 		s.Transfers = append(s.Transfers, ActionSnapshot{Kind: kind, Model: r.model.spec.Name, Begin: s.LoadFree, End: end})
@@ -113,6 +127,7 @@ func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 	}
 }
 
+// modelSnapshot returns the state of a model.
 func (c *engine) modelSnapshot(m *model) ModelSnapshot {
 	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted}
 	for _, r := range m.replicas {

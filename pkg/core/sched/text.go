@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// String draws each GPU's pages, copies and outstanding work, then the queues.
+// String shows each GPU's pages, copies and outstanding work, then the queues.
 func (c *engine) String() string {
 	var b strings.Builder
 	s := c.Stats()

@@ -7,8 +7,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// join takes a worker in. The same incarnation again only brings its models
-// in host memory up to date: the mirror knows its GPUs better.
+// join adds a worker and mirrors its GPUs. For an incarnation that is present already, it
+// only updates the models in host memory: the mirror of the GPUs is newer than the state.
+// Another incarnation replaces the present one, which is lost.
 func (c *engine) join(w protocol.WorkerState) {
 	if !c.active {
 		return
@@ -50,24 +51,27 @@ func (c *engine) join(w protocol.WorkerState) {
 	c.setHosted(joined, w)
 }
 
-// absence is what was under way at a worker when it was lost. If the same
-// life comes back, the worker was only cut off: what it had been told may
-// still happen until then, whatever its state says now.
+// absence records the outstanding transfers of a lost worker. If the same incarnation
+// returns, the worker was only cut off: it may still execute transfers that it had
+// received, whatever its state says now.
 type absence struct {
 	incarnation uint64
-	until       protocol.Time
-	foreign     map[int]int // pages by GPU
-	unknown     []unknownCopy
+	// until is when none of the transfers can happen any more.
+	until protocol.Time
+	// foreign is gpu.foreign at the loss, by GPU index.
+	foreign map[int]int
+	// unknown are the copies with an outstanding transfer; at least one.
+	unknown []unknownCopy
 }
 
-// unknownCopy is a copy of which nobody knows whether it will be on the GPU.
+// unknownCopy is a copy that may or may not be on a GPU when its worker returns.
 type unknownCopy struct {
-	gpu   int
+	gpu   int // index of the GPU at its worker
 	model *model
 }
 
-// recordAbsence keeps the absence of a worker that has transfers open, and forgets
-// those that are over.
+// recordAbsence records the absence of a lost worker if it had outstanding transfers, and
+// removes absences whose transfers ended more than Config.Lag ago.
 func (c *engine) recordAbsence(w *worker) {
 	for id, a := range c.absent {
 		if a.until.Add(c.config.Lag) < c.now {
@@ -94,8 +98,8 @@ func (c *engine) recordAbsence(w *worker) {
 	}
 }
 
-// recoverUnknown ends the doubts about a GPU that is back: each copy is evicted once
-// nothing can bring it any more, and takes its pages until then.
+// recoverUnknown handles the unknown copies of a GPU whose worker has returned. Each copy
+// holds its pages until no outstanding transfer can load it any more, and is then evicted.
 func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
 	for _, d := range before.unknown {
@@ -115,8 +119,8 @@ func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	}
 }
 
-// mirror takes over what is on a GPU. Pages of models that are not of this
-// epoch are foreign: never free, never evicted by us.
+// mirror takes over the weights on a GPU from its worker's state. Pages of models that are
+// not of this epoch are foreign: never free, and never evicted by this core.
 func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	for _, name := range state.Models {
 		m := c.names[name]
@@ -129,7 +133,8 @@ func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	g.foreign = min(max(0, state.PagesUsed-g.allocated), g.total-g.allocated)
 }
 
-// setHosted sets which models a worker has in host memory.
+// setHosted sets which models a worker has in host memory, and lets the policy look again
+// at its GPUs and at all models with waiting requests.
 func (c *engine) setHosted(w *worker, state protocol.WorkerState) {
 	c.count(w, -1)
 	w.hosted = make(map[string]bool, len(state.Models))
@@ -148,7 +153,8 @@ func (c *engine) setHosted(w *worker, state protocol.WorkerState) {
 	}
 }
 
-// count keeps each model's number of capable GPUs.
+// count adds a worker's GPUs to each model's number of capable GPUs (by 1) or removes them
+// (by -1).
 func (c *engine) count(w *worker, by int) {
 	for _, m := range c.models {
 		for _, g := range w.gpus {
@@ -159,6 +165,7 @@ func (c *engine) count(w *worker, by int) {
 	}
 }
 
+// listGPUs derives gpus and ofKind from workers.
 func (c *engine) listGPUs() {
 	c.gpus = nil
 	clear(c.ofKind)
@@ -170,7 +177,8 @@ func (c *engine) listGPUs() {
 	}
 }
 
-// lose drops a worker with everything on it, and plans its requests anew.
+// lose removes a worker with its copies and actions, and plans its requests again on the
+// other workers.
 func (c *engine) lose(e WorkerLost) {
 	at := slices.IndexFunc(c.workers, func(w *worker) bool { return w.id == e.ID })
 	if at < 0 || e.Incarnation != 0 && c.workers[at].incarnation != e.Incarnation {
