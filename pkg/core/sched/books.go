@@ -7,116 +7,169 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// phase is where a copy of a model on a GPU stands. Pages are allocated from
-// loading on until the copy is gone; pending holds a promise of them.
+// phase is the state of a copy of a model on a GPU. A pending copy has a promise of its
+// pages; from loading until gone the pages are allocated.
 type phase uint8
 
 const (
-	pending phase = iota
-	loading
-	resident
-	draining // resident, gets no more work, evicted when idle
-	evicting
-	unknownPhase // may or may not be there until its retry, which evicts it
-	gone
+	pending      phase = iota // assigned to the GPU; its load has not been sent
+	loading                   // LoadWeights is outstanding
+	resident                  // the weights are on the GPU; the copy gets work
+	draining                  // on the GPU, gets no more work, evicted when idle
+	evicting                  // EvictWeights is outstanding, or is repeated after EvictRetry
+	unknownPhase              // may or may not be on the GPU; evicted at once, or when retry fires
+	gone                      // removed; no list holds it
 )
 
 var phaseNames = [...]string{"pending", "loading", "resident", "draining", "evicting", "doubted", "gone"}
 
-// due says whose timer fired: exactly one field is set.
+// due is the owner of a timer: exactly one field is set.
 type due struct {
-	request *request // its last moment in the queue has passed
+	request *request // no GPU can serve it in time any more
 	action  *action  // its result is overdue
-	replica *replica // its eviction is to be tried again
+	replica *replica // its eviction must be sent, possibly again
 	gpu     *gpu     // its execution lane takes more work
 }
 
-// request is what is known of a Submission until its end: waiting in its
-// model's queue, or a member of its action.
+// request is a Submission from its admission until its end. Between steps it is either
+// waiting in its model's queue or a member of action.
 type request struct {
 	protocol.Submission
-	seq        uint64 // order of arrival
-	rank       int64  // its place in the queue: seq or deadline, as the policy says
-	model      *model
-	size       int // at which it runs alone: Batch, padded
-	arrived    protocol.Time
-	deadline   protocol.Time // the last moment at which it may be done
-	waiting    bool          // in its model's queue
-	cold       bool
-	orphan     bool // its door is lost
-	late       bool // refused because its time was over, though a GPU had its model
-	unloaded   bool // refused because its time was over, and no GPU had its model
-	attempts   int
-	failure    *protocol.Error // the last, of a request put back
-	ahead      int             // requests of its model that waited when it came
-	tried      Why             // what its last action failed by; whyUnknown: none did
-	demand     demand
-	action     *action
+	// seq is the ticket of its arrival. rank is its place in the queue, which the
+	// policy chooses: seq or deadline; the least is first, equal ranks by seq.
+	seq  uint64
+	rank int64
+	// model is nil only for a request for an unknown model, which is not admitted.
+	model *model
+	// size is the batch size in items at which it runs alone: Batch, padded.
+	size    int
+	arrived protocol.Time
+	// deadline is when the request must be done at the GPU: arrived + policy.target of
+	// its budget.
+	deadline protocol.Time
+	// waiting: it is in its model's queue.
+	waiting bool
+	// cold: no GPU had its model when it arrived.
+	cold bool
+	// orphan: its front door is lost. It gets no refusal.
+	orphan bool
+	// late and unloaded: it was refused because no GPU could be in time any more, while
+	// a GPU had its model (late) or none had (unloaded). For the learner.
+	late     bool
+	unloaded bool
+	// attempts counts its failures, below Config.Attempts while it waits. failure is
+	// the last error, also of a failure that does not count; nil for none.
+	attempts int
+	failure  *protocol.Error
+	// ahead is how many requests of its model waited when it arrived.
+	ahead int
+	// tried is why its last action failed, whyUnknown if none failed.
+	tried  Why
+	demand demand
+	// action is the action it is a member of, nil while it waits.
+	action *action
+	// prev and next are its neighbours in the queue.
 	prev, next *request
-	timer      heap.Node[due]
+	// timer fires when even an idle GPU would be late; set while waiting.
+	timer heap.Node[due]
 }
 
+// before reports whether r precedes q in a queue.
 func (r *request) before(q *request) bool {
 	return r.rank < q.rank || r.rank == q.rank && r.seq < q.seq
 }
 
-// action is one that was sent and has no result yet. Members are the requests
-// of an Infer that still wait for it.
+// action was sent and has no result yet. Its fields do not change, except for members and
+// overdue.
 type action struct {
-	id       protocol.ActionID
-	kind     protocol.Kind
-	replica  *replica
-	members  []*request
-	size     int // at which Infer runs
-	sent     protocol.Time
-	latest   protocol.Time
-	takes    time.Duration
-	expected protocol.Time // when it ends if it begins at once
-	overdue  bool          // its result is overdue, though not given up yet
-	timer    heap.Node[due]
+	id      protocol.ActionID
+	kind    protocol.Kind
+	replica *replica
+	// members are the requests of an Infer that have not ended.
+	members []*request
+	// size is the batch size of an Infer, in items.
+	size int
+	// sent is when it was sent, latest the end of its window, takes its expected
+	// duration.
+	sent   protocol.Time
+	latest protocol.Time
+	takes  time.Duration
+	// expected is when it ends if it begins as soon as it is sent.
+	expected protocol.Time
+	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
+	overdue bool
+	// timer fires when the result is overdue, then when it counts as lost.
+	timer heap.Node[due]
 }
 
-// end is when it should have ended at the latest.
+// end returns when the action ends if it begins at the end of its window.
 func (a *action) end() protocol.Time { return a.latest.Add(a.takes) }
 
-// replica is a model's copy on one GPU.
+// replica is a model's copy on one GPU; a model has at most one on each.
 type replica struct {
 	model *model
 	gpu   *gpu
 	phase phase
-	busy  int    // Infer actions outstanding
-	used  uint64 // ticket of the last use; unique
-	// transfer is the LoadWeights or EvictWeights outstanding.
-	transfer   *action
-	queueEntry heap.Node[*replica] // in gpu.runQueue, keyed as the policy says
-	retry      heap.Node[due]
-	share      int64 // of its model's demand for execution
+	// busy counts the Infers without a result; > 0 prevents the eviction.
+	busy int
+	// used is the ticket of the last use: creation, load, or an Infer sent. No two
+	// replicas have the same.
+	used uint64
+	// transfer is the outstanding LoadWeights or EvictWeights, nil for none.
+	transfer *action
+	// queueEntry is in gpu.runQueue while requests of the model wait for this copy; the
+	// policy chooses its key. Only in phase resident.
+	queueEntry heap.Node[*replica]
+	// retry fires when evict must be called, in phases evicting and unknownPhase.
+	retry heap.Node[due]
+	// share is its part of the model's demand for execution, in units of demand.exec;
+	// the planner sets it.
+	share int64
 }
 
-// gpu mirrors one GPU. Invariants: foreign + allocated <= total; at most one
-// LoadWeights outstanding; infers is in the order of sending.
+// gpu mirrors one GPU.
+//
+// Invariants: foreign + allocated <= total; at most one LoadWeights is outstanding;
+// infers is in the order of sending, which is the order of execution.
 type gpu struct {
-	worker                              *worker
-	id                                  int
-	kind                                int // index of its type
+	// worker is nil once the worker is lost.
+	worker *worker
+	// id is the index at the worker; kind is the index of its type in engine.kinds.
+	id   int
+	kind int
+	// total are all pages; foreign those with weights of models that are not of this
+	// epoch; allocated those of replicas from loading until gone; promised those that
+	// pending replicas need.
 	total, foreign, allocated, promised int
-	leaving                             int // pages of draining and evicting replicas
-	infers                              []*action
-	replicas                            []*replica // every phase but gone, in order of creation
-	pending                             []*replica
-	loading                             *replica
-	failures                            map[*model]int      // of loads since the last that succeeded
-	runQueue                            heap.Heap[*replica] // resident models that wait for this GPU
-	dirty                               bool
-	stalled                             bool          // an Infer has no result in time
-	resultSeen                          protocol.Time // when a result came from it last
-	lane                                lane
-	slowdown                            slowdown
-	gpuPlan                             // last, so that the lane and its timer are adjacent in memory
+	// leaving are the pages of draining and evicting replicas, part of allocated.
+	leaving int
+	// infers are the Infers without a result.
+	infers []*action
+	// replicas are in every phase but gone, in order of creation. pending are those of
+	// them whose load has not been sent, in the order of loading. loading is the one
+	// whose LoadWeights is outstanding, nil for none.
+	replicas []*replica
+	pending  []*replica
+	loading  *replica
+	// failures counts the failed loads of a model since the last that succeeded.
+	failures map[*model]int
+	// runQueue are resident replicas with waiting requests, the next to run first.
+	runQueue heap.Heap[*replica]
+	// dirty: the GPU is in engine.dirtyGPUs.
+	dirty bool
+	// stalled: the result of an Infer is overdue; see stall.go.
+	stalled bool
+	// resultSeen is when the last result of the GPU arrived, 0 for never.
+	resultSeen protocol.Time
+	lane       lane
+	slowdown   slowdown
+	gpuPlan    // last, so that the lane and its timer are adjacent in memory
 }
 
+// vacant returns the number of pages that are neither foreign nor allocated.
 func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }
 
+// replica returns the copy of a model on this GPU, nil for none.
 func (g *gpu) replica(m *model) *replica {
 	for _, r := range m.replicas {
 		if r.gpu == g {
@@ -126,33 +179,49 @@ func (g *gpu) replica(m *model) *replica {
 	return nil
 }
 
-// worker is a live worker; hosts are the models in its host memory.
+// worker is a live worker.
 type worker struct {
 	id          string
 	incarnation uint64
-	gpus        []*gpu
-	hosted      map[string]bool
-	delay       netDelay
+	// gpus are its GPUs, without duplicate indices.
+	gpus []*gpu
+	// hosted are the names of the models in its host memory, of any epoch.
+	hosted map[string]bool
+	// delay are the times of its messages; the first samples come with its first
+	// results.
+	delay netDelay
 }
 
-// model is a model of the epoch and its queue, a list ordered by (rank, seq).
+// model is a model of the epoch with its queue, a list ordered by (rank, seq).
+//
+// Invariants: queued and items are the numbers of requests and items in the queue.
 type model struct {
-	spec       protocol.ModelSpec
-	index      uint64
+	spec protocol.ModelSpec
+	// index is its place in engine.models; it breaks ties between models.
+	index uint64
+	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
 	queued     int
-	submitted  uint64     // requests since the epoch began
-	items      int        // of the queued requests together
-	costs      []*cost    // by GPU type; nil where nothing is known
-	capable    []int      // GPUs that can hold it, by GPU type
-	holders    []*replica // phase resident
-	replicas   []*replica // every phase but gone
-	roundRobin int        // over holders, under policy simple
-	dirty      bool
+	// submitted counts its requests since the epoch began, refused ones included.
+	submitted uint64
+	items     int
+	// costs are the estimates by GPU type, nil without a complete profile of the model.
+	costs []*cost
+	// capable counts the live GPUs that can hold the model, by GPU type.
+	capable []int
+	// holders are its resident replicas, in the order in which they became resident;
+	// replicas are in every phase but gone, in order of creation.
+	holders  []*replica
+	replicas []*replica
+	// roundRobin is the index in holders where policy simple continues; it may be past
+	// the end.
+	roundRobin int
+	// dirty: the model is in engine.dirtyModels.
+	dirty bool
 	modelPlan
 }
 
-// capableGPUs is how many live GPUs can hold the model.
+// capableGPUs returns how many live GPUs can hold the model.
 func (m *model) capableGPUs() (n int) {
 	for _, of := range m.capable {
 		n += of
@@ -160,8 +229,9 @@ func (m *model) capableGPUs() (n int) {
 	return n
 }
 
-// put inserts r by its rank. New requests belong near the tail and are placed
-// from there; those put back are older than nearly all and come from the head.
+// put inserts r into the queue by its rank. A new request belongs near the tail, so its
+// place is searched from there; one that was queued before is older than most, so its
+// place is searched from the head.
 func (m *model) put(r *request) {
 	m.queued++
 	m.items += r.Batch
@@ -189,6 +259,7 @@ func (m *model) put(r *request) {
 	}
 }
 
+// take removes r from the queue.
 func (m *model) take(r *request) {
 	m.queuedAs = queueVersion{}
 	m.queued--

@@ -58,13 +58,13 @@ const (
 	Single                  // one request at a time
 )
 
-// BatchBound bounds the batches of one epoch, by what executions show. Models are numbered
-// in the order of the state, from 0.
+// BatchBound bounds the batches of one epoch, for example by the executions so far. Models
+// are numbered in the order of the state, from 0.
 type BatchBound interface {
 	// Most returns how many items a batch of the model may have, at least 1. A request
 	// with more items runs alone.
 	Most(model int) int
-	// Observe takes note of an execution that succeeded, in the order of the results.
+	// Observe receives each execution that succeeded, in the order of the results.
 	Observe(Execution)
 }
 

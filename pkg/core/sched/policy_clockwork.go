@@ -13,56 +13,86 @@ import (
 // lanes are free and send work only shortly before (package comment). Its members differ
 // in their Options alone.
 //
-// A GPU whose execution lane takes more work (open) has an empty run queue: what could
-// run there has been sent. So a request that joins a queue that is not empty need not
-// look at the GPUs.
+// Invariant: between steps, and without Options.Defer, a GPU whose execution lane takes
+// more work (open) has an empty run queue, because all that could run there has been
+// sent. So a request that joins a queue that is not empty need not visit the GPUs.
 type clockworkPolicy struct {
 	*engine
 	Options
-	loadQueue heap.Heap[*model] // models with positive load priority, the highest first
-	members   []*request        // scratch of batches
-	bound     BatchBound        // of this epoch's batches; nil without Options.NewBound
-	// waitingForSlot are models that wanted a copy when no free lane was for them, each
-	// once.
+	// loadQueue are the models with demand and a positive loadRank that can get another
+	// copy, the highest rank first.
+	loadQueue heap.Heap[*model]
+	// members are the requests of the batch being selected; every selection overwrites
+	// them.
+	members []*request
+	// bound bounds the batches of this epoch, nil without Options.NewBound.
+	bound BatchBound
+	// waitingForSlot are models that needed a copy when no GPU with a free transfer lane
+	// suited them, each once. They are tried again when a GPU changes (waitersRetried).
 	waitingForSlot []*model
-	// transfersBusy: no GPU's transfer lane was free when it was last looked for.
+	// transfersBusy: the last search found no GPU with a free transfer lane. Cleared
+	// when a lane becomes free.
 	transfersBusy bool
-	// pressure is an EWMA of the share of requests that are lost in the queue.
+	// pressure is an EWMA of the share of requests lost because of other requests' work,
+	// 0 to 1, over lossMemory requests.
 	pressure float64
-	// loadShortage is an EWMA of the share of cold requests that no load came for in time.
+	// loadShortage is an EWMA of the share of cold requests that no load served in time,
+	// 0 to 1, over lossMemory cold requests.
 	loadShortage float64
 }
 
-// modelPlan is what the planner keeps of a model.
+// modelPlan is the planner's state of a model.
 type modelPlan struct {
-	demand              modelDemand
-	minBudget           minBudget
-	coldTickets         [2]uint64     // tickets of the last two requests that found no copy, the latest first
-	rejectedDemandUntil protocol.Time // until when requests that were turned away count as demand for a load
-	servedAt            protocol.Time // when it was last served, or its queue began
-	itemInterval        time.Duration // between two items served, on average of late
-	queuedAs            queueVersion  // by which every copy got its turn; zero if that is not so
+	demand    modelDemand
+	minBudget minBudget
+	// coldTickets are the tickets of the last two requests that found no copy, the
+	// latest first; 0 for none.
+	coldTickets [2]uint64
+	// rejectedDemandUntil is until when a rejected request counts as demand for a load.
+	rejectedDemandUntil protocol.Time
+	// servedAt is when a batch was last sent or, if later, when a request last entered
+	// the empty queue; 0 before the first request.
+	servedAt protocol.Time
+	// itemInterval is the mean time per item while requests waited, an EWMA with weight
+	// 1/8 over batches.
+	itemInterval time.Duration
+	// queuedAs is the version by which all resident copies are queued, at GPUs that take
+	// no more work; zero if that is not so.
+	queuedAs queueVersion
 }
 
-// gpuPlan is what the planner keeps of a GPU.
+// gpuPlan is the planner's state of a GPU.
 type gpuPlan struct {
-	nextSlotTimer    heap.Node[due] // when the lane takes more work
-	blocked          []*replica     // models whose requests came too late for this GPU
-	waitersRetried   bool           // models that wait for a slot were looked at again since something changed here
-	slackAt          protocol.Time  // when its models were asked for leeway
-	slack            time.Duration  // how long they can spare it
-	served, busyTime float64        // of an execution, on average of late
-	demand           int64          // shares of the models' demand for execution here
+	// nextSlotTimer fires when the execution lane takes more work; fill sets it if copies
+	// wait in the run queue.
+	nextSlotTimer heap.Node[due]
+	// blocked are copies that left the run queue while their models' requests were too
+	// late for this GPU; fill queues them again.
+	blocked []*replica
+	// waitersRetried: waitingForSlot has been tried again since this GPU last changed in
+	// a way that matters to it.
+	waitersRetried bool
+	// slackAt is when slack was computed, 0 for never. slack is how long a batch may
+	// take before other models on the GPU miss their budgets (batch_limit.go).
+	slackAt protocol.Time
+	slack   time.Duration
+	// served and busyTime are the mean number of requests and the mean duration, in
+	// nanoseconds, of an execution: EWMAs with weight 1/32.
+	served, busyTime float64
+	// demand is the sum of its replicas' shares, O_g of the load priorities.
+	demand int64
 }
 
-// queueVersion is what the queue entries of a model's copies follow from: the first request in
-// the queue, the largest batch there are enough for, and what it takes.
+// queueVersion determines the queue entries of a model's copies: as long as it is the same,
+// so are they. first is the seq of the first request in the queue, size the largest batch
+// that the queue fills, changes the number of changes of the execution estimates.
 type queueVersion struct {
 	first   uint64
 	size    int
-	changes uint64 // of the estimates
+	changes uint64
 }
 
+// currentVersion returns the version of a queue that is not empty.
 func (m *model) currentVersion() queueVersion {
 	l := queueVersion{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
 	for _, cost := range m.costs {
@@ -79,7 +109,7 @@ func newClockworkPolicy(c *engine, o Options) *clockworkPolicy {
 	return p
 }
 
-// reset forgets what was of an epoch.
+// reset removes the state of an epoch.
 func (p *clockworkPolicy) reset() {
 	*p = clockworkPolicy{engine: p.engine, Options: p.Options}
 	if p.NewBound != nil {
@@ -87,8 +117,8 @@ func (p *clockworkPolicy) reset() {
 	}
 }
 
-// target keeps a buffer before the deadline for the way back. The original's
-// is later than the deadline when the budget is tight.
+// target keeps a reserve before the deadline for the messages to the client. With the
+// original's rule, the result is later than the deadline if the budget is tight.
 func (p *clockworkPolicy) target(budget time.Duration) time.Duration {
 	if p.Original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
@@ -103,7 +133,7 @@ func (p *clockworkPolicy) rank(r *request) int64 {
 	return int64(r.seq)
 }
 
-// queued counts the request as demand.
+// queued adds a request to its model's demand.
 func (p *clockworkPolicy) queued(r *request) {
 	m := r.model
 	if len(m.holders) == 0 {
@@ -126,6 +156,7 @@ func (p *clockworkPolicy) queued(r *request) {
 	m.demand.add(r)
 }
 
+// started ends a request's demand for a load, and counts a cold request as served.
 func (p *clockworkPolicy) started(r *request) {
 	r.model.demand.loaded(r)
 	if r.cold {
@@ -133,6 +164,8 @@ func (p *clockworkPolicy) started(r *request) {
 	}
 }
 
+// ended removes a request's demand. A request that no GPU could serve in time counts in
+// pressure if a GPU had its model, and in loadShortage if none had.
 func (p *clockworkPolicy) ended(r *request) {
 	m := r.model
 	if r.late {
@@ -147,7 +180,7 @@ func (p *clockworkPolicy) ended(r *request) {
 	p.markModel(m)
 }
 
-// served takes note of how often a model is served.
+// served updates the interval between a model's items by a batch that is sent now.
 func (m *model) served(now protocol.Time, items int) {
 	if m.servedAt != 0 {
 		m.itemInterval += (now.Sub(m.servedAt)/time.Duration(items) - m.itemInterval) / 8
@@ -164,12 +197,13 @@ func (p *clockworkPolicy) reachOf(w *worker) time.Duration {
 
 func (p *clockworkPolicy) wanting() int { return len(p.loadQueue) }
 
-// start is when an action sent now to a GPU would begin.
+// start returns when an Infer sent now to a GPU would begin.
 func (p *clockworkPolicy) start(g *gpu) protocol.Time {
 	return max(g.free(p.now), p.inferArrival(g))
 }
 
-// observe learns from an execution what a GPU serves, and how far batches may go.
+// observe adds an execution to its GPU's served and busyTime, lowers pressure by its
+// members, and passes it to the bound.
 func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	g := a.replica.gpu
 	g.served += (float64(len(a.members)) - g.served) / 32
@@ -183,17 +217,19 @@ func (p *clockworkPolicy) observe(a *action, took time.Duration) {
 	}
 }
 
-// lateFor: a member's deadline has passed.
+// lateFor reports whether a member's deadline has passed.
 func (a *action) lateFor(now protocol.Time) bool {
 	return slices.ContainsFunc(a.members, func(r *request) bool { return now > r.deadline })
 }
 
+// replicaLeaves removes a copy from its GPU's run queue and demand.
 func (p *clockworkPolicy) replicaLeaves(r *replica) {
 	r.gpu.runQueue.Remove(&r.queueEntry)
 	r.give(0)
 }
 
-// serve sees to a model that changed: its priority, and GPUs that have room.
+// serve updates a model's place in the load queue, queues its copies at their GPUs, and marks
+// the GPUs that take more work; the GPU that would serve it first is marked first.
 func (p *clockworkPolicy) serve(m *model) {
 	m.demand.expire(p.now)
 	p.weigh(m)
@@ -226,15 +262,15 @@ func (p *clockworkPolicy) serve(m *model) {
 	}
 }
 
-// unchanged: nothing has changed for the model's copies since each of them got its
-// turn at a GPU without room, but for requests at the end of a full queue. An
-// arrival then costs the same however many copies there are.
+// unchanged reports whether the model's copies are queued, all at GPUs that take no more
+// work, and their queue entries would not change. Then an arrival costs the same for any
+// number of copies.
 func (p *clockworkPolicy) unchanged(m *model) bool {
 	return p.Defer == nil && m.queuedAs.first != 0 && m.queuedAs == m.currentVersion()
 }
 
-// enqueueReplica gives a copy its turn at its GPU, for the request that comes first
-// there.
+// enqueueReplica puts a copy into its GPU's run queue. With Urgent, the key is when the
+// batch must begin that starts with request first; otherwise it is the arrival of first.
 func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
 	key := int64(first.seq)
@@ -247,12 +283,14 @@ func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	}
 }
 
-// open: the execution lane takes more work now.
+// open reports whether the execution lane takes more work now: it is empty, or will be free
+// soon and its first result is not overdue.
 func (p *clockworkPolicy) open(g *gpu) bool {
 	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent
 }
 
-// fill sends what a GPU has room for, and says when it will have room again.
+// fill sends batches while the GPU's execution lane takes more work, sets the timer for when
+// it will do so again, and continues with the transfer lane.
 func (p *clockworkPolicy) fill(g *gpu) {
 	p.timers.Remove(&g.nextSlotTimer)
 	g.slowdown.recover(p.now)
@@ -272,24 +310,25 @@ func (p *clockworkPolicy) fill(g *gpu) {
 	p.transfer(g)
 }
 
-// lossMemory is how many requests pressure is averaged over.
+// lossMemory is the number of requests over which pressure is averaged: the EWMA has weight
+// 1/256.
 const lossMemory = 256
 
-// overloaded is the pressure from which on a GPU takes, of the batches that must
-// begin soon, the one that yields most instead of the one that is most urgent.
-// Below it, urgency serves more.
+// overloaded is the pressure at and above which a GPU runs, of the batches that must begin
+// soon, the one that yields most instead of the most urgent one. Below it, urgency serves
+// more requests.
 const overloaded = 0.125
 
-// considered is how many copies are compared then; the heap has the most
-// urgent ones in front.
+// considered bounds how many copies are compared then: the first in the heap, which are
+// among the most urgent.
 const considered = 64
 
-// horizon is how many executions of the usual length ahead the urgent copies
-// are looked for among which the richest is taken. What can wait longer loses
-// nothing by it, and its batch grows.
+// horizon is how soon a batch must begin to be compared, in mean executions of the GPU. A
+// batch that can wait longer loses nothing by waiting, and grows.
 const horizon = 2.0
 
-// next is the copy whose turn it is.
+// next returns the copy of the run queue that runs next: the most urgent one or, under
+// overload, the one whose batch has the highest value.
 func (p *clockworkPolicy) next(g *gpu) *replica {
 	first := g.runQueue.First().Of
 	if !p.Yield || p.pressure < overloaded {
@@ -317,8 +356,8 @@ func (p *clockworkPolicy) next(g *gpu) *replica {
 	return best
 }
 
-// run sends a batch of a copy's model, or takes its turn away. It returns
-// false when the GPU is to wait.
+// run sends a batch of a copy's model. If no request can be in time at this GPU, it blocks
+// the copy instead. It returns false if the GPU must wait for a growing batch.
 func (p *clockworkPolicy) run(r *replica) bool {
 	g, m := r.gpu, r.model
 	start := p.start(g)
@@ -355,7 +394,8 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	return true
 }
 
-// postpone puts a copy's turn off. It returns false when the GPU is to wait for it.
+// postpone moves a copy in the run queue to the time `until`. It returns false if the copy
+// is still first, so that the GPU must wait for it.
 func (p *clockworkPolicy) postpone(r *replica, until protocol.Time) bool {
 	g := r.gpu
 	g.runQueue.Set(&r.queueEntry, int64(until), r.model.index)
@@ -366,8 +406,9 @@ func (p *clockworkPolicy) postpone(r *replica, until protocol.Time) bool {
 	return false
 }
 
-// block takes a copy's turn away. If requests wait that came too late for this
-// GPU, they may be in time once it proves faster than expected.
+// block removes a copy from the run queue. Waiting requests that are too late for this GPU
+// may be in time once it proves faster than expected; for that, unblock queues the copy
+// again.
 func (p *clockworkPolicy) block(r *replica) {
 	r.gpu.runQueue.Remove(&r.queueEntry)
 	r.model.queuedAs = queueVersion{}
@@ -376,7 +417,7 @@ func (p *clockworkPolicy) block(r *replica) {
 	}
 }
 
-// unblock queues them again.
+// unblock puts the blocked copies back into the run queue.
 func (p *clockworkPolicy) unblock(g *gpu) {
 	for _, r := range g.blocked {
 		if r.phase == resident && r.model.head != nil && !r.queueEntry.In() {
@@ -387,7 +428,7 @@ func (p *clockworkPolicy) unblock(g *gpu) {
 	g.blocked = g.blocked[:0]
 }
 
-// latest is when the members must begin to be done in time.
+// latest returns when the members must begin so that all are in time.
 func (p *clockworkPolicy) latest(members []*request, takes time.Duration) protocol.Time {
 	latest := protocol.Never
 	for _, r := range members {
@@ -396,9 +437,9 @@ func (p *clockworkPolicy) latest(members []*request, takes time.Duration) protoc
 	return latest
 }
 
-// beginSlack is how much later than planned the members may begin: half of the buffer.
-// Else a batch that is planned to the last moment would be refused for a begin
-// that is a little late.
+// beginSlack returns how much after latest the members may still begin: half of their
+// reserve. Otherwise a worker would refuse a batch that was planned without a margin
+// because it begins a little late.
 func beginSlack(members []*request) time.Duration {
 	least := time.Duration(math.MaxInt64)
 	for _, r := range members {
@@ -407,8 +448,8 @@ func beginSlack(members []*request) time.Duration {
 	return least
 }
 
-// dropHopeless finds the first request that a GPU can do in time, and refuses those
-// before it that no GPU can.
+// dropHopeless returns the first request that the copy can do in time if it begins at
+// `start`. Of the requests before it, it refuses those that no copy can do in time.
 func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *request {
 	m := on.model
 	size, here, anywhere := 0, protocol.Never, protocol.Never
@@ -431,8 +472,8 @@ func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *reques
 	return nil
 }
 
-// earliestOfCopies is when some copy could be done with a request of this size that
-// waits.
+// earliestOfCopies returns when the first resident copy could be done with a waiting request
+// of this size; Never without one on a GPU that is not stalled.
 func (p *clockworkPolicy) earliestOfCopies(m *model, size int) protocol.Time {
 	end := protocol.Never
 	for _, h := range m.holders {
