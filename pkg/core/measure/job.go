@@ -242,7 +242,7 @@ func (m *Machine) finish() {
 	for _, f := range j.report.Failures {
 		delete(m.tries, Key{f.Digest, f.GPUType})
 	}
-	for _, u := range j.waiting { // these keep their tries: nothing was learnt about them
+	for _, u := range j.waiting { // these keep their tries, because nothing was measured
 		j.report.Failures = append(j.report.Failures,
 			protocol.ProfileFailure{Digest: u.model.Digest, GPUType: u.gpuType, Reason: j.whyLeft(u)})
 	}

@@ -22,7 +22,7 @@ func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 		return nil
 	}
 	err := p.unmeetable(r, &v)
-	if p.finishIfIdle(r) <= r.deadline { // it is the work of others that is in its way
+	if p.finishIfIdle(r) <= r.deadline { // an idle GPU would be in time
 		p.observeLoss()
 	}
 	p.resetDelays(r.model)
@@ -111,7 +111,7 @@ func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 		if h.gpu.stalled {
 			continue
 		}
-		h.gpu.slowdown.recover(p.now) // what is refused because of it would never show it
+		h.gpu.slowdown.recover(p.now) // a refusal brings no execution that could correct it
 		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
 			best, ok = q, true
 			if q.end() <= r.deadline {

@@ -55,7 +55,7 @@ func (c *engine) forgive(m *model, size int) {
 		cost.changes++
 		cost.at(size).Forget()
 		cost.load.Forget()
-		c.markModel(m) // what waits may be met now
+		c.markModel(m) // waiting requests may be in time now
 	}
 }
 

@@ -140,8 +140,8 @@ func (c *engine) Stats() Stats {
 	return s
 }
 
-// ticket returns a number above all earlier ones: it orders what has equal times, and
-// says which use of a replica was later.
+// ticket returns a number above all earlier ones. Tickets order timers of one time, arrivals,
+// and the uses of replicas.
 func (c *engine) ticket() uint64 {
 	c.tickets++
 	return c.tickets

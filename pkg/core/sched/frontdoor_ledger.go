@@ -126,7 +126,7 @@ func (t *Term) answersReported(e *AnswersReported) {
 // term may have to answer it: the batch is of this epoch, and the reply subject is valid.
 func (t *Term) submitted(e *Submitted) {
 	if !t.started {
-		return // front doors submit again what they have once an epoch is active
+		return // front doors submit their requests again once an epoch is active
 	}
 	if e.Budget <= 0 {
 		t.lateAnswer(e)

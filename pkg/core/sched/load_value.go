@@ -24,7 +24,7 @@ func (p *clockworkPolicy) loadRank(m *model) int64 {
 	exec, load := p.alone(m)
 	left, covered := float64(m.items), m.hasCopy()
 	if !covered && p.now.Add(load+exec) > m.tail.deadline {
-		return 0 // it would come too late for all of them
+		return 0 // the load would be too late for every waiting request
 	}
 	if !covered && p.loadShortage < shortageThreshold {
 		return int64(protocol.Never - m.due(p.now.Add(load+exec)).Add(-load-exec))

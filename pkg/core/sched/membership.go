@@ -35,7 +35,7 @@ type membership struct {
 const maxFollowed = liveness.MaxInstances
 
 // clockSync is the incarnation of a heartbeat, and the epoch to whose clock its worker
-// knows the offset; 0 for none.
+// has the offset; 0 for none.
 type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
@@ -123,7 +123,7 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 func (t *Term) workerAnswered(e *WorkerAnswered) {
 	m := &t.workers
 	if _, waits := m.joining[e.ID]; waits {
-		return // the controller was faster
+		return // the controller has announced it meanwhile
 	}
 	if e.State == nil || e.State.ID != e.ID || e.State.Incarnation != e.Incarnation {
 		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks

@@ -93,7 +93,7 @@ func (w *netDelay) expected(members []*request) time.Duration {
 	}
 	for _, r := range members {
 		if !r.Generated {
-			return 2 * w.toWorker.value() // their inputs come through their door
+			return 2 * w.toWorker.value() // the front door sends the inputs after its dispatch
 		}
 	}
 	return w.toWorker.value()

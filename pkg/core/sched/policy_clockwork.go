@@ -140,14 +140,14 @@ func (p *clockworkPolicy) queued(r *request) {
 		m.coldTickets = [2]uint64{p.ticket(), m.coldTickets[0]}
 	}
 	if m.queued == 1 {
-		m.servedAt = p.now // the time without requests says nothing of the interval
+		m.servedAt = p.now // the interval does not include the time without requests
 	}
 	c := p.config
 	exec, load := p.alone(m)
 	window := max(r.deadline.Sub(p.now), time.Millisecond)
 	budget := min(c.MaxLoadBudget, window-(load+exec+c.Buffer+c.Ahead))
 	budget = max(budget, c.Ahead+c.Buffer)
-	m.demand.exec -= r.demand.exec // of an earlier try
+	m.demand.exec -= r.demand.exec // from an earlier attempt
 	r.demand = demand{
 		exec:  int64(float64(exec) * float64(c.DefaultSLO) / float64(window)),
 		load:  int64(float64(exec) * float64(c.DefaultSLO) / float64(budget)),
@@ -242,7 +242,7 @@ func (p *clockworkPolicy) serve(m *model) {
 		p.enqueueReplica(r, m.head)
 		if !p.open(r.gpu) {
 			if !r.gpu.nextSlotTimer.In() {
-				p.markGPU(r.gpu) // it is to say when it has room
+				p.markGPU(r.gpu) // fill sets its timer
 			}
 			continue
 		}
@@ -257,7 +257,7 @@ func (p *clockworkPolicy) serve(m *model) {
 	p.markGPU(best.gpu)
 	for _, r := range m.holders {
 		if p.open(r.gpu) {
-			p.markGPU(r.gpu) // in case the best one has better to do
+			p.markGPU(r.gpu) // if the best one runs another model
 		}
 	}
 }
@@ -381,7 +381,7 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count())
 	begin := start.Add(p.config.Late)
-	if p.bound == nil { // which knows of no deadlines
+	if p.bound == nil { // a bound ignores deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
 	}
 	p.infer(p.members, size, r, takes, begin)

@@ -119,7 +119,7 @@ func (c *simplePolicy) start(g *gpu) {
 			c.run(m.head, r)
 		default:
 			if _, hope := c.pick(m); hope {
-				continue // pump gives the turn back with the next head
+				continue // pump queues it again with the next head
 			}
 			c.refuse(m.head, c.late(m.head))
 		}

@@ -133,7 +133,7 @@ func (c *engine) unmeetable(r *request, v *verdict) *protocol.Error {
 		reason.Why = reason.whyTooLate()
 	}
 	c.out.Reasons = append(c.out.Reasons, reason)
-	end := reason.Earliest.Sub(c.now) + reason.Reserve // the answer takes its time as well
+	end := reason.Earliest.Sub(c.now) + reason.Reserve // until the client has the answer
 	err := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
 	err.EarliestMS, err.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
 	return err

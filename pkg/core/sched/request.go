@@ -23,7 +23,7 @@ func (c *engine) submit(s protocol.Submission) {
 		m.submitted++
 	}
 	if err := c.admit(r); err != nil {
-		if err.Code != protocol.DeadlineUnmeetable { // which said so itself
+		if err.Code != protocol.DeadlineUnmeetable { // which has output its reason
 			c.notTaken(r, err.Code)
 		}
 		c.ended = append(c.ended, r)
@@ -118,7 +118,7 @@ func (c *engine) dequeue(r *request) {
 	c.stats.Queued--
 	c.timers.Remove(&r.timer)
 	if head && r.model.head != nil {
-		c.markModel(r.model) // the next one may meet its deadline where this one did not
+		c.markModel(r.model) // the new head may be in time where the old one was not
 	}
 }
 

@@ -100,7 +100,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 			m := a.replica.model
 			c.learn(a, d)
 			if m.head != nil {
-				c.markModel(m) // a GPU that was too slow for it may not be now
+				c.markModel(m) // a GPU may be fast enough for waiting requests now
 			}
 		}
 		for _, r := range a.members {
@@ -256,7 +256,7 @@ func (c *engine) overdue(a *action) {
 	if a.kind == protocol.Infer && !a.overdue {
 		a.overdue = true
 		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
-		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() { // else it is the result that was lost
+		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() { // otherwise only this result was lost
 			c.learner.stall(g)
 		}
 		return

@@ -20,7 +20,7 @@ type slowdown struct {
 }
 
 const (
-	slowFrom       = 1.5 // the factor from which on a GPU counts as slow
+	slowFrom       = 1.5 // the least factor of a slow GPU
 	suspicious     = 1.1 // the factor above which slow samples do not enter the estimates
 	slowest        = 2.0 // bounds the ratio of one execution while the GPU is not slow
 	slowdownWeight = 4   // EWMA with weight 1/4

@@ -170,7 +170,7 @@ func (t *Term) start(state protocol.ClockworkState) {
 		return
 	}
 	for _, w := range state.Workers {
-		if w.Epoch >= t.epoch && w.Epoch < maxEpoch { // the lease's store was lost; workers remember
+		if w.Epoch >= t.epoch && w.Epoch < maxEpoch { // the lease's store was lost, not the workers' epochs
 			t.epoch = w.Epoch + 1
 		}
 	}
@@ -218,7 +218,7 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 // result passes a result to the core. A worker with a newer epoch means that another
 // scheduler was elected, so the term resigns.
 func (t *Term) result(e *Result) {
-	if e.Code != protocol.OK && e.Message == "" { // clients are told what the worker said
+	if e.Code != protocol.OK && e.Message == "" { // the message becomes part of the clients' errors
 		e.Message = e.Code.Row().Sentence
 	}
 	t.decide(e)

@@ -85,7 +85,7 @@ func (p *clockworkPolicy) grant() {
 		if g := p.bestGPU(m); g != nil {
 			p.promise(g, m)
 		} else if !p.transfersBusy {
-			p.loadQueue.Remove(first) // the free lanes are not for it; others may want them
+			p.loadQueue.Remove(first) // no free lane suits it; other models may use them
 			if !m.demand.waitingForSlot {
 				m.demand.waitingForSlot = true
 				p.waitingForSlot = append(p.waitingForSlot, m)

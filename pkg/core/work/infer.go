@@ -74,7 +74,7 @@ func (w *Worker) staged(e *Staged) {
 	o := e.Order
 	o.staging, o.Input = false, e.Phase
 	switch {
-	case o.over: // it expired meanwhile, and was answered
+	case o.over: // it expired during the copy
 		w.release(o)
 	case e.Refused != nil:
 		o.gpu.withdraw(o, e.Refused)

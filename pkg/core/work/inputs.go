@@ -35,7 +35,7 @@ func newInputs() inputs {
 }
 
 // input assigns a payload to the action that waits for it, or keeps it for one that has
-// not arrived. An action whose last payload this is gets staged.
+// not arrived. The last payload of an action stages it.
 func (w *Worker) input(e *Input) {
 	in := &w.inputs
 	if _, twice := in.arrived[e.ID]; twice {

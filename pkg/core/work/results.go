@@ -50,7 +50,7 @@ func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
 		Exec:        o.Exec,
 		Output:      o.Output,
 	}
-	if o.Action.Epoch != 0 { // else its issuer asked for no clock
+	if o.Action.Epoch != 0 { // otherwise the issuer uses no clock offset
 		for _, t := range []*protocol.Time{&r.Received, &r.Begin, &r.End, &r.Sent,
 			&r.Input.Begin, &r.Input.End, &r.Exec.Begin, &r.Exec.End, &r.Output.Begin, &r.Output.End} {
 			*t = w.offset.Remote(*t)

@@ -147,7 +147,7 @@ func (w *Worker) cleared(o *Order, refused *protocol.Error) {
 	if part.first == nil {
 		part.first = w.forget(whole.Action.Models)
 	}
-	if whole.Begin != 0 { // else it was refused before any GPU began
+	if whole.Begin != 0 { // 0: refused before any GPU began
 		whole.End = max(w.now, whole.Begin)
 		whole.Exec = protocol.Phase{Begin: whole.Begin, End: whole.End, Device: whole.End.Sub(whole.Begin)}
 	}

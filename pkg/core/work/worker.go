@@ -103,7 +103,7 @@ func (w *Worker) receive(action *protocol.Action) {
 	w.inFlight++
 	w.lastTask++
 	o := &Order{Number: w.lastTask, Action: *action, GPU: -1, Received: w.now, Earliest: action.Earliest, Latest: action.Latest}
-	if action.Epoch != 0 { // its issuer is the scheduler, whose clock these are
+	if action.Epoch != 0 { // from the scheduler, by the scheduler's clock
 		o.Earliest, o.Latest = w.offset.Local(o.Earliest), w.offset.Local(o.Latest)
 	}
 	refused := w.check(o)
