@@ -41,6 +41,7 @@ type minDelay struct {
 // window is the number of samples of a window.
 const window = 16
 
+// add adds a sample; one below 0, by an error of the clocks, counts as 0.
 func (h *minDelay) add(took time.Duration) {
 	took = max(0, took)
 	switch {
@@ -54,6 +55,7 @@ func (h *minDelay) add(took time.Duration) {
 	h.samples++
 }
 
+// value returns the shortest recent time, 0 without a sample.
 func (h *minDelay) value() time.Duration { return min(h.now, h.before) }
 
 // observeDelay adds the message times of an action and its result, to its worker's delay

@@ -126,6 +126,7 @@ func (p *clockworkPolicy) target(budget time.Duration) time.Duration {
 	return budget - min(p.config.Buffer, budget/20) - min(p.replyDelay(), budget/2)
 }
 
+// rank orders a queue by deadline with EDF, otherwise by arrival.
 func (p *clockworkPolicy) rank(r *request) int64 {
 	if p.EDF {
 		return int64(r.deadline)

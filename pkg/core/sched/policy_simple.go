@@ -35,6 +35,7 @@ func (c *simplePolicy) atIdle(r *request) (exec, load time.Duration) {
 
 func (c *simplePolicy) reachOf(*worker) time.Duration { return c.config.Future }
 
+// wanting counts the pending loads.
 func (c *simplePolicy) wanting() (n int) {
 	for _, g := range c.gpus {
 		n += len(g.pending)

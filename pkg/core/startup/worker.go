@@ -127,6 +127,7 @@ func (m *Machine) workerSeen(e WorkerSeen) {
 	}
 }
 
+// workerLost removes a worker, unless a later incarnation has replaced it.
 func (m *Machine) workerLost(e WorkerLost) {
 	if w := m.workers[e.ID]; w != nil && w.incarnation == e.Incarnation {
 		m.lose(w)
