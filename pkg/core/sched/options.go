@@ -54,7 +54,7 @@ type Batching uint8
 
 const (
 	Largest Batching = iota // as many requests as wait and meet their deadlines
-	Full                    // the largest compiled size for which enough requests wait, as the original
+	Full                    // the original's: the largest compiled size that waiting requests fill
 	Single                  // one request at a time
 )
 

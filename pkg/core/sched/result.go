@@ -256,7 +256,8 @@ func (c *engine) overdue(a *action) {
 	if a.kind == protocol.Infer && !a.overdue {
 		a.overdue = true
 		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
-		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() { // otherwise only this result was lost
+		// If a later result of the GPU has arrived, only this result was lost.
+		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() {
 			c.learner.stall(g)
 		}
 		return

@@ -170,7 +170,8 @@ func (t *Term) start(state protocol.ClockworkState) {
 		return
 	}
 	for _, w := range state.Workers {
-		if w.Epoch >= t.epoch && w.Epoch < maxEpoch { // the lease's store was lost, not the workers' epochs
+		// The lease's store was lost, but the workers remember their epochs.
+		if w.Epoch >= t.epoch && w.Epoch < maxEpoch {
 			t.epoch = w.Epoch + 1
 		}
 	}
