@@ -32,7 +32,7 @@ type ModelSpec struct {
 }
 
 // MaxBatch returns the largest batch size, 0 for a model without any.
-func (m ModelSpec) MaxBatch() int {
+func (m *ModelSpec) MaxBatch() int {
 	if len(m.BatchSizes) == 0 {
 		return 0
 	}
@@ -40,7 +40,7 @@ func (m ModelSpec) MaxBatch() int {
 }
 
 // Runs reports whether the model runs at this batch size without padding.
-func (m ModelSpec) Runs(batch int) bool {
+func (m *ModelSpec) Runs(batch int) bool {
 	if m.AnyBatch {
 		return batch >= 1 && batch <= m.MaxBatch()
 	}
@@ -48,23 +48,25 @@ func (m ModelSpec) Runs(batch int) bool {
 }
 
 // Fits returns the smallest size at which n items can run, 0 if none.
-func (m ModelSpec) Fits(n int) int {
-	if n >= 1 && m.Runs(n) {
+func (m *ModelSpec) Fits(n int) int {
+	if n < 1 {
+		return 0
+	}
+	i := slices.IndexFunc(m.BatchSizes, func(b int) bool { return b >= n })
+	switch {
+	case i < 0:
+		return 0
+	case m.AnyBatch:
 		return n
 	}
-	for _, b := range m.BatchSizes {
-		if n >= 1 && b >= n {
-			return b
-		}
-	}
-	return 0
+	return m.BatchSizes[i]
 }
 
 // ItemBytes returns the bytes of one item over all inputs.
-func (m ModelSpec) ItemBytes() int64 { return itemBytes(m.Inputs) }
+func (m *ModelSpec) ItemBytes() int64 { return itemBytes(m.Inputs) }
 
 // OutputBytes returns the bytes of one item over all outputs.
-func (m ModelSpec) OutputBytes() int64 { return itemBytes(m.Outputs) }
+func (m *ModelSpec) OutputBytes() int64 { return itemBytes(m.Outputs) }
 
 func itemBytes(specs []TensorSpec) int64 {
 	n := int64(0)
