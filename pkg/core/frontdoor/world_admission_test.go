@@ -5,18 +5,18 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// allowances are what a front door's clients may have of it, counted one by one.
+// allowances are limits and slots, counted request by request.
 type allowances struct {
 	config     *Config
 	slow       counted
 	stores     counted
-	inStore    []*entry // what was stored, and counts for its tenant until its time is over
+	inStore    []*entry // stored requests, which count until their time is over
 	storedAll  int64
 	tokens     map[string]float64 // of tenants with a rate
 	tokensFrom map[string]protocol.Time
 }
 
-// counted are the slots that tenants have.
+// counted are slots by tenant.
 type counted map[string]int
 
 func (c counted) taken() (n int) {
@@ -26,7 +26,7 @@ func (c counted) taken() (n int) {
 	return n
 }
 
-// room reports whether a tenant may have n of most; one with a name a quarter.
+// room reports whether n slots are free; a named tenant may have a quarter.
 func (c counted) room(tenant string, n, most int) bool {
 	return c.taken()+n <= most && (tenant == "" || c[tenant]+n <= most/4)
 }
@@ -35,16 +35,16 @@ func newAllowances(c *Config) allowances {
 	return allowances{config: c, slow: counted{}, stores: counted{}, tokens: map[string]float64{}, tokensFrom: map[string]protocol.Time{}}
 }
 
-// inbound: a message is a request, or is refused for the first reason that holds.
+// inbound: a message is admitted, or refused for the first reason that applies.
 func (b *books) inbound(e *Inbound, out *Output) {
 	c := b.clients[e.Reply]
 	if b.want.ignored = !c.mayBeAnswered(); b.want.ignored {
-		b.happens("ignored")
+		b.count("ignored")
 		return
 	}
 	b.received++
 	x := &entry{c: c, phase: decoding, model: e.Model, tenant: e.Tenant, bytes: e.Bytes, arrived: b.now, accepting: b.serves()}
-	if b.want.refused = b.refuses(e, x); b.want.refused != "" {
+	if b.want.refused = b.refusal(e, x); b.want.refused != "" {
 		b.answered++
 		return
 	}
@@ -52,7 +52,7 @@ func (b *books) inbound(e *Inbound, out *Output) {
 	b.taking[out.Admitted] = x
 }
 
-func (b *books) refuses(e *Inbound, x *entry) protocol.Code {
+func (b *books) refusal(e *Inbound, x *entry) protocol.Code {
 	switch {
 	case !protocol.ValidName(e.Model):
 		return protocol.UnknownModel
@@ -91,7 +91,7 @@ func (b *books) giveBack(x *entry) {
 	x.slots = 0
 }
 
-// exceeds says which limit a request would exceed, its tenant's first.
+// exceeds is the code of the first limit that a request exceeds; the tenant's comes first.
 func (b *books) exceeds(x *entry) protocol.Code {
 	if code := b.exceeding(b.limitOf(x.tenant), x, func(o *entry) bool { return o.tenant == x.tenant }, x.tenant); code != "" {
 		return code
@@ -128,8 +128,8 @@ func (b *books) limitOfModel(model string) quota.Limit {
 	return quota.Unlimited
 }
 
-// used is what requests have of a limit: from their arrival until their outcome is
-// known; those that were stored until their time there is over.
+// used is what counts against a limit: requests from arrival to outcome, and stored ones
+// until their time is over.
 func (b *books) used(same func(*entry) bool) (requests, bytes int64) {
 	add := func(x *entry) {
 		if same(x) {
@@ -150,7 +150,7 @@ func (b *books) used(same func(*entry) bool) (requests, bytes int64) {
 	return requests, bytes
 }
 
-// fill has the tokens of a tenant come that it has earned.
+// fill adds the tokens that were due since the last call.
 func (b *books) fill(tenant string, l quota.Limit) float64 {
 	at, seen := b.tokensFrom[tenant]
 	if !seen {
@@ -167,15 +167,15 @@ func (b *books) spend(tenant string) {
 	}
 }
 
-// forgetStored gives back the limits of what was stored: once somebody serves, or in
-// the order in which it was stored.
+// forgetStored: stored requests stop counting when a scheduler is active or their time is
+// over, in the order in which they were stored.
 func (b *books) forgetStored() {
 	for len(b.inStore) > 0 && (b.serves() || b.now >= b.inStore[0].arrived.Add(b.config.BufferTimeout)) {
 		b.inStore = b.inStore[1:]
 	}
 }
 
-// decoded: a request is served if somebody serves since it came, else stored.
+// decoded: a request is served if it could be served on arrival; else it is stored.
 func (b *books) decoded(e *Decoded) {
 	x := b.taking[e.Request]
 	b.giveBack(x)
@@ -185,10 +185,10 @@ func (b *books) decoded(e *Decoded) {
 	case x.accepting:
 		delete(b.taking, e.Request)
 		if code := b.accept(x); code != "" {
-			b.rejects(e.Request, x, code)
+			b.reject(e.Request, x, code)
 		}
 	case !b.stores.room(x.tenant, 1, b.config.StoreSlots):
-		b.rejects(e.Request, x, protocol.BufferFull)
+		b.reject(e.Request, x, protocol.BufferFull)
 	default:
 		b.stores[x.tenant]++
 		x.phase = storing
@@ -196,8 +196,8 @@ func (b *books) decoded(e *Decoded) {
 	}
 }
 
-// rejects refuses a request that was admitted.
-func (b *books) rejects(r *Request, x *entry, code protocol.Code) {
+// reject refuses a request that was admitted.
+func (b *books) reject(r *Request, x *entry, code protocol.Code) {
 	delete(b.taking, r)
 	b.answered++
 	b.want.rejected, b.want.refused = x.c, code
@@ -207,7 +207,7 @@ func (b *books) stored(e *Stored) {
 	x := b.taking[e.Request]
 	b.stores[x.tenant]--
 	if e.Fault != nil {
-		b.rejects(e.Request, x, e.Fault.Code)
+		b.reject(e.Request, x, e.Fault.Code)
 		return
 	}
 	delete(b.taking, e.Request)
@@ -215,7 +215,7 @@ func (b *books) stored(e *Stored) {
 	b.storedAll++
 }
 
-// accept takes a request in, and submits it if there is somebody to submit it to.
+// accept adds a request to those in flight and submits it.
 func (b *books) accept(x *entry) protocol.Code {
 	if int64(x.payload) > b.config.MaxPayload {
 		return protocol.PayloadTooLarge
@@ -232,17 +232,17 @@ func (b *books) accept(x *entry) protocol.Code {
 	}
 	x.seq, x.phase, x.breaks, x.dispatched = b.seq, waiting, b.breaks, map[string]bool{}
 	b.open[x.seq] = x
-	b.submits(x)
+	b.submit(x)
 	return ""
 }
 
-// submits: a request that has time left goes to the scheduler in charge.
-func (b *books) submits(x *entry) {
+// submit: a request with time left is submitted to the active scheduler.
+func (b *books) submit(x *entry) {
 	if b.epoch == 0 || b.now >= x.deadline {
 		return
 	}
 	if x.submitted != 0 {
-		b.happens("submitted again")
+		b.count("submitted again")
 	}
 	x.submitted = b.epoch
 	b.want.submit = append(b.want.submit, x)

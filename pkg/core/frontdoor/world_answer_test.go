@@ -4,7 +4,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// schedulerBeat: the highest epoch is in charge.
+// schedulerBeat: the scheduler with the highest epoch is the active one.
 func (b *books) schedulerBeat(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
 		b.epochs[h.ID] = h.Epoch
@@ -12,11 +12,11 @@ func (b *books) schedulerBeat(h protocol.Heartbeat) {
 	} else {
 		delete(b.epochs, h.ID)
 	}
-	b.settle()
+	b.followEpoch()
 }
 
-// settle submits what waits to whoever is new in charge, once.
-func (b *books) settle() {
+// followEpoch: a new epoch gets each open request once.
+func (b *books) followEpoch() {
 	epoch := uint64(0)
 	for _, e := range b.epochs {
 		epoch = max(epoch, e)
@@ -29,7 +29,7 @@ func (b *books) settle() {
 	b.latest = epoch
 	for _, seq := range b.numbers(waiting) {
 		if x := b.open[seq]; x.submitted != epoch {
-			b.submits(x)
+			b.submit(x)
 		}
 	}
 }
@@ -48,23 +48,23 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 			b.want.input = x
 		}
 	case d.Kind == protocol.Refuse && waits:
-		b.ends(x, refusalOf(d))
+		b.settle(x, refusalOf(d))
 	case d.Kind == protocol.Answer && waits:
-		b.ends(x, "")
+		b.settle(x, "")
 	case d.Kind == protocol.Refuse || d.Kind == protocol.Answer:
-		b.happens("late word")
+		b.count("late outcome")
 		b.late++
 	case d.Kind == protocol.Yours && asks:
-		b.happens("yours")
+		b.count("yours")
 		x.owned = true
-		b.gives(x)
+		b.reply(x)
 	case d.Kind == protocol.Taken && asks:
-		b.happens("taken")
-		b.leaves(x)
+		b.count("taken")
+		b.drop(x)
 	}
 }
 
-// refusalOf is what a client is told where a scheduler refuses.
+// refusalOf is the code that the client gets for a scheduler's refusal.
 func refusalOf(d *protocol.Dispatch) protocol.Code {
 	if d.Refusal == nil || !d.Refusal.Code.Known() {
 		return protocol.Internal
@@ -72,8 +72,8 @@ func refusalOf(d *protocol.Dispatch) protocol.Code {
 	return d.Refusal.Code
 }
 
-// output: only a worker that was given a request answers it. One of generated inputs
-// may run before its front door hears where.
+// output: only a worker that the request was dispatched to may answer it. With generated
+// inputs the output may arrive before the dispatch.
 func (b *books) output(e *OutputArrived) {
 	o := e.Output
 	if o.ID.Door != b.door.id {
@@ -82,18 +82,18 @@ func (b *books) output(e *OutputArrived) {
 	x := b.open[o.ID.Seq]
 	switch {
 	case x == nil || x.phase != waiting:
-		b.happens("late word")
+		b.count("late outcome")
 		b.late++
 	case !x.dispatched[e.Worker] && (!x.generated || len(x.dispatched) > 0):
-		b.happens("foreign output")
+		b.count("foreign output")
 		b.want.foreign = x
 	default:
 		x.ran, x.misfit = true, o.Items != x.batch || len(o.Data) != 8*x.batch
-		b.ends(x, "")
+		b.settle(x, "")
 	}
 }
 
-// overdue is what a request is told that has no answer at its deadline.
+// overdue is the code of a request without an answer at its deadline.
 func (b *books) overdue() protocol.Code {
 	if b.epoch == 0 {
 		return protocol.SchedulerLost
@@ -101,35 +101,35 @@ func (b *books) overdue() protocol.Code {
 	return protocol.DeadlineExceeded
 }
 
-// ends settles what a request's answer is: OK only within its deadline (G2). What is so
-// late that a scheduler may have answered it is asked about.
-func (b *books) ends(x *entry, fault protocol.Code) {
+// settle: OK only within the deadline (G2). If the scheduler may have answered meanwhile,
+// the front door asks.
+func (b *books) settle(x *entry, fault protocol.Code) {
 	if fault == "" && b.now >= x.deadline {
 		fault = b.overdue()
 	}
 	x.fault = fault
-	if !b.down && b.mayBeTheSchedulers(x) {
+	if !b.down && b.mayBeAnsweredByScheduler(x) {
 		x.phase, x.askEpoch, x.outage = asked, b.broken, b.outage
-		b.asks(x)
+		b.ask(x)
 		return
 	}
-	b.gives(x)
+	b.reply(x)
 }
 
-func (b *books) mayBeTheSchedulers(x *entry) bool {
+func (b *books) mayBeAnsweredByScheduler(x *entry) bool {
 	return x.submitted != 0 && x.breaks != b.breaks && !x.owned && b.now > x.deadline.Add(protocol.LateReplyUnasked)
 }
 
-func (b *books) asks(x *entry) {
-	b.happens("asked")
+func (b *books) ask(x *entry) {
+	b.count("asked")
 	x.askAt = b.now.Add(protocol.HeartbeatEvery)
 	b.want.asks[x.seq] = x.askEpoch
 }
 
-// gives: a request is answered, once the broker is reached.
-func (b *books) gives(x *entry) {
+// reply: the answer waits while the broker is not reached.
+func (b *books) reply(x *entry) {
 	if b.down {
-		b.happens("held")
+		b.count("held")
 		if x.phase = heldBack; x.seq == 0 {
 			b.others = append(b.others, x)
 		}
@@ -143,44 +143,43 @@ func (b *books) gives(x *entry) {
 	b.want.ended[x.c] = x
 }
 
-// leaves: an answer that is not the front door's, or may not be, is not given.
-func (b *books) leaves(x *entry) {
-	b.happens("left")
+// drop: the scheduler answered, or may have, so the front door does not.
+func (b *books) drop(x *entry) {
+	b.count("left")
 	delete(b.open, x.seq)
 	b.left++
 	x.c.excuse("its answer was left to a scheduler")
 }
 
-// expire answers each request whose deadline has come.
+// expire settles the requests whose deadline has come.
 func (b *books) expire() {
 	for _, seq := range b.numbers(waiting) {
 		if x := b.open[seq]; b.now >= x.deadline {
-			b.ends(x, "")
+			b.settle(x, "")
 		}
 	}
 }
 
-// askAgain repeats questions. A scheduler that is gone gives no word: then the answer is
-// the front door's if nobody can have missed it, and else nobody's.
+// askAgain: questions are repeated. If the scheduler is gone, the front door answers if it
+// cannot have been declared lost, else nobody does.
 func (b *books) askAgain() {
 	for _, seq := range b.numbers(asked) {
 		x := b.open[seq]
 		switch {
 		case b.now < x.askAt:
 		case b.now > x.deadline.Add(protocol.LateReplyFor):
-			b.leaves(x)
+			b.drop(x)
 		case b.down || b.epoch == 0 || b.epoch == x.askEpoch:
-			b.asks(x)
+			b.ask(x)
 		case x.outage < protocol.HeartbeatLost/2:
-			b.gives(x)
+			b.reply(x)
 		default:
-			b.leaves(x)
+			b.drop(x)
 		}
 	}
 }
 
-// connectionBroke: from now on what was submitted before may be the scheduler's that was
-// active then, and what is due is settled at once.
+// connectionBroke: what is due is settled with the epoch and the outage of this break.
 func (b *books) connectionBroke() {
 	b.breaks++
 	b.down, b.broken, b.outage = false, b.latest, b.now.Sub(b.lastBeat)
@@ -192,38 +191,38 @@ func (b *books) connectionBroke() {
 	others := b.others
 	b.others = nil
 	for _, x := range others {
-		b.gives(x)
+		b.reply(x)
 	}
 	for _, seq := range b.numbers(heldBack) {
 		x := b.open[seq]
-		b.ends(x, x.fault)
+		b.settle(x, x.fault)
 	}
 	b.expire()
 }
 
-// stop refuses what is left, but for what the scheduler may own.
+// stop: requests are refused, except those that the scheduler may have answered.
 func (b *books) stop() {
 	for _, seq := range b.numbers(waiting, heldBack) {
 		x := b.open[seq]
-		if b.mayBeTheSchedulers(x) {
-			b.leaves(x)
+		if b.mayBeAnsweredByScheduler(x) {
+			b.drop(x)
 			continue
 		}
-		b.stops(x)
+		b.shutDown(x)
 	}
 	for _, x := range b.others {
-		b.stops(x)
+		b.shutDown(x)
 	}
 	b.others = nil
 	for _, seq := range b.numbers(asked) {
-		b.leaves(b.open[seq])
+		b.drop(b.open[seq])
 	}
 }
 
-func (b *books) stops(x *entry) {
+func (b *books) shutDown(x *entry) {
 	x.fault, x.misfit = protocol.ShuttingDown, false
 	down := b.down
-	b.down = false // whether the answer arrives or not, it is the last moment
-	b.gives(x)
+	b.down = false // there is no later
+	b.reply(x)
 	b.down = down
 }

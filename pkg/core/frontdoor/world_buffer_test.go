@@ -8,21 +8,21 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// stream is the startup buffer in the store, and who keeps it.
+// stream is the startup buffer in the store.
 type stream struct {
 	w          *world
-	generation int // it was lost so often
+	generation int // number of losses
 	last       uint64
 	messages   []*message
-	silent     protocol.Time // until then the store does not say what it does
-	keeper     *door         // whom the controller has keep it
+	silent     protocol.Time // until then the store does not reply
+	keeper     *frontDoor    // chosen by the controller
 	watch      *bufferWatch
 }
 
-// message is a request in the stream. Who deletes it first has claimed it.
+// message is a request in the stream. The first to delete it has claimed it.
 type message struct {
 	seq    uint64
-	client *client // nil if somebody else wrote it
+	client *client // nil if no front door stored it
 	reply  string
 	model  string
 	budget time.Duration
@@ -35,22 +35,22 @@ func (m *message) id() BufferedID { return BufferedID{Seq: m.seq, Stored: int64(
 // maxStored bounds the stream.
 const maxStored = 30
 
-// bufferWatch is a keeper's subscription. The broker goes on from what the keeper has.
+// bufferWatch is a keeper's subscription. After a reconnect it resumes.
 type bufferWatch struct {
-	door       *door
+	door       *frontDoor
 	generation int
-	sent, got  uint64 // the last message
+	sent, got  uint64 // last sequence number
 	ended      bool
 }
 
-// store puts a front door's request into the stream, and tells it what came of that.
-// What was put there and not confirmed is put again, which changes nothing.
-func (s *stream) store(d *door, r *Request) {
+// store puts a request into the stream. A write without a reply is repeated under the same
+// message id, so a fault means that the request is not stored.
+func (s *stream) store(d *frontDoor, r *Request) {
 	w := s.w
 	var fault *protocol.Error
 	ended := d.on(func() {
 		d.owed--
-		d.heed(&Stored{r, fault})
+		d.checkedStep(&Stored{r, fault})
 		if fault != nil {
 			d.reply(r.Reply, fault.Code)
 		}
@@ -64,13 +64,13 @@ func (s *stream) store(d *door, r *Request) {
 		default:
 			s.put(&message{client: w.clients[r.Reply], reply: r.Reply, model: r.Name, budget: r.Deadline.Sub(r.Arrived)})
 		}
-		w.after(s.takes(), ended)
+		w.after(s.latency(), ended)
 	})
 }
 
-// takes is how long the store needs for a word.
-func (s *stream) takes() time.Duration {
-	if s.w.one(8) {
+// latency is how long the store takes to reply.
+func (s *stream) latency() time.Duration {
+	if s.w.oneIn(8) {
 		return s.w.upTo(400 * time.Millisecond)
 	}
 	return s.w.upTo(5 * time.Millisecond)
@@ -79,35 +79,35 @@ func (s *stream) takes() time.Duration {
 func (s *stream) put(m *message) {
 	s.last++
 	m.seq, m.at = s.last, s.w.now
-	if s.w.one(10) {
+	if s.w.oneIn(10) {
 		m.budget = 0
 	}
 	s.messages = append(s.messages, m)
 	s.pump()
 }
 
-// claim deletes a message for a keeper, or does not, and may not say which.
-func (s *stream) claim(d *door, c Claim) {
+// claim deletes a message for a keeper; the reply may get lost.
+func (s *stream) claim(d *frontDoor, c Claim) {
 	w, m := s.w, c.Driver.(*message)
-	if w.faulty() && w.one(80) {
-		w.after(s.takes(), s.lose)
+	if w.faulty() && w.oneIn(80) {
+		w.after(s.latency(), s.lose)
 	}
 	e := &Claimed{BufferedID: c.BufferedID}
 	ended := d.on(func() { s.claimed(d, e) })
-	w.after(s.takes(), func() {
-		e.Unknown = !d.connected || s.silent > w.now || w.faulty() && w.one(12)
-		if !m.gone && (!e.Unknown || d.connected && w.one(3)) {
+	w.after(s.latency(), func() {
+		e.Unknown = !d.connected || s.silent > w.now || w.faulty() && w.oneIn(12)
+		if !m.gone && (!e.Unknown || d.connected && w.oneIn(3)) {
 			s.delete(d, m, e.Unknown)
 			e.Mine = !e.Unknown
 		}
 		if e.Mine {
 			s.read(m, c, e)
 		}
-		w.after(s.takes(), ended)
+		w.after(s.latency(), ended)
 	})
 }
 
-func (s *stream) delete(d *door, m *message, unknown bool) {
+func (s *stream) delete(d *frontDoor, m *message, unknown bool) {
 	m.gone = true
 	s.messages = slices.DeleteFunc(s.messages, func(o *message) bool { return o == m })
 	if m.client != nil {
@@ -126,27 +126,26 @@ func (s *stream) read(m *message, c Claim, e *Claimed) {
 	e.Read, e.Bytes, e.Fault = m.client.read(c.Known), m.client.in.Bytes, m.client.unread
 }
 
-func (s *stream) claimed(d *door, e *Claimed) {
+func (s *stream) claimed(d *frontDoor, e *Claimed) {
 	d.owed--
 	switch {
 	case e.Unknown:
-		s.w.happens("claim unknown")
+		s.w.count("claim unknown")
 	case !e.Mine:
-		s.w.happens("claim gone")
+		s.w.count("claim gone")
 	}
-	d.heed(e)
+	d.checkedStep(e)
 }
 
-// trouble is what happens to the store now and then; somebody writes into the stream
-// what no front door would.
-func (s *stream) trouble() {
+// injectFaults draws a fault now and then.
+func (s *stream) injectFaults() {
 	w := s.w
 	if !w.faulty() {
 		return
 	}
 	switch n := w.rng.IntN(30); {
 	case n < 2:
-		w.happens("store silent")
+		w.count("store silent")
 		s.silent = w.now.Add(w.upTo(1500 * time.Millisecond))
 	case n < 4:
 		s.lose()
@@ -155,16 +154,16 @@ func (s *stream) trouble() {
 	}
 }
 
-// intrude puts a message into the stream whose answer would go to a scheduler.
+// intrude stores a message that no front door would: its reply subject is a scheduler's.
 func (s *stream) intrude() {
 	s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", s.w.nth), model: "a"})
 }
 
-// lose loses the stream: another one is made, with the same numbers, and the keeper is
-// told after a while.
+// lose replaces the stream by an empty one, whose sequence numbers begin again. The keeper
+// hears of it after a while.
 func (s *stream) lose() {
 	w := s.w
-	w.happens("buffer lost")
+	w.count("buffer lost")
 	for _, m := range s.messages {
 		m.gone = true
 		if m.client != nil {
@@ -174,11 +173,11 @@ func (s *stream) lose() {
 	numbers := min(s.last, 12)
 	s.messages, s.last = nil, 0
 	s.generation++
-	for range numbers * uint64(w.rng.IntN(2)) { // soon others have the same numbers
+	for range numbers * uint64(w.rng.IntN(2)) { // reuse the numbers soon
 		s.intrude()
 	}
 	renewal := w.upTo(300 * time.Millisecond)
-	if w.one(2) {
+	if w.oneIn(2) {
 		renewal = w.upTo(5 * time.Millisecond)
 	}
 	w.after(renewal, s.renew)
@@ -193,21 +192,20 @@ func (s *stream) renew() {
 	d := old.door
 	d.on(func() {
 		old.ended = true
-		d.heed(&BufferLost{})
+		d.checkedStep(&BufferLost{})
 		if s.keeper == d {
 			s.begin(d)
 		}
 	})()
 }
 
-// changeKeeper has another front door keep the stream. The old one goes on until it
-// hears of it.
+// changeKeeper chooses another keeper. The old one continues until it hears of it.
 func (s *stream) changeKeeper() {
 	w, old, watch := s.w, s.keeper, s.watch
-	s.keeper, s.watch = w.someDoor(), nil
+	s.keeper, s.watch = w.someFrontDoor(), nil
 	if old != nil && watch != nil {
-		w.happens("keeper changed")
-		old.on(func() { watch.ended = true; old.heed(&KeeperEnded{}) })()
+		w.count("keeper changed")
+		old.on(func() { watch.ended = true; old.checkedStep(&KeeperEnded{}) })()
 	}
 	if d := s.keeper; d != nil {
 		w.after(w.upTo(200*time.Millisecond), d.on(func() {
@@ -218,27 +216,27 @@ func (s *stream) changeKeeper() {
 	}
 }
 
-// keeperGone takes note that a front door is no more.
-func (s *stream) keeperGone(d *door) {
+// keeperGone handles the end of a front door.
+func (s *stream) keeperGone(d *frontDoor) {
 	if s.keeper == d {
 		s.keeper, s.watch = nil, nil
 	}
 }
 
-func (s *stream) begin(d *door) {
+func (s *stream) begin(d *frontDoor) {
 	s.watch = &bufferWatch{door: d, generation: s.generation}
 	s.pump()
 }
 
-// goOn has the broker go on where a connection was lost.
-func (s *stream) goOn(d *door) {
+// resume continues the subscription after a reconnect.
+func (s *stream) resume(d *frontDoor) {
 	if s.watch != nil && s.watch.door == d {
 		s.watch.sent = s.watch.got
 		s.pump()
 	}
 }
 
-// pump sends the keeper what it was not sent yet.
+// pump sends the keeper new messages.
 func (s *stream) pump() {
 	v := s.watch
 	if v == nil || v.generation != s.generation || !v.door.connected {
@@ -247,17 +245,17 @@ func (s *stream) pump() {
 	for _, m := range s.messages {
 		if m.seq > v.sent {
 			v.sent = m.seq
-			v.door.toDoor(func() { v.seen(m) }, func() { v.got = m.seq })
+			v.door.deliver(func() { v.seen(m) }, func() { v.got = m.seq })
 		}
 	}
 }
 
-// seen has the keeper take note of a message.
+// seen gives the keeper a message.
 func (v *bufferWatch) seen(m *message) {
 	d := v.door
 	if v.ended {
 		return
 	}
 	age := d.w.now.Sub(m.at) + time.Duration(d.id%3)*20*time.Millisecond - 20*time.Millisecond
-	d.heed(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
+	d.checkedStep(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
 }

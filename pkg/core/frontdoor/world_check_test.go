@@ -8,25 +8,25 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// books are what a world knows of one front door without looking into it: by them
-// each event must have exactly the outputs that it has.
+// books are a second, simple account of one front door. They work out the expected output
+// of each event from events alone.
 type books struct {
 	*world
-	door *door
+	door *frontDoor
 
-	stepped protocol.Time // the last event
+	stepped protocol.Time // time of the last event
 	stage   protocol.Stage
 	models  map[string]bool
 	actives
 	lastBeat protocol.Time // of an active scheduler
 	down     bool
 	breaks   int
-	broken   uint64 // the epoch that was active when the connection broke last
+	broken   uint64 // the epoch when the connection broke last
 	outage   time.Duration
 
 	taking map[*Request]*entry // being decoded or stored
 	open   map[uint64]*entry   // accepted, by number
-	others []*entry            // answers without a number that wait for the broker
+	others []*entry            // refusals without a number that wait for the broker
 	seq    uint64
 	keeping
 	allowances
@@ -35,10 +35,10 @@ type books struct {
 	want                           wanted
 }
 
-// actives are the schedulers that say they are active.
+// actives are the schedulers whose heartbeats say that they are active.
 type actives struct {
 	epochs        map[string]uint64
-	epoch, latest uint64 // in charge, 0 for none; and the last one that was
+	epoch, latest uint64 // of the active one, 0 for none; the last one that was not 0
 }
 
 // entry is a request at a front door.
@@ -47,18 +47,18 @@ type entry struct {
 	phase             phase
 	seq               uint64
 	model, tenant     string
-	bytes             int // of its message
+	bytes             int // of the message
 	arrived, deadline protocol.Time
 	slots             int
 	accepting         bool
 	payload, batch    int
 	generated         bool
-	submitted         uint64 // to which epoch last, 0 for none
+	submitted         uint64 // the epoch it was submitted to last, 0 for none
 	breaks            int    // when it was accepted
 	dispatched        map[string]bool
-	fault             protocol.Code // of the answer that it gets, "" for OK
-	ran               bool          // a worker gave an output
-	misfit            bool          // which is not what the model gives
+	fault             protocol.Code // of its answer, "" for OK
+	ran               bool          // a worker sent an output
+	misfit            bool          // of a wrong size
 	owned             bool          // the scheduler said that the answer is the front door's
 	askAt             protocol.Time
 	askEpoch          uint64
@@ -76,7 +76,7 @@ const (
 	asked    // whose its answer is
 )
 
-// wanted is what a step must give out.
+// wanted is the expected output of a step.
 type wanted struct {
 	admitted, ignored, store bool
 	rejected                 *client
@@ -89,27 +89,26 @@ type wanted struct {
 	claims                   []BufferedID
 }
 
-func newBooks(d *door) *books {
+func newBooks(d *frontDoor) *books {
 	return &books{world: d.w, door: d, models: map[string]bool{}, actives: actives{epochs: map[string]uint64{}}, taking: map[*Request]*entry{},
 		open: map[uint64]*entry{}, keeping: newKeeping(), allowances: newAllowances(&d.m.config)}
 }
 
-// check looks at what a step gave out.
+// check checks the output of a step.
 func (b *books) check(e Event, out *Output) {
-	b.notOverdue()
+	b.checkOverdue()
 	b.want = wanted{asks: map[uint64]uint64{}, ended: map[*client]*entry{}}
 	b.apply(e, out)
 	b.keepBuffer()
 	b.compare(e, out)
-	b.accounts()
-	b.wakes(e, out)
+	b.checkAccounts()
+	b.checkWake(e, out)
 }
 
-// notOverdue: whatever was due before this event has been done, unless the front door
-// stood still.
-func (b *books) notOverdue() {
-	if due := b.due(); due < b.now && b.stepped < b.now && b.door.still < b.now {
-		b.failf("front door %d has slept since %v, stood still until %v, its timer is set to %v\n%v", b.door.id, due, b.door.still, b.door.wake, b.door.m)
+// checkOverdue: nothing was due before this event, unless the front door was paused.
+func (b *books) checkOverdue() {
+	if due := b.due(); due < b.now && b.stepped < b.now && b.door.pausedUntil < b.now {
+		b.failf("front door %d missed what was due at %v, was paused until %v, its timer is set to %v\n%v", b.door.id, due, b.door.pausedUntil, b.door.wake, b.door.m)
 	}
 	b.stepped = b.now
 }
@@ -123,7 +122,7 @@ func (b *books) apply(e Event, out *Output) {
 	case *Undecoded:
 		x := b.taking[e.Request]
 		b.giveBack(x)
-		b.rejects(e.Request, x, e.Fault.Code)
+		b.reject(e.Request, x, e.Fault.Code)
 	case *Stored:
 		b.stored(e)
 	case *StageSeen:
@@ -136,7 +135,7 @@ func (b *books) apply(e Event, out *Output) {
 		b.schedulerBeat(e.Heartbeat)
 	case *SchedulerLost:
 		delete(b.epochs, e.ID)
-		b.settle()
+		b.followEpoch()
 	case *Dispatched:
 		b.dispatched(&e.Dispatch)
 	case *OutputArrived:
@@ -164,7 +163,7 @@ func (b *books) apply(e Event, out *Output) {
 func (b *books) serves() bool  { return b.stage == protocol.Active && b.latest != 0 }
 func (b *books) serving() bool { return b.stage == protocol.Active && b.epoch != 0 }
 
-// numbers are those of the requests in some phase, in order.
+// numbers are those of the requests in some phases, in order.
 func (b *books) numbers(of ...phase) (list []uint64) {
 	for _, seq := range slices.Sorted(maps.Keys(b.open)) {
 		if slices.Contains(of, b.open[seq].phase) {
@@ -174,7 +173,7 @@ func (b *books) numbers(of ...phase) (list []uint64) {
 	return list
 }
 
-// due is when a Tick must come at the latest.
+// due is when the next Tick is required.
 func (b *books) due() protocol.Time {
 	due := b.bufferDue()
 	for _, x := range b.open {
@@ -188,8 +187,8 @@ func (b *books) due() protocol.Time {
 	return due
 }
 
-// wakes: a front door is woken when something is due, and never in the past by a Tick.
-func (b *books) wakes(e Event, out *Output) {
+// checkWake: the machine asks for a Tick in time, and after a Tick not at once again.
+func (b *books) checkWake(e Event, out *Output) {
 	if due := b.due(); out.Wake > due {
 		b.failf("front door %d wants to be woken at %v, and something is due at %v", b.door.id, out.Wake, due)
 	}
@@ -198,8 +197,8 @@ func (b *books) wakes(e Event, out *Output) {
 	}
 }
 
-// accounts: what the front door counts is what the books have (G13).
-func (b *books) accounts() {
+// checkAccounts: the counts are those of the books (G13).
+func (b *books) checkAccounts() {
 	s, m := b.door.m.Snapshot(), b.door.m
 	counts := Counts{Received: b.received, Answered: b.answered, Left: b.left, Late: b.late}
 	bytes := int64(0)
@@ -218,19 +217,19 @@ func (b *books) accounts() {
 	if b.epoch != m.Epoch() || b.latest != m.LastEpoch() || b.stage != s.Stage {
 		b.failf("front door %d follows epoch %d after %d, the books %d after %d", b.door.id, m.Epoch(), m.LastEpoch(), b.epoch, b.latest)
 	}
-	b.closes()
+	b.checkBalance()
 }
 
-// closes: each request that came in is somewhere (G13). A keeper answers others' as well.
-func (b *books) closes() {
+// checkBalance: each received request is counted once (G13).
+func (b *books) checkBalance() {
 	here := int64(len(b.taking) + len(b.open) + len(b.others))
 	if b.received+b.tookOver != b.answered+b.left+here+b.storedAll {
 		b.failf("G13: front door %d: %d received, %d taken over; %d answered, %d left, %d here, %d stored", b.door.id, b.received, b.tookOver, b.answered, b.left, here, b.storedAll)
 	}
 }
 
-// excuseAll: a front door that dies answers nothing more, nor does anybody answer what
-// it was about to take out of the store.
+// excuseAll allows that requests of a crashed front door get no answer, also those it may
+// have claimed.
 func (b *books) excuseAll(why string) {
 	for _, x := range b.taking {
 		x.c.excuse(why)
@@ -248,7 +247,7 @@ func (b *books) excuseAll(why string) {
 	}
 }
 
-// checkEnd: after a while without troubles nothing is left.
+// checkEnd: after some time without faults nothing is left.
 func (b *books) checkEnd() {
 	if n := len(b.taking) + len(b.open) + len(b.others) + len(b.unclaimed) + len(b.claiming) + len(b.undecided); n > 0 {
 		b.failf("G13: front door %d is not done with %d requests\n%v", b.door.id, n, b.door.m)

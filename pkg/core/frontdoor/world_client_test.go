@@ -8,29 +8,29 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// client is somebody with one request.
+// client sends one request and counts the answers.
 type client struct {
 	number    uint64
 	in        Inbound
 	slo       time.Duration
 	batch     int
 	generated bool
-	unread    *protocol.Error // what its message is no request for
+	unread    *protocol.Error // its message cannot be decoded
 
-	taken   bool   // a front door has read it
+	taken   bool   // a front door received it
 	excused string // why it may have no answer
 	answers []answer
 	// claimedBy is the keeper that took it out of the store; 0 for none.
 	claimedBy uint64
 }
 
-// answer is what a client got, and from whom: 0 is a scheduler.
+// answer is the code of an answer, and who sent it: 0 is a scheduler.
 type answer struct {
 	door uint64
 	code protocol.Code
 }
 
-// payload is what the request's inputs are laid out to. It begins with whose it is.
+// payload is the request's input; it begins with the client's number.
 func (c *client) payload() []byte {
 	if c.generated {
 		return nil
@@ -40,7 +40,7 @@ func (c *client) payload() []byte {
 	return p
 }
 
-// read is what decoding its message gives.
+// read is the decoded message.
 func (c *client) read(known bool) Decoded {
 	d := Decoded{ClientID: fmt.Sprint(c.number), SLO: c.slo, Generated: c.generated}
 	if c.number%2 == 0 {
@@ -52,7 +52,7 @@ func (c *client) read(known bool) Decoded {
 	return d
 }
 
-// demand has clients send, in bursts.
+// demand sends requests in bursts.
 func (w *world) demand() {
 	var next func()
 	next = func() {
@@ -67,27 +67,27 @@ func (w *world) demand() {
 	w.after(0, next)
 }
 
-// send has a client send a request; the broker chooses the front door.
+// send sends a request to a front door chosen by the broker.
 func (w *world) send() {
 	c := w.newClient()
-	if d := w.someDoor(); d != nil {
-		d.toDoor(func() { d.inbound(c) })
+	if d := w.someFrontDoor(); d != nil {
+		d.deliver(func() { d.inbound(c) })
 	}
 }
 
 func (w *world) newClient() *client {
-	c := &client{number: uint64(len(w.order) + 1), batch: []int{1, 1, 1, 2, 2, 4}[w.rng.IntN(6)], generated: w.one(8)}
+	c := &client{number: uint64(len(w.order) + 1), batch: []int{1, 1, 1, 2, 2, 4}[w.rng.IntN(6)], generated: w.oneIn(8)}
 	if c.generated {
 		c.batch = 1
 	}
 	c.slo = 20*time.Millisecond + w.upTo(200*time.Millisecond)
-	if w.one(8) {
+	if w.oneIn(8) {
 		c.slo += w.upTo(2 * time.Second)
 	}
 	tenant := []string{"", "alice", "bob", "carol", "dave"}[w.rng.IntN(5)]
-	c.in = Inbound{Model: []string{"a", "a", "a", "b", "b", "never"}[w.rng.IntN(6)], Tenant: tenant, Bytes: 40 + w.rng.IntN(60), Slow: w.one(4)}
+	c.in = Inbound{Model: []string{"a", "a", "a", "b", "b", "never"}[w.rng.IntN(6)], Tenant: tenant, Bytes: 40 + w.rng.IntN(60), Slow: w.oneIn(4)}
 	c.in.Reply = w.inbox(c)
-	if w.one(30) {
+	if w.oneIn(30) {
 		c.unread = protocol.Refusal(protocol.InvalidInput)
 	}
 	switch w.rng.IntN(150) {
@@ -101,8 +101,8 @@ func (w *world) newClient() *client {
 	return c
 }
 
-// inbox is where a client waits: most have one that is theirs by its name, some one of
-// everybody's, and a few name what is not theirs.
+// inbox is the reply subject: most clients have an inbox of their own, some a shared one,
+// and a few name an inbox or subject that is not theirs.
 func (w *world) inbox(c *client) string {
 	tenant, role := c.in.Tenant, "client"
 	switch w.rng.IntN(60) {
@@ -119,28 +119,28 @@ func (w *world) inbox(c *client) string {
 	return fmt.Sprintf("_INBOX_%s.%s.%d", role, tenant, c.number)
 }
 
-// mayBeAnswered reports whether a request's answer may go where it says.
+// mayBeAnswered reports whether the reply subject is the client's.
 func (c *client) mayBeAnswered() bool {
 	owner, owned := protocol.InboxOwner(c.in.Reply)
 	return c.in.Reply[0] == '_' && (!owned || owner == c.in.Tenant)
 }
 
-// excuse says why a client may have no answer.
+// excuse allows that a client gets no answer.
 func (c *client) excuse(why string) {
 	if c.excused == "" {
 		c.excused = why
 	}
 }
 
-// answered counts what arrives at a client: its one answer (G1).
+// answered counts an answer at its client (G1).
 func (w *world) answered(reply string, by uint64, code protocol.Code) {
 	c := w.clients[reply]
 	if c == nil || !c.mayBeAnswered() || !c.taken {
 		w.failf("G1: %v of front door %d goes to %q, where nobody waits", code, by, reply)
 	}
-	w.happens(string(code))
+	w.count(string(code))
 	if len(c.answers) == 1 {
-		w.happens("answered again")
+		w.count("answered again")
 	}
 	c.answers = append(c.answers, answer{by, code})
 	if len(c.answers) > 1 && !c.mayBeAnsweredAgain() {
@@ -148,10 +148,10 @@ func (w *world) answered(reply string, by uint64, code protocol.Code) {
 	}
 }
 
-// mayBeAnsweredAgain is the known way to more than one answer: another keeper of the
-// startup buffer claimed the request just before it lost its office. The next one, which
-// had seen it, answers STATE_UNAVAILABLE if the buffer is lost, or if its own claim had no
-// word and the request is gone then.
+// mayBeAnsweredAgain is the known case of more than one answer: the previous keeper of the
+// startup buffer claimed the request in its last moments. The next keeper had seen it, and
+// answers STATE_UNAVAILABLE if the buffer is lost, or if its own claim gets no reply and the
+// request is gone then.
 func (c *client) mayBeAnsweredAgain() bool {
 	sure := 0
 	for i, a := range c.answers {
@@ -166,21 +166,21 @@ func (c *client) mayBeAnsweredAgain() bool {
 	return sure <= 1
 }
 
-// checkEnd looks at a world in which all has been well for a while.
+// checkEnd checks a world after some time without faults.
 func (w *world) checkEnd() {
 	for _, c := range w.order {
 		if c.taken && c.mayBeAnswered() && c.excused == "" && len(c.answers) == 0 {
 			w.failf("G1: request %d has no answer: %+v", c.number, c.in)
 		}
 	}
-	for _, d := range w.doors {
+	for _, d := range w.frontDoors {
 		d.books.checkEnd()
 		w.checkLimits(d)
 	}
 }
 
-// checkLimits has one request of each tenant let in, where nobody has anything (G13).
-func (w *world) checkLimits(d *door) {
+// checkLimits: with nothing in flight, a request of each tenant is admitted (G13).
+func (w *world) checkLimits(d *frontDoor) {
 	for i, tenant := range []string{"", "alice", "bob", "carol", "dave"} {
 		reply := fmt.Sprintf("_INBOX.last.%d.%d", d.id, i)
 		out := d.m.Step(w.now, &Inbound{Model: "a", Tenant: tenant, Reply: reply, Bytes: 100, Slow: true})

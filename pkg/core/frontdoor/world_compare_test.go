@@ -7,7 +7,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// compare: a step gives out what the books want, and nothing else.
+// compare: the output of a step is exactly the expected one.
 func (b *books) compare(e Event, out *Output) {
 	want, id := &b.want, b.door.id
 	refused := protocol.Code("")
@@ -53,7 +53,7 @@ func (b *books) compareRequests(does string, got []*Request, want []*entry) {
 	}
 }
 
-// compareInputs: a worker gets the payload of the request's own client.
+// compareInputs: the input is that of the request's client.
 func (b *books) compareInputs(out *Output) {
 	var got []*Request
 	for _, in := range out.Inputs {
@@ -80,8 +80,8 @@ func (b *books) compareQuestions(out *Output) {
 	}
 }
 
-// compareEnded: each answer is one that is due, is claimed where a scheduler knows of the
-// request, and is OK only within the deadline.
+// compareEnded: each answer is expected, is reported to the scheduler if the request was
+// submitted, and is OK only within the deadline.
 func (b *books) compareEnded(e Event, out *Output) {
 	for i := range out.Ended {
 		ended := &out.Ended[i]

@@ -7,34 +7,34 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// connection is a front door's, as the broker has it and as its client library sees it.
+// connection is a front door's connection to the broker.
 type connection struct {
-	connected  bool // the broker has it
+	connected  bool // as the broker sees it
 	session    int
 	reconnects int
-	sees       bool // the client library takes it for whole
-	knows      struct {
+	clientUp   bool // as the client library sees it
+	reported   struct {
 		reconnects int
 		down       bool
-	} // what the machine was told
+	} // to the machine
 	out, in fifo
 }
 
-// mindConnection tells the machine if the connection is lost, or was lost meanwhile.
-func (d *door) mindConnection() {
+// mindConnection reports to the machine that the connection is down, or was broken.
+func (d *frontDoor) mindConnection() {
 	switch {
-	case !d.sees && !d.knows.down:
-		d.knows.down = true
+	case !d.clientUp && !d.reported.down:
+		d.reported.down = true
 		d.step(&ConnectionDown{})
-	case d.sees && (d.knows.down || d.knows.reconnects != d.reconnects):
-		d.knows.down, d.knows.reconnects = false, d.reconnects
+	case d.clientUp && (d.reported.down || d.reported.reconnects != d.reconnects):
+		d.reported.down, d.reported.reconnects = false, d.reconnects
 		d.step(&ConnectionBroke{})
 	}
 }
 
-// say publishes on the front door's connection; every scheduler hears it in order. What
-// is under way when the connection breaks is lost.
-func (d *door) say(e sched.TermEvent) {
+// say publishes to every scheduler, in order. Messages in transit are lost when the
+// connection breaks.
+func (d *frontDoor) say(e sched.TermEvent) {
 	d.send(func() {
 		for _, s := range d.w.schedulers {
 			s.hear(e)
@@ -42,7 +42,7 @@ func (d *door) say(e sched.TermEvent) {
 	}, func() {})
 }
 
-func (d *door) send(arrives, lost func()) {
+func (d *frontDoor) send(arrives, lost func()) {
 	if !d.connected {
 		lost()
 		return
@@ -57,13 +57,13 @@ func (d *door) send(arrives, lost func()) {
 	})
 }
 
-func (d *door) reply(inbox string, code protocol.Code) {
+func (d *frontDoor) reply(inbox string, code protocol.Code) {
 	d.send(func() { d.w.answered(inbox, d.id, code) }, func() { d.w.clients[inbox].excuse("its answer was lost with a connection") })
 }
 
-// toDoor delivers something that the broker has for a front door, if it can. What the
-// process has got it reads, whatever becomes of the connection.
-func (d *door) toDoor(do func(), got ...func()) {
+// deliver sends a front door a message. What has arrived is processed even if the
+// connection breaks then.
+func (d *frontDoor) deliver(do func(), got ...func()) {
 	session := d.session
 	d.in.send(d.w, func() {
 		if d.connected && d.session == session {
@@ -75,32 +75,32 @@ func (d *door) toDoor(do func(), got ...func()) {
 	})
 }
 
-// cut breaks the connection, which the front door may notice before it is made again.
-func (d *door) cut() {
+// cut breaks the connection. The client library may notice it before it reconnects.
+func (d *frontDoor) cut() {
 	if !d.connected {
 		return
 	}
 	w := d.w
-	w.happens("cut")
+	w.count("cut")
 	d.connected = false
 	d.session++
 	session := d.session
-	w.after(w.upTo(300*time.Millisecond), d.on(func() { d.sees = d.sees && d.session != session }))
+	w.after(w.upTo(300*time.Millisecond), d.on(func() { d.clientUp = d.clientUp && d.session != session }))
 	again := w.upTo(1300 * time.Millisecond)
-	if w.one(3) {
+	if w.oneIn(3) {
 		again = w.upTo(150 * time.Millisecond)
 	}
-	if w.one(4) { // often it is the broker's fault, and others have theirs
-		w.lease.holder.die()
+	if w.oneIn(4) { // often the broker is the cause, and hits others too
+		w.lease.holder.crash()
 	}
 	life := d.life
 	w.after(again, func() {
 		if d.life == life {
-			d.connected, d.sees = true, true
+			d.connected, d.clientUp = true, true
 			d.session++
 			d.reconnects++
-			w.stream.goOn(d)
-			if w.faulty() && !d.closing && w.one(8) {
+			w.stream.resume(d)
+			if w.faulty() && !d.closing && w.oneIn(8) {
 				d.close()
 			}
 		}

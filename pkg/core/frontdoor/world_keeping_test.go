@@ -7,12 +7,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// keeping is what a front door knows of the startup buffer while it keeps it.
+// keeping is the expected state of the startup buffer at its keeper.
 type keeping struct {
 	unclaimed []*kept
 	claiming  []*kept              // in the order in which they are handed over
-	undecided map[BufferedID]*kept // of which the store did not say who has them
-	tookOver  int64                // requests that it answers as their keeper
+	undecided map[BufferedID]*kept // claims without a reply
+	tookOver  int64                // requests that it answers as the keeper
 }
 
 // kept is a request in the startup buffer.
@@ -22,9 +22,9 @@ type kept struct {
 	known   bool // the model, when it was claimed
 	claimed *Claimed
 	retryAt protocol.Time
-	unsure  bool // a claim of it had no word
+	unsure  bool // an earlier claim got no reply
 	shared  bool // another keeper may have claimed it
-	left    bool // another keeper finds it if it is there
+	left    bool // another front door is the keeper now
 	lost    bool // the buffer was lost
 }
 
@@ -50,8 +50,8 @@ func (b *books) claimOf(id BufferedID) *kept {
 
 func (b *books) isOver(k *kept) bool { return b.now >= k.arrived.Add(b.config.BufferTimeout) }
 
-// keepBuffer: a request is claimed when somebody serves, or its time is over; those
-// before it first, so many at a time.
+// keepBuffer: requests are claimed in order once a scheduler is active or their time is
+// over, a limited number at a time.
 func (b *books) keepBuffer() {
 	for len(b.unclaimed) > 0 && len(b.claiming) < b.config.Claims && (b.serving() || b.isOver(b.unclaimed[0])) {
 		k := b.unclaimed[0]
@@ -67,8 +67,7 @@ func (b *books) keepBuffer() {
 	}
 }
 
-// bufferDue is when the first request's time is over that can be claimed then, or one
-// is to be claimed again.
+// bufferDue is when the next request is to be claimed, or claimed again.
 func (b *books) bufferDue() protocol.Time {
 	due := protocol.Never
 	if len(b.unclaimed) > 0 && len(b.claiming) < b.config.Claims {
@@ -93,7 +92,7 @@ func (b *books) compareClaims(out *Output) {
 	}
 }
 
-// claimed: what was claimed is handed over in order.
+// claimed: requests are handed over in order.
 func (b *books) claimed(e *Claimed) {
 	k := b.claimOf(e.BufferedID)
 	if k == nil {
@@ -111,58 +110,57 @@ func (b *books) claimed(e *Claimed) {
 	}
 }
 
-// handOver: the one that claimed a request answers it, or serves it from now on. One
-// whose time was over is refused, unless somebody serves by now.
+// handOver: the keeper that claimed a request serves it, or answers BUFFER_TIMEOUT if its
+// time is over and no scheduler is active.
 func (b *books) handOver(k *kept) {
 	c := k.claimed
 	switch {
 	case !c.Mine && k.lost:
-		b.refusesLost(k)
+		b.refuseLost(k)
 	case c.Unknown && k.left:
 	case c.Unknown:
 		k.unsure, k.claimed, k.retryAt = true, nil, b.now.Add(claimAgain)
 		b.undecided[k.id()] = k
 	case k.client == nil: // nobody may be answered there
 	case !c.Mine && k.unsure && !k.shared: // only this front door can have claimed it
-		b.refusesKept(k, protocol.StateUnavailable)
-	case !c.Mine: // somebody else answers it
+		b.refuseKept(k, protocol.StateUnavailable)
+	case !c.Mine: // another keeper answers it
 	case !b.serving() && b.isOver(k):
-		b.refusesKept(k, protocol.BufferTimeout)
+		b.refuseKept(k, protocol.BufferTimeout)
 	case c.Fault != nil:
-		b.refusesKept(k, c.Fault.Code)
+		b.refuseKept(k, c.Fault.Code)
 	case !k.known:
-		b.refusesKept(k, protocol.UnknownModel)
+		b.refuseKept(k, protocol.UnknownModel)
 	default:
-		b.servesKept(k)
+		b.serveKept(k)
 	}
 }
 
-func (b *books) refusesKept(k *kept, code protocol.Code) {
+func (b *books) refuseKept(k *kept, code protocol.Code) {
 	b.tookOver++
-	b.gives(&entry{c: k.client, fault: code})
+	b.reply(&entry{c: k.client, fault: code})
 }
 
-// servesKept begins the SLO of a request. No limit refuses what was let in before, but a
-// front door that is full does.
-func (b *books) servesKept(k *kept) {
+// serveKept: the SLO begins now. Limits were checked on arrival; a full front door refuses.
+func (b *books) serveKept(k *kept) {
 	slo := k.budget
 	if slo == 0 {
 		slo = b.config.DefaultSLO
 	}
-	b.happens("handed over")
+	b.count("handed over")
 	b.forgetStored()
 	read := &k.claimed.Read
 	tenant, _ := protocol.InboxOwner(k.reply)
 	x := &entry{c: k.client, model: k.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.now, deadline: b.now.Add(slo),
 		payload: len(read.Payload), batch: read.Batch, generated: read.Generated}
 	if code := b.accept(x); code != "" {
-		b.refusesKept(k, code)
+		b.refuseKept(k, code)
 		return
 	}
 	b.tookOver++
 }
 
-// keeperEnded leaves what is not being claimed to the next keeper.
+// keeperEnded: requests that are not being claimed are left to the next keeper.
 func (b *books) keeperEnded() {
 	b.unclaimed = nil
 	for id, k := range b.undecided {
@@ -176,8 +174,8 @@ func (b *books) keeperEnded() {
 	}
 }
 
-// bufferLost: what waited in it has an error; a claim that is under way may have come
-// before the loss.
+// bufferLost: waiting requests are refused. A claim in progress may have succeeded before
+// the loss, so it is decided by its reply.
 func (b *books) bufferLost() {
 	lost := b.unclaimed
 	b.unclaimed = nil
@@ -191,12 +189,12 @@ func (b *books) bufferLost() {
 		k.lost = true
 	}
 	for _, k := range lost {
-		b.refusesLost(k)
+		b.refuseLost(k)
 	}
 }
 
-func (b *books) refusesLost(k *kept) {
+func (b *books) refuseLost(k *kept) {
 	if k.client != nil && !k.shared {
-		b.refusesKept(k, protocol.StateUnavailable)
+		b.refuseKept(k, protocol.StateUnavailable)
 	}
 }

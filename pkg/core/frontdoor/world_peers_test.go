@@ -8,21 +8,21 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// lease is what the schedulers campaign for.
+// lease is the schedulers' lease.
 type lease struct {
 	holder *scheduler
 	epoch  uint64
 }
 
-// scheduler is a process with a sched.Term while it leads, or thinks so.
+// scheduler is a process that has a sched.Term while it believes that it leads.
 type scheduler struct {
 	process
 	id      string
 	term    *sched.Term
 	standby liveness.Succession
-	inbox   fifo // of what front doors say and the broker says of them
+	inbox   fifo // messages of front doors, and of the broker about them
 	deaf    protocol.Time
-	missed  bool // something of that was lost
+	missed  bool // messages were lost
 	dead    bool
 }
 
@@ -38,25 +38,25 @@ func (s *scheduler) begin() {
 			s.term = nil
 		}
 	})
-	s.each(900*time.Millisecond, s.trouble)
+	s.each(900*time.Millisecond, s.injectFaults)
 }
 
-func (s *scheduler) trouble() {
+func (s *scheduler) injectFaults() {
 	if !s.w.faulty() {
 		return
 	}
 	switch n := s.w.rng.IntN(20); {
 	case n == 0:
-		s.die()
+		s.crash()
 	case n < 4:
-		s.still = s.w.now.Add(s.w.upTo(1500 * time.Millisecond))
-	case n < 5: // its connection breaks
+		s.pausedUntil = s.w.now.Add(s.w.upTo(1500 * time.Millisecond))
+	case n == 4: // its connection breaks
 		s.deaf, s.missed = s.w.now.Add(s.w.upTo(200*time.Millisecond)), true
 	}
 }
 
-// die ends the process; it begins anew after a while.
-func (s *scheduler) die() {
+// crash ends the process; it is restarted after a while.
+func (s *scheduler) crash() {
 	if s == nil || s.dead {
 		return
 	}
@@ -65,14 +65,14 @@ func (s *scheduler) die() {
 	s.w.after(s.w.upTo(time.Second), s.begin)
 }
 
-// start has a term serve, from about the activation on.
+// start starts the term shortly before the activation or later.
 func (s *scheduler) start() {
 	if s.w.now.Add(200*time.Millisecond) > s.w.activation {
 		s.step(&sched.Started{State: protocol.ClockworkState{Models: []protocol.ModelSpec{spec("a"), spec("b")}}})
 	}
 }
 
-// beat tells everybody how the scheduler stands.
+// beat sends a heartbeat to front doors and schedulers.
 func (s *scheduler) beat() {
 	w := s.w
 	if s.deaf > w.now {
@@ -88,7 +88,7 @@ func (s *scheduler) beat() {
 	for _, o := range w.schedulers {
 		w.loose(o.on(func() { o.standby.Heard(h.ID) }))
 	}
-	for _, d := range w.doors {
+	for _, d := range w.frontDoors {
 		w.loose(func() {
 			if d.connected {
 				d.on(func() { d.schedulerBeat(h) })()
@@ -97,21 +97,21 @@ func (s *scheduler) beat() {
 	}
 }
 
-// campaign takes the lease of a holder that is silent.
+// campaign takes the lease of a silent holder.
 func (s *scheduler) campaign() {
 	w := s.w
 	switch holder := w.lease.holder; {
 	case s.term != nil || s.deaf > w.now:
 		return
-	case holder == s: // it died and is back
+	case holder == s: // it restarted
 		w.lease.holder = nil
 		return
 	case holder != nil && !s.standby.Silent(holder.id):
 		return
 	case holder != nil && holder.term != nil:
-		w.happens("two lead")
+		w.count("two lead")
 	}
-	w.happens("takeover")
+	w.count("takeover")
 	w.lease.epoch++
 	w.lease.holder = s
 	core := &planner{w: w, known: map[protocol.RequestID]bool{}}
@@ -119,7 +119,7 @@ func (s *scheduler) campaign() {
 	s.beat()
 }
 
-// hear takes what comes on the subject of submissions.
+// hear receives a message on the subject of submissions.
 func (s *scheduler) hear(e sched.TermEvent) {
 	s.inbox.send(s.w, s.on(func() {
 		if s.deaf > s.w.now {
@@ -141,7 +141,7 @@ func (s *scheduler) step(e sched.TermEvent) {
 	out := t.Step(w.now, e)
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals} {
 		for _, x := range list {
-			w.after(w.decisionTakes(), func() { w.dispatch(x) })
+			w.after(w.decisionTime(), func() { w.dispatch(x) })
 		}
 	}
 	for _, x := range out.Verdicts {
@@ -165,29 +165,29 @@ func (s *scheduler) step(e sched.TermEvent) {
 	}
 }
 
-// decisionTakes is how long a scheduler thinks; some decisions come too late.
-func (w *world) decisionTakes() time.Duration {
-	if w.one(8) {
+// decisionTime is the delay of a decision; some are too late.
+func (w *world) decisionTime() time.Duration {
+	if w.oneIn(8) {
 		return w.upTo(400 * time.Millisecond)
 	}
 	return w.upTo(10 * time.Millisecond)
 }
 
-// dispatch brings a front door a decision or a word. Core NATS may lose and double it.
+// dispatch sends a front door a decision or the answer to a question.
 func (w *world) dispatch(x protocol.Dispatch) {
-	d := w.doorOf(x.ID.Door)
-	if w.one(100) { // it goes astray
-		d = w.someDoor()
+	d := w.frontDoorByID(x.ID.Door)
+	if w.oneIn(100) { // to the wrong front door
+		d = w.someFrontDoor()
 	}
 	if d == nil {
 		return
 	}
 	copies := 1
-	if w.faulty() && w.one(40) {
+	if w.faulty() && w.oneIn(40) {
 		copies = 2 * w.rng.IntN(2)
 	}
 	for range copies {
-		d.toDoor(func() {
+		d.deliver(func() {
 			if x.Kind != protocol.ToWorker {
 				d.mindConnection()
 			}
@@ -199,12 +199,12 @@ func (w *world) dispatch(x protocol.Dispatch) {
 	}
 }
 
-// inquire has the broker look who listens on a front door's subjects, and tell every
-// scheduler behind what the front door has said.
+// inquire has the broker report whether a front door is subscribed, behind the front
+// door's own messages.
 func (w *world) inquire(q sched.FrontDoorQuestion) {
 	for _, number := range []uint64{q.Dispatch, q.Output} {
 		w.loose(func() {
-			if d := w.doorOf(q.FrontDoor); d != nil && d.connected {
+			if d := w.frontDoorByID(q.FrontDoor); d != nil && d.connected {
 				return
 			}
 			for _, s := range w.schedulers {
@@ -214,11 +214,11 @@ func (w *world) inquire(q sched.FrontDoorQuestion) {
 	}
 }
 
-// answerFor claims and answers for a front door.
+// answerFor answers for a lost front door, after it reported that to all schedulers.
 func (s *scheduler) answerFor(o sched.OwedAnswers) {
 	claim := &sched.AnswersReported{FrontDoor: o.FrontDoor, Epoch: s.term.Epoch()}
 	for _, a := range o.Answers {
-		s.w.happens("answered for the lost")
+		s.w.count("answered for the lost")
 		claim.Answered = append(claim.Answered, a.Seq)
 		s.w.answered(a.Reply, 0, protocol.FrontDoorLost)
 	}
@@ -227,7 +227,7 @@ func (s *scheduler) answerFor(o sched.OwedAnswers) {
 	}
 }
 
-// planner is a policy that decides by the dice.
+// planner is a policy that decides at random.
 type planner struct {
 	sched.Core
 	w     *world
@@ -251,7 +251,7 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 		d.Kind, d.Refusal = protocol.Refuse, &protocol.Error{Code: "UNHEARD_OF"}
 	case n == 4:
 		d.Kind = protocol.Answer
-	case n == 5: // it forgets the request
+	case n == 5: // no decision
 		return out
 	default:
 		d.Kind, d.Worker, d.Cold = protocol.ToWorker, p.w.worker(), n == 6
@@ -260,7 +260,7 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 		}
 	}
 	out.Dispatches = append(out.Dispatches, d)
-	if d.Kind == protocol.ToWorker && p.w.one(8) { // the worker is lost: it runs elsewhere
+	if d.Kind == protocol.ToWorker && p.w.oneIn(8) { // replanned on another worker
 		d.Worker = p.w.worker()
 		out.Dispatches = append(out.Dispatches, d)
 	}

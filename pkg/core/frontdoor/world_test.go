@@ -14,18 +14,18 @@ import (
 
 var worlds = flag.Int("worlds", 200, "how many seeded worlds TestWorld runs")
 
-// TestWorld lets three front doors serve clients in seeded worlds: with a startup
-// buffer that they share, two schedulers (package sched's Term) that may both think
-// they lead, three workers and a broker, in virtual time. Messages are lost, doubled,
-// late and out of order where a broker may do that; front doors stand still, are cut
-// off, stop, die and come back as others; the store does not answer, or loses the
-// buffer; workers answer what they were not given, and with what no model gives.
+// TestWorld runs three front doors in seeded worlds, in virtual time: with a shared
+// startup buffer, two schedulers (sched.Term) that may both believe they lead, three
+// workers and a broker. Messages are lost, repeated, delayed and reordered where a broker
+// may do that. Front doors pause, lose their connection, stop, and crash and are replaced.
+// The store does not reply, or loses the buffer. Workers send outputs for requests they
+// were not given, and outputs of a wrong size.
 //
-// A front door is stepped as its service does it: events, and a Tick when it asked to
-// be woken, never else. world_check_test.go and the files beside it keep books of
-// their own on each front door, and say after each step what it had to give out and
-// what its accounts are (G2, G3, G8, G13). world_client_test.go counts what clients
-// get (G1). When all has been well for a while, nothing may be left anywhere.
+// A front door is stepped as its service steps it: by events, and by a Tick at the time it
+// asked for, at no other. For each front door, books (world_check_test.go and the files
+// next to it) work out the expected output and the expected counts of every step, without
+// reading the machine's state (G2, G3, G9, G13). Clients count their answers (G1). After
+// some time without faults, nothing may be left anywhere.
 func TestWorld(t *testing.T) {
 	most := *worlds
 	if testing.Short() {
@@ -36,11 +36,11 @@ func TestWorld(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runSeed(t, uint64(seed), sum) })
 	}
 	if !testing.Short() && !t.Failed() {
-		proves(t, sum)
+		requireCoverage(t, sum)
 	}
 }
 
-// runSeed runs one world, and every tenth twice: the histories are the same (G10).
+// runSeed runs one world; every tenth runs twice and must have the same history (G10).
 func runSeed(t *testing.T, seed uint64, sum map[string]int) {
 	w := runWorld(t, seed)
 	if seed%10 == 0 && runWorld(t, seed).hash != w.hash {
@@ -51,11 +51,11 @@ func runSeed(t *testing.T, seed uint64, sum map[string]int) {
 	}
 }
 
-// proves fails a test in which too little happened to prove anything.
-func proves(t *testing.T, sum map[string]int) {
-	for _, what := range []string{"lost", "doubled", "late", "cut", "stood still", "died", "stopped", "takeover", "two lead", "keeper changed",
+// requireCoverage fails if something never happened: then the test proves nothing about it.
+func requireCoverage(t *testing.T, sum map[string]int) {
+	for _, what := range []string{"lost", "repeated", "delayed", "cut", "paused", "crashed", "stopped", "takeover", "two lead", "keeper changed",
 		"store silent", "buffer lost", "claim unknown", "claim gone", "handed over", "held", "asked", "yours", "taken", "left",
-		"submitted again", "answered for the lost", "foreign output", "ignored", "late word",
+		"submitted again", "answered for the lost", "foreign output", "ignored", "late outcome",
 		"OK", "BAD_MESSAGE", "BUFFER_FULL", "BUFFER_TIMEOUT", "DEADLINE_EXCEEDED", "FRONT_DOOR_LOST", "INTERNAL", "LIMIT_EXCEEDED", "OVERLOADED",
 		"PAYLOAD_TOO_LARGE", "SCHEDULER_LOST", "SHUTTING_DOWN", "STATE_UNAVAILABLE", "UNKNOWN_MODEL"} {
 		if sum[what] == 0 {
@@ -65,11 +65,11 @@ func proves(t *testing.T, sum map[string]int) {
 	t.Log(sum)
 }
 
-// A world's times: faults and clients end at troubleEnds, and all is quiet at worldEnds.
+// Faults and clients end at faultsEnd; then there is time until worldEnd to finish.
 const (
-	troubleEnds = protocol.Time(7 * time.Second)
-	worldEnds   = protocol.Time(13 * time.Second)
-	frontDoors  = 3
+	faultsEnd = protocol.Time(7 * time.Second)
+	worldEnd  = protocol.Time(13 * time.Second)
+	worldSize = 3 // front doors
 )
 
 type world struct {
@@ -81,20 +81,20 @@ type world struct {
 	nth   uint64
 	hash  uint64
 
-	doors      []*door // those that live
-	opened     uint64  // front doors
+	frontDoors []*frontDoor // running
+	started    uint64       // front doors, ever
 	schedulers []*scheduler
 	lease      lease
 	stream     stream
 	clients    map[string]*client // by inbox
-	order      []*client          // as they came
+	order      []*client          // in order of their requests
 	stage      protocol.Stage
 	models     map[string]bool
 	activation protocol.Time
 	happened   map[string]int
 }
 
-// worldEvent is something that happens at an instant.
+// worldEvent is a function to call at a point in time.
 type worldEvent struct {
 	at  protocol.Time
 	nth uint64
@@ -120,8 +120,8 @@ func runWorld(t *testing.T, seed uint64) *world {
 		stage: protocol.Loading, happened: map[string]int{}}
 	w.activation = protocol.Time(w.upTo(3 * time.Second))
 	w.stream.w = w
-	for range frontDoors {
-		w.openDoor()
+	for range worldSize {
+		w.startFrontDoor()
 	}
 	for _, id := range []string{"s1", "s2"} {
 		s := &scheduler{process: process{w: w}, id: id}
@@ -130,7 +130,7 @@ func runWorld(t *testing.T, seed uint64) *world {
 	}
 	w.control()
 	w.demand()
-	w.drive(worldEnds)
+	w.drive(worldEnd)
 	w.checkEnd()
 	return w
 }
@@ -144,34 +144,34 @@ func (w *world) drive(until protocol.Time) {
 	w.now = until
 }
 
-// control is what the controller does: models come, the stage moves on, now and then a
-// model goes and comes back, and another front door keeps the buffer.
+// control is the controller: it adds models, advances the stage, now and then removes a
+// model and adds it again, and has another front door keep the buffer.
 func (w *world) control() {
 	w.after(w.upTo(w.activation.Sub(0)), func() { w.setModel("a", true) })
 	w.after(w.upTo(w.activation.Sub(0)), func() { w.setModel("b", true) })
 	w.after(w.activation.Sub(0), func() {
 		w.stage = protocol.Active
-		w.tellDoors(func() Event { return &StageSeen{protocol.Active} })
+		w.publishState(func() Event { return &StageSeen{protocol.Active} })
 	})
 	w.every(700*time.Millisecond, func() {
 		if !w.faulty() || w.now < w.activation {
 			return
 		}
-		if w.one(4) {
+		if w.oneIn(4) {
 			w.setModel("b", !w.models["b"])
 		}
 	})
 	w.every(400*time.Millisecond, func() {
-		if w.stream.keeper == nil || w.faulty() && w.one(5) {
+		if w.stream.keeper == nil || w.faulty() && w.oneIn(5) {
 			w.stream.changeKeeper()
 		}
 	})
-	w.every(500*time.Millisecond, w.stream.trouble)
+	w.every(500*time.Millisecond, w.stream.injectFaults)
 }
 
 func (w *world) setModel(name string, there bool) {
 	w.models[name] = there
-	w.tellDoors(func() Event {
+	w.publishState(func() Event {
 		if there {
 			return &ModelSeen{spec(name)}
 		}
@@ -179,11 +179,11 @@ func (w *world) setModel(name string, there bool) {
 	})
 }
 
-// tellDoors brings each front door something that the store says, in the order of the
-// store. A watch that is cut off goes on from where it was.
-func (w *world) tellDoors(fresh func() Event) {
-	for _, d := range w.doors {
-		d.state.send(w, d.on(func() { d.heed(fresh()) }))
+// publishState sends each front door a change of the stored state, in order. A watch
+// continues after a lost connection.
+func (w *world) publishState(fresh func() Event) {
+	for _, d := range w.frontDoors {
+		d.state.send(w, d.on(func() { d.checkedStep(fresh()) }))
 	}
 }
 
@@ -192,7 +192,7 @@ func (w *world) failf(format string, args ...any) {
 	w.t.Fatalf("seed %d at %v: %s", w.seed, w.now, fmt.Sprintf(format, args...))
 }
 
-func (w *world) happens(what string) { w.happened[what]++ }
+func (w *world) count(what string) { w.happened[what]++ }
 
 func (w *world) note(format string, args ...any) {
 	h := fnv.New64a()
@@ -206,7 +206,7 @@ func (w *world) after(d time.Duration, do func()) {
 	heap.Push(&w.queue, worldEvent{w.now.Add(max(0, d)), w.nth, do})
 }
 
-// every does something for ever, from a drawn instant on.
+// every calls a function periodically.
 func (w *world) every(d time.Duration, do func()) {
 	var next func()
 	next = func() { do(); w.after(d, next) }
@@ -217,34 +217,34 @@ func (w *world) upTo(d time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(d) + 1))
 }
 
-// one reports whether something happens that happens once in n times.
-func (w *world) one(n int) bool { return w.rng.IntN(n) == 0 }
+// oneIn is true once in n times.
+func (w *world) oneIn(n int) bool { return w.rng.IntN(n) == 0 }
 
-// faulty reports whether things may go wrong still.
-func (w *world) faulty() bool { return w.now < troubleEnds }
+// faulty reports whether faults are still injected.
+func (w *world) faulty() bool { return w.now < faultsEnd }
 
-// delay is what a message takes.
+// delay is the delay of a message.
 func (w *world) delay() time.Duration { return 100*time.Microsecond + w.upTo(400*time.Microsecond) }
 
-// loose delivers a message that may be lost, doubled and late.
+// loose delivers a message that may be lost, repeated or delayed.
 func (w *world) loose(do func()) {
 	switch {
 	case !w.faulty():
-	case w.one(40):
-		w.happens("lost")
+	case w.oneIn(40):
+		w.count("lost")
 		return
-	case w.one(40):
-		w.happens("doubled")
+	case w.oneIn(40):
+		w.count("repeated")
 		w.after(w.delay()+w.upTo(30*time.Millisecond), do)
-	case w.one(30):
-		w.happens("late")
+	case w.oneIn(30):
+		w.count("delayed")
 		w.after(w.delay()+w.upTo(250*time.Millisecond), do)
 		return
 	}
 	w.after(w.delay(), do)
 }
 
-// fifo is a way on which what is sent arrives in order.
+// fifo delivers in order.
 type fifo struct{ last protocol.Time }
 
 func (f *fifo) send(w *world, do func()) {
@@ -252,23 +252,23 @@ func (f *fifo) send(w *world, do func()) {
 	w.after(f.last.Sub(w.now), do)
 }
 
-// process is one that may die and stand still. What reaches it while it stands still
-// waits; what reaches it after its death is lost.
+// process may crash and may be paused. Messages wait while it is paused, and are lost
+// after it crashed.
 type process struct {
-	w     *world
-	life  int
-	still protocol.Time // until then it stands still
+	w           *world
+	life        int
+	pausedUntil protocol.Time
 }
 
-// on does something in this life of the process, when it is not standing still.
+// on runs a function in this life of the process, once it is not paused.
 func (p *process) on(do func()) func() {
 	life := p.life
 	var attempt func()
 	attempt = func() {
 		switch {
 		case p.life != life:
-		case p.still > p.w.now:
-			p.w.after(p.still.Sub(p.w.now), attempt)
+		case p.pausedUntil > p.w.now:
+			p.w.after(p.pausedUntil.Sub(p.w.now), attempt)
 		default:
 			do()
 		}
@@ -276,7 +276,7 @@ func (p *process) on(do func()) func() {
 	return attempt
 }
 
-// each does something again and again in this life.
+// each calls a function periodically in this life of the process.
 func (p *process) each(d time.Duration, do func()) {
 	life := p.life
 	var next func()

@@ -9,25 +9,24 @@ import (
 
 func (w *world) worker() string { return fmt.Sprintf("w%d", 1+w.rng.IntN(3)) }
 
-// runUnasked has a worker run a request of generated inputs, for which it needs nothing of
-// the front door: its output may come before the dispatch.
-func (w *world) runUnasked(d *door, x protocol.Dispatch) {
+// runUnasked runs a request with generated inputs: the worker needs nothing from the front
+// door, so its output may arrive before the dispatch.
+func (w *world) runUnasked(d *frontDoor, x protocol.Dispatch) {
 	if r := d.m.Request(x.ID.Seq); r != nil && r.Generated {
 		w.run(x.Worker, x.ID, 1)
 	}
-	if w.faulty() && w.one(30) { // somebody else answers
+	if w.faulty() && w.oneIn(30) { // a worker that was not given the request
 		w.run(w.worker(), x.ID, 1)
 	}
 }
 
-// sendInput has a worker run a request, if it gets the input.
-func (d *door) sendInput(in Input) {
+// sendInput sends a worker the input; it runs the request once it has it.
+func (d *frontDoor) sendInput(in Input) {
 	id, batch, worker := in.Request.ID, in.Request.Batch, in.Worker
 	d.send(func() { d.w.loose(func() { d.w.run(worker, id, batch) }) }, func() {})
 }
 
-// run has a worker run a request and send its output, now and then one that no model
-// gives, or twice.
+// run sends the output of a request, now and then one of a wrong size or with a wrong id.
 func (w *world) run(worker string, id protocol.RequestID, batch int) {
 	o := &protocol.Output{ID: id, Batch: batch, Items: batch, Data: make([]byte, 8*batch)}
 	switch n := w.rng.IntN(60); {
@@ -45,9 +44,9 @@ func (w *world) run(worker string, id protocol.RequestID, batch int) {
 }
 
 func (w *world) output(worker string, to uint64, o *protocol.Output) {
-	if d := w.doorOf(to); d != nil {
-		d.toDoor(func() {
-			d.heed(&OutputArrived{worker, o})
+	if d := w.frontDoorByID(to); d != nil {
+		d.deliver(func() {
+			d.checkedStep(&OutputArrived{worker, o})
 		})
 	}
 }

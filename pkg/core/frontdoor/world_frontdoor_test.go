@@ -10,17 +10,17 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// door is a front door's process: a Machine, and around it what its service does
-// (services/frontdoor), step by step in the same order.
-type door struct {
+// frontDoor is a front door's process: a Machine, driven in the same order as by its
+// service (services/frontdoor).
+type frontDoor struct {
 	process
 	id    uint64
 	m     *Machine
 	books *books
-	wake  protocol.Time // when its timer is set to
+	wake  protocol.Time // of its timer
 	watch liveness.Watch
-	state fifo // what the store says of stage and models
-	owed  int  // events that it owes the machine
+	state fifo // changes of the stage and of models
+	owed  int  // events that the driver owes the machine
 
 	connection
 	pending []*Request // to be submitted
@@ -49,40 +49,40 @@ func worldConfig(id uint64) Config {
 	return c
 }
 
-// openDoor begins a front door, which reads the state and has troubles of its own.
-func (w *world) openDoor() {
-	w.opened++
-	d := &door{process: process{w: w}, id: w.opened, m: New(worldConfig(w.opened)), wake: protocol.Never}
-	d.connected, d.sees = true, true
+// startFrontDoor starts a process, which reads the stored state first.
+func (w *world) startFrontDoor() {
+	w.started++
+	d := &frontDoor{process: process{w: w}, id: w.started, m: New(worldConfig(w.started)), wake: protocol.Never}
+	d.connected, d.clientUp = true, true
 	d.books = newBooks(d)
-	w.doors = append(w.doors, d)
+	w.frontDoors = append(w.frontDoors, d)
 	for _, name := range []string{"a", "b"} {
 		if w.models[name] {
-			d.state.send(w, d.on(func() { d.heed(&ModelSeen{spec(name)}) }))
+			d.state.send(w, d.on(func() { d.checkedStep(&ModelSeen{spec(name)}) }))
 		}
 	}
 	stage := w.stage
-	d.state.send(w, d.on(func() { d.heed(&StageSeen{stage}) }))
+	d.state.send(w, d.on(func() { d.checkedStep(&StageSeen{stage}) }))
 	d.each(protocol.HeartbeatEvery, d.beat)
 	d.each(protocol.HeartbeatEvery, d.missSchedulers)
-	d.each(500*time.Millisecond, d.trouble)
+	d.each(500*time.Millisecond, d.injectFaults)
 }
 
-// trouble is what happens to a front door now and then.
-func (d *door) trouble() {
+// injectFaults draws a fault now and then.
+func (d *frontDoor) injectFaults() {
 	if !d.w.faulty() || d.closing {
 		return
 	}
 	switch n := d.w.rng.IntN(40); {
 	case n == 0:
-		d.die()
+		d.crash()
 	case n == 1:
-		d.w.happens("stopped")
+		d.w.count("stopped")
 		d.close()
 	case n < 6:
-		d.w.happens("stood still")
-		d.still = d.w.now.Add(d.w.upTo(1200 * time.Millisecond))
-		if d.w.one(2) {
+		d.w.count("paused")
+		d.pausedUntil = d.w.now.Add(d.w.upTo(1200 * time.Millisecond))
+		if d.w.oneIn(2) {
 			d.cut()
 		}
 	case n < 10:
@@ -90,10 +90,10 @@ func (d *door) trouble() {
 	}
 }
 
-// someDoor is a front door that the broker sends requests, nil if there is none.
-func (w *world) someDoor() *door {
-	var open []*door
-	for _, d := range w.doors {
+// someFrontDoor is one that takes requests; nil if there is none.
+func (w *world) someFrontDoor() *frontDoor {
+	var open []*frontDoor
+	for _, d := range w.frontDoors {
 		if d.connected && !d.closing {
 			open = append(open, d)
 		}
@@ -104,23 +104,23 @@ func (w *world) someDoor() *door {
 	return open[w.rng.IntN(len(open))]
 }
 
-// doorOf finds a front door that lives.
-func (w *world) doorOf(id uint64) *door {
-	at := slices.IndexFunc(w.doors, func(d *door) bool { return d.id == id })
+// frontDoorByID finds a running front door.
+func (w *world) frontDoorByID(id uint64) *frontDoor {
+	at := slices.IndexFunc(w.frontDoors, func(d *frontDoor) bool { return d.id == id })
 	if at < 0 {
 		return nil
 	}
-	return w.doors[at]
+	return w.frontDoors[at]
 }
 
-// heed minds the connection before an event.
-func (d *door) heed(e Event) *Output {
+// checkedStep reports the state of the connection before an event.
+func (d *frontDoor) checkedStep(e Event) *Output {
 	d.mindConnection()
 	return d.step(e)
 }
 
-// step gives the machine one event, has the books look at it, and does what it says.
-func (d *door) step(e Event) *Output {
+// step applies one event, has the books check the output, and carries it out.
+func (d *frontDoor) step(e Event) *Output {
 	out := d.m.Step(d.w.now, e)
 	d.w.note("%d %T %d %d %d %d %d", d.id, e, len(out.Submit), len(out.Ended), len(out.Ask), len(out.Claim), out.Wake)
 	d.books.check(e, out)
@@ -128,7 +128,7 @@ func (d *door) step(e Event) *Output {
 	return out
 }
 
-func (d *door) carryOut(out *Output) {
+func (d *frontDoor) carryOut(out *Output) {
 	d.pending = append(d.pending, out.Submit...)
 	for _, in := range out.Inputs {
 		d.sendInput(in)
@@ -145,7 +145,7 @@ func (d *door) carryOut(out *Output) {
 		d.owed++
 		d.w.stream.store(d, out.Store)
 	}
-	if len(out.Ended) > 0 || d.w.one(3) {
+	if len(out.Ended) > 0 || d.w.oneIn(3) {
 		d.flush()
 	} else if len(d.pending) > 0 {
 		d.w.after(d.w.upTo(time.Millisecond), d.on(d.flush))
@@ -153,8 +153,8 @@ func (d *door) carryOut(out *Output) {
 	d.setTimer(out.Wake)
 }
 
-// setTimer has a Tick come when the machine asked for it.
-func (d *door) setTimer(wake protocol.Time) {
+// setTimer schedules the Tick that the machine asked for.
+func (d *frontDoor) setTimer(wake protocol.Time) {
 	if wake >= d.wake {
 		return
 	}
@@ -166,14 +166,14 @@ func (d *door) setTimer(wake protocol.Time) {
 	}))
 }
 
-func (d *door) tick() {
+func (d *frontDoor) tick() {
 	d.wake = protocol.Never
-	d.heed(&Tick{})
+	d.checkedStep(&Tick{})
 }
 
-// inbound takes a client's message.
-func (d *door) inbound(c *client) {
-	if !d.w.one(4) { // within a burst it does not look
+// inbound receives a client's message.
+func (d *frontDoor) inbound(c *client) {
+	if !d.w.oneIn(4) { // within a burst the service does not check
 		d.mindConnection()
 	}
 	e := c.in
@@ -187,18 +187,18 @@ func (d *door) inbound(c *client) {
 		d.decode(c, r)
 	default:
 		d.owed++
-		d.w.after(d.decodingTakes(), d.on(func() { d.owed--; d.decode(c, r) }))
+		d.w.after(d.decodingTime(), d.on(func() { d.owed--; d.decode(c, r) }))
 	}
 }
 
-func (d *door) decodingTakes() time.Duration {
-	if d.w.one(10) {
+func (d *frontDoor) decodingTime() time.Duration {
+	if d.w.oneIn(10) {
 		return d.w.upTo(500 * time.Millisecond)
 	}
 	return d.w.upTo(30 * time.Millisecond)
 }
 
-func (d *door) decode(c *client, r *Request) {
+func (d *frontDoor) decode(c *client, r *Request) {
 	if c.unread != nil {
 		d.step(&Undecoded{r, c.unread})
 		d.reply(r.Reply, c.unread.Code)
@@ -211,8 +211,8 @@ func (d *door) decode(c *client, r *Request) {
 	}
 }
 
-// flush submits what is pending and has no answer yet.
-func (d *door) flush() {
+// flush submits the pending requests that have no answer yet.
+func (d *frontDoor) flush() {
 	pending := d.pending
 	d.pending = nil
 	for _, r := range pending {
@@ -222,14 +222,14 @@ func (d *door) flush() {
 	}
 }
 
-func (d *door) submit(epoch uint64, r *Request) {
+func (d *frontDoor) submit(epoch uint64, r *Request) {
 	e := &sched.Submitted{Submitted: r.Submission(d.w.now), Epoch: epoch}
 	d.say(&sched.AnswersReported{FrontDoor: d.id, Epoch: epoch})
 	d.say(e)
 }
 
-// answer claims requests where that is due, and answers them.
-func (d *door) answer(ended []Ended) {
+// answer reports requests as answered to the scheduler where required, then answers them.
+func (d *frontDoor) answer(ended []Ended) {
 	claim := &sched.AnswersReported{FrontDoor: d.id, Epoch: d.m.LastEpoch()}
 	for _, e := range ended {
 		if e.Claim {
@@ -248,47 +248,47 @@ func (d *door) answer(ended []Ended) {
 	}
 }
 
-func (d *door) beat() {
+func (d *frontDoor) beat() {
 	d.mindConnection()
 	d.say(&sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id}})
 }
 
-// schedulerBeat hears a scheduler.
-func (d *door) schedulerBeat(h protocol.Heartbeat) {
+// schedulerBeat receives the heartbeat of a scheduler.
+func (d *frontDoor) schedulerBeat(h protocol.Heartbeat) {
 	replaced, _ := d.watch.Beat(h)
 	if replaced != nil {
-		d.heed(&SchedulerLost{*replaced})
+		d.checkedStep(&SchedulerLost{*replaced})
 	}
-	d.heed(&SchedulerBeat{h})
+	d.checkedStep(&SchedulerBeat{h})
 }
 
-func (d *door) missSchedulers() {
+func (d *frontDoor) missSchedulers() {
 	for _, h := range d.watch.Tick() {
-		d.heed(&SchedulerLost{h})
+		d.checkedStep(&SchedulerLost{h})
 	}
 }
 
-// die ends the process; another one begins.
-func (d *door) die() {
-	d.w.happens("died")
+// crash ends the process; another one replaces it.
+func (d *frontDoor) crash() {
+	d.w.count("crashed")
 	d.life++
 	d.connected = false
 	d.session++
-	d.books.excuseAll("its front door died")
+	d.books.excuseAll("its front door crashed")
 	d.gone()
 }
 
-// gone has another front door in the place of one that is no more.
-func (d *door) gone() {
+// gone replaces a front door that ended.
+func (d *frontDoor) gone() {
 	w := d.w
-	w.doors = slices.DeleteFunc(w.doors, func(o *door) bool { return o == d })
+	w.frontDoors = slices.DeleteFunc(w.frontDoors, func(o *frontDoor) bool { return o == d })
 	w.stream.keeperGone(d)
-	w.after(w.upTo(500*time.Millisecond), w.openDoor)
+	w.after(w.upTo(500*time.Millisecond), w.startFrontDoor)
 }
 
-// close takes nothing more, waits for what is owed, and for a while for what is in
+// close stops taking requests, waits for owed events, and for a while for requests in
 // flight, and stops.
-func (d *door) close() {
+func (d *frontDoor) close() {
 	d.closing = true
 	if d.w.stream.keeper == d {
 		d.w.stream.changeKeeper()
@@ -301,9 +301,9 @@ func (d *door) close() {
 	})
 }
 
-func (d *door) stop() {
-	d.heed(&Stop{})
+func (d *frontDoor) stop() {
+	d.checkedStep(&Stop{})
 	d.life++
-	d.connected = false // what was sent arrives
+	d.connected = false // in the same session: what was sent arrives
 	d.gone()
 }
