@@ -108,8 +108,8 @@ func (m *Machine) overdue(r *Request) *protocol.Error {
 	return refusal
 }
 
-// give gives the one answer, once the broker is reached. An output that is not what the
-// model gives is an error.
+// give answers a request, or holds the answer while the broker is not reached. An output
+// that does not fit the model is an error.
 func (m *Machine) give(r *Request, refusal *protocol.Error, o *protocol.Output) {
 	if m.down {
 		m.held = append(m.held, held{r, refusal, o})
@@ -140,8 +140,8 @@ func toClient(r *Request, refusal *protocol.Error) *protocol.Error {
 	return &told
 }
 
-// mayBeLost reports whether the scheduler may own the answer: a connection broke since
-// the request was submitted, its deadline is long over, and nobody said whose it is.
+// mayBeLost reports whether the scheduler may have answered: a connection broke since the
+// request was submitted, its deadline is long over, and the scheduler did not say Yours.
 func (m *Machine) mayBeLost(r *Request) bool {
 	return r.epoch != 0 && !r.owned && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
 }
@@ -201,9 +201,9 @@ func (m *Machine) nextQuestion() protocol.Time {
 	return next
 }
 
-// connectionBroke takes note that what was submitted before may be the scheduler's that
-// was active then. What is due is settled at once: after another break, another
-// scheduler and another outage would be taken for those that count.
+// connectionBroke notes that the scheduler that was active may have answered what was
+// submitted before. Requests that are due are settled now: after another break, the epoch
+// and the outage of that one would be used.
 func (m *Machine) connectionBroke() {
 	m.breaks++
 	m.broken, m.outage = m.latest, m.now.Sub(m.lastBeat)
@@ -218,7 +218,7 @@ func (m *Machine) connectionBroke() {
 	m.expire()
 }
 
-// stop refuses what is left, but for what the scheduler may own.
+// stop refuses what is left, except what the scheduler may have answered.
 func (m *Machine) stop() {
 	m.down = false // there is no later
 	for _, r := range m.table.all() {
@@ -234,7 +234,7 @@ func (m *Machine) stop() {
 	}
 }
 
-// dismiss ends a request of a front door that stops.
+// dismiss refuses a request of a front door that stops.
 func (m *Machine) dismiss(r *Request) {
 	if m.mayBeLost(r) {
 		m.leave(r)

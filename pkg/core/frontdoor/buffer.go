@@ -9,34 +9,34 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// buffer is the startup buffer as its keeper sees it. A request is claimed, which takes
-// it out of the store, before it is answered or handed over: so nobody else answers it,
-// and nothing is decided before the wait for the store. What is handed over keeps its
-// order, but for requests that the store did not say who has.
+// buffer is the startup buffer at its keeper. A request is claimed, which removes it from
+// the store, before it is answered or handed over: so no other front door answers it, and
+// nothing is decided before the store has replied. Requests are handed over in order,
+// except those whose claim got no reply.
 type buffer struct {
 	waiting []*buffered // in order of arrival, so of expiry too
 	claims  []*buffered // in the order in which they are to be handed over
-	// undecided are requests that the store did not say who has: they are claimed again
-	// until it does. Until then nobody answers them.
+	// undecided are requests whose claim got no reply from the store. They are claimed
+	// again until there is one, and not answered before.
 	undecided map[BufferedID]*buffered
 }
 
 type buffered struct {
 	BufferSeen
 	arrived protocol.Time
-	retryAt protocol.Time // of one that is undecided; Never while it is being claimed
-	claimed *Claimed      // what came of the claim
+	retryAt protocol.Time // if it is undecided; Never while a claim is in progress
+	claimed *Claimed      // result of the claim
 	spec    protocol.ModelSpec
-	known   bool // its model was, when it was claimed: by spec the body is read
-	// unsure: an earlier claim of it may have taken it out of the store. shared: so may
-	// another keeper. left: another one keeps the buffer, and finds it if it is there.
-	// lost: the buffer was lost.
-	unsure, shared, left, lost bool
+	known   bool // spec is the model at the time of the claim, by which the body is read
+	unsure  bool // an earlier claim got no reply, and may have removed it
+	shared  bool // another keeper may have claimed it
+	left    bool // another front door is the keeper now: it sees the request if it is stored
+	lost    bool // the buffer was lost
 }
 
-// Bounds of the claims that are repeated.
+// Bounds of repeated claims.
 const (
-	maxUndecided = 1 << 16 // with those that are being claimed
+	maxUndecided = 1 << 16 // including claims in progress
 	claimAgain   = time.Second
 )
 
@@ -53,8 +53,8 @@ func inOrder(a, b BufferedID) int {
 
 func (b *buffer) len() int { return len(b.waiting) + len(b.claims) + len(b.undecided) }
 
-// next is when the first request's time is over, or a claim is to be repeated. Where
-// as many are being claimed as may be, the end of a claim is what has the next begin.
+// next is when the first request's time is over, or a claim is to be repeated. If no more
+// claims may begin, the end of one starts the next.
 func (b *buffer) next(c *Config) protocol.Time {
 	next := protocol.Never
 	if len(b.waiting) > 0 && b.mayClaim(c) {
@@ -69,7 +69,7 @@ func (b *buffer) next(c *Config) protocol.Time {
 // bufferSeen takes note of a stored request. The broker's clock may be another
 // machine's, so its word on the age counts only within reason.
 func (m *Machine) bufferSeen(e *BufferSeen) {
-	if b := m.buffer.claimOf(e.BufferedID); b != nil { // seen by an earlier watch, and not decided yet
+	if b := m.buffer.claimOf(e.BufferedID); b != nil { // seen by an earlier watch
 		b.left = false
 		return
 	}
@@ -77,7 +77,7 @@ func (m *Machine) bufferSeen(e *BufferSeen) {
 	m.buffer.waiting = append(m.buffer.waiting, &buffered{BufferSeen: *e, arrived: m.now.Add(-age)})
 }
 
-// claimOf is a request that is being claimed, or is undecided; nil for none.
+// claimOf returns the request whose claim is in progress or undecided; nil for none.
 func (b *buffer) claimOf(id BufferedID) *buffered {
 	if at := slices.IndexFunc(b.claims, func(c *buffered) bool { return c.BufferedID == id }); at >= 0 {
 		return b.claims[at]
@@ -85,7 +85,7 @@ func (b *buffer) claimOf(id BufferedID) *buffered {
 	return b.undecided[id]
 }
 
-// underWay are the requests that are being claimed, and the undecided ones.
+// underWay returns the requests whose claim is in progress or undecided.
 func (b *buffer) underWay() []*buffered {
 	return slices.Concat(b.claims, slices.Collect(maps.Values(b.undecided)))
 }
@@ -116,8 +116,7 @@ func (m *Machine) claim(b *buffered) {
 	m.out.Claim = append(m.out.Claim, Claim{BufferedID: b.BufferedID, Model: b.Model, Encoding: b.Encoding, Driver: b.Driver, Spec: b.spec, Known: b.known})
 }
 
-// claimed ends a claim; what was claimed is handed over in order. A claim of a buffer that
-// was lost meanwhile is of no request here.
+// claimed ends a claim; claimed requests are handed over in order.
 func (m *Machine) claimed(e *Claimed) {
 	b := &m.buffer
 	of := b.claimOf(e.BufferedID)
@@ -147,12 +146,12 @@ func (m *Machine) handOver(b *buffered) {
 	switch {
 	case !c.Mine && b.lost:
 		m.refuseLost(b)
-	case c.Unknown && b.left: // the next keeper finds it, if it is there
+	case c.Unknown && b.left: // the next keeper sees it, if it is stored
 	case c.Unknown:
 		b.unsure, b.claimed, b.retryAt = true, nil, m.now.Add(claimAgain)
 		m.buffer.undecided[b.BufferedID] = b
-	case !c.Mine && b.unsure && !b.shared: // the claim without a word was the one
-		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not say in time that the request is claimed"))
+	case !c.Mine && b.unsure && !b.shared: // the claim without a reply removed it
+		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not confirm in time that the request is claimed"))
 	case !c.Mine: // somebody else answers it
 	case !m.config.Subjects.IsClients(r.Reply): // nobody may be answered there
 	case !m.serving() && m.now >= b.arrived.Add(m.config.BufferTimeout):
@@ -197,14 +196,14 @@ func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
 func (m *Machine) keeperEnded() {
 	b := &m.buffer
 	b.waiting = nil
-	maps.DeleteFunc(b.undecided, func(_ BufferedID, u *buffered) bool { return u.retryAt != protocol.Never }) // not under way
+	maps.DeleteFunc(b.undecided, func(_ BufferedID, u *buffered) bool { return u.retryAt != protocol.Never }) // no claim in progress
 	for _, of := range b.underWay() {
 		of.shared, of.left = true, true
 	}
 }
 
-// bufferLost answers what waited in a buffer that is gone. What is being claimed is
-// answered when the claim ends: it may have come before the loss.
+// bufferLost refuses what waited in the lost buffer. A claim in progress may have succeeded
+// before the loss, so such a request is decided when the claim ends.
 func (m *Machine) bufferLost() {
 	b := &m.buffer
 	lost := b.waiting

@@ -73,8 +73,8 @@ type OutputArrived struct {
 type ConnectionDown struct{}
 
 // ConnectionBroke says that a connection to the broker was lost and is there again. It
-// comes before all that has arrived since: how long no scheduler was heard, and which one
-// was active, is read off what came before.
+// is reported before events that arrived after the reconnect: the length of the outage, and
+// which scheduler was active, follow from earlier events.
 type ConnectionBroke struct{}
 
 // BufferedID identifies a request in the startup buffer: its sequence number, and when
@@ -98,7 +98,7 @@ type BufferSeen struct {
 }
 
 // Claimed ends a request of Output.Claim. Mine: it was there and is claimed for this
-// front door. Unknown: the store did not say. What was read of the body follows as in
+// front door. Unknown: the store did not reply. What was read of the body follows as in
 // Decoded, or Fault says why nothing could.
 type Claimed struct {
 	BufferedID

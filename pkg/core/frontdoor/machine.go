@@ -233,8 +233,8 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	return nil
 }
 
-// submit has the scheduler in charge serve a request. One without time left is answered
-// at the next Tick: a submission without budget is a question.
+// submit submits a request to the active scheduler. Without time left it is not submitted,
+// since a submission without budget is a question; the next Tick answers it.
 func (m *Machine) submit(r *Request) {
 	if m.epoch == 0 || m.now >= r.Deadline {
 		return

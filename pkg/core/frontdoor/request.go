@@ -58,8 +58,8 @@ type Request struct {
 	refusal   *protocol.Error
 	askAt     protocol.Time // when the next question about it is due
 	askEpoch  uint64
-	outage    time.Duration // the longest since then
-	owned     bool          // the scheduler said that the answer is the front door's
+	outage    time.Duration // the longest since the first question
+	owned     bool          // the scheduler said Yours
 }
 
 // Submission is the request as the scheduler sees it at this moment. A question whose
