@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,9 +15,10 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	address := command.FreeAddress(t)
 	url := "nats://" + address
 	t.Setenv("NATS_URL", url)
+	journal := filepath.Join(t.TempDir(), "journal")
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
+		code, _, _ := invoke(t, "up", "--journal", journal, "--listen", address, "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
@@ -68,7 +70,11 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 			t.Errorf("up ended with exit code %d", code)
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("up did not end")
+		t.Fatal("up did not end")
+	}
+	code, stdout, _ := invoke(t, "replay", journal)
+	if code != 0 || !strings.Contains(stdout, "frontdoor and measure and startup and work, 4 cores") || strings.Contains(stdout, "without a close") {
+		t.Errorf("its journal: exit code %d\n%s", code, stdout)
 	}
 	if r := <-asked; r.code != 1 || !strings.Contains(r.stdout, "goodput") || !strings.Contains(r.stderr, "interrupted") ||
 		strings.Contains(r.stdout, string(protocol.StateUnavailable)) || strings.Contains(r.stdout, string(protocol.ShuttingDown)) {
