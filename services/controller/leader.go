@@ -121,10 +121,10 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}
-	keeper := frontdoor.NewStartupBuffer(l.door)
-	l.work.Start(func() { keeper.Run(ctx) })
-	guard := &storeWatchdog{l: l, watcher: keeper}
-	l.work.Start(func() { guard.run(ctx) })
+	startupBuffer := frontdoor.NewStartupBuffer(l.door)
+	l.work.Start(func() { startupBuffer.Run(ctx) })
+	watchdog := &storeWatchdog{l: l, watcher: startupBuffer}
+	l.work.Start(func() { watchdog.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
 }

@@ -30,7 +30,7 @@ func NewStartupBuffer(door *FrontDoor) *StartupBuffer {
 // Run runs until ctx ends, with a new watch for each recreated buffer.
 func (k *StartupBuffer) Run(ctx context.Context) {
 	d := k.door
-	defer d.step(&frontdoor.KeeperEnded{})
+	defer d.step(&frontdoor.BufferReleased{})
 	for ctx.Err() == nil {
 		stop, err := d.buffer.Watch(ctx, d.onBuffered)
 		if err != nil {

@@ -163,7 +163,7 @@ func (d *FrontDoor) open() error {
 
 func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
-	ended := d.mindConnection(nil)
+	ended := d.checkConnection(nil)
 	s := d.core.Snapshot()
 	d.unlock(ended)
 	return protocol.Heartbeat{Incarnation: d.id, Epoch: s.Epoch, State: "open", InFlight: s.InFlight}

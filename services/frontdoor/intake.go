@@ -53,7 +53,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	d.mu.Lock()
 	var ended []frontdoor.Ended
 	if d.held == 0 {
-		ended = d.mindConnection(nil)
+		ended = d.checkConnection(nil)
 	}
 	out := d.stepCore(arrived, &in)
 	r, refused, ignored := out.Admitted, out.Refused, out.Ignored

@@ -30,7 +30,7 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	for i := range dispatches {
 		e.Dispatch = dispatches[i]
 		if e.Kind != protocol.ToWorker {
-			ended = d.mindConnection(ended)
+			ended = d.checkConnection(ended)
 		}
 		ended = d.decide(&e, ended)
 	}
@@ -54,7 +54,7 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 	}
 	e := frontdoor.OutputArrived{Worker: d.bus.Subjects.Token(m.Subject, 3)}
 	d.mu.Lock()
-	ended := d.mindConnection(nil)
+	ended := d.checkConnection(nil)
 	for i := range outputs {
 		e.Output = &outputs[i]
 		out := d.stepCore(clock.Now(), &e)

@@ -12,7 +12,7 @@ import (
 // a connection broke: a heartbeat from after the break would hide the outage.
 func (d *FrontDoor) step(e frontdoor.Event) {
 	d.mu.Lock()
-	d.unlock(d.decide(e, d.mindConnection(nil)))
+	d.unlock(d.decide(e, d.checkConnection(nil)))
 }
 
 // decide applies one event to the core and carries out what does not block;
@@ -74,12 +74,12 @@ func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
 func (d *FrontDoor) tick() {
 	d.mu.Lock()
 	d.wake = protocol.Never
-	d.unlock(d.decide(&frontdoor.Tick{}, d.mindConnection(nil)))
+	d.unlock(d.decide(&frontdoor.Tick{}, d.checkConnection(nil)))
 }
 
-// mindConnection reports to the core that a connection to the broker is down, or
+// checkConnection reports to the core that a connection to the broker is down, or
 // was broken in the meantime.
-func (d *FrontDoor) mindConnection(ended []frontdoor.Ended) []frontdoor.Ended {
+func (d *FrontDoor) checkConnection(ended []frontdoor.Ended) []frontdoor.Ended {
 	up := d.bus.Control.IsConnected() && d.bus.Payload.IsConnected()
 	switch n := d.bus.Reconnects(); {
 	case !up && !d.down:

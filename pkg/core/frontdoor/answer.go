@@ -35,13 +35,13 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 			m.end(r, nil, nil)
 		}
 	case protocol.Yours:
-		if r := m.asked[d.ID.Seq]; r != nil {
-			delete(m.asked, d.ID.Seq)
+		if r := m.openQueries[d.ID.Seq]; r != nil {
+			delete(m.openQueries, d.ID.Seq)
 			r.owned = true
-			m.give(r, r.refusal, nil)
+			m.reply(r, r.refusal, nil)
 		}
 	case protocol.Taken:
-		m.leave(m.asked[d.ID.Seq])
+		m.abandon(m.openQueries[d.ID.Seq])
 	}
 }
 
@@ -84,14 +84,14 @@ func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
 		refusal = m.overdue(r)
 	}
 	if !m.down && m.mayBeLost(r) {
-		m.ask(r, refusal)
+		m.query(r, refusal)
 		return
 	}
-	m.give(r, refusal, o)
+	m.reply(r, refusal, o)
 }
 
-// held is an answer that fell due while the broker was not reached.
-type held struct {
+// heldAnswer is an answer that fell due while the broker was not reached.
+type heldAnswer struct {
 	request *Request
 	refusal *protocol.Error
 	output  *protocol.Output
@@ -108,11 +108,11 @@ func (m *Machine) overdue(r *Request) *protocol.Error {
 	return refusal
 }
 
-// give answers a request, or holds the answer while the broker is not reached. An output
+// reply answers a request, or holds the answer while the broker is not reached. An output
 // that does not fit the model is an error.
-func (m *Machine) give(r *Request, refusal *protocol.Error, o *protocol.Output) {
+func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output) {
 	if m.down {
-		m.held = append(m.held, held{r, refusal, o})
+		m.heldAnswers = append(m.heldAnswers, heldAnswer{r, refusal, o})
 		return
 	}
 	if refusal == nil && o != nil {
@@ -146,57 +146,57 @@ func (m *Machine) mayBeLost(r *Request) bool {
 	return r.epoch != 0 && !r.owned && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
 }
 
-// ask keeps a request until the scheduler says whose its answer is.
-func (m *Machine) ask(r *Request, refusal *protocol.Error) {
+// query keeps a request until the scheduler says whose its answer is.
+func (m *Machine) query(r *Request, refusal *protocol.Error) {
 	if refusal == nil {
 		refusal = m.overdue(r)
 	}
-	r.refusal, r.askEpoch, r.outage = refusal, m.broken, m.outage
-	m.asked[r.ID.Seq] = r
-	m.question(r)
+	r.refusal, r.queryEpoch, r.outage = refusal, m.broken, m.outage
+	m.openQueries[r.ID.Seq] = r
+	m.sendQuery(r)
 }
 
-func (m *Machine) question(r *Request) {
-	r.askAt = m.now.Add(protocol.HeartbeatEvery)
-	m.out.Ask = append(m.out.Ask, Question{r.askEpoch, r})
+func (m *Machine) sendQuery(r *Request) {
+	r.queryAt = m.now.Add(protocol.HeartbeatEvery)
+	m.out.Ask = append(m.out.Ask, Question{r.queryEpoch, r})
 }
 
-// askAgain repeats questions that have no answer. Of a scheduler that is gone, the
+// repeatQueries repeats questions that have no answer. Of a scheduler that is gone, the
 // answer is the front door's own if nobody can have missed it, and else nobody's.
-func (m *Machine) askAgain() {
-	if len(m.asked) == 0 {
+func (m *Machine) repeatQueries() {
+	if len(m.openQueries) == 0 {
 		return
 	}
-	for _, seq := range sortedKeys(m.asked) {
-		r := m.asked[seq]
+	for _, seq := range sortedKeys(m.openQueries) {
+		r := m.openQueries[seq]
 		switch {
-		case m.now < r.askAt:
+		case m.now < r.queryAt:
 		case m.now > r.Deadline.Add(protocol.LateReplyFor):
-			m.leave(r)
-		case m.down || m.epoch == 0 || m.epoch == r.askEpoch:
-			m.question(r)
+			m.abandon(r)
+		case m.down || m.epoch == 0 || m.epoch == r.queryEpoch:
+			m.sendQuery(r)
 		case r.outage < protocol.HeartbeatLost/2:
-			delete(m.asked, seq)
-			m.give(r, r.refusal, nil)
+			delete(m.openQueries, seq)
+			m.reply(r, r.refusal, nil)
 		default:
-			m.leave(r)
+			m.abandon(r)
 		}
 	}
 }
 
-// leave drops a request whose answer is not the front door's.
-func (m *Machine) leave(r *Request) {
+// abandon drops a request whose answer is not the front door's.
+func (m *Machine) abandon(r *Request) {
 	if r == nil {
 		return
 	}
-	delete(m.asked, r.ID.Seq)
+	delete(m.openQueries, r.ID.Seq)
 	m.counts.Left++
 }
 
-func (m *Machine) nextQuestion() protocol.Time {
+func (m *Machine) nextQuery() protocol.Time {
 	next := protocol.Never
-	for _, r := range m.asked {
-		next = min(next, r.askAt)
+	for _, r := range m.openQueries {
+		next = min(next, r.queryAt)
 	}
 	return next
 }
@@ -207,11 +207,11 @@ func (m *Machine) nextQuestion() protocol.Time {
 func (m *Machine) connectionBroke() {
 	m.breaks++
 	m.broken, m.outage = m.latest, m.now.Sub(m.lastBeat)
-	for _, r := range m.asked {
+	for _, r := range m.openQueries {
 		r.outage = max(r.outage, m.outage)
 	}
-	waiting := m.held
-	m.down, m.held = false, nil
+	waiting := m.heldAnswers
+	m.down, m.heldAnswers = false, nil
 	for _, h := range waiting {
 		m.end(h.request, h.refusal, h.output)
 	}
@@ -225,20 +225,20 @@ func (m *Machine) stop() {
 		m.table.take(r.ID.Seq)
 		m.dismiss(r)
 	}
-	for _, h := range m.held {
+	for _, h := range m.heldAnswers {
 		m.dismiss(h.request)
 	}
-	m.held = nil
-	for _, seq := range sortedKeys(m.asked) {
-		m.leave(m.asked[seq])
+	m.heldAnswers = nil
+	for _, seq := range sortedKeys(m.openQueries) {
+		m.abandon(m.openQueries[seq])
 	}
 }
 
 // dismiss refuses a request of a front door that stops.
 func (m *Machine) dismiss(r *Request) {
 	if m.mayBeLost(r) {
-		m.leave(r)
+		m.abandon(r)
 		return
 	}
-	m.give(r, protocol.Refusal(protocol.ShuttingDown), nil)
+	m.reply(r, protocol.Refusal(protocol.ShuttingDown), nil)
 }

@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// buffer is the startup buffer at its keeper. A request is claimed, which removes it from
+// buffer is the startup buffer at its owner. A request is claimed, which removes it from
 // the store, before it is answered or handed over: so no other front door answers it, and
 // nothing is decided before the store has replied. Requests are handed over in order,
 // except those whose claim got no reply.
@@ -29,8 +29,8 @@ type buffered struct {
 	spec    protocol.ModelSpec
 	known   bool // spec is the model at the time of the claim, by which the body is read
 	unsure  bool // an earlier claim got no reply, and may have removed it
-	shared  bool // another keeper may have claimed it
-	left    bool // another front door is the keeper now: it sees the request if it is stored
+	shared  bool // another owner may have claimed it
+	left    bool // another front door is the owner now: it sees the request if it is stored
 	lost    bool // the buffer was lost
 }
 
@@ -96,7 +96,7 @@ func (m *Machine) keepBuffer() {
 	b := &m.buffer
 	for len(b.waiting) > 0 && b.mayClaim(&m.config) {
 		first := b.waiting[0]
-		if over := m.now >= first.arrived.Add(m.config.BufferTimeout); !over && !m.serving() {
+		if over := m.now >= first.arrived.Add(m.config.BufferTimeout); !over && !m.schedulerActive() {
 			break
 		}
 		b.waiting = b.waiting[1:]
@@ -146,7 +146,7 @@ func (m *Machine) handOver(b *buffered) {
 	switch {
 	case !c.Mine && b.lost:
 		m.refuseLost(b)
-	case c.Unknown && b.left: // the next keeper sees it, if it is stored
+	case c.Unknown && b.left: // the next owner sees it, if it is stored
 	case c.Unknown:
 		b.unsure, b.claimed, b.retryAt = true, nil, m.now.Add(claimAgain)
 		m.buffer.undecided[b.BufferedID] = b
@@ -154,7 +154,7 @@ func (m *Machine) handOver(b *buffered) {
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not confirm in time that the request is claimed"))
 	case !c.Mine: // somebody else answers it
 	case !m.config.Subjects.IsClients(r.Reply): // nobody may be answered there
-	case !m.serving() && m.now >= b.arrived.Add(m.config.BufferTimeout):
+	case !m.schedulerActive() && m.now >= b.arrived.Add(m.config.BufferTimeout):
 		m.refuseBuffered(r, protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", m.config.BufferTimeout))
 	case c.Fault != nil:
 		m.refuseBuffered(r, c.Fault)
@@ -187,13 +187,13 @@ func (m *Machine) serveBuffered(r *Request, b *buffered) {
 // refuseBuffered answers a request that is in no table and was never submitted.
 func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
 	if m.config.Subjects.IsClients(r.Reply) {
-		m.give(r, why, nil)
+		m.reply(r, why, nil)
 	}
 }
 
-// keeperEnded leaves what waits to the next keeper. What is being claimed is out of
+// bufferReleased leaves what waits to the next owner. What is being claimed is out of
 // the store, or about to be, so only this front door can answer it.
-func (m *Machine) keeperEnded() {
+func (m *Machine) bufferReleased() {
 	b := &m.buffer
 	b.waiting = nil
 	maps.DeleteFunc(b.undecided, func(_ BufferedID, u *buffered) bool { return u.retryAt != protocol.Never }) // no claim in progress
@@ -224,7 +224,7 @@ func (m *Machine) bufferLost() {
 
 func (m *Machine) refuseLost(b *buffered) {
 	if b.shared {
-		return // another keeper may have claimed it
+		return // another owner may have claimed it
 	}
 	r := &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
 	m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))

@@ -39,7 +39,7 @@ type Undecoded struct {
 }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
-// the startup buffer, whose keeper answers it.
+// the startup buffer, whose owner answers it.
 type Stored struct {
 	Request *Request `json:"-"`
 	Fault   *protocol.Error
@@ -85,7 +85,7 @@ type BufferedID struct {
 	Stored int64
 }
 
-// BufferSeen is a request in the startup buffer, seen by its keeper in order. Age is
+// BufferSeen is a request in the startup buffer, seen by its owner in order. Age is
 // how long it has been there.
 type BufferSeen struct {
 	BufferedID
@@ -109,11 +109,11 @@ type Claimed struct {
 }
 
 // BufferLost says that the startup buffer was lost and made again: what waited in it
-// is gone. KeeperEnded: another one keeps the buffer now.
+// is gone. BufferReleased: another one keeps the buffer now.
 type BufferLost struct{}
 
-// KeeperEnded says that this front door keeps the startup buffer no more.
-type KeeperEnded struct{}
+// BufferReleased says that this front door no longer owns the startup buffer.
+type BufferReleased struct{}
 
 // Stop refuses what is left, SHUTTING_DOWN.
 type Stop struct{}
@@ -137,6 +137,6 @@ func (*ConnectionBroke) event() {}
 func (*BufferSeen) event()      {}
 func (*Claimed) event()         {}
 func (*BufferLost) event()      {}
-func (*KeeperEnded) event()     {}
+func (*BufferReleased) event()  {}
 func (*Stop) event()            {}
 func (*Tick) event()            {}

@@ -26,20 +26,20 @@ type Machine struct {
 	stage  protocol.Stage
 	schedulers
 
-	stored []storedShare // in the order in which they end, by and large
-	asked  map[uint64]*Request
-	breaks uint64 // connections that broke
-	down   bool   // the broker is not reached
-	held   []held // answers that wait until it is
-	outage time.Duration
-	broken uint64 // the epoch that was active when a connection broke
-	buffer buffer
-	counts Counts
-	out    Output
+	stored      []storedShare // in the order in which they end, by and large
+	openQueries map[uint64]*Request
+	breaks      uint64       // connections that broke
+	down        bool         // the broker is not reached
+	heldAnswers []heldAnswer // answers that wait until it is
+	outage      time.Duration
+	broken      uint64 // the epoch that was active when a connection broke
+	buffer      buffer
+	counts      Counts
+	out         Output
 }
 
 // Counts add up: Received = Answered + Left + in flight + being decoded or stored +
-// Stored since the start, but for what the keeper answers of others' requests. Late are
+// Stored since the start, but for what the owner answers of others' requests. Late are
 // outputs and words on requests that had their answer; Left late replies that were not
 // sent, since the scheduler has answered or may have.
 type Counts struct {
@@ -51,7 +51,7 @@ func New(config Config) *Machine {
 	return &Machine{
 		config: config, table: newTable(&config), slow: newSlots(config.SlowSlots), stores: newSlots(config.StoreSlots),
 		models: map[string]protocol.ModelSpec{}, schedulers: schedulers{actives: map[string]active{}},
-		asked: map[uint64]*Request{}, buffer: newBuffer(),
+		openQueries: map[uint64]*Request{}, buffer: newBuffer(),
 	}
 }
 
@@ -66,7 +66,7 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 	case *Decoded:
 		m.decoded(e)
 	case *Undecoded:
-		m.decodedBeside(e.Request)
+		m.releaseSlots(e.Request)
 		m.reject(e.Request, e.Fault)
 	case *Stored:
 		m.storeEnded(e)
@@ -94,16 +94,16 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.claimed(e)
 	case *BufferLost:
 		m.bufferLost()
-	case *KeeperEnded:
-		m.keeperEnded()
+	case *BufferReleased:
+		m.bufferReleased()
 	case *Stop:
 		m.stop()
 	case *Tick:
 		m.expire()
-		m.askAgain()
+		m.repeatQueries()
 	}
 	m.keepBuffer()
-	m.out.Wake = min(m.table.next(), m.nextQuestion(), m.buffer.next(&m.config))
+	m.out.Wake = min(m.table.next(), m.nextQuery(), m.buffer.next(&m.config))
 	return &m.out
 }
 
@@ -122,7 +122,7 @@ func (m *Machine) inbound(e *Inbound) {
 		m.refuse(protocol.Errorf(protocol.BadMessage, "the subject ends with %q, which is no client's name", e.Tenant))
 		return
 	}
-	accepting := m.serves()
+	accepting := m.activated()
 	spec, known := m.models[e.Model]
 	if accepting && !known {
 		m.refuse(unknown(e.Model))
@@ -187,7 +187,7 @@ func (m *Machine) takeSlow(r *Request) bool {
 	return true
 }
 
-func (m *Machine) decodedBeside(r *Request) {
+func (m *Machine) releaseSlots(r *Request) {
 	if r.slots > 0 {
 		m.slow.giveBack(r.Tenant, r.slots)
 		r.slots = 0
@@ -197,7 +197,7 @@ func (m *Machine) decodedBeside(r *Request) {
 // decoded serves a request, or has it stored until somebody can.
 func (m *Machine) decoded(e *Decoded) {
 	r := e.Request
-	m.decodedBeside(r)
+	m.releaseSlots(r)
 	m.fill(r, e)
 	r.Deadline = r.Arrived.Add(e.SLO)
 	if !r.accepting {
@@ -253,7 +253,7 @@ func (m *Machine) store(r *Request) {
 	m.out.Store = r
 }
 
-// storedShare is what a request in the startup buffer has of the limits. Its keeper
+// storedShare is what a request in the startup buffer has of the limits. Its owner
 // answers it, so the front door that stored it does not hear when.
 type storedShare struct {
 	until   protocol.Time
@@ -272,7 +272,7 @@ func (m *Machine) storeEnded(e *Stored) {
 }
 
 func (m *Machine) forgetStored() {
-	for len(m.stored) > 0 && (m.serves() || m.now >= m.stored[0].until) {
+	for len(m.stored) > 0 && (m.activated() || m.now >= m.stored[0].until) {
 		m.table.limits.Return(m.stored[0].request.share)
 		m.stored = m.stored[1:]
 	}
@@ -290,7 +290,7 @@ func (m *Machine) Request(seq uint64) *Request {
 	if r := m.table.bySeq[seq]; r != nil {
 		return r
 	}
-	return m.asked[seq]
+	return m.openQueries[seq]
 }
 
 // Epoch is that of the active scheduler, 0 for none.
@@ -314,7 +314,7 @@ type Snapshot struct {
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
-	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.asked) + len(m.held), Bytes: m.table.bytes,
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
 		Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 

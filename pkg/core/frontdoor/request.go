@@ -48,18 +48,18 @@ type Request struct {
 	// Driver is the driver's own.
 	Driver any `json:"-"`
 
-	share     quota.Share
-	accepting bool     // it is served here, rather than stored
-	slots     int      // of SlowSlots
-	before    []string // workers that it was given to earlier, and may come from yet
-	epoch     uint64   // of the scheduler that it was submitted to, 0 for none
-	breaks    uint64   // of connections, when it was accepted
-	place     int      // in the table's heap
-	refusal   *protocol.Error
-	askAt     protocol.Time // when the next question about it is due
-	askEpoch  uint64
-	outage    time.Duration // the longest since the first question
-	owned     bool          // the scheduler said Yours
+	share      quota.Share
+	accepting  bool     // it is served here, rather than stored
+	slots      int      // of SlowSlots
+	before     []string // workers that it was given to earlier, and may come from yet
+	epoch      uint64   // of the scheduler that it was submitted to, 0 for none
+	breaks     uint64   // of connections, when it was accepted
+	place      int      // in the table's heap
+	refusal    *protocol.Error
+	queryAt    protocol.Time // when the next question about it is due
+	queryEpoch uint64
+	outage     time.Duration // the longest since the first question
+	owned      bool          // the scheduler said Yours
 }
 
 // Submission is the request as the scheduler sees it at this moment. A question whose

@@ -54,10 +54,10 @@ func (m *Machine) settleEpoch() {
 	}
 }
 
-// serves reports whether requests are the front door's own, with their deadlines,
+// activated reports whether requests are the front door's own, with their deadlines,
 // rather than the startup buffer's: from the first scheduler that it saw on. Where that
 // one is lost, requests wait here for the next one, no longer than their clients do.
-func (m *Machine) serves() bool { return m.stage == protocol.Active && m.latest != 0 }
+func (m *Machine) activated() bool { return m.stage == protocol.Active && m.latest != 0 }
 
-// serving reports whether requests go to a scheduler now.
-func (m *Machine) serving() bool { return m.stage == protocol.Active && m.epoch != 0 }
+// schedulerActive reports whether requests go to a scheduler now.
+func (m *Machine) schedulerActive() bool { return m.stage == protocol.Active && m.epoch != 0 }

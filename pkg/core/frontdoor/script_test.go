@@ -112,7 +112,7 @@ func (s *script) span(text string) time.Duration {
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [reply=SUBJECT]
 //	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
-//	bufferlost; keeperended; stop; tick
+//	bufferlost; bufferreleased; stop; tick
 //	counts                           shows the accounts
 func (s *script) event(a args) Event {
 	id := func(i int) protocol.RequestID {
@@ -186,8 +186,8 @@ func (s *script) event(a args) Event {
 		return e
 	case "bufferlost":
 		return &BufferLost{}
-	case "keeperended":
-		return &KeeperEnded{}
+	case "bufferreleased":
+		return &BufferReleased{}
 	case "stop":
 		return &Stop{}
 	case "tick":

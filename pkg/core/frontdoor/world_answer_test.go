@@ -160,7 +160,7 @@ func (b *books) expire() {
 	}
 }
 
-// askAgain: questions are repeated. If the scheduler is gone, the front door answers if it
+// repeatQueries: questions are repeated. If the scheduler is gone, the front door answers if it
 // cannot have been declared lost, else nobody does.
 func (b *books) askAgain() {
 	for _, seq := range b.numbers(asked) {

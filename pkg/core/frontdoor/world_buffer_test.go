@@ -35,7 +35,7 @@ func (m *message) id() BufferedID { return BufferedID{Seq: m.seq, Stored: int64(
 // maxStored bounds the stream.
 const maxStored = 30
 
-// bufferWatch is a keeper's subscription. After a reconnect it resumes.
+// bufferWatch is an owner's subscription. After a reconnect it resumes.
 type bufferWatch struct {
 	door       *frontDoor
 	generation int
@@ -86,7 +86,7 @@ func (s *stream) put(m *message) {
 	s.pump()
 }
 
-// claim deletes a message for a keeper; the reply may get lost.
+// claim deletes a message for an owner; the reply may get lost.
 func (s *stream) claim(d *frontDoor, c Claim) {
 	w, m := s.w, c.Driver.(*message)
 	if w.faulty() && w.oneIn(80) {
@@ -159,7 +159,7 @@ func (s *stream) intrude() {
 	s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", s.w.nth), model: "a"})
 }
 
-// lose replaces the stream by an empty one, whose sequence numbers begin again. The keeper
+// lose replaces the stream by an empty one, whose sequence numbers begin again. The owner
 // hears of it after a while.
 func (s *stream) lose() {
 	w := s.w
@@ -199,13 +199,13 @@ func (s *stream) renew() {
 	})()
 }
 
-// changeKeeper chooses another keeper. The old one continues until it hears of it.
+// changeOwner chooses another owner. The old one continues until it hears of it.
 func (s *stream) changeKeeper() {
 	w, old, watch := s.w, s.keeper, s.watch
 	s.keeper, s.watch = w.someFrontDoor(), nil
 	if old != nil && watch != nil {
 		w.count("keeper changed")
-		old.on(func() { watch.ended = true; old.checkedStep(&KeeperEnded{}) })()
+		old.on(func() { watch.ended = true; old.checkedStep(&BufferReleased{}) })()
 	}
 	if d := s.keeper; d != nil {
 		w.after(w.upTo(200*time.Millisecond), d.on(func() {
@@ -216,7 +216,7 @@ func (s *stream) changeKeeper() {
 	}
 }
 
-// keeperGone handles the end of a front door.
+// ownerGone handles the end of a front door.
 func (s *stream) keeperGone(d *frontDoor) {
 	if s.keeper == d {
 		s.keeper, s.watch = nil, nil
@@ -236,7 +236,7 @@ func (s *stream) resume(d *frontDoor) {
 	}
 }
 
-// pump sends the keeper new messages.
+// pump sends the owner new messages.
 func (s *stream) pump() {
 	v := s.watch
 	if v == nil || v.generation != s.generation || !v.door.connected {
@@ -250,7 +250,7 @@ func (s *stream) pump() {
 	}
 }
 
-// seen gives the keeper a message.
+// seen gives the owner a message.
 func (v *bufferWatch) seen(m *message) {
 	d := v.door
 	if v.ended {

@@ -150,7 +150,7 @@ func (b *books) apply(e Event, out *Output) {
 		b.claimed(e)
 	case *BufferLost:
 		b.bufferLost()
-	case *KeeperEnded:
+	case *BufferReleased:
 		b.keeperEnded()
 	case *Stop:
 		b.stop()

@@ -20,7 +20,7 @@ type client struct {
 	taken   bool   // a front door received it
 	excused string // why it may have no answer
 	answers []answer
-	// claimedBy is the keeper that took it out of the store; 0 for none.
+	// claimedBy is the owner that took it out of the store; 0 for none.
 	claimedBy uint64
 }
 
@@ -148,8 +148,8 @@ func (w *world) answered(reply string, by uint64, code protocol.Code) {
 	}
 }
 
-// mayBeAnsweredAgain is the known case of more than one answer: the previous keeper of the
-// startup buffer claimed the request in its last moments. The next keeper had seen it, and
+// mayBeAnsweredAgain is the known case of more than one answer: the previous owner of the
+// startup buffer claimed the request in its last moments. The next owner had seen it, and
 // answers STATE_UNAVAILABLE if the buffer is lost, or if its own claim gets no reply and the
 // request is gone then.
 func (c *client) mayBeAnsweredAgain() bool {

@@ -20,7 +20,7 @@ type connection struct {
 	out, in fifo
 }
 
-// mindConnection reports to the machine that the connection is down, or was broken.
+// checkConnection reports to the machine that the connection is down, or was broken.
 func (d *frontDoor) mindConnection() {
 	switch {
 	case !d.clientUp && !d.reported.down:

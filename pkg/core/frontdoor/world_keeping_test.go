@@ -7,12 +7,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// keeping is the expected state of the startup buffer at its keeper.
+// keeping is the expected state of the startup buffer at its owner.
 type keeping struct {
 	unclaimed []*kept
 	claiming  []*kept              // in the order in which they are handed over
 	undecided map[BufferedID]*kept // claims without a reply
-	tookOver  int64                // requests that it answers as the keeper
+	tookOver  int64                // requests that it answers as the owner
 }
 
 // kept is a request in the startup buffer.
@@ -23,8 +23,8 @@ type kept struct {
 	claimed *Claimed
 	retryAt protocol.Time
 	unsure  bool // an earlier claim got no reply
-	shared  bool // another keeper may have claimed it
-	left    bool // another front door is the keeper now
+	shared  bool // another owner may have claimed it
+	left    bool // another front door is the owner now
 	lost    bool // the buffer was lost
 }
 
@@ -110,7 +110,7 @@ func (b *books) claimed(e *Claimed) {
 	}
 }
 
-// handOver: the keeper that claimed a request serves it, or answers BUFFER_TIMEOUT if its
+// handOver: the owner that claimed a request serves it, or answers BUFFER_TIMEOUT if its
 // time is over and no scheduler is active.
 func (b *books) handOver(k *kept) {
 	c := k.claimed
@@ -124,7 +124,7 @@ func (b *books) handOver(k *kept) {
 	case k.client == nil: // nobody may be answered there
 	case !c.Mine && k.unsure && !k.shared: // only this front door can have claimed it
 		b.refuseKept(k, protocol.StateUnavailable)
-	case !c.Mine: // another keeper answers it
+	case !c.Mine: // another owner answers it
 	case !b.serving() && b.isOver(k):
 		b.refuseKept(k, protocol.BufferTimeout)
 	case c.Fault != nil:
@@ -160,7 +160,7 @@ func (b *books) serveKept(k *kept) {
 	b.tookOver++
 }
 
-// keeperEnded: requests that are not being claimed are left to the next keeper.
+// ownerEnded: requests that are not being claimed are left to the next owner.
 func (b *books) keeperEnded() {
 	b.unclaimed = nil
 	for id, k := range b.undecided {

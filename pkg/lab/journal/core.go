@@ -39,7 +39,7 @@ var Cores = []Core{
 		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.Stored{}, &frontdoor.StageSeen{},
 		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
 		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
-		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.KeeperEnded{}, &frontdoor.Stop{},
+		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.BufferReleased{}, &frontdoor.Stop{},
 		&frontdoor.Tick{}),
 	coreWith(orders, "work", newWorker, (*work.Worker).Step,
 		&work.Received{}, &work.Input{}, &work.Staged{}, &work.Executed{}, &work.Fetched{}, &work.Transferred{},

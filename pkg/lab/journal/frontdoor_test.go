@@ -130,7 +130,7 @@ func serve(t testing.TB, o frontdoor.Observer) {
 	d.step(&frontdoor.ModelDropped{Name: "a"})
 	d.step(&frontdoor.Tick{})
 	d.step(&frontdoor.BufferLost{})
-	d.step(&frontdoor.KeeperEnded{})
+	d.step(&frontdoor.BufferReleased{})
 	d.step(&frontdoor.Stop{})
 }
 
@@ -186,7 +186,7 @@ func (d *door) trouble(rng *rand.Rand) {
 		d.step(&frontdoor.ConnectionDown{})
 		d.step(&frontdoor.ConnectionBroke{})
 	case 7:
-		d.step([]frontdoor.Event{&frontdoor.BufferLost{}, &frontdoor.KeeperEnded{}}[rng.IntN(2)])
+		d.step([]frontdoor.Event{&frontdoor.BufferLost{}, &frontdoor.BufferReleased{}}[rng.IntN(2)])
 	}
 }
 
