@@ -292,7 +292,7 @@ func (m *matrix) landing(s *chaos.Service, f chaos.Fault) (landed func()) {
 			ok = s.Proxy.Held() > held
 		case chaos.Step:
 			for !ok && m.ctx.Err() == nil { // the worker logs it right after
-				ok = strings.Count(struck.Log(), "the clock was stepped") == 2
+				ok = strings.Count(struck.Log(), "clock stepped by --clock-step") == 2
 				time.Sleep(time.Millisecond)
 			}
 		default:

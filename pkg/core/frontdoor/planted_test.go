@@ -23,7 +23,7 @@ var faults = []planted.Fault{
 	{"a submission is not noted", "machine.go", "	r.epoch = m.epoch\n", ""},
 	{"an unreadable body keeps its slots", "machine.go", "		m.releaseSlots(e.Request)\n		m.reject", "		m.reject"},
 	{"breaks before a request count", "machine.go", "	r.breaks = m.breaks\n", ""},
-	{"woken for deadlines alone", "machine.go", "m.table.next(), m.nextQuestion(), m.buffer", "m.table.next(), m.buffer"},
+	{"woken for deadlines alone", "machine.go", "m.table.next(), m.nextQuery(), m.buffer", "m.table.next(), m.buffer"},
 	{"not woken for the startup buffer", "machine.go", ", m.buffer.next(&m.config))", ")"},
 	{"inputs of any size", "machine.go", "n > m.config.MaxPayload {", "n > 2*m.config.MaxPayload {"},
 	{"served before anybody serves", "machine.go", "	accepting := m.activated()\n", "	accepting := m.schedulerActive()\n"},
