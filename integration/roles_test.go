@@ -588,7 +588,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 		t.Errorf("with the next scheduler: %v", refused)
 	}
 	for user, p := range services {
-		if strings.Contains(p.Log(), "does not let") {
+		if strings.Contains(p.Log(), "permission denied by the broker") {
 			t.Errorf("the broker refused something to %s:\n%s", user, p.Log())
 		}
 	}

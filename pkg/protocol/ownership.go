@@ -13,7 +13,7 @@ import "time"
 //     reports that nobody subscribes to the front door's dispatch and output
 //     subjects, so that no message can still reach it. The scheduler claims such a
 //     request as a front door does, answers FRONT_DOOR_LOST, and remembers the
-//     answer until its term ends.
+//     answer for ten minutes, which is longer than LateReplyFor.
 //  3. A front door that was cut off from the broker and keeps running does not know
 //     whether it was declared lost meanwhile. Within LateReplyUnasked of the deadline
 //     it replies as usual: the scheduler does not answer that early. Later, for a
