@@ -75,7 +75,7 @@ func bench(o options) error {
 		where = "separate processes"
 	}
 	fmt.Printf("%s, medians of %d rounds of %v\n\n", where, o.rounds, o.length)
-	fmt.Println("| path | payload | ring req/s | live req/s | ratio | rate | ring p50 / p99 us | live p50 / p99 us | p50 ratio | p99 ratio |")
+	fmt.Println("| path | payload | ring req/s | live req/s | ratio | rate | ring p50/p99 us | live p50/p99 us | p50 ratio | p99 ratio |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, policy := range []string{"echo", "simple"} {
 		for _, s := range sizes {
