@@ -43,7 +43,7 @@ func (b *books) inbound(e *Inbound, out *Output) {
 		return
 	}
 	b.received++
-	x := &entry{c: c, phase: decoding, model: e.Model, tenant: e.Tenant, bytes: e.Bytes, arrived: b.now, accepting: b.serves()}
+	x := &entry{c: c, phase: decoding, model: e.Model, tenant: e.Tenant, bytes: e.Bytes, arrived: b.Now, accepting: b.serves()}
 	if b.want.refused = b.refusal(e, x); b.want.refused != "" {
 		b.answered++
 		return
@@ -156,8 +156,8 @@ func (b *books) fill(tenant string, l quota.Limit) float64 {
 	if !seen {
 		b.tokens[tenant] = l.Burst
 	}
-	b.tokens[tenant] = min(l.Burst, b.tokens[tenant]+l.Rate*b.now.Sub(at).Seconds())
-	b.tokensFrom[tenant] = b.now
+	b.tokens[tenant] = min(l.Burst, b.tokens[tenant]+l.Rate*b.Now.Sub(at).Seconds())
+	b.tokensFrom[tenant] = b.Now
 	return b.tokens[tenant]
 }
 
@@ -170,7 +170,7 @@ func (b *books) spend(tenant string) {
 // forgetStored: stored requests stop counting when a scheduler is active or their time is
 // over, in the order in which they were stored.
 func (b *books) forgetStored() {
-	for len(b.inStore) > 0 && (b.serves() || b.now >= b.inStore[0].arrived.Add(b.config.BufferTimeout)) {
+	for len(b.inStore) > 0 && (b.serves() || b.Now >= b.inStore[0].arrived.Add(b.config.BufferTimeout)) {
 		b.inStore = b.inStore[1:]
 	}
 }
@@ -238,7 +238,7 @@ func (b *books) accept(x *entry) protocol.Code {
 
 // submit: a request with time left is submitted to the active scheduler.
 func (b *books) submit(x *entry) {
-	if b.epoch == 0 || b.now >= x.deadline {
+	if b.epoch == 0 || b.Now >= x.deadline {
 		return
 	}
 	if x.submitted != 0 {

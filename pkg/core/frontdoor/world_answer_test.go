@@ -8,7 +8,7 @@ import (
 func (b *books) schedulerBeat(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
 		b.epochs[h.ID] = h.Epoch
-		b.lastBeat = b.now
+		b.lastBeat = b.Now
 	} else {
 		delete(b.epochs, h.ID)
 	}
@@ -104,7 +104,7 @@ func (b *books) overdue() protocol.Code {
 // settle: OK only within the deadline (G2). If the scheduler may have answered meanwhile,
 // the front door asks.
 func (b *books) settle(x *entry, fault protocol.Code) {
-	if fault == "" && b.now >= x.deadline {
+	if fault == "" && b.Now >= x.deadline {
 		fault = b.overdue()
 	}
 	x.fault = fault
@@ -117,12 +117,12 @@ func (b *books) settle(x *entry, fault protocol.Code) {
 }
 
 func (b *books) mayBeAnsweredByScheduler(x *entry) bool {
-	return x.submitted != 0 && x.breaks != b.breaks && !x.owned && b.now > x.deadline.Add(protocol.LateReplyUnasked)
+	return x.submitted != 0 && x.breaks != b.breaks && !x.owned && b.Now > x.deadline.Add(protocol.LateReplyUnasked)
 }
 
 func (b *books) ask(x *entry) {
 	b.count("asked")
-	x.askAt = b.now.Add(protocol.HeartbeatEvery)
+	x.askAt = b.Now.Add(protocol.HeartbeatEvery)
 	b.want.asks[x.seq] = x.askEpoch
 }
 
@@ -154,7 +154,7 @@ func (b *books) drop(x *entry) {
 // expire settles the requests whose deadline has come.
 func (b *books) expire() {
 	for _, seq := range b.numbers(waiting) {
-		if x := b.open[seq]; b.now >= x.deadline {
+		if x := b.open[seq]; b.Now >= x.deadline {
 			b.settle(x, "")
 		}
 	}
@@ -166,8 +166,8 @@ func (b *books) askAgain() {
 	for _, seq := range b.numbers(asked) {
 		x := b.open[seq]
 		switch {
-		case b.now < x.askAt:
-		case b.now > x.deadline.Add(protocol.LateReplyFor):
+		case b.Now < x.askAt:
+		case b.Now > x.deadline.Add(protocol.LateReplyFor):
 			b.drop(x)
 		case b.down || b.epoch == 0 || b.epoch == x.askEpoch:
 			b.ask(x)
@@ -182,7 +182,7 @@ func (b *books) askAgain() {
 // connectionBroke: what is due is settled with the epoch and the outage of this break.
 func (b *books) connectionBroke() {
 	b.breaks++
-	b.down, b.broken, b.outage = false, b.latest, b.now.Sub(b.lastBeat)
+	b.down, b.broken, b.outage = false, b.latest, b.Now.Sub(b.lastBeat)
 	for _, x := range b.open {
 		if x.phase == asked {
 			x.outage = max(x.outage, b.outage)

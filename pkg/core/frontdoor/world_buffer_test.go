@@ -48,37 +48,37 @@ type bufferWatch struct {
 func (s *stream) store(d *frontDoor, r *Request) {
 	w := s.w
 	var fault *protocol.Error
-	ended := d.on(func() {
+	ended := d.On(func() {
 		d.owed--
 		d.checkedStep(&Stored{r, fault})
 		if fault != nil {
 			d.reply(r.Reply, fault.Code)
 		}
 	})
-	w.after(w.delay(), func() {
+	w.After(w.Delay(), func() {
 		switch {
-		case !d.connected || s.silent > w.now:
+		case !d.connected || s.silent > w.Now:
 			fault = protocol.Refusal(protocol.StateUnavailable)
 		case len(s.messages) >= maxStored:
 			fault = protocol.Refusal(protocol.BufferFull)
 		default:
 			s.put(&message{client: w.clients[r.Reply], reply: r.Reply, model: r.Name, budget: r.Deadline.Sub(r.Arrived)})
 		}
-		w.after(s.latency(), ended)
+		w.After(s.latency(), ended)
 	})
 }
 
 // latency is how long the store takes to reply.
 func (s *stream) latency() time.Duration {
 	if s.w.oneIn(8) {
-		return s.w.upTo(400 * time.Millisecond)
+		return s.w.UpTo(400 * time.Millisecond)
 	}
-	return s.w.upTo(5 * time.Millisecond)
+	return s.w.UpTo(5 * time.Millisecond)
 }
 
 func (s *stream) put(m *message) {
 	s.last++
-	m.seq, m.at = s.last, s.w.now
+	m.seq, m.at = s.last, s.w.Now
 	if s.w.oneIn(10) {
 		m.budget = 0
 	}
@@ -90,12 +90,12 @@ func (s *stream) put(m *message) {
 func (s *stream) claim(d *frontDoor, c Claim) {
 	w, m := s.w, c.Driver.(*message)
 	if w.faulty() && w.oneIn(80) {
-		w.after(s.latency(), s.lose)
+		w.After(s.latency(), s.lose)
 	}
 	e := &Claimed{BufferedID: c.BufferedID}
-	ended := d.on(func() { s.claimed(d, e) })
-	w.after(s.latency(), func() {
-		e.Unknown = !d.connected || s.silent > w.now || w.faulty() && w.oneIn(12)
+	ended := d.On(func() { s.claimed(d, e) })
+	w.After(s.latency(), func() {
+		e.Unknown = !d.connected || s.silent > w.Now || w.faulty() && w.oneIn(12)
 		if !m.gone && (!e.Unknown || d.connected && w.oneIn(3)) {
 			s.delete(d, m, e.Unknown)
 			e.Mine = !e.Unknown
@@ -103,7 +103,7 @@ func (s *stream) claim(d *frontDoor, c Claim) {
 		if e.Mine {
 			s.read(m, c, e)
 		}
-		w.after(s.latency(), ended)
+		w.After(s.latency(), ended)
 	})
 }
 
@@ -143,10 +143,10 @@ func (s *stream) injectFaults() {
 	if !w.faulty() {
 		return
 	}
-	switch n := w.rng.IntN(30); {
+	switch n := w.RNG.IntN(30); {
 	case n < 2:
 		w.count("store silent")
-		s.silent = w.now.Add(w.upTo(1500 * time.Millisecond))
+		s.silent = w.Now.Add(w.UpTo(1500 * time.Millisecond))
 	case n < 4:
 		s.lose()
 	case n < 8:
@@ -156,7 +156,7 @@ func (s *stream) injectFaults() {
 
 // intrude stores a message that no front door would: its reply subject is a scheduler's.
 func (s *stream) intrude() {
-	s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", s.w.nth), model: "a"})
+	s.put(&message{reply: fmt.Sprintf("clockwork.scheduler.submit.%d", s.w.Now), model: "a"})
 }
 
 // lose replaces the stream by an empty one, whose sequence numbers begin again. The owner
@@ -173,14 +173,14 @@ func (s *stream) lose() {
 	numbers := min(s.last, 12)
 	s.messages, s.last = nil, 0
 	s.generation++
-	for range numbers * uint64(w.rng.IntN(2)) { // reuse the numbers soon
+	for range numbers * uint64(w.RNG.IntN(2)) { // reuse the numbers soon
 		s.intrude()
 	}
-	renewal := w.upTo(300 * time.Millisecond)
+	renewal := w.UpTo(300 * time.Millisecond)
 	if w.oneIn(2) {
-		renewal = w.upTo(5 * time.Millisecond)
+		renewal = w.UpTo(5 * time.Millisecond)
 	}
-	w.after(renewal, s.renew)
+	w.After(renewal, s.renew)
 }
 
 func (s *stream) renew() {
@@ -190,7 +190,7 @@ func (s *stream) renew() {
 	}
 	s.watch = nil
 	d := old.door
-	d.on(func() {
+	d.On(func() {
 		old.ended = true
 		d.checkedStep(&BufferLost{})
 		if s.keeper == d {
@@ -205,10 +205,10 @@ func (s *stream) changeKeeper() {
 	s.keeper, s.watch = w.someFrontDoor(), nil
 	if old != nil && watch != nil {
 		w.count("keeper changed")
-		old.on(func() { watch.ended = true; old.checkedStep(&BufferReleased{}) })()
+		old.On(func() { watch.ended = true; old.checkedStep(&BufferReleased{}) })()
 	}
 	if d := s.keeper; d != nil {
-		w.after(w.upTo(200*time.Millisecond), d.on(func() {
+		w.After(w.UpTo(200*time.Millisecond), d.On(func() {
 			if s.keeper == d && s.watch == nil {
 				s.begin(d)
 			}
@@ -256,6 +256,6 @@ func (v *bufferWatch) seen(m *message) {
 	if v.ended {
 		return
 	}
-	age := d.w.now.Sub(m.at) + time.Duration(d.id%3)*20*time.Millisecond - 20*time.Millisecond
+	age := d.w.Now.Sub(m.at) + time.Duration(d.id%3)*20*time.Millisecond - 20*time.Millisecond
 	d.checkedStep(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
 }

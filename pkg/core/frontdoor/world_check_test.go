@@ -107,10 +107,10 @@ func (b *books) check(e Event, out *Output) {
 
 // checkOverdue: nothing was due before this event, unless the front door was paused.
 func (b *books) checkOverdue() {
-	if due := b.due(); due < b.now && b.stepped < b.now && b.door.pausedUntil < b.now {
-		b.failf("front door %d missed what was due at %v, was paused until %v, its timer is set to %v\n%v", b.door.id, due, b.door.pausedUntil, b.door.wake, b.door.m)
+	if due := b.due(); due < b.Now && b.stepped < b.Now && b.door.PausedUntil < b.Now {
+		b.failf("front door %d missed what was due at %v, was paused until %v, its timer is set to %v\n%v", b.door.id, due, b.door.PausedUntil, b.door.wake, b.door.m)
 	}
-	b.stepped = b.now
+	b.stepped = b.Now
 }
 
 func (b *books) apply(e Event, out *Output) {
@@ -192,7 +192,7 @@ func (b *books) checkWake(e Event, out *Output) {
 	if due := b.due(); out.Wake > due {
 		b.failf("front door %d wants to be woken at %v, and something is due at %v", b.door.id, out.Wake, due)
 	}
-	if _, tick := e.(*Tick); tick && out.Wake <= b.now {
+	if _, tick := e.(*Tick); tick && out.Wake <= b.Now {
 		b.failf("front door %d was woken, and wants to be woken at %v again\n%v", b.door.id, out.Wake, b.door.m)
 	}
 }

@@ -59,12 +59,12 @@ func (w *world) demand() {
 		if !w.faulty() {
 			return
 		}
-		for range 1 + w.rng.IntN(6) {
-			w.after(w.upTo(10*time.Millisecond), w.send)
+		for range 1 + w.RNG.IntN(6) {
+			w.After(w.UpTo(10*time.Millisecond), w.send)
 		}
-		w.after(w.upTo(60*time.Millisecond), next)
+		w.After(w.UpTo(60*time.Millisecond), next)
 	}
-	w.after(0, next)
+	w.After(0, next)
 }
 
 // send sends a request to a front door chosen by the broker.
@@ -76,21 +76,21 @@ func (w *world) send() {
 }
 
 func (w *world) newClient() *client {
-	c := &client{number: uint64(len(w.order) + 1), batch: []int{1, 1, 1, 2, 2, 4}[w.rng.IntN(6)], generated: w.oneIn(8)}
+	c := &client{number: uint64(len(w.order) + 1), batch: []int{1, 1, 1, 2, 2, 4}[w.RNG.IntN(6)], generated: w.oneIn(8)}
 	if c.generated {
 		c.batch = 1
 	}
-	c.slo = 20*time.Millisecond + w.upTo(200*time.Millisecond)
+	c.slo = 20*time.Millisecond + w.UpTo(200*time.Millisecond)
 	if w.oneIn(8) {
-		c.slo += w.upTo(2 * time.Second)
+		c.slo += w.UpTo(2 * time.Second)
 	}
-	tenant := []string{"", "alice", "bob", "carol", "dave"}[w.rng.IntN(5)]
-	c.in = Inbound{Model: []string{"a", "a", "a", "b", "b", "never"}[w.rng.IntN(6)], Tenant: tenant, Bytes: 40 + w.rng.IntN(60), Slow: w.oneIn(4)}
+	tenant := []string{"", "alice", "bob", "carol", "dave"}[w.RNG.IntN(5)]
+	c.in = Inbound{Model: []string{"a", "a", "a", "b", "b", "never"}[w.RNG.IntN(6)], Tenant: tenant, Bytes: 40 + w.RNG.IntN(60), Slow: w.oneIn(4)}
 	c.in.Reply = w.inbox(c)
 	if w.oneIn(30) {
 		c.unread = protocol.Refusal(protocol.InvalidInput)
 	}
-	switch w.rng.IntN(150) {
+	switch w.RNG.IntN(150) {
 	case 0:
 		c.in.Model = "no name"
 	case 1:
@@ -105,7 +105,7 @@ func (w *world) newClient() *client {
 // and a few name an inbox or subject that is not theirs.
 func (w *world) inbox(c *client) string {
 	tenant, role := c.in.Tenant, "client"
-	switch w.rng.IntN(60) {
+	switch w.RNG.IntN(60) {
 	case 0:
 		return fmt.Sprintf("clockwork.scheduler.submit.%d", c.number)
 	case 1:
@@ -183,10 +183,10 @@ func (w *world) checkEnd() {
 func (w *world) checkLimits(d *frontDoor) {
 	for i, tenant := range []string{"", "alice", "bob", "carol", "dave"} {
 		reply := fmt.Sprintf("_INBOX.last.%d.%d", d.id, i)
-		out := d.m.Step(w.now, &Inbound{Model: "a", Tenant: tenant, Reply: reply, Bytes: 100, Slow: true})
+		out := d.m.Step(w.Now, &Inbound{Model: "a", Tenant: tenant, Reply: reply, Bytes: 100, Slow: true})
 		if out.Admitted == nil {
 			w.failf("G13: front door %d has nothing left to do, and refuses a request of %q: %v", d.id, tenant, out.Refused)
 		}
-		d.m.Step(w.now, &Undecoded{Request: out.Admitted, Fault: protocol.Refusal(protocol.InvalidInput)})
+		d.m.Step(w.Now, &Undecoded{Request: out.Admitted, Fault: protocol.Refusal(protocol.InvalidInput)})
 	}
 }

@@ -70,7 +70,7 @@ func (b *books) compareInputs(out *Output) {
 func (b *books) compareQuestions(out *Output) {
 	for _, q := range out.Ask {
 		seq := q.Request.ID.Seq
-		if epoch, want := b.want.asks[seq]; !want || epoch != q.Epoch || q.Request.Submission(b.now).Budget > 0 {
+		if epoch, want := b.want.asks[seq]; !want || epoch != q.Epoch || q.Request.Submission(b.Now).Budget > 0 {
 			b.failf("front door %d asks epoch %d about %d, expected %v", b.door.id, q.Epoch, seq, b.want.asks)
 		}
 		delete(b.want.asks, seq)
@@ -104,7 +104,7 @@ func (b *books) compareAnswer(x *entry, e *Ended) {
 	if e.Refusal != nil {
 		fault = e.Refusal.Code
 	}
-	if fault != x.fault || e.Claim != (x.submitted != 0) || e.At != b.now || (e.Output != nil) != (fault == "" && x.ran) {
+	if fault != x.fault || e.Claim != (x.submitted != 0) || e.At != b.Now || (e.Output != nil) != (fault == "" && x.ran) {
 		b.failf("front door %d answers request %d with %q, claims %v; expected %q of epoch %d", b.door.id, x.c.number, fault, e.Claim, x.fault, x.submitted)
 	}
 	if read := x.c.read(true); x.seq != 0 && (e.Request.ClientID != read.ClientID || e.Request.Encoding != read.Encoding) {

@@ -5,6 +5,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 // connection is a front door's connection to the broker.
@@ -17,7 +18,7 @@ type connection struct {
 		reconnects int
 		down       bool
 	} // to the machine
-	out, in fifo
+	out, in simtime.Connection
 }
 
 // checkConnection reports to the machine that the connection is down, or was broken.
@@ -48,7 +49,7 @@ func (d *frontDoor) send(arrives, lost func()) {
 		return
 	}
 	session := d.session
-	d.out.send(d.w, func() {
+	d.out.Send(&d.w.Clock, func() {
 		if d.session == session {
 			arrives()
 		} else {
@@ -65,12 +66,12 @@ func (d *frontDoor) reply(inbox string, code protocol.Code) {
 // connection breaks then.
 func (d *frontDoor) deliver(do func(), got ...func()) {
 	session := d.session
-	d.in.send(d.w, func() {
+	d.in.Send(&d.w.Clock, func() {
 		if d.connected && d.session == session {
 			for _, also := range got {
 				also()
 			}
-			d.on(do)()
+			d.On(do)()
 		}
 	})
 }
@@ -85,17 +86,17 @@ func (d *frontDoor) cut() {
 	d.connected = false
 	d.session++
 	session := d.session
-	w.after(w.upTo(300*time.Millisecond), d.on(func() { d.clientUp = d.clientUp && d.session != session }))
-	again := w.upTo(1300 * time.Millisecond)
+	w.After(w.UpTo(300*time.Millisecond), d.On(func() { d.clientUp = d.clientUp && d.session != session }))
+	again := w.UpTo(1300 * time.Millisecond)
 	if w.oneIn(3) {
-		again = w.upTo(150 * time.Millisecond)
+		again = w.UpTo(150 * time.Millisecond)
 	}
 	if w.oneIn(4) { // often the broker is the cause, and hits others too
 		w.lease.holder.crash()
 	}
-	life := d.life
-	w.after(again, func() {
-		if d.life == life {
+	life := d.Incarnation
+	w.After(again, func() {
+		if d.Incarnation == life {
 			d.connected, d.clientUp = true, true
 			d.session++
 			d.reconnects++

@@ -8,19 +8,21 @@ import (
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 // frontDoor is a front door's process: a Machine, driven in the same order as by its
 // service (services/frontdoor).
 type frontDoor struct {
-	process
+	simtime.Process
+	w     *world
 	id    uint64
 	m     *Machine
 	books *books
 	wake  protocol.Time // of its timer
 	watch liveness.Watch
-	state fifo // changes of the stage and of models
-	owed  int  // events that the driver owes the machine
+	state simtime.Connection // changes of the stage and of models
+	owed  int                // events that the driver owes the machine
 
 	connection
 	pending []*Request // to be submitted
@@ -52,20 +54,20 @@ func worldConfig(id uint64) Config {
 // startFrontDoor starts a process, which reads the stored state first.
 func (w *world) startFrontDoor() {
 	w.started++
-	d := &frontDoor{process: process{w: w}, id: w.started, m: New(worldConfig(w.started)), wake: protocol.Never}
+	d := &frontDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: w.started, m: New(worldConfig(w.started)), wake: protocol.Never}
 	d.connected, d.clientUp = true, true
 	d.books = newBooks(d)
 	w.frontDoors = append(w.frontDoors, d)
 	for _, name := range []string{"a", "b"} {
 		if w.models[name] {
-			d.state.send(w, d.on(func() { d.checkedStep(&ModelSeen{spec(name)}) }))
+			d.state.Send(&w.Clock, d.On(func() { d.checkedStep(&ModelSeen{spec(name)}) }))
 		}
 	}
 	stage := w.stage
-	d.state.send(w, d.on(func() { d.checkedStep(&StageSeen{stage}) }))
-	d.each(protocol.HeartbeatEvery, d.beat)
-	d.each(protocol.HeartbeatEvery, d.missSchedulers)
-	d.each(500*time.Millisecond, d.injectFaults)
+	d.state.Send(&w.Clock, d.On(func() { d.checkedStep(&StageSeen{stage}) }))
+	d.Each(protocol.HeartbeatEvery, d.beat)
+	d.Each(protocol.HeartbeatEvery, d.missSchedulers)
+	d.Each(500*time.Millisecond, d.injectFaults)
 }
 
 // injectFaults draws a fault now and then.
@@ -73,7 +75,7 @@ func (d *frontDoor) injectFaults() {
 	if !d.w.faulty() || d.closing {
 		return
 	}
-	switch n := d.w.rng.IntN(40); {
+	switch n := d.w.RNG.IntN(40); {
 	case n == 0:
 		d.crash()
 	case n == 1:
@@ -81,7 +83,7 @@ func (d *frontDoor) injectFaults() {
 		d.close()
 	case n < 6:
 		d.w.count("paused")
-		d.pausedUntil = d.w.now.Add(d.w.upTo(1200 * time.Millisecond))
+		d.PausedUntil = d.w.Now.Add(d.w.UpTo(1200 * time.Millisecond))
 		if d.w.oneIn(2) {
 			d.cut()
 		}
@@ -101,7 +103,7 @@ func (w *world) someFrontDoor() *frontDoor {
 	if len(open) == 0 {
 		return nil
 	}
-	return open[w.rng.IntN(len(open))]
+	return open[w.RNG.IntN(len(open))]
 }
 
 // frontDoorByID finds a running front door.
@@ -121,7 +123,7 @@ func (d *frontDoor) checkedStep(e Event) *Output {
 
 // step applies one event, has the books check the output, and carries it out.
 func (d *frontDoor) step(e Event) *Output {
-	out := d.m.Step(d.w.now, e)
+	out := d.m.Step(d.w.Now, e)
 	d.w.note("%d %T %d %d %d %d %d", d.id, e, len(out.Submit), len(out.Ended), len(out.Ask), len(out.Claim), out.Wake)
 	d.books.check(e, out)
 	d.carryOut(out)
@@ -148,7 +150,7 @@ func (d *frontDoor) carryOut(out *Output) {
 	if len(out.Ended) > 0 || d.w.oneIn(3) {
 		d.flush()
 	} else if len(d.pending) > 0 {
-		d.w.after(d.w.upTo(time.Millisecond), d.on(d.flush))
+		d.w.After(d.w.UpTo(time.Millisecond), d.On(d.flush))
 	}
 	d.setTimer(out.Wake)
 }
@@ -159,8 +161,8 @@ func (d *frontDoor) setTimer(wake protocol.Time) {
 		return
 	}
 	d.wake = wake
-	d.w.after(wake.Sub(d.w.now), d.on(func() {
-		if d.wake <= d.w.now {
+	d.w.After(wake.Sub(d.w.Now), d.On(func() {
+		if d.wake <= d.w.Now {
 			d.tick()
 		}
 	}))
@@ -187,15 +189,15 @@ func (d *frontDoor) inbound(c *client) {
 		d.decode(c, r)
 	default:
 		d.owed++
-		d.w.after(d.decodingTime(), d.on(func() { d.owed--; d.decode(c, r) }))
+		d.w.After(d.decodingTime(), d.On(func() { d.owed--; d.decode(c, r) }))
 	}
 }
 
 func (d *frontDoor) decodingTime() time.Duration {
 	if d.w.oneIn(10) {
-		return d.w.upTo(500 * time.Millisecond)
+		return d.w.UpTo(500 * time.Millisecond)
 	}
-	return d.w.upTo(30 * time.Millisecond)
+	return d.w.UpTo(30 * time.Millisecond)
 }
 
 func (d *frontDoor) decode(c *client, r *Request) {
@@ -223,7 +225,7 @@ func (d *frontDoor) flush() {
 }
 
 func (d *frontDoor) submit(epoch uint64, r *Request) {
-	e := &sched.Submitted{Submitted: r.Submission(d.w.now), Epoch: epoch}
+	e := &sched.Submitted{Submitted: r.Submission(d.w.Now), Epoch: epoch}
 	d.say(&sched.AnswersReported{FrontDoor: d.id, Epoch: epoch})
 	d.say(e)
 }
@@ -271,7 +273,7 @@ func (d *frontDoor) missSchedulers() {
 // crash ends the process; another one replaces it.
 func (d *frontDoor) crash() {
 	d.w.count("crashed")
-	d.life++
+	d.Incarnation++
 	d.connected = false
 	d.session++
 	d.books.excuseAll("its front door crashed")
@@ -283,7 +285,7 @@ func (d *frontDoor) gone() {
 	w := d.w
 	w.frontDoors = slices.DeleteFunc(w.frontDoors, func(o *frontDoor) bool { return o == d })
 	w.stream.keeperGone(d)
-	w.after(w.upTo(500*time.Millisecond), w.startFrontDoor)
+	w.After(w.UpTo(500*time.Millisecond), w.startFrontDoor)
 }
 
 // close stops taking requests, waits for owed events, and for a while for requests in
@@ -293,9 +295,9 @@ func (d *frontDoor) close() {
 	if d.w.stream.keeper == d {
 		d.w.stream.changeKeeper()
 	}
-	patience := d.w.now.Add(d.w.upTo(400 * time.Millisecond))
-	d.each(20*time.Millisecond, func() {
-		if d.owed == 0 && (d.w.now > patience || d.m.Snapshot().InFlight == 0) {
+	patience := d.w.Now.Add(d.w.UpTo(400 * time.Millisecond))
+	d.Each(20*time.Millisecond, func() {
+		if d.owed == 0 && (d.w.Now > patience || d.m.Snapshot().InFlight == 0) {
 			d.stop()
 		}
 	})
@@ -303,7 +305,7 @@ func (d *frontDoor) close() {
 
 func (d *frontDoor) stop() {
 	d.checkedStep(&Stop{})
-	d.life++
+	d.Incarnation++
 	d.connected = false // in the same session: what was sent arrives
 	d.gone()
 }

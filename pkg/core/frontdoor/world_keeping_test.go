@@ -36,7 +36,7 @@ func (b *books) bufferSeen(e *BufferSeen) {
 		return
 	}
 	age := min(max(0, e.Age), b.config.BufferTimeout)
-	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.now.Add(-age)})
+	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.Now.Add(-age)})
 }
 
 func (b *books) claimOf(id BufferedID) *kept {
@@ -48,7 +48,7 @@ func (b *books) claimOf(id BufferedID) *kept {
 	return b.undecided[id]
 }
 
-func (b *books) isOver(k *kept) bool { return b.now >= k.arrived.Add(b.config.BufferTimeout) }
+func (b *books) isOver(k *kept) bool { return b.Now >= k.arrived.Add(b.config.BufferTimeout) }
 
 // keepBuffer: requests are claimed in order once a scheduler is active or their time is
 // over, a limited number at a time.
@@ -60,7 +60,7 @@ func (b *books) keepBuffer() {
 		b.want.claims = append(b.want.claims, k.id())
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
-		if k := b.undecided[id]; b.now >= k.retryAt {
+		if k := b.undecided[id]; b.Now >= k.retryAt {
 			k.retryAt, k.known = protocol.Never, b.models[k.model]
 			b.want.claims = append(b.want.claims, id)
 		}
@@ -119,7 +119,7 @@ func (b *books) handOver(k *kept) {
 		b.refuseLost(k)
 	case c.Unknown && k.left:
 	case c.Unknown:
-		k.unsure, k.claimed, k.retryAt = true, nil, b.now.Add(claimAgain)
+		k.unsure, k.claimed, k.retryAt = true, nil, b.Now.Add(claimAgain)
 		b.undecided[k.id()] = k
 	case k.client == nil: // nobody may be answered there
 	case !c.Mine && k.unsure && !k.shared: // only this front door can have claimed it
@@ -151,7 +151,7 @@ func (b *books) serveKept(k *kept) {
 	b.forgetStored()
 	read := &k.claimed.Read
 	tenant, _ := protocol.InboxOwner(k.reply)
-	x := &entry{c: k.client, model: k.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.now, deadline: b.now.Add(slo),
+	x := &entry{c: k.client, model: k.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.Now, deadline: b.Now.Add(slo),
 		payload: len(read.Payload), batch: read.Batch, generated: read.Generated}
 	if code := b.accept(x); code != "" {
 		b.refuseKept(k, code)

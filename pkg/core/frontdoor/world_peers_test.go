@@ -6,6 +6,7 @@ import (
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 // lease is the schedulers' lease.
@@ -16,11 +17,12 @@ type lease struct {
 
 // scheduler is a process that has a sched.Term while it believes that it leads.
 type scheduler struct {
-	process
+	simtime.Process
+	w       *world
 	id      string
 	term    *sched.Term
 	standby liveness.Succession
-	inbox   fifo // messages of front doors, and of the broker about them
+	inbox   simtime.Connection // messages of front doors, and of the broker about them
 	deaf    protocol.Time
 	missed  bool // messages were lost
 	dead    bool
@@ -29,29 +31,29 @@ type scheduler struct {
 func (s *scheduler) begin() {
 	s.dead = false
 	s.term, s.standby = nil, liveness.Succession{Self: s.id}
-	s.each(protocol.HeartbeatEvery, s.beat)
-	s.each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
-	s.each(liveness.CampaignEvery, s.campaign)
-	s.each(300*time.Millisecond, s.start)
-	s.each(2*time.Second/3, func() { // its renewal fails
+	s.Each(protocol.HeartbeatEvery, s.beat)
+	s.Each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
+	s.Each(liveness.CampaignEvery, s.campaign)
+	s.Each(300*time.Millisecond, s.start)
+	s.Each(2*time.Second/3, func() { // its renewal fails
 		if s.w.lease.holder != s {
 			s.term = nil
 		}
 	})
-	s.each(900*time.Millisecond, s.injectFaults)
+	s.Each(900*time.Millisecond, s.injectFaults)
 }
 
 func (s *scheduler) injectFaults() {
 	if !s.w.faulty() {
 		return
 	}
-	switch n := s.w.rng.IntN(20); {
+	switch n := s.w.RNG.IntN(20); {
 	case n == 0:
 		s.crash()
 	case n < 4:
-		s.pausedUntil = s.w.now.Add(s.w.upTo(1500 * time.Millisecond))
+		s.PausedUntil = s.w.Now.Add(s.w.UpTo(1500 * time.Millisecond))
 	case n == 4: // its connection breaks
-		s.deaf, s.missed = s.w.now.Add(s.w.upTo(200*time.Millisecond)), true
+		s.deaf, s.missed = s.w.Now.Add(s.w.UpTo(200*time.Millisecond)), true
 	}
 }
 
@@ -60,14 +62,14 @@ func (s *scheduler) crash() {
 	if s == nil || s.dead {
 		return
 	}
-	s.life++
+	s.Incarnation++
 	s.term, s.dead = nil, true
-	s.w.after(s.w.upTo(time.Second), s.begin)
+	s.w.After(s.w.UpTo(time.Second), s.begin)
 }
 
 // start starts the term shortly before the activation or later.
 func (s *scheduler) start() {
-	if s.w.now.Add(200*time.Millisecond) > s.w.activation {
+	if s.w.Now.Add(200*time.Millisecond) > s.w.activation {
 		s.step(&sched.Started{State: protocol.ClockworkState{Models: []protocol.ModelSpec{spec("a"), spec("b")}}})
 	}
 }
@@ -75,10 +77,10 @@ func (s *scheduler) start() {
 // beat sends a heartbeat to front doors and schedulers.
 func (s *scheduler) beat() {
 	w := s.w
-	if s.deaf > w.now {
+	if s.deaf > w.Now {
 		return
 	}
-	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: s.id, Incarnation: uint64(s.life + 1), State: protocol.Standby}
+	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: s.id, Incarnation: uint64(s.Incarnation + 1), State: protocol.Standby}
 	if s.term != nil {
 		h.Epoch, h.State = s.term.Epoch(), protocol.SchedulerReady
 		if s.term.Active() {
@@ -86,12 +88,12 @@ func (s *scheduler) beat() {
 		}
 	}
 	for _, o := range w.schedulers {
-		w.loose(o.on(func() { o.standby.Heard(h.ID) }))
+		w.loose(o.On(func() { o.standby.Heard(h.ID) }))
 	}
 	for _, d := range w.frontDoors {
 		w.loose(func() {
 			if d.connected {
-				d.on(func() { d.schedulerBeat(h) })()
+				d.On(func() { d.schedulerBeat(h) })()
 			}
 		})
 	}
@@ -101,7 +103,7 @@ func (s *scheduler) beat() {
 func (s *scheduler) campaign() {
 	w := s.w
 	switch holder := w.lease.holder; {
-	case s.term != nil || s.deaf > w.now:
+	case s.term != nil || s.deaf > w.Now:
 		return
 	case holder == s: // it restarted
 		w.lease.holder = nil
@@ -121,8 +123,8 @@ func (s *scheduler) campaign() {
 
 // hear receives a message on the subject of submissions.
 func (s *scheduler) hear(e sched.TermEvent) {
-	s.inbox.send(s.w, s.on(func() {
-		if s.deaf > s.w.now {
+	s.inbox.Send(&s.w.Clock, s.On(func() {
+		if s.deaf > s.w.Now {
 			return
 		}
 		if s.missed {
@@ -138,10 +140,10 @@ func (s *scheduler) step(e sched.TermEvent) {
 		return
 	}
 	w, t := s.w, s.term
-	out := t.Step(w.now, e)
+	out := t.Step(w.Now, e)
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals} {
 		for _, x := range list {
-			w.after(w.decisionTime(), func() { w.dispatch(x) })
+			w.After(w.decisionTime(), func() { w.dispatch(x) })
 		}
 	}
 	for _, x := range out.Verdicts {
@@ -157,7 +159,7 @@ func (s *scheduler) step(e sched.TermEvent) {
 		s.beat()
 	}
 	if wake := out.Wake; wake != protocol.Never {
-		w.after(wake.Sub(w.now), s.on(func() {
+		w.After(wake.Sub(w.Now), s.On(func() {
 			if s.term == t {
 				s.step(&sched.Tick{})
 			}
@@ -168,9 +170,9 @@ func (s *scheduler) step(e sched.TermEvent) {
 // decisionTime is the delay of a decision; some are too late.
 func (w *world) decisionTime() time.Duration {
 	if w.oneIn(8) {
-		return w.upTo(400 * time.Millisecond)
+		return w.UpTo(400 * time.Millisecond)
 	}
-	return w.upTo(10 * time.Millisecond)
+	return w.UpTo(10 * time.Millisecond)
 }
 
 // dispatch sends a front door a decision or the answer to a question.
@@ -184,7 +186,7 @@ func (w *world) dispatch(x protocol.Dispatch) {
 	}
 	copies := 1
 	if w.faulty() && w.oneIn(40) {
-		copies = 2 * w.rng.IntN(2)
+		copies = 2 * w.RNG.IntN(2)
 	}
 	for range copies {
 		d.deliver(func() {
@@ -242,7 +244,7 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 	}
 	p.known[s.ID] = true
 	d := protocol.Dispatch{ID: s.ID}
-	switch n := p.w.rng.IntN(40); {
+	switch n := p.w.RNG.IntN(40); {
 	case n < 2:
 		d.Kind, d.Refusal = protocol.Refuse, protocol.Refusal([]protocol.Code{protocol.Overloaded, protocol.WorkerLost}[n])
 	case n == 2:

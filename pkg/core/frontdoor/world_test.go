@@ -1,7 +1,6 @@
 package frontdoor
 
 import (
-	"container/heap"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 var worlds = flag.Int("worlds", 200, "how many seeded worlds TestWorld runs")
@@ -73,13 +73,10 @@ const (
 )
 
 type world struct {
-	t     *testing.T
-	seed  uint64
-	rng   *rand.Rand
-	now   protocol.Time
-	queue worldQueue
-	nth   uint64
-	hash  uint64
+	t    *testing.T
+	seed uint64
+	simtime.Clock
+	hash uint64
 
 	frontDoors []*frontDoor // running
 	started    uint64       // front doors, ever
@@ -94,79 +91,49 @@ type world struct {
 	happened   map[string]int
 }
 
-// worldEvent is a function to call at a point in time.
-type worldEvent struct {
-	at  protocol.Time
-	nth uint64
-	do  func()
-}
-
-type worldQueue []worldEvent
-
-func (q worldQueue) Len() int      { return len(q) }
-func (q worldQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q worldQueue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].nth < q[j].nth
-}
-func (q *worldQueue) Push(x any) { *q = append(*q, x.(worldEvent)) }
-func (q *worldQueue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
-}
-
 func runWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 5)), now: 1, clients: map[string]*client{}, models: map[string]bool{},
+	w := &world{t: t, seed: seed, Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(seed, 5)), Now: 1}, clients: map[string]*client{}, models: map[string]bool{},
 		stage: protocol.Loading, happened: map[string]int{}}
-	w.activation = protocol.Time(w.upTo(3 * time.Second))
+	w.activation = protocol.Time(w.UpTo(3 * time.Second))
 	w.stream.w = w
 	for range worldSize {
 		w.startFrontDoor()
 	}
 	for _, id := range []string{"s1", "s2"} {
-		s := &scheduler{process: process{w: w}, id: id}
+		s := &scheduler{Process: simtime.Process{Clock: &w.Clock}, w: w, id: id}
 		w.schedulers = append(w.schedulers, s)
 		s.begin()
 	}
 	w.control()
 	w.demand()
-	w.drive(worldEnd)
+	w.Run(worldEnd, func() bool { return false })
 	w.checkEnd()
 	return w
-}
-
-func (w *world) drive(until protocol.Time) {
-	for len(w.queue) > 0 && w.queue[0].at <= until {
-		e := heap.Pop(&w.queue).(worldEvent)
-		w.now = e.at
-		e.do()
-	}
-	w.now = until
 }
 
 // control is the controller: it adds models, advances the stage, now and then removes a
 // model and adds it again, and has another front door keep the buffer.
 func (w *world) control() {
-	w.after(w.upTo(w.activation.Sub(0)), func() { w.setModel("a", true) })
-	w.after(w.upTo(w.activation.Sub(0)), func() { w.setModel("b", true) })
-	w.after(w.activation.Sub(0), func() {
+	w.After(w.UpTo(w.activation.Sub(0)), func() { w.setModel("a", true) })
+	w.After(w.UpTo(w.activation.Sub(0)), func() { w.setModel("b", true) })
+	w.After(w.activation.Sub(0), func() {
 		w.stage = protocol.Active
 		w.publishState(func() Event { return &StageSeen{protocol.Active} })
 	})
-	w.every(700*time.Millisecond, func() {
-		if !w.faulty() || w.now < w.activation {
+	w.Every(700*time.Millisecond, func() {
+		if !w.faulty() || w.Now < w.activation {
 			return
 		}
 		if w.oneIn(4) {
 			w.setModel("b", !w.models["b"])
 		}
 	})
-	w.every(400*time.Millisecond, func() {
+	w.Every(400*time.Millisecond, func() {
 		if w.stream.keeper == nil || w.faulty() && w.oneIn(5) {
 			w.stream.changeKeeper()
 		}
 	})
-	w.every(500*time.Millisecond, w.stream.injectFaults)
+	w.Every(500*time.Millisecond, w.stream.injectFaults)
 }
 
 func (w *world) setModel(name string, there bool) {
@@ -183,48 +150,29 @@ func (w *world) setModel(name string, there bool) {
 // continues after a lost connection.
 func (w *world) publishState(fresh func() Event) {
 	for _, d := range w.frontDoors {
-		d.state.send(w, d.on(func() { d.checkedStep(fresh()) }))
+		d.state.Send(&w.Clock, d.On(func() { d.checkedStep(fresh()) }))
 	}
 }
 
 func (w *world) failf(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("seed %d at %v: %s", w.seed, w.now, fmt.Sprintf(format, args...))
+	w.t.Fatalf("seed %d at %v: %s", w.seed, w.Now, fmt.Sprintf(format, args...))
 }
 
 func (w *world) count(what string) { w.happened[what]++ }
 
 func (w *world) note(format string, args ...any) {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %d ", w.hash, w.now)
+	fmt.Fprintf(h, "%d %d ", w.hash, w.Now)
 	fmt.Fprintf(h, format, args...)
 	w.hash = h.Sum64()
 }
 
-func (w *world) after(d time.Duration, do func()) {
-	w.nth++
-	heap.Push(&w.queue, worldEvent{w.now.Add(max(0, d)), w.nth, do})
-}
-
-// every calls a function periodically.
-func (w *world) every(d time.Duration, do func()) {
-	var next func()
-	next = func() { do(); w.after(d, next) }
-	w.after(w.upTo(d), next)
-}
-
-func (w *world) upTo(d time.Duration) time.Duration {
-	return time.Duration(w.rng.Int64N(int64(d) + 1))
-}
-
 // oneIn is true once in n times.
-func (w *world) oneIn(n int) bool { return w.rng.IntN(n) == 0 }
+func (w *world) oneIn(n int) bool { return w.RNG.IntN(n) == 0 }
 
 // faulty reports whether faults are still injected.
-func (w *world) faulty() bool { return w.now < faultsEnd }
-
-// delay is the delay of a message.
-func (w *world) delay() time.Duration { return 100*time.Microsecond + w.upTo(400*time.Microsecond) }
+func (w *world) faulty() bool { return w.Now < faultsEnd }
 
 // loose delivers a message that may be lost, repeated or delayed.
 func (w *world) loose(do func()) {
@@ -235,56 +183,11 @@ func (w *world) loose(do func()) {
 		return
 	case w.oneIn(40):
 		w.count("repeated")
-		w.after(w.delay()+w.upTo(30*time.Millisecond), do)
+		w.After(w.Delay()+w.UpTo(30*time.Millisecond), do)
 	case w.oneIn(30):
 		w.count("delayed")
-		w.after(w.delay()+w.upTo(250*time.Millisecond), do)
+		w.After(w.Delay()+w.UpTo(250*time.Millisecond), do)
 		return
 	}
-	w.after(w.delay(), do)
-}
-
-// fifo delivers in order.
-type fifo struct{ last protocol.Time }
-
-func (f *fifo) send(w *world, do func()) {
-	f.last = max(f.last, w.now.Add(w.delay()))
-	w.after(f.last.Sub(w.now), do)
-}
-
-// process may crash and may be paused. Messages wait while it is paused, and are lost
-// after it crashed.
-type process struct {
-	w           *world
-	life        int
-	pausedUntil protocol.Time
-}
-
-// on runs a function in this life of the process, once it is not paused.
-func (p *process) on(do func()) func() {
-	life := p.life
-	var attempt func()
-	attempt = func() {
-		switch {
-		case p.life != life:
-		case p.pausedUntil > p.w.now:
-			p.w.after(p.pausedUntil.Sub(p.w.now), attempt)
-		default:
-			do()
-		}
-	}
-	return attempt
-}
-
-// each calls a function periodically in this life of the process.
-func (p *process) each(d time.Duration, do func()) {
-	life := p.life
-	var next func()
-	next = p.on(func() {
-		do()
-		if p.life == life {
-			p.w.after(d, next)
-		}
-	})
-	p.w.after(p.w.upTo(d), next)
+	w.After(w.Delay(), do)
 }

@@ -7,7 +7,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-func (w *world) worker() string { return fmt.Sprintf("w%d", 1+w.rng.IntN(3)) }
+func (w *world) worker() string { return fmt.Sprintf("w%d", 1+w.RNG.IntN(3)) }
 
 // runUnasked runs a request with generated inputs: the worker needs nothing from the front
 // door, so its output may arrive before the dispatch.
@@ -29,7 +29,7 @@ func (d *frontDoor) sendInput(in Input) {
 // run sends the output of a request, now and then one of a wrong size or with a wrong id.
 func (w *world) run(worker string, id protocol.RequestID, batch int) {
 	o := &protocol.Output{ID: id, Batch: batch, Items: batch, Data: make([]byte, 8*batch)}
-	switch n := w.rng.IntN(60); {
+	switch n := w.RNG.IntN(60); {
 	case !w.faulty():
 	case n == 0:
 		o.Data = o.Data[1:]
@@ -38,7 +38,7 @@ func (w *world) run(worker string, id protocol.RequestID, batch int) {
 	case n == 2:
 		o.ID.Door++
 	}
-	w.after(w.upTo(40*time.Millisecond), func() {
+	w.After(w.UpTo(40*time.Millisecond), func() {
 		w.loose(func() { w.output(worker, id.Door, o) })
 	})
 }

@@ -7,11 +7,13 @@ import (
 
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 // wWorker executes at once, and obeys the highest epoch it has seen.
 type wWorker struct {
-	wProcess
+	simtime.Process
+	w           *termWorld
 	id          string
 	incarnation uint64
 	obeys       uint64
@@ -21,14 +23,14 @@ type wWorker struct {
 
 func (x *wWorker) begin() {
 	w := x.w
-	x.each(protocol.HeartbeatEvery, x.beat)
-	x.each(50*time.Millisecond, func() { // it asks whoever leads for the time
+	x.Each(protocol.HeartbeatEvery, x.beat)
+	x.Each(50*time.Millisecond, func() { // it asks whoever leads for the time
 		for _, s := range w.schedulers {
 			if s.term == nil || w.chance(0.5) {
 				continue
 			}
 			epoch := s.term.Epoch()
-			w.loose(x.on(func() {
+			w.loose(x.On(func() {
 				if epoch > x.clock {
 					x.clock = epoch
 					x.beat()
@@ -36,30 +38,30 @@ func (x *wWorker) begin() {
 			}))
 		}
 	})
-	x.each(700*time.Millisecond, func() {
-		switch p := w.rng.Float64(); {
+	x.Each(700*time.Millisecond, func() {
+		switch p := w.RNG.Float64(); {
 		case !w.faulty():
 		case p < 0.05:
-			x.restart(w.upTo(900 * time.Millisecond))
+			x.restart(w.UpTo(900 * time.Millisecond))
 		case p < 0.12:
-			x.stopped = w.now.Add(w.upTo(1200 * time.Millisecond))
+			x.PausedUntil = w.Now.Add(w.UpTo(1200 * time.Millisecond))
 		case p < 0.20: // its clock steps: it measures anew
 			x.clock = 0
 		case p < 0.23: // and lies
 			x.clock += 7
-			w.after(w.upTo(300*time.Millisecond), x.on(func() { x.clock = 0 }))
+			w.After(w.UpTo(300*time.Millisecond), x.On(func() { x.clock = 0 }))
 		case p < 0.25: // it finishes and ends
 			x.stopping = true
-			w.after(w.upTo(300*time.Millisecond), x.on(func() { x.restart(w.upTo(900 * time.Millisecond)) }))
+			w.After(w.UpTo(300*time.Millisecond), x.On(func() { x.restart(w.UpTo(900 * time.Millisecond)) }))
 		}
 	})
 }
 
 // restart ends this life, and begins the next after a while.
 func (x *wWorker) restart(away time.Duration) {
-	x.life++
-	x.w.after(away, func() {
-		x.life++
+	x.Incarnation++
+	x.w.After(away, func() {
+		x.Incarnation++
 		x.incarnation++
 		x.obeys, x.clock, x.stopping = 0, 0, false
 		x.begin()
@@ -79,8 +81,8 @@ func (x *wWorker) beat() {
 	}
 	w.said[fmt.Sprint(x.id, x.incarnation, x.clock)] = true
 	for _, s := range w.schedulers {
-		w.loose(s.on(func() {
-			if s.term == nil || s.deaf > w.now {
+		w.loose(s.On(func() {
+			if s.term == nil || s.deaf > w.Now {
 				return
 			}
 			s.silent[x.id] = 0
@@ -94,7 +96,7 @@ func (x *wWorker) beat() {
 // order has an action arrive.
 func (x *wWorker) order(s *wScheduler, a protocol.Action) {
 	w := x.w
-	w.loose(x.on(func() {
+	w.loose(x.On(func() {
 		r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Worker: x.id, Kind: a.Kind, Code: protocol.OK, Incarnation: x.incarnation}
 		switch {
 		case a.Epoch < x.obeys:
@@ -108,7 +110,7 @@ func (x *wWorker) order(s *wScheduler, a protocol.Action) {
 			}
 		}
 		r.Epoch = x.obeys
-		w.loose(s.on(func() {
+		w.loose(s.On(func() {
 			if s.term != nil && s.term.config.Issuer == r.Issuer {
 				s.step(&Result{r})
 			}
@@ -130,12 +132,12 @@ type wJoin struct{ incarnation, epoch uint64 }
 
 func (c *wController) begin() {
 	c.states, c.ready = map[string]protocol.WorkerState{}, map[*wScheduler]uint64{}
-	c.w.every(protocol.HeartbeatEvery, func() {
+	c.w.Every(protocol.HeartbeatEvery, func() {
 		for _, h := range c.watch.Tick() {
 			delete(c.states, h.ID)
 		}
 	})
-	c.w.every(300*time.Millisecond, c.announce)
+	c.w.Every(300*time.Millisecond, c.announce)
 }
 
 func (c *wController) workerBeat(h protocol.Heartbeat, x *wWorker) {
@@ -160,7 +162,7 @@ func (c *wController) schedulerBeat(h protocol.Heartbeat) {
 			state.Workers = append(state.Workers, w)
 		}
 	}
-	c.w.loose(s.on(func() { s.step(&Started{state}) }))
+	c.w.loose(s.On(func() { s.step(&Started{state}) }))
 }
 
 func (c *wController) announce() {
@@ -174,7 +176,7 @@ func (c *wController) announce() {
 			if !has || c.confirmed[id] == (wJoin{state.Incarnation, s.term.Epoch()}) {
 				continue
 			}
-			w.loose(s.on(func() {
+			w.loose(s.On(func() {
 				if s.term == nil {
 					return
 				}
@@ -191,13 +193,14 @@ func (c *wController) announce() {
 // wDoor is a front door that keeps to the contract (package protocol, who answers a
 // request).
 type wDoor struct {
-	wProcess
+	simtime.Process
+	w          *termWorld
 	id         uint64
 	connected  bool
 	dead       bool
 	quiet      bool // it takes no more requests
 	reconnects int
-	out, in    fifo
+	out, in    simtime.Connection
 	session    int // of the connection
 	epoch      uint64
 	watch      liveness.Watch
@@ -217,18 +220,18 @@ type wOpen struct {
 }
 
 func (w *termWorld) openDoor() {
-	d := &wDoor{wProcess: wProcess{w: w}, id: uint64(len(w.doors) + 1), connected: true, open: map[uint64]*wOpen{}, lastBeat: w.now}
+	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: uint64(len(w.doors) + 1), connected: true, open: map[uint64]*wOpen{}, lastBeat: w.Now}
 	w.doors = append(w.doors, d)
-	d.each(protocol.HeartbeatEvery, func() { d.beat(); d.look() })
-	d.each(8*time.Millisecond, d.accept)
-	d.each(5*time.Millisecond, d.work)
-	d.each(600*time.Millisecond, func() {
-		switch p := w.rng.Float64(); {
+	d.Each(protocol.HeartbeatEvery, func() { d.beat(); d.look() })
+	d.Each(8*time.Millisecond, d.accept)
+	d.Each(5*time.Millisecond, d.work)
+	d.Each(600*time.Millisecond, func() {
+		switch p := w.RNG.Float64(); {
 		case !w.faulty():
 		case p < 0.07:
 			d.die()
 		case p < 0.15:
-			d.stopped = w.now.Add(w.upTo(1200 * time.Millisecond))
+			d.PausedUntil = w.Now.Add(w.UpTo(1200 * time.Millisecond))
 		case p < 0.30:
 			d.cut()
 		}
@@ -244,7 +247,7 @@ func (d *wDoor) say(e TermEvent) {
 		return
 	}
 	session := d.session
-	d.out.send(d.w, func() {
+	d.out.Send(&d.w.Clock, func() {
 		if d.session != session {
 			return
 		}
@@ -260,7 +263,7 @@ func (d *wDoor) toDoor(do func(d *wDoor)) {
 	if d.w.faulty() && d.w.chance(0.01) {
 		return
 	}
-	d.in.send(d.w, d.on(func() {
+	d.in.Send(&d.w.Clock, d.On(func() {
 		if d.connected && d.session == session {
 			do(d)
 		}
@@ -271,7 +274,7 @@ func (d *wDoor) beat() {
 	if !d.connected {
 		return
 	}
-	d.lastBeat = d.w.now
+	d.lastBeat = d.w.Now
 	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id}})
 }
 
@@ -280,9 +283,9 @@ func (d *wDoor) cut() {
 	w := d.w
 	d.connected = false
 	d.session++
-	w.after(w.upTo(1300*time.Millisecond), d.on(func() {
+	w.After(w.UpTo(1300*time.Millisecond), d.On(func() {
 		d.connected, d.reconnects = true, d.reconnects+1
-		d.away = max(d.away, w.now.Sub(d.lastBeat))
+		d.away = max(d.away, w.Now.Sub(d.lastBeat))
 		d.beat()
 		for _, seq := range d.seqs() {
 			if o := d.open[seq]; !o.ready {
@@ -295,14 +298,14 @@ func (d *wDoor) cut() {
 // die ends the process. Another one begins.
 func (d *wDoor) die() {
 	w := d.w
-	d.life++
+	d.Incarnation++
 	d.dead, d.connected = true, false
 	d.session++
 	for _, seq := range d.seqs() {
 		r := w.requests[protocol.RequestID{Door: d.id, Seq: seq}]
 		r.excused = r.excused || w.rough || !d.isKnown(seq)
 	}
-	w.after(w.upTo(500*time.Millisecond), w.openDoor)
+	w.After(w.UpTo(500*time.Millisecond), w.openDoor)
 }
 
 // isKnown reports whether the scheduler has a request in its books: then it owes the
@@ -351,17 +354,17 @@ func (d *wDoor) look() { d.watch.Tick() }
 
 func (d *wDoor) accept() {
 	w := d.w
-	if d.quiet || d.epoch == 0 || w.now > w.end.Add(time.Second) || !d.connected {
+	if d.quiet || d.epoch == 0 || w.Now > w.end.Add(time.Second) || !d.connected {
 		return
 	}
 	d.seq++
 	w.happened.requests++
 	w.requests[protocol.RequestID{Door: d.id, Seq: d.seq}] = &wRequest{}
-	budget := 20*time.Millisecond + w.upTo(400*time.Millisecond)
+	budget := 20*time.Millisecond + w.UpTo(400*time.Millisecond)
 	if w.chance(0.1) {
-		budget += w.upTo(2 * time.Second) // its front door may be back in time
+		budget += w.UpTo(2 * time.Second) // its front door may be back in time
 	}
-	o := &wOpen{deadline: w.now.Add(budget)}
+	o := &wOpen{deadline: w.Now.Add(budget)}
 	d.open[d.seq] = o
 	d.submit(d.seq, o)
 }
@@ -369,7 +372,7 @@ func (d *wDoor) accept() {
 // submit gives a request to the scheduler; one without budget asks whose it is.
 func (d *wDoor) submit(seq uint64, o *wOpen) {
 	if !o.asking {
-		budget := o.deadline.Sub(d.w.now)
+		budget := o.deadline.Sub(d.w.Now)
 		if budget <= 0 {
 			return
 		}
@@ -380,7 +383,7 @@ func (d *wDoor) submit(seq uint64, o *wOpen) {
 	}
 	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch})
 	d.say(&Submitted{Epoch: d.epoch, Submitted: protocol.Submitted{Reply: fmt.Sprintf("inbox.%d.%d", d.id, seq), Submission: protocol.Submission{
-		ID: protocol.RequestID{Door: d.id, Seq: seq}, Model: "m", Batch: 1, Budget: o.deadline.Sub(d.w.now)}}})
+		ID: protocol.RequestID{Door: d.id, Seq: seq}, Model: "m", Batch: 1, Budget: o.deadline.Sub(d.w.Now)}}})
 }
 
 func (d *wDoor) output(seq uint64) {
@@ -416,7 +419,7 @@ func (d *wDoor) dispatched(x protocol.Dispatch) {
 // work answers what is due, and asks about what is late.
 func (d *wDoor) work() {
 	for _, seq := range d.seqs() {
-		if o := d.open[seq]; o.ready || o.deadline <= d.w.now {
+		if o := d.open[seq]; o.ready || o.deadline <= d.w.Now {
 			d.answer(seq, o)
 		}
 	}
@@ -428,7 +431,7 @@ func (d *wDoor) answer(seq uint64, o *wOpen) {
 	if !d.connected {
 		return // it cannot now
 	}
-	if d.reconnects == o.reconnects || w.now <= o.deadline.Add(protocol.LateReplyUnasked) {
+	if d.reconnects == o.reconnects || w.Now <= o.deadline.Add(protocol.LateReplyUnasked) {
 		d.reply(seq)
 		return
 	}
@@ -455,7 +458,7 @@ func (d *wDoor) reply(seq uint64) {
 	delete(d.open, seq)
 	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch, Answered: []uint64{seq}})
 	session := d.session
-	d.out.send(w, func() {
+	d.out.Send(&w.Clock, func() {
 		if d.session == session {
 			w.answered(protocol.RequestID{Door: d.id, Seq: seq})
 		} else { // the claim may have arrived just before the connection broke

@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 // A world for the term: two schedulers that campaign for one lease, three workers, two
@@ -54,10 +54,7 @@ func (h *termHappened) add(o termHappened) {
 }
 
 type termWorld struct {
-	rng        *rand.Rand
-	now        protocol.Time
-	seq        uint64
-	queue      worldQueue
+	simtime.Clock
 	end        protocol.Time // of the faults
 	rough      bool          // schedulers have troubles too
 	schedulers []*wScheduler
@@ -80,68 +77,28 @@ type wRequest struct {
 	excused bool // it may have none
 }
 
-type worldEvent struct {
-	at  protocol.Time
-	seq uint64
-	do  func()
-}
-
-type worldQueue []worldEvent
-
-func (q worldQueue) Len() int      { return len(q) }
-func (q worldQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q worldQueue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
-}
-func (q *worldQueue) Push(x any) { *q = append(*q, x.(worldEvent)) }
-func (q *worldQueue) Pop() any {
-	last := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return last
-}
-
 func newTermWorld(seed uint64) *termWorld {
-	w := &termWorld{rng: rand.New(rand.NewPCG(seed, 77)), requests: map[protocol.RequestID]*wRequest{}, said: map[string]bool{}, rough: seed%2 == 0}
+	w := &termWorld{Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(seed, 77))}, requests: map[protocol.RequestID]*wRequest{}, said: map[string]bool{}, rough: seed%2 == 0}
 	w.controller = &wController{w: w, confirmed: map[string]wJoin{}}
 	for _, id := range []string{"s1", "s2"} {
-		w.schedulers = append(w.schedulers, &wScheduler{wProcess: wProcess{w: w}, id: id})
+		w.schedulers = append(w.schedulers, &wScheduler{Process: simtime.Process{Clock: &w.Clock}, w: w, id: id})
 	}
 	for i := range 3 {
-		w.workers = append(w.workers, &wWorker{wProcess: wProcess{w: w}, id: fmt.Sprintf("w%d", i), incarnation: 1})
+		w.workers = append(w.workers, &wWorker{Process: simtime.Process{Clock: &w.Clock}, w: w, id: fmt.Sprintf("w%d", i), incarnation: 1})
 	}
 	return w
 }
 
 func (w *termWorld) broken(format string, args ...any) {
 	if w.fault == "" {
-		w.fault = fmt.Sprintf("at %v: ", w.now) + fmt.Sprintf(format, args...)
+		w.fault = fmt.Sprintf("at %v: ", w.Now) + fmt.Sprintf(format, args...)
 	}
 }
 
-func (w *termWorld) after(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, worldEvent{w.now.Add(max(0, d)), w.seq, do})
-}
-
-// every does something for ever, from a drawn instant on.
-func (w *termWorld) every(d time.Duration, do func()) {
-	var next func()
-	next = func() { do(); w.after(d, next) }
-	w.after(w.upTo(d), next)
-}
-
-func (w *termWorld) upTo(d time.Duration) time.Duration {
-	return time.Duration(w.rng.Int64N(int64(d) + 1))
-}
-func (w *termWorld) chance(p float64) bool { return w.rng.Float64() < p }
+func (w *termWorld) chance(p float64) bool { return w.RNG.Float64() < p }
 
 // faulty reports whether things may go wrong still.
-func (w *termWorld) faulty() bool { return w.now < w.end }
-
-// delay is what a message takes.
-func (w *termWorld) delay() time.Duration {
-	return 100*time.Microsecond + w.upTo(400*time.Microsecond)
-}
+func (w *termWorld) faulty() bool { return w.Now < w.end }
 
 // loose delivers a message that may be lost, doubled and late.
 func (w *termWorld) loose(do func()) {
@@ -150,19 +107,19 @@ func (w *termWorld) loose(do func()) {
 			return
 		}
 		if w.chance(0.02) {
-			w.after(w.delay()+w.upTo(30*time.Millisecond), do)
+			w.After(w.Delay()+w.UpTo(30*time.Millisecond), do)
 		}
 		if w.chance(0.03) {
-			w.after(w.delay()+w.upTo(250*time.Millisecond), do)
+			w.After(w.Delay()+w.UpTo(250*time.Millisecond), do)
 			return
 		}
 	}
-	w.after(w.delay(), do)
+	w.After(w.Delay(), do)
 }
 
 // run lets everything go wrong for a while, then nothing, and looks at the end.
 func (w *termWorld) run(length time.Duration) {
-	w.end = w.now.Add(length)
+	w.end = w.Now.Add(length)
 	for _, s := range w.schedulers {
 		s.begin()
 	}
@@ -177,73 +134,22 @@ func (w *termWorld) run(length time.Duration) {
 	for _, d := range w.doors { // what said that requests were answered may have been lost; the ledgers forget them
 		d.quiet = true
 	}
-	w.drive(w.now.Add(staleAfter + 2*sweepEvery))
+	w.drive(w.Now.Add(staleAfter + 2*sweepEvery))
 	w.checkEnd()
 }
 
-func (w *termWorld) drive(until protocol.Time) {
-	for w.fault == "" && len(w.queue) > 0 && w.queue[0].at <= until {
-		e := heap.Pop(&w.queue).(worldEvent)
-		w.now = e.at
-		e.do()
-	}
-	w.now = until
-}
-
-// wProcess is one that may die and stand still. What reaches it while it stands still
-// waits; what reaches it after its death is lost.
-type wProcess struct {
-	w       *termWorld
-	life    int
-	stopped protocol.Time
-}
-
-// on does something in this life of the process, when it is not standing still.
-func (p *wProcess) on(do func()) func() {
-	life := p.life
-	var attempt func()
-	attempt = func() {
-		switch {
-		case p.life != life:
-		case p.stopped > p.w.now:
-			p.w.after(p.stopped.Sub(p.w.now), attempt)
-		default:
-			do()
-		}
-	}
-	return attempt
-}
-
-// each does something again and again in this life.
-func (p *wProcess) each(d time.Duration, do func()) {
-	life := p.life
-	var next func()
-	next = p.on(func() {
-		do()
-		if p.life == life {
-			p.w.after(d, next)
-		}
-	})
-	p.w.after(p.w.upTo(d), next)
-}
-
-// fifo is a connection: what is sent on it arrives in order.
-type fifo struct{ last protocol.Time }
-
-func (f *fifo) send(w *termWorld, do func()) {
-	f.last = max(f.last, w.now.Add(w.delay()))
-	w.after(f.last.Sub(w.now), do)
-}
+func (w *termWorld) drive(until protocol.Time) { w.Run(until, func() bool { return w.fault != "" }) }
 
 // wScheduler is a scheduler process.
 type wScheduler struct {
-	wProcess
+	simtime.Process
+	w        *termWorld
 	id       string
 	term     *Term
 	core     *courier
 	standby  liveness.Succession
-	inbox    fifo // of what front doors say and the broker says of them
-	missed   bool // something of that was lost
+	inbox    simtime.Connection // of what front doors say and the broker says of them
+	missed   bool               // something of that was lost
 	deaf     protocol.Time
 	silent   map[string]int      // heartbeats due since a worker's last one
 	known    map[string][]uint64 // incarnations that were heard
@@ -254,31 +160,31 @@ type wScheduler struct {
 func (s *wScheduler) begin() {
 	w := s.w
 	s.term, s.standby = nil, liveness.Succession{Self: s.id}
-	s.each(protocol.HeartbeatEvery, s.beat)
-	s.each(protocol.HeartbeatEvery, func() {
+	s.Each(protocol.HeartbeatEvery, s.beat)
+	s.Each(protocol.HeartbeatEvery, func() {
 		for id := range s.silent {
 			s.silent[id]++
 		}
 		s.step(&HeartbeatDue{})
 		s.checkSilence()
 	})
-	s.each(liveness.CampaignEvery, s.campaign)
-	s.each(2*time.Second/3, func() { // its renewal fails
+	s.Each(liveness.CampaignEvery, s.campaign)
+	s.Each(2*time.Second/3, func() { // its renewal fails
 		if s.term != nil && w.lease.holder != s {
 			s.term = nil
 		}
 	})
-	s.each(900*time.Millisecond, func() {
-		switch p := w.rng.Float64(); {
+	s.Each(900*time.Millisecond, func() {
+		switch p := w.RNG.Float64(); {
 		case !w.faulty() || !w.rough:
 		case p < 0.06:
-			s.life++
+			s.Incarnation++
 			s.term = nil
-			w.after(w.upTo(time.Second), s.begin)
+			w.After(w.UpTo(time.Second), s.begin)
 		case p < 0.16:
-			s.stopped = w.now.Add(w.upTo(1500 * time.Millisecond))
+			s.PausedUntil = w.Now.Add(w.UpTo(1500 * time.Millisecond))
 		case p < 0.22: // its connection breaks
-			s.deaf, s.missed = w.now.Add(w.upTo(200*time.Millisecond)), true
+			s.deaf, s.missed = w.Now.Add(w.UpTo(200*time.Millisecond)), true
 		}
 	})
 }
@@ -286,10 +192,10 @@ func (s *wScheduler) begin() {
 // beat tells everybody how the scheduler stands.
 func (s *wScheduler) beat() {
 	w := s.w
-	if s.deaf > w.now {
+	if s.deaf > w.Now {
 		return
 	}
-	h := protocol.Heartbeat{ID: s.id, Incarnation: uint64(s.life), State: protocol.Standby}
+	h := protocol.Heartbeat{ID: s.id, Incarnation: uint64(s.Incarnation), State: protocol.Standby}
 	if s.term != nil {
 		h.Epoch, h.State = s.term.Epoch(), protocol.SchedulerReady
 		if s.term.Active() {
@@ -297,17 +203,17 @@ func (s *wScheduler) beat() {
 		}
 	}
 	for _, o := range w.schedulers {
-		w.loose(o.on(func() { o.standby.Heard(h.ID) }))
+		w.loose(o.On(func() { o.standby.Heard(h.ID) }))
 	}
 	for _, d := range w.doors {
-		w.loose(d.on(func() { d.schedulerBeat(h) }))
+		w.loose(d.On(func() { d.schedulerBeat(h) }))
 	}
 	w.loose(func() { w.controller.schedulerBeat(h) })
 }
 
 func (s *wScheduler) campaign() {
 	w := s.w
-	if s.term != nil || s.deaf > w.now {
+	if s.term != nil || s.deaf > w.Now {
 		return
 	}
 	if w.lease.holder != nil && (w.lease.holder == s || !s.standby.Silent(w.lease.holder.id)) {
@@ -317,7 +223,7 @@ func (s *wScheduler) campaign() {
 		return
 	}
 	for _, o := range w.schedulers {
-		if o != s && o.term != nil && o.life >= 0 {
+		if o != s && o.term != nil && o.Incarnation >= 0 {
 			w.happened.twoLead++
 		}
 	}
@@ -334,8 +240,8 @@ func (s *wScheduler) campaign() {
 
 // hear takes what comes on the subject of submissions.
 func (s *wScheduler) hear(e TermEvent) {
-	s.inbox.send(s.w, s.on(func() {
-		if s.deaf > s.w.now {
+	s.inbox.Send(&s.w.Clock, s.On(func() {
+		if s.deaf > s.w.Now {
 			return
 		}
 		switch e.(type) {
@@ -354,7 +260,7 @@ func (s *wScheduler) step(e TermEvent) {
 		return
 	}
 	w, t := s.w, s.term
-	out := t.Step(w.now, e)
+	out := t.Step(w.Now, e)
 	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
 		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
 	}
@@ -397,8 +303,8 @@ func (s *wScheduler) step(e TermEvent) {
 		s.beat()
 	}
 	if out.Wake != protocol.Never {
-		w.after(out.Wake.Sub(w.now), s.on(func() {
-			if s.term == t && out.Wake <= w.now {
+		w.After(out.Wake.Sub(w.Now), s.On(func() {
+			if s.term == t && out.Wake <= w.Now {
 				s.step(&Tick{})
 			}
 		}))
@@ -415,11 +321,11 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 			s.step(&WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation, State: state})
 		}
 	}
-	w.loose(x.on(func() {
+	w.loose(x.On(func() {
 		state := x.state()
-		w.loose(s.on(func() { answer(&state) }))
+		w.loose(s.On(func() { answer(&state) }))
 	}))
-	w.after(500*time.Millisecond, s.on(func() { answer(nil) }))
+	w.After(500*time.Millisecond, s.On(func() { answer(nil) }))
 }
 
 // inquire has the broker look who listens on a front door's subjects, and tell every
