@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math/bits"
 	"slices"
 	"time"
 
@@ -18,7 +17,7 @@ type Tally struct {
 	Offered, OK, Refused, Missed, Cold int
 	// Worst is the longest latency of an OK request.
 	Worst   time.Duration
-	Latency Buckets
+	Latency protocol.Histogram
 }
 
 // Point is one window of the series.
@@ -56,7 +55,7 @@ func (t *Tally) answer(q *request, code protocol.Code, latency time.Duration) {
 	case code == protocol.OK:
 		t.OK++
 		t.Worst = max(t.Worst, latency)
-		t.Latency.add(latency)
+		t.Latency.Add(latency)
 		if q.cold {
 			t.Cold++
 		}
@@ -91,43 +90,4 @@ func (r *Report) of(slo time.Duration) *Class {
 	}
 	r.class = i
 	return &r.Classes[i]
-}
-
-// Buckets is a latency histogram with a few hundred buckets: exact to 16 us,
-// then with a resolution of 1/16. It grows on demand.
-type Buckets []uint32
-
-func (b *Buckets) add(d time.Duration) {
-	us := uint64(max(0, d.Microseconds()))
-	i := int(us)
-	if us >= 16 {
-		shift := bits.Len64(us) - 5
-		i = shift<<4 + int(us>>shift)
-	}
-	*grown((*[]uint32)(b), i)++
-}
-
-// at returns the upper end of bucket i.
-func (b Buckets) at(i int) time.Duration {
-	us := uint64(i) + 1
-	if i >= 32 {
-		shift := i>>4 - 1
-		us = uint64(i&15+17) << shift
-	}
-	return time.Duration(us) * time.Microsecond
-}
-
-// Quantile returns the q-quantile, up to 1/16 too high; 0 if empty.
-func (b Buckets) Quantile(q float64) time.Duration {
-	total := 0
-	for _, n := range b {
-		total += int(n)
-	}
-	rank := int(q * float64(total))
-	for i, n := range b {
-		if rank -= int(n); rank < 0 || rank == 0 && q == 1 {
-			return b.at(i)
-		}
-	}
-	return 0
 }
