@@ -49,7 +49,10 @@
 // # Failures
 //
 //   - An action that is refused, or that fails in the backend, is sent again, up to
-//     maxFailures times in a row. Then its unit gets a verdict.
+//     maxFailures times in a row. Then its unit gets a verdict. A ClearCache says nothing
+//     about the model: it counts against the GPU.
+//   - A worker that obeys a newer epoch, or that is another incarnation, is lost to the
+//     job: the next job names its epoch.
 //   - An action without a result within ActionTimeout costs its unit one try. The unit
 //     waits again. The GPU continues with the next unit, which begins with ClearCache and
 //     thereby shows whether the GPU still works.

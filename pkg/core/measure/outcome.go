@@ -17,7 +17,7 @@ func (m *Machine) result(r *protocol.Result) {
 	}
 	m.timers.Remove(&g.timer)
 	switch {
-	case r.Code == protocol.ShuttingDown || r.Code == protocol.StaleIncarnation:
+	case r.Code == protocol.ShuttingDown || r.Code == protocol.StaleIncarnation || r.Code == protocol.StaleEpoch:
 		m.lose(g, describe(r))
 	case g.state == leaving:
 		m.free(g)
@@ -89,10 +89,10 @@ func (m *Machine) failed(g *gpu, r *protocol.Result) {
 			return
 		}
 		reason = fmt.Sprintf("%s (%d times in a row)", reason, g.failures)
-		if g.clearing() {
-			m.jam(g, reason, paused) // the GPU may be in use, for as long as any action may take
-			return
-		}
+	}
+	if g.clearing() {
+		m.jam(g, reason, paused) // the GPU may be in use, for as long as any action may take
+		return
 	}
 	m.fail(g, reason)
 }
@@ -185,9 +185,6 @@ func (m *Machine) recount(key Key, tooMany bool) {
 
 // fail gives a GPU's unit a verdict.
 func (m *Machine) fail(g *gpu, reason string) {
-	if g.clearing() {
-		g.jams = 0
-	}
 	if g.unit.complete() {
 		m.measured(g.unit) // only its eviction was left; the next ClearCache does that
 	} else {
