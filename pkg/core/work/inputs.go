@@ -1,6 +1,8 @@
 package work
 
 import (
+	"slices"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -13,13 +15,19 @@ import (
 type inputs struct {
 	// arrived are the payloads that no action has claimed, at most MaxInputs.
 	arrived map[protocol.RequestID]arrivedInput
-	// order lists the keys of arrived by time of arrival. Claimed ones stay in it until
-	// the next expire.
-	order []protocol.RequestID
+	// order lists the arrivals of unclaimed payloads, the oldest first, and for a while
+	// those of claimed ones: at most 64 and as many as are unclaimed.
+	order []inputArrival
 	// waiting are the accepted Infers by the requests whose payloads they miss.
 	waiting map[protocol.RequestID]*Order
 	// bytes is the sum of all payloads held, claimed or not, at most MaxInputBytes.
 	bytes int64
+}
+
+// inputArrival is when the payload of a request arrived.
+type inputArrival struct {
+	id protocol.RequestID
+	at protocol.Time
 }
 
 // arrivedInput is an unclaimed payload: Input.Data, its length in bytes, and its local
@@ -49,7 +57,7 @@ func (w *Worker) input(e *Input) {
 	if o == nil {
 		in.bytes += e.Bytes
 		in.arrived[e.ID] = arrivedInput{e.Data, e.Bytes, w.now}
-		in.order = append(in.order, e.ID)
+		in.order = append(in.order, inputArrival{e.ID, w.now})
 		return
 	}
 	delete(in.waiting, e.ID)
@@ -135,18 +143,24 @@ func (in *inputs) release(o *Order) {
 	o.Inputs, o.InputBytes = nil, 0
 }
 
-// expire drops unclaimed payloads that arrived at `before` or earlier.
+// expire drops unclaimed payloads that arrived at `before` or earlier. It looks at the
+// oldest only, so that a step costs the same however many payloads are waiting.
 func (in *inputs) expire(before protocol.Time) {
-	kept := in.order[:0]
-	for _, id := range in.order {
-		p, here := in.arrived[id]
-		switch {
-		case here && p.at > before:
-			kept = append(kept, id)
-		case here:
-			in.bytes -= p.bytes
-			delete(in.arrived, id)
+	for len(in.order) > 0 && (in.order[0].at <= before || in.claimed(in.order[0])) {
+		first := in.order[0]
+		in.order = in.order[1:]
+		if !in.claimed(first) {
+			in.bytes -= in.arrived[first.id].bytes
+			delete(in.arrived, first.id)
 		}
 	}
-	in.order = kept
+	if len(in.order) > 2*len(in.arrived)+64 {
+		in.order = slices.DeleteFunc(in.order, in.claimed)
+	}
+}
+
+// claimed reports whether an action has claimed what arrived then.
+func (in *inputs) claimed(a inputArrival) bool {
+	p, here := in.arrived[a.id]
+	return !here || p.at != a.at
 }

@@ -170,7 +170,9 @@ func (w *worker) After(d time.Duration, do func()) { w.e.after(d, do) }
 func (w *worker) EndIn(d time.Duration, r *virtual.Run) { w.e.after(d, func() { w.End(r) }) }
 
 // WakeIn is of the core.
-func (w *worker) WakeIn(d time.Duration, _ *virtual.Worker) { w.e.after(d, w.Wake) }
+func (w *worker) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
+	w.e.after(d, func() { w.Wake(turn) })
+}
 
 // Delivers is of no interest: the scheduler sees no outputs.
 func (w *worker) Delivers(*work.Order) {}

@@ -133,11 +133,11 @@ func (h *host) EndIn(d time.Duration, r *virtual.Run) {
 }
 
 // WakeIn schedules a wake-up of the worker's core.
-func (h *host) WakeIn(d time.Duration, _ *virtual.Worker) {
+func (h *host) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
 	if h.clock != nil {
 		d = h.clock.span(d)
 	}
-	h.world.after(d, event{kind: woken, of: h})
+	h.world.after(d, event{kind: woken, of: h, seq: turn})
 }
 
 // Delivers sends the outputs of an Infer to the front door.

@@ -233,7 +233,7 @@ func (s *world) happen(e *event) {
 		r := e.of.(*virtual.Run)
 		r.GPU.Worker.End(r)
 	case woken:
-		e.of.(*host).Wake()
+		e.of.(*host).Wake(e.seq)
 	case reported:
 		if r := e.of.(*protocol.Result); r.Issuer == s.issuer() {
 			s.result.Result = *r

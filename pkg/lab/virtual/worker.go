@@ -18,11 +18,11 @@ type World interface {
 	// Reads returns the model that a load reads from disk and the read's duration,
 	// or an error.
 	Reads(load *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error)
-	// After must call do after d. EndIn must call End, and WakeIn Wake, on this
-	// worker after d.
+	// After must call do after d. EndIn must call End, and WakeIn Wake with its turn, on
+	// this worker after d.
 	After(d time.Duration, do func())
 	EndIn(d time.Duration, r *Run)
-	WakeIn(d time.Duration, w *Worker)
+	WakeIn(d time.Duration, w *Worker, turn uint64)
 	// Delivers receives a successful Infer, whose outputs are to be delivered.
 	// Answers has received its result before.
 	Delivers(o *work.Order)
@@ -38,7 +38,8 @@ type Worker struct {
 
 	config   work.Config
 	world    World
-	wake     protocol.Time
+	wake     protocol.Time // of the last WakeIn; Never once it came
+	turn     uint64        // of the last WakeIn: a wake-up of an earlier turn does nothing
 	received work.Received
 	input    work.Input
 	staged   work.Staged
@@ -94,6 +95,7 @@ func (g *GPU) String() string { return fmt.Sprintf("%s gpu %d", g.Worker.config.
 func (w *Worker) Restart(incarnation uint64) {
 	w.config.Incarnation = incarnation
 	w.Core, w.wake = work.New(w.config), protocol.Never
+	w.turn++
 }
 
 // Receive delivers an action to the worker.
@@ -110,7 +112,10 @@ func (w *Worker) Input(id protocol.RequestID, bytes int64) {
 }
 
 // Wake delivers the Tick that the core requested.
-func (w *Worker) Wake() {
+func (w *Worker) Wake(turn uint64) {
+	if turn != w.turn {
+		return // an earlier or later wake-up took its place
+	}
 	w.wake = protocol.Never
 	w.Step(&work.Tick{})
 }
@@ -167,7 +172,8 @@ func (w *Worker) carryOut(out *work.Output) {
 	}
 	if out.Wake < w.wake {
 		w.wake = out.Wake
-		w.world.WakeIn(max(0, out.Wake.Sub(w.world.Now())), w)
+		w.turn++
+		w.world.WakeIn(max(0, out.Wake.Sub(w.world.Now())), w, w.turn)
 	}
 	if len(out.Execute)+len(out.Transfer) > 0 {
 		for _, o := range slices.Concat(out.Execute, out.Transfer) {

@@ -15,6 +15,7 @@ type script struct {
 	now   protocol.Time
 	lines []string
 	ends  []end
+	wakes []uint64 // turns
 }
 
 type end struct {
@@ -24,8 +25,9 @@ type end struct {
 
 func (s *script) Now() protocol.Time               { return s.now }
 func (s *script) After(_ time.Duration, do func()) { do() }
-func (s *script) WakeIn(time.Duration, *Worker)    {}
 func (s *script) Delivers(o *work.Order)           { s.note("outputs of", o.Action.ID) }
+
+func (s *script) WakeIn(_ time.Duration, _ *Worker, turn uint64) { s.wakes = append(s.wakes, turn) }
 
 func (s *script) Begins(o *work.Order, _ *GPU) time.Duration {
 	s.note("begin", o.Action.ID)
@@ -83,6 +85,30 @@ func newWorker() (*script, *Worker) {
 
 func action(w *Worker, id protocol.ActionID, kind protocol.Kind) protocol.Action {
 	return protocol.Action{ID: id, Kind: kind, Model: "m", Batch: 1, Incarnation: w.Incarnation(), Epoch: 5, Latest: protocol.Never}
+}
+
+// TestAWakeUpThatWasReplacedDoesNothing: otherwise each makes another one, and there are
+// more of them with every action.
+func TestAWakeUpThatWasReplacedDoesNothing(t *testing.T) {
+	s, w := newWorker()
+	for id, ms := range []protocol.Time{30, 20, 10} { // each is to be woken for earlier than the last
+		a := action(w, protocol.ActionID(id+1), protocol.LoadWeights)
+		a.Earliest, a.Latest = ms*1e6, ms*1e6+1e6
+		w.Receive(a)
+	}
+	if !slices.Equal(s.wakes, []uint64{s.wakes[0], s.wakes[0] + 1, s.wakes[0] + 2}) {
+		t.Fatalf("turns are %v, want three", s.wakes)
+	}
+	s.now = 10e6
+	w.Wake(s.wakes[2])
+	s.expect(t, "10 begin 3")
+	made := len(s.wakes)
+	s.now = 20e6
+	w.Wake(s.wakes[0])
+	w.Wake(s.wakes[1])
+	if len(s.wakes) != made {
+		t.Errorf("replaced wake-ups made others: %v", s.wakes)
+	}
 }
 
 func TestAnActionRunsOnceItsInputsAreThere(t *testing.T) {
