@@ -47,8 +47,28 @@ func (b *buffer) mayClaim(c *Config) bool {
 	return len(b.claims) < c.Claims && len(b.claims)+len(b.undecided) < maxUndecided
 }
 
+// inOrder is the order of the buffer.
 func inOrder(a, b BufferedID) int {
 	return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Stored, b.Stored))
+}
+
+// undecidedInOrder returns the keys of undecided, sorted.
+func (b *buffer) undecidedInOrder() []BufferedID {
+	return slices.SortedFunc(maps.Keys(b.undecided), inOrder)
+}
+
+// takeIdle removes and returns what is not being claimed now: what waits, then what was to
+// be claimed again.
+func (b *buffer) takeIdle() []*buffered {
+	idle := b.waiting
+	b.waiting = nil
+	for _, id := range b.undecidedInOrder() {
+		if u := b.undecided[id]; u.retryAt != protocol.Never {
+			delete(b.undecided, id)
+			idle = append(idle, u)
+		}
+	}
+	return idle
 }
 
 func (b *buffer) len() int { return len(b.waiting) + len(b.claims) + len(b.undecided) }
@@ -103,7 +123,7 @@ func (m *Machine) keepBuffer() {
 		b.claims = append(b.claims, first)
 		m.claim(first)
 	}
-	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
+	for _, id := range b.undecidedInOrder() {
 		if u := b.undecided[id]; m.now >= u.retryAt {
 			u.retryAt = protocol.Never
 			m.claim(u)
@@ -140,9 +160,9 @@ func (m *Machine) claimed(e *Claimed) {
 // so no limit refuses it; whose it is, its inbox says.
 func (m *Machine) handOver(b *buffered) {
 	c := b.claimed
-	tenant, _ := protocol.InboxOwner(b.Reply)
-	r := &Request{Name: b.Model, Reply: b.Reply, Tenant: tenant, Encoding: b.Encoding, Bytes: c.Bytes, Buffered: b.Seq,
-		Waited: m.now.Sub(b.arrived), Driver: b.Driver}
+	r := m.requestOf(b)
+	r.Tenant, _ = protocol.InboxOwner(b.Reply)
+	r.Bytes = c.Bytes
 	switch {
 	case !c.Mine && b.lost:
 		m.refuseLost(b)
@@ -194,10 +214,8 @@ func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
 // bufferReleased leaves what waits to the next owner. What is being claimed is out of
 // the store, or about to be, so only this front door can answer it.
 func (m *Machine) bufferReleased() {
-	b := &m.buffer
-	b.waiting = nil
-	maps.DeleteFunc(b.undecided, func(_ BufferedID, u *buffered) bool { return u.retryAt != protocol.Never }) // no claim in progress
-	for _, of := range b.underWay() {
+	m.buffer.takeIdle()
+	for _, of := range m.buffer.underWay() {
 		of.shared, of.left = true, true
 	}
 }
@@ -205,16 +223,8 @@ func (m *Machine) bufferReleased() {
 // bufferLost refuses what waited in the lost buffer. A claim in progress may have succeeded
 // before the loss, so such a request is decided when the claim ends.
 func (m *Machine) bufferLost() {
-	b := &m.buffer
-	lost := b.waiting
-	b.waiting = nil
-	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
-		if u := b.undecided[id]; u.retryAt != protocol.Never {
-			delete(b.undecided, id)
-			lost = append(lost, u)
-		}
-	}
-	for _, of := range b.underWay() {
+	lost := m.buffer.takeIdle()
+	for _, of := range m.buffer.underWay() {
 		of.lost = true
 	}
 	for _, of := range lost {
@@ -226,6 +236,10 @@ func (m *Machine) refuseLost(b *buffered) {
 	if b.shared {
 		return // another owner may have claimed it
 	}
-	r := &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
-	m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))
+	m.refuseBuffered(m.requestOf(b), protocol.Errorf(protocol.StateUnavailable, "the store lost the request while it waited for activation"))
+}
+
+// requestOf returns a buffered request as far as it is known without its body.
+func (m *Machine) requestOf(b *buffered) *Request {
+	return &Request{Name: b.Model, Reply: b.Reply, Encoding: b.Encoding, Buffered: b.Seq, Waited: m.now.Sub(b.arrived), Driver: b.Driver}
 }

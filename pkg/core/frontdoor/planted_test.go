@@ -67,8 +67,8 @@ var faults = []planted.Fault{
 	{"a claim is the model's of later", "buffer.go", "	if !b.known {\n", "	if b.spec, b.known = m.models[b.Model]; !b.known {\n"},
 	{"what is handed over has no limit's share", "buffer.go", "	r.share = m.table.limits.Hold(r.Tenant, r.Name, int64(r.Bytes), instant(m.now))\n", ""},
 	{"a full front door keeps a share", "buffer.go", "	if fault := m.accept(r); fault != nil {\n		m.table.limits.Return(r.share)\n", "	if fault := m.accept(r); fault != nil {\n"},
-	{"a former owner goes on", "buffer.go", "	b.waiting = nil\n	maps.", "	maps."},
-	{"a lost buffer's claims are forgotten", "buffer.go", "	b.waiting = nil\n	for", "	b.waiting, b.claims = nil, nil\n	for"},
+	{"a former owner goes on", "buffer.go", "	m.buffer.takeIdle()\n	for", "	for"},
+	{"a lost buffer's claims are forgotten", "buffer.go", "lost := m.buffer.takeIdle()\n", "lost := m.buffer.takeIdle()\n	m.buffer.claims = nil\n"},
 	{"a lost buffer's claims go on", "buffer.go", "	case !c.Mine && b.lost:\n		m.refuseLost(b)\n", ""},
 
 	{"the lowest epoch is in charge", "schedulers.go", "		epoch = max(epoch, a.epoch)\n", "		if epoch == 0 || a.epoch < epoch {\n			epoch = a.epoch\n		}\n"},
