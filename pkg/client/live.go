@@ -26,7 +26,7 @@ func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protoco
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("subscribe to figures: %w", err)
+		return nil, fmt.Errorf("subscribe to live statistics: %w", err)
 	}
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -17,14 +17,14 @@ import (
 // requests.
 type live struct {
 	door      *FrontDoor
-	figure    *livestats.FrontDoor
+	stats     *livestats.FrontDoor
 	recent    *recent
 	shown     *bus.LiveStats
 	questions *nats.Subscription
 }
 
 func newLive(d *FrontDoor) *live {
-	return &live{door: d, figure: livestats.NewFrontDoor(), recent: newRecent()}
+	return &live{door: d, stats: livestats.NewFrontDoor(), recent: newRecent()}
 }
 
 // start starts the publication of statistics and the answers to questions; stop
@@ -56,21 +56,21 @@ func (l *live) answered(r *frontdoor.Request) {
 	now := time.Now()
 	a := ofRequest(r, now)
 	l.recent.add(a)
-	l.figure.Answered(a.model, a.outcome.code, a.ended, a.cold)
+	l.stats.Answered(a.model, a.outcome.code, a.ended, a.cold)
 }
 
 // refused records a message that never became a request.
 func (l *live) refused(e *protocol.Error) {
 	l.recent.add(answered{outcome: outcome{code: e.Code, why: e.Message}, arrived: time.Now()})
-	l.figure.Answered("", e.Code, 0, false)
+	l.stats.Answered("", e.Code, 0, false)
 }
 
 // Watch implements bus.StatsSource.
-func (l *live) Watch(on bool, now time.Time) { l.figure.Watch(on, now) }
+func (l *live) Watch(on bool, now time.Time) { l.stats.Watch(on, now) }
 
 // LiveStats implements bus.StatsSource.
 func (l *live) LiveStats(now time.Time) protocol.LiveStats {
-	f, s := l.figure.LiveStats(now), l.door.snapshot()
+	f, s := l.stats.LiveStats(now), l.door.snapshot()
 	f.FrontDoor.Stage, f.FrontDoor.Epoch = max(s.Stage, protocol.Querying).String(), s.Epoch
 	f.FrontDoor.InFlight, f.FrontDoor.Models = s.InFlight, s.Models
 	return f
@@ -81,7 +81,7 @@ func (l *live) LiveStats(now time.Time) protocol.LiveStats {
 func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 	record := protocol.DoorRecord{Door: protocol.DoorName(l.door.id), Requests: []protocol.DoorRequest{}}
 	if len(q.IDs) == 0 {
-		l.publish(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
+		l.addRecords(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
 		return record, nil
 	}
 	for _, text := range q.IDs {
@@ -90,7 +90,7 @@ func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 			found = append(found, l.recent.find(func(a *answered) bool { return a.seq == id.Seq && id.Seq != 0 })...)
 			found = append(found, l.open(id.Seq)...)
 		}
-		l.publish(&record, found)
+		l.addRecords(&record, found)
 	}
 	return record, nil
 }
@@ -105,8 +105,8 @@ func (l *live) open(seq uint64) []answered {
 	return nil
 }
 
-// publish adds requests to a record, the latest first.
-func (l *live) publish(record *protocol.DoorRecord, found []answered) {
+// addRecords adds requests to a record, the latest first.
+func (l *live) addRecords(record *protocol.DoorRecord, found []answered) {
 	slices.SortStableFunc(found, func(a, b answered) int { return cmp.Compare(b.arrived.UnixNano(), a.arrived.UnixNano()) })
 	for i := range found[:min(len(found), protocol.MaxAlike)] {
 		record.Requests = append(record.Requests, found[i].record(l.door.id))

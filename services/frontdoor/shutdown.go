@@ -1,8 +1,9 @@
 package frontdoor
 
 import (
-	"clockwork/pkg/core/frontdoor"
 	"time"
+
+	"clockwork/pkg/core/frontdoor"
 )
 
 // drainWait bounds how long a stopping front door takes requests that its

@@ -43,7 +43,7 @@ type agent struct {
 	sender     sync.WaitGroup
 	clockWake  chan struct{} // query the clock now
 	subs       []*nats.Subscription
-	figures    *livestats.Worker // has its own lock
+	stats      *livestats.Worker // has its own lock
 	shown      *bus.LiveStats
 	heartbeats *bus.Heartbeater
 	unregister func()          // removes the worker from the hub
@@ -74,7 +74,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	a.core = work.New(core)
 	config.Observers.Begin(core)
 	a.timer = time.AfterFunc(time.Hour, a.tick)
-	a.figures = livestats.NewWorker(len(a.gpus))
+	a.stats = livestats.NewWorker(len(a.gpus))
 	return a
 }
 
@@ -113,7 +113,7 @@ func (a *agent) start() error {
 		a.subs = append(a.subs, subscription)
 	}
 	var err error
-	if a.shown, err = a.bus.StartLiveStats(protocol.Worker, name, &shown{a.figures, a}); err != nil {
+	if a.shown, err = a.bus.StartLiveStats(protocol.Worker, name, &shown{a.stats, a}); err != nil {
 		return err
 	}
 	for _, nc := range []*nats.Conn{a.bus.Control, a.bus.Payload} {

@@ -10,7 +10,7 @@ import (
 // report reports a result to the statistics and the hub. The caller holds the
 // lock.
 func (a *agent) report(r *protocol.Result) {
-	a.figures.Ended(r, time.Now())
+	a.stats.Ended(r, time.Now())
 	if a.config.Telemetry == nil {
 		return
 	}

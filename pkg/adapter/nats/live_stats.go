@@ -77,8 +77,8 @@ func (f *LiveStats) publish() {
 			if now.After(until) {
 				return
 			}
-			figures := f.source.LiveStats(now)
-			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, figures)); err != nil {
+			stats := f.source.LiveStats(now)
+			if err := f.bus.Control.Publish(f.subject, wire.EncodeBody(protocol.JSON, stats)); err != nil {
 				f.bus.Log.Debug("live statistics not published", "error", err) // the next statistics follow in a second
 			}
 		}

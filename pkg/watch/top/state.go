@@ -34,9 +34,9 @@ type State struct {
 
 // lastStats is the statistics that a service published last.
 type lastStats[T any] struct {
-	figures T
-	span    time.Duration
-	heard   time.Time
+	stats T
+	span  time.Duration
+	heard time.Time
 }
 
 type gpuKey struct {

@@ -91,7 +91,7 @@ func share(served, missed float64) float64 {
 func (s *State) sumSchedulers(sum *Summary) (copies map[string]int, lanes map[gpuKey]float64) {
 	lanes = map[gpuKey]float64{}
 	for _, id := range slices.Sorted(maps.Keys(s.schedulers)) {
-		f := &s.schedulers[id].figures
+		f := &s.schedulers[id].stats
 		if !f.Active {
 			sum.Standby++
 			continue
@@ -117,7 +117,7 @@ func (s *State) sumDoors(sum *Summary, copies map[string]int) {
 	models := map[string]*Model{}
 	for _, id := range slices.Sorted(maps.Keys(s.doors)) {
 		t := s.doors[id]
-		f, seconds := &t.figures, t.span.Seconds()
+		f, seconds := &t.stats, t.span.Seconds()
 		sum.Stage, sum.ModelCount = laterStage(sum.Stage, f.Stage), max(sum.ModelCount, f.Models)
 		sum.InFlight += f.InFlight
 		latency.Merge(f.Latency)
@@ -175,7 +175,7 @@ func laterStage(a, b string) string {
 
 func (s *State) sumWorkers(sum *Summary, lanes map[gpuKey]float64) {
 	for _, id := range slices.Sorted(maps.Keys(s.workers)) {
-		f := &s.workers[id].figures
+		f := &s.workers[id].stats
 		sum.Hidden += f.Hidden
 		for _, g := range f.GPUs[:min(len(f.GPUs), protocol.MaxGPUStats)] {
 			out := GPU{
