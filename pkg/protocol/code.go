@@ -30,6 +30,9 @@ const (
 	LoadTimeout        Code = "LOAD_TIMEOUT"
 	NoMemory           Code = "NO_MEMORY"
 	WorkerLost         Code = "WORKER_LOST"
+	ExecutionCrashed   Code = "EXECUTION_CRASHED"
+	BatchFailed        Code = "BATCH_FAILED"
+	ModelQuarantined   Code = "MODEL_QUARANTINED"
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
@@ -49,6 +52,7 @@ const (
 	WeightsInUse     Code = "WEIGHTS_IN_USE"
 	AlreadyLoaded    Code = "ALREADY_LOADED"
 	BackendError     Code = "BACKEND_ERROR"
+	ExecutorLost     Code = "EXECUTOR_LOST"
 	Cancelled        Code = "CANCELLED"
 )
 
@@ -99,6 +103,9 @@ var Codes = []CodeRow{
 	{LoadTimeout, 504, true, ForClients, "The workers did not finish the load in time."},
 	{NoMemory, 503, true, ForClients | ForWorkers, "There is no memory left for it."},
 	{WorkerLost, 503, true, ForClients, "The worker that ran it was lost, and no time was left to run it again."},
+	{ExecutionCrashed, 500, false, ForClients, "It was executing each time that its worker, or the process that executes, ended or hung; it is not run again."},
+	{BatchFailed, 503, true, ForClients, "The batch that it was in failed, and no time was left to run it alone."},
+	{ModelQuarantined, 503, true, ForClients, "The model is not run for a while: workers, or the processes that execute, ended or hung on it again and again."},
 	{SchedulerLost, 503, true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, true, ForClients, "The state store cannot be reached."},
@@ -118,6 +125,7 @@ var Codes = []CodeRow{
 	{WeightsInUse, 503, true, ForWorkers, "The weights are being copied or used at this moment."},
 	{AlreadyLoaded, 400, false, ForWorkers, "The weights are on this GPU already."},
 	{BackendError, 500, false, ForClients | ForWorkers, "The backend failed while executing."},
+	{ExecutorLost, 503, true, ForClients | ForWorkers, "The process that executed it ended before the execution did."},
 	{Cancelled, 503, true, ForWorkers, "The action was cancelled before it began."},
 }
 

@@ -364,7 +364,8 @@ func TestOutcomesOfCodes(t *testing.T) {
 		protocol.DeadlineUnmeetable: refused, protocol.Overloaded: refused, protocol.BufferFull: refused, protocol.BufferTimeout: refused, protocol.LimitExceeded: refused,
 		protocol.UnknownModel: invalid, protocol.InvalidInput: invalid, protocol.PayloadTooLarge: invalid, protocol.BadMessage: invalid,
 		protocol.WorkerLost: failed, protocol.SchedulerLost: failed, protocol.BackendError: failed, protocol.Internal: failed, protocol.ShuttingDown: failed,
-		protocol.StateUnavailable: failed, protocol.FrontDoorLost: failed,
+		protocol.StateUnavailable: failed, protocol.FrontDoorLost: failed, protocol.ExecutionCrashed: failed, protocol.BatchFailed: failed,
+		protocol.ModelQuarantined: refused, protocol.ExecutorLost: failed,
 	} {
 		if got := meaning(code.Row()); got != want {
 			t.Errorf("%s counts as %v, should be %v", code, got, want)

@@ -27,7 +27,8 @@ func meaning(c protocol.CodeRow) outcome {
 		return answered
 	case c.Number == 504:
 		return late
-	case c.Number == 429, c.Code == protocol.DeadlineUnmeetable, c.Code == protocol.Overloaded, c.Code == protocol.BufferTimeout:
+	case c.Number == 429, c.Code == protocol.DeadlineUnmeetable, c.Code == protocol.Overloaded, c.Code == protocol.BufferTimeout,
+		c.Code == protocol.ModelQuarantined:
 		return refused
 	case c.Number < 500:
 		return invalid
