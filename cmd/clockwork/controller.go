@@ -35,7 +35,7 @@ func (k *controllerCommand) Run(c *cli.Flags, con *cli.Console) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
 			serve.RecordController(&config, to)
-			return serve.Run(con, broker, fx.Supply(config), controller.Module)
+			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply(config), controller.Module)
 		})
 	}, k.OpenRequestLog(k.RotateFlags))
 }

@@ -33,7 +33,7 @@ func (k *frontDoorCommand) Run(c *cli.Flags, con *cli.Console) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
 			serve.RecordFrontDoor(&config, to)
-			return serve.Run(con, broker, fx.Supply(config), frontdoor.Module)
+			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply(config), frontdoor.Module)
 		})
 	}, k.OpenRequestLog(k.RotateFlags))
 }

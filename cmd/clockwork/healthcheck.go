@@ -16,7 +16,7 @@ import (
 )
 
 type healthcheckCommand struct {
-	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers); by default stack."`
+	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, and GPUs are in service); by default stack."`
 	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
 	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
 }
@@ -94,7 +94,24 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	if refused != nil {
 		return health{}, errors.New(refused.Message)
 	}
+	if why := unserved(state); why != "" {
+		return health{}, errors.New(why)
+	}
 	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, cli.Count(len(state.Workers), "worker")), 0}, nil
+}
+
+// unserved returns why the stack could not run a request, "" if it could, or if all that
+// is missing are models.
+func unserved(s *protocol.StackState) string {
+	switch {
+	case len(s.Workers) == 0:
+		return "no worker is connected"
+	case s.Stage == protocol.Active && s.Epoch == 0:
+		return "no scheduler is active"
+	case s.Stage == protocol.Active && s.GPUsServing == 0:
+		return "no worker is in service: none holds the models, or every GPU is stalled"
+	}
+	return ""
 }
 
 // askBroker sends a request that only a JetStream with write access answers: in a

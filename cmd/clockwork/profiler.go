@@ -31,7 +31,7 @@ func (k *profilerCommand) Run(c *cli.Flags, con *cli.Console) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
 			serve.RecordProfiler(&config, to)
-			return serve.Run(con, broker, fx.Supply(config), profiler.Module)
+			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply(config), profiler.Module)
 		})
 	})
 }

@@ -25,6 +25,6 @@ func (k *schedulerCommand) Run(c *cli.Flags, con *cli.Console) error {
 		if err != nil {
 			return err
 		}
-		return serve.Run(con, broker, plan)
+		return serve.Run(con, k.Shutdown(hub, con.Log), broker, plan)
 	}, k.OpenActionLog(k.RotateFlags))
 }

@@ -94,6 +94,8 @@ func stageText(s *protocol.StackState, now time.Time) string {
 func schedulerText(s *protocol.StackState) string {
 	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
 	switch {
+	case s.Epoch != 0 && s.GPUsServing == 0 && s.Stage == protocol.Active && len(s.Workers) > 0:
+		return "nothing: no worker is in service; none is connected that holds the models\n         (the controller's log says what it could not load), or every GPU is stalled"
 	case s.Epoch != 0:
 		return ""
 	case s.Stage == protocol.Active && s.Scheduler == protocol.Standby:

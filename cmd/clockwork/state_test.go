@@ -51,11 +51,14 @@ workers  0: nothing can be loaded or run; start one with clockwork worker
 }
 
 func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
+	one := []protocol.WorkerState{{ID: "w1"}}
 	for _, row := range []struct {
 		state protocol.StackState
 		says  string
 	}{
-		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""}, // the line workers says it
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, GPUsServing: 1, Workers: one}, ""},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, Workers: one}, "no worker is in service"},
 		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerAbsent}, "start one with clockwork scheduler"},
 		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.Standby}, "one stands by"},
 		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},

@@ -37,12 +37,12 @@ func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 			if err != nil {
 				return err
 			}
-			return k.up(c, con, parts)
+			return k.up(c, con, k.Shutdown(hub, con.Log), parts)
 		})
 	}, k.OpenRequestLog(k.RotateFlags), k.OpenActionLog(k.RotateFlags))
 }
 
-func (k *upCommand) up(c *cli.Flags, con *cli.Console, parts fx.Option) (err error) {
+func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option) (err error) {
 	s, err := serve.OpenStack(c, con, k.Listen, k.Data, k.Open)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (k *upCommand) up(c *cli.Flags, con *cli.Console, parts fx.Option) (err err
 	if err := s.Start(c, con, parts); err != nil {
 		return err
 	}
-	if err := s.App.AwaitEnd(); err != nil {
+	if err := s.App.AwaitEnd(end); err != nil {
 		return err
 	}
 	s.Line("stopping")

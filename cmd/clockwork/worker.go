@@ -76,7 +76,7 @@ func (k *workerCommand) Run(c *cli.Flags, con *cli.Console) error {
 		config.Telemetry = hub
 		return k.Journaled(func(to *journal.Writer) error {
 			serve.RecordWorker(&config, to)
-			return serve.Run(con, broker, fx.Supply([]worker.Config{config}), worker.Module)
+			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply([]worker.Config{config}), worker.Module)
 		})
 	})
 }

@@ -103,7 +103,11 @@ type StackState struct {
 	// serves nothing.
 	Epoch     uint64       `json:"epoch"`
 	Scheduler ServiceState `json:"scheduler"`
-	PageSize  int64        `json:"page_size"`
+	// GPUsServing is how many GPUs take the active scheduler's work: a worker that does
+	// not hold the models is not in service, nor is a GPU that hangs. A stack in stage
+	// ACTIVE without any serves nothing.
+	GPUsServing int   `json:"gpus_serving"`
+	PageSize    int64 `json:"page_size"`
 	// CountdownMS is the time left until loading ends, nil without a countdown.
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.

@@ -132,6 +132,9 @@ type Heartbeat struct {
 	// InFlight is how many requests or actions the service has accepted and not
 	// finished.
 	InFlight int
+	// Serving is the active scheduler's count of GPUs that take work: those of its
+	// workers that are not stalled. Without any, it serves nothing.
+	Serving int
 }
 
 // ServiceState says what a service does, in its heartbeats and to people.

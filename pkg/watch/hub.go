@@ -20,8 +20,9 @@ type Hub struct {
 	tracing
 	spare sync.Pool // of *Request
 
-	mu      sync.Mutex
-	sources []*Source
+	mu       sync.Mutex // guards the fields below
+	sources  []*Source
+	stopping bool
 }
 
 // OnRequest registers f, which is called for each request that a front door of this
@@ -89,6 +90,14 @@ func (h *Hub) Register(s Source) (take func()) {
 	}
 }
 
+// Stopping makes every source unready: the process stops soon, and requests should go
+// elsewhere.
+func (h *Hub) Stopping() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopping = true
+}
+
 // Gauges reads every source, in the order of registration.
 func (h *Hub) Gauges() []Gauges {
 	if h == nil {
@@ -98,7 +107,11 @@ func (h *Hub) Gauges() []Gauges {
 	defer h.mu.Unlock()
 	list := make([]Gauges, 0, len(h.sources))
 	for _, s := range h.sources {
-		list = append(list, s.read())
+		r := s.read()
+		if h.stopping {
+			r.Unready = "the process stops"
+		}
+		list = append(list, r)
 	}
 	return list
 }

@@ -40,6 +40,7 @@ type Gauges struct {
 type FrontDoor struct {
 	Stage    protocol.Stage
 	Epoch    uint64 // of the active scheduler, 0 for none
+	Serving  int    // GPUs that take that scheduler's work
 	InFlight int
 	Bytes    int64 // of the requests in flight
 	// Stored counts the requests in the startup buffer; only the leader reports them,

@@ -186,12 +186,13 @@ func codeOutput(k *coder, o *protocol.Output) {
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(5)
+	k.array(6)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
 	num(k, &h.ClockEpoch)
 	num(k, &h.InFlight)
+	num(k, &h.Serving)
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {

@@ -47,7 +47,7 @@ func (l *leader) announceOnce(ctx context.Context, body []byte) error {
 	if fault != nil {
 		return fault
 	}
-	if epoch, _ := l.door.Scheduler(); by.Epoch < epoch {
+	if epoch, _, _ := l.door.Scheduler(); by.Epoch < epoch {
 		return fmt.Errorf("the scheduler of epoch %d took it, active is that of %d", by.Epoch, epoch)
 	}
 	return nil

@@ -209,7 +209,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 		s.PageSize = w.PageSize
 		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they are in s.Models
 	}
-	s.Epoch, s.Scheduler = l.door.Scheduler()
+	s.Epoch, s.GPUsServing, s.Scheduler = l.door.Scheduler()
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
 	}

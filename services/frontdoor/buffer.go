@@ -117,17 +117,15 @@ func traceparent(t watch.Trace) string {
 	return t.Traceparent()
 }
 
-// Scheduler returns the epoch of the active scheduler, 0 for none, and the state
-// of the schedulers.
-func (d *FrontDoor) Scheduler() (uint64, protocol.ServiceState) {
-	d.mu.Lock()
-	epoch := d.core.Epoch()
-	d.mu.Unlock()
+// Scheduler returns the epoch of the active scheduler, 0 for none, how many GPUs
+// take its work, and the state of the schedulers.
+func (d *FrontDoor) Scheduler() (epoch uint64, serving int, state protocol.ServiceState) {
+	s := d.snapshot()
 	switch {
-	case epoch != 0:
-		return epoch, protocol.SchedulerActive
+	case s.Epoch != 0:
+		return s.Epoch, s.Serving, protocol.SchedulerActive
 	case len(d.beats.Alive()) > 0:
-		return 0, protocol.Standby
+		return 0, 0, protocol.Standby
 	}
-	return 0, protocol.SchedulerAbsent
+	return 0, 0, protocol.SchedulerAbsent
 }

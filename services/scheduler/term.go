@@ -30,11 +30,12 @@ type term struct {
 	joins  *wire.Chunks[protocol.WorkerState]
 	over   chan struct{} // closed when the term must end
 
-	// epoch, active and queued are the heartbeat's values, as of the last step that
-	// changed them.
-	epoch  atomic.Uint64
-	active atomic.Bool
-	queued atomic.Int64
+	// epoch, active, queued and serving are the heartbeat's values, as of the last step
+	// that changed them.
+	epoch   atomic.Uint64
+	active  atomic.Bool
+	queued  atomic.Int64
+	serving atomic.Int64
 
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
@@ -154,6 +155,7 @@ func (t *term) take(e sched.TermEvent) {
 	}
 	t.step(e)
 	t.flush()
+	t.serving.Store(int64(t.core.Serving()))
 }
 
 func (t *term) end() {
@@ -176,7 +178,7 @@ func (t *term) tick() {
 func (t *term) heartbeat() protocol.Heartbeat {
 	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
 	if t.active.Load() {
-		h.State = protocol.SchedulerActive
+		h.State, h.Serving = protocol.SchedulerActive, int(t.serving.Load())
 	}
 	return h
 }
@@ -223,6 +225,7 @@ func (t *term) observers(config Config) sched.Observers {
 func (t *term) carryOut(out *sched.TermOutput) {
 	t.epoch.Store(t.core.Epoch())
 	t.active.Store(t.core.Active())
+	t.serving.Store(int64(t.core.Serving()))
 	for _, n := range out.Notes {
 		t.say(n)
 	}

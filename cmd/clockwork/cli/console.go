@@ -180,7 +180,10 @@ func Interruptible() (context.Context, context.CancelFunc) {
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signals = append(signals, syscall.SIGHUP)
 	}
-	return signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	// A second signal has its default effect: it ends the process at once.
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 func validPrefix(prefix string) bool {

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -16,12 +14,12 @@ import (
 )
 
 // Run runs services until a signal, or until one fails.
-func Run(con *cli.Console, options ...fx.Option) error {
+func Run(con *cli.Console, end *Shutdown, options ...fx.Option) error {
 	a, err := startApp(con.Log, options...)
 	if err != nil {
 		return err
 	}
-	failed := a.AwaitEnd()
+	failed := a.AwaitEnd(end)
 	if err := a.stop(); err != nil {
 		return err
 	}
@@ -51,25 +49,6 @@ func startApp(log *slog.Logger, options ...fx.Option) (*App, error) {
 		return nil, fmt.Errorf("start services: %w", err)
 	}
 	return a, nil
-}
-
-// AwaitEnd waits for a signal, or for a service that fails. A closed terminal counts as
-// a signal, so that the process' temporary files are removed.
-func (a *App) AwaitEnd() error {
-	hangup := make(chan os.Signal, 1)
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
-		signal.Notify(hangup, syscall.SIGHUP)
-		defer signal.Stop(hangup)
-	}
-	select {
-	case <-hangup:
-		return nil
-	case came := <-a.Wait():
-		if came.ExitCode != 0 {
-			return a.failure()
-		}
-		return nil
-	}
 }
 
 func (a *App) stop() error {

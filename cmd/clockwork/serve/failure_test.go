@@ -12,6 +12,7 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 	"clockwork/services/host"
 )
 
@@ -34,7 +35,7 @@ func TestAFailedServiceIsNoFaultOfClockwork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		failed := a.AwaitEnd()
+		failed := a.AwaitEnd(&Shutdown{hub: &watch.Hub{}})
 		if err := a.stop(); err != nil {
 			t.Error(err)
 		}

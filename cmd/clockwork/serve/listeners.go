@@ -18,6 +18,8 @@ type TelemetryFlags struct {
 	Metrics       string `placeholder:"HOST:PORT" help:"Serve Prometheus metrics at /metrics, and the probes /livez and /readyz, to whoever reaches this address; port 0 takes a free one." group:"Telemetry"`
 	MetricsModels int    `default:"100" placeholder:"N" help:"How many models have metrics of their own, by default 100; the others are counted together." group:"Telemetry"`
 
+	ShutdownFlags
+
 	Summary time.Duration `default:"10s" help:"How often to log what the service did while it does something; 0 for never." group:"Telemetry"`
 }
 
@@ -30,6 +32,9 @@ type opener func(*watch.Hub, *slog.Logger) (listener, error)
 // Heard runs services that report to a hub. Its listeners are those that the flags
 // enable, plus those in more, which not every service has.
 func (f *TelemetryFlags) Heard(con *cli.Console, run func(*watch.Hub) error, more ...opener) (err error) {
+	if err := f.valid(); err != nil {
+		return err
+	}
 	hub := &watch.Hub{}
 	listeners, err := listen(hub, con.Log, append(f.openers(con), more...))
 	defer func() {

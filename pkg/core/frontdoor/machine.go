@@ -301,8 +301,10 @@ func (m *Machine) LastEpoch() uint64 { return m.latest }
 
 // Snapshot is a front door for those who watch it.
 type Snapshot struct {
-	Stage    protocol.Stage
-	Epoch    uint64
+	Stage protocol.Stage
+	Epoch uint64
+	// Serving is how many GPUs take work; 0 without an active scheduler.
+	Serving  int
 	InFlight int
 	// Bytes are those of the payloads in flight; Waiting are requests in the startup
 	// buffer, as far as this front door keeps it.
@@ -314,7 +316,7 @@ type Snapshot struct {
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
-	return Snapshot{Stage: m.stage, Epoch: m.epoch, InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, Serving: m.serving(), InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
 		Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 

@@ -13,13 +13,26 @@ type schedulers struct {
 	lastBeat protocol.Time // of an active one
 }
 
-type active struct{ epoch, incarnation uint64 }
+type active struct {
+	epoch, incarnation uint64
+	serving            int // GPUs that take work
+}
+
+// serving returns how many GPUs take the work of the scheduler in charge.
+func (s *schedulers) serving() (gpus int) {
+	for _, a := range s.actives {
+		if a.epoch == s.epoch {
+			gpus = max(gpus, a.serving)
+		}
+	}
+	return gpus
+}
 
 // schedulerBeat follows who is active. What was submitted to another scheduler is
 // submitted again.
 func (m *Machine) schedulerBeat(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
-		m.actives[h.ID] = active{h.Epoch, h.Incarnation}
+		m.actives[h.ID] = active{h.Epoch, h.Incarnation, h.Serving}
 		m.lastBeat = m.now
 	} else {
 		delete(m.actives, h.ID)

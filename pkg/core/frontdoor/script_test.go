@@ -53,6 +53,10 @@ func (s *script) step(fields []string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if fields[1] == "serving" {
+		v := s.m.Snapshot()
+		return fmt.Sprintf("epoch %d, %d GPUs take work\n", v.Epoch, v.Serving)
+	}
 	if fields[1] == "counts" {
 		v := s.m.Snapshot()
 		return fmt.Sprintf("received %d, answered %d, late %d, left %d, in flight %d, waiting %d\n", v.Received, v.Answered, v.Late, v.Left, v.InFlight, v.Waiting)
@@ -152,6 +156,7 @@ func (s *script) event(a args) Event {
 		if a[2] == "active" {
 			h.State = protocol.SchedulerActive
 		}
+		h.Serving = s.number(a.get("gpus", "0"))
 		if a[0] == "beat" {
 			return &SchedulerBeat{h}
 		}

@@ -270,4 +270,5 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 }
 
 func (p *planner) Stats() sched.Stats { return sched.Stats{} }
+func (p *planner) Serving() int       { return 1 }
 func (p *planner) String() string     { return "" }

@@ -140,6 +140,18 @@ func (c *engine) Stats() Stats {
 	return s
 }
 
+// Serving implements Core.
+func (c *engine) Serving() (gpus int) {
+	for _, w := range c.workers {
+		for _, g := range w.gpus {
+			if !g.stalled {
+				gpus++
+			}
+		}
+	}
+	return gpus
+}
+
 // ticket returns a number above all earlier ones. Tickets order timers of one time, arrivals,
 // and the uses of replicas.
 func (c *engine) ticket() uint64 {

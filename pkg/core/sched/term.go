@@ -278,6 +278,9 @@ func (t *Term) Has(id string, incarnation uint64) bool {
 	return has && member == incarnation
 }
 
+// Serving returns how many GPUs take work.
+func (t *Term) Serving() int { return t.core.Serving() }
+
 // Stats returns the core's counters.
 func (t *Term) Stats() Stats { return t.core.Stats() }
 

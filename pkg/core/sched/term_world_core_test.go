@@ -52,4 +52,5 @@ func (c *courier) Step(now protocol.Time, e Event) Output {
 }
 
 func (c *courier) Stats() Stats   { return Stats{} }
+func (c *courier) Serving() int   { return 0 }
 func (c *courier) String() string { return "" }

@@ -250,7 +250,11 @@ func (w *world) checkCalendar() {
 			w.fail("action %d is looked at at %v, expected %v", id, protocol.Time(a.timer.Key), due)
 		}
 	}
+	serving := 0
 	for _, g := range c.gpus {
+		if !g.stalled {
+			serving++
+		}
 		note("a lane", &g.nextSlotTimer, false)
 		if owes := slices.ContainsFunc(g.infers, func(a *action) bool { return a.overdue }); g.stalled && !owes {
 			w.fail("%s gpu %d is mute, and owes nothing", g.worker.id, g.id)
@@ -258,6 +262,9 @@ func (w *world) checkCalendar() {
 		for _, r := range g.replicas {
 			note("an eviction", &r.retry, r.phase == unknownPhase || r.phase == evicting && r.transfer == nil)
 		}
+	}
+	if got := c.Serving(); got != serving {
+		w.fail("%d GPUs serve, expected %d", got, serving)
 	}
 	if count != len(c.timers) || wake != w.wake {
 		w.fail("%d timers, the next at %v; by the twin %d and %v", len(c.timers), w.wake, count, wake)

@@ -123,7 +123,7 @@ func (to sink) services(list []watch.Gauges) {
 		var all *watch.Bus
 		for i := range list {
 			if l := &list[i]; l.Service == kind {
-				there, well = true, well && l.Unready == ""
+				there, well = true, well && len(unready(l)) == 0
 				all = addBus(all, l.Bus)
 			}
 		}

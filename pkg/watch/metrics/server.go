@@ -146,6 +146,8 @@ func unready(r *watch.Gauges) (reasons []string) {
 		reasons = append(reasons, who+"the stage is "+d.Stage.String()+"; requests wait until it is "+protocol.Active.String())
 	case d.Epoch == 0:
 		reasons = append(reasons, who+"no scheduler is active")
+	case d.Serving == 0:
+		reasons = append(reasons, who+"no worker is in service: none is connected that holds the models, or every GPU is stalled")
 	}
 	return reasons
 }

@@ -70,9 +70,15 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 	told(t, code, body, 503, "frontdoor d: no scheduler is active")
 	door.Epoch = 1
 	code, body = ask("/readyz")
+	told(t, code, body, 503, "frontdoor d: no worker is in service: none is connected that holds the models, or every GPU is stalled")
+	door.Serving = 1
+	code, body = ask("/readyz")
 	told(t, code, body, 200, "ready")
 	code, body = ask("/livez")
 	told(t, code, body, 200, "alive")
+	hub.Stopping()
+	code, body = ask("/readyz")
+	told(t, code, body, 503, "frontdoor d: the process stops\nworker w: the process stops")
 }
 
 func TestALockThatIsHeldForEverIsNoLife(t *testing.T) {

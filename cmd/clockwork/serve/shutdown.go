@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/watch"
+)
+
+// ShutdownFlags say how a process with services stops.
+type ShutdownFlags struct {
+	ShutdownDelay time.Duration `default:"5s" placeholder:"DURATION" help:"How long to go on after SIGTERM, while /readyz says already that the process stops: load balancers need that time to send requests elsewhere. By default 5s; without --metrics there is no /readyz and no delay. A second signal ends the process at once." group:"Telemetry"`
+}
+
+// valid refuses a delay that cannot be.
+func (f *ShutdownFlags) valid() error {
+	if f.ShutdownDelay < 0 {
+		return cli.Usagef("--shutdown-delay is %v; it must be 0 or more", f.ShutdownDelay)
+	}
+	return nil
+}
+
+// Shutdown is what happens between a signal and the end of the services.
+type Shutdown struct {
+	hub   *watch.Hub
+	delay time.Duration
+	log   *slog.Logger
+}
+
+// Shutdown returns how the services that report to the hub stop.
+func (f *TelemetryFlags) Shutdown(hub *watch.Hub, log *slog.Logger) *Shutdown {
+	s := &Shutdown{hub: hub, log: log}
+	if f.Metrics != "" {
+		s.delay = f.ShutdownDelay
+	}
+	return s
+}
+
+// AwaitEnd waits for a signal, or for a service that fails; then it returns, and the
+// caller stops the services. SIGTERM comes from a supervisor that has others to send
+// requests to, so the services go on for a while although they are no longer ready.
+// SIGINT, and SIGHUP of a closed terminal, come from a person, who does not want to
+// wait.
+func (a *App) AwaitEnd(end *Shutdown) error {
+	signals := make(chan os.Signal, 1)
+	ending := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		ending = append(ending, syscall.SIGHUP)
+	}
+	signal.Notify(signals, ending...)
+	defer signal.Stop(signals)
+	reports := a.Wait()
+	var over <-chan time.Time
+	for {
+		select {
+		case came := <-signals:
+			// From here on a signal has its default effect: it ends the process at once.
+			signal.Reset(ending...)
+			end.hub.Stopping()
+			if came != syscall.SIGTERM || end.delay == 0 {
+				return nil
+			}
+			end.log.Info("stopping: not ready any more, but serving", "for", end.delay)
+			over = time.After(end.delay)
+		case report := <-reports: // fx reports signals too, without an exit code
+			if report.ExitCode != 0 {
+				return a.failure()
+			}
+		case <-over:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package integration
+
+import (
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"clockwork/pkg/lab/chaos"
+	"clockwork/pkg/protocol"
+)
+
+// readyz is a process' /readyz.
+type readyz struct {
+	t   *testing.T
+	url string
+}
+
+// says returns the probe's status and text; 0 if nobody answers.
+func (p *readyz) says() (int, string) {
+	r, err := http.Get(p.url)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return r.StatusCode, string(text)
+}
+
+// await waits until the probe has this status and its text contains words.
+func (p *readyz) await(status int, words string) {
+	p.t.Helper()
+	var got int
+	var text string
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if got, text = p.says(); got == status && strings.Contains(text, words) {
+			return
+		}
+	}
+	p.t.Fatalf("/readyz is %d, %q; want %d, %q", got, text, status, words)
+}
+
+// frontDoorWithProbe starts a front door of its own process.
+func (c *cluster) frontDoorWithProbe(args ...string) (*process, *readyz) {
+	c.t.Helper()
+	address, err := chaos.FreeAddress()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	door := c.service(append([]string{"frontdoor", "--metrics", address}, args...)...)
+	return door, &readyz{c.t, "http://" + address + "/readyz"}
+}
+
+// healthy reports whether `clockwork healthcheck` finds the stack healthy, and what it says.
+func (c *cluster) healthy() (bool, string) {
+	out, err := exec.Command(binary, "healthcheck", "--nats", c.url).CombinedOutput()
+	return err == nil, string(out)
+}
+
+// Ready means that a request which is sent now can be served: with no worker, or with
+// workers that are all out of service, front doors are not ready and the stack is not
+// healthy.
+func TestReadyMeansThatRequestsAreServed(t *testing.T) {
+	c := startCluster(t)
+	c.controllerArgs = append(c.controllerArgs, "--front-door=false")
+	c.controller()
+	_, ready := c.frontDoorWithProbe()
+	ready.await(http.StatusServiceUnavailable, "the stage is QUERYING")
+	if well, says := c.healthy(); well || !strings.Contains(says, "no worker is connected") {
+		t.Errorf("without a worker: %s", says)
+	}
+	c.rest()
+	w := c.worker("w1")
+	c.awaitState("a worker", func(s *protocol.StackState) bool { return len(s.Workers) == 1 })
+	c.load("zoo/resnet18_v2", 1)
+	c.awaitStage(protocol.Active)
+	ready.await(http.StatusOK, "ready")
+	if well, says := c.healthy(); !well {
+		t.Errorf("with a worker: %s", says)
+	}
+
+	if code := w.terminate(); code != 0 {
+		t.Errorf("worker ended with %d", code)
+	}
+	ready.await(http.StatusServiceUnavailable, "no worker is in service")
+	c.awaitState("no worker", func(s *protocol.StackState) bool { return len(s.Workers) == 0 && s.GPUsServing == 0 })
+	if well, says := c.healthy(); well {
+		t.Errorf("after the worker left: %s", says)
+	}
+
+	w = c.worker("w1")
+	ready.await(http.StatusOK, "ready")
+	if err := w.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ready.await(http.StatusServiceUnavailable, "no worker is in service")
+	if err := w.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	ready.await(http.StatusOK, "ready")
+}
+
+// After SIGTERM a front door is not ready any more and goes on to serve, so that load
+// balancers lose no request; a second signal ends it at once.
+func TestReadinessEndsBeforeService(t *testing.T) {
+	c := startCluster(t)
+	c.controllerArgs = append(c.controllerArgs, "--front-door=false")
+	c.controller()
+	c.rest("w1")
+	door, ready := c.frontDoorWithProbe("--shutdown-delay", "10m")
+	c.awaitState("a worker", func(s *protocol.StackState) bool { return len(s.Workers) == 1 })
+	c.load("zoo/resnet18_v2", 1)
+	c.awaitStage(protocol.Active)
+	ready.await(http.StatusOK, "ready")
+
+	if err := door.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ready.await(http.StatusServiceUnavailable, "the process stops")
+	if _, refused := c.infer("resnet18_v2", patience, patience); refused != nil {
+		t.Errorf("while it is not ready: %v", refused)
+	}
+	if err := door.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := door.wait(); code == 0 {
+		t.Error("a second signal looks like a graceful end")
+	}
+}
