@@ -255,9 +255,10 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$KV.clockwork_lease.controller", "controller", ""},
 	{"$KV.clockwork_lease.scheduler", "scheduler", ""},
 	{"$KV.clockwork_lease.profiler", "profiler", ""},
-	{"$KV.clockwork_lease.worker.w1", "worker.w1", ""},
-	{"$KV.clockwork_lease.worker.w3", "", ""},
-	{"$KV.clockwork_lease.gpu.host.cpu-0", "worker.w1 worker.w2", ""},
+	{"$KV.clockwork_worker.w1", "worker.w1", ""},
+	{"$KV.clockwork_worker.w3", "", ""},
+	{"$KV.clockwork_lease.worker.w1", "", ""},
+	{"$KV.clockwork_device.host.cpu-0", "worker.w1 worker.w2", ""},
 	{"$KV.clockwork_state.stage", "controller", ""},
 	{"$KV.clockwork_state.model.m", "controller", ""},
 	{"$KV.clockwork_state.worker.w1", "controller", ""},
@@ -266,13 +267,14 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"$KV.another.key", "", ""},
 	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.stage", "frontdoor controller operator", ""},
 	{"$JS.API.DIRECT.GET.KV_clockwork_state.$KV.clockwork_state.profile.d.g", "frontdoor controller profiler operator", ""},
-	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.worker.w1", "worker.w1 operator", ""},
+	{"$JS.API.DIRECT.GET.KV_clockwork_worker.$KV.clockwork_worker.w1", "worker.w1 operator", ""},
 	{"$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.scheduler", "scheduler operator", ""},
 	{"$JS.API.DIRECT.GET.clockwork_buffer", "controller", ""},
 
 	// Streams, and the API of the broker.
 	{"$JS.API.INFO", "operator health", ""},
-	{"$JS.API.STREAM.INFO.KV_clockwork_lease", "controller scheduler profiler worker.w1 worker.w2 operator", ""},
+	{"$JS.API.STREAM.INFO.KV_clockwork_lease", "controller scheduler profiler operator", ""},
+	{"$JS.API.STREAM.INFO.KV_clockwork_worker", "worker.w1 worker.w2 operator", ""},
 	{"$JS.API.STREAM.INFO.KV_clockwork_state", "frontdoor controller profiler operator", ""},
 	{"$JS.API.STREAM.INFO.clockwork_buffer", "frontdoor controller operator", ""},
 	{"$JS.API.STREAM.CREATE.KV_clockwork_state", "operator", ""},
@@ -473,10 +475,11 @@ func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 	}
 	defer own.Release()
 	rogue := open("worker.w2", true)
-	for _, key := range []string{"worker.w1", "worker.w3", "controller", "scheduler", "profiler"} {
+	for key, at := range map[string]string{"worker.w1": "$KV.clockwork_worker.w1", "worker.w3": "$KV.clockwork_worker.w3",
+		"controller": "KV_clockwork_lease", "scheduler": "KV_clockwork_lease", "profiler": "KV_clockwork_lease"} {
 		denied := func() bool {
 			err := rogue.Control.LastError()
-			return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "$KV.clockwork_lease."+key+`"`)
+			return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), at+`"`)
 		}
 		for ctx.Err() == nil && !denied() {
 			hasty, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // a refused request gets no answer
@@ -530,10 +533,10 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	as := func(user string, args ...string) string {
 		return r.run(slices.Concat(args, []string{"--nats", url}, r.flags(user))...)
 	}
-	if out := r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator"))); strings.Count(out, "made") != 3 {
+	if out := r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator"))); strings.Count(out, "made") != 5 {
 		t.Errorf("the first init:\n%s", out)
 	}
-	if out := as("operator", "init"); strings.Count(out, "found") != 3 {
+	if out := as("operator", "init"); strings.Count(out, "found") != 5 {
 		t.Errorf("the second init:\n%s", out)
 	}
 

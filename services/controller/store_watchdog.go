@@ -61,7 +61,7 @@ func (g *storeWatchdog) note(err error) {
 func (g *storeWatchdog) look(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
-	if _, err := g.l.bus.OpenLeases(ctx); err != nil {
+	if err := g.l.bus.OpenLeases(ctx); err != nil {
 		return err
 	}
 	if _, err := g.l.bus.OpenState(ctx); err != nil {

@@ -32,7 +32,7 @@ func (n *notes) count(text string) int {
 // loseStore has the broker forget everything.
 func (s *stack) loseStore() {
 	s.t.Helper()
-	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_lease", "clockwork_buffer"} {
+	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
 		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil {
 			s.t.Fatal(err)
 		}

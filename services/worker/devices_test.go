@@ -159,11 +159,11 @@ func TestAWorkerThatLosesItsDeviceEnds(t *testing.T) {
 	w.has()
 	b := m.open()
 	defer b.Close()
-	leases, err := b.OpenLeases(t.Context())
+	devices, err := b.JS.KeyValue(t.Context(), "clockwork_device")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := leases.Put(context.Background(), "gpu.h1.cpu-0", []byte(`{"holder":"another","nonce":"x"}`)); err != nil {
+	if _, err := devices.Put(context.Background(), "h1.cpu-0", []byte(`{"holder":"another","nonce":"x"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.end(); err == nil || !strings.Contains(err.Error(), "cpu-0") {

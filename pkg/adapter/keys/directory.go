@@ -233,7 +233,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 			return nil, err
 		}
 		entries = append(entries, entry{User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
-			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", stores + "_buffer"}})
+			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", stores + "_buffer"}})
 	}
 	var body bytes.Buffer
 	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "Users": entries}); err != nil {

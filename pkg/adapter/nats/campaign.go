@@ -75,7 +75,7 @@ func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
 	defer cancel()
 	var err error
 	if c.kv == nil {
-		if c.kv, err = c.bus.OpenLeases(ctx); err != nil {
+		if c.kv, err = c.bus.openBucket(ctx, leaseBucket); err != nil {
 			return nil, err
 		}
 	}

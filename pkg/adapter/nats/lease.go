@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -21,7 +21,7 @@ var ErrHeld = errors.New("another process holds it")
 const leaseTTL = 2 * time.Second
 
 // Lease is a name that one process holds at a time: "controller", "scheduler",
-// "profiler", "worker.<id>", "gpu.<host>.<device>". Leases are in a bucket of their own,
+// "profiler", "worker.<id>", "gpu.<host>.<device>". Leases are in buckets of their own,
 // without history and with a time to live.
 //
 // A holder that cannot renew keeps working until it sees that another process holds the
@@ -29,7 +29,7 @@ const leaseTTL = 2 * time.Second
 type Lease struct {
 	bus    *Bus
 	kv     jetstream.KeyValue
-	key    string
+	key    string // in kv
 	holder []byte
 	epoch  uint64
 
@@ -43,7 +43,7 @@ type Lease struct {
 
 // Acquire takes the lease or returns ErrHeld at once. holder is shown to people.
 func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
-	kv, err := b.OpenLeases(ctx)
+	kv, at, err := b.openLease(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (b *Bus) Acquire(ctx context.Context, key, holder string) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acquire %s: %w", key, err)
 	}
-	l := b.newLease(kv, key, body)
+	l := b.newLease(kv, at, body)
 	return l, l.create(ctx)
 }
 
@@ -62,13 +62,13 @@ func (b *Bus) newLease(kv jetstream.KeyValue, key string, body []byte) *Lease {
 
 // create takes a lease without a holder.
 func (l *Lease) create(ctx context.Context) error {
-	revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL))
+	revision, err := l.kv.Create(ctx, l.key, l.holder)
 	return l.begin(revision, err)
 }
 
 // swap takes a lease from the process that held it at a revision.
 func (l *Lease) swap(ctx context.Context, held uint64) error {
-	revision, err := l.write(ctx, held)
+	revision, err := l.kv.Update(ctx, l.key, l.holder, held)
 	return l.begin(revision, err)
 }
 
@@ -85,37 +85,41 @@ func (l *Lease) begin(revision uint64, err error) error {
 	return nil
 }
 
-// write replaces the value of a revision by this holder, with a new time to live. It
-// publishes directly: kv.Update would drop the time to live.
-func (l *Lease) write(ctx context.Context, over uint64) (uint64, error) {
-	ack, err := l.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + l.kv.Bucket() + "." + l.key, Data: l.holder},
-		jetstream.WithExpectLastSequencePerSubject(over), jetstream.WithMsgTTL(leaseTTL))
-	if err != nil {
-		return 0, err
+// openLease opens the bucket that a lease is in, and returns its key there.
+func (b *Bus) openLease(ctx context.Context, lease string) (jetstream.KeyValue, string, error) {
+	of, key := leaseBucket, lease
+	if worker, is := strings.CutPrefix(lease, "worker."); is {
+		of, key = nameBucket, worker
+	} else if device, is := strings.CutPrefix(lease, "gpu."); is {
+		of, key = deviceBucket, device
 	}
-	return ack.Sequence, nil
+	kv, err := b.openBucket(ctx, of)
+	return kv, key, err
 }
 
-// OpenLeases opens the bucket of the leases, and creates it if it does not exist:
-// holders write their leases into it again when they renew.
-func (b *Bus) OpenLeases(ctx context.Context) (jetstream.KeyValue, error) {
-	return b.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket:         b.bucket("lease"),
-		Description:    "Clockwork: who is controller, scheduler, profiler and each worker, and has each device",
-		History:        1,
-		Storage:        jetstream.FileStorage,
-		LimitMarkerTTL: time.Second,
-	})
+// OpenLeases opens every bucket of leases, and creates those that do not exist: holders
+// write their leases into them again when they renew. A Bound bus opens the services'
+// alone.
+func (b *Bus) OpenLeases(ctx context.Context) error {
+	for _, k := range []bucket{leaseBucket, nameBucket, deviceBucket} {
+		if b.bound && k.kind != leaseBucket.kind {
+			continue
+		}
+		if _, err := b.openBucket(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Holder returns the holder of a lease, as passed to Acquire or as a Candidate's host;
 // "" if there is none.
 func (b *Bus) Holder(ctx context.Context, key string) (string, error) {
-	kv, err := b.OpenLeases(ctx)
+	kv, at, err := b.openLease(ctx, key)
 	if err != nil {
 		return "", err
 	}
-	entry, err := kv.Get(ctx, key)
+	entry, err := kv.Get(ctx, at)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return "", nil
 	}
@@ -149,8 +153,8 @@ func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, a
 	}
 }
 
-// Epoch is a number that grows with every acquisition of any lease: the revision at
-// which this one was acquired.
+// Epoch is a number that grows with every acquisition of a lease: the revision at which
+// this one was acquired.
 func (l *Lease) Epoch() uint64 { return l.epoch }
 
 // Lost is closed when another process holds the lease.
@@ -188,7 +192,7 @@ func (l *Lease) keep() {
 func (l *Lease) renew() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
 	defer cancel()
-	revision, err := l.write(ctx, l.revision)
+	revision, err := l.kv.Update(ctx, l.key, l.holder, l.revision)
 	if err == nil {
 		l.revision = revision
 		return true
@@ -201,7 +205,7 @@ func (l *Lease) renew() bool {
 	case err == nil:
 		return false
 	case errors.Is(err, jetstream.ErrKeyNotFound): // expired, and no process has taken it
-		if revision, err := l.kv.Create(ctx, l.key, l.holder, jetstream.KeyTTL(leaseTTL)); err == nil {
+		if revision, err := l.kv.Create(ctx, l.key, l.holder); err == nil {
 			l.revision = revision
 		} else if errors.Is(err, jetstream.ErrKeyExists) {
 			return false

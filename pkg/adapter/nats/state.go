@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -31,59 +30,13 @@ var ErrConflict = errors.New("the state was changed by somebody else")
 // Methods may be called from any goroutine.
 type State struct{ kv jetstream.KeyValue }
 
-// bucket returns the name of a bucket or stream of this stack.
-func (b *Bus) bucket(kind string) string {
-	return strings.ReplaceAll(b.Subjects.Prefix, ".", "_") + "_" + kind
-}
-
 // OpenState opens the bucket, and creates it if it does not exist.
 func (b *Bus) OpenState(ctx context.Context) (*State, error) {
-	kv, err := b.openBucket(ctx, jetstream.KeyValueConfig{
-		Bucket:      b.bucket("state"),
-		Description: "Clockwork: stage, models, profiles, workers",
-		History:     10,
-		Storage:     jetstream.FileStorage,
-	})
+	kv, err := b.openBucket(ctx, stateBucket)
 	if err != nil {
 		return nil, err
 	}
 	return &State{kv}, nil
-}
-
-// openBucket retries while JetStream is not ready, which takes seconds after a start or
-// a failover.
-func (b *Bus) openBucket(ctx context.Context, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	for tried := 0; ; tried++ {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
-		c.Replicas = b.copies()
-		kv, err := b.JS.KeyValue(attempt, c.Bucket)
-		switch {
-		case !errors.Is(err, jetstream.ErrBucketNotFound):
-		case b.bound:
-			err = notMade(err)
-		default:
-			kv, err = b.JS.CreateKeyValue(attempt, c)
-		}
-		cancel()
-		if err == nil {
-			return kv, nil
-		}
-		b.notReady(tried, c.Bucket, err)
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("open bucket %s: %w", c.Bucket, err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-// notReady logs once at level warn, when the wait is longer than usual.
-func (b *Bus) notReady(tried int, what string, err error) {
-	level := slog.LevelDebug
-	if tried == 20 {
-		level = slog.LevelWarn
-	}
-	b.Log.Log(context.Background(), level, "the broker's store is not ready", "store", what, "servers", b.copies(), "error", err)
 }
 
 // Stage returns the stored stage, when it began, and its revision; 0 and 0 if none is
@@ -306,19 +259,6 @@ func (s *State) created(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return info.Created, nil
-}
-
-// streamOf returns the info of a bucket's stream.
-func streamOf(ctx context.Context, kv jetstream.KeyValue) (*jetstream.StreamInfo, error) {
-	status, err := kv.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	bucket, ok := status.(*jetstream.KeyValueBucketStatus)
-	if !ok {
-		return nil, fmt.Errorf("no status of a bucket: %T", status)
-	}
-	return bucket.StreamInfo(), nil
 }
 
 func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {

@@ -30,19 +30,22 @@ const (
 	Changed = "changed"
 )
 
-// MakeStores creates every missing stream and bucket of the stack, and sets the buffer's
-// limits. Calling it again changes nothing. The bus must not be Bound.
+// MakeStores creates every missing stream and bucket of the stack, and sets the limits
+// of those that exist. Calling it again changes nothing. The bus must not be Bound.
 func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, error) {
 	var stores []Store
-	for _, s := range []struct {
-		kind, keeps string
-		stream      string
-		open        func() error
-	}{
-		{"state", "stage, models, profiles, workers", "KV_" + b.bucket("state"), func() error { _, err := b.OpenState(ctx); return err }},
-		{"lease", "who is controller, scheduler, profiler, and each worker", "KV_" + b.bucket("lease"), func() error { _, err := b.OpenLeases(ctx); return err }},
-		{"buffer", "requests that wait for activation", b.bucket("buffer"), func() error { _, err := b.OpenBuffer(ctx, buffer); return err }},
-	} {
+	type made struct {
+		bucket
+		stream string
+		open   func() error
+	}
+	all := []made{}
+	for _, k := range []bucket{stateBucket, leaseBucket, nameBucket, deviceBucket} {
+		all = append(all, made{k, "KV_" + b.bucket(k.kind), func() error { _, err := b.openBucket(ctx, k); return err }})
+	}
+	all = append(all, made{bucket{kind: "buffer", keeps: "requests that wait for activation"}, b.bucket("buffer"),
+		func() error { _, err := b.OpenBuffer(ctx, buffer); return err }})
+	for _, s := range all {
 		before, err := b.limitsOf(ctx, s.stream)
 		if err == nil {
 			err = s.open()
@@ -69,9 +72,8 @@ func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, err
 // limits are a stream's limits that depend on the stack's settings; zero means no
 // stream.
 type limits struct {
-	age             time.Duration
-	messages, bytes int64
-	replicas        int
+	bucketLimits
+	replicas int
 }
 
 // storeTry bounds one request to a JetStream that may not be ready yet.
@@ -86,7 +88,7 @@ func (b *Bus) limitsOf(ctx context.Context, stream string) (limits, error) {
 		switch {
 		case err == nil:
 			c := s.CachedInfo().Config
-			return limits{c.MaxAge, c.MaxMsgs, c.MaxBytes, c.Replicas}, nil
+			return limits{limitsIn(c), c.Replicas}, nil
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return limits{}, nil
 		}
