@@ -49,6 +49,11 @@ type Submission struct {
 	Elapsed   time.Duration
 	Priority  int
 	Generated bool
+	// Crashes counts the workers and executors that ended or hung while they executed
+	// the request, as far as schedulers have said so (Dispatch.Crashes). A front door
+	// that submits it to another scheduler passes the number on, so that a takeover does
+	// not give the request another life.
+	Crashes uint8
 }
 
 // DispatchKind is the scheduler's decision about a request.
@@ -76,6 +81,8 @@ type Dispatch struct {
 	// request.
 	Worker string
 	Cold   bool
+	// Crashes is set for ToWorker: Submission.Crashes as the scheduler counts now.
+	Crashes uint8
 	// Refusal is set for Refuse.
 	Refusal *Error
 }

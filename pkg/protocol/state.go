@@ -65,6 +65,8 @@ type GPUState struct {
 	PagesUsed  int    `json:"pages_used"`
 	// Models are the names of the models whose weights are on the GPU, sorted.
 	Models []string `json:"models"`
+	// Stalled says why the GPU executes nothing, "" if it does; see GPUBeat.
+	Stalled string `json:"stalled,omitempty"`
 }
 
 // WorkerState is the answer to GetWorkerState.
@@ -135,6 +137,19 @@ type Heartbeat struct {
 	// Serving is the active scheduler's count of GPUs that take work: those of its
 	// workers that are not stalled. Without any, it serves nothing.
 	Serving int
+	// GPUs are a worker's GPUs, by index; nil while none is stalled and each has its first
+	// executor.
+	GPUs []GPUBeat
+}
+
+// GPUBeat is the part of a worker's heartbeat about one GPU.
+type GPUBeat struct {
+	// Stalled: an execution is overdue by far, or the executor ended and the next one is
+	// not ready. The GPU gets no work.
+	Stalled bool
+	// Executor counts the processes that executed for this GPU and ended. A change means
+	// that the GPU's weights are gone.
+	Executor uint32
 }
 
 // ServiceState says what a service does, in its heartbeats and to people.

@@ -112,7 +112,7 @@ func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
 // codeSubmission writes the trace field only if there is a trace, so that untraced
 // requests carry no bytes for it.
 func codeSubmission(k *coder, s *protocol.Submitted) {
-	traced := k.arrayAndOne(10, s.Trace.Recorded())
+	traced := k.arrayAndOne(11, s.Trace.Recorded())
 	num(k, &s.ID.Seq)
 	text(k, &s.Model)
 	num(k, &s.Batch)
@@ -123,6 +123,7 @@ func codeSubmission(k *coder, s *protocol.Submitted) {
 	k.flag(&s.Generated)
 	unique(k, &s.Reply)
 	k.flag(&s.JSON)
+	num(k, &s.Crashes)
 	if traced {
 		codeTrace(k, &s.Trace)
 	}
@@ -136,11 +137,12 @@ func codeTrace(k *coder, t *protocol.TraceContext) {
 }
 
 func codeDispatch(k *coder, d *protocol.Dispatch) {
-	k.array(6)
+	k.array(7)
 	codeRequestID(k, &d.ID)
 	num(k, &d.Kind)
 	text(k, &d.Worker)
 	k.flag(&d.Cold)
+	num(k, &d.Crashes)
 	optional(k, &d.Refusal, codeError)
 }
 
@@ -186,13 +188,18 @@ func codeOutput(k *coder, o *protocol.Output) {
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(6)
+	k.array(7)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
 	num(k, &h.ClockEpoch)
 	num(k, &h.InFlight)
 	num(k, &h.Serving)
+	list(k, &h.GPUs, func(k *coder, g *protocol.GPUBeat) {
+		k.array(2)
+		k.flag(&g.Stalled)
+		num(k, &g.Executor)
+	})
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {

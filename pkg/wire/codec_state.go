@@ -62,7 +62,7 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 }
 
 func codeGPU(k *coder, g *protocol.GPUState) {
-	k.array(6)
+	k.array(7)
 	num(k, &g.ID)
 	text(k, &g.UUID)
 	text(k, &g.Type)
@@ -72,6 +72,7 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 	if g.Models == nil {
 		g.Models = []string{} // JSON shows a list, not null
 	}
+	text(k, &g.Stalled)
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {

@@ -43,6 +43,8 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 		v.SetFloat(rng.Float64() + 1)
 	case reflect.Uint8:
 		v.SetUint(1 + rng.Uint64N(200))
+	case reflect.Uint32:
+		v.SetUint(math.MaxUint32 - rng.Uint64N(9))
 	case reflect.Uint64:
 		v.SetUint(math.MaxUint64 - rng.Uint64N(9))
 	default:
@@ -107,7 +109,7 @@ func TestEveryFieldOfEveryMessageComesBack(t *testing.T) {
 func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
 	plain := protocol.SubmissionBatch{Door: 3, Epoch: 9, Requests: []protocol.Submitted{{Reply: "r", JSON: true, Submission: protocol.Submission{
 		ID: protocol.RequestID{Door: 3, Seq: 7}, Model: "m", Batch: 1, Bytes: 8, Budget: 100, Elapsed: 5}}}}
-	before := []byte{Version, 0x94, 3, 9, 0x90, 0x91, 0x9a, 7, 0xa1, 'm', 1, 8, 100, 5, 0, 0xc2, 0xa1, 'r', 0xc3}
+	before := []byte{Version, 0x94, 3, 9, 0x90, 0x91, 0x9b, 7, 0xa1, 'm', 1, 8, 100, 5, 0, 0xc2, 0xa1, 'r', 0xc3, 0}
 	body := Submissions.Encode(&plain)
 	if !bytes.Equal(body, before) {
 		t.Errorf("without a trace\n%x, before\n%x", body, before)
@@ -119,7 +121,7 @@ func TestATraceIsSentOnlyWhereThereIsOne(t *testing.T) {
 		t.Errorf("a trace takes %d bytes, want its 24 and what they are", more)
 	}
 	short := append(bytes.Clone(before), 0xc4, 3, 1, 2, 3)
-	short[6]++ // eleven fields
+	short[6]++ // twelve fields
 	if _, fault := Submissions.Decode(short); fault == nil {
 		t.Error("a trace of three bytes is accepted")
 	}

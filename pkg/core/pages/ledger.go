@@ -30,6 +30,9 @@ type holding struct {
 	// users counts the executions that read the weights. > 0 only in phase loaded; it
 	// prevents the eviction.
 	users int
+	// lost: the weights are gone (Lose), and whoever copies, reads or evicts them has not
+	// ended yet. The end drops the holding, whatever it says.
+	lost bool
 }
 
 // Ledger accounts for the pages of one GPU.
@@ -68,7 +71,7 @@ func (l *Ledger) Used() int { return l.total - len(l.free) }
 func (l *Ledger) Loaded() []string {
 	names := []string{}
 	for _, name := range slices.Sorted(maps.Keys(l.held)) {
-		if l.held[name].phase == loaded {
+		if h := l.held[name]; h.phase == loaded && !h.lost {
 			names = append(names, name)
 		}
 	}
@@ -83,7 +86,10 @@ func (l *Ledger) Holds(model string) bool { return l.held[model] != nil }
 // INVALID_ACTION (n < 1) or NO_MEMORY.
 func (l *Ledger) Begin(model string, n int) ([]int, *protocol.Error) {
 	if h := l.held[model]; h != nil {
-		if h.phase == loaded {
+		switch {
+		case h.lost:
+			return nil, protocol.Errorf(protocol.WeightsInUse, "the weights of %s are lost and not let go of yet", model)
+		case h.phase == loaded:
 			return nil, protocol.Refusal(protocol.AlreadyLoaded)
 		}
 		return nil, protocol.Errorf(protocol.WeightsInUse, "the weights of %s are %s", model, phaseNames[h.phase])
@@ -103,11 +109,17 @@ func (l *Ledger) Begin(model string, n int) ([]int, *protocol.Error) {
 	return slices.Clone(frames), nil
 }
 
-// Commit marks the weights of the copy that Begin announced as loaded.
-func (l *Ledger) Commit(model string) {
+// Commit marks the weights of the copy that Begin announced as loaded; false if they were
+// lost meanwhile, and are not there.
+func (l *Ledger) Commit(model string) bool {
 	h := l.expect(model, loading)
+	if h.lost {
+		l.drop(model, h)
+		return false
+	}
 	l.versions++
 	h.phase, h.version = loaded, l.versions
+	return true
 }
 
 // Abort frees the frames of a failed copy.
@@ -116,7 +128,7 @@ func (l *Ledger) Abort(model string) { l.drop(model, l.expect(model, loading)) }
 // Version identifies the present weights of a model; 0 if they are not on the
 // GPU. Weights loaded again get another version.
 func (l *Ledger) Version(model string) uint64 {
-	if h := l.held[model]; h != nil && h.phase == loaded {
+	if h := l.held[model]; h != nil && h.phase == loaded && !h.lost {
 		return h.version
 	}
 	return 0
@@ -126,7 +138,7 @@ func (l *Ledger) Version(model string) uint64 {
 // their version, or WEIGHTS_MISSING.
 func (l *Ledger) Use(model string) (uint64, *protocol.Error) {
 	h := l.held[model]
-	if h == nil || h.phase != loaded {
+	if h == nil || h.phase != loaded || h.lost {
 		return 0, protocol.Refusal(protocol.WeightsMissing)
 	}
 	h.users++
@@ -139,7 +151,9 @@ func (l *Ledger) Done(model string) {
 	if h.users == 0 {
 		panic("pages: Done of " + model + " without Use")
 	}
-	h.users--
+	if h.users--; h.users == 0 && h.lost {
+		l.drop(model, h)
+	}
 }
 
 // Evict announces the eviction of a model's weights. It returns WEIGHTS_MISSING,
@@ -161,8 +175,27 @@ func (l *Ledger) Evict(model string) *protocol.Error {
 // Free completes an Evict: the weights are gone and their frames free.
 func (l *Ledger) Free(model string) { l.drop(model, l.expect(model, evicting)) }
 
-// Keep cancels an Evict: the weights are still loaded.
-func (l *Ledger) Keep(model string) { l.expect(model, evicting).phase = loaded }
+// Keep cancels an Evict: the weights are still loaded, unless they were lost meanwhile.
+func (l *Ledger) Keep(model string) {
+	h := l.expect(model, evicting)
+	if h.lost {
+		l.drop(model, h)
+		return
+	}
+	h.phase = loaded
+}
+
+// Lose records that all weights are gone: the process that held them has ended. What
+// nobody copies, reads or evicts is dropped now, in the order of the names; the rest at
+// the end of that.
+func (l *Ledger) Lose() {
+	for _, name := range slices.Sorted(maps.Keys(l.held)) {
+		h := l.held[name]
+		if h.lost = true; h.phase == loaded && h.users == 0 {
+			l.drop(name, h)
+		}
+	}
+}
 
 // String shows the ledger's state.
 func (l *Ledger) String() string {
@@ -170,7 +203,7 @@ func (l *Ledger) String() string {
 	fmt.Fprintf(&b, "%d of %d pages used\n", l.Used(), l.total)
 	for _, name := range slices.Sorted(maps.Keys(l.held)) {
 		h := l.held[name]
-		fmt.Fprintf(&b, "  %s %s, %d pages, version %d, %d users\n", name, phaseNames[h.phase], len(h.frames), h.version, h.users)
+		fmt.Fprintf(&b, "  %s %s, %d pages, version %d, %d users%s\n", name, phaseNames[h.phase], len(h.frames), h.version, h.users, map[bool]string{true: ", lost"}[h.lost])
 	}
 	return b.String()
 }

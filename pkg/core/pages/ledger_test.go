@@ -195,3 +195,39 @@ func give(owner []string, model string) {
 		}
 	}
 }
+
+// TestWeightsThatAreLost: what nobody uses is dropped at once, and the rest by the end of
+// its copy, eviction or execution, whatever that says. Nobody may begin to use it.
+func TestWeightsThatAreLost(t *testing.T) {
+	l := New(8)
+	for i, name := range []string{"idle", "read", "evicted", "kept", "copied"} {
+		if _, refused := l.Begin(name, 1+i%2); refused != nil {
+			t.Fatal(refused)
+		}
+		if name != "copied" && !l.Commit(name) {
+			t.Fatalf("%s is not loaded", name)
+		}
+	}
+	l.Use("read")
+	l.Evict("evicted")
+	l.Evict("kept")
+	l.Lose()
+	if len(l.Loaded()) > 0 || l.Holds("idle") || l.Version("read") != 0 {
+		t.Errorf("lost, and there is %v", l)
+	}
+	if _, refused := l.Use("read"); refused == nil || refused.Code != protocol.WeightsMissing {
+		t.Errorf("lost weights may be read: %v", refused)
+	}
+	if _, refused := l.Begin("read", 1); refused == nil || refused.Code != protocol.WeightsInUse {
+		t.Errorf("weights may be loaded over those that are still read: %v", refused)
+	}
+	l.Done("read")
+	l.Free("evicted")
+	l.Keep("kept")
+	if l.Commit("copied") {
+		t.Error("a copy is there, and its process is gone")
+	}
+	if l.Used() != 0 {
+		t.Errorf("nothing is left, and there is %v", l)
+	}
+}

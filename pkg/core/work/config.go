@@ -38,6 +38,9 @@ type Config struct {
 	// NO_MEMORY. ConcurrentLoads bounds the models being read from disk at the same
 	// time, default 2; further loads wait.
 	MaxModels, MaxLoads, ConcurrentLoads int
+	// StallAfter is how much longer than expected an execution may take before its GPU
+	// counts as stalled; default 250 ms.
+	StallAfter time.Duration
 	// MaxOutput bounds the output of one request, in bytes; default 8 MiB. An Infer
 	// with a larger one is refused BACKEND_ERROR.
 	MaxOutput int64
@@ -64,6 +67,7 @@ func Defaults() Config {
 		MaxModels:       65536,
 		MaxLoads:        256,
 		ConcurrentLoads: 2,
+		StallAfter:      250 * time.Millisecond,
 		MaxOutput:       8 << 20,
 	}
 }

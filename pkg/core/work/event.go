@@ -72,6 +72,17 @@ type ModelRead struct {
 	Handle any `json:"-"`
 }
 
+// ExecutorLost reports that a process which executed for a GPU has ended: the Executor-th
+// one of that GPU, the first is 0. It may come before or after the ends of the orders that
+// the process had; a second report about the same process does nothing.
+type ExecutorLost struct {
+	GPU      int
+	Executor uint32
+}
+
+// ExecutorReady reports that the next process executes for a GPU whose executor was lost.
+type ExecutorReady struct{ GPU int }
+
 // ClockReading is one reading of the scheduler's clock: the local times of request
 // (Asked) and reply (Answered), and the scheduler's time in the reply (Remote).
 type ClockReading struct {
@@ -88,14 +99,16 @@ type Abandon struct{}
 // Tick reports only that time has passed.
 type Tick struct{}
 
-func (*Received) event()     {}
-func (*Input) event()        {}
-func (*Staged) event()       {}
-func (*Executed) event()     {}
-func (*Fetched) event()      {}
-func (*Transferred) event()  {}
-func (*ModelRead) event()    {}
-func (*ClockReading) event() {}
-func (*Stop) event()         {}
-func (*Abandon) event()      {}
-func (*Tick) event()         {}
+func (*Received) event()      {}
+func (*Input) event()         {}
+func (*Staged) event()        {}
+func (*Executed) event()      {}
+func (*Fetched) event()       {}
+func (*Transferred) event()   {}
+func (*ModelRead) event()     {}
+func (*ExecutorLost) event()  {}
+func (*ExecutorReady) event() {}
+func (*ClockReading) event()  {}
+func (*Stop) event()          {}
+func (*Abandon) event()       {}
+func (*Tick) event()          {}

@@ -23,6 +23,10 @@ type gpu struct {
 	transfers  executor.Lane
 	// orders are the orders that wait or run in one of the two lanes.
 	orders map[executor.TaskID]*Order
+	// executor counts the processes that executed for this GPU and ended. down: the last
+	// one ended, and the next one is not ready.
+	executor uint32
+	down     bool
 	// executionsWake and transfersWake are when each lane needs its next Tick, Never if
 	// it needs none.
 	executionsWake, transfersWake protocol.Time

@@ -77,7 +77,7 @@ func (w *Worker) staged(e *Staged) {
 	case o.over: // it expired during the copy
 		w.release(o)
 	case e.Refused != nil:
-		o.gpu.withdraw(o, e.Refused)
+		o.gpu.withdraw(o, notBlamed(e.Refused))
 	default:
 		o.gpu.step(&o.gpu.executions, executor.Ready{ID: o.Number})
 	}
@@ -95,6 +95,7 @@ func (g *gpu) startInfer(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.WeightsChanged, "the weights of %s were replaced while it waited", o.Action.Model)
 	}
 	o.version = version
+	g.begun(o)
 	g.worker.busy++
 	g.worker.out.Execute = append(g.worker.out.Execute, o)
 	return nil
@@ -106,7 +107,8 @@ func (w *Worker) executed(e *Executed) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End, o.Exec = e.Begin, e.End, e.Phase
 	refused := e.Refused
-	if refused == nil && g.pages.Version(o.Action.Model) != o.version {
+	g.lostWith(o, refused)
+	if refused == nil && o.executor == g.executor && g.pages.Version(o.Action.Model) != o.version {
 		refused = protocol.Refusal(protocol.WeightsChanged)
 	}
 	w.busy--
@@ -128,7 +130,7 @@ func (w *Worker) executed(e *Executed) {
 func (w *Worker) fetched(e *Fetched) {
 	e.Order.Output = e.Phase
 	if e.Refused != nil {
-		w.answer(e.Order, e.Refused)
+		w.answer(e.Order, notBlamed(e.Refused))
 		return
 	}
 	w.deliver(e.Order)

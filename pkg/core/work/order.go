@@ -54,6 +54,10 @@ type Order struct {
 	staging bool
 	// over: the order has its result.
 	over bool
+	// started is when the execution or transfer began in its lane, and executor is
+	// gpu.executor at that time.
+	started  protocol.Time
+	executor uint32
 	// version identifies the weights that were on the GPU when the order was staged,
 	// then those that it executes with; 0 for none. Another version fails the order
 	// with WEIGHTS_CHANGED.

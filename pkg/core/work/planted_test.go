@@ -46,6 +46,11 @@ var faults = []planted.Fault{
 	{"inputs are not waited for", "../executor/lane.go", "		if e.ready {\n", "		if true {\n"},
 	{"page off by one", "../pages/ledger.go", "	l.free = l.free[:len(l.free)-n]\n", "	l.free = l.free[:len(l.free)-n+1]\n"},
 	{"the last page is never given", "../pages/ledger.go", "	if n > len(l.free) {\n", "	if n >= len(l.free) {\n"},
+	{"weights outlive their process", "executor.go", "	g.pages.Lose()\n", ""},
+	{"a process ends twice", "executor.go", "	if number < g.executor {\n", "	if false {\n"},
+	{"lost weights stay when nobody reads them any more", "../pages/ledger.go", "	if h.users--; h.users == 0 && h.lost {\n", "	if h.users--; false {\n"},
+	{"a load of a process that ended is there", "../pages/ledger.go", "	if h.lost {\n		l.drop(model, h)\n		return false\n	}\n", ""},
+	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refused))\n", "		o.gpu.withdraw(o, e.Refused)\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 

@@ -107,8 +107,9 @@ func (s *script) begin(args []string) {
 //	clear #ID [MODEL,MODEL]       on all GPUs unless gpuN
 //	state #ID                     GetWorkerState
 //	odd #ID                       an action of a kind that nobody knows
-//	                 each with [EARLIEST,LATEST] in ms, eN for an epoch, incN for an
-//	                 incarnation, gpuN, byN for another issuer than 7
+//	                 each with [EARLIEST,LATEST] in ms, takesN for the ms it is expected to
+//	                 take, eN for an epoch, incN for an incarnation, gpuN, byN for another
+//	                 issuer than 7
 //	input rN [BYTES]              a payload, of one item unless said otherwise
 //	staged|ran|fetched|moved|was-read #ID [CODE]   the driver ends what it owes; ran with
 //	                 `out` has copied outputs along, moved with keep=NAME could not drop
@@ -116,6 +117,7 @@ func (s *script) begin(args []string) {
 //	                 The part that GPU N has of a clear is #ID.N
 //	late #ID                      the driver asks whether it may begin still, and does not if not
 //	clock eN AHEAD [xN]           readings of the scheduler's clock, in ms ahead
+//	lost gpuN xN; ready gpuN      the N-th process of a GPU ended; the next one is ready
 //	stop; abandon; tick; show; beat
 func (s *script) line(what string, args []string) string {
 	switch what {
@@ -123,7 +125,15 @@ func (s *script) line(what string, args []string) string {
 		return s.worker.String()
 	case "beat":
 		h := s.worker.Heartbeat()
-		return fmt.Sprintf("%s, epoch %d, clock of epoch %d, %d in flight\n", h.State, h.Epoch, h.ClockEpoch, h.InFlight)
+		text := fmt.Sprintf("%s, epoch %d, clock of epoch %d, %d in flight\n", h.State, h.Epoch, h.ClockEpoch, h.InFlight)
+		for i, g := range h.GPUs {
+			text += fmt.Sprintf("GPU %d: stalled %v, executor %d\n", i, g.Stalled, g.Executor)
+		}
+		return text
+	case "lost":
+		return s.step(&ExecutorLost{GPU: number(args[0][3:]), Executor: uint32(number(args[1][1:]))})
+	case "ready":
+		return s.step(&ExecutorReady{GPU: number(args[0][3:])})
 	case "clock":
 		for range times(args) - 1 {
 			s.worker.Step(s.now, s.reading(args))
@@ -171,6 +181,8 @@ func (s *script) action(what string, args []string) protocol.Action {
 			a.Earliest, a.Latest = millis(earliest), millis(latest)
 		case option(arg, "gpu"):
 			a.GPU = number(arg[3:])
+		case option(arg, "takes"):
+			a.Expected = time.Duration(number(arg[5:])) * time.Millisecond
 		case option(arg, "inc"):
 			a.Incarnation = uint64(number(arg[3:]))
 		case option(arg, "by"):
@@ -346,6 +358,9 @@ func resultText(r *protocol.Result) string {
 		}
 		for _, g := range s.GPUs {
 			fmt.Fprintf(&b, "; GPU %d has %d of %d pages for %v", g.ID, g.PagesUsed, g.PagesTotal, g.Models)
+			if g.Stalled != "" {
+				fmt.Fprintf(&b, ", %s", g.Stalled)
+			}
 		}
 	}
 	if r.Message != "" {

@@ -23,6 +23,7 @@ func (w *Worker) State() *protocol.WorkerState {
 		info := &w.config.GPUs[i]
 		s.GPUs = append(s.GPUs, protocol.GPUState{
 			ID: i, UUID: info.UUID, Type: info.Type, PagesTotal: g.pages.Total(), PagesUsed: g.pages.Used(), Models: g.pages.Loaded(),
+			Stalled: g.stalled(),
 		})
 	}
 	return s
@@ -30,7 +31,7 @@ func (w *Worker) State() *protocol.WorkerState {
 
 // Heartbeat returns the worker's heartbeat; the driver adds its service and id.
 func (w *Worker) Heartbeat() protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: "idle", ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight}
+	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: "idle", ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight, GPUs: w.beats()}
 	switch {
 	case w.stopping:
 		h.State = protocol.Stopping
@@ -62,6 +63,10 @@ type Snapshot struct {
 // number of models whose weights are loaded.
 type GPUSnapshot struct {
 	PagesTotal, PagesUsed, Models int
+	// Stalled is why the GPU gets nothing done, "" if it does. ExecutorsLost counts the
+	// processes that executed for it and ended.
+	Stalled       string
+	ExecutorsLost int
 }
 
 // InFlight returns the number of actions without a result.
@@ -86,7 +91,7 @@ func (w *Worker) Snapshot() Snapshot {
 		s.ClockAhead, s.ClockError = w.offset.Ahead()
 	}
 	for _, g := range w.gpus {
-		s.GPUs = append(s.GPUs, GPUSnapshot{g.pages.Total(), g.pages.Used(), len(g.pages.Loaded())})
+		s.GPUs = append(s.GPUs, GPUSnapshot{g.pages.Total(), g.pages.Used(), len(g.pages.Loaded()), g.stalled(), int(g.executor)})
 	}
 	return s
 }

@@ -32,6 +32,7 @@ func (g *gpu) startTransfer(o *Order) *protocol.Error {
 		refused = g.pages.Evict(o.Action.Model)
 	}
 	if refused == nil {
+		g.begun(o)
 		g.worker.out.Transfer = append(g.worker.out.Transfer, o)
 	}
 	return refused
@@ -42,6 +43,8 @@ func (g *gpu) startTransfer(o *Order) *protocol.Error {
 func (w *Worker) transferred(e *Transferred) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End = e.Begin, e.End
+	refused := e.Refused
+	g.lostWith(o, refused)
 	o.Exec = protocol.Phase{Begin: e.Begin, End: e.End, Device: e.End.Sub(e.Begin)}
 	if o.part != nil {
 		for _, name := range o.Dropping {
@@ -52,27 +55,33 @@ func (w *Worker) transferred(e *Transferred) {
 			}
 		}
 	} else {
-		g.account(o, e.Refused == nil)
+		refused = g.account(o, refused)
 	}
 	delete(g.orders, o.Number)
-	w.settle(o, e.Refused)
+	w.settle(o, refused)
 	g.step(&g.transfers, executor.Ended{})
 }
 
-// account settles the pages of a LoadWeights or EvictWeights. A failed load leaves its
-// frames free, a failed eviction leaves the weights loaded.
-func (g *gpu) account(o *Order, done bool) {
-	model := o.Action.Model
+// account settles the pages of a LoadWeights or EvictWeights, and returns the order's
+// refusal. A failed load leaves its frames free, a failed eviction leaves the weights
+// loaded. If the executor was lost meanwhile, no weights are left: a load fails, and an
+// eviction succeeds.
+func (g *gpu) account(o *Order, refused *protocol.Error) *protocol.Error {
+	model, lost := o.Action.Model, o.executor != g.executor
 	switch load := o.Action.Kind == protocol.LoadWeights; {
-	case load && done:
-		g.pages.Commit(model)
+	case load && refused == nil:
+		if !g.pages.Commit(model) {
+			return protocol.Refusal(protocol.ExecutorLost)
+		}
 	case load:
 		g.pages.Abort(model)
-	case done:
+	case refused == nil || lost:
 		g.pages.Free(model)
+		return nil
 	default:
 		g.pages.Keep(model)
 	}
+	return refused
 }
 
 // clearing is a ClearCache, of which each GPU carries out a part in its transfer lane.

@@ -78,6 +78,14 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 		w.transferred(e)
 	case *ModelRead:
 		w.modelRead(e)
+	case *ExecutorLost:
+		if w.has(e.GPU) {
+			w.gpus[e.GPU].executorLost(e.Executor)
+		}
+	case *ExecutorReady:
+		if w.has(e.GPU) {
+			w.gpus[e.GPU].down = false
+		}
 	case *ClockReading:
 		w.clockReading(e)
 	case *Stop:

@@ -21,6 +21,9 @@ func (c *checker) results(out *Output) {
 		case k != c.received && c.expect != "" && r.Code == c.expect:
 			c.failf("%s of action %d went to another", r.Code, r.Action)
 		}
+		if r.Code == protocol.ExecutorLost {
+			c.blames(k)
+		}
 		if r.Code == protocol.OK && k.action.Kind == protocol.Infer && !k.begun {
 			c.failf("action %d of %d is OK and never ran", r.Action, r.Issuer)
 		}
@@ -84,14 +87,14 @@ func (c *checker) reasonable(k *known, code protocol.Code) bool {
 	}
 	g, infer := &c.gpus[k.action.GPU], k.action.Kind == protocol.Infer
 	held := g.weights[k.action.Model]
-	moving := held != nil && (!held.loaded || held.evicting)
+	moving := held != nil && (!held.loaded || held.evicting || held.lost)
 	switch code {
 	case protocol.TooLate:
 		return k.latest < c.now
 	case protocol.InputMissing:
 		return k.latest < c.now && k.order == nil
 	case protocol.WeightsMissing:
-		return held == nil || infer && moving
+		return k.begun || held == nil || infer && moving
 	case protocol.WeightsInUse:
 		return moving || held != nil && held.users > 0 && k.action.Kind == protocol.EvictWeights
 	case protocol.AlreadyLoaded:

@@ -34,7 +34,8 @@ type known struct {
 	staged           bool
 	using            int // reads of it by the driver that are under way
 	released         bool
-	generation       int // of the weights when it was staged, 0 for none
+	executor         uint32 // of its GPU when it began
+	generation       int    // of the weights when it was staged, 0 for none
 	result           *protocol.Result
 }
 
@@ -43,6 +44,7 @@ type knownGPU struct {
 	weights              map[string]*weights
 	executing, transfers *Order
 	generations          int
+	executor             uint32 // processes that ended
 }
 
 type weights struct {
@@ -51,6 +53,7 @@ type weights struct {
 	evicting   bool
 	generation int
 	users      int
+	lost       bool // with the process that held them; what uses them has not ended yet
 }
 
 func newChecker(w *world) *checker {
@@ -82,12 +85,19 @@ func (c *checker) before(e Event) {
 	case *Executed:
 		g := &c.gpus[e.Order.GPU]
 		c.of(e.Order).using--
-		g.weights[e.Order.Action.Model].users--
+		c.lostWith(e.Order, e.Refused)
+		held := g.weights[e.Order.Action.Model]
+		if held.users--; held.users == 0 && held.lost {
+			delete(g.weights, e.Order.Action.Model)
+		}
 		g.executing = nil
 	case *Fetched:
 		c.of(e.Order).using--
 	case *Transferred:
+		c.lostWith(e.Order, e.Refused)
 		c.transferred(e)
+	case *ExecutorLost:
+		c.lose(e.GPU, e.Executor)
 	case *ModelRead:
 		c.reading--
 		if e.Refused == nil {
@@ -139,7 +149,7 @@ func (c *checker) transferred(e *Transferred) {
 	g.transfers = nil
 	if o.Action.Kind == protocol.ClearCache {
 		for _, name := range o.Dropping {
-			if slices.Contains(e.Kept, name) {
+			if slices.Contains(e.Kept, name) && !g.weights[name].lost {
 				g.weights[name].evicting = false
 			} else {
 				delete(g.weights, name)
@@ -150,6 +160,8 @@ func (c *checker) transferred(e *Transferred) {
 	c.of(o).using--
 	held := g.weights[o.Action.Model]
 	switch load := o.Action.Kind == protocol.LoadWeights; {
+	case held.lost:
+		delete(g.weights, o.Action.Model)
 	case load == (e.Refused == nil):
 		held.loaded, held.evicting = true, false
 		if load {
@@ -184,7 +196,7 @@ func (c *checker) begins(out *Output) {
 		}
 		k.order = o
 		k.using++
-		if held := c.gpus[o.GPU].weights[o.Action.Model]; held != nil && held.loaded && !held.evicting {
+		if held := c.gpus[o.GPU].weights[o.Action.Model]; held != nil && held.loaded && !held.evicting && !held.lost {
 			k.generation = held.generation
 		}
 		c.inputs(o)
@@ -198,7 +210,7 @@ func (c *checker) begins(out *Output) {
 			c.failf("GPU %d executes two actions", o.GPU)
 		case !k.staged:
 			c.failf("action %v begins before its inputs are staged", o.key())
-		case held == nil || !held.loaded || held.evicting:
+		case held == nil || !held.loaded || held.evicting || held.lost:
 			c.failf("G6: action %v executes without weights", o.key())
 		case k.generation != 0 && k.generation != held.generation:
 			c.failf("action %v was staged for other weights", o.key())
@@ -228,7 +240,7 @@ func (c *checker) begin(k *known, o *Order) {
 	case c.now < k.earliest || c.now > k.latest || o.Late(c.now) != nil:
 		c.failf("G2: action %v begins outside [%v, %v]", o.key(), k.earliest, k.latest)
 	}
-	k.begun = true
+	k.begun, k.executor = true, c.gpus[o.GPU].executor
 	k.using++
 }
 
@@ -275,7 +287,7 @@ func (c *checker) transfer(o *Order) {
 
 func (c *checker) evict(g *knownGPU, name string) {
 	held := g.weights[name]
-	if held == nil || !held.loaded || held.evicting || held.users > 0 {
+	if held == nil || !held.loaded || held.evicting || held.users > 0 || held.lost {
 		c.failf("G6: %s is evicted, and is in use or not there: %+v", name, held)
 	}
 	held.evicting = true
@@ -354,7 +366,7 @@ func (c *checker) gpu(i int) {
 	var loaded []string
 	for name, held := range g.weights {
 		pages += len(held.frames)
-		if held.loaded && !held.evicting {
+		if held.loaded && !held.evicting && !held.lost {
 			loaded = append(loaded, name)
 		}
 	}

@@ -33,6 +33,7 @@ func TestWorld(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "stopped", "stepped", "again", "dropped",
+		"executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "CANCELLED",
 		"OK", "TOO_LATE", "TOO_EARLY", "STALE_EPOCH", "STALE_INCARNATION", "INPUT_MISSING", "INVALID_INPUT", "NO_MEMORY",
 		"WEIGHTS_MISSING", "WEIGHTS_IN_USE", "WEIGHTS_CHANGED", "ALREADY_LOADED", "UNKNOWN_MODEL", "SHUTTING_DOWN", "INVALID_BATCH", "INVALID_GPU"} {
 		if sum[what] == 0 {
@@ -87,7 +88,10 @@ type world struct {
 	epochs  [5]uint64            // 0 for the controller and the profiler
 	ahead   time.Duration        // of the scheduler's clock
 	handles int
-	check   *checker
+	// processes counts the executors of each GPU that ended; told are those of which the
+	// worker got an ExecutorLost.
+	processes, told [worldGPUs]uint32
+	check           *checker
 }
 
 // Issuers of actions.
@@ -122,6 +126,7 @@ func runWorld(t *testing.T, seed int64) *world {
 func (w *world) restart() {
 	w.config.Incarnation++
 	w.worker, w.wake = New(w.config), protocol.Never
+	w.processes, w.told = [worldGPUs]uint32{}, [worldGPUs]uint32{}
 	w.coming = slices.DeleteFunc(w.coming, func(a arrival) bool { return a.driver != 0 })
 	w.check = newChecker(w)
 	for range 10 {
@@ -168,6 +173,8 @@ func (w *world) send() {
 		w.happened["stopped"]++
 		w.step(&Stop{})
 		w.after(50*time.Millisecond, w.config.Incarnation, &Abandon{})
+	case n < 6 && n > 3:
+		w.endExecutor(w.rng.Intn(worldGPUs))
 	case n == 2:
 		w.ahead += w.millis(-30, 30)
 	case n == 3:
@@ -367,6 +374,9 @@ func (w *world) drive(out *Output) {
 	for _, o := range out.Execute {
 		d := w.takes(9)
 		e := &Executed{Order: o, Refused: w.fault(), Begin: w.now, End: w.now.Add(d), Fetched: w.one(2)}
+		if w.ended(o.GPU) {
+			d, e.Refused = quick, protocol.Refusal(protocol.WeightsMissing)
+		}
 		w.owe(d, e)
 	}
 	for _, o := range out.Fetch {
@@ -375,7 +385,11 @@ func (w *world) drive(out *Output) {
 	for _, o := range out.Transfer {
 		d := w.takes(14)
 		e := &Transferred{Order: o, Begin: w.now, End: w.now.Add(d)}
-		if o.Dropping == nil {
+		if w.ended(o.GPU) && o.Action.Kind == protocol.LoadWeights {
+			d, e.Refused = quick, protocol.Refusal(protocol.ExecutorLost)
+		} else if w.ended(o.GPU) {
+			d = quick
+		} else if o.Dropping == nil {
 			e.Refused = w.fault()
 		} else if len(o.Dropping) > 0 && w.one(10) {
 			e.Refused, e.Kept = protocol.Refusal(protocol.BackendError), o.Dropping[:1]

@@ -43,7 +43,7 @@ var Cores = []Core{
 		&frontdoor.Tick{}),
 	coreWith(orders, "work", newWorker, (*work.Worker).Step,
 		&work.Received{}, &work.Input{}, &work.Staged{}, &work.Executed{}, &work.Fetched{}, &work.Transferred{},
-		&work.ModelRead{}, &work.ClockReading{}, &work.Stop{}, &work.Abandon{}, &work.Tick{}),
+		&work.ModelRead{}, &work.ExecutorLost{}, &work.ExecutorReady{}, &work.ClockReading{}, &work.Stop{}, &work.Abandon{}, &work.Tick{}),
 }
 
 // coreOf describes a core by how it is made and stepped, and its events, which stand for

@@ -109,6 +109,8 @@ func execute(t testing.TB, o work.Observer) {
 	h.act(protocol.Action{Kind: protocol.ClearCache, GPU: -1, Models: []string{"a", "b"}})
 	h.done(3, 0, nil)
 	h.done(3, 0, nil)
+	h.step(&work.ExecutorLost{})
+	h.step(&work.ExecutorReady{})
 	h.step(&work.Tick{})
 	h.step(&work.Stop{})
 	h.step(&work.Abandon{})
@@ -142,6 +144,9 @@ func executeAnything(o work.Observer, rng *rand.Rand) *host {
 			h.act(protocol.Action{Kind: []protocol.Kind{protocol.LoadWeights, protocol.EvictWeights}[rng.IntN(2)], GPU: rng.IntN(2), Model: "a"})
 		case n == 17 && rng.IntN(5) == 0:
 			h.act(protocol.Action{Kind: protocol.ClearCache, GPU: -1, Models: []string{"a", "b", "c"}[:rng.IntN(4)]})
+		case n == 18 && rng.IntN(5) == 0:
+			h.step(&work.ExecutorLost{GPU: rng.IntN(2), Executor: uint32(rng.IntN(4))})
+			h.step(&work.ExecutorReady{GPU: rng.IntN(2)})
 		case n == 18:
 			h.step(&work.ClockReading{Epoch: uint64(1 + h.events/900), Asked: h.now - 1, Answered: h.now, Remote: h.now + 1000})
 		case n == 19:

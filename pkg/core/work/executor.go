@@ -1,0 +1,75 @@
+package work
+
+import (
+	"fmt"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// A GPU may be executed for by a process of its own, its executor. When the process ends,
+// the weights that it held are gone, what it executed or copied ends with EXECUTOR_LOST,
+// and the GPU is down until the next process is ready. A backend without such processes
+// never reports one.
+
+// has reports whether the worker has a GPU of this index.
+func (w *Worker) has(gpu int) bool { return gpu >= 0 && gpu < len(w.gpus) }
+
+// begun notes when an order began, and with which executor.
+func (g *gpu) begun(o *Order) { o.started, o.executor = g.worker.now, g.executor }
+
+// executorLost drops the weights that a process held, once for each process.
+func (g *gpu) executorLost(number uint32) {
+	if number < g.executor {
+		return
+	}
+	g.executor, g.down = number+1, true
+	g.pages.Lose()
+}
+
+// lostWith takes an order's EXECUTOR_LOST as a report about the process with which the
+// order began; the driver's own report may come later.
+func (g *gpu) lostWith(o *Order, refused *protocol.Error) {
+	if refused != nil && refused.Code == protocol.ExecutorLost {
+		g.executorLost(o.executor)
+	}
+}
+
+// notBlamed replaces EXECUTOR_LOST where the order did not execute when the process ended:
+// its inputs or outputs were being copied. Only what executed may have ended the process.
+func notBlamed(refused *protocol.Error) *protocol.Error {
+	if refused.Code == protocol.ExecutorLost {
+		return protocol.Errorf(protocol.Cancelled, "the executor ended before the action's inputs or outputs were copied")
+	}
+	return refused
+}
+
+// stalled says why a GPU gets nothing done, "" if it does. An execution of unknown duration
+// does not count.
+func (g *gpu) stalled() string {
+	if g.down {
+		return "its executor ended, and the next one is not ready"
+	}
+	o := g.orders[g.executions.Running()]
+	if o == nil || o.Action.Expected <= 0 {
+		return ""
+	}
+	since := g.worker.now.Sub(o.started)
+	if since <= o.Action.Expected+g.worker.config.StallAfter {
+		return ""
+	}
+	return fmt.Sprintf("executes %s for %v, expected %v", o.Action.Model, since.Round(time.Millisecond), o.Action.Expected.Round(10*time.Microsecond))
+}
+
+// beats returns the GPUs' part of the heartbeat, nil if there is nothing to say.
+func (w *Worker) beats() []protocol.GPUBeat {
+	beats, said := make([]protocol.GPUBeat, len(w.gpus)), false
+	for i, g := range w.gpus {
+		beats[i] = protocol.GPUBeat{Stalled: g.stalled() != "", Executor: g.executor}
+		said = said || beats[i] != protocol.GPUBeat{}
+	}
+	if !said {
+		return nil
+	}
+	return beats
+}
