@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,8 +28,22 @@ type inferCommand struct {
 	SLO       time.Duration `name:"slo" default:"100ms" env:"-" help:"The latency target, at most 1h."`
 	Count     int           `default:"1" env:"-" help:"How many requests to send; more than one give a table."`
 	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time."`
-	Wait      time.Duration `default:"11s" env:"-" help:"How long to wait for activation on top of the SLO."`
 	Trace     string        `name:"traceparent" env:"TRACEPARENT" placeholder:"CONTEXT" help:"The span of a trace that the requests belong to, as in W3C Trace Context."`
+	ask.WaitFlags
+
+	// patience is how long a request may wait for activation in the stack, on top of the
+	// SLO.
+	patience time.Duration
+}
+
+// inBuffer is how long a request waits in the stack's startup buffer, by default, and a
+// little more.
+const inBuffer = 11 * time.Second
+
+// Help says when requests are sent.
+func (i *inferCommand) Help() string {
+	return `Requests are sent once the stack is ACTIVE. With --no-wait they are sent at once: before
+activation they wait in the stack, for the controller's --buffer-timeout (10s).`
 }
 
 // Run sends the requests and prints one answer, or a table of many.
@@ -46,6 +61,9 @@ func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 		return err
 	}
 	defer stack.Close()
+	if err := i.wait(ctx, stack, con); err != nil {
+		return cli.Interrupted(ctx, err)
+	}
 	request, err := i.request(ctx, stack)
 	if err != nil {
 		return cli.Interrupted(ctx, err)
@@ -53,7 +71,7 @@ func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if i.Count > 1 {
 		return i.table(ctx, c, con, stack, request)
 	}
-	response, refused := stack.Infer(ctx, i.Model, request, i.Wait)
+	response, refused := stack.Infer(ctx, i.Model, request, i.patience)
 	if refused != nil {
 		return cli.Interrupted(ctx, refused)
 	}
@@ -64,6 +82,41 @@ func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 	printResponse(con.Out, response)
 	return nil
 }
+
+// wait waits until the stack serves, and says why. A stack that does not say its stage is
+// sent the request: it may serve without a controller.
+func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.Console) error {
+	i.patience = inBuffer
+	if !i.Waits(true) {
+		i.patience = i.AtMost(inBuffer)
+		return nil
+	}
+	first, cancel := context.WithTimeout(ctx, firstState)
+	s, refused := stack.State(first)
+	cancel()
+	if refused != nil || ask.Serves(s) {
+		return nil
+	}
+	fmt.Fprintln(con.Err, "The stack does not serve yet: the request is sent once it is ACTIVE; --no-wait sends it now.")
+	if s.Stage == protocol.AwaitingModels {
+		fmt.Fprintln(con.Err, ask.WaitsFor(s))
+	}
+	bounded, cancel := i.Bound(ctx)
+	defer cancel()
+	return ask.AwaitActive(bounded, stack, con, s, func(s *protocol.StackState) error {
+		if s.Stage < protocol.Profiling {
+			return nil
+		}
+		list, refused := stack.Models(bounded)
+		if refused != nil || slices.ContainsFunc(list.Models, func(m protocol.ModelState) bool { return m.Name == i.Model }) {
+			return nil
+		}
+		return protocol.Errorf(protocol.UnknownModel, "no model is called %q, and loading has ended", i.Model)
+	})
+}
+
+// firstState bounds the question whether the stack serves.
+const firstState = 3 * time.Second
 
 // request returns the request that the flags describe.
 func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*protocol.InferRequest, error) {
@@ -95,8 +148,8 @@ func (i *inferCommand) check() error {
 	if i.SLO <= 0 || i.SLO > protocol.MaxSLO {
 		return cli.Usagef("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)
 	}
-	if i.Wait < 0 {
-		return cli.Usagef("--wait is %v; it must not be negative", i.Wait)
+	if err := i.Check(); err != nil {
+		return err
 	}
 	if i.Trace != "" && !trace.IsTraceparent(i.Trace) {
 		return cli.Usagef("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)
@@ -150,7 +203,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	for range i.Par {
 		senders.Go(func() {
 			for range next {
-				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.Wait)
+				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.patience)
 				if refused != nil && ctx.Err() != nil {
 					continue // the client gave up; the stack did not fail
 				}

@@ -6,7 +6,9 @@ import (
 	"io"
 	"time"
 
+	"clockwork/cmd/clockwork/ask"
 	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 )
 
@@ -15,31 +17,103 @@ type loadCommand struct {
 	Copies  int           `default:"1" env:"-" help:"How many copies, each with weights of its own, called NAME-1, NAME-2, ...; at most 4096."`
 	Name    string        `env:"-" help:"The model's name; by default the last part of the path."`
 	Timeout time.Duration `default:"90s" env:"-" help:"How long to wait for the answer."`
+	ask.WaitFlags
 }
 
-// Run sends the load request and waits for the answer.
+// Help says what a load begins.
+func (l *loadCommand) Help() string {
+	return `Loading closes when no load was asked for or pending for the controller's --load-idle
+(10s); then every model is measured, and then the stack serves. On a terminal, load
+waits for that: load further models in another terminal meanwhile, or with --no-wait.`
+}
+
+// Run sends the load request, waits for the answer, and on a terminal until the stack
+// serves.
 func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err := l.check(); err != nil {
 		return err
 	}
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, l.Timeout)
-	defer cancel()
 	stack, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
+	reply, err := l.load(ctx, stack)
+	if err != nil {
+		return cli.Interrupted(ctx, err)
+	}
+	wait := l.Waits(con.TTY)
+	if !c.JSON {
+		printLoad(con.Out, reply)
+	}
+	state, refused := stack.State(ctx)
+	switch {
+	case wait && refused != nil:
+		return cli.Interrupted(ctx, refused)
+	case wait:
+		err = l.wait(ctx, stack, con, reply, state)
+	case refused == nil && !c.JSON:
+		_, err = fmt.Fprintln(con.Out, nextText(state))
+	}
+	if c.JSON && err == nil {
+		return cli.PrintJSON(con.Out, reply)
+	}
+	return err
+}
+
+// load sends the request and waits for its answer.
+func (l *loadCommand) load(ctx context.Context, stack *client.Client) (*protocol.LoadReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	defer cancel()
 	reply, refused := stack.Load(ctx, protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &l.Copies})
+	if refused != nil {
+		return nil, refused
+	}
+	return reply, nil
+}
+
+// wait waits until the stack serves the models that were loaded.
+func (l *loadCommand) wait(ctx context.Context, stack *client.Client, con *cli.Console, reply *protocol.LoadReply, s *protocol.StackState) error {
+	bounded, cancel := l.Bound(ctx)
+	defer cancel()
+	if err := ask.AwaitActive(bounded, stack, con, s, func(*protocol.StackState) error { return nil }); err != nil {
+		return cli.Interrupted(ctx, err)
+	}
+	models, refused := stack.Models(ctx)
 	if refused != nil {
 		return cli.Interrupted(ctx, refused)
 	}
-	if c.JSON {
-		return cli.PrintJSON(con.Out, reply)
+	return areServed(models, reply.Models)
+}
+
+// areServed returns an error if one of the models is not served.
+func areServed(list *protocol.ModelList, names []string) error {
+	models := map[string]*protocol.ModelState{}
+	for i := range list.Models {
+		models[list.Models[i].Name] = &list.Models[i]
 	}
-	printLoad(con.Out, reply)
+	for _, name := range names {
+		switch m := models[name]; {
+		case m == nil:
+			return protocol.Errorf(protocol.UnknownModel, "%s was loaded, and is not among the models that are served", name)
+		case m.Quarantined != "":
+			return protocol.Errorf(protocol.ModelQuarantined, "%s is not served: %s", name, m.Quarantined)
+		}
+	}
 	return nil
+}
+
+// nextText says what follows a load.
+func nextText(s *protocol.StackState) string {
+	switch {
+	case ask.Serves(s):
+		return "The stack is ACTIVE: the model is served."
+	case s.Stage == protocol.Loading:
+		return ask.WaitsFor(s) + ".\nThen every model is measured, and then served; load --wait and infer wait for that."
+	}
+	return ask.WaitsFor(s) + "."
 }
 
 // check refuses flags that are invalid for any stack.
@@ -54,7 +128,7 @@ func (l *loadCommand) check() error {
 	case l.Timeout <= 0:
 		return cli.Usagef("--timeout is %v; it must be positive", l.Timeout)
 	}
-	return nil
+	return l.Check()
 }
 
 func printLoad(w io.Writer, reply *protocol.LoadReply) {

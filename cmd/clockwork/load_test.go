@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"clockwork/pkg/protocol"
@@ -19,4 +20,38 @@ loaded 2 copies: m-1 to m-2
   batches [1 2]
   weights 7 pages a copy
 `, out.String())
+}
+
+func TestLoadWaitsUntilTheStackServes(t *testing.T) {
+	address := command.FreeAddress(t)
+	url := "nats://" + address
+	t.Setenv("NATS_URL", url)
+	ended := make(chan int, 1)
+	go func() {
+		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--scale", "0.1")
+		ended <- code
+	}()
+	command.AwaitStage(t, url, protocol.AwaitingModels)
+	code, stdout, stderr := invoke(t, "infer", "googlenet", "--wait-timeout", "1ms")
+	if code != 1 || !strings.Contains(stderr, "clockwork load PATH") {
+		t.Errorf("infer without any model: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, _ = invoke(t, "load", "zoo/resnet50_v2")
+	if code != 0 || !strings.Contains(stdout, "loading closes in") {
+		t.Errorf("load does not say what comes next: exit code %d\n%s", code, stdout)
+	}
+	code, stdout, stderr = invoke(t, "load", "zoo/googlenet", "--wait")
+	if code != 0 || !strings.Contains(stderr, "ACTIVE  requests are served") {
+		t.Errorf("load --wait: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = invoke(t, "infer", "unheard_of")
+	if code != 1 || !strings.Contains(stderr, "UNKNOWN_MODEL") {
+		t.Errorf("infer of a model that is not there: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil { // up waits for it
+		t.Fatal(err)
+	}
+	if code := <-ended; code != 0 {
+		t.Errorf("up ended with exit code %d", code)
+	}
 }

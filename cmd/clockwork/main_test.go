@@ -34,7 +34,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"infer m --slo 0s", "--slo is 0s; it must be positive and at most 1h"},
 		{"infer m --slo 2h", "at most 1h"},
 		{"infer m --slo", "got nothing"},
-		{"infer m --wait -1s", "--wait is -1s"},
+		{"infer m --wait-timeout -1s", "--wait-timeout is -1s"},
 		{"infer Not.A.Name", "no model's name"},
 		{"infer m --generated --input main.go", "Run clockwork infer --help"},
 		{"infer m --input nowhere", "no such file"},

@@ -30,7 +30,8 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		{"ls", 0, "no models"},
 		{"load zoo/unheard_of", 1, "MODEL_NOT_FOUND"},
 		{"load zoo/googlenet --copies 2", 0, "googlenet-1 to googlenet-2"},
-		{"infer googlenet-1 --slo 2s", 0, "for activation"}, // it waits in the buffer
+		{"infer googlenet-1 --slo 2s --no-wait", 0, "for activation"}, // it waits in the buffer
+		{"infer googlenet-1 --slo 2s", 0, "answered in"},
 		{"infer googlenet-2 --slo 2s --generated", 0, "answered in"},
 		{"infer googlenet-2 --slo 2s --items 3", 0, "FP32[3,1000]"},
 		{"infer googlenet-2 --slo 2s --input main.go", 1, "neither a request nor a multiple"},
