@@ -164,9 +164,9 @@ func (d *FrontDoor) open() error {
 func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
-	s := d.core.Snapshot()
+	s, last := d.core.Snapshot(), d.core.LastEpoch()
 	d.unlock(ended)
-	return protocol.Heartbeat{Incarnation: d.id, Epoch: s.Epoch, State: "open", InFlight: s.InFlight}
+	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: "open", InFlight: s.InFlight}
 }
 
 // submit sends a batch of submissions, without those answered in the meantime.

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -98,6 +99,8 @@ func (t *term) say(n sched.Note) {
 		log.Warn("answering for a lost front door", "frontdoor", n.ID, "requests", n.Count)
 	case sched.NoteTooManyWaiting:
 		log.Warn("too many open requests: if a front door dies, some of its requests get no answer", "limit", n.Count)
+	case sched.NoteEpochDoubted:
+		t.bus.Doubt(fmt.Sprintf("%s names epoch %d, this is %d", n.ID, n.Epoch, t.epoch.Load()))
 	case sched.NoteForgotten:
 		log.Warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}

@@ -44,6 +44,7 @@ type Service struct {
 	broker bus.Config
 	id     uint64
 	term   atomic.Pointer[term] // nil without the lease
+	seen   atomic.Uint64        // the highest epoch of another scheduler
 
 	predicted *livestats.Scheduler
 }
@@ -69,6 +70,11 @@ func (s *Service) Run(ctx context.Context) error {
 	heartbeats := b.StartHeartbeats(protocol.Scheduler, name, s.heartbeat)
 	defer heartbeats.Stop()
 	defer s.config.Telemetry.Register(s.source(b))()
+	others, err := b.OnHeartbeats(protocol.Scheduler, s.onScheduler)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = others.Unsubscribe() }() // the subscription ends with the connection at the latest
 	stop, err := s.startLiveStats(b)
 	if err != nil {
 		return err
@@ -79,7 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if err != nil {
 			return nil // ctx ended while another scheduler was active
 		}
-		t, err := newTerm(s.config, s.id, b, lease.Epoch())
+		t, err := newTerm(s.config, s.id, b, lease.Epoch(), s.seen.Load())
 		if err == nil {
 			t.reportPredictions(s.predicted)
 			err = t.serve(ctx, lease, func() { s.term.Store(t); heartbeats.Now() })
@@ -91,6 +97,20 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// onScheduler notes the epochs of other schedulers: what a worker says of one counts only
+// with such a witness.
+func (s *Service) onScheduler(h protocol.Heartbeat) {
+	if h.ID == protocol.DoorName(s.id) {
+		return
+	}
+	if seen := s.seen.Load(); h.Epoch > seen && protocol.CredibleEpoch(seen, h.Epoch) {
+		s.seen.Store(h.Epoch) // heartbeats come one by one
+	}
+	if t := s.term.Load(); t != nil {
+		t.take(&sched.SchedulerBeat{Heartbeat: h})
+	}
 }
 
 // heartbeat returns that of the current term, or a standby's.

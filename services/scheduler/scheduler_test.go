@@ -94,8 +94,20 @@ func TestAFencedSchedulerBeginsANewEpoch(t *testing.T) {
 		}
 		return nil
 	})
-	d.submit("a", bustest.Wait)
-	d.await(s, protocol.SchedulerReady) // it gave the lease back and took it again
+	refused := d.submit("a", bustest.Wait)
+	for x := bustest.Next(t, "a refusal", d.dispatches); x.ID != refused || x.Kind != protocol.Refuse; {
+		x = bustest.Next(t, "a refusal", d.dispatches)
+	}
+	if !s.term.Load().active.Load() {
+		t.Fatal("the word of a worker alone ended the term")
+	}
+	other := protocol.Heartbeat{Incarnation: 9, Epoch: old.Epoch + 1, State: protocol.SchedulerReady}
+	if err := d.bus.Control.Publish(d.bus.Subjects.Heartbeat(protocol.Scheduler, "9"), wire.Heartbeat.Encode(&other)); err != nil {
+		t.Fatal(err)
+	}
+	for h := old; h.State != protocol.SchedulerReady || h.Incarnation != s.id; h = bustest.Next(t, "a heartbeat", d.beats) {
+		d.submit("a", bustest.Wait) // until it gives the lease back, and takes it again
+	}
 	d.activate(w)
 	if h := d.await(s, protocol.SchedulerActive); h.Epoch <= old.Epoch {
 		t.Errorf("epoch %d after %d", h.Epoch, old.Epoch)

@@ -68,7 +68,7 @@ const (
 	queryWait     = 2 * time.Second
 )
 
-func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
+func newTerm(config Config, id uint64, b *bus.Bus, epoch, seen uint64) (*term, error) {
 	core, err := sched.New(config.Policy, config.Core)
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		wake:    protocol.Never,
 		missed:  missedBy(b),
 	}
-	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
+	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Seen: seen, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
 	observers := t.observers(config)
 	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
 	t.core.Observe = observers.Step

@@ -51,6 +51,7 @@ type Bus struct {
 	bound    bool
 	denied   LogLimiter
 	ignored  LogLimiter // requests whose reply subject is not a client's
+	doubted  LogLimiter // epochs that cannot be one
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }

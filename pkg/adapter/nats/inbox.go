@@ -2,6 +2,13 @@ package bus
 
 import "time"
 
+// Doubt logs what a core ignored since its epoch cannot be one: at most one line a second.
+func (b *Bus) Doubt(what string) {
+	if count := b.doubted.Add(time.Now()); count > 0 {
+		b.Log.Warn("ignored: nobody else has seen that epoch", "count", count, "latest", what)
+	}
+}
+
 // MayReplyTo reports whether a client may be answered on a subject, and logs the
 // requests for which it may not.
 func (b *Bus) MayReplyTo(reply string) bool {

@@ -84,6 +84,9 @@ func (o *Offset) Epoch() uint64 {
 	return o.epoch
 }
 
+// Newest returns the epoch of the readings, however few they are, 0 while there are none.
+func (o *Offset) Newest() uint64 { return o.epoch }
+
 // Ahead returns how far the scheduler's clock is ahead, and the error bound of
 // that. Both are valid only while Epoch is not 0.
 func (o *Offset) Ahead() (by, give time.Duration) { return o.best.offset, o.best.roundTrip / 2 }

@@ -26,6 +26,9 @@ type Output struct {
 	// Foreign is the request of an output that came from a worker which was not given
 	// it: ignored, for the log.
 	Foreign *Request
+	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
+	// log.
+	Doubted string `json:",omitempty"`
 	// Wake is when a Tick is due at the latest; Never for none.
 	Wake protocol.Time
 }

@@ -168,6 +168,7 @@ func (t *Term) frontDoorBeat(h protocol.Heartbeat) {
 	if err != nil {
 		return
 	}
+	t.witness(h.ID, h.Epoch)
 	t.doors.watch.Beat(h)
 	t.doors.heard(t.now, door)
 }

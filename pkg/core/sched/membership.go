@@ -59,8 +59,11 @@ func (t *Term) expect(w protocol.WorkerState) {
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
 		return
 	}
+	believed := max(t.epoch, t.seen)
 	waiting, waits := m.joining[w.ID]
 	switch {
+	case w.Epoch > believed && (t.started || !protocol.CredibleEpoch(believed, w.Epoch)):
+		t.note(Note{Kind: NoteEpochDoubted, ID: w.ID, Epoch: w.Epoch})
 	case waits && waiting.Incarnation != w.Incarnation && m.synced[w.ID].incarnation == waiting.Incarnation:
 	case !waits && len(m.joining) >= maxFollowed:
 		t.note(Note{Kind: NoteTooManyWorkers, ID: w.ID, Count: len(m.joining)})

@@ -52,6 +52,8 @@ var faults = []planted.Fault{
 	{"lost a heartbeat too early", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent >= LostTicks {"},
 	{"lost a heartbeat too late", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent > LostTicks+1 {"},
 	{"a newer epoch is not minded", "term.go", "	if e.Epoch > t.epoch {\n", "	if false {\n"},
+	{"a worker's word ends a term", "term.go", "	if e.Epoch > max(t.epoch, t.seen) {\n", "	if false {\n"},
+	{"an absurd epoch is exceeded", "term.go", "		if protocol.CredibleEpoch(max(t.epoch, t.seen), w.Epoch) {\n", "		if w.Epoch < 1<<64-1 {\n"},
 	{"the own epoch is a newer one", "term.go", "	if e.Epoch > t.epoch {\n", "	if e.Epoch >= t.epoch {\n"},
 	{"a lost front door is not looked after", "frontdoor_ledger.go", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n		t.doors.schedule()\n", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n"},
 	{"claims are not heard", "frontdoor_ledger.go", "	t.doors.strike(e.FrontDoor, e.Answered)\n", ""},

@@ -32,9 +32,13 @@ type Term struct {
 	// now is the time of the current step; it never goes back.
 	now protocol.Time
 
-	// epoch is that of the lease, or one above the highest that a worker had seen at the
-	// start, if that is not lower.
+	// epoch is that of the lease, or one above the highest that a worker, a scheduler or a
+	// front door had seen at the start, if that is not lower.
 	epoch uint64
+	// seen is the highest epoch that a scheduler or a front door had, as far as this
+	// process has heard. What a worker says of a higher one is not believed during the
+	// term: all that it could be is a lie.
+	seen uint64
 	// started: the core has got its Activate. active: requests are served. resigned: the
 	// lease is being given up.
 	started  bool
@@ -64,6 +68,9 @@ type TermConfig struct {
 	// Epoch is the epoch of the lease. Issuer is the random identity of the term; every
 	// action carries it.
 	Epoch, Issuer uint64
+	// Seen is the highest epoch of another scheduler that this process has heard of, 0 for
+	// none.
+	Seen uint64
 	// Question is the number above which the questions to the broker are numbered. It is
 	// random, so that an answer to another scheduler's question is not mistaken.
 	Question uint64
@@ -77,7 +84,7 @@ const clockWait = 2 * time.Second
 // NewTerm returns a term that expects Started. The core must not have been stepped.
 func NewTerm(core Core, config TermConfig) *Term {
 	return &Term{
-		config: config, core: core, epoch: config.Epoch, clocksDue: protocol.Never, coreWake: protocol.Never,
+		config: config, core: core, epoch: config.Epoch, seen: config.Seen, clocksDue: protocol.Never, coreWake: protocol.Never,
 		workers: newMembership(), doors: newFrontDoors(config.Question),
 	}
 }
@@ -109,6 +116,8 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 		t.workerBeat(e.Heartbeat)
 	case *WorkerAnswered:
 		t.workerAnswered(e)
+	case *SchedulerBeat:
+		t.witness(e.ID, e.Epoch)
 	case *FrontDoorBeat:
 		t.frontDoorBeat(e.Heartbeat)
 	case *NoResponders:
@@ -169,11 +178,15 @@ func (t *Term) start(state protocol.ClockworkState) {
 		t.startAgain(state)
 		return
 	}
+	// The lease's store may have been lost, but others remember the epochs.
+	highest := t.seen
 	for _, w := range state.Workers {
-		// The lease's store was lost, but the workers remember their epochs.
-		if w.Epoch >= t.epoch && w.Epoch < maxEpoch {
-			t.epoch = w.Epoch + 1
+		if protocol.CredibleEpoch(max(t.epoch, t.seen), w.Epoch) {
+			highest = max(highest, w.Epoch)
 		}
+	}
+	if highest >= t.epoch {
+		t.epoch = highest + 1
 	}
 	t.started, t.models, t.clocksDue = true, state.Models, t.now.Add(clockWait)
 	workers := state.Workers
@@ -186,8 +199,14 @@ func (t *Term) start(state protocol.ClockworkState) {
 	t.admit()
 }
 
-// maxEpoch is above every epoch; a worker's state with this value is invalid.
-const maxEpoch = 1<<64 - 1
+// witness notes an epoch that a scheduler or a front door has, unless it cannot be one.
+func (t *Term) witness(id string, epoch uint64) {
+	if !protocol.CredibleEpoch(max(t.epoch, t.seen), epoch) {
+		t.note(Note{Kind: NoteEpochDoubted, ID: id, Epoch: epoch})
+		return
+	}
+	t.seen = max(t.seen, epoch)
+}
 
 // startAgain takes a repeated start, which may name workers whose announcements were
 // lost. Other models mean that the store was lost and the stack started again; the term
@@ -216,9 +235,14 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 	return true
 }
 
-// result passes a result to the core. A worker with a newer epoch means that another
-// scheduler was elected, so the term resigns.
+// result passes a result to the core. A worker with a newer epoch that others have too
+// means that another scheduler was elected, so the term resigns. A worker's word alone
+// would end every term in turn.
 func (t *Term) result(e *Result) {
+	if e.Epoch > max(t.epoch, t.seen) {
+		t.note(Note{Kind: NoteEpochDoubted, ID: e.Worker, Epoch: e.Epoch})
+		e.Epoch = t.epoch
+	}
 	if e.Code != protocol.OK && e.Message == "" { // the message becomes part of the clients' errors
 		e.Message = e.Code.Row().Sentence
 	}

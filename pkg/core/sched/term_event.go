@@ -26,7 +26,10 @@ type WorkerAnswered struct {
 	State       *protocol.WorkerState
 }
 
-// FrontDoorBeat is a front door's heartbeat.
+// SchedulerBeat is the heartbeat of another scheduler.
+type SchedulerBeat struct{ protocol.Heartbeat }
+
+// FrontDoorBeat is a front door's heartbeat, with the epoch of the last active scheduler.
 type FrontDoorBeat struct{ protocol.Heartbeat }
 
 // AnswersReported is a SubmissionBatch without its requests, which follow as Submitted in
@@ -61,6 +64,7 @@ func (*Started) termEvent()         {}
 func (*WorkerAnnounced) termEvent() {}
 func (*WorkerBeat) termEvent()      {}
 func (*WorkerAnswered) termEvent()  {}
+func (*SchedulerBeat) termEvent()   {}
 func (*FrontDoorBeat) termEvent()   {}
 func (*AnswersReported) termEvent() {}
 func (*Submitted) termEvent()       {}
@@ -126,6 +130,8 @@ type Note struct {
 	ID string
 	// Count has the meaning that the kind gives it.
 	Count int
+	// Epoch is that of NoteEpochDoubted.
+	Epoch uint64
 }
 
 // NoteKind is one of the kinds of this file.
@@ -154,4 +160,7 @@ const (
 	// NoteForgotten: messages of front doors may have been missed. If these front doors
 	// are lost, Count requests get no answer.
 	NoteForgotten
+	// NoteEpochDoubted: ID names an epoch that nobody else has seen, or that cannot be
+	// one. It is ignored; a worker that obeys it is of no use and does not join.
+	NoteEpochDoubted
 )

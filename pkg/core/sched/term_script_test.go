@@ -19,7 +19,8 @@ import (
 //	start <models> <worker>[:<epoch it obeys>]...   models are letters
 //	announce <worker>     beat <worker> <clock epoch> [stopping <in flight>]
 //	state-of <worker> [none]             what came of asking a worker
-//	door <front door>                    its heartbeat
+//	door <front door> [<epoch>]          its heartbeat
+//	scheduler <id> <epoch>               another scheduler's heartbeat
 //	submit <request> <budget ms> <reply> [json]
 //	answers <front door> <number>...     it claims these
 //	nobody <front door> <question>       nobody listens; questions count from 1
@@ -160,7 +161,13 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		return answer
 	case "door":
 		door := s.number(f[1])
-		return &FrontDoorBeat{protocol.Heartbeat{ID: protocol.DoorName(door), Incarnation: door}}
+		h := protocol.Heartbeat{ID: protocol.DoorName(door), Incarnation: door}
+		if len(f) > 2 {
+			h.Epoch = s.number(f[2])
+		}
+		return &FrontDoorBeat{h}
+	case "scheduler":
+		return &SchedulerBeat{protocol.Heartbeat{ID: f[1], Epoch: s.number(f[2])}}
 	case "submit":
 		door, seq, _ := strings.Cut(f[1], ".")
 		budget, err := time.ParseDuration(f[2] + "ms")
@@ -192,7 +199,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 var noteNames = map[NoteKind]string{
 	NoteStarted: "started, workers", NoteActive: "active, workers", NoteWorkerJoined: "worker joined", NoteWorkerLeft: "worker left",
 	NoteWorkerLost: "worker lost", NoteTooManyWorkers: "too many workers", NoteFrontDoorLost: "front door lost", NoteAnswering: "answering",
-	NoteTooManyWaiting: "too many wait", NoteForgotten: "forgotten",
+	NoteTooManyWaiting: "too many wait", NoteForgotten: "forgotten", NoteEpochDoubted: "epoch doubted",
 }
 
 func (s *termStage) step(now protocol.Time, e TermEvent) {
@@ -212,7 +219,7 @@ func (s *termStage) step(now protocol.Time, e TermEvent) {
 		}
 	}
 	for _, n := range out.Notes {
-		fmt.Fprintf(b, "note: %s %s %d\n", noteNames[n.Kind], n.ID, n.Count)
+		fmt.Fprintf(b, "note: %s %s %d\n", noteNames[n.Kind], n.ID, max(uint64(n.Count), n.Epoch))
 	}
 	if out.Activated {
 		b.WriteString("beat now\n")

@@ -110,6 +110,10 @@ func (x *wWorker) order(s *wScheduler, a protocol.Action) {
 			}
 		}
 		r.Epoch = x.obeys
+		if w.faulty() && w.chance(0.01) { // it lies: no scheduler has had that epoch
+			r.Epoch = []uint64{w.lease.epoch + 1, 1<<64 - 2}[w.RNG.IntN(2)]
+			w.happened.lies++
+		}
 		w.loose(s.On(func() {
 			if s.term != nil && s.term.config.Issuer == r.Issuer {
 				s.step(&Result{r})
@@ -162,6 +166,8 @@ func (c *wController) schedulerBeat(h protocol.Heartbeat) {
 			state.Workers = append(state.Workers, w)
 		}
 	}
+	// One more that nobody ever sees, whose epoch would leave none for the next scheduler.
+	state.Workers = append(state.Workers, protocol.WorkerState{ID: "w3", Incarnation: 1, Epoch: 1<<64 - 2})
 	c.w.loose(s.On(func() { s.step(&Started{state}) }))
 }
 
@@ -275,7 +281,7 @@ func (d *wDoor) beat() {
 		return
 	}
 	d.lastBeat = d.w.Now
-	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id}})
+	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id, Epoch: d.epoch}})
 }
 
 // cut breaks the connections; they are made again after a while.

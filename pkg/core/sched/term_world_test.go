@@ -35,21 +35,21 @@ func TestTermWorld(t *testing.T) {
 		termWorlds.add(w.happened)
 	}
 	t.Logf("%+v", termWorlds)
-	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 {
+	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 || h.lies == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", h)
 	}
 }
 
 // termHappened counts what a world's faults did.
 type termHappened struct {
-	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins int
+	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins, lies int
 }
 
 var termWorlds termHappened
 
 func (h *termHappened) add(o termHappened) {
-	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins} {
-		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins}[i]
+	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins, &h.lies} {
+		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins, o.lies}[i]
 	}
 }
 
@@ -153,7 +153,8 @@ type wScheduler struct {
 	deaf     protocol.Time
 	silent   map[string]int      // heartbeats due since a worker's last one
 	known    map[string][]uint64 // incarnations that were heard
-	newer    bool                // a worker showed a newer epoch
+	newer    bool                // a worker showed a newer epoch, which another scheduler has
+	seen     uint64              // the highest epoch of another scheduler
 	question uint64
 }
 
@@ -203,7 +204,13 @@ func (s *wScheduler) beat() {
 		}
 	}
 	for _, o := range w.schedulers {
-		w.loose(o.On(func() { o.standby.Heard(h.ID) }))
+		w.loose(o.On(func() {
+			o.standby.Heard(h.ID)
+			if o != s {
+				o.seen = max(o.seen, h.Epoch)
+				o.step(&SchedulerBeat{h})
+			}
+		}))
 	}
 	for _, d := range w.doors {
 		w.loose(d.On(func() { d.schedulerBeat(h) }))
@@ -233,7 +240,7 @@ func (s *wScheduler) campaign() {
 	s.question += 1000
 	s.core = &courier{known: map[protocol.RequestID]bool{}}
 	s.silent, s.known, s.newer = map[string]int{}, map[string][]uint64{}, false
-	s.term = NewTerm(s.core, TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: s.question, Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	s.term = NewTerm(s.core, TermConfig{Epoch: w.lease.epoch, Seen: s.seen, Issuer: w.lease.epoch, Question: s.question, Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.checkCore(e) }
 	s.beat()
 }
@@ -267,7 +274,10 @@ func (s *wScheduler) step(e TermEvent) {
 	if late, is := e.(*Submitted); is && late.Epoch != t.Epoch() && len(out.Verdicts) > 0 {
 		w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), late.Epoch)
 	}
-	if r, is := e.(*Result); is && r.Epoch > t.Epoch() {
+	if t.Epoch() > protocol.EpochStep {
+		w.broken("G7: %s begins epoch %d, the lease has had %d", s.id, t.Epoch(), w.lease.epoch)
+	}
+	if r, is := e.(*Result); is && r.Epoch > t.Epoch() && r.Epoch <= s.seen {
 		s.newer = true
 		w.happened.fenced++
 	}

@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"fmt"
 	"slices"
 
 	"clockwork/pkg/protocol"
@@ -167,6 +168,11 @@ func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quara
 // schedulerSeen requests an activation at once for a scheduler that newly got
 // the lease, and for any scheduler after Resend without an active one.
 func (m *Machine) schedulerSeen(e SchedulerSeen) {
+	if !protocol.CredibleEpoch(m.epoch, e.Epoch) {
+		m.out.Doubted = fmt.Sprintf("a scheduler of epoch %d, the last one seen is %d", e.Epoch, m.epoch)
+		return
+	}
+	m.epoch = max(m.epoch, e.Epoch)
 	a := &m.activation
 	if m.stage != protocol.Active {
 		return

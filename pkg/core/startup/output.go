@@ -27,6 +27,9 @@ type Output struct {
 	DropWorkers []string
 	// Events lack At; the shell adds the wall-clock time.
 	Events []protocol.Event
+	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
+	// log.
+	Doubted string `json:",omitempty"`
 	// StepDown: another controller moved the stage. This machine has answered all
 	// loads and outputs nothing more.
 	StepDown bool

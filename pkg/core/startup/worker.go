@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -165,6 +166,12 @@ func (m *Machine) query(w *worker) {
 func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	w := m.workers[s.ID]
 	if w == nil || w.incarnation != s.Incarnation || !w.waiting || w.dropped {
+		return
+	}
+	if !protocol.CredibleEpoch(m.epoch, s.Epoch) {
+		w.waiting, w.late = false, true
+		m.drop(w, &protocol.WorkerError{Code: protocol.InvalidAction,
+			Message: fmt.Sprintf("it says that it obeys epoch %d, the last one seen is %d", s.Epoch, m.epoch)})
 		return
 	}
 	first := !w.answered

@@ -135,6 +135,8 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.StaleIncarnation, "meant for incarnation %d of %s, this is %d", a.Incarnation, w.config.Name, w.config.Incarnation)
 	case a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU()):
 		return protocol.Errorf(protocol.StaleEpoch, "sent in epoch %d, this worker obeys %d", a.Epoch, w.epoch)
+	case !protocol.CredibleEpoch(w.newestEpoch(), a.Epoch):
+		return protocol.Errorf(protocol.InvalidAction, "it names epoch %d, the last one seen is %d", a.Epoch, w.newestEpoch())
 	}
 	w.epoch = max(w.epoch, a.Epoch)
 	switch {
@@ -182,8 +184,15 @@ func (w *Worker) target(o *Order) *protocol.Error {
 	return nil
 }
 
+// newestEpoch returns the highest epoch of an action or of a clock, 0 for none.
+func (w *Worker) newestEpoch() uint64 { return max(w.epoch, w.offset.Newest()) }
+
 // clockReading adds a reading to the clock offset.
 func (w *Worker) clockReading(e *ClockReading) {
+	if seen := w.newestEpoch(); !protocol.CredibleEpoch(seen, e.Epoch) {
+		w.out.Doubted = fmt.Sprintf("a clock of epoch %d, the last one seen is %d", e.Epoch, seen)
+		return
+	}
 	before, steps := w.offset.Epoch(), w.offset.Steps()
 	w.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
 	known := w.offset.Epoch()
