@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,9 +210,54 @@ func TestSubjectsKeepTheirTokens(t *testing.T) {
 	}
 }
 
+// TestNobodyIsAnsweredWhereHeMayNotSpeak: on no subject of the stack or the broker, and
+// with roles in no inbox but those of the roles that may ask, and of the asker where the
+// subject names it.
+func TestNobodyIsAnsweredWhereHeMayNotSpeak(t *testing.T) {
+	open, roles := Subjects{Prefix: "site.a"}, Subjects{Prefix: "site.a", Roles: true}
+	questions := []string{open.Infer("m"), open.InferBy("m", "alice"), open.Load(), open.Ls(), open.State(), open.Explain(Scheduler), open.Health(FrontDoor, "h"),
+		open.Health(Worker, "h"), open.Clock("w1"), open.SchedulerJoin(), "$SRV.PING", "$SRV.INFO.site_a.1"}
+	for _, asked := range questions {
+		for _, reply := range []string{"", "$KV.site_a_state.stage", "$JS.API.INFO", "$SYS.REQ.SERVER.PING", open.Action("w1"), open.Submit(1), open.Result("w1"),
+			"_R_.x", "a b", "a.*", "a.>", ">", "a..b", ".a", "a.", "a\tb"} {
+			if open.MayAnswer(asked, reply) || roles.MayAnswer(asked, reply) {
+				t.Errorf("%s is answered on %q", asked, reply)
+			}
+		}
+	}
+	inboxes := map[string]string{}
+	for user, inbox := range map[string]string{
+		"client": InboxPrefix("client", ""), "alice": InboxPrefix("client", "alice"), "gateway": InboxPrefix("gateway", ""), "operator": InboxPrefix("operator", ""),
+		"health": InboxPrefix("health", ""), "frontdoor": InboxPrefix("frontdoor", ""), "controller": InboxPrefix("controller", ""),
+		"scheduler": InboxPrefix("scheduler", ""), "profiler": InboxPrefix("profiler", ""), "worker": InboxPrefix("worker", ""), "w1": InboxPrefix("worker", "w1"),
+		"w2": InboxPrefix("worker", "w2"), "no role": "_INBOX", "not ours": "other",
+	} {
+		inboxes[user] = inbox + ".x.1"
+	}
+	may := map[string]string{
+		open.Infer("m"): "client gateway operator", open.InferBy("m", "alice"): "alice", open.Load(): "operator",
+		open.Ls(): "client alice gateway operator", open.State(): "client alice gateway operator health", open.Explain(Scheduler): "operator",
+		open.Health(FrontDoor, "h"): "operator health frontdoor controller", open.Health(Worker, "h"): "operator health worker w1 w2",
+		open.Clock("w1"): "worker w1", open.SchedulerJoin(): "controller", "$SRV.PING": "operator", "$SRV.INFO.site_a.1": "operator",
+	}
+	for _, asked := range questions {
+		for user, reply := range inboxes {
+			if want := slices.Contains(strings.Fields(may[asked]), user); roles.MayAnswer(asked, reply) != want {
+				t.Errorf("%s, asked with the inbox of %s: answered should be %v", asked, user, want)
+			}
+		}
+		if !open.MayAnswer(asked, inboxes["no role"]) {
+			t.Errorf("%s is not answered on a broker without roles", asked)
+		}
+	}
+	if roles.MayAnswer(open.Result("w1"), inboxes["operator"]) {
+		t.Error("what is no question is answered")
+	}
+}
+
 // TestATenantStandsInTheSubject, where the broker lets nobody else publish.
 func TestATenantStandsInTheSubject(t *testing.T) {
-	s := Subjects{"site.a"}
+	s := Subjects{Prefix: "site.a"}
 	for _, c := range []struct{ model, tenant, subject string }{
 		{"resnet50", "", "site.a.infer.resnet50"},
 		{"resnet50", "alice", "site.a.infer.resnet50.alice"},

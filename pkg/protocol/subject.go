@@ -30,7 +30,12 @@ const DefaultPrefix = "clockwork"
 //	<p>.health.<service>.<host>      clockwork healthcheck -> services on that host, with a reply
 //	<p>.clock.<worker>               worker -> scheduler, with a reply
 //	<p>.buffer.<model>               front door -> JetStream
-type Subjects struct{ Prefix string }
+type Subjects struct {
+	Prefix string
+	// Roles: the broker lets each user do only what its role needs, and gives it inboxes of
+	// its own (reply.go).
+	Roles bool `json:",omitempty"`
+}
 
 // Infer returns the subject of requests for a model.
 func (s Subjects) Infer(model string) string { return s.Prefix + ".infer." + model }
@@ -110,16 +115,6 @@ func (s Subjects) Clock(worker string) string { return s.Prefix + ".clock." + wo
 // Buffer is where requests for a model wait during startup; Buffer(">") is the subject
 // that the stream captures.
 func (s Subjects) Buffer(model string) string { return s.Prefix + ".buffer." + model }
-
-// IsClients reports whether a client may be answered on a subject: not on subjects of
-// the stack or the broker, since a client that may not publish there must not make us do
-// it, and not on an invalid subject.
-func (s Subjects) IsClients(reply string) bool {
-	if reply == "" || reply[0] == '$' || strings.HasPrefix(reply, s.Prefix+".") || strings.ContainsAny(reply, "*>") {
-		return false
-	}
-	return !strings.ContainsFunc(reply, func(r rune) bool { return r <= ' ' || r == 0x7f })
-}
 
 // Token returns the i-th token of a subject after the prefix, "" if there is none:
 // Token("clockwork.result.w1", 1) is "w1". Receivers take identities from subjects,

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
@@ -20,28 +18,14 @@ import (
 )
 
 // serve opens load, ls and state as NATS services.
-func (l *leader) serve(ctx context.Context) (micro.Service, error) {
-	service, err := micro.AddService(l.bus.Control, micro.Config{
-		Name:        strings.ReplaceAll(l.bus.Subjects.Prefix, ".", "_"),
-		Version:     "1.0.0",
-		Description: "Clockwork: loads models, shows models and state",
+func (l *leader) serve(ctx context.Context) (*bus.Service, error) {
+	service, err := l.bus.Serve("Clockwork: loads models, shows models and state", "1.0.0", []bus.Endpoint{
+		{Name: "load", Subject: l.bus.Subjects.Load(), Handle: func(m *nats.Msg) *protocol.Error { return l.onLoad(ctx, m) }},
+		{Name: "ls", Subject: l.bus.Subjects.Ls(), Handle: func(m *nats.Msg) *protocol.Error { return l.onLs(ctx, m) }},
+		{Name: "state", Subject: l.bus.Subjects.State(), Handle: func(m *nats.Msg) *protocol.Error { return l.onState(ctx, m) }},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open control endpoints: %w", err)
-	}
-	for _, e := range []struct {
-		name, subject string
-		handle        func(context.Context, micro.Request)
-	}{
-		{"load", l.bus.Subjects.Load(), l.onLoad},
-		{"ls", l.bus.Subjects.Ls(), l.onLs},
-		{"state", l.bus.Subjects.State(), l.onState},
-	} {
-		handler := micro.HandlerFunc(func(r micro.Request) { e.handle(ctx, r) })
-		if err := service.AddEndpoint(e.name, handler, micro.WithEndpointSubject(e.subject)); err != nil {
-			_ = service.Stop()
-			return nil, fmt.Errorf("open endpoint %s: %w", e.name, err)
-		}
 	}
 	return service, nil
 }
@@ -51,24 +35,23 @@ func (l *leader) serve(ctx context.Context) (micro.Service, error) {
 const maxLoad = 64 << 10
 
 // onLoad passes a load to the machine; answerLoad answers it later.
-func (l *leader) onLoad(ctx context.Context, r micro.Request) {
-	if n := len(r.Data()); n > maxLoad {
+func (l *leader) onLoad(ctx context.Context, m *nats.Msg) *protocol.Error {
+	if n := len(m.Data); n > maxLoad {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "a load may have %d bytes, got %d", maxLoad, n)
 		e.Got, e.Limit = int64(n), maxLoad
-		l.refuseNow(r, e)
-		return
+		return l.refuseNow(m, e)
 	}
 	var request protocol.LoadRequest
-	if fault := wire.DecodeBody(r.Data(), &request); fault != nil {
-		l.refuseNow(r, fault)
-		return
+	if fault := wire.DecodeBody(m.Data, &request); fault != nil {
+		return l.refuseNow(m, fault)
 	}
 	l.mu.Lock()
 	l.nextToken++
 	token := l.nextToken
-	l.loads[token] = pendingLoad{r, wire.EncodingOf(r.Data())}
+	l.loads[token] = m
 	l.mu.Unlock()
 	l.report(ctx, startup.LoadRequested{Token: token, Request: request})
+	return nil
 }
 
 func (l *leader) answerLoad(reply startup.Reply) {
@@ -80,10 +63,10 @@ func (l *leader) answerLoad(reply startup.Reply) {
 		return
 	}
 	if reply.Error != nil {
-		l.refuseControl(load.request, reply.Error)
+		l.refuseControl(load, reply.Error)
 		return
 	}
-	l.respond(load.request, reply.Reply)
+	l.respond(load, reply.Reply)
 }
 
 func (l *leader) refuseLoads(e *protocol.Error) {
@@ -95,8 +78,8 @@ func (l *leader) refuseLoads(e *protocol.Error) {
 	}
 }
 
-func (l *leader) onLs(ctx context.Context, r micro.Request) {
-	l.answer(r, func() (any, *protocol.Error) {
+func (l *leader) onLs(ctx context.Context, m *nats.Msg) *protocol.Error {
+	return l.answer(m, func() (any, *protocol.Error) {
 		list := protocol.ModelList{Models: []protocol.ModelState{}}
 		if !l.inTurn(ctx, func() { list.Models = append(list.Models, l.machine.Models()...) }) {
 			return nil, protocol.Refusal(protocol.ShuttingDown)
@@ -105,62 +88,55 @@ func (l *leader) onLs(ctx context.Context, r micro.Request) {
 	})
 }
 
-func (l *leader) onState(ctx context.Context, r micro.Request) {
-	l.answer(r, func() (any, *protocol.Error) { return l.describe(ctx) })
+func (l *leader) onState(ctx context.Context, m *nats.Msg) *protocol.Error {
+	return l.answer(m, func() (any, *protocol.Error) { return l.describe(ctx) })
 }
 
 // answer answers a request in a goroutine of its own; the number of these
 // goroutines is bounded.
-func (l *leader) answer(r micro.Request, reply func() (any, *protocol.Error)) {
+func (l *leader) answer(m *nats.Msg, reply func() (any, *protocol.Error)) *protocol.Error {
 	select {
 	case l.answering <- struct{}{}:
 	default:
-		l.refuseNow(r, protocol.Errorf(protocol.Overloaded, "too many control requests: %d are being answered", maxAnswering))
-		return
+		return l.refuseNow(m, protocol.Errorf(protocol.Overloaded, "too many control requests: %d are being answered", maxAnswering))
 	}
 	started := l.work.Start(func() {
 		defer func() { <-l.answering }()
 		body, fault := reply()
 		if fault != nil {
-			l.refuseControl(r, fault)
+			l.refuseControl(m, fault)
 			return
 		}
-		l.respond(r, body)
+		l.respond(m, body)
 	})
 	if !started {
-		l.refuseNow(r, protocol.Refusal(protocol.ShuttingDown))
+		return l.refuseNow(m, protocol.Refusal(protocol.ShuttingDown))
 	}
+	return nil
 }
 
-// refuseNow refuses a request within its handler, so that the NATS service
-// counts an error. It cannot count later refusals.
-func (l *leader) refuseNow(r micro.Request, e *protocol.Error) {
-	if !l.bus.MayReplyTo(r.Reply()) {
-		return
-	}
-	m := bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)
-	l.logged("reply on "+r.Subject(), r.Error(m.Header.Get(protocol.ErrorCodeHeader), m.Header.Get(protocol.ErrorHeader), m.Data))
+// refuseNow refuses a request within its handler, which returns the error, so that the
+// service counts it. It cannot count later refusals.
+func (l *leader) refuseNow(m *nats.Msg, e *protocol.Error) *protocol.Error {
+	l.refuseControl(m, e)
+	return e
 }
 
 // respond answers a control request. If the answer exceeds the broker's limit,
 // it is sent without the models' profiles.
-func (l *leader) respond(r micro.Request, reply any) {
-	if !l.bus.MayReplyTo(r.Reply()) {
-		return
-	}
-	// Not through r: r belongs to the handler, which has returned.
-	encoding := wire.EncodingOf(r.Data())
-	err := l.bus.Control.Publish(r.Reply(), wire.EncodeBody(encoding, reply))
+func (l *leader) respond(m *nats.Msg, reply any) {
+	encoding := wire.EncodingOf(m.Data)
+	err := l.bus.Respond(m, wire.EncodeBody(encoding, reply))
 	if errors.Is(err, nats.ErrMaxPayload) {
-		err = l.bus.Control.Publish(r.Reply(), wire.EncodeBody(encoding, withoutProfiles(reply)))
+		err = l.bus.Respond(m, wire.EncodeBody(encoding, withoutProfiles(reply)))
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
 		e.Limit = l.bus.Control.MaxPayload()
-		l.refuseControl(r, e)
+		l.refuseControl(m, e)
 		return
 	}
-	l.logged("reply on "+r.Subject(), err)
+	l.logged("reply on "+m.Subject, err)
 }
 
 func withoutProfiles(reply any) any {
@@ -182,11 +158,8 @@ func withoutProfiles(reply any) any {
 	return reply
 }
 
-func (l *leader) refuseControl(r micro.Request, e *protocol.Error) {
-	if !l.bus.MayReplyTo(r.Reply()) {
-		return
-	}
-	l.logged("reply on "+r.Subject(), l.bus.Control.PublishMsg(bus.ErrorReply(wire.EncodingOf(r.Data()), r.Reply(), e)))
+func (l *leader) refuseControl(m *nats.Msg, e *protocol.Error) {
+	l.logged("reply on "+m.Subject, l.bus.RespondMsg(m, bus.ErrorReply(wire.EncodingOf(m.Data), m.Reply, e)))
 }
 
 // describe returns the machine's state with each worker's own answer.

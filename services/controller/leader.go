@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
@@ -44,7 +43,7 @@ type leader struct {
 	announcing announcing
 
 	mu        sync.Mutex
-	loads     map[uint64]pendingLoad // by token, until answered
+	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
 
 	// answering holds a slot per ls or state request being answered.
@@ -52,11 +51,6 @@ type leader struct {
 	reports   *wire.Chunks[protocol.ProfileReport]
 
 	work host.Tasks
-}
-
-type pendingLoad struct {
-	request  micro.Request
-	encoding protocol.Encoding
 }
 
 // queuedEvents bounds the events waiting for the machine.
@@ -82,7 +76,7 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 		door:   door,
 		events: make(chan startup.Event, queuedEvents),
 		turns:  make(chan func()),
-		loads:  map[uint64]pendingLoad{},
+		loads:  map[uint64]*nats.Msg{},
 
 		announcing: announcing{},
 
@@ -236,7 +230,7 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return stop, err
 	}
-	stops = append(stops, func() { _ = endpoints.Stop() })
+	stops = append(stops, endpoints.Stop)
 	return stop, nil
 }
 

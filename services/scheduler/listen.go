@@ -154,7 +154,7 @@ func (t *term) onResult(m *nats.Msg) {
 // onClock replies to a worker with the scheduler's time.
 func (t *term) onClock(m *nats.Msg) {
 	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
-	if err := m.Respond(wire.Clock.Encode(&reading)); err != nil {
+	if err := t.bus.Respond(m, wire.Clock.Encode(&reading)); err != nil {
 		t.bus.Log.Debug("clock answer not sent", "error", err) // the worker queries again
 	}
 }
@@ -178,11 +178,8 @@ func (t *term) onJoin(m *nats.Msg) {
 		return
 	}
 	t.take(&sched.WorkerAnnounced{State: w})
-	if m.Reply == "" {
-		return
-	}
 	noted := t.heartbeat() // the epoch confirms the join
-	if err := m.Respond(wire.Heartbeat.Encode(&noted)); err != nil {
+	if err := t.bus.Respond(m, wire.Heartbeat.Encode(&noted)); err != nil {
 		t.bus.Log.Debug("join not confirmed", "worker", w.ID, "error", err) // the controller announces the worker again
 	}
 }

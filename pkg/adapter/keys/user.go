@@ -80,11 +80,7 @@ func (u User) String() string {
 // Inbox returns the prefix of the user's reply subjects. The first token decides who may
 // publish there, the second separates users of one role.
 func (u User) Inbox() string {
-	name := u.Name
-	if name == "" {
-		name = string(u.Role)
-	}
-	return "_INBOX_" + string(u.Role) + "." + name
+	return protocol.InboxPrefix(string(u.Role), u.Name)
 }
 
 // self returns the name under which a worker may publish, or a wildcard.

@@ -141,3 +141,48 @@ func TestBucketsOfAnOlderVersionAreTightened(t *testing.T) {
 	}
 	l.Release()
 }
+
+// TestWhatJetStreamSendsReachesNobody: somebody asked it for stored bytes, and named a
+// subject of a service for the answer.
+func TestWhatJetStreamSendsReachesNobody(t *testing.T) {
+	ctx := limited(t)
+	b := open(t)
+	kv, err := b.openBucket(ctx, leaseBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(ctx, "own", []byte("an order")); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 10)
+	if _, err := b.Subscribe(b.Control, b.Subjects.Action("w1"), func(m *nats.Msg) { heard <- string(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+	forged := b.Subjects.Action("w1")
+	if err := b.Control.PublishRequest("$JS.API.DIRECT.GET.KV_clockwork_lease.$KV.clockwork_lease.own", forged, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Control.PublishRequest("$JS.API.DIRECT.GET.KV_clockwork_lease", forged, []byte(`{"next_by_subj":"$KV.clockwork_lease.>","batch":5}`)); err != nil {
+		t.Fatal(err)
+	}
+	// The broker answers in order.
+	if _, err := kv.Get(ctx, "own"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Control.Publish(forged, []byte("the end")); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		select {
+		case got := <-heard:
+			if got == "the end" {
+				return
+			}
+			if got != "" { // the end of a batch
+				t.Errorf("a worker heard %q", got)
+			}
+		case <-ctx.Done():
+			t.Fatal("nothing was heard")
+		}
+	}
+}

@@ -52,6 +52,7 @@ type Bus struct {
 	denied   LogLimiter
 	ignored  LogLimiter // requests whose reply subject is not a client's
 	doubted  LogLimiter // epochs that cannot be one
+	stored   LogLimiter // messages that JetStream sent
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
 }
@@ -69,7 +70,11 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 		bound:    c.Bound,
 		closed:   make(chan struct{}, 2),
 	}
-	var err error
+	inbox, err := c.Credentials.inbox()
+	if err != nil {
+		return nil, err
+	}
+	_, b.Subjects.Roles = protocol.InboxOwner(inbox + ".x")
 	if b.Control, err = b.connect(ctx, c, c.Name); err != nil {
 		return nil, err
 	}
@@ -185,9 +190,15 @@ func (b *Bus) Subscribe(nc *nats.Conn, subject string, handle nats.MsgHandler) (
 	return b.QueueSubscribe(nc, subject, "", handle)
 }
 
-// QueueSubscribe is Subscribe as a member of a queue group.
+// QueueSubscribe is Subscribe as a member of a queue group. Messages that JetStream sent
+// do not reach handle.
 func (b *Bus) QueueSubscribe(nc *nats.Conn, subject, group string, handle nats.MsgHandler) (*nats.Subscription, error) {
-	sub, err := nc.QueueSubscribe(subject, group, handle)
+	sub, err := nc.QueueSubscribe(subject, group, func(m *nats.Msg) {
+		if b.fromJetStream(m) {
+			return
+		}
+		handle(m)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", subject, err)
 	}

@@ -71,6 +71,14 @@ func (c Credentials) Options() ([]nats.Option, error) {
 	return options, nil
 }
 
+// inbox returns the prefix of the user's inboxes, "" if there is none.
+func (c Credentials) inbox() (string, error) {
+	if c.NKey == "" {
+		return "", nil
+	}
+	return inboxOf(c.NKey)
+}
+
 // inboxOf returns the prefix of a key's inboxes, "" if its file names none.
 func inboxOf(path string) (string, error) {
 	if looksLikeSeed(path) {

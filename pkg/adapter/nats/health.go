@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,8 +32,8 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 		if len(m.Data) > 0 && string(m.Data) != id {
 			return // for another instance
 		}
-		if strings.HasPrefix(m.Reply, "$") || strings.HasPrefix(m.Reply, b.Subjects.Prefix+".") {
-			return // not a client's reply subject
+		if !b.MayAnswer(m) {
+			return
 		}
 		select {
 		case asked <- m:

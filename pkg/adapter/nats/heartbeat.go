@@ -47,7 +47,7 @@ func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() 
 				return
 			case m := <-p.questions:
 				h := beat()
-				_ = m.Respond(wire.Heartbeat.Encode(&h)) // after a failure the client queries again
+				_ = b.Respond(m, wire.Heartbeat.Encode(&h)) // after a failure the client queries again
 			case <-p.now:
 			case <-every.C:
 			}

@@ -1,6 +1,12 @@
 package bus
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // Doubt logs what a core ignored since its epoch cannot be one: at most one line a second.
 func (b *Bus) Doubt(what string) {
@@ -9,17 +15,48 @@ func (b *Bus) Doubt(what string) {
 	}
 }
 
-// MayReplyTo reports whether a client may be answered on a subject, and logs the
-// requests for which it may not.
-func (b *Bus) MayReplyTo(reply string) bool {
-	if reply == "" {
-		return false // no answer is expected
-	}
-	if !b.Subjects.IsClients(reply) {
-		if count := b.ignored.Add(time.Now()); count > 0 {
-			b.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
-		}
+// storedHeaders are what JetStream puts on a stored message that it sends to whoever asked
+// for it, on whatever subject that is. No message between services has any of them. (Nats-Subject
+// is in the broker's word that nobody subscribes, too.)
+var storedHeaders = []string{jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.LastSequenceHeader, "Nats-Num-Pending"}
+
+// fromJetStream reports whether JetStream sent a message, and logs those: somebody asked
+// it for stored bytes and named a subject of ours for the answer.
+func (b *Bus) fromJetStream(m *nats.Msg) bool {
+	if len(m.Header) == 0 || !slices.ContainsFunc(storedHeaders, func(name string) bool { return m.Header[name] != nil }) {
 		return false
 	}
+	if count := b.stored.Add(time.Now()); count > 0 {
+		b.Log.Warn("messages ignored: JetStream sent them", "count", count, "latest", m.Subject)
+	}
 	return true
+}
+
+// MayAnswer reports whether a message may be answered, and logs those whose reply subject
+// is not an inbox of one who may ask. Every answer of a service depends on it, but those to
+// inference, of which the cores decide by the same rule.
+func (b *Bus) MayAnswer(m *nats.Msg) bool {
+	switch {
+	case m.Reply == "":
+		return false // no answer is expected
+	case b.Subjects.MayAnswer(m.Subject, m.Reply):
+		return true
+	}
+	if count := b.ignored.Add(time.Now()); count > 0 {
+		b.Log.Warn("requests ignored: their reply subject is not an inbox of one who may ask", "count", count, "asked", m.Subject, "latest", m.Reply)
+	}
+	return false
+}
+
+// Respond answers a message, if it may be answered.
+func (b *Bus) Respond(m *nats.Msg, body []byte) error {
+	return b.RespondMsg(m, &nats.Msg{Data: body})
+}
+
+// RespondMsg is Respond with headers.
+func (b *Bus) RespondMsg(m, answer *nats.Msg) error {
+	if !b.MayAnswer(m) {
+		return nil
+	}
+	return m.RespondMsg(answer)
 }

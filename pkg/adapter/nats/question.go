@@ -19,7 +19,7 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 	var second time.Time
 	asked := 0
 	return b.Subscribe(b.Control, b.Subjects.Explain(kind), func(m *nats.Msg) {
-		if !b.Subjects.IsClients(m.Reply) {
+		if !b.MayAnswer(m) {
 			return
 		}
 		if now := time.Now(); now.Sub(second) >= time.Second {
@@ -30,13 +30,13 @@ func (b *Bus) Answer(kind protocol.ServiceKind, answer func(protocol.Question) (
 		if asked <= questionsPerSecond {
 			reply, fault = answered(m.Data, answer)
 		}
-		out := &nats.Msg{Subject: m.Reply}
+		out := &nats.Msg{}
 		if fault != nil {
 			out = ErrorReply(protocol.JSON, m.Reply, fault)
 		} else {
 			out.Data = wire.EncodeBody(protocol.JSON, reply)
 		}
-		if err := b.Control.PublishMsg(out); err != nil {
+		if err := b.RespondMsg(m, out); err != nil {
 			b.Log.Debug("question not answered", "error", err) // the client will ask again
 		}
 	})

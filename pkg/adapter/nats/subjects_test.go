@@ -95,7 +95,7 @@ var readings = map[string][]reading{
 	"Infer":   {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"Load": {
-		{where: "services/controller", call: "wire.DecodeBody(r.Data(), &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
+		{where: "services/controller", call: "wire.DecodeBody(m.Data, &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
 		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},
 	},
 	"Ls": {
