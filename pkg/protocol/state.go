@@ -65,8 +65,10 @@ type GPUState struct {
 	PagesUsed  int    `json:"pages_used"`
 	// Models are the names of the models whose weights are on the GPU, sorted.
 	Models []string `json:"models"`
-	// Stalled says why the GPU executes nothing, "" if it does; see GPUBeat.
-	Stalled string `json:"stalled,omitempty"`
+	// Stalled says why the GPU executes nothing, "" if it does; Executor counts the
+	// executors that ended. See GPUBeat.
+	Stalled  string `json:"stalled,omitempty"`
+	Executor uint32 `json:"executors_ended,omitempty"`
 }
 
 // WorkerState is the answer to GetWorkerState.

@@ -62,7 +62,7 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 }
 
 func codeGPU(k *coder, g *protocol.GPUState) {
-	k.array(7)
+	k.array(8)
 	num(k, &g.ID)
 	text(k, &g.UUID)
 	text(k, &g.Type)
@@ -73,6 +73,7 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 		g.Models = []string{} // JSON shows a list, not null
 	}
 	text(k, &g.Stalled)
+	num(k, &g.Executor)
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {

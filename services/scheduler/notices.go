@@ -105,3 +105,25 @@ func (t *term) say(n sched.Note) {
 		log.Warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}
 }
+
+// incident logs an incident of the core: one line for each.
+func (t *term) incident(i *sched.Incident) {
+	log := t.bus.Log.With("model", i.Model)
+	if i.Worker != "" {
+		log = log.With("worker", i.Worker, "gpu", i.GPU)
+	}
+	switch i.Kind {
+	case sched.ExecutionCrashed:
+		log.Warn("an executor ended while it executed the model; its requests run once more, alone, or not again", "requests", i.Requests)
+	case sched.ExecutionHung:
+		log.Warn("an execution of the model hung; its requests run once more, alone, or not again", "requests", i.Requests)
+	case sched.WorkerCrashed:
+		log.Warn("a worker was lost while it executed a request whose earlier executor had ended too; it does not run again", "requests", i.Requests)
+	case sched.GPUStalled:
+		t.bus.Log.Warn("GPU stalled: it gets no work, and its models are loaded elsewhere", "worker", i.Worker, "gpu", i.GPU)
+	case sched.GPUServes:
+		t.bus.Log.Info("GPU serves again", "worker", i.Worker, "gpu", i.GPU)
+	case sched.ModelQuarantined:
+		log.Warn("model quarantined: its executions ended or hung what executed them too often", "for", i.For, "refused", i.Requests)
+	}
+}

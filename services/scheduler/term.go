@@ -190,7 +190,7 @@ func (t *term) step(e sched.TermEvent) {
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
 	t.dispatch(out.Verdicts)
-	if len(out.Notes)+len(out.Ask)+len(out.Questions)+len(out.Owed) > 0 || out.Activated || out.Resign != "" {
+	if len(out.Notes)+len(out.Incidents)+len(out.Ask)+len(out.Questions)+len(out.Owed) > 0 || out.Activated || out.Resign != "" {
 		t.carryOut(out)
 	}
 	// An early timer is set again when it fires: that costs less than to postpone it
@@ -228,6 +228,9 @@ func (t *term) carryOut(out *sched.TermOutput) {
 	t.serving.Store(int64(t.core.Serving()))
 	for _, n := range out.Notes {
 		t.say(n)
+	}
+	for i := range out.Incidents {
+		t.incident(&out.Incidents[i])
 	}
 	for _, q := range out.Ask {
 		t.sending.Go(func() { t.ask(q) })

@@ -62,7 +62,11 @@ func (f ProfilerFlags) Config() (profiler.Config, error) {
 }
 
 type SchedulerFlags struct {
-	Policy string `default:"clockwork" enum:"clockwork,faithful,simple,echo" help:"Scheduling policy. The others are for comparison: faithful (the original's choices), simple (no batches), echo (answers at once, runs nothing). clockwork sim knows more." group:"Scheduler"`
+	Policy           string        `default:"clockwork" enum:"clockwork,faithful,simple,echo" help:"Scheduling policy. The others are for comparison: faithful (the original's choices), simple (no batches), echo (answers at once, runs nothing). clockwork sim knows more." group:"Scheduler"`
+	QuarantineAfter  int           `default:"3" help:"How many of a model's executions may end or hang what executes them within --quarantine-window before the model is refused for --quarantine-for; 0 is never." group:"Scheduler"`
+	QuarantineWindow time.Duration `default:"10m" help:"For how long such an execution counts." group:"Scheduler"`
+	QuarantineFor    time.Duration `default:"1m" help:"For how long a quarantined model is refused; one more such execution within the window quarantines it again." group:"Scheduler"`
+
 	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }
 
@@ -71,6 +75,10 @@ type SchedulerFlags struct {
 func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, error) {
 	c := scheduler.DefaultConfig()
 	c.Policy, c.Telemetry = f.Policy, hub
+	c.Core.QuarantineAfter, c.Core.QuarantineWindow, c.Core.QuarantineFor = f.QuarantineAfter, f.QuarantineWindow, f.QuarantineFor
+	if err := c.Core.Validate(); err != nil {
+		return nil, cli.Usage(err)
+	}
 	if f.Record == "" {
 		return fx.Options(fx.Supply(c), scheduler.Module), nil
 	}

@@ -18,7 +18,7 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 		if r == nil || !protocol.ValidName(d.Worker) {
 			return
 		}
-		r.dispatch(d.Worker, d.Cold, m.now)
+		r.dispatch(d, m.now)
 		if !r.Generated {
 			m.out.Inputs = append(m.out.Inputs, Input{d.Worker, r})
 		}

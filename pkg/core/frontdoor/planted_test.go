@@ -28,6 +28,8 @@ var faults = []planted.Fault{
 	{"inputs of any size", "machine.go", "n > m.config.MaxPayload {", "n > 2*m.config.MaxPayload {"},
 	{"served before anybody serves", "machine.go", "	accepting := m.activated()\n", "	accepting := m.schedulerActive()\n"},
 
+	{"blame is forgotten", "request.go", "	r.crashes = max(r.crashes, d.Crashes)\n", ""},
+	{"the last word on blame counts", "request.go", "	r.crashes = max(r.crashes, d.Crashes)\n", "	r.crashes = d.Crashes\n"},
 	{"OK after the deadline", "answer.go", "	if refusal == nil && m.now >= r.Deadline {\n", "	if refusal == nil && m.now > r.Deadline.Add(protocol.LateReplyUnasked) {\n"},
 	{"a worker answers what it was not given", "answer.go", "r != nil && !r.mayComeFrom(e.Worker)", "r != nil && false"},
 	{"a worker without a name", "answer.go", "r == nil || !protocol.ValidName(d.Worker)", "r == nil"},

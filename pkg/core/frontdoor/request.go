@@ -48,6 +48,7 @@ type Request struct {
 	// Driver is the driver's own.
 	Driver any `json:"-"`
 
+	crashes    uint8 // the most that a scheduler said (protocol.Dispatch.Crashes)
 	share      quota.Share
 	accepting  bool     // it is served here, rather than stored
 	slots      int      // of SlowSlots
@@ -74,6 +75,7 @@ func (r *Request) Submission(now protocol.Time) protocol.Submitted {
 		Elapsed:   now.Sub(r.Arrived),
 		Priority:  r.Priority,
 		Generated: r.Generated,
+		Crashes:   r.crashes,
 	}}
 	if len(r.Reply) <= protocol.MaxReply {
 		s.Reply = r.Reply
@@ -81,12 +83,15 @@ func (r *Request) Submission(now protocol.Time) protocol.Submitted {
 	return s
 }
 
-// dispatch notes which worker runs it now.
-func (r *Request) dispatch(worker string, cold bool, now protocol.Time) {
+// dispatch notes which worker runs it now, and what ended with it before: the next
+// scheduler must know that too.
+func (r *Request) dispatch(d *protocol.Dispatch, now protocol.Time) {
+	worker := d.Worker
+	r.crashes = max(r.crashes, d.Crashes)
 	if r.Worker != "" && r.Worker != worker {
 		r.before = append(r.before, r.Worker)
 	}
-	r.Dispatched, r.Worker, r.Cold = now, worker, r.Cold || cold
+	r.Dispatched, r.Worker, r.Cold = now, worker, r.Cold || d.Cold
 }
 
 // mayComeFrom reports whether a worker may have run it: one that it was dispatched to.

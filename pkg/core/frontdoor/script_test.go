@@ -111,7 +111,7 @@ func (s *script) span(text string) time.Duration {
 //	  decoded N [slo=100ms] [payload=8] [batch=1] [generated]; undecoded N CODE; stored N [CODE]
 //	stage STAGE; model NAME; dropped NAME
 //	beat|lost SCHEDULER active|standby EPOCH
-//	to REQUEST WORKER [cold]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
+//	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
 //	output WORKER REQUEST [bytes=8] [door=N]
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [reply=SUBJECT]
@@ -162,7 +162,7 @@ func (s *script) event(a args) Event {
 		}
 		return &SchedulerLost{h}
 	case "to":
-		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: protocol.ToWorker, Worker: a[2], Cold: a.has("cold")}}
+		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: protocol.ToWorker, Worker: a[2], Cold: a.has("cold"), Crashes: uint8(s.number(a.get("crashes", "0")))}}
 	case "refuse":
 		d := protocol.Dispatch{ID: id(1), Kind: protocol.Refuse}
 		if len(a) > 2 {
@@ -236,7 +236,12 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 		line("store %s", out.Store.Name)
 	}
 	for _, r := range out.Submit {
-		line("submit %d, %v left", r.ID.Seq, r.Submission(now).Budget)
+		of := r.Submission(now)
+		blame := ""
+		if of.Crashes > 0 {
+			blame = fmt.Sprintf(", %d crashes", of.Crashes)
+		}
+		line("submit %d, %v left%s", r.ID.Seq, of.Budget, blame)
 	}
 	for _, q := range out.Ask {
 		line("ask epoch %d about %d", q.Epoch, q.Request.ID.Seq)

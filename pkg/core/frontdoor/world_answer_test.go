@@ -44,6 +44,9 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 	case d.Kind == protocol.ToWorker && (!waits || !protocol.ValidName(d.Worker)):
 	case d.Kind == protocol.ToWorker:
 		x.dispatched[d.Worker] = true
+		if x.crashes = max(x.crashes, d.Crashes); x.crashes > 0 && x.submitted != b.epoch {
+			b.count("blamed by another scheduler")
+		}
 		if !x.generated {
 			b.want.input = x
 		}

@@ -53,6 +53,7 @@ type entry struct {
 	accepting         bool
 	payload, batch    int
 	generated         bool
+	crashes           uint8  // as schedulers said
 	submitted         uint64 // the epoch it was submitted to last, 0 for none
 	breaks            int    // when it was accepted
 	dispatched        map[string]bool

@@ -45,7 +45,8 @@ func each[T any](list []T, show func(T) string) (all []string) {
 
 func (b *books) compareRequests(does string, got []*Request, want []*entry) {
 	same := slices.EqualFunc(got, want, func(r *Request, x *entry) bool {
-		return r.ID == protocol.RequestID{Door: b.door.id, Seq: x.seq} && r.Reply == x.c.in.Reply && r.Deadline == x.deadline
+		return r.ID == protocol.RequestID{Door: b.door.id, Seq: x.seq} && r.Reply == x.c.in.Reply && r.Deadline == x.deadline &&
+			r.Submission(b.Now).Crashes == x.crashes
 	})
 	if !same {
 		b.failf("front door %d %s %v, expected %v", b.door.id, does, each(got, func(r *Request) string { return fmt.Sprint(r.ID.Seq, r.Reply, r.Deadline) }),

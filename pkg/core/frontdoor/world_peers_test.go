@@ -263,7 +263,7 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 	}
 	out.Dispatches = append(out.Dispatches, d)
 	if d.Kind == protocol.ToWorker && p.w.oneIn(8) { // replanned on another worker
-		d.Worker = p.w.worker()
+		d.Worker, d.Crashes = p.w.worker(), s.Crashes+uint8(p.w.RNG.IntN(2))
 		out.Dispatches = append(out.Dispatches, d)
 	}
 	return out

@@ -32,7 +32,10 @@ func (c *engine) settle() {
 // is its expected duration.
 func (c *engine) infer(members []*request, size int, to *replica, takes time.Duration, latest protocol.Time) {
 	a := c.send(protocol.Infer, to, latest, takes)
-	a.size = size
+	a.size, a.count = size, len(members)
+	if a.suspect = len(members) == 1 && members[0].blamed(); a.suspect {
+		to.gpu.worker.suspects++
+	}
 	order := &c.out.Actions[len(c.out.Actions)-1]
 	sent := &order.Action
 	sent.Batch = size
@@ -46,7 +49,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 		r.action = a
 		a.members = append(a.members, r)
 		c.refs = append(c.refs, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
-		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold})
+		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold, Crashes: r.Crashes})
 	}
 	sent.Requests = c.refs[first:len(c.refs):len(c.refs)]
 	to.busy++
@@ -95,9 +98,10 @@ func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 }
 
 // capable reports whether a GPU can hold and execute a model: the model is in its worker's
-// host memory, has estimates for the GPU's type, and fits into the pages of this epoch.
+// host memory, has estimates for the GPU's type, and fits into the pages of this epoch, and
+// the GPU is not down.
 func (c *engine) capable(g *gpu, m *model) bool {
-	return m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
+	return !g.down && m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
 }
 
 // makeRoom begins a GPU's first pending load if its pages are free. Otherwise it drains
@@ -110,7 +114,7 @@ func (c *engine) makeRoom(g *gpu) {
 		c.stopDraining(g)
 		return
 	}
-	if g.loading != nil {
+	if g.loading != nil || g.down {
 		return
 	}
 	r := g.pending[0]

@@ -8,6 +8,9 @@ import (
 // the members into p.members and returns the batch size at which they run; 0 for none.
 func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Time) int {
 	switch {
+	case first.single():
+		p.members = append(p.members[:0], first)
+		return first.size
 	case p.bound != nil:
 		return p.gather(on, first, start, p.bound.Most(int(on.model.index)), false)
 	case p.Batch == Single:
@@ -64,7 +67,7 @@ func (p *clockworkPolicy) batchFull(size, most int) bool {
 		return size >= most
 	}
 	next := p.members[len(p.members)-1].next
-	if next == nil {
+	if next == nil || next.single() || p.members[0].single() {
 		return true
 	}
 	with := next.model.spec.Fits(p.count() + next.Batch)
@@ -102,6 +105,9 @@ func (p *clockworkPolicy) gather(on *replica, first *request, start protocol.Tim
 	for r := first; r != nil; r = r.next {
 		next := spec.Fits(items + r.Batch)
 		if next == 0 || next > most && len(p.members) > 0 {
+			break
+		}
+		if len(p.members) > 0 && (r.single() || first.single()) {
 			break
 		}
 		due = min(due, r.deadline)
@@ -151,7 +157,7 @@ func (p *clockworkPolicy) fullest(on *replica, start protocol.Time) int {
 		p.members = p.members[:0]
 		items := 0
 		for r := m.head; r != nil && items < size; r = r.next {
-			if items+r.Batch <= size && start.Add(on.exec(size)) <= r.deadline {
+			if !r.single() && items+r.Batch <= size && start.Add(on.exec(size)) <= r.deadline {
 				p.members = append(p.members, r)
 				items += r.Batch
 			}

@@ -61,6 +61,10 @@ type request struct {
 	// the last error, also of a failure that does not count; nil for none.
 	attempts int
 	failure  *protocol.Error
+	// alone: a batch with it failed, so it runs as the only member of its next ones.
+	// misses counts its batches that missed an input.
+	alone  bool
+	misses int
 	// ahead is how many requests of its model waited when it arrived.
 	ahead int
 	// tried is why its last action failed, whyUnknown if none failed.
@@ -87,8 +91,13 @@ type action struct {
 	replica *replica
 	// members are the requests of an Infer that have not ended.
 	members []*request
-	// size is the batch size of an Infer, in items.
-	size int
+	// size is the batch size of an Infer, in items; count is its number of members when it
+	// was sent. suspect: its only member has been blamed for a crash before (blame.go).
+	// hung: the worker said that the GPU gets nothing done while this was its first Infer.
+	size    int
+	count   int
+	suspect bool
+	hung    bool
 	// sent is when it was sent, latest the end of its window, takes its expected
 	// duration.
 	sent   protocol.Time
@@ -115,6 +124,9 @@ type replica struct {
 	// used is the ticket of the last use: creation, load, or an Infer sent. No two
 	// replicas have the same.
 	used uint64
+	// doubtful: the GPU's weights were lost while its load was under way, so its result
+	// does not say whether the weights are there.
+	doubtful bool
 	// transfer is the outstanding LoadWeights or EvictWeights, nil for none.
 	transfer *action
 	// queueEntry is in gpu.runQueue while requests of the model wait for this copy; the
@@ -157,13 +169,22 @@ type gpu struct {
 	runQueue heap.Heap[*replica]
 	// dirty: the GPU is in engine.dirtyGPUs.
 	dirty bool
-	// stalled: the result of an Infer is overdue; see stall.go.
+	// stalled: the result of an Infer is overdue, or the GPU is down; see stall.go.
 	stalled bool
-	// resultSeen is when the last result of the GPU arrived, 0 for never.
+	// down: its worker says that it gets nothing done. executor counts the executors that
+	// ended, as the worker says.
+	down     bool
+	executor uint32
+	// resultSeen is when the last result arrived that shows that the GPU executes, 0 for
+	// never. crashedAt is when an executor ended with an Infer, 0 for never.
 	resultSeen protocol.Time
-	lane       lane
-	slowdown   slowdown
-	gpuPlan    // last, so that the lane and its timer are adjacent in memory
+	crashedAt  protocol.Time
+	// draining: the GPU gets no more work until it is idle, because a blamed request is
+	// next (blame.go). Between steps an Infer is outstanding at its worker then.
+	draining bool
+	lane     lane
+	slowdown slowdown
+	gpuPlan  // last, so that the lane and its timer are adjacent in memory
 }
 
 // vacant returns the number of pages that are neither foreign nor allocated.
@@ -187,6 +208,8 @@ type worker struct {
 	gpus []*gpu
 	// hosted are the names of the models in its host memory, of any epoch.
 	hosted map[string]bool
+	// suspects counts its outstanding Infers with action.suspect, at most 1.
+	suspects int
 	// delay are the times of its messages; the first samples come with its first
 	// results.
 	delay netDelay
@@ -216,6 +239,11 @@ type model struct {
 	// roundRobin is the index in holders where policy simple continues; it may be past
 	// the end.
 	roundRobin int
+	// crashes are the times of the crashes that count for the quarantine, the oldest
+	// first, at most Config.QuarantineAfter. quarantined is until when the model is
+	// quarantined, 0 for never.
+	crashes     []protocol.Time
+	quarantined protocol.Time
 	// dirty: the model is in engine.dirtyModels.
 	dirty bool
 	modelPlan

@@ -87,6 +87,11 @@ type Config struct {
 	LoadWindow time.Duration
 	// EvictRetry is the pause after an eviction that failed; default 10 ms.
 	EvictRetry time.Duration
+	// QuarantineAfter is how many crashes of a model's executions within QuarantineWindow
+	// quarantine the model for QuarantineFor (blame.go); defaults 3, 10 min, 1 min. With 0
+	// no model is quarantined.
+	QuarantineAfter                 int
+	QuarantineWindow, QuarantineFor time.Duration
 	// Estimate configures the estimates of durations.
 	Estimate estimate.Config
 
@@ -124,6 +129,7 @@ func Defaults() Config {
 	return Config{
 		Outstanding: 3, MaxQueued: 100_000, Attempts: 3,
 		Lag: 500 * time.Millisecond, LoadWindow: time.Second, EvictRetry: 10 * time.Millisecond,
+		QuarantineAfter: 3, QuarantineWindow: 10 * time.Minute, QuarantineFor: time.Minute,
 		Estimate:   estimate.Defaults(),
 		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 3 * time.Millisecond,
 		Late: 10 * time.Millisecond, Future: time.Millisecond, Silent: 10 * time.Millisecond, MaxLoadBudget: 25 * time.Millisecond,
@@ -142,6 +148,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("validate attempts: %d is less than 1", c.Attempts)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
 		return fmt.Errorf("validate lag %v, load window %v, evict retry %v: not all positive", c.Lag, c.LoadWindow, c.EvictRetry)
+	case c.QuarantineAfter < 0 || c.QuarantineAfter > maxQuarantineAfter:
+		return fmt.Errorf("validate quarantine after: %d crashes is not between 0 and %d", c.QuarantineAfter, maxQuarantineAfter)
+	case c.QuarantineAfter > 0 && (c.QuarantineWindow <= 0 || c.QuarantineFor <= 0):
+		return fmt.Errorf("validate quarantine window %v, quarantine for %v: not all positive", c.QuarantineWindow, c.QuarantineFor)
 	case c.DefaultSLO > 10*time.Second:
 		return fmt.Errorf("validate default SLO: %v is more than 10 s", c.DefaultSLO)
 	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.Late <= 0 || c.MaxLoadBudget <= 0:
@@ -182,6 +192,14 @@ type WorkerLost struct {
 	Incarnation uint64
 }
 
+// GPUHealth is what a worker's heartbeat says of its GPUs, by index; GPUs that are not in
+// the list are well. It is ignored if it is of another incarnation.
+type GPUHealth struct {
+	ID          string
+	Incarnation uint64
+	GPUs        []protocol.GPUBeat
+}
+
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
@@ -193,6 +211,7 @@ func (*Submit) event()       {}
 func (*Result) event()       {}
 func (*WorkerJoined) event() {}
 func (*WorkerLost) event()   {}
+func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
 func (*Tick) event()         {}
 
@@ -223,9 +242,42 @@ type Output struct {
 	// Reasons explain the Refusals, at the same indices, for displays and recordings.
 	// The decision does not use them.
 	Reasons []Reason
+	// Incidents are for logs and displays.
+	Incidents []Incident
 	// Wake is when the next Tick is due, Never for none. It replaces every earlier one.
 	Wake protocol.Time
 }
+
+// Incident is something that operators are told.
+type Incident struct {
+	Kind IncidentKind
+	// Worker and GPU are where it happened; Worker is "" for ModelQuarantined.
+	Worker string
+	GPU    int
+	// Model and Requests are what was executed, and by how many requests.
+	Model    string
+	Requests int
+	// For is how long a quarantine lasts.
+	For time.Duration
+}
+
+// IncidentKind says what happened.
+type IncidentKind uint8
+
+// The incidents.
+const (
+	// ExecutionCrashed: an executor ended while it executed requests of a model.
+	// ExecutionHung: an execution on a stalled GPU was given up. WorkerCrashed: a worker
+	// was lost while it may have executed a request that had been blamed before.
+	ExecutionCrashed IncidentKind = iota + 1
+	ExecutionHung
+	WorkerCrashed
+	// GPUStalled: a GPU gets nothing done, and gets no work until GPUServes.
+	GPUStalled
+	GPUServes
+	// ModelQuarantined: requests of the model are refused for a while.
+	ModelQuarantined
+)
 
 // Stats count requests since the core was made, except for Queued and InFlight, which
 // are the present numbers. Submitted = Succeeded + Refused + Answered + Forgotten +
@@ -238,6 +290,9 @@ type Stats struct {
 	// Replanned counts requests that were queued again after a failure, Strays results
 	// of no outstanding action, Lost actions without a result.
 	Replanned, Strays, Lost int
+	// Crashes counts the executions that ended or hung a worker or an executor, as far as
+	// that is known; Quarantines how often a model was quarantined.
+	Crashes, Quarantines int
 }
 
 // echo answers every request at once, so that the time of the messages alone is measured.

@@ -115,6 +115,8 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 		c.join(e.State)
 	case *WorkerLost:
 		c.lose(*e)
+	case *GPUHealth:
+		c.gpuHealth(e)
 	case *DoorLost:
 		c.doorLost(e.Door)
 	}
@@ -130,6 +132,7 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 func (c *engine) begin() {
 	c.out.Actions, c.out.Dispatches = c.out.Actions[:0], c.out.Dispatches[:0]
 	c.out.Refusals, c.out.Reasons = c.out.Refusals[:0], c.out.Reasons[:0]
+	c.out.Incidents = c.out.Incidents[:0]
 	c.refs = c.refs[:0]
 }
 

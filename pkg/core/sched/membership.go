@@ -25,6 +25,9 @@ type membership struct {
 	// members maps each worker that was passed to the core, and not removed, to its
 	// incarnation.
 	members map[string]uint64
+	// health is what the last heartbeat of each followed worker said of its GPUs, if it
+	// said anything; told is what the core was told.
+	health, told map[string][]protocol.GPUBeat
 	// away maps each lost worker to the incarnation that was lost. The worker's next
 	// heartbeat removes it; if that has the same incarnation, the worker is queried, so
 	// that it can join again.
@@ -42,6 +45,7 @@ func newMembership() membership {
 	return membership{
 		joining: map[string]protocol.WorkerState{}, synced: map[string]clockSync{},
 		members: map[string]uint64{}, away: map[string]uint64{},
+		health: map[string][]protocol.GPUBeat{}, told: map[string][]protocol.GPUBeat{},
 	}
 }
 
@@ -89,6 +93,8 @@ func (t *Term) admit() {
 		w.Models = t.models
 		t.note(Note{Kind: NoteWorkerJoined, ID: id, Count: len(m.members)})
 		t.decide(&WorkerJoined{State: w})
+		delete(m.told, id)
+		t.tellHealth(id)
 	}
 	if !t.active && (len(m.joining) == 0 || t.now >= t.clocksDue) {
 		t.active, t.clocksDue = true, protocol.Never
@@ -110,6 +116,7 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 		t.workerLost(*replaced)
 	}
 	m.synced[h.ID] = clockSync{h.Incarnation, h.ClockEpoch}
+	t.heardOfGPUs(h)
 	if h.State == protocol.Stopping {
 		t.workerStops(h)
 	} else if incarnation, away := m.away[h.ID]; away {
@@ -119,6 +126,31 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 		}
 	}
 	t.admit()
+}
+
+// heardOfGPUs takes what a worker's heartbeat says of its GPUs.
+func (t *Term) heardOfGPUs(h protocol.Heartbeat) {
+	m := &t.workers
+	if len(h.GPUs) == 0 {
+		delete(m.health, h.ID)
+	} else if !slices.Equal(m.health[h.ID], h.GPUs) {
+		m.health[h.ID] = slices.Clone(h.GPUs)
+	}
+	if t.Has(h.ID, h.Incarnation) {
+		t.tellHealth(h.ID)
+	}
+}
+
+// tellHealth tells the core of a member's GPUs, if there is anything new.
+func (t *Term) tellHealth(id string) {
+	m := &t.workers
+	if slices.Equal(m.health[id], m.told[id]) {
+		return
+	}
+	if m.told[id] = m.health[id]; m.told[id] == nil {
+		delete(m.told, id)
+	}
+	t.decide(&GPUHealth{ID: id, Incarnation: m.members[id], GPUs: m.health[id]})
 }
 
 // workerAnswered announces a worker that was lost and is heard again. The controller may
@@ -158,6 +190,7 @@ func (t *Term) workerStops(h protocol.Heartbeat) {
 func (t *Term) workerLost(h protocol.Heartbeat) {
 	m := &t.workers
 	delete(m.synced, h.ID)
+	delete(m.health, h.ID)
 	if w, waits := m.joining[h.ID]; waits && w.Incarnation == h.Incarnation {
 		delete(m.joining, h.ID)
 		t.missWorker(h.ID, h.Incarnation)
@@ -184,6 +217,7 @@ func (t *Term) removeWorker(h protocol.Heartbeat) bool {
 		return false
 	}
 	delete(t.workers.members, h.ID)
+	delete(t.workers.told, h.ID)
 	t.decide(&WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	return true
 }

@@ -50,6 +50,4 @@ type learner interface {
 	ended(r *request)
 	// observe takes the measured duration of a successful execution.
 	observe(a *action, took time.Duration)
-	// stall is called when the result of a GPU is overdue.
-	stall(g *gpu)
 }

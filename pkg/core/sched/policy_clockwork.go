@@ -285,15 +285,17 @@ func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 }
 
 // open reports whether the execution lane takes more work now: it is empty, or will be free
-// soon and its first result is not overdue.
+// soon and its first result is not overdue. A blamed request has the GPU for itself, also
+// before it begins.
 func (p *clockworkPolicy) open(g *gpu) bool {
-	return len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent
+	return g.takesMore() && (len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent)
 }
 
 // fill sends batches while the GPU's execution lane takes more work, sets the timer for when
 // it will do so again, and continues with the transfer lane.
 func (p *clockworkPolicy) fill(g *gpu) {
 	p.timers.Remove(&g.nextSlotTimer)
+	g.draining = false
 	g.slowdown.recover(p.now)
 	p.unblock(g)
 	for p.open(g) && g.runQueue.First() != nil {
@@ -301,7 +303,7 @@ func (p *clockworkPolicy) fill(g *gpu) {
 			break
 		}
 	}
-	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 {
+	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 && g.takesMore() {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
 		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
@@ -370,6 +372,10 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	if size == 0 {
 		p.block(r)
 		return true
+	}
+	if p.members[0].blamed() && !g.isolated() {
+		g.draining = true // the end of what is outstanding fills the GPU again
+		return false
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)

@@ -84,11 +84,15 @@ func (c *simplePolicy) pick(m *model) (to *replica, hope bool) {
 	for i := range m.holders {
 		at := (m.roundRobin + i) % len(m.holders)
 		r := m.holders[at]
+		if r.gpu.down {
+			hope = true // it may serve again, and another GPU gets a copy meanwhile
+			continue
+		}
 		if !c.meets(m.head, r) {
 			continue
 		}
 		hope = true
-		if len(r.gpu.infers) < c.config.Outstanding {
+		if c.free(r.gpu, m.head) {
 			m.roundRobin = at + 1
 			return r, true
 		}
@@ -101,14 +105,26 @@ func (c *simplePolicy) meets(r *request, on *replica) bool {
 	return r.deadline.Add(-r.model.costs[on.gpu.kind].exec(r.size)) >= c.now
 }
 
-// start gives the free slots of a GPU to the requests that wait longest.
+// free reports whether a GPU has a slot for a request. A blamed request has the GPU for
+// itself.
+func (c *simplePolicy) free(g *gpu, r *request) bool {
+	return g.takesMore() && len(g.infers) < c.config.Outstanding && (!r.blamed() || g.isolated())
+}
+
+// start gives the free slots of a GPU to the requests that wait longest. If that is a blamed
+// request, no other goes before it.
 func (c *simplePolicy) start(g *gpu) {
-	for len(g.infers) < c.config.Outstanding {
+	g.draining = false
+	for g.takesMore() && len(g.infers) < c.config.Outstanding {
 		first := g.runQueue.First()
 		if first == nil {
 			return
 		}
 		r := first.Of
+		if head := r.model.head; head != nil && head.blamed() && !g.isolated() {
+			g.draining = true // the end of what is outstanding fills the GPU again
+			return
+		}
 		g.runQueue.Remove(first)
 		m := r.model
 		if m.head == nil || r.phase != resident {
@@ -143,7 +159,7 @@ func (c *simplePolicy) place(m *model) {
 		return
 	}
 	for _, r := range m.replicas {
-		if r.phase == pending || r.phase == loading || r.phase == resident {
+		if r.phase <= resident && !r.gpu.down {
 			return
 		}
 	}

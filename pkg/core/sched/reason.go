@@ -63,22 +63,25 @@ type Offer struct {
 type Why uint8
 
 const (
-	whyUnknown    Why = iota
-	WhyFailed         // a worker failed to execute it, or to load its model
-	WhyInactive       // this scheduler accepts no requests
-	WhyOverdue        // its deadline had passed when it arrived
-	WhyInvalid        // the model or the batch is invalid
-	WhyNoGPU          // no GPU can hold its model
-	WhyFull           // too many requests wait
-	WhyTight          // an idle GPU with the weights would be too late
-	WhyCold           // no GPU has the weights, and a load takes too long
-	WhyBusy           // the GPUs with the weights have too much work already
-	WhyBacklog        // too many requests of its model wait, under overload
-	WhyBehind         // the GPUs with the weights executed other requests until it was too late
-	WhyLoadBehind     // GPUs loaded other models until it was too late
-	WhyWorkerLost     // its worker was lost, or the result of its action did not arrive
-	WhyInput          // its input arrived too late at the worker
-	WhyLateStart      // its action could not begin in its window
+	whyUnknown     Why = iota
+	WhyFailed          // a worker failed to execute it, or to load its model
+	WhyInactive        // this scheduler accepts no requests
+	WhyOverdue         // its deadline had passed when it arrived
+	WhyInvalid         // the model or the batch is invalid
+	WhyNoGPU           // no GPU can hold its model
+	WhyFull            // too many requests wait
+	WhyTight           // an idle GPU with the weights would be too late
+	WhyCold            // no GPU has the weights, and a load takes too long
+	WhyBusy            // the GPUs with the weights have too much work already
+	WhyBacklog         // too many requests of its model wait, under overload
+	WhyBehind          // the GPUs with the weights executed other requests until it was too late
+	WhyLoadBehind      // GPUs loaded other models until it was too late
+	WhyWorkerLost      // its worker was lost, or the result of its action did not arrive
+	WhyInput           // its input arrived too late at the worker
+	WhyLateStart       // its action could not begin in its window
+	WhyCrashed         // what executed it ended or hung
+	WhyQuarantined     // its model is quarantined for crashes
+	WhyStalled         // every GPU that can hold its model is stalled
 )
 
 // quote is when one copy of a model, or a GPU that loads it now, could do a request.
@@ -120,6 +123,12 @@ func (c *engine) notTaken(r *request, code protocol.Code) {
 		why = WhyNoGPU
 	case protocol.Overloaded:
 		why = WhyFull
+	case protocol.DeadlineUnmeetable:
+		why = WhyStalled
+	case protocol.ExecutionCrashed:
+		why = WhyCrashed
+	case protocol.ModelQuarantined:
+		why = WhyQuarantined
 	}
 	c.out.Reasons = append(c.out.Reasons, c.circumstances(r, why))
 }

@@ -22,8 +22,9 @@ func (c *engine) submit(s protocol.Submission) {
 		r.ahead, r.cold = m.queued, len(m.holders) == 0
 		m.submitted++
 	}
+	reasons := len(c.out.Reasons)
 	if err := c.admit(r); err != nil {
-		if err.Code != protocol.DeadlineUnmeetable { // which has output its reason
+		if len(c.out.Reasons) == reasons { // the policy outputs its own
 			c.notTaken(r, err.Code)
 		}
 		c.ended = append(c.ended, r)
@@ -59,6 +60,9 @@ func (c *engine) admit(r *request) *protocol.Error {
 	if err := c.unservable(m); err != nil {
 		return err
 	}
+	if err := c.banned(r); err != nil {
+		return err
+	}
 	if err := c.policy.admit(r); err != nil {
 		c.forgive(m, r.size)
 		return err
@@ -77,14 +81,20 @@ func (c *engine) unservable(m *model) *protocol.Error {
 	if m.capableGPUs() > 0 || len(c.gpus) == 0 {
 		return nil
 	}
-	most, total := 0, 0
+	most, total, down := 0, 0, 0
 	for _, g := range c.gpus {
+		if g.down && g.worker.hosted[m.spec.Name] {
+			down++
+		}
 		if m.costs[g.kind] == nil {
 			return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
 		}
 		most, total = max(most, g.total-g.foreign), max(total, g.total)
 	}
 	if m.spec.Pages <= most {
+		if down > 0 {
+			return protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s is stalled (%d)", m.spec.Name, down)
+		}
 		return nil
 	}
 	code := protocol.NoMemory
@@ -123,11 +133,11 @@ func (c *engine) dequeue(r *request) {
 }
 
 // expire refuses a waiting request that no GPU can serve in time any more. A request that
-// was put back when its worker was lost gets that error.
+// was put back when its worker was lost, or its batch failed, gets that error.
 func (c *engine) expire(r *request) {
 	r.late = len(r.model.holders) > 0
 	r.unloaded = !r.late
-	if r.failure != nil && r.failure.Code == protocol.WorkerLost {
+	if r.failure != nil && (r.failure.Code == protocol.WorkerLost || r.failure.Code == protocol.BatchFailed) {
 		c.refuse(r, r.failure)
 		return
 	}

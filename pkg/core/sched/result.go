@@ -1,10 +1,6 @@
 package sched
 
-import (
-	"slices"
-
-	"clockwork/pkg/protocol"
-)
+import "clockwork/pkg/protocol"
 
 // result handles a worker's result. A result of no outstanding action (a duplicate, or of
 // an action that counts as lost) is only counted, one for another issuer is ignored. In
@@ -26,7 +22,7 @@ func (c *engine) result(res *protocol.Result) {
 	}
 	c.observeDelay(a, res)
 	c.close(a, res.End)
-	c.noteResult(a.replica.gpu)
+	c.noteResult(a, res)
 	defer c.reuse(a)
 	switch a.kind {
 	case protocol.Infer:
@@ -71,6 +67,12 @@ func (c *engine) close(a *action, end protocol.Time) {
 		end = c.now
 	}
 	g := r.gpu
+	if a.suspect {
+		g.worker.suspects--
+		for _, other := range g.worker.gpus {
+			c.markGPU(other) // it may have waited for this
+		}
+	}
 	g.lane.remove(a, g.infers[0] == a, end)
 	g.infers = without(g.infers, a)
 	if g.idle() {
@@ -83,9 +85,11 @@ func (c *engine) close(a *action, end protocol.Time) {
 // be left.
 func (c *engine) reuse(a *action) { c.closed = append(c.closed, a) }
 
-// idle evicts a draining replica once its last Infer has ended.
+// idle evicts a replica once its last Infer has ended, if it is draining or its weights are
+// lost.
 func (c *engine) idle(r *replica) {
-	if r.phase == draining && r.busy == 0 {
+	lost := r.phase == unknownPhase && r.transfer == nil && !r.retry.In()
+	if (r.phase == draining || lost) && r.busy == 0 {
 		c.evict(r)
 	}
 }
@@ -110,11 +114,48 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		c.idle(a.replica)
 		return
 	}
-	if res.Code == protocol.WeightsMissing {
-		c.remove(a.replica)
+	switch res.Code {
+	case protocol.WeightsMissing:
+		if r := a.replica; r.busy > 0 {
+			c.doubt(r) // what else was sent to it must end first
+		} else {
+			c.remove(r)
+		}
+	case protocol.ExecutorLost:
+		c.weightsLost(a.replica.gpu)
 	}
 	c.idle(a.replica)
-	c.replanAll(a, failure(res), whyFailed(res.Code))
+	switch {
+	case res.Code == protocol.ExecutorLost && res.Begin != 0:
+		a.replica.gpu.crashedAt = c.now
+		c.crashed(a, crash{ExecutionCrashed, res.Worker, true, failure(res)})
+	case a.count > 1 && failsAlone(res.Code):
+		c.batchFailed(a, res)
+	default:
+		if res.Code == protocol.InputMissing && a.count > 1 {
+			missedInput(a)
+		}
+		c.replanAll(a, failure(res), whyFailed(res.Code))
+	}
+}
+
+// failsAlone reports whether a code may come of one member of a batch.
+func failsAlone(code protocol.Code) bool {
+	switch code {
+	case protocol.BackendError, protocol.InvalidInput, protocol.NoMemory, protocol.InvalidBatch:
+		return true
+	}
+	return false
+}
+
+// missedInput makes members of a batch that missed an input run alone if that has happened
+// to them before: another member's input may not come at all.
+func missedInput(a *action) {
+	for _, r := range a.members {
+		if r.misses++; r.misses > 1 {
+			r.alone = true
+		}
+	}
 }
 
 // replanAll plans the members of a failed action again.
@@ -133,7 +174,7 @@ func whyFailed(code protocol.Code) Why {
 		return WhyInput
 	case protocol.TooLate:
 		return WhyLateStart
-	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled:
+	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost:
 		return WhyWorkerLost
 	case protocol.StaleEpoch:
 		return WhyInactive
@@ -147,9 +188,9 @@ func failure(res *protocol.Result) *protocol.Error {
 	switch res.Code {
 	case protocol.InvalidInput, protocol.BackendError, protocol.NoMemory:
 		code = res.Code
-	case protocol.TooLate, protocol.InputMissing:
+	case protocol.TooLate, protocol.InputMissing, protocol.WeightsMissing, protocol.WeightsChanged:
 		code = protocol.DeadlineExceeded
-	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled:
+	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost:
 		code = protocol.WorkerLost
 	case protocol.StaleEpoch:
 		code = protocol.SchedulerLost
@@ -160,9 +201,10 @@ func failure(res *protocol.Result) *protocol.Error {
 // replan puts a request whose action failed back into its queue, or refuses it if it has no
 // attempt left, cannot be in time, or would fail again.
 func (c *engine) replan(r *request, err *protocol.Error) {
-	// Neither the loss of a worker nor an action that came too late, or before
-	// its input, is the request's failure; the deadline bounds those.
-	if err.Code != protocol.WorkerLost && err.Code != protocol.DeadlineExceeded {
+	// Neither the loss of a worker or of weights nor an action that came too late, or
+	// before its input, is the request's failure; the deadline bounds those. Nor is the
+	// failure of a batch: the request runs alone next.
+	if err.Code != protocol.WorkerLost && err.Code != protocol.DeadlineExceeded && err.Code != protocol.BatchFailed {
 		r.attempts++
 	}
 	r.failure = err
@@ -191,12 +233,24 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	if r.phase != loading {
 		return
 	}
+	if res.Code == protocol.ExecutorLost {
+		c.weightsLost(g)
+		if !c.loadCrashed(a, res) {
+			c.remove(r)
+			return
+		}
+	}
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
 			m.costs[g.kind].load.Add(d)
 			m.costs[g.kind].updatedAt = c.now
 		}
 		delete(g.failures, m)
+		if r.doubtful {
+			c.markUnknown(r)
+			c.markModel(m)
+			return
+		}
 		g.loading = nil
 		r.used = c.ticket()
 		c.hold(r)
@@ -210,6 +264,19 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 		c.remove(r)
 	}
 	c.loadFailed(m, failure(res))
+}
+
+// loadCrashed counts the end of an executor during a load against the model, and reports
+// that; not if an execution was under way, which is the likelier cause.
+func (c *engine) loadCrashed(a *action, res *protocol.Result) bool {
+	g := a.replica.gpu
+	if res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
+		return false
+	}
+	c.stats.Crashes++
+	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: a.replica.model.spec.Name})
+	c.countCrash(a.replica.model)
+	return true
 }
 
 // loadFailed counts one attempt for every request that waits for the model.
@@ -258,19 +325,23 @@ func (c *engine) overdue(a *action) {
 		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
 		// If a later result of the GPU has arrived, only this result was lost.
 		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() {
-			c.learner.stall(g)
+			c.stall(g)
 		}
 		return
 	}
 	c.stats.Lost++
+	r := a.replica
+	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung}
+	silent := r.gpu.resultSeen < a.end()
 	c.close(a, c.now)
 	defer c.reuse(a)
-	r := a.replica
-	if !slices.ContainsFunc(r.gpu.infers, func(a *action) bool { return a.overdue }) {
-		c.unstall(r.gpu)
-	}
+	c.unstallIdle(r.gpu)
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
+	case a.kind == protocol.Infer && silent: // it may have hung the GPU
+		c.idle(r)
+		hung.err = err
+		c.crashed(a, hung)
 	case a.kind == protocol.Infer:
 		c.idle(r)
 		c.replanAll(a, err, WhyWorkerLost)

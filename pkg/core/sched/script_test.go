@@ -21,8 +21,10 @@ import (
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
 //	                                     hosts all models; others take one page
 //	lost <worker>      door-lost <door>      tick
-//	submit <seq>[-<seq>] <model> <batch> <budget ms>   door is 1
+//	submit <seq>[-<seq>] <model> <batch> <budget ms> [crashes]   door is 1
 //	result <worker> <action> <code> [exec ms]          it ended just now
+//	health <worker> <incarnation> <gpu>...             each is ok:N or stalled:N, N
+//	                                     executors of it have ended
 //	obeys <worker> <epoch>               a result that shows this epoch
 //	state                                prints the state
 //
@@ -117,8 +119,9 @@ func (s *stage) configure(t *testing.T, field, value string, millis func(string)
 	times := map[string]*time.Duration{
 		"lag": &c.Lag, "slo": &c.DefaultSLO, "buffer": &c.Buffer, "ahead": &c.Ahead, "future": &c.Future,
 		"silent": &c.Silent, "max-load-budget": &c.MaxLoadBudget, "max-exec": &c.MaxExec,
+		"quarantine-window": &c.QuarantineWindow, "quarantine-for": &c.QuarantineFor,
 	}
-	counts := map[string]*int{"attempts": &c.Attempts, "outstanding": &c.Outstanding, "max-batch": &c.MaxBatch, "window": &c.Estimate.Window}
+	counts := map[string]*int{"attempts": &c.Attempts, "outstanding": &c.Outstanding, "quarantine-after": &c.QuarantineAfter, "max-batch": &c.MaxBatch, "window": &c.Estimate.Window}
 	switch {
 	case times[field] != nil:
 		*times[field] = millis(value)
@@ -166,7 +169,22 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 	case "door-lost":
 		return &DoorLost{Door: uint64(num(2))}
 	case "submit":
-		return &Submit{protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}}
+		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
+		if len(f) > 5 {
+			s.Crashes = uint8(num(6))
+		}
+		return &Submit{s}
+	case "health":
+		e := &GPUHealth{ID: f[1], Incarnation: uint64(num(3))}
+		for _, g := range f[3:] {
+			state, ended, _ := strings.Cut(g, ":")
+			n, err := strconv.Atoi(ended)
+			if err != nil || state != "ok" && state != "stalled" {
+				t.Fatalf("%v: %q is no GPU", f, g)
+			}
+			e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: state == "stalled", Executor: uint32(n)})
+		}
+		return e
 	case "result":
 		a := s.actions[protocol.ActionID(num(3))]
 		r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Epoch: a.Epoch, Worker: f[1], Kind: a.Kind, Code: protocol.Code(f[3])}
@@ -181,6 +199,22 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 	}
 	t.Fatalf("no event is called %q", f[0])
 	return nil
+}
+
+func incidentText(i Incident) string {
+	switch i.Kind {
+	case ExecutionCrashed:
+		return fmt.Sprintf("an executor of %s gpu %d ended with %d requests of %s", i.Worker, i.GPU, i.Requests, i.Model)
+	case ExecutionHung:
+		return fmt.Sprintf("%s gpu %d hung with %d requests of %s", i.Worker, i.GPU, i.Requests, i.Model)
+	case WorkerCrashed:
+		return fmt.Sprintf("%s was lost with %d requests of %s on gpu %d", i.Worker, i.Requests, i.Model, i.GPU)
+	case GPUStalled:
+		return fmt.Sprintf("%s gpu %d is stalled", i.Worker, i.GPU)
+	case GPUServes:
+		return fmt.Sprintf("%s gpu %d serves again", i.Worker, i.GPU)
+	}
+	return fmt.Sprintf("%s is quarantined for %v, %d waited", i.Model, i.For, i.Requests)
 }
 
 func (s *stage) print(out Output) (done, wake string) {
@@ -206,17 +240,24 @@ func (s *stage) print(out Output) (done, wake string) {
 		fmt.Fprintf(&b, " in %v to %v, takes %v\n", a.Earliest, a.Latest, a.Expected)
 	}
 	for i, d := range out.Dispatches {
-		if i > 0 && out.Dispatches[i-1].Worker == d.Worker && out.Dispatches[i-1].Cold == d.Cold {
+		same := func(e protocol.Dispatch) bool {
+			return e.Worker == d.Worker && e.Cold == d.Cold && e.Crashes == d.Crashes
+		}
+		if i > 0 && same(out.Dispatches[i-1]) {
 			continue
 		}
 		b.WriteString("dispatch")
 		for _, e := range out.Dispatches[i:] {
-			if e.Worker != d.Worker || e.Cold != d.Cold {
+			if !same(e) {
 				break
 			}
 			fmt.Fprintf(&b, " %d", e.ID.Seq)
 		}
-		fmt.Fprintf(&b, " to %s cold=%v\n", d.Worker, d.Cold)
+		fmt.Fprintf(&b, " to %s cold=%v", d.Worker, d.Cold)
+		if d.Crashes > 0 {
+			fmt.Fprintf(&b, " crashes=%d", d.Crashes)
+		}
+		b.WriteString("\n")
 	}
 	for i, d := range out.Refusals {
 		text := d.Refusal.Error()
@@ -227,6 +268,9 @@ func (s *stage) print(out Output) (done, wake string) {
 		if i == len(out.Refusals)-1 || out.Refusals[i+1].Refusal.Error() != text {
 			fmt.Fprintf(&b, " %s\n", text)
 		}
+	}
+	for _, i := range out.Incidents {
+		fmt.Fprintf(&b, "incident: %s\n", incidentText(i))
 	}
 	return b.String(), fmt.Sprintf("wake %v\n", out.Wake)
 }

@@ -1,35 +1,58 @@
 package sched
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
 
 // A GPU is stalled once an Infer has no result stallAfter after it should have ended at
 // the latest: the GPU hangs, or its worker died and its heartbeats are not missing yet.
 // The copies on a stalled GPU do not count: waiting requests go to other copies, or cause
 // a load on another GPU. A result of the GPU ends the stall. So does the loss of all its
 // overdue actions (Config.Lag later): then the GPU gets work again.
+//
+// A worker also says itself that a GPU gets nothing done: an execution takes far longer than
+// expected, or the executor ended and the next one is not ready (GPUHealth). Such a GPU is
+// down, which stalls it until the worker says otherwise. It counts for nothing: it gets no
+// work, cannot hold a model, and its pending loads go elsewhere.
 
 // stallAfter is longer than Config.Silent, after which a GPU gets no more work, because a
 // copy on another GPU may evict another model.
 const stallAfter = 50 * time.Millisecond
 
-// stall makes a GPU stalled, because the result of an Infer is overdue.
-func (p *clockworkPolicy) stall(g *gpu) {
+// stall makes a GPU stalled: its copies do not count.
+func (c *engine) stall(g *gpu) {
 	g.stalled = true
 	for _, r := range g.replicas {
 		r.give(0)
-		p.markModel(r.model)
+		c.markModel(r.model)
 	}
 }
 
-// noteResult records the time of a GPU's result, and ends its stall.
-func (c *engine) noteResult(g *gpu) {
-	g.resultSeen = c.now
-	c.unstall(g)
+// noteResult records the time of a result that shows that a GPU executes, and ends its
+// stall. A refusal of an action that did not begin, or a transfer, does not show that: the
+// action before it may still hang.
+func (c *engine) noteResult(a *action, res *protocol.Result) {
+	g := a.replica.gpu
+	if a.kind == protocol.Infer && (res.Begin != 0 || res.Code == protocol.OK) {
+		g.resultSeen = c.now
+		c.unstall(g)
+	}
+	c.unstallIdle(g)
+}
+
+// unstallIdle ends a GPU's stall if none of its actions is overdue.
+func (c *engine) unstallIdle(g *gpu) {
+	if !slices.ContainsFunc(g.infers, func(a *action) bool { return a.overdue }) {
+		c.unstall(g)
+	}
 }
 
 // unstall ends a GPU's stall; its copies count again.
 func (c *engine) unstall(g *gpu) {
-	if !g.stalled {
+	if !g.stalled || g.down {
 		return
 	}
 	g.stalled, g.waitersRetried = false, false
@@ -37,4 +60,82 @@ func (c *engine) unstall(g *gpu) {
 		c.markModel(r.model)
 	}
 	c.markGPU(g)
+}
+
+// gpuHealth takes what a worker says of its GPUs.
+func (c *engine) gpuHealth(e *GPUHealth) {
+	at := slices.IndexFunc(c.workers, func(w *worker) bool { return w.id == e.ID && w.incarnation == e.Incarnation })
+	if at < 0 {
+		return
+	}
+	for _, g := range c.workers[at].gpus {
+		var beat protocol.GPUBeat
+		if g.id >= 0 && g.id < len(e.GPUs) {
+			beat = e.GPUs[g.id]
+		}
+		if beat.Executor != g.executor {
+			g.executor = beat.Executor
+			c.weightsLost(g)
+		}
+		c.setDown(g, beat.Stalled)
+	}
+}
+
+// setDown makes a GPU down, or ends that.
+func (c *engine) setDown(g *gpu, down bool) {
+	if g.down == down {
+		return
+	}
+	c.countGPU(g, -1)
+	g.down = down
+	c.countGPU(g, +1)
+	kind := GPUServes
+	if down {
+		kind = GPUStalled
+		c.stall(g)
+		if len(g.infers) > 0 {
+			g.infers[0].hung = true
+		}
+		for _, r := range slices.Clone(g.pending) {
+			c.remove(r)
+		}
+	} else {
+		c.unstallIdle(g)
+	}
+	c.out.Incidents = append(c.out.Incidents, Incident{Kind: kind, Worker: g.worker.id, GPU: g.id})
+	g.waitersRetried = false
+	c.markGPU(g)
+	for _, m := range c.models {
+		if m.head != nil {
+			c.markModel(m) // whether it can be held, and where, has changed
+		}
+	}
+}
+
+// weightsLost evicts the copies of a GPU whose executor ended: the weights are gone, which
+// the evictions confirm. Copies that are being loaded are evicted afterwards.
+func (c *engine) weightsLost(g *gpu) {
+	for _, r := range slices.Clone(g.replicas) {
+		if r.phase == loading {
+			r.doubtful = true
+			continue
+		}
+		c.doubt(r)
+	}
+	c.markGPU(g)
+}
+
+// doubt evicts a copy whose weights may be gone, once its last Infer has ended.
+func (c *engine) doubt(r *replica) {
+	switch r.phase {
+	case resident:
+		c.unhold(r)
+	case draining:
+		r.gpu.leaving -= r.model.spec.Pages
+	default:
+		return
+	}
+	r.phase = unknownPhase
+	c.markModel(r.model)
+	c.idle(r)
 }

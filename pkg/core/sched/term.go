@@ -169,6 +169,7 @@ func (o *Output) add(from Output) {
 	o.Dispatches = append(o.Dispatches, from.Dispatches...)
 	o.Refusals = append(o.Refusals, from.Refusals...)
 	o.Reasons = append(o.Reasons, from.Reasons...)
+	o.Incidents = append(o.Incidents, from.Incidents...)
 }
 
 // start begins the epoch: the core gets models and profiles, and each worker follows once

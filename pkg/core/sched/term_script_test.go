@@ -17,7 +17,8 @@ import (
 // <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
 //
 //	start <models> <worker>[:<epoch it obeys>]...   models are letters
-//	announce <worker>     beat <worker> <clock epoch> [stopping <in flight>]
+//	announce <worker>     beat <worker> <clock epoch> [stopping <in flight> |
+//	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	state-of <worker> [none]             what came of asking a worker
 //	door <front door> [<epoch>]          its heartbeat
 //	scheduler <id> <epoch>               another scheduler's heartbeat
@@ -74,6 +75,8 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: %s#%d joins with %d models\n", e.State.ID, e.State.Incarnation, len(e.State.Models))
 	case *WorkerLost:
 		return fmt.Sprintf("core: %s#%d is lost\n", e.ID, e.Incarnation)
+	case *GPUHealth:
+		return fmt.Sprintf("core: GPUs of %s#%d: %v\n", e.ID, e.Incarnation, e.GPUs)
 	case *DoorLost:
 		return fmt.Sprintf("core: front door %d is lost\n", e.Door)
 	case *Submit:
@@ -148,7 +151,12 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 	case "beat":
 		w := s.worker(f[1])
 		h := protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.number(f[2])}
-		if len(f) > 3 {
+		if len(f) > 3 && f[3] == "gpus" {
+			for _, g := range f[4:] {
+				state, ended, _ := strings.Cut(g, ":")
+				h.GPUs = append(h.GPUs, protocol.GPUBeat{Stalled: state == "stalled", Executor: uint32(s.number(ended))})
+			}
+		} else if len(f) > 3 {
 			h.State, h.InFlight = protocol.Stopping, int(s.number(f[4]))
 		}
 		return &WorkerBeat{h}

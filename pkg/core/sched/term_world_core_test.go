@@ -13,6 +13,7 @@ type courier struct {
 	members       map[string]uint64
 	known         map[protocol.RequestID]bool
 	last          protocol.ActionID
+	health        map[string][]protocol.GPUBeat
 	twice         bool // one incarnation was given to it twice
 }
 
@@ -21,7 +22,13 @@ func (c *courier) Step(now protocol.Time, e Event) Output {
 	switch e := e.(type) {
 	case *Activate:
 		c.epoch, c.issuer, c.members = e.Epoch, e.Issuer, map[string]uint64{}
+		c.health = map[string][]protocol.GPUBeat{}
+	case *GPUHealth:
+		if c.members[e.ID] == e.Incarnation {
+			c.health[e.ID] = e.GPUs
+		}
 	case *WorkerJoined:
+		delete(c.health, e.State.ID)
 		c.twice = c.twice || c.members[e.State.ID] == e.State.Incarnation
 		c.members[e.State.ID] = e.State.Incarnation
 	case *WorkerLost:

@@ -75,6 +75,9 @@ func (x *wWorker) state() protocol.WorkerState {
 func (x *wWorker) beat() {
 	w := x.w
 	h := protocol.Heartbeat{Service: protocol.Worker, ID: x.id, Incarnation: x.incarnation, ClockEpoch: x.clock}
+	if turn := w.Now / protocol.Time(700*time.Millisecond) % 4; turn > 0 { // a GPU hangs, then its executor is another
+		h.GPUs = []protocol.GPUBeat{{}, {Stalled: turn == 1, Executor: uint32(turn) / 2}}[:1+turn%2]
+	}
 	if x.stopping {
 		h.State = protocol.Stopping
 		w.said[fmt.Sprint(x.id, x.incarnation, protocol.Stopping)] = true

@@ -268,6 +268,9 @@ func (s *wScheduler) step(e TermEvent) {
 	}
 	w, t := s.w, s.term
 	out := t.Step(w.Now, e)
+	if b, is := e.(*WorkerBeat); is && t.Has(b.ID, b.Incarnation) && !slices.Equal(s.core.health[b.ID], b.GPUs) {
+		w.broken("%s says of its GPUs %v, the core was told %v", b.ID, b.GPUs, s.core.health[b.ID])
+	}
 	if s.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
 		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
 	}

@@ -62,7 +62,15 @@ func (p *clockworkPolicy) retryWaiting() {
 }
 
 // fullyReplicated reports whether every GPU that can hold the model has or gets a copy.
-func (p *clockworkPolicy) fullyReplicated(m *model) bool { return len(m.replicas) >= m.capableGPUs() }
+func (p *clockworkPolicy) fullyReplicated(m *model) bool {
+	copies := 0
+	for _, r := range m.replicas {
+		if !r.gpu.down {
+			copies++
+		}
+	}
+	return copies >= m.capableGPUs()
+}
 
 // grant assigns the free transfer lanes to the models that are first in the load queue.
 func (p *clockworkPolicy) grant() {

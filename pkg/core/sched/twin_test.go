@@ -77,6 +77,7 @@ func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
 
 func (w *world) checkTwins() {
 	w.checkCalendar()
+	w.checkDown()
 	p, is := w.core.policy.(*clockworkPolicy)
 	if !is {
 		return
@@ -134,6 +135,9 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	}
 	if p.open(g) {
 		w.fail("%s gpu %d has room, and it is the turn of %s", g.worker.id, g.id, first.model.spec.Name)
+	}
+	if !g.takesMore() {
+		return // the next result, or its worker's word, makes room
 	}
 	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
 		w.fail("%s gpu %d has room at %v and is looked at then: %v, at %v", g.worker.id, g.id, at, g.nextSlotTimer.In(), protocol.Time(g.nextSlotTimer.Key))
@@ -256,11 +260,11 @@ func (w *world) checkCalendar() {
 			serving++
 		}
 		note("a lane", &g.nextSlotTimer, false)
-		if owes := slices.ContainsFunc(g.infers, func(a *action) bool { return a.overdue }); g.stalled && !owes {
+		if owes := slices.ContainsFunc(g.infers, func(a *action) bool { return a.overdue }); g.stalled && !g.down && !owes {
 			w.fail("%s gpu %d is mute, and owes nothing", g.worker.id, g.id)
 		}
 		for _, r := range g.replicas {
-			note("an eviction", &r.retry, r.phase == unknownPhase || r.phase == evicting && r.transfer == nil)
+			note("an eviction", &r.retry, r.phase == unknownPhase && r.busy == 0 || r.phase == evicting && r.transfer == nil)
 		}
 	}
 	if got := c.Serving(); got != serving {

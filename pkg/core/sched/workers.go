@@ -131,6 +131,7 @@ func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 		c.hold(c.newReplica(g, m, resident))
 	}
 	g.foreign = min(max(0, state.PagesUsed-g.allocated), g.total-g.allocated)
+	g.executor = state.Executor
 }
 
 // setHosted sets which models a worker has in host memory, and lets the policy look again
@@ -156,11 +157,15 @@ func (c *engine) setHosted(w *worker, state protocol.WorkerState) {
 // count adds a worker's GPUs to each model's number of capable GPUs (by 1) or removes them
 // (by -1).
 func (c *engine) count(w *worker, by int) {
+	for _, g := range w.gpus {
+		c.countGPU(g, by)
+	}
+}
+
+func (c *engine) countGPU(g *gpu, by int) {
 	for _, m := range c.models {
-		for _, g := range w.gpus {
-			if c.capable(g, m) {
-				m.capable[g.kind] += by
-			}
+		if c.capable(g, m) {
+			m.capable[g.kind] += by
 		}
 	}
 }
@@ -207,6 +212,6 @@ func (c *engine) lose(e WorkerLost) {
 		c.timers.Remove(&g.nextSlotTimer)
 	}
 	for _, a := range again {
-		c.replanAll(a, protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id), WhyWorkerLost)
+		c.crashed(a, crash{kind: WorkerCrashed, worker: w.id, err: protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id)})
 	}
 }

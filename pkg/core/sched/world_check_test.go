@@ -26,9 +26,10 @@ func (w *world) close(id protocol.ActionID) {
 }
 
 func (w *world) overdue() {
-	for id, a := range w.open {
-		if w.due(a) <= w.now {
+	for _, id := range w.inOrder() {
+		if a := w.open[id]; w.due(a) <= w.now {
 			w.counted.Lost++
+			w.lostAction(w.openAt[id], a)
 			w.laneEnded(w.openAt[id], a, w.now)
 			w.close(id)
 			w.orphaned(a)
@@ -55,6 +56,7 @@ func (w *world) before(e Event) {
 			w.counted.Strays++
 			return
 		}
+		w.resultOf(e, a)
 		w.laneEnded(e.Worker, a, e.End)
 		w.close(e.Action)
 		for _, ref := range a.Requests {
@@ -72,6 +74,8 @@ func (w *world) before(e Event) {
 			w.forget(e.State.ID)
 		}
 		w.known[e.State.ID] = e.State.Incarnation
+	case *GPUHealth:
+		w.healthOf(e)
 	case *WorkerLost:
 		if w.known[e.ID] == e.Incarnation {
 			w.forget(e.ID)
@@ -81,8 +85,10 @@ func (w *world) before(e Event) {
 
 func (w *world) forget(worker string) {
 	delete(w.known, worker)
-	for id, a := range w.open {
-		if w.openAt[id] == worker {
+	w.blame.forget(worker)
+	for _, id := range w.inOrder() {
+		if a := w.open[id]; w.openAt[id] == worker {
+			w.crash(a, false)
 			w.laneEnded(worker, a, w.now)
 			w.close(id)
 			w.orphaned(a)
@@ -102,7 +108,7 @@ func (w *world) checkOutput(out Output) {
 		}
 	}
 	for _, d := range out.Dispatches {
-		if d.Kind != protocol.ToWorker || sent[d.ID] != d.Worker {
+		if d.Kind != protocol.ToWorker || sent[d.ID] != d.Worker || d.Crashes != w.requests[d.ID].strikes {
 			w.fail("dispatch %+v without its action", d)
 		}
 		delete(sent, d.ID)
@@ -121,6 +127,7 @@ func (w *world) checkOutput(out Output) {
 		if d.Refusal.Code == protocol.Internal {
 			w.fail("refusal %v", d.Refusal)
 		}
+		w.checkRefusal(r, d.Refusal)
 		r.ended = true
 		w.counted.Refused++
 	}
@@ -157,6 +164,7 @@ func (w *world) checkAction(o Addressed) {
 	if a.Kind == protocol.Infer && w.policy == "simple" && infers >= w.config.Outstanding || a.Kind == protocol.LoadWeights && loads > 0 {
 		w.fail("%s %d beside %d inferences and %d loads", a.Kind, a.ID, infers, loads)
 	}
+	w.checkBlame(o)
 	w.open[a.ID], w.openAt[a.ID] = a, o.Worker
 	w.laneSent(o)
 	for _, ref := range a.Requests {
@@ -261,7 +269,7 @@ func (w *world) checkIdle() {
 	}
 	for _, g := range c.gpus {
 		for _, r := range g.replicas {
-			if r.phase == resident && r.model.head != nil && len(g.infers) < c.config.Outstanding && c.policy.(*simplePolicy).meets(r.model.head, r) {
+			if r.phase == resident && r.model.head != nil && c.policy.(*simplePolicy).free(g, r.model.head) && c.policy.(*simplePolicy).meets(r.model.head, r) {
 				w.fail("%s gpu %d has a slot free, holds %s, and leaves its requests waiting", g.worker.id, g.id, r.model.spec.Name)
 			}
 		}

@@ -49,7 +49,7 @@ func (w *world) planCrowds() {
 				if w.crowd.IntN(3) == 0 {
 					s.Budget = between(w.crowd, 5*time.Millisecond, 300*time.Millisecond)
 				}
-				w.after(at, func() { w.submit(s) })
+				w.after(at, func() { w.submit(s, harmless) })
 			}
 		}
 	}

@@ -69,6 +69,9 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
+	if err := faults.enough(policy, worlds); err != "" {
+		t.Error(err)
+	}
 	if faults.crashes < worlds/8 || faults.cuts < worlds/8 || faults.hangs < worlds/8 || faults.evictions < worlds/2 {
 		t.Errorf("too few faults, the test proves nothing: %+v", faults)
 	}
@@ -78,11 +81,15 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 // no workers.
 var worlds = map[string]int{"clockwork": 150, "simple": 150, "faithful": 40, "deferred": 40, "aimd": 40, "fifo": 40}
 
-type faultCount struct{ crashes, cuts, hangs, slow, evictions, inUse int }
+type faultCount struct {
+	crashes, cuts, hangs, slow, evictions, inUse int
+	poisonFaults
+}
 
 func (f *faultCount) add(g faultCount) {
 	f.crashes, f.cuts, f.hangs = f.crashes+g.crashes, f.cuts+g.cuts, f.hangs+g.hangs
 	f.slow, f.evictions, f.inUse = f.slow+g.slow, f.evictions+g.evictions, f.inUse+g.inUse
+	f.poisonFaults.add(g.poisonFaults)
 }
 
 // world is everything around the core. Its dice are one for each concern, so
@@ -98,6 +105,8 @@ type world struct {
 	seq                     uint64
 	setup, arrivals, faulty *rand.Rand
 	network, worker, crowd  *rand.Rand
+	poison                  *rand.Rand
+	blame                   blameBooks
 	copies                  map[string]bool // digests of more than one model
 	healthy                 bool
 	calm                    bool // the heal phase has begun
@@ -123,6 +132,7 @@ type asked struct {
 	action     protocol.ActionID // open, 0 while it waits
 	orphan     bool
 	ended      bool
+	blamed
 }
 
 func (w *world) after(d time.Duration, do func()) {
@@ -152,7 +162,8 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	dice := func(concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
-		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), copies: map[string]bool{},
+		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), copies: map[string]bool{},
+		blame:    newBlameBooks(),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{},
 	}
@@ -184,6 +195,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 // build makes models, workers and the plan of what goes wrong, and activates.
 func (w *world) build() {
 	w.config.Outstanding = 1 + w.setup.IntN(4)
+	w.config.QuarantineAfter, w.config.QuarantineWindow, w.config.QuarantineFor = 3, 2*time.Second, 200*time.Millisecond
 	core, err := AnyPolicy(w.policy, w.config)
 	if err != nil {
 		w.t.Fatal(err)
@@ -203,6 +215,7 @@ func (w *world) build() {
 	for i := range 1 + w.setup.IntN(3) {
 		h := &host{world: w, id: fmt.Sprintf("w%d", i), incarnation: 1, up: true, slow: 1, kind: []string{"t4", "t4", "p4"}[w.setup.IntN(3)]}
 		h.total = 4 + w.setup.IntN(10)
+		h.executors = w.poison.IntN(2) == 0
 		h.empty(1 + w.setup.IntN(2))
 		w.hosts = append(w.hosts, h)
 	}
@@ -236,15 +249,16 @@ func (w *world) planArrivals() {
 		if w.arrivals.IntN(50) == 0 {
 			s.Model = "nobody"
 		}
-		w.after(at, func() { w.submit(s) })
+		kind := w.drawPoison()
+		w.after(at, func() { w.submit(s, kind) })
 		if w.arrivals.IntN(20) == 0 {
 			w.after(at+between(w.arrivals, 0, 20*time.Millisecond), func() { w.again(s) })
 		}
 	}
 }
 
-func (w *world) submit(s protocol.Submission) {
-	w.requests[s.ID] = &asked{submission: s, deadline: w.now.Add(s.Budget)}
+func (w *world) submit(s protocol.Submission, kind poison) {
+	w.requests[s.ID] = &asked{submission: s, deadline: w.now.Add(s.Budget), blamed: blamed{poison: kind}}
 	w.live = append(w.live, w.requests[s.ID])
 	w.counted.Submitted++
 	w.step(&Submit{s})

@@ -20,7 +20,8 @@ type host struct {
 	up, cut     bool
 	hung        protocol.Time // does nothing until then
 	slow        float64
-	doubtful    bool // was cut off in this life: what was on its way may be forgotten
+	doubtful    bool // was cut off in this life, or an executor ended: what was on its way may be forgotten
+	executors   bool // each GPU has a process of its own
 }
 
 type device struct {
@@ -28,6 +29,7 @@ type device struct {
 	busy   [2]bool
 	loaded map[string]bool // false: being loaded
 	in     map[string]int  // executions that use the weights
+	process
 }
 
 func (h *host) empty(gpus int) {
@@ -56,7 +58,7 @@ func (h *host) join() {
 	}
 	s := protocol.WorkerState{ID: h.id, Incarnation: h.incarnation, Models: h.world.specs}
 	for i, d := range h.devices {
-		g := protocol.GPUState{ID: i, Type: h.kind, PagesTotal: h.total, PagesUsed: h.pages(d)}
+		g := protocol.GPUState{ID: i, Type: h.kind, PagesTotal: h.total, PagesUsed: h.pages(d), Executor: d.ended}
 		for _, model := range sortedModels(d.loaded) {
 			if d.loaded[model] {
 				g.Models = append(g.Models, model)
@@ -67,6 +69,7 @@ func (h *host) join() {
 	h.world.after(between(h.world.setup, 0, 5*time.Millisecond), func() {
 		if h.world.known[h.id] <= s.Incarnation { // the shell drops older news
 			h.world.step(&WorkerJoined{State: s})
+			h.tellHealth()
 		}
 	})
 }
@@ -184,11 +187,28 @@ func (h *host) run(d *device, lane int) {
 	}
 	d.busy[lane] = true
 	took = time.Duration(float64(took) * h.slow)
+	if lane == 1 {
+		took = h.executes(d, a, took)
+	} else {
+		took += max(0, d.ready.Sub(h.world.now)) // the next process loads it
+	}
+	d.at[lane], d.since[lane] = &a, h.world.now
+	process := d.ended
 	h.whenAwake(took, func() {
-		d.busy[lane] = false
+		if d.ended != process {
+			return // answered when that process ended
+		}
+		d.busy[lane], d.at[lane] = false, nil
+		if lane == 1 {
+			h.unhang(d)
+		}
 		code := protocol.OK
-		if w := h.world; !w.healthy && !w.calm && w.worker.IntN(40) == 0 && a.Kind != protocol.EvictWeights {
+		w := h.world
+		if !w.healthy && !w.calm && w.worker.IntN(40) == 0 && a.Kind != protocol.EvictWeights {
 			code = []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.InvalidInput}[w.worker.IntN(3)]
+		}
+		if a.Kind == protocol.Infer && w.poisoned(a, fails) {
+			code = protocol.BackendError
 		}
 		switch a.Kind {
 		case protocol.LoadWeights:
@@ -198,6 +218,9 @@ func (h *host) run(d *device, lane int) {
 			}
 		case protocol.Infer:
 			d.in[a.Model]--
+		}
+		if code != protocol.OK && a.Kind == protocol.Infer && len(a.Requests) > 1 && w.poisoned(a, fails) {
+			w.faults.failed++
 		}
 		h.answer(a, code, took)
 		h.run(d, lane)
@@ -242,6 +265,9 @@ func (h *host) answer(a protocol.Action, code protocol.Code, took time.Duration)
 		Kind: a.Kind, Code: code, GPU: a.GPU, Model: a.Model}
 	if took > 0 {
 		r.Begin, r.End = h.world.now.Add(-took), h.world.now
+	}
+	if code != protocol.OK {
+		r.Message = secret(a.ID)
 	}
 	h.answered[a.ID] = &r
 	h.send(r)

@@ -48,6 +48,8 @@ const (
 	rareActivate = iota + 1
 	rareJoined
 	rareResult
+	rareSubmit
+	rareHealth
 )
 
 // Bounds, for writing and reading alike.

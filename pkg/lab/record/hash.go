@@ -49,7 +49,7 @@ func (h *Hash) dispatches(list []protocol.Dispatch) {
 		d := &list[i]
 		h.word(d.ID.Door)
 		h.word(d.ID.Seq)
-		h.word(uint64(d.Kind)<<1 | bit(d.Cold))
+		h.word(uint64(d.Crashes)<<32 | uint64(d.Kind)<<1 | bit(d.Cold))
 		h.text(d.Worker)
 		if e := d.Refusal; e != nil {
 			h.text(string(e.Code))

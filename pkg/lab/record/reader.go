@@ -286,6 +286,14 @@ func (r *Reader) rare() {
 		e := &sched.Result{}
 		d.unpack(packed, &e.Result)
 		r.item.Event = e
+	case rareSubmit:
+		e := &sched.Submit{}
+		d.unpack(packed, &e.Submission)
+		r.item.Event = e
+	case rareHealth:
+		e := &sched.GPUHealth{}
+		d.unpack(packed, e)
+		r.item.Event = e
 	default:
 		d.fail(fmt.Sprintf("a rare event of kind %d", kind))
 	}

@@ -34,7 +34,7 @@ func someSteps(seed uint64, n int) []step {
 			e = &sched.Submit{Submission: protocol.Submission{
 				ID: protocol.RequestID{Door: uint64(dice.IntN(4)), Seq: uint64(wild())}, Model: word(),
 				Batch: int(wild()), Bytes: wild(), Budget: time.Duration(wild()), Elapsed: time.Duration(wild()),
-				Priority: int(wild()), Generated: dice.IntN(2) == 0,
+				Priority: int(wild()), Generated: dice.IntN(2) == 0, Crashes: uint8(max(0, dice.IntN(12)-9)),
 			}}
 		case 1, 2, 3, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20:
 			r := protocol.Result{
@@ -54,6 +54,8 @@ func someSteps(seed uint64, n int) []step {
 			e = &sched.WorkerLost{ID: word(), Incarnation: uint64(wild())}
 		case 6:
 			e = &sched.DoorLost{Door: uint64(wild())}
+		case 25:
+			e = &sched.GPUHealth{ID: word(), Incarnation: uint64(wild()), GPUs: []protocol.GPUBeat{{Stalled: dice.IntN(2) == 0, Executor: dice.Uint32()}}}
 		case 7:
 			e = &sched.WorkerJoined{State: protocol.WorkerState{ID: word(), GPUs: []protocol.GPUState{{Type: word(), PagesTotal: 4, Models: []string{"m"}}}}}
 		case 8:

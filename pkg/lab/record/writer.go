@@ -63,7 +63,11 @@ func (w *Writer) StepHashed(now protocol.Time, e sched.Event, h Hash) error {
 	}
 	switch e := e.(type) {
 	case *sched.Submit:
-		w.submit(now, &e.Submission)
+		if e.Crashes != 0 {
+			w.rare(now, rareSubmit, e.Submission)
+		} else {
+			w.submit(now, &e.Submission)
+		}
 	case *sched.Result:
 		if e.State != nil || len(e.Loaded) > 0 || len(e.Profiles) > 0 {
 			w.rare(now, rareResult, e.Result)
@@ -77,6 +81,8 @@ func (w *Writer) StepHashed(now protocol.Time, e sched.Event, h Hash) error {
 		w.rare(now, rareActivate, e)
 	case *sched.WorkerJoined:
 		w.rare(now, rareJoined, e)
+	case *sched.GPUHealth:
+		w.rare(now, rareHealth, e)
 	case *sched.WorkerLost:
 		w.buf = append(w.buf, recLost)
 		w.at(now)

@@ -26,6 +26,9 @@ const (
 	Inputs     Cause = "its input came too late"
 	Lost       Cause = "worker lost"
 	NoWorker   Cause = "no GPU holds or can hold the model"
+	Stalled    Cause = "every GPU that can run it is stalled"
+	Crashed    Cause = "what executed it ended or hung"
+	Banned     Cause = "model quarantined for crashes"
 	Overdue    Cause = "deadline passed before it reached the scheduler"
 	Full       Cause = "too many requests wait"
 	Other      Cause = "other"
@@ -55,6 +58,12 @@ func causeOf(why sched.Why) Cause {
 		return Lost
 	case sched.WhyNoGPU:
 		return NoWorker
+	case sched.WhyStalled:
+		return Stalled
+	case sched.WhyCrashed:
+		return Crashed
+	case sched.WhyQuarantined:
+		return Banned
 	case sched.WhyOverdue:
 		return Overdue
 	case sched.WhyFull:
