@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"clockwork/cmd/clockwork/cli"
@@ -42,28 +45,44 @@ func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 	waiting, end := context.WithTimeout(ctx, k.Timeout)
 	defer end()
 	buffer := bus.BufferConfig{Timeout: config.BufferTimeout, MaxRequests: config.BufferRequests, MaxBytes: config.BufferBytes}
-	stores, err := makeStores(waiting, reach, buffer)
+	stores, unreadable, err := makeStores(waiting, reach, buffer)
 	if err != nil {
 		return cli.Interrupted(ctx, cli.WithCode(protocol.StateUnavailable, err))
 	}
 	if con.JSON {
-		return cli.PrintJSON(con.Out, map[string]any{"stores": stores})
+		return cli.PrintJSON(con.Out, map[string]any{"stores": stores, "unreadable": unreadable})
 	}
 	for _, s := range stores {
 		fmt.Fprintf(con.Out, "%-8s %-24s %s\n", s.Done, s.Name, s.Keeps)
 	}
+	if len(unreadable) > 0 {
+		fmt.Fprintf(con.Out, "These values of the state cannot be read, and are replaced by the controller that leads: %s\n", strings.Join(unreadable, ", "))
+	}
 	return nil
 }
 
-func makeStores(ctx context.Context, reach bus.Config, buffer bus.BufferConfig) ([]bus.Store, error) {
+// makeStores also returns the keys of the state whose values cannot be read.
+func makeStores(ctx context.Context, reach bus.Config, buffer bus.BufferConfig) (stores []bus.Store, unreadable []string, err error) {
 	b, err := bus.Open(ctx, reach)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer b.Close()
-	stores, err := b.MakeStores(ctx, buffer)
+	stores, err = b.MakeStores(ctx, buffer)
+	if err == nil {
+		unreadable, err = unreadableKeys(ctx, b)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w; is JetStream on, and are all servers of the cluster there?", err)
 	}
-	return stores, err
+	return stores, unreadable, err
+}
+
+func unreadableKeys(ctx context.Context, b *bus.Bus) ([]string, error) {
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	broken, _, err := state.Unreadable(ctx, 0)
+	return append([]string{}, slices.Sorted(maps.Keys(broken))...), err
 }

@@ -56,12 +56,13 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer door.Stop()
 	host, _ := os.Hostname() // for display only
+	unreadable := ""
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "controller", bus.Candidate{Kind: protocol.FrontDoor, ID: door.Name(), Host: host})
 		if err != nil {
 			return nil // ctx ended while another instance led
 		}
-		l := newLeader(s.config, b, state, buffer, door)
+		l := newLeader(s.config, b, state, buffer, door, &unreadable)
 		err = l.lead(ctx, lease)
 		lease.Release()
 		if err != nil {

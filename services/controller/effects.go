@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
@@ -186,6 +187,13 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 	}
 	l.logged("stage", err)
 	stage, since, next, err := l.state.Stage(ctx)
+	if errors.Is(err, bus.ErrUnreadable) { // the machine's next try replaces it
+		l.logged("stage", err)
+		if l.inTurn(ctx, func() { l.revision = next }) {
+			l.report(ctx, startup.StageConflict{})
+		}
+		return
+	}
 	if err != nil {
 		l.logged("stage", err)
 		l.report(ctx, startup.StageConflict{})

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,8 +33,11 @@ type leader struct {
 
 	machine *startup.Machine
 	issuer  uint64 // of this term's actions and jobs
-	events  chan startup.Event
-	turns   chan func() // functions to run in the machine's goroutine
+	// unreadable is why the state could not be read at the last try, "" if it was read; it
+	// is the service's.
+	unreadable *string
+	events     chan startup.Event
+	turns      chan func() // functions to run in the machine's goroutine
 
 	// Owned by the machine's goroutine.
 	stage      protocol.Stage
@@ -67,7 +71,7 @@ const queryWait = time.Second
 // campaigns again.
 const recallPause = 500 * time.Millisecond
 
-func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *frontdoor.FrontDoor) *leader {
+func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *frontdoor.FrontDoor, unreadable *string) *leader {
 	return &leader{
 		config: config,
 		bus:    b,
@@ -79,6 +83,7 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 		loads:  map[uint64]*nats.Msg{},
 
 		announcing: announcing{},
+		unreadable: unreadable,
 
 		answering: make(chan struct{}, maxAnswering),
 		reports:   wire.NewChunks(wire.Report),
@@ -107,10 +112,11 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	l.config.Observers.Begin(config)
 	first, err := l.recall(ctx)
 	if err != nil {
-		l.bus.Log.Warn("state not read; campaigning again", "error", err)
+		l.unread(err)
 		clock.Pause(ctx, recallPause)
 		return nil
 	}
+	*l.unreadable = ""
 	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))
 	if stop, err = l.listen(ctx); err != nil {
 		return err
@@ -123,7 +129,16 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	return nil
 }
 
-// recall reads the content of the store.
+// unread logs why no term begins, once for each reason that follows on another.
+func (l *leader) unread(err error) {
+	if *l.unreadable != err.Error() {
+		*l.unreadable = err.Error()
+		l.bus.Log.Warn("state not read; campaigning again until it is", "error", err)
+	}
+}
+
+// recall reads the content of the store. What cannot be read in it is as it was before,
+// or as if it had been lost: the machine then takes it from the workers.
 func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -131,6 +146,13 @@ func (l *leader) recall(ctx context.Context) (startup.Started, error) {
 	// A controller that takes over the lease may be the first to detect that the
 	// store was lost.
 	_, err := l.bus.OpenState(ctx)
+	if err != nil {
+		return first, err
+	}
+	repaired, err := l.state.Repair(ctx)
+	if len(repaired) > 0 {
+		l.bus.Log.Warn("values in the state store could not be read and were repaired", "keys", strings.Join(repaired, ", "))
+	}
 	if err != nil {
 		return first, err
 	}

@@ -3,11 +3,15 @@ package controller
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
 )
@@ -25,6 +29,7 @@ type storeWatchdog struct {
 	watcher *frontdoor.StartupBuffer
 	buffer  time.Time // creation time of the buffer's stream, zero before the first check
 	away    bool      // the store was not reached at the last check
+	read    uint64    // the revision up to which all values in the state can be read
 }
 
 const (
@@ -70,11 +75,53 @@ func (g *storeWatchdog) look(parent context.Context) error {
 	if err := g.lookAtBuffer(ctx); err != nil {
 		return err
 	}
-	stored, _, _, err := g.l.state.Stage(ctx)
-	if err != nil || stored != 0 {
+	stored, _, revision, err := g.l.state.Stage(ctx)
+	if err != nil && !errors.Is(err, bus.ErrUnreadable) {
 		return err
 	}
-	return g.mend(parent)
+	if err == nil && stored == 0 {
+		g.read = 0
+		return g.mend(parent, 0, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
+	}
+	return g.lookAtValues(parent, revision)
+}
+
+// lookAtValues replaces what nobody can read: the stage and models by what the machine
+// has, all else by what was stored before.
+func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error {
+	attempt, cancel := context.WithTimeout(ctx, watchdogWait)
+	defer cancel()
+	broken, read, err := g.l.state.Unreadable(attempt, g.read)
+	if err != nil {
+		return err
+	}
+	if len(broken) > 0 {
+		if err := g.replace(ctx, broken, revision); err != nil {
+			return err
+		}
+	}
+	g.read = read
+	return nil
+}
+
+func (g *storeWatchdog) replace(ctx context.Context, broken map[string][]byte, revision uint64) error {
+	g.l.bus.Log.Warn("values in the state store cannot be read and are being replaced", "keys", strings.Join(slices.Sorted(maps.Keys(broken)), ", "))
+	if _, is := broken["stage"]; is {
+		if err := g.mend(ctx, revision, "the state is being rewritten"); err != nil {
+			return err
+		}
+	}
+	var models []protocol.ModelState
+	g.l.inTurn(ctx, func() { models = g.l.machine.Models() })
+	for _, m := range models {
+		if _, is := broken["model."+m.Name]; is {
+			if err := g.l.state.PutModel(ctx, m.ModelSpec); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := g.l.state.Repair(ctx)
+	return err
 }
 
 // lookAtBuffer recreates a missing stream, and makes the StartupBuffer start
@@ -99,17 +146,16 @@ func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 	return nil
 }
 
-// mend rewrites the machine's state, the stage last: while the stage is missing,
-// the next check repeats the rewrite.
-func (g *storeWatchdog) mend(ctx context.Context) error {
+// mend rewrites the machine's state, the stage last, over what the store has at a revision:
+// while the stage is missing, the next check repeats the rewrite.
+func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) error {
 	var stage protocol.Stage
 	var models []protocol.ModelState
 	var workers []protocol.WorkerState
 	if !g.l.inTurn(ctx, func() { stage, models, workers = g.l.machine.Stage(), g.l.machine.Models(), g.l.machine.Workers() }) || stage == 0 {
 		return nil // nothing was stored before
 	}
-	g.l.bus.Log.Warn("the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads",
-		"stage", stage, "models", len(models))
+	g.l.bus.Log.Warn(why, "stage", stage, "models", len(models))
 	ctx, cancel := context.WithTimeout(ctx, mendWait)
 	defer cancel()
 	reasons := map[string]string{}
@@ -132,7 +178,7 @@ func (g *storeWatchdog) mend(ctx context.Context) error {
 		}
 		g.l.storeWorkers(ctx, workers)
 	}
-	revision, since, err := g.l.state.AdvanceStage(ctx, 0, stage)
+	revision, since, err := g.l.state.AdvanceStage(ctx, revision, stage)
 	if err != nil {
 		return err
 	}

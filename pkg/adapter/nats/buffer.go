@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -179,43 +180,50 @@ const (
 )
 
 // Watch calls seen, from one goroutine, for each stored request in order: first the
-// existing ones, then each new one. The returned function ends the watch.
+// existing ones, then each new one. The returned function ends the watch and waits for it.
 func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), err error) {
-	consumer, err := f.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverAllPolicy,
-		HeadersOnly:   true,
-	})
+	ctx, cancel := context.WithCancel(ctx)
+	after, err := f.look(ctx, 0, seen)
 	if err != nil {
+		cancel()
 		return nil, fmt.Errorf("watch buffer: %w", err)
 	}
-	consuming, err := consumer.Consume(func(m jetstream.Msg) {
-		meta, err := m.Metadata()
-		if err != nil {
-			return
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for clock.Pause(ctx, lookEvery) {
+			if after, err = f.look(ctx, after, seen); err != nil && ctx.Err() == nil {
+				f.bus.Log.Debug("startup buffer not read", "error", err) // read again
+			}
 		}
-		budget, _ := strconv.ParseInt(m.Headers().Get(budgetHeader), 10, 64) // 0: the default
+	}()
+	return func() {
+		cancel()
+		<-done
+	}, nil
+}
+
+// look calls seen for each request stored after a sequence number.
+func (f *Buffer) look(ctx context.Context, after uint64, seen func(Buffered)) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchWait)
+	defer cancel()
+	return scan(ctx, f.bus.Payload, f.stream.CachedInfo().Config.Name, f.bus.Subjects.Buffer(">"), after, func(r record) {
+		budget, _ := strconv.ParseInt(r.header.Get(budgetHeader), 10, 64) // 0: the default
 		encoding := protocol.Msgpack
-		if m.Headers().Get(jsonHeader) != "" {
+		if r.header.Get(jsonHeader) != "" {
 			encoding = protocol.JSON
 		}
 		seen(Buffered{
-			Seq:      meta.Sequence.Stream,
-			Model:    f.bus.Subjects.Token(m.Subject(), 1),
-			Reply:    m.Headers().Get(replyHeader),
+			Seq:      r.seq,
+			Model:    f.bus.Subjects.Token(r.subject, 1),
+			Reply:    r.header.Get(replyHeader),
 			Budget:   time.Duration(budget),
 			Encoding: encoding,
-			Stored:   meta.Timestamp,
+			Stored:   r.stored,
 
-			Traceparent: m.Headers().Get(TraceHeader),
+			Traceparent: r.header.Get(TraceHeader),
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("watch buffer: %w", err)
-	}
-	return func() {
-		consuming.Stop()
-		<-consuming.Closed()
-	}, nil
 }
 
 // Body reads the body of a request that was stored at that time; nil if the request is

@@ -15,16 +15,10 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// value is an entry of the key-value store.
-type value struct {
-	jetstream.KeyValueEntry
-	key  string
-	body []byte
-}
+// named is a bucket with a name.
+type named struct{ jetstream.KeyValue }
 
-func (v value) Key() string                     { return v.key }
-func (v value) Value() []byte                   { return v.body }
-func (v value) Operation() jetstream.KeyValueOp { return jetstream.KeyValuePut }
+func (named) Bucket() string { return "b" }
 
 // FuzzStored: whatever stands in the store, what is read of it can be stored
 // again and reads the same.
@@ -38,6 +32,7 @@ func FuzzStored(f *testing.F) {
 	} {
 		f.Add(wire.EncodeBody(protocol.JSON, v))
 	}
+	state := &State{kv: named{}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		storedAgain[wire.StoredStage](t, body)
 		storedAgain[wire.StoredModel](t, body)
@@ -48,7 +43,7 @@ func FuzzStored(f *testing.F) {
 			storedAgain[wire.StoredLease](t, body)
 		}
 		for _, key := range []string{"stage", "model.m"} {
-			if c, ok := changeOf(value{key: key, body: body}); ok && ((key == "stage") != (c.Model == nil) || (key == "stage") == (c.Stage == 0)) {
+			if c, ok := state.changeOf(record{subject: "$KV.b." + key, data: body}); ok && ((key == "stage") != (c.Model == nil) || (key == "stage") == (c.Stage == 0)) {
 				t.Fatalf("%s: %+v", key, c)
 			}
 		}

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -28,7 +30,15 @@ var ErrConflict = errors.New("the state was changed by somebody else")
 //
 // Values are JSON, so that an operator can read them. Every write is a compare-and-swap.
 // Methods may be called from any goroutine.
-type State struct{ kv jetstream.KeyValue }
+//
+// A value that cannot be read counts as the last one that could: see Repair.
+type State struct {
+	kv jetstream.KeyValue
+	nc *nats.Conn
+}
+
+// ErrUnreadable: what is stored is not a value of ours.
+var ErrUnreadable = errors.New("what is stored cannot be read")
 
 // OpenState opens the bucket, and creates it if it does not exist.
 func (b *Bus) OpenState(ctx context.Context) (*State, error) {
@@ -36,27 +46,47 @@ func (b *Bus) OpenState(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{kv}, nil
+	return &State{kv, b.Control}, nil
 }
 
 // Stage returns the stored stage, when it began, and its revision; 0 and 0 if none is
-// stored yet.
+// stored yet. The error is ErrUnreadable, with the revision, if none can be read.
 func (s *State) Stage(ctx context.Context) (protocol.Stage, time.Time, uint64, error) {
-	entry, err := s.kv.Get(ctx, "stage")
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return 0, time.Time{}, 0, nil
-	}
-	if err != nil {
-		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
+	r, found, err := s.get(ctx, "stage")
+	if err != nil || !found {
+		return 0, time.Time{}, 0, wrapped("read stage", err)
 	}
 	var v wire.StoredStage
-	if err := decodeStored(entry.Value(), &v); err != nil {
-		return 0, time.Time{}, 0, fmt.Errorf("read stage: %w", err)
+	if decodeStored(r.data, &v) != nil || v.Stage == 0 {
+		return 0, time.Time{}, r.seq, fmt.Errorf("read stage: %w", ErrUnreadable)
 	}
-	if v.Stage == 0 {
-		return 0, time.Time{}, 0, errors.New("read stage: what is stored names none")
+	return v.Stage, v.Since, r.seq, nil
+}
+
+func wrapped(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return v.Stage, v.Since, entry.Revision(), nil
+	return nil
+}
+
+// get returns the value of a key, false if there is none.
+func (s *State) get(ctx context.Context, key string) (record, bool, error) {
+	r, found, err := last(ctx, s.nc, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+key)
+	return r, found && !r.removed(), err
+}
+
+// key returns the key of a message of the bucket.
+func (s *State) key(r record) string {
+	return strings.TrimPrefix(r.subject, "$KV."+s.kv.Bucket()+".")
+}
+
+// removed reports whether a message of a bucket says that its key has no value.
+func (r record) removed() bool { return r.header["KV-Operation"] != nil }
+
+// scan calls visit for each revision of the keys that match, after a revision.
+func (s *State) scan(ctx context.Context, keys string, after uint64, visit func(record)) (uint64, error) {
+	return scan(ctx, s.nc, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+keys, after, visit)
 }
 
 // AdvanceStage moves the stage forward by one compare-and-swap against the revision.
@@ -73,11 +103,11 @@ func (s *State) AdvanceStage(ctx context.Context, revision uint64, to protocol.S
 	if err == nil {
 		return next, since, nil
 	}
-	if entry, again := s.kv.Get(ctx, "stage"); again == nil {
-		if bytes.Equal(entry.Value(), body) {
-			return entry.Revision(), since, nil
+	if r, found, again := s.get(ctx, "stage"); again == nil && found {
+		if bytes.Equal(r.data, body) {
+			return r.seq, since, nil
 		}
-		if entry.Revision() != revision {
+		if r.seq != revision {
 			return 0, since, ErrConflict
 		}
 	}
@@ -127,7 +157,7 @@ func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) er
 
 // Quarantine returns why models are not served, by name.
 func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
-	values, err := readAll[wire.StoredQuarantine](ctx, s.kv, "quarantine.*")
+	values, err := readAll[wire.StoredQuarantine](ctx, s, "quarantine.*")
 	reasons := map[string]string{}
 	for _, v := range values {
 		reasons[v.Model] = v.Reason
@@ -159,15 +189,12 @@ func (s *State) DropWorker(ctx context.Context, id string) error {
 // Profile reads the profile of a digest on a type of GPU.
 func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.Profile, bool, error) {
 	var p protocol.Profile
-	entry, err := s.kv.Get(ctx, profileKey(digest, gpuType))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return p, false, nil
+	r, found, err := s.get(ctx, profileKey(digest, gpuType))
+	if err != nil || !found {
+		return p, false, wrapped("read profile", err)
 	}
-	if err != nil {
-		return p, false, fmt.Errorf("read profile: %w", err)
-	}
-	if err := decodeStored(entry.Value(), &p); err != nil {
-		return p, false, fmt.Errorf("read profile: %w", err)
+	if decodeStored(r.data, &p) != nil {
+		return protocol.Profile{}, false, nil // it is measured again
 	}
 	return p, true, nil
 }
@@ -175,7 +202,7 @@ func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.P
 // Models returns every model whose load is complete, and in torn the names of models
 // whose load a writer left incomplete.
 func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn []string, err error) {
-	stored, err := readAll[wire.StoredModel](ctx, s.kv, "model.*")
+	stored, err := readAll[wire.StoredModel](ctx, s, "model.*")
 	parts := map[string]int{}
 	for _, m := range stored {
 		parts[m.Load]++
@@ -192,12 +219,12 @@ func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn [
 
 // Profiles returns every stored profile.
 func (s *State) Profiles(ctx context.Context) ([]protocol.Profile, error) {
-	return readAll[protocol.Profile](ctx, s.kv, "profile.*.*")
+	return readAll[protocol.Profile](ctx, s, "profile.*.*")
 }
 
 // Workers returns every stored worker.
 func (s *State) Workers(ctx context.Context) ([]protocol.WorkerState, error) {
-	return readAll[protocol.WorkerState](ctx, s.kv, "worker.*")
+	return readAll[protocol.WorkerState](ctx, s, "worker.*")
 }
 
 // Change is one change of a model or of the stage, as Watch reports it.
@@ -209,9 +236,13 @@ type Change struct {
 	Dropped string
 }
 
-// sameEvery is the interval at which a watch checks that its bucket is still the same:
-// of a bucket that was lost and created again the watch would report nothing.
-const sameEvery = 2 * time.Second
+// lookEvery is the interval at which a watch looks for changes, sameEvery the one at which
+// it checks that its bucket is still the same: of a bucket that was lost and created again
+// it would report nothing.
+const (
+	lookEvery = 100 * time.Millisecond
+	sameEvery = 2 * time.Second
+)
 
 // Watch calls changed, from one goroutine, for the stored stage and every stored model,
 // then for each change, until ctx ends or the watch breaks (a lost broker, another
@@ -221,34 +252,35 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	if err != nil {
 		return fmt.Errorf("watch state: %w", err)
 	}
-	look := time.NewTicker(sameEvery)
-	defer look.Stop()
-	watch, err := s.kv.WatchFiltered(ctx, []string{"stage", "model.*"})
-	if err != nil {
-		return fmt.Errorf("watch state: %w", err)
-	}
-	defer func() { _ = watch.Stop() }()
+	at, checked := uint64(0), time.Now()
 	for {
-		select {
-		case <-ctx.Done():
+		attempt, cancel := context.WithTimeout(ctx, watchWait)
+		at, err = s.scan(attempt, ">", at, func(r record) {
+			if c, ok := s.changeOf(r); ok {
+				changed(c)
+			}
+		})
+		cancel()
+		if ctx.Err() != nil {
 			return nil
-		case <-look.C:
+		}
+		if err != nil {
+			return fmt.Errorf("watch state: %w", err)
+		}
+		if time.Since(checked) >= sameEvery {
+			checked = time.Now()
 			if now, err := s.created(ctx); err == nil && !now.Equal(created) {
 				return fmt.Errorf("watch state: the bucket was made anew")
 			}
-		case entry, open := <-watch.Updates():
-			if !open {
-				return fmt.Errorf("watch state: it ended")
-			}
-			if entry == nil { // end of the stored values
-				continue
-			}
-			if c, ok := changeOf(entry); ok {
-				changed(c)
-			}
+		}
+		if !clock.Pause(ctx, lookEvery) {
+			return nil
 		}
 	}
 }
+
+// watchWait bounds one look for changes.
+const watchWait = 5 * time.Second
 
 // created returns when the bucket was created.
 func (s *State) created(ctx context.Context) (time.Time, error) {
@@ -261,20 +293,23 @@ func (s *State) created(ctx context.Context) (time.Time, error) {
 	return info.Created, nil
 }
 
-func changeOf(entry jetstream.KeyValueEntry) (Change, bool) {
-	name, isModel := strings.CutPrefix(entry.Key(), "model.")
+func (s *State) changeOf(r record) (Change, bool) {
+	key := s.key(r)
+	name, isModel := strings.CutPrefix(key, "model.")
 	switch {
-	case isModel && entry.Operation() != jetstream.KeyValuePut:
+	case isModel && r.removed():
 		return Change{Dropped: name}, true
 	case isModel:
 		var m protocol.ModelSpec
-		if decodeStored(entry.Value(), &m) != nil {
+		if decodeStored(r.data, &m) != nil {
 			return Change{}, false
 		}
 		return Change{Model: &m}, true
+	case key != "stage":
+		return Change{}, false
 	}
 	var v wire.StoredStage
-	if decodeStored(entry.Value(), &v) != nil || v.Stage == 0 {
+	if decodeStored(r.data, &v) != nil || v.Stage == 0 {
 		return Change{}, false
 	}
 	return Change{Stage: v.Stage}, true
@@ -298,16 +333,22 @@ func (s *State) put(ctx context.Context, key string, value any) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
+	return s.replace(ctx, key, body)
+}
+
+// replace writes a value over whatever the key has, unless that is equal.
+func (s *State) replace(ctx context.Context, key string, body []byte) (err error) {
 	for range casAttempts {
 		revision := uint64(0)
-		entry, getErr := s.kv.Get(ctx, key)
-		if getErr == nil {
-			if bytes.Equal(entry.Value(), body) {
+		r, found, getErr := s.get(ctx, key)
+		if getErr != nil {
+			return fmt.Errorf("write %s: %w", key, getErr)
+		}
+		if found {
+			if bytes.Equal(r.data, body) {
 				return nil
 			}
-			revision = entry.Revision()
-		} else if !errors.Is(getErr, jetstream.ErrKeyNotFound) {
-			return fmt.Errorf("write %s: %w", key, getErr)
+			revision = r.seq
 		}
 		if _, err = s.swap(ctx, key, revision, body); err == nil {
 			return nil
@@ -322,42 +363,16 @@ func (s *State) drop(ctx context.Context, key string) error {
 		// Even without a stored value the deletion marker is written: it makes a
 		// concurrent write fail.
 		revision := uint64(0)
-		entry, getErr := s.kv.Get(ctx, key)
-		if getErr == nil {
-			revision = entry.Revision()
-		} else if !errors.Is(getErr, jetstream.ErrKeyNotFound) {
+		r, found, getErr := s.get(ctx, key)
+		if getErr != nil {
 			return fmt.Errorf("remove %s: %w", key, getErr)
+		}
+		if found {
+			revision = r.seq
 		}
 		if err = s.kv.Delete(ctx, key, jetstream.LastRevision(revision)); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("remove %s: %w", key, err)
-}
-
-func readAll[T any](ctx context.Context, kv jetstream.KeyValue, keys string) ([]T, error) {
-	watch, err := kv.Watch(ctx, keys, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", keys, err)
-	}
-	defer func() { _ = watch.Stop() }()
-	var all []T
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("read %s: %w", keys, ctx.Err())
-		case entry, open := <-watch.Updates():
-			if !open {
-				return nil, fmt.Errorf("read %s: the watch ended", keys)
-			}
-			if entry == nil {
-				return all, nil
-			}
-			var v T
-			if err := decodeStored(entry.Value(), &v); err != nil {
-				return nil, fmt.Errorf("read %s: %w", entry.Key(), err)
-			}
-			all = append(all, v)
-		}
-	}
 }

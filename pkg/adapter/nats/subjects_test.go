@@ -149,7 +149,7 @@ var readings = map[string][]reading{
 		}},
 		{where: "pkg/client", call: "wire.DecodeError(m.Data)", bombs: refusals, decode: func(b []byte) error { return failure(wire.DecodeError(b)) }},
 		{where: "services/controller", call: "wire.Heartbeat.Decode(answer.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
-		{where: "pkg/adapter/nats", call: "decodeStored(entry.Value(), &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredStage)) }},
+		{where: "pkg/adapter/nats", call: "decodeStored(r.data, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredStage)) }},
 		{where: "pkg/adapter/nats", call: "readAll[wire.StoredModel]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredModel)) }},
 		{where: "pkg/adapter/nats", call: "readAll[wire.StoredQuarantine]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredQuarantine)) }},
 		{where: "pkg/adapter/nats", call: "readAll[protocol.Profile]", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(protocol.Profile)) }},

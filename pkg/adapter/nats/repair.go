@@ -1,0 +1,109 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+)
+
+// readAll returns the values of all keys that match, in the order of the keys: of each the
+// last revision that can be read. A key without one is left out.
+func readAll[T any](ctx context.Context, s *State, keys string) ([]T, error) {
+	values := map[string]T{}
+	_, err := s.scan(ctx, keys, 0, func(r record) {
+		var v T
+		switch {
+		case r.removed():
+			delete(values, s.key(r))
+		case decodeStored(r.data, &v) == nil:
+			values[s.key(r)] = v
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", keys, err)
+	}
+	var all []T
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		all = append(all, values[key])
+	}
+	return all, nil
+}
+
+// isValue reports whether a value can be read as what its key says.
+func isValue(key string, value []byte) bool {
+	kind, _, _ := strings.Cut(key, ".")
+	switch kind {
+	case "stage":
+		var v wire.StoredStage
+		return decodeStored(value, &v) == nil && v.Stage != 0
+	case "model":
+		var v wire.StoredModel
+		return decodeStored(value, &v) == nil && "model."+v.Name == key
+	case "quarantine":
+		var v wire.StoredQuarantine
+		return decodeStored(value, &v) == nil
+	case "profile":
+		var v protocol.Profile
+		return decodeStored(value, &v) == nil
+	case "worker":
+		var v protocol.WorkerState
+		return decodeStored(value, &v) == nil
+	}
+	return true // nobody reads it
+}
+
+// Unreadable returns the keys whose values cannot be read, sorted, each with the last
+// revision that can be, nil if there is none. after is a revision up to which all was well,
+// 0 for none; the other result is that of the last one.
+func (s *State) Unreadable(ctx context.Context, after uint64) (map[string][]byte, uint64, error) {
+	broken := map[string]bool{}
+	at, err := s.scan(ctx, ">", after, func(r record) {
+		if key := s.key(r); r.removed() || isValue(key, r.data) {
+			delete(broken, key)
+		} else {
+			broken[key] = true
+		}
+	})
+	if err != nil || len(broken) == 0 {
+		return nil, at, wrapped("read state", err)
+	}
+	found := map[string][]byte{}
+	for key := range broken {
+		found[key] = nil
+		if _, err := s.scan(ctx, key, 0, func(r record) {
+			switch {
+			case r.removed():
+				found[key] = nil
+			case isValue(key, r.data):
+				found[key] = r.data
+			}
+		}); err != nil {
+			return nil, after, fmt.Errorf("read state: %w", err)
+		}
+	}
+	return found, at, nil
+}
+
+// Repair replaces each value that cannot be read by the last one of its key that can be,
+// or removes the key. It returns what it did, in the order of the keys, for the log.
+func (s *State) Repair(ctx context.Context) (done []string, err error) {
+	broken, _, err := s.Unreadable(ctx, 0)
+	for _, key := range slices.Sorted(maps.Keys(broken)) {
+		if broken[key] == nil {
+			err = s.drop(ctx, key)
+			done = append(done, key+" removed")
+		} else {
+			err = s.replace(ctx, key, broken[key])
+			done = append(done, key+" as it was before")
+		}
+		if err != nil {
+			return done[:len(done)-1], err
+		}
+	}
+	return done, err
+}
