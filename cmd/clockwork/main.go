@@ -36,6 +36,7 @@ type commandLine struct {
 	Explain    lab.Explain        `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
 	Chaos      lab.Chaos          `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
 	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
+	Execute    executeCommand     `cmd:"" name:"execute-models" hidden:"" help:"Execute models for the worker that starts this."`
 }
 
 const description = `Serves many DNN models on few GPUs within latency targets.

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"runtime"
 	"sync"
 
 	"clockwork/pkg/adapter/backend"
@@ -64,12 +63,6 @@ func newGPU(a *agent, index int, device backend.Device) *gpu {
 func (g *gpu) start() {
 	g.work.Go(func() { each(g.stages, g.stage) })
 	g.work.Go(func() {
-		if g.info.Bind != nil {
-			runtime.LockOSThread() // the thread ends with the goroutine
-			if err := g.info.Bind(); err != nil {
-				g.agent.bus.Log.Warn("GPU not bound to a processor", "gpu", g.index, "error", err)
-			}
-		}
 		each(g.execute, g.run)
 		close(g.finishing)
 	})

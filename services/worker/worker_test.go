@@ -256,6 +256,8 @@ func (r *rig) state() *protocol.WorkerState {
 type bench struct {
 	gate    gate
 	devices []backend.Device
+	watcher func(backend.Notice)
+	ended   chan string // why a device was to be ended
 
 	mu      sync.Mutex
 	failing map[string]error // by what is to fail: "load", "stage", "execute", "evict", "outputs"
@@ -307,7 +309,7 @@ func (g *gate) awaitOne(t *testing.T) {
 const benchPages = 4
 
 func newBench(gpus int) *bench {
-	b := &bench{failing: map[string]error{}}
+	b := &bench{failing: map[string]error{}, ended: make(chan string, 10)}
 	for range gpus {
 		b.devices = append(b.devices, &benchDevice{b, make([]bool, benchPages)})
 	}
@@ -326,9 +328,10 @@ func (b *bench) fault(what string) error {
 	return b.failing[what]
 }
 
-func (b *bench) Name() string              { return "bench" }
-func (b *bench) Version() string           { return "1" }
-func (b *bench) Devices() []backend.Device { return b.devices }
+func (b *bench) Name() string                       { return "bench" }
+func (b *bench) Version() string                    { return "1" }
+func (b *bench) Devices() []backend.Device          { return b.devices }
+func (b *bench) Watch(watcher func(backend.Notice)) { b.watcher = watcher }
 func (b *bench) Close() error {
 	if b.open != 0 {
 		return errors.New("models are open")
@@ -369,6 +372,8 @@ type benchDevice struct {
 	bench *bench
 	used  []bool
 }
+
+func (d *benchDevice) End(why string) { d.bench.ended <- why }
 
 func (d *benchDevice) Info() backend.DeviceInfo {
 	return backend.DeviceInfo{UUID: "bench", Type: "bench", Pages: benchPages, PageSize: 4096}

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -45,6 +44,10 @@ type emulationFlags struct {
 	Stall      time.Duration `default:"50ms" help:"How long a stall lasts." group:"Emulated GPUs"`
 	SlowDown   float64       `placeholder:"X" help:"Multiplies durations behind the scheduler's back." group:"Emulated GPUs"`
 	FailEvery  int           `placeholder:"N" help:"Make one in N actions fail." group:"Emulated GPUs"`
+	CrashEvery int           `placeholder:"N" help:"Make one in N executions end the GPU's executor, as a crash does." group:"Emulated GPUs"`
+	HangEvery  int           `placeholder:"N" help:"Make one in N executions never end." group:"Emulated GPUs"`
+	CrashInput string        `placeholder:"TEXT" help:"Crash on inputs that begin with this." group:"Emulated GPUs"`
+	HangInput  string        `placeholder:"TEXT" help:"Never end on inputs that begin with this." group:"Emulated GPUs"`
 	FaultSeed  uint64        `default:"1" help:"Equal seeds misbehave equally." group:"Emulated GPUs"`
 }
 
@@ -134,22 +137,22 @@ func (f *WorkerFlags) emulation(name string) emulated.Options {
 
 // faults are zero, and so cost nothing, unless a flag enables one.
 func (f *emulationFlags) faults() emulated.Faults {
-	faults := emulated.Faults{Jitter: f.Jitter, StallEvery: f.StallEvery, SlowDown: f.SlowDown, FailEvery: f.FailEvery}
+	faults := emulated.Faults{Jitter: f.Jitter, StallEvery: f.StallEvery, SlowDown: f.SlowDown, FailEvery: f.FailEvery,
+		CrashEvery: f.CrashEvery, HangEvery: f.HangEvery, CrashInput: f.CrashInput, HangInput: f.HangInput}
 	if faults != (emulated.Faults{}) {
 		faults.Seed, faults.Stall = f.FaultSeed, f.Stall
 	}
 	return faults
 }
 
-// onnx returns the real backend's options. Models are checked and optimised by this
-// binary in a separate process; this process opens only the result.
+// self is this process's program, also after its file was replaced or removed.
+const self = "/proc/self/exe"
+
+// onnx returns the real backend's options. Models are checked, tried and executed by this
+// program in processes of their own.
 func (f *WorkerFlags) onnx(name string, like emulated.Options) (onnx.Options, error) {
 	if err := onnx.Available(); err != nil {
 		return onnx.Options{}, cli.WithCode(protocol.BackendError, err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return onnx.Options{}, fmt.Errorf("find this binary to check models with: %w", err)
 	}
 	library := f.ONNXLibrary
 	if library == "" {
@@ -170,6 +173,7 @@ func (f *WorkerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 		PageSize:   like.PageSize,
 		WorkerName: name,
 		Checker:    []string{self, "check-model"},
+		Executor:   []string{self, "execute-models"},
 	}, nil
 }
 

@@ -7,8 +7,8 @@
 //
 // Concurrency: LoadModel may be called from several goroutines at a time. On one Device,
 // at most one call of LoadWeights or EvictWeights runs at a time (the transfer lane), at
-// most one Execute (the execution lane), and Stage and Outputs may run at the same time
-// as both.
+// most one Execute (the execution lane), and Stage, Outputs and End may run at the same
+// time as both. Stage and Release do not wait for the executor.
 package backend
 
 import (
@@ -23,10 +23,13 @@ type Backend interface {
 	Name() string
 	Version() string
 	Devices() []Device
+	// Watch sets who is told about the executors of the devices. It is called at most
+	// once, before a model is loaded.
+	Watch(func(Notice))
 	// LoadModel reads a model from disk into host memory and makes it ready: parsed,
 	// optimised, every batch size warmed. Errors are *protocol.Error with
-	// INVALID_MODEL_PATH, MODEL_NOT_FOUND, MODEL_CORRUPT, MODEL_TOO_LARGE, NO_MEMORY or
-	// BACKEND_ERROR.
+	// INVALID_MODEL_PATH, MODEL_NOT_FOUND, MODEL_CORRUPT, MODEL_TOO_LARGE, NO_MEMORY,
+	// EXECUTOR_LOST or BACKEND_ERROR.
 	LoadModel(ctx context.Context, path string, options LoadOptions) (Model, error)
 	// Close closes the backend. No call may be in progress.
 	Close() error
@@ -70,11 +73,40 @@ type DeviceInfo struct {
 	// Pages is how many pages of weights the device holds, PageSize their size in bytes.
 	Pages    int
 	PageSize int64
-	// Bind, unless it is nil, says that Execute computes on the calling thread: the
-	// execution lane locks a thread to its goroutine and calls Bind there once, which
-	// sets the thread's CPU affinity to the device.
-	Bind func() error
 }
+
+// An executor is what computes on one device: a process of its own, or an emulation of
+// one. A model may end it. Then the calls that it was working on return EXECUTOR_LOST,
+// all weights on the device are gone, and another executor takes its place: models stay
+// in host memory.
+
+// Notice is news about the executor of a device.
+type Notice struct {
+	Kind NoticeKind
+	// Device is the index in Devices, Executor counts the device's executors from 0.
+	Device   int
+	Executor uint32
+	// Models are the paths of the models that the executor was working on, if any.
+	Models []string
+	// Text is how the executor ended, or the line that it wrote.
+	Text string
+	// Overdue: Device.End ended it.
+	Overdue bool
+}
+
+// NoticeKind says what a Notice is about.
+type NoticeKind uint8
+
+const (
+	// ExecutorLost: the executor ended, and with it all weights on the device. Calls
+	// that return success later ended before. The next executor begins after the
+	// watcher has returned.
+	ExecutorLost NoticeKind = iota + 1
+	// ExecutorReady: the next executor has begun.
+	ExecutorReady
+	// ExecutorSaid: the executor wrote a line for the log.
+	ExecutorSaid
+)
 
 // Device is one GPU, or an equivalent.
 type Device interface {
@@ -87,17 +119,22 @@ type Device interface {
 	// its number of items. A nil inputs[i] means generated input. The sum of items is at
 	// most batch; the rest is padding.
 	Stage(m Model, batch int, items []int, inputs [][]byte) (Run, error)
+	// End ends the device's executor, which counts as hung, and another takes its place.
+	// It may be called at any time, and does not wait.
+	End(why string)
 }
 
 // Weights are the weights of one copy of a model on one device.
 type Weights interface {
-	// Evict frees the weights. No Run that uses them may be executing.
+	// Evict frees the weights. No Run that uses them may be executing. Weights that were
+	// lost with their executor are free already.
 	Evict() error
 }
 
 // Run is one batch, staged on a device.
 type Run interface {
-	// Execute runs the batch with these weights and returns when it is done.
+	// Execute runs the batch with these weights and returns when it is done. It returns
+	// WEIGHTS_MISSING for weights that were lost before.
 	Execute(w Weights) error
 	// Outputs copies the outputs from the device: one payload for each member, tensors
 	// in the order of the spec, without padding. It is called once, after Execute.

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
@@ -28,6 +29,8 @@ const emulatedPrefix = "zoo/"
 type Backend struct {
 	real, emulated backend.Backend
 	devices        []backend.Device
+	// lost are the ends of emulated executors by device, until the real one's is told.
+	lost []atomic.Pointer[backend.Notice]
 }
 
 // New combines two backends; Close closes both. New fails if they differ in the number
@@ -37,7 +40,7 @@ func New(real, emulated backend.Backend) (*Backend, error) {
 	if len(reals) != len(emulateds) {
 		return nil, fmt.Errorf("combine backends: %d real devices, %d emulated ones", len(reals), len(emulateds))
 	}
-	b := &Backend{real: real, emulated: emulated}
+	b := &Backend{real: real, emulated: emulated, lost: make([]atomic.Pointer[backend.Notice], len(reals))}
 	for i := range reals {
 		r, e := reals[i].Info(), emulateds[i].Info()
 		if r.Pages != e.Pages || r.PageSize != e.PageSize {
@@ -57,6 +60,29 @@ func (b *Backend) Version() string { return b.real.Version() }
 
 // Devices returns the pairs.
 func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
+
+// Watch implements backend.Backend: an emulated executor and a real one count as one, the
+// real one. If the emulated one ends, the real one is ended too, and the notice says what
+// ended the former.
+func (b *Backend) Watch(watcher func(backend.Notice)) {
+	b.emulated.Watch(func(n backend.Notice) {
+		if n.Kind == backend.ExecutorLost {
+			b.lost[n.Device].Store(&n)
+			b.devices[n.Device].(*device).real.End(n.Text)
+		}
+	})
+	b.real.Watch(func(n backend.Notice) {
+		if n.Kind == backend.ExecutorLost {
+			if first := b.lost[n.Device].Swap(nil); first != nil {
+				n.Text, n.Overdue = first.Text, first.Overdue
+				if len(first.Models) > 0 {
+					n.Models = first.Models
+				}
+			}
+		}
+		watcher(n)
+	})
+}
 
 // LoadModel loads the model in the backend that the path selects.
 func (b *Backend) LoadModel(ctx context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
@@ -107,6 +133,9 @@ func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte)
 	}
 	return side.Stage(inner, batch, items, inputs)
 }
+
+// End ends the emulated executor, and with it the real one: see Watch.
+func (d *device) End(why string) { d.emulated.End(why) }
 
 func (d *device) sideOf(m backend.Model) (backend.Device, backend.Model, error) {
 	own, ok := m.(*model)

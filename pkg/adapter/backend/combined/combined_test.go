@@ -14,15 +14,19 @@ import (
 
 // fake is a real backend that records what it is asked.
 type fake struct {
-	pages  int
-	calls  []string
-	closed bool
-	failed error
+	pages   int
+	calls   []string
+	closed  bool
+	failed  error
+	watcher func(backend.Notice)
 }
 
 func (f *fake) Name() string    { return "onnx" }
 func (f *fake) Version() string { return "1.2.3" }
 func (f *fake) Close() error    { f.closed = true; return nil }
+
+func (f *fake) Watch(watcher func(backend.Notice)) { f.watcher = watcher }
+
 func (f *fake) Devices() []backend.Device {
 	return []backend.Device{&fakeDevice{f}}
 }
@@ -46,7 +50,7 @@ func (m *fakeModel) Close() error                 { return nil }
 type fakeDevice struct{ f *fake }
 
 func (d *fakeDevice) Info() backend.DeviceInfo {
-	return backend.DeviceInfo{UUID: "real-0", Type: "cpu", Pages: d.f.pages, PageSize: 1 << 20, Bind: func() error { return nil }}
+	return backend.DeviceInfo{UUID: "real-0", Type: "cpu", Pages: d.f.pages, PageSize: 1 << 20}
 }
 
 func (d *fakeDevice) LoadWeights(m backend.Model, _ []int) (backend.Weights, error) {
@@ -57,6 +61,11 @@ func (d *fakeDevice) LoadWeights(m backend.Model, _ []int) (backend.Weights, err
 func (d *fakeDevice) Stage(m backend.Model, _ int, _ []int, _ [][]byte) (backend.Run, error) {
 	d.f.calls = append(d.f.calls, "stage "+m.(*fakeModel).path)
 	return nil, nil
+}
+
+func (d *fakeDevice) End(why string) {
+	d.f.calls = append(d.f.calls, "end "+why)
+	d.f.watcher(backend.Notice{Kind: backend.ExecutorLost, Executor: 7, Text: "ended", Overdue: true})
 }
 
 func pair(t *testing.T) (*Backend, *fake) {
@@ -95,11 +104,27 @@ func TestItLooksLikeTheRealBackend(t *testing.T) {
 		t.Errorf("it is called %s %s", b.Name(), b.Version())
 	}
 	want, got := real.Devices()[0].Info(), b.Devices()[0].Info()
-	if got.Bind == nil {
-		t.Error("its thread is not bound")
-	}
-	want.Bind, got.Bind = nil, nil // functions are not compared
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestTwoExecutorsEndAsOne: whichever ends, the real one's end is told once, with the
+// real one's number.
+func TestTwoExecutorsEndAsOne(t *testing.T) {
+	b, real := pair(t)
+	told := make(chan backend.Notice, 10)
+	b.Watch(func(n backend.Notice) { told <- n })
+	real.watcher(backend.Notice{Kind: backend.ExecutorLost, Executor: 6, Models: []string{"ocr_rec"}, Text: "SIGFPE"})
+	b.Devices()[0].End("it hangs")
+	want := []backend.Notice{
+		{Kind: backend.ExecutorLost, Executor: 6, Models: []string{"ocr_rec"}, Text: "SIGFPE"},
+		{Kind: backend.ExecutorLost, Executor: 7, Text: "it hangs", Overdue: true},
+	}
+	if diff := cmp.Diff(want, []backend.Notice{<-told, <-told}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"end it hangs"}, real.calls); diff != "" {
 		t.Error(diff)
 	}
 }

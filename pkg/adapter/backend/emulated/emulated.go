@@ -10,7 +10,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/adapter/backend/zoo"
@@ -58,6 +59,9 @@ type Backend struct {
 	options Options
 	devices []backend.Device
 	waits   *waiter
+	watcher atomic.Pointer[func(backend.Notice)]
+	closing chan struct{} // closed by Close
+	work    sync.WaitGroup
 }
 
 // New returns a backend with its GPUs.
@@ -65,18 +69,10 @@ func New(o Options) (*Backend, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("configure emulated backend: %w", err)
 	}
-	b := &Backend{options: o, waits: acquireWaiter()}
+	b := &Backend{options: o, waits: acquireWaiter(), closing: make(chan struct{})}
 	for i := range o.GPUs {
-		b.devices = append(b.devices, &device{
-			backend: b,
-			info: backend.DeviceInfo{
-				UUID:     fmt.Sprintf("%s-gpu%d", o.Worker, i),
-				Type:     o.GPUType,
-				Pages:    o.Pages,
-				PageSize: o.PageSize,
-			},
-			faults: newFaultSource(o.Faults, i),
-		})
+		info := backend.DeviceInfo{UUID: fmt.Sprintf("%s-gpu%d", o.Worker, i), Type: o.GPUType, Pages: o.Pages, PageSize: o.PageSize}
+		b.devices = append(b.devices, newDevice(b, i, info))
 	}
 	return b, nil
 }
@@ -95,8 +91,19 @@ func (b *Backend) Version() string {
 // Devices returns the GPUs.
 func (b *Backend) Devices() []backend.Device { return b.devices }
 
+// Watch implements backend.Backend.
+func (b *Backend) Watch(watcher func(backend.Notice)) { b.watcher.Store(&watcher) }
+
+func (b *Backend) notify(n backend.Notice) {
+	if watcher := b.watcher.Load(); watcher != nil {
+		(*watcher)(n)
+	}
+}
+
 // Close closes the backend.
 func (b *Backend) Close() error {
+	close(b.closing)
+	b.work.Wait()
 	b.waits.release()
 	return nil
 }
@@ -129,96 +136,3 @@ type model struct {
 func (m *model) Spec() protocol.ModelSpec     { return m.spec }
 func (m *model) Profiles() []protocol.Profile { return nil }
 func (m *model) Close() error                 { return nil }
-
-// device is one emulated GPU.
-type device struct {
-	backend *Backend
-	info    backend.DeviceInfo
-	faults  *faultSource
-}
-
-func (d *device) Info() backend.DeviceInfo { return d.info }
-
-// wait waits until the device would be done, counted from begin.
-func (d *device) wait(begin time.Time, duration time.Duration) error {
-	duration, err := d.faults.apply(time.Duration(float64(duration) * d.backend.options.Scale))
-	if err != nil {
-		return err
-	}
-	if duration > 0 {
-		d.backend.waits.until(begin.Add(duration))
-	}
-	return nil
-}
-
-// LoadWeights waits for the duration of the transfer.
-func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
-	begin := time.Now()
-	own, ok := m.(*model)
-	if !ok {
-		return nil, fmt.Errorf("load weights: the model is another backend's")
-	}
-	if len(frames) != own.spec.Pages {
-		return nil, fmt.Errorf("load weights: %d pages for a model of %d", len(frames), own.spec.Pages)
-	}
-	if err := d.wait(begin, own.network.Transfer); err != nil {
-		return nil, err
-	}
-	return weights{}, nil
-}
-
-type weights struct{}
-
-func (weights) Evict() error { return nil }
-
-// Stage keeps the inputs, from which Outputs derives the outputs.
-func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte) (backend.Run, error) {
-	own, ok := m.(*model)
-	if !ok {
-		return nil, fmt.Errorf("stage: the model is another backend's")
-	}
-	return &run{device: d, model: own, batch: batch, items: items, inputs: inputs}, nil
-}
-
-type run struct {
-	device *device
-	model  *model
-	batch  int
-	items  []int
-	inputs [][]byte
-}
-
-// Execute waits for the duration of the computation.
-func (r *run) Execute(backend.Weights) error {
-	return r.device.wait(time.Now(), r.model.network.Execution(r.batch))
-}
-
-// Outputs returns one payload for each member.
-func (r *run) Outputs() ([][]byte, error) {
-	outputs := make([][]byte, len(r.items))
-	size, all := r.model.spec.OutputBytes(), 0
-	for _, items := range r.items {
-		all += items
-	}
-	whole := make([]byte, 0, int64(all)*size)
-	for i, items := range r.items {
-		begin := len(whole)
-		for n := range items {
-			whole = appendOutput(whole, r.item(i, n), size)
-		}
-		outputs[i] = whole[begin:len(whole):len(whole)]
-	}
-	return outputs, nil
-}
-
-// item returns the n-th item of a member's input, nil for a generated one.
-func (r *run) item(member, n int) []byte {
-	input := r.inputs[member]
-	if input == nil {
-		return nil
-	}
-	size := len(input) / r.items[member]
-	return input[n*size : (n+1)*size]
-}
-
-func (r *run) Release() { r.inputs = nil }

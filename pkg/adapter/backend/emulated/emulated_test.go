@@ -245,3 +245,69 @@ func BenchmarkEmulatedExecution(b *testing.B) {
 		}
 	}
 }
+
+// TestAnExecutorEndsAndBeginsAgain: by a crash, by a hang that is ended, and while idle.
+func TestAnExecutorEndsAndBeginsAgain(t *testing.T) {
+	o := Defaults("w")
+	o.Scale, o.Faults = 0, Faults{CrashInput: "crash", HangInput: "hang"}
+	b, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	told := make(chan backend.Notice, 10)
+	b.Watch(func(n backend.Notice) { told <- n })
+	m, err := b.LoadModel(t.Context(), "zoo/resnet50_v2", backend.LoadOptions{PageSize: o.PageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, spec := b.Devices()[0], m.Spec()
+	execute := func(w backend.Weights, input string) error {
+		r, err := d.Stage(m, 1, []int{1}, [][]byte{append([]byte(input), make([]byte, spec.ItemBytes())...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Release()
+		return r.Execute(w)
+	}
+	for i, input := range []string{"crash", "hang", ""} {
+		w, err := d.LoadWeights(m, make([]int, spec.Pages))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := execute(w, "neither"); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		if input != "" {
+			go func() { ended <- execute(w, input) }()
+		}
+		if input == "hang" {
+			for b.devices[0].(*device).executor.doing.Load() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		if input != "crash" {
+			d.End("overdue")
+		}
+		if input != "" {
+			wantCode(t, <-ended, protocol.ExecutorLost)
+		}
+		lost, ready := <-told, <-told
+		if lost.Kind != backend.ExecutorLost || lost.Executor != uint32(i) || lost.Overdue != (input != "crash") || (len(lost.Models) == 1) != (input != "") {
+			t.Errorf("%q: the notice is %+v", input, lost)
+		}
+		if ready.Kind != backend.ExecutorReady || ready.Executor != uint32(i+1) {
+			t.Errorf("%q: the notice is %+v", input, ready)
+		}
+		wantCode(t, execute(w, "neither"), protocol.WeightsMissing)
+	}
+}
+
+func wantCode(t *testing.T, err error, code protocol.Code) {
+	t.Helper()
+	var refusal *protocol.Error
+	if !errors.As(err, &refusal) || refusal.Code != code {
+		t.Errorf("error %v, want %s", err, code)
+	}
+}

@@ -1,8 +1,10 @@
 package emulated
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -22,11 +24,17 @@ type Faults struct {
 	SlowDown float64
 	// FailEvery makes one in this many actions fail, at random; 0 for none.
 	FailEvery int
+	// CrashEvery makes one in this many executions end the GPU's executor, HangEvery makes
+	// one never end, at random; 0 for none.
+	CrashEvery, HangEvery int
+	// CrashInput does so with an execution of which a member's input begins with these
+	// bytes, HangInput likewise; "" for none.
+	CrashInput, HangInput string
 }
 
 // Validate returns an error that says which values are invalid.
 func (f Faults) Validate() error {
-	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 {
+	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 || f.CrashEvery < 0 || f.HangEvery < 0 {
 		return fmt.Errorf("faults must not be negative: %+v", f)
 	}
 	if !(f.Jitter <= maxTimes && f.SlowDown <= maxTimes) || f.Stall > maxStall {
@@ -72,4 +80,39 @@ func (s *faultSource) apply(d time.Duration) (time.Duration, error) {
 		d += f.Stall
 	}
 	return d, nil
+}
+
+// fate is what becomes of an execution besides its duration.
+type fate uint8
+
+const (
+	ends fate = iota
+	crashes
+	hangs
+)
+
+// fate returns whether an execution of these inputs ends its executor, or does not end.
+func (s *faultSource) fate(inputs [][]byte) fate {
+	f := &s.faults
+	begins := func(with string) bool {
+		return with != "" && slices.ContainsFunc(inputs, func(in []byte) bool { return bytes.HasPrefix(in, []byte(with)) })
+	}
+	if begins(f.CrashInput) {
+		return crashes
+	}
+	if begins(f.HangInput) {
+		return hangs
+	}
+	if f.CrashEvery == 0 && f.HangEvery == 0 {
+		return ends
+	}
+	rng := <-s.draws
+	defer func() { s.draws <- rng }()
+	if f.CrashEvery > 0 && rng.IntN(f.CrashEvery) == 0 {
+		return crashes
+	}
+	if f.HangEvery > 0 && rng.IntN(f.HangEvery) == 0 {
+		return hangs
+	}
+	return ends
 }

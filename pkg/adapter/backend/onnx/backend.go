@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"clockwork/pkg/adapter/backend"
@@ -15,47 +16,54 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Backend runs models on the CPU of this machine. Each of its devices is an arena of
-// weight pages, and executes on one thread at a time.
+// Backend runs models on the CPU of this machine. Each of its devices has an executor, a
+// process that holds an arena of weight pages and executes on one thread at a time.
 type Backend struct {
 	options Options
-	lib     *ort
 	cache   optimizedCache
-	devices []backend.Device
-	arenas  []*arena
-	models  atomic.Int64 // loaded and not closed
+	devices []*device
+	ids     atomic.Uint64 // of models, weights and batches
+	models  atomic.Int64  // loaded and not closed
 	closed  atomic.Bool
+	watcher atomic.Pointer[func(backend.Notice)]
 }
 
 // Available returns why this build has no onnx backend: nil here.
 func Available() error { return nil }
 
-// New opens ONNX Runtime and creates the devices, touching all of their memory (GPUs x
-// Pages x PageSize bytes).
+// New starts the executors, which open ONNX Runtime and touch all of their device's
+// memory (Pages x PageSize bytes each).
 func New(options Options) (*Backend, error) {
 	if err := options.complete(); err != nil {
-		return nil, err
-	}
-	lib, err := openORT(options.Library)
-	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(options.CacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
-	b := &Backend{options: options, lib: lib, cache: optimizedCache{options.CacheDir, lib, isa()}}
-	info := backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize}
+	b := &Backend{options: options}
+	version := ""
 	for i := range options.GPUs {
-		memory, err := newArena(options.Pages, options.PageSize)
-		if err != nil {
+		d := &device{backend: b, index: i, info: backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize}}
+		s := setup{Pages: options.Pages, PageSize: options.PageSize}
+		d.info.UUID, s.Processor = options.place(i)
+		var err error
+		if d.executor, err = newExecutor(&b.options, i, s, b.notify); err != nil {
 			b.release()
-			return nil, fmt.Errorf("make device %d: %w", i, err)
+			return nil, fmt.Errorf("start the executor of device %d: %w", i, err)
 		}
-		info.UUID, info.Bind = options.place(i)
-		b.arenas = append(b.arenas, memory)
-		b.devices = append(b.devices, &device{backend: b, index: i, info: info, arena: memory})
+		b.devices, version = append(b.devices, d), d.executor.version
 	}
+	b.cache = optimizedCache{options.CacheDir, version, isa()}
 	return b, nil
+}
+
+// Watch implements backend.Backend.
+func (b *Backend) Watch(watcher func(backend.Notice)) { b.watcher.Store(&watcher) }
+
+func (b *Backend) notify(n backend.Notice) {
+	if watcher := b.watcher.Load(); watcher != nil {
+		(*watcher)(n)
+	}
 }
 
 func (o *Options) complete() error {
@@ -81,6 +89,8 @@ func (o *Options) complete() error {
 	}
 	page := int64(os.Getpagesize())
 	switch {
+	case len(o.Checker) == 0 || len(o.Executor) == 0:
+		return errors.New("onnx backend: no command that checks models, or none that executes them")
 	case o.ModelRoot == "":
 		return errors.New("onnx backend: no model directory")
 	case o.GPUs < 1 || o.Pages < 1:
@@ -101,10 +111,16 @@ func (o *Options) complete() error {
 func (b *Backend) Name() string { return Name }
 
 // Version returns ONNX Runtime's version, and that of our own changes to graphs.
-func (b *Backend) Version() string { return b.lib.version + "-" + optimizedFormat }
+func (b *Backend) Version() string { return b.cache.version + "-" + optimizedFormat }
 
 // Devices implements backend.Backend.
-func (b *Backend) Devices() []backend.Device { return append([]backend.Device(nil), b.devices...) }
+func (b *Backend) Devices() []backend.Device {
+	var list []backend.Device
+	for _, d := range b.devices {
+		list = append(list, d)
+	}
+	return list
+}
 
 // LoadModel implements backend.Backend. path is NAME or NAME/VERSION below the model
 // directory; without a version the highest is taken.
@@ -132,7 +148,9 @@ func (b *Backend) Close() error {
 }
 
 func (b *Backend) release() {
-	for _, a := range b.arenas {
-		a.backing.close()
+	var ending sync.WaitGroup
+	for _, d := range b.devices {
+		ending.Go(d.executor.close)
 	}
+	ending.Wait()
 }

@@ -30,24 +30,19 @@ func affineBackend(t testing.TB, change ...func(*Options)) (*Backend, *model) {
 func TestLiftedModelComputesWhatThePlainOneDoes(t *testing.T) {
 	b, m := affineBackend(t)
 	spec := m.Spec()
-	if len(m.weights) == 0 || spec.WeightsBytes < in*out*4 || spec.Pages != 1 || !spec.AnyBatch || !slices.Equal(spec.BatchSizes, []int{1, 2, 4, 8}) {
-		t.Fatalf("spec: %+v, %d weights", spec, len(m.weights))
+	if len(m.image.weights) == 0 || spec.WeightsBytes < in*out*4 || spec.Pages != 1 || !spec.AnyBatch || !slices.Equal(spec.BatchSizes, []int{1, 2, 4, 8}) {
+		t.Fatalf("spec: %+v, %d weights", spec, len(m.image.weights))
 	}
 	if got := spec.Inputs[0].String() + spec.Outputs[0].String(); got != "x FP32[48]y FP32[64]" {
 		t.Fatalf("tensors: %s", got)
 	}
-	plain := plainSession(t, b.lib, filepath.Join(b.options.ModelRoot, "affine/1/model.onnx"))
+	plain := plainModel(t, filepath.Join(b.options.ModelRoot, "affine/1/model.onnx"), m)
 	d := b.Devices()[0]
 	w := loadWeights(t, d, m, 0)
 	defer evict(t, w)
 	for batch := 1; batch <= 8; batch++ {
 		x := randomFloats(uint64(batch), batch*in)
-		stage, err := m.newStage(batch)
-		must(t, err)
-		m.fill(stage, 0, batch, floatBytes(x))
-		must(t, plain.run(newNames([]string{"x"}), stage.values[:1], m.outputNames, stage.results))
-		want := bytesFloat(m.payload(stage, 0, batch))
-		stage.close(b.lib)
+		want := bytesFloat(runPlain(t, plain, batch, floatBytes(x)))
 		got := bytesFloat(infer(t, d, m, w, batch, []int{batch}, [][]byte{floatBytes(x)})[0])
 		wantClose(t, "lifted against plain", got, want, 4e-6)
 		wantClose(t, "lifted against the formula", got, affineExpected(x, in, out), 1e-4)
@@ -151,28 +146,30 @@ func TestPagesThatAreWrongAreRefused(t *testing.T) {
 	evict(t, held)
 	w := loadWeights(t, d, large, 1) // the refusals left nothing taken
 	evict(t, w)
-	for _, used := range b.arenas[0].used {
-		if used {
-			t.Fatal("a page is still in use")
-		}
-	}
 }
 
 // The arena's frames hold nothing but zeros until weights come, and no frame
-// is backed twice: after an eviction the bytes are the block's.
+// is backed twice: after an eviction the bytes are the image's.
 func TestOneCopyOfTheWeightsPerDevice(t *testing.T) {
-	b, m := affineBackend(t)
-	d := b.Devices()[0]
-	w := loadWeights(t, d, m, 3).(*weights)
-	block := m.block.bytes()[:m.spec.WeightsBytes]
-	if !bytes.Equal(w.mapping.memory.bytes()[:len(block)], block) {
+	_, m := affineBackend(t)
+	e := engineWith(t, m)
+	if refused := e.load(&loadTask{Weights: 1, Model: m.id, Frames: []int{3}}); refused != nil {
+		t.Fatal(refused)
+	}
+	view, block := e.weights[1].mapping.memory.bytes(), e.models[m.id].block()
+	if !bytes.Equal(view[:len(block)], block) {
 		t.Fatal("the view does not hold the weights")
 	}
-	w.mapping.memory.bytes()[0] ^= 0xff // what the view holds is the frame itself
-	changed := w.mapping.memory.bytes()[0]
-	evict(t, w)
-	if home := b.arenas[0].backing.bytes()[3*testPage:]; home[0] != changed || !bytes.Equal(home[1:len(block)], block[1:]) {
+	view[0] ^= 0xff // what the view holds is the frame itself
+	changed := view[0]
+	if refused := e.evict(&evictTask{1}); refused != nil {
+		t.Fatal(refused)
+	}
+	if home := e.arena.backing.bytes()[3*testPage:]; home[0] != changed || !bytes.Equal(home[1:len(block)], block[1:]) {
 		t.Error("the frame came home with other bytes than the view had")
+	}
+	if slices.Contains(e.arena.used, true) {
+		t.Error("a page is still in use")
 	}
 }
 
@@ -388,7 +385,7 @@ func TestFixedBatch(t *testing.T) {
 func TestALoadThatIsCancelledEnds(t *testing.T) {
 	root := t.TempDir()
 	writeModel(t, root, "affine", affine(0, in, out), "")
-	b := withModels(t, root, func(o *Options) { o.Checker = checker(t, "check") })
+	b := withModels(t, root)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := b.LoadModel(ctx, "affine", backend.LoadOptions{})

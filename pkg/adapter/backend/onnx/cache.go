@@ -26,12 +26,12 @@ const optimizedFormat = "1"
 // may share the directory, since a file appears complete or not at all.
 type optimizedCache struct {
 	dir string
-	lib *ort
-	isa string
+	// version is ONNX Runtime's, isa the instruction set.
+	version, isa string
 }
 
 func (c *optimizedCache) path(digest [sha256.Size]byte, head string) string {
-	name := hex.EncodeToString(digest[:]) + "-" + protocol.Name(c.lib.version+"-"+c.isa+"-"+optimizedFormat+head) + ".ort"
+	name := hex.EncodeToString(digest[:]) + "-" + protocol.Name(c.version+"-"+c.isa+"-"+optimizedFormat+head) + ".ort"
 	return filepath.Join(c.dir, name)
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func TestAGoodModelPassesTheChecker(t *testing.T) {
-	_, m := affineBackend(t, func(o *Options) { o.Checker = checker(t, "check") })
+	_, m := affineBackend(t)
 	if m.Spec().Pages != 1 {
 		t.Errorf("spec: %+v", m.Spec())
 	}
@@ -149,17 +149,10 @@ func TestAFileThatUnfoldsIsTooLarge(t *testing.T) {
 	file := onnxModel(13, onnxGraph(
 		[][]byte{node("ConstantOfShape", []string{"shape"}, "w"), node("Add", []string{"x", "w"}, "y")}, [][]byte{shape},
 		[][]byte{openBatch("x", 1)}, [][]byte{valueInfo("y", 1, nil)}))
-	for _, behaviour := range []string{"check", ""} {
-		root := t.TempDir()
-		writeModel(t, root, "m", file, "")
-		b := withModels(t, root, func(o *Options) {
-			if behaviour != "" {
-				o.Checker = checker(t, behaviour)
-			}
-		})
-		_, err := b.LoadModel(context.Background(), "m", backend.LoadOptions{})
-		wantCode(t, err, protocol.ModelTooLarge)
-	}
+	root := t.TempDir()
+	writeModel(t, root, "m", file, "")
+	_, err := withModels(t, root).LoadModel(context.Background(), "m", backend.LoadOptions{})
+	wantCode(t, err, protocol.ModelTooLarge)
 }
 
 func TestACheckerThatIsMissingIsNotTheModelsFault(t *testing.T) {
@@ -177,7 +170,7 @@ func TestWhatTheRuntimeRefusesIsCorrupt(t *testing.T) {
 	file := onnxModel(13, onnxGraph([][]byte{node("NoSuchOperator", []string{"x"}, "y")}, nil,
 		[][]byte{openBatch("x", 4)}, [][]byte{valueInfo("y", 1, nil)}))
 	writeModel(t, root, "m", file, "")
-	b := withModels(t, root, func(o *Options) { o.Checker = checker(t, "check") })
+	b := withModels(t, root)
 	_, err := b.LoadModel(context.Background(), "m", backend.LoadOptions{})
 	wantCode(t, err, protocol.ModelCorrupt)
 	if !strings.Contains(err.Error(), "NoSuchOperator") {

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -71,7 +70,8 @@ type child struct {
 	cmd        *exec.Cmd
 	in         io.WriteCloser
 	stderr     opening
-	size       uint64 // of the model
+	size       uint64      // of the model
+	release    func() bool // ends the wait for the context's end
 	notStarted error
 	ended      error
 }
@@ -100,39 +100,27 @@ func tooLargeGraph(limit int64) *protocol.Error {
 	return refusal
 }
 
-// start starts the child in its own process group and with its own environment: the
-// child must not read this process's broker credentials.
+// start starts the child. ctx ends it.
 func (c *child) start(ctx context.Context, o Options, graph *os.File) (err error) {
-	args := append(append([]string(nil), o.Checker[1:]...), o.Library, "-", checkerOutput)
-	c.cmd = exec.CommandContext(ctx, o.Checker[0], args...)
-	c.cmd.Env = checkerEnvironment()
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	c.cmd.ExtraFiles = []*os.File{graph}
+	c.cmd = childCommand(append(append([]string(nil), o.Checker...), o.Library, "-", checkerOutput), graph)
 	c.cmd.Stderr = &c.stderr
-	c.cmd.WaitDelay = drainTime
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return err
 	}
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
+	c.release = context.AfterFunc(ctx, func() { _ = c.cmd.Process.Kill() })
 	// The child first reads the model, and gets its first byte only after these limits
 	// are set.
-	if err := limitProcess(c.cmd.Process.Pid, c.size); err != nil {
+	err = limitChild(c.cmd.Process.Pid, limit{unix.RLIMIT_AS, checkerMemory + checkerTimes*c.size}, limit{unix.RLIMIT_CPU, checkerCPU},
+		limit{unix.RLIMIT_CORE, 0}, limit{unix.RLIMIT_FSIZE, 0}, limit{unix.RLIMIT_NOFILE, checkerFiles})
+	if err != nil {
 		_ = c.cmd.Process.Kill()
 		_ = c.wait()
 		return fmt.Errorf("limit it: %w", err)
 	}
 	return nil
-}
-
-// checkerEnvironment returns only the search path for the library's dependencies.
-func checkerEnvironment() []string {
-	const libraries = "LD_LIBRARY_PATH"
-	if where, ok := os.LookupEnv(libraries); ok {
-		return []string{libraries + "=" + where}
-	}
-	return []string{}
 }
 
 // feed writes the model to the child and waits for the child to end.
@@ -142,29 +130,9 @@ func (c *child) feed(model []byte) error {
 	return c.wait()
 }
 
-// wait waits until the child has ended and kills what is left of its process group,
-// before the group's number can be reused.
 func (c *child) wait() error {
-	pid := c.cmd.Process.Pid
-	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
-	}
-	_ = unix.Kill(-pid, unix.SIGKILL)
-	return c.cmd.Wait()
-}
-
-func limitProcess(pid int, size uint64) error {
-	set := func(resource int, limit uint64) error {
-		return unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit, Max: limit}, nil)
-	}
-	return errors.Join(
-		set(unix.RLIMIT_AS, checkerMemory+checkerTimes*size),
-		set(unix.RLIMIT_CPU, checkerCPU),
-		set(unix.RLIMIT_CORE, 0),
-		set(unix.RLIMIT_FSIZE, 0),
-		set(unix.RLIMIT_NOFILE, checkerFiles),
-		// if memory runs out earlier, the kernel kills the child first
-		os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0),
-	)
+	defer c.release()
+	return waitChild(c.cmd)
 }
 
 // opening keeps the first bytes written to it, which contain the reason.
@@ -173,24 +141,6 @@ type opening struct{ strings.Builder }
 func (t *opening) Write(b []byte) (int, error) {
 	t.Builder.Write(b[:min(len(b), max(0, 600-t.Len()))])
 	return len(b), nil
-}
-
-// optimizeHere does the work of a checker in this process.
-func (b *Backend) optimizeHere(model []byte, limit int64) (*region, *protocol.Error) {
-	graph, err := collect(limit, func() {}, func(to *os.File) error {
-		s, err := newSession(b.lib, model, optimizeAll, fmt.Sprintf("/proc/self/fd/%d", to.Fd()))
-		if err == nil {
-			s.close()
-		}
-		return err
-	})
-	switch {
-	case errors.Is(err, errGraphSize):
-		return nil, tooLargeGraph(limit)
-	case err != nil:
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
-	}
-	return graph, nil
 }
 
 // collect returns what write writes to the pipe. If that is more than limit bytes,

@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"context"
 	"sync"
 
 	"clockwork/pkg/adapter/backend"
@@ -11,25 +12,32 @@ import (
 
 // device implements backend.Device.
 type device struct {
-	backend *Backend
-	index   int
-	info    backend.DeviceInfo
-	arena   *arena
+	backend  *Backend
+	index    int
+	info     backend.DeviceInfo
+	executor *executor
 }
 
 // Info implements backend.Device.
 func (d *device) Info() backend.DeviceInfo { return d.info }
 
+// End implements backend.Device.
+func (d *device) End(why string) {
+	if p := d.executor.now(); p != nil {
+		p.end(why)
+	}
+}
+
 func (d *device) own(m backend.Model) (*model, *protocol.Error) {
 	mine, ok := m.(*model)
-	if !ok || mine.backend != d.backend || mine.session == nil {
+	if !ok || mine.backend != d.backend || mine.closed {
 		return nil, protocol.Errorf(protocol.UnknownModel, "not a loaded model of this backend")
 	}
 	return mine, nil
 }
 
-// LoadWeights implements backend.Device: it moves the frames next to each other into a
-// mapping, and copies the block there.
+// LoadWeights implements backend.Device. It waits for the executor, and until that one has
+// the model.
 func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, error) {
 	mine, refusal := d.own(m)
 	if refusal != nil {
@@ -38,61 +46,52 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 	if len(frames) != mine.spec.Pages {
 		return nil, protocol.Errorf(protocol.InvalidAction, "the weights take %d pages, got %d", mine.spec.Pages, len(frames))
 	}
-	frames = append([]int(nil), frames...)
-	if refusal := d.arena.take(frames); refusal != nil {
-		return nil, refusal
-	}
-	v, err := mine.takeMapping(d.index)
-	if err != nil {
-		d.arena.free(frames)
-		return nil, protocol.Errorf(protocol.NoMemory, "%v", err)
-	}
-	if err := d.arena.gather(v.memory, frames); err != nil {
-		mine.returnMapping(d.index, v)
-		d.arena.free(frames)
-		return nil, protocol.Errorf(protocol.BackendError, "gather pages: %v", err)
-	}
-	transfer(v.memory.bytes(), mine.block.bytes()[:mine.spec.WeightsBytes])
-	return &weights{model: mine, device: d, mapping: v, frames: frames}, nil
-}
-
-// transferChunk is how many bytes are copied at once. The copy of one chunk cannot be
-// interrupted, and a garbage collection waits for it.
-const transferChunk = 1 << 20
-
-func transfer(to, from []byte) {
-	for len(from) > 0 {
-		n := copy(to, from[:min(len(from), transferChunk)])
-		to, from = to[n:], from[n:]
+	for {
+		p, refusal := d.executor.ready(context.Background())
+		if refusal != nil {
+			return nil, refusal
+		}
+		w := &weights{model: mine, device: d, process: p, id: d.backend.ids.Add(1)}
+		if refusal = p.open(mine, false); refusal == nil {
+			_, refusal = p.perform(&p.weights, mine, task{Load: &loadTask{w.id, mine.id, frames}}, nil)
+		}
+		switch {
+		case refusal == nil:
+			p.hold(mine, 1)
+			return w, nil
+		case refusal.Code != protocol.WeightsMissing || !p.isLost():
+			return nil, refusal
+		} // this executor had ended: there is, or will be, another
 	}
 }
 
 // weights implements backend.Weights. Runs hold mu shared; Evict needs it exclusively
 // and fails instead of waiting.
 type weights struct {
-	model  *model
-	device *device
-	frames []int
+	model   *model
+	device  *device
+	process *process // on whose device they are
+	id      uint64
 
 	mu      sync.RWMutex
-	mapping *mapping // nil when evicted
+	evicted bool
 }
 
-// Evict implements backend.Weights: it moves the frames back to the arena's backing.
+// Evict implements backend.Weights.
 func (w *weights) Evict() error {
 	if !w.mu.TryLock() {
 		return protocol.Refusal(protocol.WeightsInUse)
 	}
 	defer w.mu.Unlock()
-	if w.mapping == nil {
+	if w.evicted {
 		return protocol.Refusal(protocol.WeightsMissing)
 	}
-	if err := w.device.arena.scatter(w.mapping.memory, w.frames); err != nil {
-		return protocol.Errorf(protocol.BackendError, "return pages: %v", err)
+	_, refusal := w.process.perform(&w.process.weights, w.model, task{Evict: &evictTask{w.id}}, nil)
+	if refusal != nil && refusal.Code != protocol.ExecutorLost && refusal.Code != protocol.WeightsMissing {
+		return refusal
 	}
-	w.model.returnMapping(w.device.index, w.mapping)
-	w.device.arena.free(w.frames)
-	w.mapping = nil
+	w.process.hold(w.model, -1)
+	w.evicted = true
 	return nil
 }
 
@@ -112,14 +111,14 @@ func (d *device) Stage(m backend.Model, batch int, items []int, inputs [][]byte)
 	at := 0
 	for i, n := range items {
 		for j := 0; inputs[i] == nil && j < n; j++ {
-			mine.fill(s, at+j, 1, mine.generated)
+			s.tensors.fill(&mine.spec, at+j, 1, mine.generated)
 		}
 		if inputs[i] != nil {
-			mine.fill(s, at, n, inputs[i])
+			s.tensors.fill(&mine.spec, at, n, inputs[i])
 		}
 		at += n
 	}
-	mine.clear(s, at)
+	s.tensors.clear(&mine.spec, at)
 	return &run{model: mine, device: d, stage: s, items: append([]int(nil), items...)}, nil
 }
 
@@ -160,11 +159,17 @@ func (r *run) Execute(w backend.Weights) error {
 	}
 	mine.mu.RLock()
 	defer mine.mu.RUnlock()
-	if mine.mapping == nil {
+	if mine.evicted {
 		return protocol.Refusal(protocol.WeightsMissing)
 	}
-	if err := r.model.run(r.stage, mine.mapping.values); err != nil {
-		return protocol.Errorf(protocol.BackendError, "execute: %v", err)
+	p := mine.process
+	if r.stage.process != p {
+		if refusal := p.bind(r.model, r.stage); refusal != nil {
+			return refusal
+		}
+	}
+	if refusal := p.run(r.model, r.stage.id, mine.id); refusal != nil {
+		return refusal
 	}
 	r.done = true
 	return nil
@@ -177,7 +182,7 @@ func (r *run) Outputs() ([][]byte, error) {
 	}
 	out, at := make([][]byte, len(r.items)), 0
 	for i, n := range r.items {
-		out[i] = r.model.payload(r.stage, at, n)
+		out[i] = r.stage.tensors.payload(&r.model.spec, at, n)
 		at += n
 	}
 	return out, nil
@@ -186,7 +191,7 @@ func (r *run) Outputs() ([][]byte, error) {
 // Release implements backend.Run.
 func (r *run) Release() {
 	if r.stage != nil {
-		r.model.putStage(r.device.index, r.stage)
+		r.model.putStage(r.device, r.stage)
 		r.stage = nil
 	}
 }

@@ -46,14 +46,18 @@ type Options struct {
 	Processors []string
 	// WorkerName is the prefix of the UUIDs of devices without a processor.
 	WorkerName string
-	// Checker is a command that checks and optimises a model, so that ORT never reads an
-	// untrusted file in this process. It runs under limits of memory, CPU time and
-	// files, without this process's environment, with three more arguments: the
-	// library's path, "-", and the path for the optimised graph. It gets the model on
-	// its standard input, and must call CheckModel with these arguments and exit with 0
-	// if there is no error. Empty: models are checked and optimised in this process.
+	// Checker is a command that checks and optimises a model. It runs under limits of
+	// memory, CPU time and files, without this process's environment, with three more
+	// arguments: the library's path, "-", and the path for the optimised graph. It gets
+	// the model on its standard input, and must call CheckModel with these arguments and
+	// exit with 0 if there is no error.
 	Checker []string
-	// CheckTime is how long a checker may take, 0 for DefaultCheckTime.
+	// Executor is a command that executes models, in a process for each device and one
+	// for each model that is being loaded. It has one more argument, the library's path,
+	// with which it must call ExecuteModels.
+	Executor []string
+	// CheckTime is how long a checker may take, and how long running every batch size of a
+	// new model may, 0 for DefaultCheckTime.
 	CheckTime time.Duration
 	// MaxFile is the largest model file in bytes, 0 for DefaultMaxFile.
 	MaxFile int64

@@ -34,6 +34,36 @@ func library(t testing.TB) string {
 	return path
 }
 
+// openLibrary opens ONNX Runtime in this process.
+func openLibrary(t testing.TB) *ort {
+	t.Helper()
+	lib, err := openORT(library(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lib
+}
+
+// engineWith is an engine in this process with a model of a backend.
+func engineWith(t testing.TB, m *model) *engine {
+	t.Helper()
+	e, err := newEngine(openLibrary(t), setup{Pages: m.backend.options.Pages, PageSize: m.backend.options.PageSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := m.openTask()
+	if _, refused := e.open(&task, m.image.file); refused != nil {
+		t.Fatal(refused)
+	}
+	t.Cleanup(func() { // what this process' executor would leave to the system
+		if refused := e.close(&closeTask{m.id}); refused != nil {
+			t.Error(refused)
+		}
+		e.arena.backing.close()
+	})
+	return e
+}
+
 // missing ends a test that lacks what has to be fetched. It fails, for a test
 // that does not run proves nothing; only who asks for it may go without.
 func missing(t testing.TB, what string, err error) {
@@ -47,7 +77,8 @@ func missing(t testing.TB, what string, err error) {
 // withModels makes a backend of two devices over a model directory.
 func withModels(t testing.TB, root string, change ...func(*Options)) *Backend {
 	t.Helper()
-	options := Options{Library: library(t), ModelRoot: root, CacheDir: t.TempDir(), GPUs: 2, Pages: 400, PageSize: testPage, WorkerName: "w"}
+	options := Options{Library: library(t), ModelRoot: root, CacheDir: t.TempDir(), GPUs: 2, Pages: 400, PageSize: testPage, WorkerName: "w",
+		Checker: checker(t, "check"), Executor: executing(t)}
 	for _, c := range change {
 		c(&options)
 	}

@@ -23,17 +23,17 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 	if err != nil {
 		return nil, err
 	}
-	m, err := b.shell(graph)
+	limit := src.config.maxBatch
+	if options.MaxBatch > 0 {
+		limit = min(limit, options.MaxBatch)
+	}
+	m, err := b.externalize(graph)
 	graph.close()
 	if err != nil {
 		return nil, err
 	}
 	all := sha256.Sum256(append(sum[:], src.text...))
 	m.spec.Path, m.spec.Digest = path, hex.EncodeToString(all[:])
-	limit := src.config.maxBatch
-	if options.MaxBatch > 0 {
-		limit = min(limit, options.MaxBatch)
-	}
 	if err := m.prepare(ctx, src.config, limit); err != nil {
 		m.release()
 		return nil, err
@@ -61,7 +61,7 @@ func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]b
 		}
 		bytes = headed
 	}
-	graph, err := b.optimize(ctx, bytes, limit)
+	graph, err := b.optimizeInChild(ctx, bytes, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +77,6 @@ func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]b
 	return graph, nil
 }
 
-func (b *Backend) optimize(ctx context.Context, model []byte, limit int64) (*region, *protocol.Error) {
-	if len(b.options.Checker) > 0 {
-		return b.optimizeInChild(ctx, model, limit)
-	}
-	return b.optimizeHere(model, limit)
-}
-
 // graphLimit returns how large an optimised graph may be: its weights can be no larger
 // than a device's memory, and everything else comes from the file. A small file could
 // otherwise produce a huge graph.
@@ -94,9 +87,8 @@ func (b *Backend) graphLimit(file int64) int64 {
 // graphSlack is the allowance for names and nodes that ORT adds, in bytes.
 const graphSlack = 4 << 20
 
-// shell externalizes the weights of an optimised graph into a block and creates the
-// session that takes them as inputs.
-func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
+// externalize makes a model's image of its optimised graph.
+func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 	l, err := externalizeWeights(graph.bytes())
 	if err != nil {
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "move weights out of the graph: %v", err)
@@ -107,60 +99,35 @@ func (b *Backend) shell(graph *region) (*model, *protocol.Error) {
 		refusal.Got, refusal.Limit = int64(pages), int64(b.options.Pages)
 		return nil, refusal
 	}
-	block, err := newRegion(l.size, true)
-	if err != nil {
-		return nil, protocol.Errorf(protocol.NoMemory, "%v", err)
+	m := &model{backend: b, id: b.ids.Add(1), places: make([]place, b.options.GPUs)}
+	var refused *protocol.Error
+	if m.image, refused = newImage(&l); refused != nil {
+		return nil, refused
 	}
-	l.fill(block.bytes())
-	for i := range l.weights {
-		l.weights[i].data = block.bytes()[l.weights[i].offset:][:len(l.weights[i].data)]
-	}
-	m := &model{backend: b, weights: l.weights, block: block, places: make([]place, b.options.GPUs)}
 	m.spec = protocol.ModelSpec{Backend: b.Name(), BackendVersion: b.Version(), WeightsBytes: l.size, Pages: pages}
-	if m.session, err = newSession(b.lib, l.shell, optimizeNothing, ""); err != nil {
-		block.close()
-		return nil, protocol.Errorf(protocol.BackendError, "ONNX Runtime refuses the model without its weights: %v", err)
-	}
 	return m, nil
 }
 
-// prepare fixes shapes, warms every batch size twice, and creates a mapping on each
-// device, so that a later LoadWeights needs no allocation.
-func (m *model) prepare(ctx context.Context, c config, limit int) error {
-	batches, err := m.describeInputs(c, limit)
-	if err != nil {
-		return err
+// prepare finds the model's description in a process of its own, which the model may
+// end, and makes the model ready in every executor.
+func (m *model) prepare(ctx context.Context, c config, limit int) *protocol.Error {
+	found, refused := m.try(ctx, c, limit)
+	if refused != nil {
+		return refused
 	}
-	resident, failure := m.bind(m.block)
-	defer func() { m.backend.lib.releaseValues(resident) }()
-	if failure != nil {
-		return protocol.Errorf(protocol.BackendError, "bind weights: %v", failure)
+	m.description = *found
+	m.spec.Inputs, m.spec.Outputs = found.Spec.Inputs, found.Spec.Outputs
+	m.spec.BatchSizes, m.spec.AnyBatch = found.Spec.BatchSizes, found.Spec.AnyBatch
+	m.generated = generate(m.spec.Inputs)
+	outcomes := make(chan *protocol.Error, len(m.backend.devices))
+	for _, d := range m.backend.devices {
+		go func() { outcomes <- d.executor.add(ctx, m) }()
 	}
-	for _, batch := range batches {
-		if ctx.Err() != nil {
-			return protocol.Errorf(protocol.BackendError, "the load was cancelled")
-		}
-		if err := m.describeOutputs(batch, resident); err != nil {
-			return err
-		}
-		s, failure := m.newStage(batch)
-		if failure != nil {
-			return protocol.Errorf(protocol.NoMemory, "stage batch %d: %v", batch, failure)
-		}
-		m.fillGenerated(s, batch)
-		failure = m.run(s, resident)
-		m.putStage(0, s)
-		if failure != nil {
-			return protocol.Errorf(protocol.BackendError, "warm batch %d: %v", batch, failure)
+	var first *protocol.Error
+	for range m.backend.devices {
+		if refused := <-outcomes; first == nil {
+			first = refused
 		}
 	}
-	m.spec.BatchSizes = batches
-	for i := range m.places {
-		v, failure := m.newMapping()
-		if failure != nil {
-			return protocol.Errorf(protocol.NoMemory, "reserve memory for weights: %v", failure)
-		}
-		m.putMapping(i, v)
-	}
-	return nil
+	return first
 }

@@ -18,9 +18,23 @@ const withoutONNX = "CLOCKWORK_TEST_NO_ONNX"
 // follows it says how the checker behaves: as one should ("check"), or else.
 const checkCommand = "check-model"
 
+// executeCommand makes of this test binary an executor (Options.Executor).
+const executeCommand = "execute-models"
+
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == checkCommand {
 		os.Exit(checkMain(os.Args[2], os.Args[3:]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == executeCommand {
+		if err := ExecuteModels(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) == 5 && os.Args[1] == workerCommand {
+		fmt.Fprintln(os.Stderr, hangMain(os.Args[2], os.Args[3], os.Args[4]))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
@@ -54,4 +68,14 @@ func checker(t testing.TB, behaviour string) []string {
 		t.Fatal(err)
 	}
 	return []string{self, checkCommand, behaviour}
+}
+
+// executing is the command line of an executor.
+func executing(t testing.TB) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, executeCommand}
 }

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,59 @@ func newRegion(size int64, touched bool) (*region, error) {
 		}
 	}
 	return r, nil
+}
+
+// newShared returns a file in memory of size bytes, for newRegion's like in another
+// process, and all of its memory is there. Neither side can change its length: a side
+// that did would end the other.
+func newShared(name string, size int64) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("make shared memory: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	if err = unix.Fallocate(fd, 0, 0, max(size, 1)); err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("take %d bytes of shared memory: %w", size, err)
+	}
+	return file, nil
+}
+
+// sealWrites makes the memory of a file constant for ever, also for other processes that
+// have the file. It is not mapped for writing.
+func sealWrites(file *os.File) error {
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SEAL); err != nil {
+		return fmt.Errorf("seal shared memory: %w", err)
+	}
+	return nil
+}
+
+// mapShared maps size bytes of a file that newShared made, which its maker may not have:
+// then it is refused. The mapping outlives the file's handle.
+func mapShared(file *os.File, size int64, write bool) (*region, error) {
+	seals, err := unix.FcntlInt(file.Fd(), unix.F_GET_SEALS, 0)
+	var stat unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(int(file.Fd()), &stat)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at shared memory: %w", err)
+	}
+	if size < 1 || stat.Size < size || seals&unix.F_SEAL_SHRINK == 0 {
+		return nil, fmt.Errorf("map %d bytes of shared memory: it has %d, seals %#x", size, stat.Size, seals)
+	}
+	access := unix.PROT_READ
+	if write {
+		access |= unix.PROT_WRITE
+	}
+	mapping, err := unix.MmapPtr(int(file.Fd()), 0, nil, uintptr(size), access, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes of shared memory: %w", size, err)
+	}
+	return &region{base: mapping, size: size, mapping: mapping, mapped: uintptr(size)}, nil
 }
 
 // pageBytes is the smallest page size of the machines that ORT runs on.

@@ -3,47 +3,44 @@
 package onnx
 
 import (
-	"fmt"
+	"os"
 	"sync"
 
 	"clockwork/pkg/protocol"
 )
 
-// model implements backend.Model: the shell, and the weights in host memory.
+// model implements backend.Model. Its image is in this process, its sessions are in the
+// executors.
 type model struct {
-	backend *Backend
-	session *session
-	spec    protocol.ModelSpec
-	// weights hold the position of each weight in the block; block has the layout of a
-	// device's pages.
-	weights []weight
-	block   *region
-
-	// The session's inputs are the spec's, then the weights.
-	inputNames, outputNames names
-	inputKinds, outputKinds []int
-	generated               []byte // one item
+	backend     *Backend
+	id          uint64
+	spec        protocol.ModelSpec
+	description description
+	image       *image
+	generated   []byte // one item
 
 	places []place // by device
+	closed bool
 }
 
-// place holds a model's unused mappings and stages on one device, and how many of its
-// mappings hold weights.
+// place holds a model's unused batches on one device.
 type place struct {
-	mu       sync.Mutex
-	mappings []*mapping
-	stages   map[int][]*stage // by batch size
-	loaded   int
+	mu     sync.Mutex
+	stages map[int][]*stage // by batch size
 }
 
-// idleStages is how many unused stages of one batch size are kept.
+// idleStages is how many unused batches of one size are kept.
 const idleStages = 4
 
-// mapping is an address range as large as the model's pages, with the model's weights
-// bound to it.
-type mapping struct {
-	memory *region
-	values []uintptr
+// stage is the memory of one batch, shared with the executor, and reused. process is the
+// one to which it was made known last; only the execution lane uses it.
+type stage struct {
+	id      uint64
+	batch   int
+	file    *os.File
+	memory  *region
+	tensors tensors
+	process *process
 }
 
 // Spec implements backend.Model.
@@ -54,18 +51,15 @@ func (m *model) Profiles() []protocol.Profile { return nil }
 
 // Close implements backend.Model.
 func (m *model) Close() error {
-	for i := range m.places {
-		p := &m.places[i]
-		p.mu.Lock()
-		loaded := p.loaded
-		p.mu.Unlock()
-		if loaded > 0 {
-			return protocol.Errorf(protocol.WeightsInUse, "close model: weights are loaded on device %d", i)
+	for _, d := range m.backend.devices {
+		if p := d.executor.now(); p != nil && p.holds(m) {
+			return protocol.Errorf(protocol.WeightsInUse, "close model: weights are loaded on device %d", d.index)
 		}
 	}
-	if m.session == nil {
+	if m.closed {
 		return nil
 	}
+	m.closed = true
 	m.release()
 	m.backend.models.Add(-1)
 	return nil
@@ -73,92 +67,72 @@ func (m *model) Close() error {
 
 // release frees everything of a model without loaded weights.
 func (m *model) release() {
-	lib := m.backend.lib
+	for _, d := range m.backend.devices {
+		d.executor.remove(m)
+	}
 	for i := range m.places {
-		p := &m.places[i]
-		for _, v := range p.mappings {
-			v.close(lib)
-		}
-		for _, list := range p.stages {
+		for _, list := range m.places[i].stages {
 			for _, s := range list {
-				s.close(lib)
+				s.close()
 			}
 		}
-		p.mappings, p.stages = nil, nil
+		m.places[i].stages = nil
 	}
-	m.block.close()
-	m.session.close()
-	m.session = nil
+	m.image.close()
 }
 
-// bind creates the tensors of the weights over memory with the block's layout. On an
-// error it returns the tensors created so far.
-func (m *model) bind(memory *region) ([]uintptr, error) {
-	values := make([]uintptr, 0, len(m.weights))
-	for _, w := range m.weights {
-		v, err := m.backend.lib.newTensor(memory.bytes()[w.offset:][:len(w.data)], w.kind, w.shape)
-		if err != nil {
-			return values, fmt.Errorf("bind %.40q: %w", w.name, err)
+// openTask describes the model to an executor.
+func (m *model) openTask() openTask {
+	return openTask{Model: m.id, Size: m.image.size, Shell: m.image.shell, Weights: m.image.weights,
+		Pages: m.spec.Pages, Description: &m.description}
+}
+
+func (m *model) newStage(batch int) (*stage, error) {
+	_, size := layout(&m.spec, batch)
+	file, err := newShared("clockwork-batch", size)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := mapShared(file, size, true)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &stage{id: m.backend.ids.Add(1), batch: batch, file: file, memory: memory, tensors: newTensors(&m.spec, batch, memory)}, nil
+}
+
+func (s *stage) close() {
+	s.memory.close()
+	s.file.Close()
+}
+
+func (m *model) takeStage(device, batch int) (*stage, error) {
+	p := &m.places[device]
+	p.mu.Lock()
+	list := p.stages[batch]
+	if n := len(list); n > 0 {
+		s := list[n-1] // read under the lock: putStage may overwrite this element
+		p.stages[batch] = list[:n-1]
+		p.mu.Unlock()
+		return s, nil
+	}
+	p.mu.Unlock()
+	return m.newStage(batch)
+}
+
+func (m *model) putStage(d *device, s *stage) {
+	p := &m.places[d.index]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.stages[s.batch]) >= idleStages {
+		if s.process != nil {
+			s.process.forget(s.id)
 		}
-		values = append(values, v)
+		s.close()
+		return
 	}
-	return values, nil
-}
-
-func (m *model) newMapping() (*mapping, error) {
-	memory, err := newRegion(int64(m.spec.Pages)*m.backend.options.PageSize, false)
-	if err != nil {
-		return nil, err
+	if p.stages == nil {
+		p.stages = make(map[int][]*stage)
 	}
-	v := &mapping{memory: memory}
-	if v.values, err = m.bind(memory); err != nil {
-		v.close(m.backend.lib)
-		return nil, err
-	}
-	return v, nil
-}
-
-func (v *mapping) close(lib *ort) {
-	lib.releaseValues(v.values)
-	v.memory.close()
-}
-
-// takeMapping returns an unused mapping on a device, or a new one.
-func (m *model) takeMapping(device int) (*mapping, error) {
-	p := &m.places[device]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.loaded++
-	if n := len(p.mappings); n > 0 {
-		v := p.mappings[n-1]
-		p.mappings = p.mappings[:n-1]
-		return v, nil
-	}
-	v, err := m.newMapping()
-	if err != nil {
-		p.loaded--
-	}
-	return v, err
-}
-
-// returnMapping returns a mapping to the unused ones.
-func (m *model) returnMapping(device int, v *mapping) {
-	m.putMapping(device, v)
-	p := &m.places[device]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.loaded--
-}
-
-func (m *model) putMapping(device int, v *mapping) {
-	p := &m.places[device]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mappings = append(p.mappings, v)
-}
-
-// run executes a stage with bound weights.
-func (m *model) run(s *stage, weights []uintptr) error {
-	copy(s.values[len(s.inputs):], weights)
-	return m.session.run(m.inputNames, s.values, m.outputNames, s.results)
+	p.stages[s.batch] = append(p.stages[s.batch], s)
 }

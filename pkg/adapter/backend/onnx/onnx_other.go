@@ -26,3 +26,6 @@ func Inventory() (backend.Inventory, error) { return backend.Inventory{}, errAbs
 
 // CheckModel always fails in this build.
 func CheckModel(library, file, save string) error { return errAbsent }
+
+// ExecuteModels always fails in this build.
+func ExecuteModels(library string) error { return errAbsent }

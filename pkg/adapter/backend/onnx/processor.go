@@ -70,17 +70,19 @@ func sharesCore(n int, allowed *unix.CPUSet) bool {
 	return false
 }
 
-// place returns device i's UUID, and the function that binds a thread to its processor.
-func (o *Options) place(i int) (uuid string, bind func() error) {
+// place returns device i's UUID, and the processor on which it executes, "" for any.
+func (o *Options) place(i int) (uuid, processor string) {
 	if len(o.Processors) == 0 {
-		return o.WorkerName + "-onnx-" + strconv.Itoa(i), func() error { return nil }
+		return o.WorkerName + "-onnx-" + strconv.Itoa(i), ""
 	}
-	name := o.Processors[i]
-	return o.Host + "/" + name, func() error { return bindThread(name) }
+	return o.Host + "/" + o.Processors[i], o.Processors[i]
 }
 
-// bindThread restricts the calling thread to one processor.
+// bindThread restricts the calling thread to one processor, "" for none.
 func bindThread(processor string) error {
+	if processor == "" {
+		return nil
+	}
 	n, err := strconv.Atoi(strings.TrimPrefix(processor, processorPrefix))
 	if err != nil {
 		return fmt.Errorf("bind a thread: %q is no processor", processor)

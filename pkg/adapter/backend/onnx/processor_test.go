@@ -3,9 +3,13 @@
 package onnx
 
 import (
-	"runtime"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +35,7 @@ func TestTheInventoryIsWhatThisProcessMayRunOn(t *testing.T) {
 	}
 }
 
-// TestADeviceExecutesOnItsProcessor: Bind concerns the calling thread alone.
+// TestADeviceExecutesOnItsProcessor: a thread of its executor is bound.
 func TestADeviceExecutesOnItsProcessor(t *testing.T) {
 	inventory, err := Inventory()
 	if err != nil {
@@ -39,23 +43,31 @@ func TestADeviceExecutesOnItsProcessor(t *testing.T) {
 	}
 	last := inventory.Devices[len(inventory.Devices)-1]
 	b := withModels(t, t.TempDir(), func(o *Options) { o.GPUs, o.Host, o.Processors = 1, inventory.Host, []string{last} })
-	info := b.Devices()[0].Info()
-	if want := inventory.Host + "/" + last; info.UUID != want {
-		t.Errorf("it is called %s, want %s", info.UUID, want)
+	if want := inventory.Host + "/" + last; b.Devices()[0].Info().UUID != want {
+		t.Errorf("it is called %s, want %s", b.Devices()[0].Info().UUID, want)
 	}
-	bound := make(chan int)
-	go func() {
-		runtime.LockOSThread() // and ends with it
-		if err := info.Bind(); err != nil {
-			t.Error(err)
+	number := strings.TrimPrefix(last, processorPrefix)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		if bound := threadsOn(t, b.devices[0].executor.now().cmd.Process.Pid, number); bound >= 1 {
+			return
+		} else if time.Now().After(end) {
+			t.Fatalf("%d threads of the executor are bound to %s", bound, last)
 		}
-		var now unix.CPUSet
-		if err := unix.SchedGetaffinity(0, &now); err != nil {
-			t.Error(err)
-		}
-		bound <- now.Count()
-	}()
-	if n := <-bound; n != 1 {
-		t.Errorf("its thread may run on %d processors", n)
 	}
+}
+
+// threadsOn counts the threads of a process that may run on just one processor.
+func threadsOn(t *testing.T, pid int, processor string) (bound int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no threads: %v", err)
+	}
+	for _, file := range files {
+		status, _ := os.ReadFile(file) // it may have ended
+		if strings.Contains(string(status), "Cpus_allowed_list:\t"+processor+"\n") {
+			bound++
+		}
+	}
+	return bound
 }

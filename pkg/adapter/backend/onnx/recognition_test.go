@@ -30,20 +30,38 @@ func recognition(t testing.TB, config string) (root string) {
 
 const plainConfig = "max_batch: 4\ninputs: {x: [3, 48, 192]}\n"
 
-// plainSession runs the file as it is, its weights being constants, on one
-// input of a batch, and returns its only output.
-func plainSession(t testing.TB, lib *ort, file string) *session {
+// plainModel is the file of a model as it is, its weights being constants, in an engine of
+// this process.
+func plainModel(t testing.TB, file string, m *model) *loaded {
 	t.Helper()
-	bytes, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSession(lib, bytes, optimizeAll, "")
+	lib := openLibrary(t)
+	s, err := newSession(lib, content, optimizeAll, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	return s
+	plain := &loaded{lib: lib, session: s, description: m.description}
+	plain.nameInputs()
+	return plain
+}
+
+// runPlain returns the outputs of a batch.
+func runPlain(t testing.TB, m *loaded, batch int, input []byte) []byte {
+	t.Helper()
+	s, refused := m.generatedBatch(batch)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	defer s.close()
+	s.tensors.fill(&m.description.Spec, 0, batch, input)
+	if err := s.run(nil); err != nil {
+		t.Fatal(err)
+	}
+	return s.tensors.payload(&m.description.Spec, 0, batch)
 }
 
 func TestRecognitionLiftedEqualsPlain(t *testing.T) {
@@ -51,28 +69,19 @@ func TestRecognitionLiftedEqualsPlain(t *testing.T) {
 	b := withModels(t, root)
 	m := load(t, b, fetch.OCRModel)
 	spec := m.Spec()
-	if len(m.weights) == 0 || spec.WeightsBytes < 10<<20 || spec.Pages < 160 {
-		t.Fatalf("too little was lifted: %d weights, %d bytes, %d pages", len(m.weights), spec.WeightsBytes, spec.Pages)
+	if len(m.image.weights) == 0 || spec.WeightsBytes < 10<<20 || spec.Pages < 160 {
+		t.Fatalf("too little was lifted: %d weights, %d bytes, %d pages", len(m.image.weights), spec.WeightsBytes, spec.Pages)
 	}
 	if got := spec.Outputs[0].String(); got != "softmax_11.tmp_0 FP32[24,6625]" || !slices.Equal(spec.BatchSizes, []int{1, 2, 4}) || !spec.AnyBatch {
 		t.Fatalf("spec: %+v", spec)
 	}
-	plain := plainSession(t, b.lib, filepath.Join(root, "ocr_rec/1/model.onnx"))
+	plain := plainModel(t, filepath.Join(root, "ocr_rec/1/model.onnx"), m)
 	d := b.Devices()[0]
 	w := loadWeights(t, d, m, 0)
 	defer evict(t, w)
 	for _, batch := range []int{1, 3, 4} {
 		input := randomFloats(uint64(batch), batch*3*48*192)
-		stage, err := m.newStage(batch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.fill(stage, 0, batch, floatBytes(input))
-		if err := plain.run(newNames([]string{"x"}), stage.values[:1], m.outputNames, stage.results); err != nil {
-			t.Fatal(err)
-		}
-		want := bytesFloat(m.payload(stage, 0, batch))
-		stage.close(b.lib)
+		want := bytesFloat(runPlain(t, plain, batch, floatBytes(input)))
 		got := infer(t, d, m, w, batch, []int{batch}, [][]byte{floatBytes(input)})
 		wantClose(t, "scores", bytesFloat(got[0]), want, 1e-5)
 	}
@@ -88,7 +97,7 @@ func TestRecognitionHeadGivesTheBestClassAndItsScore(t *testing.T) {
 	if m.Spec().Digest == h.Spec().Digest {
 		t.Error("the head does not change the digest")
 	}
-	if len(h.weights) == 0 {
+	if len(h.image.weights) == 0 {
 		t.Fatal("nothing was lifted with the head")
 	}
 	w, hw := loadWeights(t, full.Devices()[0], m, 0), loadWeights(t, headed.Devices()[1], h, 7)

@@ -11,56 +11,64 @@ import (
 // maxItem is the largest item (all inputs, or all outputs) in bytes.
 const maxItem = 256 << 20
 
-// describeInputs fills the spec's inputs from the session and the config, and returns
-// the batch sizes to prepare, up to limit.
-func (m *model) describeInputs(c config, limit int) ([]int, *protocol.Error) {
+// describe finds the description of a model: its inputs from the session and from
+// model.yaml, its outputs by running every batch size.
+func (m *loaded) describe(t *openTask, resident []uintptr) *protocol.Error {
+	batches, refused := m.describeInputs(t.Stated, t.Limit)
+	if refused != nil {
+		return refused
+	}
+	m.nameInputs()
+	for _, batch := range batches {
+		if refused := m.describeOutputs(batch, resident); refused != nil {
+			return refused
+		}
+	}
+	m.description.Spec.BatchSizes = batches
+	return nil
+}
+
+// describeInputs fills the spec's inputs from the session and the shapes in model.yaml,
+// and returns the batch sizes to prepare, up to limit.
+func (m *loaded) describeInputs(stated map[string][]int64, limit int) ([]int, *protocol.Error) {
 	lifted := make(map[string]bool, len(m.weights))
 	for _, w := range m.weights {
-		lifted[w.name] = true
+		lifted[w.Name] = true
 	}
-	fixed, given, inputs := int64(0), 0, []string(nil)
+	spec := &m.description.Spec
+	fixed, given := int64(0), 0
 	for _, in := range m.session.inputs {
 		if lifted[in.name] {
 			continue
 		}
-		shape, stated := c.inputs[in.name]
-		if stated {
+		shape, said := stated[in.name]
+		if said {
 			given++
 		}
-		spec, batch, err := inputSpec(in, shape, stated)
+		input, batch, err := inputSpec(in, shape, said)
 		if err != nil {
 			return nil, err
 		}
-		if batch != fixed && len(m.spec.Inputs) > 0 {
+		if batch != fixed && len(spec.Inputs) > 0 {
 			return nil, protocol.Errorf(protocol.ModelCorrupt, "the inputs have different batch sizes: %d and %d (0 is open)", fixed, batch)
 		}
 		fixed = batch
-		m.spec.Inputs = append(m.spec.Inputs, spec)
-		m.inputKinds = append(m.inputKinds, in.kind)
-		inputs = append(inputs, in.name)
+		spec.Inputs = append(spec.Inputs, input)
+		m.description.InputKinds = append(m.description.InputKinds, in.kind)
 	}
-	if given != len(c.inputs) {
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "model.yaml gives shapes of inputs that the model does not have; it has %v", m.spec.Inputs)
+	if given != len(stated) {
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "model.yaml gives shapes of inputs that the model does not have; it has %v", spec.Inputs)
 	}
-	if n := m.spec.ItemBytes(); len(inputs) == 0 || n > maxItem {
-		return nil, protocol.Errorf(protocol.ModelCorrupt, "the model has %d inputs of %d bytes an item", len(inputs), n)
+	if n := spec.ItemBytes(); len(spec.Inputs) == 0 || n > maxItem {
+		return nil, protocol.Errorf(protocol.ModelCorrupt, "the model has %d inputs of %d bytes an item", len(spec.Inputs), n)
 	}
-	for _, w := range m.weights {
-		inputs = append(inputs, w.name)
-	}
-	var outputs []string
-	for _, out := range m.session.outputs {
-		outputs = append(outputs, out.name)
-	}
-	m.inputNames, m.outputNames = newNames(inputs), newNames(outputs)
-	m.generated = generate(m.spec.Inputs)
 	if fixed > 0 {
 		if fixed > int64(limit) {
 			return nil, protocol.Errorf(protocol.ModelTooLarge, "the model runs at batch %d only, the limit is %d", fixed, limit)
 		}
 		return []int{int(fixed)}, nil
 	}
-	m.spec.AnyBatch = true
+	spec.AnyBatch = true
 	return slices.DeleteFunc(slices.Clone(protocol.BatchSizes), func(b int) bool { return b > limit }), nil
 }
 
@@ -101,24 +109,22 @@ func inputSpec(in port, stated []int64, given bool) (protocol.TensorSpec, int64,
 // describeOutputs runs a batch, letting ORT choose the outputs' shapes (a model's
 // declared shapes may be wrong), and checks that they are valid and equal for all batch
 // sizes.
-func (m *model) describeOutputs(batch int, weights []uintptr) *protocol.Error {
-	s, err := m.newStage(batch)
-	if err != nil {
-		return protocol.Errorf(protocol.NoMemory, "stage batch %d: %v", batch, err)
+func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
+	s, refused := m.generatedBatch(batch)
+	if refused != nil {
+		return refused
 	}
-	defer s.close(m.backend.lib)
-	m.fillGenerated(s, batch)
-	lib := m.backend.lib
+	defer s.close()
 	made := make([]uintptr, len(m.session.outputs))
-	copy(s.values[len(s.inputs):], weights)
-	err = m.session.run(m.inputNames, s.values, m.outputNames, made)
-	defer lib.releaseValues(made)
+	copy(s.values[len(s.tensors.inputs):], weights)
+	err := m.session.run(m.inputNames, s.values, m.outputNames, made)
+	defer m.lib.releaseValues(made)
 	if err != nil {
 		return protocol.Errorf(protocol.ModelCorrupt, "the model does not run at batch %d: %v", batch, err)
 	}
 	var specs []protocol.TensorSpec
 	for i, out := range m.session.outputs {
-		kind, shape, err := lib.resultShape(made[i])
+		kind, shape, err := m.lib.resultShape(made[i])
 		if err != nil || kind == "" {
 			return protocol.Errorf(protocol.ModelCorrupt, "output %q: elements of this type cannot be sent", out.name)
 		}
@@ -128,12 +134,13 @@ func (m *model) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 		}
 		specs = append(specs, protocol.TensorSpec{Name: out.name, Datatype: kind, Shape: shape[1:]})
 	}
-	if m.spec.Outputs == nil {
-		m.spec.Outputs = specs
-		m.outputKinds = kinds(m.session.outputs)
+	spec := &m.description.Spec
+	if spec.Outputs == nil {
+		spec.Outputs = specs
+		m.description.OutputKinds = kinds(m.session.outputs)
 	}
-	if !slices.EqualFunc(specs, m.spec.Outputs, sameSpec) || m.spec.OutputBytes() > maxItem {
-		return protocol.Errorf(protocol.ModelCorrupt, "the outputs %v at batch %d differ from %v, or are too large", specs, batch, m.spec.Outputs)
+	if !slices.EqualFunc(specs, spec.Outputs, sameSpec) || spec.OutputBytes() > maxItem {
+		return protocol.Errorf(protocol.ModelCorrupt, "the outputs %v at batch %d differ from %v, or are too large", specs, batch, spec.Outputs)
 	}
 	return nil
 }

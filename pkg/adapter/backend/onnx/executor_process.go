@@ -1,0 +1,327 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"clockwork/pkg/protocol"
+)
+
+// process is one executor's process, as the worker sees it. Its lanes are independent: a
+// call on one does not wait for the others.
+type process struct {
+	cmd     *exec.Cmd
+	version string // of ONNX Runtime
+	stderr  *lines
+
+	models, weights, runs lane
+
+	mu     sync.Mutex
+	opened map[*model]*openCall
+	loaded map[*model]int // weights on the device
+	unused []uint64       // batches that it need not know any more
+	why    string         // why this side ended it, "" if it did not
+
+	worked atomic.Bool   // it has completed a task
+	lost   chan struct{} // closed when the system has reported its end
+	over   chan struct{} // closed when everything of it is released
+	how    string        // how it ended; read after lost
+}
+
+// lane is one channel of a process, and the model on which the process works there.
+type lane struct {
+	mu      sync.Mutex // held for a call
+	channel *channel
+	doing   atomic.Pointer[model]
+}
+
+// openCall is the opening of one model in one process: done is closed when refused is valid.
+type openCall struct {
+	done    chan struct{}
+	refused *protocol.Error
+}
+
+// startProcess starts an executor and waits until it is ready. stop ends it. The calling goroutine is
+// locked to its thread until wait has returned.
+func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *process, line string)) (*process, error) {
+	p := &process{opened: map[*model]*openCall{}, loaded: map[*model]int{}, lost: make(chan struct{}), over: make(chan struct{})}
+	p.stderr = &lines{say: func(line string) { said(p, line) }}
+	if err := p.launch(append(slices.Clone(o.Executor), o.Library)); err != nil {
+		p.closeLanes()
+		return nil, err
+	}
+	go func() { // ends with the process
+		select {
+		case <-stop:
+			p.end("the worker stops")
+		case <-p.over:
+		}
+	}()
+	if err := p.begin(s); err != nil {
+		p.end("it did not begin")
+		p.wait()
+		return nil, err
+	}
+	return p, nil
+}
+
+// launch starts the command with the other ends of the channels, which are then only
+// there: a channel ends when the process does.
+func (p *process) launch(argv []string) error {
+	var files []*os.File
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for _, l := range p.lanes() {
+		c, other, err := newChannel()
+		if err != nil {
+			return err
+		}
+		l.channel, files = c, append(files, other)
+	}
+	p.cmd = childCommand(argv, files...)
+	p.cmd.Stderr = p.stderr
+	return p.cmd.Start()
+}
+
+// begin sets the process up, within startTime.
+func (p *process) begin(s setup) error {
+	if err := limitChild(p.cmd.Process.Pid, limit{unix.RLIMIT_CORE, 0}, limit{unix.RLIMIT_FSIZE, 0}); err != nil {
+		return err
+	}
+	late := time.AfterFunc(startTime, func() { p.end("it did not begin in time") })
+	defer late.Stop()
+	var answer hello
+	err := p.models.channel.send(s, nil)
+	if err == nil {
+		err = p.models.channel.receive(&answer)
+	}
+	switch {
+	case err != nil:
+		return errors.New("the executor ended before it began: " + tidy(err.Error()) + " " + p.stderr.opening())
+	case answer.Refused != nil:
+		return errors.New(tidy(answer.Refused.Message))
+	}
+	p.version = protocol.Name(answer.Version)
+	return nil
+}
+
+func (p *process) lanes() []*lane { return []*lane{&p.models, &p.weights, &p.runs} }
+
+func (p *process) closeLanes() {
+	for _, l := range p.lanes() {
+		if l.channel != nil {
+			l.channel.close()
+		}
+	}
+}
+
+// end kills the process. It may be called at any time; the first reason counts.
+func (p *process) end(why string) {
+	p.mu.Lock()
+	if p.why == "" {
+		p.why = why
+	}
+	p.mu.Unlock()
+	_ = p.cmd.Process.Kill()
+}
+
+func (p *process) ended() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.why
+}
+
+// wait waits for the process' end, sets how, and releases everything of it. It is called
+// once, by who started the process.
+func (p *process) wait() {
+	err := waitChild(p.cmd)
+	p.how = endOf(err, p.stderr.opening())
+	if why := p.ended(); why != "" {
+		p.how = why
+	}
+	close(p.lost)
+	p.closeLanes()
+	close(p.over)
+}
+
+func (p *process) isLost() bool {
+	select {
+	case <-p.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// working returns the paths of the models on which the process works, or worked when it
+// ended.
+func (p *process) working() []string {
+	var paths []string
+	for _, l := range p.lanes() {
+		if m := l.doing.Load(); m != nil && !slices.Contains(paths, m.spec.Path) {
+			paths = append(paths, m.spec.Path)
+		}
+	}
+	return paths
+}
+
+// perform has the process carry out a task for a model, and waits. It returns
+// EXECUTOR_LOST if the process ends meanwhile, and WEIGHTS_MISSING if it had ended.
+func (p *process) perform(l *lane, m *model, t task, file *os.File) (*description, *protocol.Error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doing.Store(m)
+	var answer done
+	if err := l.channel.send(t, file); err != nil {
+		return nil, p.goneBefore(l)
+	}
+	if err := l.channel.receive(&answer); err != nil {
+		return nil, p.gone()
+	}
+	l.doing.Store(nil)
+	p.worked.Store(true)
+	return answer.Description, cleanRefusal(answer.Refused)
+}
+
+// run has the process execute a batch, and waits.
+func (p *process) run(m *model, stage, weights uint64) *protocol.Error {
+	l := &p.runs
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doing.Store(m)
+	var message [runSize]byte
+	if err := l.channel.sendFrame(appendRun(message[:0], stage, weights), nil); err != nil {
+		return p.goneBefore(l)
+	}
+	answer, file, err := l.channel.receiveFrame()
+	if file != nil {
+		file.Close()
+		err = errFrame
+	}
+	if err != nil {
+		return p.gone()
+	}
+	l.doing.Store(nil)
+	p.worked.Store(true)
+	if bytes.Equal(answer, ran) {
+		return nil
+	}
+	return failureOf(answer)
+}
+
+// goneBefore is gone for a call that the process cannot have read: the model is not to
+// blame.
+func (p *process) goneBefore(l *lane) *protocol.Error {
+	l.doing.Store(nil)
+	return protocol.Errorf(protocol.WeightsMissing, "they were on the device when its executor ended: %s", p.gone().Message)
+}
+
+// gone returns why a call got no answer, once that is known. A process that closed a
+// channel or broke the protocol does not live on.
+func (p *process) gone() *protocol.Error {
+	select {
+	case <-p.lost:
+	case <-time.After(drainTime):
+		p.end("it broke the protocol")
+		<-p.lost
+	}
+	return protocol.Errorf(protocol.ExecutorLost, "the process that executes ended: %s", p.how)
+}
+
+// open makes a model ready in the process, once; warm runs every batch size.
+func (p *process) open(m *model, warm bool) *protocol.Error {
+	o, mine := p.claim(m)
+	if mine {
+		p.carryOut(o, m, warm)
+	}
+	<-o.done
+	return o.refused
+}
+
+// claim returns the opening of a model. mine: it is new, and the caller carries it out.
+func (p *process) claim(m *model) (o *openCall, mine bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o = p.opened[m]; o != nil {
+		return o, false
+	}
+	o = &openCall{done: make(chan struct{})}
+	p.opened[m] = o
+	return o, true
+}
+
+func (p *process) carryOut(o *openCall, m *model, warm bool) {
+	defer close(o.done)
+	t := m.openTask()
+	t.Warm = warm
+	_, o.refused = p.perform(&p.models, m, task{Open: &t}, m.image.file)
+}
+
+// closeModel frees a model in the process. It may not have been opened.
+func (p *process) closeModel(m *model) {
+	p.mu.Lock()
+	o := p.opened[m]
+	delete(p.opened, m)
+	p.mu.Unlock()
+	if o == nil {
+		return
+	}
+	<-o.done
+	if o.refused == nil {
+		_, _ = p.perform(&p.models, m, task{Close: &closeTask{m.id}}, nil)
+	}
+}
+
+// bind makes the memory of a batch known to the process, and frees what it need not know
+// any more.
+func (p *process) bind(m *model, s *stage) *protocol.Error {
+	p.mu.Lock()
+	unused := p.unused
+	p.unused = nil
+	p.mu.Unlock()
+	if len(unused) > 0 {
+		if _, refused := p.perform(&p.runs, m, task{Unbind: &unbindTask{unused}}, nil); refused != nil {
+			return refused
+		}
+	}
+	_, refused := p.perform(&p.runs, m, task{Bind: &bindTask{Stage: s.id, Model: m.id, Batch: s.batch}}, s.file)
+	if refused == nil {
+		s.process = p
+	}
+	return refused
+}
+
+// forget has the process free a batch's memory before the next one is bound.
+func (p *process) forget(stage uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unused = append(p.unused, stage)
+}
+
+// hold changes how many weights of a model are on the device.
+func (p *process) hold(m *model, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.loaded[m] += n; p.loaded[m] == 0 {
+		delete(p.loaded, m)
+	}
+}
+
+func (p *process) holds(m *model) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loaded[m] > 0
+}

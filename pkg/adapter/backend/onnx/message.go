@@ -1,0 +1,118 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"encoding/binary"
+
+	"clockwork/pkg/protocol"
+)
+
+// The messages between a worker and an executor, its process. Each is one frame of a
+// channel; all but an execution's are JSON, since they are rare.
+
+// setup is the worker's first message: what the executor is.
+type setup struct {
+	// Pages and PageSize are the device's memory for weights; without pages the executor
+	// only tries models.
+	Pages    int
+	PageSize int64
+	// Processor is where the executor executes, "" for anywhere.
+	Processor string
+}
+
+// hello answers setup once the device's memory is resident.
+type hello struct {
+	// Version is ONNX Runtime's version.
+	Version string
+	Refused *protocol.Error
+}
+
+// task is a message that an executor answers with a done. Exactly one field is set.
+type task struct {
+	Open   *openTask   `json:",omitempty"`
+	Close  *closeTask  `json:",omitempty"`
+	Load   *loadTask   `json:",omitempty"`
+	Evict  *evictTask  `json:",omitempty"`
+	Bind   *bindTask   `json:",omitempty"`
+	Unbind *unbindTask `json:",omitempty"`
+}
+
+// done answers a task: nil for success.
+type done struct {
+	Refused *protocol.Error
+	// Description answers an openTask without one.
+	Description *description `json:",omitempty"`
+}
+
+// openTask makes a model ready in the executor. The model's image comes along as a file.
+type openTask struct {
+	Model uint64
+	// Size is the image's length in bytes: the weights, then from Shell on the shell.
+	Size, Shell int64
+	Weights     []placement
+	Pages       int
+	// Description is what an earlier trial found; nil: find it, by running every batch
+	// size up to Limit. Stated are the shapes of model.yaml.
+	Description *description
+	Limit       int
+	Stated      map[string][]int64
+	// Warm runs every batch size once, since the first run of a session is slow.
+	Warm bool
+}
+
+// placement is where in an image a weight is: the bytes at Offset of a tensor of this
+// element type (as ORT numbers them) and shape.
+type placement struct {
+	Name          string
+	Kind          int
+	Shape         []int64
+	Offset, Bytes int64
+}
+
+// description is what a trial found out about a model: all of Spec that depends on the
+// graph, and the inputs' and outputs' element types as ORT numbers them.
+type description struct {
+	Spec                    protocol.ModelSpec
+	InputKinds, OutputKinds []int
+}
+
+type closeTask struct{ Model uint64 }
+
+// loadTask copies a model's weights into frames of the device.
+type loadTask struct {
+	Weights, Model uint64
+	Frames         []int
+}
+
+type evictTask struct{ Weights uint64 }
+
+// bindTask makes the memory of one batch of a model known, which comes along as a file.
+type bindTask struct {
+	Stage, Model uint64
+	Batch        int
+}
+
+type unbindTask struct{ Stages []uint64 }
+
+// runSize is the length of the one message that is not JSON: execute a bound batch with
+// loaded weights. It begins with runMark, which no JSON does.
+const (
+	runSize = 17
+	runMark = 'R'
+)
+
+func appendRun(b []byte, stage, weights uint64) []byte {
+	b = append(b, runMark)
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, stage), weights)
+}
+
+func readRun(b []byte) (stage, weights uint64, ok bool) {
+	if len(b) != runSize || b[0] != runMark {
+		return 0, 0, false
+	}
+	return binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[9:]), true
+}
+
+// ran is the answer of an execution that succeeded; every other answer is a done.
+var ran = []byte{runMark}

@@ -1,0 +1,124 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"clockwork/pkg/protocol"
+)
+
+// The channels of an executor, as files of its process. One carries the tasks of models,
+// one the copies of weights, one the executions: none of them waits for another.
+const (
+	modelsFile = 3 + iota
+	weightsFile
+	runFile
+	executorFiles = iota
+)
+
+// ExecuteModels is the executor's process: it runs the models of one device for the
+// worker that started it, until that worker ends its channels. A model may end this
+// process, which then concerns nobody else; it drops the privileges that it does not
+// need: see sandbox.
+func ExecuteModels(library string) error {
+	// Who stops a worker sends these to all of its processes; the worker is to finish
+	// its actions first.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	_ = os.WriteFile("/proc/self/comm", []byte("clockwork-exec"), 0) // how it is called in ps and top
+	var channels [executorFiles]*channel
+	for i := range channels {
+		c, err := openChannel(os.NewFile(uintptr(modelsFile+i), "channel"))
+		if err != nil {
+			return fmt.Errorf("open the worker's channels (only a worker starts this): %w", err)
+		}
+		channels[i] = c
+	}
+	models, weights, runs := channels[modelsFile-3], channels[weightsFile-3], channels[runFile-3]
+	var s setup
+	if err := models.receive(&s); err != nil {
+		return fmt.Errorf("receive setup: %w", err)
+	}
+	e, version, err := startEngine(library, s)
+	if err != nil {
+		// The worker reports it.
+		return models.send(hello{Version: version, Refused: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
+	}
+	if err := models.send(hello{Version: version}, nil); err != nil {
+		return fmt.Errorf("answer setup: %w", err)
+	}
+	ended := make(chan error, executorFiles)
+	var lanes sync.WaitGroup
+	for _, c := range []*channel{models, weights, runs} {
+		lanes.Go(func() {
+			if c == runs {
+				runtime.LockOSThread()
+				if err := bindThread(s.Processor); err != nil {
+					fmt.Fprintln(os.Stderr, err) // slower, and that is all
+				}
+			}
+			ended <- e.serve(c)
+		})
+	}
+	err = <-ended // the others may be in a model that never ends
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func startEngine(library string, s setup) (*engine, string, error) {
+	lib, err := openORT(library)
+	if err != nil {
+		return nil, "", err
+	}
+	e, err := newEngine(lib, s)
+	if err != nil {
+		return nil, lib.version, err
+	}
+	if err := sandbox(); err != nil {
+		return nil, lib.version, fmt.Errorf("sandbox the executor: %w", err)
+	}
+	return e, lib.version, nil
+}
+
+// serve carries out what comes on one channel, one after the other, until it ends.
+func (e *engine) serve(c *channel) error {
+	for {
+		body, file, err := c.receiveFrame()
+		if err != nil {
+			return err
+		}
+		if stage, weights, ok := readRun(body); ok {
+			if refused := e.run(stage, weights); refused != nil {
+				err = c.send(done{Refused: refused}, nil)
+			} else {
+				err = c.sendFrame(ran, nil)
+			}
+		} else {
+			err = e.serveTask(c, body, file)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (e *engine) serveTask(c *channel, body []byte, file *os.File) error {
+	if file != nil {
+		defer file.Close()
+	}
+	var t task
+	if err := json.Unmarshal(body, &t); err != nil {
+		return fmt.Errorf("decode task: %w", err)
+	}
+	return c.send(e.perform(&t, file), nil)
+}
