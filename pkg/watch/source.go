@@ -81,6 +81,9 @@ type GPU struct {
 	Type                  string
 	PagesTotal, PagesUsed int
 	Models                int // with weights on the GPU
+	// ExecutorsEnded counts the executors that ended by themselves, ExecutorsOverdue those
+	// that the worker ended.
+	ExecutorsEnded, ExecutorsOverdue int
 }
 
 // Bus is the gauges of a service's connections.

@@ -75,6 +75,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 	config.Observers.Begin(core)
 	a.timer = time.AfterFunc(time.Hour, a.tick)
 	a.stats = livestats.NewWorker(len(a.gpus))
+	back.Watch(a.onNotice)
 	return a
 }
 
@@ -85,6 +86,7 @@ func (a *agent) coreConfig() work.Config {
 	c.GenerateInputs, c.Ahead, c.InputWait = a.config.GenerateInputs, a.config.Ahead, a.config.InputWait
 	c.MaxQueued, c.MaxInputs, c.MaxInputBytes = a.config.MaxQueued, a.config.MaxInputs, a.config.MaxInputBytes
 	c.MaxModels, c.MaxOutput = a.config.MaxModels, a.outputs.limit()
+	c.Overdue = a.config.Overdue
 	for _, g := range a.gpus {
 		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize})
 	}
@@ -121,7 +123,10 @@ func (a *agent) start() error {
 			return err
 		}
 	}
-	a.heartbeats = a.bus.StartHeartbeats(protocol.Worker, name, a.heartbeat)
+	heartbeats := a.bus.StartHeartbeats(protocol.Worker, name, a.heartbeat)
+	a.mu.Lock() // beatNow may be called already
+	a.heartbeats = heartbeats
+	a.mu.Unlock()
 	if err := a.startClock(); err != nil {
 		return err
 	}
@@ -139,6 +144,7 @@ func (a *agent) stop() error {
 	a.step(&work.Abandon{})
 	a.unlock()
 	a.drain()
+	a.endBusy()
 	a.work.Wait() // loads and the clock
 	a.timer.Stop()
 	for _, g := range a.gpus {
@@ -151,12 +157,12 @@ func (a *agent) stop() error {
 	}
 	a.shown.Stop()
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	for _, g := range a.gpus {
 		g.evictAll()
 	}
 	a.closeAll()
-	return a.backend.Close()
+	a.mu.Unlock()
+	return a.backend.Close() // which may wait for a notice to be taken
 }
 
 // finish waits for the worker's actions to end. The heartbeats report that the

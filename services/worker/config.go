@@ -41,6 +41,9 @@ type Config struct {
 	Observers work.Observers
 	// Telemetry is the hub that receives the worker's results; nil for none.
 	Telemetry *watch.Hub
+	// Overdue says when an execution or a transfer counts as hung: the worker ends the
+	// executor of its GPU.
+	Overdue work.Overdue
 	// Finish bounds the time for the remaining actions of a stopping worker; the
 	// rest is answered SHUTTING_DOWN.
 	Finish time.Duration
@@ -58,6 +61,7 @@ func DefaultConfig(name string, open func(devices []string) (backend.Backend, er
 		MaxInputBytes: 1 << 30,
 		MaxInputs:     65536,
 		InputWait:     time.Minute,
+		Overdue:       work.DefaultOverdue(),
 		Finish:        5 * time.Second,
 		MaxModels:     65536,
 	}
@@ -72,6 +76,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("worker %s has no backend", c.Name)
 	case c.Ahead <= 0 || c.InputWait <= 0 || c.Finish <= 0:
 		return fmt.Errorf("ahead is %v, input-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.Finish)
+	case !(c.Overdue.Factor >= 0 && c.Overdue.Factor <= 1e6) || c.Overdue.Floor < 0 || c.Overdue.Unmeasured < 0:
+		return fmt.Errorf("what is overdue: factor %v, floor %v, unmeasured %v; all must be 0 or positive, the factor at most a million",
+			c.Overdue.Factor, c.Overdue.Floor, c.Overdue.Unmeasured)
 	case c.MaxQueued < 1 || c.MaxInputs < 1 || c.MaxInputBytes < 1 || c.MaxModels < 1:
 		return fmt.Errorf("limits of actions, inputs and models must be positive")
 	}

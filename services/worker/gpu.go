@@ -20,6 +20,9 @@ type gpu struct {
 	info   backend.DeviceInfo
 	// weights are the weights on the device, by model; the agent's lock guards them.
 	weights map[string]backend.Weights
+	// losses counts the executors that ended, overdue those of them that the worker ended;
+	// the agent's lock guards them.
+	losses, overdue int
 
 	stages    chan *work.Order // orders whose inputs are to be staged
 	execute   chan *work.Order // at most one
@@ -34,6 +37,7 @@ type job struct {
 	weights  backend.Weights
 	payloads [][]byte // outputs, one per request
 	fetch    bool     // fetch the outputs during the next execution
+	losses   int      // of the GPU when a transfer was output
 }
 
 func jobOf(o *work.Order) *job {
@@ -167,10 +171,23 @@ func (g *gpu) move(o *work.Order) {
 	e.End, e.Refused = clock.Now(), refusal(err)
 	g.agent.mu.Lock()
 	defer g.agent.unlock()
-	if loaded != nil && err == nil {
+	if loaded != nil && err == nil && g.losses != jobOf(o).losses {
+		g.agent.mu.Unlock()
+		g.takeBack(o, loaded)
+		g.agent.mu.Lock()
+		e.Refused = protocol.Refusal(protocol.ExecutorLost)
+	} else if loaded != nil && err == nil {
 		g.weights[o.Action.Model] = loaded
 	}
 	g.agent.step(&e)
+}
+
+// takeBack evicts weights that were loaded by the next executor: the core counts those of
+// the one before, for which the load was, as lost. Called without the lock.
+func (g *gpu) takeBack(o *work.Order, loaded backend.Weights) {
+	if err := loaded.Evict(); err != nil {
+		g.agent.bus.Log.Error("weights not dropped", "model", o.Action.Model, "error", err)
+	}
 }
 
 // drop evicts the weights of a model. Called without the lock.
@@ -178,6 +195,9 @@ func (g *gpu) drop(model string) error {
 	g.agent.mu.Lock()
 	weights := g.weights[model]
 	g.agent.mu.Unlock()
+	if weights == nil { // they went with their executor
+		return nil
+	}
 	if err := weights.Evict(); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func (a *agent) gauges() watch.Worker {
 	for i, g := range s.GPUs {
 		w.GPUs = append(w.GPUs, watch.GPU{
 			Index: i, Type: a.gpus[i].info.Type, PagesTotal: g.PagesTotal, PagesUsed: g.PagesUsed, Models: g.Models,
+			ExecutorsEnded: a.gpus[i].losses - a.gpus[i].overdue, ExecutorsOverdue: a.gpus[i].overdue,
 		})
 	}
 	return w

@@ -52,7 +52,12 @@ func (a *agent) carryOut(out *work.Output) {
 		jobOf(o).fetch = true
 	}
 	for _, o := range out.Transfer {
-		a.gpus[o.GPU].transfer <- o
+		g := a.gpus[o.GPU]
+		jobOf(o).losses = g.losses
+		g.transfer <- o
+	}
+	for _, o := range out.Overdue {
+		a.endOverdue(o)
 	}
 	for _, o := range out.Read {
 		a.work.Go(func() { a.load(o) })

@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,7 @@ func TestModuleIsWired(t *testing.T) {
 type rig struct {
 	t       *testing.T
 	broker  *server.Server
+	log     *slog.Logger // of workers
 	bus     *bus.Bus
 	outputs chan protocol.Output
 
@@ -50,12 +53,18 @@ const (
 
 func startRig(t *testing.T, back backend.Backend, change func(*Config)) *rig {
 	t.Helper()
+	return startLoggedRig(t, back, io.Discard, change)
+}
+
+// startLoggedRig has the worker log to a writer.
+func startLoggedRig(t *testing.T, back backend.Backend, log io.Writer, change func(*Config)) *rig {
+	t.Helper()
 	broker, err := bus.StartServer(bus.ServerConfig{DontListen: true, DataDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.StopServer(broker) })
-	r := &rig{t: t, broker: broker, outputs: make(chan protocol.Output, 100), results: map[protocol.ActionID]chan protocol.Result{}}
+	r := &rig{t: t, broker: broker, log: slog.New(slog.NewTextHandler(log, nil)), outputs: make(chan protocol.Output, 100), results: map[protocol.ActionID]chan protocol.Result{}}
 	if r.bus, err = bus.Open(t.Context(), r.busConfig()); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +96,9 @@ func (r *rig) busConfig() bus.Config {
 
 func (r *rig) run(config Config) (stop func(), ended chan error) {
 	r.t.Helper()
-	s, err := New(config, r.busConfig())
+	broker := r.busConfig()
+	broker.Log = r.log
+	s, err := New(config, broker)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -255,6 +266,7 @@ func (r *rig) state() *protocol.WorkerState {
 // instant; executions wait while the gate is shut.
 type bench struct {
 	gate    gate
+	loads   gate // of loads of weights
 	devices []backend.Device
 	watcher func(backend.Notice)
 	ended   chan string // why a device was to be ended
@@ -379,7 +391,15 @@ func (d *benchDevice) Info() backend.DeviceInfo {
 	return backend.DeviceInfo{UUID: "bench", Type: "bench", Pages: benchPages, PageSize: 4096}
 }
 
+// forget frees all pages, as a process that ends does.
+func (d *benchDevice) forget() {
+	d.bench.mu.Lock()
+	defer d.bench.mu.Unlock()
+	clear(d.used)
+}
+
 func (d *benchDevice) LoadWeights(_ backend.Model, frames []int) (backend.Weights, error) {
+	d.bench.loads.pass()
 	if err := d.bench.fault("load"); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"clockwork/pkg/adapter/backend/emulated"
 	"clockwork/pkg/adapter/backend/onnx"
 	"clockwork/pkg/adapter/fetch"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/services/worker"
 )
@@ -28,6 +29,9 @@ type WorkerFlags struct {
 	GenerateInputs bool         `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
 	Pages          int          `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
 	PageSize       cli.ByteSize `default:"16MiB" placeholder:"SIZE" help:"Size of a page, as in 16MiB." group:"Worker"`
+
+	KillOverdue      float64       `default:"10" placeholder:"X" help:"What executes on a GPU is ended and started again when something takes X times as long as expected, plus the floor; 0: never." group:"Worker"`
+	KillOverdueFloor time.Duration `default:"1s" help:"The floor of --kill-overdue." group:"Worker"`
 
 	ONNXLibrary string `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library, 1.17 or later; by default what clockwork fetch has fetched." group:"ONNX"`
 	ONNXCache   string `name:"onnx-cache" placeholder:"DIR" help:"Where optimised models are kept; by default in the user's cache." group:"ONNX"`
@@ -77,6 +81,10 @@ func (f *WorkerFlags) Config(name string) (worker.Config, error) {
 		}
 	}
 	config.GenerateInputs = f.GenerateInputs
+	config.Overdue.Factor, config.Overdue.Floor = f.KillOverdue, f.KillOverdueFloor
+	if f.KillOverdue == 0 {
+		config.Overdue = work.Overdue{}
+	}
 	if err := config.Validate(); err != nil {
 		return worker.Config{}, cli.Usage(err)
 	}
@@ -91,6 +99,9 @@ const defaultModels = "./models"
 // emulate a larger cluster use several workers.
 const maxGPUs = 256
 
+// maxOverdue is far beyond a use.
+const maxOverdue = 1e6
+
 // check names the flag in its errors; the backends' own checks name their options.
 func (f *WorkerFlags) check() error {
 	if f.GPUs < 1 || f.GPUs > maxGPUs {
@@ -101,6 +112,9 @@ func (f *WorkerFlags) check() error {
 		if err := checkModels(f.Models); err != nil {
 			return err
 		}
+	}
+	if !(f.KillOverdue >= 0 && f.KillOverdue <= maxOverdue) || f.KillOverdueFloor < 0 {
+		return cli.Usagef("--kill-overdue is %v and its floor %v; they must be from 0 to %d, and not negative", f.KillOverdue, f.KillOverdueFloor, int(maxOverdue))
 	}
 	if f.Pages < 0 {
 		return cli.Usagef("--pages is %d; it must be at least 1", f.Pages)

@@ -41,6 +41,8 @@ type Config struct {
 	// StallAfter is how much longer than expected an execution may take before its GPU
 	// counts as stalled; default 250 ms.
 	StallAfter time.Duration
+	// Overdue says when an execution or a transfer counts as hung; default never.
+	Overdue Overdue
 	// MaxOutput bounds the output of one request, in bytes; default 8 MiB. An Infer
 	// with a larger one is refused BACKEND_ERROR.
 	MaxOutput int64
@@ -97,6 +99,9 @@ type Output struct {
 	// Transfer are LoadWeights, EvictWeights and parts of a ClearCache that begin
 	// now, at most one of each GPU.
 	Transfer []*Order
+	// Overdue are orders that were output for Execute or Transfer and count as hung: the
+	// driver ends the executor of their GPU, and then the orders.
+	Overdue []*Order
 	// Read are loads whose models must be read from disk now; at most
 	// Config.ConcurrentLoads are outstanding.
 	Read []*Order
@@ -137,7 +142,7 @@ type Output struct {
 func (o *Output) begin() {
 	o.Stage, o.Execute, o.Fetch, o.Transfer, o.Read = o.Stage[:0], o.Execute[:0], o.Fetch[:0], o.Transfer[:0], o.Read[:0]
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
-	o.Ended = o.Ended[:0]
+	o.Ended, o.Overdue = o.Ended[:0], o.Overdue[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
 	o.Doubted, o.Stepped, o.ClockKnown, o.Wake = "", false, false, protocol.Never
 }

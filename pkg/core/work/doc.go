@@ -16,6 +16,7 @@
 //	for _, o := range out.Execute { ... }  // run it, unless o.Late(now())  -> Executed
 //	for _, o := range out.Fetch { ... }    // copy the outputs back       -> Fetched
 //	for _, o := range out.Transfer { ... } // load or evict weights       -> Transferred
+//	for _, o := range out.Overdue { ... }  // end the executor of its GPU
 //	for _, o := range out.Read { ... }     // read a model from disk      -> ModelRead
 //	for _, o := range out.Deliver { ... }  // send its outputs to the front doors
 //	for _, o := range out.Release { ... }  // free what its run holds

@@ -16,7 +16,10 @@ import (
 func (w *Worker) has(gpu int) bool { return gpu >= 0 && gpu < len(w.gpus) }
 
 // begun notes when an order began, and with which executor.
-func (g *gpu) begun(o *Order) { o.started, o.executor = g.worker.now, g.executor }
+func (g *gpu) begun(o *Order) {
+	o.started, o.executor = g.worker.now, g.executor
+	g.expect(o)
+}
 
 // executorLost drops the weights that a process held, once for each process.
 func (g *gpu) executorLost(number uint32) {

@@ -105,6 +105,7 @@ func (g *gpu) tick() {
 			g.worker.out.Wake = min(g.worker.out.Wake, at)
 		}
 	}
+	g.overdue()
 }
 
 // withdraw removes a waiting Infer from its lane and answers it.

@@ -62,6 +62,10 @@ type Order struct {
 	// then those that it executes with; 0 for none. Another version fails the order
 	// with WEIGHTS_CHANGED.
 	version uint64
+	// due is when the order counts as hung, once it has begun; Never: not, or it was
+	// output as Overdue. spared: the worker stood still, and due was put off.
+	due    protocol.Time
+	spared bool
 	// part is the ClearCache to which this order is one GPU's part; nil otherwise.
 	part *clearing
 }

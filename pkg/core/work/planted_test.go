@@ -51,6 +51,10 @@ var faults = []planted.Fault{
 	{"lost weights stay when nobody reads them any more", "../pages/ledger.go", "	if h.users--; h.users == 0 && h.lost {\n", "	if h.users--; false {\n"},
 	{"a load of a process that ended is there", "../pages/ledger.go", "	if h.lost {\n		l.drop(model, h)\n		return false\n	}\n", ""},
 	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refused))\n", "		o.gpu.withdraw(o, e.Refused)\n"},
+	{"what hangs is never overdue", "gpu.go", "	g.overdue()\n", ""},
+	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
+	{"nobody wakes for what hangs", "overdue.go", "	g.worker.out.Wake = min(g.worker.out.Wake, o.due)\n", ""},
+	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 

@@ -43,10 +43,11 @@ func (s *script) play(fields []string) string {
 
 // begin makes a worker, incarnation 10 of w, whose GPUs have 8 pages each:
 //
-//	worker [gpus=1] [holds=a,b] [loaded=a,b] [generate] [ahead=60s] [wait=60s]
+//	worker [gpus=1] [holds=a,b] [loaded=a,b] [generate] [hung] [ahead=60s] [wait=60s]
 //	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [output=N]
 //
-// It holds models in memory, and their weights on its first GPU. Models are those of
+// With hung, it finds what takes 10 times what was expected and 200 ms more overdue, or
+// 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU. Models are those of
 // worldModels; each is at the path p/NAME.
 func (s *script) begin(args []string) {
 	c := Defaults()
@@ -58,6 +59,8 @@ func (s *script) begin(args []string) {
 		switch key {
 		case "generate":
 			c.GenerateInputs = true
+		case "hung":
+			c.Overdue = Overdue{Factor: 10, Floor: 200 * time.Millisecond, Unmeasured: 3 * time.Second}
 		case "ahead":
 			c.Ahead = duration(value)
 		case "wait":
@@ -299,6 +302,9 @@ func (s *script) step(e Event) string {
 		default:
 			line("clear %s: %v", name, o.Dropping)
 		}
+	}
+	for _, o := range out.Overdue {
+		line("overdue on GPU %d: #%d after %v", o.GPU, o.Action.ID, s.now.Sub(s.begun[o]))
 	}
 	for _, o := range out.Read {
 		line("read %s: %s", owe("read", o), o.Action.Load.Path)

@@ -20,6 +20,7 @@ type checker struct {
 	gpus     [worldGPUs]knownGPU
 	reading  int
 	handles  map[any]bool // open ones
+	hung     overdues
 	expect   protocol.Code
 	received *known // of this step
 	twice    bool
@@ -57,7 +58,7 @@ type weights struct {
 }
 
 func newChecker(w *world) *checker {
-	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}}
+	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}}
 	for i := range c.gpus {
 		c.gpus[i].weights = map[string]*weights{}
 	}
@@ -83,6 +84,7 @@ func (c *checker) before(e Event) {
 		k.using--
 		k.staged = e.Refused == nil
 	case *Executed:
+		delete(c.hung, e.Order)
 		g := &c.gpus[e.Order.GPU]
 		c.of(e.Order).using--
 		c.lostWith(e.Order, e.Refused)
@@ -94,6 +96,7 @@ func (c *checker) before(e Event) {
 	case *Fetched:
 		c.of(e.Order).using--
 	case *Transferred:
+		delete(c.hung, e.Order)
 		c.lostWith(e.Order, e.Refused)
 		c.transferred(e)
 	case *ExecutorLost:
@@ -224,6 +227,7 @@ func (c *checker) begins(out *Output) {
 	for _, o := range out.Transfer {
 		c.transfer(o)
 	}
+	c.overdue(out)
 	c.reading += len(out.Read)
 	if c.reading > c.config.ConcurrentLoads {
 		c.failf("G11: %d models are read at a time", c.reading)

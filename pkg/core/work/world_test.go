@@ -33,7 +33,7 @@ func TestWorld(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "stopped", "stepped", "again", "dropped",
-		"executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "CANCELLED",
+		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "CANCELLED",
 		"OK", "TOO_LATE", "TOO_EARLY", "STALE_EPOCH", "STALE_INCARNATION", "INPUT_MISSING", "INVALID_INPUT", "NO_MEMORY",
 		"WEIGHTS_MISSING", "WEIGHTS_IN_USE", "WEIGHTS_CHANGED", "ALREADY_LOADED", "UNKNOWN_MODEL", "SHUTTING_DOWN", "INVALID_BATCH", "INVALID_GPU"} {
 		if sum[what] == 0 {
@@ -110,6 +110,7 @@ func runWorld(t *testing.T, seed int64) *world {
 	w.config.Name, w.config.Incarnation, w.config.GenerateInputs = "w", 10, true
 	w.config.Ahead, w.config.InputWait = 200*time.Millisecond, 300*time.Millisecond
 	w.config.MaxQueued, w.config.MaxInputs, w.config.MaxInputBytes = 6, 8, 30*itemBytes
+	w.config.Overdue = Overdue{Factor: 10, Floor: 60 * time.Millisecond, Unmeasured: 400 * time.Millisecond}
 	w.config.MaxModels, w.config.MaxLoads, w.config.ConcurrentLoads = 4, 3, 2
 	for range worldGPUs {
 		w.config.GPUs = append(w.config.GPUs, GPU{Type: "t", Pages: 8, PageSize: 1})
@@ -202,6 +203,7 @@ func (w *world) action(issuer int, kind protocol.Kind) protocol.Action {
 	a := protocol.Action{ID: w.actions[issuer], Issuer: uint64(issuer), Epoch: w.epochs[issuer], Kind: kind, Incarnation: w.config.Incarnation}
 	a.Earliest = w.now.Add(w.millis(-5, 15))
 	a.Latest = a.Earliest.Add(w.millis(0, 60))
+	a.Expected = time.Duration(a.ID%4) * 5 * time.Millisecond // 0: not known
 	switch {
 	case w.one(40):
 		a.Incarnation--
@@ -395,6 +397,10 @@ func (w *world) drive(out *Output) {
 			e.Refused, e.Kept = protocol.Refusal(protocol.BackendError), o.Dropping[:1]
 		}
 		w.owe(d, e)
+	}
+	for _, o := range out.Overdue {
+		w.happened["overdue"]++
+		w.endExecutor(o.GPU)
 	}
 	for _, o := range out.Read {
 		w.handles++

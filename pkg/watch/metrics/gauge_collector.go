@@ -232,6 +232,7 @@ var (
 	gpuInfo     = gauge("worker_gpu_info", "Always 1; the label says of which type a GPU is.", "worker", "gpu", "type")
 	capacity    = gauge("worker_pages_capacity", "Pages for weights on a GPU.", "worker", "gpu")
 	used        = gauge("worker_pages_used", "Pages on a GPU that hold weights.", "worker", "gpu")
+	executors   = count("worker_executors_lost_total", "Executors of a GPU that ended, by themselves (ended) or because something hung (overdue).", "worker", "gpu", "reason")
 	resident    = gauge("worker_gpu_models", "Models whose weights are on a GPU.", "worker", "gpu")
 )
 
@@ -256,6 +257,8 @@ func (to sink) worker(name string, w *watch.Worker, gpus int) {
 			sum.PagesTotal += g.PagesTotal
 			sum.PagesUsed += g.PagesUsed
 			sum.Models += g.Models
+			sum.ExecutorsEnded += g.ExecutorsEnded
+			sum.ExecutorsOverdue += g.ExecutorsOverdue
 		}
 		to.gpu(name, other, &sum)
 	}
@@ -265,4 +268,6 @@ func (to sink) gpu(worker, index string, g *watch.GPU) {
 	to.put(capacity, float64(g.PagesTotal), worker, index)
 	to.put(used, float64(g.PagesUsed), worker, index)
 	to.put(resident, float64(g.Models), worker, index)
+	to.put(executors, float64(g.ExecutorsEnded), worker, index, "ended")
+	to.put(executors, float64(g.ExecutorsOverdue), worker, index, "overdue")
 }

@@ -1,0 +1,47 @@
+package work
+
+import (
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
+
+// overdues are the orders that execute or transfer.
+type overdues map[*Order]*hung
+
+type hung struct {
+	since protocol.Time
+	told  bool // it was output as overdue
+}
+
+// overdue looks whether an order is output as overdue when it is, neither sooner nor later,
+// and once.
+func (c *checker) overdue(out *Output) {
+	for _, o := range slices.Concat(out.Execute, out.Transfer) {
+		c.hung[o] = &hung{since: c.now}
+	}
+	for _, o := range out.Overdue {
+		switch h := c.hung[o]; {
+		case h == nil || h.told:
+			c.failf("action %v is overdue twice, or has ended", o.key())
+		case c.now < h.due(c, o):
+			c.failf("action %v is overdue after %v, expected in %v", o.key(), c.now.Sub(h.since), o.Action.Expected)
+		default:
+			h.told = true
+		}
+	}
+	for o, h := range c.hung {
+		if !h.told && c.now > h.due(c, o) {
+			c.failf("action %v is not overdue after %v, expected in %v", o.key(), c.now.Sub(h.since), o.Action.Expected)
+		}
+	}
+}
+
+// due is when an order is overdue, by the words of Config.Overdue.
+func (h *hung) due(c *checker, o *Order) protocol.Time {
+	rule := &c.config.Overdue
+	if o.Action.Expected <= 0 {
+		return h.since.Add(rule.Unmeasured)
+	}
+	return h.since.Add(rule.Floor + o.Action.Expected*10)
+}
