@@ -94,6 +94,7 @@ func (k *Demo) flags(ctx context.Context, s *serve.Stack) (*serve.StackFlags, er
 	f := &serve.StackFlags{Workers: 1}
 	f.Backend, f.GPUs, f.PageSize, f.GenerateInputs = k.Backend, 1, 16<<20, true
 	f.GPUType, f.Scale = "v100", 1
+	f.KillOverdue, f.KillOverdueFloor, f.ExecutorMemory = 10, time.Second, 4<<30
 	f.LoadIdle, f.BufferTimeout, f.LoadTimeout = 2*time.Second, 30*time.Second, time.Minute
 	f.DefaultSLO, f.MaxBatch = 100*time.Millisecond, 16
 	f.Iterations, f.Policy = 10, "clockwork"

@@ -36,6 +36,8 @@ type WorkerFlags struct {
 	ONNXLibrary string `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library, 1.17 or later; by default what clockwork fetch has fetched." group:"ONNX"`
 	ONNXCache   string `name:"onnx-cache" placeholder:"DIR" help:"Where optimised models are kept; by default in the user's cache." group:"ONNX"`
 
+	ExecutorMemory cli.ByteSize `default:"4GiB" placeholder:"SIZE" help:"How much memory the process that executes on a GPU may take besides weights; a request that takes more fails." group:"ONNX"`
+
 	emulationFlags
 }
 
@@ -102,6 +104,9 @@ const maxGPUs = 256
 // maxOverdue is far beyond a use.
 const maxOverdue = 1e6
 
+// minMemory is about what ONNX Runtime and a small model take.
+const minMemory = 64 << 20
+
 // check names the flag in its errors; the backends' own checks name their options.
 func (f *WorkerFlags) check() error {
 	if f.GPUs < 1 || f.GPUs > maxGPUs {
@@ -115,6 +120,9 @@ func (f *WorkerFlags) check() error {
 	}
 	if !(f.KillOverdue >= 0 && f.KillOverdue <= maxOverdue) || f.KillOverdueFloor < 0 {
 		return cli.Usagef("--kill-overdue is %v and its floor %v; they must be from 0 to %d, and not negative", f.KillOverdue, f.KillOverdueFloor, int(maxOverdue))
+	}
+	if f.ExecutorMemory < minMemory {
+		return cli.Usagef("--executor-memory is %d bytes; it must be at least %d MiB", f.ExecutorMemory, minMemory>>20)
 	}
 	if f.Pages < 0 {
 		return cli.Usagef("--pages is %d; it must be at least 1", f.Pages)
@@ -186,6 +194,7 @@ func (f *WorkerFlags) onnx(name string, like emulated.Options) (onnx.Options, er
 		Pages:      like.Pages,
 		PageSize:   like.PageSize,
 		WorkerName: name,
+		Memory:     int64(f.ExecutorMemory),
 		Checker:    []string{self, "check-model"},
 		Executor:   []string{self, "execute-models"},
 	}, nil

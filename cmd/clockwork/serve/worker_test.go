@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"clockwork/pkg/adapter/backend/emulated"
+	"clockwork/pkg/core/work"
 )
 
 func parseWorker(t *testing.T, args ...string) WorkerFlags {
@@ -44,11 +46,38 @@ func TestDefaultPagesFollowTheBackend(t *testing.T) {
 	if len(real.Checker) != 2 || real.Checker[1] != "check-model" {
 		t.Errorf("models are checked by %v", real.Checker)
 	}
+	if len(real.Executor) != 2 || real.Executor[1] != "execute-models" || real.Memory != 4<<30 {
+		t.Errorf("models are executed by %v with %d bytes", real.Executor, real.Memory)
+	}
+}
+
+func TestWhatIsOverdueIsWhatTheFlagsSay(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want work.Overdue
+	}{
+		{nil, work.DefaultOverdue()},
+		{[]string{"--kill-overdue", "3", "--kill-overdue-floor", "2s"}, work.Overdue{Factor: 3, Floor: 2 * time.Second, Unmeasured: work.DefaultOverdue().Unmeasured}},
+		{[]string{"--kill-overdue", "0"}, work.Overdue{}},
+	} {
+		f := parseWorker(t, test.args...)
+		config, err := f.Config("w")
+		if err != nil || config.Overdue != test.want {
+			t.Errorf("%v: got %+v, %v, want %+v", test.args, config.Overdue, err, test.want)
+		}
+	}
+	for _, args := range [][]string{{"--kill-overdue=-1"}, {"--kill-overdue=NaN"}, {"--kill-overdue-floor=-1s"}, {"--executor-memory", "1MiB"}} {
+		f := parseWorker(t, args...)
+		if _, err := f.Config("w"); err == nil {
+			t.Errorf("%v is taken", args)
+		}
+	}
 }
 
 func TestFaultsAreWhatTheFlagsSay(t *testing.T) {
-	f := parseWorker(t, "--jitter", "0.1", "--stall-every", "9", "--stall", "1s", "--slow-down", "2", "--fail-every", "5", "--fault-seed", "3")
-	want := emulated.Faults{Seed: 3, Jitter: 0.1, StallEvery: 9, Stall: 1e9, SlowDown: 2, FailEvery: 5}
+	f := parseWorker(t, "--jitter", "0.1", "--stall-every", "9", "--stall", "1s", "--slow-down", "2", "--fail-every", "5", "--fault-seed", "3",
+		"--crash-every", "7", "--hang-every", "8", "--crash-input", "c", "--hang-input", "h")
+	want := emulated.Faults{Seed: 3, Jitter: 0.1, StallEvery: 9, Stall: 1e9, SlowDown: 2, FailEvery: 5, CrashEvery: 7, HangEvery: 8, CrashInput: "c", HangInput: "h"}
 	if got := f.faults(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -84,6 +84,9 @@ func (o *Options) complete() error {
 	if o.MaxFile == 0 {
 		o.MaxFile = DefaultMaxFile
 	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
 	if o.CheckTime == 0 {
 		o.CheckTime = DefaultCheckTime
 	}
@@ -99,6 +102,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("onnx backend: %d processors for %d GPUs", len(o.Processors), o.GPUs)
 	case o.PageSize < page || o.PageSize%page != 0:
 		return fmt.Errorf("onnx backend: page size %d is no multiple of %d", o.PageSize, page)
+	case o.Memory < 0:
+		return fmt.Errorf("onnx backend: %d bytes of memory for an executor; it must be positive", o.Memory)
 	case o.CheckTime < 0:
 		return fmt.Errorf("onnx backend: %v for the model check; it must be positive", o.CheckTime)
 	case o.MaxFile < 0 || o.MaxFile > DefaultMaxFile:

@@ -53,6 +53,9 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 		}
 		w := &weights{model: mine, device: d, process: p, id: d.backend.ids.Add(1)}
 		if refusal = p.open(mine, false); refusal == nil {
+			refusal = p.reserve(mine, p.copies(mine)+1)
+		}
+		if refusal == nil {
 			_, refusal = p.perform(&p.weights, mine, task{Load: &loadTask{w.id, mine.id, frames}}, nil)
 		}
 		switch {

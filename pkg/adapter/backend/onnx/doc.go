@@ -56,6 +56,9 @@ type Options struct {
 	// for each model that is being loaded. It has one more argument, the library's path,
 	// with which it must call ExecuteModels.
 	Executor []string
+	// Memory is how much memory an executor may take besides that of its device, in bytes,
+	// 0 for DefaultMemory. A request that takes more fails.
+	Memory int64
 	// CheckTime is how long a checker may take, and how long running every batch size of a
 	// new model may, 0 for DefaultCheckTime.
 	CheckTime time.Duration
@@ -65,6 +68,9 @@ type Options struct {
 
 // DefaultCheckTime is far more than any real model takes.
 const DefaultCheckTime = 150 * time.Second
+
+// DefaultMemory is more than batches of usual models take.
+const DefaultMemory = 4 << 30
 
 // DefaultMaxFile is 2 GiB, the limit of a protobuf message.
 const DefaultMaxFile = 2 << 30

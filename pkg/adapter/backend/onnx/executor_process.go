@@ -29,8 +29,9 @@ type process struct {
 	mu     sync.Mutex
 	opened map[*model]*openCall
 	loaded map[*model]int // weights on the device
-	unused []uint64       // batches that it need not know any more
-	why    string         // why this side ended it, "" if it did not
+	memory memoryLimit
+	unused []uint64 // batches that it need not know any more
+	why    string   // why this side ended it, "" if it did not
 
 	worked atomic.Bool   // it has completed a task
 	lost   chan struct{} // closed when the system has reported its end
@@ -67,7 +68,7 @@ func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *proces
 		case <-p.over:
 		}
 	}()
-	if err := p.begin(s); err != nil {
+	if err := p.begin(o, s); err != nil {
 		p.end("it did not begin")
 		p.wait()
 		return nil, err
@@ -97,7 +98,7 @@ func (p *process) launch(argv []string) error {
 }
 
 // begin sets the process up, within startTime.
-func (p *process) begin(s setup) error {
+func (p *process) begin(o *Options, s setup) error {
 	if err := limitChild(p.cmd.Process.Pid, limit{unix.RLIMIT_CORE, 0}, limit{unix.RLIMIT_FSIZE, 0}); err != nil {
 		return err
 	}
@@ -115,7 +116,8 @@ func (p *process) begin(s setup) error {
 		return errors.New(tidy(answer.Refused.Message))
 	}
 	p.version = protocol.Name(answer.Version)
-	return nil
+	p.memory, err = newMemoryLimit(p.cmd.Process.Pid, o.Memory)
+	return err
 }
 
 func (p *process) lanes() []*lane { return []*lane{&p.models, &p.weights, &p.runs} }
@@ -265,6 +267,12 @@ func (p *process) claim(m *model) (o *openCall, mine bool) {
 
 func (p *process) carryOut(o *openCall, m *model, warm bool) {
 	defer close(o.done)
+	if o.refused = p.reserve(m, 1); o.refused != nil {
+		return
+	}
+	// What does not end here has ended in its trial: then the process is at fault.
+	late := time.AfterFunc(m.backend.options.CheckTime, func() { p.end("making " + m.spec.Path + " ready took too long") })
+	defer late.Stop()
 	t := m.openTask()
 	t.Warm = warm
 	_, o.refused = p.perform(&p.models, m, task{Open: &t}, m.image.file)
@@ -283,6 +291,26 @@ func (p *process) closeModel(m *model) {
 	if o.refused == nil {
 		_, _ = p.perform(&p.models, m, task{Close: &closeTask{m.id}}, nil)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memory.forget(m)
+}
+
+// reserve lets the process have address ranges for n copies of a model's weights.
+func (p *process) reserve(m *model, n int) *protocol.Error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isLost() {
+		return nil // the call that follows is told
+	}
+	return p.memory.reserve(m, n)
+}
+
+// copies returns how many weights of a model are on the device.
+func (p *process) copies(m *model) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loaded[m]
 }
 
 // bind makes the memory of a batch known to the process, and frees what it need not know
@@ -318,10 +346,4 @@ func (p *process) hold(m *model, n int) {
 	if p.loaded[m] += n; p.loaded[m] == 0 {
 		delete(p.loaded, m)
 	}
-}
-
-func (p *process) holds(m *model) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.loaded[m] > 0
 }

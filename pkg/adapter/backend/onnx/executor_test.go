@@ -243,6 +243,41 @@ func TestAnIdleExecutorThatEndsIsReplaced(t *testing.T) {
 	}
 }
 
+// A request that takes more memory than an executor may have fails, and that is all.
+func TestARequestThatTakesTooMuchMemoryFails(t *testing.T) {
+	root := t.TempDir()
+	writeModel(t, root, "range", summedRange(), "max_batch: 1\n")
+	b := withModels(t, root, func(o *Options) { o.GPUs, o.Memory = 1, 256<<20 })
+	told := watched(b)
+	m := load(t, b, "range")
+	d := b.Devices()[0]
+	first, second := loadWeights(t, d, m, 0), loadWeights(t, d, m, 1) // each takes a range of addresses
+	number := func(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
+	for range 3 {
+		wantCode(t, <-begin(t, d, m, first, number(1<<26)), protocol.BackendError) // 512 MiB
+		if got := infer(t, d, m, second, 1, []int{1}, [][]byte{number(5)})[0]; !bytes.Equal(got, number(5+10)) {
+			t.Errorf("5 + 10 is % x", got)
+		}
+	}
+	evict(t, first)
+	evict(t, second)
+	if len(told.list) > 0 {
+		t.Errorf("notices: %+v", told.list)
+	}
+}
+
+// summedRange is y = x + the sum of 0 to x-1.
+func summedRange() []byte {
+	return onnxModel(13, onnxGraph(
+		[][]byte{
+			node("ReduceMax", []string{"x"}, "most", intAttribute("keepdims", 0)),
+			node("Range", []string{"zero", "most", "one"}, "all"),
+			node("ReduceSum", []string{"all"}, "sum", intAttribute("keepdims", 0)), node("Add", []string{"x", "sum"}, "y"),
+		},
+		[][]byte{constant("zero", int64Kind, 0, true), constant("one", int64Kind, 1, true)},
+		[][]byte{openInput("x", int64Kind)}, [][]byte{valueInfo("y", int64Kind, nil)}))
+}
+
 // A model is tried in a process that it may end, or not end.
 func TestAModelThatEndsItsTrialIsCorrupt(t *testing.T) {
 	root := t.TempDir()

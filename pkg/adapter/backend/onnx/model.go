@@ -52,7 +52,7 @@ func (m *model) Profiles() []protocol.Profile { return nil }
 // Close implements backend.Model.
 func (m *model) Close() error {
 	for _, d := range m.backend.devices {
-		if p := d.executor.now(); p != nil && p.holds(m) {
+		if p := d.executor.now(); p != nil && p.copies(m) > 0 {
 			return protocol.Errorf(protocol.WeightsInUse, "close model: weights are loaded on device %d", d.index)
 		}
 	}
