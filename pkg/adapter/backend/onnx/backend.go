@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -41,20 +42,38 @@ func New(options Options) (*Backend, error) {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
 	b := &Backend{options: options}
-	version := ""
-	for i := range options.GPUs {
-		d := &device{backend: b, index: i, info: backend.DeviceInfo{Type: deviceType(), Pages: options.Pages, PageSize: options.PageSize}}
-		s := setup{Pages: options.Pages, PageSize: options.PageSize}
-		d.info.UUID, s.Processor = options.place(i)
-		var err error
-		if d.executor, err = newExecutor(&b.options, i, s, b.notify); err != nil {
-			b.release()
-			return nil, fmt.Errorf("start the executor of device %d: %w", i, err)
-		}
-		b.devices, version = append(b.devices, d), d.executor.version
+	if err := b.start(); err != nil {
+		b.release()
+		return nil, err
 	}
-	b.cache = optimizedCache{options.CacheDir, version, isa()}
+	b.cache = optimizedCache{options.CacheDir, b.devices[0].executor.version, isa()}
 	return b, nil
+}
+
+// start starts all executors at a time: each has much memory to touch.
+func (b *Backend) start() error {
+	o := &b.options
+	made := make([]*device, o.GPUs)
+	failed := make([]error, o.GPUs)
+	var starting sync.WaitGroup
+	for i := range made {
+		starting.Go(func() {
+			d := &device{backend: b, index: i, info: backend.DeviceInfo{Type: deviceType(), Pages: o.Pages, PageSize: o.PageSize}}
+			s := setup{Pages: o.Pages, PageSize: o.PageSize}
+			d.info.UUID, s.Processor = o.place(i)
+			if d.executor, failed[i] = newExecutor(o, i, s, b.notify); failed[i] == nil {
+				made[i] = d
+			}
+		})
+	}
+	starting.Wait()
+	b.devices = slices.DeleteFunc(made, func(d *device) bool { return d == nil })
+	for i, err := range failed {
+		if err != nil {
+			return fmt.Errorf("start the executor of device %d: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // Watch implements backend.Backend.

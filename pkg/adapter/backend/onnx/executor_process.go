@@ -115,7 +115,7 @@ func (p *process) begin(o *Options, s setup) error {
 	case answer.Refused != nil:
 		return errors.New(tidy(answer.Refused.Message))
 	}
-	p.version = protocol.Name(answer.Version)
+	p.version = tidy(answer.Version)
 	p.memory, err = newMemoryLimit(p.cmd.Process.Pid, o.Memory)
 	return err
 }

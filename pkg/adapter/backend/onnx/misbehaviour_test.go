@@ -87,7 +87,7 @@ var misbehaviours = map[string]func(){
 			fmt.Fprintf(os.Stderr, "%s=%d ", name, limit.Max)
 		}
 		for _, variable := range os.Environ() {
-			if !strings.HasPrefix(variable, "LD_LIBRARY_PATH=") {
+			if !strings.HasPrefix(variable, "LD_LIBRARY_PATH=") && variable != "GOTRACEBACK=none" {
 				fmt.Fprint(os.Stderr, "it knows ", variable)
 				break
 			}

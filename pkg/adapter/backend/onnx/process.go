@@ -29,13 +29,18 @@ func childCommand(argv []string, files ...*os.File) *exec.Cmd {
 	return cmd
 }
 
-// childEnvironment returns only the search path for the library's dependencies.
+// childEnvironment returns only the search path for the library's dependencies, and how
+// much a child says about its own crash: by default which signal it was, and not where.
 func childEnvironment() []string {
-	const libraries = "LD_LIBRARY_PATH"
-	if where, ok := os.LookupEnv(libraries); ok {
-		return []string{libraries + "=" + where}
+	environment := []string{}
+	for _, name := range []string{"LD_LIBRARY_PATH", "GOTRACEBACK"} {
+		if value, ok := os.LookupEnv(name); ok {
+			environment = append(environment, name+"="+value)
+		} else if name == "GOTRACEBACK" {
+			environment = append(environment, name+"=none")
+		}
 	}
-	return []string{}
+	return environment
 }
 
 // waitChild waits until the child has ended and kills what is left of its process group,
