@@ -41,6 +41,9 @@ func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
 	ctx, cancel = context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	found, err := k.ask(ctx, c)
+	if denied := new(protocol.Error); errors.As(err, &denied) && denied.Code == protocol.PermissionDenied {
+		return err // which says nothing about health
+	}
 	if err != nil {
 		return cli.WithCode(protocol.StateUnavailable, fmt.Errorf("%s is not healthy: %w", k.Service, err))
 	}
@@ -60,11 +63,27 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, err
 	if err != nil {
 		return health{}, err
 	}
-	stack, err := client.Connect(c.NATS, c.Prefix, append(options, nats.Timeout(k.Timeout), nats.NoReconnect())...)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The broker refuses a permission beside the request, which would wait for its answer.
+	refused := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			cancel()
+		}
+	})
+	stack, err := client.Connect(c.NATS, c.Prefix, append(options, nats.Timeout(k.Timeout), nats.NoReconnect(), refused)...)
 	if err != nil {
 		return health{}, err
 	}
 	defer stack.Close()
+	found, err := k.query(ctx, c, stack)
+	if denied := stack.LastDenied(); err != nil && denied != nil {
+		return health{}, denied
+	}
+	return found, err
+}
+
+func (k *healthcheckCommand) query(ctx context.Context, c *cli.Flags, stack *client.Client) (health, error) {
 	switch k.Service {
 	case "stack":
 		return askStack(ctx, stack)

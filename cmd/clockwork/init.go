@@ -40,6 +40,7 @@ func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 		return err
 	}
 	reach.Name, reach.Bound = "init", false
+	reach.Identity.Role = "operator"
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
 	waiting, end := context.WithTimeout(ctx, k.Timeout)

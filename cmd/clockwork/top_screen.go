@@ -18,7 +18,7 @@ func stdin() int { return int(os.Stdin.Fd()) }
 // mayWatch returns the error for a key that may not watch, nil for any other error.
 func mayWatch(err error) error {
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		return protocol.Errorf(protocol.StateUnavailable, "this key may not watch the stack; the operator's may (--nkey operator.nk)")
+		return protocol.Errorf(protocol.PermissionDenied, "this key may not watch the stack; the operator's may (--nkey operator.nk)")
 	}
 	return nil
 }

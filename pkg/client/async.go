@@ -64,6 +64,11 @@ func (a *Async) Subject(model string) string { return a.client.InferSubject(mode
 // Send publishes a request, encoded by wire.EncodeInfer, on a model's Subject. The body
 // may be changed once Send returns. Only one goroutine may call Send.
 func (a *Async) Send(subject string, token uint64, body []byte) error {
+	if a.client.refused.Load() {
+		if denied := a.client.Denied(subject); denied != nil {
+			return denied
+		}
+	}
 	var reply [96]byte
 	inbox := strconv.AppendUint(append(reply[:0], a.inbox...), token, 36)
 	if err := a.client.nc.PublishRequest(subject, string(inbox), body); err != nil {
@@ -77,7 +82,7 @@ func (a *Async) onReply(m *nats.Msg) {
 	if err != nil {
 		return // no request had this inbox
 	}
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+	if nobody(m) {
 		a.answered(token, Outcome{Code: protocol.StateUnavailable})
 		return
 	}

@@ -29,9 +29,25 @@ type Client struct {
 	inbox    string
 	tenant   string // the client's name by its credentials, "" for none
 	seq      atomic.Uint64
+	refused  atomic.Bool // whether denied holds anything
 
 	mu      sync.Mutex
-	waiting map[uint64]chan *nats.Msg
+	waiting map[uint64]waiter
+	denied  map[string]*protocol.Error // by the subject that the broker refused
+
+	lastDenied *protocol.Error
+}
+
+// waiter is a request without an answer.
+type waiter struct {
+	subject string
+	reply   chan answer // of capacity one, and gets one value
+}
+
+// answer is a message, or why none will come.
+type answer struct {
+	msg    *nats.Msg
+	denied *protocol.Error
 }
 
 // grace is how long after a request's deadline the client still waits, so that the stack
@@ -43,7 +59,7 @@ const controlWait = 5 * time.Second
 
 // Connect connects to a stack through its broker. prefix is "" for the default.
 func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
-	nc, err := bus.Connect(url, append([]nats.Option{nats.Name("clockwork client")}, options...)...)
+	nc, err := bus.Connect(url, append([]nats.Option{nats.Name("clockwork client"), nats.ErrorHandler(quiet)}, options...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +71,10 @@ func Connect(url, prefix string, options ...nats.Option) (*Client, error) {
 	return c, nil
 }
 
+// quiet takes the place of a handler that writes to the standard error: what concerns a
+// request is in its error.
+func quiet(*nats.Conn, *nats.Subscription, error) {}
+
 // New returns a client on a connection that the caller opened.
 func New(nc *nats.Conn, prefix string) (*Client, error) {
 	if prefix == "" {
@@ -64,8 +84,10 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 		nc:       nc,
 		subjects: protocol.Subjects{Prefix: prefix},
 		inbox:    nc.NewInbox(),
-		waiting:  map[uint64]chan *nats.Msg{},
+		waiting:  map[uint64]waiter{},
+		denied:   map[string]*protocol.Error{},
 	}
+	c.watchPermissions()
 	c.tenant, _ = protocol.InboxOwner(c.inbox)
 	// One subscription for all replies: a subscription per request costs four times as
 	// much.
@@ -91,34 +113,47 @@ func (c *Client) onReply(m *nats.Msg) {
 		return
 	}
 	c.mu.Lock()
-	reply := c.waiting[seq]
+	w := c.waiting[seq]
 	delete(c.waiting, seq)
 	c.mu.Unlock()
-	if reply != nil {
-		reply <- m // of capacity one, and this is the only reply
+	if w.reply != nil {
+		w.reply <- answer{msg: m}
 	}
 }
 
 // request publishes a message and waits for its one reply.
 func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, *protocol.Error) {
+	m, e := c.exchange(ctx, subject, body)
+	if e == nil && nobody(m) {
+		return nil, protocol.Errorf(protocol.StateUnavailable, "nobody listens on %s; is the controller running?", subject)
+	}
+	return m, e
+}
+
+// nobody reports whether a reply is the broker's, for a subject without subscribers.
+func nobody(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status") == "503" }
+
+// exchange is request, except that the reply may be the broker's: nobody.
+func (c *Client) exchange(ctx context.Context, subject string, body []byte) (*nats.Msg, *protocol.Error) {
 	if limit := c.nc.MaxPayload(); int64(len(body)) > limit {
 		e := protocol.Errorf(protocol.PayloadTooLarge, "the request of %d bytes is larger than the broker carries (%d)", len(body), limit)
 		e.Got, e.Limit = int64(len(body)), limit
 		return nil, e
 	}
 	seq := c.seq.Add(1)
-	reply := make(chan *nats.Msg, 1)
+	reply := make(chan answer, 1)
 	c.mu.Lock()
-	c.waiting[seq] = reply
+	if denied := c.denied[c.inbox+".*"]; denied != nil { // no reply would be received
+		c.mu.Unlock()
+		return nil, denied
+	}
+	c.waiting[seq] = waiter{subject, reply}
 	c.mu.Unlock()
 	err := c.publish(ctx, subject, c.inbox+"."+strconv.FormatUint(seq, 36), body)
 	if err == nil {
 		select {
-		case m := <-reply:
-			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-				return nil, protocol.Errorf(protocol.StateUnavailable, "nobody listens on %s; is the controller running?", subject)
-			}
-			return m, nil
+		case a := <-reply:
+			return a.msg, a.denied
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -150,7 +185,17 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	if e != nil {
 		return nil, e
 	}
-	return wire.DecodeResponse(m.Data)
+	response, e := wire.DecodeResponse(m.Data)
+	if e == nil && response.ModelName != model {
+		return nil, foreign(c.InferSubject(model), "it names no model, or another")
+	}
+	return response, e
+}
+
+// foreign is the error for an answer that another program than Clockwork has sent: any
+// JSON object can be decoded.
+func foreign(subject, why string) *protocol.Error {
+	return protocol.Errorf(protocol.BadMessage, "the answer on %s is not Clockwork's: %s; is --prefix right, or does another program listen there?", subject, why)
 }
 
 // Load sends a load request to the workers, and waits until they have loaded the model
@@ -159,6 +204,9 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 	var reply protocol.LoadReply
 	if e := c.control(ctx, c.subjects.Load(), r, &reply); e != nil {
 		return nil, e
+	}
+	if len(reply.Models) == 0 {
+		return nil, foreign(c.subjects.Load(), "it names no model")
 	}
 	return &reply, nil
 }
@@ -171,6 +219,9 @@ func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Err
 	if e := c.control(ctx, c.subjects.Ls(), struct{}{}, &reply); e != nil {
 		return nil, e
 	}
+	if reply.Models == nil {
+		return nil, foreign(c.subjects.Ls(), "it has no list of models")
+	}
 	return &reply, nil
 }
 
@@ -181,6 +232,9 @@ func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Err
 	var reply protocol.StackState
 	if e := c.control(ctx, c.subjects.State(), struct{}{}, &reply); e != nil {
 		return nil, e
+	}
+	if reply.Stage == 0 {
+		return nil, foreign(c.subjects.State(), "it names no stage")
 	}
 	return &reply, nil
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,6 +26,16 @@ func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protoco
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to live statistics: %w", err)
+	}
+	err = c.nc.Publish(c.subjects.Watch(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for live statistics: %w", err)
+	}
+	for _, subject := range []string{c.subjects.LiveStats("*", "*"), c.subjects.Watch()} {
+		if denied := c.allowed(subject); denied != nil {
+			_ = sub.Unsubscribe() // it gets nothing
+			return nil, denied
+		}
 	}
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -65,6 +74,11 @@ func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []p
 		defer func() { _ = sub.Unsubscribe() }()
 		err = c.nc.PublishRequest(c.subjects.Explain(protocol.FrontDoor), inbox, wire.EncodeBody(protocol.JSON, q))
 	}
+	if err == nil {
+		if denied := c.allowed(c.subjects.Explain(protocol.FrontDoor)); denied != nil {
+			return nil, denied
+		}
+	}
 	for wait := firstAnswer; err == nil; wait = nextAnswer {
 		var m *nats.Msg
 		if m, err = next(ctx, sub, wait); err != nil {
@@ -76,6 +90,9 @@ func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []p
 		var r protocol.DoorRecord
 		if refused := wire.DecodeReply(m.Data, &r); refused != nil {
 			return nil, refused
+		}
+		if r.Door == "" {
+			return nil, foreign(c.subjects.Explain(protocol.FrontDoor), "it names no front door")
 		}
 		records = append(records, r)
 	}
@@ -89,7 +106,7 @@ func next(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nat
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	m, err := sub.NextMsgWithContext(ctx)
-	if err == nil && len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+	if err == nil && nobody(m) {
 		return nil, nats.ErrNoResponders
 	}
 	return m, err
@@ -103,12 +120,15 @@ const schedulerWait = 2 * time.Second
 func (c *Client) AskScheduler(ctx context.Context, q protocol.Question, into any) *protocol.Error {
 	ctx, cancel := context.WithTimeout(ctx, schedulerWait)
 	defer cancel()
-	m, err := c.nc.RequestWithContext(ctx, c.subjects.Explain(protocol.Scheduler), wire.EncodeBody(protocol.JSON, q))
+	m, refused := c.exchange(ctx, c.subjects.Explain(protocol.Scheduler), wire.EncodeBody(protocol.JSON, q))
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case refused == nil && nobody(m):
 		return protocol.Refusal(protocol.SchedulerLost)
-	case err != nil:
-		return protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %v", err)
+	case refused == nil:
+	case refused.Code == protocol.PermissionDenied:
+		return refused
+	default:
+		return protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %s", refused.Message)
 	}
 	if refused := wire.DecodeError(m.Data); refused != nil {
 		return refused

@@ -36,6 +36,7 @@ const (
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
+	PermissionDenied   Code = "PERMISSION_DENIED"
 	ShuttingDown       Code = "SHUTTING_DOWN"
 	Internal           Code = "INTERNAL"
 
@@ -109,6 +110,7 @@ var Codes = []CodeRow{
 	{SchedulerLost, 503, true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, true, ForClients, "The state store cannot be reached."},
+	{PermissionDenied, 403, false, ForClients, "The broker does not let this key do that."},
 	{ShuttingDown, 503, true, ForClients | ForWorkers, "The service is stopping."},
 	{Internal, 500, false, ForClients, "A fault of Clockwork itself."},
 

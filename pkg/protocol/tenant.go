@@ -27,16 +27,22 @@ func (s Subjects) Inferred(subject string) (model, tenant string) {
 // _INBOX_<role>.<name>, or _INBOX_<role>.<role> for the only user of a role, who has no
 // name; owned is false for all other subjects.
 func InboxOwner(subject string) (name string, owned bool) {
+	_, name, owned = InboxUser(subject)
+	return name, owned
+}
+
+// InboxUser returns the role and the name of an inbox's owner, as InboxOwner does.
+func InboxUser(subject string) (role, name string, owned bool) {
 	rest, ok := strings.CutPrefix(subject, "_INBOX_")
 	role, rest, dotted := strings.Cut(rest, ".")
 	name, _, ends := strings.Cut(rest, ".")
 	if !ok || !dotted || !ends {
-		return "", false
+		return "", "", false
 	}
 	if name == role {
 		name = ""
 	}
-	return name, true
+	return role, name, true
 }
 
 // MayReplyTo reports whether a tenant may be answered on a subject: on any subject

@@ -32,6 +32,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure controller: %w", err)
 	}
 	broker.Name = "controller"
+	broker.Identity.Role = "controller"
 	return &Service{config: config, broker: broker}, nil
 }
 

@@ -31,10 +31,11 @@ func NewStartupBuffer(door *FrontDoor) *StartupBuffer {
 func (k *StartupBuffer) Run(ctx context.Context) {
 	d := k.door
 	defer d.step(&frontdoor.BufferReleased{})
+	var complaint bus.Complaint
 	for ctx.Err() == nil {
 		stop, err := d.buffer.Watch(ctx, d.onBuffered)
 		if err != nil {
-			d.bus.Log.Warn("buffer not watched", "error", err)
+			complaint.Warn(d.bus.Log, time.Now(), "buffer not watched", err)
 			clock.Pause(ctx, 200*time.Millisecond)
 			continue
 		}

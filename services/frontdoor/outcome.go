@@ -75,9 +75,10 @@ func (d *FrontDoor) noteForeign(worker string, id protocol.RequestID) {
 // watchState watches the stage and the models, and starts a new watch after the
 // broker was lost.
 func (d *FrontDoor) watchState(ctx context.Context) {
+	var complaint bus.Complaint
 	for ctx.Err() == nil {
 		if err := d.state.Watch(ctx, d.onChange); err != nil {
-			d.bus.Log.Warn("state not watched", "error", err)
+			complaint.Warn(d.bus.Log, time.Now(), "state not watched", err)
 		}
 		clock.Pause(ctx, 200*time.Millisecond)
 	}

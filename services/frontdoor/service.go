@@ -25,6 +25,7 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure front door: %w", err)
 	}
 	broker.Name = "front door"
+	broker.Identity.Role = "frontdoor"
 	return &Service{config: config, broker: broker}, nil
 }
 

@@ -77,6 +77,7 @@ type Service struct {
 func New(config Config, broker bus.Config) (*Service, error) {
 	s := &Service{config: config, broker: broker, id: bus.RandomID()}
 	s.broker.Name = "profiler"
+	s.broker.Identity.Role = "profiler"
 	var err error
 	if s.machine, err = measure.New(config.core(s.id)); err != nil {
 		return nil, fmt.Errorf("configure profiler: %w", err)

@@ -55,6 +55,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure scheduler: %w", err)
 	}
 	broker.Name = "scheduler"
+	broker.Identity.Role = "scheduler"
 	return &Service{config: config, broker: broker, id: bus.RandomID(), predicted: livestats.NewScheduler()}, nil
 }
 

@@ -34,6 +34,7 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 		return d, nil
 	}
 	late := time.Now().Add(nameWait)
+	var complaint bus.Complaint
 	for tried := 0; ; tried++ {
 		err := s.tryDevices(ctx, b, d)
 		switch {
@@ -44,7 +45,7 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case !errors.Is(err, bus.ErrHeld):
-			b.Log.Warn("devices not taken", "worker", s.config.Name, "error", err) // the broker is unreachable
+			complaint.Warn(b.Log, time.Now(), "devices not taken", err, "worker", s.config.Name) // the broker is unreachable
 			late = time.Now().Add(nameWait)
 		case time.Now().After(late):
 			return nil, s.allTaken(ctx, b)

@@ -49,6 +49,7 @@ func New(config Config, broker bus.Config) (*Service, error) {
 		return nil, fmt.Errorf("configure worker: %w", err)
 	}
 	broker.Name = "worker " + config.Name
+	broker.Identity = bus.Identity{Role: "worker", Name: config.Name}
 	return &Service{config: config, broker: broker}, nil
 }
 
@@ -106,8 +107,11 @@ func (s *Service) takeName(ctx context.Context, b *bus.Bus) (*bus.Lease, error) 
 	if lease, err = b.AcquireWait(wait, key, holder); err == nil {
 		return lease, nil
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case !errors.Is(err, bus.ErrHeld):
+		return nil, fmt.Errorf("take the name %s: %w", s.config.Name, err)
 	}
 	return nil, fmt.Errorf("a living worker is called %s already; give this one another --name", s.config.Name)
 }

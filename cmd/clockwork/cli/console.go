@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
 
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
@@ -164,8 +165,12 @@ func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 	}
 	stack, err := client.Connect(f.NATS, f.Prefix, append(options, more...)...)
 	switch {
+	case errors.Is(err, nats.ErrAuthorization) && f.NKey == "":
+		return nil, protocol.Errorf(protocol.PermissionDenied, "%v; say who you are with --nkey FILE", err)
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, protocol.Errorf(protocol.StateUnavailable, "%v; say who you are with --nkey FILE", err)
+		return nil, protocol.Errorf(protocol.PermissionDenied, "%v; the broker does not know the key %s (--nkey)", err, f.NKey)
+	case bus.IsAboutTLS(err):
+		return nil, protocol.Errorf(protocol.StateUnavailable, "%v", err)
 	case err != nil:
 		return nil, protocol.Errorf(protocol.StateUnavailable,
 			"%v; start a stack with clockwork up, or say where its broker is with --nats", err)

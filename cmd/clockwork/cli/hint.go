@@ -13,6 +13,7 @@ var hints = map[protocol.Code]string{
 	protocol.ModelNotFound:      "A path is zoo/NAME for an emulated model, or NAME of a directory below --models of every worker.",
 	protocol.InvalidModelPath:   "A path is zoo/NAME for an emulated model, or NAME of a directory below --models of every worker.",
 	protocol.ModelTooLarge:      "Workers with more --pages hold larger models.",
+	protocol.PermissionDenied:   "docs/security.md lists what each role may do: load, init, top and explain are the operator's (--nkey operator.nk).",
 	protocol.NoMemory:           "Load fewer copies, or start the workers with more --pages.",
 	protocol.LoadTimeout:        "clockwork state says whether workers are there; the controller's --load-timeout gives them longer.",
 }

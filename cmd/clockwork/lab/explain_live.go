@@ -2,13 +2,10 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
@@ -40,14 +37,14 @@ func explainLive(c *cli.Flags, con *cli.Console, ids []string) error {
 	}
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
-	stack, err := c.Connect(nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // mayAsk reports it instead
+	stack, err := c.Connect()
 	if err != nil {
 		return err
 	}
 	defer stack.Close()
 	report, err := askWhy(ctx, stack, ids)
 	if err != nil {
-		return cli.Interrupted(ctx, mayAsk(stack, err))
+		return cli.Interrupted(ctx, err)
 	}
 	absent := report.without(ids)
 	switch {
@@ -61,14 +58,6 @@ func explainLive(c *cli.Flags, con *cli.Console, ids []string) error {
 	if err == nil && len(absent) > 0 {
 		fmt.Fprintf(con.Err, "clockwork: not known: %s\nA front door remembers the latest 16,384 requests that it served and 8,192 that it did not;\na recording (--record) remembers all.\n", strings.Join(absent, ", "))
 		return cli.ErrShown
-	}
-	return err
-}
-
-// mayAsk replaces the error if the broker does not permit the query with this key.
-func mayAsk(stack *client.Client, err error) error {
-	if errors.Is(stack.Conn().LastError(), nats.ErrPermissionViolation) {
-		return protocol.Errorf(protocol.StateUnavailable, "this key may not see others' requests; the operator's may (--nkey operator.nk)")
 	}
 	return err
 }

@@ -31,6 +31,8 @@ type Config struct {
 	Prefix string
 	// Name is shown in the broker's connection list.
 	Name string
+	// Identity is whose key the process needs.
+	Identity Identity
 	// Replicas is how many of the broker's servers store each stream; 0 means one on a
 	// single server, and three on a cluster.
 	Replicas int
@@ -63,6 +65,9 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := c.Identity.check(c.Credentials); err != nil {
+		return nil, err
+	}
 	b := &Bus{
 		Subjects: protocol.Subjects{Prefix: c.Prefix},
 		Log:      c.Log.With("service", c.Name),
@@ -85,6 +90,10 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	if b.JS, err = jetstream.New(b.Control); err != nil {
 		b.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	if err := b.checkBroker(ctx); err != nil {
+		b.Close()
+		return nil, err
 	}
 	return b, nil
 }

@@ -157,7 +157,7 @@ func redactedError(err error) error {
 func Connect(urls string, options ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect(urls, options...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", Redacted(urls), redactedError(err))
+		return nil, fmt.Errorf("connect to %s: %w", Redacted(urls), hinted(redactedError(err)))
 	}
 	return nc, nil
 }

@@ -139,16 +139,20 @@ const acquireEvery = 200 * time.Millisecond
 
 // awaitLease repeats attempt until it succeeds or ctx ends.
 func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, attempt func() (*Lease, error)) (*Lease, error) {
+	var complaint Complaint
 	for {
 		l, err := attempt()
 		if err == nil {
 			return l, nil
 		}
 		if !errors.Is(err, ErrHeld) {
-			b.Log.Warn("lease not reached", "lease", key, "error", err)
+			complaint.Warn(b.Log, time.Now(), "lease not reached", err, "lease", key)
 		}
 		if !clock.Pause(ctx, every) {
-			return nil, fmt.Errorf("acquire %s: %w", key, ctx.Err())
+			if denied := Denied(b.Control); denied != nil && !errors.Is(err, ErrHeld) {
+				err = denied
+			}
+			return nil, fmt.Errorf("acquire %s: %w: %w", key, ctx.Err(), err)
 		}
 	}
 }

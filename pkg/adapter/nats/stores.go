@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,9 @@ func (b *Bus) limitsOf(ctx context.Context, stream string) (limits, error) {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return limits{}, nil
 		}
+		if denied := b.denial(); denied != nil {
+			return limits{}, denied
+		}
 		select {
 		case <-ctx.Done():
 			return limits{}, err
@@ -100,15 +104,17 @@ func (b *Bus) limitsOf(ctx context.Context, stream string) (limits, error) {
 	}
 }
 
-// whyDenied adds that a permission is missing: the NATS client only sees that no answer
-// came.
-func (b *Bus) whyDenied(err error) error {
+// whyDenied replaces an error that follows from a missing permission.
+func (b *Bus) whyDenied(err error) error { return cmp.Or(b.denial(), err) }
+
+// denial returns which permission this process lacks, nil if none is known to.
+func (b *Bus) denial() error {
 	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
-		if denied := nc.LastError(); errors.Is(denied, nats.ErrPermissionViolation) {
+		if denied := Denied(nc); denied != nil {
 			return fmt.Errorf("%w; the operator's key may do it", denied)
 		}
 	}
-	return err
+	return nil
 }
 
 // notMade is the error for a missing store that this process may not create.

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/testkit/bustest"
+)
+
+// Another program may listen on our subjects, and any JSON object can be decoded.
+func TestAnswersThatAreNotClockworksAreErrors(t *testing.T) {
+	s := bustest.Server(t)
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	t.Setenv("NATS_URL", s.ClientURL())
+	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, ``, `null`, `[]`, `pong`, "\x80"} {
+		sub, err := nc.Subscribe("clockwork.>", func(m *nats.Msg) { _ = nc.Publish(m.Reply, []byte(body)) }) // without a reply subject it fails
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"ls", "state", "load zoo/googlenet", "infer m --no-wait", "infer m", "healthcheck", "healthcheck --service scheduler", "explain"} {
+			code, stdout, stderr := invoke(t, strings.Fields(command)...)
+			if code != 1 || stderr == "" || strings.Contains(stdout, "Stage(") {
+				t.Errorf("%s, answered %q: exit code %d\n%s%s", command, body, code, stdout, stderr)
+			}
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
+)
+
+// What a service requires of its key and of its broker. What cannot become right by
+// waiting ends the service at once, with a reason.
+
+// Identity is who a service is to a broker with roles.
+type Identity struct {
+	// Role is the role whose key the service needs, "" for any.
+	Role string
+	// Name is a worker's name.
+	Name string
+}
+
+// check refuses a key that is another role's, or another worker's. A key whose file does
+// not name its inboxes may be anybody's.
+func (i Identity) check(c Credentials) error {
+	if c.NKey == "" || i.Role == "" {
+		return nil
+	}
+	inbox, err := inboxOf(c.NKey)
+	if err != nil {
+		return err
+	}
+	role, name, known := protocol.InboxUser(inbox + ".")
+	switch {
+	case !known || i.Role == frontDoorRole && role == controllerRole: // a controller runs a front door too
+		return nil
+	case role != i.Role:
+		return fmt.Errorf("the key %s is that of %s, and this service needs one of the role %s", c.NKey, userText(role, name), i.Role)
+	case name != "" && i.Name != "" && name != i.Name:
+		return fmt.Errorf("the key %s is that of the %s %s: no other may use it, and this one is called %s (--name)", c.NKey, role, name, i.Name)
+	}
+	return nil
+}
+
+// Roles with a meaning here.
+const (
+	frontDoorRole  = "frontdoor"
+	controllerRole = "controller"
+)
+
+func userText(role, name string) string {
+	if name == "" {
+		return "the role " + role
+	}
+	return role + " " + name
+}
+
+// The oldest broker that works: it introduced the time to live per message.
+const (
+	brokerMajor = 2
+	brokerMinor = 11
+)
+
+// checkBroker returns an error for a broker that is too old, or that has no JetStream.
+func (b *Bus) checkBroker(ctx context.Context) error {
+	nc := b.Control
+	where := Redacted(nc.ConnectedUrl())
+	if where == "" {
+		where = "this process"
+	}
+	version := nc.ConnectedServerVersion()
+	if tooOld(version) {
+		return fmt.Errorf("the broker at %s is nats-server %s; Clockwork needs %d.%d or later", where, version, brokerMajor, brokerMinor)
+	}
+	if on, _ := nc.ConnectedServerJetStream(); on || !b.withoutJetStream(ctx) {
+		return nil
+	}
+	return fmt.Errorf("the broker at %s runs without JetStream, which Clockwork needs: start it with nats-server -js, or jetstream {} in its configuration", where)
+}
+
+// withoutJetStream reports whether no server of the broker's cluster has JetStream.
+func (b *Bus) withoutJetStream(ctx context.Context) bool {
+	attempt, cancel := context.WithTimeout(ctx, storeTry)
+	defer cancel()
+	_, err := b.JS.Stream(attempt, "KV_"+b.bucket(stateBucket.kind))
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
+// tooOld compares a server's version, such as 2.10.7-beta.1. One that cannot be read is
+// not too old.
+func tooOld(version string) bool {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return false
+	}
+	major, err := strconv.Atoi(parts[0])
+	if err != nil {
+		return false
+	}
+	minor, err := strconv.Atoi(parts[1])
+	return err == nil && (major < brokerMajor || major == brokerMajor && minor < brokerMinor)
+}
+
+// Denied returns the error of a permission that the broker refused on a connection, nil
+// if it refused none. The NATS client else only sees that no answer came.
+func Denied(nc *nats.Conn) error {
+	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	return nil
+}
