@@ -96,6 +96,14 @@ type LoadSpec struct {
 	// Names are the model names of the copies: one host model, separate weights on the
 	// GPUs.
 	Names []string
+	// Version and Digest pin what was loaded before: exactly that is loaded, or the load
+	// fails with MODEL_CHANGED. Version 0 is the highest, or with a Digest any; Digest ""
+	// is any.
+	Version int
+	Digest  string
+	// Compare only reads version and digest of what is at the path now, and keeps
+	// nothing; the result's Loaded holds these two alone.
+	Compare bool
 	// MaxBatch bounds the batch sizes (0: no bound). MaxExec leaves out batch sizes that
 	// take longer; batch 1 always stays (0: no bound).
 	MaxBatch int

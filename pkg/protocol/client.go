@@ -79,8 +79,12 @@ type LoadReply struct {
 	Outputs    []TensorSpec `json:"output"`
 	BatchSizes []int        `json:"batch_sizes"`
 	Pages      int          `json:"pages"`
-	// Held: the workers held these models already; nothing was read.
-	Held bool `json:"held,omitempty"`
+	// Version is the version that was loaded, 0 for models without versions.
+	Version int `json:"version,omitempty"`
+	// Held: the workers held these models already; nothing was loaded. Changed are the
+	// workers at which something else is at the path now; the models stay what they were.
+	Held    bool          `json:"held,omitempty"`
+	Changed []WorkerError `json:"changed,omitempty"`
 }
 
 // ModelState is a model as clockwork.ls and clockwork.state show it.
@@ -90,6 +94,8 @@ type ModelState struct {
 	Profile []Profile `json:"profile"`
 	// Quarantined says why the model is not served; empty if it is served.
 	Quarantined string `json:"quarantined,omitempty"`
+	// Lacking are the workers that do not serve it, and why; all others do.
+	Lacking []WorkerError `json:"lacking,omitempty"`
 }
 
 // StackState is the answer to clockwork.state.
@@ -128,6 +134,7 @@ const (
 	EventLoad         = "load"
 	EventProfile      = "profile"
 	EventQuarantine   = "quarantine"
+	EventModelMissing = "model_missing"
 	EventWorkerJoined = "worker_joined"
 	EventWorkerLost   = "worker_lost"
 	EventMiss         = "miss"

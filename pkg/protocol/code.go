@@ -25,6 +25,8 @@ const (
 	InvalidModelPath   Code = "INVALID_MODEL_PATH"
 	ModelNotFound      Code = "MODEL_NOT_FOUND"
 	ModelCorrupt       Code = "MODEL_CORRUPT"
+	ModelChanged       Code = "MODEL_CHANGED"
+	ModelUnavailable   Code = "MODEL_UNAVAILABLE"
 	ModelTooLarge      Code = "MODEL_TOO_LARGE"
 	PartialLoad        Code = "PARTIAL_LOAD"
 	LoadTimeout        Code = "LOAD_TIMEOUT"
@@ -99,6 +101,8 @@ var Codes = []CodeRow{
 	{InvalidModelPath, 400, false, ForClients | ForWorkers, "The path does not name a model inside the model directory."},
 	{ModelNotFound, 404, false, ForClients | ForWorkers, "There is no model at this path."},
 	{ModelCorrupt, 400, false, ForClients | ForWorkers, "The file is not a model that can be run."},
+	{ModelChanged, 409, false, ForClients | ForWorkers, "The files at the path are not those that were loaded."},
+	{ModelUnavailable, 503, true, ForClients, "No worker that is there could load the model."},
 	{ModelTooLarge, 413, false, ForClients | ForWorkers, "The model does not fit: file, weights or copies exceed a limit."},
 	{PartialLoad, 500, true, ForClients, "The load failed on some workers and was rolled back on the others."},
 	{LoadTimeout, 504, true, ForClients, "The workers did not finish the load in time."},

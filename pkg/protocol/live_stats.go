@@ -82,6 +82,7 @@ type SchedulerStats struct {
 	Active   bool   `json:"active"`
 	Epoch    uint64 `json:"epoch,omitempty"`
 	Workers  int    `json:"workers,omitempty"`
+	Lacking  int    `json:"lacking,omitempty"` // models that workers do not serve, summed over workers
 	Queued   int    `json:"queued"`
 	InFlight int    `json:"in_flight"`
 	// Prediction errors of executions and transfers: over for those that took longer,

@@ -1,7 +1,10 @@
 package protocol
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +18,9 @@ type ModelSpec struct {
 	// Path is LoadModelFromDisk's argument: relative to the model directory, or
 	// zoo/<name> for an emulated model.
 	Path string `json:"path"`
+	// Version is the version of the files that were loaded: the path's, or the highest at
+	// the time of the load if the path names none. 0 for models without versions.
+	Version int `json:"version,omitempty"`
 	// Digest is the hex sha256 of the loaded data; equal digests mean equal behaviour.
 	Digest         string       `json:"digest"`
 	Backend        string       `json:"backend"`
@@ -60,6 +66,34 @@ func (m *ModelSpec) Fits(n int) int {
 		return n
 	}
 	return m.BatchSizes[i]
+}
+
+// Differs says in what m differs from the model of another holder, except for the name; ""
+// if in nothing.
+func (m *ModelSpec) Differs(from *ModelSpec) string {
+	switch {
+	case m.Path != from.Path || m.Version != from.Version && m.Version*from.Version != 0:
+		return fmt.Sprintf("it is %s, not %s", m.Files(), from.Files())
+	case m.Digest != from.Digest:
+		return fmt.Sprintf("its digest is %.12s, not %.12s", m.Digest, from.Digest)
+	case m.Backend != from.Backend || m.BackendVersion != from.BackendVersion:
+		return fmt.Sprintf("its backend is %s %s, not %s %s", m.Backend, m.BackendVersion, from.Backend, from.BackendVersion)
+	case !slices.Equal(m.BatchSizes, from.BatchSizes) || m.AnyBatch != from.AnyBatch:
+		return fmt.Sprintf("its batch sizes are %v, not %v", m.BatchSizes, from.BatchSizes)
+	case !slices.EqualFunc(m.Inputs, from.Inputs, TensorSpec.Equal) || !slices.EqualFunc(m.Outputs, from.Outputs, TensorSpec.Equal):
+		return fmt.Sprintf("it takes %v and gives %v, not %v and %v", m.Inputs, m.Outputs, from.Inputs, from.Outputs)
+	case m.Pages != from.Pages:
+		return fmt.Sprintf("it takes %d pages, not %d", m.Pages, from.Pages)
+	}
+	return ""
+}
+
+// Files names the files that were loaded: the path, with the version if there is one.
+func (m *ModelSpec) Files() string {
+	if m.Version == 0 || strings.HasSuffix(m.Path, "/"+strconv.Itoa(m.Version)) {
+		return m.Path
+	}
+	return m.Path + "/" + strconv.Itoa(m.Version)
 }
 
 // ItemBytes returns the bytes of one item over all inputs.
@@ -117,6 +151,12 @@ type Profile struct {
 // Matches reports whether p was measured for this model on this type of GPU.
 func (p Profile) Matches(m ModelSpec, gpuType string) bool {
 	return p.Digest == m.Digest && p.Backend == m.Backend && p.BackendVersion == m.BackendVersion && p.GPUType == gpuType
+}
+
+// SameKey reports whether two profiles were measured for the same: one of them replaces the
+// other.
+func (p Profile) SameKey(o Profile) bool {
+	return p.Digest == o.Digest && p.Backend == o.Backend && p.BackendVersion == o.BackendVersion && p.GPUType == o.GPUType
 }
 
 // At returns the measurement of a batch size.

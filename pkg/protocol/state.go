@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -87,6 +89,31 @@ type WorkerState struct {
 	// measurements stored with them.
 	Models   []ModelSpec `json:"models"`
 	Profiles []Profile   `json:"profiles,omitempty"`
+	// Lacks are the models of the stack that the worker could not load as they were
+	// loaded first, sorted by name; it serves all others. The controller sets it.
+	Lacks []Lack `json:"lacks,omitempty"`
+}
+
+// Lack is a model that a worker does not serve, and why.
+type Lack struct {
+	Model   string `json:"model"`
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+}
+
+// Lacking reports whether the worker does not serve a model of the stack.
+func (w *WorkerState) Lacking(model string) bool {
+	_, lacks := slices.BinarySearchFunc(w.Lacks, model, func(l Lack, name string) int { return strings.Compare(l.Model, name) })
+	return lacks
+}
+
+// SpecOf returns a model of the stack as this worker runs it: a worker with another version
+// of the backend is measured for itself.
+func (w *WorkerState) SpecOf(m ModelSpec) ModelSpec {
+	if m.Backend == w.Backend {
+		m.BackendVersion = w.BackendVersion
+	}
+	return m
 }
 
 // Holds returns the worker's model of this name.

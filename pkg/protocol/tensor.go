@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +56,11 @@ func (s TensorSpec) Bytes() int64 { return Elements(s.Shape) * s.Datatype.Size()
 // String formats the spec as "name FP32[3,224,224]".
 func (s TensorSpec) String() string {
 	return fmt.Sprintf("%s %s%s", s.Name, s.Datatype, ShapeString(s.Shape))
+}
+
+// Equal reports whether two specs describe the same tensors.
+func (s TensorSpec) Equal(o TensorSpec) bool {
+	return s.Name == o.Name && s.Datatype == o.Datatype && slices.Equal(s.Shape, o.Shape)
 }
 
 // Tensor is a named array of a batch of items.

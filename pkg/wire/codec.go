@@ -52,9 +52,12 @@ func codeRequestID(k *coder, id *protocol.RequestID) {
 }
 
 func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
-	k.array(4)
+	k.array(7)
 	text(k, &l.Path)
 	list(k, &l.Names, text[string])
+	num(k, &l.Version)
+	text(k, &l.Digest)
+	k.flag(&l.Compare)
 	num(k, &l.MaxBatch)
 	num(k, &l.MaxExec)
 }

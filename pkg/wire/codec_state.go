@@ -3,9 +3,10 @@ package wire
 import "clockwork/pkg/protocol"
 
 func codeModel(k *coder, m *protocol.ModelSpec) {
-	k.array(11)
+	k.array(12)
 	text(k, &m.Name)
 	text(k, &m.Path)
+	num(k, &m.Version)
 	text(k, &m.Digest)
 	text(k, &m.Backend)
 	text(k, &m.BackendVersion)
@@ -48,7 +49,7 @@ func codeMeasurement(k *coder, m *protocol.Measurement) {
 }
 
 func codeWorkerState(k *coder, w *protocol.WorkerState) {
-	k.array(10)
+	k.array(11)
 	text(k, &w.ID)
 	num(k, &w.Incarnation)
 	num(k, &w.Epoch)
@@ -59,6 +60,12 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 	list(k, &w.GPUs, codeGPU)
 	list(k, &w.Models, codeModel)
 	list(k, &w.Profiles, codeProfile)
+	list(k, &w.Lacks, func(k *coder, l *protocol.Lack) {
+		k.array(3)
+		text(k, &l.Model)
+		text(k, &l.Code)
+		text(k, &l.Message)
+	})
 }
 
 func codeGPU(k *coder, g *protocol.GPUState) {

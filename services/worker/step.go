@@ -140,18 +140,23 @@ func (a *agent) onInputs(m *nats.Msg) {
 	}
 }
 
-// load reads a model from disk. Called without the lock.
+// load reads a model from disk, or only what is there. Called without the lock.
 func (a *agent) load(o *work.Order) {
-	e := work.ModelRead{Order: o, Begin: clock.Now()}
-	options := backend.LoadOptions{MaxBatch: o.Action.Load.MaxBatch, PageSize: a.pageSize()}
-	model, err := a.backend.LoadModel(a.ctx, o.Action.Load.Path, options)
-	e.End, e.Refused = clock.Now(), refusal(err)
-	if err == nil {
-		e.Spec, e.Profiles, e.Handle = model.Spec(), model.Profiles(), model
+	e, load := work.ModelRead{Order: o, Begin: clock.Now()}, o.Action.Load
+	var model backend.Model
+	var err error
+	if load.Compare {
+		e.Spec, err = a.backend.Identify(load.Path)
+	} else {
+		options := backend.LoadOptions{MaxBatch: load.MaxBatch, PageSize: a.pageSize(), Version: load.Version, Digest: load.Digest}
+		if model, err = a.backend.LoadModel(a.ctx, load.Path, options); err == nil {
+			e.Spec, e.Profiles, e.Handle = model.Spec(), model.Profiles(), model
+		}
 	}
+	e.End, e.Refused = clock.Now(), refusal(err)
 	a.mu.Lock()
 	defer a.unlock()
-	if err == nil {
+	if model != nil {
 		a.models[model] = struct{}{}
 	}
 	a.step(&e)

@@ -351,6 +351,10 @@ func (b *bench) Close() error {
 	return nil
 }
 
+func (b *bench) Identify(path string) (protocol.ModelSpec, error) {
+	return protocol.ModelSpec{Path: path, Version: 3, Digest: path}, nil
+}
+
 // LoadModel knows "small" (1 page), "large" (3 pages); anything else is not
 // there. An item is 4 bytes in and out.
 func (b *bench) LoadModel(_ context.Context, path string, _ backend.LoadOptions) (backend.Model, error) {

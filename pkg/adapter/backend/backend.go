@@ -31,6 +31,9 @@ type Backend interface {
 	// INVALID_MODEL_PATH, MODEL_NOT_FOUND, MODEL_CORRUPT, MODEL_TOO_LARGE, NO_MEMORY,
 	// EXECUTOR_LOST or BACKEND_ERROR.
 	LoadModel(ctx context.Context, path string, options LoadOptions) (Model, error)
+	// Identify returns what LoadModel would read now: the path, its version and digest,
+	// and nothing else. Errors are as of LoadModel.
+	Identify(path string) (protocol.ModelSpec, error)
 	// Close closes the backend. No call may be in progress.
 	Close() error
 }
@@ -52,6 +55,10 @@ type LoadOptions struct {
 	MaxBatch int
 	// PageSize is the worker's, in bytes.
 	PageSize int64
+	// Version and Digest are protocol.LoadSpec's: what is at the path must be exactly
+	// that, otherwise the error is MODEL_CHANGED, or MODEL_NOT_FOUND without that version.
+	Version int
+	Digest  string
 }
 
 // Model is a model in host memory. Copies share the Model; weights exist per device and

@@ -68,7 +68,8 @@ func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
 }
 
 // beginLoad queues a LoadModelFromDisk for a reader. The model is read even if all
-// names hold it already; they keep the model they have.
+// names hold it already; they keep the model they have. A load that only compares keeps
+// nothing.
 func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	load := o.Action.Load
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 {
@@ -130,6 +131,12 @@ func (w *Worker) modelRead(e *ModelRead) {
 	w.giveReaders()
 	if e.Refused != nil {
 		w.answer(o, e.Refused)
+		return
+	}
+	if o.Action.Load.Compare {
+		r := w.result(o, nil)
+		r.Loaded = []protocol.ModelSpec{e.Spec}
+		w.give(o, &r)
 		return
 	}
 	if refused := w.checkNames(o.Action.Load); refused != nil {

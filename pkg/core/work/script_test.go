@@ -200,6 +200,10 @@ func (s *script) action(what string, args []string) protocol.Action {
 	case protocol.LoadModelFromDisk:
 		a.Load = &protocol.LoadSpec{Names: list(rest[0]), Path: rest[1]}
 		for _, arg := range rest[2:] {
+			if arg == "compare" {
+				a.Load.Compare = true
+				continue
+			}
 			a.Load.MaxBatch = number(strings.TrimPrefix(arg, "maxbatch="))
 		}
 	case protocol.ClearCache:

@@ -86,16 +86,26 @@ func (b *Backend) Watch(watcher func(backend.Notice)) {
 
 // LoadModel loads the model in the backend that the path selects.
 func (b *Backend) LoadModel(ctx context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
-	emulated := strings.HasPrefix(path, emulatedPrefix)
-	side := b.real
-	if emulated {
-		side = b.emulated
-	}
+	side, emulated := b.sideFor(path)
 	m, err := side.LoadModel(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
 	return &model{Model: m, emulated: emulated}, nil
+}
+
+// Identify asks the backend that the path selects.
+func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
+	side, _ := b.sideFor(path)
+	return side.Identify(path)
+}
+
+// sideFor returns the backend of the models at a path.
+func (b *Backend) sideFor(path string) (side backend.Backend, emulated bool) {
+	if strings.HasPrefix(path, emulatedPrefix) {
+		return b.emulated, true
+	}
+	return b.real, false
 }
 
 // Close closes both backends.

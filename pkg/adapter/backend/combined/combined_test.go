@@ -31,6 +31,10 @@ func (f *fake) Devices() []backend.Device {
 	return []backend.Device{&fakeDevice{f}}
 }
 
+func (f *fake) Identify(path string) (protocol.ModelSpec, error) {
+	return protocol.ModelSpec{Path: path, Version: 7}, f.failed
+}
+
 func (f *fake) LoadModel(_ context.Context, path string, _ backend.LoadOptions) (backend.Model, error) {
 	f.calls = append(f.calls, "load "+path)
 	if f.failed != nil {
@@ -156,6 +160,18 @@ func TestEachModelRunsOnItsOwnSide(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"load ocr_rec", "weights ocr_rec", "stage ocr_rec"}, real.calls); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsAtAPathIsAskedOfItsBackend(t *testing.T) {
+	b, _ := pair(t)
+	real, err := b.Identify("ocr_rec")
+	if err != nil || real.Version != 7 {
+		t.Errorf("%+v, %v", real, err)
+	}
+	emulated, err := b.Identify("zoo/resnet50_v2")
+	if err != nil || emulated.Version != 0 || emulated.Digest == "" {
+		t.Errorf("%+v, %v", emulated, err)
 	}
 }
 

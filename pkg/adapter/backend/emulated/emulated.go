@@ -108,8 +108,8 @@ func (b *Backend) Close() error {
 	return nil
 }
 
-// LoadModel returns a model of the zoo.
-func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
+// find returns the network at a path.
+func find(path string) (*zoo.Network, error) {
 	name, ok := strings.CutPrefix(path, zoo.Prefix)
 	if !ok || strings.Contains(name, "/") {
 		return nil, protocol.Errorf(protocol.InvalidModelPath, "emulated models are called %sNAME, not %q", zoo.Prefix, path)
@@ -117,6 +117,27 @@ func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOption
 	network := zoo.Find(path)
 	if network == nil {
 		return nil, protocol.Errorf(protocol.ModelNotFound, "the zoo has no model %q; it has others such as %sresnet50_v2", name, zoo.Prefix)
+	}
+	return network, nil
+}
+
+// Identify returns the digest of a model of the zoo.
+func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
+	network, err := find(path)
+	if err != nil {
+		return protocol.ModelSpec{}, err
+	}
+	return protocol.ModelSpec{Path: path, Digest: network.Digest}, nil
+}
+
+// LoadModel returns a model of the zoo.
+func (b *Backend) LoadModel(_ context.Context, path string, o backend.LoadOptions) (backend.Model, error) {
+	network, err := find(path)
+	if err != nil {
+		return nil, err
+	}
+	if o.Digest != "" && o.Digest != network.Digest {
+		return nil, protocol.Errorf(protocol.ModelChanged, "%s is %.12s in this zoo, %.12s was loaded", path, network.Digest, o.Digest)
 	}
 	m := &model{network: network, spec: network.Spec(b.Name(), b.Version(), o.PageSize, o.MaxBatch)}
 	if m.spec.Pages > b.options.Pages {

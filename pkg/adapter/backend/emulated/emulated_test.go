@@ -311,3 +311,27 @@ func wantCode(t *testing.T, err error, code protocol.Code) {
 		t.Errorf("error %v, want %s", err, code)
 	}
 }
+
+// A model of another zoo than the one that it was loaded from is another model.
+func TestAnotherDigestIsNotLoaded(t *testing.T) {
+	b, err := New(Defaults("w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	now, err := b.Identify("zoo/resnet50_v2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.LoadModel(t.Context(), "zoo/resnet50_v2", backend.LoadOptions{PageSize: 16 << 20, Digest: now.Digest}); err != nil {
+		t.Error(err)
+	}
+	var refused *protocol.Error
+	_, err = b.LoadModel(t.Context(), "zoo/resnet50_v2", backend.LoadOptions{PageSize: 16 << 20, Digest: "another"})
+	if !errors.As(err, &refused) || refused.Code != protocol.ModelChanged {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.Identify("zoo/none"); !errors.As(err, &refused) || refused.Code != protocol.ModelNotFound {
+		t.Errorf("got %v", err)
+	}
+}

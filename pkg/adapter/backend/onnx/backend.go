@@ -160,6 +160,16 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 	return m, nil
 }
 
+// Identify implements backend.Backend.
+func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
+	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile)
+	if err != nil {
+		return protocol.ModelSpec{}, err
+	}
+	src.model.close()
+	return protocol.ModelSpec{Path: path, Version: src.version, Digest: src.digest}, nil
+}
+
 // Close implements backend.Backend. All models must be closed first.
 func (b *Backend) Close() error {
 	if n := b.models.Load(); n != 0 {

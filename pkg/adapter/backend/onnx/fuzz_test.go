@@ -66,7 +66,7 @@ func FuzzReadSource(f *testing.F) {
 		must(t, os.MkdirAll(filepath.Dir(outside), 0o755))
 		must(t, os.WriteFile(outside, []byte(secret), 0o644))
 		layOut(root, outside, layout)
-		src, err := readSource(root, path, 100)
+		src, err := readSource(root, path, pin{}, 100)
 		if err != nil {
 			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, err.Code) {
 				t.Fatalf("%q: %v", path, err)

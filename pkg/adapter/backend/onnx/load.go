@@ -4,8 +4,6 @@ package onnx
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
@@ -13,12 +11,11 @@ import (
 
 // load does the work of LoadModel. The error is nil or has one of its codes.
 func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, error) {
-	src, err := readSource(b.options.ModelRoot, path, b.options.MaxFile)
+	src, err := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile)
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(src.bytes())
-	graph, err := b.optimized(ctx, src, sum)
+	graph, err := b.optimized(ctx, src)
 	src.model.close()
 	if err != nil {
 		return nil, err
@@ -32,8 +29,7 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 	if err != nil {
 		return nil, err
 	}
-	all := sha256.Sum256(append(sum[:], src.text...))
-	m.spec.Path, m.spec.Digest = path, hex.EncodeToString(all[:])
+	m.spec.Path, m.spec.Version, m.spec.Digest = path, src.version, src.digest
 	if err := m.prepare(ctx, src.config, limit); err != nil {
 		m.release()
 		return nil, err
@@ -44,9 +40,9 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 // optimized returns the model's optimised graph, from the cache or newly made. Only
 // models that passed every check have a cached graph. Only the child's ORT opens the
 // model's own file; the child's graph is inspected again.
-func (b *Backend) optimized(ctx context.Context, src *source, sum [sha256.Size]byte) (*region, *protocol.Error) {
+func (b *Backend) optimized(ctx context.Context, src *source) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
-	path := b.cache.path(sum, src.config.head)
+	path := b.cache.path(src.sum, src.config.head)
 	if graph := b.cache.load(path, limit); graph != nil {
 		return graph, nil
 	}

@@ -3,11 +3,15 @@
 package onnx
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,18 +30,33 @@ const (
 
 // source is a model of the model directory, read whole.
 type source struct {
-	model  *region
-	length int64
-	config config
-	text   string // of model.yaml
+	version int
+	model   *region
+	length  int64
+	config  config
+	text    string // of model.yaml
+	// sum is the sha256 of the model's file, digest the hex one of both files.
+	sum    [sha256.Size]byte
+	digest string
 }
 
 func (s *source) bytes() []byte { return s.model.bytes()[:s.length] }
 
-// readSource reads the model at "name" or "name/version" below root; without a version
-// it takes the highest. The model's bytes are read once, so that the checked bytes are
-// the ones that run.
-func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
+// pin is what was loaded before, of the model at a path: the version, 0 for any, and the
+// digest, "" for any.
+type pin struct {
+	version int
+	digest  string
+}
+
+// maxVersions bounds the versions that are compared with a digest whose version is not
+// known: models that were stored before versions were.
+const maxVersions = 16
+
+// readSource reads the model at "name" or "name/version" below root, or what is pinned of
+// it; without a version it takes the highest. The model's bytes are read once, so that the
+// checked bytes are the ones that run.
+func readSource(root, where string, pinned pin, maxFile int64) (*source, *protocol.Error) {
 	name, version, err := splitPath(where)
 	if err != nil {
 		return nil, err
@@ -47,12 +66,36 @@ func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 		return nil, pathError(where, failure)
 	}
 	defer dir.Close()
-	if version == "" {
-		if version, err = latest(dir, name); err != nil {
+	if version == 0 {
+		version = pinned.version
+	}
+	versions := []int{version}
+	if version == 0 {
+		if versions, err = versionsOf(dir, name); err != nil {
 			return nil, err
 		}
 	}
-	src := &source{}
+	if pinned.digest == "" {
+		versions = versions[:1]
+	}
+	var found []string
+	for _, version := range versions[:min(maxVersions, len(versions))] {
+		src, err := readVersion(dir, name, version, maxFile)
+		if err != nil {
+			return nil, err
+		}
+		if pinned.digest == "" || src.digest == pinned.digest {
+			return src, nil
+		}
+		src.model.close()
+		found = append(found, fmt.Sprintf("%s/%d is %.12s", name, version, src.digest))
+	}
+	return nil, protocol.Errorf(protocol.ModelChanged, "%s now, %.12s was loaded", strings.Join(found, ", "), pinned.digest)
+}
+
+// readVersion reads one version of a model.
+func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source, *protocol.Error) {
+	src := &source{version: version}
 	text, err := readConfig(dir, path.Join(name, configFile))
 	if err != nil {
 		return nil, err
@@ -61,7 +104,7 @@ func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 	if src.config, err = parseConfig(text); err != nil {
 		return nil, err
 	}
-	file, size, err := openFile(dir, path.Join(name, version, modelFile), maxFile)
+	file, size, err := openFile(dir, path.Join(name, strconv.Itoa(version), modelFile), maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +113,9 @@ func readSource(root, where string, maxFile int64) (*source, *protocol.Error) {
 		return nil, err
 	}
 	src.length = size
+	src.sum = sha256.Sum256(src.bytes())
+	both := sha256.Sum256(append(src.sum[:], text...))
+	src.digest = hex.EncodeToString(both[:])
 	return src, nil
 }
 
@@ -87,41 +133,54 @@ func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 	return model, nil
 }
 
-// splitPath splits a path into name and version. A version is a number without leading
-// zeros.
-func splitPath(where string) (name, version string, err *protocol.Error) {
-	name, version, found := strings.Cut(where, "/")
-	if !protocol.ValidName(name) || found && !validVersion(version) {
-		return "", "", protocol.Errorf(protocol.InvalidModelPath, "%.80q is not NAME or NAME/VERSION, with a name of [a-z0-9_-] and a number", where)
+// splitPath splits a path into name and version, 0 for none. A version is a number without
+// leading zeros.
+func splitPath(where string) (name string, version int, err *protocol.Error) {
+	name, number, found := strings.Cut(where, "/")
+	version, valid := parseVersion(number)
+	if !protocol.ValidName(name) || found && !valid {
+		return "", 0, protocol.Errorf(protocol.InvalidModelPath, "%.80q is not NAME or NAME/VERSION, with a name of [a-z0-9_-] and a number", where)
 	}
 	return name, version, nil
 }
 
-func validVersion(s string) bool {
+func parseVersion(s string) (version int, valid bool) {
 	n, err := strconv.Atoi(s)
-	return err == nil && n > 0 && strconv.Itoa(n) == s
+	if err != nil || n < 1 || strconv.Itoa(n) != s {
+		return 0, false
+	}
+	return n, true
 }
 
-func latest(dir *os.Root, name string) (string, *protocol.Error) {
+// versionsOf returns the versions of a model, the highest first: the folders with a number
+// that hold a model file. A folder that is still being filled is no version yet, and
+// neither is a file with a number for its name.
+func versionsOf(dir *os.Root, name string) ([]int, *protocol.Error) {
 	folder, err := dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return "", pathError(name, err)
+		return nil, pathError(name, err)
 	}
 	defer folder.Close()
 	entries, err := folder.Readdirnames(10_000)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "", pathError(name, err)
+		return nil, pathError(name, err)
 	}
-	highest := 0
+	var versions []int
 	for _, entry := range entries {
-		if n, _ := strconv.Atoi(entry); validVersion(entry) && n > highest {
-			highest = n
+		n, valid := parseVersion(entry)
+		if !valid {
+			continue
 		}
+		if _, err := dir.Lstat(path.Join(name, entry, modelFile)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			continue
+		}
+		versions = append(versions, n)
 	}
-	if highest == 0 {
-		return "", protocol.Errorf(protocol.ModelNotFound, "%s holds no version: expected %s/1/%s", name, name, modelFile)
+	if len(versions) == 0 {
+		return nil, protocol.Errorf(protocol.ModelNotFound, "%s holds no version: expected %s/1/%s", name, name, modelFile)
 	}
-	return strconv.Itoa(highest), nil
+	slices.SortFunc(versions, func(a, b int) int { return b - a })
+	return versions, nil
 }
 
 // openFile opens a regular file with only one hard link, without ever blocking.

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,7 +171,7 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(t, root)
 			}
-			src, err := readSource(root, test.path, 100)
+			src, err := readSource(root, test.path, pin{}, 100)
 			if src != nil {
 				defer src.model.close()
 				if got := string(src.bytes()); got != "version 1" {
@@ -188,6 +189,72 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Without a version the highest is taken that holds a model file: neither a folder that is
+// still empty, nor a file with a number for its name, nor 007 is one.
+func TestTheHighestVersionHoldsAModel(t *testing.T) {
+	root := modelRoot(t)
+	add := func(version, text string) {
+		must(t, os.MkdirAll(filepath.Join(root, "good", version), 0o755))
+		must(t, os.WriteFile(filepath.Join(root, "good", version, modelFile), []byte(text), 0o644))
+	}
+	add("3", "version 3")
+	add("007", "no version")
+	must(t, os.Mkdir(filepath.Join(root, "good", "9"), 0o755))
+	must(t, os.WriteFile(filepath.Join(root, "good", "10"), []byte("a file"), 0o644))
+	src, err := readSource(root, "good", pin{}, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.model.close()
+	if got := string(src.bytes()); got != "version 3" || src.version != 3 {
+		t.Errorf("read %q as version %d", got, src.version)
+	}
+	must(t, os.RemoveAll(filepath.Join(root, "good", "1")))
+	must(t, os.RemoveAll(filepath.Join(root, "good", "3")))
+	if _, err := readSource(root, "good", pin{}, 100); err == nil || err.Code != protocol.ModelNotFound {
+		t.Errorf("without any version: %v", err)
+	}
+}
+
+// What was loaded is what is loaded again, whatever came beside it; where it is no more the
+// same, the error says so.
+func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
+	root := modelRoot(t)
+	read := func(path string, pinned pin) (string, *protocol.Error) {
+		src, err := readSource(root, path, pinned, 100)
+		if err != nil {
+			return "", err
+		}
+		defer src.model.close()
+		return fmt.Sprintf("%d %s", src.version, src.bytes()), nil
+	}
+	expect := func(path string, pinned pin, want string, code protocol.Code) {
+		t.Helper()
+		if got, err := read(path, pinned); got != want || err != nil && err.Code != code || err == nil && code != protocol.OK {
+			t.Errorf("%s as %+v: %q and %v, expected %q and %s", path, pinned, got, err, want, code)
+		}
+	}
+	src, refused := readSource(root, "good", pin{}, 100)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	src.model.close()
+	first := pin{1, src.digest}
+	must(t, os.MkdirAll(filepath.Join(root, "good", "2"), 0o755))
+	must(t, os.WriteFile(filepath.Join(root, "good", "2", modelFile), []byte("version 2"), 0o644))
+	expect("good", pin{}, "2 version 2", protocol.OK)
+	expect("good", first, "1 version 1", protocol.OK)
+	expect("good", pin{digest: src.digest}, "1 version 1", protocol.OK) // stored before versions were
+	expect("good/2", pin{version: 1}, "2 version 2", protocol.OK)       // the path has the last word
+	expect("good", pin{2, src.digest}, "", protocol.ModelChanged)
+	expect("good", pin{5, src.digest}, "", protocol.ModelNotFound)
+	must(t, os.WriteFile(filepath.Join(root, "good", configFile), []byte("max_batch: 2\n"), 0o644))
+	expect("good", first, "", protocol.ModelChanged)
+	must(t, os.Remove(filepath.Join(root, "good", configFile)))
+	must(t, os.WriteFile(filepath.Join(root, "good", "1", modelFile), []byte("version 1+"), 0o644))
+	expect("good", first, "", protocol.ModelChanged)
 }
 
 // A file is as long as it was when it was opened: what is added is not read, and
@@ -242,7 +309,7 @@ func TestTheHighestVersionIsTaken(t *testing.T) {
 		must(t, os.MkdirAll(dir, 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, modelFile), []byte("version "+version), 0o644))
 	}
-	src, err := readSource(root, "good", 100)
+	src, err := readSource(root, "good", pin{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
