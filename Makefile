@@ -56,7 +56,7 @@ hostile: ## Flood a stack with bombs for 30 s beside a good client, with roles a
 
 .PHONY: planted
 planted: ## Plant faults of our own, each of which the random worlds must find
-	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/core/sched ./pkg/core/measure ./pkg/core/work ./pkg/core/frontdoor
+	$(GO) test -tags planted -run TestPlantedBugs -count=1 ./pkg/core/sched ./pkg/core/measure ./pkg/core/work ./pkg/core/frontdoor ./pkg/core/startup
 
 .PHONY: fuzz
 fuzz: ## Fuzz whatever reads data from outside, FUZZTIME (60s) for each target; TARGET=NAME for some

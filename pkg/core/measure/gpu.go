@@ -30,6 +30,8 @@ type gpu struct {
 	// kind is the GPU type; pages is the number of its weight pages.
 	kind  string
 	pages int
+	// lacks are the models that the worker does not hold.
+	lacks []protocol.Lack
 
 	state state
 	unit  *unit
@@ -85,6 +87,12 @@ func (g *gpu) flaw() string {
 		text += " since it measured " + g.suspect
 	}
 	return text
+}
+
+// isLacking reports whether the GPU's worker does not hold a model.
+func (g *gpu) isLacking(model string) bool {
+	w := protocol.WorkerState{Lacks: g.lacks}
+	return w.Lacking(model)
 }
 
 // clearing reports whether the GPU is still at ClearCache, before the unit's

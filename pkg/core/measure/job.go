@@ -40,18 +40,18 @@ func (m *Machine) give(j protocol.ProfileJob) {
 	types := m.takeOver(j.Workers)
 	models := slices.Clone(j.Models)
 	slices.SortStableFunc(models, func(a, b protocol.ModelSpec) int { return strings.Compare(a.Name, b.Name) })
-	seen := map[string]bool{}
+	seen, digests := map[Key]bool{}, map[string]bool{}
 	for _, model := range models {
-		if seen[model.Digest] {
-			continue
-		}
-		seen[model.Digest] = true
+		digests[model.Digest] = true
 		for _, t := range types {
-			m.job.units = append(m.job.units, newUnit(model, t, j.Known))
+			if key := (Key{model.Digest, t}); !seen[key] && m.job.isHeldOn(model.Name, t) {
+				seen[key] = true
+				m.job.units = append(m.job.units, newUnit(model, t, j.Known))
+			}
 		}
 	}
 	for key := range m.tries { // map order does not matter: only deletes
-		if !seen[key.Digest] {
+		if !digests[key.Digest] {
 			delete(m.tries, key)
 		}
 	}
@@ -75,7 +75,7 @@ func (m *Machine) takeOver(workers []protocol.WorkerState) (types []string) {
 				g = newGPU(key)
 			}
 			delete(before, key)
-			g.epoch, g.kind, g.pages = w.Epoch, s.Type, s.PagesTotal
+			g.epoch, g.kind, g.pages, g.lacks = w.Epoch, s.Type, s.PagesTotal, w.Lacks
 			m.reuse(g)
 			m.gpus[key] = g
 			m.job.gpus = append(m.job.gpus, g)
@@ -100,6 +100,12 @@ func newUnit(model protocol.ModelSpec, gpuType string, known []protocol.Profile)
 		Digest: model.Digest, Backend: model.Backend, BackendVersion: model.BackendVersion, GPUType: gpuType}}
 }
 
+// isHeldOn reports whether a GPU of a type is a worker's that holds the model. What no worker
+// of a type holds is not measured there, and that is no failure.
+func (j *job) isHeldOn(model, gpuType string) bool {
+	return slices.ContainsFunc(j.gpus, func(g *gpu) bool { return g.kind == gpuType && !g.isLacking(model) })
+}
+
 // ask requests the stored profiles that the job lacks. It waits until the stores
 // of earlier jobs have ended.
 func (m *Machine) ask() {
@@ -111,7 +117,7 @@ func (m *Machine) ask() {
 	read := &Read{Job: j.id}
 	for _, u := range j.units {
 		if !u.complete() {
-			read.Keys = append(read.Keys, u.key())
+			read.Keys = append(read.Keys, Wanted{u.key(), u.model.Backend, u.model.BackendVersion})
 		}
 	}
 	if len(read.Keys) == 0 {

@@ -34,11 +34,18 @@ type WorkerAction struct {
 // Read requests stored profiles for the job with this id.
 type Read struct {
 	Job  uint64
-	Keys []Key
+	Keys []Wanted
 }
 
-// Key identifies a stored profile.
+// Key identifies what a job measures: a model's content on a type of GPU. All workers of a
+// job have the same version of the backend.
 type Key struct{ Digest, GPUType string }
+
+// Wanted is a stored profile to read, with the backend that the job measures.
+type Wanted struct {
+	Key
+	Backend, BackendVersion string
+}
 
 // Store is one profile to write, complete or not. At most one Store per Key is
 // outstanding.

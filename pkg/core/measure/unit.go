@@ -24,7 +24,9 @@ type unit struct {
 func (u *unit) key() Key { return Key{u.model.Digest, u.gpuType} }
 
 // fits reports whether the unit can be measured on a GPU.
-func (u *unit) fits(g *gpu) bool { return u.gpuType == g.kind && u.model.Pages <= g.pages }
+func (u *unit) fits(g *gpu) bool {
+	return u.gpuType == g.kind && u.model.Pages <= g.pages && !g.isLacking(u.model.Name)
+}
 
 // complete reports whether the profile is complete.
 func (u *unit) complete() bool { return u.known.Complete(u.model) }

@@ -287,7 +287,7 @@ func (w *world) step(e Event) {
 		w.later(func() {
 			answer := ProfilesRead{Job: read.Job}
 			for _, key := range read.Keys {
-				if p, found := w.store[key]; found && (w.healed || w.rng.Intn(20) > 0) {
+				if p, found := w.store[key.Key]; found && (w.healed || w.rng.Intn(20) > 0) {
 					answer.Profiles = append(answer.Profiles, p)
 				}
 			}

@@ -23,6 +23,10 @@ type profiling struct {
 	retryAt protocol.Time
 	// order is the last job, as it was first output. Valid from the first job on.
 	order ProfilingJob
+	// measured are the kinds of GPUs that the jobs of this round of PROFILING had, bad why
+	// they could not measure a model, by name. Empty at the begin of a round.
+	measured map[kind]bool
+	bad      map[string]string
 	// profiler is the incarnation in the profiler's last heartbeat, 0 before the first.
 	profiler uint64
 }
@@ -43,10 +47,14 @@ type activation struct {
 	seen, sent protocol.Time
 	// epoch is the highest scheduler epoch that needed an activation.
 	epoch uint64
-	// types are the GPU types in this machine's last Activate, which included all
+	// kinds are those of the GPUs in this machine's last Activate, which included all
 	// their profiles. nil before the first Activate.
-	types map[string]bool
+	kinds map[kind]bool
 }
+
+// kind is what profiles are measured for: a GPU type, under one version of a worker's
+// backend.
+type kind struct{ gpuType, backend, version string }
 
 // profile issues a job when none is running and there are GPUs to measure: in
 // PROFILING the GPUs of all ready workers, in ACTIVE those of latecomers. A job
@@ -71,21 +79,35 @@ func (m *Machine) profile() {
 	if m.stage == protocol.Profiling { // including those that the last job could not measure
 		models = m.pick(func(string) bool { return true })
 	}
+	known := m.known(models, workers)
+	for i := range models {
+		models[i] = workers[0].SpecOf(models[i])
+	}
 	p.job++
-	p.running, p.order = true, ProfilingJob{Job: p.job, Models: models, Workers: workers, Known: m.known(models)}
+	p.running, p.order = true, ProfilingJob{Job: p.job, Models: models, Workers: workers, Known: known}
 	m.sendJob()
 }
 
-// toProfile returns the workers that have something to measure in the current
-// stage.
+// toProfile returns the workers that have something to measure in the current stage, all
+// with the same version of the backend, which is what a job measures.
 func (m *Machine) toProfile() []protocol.WorkerState {
+	workers, first := []protocol.WorkerState(nil), 0
 	switch m.stage {
 	case protocol.Profiling:
-		return m.present(false)
+		workers = m.present(false)
+		first = slices.IndexFunc(workers, func(w protocol.WorkerState) bool {
+			return slices.ContainsFunc(kindsOf([]protocol.WorkerState{w}), func(k kind) bool { return !m.profiling.measured[k] })
+		})
 	case protocol.Active:
-		return m.latecomers()
+		workers = m.latecomers()
 	}
-	return nil
+	if first < 0 || len(workers) == 0 {
+		return nil
+	}
+	one := workers[first]
+	return slices.DeleteFunc(workers, func(w protocol.WorkerState) bool {
+		return w.Backend != one.Backend || w.BackendVersion != one.BackendVersion
+	})
 }
 
 // isGone reports whether this incarnation of a worker is lost or out of service.
@@ -126,39 +148,54 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 		m.latecomersMeasured(e.Quarantined)
 		return
 	}
-	types := gpuTypes(p.order.Workers)
-	for _, t := range gpuTypes(m.present(false)) {
-		if !slices.Contains(types, t) {
-			return // profile issues the next job in this same step
-		}
+	if p.measured == nil {
+		p.measured, p.bad = map[kind]bool{}, map[string]string{}
 	}
-	bad := map[string]string{}
+	for _, k := range kindsOf(p.order.Workers) {
+		p.measured[k] = true
+	}
 	for _, s := range p.order.Models {
-		if flaw := m.flaw(s, types, e.Quarantined); flaw != "" {
-			bad[s.Name] = flaw
+		if flaw := m.flaw(s, p.order.Workers, e.Quarantined); flaw != "" {
+			p.bad[s.Name] = flaw
 		}
 	}
+	if len(m.toProfile()) > 0 {
+		return // profile issues the next job, for another kind, in this same step
+	}
+	bad := p.bad
+	p.measured, p.bad = nil, nil
 	for _, name := range sortedKeys(bad) {
 		m.event(protocol.Event{Kind: protocol.EventQuarantine, Model: name, Message: bad[name]})
 	}
-	m.quarantined = bad // for display only; the next job tries these models again
-	if len(bad) == len(m.models) {
+	m.quarantined = bad // for display only; the next round tries these models again
+	if !slices.ContainsFunc(m.served(), func(s protocol.ModelSpec) bool { return m.servable(s.Name) }) {
 		p.retryAt = m.now.Add(m.cfg.ProfileRetry)
 		return
 	}
 	m.setStage(protocol.Active)
 }
 
-// flaw returns why a model cannot be planned on these GPU types, or "" if it
-// can.
-func (m *Machine) flaw(s protocol.ModelSpec, types []string, quarantined []Quarantine) string {
+// servable reports whether a ready worker serves the model.
+func (m *Machine) servable(name string) bool {
+	for _, w := range m.workers {
+		if w.ready() && w.serves(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// flaw returns why a model cannot be planned on these workers, all with the same version of
+// the backend, or "" if it can, on those that do not lack it.
+func (m *Machine) flaw(s protocol.ModelSpec, workers []protocol.WorkerState, quarantined []Quarantine) string {
 	for _, q := range quarantined {
 		if q.Model == s.Name || q.Digest != "" && q.Digest == s.Digest {
 			return q.Reason
 		}
 	}
-	for _, t := range types {
-		if !m.profiled(s, t) {
+	holders := slices.DeleteFunc(slices.Clone(workers), func(w protocol.WorkerState) bool { return w.Lacking(s.Name) })
+	for _, t := range gpuTypes(holders) {
+		if !m.profiled(holders[0].SpecOf(s), t) {
 			return "no complete profile on " + t
 		}
 	}
@@ -222,10 +259,10 @@ func (m *Machine) activate() {
 		a.done, a.sent = true, m.now
 		models := m.served()
 		page := workers[0].PageSize
-		m.out.Activate = &protocol.ClockworkState{PageSize: page, Models: models, Profiles: m.known(models), Workers: workers}
-		a.types = map[string]bool{}
-		for _, t := range gpuTypes(workers) {
-			a.types[t] = true
+		m.out.Activate = &protocol.ClockworkState{PageSize: page, Models: models, Profiles: m.known(models, workers), Workers: workers}
+		a.kinds = map[kind]bool{}
+		for _, k := range kindsOf(workers) {
+			a.kinds[k] = true
 		}
 		m.markJoined(workers)
 	}
@@ -269,7 +306,7 @@ func (m *Machine) quarantineAgain(stored []Quarantine) {
 		if m.quarantined[name] != "" {
 			continue
 		}
-		if !slices.ContainsFunc(m.known([]protocol.ModelSpec{s}), func(p protocol.Profile) bool { return p.Complete(s) }) {
+		if !slices.ContainsFunc(m.profiles[s.Digest], func(p protocol.Profile) bool { return p.Backend == s.Backend && p.Complete(s) }) {
 			m.quarantined[name] = "no complete profile"
 		}
 	}
@@ -315,16 +352,31 @@ func (m *Machine) pick(want func(name string) bool) []protocol.ModelSpec {
 
 // profiled reports whether the model has a complete profile on a GPU type.
 func (m *Machine) profiled(s protocol.ModelSpec, gpu string) bool {
-	p, ok := m.profiles[profileKey{s.Digest, s.Backend, s.BackendVersion, gpu}]
-	return ok && p.Complete(s)
+	for i := range m.profiles[s.Digest] {
+		if p := &m.profiles[s.Digest][i]; p.Matches(s, gpu) && p.Complete(s) {
+			return true
+		}
+	}
+	return false
 }
 
-// known returns the profiles of these models, sorted by key.
-func (m *Machine) known(models []protocol.ModelSpec) []protocol.Profile {
+// known returns the profiles of these models as these workers run them, sorted by key.
+func (m *Machine) known(models []protocol.ModelSpec, workers []protocol.WorkerState) []protocol.Profile {
+	type variant struct{ digest, backend, version string }
+	wanted := map[variant]bool{}
+	for _, s := range models {
+		wanted[variant{s.Digest, s.Backend, s.BackendVersion}] = true
+		for i := range workers {
+			s := workers[i].SpecOf(s)
+			wanted[variant{s.Digest, s.Backend, s.BackendVersion}] = true
+		}
+	}
 	var list []protocol.Profile
-	for _, p := range m.profiles {
-		if slices.ContainsFunc(models, func(s protocol.ModelSpec) bool { return p.Matches(s, p.GPUType) }) {
-			list = append(list, p)
+	for v := range wanted { // map order does not matter: the list is sorted
+		for _, p := range m.profiles[v.digest] {
+			if p.Backend == v.backend && p.BackendVersion == v.version {
+				list = append(list, p)
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b protocol.Profile) int { return compareKeys(a, b) })
@@ -346,4 +398,17 @@ func gpuTypes(workers []protocol.WorkerState) []string {
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
+}
+
+// kindsOf returns the kinds of the GPUs of these workers, each once.
+func kindsOf(workers []protocol.WorkerState) []kind {
+	var kinds []kind
+	for _, w := range workers {
+		for _, g := range w.GPUs {
+			if k := (kind{g.Type, w.Backend, w.BackendVersion}); !slices.Contains(kinds, k) {
+				kinds = append(kinds, k)
+			}
+		}
+	}
+	return kinds
 }

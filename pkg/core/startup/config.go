@@ -41,6 +41,9 @@ type Config struct {
 	// OVERLOADED), default 1024. MaxModels bounds the models of the stack (beyond it:
 	// MODEL_TOO_LARGE), default 65536.
 	MaxCopies, MaxLoads, MaxModels int
+	// MaxNames bounds the names in one action, in bytes; default 512 KiB. What names more
+	// models is sent as several actions.
+	MaxNames int
 	// MaxWorkers bounds the workers, default 4096; heartbeats of further workers are
 	// ignored.
 	MaxWorkers int
@@ -63,6 +66,7 @@ func DefaultConfig() Config {
 		MaxCopies:      protocol.MaxCopies,
 		MaxLoads:       1024,
 		MaxModels:      65536,
+		MaxNames:       512 << 10,
 		MaxWorkers:     4096,
 	}
 }
@@ -79,7 +83,7 @@ func (c Config) Validate() error {
 		{"LoadIdle", int64(c.LoadIdle)}, {"QueryTimeout", int64(c.QueryTimeout)}, {"LoadTimeout", int64(c.LoadTimeout)},
 		{"Resend", int64(c.Resend)}, {"RefreshTimeout", int64(c.RefreshTimeout)}, {"ProfileRetry", int64(c.ProfileRetry)},
 		{"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
-		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)},
+		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)}, {"MaxNames", int64(c.MaxNames)},
 	} {
 		if f.value <= 0 {
 			return fmt.Errorf("%s is %d, must be positive", f.name, f.value)

@@ -43,7 +43,7 @@ func (m *Machine) countDown() {
 		m.countdown, m.closed = protocol.Never, true
 		m.setStage(protocol.Profiling)
 		for _, w := range m.sorted() {
-			if w.serving() {
+			if w.answered {
 				m.reconcile(w) // removes models that no load named
 			}
 		}
@@ -61,10 +61,10 @@ func (m *Machine) unready() bool {
 	}
 	ready := false
 	for _, w := range m.workers {
-		if w.serving() && !w.ready() || !w.answered && !w.late {
+		if w.answered && !w.ready() || !w.answered && !w.late {
 			return true
 		}
-		ready = ready || w.ready()
+		ready = ready || w.ready() && len(w.lacks) < len(m.models)
 	}
 	return !ready
 }
@@ -81,15 +81,12 @@ func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
 func (m *Machine) wake() protocol.Time {
 	at := m.countdown
 	for _, w := range m.workers {
-		if w.dropped {
-			continue
-		}
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}
 		for _, t := range w.out {
 			at = min(at, t.resend)
-			if t.catchup {
+			if t.catchup && !t.late {
 				at = min(at, t.sent.Add(m.cfg.LoadTimeout))
 			}
 		}

@@ -30,23 +30,22 @@ func (m *Machine) latecomers() []protocol.WorkerState {
 // another controller activated, unless this machine is activating or has
 // activated one itself.
 func (m *Machine) measurable(w *worker) bool {
-	ours := m.activation.running || m.activation.types != nil
-	return w.ready() && !w.waiting && !w.joined && w.unfit == "" && w.state.Epoch == 0 && (!w.found || ours)
+	ours := m.activation.running || m.activation.kinds != nil
+	return w.ready() && !w.waiting && !w.joined && w.state.Epoch == 0 && (!w.found || ours)
 }
 
-// latecomersMeasured queries the measured latecomers that can be planned now, so
-// that they join once their state is fresh. The others stay out for this
-// incarnation.
+// latecomersMeasured queries the measured latecomers, so that they join once their state is
+// fresh. What could not be measured on one of them is not served by it.
 func (m *Machine) latecomersMeasured(quarantined []Quarantine) {
 	for _, o := range m.profiling.order.Workers {
 		w := m.workers[o.ID]
-		if m.plannable(o) {
-			m.query(w)
-			continue
+		for _, model := range m.served() {
+			if t := m.unmeasured(model.Name, &o); t != "" && w.serves(model.Name) {
+				m.lack(w, []string{model.Name}, &protocol.WorkerError{Worker: w.id, Code: protocol.ModelUnavailable,
+					Message: fmt.Sprintf("cannot be measured on %s: %s", t, m.flaw(model, []protocol.WorkerState{o}, quarantined))})
+			}
 		}
-		types := gpuTypes([]protocol.WorkerState{o})
-		name, t := m.lacking(o)
-		w.unfit = fmt.Sprintf("%s cannot be measured on %s: %s", name, t, m.flaw(m.models[name], types, quarantined))
+		m.query(w)
 	}
 }
 
@@ -57,52 +56,62 @@ func (m *Machine) explain() {
 		if w.joined || !w.ready() || w.waiting {
 			continue
 		}
-		name, t := m.lacking(w.state)
+		name, t := m.lacking(w.snapshot(m.isModel))
 		if name == "" {
 			continue
 		}
-		why := w.unfit
-		if why == "" {
-			why = fmt.Sprintf("%s has no complete profile on %s", name, t)
-		}
+		why := fmt.Sprintf("kept from the scheduler: %s has no complete profile on %s", name, t)
 		if m.measurable(w) {
 			why += "; it is being measured"
 		}
-		if why = "kept from the scheduler: " + why; why != w.kept {
+		if why != w.kept {
 			w.kept = why
 			m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Message: why})
 		}
 	}
 }
 
-// lacking returns the first served model without a complete profile on one of a
-// worker's GPU types, and that type; empty strings if there is none.
+// lacking returns the first served model that a worker serves without a complete profile on
+// one of its GPU types, and that type; empty strings if there is none.
 func (m *Machine) lacking(s protocol.WorkerState) (name, gpuType string) {
-	types := gpuTypes([]protocol.WorkerState{s})
 	for _, model := range m.served() {
-		for _, t := range types {
-			if !m.profiled(model, t) {
-				return model.Name, t
-			}
+		if s.Lacking(model.Name) {
+			continue
+		}
+		if t := m.unmeasured(model.Name, &s); t != "" {
+			return model.Name, t
 		}
 	}
 	return "", ""
 }
 
-// plannable reports whether every served model has a complete profile on each of a
-// worker's GPU types.
+// unmeasured returns the first of a worker's GPU types without a complete profile of an
+// accepted model, "" if there is none.
+func (m *Machine) unmeasured(name string, s *protocol.WorkerState) string {
+	spec := s.SpecOf(m.models[name])
+	for _, t := range gpuTypes([]protocol.WorkerState{*s}) {
+		if !m.profiled(spec, t) {
+			return t
+		}
+	}
+	return ""
+}
+
+// plannable reports whether every served model of a worker has a complete profile on each
+// of its GPU types.
 func (m *Machine) plannable(s protocol.WorkerState) bool {
 	name, _ := m.lacking(s)
 	return name == ""
 }
 
-// unannounced returns the profiles that the scheduler needs when a worker joins:
-// those of GPU types that were not in the last Activate. A worker that obeyed an
-// epoch needs none: its profiles were sent when it joined before.
+// unannounced returns the profiles that the scheduler needs when a worker joins: those of
+// kinds of GPUs that were not in the last Activate. A worker that obeyed an epoch needs none:
+// its profiles were sent when it joined before.
 func (m *Machine) unannounced(s protocol.WorkerState) []protocol.Profile {
-	types := slices.DeleteFunc(gpuTypes([]protocol.WorkerState{s}), func(t string) bool { return m.activation.types[t] })
-	if len(types) == 0 || s.Epoch != 0 {
+	kinds := slices.DeleteFunc(kindsOf([]protocol.WorkerState{s}), func(k kind) bool { return m.activation.kinds[k] })
+	if len(kinds) == 0 || s.Epoch != 0 {
 		return nil
 	}
-	return slices.DeleteFunc(m.known(m.served()), func(p protocol.Profile) bool { return !slices.Contains(types, p.GPUType) })
+	types := gpuTypes([]protocol.WorkerState{s})
+	return slices.DeleteFunc(m.known(m.served(), []protocol.WorkerState{s}), func(p protocol.Profile) bool { return !slices.Contains(types, p.GPUType) })
 }

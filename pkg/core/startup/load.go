@@ -1,6 +1,8 @@
 package startup
 
 import (
+	"cmp"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -28,6 +30,12 @@ type load struct {
 	// deadline is when the clients are answered LOAD_TIMEOUT. It does not apply while
 	// a Store is outstanding, and is Never for adopted models.
 	deadline protocol.Time
+	// pinned is what to load: what workers hold of it already, if they agree. fresh: they do
+	// not, so that all load it anew.
+	pinned pin
+	fresh  bool
+	// changed says, by worker, what is no more at the path of held models.
+	changed []protocol.WorkerError
 	// held: no worker was sent a load, because every model was already accepted or in
 	// host memory. Reported to the clients.
 	held bool
@@ -161,11 +169,60 @@ func (m *Machine) admitOne(l *load, before []*load) bool {
 		return true
 	}
 	l.held = true
+	m.settleHeld(l)
 	m.loads = append(m.loads, l)
-	for _, w := range m.sorted() {
+	for _, w := range m.loaders() {
 		m.assign(l, w)
 	}
+	if l.held {
+		for _, w := range m.sorted() {
+			if _, holds := w.holds[l.names[0]]; holds && w.answered {
+				m.compare(w, l)
+			}
+		}
+	}
 	return true
+}
+
+// settleHeld decides what of a load's path is to be loaded, by what workers hold of it.
+func (m *Machine) settleHeld(l *load) {
+	var first *protocol.ModelSpec
+	for _, w := range m.loaders() {
+		for _, n := range l.names {
+			have, holds := w.holds[n]
+			if !holds || have.Path != l.path || m.isModel(n) {
+				continue
+			}
+			if first == nil {
+				first = &have
+			}
+			if want := w.state.SpecOf(*first); have.Differs(&want) != "" {
+				l.fresh, l.pinned = true, pin{}
+				return
+			}
+			l.pinned = pinOf(first)
+		}
+	}
+}
+
+// loaders returns the workers that a load is judged by, sorted by id: those that lack no
+// model, or all if there is none. The others load what was accepted afterwards, so that a
+// worker that lacks something holds up no load.
+func (m *Machine) loaders() []*worker {
+	var whole, all []*worker
+	for _, w := range m.sorted() {
+		if !w.answered {
+			continue
+		}
+		all = append(all, w)
+		if len(w.lacks) == 0 {
+			whole = append(whole, w)
+		}
+	}
+	if len(whole) > 0 {
+		return whole
+	}
+	return all
 }
 
 // coming counts the new models of pending loads.
@@ -183,18 +240,15 @@ func (m *Machine) coming() int {
 
 // assign queues the new models of a load that a worker lacks.
 func (m *Machine) assign(l *load, w *worker) {
-	if !w.serving() {
-		return
-	}
 	var missing []string
 	for _, n := range l.names {
-		if _, accepted := m.models[n]; !accepted && w.holds[n].Path != l.path {
+		if fresh := l.fresh && !slices.Contains(l.added[w.id], n); !m.isModel(n) && (fresh || w.holds[n].Path != l.path) {
 			missing = append(missing, n)
 		}
 	}
 	if len(missing) > 0 {
 		l.held = false
-		m.fetch(w, l, l.path, missing)
+		m.fetch(w, l, l.path, missing, l.pinned)
 	}
 }
 
@@ -225,25 +279,33 @@ func (m *Machine) resolve() bool {
 	return over
 }
 
-// settled reports whether at least one worker is serving and each serving worker
-// holds every model of l or failed to load it.
+// settled reports whether there is a loader, each one holds every model of l that it does
+// not lack or failed to load it, and all comparisons are done.
 func (m *Machine) settled(l *load) bool {
-	serving := 0
-	for _, w := range m.sorted() {
-		if !w.serving() {
-			continue
-		}
-		serving++
+	loaders := m.loaders()
+	for _, w := range loaders {
 		if _, failed := l.failed[w.id]; failed {
 			continue
 		}
 		for _, n := range l.names {
-			if w.holds[n].Path != l.path {
+			if w.holds[n].Path != l.path && w.serves(n) {
 				return false
 			}
 		}
 	}
-	return serving > 0
+	compares := func(t *task) bool { return t.load == l && t.compare }
+	for _, w := range m.workers {
+		if slices.ContainsFunc(w.queue, compares) || slices.ContainsFunc(w.out, compares) {
+			return false
+		}
+	}
+	return len(loaders) > 0
+}
+
+// works reports whether a worker has a task of the load.
+func (w *worker) works(l *load) bool {
+	of := func(t *task) bool { return t.load == l }
+	return slices.ContainsFunc(w.queue, of) || slices.ContainsFunc(w.out, of)
 }
 
 // verdict returns why a settled load fails. It returns nil, and sets l.specs, if
@@ -252,38 +314,42 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 	var errs []protocol.WorkerError
 	var codes []protocol.Code
 	var specs []protocol.ModelSpec
-	agree, serving := true, 0
+	agree := true
+	loaders := m.loaders()
 	digests := []protocol.WorkerError{}
-	for _, w := range m.sorted() {
-		if !w.serving() {
-			continue
-		}
-		serving++
+	for _, w := range loaders {
 		if failure, ok := l.failed[w.id]; ok {
 			errs = append(errs, failure)
 			codes = append(codes, failure.Code)
 			continue
 		}
+		if slices.ContainsFunc(l.names, func(n string) bool { return !w.serves(n) }) {
+			continue
+		}
 		mine := make([]protocol.ModelSpec, len(l.names))
+		difference := ""
 		for i, n := range l.names {
 			mine[i] = w.holds[n]
-			agree = agree && mine[i].Digest == mine[0].Digest && (specs == nil || specs[i].Digest == mine[i].Digest)
+			difference = cmp.Or(difference, mine[i].Differs(&mine[0]))
+			if specs != nil {
+				want := w.state.SpecOf(specs[i])
+				difference = cmp.Or(difference, mine[i].Differs(&want))
+			}
 		}
-		digests = append(digests, protocol.WorkerError{Worker: w.id, Code: protocol.PartialLoad, Message: "digest " + mine[0].Digest})
+		agree = agree && difference == ""
+		digests = append(digests, protocol.WorkerError{Worker: w.id, Code: protocol.PartialLoad, Message: cmp.Or(difference, "digest "+mine[0].Digest)})
 		if specs == nil {
 			specs = mine
 		}
 	}
 	switch {
-	case len(errs) == serving && len(slices.Compact(codes)) == 1:
+	case len(errs) > 0 && len(errs) == len(loaders) && len(slices.Compact(codes)) == 1:
 		return workersError(errs[0].Code, errs[0].Message, errs)
 	case len(errs) > 0:
 		return workersError(protocol.PartialLoad, protocol.PartialLoad.Row().Sentence, errs)
 	case !agree: // it is unknown which one is wrong, so none may stay
-		for _, w := range m.sorted() {
-			if w.serving() {
-				l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
-			}
+		for _, w := range loaders {
+			l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
 		}
 		return workersError(protocol.PartialLoad, "the workers read different models at this path", digests)
 	}
@@ -318,7 +384,7 @@ func (m *Machine) accepted(l *load) bool {
 // reply describes the accepted models of l. The copies differ in name alone.
 func (m *Machine) reply(l *load) *protocol.LoadReply {
 	s := m.models[l.names[0]]
-	return &protocol.LoadReply{Models: l.names, Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Held: l.held}
+	return &protocol.LoadReply{Models: l.names, Inputs: s.Inputs, Outputs: s.Outputs, BatchSizes: s.BatchSizes, Pages: s.Pages, Version: s.Version, Held: l.held, Changed: l.changed}
 }
 
 // rollback removes a load's new models from the workers, including those still
@@ -331,9 +397,7 @@ func (m *Machine) rollback(l *load) {
 				t.abandoned, t.load = true, nil
 			}
 		}
-		if !w.dropped {
-			m.clear(w, l.added[w.id])
-		}
+		m.clear(w, l.added[w.id])
 	}
 }
 
@@ -349,6 +413,10 @@ func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error
 		e.Code, e.Message = err.Code, err.Message
 	} else {
 		e.Done = len(l.names)
+		if len(reply.Changed) > 0 {
+			w := reply.Changed[0]
+			e.Message = fmt.Sprintf("at %s: %s %s", w.Worker, w.Code, w.Message)
+		}
 	}
 	m.event(e)
 }
@@ -384,10 +452,27 @@ func (m *Machine) stored(token uint64) {
 			}
 		}
 		if failure, ok := l.failed[w.id]; ok {
-			m.drop(w, &failure)
+			m.lack(w, l.names, &failure)
 		}
 	}
 	m.finish(l, m.reply(l), nil)
+	for _, w := range m.sorted() {
+		m.catchUp(w, l)
+	}
+}
+
+// catchUp queues the models of a stored load for a worker that the load was not judged by.
+func (m *Machine) catchUp(w *worker, l *load) {
+	if !w.answered {
+		return
+	}
+	missing := slices.DeleteFunc(slices.Clone(l.names), func(n string) bool {
+		has := func(t *task) bool { return t.catchup && slices.Contains(t.names, n) }
+		return w.holds[n].Path == l.path || !w.serves(n) || slices.ContainsFunc(w.queue, has) || slices.ContainsFunc(w.out, has)
+	})
+	if len(missing) > 0 {
+		m.fetch(w, nil, l.path, missing, pinOf(&l.specs[0]))
+	}
 }
 
 // storeFailed repeats the Store of adopted models after a pause. Any other load is
@@ -452,13 +537,18 @@ func (m *Machine) expireLoads() {
 		}
 		var slow []protocol.WorkerError
 		for _, w := range m.sorted() {
-			if w.serving() && slices.ContainsFunc(append(slices.Clone(w.queue), w.out...), func(t *task) bool { return t.load == l }) {
+			if w.works(l) {
 				slow = append(slow, protocol.WorkerError{Worker: w.id, Code: protocol.LoadTimeout, Message: "not done"})
 			} else if failure, ok := l.failed[w.id]; ok {
 				slow = append(slow, failure)
 			}
 		}
 		m.rollback(l)
+		if l.held && m.accepted(l) { // only what is at the path now is not known
+			l.changed = append(l.changed, slow...)
+			m.finish(l, m.reply(l), nil)
+			continue
+		}
 		m.finish(l, nil, workersError(protocol.LoadTimeout, "", slow))
 	}
 }

@@ -50,8 +50,9 @@ type Machine struct {
 	// without the loads that are pending now, Never if the countdown has to restart.
 	touched           bool
 	countdown, paused protocol.Time
-	// profiles are all known profiles, from KV, workers and reports; complete or not.
-	profiles map[profileKey]protocol.Profile
+	// profiles are all known profiles by digest, from KV, workers and reports; complete or
+	// not, one for each kind of GPU.
+	profiles map[string][]protocol.Profile
 	// quarantined maps a model's name to the reason why it is not served. After each
 	// job of PROFILING it is replaced; from ACTIVE on it does not change.
 	quarantined map[string]string
@@ -67,17 +68,13 @@ type Machine struct {
 	out Output
 }
 
-// profileKey identifies a profile: a model's content, the backend that ran it, and the
-// GPU type it ran on.
-type profileKey struct{ digest, backend, version, gpu string }
-
 // New returns a machine that expects Started.
 func New(c Config) (*Machine, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
 	return &Machine{cfg: c, countdown: protocol.Never, paused: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
-		unstoring: map[uint64][]string{}, profiles: map[profileKey]protocol.Profile{}, quarantined: map[string]string{}}, nil
+		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}}, nil
 }
 
 // Step applies one event and returns the work to be done. If now is before the
@@ -222,7 +219,7 @@ func (m *Machine) endQuery() {
 	m.querying = false
 	m.adopt()
 	for _, w := range m.sorted() {
-		if w.serving() {
+		if w.answered {
 			m.reconcile(w)
 		}
 	}
@@ -234,25 +231,22 @@ func (m *Machine) adopt() {
 	if m.closed {
 		return
 	}
-	var first *worker
-	for _, w := range m.sorted() {
-		if w.serving() && first == nil {
-			first = w
-		}
-	}
+	holders := slices.DeleteFunc(m.sorted(), func(w *worker) bool { return !w.answered })
+	first := holders[0] // the query ends with an answer
 	byPath := map[string][]string{}
 	for _, name := range sortedKeys(first.holds) {
 		spec := first.holds[name]
-		_, known := m.models[name]
-		if known || !protocol.ValidName(name) || len(m.models)+len(byPath) >= m.cfg.MaxModels {
+		if m.isModel(name) || !protocol.ValidName(name) || len(m.models)+len(byPath) >= m.cfg.MaxModels {
 			continue
 		}
 		everywhere := true
-		for _, w := range m.workers {
-			everywhere = everywhere && (!w.serving() || w.holds[name].Path == spec.Path && w.holds[name].Digest == spec.Digest)
+		for _, w := range holders {
+			have, want := w.holds[name], w.state.SpecOf(spec)
+			everywhere = everywhere && have.Differs(&want) == ""
 		}
 		if everywhere {
-			byPath[spec.Path+"\x00"+spec.Digest] = append(byPath[spec.Path+"\x00"+spec.Digest], name)
+			key := fmt.Sprintf("%s\x00%s %08d %v", spec.Path, spec.Digest, spec.Version, spec.BatchSizes)
+			byPath[key] = append(byPath[key], name)
 		}
 	}
 	for _, key := range sortedKeys(byPath) {
@@ -347,7 +341,12 @@ func (m *Machine) event(e protocol.Event) { m.out.Events = append(m.out.Events, 
 // addProfiles adds profiles; each replaces the one with the same key.
 func (m *Machine) addProfiles(list []protocol.Profile) {
 	for _, p := range list {
-		m.profiles[profileKey{p.Digest, p.Backend, p.BackendVersion, p.GPUType}] = p
+		of := m.profiles[p.Digest]
+		if i := slices.IndexFunc(of, func(q protocol.Profile) bool { return p.SameKey(q) }); i >= 0 {
+			of[i] = p
+		} else {
+			m.profiles[p.Digest] = append(of, p)
+		}
 	}
 }
 
@@ -366,16 +365,43 @@ func (m *Machine) Models() []protocol.ModelState {
 	var list []protocol.ModelState
 	for _, name := range sortedKeys(m.models) {
 		s := m.models[name]
-		list = append(list, protocol.ModelState{ModelSpec: s, Profile: m.known([]protocol.ModelSpec{s}), Quarantined: m.quarantined[name]})
+		list = append(list, protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: m.quarantined[name]})
+	}
+	for _, w := range m.sorted() {
+		for i := range list {
+			if why, lacks := w.lacks[list[i].Name]; lacks {
+				list[i].Lacking = append(list[i].Lacking, why)
+			}
+		}
 	}
 	return list
 }
 
-// Workers returns the last known states of the workers in service, sorted by id.
+// shown returns the profiles of a model to show, one for each GPU type: of the version of
+// the backend that it was loaded with, or if there is none, of any.
+func (m *Machine) shown(s *protocol.ModelSpec) []protocol.Profile {
+	var list []protocol.Profile
+	for _, p := range m.profiles[s.Digest] {
+		if p.Backend != s.Backend {
+			continue
+		}
+		i := slices.IndexFunc(list, func(q protocol.Profile) bool { return q.GPUType == p.GPUType })
+		switch {
+		case i < 0:
+			list = append(list, p)
+		case p.BackendVersion == s.BackendVersion:
+			list[i] = p
+		}
+	}
+	slices.SortFunc(list, func(a, b protocol.Profile) int { return compareKeys(a, b) })
+	return list
+}
+
+// Workers returns the last known states of the workers that answered, sorted by id.
 func (m *Machine) Workers() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {
-		if w.serving() {
+		if w.answered {
 			list = append(list, w.snapshot(func(string) bool { return true }))
 		}
 	}

@@ -17,6 +17,12 @@ func print(o Output) string {
 		detail := strings.Join(a.Action.Models, " ")
 		if l := a.Action.Load; l != nil {
 			detail = l.Path + " as " + strings.Join(l.Names, " ")
+			if l.Digest != "" {
+				detail += fmt.Sprintf(", only %s %d up to %d", l.Digest, l.Version, l.MaxBatch)
+			}
+			if l.Compare {
+				detail = l.Path + " to compare"
+			}
 		}
 		line("%s %s #%d %s", a.Worker, a.Action.Kind, a.Action.ID, detail)
 	}
@@ -27,6 +33,9 @@ func print(o Output) string {
 				held = " held"
 			}
 			line("reply %d OK %s%s", r.Token, strings.Join(r.Reply.Models, " "), held)
+			for _, w := range r.Reply.Changed {
+				line("  %s: %s %s", w.Worker, w.Code, w.Message)
+			}
 			continue
 		}
 		line("reply %d %s", r.Token, r.Error)
@@ -66,7 +75,7 @@ func print(o Output) string {
 		line("drop %s", w)
 	}
 	for _, e := range o.Events {
-		line("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Stage, e.Worker, e.Model, " ", e.Code, " ", e.Message)), " "))
+		line("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Stage, e.Worker, " ", e.Model, " ", e.Code, " ", e.Message)), " "))
 	}
 	if o.Doubted != "" {
 		line("ignored: %s", o.Doubted)
@@ -86,6 +95,9 @@ func list(models []protocol.ModelState) string {
 		if m.Quarantined != "" {
 			fmt.Fprintf(&b, " quarantined: %s", m.Quarantined)
 		}
+		for _, w := range m.Lacking {
+			fmt.Fprintf(&b, "; not on %s: %s %s", w.Worker, w.Code, w.Message)
+		}
 		b.WriteString("\n")
 	}
 	return b.String()
@@ -102,7 +114,15 @@ func names(models []protocol.ModelSpec) string {
 func workers(states []protocol.WorkerState) string {
 	var list []string
 	for _, w := range states {
-		list = append(list, w.ID+names(w.Models))
+		text := w.ID + names(w.Models)
+		if len(w.Lacks) > 0 {
+			var lacks []string
+			for _, l := range w.Lacks {
+				lacks = append(lacks, l.Model)
+			}
+			text += " without [" + strings.Join(lacks, " ") + "]"
+		}
+		list = append(list, text)
 	}
 	return strings.Join(list, " ")
 }

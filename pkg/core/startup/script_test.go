@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,8 @@ type script struct {
 	lastJob uint64
 	tokens  []uint64 // stores without an answer
 	unstore []uint64 // likewise
+	// backends are the versions of the workers' backend, by worker.
+	backends map[string]string
 }
 
 func newScript(t *testing.T) *script {
@@ -38,7 +41,7 @@ func newScript(t *testing.T) *script {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &script{t: t, m: m}
+	return &script{t: t, m: m, backends: map[string]string{}}
 }
 
 // play plays lines outside of testdata.
@@ -80,19 +83,20 @@ func (s *script) step(fields []string) string {
 
 // event reads an event:
 //
-//	started STAGE|- [MODEL...] [profile:DIGEST@GPU...] [quarantine:NAME...] [torn:NAME...]
-//	                                 MODEL is name=path[#digest]
+//	started STAGE|- [MODEL...] [profile:DIGEST@GPU[/VERSION]...] [quarantine:NAME...] [torn:NAME...]
+//	                                 MODEL is name=path[#digest[:version[:max batch]]]
 //	seen|lost WORKER[/INCARNATION]
-//	state WORKER[/INCARNATION][@GPU] [epoch:N] [MODEL...]
+//	state WORKER[/INCARNATION][@GPU] [epoch:N] [backend:VERSION] [MODEL...]
 //	load TOKEN PATH [name=N] [copies=N]
-//	ok|CODE WORKER PATH [digest=D]   the oldest load of the path there ends
+//	ok|CODE WORKER PATH [MODEL]      the oldest load of the path there ends, with a MODEL as
+//	                                 -#digest... as above, by default what was asked for
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE
 //	profiler INCARNATION JOB; scheduler active|idle; tick
 //	ls                               no event: shows the models
-//	profiled JOB [profile:DIGEST@GPU...] [quarantine:MODEL...]
+//	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
 func (s *script) event(kind string, args []string) Event {
 	switch kind {
 	case "started":
@@ -113,8 +117,17 @@ func (s *script) event(kind string, args []string) Event {
 	case "state":
 		id, life, gpu := workerOf(args[0])
 		state := protocol.WorkerState{ID: id, Incarnation: life, PageSize: 16, Models: specs(args[1:]), GPUs: []protocol.GPUState{{Type: gpu}}}
-		if len(args) > 1 && strings.HasPrefix(args[1], "epoch:") {
-			state.Epoch = number(strings.TrimPrefix(args[1], "epoch:"))
+		for _, a := range args[1:] {
+			if epoch, ok := strings.CutPrefix(a, "epoch:"); ok {
+				state.Epoch = number(epoch)
+			}
+			if version, ok := strings.CutPrefix(a, "backend:"); ok {
+				state.BackendVersion = version
+				s.backends[id] = version
+			}
+		}
+		for i := range state.Models {
+			state.Models[i].BackendVersion = state.BackendVersion
 		}
 		return WorkerAnswered{state}
 	case "load":
@@ -202,13 +215,20 @@ func (s *script) result(code string, args []string) Event {
 	if len(args) > 2 {
 		digest = "#" + strings.TrimPrefix(args[2], "digest=")
 	}
-	s.last = LoadResult{answer(args[0], a, protocol.Code(strings.ToUpper(code)), digest)}
+	r := answer(args[0], a, protocol.Code(strings.ToUpper(code)), digest)
+	for i := range r.Loaded {
+		r.Loaded[i].BackendVersion = s.backends[args[0]]
+	}
+	s.last = LoadResult{r}
 	return s.last
 }
 
 func answer(worker string, a protocol.Action, code protocol.Code, digest string) protocol.Result {
 	r := protocol.Result{Action: a.ID, Issuer: a.Issuer, Worker: worker, Kind: a.Kind, Code: code}
 	if code == protocol.OK && a.Kind == protocol.LoadModelFromDisk {
+		if digest == "" && a.Load.Digest != "" {
+			digest = fmt.Sprintf("#%s:%d:%d", a.Load.Digest, a.Load.Version, a.Load.MaxBatch)
+		}
 		for _, n := range a.Load.Names {
 			r.Loaded = append(r.Loaded, spec(n+"="+a.Load.Path+digest))
 		}
@@ -255,15 +275,26 @@ func specs(args []string) []protocol.ModelSpec {
 	return list
 }
 
-// spec reads name=path[#digest]; the digest is the path's last element if
-// there is none.
+// spec reads name=path[#digest[:version[:max batch]]]; the digest is the path's last element
+// if there is none, the largest batch 1.
 func spec(s string) protocol.ModelSpec {
 	s, digest, ok := strings.Cut(s, "#")
 	name, path, _ := strings.Cut(s, "=")
 	if !ok {
 		digest = filepath.Base(path)
 	}
-	return protocol.ModelSpec{Name: name, Path: path, Digest: digest, BatchSizes: []int{1}, Pages: 3}
+	digest, rest, _ := strings.Cut(digest, ":")
+	version, most, sized := strings.Cut(rest, ":")
+	m := protocol.ModelSpec{Name: name, Path: path, Digest: digest, BatchSizes: []int{1}, Pages: 3}
+	if version != "" {
+		m.Version = int(number(version))
+	}
+	for _, size := range protocol.BatchSizes[1:] {
+		if sized && uint64(size) <= number(most) {
+			m.BatchSizes = append(m.BatchSizes, size)
+		}
+	}
+	return m
 }
 
 func profiles(args []string) []protocol.Profile {
@@ -271,8 +302,13 @@ func profiles(args []string) []protocol.Profile {
 	for _, a := range args {
 		if key, ok := strings.CutPrefix(a, "profile:"); ok {
 			digest, gpu, _ := strings.Cut(key, "@")
+			gpu, version, _ := strings.Cut(gpu, "/")
 			ok := protocol.Measurement{Samples: 1, Min: 1, P50: 1, P99: 1, Max: 1}
-			list = append(list, protocol.Profile{Digest: digest, GPUType: gpu, LoadWeights: ok, Infer: []protocol.BatchMeasurement{{Batch: 1, Measurement: ok}}})
+			p := protocol.Profile{Digest: digest, GPUType: gpu, BackendVersion: version, LoadWeights: ok}
+			for _, size := range protocol.BatchSizes {
+				p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: size, Measurement: ok})
+			}
+			list = append(list, p)
 		}
 	}
 	return list

@@ -2,7 +2,9 @@ package startup
 
 import (
 	"fmt"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -12,7 +14,7 @@ import (
 //
 // Invariants: before `answered`, only GetWorkerState is sent. At most PerWorker
 // tasks are out. No two tasks in out share a name, and tasks that share a name
-// are sent in queue order. A dropped worker has no tasks and stays dropped.
+// are sent in queue order. A name in lacks is an accepted model.
 type worker struct {
 	id          string
 	incarnation uint64
@@ -26,25 +28,37 @@ type worker struct {
 	// the answer clears it.
 	queriedAt     protocol.Time
 	waiting, late bool
-	// dropped: a catch-up failed; this incarnation is out of service.
-	dropped bool
+	// lacks are the accepted models that this incarnation could not load, or not as they
+	// were loaded first, and those that could not be measured on it. It serves the others.
+	lacks map[string]protocol.WorkerError
 	// joined: the worker was in the last Activate or in JoinWorkers. found: the worker
 	// answered the query with which this machine started in ACTIVE, so a scheduler of
 	// an earlier controller may be using it.
 	joined, found bool
-	// unfit is why a job could not measure this incarnation's GPUs, "" if no job
-	// failed. kept is the reported reason why the worker does not join, "" for none.
-	unfit, kept string
+	// kept is the reported reason why the worker does not join, "" for none.
+	kept string
 	// holds are the models in the worker's host memory by name, as far as answers and
 	// results have shown. A name leaves when its removal is queued.
 	holds map[string]protocol.ModelSpec
 	// queue are the tasks to send, in order; out are the tasks sent without a result.
 	queue []*task
 	out   []*task
-	// catchups counts the tasks in queue and out with catchup set. Once the query at
-	// the start has ended, 0 means that the worker holds every accepted model.
+	// catchups counts the tasks in queue and out with catchup set, late ones excepted. Once
+	// the query at the start has ended, 0 means that the worker holds every accepted model
+	// that it does not lack.
 	catchups int
 }
+
+// pin is what of a path is to be loaded: what an accepted model was when it was loaded, or
+// what other workers hold. The zero value is whatever is at the path.
+type pin struct {
+	version  int
+	digest   string
+	maxBatch int
+}
+
+// pinOf returns the pin of a model that was loaded.
+func pinOf(s *protocol.ModelSpec) pin { return pin{s.Version, s.Digest, s.MaxBatch()} }
 
 // task is one LoadModelFromDisk or ClearCache of one worker, from its queueing until
 // its result. load, catchup and abandoned may change meanwhile; kind, path and names
@@ -55,11 +69,16 @@ type task struct {
 	kind  protocol.Kind
 	path  string
 	names []string
+	// pinned is what to load from path. compare: nothing is loaded, only what is at path is
+	// read.
+	pinned  pin
+	compare bool
 	// load is the load that needs the result. nil for a catch-up, for ClearCache, and
 	// for a task whose load is over.
 	load *load
-	// catchup: the task loads accepted models. A failure drops the worker.
-	catchup bool
+	// catchup: the task loads accepted models. If it fails, the worker lacks them. late: it
+	// took longer than LoadTimeout, so that the worker lacks them until its result.
+	catchup, late bool
 	// abandoned: the load is over; models that still load successfully are removed
 	// again.
 	abandoned bool
@@ -76,11 +95,46 @@ type task struct {
 	notBefore protocol.Time
 }
 
-// serving reports whether the worker takes part in loads.
-func (w *worker) serving() bool { return w.answered && !w.dropped }
+// ready reports whether no catch-up of a worker is outstanding.
+func (w *worker) ready() bool { return w.answered && w.catchups == 0 }
 
-// ready reports whether no catch-up of a serving worker is outstanding.
-func (w *worker) ready() bool { return w.serving() && w.catchups == 0 }
+// serves reports whether a ready worker serves an accepted model.
+func (w *worker) serves(name string) bool {
+	_, lacks := w.lacks[name]
+	return !lacks
+}
+
+// lack notes that a worker does not serve accepted models, and tells who looks. A scheduler
+// that has the worker gets it once more, without them.
+func (m *Machine) lack(w *worker, names []string, why *protocol.WorkerError) {
+	noted := 0
+	for _, n := range names {
+		if m.isModel(n) {
+			w.lacks[n] = *why
+			noted++
+		}
+	}
+	if noted == 0 {
+		return
+	}
+	w.joined = false
+	m.event(protocol.Event{Kind: protocol.EventModelMissing, Worker: w.id, Model: names[0], Total: noted, Code: why.Code, Message: why.Message})
+}
+
+// regain notes that a worker holds accepted models that it lacked. In ACTIVE it serves those
+// of them that were measured on its GPUs.
+func (m *Machine) regain(w *worker, names []string) {
+	for _, n := range names {
+		if _, lacks := w.lacks[n]; !lacks {
+			continue
+		}
+		delete(w.lacks, n)
+		if t := m.unmeasured(n, &w.state); t != "" && m.stage == protocol.Active {
+			w.lacks[n] = protocol.WorkerError{Worker: w.id, Code: protocol.ModelUnavailable, Message: "no complete profile on " + t}
+		}
+		w.joined = false
+	}
+}
 
 // shares reports whether two tasks have a name in common; they may not run at the
 // same time.
@@ -97,7 +151,10 @@ func (t *task) shares(o *task) bool {
 // sorted by name.
 func (w *worker) snapshot(keep func(string) bool) protocol.WorkerState {
 	s := w.state
-	s.Models = nil
+	s.Models, s.Lacks = nil, nil
+	for _, name := range sortedKeys(w.lacks) {
+		s.Lacks = append(s.Lacks, protocol.Lack{Model: name, Code: w.lacks[name].Code, Message: w.lacks[name].Message})
+	}
 	for _, name := range sortedKeys(w.holds) {
 		if keep(name) {
 			s.Models = append(s.Models, w.holds[name])
@@ -121,7 +178,7 @@ func (m *Machine) workerSeen(e WorkerSeen) {
 	if len(m.workers) >= m.cfg.MaxWorkers {
 		return
 	}
-	w := &worker{id: e.ID, incarnation: e.Incarnation, holds: map[string]protocol.ModelSpec{}}
+	w := &worker{id: e.ID, incarnation: e.Incarnation, holds: map[string]protocol.ModelSpec{}, lacks: map[string]protocol.WorkerError{}}
 	m.workers[e.ID] = w
 	if m.started {
 		m.query(w)
@@ -146,11 +203,28 @@ func (m *Machine) lose(w *worker) {
 	m.forget(w)
 }
 
+// bar takes this incarnation of a worker out of service: nothing is asked of it any more.
+func (m *Machine) bar(w *worker, why string) {
+	w.answered, w.waiting, w.late = false, false, true
+	w.queue, w.out, w.catchups = nil, nil, 0
+	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Code: protocol.InvalidAction, Message: "out of service: " + why})
+	if w.joined {
+		w.joined = false
+		m.out.DropWorkers = append(m.out.DropWorkers, w.id)
+	}
+	m.forget(w)
+}
+
 // forget removes a worker's results from the pending loads.
 func (m *Machine) forget(w *worker) {
 	for _, l := range m.loads {
 		delete(l.failed, w.id)
 		delete(l.added, w.id)
+		for _, other := range m.loaders() { // which lack a model, if w was the last that lacked none
+			if _, failed := l.failed[other.id]; !failed && !other.works(l) {
+				m.assign(l, other)
+			}
+		}
 	}
 }
 
@@ -165,13 +239,11 @@ func (m *Machine) query(w *worker) {
 // results.
 func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	w := m.workers[s.ID]
-	if w == nil || w.incarnation != s.Incarnation || !w.waiting || w.dropped {
+	if w == nil || w.incarnation != s.Incarnation || !w.waiting {
 		return
 	}
 	if !protocol.CredibleEpoch(m.epoch, s.Epoch) {
-		w.waiting, w.late = false, true
-		m.drop(w, &protocol.WorkerError{Code: protocol.InvalidAction,
-			Message: fmt.Sprintf("it says that it obeys epoch %d, the last one seen is %d", s.Epoch, m.epoch)})
+		m.bar(w, fmt.Sprintf("it says that it obeys epoch %d, the last one seen is %d", s.Epoch, m.epoch))
 		return
 	}
 	first := !w.answered
@@ -207,24 +279,31 @@ func (m *Machine) reconcile(w *worker) {
 		}
 		m.clear(w, extra)
 	}
-	byPath := map[string][]string{}
+	missing := map[string][]string{}
+	pins := map[string]pin{}
 	for _, name := range sortedKeys(m.models) {
-		want, have := m.models[name], w.holds[name]
-		if have.Digest != want.Digest || have.Path != want.Path {
-			byPath[want.Path] = append(byPath[want.Path], name)
+		want, have := w.state.SpecOf(m.models[name]), w.holds[name]
+		if have.Differs(&want) == "" || !w.serves(name) {
+			continue
 		}
+		pinned := pinOf(&want)
+		key := fmt.Sprintf("%s\x00%08d %s %04d", want.Path, pinned.version, pinned.digest, pinned.maxBatch)
+		missing[key], pins[key] = append(missing[key], name), pinned
 	}
-	for _, path := range sortedKeys(byPath) {
-		m.fetch(w, nil, path, byPath[path])
+	for _, key := range sortedKeys(missing) {
+		path, _, _ := strings.Cut(key, "\x00")
+		m.fetch(w, nil, path, missing[key], pins[key])
 	}
-	for _, l := range m.loads {
-		m.assign(l, w)
+	if slices.Contains(m.loaders(), w) {
+		for _, l := range m.loads {
+			m.assign(l, w)
+		}
 	}
 }
 
-// fetch queues the load of names from path, after the removal of other models
-// with these names.
-func (m *Machine) fetch(w *worker, l *load, path string, names []string) {
+// fetch queues the load of names from path, in tasks of at most MaxNames bytes of names,
+// after the removal of other models with these names.
+func (m *Machine) fetch(w *worker, l *load, path string, names []string, pinned pin) {
 	var wrong []string
 	for _, n := range names {
 		if _, ok := w.holds[n]; ok {
@@ -232,12 +311,41 @@ func (m *Machine) fetch(w *worker, l *load, path string, names []string) {
 		}
 	}
 	m.clear(w, wrong)
-	t := &task{kind: protocol.LoadModelFromDisk, path: path, names: names, load: l, catchup: l == nil}
-	if t.catchup {
-		w.catchups++
+	for part := range m.parts(names) {
+		t := &task{kind: protocol.LoadModelFromDisk, path: path, names: part, pinned: pinned, load: l, catchup: l == nil}
+		if t.catchup {
+			w.catchups++
+		}
+		w.queue = append(w.queue, t)
 	}
-	w.queue = append(w.queue, t)
 }
+
+// compare queues a comparison of what is at the path of a load with what the worker holds.
+func (m *Machine) compare(w *worker, l *load) {
+	w.queue = append(w.queue, &task{kind: protocol.LoadModelFromDisk, path: l.path, names: l.names[:1], load: l, compare: true})
+}
+
+// parts cuts names into lists that fit into one action.
+func (m *Machine) parts(names []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		first, bytes := 0, 0
+		for i, n := range names {
+			if size := len(n) + nameOverhead; bytes+size > m.cfg.MaxNames && i > first {
+				if !yield(names[first:i:i]) {
+					return
+				}
+				first, bytes = i, 0
+			}
+			bytes += len(n) + nameOverhead
+		}
+		if first < len(names) {
+			yield(names[first:])
+		}
+	}
+}
+
+// nameOverhead bounds the encoded bytes of a name besides its own.
+const nameOverhead = 2
 
 // clear queues the removal of models from host memory.
 func (m *Machine) clear(w *worker, names []string) {
@@ -247,7 +355,9 @@ func (m *Machine) clear(w *worker, names []string) {
 	for _, n := range names {
 		delete(w.holds, n)
 	}
-	w.queue = append(w.queue, &task{kind: protocol.ClearCache, names: names})
+	for part := range m.parts(names) {
+		w.queue = append(w.queue, &task{kind: protocol.ClearCache, names: part})
+	}
 }
 
 // pump sends the queued tasks that may be sent, in queue order.
@@ -292,7 +402,11 @@ func (t *task) action(c Config) protocol.Action {
 	if t.kind == protocol.ClearCache {
 		return protocol.Action{Kind: t.kind, GPU: -1, Models: t.names}
 	}
-	return protocol.Action{Kind: t.kind, Load: &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: c.MaxBatch, MaxExec: c.MaxExec}}
+	load := &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: c.MaxBatch, MaxExec: c.MaxExec, Compare: t.compare}
+	if t.pinned != (pin{}) { // its sizes are what it was loaded with, not what is loaded with now
+		load.Version, load.Digest, load.MaxBatch, load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0
+	}
+	return protocol.Action{Kind: t.kind, Load: load}
 }
 
 // result processes a worker's result. Results for another issuer, and for a task that
@@ -339,7 +453,11 @@ func (m *Machine) again(w *worker, t *task) {
 // loaded processes the result of LoadModelFromDisk: for a load, for a catch-up, or for
 // a load that is over, whose models are removed again at once.
 func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
-	failure := m.check(t, r)
+	if t.compare {
+		m.compared(w, t, r)
+		return
+	}
+	failure := m.check(w, t, r)
 	if failure == nil {
 		for _, spec := range r.Loaded {
 			if slices.Contains(t.names, spec.Name) {
@@ -348,6 +466,9 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 		}
 	}
 	m.addProfiles(r.Profiles)
+	if t.catchup && !t.late {
+		w.catchups--
+	}
 	switch {
 	case t.abandoned && failure == nil:
 		m.clear(w, t.names)
@@ -355,9 +476,9 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 		w.queue = slices.Insert(w.queue[:last:last], 0, w.queue[last])
 	case t.abandoned:
 	case t.catchup && failure == nil:
-		w.catchups--
+		m.regain(w, t.names)
 	case t.catchup:
-		m.drop(w, failure)
+		m.lack(w, t.names, failure)
 	case failure != nil:
 		t.load.failed[w.id] = *failure
 	default:
@@ -365,10 +486,28 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 	}
 }
 
+// compared notes for a load of held models that what is at their path is no more what the
+// worker holds.
+func (m *Machine) compared(w *worker, t *task, r protocol.Result) {
+	if t.load == nil {
+		return
+	}
+	held := w.holds[t.names[0]]
+	switch {
+	case r.Code != protocol.OK:
+		t.load.changed = append(t.load.changed, protocol.WorkerError{Worker: w.id, Code: r.Code, Message: r.Message})
+	case len(r.Loaded) != 1:
+	case r.Loaded[0].Digest != held.Digest || r.Loaded[0].Version != held.Version && held.Version != 0:
+		now := &r.Loaded[0]
+		t.load.changed = append(t.load.changed, protocol.WorkerError{Worker: w.id, Code: protocol.ModelChanged,
+			Message: fmt.Sprintf("at the path is %s with digest %.12s now, loaded was %s with %.12s", now.Files(), now.Digest, held.Files(), held.Digest)})
+	}
+}
+
 // check returns the error in a load's result, nil for none. A result that is OK must
-// name every model of the task, from its path; an accepted model must have the
-// accepted digest.
-func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
+// name every model of the task, from its path; an accepted model must be what was
+// accepted.
+func (m *Machine) check(w *worker, t *task, r protocol.Result) *protocol.WorkerError {
 	if r.Code != protocol.OK {
 		return &protocol.WorkerError{Worker: r.Worker, Code: r.Code, Message: r.Message}
 	}
@@ -377,39 +516,31 @@ func (m *Machine) check(t *task, r protocol.Result) *protocol.WorkerError {
 		if i < 0 || r.Loaded[i].Path != t.path {
 			return &protocol.WorkerError{Worker: r.Worker, Code: protocol.Internal, Message: "answered OK without model " + name}
 		}
-		if want, ok := m.models[name]; ok && want.Digest != r.Loaded[i].Digest {
-			return &protocol.WorkerError{Worker: r.Worker, Code: protocol.Internal, Message: "its " + name + " has another digest"}
+		if accepted, ok := m.models[name]; ok {
+			want := w.state.SpecOf(accepted)
+			if diff := r.Loaded[i].Differs(&want); diff != "" {
+				return &protocol.WorkerError{Worker: r.Worker, Code: protocol.ModelChanged, Message: diff}
+			}
 		}
 	}
 	return nil
 }
 
-// drop takes this incarnation of a worker out of service: it gets no tasks any more,
-// and no load waits for it.
-func (m *Machine) drop(w *worker, why *protocol.WorkerError) {
-	w.dropped, w.queue, w.out = true, nil, nil
-	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Code: why.Code, Message: "out of service: " + why.Message})
-	if w.joined {
-		w.joined = false
-		m.out.DropWorkers = append(m.out.DropWorkers, w.id)
-	}
-	m.forget(w)
-}
-
-// expireWorkers repeats queries that timed out, resends tasks, and drops workers
-// whose catch-up takes too long.
+// expireWorkers repeats queries that timed out, resends tasks, and no longer waits for
+// catch-ups that take too long.
 func (m *Machine) expireWorkers() {
 	for _, w := range m.sorted() {
-		if w.waiting && !w.dropped && m.now >= w.queriedAt.Add(m.cfg.QueryTimeout) {
+		if w.waiting && m.now >= w.queriedAt.Add(m.cfg.QueryTimeout) {
 			w.late = true
 			m.query(w)
 		}
 		for _, t := range slices.Clone(w.out) {
-			switch {
-			case w.dropped:
-			case t.catchup && m.now >= t.sent.Add(m.cfg.LoadTimeout):
-				m.drop(w, &protocol.WorkerError{Worker: w.id, Code: protocol.LoadTimeout, Message: "the load of " + t.path + " is not done"})
-			case m.now >= t.resend:
+			if t.catchup && !t.late && m.now >= t.sent.Add(m.cfg.LoadTimeout) {
+				t.late = true
+				w.catchups--
+				m.lack(w, t.names, &protocol.WorkerError{Worker: w.id, Code: protocol.LoadTimeout, Message: "the load of " + t.path + " is not done"})
+			}
+			if m.now >= t.resend {
 				m.resend(w, t)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // TestWorld lets seeded worlds of lossy workers, failing stores and restless
 // clients run, and checks after every step what must never be otherwise.
 func TestWorld(t *testing.T) {
-	activated, undone, late, lost, replayed, cleared := 0, 0, 0, 0, 0, 0
+	activated, undone, late, lost, replayed, cleared, changed := 0, 0, 0, 0, 0, 0, 0
 	for seed := int64(1); seed <= 150; seed++ {
 		w := runWorld(t, seed)
 		if again := runWorld(t, seed); again.hash != w.hash {
@@ -24,13 +24,16 @@ func TestWorld(t *testing.T) {
 			activated++
 		}
 		undone, late = undone+w.undone, late+w.late
-		lost, replayed, cleared = lost+w.lost, replayed+w.replayed, cleared+w.cleared
+		lost, replayed, cleared, changed = lost+w.lost, replayed+w.replayed, cleared+w.cleared, changed+w.changed
 	}
 	if lost < 2000 || replayed < 1000 || cleared < 200 {
 		t.Errorf("%d actions and results were lost, %d results told from memory, %d removals: the test proves little", lost, replayed, cleared)
 	}
 	if undone < 50 || late < 10 {
 		t.Errorf("%d stores were undone and %d jobs given in ACTIVE: the test proves little", undone, late)
+	}
+	if changed < 50 {
+		t.Errorf("%d loads found changed files: the test proves little", changed)
 	}
 	if activated < 100 {
 		t.Errorf("only %d of 150 worlds came to activation: the test proves little", activated)
@@ -51,6 +54,8 @@ type world struct {
 	lost     int  // actions and results
 	replayed int  // results told from memory
 	cleared  int  // removals, executed
+	changed  int  // loads that found other files than were loaded
+	disk     disk
 	answered map[uint64]bool
 	asked    uint64
 	stored   map[uint64][]protocol.ModelSpec
@@ -76,7 +81,8 @@ func runWorld(t *testing.T, seed int64) *world {
 	}
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, living: map[string]*living{},
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
-		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}}
+		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{},
+		disk: disk{map[string]int{}, map[string]bool{}}}
 	w.step(Started{})
 	steps := 600
 	if seed%2 == 0 { // the faults end with loads under way
@@ -94,6 +100,8 @@ func runWorld(t *testing.T, seed int64) *world {
 			happen()
 		case i < 150 && w.rng.Intn(4) == 0:
 			w.load()
+		case w.rng.Intn(20) == 0:
+			w.edit()
 		case w.rng.Intn(12) == 0 && i < 400 || i == 5 || i == 420:
 			w.worker()
 		default:
@@ -247,7 +255,7 @@ func (w *world) checkStores(out Output) {
 		w.stored[s.Token] = s.Models
 		for _, worker := range w.m.sorted() {
 			for _, m := range s.Models {
-				if worker.serving() && !w.living[worker.id].holds(m.Name) {
+				if slices.Contains(w.m.loaders(), worker) && !w.living[worker.id].holds(m.Name) {
 					w.fail("%s is stored, and %s does not hold it", m.Name, worker.id)
 				}
 			}
@@ -307,8 +315,8 @@ func (w *world) react(out Output) {
 			w.fail("%s goes to the scheduler without profiles", j.ID)
 		}
 		for name := range w.kv {
-			if !w.living[j.ID].holds(name) {
-				w.fail("%s goes to the scheduler without %s", j.ID, name)
+			if l := w.living[j.ID]; l.life == j.Incarnation && !l.serves(name) && !j.Lacking(name) {
+				w.fail("%s goes to the scheduler with %s, and does not hold what was accepted", j.ID, name)
 			}
 		}
 	}

@@ -27,6 +27,13 @@ func (l *living) holds(name string) bool {
 	return ok
 }
 
+// serves reports whether it holds an accepted model just as it was accepted.
+func (l *living) serves(name string) bool {
+	accepted := l.world.m.models[name]
+	have := l.memory[name]
+	return have.Differs(&accepted) == ""
+}
+
 // worker lets something happen to one of the workers.
 func (w *world) worker() {
 	id := fmt.Sprintf("w%d", w.rng.Intn(3))
@@ -55,11 +62,18 @@ func (w *world) begin(id string) {
 	w.step(WorkerSeen{id, w.lives[id]})
 }
 
-// repair restarts the workers that were put out of service.
+// repair restarts the workers that had no memory for something.
 func (w *world) repair() {
 	for _, id := range sortedKeys(w.living) {
-		if seen := w.m.workers[id]; seen != nil && seen.dropped {
-			w.begin(id)
+		seen := w.m.workers[id]
+		if seen == nil || len(seen.out)+len(seen.queue) > 0 {
+			continue
+		}
+		for _, name := range sortedKeys(seen.lacks) {
+			if seen.lacks[name].Code == protocol.NoMemory {
+				w.begin(id)
+				break
+			}
 		}
 	}
 }
@@ -102,8 +116,45 @@ func (l *living) take(a protocol.Action) {
 	l.world.later(func() { l.execute(a) })
 }
 
+// disk is what a world's workers find: of each path the highest version, and on which
+// workers a version's files were changed where they lie.
+type disk struct {
+	highest map[string]int
+	spoiled map[string]bool
+}
+
+// edit adds a version to a path, or changes the files of the highest one on one worker.
+func (w *world) edit() {
+	path := fmt.Sprintf("zoo/m%d", w.rng.Intn(6))
+	if w.rng.Intn(2) == 0 {
+		w.disk.highest[path]++
+		return
+	}
+	w.disk.spoiled[fmt.Sprintf("w%d %s %d", w.rng.Intn(3), path, w.disk.highest[path]+1)] = true
+}
+
+// read returns what a worker finds for a load: what is pinned, or the highest version. A
+// pinned version is there for ever, but may have been changed.
+func (l *living) read(a *protocol.LoadSpec) (protocol.ModelSpec, protocol.Code) {
+	version := a.Version
+	if version == 0 {
+		version = l.world.disk.highest[a.Path] + 1
+	}
+	digest := fmt.Sprintf("%s.%d", a.Path, version)
+	if l.world.disk.spoiled[fmt.Sprintf("%s %s %d", l.id, a.Path, version)] {
+		digest += ".changed." + l.id
+	}
+	if a.Digest != "" && a.Digest != digest {
+		l.world.changed++
+		return protocol.ModelSpec{}, protocol.ModelChanged
+	}
+	s := spec(fmt.Sprintf("=%s#%s:%d:%d", a.Path, digest, version, a.MaxBatch))
+	return s, protocol.OK
+}
+
 func (l *living) execute(a protocol.Action) {
 	w, code := l.world, protocol.OK
+	var found protocol.ModelSpec
 	switch a.Kind {
 	case protocol.ClearCache:
 		w.cleared++
@@ -115,6 +166,9 @@ func (l *living) execute(a protocol.Action) {
 			delete(l.memory, name)
 		}
 	case protocol.LoadModelFromDisk:
+		if found, code = l.read(a.Load); a.Load.Compare || code != protocol.OK {
+			break
+		}
 		for _, name := range a.Load.Names {
 			if l.holds(name) && !l.silenced && w.living[l.id] == l {
 				w.fail("%s holds %s and is asked to load it once more, as #%d", l.id, name, a.ID)
@@ -125,8 +179,12 @@ func (l *living) execute(a protocol.Action) {
 		}
 	}
 	r := answer(l.id, a, code, "")
-	for _, s := range r.Loaded {
-		l.memory[s.Name] = s
+	for i := range r.Loaded {
+		found.Name = r.Loaded[i].Name
+		r.Loaded[i] = found
+		if !a.Load.Compare {
+			l.memory[found.Name] = found
+		}
 	}
 	l.answered[a.ID] = &r
 	l.tell(r)
@@ -167,8 +225,8 @@ func (w *world) checkLiving() {
 			w.fail("%s lives and has not joined the scheduler", id)
 		}
 		for name := range w.m.models {
-			if !l.holds(name) {
-				w.fail("%s does not hold %s", id, name)
+			if l.serves(name) == !seen.serves(name) {
+				w.fail("%s serves %s: %v, and lacks it: %v", id, name, l.serves(name), !seen.serves(name))
 			}
 		}
 	}
