@@ -58,6 +58,7 @@ type Scheduler struct {
 	Active  bool
 	Epoch   uint64
 	Workers int
+	Lacking int // models that workers do not serve, summed over workers
 	Stats   sched.Stats
 }
 

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"time"
 
 	"clockwork/pkg/core/estimate"
@@ -11,6 +12,16 @@ import (
 type costKey struct {
 	digest, backend, version string
 	kind                     int // index of the GPU type in engine.kinds
+}
+
+// gpuKind is a type of GPU under one version of its worker's backend: models are measured
+// for each.
+type gpuKind struct{ name, backend, version string }
+
+// specOf returns a model as GPUs of this kind run it.
+func (k *gpuKind) specOf(m protocol.ModelSpec) protocol.ModelSpec {
+	w := protocol.WorkerState{Backend: k.backend, BackendVersion: k.version}
+	return w.SpecOf(m)
 }
 
 // cost estimates the durations of one model on one type of GPU, from the profile at
@@ -129,13 +140,11 @@ func (c *cost) exec(size int) time.Duration { return c.at(size).Value() }
 func (c *cost) seed(size int) time.Duration { return c.profile.Interpolated(size, protocol.P99Of) }
 
 // kindOf returns the index of a GPU type. A new type extends the tables of all models.
-func (c *engine) kindOf(name string) int {
-	for i, k := range c.kinds {
-		if k == name {
-			return i
-		}
+func (c *engine) kindOf(kind gpuKind) int {
+	if i := slices.Index(c.kinds, kind); i >= 0 {
+		return i
 	}
-	c.kinds, c.ofKind = append(c.kinds, name), append(c.ofKind, 0)
+	c.kinds, c.ofKind = append(c.kinds, kind), append(c.ofKind, 0)
 	for _, m := range c.models {
 		m.costs = append(m.costs, c.costOf(m.spec, len(c.kinds)-1))
 		m.capable = append(m.capable, 0)
@@ -147,6 +156,7 @@ func (c *engine) kindOf(name string) int {
 // profiled they start with the slowest known profile. It returns nil for a model without
 // a complete profile, which is not served.
 func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
+	spec = c.kinds[kind].specOf(spec)
 	key := costKey{spec.Digest, spec.Backend, spec.BackendVersion, kind}
 	if known, ok := c.costs[key]; ok {
 		return known
@@ -157,7 +167,7 @@ func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
 		if !p.Matches(spec, p.GPUType) || !p.Complete(spec) {
 			continue
 		}
-		if p.GPUType == c.kinds[kind] {
+		if p.GPUType == c.kinds[kind].name {
 			best = p
 			break
 		}

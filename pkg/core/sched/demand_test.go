@@ -62,7 +62,7 @@ func TestWhatARequestAddsToTheDemand(t *testing.T) {
 		r := newRig(t, "faithful", defaultsWith(original), part{name: "a", load: 5, exec: []float64{10}})
 		r.core.now = instant(3)
 		m := r.core.models[0]
-		m.capable[r.core.kindOf("t4")]++ // as if there were a GPU
+		m.capable[r.core.kindOf(gpuKind{name: "t4"})]++ // as if there were a GPU
 		q := &request{model: m, arrived: r.core.now, deadline: r.core.now.Add(r.lanes().target(millis(c.slo)))}
 		m.put(q)
 		r.lanes().queued(q)

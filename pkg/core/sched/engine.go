@@ -34,9 +34,9 @@ type engine struct {
 	// tickets is the last number given by ticket.
 	tickets uint64
 
-	// kinds are the names of the GPU types. The index of a type stands for it in
-	// gpu.kind, model.costs and model.capable.
-	kinds []string
+	// kinds are the types of GPUs. The index of a type stands for it in gpu.kind,
+	// model.costs and model.capable.
+	kinds []gpuKind
 	// models are in the order of the state; names are the same by name. They do not
 	// change within an epoch.
 	models []*model
@@ -227,6 +227,29 @@ func (c *engine) adopt(profiles []protocol.Profile) {
 		}
 		if !slices.ContainsFunc(c.profiles[p.Digest], same) {
 			c.profiles[p.Digest] = append(c.profiles[p.Digest], p)
+			c.price(p.Digest)
+		}
+	}
+}
+
+// price gives the models of a digest the estimates that they lack.
+func (c *engine) price(digest string) {
+	for _, m := range c.models {
+		if m.spec.Digest != digest {
+			continue
+		}
+		for kind := range m.costs {
+			if m.costs[kind] != nil {
+				continue
+			}
+			if m.costs[kind] = c.costOf(m.spec, kind); m.costs[kind] == nil {
+				continue
+			}
+			for _, g := range c.gpus {
+				if g.kind == kind && c.capable(g, m) {
+					m.capable[kind]++
+				}
+			}
 		}
 	}
 }

@@ -28,6 +28,8 @@ type membership struct {
 	// health is what the last heartbeat of each followed worker said of its GPUs, if it
 	// said anything; told is what the core was told.
 	health, told map[string][]protocol.GPUBeat
+	// lacks are the models that each member does not serve.
+	lacks map[string][]protocol.Lack
 	// away maps each lost worker to the incarnation that was lost. The worker's next
 	// heartbeat removes it; if that has the same incarnation, the worker is queried, so
 	// that it can join again.
@@ -44,7 +46,7 @@ type clockSync struct{ incarnation, epoch uint64 }
 func newMembership() membership {
 	return membership{
 		joining: map[string]protocol.WorkerState{}, synced: map[string]clockSync{},
-		members: map[string]uint64{}, away: map[string]uint64{},
+		members: map[string]uint64{}, lacks: map[string][]protocol.Lack{}, away: map[string]uint64{},
 		health: map[string][]protocol.GPUBeat{}, told: map[string][]protocol.GPUBeat{},
 	}
 }
@@ -56,11 +58,17 @@ func (t *Term) announced(w protocol.WorkerState) {
 }
 
 // expect records that a worker joins once its clock is known. An incarnation that the
-// core has already is ignored. If the last heartbeat is of the recorded incarnation, no
-// other one replaces it, because announcements may arrive out of order.
+// core has already only changes what the worker serves. If the last heartbeat is of the
+// recorded incarnation, no other one replaces it, because announcements may arrive out of
+// order.
 func (t *Term) expect(w protocol.WorkerState) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
+		if !slices.EqualFunc(m.lacks[w.ID], w.Lacks, func(a, b protocol.Lack) bool { return a.Model == b.Model }) {
+			m.lacks[w.ID] = w.Lacks
+			w.Models = t.hosted(&w)
+			t.decide(&WorkerJoined{State: w})
+		}
 		return
 	}
 	believed := max(t.epoch, t.seen)
@@ -90,7 +98,8 @@ func (t *Term) admit() {
 		}
 		delete(m.joining, id)
 		m.members[id] = w.Incarnation
-		w.Models = t.models
+		m.lacks[id] = w.Lacks
+		w.Models = t.hosted(&w)
 		t.note(Note{Kind: NoteWorkerJoined, ID: id, Count: len(m.members)})
 		t.decide(&WorkerJoined{State: w})
 		delete(m.told, id)
@@ -101,6 +110,14 @@ func (t *Term) admit() {
 		t.out.Activated = true
 		t.note(Note{Kind: NoteActive, Count: len(m.members)})
 	}
+}
+
+// hosted returns the models of the epoch that a worker serves.
+func (t *Term) hosted(w *protocol.WorkerState) []protocol.ModelSpec {
+	if len(w.Lacks) == 0 {
+		return t.models
+	}
+	return slices.DeleteFunc(slices.Clone(t.models), func(m protocol.ModelSpec) bool { return w.Lacking(m.Name) })
 }
 
 // workerBeat takes a worker's heartbeat: another incarnation replaces the lost one, a
@@ -164,7 +181,27 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks
 		return
 	}
-	t.announced(*e.State)
+	w := *e.State
+	w.Lacks = t.lacksOf(&w)
+	t.announced(w)
+}
+
+// lacksOf returns the models of the epoch that a worker does not hold as they are served,
+// by its own word.
+func (t *Term) lacksOf(w *protocol.WorkerState) (lacks []protocol.Lack) {
+	holds := make(map[string]*protocol.ModelSpec, len(w.Models))
+	for i := range w.Models {
+		holds[w.Models[i].Name] = &w.Models[i]
+	}
+	for _, m := range t.models {
+		want, have := w.SpecOf(m), holds[m.Name]
+		if have == nil {
+			lacks = append(lacks, protocol.Lack{Model: m.Name, Code: protocol.UnknownModel})
+		} else if diff := have.Differs(&want); diff != "" {
+			lacks = append(lacks, protocol.Lack{Model: m.Name, Code: protocol.ModelChanged, Message: diff})
+		}
+	}
+	return lacks
 }
 
 // workerStops removes a stopping worker once it has finished its actions; it begins no
@@ -218,6 +255,7 @@ func (t *Term) removeWorker(h protocol.Heartbeat) bool {
 	}
 	delete(t.workers.members, h.ID)
 	delete(t.workers.told, h.ID)
+	delete(t.workers.lacks, h.ID)
 	t.decide(&WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 	return true
 }

@@ -111,7 +111,7 @@ func (in *instance) served(t *testing.T, policy string, config Config) served {
 		names = append(names, p.name)
 		in.takes[i] = nil
 		for n := 1; n <= 7; n++ {
-			in.takes[i] = append(in.takes[i], r.core.models[i].costs[r.core.kindOf("t4")].exec(r.core.models[i].spec.Fits(n)))
+			in.takes[i] = append(in.takes[i], r.core.models[i].costs[r.core.kindOf(gpuKind{name: "t4"})].exec(r.core.models[i].spec.Fits(n)))
 		}
 	}
 	r.join(0, "w", len(names), names...)

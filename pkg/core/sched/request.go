@@ -75,21 +75,28 @@ func (c *engine) admit(r *request) *protocol.Error {
 	return nil
 }
 
-// unservable returns why none of the live GPUs can ever serve the model. It returns nil if
-// that may change: if there is no GPU, or no worker has the model in host memory.
+// unservable returns why none of the live GPUs can serve the model. It returns nil if there
+// is no GPU.
 func (c *engine) unservable(m *model) *protocol.Error {
 	if m.capableGPUs() > 0 || len(c.gpus) == 0 {
 		return nil
 	}
-	most, total, down := 0, 0, 0
+	if len(m.replicas) == 0 && !slices.ContainsFunc(c.workers, func(w *worker) bool { return w.hosted[m.spec.Name] }) {
+		return protocol.Errorf(protocol.ModelUnavailable, "none of the %d workers that are there could load model %s", len(c.workers), m.spec.Name)
+	}
+	most, total, down, priced := 0, 0, 0, false
 	for _, g := range c.gpus {
 		if g.down && g.worker.hosted[m.spec.Name] {
 			down++
 		}
 		if m.costs[g.kind] == nil {
-			return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
+			continue
 		}
+		priced = true
 		most, total = max(most, g.total-g.foreign), max(total, g.total)
+	}
+	if !priced {
+		return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
 	}
 	if m.spec.Pages <= most {
 		if down > 0 {

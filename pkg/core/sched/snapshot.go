@@ -88,7 +88,7 @@ func (c *engine) Snapshot(s *Snapshot) {
 // the lane is free.
 func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	s := GPUSnapshot{
-		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind], Pages: g.total, Free: g.vacant() - g.promised,
+		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind].name, Pages: g.total, Free: g.vacant() - g.promised,
 		Turns: len(g.runQueue), Stalled: g.stalled, Pace: max(1, g.slowdown.factor),
 		To: g.worker.delay.toWorker.value(), Back: g.worker.delay.fromWorker.value(), ExecFree: g.free(c.now), LoadFree: c.now,
 	}

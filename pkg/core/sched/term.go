@@ -297,6 +297,14 @@ func (t *Term) Active() bool { return t.active }
 // Workers returns the number of members.
 func (t *Term) Workers() int { return len(t.workers.members) }
 
+// Lacking returns how many models the members do not serve, summed over them.
+func (t *Term) Lacking() (n int) {
+	for _, lacks := range t.workers.lacks { // map order does not matter: a sum
+		n += len(lacks)
+	}
+	return n
+}
+
 // Has reports whether this incarnation of a worker is a member.
 func (t *Term) Has(id string, incarnation uint64) bool {
 	member, has := t.workers.members[id]

@@ -16,7 +16,7 @@ import (
 // people's notes. The lease's epoch is 5. A worker is <id>#<incarnation>, a request
 // <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
 //
-//	start <models> <worker>[:<epoch it obeys>]...   models are letters
+//	start <models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
 //	announce <worker>     beat <worker> <clock epoch> [stopping <in flight> |
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	state-of <worker> [none]             what came of asking a worker
@@ -124,13 +124,17 @@ func (s *termStage) number(text string) uint64 {
 	return n
 }
 
-// worker reads <id>#<incarnation>[:<epoch>].
+// worker reads <id>#<incarnation>[:<epoch>][-<models it lacks>].
 func (s *termStage) worker(text string) protocol.WorkerState {
+	text, lacks, _ := strings.Cut(text, "-")
 	text, obeys, has := strings.Cut(text, ":")
 	id, incarnation, _ := strings.Cut(text, "#")
 	w := protocol.WorkerState{ID: id, Incarnation: s.number(incarnation)}
 	if has {
 		w.Epoch = s.number(obeys)
+	}
+	for _, name := range lacks {
+		w.Lacks = append(w.Lacks, protocol.Lack{Model: string(name), Code: protocol.ModelNotFound})
 	}
 	return w
 }
@@ -163,7 +167,9 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 	case "state-of":
 		w := s.worker(f[1])
 		answer := &WorkerAnswered{ID: w.ID, Incarnation: w.Incarnation}
-		if len(f) == 2 {
+		if len(f) == 2 { // it names what it holds
+			w.Models = s.term.hosted(&w)
+			w.Lacks = nil
 			answer.State = &w
 		}
 		return answer

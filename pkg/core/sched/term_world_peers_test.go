@@ -68,8 +68,35 @@ func (x *wWorker) restart(away time.Duration) {
 	})
 }
 
+// worldModels are the models of every epoch.
+var worldModels = []protocol.ModelSpec{{Name: "m", Digest: "m"}, {Name: "n", Digest: "n"}}
+
+// holds reports whether this life of a worker could load a model.
+func (x *wWorker) holds(model string) bool {
+	return model == "m" || (x.incarnation+uint64(x.id[1]))%3 > 0
+}
+
+// state is what the worker says of itself.
 func (x *wWorker) state() protocol.WorkerState {
-	return protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.obeys}
+	state := protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.obeys}
+	for _, m := range worldModels {
+		if x.holds(m.Name) {
+			state.Models = append(state.Models, m)
+		}
+	}
+	return state
+}
+
+// announced is what the controller says of the worker.
+func (x *wWorker) announced() protocol.WorkerState {
+	state := x.state()
+	state.Models = nil
+	for _, m := range worldModels {
+		if !x.holds(m.Name) {
+			state.Lacks = append(state.Lacks, protocol.Lack{Model: m.Name, Code: protocol.ModelNotFound})
+		}
+	}
+	return state
 }
 
 func (x *wWorker) beat() {
@@ -153,7 +180,7 @@ func (c *wController) workerBeat(h protocol.Heartbeat, x *wWorker) {
 	}
 	c.watch.Beat(h)
 	if c.states[h.ID].Incarnation < h.Incarnation && x.incarnation == h.Incarnation {
-		c.states[h.ID] = x.state()
+		c.states[h.ID] = x.announced()
 	}
 }
 
@@ -163,7 +190,7 @@ func (c *wController) schedulerBeat(h protocol.Heartbeat) {
 		return
 	}
 	c.ready[s] = h.Epoch
-	state := protocol.ClockworkState{Models: []protocol.ModelSpec{{Name: "m"}}}
+	state := protocol.ClockworkState{Models: worldModels}
 	for _, id := range []string{"w0", "w1", "w2"} {
 		if w, has := c.states[id]; has {
 			state.Workers = append(state.Workers, w)

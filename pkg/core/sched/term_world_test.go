@@ -384,6 +384,12 @@ func (s *wScheduler) checkCore(e Event) {
 		if s.core.twice {
 			w.broken("G7: %s#%d joins twice", e.State.ID, e.State.Incarnation)
 		}
+		for _, m := range worldModels {
+			_, given := e.State.Holds(m.Name)
+			if x := w.workers[e.State.ID[1]-'0']; x.incarnation == e.State.Incarnation && given != x.holds(m.Name) {
+				w.broken("G7: %s#%d serves %s: %v, and holds it: %v", e.State.ID, e.State.Incarnation, m.Name, given, !given)
+			}
+		}
 		if s.term.Active() {
 			w.happened.lateJoins++
 		}

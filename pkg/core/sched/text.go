@@ -11,7 +11,7 @@ func (c *engine) String() string {
 	s := c.Stats()
 	fmt.Fprintf(&b, "%v epoch %d: %d queued, %d in flight\n", c.now, c.epoch, s.Queued, s.InFlight)
 	for _, g := range c.gpus {
-		fmt.Fprintf(&b, "%s#%d gpu %d %s: %d+%d of %d pages", g.worker.id, g.worker.incarnation, g.id, c.kinds[g.kind], g.allocated, g.promised, g.total)
+		fmt.Fprintf(&b, "%s#%d gpu %d %s: %d+%d of %d pages", g.worker.id, g.worker.incarnation, g.id, c.kinds[g.kind].name, g.allocated, g.promised, g.total)
 		if g.foreign > 0 {
 			fmt.Fprintf(&b, ", %d foreign", g.foreign)
 		}

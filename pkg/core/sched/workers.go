@@ -32,7 +32,7 @@ func (c *engine) join(w protocol.WorkerState) {
 		if !slices.ContainsFunc(joined.gpus, same) {
 			states = append(states, state)
 			g := &gpu{
-				worker: joined, id: state.ID, kind: c.kindOf(state.Type),
+				worker: joined, id: state.ID, kind: c.kindOf(gpuKind{state.Type, w.Backend, w.BackendVersion}),
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
 			g.nextSlotTimer.Of.gpu = g

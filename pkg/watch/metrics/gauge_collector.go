@@ -194,6 +194,7 @@ var (
 	active    = gauge("scheduler_active", "1 if the scheduler has been activated and serves, 0 if it stands by.")
 	epoch     = gauge("scheduler_epoch", "The scheduler's epoch, 0 if it stands by.")
 	workers   = gauge("scheduler_workers", "Workers that the scheduler plans with.")
+	lacking   = gauge("scheduler_models_lacking", "Models that workers do not serve because they could not load or measure them, summed over workers.")
 	waiting   = gauge("scheduler_requests", "Requests that the scheduler has: queued ones have no action, those in flight have one.", "state")
 	submitted = count("scheduler_submitted_total", "Requests that front doors submitted to this term of the scheduler.")
 	ended     = count("scheduler_requests_total", "Requests that the scheduler is done with, by how.", "outcome")
@@ -206,6 +207,7 @@ func (to sink) scheduler(s *watch.Scheduler) {
 	to.put(active, truth(s.Active))
 	to.put(epoch, float64(s.Epoch))
 	to.put(workers, float64(s.Workers))
+	to.put(lacking, float64(s.Lacking))
 	n := &s.Stats
 	to.put(waiting, float64(n.Queued), "queued")
 	to.put(waiting, float64(n.InFlight), "in_flight")

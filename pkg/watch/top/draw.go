@@ -107,6 +107,9 @@ func (d *drawing) stack() {
 	if sum.FrontDoors > 0 {
 		l.say(plain, many(sum.Workers, "worker"))
 	}
+	if sum.Lacking > 0 {
+		l.say(yellow, many(sum.Lacking, "model")+" missing on workers")
+	}
 	if d.view.Paused {
 		l.say(yellow, "PAUSED")
 	}

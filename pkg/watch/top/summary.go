@@ -21,6 +21,7 @@ type Summary struct {
 	Standby    int       `json:"schedulers_standby"`
 	Workers    int       `json:"workers"`
 	ModelCount int       `json:"models_loaded"`
+	Lacking    int       `json:"models_lacking,omitempty"` // models that workers do not serve, summed over workers
 
 	RatePerS   float64 `json:"rate_per_s"` // of all requests but the wrong ones
 	MissedPerS float64 `json:"missed_per_s"`
@@ -101,7 +102,7 @@ func (s *State) sumSchedulers(sum *Summary) (copies map[string]int, lanes map[gp
 		if copies != nil && f.Epoch < sum.Epoch {
 			continue // a scheduler that has been replaced
 		}
-		sum.Epoch, copies = f.Epoch, f.Copies
+		sum.Epoch, sum.Lacking, copies = f.Epoch, f.Lacking, f.Copies
 		sum.ExecOverMS, sum.ExecUnderMS = protocol.Milliseconds(f.ExecOver.Quantile(0.99)), protocol.Milliseconds(f.ExecUnder.Quantile(0.99))
 		sum.LoadOverMS, sum.LoadUnderMS = protocol.Milliseconds(f.LoadOver.Quantile(0.99)), protocol.Milliseconds(f.LoadUnder.Quantile(0.99))
 		for _, l := range f.Lanes {
