@@ -136,7 +136,11 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 	if reply.Held {
 		verb = "already held"
 	}
-	fmt.Fprintf(w, "%s %s\n", verb, cli.CopiesText(reply.Models))
+	version := ""
+	if reply.Version > 0 {
+		version = fmt.Sprintf(", version %d", reply.Version)
+	}
+	fmt.Fprintf(w, "%s %s%s\n", verb, cli.CopiesText(reply.Models), version)
 	for _, in := range reply.Inputs {
 		fmt.Fprintf(w, "  input   %s\n", in)
 	}
@@ -144,4 +148,10 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 		fmt.Fprintf(w, "  output  %s\n", out)
 	}
 	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, cli.Count(reply.Pages, "page"))
+	for _, c := range reply.Changed {
+		fmt.Fprintf(w, "  NOT what is at the path now, on worker %s: %s: %s\n", c.Worker, c.Code, c.Message)
+	}
+	if len(reply.Changed) > 0 {
+		fmt.Fprintln(w, "  What was loaded first is served on; --name NAME loads what is there now beside it.")
+	}
 }

@@ -20,6 +20,16 @@ loaded 2 copies: m-1 to m-2
   batches [1 2]
   weights 7 pages a copy
 `, out.String())
+	out.Reset()
+	printLoad(&out, &protocol.LoadReply{Models: []string{"m"}, Version: 3, Held: true, BatchSizes: []int{1}, Pages: 1,
+		Changed: []protocol.WorkerError{{Worker: "w1", Code: protocol.ModelChanged, Message: "at the path is m/4 now"}}})
+	command.Printed(t, `
+already held m, version 3
+  batches [1]
+  weights 1 page a copy
+  NOT what is at the path now, on worker w1: MODEL_CHANGED: at the path is m/4 now
+  What was loaded first is served on; --name NAME loads what is there now beside it.
+`, out.String())
 }
 
 func TestLoadWaitsUntilTheStackServes(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"clockwork/cmd/clockwork/ask"
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
@@ -55,7 +56,23 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
 	}
-	return printTypes(w, s.Workers)
+	if err := printTypes(w, s.Workers); err != nil {
+		return err
+	}
+	return printLacks(w, s.Workers)
+}
+
+// printLacks prints what workers do not serve, with the first reason of each.
+func printLacks(w io.Writer, workers []protocol.WorkerState) error {
+	for _, worker := range workers {
+		if len(worker.Lacks) == 0 {
+			continue
+		}
+		first := worker.Lacks[0]
+		fmt.Fprintf(w, "%s serves without %s (clockwork ls names them): %s: %s\n", worker.ID, cli.Count(len(worker.Lacks), "model"),
+			first.Model, ask.LackText(first.Code, first.Message))
+	}
+	return nil
 }
 
 // printTypes prints the types of the GPUs, each once: the names are long.

@@ -17,7 +17,7 @@ func TestStateTable(t *testing.T) {
 		Workers: []protocol.WorkerState{{ID: "w1", Backend: "onnx", PageSize: 16 << 20, GPUs: []protocol.GPUState{
 			{ID: 0, Type: "cpu", PagesTotal: 32, PagesUsed: 1, Models: []string{"ocr_rec"}},
 			{ID: 1, Type: "cpu", PagesTotal: 32},
-		}}},
+		}, Lacks: []protocol.Lack{{Model: "voice", Code: protocol.ModelNotFound}, {Model: "x"}}}},
 	}
 	var out strings.Builder
 	if err := printState(&out, 0, s, now); err != nil {
@@ -34,6 +34,7 @@ w1      onnx       0   1/32  ocr_rec
                    1   0/32  -
 
 2 GPUs of type cpu, pages of 16.0 MiB
+w1 serves without 2 models (clockwork ls names them): voice: MODEL_NOT_FOUND: There is no model at this path.
 `, out.String())
 }
 

@@ -54,7 +54,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, w := range out.JoinWorkers {
 		l.work.Start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
 		lean := w
-		lean.Models = nil // all workers hold every model; the profiles stay
+		lean.Models = nil // all workers hold every model but those in Lacks; the profiles stay
 		told := l.announcing.begin(ctx, w.ID)
 		l.work.Start(func() { l.announce(told, lean) })
 	}
@@ -86,8 +86,14 @@ func (l *leader) note(e protocol.Event) {
 		l.bus.Log.Info("stage", "stage", e.Stage)
 	case protocol.EventLoad:
 		l.bus.Log.Info("load answered", "path", e.Path, "model", e.Model, "copies", e.Total, "code", e.Code, "message", e.Message)
+		if e.Code == protocol.OK && e.Message != "" {
+			l.bus.Log.Warn("something else is at the path of held models now; they stay what they were", "path", e.Path, "message", e.Message)
+		}
 	case protocol.EventQuarantine:
 		l.bus.Log.Warn("model quarantined", "model", e.Model, "why", e.Message)
+	case protocol.EventModelMissing:
+		l.bus.Log.Warn("a worker serves without a model that it could not load as it was loaded first",
+			"worker", e.Worker, "model", e.Model, "models", e.Total, "code", e.Code, "message", e.Message)
 	case protocol.EventWorkerJoined:
 		l.bus.Log.Info("worker joined", "worker", e.Worker)
 	case protocol.EventWorkerLost:
@@ -103,8 +109,8 @@ func (l *leader) logged(what string, err error) {
 }
 
 // withoutModels leaves out the models and profiles of the workers: all of them
-// hold every model of the epoch, and the scheduler and the profiler rely on
-// that.
+// hold every model of the epoch but those that they lack, and the scheduler and
+// the profiler rely on that.
 func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 	lean := make([]protocol.WorkerState, len(workers))
 	for i, w := range workers {

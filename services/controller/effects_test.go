@@ -151,7 +151,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	if j.ID != "w2" || len(j.Profiles) != 1 || j.Profiles[0].GPUType != "k80" {
 		t.Errorf("join of %s with %+v", j.ID, j.Profiles)
 	}
-	// Another type, on which the model fails: its worker stays out.
+	// Another type, on which the model fails: its worker serves what else there is.
 	bustest.StartWorker(t, s.bus, "w3", "p4")
 	s.event(protocol.EventWorkerLost)
 	bad := bustest.Next(t, "a job", s.jobs)
@@ -159,11 +159,20 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&failed)); err != nil {
 		t.Fatal(err)
 	}
-	if e := s.event(protocol.EventWorkerLost); e.Worker != "w3" || !strings.Contains(e.Message, "it burns") {
+	if e := s.event(protocol.EventModelMissing); e.Worker != "w3" || e.Model != "a" || !strings.Contains(e.Message, "it burns") {
 		t.Errorf("%+v", e)
 	}
-	if v := s.view(); v.Models[0].Quarantined != "" {
-		t.Errorf("the model quarantined: %s", v.Models[0].Quarantined)
+	if j := bustest.Next(t, "the join", s.joins); j.ID != "w3" || !j.Lacking("a") {
+		t.Errorf("join of %+v", j)
+	}
+	v := s.view()
+	if m := v.Models[0]; m.Quarantined != "" || len(m.Lacking) != 1 || m.Lacking[0].Worker != "w3" {
+		t.Errorf("the model quarantined: %s, lacking on %+v", m.Quarantined, m.Lacking)
+	}
+	for _, w := range v.Workers {
+		if w.Lacking("a") != (w.ID == "w3") {
+			t.Errorf("state shows of %s that it lacks %+v", w.ID, w.Lacks)
+		}
 	}
 }
 

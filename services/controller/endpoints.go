@@ -198,7 +198,9 @@ func (l *leader) queryWorkers(ctx context.Context, workers []protocol.WorkerStat
 		asking.Go(func() {
 			r, err := l.caller.Do(ctx, w.ID, protocol.Action{Kind: protocol.GetWorkerState, Latest: protocol.Never})
 			if err == nil && r.State != nil {
+				lacks := w.Lacks // which the worker does not know
 				states[i] = *r.State
+				states[i].Lacks = lacks
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package ask
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"clockwork/pkg/protocol"
@@ -26,9 +27,18 @@ func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
 	if byType {
 		columns = append(columns[:len(columns):len(columns)], terminal.Column{Title: "GPU type"})
 	}
+	versions := slices.ContainsFunc(models, func(m protocol.ModelState) bool { return m.Version > 0 })
+	if versions {
+		columns = slices.Insert(slices.Clone(columns), 1, terminal.Column{Title: "version", Right: true, Drop: 5})
+	}
 	var rows [][]string
 	for _, m := range models {
-		rows = append(rows, modelRows(m, byType)...)
+		for i, row := range modelRows(m, byType) {
+			if versions {
+				row = slices.Insert(row, 1, versionText(m.Version, i))
+			}
+			rows = append(rows, row)
+		}
 	}
 	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
@@ -38,7 +48,34 @@ func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
 			fmt.Fprintf(w, "%s is not served: %s\n", m.Name, m.Quarantined)
 		}
 	}
+	return printLacking(w, models)
+}
+
+// maxLacking bounds the lines about models that workers lack.
+const maxLacking = 20
+
+// printLacking prints which workers do not serve a model that others may serve.
+func printLacking(w io.Writer, models []protocol.ModelState) error {
+	total := 0
+	for _, m := range models {
+		for _, why := range m.Lacking {
+			if total++; total <= maxLacking {
+				fmt.Fprintf(w, "%s is not served by worker %s: %s\n", m.Name, why.Worker, LackText(why.Code, why.Message))
+			}
+		}
+	}
+	if total > maxLacking {
+		fmt.Fprintf(w, "and %d more such; --json names all\n", total-maxLacking)
+	}
 	return nil
+}
+
+// LackText says why a worker does not serve a model.
+func LackText(code protocol.Code, message string) string {
+	if message == "" {
+		message = code.Row().Sentence
+	}
+	return string(code) + ": " + message
 }
 
 func gpuTypes(models []protocol.ModelState) int {
@@ -75,6 +112,17 @@ func modelRows(m protocol.ModelState, byType bool) [][]string {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// versionText is a model's version in the first of its rows.
+func versionText(version, row int) string {
+	switch {
+	case row > 0:
+		return ""
+	case version == 0:
+		return "-"
+	}
+	return strconv.Itoa(version)
 }
 
 func median(m protocol.Measurement) string {

@@ -57,6 +57,32 @@ ocr_rec  FP32[3,48,192]  10.0 MiB      1    1-8  1.20 ms  12.0 ms  cpu
 `, out.String())
 }
 
+func TestModelsTableNamesVersionsAndWorkersWithoutThem(t *testing.T) {
+	list := models()
+	list[0].Version = 3
+	list[0].Profile = append(list[0].Profile, profiled("v100", time.Millisecond, 3*time.Millisecond))
+	list[1].Lacking = []protocol.WorkerError{{Worker: "w1", Code: protocol.ModelNotFound},
+		{Worker: "w2", Code: protocol.ModelChanged, Message: "voice/1 is 0123 now, 4567 was loaded"}}
+	var out strings.Builder
+	if err := PrintModels(&out, 0, list); err != nil {
+		t.Fatal(err)
+	}
+	command.Printed(t, `
+model    version  input            weights  pages  batch     load    infer  GPU type
+ocr_rec        3  FP32[3,48,192]  10.0 MiB      1    1-8  1.20 ms  12.0 ms  cpu
+                                                          1.00 ms  3.00 ms  v100
+voice          -  2 inputs           900 B      1      1        -        -
+voice is not served: its profile is zero
+voice is not served by worker w1: MODEL_NOT_FOUND: There is no model at this path.
+voice is not served by worker w2: MODEL_CHANGED: voice/1 is 0123 now, 4567 was loaded
+`, out.String())
+	list[1].Lacking = make([]protocol.WorkerError, maxLacking+7)
+	out.Reset()
+	if err := PrintModels(&out, 0, list); err != nil || !strings.Contains(out.String(), "and 7 more such") || strings.Count(out.String(), "\n") > 30 {
+		t.Errorf("%v, %s", err, out.String())
+	}
+}
+
 func TestNoModelsSaysHowToLoadOne(t *testing.T) {
 	var out strings.Builder
 	if err := PrintModels(&out, 0, nil); err != nil || !strings.Contains(out.String(), "clockwork load") {

@@ -3,6 +3,8 @@ package bus
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +28,7 @@ var ErrConflict = errors.New("the state was changed by somebody else")
 //	worker.<id>                  protocol.WorkerState
 //	model.<name>                 protocol.ModelSpec, and its load
 //	quarantine.<name>            {"model": ..., "reason": ...}
-//	profile.<digest>.<gpu type>  protocol.Profile
+//	profile.<digest>.<gpu type>=<backend>  protocol.Profile
 //
 // Values are JSON, so that an operator can read them. Every write is a compare-and-swap.
 // Methods may be called from any goroutine.
@@ -167,7 +169,7 @@ func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
 
 // PutProfile stores a profile under its key.
 func (s *State) PutProfile(ctx context.Context, p protocol.Profile) error {
-	return s.put(ctx, profileKey(p.Digest, p.GPUType), p)
+	return s.put(ctx, profileKey(&p), p)
 }
 
 // PutWorker stores a worker's state.
@@ -186,17 +188,20 @@ func (s *State) DropWorker(ctx context.Context, id string) error {
 	return s.drop(ctx, "worker."+id)
 }
 
-// Profile reads the profile of a digest on a type of GPU.
-func (s *State) Profile(ctx context.Context, digest, gpuType string) (protocol.Profile, bool, error) {
-	var p protocol.Profile
-	r, found, err := s.get(ctx, profileKey(digest, gpuType))
-	if err != nil || !found {
-		return p, false, wrapped("read profile", err)
+// Profile reads the profile with the same key as like: digest, backend and its version, type
+// of GPU.
+func (s *State) Profile(ctx context.Context, like protocol.Profile) (protocol.Profile, bool, error) {
+	for _, key := range []string{profileKey(&like), firstProfileKey(&like)} {
+		r, found, err := s.get(ctx, key)
+		if err != nil {
+			return protocol.Profile{}, false, wrapped("read profile", err)
+		}
+		var p protocol.Profile
+		if found && decodeStored(r.data, &p) == nil && p.SameKey(like) { // otherwise it is measured again
+			return p, true, nil
+		}
 	}
-	if decodeStored(r.data, &p) != nil {
-		return protocol.Profile{}, false, nil // it is measured again
-	}
-	return p, true, nil
+	return protocol.Profile{}, false, nil
 }
 
 // Models returns every model whose load is complete, and in torn the names of models
@@ -323,7 +328,16 @@ func decodeStored(value []byte, into any) error {
 	return nil
 }
 
-func profileKey(digest, gpuType string) string { return "profile." + digest + "." + gpuType }
+// profileKey returns the key of a profile. Profiles of different backends, or versions of
+// one, are kept beside each other: no name of a GPU type holds a "=".
+func profileKey(p *protocol.Profile) string {
+	backend := sha256.Sum256([]byte(p.Backend + "\x00" + p.BackendVersion))
+	return firstProfileKey(p) + "=" + hex.EncodeToString(backend[:8])
+}
+
+// firstProfileKey is the key under which profiles were stored first, of whatever backend was
+// the last; such ones are still read.
+func firstProfileKey(p *protocol.Profile) string { return "profile." + p.Digest + "." + p.GPUType }
 
 // casAttempts bounds how often a write is repeated after a conflict.
 const casAttempts = 5
