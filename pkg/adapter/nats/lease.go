@@ -202,18 +202,45 @@ func (l *Lease) renew() bool {
 		return true
 	}
 	l.bus.Log.Debug("lease not renewed", "lease", l.key, "error", err)
+	found := l.look(ctx)
+	if found != expired {
+		return found != taken
+	}
+	revision, err = l.kv.Create(ctx, l.key, l.holder)
+	if err == nil {
+		l.revision = revision
+		return true
+	}
+	// That the key exists does not mean that another process holds it: an earlier
+	// renewal may have arrived only now, or the marker of the expired lease may have
+	// expired meanwhile.
+	l.bus.Log.Debug("expired lease not renewed", "lease", l.key, "error", err)
+	return l.look(ctx) != taken
+}
+
+// holding is what the store says about a lease.
+type holding int
+
+// The store does not answer; the lease is this process'; nobody has it; another process
+// has it.
+const (
+	unknown holding = iota
+	own
+	expired
+	taken
+)
+
+// look reads who has the lease, and its revision if that is this process.
+func (l *Lease) look(ctx context.Context) holding {
 	entry, err := l.kv.Get(ctx, l.key)
 	switch {
-	case err == nil && string(entry.Value()) == string(l.holder):
-		l.revision = entry.Revision() // the renewal did arrive
-	case err == nil:
-		return false
-	case errors.Is(err, jetstream.ErrKeyNotFound): // expired, and no process has taken it
-		if revision, err := l.kv.Create(ctx, l.key, l.holder); err == nil {
-			l.revision = revision
-		} else if errors.Is(err, jetstream.ErrKeyExists) {
-			return false
-		}
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return expired
+	case err != nil:
+		return unknown
+	case string(entry.Value()) != string(l.holder):
+		return taken
 	}
-	return true
+	l.revision = entry.Revision()
+	return own
 }
