@@ -46,6 +46,10 @@ matrix: ## Run every cell of the kill matrix RUNS times (each 6 min), and write 
 scale: ## Measure what three more workers add to one under full load (1 min)
 	$(GO) test -v -count=1 -run TestScaleOneToFour ./integration -scale
 
+.PHONY: starts
+starts: ## Kill a stack and start it again on what it kept, 200 times (10 min)
+	$(GO) test -v -count=1 -timeout 1h -run TestWhatAProcessLeft ./integration -starts 200
+
 .PHONY: soak
 soak: ## Serve half load for SOAK, and compare the memory of each process
 	$(GO) test -v -count=1 -timeout 3h -run TestSoak ./integration -soak $(SOAK)
