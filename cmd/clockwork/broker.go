@@ -40,11 +40,18 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 		ctx, cancel = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	}
 	defer cancel()
+	keeper, err := s.Keeper(con.Log)
+	if err != nil {
+		s.Stop()
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- keeper.Run(ctx) }()
 	for {
 		select {
-		case <-ctx.Done():
+		case err := <-failed: // nil once ctx has ended
 			s.Stop()
-			return nil
+			return err
 		case <-again:
 			s.ReadAgain(con, k.Open)
 		}

@@ -119,10 +119,12 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, cli.Count(len(state.Workers), "worker")), 0}, nil
 }
 
-// unserved returns why the stack could not run a request, "" if it could, or if all that
-// is missing are models.
+// unserved returns why the stack cannot do its work, "" if it can, or if all that is
+// missing are models.
 func unserved(s *protocol.StackState) string {
 	switch {
+	case s.StoreFault != "":
+		return s.StoreFault
 	case len(s.Workers) == 0:
 		return "no worker is connected"
 	case s.Stage == protocol.Active && s.Epoch == 0:

@@ -30,6 +30,9 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if text := schedulerText(s); text != "" {
 		fmt.Fprintf(w, "serving  %s\n", text)
 	}
+	if s.StoreFault != "" {
+		fmt.Fprintf(w, "store    out of order: %s\n", s.StoreFault)
+	}
 	if s.Buffered > 0 {
 		fmt.Fprintf(w, "waiting  %s for activation\n", cli.Count(s.Buffered, "request"))
 	}

@@ -112,8 +112,11 @@ type StackState struct {
 	// GPUsServing is how many GPUs take the active scheduler's work: a worker that does
 	// not hold the models is not in service, nor is a GPU that hangs. A stack in stage
 	// ACTIVE without any serves nothing.
-	GPUsServing int   `json:"gpus_serving"`
-	PageSize    int64 `json:"page_size"`
+	GPUsServing int `json:"gpus_serving"`
+	// StoreFault says why the stack's state cannot be kept, "" if it can: then loaded
+	// models are served, and nothing else works.
+	StoreFault string `json:"store_fault,omitempty"`
+	PageSize   int64  `json:"page_size"`
 	// CountdownMS is the time left until loading ends, nil without a countdown.
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.

@@ -90,6 +90,14 @@ func (h *Hub) Register(s Source) (take func()) {
 	}
 }
 
+// Starting registers a service that is not ready yet: it waits for the broker, or for what
+// it keeps there. The returned function removes it.
+func (h *Hub) Starting(kind protocol.ServiceKind, name string) (started func()) {
+	return h.Register(Source{Service: kind, Name: name, Ready: func() string {
+		return "it has not started yet: it waits for the broker, or for what it keeps there; its log says more"
+	}})
+}
+
 // Stopping makes every source unready: the process stops soon, and requests should go
 // elsewhere.
 func (h *Hub) Stopping() {

@@ -13,6 +13,7 @@ import (
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
 	"clockwork/services/host"
 )
@@ -38,6 +39,8 @@ func New(config Config, broker bus.Config) (*Service, error) {
 
 // Run serves until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	started := s.config.Telemetry.Starting(protocol.Controller, "")
+	defer started()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -56,6 +59,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer door.Stop()
+	started()
+	defer s.config.Telemetry.Register(watch.Source{Service: protocol.Controller, Name: door.Name(), Ready: b.Unready})()
 	host, _ := os.Hostname() // for display only
 	unreadable := ""
 	for ctx.Err() == nil {

@@ -183,6 +183,9 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they are in s.Models
 	}
 	s.Epoch, s.GPUsServing, s.Scheduler = l.door.Scheduler()
+	if fault := l.storeFault.Load(); fault != nil {
+		s.StoreFault = *fault
+	}
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -49,6 +50,9 @@ type leader struct {
 	mu        sync.Mutex
 	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
+
+	// storeFault is why the state cannot be kept, nil if it can; the watchdog sets it.
+	storeFault atomic.Pointer[string]
 
 	// answering holds a slot per ls or state request being answered.
 	answering chan struct{}

@@ -55,10 +55,13 @@ func (g *storeWatchdog) run(ctx context.Context) {
 func (g *storeWatchdog) note(err error) {
 	switch {
 	case err != nil && !g.away:
-		g.l.bus.Log.Warn("state store not reached: loaded models are served, but loads are refused, "+
+		text := err.Error()
+		g.l.storeFault.Store(&text)
+		g.l.bus.Log.Warn("state store out of order: loaded models are served, but loads are refused, "+
 			"requests cannot wait for activation, and a controller that restarts waits for the store", "error", err)
 	case err == nil && g.away:
-		g.l.bus.Log.Info("state store reached again")
+		g.l.storeFault.Store(nil)
+		g.l.bus.Log.Warn("state store in order again")
 	}
 	g.away = err != nil
 }
@@ -66,6 +69,9 @@ func (g *storeWatchdog) note(err error) {
 func (g *storeWatchdog) look(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
+	if err := g.l.bus.StoreFault(); err != nil {
+		return err // reads succeed also where nothing can be written
+	}
 	if err := g.l.bus.OpenLeases(ctx); err != nil {
 		return err
 	}

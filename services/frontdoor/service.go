@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
 	"clockwork/services/host"
 )
 
@@ -31,6 +32,8 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 
 // Run serves until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
+	defer started()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -49,6 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.Stop()
+	started()
 	<-ctx.Done()
 	return nil
 }

@@ -88,6 +88,9 @@ func New(config Config, broker bus.Config) (*Service, error) {
 
 // Run serves until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	name := protocol.DoorName(s.id)
+	started := s.config.Telemetry.Starting(protocol.Profiler, name)
+	defer started()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -98,10 +101,10 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	host, _ := os.Hostname() // for display only
-	name := protocol.DoorName(s.id)
 	s.heartbeats = b.StartHeartbeats(protocol.Profiler, name, s.heartbeat)
 	defer s.heartbeats.Stop()
-	defer s.config.Telemetry.Register(watch.Source{Service: protocol.Profiler, Name: name, Ready: b.Unreachable, Bus: b.Gauges})()
+	started()
+	defer s.config.Telemetry.Register(watch.Source{Service: protocol.Profiler, Name: name, Ready: b.Unready, Bus: b.Gauges})()
 	for ctx.Err() == nil {
 		lease, err := b.Campaign(ctx, "profiler", bus.Candidate{Kind: protocol.Profiler, ID: name, Host: host})
 		if err != nil {

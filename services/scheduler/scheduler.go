@@ -61,6 +61,8 @@ func New(config Config, broker bus.Config) (*Service, error) {
 
 // Run runs terms until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	started := s.config.Telemetry.Starting(protocol.Scheduler, protocol.DoorName(s.id))
+	defer started()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -70,6 +72,7 @@ func (s *Service) Run(ctx context.Context) error {
 	name := protocol.DoorName(s.id)
 	heartbeats := b.StartHeartbeats(protocol.Scheduler, name, s.heartbeat)
 	defer heartbeats.Stop()
+	started()
 	defer s.config.Telemetry.Register(s.source(b))()
 	others, err := b.OnHeartbeats(protocol.Scheduler, s.onScheduler)
 	if err != nil {

@@ -67,7 +67,7 @@ func TestTheEpochIsAboveWhatWorkersObey(t *testing.T) {
 	d := newDoor(t)
 	w := bustest.StartWorker(t, d.bus, "w1", "t4")
 	w.Hold(models()...)
-	const seen = 1 << 40 // the store was lost; its revisions begin anew
+	const seen = 1 << 30 // the store was lost; its revisions begin anew
 	s, _ := d.scheduler("simple", protocol.SchedulerReady)
 	state := protocol.ClockworkState{PageSize: 1 << 20, Models: models(), Profiles: profiles("t4"), Workers: []protocol.WorkerState{lean(w)}}
 	state.Workers[0].Epoch = seen

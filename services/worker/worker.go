@@ -20,6 +20,7 @@ import (
 	"go.uber.org/fx"
 
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
 	"clockwork/services/host"
 )
 
@@ -59,6 +60,8 @@ const nameWait = 6 * time.Second
 
 // Run serves until ctx ends, or until another worker holds the name or a device.
 func (s *Service) Run(ctx context.Context) error {
+	started := s.config.Telemetry.Starting(protocol.Worker, s.config.Name)
+	defer started()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -82,6 +85,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := a.start(); err != nil {
 		return errors.Join(err, a.stop())
 	}
+	started()
 	var lost error
 	select {
 	case <-ctx.Done():

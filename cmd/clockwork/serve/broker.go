@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -73,6 +74,12 @@ type Broker struct {
 	unlock func()
 }
 
+// Keeper returns what watches the broker's store.
+func (b *Broker) Keeper(log *slog.Logger) (*bus.StoreKeeper, error) {
+	return bus.NewStoreKeeper(b.Server, b.config, log)
+}
+
+// Stop stops the broker.
 func (b *Broker) Stop() {
 	bus.StopServer(b.Server)
 	b.unlock()

@@ -17,6 +17,7 @@ import (
 	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
+	"clockwork/services/host"
 	"clockwork/services/profiler"
 	"clockwork/services/worker"
 )
@@ -125,7 +126,14 @@ func (s *Stack) open(c *cli.Flags, con *cli.Console, listen, data string, open b
 // Start runs the services.
 func (s *Stack) Start(c *cli.Flags, con *cli.Console, parts fx.Option) (err error) {
 	reach := bus.Config{InProcess: s.Broker.Server, Prefix: c.Prefix, Log: con.Log}
-	s.App, err = startApp(con.Log, fx.Supply(reach), parts)
+	s.App, err = startApp(con.Log, fx.Supply(reach), parts, fx.Invoke(
+		func(lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) error {
+			keeper, err := s.Broker.Keeper(log)
+			if err == nil {
+				host.Attach("broker", keeper, lifecycle, shutdown, log)
+			}
+			return err
+		}))
 	return err
 }
 

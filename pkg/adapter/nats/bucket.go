@@ -174,5 +174,9 @@ func (b *Bus) notReady(tried int, what string, err error) {
 	if tried == 20 {
 		level = slog.LevelWarn
 	}
-	b.Log.Log(context.Background(), level, "the broker's store is not ready", "store", what, "servers", b.copies(), "error", err)
+	why := "the broker's store is not ready"
+	if isNoRoom(err) {
+		why = "the broker's disk has no room for a store that Clockwork needs; waiting until it has"
+	}
+	b.Log.Log(context.Background(), level, why, "store", what, "servers", b.copies(), "error", err)
 }

@@ -91,9 +91,18 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 		cancel()
 		switch {
 		case err == nil:
+			if config.MaxBytes < c.MaxBytes {
+				b.Log.Warn("the startup buffer holds less than it should: the broker's disk has no room for more",
+					"bytes", config.MaxBytes, "wanted", c.MaxBytes)
+			}
 			return &Buffer{b, js, stream, c.Timeout}, nil
 		case errors.Is(err, errShortBuffer):
 			return nil, fmt.Errorf("open buffer: %w", err)
+		case isNoRoom(err):
+			if config.MaxBytes = config.MaxBytes / 2; config.MaxBytes >= minBuffer {
+				continue
+			}
+			config.MaxBytes = c.MaxBytes // until there is room
 		}
 		b.notReady(tried, config.Name, err)
 		select {
@@ -103,6 +112,19 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 		}
 	}
 }
+
+// minBuffer is the smallest startup buffer, in bytes: some requests of the largest size.
+const minBuffer = 32 << 20
+
+// isNoRoom reports whether the broker refused a stream because its limit is beyond what
+// is left of the disk.
+func isNoRoom(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && refused.ErrorCode == noStorageCode
+}
+
+// noStorageCode is the broker's error "insufficient storage resources available".
+const noStorageCode = 10047
 
 // storeWait bounds how long the broker may take to store a request before Store tries
 // again.

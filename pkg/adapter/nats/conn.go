@@ -57,6 +57,7 @@ type Bus struct {
 	stored   LogLimiter // messages that JetStream sent
 	dropped  atomic.Int64
 	closed   chan struct{} // one value per connection that ended
+	store    storeHealth
 }
 
 // Open connects. It waits for the broker until ctx ends, so that services may start in

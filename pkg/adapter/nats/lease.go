@@ -197,6 +197,7 @@ func (l *Lease) renew() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
 	defer cancel()
 	revision, err := l.kv.Update(ctx, l.key, l.holder, l.revision)
+	l.bus.store.wrote(err)
 	if err == nil {
 		l.revision = revision
 		return true

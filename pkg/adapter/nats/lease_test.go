@@ -41,7 +41,7 @@ func expiredLease(t *testing.T, b *Bus, key string) *Lease {
 	}
 	close(l.vanish)
 	<-l.done
-	if err := l.kv.Delete(ctx, key); err != nil {
+	if err := l.kv.Delete(ctx, l.key); err != nil {
 		t.Fatal(err)
 	}
 	return l

@@ -118,7 +118,7 @@ var (
 
 // services puts the metrics of each kind of service.
 func (to sink) services(list []watch.Gauges) {
-	for _, kind := range []protocol.ServiceKind{protocol.FrontDoor, protocol.Profiler, protocol.Scheduler, protocol.Worker} {
+	for _, kind := range []protocol.ServiceKind{protocol.Controller, protocol.FrontDoor, protocol.Profiler, protocol.Scheduler, protocol.Worker} {
 		there, well := false, true
 		var all *watch.Bus
 		for i := range list {

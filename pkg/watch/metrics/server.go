@@ -134,7 +134,7 @@ func (m *Metrics) unready() []string {
 }
 
 func unready(r *watch.Gauges) (reasons []string) {
-	who := string(r.Service) + " " + r.Name + ": "
+	who := strings.TrimSpace(string(r.Service)+" "+r.Name) + ": "
 	if r.Unready != "" {
 		reasons = append(reasons, who+r.Unready)
 	}
