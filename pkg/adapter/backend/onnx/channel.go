@@ -17,6 +17,9 @@ import (
 // channel is one end of a stream of frames between a worker and an executor: a length of
 // four bytes, then as many bytes. A frame may carry one file. One goroutine at a time
 // sends, and one receives.
+//
+// Invariant: in each direction one frame at most is under way, so that a file belongs to
+// the frame with which it is read.
 type channel struct {
 	conn *net.UnixConn
 	in   []byte // received and not yet consumed

@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 4 && os.Args[1] == executeCommand {
+		fmt.Fprintln(os.Stderr, lieMain(os.Args[3], os.Args[2]))
+		os.Exit(1)
+	}
 	if len(os.Args) == 5 && os.Args[1] == workerCommand {
 		fmt.Fprintln(os.Stderr, hangMain(os.Args[2], os.Args[3], os.Args[4]))
 		os.Exit(1)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"unicode"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -136,11 +137,18 @@ func (l *ort) call(slot int, args ...uintptr) error {
 // release calls one of the Release functions, which return nothing and accept null.
 func (l *ort) release(slot int, object uintptr) { purego.SyscallN(l.functions[slot], object) }
 
-// tidy turns a message that may quote a hostile file into one line of bounded length.
+// tidy turns a message that may quote a hostile file into one line of bounded length,
+// which a terminal shows as it is.
 func tidy(message string) string {
 	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "?")), " ")
+	message = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, message)
 	if len(message) > 300 {
-		message = message[:300]
+		message = strings.ToValidUTF8(message[:300], "")
 	}
 	return message
 }
