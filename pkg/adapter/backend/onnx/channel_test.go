@@ -15,6 +15,7 @@ import (
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/badmodels"
 )
 
 // channelPair is both ends of a channel.
@@ -131,7 +132,7 @@ func TestAnExecutorThatLiesIsEndedOrCleaned(t *testing.T) {
 			d := b.Devices()[0]
 			w, err := d.LoadWeights(m, []int{0})
 			must(t, err)
-			r, err := d.Stage(m, 1, []int{1}, [][]byte{sound})
+			r, err := d.Stage(m, 1, []int{1}, [][]byte{badmodels.Sound})
 			must(t, err)
 			defer r.Release()
 			err = r.Execute(w)

@@ -6,9 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,80 +22,8 @@ import (
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/badmodels"
 )
-
-// ONNX's numbers of element types and attribute types.
-const (
-	int32Kind, int64Kind, boolKind = 6, 7, 9
-	graphAttribute                 = 5
-)
-
-// openInput is an input [N,1] of a type.
-func openInput(name string, kind int64) []byte {
-	dims := appendBytes(nil, 1, appendString(nil, 2, "N"))
-	dims = appendBytes(dims, 1, appendVarint(nil, 1, 1))
-	of := appendBytes(appendVarint(nil, 1, kind), 2, dims)
-	return appendBytes(appendString(nil, valueName, name), valueType, appendBytes(nil, 1, of))
-}
-
-// constant is an initializer of one integer; scalar leaves out its one dimension.
-func constant(name string, kind, value int64, scalar bool) []byte {
-	var b []byte
-	if !scalar {
-		b = appendVarint(b, tensorDims, 1)
-	}
-	b = appendString(appendVarint(b, tensorDataType, kind), tensorName, name)
-	switch kind {
-	case int32Kind:
-		return appendBytes(b, tensorRaw, binary.LittleEndian.AppendUint32(nil, uint32(value)))
-	case boolKind:
-		return appendBytes(b, tensorRaw, []byte{byte(value)})
-	}
-	return appendBytes(b, tensorRaw, binary.LittleEndian.AppendUint64(nil, uint64(value)))
-}
-
-// quotient is y = a / (b + shift) of int32. The quotient of the least integer and -1 is
-// none, and raises SIGFPE, as a divisor of 0 does.
-func quotient(shift int64) []byte {
-	return onnxModel(13, onnxGraph(
-		[][]byte{node("Add", []string{"b", "shift"}, "d"), node("Div", []string{"a", "d"}, "y")},
-		[][]byte{constant("shift", int32Kind, shift, false)},
-		[][]byte{openInput("a", int32Kind), openInput("b", int32Kind)}, [][]byte{valueInfo("y", int32Kind, nil)}))
-}
-
-// repetition adds x to itself x + more times.
-func repetition(more int64) []byte {
-	body := onnxGraph(
-		[][]byte{node("Identity", []string{"go"}, "going"), node("Add", []string{"sum", "x"}, "more")}, nil,
-		[][]byte{valueInfo("i", int64Kind, []int64{}), valueInfo("go", boolKind, []int64{}), valueInfo("sum", int64Kind, nil)},
-		[][]byte{valueInfo("going", boolKind, []int64{}), valueInfo("more", int64Kind, nil)})
-	attribute := appendVarint(appendBytes(appendString(nil, 1, "body"), 6, body), 20, graphAttribute)
-	return onnxModel(13, onnxGraph(
-		[][]byte{
-			node("ReduceMax", []string{"x"}, "most", intAttribute("keepdims", 0)), node("Add", []string{"most", "extra"}, "times"),
-			node("Loop", []string{"times", "yes", "x"}, "y", attribute),
-		},
-		[][]byte{constant("extra", int64Kind, more, true), constant("yes", boolKind, 1, true)},
-		[][]byte{openInput("x", int64Kind)}, [][]byte{valueInfo("y", int64Kind, nil)}))
-}
-
-// ints are the bytes of int32 inputs, one after the other.
-func ints(values ...int32) []byte {
-	var b []byte
-	for _, v := range values {
-		b = binary.LittleEndian.AppendUint32(b, uint32(v))
-	}
-	return b
-}
-
-var (
-	poison = ints(math.MinInt32, -2)
-	sound  = ints(42, 5)
-	seven  = ints(7)
-)
-
-// endless has repetition run for years.
-var endless = binary.LittleEndian.AppendUint64(nil, math.MaxInt64)
 
 // notices are those of a backend.
 type notices struct {
@@ -134,8 +60,8 @@ func (n *notices) await(t testing.TB, kind backend.NoticeKind, nth int) backend.
 func hostileBackend(t testing.TB, change ...func(*Options)) *Backend {
 	t.Helper()
 	root := t.TempDir()
-	writeModel(t, root, "div", quotient(1), "max_batch: 1\n")
-	writeModel(t, root, "loop", repetition(0), "max_batch: 1\n")
+	writeModel(t, root, "div", badmodels.Quotient(), "max_batch: 1\n")
+	writeModel(t, root, "loop", badmodels.Repetition(0), "max_batch: 1\n")
 	return withModels(t, root, change...)
 }
 
@@ -162,20 +88,20 @@ func TestACrashEndsOneExecutor(t *testing.T) {
 	m := load(t, b, "div")
 	first, second := b.Devices()[0], b.Devices()[1]
 	w, other := loadWeights(t, first, m, 0), loadWeights(t, second, m, 0)
-	if got := infer(t, first, m, w, 1, []int{1}, [][]byte{sound})[0]; !bytes.Equal(got, seven) {
+	if got := infer(t, first, m, w, 1, []int{1}, [][]byte{badmodels.Sound})[0]; !bytes.Equal(got, badmodels.Seven) {
 		t.Fatalf("42 / 6 is % x", got)
 	}
-	waiting, err := first.Stage(m, 1, []int{1}, [][]byte{sound})
+	waiting, err := first.Stage(m, 1, []int{1}, [][]byte{badmodels.Sound})
 	must(t, err)
 	defer waiting.Release()
 
-	wantCode(t, <-begin(t, first, m, w, poison), protocol.ExecutorLost)
+	wantCode(t, <-begin(t, first, m, w, badmodels.Crash), protocol.ExecutorLost)
 
 	lost := told.await(t, backend.ExecutorLost, 0)
 	if lost.Device != 0 || lost.Executor != 0 || lost.Overdue || !slices.Equal(lost.Models, []string{"div"}) || !strings.Contains(lost.Text, "SIGFPE") {
 		t.Errorf("the notice is %+v", lost)
 	}
-	if got := infer(t, second, m, other, 1, []int{1}, [][]byte{sound})[0]; !bytes.Equal(got, seven) {
+	if got := infer(t, second, m, other, 1, []int{1}, [][]byte{badmodels.Sound})[0]; !bytes.Equal(got, badmodels.Seven) {
 		t.Errorf("the other device says % x", got)
 	}
 	wantCode(t, waiting.Execute(w), protocol.WeightsMissing) // it did not execute: nobody is to blame
@@ -186,7 +112,7 @@ func TestACrashEndsOneExecutor(t *testing.T) {
 	must(t, waiting.Execute(again))
 	out, err := waiting.Outputs()
 	must(t, err)
-	if !bytes.Equal(out[0], seven) {
+	if !bytes.Equal(out[0], badmodels.Seven) {
 		t.Errorf("afterwards 42 / 6 is % x", out[0])
 	}
 	evict(t, w) // lost weights are free
@@ -202,7 +128,7 @@ func TestAHungExecutorIsEnded(t *testing.T) {
 	loop, div := load(t, b, "loop"), load(t, b, "div")
 	d := b.Devices()[0]
 	w := loadWeights(t, d, loop, 0)
-	hung := begin(t, d, loop, w, endless)
+	hung := begin(t, d, loop, w, badmodels.Endless)
 	beside := loadWeights(t, d, div, 1)
 	evict(t, beside)
 	wantCode(t, w.Evict(), protocol.WeightsInUse)
@@ -217,7 +143,7 @@ func TestAHungExecutorIsEnded(t *testing.T) {
 		t.Errorf("the notice is %+v", lost)
 	}
 	beside = loadWeights(t, d, div, 0)
-	if got := infer(t, d, div, beside, 1, []int{1}, [][]byte{sound})[0]; !bytes.Equal(got, seven) {
+	if got := infer(t, d, div, beside, 1, []int{1}, [][]byte{badmodels.Sound})[0]; !bytes.Equal(got, badmodels.Seven) {
 		t.Errorf("afterwards 42 / 6 is % x", got)
 	}
 	evict(t, beside)
@@ -236,7 +162,7 @@ func TestAnIdleExecutorThatEndsIsReplaced(t *testing.T) {
 		if len(lost.Models) != 0 || lost.Overdue || lost.Executor != uint32(i) || !strings.Contains(lost.Text, "SIGKILL") {
 			t.Errorf("the notice is %+v", lost)
 		}
-		r, err := d.Stage(m, 1, []int{1}, [][]byte{sound})
+		r, err := d.Stage(m, 1, []int{1}, [][]byte{badmodels.Sound})
 		must(t, err)
 		wantCode(t, r.Execute(w), protocol.WeightsMissing)
 		r.Release()
@@ -246,16 +172,15 @@ func TestAnIdleExecutorThatEndsIsReplaced(t *testing.T) {
 // A request that takes more memory than an executor may have fails, and that is all.
 func TestARequestThatTakesTooMuchMemoryFails(t *testing.T) {
 	root := t.TempDir()
-	writeModel(t, root, "range", summedRange(), "max_batch: 1\n")
+	writeModel(t, root, "range", badmodels.SummedRange(), "max_batch: 1\n")
 	b := withModels(t, root, func(o *Options) { o.GPUs, o.Memory = 1, 256<<20 })
 	told := watched(b)
 	m := load(t, b, "range")
 	d := b.Devices()[0]
 	first, second := loadWeights(t, d, m, 0), loadWeights(t, d, m, 1) // each takes a range of addresses
-	number := func(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 	for range 3 {
-		wantCode(t, <-begin(t, d, m, first, number(1<<26)), protocol.BackendError) // 512 MiB
-		if got := infer(t, d, m, second, 1, []int{1}, [][]byte{number(5)})[0]; !bytes.Equal(got, number(5+10)) {
+		wantCode(t, <-begin(t, d, m, first, badmodels.Int64(1<<26)), protocol.BackendError) // 512 MiB
+		if got := infer(t, d, m, second, 1, []int{1}, [][]byte{badmodels.Int64(5)})[0]; !bytes.Equal(got, badmodels.Int64(5+10)) {
 			t.Errorf("5 + 10 is % x", got)
 		}
 	}
@@ -266,23 +191,11 @@ func TestARequestThatTakesTooMuchMemoryFails(t *testing.T) {
 	}
 }
 
-// summedRange is y = x + the sum of 0 to x-1.
-func summedRange() []byte {
-	return onnxModel(13, onnxGraph(
-		[][]byte{
-			node("ReduceMax", []string{"x"}, "most", intAttribute("keepdims", 0)),
-			node("Range", []string{"zero", "most", "one"}, "all"),
-			node("ReduceSum", []string{"all"}, "sum", intAttribute("keepdims", 0)), node("Add", []string{"x", "sum"}, "y"),
-		},
-		[][]byte{constant("zero", int64Kind, 0, true), constant("one", int64Kind, 1, true)},
-		[][]byte{openInput("x", int64Kind)}, [][]byte{valueInfo("y", int64Kind, nil)}))
-}
-
 // A model is tried in a process that it may end, or not end.
 func TestAModelThatEndsItsTrialIsCorrupt(t *testing.T) {
 	root := t.TempDir()
-	writeModel(t, root, "div", certainCrash(), "max_batch: 1\n")
-	writeModel(t, root, "loop", repetition(1<<50), "max_batch: 1\n")
+	writeModel(t, root, "div", badmodels.CertainCrash(), "max_batch: 1\n")
+	writeModel(t, root, "loop", badmodels.Repetition(1<<50), "max_batch: 1\n")
 	b := withModels(t, root)
 	told := watched(b)
 	for name, reason := range map[string]string{"div": "SIGFPE", "loop": "did not end within"} {
@@ -301,17 +214,6 @@ func TestAModelThatEndsItsTrialIsCorrupt(t *testing.T) {
 	}
 }
 
-// certainCrash is y = (a*0 + the least integer) / (a*0 - 1).
-func certainCrash() []byte {
-	return onnxModel(13, onnxGraph(
-		[][]byte{
-			node("Mul", []string{"a", "zero"}, "nothing"), node("Add", []string{"nothing", "least"}, "n"),
-			node("Add", []string{"nothing", "minus"}, "d"), node("Div", []string{"n", "d"}, "y"),
-		},
-		[][]byte{constant("zero", int32Kind, 0, false), constant("least", int32Kind, math.MinInt32, false), constant("minus", int32Kind, -1, false)},
-		[][]byte{openInput("a", int32Kind)}, [][]byte{valueInfo("y", int32Kind, nil)}))
-}
-
 // After many crashes nothing of the executors is left: no process, file, goroutine, nor
 // memory.
 func TestAHundredCrashesLeaveNothingBehind(t *testing.T) {
@@ -320,7 +222,7 @@ func TestAHundredCrashesLeaveNothingBehind(t *testing.T) {
 	d := b.Devices()[0]
 	crash := func() {
 		w := loadWeights(t, d, m, 0)
-		wantCode(t, <-begin(t, d, m, w, poison), protocol.ExecutorLost)
+		wantCode(t, <-begin(t, d, m, w, badmodels.Crash), protocol.ExecutorLost)
 	}
 	for range 5 {
 		crash()
@@ -367,7 +269,7 @@ func resourcesOf(t *testing.T) resources {
 // never ends.
 func TestNoExecutorOutlivesItsWorker(t *testing.T) {
 	root := t.TempDir()
-	writeModel(t, root, "loop", repetition(0), "max_batch: 1\n")
+	writeModel(t, root, "loop", badmodels.Repetition(0), "max_batch: 1\n")
 	self, err := os.Executable()
 	must(t, err)
 	worker := exec.Command(self, workerCommand, library(t), root, t.TempDir())
@@ -421,7 +323,7 @@ func hangMain(library, root, cache string) error {
 	if err != nil {
 		return err
 	}
-	r, err := d.Stage(m, 1, []int{1}, [][]byte{endless})
+	r, err := d.Stage(m, 1, []int{1}, [][]byte{badmodels.Endless})
 	if err != nil {
 		return err
 	}
