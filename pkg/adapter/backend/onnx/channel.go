@@ -21,10 +21,17 @@ import (
 // Invariant: in each direction one frame at most is under way, so that a file belongs to
 // the frame with which it is read.
 type channel struct {
-	conn *net.UnixConn
+	conn socket
 	in   []byte // received and not yet consumed
 	buf  []byte // memory of in and of the last frame
 	out  []byte // memory of the frame being sent
+}
+
+// socket is one end of a socket pair: a *net.UnixConn, or a blocking one.
+type socket interface {
+	io.WriteCloser
+	WriteMsgUnix(b, oob []byte, to *net.UnixAddr) (n, oobn int, err error)
+	ReadMsgUnix(b, oob []byte) (n, oobn, flags int, from *net.UnixAddr, err error)
 }
 
 // maxFrame bounds a frame, in bytes: the list of a model's weights is the largest.
@@ -60,6 +67,57 @@ func openChannel(file *os.File) (*channel, error) {
 		return nil, fmt.Errorf("open socket: it is a %T", conn)
 	}
 	return &channel{conn: c, buf: make([]byte, 512)}, nil
+}
+
+// openBlocking is openChannel for a thread that does nothing else: it waits in the system
+// instead of in Go's scheduler, which saves waking a second thread for each frame. Nobody
+// can end the wait but the other end.
+func openBlocking(file *os.File) (*channel, error) {
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, false)
+	}
+	file.Close()
+	if err != nil {
+		return nil, fmt.Errorf("open socket: %w", err)
+	}
+	return &channel{conn: blockingSocket(fd), buf: make([]byte, 512)}, nil
+}
+
+// blockingSocket is the file descriptor of a socket.
+type blockingSocket int
+
+func (s blockingSocket) Close() error { return unix.Close(int(s)) }
+
+func (s blockingSocket) Write(b []byte) (int, error) {
+	for all := b; ; {
+		n, err := unix.Write(int(s), all)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return len(b) - len(all), err
+		case n == len(all):
+			return len(b), nil
+		default:
+			all = all[n:]
+		}
+	}
+}
+
+func (s blockingSocket) WriteMsgUnix(b, oob []byte, _ *net.UnixAddr) (n, oobn int, err error) {
+	for {
+		if n, err = unix.SendmsgN(int(s), b, oob, nil, 0); err != unix.EINTR {
+			return n, len(oob), err
+		}
+	}
+}
+
+func (s blockingSocket) ReadMsgUnix(b, oob []byte) (n, oobn, flags int, from *net.UnixAddr, err error) {
+	for {
+		if n, oobn, flags, _, err = unix.Recvmsg(int(s), b, oob, unix.MSG_CMSG_CLOEXEC); err != unix.EINTR {
+			return n, oobn, flags, nil, err
+		}
+	}
 }
 
 func (c *channel) close() { _ = c.conn.Close() }

@@ -19,13 +19,13 @@ import (
 )
 
 // channelPair is both ends of a channel.
-func channelPair(t testing.TB) (here, there *channel) {
+func channelPair(t testing.TB, open func(*os.File) (*channel, error)) (here, there *channel) {
 	t.Helper()
 	here, file, err := newChannel()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if there, err = openChannel(file); err != nil {
+	if there, err = open(file); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { here.close(); there.close() })
@@ -34,7 +34,12 @@ func channelPair(t testing.TB) (here, there *channel) {
 
 // Frames of every length arrive as they were, in order, with the file that came along.
 func TestFramesArrive(t *testing.T) {
-	here, there := channelPair(t)
+	t.Run("channel", func(t *testing.T) { framesArrive(t, openChannel) })
+	t.Run("blocking", func(t *testing.T) { framesArrive(t, openBlocking) })
+}
+
+func framesArrive(t *testing.T, open func(*os.File) (*channel, error)) {
+	here, there := channelPair(t, open)
 	sizes := []int{0, 1, runSize, 507, 508, 509, 512, 4096, 1 << 20, 3}
 	go func() {
 		for i, size := range sizes {
@@ -77,7 +82,7 @@ func TestFramesArrive(t *testing.T) {
 }
 
 func TestAFrameBeyondTheLimitIsRefused(t *testing.T) {
-	here, there := channelPair(t)
+	here, there := channelPair(t, openChannel)
 	if _, err := here.conn.Write(binary.LittleEndian.AppendUint32(nil, maxFrame+1)); err != nil {
 		t.Fatal(err)
 	}

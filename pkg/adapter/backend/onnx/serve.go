@@ -36,7 +36,11 @@ func ExecuteModels(library string) error {
 	_ = os.WriteFile("/proc/self/comm", []byte("clockwork-exec"), 0) // how it is called in ps and top
 	var channels [executorFiles]*channel
 	for i := range channels {
-		c, err := openChannel(os.NewFile(uintptr(modelsFile+i), "channel"))
+		open := openChannel
+		if modelsFile+i == runFile {
+			open = openBlocking
+		}
+		c, err := open(os.NewFile(uintptr(modelsFile+i), "channel"))
 		if err != nil {
 			return fmt.Errorf("open the worker's channels (only a worker starts this): %w", err)
 		}
