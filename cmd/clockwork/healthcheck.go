@@ -105,7 +105,16 @@ func (k *healthcheckCommand) query(ctx context.Context, c *cli.Flags, stack *cli
 	case beat.State == protocol.Stopping:
 		return health{}, errors.New("it is stopping")
 	}
-	return health{k.Service, string(beat.State), beat.InFlight}, nil
+	stalled := 0
+	for _, g := range beat.GPUs {
+		if g.Stalled {
+			stalled++
+		}
+	}
+	if stalled > 0 && stalled == len(beat.GPUs) {
+		return health{}, fmt.Errorf("every GPU is stalled (%d)", stalled)
+	}
+	return health{k.Service, string(beat.State) + stalledText(stalled), beat.InFlight}, nil
 }
 
 func askStack(ctx context.Context, stack *client.Client) (health, error) {
@@ -116,7 +125,22 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	if why := unserved(state); why != "" {
 		return health{}, errors.New(why)
 	}
-	return health{"stack", fmt.Sprintf("%s with %s", state.Stage, cli.Count(len(state.Workers), "worker")), 0}, nil
+	stalled := 0
+	for _, w := range state.Workers {
+		for _, g := range w.GPUs {
+			if g.Stalled != "" {
+				stalled++
+			}
+		}
+	}
+	return health{"stack", fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(len(state.Workers), "worker"), stalledText(stalled)), 0}, nil
+}
+
+func stalledText(gpus int) string {
+	if gpus == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s stalled", cli.Count(gpus, "GPU"))
 }
 
 // unserved returns why the stack cannot do its work, "" if it can, or if all that is

@@ -44,6 +44,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	fmt.Fprintf(w, "workers  %d\n", len(s.Workers))
 	fmt.Fprintln(w)
 	var rows [][]string
+	var stalled []string
 	for _, worker := range s.Workers {
 		for i, g := range worker.GPUs {
 			name, backend := worker.ID, worker.Backend
@@ -52,12 +53,19 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 			}
 			pages := fmt.Sprintf("%d/%d", g.PagesUsed, g.PagesTotal)
 			rows = append(rows, []string{name, backend, strconv.Itoa(g.ID), pages, namesText(g.Models, residentWidth(width))})
+			if g.Stalled != "" {
+				stalled = append(stalled, fmt.Sprintf("GPU %d of %s is stalled: %s", g.ID, worker.ID, g.Stalled))
+			}
 		}
 	}
 	columns := []terminal.Column{{Title: "worker"}, {Title: "backend", Drop: 1}, {Title: "GPU", Right: true},
 		{Title: "pages", Right: true}, {Title: "weights on GPU"}}
 	if err := terminal.WriteTable(w, width, columns, rows); err != nil {
 		return err
+	}
+	if len(stalled) > 0 {
+		fmt.Fprintln(w)
+		fmt.Fprintln(w, strings.Join(stalled, "\n"))
 	}
 	if err := printTypes(w, s.Workers); err != nil {
 		return err

@@ -16,7 +16,7 @@ func TestStateTable(t *testing.T) {
 		Stage: protocol.Loading, Since: now.Add(-125 * time.Second), CountdownMS: &left, Buffered: 2, Models: []protocol.ModelState{{}, {Quarantined: "its profile is zero"}},
 		Workers: []protocol.WorkerState{{ID: "w1", Backend: "onnx", PageSize: 16 << 20, GPUs: []protocol.GPUState{
 			{ID: 0, Type: "cpu", PagesTotal: 32, PagesUsed: 1, Models: []string{"ocr_rec"}},
-			{ID: 1, Type: "cpu", PagesTotal: 32},
+			{ID: 1, Type: "cpu", PagesTotal: 32, Stalled: "executes ocr_rec for 4s, expected 12ms"},
 		}, Lacks: []protocol.Lack{{Model: "voice", Code: protocol.ModelNotFound}, {Model: "x"}}}},
 	}
 	var out strings.Builder
@@ -32,6 +32,8 @@ workers  1
 worker  backend  GPU  pages  weights on GPU
 w1      onnx       0   1/32  ocr_rec
                    1   0/32  -
+
+GPU 1 of w1 is stalled: executes ocr_rec for 4s, expected 12ms
 
 2 GPUs of type cpu, pages of 16.0 MiB
 w1 serves without 2 models (clockwork ls names them): voice: MODEL_NOT_FOUND: There is no model at this path.

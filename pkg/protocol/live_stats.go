@@ -130,6 +130,7 @@ type GPUStats struct {
 	Batches    int    `json:"batches"` // executed
 	Items      int    `json:"items"`   // in them, padding counted
 	Failed     int    `json:"failed,omitempty"`
+	Stalled    string `json:"stalled,omitempty"` // why it gets nothing done
 }
 
 // Histogram counts durations in buckets of a width of 10 %, from 1 us to 1 h. In JSON it

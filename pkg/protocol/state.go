@@ -169,7 +169,19 @@ type Heartbeat struct {
 	// GPUs are a worker's GPUs, by index; nil while none is stalled and each has its first
 	// executor.
 	GPUs []GPUBeat
+	// Quarantined are the models that the active scheduler refuses for their crashes, at
+	// most MaxQuarantined.
+	Quarantined []QuarantinedModel
 }
+
+// QuarantinedModel is a model whose requests are refused for Left more.
+type QuarantinedModel struct {
+	Name string
+	Left time.Duration
+}
+
+// MaxQuarantined bounds the models in a heartbeat.
+const MaxQuarantined = 64
 
 // GPUBeat is the part of a worker's heartbeat about one GPU.
 type GPUBeat struct {

@@ -85,6 +85,8 @@ type GPU struct {
 	// ExecutorsEnded counts the executors that ended by themselves, ExecutorsOverdue those
 	// that the worker ended.
 	ExecutorsEnded, ExecutorsOverdue int
+	// Stalled says why the GPU gets nothing done, "" if it does.
+	Stalled string
 }
 
 // Bus is the gauges of a service's connections.

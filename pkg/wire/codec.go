@@ -191,7 +191,7 @@ func codeOutput(k *coder, o *protocol.Output) {
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(7)
+	k.array(8)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
@@ -202,6 +202,11 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		k.array(2)
 		k.flag(&g.Stalled)
 		num(k, &g.Executor)
+	})
+	list(k, &h.Quarantined, func(k *coder, m *protocol.QuarantinedModel) {
+		k.array(2)
+		text(k, &m.Name)
+		num(k, &m.Left)
 	})
 }
 

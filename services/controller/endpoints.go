@@ -84,6 +84,7 @@ func (l *leader) onLs(ctx context.Context, m *nats.Msg) *protocol.Error {
 		if !l.inTurn(ctx, func() { list.Models = append(list.Models, l.machine.Models()...) }) {
 			return nil, protocol.Refusal(protocol.ShuttingDown)
 		}
+		l.showQuarantined(list.Models)
 		return list, nil
 	})
 }
@@ -177,6 +178,7 @@ func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
 	}) {
 		return nil, protocol.Refusal(protocol.ShuttingDown)
 	}
+	l.showQuarantined(s.Models)
 	s.Workers = l.queryWorkers(ctx, workers)
 	for i, w := range s.Workers {
 		s.PageSize = w.PageSize

@@ -50,6 +50,9 @@ type leader struct {
 	mu        sync.Mutex
 	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
+	// quarantined are the models that the active scheduler refuses for crashes, by name,
+	// and until when; of its last heartbeat.
+	quarantined map[string]time.Time
 
 	// storeFault is why the state cannot be kept, nil if it can; the watchdog sets it.
 	storeFault atomic.Pointer[string]
@@ -281,6 +284,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
+			l.heardQuarantined(h)
 			l.report(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
 		},
 	}

@@ -36,6 +36,8 @@ type term struct {
 	active  atomic.Bool
 	queued  atomic.Int64
 	serving atomic.Int64
+	// quarantined are the models that were quarantined, the latest last.
+	quarantined atomic.Pointer[[]quarantine]
 
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
@@ -179,6 +181,9 @@ func (t *term) heartbeat() protocol.Heartbeat {
 	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
 	if t.active.Load() {
 		h.State, h.Serving = protocol.SchedulerActive, int(t.serving.Load())
+	}
+	if list := t.quarantined.Load(); list != nil {
+		h.Quarantined = stillQuarantined(*list, time.Now())
 	}
 	return h
 }

@@ -20,6 +20,7 @@ func (s *shown) LiveStats(now time.Time) protocol.LiveStats {
 	for i := range f.Worker.GPUs {
 		g, told := &known.GPUs[i], &f.Worker.GPUs[i]
 		told.Type, told.PagesTotal, told.PagesUsed, told.Models = g.Type, g.PagesTotal, g.PagesUsed, g.Models
+		told.Stalled = g.Stalled
 	}
 	return f
 }

@@ -31,10 +31,13 @@ func (a *agent) source() watch.Source {
 
 func (a *agent) unready() string {
 	a.mu.Lock()
-	stopping := a.core.Stopping()
+	stopping, stalled := a.core.Stopping(), a.core.AllStalled()
 	a.mu.Unlock()
-	if stopping {
+	switch {
+	case stopping:
 		return "it stops"
+	case stalled:
+		return "every GPU is stalled"
 	}
 	return a.bus.Unreachable()
 }
@@ -51,6 +54,7 @@ func (a *agent) gauges() watch.Worker {
 		w.GPUs = append(w.GPUs, watch.GPU{
 			Index: i, Type: a.gpus[i].info.Type, PagesTotal: g.PagesTotal, PagesUsed: g.PagesUsed, Models: g.Models,
 			ExecutorsEnded: a.gpus[i].losses - a.gpus[i].overdue, ExecutorsOverdue: a.gpus[i].overdue,
+			Stalled: g.Stalled,
 		})
 	}
 	return w

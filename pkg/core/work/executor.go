@@ -64,6 +64,16 @@ func (g *gpu) stalled() string {
 	return fmt.Sprintf("executes %s for %v, expected %v", o.Action.Model, since.Round(time.Millisecond), o.Action.Expected.Round(10*time.Microsecond))
 }
 
+// AllStalled reports whether no GPU gets anything done, as of the last step.
+func (w *Worker) AllStalled() bool {
+	for _, g := range w.gpus {
+		if g.stalled() == "" {
+			return false
+		}
+	}
+	return len(w.gpus) > 0
+}
+
 // beats returns the GPUs' part of the heartbeat, nil if there is nothing to say.
 func (w *Worker) beats() []protocol.GPUBeat {
 	beats, said := make([]protocol.GPUBeat, len(w.gpus)), false

@@ -63,10 +63,8 @@ type Snapshot struct {
 // number of models whose weights are loaded.
 type GPUSnapshot struct {
 	PagesTotal, PagesUsed, Models int
-	// Stalled is why the GPU gets nothing done, "" if it does. ExecutorsLost counts the
-	// processes that executed for it and ended.
-	Stalled       string
-	ExecutorsLost int
+	// Stalled is why the GPU gets nothing done, "" if it does.
+	Stalled string
 }
 
 // InFlight returns the number of actions without a result.
@@ -91,7 +89,7 @@ func (w *Worker) Snapshot() Snapshot {
 		s.ClockAhead, s.ClockError = w.offset.Ahead()
 	}
 	for _, g := range w.gpus {
-		s.GPUs = append(s.GPUs, GPUSnapshot{g.pages.Total(), g.pages.Used(), len(g.pages.Loaded()), g.stalled(), int(g.executor)})
+		s.GPUs = append(s.GPUs, GPUSnapshot{g.pages.Total(), g.pages.Used(), len(g.pages.Loaded()), g.stalled()})
 	}
 	return s
 }

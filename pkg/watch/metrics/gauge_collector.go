@@ -201,6 +201,9 @@ var (
 	replanned = count("scheduler_replanned_total", "Requests that were put back after a failure.")
 	strays    = count("scheduler_stray_results_total", "Results of actions that the scheduler does not know.")
 	lost      = count("scheduler_lost_actions_total", "Actions that the scheduler gave up without a result.")
+
+	crashes     = count("scheduler_crashes_total", "Executions that ended or hung a worker or an executor, as far as the scheduler knows.")
+	quarantines = count("scheduler_quarantines_total", "How often a model was quarantined for such executions.")
 )
 
 func (to sink) scheduler(s *watch.Scheduler) {
@@ -220,6 +223,8 @@ func (to sink) scheduler(s *watch.Scheduler) {
 	to.put(replanned, float64(n.Replanned))
 	to.put(strays, float64(n.Strays))
 	to.put(lost, float64(n.Lost))
+	to.put(crashes, float64(n.Crashes))
+	to.put(quarantines, float64(n.Quarantines))
 }
 
 // Of workers and their GPUs.
@@ -235,6 +240,7 @@ var (
 	capacity    = gauge("worker_pages_capacity", "Pages for weights on a GPU.", "worker", "gpu")
 	used        = gauge("worker_pages_used", "Pages on a GPU that hold weights.", "worker", "gpu")
 	executors   = count("worker_executors_lost_total", "Executors of a GPU that ended, by themselves (ended) or because something hung (overdue).", "worker", "gpu", "reason")
+	stalledGPU  = gauge("worker_gpu_stalled", "1 if a GPU gets nothing done: an execution is overdue by far, or its executor ended and the next one is not ready; else 0.", "worker", "gpu")
 	resident    = gauge("worker_gpu_models", "Models whose weights are on a GPU.", "worker", "gpu")
 )
 
@@ -251,6 +257,7 @@ func (to sink) worker(name string, w *watch.Worker, gpus int) {
 	for i := range w.GPUs[:min(gpus, len(w.GPUs))] {
 		g := &w.GPUs[i]
 		to.gpu(name, strconv.Itoa(g.Index), g)
+		to.put(stalledGPU, truth(g.Stalled != ""), name, strconv.Itoa(g.Index))
 		to.put(gpuInfo, 1, name, strconv.Itoa(g.Index), g.Type)
 	}
 	if gpus < len(w.GPUs) {

@@ -208,12 +208,12 @@ func all(hub *watch.Hub) {
 	}})
 	hub.Register(watch.Source{Service: protocol.Profiler, Name: "p", Ready: well, Bus: bus})
 	hub.Register(watch.Source{Service: protocol.Scheduler, Name: "s", Ready: well, Bus: bus, Scheduler: func() watch.Scheduler {
-		return watch.Scheduler{Active: true, Epoch: 4, Workers: 2, Stats: sched.Stats{Submitted: 50, Succeeded: 40, Refused: 3, Queued: 5, InFlight: 2, Lost: 1}}
+		return watch.Scheduler{Active: true, Epoch: 4, Workers: 2, Stats: sched.Stats{Submitted: 50, Succeeded: 40, Refused: 3, Queued: 5, InFlight: 2, Lost: 1, Crashes: 3, Quarantines: 1}}
 	}})
 	for i, b := range []func() watch.Bus{bus, slower} {
 		hub.Register(watch.Source{Service: protocol.Worker, Name: fmt.Sprintf("w%d", i+1), Ready: well, Bus: b, Worker: func() watch.Worker {
 			return watch.Worker{
-				GPUs:   []watch.GPU{{Index: 0, Type: "v100", PagesTotal: 64, PagesUsed: 20 + i, Models: 3}},
+				GPUs:   []watch.GPU{{Index: 0, Type: "v100", PagesTotal: 64, PagesUsed: 20 + i, Models: 3, Stalled: []string{"", "executes a for 1s"}[i]}},
 				Models: 7, InFlight: 2, Inputs: 1, InputBytes: 600, ClockOffset: -2 * ms, ClockError: 20 * us, ClockSteps: 1,
 			}
 		}})
@@ -242,6 +242,10 @@ func TestWhatCanBeReadIsRead(t *testing.T) {
 		`clockwork_scheduler_submitted_total 50`,
 		`clockwork_scheduler_requests_total{outcome="succeeded"} 40`,
 		`clockwork_scheduler_lost_actions_total 1`,
+		`clockwork_scheduler_crashes_total 3`,
+		`clockwork_scheduler_quarantines_total 1`,
+		`clockwork_worker_gpu_stalled{gpu="0",worker="w1"} 0`,
+		`clockwork_worker_gpu_stalled{gpu="0",worker="w2"} 1`,
 		`clockwork_worker_pages_capacity{gpu="0",worker="w1"} 64`,
 		`clockwork_worker_pages_used{gpu="0",worker="w2"} 21`,
 		`clockwork_worker_gpu_info{gpu="0",type="v100",worker="w2"} 1`,

@@ -208,6 +208,11 @@ func (d *drawing) gpu(of *GPU, g gpuColumns) {
 		lines = &timelines{}
 	}
 	l := d.line()
+	if of.Stalled != "" {
+		l.put(red, gpuName(of), g.name, false).put(plain, "", 1, false).put(red, "STALLED: "+of.Stalled, d.view.Width, false)
+		d.add(l)
+		return
+	}
 	l.put(plain, gpuName(of), g.name, false).put(plain, "", 1, false)
 	l.put(green, spark(lines.exec, g.exec, perColumn), g.exec, false).put(plain, fmt.Sprintf("%.0f%%", of.Exec*100), 5, true).put(plain, "", 2, false)
 	l.put(cyan, spark(lines.load, g.load, perColumn), g.load, false).put(plain, fmt.Sprintf("%.0f%%", of.Load*100), 5, true).put(plain, "", 2, false)

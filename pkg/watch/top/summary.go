@@ -58,7 +58,8 @@ type GPU struct {
 	PagesTotal int     `json:"pages_total"`
 	Models     int     `json:"models"`
 	BatchMean  float64 `json:"batch_mean"`
-	AheadMS    float64 `json:"ahead_ms"` // for how long its execution lane has work
+	Stalled    string  `json:"stalled,omitempty"` // why it gets nothing done
+	AheadMS    float64 `json:"ahead_ms"`          // for how long its execution lane has work
 }
 
 // Model is a model with requests.
@@ -181,7 +182,7 @@ func (s *State) sumWorkers(sum *Summary, lanes map[gpuKey]float64) {
 		for _, g := range f.GPUs[:min(len(f.GPUs), protocol.MaxGPUStats)] {
 			out := GPU{
 				Worker: id, GPU: g.GPU, Type: g.Type, Exec: mean(g.Exec) / 100, Load: mean(g.Load) / 100,
-				PagesUsed: g.PagesUsed, PagesTotal: g.PagesTotal, Models: g.Models, AheadMS: lanes[gpuKey{id, g.GPU}],
+				PagesUsed: g.PagesUsed, PagesTotal: g.PagesTotal, Models: g.Models, Stalled: g.Stalled, AheadMS: lanes[gpuKey{id, g.GPU}],
 			}
 			if g.Batches > 0 {
 				out.BatchMean = float64(g.Items) / float64(g.Batches)

@@ -87,6 +87,13 @@ func TestScreens(t *testing.T) {
 		"misses_80x24":    func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Misses}, now) },
 		"help_80x24":      func() string { return s.Draw(&View{Width: 80, Height: 24, Page: Help}, now) },
 		"text_80":         func() string { return s.Text(80, now) },
+		"stalled_80x24": func() string {
+			s, now := running(2, some...)
+			w := worker(2, 12)
+			w.Worker.GPUs[1].Stalled = "executes densenet121 for 4.2s, expected 3.1ms"
+			s.OnLiveStats(protocol.Worker, "w1", w, now)
+			return s.Draw(&View{Width: 80, Height: 24}, now)
+		},
 		"nobody_80x24": func() string {
 			var s State
 			s.Tick(noon)
