@@ -46,6 +46,8 @@ type Action struct {
 	// Epoch fences: a worker refuses actions of an epoch lower than the highest it has
 	// seen. 0 claims no epoch (controller and profiler before the first activation).
 	Epoch uint64
+	// Leader fences controllers and profilers, as Epoch does schedulers.
+	Leader Leader
 	// Incarnation is the worker incarnation that the action is for; 0 means any.
 	Incarnation uint64
 	Kind        Kind

@@ -45,6 +45,7 @@ const (
 	TooEarly         Code = "TOO_EARLY"
 	TooLate          Code = "TOO_LATE"
 	StaleEpoch       Code = "STALE_EPOCH"
+	StaleTerm        Code = "STALE_TERM"
 	StaleIncarnation Code = "STALE_INCARNATION"
 	InvalidGPU       Code = "INVALID_GPU"
 	InvalidAction    Code = "INVALID_ACTION"
@@ -121,6 +122,7 @@ var Codes = []CodeRow{
 	{TooEarly, 503, true, ForWorkers, "The action begins further ahead than a worker holds actions."},
 	{TooLate, 504, false, ForWorkers, "The action's latest start passed before it could begin."},
 	{StaleEpoch, 503, false, ForWorkers, "The worker obeys a newer epoch."},
+	{StaleTerm, 503, false, ForWorkers, "The worker obeys a later controller or profiler."},
 	{StaleIncarnation, 503, false, ForWorkers, "The action was meant for an earlier start of this worker."},
 	{InvalidGPU, 400, false, ForWorkers, "The worker has no such GPU."},
 	{InvalidAction, 400, false, ForWorkers, "The action contradicts itself."},

@@ -2,7 +2,9 @@ package protocol
 
 // ProfileJob is an order to the profiler to measure models on workers.
 type ProfileJob struct {
-	ID      uint64
+	ID uint64
+	// Term is the controller's; a profiler ignores jobs of earlier controllers.
+	Term    uint64
 	Models  []ModelSpec
 	Workers []WorkerState
 	// Known are measurements that need not be repeated.

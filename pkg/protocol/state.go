@@ -129,6 +129,8 @@ func (w WorkerState) Holds(name string) (ModelSpec, bool) {
 // ClockworkState is the state with which the scheduler is activated: the models of the
 // epoch, their profiles, and the workers that hold them.
 type ClockworkState struct {
+	// Term is the controller's; a scheduler ignores the state of earlier controllers.
+	Term     uint64        `json:"term,omitempty"`
 	PageSize int64         `json:"page_size"`
 	Models   []ModelSpec   `json:"models"`
 	Profiles []Profile     `json:"profiles"`

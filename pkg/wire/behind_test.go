@@ -233,6 +233,7 @@ var typed = map[string]reflect.Type{
 	"wire.StoredModel":      reflect.TypeFor[StoredModel](),
 	"wire.StoredQuarantine": reflect.TypeFor[StoredQuarantine](),
 	"wire.StoredLease":      reflect.TypeFor[StoredLease](),
+	"wire.StoredFence":      reflect.TypeFor[StoredFence](),
 }
 
 func TestMessagesAreDecodedIntoTypedStructsOnly(t *testing.T) {

@@ -20,8 +20,10 @@ var (
 	Report      = Codec[protocol.ProfileReport]{"profile report", codeReport}
 )
 
+// codeAction writes the leader only of actions that name one: those of the scheduler do
+// not.
 func codeAction(k *coder, a *protocol.Action) {
-	k.array(14)
+	led := k.arrayAndOne(14, a.Leader != protocol.Leader{})
 	num(k, &a.ID)
 	num(k, &a.Issuer)
 	num(k, &a.Epoch)
@@ -36,6 +38,15 @@ func codeAction(k *coder, a *protocol.Action) {
 	list(k, &a.Requests, codeRequestRef)
 	optional(k, &a.Load, codeLoadSpec)
 	list(k, &a.Models, text[string])
+	if led {
+		codeLeader(k, &a.Leader)
+	}
+}
+
+func codeLeader(k *coder, l *protocol.Leader) {
+	k.array(2)
+	text(k, &l.Service)
+	num(k, &l.Term)
 }
 
 func codeRequestRef(k *coder, r *protocol.RequestRef) {

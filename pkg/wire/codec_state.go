@@ -84,7 +84,8 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {
-	k.array(4)
+	k.array(5)
+	num(k, &s.Term)
 	num(k, &s.PageSize)
 	list(k, &s.Models, codeModel)
 	list(k, &s.Profiles, codeProfile)
@@ -92,8 +93,9 @@ func codeClockworkState(k *coder, s *protocol.ClockworkState) {
 }
 
 func codeJob(k *coder, j *protocol.ProfileJob) {
-	k.array(4)
+	k.array(5)
 	num(k, &j.ID)
+	num(k, &j.Term)
 	list(k, &j.Models, codeModel)
 	list(k, &j.Workers, codeWorkerState)
 	list(k, &j.Known, codeProfile)

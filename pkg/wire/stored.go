@@ -35,3 +35,11 @@ type StoredLease struct {
 	Host  string `json:"holder"`
 	Nonce string `json:"nonce"`
 }
+
+// StoredFence names the process that writes the state for a service. Who holds the
+// service's lease later has a higher Term.
+type StoredFence struct {
+	Term   uint64    `json:"term"`
+	Holder string    `json:"holder"`
+	Since  time.Time `json:"since"`
+}

@@ -68,7 +68,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if err != nil {
 			return nil // ctx ended while another instance led
 		}
-		l := newLeader(s.config, b, state, buffer, door, &unreadable)
+		l := newLeader(s.config, b, buffer, door, &unreadable)
 		err = l.lead(ctx, lease)
 		lease.Release()
 		if err != nil {

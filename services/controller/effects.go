@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
@@ -19,6 +18,7 @@ import (
 // results as events.
 
 func (l *leader) do(ctx context.Context, out startup.Output) {
+	writeRecords := func() { l.work.Start(func() { l.writeRecords(ctx) }) }
 	for _, a := range out.Actions {
 		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
 			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the machine sends it again
@@ -37,22 +37,25 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		to, revision := *out.SetStage, l.revision
 		l.work.Start(func() { l.advance(ctx, revision, to, out.Quarantined) })
 	}
+	if out.Confirm {
+		l.work.Start(func() { l.fenced(ctx, l.writer.Confirm(ctx)) })
+	}
 	if out.StartProfiling != nil {
 		j := out.StartProfiling
 		// The machine counts its jobs from 1; on the wire their ids are unique to this
 		// term.
-		job := protocol.ProfileJob{ID: l.issuer + j.Job, Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
+		job := protocol.ProfileJob{ID: l.issuer + j.Job, Term: l.writer.Term(), Models: j.Models, Workers: withoutModels(j.Workers), Known: j.Known}
 		l.publish(l.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job))
 	}
 	if out.Activate != nil {
 		l.announcing.endAll() // they are part of the activated state
-		state, workers := *out.Activate, out.Activate.Workers
-		l.work.Start(func() { l.storeWorkers(ctx, workers) })
+		state := *out.Activate
+		l.records.put(out.Activate.Workers, writeRecords)
 		state.Workers = withoutModels(state.Workers)
 		l.publish(l.bus.Subjects.SchedulerStart(), wire.Start.Encode(&state))
 	}
 	for _, w := range out.JoinWorkers {
-		l.work.Start(func() { l.storeWorkers(ctx, []protocol.WorkerState{w}) })
+		l.records.put([]protocol.WorkerState{w}, writeRecords)
 		lean := w
 		lean.Models = nil // all workers hold every model but those in Lacks; the profiles stay
 		told := l.announcing.begin(ctx, w.ID)
@@ -60,7 +63,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, id := range out.DropWorkers {
 		l.announcing.end(id)
-		l.work.Start(func() { l.logged("remove worker", l.state.DropWorker(ctx, id)) })
+		l.records.remove(id, writeRecords)
 	}
 	for _, e := range out.Events {
 		l.bus.Event(e)
@@ -120,32 +123,37 @@ func withoutModels(workers []protocol.WorkerState) []protocol.WorkerState {
 	return lean
 }
 
-// writers bounds the concurrent writes of models.
-const writers = 16
+// fenced reports to the machine that another controller leads, if err says so. The machine
+// is told once; it ends with that.
+func (l *leader) fenced(ctx context.Context, err error) bool {
+	if !errors.Is(err, bus.ErrFenced) {
+		return false
+	}
+	l.report(ctx, startup.Fenced{})
+	return true
+}
 
-// store writes models, as parts of one load, and reports the result.
+// store writes models, as parts of one load, and reports the result. Without models it asks
+// the store whether this controller leads.
 func (l *leader) store(ctx context.Context, s startup.Store) {
 	load := fmt.Sprintf("%016x-%d", l.issuer, s.Token)
-	var failed atomic.Bool
-	slots := make(chan struct{}, writers)
+	var err error
+	if len(s.Models) == 0 {
+		err = l.writer.Confirm(ctx)
+	}
 	for _, m := range s.Models {
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots }()
-			if err := l.state.PutPart(ctx, m, load, len(s.Models)); err != nil {
-				failed.Store(true)
-				l.logged("model "+m.Name, err)
-			}
-		}()
+		if err = l.writer.PutPart(ctx, m, load, len(s.Models)); err != nil {
+			break
+		}
 	}
-	for range writers { // wait for the last ones
-		slots <- struct{}{}
-	}
-	if failed.Load() {
+	switch {
+	case l.fenced(ctx, err):
+	case err != nil:
+		l.logged("models of a load", err)
 		l.report(ctx, startup.StoreFailed{Token: s.Token})
-		return
+	default:
+		l.report(ctx, startup.ModelsStored{Token: s.Token})
 	}
-	l.report(ctx, startup.ModelsStored{Token: s.Token})
 }
 
 // unstoreEvery is the pause before a failed removal is repeated.
@@ -154,7 +162,10 @@ const unstoreEvery = 200 * time.Millisecond
 // unstore removes models, repeatedly until the store succeeds, and reports that.
 func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 	for _, name := range u.Names {
-		for err := l.state.DropModel(ctx, name); err != nil; err = l.state.DropModel(ctx, name) {
+		for err := l.writer.DropModel(ctx, name); err != nil; err = l.writer.DropModel(ctx, name) {
+			if l.fenced(ctx, err) {
+				return
+			}
 			l.logged("remove model "+name, err)
 			if !clock.Pause(ctx, unstoreEvery) {
 				return
@@ -162,12 +173,6 @@ func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 		}
 	}
 	l.report(ctx, startup.ModelsUnstored{Token: u.Token})
-}
-
-func (l *leader) storeWorkers(ctx context.Context, workers []protocol.WorkerState) {
-	for _, w := range withoutModels(workers) {
-		l.logged("worker "+w.ID, l.state.PutWorker(ctx, w))
-	}
 }
 
 // advance writes the stage, after the quarantine that belongs to it, and reports
@@ -178,21 +183,24 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		for _, q := range quarantined {
 			reasons[q.Model] = q.Reason
 		}
-		if err := l.state.SetQuarantine(ctx, reasons); err != nil {
-			l.logged("quarantine", err)
-			l.report(ctx, startup.StageConflict{}) // the machine sets the stage again
+		if err := l.writer.SetQuarantine(ctx, reasons); err != nil {
+			if l.logged("quarantine", err); !l.fenced(ctx, err) {
+				l.report(ctx, startup.StageConflict{}) // the machine sets the stage again
+			}
 			return
 		}
 	}
-	next, since, err := l.state.AdvanceStage(ctx, revision, to)
+	next, since, err := l.writer.AdvanceStage(ctx, revision, to)
 	if err == nil {
 		if l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next }) {
 			l.report(ctx, startup.StageStored{Stage: to})
 		}
 		return
 	}
-	l.logged("stage", err)
-	stage, since, next, err := l.state.Stage(ctx)
+	if l.logged("stage", err); l.fenced(ctx, err) {
+		return
+	}
+	stage, since, next, err := l.writer.Stage(ctx)
 	if errors.Is(err, bus.ErrUnreadable) { // the machine's next try replaces it
 		l.logged("stage", err)
 		if l.inTurn(ctx, func() { l.revision = next }) {

@@ -47,7 +47,9 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	long = fmt.Appendf(long, `,"load":"%016x-%d","of":10`, 0, 2) // which load it is part of: the second
-	header := "NATS/1.0\r\n" + jetstream.ExpectedLastSubjSeqHeader + ": 0\r\n\r\n"
+	const number = "1234567890123456"                            // of microseconds, as the bucket counts
+	header := "NATS/1.0\r\n" + jetstream.ExpectedLastSeqHeader + ": " + number + "\r\n" + jetstream.ExpectedLastSubjSeqHeader + ": " + number + "\r\n" +
+		jetstream.ExpectedLastSubjSeqSubjHeader + ": $KV.clockwork_state.fence.controller\r\n\r\n"
 	s.limitValues(int32(len(header) + len(long)))
 	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.StateUnavailable {
 		t.Errorf("the load: %s", code)
@@ -78,8 +80,8 @@ func TestAFailedStoreLeavesNoModels(t *testing.T) {
 	if code := s.load(`{"path":"zoo/a","copies":10}`); code != protocol.OK {
 		t.Errorf("the load again: %s", code)
 	}
-	if models, torn, err := s.state.Models(t.Context()); err != nil || len(models) != 11 || len(torn) > 0 {
-		t.Errorf("%d models, torn %v, %v", len(models), torn, err)
+	if read, err := s.state.Read(t.Context()); err != nil || len(read.Models) != 11 || len(read.Torn) > 0 {
+		t.Errorf("%d models, torn %v, %v", len(read.Models), read.Torn, err)
 	}
 }
 
@@ -90,16 +92,18 @@ func TestAHalfStoredLoadDoesNotCount(t *testing.T) {
 	stop := s.controller()
 	s.loaded("kept")
 	stop()
-	if err := s.state.PutPart(t.Context(), bustest.Spec("a-1", "zoo/a"), "of a dead controller", 2); err != nil {
+	dead, release := bustest.Lead(t, s.bus, protocol.Controller)
+	if err := dead.PutPart(t.Context(), bustest.Spec("a-1", "zoo/a"), "of a dead controller", 2); err != nil {
 		t.Fatal(err)
 	}
+	release()
 	s.controller()
 	if v := s.view(); len(v.Models) != 1 || v.Models[0].Name != "kept" {
 		t.Errorf("after a restart: %+v", v.Models)
 	}
 	bustest.Until(t, "the store holds no half of a load", func() bool {
-		models, torn, err := s.state.Models(t.Context())
-		return err == nil && len(models) == 1 && len(torn) == 0
+		read, err := s.state.Read(t.Context())
+		return err == nil && len(read.Models) == 1 && len(read.Torn) == 0
 	})
 }
 

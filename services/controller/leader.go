@@ -27,11 +27,11 @@ import (
 type leader struct {
 	config Config
 	bus    *bus.Bus
-	state  *bus.State
 	buffer *bus.Buffer
 	door   *frontdoor.FrontDoor
 	caller *bus.Caller
 
+	writer  *bus.Writer // of this term
 	machine *startup.Machine
 	issuer  uint64 // of this term's actions and jobs
 	// unreadable is why the state could not be read at the last try, "" if it was read; it
@@ -61,7 +61,9 @@ type leader struct {
 	answering chan struct{}
 	reports   *wire.Chunks[protocol.ProfileReport]
 
-	work host.Tasks
+	records records
+	stale   bus.LogLimiter // results STALE_TERM
+	work    host.Tasks
 }
 
 // queuedEvents bounds the events waiting for the machine.
@@ -78,11 +80,10 @@ const queryWait = time.Second
 // campaigns again.
 const recallPause = 500 * time.Millisecond
 
-func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, door *frontdoor.FrontDoor, unreadable *string) *leader {
+func newLeader(config Config, b *bus.Bus, buffer *bus.Buffer, door *frontdoor.FrontDoor, unreadable *string) *leader {
 	return &leader{
 		config: config,
 		bus:    b,
-		state:  state,
 		buffer: buffer,
 		door:   door,
 		events: make(chan startup.Event, queuedEvents),
@@ -91,6 +92,7 @@ func newLeader(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer, 
 
 		announcing: announcing{},
 		unreadable: unreadable,
+		records:    records{waiting: map[string]*protocol.WorkerState{}},
 
 		answering: make(chan struct{}, maxAnswering),
 		reports:   wire.NewChunks(wire.Report),
@@ -112,18 +114,18 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	l.issuer = bus.RandomID() // distinguishes actions and jobs of this term from earlier ones
 	config.Issuer = l.issuer
 	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
-	var err error
-	if l.machine, err = startup.New(config); err != nil {
-		return fmt.Errorf("configure startup phase: %w", err)
-	}
-	l.config.Observers.Begin(config)
-	first, err := l.recall(ctx)
+	first, err := l.recall(ctx, lease)
 	if err != nil {
 		l.unread(err)
 		clock.Pause(ctx, recallPause)
 		return nil
 	}
 	*l.unreadable = ""
+	config.Term = l.writer.Term()
+	if l.machine, err = startup.New(config); err != nil {
+		return fmt.Errorf("configure startup phase: %w", err)
+	}
+	l.config.Observers.Begin(config)
 	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))
 	if stop, err = l.listen(ctx); err != nil {
 		return err
@@ -144,41 +146,38 @@ func (l *leader) unread(err error) {
 	}
 }
 
-// recall reads the content of the store. What cannot be read in it is as it was before,
-// or as if it had been lost: the machine then takes it from the workers.
-func (l *leader) recall(ctx context.Context) (startup.Started, error) {
+// recall takes over the store and reads its content: from the fence on only this
+// controller writes. What cannot be read in it is as it was before, or as if it had been
+// lost: the machine then takes it from the workers.
+func (l *leader) recall(ctx context.Context, lease *bus.Lease) (startup.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var first startup.Started
 	// A controller that takes over the lease may be the first to detect that the
 	// store was lost.
-	_, err := l.bus.OpenState(ctx)
+	state, err := l.bus.OpenState(ctx)
 	if err != nil {
-		return first, err
+		return startup.Started{}, err
 	}
-	repaired, err := l.state.Repair(ctx)
+	if l.writer, err = state.Lead(ctx, protocol.Controller, lease); err != nil {
+		return startup.Started{}, err
+	}
+	repaired, err := l.writer.Repair(ctx)
 	if len(repaired) > 0 {
 		l.bus.Log.Warn("values in the state store could not be read and were repaired", "keys", strings.Join(repaired, ", "))
 	}
 	if err != nil {
-		return first, err
+		return startup.Started{}, err
 	}
-	if first.Stage, l.since, l.revision, err = l.state.Stage(ctx); err != nil {
-		return first, err
-	}
-	if first.Models, first.Torn, err = l.state.Models(ctx); err != nil {
-		return first, err
-	}
-	reasons, err := l.state.Quarantine(ctx)
+	stored, err := l.writer.Recall(ctx)
 	if err != nil {
-		return first, err
+		return startup.Started{}, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(reasons)) {
-		first.Quarantined = append(first.Quarantined, startup.Quarantine{Model: name, Reason: reasons[name]})
+	l.stage, l.since, l.revision = stored.Stage, stored.Since, stored.Revision
+	first := startup.Started{Stage: stored.Stage, Models: stored.Models, Torn: stored.Torn, Profiles: stored.Profiles}
+	for _, name := range slices.Sorted(maps.Keys(stored.Quarantined)) {
+		first.Quarantined = append(first.Quarantined, startup.Quarantine{Model: name, Reason: stored.Quarantined[name]})
 	}
-	first.Profiles, err = l.state.Profiles(ctx)
-	l.stage = first.Stage
-	return first, err
+	return first, nil
 }
 
 // drive is the driver loop of pkg/core/startup.
@@ -199,6 +198,7 @@ func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Even
 			}
 		}
 		if l.stepDown {
+			l.bus.Log.Warn("stepping down: another controller leads now")
 			return
 		}
 		event = nil
@@ -315,6 +315,11 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 		l.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
 	}
 	for _, r := range results {
+		if r.Code == protocol.StaleTerm {
+			if count := l.stale.Add(time.Now()); count > 0 {
+				l.bus.Log.Warn("a worker obeys a later controller", "count", count, "worker", r.Worker, "term", l.writer.Term())
+			}
+		}
 		if r.State != nil {
 			l.report(ctx, startup.WorkerAnswered{State: *r.State})
 		} else {

@@ -38,6 +38,7 @@ type stack struct {
 	bus    *bus.Bus
 	client *nats.Conn
 	state  *bus.State
+	writer *bus.Writer // in place of a profiler
 	config Config
 	events chan protocol.Event
 	log    *slog.Logger // of the controllers
@@ -149,6 +150,14 @@ func (s *stack) measure() protocol.ProfileJob {
 	return job
 }
 
+// profiles returns what writes the state for a profiler.
+func (s *stack) profiles() *bus.Writer {
+	if s.writer == nil {
+		s.writer, _ = bustest.Lead(s.t, s.bus, protocol.Profiler)
+	}
+	return s.writer
+}
+
 func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFailure) {
 	s.t.Helper()
 	at := protocol.Measurement{Samples: 1, Min: time.Millisecond, P50: time.Millisecond, P99: time.Millisecond, Max: time.Millisecond}
@@ -162,7 +171,7 @@ func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFail
 				}
 				report.Profiles = append(report.Profiles, p)
 				ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
-				if err := s.state.PutProfile(ctx, p); err != nil {
+				if err := s.profiles().PutProfile(ctx, p); err != nil {
 					s.t.Error(err)
 				}
 				cancel()

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/adapter/clock"
-	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
 )
@@ -81,11 +80,18 @@ func (g *storeWatchdog) look(parent context.Context) error {
 	if err := g.lookAtBuffer(ctx); err != nil {
 		return err
 	}
-	stored, _, revision, err := g.l.state.Stage(ctx)
-	if err != nil && !errors.Is(err, bus.ErrUnreadable) {
+	if err := g.lookAtState(ctx, parent); !g.l.fenced(parent, err) { // also where this controller writes nothing
 		return err
 	}
-	if err == nil && stored == 0 {
+	return nil
+}
+
+func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
+	missing, revision, err := g.l.writer.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	if missing {
 		g.read = 0
 		return g.mend(parent, 0, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
 	}
@@ -97,7 +103,7 @@ func (g *storeWatchdog) look(parent context.Context) error {
 func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error {
 	attempt, cancel := context.WithTimeout(ctx, watchdogWait)
 	defer cancel()
-	broken, read, err := g.l.state.Unreadable(attempt, g.read)
+	broken, read, err := g.l.writer.Unreadable(attempt, g.read)
 	if err != nil {
 		return err
 	}
@@ -121,12 +127,12 @@ func (g *storeWatchdog) replace(ctx context.Context, broken map[string][]byte, r
 	g.l.inTurn(ctx, func() { models = g.l.machine.Models() })
 	for _, m := range models {
 		if _, is := broken["model."+m.Name]; is {
-			if err := g.l.state.PutModel(ctx, m.ModelSpec); err != nil {
+			if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
 				return err
 			}
 		}
 	}
-	_, err := g.l.state.Repair(ctx)
+	_, err := g.l.writer.Repair(ctx)
 	return err
 }
 
@@ -164,13 +170,16 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) e
 	g.l.bus.Log.Warn(why, "stage", stage, "models", len(models))
 	ctx, cancel := context.WithTimeout(ctx, mendWait)
 	defer cancel()
+	if err := g.l.writer.Raise(ctx); err != nil {
+		return err
+	}
 	reasons := map[string]string{}
 	for _, m := range models {
-		if err := g.l.state.PutModel(ctx, m.ModelSpec); err != nil {
+		if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
 			return err
 		}
 		for _, p := range m.Profile {
-			if err := g.l.state.PutProfile(ctx, p); err != nil {
+			if err := g.l.writer.FillProfile(ctx, p); err != nil {
 				return err
 			}
 		}
@@ -179,12 +188,12 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) e
 		}
 	}
 	if stage == protocol.Active {
-		if err := g.l.state.SetQuarantine(ctx, reasons); err != nil {
+		if err := g.l.writer.SetQuarantine(ctx, reasons); err != nil {
 			return err
 		}
-		g.l.storeWorkers(ctx, workers)
+		g.l.records.put(workers, func() { g.l.work.Start(func() { g.l.writeRecords(ctx) }) })
 	}
-	revision, since, err := g.l.state.AdvanceStage(ctx, revision, stage)
+	revision, since, err := g.l.writer.AdvanceStage(ctx, revision, stage)
 	if err != nil {
 		return err
 	}

@@ -42,12 +42,8 @@ func (s *stack) loseStore() {
 func (s *stack) awaitStored(stage protocol.Stage, models int) {
 	s.t.Helper()
 	bustest.Until(s.t, "the store holds "+stage.String(), func() bool {
-		got, _, _, err := s.state.Stage(s.t.Context())
-		if err != nil || got != stage {
-			return false
-		}
-		stored, torn, err := s.state.Models(s.t.Context())
-		return err == nil && len(stored) == models && len(torn) == 0
+		read, err := s.state.Read(s.t.Context())
+		return err == nil && read.Stage == stage && len(read.Models) == models && len(read.Torn) == 0
 	})
 }
 
@@ -127,8 +123,8 @@ func TestALostStoreLeavesALeader(t *testing.T) {
 	s.controller()
 	s.loseStore()
 	bustest.Until(t, "the store holds the model again", func() bool {
-		models, torn, err := s.state.Models(t.Context())
-		return err == nil && len(models) == 1 && len(torn) == 0
+		read, err := s.state.Read(t.Context())
+		return err == nil && len(read.Models) == 1 && len(read.Torn) == 0
 	})
 	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
 }

@@ -29,7 +29,8 @@ type stack struct {
 	bus      *bus.Bus
 	client   *nats.Conn
 	state    *bus.State
-	revision uint64 // of the stage
+	writer   *bus.Writer // in place of a controller
+	revision uint64      // of the stage
 	config   Config
 	events   chan protocol.Event
 	log      *slog.Logger // of the front doors
@@ -109,11 +110,19 @@ func (s *stack) frontDoor() (stop func()) {
 	return stop
 }
 
+// leads returns what writes the state.
+func (s *stack) leads() *bus.Writer {
+	if s.writer == nil {
+		s.writer, _ = bustest.Lead(s.t, s.bus, protocol.Controller)
+	}
+	return s.writer
+}
+
 // loaded stores models as a controller does that has loaded them.
 func (s *stack) loaded(models ...string) {
 	s.t.Helper()
 	for _, m := range models {
-		if err := s.state.PutModel(s.t.Context(), bustest.Spec(m, "zoo/"+m)); err != nil {
+		if err := s.leads().PutModel(s.t.Context(), bustest.Spec(m, "zoo/"+m)); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -124,7 +133,7 @@ func (s *stack) activate() *beating {
 	s.t.Helper()
 	for stage := protocol.Querying; stage <= protocol.Active; stage++ {
 		var err error
-		if s.revision, _, err = s.state.AdvanceStage(s.t.Context(), s.revision, stage); err != nil {
+		if s.revision, _, err = s.leads().AdvanceStage(s.t.Context(), s.revision, stage); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -2,8 +2,10 @@ package profiler
 
 import (
 	"context"
+	"errors"
 
 	"clockwork/pkg/adapter/clock"
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
@@ -21,7 +23,7 @@ func (s *Service) step(e measure.Event) {
 }
 
 func (s *Service) do(e measure.Event) {
-	now, term, job := clock.Now(), s.term, s.machine.Job()
+	now, term, writer, job := clock.Now(), s.term, s.writer, s.machine.Job()
 	out := s.machine.Step(now, e)
 	s.config.Observers.Step(now, e, &out)
 	s.hearResults()
@@ -34,7 +36,10 @@ func (s *Service) do(e measure.Event) {
 		s.beside.Go(func() { s.read(term, *read) })
 	}
 	for _, store := range out.Store {
-		s.beside.Go(func() { s.store(term, store) })
+		s.beside.Go(func() { s.store(term, writer, store) })
+	}
+	if out.Confirm {
+		s.beside.Go(func() { s.fenced(writer.Confirm(term)) })
 	}
 	for _, e := range out.Progress {
 		s.bus.Event(e)
@@ -90,11 +95,23 @@ func (s *Service) read(ctx context.Context, read measure.Read) {
 }
 
 // store writes a profile, so that an interrupted job can resume.
-func (s *Service) store(ctx context.Context, store measure.Store) {
-	if err := s.state.PutProfile(ctx, store.Profile); err != nil {
+func (s *Service) store(ctx context.Context, writer *bus.Writer, store measure.Store) {
+	if err := writer.PutProfile(ctx, store.Profile); err != nil && !s.fenced(err) {
 		s.bus.Log.Warn("profile not stored", "digest", store.Profile.Digest, "error", err) // the report contains it anyway
 	}
 	s.step(measure.ProfileStored{Token: store.Token})
+}
+
+// fenced ends the term if err says that another profiler has taken the lease.
+func (s *Service) fenced(err error) bool {
+	if !errors.Is(err, bus.ErrFenced) {
+		return false
+	}
+	select {
+	case s.over <- struct{}{}:
+	default: // it is ending
+	}
+	return true
 }
 
 // log logs the job and its setbacks.

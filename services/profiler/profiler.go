@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/protocol"
@@ -58,15 +59,17 @@ type Service struct {
 	bus        *bus.Bus
 	state      *bus.State
 	heartbeats *bus.Heartbeater
+	over       chan struct{} // the term must end
 
 	// mu is held during each Step and the execution of its output, so that messages
 	// are sent in the machine's order.
 	mu      sync.Mutex
 	machine *measure.Machine
 	working bool // it holds the lease and receives jobs
-	// term ends with the lease. results is subscribed only during a job, because
+	// term ends with the lease, and writer writes for it. results is subscribed only during a job, because
 	// results are many. timer fires at the machine's Wake.
 	term    context.Context
+	writer  *bus.Writer
 	results *nats.Subscription
 	timer   *time.Timer
 	// beside are the outstanding reads and writes of the store.
@@ -75,7 +78,7 @@ type Service struct {
 
 // New makes a profiler; Run starts it.
 func New(config Config, broker bus.Config) (*Service, error) {
-	s := &Service{config: config, broker: broker, id: bus.RandomID()}
+	s := &Service{config: config, broker: broker, id: bus.RandomID(), over: make(chan struct{}, 1)}
 	s.broker.Name = "profiler"
 	s.broker.Identity.Role = "profiler"
 	var err error
@@ -122,10 +125,18 @@ func (s *Service) Run(ctx context.Context) error {
 // serve works on jobs until ctx ends or the lease is lost.
 func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	writer, err := s.lead(ctx, lease)
+	if err != nil {
+		s.bus.Log.Warn("state not reached; campaigning again", "error", err)
+		clock.Pause(ctx, leadPause)
+		return nil
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	s.mu.Lock()
-	s.term, s.timer = ctx, timer
+	s.term, s.writer, s.timer = ctx, writer, timer
+	s.do(measure.Elected{Term: writer.Term()})
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -166,10 +177,31 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 		case <-lease.Lost():
 			s.bus.Log.Warn("another profiler holds the lease now")
 			return nil
+		case <-s.over:
+			s.bus.Log.Warn("giving up the lease: another profiler has held it")
+			return nil
 		case <-timer.C:
 			s.step(measure.Tick{})
 		}
 	}
+}
+
+// leadWait bounds how long a profiler with the lease waits for the store; leadPause is the
+// pause before it campaigns again.
+const (
+	leadWait  = 10 * time.Second
+	leadPause = 500 * time.Millisecond
+)
+
+// lead takes over the profiles in the store: from then on only this profiler writes them.
+func (s *Service) lead(ctx context.Context, lease *bus.Lease) (*bus.Writer, error) {
+	ctx, cancel := context.WithTimeout(ctx, leadWait)
+	defer cancel()
+	select {
+	case <-s.over: // of an earlier term
+	default:
+	}
+	return s.state.Lead(ctx, protocol.Profiler, lease)
 }
 
 // onStart takes a job. A named worker whose heartbeat never arrives counts as

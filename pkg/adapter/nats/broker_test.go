@@ -26,6 +26,25 @@ func open(t *testing.T) *Bus {
 	return connect(t, Config{InProcess: s, Prefix: "clockwork", Name: "test"})
 }
 
+// leads takes the lease of a service, and the right to write the state for it.
+func leads(t *testing.T, b *Bus, service protocol.ServiceKind) (*Writer, *Lease) {
+	t.Helper()
+	ctx := limited(t)
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := b.AcquireWait(ctx, string(service), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := state.Lead(ctx, service, lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, lease
+}
+
 func connect(t *testing.T, c Config) *Bus {
 	t.Helper()
 	b, err := Open(t.Context(), c)
@@ -44,10 +63,7 @@ func limited(t *testing.T) context.Context {
 
 func TestStageMovesByCompareAndSwap(t *testing.T) {
 	ctx := limited(t)
-	state, err := open(t).OpenState(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, _ := leads(t, open(t), protocol.Controller)
 	stage, _, revision, err := state.Stage(ctx)
 	if err != nil || stage != 0 || revision != 0 {
 		t.Fatalf("before anything: %v, revision %d, %v", stage, revision, err)
@@ -69,10 +85,7 @@ func TestStageMovesByCompareAndSwap(t *testing.T) {
 
 func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 	ctx := limited(t)
-	state, err := open(t).OpenState(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, _ := leads(t, open(t), protocol.Controller)
 	for _, name := range []string{"b", "a"} {
 		if err := state.PutModel(ctx, protocol.ModelSpec{Name: name}); err != nil {
 			t.Fatal(err)
@@ -84,9 +97,9 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 	if err := state.DropModel(ctx, "b"); err != nil {
 		t.Fatal(err)
 	}
-	models, torn, err := state.Models(ctx)
-	if err != nil || len(models) != 1 || models[0].Pages != 7 || len(torn) != 0 {
-		t.Errorf("models: %+v, %v, %v", models, torn, err)
+	read, err := state.Recall(ctx)
+	if err != nil || len(read.Models) != 1 || read.Models[0].Pages != 7 || len(read.Torn) != 0 {
+		t.Errorf("read: %+v, %v", read, err)
 	}
 	seen := make(chan Change, 10)
 	go func() { _ = state.Watch(ctx, func(c Change) { seen <- c }) }()
@@ -105,33 +118,27 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 // TestALoadIsStoredAsAWhole or does not count: of c, one of two is missing.
 func TestALoadIsStoredAsAWhole(t *testing.T) {
 	ctx := limited(t)
-	state, err := open(t).OpenState(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, _ := leads(t, open(t), protocol.Controller)
 	for name, load := range map[string]string{"b-1": "b", "b-2": "b", "c-1": "c"} {
 		if err := state.PutPart(ctx, protocol.ModelSpec{Name: name}, load, 2); err != nil {
 			t.Fatal(err)
 		}
 	}
-	models, torn, err := state.Models(ctx)
-	if err != nil || len(models) != 2 || len(torn) != 1 || torn[0] != "c-1" {
-		t.Errorf("models %+v, torn %v, %v", models, torn, err)
+	read, err := state.Recall(ctx)
+	if err != nil || len(read.Models) != 2 || len(read.Torn) != 1 || read.Torn[0] != "c-1" {
+		t.Errorf("read: %+v, %v", read, err)
 	}
 }
 
 func TestTheQuarantineIsReplacedAsAWhole(t *testing.T) {
 	ctx := limited(t)
-	state, err := open(t).OpenState(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, _ := leads(t, open(t), protocol.Controller)
 	for _, want := range []map[string]string{{"a": "hot", "b": "cold"}, {"b": "odd", "c": "cold"}, {}} {
 		if err := state.SetQuarantine(ctx, want); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := state.Quarantine(ctx); err != nil || !maps.Equal(got, want) {
-			t.Errorf("read %v, want %v, %v", got, want, err)
+		if got, err := state.Recall(ctx); err != nil || !maps.Equal(got.Quarantined, want) {
+			t.Errorf("read %v, want %v, %v", got.Quarantined, want, err)
 		}
 	}
 }

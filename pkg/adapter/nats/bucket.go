@@ -23,12 +23,15 @@ type bucket struct {
 	// number; 0: no bound.
 	values          int32
 	bytes, messages int64
+	// distinct: sequence numbers do not come again in a bucket that is made after this one
+	// was lost.
+	distinct bool
 }
 
 // Leases of services, of workers' names and of devices are apart, since the key of a
 // worker may write any number of the last two.
 var (
-	stateBucket  = bucket{kind: "state", keeps: "stage, models, profiles, workers", history: 10, values: 1 << 20, bytes: 256 << 20}
+	stateBucket  = bucket{kind: "state", keeps: "stage, models, profiles, workers", history: 10, values: 1 << 20, bytes: 256 << 20, distinct: true}
 	leaseBucket  = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
 	nameBucket   = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
 	deviceBucket = bucket{kind: "device", keeps: "which worker has each device", history: 1, age: leaseTTL, values: leaseBytes, messages: 64 << 10}
@@ -49,8 +52,13 @@ func (b *Bus) bucket(kind string) string {
 // config returns the configuration of a bucket's stream: that of a key-value bucket,
 // except that nobody may roll up or purge it.
 func (k bucket) config(name string, replicas int) jetstream.StreamConfig {
+	first := uint64(0)
+	if k.distinct {
+		first = uint64(time.Now().UnixMicro())
+	}
 	return jetstream.StreamConfig{
 		Name:              "KV_" + name,
+		FirstSeq:          first,
 		Description:       "Clockwork: " + k.keeps,
 		Subjects:          []string{"$KV." + name + ".>"},
 		Storage:           jetstream.FileStorage,

@@ -33,6 +33,7 @@ type Lease struct {
 	holder []byte
 	epoch  uint64
 
+	mu       sync.Mutex // guards revision, and is held while the lease is written
 	revision uint64
 	lost     chan struct{}
 	stop     chan struct{}
@@ -181,6 +182,8 @@ func (l *Lease) keep() {
 		case <-l.stop:
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
+			l.mu.Lock()
+			defer l.mu.Unlock()
 			_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // on failure the lease expires
 			return
 		case <-every.C:
@@ -192,10 +195,13 @@ func (l *Lease) keep() {
 	}
 }
 
-// renew writes the lease again. It returns false if another process holds it.
+// renew writes the lease again, and takes it anew if it has expired. It returns false if
+// another process holds it.
 func (l *Lease) renew() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
 	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	revision, err := l.kv.Update(ctx, l.key, l.holder, l.revision)
 	l.bus.store.wrote(err)
 	if err == nil {
@@ -219,6 +225,27 @@ func (l *Lease) renew() bool {
 	return l.look(ctx) != taken
 }
 
+// Confirm returns nil if this process holds the lease at this moment, and ErrHeld if
+// another one holds it. Any other error says that it is not known.
+func (l *Lease) Confirm(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var err error
+	for range 2 { // a second time if an earlier write did arrive, whose outcome was not known
+		var revision uint64
+		if revision, err = l.kv.Update(ctx, l.key, l.holder, l.revision); err == nil {
+			l.revision = revision
+			return nil
+		}
+		if found := l.look(ctx); found == taken {
+			return ErrHeld
+		} else if found != own {
+			break
+		}
+	}
+	return fmt.Errorf("confirm lease %s: %w", l.key, err)
+}
+
 // holding is what the store says about a lease.
 type holding int
 
@@ -231,7 +258,8 @@ const (
 	taken
 )
 
-// look reads who has the lease, and its revision if that is this process.
+// look reads who has the lease, and its revision if that is this process. The caller
+// holds the lock.
 func (l *Lease) look(ctx context.Context) holding {
 	entry, err := l.kv.Get(ctx, l.key)
 	switch {

@@ -11,29 +11,6 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// readAll returns the values of all keys that match, in the order of the keys: of each the
-// last revision that can be read. A key without one is left out.
-func readAll[T any](ctx context.Context, s *State, keys string) ([]T, error) {
-	values := map[string]T{}
-	_, err := s.scan(ctx, keys, 0, func(r record) {
-		var v T
-		switch {
-		case r.removed():
-			delete(values, s.key(r))
-		case decodeStored(r.data, &v) == nil:
-			values[s.key(r)] = v
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", keys, err)
-	}
-	var all []T
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		all = append(all, values[key])
-	}
-	return all, nil
-}
-
 // isValue reports whether a value can be read as what its key says.
 func isValue(key string, value []byte) bool {
 	kind, _, _ := strings.Cut(key, ".")
@@ -49,6 +26,9 @@ func isValue(key string, value []byte) bool {
 		return decodeStored(value, &v) == nil
 	case "profile":
 		var v protocol.Profile
+		return decodeStored(value, &v) == nil
+	case "fence":
+		var v wire.StoredFence
 		return decodeStored(value, &v) == nil
 	case "worker":
 		var v protocol.WorkerState
@@ -90,20 +70,29 @@ func (s *State) Unreadable(ctx context.Context, after uint64) (map[string][]byte
 }
 
 // Repair replaces each value that cannot be read by the last one of its key that can be,
-// or removes the key. It returns what it did, in the order of the keys, for the log.
-func (s *State) Repair(ctx context.Context) (done []string, err error) {
-	broken, _, err := s.Unreadable(ctx, 0)
+// or removes the key. It returns what it did, in the order of the keys, for the log. Of
+// others' fences nothing is changed.
+func (w *Writer) Repair(ctx context.Context) (done []string, err error) {
+	var broken map[string][]byte
+	err = w.caughtUp(ctx, func() (at uint64, err error) {
+		broken, at, err = w.Unreadable(ctx, 0)
+		return at, err
+	})
 	for _, key := range slices.Sorted(maps.Keys(broken)) {
-		if broken[key] == nil {
-			err = s.drop(ctx, key)
-			done = append(done, key+" removed")
-		} else {
-			err = s.replace(ctx, key, broken[key])
-			done = append(done, key+" as it was before")
+		what := key + " as it was before"
+		switch {
+		case strings.HasPrefix(key, "fence."):
+			continue
+		case broken[key] == nil:
+			what = key + " removed"
+			err = w.drop(ctx, key)
+		default:
+			err = w.replace(ctx, key, broken[key])
 		}
 		if err != nil {
-			return done[:len(done)-1], err
+			return done, err
 		}
+		done = append(done, what)
 	}
 	return done, err
 }

@@ -1,17 +1,16 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/adapter/clock"
@@ -19,24 +18,22 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// ErrConflict: another writer was first. Read again and decide again.
-var ErrConflict = errors.New("the state was changed by somebody else")
-
-// State is ClockworkState in the key-value store, one key per fact:
+// State reads ClockworkState in the key-value store, one key per fact:
 //
 //	stage                        {"stage": "LOADING", "since": ...}
 //	worker.<id>                  protocol.WorkerState
 //	model.<name>                 protocol.ModelSpec, and its load
 //	quarantine.<name>            {"model": ..., "reason": ...}
 //	profile.<digest>.<gpu type>=<backend>  protocol.Profile
+//	fence.<service>              who writes: Writer
 //
-// Values are JSON, so that an operator can read them. Every write is a compare-and-swap.
-// Methods may be called from any goroutine.
+// Values are JSON, so that an operator can read them. Methods may be called from any
+// goroutine.
 //
-// A value that cannot be read counts as the last one that could: see Repair.
+// A value that cannot be read counts as the last one that could: see Writer.Repair.
 type State struct {
-	kv jetstream.KeyValue
-	nc *nats.Conn
+	bus *Bus
+	kv  jetstream.KeyValue
 }
 
 // ErrUnreadable: what is stored is not a value of ours.
@@ -48,7 +45,7 @@ func (b *Bus) OpenState(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{kv, b.Control}, nil
+	return &State{b, kv}, nil
 }
 
 // Stage returns the stored stage, when it began, and its revision; 0 and 0 if none is
@@ -74,7 +71,7 @@ func wrapped(what string, err error) error {
 
 // get returns the value of a key, false if there is none.
 func (s *State) get(ctx context.Context, key string) (record, bool, error) {
-	r, found, err := last(ctx, s.nc, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+key)
+	r, found, err := last(ctx, s.bus.Control, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+key)
 	return r, found && !r.removed(), err
 }
 
@@ -88,104 +85,7 @@ func (r record) removed() bool { return r.header["KV-Operation"] != nil }
 
 // scan calls visit for each revision of the keys that match, after a revision.
 func (s *State) scan(ctx context.Context, keys string, after uint64, visit func(record)) (uint64, error) {
-	return scan(ctx, s.nc, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+keys, after, visit)
-}
-
-// AdvanceStage moves the stage forward by one compare-and-swap against the revision.
-// ErrConflict: the stage is no longer the one that the caller read. If the outcome is
-// unknown (a time-out), the stage is read again, and the write counts as successful if
-// its value is stored.
-func (s *State) AdvanceStage(ctx context.Context, revision uint64, to protocol.Stage) (uint64, time.Time, error) {
-	since := time.Now().UTC()
-	body, err := json.Marshal(wire.StoredStage{Stage: to, Since: since})
-	if err != nil {
-		return 0, since, fmt.Errorf("write stage: %w", err)
-	}
-	next, err := s.swap(ctx, "stage", revision, body)
-	if err == nil {
-		return next, since, nil
-	}
-	if r, found, again := s.get(ctx, "stage"); again == nil && found {
-		if bytes.Equal(r.data, body) {
-			return r.seq, since, nil
-		}
-		if r.seq != revision {
-			return 0, since, ErrConflict
-		}
-	}
-	return 0, since, fmt.Errorf("write stage: %w", err)
-}
-
-func (s *State) swap(ctx context.Context, key string, revision uint64, body []byte) (uint64, error) {
-	if revision == 0 {
-		return s.kv.Create(ctx, key, body)
-	}
-	return s.kv.Update(ctx, key, body, revision)
-}
-
-// PutModel stores a model. An equal stored value is not written again, as in all Put
-// methods.
-func (s *State) PutModel(ctx context.Context, m protocol.ModelSpec) error {
-	return s.PutPart(ctx, m, "", 0)
-}
-
-// PutPart stores a model that counts only together with the others of its load, `of`
-// models in all. Names of loads are unique.
-func (s *State) PutPart(ctx context.Context, m protocol.ModelSpec, load string, of int) error {
-	return s.put(ctx, "model."+m.Name, wire.StoredModel{ModelSpec: m, Load: load, Of: of})
-}
-
-// SetQuarantine stores why models are not served, by name, and removes the entries of
-// all other models.
-func (s *State) SetQuarantine(ctx context.Context, reasons map[string]string) error {
-	stored, err := s.Quarantine(ctx)
-	if err != nil {
-		return err
-	}
-	for name := range stored {
-		if _, still := reasons[name]; !still {
-			if err := s.drop(ctx, "quarantine."+name); err != nil {
-				return err
-			}
-		}
-	}
-	for name, reason := range reasons {
-		if err := s.put(ctx, "quarantine."+name, wire.StoredQuarantine{Model: name, Reason: reason}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Quarantine returns why models are not served, by name.
-func (s *State) Quarantine(ctx context.Context) (map[string]string, error) {
-	values, err := readAll[wire.StoredQuarantine](ctx, s, "quarantine.*")
-	reasons := map[string]string{}
-	for _, v := range values {
-		reasons[v.Model] = v.Reason
-	}
-	return reasons, err
-}
-
-// PutProfile stores a profile under its key.
-func (s *State) PutProfile(ctx context.Context, p protocol.Profile) error {
-	return s.put(ctx, profileKey(&p), p)
-}
-
-// PutWorker stores a worker's state.
-func (s *State) PutWorker(ctx context.Context, w protocol.WorkerState) error {
-	return s.put(ctx, "worker."+w.ID, w)
-}
-
-// DropModel removes a model; it is no error if there is none. A concurrent write of the
-// model fails.
-func (s *State) DropModel(ctx context.Context, name string) error {
-	return s.drop(ctx, "model."+name)
-}
-
-// DropWorker removes a worker, as DropModel does a model.
-func (s *State) DropWorker(ctx context.Context, id string) error {
-	return s.drop(ctx, "worker."+id)
+	return scan(ctx, s.bus.Control, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+keys, after, visit)
 }
 
 // Profile reads the profile with the same key as like: digest, backend and its version, type
@@ -204,32 +104,85 @@ func (s *State) Profile(ctx context.Context, like protocol.Profile) (protocol.Pr
 	return protocol.Profile{}, false, nil
 }
 
-// Models returns every model whose load is complete, and in torn the names of models
-// whose load a writer left incomplete.
-func (s *State) Models(ctx context.Context) (models []protocol.ModelSpec, torn []string, err error) {
-	stored, err := readAll[wire.StoredModel](ctx, s, "model.*")
+// Stored is all of the state that outlives its controller.
+type Stored struct {
+	// Stage is 0 if none is stored, Revision that of the stage.
+	Stage    protocol.Stage
+	Since    time.Time
+	Revision uint64
+	// Models are those whose load is complete, by name; Torn names those whose load a
+	// writer left incomplete.
+	Models []protocol.ModelSpec
+	Torn   []string
+	// Quarantined says why models are not served, by name.
+	Quarantined map[string]string
+	Profiles    []protocol.Profile
+}
+
+// Read reads the state: of each key the last revision that can be read. What it returns may
+// be older than the last write: another server than the one that took the write may answer.
+func (s *State) Read(ctx context.Context) (Stored, error) {
+	read, _, err := s.read(ctx)
+	return read, err
+}
+
+// read also returns up to which revision it has read. Revisions are read in order, so none
+// before that one is missing.
+func (s *State) read(ctx context.Context) (Stored, uint64, error) {
+	read := Stored{Quarantined: map[string]string{}}
+	models, profiles := map[string]wire.StoredModel{}, map[string]protocol.Profile{}
+	at, err := s.scan(ctx, ">", 0, func(r record) {
+		key := s.key(r)
+		kind, name, _ := strings.Cut(key, ".")
+		switch {
+		case r.removed():
+			delete(models, key)
+			delete(profiles, key)
+			if kind == "quarantine" {
+				delete(read.Quarantined, name)
+			}
+		case !isValue(key, r.data):
+		case kind == "stage":
+			var v wire.StoredStage
+			_ = decodeStored(r.data, &v)
+			read.Stage, read.Since, read.Revision = v.Stage, v.Since, r.seq
+		case kind == "model":
+			var v wire.StoredModel
+			_ = decodeStored(r.data, &v)
+			models[key] = v
+		case kind == "profile":
+			var v protocol.Profile
+			_ = decodeStored(r.data, &v)
+			profiles[key] = v
+		case kind == "quarantine":
+			var v wire.StoredQuarantine
+			_ = decodeStored(r.data, &v)
+			read.Quarantined[v.Model] = v.Reason
+		}
+	})
+	if err != nil {
+		return Stored{}, 0, fmt.Errorf("read state: %w", err)
+	}
+	read.complete(models)
+	for _, key := range slices.Sorted(maps.Keys(profiles)) {
+		read.Profiles = append(read.Profiles, profiles[key])
+	}
+	return read, at, nil
+}
+
+// complete tells the models of complete loads from the others.
+func (r *Stored) complete(stored map[string]wire.StoredModel) {
 	parts := map[string]int{}
 	for _, m := range stored {
 		parts[m.Load]++
 	}
-	for _, m := range stored {
-		if m.Load != "" && parts[m.Load] < m.Of {
-			torn = append(torn, m.Name)
-			continue
+	for _, key := range slices.Sorted(maps.Keys(stored)) {
+		if m := stored[key]; m.Load != "" && parts[m.Load] < m.Of {
+			r.Torn = append(r.Torn, m.Name)
+		} else {
+			r.Models = append(r.Models, m.ModelSpec)
 		}
-		models = append(models, m.ModelSpec)
 	}
-	return models, torn, err
-}
-
-// Profiles returns every stored profile.
-func (s *State) Profiles(ctx context.Context) ([]protocol.Profile, error) {
-	return readAll[protocol.Profile](ctx, s, "profile.*.*")
-}
-
-// Workers returns every stored worker.
-func (s *State) Workers(ctx context.Context) ([]protocol.WorkerState, error) {
-	return readAll[protocol.WorkerState](ctx, s, "worker.*")
 }
 
 // Change is one change of a model or of the stage, as Watch reports it.
@@ -338,55 +291,3 @@ func profileKey(p *protocol.Profile) string {
 // firstProfileKey is the key under which profiles were stored first, of whatever backend was
 // the last; such ones are still read.
 func firstProfileKey(p *protocol.Profile) string { return "profile." + p.Digest + "." + p.GPUType }
-
-// casAttempts bounds how often a write is repeated after a conflict.
-const casAttempts = 5
-
-func (s *State) put(ctx context.Context, key string, value any) error {
-	body, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	return s.replace(ctx, key, body)
-}
-
-// replace writes a value over whatever the key has, unless that is equal.
-func (s *State) replace(ctx context.Context, key string, body []byte) (err error) {
-	for range casAttempts {
-		revision := uint64(0)
-		r, found, getErr := s.get(ctx, key)
-		if getErr != nil {
-			return fmt.Errorf("write %s: %w", key, getErr)
-		}
-		if found {
-			if bytes.Equal(r.data, body) {
-				return nil
-			}
-			revision = r.seq
-		}
-		if _, err = s.swap(ctx, key, revision, body); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("write %s: %w", key, err)
-}
-
-func (s *State) drop(ctx context.Context, key string) error {
-	var err error
-	for range casAttempts {
-		// Even without a stored value the deletion marker is written: it makes a
-		// concurrent write fail.
-		revision := uint64(0)
-		r, found, getErr := s.get(ctx, key)
-		if getErr != nil {
-			return fmt.Errorf("remove %s: %w", key, getErr)
-		}
-		if found {
-			revision = r.seq
-		}
-		if err = s.kv.Delete(ctx, key, jetstream.LastRevision(revision)); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("remove %s: %w", key, err)
-}

@@ -6,7 +6,7 @@ import "clockwork/pkg/protocol"
 type Event interface{ event() }
 
 // JobGiven is a profiling job. The id of the current job means the same job,
-// sent again.
+// sent again. A job of a former controller is ignored.
 type JobGiven struct{ Job protocol.ProfileJob }
 
 // ProfilesRead answers a Read: the stored profiles under its keys, in any order.
@@ -37,6 +37,9 @@ type WorkerLost struct {
 	Incarnation uint64
 }
 
+// Elected begins a term: this profiler holds the lease.
+type Elected struct{ Term uint64 }
+
 // Abandon ends the current job, because another profiler holds the lease.
 type Abandon struct{}
 
@@ -49,5 +52,6 @@ func (ProfileStored) event() {}
 func (ActionResult) event()  {}
 func (WorkerSeen) event()    {}
 func (WorkerLost) event()    {}
+func (Elected) event()       {}
 func (Abandon) event()       {}
 func (Tick) event()          {}

@@ -181,6 +181,7 @@ func (m *Machine) send(g *gpu) {
 	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: g.key.worker, Action: protocol.Action{
 		ID: g.waits, Issuer: m.cfg.Issuer, Epoch: g.epoch, Incarnation: g.key.incarnation, Kind: s.kind,
 		GPU: g.key.id, Model: g.unit.model.Name, Batch: s.batch, Latest: protocol.Never,
+		Leader: protocol.Leader{Service: protocol.Profiler, Term: m.term},
 	}})
 }
 

@@ -33,7 +33,7 @@ type job struct {
 
 // give starts a job, which replaces the current one.
 func (m *Machine) give(j protocol.ProfileJob) {
-	if j.ID == 0 || j.ID == m.Job() {
+	if j.ID == 0 || j.ID == m.Job() || !m.terms.Admit(protocol.Leader{Service: protocol.Controller, Term: j.Term}) {
 		return
 	}
 	m.job = &job{id: j.ID, models: len(j.Models), report: protocol.ProfileReport{ID: j.ID}}

@@ -17,6 +17,10 @@ type Machine struct {
 	cfg Config
 	// now is the time of the current step; it never goes back.
 	now protocol.Time
+	// term is that of this profiler's lease, which every action names. terms are those of
+	// the controllers whose jobs came.
+	term  uint64
+	terms protocol.Terms
 	// job is the current job, nil for none.
 	job *job
 	// gpus are the GPUs of the current job or, without one, of the last job. The next
@@ -90,6 +94,8 @@ func (m *Machine) apply(e Event) {
 		}
 	case WorkerLost:
 		m.workerLost(e)
+	case Elected:
+		m.term = e.Term
 	case Abandon:
 		m.job = nil
 		m.forgetActions()

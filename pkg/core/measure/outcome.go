@@ -17,6 +17,9 @@ func (m *Machine) result(r *protocol.Result) {
 	}
 	m.timers.Remove(&g.timer)
 	switch {
+	case r.Code == protocol.StaleTerm:
+		m.out.Confirm = true
+		m.lose(g, describe(r))
 	case r.Code == protocol.ShuttingDown || r.Code == protocol.StaleIncarnation || r.Code == protocol.StaleEpoch:
 		m.lose(g, describe(r))
 	case g.state == leaving:

@@ -21,6 +21,9 @@ type Output struct {
 	Begun      *Begun
 	Report     *protocol.ProfileReport
 	Unfinished *Unfinished
+	// Confirm: a worker obeys another profiler, or says so. If another one holds the lease,
+	// the shell ends the term.
+	Confirm bool
 	// Wake is the latest time for the next Tick; Never for none.
 	Wake protocol.Time
 }

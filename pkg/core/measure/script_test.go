@@ -48,7 +48,7 @@ func newScript(t *testing.T, iterations int) *script {
 
 // line plays one line:
 //
-//	job ID MODEL... WORKER... [known PROFILE...]
+//	job ID [controller=TERM] MODEL... WORKER... [known PROFILE...]
 //	                MODEL is name:batch,batch[#digest][/pages], WORKER as below with @type,type
 //	read PROFILE... PROFILE is name@type, or name@type:weights,batch... for a part
 //	ok WORKER [TAKES] [xN]   the action there ends well, so many times in a row; what
@@ -57,6 +57,7 @@ func newScript(t *testing.T, iterations int) *script {
 //	CODE WORKER [xN]         it is refused or fails
 //	same                     the last result comes again
 //	stored                   the oldest store ends
+//	elected TERM
 //	seen|lost WORKER; abandon; tick; show
 //
 // A WORKER is name[/incarnation][.gpu].
@@ -83,6 +84,8 @@ func (s *script) line(fields []string) string {
 	case "lost":
 		w := workerOf(args[0])
 		return s.step(now, WorkerLost{w.ID, w.Incarnation})
+	case "elected":
+		return s.step(now, Elected{Term: number(args[0])})
 	case "abandon":
 		return s.step(now, Abandon{})
 	case "tick":
@@ -182,7 +185,10 @@ func (s *script) stored() Event {
 func (s *script) job(args []string) protocol.ProfileJob {
 	j := protocol.ProfileJob{ID: number(args[0])}
 	for i, a := range args[1:] {
+		term, led := strings.CutPrefix(a, "controller=")
 		switch {
+		case led:
+			j.Term = number(term)
 		case a == "known":
 			j.Known = s.profiles(args[i+2:])
 			return j
@@ -290,7 +296,11 @@ func print(o Output) string {
 		if a.Action.Batch > 0 {
 			batch = fmt.Sprintf(" batch %d", a.Action.Batch)
 		}
-		line("%s.%d %s %s%s #%d", a.Worker, a.Action.GPU, a.Action.Kind, a.Action.Model, batch, a.Action.ID)
+		term := ""
+		if l := a.Action.Leader; l.Term != 0 {
+			term = fmt.Sprintf(" as %s of term %d", l.Service, l.Term)
+		}
+		line("%s.%d %s %s%s #%d%s", a.Worker, a.Action.GPU, a.Action.Kind, a.Action.Model, batch, a.Action.ID, term)
 	}
 	if o.Read != nil {
 		var keys []string
@@ -307,6 +317,9 @@ func print(o Output) string {
 	}
 	for _, s := range o.Setbacks {
 		line("%s: %s on %s.%d, %d: %s", s.Kind, s.Model, s.Worker, s.GPU, s.Times, s.Reason)
+	}
+	if o.Confirm {
+		line("confirm")
 	}
 	if o.Unfinished != nil {
 		line("unfinished job %d: %d units", o.Unfinished.Job, o.Unfinished.Units)

@@ -49,6 +49,8 @@ type Term struct {
 	clocksDue protocol.Time
 	coreWake  protocol.Time
 
+	// terms are those of the controllers that sent a start.
+	terms protocol.Terms
 	// models are those of the epoch, by name. Every worker that joins holds all of them.
 	models  []protocol.ModelSpec
 	workers membership
@@ -175,6 +177,9 @@ func (o *Output) add(from Output) {
 // start begins the epoch: the core gets models and profiles, and each worker follows once
 // its clock is known.
 func (t *Term) start(state protocol.ClockworkState) {
+	if !t.terms.Admit(protocol.Leader{Service: protocol.Controller, Term: state.Term}) {
+		return // of a former controller, which may have had other models
+	}
 	if t.started {
 		t.startAgain(state)
 		return
@@ -191,7 +196,7 @@ func (t *Term) start(state protocol.ClockworkState) {
 	}
 	t.started, t.models, t.clocksDue = true, state.Models, t.now.Add(clockWait)
 	workers := state.Workers
-	state.Workers = nil
+	state.Workers, state.Term = nil, 0
 	t.note(Note{Kind: NoteStarted, Count: len(workers)})
 	t.decide(&Activate{Epoch: t.epoch, Issuer: t.config.Issuer, State: state})
 	for _, w := range workers {

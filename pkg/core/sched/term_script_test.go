@@ -143,6 +143,9 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 	switch f[0] {
 	case "start":
 		state := protocol.ClockworkState{}
+		if term, has := strings.CutPrefix(f[len(f)-1], "controller"); has {
+			state.Term, f = s.number(term), f[:len(f)-1]
+		}
 		for _, name := range f[1] {
 			state.Models = append(state.Models, protocol.ModelSpec{Name: string(name), Digest: string(name)})
 		}

@@ -259,7 +259,7 @@ func (m *Machine) activate() {
 		a.done, a.sent = true, m.now
 		models := m.served()
 		page := workers[0].PageSize
-		m.out.Activate = &protocol.ClockworkState{PageSize: page, Models: models, Profiles: m.known(models, workers), Workers: workers}
+		m.out.Activate = &protocol.ClockworkState{Term: m.cfg.Term, PageSize: page, Models: models, Profiles: m.known(models, workers), Workers: workers}
 		a.kinds = map[kind]bool{}
 		for _, k := range kindsOf(workers) {
 			a.kinds[k] = true

@@ -12,6 +12,9 @@ type Config struct {
 	// Issuer is this controller's random identity; it must not be 0. It is in every
 	// action, and results for another issuer are ignored.
 	Issuer uint64
+	// Term is that of this controller's lease, 0 for a controller without one. It is in
+	// every action and in Activate: whoever has seen a higher one ignores them.
+	Term uint64
 	// LoadIdle is how long loading stays open after the last load; default 10 s.
 	LoadIdle time.Duration
 	// QueryTimeout bounds the wait for an answer to GetWorkerState; default 2 s. After

@@ -14,6 +14,7 @@
 //		for _, s := range out.Store { go put(s) }         // -> ModelsStored or StoreFailed
 //		for _, u := range out.Unstore { go remove(u) }    // -> ModelsUnstored
 //		if out.SetStage != nil { go swap(out.Quarantined, *out.SetStage) } // -> StageStored or StageConflict
+//		if out.Confirm { go confirm() }                   // -> Fenced, or nothing
 //		if out.StartProfiling != nil { publish(subjects.ProfilerStart(), out.StartProfiling) }
 //		if out.Activate != nil { publish(subjects.SchedulerStart(), out.Activate) }
 //		for _, w := range out.JoinWorkers { join(w) }
@@ -31,7 +32,8 @@
 // Within one output the order is: actions, replies, stores, stage. The shell
 // owes exactly one ModelsStored or StoreFailed for each Store, one
 // ModelsUnstored for each Unstore, however often the shell has to retry, and
-// exactly one StageStored or StageConflict for each SetStage. JoinWorkers are
+// exactly one StageStored or StageConflict for each SetStage. Where another controller
+// has taken the lead it owes Fenced instead, once. JoinWorkers are
 // output once, and the machine cannot see whether they arrived. They may name a
 // worker that the scheduler already knows; the same incarnation a second time
 // changes nothing. Their Profiles are those that the scheduler may lack; the
@@ -48,6 +50,13 @@
 // Stages only move forward. A stage counts as reached only once the store
 // confirmed it. From the moment SetStage(PROFILING) is output, every load is
 // answered LOADING_CLOSED, so a load is either refused or profiled.
+//
+// A controller may stand still for any time, or be cut off, while another one leads.
+// Nothing that it decided before, or decides before it learns of the other one, may take
+// effect afterwards. Therefore every write of the store carries the fence of its lease,
+// every message to a worker, profiler or scheduler carries the term of its lease, and a
+// load is answered OK only after the store confirmed that this controller leads. The first
+// refusal ends the machine.
 //
 // After a restart the machine finds the stage and the models in KV. Models that
 // all workers hold but KV does not know are adopted and stored. Models that only

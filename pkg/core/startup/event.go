@@ -66,6 +66,11 @@ type StageStored struct{ Stage protocol.Stage }
 // KV, 0 if the shell could not read it.
 type StageConflict struct{ Stage protocol.Stage }
 
+// Fenced reports that another controller has taken the lead: the store takes nothing more
+// from this one. It takes the place of the confirmation that a Store, Unstore, SetStage or
+// Confirm is owed.
+type Fenced struct{}
+
 // ProfilerSeen is a profiler's heartbeat. Job is its current job by this machine's
 // number, 0 if idle.
 type ProfilerSeen struct {
@@ -106,6 +111,7 @@ func (StoreFailed) event()    {}
 func (ModelsUnstored) event() {}
 func (StageStored) event()    {}
 func (StageConflict) event()  {}
+func (Fenced) event()         {}
 func (ProfilerSeen) event()   {}
 func (ProfilingDone) event()  {}
 func (SchedulerSeen) event()  {}

@@ -135,10 +135,11 @@ func (m *Machine) admit() {
 }
 
 // admitOne starts, merges or refuses a load. It returns false if the load must
-// wait for an overlapping load or for a removal from KV.
+// wait for an overlapping load or for a removal from KV. It is not merged with one that is
+// being stored: that store may have been confirmed before this request came.
 func (m *Machine) admitOne(l *load, before []*load) bool {
 	for _, p := range m.loads {
-		if p.path == l.path && slices.Equal(p.names, l.names) && len(p.tokens) > 0 {
+		if p.path == l.path && slices.Equal(p.names, l.names) && len(p.tokens) > 0 && p.storing == 0 {
 			p.tokens = append(p.tokens, l.tokens...)
 			return true
 		}
@@ -266,15 +267,7 @@ func (m *Machine) resolve() bool {
 			over = true
 			continue
 		}
-		if m.accepted(l) {
-			m.finish(l, m.reply(l), nil)
-			over = true
-			continue
-		}
-		m.token++
-		l.storing = m.token
-		fresh := slices.DeleteFunc(slices.Clone(l.specs), func(s protocol.ModelSpec) bool { return m.isModel(s.Name) })
-		m.out.Store = append(m.out.Store, Store{Token: l.storing, Models: fresh})
+		m.store(l, slices.DeleteFunc(slices.Clone(l.specs), func(s protocol.ModelSpec) bool { return m.isModel(s.Name) }))
 	}
 	return over
 }
@@ -370,15 +363,22 @@ func workersError(code protocol.Code, message string, workers []protocol.WorkerE
 	return err
 }
 
-// accepted reports whether all models of l are accepted, so that nothing has to be
-// stored.
+// accepted reports whether all models of l are accepted.
 func (m *Machine) accepted(l *load) bool {
 	for _, n := range l.names {
-		if _, ok := m.models[n]; !ok {
+		if !m.isModel(n) {
 			return false
 		}
 	}
 	return true
+}
+
+// store has the new models of l stored, before it is answered OK; without any, it asks
+// whether this controller leads.
+func (m *Machine) store(l *load, fresh []protocol.ModelSpec) {
+	m.token++
+	l.storing = m.token
+	m.out.Store = append(m.out.Store, Store{Token: l.storing, Models: fresh})
 }
 
 // reply describes the accepted models of l. The copies differ in name alone.
@@ -442,7 +442,9 @@ func (m *Machine) stored(token uint64) {
 		return
 	}
 	for _, s := range l.specs {
-		m.models[s.Name] = s
+		if !m.isModel(s.Name) {
+			m.models[s.Name] = s
+		}
 	}
 	for _, w := range m.sorted() {
 		for _, t := range append(slices.Clone(w.queue), w.out...) {
@@ -493,6 +495,9 @@ func (m *Machine) storeFailed(token uint64) {
 // unstore removes models that were not accepted from KV, which may hold some of
 // them.
 func (m *Machine) unstore(names []string) {
+	if len(names) == 0 {
+		return
+	}
 	m.token++
 	m.unstoring[m.token] = names
 	m.out.Unstore = append(m.out.Unstore, Unstore{Token: m.token, Names: names})
@@ -546,7 +551,7 @@ func (m *Machine) expireLoads() {
 		m.rollback(l)
 		if l.held && m.accepted(l) { // only what is at the path now is not known
 			l.changed = append(l.changed, slow...)
-			m.finish(l, m.reply(l), nil)
+			m.store(l, nil)
 			continue
 		}
 		m.finish(l, nil, workersError(protocol.LoadTimeout, "", slow))

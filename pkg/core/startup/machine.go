@@ -134,6 +134,8 @@ func (m *Machine) apply(e Event) {
 		m.stageStored(e.Stage)
 	case StageConflict:
 		m.stageConflict(e.Stage)
+	case Fenced:
+		m.stepDown(protocol.Errorf(protocol.StateUnavailable, "another controller leads now; ask it again"))
 	case ProfilerSeen:
 		m.profilerSeen(e)
 	case ProfilingDone:
@@ -166,7 +168,7 @@ func (m *Machine) start(e Started) {
 		m.setStage(protocol.Querying)
 	}
 	if m.closed {
-		m.closeLoads(protocol.LoadingClosed)
+		m.closeLoads(protocol.Refusal(protocol.LoadingClosed))
 	}
 	for _, w := range m.sorted() {
 		m.query(w)
@@ -293,29 +295,29 @@ func (m *Machine) stageConflict(s protocol.Stage) {
 	case asked == 0:
 	case s == asked:
 		m.stageStored(s)
+	case s >= protocol.Profiling && s > m.stage:
+		m.stepDown(protocol.Refusal(protocol.LoadingClosed))
 	case s > m.stage:
-		m.stepDown(s)
+		m.stepDown(protocol.Refusal(protocol.StateUnavailable))
 	default:
 		m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)
 	}
 }
 
-// stepDown ends this machine, because another controller set stage s.
-func (m *Machine) stepDown(s protocol.Stage) {
-	code := protocol.StateUnavailable
-	if s >= protocol.Profiling {
-		code = protocol.LoadingClosed
-	}
-	m.closeLoads(code)
+// stepDown ends this machine, because another controller leads. The models that this
+// machine was loading are left on the workers: what is in the store, the other one has
+// taken over, and it removes the rest.
+func (m *Machine) stepDown(why *protocol.Error) {
+	m.closeLoads(why)
 	m.loads, m.waiting, m.countdown = nil, nil, protocol.Never
 	m.down, m.out.StepDown = true, true
 }
 
 // closeLoads refuses every load that is not answered yet.
-func (m *Machine) closeLoads(code protocol.Code) {
+func (m *Machine) closeLoads(why *protocol.Error) {
 	for _, l := range append(slices.Clone(m.loads), m.waiting...) {
 		for _, token := range l.tokens {
-			m.refuse(token, protocol.Refusal(code))
+			m.refuse(token, why)
 		}
 	}
 	m.waiting = nil
@@ -332,6 +334,7 @@ func (m *Machine) act(w *worker, a protocol.Action) protocol.ActionID {
 // send sends an action under its present id.
 func (m *Machine) send(w *worker, a protocol.Action) {
 	a.Issuer, a.Incarnation, a.Latest = m.cfg.Issuer, w.incarnation, protocol.Never
+	a.Leader = protocol.Leader{Service: protocol.Controller, Term: m.cfg.Term}
 	m.out.Actions = append(m.out.Actions, WorkerAction{Worker: w.id, Action: a})
 }
 

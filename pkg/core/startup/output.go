@@ -30,8 +30,11 @@ type Output struct {
 	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
 	// log.
 	Doubted string `json:",omitempty"`
-	// StepDown: another controller moved the stage. This machine has answered all
-	// loads and outputs nothing more.
+	// Confirm: a worker obeys another controller, or says so. If another one leads, Fenced
+	// is owed, otherwise nothing: a worker's word alone ends no controller.
+	Confirm bool
+	// StepDown: another controller leads. This machine has answered all loads and outputs
+	// nothing more.
 	StepDown bool
 	// Wake is the latest time for the next Tick; Never for none.
 	Wake protocol.Time
@@ -51,7 +54,8 @@ type Reply struct {
 }
 
 // Store requests a write of models to KV that takes effect for all of them or
-// for none. The machine chooses Token.
+// for none. The machine chooses Token. Without Models it is a question: a load of models
+// that are accepted already is answered OK only by the controller that leads.
 type Store struct {
 	Token  uint64
 	Models []protocol.ModelSpec

@@ -10,6 +10,43 @@ import (
 
 // faults are planted one at a time. The scripts or the worlds must find each of them.
 var faults = []planted.Fault{
+	// A controller that stood still while another led.
+	{"a fenced controller goes on", "machine.go", "	case Fenced:\n		m.stepDown(protocol.Errorf(protocol.StateUnavailable, \"another controller leads now; ask it again\"))\n", "	case Fenced:\n"},
+	{"a fenced controller leaves its clients", "machine.go", "func (m *Machine) stepDown(why *protocol.Error) {\n	m.closeLoads(why)\n", "func (m *Machine) stepDown(why *protocol.Error) {\n"},
+	{"a fenced controller rolls back", "machine.go", "	m.closeLoads(why)\n	m.loads, m.waiting", "	m.closeLoads(why)\n	for _, l := range m.loads {\n		for _, w := range m.sorted() {\n			m.send(w, protocol.Action{ID: 1 << 40, Kind: protocol.ClearCache, GPU: -1, Models: l.names, Leader: protocol.Leader{}})\n			m.out.Actions[len(m.out.Actions)-1].Action.Leader = protocol.Leader{}\n		}\n	}\n	m.loads, m.waiting"},
+	{"actions name no term", "machine.go", "	a.Leader = protocol.Leader{Service: protocol.Controller, Term: m.cfg.Term}\n", ""},
+	{"the start names no term", "activation.go", "protocol.ClockworkState{Term: m.cfg.Term, PageSize", "protocol.ClockworkState{PageSize"},
+	{"a loaded model is answered from memory", "load.go", "	m.token++\n	l.storing = m.token\n	m.out.Store", "	if len(fresh) == 0 {\n		m.finish(l, m.reply(l), nil)\n		return\n	}\n	m.token++\n	l.storing = m.token\n	m.out.Store"},
+	{"a load joins one that is being stored", "load.go", " && p.storing == 0 {\n", " {\n"},
+	{"the models of before are forgotten", "machine.go", "	for _, s := range e.Models {\n		m.models[s.Name] = s\n	}\n", ""},
+	{"a former leader is obeyed", "../../protocol/leader.go", "	return seen == nil || l.Term == 0 || l.Term >= *seen\n", "	return true || *seen == 0\n"},
+	{"a later leader is not noted", "../../protocol/leader.go", "		*seen = max(*seen, l.Term)\n", ""},
+	{"a leader is former at once", "../../protocol/leader.go", "l.Term >= *seen\n", "l.Term > *seen\n"},
+
+	// What is rolled back, removed and repeated.
+	{"a failed store stays in KV", "load.go", "		m.unstore(slices.DeleteFunc(slices.Clone(l.names), m.isModel))\n", ""},
+	{"two loads have a name in common", "load.go", "		if l.overlaps(p.names) {\n			return false\n		}\n", "		_ = p\n"},
+	{"a load that is late is stored all the same", "load.go", "		if l.storing != 0 || len(l.tokens) == 0 || m.now < l.deadline {\n", "		if len(l.tokens) == 0 || m.now < l.deadline {\n"},
+	{"a load is stored before it is everywhere", "load.go", "	return serving > 0\n", "	return serving > 0 || len(m.loads) > 1\n"},
+	{"what is sent again is another action", "worker.go", "	a.ID = t.id\n	m.send(w, a)\n", "	t.id = m.act(w, a)\n"},
+	{"nothing is sent again", "worker.go", "			case m.now >= t.resend:\n				m.resend(w, t)\n", ""},
+	{"what an ended load leaves is kept", "worker.go", "	case t.abandoned && failure == nil:\n		m.clear(w, t.names)\n", "	case t.abandoned && failure == nil && false:\n		m.clear(w, t.names)\n"},
+	{"a late worker is given nothing", "worker.go", "	for _, path := range sortedKeys(byPath) {\n		m.fetch(w, nil, path, byPath[path])\n	}\n", ""},
+	{"a worker that cannot catch up serves", "worker.go", "	case t.catchup:\n		m.drop(w, failure)\n", "	case t.catchup:\n		w.catchups--\n"},
+
+	// When loading closes.
+	{"loading closes while a load is pending", "countdown.go", "func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }", "func (m *Machine) loading() bool { return len(m.waiting) > 0 }"},
+	{"loading closes a little early", "countdown.go", "		m.countdown = m.now.Add(m.cfg.LoadIdle)\n", "		m.countdown = m.now.Add(m.cfg.LoadIdle - 1)\n"},
+	{"a load does not restart the countdown", "load.go", "	m.touched = m.touched || err == nil || !argumentsAtFault(err.Code)\n", ""},
+	{"a load is taken after loading closed", "countdown.go", "		m.countdown, m.closed = protocol.Never, true\n", "		m.countdown = protocol.Never\n"},
+
+	// Stages, profiles, and the scheduler.
+	{"a stage that was refused counts", "machine.go", "		m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)\n", "		m.stageStored(asked)\n"},
+	{"a refused stage is not set again", "machine.go", "m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)\n", "m.pendingStage = 0\n"},
+	{"a worker joins without profiles", "activation.go", "			state.Profiles = m.unannounced(state)\n", ""},
+	{"a worker joins with models missing", "worker.go", "func (w *worker) ready() bool { return w.serving() && w.catchups == 0 }", "func (w *worker) ready() bool { return w.serving() }"},
+
+	// What workers lack, and which versions they have.
 	{"nothing is pinned", "worker.go", "	if t.pinned != (pin{}) {", "	if false {"},
 	{"the largest batch of today", "worker.go", "load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0", "load.MaxExec = t.pinned.version, t.pinned.digest, c.MaxBatch, 0"},
 	{"whatever comes is what was accepted", "worker.go", "			if diff := r.Loaded[i].Differs(&want); diff != \"\" {\n", "			if diff := r.Loaded[i].Differs(&want); false {\n"},

@@ -80,6 +80,9 @@ func print(o Output) string {
 	if o.Doubted != "" {
 		line("ignored: %s", o.Doubted)
 	}
+	if o.Confirm {
+		line("confirm")
+	}
 	if o.StepDown {
 		line("step down")
 	}

@@ -93,7 +93,7 @@ func (s *script) step(fields []string) string {
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
-//	stage|conflict STAGE
+//	stage|conflict STAGE; fenced
 //	profiler INCARNATION JOB; scheduler active|idle; tick
 //	ls                               no event: shows the models
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
@@ -149,6 +149,8 @@ func (s *script) event(kind string, args []string) Event {
 	case "conflict":
 		stage, _ := protocol.ParseStage(args[0])
 		return StageConflict{stage}
+	case "fenced":
+		return Fenced{}
 	case "profiler":
 		return ProfilerSeen{number(args[0]), number(args[1])}
 	case "scheduler":

@@ -416,6 +416,10 @@ func (m *Machine) result(r protocol.Result) {
 	if w == nil || r.Issuer != m.cfg.Issuer {
 		return
 	}
+	if r.Code == protocol.StaleTerm { // the action stays without a result, and is sent again
+		m.out.Confirm = true
+		return
+	}
 	if r.Kind == protocol.GetWorkerState {
 		if r.State != nil {
 			s := *r.State

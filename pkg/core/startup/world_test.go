@@ -67,6 +67,7 @@ type world struct {
 	late     int
 	lastLoad protocol.Time
 	stage    protocol.Stage
+	kvStage  protocol.Stage // what truly stands there
 	active   bool
 	hash     uint64
 }
@@ -138,6 +139,9 @@ func (w *world) drain() {
 	}
 	w.checkKeys()
 	w.checkLiving()
+	if w.m.stage == protocol.Profiling && len(w.living) > 0 {
+		w.fail("profiling does not end: %+v", w.m.profiling)
+	}
 }
 
 // later lets something happen, and post an event come, after what pends or before.
@@ -221,6 +225,9 @@ func (w *world) checkStage(out Output) {
 		w.fail("stage went back from %s to %s", w.stage, w.m.stage)
 	}
 	w.stage = w.m.stage
+	if w.stage > w.kvStage {
+		w.fail("stage %s counts, and %s is stored", w.stage, w.kvStage)
+	}
 	if out.SetStage == nil {
 		return
 	}
@@ -245,6 +252,11 @@ func (w *world) checkKeys() {
 	for _, name := range sortedKeys(w.keys) {
 		if !w.m.isModel(name) {
 			w.fail("%s stands in KV and is not accepted", name)
+		}
+	}
+	for _, name := range sortedKeys(w.kv) {
+		if !w.keys[name] {
+			w.fail("%s was accepted and is gone from KV", name)
 		}
 	}
 }
@@ -282,12 +294,13 @@ func (w *world) react(out Output) {
 	}
 	for _, u := range out.Unstore {
 		w.undoing[u.Token] = u.Names
-		w.post(ModelsUnstored{u.Token})
+		w.unstore(u.Token)
 	}
 	if s := out.SetStage; s != nil {
 		if w.rng.Intn(5) == 0 {
 			w.post(StageConflict{w.m.stage})
 		} else {
+			w.kvStage = *s
 			w.post(StageStored{*s})
 		}
 	}
@@ -298,7 +311,11 @@ func (w *world) react(out Output) {
 				w.fail("job %d is on %s, which is gone", p.Job, o.ID)
 			}
 		}
-		w.post(ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
+		w.later(func() {
+			if !slices.ContainsFunc(p.Workers, w.m.isGone) { // a profiler that lost a GPU which it needs reports nothing
+				w.step(ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
+			}
+		})
 	}
 	if a := out.Activate; a != nil {
 		w.active = true
@@ -320,6 +337,17 @@ func (w *world) react(out Output) {
 			}
 		}
 	}
+}
+
+// unstore ends a removal, most often after other things.
+func (w *world) unstore(token uint64) {
+	w.later(func() {
+		if !w.healed && w.rng.Intn(8) > 0 {
+			w.unstore(token)
+			return
+		}
+		w.step(ModelsUnstored{token})
+	})
 }
 
 func (w *world) tell(profiles []protocol.Profile) {

@@ -139,7 +139,11 @@ func (w *Worker) modelRead(e *ModelRead) {
 		w.give(o, &r)
 		return
 	}
-	if refused := w.checkNames(o.Action.Load); refused != nil {
+	refused := w.stale(&o.Action)
+	if refused == nil {
+		refused = w.checkNames(o.Action.Load)
+	}
+	if refused != nil {
 		w.out.Close = append(w.out.Close, &Model{o.Number, e.Handle})
 		w.answer(o, refused)
 		return

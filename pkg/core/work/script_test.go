@@ -112,7 +112,7 @@ func (s *script) begin(args []string) {
 //	odd #ID                       an action of a kind that nobody knows
 //	                 each with [EARLIEST,LATEST] in ms, takesN for the ms it is expected to
 //	                 take, eN for an epoch, incN for an incarnation, gpuN, byN for another
-//	                 issuer than 7
+//	                 issuer than 7, controllerN or profilerN for the term of its lease
 //	input rN [BYTES]              a payload, of one item unless said otherwise
 //	staged|ran|fetched|moved|was-read #ID [CODE]   the driver ends what it owes; ran with
 //	                 `out` has copied outputs along, moved with keep=NAME could not drop
@@ -190,6 +190,10 @@ func (s *script) action(what string, args []string) protocol.Action {
 			a.Incarnation = uint64(number(arg[3:]))
 		case option(arg, "by"):
 			a.Issuer = uint64(number(arg[2:]))
+		case option(arg, "controller"):
+			a.Leader = protocol.Leader{Service: protocol.Controller, Term: uint64(number(arg[10:]))}
+		case option(arg, "profiler"):
+			a.Leader = protocol.Leader{Service: protocol.Profiler, Term: uint64(number(arg[8:]))}
 		case option(arg, "e"):
 			a.Epoch = uint64(number(arg[1:]))
 		default:

@@ -153,6 +153,9 @@ func (w *Worker) cleared(o *Order, refused *protocol.Error) {
 		return
 	}
 	whole := part.order
+	if part.first == nil && len(whole.Action.Models) > 0 {
+		part.first = w.stale(&whole.Action)
+	}
 	if part.first == nil {
 		part.first = w.forget(whole.Action.Models)
 	}

@@ -21,6 +21,8 @@ type Worker struct {
 	// epoch is the highest epoch of a valid action, 0 before the first. Actions of an
 	// earlier epoch are refused.
 	epoch uint64
+	// terms fence controllers and profilers in the same way.
+	terms protocol.Terms
 	// offset converts between the local clock and the scheduler's.
 	offset clocksync.Offset
 	// library are the models in host memory; read are the same models without their
@@ -125,7 +127,8 @@ func (w *Worker) receive(action *protocol.Action) {
 
 // check returns why an action of any kind is refused, nil if it is not. Once an epoch
 // was seen, actions without one are refused if Kind.OnGPU; the others are accepted,
-// because the controller has no epoch and still queries states and loads models.
+// because the controller has no epoch and still queries states and loads models. Controllers
+// and profilers name their terms instead.
 func (w *Worker) check(o *Order) *protocol.Error {
 	a := &o.Action
 	switch {
@@ -137,6 +140,8 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.StaleEpoch, "sent in epoch %d, this worker obeys %d", a.Epoch, w.epoch)
 	case !protocol.CredibleEpoch(w.newestEpoch(), a.Epoch):
 		return protocol.Errorf(protocol.InvalidAction, "it names epoch %d, the last one seen is %d", a.Epoch, w.newestEpoch())
+	case !w.terms.Admit(a.Leader):
+		return w.stale(a)
 	}
 	w.epoch = max(w.epoch, a.Epoch)
 	switch {
@@ -148,6 +153,16 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.TooEarly, "begins in %v; a worker holds actions for at most %v", o.Earliest.Sub(w.now), w.config.Ahead)
 	}
 	return nil
+}
+
+// stale returns why an action of a former controller or profiler is refused, nil for any
+// other. A change of the host memory is checked again when it takes effect: a later
+// controller was told of the memory before it.
+func (w *Worker) stale(a *protocol.Action) *protocol.Error {
+	if w.terms.Obeyed(a.Leader) {
+		return nil
+	}
+	return protocol.Errorf(protocol.StaleTerm, "sent by a former %s, in term %d", a.Leader.Service, a.Leader.Term)
 }
 
 // begin queues a checked action, or returns why it is refused.

@@ -73,7 +73,7 @@ func profile(t testing.TB, o measure.Observer) {
 			queue = append(queue, measure.ProfilesRead{Job: out.Read.Job})
 		}
 	}
-	for _, e := range []measure.Event{measure.WorkerSeen{ID: "w1", Incarnation: 1}, measure.Tick{}, measure.JobGiven{}, measure.Abandon{},
+	for _, e := range []measure.Event{measure.WorkerSeen{ID: "w1", Incarnation: 1}, measure.Tick{}, measure.JobGiven{}, measure.Elected{Term: 3}, measure.Abandon{},
 		measure.JobGiven{Job: protocol.ProfileJob{ID: 1, Models: []protocol.ModelSpec{spec}, Workers: []protocol.WorkerState{worker("w1"), worker("w2")}}}} {
 		step(e)
 	}
@@ -105,7 +105,7 @@ func start(t testing.TB, o startup.Observer) {
 		startup.LoadResult{Result: protocol.Result{Action: 2, Issuer: 7, Worker: "w1", Kind: protocol.LoadModelFromDisk, Code: protocol.OK,
 			Loaded: []protocol.ModelSpec{{Name: "b", Path: "zoo/b", Digest: "e", BatchSizes: []int{1}}}}},
 		startup.ProfilerSeen{Incarnation: 3}, startup.SchedulerSeen{Active: true}, startup.ProfilingDone{Job: 1, Quarantined: []startup.Quarantine{{Digest: "e", Reason: "why"}}},
-		startup.WorkerLost{ID: "w1", Incarnation: 1<<64 - 1}, startup.Tick{},
+		startup.WorkerLost{ID: "w1", Incarnation: 1<<64 - 1}, startup.Tick{}, startup.Fenced{},
 	} {
 		now := protocol.Time(i) * protocol.Time(time.Second)
 		out := m.Step(now, e)

@@ -8,11 +8,13 @@ package bustest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -59,6 +61,50 @@ func Client(t testing.TB, s *server.Server) *nats.Conn {
 	}
 	t.Cleanup(nc.Close)
 	return nc
+}
+
+// Lead takes the lease of a service and returns what writes the state for it. The lease is
+// released by the returned function, or at the end of the test.
+func Lead(t testing.TB, b *bus.Bus, service protocol.ServiceKind) (w *bus.Writer, release func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Wait)
+	defer cancel()
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease, err := b.AcquireWait(ctx, string(service), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lease.Release)
+	if w, err = state.Lead(ctx, service, lease); err != nil {
+		t.Fatal(err)
+	}
+	return w, lease.Release
+}
+
+// Succeed takes the lease of a service from its holder, which does not know it yet, and
+// returns what writes the state from then on. The holder renews a lease every 0.7 s, so
+// Succeed waits for a renewal: for about that long the former holder acts as before.
+func Succeed(t testing.TB, b *bus.Bus, service protocol.ServiceKind) (w *bus.Writer, release func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Wait)
+	defer cancel()
+	kv, err := b.JS.KeyValue(ctx, strings.ReplaceAll(b.Subjects.Prefix, ".", "_")+"_lease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewed, err := kv.Watch(ctx, string(service), jetstream.UpdatesOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	Next(t, "a renewal", renewed.Updates())
+	_ = renewed.Stop()
+	if err := kv.Delete(ctx, string(service)); err != nil {
+		t.Fatal(err)
+	}
+	return Lead(t, b, service)
 }
 
 // Run runs a service. The returned function stops the service and waits for its

@@ -1,0 +1,386 @@
+package startup
+
+import (
+	"fmt"
+	"maps"
+	"math/rand"
+	"slices"
+	"testing"
+	"time"
+
+	"clockwork/pkg/protocol"
+)
+
+// TestWorldOfLeaders lets controllers stand still, be succeeded, and wake: they go on with
+// what they had decided, and with what came meanwhile. Their messages may be held and arrive
+// when another one leads. Whatever is answered, stored and removed must be as if the last
+// holder of the lease had been alone.
+func TestWorldOfLeaders(t *testing.T) {
+	var sum struct{ fenced, stale, woken, promised, active int }
+	for seed := int64(1); seed <= 300; seed++ {
+		f := runFleet(t, seed)
+		sum.fenced, sum.stale, sum.woken = sum.fenced+f.fenced, sum.stale+f.stale, sum.woken+f.woken
+		sum.promised += len(f.promised)
+		sum.active += b2i(f.stage == protocol.Active)
+	}
+	if sum.fenced < 200 || sum.stale < 200 || sum.woken < 500 || sum.promised < 300 || sum.active < 200 {
+		t.Errorf("%+v: the test proves little", sum)
+	}
+}
+
+// fleet is a world of controllers, workers, the store and clients. Instead of a clock there
+// are steps, with some time between them.
+type fleet struct {
+	t    *testing.T
+	rng  *rand.Rand
+	seed int64
+	now  protocol.Time
+	at   int // step
+
+	leaders []*leads
+	workers map[string]*obeying
+	pending []func() // what is on its way; it arrives in any order
+	healed  bool
+
+	// The store.
+	fence  uint64
+	stage  protocol.Stage
+	models map[string]protocol.ModelSpec
+	// profiles are those that the profiler has stored.
+	profiles []protocol.Profile
+
+	asked    map[uint64]int  // by token: the step of the request
+	answered map[uint64]bool // by token
+	promised map[string]bool // models of loads that were answered OK
+
+	starts               protocol.Terms // of the scheduler
+	served               []string       // what it was given last
+	fenced, stale, woken int
+}
+
+// leads is a controller during its term, and after it for as long as it has not noticed.
+type leads struct {
+	m     *Machine
+	term  uint64
+	wake  protocol.Time
+	still bool    // it stands still
+	inbox []Event // what came meanwhile
+	// confirmed is the last step in which the store took something from it.
+	confirmed int
+}
+
+// obeying is a worker: like that of package work it obeys the latest controller.
+type obeying struct {
+	terms  protocol.Terms
+	memory map[string]protocol.ModelSpec
+	known  map[[2]uint64]protocol.Result // by issuer and action
+}
+
+func runFleet(t *testing.T, seed int64) *fleet {
+	f := &fleet{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), workers: map[string]*obeying{}, models: map[string]protocol.ModelSpec{},
+		asked: map[uint64]int{}, answered: map[uint64]bool{}, promised: map[string]bool{}}
+	for _, id := range []string{"w1", "w2"} {
+		f.workers[id] = &obeying{memory: map[string]protocol.ModelSpec{}, known: map[[2]uint64]protocol.Result{}}
+	}
+	f.elect()
+	for f.at = 1; f.at < 400; f.at++ {
+		f.now += protocol.Time(f.rng.Int63n(int64(300 * time.Millisecond)))
+		switch n := f.rng.Intn(40); {
+		case n == 0:
+			f.last().still = true
+			f.elect()
+		case n < 3:
+			f.rouse()
+		case n < 6 && f.at < 300:
+			f.load()
+		case n < 30 && len(f.pending) > 0:
+			f.arrive(f.rng.Intn(len(f.pending)))
+		default:
+			f.tick()
+		}
+	}
+	f.heal()
+	return f
+}
+
+func (f *fleet) fail(format string, args ...any) {
+	f.t.Helper()
+	f.t.Fatalf("seed %d, step %d at %s: %s", f.seed, f.at, f.now, fmt.Sprintf(format, args...))
+}
+
+func (f *fleet) last() *leads { return f.leaders[len(f.leaders)-1] }
+
+func (f *fleet) arrive(k int) {
+	happen := f.pending[k]
+	f.pending = slices.Delete(f.pending, k, k+1)
+	happen()
+}
+
+// elect has another controller take the lease: it stores its fence, then reads the rest.
+func (f *fleet) elect() {
+	f.fence++
+	c := DefaultConfig()
+	c.Issuer, c.Term, c.LoadTimeout, c.LoadIdle = f.fence, f.fence, 4*time.Second, 5*time.Second
+	m, err := New(c)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	l := &leads{m: m, term: f.fence, wake: protocol.Never, confirmed: f.at}
+	f.leaders = append(f.leaders, l)
+	f.step(l, Started{Stage: f.stage, Models: slices.SortedFunc(maps.Values(f.models), compareNames), Profiles: f.profiles})
+	for _, id := range sortedKeys(f.workers) {
+		f.step(l, WorkerSeen{id, 1})
+	}
+	if f.stage == protocol.Active {
+		f.post(l, SchedulerSeen{Epoch: f.fence})
+	}
+}
+
+func compareNames(a, b protocol.ModelSpec) int {
+	if a.Name < b.Name {
+		return -1
+	}
+	return 1
+}
+
+// rouse has one that stands still wake: first comes its timer, or what came meanwhile.
+func (f *fleet) rouse() {
+	var still []*leads
+	for _, l := range f.leaders {
+		if l.still {
+			still = append(still, l)
+		}
+	}
+	if len(still) == 0 {
+		return
+	}
+	l := still[f.rng.Intn(len(still))]
+	l.still = false
+	f.woken++
+	if f.rng.Intn(2) == 0 {
+		f.step(l, Tick{})
+	}
+	inbox := l.inbox
+	l.inbox = nil
+	for _, e := range inbox {
+		f.step(l, e)
+	}
+}
+
+// load is a client's, to any controller: each of them still takes loads.
+func (f *fleet) load() {
+	token := uint64(len(f.asked) + 1)
+	f.asked[token] = f.at
+	f.step(f.leaders[f.rng.Intn(len(f.leaders))], LoadRequested{token, protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", f.rng.Intn(5))}})
+}
+
+func (f *fleet) tick() {
+	for _, l := range f.leaders {
+		if f.now >= l.wake {
+			f.step(l, Tick{})
+		}
+	}
+}
+
+// post has an event arrive at a controller later.
+func (f *fleet) post(l *leads, e Event) { f.pending = append(f.pending, func() { f.step(l, e) }) }
+
+func (f *fleet) step(l *leads, e Event) {
+	if l.still {
+		if _, tick := e.(Tick); !tick {
+			l.inbox = append(l.inbox, e)
+		}
+		return
+	}
+	out := l.m.Step(f.now, e)
+	l.wake = out.Wake
+	for _, r := range out.Replies {
+		f.replied(l, r)
+	}
+	for _, a := range out.Actions {
+		if f.healed || f.rng.Intn(10) > 0 {
+			f.pending = append(f.pending, func() { f.execute(l, a) })
+		}
+	}
+	for _, s := range out.Store {
+		f.write(l, func() {
+			for _, m := range s.Models {
+				if _, is := f.models[m.Name]; is || f.stage >= protocol.Profiling {
+					f.fail("term %d stores %s in %s", l.term, m.Name, f.stage)
+				}
+				f.models[m.Name] = m
+			}
+			f.post(l, ModelsStored{s.Token})
+		})
+	}
+	for _, u := range out.Unstore {
+		f.write(l, func() {
+			for _, name := range u.Names {
+				delete(f.models, name)
+			}
+			f.post(l, ModelsUnstored{u.Token})
+		})
+	}
+	if to := out.SetStage; to != nil {
+		f.write(l, func() {
+			if *to <= f.stage {
+				f.fail("term %d sets stage %s after %s", l.term, *to, f.stage)
+			}
+			f.stage = *to
+			f.post(l, StageStored{*to})
+		})
+	}
+	if out.Confirm && l.term != f.fence {
+		f.post(l, Fenced{})
+	}
+	if p := out.StartProfiling; p != nil {
+		f.profiles = append(f.profiles, profilesOf(p)...)
+		f.post(l, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
+	}
+	if a := out.Activate; a != nil {
+		f.pending = append(f.pending, func() { f.start(*a) })
+	}
+}
+
+// write has the store take something, if the controller leads by then.
+func (f *fleet) write(l *leads, apply func()) {
+	f.pending = append(f.pending, func() {
+		if l.term != f.fence {
+			f.fenced++
+			f.post(l, Fenced{})
+			return
+		}
+		l.confirmed = f.at
+		apply()
+	})
+}
+
+// start is the scheduler's.
+func (f *fleet) start(s protocol.ClockworkState) {
+	if s.Term == 0 {
+		f.fail("a start says nothing of the controller that sent it")
+	}
+	if !f.starts.Admit(protocol.Leader{Service: protocol.Controller, Term: s.Term}) {
+		return
+	}
+	f.served = nil
+	for _, m := range s.Models {
+		f.served = append(f.served, m.Name)
+	}
+}
+
+func (f *fleet) replied(l *leads, r Reply) {
+	if f.answered[r.Token] {
+		f.fail("load %d is answered twice", r.Token)
+	}
+	f.answered[r.Token] = true
+	if r.Reply == nil {
+		return
+	}
+	if l.confirmed < f.asked[r.Token] {
+		f.fail("load %d of step %d is answered OK by the controller of term %d, which led last at step %d", r.Token, f.asked[r.Token], l.term, l.confirmed)
+	}
+	for _, name := range r.Reply.Models {
+		if _, stored := f.models[name]; !stored {
+			f.fail("load %d is answered OK, and nobody has %s", r.Token, name)
+		}
+		f.promised[name] = true
+	}
+}
+
+// execute has an action at its worker.
+func (f *fleet) execute(l *leads, a WorkerAction) {
+	w, key := f.workers[a.Worker], [2]uint64{a.Action.Issuer, uint64(a.Action.ID)}
+	r, known := w.known[key]
+	switch {
+	case known:
+	case !w.terms.Admit(a.Action.Leader):
+		f.stale++
+		r = answer(a.Worker, a.Action, protocol.StaleTerm, "")
+	case a.Action.Kind == protocol.GetWorkerState:
+		f.post(l, WorkerAnswered{w.state(a.Worker)})
+		return
+	case a.Action.Kind == protocol.ClearCache:
+		for _, name := range a.Action.Models {
+			if _, accepted := f.models[name]; accepted && f.stage >= protocol.Profiling {
+				f.fail("term %d removes %s from %s in %s", l.term, name, a.Worker, f.stage)
+			}
+			delete(w.memory, name)
+		}
+		r = answer(a.Worker, a.Action, protocol.OK, "")
+	case a.Action.Load.Compare:
+		r = answer(a.Worker, a.Action, protocol.OK, "")
+	default:
+		r = answer(a.Worker, a.Action, protocol.OK, "")
+		if !f.healed && f.rng.Intn(12) == 0 && f.stage < protocol.Profiling {
+			r = answer(a.Worker, a.Action, protocol.NoMemory, "")
+		}
+		for _, s := range r.Loaded {
+			w.memory[s.Name] = s
+		}
+	}
+	w.known[key] = r
+	f.post(l, LoadResult{r})
+}
+
+func (w *obeying) state(id string) protocol.WorkerState {
+	s := protocol.WorkerState{ID: id, Incarnation: 1, PageSize: 1, GPUs: []protocol.GPUState{{Type: "t4"}}}
+	for _, name := range sortedKeys(w.memory) {
+		s.Models = append(s.Models, w.memory[name])
+	}
+	return s
+}
+
+// heal wakes everybody and delivers what is on its way, until all is at rest. A controller
+// that has not noticed anything is then told by the lease, as each of them is in time.
+func (f *fleet) heal() {
+	f.healed = true
+	for range f.leaders {
+		f.rouse()
+	}
+	for _, l := range f.leaders[:len(f.leaders)-1] {
+		f.step(l, Fenced{})
+	}
+	for f.at++; len(f.pending) > 0 || f.last().wake != protocol.Never; f.at++ {
+		if f.at > 5000 {
+			f.fail("no rest: %d pending, wake %s", len(f.pending), f.last().wake)
+		}
+		if len(f.pending) > 0 {
+			f.arrive(0)
+			continue
+		}
+		f.now = max(f.now, f.last().wake)
+		f.tick()
+	}
+	f.check()
+}
+
+// check: what was promised is there, and the last controller, the store, the workers and the
+// scheduler agree on it.
+func (f *fleet) check() {
+	for token := range f.asked {
+		if !f.answered[token] {
+			f.fail("load %d was never answered", token)
+		}
+	}
+	names := sortedKeys(f.models)
+	for name := range f.promised {
+		if !slices.Contains(names, name) {
+			f.fail("%s was answered OK, and is not stored", name)
+		}
+	}
+	if got := sortedKeys(f.last().m.models); !slices.Equal(got, names) {
+		f.fail("the last controller has %v, stored are %v", got, names)
+	}
+	for id, w := range f.workers {
+		seen := f.last().m.workers[id]
+		for _, name := range names {
+			if _, holds := w.memory[name]; !holds && seen.serves(name) {
+				f.fail("%s does not hold %s", id, name)
+			}
+		}
+	}
+	if f.stage == protocol.Active && !slices.Equal(f.served, names) {
+		f.fail("the scheduler serves %v, stored are %v", f.served, names)
+	}
+}
