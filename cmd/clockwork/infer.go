@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -221,6 +222,33 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	return samples, time.Since(begin)
 }
 
+// The most items of an output, and values of an item, that are printed.
+const (
+	shownItems  = 4
+	shownValues = 8
+)
+
+// printValues prints the first values of an output, a line for each item. --json prints
+// all of them.
+func printValues(w io.Writer, t protocol.Tensor) {
+	if len(t.Shape) == 0 || t.Shape[0] < 1 || t.Datatype.Size() == 0 {
+		return
+	}
+	items := t.Shape[0]
+	size := int64(len(t.Data)) / items
+	values := size / t.Datatype.Size()
+	for i := range min(items, shownItems) {
+		text := strings.Join(wire.Values(t.Datatype, t.Data[i*size:(i+1)*size], shownValues), " ")
+		if values > shownValues {
+			text += fmt.Sprintf(" ... (%d values)", values)
+		}
+		fmt.Fprintf(w, "    %s\n", text)
+	}
+	if items > shownItems {
+		fmt.Fprintf(w, "    ... (%d items)\n", items)
+	}
+}
+
 // printResponse prints where the time of a request went, and the outputs.
 func printResponse(w io.Writer, r *protocol.InferResponse) {
 	p := r.Parameters
@@ -242,5 +270,6 @@ func printResponse(w io.Writer, r *protocol.InferResponse) {
 	}
 	for _, t := range r.Outputs {
 		fmt.Fprintf(w, "  output %s %s%s, %s\n", t.Name, t.Datatype, protocol.ShapeString(t.Shape), terminal.Bytes(int64(len(t.Data))))
+		printValues(w, t)
 	}
 }

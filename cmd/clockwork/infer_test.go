@@ -22,5 +22,6 @@ m answered in 15.00 ms
   output copy       40.0 us
   before that it waited 1200 ms for activation
   output y FP32[1,1000], 3.91 KiB
+    0 0 0 0 0 0 0 0 ... (1000 values)
 `, out.String())
 }

@@ -30,11 +30,14 @@ type commandLine struct {
 	State      stateCommand       `cmd:"" help:"Show stage, workers and GPUs."`
 	Top        topCommand         `cmd:"" help:"Watch workers, GPUs and models of a running stack, live."`
 	Infer      inferCommand       `cmd:"" help:"Send requests to a model and print what comes back."`
+	Zoo        zooCommand         `cmd:"" help:"List the emulated models, with their sizes and times."`
 	Bench      lab.Bench          `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        lab.Sim            `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
 	Replay     lab.Replay         `cmd:"" help:"Run a recording through the service that made it again; say what another policy would have done."`
 	Explain    lab.Explain        `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
 	Chaos      lab.Chaos          `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`
+	Version    versionCommand     `cmd:"" help:"Print the version, the commit and what it was built with."`
+	Help       helpCommand        `cmd:"" help:"Explain a command, as COMMAND --help does."`
 	CheckModel checkModelCommand  `cmd:"" hidden:"" help:"Check a model file; used by the worker on files it does not trust."`
 	Execute    executeCommand     `cmd:"" name:"execute-models" hidden:"" help:"Execute models for the worker that starts this."`
 }

@@ -8,6 +8,8 @@ type InferRequest struct {
 	ID         string
 	Parameters InferParameters
 	Inputs     []Tensor
+	// Outputs are the names of the outputs to return; empty means all.
+	Outputs []string
 }
 
 // InferParameters are the request parameters that Clockwork reads; others are ignored.

@@ -1,6 +1,9 @@
 package protocol
 
-import "strconv"
+import (
+	"path"
+	"strconv"
+)
 
 // MaxName is the longest name of a model, worker, GPU type or service instance, in
 // bytes.
@@ -35,6 +38,23 @@ func Name(s string) string {
 		out = append(out, c)
 	}
 	return string(out)
+}
+
+// NameOfPath returns the name of a model that is loaded without one: the last element of
+// its path, or of NAME/VERSION the first, made into a valid name.
+func NameOfPath(p string) string {
+	p = path.Clean(p)
+	name := path.Base(p)
+	if dir := path.Base(path.Dir(p)); isVersion(name) && dir != "." && dir != "/" {
+		name = dir
+	}
+	return Name(name)
+}
+
+// isVersion reports whether an element of a path is a version: a number from 1.
+func isVersion(element string) bool {
+	n, err := strconv.Atoi(element)
+	return err == nil && n > 0 && strconv.Itoa(n) == element
 }
 
 // CopyNames returns the names of n copies of a model: the name itself for one, name-1 to

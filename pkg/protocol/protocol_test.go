@@ -299,3 +299,21 @@ func TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestAModelIsNotCalledByItsVersion(t *testing.T) {
+	for path, want := range map[string]string{
+		"m": "m", "m/2": "m", "m/2/": "m", "group/m/12": "m", "zoo/resnet50_v2": "resnet50_v2", "7": "7", "/7": "7",
+		"m/02": "02", "m/0": "0", "m/v2": "v2", "My Model/3": "my-model", "./m/1": "m",
+	} {
+		if got := NameOfPath(path); got != want {
+			t.Errorf("%s is called %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestTheShapeOfAScalarIsEmptyInJSON(t *testing.T) {
+	body, err := json.Marshal(LoadReply{Inputs: []TensorSpec{{Name: "x", Datatype: FP32}}})
+	if err != nil || !strings.Contains(string(body), `"shape":[]`) {
+		t.Errorf("%s, %v", body, err)
+	}
+}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -48,6 +49,15 @@ type TensorSpec struct {
 	// Shape is the shape of one item, without the batch dimension, which is always
 	// first. All dimensions are positive.
 	Shape []int64 `json:"shape"`
+}
+
+// MarshalJSON writes the shape of a scalar as [], not as null.
+func (s TensorSpec) MarshalJSON() ([]byte, error) {
+	type plain TensorSpec // without this method
+	if s.Shape == nil {
+		s.Shape = []int64{}
+	}
+	return json.Marshal(plain(s))
 }
 
 // Bytes returns the size of one item in bytes.

@@ -20,7 +20,7 @@ import (
 // harmless is what a package that decodes also offers and what decodes nothing.
 // Whatever else is used of it counts as decoding.
 var harmless = map[string][]string{
-	"encoding/json":                     {"Marshal", "MarshalIndent", "NewEncoder", "Encoder", "RawMessage", "Indent", "Compact", "Marshaler"},
+	"encoding/json":                     {"Marshal", "MarshalIndent", "NewEncoder", "Encoder", "RawMessage", "UnmarshalTypeError", "SyntaxError", "Indent", "Compact", "Marshaler"},
 	"github.com/vmihailenco/msgpack/v5": {"Marshal", "NewEncoder", "Encoder"},
 	"encoding/csv":                      {"NewWriter", "Writer"},
 	"encoding/gob":                      nil,
@@ -208,7 +208,7 @@ func callsOf(in ast.Node, name string) (calls []*ast.CallExpr) {
 
 // into says which argument of a call is decoded into: of those of pkg/wire, and of
 // those that hand such a pointer on.
-var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
+var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeObject": 1, "decodeRest": 0, "decodeList": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
 
 // typed are all types that messages are decoded into by a library.
 var typed = map[string]reflect.Type{
@@ -225,7 +225,9 @@ var typed = map[string]reflect.Type{
 	"protocol.Question":     reflect.TypeFor[protocol.Question](),
 	"explain.Report":        reflect.TypeFor[explain.Report](),
 	"inferJSON":             reflect.TypeFor[inferJSON](),
-	"[]tensorJSON":          reflect.TypeFor[[]tensorJSON](),
+	"tensorJSON":            reflect.TypeFor[tensorJSON](),
+	"objectJSON":            reflect.TypeFor[objectJSON](),
+	"[]objectJSON":          reflect.TypeFor[[]objectJSON](),
 	"responseJSON":          reflect.TypeFor[responseJSON](),
 	"responseMsgpack":       reflect.TypeFor[responseMsgpack](),
 	"errorBody":             reflect.TypeFor[errorBody](),

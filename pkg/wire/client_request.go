@@ -12,10 +12,12 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// EncodingOf returns a body's encoding, by its first byte. An empty body counts as JSON:
-// a person typed it.
+// EncodingOf returns a body's encoding, by its first byte. A message in msgpack is a map
+// and begins with 0x80 or above; the bytes from 0xe0 on are small negative numbers there,
+// and in text the beginning of a byte order mark or of a character. All text counts as
+// JSON, and so does an empty body: a person typed it.
 func EncodingOf(body []byte) protocol.Encoding {
-	if len(body) == 0 || body[0] == '{' {
+	if len(body) == 0 || body[0] < 0x80 || body[0] >= 0xe0 {
 		return protocol.JSON
 	}
 	return protocol.Msgpack
@@ -29,6 +31,9 @@ func DecodeInfer(body []byte) (protocol.InferRequest, *protocol.Error) {
 		return decodeInferJSON(body)
 	}
 	if fault := scanWhole(body); fault != nil {
+		return protocol.InferRequest{}, fault
+	}
+	if fault := isMap(body); fault != nil {
 		return protocol.InferRequest{}, fault
 	}
 	w := walkers.Get().(*walker)
@@ -78,14 +83,7 @@ func ReadsSlowly(body []byte) bool {
 	return fault != nil
 }
 
-// inferJSON decodes the inputs in a second pass: with a duplicate key, the library would
-// decode the second array over the elements of the first.
-type inferJSON struct {
-	ID         string                   `json:"id"`
-	Parameters protocol.InferParameters `json:"parameters"`
-	Inputs     json.RawMessage          `json:"inputs"`
-}
-
+// tensorJSON is a tensor of a reply.
 type tensorJSON struct {
 	Name     string            `json:"name"`
 	Shape    []int64           `json:"shape"`
@@ -93,31 +91,20 @@ type tensorJSON struct {
 	Data     json.RawMessage   `json:"data"`
 }
 
-func decodeInferJSON(body []byte) (protocol.InferRequest, *protocol.Error) {
-	var in inferJSON
-	if fault := decodeJSON(body, &in, clientBounds); fault != nil {
-		return protocol.InferRequest{}, fault
-	}
-	var inputs []tensorJSON
-	if len(in.Inputs) > 0 {
-		if fault := decodeJSON(in.Inputs, &inputs, clientBounds); fault != nil {
-			return protocol.InferRequest{}, fault
-		}
-	}
-	r := protocol.InferRequest{ID: in.ID, Parameters: in.Parameters}
-	for _, t := range inputs {
-		data, err := numbersFromJSON(t.Datatype, t.Data)
-		if err != nil {
-			return protocol.InferRequest{}, protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
-		}
-		r.Inputs = append(r.Inputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: data})
-	}
-	return checkID(r)
-}
-
 // DecodeBody decodes a client's control message, in either encoding, into a struct with
 // json tags. An empty body leaves the struct unchanged.
-func DecodeBody(body []byte, into any) *protocol.Error { return decodeBody(body, into, clientBounds) }
+func DecodeBody(body []byte, into any) *protocol.Error {
+	if len(body) > 0 && EncodingOf(body) == protocol.JSON {
+		var keys objectJSON
+		if fault := decodeObject(body, &keys, clientBounds); fault != nil {
+			return fault
+		}
+		if fault := keys.check(keysOf(into)); fault != nil {
+			return fault
+		}
+	}
+	return decodeBody(body, into, clientBounds)
+}
 
 // DecodeReply decodes the stack's replies about all its models and workers, as
 // DecodeBody does.
@@ -129,9 +116,12 @@ func decodeBody(body []byte, into any, b bounds) *protocol.Error {
 		return nil
 	}
 	if EncodingOf(body) == protocol.JSON {
-		return decodeJSON(body, into, b)
+		return decodeObject(body, into, b)
 	}
 	if fault := b.scan(body); fault != nil {
+		return fault
+	}
+	if fault := isMap(body); fault != nil {
 		return fault
 	}
 	dec := msgpack.NewDecoder(bytes.NewReader(body))
@@ -194,11 +184,24 @@ func (w *walker) whole() int64 {
 	return int64(f)
 }
 
+// wholeUint is whole for numbers of 64 bits without a sign.
+func (w *walker) wholeUint() uint64 {
+	if c := w.peek(); c != 0xca && c != 0xcb {
+		return w.uint()
+	}
+	f := w.float()
+	if f != math.Trunc(f) || f < 0 || f >= 1<<64 {
+		w.fail("whole number before it")
+		return 0
+	}
+	return uint64(f)
+}
+
 func (w *walker) done() bool { return w.err != nil || w.fault != nil }
 
 func (w *walker) request() (r protocol.InferRequest) {
 	for n := w.fields(); n > 0 && !w.done(); n-- {
-		switch string(w.text()) {
+		switch key := w.text(); string(key) {
 		case "id":
 			r.ID = ""
 			if !w.isNil() {
@@ -211,11 +214,38 @@ func (w *walker) request() (r protocol.InferRequest) {
 			for n := w.items(); n > 0 && !w.done(); n-- {
 				r.Inputs = append(r.Inputs, w.tensor())
 			}
+		case "outputs":
+			r.Outputs = nil
+			for n := w.items(); n > 0 && !w.done(); n-- {
+				r.Outputs = append(r.Outputs, w.output())
+			}
 		default:
-			w.skip()
+			w.other(key, requestKeys)
 		}
 	}
 	return r
+}
+
+// output reads the name of an output that is asked for.
+func (w *walker) output() (name string) {
+	for n := w.fields(); n > 0 && !w.done(); n-- {
+		switch key := w.text(); string(key) {
+		case "name":
+			name = w.word()
+		default:
+			w.other(key, outputKeys)
+		}
+	}
+	return name
+}
+
+// other skips the value of a key that is not read, unless that is a key in another case.
+func (w *walker) other(key []byte, known []string) {
+	if fault := otherCase(string(key), known); fault != nil && !w.done() {
+		w.fault = fault
+		return
+	}
+	w.skip()
 }
 
 // id reads an id. Ids rarely repeat, so the id is copied; it is an error if it is too
@@ -231,7 +261,7 @@ func (w *walker) id() string {
 
 func (w *walker) parameters(p *protocol.InferParameters) {
 	for n := w.fields(); n > 0 && !w.done(); n-- {
-		switch string(w.text()) {
+		switch key := w.text(); string(key) {
 		case "slo_ms":
 			p.SLOMS = nil
 			if !w.isNil() {
@@ -244,7 +274,7 @@ func (w *walker) parameters(p *protocol.InferParameters) {
 				p.Priority = int(w.whole())
 			}
 		default:
-			w.skip()
+			w.other(key, parameterKeys)
 		}
 	}
 }
@@ -253,7 +283,7 @@ func (w *walker) parameters(p *protocol.InferParameters) {
 func (w *walker) tensor() (t protocol.Tensor) {
 	dataAt := -1
 	for n := w.fields(); n > 0 && !w.done(); n-- {
-		switch string(w.text()) {
+		switch key := w.text(); string(key) {
 		case "name":
 			t.Name = w.word()
 		case "datatype":
@@ -264,7 +294,7 @@ func (w *walker) tensor() (t protocol.Tensor) {
 			dataAt = w.at
 			w.skip()
 		default:
-			w.skip()
+			w.other(key, tensorKeys)
 		}
 	}
 	if w.done() || dataAt < 0 {
@@ -273,7 +303,7 @@ func (w *walker) tensor() (t protocol.Tensor) {
 	after := w.at
 	w.at = dataAt
 	var err error
-	if t.Data, err = w.data(t.Datatype); err != nil {
+	if t.Data, err = w.data(t.Datatype, t.Shape); err != nil {
 		w.fault = protocol.Errorf(protocol.InvalidInput, "input %q: %v", t.Name, err)
 	}
 	w.at = after
@@ -294,29 +324,43 @@ func (w *walker) shape() []int64 {
 
 // data returns raw bytes unchanged, or converts an array of numbers to little-endian
 // bytes of the datatype.
-func (w *walker) data(datatype protocol.DataType) ([]byte, error) {
+func (w *walker) data(datatype protocol.DataType, shape []int64) ([]byte, error) {
 	switch c := w.peek(); {
 	case c >= 0xc4 && c <= 0xc6:
 		return w.text(), nil
 	case c&0xf0 == 0x90 || c == 0xdc || c == 0xdd:
-		return w.numbers(datatype)
+		return w.numbers(datatype, shape)
 	}
 	return nil, fmt.Errorf("data is neither raw bytes nor an array of numbers")
 }
 
-func (w *walker) numbers(datatype protocol.DataType) ([]byte, error) {
+func (w *walker) numbers(datatype protocol.DataType, shape []int64) ([]byte, error) {
 	if datatype.Size() == 0 {
 		return nil, fmt.Errorf("no datatype is called %q", datatype)
 	}
 	n := w.array()
 	out := make([]byte, 0, int64(n)*datatype.Size())
-	for i := range n {
+	nest := nesting{shape: shape}
+	return w.elements(out, datatype, n, &nest)
+}
+
+// elements appends n numbers, or the numbers of n arrays.
+func (w *walker) elements(out []byte, datatype protocol.DataType, n int, nest *nesting) ([]byte, error) {
+	nest.open()
+	for range n {
 		var err error
-		if out, err = w.number(out, datatype); err != nil {
-			return nil, fmt.Errorf("element %d: %w", i, err)
+		if c := w.peek(); c&0xf0 == 0x90 || c == 0xdc || c == 0xdd {
+			out, err = w.elements(out, datatype, w.array(), nest) // of a depth that the pre-scan bounds
+		} else if err = nest.number(); err == nil {
+			if out, err = w.number(out, datatype); err != nil {
+				err = fmt.Errorf("element %d: %w", nest.count-1, err)
+			}
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return out, nil
+	return out, nest.close()
 }
 
 // number reads an element. Its error concerns only the data: the rest of the message is
@@ -327,9 +371,9 @@ func (w *walker) number(out []byte, datatype protocol.DataType) ([]byte, error) 
 	case protocol.Bool:
 		out, err = appendInt(out, datatype, boolInt(w.flag()))
 	case protocol.FP16, protocol.FP32, protocol.FP64:
-		out = appendFloat(out, datatype, w.float())
+		out, err = appendFloat(out, datatype, w.float())
 	case protocol.Uint64:
-		out = appendUint64(out, w.uint())
+		out = appendUint64(out, w.wholeUint())
 	default:
 		out, err = appendInt(out, datatype, w.whole())
 	}

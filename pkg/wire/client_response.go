@@ -141,12 +141,12 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 	r := &protocol.InferResponse{}
 	if EncodingOf(body) == protocol.JSON {
 		var in responseJSON
-		if fault := decodeJSON(body, &in, clientBounds); fault != nil {
+		if fault := decodeObject(body, &in, clientBounds); fault != nil {
 			return nil, fault
 		}
 		r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
 		for _, t := range in.Outputs {
-			data, err := numbersFromJSON(t.Datatype, t.Data)
+			data, err := nestedFromJSON(t.Datatype, t.Shape, t.Data)
 			if err != nil {
 				return nil, protocol.Errorf(protocol.BadMessage, "output %q: %v", t.Name, err)
 			}
@@ -172,7 +172,7 @@ func EncodeInfer(r *protocol.InferRequest) []byte {
 		size += 256 + len(r.Inputs[i].Data)
 	}
 	p := &r.Parameters
-	dst := packMap(make([]byte, 0, size), 2+present(r.ID != ""))
+	dst := packMap(make([]byte, 0, size), 2+present(r.ID != "")+present(len(r.Outputs) > 0))
 	if r.ID != "" {
 		dst = packText(packText(dst, "id"), r.ID)
 	}
@@ -182,6 +182,12 @@ func EncodeInfer(r *protocol.InferRequest) []byte {
 	}
 	if p.Priority != 0 {
 		dst = packInt(packText(dst, "priority"), int64(p.Priority))
+	}
+	if len(r.Outputs) > 0 {
+		dst = packArray(packText(dst, "outputs"), len(r.Outputs))
+		for _, name := range r.Outputs {
+			dst = packText(packText(packMap(dst, 1), "name"), name)
+		}
 	}
 	return packTensors(packText(dst, "inputs"), r.Inputs)
 }
@@ -226,7 +232,7 @@ func DecodeError(body []byte) *protocol.Error {
 		if !bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`)) {
 			return nil
 		}
-		if fault := decodeJSON(body, &in, clientBounds); fault != nil {
+		if fault := decodeObject(body, &in, clientBounds); fault != nil {
 			return fault
 		}
 		return in.Error

@@ -55,7 +55,7 @@ func TestPrescanAgreesWithTheEncoder(t *testing.T) {
 func float32s(values ...float32) []byte {
 	var out []byte
 	for _, v := range values {
-		out = appendFloat(out, protocol.FP32, float64(v))
+		out, _ = appendFloat(out, protocol.FP32, float64(v)) // in range
 	}
 	return out
 }
@@ -231,7 +231,6 @@ func TestTheNumbersOfATensorAreBoundedByTheMessageAlone(t *testing.T) {
 	}
 	for _, elsewhere := range []string{
 		`{"inputs":[{"name":"x","shape":[` + many + `],"datatype":"UINT8","data":[1]}]}`,
-		`{"inputs":[{"name":"x","shape":[1],"datatype":"UINT8","data":[[` + many + `]]}]}`,
 		`{"inputs":[{"name":"data","shape":[` + many + `]}]}`,
 		`{"data":{"shape":[` + many + `]}}`,
 	} {

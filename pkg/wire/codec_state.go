@@ -23,6 +23,9 @@ func codeTensorSpec(k *coder, t *protocol.TensorSpec) {
 	text(k, &t.Name)
 	text(k, &t.Datatype)
 	list(k, &t.Shape, num[int64])
+	if t.Shape == nil {
+		t.Shape = []int64{} // of a scalar: a nil is shown as null to clients
+	}
 }
 
 func codeProfile(k *coder, p *protocol.Profile) {

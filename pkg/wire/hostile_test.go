@@ -66,16 +66,16 @@ func TestOfAKeyThatStandsTwiceTheLastCounts(t *testing.T) {
 }
 
 func TestNullIsNaNAmongFloatsAndNothingElse(t *testing.T) {
-	data, err := numbersFromJSON(protocol.FP64, []byte(`[ null , 1 ]`))
+	data, err := nestedFromJSON(protocol.FP64, nil, []byte(`[ null , 1 ]`))
 	if err != nil || len(data) != 16 || !slices.Equal(data[8:], []byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}) {
 		t.Errorf("%v, %v", data, err)
 	}
 	for _, kind := range []protocol.DataType{protocol.Int8, protocol.Uint64, protocol.Bool} {
-		if _, err := numbersFromJSON(kind, []byte(`[null]`)); err == nil {
+		if _, err := nestedFromJSON(kind, nil, []byte(`[null]`)); err == nil {
 			t.Errorf("null is a %s", kind)
 		}
 	}
-	if data, err := numbersFromJSON(protocol.FP32, []byte(`[ ]`)); err != nil || len(data) != 0 {
+	if data, err := nestedFromJSON(protocol.FP32, nil, []byte(`[ ]`)); err != nil || len(data) != 0 {
 		t.Errorf("no numbers: %v, %v", data, err)
 	}
 }

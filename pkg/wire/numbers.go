@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
+	"strings"
 
 	"clockwork/pkg/protocol"
 )
 
-// numbersFromJSON converts a flat JSON array to little-endian bytes. body must be valid
-// JSON. null stands for NaN, which JSON does not have.
-func numbersFromJSON(datatype protocol.DataType, body []byte) ([]byte, error) {
+// nestedFromJSON converts a JSON array of numbers to little-endian bytes. The array is
+// flat, or nested like the shape. body must be valid JSON. null stands for NaN, which
+// JSON does not have.
+func nestedFromJSON(datatype protocol.DataType, shape []int64, body []byte) ([]byte, error) {
 	if datatype.Size() == 0 {
 		return nil, fmt.Errorf("no datatype is called %q", datatype)
 	}
@@ -21,22 +24,85 @@ func numbersFromJSON(datatype protocol.DataType, body []byte) ([]byte, error) {
 		return nil, fmt.Errorf("data is missing")
 	}
 	if body[0] != '[' {
-		return nil, fmt.Errorf("data is not a flat array of %s", datatype)
+		return nil, fmt.Errorf("data is not an array of %s", datatype)
 	}
-	rest := body[1 : len(body)-1] // valid JSON that begins with [ ends with ]
-	if len(bytes.TrimSpace(rest)) == 0 {
-		return []byte{}, nil
-	}
-	out := make([]byte, 0, int64(1+bytes.Count(rest, []byte{','}))*datatype.Size())
-	for i, more := 0, true; more; i++ {
-		var element []byte
+	out := make([]byte, 0, int64(1+bytes.Count(body, []byte{','}))*datatype.Size())
+	nest := nesting{shape: shape}
+	for at := 0; at < len(body); {
 		var err error
-		element, rest, more = bytes.Cut(rest, []byte{','})
-		if out, err = appendNumber(out, datatype, string(bytes.TrimSpace(element))); err != nil {
-			return nil, fmt.Errorf("data is not a flat array of %s: element %d: %w", datatype, i, err)
+		switch c := body[at]; c {
+		case ' ', '\t', '\r', '\n', ',':
+			at++
+		case '[':
+			at++
+			nest.open()
+		case ']':
+			at++
+			err = nest.close()
+		default:
+			end := at + 1
+			for end < len(body) && !endsNumber[body[end]] {
+				end++
+			}
+			if err = nest.number(); err == nil {
+				if out, err = appendNumber(out, datatype, string(body[at:end])); err != nil {
+					err = fmt.Errorf("data is not an array of %s: element %d: %w", datatype, nest.count-1, err)
+				}
+			}
+			at = end
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// endsNumber are the bytes of JSON that follow a number.
+var endsNumber = [256]bool{',': true, ']': true, ' ': true, '\t': true, '\r': true, '\n': true}
+
+// nesting checks that nested arrays have the dimensions of a shape, or that there is one
+// flat array. Its zero value has the shape of a scalar.
+type nesting struct {
+	shape []int64
+	depth int
+	count int                 // numbers so far
+	held  [maxDepth + 2]int64 // elements of the open arrays, by depth from 1
+	deep  int                 // the depth of all numbers, 0 before the first
+}
+
+func (n *nesting) open() {
+	n.held[min(n.depth, maxDepth+1)]++
+	n.depth++
+	n.held[min(n.depth, maxDepth+1)] = 0
+}
+
+func (n *nesting) number() error {
+	if n.deep == 0 {
+		n.deep = n.depth
+	}
+	if n.deep != n.depth {
+		return fmt.Errorf("data has numbers and arrays side by side at element %d", n.count)
+	}
+	n.count++
+	n.held[min(n.depth, maxDepth+1)]++
+	return nil
+}
+
+// close ends an array. A nested one has as many elements as its dimension says.
+func (n *nesting) close() error {
+	held := n.held[min(n.depth, maxDepth+1)]
+	n.depth--
+	if n.deep <= 1 || held == 0 && n.count == 0 {
+		return nil // flat, or empty
+	}
+	if n.deep != len(n.shape) {
+		return fmt.Errorf("data is nested %d deep, and the shape %s has %d dimensions; it may also be flat", n.deep, protocol.ShapeString(n.shape), len(n.shape))
+	}
+	if at := n.depth; n.shape[at] != held {
+		return fmt.Errorf("data has %d elements in dimension %d, and the shape is %s", held, at, protocol.ShapeString(n.shape))
+	}
+	return nil
 }
 
 // appendNumber appends one JSON value, if it is valid for the datatype.
@@ -50,7 +116,7 @@ func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, 
 		return appendInt(out, datatype, boolInt(text == "true"))
 	case protocol.FP16, protocol.FP32, protocol.FP64:
 		if text == "null" {
-			return appendFloat(out, datatype, math.NaN()), nil
+			return appendFloat(out, datatype, math.NaN())
 		}
 		bits := 64
 		if datatype != protocol.FP64 {
@@ -60,9 +126,12 @@ func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, 
 		if err != nil {
 			return nil, bad()
 		}
-		return appendFloat(out, datatype, f), nil
+		return appendFloat(out, datatype, f)
 	case protocol.Uint64:
 		u, err := strconv.ParseUint(text, 10, 64)
+		if whole := exactInt(text); err != nil && whole != nil && whole.IsUint64() {
+			u, err = whole.Uint64(), nil
+		}
 		if err != nil {
 			return nil, bad()
 		}
@@ -70,9 +139,28 @@ func appendNumber(out []byte, datatype protocol.DataType, text string) ([]byte, 
 	}
 	i, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return nil, bad()
+		whole := exactInt(text)
+		if whole == nil || !whole.IsInt64() {
+			return nil, bad()
+		}
+		i = whole.Int64()
 	}
 	return appendInt(out, datatype, i)
+}
+
+// exactInt returns the whole number that a JSON number such as 1.0 or 1e3 is, nil for any
+// other.
+func exactInt(text string) *big.Int {
+	const long = 64 // no number of 64 bits needs more, and exponents stay small
+	_, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	if len(text) > long || len(strings.TrimLeft(exponent, "+-0")) > 2 || !strings.ContainsAny(text, ".eE") || strings.ContainsAny(text, "/xXpP_") {
+		return nil
+	}
+	r, ok := new(big.Rat).SetString(text)
+	if !ok || !r.IsInt() {
+		return nil
+	}
+	return r.Num()
 }
 
 // numbersToJSON converts little-endian bytes to a flat JSON array. JSON has no NaN and
@@ -94,6 +182,32 @@ func numbersToJSON(datatype protocol.DataType, data []byte) json.RawMessage {
 	}
 	out.WriteByte(']')
 	return out.Bytes()
+}
+
+// Values returns at most n of the values in a tensor's bytes as text for people, the
+// first ones, with NaN and infinity.
+func Values(datatype protocol.DataType, data []byte, n int) (values []string) {
+	size := int(datatype.Size())
+	for at := 0; size > 0 && at+size <= len(data) && len(values) < n; at += size {
+		b := data[at : at+size]
+		text := string(appendJSONNumber(nil, datatype, b))
+		if text == "null" {
+			text = strconv.FormatFloat(floatOf(datatype, b), 'g', -1, 64)
+		}
+		values = append(values, text)
+	}
+	return values
+}
+
+// floatOf returns the value of one float.
+func floatOf(datatype protocol.DataType, b []byte) float64 {
+	switch datatype {
+	case protocol.FP16:
+		return float64(halfToFloat(binary.LittleEndian.Uint16(b)))
+	case protocol.FP32:
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(b))
 }
 
 func appendJSONNumber(out []byte, datatype protocol.DataType, b []byte) []byte {
@@ -140,14 +254,26 @@ func boolInt(b bool) int64 {
 
 func appendUint64(out []byte, u uint64) []byte { return binary.LittleEndian.AppendUint64(out, u) }
 
-func appendFloat(out []byte, datatype protocol.DataType, f float64) []byte {
+// appendFloat appends a number, if it is in the datatype's range. Infinity itself is in
+// every range.
+func appendFloat(out []byte, datatype protocol.DataType, f float64) ([]byte, error) {
+	var infinite bool
 	switch datatype {
 	case protocol.FP16:
-		return binary.LittleEndian.AppendUint16(out, floatToHalf(float32(f)))
+		half := floatToHalf(float32(f))
+		infinite = half&0x7fff == 0x7c00
+		out = binary.LittleEndian.AppendUint16(out, half)
 	case protocol.FP32:
-		return binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(f)))
+		infinite = math.IsInf(float64(float32(f)), 0)
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(f)))
+	default:
+		infinite = math.IsInf(f, 0)
+		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(f))
 	}
-	return binary.LittleEndian.AppendUint64(out, math.Float64bits(f))
+	if infinite && !math.IsInf(f, 0) {
+		return nil, fmt.Errorf("%v is out of the range of %s", f, datatype)
+	}
+	return out, nil
 }
 
 // appendInt appends an integer of at most 64 signed bits, if it is in the datatype's

@@ -18,7 +18,7 @@ func decodeJSON(body []byte, into any, b bounds) *protocol.Error {
 		return fault
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
+		return jsonFault(err)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (s *jsonScan) word() bool {
 // scalar skips a number or a word without quotes, and within a tensor's data a whole run
 // of them.
 func (s *jsonScan) scalar() {
-	inside := s.tensor > 0 && s.depth == s.tensor
+	inside := s.tensor > 0 && s.depth >= s.tensor
 	if !inside {
 		s.elements++
 	}

@@ -113,7 +113,7 @@ func TestBadInputIsRefusedAtTheDoor(t *testing.T) {
 		"unknown type":       {"a", in(`[1,2]`, strings.Repeat("x", 100000), `[1,2]`), protocol.InvalidInput},
 		"huge numbers":       {"a", in(`[1,2]`, "FP32", `[1e999,2]`), protocol.InvalidInput},
 		"a very long number": {"a", in(`[1,2]`, "FP32", `[`+strings.Repeat("9", 100000)+`,2]`), protocol.InvalidInput},
-		"nested numbers":     {"a", in(`[1,2]`, "FP32", `[[1,2]]`), protocol.InvalidInput},
+		"nested numbers":     {"a", in(`[1,2]`, "FP32", `[[1],[2]]`), protocol.InvalidInput},
 		"wrong name":         {"a", strings.Replace(jsonInfer, `"x"`, `"z"`, 1), protocol.InvalidInput},
 		"two inputs":         {"a", `{"inputs":[{"name":"x","datatype":"FP32","data":[]},{"name":"x","datatype":"FP32","data":[]}]}`, protocol.InvalidInput},
 		"too many items":     {"a", in(`[5,2]`, "FP32", `[1,2,3,4,5,6,7,8,9,0]`), protocol.BatchTooLarge},

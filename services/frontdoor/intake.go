@@ -133,8 +133,12 @@ func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e 
 	}
 	e.Encoding = wire.EncodingOf(body)
 	e.ClientID, e.Priority, e.Generated = in.ID, in.Parameters.Priority, len(in.Inputs) == 0
+	e.Outputs = in.Outputs
 	if known {
 		e.Payload, e.Batch, fault = frontdoor.Layout(spec, in.Inputs)
+	}
+	if known && fault == nil {
+		fault = frontdoor.CheckOutputs(spec, in.Outputs)
 	}
 	return in.Parameters, fault
 }

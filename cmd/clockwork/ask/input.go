@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -22,7 +23,7 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 	if fault == nil {
 		return &request, nil
 	}
-	json := len(body) > 0 && wire.EncodingOf(body) == protocol.JSON
+	json := bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n\ufeff"), []byte("{")) // raw bytes begin with any
 	if json && fault.Code == protocol.InvalidInput {
 		return nil, fault // it is a request, but an invalid one
 	}

@@ -89,7 +89,7 @@ func gpuTypes(models []protocol.ModelState) int {
 }
 
 func modelRows(m protocol.ModelState, byType bool) [][]string {
-	first := []string{m.Name, inputText(m.Inputs), terminal.Bytes(m.WeightsBytes),
+	first := []string{m.Name, InputText(m.Inputs), terminal.Bytes(m.WeightsBytes),
 		strconv.Itoa(m.Pages), "1-" + strconv.Itoa(m.MaxBatch())}
 	if m.MaxBatch() == 1 {
 		first[4] = "1"
@@ -132,8 +132,8 @@ func median(m protocol.Measurement) string {
 	return terminal.Duration(m.P50)
 }
 
-// inputText is an abbreviation; ls --json prints the full specs.
-func inputText(specs []protocol.TensorSpec) string {
+// InputText is an abbreviation; ls --json prints the full specs.
+func InputText(specs []protocol.TensorSpec) string {
 	switch len(specs) {
 	case 0:
 		return "-"

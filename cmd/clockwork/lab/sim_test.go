@@ -128,7 +128,7 @@ func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
 		{"closed --peak", "closed"}, {"open --pages 0", "from 1"},
 		{"open --without luck", "expected some of any, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
 		// Zero is a value, and not the default.
-		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "more than 0"}, {"open --copies 0", "from 1 to 4096"},
+		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "expected a number"}, {"open --copies 0", "from 1 to 4096"},
 		{"closed --clients 0", "from 1 to 1048576"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "more than 0 and at most 1h"},
 		{"open --length 0s", "more than 0 and at most"}, {"open --ahead 0s", "--ahead is 0s; it must be more than 0 and at most 1s"},
 		// What would do nothing is not taken for done.

@@ -24,6 +24,7 @@ type Inbound struct {
 type Decoded struct {
 	Request   *Request `json:"-"`
 	ClientID  string
+	Outputs   []string `json:",omitempty"` // to return, by name; all if there are none
 	Encoding  protocol.Encoding
 	SLO       time.Duration
 	Priority  int

@@ -210,7 +210,7 @@ func (m *Machine) decoded(e *Decoded) {
 }
 
 func (m *Machine) fill(r *Request, e *Decoded) {
-	r.ClientID, r.Encoding, r.Priority = e.ClientID, e.Encoding, e.Priority
+	r.ClientID, r.Outputs, r.Encoding, r.Priority = e.ClientID, e.Outputs, e.Encoding, e.Priority
 	r.Payload, r.Batch, r.Generated = e.Payload, e.Batch, e.Generated
 }
 

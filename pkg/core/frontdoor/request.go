@@ -3,6 +3,7 @@ package frontdoor
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"clockwork/pkg/core/quota"
@@ -23,6 +24,7 @@ type Request struct {
 	// ClientID and Priority are the client's, Encoding and Reply say how and where it
 	// is answered, Tenant who it is.
 	ClientID      string
+	Outputs       []string // the client wants these, by name; all if there are none
 	Priority      int
 	Encoding      protocol.Encoding
 	Reply, Tenant string
@@ -147,7 +149,22 @@ func Layout(m *protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, ba
 	return payload, batch, nil
 }
 
-// Outputs cuts a worker's output into the model's tensors; they alias it.
+// CheckOutputs refuses names that are not those of the model's outputs.
+func CheckOutputs(m *protocol.ModelSpec, names []string) *protocol.Error {
+	for _, name := range names {
+		if !slices.ContainsFunc(m.Outputs, func(spec protocol.TensorSpec) bool { return spec.Name == name }) {
+			var have []string
+			for _, spec := range m.Outputs {
+				have = append(have, spec.Name)
+			}
+			return protocol.Errorf(protocol.InvalidInput, "the model has no output %.80q; it has %s", name, strings.Join(have, ", "))
+		}
+	}
+	return nil
+}
+
+// Outputs cuts a worker's output into the model's tensors, of which it returns those that
+// the client wants; they alias the output.
 func Outputs(r *Request, o *protocol.Output) ([]protocol.Tensor, *protocol.Error) {
 	data := o.Data
 	if want := int64(r.Batch) * r.Model.OutputBytes(); o.Items != r.Batch || int64(len(data)) != want {
@@ -156,8 +173,10 @@ func Outputs(r *Request, o *protocol.Output) ([]protocol.Tensor, *protocol.Error
 	tensors := make([]protocol.Tensor, 0, len(r.Model.Outputs))
 	for _, spec := range r.Model.Outputs {
 		n := int64(r.Batch) * spec.Bytes()
-		shape := append([]int64{int64(r.Batch)}, spec.Shape...)
-		tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: shape, Data: data[:n:n]})
+		if len(r.Outputs) == 0 || slices.Contains(r.Outputs, spec.Name) {
+			shape := append([]int64{int64(r.Batch)}, spec.Shape...)
+			tensors = append(tensors, protocol.Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: shape, Data: data[:n:n]})
+		}
 		data = data[n:]
 	}
 	return tensors, nil

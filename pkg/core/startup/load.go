@@ -3,7 +3,6 @@ package startup
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
 	}
 	name := r.Name
 	if name == "" {
-		name = protocol.Name(path.Base(r.Path))
+		name = protocol.NameOfPath(r.Path)
 	}
 	names := protocol.CopyNames(name, copies)
 	for _, n := range names {

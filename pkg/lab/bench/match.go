@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -26,7 +25,7 @@ func (m Missing) Command() string {
 	if m.Copies > 1 {
 		command += fmt.Sprintf(" --copies %d", m.Copies)
 	}
-	if m.Name != protocol.Name(path.Base(m.Path)) {
+	if m.Name != protocol.NameOfPath(m.Path) {
 		command += " --name " + m.Name
 	}
 	return command

@@ -3,7 +3,6 @@ package workload
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -173,7 +172,7 @@ func (o Options) alike(copies int) Workload {
 
 // load returns a Load with the default name of protocol.LoadRequest.
 func load(p string, copies int) Load {
-	return Load{Path: p, Name: protocol.Name(path.Base(p)), Copies: copies}
+	return Load{Path: p, Name: protocol.NameOfPath(p), Copies: copies}
 }
 
 // open adds an open loop for each of the first copies, which share the rate.

@@ -93,12 +93,30 @@ func safe(text string) string {
 		switch {
 		case r == '\t':
 			return ' '
-		case r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) ||
-			r == '\u2028' || r == '\u2029':
+		case harmful(r):
 			return '?'
 		}
 		return r
 	}, text)
+}
+
+// Plain returns text of several lines in which no character can move the cursor or change
+// the screen, except for line ends and tabs.
+func Plain(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && harmful(r) }) {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && harmful(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// harmful reports whether a character may act on a terminal.
+func harmful(r rune) bool {
+	return r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
 }
 
 // clip cuts text to columns, with an ellipsis if anything was cut.
