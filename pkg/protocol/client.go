@@ -22,10 +22,12 @@ type InferParameters struct {
 
 // InferResponse is the answer to an InferRequest that was served.
 type InferResponse struct {
-	ModelName  string
-	ID         string
-	Parameters ResponseParameters
-	Outputs    []Tensor
+	ModelName string
+	// ModelVersion is the version of the files that were loaded, "" of models without.
+	ModelVersion string
+	ID           string
+	Parameters   ResponseParameters
+	Outputs      []Tensor
 }
 
 // ResponseParameters say where the time of a request went. Times are in microseconds

@@ -25,6 +25,7 @@ const (
 	InvalidModelPath   Code = "INVALID_MODEL_PATH"
 	ModelNotFound      Code = "MODEL_NOT_FOUND"
 	ModelCorrupt       Code = "MODEL_CORRUPT"
+	UnsupportedModel   Code = "UNSUPPORTED_MODEL"
 	ModelChanged       Code = "MODEL_CHANGED"
 	ModelUnavailable   Code = "MODEL_UNAVAILABLE"
 	ModelTooLarge      Code = "MODEL_TOO_LARGE"
@@ -104,6 +105,7 @@ var Codes = []CodeRow{
 	{ModelCorrupt, 400, false, ForClients | ForWorkers, "The file is not a model that can be run."},
 	{ModelChanged, 409, false, ForClients | ForWorkers, "The files at the path are not those that were loaded."},
 	{ModelUnavailable, 503, true, ForClients, "No worker that is there could load the model."},
+	{UnsupportedModel, 400, false, ForClients | ForWorkers, "The file is a model, but not one that Clockwork can serve."},
 	{ModelTooLarge, 413, false, ForClients | ForWorkers, "The model does not fit: file, weights or copies exceed a limit."},
 	{PartialLoad, 500, true, ForClients, "The load failed on some workers and was rolled back on the others."},
 	{LoadTimeout, 504, true, ForClients, "The workers did not finish the load in time."},

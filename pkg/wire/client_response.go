@@ -48,6 +48,7 @@ var bodyWriters = sync.Pool{New: func() any {
 
 type responseJSON struct {
 	ModelName  string                      `json:"model_name"`
+	Version    string                      `json:"model_version,omitempty"`
 	ID         string                      `json:"id,omitempty"`
 	Parameters protocol.ResponseParameters `json:"parameters"`
 	Outputs    []tensorJSON                `json:"outputs"`
@@ -61,14 +62,17 @@ func EncodeResponse(encoding protocol.Encoding, r *protocol.InferResponse) []byt
 // AppendResponse appends the reply to dst, which may be nil.
 func AppendResponse(dst []byte, encoding protocol.Encoding, r *protocol.InferResponse) []byte {
 	if encoding == protocol.JSON {
-		out := responseJSON{r.ModelName, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
+		out := responseJSON{r.ModelName, r.ModelVersion, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
 		for _, t := range r.Outputs {
 			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
 		}
 		return append(dst, EncodeBody(protocol.JSON, out)...)
 	}
-	dst = packMap(dst, 3+present(r.ID != ""))
+	dst = packMap(dst, 3+present(r.ID != "")+present(r.ModelVersion != ""))
 	dst = packText(packText(dst, "model_name"), r.ModelName)
+	if r.ModelVersion != "" {
+		dst = packText(packText(dst, "model_version"), r.ModelVersion)
+	}
 	if r.ID != "" {
 		dst = packText(packText(dst, "id"), r.ID)
 	}
@@ -120,6 +124,7 @@ func present(there bool) int {
 // so that newer stacks may add some.
 type responseMsgpack struct {
 	ModelName  string                      `json:"model_name"`
+	Version    string                      `json:"model_version,omitempty"`
 	ID         string                      `json:"id,omitempty"`
 	Parameters protocol.ResponseParameters `json:"parameters"`
 	Outputs    []tensorMsgpack             `json:"outputs"`
@@ -144,7 +149,7 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 		if fault := decodeObject(body, &in, clientBounds); fault != nil {
 			return nil, fault
 		}
-		r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
+		r.ModelName, r.ModelVersion, r.ID, r.Parameters = in.ModelName, in.Version, in.ID, in.Parameters
 		for _, t := range in.Outputs {
 			data, err := nestedFromJSON(t.Datatype, t.Shape, t.Data)
 			if err != nil {
@@ -158,7 +163,7 @@ func DecodeResponse(body []byte) (*protocol.InferResponse, *protocol.Error) {
 	if fault := DecodeBody(body, &in); fault != nil {
 		return nil, fault
 	}
-	r.ModelName, r.ID, r.Parameters = in.ModelName, in.ID, in.Parameters
+	r.ModelName, r.ModelVersion, r.ID, r.Parameters = in.ModelName, in.Version, in.ID, in.Parameters
 	for _, t := range in.Outputs {
 		r.Outputs = append(r.Outputs, protocol.Tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Data: t.Data})
 	}

@@ -96,7 +96,7 @@ func TestRepliesAreWhatReflectionWouldWrite(t *testing.T) {
 		if i > 0 {
 			fill(rng, reflect.ValueOf(&r).Elem(), 1)
 		}
-		plain := responseMsgpack{r.ModelName, r.ID, r.Parameters, []tensorMsgpack{}}
+		plain := responseMsgpack{r.ModelName, r.ModelVersion, r.ID, r.Parameters, []tensorMsgpack{}}
 		for _, x := range r.Outputs {
 			plain.Outputs = append(plain.Outputs, tensorMsgpack{x.Name, x.Shape, x.Datatype, x.Data})
 		}

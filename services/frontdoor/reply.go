@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,8 +38,9 @@ func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
 func (d *FrontDoor) respond(e *frontdoor.Ended) {
 	r, o, now := e.Request, e.Output, time.Now()
 	response := protocol.InferResponse{
-		ModelName: r.Model.Name,
-		ID:        r.ClientID,
+		ModelName:    r.Model.Name,
+		ModelVersion: versionText(r.Model.Version),
+		ID:           r.ClientID,
 		Parameters: protocol.ResponseParameters{
 			LatencyUS:  e.At.Sub(r.Arrived).Microseconds(),
 			BatchSize:  r.Batch,
@@ -62,6 +64,15 @@ func (d *FrontDoor) respond(e *frontdoor.Ended) {
 	defer wire.GiveBack(body)
 	*body = wire.AppendResponse(*body, r.Encoding, &response)
 	d.answer(e, &nats.Msg{Subject: r.Reply, Data: *body})
+}
+
+// versionText returns a model's version as the protocol of inference has it: a text, or
+// nothing.
+func versionText(version int) string {
+	if version == 0 {
+		return ""
+	}
+	return strconv.Itoa(version)
 }
 
 // refuse answers a request with an error.
