@@ -86,8 +86,14 @@ func (r *roles) connect(url, user string) *nats.Conn {
 type spied struct {
 	*roles
 	server *server.Server
-	spy    *nats.Conn
-	heard  *nats.Subscription
+	hot    spy // of what services and clients say to each other
+	store  spy // of what reaches JetStream
+}
+
+// spy is an additional user of one account.
+type spy struct {
+	nc    *nats.Conn
+	heard *nats.Subscription
 }
 
 func startSpied(t *testing.T, keys ...string) *spied {
@@ -103,15 +109,19 @@ func (r *roles) spied() *spied {
 		t.Fatal(err)
 	}
 	options.Host, options.Port, options.StoreDir, options.NoSigs, options.NoLog = "127.0.0.1", -1, t.TempDir(), true, true
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
+	as := map[string]func() (string, nats.SignatureHandler){}
+	for _, account := range options.Accounts {
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public, Account: account})
+		as[account.GetName()] = func() (string, nats.SignatureHandler) { return public, pair.Sign }
 	}
-	public, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public})
 	s := &spied{roles: r}
 	if s.server, err = server.NewServer(options); err != nil {
 		t.Fatal(err)
@@ -121,15 +131,19 @@ func (r *roles) spied() *spied {
 		t.Fatal("the broker does not start")
 	}
 	t.Cleanup(func() { bus.StopServer(s.server) })
-	s.spy, err = nats.Connect(s.server.ClientURL(), nats.Nkey(public, pair.Sign))
-	if err != nil {
-		t.Fatal(err)
+	spyIn := func(account string) (x spy) {
+		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(x.nc.Close)
+		if x.heard, err = x.nc.SubscribeSync(">"); err != nil {
+			t.Fatal(err)
+		}
+		s.flush(x.nc)
+		return x
 	}
-	t.Cleanup(s.spy.Close)
-	if s.heard, err = s.spy.SubscribeSync(">"); err != nil {
-		t.Fatal(err)
-	}
-	s.flush(s.spy)
+	s.hot, s.store = spyIn("clockwork"), spyIn("clockwork_store")
 	return s
 }
 
@@ -153,21 +167,64 @@ func (s *spied) refused(nc *nats.Conn, do func() error) bool {
 	return after != before && errors.Is(after, nats.ErrPermissionViolation)
 }
 
-// overheard reports whether the spy received a body on a subject, and discards
-// all other messages.
-func (s *spied) overheard(subject, body string) (heard bool) {
+// overheard reports whether a spy received a body on a subject, and discards all
+// other messages.
+func (s *spied) overheard(by spy, subject, body string) (heard bool) {
 	s.t.Helper()
-	s.flush(s.spy)
+	s.flush(by.nc)
 	for {
-		if waiting, _, err := s.heard.Pending(); err != nil || waiting == 0 {
+		if waiting, _, err := by.heard.Pending(); err != nil || waiting == 0 {
 			return heard
 		}
-		m, err := s.heard.NextMsg(patience)
+		m, err := by.heard.NextMsg(patience)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		heard = heard || m.Subject == subject && string(m.Data) == body
 	}
+}
+
+// second connects as a user's second user, who reaches JetStream; nil if there is none.
+func (r *roles) second(url, user string) *nats.Conn {
+	r.t.Helper()
+	if strings.HasPrefix(user, "client") || user == "gateway" {
+		return nil
+	}
+	seed, err := r.pair(user).Seed()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pair, err := bus.StoreKey(seed)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	options, err := r.credentials(user).Options()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	nc, err := nats.Connect(url, append(options, nats.Nkey(public, pair.Sign), quiet)...)
+	if err != nil {
+		r.t.Fatalf("as the second user of %s: %v", user, err)
+	}
+	r.t.Cleanup(nc.Close)
+	return nc
+}
+
+// inStore returns the subject that stands for one of JetStream's in the accounts of the
+// second users, and whether it is one of JetStream's.
+func inStore(subject string) (local string, is bool) {
+	if api, is := strings.CutPrefix(subject, "$JS.API."); is {
+		return "clockwork.store." + api, true
+	}
+	if strings.HasPrefix(subject, "$KV.") {
+		return "clockwork.store." + subject, true
+	}
+	return subject, strings.HasPrefix(subject, "$JS.") || strings.HasPrefix(subject, "clockwork.buffer.")
 }
 
 // rights are all subjects of a stack and some others, with the users who may
@@ -335,34 +392,45 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	may := func(users, user string) bool { return slices.Contains(strings.Fields(users), user) }
 	tried, allowed := 0, 0
 	for _, user := range []string{"client", "client.alice", "gateway", "frontdoor", "controller", "scheduler", "profiler", "worker.w1", "worker.w2", "operator", "health"} {
-		nc := s.connect(s.server.ClientURL(), user)
+		first, second := s.connect(s.server.ClientURL(), user), s.second(s.server.ClientURL(), user)
 		for i, row := range rights {
 			subject, group, _ := strings.Cut(row.subject, " ")
-			if group == "" && !strings.ContainsAny(subject, "*>") {
-				body := fmt.Sprintf("%s %d", user, i)
-				refused := s.refused(nc, func() error { return nc.Publish(subject, []byte(body)) })
-				heard := s.overheard(subject, body)
-				if want := may(row.publish, user); refused == want || heard != want {
-					t.Errorf("%s publishes on %s: refused %v, heard %v; allowed should be %v", user, subject, refused, heard, want)
+			local, stored := inStore(subject)
+			for _, as := range []struct {
+				nc      *nats.Conn
+				subject string
+				by      spy
+				allowed bool
+			}{{first, subject, s.hot, !stored}, {first, local, s.hot, !stored}, {second, local, s.store, stored}} {
+				if as.nc == nil {
+					continue
+				}
+				if group == "" && !strings.ContainsAny(subject, "*>") {
+					body := fmt.Sprintf("%s %d", user, i)
+					refused := s.refused(as.nc, func() error { return as.nc.Publish(as.subject, []byte(body)) })
+					heard := s.overheard(as.by, subject, body)
+					if want := as.allowed && may(row.publish, user); refused == want || heard != want {
+						t.Errorf("%s publishes on %s: refused %v, heard %v; allowed should be %v", user, as.subject, refused, heard, want)
+					}
+					tried++
+					if !refused {
+						allowed++
+					}
+				}
+				refused := s.refused(as.nc, func() error {
+					sub, err := as.nc.QueueSubscribe(as.subject, group, func(*nats.Msg) {})
+					if err == nil {
+						t.Cleanup(func() { _ = sub.Unsubscribe() })
+					}
+					return err
+				})
+				if want := may(row.subscribe, user) && (as.nc == first || strings.HasPrefix(subject, "_INBOX_")); refused == want {
+					t.Errorf("%s subscribes to %s: refused %v; allowed should be %v", user, as.subject, refused, want)
 				}
 				tried++
 				if !refused {
 					allowed++
 				}
-			}
-			refused := s.refused(nc, func() error {
-				sub, err := nc.QueueSubscribe(subject, group, func(*nats.Msg) {})
-				if err == nil {
-					t.Cleanup(func() { _ = sub.Unsubscribe() })
-				}
-				return err
-			})
-			if want := may(row.subscribe, user); refused == want {
-				t.Errorf("%s subscribes to %s: refused %v; allowed should be %v", user, row.subject, refused, want)
-			}
-			tried++
-			if !refused {
-				allowed++
 			}
 		}
 	}
@@ -452,7 +520,7 @@ func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
 	for i, allowed := range []bool{true, false} {
 		body := fmt.Sprintf("answer %d", i)
 		refused := s.refused(scheduler, func() error { return m.Respond([]byte(body)) })
-		if heard := s.overheard(inbox, body); refused == allowed || heard != allowed {
+		if heard := s.overheard(s.hot, inbox, body); refused == allowed || heard != allowed {
 			t.Errorf("answer %d: refused %v, heard %v", i, refused, heard)
 		}
 	}
@@ -484,7 +552,7 @@ func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 	for key, at := range map[string]string{"worker.w1": "$KV.clockwork_worker.w1", "worker.w3": "$KV.clockwork_worker.w3",
 		"controller": "KV_clockwork_lease", "scheduler": "KV_clockwork_lease", "profiler": "KV_clockwork_lease"} {
 		denied := func() bool {
-			err := rogue.Control.LastError()
+			err := rogue.JS.Conn().LastError()
 			return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), at+`"`)
 		}
 		for ctx.Err() == nil && !denied() {
@@ -497,7 +565,7 @@ func TestAWorkerTakesNobodyElsesName(t *testing.T) {
 			}
 		}
 		if !denied() {
-			t.Errorf("w2 did not get %s, but the broker says %v", key, rogue.Control.LastError())
+			t.Errorf("w2 did not get %s, but the broker says %v", key, rogue.JS.Conn().LastError())
 		}
 	}
 	if holder, err := open("operator", true).Holder(ctx, "worker.w1"); err != nil || holder != "w1 itself" {
@@ -748,7 +816,7 @@ func TestAKeyThatIsTakenBackIsCutOff(t *testing.T) {
 	if err := os.Remove(r.credentials("client.alice").NKey); err != nil {
 		t.Fatal(err)
 	}
-	r.run("keys", r.dir, "--client", "carol")
+	r.run("keys", r.dir, "--client", "carol", "--worker", "w9")
 	if err := broker.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -761,7 +829,15 @@ func TestAKeyThatIsTakenBackIsCutOff(t *testing.T) {
 		nc.Close()
 		t.Error("alice connects again")
 	}
+	for deadline := time.Now().Add(patience); !strings.Contains(broker.Log(), "configuration reloaded"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the broker does not read its users again:\n%s", broker.Log())
+		}
+	}
 	r.connect(url, "client.carol")
+	if m, err := r.second(url, "worker.w9").Request("clockwork.store.STREAM.INFO.KV_clockwork_device", nil, patience); err != nil || !strings.Contains(string(m.Data), "clockwork_device") {
+		t.Errorf("a new worker does not reach JetStream: %v", err)
+	}
 	if err := bob.FlushTimeout(patience); err != nil || bob.Stats().Reconnects != 0 {
 		t.Errorf("bob was disturbed: %v, %d reconnects", err, bob.Stats().Reconnects)
 	}

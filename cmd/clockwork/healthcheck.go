@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/cmd/clockwork/cli"
 	bus "clockwork/pkg/adapter/nats"
@@ -88,7 +87,7 @@ func (k *healthcheckCommand) query(ctx context.Context, c *cli.Flags, stack *cli
 	case "stack":
 		return askStack(ctx, stack)
 	case "nats":
-		return askBroker(ctx, stack)
+		return k.askBroker(ctx, c, stack)
 	}
 	kind := protocol.ServiceKind(k.Service)
 	if kind == protocol.Controller {
@@ -161,11 +160,12 @@ func unserved(s *protocol.StackState) string {
 
 // askBroker sends a request that only a JetStream with write access answers: in a
 // cluster, one whose servers have elected a leader.
-func askBroker(ctx context.Context, stack *client.Client) (health, error) {
-	js, err := jetstream.New(stack.Conn())
+func (k *healthcheckCommand) askBroker(ctx context.Context, c *cli.Flags, stack *client.Client) (health, error) {
+	js, end, err := bus.ConnectJetStream(c.NATS, c.Prefix, c.Credentials(), stack.Conn(), nats.Timeout(k.Timeout), nats.NoReconnect())
 	if err != nil {
 		return health{}, err
 	}
+	defer end()
 	info, err := js.AccountInfo(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -10,6 +10,18 @@ import (
 // speak wherever the service may. Services therefore answer inboxes alone, and on a broker
 // with roles only the inboxes of those who may ask.
 
+// RoleOf returns the role of the user that an inbox prefix belongs to, "" if it belongs to
+// none of a broker with roles.
+func RoleOf(prefix string) string {
+	role, _, _ := strings.Cut(strings.TrimPrefix(prefix, "_INBOX_"), ".")
+	if !strings.HasPrefix(prefix, "_INBOX_") || !slices.Contains(roles, role) {
+		return ""
+	}
+	return role
+}
+
+var roles = []string{"client", "gateway", "frontdoor", "controller", "scheduler", "profiler", "worker", "operator", "health"}
+
 // InboxPrefix returns the prefix of the inboxes of a user of a broker with roles. The
 // user's name is "" for the only user of its role.
 func InboxPrefix(role, name string) string {

@@ -30,6 +30,7 @@ const DefaultPrefix = "clockwork"
 //	<p>.health.<service>.<host>      clockwork healthcheck -> services on that host, with a reply
 //	<p>.clock.<worker>               worker -> scheduler, with a reply
 //	<p>.buffer.<model>               front door -> JetStream
+//	<p>.store.>                      services with roles -> JetStream
 type Subjects struct {
 	Prefix string
 	// Roles: the broker lets each user do only what its role needs, and gives it inboxes of
@@ -111,6 +112,11 @@ func (s Subjects) Health(kind ServiceKind, host string) string {
 
 // Clock is where a worker queries the scheduler's clock.
 func (s Subjects) Clock(worker string) string { return s.Prefix + ".clock." + worker }
+
+// Store is the prefix of the subjects by which a user of a broker with roles reaches
+// JetStream, on the connection that it has for that alone: Store() + "." stands in the place
+// of "$JS.API." and before "$KV.".
+func (s Subjects) Store() string { return s.Prefix + ".store" }
 
 // Buffer is where requests for a model wait during startup; Buffer(">") is the subject
 // that the stream captures.

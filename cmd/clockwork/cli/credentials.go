@@ -15,7 +15,8 @@ type CredentialFlags struct {
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"The key of that certificate." group:"Credentials"`
 }
 
-func (f CredentialFlags) credentials() bus.Credentials {
+// Credentials returns the paths.
+func (f CredentialFlags) Credentials() bus.Credentials {
 	return bus.Credentials{NKey: f.NKey, CA: f.TLSCA, Cert: f.TLSCert, Key: f.TLSKey}
 }
 
@@ -24,7 +25,7 @@ func (f CredentialFlags) Options() ([]nats.Option, error) {
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		return nil, Usagef("--tls-cert and --tls-key go together")
 	}
-	options, err := f.credentials().Options()
+	options, err := f.Credentials().Options()
 	return options, Usage(err)
 }
 
@@ -34,5 +35,5 @@ func (f *Flags) BusConfig(con *Console, replicas int) (bus.Config, error) {
 	if _, err := f.Options(); err != nil {
 		return bus.Config{}, err
 	}
-	return bus.Config{URL: f.NATS, Credentials: f.credentials(), Bound: f.NKey != "", Prefix: f.Prefix, Replicas: replicas, Log: con.Log}, nil
+	return bus.Config{URL: f.NATS, Credentials: f.Credentials(), Bound: f.NKey != "", Prefix: f.Prefix, Replicas: replicas, Log: con.Log}, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"clockwork/deploy"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
 )
 
 // Config is the desired content of a directory of keys.
@@ -214,6 +215,34 @@ type entry struct {
 	Asks             string   // the end of a client's request subjects, after infer
 	P, B             string   // the prefix of subjects, and of streams
 	Streams          []string // of the stack
+
+	// StoreKey is the key of the user's second user, who reaches JetStream, and
+	// StoreAccount its account; "" for a user without one.
+	StoreKey, StoreAccount string
+}
+
+// imported is what a user's second user may do with JetStream: a subject there, and the
+// one that stands for it in the user's account.
+type imported struct{ Subject, Local string }
+
+// store returns what the template says under the name of a user's role.
+func (w *writer) store(t *template.Template, e entry) ([]imported, error) {
+	var lines strings.Builder
+	if err := t.ExecuteTemplate(&lines, string(e.Role)+"-store", e); err != nil {
+		return nil, err
+	}
+	local := protocol.Subjects{Prefix: w.config.Prefix}.Store() + "."
+	var all []imported
+	for _, subject := range strings.Fields(lines.String()) {
+		i := imported{subject, subject}
+		if api, is := strings.CutPrefix(subject, "$JS.API."); is {
+			i.Local = local + api
+		} else if strings.HasPrefix(subject, "$KV.") {
+			i.Local = local + subject
+		}
+		all = append(all, i)
+	}
+	return all, nil
 }
 
 func (w *writer) users(users []User) ([]byte, error) {
@@ -221,41 +250,60 @@ func (w *writer) users(users []User) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := template.New(usersFile).Parse(string(text))
-	if err != nil {
+	t := template.New(usersFile)
+	t.Funcs(template.FuncMap{"store": func(e entry) ([]imported, error) { return w.store(t, e) }})
+	if _, err := t.Parse(string(text)); err != nil {
 		return nil, err
 	}
 	stores := strings.ReplaceAll(w.config.Prefix, ".", "_")
 	var entries []entry
 	for _, u := range users {
-		key, err := publicKey(Seed(w.config.Dir, u))
+		key, second, err := publicKeys(Seed(w.config.Dir, u))
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, entry{User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
+		account := stores + "_store_" + strings.ReplaceAll(u.String(), ".", "_of_")
+		if t.Lookup(string(u.Role)+"-store") == nil {
+			second, account = "", ""
+		}
+		entries = append(entries, entry{StoreKey: second, StoreAccount: account, User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
 			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", stores + "_buffer"}})
 	}
 	var body bytes.Buffer
-	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "Users": entries}); err != nil {
+	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "B": stores, "Users": entries}); err != nil {
 		return nil, err
 	}
 	return body.Bytes(), nil
 }
 
-// publicKey reads the public half of a user's key. Errors do not quote the file's
-// content.
-func publicKey(path string) (string, error) {
+// publicKeys reads the public half of a user's key, and that of its second user's. Errors
+// do not quote the file's content.
+func publicKeys(path string) (first, second string, err error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer clear(body)
 	pair, err := nkeys.ParseDecoratedUserNKey(body)
 	if err != nil {
-		return "", fmt.Errorf("%s holds no seed of a user's nkey", path)
+		return "", "", fmt.Errorf("%s holds no seed of a user's nkey", path)
 	}
 	defer pair.Wipe()
-	return pair.PublicKey()
+	seed, err := pair.Seed()
+	if err != nil {
+		return "", "", err
+	}
+	defer clear(seed)
+	derived, err := bus.StoreKey(seed)
+	if err != nil {
+		return "", "", err
+	}
+	defer derived.Wipe()
+	if first, err = pair.PublicKey(); err != nil {
+		return "", "", err
+	}
+	second, err = derived.PublicKey()
+	return first, second, err
 }
 
 // once writes a file if it does not exist.

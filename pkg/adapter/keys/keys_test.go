@@ -155,8 +155,20 @@ func TestNothingIsAllowedButByLists(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		if len(o.Nkeys) != len(Roles) || len(o.Users) != 0 || o.NoAuthUser != "" {
+		if second := len(Roles) - 2; len(o.Nkeys) != len(Roles)+second || len(o.Users) != 0 || o.NoAuthUser != "" { // clients and gateways have no second user
 			t.Errorf("%s: %d users, of %d roles", file, len(o.Nkeys), len(Roles))
+		}
+		if n := len(o.Accounts); n != 2+len(Roles)-2 {
+			t.Errorf("%s: %d accounts", file, n)
+		}
+		alone := map[string]int{}
+		for _, u := range o.Nkeys {
+			alone[u.Account.GetName()]++
+		}
+		for account, users := range alone {
+			if users > 1 && account != "clockwork" || account == "clockwork_store" {
+				t.Errorf("%s: %d users share %s", file, users, account)
+			}
 		}
 		for _, u := range o.Nkeys {
 			p := u.Permissions
@@ -166,7 +178,7 @@ func TestNothingIsAllowedButByLists(t *testing.T) {
 				continue
 			}
 			for _, subject := range append(p.Publish.Allow, p.Subscribe.Allow...) {
-				if strings.HasPrefix(subject, ">") || strings.HasPrefix(subject, "*") || subject == "$JS.>" || subject == "$JS.API.>" {
+				if strings.HasPrefix(subject, ">") || strings.HasPrefix(subject, "*") || strings.HasPrefix(subject, "$JS.") || strings.HasPrefix(subject, "$KV.") {
 					t.Errorf("%s: %s may be used", file, subject)
 				}
 			}

@@ -135,7 +135,7 @@ func (b *Bus) openBucket(ctx context.Context, k bucket) (jetstream.KeyValue, err
 func (b *Bus) tryBucket(ctx context.Context, name string, want jetstream.StreamConfig) (jetstream.KeyValue, error) {
 	kv, err := b.JS.KeyValue(ctx, name)
 	switch {
-	case errors.Is(err, jetstream.ErrBucketNotFound) && b.bound:
+	case errors.Is(err, jetstream.ErrBucketNotFound) && b.config.Bound:
 		return nil, notMade(err)
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		if _, err := b.JS.CreateStream(ctx, want); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -153,7 +153,7 @@ func (b *Bus) tryBucket(ctx context.Context, name string, want jetstream.StreamC
 	switch {
 	case !loose:
 		return kv, nil
-	case b.bound:
+	case b.config.Bound:
 		return nil, errLoose
 	}
 	_, err = b.JS.UpdateStream(ctx, config)

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -111,10 +110,8 @@ func TestBucketsOfAnOlderVersionAreTightened(t *testing.T) {
 	if _, err := old.Create(ctx, "scheduler", []byte(`{"holder":"old"}`), jetstream.KeyTTL(2*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	hasty, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-	defer cancel()
 	service := connect(t, Config{InProcess: s, Prefix: "clockwork", Bound: true})
-	if _, err := service.openBucket(hasty, leaseBucket); !errors.Is(err, errLoose) {
+	if _, err := service.tryBucket(ctx, "clockwork_lease", leaseBucket.config("clockwork_lease", 1)); !errors.Is(err, errLoose) {
 		t.Errorf("a service without the right to change it: %v", err)
 	}
 	stores, err := b.MakeStores(ctx, BufferConfig{Timeout: time.Second, MaxRequests: 1, MaxBytes: 1 << 20})

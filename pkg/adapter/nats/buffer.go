@@ -44,7 +44,7 @@ type BufferConfig struct {
 // from any goroutine.
 type Buffer struct {
 	bus     *Bus
-	js      jetstream.JetStream // on the payload connection
+	store   store // on a connection for payloads
 	stream  jetstream.Stream
 	timeout time.Duration
 }
@@ -80,14 +80,14 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 		MaxAge:      c.Timeout + 10*time.Second,
 		AllowDirect: true,
 	}
-	js, err := jetstream.New(b.Payload, jetstream.WithPublishAsyncTimeout(storeWait), jetstream.WithPublishAsyncMaxPending(MaxStoring+1))
+	store, err := b.bufferStore(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open buffer: %w", err)
 	}
 	for tried := 0; ; tried++ {
 		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
 		config.Replicas = b.copies()
-		stream, err := b.bufferStream(attempt, js, config)
+		stream, err := b.bufferStream(attempt, store.js, config)
 		cancel()
 		switch {
 		case err == nil:
@@ -95,7 +95,7 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 				b.Log.Warn("the startup buffer holds less than it should: the broker's disk has no room for more",
 					"bytes", config.MaxBytes, "wanted", c.MaxBytes)
 			}
-			return &Buffer{b, js, stream, c.Timeout}, nil
+			return &Buffer{b, store, stream, c.Timeout}, nil
 		case errors.Is(err, errShortBuffer):
 			return nil, fmt.Errorf("open buffer: %w", err)
 		case isNoRoom(err):
@@ -125,6 +125,19 @@ func isNoRoom(err error) bool {
 
 // noStorageCode is the broker's error "insufficient storage resources available".
 const noStorageCode = 10047
+
+// bufferStore returns the connection for the startup buffer: opened once, since a buffer is
+// opened again where its stream was lost.
+func (b *Bus) bufferStore(ctx context.Context) (store, error) {
+	b.opening.Lock()
+	defer b.opening.Unlock()
+	if b.buffer.js != nil {
+		return b.buffer, nil
+	}
+	var err error
+	b.buffer, err = b.openStore(ctx, "store payload", b.Payload, jetstream.WithPublishAsyncTimeout(storeWait), jetstream.WithPublishAsyncMaxPending(MaxStoring+1))
+	return b.buffer, err
+}
 
 // storeWait bounds how long the broker may take to store a request before Store tries
 // again.
@@ -157,7 +170,7 @@ func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, t
 		m.Header[TraceHeader] = []string{traceparent}
 	}
 	m.Data = body
-	future, err := f.js.PublishMsgAsync(m)
+	future, err := f.store.js.PublishMsgAsync(m)
 	return func(ctx context.Context) *protocol.Error {
 		ctx, cancel := context.WithTimeout(ctx, f.timeout)
 		defer cancel()
@@ -190,7 +203,7 @@ func (f *Buffer) insist(ctx context.Context, m *nats.Msg, err error) *protocol.E
 		case <-time.After(100 * time.Millisecond):
 		}
 		attempt, cancel := context.WithTimeout(ctx, storeWait)
-		_, err = f.js.PublishMsg(attempt, m)
+		_, err = f.store.js.PublishMsg(attempt, m)
 		cancel()
 	}
 }
@@ -229,7 +242,7 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 func (f *Buffer) look(ctx context.Context, after uint64, seen func(Buffered)) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchWait)
 	defer cancel()
-	return scan(ctx, f.bus.Payload, f.stream.CachedInfo().Config.Name, f.bus.Subjects.Buffer(">"), after, func(r record) {
+	return f.store.scan(ctx, f.stream.CachedInfo().Config.Name, f.bus.Subjects.Buffer(">"), after, func(r record) {
 		budget, _ := strconv.ParseInt(r.header.Get(budgetHeader), 10, 64) // 0: the default
 		encoding := protocol.Msgpack
 		if r.header.Get(jsonHeader) != "" {

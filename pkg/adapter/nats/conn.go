@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,16 +50,23 @@ type Bus struct {
 	JS       jetstream.JetStream
 	Log      *slog.Logger
 
-	replicas int
-	bound    bool
-	denied   LogLimiter
-	ignored  LogLimiter // requests whose reply subject is not a client's
-	doubted  LogLimiter // epochs that cannot be one
-	stored   LogLimiter // messages that JetStream sent
-	dropped  atomic.Int64
-	closed   chan struct{} // one value per connection that ended
-	store    storeHealth
+	config Config
+	store  store // for small values
+	opened []*nats.Conn
+
+	opening sync.Mutex // guards buffer
+	buffer  store      // for the startup buffer, once it is opened
+	denied  LogLimiter
+	ignored LogLimiter // requests whose reply subject is not a client's
+	doubted LogLimiter // epochs that cannot be one
+	stored  LogLimiter // messages that JetStream sent
+	dropped atomic.Int64
+	closed  chan struct{} // one value per connection that ended
+	health  storeHealth
 }
+
+// maxConnections bounds the connections of a Bus: Control, Payload, and two to JetStream.
+const maxConnections = 4
 
 // Open connects. It waits for the broker until ctx ends, so that services may start in
 // any order.
@@ -72,25 +80,12 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	b := &Bus{
 		Subjects: protocol.Subjects{Prefix: c.Prefix},
 		Log:      c.Log.With("service", c.Name),
-		replicas: c.Replicas,
-		bound:    c.Bound,
-		closed:   make(chan struct{}, 2),
+		config:   c,
+		closed:   make(chan struct{}, maxConnections),
 	}
-	inbox, err := c.Credentials.inbox()
-	if err != nil {
-		return nil, err
-	}
-	_, b.Subjects.Roles = protocol.InboxOwner(inbox + ".x")
-	if b.Control, err = b.connect(ctx, c, c.Name); err != nil {
-		return nil, err
-	}
-	if b.Payload, err = b.connect(ctx, c, c.Name+" payload"); err != nil {
-		b.Control.Close()
-		return nil, err
-	}
-	if b.JS, err = jetstream.New(b.Control); err != nil {
+	if err := b.open(ctx); err != nil {
 		b.Close()
-		return nil, fmt.Errorf("open JetStream: %w", err)
+		return nil, err
 	}
 	if err := b.checkBroker(ctx); err != nil {
 		b.Close()
@@ -99,7 +94,28 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	return b, nil
 }
 
-func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, error) {
+func (b *Bus) open(ctx context.Context) error {
+	inbox, err := b.config.Credentials.inbox()
+	if err != nil {
+		return err
+	}
+	b.Subjects.Roles = b.config.InProcess == nil && protocol.RoleOf(inbox) != ""
+	if b.Control, err = b.connect(ctx, b.config.Name, b.config.Credentials.Options); err != nil {
+		return err
+	}
+	if b.Payload, err = b.connect(ctx, b.config.Name+" payload", b.config.Credentials.Options); err != nil {
+		return err
+	}
+	if b.store, err = b.openStore(ctx, "store", b.Control); err != nil {
+		return fmt.Errorf("open JetStream: %w", err)
+	}
+	b.JS = b.store.js
+	return nil
+}
+
+// connect opens a connection, as the user that the function says.
+func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option, error)) (*nats.Conn, error) {
+	c := b.config
 	options := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -125,7 +141,7 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 		options = append(options, nats.InProcessServer(c.InProcess))
 		url = ""
 	} else {
-		who, err := c.Credentials.Options()
+		who, err := as()
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +151,11 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 	for {
 		nc, err := Connect(url, options...)
 		if err == nil {
+			b.opened = append(b.opened, nc)
 			return nc, nil
+		}
+		if b.Payload != nil && errors.Is(err, nats.ErrAuthorization) { // the first user was let in
+			err = fmt.Errorf("%w: the broker does not know this key's user for JetStream; run clockwork keys again, then send SIGHUP to the broker", err)
 		}
 		if last == nil {
 			b.Log.Info("waiting for the broker", "error", err)
@@ -152,8 +172,8 @@ func (b *Bus) connect(ctx context.Context, c Config, name string) (*nats.Conn, e
 // copies returns how many servers are to store each stream.
 func (b *Bus) copies() int {
 	switch {
-	case b.replicas > 0:
-		return b.replicas
+	case b.config.Replicas > 0:
+		return b.config.Replicas
 	case b.Control.ConnectedClusterName() == "":
 		return 1
 	}
@@ -229,17 +249,12 @@ func (b *Bus) Event(e protocol.Event) {
 // Close sends queued messages, closes the connections and waits until every callback has
 // returned.
 func (b *Bus) Close() {
-	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
-		if nc == nil {
-			continue
-		}
+	for _, nc := range b.opened {
 		if err := nc.Drain(); err != nil {
 			nc.Close()
 		}
 	}
-	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
-		if nc != nil {
-			<-b.closed
-		}
+	for range b.opened {
+		<-b.closed
 	}
 }

@@ -103,7 +103,7 @@ func (b *Bus) openLease(ctx context.Context, lease string) (jetstream.KeyValue, 
 // alone.
 func (b *Bus) OpenLeases(ctx context.Context) error {
 	for _, k := range []bucket{leaseBucket, nameBucket, deviceBucket} {
-		if b.bound && k.kind != leaseBucket.kind {
+		if b.config.Bound && k.kind != leaseBucket.kind {
 			continue
 		}
 		if _, err := b.openBucket(ctx, k); err != nil {
@@ -150,7 +150,7 @@ func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, a
 			complaint.Warn(b.Log, time.Now(), "lease not reached", err, "lease", key)
 		}
 		if !clock.Pause(ctx, every) {
-			if denied := Denied(b.Control); denied != nil && !errors.Is(err, ErrHeld) {
+			if denied := b.denial(); denied != nil && !errors.Is(err, ErrHeld) {
 				err = denied
 			}
 			return nil, fmt.Errorf("acquire %s: %w: %w", key, ctx.Err(), err)
@@ -203,7 +203,7 @@ func (l *Lease) renew() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	revision, err := l.kv.Update(ctx, l.key, l.holder, l.revision)
-	l.bus.store.wrote(err)
+	l.bus.health.wrote(err)
 	if err == nil {
 		l.revision = revision
 		return true

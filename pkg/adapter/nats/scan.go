@@ -35,9 +35,9 @@ const (
 // scan calls visit for each message of a stream after a sequence number whose subject
 // matches the filter, in order, and returns the number after which to go on. It returns
 // once there are no more.
-func scan(ctx context.Context, nc *nats.Conn, stream, filter string, after uint64, visit func(record)) (uint64, error) {
-	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox)
+func (s store) scan(ctx context.Context, stream, filter string, after uint64, visit func(record)) (uint64, error) {
+	inbox := s.nc.NewInbox()
+	sub, err := s.nc.SubscribeSync(inbox)
 	if err == nil {
 		err = sub.SetPendingLimits(-1, -1) // a batch is bounded
 	}
@@ -48,7 +48,7 @@ func scan(ctx context.Context, nc *nats.Conn, stream, filter string, after uint6
 	for more := true; more; {
 		body, err := json.Marshal(map[string]any{"seq": after + 1, "next_by_subj": filter, "batch": scanBatch, "max_bytes": scanBytes})
 		if err == nil {
-			err = nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body)
+			err = s.nc.PublishRequest(s.api+"DIRECT.GET."+stream, inbox, body)
 		}
 		for end := false; err == nil && !end; {
 			var m *nats.Msg
@@ -64,8 +64,8 @@ func scan(ctx context.Context, nc *nats.Conn, stream, filter string, after uint6
 }
 
 // last returns the last message of a subject in a stream, false if there is none.
-func last(ctx context.Context, nc *nats.Conn, stream, subject string) (record, bool, error) {
-	m, err := nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream+"."+subject, nil)
+func (s store) last(ctx context.Context, stream, subject string) (record, bool, error) {
+	m, err := s.nc.RequestWithContext(ctx, s.api+"DIRECT.GET."+stream+"."+subject, nil)
 	if err != nil {
 		return record{}, false, err
 	}

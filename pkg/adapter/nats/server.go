@@ -120,13 +120,18 @@ func StartServer(c ServerConfig) (*server.Server, error) {
 
 // ReloadServer makes a server read its configuration file again: users and their
 // permissions, certificates. Users that no longer exist are disconnected.
+//
+// It does so twice: nats-server opens the imports of an account only if it knows the
+// account already, so that a new user would reach JetStream with the next reload alone.
 func ReloadServer(s *server.Server, c ServerConfig) error {
-	options, err := c.options()
-	if err != nil {
-		return err
-	}
-	if err := s.ReloadOptions(options); err != nil {
-		return fmt.Errorf("read %s again: %w", c.ConfigFile, err)
+	for range 2 {
+		options, err := c.options()
+		if err != nil {
+			return err
+		}
+		if err := s.ReloadOptions(options); err != nil {
+			return fmt.Errorf("read %s again: %w", c.ConfigFile, err)
+		}
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func wrapped(what string, err error) error {
 
 // get returns the value of a key, false if there is none.
 func (s *State) get(ctx context.Context, key string) (record, bool, error) {
-	r, found, err := last(ctx, s.bus.Control, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+key)
+	r, found, err := s.bus.store.last(ctx, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+key)
 	return r, found && !r.removed(), err
 }
 
@@ -85,7 +85,7 @@ func (r record) removed() bool { return r.header["KV-Operation"] != nil }
 
 // scan calls visit for each revision of the keys that match, after a revision.
 func (s *State) scan(ctx context.Context, keys string, after uint64, visit func(record)) (uint64, error) {
-	return scan(ctx, s.bus.Control, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+keys, after, visit)
+	return s.bus.store.scan(ctx, "KV_"+s.kv.Bucket(), "$KV."+s.kv.Bucket()+"."+keys, after, visit)
 }
 
 // Profile reads the profile with the same key as like: digest, backend and its version, type

@@ -113,7 +113,7 @@ func (w *Writer) storeFence(ctx context.Context, fence wire.StoredFence, over ui
 	if err != nil {
 		return fmt.Errorf("write %s: %w", w.key, err)
 	}
-	ack, err := w.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: w.subject(w.key), Data: body}, jetstream.WithExpectLastSequencePerSubject(over))
+	ack, err := w.bus.JS.PublishMsg(ctx, &nats.Msg{Subject: w.bus.store.local + w.subject(w.key), Data: body}, jetstream.WithExpectLastSequencePerSubject(over))
 	if err != nil {
 		w.last = 0
 		return fmt.Errorf("write %s: %w", w.key, err)
@@ -354,7 +354,7 @@ func (w *Writer) write(ctx context.Context, key string, header nats.Header, body
 				return 0, err
 			}
 		}
-		m := &nats.Msg{Subject: w.subject(key), Header: nats.Header{}, Data: body}
+		m := &nats.Msg{Subject: w.bus.store.local + w.subject(key), Header: nats.Header{}, Data: body}
 		for name, values := range header {
 			m.Header[name] = values
 		}
@@ -375,6 +375,7 @@ func (w *Writer) write(ctx context.Context, key string, header nats.Header, body
 	return 0, err
 }
 
+// subject returns the subject of a key in the broker, which headers name too.
 func (w *Writer) subject(key string) string { return "$KV." + w.kv.Bucket() + "." + key }
 
 // The broker's codes for a compare-and-swap that failed; the second one while another

@@ -31,12 +31,12 @@ func (s *storeHealth) wrote(err error) {
 // does; a failure shorter than the life of a lease does not count. A process without a
 // lease does not know.
 func (b *Bus) StoreFault() error {
-	b.store.mu.Lock()
-	defer b.store.mu.Unlock()
-	if b.store.since.IsZero() || time.Since(b.store.since) < leaseTTL {
+	b.health.mu.Lock()
+	defer b.health.mu.Unlock()
+	if b.health.since.IsZero() || time.Since(b.health.since) < leaseTTL {
 		return nil
 	}
-	return fmt.Errorf("the broker's store takes no writes, for %v: %w", time.Since(b.store.since).Round(time.Second), b.store.err)
+	return fmt.Errorf("the broker's store takes no writes, for %v: %w", time.Since(b.health.since).Round(time.Second), b.health.err)
 }
 
 // Unready returns why a service that keeps its state in the broker cannot do its work,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -109,7 +108,7 @@ func (b *Bus) whyDenied(err error) error { return cmp.Or(b.denial(), err) }
 
 // denial returns which permission this process lacks, nil if none is known to.
 func (b *Bus) denial() error {
-	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
+	for _, nc := range b.opened {
 		if denied := Denied(nc); denied != nil {
 			return fmt.Errorf("%w; the operator's key may do it", denied)
 		}
@@ -125,7 +124,7 @@ var errShortBuffer = errors.New("the startup buffer was made for a shorter --buf
 
 // bufferStream creates the buffer's stream, or on a Bound bus opens the existing one.
 func (b *Bus) bufferStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (jetstream.Stream, error) {
-	if !b.bound {
+	if !b.config.Bound {
 		return js.CreateOrUpdateStream(ctx, c)
 	}
 	stream, err := js.Stream(ctx, c.Name)

@@ -141,6 +141,7 @@ var readings = map[string][]reading{
 		{where: "services/worker", call: "wire.Clock.Decode(m.Data)", bombs: internals, decode: codec(wire.Clock)},
 	},
 	"Buffer": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"Store":  {{where: "pkg/adapter/nats", call: `b.Subjects.Store() + "."`, unread: "the broker reads it"}},
 	// What is read besides: answers to clients, what the controller hears of the
 	// scheduler's start, and what stands in the store.
 	"": {
