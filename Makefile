@@ -22,10 +22,13 @@ run: build ## Run the whole stack with emulated GPUs
 
 .PHONY: build
 build: ## Build the binary into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/clockwork ./cmd/clockwork
+	@echo "building bin/clockwork: some seconds, the first time a minute or two; each package is named as it is done"
+	CGO_ENABLED=0 $(GO) build -v -trimpath -o bin/clockwork ./cmd/clockwork
 
 .PHONY: test
 test: ## Run every test
+	@echo "building everything, then testing each package: about 5 min on two cores, the first time some more"
+	$(GO) build -v ./...
 	$(GO) test ./...
 
 .PHONY: race

@@ -24,6 +24,13 @@ type Config struct {
 	Observers startup.Observers
 }
 
+// largestBatch is the largest batch that a model may state.
+const largestBatch = 1024
+
+// maxPhase bounds the settings of the startup phase: with a longer one a stack would in
+// effect never serve.
+const maxPhase = 24 * time.Hour
+
 func DefaultConfig() Config {
 	return Config{
 		Config:      frontdoor.DefaultConfig(),
@@ -35,14 +42,14 @@ func DefaultConfig() Config {
 
 // Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
-	if c.LoadIdle <= 0 {
-		return fmt.Errorf("load-idle is %v; it must be positive", c.LoadIdle)
+	if c.LoadIdle <= 0 || c.LoadIdle > maxPhase {
+		return fmt.Errorf("load-idle is %v; it must be positive and at most %v", c.LoadIdle, maxPhase)
 	}
-	if c.LoadTimeout <= 0 {
-		return fmt.Errorf("load-timeout is %v; it must be positive", c.LoadTimeout)
+	if c.LoadTimeout <= 0 || c.LoadTimeout > maxPhase {
+		return fmt.Errorf("load-timeout is %v; it must be positive and at most %v", c.LoadTimeout, maxPhase)
 	}
-	if c.MaxBatch < 0 {
-		return fmt.Errorf("max-batch is %d; it must not be negative", c.MaxBatch)
+	if c.MaxBatch < 0 || c.MaxBatch > largestBatch {
+		return fmt.Errorf("max-batch is %d; it must be from 0 to %d", c.MaxBatch, largestBatch)
 	}
 	return c.Config.Validate()
 }

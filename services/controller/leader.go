@@ -312,7 +312,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 	results, fault := l.bus.DecodeResults(m, l.issuer)
 	if fault != nil {
-		l.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+		l.bus.BadMessage("bad result", m.Subject, fault)
 	}
 	for _, r := range results {
 		if r.Code == protocol.StaleTerm {
@@ -331,7 +331,7 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 func (l *leader) onReport(ctx context.Context, m *nats.Msg) {
 	r, whole, fault := l.reports.Add(m.Data)
 	if fault != nil {
-		l.bus.Log.Warn("bad profile report", "error", fault)
+		l.bus.BadMessage("bad profile report", m.Subject, fault)
 	}
 	if !whole {
 		return

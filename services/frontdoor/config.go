@@ -7,6 +7,7 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/quota"
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 )
 
@@ -40,6 +41,10 @@ type Config struct {
 	Telemetry *watch.Hub
 }
 
+// maxWait bounds how long a request may wait for activation: whoever sent it is not there
+// for longer.
+const maxWait = 24 * time.Hour
+
 func DefaultConfig() Config {
 	c := Config{
 		BufferTimeout:    10 * time.Second,
@@ -61,11 +66,11 @@ func (c Config) Buffer() bus.BufferConfig {
 
 // Validate returns an error that names the first invalid field.
 func (c Config) Validate() error {
-	if c.BufferTimeout <= 0 {
-		return fmt.Errorf("buffer-timeout is %v; it must be positive", c.BufferTimeout)
+	if c.BufferTimeout <= 0 || c.BufferTimeout > maxWait {
+		return fmt.Errorf("buffer-timeout is %v; it must be positive and at most %v", c.BufferTimeout, maxWait)
 	}
-	if c.DefaultSLO <= 0 {
-		return fmt.Errorf("default-slo is %v; it must be positive", c.DefaultSLO)
+	if c.DefaultSLO <= 0 || c.DefaultSLO > protocol.MaxSLO {
+		return fmt.Errorf("default-slo is %v; it must be positive and at most %v, as the SLO of a request", c.DefaultSLO, protocol.MaxSLO)
 	}
 	if c.BufferRequests <= 0 || c.BufferBytes <= 0 || c.MaxInFlight <= 0 || c.MaxInFlightBytes <= 0 {
 		return fmt.Errorf("limits of requests and bytes must be positive")

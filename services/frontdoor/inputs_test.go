@@ -68,3 +68,11 @@ func TestALargeBodyKeepsNobodyWaitingBeforeActivation(t *testing.T) {
 	s.infer("a", jsonInfer)
 	s.awaitBuffered(2)
 }
+
+func TestHeadersMayBeInAnyCase(t *testing.T) {
+	for _, name := range []string{protocol.TimeoutHeader, strings.ToLower(protocol.TimeoutHeader), strings.ToUpper(protocol.TimeoutHeader)} {
+		if got := headerOf(nats.Header{name: {"5ms"}}, protocol.TimeoutHeader); got != "5ms" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -120,9 +121,23 @@ func (d *FrontDoor) unlockHeld(ended []frontdoor.Ended, beside bool) {
 func (d *FrontDoor) decodeMessage(m *nats.Msg, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {
 	parameters, fault := d.decode(m.Data, spec, known, e)
 	if fault == nil {
-		e.SLO, fault = frontdoor.ReadSLO(m.Header.Get(protocol.TimeoutHeader), parameters, d.config.DefaultSLO)
+		e.SLO, fault = frontdoor.ReadSLO(headerOf(m.Header, protocol.TimeoutHeader), parameters, d.config.DefaultSLO)
 	}
 	return fault
+}
+
+// headerOf returns the value of a header, whose name may be in any case, as in HTTP: NATS
+// keeps the case in which it was sent.
+func headerOf(header nats.Header, name string) string {
+	if value := header.Get(name); value != "" {
+		return value
+	}
+	for key, values := range header {
+		if strings.EqualFold(key, name) && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
 }
 
 // decode decodes a body. The model may be unknown so far.

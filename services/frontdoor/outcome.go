@@ -21,7 +21,7 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 	defer d.sendLast(m.Sub)
 	dispatches, fault := wire.Dispatches.Decode(m.Data)
 	if fault != nil {
-		d.bus.Log.Warn("bad dispatch", "error", fault)
+		d.bus.BadMessage("bad dispatch", m.Subject, fault)
 		return
 	}
 	var ended []frontdoor.Ended
@@ -49,7 +49,7 @@ func (d *FrontDoor) sendLast(sub *nats.Subscription) {
 func (d *FrontDoor) onOutput(m *nats.Msg) {
 	outputs, fault := wire.Outputs.Decode(m.Data)
 	if fault != nil {
-		d.bus.Log.Warn("bad output", "error", fault)
+		d.bus.BadMessage("bad output", m.Subject, fault)
 		return
 	}
 	e := frontdoor.OutputArrived{Worker: d.bus.Subjects.Token(m.Subject, 3)}

@@ -209,7 +209,7 @@ func (s *Service) lead(ctx context.Context, lease *bus.Lease) (*bus.Writer, erro
 func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.Liveness, m *nats.Msg) {
 	job, whole, fault := jobs.Add(m.Data)
 	if fault != nil {
-		s.bus.Log.Warn("bad profile job", "error", fault)
+		s.bus.BadMessage("bad profile job", m.Subject, fault)
 	}
 	if !whole {
 		return
@@ -223,7 +223,7 @@ func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.L
 func (s *Service) onResult(m *nats.Msg) {
 	results, fault := s.bus.DecodeResults(m, s.id)
 	if fault != nil {
-		s.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+		s.bus.BadMessage("bad result", m.Subject, fault)
 	}
 	for _, r := range results {
 		s.step(measure.ActionResult{Result: r})

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -49,7 +50,7 @@ func (t *term) listen() (stop func(), err error) {
 func (t *term) onSubmit(m *nats.Msg) {
 	door, err := protocol.ParseDoor(t.bus.Subjects.Token(m.Subject, 2))
 	if err != nil {
-		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", "no front door is called so")
+		t.bus.BadMessage("bad submission", m.Subject, errors.New("no front door is called so"))
 		return
 	}
 	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
@@ -61,7 +62,7 @@ func (t *term) onSubmit(m *nats.Msg) {
 		fault = protocol.Errorf(protocol.BadMessage, "the batch names front door %s", protocol.DoorName(b.Door))
 	}
 	if fault != nil {
-		t.bus.Log.Warn("bad submission", "subject", m.Subject, "error", fault)
+		t.bus.BadMessage("bad submission", m.Subject, fault)
 		return
 	}
 	t.mu.Lock()
@@ -135,7 +136,7 @@ func (t *term) flushLast(sub *nats.Subscription, events int) {
 func (t *term) onResult(m *nats.Msg) {
 	results, fault := t.bus.DecodeResults(m, t.issuer)
 	if fault != nil {
-		t.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+		t.bus.BadMessage("bad result", m.Subject, fault)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -162,7 +163,7 @@ func (t *term) onClock(m *nats.Msg) {
 func (t *term) onStart(m *nats.Msg) {
 	state, whole, fault := t.starts.Add(m.Data)
 	if fault != nil {
-		t.bus.Log.Warn("bad start", "error", fault)
+		t.bus.BadMessage("bad start", m.Subject, fault)
 	}
 	if whole {
 		t.take(&sched.Started{State: state})
@@ -172,7 +173,7 @@ func (t *term) onStart(m *nats.Msg) {
 func (t *term) onJoin(m *nats.Msg) {
 	w, whole, fault := t.joins.Add(m.Data)
 	if fault != nil {
-		t.bus.Log.Warn("bad join", "error", fault)
+		t.bus.BadMessage("bad join", m.Subject, fault)
 	}
 	if !whole {
 		return

@@ -81,7 +81,7 @@ func (a *agent) onClock(m *nats.Msg) {
 	}
 	reading, fault := wire.Clock.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad clock reading", "error", fault)
+		a.bus.BadMessage("bad clock reading", m.Subject, fault)
 		return
 	}
 	a.mu.Lock()

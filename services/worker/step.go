@@ -109,7 +109,7 @@ func (a *agent) tick() {
 func (a *agent) onAction(m *nats.Msg) {
 	actions, fault := wire.Actions.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad actions", "error", fault) // without an id there is nothing to answer
+		a.bus.BadMessage("bad actions", m.Subject, fault) // without an id there is nothing to answer
 		return
 	}
 	a.mu.Lock()
@@ -125,7 +125,7 @@ func (a *agent) onAction(m *nats.Msg) {
 func (a *agent) onInputs(m *nats.Msg) {
 	payloads, fault := wire.Inputs.Decode(m.Data)
 	if fault != nil {
-		a.bus.Log.Warn("bad inputs", "error", fault)
+		a.bus.BadMessage("bad inputs", m.Subject, fault)
 		return
 	}
 	a.mu.Lock()

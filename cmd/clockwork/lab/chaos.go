@@ -155,25 +155,36 @@ func (k *Chaos) print(w io.Writer, service *chaos.Service, e chaos.Effect) {
 	row("sent", strconv.Itoa(e.Sent))
 	row("OK", fmt.Sprintf("%d; before the fault %.1f %%", e.OK, 100*e.Before))
 	row("lost", fmt.Sprintf("%d since the fault", e.Lost))
-	codes := slices.SortedFunc(maps.Keys(e.Errors), func(a, b protocol.Code) int { return cmp.Compare(e.Errors[b], e.Errors[a]) })
-	for _, code := range codes {
-		row("", fmt.Sprintf("%d x %s: %s", e.Errors[code], code, code.Row().Sentence))
-	}
-	for _, broken := range []struct {
-		n    int
-		what string
-	}{
-		{e.Late, "served more than 50 ms after the deadline"}, {e.LateErrors, "of the errors told as late as that"},
-		{e.Unsent, "not sent, since the broker was away"}, {e.Unanswered, "never answered"}, {e.Duplicates, "answered twice"},
-	} {
-		if broken.n > 0 {
-			row("", fmt.Sprintf("%d %s", broken.n, broken.what))
-		}
+	printLosses(row, e.Since())
+	if early := e.Earlier.Sent - e.Earlier.OK; early > 0 {
+		row("", fmt.Sprintf("and %d before it", early))
+		printLosses(row, e.Earlier)
 	}
 	row("healed", healed(e))
 	fmt.Fprintf(w, "\n%s\n", curve(e))
 	if k.Logs {
 		fmt.Fprintf(w, "\nWhat %s logged:\n%s", service.Name, service.Process.Log())
+	}
+}
+
+// printLosses prints a row for each way in which requests of one time were lost.
+func printLosses(row func(name, value string), c chaos.Counts) {
+	codes := slices.SortedFunc(maps.Keys(c.Errors), func(a, b protocol.Code) int {
+		return cmp.Or(cmp.Compare(c.Errors[b], c.Errors[a]), cmp.Compare(a, b))
+	})
+	for _, code := range codes {
+		row("", fmt.Sprintf("%d x %s: %s", c.Errors[code], code, code.Row().Sentence))
+	}
+	for _, broken := range []struct {
+		n    int
+		what string
+	}{
+		{c.Late, "served more than 50 ms after the deadline"}, {c.LateErrors, "of the errors told as late as that"},
+		{c.Unsent, "not sent, since the broker was away"}, {c.Unanswered, "never answered"}, {c.Duplicates, "answered twice"},
+	} {
+		if broken.n > 0 {
+			row("", fmt.Sprintf("%d %s", broken.n, broken.what))
+		}
 	}
 }
 

@@ -107,7 +107,7 @@ func (c *Caller) end(id protocol.ActionID) {
 func (c *Caller) onResult(m *nats.Msg) {
 	results, fault := c.bus.DecodeResults(m, c.issuer)
 	if fault != nil {
-		c.bus.Log.Warn("bad result", "subject", m.Subject, "error", fault)
+		c.bus.BadMessage("bad result", m.Subject, fault)
 		return
 	}
 	for _, r := range results {

@@ -63,6 +63,7 @@ type Bus struct {
 	dropped atomic.Int64
 	closed  chan struct{} // one value per connection that ended
 	health  storeHealth
+	bad     badMessages
 }
 
 // maxConnections bounds the connections of a Bus: Control, Payload, and two to JetStream.

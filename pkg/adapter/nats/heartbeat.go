@@ -127,7 +127,7 @@ func (b *Bus) OnHeartbeats(kind protocol.ServiceKind, heard func(protocol.Heartb
 	return b.Subscribe(b.Control, b.Subjects.Heartbeat(kind, "*"), func(m *nats.Msg) {
 		h, fault := wire.Heartbeat.Decode(m.Data)
 		if fault != nil {
-			b.Log.Warn("bad heartbeat", "subject", m.Subject, "error", fault)
+			b.BadMessage("bad heartbeat", m.Subject, fault)
 			return
 		}
 		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)

@@ -17,6 +17,10 @@ type Config struct {
 }
 
 // DefaultConfig returns the defaults; the caller must set Issuer.
+// maxIterations is more than any median needs; a stack that measures longer does not
+// serve.
+const maxIterations = 10_000
+
 func DefaultConfig() Config { return Config{Iterations: 10, ActionTimeout: 30 * time.Second} }
 
 // Validate returns an error that names the first invalid field.
@@ -24,8 +28,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Issuer == 0:
 		return fmt.Errorf("the issuer is 0")
-	case c.Iterations < 1:
-		return fmt.Errorf("iterations is %d; it must be at least 1", c.Iterations)
+	case c.Iterations < 1 || c.Iterations > maxIterations:
+		return fmt.Errorf("iterations is %d; it must be from 1 to %d", c.Iterations, maxIterations)
 	case c.ActionTimeout <= 0:
 		return fmt.Errorf("action-timeout is %v; it must be positive", c.ActionTimeout)
 	}

@@ -8,16 +8,9 @@ import (
 
 // Effect is the effect of a fault as seen by clients.
 type Effect struct {
-	Sent       int                   `json:"sent"`
-	OK         int                   `json:"ok"`
-	Errors     map[protocol.Code]int `json:"-"`
-	Unsent     int                   `json:"unsent"`     // the broker could not be reached
-	Unanswered int                   `json:"unanswered"` // sent, and no reply ever came
-	Late       int                   `json:"late"`       // served more than 50 ms after the deadline
-	// Sent is the sum of the counts above. LateErrors counts errors received more
-	// than 50 ms after the deadline, Duplicates requests with more than one reply.
-	LateErrors int `json:"late_errors"`
-	Duplicates int `json:"duplicates"`
+	// Counts are those of the whole run, Earlier those of the time before the fault.
+	Counts
+	Earlier Counts `json:"before_fault"`
 
 	// Before is the share of requests that were OK before the fault. Lost counts the
 	// requests since the fault that were not.
@@ -29,6 +22,20 @@ type Effect struct {
 	Heal   time.Duration `json:"heal_ns"`
 	Healed bool          `json:"healed"`
 	Curve  []Point       `json:"curve"`
+}
+
+// Counts are requests by how they ended.
+type Counts struct {
+	Sent       int                   `json:"sent"`
+	OK         int                   `json:"ok"`
+	Errors     map[protocol.Code]int `json:"-"`
+	Unsent     int                   `json:"unsent"`     // the broker could not be reached
+	Unanswered int                   `json:"unanswered"` // sent, and no reply ever came
+	Late       int                   `json:"late"`       // served more than 50 ms after the deadline
+	// Sent is the sum of the counts above. LateErrors counts errors received more
+	// than 50 ms after the deadline, Duplicates requests with more than one reply.
+	LateErrors int `json:"late_errors"`
+	Duplicates int `json:"duplicates"`
 }
 
 // Point is one interval of 100 ms of the curve, by the requests' due times
@@ -54,13 +61,14 @@ const (
 // EffectOf summarises the outcomes of requests with this SLO around a fault;
 // fault is the time since the start of the traffic.
 func EffectOf(outcomes []Outcome, slo, fault time.Duration) Effect {
-	e := Effect{Errors: map[protocol.Code]int{}}
+	e := Effect{Counts: Counts{Errors: map[protocol.Code]int{}}, Earlier: Counts{Errors: map[protocol.Code]int{}}}
 	before, okBefore := 0, 0
 	for _, o := range outcomes {
-		e.count(o, slo)
+		e.Counts.count(o, slo)
 		ok := o.Replies > 0 && o.Code == protocol.OK && !o.late(slo)
 		if o.At < fault {
 			before++
+			e.Earlier.count(o, slo)
 			if ok {
 				okBefore++
 			}
@@ -76,7 +84,7 @@ func EffectOf(outcomes []Outcome, slo, fault time.Duration) Effect {
 	return e
 }
 
-func (e *Effect) count(o Outcome, slo time.Duration) {
+func (e *Counts) count(o Outcome, slo time.Duration) {
 	e.Sent++
 	switch {
 	case o.Unsent:
@@ -98,6 +106,25 @@ func (e *Effect) count(o Outcome, slo time.Duration) {
 	if o.Replies > 1 {
 		e.Duplicates++
 	}
+}
+
+// Since returns the counts of the time since the fault.
+func (e *Effect) Since() Counts {
+	since := e.Counts
+	since.Errors = map[protocol.Code]int{}
+	for code, n := range e.Errors {
+		if n -= e.Earlier.Errors[code]; n > 0 {
+			since.Errors[code] = n
+		}
+	}
+	since.Sent -= e.Earlier.Sent
+	since.OK -= e.Earlier.OK
+	since.Unsent -= e.Earlier.Unsent
+	since.Unanswered -= e.Earlier.Unanswered
+	since.Late -= e.Earlier.Late
+	since.LateErrors -= e.Earlier.LateErrors
+	since.Duplicates -= e.Earlier.Duplicates
+	return since
 }
 
 func (o Outcome) late(slo time.Duration) bool { return o.Answered > o.At+slo+promise }

@@ -75,3 +75,16 @@ func TestBrokenPromisesAreCounted(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// What was lost before the fault is not the fault's.
+func TestLossesBeforeTheFaultAreCountedApart(t *testing.T) {
+	all := steady(2 * time.Second)
+	all[3].Code = protocol.DeadlineExceeded
+	all[150].Code = protocol.WorkerLost
+	all[151].Code = protocol.DeadlineExceeded
+	e := EffectOf(all, 100*ms, time.Second)
+	since := e.Since()
+	if e.Lost != 2 || since.Errors[protocol.DeadlineExceeded] != 1 || since.Errors[protocol.WorkerLost] != 1 || e.Earlier.Errors[protocol.DeadlineExceeded] != 1 || since.Sent != 100 {
+		t.Errorf("%+v since, %+v before", since, e.Earlier)
+	}
+}

@@ -39,6 +39,13 @@ func Defaults(worker string) Options {
 	return Options{Worker: worker, GPUs: 1, GPUType: "v100", Pages: 1376, PageSize: 16 << 20, Scale: 1}
 }
 
+// Bounds of what a GPU can be emulated with: more pages than any GPU has, and durations
+// of at most hours.
+const (
+	maxPages = 1 << 20
+	maxScale = 1e5
+)
+
 // Validate returns an error that names the first invalid option.
 func (o Options) Validate() error {
 	switch {
@@ -48,8 +55,10 @@ func (o Options) Validate() error {
 		return fmt.Errorf("gpu type %q is not of [a-z0-9_-]", o.GPUType)
 	case o.Pages < 1 || o.PageSize < 1:
 		return fmt.Errorf("%d pages of %d bytes; both must be positive", o.Pages, o.PageSize)
-	case o.Scale < 0:
-		return fmt.Errorf("scale is %v; it must not be negative", o.Scale)
+	case o.Pages > maxPages:
+		return fmt.Errorf("pages is %d; it must be at most %d", o.Pages, maxPages)
+	case !(o.Scale >= 0 && o.Scale <= maxScale):
+		return fmt.Errorf("scale is %v; it must be from 0 to %v", o.Scale, float64(maxScale))
 	}
 	return o.Faults.Validate()
 }
