@@ -89,10 +89,7 @@ func startBroker(t *testing.T, config stackConfig) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.StopServer(broker) })
-	s := &stack{t: t, config: config, broker: broker, news: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
-	if os.Getenv("CLOCKWORK_TEST_LOG") != "" {
-		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
+	s := newStack(t, config, broker)
 	if s.client, err = client.Connect(broker.ClientURL(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +101,15 @@ func startBroker(t *testing.T, config stackConfig) *stack {
 	t.Cleanup(stop)
 	if err := s.client.Conn().Flush(); err != nil {
 		t.Fatal(err)
+	}
+	return s
+}
+
+// newStack returns a stack without a client.
+func newStack(t *testing.T, config stackConfig, broker *server.Server) *stack {
+	s := &stack{t: t, config: config, broker: broker, news: make(chan struct{}, 1), log: slog.New(slog.DiscardHandler)}
+	if os.Getenv("CLOCKWORK_TEST_LOG") != "" {
+		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return s
 }

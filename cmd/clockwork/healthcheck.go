@@ -117,22 +117,14 @@ func (k *healthcheckCommand) query(ctx context.Context, c *cli.Flags, stack *cli
 }
 
 func askStack(ctx context.Context, stack *client.Client) (health, error) {
-	state, refused := stack.State(ctx)
+	state, refused := stack.Brief(ctx)
 	if refused != nil {
 		return health{}, errors.New(refused.Message)
 	}
 	if why := unserved(state); why != "" {
 		return health{}, errors.New(why)
 	}
-	stalled := 0
-	for _, w := range state.Workers {
-		for _, g := range w.GPUs {
-			if g.Stalled != "" {
-				stalled++
-			}
-		}
-	}
-	return health{"stack", fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(len(state.Workers), "worker"), stalledText(stalled)), 0}, nil
+	return health{"stack", fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(state.WorkerCount, "worker"), stalledText(state.GPUsStalled)), 0}, nil
 }
 
 func stalledText(gpus int) string {
@@ -148,7 +140,7 @@ func unserved(s *protocol.StackState) string {
 	switch {
 	case s.StoreFault != "":
 		return s.StoreFault
-	case len(s.Workers) == 0:
+	case s.WorkerCount == 0:
 		return "no worker is connected"
 	case s.Stage == protocol.Active && s.Epoch == 0:
 		return "no scheduler is active"

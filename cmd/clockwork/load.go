@@ -48,7 +48,7 @@ func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if !c.JSON {
 		printLoad(con.Out, reply)
 	}
-	state, refused := stack.State(ctx)
+	state, refused := stack.Brief(ctx)
 	switch {
 	case wait && refused != nil:
 		return cli.Interrupted(ctx, refused)

@@ -54,7 +54,7 @@ type answer struct {
 // can report the missed deadline itself.
 const grace = 100 * time.Millisecond
 
-// controlWait bounds ls and state; a load may take as long as its context allows.
+// controlWait bounds a page of ls or state; a load may take as long as its context allows.
 const controlWait = 5 * time.Second
 
 // Connect connects to a stack through its broker. prefix is "" for the default.
@@ -205,38 +205,73 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 	if e := c.control(ctx, c.subjects.Load(), r, &reply); e != nil {
 		return nil, e
 	}
+	if len(reply.Models) == 1 && reply.Copies > 1 { // the others did not fit
+		reply.Models = protocol.CopyNames(strings.TrimSuffix(reply.Models[0], "-1"), reply.Copies)
+	}
 	if len(reply.Models) == 0 {
 		return nil, foreign(c.subjects.Load(), "it names no model")
 	}
 	return &reply, nil
 }
 
-// Models lists the loaded models.
+// Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
-	ctx, cancel := context.WithTimeout(ctx, controlWait)
-	defer cancel()
-	var reply protocol.ModelList
-	if e := c.control(ctx, c.subjects.Ls(), struct{}{}, &reply); e != nil {
-		return nil, e
+	var all protocol.ModelList
+	for {
+		var page protocol.ModelList
+		ctx, cancel := context.WithTimeout(ctx, controlWait)
+		e := c.control(ctx, c.subjects.Ls(), protocol.PageRequest{After: all.Next}, &page)
+		cancel()
+		if e != nil {
+			return nil, e
+		}
+		if page.Models == nil || page.Next != "" && page.Next <= all.Next {
+			return nil, foreign(c.subjects.Ls(), "it has no list of models")
+		}
+		all.Models, all.Total, all.Next = append(all.Models, page.Models...), page.Total, page.Next
+		if all.Next == "" {
+			return &all, nil
+		}
 	}
-	if reply.Models == nil {
-		return nil, foreign(c.subjects.Ls(), "it has no list of models")
-	}
-	return &reply, nil
 }
 
-// State describes the whole stack.
+// State describes the whole stack, from as many pages as there are.
 func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Error) {
+	var all protocol.StackState
+	for {
+		var page protocol.StackState
+		ctx, cancel := context.WithTimeout(ctx, controlWait)
+		e := c.control(ctx, c.subjects.State(), protocol.PageRequest{After: all.Next}, &page)
+		cancel()
+		if e != nil {
+			return nil, e
+		}
+		if page.Stage == 0 || page.Next != "" && page.Next <= all.Next {
+			return nil, foreign(c.subjects.State(), "it names no stage")
+		}
+		if all.Stage == 0 {
+			all = page
+		} else {
+			all.Append(&page)
+		}
+		if all.Next == "" {
+			return &all, nil
+		}
+	}
+}
+
+// Brief describes the stack without its workers and models, which it only counts.
+func (c *Client) Brief(ctx context.Context) (*protocol.StackState, *protocol.Error) {
 	ctx, cancel := context.WithTimeout(ctx, controlWait)
 	defer cancel()
-	var reply protocol.StackState
-	if e := c.control(ctx, c.subjects.State(), struct{}{}, &reply); e != nil {
+	var s protocol.StackState
+	if e := c.control(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); e != nil {
 		return nil, e
 	}
-	if reply.Stage == 0 {
+	if s.Stage == 0 {
 		return nil, foreign(c.subjects.State(), "it names no stage")
 	}
-	return &reply, nil
+	return &s, nil
 }
 
 func (c *Client) control(ctx context.Context, subject string, body, reply any) *protocol.Error {

@@ -69,6 +69,8 @@ type Action struct {
 	Requests []RequestRef
 	// Load is set for LoadModelFromDisk.
 	Load *LoadSpec
+	// Lean asks GetWorkerState for a state without models and profiles.
+	Lean bool
 	// Models are the models that ClearCache also removes from host memory; if empty, it
 	// only evicts weights.
 	Models []string

@@ -78,7 +78,10 @@ const MaxCopies = 4096
 
 // LoadReply answers a LoadRequest that succeeded.
 type LoadReply struct {
+	// Models are the names of the copies, Copies their number. Names that do not fit into
+	// a message are left out but for the first: they are counted up from it.
 	Models     []string     `json:"models"`
+	Copies     int          `json:"copies"`
 	Inputs     []TensorSpec `json:"input"`
 	Outputs    []TensorSpec `json:"output"`
 	BatchSizes []int        `json:"batch_sizes"`
@@ -124,14 +127,61 @@ type StackState struct {
 	// CountdownMS is the time left until loading ends, nil without a countdown.
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.
-	Buffered int           `json:"buffered"`
-	Workers  []WorkerState `json:"workers"`
-	Models   []ModelState  `json:"models"`
+	Buffered int `json:"buffered"`
+	// WorkerCount and ModelCount count all workers and models, on every page.
+	WorkerCount int           `json:"worker_count"`
+	ModelCount  int           `json:"model_count"`
+	Workers     []WorkerState `json:"workers"`
+	Models      []ModelState  `json:"models"`
+	// GPUsStalled counts the GPUs that hang, on the first page.
+	GPUsStalled int `json:"gpus_stalled,omitempty"`
+	// Next is PageRequest.After of the next page, "" on the last one.
+	Next string `json:"next,omitempty"`
 }
 
-// ModelList is the answer to clockwork.ls.
+// Append adds the workers and models of the next page. A worker may be on several pages,
+// with some of its GPUs, of the models on one, and of what it lacks on each.
+func (s *StackState) Append(page *StackState) {
+	for i := range page.Workers {
+		s.AppendWorker(page.Workers[i])
+	}
+	s.Models, s.Next = append(s.Models, page.Models...), page.Next
+}
+
+// AppendWorker adds a worker, or the rest of the last one.
+func (s *StackState) AppendWorker(w WorkerState) {
+	if n := len(s.Workers); n == 0 || s.Workers[n-1].ID != w.ID {
+		s.Workers = append(s.Workers, w)
+		return
+	}
+	last := &s.Workers[len(s.Workers)-1]
+	last.Lacks = append(last.Lacks, w.Lacks...)
+	for _, g := range w.GPUs {
+		if n := len(last.GPUs); n > 0 && last.GPUs[n-1].ID == g.ID {
+			last.GPUs[n-1].Models = append(last.GPUs[n-1].Models, g.Models...)
+		} else {
+			last.GPUs = append(last.GPUs, g)
+		}
+	}
+}
+
+// PageRequest is the body of clockwork.ls and clockwork.state. What does not fit into one
+// message comes in pages.
+type PageRequest struct {
+	// After is Next of the page before, "" for the first page.
+	After string `json:"after,omitempty"`
+	// Limit bounds the models of the page, 0 for as many as fit.
+	Limit int `json:"limit,omitempty"`
+	// Brief leaves out workers and models, for state only: their counts stay.
+	Brief bool `json:"brief,omitempty"`
+}
+
+// ModelList is the answer to clockwork.ls: one page of the models, by name.
 type ModelList struct {
 	Models []ModelState `json:"models"`
+	// Total counts all models. Next is PageRequest.After of the next page, "" on the last.
+	Total int    `json:"total"`
+	Next  string `json:"next,omitempty"`
 }
 
 // The kinds of events.

@@ -214,6 +214,7 @@ var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "d
 var typed = map[string]reflect.Type{
 	"protocol.LoadRequest":  reflect.TypeFor[protocol.LoadRequest](),
 	"protocol.LoadReply":    reflect.TypeFor[protocol.LoadReply](),
+	"protocol.PageRequest":  reflect.TypeFor[protocol.PageRequest](),
 	"protocol.ModelList":    reflect.TypeFor[protocol.ModelList](),
 	"protocol.StackState":   reflect.TypeFor[protocol.StackState](),
 	"protocol.Event":        reflect.TypeFor[protocol.Event](),

@@ -17,40 +17,65 @@ const chunkBytes = 1 << 20
 // chunkHeader bounds the encoded bytes of a chunk besides its payload.
 const chunkHeader = 64
 
-// maxChunks bounds one message.
-const maxChunks = 256
+// maxWhole bounds the bytes of a message in chunks, maxChunks their number.
+const (
+	maxWhole  = 256 << 20
+	maxChunks = 1 << 16
+)
 
 // chunk is one piece of a message.
 type chunk struct {
+	// issuer is whom a batch of results is for; it is coded only in chunks of results.
+	issuer       uint64
 	id           uint64 // of the message, random
 	index, count int
 	data         []byte
 }
 
-var chunkCodec = Codec[chunk]{"chunk", func(k *coder, p *chunk) {
-	k.array(4)
+var (
+	chunkCodec = Codec[chunk]{"chunk", func(k *coder, p *chunk) {
+		k.array(4)
+		codeChunk(k, p)
+	}}
+	resultChunkCodec = Codec[chunk]{"chunk of results", func(k *coder, p *chunk) {
+		k.array(5)
+		num(k, &p.issuer)
+		codeChunk(k, p)
+	}}
+)
+
+func codeChunk(k *coder, p *chunk) {
 	num(k, &p.id)
 	num(k, &p.index)
 	num(k, &p.count)
 	k.raw(&p.data)
-}}
+}
 
 // SplitChunks cuts a message into chunks of at most limit bytes each. id identifies the
 // message; no two messages of a subject share an id.
 func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
+	return split(chunkCodec, chunk{id: id}, body, limit)
+}
+
+// SplitResults cuts a batch of results for an issuer, as SplitChunks does.
+func SplitResults(issuer, id uint64, body []byte, limit int64) ([][]byte, error) {
+	return split(resultChunkCodec, chunk{issuer: issuer, id: id}, body, limit)
+}
+
+func split(codec Codec[chunk], p chunk, body []byte, limit int64) ([][]byte, error) {
 	size := chunkBytes
 	if limit > chunkHeader && limit-chunkHeader < chunkBytes {
 		size = int(limit) - chunkHeader
 	}
-	count := max(1, (len(body)+size-1)/size)
-	if count > maxChunks {
-		return nil, fmt.Errorf("cut %d bytes: more than %d chunks of %d bytes", len(body), maxChunks, size)
+	p.count = max(1, (len(body)+size-1)/size)
+	if p.count > maxChunks || len(body) > maxWhole {
+		return nil, fmt.Errorf("cut %d bytes into chunks of %d: more than %d bytes or %d chunks", len(body), size, maxWhole, maxChunks)
 	}
-	messages := make([][]byte, count)
-	for i := range count {
-		p := chunk{id, i, count, body[:min(size, len(body))]}
+	messages := make([][]byte, p.count)
+	for p.index = range p.count {
+		p.data = body[:min(size, len(body))]
 		body = body[len(p.data):]
-		messages[i] = chunkCodec.Encode(&p)
+		messages[p.index] = codec.Encode(&p)
 	}
 	return messages, nil
 }
@@ -60,9 +85,7 @@ func SplitChunks(id uint64, body []byte, limit int64) ([][]byte, error) {
 // one goroutine.
 type Chunks[T any] struct {
 	codec Codec[T]
-	id    uint64
-	next  int
-	body  []byte
+	parts parts
 }
 
 // NewChunks returns a Chunks for messages of a codec.
@@ -75,26 +98,46 @@ func (p *Chunks[T]) Add(message []byte) (v T, whole bool, fault *protocol.Error)
 	if fault != nil {
 		return v, false, fault
 	}
+	body, fault := p.parts.add(&got)
+	if fault != nil || body == nil {
+		return v, false, fault
+	}
+	v, fault = p.codec.Decode(body)
+	return v, fault == nil, fault
+}
+
+// parts are the chunks so far of one message.
+type parts struct {
+	id   uint64
+	next int
+	body []byte
+}
+
+// add adds the next chunk, and returns the message if it is complete, otherwise nil.
+func (p *parts) add(got *chunk) ([]byte, *protocol.Error) {
 	if got.count < 1 || got.count > maxChunks || got.index < 0 || got.index >= got.count {
-		return v, false, protocol.Errorf(protocol.BadMessage, "decode %s: chunk %d of %d", p.codec.name, got.index, got.count)
+		return nil, protocol.Errorf(protocol.BadMessage, "chunk %d of %d", got.index, got.count)
 	}
 	if got.index == 0 {
-		p.id, p.next, p.body = got.id, 0, nil
+		*p = parts{id: got.id}
 	}
 	if got.id != p.id || got.index != p.next {
-		return v, false, nil
+		return nil, nil
 	}
 	p.next++
 	if got.count == 1 {
 		p.body = got.data
-	} else {
-		p.body = append(p.body, got.data...)
+	} else if p.body = append(p.body, got.data...); len(p.body) > maxWhole {
+		*p = parts{}
+		return nil, protocol.Errorf(protocol.BadMessage, "a message in chunks has more than %d bytes", maxWhole)
 	}
 	if p.next < got.count {
-		return v, false, nil
+		return nil, nil
 	}
 	body := p.body
-	p.id, p.next, p.body = 0, 0, nil
-	v, fault = p.codec.Decode(body)
-	return v, fault == nil, fault
+	*p = parts{}
+	if body == nil {
+		body = []byte{}
+	}
+	return body, nil
 }

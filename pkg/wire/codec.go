@@ -23,7 +23,7 @@ var (
 // codeAction writes the leader only of actions that name one: those of the scheduler do
 // not.
 func codeAction(k *coder, a *protocol.Action) {
-	led := k.arrayAndOne(14, a.Leader != protocol.Leader{})
+	led := k.arrayAndOne(15, a.Leader != protocol.Leader{})
 	num(k, &a.ID)
 	num(k, &a.Issuer)
 	num(k, &a.Epoch)
@@ -37,6 +37,7 @@ func codeAction(k *coder, a *protocol.Action) {
 	num(k, &a.Batch)
 	list(k, &a.Requests, codeRequestRef)
 	optional(k, &a.Load, codeLoadSpec)
+	k.flag(&a.Lean)
 	list(k, &a.Models, text[string])
 	if led {
 		codeLeader(k, &a.Leader)
@@ -100,7 +101,7 @@ func codeResult(k *coder, r *protocol.Result) {
 	codePhase(k, &r.Input)
 	codePhase(k, &r.Exec)
 	codePhase(k, &r.Output)
-	list(k, &r.Loaded, codeModel)
+	codeModels(k, &r.Loaded)
 	list(k, &r.Profiles, codeProfile)
 	optional(k, &r.State, codeWorkerState)
 }

@@ -2,9 +2,69 @@ package wire
 
 import "clockwork/pkg/protocol"
 
+// maxModels bounds the models of a list, since a name of one byte takes the memory of a
+// whole spec; a stack has at most 65,536.
+const maxModels = 1 << 17
+
+// modelRun is consecutive models that differ in nothing but their names, as copies do.
+type modelRun struct {
+	spec  protocol.ModelSpec
+	names []string
+}
+
+// codeModels codes a list of models, what copies have in common once.
+func codeModels(k *coder, models *[]protocol.ModelSpec) {
+	var runs []modelRun
+	if k.encoding {
+		runs = runsOf(*models)
+	}
+	list(k, &runs, func(k *coder, r *modelRun) {
+		k.array(2)
+		list(k, &r.names, unique)
+		codeModel(k, &r.spec)
+	})
+	if k.encoding {
+		return
+	}
+	total := 0
+	for i := range runs {
+		total += len(runs[i].names)
+	}
+	if total > maxModels {
+		k.fail("%d models, at most %d are read", total, maxModels)
+	}
+	if total == 0 || k.in.err != nil {
+		return
+	}
+	*models = make([]protocol.ModelSpec, 0, total)
+	for i := range runs {
+		for _, name := range runs[i].names {
+			spec := runs[i].spec
+			spec.Name = name
+			*models = append(*models, spec)
+		}
+	}
+}
+
+func runsOf(models []protocol.ModelSpec) (runs []modelRun) {
+	for i := range models {
+		m := &models[i]
+		if last := len(runs) - 1; last < 0 || !sameButName(&runs[last].spec, m) {
+			runs = append(runs, modelRun{spec: *m})
+		}
+		last := &runs[len(runs)-1]
+		last.names = append(last.names, m.Name)
+	}
+	return runs
+}
+
+func sameButName(a, b *protocol.ModelSpec) bool {
+	return a.Version == b.Version && a.WeightsBytes == b.WeightsBytes && a.Differs(b) == ""
+}
+
+// codeModel codes all of a model but its name.
 func codeModel(k *coder, m *protocol.ModelSpec) {
-	k.array(12)
-	text(k, &m.Name)
+	k.array(11)
 	text(k, &m.Path)
 	num(k, &m.Version)
 	text(k, &m.Digest)
@@ -61,7 +121,7 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 	num(k, &w.PageSize)
 	k.flag(&w.GenerateInputs)
 	list(k, &w.GPUs, codeGPU)
-	list(k, &w.Models, codeModel)
+	codeModels(k, &w.Models)
 	list(k, &w.Profiles, codeProfile)
 	list(k, &w.Lacks, func(k *coder, l *protocol.Lack) {
 		k.array(3)
@@ -90,7 +150,7 @@ func codeClockworkState(k *coder, s *protocol.ClockworkState) {
 	k.array(5)
 	num(k, &s.Term)
 	num(k, &s.PageSize)
-	list(k, &s.Models, codeModel)
+	codeModels(k, &s.Models)
 	list(k, &s.Profiles, codeProfile)
 	list(k, &s.Workers, codeWorkerState)
 }
@@ -99,7 +159,7 @@ func codeJob(k *coder, j *protocol.ProfileJob) {
 	k.array(5)
 	num(k, &j.ID)
 	num(k, &j.Term)
-	list(k, &j.Models, codeModel)
+	codeModels(k, &j.Models)
 	list(k, &j.Workers, codeWorkerState)
 	list(k, &j.Known, codeProfile)
 }

@@ -201,7 +201,7 @@ func FuzzInternalMessages(f *testing.F) {
 	f.Add(Job.Encode(&protocol.ProfileJob{}))
 	f.Add(Report.Encode(&protocol.ProfileReport{Failures: make([]protocol.ProfileFailure, 1)}))
 	f.Add(Clock.Encode(&protocol.ClockReading{}))
-	f.Add(chunkCodec.Encode(&chunk{1, 0, 1, []byte{1}}))
+	f.Add(chunkCodec.Encode(&chunk{id: 1, count: 1, data: []byte{1}}))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		again(t, Actions, body)
 		again(t, Results, body)

@@ -95,7 +95,7 @@ func TestPartsOfTwoParcelsAreNotMixed(t *testing.T) {
 	body := Start.Encode(&protocol.ClockworkState{PageSize: 7})
 	p := NewChunks(Start)
 	add := func(id uint64, index, count int, data []byte) bool {
-		_, whole, fault := p.Add(chunkCodec.Encode(&chunk{id, index, count, data}))
+		_, whole, fault := p.Add(chunkCodec.Encode(&chunk{id: id, index: index, count: count, data: data}))
 		if fault != nil {
 			t.Fatal(fault)
 		}
@@ -110,7 +110,7 @@ func TestPartsOfTwoParcelsAreNotMixed(t *testing.T) {
 	if add(3, 1, 2, body[2:]) {
 		t.Error("whole without its beginning")
 	}
-	for _, bad := range []chunk{{1, 0, 0, nil}, {1, -1, 1, nil}, {1, 1, 1, nil}, {1, 0, maxChunks + 1, nil}} {
+	for _, bad := range []chunk{{id: 1}, {id: 1, index: -1, count: 1}, {id: 1, index: 1, count: 1}, {id: 1, count: maxChunks + 1}} {
 		if _, _, fault := p.Add(chunkCodec.Encode(&bad)); fault == nil {
 			t.Errorf("part %d of %d is accepted", bad.index, bad.count)
 		}

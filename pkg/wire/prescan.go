@@ -25,7 +25,7 @@ var (
 	clientBounds   = bounds{64 << 20, maxClientElements}
 	replyBounds    = bounds{64 << 20, 1 << 20}
 	storedBounds   = bounds{64 << 20, 1 << 20}
-	internalBounds = bounds{maxChunks * chunkBytes, 1 << 24}
+	internalBounds = bounds{maxWhole, 1 << 24}
 )
 
 // holds returns an error for a body larger than the bound.

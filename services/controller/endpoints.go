@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
@@ -79,18 +78,23 @@ func (l *leader) refuseLoads(e *protocol.Error) {
 }
 
 func (l *leader) onLs(ctx context.Context, m *nats.Msg) *protocol.Error {
-	return l.answer(m, func() (any, *protocol.Error) {
-		list := protocol.ModelList{Models: []protocol.ModelState{}}
-		if !l.inTurn(ctx, func() { list.Models = append(list.Models, l.machine.Models()...) }) {
-			return nil, protocol.Refusal(protocol.ShuttingDown)
-		}
-		l.showQuarantined(list.Models)
-		return list, nil
-	})
+	return l.onPage(m, func(q protocol.PageRequest) (any, *protocol.Error) { return l.listModels(ctx, m, q) })
 }
 
 func (l *leader) onState(ctx context.Context, m *nats.Msg) *protocol.Error {
-	return l.answer(m, func() (any, *protocol.Error) { return l.describe(ctx) })
+	return l.onPage(m, func(q protocol.PageRequest) (any, *protocol.Error) { return l.describe(ctx, m, q) })
+}
+
+// onPage answers a request for a page.
+func (l *leader) onPage(m *nats.Msg, page func(protocol.PageRequest) (any, *protocol.Error)) *protocol.Error {
+	var q protocol.PageRequest
+	if fault := wire.DecodeBody(m.Data, &q); fault != nil {
+		return l.refuseNow(m, fault)
+	}
+	if q.Limit < 0 {
+		return l.refuseNow(m, protocol.Errorf(protocol.InvalidInput, "limit is %d; it must not be negative", q.Limit))
+	}
+	return l.answer(m, func() (any, *protocol.Error) { return page(q) })
 }
 
 // answer answers a request in a goroutine of its own; the number of these
@@ -123,75 +127,31 @@ func (l *leader) refuseNow(m *nats.Msg, e *protocol.Error) *protocol.Error {
 	return e
 }
 
-// respond answers a control request. If the answer exceeds the broker's limit,
-// it is sent without the models' profiles.
+// respond answers a control request. Names of copies that do not fit are left out.
 func (l *leader) respond(m *nats.Msg, reply any) {
 	encoding := wire.EncodingOf(m.Data)
 	err := l.bus.Respond(m, wire.EncodeBody(encoding, reply))
-	if errors.Is(err, nats.ErrMaxPayload) {
-		err = l.bus.Respond(m, wire.EncodeBody(encoding, withoutProfiles(reply)))
+	if load, is := reply.(*protocol.LoadReply); is && errors.Is(err, nats.ErrMaxPayload) {
+		short := *load
+		short.Models = short.Models[:1]
+		err = l.bus.Respond(m, wire.EncodeBody(encoding, &short))
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
-		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
-		e.Limit = l.bus.Control.MaxPayload()
-		l.refuseControl(m, e)
+		l.refuseControl(m, l.tooLarge())
 		return
 	}
 	l.logged("reply on "+m.Subject, err)
 }
 
-func withoutProfiles(reply any) any {
-	strip := func(models []protocol.ModelState) []protocol.ModelState {
-		lean := slices.Clone(models)
-		for i := range lean {
-			lean[i].Profile = nil
-		}
-		return lean
-	}
-	switch r := reply.(type) {
-	case protocol.ModelList:
-		r.Models = strip(r.Models)
-		return r
-	case protocol.StackState:
-		r.Models = strip(r.Models)
-		return r
-	}
-	return reply
+// tooLarge is the error for an answer that does not fit into a message.
+func (l *leader) tooLarge() *protocol.Error {
+	e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
+	e.Limit = l.bus.Control.MaxPayload()
+	return e
 }
 
 func (l *leader) refuseControl(m *nats.Msg, e *protocol.Error) {
 	l.logged("reply on "+m.Subject, l.bus.RespondMsg(m, bus.ErrorReply(wire.EncodingOf(m.Data), m.Reply, e)))
-}
-
-// describe returns the machine's state with each worker's own answer.
-func (l *leader) describe(ctx context.Context) (any, *protocol.Error) {
-	s := protocol.StackState{Models: []protocol.ModelState{}}
-	var workers []protocol.WorkerState
-	if !l.inTurn(ctx, func() {
-		s.Stage, s.Since = max(l.stage, protocol.Querying), l.since
-		s.Models = append(s.Models, l.machine.Models()...)
-		workers = l.machine.Workers()
-		if left, counting := l.machine.Countdown(clock.Now()); counting {
-			ms := protocol.Milliseconds(left)
-			s.CountdownMS = &ms
-		}
-	}) {
-		return nil, protocol.Refusal(protocol.ShuttingDown)
-	}
-	l.showQuarantined(s.Models)
-	s.Workers = l.queryWorkers(ctx, workers)
-	for i, w := range s.Workers {
-		s.PageSize = w.PageSize
-		s.Workers[i].Models, s.Workers[i].Profiles = []protocol.ModelSpec{}, nil // they are in s.Models
-	}
-	s.Epoch, s.GPUsServing, s.Scheduler = l.door.Scheduler()
-	if fault := l.storeFault.Load(); fault != nil {
-		s.StoreFault = *fault
-	}
-	if n, err := l.buffer.Len(ctx); err == nil {
-		s.Buffered = n
-	}
-	return s, nil
 }
 
 // queryWorkers queries all workers in parallel; for a worker without an answer the
@@ -201,7 +161,7 @@ func (l *leader) queryWorkers(ctx context.Context, workers []protocol.WorkerStat
 	var asking sync.WaitGroup
 	for i, w := range workers {
 		asking.Go(func() {
-			r, err := l.caller.Do(ctx, w.ID, protocol.Action{Kind: protocol.GetWorkerState, Latest: protocol.Never})
+			r, err := l.caller.Do(ctx, w.ID, protocol.Action{Kind: protocol.GetWorkerState, Lean: true, Latest: protocol.Never})
 			if err == nil && r.State != nil {
 				lacks := w.Lacks // which the worker does not know
 				states[i] = *r.State

@@ -34,6 +34,7 @@ type leader struct {
 	writer  *bus.Writer // of this term
 	machine *startup.Machine
 	issuer  uint64 // of this term's actions and jobs
+	results *bus.Results
 	// unreadable is why the state could not be read at the last try, "" if it was read; it
 	// is the service's.
 	unreadable *string
@@ -112,7 +113,8 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}()
 	config := startup.DefaultConfig()
 	l.issuer = bus.RandomID() // distinguishes actions and jobs of this term from earlier ones
-	config.Issuer = l.issuer
+	l.results = l.bus.NewResults(l.issuer)
+	config.Issuer, config.MaxNames = l.issuer, min(config.MaxNames, int(l.bus.Control.MaxPayload())/2)
 	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
 	first, err := l.recall(ctx, lease)
 	if err != nil {
@@ -310,7 +312,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 }
 
 func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
-	results, fault := l.bus.DecodeResults(m, l.issuer)
+	results, fault := l.results.Read(m)
 	if fault != nil {
 		l.bus.BadMessage("bad result", m.Subject, fault)
 	}

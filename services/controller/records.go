@@ -18,11 +18,19 @@ type records struct {
 	writing bool
 }
 
+// maxStoredLacks bounds what a stored worker says of what it lacks: a value is a message.
+const maxStoredLacks = 100
+
 // put has the records of workers written, remove has one removed.
 func (r *records) put(workers []protocol.WorkerState, start func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range withoutModels(workers) {
+		w.Lacks = w.Lacks[:min(len(w.Lacks), maxStoredLacks)]
+		w.GPUs = slices.Clone(w.GPUs)
+		for i := range w.GPUs {
+			w.GPUs[i].Models = []string{} // they change with every load of weights
+		}
 		r.waiting[w.ID] = &w
 	}
 	r.begin(start)

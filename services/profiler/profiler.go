@@ -71,6 +71,7 @@ type Service struct {
 	term    context.Context
 	writer  *bus.Writer
 	results *nats.Subscription
+	decoder *bus.Results
 	timer   *time.Timer
 	// beside are the outstanding reads and writes of the store.
 	beside sync.WaitGroup
@@ -99,7 +100,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	s.bus = b
+	s.bus, s.decoder = b, b.NewResults(s.id)
 	if s.state, err = b.OpenState(ctx); err != nil {
 		return err
 	}
@@ -221,7 +222,7 @@ func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.L
 }
 
 func (s *Service) onResult(m *nats.Msg) {
-	results, fault := s.bus.DecodeResults(m, s.id)
+	results, fault := s.decoder.Read(m)
 	if fault != nil {
 		s.bus.BadMessage("bad result", m.Subject, fault)
 	}

@@ -262,7 +262,7 @@ func TestAJobLargerThanAMessageArrives(t *testing.T) {
 	models := specs(1)
 	for i := range 60_000 { // copies: long, but little to measure
 		m := models[0]
-		m.Name = fmt.Sprintf("%060d", i)
+		m.Name, m.WeightsBytes = fmt.Sprintf("%060d", i), int64(i) // what copies have in common is sent once
 		models = append(models, m)
 	}
 	if size := len(wire.Job.Encode(&protocol.ProfileJob{Models: models})); size <= bus.MaxPayload {

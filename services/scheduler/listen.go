@@ -134,7 +134,7 @@ func (t *term) flushLast(sub *nats.Subscription, events int) {
 }
 
 func (t *term) onResult(m *nats.Msg) {
-	results, fault := t.bus.DecodeResults(m, t.issuer)
+	results, fault := t.results.Read(m)
 	if fault != nil {
 		t.bus.BadMessage("bad result", m.Subject, fault)
 	}

@@ -21,14 +21,15 @@ import (
 // callback and timer steps the core itself and sends its decisions. A goroutine
 // in between would cost each request another switch.
 type term struct {
-	id     uint64 // of this process
-	issuer uint64 // of this term
-	bus    *bus.Bus
-	hub    *watch.Hub
-	caller *bus.Caller
-	starts *wire.Chunks[protocol.ClockworkState]
-	joins  *wire.Chunks[protocol.WorkerState]
-	over   chan struct{} // closed when the term must end
+	id      uint64 // of this process
+	issuer  uint64 // of this term
+	results *bus.Results
+	bus     *bus.Bus
+	hub     *watch.Hub
+	caller  *bus.Caller
+	starts  *wire.Chunks[protocol.ClockworkState]
+	joins   *wire.Chunks[protocol.WorkerState]
+	over    chan struct{} // closed when the term must end
 
 	// epoch, active, queued and serving are the heartbeat's values, as of the last step
 	// that changed them.
@@ -89,6 +90,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch, seen uint64) (*term, e
 		wake:    protocol.Never,
 		missed:  missedBy(b),
 	}
+	t.results = b.NewResults(t.issuer)
 	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Seen: seen, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
 	observers := t.observers(config)
 	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})

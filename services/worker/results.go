@@ -33,10 +33,10 @@ func (a *agent) publishResults(batch protocol.ResultBatch) {
 	defer wire.GiveBack(body)
 	*body = wire.Results.Append(*body, &batch)
 	nc := a.bus.Control
-	if len(*body) > largeResult {
+	if int64(len(*body)) > min(largeResult, nc.MaxPayload()) { // chunks must not mix with those of another batch
 		nc = a.bus.Payload
 	}
-	if err := nc.Publish(a.bus.Subjects.Result(a.config.Name), *body); err != nil {
+	if err := a.bus.PublishResults(nc, a.config.Name, batch.Issuer, *body); err != nil {
 		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers handle it
 	}
 }

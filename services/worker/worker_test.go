@@ -36,6 +36,7 @@ type rig struct {
 	broker  *server.Server
 	log     *slog.Logger // of workers
 	bus     *bus.Bus
+	decoder *bus.Results
 	outputs chan protocol.Output
 
 	mu      sync.Mutex
@@ -69,6 +70,7 @@ func startLoggedRig(t *testing.T, back backend.Backend, log io.Writer, change fu
 		t.Fatal(err)
 	}
 	t.Cleanup(r.bus.Close)
+	r.decoder = r.bus.NewResults(testIssuer)
 	if _, err := r.bus.Subscribe(r.bus.Control, r.bus.Subjects.Result("w1"), r.onResult); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func (r *rig) onOutput(m *nats.Msg) {
 }
 
 func (r *rig) onResult(m *nats.Msg) {
-	results, fault := r.bus.DecodeResults(m, testIssuer)
+	results, fault := r.decoder.Read(m)
 	if fault != nil {
 		r.t.Errorf("bad result: %v", fault)
 	}

@@ -20,6 +20,7 @@ import (
 type Caller struct {
 	bus     *Bus
 	issuer  uint64
+	results *Results
 	timeout time.Duration
 
 	mu      sync.Mutex
@@ -37,7 +38,7 @@ type call struct {
 // NewCaller returns a caller whose actions carry this issuer, a random identity of its
 // own. Do waits at most timeout for a result.
 func (b *Bus) NewCaller(issuer uint64, timeout time.Duration) *Caller {
-	return &Caller{bus: b, issuer: issuer, timeout: timeout, waiting: map[protocol.ActionID]call{}}
+	return &Caller{bus: b, issuer: issuer, results: b.NewResults(issuer), timeout: timeout, waiting: map[protocol.ActionID]call{}}
 }
 
 // Lose ends the calls that wait for a lost worker.
@@ -105,7 +106,7 @@ func (c *Caller) end(id protocol.ActionID) {
 }
 
 func (c *Caller) onResult(m *nats.Msg) {
-	results, fault := c.bus.DecodeResults(m, c.issuer)
+	results, fault := c.results.Read(m)
 	if fault != nil {
 		c.bus.BadMessage("bad result", m.Subject, fault)
 		return

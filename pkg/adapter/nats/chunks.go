@@ -23,6 +23,25 @@ func (b *Bus) RequestChunks(ctx context.Context, nc *nats.Conn, subject string, 
 	return answer, err
 }
 
+// PublishResults publishes a worker's batch of results, in chunks if it is larger than a
+// message.
+func (b *Bus) PublishResults(nc *nats.Conn, worker string, issuer uint64, body []byte) error {
+	subject := b.Subjects.Result(worker)
+	if int64(len(body)) <= nc.MaxPayload() {
+		return nc.Publish(subject, body)
+	}
+	messages, err := wire.SplitResults(issuer, RandomID(), body, nc.MaxPayload())
+	if err != nil {
+		return fmt.Errorf("send results: %w", err)
+	}
+	for i, m := range messages {
+		if err := nc.Publish(subject, m); err != nil {
+			return fmt.Errorf("send chunk %d of %d of results: %w", i+1, len(messages), err)
+		}
+	}
+	return nil
+}
+
 // publishChunks publishes all chunks but the last, which it passes to finish.
 func publishChunks(nc *nats.Conn, subject string, body []byte, finish func(last []byte) error) error {
 	messages, err := wire.SplitChunks(RandomID(), body, nc.MaxPayload())

@@ -28,8 +28,8 @@ func TestLargeMessagesTravelInParts(t *testing.T) {
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	large := protocol.ClockworkState{}
-	for i := range 200_000 {
-		large.Models = append(large.Models, protocol.ModelSpec{Name: fmt.Sprintf("%064d", i)})
+	for i := range 130_000 {
+		large.Models = append(large.Models, protocol.ModelSpec{Name: fmt.Sprintf("%064d", i), WeightsBytes: int64(i)})
 	}
 	body := wire.Start.Encode(&large)
 	if len(body) <= MaxPayload {

@@ -79,7 +79,7 @@ func inferred(b []byte) error {
 
 func resulted(b []byte) error {
 	bus := &Bus{Subjects: protocol.Subjects{Prefix: protocol.DefaultPrefix}}
-	_, fault := bus.DecodeResults(&nats.Msg{Subject: bus.Subjects.Result("w"), Data: b}, 1)
+	_, fault := bus.NewResults(1).Read(&nats.Msg{Subject: bus.Subjects.Result("w"), Data: b})
 	return failure(fault)
 }
 
@@ -120,9 +120,9 @@ var readings = map[string][]reading{
 	"Output":         {{where: "services/frontdoor", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
 	"OutputOf":       {{where: "services/frontdoor", call: "wire.Outputs.Decode(m.Data)", bombs: internals, decode: codec(wire.Outputs)}},
 	"Result": {
-		{where: "services/scheduler", call: "t.bus.DecodeResults(m, t.issuer)", bombs: internals, decode: resulted},
-		{where: "services/controller", call: "l.bus.DecodeResults(m, l.issuer)", bombs: internals, decode: resulted},
-		{where: "pkg/adapter/nats", call: "c.bus.DecodeResults(m, c.issuer)", bombs: internals, decode: resulted},
+		{where: "services/scheduler", call: "t.results.Read(m)", bombs: internals, decode: resulted},
+		{where: "services/controller", call: "l.results.Read(m)", bombs: internals, decode: resulted},
+		{where: "pkg/adapter/nats", call: "c.results.Read(m)", bombs: internals, decode: resulted},
 	},
 	"Heartbeat": {{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)}},
 	"Health": {

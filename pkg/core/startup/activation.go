@@ -273,7 +273,7 @@ func (m *Machine) activate() {
 		if w.joined || !w.ready() || w.waiting {
 			continue
 		}
-		if state := w.snapshot(m.isModel); m.plannable(state) {
+		if state := w.snapshot(); m.plannable(state) {
 			w.joined = true
 			state.Profiles = m.unannounced(state)
 			m.out.JoinWorkers = append(m.out.JoinWorkers, state)
@@ -317,7 +317,7 @@ func (m *Machine) ready() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {
 		if w.ready() {
-			list = append(list, w.snapshot(m.isModel))
+			list = append(list, w.snapshot())
 		}
 	}
 	return list
@@ -342,7 +342,7 @@ func (m *Machine) served() []protocol.ModelSpec {
 // pick returns the accepted models for which want is true, sorted by name.
 func (m *Machine) pick(want func(name string) bool) []protocol.ModelSpec {
 	var list []protocol.ModelSpec
-	for _, name := range sortedKeys(m.models) {
+	for _, name := range m.modelNames() {
 		if want(name) {
 			list = append(list, m.models[name])
 		}

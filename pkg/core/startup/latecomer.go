@@ -17,7 +17,7 @@ func (m *Machine) latecomers() []protocol.WorkerState {
 		if !m.measurable(w) {
 			continue
 		}
-		if state := w.snapshot(m.isModel); !m.plannable(state) {
+		if state := w.snapshot(); !m.plannable(state) {
 			list = append(list, state)
 		}
 	}
@@ -56,7 +56,7 @@ func (m *Machine) explain() {
 		if w.joined || !w.ready() || w.waiting {
 			continue
 		}
-		name, t := m.lacking(w.snapshot(m.isModel))
+		name, t := m.lacking(w.snapshot())
 		if name == "" {
 			continue
 		}
@@ -74,12 +74,20 @@ func (m *Machine) explain() {
 // lacking returns the first served model that a worker serves without a complete profile on
 // one of its GPU types, and that type; empty strings if there is none.
 func (m *Machine) lacking(s protocol.WorkerState) (name, gpuType string) {
-	for _, model := range m.served() {
-		if s.Lacking(model.Name) {
+	types := gpuTypes([]protocol.WorkerState{s})
+	known := map[string]string{} // by digest: copies are thousands
+	for _, name := range m.modelNames() {
+		if m.quarantined[name] != "" || s.Lacking(name) {
 			continue
 		}
-		if t := m.unmeasured(model.Name, &s); t != "" {
-			return model.Name, t
+		spec := m.models[name]
+		t, checked := known[spec.Digest]
+		if !checked {
+			t = m.unprofiled(s.SpecOf(spec), types)
+			known[spec.Digest] = t
+		}
+		if t != "" {
+			return name, t
 		}
 	}
 	return "", ""
@@ -88,8 +96,12 @@ func (m *Machine) lacking(s protocol.WorkerState) (name, gpuType string) {
 // unmeasured returns the first of a worker's GPU types without a complete profile of an
 // accepted model, "" if there is none.
 func (m *Machine) unmeasured(name string, s *protocol.WorkerState) string {
-	spec := s.SpecOf(m.models[name])
-	for _, t := range gpuTypes([]protocol.WorkerState{*s}) {
+	return m.unprofiled(s.SpecOf(m.models[name]), gpuTypes([]protocol.WorkerState{*s}))
+}
+
+// unprofiled returns the first of these GPU types without a complete profile of a model.
+func (m *Machine) unprofiled(spec protocol.ModelSpec, types []string) string {
+	for _, t := range types {
 		if !m.profiled(spec, t) {
 			return t
 		}

@@ -39,6 +39,8 @@ type Machine struct {
 	workers map[string]*worker
 	// models are the accepted models by name, at most MaxModels.
 	models map[string]protocol.ModelSpec
+	// names is the cache of modelNames.
+	names []string
 	// loads are the pending loads, in order of admission. waiting are the loads not
 	// admitted yet, in order of arrival. Adopted models are in loads only.
 	loads, waiting []*load
@@ -364,20 +366,41 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 func (m *Machine) Stage() protocol.Stage { return m.stage }
 
 // Models returns the accepted models with their profiles, sorted by name.
-func (m *Machine) Models() []protocol.ModelState {
-	var list []protocol.ModelState
-	for _, name := range sortedKeys(m.models) {
-		s := m.models[name]
-		list = append(list, protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: m.quarantined[name]})
+func (m *Machine) Models() []protocol.ModelState { return m.ModelsAfter("", len(m.models)) }
+
+// ModelCount returns how many models are accepted.
+func (m *Machine) ModelCount() int { return len(m.models) }
+
+// ModelsAfter returns the first accepted models after a name, at most n, as Models does.
+func (m *Machine) ModelsAfter(name string, n int) []protocol.ModelState {
+	names := m.modelNames()
+	first, found := slices.BinarySearch(names, name)
+	if found {
+		first++
 	}
-	for _, w := range m.sorted() {
-		for i := range list {
-			if why, lacks := w.lacks[list[i].Name]; lacks {
-				list[i].Lacking = append(list[i].Lacking, why)
+	names = names[first:]
+	list := make([]protocol.ModelState, 0, min(n, len(names)))
+	workers := m.sorted()
+	for _, name := range names[:cap(list)] {
+		s := m.models[name]
+		state := protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: m.quarantined[name]}
+		for _, w := range workers {
+			if why, lacks := w.lacks[name]; lacks {
+				state.Lacking = append(state.Lacking, why)
 			}
 		}
+		list = append(list, state)
 	}
 	return list
+}
+
+// modelNames returns the names of the accepted models, sorted; valid until the next is
+// accepted.
+func (m *Machine) modelNames() []string {
+	if len(m.names) != len(m.models) { // none is ever removed
+		m.names = sortedKeys(m.models)
+	}
+	return m.names
 }
 
 // shown returns the profiles of a model to show, one for each GPU type: of the version of
@@ -405,7 +428,7 @@ func (m *Machine) Workers() []protocol.WorkerState {
 	var list []protocol.WorkerState
 	for _, w := range m.sorted() {
 		if w.answered {
-			list = append(list, w.snapshot(func(string) bool { return true }))
+			list = append(list, w.snapshot())
 		}
 	}
 	return list

@@ -20,8 +20,8 @@ type Output struct {
 	// Activate is the whole state for the scheduler that holds the lease; output again
 	// while no scheduler is seen active.
 	Activate *protocol.ClockworkState
-	// JoinWorkers are workers that hold every model and were not part of the last
-	// Activate. DropWorkers are workers that left after they had been activated or
+	// JoinWorkers are workers that hold every model but those that they lack, and were not
+	// part of the last Activate. Their Models are left out, as in Activate and in a job. DropWorkers are workers that left after they had been activated or
 	// joined.
 	JoinWorkers []protocol.WorkerState
 	DropWorkers []string

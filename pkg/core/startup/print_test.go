@@ -117,7 +117,7 @@ func names(models []protocol.ModelSpec) string {
 func workers(states []protocol.WorkerState) string {
 	var list []string
 	for _, w := range states {
-		text := w.ID + names(w.Models)
+		text := w.ID
 		if len(w.Lacks) > 0 {
 			var lacks []string
 			for _, l := range w.Lacks {

@@ -36,7 +36,7 @@ type script struct {
 
 func newScript(t *testing.T) *script {
 	c := DefaultConfig()
-	c.Issuer, c.PerWorker, c.MaxCopies, c.MaxLoads = 7, 2, 8, 4
+	c.Issuer, c.PerWorker, c.MaxCopies, c.MaxLoads, c.MaxNames = 7, 2, 8, 4, 60
 	m, err := New(c)
 	if err != nil {
 		t.Fatal(err)

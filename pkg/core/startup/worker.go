@@ -147,18 +147,13 @@ func (t *task) shares(o *task) bool {
 	return false
 }
 
-// snapshot returns the worker's state with the models of holds that keep selects,
-// sorted by name.
-func (w *worker) snapshot(keep func(string) bool) protocol.WorkerState {
+// snapshot returns the worker's state with what it lacks, instead of the thousands of models
+// that it holds: it holds all others.
+func (w *worker) snapshot() protocol.WorkerState {
 	s := w.state
 	s.Models, s.Lacks = nil, nil
 	for _, name := range sortedKeys(w.lacks) {
 		s.Lacks = append(s.Lacks, protocol.Lack{Model: name, Code: w.lacks[name].Code, Message: w.lacks[name].Message})
-	}
-	for _, name := range sortedKeys(w.holds) {
-		if keep(name) {
-			s.Models = append(s.Models, w.holds[name])
-		}
 	}
 	return s
 }
@@ -281,7 +276,7 @@ func (m *Machine) reconcile(w *worker) {
 	}
 	missing := map[string][]string{}
 	pins := map[string]pin{}
-	for _, name := range sortedKeys(m.models) {
+	for _, name := range m.modelNames() {
 		want, have := w.state.SpecOf(m.models[name]), w.holds[name]
 		if have.Differs(&want) == "" || !w.serves(name) {
 			continue

@@ -23,7 +23,7 @@ func (w *Worker) give(o *Order, r *protocol.Result) {
 func (w *Worker) describe(o *Order) {
 	o.Begin = w.now
 	r := w.result(o, nil)
-	r.State = w.State()
+	r.State = w.state(o.Action.Lean)
 	w.inFlight--
 	w.answered.forget(o.key())
 	w.out.Again = append(w.out.Again, r)

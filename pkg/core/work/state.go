@@ -7,7 +7,10 @@ import (
 )
 
 // State describes the worker as GetWorkerState shows it.
-func (w *Worker) State() *protocol.WorkerState {
+func (w *Worker) State() *protocol.WorkerState { return w.state(false) }
+
+// state describes the worker, if lean without models and profiles.
+func (w *Worker) state(lean bool) *protocol.WorkerState {
 	s := &protocol.WorkerState{
 		ID:             w.config.Name,
 		Incarnation:    w.config.Incarnation,
@@ -16,8 +19,9 @@ func (w *Worker) State() *protocol.WorkerState {
 		BackendVersion: w.config.BackendVersion,
 		PageSize:       w.config.pageSize(),
 		GenerateInputs: w.config.GenerateInputs,
-		Models:         w.library.specs(),
-		Profiles:       w.library.profiles(),
+	}
+	if !lean {
+		s.Models, s.Profiles = w.library.specs(), w.library.profiles()
 	}
 	for i, g := range w.gpus {
 		info := &w.config.GPUs[i]
