@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
@@ -287,5 +288,17 @@ func TestEveryRequestIsAccountedFor(t *testing.T) {
 	}
 	if n := d.snapshot(); n.InFlight != 0 || n.Answered != sent {
 		t.Errorf("after all were answered: %+v", n)
+	}
+}
+
+// TestWhatIsInFlightFitsTheBrokersQueue: by default a front door has fewer bytes in flight
+// than the broker keeps for one connection, also that of a worker which gets all of them.
+func TestWhatIsInFlightFitsTheBrokersQueue(t *testing.T) {
+	c := DefaultConfig()
+	if c.MaxInFlightBytes+bus.MaxPayload > bus.MaxPending {
+		t.Errorf("%d bytes in flight, and the broker keeps %d", c.MaxInFlightBytes, bus.MaxPending)
+	}
+	if tenant := c.Limits.Others.Bytes; tenant < 12*bus.MaxPayload {
+		t.Errorf("a client may have %d bytes in flight; 12 of the largest messages have %d", tenant, 12*bus.MaxPayload)
 	}
 }

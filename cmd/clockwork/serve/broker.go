@@ -105,6 +105,7 @@ func StartBroker(con *cli.Console, listen, data string, open bool) (*Broker, err
 	if err != nil {
 		return nil, cli.WithCode(protocol.StateUnavailable, err)
 	}
+	config.Log = con.Log
 	s, err := bus.StartServer(config)
 	if err != nil {
 		unlock()
@@ -132,6 +133,7 @@ func StartConfigured(con *cli.Console, file, listen, data string, open bool) (*B
 	if err := mayBeOpen(access, open); err != nil {
 		return nil, err
 	}
+	config.Log = con.Log
 	s, err := bus.StartServer(config)
 	if err != nil {
 		return nil, err

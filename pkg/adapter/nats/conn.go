@@ -213,7 +213,7 @@ func (b *Bus) Reconnects() uint64 {
 // Limits of a subscription's queue inside the process.
 const (
 	pendingMessages = 1 << 20
-	pendingBytes    = 512 << 20
+	pendingBytes    = MaxPending
 )
 
 // Subscribe calls handle, from one goroutine, for every message of a subject.

@@ -3,6 +3,7 @@ package bus
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -11,6 +12,13 @@ import (
 // MaxPayload is the largest message on our servers, in bytes: one image tensor alone
 // exceeds the broker's default of 1 MiB.
 const MaxPayload = 8 << 20
+
+// MaxPending is how many bytes our servers keep for a connection that does not take them as
+// fast as they come; beyond that, a server closes the connection. A front door has fewer
+// bytes in flight by default, so what it sends to one worker fits, and so does a burst of
+// its clients. A connection that takes nothing for the write deadline, 2 s, is closed
+// earlier.
+const MaxPending = 512 << 20
 
 // ServerConfig describes an embedded broker.
 type ServerConfig struct {
@@ -26,6 +34,9 @@ type ServerConfig struct {
 	ConfigFile string
 	// Listen, if not nil, replaces the address in ConfigFile.
 	Listen *Listen
+	// Log receives the server's warnings and errors, and its notices on level debug; nil for
+	// none. A log file of ConfigFile gets them instead.
+	Log *slog.Logger
 }
 
 // Listen is an address of a broker; port -1 takes a free one.
@@ -48,7 +59,7 @@ func (c ServerConfig) options() (*server.Options, error) {
 			StoreDir:      c.DataDir,
 			SyncAlways:    true,
 			MaxPayload:    MaxPayload,
-			MaxPending:    64 << 20,
+			MaxPending:    MaxPending,
 			WriteDeadline: 2 * time.Second,
 			// Dropping surfaces as a counted time-out; stalling the producer would delay
 			// every other request.
@@ -107,7 +118,12 @@ func StartServer(c ServerConfig) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start nats-server: %w", err)
 	}
-	if c.ConfigFile != "" {
+	switch {
+	case options.LogFile != "" || options.Syslog:
+		s.ConfigureLogger()
+	case c.Log != nil:
+		s.SetLogger(&serverLog{log: c.Log.With("service", "broker")}, false, false)
+	case c.ConfigFile != "":
 		s.ConfigureLogger()
 	}
 	go s.Start() // ends with Shutdown; WaitForShutdown waits for it

@@ -27,7 +27,7 @@ const clusterConfig = `server_name: %s
 listen: %q
 http: %q
 max_payload: 8MB
-max_pending: 64MB
+max_pending: 512MB
 write_deadline: "2s"
 no_fast_producer_stall: true
 jetstream { store_dir: %q, sync_interval: always }
