@@ -84,6 +84,13 @@ func (m *Machine) profileStored(token protocol.ActionID) {
 // verdict.
 func (m *Machine) failed(g *gpu, r *protocol.Result) {
 	reason := describe(r)
+	if r.Code == protocol.ExecutorLost && !g.clearing() {
+		// As if the worker had been lost: the unit may have ended its executor, and the
+		// weights that were loaded for it are gone.
+		m.cost(g, reason)
+		m.free(g)
+		return
+	}
 	if r.Code.Row().Retryable || r.Code == protocol.BackendError || r.Code == protocol.Internal {
 		g.failures++
 		if g.failures < maxFailures {

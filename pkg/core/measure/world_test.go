@@ -346,7 +346,7 @@ func (w *world) arrive(a WorkerAction) {
 	case infer && manner == "absurd":
 		r.Exec.Device = -1
 	case !w.healed && w.rng.Intn(5) == 0:
-		r.Code = []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.WeightsInUse, protocol.Internal}[w.rng.Intn(4)]
+		r.Code = []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.WeightsInUse, protocol.Internal, protocol.ExecutorLost}[w.rng.Intn(5)]
 	case !w.healed && w.rng.Intn(300) == 0:
 		r.Code = protocol.ShuttingDown
 	}
