@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
@@ -25,7 +26,8 @@ func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
 	}
 	d.claim(d.bus.Control, ended...)
 	for i := range ended {
-		if e := &ended[i]; e.Refusal != nil {
+		e := &ended[i]
+		if e.SentAt(clock.Now()); e.Refusal != nil {
 			d.refuse(e)
 		} else {
 			d.respond(e)

@@ -102,6 +102,10 @@ func (m *Machine) overdue(r *Request) *protocol.Error {
 	if m.epoch == 0 {
 		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
 	}
+	return exceeded(r)
+}
+
+func exceeded(r *Request) *protocol.Error {
 	slo := r.Deadline.Sub(r.Arrived)
 	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", slo)
 	refusal.BudgetMS = protocol.Milliseconds(slo)
@@ -125,6 +129,15 @@ func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output)
 	}
 	m.counts.Answered++
 	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0})
+}
+
+// SentAt is called when the answer is about to be sent. An OK whose deadline has passed since
+// it was decided is none any more (G2): answers before it may have taken long to send.
+func (e *Ended) SentAt(now protocol.Time) {
+	e.At = max(e.At, now)
+	if e.Refusal == nil && e.At >= e.Request.Deadline {
+		e.Output, e.Refusal = nil, toClient(e.Request, exceeded(e.Request))
+	}
 }
 
 // toClient is a refusal as the client is told it; the one that came with an event stays

@@ -62,7 +62,8 @@ type Ended struct {
 	Request *Request
 	Output  *protocol.Output
 	Refusal *protocol.Error
-	// At is when that was decided: latency counts from arrival to then.
+	// At is when that was decided, after SentAt when it is sent: latency counts from arrival
+	// to then.
 	At protocol.Time
 	// Claim: the scheduler is told first that the request is answered.
 	Claim bool
