@@ -227,9 +227,11 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 	go func() {
 		defer close(done)
 		for clock.Pause(ctx, lookEvery) {
-			if after, err = f.look(ctx, after, seen); err != nil && ctx.Err() == nil {
-				f.bus.Log.Debug("startup buffer not read", "error", err) // read again
+			next, failed := f.look(ctx, after, seen)
+			if failed != nil && ctx.Err() == nil {
+				f.bus.Log.Debug("startup buffer not read", "error", failed) // read again
 			}
+			after = next
 		}
 	}()
 	return func() {
