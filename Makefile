@@ -32,8 +32,9 @@ test: ## Run every test
 	$(GO) test ./...
 
 .PHONY: race
-race: ## Run what decides and the services under the race detector
+race: ## Run what decides, the services, and their failovers and reconnects under the race detector
 	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/virtual ./pkg/lab/replay ./pkg/adapter/nats ./services/...
+	$(GO) test -race -count=1 -run 'InOneProcess|WhateverConnectionBreaks' ./integration
 
 .PHONY: integration
 integration: ## Run the whole-system tests alone, with every test named

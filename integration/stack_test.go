@@ -15,9 +15,11 @@ import (
 	"clockwork/pkg/adapter/backend/emulated"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
+	"clockwork/pkg/lab/chaos"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
+	"clockwork/services/frontdoor"
 	"clockwork/services/profiler"
 	"clockwork/services/scheduler"
 	"clockwork/services/worker"
@@ -30,6 +32,8 @@ type stack struct {
 	broker *server.Server
 	client *client.Client
 	log    *slog.Logger
+	// through is the proxy of the services that are started next, nil for none.
+	through *chaos.Proxy
 
 	mu     sync.Mutex
 	events []protocol.Event
@@ -114,7 +118,11 @@ func newStack(t *testing.T, config stackConfig, broker *server.Server) *stack {
 	return s
 }
 
+// bus is how a service connects: directly, or through the proxy that is set.
 func (s *stack) bus() bus.Config {
+	if s.through != nil {
+		return bus.Config{URL: "nats://" + s.through.Address(), Prefix: protocol.DefaultPrefix, Log: s.log}
+	}
 	return bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log}
 }
 
@@ -141,6 +149,26 @@ func (s *stack) run(name string, service service, err error) (stop func()) {
 func (s *stack) startController() (stop func()) {
 	service, err := controller.New(s.config.controller, s.bus())
 	return s.run("controller", service, err)
+}
+
+func (s *stack) startFrontDoor() (stop func()) {
+	config := s.config.controller.Config
+	config.NoClients = false
+	service, err := frontdoor.NewService(config, s.bus())
+	return s.run("front door", service, err)
+}
+
+// proxied starts a service through a proxy of its own.
+func (s *stack) proxied(start func() (stop func())) (*chaos.Proxy, func()) {
+	s.t.Helper()
+	p, err := chaos.NewProxy(s.broker.Addr().String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(p.Close)
+	s.through = p
+	defer func() { s.through = nil }()
+	return p, start()
 }
 
 func (s *stack) startProfiler() (stop func()) {

@@ -16,6 +16,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	open     *sync.Cond
 	cut      bool
+	broken   bool
 	held     int // how many times data had to wait
 	closed   bool
 	conns    map[net.Conn]struct{}
@@ -40,8 +41,23 @@ func (p *Proxy) Address() string { return p.listener.Addr().String() }
 // Cut stops all data until Heal.
 func (p *Proxy) Cut() { p.set(true) }
 
-// Heal ends a Cut.
-func (p *Proxy) Heal() { p.set(false) }
+// Heal ends a Cut or a Break.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	p.broken = false
+	p.mu.Unlock()
+	p.set(false)
+}
+
+// Break closes all connections, and every new one at once, until Heal: both sides see it.
+func (p *Proxy) Break() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = true
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
 
 func (p *Proxy) set(cut bool) {
 	p.mu.Lock()
@@ -140,7 +156,7 @@ func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
-	return !p.closed
+	return !p.closed && !p.broken
 }
 
 func (p *Proxy) forget(c net.Conn) {
