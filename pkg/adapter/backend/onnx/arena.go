@@ -10,23 +10,56 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// arena is the memory of one device: page frames, touched once. Each frame is mapped
-// either in backing or in the region of one mapping.
+// arena is the memory of one device: page frames, touched once, before they are used.
+// Each frame is mapped either in backing or in the region of one mapping.
 type arena struct {
 	backing  *region
 	pages    int
 	pageSize int64
 
-	mu   sync.Mutex
-	used []bool
+	mu      sync.Mutex
+	used    []bool
+	touched []bool // a frame that is not is in backing
 }
 
-func newArena(pages int, pageSize int64) (*arena, error) {
-	home, err := newRegion(int64(pages)*pageSize, true)
+// newArena returns an arena whose frames are touched, or are not yet.
+func newArena(pages int, pageSize int64, touched bool) (*arena, error) {
+	home, err := newRegion(int64(pages)*pageSize, touched)
 	if err != nil {
 		return nil, err
 	}
-	return &arena{backing: home, pages: pages, pageSize: pageSize, used: make([]bool, pages)}, nil
+	home.inLargePages()
+	a := &arena{backing: home, pages: pages, pageSize: pageSize, used: make([]bool, pages), touched: make([]bool, pages)}
+	for i := range a.touched {
+		a.touched[i] = touched
+	}
+	return a, nil
+}
+
+// touch makes frames resident that are not.
+func (a *arena) touch(frames []int) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, f := range frames {
+		if a.touched[f] {
+			continue
+		}
+		if err := touch(a.backing.bytes()[int64(f)*a.pageSize:][:a.pageSize]); err != nil {
+			return err
+		}
+		a.touched[f] = true
+	}
+	return nil
+}
+
+// touchAll touches the frames one by one, so that whoever takes some waits for one at
+// most.
+func (a *arena) touchAll() {
+	for f := range a.pages {
+		if a.touch([]int{f}) != nil {
+			return // who takes the frame is told
+		}
+	}
 }
 
 // take marks frames as used; on an error it marks none.

@@ -173,3 +173,27 @@ func BenchmarkInfer(b *testing.B) {
 		}
 	}, func() {}, func() {})
 }
+
+// BenchmarkRestart is from the end of an executor until the next one has a model's weights,
+// on a device of 512 MiB as a worker's is by default.
+func BenchmarkRestart(b *testing.B) {
+	root := recognition(b, plainConfig+"head: argmax\n")
+	made := withModels(b, root, func(o *Options) { o.GPUs, o.Pages, o.PageSize = 1, 32, 16<<20 })
+	m := load(b, made, fetch.OCRModel)
+	d := made.devices[0]
+	var times []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		p := d.executor.now()
+		p.end("the benchmark wants it")
+		<-p.lost
+		w, err := d.LoadWeights(m, []int{0})
+		if err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(begin))
+		evict(b, w)
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Milliseconds()), "ms/restart")
+}

@@ -2,18 +2,30 @@
 // requires, weights are separate from the model's code, and are loaded and freed by
 // LoadWeights and EvictWeights.
 //
+// ONNX Runtime never runs in the worker's process, where New is called:
+//
+//	checker    a process for each new model file: ORT optimises it, CheckModel
+//	trial      a process for each load: ORT runs every batch size
+//	executor   a process for each device: ORT executes, ExecuteModels
+//
+// A model may crash or hang any of them. The Backend starts them, bounds what they take,
+// and replaces an executor that ended (executor.go); all of them end with the worker's
+// process. Worker and executor exchange short messages over socket pairs (message.go).
+// Tensors and models are in memory that both map (memory.go, image.go).
+//
 // How a model is loaded:
 //
-//	model.onnx -> checked -> tried and optimised by ORT in a child process
-//	           -> checked -> cached -> weights externalized
+//	model.onnx -> checked -> optimised in a checker -> checked -> cached
+//	           -> weights externalized -> image -> run in a trial -> opened in each executor
 //
 // Externalized means that the large initializers of the optimised graph became graph
-// inputs. The rest is the shell: a session without weights that stays resident and gets
-// the weights as inputs of each run. The weights themselves are one block of bytes in
-// host memory, laid out as on a device.
+// inputs. The rest is the shell: a session without weights that stays resident in each
+// executor and gets the weights as inputs of each run. The weights themselves are one
+// block of bytes in host memory, laid out as on a device; with the shell they are the
+// model's image, of which there is one, whatever the number of devices.
 //
-// A device is an arena of page frames outside the Go heap, touched when the backend
-// starts. LoadWeights moves the given frames, by changing page tables, next to each
+// A device is an arena of page frames in its executor, touched when that begins.
+// LoadWeights moves the given frames, by changing page tables, next to each
 // other into the address range to which the model's tensors were bound once, and copies
 // the block there: one copy, no page fault, no allocation. Evict moves the frames back.
 //

@@ -30,14 +30,16 @@ type resident struct {
 	mapping *mapping
 }
 
-// newEngine makes the device's memory resident.
+// newEngine makes the device's memory resident, or begins to.
 func newEngine(lib *ort, s setup) (*engine, error) {
 	e := &engine{lib: lib, models: map[uint64]*loaded{}, weights: map[uint64]*resident{}, stages: map[uint64]*bound{}}
 	if s.Pages == 0 {
 		return e, nil
 	}
 	var err error
-	e.arena, err = newArena(s.Pages, s.PageSize)
+	if e.arena, err = newArena(s.Pages, s.PageSize, !s.Lazy); err == nil && s.Lazy {
+		go e.arena.touchAll() // ends by itself, or with the process
+	}
 	return e, err
 }
 
@@ -113,7 +115,11 @@ func (e *engine) load(t *loadTask) *protocol.Error {
 	if refused := e.arena.take(t.Frames); refused != nil {
 		return refused
 	}
-	v, err := m.takeMapping()
+	err := e.arena.touch(t.Frames)
+	var v *mapping
+	if err == nil {
+		v, err = m.takeMapping()
+	}
 	if err != nil {
 		e.arena.free(t.Frames)
 		return protocol.Errorf(protocol.NoMemory, "%v", err)

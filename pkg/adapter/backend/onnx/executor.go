@@ -74,7 +74,9 @@ func (e *executor) keep(first chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for pause := time.Duration(0); ; {
-		p, err := startProcess(e.options, e.setup, e.stop, func(p *process, line string) {
+		s := e.setup
+		s.Lazy = first == nil
+		p, err := startProcess(e.options, s, e.stop, func(p *process, line string) {
 			e.watcher(backend.Notice{Kind: backend.ExecutorSaid, Device: e.index, Models: p.working(), Text: line})
 		})
 		if first != nil {

@@ -33,7 +33,8 @@ func newRegion(size int64, touched bool) (*region, error) {
 	skip := -uintptr(mapping) & (hugePage - 1)
 	r := &region{base: unsafe.Add(mapping, skip), size: size, mapping: mapping, mapped: mapped}
 	if touched {
-		if err := r.touch(); err != nil {
+		r.inLargePages()
+		if err := touch(r.bytes()); err != nil {
 			r.close()
 			return nil, err
 		}
@@ -99,15 +100,15 @@ const pageBytes = 4096
 
 func (r *region) bytes() []byte { return unsafe.Slice((*byte)(r.base), r.size) }
 
-// touch requests large pages, which the kernel may refuse, and makes every page
-// resident.
-func (r *region) touch() error {
-	b := r.bytes()
-	_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
+// inLargePages requests large pages, which the kernel may refuse.
+func (r *region) inLargePages() { _ = unix.Madvise(r.bytes(), unix.MADV_HUGEPAGE) }
+
+// touch makes memory resident that holds nothing but zeros.
+func touch(b []byte) error {
 	if err := unix.Madvise(b, unix.MADV_POPULATE_WRITE); err == nil {
 		return nil
 	} else if err == unix.ENOMEM || err == unix.EFAULT {
-		return fmt.Errorf("bring in %d bytes: %w", r.size, err)
+		return fmt.Errorf("bring in %d bytes: %w", len(b), err)
 	}
 	for i := 0; i < len(b); i += pageBytes { // before Linux 5.14
 		b[i] = 0

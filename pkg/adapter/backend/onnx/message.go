@@ -17,11 +17,14 @@ type setup struct {
 	// only tries models.
 	Pages    int
 	PageSize int64
+	// Lazy: the device's memory is touched while it is in use, so that the executor begins
+	// at once. A device that was never used can wait for it.
+	Lazy bool
 	// Processor is where the executor executes, "" for anywhere.
 	Processor string
 }
 
-// hello answers setup once the device's memory is resident.
+// hello answers setup once the device's memory is resident, or at once: see setup.Lazy.
 type hello struct {
 	// Version is ONNX Runtime's version.
 	Version string
