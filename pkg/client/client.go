@@ -27,7 +27,7 @@ type Client struct {
 	nc       *nats.Conn
 	subjects protocol.Subjects
 	inbox    string
-	tenant   string // the client's name by its credentials, "" for none
+	asker    string // by its credentials, see protocol.Asker
 	seq      atomic.Uint64
 	refused  atomic.Bool // whether denied holds anything
 
@@ -88,7 +88,7 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 		denied:   map[string]*protocol.Error{},
 	}
 	c.watchPermissions()
-	c.tenant, _ = protocol.InboxOwner(c.inbox)
+	c.asker = protocol.Asker(c.inbox)
 	// One subscription for all replies: a subscription per request costs four times as
 	// much.
 	sub, err := nc.Subscribe(c.inbox+".*", c.onReply)
@@ -169,7 +169,7 @@ func (c *Client) exchange(ctx context.Context, subject string, body []byte) (*na
 
 // InferSubject returns the subject for this client's requests for a model; the broker
 // allows a client with a name to publish on no other.
-func (c *Client) InferSubject(model string) string { return c.subjects.InferBy(model, c.tenant) }
+func (c *Client) InferSubject(model string) string { return c.subjects.InferBy(model, c.asker) }
 
 // Infer sends an inference request and waits for the answer. slo bounds the wait once
 // the stack is active; wait is how much longer the caller waits for activation. Without
@@ -220,7 +220,7 @@ func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Err
 	for {
 		var page protocol.ModelList
 		ctx, cancel := context.WithTimeout(ctx, controlWait)
-		e := c.control(ctx, c.subjects.Ls(), protocol.PageRequest{After: all.Next}, &page)
+		e := c.control(ctx, protocol.By(c.subjects.Ls(), c.asker), protocol.PageRequest{After: all.Next}, &page)
 		cancel()
 		if e != nil {
 			return nil, e
@@ -241,7 +241,7 @@ func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Err
 	for {
 		var page protocol.StackState
 		ctx, cancel := context.WithTimeout(ctx, controlWait)
-		e := c.control(ctx, c.subjects.State(), protocol.PageRequest{After: all.Next}, &page)
+		e := c.control(ctx, protocol.By(c.subjects.State(), c.asker), protocol.PageRequest{After: all.Next}, &page)
 		cancel()
 		if e != nil {
 			return nil, e
@@ -265,7 +265,7 @@ func (c *Client) Brief(ctx context.Context) (*protocol.StackState, *protocol.Err
 	ctx, cancel := context.WithTimeout(ctx, controlWait)
 	defer cancel()
 	var s protocol.StackState
-	if e := c.control(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); e != nil {
+	if e := c.control(ctx, protocol.By(c.subjects.State(), c.asker), protocol.PageRequest{Brief: true}, &s); e != nil {
 		return nil, e
 	}
 	if s.Stage == 0 {

@@ -31,44 +31,71 @@ func InboxPrefix(role, name string) string {
 	return "_INBOX_" + role + "." + name
 }
 
+// Asker returns the token by which a user of a broker with roles asks, at the end of the
+// subject: a client's name, or the role of one who is no client; "" for a client without a
+// name, and for all on a broker without roles. inbox is one of the user's.
+func Asker(inbox string) string {
+	role, name, owned := InboxUser(inbox)
+	switch {
+	case !owned || role == "client" && name == "":
+		return ""
+	case name == "" || role != "client" && role != "gateway":
+		return role
+	}
+	return name
+}
+
+// By returns the subject on which an asker asks what is asked on a subject.
+func By(subject, asker string) string {
+	if asker == "" {
+		return subject
+	}
+	return subject + "." + asker
+}
+
+// IsRole reports whether an asker is no client: clients have other names than roles.
+func IsRole(asker string) bool { return slices.Contains(roles, asker) }
+
 // MayAnswer reports whether a message on the subject `asked` may be answered on its reply
-// subject.
+// subject: on a broker with roles in the inboxes of the asker whom the subject names.
 func (s Subjects) MayAnswer(asked, reply string) bool {
-	if !s.isInbox(reply) {
+	kind := s.Token(asked, 0)
+	switch {
+	case !s.isInbox(reply):
 		return false
-	}
-	if strings.HasPrefix(asked, s.Prefix+".infer.") {
-		_, tenant := s.Inferred(asked)
-		return s.MayAnswerInfer(tenant, reply)
-	}
-	if !s.Roles {
+	case kind == "infer":
+		_, asker := s.Inferred(asked)
+		return s.MayAnswerInfer(asker, reply)
+	case !s.Roles:
 		return true
 	}
-	switch s.Token(asked, 0) {
-	case "ls":
-		return ownedBy(reply, "client", "gateway", "operator")
-	case "state":
-		return ownedBy(reply, "client", "gateway", "operator", "health")
+	switch kind {
+	case "ls", "state":
+		return ownedBy(reply, s.Token(asked, 1), "client", "gateway", "operator", "health")
 	case "load", "explain":
-		return ownedBy(reply, "operator")
+		return isInboxOf(reply, "operator", "")
 	case "health":
-		return ownedBy(reply, "operator", "health") || ownedBy(reply, rolesOf(ServiceKind(s.Token(asked, 1)))...)
+		return isInboxOf(reply, s.Token(asked, 3), s.Token(asked, 4))
 	case "clock":
-		return ownedBy(reply, "worker") && ownerIs(reply, s.Token(asked, 1), "")
+		return isInboxOf(reply, "worker", s.Token(asked, 1)) || isInboxOf(reply, "worker", "")
 	case "scheduler": // join
-		return ownedBy(reply, "controller")
+		return isInboxOf(reply, "controller", "")
 	}
-	return strings.HasPrefix(asked, "$SRV.") && ownedBy(reply, "operator")
+	return strings.HasPrefix(asked, "$SRV.") && isInboxOf(reply, "operator", "")
 }
 
-// MayAnswerInfer is MayAnswer for a request of a tenant.
-func (s Subjects) MayAnswerInfer(tenant, reply string) bool {
-	return s.IsClients(reply) && MayReplyTo(tenant, reply)
+// MayAnswerInfer is MayAnswer for a request, by its asker.
+func (s Subjects) MayAnswerInfer(asker, reply string) bool {
+	if !s.Roles {
+		return s.isInbox(reply) && MayReplyTo(asker, reply)
+	}
+	return s.isInbox(reply) && ownedBy(reply, asker, "client", "gateway", "operator")
 }
 
-// IsClients reports whether a client may be answered on a subject.
+// IsClients reports whether anybody who sends requests may be answered on a subject.
 func (s Subjects) IsClients(reply string) bool {
-	return s.isInbox(reply) && (!s.Roles || ownedBy(reply, "client", "gateway", "operator"))
+	role, _, _ := InboxUser(reply)
+	return s.isInbox(reply) && (!s.Roles || role == "client" || role == "gateway" || role == "operator")
 }
 
 // isInbox reports whether a subject is none of the stack or the broker, and valid.
@@ -82,23 +109,14 @@ func (s Subjects) isInbox(reply string) bool {
 	return !strings.ContainsFunc(reply, func(r rune) bool { return r <= ' ' || r == 0x7f })
 }
 
-// rolesOf returns the roles in which a kind of service runs.
-func rolesOf(kind ServiceKind) []string {
-	if kind == FrontDoor {
-		return []string{"frontdoor", "controller"}
-	}
-	return []string{string(kind)}
+// ownedBy reports whether a subject is an inbox of an asker who has one of these roles.
+func ownedBy(reply, asker string, mayAsk ...string) bool {
+	role, _, owned := InboxUser(reply)
+	return owned && Asker(reply) == asker && slices.Contains(mayAsk, role)
 }
 
-// ownedBy reports whether a subject is an inbox of one of these roles.
-func ownedBy(reply string, roles ...string) bool {
-	rest, ok := strings.CutPrefix(reply, "_INBOX_")
-	role, _, dotted := strings.Cut(rest, ".")
-	return ok && dotted && slices.Contains(roles, role)
-}
-
-// ownerIs reports whether a subject is an inbox of a user with one of these names.
-func ownerIs(reply string, names ...string) bool {
-	owner, owned := InboxOwner(reply)
-	return owned && slices.Contains(names, owner)
+// isInboxOf reports whether a subject is an inbox of one user; the name of the only user of
+// a role may be given as "" or as the role.
+func isInboxOf(reply, role, name string) bool {
+	return role != "" && strings.HasPrefix(reply, InboxPrefix(role, name)+".")
 }

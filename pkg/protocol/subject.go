@@ -13,7 +13,8 @@ const DefaultPrefix = "clockwork"
 //
 //	<p>.infer.<model>                client -> front door (queue group)
 //	<p>.infer.<model>.<tenant>       the same for a client with a name (tenant.go)
-//	<p>.load, .ls, .state            client -> controller (micro services)
+//	<p>.load, .ls, .state            client -> controller (micro services); the latter two
+//	                                 end with the asker (reply.go), as infer and health
 //	<p>.events.<kind>                services -> anyone
 //	<p>.watch                        clockwork top -> services: publish LiveStats
 //	<p>.figures.<service>.<id>       services -> clockwork top: LiveStats
@@ -108,6 +109,18 @@ func (s Subjects) Heartbeat(kind ServiceKind, id string) string {
 // instance answers with its heartbeat.
 func (s Subjects) Health(kind ServiceKind, host string) string {
 	return s.Prefix + ".health." + string(kind) + "." + host
+}
+
+// HealthBy is Health as asked by the user of an inbox: with roles, his role and name follow.
+func (s Subjects) HealthBy(kind ServiceKind, host, inbox string) string {
+	role, name, owned := InboxUser(inbox)
+	if !owned || !IsRole(role) {
+		return s.Health(kind, host)
+	}
+	if name == "" {
+		name = role
+	}
+	return s.Health(kind, host) + "." + role + "." + name
 }
 
 // Clock is where a worker queries the scheduler's clock.

@@ -20,8 +20,8 @@ import (
 func (l *leader) serve(ctx context.Context) (*bus.Service, error) {
 	service, err := l.bus.Serve("Clockwork: loads models, shows models and state", "1.0.0", []bus.Endpoint{
 		{Name: "load", Subject: l.bus.Subjects.Load(), Handle: func(m *nats.Msg) *protocol.Error { return l.onLoad(ctx, m) }},
-		{Name: "ls", Subject: l.bus.Subjects.Ls(), Handle: func(m *nats.Msg) *protocol.Error { return l.onLs(ctx, m) }},
-		{Name: "state", Subject: l.bus.Subjects.State(), Handle: func(m *nats.Msg) *protocol.Error { return l.onState(ctx, m) }},
+		{Name: "ls", Subject: l.bus.Subjects.Ls(), ByAsker: true, Handle: func(m *nats.Msg) *protocol.Error { return l.onLs(ctx, m) }},
+		{Name: "state", Subject: l.bus.Subjects.State(), ByAsker: true, Handle: func(m *nats.Msg) *protocol.Error { return l.onState(ctx, m) }},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open control endpoints: %w", err)

@@ -2,10 +2,13 @@ package controller
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
@@ -33,7 +36,7 @@ func (n *notes) count(text string) int {
 func (s *stack) loseStore() {
 	s.t.Helper()
 	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
-		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil {
+		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // not made yet
 			s.t.Fatal(err)
 		}
 	}

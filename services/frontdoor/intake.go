@@ -50,6 +50,9 @@ func (d *FrontDoor) onInfer(m *nats.Msg) {
 func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	in := frontdoor.Inbound{Reply: m.Reply, Bytes: len(m.Data), Slow: wire.ReadsSlowly(m.Data)}
 	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
+	if d.bus.Subjects.Roles && protocol.IsRole(in.Tenant) {
+		in.Asker, in.Tenant = in.Tenant, ""
+	}
 	arrived := clock.Now()
 	d.mu.Lock()
 	var ended []frontdoor.Ended

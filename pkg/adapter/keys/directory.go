@@ -212,7 +212,8 @@ type entry struct {
 	User, Key, Inbox string
 	Role             Role
 	Self             string   // a worker's own name
-	Asks             string   // the end of a client's request subjects, after infer
+	Asker            string   // the end of the user's questions, with its dot
+	Own              string   // role and name, as in Inbox
 	P, B             string   // the prefix of subjects, and of streams
 	Streams          []string // of the stack
 
@@ -266,7 +267,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 		if t.Lookup(string(u.Role)+"-store") == nil {
 			second, account = "", ""
 		}
-		entries = append(entries, entry{StoreKey: second, StoreAccount: account, User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asks: u.asks(), P: w.config.Prefix, B: stores,
+		entries = append(entries, entry{StoreKey: second, StoreAccount: account, User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asker: u.asker(), Own: strings.TrimPrefix(u.Inbox(), "_INBOX_"), P: w.config.Prefix, B: stores,
 			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", stores + "_buffer"}})
 	}
 	var body bytes.Buffer

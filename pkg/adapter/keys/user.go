@@ -63,8 +63,8 @@ func (u User) Validate() error {
 		return fmt.Errorf("%s has one user, without a name", u.Role)
 	case !protocol.ValidName(u.Name):
 		return fmt.Errorf("%q is no name: 1 to %d of [a-z0-9_-]", u.Name, protocol.MaxName)
-	case u.Name == string(u.Role):
-		return fmt.Errorf("%q is the name of the role", u.Name)
+	case u.Name == string(u.Role) || u.Role != Worker && protocol.IsRole(u.Name):
+		return fmt.Errorf("%q is the name of a role", u.Name)
 	}
 	return nil
 }
@@ -91,11 +91,11 @@ func (u User) self() string {
 	return u.Name
 }
 
-// asks returns the end of the user's request subjects: any model, and the user's name if
-// it has one, by which front doors identify it.
-func (u User) asks() string {
-	if u.Name == "" {
-		return "*"
+// asker returns the token by which the user asks, with the dot before it; "" for a client
+// without a name.
+func (u User) asker() string {
+	if asker := protocol.Asker(u.Inbox() + "."); asker != "" {
+		return "." + asker
 	}
-	return "*." + u.Name
+	return ""
 }

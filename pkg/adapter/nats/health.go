@@ -28,7 +28,7 @@ const maxHealthQueries = 16
 // serveHealth forwards health queries for an instance on this host to asked, until quiet
 // is called.
 func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *nats.Msg) (quiet func()) {
-	sub, err := b.Subscribe(b.Control, b.Subjects.Health(kind, HostName()), func(m *nats.Msg) {
+	handle := func(m *nats.Msg) {
 		if len(m.Data) > 0 && string(m.Data) != id {
 			return // for another instance
 		}
@@ -39,12 +39,22 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 		case asked <- m:
 		default:
 		}
-	})
-	if err != nil {
-		b.Log.Warn("health queries are not answered", "error", err)
-		return func() {}
 	}
-	return func() { _ = sub.Unsubscribe() }
+	var subs []*nats.Subscription
+	quiet = func() {
+		for _, sub := range subs {
+			_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
+		}
+	}
+	for _, subject := range []string{b.Subjects.Health(kind, HostName()), b.Subjects.Health(kind, HostName()) + ".*.*"} {
+		sub, err := b.Subscribe(b.Control, subject, handle)
+		if err != nil {
+			b.Log.Warn("health queries are not answered", "error", err)
+			break
+		}
+		subs = append(subs, sub)
+	}
+	return quiet
 }
 
 // QueryHealth queries the services of one kind on this host, over any connection, and
@@ -53,7 +63,7 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 func QueryHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
 	var nobody error
 	for {
-		m, err := nc.RequestWithContext(ctx, subjects.Health(kind, HostName()), []byte(id))
+		m, err := nc.RequestWithContext(ctx, subjects.HealthBy(kind, HostName(), nc.NewInbox()), []byte(id))
 		if err == nil {
 			h, fault := wire.Heartbeat.Decode(m.Data)
 			if fault != nil {

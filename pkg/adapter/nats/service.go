@@ -28,10 +28,12 @@ type Service struct {
 	stats []*micro.EndpointStats
 }
 
-// Endpoint is one subject of a service. Handle is called from one goroutine for each
-// endpoint; it returns the error with which it refused the message, or nil.
+// Endpoint is one subject of a service, and with ByAsker those below it that name the asker.
+// Handle may then be called from two goroutines; it returns the error with which it refused
+// the message, or nil.
 type Endpoint struct {
 	Name, Subject string
+	ByAsker       bool
 	Handle        func(*nats.Msg) *protocol.Error
 }
 
@@ -45,8 +47,14 @@ func (b *Bus) Serve(description, version string, endpoints []Endpoint) (*Service
 	for _, e := range endpoints {
 		stats := &micro.EndpointStats{Name: e.Name, Subject: e.Subject, QueueGroup: micro.DefaultQueueGroup}
 		s.stats = append(s.stats, stats)
-		if err := s.subscribe(e.Subject, stats.QueueGroup, func(m *nats.Msg) { s.handle(e, stats, m) }); err != nil {
-			return nil, err
+		subjects := []string{e.Subject}
+		if e.ByAsker {
+			subjects = append(subjects, protocol.By(e.Subject, "*"))
+		}
+		for _, subject := range subjects {
+			if err := s.subscribe(subject, stats.QueueGroup, func(m *nats.Msg) { s.handle(e, stats, m) }); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for verb, answer := range map[micro.Verb]func() any{

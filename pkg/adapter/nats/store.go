@@ -76,8 +76,8 @@ func (c Credentials) storeOptions() ([]nats.Option, error) {
 
 // store is a connection by which a process reaches JetStream.
 type store struct {
-	nc  *nats.Conn
-	js  jetstream.JetStream
+	nc *nats.Conn
+	js jetstream.JetStream
 	// api stands in the place of $JS.API., local before $KV., both with their dots.
 	api, local string
 }

@@ -15,8 +15,19 @@ type Event interface{ event() }
 // it is done beside other work.
 type Inbound struct {
 	Model, Tenant, Reply string
-	Bytes                int
-	Slow                 bool
+	// Asker is who asks if that is no client, "" otherwise: its requests count as those of
+	// clients without a name.
+	Asker string `json:",omitempty"`
+	Bytes int
+	Slow  bool
+}
+
+// asker returns who asks, client or not.
+func (e *Inbound) asker() string {
+	if e.Asker != "" {
+		return e.Asker
+	}
+	return e.Tenant
 }
 
 // Decoded is what was read of an admitted message. A request for a model that is not

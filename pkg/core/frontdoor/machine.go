@@ -152,7 +152,7 @@ func (m *Machine) ignores(e *Inbound) Ignored {
 		return NoReply
 	case !m.config.Subjects.IsClients(e.Reply):
 		return NoClientsInbox
-	case !m.config.Subjects.MayAnswerInfer(e.Tenant, e.Reply):
+	case !m.config.Subjects.MayAnswerInfer(e.asker(), e.Reply):
 		return OthersInbox
 	}
 	return NotIgnored

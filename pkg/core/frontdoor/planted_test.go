@@ -11,7 +11,7 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
-	{"whoever asks hears the answer", "machine.go", "	case !m.config.Subjects.MayAnswerInfer(e.Tenant, e.Reply):\n", "	case false:\n"},
+	{"whoever asks hears the answer", "machine.go", "	case !m.config.Subjects.MayAnswerInfer(e.asker(), e.Reply):\n", "	case false:\n"},
 	{"what is refused is not counted", "machine.go", "	m.counts.Answered++\n	m.out.Refused = why\n", "	m.out.Refused = why\n"},
 	{"what is rejected keeps its share", "machine.go", "	m.table.limits.Return(r.share)\n	m.out.Rejected = r\n", "	m.out.Rejected = r\n"},
 	{"a slow body keeps its slots", "machine.go", "		m.slow.giveBack(r.Tenant, r.slots)\n		r.slots = 0\n", "		r.slots = 0\n"},
