@@ -31,6 +31,9 @@ type ModelSpec struct {
 	// AnyBatch: every size up to the largest runs without padding.
 	BatchSizes []int `json:"batch_sizes"`
 	AnyBatch   bool  `json:"any_batch"`
+	// Mixes: its answer to an item depends on the other items of the batch, so it runs
+	// at batch 1 only.
+	Mixes bool `json:"mixes_batch,omitempty"`
 	// WeightsBytes is the size of the weights; Pages is how many of the worker's pages
 	// they take.
 	WeightsBytes int64 `json:"weights_bytes"`

@@ -64,7 +64,7 @@ func sameButName(a, b *protocol.ModelSpec) bool {
 
 // codeModel codes all of a model but its name.
 func codeModel(k *coder, m *protocol.ModelSpec) {
-	k.array(11)
+	k.array(12)
 	text(k, &m.Path)
 	num(k, &m.Version)
 	text(k, &m.Digest)
@@ -74,6 +74,7 @@ func codeModel(k *coder, m *protocol.ModelSpec) {
 	list(k, &m.Outputs, codeTensorSpec)
 	list(k, &m.BatchSizes, num[int])
 	k.flag(&m.AnyBatch)
+	k.flag(&m.Mixes)
 	num(k, &m.WeightsBytes)
 	num(k, &m.Pages)
 }

@@ -44,6 +44,9 @@ func PrintModels(w io.Writer, width int, models []protocol.ModelState) error {
 		return err
 	}
 	for _, m := range models {
+		if m.Mixes {
+			fmt.Fprintf(w, "%s runs at batch 1 only: its answer to an item depends on the other items of a batch\n", m.Name)
+		}
 		if m.Quarantined != "" {
 			fmt.Fprintf(w, "%s is not served: %s\n", m.Name, m.Quarantined)
 		}

@@ -12,7 +12,7 @@ import (
 // made one line, and only codes of a backend are passed on.
 
 var executorCodes = map[protocol.Code]bool{
-	protocol.BackendError: true, protocol.ModelCorrupt: true, protocol.ModelTooLarge: true, protocol.NoMemory: true,
+	protocol.BackendError: true, protocol.ModelCorrupt: true, protocol.UnsupportedModel: true, protocol.ModelTooLarge: true, protocol.NoMemory: true,
 	protocol.InvalidAction: true, protocol.WeightsMissing: true, protocol.UnknownModel: true,
 }
 

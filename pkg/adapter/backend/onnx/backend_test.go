@@ -333,17 +333,17 @@ func TestModelsThatCannotBeServedAreRefused(t *testing.T) {
 		want   protocol.Code
 		reason string
 	}{
-		"scalar input":             {scalar, "", 400, protocol.ModelCorrupt, "scalar"},
+		"scalar input":             {scalar, "", 400, protocol.UnsupportedModel, "scalar"},
 		"unknown operator":         {unknown, "", 400, protocol.ModelCorrupt, "refuses"},
 		"input from nowhere":       {dangling, "", 400, protocol.ModelCorrupt, ""},
-		"shape left open":          {open, "", 400, protocol.ModelCorrupt, "model.yaml"},
-		"shape of another rank":    {open, "inputs: {x: [1, 2]}", 400, protocol.ModelCorrupt, "model.yaml"},
-		"shape of another size":    {affine(0, in, out), "inputs: {x: [47]}", 400, protocol.ModelCorrupt, "model.yaml"},
-		"shape of no input":        {affine(0, in, out), "inputs: {z: [48]}", 400, protocol.ModelCorrupt, "model.yaml"},
-		"output without the batch": {summed, "", 400, protocol.ModelCorrupt, "batch"},
+		"shape left open":          {open, "", 400, protocol.UnsupportedModel, "model.yaml"},
+		"shape of another rank":    {open, "inputs: {x: [1, 2]}", 400, protocol.UnsupportedModel, "model.yaml"},
+		"shape of another size":    {affine(0, in, out), "inputs: {x: [47]}", 400, protocol.UnsupportedModel, "model.yaml"},
+		"shape of no input":        {affine(0, in, out), "inputs: {z: [48]}", 400, protocol.UnsupportedModel, "model.yaml"},
+		"output without the batch": {summed, "", 400, protocol.UnsupportedModel, "batch"},
 		"batch above the limit":    {affine(4, in, out), "max_batch: 2", 400, protocol.ModelTooLarge, "batch 4"},
 		"weights above the device": {affine(0, 256, 256), "", 2, protocol.ModelTooLarge, "pages"},
-		"item above the limit":     {open, "inputs: {x: [2000000000]}", 400, protocol.ModelCorrupt, "larger"},
+		"item above the limit":     {open, "inputs: {x: [2000000000]}", 400, protocol.UnsupportedModel, "larger"},
 		"head where none fits":     {open, "inputs: {x: [4]}\nhead: argmax", 400, protocol.OK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -113,7 +113,7 @@ func (m *model) prepare(ctx context.Context, c config, limit int) *protocol.Erro
 	}
 	m.description = *found
 	m.spec.Inputs, m.spec.Outputs = found.Spec.Inputs, found.Spec.Outputs
-	m.spec.BatchSizes, m.spec.AnyBatch = found.Spec.BatchSizes, found.Spec.AnyBatch
+	m.spec.BatchSizes, m.spec.AnyBatch, m.spec.Mixes = found.Spec.BatchSizes, found.Spec.AnyBatch, found.Spec.Mixes
 	m.generated = generate(m.spec.Inputs)
 	outcomes := make(chan *protocol.Error, len(m.backend.devices))
 	for _, d := range m.backend.devices {
