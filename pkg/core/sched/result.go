@@ -18,6 +18,9 @@ func (c *engine) result(res *protocol.Result) {
 	}
 	if a == nil || a.replica.gpu.worker.id != res.Worker || a.kind != res.Kind {
 		c.stats.Strays++
+		if res.Code == protocol.ExecutorLost {
+			c.strayLoss(res)
+		}
 		return
 	}
 	c.observeDelay(a, res)

@@ -112,6 +112,18 @@ func (c *engine) setDown(g *gpu, down bool) {
 	}
 }
 
+// strayLoss takes a late result that says that an executor ended: the action was given up,
+// and the weights are gone all the same.
+func (c *engine) strayLoss(res *protocol.Result) {
+	for _, w := range c.workers {
+		for _, g := range w.gpus {
+			if w.id == res.Worker && w.incarnation == res.Incarnation && g.id == res.GPU {
+				c.weightsLost(g)
+			}
+		}
+	}
+}
+
 // weightsLost evicts the copies of a GPU whose executor ended: the weights are gone, which
 // the evictions confirm. Copies that are being loaded are evicted afterwards.
 func (c *engine) weightsLost(g *gpu) {

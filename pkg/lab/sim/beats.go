@@ -7,6 +7,7 @@ import (
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 )
 
@@ -70,6 +71,10 @@ func (h *host) beat() {
 		return
 	}
 	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), ClockEpoch: h.Core.ClockEpoch()}
+	if s.config.Faults.poisoned() {
+		h.Step(&work.Tick{})
+		beat.GPUs = h.Core.Heartbeat().GPUs
+	}
 	s.sendCall(h, s.faults.way.delay(), func() {
 		if s.controller != nil {
 			s.controller.heard(beat)

@@ -71,6 +71,9 @@ func (s *world) checkDone(h *host, r *protocol.Result, o *work.Order) {
 	if r.Code == protocol.NoMemory {
 		s.broken("G6", "GPU %d of %s has no room for %s: %s", o.GPU, h.ID(), o.Action.Model, r.Message)
 	}
+	if h.books != nil && r.Code == protocol.ExecutorLost && r.Kind == protocol.LoadWeights {
+		h.books[o.GPU].drop(o.Action.Model)
+	}
 	if h.books == nil || r.Code != protocol.OK {
 		return
 	}

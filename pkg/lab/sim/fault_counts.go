@@ -26,6 +26,10 @@ type FaultCounts struct {
 	Slowed    int `json:"actions_slowed"`
 	Hangs     int `json:"hangs"`
 	Stuck     int `json:"actions_stuck"`
+	// Poisoned counts executions that ended their executor, Endless those that did not
+	// end until it was ended.
+	Poisoned int `json:"executors_ended"`
+	Endless  int `json:"executions_endless"`
 	// Missed counts reports to the scheduler of a lost worker, Joined those of a
 	// worker that joined, at the start or again.
 	Missed int `json:"workers_missed"`
@@ -53,7 +57,7 @@ func (h FaultCounts) Counts() []NamedCount {
 		{"messages lost", h.Lost}, {"messages doubled", h.Doubled}, {"messages reordered", h.Reordered},
 		{"workers killed", h.Kills}, {"actions voided", h.Voided}, {"workers paused", h.Pauses}, {"workers cut off", h.Cuts},
 		{"workers missed", h.Missed}, {"GPUs slow", h.Slowdowns}, {"actions slowed", h.Slowed}, {"GPUs hung", h.Hangs},
-		{"actions stuck", h.Stuck}, {"schedulers lost", h.Failovers},
+		{"actions stuck", h.Stuck}, {"executors ended", h.Poisoned}, {"executions endless", h.Endless}, {"schedulers lost", h.Failovers},
 		{"requests submitted again", h.Resubmitted}, {"requests without one", h.Waited}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
 	}
 }

@@ -28,6 +28,11 @@ type Faults struct {
 	Kill, Pause, Cut FaultTiming
 	// Slow makes a GPU 2 to 10 times slower. On a hung GPU (Hang) no action ends.
 	Slow, Hang FaultTiming
+	// Poison is the share of the requests that end the executor of whoever executes
+	// them, Endless of those whose execution never ends, so that its executor is ended
+	// after the usual bound. The GPU has its next executor ExecutorAfter later.
+	Poison, Endless float64
+	ExecutorAfter   time.Duration
 	// Scheduler kills the active scheduler. A standby detects that by heartbeats,
 	// takes over after a further delay of For, and is activated.
 	Scheduler FaultTiming
@@ -47,13 +52,16 @@ func (f Faults) Any() bool { return f != Faults{} }
 
 // Validate returns an error that names the first invalid value.
 func (f Faults) Validate() error {
-	for _, share := range []float64{f.Loss, f.Duplicate, f.Reorder} {
+	for _, share := range []float64{f.Loss, f.Duplicate, f.Reorder, f.Poison, f.Endless} {
 		if !(share >= 0 && share <= 0.5) {
-			return fmt.Errorf("validate faults: %v of the messages: it must be from 0%% to 50%%", share)
+			return fmt.Errorf("validate faults: %v of the messages or requests: it must be from 0%% to 50%%", share)
 		}
 	}
 	if f.ReorderBy < 0 || f.ReorderBy > maxFaults || f.Offset < 0 || f.Offset > time.Hour || !(f.Drift >= 0 && f.Drift <= 1e-3) {
 		return fmt.Errorf("validate faults: reorder by %v, clock off by %v and %v: out of range", f.ReorderBy, f.Offset, f.Drift)
+	}
+	if f.ExecutorAfter < 0 || f.ExecutorAfter > maxFaults {
+		return fmt.Errorf("validate faults: the next executor after %v: out of range", f.ExecutorAfter)
 	}
 	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Controller} {
 		if t != (FaultTiming{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxFaults) {
@@ -80,6 +88,8 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"cut", "15s:500ms", "a worker is cut off"},
 	{"slow", "10s:1s", "a GPU is 2 to 10 times slower"},
 	{"hang", "15s:300ms", "a GPU hangs"},
+	{"poison", "0.01%:300ms", "of the requests end their executor; the next is ready so much later"},
+	{"endless", "0.01%:300ms", "of the requests never end, until their executor is ended"},
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
 	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after it notices"},
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
@@ -132,6 +142,10 @@ func (f *Faults) set(name, amount string) error {
 	case "reorder":
 		f.ReorderBy = 20 * time.Millisecond
 		return errors.Join(read(first, percent(&f.Reorder)), read(second, duration(&f.ReorderBy)))
+	case "poison", "endless":
+		of := map[string]*float64{"poison": &f.Poison, "endless": &f.Endless}[name]
+		f.ExecutorAfter = 300 * time.Millisecond
+		return errors.Join(read(first, percent(of)), read(second, duration(&f.ExecutorAfter)))
 	case "clock":
 		return errors.Join(read(first, duration(&f.Offset)), read(second, ppm(&f.Drift)))
 	}
@@ -197,6 +211,7 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 		f.Offset, f.Drift = between(d, 0, time.Second), share(200e-6)
 	}
 	f.Scheduler = trouble(500 * time.Millisecond)
+	f.Poison, f.Endless, f.ExecutorAfter = share(0.002), share(0.001), between(d, time.Millisecond, 500*time.Millisecond)
 	return f
 }
 

@@ -264,3 +264,28 @@ func TestFaultsAreReadAsTheyAreWritten(t *testing.T) {
 		t.Errorf("all: %+v, %v", f, err)
 	}
 }
+
+// Poison ends one executor after the other, and never more than two for one request; what
+// never ends has its executor ended. Each is answered, none is OK, and the rest is served.
+func TestPoisonIsPlayed(t *testing.T) {
+	run := func() *Report {
+		return faulty(t, 5, func(c *Config) {
+			c.Faults = Faults{Poison: 0.002, Endless: 0.001, ExecutorAfter: 200 * time.Millisecond}
+		})
+	}
+	r := run()
+	f := r.Faults
+	if f.Poisoned == 0 || f.Endless == 0 || r.Codes[protocol.ExecutionCrashed] == 0 {
+		t.Fatalf("too little poison, the test proves nothing: %+v, %v", f, r.Codes)
+	}
+	poison := int(0.003 * float64(r.Offered) * 3) // three times as many as are expected
+	if f.Poisoned > 2*poison {
+		t.Errorf("%d executors ended, of %d requests", f.Poisoned, r.Offered)
+	}
+	if r.Codes[protocol.OK] < r.Offered/3 {
+		t.Errorf("%d of %d requests were served: %v", r.Codes[protocol.OK], r.Offered, r.Codes)
+	}
+	if again := run(); again.Hash != r.Hash {
+		t.Error("G10: two runs differ")
+	}
+}

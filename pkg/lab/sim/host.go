@@ -45,6 +45,7 @@ func (s *world) newHost(id string) *host {
 	}
 	h.Worker = virtual.New(config, h)
 	for _, g := range h.GPUs {
+		g.Fails = h.poisonEnds
 		h.uses = append(h.uses, Use{Name: g.String()})
 	}
 	h.fill()
@@ -105,6 +106,9 @@ func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	h.world.checkBegin(h, o, on)
 	if on.Slow > 1 {
 		h.world.report.Faults.Slowed++
+	}
+	if takes, endless := h.endless(o); endless {
+		return takes
 	}
 	switch network := h.world.byName[o.Action.Model].Network; o.Action.Kind {
 	case protocol.Infer:

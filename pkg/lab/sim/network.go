@@ -55,6 +55,7 @@ const (
 	seedOfHeartbeats
 	seedOfEarly
 	seedOfFailovers
+	seedOfPoison
 )
 
 // newRNG returns the random source of one concern.

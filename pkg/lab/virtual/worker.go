@@ -56,6 +56,8 @@ type GPU struct {
 	// before Hung.
 	Slow float64
 	Hung protocol.Time
+	// Fails says how an Infer fails that ends now, nil if it does not; nil for never.
+	Fails func(o *work.Order) *protocol.Error
 }
 
 // Run is an order being executed or transferred by a GPU.
@@ -136,7 +138,11 @@ func (w *Worker) End(r *Run) {
 func (w *Worker) ended(r *Run, now protocol.Time) {
 	if r.Order.Action.Kind == protocol.Infer {
 		phase := protocol.Phase{Begin: r.Started, End: now, Device: now.Sub(r.Started)}
-		w.Step(&work.Executed{Order: r.Order, Phase: phase, Begin: r.Started, End: now, Fetched: true})
+		e := work.Executed{Order: r.Order, Phase: phase, Begin: r.Started, End: now, Fetched: true}
+		if r.GPU.Fails != nil && !w.setUp {
+			e.Refused = r.GPU.Fails(r.Order)
+		}
+		w.Step(&e)
 		return
 	}
 	w.Step(&work.Transferred{Order: r.Order, Begin: r.Started, End: now})
