@@ -27,12 +27,11 @@ var faults = []planted.Fault{
 	{"a failed store stays in KV", "load.go", "		m.unstore(slices.DeleteFunc(slices.Clone(l.names), m.isModel))\n", ""},
 	{"two loads have a name in common", "load.go", "		if l.overlaps(p.names) {\n			return false\n		}\n", "		_ = p\n"},
 	{"a load that is late is stored all the same", "load.go", "		if l.storing != 0 || len(l.tokens) == 0 || m.now < l.deadline {\n", "		if len(l.tokens) == 0 || m.now < l.deadline {\n"},
-	{"a load is stored before it is everywhere", "load.go", "	return serving > 0\n", "	return serving > 0 || len(m.loads) > 1\n"},
+	{"a load is stored before it is everywhere", "load.go", "			if w.holds[n].Path != l.path && w.serves(n) {\n				return false", "			if w.holds[n].Path != l.path && w.serves(n) && len(m.loads) == 1 {\n				return false"},
 	{"what is sent again is another action", "worker.go", "	a.ID = t.id\n	m.send(w, a)\n", "	t.id = m.act(w, a)\n"},
-	{"nothing is sent again", "worker.go", "			case m.now >= t.resend:\n				m.resend(w, t)\n", ""},
+	{"nothing is sent again", "worker.go", "			if m.now >= t.resend {\n				m.resend(w, t)\n			}\n", ""},
 	{"what an ended load leaves is kept", "worker.go", "	case t.abandoned && failure == nil:\n		m.clear(w, t.names)\n", "	case t.abandoned && failure == nil && false:\n		m.clear(w, t.names)\n"},
-	{"a late worker is given nothing", "worker.go", "	for _, path := range sortedKeys(byPath) {\n		m.fetch(w, nil, path, byPath[path])\n	}\n", ""},
-	{"a worker that cannot catch up serves", "worker.go", "	case t.catchup:\n		m.drop(w, failure)\n", "	case t.catchup:\n		w.catchups--\n"},
+	{"a late worker is given nothing", "worker.go", "		m.fetch(w, nil, path, missing[key], pins[key])\n", "		_, _ = path, pins\n"},
 
 	// When loading closes.
 	{"loading closes while a load is pending", "countdown.go", "func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }", "func (m *Machine) loading() bool { return len(m.waiting) > 0 }"},
@@ -44,7 +43,7 @@ var faults = []planted.Fault{
 	{"a stage that was refused counts", "machine.go", "		m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)\n", "		m.stageStored(asked)\n"},
 	{"a refused stage is not set again", "machine.go", "m.pendingStage, m.retryStage, m.retryAt = 0, asked, m.now.Add(m.cfg.Resend)\n", "m.pendingStage = 0\n"},
 	{"a worker joins without profiles", "activation.go", "			state.Profiles = m.unannounced(state)\n", ""},
-	{"a worker joins with models missing", "worker.go", "func (w *worker) ready() bool { return w.serving() && w.catchups == 0 }", "func (w *worker) ready() bool { return w.serving() }"},
+	{"a worker joins with models missing", "worker.go", "func (w *worker) ready() bool { return w.answered && w.catchups == 0 }", "func (w *worker) ready() bool { return w.answered }"},
 
 	// What workers lack, and which versions they have.
 	{"nothing is pinned", "worker.go", "	if t.pinned != (pin{}) {", "	if false {"},
@@ -59,7 +58,7 @@ var faults = []planted.Fault{
 	{"held models are loaded as they come", "load.go", "	m.settleHeld(l)\n", ""},
 	{"a new version is no change", "worker.go", "	case r.Loaded[0].Digest != held.Digest || r.Loaded[0].Version != held.Version && held.Version != 0:\n", "	case false:\n"},
 	{"an answer does not wait for the comparison", "load.go", "	compares := func(t *task) bool { return t.load == l && t.compare }\n", "	compares := func(t *task) bool { return false }\n"},
-	{"one version of the backend is like another", "latecomer.go", "	spec := s.SpecOf(m.models[name])\n", "	spec := m.models[name]\n"},
+	{"one version of the backend is like another", "latecomer.go", "m.unprofiled(s.SpecOf(spec), types)", "m.unprofiled(spec, types)"},
 	{"versions of the backend in one job", "activation.go", "		return w.Backend != one.Backend || w.BackendVersion != one.BackendVersion\n", "		return w.Backend != one.Backend\n"},
 	{"activation without the profiles of other versions", "activation.go", "Profiles: m.known(models, workers), Workers", "Profiles: m.known(models, nil), Workers"},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},

@@ -177,9 +177,6 @@ func (l *living) execute(a protocol.Action) {
 		if w.rng.Intn(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Load.Names[0]] {
 			code = protocol.NoMemory
 		}
-		if !w.healed && w.rng.Intn(60) == 0 && w.kv[a.Load.Names[0]] { // a worker that cannot catch up
-			code = protocol.NoMemory
-		}
 	}
 	r := answer(l.id, a, code, "")
 	for i := range r.Loaded {
