@@ -150,20 +150,15 @@ func unserved(s *protocol.StackState) string {
 	return ""
 }
 
-// askBroker sends a request that only a JetStream with write access answers: in a
-// cluster, one whose servers have elected a leader.
+// askBroker reads and writes: in a cluster that takes servers which have elected a leader,
+// and anywhere a disk with room.
 func (k *healthcheckCommand) askBroker(ctx context.Context, c *cli.Flags, stack *client.Client) (health, error) {
-	js, end, err := bus.ConnectJetStream(c.NATS, c.Prefix, c.Credentials(), stack.Conn(), nats.Timeout(k.Timeout), nats.NoReconnect())
-	if err != nil {
-		return health{}, err
-	}
-	defer end()
-	info, err := js.AccountInfo(ctx)
+	streams, err := bus.ProbeStore(ctx, c.NATS, c.Prefix, c.Credentials(), stack.Conn(), nats.Timeout(k.Timeout), nats.NoReconnect())
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return health{}, errors.New("JetStream does not answer")
+		return health{}, errors.New("JetStream does not answer, or takes no writes")
 	case err != nil:
 		return health{}, err
 	}
-	return health{"nats", fmt.Sprintf("JetStream keeps %s", cli.Count(info.Streams, "stream")), 0}, nil
+	return health{"nats", fmt.Sprintf("JetStream keeps %s", cli.Count(streams, "stream")), 0}, nil
 }

@@ -35,7 +35,11 @@ var (
 	leaseBucket  = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
 	nameBucket   = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
 	deviceBucket = bucket{kind: "device", keeps: "which worker has each device", history: 1, age: leaseTTL, values: leaseBytes, messages: 64 << 10}
+	healthBucket = bucket{kind: "health", keeps: "what health checks write, to see whether it is kept", history: 1, age: time.Minute, values: leaseBytes, messages: 4 << 10}
 )
+
+// buckets are all buckets of a stack.
+var buckets = []bucket{stateBucket, leaseBucket, nameBucket, deviceBucket, healthBucket}
 
 // leaseBytes bounds the value of a lease with its headers.
 const leaseBytes = 1 << 10

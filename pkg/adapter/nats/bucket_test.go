@@ -33,7 +33,7 @@ var jetstreamHeaders = []nats.Header{
 func TestAKeyOfABucketIsNoMoreThanThat(t *testing.T) {
 	ctx := limited(t)
 	b := open(t)
-	for _, k := range []bucket{stateBucket, leaseBucket, nameBucket, deviceBucket} {
+	for _, k := range buckets {
 		kept := k
 		kept.age = 0 // this test waits for nothing
 		kv, err := b.openBucket(ctx, kept)

@@ -102,26 +102,3 @@ func (b *Bus) openStore(ctx context.Context, name string, plain *nats.Conn, opti
 	s.js, err = jetstream.NewWithAPIPrefix(s.nc, b.Subjects.Store(), options...)
 	return s, err
 }
-
-// ConnectJetStream connects to JetStream as the user of these credentials, or over a connection that
-// the user has if the broker has no roles. The returned function closes what was opened.
-func ConnectJetStream(url, prefix string, c Credentials, plain *nats.Conn, options ...nats.Option) (jetstream.JetStream, func(), error) {
-	second, err := c.hasStore()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !second {
-		js, err := jetstream.New(plain)
-		return js, func() {}, err
-	}
-	own, err := c.storeOptions()
-	if err != nil {
-		return nil, nil, err
-	}
-	nc, err := Connect(url, append(own, options...)...)
-	if err != nil {
-		return nil, nil, err
-	}
-	js, err := jetstream.NewWithAPIPrefix(nc, protocol.Subjects{Prefix: prefix}.Store())
-	return js, nc.Close, err
-}

@@ -40,7 +40,7 @@ func (b *Bus) MakeStores(ctx context.Context, buffer BufferConfig) ([]Store, err
 		open   func() error
 	}
 	all := []made{}
-	for _, k := range []bucket{stateBucket, leaseBucket, nameBucket, deviceBucket} {
+	for _, k := range buckets {
 		all = append(all, made{k, "KV_" + b.bucket(k.kind), func() error { _, err := b.openBucket(ctx, k); return err }})
 	}
 	all = append(all, made{bucket{kind: "buffer", keeps: "requests that wait for activation"}, b.bucket("buffer"),
