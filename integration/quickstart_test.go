@@ -21,7 +21,7 @@ import (
 
 // The commands of the quick starts, read from the pages that users read, as written and
 // from a cold start: nothing is waited for between two commands. docker's commands are
-// run by the compose test.
+// left out.
 
 // A quickStart is sections of a page whose commands are typed one after the other.
 type quickStart struct {
@@ -31,11 +31,11 @@ type quickStart struct {
 
 func TestTheQuickStartsWorkAsWritten(t *testing.T) {
 	for name, q := range map[string]quickStart{
-		"readme":             {"../README.md", []string{"## Five things to do next"}},
-		"emulated":           {"../docs/using.md", []string{"## Serve an emulated model"}},
-		"model of your own":  {"../docs/using.md", []string{"## Serve a model of your own"}},
-		"each service alone": {"../docs/using.md", []string{"## Each service alone", "## Serve an emulated model"}},
-		"operations":         {"../docs/operations.md", []string{"## Real models"}},
+		"readme":             {page: "../README.md", sections: []string{"## Five things to do next"}},
+		"emulated":           {page: "../docs/using.md", sections: []string{"## Serve an emulated model"}},
+		"model of your own":  {page: "../docs/using.md", sections: []string{"## Serve a model of your own"}},
+		"each service alone": {page: "../docs/using.md", sections: []string{"## Each service alone", "## Serve an emulated model"}},
+		"operations":         {page: "../docs/operations.md", sections: []string{"## Real models"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

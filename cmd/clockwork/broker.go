@@ -69,5 +69,5 @@ func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
 	if k.Listen == "" {
 		k.Listen = defaultListen
 	}
-	return serve.StartBroker(con, k.Listen, k.Data, k.Open)
+	return serve.StartBroker(con, k.Listen, k.Data, k.OpenFlag)
 }

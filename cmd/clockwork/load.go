@@ -148,6 +148,9 @@ func printLoad(w io.Writer, reply *protocol.LoadReply) {
 		fmt.Fprintf(w, "  output  %s\n", out)
 	}
 	fmt.Fprintf(w, "  batches %v\n  weights %s a copy\n", reply.BatchSizes, cli.Count(reply.Pages, "page"))
+	for _, warning := range reply.Warnings {
+		fmt.Fprintf(w, "  WARNING: %s\n", warning)
+	}
 	for _, c := range reply.Changed {
 		fmt.Fprintf(w, "  NOT what is at the path now, on worker %s: %s: %s\n", c.Worker, c.Code, c.Message)
 	}

@@ -58,6 +58,8 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"worker --pages -1", "--pages is -1"},
 		{"worker --backend onnx --onnx-library x --models nowhere", "clockwork fetch"},
 		{"up --load-idle 0s", "load-idle"},
+		{"up --max-payload 1KiB --listen 127.0.0.1:0", "--max-payload"},
+		{"nats --max-payload 1GiB --listen 127.0.0.1:0", "--max-payload"},
 		{"up --load-idle 1000h", "load-idle"},
 		{"up --load-timeout 1000h", "load-timeout"},
 		{"up --default-slo 2h", "default-slo is 2h0m0s; it must be positive and at most 1h"},

@@ -43,7 +43,7 @@ func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 }
 
 func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option) (err error) {
-	s, err := serve.OpenStack(c, con, k.Listen, k.Data, k.Open)
+	s, err := serve.OpenStack(c, con, k.Listen, k.Data, k.OpenFlag)
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,8 @@ type LoadReply struct {
 	// workers at which something else is at the path now; the models stay what they were.
 	Held    bool          `json:"held,omitempty"`
 	Changed []WorkerError `json:"changed,omitempty"`
+	// Warnings say what will not work although the model was loaded.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // ModelState is a model as clockwork.ls and clockwork.state show it.

@@ -65,7 +65,27 @@ func (l *leader) answerLoad(reply startup.Reply) {
 		l.refuseControl(load, reply.Error)
 		return
 	}
-	l.respond(load, reply.Reply)
+	answer := *reply.Reply // the machine's own
+	answer.Warnings = oversized(&answer, l.bus.Control.MaxPayload())
+	l.respond(load, &answer)
+}
+
+// envelope is what a message holds beside a tensor's bytes, at most.
+const envelope = 256
+
+// oversized warns of a model of which not even one item fits into a message of the broker.
+func oversized(reply *protocol.LoadReply, limit int64) (warnings []string) {
+	for _, of := range []struct {
+		what  string
+		specs []protocol.TensorSpec
+	}{{"inputs", reply.Inputs}, {"outputs", reply.Outputs}} {
+		spec := protocol.ModelSpec{Inputs: of.specs}
+		if n := spec.ItemBytes(); n > limit-envelope {
+			warnings = append(warnings, fmt.Sprintf("the %s of one item have %d bytes, and the broker carries messages of %d: no request can be served; "+
+				"a broker with a larger max_payload (--max-payload) carries them", of.what, n, limit))
+		}
+	}
+	return warnings
 }
 
 func (l *leader) refuseLoads(e *protocol.Error) {

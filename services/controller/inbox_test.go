@@ -28,3 +28,17 @@ func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {
 		t.Error("something was answered on the scheduler's subject")
 	}
 }
+
+func TestALoadWarnsOfItemsThatFitIntoNoMessage(t *testing.T) {
+	item := func(n int64) []protocol.TensorSpec {
+		return []protocol.TensorSpec{{Name: "x", Datatype: protocol.FP32, Shape: []int64{n}}}
+	}
+	for _, row := range []struct {
+		in, out int64
+		want    int
+	}{{10, 10, 0}, {1 << 20, 10, 1}, {10, 1 << 20, 1}, {1 << 20, 1 << 20, 2}} {
+		if got := oversized(&protocol.LoadReply{Inputs: item(row.in), Outputs: item(row.out)}, 1<<20); len(got) != row.want {
+			t.Errorf("inputs of %d and outputs of %d floats: %q", row.in, row.out, got)
+		}
+	}
+}

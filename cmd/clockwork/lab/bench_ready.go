@@ -30,7 +30,7 @@ func (k *Bench) openOwn(ctx context.Context, c *cli.Flags, con *cli.Console) (*b
 	if err != nil {
 		return nil, err
 	}
-	s, err := serve.OpenStack(c, k.quiet(c, con), "127.0.0.1:0", "", false)
+	s, err := serve.OpenStack(c, k.quiet(c, con), "127.0.0.1:0", "", serve.OpenFlag{})
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func live(t *testing.T, args ...string) {
 	}
 	con := &cli.Console{Out: quiet, Err: quiet, Display: terminal.New(quiet, false, nil), Screen: &cli.Screen{Log: quiet}, Log: slog.New(slog.DiscardHandler)}
 	c := &cli.Flags{Prefix: protocol.DefaultPrefix}
-	s, err := serve.OpenStack(c, con, "127.0.0.1:0", "", false)
+	s, err := serve.OpenStack(c, con, "127.0.0.1:0", "", serve.OpenFlag{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (k *Demo) Run(c *cli.Flags, con *cli.Console) (err error) {
 	if k.Misses < 0 || k.Misses > 1 {
 		return cli.Usagef("--misses is %v; it must be from 0 to 1", k.Misses)
 	}
-	s, err := serve.OpenStack(c, con, "127.0.0.1:0", "", false)
+	s, err := serve.OpenStack(c, con, "127.0.0.1:0", "", serve.OpenFlag{})
 	if err != nil {
 		return err
 	}

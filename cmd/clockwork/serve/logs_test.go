@@ -134,7 +134,7 @@ func startLogged(t *testing.T) *loggedStack {
 		t.Fatal(err)
 	}
 	c := &cli.Flags{Prefix: protocol.DefaultPrefix}
-	s.Stack, err = OpenStack(c, con, "127.0.0.1:0", "", false)
+	s.Stack, err = OpenStack(c, con, "127.0.0.1:0", "", OpenFlag{})
 	if err != nil {
 		t.Fatal(err)
 	}

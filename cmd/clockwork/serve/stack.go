@@ -93,25 +93,25 @@ type Stack struct {
 }
 
 // OpenStack starts the broker and subscribes to events, but starts no service yet, so
-// that no event is missed. data is the state's directory, "" for a temporary one; open
+// that no event is missed. data is the state's directory, "" for a temporary one; flag
 // allows other machines to connect.
-func OpenStack(c *cli.Flags, con *cli.Console, listen, data string, open bool) (*Stack, error) {
+func OpenStack(c *cli.Flags, con *cli.Console, listen, data string, flag OpenFlag) (*Stack, error) {
 	s := &Stack{}
-	err := s.open(c, con, listen, data, open)
+	err := s.open(c, con, listen, data, flag)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Stack) open(c *cli.Flags, con *cli.Console, listen, data string, open bool) (err error) {
+func (s *Stack) open(c *cli.Flags, con *cli.Console, listen, data string, flag OpenFlag) (err error) {
 	if data == "" {
 		if s.Scratch, err = os.MkdirTemp("", "clockwork-"); err != nil {
 			return fmt.Errorf("make temporary directory: %w", err)
 		}
 		data = filepath.Join(s.Scratch, "nats")
 	}
-	if s.Broker, err = StartBroker(con, listen, data, open); err != nil {
+	if s.Broker, err = StartBroker(con, listen, data, flag); err != nil {
 		return err
 	}
 	if s.Client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.Broker.Server)); err != nil {

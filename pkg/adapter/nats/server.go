@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,8 @@ type ServerConfig struct {
 	DontListen bool
 	// DataDir is JetStream's directory.
 	DataDir string
+	// MaxPayload bounds a message in bytes; 0 means the default.
+	MaxPayload int32
 	// ConfigFile is a nats-server configuration that, if given, replaces everything but
 	// DataDir and Listen.
 	ConfigFile string
@@ -58,7 +61,7 @@ func (c ServerConfig) options() (*server.Options, error) {
 			JetStream:     true,
 			StoreDir:      c.DataDir,
 			SyncAlways:    true,
-			MaxPayload:    MaxPayload,
+			MaxPayload:    cmp.Or(c.MaxPayload, MaxPayload),
 			MaxPending:    MaxPending,
 			WriteDeadline: 2 * time.Second,
 			// Dropping surfaces as a counted time-out; stalling the producer would delay
