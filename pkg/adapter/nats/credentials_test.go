@@ -242,6 +242,29 @@ func TestABoundServiceWaitsForItsStores(t *testing.T) {
 	}
 }
 
+// TestABrokerThatKnowsNoSecondUserIsSaidToBeOld: its users were written by a version that
+// had JetStream in the account of all messages.
+func TestABrokerThatKnowsNoSecondUserIsSaidToBeOld(t *testing.T) {
+	path, public := keyFile(t, "_INBOX_worker.w1")
+	s := guarded(t, &server.NkeyUser{Nkey: public})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	b, err := Open(ctx, Config{URL: s.ClientURL(), Prefix: "clockwork", Credentials: Credentials{NKey: path}})
+	if err == nil {
+		b.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "clockwork keys again") {
+		t.Errorf("%v", err)
+	}
+	client, public := keyFile(t, "_INBOX_client.client") // has no second user
+	s = guarded(t, &server.NkeyUser{Nkey: public})
+	b, err = Open(t.Context(), Config{URL: s.ClientURL(), Prefix: "clockwork", Credentials: Credentials{NKey: client}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+}
+
 // TestAnOperatorsRightsAreSaidToBeMissing: to the client of a broker it looks as
 // if no answer came.
 func TestAnOperatorsRightsAreSaidToBeMissing(t *testing.T) {
