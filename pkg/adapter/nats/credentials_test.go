@@ -214,8 +214,8 @@ func TestABoundServiceWaitsForItsStores(t *testing.T) {
 	longer := limits
 	longer.Timeout = time.Minute
 	for i, want := range []string{
-		"clockwork_state made, clockwork_lease made, clockwork_worker made, clockwork_device made, clockwork_buffer made",
-		"clockwork_state found, clockwork_lease found, clockwork_worker found, clockwork_device found, clockwork_buffer found",
+		"clockwork_state made, clockwork_lease made, clockwork_worker made, clockwork_device made, clockwork_health made, clockwork_buffer made",
+		"clockwork_state found, clockwork_lease found, clockwork_worker found, clockwork_device found, clockwork_health found, clockwork_buffer found",
 	} {
 		if got := strings.Join(made(limits), ", "); got != want {
 			t.Errorf("call %d: %s", i+1, got)
@@ -234,7 +234,7 @@ func TestABoundServiceWaitsForItsStores(t *testing.T) {
 	if _, err := service.OpenBuffer(ctx, longer); err == nil || !strings.Contains(err.Error(), "--buffer-timeout") {
 		t.Errorf("a longer time-out than it was made for: %v", err)
 	}
-	if got := made(longer); got[4] != "clockwork_buffer changed" {
+	if got := made(longer); got[len(got)-1] != "clockwork_buffer changed" {
 		t.Errorf("with another time-out: %v", got)
 	}
 	if _, err := service.OpenBuffer(ctx, longer); err != nil {
