@@ -80,6 +80,9 @@ func New(nc *nats.Conn, prefix string) (*Client, error) {
 	if prefix == "" {
 		prefix = protocol.DefaultPrefix
 	}
+	if err := protocol.CheckPrefix(prefix); err != nil {
+		return nil, err
+	}
 	c := &Client{
 		nc:       nc,
 		subjects: protocol.Subjects{Prefix: prefix},

@@ -191,15 +191,6 @@ func Interruptible() (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-func validPrefix(prefix string) bool {
-	for token := range strings.SplitSeq(prefix, ".") {
-		if !protocol.ValidName(token) {
-			return false
-		}
-	}
-	return true
-}
-
 // Show sends the stack one query and prints the answer, for people or as JSON.
 func Show[T any](c *Flags, con *Console, ask func(*client.Client, context.Context) (*T, *protocol.Error), print func(*T) error) error {
 	ctx, cancel := Interruptible()

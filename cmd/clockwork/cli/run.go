@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
 )
 
@@ -141,8 +142,8 @@ func joinNegatives(args []string) []string {
 
 // check refuses what the grammar cannot detect.
 func (f *Flags) check() error {
-	if !validPrefix(f.Prefix) {
-		return Usagef("--prefix %q is not made of [a-z0-9_-], with dots between", f.Prefix)
+	if err := protocol.CheckPrefix(f.Prefix); err != nil {
+		return Usagef("--prefix: %v", err)
 	}
 	return nil
 }

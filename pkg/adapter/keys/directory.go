@@ -256,7 +256,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 	if _, err := t.Parse(string(text)); err != nil {
 		return nil, err
 	}
-	stores := strings.ReplaceAll(w.config.Prefix, ".", "_")
+	stores := protocol.StoreName(w.config.Prefix)
 	var entries []entry
 	for _, u := range users {
 		key, second, err := publicKeys(Seed(w.config.Dir, u))

@@ -115,7 +115,7 @@ func TestUsersAreOfOneStack(t *testing.T) {
 	other := t.TempDir()
 	write(t, Config{Dir: other, Prefix: "team.a"})
 	users := read(t, other, "broker/users.conf")
-	for _, want := range []string{`"team.a.infer.*"`, `"$KV.team_a_state.>"`, `"team.a.worker.*.action"`} {
+	for _, want := range []string{`"team.a.infer.*"`, `"$KV.team_DOT_a_state.>"`, `"team.a.worker.*.action"`} {
 		if !strings.Contains(users, want) {
 			t.Errorf("%s is missing", want)
 		}

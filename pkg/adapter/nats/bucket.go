@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
 )
 
 // A bucket is a kind of key-value bucket of a stack. Who may write one key of it may put
@@ -50,7 +51,7 @@ const noRepeats = 100 * time.Millisecond
 
 // bucket returns the name of a bucket or stream of this stack.
 func (b *Bus) bucket(kind string) string {
-	return strings.ReplaceAll(b.Subjects.Prefix, ".", "_") + "_" + kind
+	return protocol.StoreName(b.Subjects.Prefix) + "_" + kind
 }
 
 // config returns the configuration of a bucket's stream: that of a key-value bucket,

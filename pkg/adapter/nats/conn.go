@@ -75,6 +75,9 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := protocol.CheckPrefix(c.Prefix); err != nil {
+		return nil, err
+	}
 	if err := c.Identity.check(c.Credentials); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package bus
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +41,7 @@ type Endpoint struct {
 func (b *Bus) Serve(description, version string, endpoints []Endpoint) (*Service, error) {
 	s := &Service{
 		bus: b, description: description, started: time.Now().UTC(),
-		identity: micro.ServiceIdentity{Name: strings.ReplaceAll(b.Subjects.Prefix, ".", "_"), ID: protocol.DoorName(RandomID()), Version: version, Metadata: map[string]string{}},
+		identity: micro.ServiceIdentity{Name: protocol.StoreName(b.Subjects.Prefix), ID: protocol.DoorName(RandomID()), Version: version, Metadata: map[string]string{}},
 	}
 	for _, e := range endpoints {
 		stats := &micro.EndpointStats{Name: e.Name, Subject: e.Subject, QueueGroup: micro.DefaultQueueGroup}

@@ -8,7 +8,6 @@ package bustest
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -91,7 +90,7 @@ func Succeed(t testing.TB, b *bus.Bus, service protocol.ServiceKind) (w *bus.Wri
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Wait)
 	defer cancel()
-	kv, err := b.JS.KeyValue(ctx, strings.ReplaceAll(b.Subjects.Prefix, ".", "_")+"_lease")
+	kv, err := b.JS.KeyValue(ctx, protocol.StoreName(b.Subjects.Prefix)+"_lease")
 	if err != nil {
 		t.Fatal(err)
 	}
