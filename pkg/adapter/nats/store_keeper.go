@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -95,13 +96,15 @@ func (k *StoreKeeper) look() error {
 	return k.restart()
 }
 
-// fault returns why a stream takes no writes, nil if all do.
+// fault returns why a stream takes no writes, nil if all do. What else the server finds,
+// such as the directory of a stream that is just being made, a restart would not help.
 func (k *StoreKeeper) fault() error {
-	h := k.server.Healthz(&server.HealthzOptions{Details: true})
-	if len(h.Errors) == 0 {
-		return nil
+	for _, e := range k.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, "write error") {
+			return errors.New(e.Error)
+		}
 	}
-	return errors.New(h.Errors[0].Error)
+	return nil
 }
 
 // restart closes JetStream and opens it with what is on the disk.

@@ -102,3 +102,18 @@ func TestAStoreThatStaysClosedEndsTheBroker(t *testing.T) {
 		t.Errorf("%v after %d restarts\n%s", err, k.restarts, log)
 	}
 }
+
+// What a restart would not help is not a reason for one: the directory of a stream that is
+// being made stands there before the stream does.
+func TestAStreamThatIsBeingMadeIsNoFault(t *testing.T) {
+	_, k, log := kept(t)
+	if err := os.MkdirAll(filepath.Join(k.dir, "jetstream", "$G", "streams", "KV_new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if h := k.server.Healthz(&server.HealthzOptions{Details: true}); len(h.Errors) == 0 {
+		t.Fatal("the server says nothing of it")
+	}
+	if err := k.look(); err != nil || k.restarts > 0 || log.Len() > 0 {
+		t.Errorf("%v, %d restarts\n%s", err, k.restarts, log)
+	}
+}
