@@ -65,8 +65,13 @@ func (s *State) Lead(ctx context.Context, service protocol.ServiceKind, lease *L
 // was lost in between, as far as the hosts' clocks agree.
 func (w *Writer) Term() uint64 { return w.fence.Term }
 
-// casAttempts bounds how often a write is repeated after a conflict.
-const casAttempts = 5
+// casAttempts bounds how often a write is repeated after a conflict, and conflictPause is the
+// pause before the first repetition, which grows: two services that write many keys at once
+// would else take each other's numbers.
+const (
+	casAttempts   = 20
+	conflictPause = time.Millisecond
+)
 
 // Raise stores the fence, at first and after the state was lost. The error is ErrFenced if
 // another process leads or has led since.
@@ -341,7 +346,7 @@ func (w *Writer) drop(ctx context.Context, key string) error {
 // without ErrFenced comes from another service's writes, and the write is repeated. The
 // caller holds the lock.
 func (w *Writer) write(ctx context.Context, key string, header nats.Header, body []byte, check func() error) (revision uint64, err error) {
-	for range casAttempts {
+	for tried := range casAttempts {
 		if w.last == 0 {
 			info, err := streamOf(ctx, w.kv)
 			if err != nil {
@@ -371,6 +376,7 @@ func (w *Writer) write(ctx context.Context, key string, header nats.Header, body
 		if lost := w.check(ctx); lost != nil {
 			return 0, lost
 		}
+		clock.Pause(ctx, time.Duration(tried+1)*conflictPause)
 	}
 	return 0, err
 }

@@ -129,6 +129,7 @@ var readings = map[string][]reading{
 		{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is compared with the id of who is asked"},
 		{where: "pkg/adapter/nats", call: "Heartbeat.Decode(m.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
 	},
+	"HealthBy":  {{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is Health with the asker at its end"}},
 	"Watch":     {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
 	"LiveStats": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.LiveStats](wire.DecodeReply)}},
 	"Explain": {
