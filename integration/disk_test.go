@@ -91,6 +91,7 @@ func serves(t *testing.T, c *client.Client, model string) {
 // again while it serves. The stack says that it cannot store, serves what it serves, and
 // goes on by itself as soon as there is room.
 func TestAFullDiskIsSaidAndSurvived(t *testing.T) {
+	t.Parallel()
 	d := newDisk(t, 600)
 	address, err := chaos.FreeAddress()
 	if err != nil {

@@ -26,6 +26,7 @@ const manyModels = 20_000
 // a worker and the controller, and asks for all of it. Copies of twenty networks, so that
 // copies are neighbours by name and others are not.
 func TestManyModelsOnABrokerOfSmallMessages(t *testing.T) {
+	t.Parallel()
 	config := quick()
 	config.pages, config.scale = 1376, 0
 	s := startSmallBroker(t, config, 64<<10)

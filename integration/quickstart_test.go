@@ -30,6 +30,7 @@ type quickStart struct {
 }
 
 func TestTheQuickStartsWorkAsWritten(t *testing.T) {
+	t.Parallel() // with the other tests that wait most of the time
 	for name, q := range map[string]quickStart{
 		"readme":             {page: "../README.md", sections: []string{"## Five things to do next"}},
 		"emulated":           {page: "../docs/using.md", sections: []string{"## Serve an emulated model"}},
@@ -55,6 +56,7 @@ func TestTheQuickStartsWorkAsWritten(t *testing.T) {
 }
 
 func TestTheBannersCommandsWork(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	up := d.start("clockwork up")
 	banner := regexp.MustCompile(`(?m)^  (clockwork .*)$`)

@@ -53,6 +53,7 @@ func (s *startedStack) start(stage protocol.Stage) (*process, *client.Client) {
 // while it serves or soon after its start, and starts it again on what it kept: it must
 // neither end by itself nor wait for ever.
 func TestWhatAProcessLeftNeverStopsItsNextStart(t *testing.T) {
+	t.Parallel()
 	address, err := chaos.FreeAddress()
 	if err != nil {
 		t.Fatal(err)

@@ -97,10 +97,14 @@ func (k *StoreKeeper) look() error {
 }
 
 // fault returns why a stream takes no writes, nil if all do. What else the server finds,
-// such as the directory of a stream that is just being made, a restart would not help.
+// such as the directory of a stream that is just being made, or a cluster without a leader, a
+// restart would not help.
 func (k *StoreKeeper) fault() error {
+	if !k.server.JetStreamEnabled() {
+		return errors.New("JetStream is closed")
+	}
 	for _, e := range k.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		if e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, "write error") {
+		if strings.Contains(e.Error, "write error") {
 			return errors.New(e.Error)
 		}
 	}
