@@ -67,7 +67,7 @@ func isStalled(s *protocol.StackState) (gpus int) {
 // A request that ends its executor takes that one alone, and is told not to come again; its
 // batch mates are served. A model with many such requests is quarantined for a while.
 func TestPoisonTakesOneExecutor(t *testing.T) {
-	c, scheduler, workers := poisoned(t, "--quarantine-for", "2s")
+	c, scheduler, workers := poisoned(t, "--quarantine-for", "2s", "--quarantine-after", "4")
 	if refused := c.send("null", "crash", patience); refused == nil || refused.Code != protocol.ExecutionCrashed || refused.Retryable {
 		t.Fatalf("poison is answered %v", refused)
 	}

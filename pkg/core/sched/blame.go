@@ -57,20 +57,46 @@ type crash struct {
 	// certain: the Infer was executing, so that it is the cause if it has one member.
 	certain bool
 	err     *protocol.Error // for members that cannot run again in time
+	// silent is the worker that sends no result, lost the one that is lost; else nil.
+	silent, lost *worker
+}
+
+// silence is the worker for whose silence a request was blamed, nil for none, and since when.
+type silence struct {
+	worker *worker
+	since  protocol.Time
+}
+
+// endedBy reports whether a worker that is lost now died then already: nothing was heard of
+// its executions since, so what was sent to it again never began, and it died once.
+func (s silence) endedBy(lost *worker) bool {
+	if lost == nil || s.worker != lost {
+		return false
+	}
+	for _, g := range lost.gpus {
+		if g.resultSeen >= s.since {
+			return false
+		}
+	}
+	return true
 }
 
 // crashed blames the members of an Infer that was closed, and refuses them or plans them
 // again.
 func (c *engine) crashed(a *action, of crash) {
 	m, g := a.replica.model, a.replica.gpu
-	if counts := of.certain || a.suspect; counts {
+	known := len(a.members) > 0 && a.members[0].silence.endedBy(of.lost) // who was blamed runs alone
+	if counts := of.certain || a.suspect; counts && !known {
 		c.stats.Crashes++
 		c.out.Incidents = append(c.out.Incidents, Incident{Kind: of.kind, Worker: of.worker, GPU: g.id, Model: m.spec.Name, Requests: a.count})
 		defer c.countCrash(m)
 	}
 	for _, r := range a.members {
 		r.action, r.tried = nil, WhyCrashed
-		r.Crashes++
+		if !known {
+			r.Crashes++
+		}
+		r.silence = silence{of.silent, c.now}
 		if r.Crashes >= maxCrashes || of.certain && a.count == 1 {
 			c.refuse(r, crashedFor(r))
 			continue

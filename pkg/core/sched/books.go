@@ -65,6 +65,8 @@ type request struct {
 	// misses counts its batches that missed an input.
 	alone  bool
 	misses int
+	// silence is the one for which it was blamed last.
+	silence silence
 	// ahead is how many requests of its model waited when it arrived.
 	ahead int
 	// tried is why its last action failed, whyUnknown if none failed.

@@ -131,7 +131,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 	switch {
 	case res.Code == protocol.ExecutorLost && res.Begin != 0:
 		a.replica.gpu.crashedAt = c.now
-		c.crashed(a, crash{ExecutionCrashed, res.Worker, true, failure(res)})
+		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: true, err: failure(res)})
 	case a.count > 1 && failsAlone(res.Code):
 		c.batchFailed(a, res)
 	default:
@@ -334,7 +334,7 @@ func (c *engine) overdue(a *action) {
 	}
 	c.stats.Lost++
 	r := a.replica
-	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung}
+	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung, silent: r.gpu.worker}
 	silent := r.gpu.resultSeen < a.end()
 	c.close(a, c.now)
 	defer c.reuse(a)

@@ -160,6 +160,9 @@ type blamed struct {
 	alone   bool // a batch with it failed
 	final   bool // it must be refused
 	last    protocol.ActionID
+	// silentAt is the worker for whose silence it was blamed last, since when.
+	silentAt    string
+	silentSince protocol.Time
 }
 
 // blameBooks are what the core was told of GPUs and models.
@@ -251,11 +254,33 @@ func (w *world) resultOf(e *Result, a protocol.Action) {
 	}
 }
 
+// diedOnce reports whether a lost worker had died already when the only member of an action
+// was blamed for its silence: nothing was heard of its executions since.
+func (w *world) diedOnce(worker string, a protocol.Action) bool {
+	if a.Kind != protocol.Infer || len(a.Requests) == 0 {
+		return false
+	}
+	r := w.requests[a.Requests[0].ID]
+	if r.silentAt != worker {
+		return false
+	}
+	for at, seen := range w.blame.seen {
+		if at.worker == worker && seen >= r.silentSince {
+			return false
+		}
+	}
+	return true
+}
+
 // lostAction takes that the core gives up an action without a result.
 func (w *world) lostAction(worker string, a protocol.Action) {
 	b, at := &w.blame, place{worker, a.GPU}
 	if a.Kind == protocol.Infer && b.seen[at] < a.Latest.Add(a.Expected) {
 		w.crash(a, b.down[at] && b.hung[a.ID])
+		for _, ref := range a.Requests {
+			r := w.requests[ref.ID]
+			r.silentAt, r.silentSince = worker, w.now
+		}
 	}
 }
 

@@ -85,13 +85,29 @@ func (w *world) before(e Event) {
 
 func (w *world) forget(worker string) {
 	delete(w.known, worker)
+	once := map[protocol.ActionID]bool{}
+	for id, a := range w.open {
+		once[id] = w.openAt[id] == worker && w.diedOnce(worker, a)
+	}
 	w.blame.forget(worker)
+	defer w.forgetSilence(worker)
 	for _, id := range w.inOrder() {
 		if a := w.open[id]; w.openAt[id] == worker {
-			w.crash(a, false)
+			if !once[id] {
+				w.crash(a, false)
+			}
 			w.laneEnded(worker, a, w.now)
 			w.close(id)
 			w.orphaned(a)
+		}
+	}
+}
+
+// forgetSilence: a worker that joins again is another life.
+func (w *world) forgetSilence(worker string) {
+	for _, r := range w.requests {
+		if r.silentAt == worker {
+			r.silentAt = ""
 		}
 	}
 }
