@@ -67,7 +67,7 @@ func isStalled(s *protocol.StackState) (gpus int) {
 // A request that ends its executor takes that one alone, and is told not to come again; its
 // batch mates are served. A model with many such requests is quarantined for a while.
 func TestPoisonTakesOneExecutor(t *testing.T) {
-	c, scheduler, workers := poisoned(t, "--quarantine-for", "2s", "--quarantine-after", "4")
+	c, scheduler, workers := poisoned(t, "--quarantine-for", "5s", "--quarantine-after", "4")
 	if refused := c.send("null", "crash", patience); refused == nil || refused.Code != protocol.ExecutionCrashed || refused.Retryable {
 		t.Fatalf("poison is answered %v", refused)
 	}
@@ -94,14 +94,20 @@ func TestPoisonTakesOneExecutor(t *testing.T) {
 	if poison == nil || poison.Code != protocol.ExecutionCrashed {
 		t.Errorf("poison among others is answered %v", poison)
 	}
-	c.awaitState("the GPUs are back", func(s *protocol.StackState) bool { return isStalled(s) == 0 && s.GPUsServing == 2 })
+	back := func() {
+		t.Helper()
+		c.awaitState("the GPUs are back", func(s *protocol.StackState) bool { return isStalled(s) == 0 && s.GPUsServing == 2 })
+	}
+	back()
 	if n := ended(c.awaitState("the state", func(*protocol.StackState) bool { return true })); n < 2 || n > 3 {
 		t.Errorf("%d executors ended; one before, and the second poison may take two", n)
 	}
 
 	var last *protocol.Error
-	for range 3 {
-		if last = c.send("null", "crash", patience); last != nil && last.Code == protocol.ModelQuarantined {
+	for range 4 {
+		last = c.send("null", "crash", patience)
+		back()
+		if last != nil && last.Code == protocol.ModelQuarantined {
 			break
 		}
 	}
