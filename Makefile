@@ -27,7 +27,7 @@ build: ## Build the binary into bin/
 
 .PHONY: test
 test: ## Run every test
-	@echo "building everything, then testing each package: about 5 min on two cores, the first time some more"
+	@echo "building everything, then testing each package: about 8 min on two cores, the first time some more"
 	$(GO) build -v ./...
 	$(GO) test -timeout 20m ./...
 
