@@ -93,7 +93,7 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 		return nil
 	}
 	first, cancel := context.WithTimeout(ctx, firstState)
-	s, refused := stack.State(first)
+	s, refused := stack.Brief(first)
 	cancel()
 	if refused != nil || ask.Serves(s) {
 		return nil

@@ -220,59 +220,71 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 // Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
 	var all protocol.ModelList
-	for {
-		var page protocol.ModelList
-		ctx, cancel := context.WithTimeout(ctx, controlWait)
-		e := c.control(ctx, protocol.By(c.subjects.Ls(), c.asker), protocol.PageRequest{After: all.Next}, &page)
-		cancel()
-		if e != nil {
-			return nil, e
-		}
-		if page.Models == nil || page.Next != "" && page.Next <= all.Next {
-			return nil, foreign(c.subjects.Ls(), "it has no list of models")
-		}
-		all.Models, all.Total, all.Next = append(all.Models, page.Models...), page.Total, page.Next
-		if all.Next == "" {
-			return &all, nil
-		}
+	e := pages(ctx, c, c.subjects.Ls(), "it has no list of models", func(page *protocol.ModelList) (next string, ours bool) {
+		all.Models, all.Total = append(all.Models, page.Models...), page.Total
+		return page.Next, page.Models != nil
+	})
+	if e != nil {
+		return nil, e
 	}
+	return &all, nil
 }
 
 // State describes the whole stack, from as many pages as there are.
 func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Error) {
 	var all protocol.StackState
-	for {
-		var page protocol.StackState
-		ctx, cancel := context.WithTimeout(ctx, controlWait)
-		e := c.control(ctx, protocol.By(c.subjects.State(), c.asker), protocol.PageRequest{After: all.Next}, &page)
-		cancel()
-		if e != nil {
-			return nil, e
-		}
-		if page.Stage == 0 || page.Next != "" && page.Next <= all.Next {
-			return nil, foreign(c.subjects.State(), "it names no stage")
-		}
+	e := pages(ctx, c, c.subjects.State(), noStage, func(page *protocol.StackState) (next string, ours bool) {
 		if all.Stage == 0 {
-			all = page
+			all = *page
 		} else {
-			all.Append(&page)
+			all.Append(page)
 		}
-		if all.Next == "" {
-			return &all, nil
-		}
+		return page.Next, page.Stage != 0
+	})
+	if e != nil {
+		return nil, e
 	}
+	return &all, nil
+}
+
+// noStage is the flaw of a state that is not Clockwork's.
+const noStage = "it names no stage"
+
+// pages asks for one page after the other. add takes a page and returns the key after which
+// the next one begins, "" after the last, and whether the page is Clockwork's; flaw says why
+// it is not, also of pages that do not go on.
+func pages[T any](ctx context.Context, c *Client, subject, flaw string, add func(page *T) (next string, ours bool)) *protocol.Error {
+	for after := ""; ; {
+		var page T
+		if e := c.query(ctx, subject, protocol.PageRequest{After: after}, &page); e != nil {
+			return e
+		}
+		next, ours := add(&page)
+		if !ours || next != "" && next <= after {
+			return foreign(subject, flaw)
+		}
+		if next == "" {
+			return nil
+		}
+		after = next
+	}
+}
+
+// query asks for one page of ls or state.
+func (c *Client) query(ctx context.Context, subject string, q protocol.PageRequest, page any) *protocol.Error {
+	ctx, cancel := context.WithTimeout(ctx, controlWait)
+	defer cancel()
+	return c.control(ctx, protocol.By(subject, c.asker), q, page)
 }
 
 // Brief describes the stack without its workers and models, which it only counts.
 func (c *Client) Brief(ctx context.Context) (*protocol.StackState, *protocol.Error) {
-	ctx, cancel := context.WithTimeout(ctx, controlWait)
-	defer cancel()
 	var s protocol.StackState
-	if e := c.control(ctx, protocol.By(c.subjects.State(), c.asker), protocol.PageRequest{Brief: true}, &s); e != nil {
+	if e := c.query(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); e != nil {
 		return nil, e
 	}
 	if s.Stage == 0 {
-		return nil, foreign(c.subjects.State(), "it names no stage")
+		return nil, foreign(c.subjects.State(), noStage)
 	}
 	return &s, nil
 }

@@ -27,7 +27,6 @@ type storeWatchdog struct {
 	l       *leader
 	watcher *frontdoor.StartupBuffer
 	buffer  time.Time // creation time of the buffer's stream, zero before the first check
-	away    bool      // the store was not reached at the last check
 	read    uint64    // the revision up to which all values in the state can be read
 }
 
@@ -52,17 +51,16 @@ func (g *storeWatchdog) run(ctx context.Context) {
 
 // note logs the start and the end of an outage, once each.
 func (g *storeWatchdog) note(err error) {
-	switch {
-	case err != nil && !g.away:
+	switch away := g.l.storeFault.Load() != nil; {
+	case err != nil && !away:
 		text := err.Error()
 		g.l.storeFault.Store(&text)
 		g.l.bus.Log.Warn("state store out of order: loaded models are served, but loads are refused, "+
 			"requests cannot wait for activation, and a controller that restarts waits for the store", "error", err)
-	case err == nil && g.away:
+	case err == nil && away:
 		g.l.storeFault.Store(nil)
 		g.l.bus.Log.Warn("state store in order again")
 	}
-	g.away = err != nil
 }
 
 func (g *storeWatchdog) look(parent context.Context) error {

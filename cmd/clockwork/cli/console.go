@@ -178,14 +178,20 @@ func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 	return stack, nil
 }
 
-// Interruptible returns a context that ends with the first interrupt or termination
-// signal, or when the terminal is closed.
-func Interruptible() (context.Context, context.CancelFunc) {
+// EndingSignals are those that ask a process to end: an interrupt, a termination signal,
+// and that of a closed terminal.
+func EndingSignals() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	return signals
+}
+
+// Interruptible returns a context that ends with the first interrupt or termination
+// signal, or when the terminal is closed.
+func Interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), EndingSignals()...)
 	// A second signal has its default effect: it ends the process at once.
 	context.AfterFunc(ctx, stop)
 	return ctx, stop

@@ -47,10 +47,7 @@ func (f *TelemetryFlags) Shutdown(hub *watch.Hub, log *slog.Logger) *Shutdown {
 // wait.
 func (a *App) AwaitEnd(end *Shutdown) error {
 	signals := make(chan os.Signal, 1)
-	ending := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
-		ending = append(ending, syscall.SIGHUP)
-	}
+	ending := cli.EndingSignals()
 	signal.Notify(signals, ending...)
 	defer signal.Stop(signals)
 	reports := a.Wait()

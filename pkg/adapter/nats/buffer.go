@@ -118,13 +118,10 @@ const minBuffer = 32 << 20
 
 // isNoRoom reports whether the broker refused a stream because its limit is beyond what
 // is left of the disk.
-func isNoRoom(err error) bool {
-	var refused *jetstream.APIError
-	return errors.As(err, &refused) && refused.ErrorCode == noStorageCode
-}
+func isNoRoom(err error) bool { return hasCode(err, errNoStorage) }
 
-// noStorageCode is the broker's error "insufficient storage resources available".
-const noStorageCode = 10047
+// errNoStorage is the broker's code for "insufficient storage resources available".
+const errNoStorage = 10047
 
 // bufferStore returns the connection for the startup buffer: opened once, since a buffer is
 // opened again where its stream was lost.

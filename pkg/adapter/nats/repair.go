@@ -22,23 +22,19 @@ func isValue(key string, value []byte) bool {
 		var v wire.StoredModel
 		return decodeStored(value, &v) == nil && "model."+v.Name == key
 	case "quarantine":
-		var v wire.StoredQuarantine
-		return decodeStored(value, &v) == nil
+		return decodeStored(value, new(wire.StoredQuarantine)) == nil
 	case "profile":
-		var v protocol.Profile
-		return decodeStored(value, &v) == nil
+		return decodeStored(value, new(protocol.Profile)) == nil
 	case "fence":
-		var v wire.StoredFence
-		return decodeStored(value, &v) == nil
+		return decodeStored(value, new(wire.StoredFence)) == nil
 	case "worker":
-		var v protocol.WorkerState
-		return decodeStored(value, &v) == nil
+		return decodeStored(value, new(protocol.WorkerState)) == nil
 	}
 	return true // nobody reads it
 }
 
-// Unreadable returns the keys whose values cannot be read, sorted, each with the last
-// revision that can be, nil if there is none. after is a revision up to which all was well,
+// Unreadable returns the keys whose values cannot be read, each with the last revision that
+// can be, nil if there is none. after is a revision up to which all was well,
 // 0 for none; the other result is that of the last one.
 func (s *State) Unreadable(ctx context.Context, after uint64) (map[string][]byte, uint64, error) {
 	broken := map[string]bool{}

@@ -59,7 +59,7 @@ func userText(role, name string) string {
 	return role + " " + name
 }
 
-// The oldest broker that works: it introduced the time to live per message.
+// The oldest broker that works: it introduced batched direct reads of a stream.
 const (
 	brokerMajor = 2
 	brokerMinor = 11

@@ -391,7 +391,10 @@ const (
 	errWrongSequenceForNow = 10164
 )
 
-func isConflict(err error) bool {
+func isConflict(err error) bool { return hasCode(err, errWrongSequence, errWrongSequenceForNow) }
+
+// hasCode reports whether JetStream refused something with one of these codes.
+func hasCode(err error, codes ...jetstream.ErrorCode) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == errWrongSequence || api.ErrorCode == errWrongSequenceForNow)
+	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode)
 }

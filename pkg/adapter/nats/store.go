@@ -84,19 +84,31 @@ type store struct {
 
 // openStore connects to JetStream; `plain` is the connection for that on a broker without
 // roles.
-func (b *Bus) openStore(ctx context.Context, name string, plain *nats.Conn, options ...jetstream.JetStreamOpt) (s store, err error) {
+func (b *Bus) openStore(ctx context.Context, name string, plain *nats.Conn, options ...jetstream.JetStreamOpt) (store, error) {
+	c := b.config.Credentials
+	if b.config.InProcess != nil {
+		c = Credentials{} // which are not used then
+	}
+	return b.reachStore(c, plain, func() (*nats.Conn, error) {
+		return b.connect(ctx, b.config.Name+" "+name, c.storeOptions)
+	}, options...)
+}
+
+// reachStore returns JetStream over `plain` on a broker without roles, else over the
+// connection of the user's second user, which connect opens.
+func (b *Bus) reachStore(c Credentials, plain *nats.Conn, connect func() (*nats.Conn, error), options ...jetstream.JetStreamOpt) (s store, err error) {
 	s = store{nc: plain, api: jetstream.DefaultAPIPrefix}
-	second, err := b.config.Credentials.hasStore()
+	second, err := c.hasStore()
 	if err != nil {
 		return s, err
 	}
-	if b.config.InProcess != nil || !second {
+	if !second {
 		s.js, err = jetstream.New(s.nc, options...)
 		return s, err
 	}
 	s.api = b.Subjects.Store() + "."
 	s.local = s.api
-	if s.nc, err = b.connect(ctx, b.config.Name+" "+name, b.config.Credentials.storeOptions); err != nil {
+	if s.nc, err = connect(); err != nil {
 		return s, err
 	}
 	s.js, err = jetstream.NewWithAPIPrefix(s.nc, b.Subjects.Store(), options...)

@@ -16,27 +16,18 @@ import (
 // credentials, or over plain if the broker has no roles, and returns how many streams there
 // are.
 func ProbeStore(ctx context.Context, url, prefix string, c Credentials, plain *nats.Conn, options ...nats.Option) (streams int, err error) {
-	s := store{nc: plain, api: jetstream.DefaultAPIPrefix}
 	b := &Bus{Subjects: protocol.Subjects{Prefix: prefix}}
-	second, err := c.hasStore()
-	if err != nil {
-		return 0, err
-	}
-	if second {
+	s, err := b.reachStore(c, plain, func() (*nats.Conn, error) {
 		own, err := c.storeOptions()
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		if s.nc, err = Connect(url, append(own, options...)...); err != nil {
-			return 0, err
-		}
+		return Connect(url, append(own, options...)...)
+	})
+	if s.nc != nil && s.nc != plain {
 		defer s.nc.Close()
-		s.local = b.Subjects.Store() + "."
-		s.js, err = jetstream.NewWithAPIPrefix(s.nc, b.Subjects.Store())
-		if err != nil {
-			return 0, err
-		}
-	} else if s.js, err = jetstream.New(s.nc); err != nil {
+	}
+	if err != nil {
 		return 0, err
 	}
 	info, err := s.js.AccountInfo(ctx)
