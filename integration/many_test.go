@@ -13,7 +13,6 @@ import (
 	"clockwork/pkg/adapter/backend/emulated"
 	"clockwork/pkg/adapter/backend/zoo"
 	bus "clockwork/pkg/adapter/nats"
-	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/services/worker"
 )
@@ -128,15 +127,5 @@ func startSmallBroker(t *testing.T, config stackConfig, payload int) *stack {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	broker, err := bus.StartServer(bus.ServerConfig{ConfigFile: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { bus.StopServer(broker) })
-	s := newStack(t, config, broker)
-	if s.client, err = client.Connect(broker.ClientURL(), ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.client.Close)
-	return s
+	return withBroker(t, config, bus.ServerConfig{ConfigFile: file})
 }

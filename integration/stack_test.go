@@ -88,7 +88,22 @@ func workerName(i int) string { return "w" + string(rune('1'+i)) }
 // startBroker starts only the broker, and a client that records all events.
 func startBroker(t *testing.T, config stackConfig) *stack {
 	t.Helper()
-	broker, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
+	s := withBroker(t, config, bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
+	stop, err := s.client.Events(s.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	if err := s.client.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// withBroker returns a stack of a broker and a client.
+func withBroker(t *testing.T, config stackConfig, of bus.ServerConfig) *stack {
+	t.Helper()
+	broker, err := bus.StartServer(of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,14 +113,6 @@ func startBroker(t *testing.T, config stackConfig) *stack {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
-	stop, err := s.client.Events(s.record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	if err := s.client.Conn().Flush(); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 

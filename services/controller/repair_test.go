@@ -2,10 +2,12 @@ package controller
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/testkit/logtext"
 )
 
 // spoil writes what is no value of ours over keys of the state.
@@ -48,7 +50,7 @@ func TestStateThatCannotBeReadIsReplaced(t *testing.T) {
 // read, and says so once.
 func TestAControllerStartsWhateverIsStored(t *testing.T) {
 	s := newStack(t)
-	log := &notes{}
+	log := &logtext.Buffer{}
 	s.log = slog.New(slog.NewTextHandler(log, nil))
 	stop := s.controller()
 	bustest.StartWorker(t, s.bus, "w1", "t4")
@@ -65,10 +67,10 @@ func TestAControllerStartsWhateverIsStored(t *testing.T) {
 	s.awaitStored(protocol.Active, 1)
 	s.unspoiled()
 	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
-	if n := log.count("were repaired"); n != 1 {
+	if n := strings.Count(log.String(), "were repaired"); n != 1 {
 		t.Errorf("it said %d times what it repaired", n)
 	}
-	if n := log.count("state not read"); n > 0 {
+	if n := strings.Count(log.String(), "state not read"); n > 0 {
 		t.Errorf("it could not read the state %d times", n)
 	}
 }

@@ -1,36 +1,17 @@
 package controller
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/testkit/logtext"
 )
-
-// notes is a log that a test reads while it is written.
-type notes struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (n *notes) Write(b []byte) (int, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.text.Write(b)
-}
-
-func (n *notes) count(text string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return strings.Count(n.text.String(), text)
-}
 
 // loseStore has the broker forget everything.
 func (s *stack) loseStore() {
@@ -55,7 +36,7 @@ func (s *stack) awaitStored(stage protocol.Stage, models int) {
 // stake, and a controller that restarts goes on in ACTIVE.
 func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
 	s := newStack(t)
-	log := &notes{}
+	log := &logtext.Buffer{}
 	s.log = slog.New(slog.NewTextHandler(log, nil))
 	stop := s.controller()
 	s.infer("a", jsonInfer) // so that numbers in the buffer begin anew later
@@ -77,7 +58,7 @@ func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
 		t.Errorf("without a store: %s", code)
 	}
 	s.awaitStored(protocol.Active, 3)
-	if n := log.count("level=WARN msg=\"the state store was lost"); n != 1 {
+	if n := strings.Count(log.String(), "level=WARN msg=\"the state store was lost"); n != 1 {
 		t.Errorf("%d warnings of the lost store", n)
 	}
 

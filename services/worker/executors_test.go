@@ -1,9 +1,7 @@
 package worker
 
 import (
-	"bytes"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,29 +9,15 @@ import (
 	"clockwork/pkg/adapter/backend/emulated"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/logtext"
 	"clockwork/pkg/watch"
 )
 
-// logLines is a log that tests read while it is written.
-type logLines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logLines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-// await waits for a line that has all parts.
-func (l *logLines) await(t *testing.T, parts ...string) {
+// awaitLine waits for a line of the log that has all parts.
+func awaitLine(t *testing.T, log *logtext.Buffer, parts ...string) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		l.mu.Lock()
-		text := l.text.String()
-		l.mu.Unlock()
-		for line := range strings.Lines(text) {
+		for line := range strings.Lines(log.String()) {
 			missing := 0
 			for _, p := range parts {
 				if !strings.Contains(line, p) {
@@ -45,7 +29,7 @@ func (l *logLines) await(t *testing.T, parts ...string) {
 			}
 		}
 	}
-	t.Fatalf("no line with %q in %s", parts, l.text.String())
+	t.Fatalf("no line with %q in %s", parts, log)
 }
 
 // faulty is an emulated GPU that crashes on inputs that begin with "crash", and hangs on
@@ -77,7 +61,7 @@ func (r *rig) inferWith(seq uint64, bytes int64, text string) protocol.Result {
 
 // A crash and a hang cost one execution each; then the GPU serves again, by itself.
 func TestAnExecutorThatCrashesOrHangsIsReplaced(t *testing.T) {
-	log, hub := &logLines{}, &watch.Hub{}
+	log, hub := &logtext.Buffer{}, &watch.Hub{}
 	r := startLoggedRig(t, faulty(t), log, func(c *Config) {
 		c.Overdue = work.Overdue{Factor: 1, Floor: 300 * time.Millisecond, Unmeasured: time.Hour}
 		c.Telemetry = hub
@@ -94,8 +78,8 @@ func TestAnExecutorThatCrashesOrHangsIsReplaced(t *testing.T) {
 		}
 		r.want(protocol.OK, evictWeights("m"))
 	}
-	log.await(t, "level=WARN", "gpu=0", "executing="+poisoned, "crashes")
-	log.await(t, "level=WARN", "gpu=0", "executing="+poisoned, "overdue=true", "executing m for more than 301ms, with 1ms expected")
+	awaitLine(t, log, "level=WARN", "gpu=0", "executing="+poisoned, "crashes")
+	awaitLine(t, log, "level=WARN", "gpu=0", "executing="+poisoned, "overdue=true", "executing m for more than 301ms, with 1ms expected")
 	for _, g := range hub.Gauges() {
 		if g.Worker != nil && (g.Worker.GPUs[0].ExecutorsEnded != 2 || g.Worker.GPUs[0].ExecutorsOverdue != 1) {
 			t.Errorf("counted: %+v", g.Worker.GPUs[0])

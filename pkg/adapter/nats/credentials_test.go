@@ -1,13 +1,11 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
+
+	"clockwork/pkg/testkit/logtext"
 )
 
 func TestPasswordsAreNotShown(t *testing.T) {
@@ -77,24 +77,6 @@ func keyFile(t *testing.T, inbox string) (path, public string) {
 	return path, public
 }
 
-// shown collects what is logged.
-type shown struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (s *shown) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.Buffer.Write(p)
-}
-
-func (s *shown) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.String()
-}
-
 func TestNoErrorAndNoLogLineShowsAPassword(t *testing.T) {
 	s := guarded(t, nil)
 	address := strings.TrimPrefix(s.ClientURL(), "nats://")
@@ -107,7 +89,7 @@ func TestNoErrorAndNoLogLineShowsAPassword(t *testing.T) {
 		"a token":             "nats://hunter2@" + address,
 		"the second of a few": "nats://127.0.0.1:1,nats://me:hunter2@127.0.0.1:port",
 	} {
-		log := &shown{}
+		log := &logtext.Buffer{}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		_, err := Open(ctx, Config{URL: url, Prefix: "clockwork", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		cancel()
@@ -115,7 +97,7 @@ func TestNoErrorAndNoLogLineShowsAPassword(t *testing.T) {
 			t.Errorf("%s: connected", what)
 			continue
 		}
-		if text := err.Error() + log.text(); strings.Contains(text, "hunter2") {
+		if text := err.Error() + log.String(); strings.Contains(text, "hunter2") {
 			t.Errorf("%s: shown in %s", what, text)
 		}
 	}

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,12 +10,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/testkit/logtext"
 )
 
 // reader is a connection that subscribes to a subject, and takes nothing until it is told to.
@@ -125,7 +125,7 @@ func TestABurstOfLargeMessagesWaits(t *testing.T) {
 // What the broker warns of is in our log, also what it says of connections that it closes
 // for their slowness, which it calls a notice.
 func TestTheBrokersWarningsAreInOurLog(t *testing.T) {
-	log := &lines{}
+	log := &logtext.Buffer{}
 	s, err := StartServer(ServerConfig{DontListen: true, DataDir: t.TempDir(),
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
@@ -150,24 +150,6 @@ func TestTheBrokersWarningsAreInOurLog(t *testing.T) {
 	if strings.Contains(log.String(), "another 1") {
 		t.Errorf("two warnings in a second:\n%s", log)
 	}
-}
-
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // The configurations in deploy keep as much as the broker of clockwork nats.

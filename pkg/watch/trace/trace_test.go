@@ -18,6 +18,7 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/logtext"
 	"clockwork/pkg/watch"
 )
 
@@ -293,7 +294,7 @@ func TestACollectorThatIsAwayHarmsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := &lines{}
+		said := &logtext.Buffer{}
 		hub := &watch.Hub{}
 		tracer, err := Open(*c, hub, slog.New(slog.NewTextHandler(said, nil)))
 		if err != nil {
@@ -315,7 +316,7 @@ func TestACollectorThatIsAwayHarmsNothing(t *testing.T) {
 }
 
 func TestLossesAreToldOnceInAWhile(t *testing.T) {
-	said := &lines{}
+	said := &logtext.Buffer{}
 	l := losses{log: slog.New(slog.NewTextHandler(said, nil))}
 	now := time.Now()
 	for range 100 {
@@ -331,22 +332,4 @@ func TestLossesAreToldOnceInAWhile(t *testing.T) {
 	if n := strings.Count(said.String(), "\n"); n != 5 || !strings.Contains(said.String(), "spans_not_exported=100") {
 		t.Errorf("told %d times:\n%s", n, said)
 	}
-}
-
-// lines is a log that several goroutines write.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
