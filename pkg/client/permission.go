@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 )
 
@@ -69,13 +70,10 @@ func (c *Client) denial(verb, subject string) *protocol.Error {
 // whose names this client to people, as far as its inbox tells.
 func (c *Client) whose() string {
 	role, name, known := protocol.InboxUser(c.inbox)
-	switch {
-	case !known:
+	if !known {
 		return "this user of the broker"
-	case name == "":
-		return "the key of the role " + role
 	}
-	return "the key of " + role + " " + name
+	return "the key of " + bus.UserText(role, name)
 }
 
 // deniedSubject returns what a permission error is about: publish on or subscribe to, and

@@ -39,7 +39,7 @@ func (i Identity) check(c Credentials) error {
 	case !known || i.Role == frontDoorRole && role == controllerRole: // a controller runs a front door too
 		return nil
 	case role != i.Role:
-		return fmt.Errorf("the key %s is that of %s, and this service needs one of the role %s", c.NKey, userText(role, name), i.Role)
+		return fmt.Errorf("the key %s is that of %s, and this service needs one of the role %s", c.NKey, UserText(role, name), i.Role)
 	case name != "" && i.Name != "" && name != i.Name:
 		return fmt.Errorf("the key %s is that of the %s %s: no other may use it, and this one is called %s (--name)", c.NKey, role, name, i.Name)
 	}
@@ -52,7 +52,8 @@ const (
 	controllerRole = "controller"
 )
 
-func userText(role, name string) string {
+// UserText names a user of a broker with roles to people.
+func UserText(role, name string) string {
 	if name == "" {
 		return "the role " + role
 	}
