@@ -220,7 +220,7 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 // Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
 	var all protocol.ModelList
-	e := pages(ctx, c, c.subjects.Ls(), "it has no list of models", func(page *protocol.ModelList) (next string, ours bool) {
+	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), "it has no list of models", func(page *protocol.ModelList) (next string, ours bool) {
 		all.Models, all.Total = append(all.Models, page.Models...), page.Total
 		return page.Next, page.Models != nil
 	})
@@ -233,7 +233,7 @@ func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Err
 // State describes the whole stack, from as many pages as there are.
 func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Error) {
 	var all protocol.StackState
-	e := pages(ctx, c, c.subjects.State(), noStage, func(page *protocol.StackState) (next string, ours bool) {
+	e := pages[protocol.StackState](ctx, c, c.subjects.State(), noStage, func(page *protocol.StackState) (next string, ours bool) {
 		if all.Stage == 0 {
 			all = *page
 		} else {
@@ -253,7 +253,7 @@ const noStage = "it names no stage"
 // pages asks for one page after the other. add takes a page and returns the key after which
 // the next one begins, "" after the last, and whether the page is Clockwork's; flaw says why
 // it is not, also of pages that do not go on.
-func pages[T any](ctx context.Context, c *Client, subject, flaw string, add func(page *T) (next string, ours bool)) *protocol.Error {
+func pages[T any](ctx context.Context, c *Client, subject, flaw string, add func(*T) (next string, ours bool)) *protocol.Error {
 	for after := ""; ; {
 		var page T
 		if e := c.query(ctx, subject, protocol.PageRequest{After: after}, &page); e != nil {

@@ -211,7 +211,7 @@ func callsOf(in ast.Node, name string) (calls []*ast.CallExpr) {
 
 // into says which argument of a call is decoded into: of those of pkg/wire, and of
 // those that hand such a pointer on.
-var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeObject": 1, "decodeRest": 0, "decodeList": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "AskScheduler": 2}
+var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeObject": 1, "decodeRest": 0, "decodeList": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "query": 3, "AskScheduler": 2}
 
 // typed are all types that messages are decoded into by a library.
 var typed = map[string]reflect.Type{
@@ -279,6 +279,9 @@ func TestMessagesAreDecodedIntoTypedStructsOnly(t *testing.T) {
 // a variable of the function, or those that a generic function is used with.
 // What a function was given itself counts where it was called.
 func targets(s source, f *ast.FuncDecl, argument ast.Expr) []string {
+	if made, ok := argument.(*ast.CallExpr); ok && fmt.Sprint(made.Fun) == "new" {
+		return []string{written(made.Args[0])}
+	}
 	pointer, ok := argument.(*ast.UnaryExpr)
 	if !ok {
 		if _, forwards := into[f.Name.Name]; forwards && isParameter(f, argument) {
