@@ -142,10 +142,8 @@ func unserved(s *protocol.StackState) string {
 		return s.StoreFault
 	case s.WorkerCount == 0:
 		return "no worker is connected"
-	case s.Stage == protocol.Active && s.Epoch == 0:
-		return "no scheduler is active"
-	case s.Stage == protocol.Active && s.GPUsServing == 0:
-		return "no worker is in service: none holds the models, or every GPU is stalled"
+	case s.Stage == protocol.Active:
+		return s.Serving().Missing()
 	}
 	return ""
 }

@@ -98,8 +98,8 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 	if refused != nil || ask.Serves(s) {
 		return nil
 	}
-	fmt.Fprintln(con.Err, "The stack does not serve yet: the request is sent once it is ACTIVE; --no-wait sends it now.")
-	if s.Stage == protocol.AwaitingModels {
+	fmt.Fprintln(con.Err, "The stack does not serve yet: the request is sent once it does; --no-wait sends it now.")
+	if s.Stage == protocol.AwaitingModels || s.Stage == protocol.Active {
 		fmt.Fprintln(con.Err, ask.WaitsFor(s))
 	}
 	bounded, cancel := i.Bound(ctx)

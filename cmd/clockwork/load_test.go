@@ -65,3 +65,14 @@ func TestLoadWaitsUntilTheStackServes(t *testing.T) {
 		t.Errorf("up ended with exit code %d", code)
 	}
 }
+
+func TestALoadedModelIsCalledServedOnlyWhereAGPUTakesWork(t *testing.T) {
+	state := protocol.StackState{Stage: protocol.Active, Epoch: 1, GPUsServing: 1}
+	if says := nextText(&state); !strings.Contains(says, "the model is served") {
+		t.Error(says)
+	}
+	state.GPUsServing = 0
+	if says := nextText(&state); !strings.Contains(says, "no worker is in service") {
+		t.Error(says)
+	}
+}

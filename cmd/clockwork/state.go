@@ -122,18 +122,21 @@ func stageText(s *protocol.StackState, now time.Time) string {
 func schedulerText(s *protocol.StackState) string {
 	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
 	switch {
-	case s.Epoch != 0 && s.GPUsServing == 0 && s.Stage == protocol.Active && len(s.Workers) > 0:
-		return "nothing: no worker is in service; none is connected that holds the models\n         (the controller's log says what it could not load), or every GPU is stalled"
-	case s.Epoch != 0:
-		return ""
-	case s.Stage == protocol.Active && s.Scheduler == protocol.Standby:
-		return "nothing: no scheduler is active; one stands by, and takes over in about 2 s" + wait
-	case s.Stage == protocol.Active:
-		return "nothing: no scheduler is active; start one with clockwork scheduler" + wait
-	case s.Scheduler == protocol.SchedulerAbsent:
+	case s.Stage != protocol.Active && s.Scheduler == protocol.SchedulerAbsent:
 		return "not before a scheduler runs; start one with clockwork scheduler"
+	case s.Stage != protocol.Active || s.Epoch != 0 && len(s.Workers) == 0: // the line workers says it
+		return ""
 	}
-	return ""
+	missing := s.Serving().Missing()
+	switch {
+	case missing == "":
+		return ""
+	case s.Epoch != 0:
+		return "nothing: " + missing + "\n         (the controller's log says what it could not load)"
+	case s.Scheduler == protocol.Standby:
+		return "nothing: " + missing + "; one stands by, and takes over in about 2 s" + wait
+	}
+	return "nothing: " + missing + "; start one with clockwork scheduler" + wait
 }
 
 func modelsText(models []protocol.ModelState) string {

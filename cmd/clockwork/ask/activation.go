@@ -17,8 +17,8 @@ import (
 // show each change at once; the state is for events that were lost, or may not be read.
 const pollState = time.Second
 
-// Serves reports whether a request sent now is given to a scheduler.
-func Serves(s *protocol.StackState) bool { return s.Stage == protocol.Active && s.Epoch != 0 }
+// Serves reports whether a request sent now would be executed.
+func Serves(s *protocol.StackState) bool { return s.Serving().Missing() == "" }
 
 // AwaitActive shows what the stack does until it serves, or until ctx ends. s is its
 // present state. done is asked with every state that was read, and ends the wait with
@@ -78,7 +78,7 @@ func WaitsFor(s *protocol.StackState) string {
 	case protocol.Profiling:
 		return "PROFILING: it measures every model"
 	}
-	return "ACTIVE, but no scheduler is active; clockwork state says more"
+	return "ACTIVE, but " + s.Serving().Missing() + "; clockwork state says more"
 }
 
 // waiting shows a stack on its way to ACTIVE.

@@ -142,12 +142,10 @@ func unready(r *watch.Gauges) (reasons []string) {
 	case d == nil:
 	case d.Stage < protocol.Querying:
 		reasons = append(reasons, who+"it has not read the stage yet")
-	case d.Stage != protocol.Active:
-		reasons = append(reasons, who+"the stage is "+d.Stage.String()+"; requests wait until it is "+protocol.Active.String())
-	case d.Epoch == 0:
-		reasons = append(reasons, who+"no scheduler is active")
-	case d.Serving == 0:
-		reasons = append(reasons, who+"no worker is in service: none is connected that holds the models, or every GPU is stalled")
+	default:
+		if missing := (protocol.Serving{Stage: d.Stage, Epoch: d.Epoch, GPUs: d.Serving}).Missing(); missing != "" {
+			reasons = append(reasons, who+missing)
+		}
 	}
 	return reasons
 }
