@@ -23,11 +23,11 @@ type executor struct {
 	setup   setup
 	watcher func(backend.Notice)
 	count   uint32 // the present process; only keep's goroutine
+	version string // of ONNX Runtime, in the first process; it does not change after newExecutor
 
 	mu      sync.Mutex
 	current *process      // nil while there is none that is ready
 	changed chan struct{} // closed and replaced when current changes
-	version string        // of ONNX Runtime
 	err     error         // why the last start failed
 	models  map[*model]struct{}
 
@@ -79,14 +79,19 @@ func (e *executor) keep(first chan<- error) {
 		p, err := startProcess(e.options, s, e.stop, func(p *process, line string) {
 			e.watcher(backend.Notice{Kind: backend.ExecutorSaid, Device: e.index, Models: p.working(), Text: line})
 		})
-		if first != nil {
+		if err == nil {
+			if first != nil {
+				e.version = p.version
+			}
+			e.publish(p, nil)
+		}
+		if first != nil { // who waits for it uses the process and its version at once
 			first <- err
 			if err != nil {
 				return
 			}
 		}
 		if err == nil {
-			e.publish(p, nil)
 			if first == nil {
 				e.notify(backend.Notice{Kind: backend.ExecutorReady})
 			}
@@ -162,9 +167,6 @@ func (e *executor) reopen(p *process) {
 func (e *executor) publish(p *process, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p != nil {
-		e.version = p.version
-	}
 	e.current, e.err = p, err
 	close(e.changed)
 	e.changed = make(chan struct{})

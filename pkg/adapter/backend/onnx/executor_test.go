@@ -330,3 +330,20 @@ func hangMain(library, root, cache string) error {
 	fmt.Println(b.devices[0].executor.now().cmd.Process.Pid, b.devices[1].executor.now().cmd.Process.Pid)
 	return r.Execute(w)
 }
+
+// A backend is made when its executors are ready: it names cached graphs and profiles by
+// the version of the first, and executes at once.
+func TestABackendThatIsMadeHasItsExecutors(t *testing.T) {
+	for range 3 {
+		b := withModels(t, t.TempDir(), func(o *Options) { o.GPUs, o.Pages = 8, 1 })
+		if b.cache.version == "" || b.cache.version != openLibrary(t).version {
+			t.Errorf("the backend's version is %q", b.Version())
+		}
+		for _, d := range b.devices {
+			if d.executor.version != b.cache.version || d.executor.now() == nil {
+				t.Errorf("device %d began with version %q, process %v", d.index, d.executor.version, d.executor.now())
+			}
+		}
+		must(t, b.Close())
+	}
+}
