@@ -168,10 +168,24 @@ func TestWhatWasLoadedIsWhatIsServed(t *testing.T) {
 		t.Error("the controller's log does not tell it")
 	}
 
-	// It can be had again; and the largest batch of today says nothing about what is held.
+	// It can be had again, and is served without a restart.
 	if err := os.Remove(filepath.Join(models, "n", "model.yaml")); err != nil {
 		t.Fatal(err)
 	}
+	if e := c.await("an event", func(e protocol.Event) bool { return e.Kind == protocol.EventModelBack }); e.Worker != "w1" || e.Model != "n-1" || e.Total != 2 {
+		t.Errorf("event %+v", e)
+	}
+	c.awaitState("the worker with all", func(s *protocol.StackState) bool { return len(s.Workers) == 1 && len(s.Workers[0].Lacks) == 0 })
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		if _, code := c.sum("n-1", 1); code == protocol.OK {
+			break // the scheduler was told
+		} else if time.Now().After(deadline) {
+			t.Fatalf("n-1 is back and answered %s", code)
+		}
+	}
+	c.serves("m", 1, 64)
+
+	// The largest batch of today says nothing about what is held.
 	controller.Kill()
 	c.controllerArgs = []string{"--max-batch", "1"}
 	c.controller()

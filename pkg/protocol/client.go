@@ -194,6 +194,7 @@ const (
 	EventProfile      = "profile"
 	EventQuarantine   = "quarantine"
 	EventModelMissing = "model_missing"
+	EventModelBack    = "model_back"
 	EventWorkerJoined = "worker_joined"
 	EventWorkerLost   = "worker_lost"
 	EventMiss         = "miss"

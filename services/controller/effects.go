@@ -97,6 +97,8 @@ func (l *leader) note(e protocol.Event) {
 	case protocol.EventModelMissing:
 		l.bus.Log.Warn("a worker serves without a model that it could not load as it was loaded first",
 			"worker", e.Worker, "model", e.Model, "models", e.Total, "code", e.Code, "message", e.Message)
+	case protocol.EventModelBack:
+		l.bus.Log.Info("a worker serves a model again that it lacked", "worker", e.Worker, "model", e.Model, "models", e.Total)
 	case protocol.EventWorkerJoined:
 		l.bus.Log.Info("worker joined", "worker", e.Worker)
 	case protocol.EventWorkerLost:

@@ -50,11 +50,23 @@ type activation struct {
 	// kinds are those of the GPUs in this machine's last Activate, which included all
 	// their profiles. nil before the first Activate.
 	kinds map[kind]bool
+	// fresh are the profiles that came after that, or after the start in ACTIVE.
+	fresh map[profileKey]bool
 }
 
 // kind is what profiles are measured for: a GPU type, under one version of a worker's
 // backend.
 type kind struct{ gpuType, backend, version string }
+
+// profileKey identifies a profile: one replaces another with the same key.
+type profileKey struct {
+	digest string
+	kind   kind
+}
+
+func keyOf(p *protocol.Profile) profileKey {
+	return profileKey{p.Digest, kind{p.GPUType, p.Backend, p.BackendVersion}}
+}
 
 // profile issues a job when none is running and there are GPUs to measure: in
 // PROFILING the GPUs of all ready workers, in ACTIVE those of latecomers. A job
@@ -146,6 +158,7 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 	m.addProfiles(e.Profiles)
 	if m.stage == protocol.Active {
 		m.latecomersMeasured(e.Quarantined)
+		m.regainMeasured()
 		return
 	}
 	if p.measured == nil {
@@ -168,6 +181,9 @@ func (m *Machine) profilingDone(e ProfilingDone) {
 		m.event(protocol.Event{Kind: protocol.EventQuarantine, Model: name, Message: bad[name]})
 	}
 	m.quarantined = bad // for display only; the next round tries these models again
+	if slices.ContainsFunc(m.ready(), func(s protocol.WorkerState) bool { return !m.plannable(s) }) {
+		return // a worker regained a model during the job: profile issues the next one in this same step
+	}
 	if !slices.ContainsFunc(m.served(), func(s protocol.ModelSpec) bool { return m.servable(s.Name) }) {
 		p.retryAt = m.now.Add(m.cfg.ProfileRetry)
 		return
@@ -260,7 +276,7 @@ func (m *Machine) activate() {
 		models := m.served()
 		page := workers[0].PageSize
 		m.out.Activate = &protocol.ClockworkState{Term: m.cfg.Term, PageSize: page, Models: models, Profiles: m.known(models, workers), Workers: workers}
-		a.kinds = map[kind]bool{}
+		a.kinds, a.fresh = map[kind]bool{}, map[profileKey]bool{}
 		for _, k := range kindsOf(workers) {
 			a.kinds[k] = true
 		}

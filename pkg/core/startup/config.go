@@ -36,6 +36,10 @@ type Config struct {
 	// ProfileRetry is the pause before a new job when no model can be served; default
 	// 10 s.
 	ProfileRetry time.Duration
+	// LackRetry is the pause before a worker that could not load an accepted model is asked
+	// for it again, default 5 s. It doubles each time that brings nothing, up to
+	// MaxLackRetry, default 1 min.
+	LackRetry, MaxLackRetry time.Duration
 	// PerWorker bounds the outstanding loads and removals of one worker; default 4.
 	// Further tasks are queued.
 	PerWorker int
@@ -65,6 +69,8 @@ func DefaultConfig() Config {
 		Resend:         time.Second,
 		RefreshTimeout: 250 * time.Millisecond,
 		ProfileRetry:   10 * time.Second,
+		LackRetry:      5 * time.Second,
+		MaxLackRetry:   time.Minute,
 		PerWorker:      4,
 		MaxCopies:      protocol.MaxCopies,
 		MaxLoads:       1024,
@@ -85,7 +91,7 @@ func (c Config) Validate() error {
 	}{
 		{"LoadIdle", int64(c.LoadIdle)}, {"QueryTimeout", int64(c.QueryTimeout)}, {"LoadTimeout", int64(c.LoadTimeout)},
 		{"Resend", int64(c.Resend)}, {"RefreshTimeout", int64(c.RefreshTimeout)}, {"ProfileRetry", int64(c.ProfileRetry)},
-		{"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
+		{"LackRetry", int64(c.LackRetry)}, {"MaxLackRetry", int64(c.MaxLackRetry)}, {"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
 		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)}, {"MaxNames", int64(c.MaxNames)},
 	} {
 		if f.value <= 0 {

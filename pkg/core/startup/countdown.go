@@ -84,6 +84,9 @@ func (m *Machine) wake() protocol.Time {
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}
+		if w.retry.at > m.now && len(w.retry.left) == 0 && w.retry.task == nil {
+			at = min(at, w.retry.at)
+		}
 		for _, t := range w.out {
 			at = min(at, t.resend)
 			if t.catchup && !t.late {

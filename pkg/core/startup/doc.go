@@ -76,15 +76,19 @@
 // after ProfileRetry: activating nothing would close the stack for good, and a
 // retry costs only time.
 //
+// A worker that cannot have a model as it was accepted lacks it, and serves the
+// others. Its load is repeated, after LackRetry and then at growing pauses, so that
+// a file that is put back is served without a restart; events model_missing and
+// model_back tell it.
+//
 // A worker that arrives in ACTIVE with a GPU type without profiles is measured
 // by a job of its own and then joins, with the profiles. Meanwhile an event
 // worker_lost gives the reason why it is held back; worker_joined follows when
-// it joins. If a served model cannot be measured on the worker, this incarnation
-// stays out, and another worker_lost gives the reason: the set of models is
-// fixed, so no model is quarantined for a latecomer. A worker that a scheduler
-// may be using is not measured either: one that obeyed an epoch, and, after a
+// it joins. It lacks what could not be measured on it. A worker that a scheduler
+// may be using is not measured: one that obeyed an epoch, and, after a
 // restart in ACTIVE, one that was present at the restart, until this machine
-// activates a scheduler itself.
+// activates a scheduler itself. What was not measured on one that obeyed an
+// epoch it lacks, until it restarts or another of its kind was measured.
 //
 // The package does not encode, store, publish, log, buffer requests, or hold a
 // lease.

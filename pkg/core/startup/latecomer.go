@@ -50,7 +50,7 @@ func (m *Machine) latecomersMeasured(quarantined []Quarantine) {
 }
 
 // explain emits worker_lost, once per reason, for each ready worker that does
-// not join.
+// not join. One that can never be measured joins without what was not.
 func (m *Machine) explain() {
 	for _, w := range m.sorted() {
 		if w.joined || !w.ready() || w.waiting {
@@ -58,6 +58,10 @@ func (m *Machine) explain() {
 		}
 		name, t := m.lacking(w.snapshot())
 		if name == "" {
+			continue
+		}
+		if w.state.Epoch != 0 {
+			m.lackUnmeasured(w, slices.DeleteFunc(slices.Clone(m.modelNames()), func(n string) bool { return m.quarantined[n] != "" || !w.serves(n) }))
 			continue
 		}
 		why := fmt.Sprintf("kept from the scheduler: %s has no complete profile on %s", name, t)
@@ -116,14 +120,17 @@ func (m *Machine) plannable(s protocol.WorkerState) bool {
 	return name == ""
 }
 
-// unannounced returns the profiles that the scheduler needs when a worker joins: those of
-// kinds of GPUs that were not in the last Activate. A worker that obeyed an epoch needs none:
-// its profiles were sent when it joined before.
+// unannounced returns the profiles that the scheduler needs when a worker joins: those that
+// came after the last Activate, and all of kinds of GPUs that were not in it. A worker that
+// obeyed an epoch brought those when it joined before.
 func (m *Machine) unannounced(s protocol.WorkerState) []protocol.Profile {
-	kinds := slices.DeleteFunc(kindsOf([]protocol.WorkerState{s}), func(k kind) bool { return m.activation.kinds[k] })
-	if len(kinds) == 0 || s.Epoch != 0 {
-		return nil
+	kinds := kindsOf([]protocol.WorkerState{s})
+	whole := s.Epoch == 0 && slices.ContainsFunc(kinds, func(k kind) bool { return !m.activation.kinds[k] })
+	if !whole && len(m.activation.fresh) == 0 {
+		return nil // return early: there may be thousands of models
 	}
-	types := gpuTypes([]protocol.WorkerState{s})
-	return slices.DeleteFunc(m.known(m.served(), []protocol.WorkerState{s}), func(p protocol.Profile) bool { return !slices.Contains(types, p.GPUType) })
+	return slices.DeleteFunc(m.known(m.served(), []protocol.WorkerState{s}), func(p protocol.Profile) bool {
+		ofType := func(k kind) bool { return k.gpuType == p.GPUType }
+		return !slices.ContainsFunc(kinds, ofType) || !whole && !m.activation.fresh[keyOf(&p)]
+	})
 }

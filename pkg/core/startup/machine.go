@@ -76,7 +76,7 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
 	return &Machine{cfg: c, countdown: protocol.Never, paused: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
-		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}}, nil
+		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}, activation: activation{fresh: map[profileKey]bool{}}}, nil
 }
 
 // Step applies one event and returns the work to be done. If now is before the
@@ -104,6 +104,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.countDown()
 	m.profile()
 	m.activate()
+	m.retryLacks()
 	for _, w := range m.sorted() {
 		m.pump(w)
 	}
@@ -153,12 +154,12 @@ func (m *Machine) start(e Started) {
 	if m.started {
 		return
 	}
+	m.addProfiles(e.Profiles) // before the stage is set: they are not fresh
 	m.started, m.querying, m.stage = true, true, e.Stage
 	m.closed = e.Stage >= protocol.Profiling
 	for _, s := range e.Models {
 		m.models[s.Name] = s
 	}
-	m.addProfiles(e.Profiles)
 	m.activation.seen = m.now
 	if m.stage == protocol.Active {
 		m.quarantineAgain(e.Quarantined)
@@ -347,7 +348,11 @@ func (m *Machine) event(e protocol.Event) { m.out.Events = append(m.out.Events, 
 func (m *Machine) addProfiles(list []protocol.Profile) {
 	for _, p := range list {
 		of := m.profiles[p.Digest]
-		if i := slices.IndexFunc(of, func(q protocol.Profile) bool { return p.SameKey(q) }); i >= 0 {
+		i := slices.IndexFunc(of, func(q protocol.Profile) bool { return p.SameKey(q) })
+		if m.stage == protocol.Active && (i < 0 || !slices.Equal(of[i].Infer, p.Infer)) {
+			m.activation.fresh[keyOf(&p)] = true
+		}
+		if i >= 0 {
 			of[i] = p
 		} else {
 			m.profiles[p.Digest] = append(of, p)

@@ -31,7 +31,7 @@ var faults = []planted.Fault{
 	{"what is sent again is another action", "worker.go", "	a.ID = t.id\n	m.send(w, a)\n", "	t.id = m.act(w, a)\n"},
 	{"nothing is sent again", "worker.go", "			if m.now >= t.resend {\n				m.resend(w, t)\n			}\n", ""},
 	{"what an ended load leaves is kept", "worker.go", "	case t.abandoned && failure == nil:\n		m.clear(w, t.names)\n", "	case t.abandoned && failure == nil && false:\n		m.clear(w, t.names)\n"},
-	{"a late worker is given nothing", "worker.go", "		m.fetch(w, nil, path, missing[key], pins[key])\n", "		_, _ = path, pins\n"},
+	{"a late worker is given nothing", "worker.go", "		m.fetch(w, nil, g.path, g.names, g.pinned)\n", "		_ = g\n"},
 
 	// When loading closes.
 	{"loading closes while a load is pending", "countdown.go", "func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }", "func (m *Machine) loading() bool { return len(m.waiting) > 0 }"},
@@ -50,7 +50,7 @@ var faults = []planted.Fault{
 	{"the largest batch of today", "worker.go", "load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0", "load.MaxExec = t.pinned.version, t.pinned.digest, c.MaxBatch, 0"},
 	{"whatever comes is what was accepted", "worker.go", "			if diff := r.Loaded[i].Differs(&want); diff != \"\" {\n", "			if diff := r.Loaded[i].Differs(&want); false {\n"},
 	{"what fails is there", "worker.go", "	case t.catchup:\n		m.lack(w, t.names, failure)\n", "	case t.catchup:\n"},
-	{"what is lacked is not told", "worker.go", "		s.Lacks = append(", "		_ = append("},
+	{"what is lacked is not told", "lack.go", "		s.Lacks = append(", "		_ = append("},
 	{"what comes late is lacked for ever", "worker.go", "	case t.catchup && failure == nil:\n		m.regain(w, t.names)\n", "	case t.catchup && failure == nil:\n"},
 	{"a load that is late holds all up", "worker.go", "				t.late = true\n				w.catchups--\n", "				t.late = true\n"},
 	{"loads wait for workers that lack something", "load.go", "	if len(whole) > 0 {\n		return whole\n	}\n", ""},
@@ -61,6 +61,19 @@ var faults = []planted.Fault{
 	{"one version of the backend is like another", "latecomer.go", "m.unprofiled(s.SpecOf(spec), types)", "m.unprofiled(spec, types)"},
 	{"versions of the backend in one job", "activation.go", "		return w.Backend != one.Backend || w.BackendVersion != one.BackendVersion\n", "		return w.Backend != one.Backend\n"},
 	{"activation without the profiles of other versions", "activation.go", "Profiles: m.known(models, workers), Workers", "Profiles: m.known(models, nil), Workers"},
+	{"what is lacked is not asked for again", "machine.go", "	m.retryLacks()\n", ""},
+	{"it is asked for at one pace", "lack.go", "min(max(2*r.pause, m.cfg.LackRetry), m.cfg.MaxLackRetry)", "m.cfg.LackRetry"},
+	{"asking again holds the worker up", "lack.go", "catchup: true, late: true})", "catchup: true})"},
+	{"asking again is told each time", "lack.go", "		if before.Code != why.Code {\n", "		if before.Code != \"\" || true {\n"},
+	{"what is back is lacked", "lack.go", "		delete(w.lacks, n)\n", "		_ = n\n"},
+	{"what is back is loaded over what is not it", "lack.go", "			m.clear(w, w.holding(r.task.names))\n", ""},
+	{"a worker that lacks nothing any more gets no load", "lack.go", "			m.assign(l, w)\n", "			_ = l\n"},
+	{"ACTIVE without what came back", "activation.go", "	if slices.ContainsFunc(m.ready(), func(s protocol.WorkerState) bool { return !m.plannable(s) }) {\n", "	if false {\n"},
+	{"what was never measured is served", "lack.go", "		back = m.lackUnmeasured(w, back)\n", ""},
+	{"what was measured since is lacked", "activation.go", "		m.regainMeasured()\n", ""},
+	{"what was measured since is kept from the scheduler", "machine.go", "			m.activation.fresh[keyOf(&p)] = true\n", ""},
+	{"one model keeps a worker in use out", "latecomer.go", "		if w.state.Epoch != 0 {\n", "		if false {\n"},
+	{"what is removed waits for what is lacked", "worker.go", "	counts := func(t *task) bool { return !t.late }\n", "	counts := func(t *task) bool { return true }\n"},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 }
 

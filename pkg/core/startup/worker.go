@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -31,6 +30,8 @@ type worker struct {
 	// lacks are the accepted models that this incarnation could not load, or not as they
 	// were loaded first, and those that could not be measured on it. It serves the others.
 	lacks map[string]protocol.WorkerError
+	// retry is how the loads of what it lacks are repeated.
+	retry retry
 	// joined: the worker was in the last Activate or in JoinWorkers. found: the worker
 	// answered the query with which this machine started in ACTIVE, so a scheduler of
 	// an earlier controller may be using it.
@@ -76,8 +77,9 @@ type task struct {
 	// load is the load that needs the result. nil for a catch-up, for ClearCache, and
 	// for a task whose load is over.
 	load *load
-	// catchup: the task loads accepted models. If it fails, the worker lacks them. late: it
-	// took longer than LoadTimeout, so that the worker lacks them until its result.
+	// catchup: the task loads accepted models. If it fails, the worker lacks them. late: the
+	// worker lacks them until its result, since it took longer than LoadTimeout, or repeats
+	// what failed.
 	catchup, late bool
 	// abandoned: the load is over; models that still load successfully are removed
 	// again.
@@ -95,46 +97,14 @@ type task struct {
 	notBefore protocol.Time
 }
 
+// busy reports whether a worker has a task besides those for what it lacks.
+func (w *worker) busy() bool {
+	counts := func(t *task) bool { return !t.late }
+	return slices.ContainsFunc(w.queue, counts) || slices.ContainsFunc(w.out, counts)
+}
+
 // ready reports whether no catch-up of a worker is outstanding.
 func (w *worker) ready() bool { return w.answered && w.catchups == 0 }
-
-// serves reports whether a ready worker serves an accepted model.
-func (w *worker) serves(name string) bool {
-	_, lacks := w.lacks[name]
-	return !lacks
-}
-
-// lack notes that a worker does not serve accepted models, and tells who looks. A scheduler
-// that has the worker gets it once more, without them.
-func (m *Machine) lack(w *worker, names []string, why *protocol.WorkerError) {
-	noted := 0
-	for _, n := range names {
-		if m.isModel(n) {
-			w.lacks[n] = *why
-			noted++
-		}
-	}
-	if noted == 0 {
-		return
-	}
-	w.joined = false
-	m.event(protocol.Event{Kind: protocol.EventModelMissing, Worker: w.id, Model: names[0], Total: noted, Code: why.Code, Message: why.Message})
-}
-
-// regain notes that a worker holds accepted models that it lacked. In ACTIVE it serves those
-// of them that were measured on its GPUs.
-func (m *Machine) regain(w *worker, names []string) {
-	for _, n := range names {
-		if _, lacks := w.lacks[n]; !lacks {
-			continue
-		}
-		delete(w.lacks, n)
-		if t := m.unmeasured(n, &w.state); t != "" && m.stage == protocol.Active {
-			w.lacks[n] = protocol.WorkerError{Worker: w.id, Code: protocol.ModelUnavailable, Message: "no complete profile on " + t}
-		}
-		w.joined = false
-	}
-}
 
 // shares reports whether two tasks have a name in common; they may not run at the
 // same time.
@@ -145,17 +115,6 @@ func (t *task) shares(o *task) bool {
 		}
 	}
 	return false
-}
-
-// snapshot returns the worker's state with what it lacks, instead of the thousands of models
-// that it holds: it holds all others.
-func (w *worker) snapshot() protocol.WorkerState {
-	s := w.state
-	s.Models, s.Lacks = nil, nil
-	for _, name := range sortedKeys(w.lacks) {
-		s.Lacks = append(s.Lacks, protocol.Lack{Model: name, Code: w.lacks[name].Code, Message: w.lacks[name].Message})
-	}
-	return s
 }
 
 // workerSeen adds a worker, in place of its earlier incarnation if there is one, and
@@ -173,7 +132,8 @@ func (m *Machine) workerSeen(e WorkerSeen) {
 	if len(m.workers) >= m.cfg.MaxWorkers {
 		return
 	}
-	w := &worker{id: e.ID, incarnation: e.Incarnation, holds: map[string]protocol.ModelSpec{}, lacks: map[string]protocol.WorkerError{}}
+	w := &worker{id: e.ID, incarnation: e.Incarnation, holds: map[string]protocol.ModelSpec{}, lacks: map[string]protocol.WorkerError{},
+		retry: retry{at: protocol.Never}}
 	m.workers[e.ID] = w
 	if m.started {
 		m.query(w)
@@ -260,9 +220,10 @@ func (m *Machine) workerAnswered(s protocol.WorkerState) {
 
 // reconcile queues what a worker lacks: accepted models as catch-up, models of
 // pending loads as part of those loads. Once loading is closed it also removes
-// models that no load named, but not in ACTIVE, where a scheduler may use them.
+// models that no load named, but not in ACTIVE, where a scheduler may use them. Tasks for
+// what the worker lacks change neither.
 func (m *Machine) reconcile(w *worker) {
-	if len(w.queue)+len(w.out) > 0 {
+	if w.busy() {
 		return
 	}
 	if m.closed && m.stage < protocol.Active {
@@ -274,20 +235,8 @@ func (m *Machine) reconcile(w *worker) {
 		}
 		m.clear(w, extra)
 	}
-	missing := map[string][]string{}
-	pins := map[string]pin{}
-	for _, name := range m.modelNames() {
-		want, have := w.state.SpecOf(m.models[name]), w.holds[name]
-		if have.Differs(&want) == "" || !w.serves(name) {
-			continue
-		}
-		pinned := pinOf(&want)
-		key := fmt.Sprintf("%s\x00%08d %s %04d", want.Path, pinned.version, pinned.digest, pinned.maxBatch)
-		missing[key], pins[key] = append(missing[key], name), pinned
-	}
-	for _, key := range sortedKeys(missing) {
-		path, _, _ := strings.Cut(key, "\x00")
-		m.fetch(w, nil, path, missing[key], pins[key])
+	for _, g := range m.missing(w, w.serves) {
+		m.fetch(w, nil, g.path, g.names, g.pinned)
 	}
 	if slices.Contains(m.loaders(), w) {
 		for _, l := range m.loads {
@@ -296,16 +245,43 @@ func (m *Machine) reconcile(w *worker) {
 	}
 }
 
+// source is accepted models that are loaded together: what of a path, and under which names.
+type source struct {
+	path   string
+	pinned pin
+	names  []string
+}
+
+// missing returns the accepted models for which want is true and that a worker does not hold
+// as they were accepted.
+func (m *Machine) missing(w *worker, want func(name string) bool) []source {
+	found := map[string]*source{}
+	for _, name := range m.modelNames() {
+		if !want(name) {
+			continue
+		}
+		accepted, have := w.state.SpecOf(m.models[name]), w.holds[name]
+		if have.Differs(&accepted) == "" {
+			continue
+		}
+		pinned := pinOf(&accepted)
+		key := fmt.Sprintf("%s\x00%08d %s %04d", accepted.Path, pinned.version, pinned.digest, pinned.maxBatch)
+		if found[key] == nil {
+			found[key] = &source{path: accepted.Path, pinned: pinned}
+		}
+		found[key].names = append(found[key].names, name)
+	}
+	list := make([]source, 0, len(found))
+	for _, key := range sortedKeys(found) {
+		list = append(list, *found[key])
+	}
+	return list
+}
+
 // fetch queues the load of names from path, in tasks of at most MaxNames bytes of names,
 // after the removal of other models with these names.
 func (m *Machine) fetch(w *worker, l *load, path string, names []string, pinned pin) {
-	var wrong []string
-	for _, n := range names {
-		if _, ok := w.holds[n]; ok {
-			wrong = append(wrong, n)
-		}
-	}
-	m.clear(w, wrong)
+	m.clear(w, w.holding(names))
 	for part := range m.parts(names) {
 		t := &task{kind: protocol.LoadModelFromDisk, path: path, names: part, pinned: pinned, load: l, catchup: l == nil}
 		if t.catchup {
@@ -313,6 +289,11 @@ func (m *Machine) fetch(w *worker, l *load, path string, names []string, pinned 
 		}
 		w.queue = append(w.queue, t)
 	}
+}
+
+// holding returns those of names under which a worker holds any model.
+func (w *worker) holding(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { _, holds := w.holds[n]; return !holds })
 }
 
 // compare queues a comparison of what is at the path of a load with what the worker holds.
@@ -457,7 +438,7 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 		return
 	}
 	failure := m.check(w, t, r)
-	if failure == nil {
+	if r.Code == protocol.OK { // also what is not as it was accepted
 		for _, spec := range r.Loaded {
 			if slices.Contains(t.names, spec.Name) {
 				w.holds[spec.Name] = spec
@@ -465,6 +446,9 @@ func (m *Machine) loaded(w *worker, t *task, r protocol.Result) {
 		}
 	}
 	m.addProfiles(r.Profiles)
+	if t == w.retry.task {
+		defer m.retried(w)
+	}
 	if t.catchup && !t.late {
 		w.catchups--
 	}

@@ -14,7 +14,7 @@ import (
 // TestWorld lets seeded worlds of lossy workers, failing stores and restless
 // clients run, and checks after every step what must never be otherwise.
 func TestWorld(t *testing.T) {
-	activated, undone, late, lost, replayed, cleared, changed := 0, 0, 0, 0, 0, 0, 0
+	activated, undone, late, lost, replayed, cleared, changed, regained, unmeasured := 0, 0, 0, 0, 0, 0, 0, 0, 0
 	for seed := int64(1); seed <= 150; seed++ {
 		w := runWorld(t, seed)
 		if again := runWorld(t, seed); again.hash != w.hash {
@@ -25,6 +25,7 @@ func TestWorld(t *testing.T) {
 		}
 		undone, late = undone+w.undone, late+w.late
 		lost, replayed, cleared, changed = lost+w.lost, replayed+w.replayed, cleared+w.cleared, changed+w.changed
+		regained, unmeasured = regained+w.regained, unmeasured+w.unmeasured
 	}
 	if lost < 2000 || replayed < 1000 || cleared < 200 {
 		t.Errorf("%d actions and results were lost, %d results told from memory, %d removals: the test proves little", lost, replayed, cleared)
@@ -34,6 +35,9 @@ func TestWorld(t *testing.T) {
 	}
 	if changed < 50 {
 		t.Errorf("%d loads found changed files: the test proves little", changed)
+	}
+	if regained < 100 || unmeasured < 20 {
+		t.Errorf("%d models were regained, %d more could not be measured: the test proves little", regained, unmeasured)
 	}
 	if activated < 100 {
 		t.Errorf("only %d of 150 worlds came to activation: the test proves little", activated)
@@ -55,21 +59,24 @@ type world struct {
 	replayed int  // results told from memory
 	cleared  int  // removals, executed
 	changed  int  // loads that found other files than were loaded
-	disk     disk
-	answered map[uint64]bool
-	asked    uint64
-	stored   map[uint64][]protocol.ModelSpec
-	kv       map[string]bool // what was confirmed
-	keys     map[string]bool // what truly stands there
-	undoing  map[uint64][]string
-	told     map[string]bool // types of GPU that the scheduler has profiles for
-	undone   int
-	late     int
-	lastLoad protocol.Time
-	stage    protocol.Stage
-	kvStage  protocol.Stage // what truly stands there
-	active   bool
-	hash     uint64
+	regained int  // models that a worker lacked
+	// unmeasured are models at the end that a worker holds and could not be measured there.
+	unmeasured int
+	disk       disk
+	answered   map[uint64]bool
+	asked      uint64
+	stored     map[uint64][]protocol.ModelSpec
+	kv         map[string]bool // what was confirmed
+	keys       map[string]bool // what truly stands there
+	undoing    map[uint64][]string
+	told       map[string]bool // types of GPU that the scheduler has profiles for
+	undone     int
+	late       int
+	lastLoad   protocol.Time
+	stage      protocol.Stage
+	kvStage    protocol.Stage // what truly stands there
+	active     bool
+	hash       uint64
 }
 
 func runWorld(t *testing.T, seed int64) *world {
@@ -83,7 +90,7 @@ func runWorld(t *testing.T, seed int64) *world {
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, living: map[string]*living{},
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
 		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{},
-		disk: disk{map[string]int{}, map[string]bool{}}}
+		disk: disk{map[string]int{}, map[string]string{}}}
 	w.step(Started{})
 	steps := 600
 	if seed%2 == 0 { // the faults end with loads under way
@@ -114,11 +121,11 @@ func runWorld(t *testing.T, seed int64) *world {
 }
 
 // drain ends the faults, delivers everything and has the machine woken when it
-// wants to be. A worker that was put out of service is restarted.
+// wants to be. What was missing on a disk is put back, and nobody is restarted.
 func (w *world) drain() {
 	w.healed = true
-	w.repair()
-	for i := 0; len(w.pending) > 0 || w.wake != protocol.Never; i++ {
+	w.restore()
+	for i := 0; len(w.pending) > 0 || w.wake != protocol.Never && !w.rests(); i++ {
 		if i > 5000 {
 			w.fail("the machine does not come to rest: %+v", w.m.workers)
 		}
@@ -130,7 +137,6 @@ func (w *world) drain() {
 			w.now = w.wake
 			w.step(Tick{})
 		}
-		w.repair()
 	}
 	for token := uint64(1); token <= w.asked; token++ {
 		if !w.answered[token] {
@@ -182,6 +188,11 @@ func (w *world) step(e Event) {
 			delete(w.keys, name)
 		}
 		w.undone++
+	}
+	for _, e := range out.Events {
+		if e.Kind == protocol.EventModelBack {
+			w.regained += e.Total
+		}
 	}
 	for _, r := range out.Replies {
 		if w.answered[r.Token] || (r.Reply == nil) == (r.Error == nil) {
@@ -328,10 +339,10 @@ func (w *world) react(out Output) {
 		w.tell(j.Profiles)
 	}
 	for _, j := range append(slices.Clone(out.JoinWorkers), activated(out)...) {
-		if !w.told[gpuOf(j.ID)] {
-			w.fail("%s goes to the scheduler without profiles", j.ID)
-		}
 		for name := range w.kv {
+			if key := w.m.models[name].Digest + "@" + gpuOf(j.ID); !j.Lacking(name) && w.m.quarantined[name] == "" && !w.told[key] {
+				w.fail("%s goes to the scheduler with %s, which has no profile %s there", j.ID, name, key)
+			}
 			if l := w.living[j.ID]; l.life == j.Incarnation && !l.serves(name) && !j.Lacking(name) {
 				w.fail("%s goes to the scheduler with %s, and does not hold what was accepted", j.ID, name)
 			}
@@ -352,7 +363,7 @@ func (w *world) unstore(token uint64) {
 
 func (w *world) tell(profiles []protocol.Profile) {
 	for _, p := range profiles {
-		w.told[p.GPUType] = true
+		w.told[p.Digest+"@"+p.GPUType] = true
 	}
 }
 
@@ -371,10 +382,12 @@ func activated(out Output) []protocol.WorkerState {
 	return out.Activate.Workers
 }
 
+// profilesOf measures each model on the types of GPUs of the workers that do not lack it.
 func profilesOf(p *ProfilingJob) []protocol.Profile {
 	var keys []string
 	for _, m := range p.Models {
-		for _, t := range gpuTypes(p.Workers) {
+		holders := slices.DeleteFunc(slices.Clone(p.Workers), func(o protocol.WorkerState) bool { return o.Lacking(m.Name) })
+		for _, t := range gpuTypes(holders) {
 			keys = append(keys, "profile:"+m.Digest+"@"+t)
 		}
 	}

@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"cmp"
 	"fmt"
 
 	"clockwork/pkg/protocol"
@@ -62,22 +63,6 @@ func (w *world) begin(id string) {
 	w.step(WorkerSeen{id, w.lives[id]})
 }
 
-// repair restarts the workers that had no memory for something.
-func (w *world) repair() {
-	for _, id := range sortedKeys(w.living) {
-		seen := w.m.workers[id]
-		if seen == nil || len(seen.out)+len(seen.queue) > 0 {
-			continue
-		}
-		for _, name := range sortedKeys(seen.lacks) {
-			if seen.lacks[name].Code == protocol.NoMemory {
-				w.begin(id)
-				break
-			}
-		}
-	}
-}
-
 // loses lets one message in so many get lost.
 func (w *world) loses(oneIn int) bool {
 	lost := !w.healed && w.rng.Intn(oneIn) == 0
@@ -116,21 +101,74 @@ func (l *living) take(a protocol.Action) {
 	l.world.later(func() { l.execute(a) })
 }
 
-// disk is what a world's workers find: of each path the highest version, and on which
-// workers a version's files were changed where they lie.
+// disk is what a world's workers find: of each path the highest version, and the digests of
+// files that were changed where they lie, by worker, path and version.
 type disk struct {
 	highest map[string]int
-	spoiled map[string]bool
+	changed map[string]string
 }
 
-// edit adds a version to a path, or changes the files of the highest one on one worker.
+func place(worker, path string, version int) string {
+	return fmt.Sprintf("%s %s %d", worker, path, version)
+}
+
+func (d *disk) digest(worker, path string, version int) string {
+	return cmp.Or(d.changed[place(worker, path, version)], fmt.Sprintf("%s.%d", path, version))
+}
+
+// edit adds a version to a path, changes the files of the highest one on one worker, or puts
+// back what was changed.
 func (w *world) edit() {
 	path := fmt.Sprintf("zoo/m%d", w.rng.Intn(6))
-	if w.rng.Intn(2) == 0 {
+	changed := sortedKeys(w.disk.changed)
+	switch {
+	case w.rng.Intn(2) == 0:
 		w.disk.highest[path]++
-		return
+	case len(changed) > 1 && w.rng.Intn(2) == 0:
+		delete(w.disk.changed, changed[w.rng.Intn(len(changed))])
+	default:
+		id, version := fmt.Sprintf("w%d", w.rng.Intn(3)), w.disk.highest[path]+1
+		w.disk.changed[place(id, path, version)] = fmt.Sprintf("%s.%d.of.%s", path, version, id)
 	}
-	w.disk.spoiled[fmt.Sprintf("w%d %s %d", w.rng.Intn(3), path, w.disk.highest[path]+1)] = true
+}
+
+// restore puts what was accepted on every disk. Of two models from one place with different
+// digests only one can be there.
+func (w *world) restore() {
+	clear(w.disk.changed)
+	for _, name := range sortedKeys(w.m.models) {
+		m := w.m.models[name]
+		for i := range 3 {
+			w.disk.changed[place(fmt.Sprintf("w%d", i), m.Path, m.Version)] = m.Digest
+		}
+	}
+}
+
+// has reports whether an accepted model can be had on a worker.
+func (w *world) has(id, name string) bool {
+	m := w.m.models[name]
+	return w.disk.digest(id, m.Path, m.Version) == m.Digest
+}
+
+// rests reports whether the machine has nothing to do but to ask again for what cannot be
+// had.
+func (w *world) rests() bool {
+	for id, seen := range w.m.workers {
+		for name := range seen.lacks {
+			if w.living[id] != nil && w.has(id, name) && seen.lacks[name].Code != protocol.ModelUnavailable {
+				return false
+			}
+		}
+	}
+	next := map[string]protocol.Time{}
+	for id, seen := range w.m.workers {
+		next[id], seen.retry.at = seen.retry.at, protocol.Never
+	}
+	rests := w.m.wake() == protocol.Never
+	for id, at := range next {
+		w.m.workers[id].retry.at = at
+	}
+	return rests
 }
 
 // read returns what a worker finds for a load: what is pinned, or the highest version. A
@@ -140,10 +178,7 @@ func (l *living) read(a *protocol.LoadSpec) (protocol.ModelSpec, protocol.Code) 
 	if version == 0 {
 		version = l.world.disk.highest[a.Path] + 1
 	}
-	digest := fmt.Sprintf("%s.%d", a.Path, version)
-	if l.world.disk.spoiled[fmt.Sprintf("%s %s %d", l.id, a.Path, version)] {
-		digest += ".changed." + l.id
-	}
+	digest := l.world.disk.digest(l.id, a.Path, version)
 	if a.Digest != "" && a.Digest != digest {
 		l.world.changed++
 		return protocol.ModelSpec{}, protocol.ModelChanged
@@ -224,9 +259,18 @@ func (w *world) checkLiving() {
 		if w.active && !seen.joined {
 			w.fail("%s lives and has not joined the scheduler", id)
 		}
-		for name := range w.m.models {
-			if l.serves(name) == !seen.serves(name) {
-				w.fail("%s serves %s: %v, and lacks it: %v", id, name, l.serves(name), !seen.serves(name))
+		for _, name := range sortedKeys(w.m.models) {
+			if !l.serves(name) && w.has(id, name) {
+				w.fail("%s does not hold %s, though it could", id, name)
+			} else if !l.serves(name) && seen.serves(name) {
+				w.fail("%s does not hold %s, and does not lack it", id, name)
+			} else if !l.serves(name) {
+				continue
+			}
+			if why := seen.lacks[name].Code; why == protocol.ModelUnavailable && w.m.unmeasured(name, &seen.state) != "" {
+				w.unmeasured++ // nothing can be measured on a GPU in use
+			} else if why != "" {
+				w.fail("%s holds %s, and lacks it: %v", id, name, seen.lacks[name])
 			}
 		}
 	}
