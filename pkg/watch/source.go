@@ -43,6 +43,8 @@ type FrontDoor struct {
 	Serving  int    // GPUs that take that scheduler's work
 	InFlight int
 	Bytes    int64 // of the requests in flight
+	// EarlyBytes are those of outputs that wait for the notice of their dispatch.
+	EarlyBytes int64
 	// Stored counts the requests in the startup buffer; only the leader reports them,
 	// for all front doors.
 	Stored   int64

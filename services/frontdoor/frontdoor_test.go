@@ -176,22 +176,6 @@ func TestWorkersThatAnswerNonsenseAreAnError(t *testing.T) {
 	}
 }
 
-// A generated input needs no dispatch, so the output may come first.
-func TestAnOutputMayOutrunItsDispatch(t *testing.T) {
-	s, _ := serving(t)
-	replies := s.infer("a", `{"parameters":{"slo_ms":15000},"inputs":[]}`)
-	r := bustest.Next(t, "the submission", s.submit)
-	if !r.Generated {
-		t.Errorf("submission %+v", r)
-	}
-	out := []protocol.Output{{ID: r.ID, Batch: 1, Items: 1, Data: raw}}
-	s.publish(s.bus.Subjects.OutputOf(r.ID.Door, "w1"), wire.Outputs.Encode(&out))
-	response, fault := wire.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
-	if fault != nil || len(response.Outputs) != 1 || !slices.Equal(response.Outputs[0].Data, raw) {
-		t.Errorf("%+v, %v", response, fault)
-	}
-}
-
 func TestTheDeadlineAnswers(t *testing.T) {
 	s, _ := serving(t)
 	asked := time.Now()

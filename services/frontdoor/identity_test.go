@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/wire"
@@ -46,4 +47,43 @@ func TestAWorkerAnswersOnlyWhatItWasGiven(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, response, fault)
 		}
 	}
+}
+
+// TestAnOutputMayOutrunItsDispatch: a generated input needs nothing from the front door, so
+// its worker may be faster than the notice, which travels on another connection, also when
+// the request was planned anew. What others say does not count.
+func TestAnOutputMayOutrunItsDispatch(t *testing.T) {
+	s, _ := serving(t)
+	forged := []byte{9, 9, 9, 9, 9, 9, 9, 9}
+	for name, given := range map[string][]string{"first dispatch": nil, "planned anew": {"w1"}} {
+		replies := s.infer("a", `{"parameters":{"slo_ms":15000},"inputs":[]}`)
+		r := bustest.Next(t, "the submission", s.submit)
+		for _, worker := range given {
+			s.dispatch(r, worker)
+			bustest.Until(t, "the front door knows the worker", func() bool { return s.request(r).Worker == worker })
+		}
+		for _, o := range []struct {
+			worker string
+			data   []byte
+		}{{"rogue", forged}, {"w2", raw}} {
+			before := s.door.snapshot().EarlyBytes
+			s.answer(o.worker, r, o.data)
+			bustest.Until(t, "the output of "+o.worker, func() bool { return s.door.snapshot().EarlyBytes > before })
+		}
+		s.dispatch(r, "w2")
+		response, fault := wire.DecodeResponse(bustest.Next(t, "the reply", replies).Data)
+		if fault != nil || len(response.Outputs) != 1 || !slices.Equal(response.Outputs[0].Data, raw) || response.Parameters.Worker != "w2" {
+			t.Errorf("%s: %+v, %v", name, response, fault)
+		}
+		if n := s.door.snapshot().EarlyBytes; n != 0 {
+			t.Errorf("%s: %d bytes are kept afterwards", name, n)
+		}
+	}
+}
+
+// request is a request as the front door sees it now.
+func (s *stack) request(r protocol.Submission) frontdoor.Request {
+	s.door.mu.Lock()
+	defer s.door.mu.Unlock()
+	return *s.door.core.Request(r.ID.Seq)
 }

@@ -24,14 +24,11 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 		d.bus.BadMessage("bad dispatch", m.Subject, fault)
 		return
 	}
-	var ended []frontdoor.Ended
 	var e frontdoor.Dispatched
 	d.mu.Lock()
+	ended := d.checkConnection(nil)
 	for i := range dispatches {
 		e.Dispatch = dispatches[i]
-		if e.Kind != protocol.ToWorker {
-			ended = d.checkConnection(ended)
-		}
 		ended = d.decide(&e, ended)
 	}
 	d.unlock(ended)
@@ -57,18 +54,14 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 	ended := d.checkConnection(nil)
 	for i := range outputs {
 		e.Output = &outputs[i]
-		out := d.stepCore(clock.Now(), &e)
-		if r := out.Foreign; r != nil {
-			d.noteForeign(e.Worker, r.ID)
-		}
-		ended = d.carryOut(out, ended)
+		ended = d.decide(&e, ended)
 	}
 	d.unlock(ended)
 }
 
-func (d *FrontDoor) noteForeign(worker string, id protocol.RequestID) {
+func (d *FrontDoor) noteForeign(f frontdoor.Foreign) {
 	if count := d.foreign.Add(time.Now()); count > 0 {
-		d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", worker, "request", id)
+		d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", f.Worker, "request", f.Request.ID)
 	}
 }
 

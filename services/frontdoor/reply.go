@@ -52,7 +52,7 @@ func (d *FrontDoor) respond(e *frontdoor.Ended) {
 		},
 	}
 	p := &response.Parameters
-	if r.Dispatched != 0 { // a generated input needs no dispatch, and its output may arrive before the dispatch
+	if r.Dispatched != 0 { // zero where the scheduler answered without a worker
 		p.SchedulerUS = r.Dispatched.Sub(r.Arrived).Microseconds()
 	}
 	if o != nil {

@@ -77,7 +77,7 @@ func (d *FrontDoor) source() watch.Source {
 		FrontDoor: func() watch.FrontDoor {
 			s := d.snapshot()
 			return watch.FrontDoor{Stage: s.Stage, Epoch: s.Epoch, Serving: s.Serving, Received: s.Received, Answered: s.Answered, Left: s.Left, Late: s.Late,
-				InFlight: s.InFlight, Bytes: s.Bytes, Stored: int64(s.Waiting)}
+				InFlight: s.InFlight, Bytes: s.Bytes, EarlyBytes: s.EarlyBytes, Stored: int64(s.Waiting)}
 		},
 	}
 }

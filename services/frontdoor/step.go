@@ -44,6 +44,9 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 		r := in.Request
 		d.inputs.add(in.Worker, protocol.Input{ID: r.ID, Model: r.Model.Name, Batch: r.Batch, Data: r.Payload})
 	}
+	for _, f := range out.Foreign {
+		d.noteForeign(f)
+	}
 	if out.Doubted != "" {
 		d.bus.Doubt(out.Doubted)
 	}

@@ -21,6 +21,8 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 		r.dispatch(d, m.now)
 		if !r.Generated {
 			m.out.Inputs = append(m.out.Inputs, Input{d.Worker, r})
+		} else if o := r.earlyOf(d.Worker); o != nil {
+			m.end(m.take(d.ID.Seq), nil, o)
 		}
 	case protocol.Refuse:
 		refusal := d.Refusal
@@ -46,14 +48,16 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 }
 
 // outputArrived answers a request that was executed, if a worker says so that it was
-// given to.
+// given to. The output of one that may have been is kept.
 func (m *Machine) outputArrived(e *OutputArrived) {
 	id := e.Output.ID
 	if id.Door != m.config.ID {
 		return
 	}
 	if r := m.table.bySeq[id.Seq]; r != nil && !r.mayComeFrom(e.Worker) {
-		m.out.Foreign = r
+		if !m.table.keepEarly(r, e.Worker, e.Output) {
+			m.out.Foreign = append(m.out.Foreign, Foreign{e.Worker, r})
+		}
 		return
 	}
 	if r := m.take(id.Seq); r != nil {
@@ -80,6 +84,7 @@ func (m *Machine) expire() {
 // end answers a request: OK only within its deadline, as it stands now (G2). What is so
 // late that the scheduler may have answered it is asked about first.
 func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
+	m.noteForeign(r)
 	if refusal == nil && m.now >= r.Deadline {
 		refusal = m.overdue(r)
 	}

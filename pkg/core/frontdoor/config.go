@@ -27,6 +27,9 @@ type Config struct {
 	// counting as LargeSlots; StoreSlots how many requests are on their way into the
 	// startup buffer. A tenant has at most a quarter of either.
 	SlowSlots, LargeSlots, StoreSlots int
+	// EarlyBytes bounds the outputs that wait for the notice of their dispatch; one worker
+	// has at most a quarter of it. Those beyond are dropped.
+	EarlyBytes int
 	// LargeBody is the size in bytes from which a body is large.
 	LargeBody int
 	// BufferTimeout is how long a request may wait for activation.
@@ -37,5 +40,5 @@ type Config struct {
 
 // Defaults returns the default of each bound that is the front door's own business.
 func Defaults() Config {
-	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, LargeBody: 64 << 10, Claims: 64}
+	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, EarlyBytes: 64 << 20, LargeBody: 64 << 10, Claims: 64}
 }

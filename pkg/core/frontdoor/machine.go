@@ -306,18 +306,19 @@ type Snapshot struct {
 	// Serving is how many GPUs take work; 0 without an active scheduler.
 	Serving  int
 	InFlight int
-	// Bytes are those of the payloads in flight; Waiting are requests in the startup
-	// buffer, as far as this front door keeps it.
-	Bytes   int64
-	Waiting int
-	Models  int
+	// Bytes are those of the payloads in flight, EarlyBytes those of the outputs that wait
+	// for the notice of their dispatch. Waiting are requests in the startup buffer, as far
+	// as this front door keeps it.
+	Bytes, EarlyBytes int64
+	Waiting           int
+	Models            int
 	Counts
 }
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
 	return Snapshot{Stage: m.stage, Epoch: m.epoch, Serving: m.serving(), InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
-		Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
+		EarlyBytes: int64(m.table.early.taken), Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 
 // String draws the front door for a person.

@@ -23,9 +23,8 @@ type Output struct {
 	Ended []Ended
 	// Claim are requests of the startup buffer to be claimed and read.
 	Claim []Claim
-	// Foreign is the request of an output that came from a worker which was not given
-	// it: ignored, for the log.
-	Foreign *Request
+	// Foreign are ignored outputs of workers, for the log.
+	Foreign []Foreign
 	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
 	// log.
 	Doubted string `json:",omitempty"`
@@ -56,6 +55,12 @@ type Input struct {
 	Request *Request
 }
 
+// Foreign is an output of a worker that was not given the request.
+type Foreign struct {
+	Worker  string
+	Request *Request
+}
+
 // Ended is a request with its one answer: OK with the Output, which is nil where the
 // scheduler answered without a worker, or Refusal.
 type Ended struct {
@@ -82,5 +87,5 @@ type Claim struct {
 }
 
 func (o *Output) begin() {
-	*o = Output{Submit: o.Submit[:0], Ask: o.Ask[:0], Inputs: o.Inputs[:0], Ended: o.Ended[:0], Claim: o.Claim[:0], Wake: protocol.Never}
+	*o = Output{Submit: o.Submit[:0], Ask: o.Ask[:0], Inputs: o.Inputs[:0], Ended: o.Ended[:0], Claim: o.Claim[:0], Foreign: o.Foreign[:0], Wake: protocol.Never}
 }

@@ -32,6 +32,12 @@ var faults = []planted.Fault{
 	{"the last word on blame counts", "request.go", "	r.crashes = max(r.crashes, d.Crashes)\n", "	r.crashes = d.Crashes\n"},
 	{"OK after the deadline", "answer.go", "	if refusal == nil && m.now >= r.Deadline {\n", "	if refusal == nil && m.now > r.Deadline.Add(protocol.LateReplyUnasked) {\n"},
 	{"a worker answers what it was not given", "answer.go", "r != nil && !r.mayComeFrom(e.Worker)", "r != nil && false"},
+	{"what overtakes its dispatch is dropped", "early.go", "!r.Generated || len(r.early) >= maxEarly", "true"},
+	{"what overtakes a second dispatch is dropped", "early.go", "!r.Generated || len(r.early) >= maxEarly", "!r.Generated || r.Worker != \"\""},
+	{"a dispatch finds no output", "answer.go", "o := r.earlyOf(d.Worker); o != nil {", "o := r.earlyOf(d.Worker); o != nil && len(r.before) == 0 {"},
+	{"what is kept answers any dispatch", "early.go", "		if e.worker == worker {\n", "		if true {\n"},
+	{"any input's output is kept", "early.go", "	if !r.Generated || len", "	if len"},
+	{"what was kept takes room for ever", "table.go", "	t.dropEarly(r)\n", ""},
 	{"a worker without a name", "answer.go", "r == nil || !protocol.ValidName(d.Worker)", "r == nil"},
 	{"an output is answered twice", "answer.go", "	r := m.table.take(seq)\n", "	r := m.table.bySeq[seq]\n"},
 	{"answered while the broker is not reached", "answer.go", "	if m.down {\n		m.heldAnswers", "	if false {\n		m.heldAnswers"},
@@ -93,7 +99,8 @@ var faults = []planted.Fault{
 	{"tenants are remembered for ever", "slots.go", "		delete(s.by, tenant) // names may be made up\n", ""},
 
 	{"earlier workers are forgotten", "request.go", "		r.before = append(r.before, r.Worker)\n", ""},
-	{"anybody runs generated inputs", "request.go", "r.Worker == \"\" && r.Generated ||", "r.Generated ||"},
+	{"anybody runs generated inputs", "request.go", "	return r.Worker == worker ||", "	return r.Worker == worker || r.Generated ||"},
+	{"anybody runs them before the first dispatch", "request.go", "	return r.Worker == worker ||", "	return r.Worker == worker || r.Worker == \"\" && r.Generated ||"},
 	{"a question has a budget", "request.go", "Budget:    r.Deadline.Sub(now),", "Budget:    max(1, r.Deadline.Sub(now)),"},
 
 	{"a limit's last request is refused", "../quota/ledger.go", "	case a.requests+1 > l.Requests:\n", "	case a.requests+1 >= l.Requests:\n"},

@@ -55,6 +55,7 @@ type Request struct {
 	accepting  bool     // it is served here, rather than stored
 	slots      int      // of SlowSlots
 	before     []string // workers that it was given to earlier, and may come from yet
+	early      []early  // outputs that wait for the notice of their dispatch
 	epoch      uint64   // of the scheduler that it was submitted to, 0 for none
 	breaks     uint64   // of connections, when it was accepted
 	place      int      // in the table's heap
@@ -97,9 +98,8 @@ func (r *Request) dispatch(d *protocol.Dispatch, now protocol.Time) {
 }
 
 // mayComeFrom reports whether a worker may have run it: one that it was dispatched to.
-// A generated input needs no dispatch, so the output of one may come first.
 func (r *Request) mayComeFrom(worker string) bool {
-	return r.Worker == worker || r.Worker == "" && r.Generated || slices.Contains(r.before, worker)
+	return r.Worker == worker || slices.Contains(r.before, worker)
 }
 
 // ReadSLO reads a request's latency target: the header's text wins over the body.

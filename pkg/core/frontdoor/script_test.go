@@ -30,7 +30,7 @@ func testConfig() Config {
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
 	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody = 4, 3, 4, 1000
-	c.BufferTimeout, c.Claims = 10*time.Second, 2
+	c.BufferTimeout, c.Claims, c.EarlyBytes = 10*time.Second, 2, 4*2*(earlyCost+8)
 	return c
 }
 
@@ -249,8 +249,8 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 	for _, in := range out.Inputs {
 		line("input of %d to %s", in.Request.ID.Seq, in.Worker)
 	}
-	if out.Foreign != nil {
-		line("foreign output of %d", out.Foreign.ID.Seq)
+	for _, f := range out.Foreign {
+		line("foreign output of %d, by %s", f.Request.ID.Seq, f.Worker)
 	}
 	for _, e := range out.Ended {
 		s.ended(line, &e)

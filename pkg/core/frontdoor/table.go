@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 
@@ -18,10 +19,12 @@ type table struct {
 	maxCount int
 	maxBytes int64
 	limits   *quota.Ledger // also of those that are on their way here
+	early    slots         // bytes of early outputs
 }
 
 func newTable(config *Config) table {
-	return table{bySeq: map[uint64]*Request{}, maxCount: config.MaxInFlight, maxBytes: config.MaxInFlightBytes, limits: quota.New(config.Limits)}
+	return table{bySeq: map[uint64]*Request{}, maxCount: config.MaxInFlight, maxBytes: config.MaxInFlightBytes,
+		limits: quota.New(config.Limits), early: newSlots(config.EarlyBytes)}
 }
 
 // add takes a request in, or refuses it with OVERLOADED.
@@ -51,6 +54,7 @@ func (t *table) take(seq uint64) *Request {
 	delete(t.bySeq, seq)
 	t.bytes -= int64(len(r.Payload))
 	t.limits.Return(r.share)
+	t.dropEarly(r)
 	heap.Remove(&t.byTime, r.place)
 	return r
 }
@@ -78,12 +82,7 @@ func (t *table) all() []*Request {
 	return all
 }
 
-func byNumber(a, b *Request) int {
-	if a.ID.Seq < b.ID.Seq {
-		return -1
-	}
-	return 1
-}
+func byNumber(a, b *Request) int { return cmp.Compare(a.ID.Seq, b.ID.Seq) }
 
 // deadlines is a heap of requests, earliest deadline first.
 type deadlines []*Request

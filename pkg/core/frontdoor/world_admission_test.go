@@ -230,7 +230,7 @@ func (b *books) accept(x *entry) protocol.Code {
 	if count >= b.config.MaxInFlight || int64(bytes+x.payload) > b.config.MaxInFlightBytes {
 		return protocol.Overloaded
 	}
-	x.seq, x.phase, x.breaks, x.dispatched = b.seq, waiting, b.breaks, map[string]bool{}
+	x.seq, x.phase, x.breaks, x.dispatched, x.early = b.seq, waiting, b.breaks, map[string]bool{}, map[string]*protocol.Output{}
 	b.open[x.seq] = x
 	b.submit(x)
 	return ""

@@ -1,6 +1,9 @@
 package frontdoor
 
 import (
+	"maps"
+	"slices"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -49,6 +52,9 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 		}
 		if !x.generated {
 			b.want.input = x
+		} else if o := x.early[d.Worker]; o != nil {
+			b.count("answered by its dispatch")
+			b.ran(x, o)
 		}
 	case d.Kind == protocol.Refuse && waits:
 		b.settle(x, refusalOf(d))
@@ -76,7 +82,7 @@ func refusalOf(d *protocol.Dispatch) protocol.Code {
 }
 
 // output: only a worker that the request was dispatched to may answer it. With generated
-// inputs the output may arrive before the dispatch.
+// inputs the output may arrive before the dispatch, and waits for it if there is room.
 func (b *books) output(e *OutputArrived) {
 	o := e.Output
 	if o.ID.Door != b.door.id {
@@ -87,13 +93,39 @@ func (b *books) output(e *OutputArrived) {
 	case x == nil || x.phase != waiting:
 		b.count("late outcome")
 		b.late++
-	case !x.dispatched[e.Worker] && (!x.generated || len(x.dispatched) > 0):
-		b.count("foreign output")
-		b.want.foreign = x
+	case x.dispatched[e.Worker]:
+		b.ran(x, o)
+	case x.early[e.Worker] != nil: // sent twice
+	case x.generated && b.hasRoomFor(x, e.Worker, o):
+		b.count("kept for its dispatch")
+		x.early[e.Worker] = o
 	default:
-		x.ran, x.misfit = true, o.Items != x.batch || len(o.Data) != 8*x.batch
-		b.settle(x, "")
+		b.count("foreign output")
+		if x.generated {
+			b.count("no room for an output")
+		}
+		b.want.foreign = append(b.want.foreign, x)
 	}
+}
+
+// hasRoomFor reports whether an output may wait for its dispatch: a worker has a quarter of
+// the room.
+func (b *books) hasRoomFor(of *entry, worker string, o *protocol.Output) bool {
+	all, its := earlyCost+len(o.Data), earlyCost+len(o.Data)
+	for _, x := range b.open {
+		for w, kept := range x.early {
+			all += earlyCost + len(kept.Data)
+			if w == worker {
+				its += earlyCost + len(kept.Data)
+			}
+		}
+	}
+	return all <= b.config.EarlyBytes && its <= b.config.EarlyBytes/4 && len(of.early) < maxEarly
+}
+
+func (b *books) ran(x *entry, o *protocol.Output) {
+	x.ran, x.misfit = true, o.Items != x.batch || len(o.Data) != 8*x.batch
+	b.settle(x, "")
 }
 
 // overdue is the code of a request without an answer at its deadline.
@@ -107,6 +139,13 @@ func (b *books) overdue() protocol.Code {
 // settle: OK only within the deadline (G2). If the scheduler may have answered meanwhile,
 // the front door asks.
 func (b *books) settle(x *entry, fault protocol.Code) {
+	for _, worker := range slices.Sorted(maps.Keys(x.early)) {
+		if !x.dispatched[worker] {
+			b.count("never dispatched")
+			b.want.foreign = append(b.want.foreign, x)
+		}
+	}
+	x.early = nil
 	if fault == "" && b.Now >= x.deadline {
 		fault = b.overdue()
 	}

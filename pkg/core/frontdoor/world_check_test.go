@@ -57,10 +57,11 @@ type entry struct {
 	submitted         uint64 // the epoch it was submitted to last, 0 for none
 	breaks            int    // when it was accepted
 	dispatched        map[string]bool
-	fault             protocol.Code // of its answer, "" for OK
-	ran               bool          // a worker sent an output
-	misfit            bool          // of a wrong size
-	owned             bool          // the scheduler said that the answer is the front door's
+	early             map[string]*protocol.Output // of workers that it was not dispatched to
+	fault             protocol.Code               // of its answer, "" for OK
+	ran               bool                        // a worker sent an output
+	misfit            bool                        // of a wrong size
+	owned             bool                        // the scheduler said that the answer is the front door's
 	askAt             protocol.Time
 	askEpoch          uint64
 	outage            time.Duration
@@ -85,7 +86,7 @@ type wanted struct {
 	submit                   []*entry
 	asks                     map[uint64]uint64 // epochs by number
 	input                    *entry
-	foreign                  *entry
+	foreign                  []*entry
 	ended                    map[*client]*entry
 	claims                   []BufferedID
 }

@@ -175,7 +175,8 @@ func (w *world) decisionTime() time.Duration {
 	return w.UpTo(10 * time.Millisecond)
 }
 
-// dispatch sends a front door a decision or the answer to a question.
+// dispatch sends a front door a decision or the answer to a question. The notice of a
+// dispatch may be slower than the worker.
 func (w *world) dispatch(x protocol.Dispatch) {
 	d := w.frontDoorByID(x.ID.Door)
 	if w.oneIn(100) { // to the wrong front door
@@ -188,17 +189,21 @@ func (w *world) dispatch(x protocol.Dispatch) {
 	if w.faulty() && w.oneIn(40) {
 		copies = 2 * w.RNG.IntN(2)
 	}
-	for range copies {
-		d.deliver(func() {
-			if x.Kind != protocol.ToWorker {
-				d.mindConnection()
-			}
-			d.step(&Dispatched{x})
-		})
+	send := func() {
+		for range copies {
+			d.deliver(func() { d.checkedStep(&Dispatched{x}) })
+		}
 	}
-	if x.Kind == protocol.ToWorker {
-		w.runUnasked(d, x)
+	if x.Kind != protocol.ToWorker {
+		send()
+		return
 	}
+	w.runUnasked(d, x)
+	slower := time.Duration(0)
+	if w.oneIn(3) {
+		slower = w.UpTo(80 * time.Millisecond)
+	}
+	w.After(slower, send)
 }
 
 // inquire has the broker report whether a front door is subscribed, behind the front

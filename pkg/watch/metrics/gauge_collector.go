@@ -58,6 +58,7 @@ func addDoor(sum, d *watch.FrontDoor) {
 	sum.Stage, sum.Epoch = max(sum.Stage, d.Stage), max(sum.Epoch, d.Epoch)
 	sum.InFlight += d.InFlight
 	sum.Bytes += d.Bytes
+	sum.EarlyBytes += d.EarlyBytes
 	sum.Stored += d.Stored
 	sum.Received += d.Received
 	sum.Answered += d.Answered
@@ -173,6 +174,7 @@ var (
 	inFlight      = gauge("frontdoor_requests_in_flight", "Requests without an answer.")
 	stored        = gauge("frontdoor_requests_stored", "Requests that wait for activation in the startup buffer, told by the controller that leads.")
 	inFlightBytes = gauge("frontdoor_in_flight_bytes", "Inputs of the requests in flight.")
+	earlyBytes    = gauge("frontdoor_early_output_bytes", "Outputs that came before the notice of their dispatch, and wait for it.")
 )
 
 func (to sink) door(d *watch.FrontDoor) {
@@ -187,6 +189,7 @@ func (to sink) door(d *watch.FrontDoor) {
 	to.put(inFlight, float64(d.InFlight))
 	to.put(stored, float64(d.Stored))
 	to.put(inFlightBytes, float64(d.Bytes))
+	to.put(earlyBytes, float64(d.EarlyBytes))
 }
 
 // Of schedulers.

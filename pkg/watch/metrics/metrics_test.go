@@ -204,7 +204,7 @@ func all(hub *watch.Hub) {
 	slower := func() watch.Bus { b := bus(); b.RoundTrip, b.Connected = 3*ms, false; return b }
 	well := func() string { return "" }
 	hub.Register(watch.Source{Service: protocol.FrontDoor, Name: "d", Ready: well, Bus: bus, FrontDoor: func() watch.FrontDoor {
-		return watch.FrontDoor{Stage: protocol.Active, Epoch: 4, InFlight: 3, Bytes: 900, Stored: 5, Received: 100, Answered: 90, Left: 2, Late: 1}
+		return watch.FrontDoor{Stage: protocol.Active, Epoch: 4, InFlight: 3, Bytes: 900, EarlyBytes: 70, Stored: 5, Received: 100, Answered: 90, Left: 2, Late: 1}
 	}})
 	hub.Register(watch.Source{Service: protocol.Profiler, Name: "p", Ready: well, Bus: bus})
 	hub.Register(watch.Source{Service: protocol.Scheduler, Name: "s", Ready: well, Bus: bus, Scheduler: func() watch.Scheduler {
@@ -235,6 +235,7 @@ func TestWhatCanBeReadIsRead(t *testing.T) {
 		`clockwork_frontdoor_requests_in_flight 3`,
 		`clockwork_frontdoor_requests_stored 5`,
 		`clockwork_frontdoor_in_flight_bytes 900`,
+		`clockwork_frontdoor_early_output_bytes 70`,
 		`clockwork_frontdoor_scheduler_epoch 4`,
 		`clockwork_scheduler_active 1`,
 		`clockwork_scheduler_workers 2`,
