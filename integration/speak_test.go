@@ -32,7 +32,7 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 	a.readPermissions()
 	a.startStack()
 	replies := a.foreign()
-	questions, forged := 0, 0
+	questions, forged, said := 0, 0, 0
 	for _, user := range speakers {
 		for _, as := range []struct {
 			nc  *nats.Conn
@@ -41,8 +41,10 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 			if as.nc == nil {
 				continue
 			}
+			a.hears(as.nc, as.may)
 			for _, subject := range as.may.Publish.Allow {
 				asked := a.concrete(subject)
+				own := allows(as.may.Subscribe, asked)
 				for _, body := range a.bodies(asked) {
 					questions++
 					for _, reply := range replies {
@@ -53,6 +55,15 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 						if err := as.nc.PublishMsg(&nats.Msg{Subject: asked, Reply: reply, Data: body, Header: unharmful(asked)}); err != nil {
 							t.Fatal(err)
 						}
+						// A user who heard the question itself has not earned the right to answer it.
+						if !own {
+							continue
+						}
+						said++
+						s.flush(as.nc)
+						if err := as.nc.Publish(reply, []byte(user+" says so itself")); err != nil {
+							t.Fatal(err)
+						}
 					}
 				}
 			}
@@ -61,7 +72,10 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 	}
 	a.settle()
 	a.check()
-	t.Logf("%d questions, %d forged reply subjects in all", questions, forged)
+	t.Logf("%d questions, %d forged reply subjects in all, %d answered by the asker", questions, forged, said)
+	if said == 0 {
+		t.Error("nobody hears a question of its own")
+	}
 	a.stackServes()
 	a.headers() // last: who writes nonsense over its own lease ends its own service
 }
@@ -118,6 +132,22 @@ func (a *attack) startStack() {
 	stack.awaitState("workers", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
 	stack.load("zoo/resnet18_v2", 1)
 	stack.awaitState("the scheduler", func(st *protocol.StackState) bool { return st.Stage == protocol.Active && st.GPUsServing > 0 })
+}
+
+// hears subscribes to all that a user may hear, but for what goes to one of a group.
+func (a *attack) hears(nc *nats.Conn, may *server.Permissions) {
+	if may.Response != nil {
+		a.t.Errorf("a user may answer whatever it hears: %+v", may.Response)
+	}
+	for _, subject := range may.Subscribe.Allow {
+		if strings.Contains(subject, " ") {
+			continue
+		}
+		if _, err := nc.Subscribe(subject, func(*nats.Msg) {}); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	a.flush(nc)
 }
 
 func (a *attack) asOperator() *stack {

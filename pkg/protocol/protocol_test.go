@@ -235,6 +235,12 @@ func TestNobodyIsAnsweredWhereHeMayNotSpeak(t *testing.T) {
 	}
 	for asked, users := range may {
 		for user, reply := range inboxes {
+			if roles.Token(asked, 0) == "health" {
+				if roles.MayAnswer(asked, reply) {
+					t.Errorf("%s is answered in %s, where other answers come", asked, reply)
+				}
+				reply = HealthInbox(reply)
+			}
 			if want := slices.Contains(strings.Fields(users), user); roles.MayAnswer(asked, reply) != want {
 				t.Errorf("%s, asked with the inbox of %s: answered should be %v", asked, user, want)
 			}

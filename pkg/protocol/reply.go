@@ -31,6 +31,20 @@ func InboxPrefix(role, name string) string {
 	return "_INBOX_" + role + "." + name
 }
 
+// healthPart follows a user's inbox prefix where services answer questions after their
+// health: many may answer those, and none of them may answer what else the user asks.
+const healthPart = ".health."
+
+// HealthInbox returns the inbox for such an answer, of an inbox of the same user.
+func HealthInbox(inbox string) string {
+	role, name, owned := InboxUser(inbox)
+	if !owned || !IsRole(role) {
+		return inbox
+	}
+	prefix := InboxPrefix(role, name)
+	return prefix + healthPart + strings.TrimPrefix(inbox, prefix+".")
+}
+
 // Asker returns the token by which a user of a broker with roles asks, at the end of the
 // subject: a client's name, or the role of one who is no client; "" for a client without a
 // name, and for all on a broker without roles. inbox is one of the user's.
@@ -75,7 +89,7 @@ func (s Subjects) MayAnswer(asked, reply string) bool {
 	case "load", "explain":
 		return isInboxOf(reply, "operator", "")
 	case "health":
-		return isInboxOf(reply, s.Token(asked, 3), s.Token(asked, 4))
+		return strings.HasPrefix(reply, InboxPrefix(s.Token(asked, 3), s.Token(asked, 4))+healthPart)
 	case "clock":
 		return isInboxOf(reply, "worker", s.Token(asked, 1)) || isInboxOf(reply, "worker", "")
 	case "scheduler": // join

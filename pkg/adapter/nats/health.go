@@ -46,7 +46,7 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 			_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
 		}
 	}
-	for _, subject := range []string{b.Subjects.Health(kind, HostName()), b.Subjects.Health(kind, HostName()) + ".*.*"} {
+	for _, subject := range b.healthSubjects(kind) {
 		sub, err := b.Subscribe(b.Control, subject, handle)
 		if err != nil {
 			b.Log.Warn("health queries are not answered", "error", err)
@@ -57,13 +57,33 @@ func (b *Bus) serveHealth(kind protocol.ServiceKind, id string, asked chan<- *na
 	return quiet
 }
 
+// healthSubjects returns where those ask whom this user may answer. Of two workers on one
+// host, each has its own key ask.
+func (b *Bus) healthSubjects(kind protocol.ServiceKind) []string {
+	at := b.Subjects.Health(kind, HostName())
+	if !b.Subjects.Roles {
+		return []string{at, at + ".*.*"}
+	}
+	subjects := []string{b.Subjects.HealthBy(kind, HostName(), b.Control.NewInbox())}
+	askers := []string{"operator", "health"}
+	if kind == protocol.FrontDoor {
+		askers = append(askers, "controller") // which has a front door too
+	}
+	for _, asker := range askers {
+		if by := b.Subjects.HealthBy(kind, HostName(), protocol.InboxPrefix(asker, "")+"."); by != subjects[0] {
+			subjects = append(subjects, by)
+		}
+	}
+	return subjects
+}
+
 // QueryHealth queries the services of one kind on this host, over any connection, and
 // returns the first answer. id is the instance, "" for any. Until ctx ends it tries
 // again if there is no subscriber: a service may be changing its role.
 func QueryHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects, kind protocol.ServiceKind, id string) (protocol.Heartbeat, error) {
 	var nobody error
 	for {
-		m, err := nc.RequestWithContext(ctx, subjects.HealthBy(kind, HostName(), nc.NewInbox()), []byte(id))
+		m, err := requestAt(ctx, nc, subjects.HealthBy(kind, HostName(), nc.NewInbox()), protocol.HealthInbox(nc.NewInbox()), []byte(id))
 		if err == nil {
 			h, fault := wire.Heartbeat.Decode(m.Data)
 			if fault != nil {
@@ -82,4 +102,17 @@ func QueryHealth(ctx context.Context, nc *nats.Conn, subjects protocol.Subjects,
 		case <-time.After(protocol.HeartbeatEvery):
 		}
 	}
+}
+
+// requestAt is a request whose answer comes to this inbox.
+func requestAt(ctx context.Context, nc *nats.Conn, subject, inbox string, body []byte) (*nats.Msg, error) {
+	sub, err := nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // it ends with the connection at the latest
+	if err := nc.PublishRequest(subject, inbox, body); err != nil {
+		return nil, err
+	}
+	return sub.NextMsgWithContext(ctx)
 }
