@@ -78,6 +78,17 @@ func (l *Ledger) Loaded() []string {
 	return names
 }
 
+// Moving returns the other models that have pages, sorted: their weights are loading or
+// evicting, or were lost and not let go of yet.
+func (l *Ledger) Moving() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(l.held)) {
+		if h := l.held[name]; h.phase != loaded || h.lost {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Holds reports whether a model has pages, in any phase.
 func (l *Ledger) Holds(model string) bool { return l.held[model] != nil }
 

@@ -11,9 +11,12 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
-	{"no epoch check", "worker.go", "	case a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU()):\n", "	case false:\n"},
-	{"an action without epoch is stale", "worker.go", "a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch < w.epoch"},
-	{"without epoch everything goes", "worker.go", "(a.Epoch != 0 || a.Kind.OnGPU())", "a.Epoch != 0"},
+	{"no epoch check", "worker.go", "	case w.outdated(a):\n", "	case false:\n"},
+	{"an action without epoch is stale", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "w.epoch > 0"},
+	{"without epoch everything goes", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "false"},
+	{"times of a former clock", "worker.go", "	return a.Epoch < w.newestEpoch()\n", "	return a.Epoch < w.epoch\n"},
+	{"what waits is never stale", "transfer.go", "	case g.worker.outdated(&o.Action):\n", "	case false:\n"},
+	{"what is lost and in use is not moving", "../pages/ledger.go", "name]; h.phase != loaded || h.lost {", "name]; h.phase != loaded {"},
 	{"the epoch is not remembered", "worker.go", "	w.epoch = max(w.epoch, a.Epoch)\n", ""},
 	{"the epoch goes back", "worker.go", "	w.epoch = max(w.epoch, a.Epoch)\n", "	w.epoch = a.Epoch\n"},
 	{"any incarnation", "worker.go", "a.Incarnation != 0 && a.Incarnation != w.config.Incarnation", "false"},

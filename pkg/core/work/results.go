@@ -59,6 +59,9 @@ func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
 	if refused != nil {
 		r.Code, r.Message = refused.Code, refused.Message
 	}
+	if r.Code == protocol.StaleEpoch {
+		r.Epoch = w.newestEpoch() // why it is refused: perhaps only the clock is of this one yet
+	}
 	return r
 }
 

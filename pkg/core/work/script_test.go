@@ -375,6 +375,9 @@ func resultText(r *protocol.Result) string {
 		}
 		for _, g := range s.GPUs {
 			fmt.Fprintf(&b, "; GPU %d has %d of %d pages for %v", g.ID, g.PagesUsed, g.PagesTotal, g.Models)
+			if len(g.Moving) > 0 {
+				fmt.Fprintf(&b, ", moving %v", g.Moving)
+			}
 			if g.Stalled != "" {
 				fmt.Fprintf(&b, ", %s", g.Stalled)
 			}

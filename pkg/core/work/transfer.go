@@ -20,10 +20,13 @@ func (w *Worker) beginTransfer(o *Order) *protocol.Error {
 }
 
 // startTransfer changes the pages for a transfer and outputs the order, or returns why
-// the pages do not allow the transfer.
+// the pages do not allow the transfer. A transfer that an earlier epoch sent does not begin:
+// the present scheduler mirrors the pages as they were when its epoch was seen first.
 func (g *gpu) startTransfer(o *Order) *protocol.Error {
 	var refused *protocol.Error
 	switch {
+	case g.worker.outdated(&o.Action):
+		refused = g.worker.staleEpoch(&o.Action)
 	case o.part != nil:
 		refused = g.startClear(o)
 	case o.Action.Kind == protocol.LoadWeights:

@@ -19,7 +19,7 @@ type Worker struct {
 	// now is the local time of the current step; it never goes back.
 	now protocol.Time
 	// epoch is the highest epoch of a valid action, 0 before the first. Actions of an
-	// earlier epoch are refused.
+	// earlier epoch are refused, and so are those of an earlier one than the clock's.
 	epoch uint64
 	// terms fence controllers and profilers in the same way.
 	terms protocol.Terms
@@ -136,8 +136,8 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Refusal(protocol.ShuttingDown)
 	case a.Incarnation != 0 && a.Incarnation != w.config.Incarnation:
 		return protocol.Errorf(protocol.StaleIncarnation, "meant for incarnation %d of %s, this is %d", a.Incarnation, w.config.Name, w.config.Incarnation)
-	case a.Epoch < w.epoch && (a.Epoch != 0 || a.Kind.OnGPU()):
-		return protocol.Errorf(protocol.StaleEpoch, "sent in epoch %d, this worker obeys %d", a.Epoch, w.epoch)
+	case w.outdated(a):
+		return w.staleEpoch(a)
 	case !protocol.CredibleEpoch(w.newestEpoch(), a.Epoch):
 		return protocol.Errorf(protocol.InvalidAction, "it names epoch %d, the last one seen is %d", a.Epoch, w.newestEpoch())
 	case !w.terms.Admit(a.Leader):
@@ -153,6 +153,21 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.TooEarly, "begins in %v; a worker holds actions for at most %v", o.Earliest.Sub(w.now), w.config.Ahead)
 	}
 	return nil
+}
+
+// outdated reports whether an action is of an earlier epoch than one that was seen. The
+// clock counts: once it is another scheduler's, the times of an earlier one mean nothing
+// any more. It does not end the measurements, which have no epoch: a scheduler waits while
+// they go on.
+func (w *Worker) outdated(a *protocol.Action) bool {
+	if a.Epoch == 0 {
+		return w.epoch > 0 && a.Kind.OnGPU()
+	}
+	return a.Epoch < w.newestEpoch()
+}
+
+func (w *Worker) staleEpoch(a *protocol.Action) *protocol.Error {
+	return protocol.Errorf(protocol.StaleEpoch, "sent in epoch %d, this worker obeys %d", a.Epoch, w.newestEpoch())
 }
 
 // stale returns why an action of a former controller or profiler is refused, nil for any

@@ -16,8 +16,8 @@ func (c *checker) results(out *Output) {
 			c.failf("a result of action %d of %d, which never came", r.Action, r.Issuer)
 		case k.result != nil:
 			c.failf("G8: action %d of %d has two results, %s and %s", r.Action, r.Issuer, k.result.Code, r.Code)
-		case r.Epoch != c.epoch || r.Incarnation != c.config.Incarnation:
-			c.failf("G7: a result of epoch %d, incarnation %d; the worker is at %d, %d", r.Epoch, r.Incarnation, c.epoch, c.config.Incarnation)
+		case r.Epoch != c.obeyed(r.Code) || r.Incarnation != c.config.Incarnation:
+			c.failf("G7: a result of epoch %d, incarnation %d; the worker is at %d, %d", r.Epoch, r.Incarnation, c.obeyed(r.Code), c.config.Incarnation)
 		case k != c.received && c.expect != "" && r.Code == c.expect:
 			c.failf("%s of action %d went to another", r.Code, r.Action)
 		}
@@ -42,6 +42,14 @@ func (c *checker) results(out *Output) {
 			c.failf("G1: outputs of action %d of %d, which is %s: delivered %v", r.Action, r.Issuer, r.Code, delivered)
 		}
 	}
+}
+
+// obeyed is the epoch that a result names: who is refused as stale learns of the clock's.
+func (c *checker) obeyed(code protocol.Code) uint64 {
+	if code == protocol.StaleEpoch {
+		return max(c.epoch, c.offset.Newest())
+	}
+	return c.epoch
 }
 
 // answers looks at what the action that has just come was answered.
@@ -89,6 +97,8 @@ func (c *checker) reasonable(k *known, code protocol.Code) bool {
 	held := g.weights[k.action.Model]
 	moving := held != nil && (!held.loaded || held.evicting || held.lost)
 	switch code {
+	case protocol.StaleEpoch:
+		return c.outdated(&k.action) && (k == c.received || !infer)
 	case protocol.TooLate:
 		return k.latest < c.now
 	case protocol.InputMissing:

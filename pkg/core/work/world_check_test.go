@@ -132,7 +132,7 @@ func (c *checker) receive(a *protocol.Action) {
 		c.expect = protocol.ShuttingDown
 	case a.Incarnation != 0 && a.Incarnation != c.config.Incarnation:
 		c.expect = protocol.StaleIncarnation
-	case a.Epoch < c.epoch && a.Epoch != 0, a.Epoch < c.epoch && a.Kind.OnGPU():
+	case c.outdated(a):
 		c.expect = protocol.StaleEpoch
 	case k.latest < k.earliest:
 		c.expect = protocol.InvalidAction
@@ -141,9 +141,14 @@ func (c *checker) receive(a *protocol.Action) {
 	case k.earliest > c.now.Add(c.config.Ahead):
 		c.expect = protocol.TooEarly
 	}
-	if c.expect != protocol.ShuttingDown && c.expect != protocol.StaleIncarnation {
+	if c.expect != protocol.ShuttingDown && c.expect != protocol.StaleIncarnation && c.expect != protocol.StaleEpoch {
 		c.epoch = max(c.epoch, a.Epoch)
 	}
+}
+
+// outdated reports whether an action is of an earlier epoch than one that was seen.
+func (c *checker) outdated(a *protocol.Action) bool {
+	return a.Epoch != 0 && a.Epoch < max(c.epoch, c.offset.Newest()) || a.Epoch == 0 && c.epoch > 0 && a.Kind.OnGPU()
 }
 
 func (c *checker) transferred(e *Transferred) {
@@ -272,6 +277,9 @@ func (c *checker) transfer(o *Order) {
 		return
 	}
 	c.begin(k, o)
+	if c.outdated(&o.Action) {
+		c.failf("G7: action %v of epoch %d changes the pages; the worker is at %d", o.key(), o.Action.Epoch, c.epoch)
+	}
 	if o.Action.Kind == protocol.EvictWeights {
 		c.evict(g, o.Action.Model)
 		return
@@ -367,14 +375,20 @@ func (c *checker) state() {
 
 func (c *checker) gpu(i int) {
 	g, pages := &c.gpus[i], 0
-	var loaded []string
+	var loaded, moving []string
 	for name, held := range g.weights {
 		pages += len(held.frames)
 		if held.loaded && !held.evicting && !held.lost {
 			loaded = append(loaded, name)
+		} else {
+			moving = append(moving, name)
 		}
 	}
 	slices.Sort(loaded)
+	slices.Sort(moving)
+	if is := c.worker.gpus[i].pages.Moving(); !slices.Equal(is, moving) {
+		c.failf("G6: GPU %d moves %v, the worker says %v", i, moving, is)
+	}
 	if used, total := c.worker.Pages(i); used != pages || used > total {
 		c.failf("G6: GPU %d uses %d of %d pages, its weights have %d", i, used, total, pages)
 	}
