@@ -67,6 +67,9 @@ type GPUState struct {
 	PagesUsed  int    `json:"pages_used"`
 	// Models are the names of the models whose weights are on the GPU, sorted.
 	Models []string `json:"models"`
+	// Moving are the names of the other models that have pages, sorted: their weights are
+	// being loaded or evicted, or are lost and still in use.
+	Moving []string `json:"moving,omitempty"`
 	// Stalled says why the GPU executes nothing, "" if it does; Executor counts the
 	// executors that ended. See GPUBeat.
 	Stalled  string `json:"stalled,omitempty"`

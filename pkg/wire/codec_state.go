@@ -133,7 +133,7 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 }
 
 func codeGPU(k *coder, g *protocol.GPUState) {
-	k.array(8)
+	k.array(9)
 	num(k, &g.ID)
 	text(k, &g.UUID)
 	text(k, &g.Type)
@@ -143,6 +143,7 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 	if g.Models == nil {
 		g.Models = []string{} // JSON shows a list, not null
 	}
+	list(k, &g.Moving, text[string])
 	text(k, &g.Stalled)
 	num(k, &g.Executor)
 }

@@ -20,10 +20,12 @@ import (
 
 // ask queries a worker's state.
 func (t *term) ask(q sched.WorkerQuestion) {
-	r, err := t.caller.Do(t.ctx, q.ID, protocol.Action{Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Latest: protocol.Never})
-	answer := sched.WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation}
+	r, err := t.caller.Do(t.ctx, q.ID, protocol.Action{
+		Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Epoch: q.Epoch, Lean: q.Lean, Latest: protocol.Never,
+	})
+	answer := sched.WorkerAnswered{WorkerQuestion: q}
 	if err == nil {
-		answer.State = r.State
+		answer.State, answer.Obeys = r.State, r.Epoch
 	}
 	t.take(&answer)
 }

@@ -11,15 +11,21 @@ import (
 )
 
 // membership is the set of workers of a term. A worker joins when it was announced (by
-// the controller, or by its own GetWorkerState result) and its heartbeat reports that its
-// clock offset is known in this epoch. It is lost when its heartbeats are missing or
+// the controller, or by its own GetWorkerState result), its heartbeat reports that its
+// clock offset is known in this epoch, and it has said what is on its GPUs. It is asked for
+// that in this epoch, so that it refuses from then on what an earlier scheduler orders:
+// what it was announced with may be older. It is lost when its heartbeats are missing or
 // carry another incarnation. All maps are by the worker's id and hold at most
 // maxFollowed.
 type membership struct {
 	// watch follows the workers' heartbeats.
 	watch liveness.Watch
-	// joining are announced workers whose clocks are not known yet.
-	joining map[string]protocol.WorkerState
+	// joining are announced workers that have not joined yet.
+	joining map[string]joiner
+	// questions is the number of the last question to a worker. asked is the first
+	// question to a worker since it was a member; what answers an earlier one is old.
+	questions uint64
+	asked     map[string]uint64
 	// synced is what the last heartbeat of each followed worker said of its clock.
 	synced map[string]clockSync
 	// members maps each worker that was passed to the core, and not removed, to its
@@ -36,6 +42,12 @@ type membership struct {
 	away map[string]uint64
 }
 
+// joiner is a worker that was announced. answered: its GPUs are as it answered.
+type joiner struct {
+	protocol.WorkerState
+	answered bool
+}
+
 // maxFollowed bounds the workers in each map of membership.
 const maxFollowed = liveness.MaxInstances
 
@@ -45,29 +57,29 @@ type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
 	return membership{
-		joining: map[string]protocol.WorkerState{}, synced: map[string]clockSync{},
+		joining: map[string]joiner{}, asked: map[string]uint64{}, synced: map[string]clockSync{},
 		members: map[string]uint64{}, lacks: map[string][]protocol.Lack{}, away: map[string]uint64{},
 		health: map[string][]protocol.GPUBeat{}, told: map[string][]protocol.GPUBeat{},
 	}
 }
 
-// announced records a worker and lets it join if its clock is known.
+// announced records a worker, which joins when its clock is known and it has answered.
 func (t *Term) announced(w protocol.WorkerState) {
-	t.expect(w)
+	t.expect(joiner{WorkerState: w})
 	t.admit()
 }
 
-// expect records that a worker joins once its clock is known. An incarnation that the
+// expect records that a worker is to join. An incarnation that the
 // core has already only changes what the worker serves. If the last heartbeat is of the
 // recorded incarnation, no other one replaces it, because announcements may arrive out of
 // order.
-func (t *Term) expect(w protocol.WorkerState) {
+func (t *Term) expect(w joiner) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
 		if !slices.EqualFunc(m.lacks[w.ID], w.Lacks, func(a, b protocol.Lack) bool { return a.Model == b.Model }) {
 			m.lacks[w.ID] = w.Lacks
-			w.Models = t.hosted(&w)
-			t.decide(&WorkerJoined{State: w})
+			w.Models = t.hosted(&w.WorkerState)
+			t.decide(&WorkerJoined{State: w.WorkerState})
 		}
 		return
 	}
@@ -80,23 +92,52 @@ func (t *Term) expect(w protocol.WorkerState) {
 	case !waits && len(m.joining) >= maxFollowed:
 		t.note(Note{Kind: NoteTooManyWorkers, ID: w.ID, Count: len(m.joining)})
 	default:
+		if waiting.answered && !w.answered && waiting.Incarnation == w.Incarnation {
+			w.GPUs, w.answered = waiting.GPUs, true
+		}
 		m.joining[w.ID] = w
+		t.inquire(w.ID)
 	}
 }
 
-// admit passes the joining workers whose clocks are known to the core. The term becomes
-// active once no worker is joining, or when clockWait is over.
+// ready reports whether the clock of a joining worker is known in this epoch.
+func (t *Term) ready(w *joiner) bool {
+	return t.started && t.workers.synced[w.ID] == (clockSync{w.Incarnation, t.epoch})
+}
+
+// inquire asks a joining worker what is on its GPUs, once its clock is known. It is asked
+// again at each of its heartbeats until it answers.
+func (t *Term) inquire(id string) {
+	if w, waits := t.workers.joining[id]; waits && !w.answered && t.ready(&w) {
+		t.ask(WorkerQuestion{ID: id, Incarnation: w.Incarnation, Lean: true})
+	}
+}
+
+func (t *Term) ask(q WorkerQuestion) {
+	m := &t.workers
+	m.questions++
+	q.Number, q.Epoch = m.questions, t.epoch
+	if m.asked[q.ID] == 0 {
+		m.asked[q.ID] = q.Number
+	}
+	t.out.Ask = append(t.out.Ask, q)
+}
+
+// admit passes the joining workers whose clocks are known, and that have answered, to the
+// core. The term becomes active once no worker is joining, or when clockWait is over.
 func (t *Term) admit() {
 	m := &t.workers
 	if !t.started || len(m.joining) == 0 && t.active {
 		return
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.joining)) {
-		w := m.joining[id]
-		if m.synced[id] != (clockSync{w.Incarnation, t.epoch}) {
+		joining := m.joining[id]
+		w := joining.WorkerState
+		if !joining.answered || !t.ready(&joining) {
 			continue
 		}
 		delete(m.joining, id)
+		delete(m.asked, id)
 		m.members[id] = w.Incarnation
 		m.lacks[id] = w.Lacks
 		w.Models = t.hosted(&w)
@@ -138,10 +179,11 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 		t.workerStops(h)
 	} else if incarnation, away := m.away[h.ID]; away {
 		delete(m.away, h.ID)
-		if incarnation == h.Incarnation {
-			t.out.Ask = append(t.out.Ask, WorkerQuestion{h.ID, h.Incarnation})
+		if incarnation == h.Incarnation && m.joining[h.ID].Incarnation != incarnation {
+			t.ask(WorkerQuestion{ID: h.ID, Incarnation: h.Incarnation})
 		}
 	}
+	t.inquire(h.ID)
 	t.admit()
 }
 
@@ -170,20 +212,41 @@ func (t *Term) tellHealth(id string) {
 	t.decide(&GPUHealth{ID: id, Incarnation: m.members[id], GPUs: m.health[id]})
 }
 
-// workerAnswered announces a worker that was lost and is heard again. The controller may
-// not have lost it, and then does not announce it.
+// workerAnswered takes what a joining worker has on its GPUs, or announces a worker that was
+// lost and is heard again. The controller may not have lost it, and then does not announce
+// it.
 func (t *Term) workerAnswered(e *WorkerAnswered) {
 	m := &t.workers
-	if _, waits := m.joining[e.ID]; waits {
-		return // the controller has announced it meanwhile
+	if first := m.asked[e.ID]; first == 0 || e.Number < first {
+		return // it has joined or was lost meanwhile
 	}
-	if e.State == nil || e.State.ID != e.ID || e.State.Incarnation != e.Incarnation {
-		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks
+	if e.Obeys > t.credited(e.ID, e.Obeys) {
 		return
 	}
-	w := *e.State
+	if e.Obeys > t.epoch {
+		t.resign(newerEpoch)
+		return
+	}
+	answered := e.State != nil && e.State.ID == e.ID && e.State.Incarnation == e.Incarnation
+	w, waits := m.joining[e.ID]
+	switch {
+	case waits && answered && w.Incarnation == e.Incarnation:
+		w.GPUs, w.answered = e.State.GPUs, true
+		m.joining[e.ID] = w
+		t.admit()
+	case waits || e.Lean: // it is asked at its next heartbeat if it joins
+	case !answered:
+		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks
+	default:
+		t.returned(*e.State)
+	}
+}
+
+// returned announces a worker by its own answer.
+func (t *Term) returned(w protocol.WorkerState) {
 	w.Lacks = t.lacksOf(&w)
-	t.announced(w)
+	t.expect(joiner{w, true})
+	t.admit()
 }
 
 // lacksOf returns the models of the epoch that a worker does not hold as they are served,
@@ -230,6 +293,7 @@ func (t *Term) workerLost(h protocol.Heartbeat) {
 	delete(m.health, h.ID)
 	if w, waits := m.joining[h.ID]; waits && w.Incarnation == h.Incarnation {
 		delete(m.joining, h.ID)
+		delete(m.asked, h.ID)
 		t.missWorker(h.ID, h.Incarnation)
 	}
 	if t.removeWorker(h) {

@@ -19,7 +19,8 @@ import (
 //
 //	activate <epoch>                     issuer is 7
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
-//	                                     hosts all models; others take one page
+//	                                     hosts all models; others take one page; ~a is
+//	                                     being loaded or evicted
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq>[-<seq>] <model> <batch> <budget ms> [crashes]   door is 1
 //	result <worker> <action> <code> [exec ms]          it ended just now
@@ -151,9 +152,13 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 			t.Fatalf("%v: %v", f, err)
 		}
 		for id := range gpus {
-			g := protocol.GPUState{ID: id, Type: kind, PagesTotal: num(5), Models: f[5:]}
+			g := protocol.GPUState{ID: id, Type: kind, PagesTotal: num(5)}
 			for _, name := range f[5:] {
-				pages := 1
+				pages, to := 1, &g.Models
+				if strings.HasPrefix(name, "~") {
+					name, to = name[1:], &g.Moving
+				}
+				*to = append(*to, name)
 				for _, m := range s.state.Models {
 					if name == m.Name {
 						pages = m.Pages

@@ -200,7 +200,7 @@ func (t *Term) start(state protocol.ClockworkState) {
 	t.note(Note{Kind: NoteStarted, Count: len(workers)})
 	t.decide(&Activate{Epoch: t.epoch, Issuer: t.config.Issuer, State: state})
 	for _, w := range workers {
-		t.expect(w)
+		t.expect(joiner{WorkerState: w})
 	}
 	t.admit()
 }
@@ -223,7 +223,7 @@ func (t *Term) startAgain(state protocol.ClockworkState) {
 		return
 	}
 	for _, w := range state.Workers {
-		t.expect(w)
+		t.expect(joiner{WorkerState: w})
 	}
 	t.admit()
 }
@@ -245,17 +245,27 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 // means that another scheduler was elected, so the term resigns. A worker's word alone
 // would end every term in turn.
 func (t *Term) result(e *Result) {
-	if e.Epoch > max(t.epoch, t.seen) {
-		t.note(Note{Kind: NoteEpochDoubted, ID: e.Worker, Epoch: e.Epoch})
-		e.Epoch = t.epoch
-	}
+	e.Epoch = t.credited(e.Worker, e.Epoch)
 	if e.Code != protocol.OK && e.Message == "" { // the message becomes part of the clients' errors
 		e.Message = e.Code.Row().Sentence
 	}
 	t.decide(e)
 	if e.Epoch > t.epoch {
-		t.resign("a worker obeys a newer epoch")
+		t.resign(newerEpoch)
 	}
+}
+
+// newerEpoch is why a term ends that another one follows.
+const newerEpoch = "a worker obeys a newer epoch"
+
+// credited returns the epoch that a worker names, or the term's if nobody else has seen the
+// worker's.
+func (t *Term) credited(worker string, epoch uint64) uint64 {
+	if epoch <= max(t.epoch, t.seen) {
+		return epoch
+	}
+	t.note(Note{Kind: NoteEpochDoubted, ID: worker, Epoch: epoch})
+	return t.epoch
 }
 
 // resign ends the term. The next term has a new epoch and gets its own activation.

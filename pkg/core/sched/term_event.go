@@ -19,11 +19,12 @@ type WorkerAnnounced struct{ State protocol.WorkerState }
 type WorkerBeat struct{ protocol.Heartbeat }
 
 // WorkerAnswered ends a query of TermOutput.Ask. State is the result of GetWorkerState,
-// nil if none arrived.
+// nil if none arrived or it was refused. Obeys is the epoch that the result names, 0 for
+// none.
 type WorkerAnswered struct {
-	ID          string
-	Incarnation uint64
-	State       *protocol.WorkerState
+	WorkerQuestion
+	State *protocol.WorkerState
+	Obeys uint64
 }
 
 // SchedulerBeat is the heartbeat of another scheduler.
@@ -80,8 +81,8 @@ type TermOutput struct {
 	Output
 	// Verdicts answer the front doors' questions about late answers: Yours or Taken.
 	Verdicts []protocol.Dispatch
-	// Ask are workers to query with GetWorkerState, because they were lost and are heard
-	// again. Each query ends with one WorkerAnswered.
+	// Ask are workers to query with GetWorkerState, because they join, or were lost and
+	// are heard again. Each query ends with one WorkerAnswered.
 	Ask []WorkerQuestion
 	// Questions are queries to the broker about lost front doors.
 	Questions []FrontDoorQuestion
@@ -96,10 +97,15 @@ type TermOutput struct {
 	Notes []Note
 }
 
-// WorkerQuestion is a query of one incarnation of a worker.
+// WorkerQuestion is a query of one incarnation of a worker. The question carries the epoch,
+// so that the worker obeys it from then on. Lean asks for the GPUs alone. Number counts the
+// questions of the term.
 type WorkerQuestion struct {
 	ID          string
 	Incarnation uint64
+	Epoch       uint64
+	Lean        bool
+	Number      uint64
 }
 
 // FrontDoorQuestion asks the broker whether anybody subscribes to a front door's dispatch

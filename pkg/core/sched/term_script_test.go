@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +20,11 @@ import (
 //	start <models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
 //	announce <worker>     beat <worker> <clock epoch> [stopping <in flight> |
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
-//	state-of <worker> [none]             what came of asking a worker
+//	slow <id>...                         these do not answer at once what is on their
+//	                                     GPUs, as all others do that join
+//	state-of <worker> [none|newer <epoch>|late]   what came of asking a worker: it holds
+//	                                     every model; with late, of a question before
+//	                                     the first that counts
 //	door <front door> [<epoch>]          its heartbeat
 //	scheduler <id> <epoch>               another scheduler's heartbeat
 //	submit <request> <budget ms> <reply> [json]
@@ -57,10 +62,12 @@ type termStage struct {
 	t    *testing.T
 	term *Term
 	said strings.Builder
+	slow []string
+	last map[string]WorkerQuestion // to each worker
 }
 
 func newTermStage(t *testing.T) *termStage {
-	s := &termStage{t: t}
+	s := &termStage{t: t, last: map[string]WorkerQuestion{}}
 	s.term = NewTerm(deaf{}, TermConfig{Epoch: scriptEpoch, Issuer: 7, Question: ^uint64(0), Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.said.WriteString(coreStep(e)) }
 	return s
@@ -99,6 +106,8 @@ func (s *termStage) run(f []string) {
 	switch f[1] {
 	case "show":
 		s.said.WriteString(s.term.String())
+	case "slow":
+		s.slow = f[2:]
 	case "heartbeats":
 		for i := range int(s.number(f[2])) {
 			at := now.Add(time.Duration(i) * protocol.HeartbeatEvery)
@@ -169,12 +178,20 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		return &WorkerBeat{h}
 	case "state-of":
 		w := s.worker(f[1])
-		answer := &WorkerAnswered{ID: w.ID, Incarnation: w.Incarnation}
-		if len(f) == 2 { // it names what it holds
-			w.Models = s.term.hosted(&w)
-			w.Lacks = nil
-			answer.State = &w
+		answer := &WorkerAnswered{WorkerQuestion: s.last[w.ID]}
+		answer.Incarnation = w.Incarnation
+		switch how := append(f, "")[2]; how {
+		case "none":
+			return answer
+		case "newer":
+			answer.Obeys = s.number(f[3])
+			return answer
+		case "late":
+			answer.Number = 0
 		}
+		w.Models = s.term.hosted(&w)
+		w.Lacks = nil
+		answer.State = &w
 		return answer
 	case "door":
 		door := s.number(f[1])
@@ -224,8 +241,16 @@ func (s *termStage) step(now protocol.Time, e TermEvent) {
 	for _, d := range out.Verdicts {
 		fmt.Fprintf(b, "word on %d.%d: %s\n", d.ID.Door, d.ID.Seq, map[protocol.DispatchKind]string{protocol.Yours: "yours", protocol.Taken: "taken"}[d.Kind])
 	}
+	var joins []TermEvent
 	for _, q := range out.Ask {
-		fmt.Fprintf(b, "ask %s#%d for its state\n", q.ID, q.Incarnation)
+		what := "for its state"
+		if q.Lean {
+			what = "what is on its GPUs"
+		}
+		fmt.Fprintf(b, "ask %s#%d in epoch %d %s\n", q.ID, q.Incarnation, q.Epoch, what)
+		if s.last[q.ID] = q; q.Lean && !slices.Contains(s.slow, q.ID) {
+			joins = append(joins, &WorkerAnswered{WorkerQuestion: q, State: &protocol.WorkerState{ID: q.ID, Incarnation: q.Incarnation, Epoch: q.Epoch}})
+		}
 	}
 	for _, q := range out.Questions {
 		fmt.Fprintf(b, "ask who listens to front door %d: questions %d and %d\n", q.FrontDoor, q.Dispatch, q.Output)
@@ -246,5 +271,8 @@ func (s *termStage) step(now protocol.Time, e TermEvent) {
 	}
 	if _, counts := e.(*HeartbeatDue); !counts && out.Wake != protocol.Never {
 		fmt.Fprintf(b, "wake %v\n", out.Wake)
+	}
+	for _, answer := range joins {
+		s.step(now, answer)
 	}
 }

@@ -17,7 +17,8 @@ type wWorker struct {
 	id          string
 	incarnation uint64
 	obeys       uint64
-	clock       uint64 // the epoch that its clock is synchronised to
+	orders      map[uint64]int // obeyed in this life, by epoch
+	clock       uint64         // the epoch that its clock is synchronised to
 	stopping    bool
 }
 
@@ -63,7 +64,7 @@ func (x *wWorker) restart(away time.Duration) {
 	x.w.After(away, func() {
 		x.Incarnation++
 		x.incarnation++
-		x.obeys, x.clock, x.stopping = 0, 0, false
+		x.obeys, x.clock, x.stopping, x.orders = 0, 0, false, nil
 		x.begin()
 	})
 }
@@ -79,12 +80,23 @@ func (x *wWorker) holds(model string) bool {
 // state is what the worker says of itself.
 func (x *wWorker) state() protocol.WorkerState {
 	state := protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.obeys}
+	state.GPUs = []protocol.GPUState{{PagesUsed: x.obeyedBefore(x.obeys)}} // stands for what is on the GPU
 	for _, m := range worldModels {
 		if x.holds(m.Name) {
 			state.Models = append(state.Models, m)
 		}
 	}
 	return state
+}
+
+// obeyedBefore counts the orders of earlier epochs that this life of the worker obeyed.
+func (x *wWorker) obeyedBefore(epoch uint64) (n int) {
+	for of, count := range x.orders {
+		if of < epoch {
+			n += count
+		}
+	}
+	return n
 }
 
 // announced is what the controller says of the worker.
@@ -135,6 +147,10 @@ func (x *wWorker) order(s *wScheduler, a protocol.Action) {
 			r.Code = protocol.StaleIncarnation
 		default:
 			x.obeys = a.Epoch
+			if x.orders == nil {
+				x.orders = map[uint64]int{}
+			}
+			x.orders[a.Epoch]++
 			for _, ref := range a.Requests {
 				w.doorOf(ref.ID.Door).toDoor(func(d *wDoor) { d.output(ref.ID.Seq) })
 			}

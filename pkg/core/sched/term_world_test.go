@@ -328,17 +328,30 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 	w, x := s.w, s.w.workers[q.ID[1]-'0']
 	w.happened.asked++
 	open := true
-	answer := func(state *protocol.WorkerState) {
-		if open {
+	t := s.term
+	answer := func(state *protocol.WorkerState, obeys uint64) {
+		if open && s.term == t {
 			open = false
-			s.step(&WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation, State: state})
+			if obeys > t.Epoch() && obeys <= s.seen {
+				s.newer = true
+			}
+			s.step(&WorkerAnswered{WorkerQuestion: q, State: state, Obeys: obeys})
 		}
 	}
 	w.loose(x.On(func() {
-		state := x.state()
-		w.loose(s.On(func() { answer(&state) }))
+		var state *protocol.WorkerState
+		if x.incarnation == q.Incarnation && x.obeys <= q.Epoch {
+			x.obeys = q.Epoch
+			said := x.state()
+			state = &said
+			if q.Lean {
+				state.Models = nil
+			}
+		}
+		obeys := x.obeys
+		w.loose(s.On(func() { answer(state, obeys) }))
 	}))
-	w.After(500*time.Millisecond, s.On(func() { answer(nil) }))
+	w.After(500*time.Millisecond, s.On(func() { answer(nil, 0) }))
 }
 
 // inquire has the broker look who listens on a front door's subjects, and tell every
@@ -380,6 +393,11 @@ func (s *wScheduler) checkCore(e Event) {
 	case *WorkerJoined:
 		if !w.said[fmt.Sprint(e.State.ID, e.State.Incarnation, s.term.Epoch())] {
 			w.broken("G7: %s#%d joins epoch %d without having said that it knows its clock", e.State.ID, e.State.Incarnation, s.term.Epoch())
+		}
+		if x := w.workers[e.State.ID[1]-'0']; x.incarnation == e.State.Incarnation {
+			if said, is := e.State.GPUs[0].PagesUsed, x.obeyedBefore(s.term.Epoch()); said != is {
+				w.broken("G6: %s#%d joins epoch %d as it was after %d orders of earlier ones; it has obeyed %d", x.id, x.incarnation, s.term.Epoch(), said, is)
+			}
 		}
 		if s.core.twice {
 			w.broken("G7: %s#%d joins twice", e.State.ID, e.State.Incarnation)

@@ -58,8 +58,6 @@ type absence struct {
 	incarnation uint64
 	// until is when none of the transfers can happen any more.
 	until protocol.Time
-	// foreign is gpu.foreign at the loss, by GPU index.
-	foreign map[int]int
 	// unknown are the copies with an outstanding transfer; at least one.
 	unknown []unknownCopy
 }
@@ -78,9 +76,8 @@ func (c *engine) recordAbsence(w *worker) {
 			delete(c.absent, id)
 		}
 	}
-	a := &absence{incarnation: w.incarnation, foreign: map[int]int{}}
+	a := &absence{incarnation: w.incarnation}
 	for _, g := range w.gpus {
-		a.foreign[g.id] = g.foreign
 		for _, r := range g.replicas {
 			switch {
 			case r.transfer != nil:
@@ -101,17 +98,14 @@ func (c *engine) recordAbsence(w *worker) {
 // recoverUnknown handles the unknown copies of a GPU whose worker has returned. Each copy
 // holds its pages until no outstanding transfer can load it any more, and is then evicted.
 func (c *engine) recoverUnknown(g *gpu, before *absence) {
-	g.foreign = min(before.foreign[g.id], g.total-g.allocated)
 	for _, d := range before.unknown {
-		pages := d.model.spec.Pages
 		r := g.replica(d.model)
 		switch {
-		case d.gpu != g.id || r == nil && pages > g.vacant():
+		case d.gpu != g.id || r == nil && d.model.spec.Pages > g.vacant():
 			continue
 		case r == nil:
-			r = c.newReplica(g, d.model, unknownPhase)
-			g.allocated += pages
-		default:
+			r = c.newUnknown(g, d.model)
+		case r.phase == resident:
 			c.unhold(r)
 			r.phase = unknownPhase
 		}
@@ -119,12 +113,23 @@ func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	}
 }
 
-// mirror takes over the weights on a GPU from its worker's state. Pages of models that are
-// not of this epoch are foreign: never free, and never evicted by this core.
+// newUnknown adds a copy that may or may not be on a GPU. The caller has it evicted.
+func (c *engine) newUnknown(g *gpu, m *model) *replica {
+	g.allocated += m.spec.Pages
+	return c.newReplica(g, m, unknownPhase)
+}
+
+// mirror takes over the weights on a GPU from its worker's state. What an earlier scheduler
+// still loads or evicts may be there afterwards or not, and is evicted. Pages of models that
+// are not of this epoch are foreign: never free, and never evicted by this core.
 func (c *engine) mirror(g *gpu, state protocol.GPUState) {
-	for _, name := range state.Models {
+	for i, name := range slices.Concat(state.Models, state.Moving) {
 		m := c.names[name]
 		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+m.spec.Pages > g.total {
+			continue
+		}
+		if i >= len(state.Models) {
+			c.timers.Set(&c.newUnknown(g, m).retry, int64(c.now.Add(c.config.EvictRetry)), c.ticket())
 			continue
 		}
 		g.allocated += m.spec.Pages

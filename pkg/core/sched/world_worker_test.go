@@ -62,6 +62,8 @@ func (h *host) join() {
 		for _, model := range sortedModels(d.loaded) {
 			if d.loaded[model] {
 				g.Models = append(g.Models, model)
+			} else {
+				g.Moving = append(g.Moving, model)
 			}
 		}
 		s.GPUs = append(s.GPUs, g)

@@ -49,7 +49,7 @@ func (e *rerun) join(state protocol.WorkerState) protocol.WorkerState {
 	state.GPUs = slices.Clone(state.GPUs)
 	for i := range state.GPUs {
 		if shown := &state.GPUs[i]; shown.ID >= 0 && shown.ID < len(w.GPUs) {
-			shown.Models = models(w.Core, shown.ID)
+			shown.Models, shown.Moving = models(w.Core, shown.ID), w.Core.State().GPUs[shown.ID].Moving
 			shown.PagesUsed, _ = w.Core.Pages(shown.ID)
 		}
 	}
@@ -91,7 +91,7 @@ func (e *rerun) newWorker(state protocol.WorkerState) *worker {
 
 // hold puts onto a GPU what its state says.
 func (w *worker) hold(state protocol.GPUState) {
-	for _, name := range state.Models {
+	for _, name := range slices.Concat(state.Models, state.Moving) {
 		w.HoldOnGPU(state.ID, name)
 	}
 	if used, _ := w.Core.Pages(state.ID); state.PagesUsed > used {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"clockwork/pkg/core/sched"
@@ -28,6 +29,7 @@ const (
 	schedulerIssuer = iota + 1
 	controllerIssuer
 	profilerIssuer
+	questionIssuer // of the scheduler too
 )
 
 // askWait is how long the scheduler waits for a worker's state.
@@ -77,18 +79,23 @@ func (s *world) beatAtOnce(w protocol.WorkerState) {
 // ask queries a worker's state; the term gets nil if no answer arrives in time.
 func (s *world) ask(q sched.WorkerQuestion) {
 	h, term, open := s.byWorker[q.ID], s.term, true
-	answer := func(state *protocol.WorkerState) {
+	answer := func(r protocol.Result) {
 		if open && s.term == term {
-			s.step(&sched.WorkerAnswered{ID: q.ID, Incarnation: q.Incarnation, State: state})
+			s.step(&sched.WorkerAnswered{WorkerQuestion: q, State: r.State, Obeys: r.Epoch})
 		}
 		open = false
 	}
-	s.later(s.network.delay(), func() {
-		if state := h.state(); !h.silent() {
-			s.later(s.network.delay(), func() { answer(&state) })
-		}
-	})
-	s.later(askWait, func() { answer(nil) })
+	a := protocol.Action{
+		ID: protocol.ActionID(q.Number), Issuer: s.epoch<<8 + questionIssuer, Kind: protocol.GetWorkerState,
+		Incarnation: q.Incarnation, Epoch: q.Epoch, Lean: q.Lean, Latest: protocol.Never,
+	}
+	if s.faults == nil { // before the first request, so it may take no time
+		state := h.state()
+		answer(protocol.Result{State: &state})
+		return
+	}
+	s.command(h, a, answer)
+	s.background(askWait, func() { answer(protocol.Result{}) })
 }
 
 // step applies one event to the term and carries out its output.
@@ -111,9 +118,7 @@ func (s *world) step(e sched.TermEvent) {
 		s.report.Refusals++
 		s.send(nil, s.network.delay(), event{kind: refused, of: d.Refusal, seq: d.ID.Seq})
 	}
-	for _, q := range out.Ask {
-		s.ask(q)
-	}
+	asked := slices.Clone(out.Ask)
 	for _, n := range out.Notes {
 		switch n.Kind {
 		case sched.NoteWorkerJoined:
@@ -127,6 +132,9 @@ func (s *world) step(e sched.TermEvent) {
 	}
 	if out.Activated {
 		s.serve()
+	}
+	for _, q := range asked {
+		s.ask(q) // which may step the term again
 	}
 }
 
