@@ -32,33 +32,33 @@ func (t *faultInjector) startBeats() {
 	s := t.world
 	t.way = networkModel{s.config.Network, t.heartbeatRNG}
 	t.standby.Self = standbyID
+	every := s.config.pace.heartbeat
 	for _, h := range s.hosts {
-		t.each(protocol.HeartbeatEvery, h.beat)
+		t.each(every, h.beat)
 	}
-	t.each(protocol.HeartbeatEvery, t.schedulerBeat)
-	t.each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
-	t.each(protocol.HeartbeatEvery, t.frontDoorWatches)
+	t.each(every, t.schedulerBeat)
+	t.each(every, func() { s.step(&sched.HeartbeatDue{}) })
+	t.each(every, t.frontDoorWatches)
 	if s.controller != nil {
-		t.each(protocol.HeartbeatEvery, func() {
+		t.each(every, func() {
 			s.controller.watches()
 			s.controller.profiler.watches()
 		})
 	}
-	t.each(protocol.HeartbeatEvery, func() {
+	t.each(every, func() {
 		s.sendCall(nil, t.way.delay(), func() { t.standby.Heard(standbyID) })
 	})
-	t.each(liveness.CampaignEvery, t.campaign)
+	t.each(s.config.pace.campaign, t.campaign)
 }
 
-// each calls do periodically, first at a random time within one period, until
-// the workload is over and all workers have joined.
+// each calls do periodically, first at a random time within one period, but not
+// while the workload is over and the scheduler knows of every worker how it is.
 func (t *faultInjector) each(every time.Duration, do func()) {
 	var next func()
 	next = func() {
-		if t.world.over() && t.world.together() {
-			return
+		if !t.world.over() || !t.world.together() {
+			do()
 		}
-		do()
 		t.world.background(every, next)
 	}
 	t.world.background(between(t.heartbeatRNG, 0, every), next)
@@ -75,7 +75,11 @@ func (h *host) beat() {
 		h.Step(&work.Tick{})
 		beat.GPUs = h.Core.Heartbeat().GPUs
 	}
+	sent := s.now
 	s.sendCall(h, s.faults.way.delay(), func() {
+		if !s.dead {
+			h.heard = max(h.heard, sent)
+		}
 		if s.controller != nil {
 			s.controller.heard(beat)
 			s.controller.profiler.heard(beat)

@@ -216,6 +216,9 @@ func (b *pageAudit) compare(s *world, g *virtual.GPU) {
 	for _, pages := range b.held {
 		sum += pages
 	}
+	if _, next := g.Worker.Core.Running(g.ID); next != nil && next.Action.Kind == protocol.LoadWeights && b.held[next.Action.Model] == 0 {
+		sum += next.Spec.Pages // it takes the place of an order that ended just now
+	}
 	if used, total := g.Worker.Core.Pages(g.ID); sum > total || sum != used {
 		s.broken("G6", "%v counts %d of %d pages, there are %d", g, used, total, sum)
 	}

@@ -47,15 +47,12 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	there := networkModel{h.world.config.Network, readings}
 	var ask func()
 	ask = func() {
-		if h.world.over() && h.world.together() {
-			return
-		}
-		if h.world.started() && !h.silent() {
+		if h.world.started() && !h.silent() && !(h.world.over() && h.world.together()) {
 			h.askTime(&there)
 		}
-		h.world.background(clockQueryEvery, ask)
+		h.world.background(h.world.config.pace.clock, ask)
 	}
-	h.world.background(between(readings, 0, clockQueryEvery), ask)
+	h.world.background(between(readings, 0, h.world.config.pace.clock), ask)
 }
 
 // askTime sends one query of the scheduler's time and the answer.

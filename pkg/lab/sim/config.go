@@ -39,10 +39,16 @@ type Config struct {
 	Window time.Duration
 	// Timeline is until when the actions of each GPU are recorded; 0 records none.
 	Timeline time.Duration
+	// pace are the intervals of the production; tests choose others.
+	pace pace
 	// Record, if not nil, receives each step of the core before its output is
 	// carried out. Event and output are valid until Record returns.
 	Record func(now protocol.Time, e sched.Event, out sched.Output)
 }
+
+// pace are intervals: of heartbeats, of a standby's looks at the lease, and of a worker's
+// questions for the time.
+type pace struct{ heartbeat, campaign, clock time.Duration }
 
 // Network describes message delays: Base plus exponentially distributed Jitter.
 // Payloads take additional time at Bandwidth bytes per second (0: unlimited).

@@ -83,11 +83,15 @@ func (t *faultInjector) carry(h *host, d time.Duration, e event) {
 	s, happened := t.world, &t.world.report.Faults
 	if h != nil && h.cutOff > s.now {
 		happened.Silenced++
+		h.missed = s.now
 		return
 	}
 	if !t.healed() {
 		if t.Loss > 0 && t.loss.Float64() < t.Loss {
 			happened.Lost++
+			if h != nil {
+				h.missed = s.now
+			}
 			return
 		}
 		if t.Duplicate > 0 && t.duplicate.Float64() < t.Duplicate {

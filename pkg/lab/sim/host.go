@@ -25,6 +25,9 @@ type host struct {
 
 	down            bool          // between two incarnations
 	stopped, cutOff protocol.Time // until when
+	// missed is when something happened last of which the scheduler may learn by heartbeats
+	// alone, heard when the worker sent the last one that the scheduler got.
+	missed, heard protocol.Time
 }
 
 // These are the assumed disk speeds for loading a model.

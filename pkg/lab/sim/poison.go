@@ -59,6 +59,7 @@ func (h *host) poisonEnds(o *work.Order) *protocol.Error {
 		return nil
 	}
 	s.report.Faults.Poisoned++
+	h.missed = s.now // the scheduler that has the worker now may not get the result
 	if h.books != nil {
 		h.books[o.GPU].lose(o)
 	}

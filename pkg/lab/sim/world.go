@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/virtual"
@@ -68,6 +69,9 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 }
 
 func newWorld(config Config, w workload.Workload) (*world, error) {
+	if config.pace == (pace{}) {
+		config.pace = pace{protocol.HeartbeatEvery, liveness.CampaignEvery, clockQueryEvery}
+	}
 	s := &world{
 		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never},
 		byName: map[string]*model{}, pendingCalls: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
@@ -200,10 +204,10 @@ func (s *world) atRest() bool {
 }
 
 // together reports whether the scheduler has the current incarnation of every
-// worker.
+// worker, and has heard how it is since it missed anything of the worker.
 func (s *world) together() bool {
 	for _, h := range s.hosts {
-		if h.silent() || s.dead || !s.term.Has(h.ID(), h.Incarnation()) {
+		if h.silent() || h.heard <= h.missed || s.dead || !s.term.Has(h.ID(), h.Incarnation()) {
 			return false
 		}
 	}
