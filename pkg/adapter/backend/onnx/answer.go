@@ -16,6 +16,9 @@ var executorCodes = map[protocol.Code]bool{
 	protocol.InvalidAction: true, protocol.WeightsMissing: true, protocol.UnknownModel: true,
 }
 
+// maxRefusal bounds why a model is refused, in bytes: it names several problems.
+const maxRefusal = 4 << 10
+
 func cleanRefusal(said *protocol.Error) *protocol.Error {
 	if said == nil {
 		return nil
@@ -24,7 +27,7 @@ func cleanRefusal(said *protocol.Error) *protocol.Error {
 	if !executorCodes[code] {
 		code = protocol.BackendError
 	}
-	refusal := protocol.Errorf(code, "%s", tidy(said.Message))
+	refusal := protocol.Errorf(code, "%s", tidied(said.Message, maxRefusal))
 	refusal.Got, refusal.Limit = said.Got, said.Limit
 	return refusal
 }

@@ -152,9 +152,9 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 	if options.PageSize != 0 && options.PageSize != b.options.PageSize {
 		return nil, protocol.Errorf(protocol.BackendError, "asked for pages of %d bytes, the devices have %d", options.PageSize, b.options.PageSize)
 	}
-	m, err := b.load(ctx, path, options)
-	if err != nil {
-		return nil, err
+	m, refused := b.load(ctx, path, options)
+	if refused != nil {
+		return nil, refused
 	}
 	b.models.Add(1)
 	return m, nil

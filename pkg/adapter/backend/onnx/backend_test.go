@@ -334,7 +334,7 @@ func TestModelsThatCannotBeServedAreRefused(t *testing.T) {
 		reason string
 	}{
 		"scalar input":             {scalar, "", 400, protocol.UnsupportedModel, "scalar"},
-		"unknown operator":         {unknown, "", 400, protocol.ModelCorrupt, "refuses"},
+		"unknown operator":         {unknown, "", 400, protocol.UnsupportedModel, "does not run"},
 		"input from nowhere":       {dangling, "", 400, protocol.ModelCorrupt, ""},
 		"shape left open":          {open, "", 400, protocol.UnsupportedModel, "model.yaml"},
 		"shape of another rank":    {open, "inputs: {x: [1, 2]}", 400, protocol.UnsupportedModel, "model.yaml"},

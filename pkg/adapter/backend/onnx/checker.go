@@ -3,9 +3,11 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"clockwork/pkg/protocol"
 )
@@ -48,8 +50,32 @@ func tryModel(lib *ort, model []byte, save string) *protocol.Error {
 	}
 	s, err := newSession(lib, model, optimizeAll, save)
 	if err != nil {
-		return protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
+		return refusalOf(lib, err)
 	}
 	s.close()
 	return nil
+}
+
+// notImplemented is OrtErrorCode's value for an operator without a kernel.
+const notImplemented = 9
+
+// notKnown is what ONNX Runtime says of a model that another version of it, or one with more
+// operators, may run.
+var notKnown = regexp.MustCompile(`(?s)(Unsupported model IR version|ONNX Runtime only \*guarantees\* support|No Op registered for |\S+ is not a registered function/op).*`)
+
+// refusalOf says why ONNX Runtime made no session of a model: it is no model, or is one that
+// this version does not run.
+func refusalOf(lib *ort, err error) *protocol.Error {
+	var refused *ortError
+	if !errors.As(err, &refused) {
+		return protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
+	}
+	said := notKnown.FindString(refused.message)
+	if said == "" && refused.code == notImplemented {
+		said = refused.message
+	}
+	if said == "" {
+		return protocol.Errorf(protocol.ModelCorrupt, "ONNX Runtime refuses the model: %v", err)
+	}
+	return protocol.Errorf(protocol.UnsupportedModel, "ONNX Runtime %s does not run the model: %s", lib.version, tidy(said))
 }

@@ -167,14 +167,14 @@ func TestACheckerThatIsMissingIsNotTheModelsFault(t *testing.T) {
 // ORT's reason.
 func TestWhatTheRuntimeRefusesIsCorrupt(t *testing.T) {
 	root := t.TempDir()
-	file := onnxModel(13, onnxGraph([][]byte{node("NoSuchOperator", []string{"x"}, "y")}, nil,
+	file := onnxModel(13, onnxGraph([][]byte{node("Add", []string{"x", "nowhere"}, "y")}, nil,
 		[][]byte{openBatch("x", 4)}, [][]byte{valueInfo("y", 1, nil)}))
 	writeModel(t, root, "m", file, "")
 	b := withModels(t, root)
 	_, err := b.LoadModel(context.Background(), "m", backend.LoadOptions{})
 	wantCode(t, err, protocol.ModelCorrupt)
-	if !strings.Contains(err.Error(), "NoSuchOperator") {
-		t.Errorf("%v does not name the operator", err)
+	if !strings.Contains(err.Error(), "nowhere") {
+		t.Errorf("%v does not name the input", err)
 	}
 }
 

@@ -87,6 +87,10 @@ func (c *child) verdict(ctx context.Context, failure error, limit int64) *protoc
 		return tooLargeGraph(limit)
 	case c.ended != nil:
 		reason, _, _ := strings.Cut(c.stderr.String(), "\n") // a stack trace may follow
+		code, message, _ := strings.Cut(reason, ": ")
+		if code := protocol.Code(code); code == protocol.ModelCorrupt || code == protocol.UnsupportedModel {
+			return protocol.Errorf(code, "%s", tidy(message))
+		}
 		return protocol.Errorf(protocol.ModelCorrupt, "the model check failed: %v %s", c.ended, tidy(reason))
 	case failure != nil:
 		return protocol.Errorf(protocol.ModelCorrupt, "the model check wrote no graph: %v", failure)

@@ -51,11 +51,39 @@ func parseConfig(text string) (config, *protocol.Error) {
 	if err == nil {
 		return c, nil
 	}
-	line := 1
-	if at := (lineError{}); errors.As(err, &at) {
-		line = max(at.line, 1)
+	var problems []string
+	for _, err := range flatten(err) {
+		line := 1
+		if at := (lineError{}); errors.As(err, &at) {
+			line = max(at.line, 1)
+		}
+		problems = append(problems, fmt.Sprintf("model.yaml line %d: %.300v", line, err))
 	}
-	return config{}, protocol.Errorf(protocol.ModelCorrupt, "model.yaml line %d: %.300v", line, err)
+	return config{}, protocol.Errorf(protocol.ModelCorrupt, "%s", listed(problems))
+}
+
+// maxProblems is how many problems of a model are named.
+const maxProblems = 16
+
+// listed names problems, so that one change can mend them all.
+func listed(problems []string) string {
+	if len(problems) > maxProblems {
+		problems = append(problems[:maxProblems:maxProblems], "and more")
+	}
+	return strings.Join(problems, "; ")
+}
+
+// flatten returns the errors that were joined, in their order.
+func flatten(err error) []error {
+	joined, several := err.(interface{ Unwrap() []error })
+	if !several {
+		return []error{err}
+	}
+	var list []error
+	for _, e := range joined.Unwrap() {
+		list = append(list, flatten(e)...)
+	}
+	return list
 }
 
 func (c *config) read(text string) error {
@@ -107,27 +135,29 @@ func syntaxError(text string, err error) error {
 	return errors.New(message)
 }
 
-// eachKey calls f with each key of a mapping and its value. Everything indirect is
-// refused, so that a short text cannot expand to a large value.
+// eachKey calls f with each key of a mapping and its value, and returns all errors. Everything
+// indirect is refused, so that a short text cannot expand to a large value.
 func eachKey(n *yaml.Node, expected string, f func(key, value *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode || indirect(n) {
 		return atLine(n, "%s", expected)
 	}
+	var problems []error
 	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && len(problems) <= maxProblems; i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if key.Kind != yaml.ScalarNode || key.Value == "" || indirect(key) || indirect(value) {
-			return atLine(key, "%s", expected)
-		}
-		if seen[key.Value] {
-			return atLine(key, "%q stands twice", key.Value)
-		}
-		seen[key.Value] = true
-		if err := f(key, value); err != nil {
-			return err
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Value == "" || indirect(key) || indirect(value):
+			problems = append(problems, atLine(key, "%s", expected))
+		case seen[key.Value]:
+			problems = append(problems, atLine(key, "%q stands twice", key.Value))
+		default:
+			seen[key.Value] = true
+			if err := f(key, value); err != nil {
+				problems = append(problems, err)
+			}
 		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // indirect reports whether a node is an alias, has an anchor or an explicit tag.

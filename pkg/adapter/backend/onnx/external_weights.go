@@ -129,6 +129,24 @@ func interfaceNames(graph []byte) (map[string]bool, error) {
 	return names, err
 }
 
+// outputCount counts the outputs of a model's graph, as far as the file can be read.
+func outputCount(model []byte) (n int) {
+	eachOf(model, modelGraph, func(graph []byte) {
+		eachOf(graph, graphOutput, func([]byte) { n++ })
+	})
+	return n
+}
+
+// eachOf calls f with the content of each field of this number, as far as b can be read.
+func eachOf(b []byte, number int, f func(content []byte)) {
+	_ = eachField(b, func(of field) error {
+		if of.number == number {
+			f(of.content)
+		}
+		return nil
+	})
+}
+
 // valueInfo encodes a ValueInfoProto; a nil shape leaves the shape open.
 func valueInfo(name string, kind int, shape []int64) []byte {
 	of := appendVarint(nil, 1, int64(kind))

@@ -95,7 +95,7 @@ func FuzzConfig(f *testing.F) {
 		bombs.Within(t, 256*len(text)+1<<20, "a model.yaml", func() {
 			c, err := parseConfig(text)
 			if err != nil {
-				if err.Code != protocol.ModelCorrupt || !strings.HasPrefix(err.Message, "model.yaml line ") || len(err.Message) > 1024 {
+				if err.Code != protocol.ModelCorrupt || !strings.HasPrefix(err.Message, "model.yaml line ") || len(err.Message) > 8<<10 {
 					t.Fatal(err)
 				}
 				return

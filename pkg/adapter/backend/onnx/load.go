@@ -10,15 +10,16 @@ import (
 )
 
 // load does the work of LoadModel. The error is nil or has one of its codes.
-func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, error) {
+func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, *protocol.Error) {
 	src, err := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile)
 	if err != nil {
 		return nil, err
 	}
+	unfit := src.fitHead()
 	graph, err := b.optimized(ctx, src)
 	src.model.close()
 	if err != nil {
-		return nil, err
+		return nil, together(err, unfit)
 	}
 	limit := src.config.maxBatch
 	if options.MaxBatch > 0 {
@@ -27,14 +28,43 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 	m, err := b.externalize(graph)
 	graph.close()
 	if err != nil {
-		return nil, err
+		return nil, together(err, unfit)
 	}
 	m.spec.Path, m.spec.Version, m.spec.Digest = path, src.version, src.digest
-	if err := m.prepare(ctx, src.config, limit); err != nil {
+	if unfit != nil {
+		_, err = m.try(ctx, src.config, limit) // for what else may be wrong with it
+		err = together(err, unfit)
+	} else {
+		err = m.prepare(ctx, src.config, limit)
+	}
+	if err != nil {
 		m.release()
 		return nil, err
 	}
 	return m, nil
+}
+
+// together adds a problem of a model to its refusal, or is the refusal if there is no other:
+// whoever mends a model learns all that is wrong with it. A failure that is not the model's
+// comes alone.
+func together(refusal, problem *protocol.Error) *protocol.Error {
+	if refusal == nil {
+		return problem
+	}
+	if problem != nil && refusal.Code != protocol.BackendError && refusal.Code != protocol.NoMemory {
+		refusal.Message += "; " + problem.Message
+	}
+	return refusal
+}
+
+// fitHead returns why the head in model.yaml does not fit the model, nil if it does. Then the
+// model is tried without, for what else may be wrong with it.
+func (s *source) fitHead() *protocol.Error {
+	if s.config.head != headArgmax || outputCount(s.bytes()) < 2 {
+		return nil
+	}
+	s.config.head = ""
+	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output")
 }
 
 // optimized returns the model's optimised graph, from the cache or newly made. Only
@@ -90,7 +120,7 @@ func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "move weights out of the graph: %v", err)
 	}
 	pages := pagesFor(l.size, b.options.PageSize)
-	if pages > b.options.Pages {
+	if pages > b.options.Pages { // before its weights are kept in memory
 		refusal := protocol.Errorf(protocol.ModelTooLarge, "the weights take %d pages, a device has %d", pages, b.options.Pages)
 		refusal.Got, refusal.Limit = int64(pages), int64(b.options.Pages)
 		return nil, refusal

@@ -55,7 +55,7 @@ func checkMain(behaviour string, args []string) int {
 	var refusal *protocol.Error
 	switch {
 	case errors.As(err, &refusal):
-		fmt.Fprintln(os.Stderr, refusal.Message)
+		fmt.Fprintln(os.Stderr, refusal) // as the command does
 		return 1
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)

@@ -96,21 +96,23 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 // readVersion reads one version of a model.
 func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source, *protocol.Error) {
 	src := &source{version: version}
-	text, err := readConfig(dir, path.Join(name, configFile))
-	if err != nil {
-		return nil, err
-	}
-	src.text = text
-	if src.config, err = parseConfig(text); err != nil {
-		return nil, err
+	text, mistaken := readConfig(dir, path.Join(name, configFile))
+	if mistaken == nil {
+		src.text = text
+		src.config, mistaken = parseConfig(text)
 	}
 	file, size, err := openFile(dir, path.Join(name, strconv.Itoa(version), modelFile), maxFile)
 	if err != nil {
-		return nil, err
+		return nil, together(mistaken, err)
 	}
 	defer file.Close()
 	if src.model, err = readModel(file, size); err != nil {
-		return nil, err
+		return nil, together(mistaken, err)
+	}
+	if mistaken != nil {
+		err = inspect(src.model.bytes()[:size])
+		src.model.close()
+		return nil, together(mistaken, err)
 	}
 	src.length = size
 	src.sum = sha256.Sum256(src.bytes())

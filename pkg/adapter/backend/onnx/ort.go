@@ -16,6 +16,7 @@ import (
 // Slots of the function table OrtApi, version 17. The table only grows at its end, so
 // the slots are the same in every later library.
 const (
+	apiGetErrorCode               = 1
 	apiGetErrorMessage            = 2
 	apiCreateEnv                  = 3
 	apiCreateSessionFromArray     = 8
@@ -128,18 +129,29 @@ func (l *ort) call(slot int, args ...uintptr) error {
 	if status == 0 {
 		return nil
 	}
+	code, _, _ := purego.SyscallN(l.functions[apiGetErrorCode], status)
 	message, _, _ := purego.SyscallN(l.functions[apiGetErrorMessage], status)
-	err := errors.New(tidy(goString(message)))
+	err := &ortError{int32(code), goString(message)}
 	l.release(apiReleaseStatus, status)
 	return err
 }
+
+// ortError is why a call failed: an OrtErrorCode, and a message that may quote a hostile file.
+type ortError struct {
+	code    int32
+	message string
+}
+
+func (e *ortError) Error() string { return tidy(e.message) }
 
 // release calls one of the Release functions, which return nothing and accept null.
 func (l *ort) release(slot int, object uintptr) { purego.SyscallN(l.functions[slot], object) }
 
 // tidy turns a message that may quote a hostile file into one line of bounded length,
 // which a terminal shows as it is.
-func tidy(message string) string {
+func tidy(message string) string { return tidied(message, maxLine) }
+
+func tidied(message string, most int) string {
 	message = strings.Join(strings.Fields(strings.ToValidUTF8(message, "?")), " ")
 	message = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -147,8 +159,8 @@ func tidy(message string) string {
 		}
 		return r
 	}, message)
-	if len(message) > 300 {
-		message = strings.ToValidUTF8(message[:300], "")
+	if len(message) > most {
+		message = strings.ToValidUTF8(message[:most], "")
 	}
 	return message
 }

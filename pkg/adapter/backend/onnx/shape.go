@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,105 +41,144 @@ func (m *loaded) describe(t *openTask, resident []uintptr) *protocol.Error {
 	return nil
 }
 
-// unsupported is a model that is not served for what it is. It names all problems that
-// were found, so that one change of the model can mend them.
+// unsupported is a model that is not served for what it is.
 func unsupported(problems []string) *protocol.Error {
-	return protocol.Errorf(protocol.UnsupportedModel, "%s", strings.Join(problems, "; "))
+	return protocol.Errorf(protocol.UnsupportedModel, "%s", listed(problems))
 }
 
 // describeInputs fills the spec's inputs from the session and the shapes in model.yaml,
 // and returns the batch sizes to prepare, up to limit.
 func (m *loaded) describeInputs(stated map[string][]int64, limit int) ([]int, *protocol.Error) {
-	lifted := make(map[string]bool, len(m.weights))
-	for _, w := range m.weights {
-		lifted[w.Name] = true
-	}
 	spec := &m.description.Spec
-	fixed, given := int64(0), 0
 	var problems []string
-	for _, in := range m.session.inputs {
-		if lifted[in.name] {
-			continue
+	batches := map[int64]bool{} // of the inputs; 0 is open
+	ports := m.ownInputs()
+	for _, in := range ports {
+		shape, given := stated[in.name]
+		input, wrong := inputSpec(in, shape, given)
+		problems = append(problems, wrong...)
+		if len(in.shape) > 0 {
+			batches[max(0, in.shape[0])] = true
 		}
-		shape, said := stated[in.name]
-		if said {
-			given++
+		if len(wrong) == 0 {
+			spec.Inputs = append(spec.Inputs, input)
+			m.description.InputKinds = append(m.description.InputKinds, in.kind)
 		}
-		input, batch, problem := inputSpec(in, shape, said)
-		if problem != "" {
-			problems = append(problems, problem)
-			continue
-		}
-		if batch != fixed && len(spec.Inputs) > 0 {
-			problems = append(problems, fmt.Sprintf("the inputs have different batch sizes: %d and %d (0 is open)", fixed, batch))
-		}
-		fixed = batch
-		spec.Inputs = append(spec.Inputs, input)
-		m.description.InputKinds = append(m.description.InputKinds, in.kind)
 	}
-	if given != len(stated) {
-		problems = append(problems, fmt.Sprintf("model.yaml gives shapes of inputs that the model does not have; it has %v", spec.Inputs))
+	problems = append(problems, strangers(stated, ports)...)
+	if len(batches) > 1 {
+		problems = append(problems, fmt.Sprintf("the inputs have different batch sizes: %v (0 is open)", slices.Sorted(maps.Keys(batches))))
 	}
-	if n := spec.ItemBytes(); len(problems) == 0 && (len(spec.Inputs) == 0 || n > maxItem) {
-		problems = append(problems, fmt.Sprintf("the model has %d inputs of %d bytes an item; it needs at least one, and at most %d bytes", len(spec.Inputs), n, maxItem))
+	if len(ports) == 0 {
+		problems = append(problems, "the model has no inputs; it needs at least one")
 	}
-	problems = append(problems, m.openOutputs()...)
+	if n := spec.ItemBytes(); n > maxItem {
+		problems = append(problems, fmt.Sprintf("the inputs of an item take %d bytes, at most %d can be served", n, maxItem))
+	}
+	for _, out := range m.session.outputs {
+		if elementType(out.kind) == "" {
+			problems = append(problems, fmt.Sprintf("output %.80q: elements of this type cannot be sent", out.name))
+		}
+	}
+	fixed := int64(0)
+	for b := range batches {
+		fixed = max(fixed, b) // the only one, unless there are problems
+	}
+	over := fixed > int64(limit)
 	if len(problems) > 0 {
-		return nil, unsupported(problems)
+		if over {
+			problems = append(problems, overLimit(fixed, limit))
+		}
+		return nil, unsupported(append(problems, m.doubtfulOutputs(fixed, limit)...))
+	}
+	if over {
+		return nil, protocol.Errorf(protocol.ModelTooLarge, "%s", overLimit(fixed, limit))
 	}
 	if fixed > 0 {
-		if fixed > int64(limit) {
-			return nil, protocol.Errorf(protocol.ModelTooLarge, "the model runs at batch %d only, the limit is %d", fixed, limit)
-		}
 		return []int{int(fixed)}, nil
 	}
 	spec.AnyBatch = true
 	return slices.DeleteFunc(slices.Clone(protocol.BatchSizes), func(b int) bool { return b > limit }), nil
 }
 
-// openOutputs returns the outputs whose elements cannot be sent, as far as the graph says
-// before anything runs.
-func (m *loaded) openOutputs() (problems []string) {
-	for _, out := range m.session.outputs {
-		if elementType(out.kind) == "" {
-			problems = append(problems, fmt.Sprintf("output %q: elements of this type cannot be sent", out.name))
+func overLimit(batch int64, limit int) string {
+	return fmt.Sprintf("the model runs at batch %d only, the limit is %d", batch, limit)
+}
+
+// ownInputs returns the session's inputs that are no weights.
+func (m *loaded) ownInputs() []port {
+	weights := make(map[string]bool, len(m.weights))
+	for _, w := range m.weights {
+		weights[w.Name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(m.session.inputs), func(in port) bool { return weights[in.name] })
+}
+
+// strangers returns the shapes in model.yaml of inputs that the model does not have.
+func strangers(stated map[string][]int64, ports []port) (problems []string) {
+	var names []string
+	for _, in := range ports {
+		names = append(names, fmt.Sprintf("%.80q", in.name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(stated)) {
+		if !slices.ContainsFunc(ports, func(in port) bool { return in.name == name }) {
+			problems = append(problems, fmt.Sprintf("model.yaml gives a shape of %.80q, which is no input; the inputs are %s", name, strings.Join(names[:min(len(names), maxProblems)], ", ")))
 		}
 	}
 	return problems
 }
 
-// inputSpec returns the spec of an input for one item, and its batch size, 0 if that is
-// open; or why it cannot be served. stated is the shape in model.yaml.
-func inputSpec(in port, stated []int64, given bool) (protocol.TensorSpec, int64, string) {
-	spec := protocol.TensorSpec{Name: in.name, Datatype: elementType(in.kind)}
-	corrupt := func(format string, args ...any) (protocol.TensorSpec, int64, string) {
-		return spec, 0, fmt.Sprintf("input %q: "+format, append([]any{in.name}, args...)...)
+// doubtfulOutputs returns the outputs whose first dimension is not the batch by what the
+// graph says, which a run would show for certain: a model that cannot be run because of its
+// inputs is not to be refused for its outputs the next time.
+func (m *loaded) doubtfulOutputs(fixed int64, limit int) (problems []string) {
+	if fixed == 0 && limit == 1 {
+		fixed = 1
+	}
+	for _, out := range m.session.outputs {
+		switch {
+		case len(out.shape) == 0: // ONNX Runtime does not tell a scalar from what it does not know
+			problems = append(problems, fmt.Sprintf("output %.80q has no shape by the graph, maybe as a scalar; %s", out.name, needsBatch))
+		case out.shape[0] >= 0 && out.shape[0] != fixed:
+			problems = append(problems, fmt.Sprintf("output %.80q has shape %s by the graph; %s", out.name, protocol.ShapeString(out.shape), needsBatch))
+		}
+	}
+	return problems
+}
+
+// needsBatch is what an output lacks.
+const needsBatch = "the first dimension must be the batch (max_batch: 1 in model.yaml may help)"
+
+// inputSpec returns the spec of an input for one item, and why it cannot be served. stated is
+// the shape in model.yaml.
+func inputSpec(in port, stated []int64, given bool) (spec protocol.TensorSpec, problems []string) {
+	spec = protocol.TensorSpec{Name: in.name, Datatype: elementType(in.kind)}
+	problem := func(format string, args ...any) {
+		problems = append(problems, fmt.Sprintf("input %.80q: "+format, append([]any{in.name}, args...)...))
 	}
 	if spec.Datatype == "" {
-		return corrupt("elements of this type cannot be given")
+		problem("elements of this type cannot be given")
 	}
 	if len(in.shape) == 0 {
-		return corrupt("it is a scalar; the first dimension must be the batch")
-	}
-	if given && len(stated) != len(in.shape)-1 {
-		return corrupt("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
+		problem("it is a scalar; the first dimension must be the batch")
+		return spec, problems
 	}
 	spec.Shape = slices.Clone(in.shape[1:])
-	for i, d := range spec.Shape {
-		if given && (d < 0 || d == stated[i]) {
-			spec.Shape[i] = stated[i]
-		} else if given {
-			return corrupt("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
+	if given {
+		fits := func(d, stated int64) bool { return d < 0 || d == stated }
+		if !slices.EqualFunc(spec.Shape, stated, fits) {
+			problem("model.yaml says %s an item, the graph %s with the batch", protocol.ShapeString(stated), protocol.ShapeString(in.shape))
+			return spec, problems
 		}
-		if spec.Shape[i] < 1 {
-			return corrupt("the graph leaves its shape open (%s); give the shape of one item in model.yaml, as inputs: {%s: [...]}",
-				protocol.ShapeString(in.shape), in.name)
-		}
+		spec.Shape = slices.Clone(stated)
 	}
-	if n := spec.Bytes(); n < 1 || n > maxItem {
-		return corrupt("an item of shape %s is larger than %d bytes", protocol.ShapeString(spec.Shape), maxItem)
+	if slices.ContainsFunc(spec.Shape, func(d int64) bool { return d < 1 }) {
+		problem("the graph leaves its shape open (%s); give the shape of one item in model.yaml, as inputs: {%.80s: [...]}",
+			protocol.ShapeString(in.shape), in.name)
+	} else if n := spec.Bytes(); spec.Datatype != "" && (n < 1 || n > maxItem) {
+		problem("an item of shape %s is larger than %d bytes", protocol.ShapeString(spec.Shape), maxItem)
 	}
-	return spec, max(0, in.shape[0]), ""
+	return spec, problems
 }
 
 // describeOutputs runs a batch, letting ORT choose the outputs' shapes (a model's
@@ -162,12 +202,11 @@ func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 	for i, out := range m.session.outputs {
 		kind, shape, err := m.lib.resultShape(made[i])
 		if err != nil || kind == "" {
-			problems = append(problems, fmt.Sprintf("output %q: elements of this type cannot be sent", out.name))
+			problems = append(problems, fmt.Sprintf("output %.80q: elements of this type cannot be sent", out.name))
 			continue
 		}
 		if len(shape) == 0 || shape[0] != int64(batch) || slices.Contains(shape, 0) {
-			problems = append(problems, fmt.Sprintf("output %q has shape %s at batch %d; the first dimension must be the batch (max_batch: 1 in model.yaml may help)",
-				out.name, protocol.ShapeString(shape), batch))
+			problems = append(problems, fmt.Sprintf("output %.80q has shape %s at batch %d; %s", out.name, protocol.ShapeString(shape), batch, needsBatch))
 			continue
 		}
 		specs = append(specs, protocol.TensorSpec{Name: out.name, Datatype: kind, Shape: shape[1:]})
@@ -180,8 +219,14 @@ func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
 		spec.Outputs = specs
 		m.description.OutputKinds = kinds(m.session.outputs)
 	}
-	if !slices.EqualFunc(specs, spec.Outputs, sameSpec) || spec.OutputBytes() > maxItem {
-		return protocol.Errorf(protocol.UnsupportedModel, "the outputs %v at batch %d differ from %v, or are too large", specs, batch, spec.Outputs)
+	if !slices.EqualFunc(specs, spec.Outputs, sameSpec) {
+		problems = append(problems, fmt.Sprintf("the outputs %.500v at batch %d differ from %.500v at batch %d", specs, batch, spec.Outputs, protocol.BatchSizes[0]))
+	}
+	if n := spec.OutputBytes(); n > maxItem {
+		problems = append(problems, fmt.Sprintf("the outputs of an item take %d bytes, at most %d can be served", n, maxItem))
+	}
+	if len(problems) > 0 {
+		return unsupported(problems)
 	}
 	return nil
 }
