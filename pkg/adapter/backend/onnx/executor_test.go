@@ -227,6 +227,7 @@ func TestAHundredCrashesLeaveNothingBehind(t *testing.T) {
 	for range 5 {
 		crash()
 	}
+	evict(t, loadWeights(t, d, m, 0)) // the next one is ready, as at the end
 	before := resourcesOf(t)
 	for range 100 {
 		crash()
