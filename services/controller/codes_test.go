@@ -82,3 +82,30 @@ func TestTheServiceCountsWhatItRefuses(t *testing.T) {
 		t.Errorf("the service says %s", stats)
 	}
 }
+
+// TestCodeModelTooLargeForTheStore: a model whose inputs do not fit into a value of the store
+// is refused for good, not as if the store were away; the next load is none the worse.
+func TestCodeModelTooLargeForTheStore(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	w := bustest.StartWorker(t, s.bus, "w1", "t4")
+	s.awaitStage(protocol.AwaitingModels)
+	w.Script(func(a protocol.Action) *protocol.Result {
+		if a.Kind != protocol.LoadModelFromDisk || a.Load.Path != "zoo/wide" {
+			return nil
+		}
+		m := bustest.Spec(a.Load.Names[0], a.Load.Path)
+		for i := range 10_000 {
+			m.Inputs = append(m.Inputs, protocol.TensorSpec{Name: fmt.Sprintf("%0100d", i), Datatype: protocol.FP32, Shape: []int64{2}})
+		}
+		return &protocol.Result{Kind: a.Kind, Code: protocol.OK, Loaded: []protocol.ModelSpec{m}}
+	})
+	m := s.ask("clockwork.load", `{"path":"zoo/wide"}`)
+	fault := wire.DecodeError(m.Data)
+	if codeOf(t, m) != protocol.ModelTooLarge || fault.Got <= fault.Limit || !strings.Contains(fault.Message, "10001 inputs") {
+		t.Errorf("answer %+v", fault)
+	}
+	if code := s.load(`{"path":"zoo/a"}`); code != protocol.OK {
+		t.Errorf("the next load: %s", code)
+	}
+}

@@ -48,6 +48,10 @@ type Config struct {
 	// OVERLOADED), default 1024. MaxModels bounds the models of the stack (beyond it:
 	// MODEL_TOO_LARGE), default 65536.
 	MaxCopies, MaxLoads, MaxModels int
+	// MaxDescription bounds what one model's description takes in the store and in a
+	// message, default 128 KiB; MaxDescriptions what all do, default 128 MiB, half of what
+	// the store keeps. Both in bytes; beyond them: MODEL_TOO_LARGE.
+	MaxDescription, MaxDescriptions int64
 	// MaxNames bounds the names in one action, in bytes; default 512 KiB. What names more
 	// models is sent as several actions.
 	MaxNames int
@@ -76,7 +80,9 @@ func DefaultConfig() Config {
 		MaxLoads:       1024,
 		MaxModels:      65536,
 		MaxNames:       512 << 10,
-		MaxWorkers:     4096,
+
+		MaxDescription: 128 << 10, MaxDescriptions: 128 << 20,
+		MaxWorkers: 4096,
 	}
 }
 
@@ -93,6 +99,7 @@ func (c Config) Validate() error {
 		{"Resend", int64(c.Resend)}, {"RefreshTimeout", int64(c.RefreshTimeout)}, {"ProfileRetry", int64(c.ProfileRetry)},
 		{"LackRetry", int64(c.LackRetry)}, {"MaxLackRetry", int64(c.MaxLackRetry)}, {"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
 		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)}, {"MaxNames", int64(c.MaxNames)},
+		{"MaxDescription", c.MaxDescription}, {"MaxDescriptions", c.MaxDescriptions},
 	} {
 		if f.value <= 0 {
 			return fmt.Errorf("%s is %d, must be positive", f.name, f.value)

@@ -345,6 +345,9 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 		}
 		return workersError(protocol.PartialLoad, "the workers read different models at this path", digests)
 	}
+	if refused := m.describable(specs); refused != nil {
+		return refused
+	}
 	l.specs = specs
 	return nil
 }
@@ -441,9 +444,7 @@ func (m *Machine) stored(token uint64) {
 		return
 	}
 	for _, s := range l.specs {
-		if !m.isModel(s.Name) {
-			m.models[s.Name] = s
-		}
+		m.accept(s)
 	}
 	for _, w := range m.sorted() {
 		for _, t := range append(slices.Clone(w.queue), w.out...) {

@@ -39,6 +39,8 @@ type Machine struct {
 	workers map[string]*worker
 	// models are the accepted models by name, at most MaxModels.
 	models map[string]protocol.ModelSpec
+	// described is what they take to describe, in bytes.
+	described int64
 	// names is the cache of modelNames.
 	names []string
 	// loads are the pending loads, in order of admission. waiting are the loads not
@@ -158,7 +160,7 @@ func (m *Machine) start(e Started) {
 	m.started, m.querying, m.stage = true, true, e.Stage
 	m.closed = e.Stage >= protocol.Profiling
 	for _, s := range e.Models {
-		m.models[s.Name] = s
+		m.accept(s)
 	}
 	m.activation.seen = m.now
 	if m.stage == protocol.Active {
@@ -241,7 +243,7 @@ func (m *Machine) adopt() {
 	byPath := map[string][]string{}
 	for _, name := range sortedKeys(first.holds) {
 		spec := first.holds[name]
-		if m.isModel(name) || !protocol.ValidName(name) || len(m.models)+len(byPath) >= m.cfg.MaxModels {
+		if m.isModel(name) || !protocol.ValidName(name) || len(m.models)+len(byPath) >= m.cfg.MaxModels || descriptionBytes(&spec) > m.cfg.MaxDescription {
 			continue
 		}
 		everywhere := true

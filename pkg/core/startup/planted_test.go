@@ -18,7 +18,7 @@ var faults = []planted.Fault{
 	{"the start names no term", "activation.go", "protocol.ClockworkState{Term: m.cfg.Term, PageSize", "protocol.ClockworkState{PageSize"},
 	{"a loaded model is answered from memory", "load.go", "	m.token++\n	l.storing = m.token\n	m.out.Store", "	if len(fresh) == 0 {\n		m.finish(l, m.reply(l), nil)\n		return\n	}\n	m.token++\n	l.storing = m.token\n	m.out.Store"},
 	{"a load joins one that is being stored", "load.go", " && p.storing == 0 {\n", " {\n"},
-	{"the models of before are forgotten", "machine.go", "	for _, s := range e.Models {\n		m.models[s.Name] = s\n	}\n", ""},
+	{"the models of before are forgotten", "machine.go", "	for _, s := range e.Models {\n		m.accept(s)\n	}\n", ""},
 	{"a former leader is obeyed", "../../protocol/leader.go", "	return seen == nil || l.Term == 0 || l.Term >= *seen\n", "	return true || *seen == 0\n"},
 	{"a later leader is not noted", "../../protocol/leader.go", "		*seen = max(*seen, l.Term)\n", ""},
 	{"a leader is former at once", "../../protocol/leader.go", "l.Term >= *seen\n", "l.Term > *seen\n"},
@@ -32,6 +32,12 @@ var faults = []planted.Fault{
 	{"nothing is sent again", "worker.go", "			if m.now >= t.resend {\n				m.resend(w, t)\n			}\n", ""},
 	{"what an ended load leaves is kept", "worker.go", "	case t.abandoned && failure == nil:\n		m.clear(w, t.names)\n", "	case t.abandoned && failure == nil && false:\n		m.clear(w, t.names)\n"},
 	{"a late worker is given nothing", "worker.go", "		m.fetch(w, nil, g.path, g.names, g.pinned)\n", "		_ = g\n"},
+
+	// What can be stored.
+	{"a model larger than a value of the store", "description.go", "each > m.cfg.MaxDescription {\n", "false && each > 0 {\n"},
+	{"models larger than the store", "description.go", "total > m.cfg.MaxDescriptions {\n", "false {\n"},
+	{"what is being stored takes no room", "description.go", "			total += m.newBytes(l.specs)\n", ""},
+	{"held models are too large", "description.go", "	if fresh == 0 {\n		return nil\n	}\n", ""},
 
 	// When loading closes.
 	{"loading closes while a load is pending", "countdown.go", "func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }", "func (m *Machine) loading() bool { return len(m.waiting) > 0 }"},
@@ -78,4 +84,4 @@ var faults = []planted.Fault{
 }
 
 // TestPlantedBugs has scripts and worlds look for each fault.
-func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestScripts|TestWorld") }
+func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat") }
