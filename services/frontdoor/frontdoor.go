@@ -37,10 +37,11 @@ type FrontDoor struct {
 	ignored     bus.LogLimiter // requests whose replies would go to another client
 	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
-	// reporting is held while messages about requests are sent to the scheduler, so
-	// that each request's submission comes before its answer. Lock order: before mu.
-	reporting sync.Mutex
-	said      protocol.SubmissionBatch // reused for every claim
+	// onControl is held while messages about requests are sent to the scheduler, so that
+	// each request's submission comes before its answer; onPayload while answers are
+	// claimed on the other connection, where that may wait for large messages. Lock order:
+	// before mu.
+	onControl, onPayload reporting
 
 	mu         sync.Mutex
 	core       *frontdoor.Machine
@@ -59,6 +60,12 @@ type FrontDoor struct {
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
 	work       host.Tasks
+}
+
+// reporting is what claims on one connection share.
+type reporting struct {
+	sync.Mutex
+	said protocol.SubmissionBatch // reused for every claim
 }
 
 // question asks the scheduler of an epoch which process answers a request.
@@ -172,8 +179,8 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 // submit sends a batch of submissions, without those answered in the meantime.
 // It is the batch's callback.
 func (d *FrontDoor) submit(batch []protocol.Submitted) {
-	d.reporting.Lock()
-	defer d.reporting.Unlock()
+	d.onControl.Lock()
+	defer d.onControl.Unlock()
 	m := protocol.SubmissionBatch{Door: d.id}
 	d.mu.Lock()
 	m.Epoch = d.core.LastEpoch()
@@ -201,21 +208,25 @@ func (d *FrontDoor) ask(questions []question) {
 // process dies in between, they get no reply; in the other order they could get
 // two.
 func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
-	d.reporting.Lock()
-	defer d.reporting.Unlock()
-	d.said.Answered = d.said.Answered[:0]
+	on := &d.onControl
+	if nc == d.bus.Payload {
+		on = &d.onPayload
+	}
+	on.Lock()
+	defer on.Unlock()
+	on.said.Answered = on.said.Answered[:0]
 	for i := range ended {
 		if ended[i].Claim {
-			d.said.Answered = append(d.said.Answered, ended[i].Request.ID.Seq)
+			on.said.Answered = append(on.said.Answered, ended[i].Request.ID.Seq)
 		}
 	}
-	if len(d.said.Answered) == 0 {
+	if len(on.said.Answered) == 0 {
 		return
 	}
 	d.mu.Lock()
-	d.said.Door, d.said.Epoch = d.id, d.core.LastEpoch()
+	on.said.Door, on.said.Epoch = d.id, d.core.LastEpoch()
 	d.mu.Unlock()
-	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &d.said); err != nil {
+	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &on.said); err != nil {
 		d.bus.Log.Debug("claim not sent", "error", err) // the reply will fail as well
 	}
 }

@@ -202,12 +202,12 @@ func TestG2AnOKThatWaitsToBeSentIsNone(t *testing.T) {
 	asked := time.Now()
 	replies := s.infer("a", `{"parameters":{"slo_ms":200},"inputs":[]}`)
 	r := bustest.Next(t, "the submission", s.submit)
-	s.door.reporting.Lock() // a message to the scheduler takes long
+	s.door.onControl.Lock() // a message to the scheduler takes long
 	s.output(r, raw)
 	bustest.Until(t, "the answer is decided", func() bool { return s.door.snapshot().InFlight == 0 })
 	decided := time.Since(asked)
 	time.Sleep(time.Until(asked.Add(slo + 50*time.Millisecond)))
-	s.door.reporting.Unlock()
+	s.door.onControl.Unlock()
 	code := codeOf(t, bustest.Next(t, "the reply", replies))
 	if code != protocol.DeadlineExceeded {
 		t.Errorf("%s, decided within %v, and sent after %v", code, decided, slo)

@@ -8,11 +8,13 @@ import (
 
 // inputBoxes collects payloads by worker. Small payloads that are dispatched
 // together share a message, because for them a message costs more than its
-// bytes. It belongs to one goroutine.
+// bytes. It belongs to one goroutine. add sends nothing, since a large message takes as
+// long as the broker does not take it; flush sends, without any lock.
 type inputBoxes struct {
 	bus   *bus.Bus
 	boxes map[string]*inputBox
 	full  []*inputBox // boxes with unsent payloads
+	ready []inputBox  // full messages, which are sent before what is in boxes
 	count int         // payloads in them
 }
 
@@ -34,16 +36,15 @@ func (b *inputBoxes) add(worker string, in protocol.Input) {
 	box := b.boxes[worker]
 	if box == nil {
 		if len(b.boxes) >= maxBoxes {
-			b.flush()
-			clear(b.boxes)
+			b.close()
 		}
 		box = &inputBox{worker: worker}
 		b.boxes[worker] = box
 	}
-	if box.bytes+len(in.Data) > smallMessage {
-		b.send(box)
-	}
-	if len(box.list) == 0 {
+	if len(box.list) > 0 && box.bytes+len(in.Data) > smallMessage {
+		b.ready = append(b.ready, *box)
+		box.list, box.bytes = nil, 0
+	} else if len(box.list) == 0 {
 		b.full = append(b.full, box)
 	}
 	box.list = append(box.list, in)
@@ -51,21 +52,32 @@ func (b *inputBoxes) add(worker string, in protocol.Input) {
 	b.count++
 }
 
-func (b *inputBoxes) flush() {
+// close makes what is in boxes ready, and removes the boxes.
+func (b *inputBoxes) close() {
 	for _, box := range b.full {
-		b.send(box)
+		b.ready = append(b.ready, *box)
 	}
 	clear(b.full)
-	b.full, b.count = b.full[:0], 0
+	b.full = b.full[:0]
+	clear(b.boxes)
+}
+
+func (b *inputBoxes) flush() {
+	for i := range b.ready {
+		b.send(&b.ready[i])
+	}
+	clear(b.ready)
+	for _, box := range b.full {
+		b.send(box)
+		clear(box.list)
+		box.list, box.bytes = box.list[:0], 0
+	}
+	clear(b.full)
+	b.ready, b.full, b.count = b.ready[:0], b.full[:0], 0
 }
 
 func (b *inputBoxes) send(box *inputBox) {
-	if len(box.list) == 0 {
-		return
-	}
 	if err := bus.Publish(b.bus.Payload, wire.Inputs, b.bus.Subjects.Input(box.worker), &box.list); err != nil {
 		b.bus.Log.Warn("inputs not sent", "worker", box.worker, "count", len(box.list), "error", err) // the worker answers INPUT_MISSING
 	}
-	clear(box.list)
-	box.list, box.bytes = box.list[:0], 0
 }

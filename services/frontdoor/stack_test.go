@@ -36,6 +36,7 @@ type stack struct {
 	log      *slog.Logger // of the front doors
 	submit   chan protocol.Submission
 	door     *FrontDoor // the latest
+	through  *funnel    // of front doors that are started next, nil for none
 }
 
 func newStack(t testing.TB) *stack {
@@ -87,7 +88,7 @@ func (s *stack) publish(subject string, body []byte) {
 func (s *stack) frontDoor() (stop func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	b := bustest.Open(s.t, s.server)
+	b := s.open()
 	if s.log != nil {
 		b.Log = s.log
 	}
@@ -108,6 +109,21 @@ func (s *stack) frontDoor() (stop func()) {
 	s.t.Cleanup(stop)
 	s.door = d
 	return stop
+}
+
+// open connects a front door: in this process, or through the funnel that is set.
+func (s *stack) open() *bus.Bus {
+	if s.through == nil {
+		return bustest.Open(s.t, s.server)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
+	defer cancel()
+	b, err := bus.Open(ctx, bus.Config{URL: "nats://" + s.through.listener.Addr().String(), Prefix: protocol.DefaultPrefix, Name: "front door"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(b.Close)
+	return b
 }
 
 // leads returns what writes the state.

@@ -86,7 +86,7 @@ func (d *FrontDoor) tick() {
 // checkConnection reports to the core that a connection to the broker is down, or
 // was broken in the meantime.
 func (d *FrontDoor) checkConnection(ended []frontdoor.Ended) []frontdoor.Ended {
-	up := d.bus.Control.IsConnected() && d.bus.Payload.IsConnected()
+	up := d.bus.Connected()
 	switch n := d.bus.Reconnects(); {
 	case !up && !d.down:
 		d.down = true

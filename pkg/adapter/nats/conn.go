@@ -53,6 +53,7 @@ type Bus struct {
 	config Config
 	store  store // for small values
 	opened []*nats.Conn
+	links  []*link // of opened, in the same order
 
 	opening sync.Mutex // guards buffer
 	buffer  store      // for the startup buffer, once it is opened
@@ -140,22 +141,23 @@ func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option
 		// A broker that reloads its users may not know a user for a moment.
 		nats.IgnoreAuthErrorAbort(),
 	}
-	url := c.URL
+	url, of := c.URL, newLink()
 	if c.InProcess != nil {
-		options = append(options, nats.InProcessServer(c.InProcess))
+		options = append(options, nats.InProcessServer(inProcess{of, c.InProcess}))
 		url = ""
 	} else {
 		who, err := as()
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, who...)
+		options = append(append(options, who...), nats.SetCustomDialer(of))
 	}
 	var last error
 	for {
 		nc, err := Connect(url, options...)
 		if err == nil {
-			b.opened = append(b.opened, nc)
+			of.nc = nc
+			b.opened, b.links = append(b.opened, nc), append(b.links, of)
 			return nc, nil
 		}
 		if b.Payload != nil && errors.Is(err, nats.ErrAuthorization) { // the first user was let in
@@ -207,11 +209,20 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 // Dropped returns how often a subscription overflowed and lost messages.
 func (b *Bus) Dropped() int64 { return b.dropped.Load() }
 
-// Reconnects returns how often a connection was lost and restored. It is incremented
-// before any message passes through the new connection.
-func (b *Bus) Reconnects() uint64 {
-	return b.Control.Stats().Reconnects + b.Payload.Stats().Reconnects
+// ours are the links of Control and Payload, which are opened first.
+func (b *Bus) ours() []*link { return b.links[:2] }
+
+// Reconnects returns how often Control or Payload was connected again. It is incremented
+// before any message passes through the new connection. Like Connected it waits for nobody.
+func (b *Bus) Reconnects() (sum uint64) {
+	for _, l := range b.ours() {
+		sum += l.again()
+	}
+	return sum
 }
+
+// Connected reports whether messages pass through Control and Payload.
+func (b *Bus) Connected() bool { return b.ours()[0].up() && b.ours()[1].up() }
 
 // Limits of a subscription's queue inside the process.
 const (

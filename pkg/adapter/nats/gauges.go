@@ -31,9 +31,9 @@ func (b *Bus) Gauges() watch.Bus {
 
 // Unreachable returns why the broker cannot be reached, "" if it can.
 func (b *Bus) Unreachable() string {
-	for _, nc := range []*nats.Conn{b.Control, b.Payload} {
-		if !nc.IsConnected() {
-			return "the broker is not reached: " + nc.Status().String()
+	for _, l := range b.ours() {
+		if !l.up() {
+			return "the broker is not reached: " + l.nc.Status().String()
 		}
 	}
 	return ""
