@@ -22,8 +22,8 @@ type Config struct {
 	// DefaultSLO applies to requests without an SLO.
 	DefaultSLO time.Duration
 	// MaxInFlight and MaxInFlightBytes bound the requests without an answer, and
-	// their payloads; beyond them: OVERLOADED. The bytes stay below bus.MaxPending, or a
-	// broker may close the connection of a worker that is sent all of them.
+	// their payloads; beyond them: OVERLOADED. The bytes stay below bus.MaxWaiting, or a
+	// broker may drop inputs of a worker that is sent all of them.
 	MaxInFlight      int
 	MaxInFlightBytes int64
 	// Limits bound each tenant and model at one front door, including requests in
@@ -53,7 +53,7 @@ func DefaultConfig() Config {
 		BufferBytes:      1 << 30,
 		DefaultSLO:       100 * time.Millisecond,
 		MaxInFlight:      100_000,
-		MaxInFlightBytes: bus.MaxPending / 4 * 3,
+		MaxInFlightBytes: 384 << 20,
 		StopWait:         5 * time.Second,
 	}
 	c.Limits = quota.Default(min(int64(c.MaxInFlight), c.BufferRequests), min(c.MaxInFlightBytes, c.BufferBytes))

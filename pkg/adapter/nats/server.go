@@ -15,11 +15,15 @@ import (
 const MaxPayload = 8 << 20
 
 // MaxPending is how many bytes our servers keep for a connection that does not take them as
-// fast as they come; beyond that, a server closes the connection. A front door has fewer
-// bytes in flight by default, so what it sends to one worker fits, and so does a burst of
-// its clients. A connection that takes nothing for the write deadline, 2 s, is closed
-// earlier.
-const MaxPending = 512 << 20
+// fast as they come; beyond that, a server closes the connection. From MaxWaiting, three
+// quarters of it, the server drops what comes: nobody is told, but whoever asks hears that
+// nobody responds. A front door has fewer bytes in flight by default, so what it sends to
+// one worker fits, and so does a burst of its clients. A connection that takes nothing for
+// the write deadline, 2 s, is closed earlier; one that takes a part is not, however slow.
+const (
+	MaxPending = 640 << 20
+	MaxWaiting = MaxPending / 4 * 3
+)
 
 // ServerConfig describes an embedded broker.
 type ServerConfig struct {
@@ -64,6 +68,7 @@ func (c ServerConfig) options() (*server.Options, error) {
 			MaxPayload:    cmp.Or(c.MaxPayload, MaxPayload),
 			MaxPending:    MaxPending,
 			WriteDeadline: 2 * time.Second,
+			WriteTimeout:  server.WriteTimeoutPolicyRetry,
 			// Dropping surfaces as a counted time-out; stalling the producer would delay
 			// every other request.
 			NoFastProducerStall: true,

@@ -72,15 +72,15 @@ func (r *reader) takes(want int64) error {
 	return nil
 }
 
-// burstServer is a server with our settings, which closes a connection for what waits for it
-// alone, not for its slowness.
-func burstServer(t *testing.T) *server.Server {
+// burstServer is a server with our settings, but for the time in which a connection has to
+// take something.
+func burstServer(t *testing.T, deadline time.Duration) *server.Server {
 	t.Helper()
 	o, err := ServerConfig{Host: "127.0.0.1", Port: server.RANDOM_PORT, DataDir: t.TempDir()}.options()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.WriteDeadline = time.Hour // how busy this machine is does not matter
+	o.WriteDeadline = deadline
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
@@ -114,12 +114,38 @@ func publishBurst(t *testing.T, s *server.Server, messages int) {
 // A burst of 12 of the largest messages, and more, waits at the broker for a connection that
 // does not take it yet.
 func TestABurstOfLargeMessagesWaits(t *testing.T) {
-	s := burstServer(t)
+	s := burstServer(t, time.Hour) // how busy this machine is does not matter
 	r := newReader(t, s, "x")
 	publishBurst(t, s, 24)
 	if err := r.takes(24 * (MaxPayload - 256)); err != nil {
 		t.Errorf("the broker does not send it all: %v", err)
 	}
+}
+
+// A connection that takes a burst slowly is not closed: the server has 64 MiB written within
+// the deadline or, where it does not, tries again.
+func TestABurstIsTakenSlowly(t *testing.T) {
+	const messages, deadline = 12, time.Second
+	s := burstServer(t, deadline)
+	r := newReader(t, s, "x")
+	publishBurst(t, s, messages)
+	began := time.Now()
+	r.in = bufio.NewReaderSize(slowly{r.nc}, 1<<20)
+	if err := r.takes(messages * (MaxPayload - 256)); err != nil {
+		t.Errorf("the broker does not send it all: %v", err)
+	}
+	if took := time.Since(began); took < 2*deadline {
+		t.Errorf("taken within %v: the test proves nothing", took)
+	}
+}
+
+// slowly takes 25 MB a second.
+type slowly struct{ nc net.Conn }
+
+func (s slowly) Read(into []byte) (int, error) {
+	n, err := s.nc.Read(into)
+	time.Sleep(time.Duration(n) * time.Second / (25 << 20))
+	return n, err
 }
 
 // What the broker warns of is in our log, also what it says of connections that it closes
@@ -162,6 +188,9 @@ func TestTheConfigurationsKeepAsMuch(t *testing.T) {
 		found := regexp.MustCompile(`(?m)^max_pending: (\d+)MB$`).FindSubmatch(body)
 		if found == nil || string(found[1]) != strconv.Itoa(MaxPending>>20) {
 			t.Errorf("%s has max_pending %s MB, want %d", file, found, MaxPending>>20)
+		}
+		if !strings.Contains(string(body), "\nwrite_timeout: retry\n") {
+			t.Errorf("%s closes a connection that takes a burst slowly", file)
 		}
 	}
 }

@@ -27,8 +27,9 @@ const clusterConfig = `server_name: %s
 listen: %q
 http: %q
 max_payload: 8MB
-max_pending: 512MB
+max_pending: 640MB
 write_deadline: "2s"
+write_timeout: retry
 no_fast_producer_stall: true
 jetstream { store_dir: %q, sync_interval: always }
 cluster { name: clockwork, listen: %q, routes: [%s] }
