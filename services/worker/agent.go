@@ -33,8 +33,9 @@ type agent struct {
 	models   map[backend.Model]struct{}
 	received work.Received // reused for every event, as input is
 	input    work.Input
-	ordered  protocol.Time // when the last action arrived or the scheduler changed
-	resting  bool          // the clock is queried rarely
+	ordered  protocol.Time  // when the last action arrived or the scheduler changed
+	resting  bool           // the clock is queried rarely
+	dropped  bus.LogLimiter // inputs without room
 
 	gpus       []*gpu
 	results    *bus.Batch[protocol.Result]

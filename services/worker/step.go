@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -79,8 +80,11 @@ func (a *agent) carryOut(out *work.Output) {
 		a.results.Add(out.Results[i])
 	}
 	a.results.Add(out.Again...)
-	for _, id := range out.Dropped {
-		a.bus.Log.Warn("no room for an input", "request", id, "held", a.core.Snapshot().InputBytes)
+	if len(out.Dropped) > 0 {
+		if count := a.dropped.Add(time.Now()); count > 0 {
+			a.bus.Log.Warn("no room for inputs: the oldest that no action needs were dropped, or new ones", "count", count,
+				"latest", out.Dropped[0], "held", a.core.Snapshot().InputBytes)
+		}
 	}
 	for _, o := range out.Loaded {
 		a.bus.Log.Info("model loaded", "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)

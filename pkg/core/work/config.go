@@ -28,8 +28,8 @@ type Config struct {
 	MaxQueued int
 	// MaxInputs bounds the payloads that no action has claimed, default 65536.
 	// MaxInputBytes bounds the bytes of all payloads, claimed or not, default 1 GiB.
-	// Further payloads are dropped. A payload that is not claimed within InputWait,
-	// default 1 min, is dropped as well.
+	// Further payloads displace the oldest that no action has claimed, or are dropped. A
+	// payload that is not claimed within InputWait, default 1 min, is dropped as well.
 	MaxInputs     int
 	MaxInputBytes int64
 	InputWait     time.Duration

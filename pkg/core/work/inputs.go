@@ -8,10 +8,12 @@ import (
 
 // inputs matches payloads with the actions that need them; either may arrive first. An
 // action claims a payload for itself; a request that is tried again needs its payload
-// again. MaxInputBytes bounds all payloads and MaxInputs the unclaimed ones; a payload
-// beyond that is dropped, and its action ends with INPUT_MISSING.
+// again. MaxInputBytes bounds all payloads and MaxInputs the unclaimed ones. Beyond that the
+// oldest unclaimed ones are dropped: a request may have been served by a payload that came
+// before, or elsewhere, and then nobody claims this one. If that makes no room the new one
+// is dropped. An action whose payload was dropped ends with INPUT_MISSING.
 //
-// Invariant: no request is in both arrived and waiting.
+// Invariants: no request is in both arrived and waiting; unclaimed <= bytes.
 type inputs struct {
 	// arrived are the payloads that no action has claimed, at most MaxInputs.
 	arrived map[protocol.RequestID]arrivedInput
@@ -20,8 +22,9 @@ type inputs struct {
 	order []inputArrival
 	// waiting are the accepted Infers by the requests whose payloads they miss.
 	waiting map[protocol.RequestID]*Order
-	// bytes is the sum of all payloads held, claimed or not, at most MaxInputBytes.
-	bytes int64
+	// bytes is the sum of all payloads held, claimed or not, at most MaxInputBytes;
+	// unclaimed is that of arrived.
+	bytes, unclaimed int64
 }
 
 // inputArrival is when the payload of a request arrived.
@@ -50,12 +53,15 @@ func (w *Worker) input(e *Input) {
 		return
 	}
 	o := in.waiting[e.ID]
-	if o == nil && len(in.arrived) >= w.config.MaxInputs || in.bytes+e.Bytes > w.config.MaxInputBytes {
+	if in.bytes-in.unclaimed+e.Bytes > w.config.MaxInputBytes {
 		w.out.Dropped = append(w.out.Dropped, e.ID)
 		return
 	}
+	for o == nil && len(in.arrived) >= w.config.MaxInputs || in.bytes+e.Bytes > w.config.MaxInputBytes {
+		w.out.Dropped = append(w.out.Dropped, in.dropOldest())
+	}
 	if o == nil {
-		in.bytes += e.Bytes
+		in.bytes, in.unclaimed = in.bytes+e.Bytes, in.unclaimed+e.Bytes
 		in.arrived[e.ID] = arrivedInput{e.Data, e.Bytes, w.now}
 		in.order = append(in.order, inputArrival{e.ID, w.now})
 		return
@@ -88,6 +94,7 @@ func (in *inputs) claim(o *Order) {
 			o.here[i] = true
 		case here:
 			delete(in.arrived, r.ID)
+			in.unclaimed -= p.bytes
 			o.Inputs[i], o.here[i] = p.data, true
 			o.InputBytes += p.bytes
 			o.sizes = append(o.sizes, memberSize{i, p.bytes})
@@ -150,13 +157,30 @@ func (in *inputs) expire(before protocol.Time) {
 		first := in.order[0]
 		in.order = in.order[1:]
 		if !in.claimed(first) {
-			in.bytes -= in.arrived[first.id].bytes
-			delete(in.arrived, first.id)
+			in.drop(first.id)
 		}
 	}
 	if len(in.order) > 2*len(in.arrived)+64 {
 		in.order = slices.DeleteFunc(in.order, in.claimed)
 	}
+}
+
+// dropOldest drops the unclaimed payload that arrived first; there is one.
+func (in *inputs) dropOldest() protocol.RequestID {
+	for in.claimed(in.order[0]) {
+		in.order = in.order[1:]
+	}
+	first := in.order[0].id
+	in.order = in.order[1:]
+	in.drop(first)
+	return first
+}
+
+// drop removes an unclaimed payload.
+func (in *inputs) drop(id protocol.RequestID) {
+	p := in.arrived[id]
+	delete(in.arrived, id)
+	in.bytes, in.unclaimed = in.bytes-p.bytes, in.unclaimed-p.bytes
 }
 
 // claimed reports whether an action has claimed what arrived then.

@@ -2,6 +2,7 @@ package work
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"clockwork/pkg/core/clocksync"
@@ -24,6 +25,7 @@ type checker struct {
 	expect   protocol.Code
 	received *known // of this step
 	twice    bool
+	arrived  map[protocol.RequestID]arrivedInput // before this step, if it brings a payload
 }
 
 // known is an action that arrived.
@@ -77,6 +79,8 @@ func (c *checker) of(o *Order) *known {
 func (c *checker) before(e Event) {
 	c.received, c.twice, c.expect = nil, false, ""
 	switch e := e.(type) {
+	case *Input:
+		c.arrived = maps.Clone(c.worker.inputs.arrived)
 	case *Received:
 		c.receive(&e.Action)
 	case *Staged:
@@ -335,13 +339,32 @@ func (c *checker) releases(out *Output) {
 	}
 }
 
-// dropped looks whether a payload really had no room.
+// dropped looks whether a payload really had no room, and the oldest that nobody claimed made
+// room before it was dropped itself.
 func (c *checker) dropped(e Event, out *Output) {
-	held := c.worker.Snapshot()
+	if len(out.Dropped) == 0 {
+		return
+	}
+	in, held, came := &c.worker.inputs, c.worker.Snapshot(), e.(*Input)
+	unclaimed := int64(0)
+	for _, p := range in.arrived {
+		unclaimed += p.bytes
+	}
+	last := out.Dropped[len(out.Dropped)-1]
+	if last == came.ID {
+		if len(out.Dropped) > 1 || held.InputBytes-unclaimed+came.Bytes <= c.config.MaxInputBytes {
+			c.failf("payload %v is dropped, and there is room: %d of %d bytes, %d of them unclaimed", last, held.Inputs, held.InputBytes, unclaimed)
+		}
+		return
+	}
+	if held.Inputs < c.config.MaxInputs && held.InputBytes+c.arrived[last].bytes <= c.config.MaxInputBytes {
+		c.failf("payload %v makes room, and there was room: %d of %d bytes", last, held.Inputs, held.InputBytes)
+	}
 	for _, id := range out.Dropped {
-		unclaimed := c.worker.inputs.waiting[id] == nil && held.Inputs >= c.config.MaxInputs
-		if !unclaimed && held.InputBytes+e.(*Input).Bytes <= c.config.MaxInputBytes {
-			c.failf("payload %v is dropped, and there is room: %d of %d bytes", id, held.Inputs, held.InputBytes)
+		for other, p := range in.arrived {
+			if was, here := c.arrived[id]; !here || other != came.ID && p.at < was.at {
+				c.failf("payload %v makes room, and %v is older, or the first is claimed", id, other)
+			}
 		}
 	}
 }
