@@ -63,7 +63,7 @@ func (k *StartupBuffer) Renew(ctx context.Context) error {
 // onBuffered reports a stored request to the core.
 func (d *FrontDoor) onBuffered(b bus.Buffered) {
 	d.step(&frontdoor.BufferSeen{
-		BufferedID: frontdoor.BufferedID{Seq: b.Seq, Stored: b.Stored.UnixNano()}, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored),
+		BufferedID: frontdoor.BufferedID{Seq: b.Seq, Stored: b.Stored.UnixNano()}, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored), Bytes: b.Bytes,
 		Driver: &client{trace: d.traceOf(&b)},
 	})
 }

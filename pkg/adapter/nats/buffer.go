@@ -61,6 +61,8 @@ type Buffered struct {
 	Encoding protocol.Encoding
 	// Stored is the broker's time.
 	Stored time.Time
+	// Bytes are those of the body.
+	Bytes int
 	// Traceparent is the client's span, "" if no trace is recorded.
 	Traceparent string
 }
@@ -254,6 +256,7 @@ func (f *Buffer) look(ctx context.Context, after uint64, seen func(Buffered)) (u
 			Budget:   time.Duration(budget),
 			Encoding: encoding,
 			Stored:   r.stored,
+			Bytes:    len(r.data),
 
 			Traceparent: r.header.Get(TraceHeader),
 		})

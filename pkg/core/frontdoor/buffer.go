@@ -12,7 +12,8 @@ import (
 // buffer is the startup buffer at its owner. A request is claimed, which removes it from
 // the store, before it is answered or handed over: so no other front door answers it, and
 // nothing is decided before the store has replied. Requests are handed over in order,
-// except those whose claim got no reply.
+// except those whose claim got no reply, and no faster than there is room for them among
+// the requests in flight: each claim holds room from its beginning.
 type buffer struct {
 	waiting []*buffered // in order of arrival, so of expiry too
 	claims  []*buffered // in the order in which they are to be handed over
@@ -26,6 +27,7 @@ type buffered struct {
 	arrived protocol.Time
 	retryAt protocol.Time // if it is undecided; Never while a claim is in progress
 	claimed *Claimed      // result of the claim
+	held    room          // that it holds while it is being claimed
 	spec    protocol.ModelSpec
 	known   bool // spec is the model at the time of the claim, by which the body is read
 	unsure  bool // an earlier claim got no reply, and may have removed it
@@ -114,9 +116,14 @@ func (b *buffer) underWay() []*buffered {
 // at a time.
 func (m *Machine) keepBuffer() {
 	b := &m.buffer
+	m.table.turn = room{}
 	for len(b.waiting) > 0 && b.mayClaim(&m.config) {
 		first := b.waiting[0]
-		if over := m.now >= first.arrived.Add(m.config.BufferTimeout); !over && !m.schedulerActive() {
+		if !m.isOver(first) && !m.schedulerActive() {
+			break
+		}
+		if !m.holdRoom(first) {
+			m.table.turn = m.roomFor(first)
 			break
 		}
 		b.waiting = b.waiting[1:]
@@ -124,11 +131,42 @@ func (m *Machine) keepBuffer() {
 		m.claim(first)
 	}
 	for _, id := range b.undecidedInOrder() {
-		if u := b.undecided[id]; m.now >= u.retryAt {
-			u.retryAt = protocol.Never
-			m.claim(u)
+		u := b.undecided[id]
+		if m.now < u.retryAt {
+			continue
 		}
+		if !m.holdRoom(u) {
+			u.retryAt = m.now.Add(claimAgain)
+			continue
+		}
+		u.retryAt = protocol.Never
+		m.claim(u)
 	}
+}
+
+// isOver reports whether a request has waited for as long as it may.
+func (m *Machine) isOver(b *buffered) bool {
+	return m.now >= b.arrived.Add(m.config.BufferTimeout)
+}
+
+// mostExpansion is how many bytes of payload one byte of a message may become: a number of
+// one byte in msgpack is one of eight bytes in a tensor.
+const mostExpansion = 8
+
+// roomFor is the room that a request may need among those in flight.
+func (m *Machine) roomFor(b *buffered) room {
+	return room{1, min(m.config.MaxPayload, mostExpansion*int64(b.Bytes))}
+}
+
+// holdRoom takes room for a request that is claimed now. One whose time is over is claimed
+// in any case.
+func (m *Machine) holdRoom(b *buffered) bool {
+	b.held = room{}
+	if r := m.roomFor(b); m.table.hold(r) {
+		b.held = r
+		return true
+	}
+	return m.isOver(b)
 }
 
 func (m *Machine) claim(b *buffered) {
@@ -159,6 +197,7 @@ func (m *Machine) claimed(e *Claimed) {
 // handOver answers a claimed request, or serves it from now on. It was let in before,
 // so no limit refuses it; whose it is, its inbox says.
 func (m *Machine) handOver(b *buffered) {
+	m.table.release(b.held)
 	c := b.claimed
 	r := m.requestOf(b)
 	r.Tenant, _ = protocol.InboxOwner(b.Reply)
@@ -174,7 +213,7 @@ func (m *Machine) handOver(b *buffered) {
 		m.refuseBuffered(r, protocol.Errorf(protocol.StateUnavailable, "the store did not confirm in time that the request is claimed"))
 	case !c.Mine: // somebody else answers it
 	case !m.config.Subjects.IsClients(r.Reply): // nobody may be answered there
-	case !m.schedulerActive() && m.now >= b.arrived.Add(m.config.BufferTimeout):
+	case !m.schedulerActive() && m.isOver(b):
 		m.refuseBuffered(r, protocol.Errorf(protocol.BufferTimeout, "waited %v for a scheduler to become active", m.config.BufferTimeout))
 	case c.Fault != nil:
 		m.refuseBuffered(r, c.Fault)
@@ -200,6 +239,9 @@ func (m *Machine) serveBuffered(r *Request, b *buffered) {
 	r.share = m.table.limits.Hold(r.Tenant, r.Name, int64(r.Bytes), instant(m.now))
 	if fault := m.accept(r); fault != nil {
 		m.table.limits.Return(r.share)
+		if fault.Code == protocol.Overloaded && m.isOver(b) {
+			fault = protocol.Errorf(protocol.BufferTimeout, "waited %v, at the end for room: %s", m.config.BufferTimeout, fault.Message)
+		}
 		m.refuseBuffered(r, fault)
 	}
 }

@@ -106,6 +106,8 @@ type BufferSeen struct {
 	// Budget is the SLO that begins when the request is handed over; 0 for the default.
 	Budget time.Duration
 	Age    time.Duration
+	// Bytes are those of its message.
+	Bytes  int
 	Driver any `json:"-"`
 }
 

@@ -114,7 +114,7 @@ func (s *script) span(text string) time.Duration {
 //	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
 //	output WORKER REQUEST [bytes=8] [door=N]
 //	down; broke                      the broker is not reached; a connection to it broke
-//	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [reply=SUBJECT]
+//	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [bytes=0] [reply=SUBJECT]
 //	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
 //	bufferlost; bufferreleased; stop; tick
 //	counts                           shows the accounts
@@ -182,7 +182,7 @@ func (s *script) event(a args) Event {
 	case "broke":
 		return &ConnectionBroke{}
 	case "seen":
-		return &BufferSeen{BufferedID: s.buffered(a), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s"))}
+		return &BufferSeen{BufferedID: s.buffered(a), Model: a[2], Reply: a.get("reply", "_INBOX.x"), Age: s.span(a.get("age", "0s")), Budget: s.span(a.get("budget", "0s")), Bytes: s.number(a.get("bytes", "0"))}
 	case "claimed":
 		e := &Claimed{BufferedID: s.buffered(a), Mine: a.has("mine"), Unknown: a.has("unknown"), Read: s.read(a), Bytes: 100}
 		if code := a.get("fault", ""); code != "" {

@@ -20,23 +20,53 @@ type table struct {
 	maxBytes int64
 	limits   *quota.Ledger // also of those that are on their way here
 	early    slots         // bytes of early outputs
+	// held is the room of claims in the startup buffer, which become requests; turn is that
+	// of the one whose turn it is, while there is no room for it.
+	held, turn room
 }
+
+// room is room in the table.
+type room struct {
+	count int
+	bytes int64
+}
+
+func (r room) and(o room) room { return room{r.count + o.count, r.bytes + o.bytes} }
+
+// hold takes room for a request that comes later, or returns false. What is larger than the
+// table finds room while nothing else is there.
+func (t *table) hold(r room) bool {
+	taken := room{len(t.bySeq), t.bytes}.and(t.held)
+	if taken.count+r.count > t.maxCount || taken.bytes+r.bytes > t.maxBytes && taken.bytes > 0 {
+		return false
+	}
+	t.held = t.held.and(r)
+	return true
+}
+
+// release gives back room that was held.
+func (t *table) release(r room) { t.held = t.held.and(room{-r.count, -r.bytes}) }
 
 func newTable(config *Config) table {
 	return table{bySeq: map[uint64]*Request{}, maxCount: config.MaxInFlight, maxBytes: config.MaxInFlightBytes,
 		limits: quota.New(config.Limits), early: newSlots(config.EarlyBytes)}
 }
 
-// add takes a request in, or refuses it with OVERLOADED.
+// add takes a request in, or refuses it with OVERLOADED. One that comes from a client leaves
+// those in the startup buffer the room that they wait for: they were let in before.
 func (t *table) add(r *Request) *protocol.Error {
-	if len(t.bySeq) >= t.maxCount {
-		refused := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", len(t.bySeq))
-		refused.Got, refused.Limit = int64(len(t.bySeq)), int64(t.maxCount)
+	taken := room{len(t.bySeq), t.bytes}.and(t.held)
+	if r.Buffered == 0 {
+		taken = taken.and(t.turn)
+	}
+	if taken.count >= t.maxCount {
+		refused := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", taken.count)
+		refused.Got, refused.Limit = int64(taken.count), int64(t.maxCount)
 		return refused
 	}
-	if t.bytes+int64(len(r.Payload)) > t.maxBytes {
-		refused := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", t.bytes)
-		refused.Got, refused.Limit = t.bytes, t.maxBytes
+	if taken.bytes+int64(len(r.Payload)) > t.maxBytes {
+		refused := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", taken.bytes)
+		refused.Got, refused.Limit = taken.bytes, t.maxBytes
 		return refused
 	}
 	t.bySeq[r.ID.Seq] = r

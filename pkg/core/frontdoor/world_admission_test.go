@@ -184,7 +184,7 @@ func (b *books) decoded(e *Decoded) {
 	switch {
 	case x.accepting:
 		delete(b.taking, e.Request)
-		if code := b.accept(x); code != "" {
+		if code := b.accept(x, false); code != "" {
 			b.reject(e.Request, x, code)
 		}
 	case !b.stores.room(x.tenant, 1, b.config.StoreSlots):
@@ -215,17 +215,17 @@ func (b *books) stored(e *Stored) {
 	b.storedAll++
 }
 
-// accept adds a request to those in flight and submits it.
-func (b *books) accept(x *entry) protocol.Code {
+// accept adds a request to those in flight and submits it. One of a client leaves room for
+// the next one of the startup buffer.
+func (b *books) accept(x *entry, buffered bool) protocol.Code {
 	if int64(x.payload) > b.config.MaxPayload {
 		return protocol.PayloadTooLarge
 	}
 	b.seq++
-	count, bytes := 0, 0
-	for _, o := range b.open {
-		if o.phase == waiting {
-			count, bytes = count+1, bytes+o.payload
-		}
+	count, bytes := b.taken()
+	if b.turn >= 0 && !buffered {
+		b.count("left room for what waits")
+		count, bytes = count+1, bytes+b.turn
 	}
 	if count >= b.config.MaxInFlight || int64(bytes+x.payload) > b.config.MaxInFlightBytes {
 		return protocol.Overloaded

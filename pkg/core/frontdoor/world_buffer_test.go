@@ -30,6 +30,14 @@ type message struct {
 	gone   bool
 }
 
+// bytes are those of the message.
+func (m *message) bytes() int {
+	if m.client == nil {
+		return 0
+	}
+	return m.client.in.Bytes
+}
+
 func (m *message) id() BufferedID { return BufferedID{Seq: m.seq, Stored: int64(m.at)} }
 
 // maxStored bounds the stream.
@@ -257,5 +265,5 @@ func (v *bufferWatch) seen(m *message) {
 		return
 	}
 	age := d.w.Now.Sub(m.at) + time.Duration(d.id%3)*20*time.Millisecond - 20*time.Millisecond
-	d.checkedStep(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Driver: m})
+	d.checkedStep(&BufferSeen{BufferedID: m.id(), Model: m.model, Reply: m.reply, Budget: m.budget, Age: age, Bytes: m.bytes(), Driver: m})
 }

@@ -13,6 +13,7 @@ type keeping struct {
 	claiming  []*kept              // in the order in which they are handed over
 	undecided map[BufferedID]*kept // claims without a reply
 	tookOver  int64                // requests that it answers as the owner
+	turn      int                  // bytes that the next request waits for, -1 for none
 }
 
 // kept is a request in the startup buffer.
@@ -26,9 +27,10 @@ type kept struct {
 	shared  bool // another owner may have claimed it
 	left    bool // another front door is the owner now
 	lost    bool // the buffer was lost
+	room    int  // bytes that it holds while it is being claimed, -1 for none
 }
 
-func newKeeping() keeping { return keeping{undecided: map[BufferedID]*kept{}} }
+func newKeeping() keeping { return keeping{undecided: map[BufferedID]*kept{}, turn: -1} }
 
 func (b *books) bufferSeen(e *BufferSeen) {
 	if k := b.claimOf(e.BufferedID); k != nil {
@@ -36,7 +38,7 @@ func (b *books) bufferSeen(e *BufferSeen) {
 		return
 	}
 	age := min(max(0, e.Age), b.config.BufferTimeout)
-	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.Now.Add(-age)})
+	b.unclaimed = append(b.unclaimed, &kept{message: e.Driver.(*message), arrived: b.Now.Add(-age), room: -1})
 }
 
 func (b *books) claimOf(id BufferedID) *kept {
@@ -50,17 +52,56 @@ func (b *books) claimOf(id BufferedID) *kept {
 
 func (b *books) isOver(k *kept) bool { return b.Now >= k.arrived.Add(b.config.BufferTimeout) }
 
+// needs is how many bytes a request may have.
+func (b *books) needs(k *kept) int { return min(int(b.config.MaxPayload), 8*k.bytes()) }
+
+// taken counts the requests in flight, and those that are being claimed.
+func (b *books) taken() (count, bytes int) {
+	for _, x := range b.open {
+		if x.phase == waiting {
+			count, bytes = count+1, bytes+x.payload
+		}
+	}
+	for _, k := range slices.Concat(b.claiming, slices.Collect(maps.Values(b.undecided))) {
+		if k.room >= 0 {
+			count, bytes = count+1, bytes+k.room
+		}
+	}
+	return count, bytes
+}
+
+// holds: a request is claimed when there is room for it, or when its time is over.
+func (b *books) holds(k *kept) bool {
+	count, bytes := b.taken()
+	k.room = -1
+	if count < b.config.MaxInFlight && (bytes+b.needs(k) <= int(b.config.MaxInFlightBytes) || bytes == 0) {
+		k.room = b.needs(k)
+		return true
+	}
+	b.count("no room for what waits")
+	return b.isOver(k)
+}
+
 // keepBuffer: requests are claimed in order once a scheduler is active or their time is
 // over, a limited number at a time.
 func (b *books) keepBuffer() {
+	b.turn = -1
 	for len(b.unclaimed) > 0 && len(b.claiming) < b.config.Claims && (b.serving() || b.isOver(b.unclaimed[0])) {
 		k := b.unclaimed[0]
+		if !b.holds(k) {
+			b.turn = b.needs(k)
+			break
+		}
 		k.known = b.models[k.model]
 		b.unclaimed, b.claiming = b.unclaimed[1:], append(b.claiming, k)
 		b.want.claims = append(b.want.claims, k.id())
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(b.undecided), inOrder) {
-		if k := b.undecided[id]; b.Now >= k.retryAt {
+		switch k := b.undecided[id]; {
+		case b.Now < k.retryAt:
+		case !b.holds(k):
+			k.retryAt = b.Now.Add(claimAgain)
+		default:
 			k.retryAt, k.known = protocol.Never, b.models[k.model]
 			b.want.claims = append(b.want.claims, id)
 		}
@@ -114,6 +155,7 @@ func (b *books) claimed(e *Claimed) {
 // time is over and no scheduler is active.
 func (b *books) handOver(k *kept) {
 	c := k.claimed
+	k.room = -1
 	switch {
 	case !c.Mine && k.lost:
 		b.refuseLost(k)
@@ -141,7 +183,8 @@ func (b *books) refuseKept(k *kept, code protocol.Code) {
 	b.reply(&entry{c: k.client, fault: code})
 }
 
-// serveKept: the SLO begins now. Limits were checked on arrival; a full front door refuses.
+// serveKept: the SLO begins now. Limits were checked on arrival; a full front door refuses
+// what has waited too long for room, and nothing else.
 func (b *books) serveKept(k *kept) {
 	slo := k.budget
 	if slo == 0 {
@@ -153,7 +196,14 @@ func (b *books) serveKept(k *kept) {
 	tenant, _ := protocol.InboxOwner(k.reply)
 	x := &entry{c: k.client, model: k.model, tenant: tenant, bytes: k.claimed.Bytes, arrived: b.Now, deadline: b.Now.Add(slo),
 		payload: len(read.Payload), batch: read.Batch, generated: read.Generated}
-	if code := b.accept(x); code != "" {
+	if code := b.accept(x, true); code != "" {
+		if code == protocol.Overloaded {
+			if !b.isOver(k) {
+				b.failf("G3: front door %d has no room for a request that it has claimed", b.door.id)
+			}
+			b.count("waited for room")
+			code = protocol.BufferTimeout
+		}
 		b.refuseKept(k, code)
 		return
 	}
