@@ -50,6 +50,7 @@ type FrontDoor struct {
 	reconnects uint64        // of the bus, as reported to the core
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
+	stopping   bool          // what is left is refused
 	held       int           // requests taken since the last flush; only onInfer uses it
 	inputs     inputBoxes    // only onDispatch uses it
 
@@ -93,11 +94,12 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		buffer:     buffer,
 		id:         bus.RandomID(),
 		misses:     &missEvents{bus: b},
-		inputs:     inputBoxes{bus: b, boxes: map[string]*inputBox{}},
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
 		unregister: func() {},
 	}
+	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
+		send: func(box *inputBox) { publishInputs(b, box) }, open: d.awaits, start: d.work.Start, boxes: map[uint64]inputBox{}}}
 	core := frontdoor.Defaults()
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
@@ -192,6 +194,13 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
 		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the requests' deadlines answer them
 	}
+}
+
+// awaits reports whether a request has no answer yet, and the front door does not stop.
+func (d *FrontDoor) awaits(seq uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.stopping && d.core.Open(seq)
 }
 
 // ask sends questions to schedulers.

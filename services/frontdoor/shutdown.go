@@ -31,6 +31,9 @@ func (d *FrontDoor) Stop() {
 	if d.heartbeats != nil {
 		d.heartbeats.Stop()
 	}
+	d.mu.Lock()
+	d.stopping = true
+	d.mu.Unlock()
 	d.cancel()
 	d.work.Stop()
 	d.timer.Stop()
