@@ -101,8 +101,7 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 	if err != nil || len(read.Models) != 1 || read.Models[0].Pages != 7 || len(read.Torn) != 0 {
 		t.Errorf("read: %+v, %v", read, err)
 	}
-	seen := make(chan Change, 10)
-	go func() { _ = state.Watch(ctx, func(c Change) { seen <- c }) }()
+	seen := watched(t, state.State)
 	for {
 		select {
 		case c := <-seen:
@@ -111,6 +110,54 @@ func TestFactsAreKeptByKeyAndSeenByWatchers(t *testing.T) {
 			}
 		case <-ctx.Done():
 			t.Fatal("the watch did not show model a")
+		}
+	}
+}
+
+// watched watches the state until the test ends: a connection that closes while something is
+// read from it waits 30 s for that.
+func watched(t *testing.T, state *State) chan Change {
+	seen, done := make(chan Change, 10), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(done)
+		_ = state.Watch(ctx, func(c Change) { seen <- c })
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return seen
+}
+
+// TestTheStageIsSeenAfterItsModels: a model that was stored again after the stage is known
+// when the stage is.
+func TestTheStageIsSeenAfterItsModels(t *testing.T) {
+	ctx := limited(t)
+	state, _ := leads(t, open(t), protocol.Controller)
+	put := func(name string) {
+		if err := state.PutModel(ctx, protocol.ModelSpec{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a")
+	if _, _, err := state.AdvanceStage(ctx, 0, protocol.Querying); err != nil {
+		t.Fatal(err)
+	}
+	put("a")
+	put("b")
+	seen := watched(t, state.State)
+	models := map[string]bool{}
+	for {
+		select {
+		case c := <-seen:
+			if c.Model != nil {
+				models[c.Model.Name] = true
+			} else if c.Stage != 0 {
+				if len(models) != 2 {
+					t.Errorf("the stage comes after %v", models)
+				}
+				return
+			}
+		case <-ctx.Done():
+			t.Fatal("the watch did not show the stage")
 		}
 	}
 }

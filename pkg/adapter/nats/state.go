@@ -202,9 +202,10 @@ const (
 	sameEvery = 2 * time.Second
 )
 
-// Watch calls changed, from one goroutine, for the stored stage and every stored model,
-// then for each change, until ctx ends or the watch breaks (a lost broker, another
-// bucket): then the caller starts a new one.
+// Watch calls changed, from one goroutine, for every stored model and the stored stage, then
+// for each change, until ctx ends or the watch breaks (a lost broker, another bucket): then
+// the caller starts a new one. The stage comes after all models: one that was repaired later
+// would be unknown in a stack that is active.
 func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	created, err := s.created(ctx)
 	if err != nil {
@@ -213,11 +214,18 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	at, checked := uint64(0), time.Now()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, watchWait)
+		var stage Change // the last one
 		at, err = s.scan(attempt, ">", at, func(r record) {
-			if c, ok := s.changeOf(r); ok {
+			switch c, ok := s.changeOf(r); {
+			case ok && c.Stage != 0:
+				stage = c
+			case ok:
 				changed(c)
 			}
 		})
+		if err == nil && stage.Stage != 0 {
+			changed(stage)
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return nil
