@@ -346,10 +346,7 @@ func (c *checker) dropped(e Event, out *Output) {
 		return
 	}
 	in, held, came := &c.worker.inputs, c.worker.Snapshot(), e.(*Input)
-	unclaimed := int64(0)
-	for _, p := range in.arrived {
-		unclaimed += p.bytes
-	}
+	unclaimed := c.unclaimed()
 	last := out.Dropped[len(out.Dropped)-1]
 	if last == came.ID {
 		if len(out.Dropped) > 1 || held.InputBytes-unclaimed+came.Bytes <= c.config.MaxInputBytes {
@@ -369,10 +366,20 @@ func (c *checker) dropped(e Event, out *Output) {
 	}
 }
 
+// unclaimed counts the bytes of the payloads that no action has claimed.
+func (c *checker) unclaimed() (bytes int64) {
+	for _, p := range c.worker.inputs.arrived {
+		bytes += p.bytes
+	}
+	return bytes
+}
+
 // state compares the worker with what is known of it.
 func (c *checker) state() {
 	s := c.worker.Snapshot()
-	switch {
+	switch n := c.unclaimed(); {
+	case n != c.worker.inputs.unclaimed:
+		c.failf("G11: %d bytes are unclaimed, the worker says %d", n, c.worker.inputs.unclaimed)
 	case s.InFlight != c.open:
 		c.failf("G13: %d actions have no result, the worker says %d", c.open, s.InFlight)
 	case s.Inputs > c.config.MaxInputs || s.InputBytes > c.config.MaxInputBytes || s.InputBytes < 0:
