@@ -69,9 +69,6 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.bus.Event(e)
 		l.note(e)
 	}
-	if out.Doubted != "" {
-		l.bus.Doubt(out.Doubted)
-	}
 	l.stepDown = l.stepDown || out.StepDown
 }
 

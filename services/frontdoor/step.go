@@ -47,9 +47,6 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 	for _, f := range out.Foreign {
 		d.noteForeign(f)
 	}
-	if out.Doubted != "" {
-		d.bus.Doubt(out.Doubted)
-	}
 	for _, c := range out.Claim {
 		d.startClaim(c)
 	}

@@ -212,7 +212,7 @@ func (s *Service) onStart(jobs *wire.Chunks[protocol.ProfileJob], workers *bus.L
 	if fault != nil {
 		s.bus.BadMessage("bad profile job", m.Subject, fault)
 	}
-	if !whole {
+	if !whole || !s.bus.Credible(m, job.Term) {
 		return
 	}
 	for _, w := range job.Workers {

@@ -154,7 +154,7 @@ func (t *term) onResult(m *nats.Msg) {
 
 // onClock replies to a worker with the scheduler's time.
 func (t *term) onClock(m *nats.Msg) {
-	reading := protocol.ClockReading{Epoch: t.epoch.Load(), Now: clock.Now()}
+	reading := protocol.ClockReading{Epoch: t.epoch, Now: clock.Now()}
 	if err := t.bus.Respond(m, wire.Clock.Encode(&reading)); err != nil {
 		t.bus.Log.Debug("clock answer not sent", "error", err) // the worker queries again
 	}
@@ -165,7 +165,7 @@ func (t *term) onStart(m *nats.Msg) {
 	if fault != nil {
 		t.bus.BadMessage("bad start", m.Subject, fault)
 	}
-	if whole {
+	if whole && t.bus.Credible(m, state.Term) {
 		t.take(&sched.Started{State: state})
 	}
 }

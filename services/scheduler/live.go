@@ -52,7 +52,7 @@ func (t *term) liveStats(f *protocol.SchedulerStats) {
 	defer t.mu.Unlock()
 	stats, s := t.core.Stats(), &t.snapshot
 	t.core.Snapshot(s)
-	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch.Load(), t.core.Workers()
+	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch, t.core.Workers()
 	f.Lacking = t.core.Lacking()
 	f.Queued, f.InFlight = stats.Queued, stats.InFlight
 	for i := range s.GPUs[:min(len(s.GPUs), protocol.MaxLaneStats)] {
@@ -104,7 +104,7 @@ func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
 func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, wall := explain.Report{Epoch: t.epoch.Load()}, clock.Wall()
+	r, wall := explain.Report{Epoch: t.epoch}, clock.Wall()
 	if len(q.IDs) == 0 {
 		summary, since := t.live.Summary()
 		at := wall(since).UTC()

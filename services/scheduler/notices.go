@@ -57,7 +57,7 @@ func (t *term) queryResponders(q sched.FrontDoorQuestion) {
 // that may know these requests are informed first, as front doors do.
 func (t *term) answerFor(o sched.OwedAnswers) {
 	for part := range slices.Chunk(o.Answers, maxDispatches) {
-		b := protocol.SubmissionBatch{Door: o.FrontDoor, Epoch: t.epoch.Load()}
+		b := protocol.SubmissionBatch{Door: o.FrontDoor, Epoch: t.epoch}
 		for _, a := range part {
 			b.Answered = append(b.Answered, a.Seq)
 		}
@@ -85,9 +85,9 @@ func (t *term) say(n sched.Note) {
 	log := t.bus.Log
 	switch n.Kind {
 	case sched.NoteStarted:
-		log.Info("activated", "epoch", t.epoch.Load(), "workers", n.Count)
+		log.Info("activated", "epoch", t.epoch, "workers", n.Count)
 	case sched.NoteActive:
-		log.Info("active", "epoch", t.epoch.Load(), "workers", n.Count)
+		log.Info("active", "epoch", t.epoch, "workers", n.Count)
 	case sched.NoteWorkerJoined:
 		log.Info("worker joined", "worker", n.ID, "workers", n.Count)
 	case sched.NoteWorkerLeft:
@@ -103,7 +103,7 @@ func (t *term) say(n sched.Note) {
 	case sched.NoteTooManyWaiting:
 		log.Warn("too many open requests: if a front door dies, some of its requests get no answer", "limit", n.Count)
 	case sched.NoteEpochDoubted:
-		t.bus.Doubt(fmt.Sprintf("%s names epoch %d, this is %d", n.ID, n.Epoch, t.epoch.Load()))
+		t.bus.Doubt(fmt.Sprintf("%s says that it obeys epoch %d, this is %d", n.ID, n.Epoch, t.epoch))
 	case sched.NoteForgotten:
 		log.Warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}

@@ -7,10 +7,13 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 
+	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
@@ -44,9 +47,9 @@ type Service struct {
 	broker bus.Config
 	id     uint64
 	term   atomic.Pointer[term] // nil without the lease
-	seen   atomic.Uint64        // the highest epoch of another scheduler
 
 	predicted *livestats.Scheduler
+	complaint bus.Complaint // of elections
 }
 
 // New makes a scheduler; Run starts it.
@@ -89,12 +92,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if err != nil {
 			return nil // ctx ended while another scheduler was active
 		}
-		t, err := newTerm(s.config, s.id, b, lease.Epoch(), s.seen.Load())
-		if err == nil {
-			t.reportPredictions(s.predicted)
-			err = t.serve(ctx, lease, func() { s.term.Store(t); heartbeats.Now() })
-			s.term.Store(nil)
-		}
+		err = s.serve(ctx, b, lease, heartbeats)
 		lease.Release()
 		if err != nil {
 			return err
@@ -103,14 +101,53 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// onScheduler notes the epochs of other schedulers: what a worker says of one counts only
+// serve serves for the term of a lease.
+func (s *Service) serve(ctx context.Context, b *bus.Bus, lease *bus.Lease, heartbeats *bus.Heartbeater) error {
+	epoch, err := elect(ctx, b, lease)
+	if err != nil {
+		if !errors.Is(err, bus.ErrFenced) { // then another one has the lease
+			s.complaint.Warn(b.Log, time.Now(), "no epoch from the store; campaigning again", err)
+		}
+		clock.Pause(ctx, electPause)
+		return nil
+	}
+	t, err := newTerm(s.config, s.id, b, epoch)
+	if err != nil {
+		return err
+	}
+	t.reportPredictions(s.predicted)
+	defer s.term.Store(nil)
+	return t.serve(ctx, lease, func() { s.term.Store(t); heartbeats.Now() })
+}
+
+// electWait bounds how long a scheduler with the lease waits for its epoch; electPause is the
+// pause before it campaigns again.
+const (
+	electWait  = 2 * time.Second
+	electPause = 100 * time.Millisecond
+)
+
+// elect returns the epoch of the holder of a lease. The store gives it, as it gives terms to
+// controllers: nothing else makes an epoch.
+func elect(ctx context.Context, b *bus.Bus, lease *bus.Lease) (epoch uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, electWait)
+	defer cancel()
+	state, err := b.OpenState(ctx) // it may have been lost
+	if err != nil {
+		return 0, err
+	}
+	elected, err := state.Lead(ctx, protocol.Scheduler, lease)
+	if err != nil {
+		return 0, err
+	}
+	return elected.Term(), nil
+}
+
+// onScheduler tells the term of other schedulers: what a worker says of their epochs counts only
 // with such a witness.
 func (s *Service) onScheduler(h protocol.Heartbeat) {
 	if h.ID == protocol.DoorName(s.id) {
 		return
-	}
-	if seen := s.seen.Load(); h.Epoch > seen && protocol.CredibleEpoch(seen, h.Epoch) {
-		s.seen.Store(h.Epoch) // heartbeats come one by one
 	}
 	if t := s.term.Load(); t != nil {
 		t.take(&sched.SchedulerBeat{Heartbeat: h})

@@ -31,9 +31,9 @@ type term struct {
 	joins   *wire.Chunks[protocol.WorkerState]
 	over    chan struct{} // closed when the term must end
 
-	// epoch, active, queued and serving are the heartbeat's values, as of the last step
-	// that changed them.
-	epoch   atomic.Uint64
+	epoch uint64
+	// active, queued and serving are the heartbeat's values, as of the last step that
+	// changed them.
 	active  atomic.Bool
 	queued  atomic.Int64
 	serving atomic.Int64
@@ -71,13 +71,14 @@ const (
 	queryWait     = 2 * time.Second
 )
 
-func newTerm(config Config, id uint64, b *bus.Bus, epoch, seen uint64) (*term, error) {
+func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
 	core, err := sched.New(config.Policy, config.Core)
 	if err != nil {
 		return nil, err
 	}
 	t := &term{
 		id:      id,
+		epoch:   epoch,
 		issuer:  bus.RandomID(),
 		starts:  wire.NewChunks(wire.Start),
 		joins:   wire.NewChunks(wire.Join),
@@ -91,11 +92,10 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch, seen uint64) (*term, e
 		missed:  missedBy(b),
 	}
 	t.results = b.NewResults(t.issuer)
-	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Seen: seen, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
+	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
 	observers := t.observers(config)
 	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
 	t.core.Observe = observers.Step
-	t.epoch.Store(epoch)
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
 }
@@ -124,7 +124,7 @@ func (t *term) serve(ctx context.Context, lease *bus.Lease, beat func()) error {
 	t.beat = beat
 	t.mu.Unlock()
 	beat()
-	t.bus.Log.Info("holding the lease", "epoch", t.epoch.Load())
+	t.bus.Log.Info("holding the lease", "epoch", t.epoch)
 	t.wait(ctx, lease)
 	return nil
 }
@@ -180,7 +180,7 @@ func (t *term) tick() {
 }
 
 func (t *term) heartbeat() protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch.Load(), State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
+	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch, State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
 	if t.active.Load() {
 		h.State, h.Serving = protocol.SchedulerActive, int(t.serving.Load())
 	}
@@ -230,7 +230,6 @@ func (t *term) observers(config Config) sched.Observers {
 
 // carryOut carries out the rare parts of the output.
 func (t *term) carryOut(out *sched.TermOutput) {
-	t.epoch.Store(t.core.Epoch())
 	t.active.Store(t.core.Active())
 	t.serving.Store(int64(t.core.Serving()))
 	for _, n := range out.Notes {
@@ -252,7 +251,7 @@ func (t *term) carryOut(out *sched.TermOutput) {
 		t.beat()
 	}
 	if out.Resign != "" { // the next term has a new epoch and needs an activation
-		t.bus.Log.Warn("giving up the lease: "+out.Resign, "epoch", t.epoch.Load())
+		t.bus.Log.Warn("giving up the lease: "+out.Resign, "epoch", t.epoch)
 		t.ended = true
 		close(t.over)
 	}

@@ -84,17 +84,17 @@ func (a *agent) onClock(m *nats.Msg) {
 		a.bus.BadMessage("bad clock reading", m.Subject, fault)
 		return
 	}
+	if !a.bus.Credible(m, reading.Epoch) {
+		return
+	}
 	a.mu.Lock()
 	before := a.core.ClockEpoch()
 	out := a.stepCore(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
-	known, stepped, doubted := out.ClockKnown, out.Stepped, out.Doubted
+	known, stepped := out.ClockKnown, out.Stepped
 	if a.core.ClockEpoch() != before { // synchronise quickly with a new scheduler's clock
 		a.wakeClock(answered)
 	}
 	a.mu.Unlock()
-	if doubted != "" {
-		a.bus.Doubt(doubted)
-	}
 	if stepped {
 		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)
 	}

@@ -120,6 +120,9 @@ func (a *agent) onAction(m *nats.Msg) {
 	defer a.unlock()
 	a.wakeClock(clock.Now())
 	for i := range actions {
+		if !a.bus.Credible(m, max(actions[i].Epoch, actions[i].Leader.Term)) {
+			continue
+		}
 		a.received.Action = actions[i]
 		a.step(&a.received)
 	}

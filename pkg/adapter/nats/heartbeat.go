@@ -130,6 +130,9 @@ func (b *Bus) OnHeartbeats(kind protocol.ServiceKind, heard func(protocol.Heartb
 			b.BadMessage("bad heartbeat", m.Subject, fault)
 			return
 		}
+		if kind == protocol.Scheduler && !b.Credible(m, h.Epoch) {
+			return // workers and front doors only repeat epochs, and are not believed in any case
+		}
 		h.Service, h.ID = kind, b.Subjects.Token(m.Subject, 2)
 		heard(h)
 	})

@@ -1,18 +1,36 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"clockwork/pkg/protocol"
 )
 
-// Doubt logs what a core ignored since its epoch cannot be one: at most one line a second.
+// Doubt logs an epoch or a term that the store has not given: at most one line a second.
 func (b *Bus) Doubt(what string) {
 	if count := b.doubted.Add(time.Now()); count > 0 {
-		b.Log.Warn("ignored: nobody else has seen that epoch", "count", count, "latest", what)
+		b.Log.Warn("not believed: an epoch or a term that no leader has been given", "count", count, "latest", what)
 	}
+}
+
+// Credible reports whether the epoch or term that a message names can be one by this host's
+// clock, and logs those that cannot. Cores get no others.
+func (b *Bus) Credible(m *nats.Msg, term uint64) bool {
+	now := time.Now()
+	if protocol.CredibleTerm(now, term) {
+		return true
+	}
+	ahead := "more than 1000 h" // than a Duration may hold
+	if by := time.UnixMicro(int64(min(term, 1<<62))).Sub(now); by < 1000*time.Hour {
+		ahead = by.Round(time.Second).String()
+	}
+	b.Doubt(fmt.Sprintf("%s names %d, which is %s ahead of this host's clock", m.Subject, term, ahead))
+	return false
 }
 
 // storedHeaders are what JetStream puts on a stored message that it sends to whoever asked

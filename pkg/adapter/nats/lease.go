@@ -25,13 +25,13 @@ const leaseTTL = 2 * time.Second
 // without history and with a time to live.
 //
 // A holder that cannot renew keeps working until it sees that another process holds the
-// lease (Lost): epochs, not leases, fence operations that must not be done twice.
+// lease (Lost): epochs and terms (State.Lead), not leases, fence operations that must not be
+// done twice.
 type Lease struct {
 	bus    *Bus
 	kv     jetstream.KeyValue
 	key    string // in kv
 	holder []byte
-	epoch  uint64
 
 	mu       sync.Mutex // guards revision, and is held while the lease is written
 	revision uint64
@@ -81,7 +81,7 @@ func (l *Lease) begin(revision uint64, err error) error {
 	if err != nil {
 		return fmt.Errorf("acquire %s: %w", l.key, err)
 	}
-	l.revision, l.epoch = revision, revision
+	l.revision = revision
 	go l.keep()
 	return nil
 }
@@ -157,10 +157,6 @@ func (b *Bus) awaitLease(ctx context.Context, key string, every time.Duration, a
 		}
 	}
 }
-
-// Epoch is a number that grows with every acquisition of a lease: the revision at which
-// this one was acquired.
-func (l *Lease) Epoch() uint64 { return l.epoch }
 
 // Lost is closed when another process holds the lease.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }

@@ -61,8 +61,8 @@ func (s *State) Lead(ctx context.Context, service protocol.ServiceKind, lease *L
 	return w, w.Raise(ctx)
 }
 
-// Term is the number of this holder: those of later holders are higher, also if the state
-// was lost in between, as far as the hosts' clocks agree.
+// Term is the number of this holder, a scheduler's epoch: those of later holders are higher
+// (protocol.NextTerm).
 func (w *Writer) Term() uint64 { return w.fence.Term }
 
 // casAttempts bounds how often a write is repeated after a conflict, and conflictPause is the
@@ -107,7 +107,7 @@ func (w *Writer) raise(ctx context.Context) error {
 	fence := w.fence
 	if fence.Term == 0 {
 		fence.Since = time.Now().UTC()
-		fence.Term = max(stored.Term+1, uint64(fence.Since.UnixMicro()))
+		fence.Term = protocol.NextTerm(fence.Since, stored.Term)
 	}
 	return w.storeFence(ctx, fence, revision)
 }

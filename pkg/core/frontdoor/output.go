@@ -25,9 +25,6 @@ type Output struct {
 	Claim []Claim
 	// Foreign are ignored outputs of workers, for the log.
 	Foreign []Foreign
-	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
-	// log.
-	Doubted string `json:",omitempty"`
 	// Wake is when a Tick is due at the latest; Never for none.
 	Wake protocol.Time
 }

@@ -1,10 +1,6 @@
 package frontdoor
 
-import (
-	"fmt"
-
-	"clockwork/pkg/protocol"
-)
+import "clockwork/pkg/protocol"
 
 // schedulers are those whose heartbeats say that they are active. The highest epoch
 // is in charge.
@@ -33,10 +29,6 @@ func (s *schedulers) serving() (gpus int) {
 // schedulerBeat follows who is active. What was submitted to another scheduler is
 // submitted again.
 func (m *Machine) schedulerBeat(h protocol.Heartbeat) {
-	if seen := max(m.epoch, m.latest); !protocol.CredibleEpoch(seen, h.Epoch) {
-		m.out.Doubted = fmt.Sprintf("a scheduler of epoch %d, the last one seen is %d", h.Epoch, seen)
-		return
-	}
 	if h.State == protocol.SchedulerActive {
 		m.actives[h.ID] = active{h.Epoch, h.Incarnation, h.Serving}
 		m.lastBeat = m.now

@@ -222,9 +222,6 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 	if out.Ignored != NotIgnored {
 		line("ignored: %s", ignored[out.Ignored])
 	}
-	if out.Doubted != "" {
-		line("ignored: %s", out.Doubted)
-	}
 	if out.Admitted != nil {
 		s.admitted = append(s.admitted, out.Admitted)
 		line("admitted %d", len(s.admitted))

@@ -115,7 +115,7 @@ func (t *Term) answersReported(e *AnswersReported) {
 	if !t.started {
 		return
 	}
-	if e.Epoch != t.epoch {
+	if e.Epoch != t.Epoch() {
 		t.doors.drop(e.FrontDoor)
 		return
 	}
@@ -132,7 +132,7 @@ func (t *Term) submitted(e *Submitted) {
 		t.lateAnswer(e)
 		return
 	}
-	if e.Epoch == t.epoch && e.Reply != "" && len(e.Reply) <= protocol.MaxReply && t.config.Subjects.IsClients(e.Reply) {
+	if e.Epoch == t.Epoch() && e.Reply != "" && len(e.Reply) <= protocol.MaxReply && t.config.Subjects.IsClients(e.Reply) {
 		t.keptAll(t.doors.note(t.now, &e.Submitted))
 	}
 	t.submit.Submission = e.Submission
@@ -151,7 +151,7 @@ func (t *Term) keptAll(kept bool) {
 // otherwise Yours, and the request leaves the ledger. A front door that names another
 // epoch gets no verdict, because this term cannot decide for that epoch.
 func (t *Term) lateAnswer(e *Submitted) {
-	if e.Epoch != t.epoch {
+	if e.Epoch != t.Epoch() {
 		return
 	}
 	word := protocol.Taken
@@ -168,7 +168,6 @@ func (t *Term) frontDoorBeat(h protocol.Heartbeat) {
 	if err != nil {
 		return
 	}
-	t.witness(h.ID, h.Epoch)
 	t.doors.watch.Beat(h)
 	t.doors.heard(t.now, door)
 }

@@ -83,10 +83,9 @@ func (t *Term) expect(w joiner) {
 		}
 		return
 	}
-	believed := max(t.epoch, t.seen)
 	waiting, waits := m.joining[w.ID]
 	switch {
-	case w.Epoch > believed && (t.started || !protocol.CredibleEpoch(believed, w.Epoch)):
+	case w.Epoch > t.Epoch(): // it would refuse every action
 		t.note(Note{Kind: NoteEpochDoubted, ID: w.ID, Epoch: w.Epoch})
 	case waits && waiting.Incarnation != w.Incarnation && m.synced[w.ID].incarnation == waiting.Incarnation:
 	case !waits && len(m.joining) >= maxFollowed:
@@ -102,7 +101,7 @@ func (t *Term) expect(w joiner) {
 
 // ready reports whether the clock of a joining worker is known in this epoch.
 func (t *Term) ready(w *joiner) bool {
-	return t.started && t.workers.synced[w.ID] == (clockSync{w.Incarnation, t.epoch})
+	return t.started && t.workers.synced[w.ID] == (clockSync{w.Incarnation, t.Epoch()})
 }
 
 // inquire asks a joining worker what is on its GPUs, once its clock is known. It is asked
@@ -116,7 +115,7 @@ func (t *Term) inquire(id string) {
 func (t *Term) ask(q WorkerQuestion) {
 	m := &t.workers
 	m.questions++
-	q.Number, q.Epoch = m.questions, t.epoch
+	q.Number, q.Epoch = m.questions, t.Epoch()
 	if m.asked[q.ID] == 0 {
 		m.asked[q.ID] = q.Number
 	}
@@ -173,6 +172,9 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	if replaced != nil {
 		t.workerLost(*replaced)
 	}
+	if t.outgrown(h) {
+		return
+	}
 	m.synced[h.ID] = clockSync{h.Incarnation, h.ClockEpoch}
 	t.heardOfGPUs(h)
 	if h.State == protocol.Stopping {
@@ -185,6 +187,35 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	}
 	t.inquire(h.ID)
 	t.admit()
+}
+
+// outgrown reports whether a worker obeys a newer epoch, or has its clock. It is removed: it
+// refuses every action of this epoch. If no other worker is left, nothing is lost if the term
+// ends, and the next one has a higher number: so an epoch that the store gave to nobody, or that
+// it has forgotten, keeps workers away only until then. As long as others serve, a worker's word
+// ends nothing.
+func (t *Term) outgrown(h protocol.Heartbeat) bool {
+	m := &t.workers
+	newest := max(h.Epoch, h.ClockEpoch)
+	if newest <= t.Epoch() {
+		return false
+	}
+	t.note(Note{Kind: NoteEpochDoubted, ID: h.ID, Epoch: newest})
+	t.workerLost(h)
+	if t.active && len(m.members) == 0 && !t.expecting() && t.now.Sub(t.since) >= clockWait {
+		t.resign("all workers obey a newer epoch")
+	}
+	return true
+}
+
+// expecting reports whether a worker that beats is joining.
+func (t *Term) expecting() bool {
+	for id, w := range t.workers.joining { // map order does not matter: any of them
+		if t.workers.synced[id].incarnation == w.Incarnation {
+			return true
+		}
+	}
+	return false
 }
 
 // heardOfGPUs takes what a worker's heartbeat says of its GPUs.
@@ -223,7 +254,7 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 	if e.Obeys > t.credited(e.ID, e.Obeys) {
 		return
 	}
-	if e.Obeys > t.epoch {
+	if e.Obeys > t.Epoch() {
 		t.resign(newerEpoch)
 		return
 	}

@@ -20,8 +20,7 @@ import (
 // HeartbeatDue events alone, one every protocol.HeartbeatEvery.
 //
 // Invariants: started and resigned are never cleared; active is set after started, and
-// cleared by resign alone. The epoch changes only at the start. After Resign, Step does
-// nothing.
+// cleared by resign alone. After Resign, Step does nothing.
 type Term struct {
 	// Observe is called with each step of the Core before its output is carried out; nil
 	// for none. It must not keep the event or the output.
@@ -32,12 +31,8 @@ type Term struct {
 	// now is the time of the current step; it never goes back.
 	now protocol.Time
 
-	// epoch is that of the lease, or one above the highest that a worker, a scheduler or a
-	// front door had seen at the start, if that is not lower.
-	epoch uint64
-	// seen is the highest epoch that a scheduler or a front door had, as far as this
-	// process has heard. What a worker says of a higher one is not believed during the
-	// term: all that it could be is a lie.
+	// seen is the highest epoch of another scheduler, as far as this term has heard. What a
+	// worker says of a higher one is not believed: the store gives epochs to schedulers.
 	seen uint64
 	// started: the core has got its Activate. active: requests are served. resigned: the
 	// lease is being given up.
@@ -48,6 +43,8 @@ type Term struct {
 	// active; Never before the start and once active. coreWake is the core's last Wake.
 	clocksDue protocol.Time
 	coreWake  protocol.Time
+	// since is when the epoch began; valid once started.
+	since protocol.Time
 
 	// terms are those of the controllers that sent a start.
 	terms protocol.Terms
@@ -67,12 +64,9 @@ type Term struct {
 
 // TermConfig identifies the holder of the lease. It does not change.
 type TermConfig struct {
-	// Epoch is the epoch of the lease. Issuer is the random identity of the term; every
-	// action carries it.
+	// Epoch is the number that the store gave at the election; it is the term's epoch. Issuer
+	// is the random identity of the term; every action carries it.
 	Epoch, Issuer uint64
-	// Seen is the highest epoch of another scheduler that this process has heard of, 0 for
-	// none.
-	Seen uint64
 	// Question is the number above which the questions to the broker are numbered. It is
 	// random, so that an answer to another scheduler's question is not mistaken.
 	Question uint64
@@ -86,7 +80,7 @@ const clockWait = 2 * time.Second
 // NewTerm returns a term that expects Started. The core must not have been stepped.
 func NewTerm(core Core, config TermConfig) *Term {
 	return &Term{
-		config: config, core: core, epoch: config.Epoch, seen: config.Seen, clocksDue: protocol.Never, coreWake: protocol.Never,
+		config: config, core: core, clocksDue: protocol.Never, coreWake: protocol.Never,
 		workers: newMembership(), doors: newFrontDoors(config.Question),
 	}
 }
@@ -119,7 +113,7 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 	case *WorkerAnswered:
 		t.workerAnswered(e)
 	case *SchedulerBeat:
-		t.witness(e.ID, e.Epoch)
+		t.seen = max(t.seen, e.Epoch)
 	case *FrontDoorBeat:
 		t.frontDoorBeat(e.Heartbeat)
 	case *NoResponders:
@@ -184,34 +178,15 @@ func (t *Term) start(state protocol.ClockworkState) {
 		t.startAgain(state)
 		return
 	}
-	// The lease's store may have been lost, but others remember the epochs.
-	highest := t.seen
-	for _, w := range state.Workers {
-		if protocol.CredibleEpoch(max(t.epoch, t.seen), w.Epoch) {
-			highest = max(highest, w.Epoch)
-		}
-	}
-	if highest >= t.epoch {
-		t.epoch = highest + 1
-	}
-	t.started, t.models, t.clocksDue = true, state.Models, t.now.Add(clockWait)
+	t.started, t.since, t.models, t.clocksDue = true, t.now, state.Models, t.now.Add(clockWait)
 	workers := state.Workers
 	state.Workers, state.Term = nil, 0
 	t.note(Note{Kind: NoteStarted, Count: len(workers)})
-	t.decide(&Activate{Epoch: t.epoch, Issuer: t.config.Issuer, State: state})
+	t.decide(&Activate{Epoch: t.config.Epoch, Issuer: t.config.Issuer, State: state})
 	for _, w := range workers {
 		t.expect(joiner{WorkerState: w})
 	}
 	t.admit()
-}
-
-// witness notes an epoch that a scheduler or a front door has, unless it cannot be one.
-func (t *Term) witness(id string, epoch uint64) {
-	if !protocol.CredibleEpoch(max(t.epoch, t.seen), epoch) {
-		t.note(Note{Kind: NoteEpochDoubted, ID: id, Epoch: epoch})
-		return
-	}
-	t.seen = max(t.seen, epoch)
 }
 
 // startAgain takes a repeated start, which may name workers whose announcements were
@@ -241,16 +216,16 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 	return true
 }
 
-// result passes a result to the core. A worker with a newer epoch that others have too
-// means that another scheduler was elected, so the term resigns. A worker's word alone
-// would end every term in turn.
+// result passes a result to the core. A worker with a newer epoch that a scheduler has too
+// means that another one was elected, so the term resigns. A worker's word alone would end
+// every term in turn.
 func (t *Term) result(e *Result) {
 	e.Epoch = t.credited(e.Worker, e.Epoch)
 	if e.Code != protocol.OK && e.Message == "" { // the message becomes part of the clients' errors
 		e.Message = e.Code.Row().Sentence
 	}
 	t.decide(e)
-	if e.Epoch > t.epoch {
+	if e.Epoch > t.Epoch() {
 		t.resign(newerEpoch)
 	}
 }
@@ -258,14 +233,14 @@ func (t *Term) result(e *Result) {
 // newerEpoch is why a term ends that another one follows.
 const newerEpoch = "a worker obeys a newer epoch"
 
-// credited returns the epoch that a worker names, or the term's if nobody else has seen the
-// worker's.
+// credited returns the epoch that a worker names, or the term's if no scheduler has told of
+// the worker's.
 func (t *Term) credited(worker string, epoch uint64) uint64 {
-	if epoch <= max(t.epoch, t.seen) {
+	if epoch <= max(t.Epoch(), t.seen) {
 		return epoch
 	}
 	t.note(Note{Kind: NoteEpochDoubted, ID: worker, Epoch: epoch})
-	return t.epoch
+	return t.Epoch()
 }
 
 // resign ends the term. The next term has a new epoch and gets its own activation.
@@ -299,9 +274,8 @@ func (t *Term) heartbeatDue() {
 	}
 }
 
-// Epoch returns the term's epoch. At the start it rises above the epochs that workers
-// have seen.
-func (t *Term) Epoch() uint64 { return t.epoch }
+// Epoch returns the term's epoch.
+func (t *Term) Epoch() uint64 { return t.config.Epoch }
 
 // Started reports whether the epoch has begun.
 func (t *Term) Started() bool { return t.started }
@@ -350,7 +324,7 @@ func (t *Term) String() string {
 	case t.started:
 		state = fmt.Sprintf("waits for clocks until %v", t.clocksDue)
 	}
-	fmt.Fprintf(&b, "epoch %d %s\n", t.epoch, state)
+	fmt.Fprintf(&b, "epoch %d %s\n", t.Epoch(), state)
 	t.workers.draw(&b)
 	t.doors.draw(&b)
 	return b.String()

@@ -30,7 +30,7 @@ type WorkerAnswered struct {
 // SchedulerBeat is the heartbeat of another scheduler.
 type SchedulerBeat struct{ protocol.Heartbeat }
 
-// FrontDoorBeat is a front door's heartbeat, with the epoch of the last active scheduler.
+// FrontDoorBeat is a front door's heartbeat.
 type FrontDoorBeat struct{ protocol.Heartbeat }
 
 // AnswersReported is a SubmissionBatch without its requests, which follow as Submitted in
@@ -166,7 +166,7 @@ const (
 	// NoteForgotten: messages of front doors may have been missed. If these front doors
 	// are lost, Count requests get no answer.
 	NoteForgotten
-	// NoteEpochDoubted: ID names an epoch that nobody else has seen, or that cannot be
-	// one. It is ignored; a worker that obeys it is of no use and does not join.
+	// NoteEpochDoubted: worker ID names a newer epoch than this one, which no scheduler has
+	// told of. That is ignored; a worker that obeys it is of no use and does not belong.
 	NoteEpochDoubted
 )

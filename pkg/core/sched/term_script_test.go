@@ -18,7 +18,7 @@ import (
 // <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
 //
 //	start <models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
-//	announce <worker>     beat <worker> <clock epoch> [stopping <in flight> |
+//	announce <worker>     beat <worker>[:<epoch it obeys>] <clock epoch> [stopping <in flight> |
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	slow <id>...                         these do not answer at once what is on their
 //	                                     GPUs, as all others do that join
@@ -166,7 +166,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		return &WorkerAnnounced{s.worker(f[1])}
 	case "beat":
 		w := s.worker(f[1])
-		h := protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.number(f[2])}
+		h := protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, Epoch: w.Epoch, ClockEpoch: s.number(f[2])}
 		if len(f) > 3 && f[3] == "gpus" {
 			for _, g := range f[4:] {
 				state, ended, _ := strings.Cut(g, ":")

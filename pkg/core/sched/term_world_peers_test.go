@@ -19,7 +19,9 @@ type wWorker struct {
 	obeys       uint64
 	orders      map[uint64]int // obeyed in this life, by epoch
 	clock       uint64         // the epoch that its clock is synchronised to
+	mute        protocol.Time  // until then it sends no heartbeats
 	stopping    bool
+	liar        bool
 }
 
 func (x *wWorker) begin() {
@@ -51,7 +53,9 @@ func (x *wWorker) begin() {
 		case p < 0.23: // and lies
 			x.clock += 7
 			w.After(w.UpTo(300*time.Millisecond), x.On(func() { x.clock = 0 }))
-		case p < 0.25: // it finishes and ends
+		case p < 0.45: // its heartbeats stay away, but not for long enough to be missed
+			x.mute = w.Now.Add(w.UpTo(protocol.HeartbeatLost))
+		case p < 0.47: // it finishes and ends
 			x.stopping = true
 			w.After(w.UpTo(300*time.Millisecond), x.On(func() { x.restart(w.UpTo(900 * time.Millisecond)) }))
 		}
@@ -77,9 +81,17 @@ func (x *wWorker) holds(model string) bool {
 	return model == "m" || (x.incarnation+uint64(x.id[1]))%3 > 0
 }
 
+// says is the epoch that the worker says it obeys.
+func (x *wWorker) says() uint64 {
+	if x.liar && x.w.chance(0.5) {
+		return x.w.lie()
+	}
+	return x.obeys
+}
+
 // state is what the worker says of itself.
 func (x *wWorker) state() protocol.WorkerState {
-	state := protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.obeys}
+	state := protocol.WorkerState{ID: x.id, Incarnation: x.incarnation, Epoch: x.says()}
 	state.GPUs = []protocol.GPUState{{PagesUsed: x.obeyedBefore(x.obeys)}} // stands for what is on the GPU
 	for _, m := range worldModels {
 		if x.holds(m.Name) {
@@ -113,7 +125,10 @@ func (x *wWorker) announced() protocol.WorkerState {
 
 func (x *wWorker) beat() {
 	w := x.w
-	h := protocol.Heartbeat{Service: protocol.Worker, ID: x.id, Incarnation: x.incarnation, ClockEpoch: x.clock}
+	if w.Now < x.mute {
+		return
+	}
+	h := protocol.Heartbeat{Service: protocol.Worker, ID: x.id, Incarnation: x.incarnation, Epoch: x.says(), ClockEpoch: x.clock}
 	if turn := w.Now / protocol.Time(700*time.Millisecond) % 4; turn > 0 { // a GPU hangs, then its executor is another
 		h.GPUs = []protocol.GPUBeat{{}, {Stalled: turn == 1, Executor: uint32(turn) / 2}}[:1+turn%2]
 	}
@@ -129,6 +144,7 @@ func (x *wWorker) beat() {
 			}
 			s.silent[x.id] = 0
 			s.known[x.id] = append(s.known[x.id], h.Incarnation)
+			s.claims[x.id] = max(h.Epoch, h.ClockEpoch)
 			s.step(&WorkerBeat{h})
 		}))
 	}
@@ -157,7 +173,7 @@ func (x *wWorker) order(s *wScheduler, a protocol.Action) {
 		}
 		r.Epoch = x.obeys
 		if w.faulty() && w.chance(0.01) { // it lies: no scheduler has had that epoch
-			r.Epoch = []uint64{w.lease.epoch + 1, 1<<64 - 2}[w.RNG.IntN(2)]
+			r.Epoch = w.lie()
 			w.happened.lies++
 		}
 		w.loose(s.On(func() {
@@ -179,6 +195,8 @@ type wController struct {
 }
 
 type wJoin struct{ incarnation, epoch uint64 }
+
+var workerIDs = []string{"w0", "w1", "w2", "w3"}
 
 func (c *wController) begin() {
 	c.states, c.ready = map[string]protocol.WorkerState{}, map[*wScheduler]uint64{}
@@ -207,13 +225,11 @@ func (c *wController) schedulerBeat(h protocol.Heartbeat) {
 	}
 	c.ready[s] = h.Epoch
 	state := protocol.ClockworkState{Models: worldModels}
-	for _, id := range []string{"w0", "w1", "w2"} {
+	for _, id := range workerIDs {
 		if w, has := c.states[id]; has {
 			state.Workers = append(state.Workers, w)
 		}
 	}
-	// One more that nobody ever sees, whose epoch would leave none for the next scheduler.
-	state.Workers = append(state.Workers, protocol.WorkerState{ID: "w3", Incarnation: 1, Epoch: 1<<64 - 2})
 	c.w.loose(s.On(func() { s.step(&Started{state}) }))
 }
 
@@ -223,7 +239,7 @@ func (c *wController) announce() {
 		if s.term == nil || !s.term.Active() {
 			continue
 		}
-		for _, id := range []string{"w0", "w1", "w2"} {
+		for _, id := range workerIDs {
 			state, has := c.states[id]
 			if !has || c.confirmed[id] == (wJoin{state.Incarnation, s.term.Epoch()}) {
 				continue
@@ -253,7 +269,8 @@ type wDoor struct {
 	quiet      bool // it takes no more requests
 	reconnects int
 	out, in    simtime.Connection
-	session    int // of the connection
+	session    int               // of the connection
+	actives    map[string]uint64 // the epochs of the schedulers that say they are
 	epoch      uint64
 	watch      liveness.Watch
 	lastBeat   protocol.Time // that reached the broker
@@ -272,7 +289,7 @@ type wOpen struct {
 }
 
 func (w *termWorld) openDoor() {
-	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: uint64(len(w.doors) + 1), connected: true, open: map[uint64]*wOpen{}, lastBeat: w.Now}
+	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: uint64(len(w.doors) + 1), connected: true, actives: map[string]uint64{}, open: map[uint64]*wOpen{}, lastBeat: w.Now}
 	w.doors = append(w.doors, d)
 	d.Each(protocol.HeartbeatEvery, func() { d.beat(); d.look() })
 	d.Each(8*time.Millisecond, d.accept)
@@ -327,7 +344,12 @@ func (d *wDoor) beat() {
 		return
 	}
 	d.lastBeat = d.w.Now
-	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id, Epoch: d.epoch}})
+	epoch := d.epoch
+	if d.w.chance(0.2) {
+		epoch = d.w.lie()
+		d.w.happened.doorLies++
+	}
+	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id, Epoch: epoch}})
 }
 
 // cut breaks the connections; they are made again after a while.
@@ -389,10 +411,24 @@ func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
 		return
 	}
 	d.watch.Beat(h)
-	if h.State != protocol.SchedulerActive || h.Epoch <= d.epoch {
+	if h.State == protocol.SchedulerActive {
+		d.actives[h.ID] = h.Epoch
+	} else {
+		delete(d.actives, h.ID)
+	}
+	d.settle()
+}
+
+// settle submits again what another scheduler was in charge of.
+func (d *wDoor) settle() {
+	epoch := uint64(0)
+	for _, e := range d.actives {
+		epoch = max(epoch, e)
+	}
+	if epoch == 0 || epoch == d.epoch {
 		return
 	}
-	d.epoch = h.Epoch
+	d.epoch = epoch
 	d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.epoch})
 	for _, seq := range d.seqs() {
 		if o := d.open[seq]; !o.ready && !o.asking { // whoever is new has no say on late answers
@@ -402,7 +438,12 @@ func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
 }
 
 // look counts for the schedulers.
-func (d *wDoor) look() { d.watch.Tick() }
+func (d *wDoor) look() {
+	for _, h := range d.watch.Tick() {
+		delete(d.actives, h.ID)
+	}
+	d.settle()
+}
 
 func (d *wDoor) accept() {
 	w := d.w
@@ -553,7 +594,16 @@ func (w *termWorld) checkEnd() {
 		w.broken("G7: no scheduler is active in peace")
 		return
 	}
+	serving := 0
 	for _, x := range w.workers {
+		if x.liar {
+			continue
+		}
+		if leads.term.Has(x.id, x.incarnation) {
+			serving++
+		} else if x.obeys > leads.term.Epoch() {
+			continue // a forged order; it comes back with the next scheduler, if others serve now
+		}
 		// An announcement that came too late may stay: of an incarnation that is no more.
 		if leads.term.workers.joining[x.id].Incarnation >= x.incarnation {
 			w.broken("G11: %s#%d still waits\n%v", x.id, x.incarnation, leads.term)
@@ -562,8 +612,16 @@ func (w *termWorld) checkEnd() {
 			w.broken("G7: %s#%d does not belong in peace\n%v", x.id, x.incarnation, leads.term)
 		}
 	}
+	if serving == 0 {
+		w.broken("G7: nobody serves in peace\n%v", leads.term)
+	}
 	t := leads.term
-	if t.doors.waiting != 0 || len(t.workers.away) != 0 {
+	for id := range t.workers.away {
+		if x := w.workers[id[1]-'0']; !x.liar && x.obeys <= t.Epoch() {
+			w.broken("G11: %s is missed in peace\n%v", id, t)
+		}
+	}
+	if t.doors.waiting != 0 {
 		w.broken("G11: the books are not empty in peace: %d wait\n%v", t.doors.waiting, t)
 	}
 	sum := 0

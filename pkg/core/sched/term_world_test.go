@@ -12,19 +12,23 @@ import (
 	"clockwork/pkg/testkit/simtime"
 )
 
-// A world for the term: two schedulers that campaign for one lease, three workers, two
-// front doors, a controller and a broker, in virtual time. Workers die, stand still,
-// and have clocks that step and lie; front doors die, stand still, are cut off and come
-// back; messages are lost, doubled and late where a broker may do that. In every second
-// world schedulers die and stand still as well, so that two think they lead, and lose
-// their connections.
+// A world for the term: two schedulers that campaign for one lease, three workers and one
+// that lies about epochs, two front doors that lie as well, a controller and a broker, in
+// virtual time. Workers die, stand still, and have clocks that step and lie; front doors die,
+// stand still, are cut off and come back; messages are lost, doubled and late where a broker
+// may do that. In every second world schedulers die and stand still as well, so that two think
+// they lead, and lose their connections; the store is lost, and the hosts' clocks differ; in
+// every fourth, somebody who has a scheduler's key gives orders in epochs that no scheduler was
+// given.
 //
 // Held at every event: G1 (no request has two answers), G7 (a worker belongs only in the
-// incarnation and with the clock it said; nobody is lost who beats, nobody stays who is
-// silent; an older term gives no order that is obeyed; one that saw a newer epoch is
-// silent). Held at the end, when all has been well for a while: each request of a front
-// door that lives is answered, those of a dead one that its scheduler knew of as well, one
-// scheduler is active with every worker in its present life, and the books are empty (G11).
+// incarnation and with the clock it said; nobody is lost who beats and obeys, nobody stays who
+// is silent or obeys a newer epoch; an older term gives no order that is obeyed; one that saw a
+// newer epoch is silent; no word but the store's makes an epoch, and none ends a term that an
+// honest worker serves). Held at the end, when all has been well for a while but the lies: each
+// request of a front door that lives is answered, those of a dead one that its scheduler knew of
+// as well, one scheduler is active with every worker in its present life, and the books are
+// empty (G11).
 func TestTermWorld(t *testing.T) {
 	for seed := uint64(1); seed <= 80; seed++ {
 		w := newTermWorld(seed)
@@ -35,21 +39,21 @@ func TestTermWorld(t *testing.T) {
 		termWorlds.add(w.happened)
 	}
 	t.Logf("%+v", termWorlds)
-	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 || h.lies == 0 {
+	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 || h.lies == 0 || h.doorLies == 0 || h.forged == 0 || h.lost == 0 || h.unheeded == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", h)
 	}
 }
 
 // termHappened counts what a world's faults did.
 type termHappened struct {
-	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins, lies int
+	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins, lies, doorLies, forged, lost, unheeded int
 }
 
 var termWorlds termHappened
 
 func (h *termHappened) add(o termHappened) {
-	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins, &h.lies} {
-		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins, o.lies}[i]
+	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins, &h.lies, &h.doorLies, &h.forged, &h.lost, &h.unheeded} {
+		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins, o.lies, o.doorLies, o.forged, o.lost, o.unheeded}[i]
 	}
 }
 
@@ -57,13 +61,15 @@ type termWorld struct {
 	simtime.Clock
 	end        protocol.Time // of the faults
 	rough      bool          // schedulers have troubles too
+	forging    bool          // somebody else has their key
 	schedulers []*wScheduler
 	workers    []*wWorker
 	doors      []*wDoor // living and dead
 	controller *wController
 	lease      struct {
 		holder *wScheduler
-		epoch  uint64
+		epoch  uint64 // that the store has; 0 for none
+		given  map[uint64]bool
 	}
 	requests map[protocol.RequestID]*wRequest
 	said     map[string]bool // what heartbeats said: worker, incarnation, clock epoch
@@ -78,13 +84,14 @@ type wRequest struct {
 }
 
 func newTermWorld(seed uint64) *termWorld {
-	w := &termWorld{Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(seed, 77))}, requests: map[protocol.RequestID]*wRequest{}, said: map[string]bool{}, rough: seed%2 == 0}
+	w := &termWorld{Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(seed, 77))}, requests: map[protocol.RequestID]*wRequest{}, said: map[string]bool{}, rough: seed%2 == 0, forging: seed%4 == 0}
+	w.lease.given = map[uint64]bool{}
 	w.controller = &wController{w: w, confirmed: map[string]wJoin{}}
 	for _, id := range []string{"s1", "s2"} {
-		w.schedulers = append(w.schedulers, &wScheduler{Process: simtime.Process{Clock: &w.Clock}, w: w, id: id})
+		w.schedulers = append(w.schedulers, &wScheduler{Process: simtime.Process{Clock: &w.Clock}, w: w, id: id, ahead: w.UpTo(300 * time.Millisecond)})
 	}
-	for i := range 3 {
-		w.workers = append(w.workers, &wWorker{Process: simtime.Process{Clock: &w.Clock}, w: w, id: fmt.Sprintf("w%d", i), incarnation: 1})
+	for i := range 4 {
+		w.workers = append(w.workers, &wWorker{Process: simtime.Process{Clock: &w.Clock}, w: w, id: fmt.Sprintf("w%d", i), incarnation: 1, liar: i == 3})
 	}
 	return w
 }
@@ -130,6 +137,9 @@ func (w *termWorld) run(length time.Duration) {
 		w.openDoor()
 	}
 	w.controller.begin()
+	if w.forging {
+		w.Every(1900*time.Millisecond, w.forge)
+	}
 	w.drive(w.end.Add(4 * time.Second))
 	for _, d := range w.doors { // what said that requests were answered may have been lost; the ledgers forget them
 		d.quiet = true
@@ -139,6 +149,24 @@ func (w *termWorld) run(length time.Duration) {
 }
 
 func (w *termWorld) drive(until protocol.Time) { w.Run(until, func() bool { return w.fault != "" }) }
+
+// forge gives all workers an order in an epoch that no scheduler was given.
+func (w *termWorld) forge() {
+	if !w.faulty() {
+		return
+	}
+	w.happened.forged++
+	forged := w.lease.epoch + uint64(w.UpTo(800*time.Millisecond).Microseconds())
+	for _, x := range w.workers {
+		w.loose(x.On(func() { x.obeys = max(x.obeys, forged) }))
+	}
+}
+
+// lie is an epoch that somebody names who was told of none: a little, or by far, above the
+// one that there is.
+func (w *termWorld) lie() uint64 {
+	return []uint64{w.lease.epoch + 1, w.lease.epoch + 1000, w.lease.epoch + 1<<40, 1<<64 - 2}[w.RNG.IntN(4)]
+}
 
 // wScheduler is a scheduler process.
 type wScheduler struct {
@@ -154,7 +182,9 @@ type wScheduler struct {
 	silent   map[string]int      // heartbeats due since a worker's last one
 	known    map[string][]uint64 // incarnations that were heard
 	newer    bool                // a worker showed a newer epoch, which another scheduler has
-	seen     uint64              // the highest epoch of another scheduler
+	seen     uint64              // the highest epoch of another scheduler in this term
+	claims   map[string]uint64   // the epoch that each worker's last heartbeat named
+	ahead    time.Duration       // of its host's clock
 	question uint64
 }
 
@@ -186,6 +216,9 @@ func (s *wScheduler) begin() {
 			s.PausedUntil = w.Now.Add(w.UpTo(1500 * time.Millisecond))
 		case p < 0.22: // its connection breaks
 			s.deaf, s.missed = w.Now.Add(w.UpTo(200*time.Millisecond)), true
+		case p < 0.26: // the store is lost
+			w.lease.epoch = 0
+			w.happened.lost++
 		}
 	})
 }
@@ -235,12 +268,14 @@ func (s *wScheduler) campaign() {
 		}
 	}
 	w.happened.takeovers++
-	w.lease.epoch++
+	w.lease.epoch = protocol.NextTerm(time.Unix(0, int64(w.Now.Add(s.ahead))), w.lease.epoch)
+	w.lease.given[w.lease.epoch] = true
 	w.lease.holder = s
 	s.question += 1000
+	s.seen, s.claims = 0, map[string]uint64{}
 	s.core = &courier{known: map[protocol.RequestID]bool{}}
 	s.silent, s.known, s.newer = map[string]int{}, map[string][]uint64{}, false
-	s.term = NewTerm(s.core, TermConfig{Epoch: w.lease.epoch, Seen: s.seen, Issuer: w.lease.epoch, Question: s.question, Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	s.term = NewTerm(s.core, TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: s.question, Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.term.Observe = func(_ protocol.Time, e Event, _ *Output) { s.checkCore(e) }
 	s.beat()
 }
@@ -277,8 +312,11 @@ func (s *wScheduler) step(e TermEvent) {
 	if late, is := e.(*Submitted); is && late.Epoch != t.Epoch() && len(out.Verdicts) > 0 {
 		w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), late.Epoch)
 	}
-	if t.Epoch() > protocol.EpochStep {
-		w.broken("G7: %s begins epoch %d, the lease has had %d", s.id, t.Epoch(), w.lease.epoch)
+	if !w.lease.given[t.Epoch()] {
+		w.broken("G7: %s has epoch %d, which the store has not given", s.id, t.Epoch())
+	}
+	if b, is := e.(*WorkerBeat); is && b.Epoch > t.Epoch() && t.Has(b.ID, b.Incarnation) {
+		w.broken("G7: %s belongs to epoch %d and obeys %d", b.ID, t.Epoch(), b.Epoch)
 	}
 	if r, is := e.(*Result); is && r.Epoch > t.Epoch() && r.Epoch <= s.seen {
 		s.newer = true
@@ -304,7 +342,10 @@ func (s *wScheduler) step(e TermEvent) {
 	}
 	if out.Resign != "" {
 		if !s.newer {
-			w.broken("G7: %s gives up its lease although no worker obeys a newer epoch: %s", s.id, out.Resign)
+			w.happened.unheeded++
+			for id := range s.core.members {
+				w.broken("G7: %s gives up its lease although %s obeys: %s", s.id, id, out.Resign)
+			}
 		}
 		s.term = nil
 		if w.lease.holder == s {
@@ -414,7 +455,7 @@ func (s *wScheduler) checkCore(e Event) {
 	case *WorkerLost:
 		w.happened.missed++
 		heard := s.known[e.ID]
-		if s.silent[e.ID] <= liveness.LostTicks && (len(heard) == 0 || heard[len(heard)-1] == e.Incarnation) && !w.said[fmt.Sprint(e.ID, e.Incarnation, protocol.Stopping)] {
+		if s.claims[e.ID] <= s.term.Epoch() && s.silent[e.ID] <= liveness.LostTicks && (len(heard) == 0 || heard[len(heard)-1] == e.Incarnation) && !w.said[fmt.Sprint(e.ID, e.Incarnation, protocol.Stopping)] {
 			w.broken("G7: %s#%d is lost %d heartbeats after it was heard", e.ID, e.Incarnation, s.silent[e.ID])
 		}
 	}

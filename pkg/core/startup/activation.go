@@ -1,7 +1,6 @@
 package startup
 
 import (
-	"fmt"
 	"slices"
 
 	"clockwork/pkg/protocol"
@@ -221,11 +220,6 @@ func (m *Machine) flaw(s protocol.ModelSpec, workers []protocol.WorkerState, qua
 // schedulerSeen requests an activation at once for a scheduler that newly got
 // the lease, and for any scheduler after Resend without an active one.
 func (m *Machine) schedulerSeen(e SchedulerSeen) {
-	if !protocol.CredibleEpoch(m.epoch, e.Epoch) {
-		m.out.Doubted = fmt.Sprintf("a scheduler of epoch %d, the last one seen is %d", e.Epoch, m.epoch)
-		return
-	}
-	m.epoch = max(m.epoch, e.Epoch)
 	a := &m.activation
 	if m.stage != protocol.Active {
 		return

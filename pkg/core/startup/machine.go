@@ -60,10 +60,8 @@ type Machine struct {
 	// quarantined maps a model's name to the reason why it is not served. After each
 	// job of PROFILING it is replaced; from ACTIVE on it does not change.
 	quarantined map[string]string
-	// epoch is the highest epoch of a scheduler that was seen, 0 for none.
-	epoch      uint64
-	profiling  profiling
-	activation activation
+	profiling   profiling
+	activation  activation
 	// action is the id of the last action, token that of the last Store or Unstore.
 	// Both only grow.
 	action protocol.ActionID

@@ -27,9 +27,6 @@ type Output struct {
 	DropWorkers []string
 	// Events lack At; the shell adds the wall-clock time.
 	Events []protocol.Event
-	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
-	// log.
-	Doubted string `json:",omitempty"`
 	// Confirm: a worker obeys another controller, or says so. If another one leads, Fenced
 	// is owed, otherwise nothing: a worker's word alone ends no controller.
 	Confirm bool

@@ -77,9 +77,6 @@ func print(o Output) string {
 	for _, e := range o.Events {
 		line("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Stage, e.Worker, " ", e.Model, " ", e.Code, " ", e.Message)), " "))
 	}
-	if o.Doubted != "" {
-		line("ignored: %s", o.Doubted)
-	}
 	if o.Confirm {
 		line("confirm")
 	}

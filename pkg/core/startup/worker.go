@@ -158,18 +158,6 @@ func (m *Machine) lose(w *worker) {
 	m.forget(w)
 }
 
-// bar takes this incarnation of a worker out of service: nothing is asked of it any more.
-func (m *Machine) bar(w *worker, why string) {
-	w.answered, w.waiting, w.late = false, false, true
-	w.queue, w.out, w.catchups = nil, nil, 0
-	m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Code: protocol.InvalidAction, Message: "out of service: " + why})
-	if w.joined {
-		w.joined = false
-		m.out.DropWorkers = append(m.out.DropWorkers, w.id)
-	}
-	m.forget(w)
-}
-
 // forget removes a worker's results from the pending loads.
 func (m *Machine) forget(w *worker) {
 	for _, l := range m.loads {
@@ -195,10 +183,6 @@ func (m *Machine) query(w *worker) {
 func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	w := m.workers[s.ID]
 	if w == nil || w.incarnation != s.Incarnation || !w.waiting {
-		return
-	}
-	if !protocol.CredibleEpoch(m.epoch, s.Epoch) {
-		m.bar(w, fmt.Sprintf("it says that it obeys epoch %d, the last one seen is %d", s.Epoch, m.epoch))
 		return
 	}
 	first := !w.answered

@@ -130,9 +130,6 @@ type Output struct {
 	// ClockKnown: as of this step the offset to the clock of another epoch is known.
 	// The driver reports it at once, because the scheduler waits for it.
 	ClockKnown bool
-	// Doubted is what was ignored since its epoch is not credible, "" for nothing; for the
-	// log.
-	Doubted string `json:",omitempty"`
 	// Wake is when a Tick is due at the latest because of changes in this step; Never
 	// for none. Earlier wakes stay due. A Tick returns the wake of all lanes.
 	Wake protocol.Time
@@ -144,5 +141,5 @@ func (o *Output) begin() {
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
 	o.Ended, o.Overdue = o.Ended[:0], o.Overdue[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
-	o.Doubted, o.Stepped, o.ClockKnown, o.Wake = "", false, false, protocol.Never
+	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
 }

@@ -335,9 +335,6 @@ func (s *script) step(e Event) string {
 	for _, id := range out.Dropped {
 		line("dropped r%d", id.Seq)
 	}
-	if out.Doubted != "" {
-		fmt.Fprintf(&b, "ignored: %s\n", out.Doubted)
-	}
 	if out.Stepped {
 		line("stepped: the clock is measured anew")
 	}

@@ -138,8 +138,6 @@ func (w *Worker) check(o *Order) *protocol.Error {
 		return protocol.Errorf(protocol.StaleIncarnation, "meant for incarnation %d of %s, this is %d", a.Incarnation, w.config.Name, w.config.Incarnation)
 	case w.outdated(a):
 		return w.staleEpoch(a)
-	case !protocol.CredibleEpoch(w.newestEpoch(), a.Epoch):
-		return protocol.Errorf(protocol.InvalidAction, "it names epoch %d, the last one seen is %d", a.Epoch, w.newestEpoch())
 	case !w.terms.Admit(a.Leader):
 		return w.stale(a)
 	}
@@ -219,10 +217,6 @@ func (w *Worker) newestEpoch() uint64 { return max(w.epoch, w.offset.Newest()) }
 
 // clockReading adds a reading to the clock offset.
 func (w *Worker) clockReading(e *ClockReading) {
-	if seen := w.newestEpoch(); !protocol.CredibleEpoch(seen, e.Epoch) {
-		w.out.Doubted = fmt.Sprintf("a clock of epoch %d, the last one seen is %d", e.Epoch, seen)
-		return
-	}
 	before, steps := w.offset.Epoch(), w.offset.Steps()
 	w.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
 	known := w.offset.Epoch()

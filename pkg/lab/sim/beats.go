@@ -70,7 +70,7 @@ func (h *host) beat() {
 	if h.silent() {
 		return
 	}
-	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), ClockEpoch: h.Core.ClockEpoch()}
+	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), Epoch: h.Core.Heartbeat().Epoch, ClockEpoch: h.Core.ClockEpoch()}
 	if s.config.Faults.poisoned() {
 		h.Step(&work.Tick{})
 		beat.GPUs = h.Core.Heartbeat().GPUs
