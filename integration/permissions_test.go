@@ -42,6 +42,8 @@ func TestACommandWhoseKeyMayNotDoItEndsAtOnce(t *testing.T) {
 		{"client.alice", "explain", "PERMISSION_DENIED: the key of client alice may not"},
 		{"client.alice", "healthcheck --service nats --timeout 1h", "PERMISSION_DENIED: the key of client alice may not publish on $JS.API.INFO"},
 		{"client.alice", "healthcheck --service frontdoor --timeout 1h", "PERMISSION_DENIED"},
+		{"controller", "healthcheck --service nats --timeout 1h", "PERMISSION_DENIED: the key of the role controller may not look into what the stack keeps"},
+		{"worker.a", "healthcheck --service nats --timeout 1h", "PERMISSION_DENIED: the key of worker a may not look into what the stack keeps"},
 		{"health", "infer m --no-wait --wait-timeout 1h", "PERMISSION_DENIED: the key of the role health may not publish on clockwork.infer.m"},
 		{"health", "ls", "PERMISSION_DENIED: the key of the role health may not publish on clockwork.ls"},
 		{"worker.a", "state", "PERMISSION_DENIED: the key of worker a may not publish on clockwork.state"},

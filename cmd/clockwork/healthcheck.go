@@ -64,12 +64,7 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The broker refuses a permission beside the request, which would wait for its answer.
-	refused := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) {
-			cancel()
-		}
-	})
+	refused := bus.OnDenied(cancel)
 	stack, err := client.Connect(c.NATS, c.Prefix, append(options, nats.Timeout(k.Timeout), nats.NoReconnect(), refused)...)
 	if err != nil {
 		return health{}, err

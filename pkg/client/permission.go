@@ -64,16 +64,7 @@ func (c *Client) LastDenied() *protocol.Error {
 
 // denial says what the key may not do, and whose it is.
 func (c *Client) denial(verb, subject string) *protocol.Error {
-	return protocol.Errorf(protocol.PermissionDenied, "%s may not %s %s", c.whose(), verb, subject)
-}
-
-// whose names this client to people, as far as its inbox tells.
-func (c *Client) whose() string {
-	role, name, known := protocol.InboxUser(c.inbox)
-	if !known {
-		return "this user of the broker"
-	}
-	return "the key of " + bus.UserText(role, name)
+	return protocol.Errorf(protocol.PermissionDenied, "%s may not %s %s", bus.KeyText(c.inbox), verb, subject)
 }
 
 // deniedSubject returns what a permission error is about: publish on or subscribe to, and

@@ -38,6 +38,10 @@ func Attach(name string, service Service, lifecycle fx.Lifecycle, shutdown fx.Sh
 				if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 					return
 				}
+				if ctx.Err() != nil { // it was asked to end
+					log.Warn("service ended with an error", "service", name, "error", err)
+					return
+				}
 				log.Error("service failed", "service", name, "error", err)
 				if err := shutdown.Shutdown(fx.ExitCode(1)); err != nil {
 					log.Error("shutdown failed", "error", err)

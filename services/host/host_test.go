@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,29 @@ func TestAServiceLivesWithTheApp(t *testing.T) {
 	case <-ended:
 	default:
 		t.Error("Stop did not wait for the service")
+	}
+}
+
+// What ends because it was asked to may say so in its own words: that is no failure.
+func TestAServiceThatIsStoppedHasNotFailed(t *testing.T) {
+	var logged strings.Builder
+	a := fx.New(
+		fx.WithLogger(func() fxevent.Logger { return fxevent.NopLogger }),
+		fx.Invoke(func(lc fx.Lifecycle, sd fx.Shutdowner) {
+			Attach("test", runs(func(ctx context.Context) error {
+				<-ctx.Done()
+				return errors.New("the broker was not reached")
+			}), lc, sd, slog.New(slog.NewTextHandler(&logged, nil)))
+		}),
+	)
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(logged.String(), "ERROR") {
+		t.Error(logged.String())
 	}
 }
 

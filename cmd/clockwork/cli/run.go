@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
 )
@@ -144,6 +145,9 @@ func joinNegatives(args []string) []string {
 func (f *Flags) check() error {
 	if err := protocol.CheckPrefix(f.Prefix); err != nil {
 		return Usagef("--prefix: %v", err)
+	}
+	if err := bus.CheckAddresses(f.NATS); err != nil {
+		return Usagef("--nats: %v", err)
 	}
 	return nil
 }

@@ -117,12 +117,20 @@ func StartBroker(con *cli.Console, listen, data string, flag OpenFlag) (*Broker,
 	if err := mayListen(listen); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, cli.WithCode(protocol.StateUnavailable, fmt.Errorf("make data directory: %w; choose another with --data", err))
-	}
-	unlock, err := LockData(data)
-	if err != nil {
-		return nil, cli.WithCode(protocol.StateUnavailable, err)
+	return start(con, config, access, data)
+}
+
+// start starts a broker that has its data directory to itself; data is "" without JetStream.
+func start(con *cli.Console, config bus.ServerConfig, access bus.Access, data string) (*Broker, error) {
+	unlock := func() {}
+	if data != "" {
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return nil, cli.WithCode(protocol.StateUnavailable, fmt.Errorf("make data directory: %w; choose another with --data", err))
+		}
+		var err error
+		if unlock, err = LockData(data); err != nil {
+			return nil, cli.WithCode(protocol.StateUnavailable, err)
+		}
 	}
 	config.Log = con.Log
 	s, err := bus.StartServer(config)
@@ -131,7 +139,7 @@ func StartBroker(con *cli.Console, listen, data string, flag OpenFlag) (*Broker,
 		return nil, err
 	}
 	warnOfOpen(con, access)
-	return &Broker{s, config, true, unlock}, nil
+	return &Broker{s, config, access.Open, unlock}, nil
 }
 
 // StartConfigured starts a broker with the user's own configuration, in which only
@@ -152,13 +160,7 @@ func StartConfigured(con *cli.Console, file, listen, data string, open bool) (*B
 	if err := mayBeOpen(access, open); err != nil {
 		return nil, err
 	}
-	config.Log = con.Log
-	s, err := bus.StartServer(config)
-	if err != nil {
-		return nil, err
-	}
-	warnOfOpen(con, access)
-	return &Broker{Server: s, config: config, Open: access.Open, unlock: func() {}}, nil
+	return start(con, config, access, access.StoreDir)
 }
 
 func serverConfig(listen, data string) (bus.ServerConfig, error) {

@@ -119,8 +119,16 @@ func (b *Bus) OpenBuffer(ctx context.Context, c BufferConfig) (*Buffer, error) {
 const minBuffer = 32 << 20
 
 // isNoRoom reports whether the broker refused a stream because its limit is beyond what
-// is left of the disk.
-func isNoRoom(err error) bool { return hasCode(err, errNoStorage) }
+// is left of the disk, or a write because the disk is full.
+func isNoRoom(err error) bool { return hasCode(err, errNoStorage, errNoResources) }
+
+// explained says of an error that the disk is full, where the broker's own text does not.
+func explained(err error) error {
+	if isNoRoom(err) {
+		return fmt.Errorf("the broker's disk has no room: %w", err)
+	}
+	return err
+}
 
 // errNoStorage is the broker's code for "insufficient storage resources available".
 const errNoStorage = 10047

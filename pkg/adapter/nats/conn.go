@@ -153,6 +153,7 @@ func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option
 		options = append(append(options, who...), nats.SetCustomDialer(of))
 	}
 	var last error
+	var complaint Complaint
 	for {
 		nc, err := Connect(url, options...)
 		if err == nil {
@@ -163,13 +164,16 @@ func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option
 		if b.Payload != nil && errors.Is(err, nats.ErrAuthorization) { // the first user was let in
 			err = fmt.Errorf("%w: the broker does not know this key's user for JetStream; run clockwork keys again, then send SIGHUP to the broker", err)
 		}
-		if last == nil {
+		switch {
+		case refused(err):
+			complaint.Warn(b.Log, time.Now(), "waiting for the broker, which refuses this process", err)
+		case last == nil:
 			b.Log.Info("waiting for the broker", "error", err)
 		}
 		last = err
 		select {
 		case <-ctx.Done():
-			return nil, last
+			return nil, fmt.Errorf("%w; %w", last, ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -44,6 +44,10 @@ func connectHint(err error) string {
 	return ""
 }
 
+// refused reports whether a connection failed because of who this process is, or how it
+// connects: only somebody who changes that, or the broker, can mend it.
+func refused(err error) bool { return errors.Is(err, nats.ErrAuthorization) || IsAboutTLS(err) }
+
 // IsAboutTLS reports whether a connection failed over certificates or encryption; the
 // error then says which flag would mend it.
 func IsAboutTLS(err error) bool { return err != nil && connectHint(err) != "" }

@@ -147,7 +147,7 @@ func Redacted(urls string) string {
 func redactedError(err error) error {
 	var wrong *url.Error
 	if errors.As(err, &wrong) {
-		return errors.New("it is no address of a broker, such as nats://127.0.0.1:4222")
+		return errAddress
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func (l *Lease) begin(revision uint64, err error) error {
 		return ErrHeld
 	}
 	if err != nil {
-		return fmt.Errorf("acquire %s: %w", l.key, err)
+		return fmt.Errorf("acquire %s: %w", l.key, explained(err))
 	}
 	l.revision = revision
 	go l.keep()

@@ -60,6 +60,15 @@ func UserText(role, name string) string {
 	return role + " " + name
 }
 
+// KeyText names the owner of an inbox to people, as far as the inbox tells.
+func KeyText(inbox string) string {
+	role, name, known := protocol.InboxUser(inbox + ".")
+	if !known {
+		return "this user of the broker"
+	}
+	return "the key of " + UserText(role, name)
+}
+
 // The oldest broker that works: it introduced batched direct reads of a stream.
 const (
 	brokerMajor = 2
@@ -69,18 +78,30 @@ const (
 // checkBroker returns an error for a broker that is too old, or that has no JetStream.
 func (b *Bus) checkBroker(ctx context.Context) error {
 	nc := b.Control
-	where := Redacted(nc.ConnectedUrl())
-	if where == "" {
-		where = "this process"
-	}
-	version := nc.ConnectedServerVersion()
-	if tooOld(version) {
-		return fmt.Errorf("the broker at %s is nats-server %s; Clockwork needs %d.%d or later", where, version, brokerMajor, brokerMinor)
+	if err := checkVersion(nc); err != nil {
+		return err
 	}
 	if on, _ := nc.ConnectedServerJetStream(); on || !b.withoutJetStream(ctx) {
 		return nil
 	}
-	return fmt.Errorf("the broker at %s runs without JetStream, which Clockwork needs: start it with nats-server -js, or jetstream {} in its configuration", where)
+	return fmt.Errorf("the broker at %s runs without JetStream, which Clockwork needs: start it with nats-server -js, or jetstream {} in its configuration", brokerOf(nc))
+}
+
+// checkVersion returns an error for a broker that is too old.
+func checkVersion(nc *nats.Conn) error {
+	version := nc.ConnectedServerVersion()
+	if !tooOld(version) {
+		return nil
+	}
+	return fmt.Errorf("the broker at %s is nats-server %s; Clockwork needs %d.%d or later", brokerOf(nc), version, brokerMajor, brokerMinor)
+}
+
+// brokerOf names the broker of a connection to people.
+func brokerOf(nc *nats.Conn) string {
+	if at := Redacted(nc.ConnectedUrl()); at != "" {
+		return at
+	}
+	return "this process"
 }
 
 // withoutJetStream reports whether no server of the broker's cluster has JetStream.
@@ -104,6 +125,16 @@ func tooOld(version string) bool {
 	}
 	minor, err := strconv.Atoi(parts[1])
 	return err == nil && (major < brokerMajor || major == brokerMajor && minor < brokerMinor)
+}
+
+// OnDenied has denied called when the broker refuses a permission: it says so beside the
+// request, which would wait for its answer.
+func OnDenied(denied func()) nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			denied()
+		}
+	})
 }
 
 // Denied returns the error of a permission that the broker refused on a connection, nil

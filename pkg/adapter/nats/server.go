@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -95,6 +97,8 @@ type Access struct {
 	Host, RoutesHost string
 	// Open: clients need no credentials. OpenRoutes: servers need none.
 	Open, OpenRoutes bool
+	// StoreDir is what JetStream keeps its data under, "" without JetStream.
+	StoreDir string
 }
 
 // Access reads the settings without starting a server.
@@ -106,6 +110,9 @@ func (c ServerConfig) Access() (Access, error) {
 	open := o.Username == "" && o.Authorization == "" && len(o.Users) == 0 && len(o.Nkeys) == 0 &&
 		len(o.TrustedOperators) == 0 && len(o.TrustedKeys) == 0 && o.AuthCallout == nil && !mutual(o.TLSConfig)
 	a := Access{Host: o.Host, Open: open || o.NoAuthUser != ""}
+	if o.JetStream {
+		a.StoreDir = cmp.Or(o.StoreDir, filepath.Join(os.TempDir(), "nats")) // nats-server's own default
+	}
 	if o.Cluster.Port != 0 {
 		a.RoutesHost, a.OpenRoutes = o.Cluster.Host, o.Cluster.Username == "" && !mutual(o.Cluster.TLSConfig)
 	}

@@ -16,6 +16,23 @@ import (
 // credentials, or over plain if the broker has no roles, and returns how many streams there
 // are.
 func ProbeStore(ctx context.Context, url, prefix string, c Credentials, plain *nats.Conn, options ...nats.Option) (streams int, err error) {
+	if err := checkVersion(plain); err != nil {
+		return 0, err
+	}
+	inbox, err := c.inbox()
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	options = append(options, OnDenied(func() {
+		cancel(protocol.Errorf(protocol.PermissionDenied, "%s may not look into what the stack keeps", KeyText(inbox)))
+	}))
+	defer func() {
+		if denied := new(protocol.Error); err != nil && errors.As(context.Cause(ctx), &denied) {
+			err = denied
+		}
+	}()
 	b := &Bus{Subjects: protocol.Subjects{Prefix: prefix}}
 	s, err := b.reachStore(c, plain, func() (*nats.Conn, error) {
 		own, err := c.storeOptions()
