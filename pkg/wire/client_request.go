@@ -85,10 +85,15 @@ func ReadsSlowly(body []byte) bool {
 
 // tensorJSON is a tensor of a reply.
 type tensorJSON struct {
+	tensorHead
+	Data json.RawMessage `json:"data"`
+}
+
+// tensorHead is a tensor without its numbers.
+type tensorHead struct {
 	Name     string            `json:"name"`
 	Shape    []int64           `json:"shape"`
 	Datatype protocol.DataType `json:"datatype"`
-	Data     json.RawMessage   `json:"data"`
 }
 
 // DecodeBody decodes a client's control message, in either encoding, into a struct with

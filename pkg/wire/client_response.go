@@ -47,11 +47,16 @@ var bodyWriters = sync.Pool{New: func() any {
 }}
 
 type responseJSON struct {
+	responseHead
+	Outputs []tensorJSON `json:"outputs"`
+}
+
+// responseHead is a JSON reply without its outputs.
+type responseHead struct {
 	ModelName  string                      `json:"model_name"`
 	Version    string                      `json:"model_version,omitempty"`
 	ID         string                      `json:"id,omitempty"`
 	Parameters protocol.ResponseParameters `json:"parameters"`
-	Outputs    []tensorJSON                `json:"outputs"`
 }
 
 // EncodeResponse writes the reply to a served request.
@@ -62,11 +67,7 @@ func EncodeResponse(encoding protocol.Encoding, r *protocol.InferResponse) []byt
 // AppendResponse appends the reply to dst, which may be nil.
 func AppendResponse(dst []byte, encoding protocol.Encoding, r *protocol.InferResponse) []byte {
 	if encoding == protocol.JSON {
-		out := responseJSON{r.ModelName, r.ModelVersion, r.ID, r.Parameters, make([]tensorJSON, 0, len(r.Outputs))}
-		for _, t := range r.Outputs {
-			out.Outputs = append(out.Outputs, tensorJSON{t.Name, t.Shape, t.Datatype, numbersToJSON(t.Datatype, t.Data)})
-		}
-		return append(dst, EncodeBody(protocol.JSON, out)...)
+		return AppendResponseJSON(dst, r, OutputsJSON(r.Outputs))
 	}
 	dst = packMap(dst, 3+present(r.ID != "")+present(r.ModelVersion != ""))
 	dst = packText(packText(dst, "model_name"), r.ModelName)
@@ -78,6 +79,34 @@ func AppendResponse(dst []byte, encoding protocol.Encoding, r *protocol.InferRes
 	}
 	dst = packResponseParameters(packText(dst, "parameters"), &r.Parameters)
 	return packTensors(packText(dst, "outputs"), r.Outputs)
+}
+
+// OutputsJSON writes the tensors of a JSON reply. Numbers take long, some 100 ns each, and
+// what else stands in a reply may depend on how long.
+func OutputsJSON(outputs []protocol.Tensor) []byte {
+	dst := []byte{'['}
+	for i, t := range outputs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendMember(dst, EncodeBody(protocol.JSON, tensorHead{t.Name, t.Shape, t.Datatype}), "data", numbersToJSON(t.Datatype, t.Data))
+	}
+	return append(dst, ']')
+}
+
+// AppendResponseJSON is AppendResponse in JSON, of outputs as OutputsJSON wrote them.
+func AppendResponseJSON(dst []byte, r *protocol.InferResponse, outputs []byte) []byte {
+	return appendMember(dst, EncodeBody(protocol.JSON, responseHead{r.ModelName, r.ModelVersion, r.ID, r.Parameters}), "outputs", outputs)
+}
+
+// appendMember appends an object that has members already, with one more behind them.
+func appendMember(dst, object []byte, key string, value []byte) []byte {
+	dst = append(dst, object[:len(object)-1]...)
+	dst = append(dst, `,"`...)
+	dst = append(dst, key...)
+	dst = append(dst, `":`...)
+	dst = append(dst, value...)
+	return append(dst, '}')
 }
 
 // packResponseParameters writes the same keys as encoding/json does.

@@ -61,6 +61,9 @@ type FrontDoor struct {
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
 	work       host.Tasks
+	// Answers that are encoded beside other work: as many may wait as requests may be
+	// decoded beside it, and as many are encoded at a time as large requests are decoded.
+	slowAnswers, encoders chan struct{}
 }
 
 // reporting is what claims on one connection share.
@@ -106,6 +109,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
+	d.slowAnswers, d.encoders = make(chan struct{}, core.SlowSlots), make(chan struct{}, core.LargeSlots)
 	config.Observers.Begin(core)
 	d.timer = time.AfterFunc(time.Hour, d.tick)
 	return d

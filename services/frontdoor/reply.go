@@ -26,18 +26,61 @@ func (d *FrontDoor) answerAll(ended []frontdoor.Ended) {
 	}
 	d.claim(d.bus.Control, ended...)
 	for i := range ended {
-		e := &ended[i]
-		if e.SentAt(clock.Now()); e.Refusal != nil {
-			d.refuse(e)
-		} else {
-			d.respond(e)
+		if e := ended[i]; !slowToEncode(&e) || !d.sendBeside(e) {
+			d.send(&e)
 		}
 	}
 }
 
+// slowOutputs is the size in bytes from which outputs in JSON are encoded beside other
+// work: a float takes some 100 ns, and other clients' answers would wait behind it.
+const slowOutputs = 16 << 10
+
+func slowToEncode(e *frontdoor.Ended) bool {
+	return e.Refusal == nil && e.Request.Encoding == protocol.JSON && e.Output != nil && len(e.Output.Data) > slowOutputs
+}
+
+// sendBeside sends an answer from a goroutine of its own. It does not where as many wait
+// as may wait, or where this front door stops.
+func (d *FrontDoor) sendBeside(e frontdoor.Ended) bool {
+	select {
+	case d.slowAnswers <- struct{}{}:
+	default:
+		return false
+	}
+	started := d.work.Start(func() {
+		d.encoders <- struct{}{}
+		d.send(&e)
+		<-d.encoders
+		<-d.slowAnswers
+	})
+	if !started {
+		<-d.slowAnswers
+	}
+	return started
+}
+
+// send sends one answer. What takes long comes first: whether the answer is in time is
+// decided when it is about to be sent.
+func (d *FrontDoor) send(e *frontdoor.Ended) {
+	var tensors []protocol.Tensor
+	var text []byte // of the tensors, in JSON
+	if e.Refusal == nil && e.Output != nil {
+		tensors, _ = frontdoor.Outputs(e.Request, e.Output) // the core has validated them
+	}
+	if e.Refusal == nil && e.Request.Encoding == protocol.JSON {
+		text = wire.OutputsJSON(tensors)
+	}
+	if e.SentAt(clock.Now()); e.Refusal != nil {
+		d.refuse(e)
+		return
+	}
+	d.respond(e, tensors, text)
+}
+
 // respond answers a request that was executed, or that the scheduler answered
-// without a worker.
-func (d *FrontDoor) respond(e *frontdoor.Ended) {
+// without a worker. text are the outputs in JSON, if that is the request's encoding.
+func (d *FrontDoor) respond(e *frontdoor.Ended, outputs []protocol.Tensor, text []byte) {
 	r, o, now := e.Request, e.Output, time.Now()
 	response := protocol.InferResponse{
 		ModelName:    r.Model.Name,
@@ -56,7 +99,7 @@ func (d *FrontDoor) respond(e *frontdoor.Ended) {
 		p.SchedulerUS = r.Dispatched.Sub(r.Arrived).Microseconds()
 	}
 	if o != nil {
-		response.Outputs, _ = frontdoor.Outputs(r, o) // the core has validated them
+		response.Outputs = outputs
 		p.BatchSize = o.Batch
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
@@ -64,7 +107,11 @@ func (d *FrontDoor) respond(e *frontdoor.Ended) {
 	clientOf(r).outcome = ran(o, now)
 	body := wire.Borrow()
 	defer wire.GiveBack(body)
-	*body = wire.AppendResponse(*body, r.Encoding, &response)
+	if r.Encoding == protocol.JSON {
+		*body = wire.AppendResponseJSON(*body, &response, text)
+	} else {
+		*body = wire.AppendResponse(*body, r.Encoding, &response)
+	}
 	d.answer(e, &nats.Msg{Subject: r.Reply, Data: *body})
 }
 
