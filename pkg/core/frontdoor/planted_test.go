@@ -118,5 +118,8 @@ var faults = []planted.Fault{
 	{"no token is spent", "../quota/ledger.go", "			a.tokens--\n", ""},
 }
 
+// TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
+func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
+
 // TestPlantedBugs has the worlds look for each fault.
 func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }

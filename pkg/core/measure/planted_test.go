@@ -28,12 +28,15 @@ var faults = []planted.Fault{
 	{"the run that does not count, counts", "unit.go", "sampled: i > 0, closes", "sampled: true, closes"},
 	{"progress of a second try", "job.go", "	if g.passed++; g.passed <= u.shown {\n		return\n	}\n", "	g.passed++\n"},
 	{"a lost unit is a verdict on it", "job.go", "		if g.state == lost && j.hasFor(g) {", "		if false && g.state == lost {"},
-	{"copies are measured each", "job.go", "		seen[model.Digest] = true\n", "		seen[model.Name] = true\n"},
+	{"copies are measured each", "job.go", "key := (Key{model.Digest, t}); ", "key := (Key{model.Name, t}); "},
 	{"results of another issuer", "outcome.go", "r.Issuer != m.cfg.Issuer || ", ""},
 	{"two GPUs by map order", "job.go", "	for _, g := range m.job.gpus {\n		if g.state == idle", "	for _, g := range m.gpus {\n		if g.state == idle"},
 	{"a model too large for the GPU", "unit.go", "u.gpuType == g.kind && u.model.Pages <= g.pages", "u.gpuType == g.kind"},
 	{"batches out of order", "unit.go", "return a.Batch - b.Batch })\n	u.known", "return b.Batch - a.Batch })\n	u.known"},
 }
+
+// TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
+func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
 // TestPlantedBugs has the worlds look for each fault.
 func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }

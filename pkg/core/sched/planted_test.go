@@ -92,10 +92,13 @@ var faults = []planted.Fault{
 	{"a GPU stays down", "stall.go", "		c.setDown(g, beat.Stalled)\n", "		c.setDown(g, g.down || beat.Stalled)\n"},
 	{"down is forgotten at the next result", "stall.go", "if !g.stalled || g.down {", "if !g.stalled {"},
 	{"pending loads wait for a GPU that is down", "stall.go", "			c.remove(r)\n", "			_ = r\n"},
-	{"copies outlive their executor", "stall.go", "			c.weightsLost(g)\n", ""},
+	{"copies outlive their executor", "stall.go", "			g.executor = beat.Executor\n			c.weightsLost(g)\n", "			g.executor = beat.Executor\n"},
 	{"who waits for a blamed request is not woken", "result.go", "			c.markGPU(other) // it may have waited for this\n", "			_ = other\n"},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
+
+// TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
+func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
 // TestPlantedBugs has the worlds look for each fault: those of the term for what is
 // the term's.

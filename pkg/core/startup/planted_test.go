@@ -83,5 +83,10 @@ var faults = []planted.Fault{
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 }
 
+// TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
+func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
+
 // TestPlantedBugs has scripts and worlds look for each fault.
-func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat") }
+func TestPlantedBugs(t *testing.T) {
+	planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat")
+}

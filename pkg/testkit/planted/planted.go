@@ -37,6 +37,26 @@ func Find(t *testing.T, faults []Fault, args ...string) {
 	}
 }
 
+// Places checks that the text which each fault replaces is where the fault says: code that
+// changes takes its faults along. It takes no time, and Find minutes.
+func Places(t *testing.T, faults []Fault) {
+	for _, f := range faults {
+		place(t, f)
+	}
+}
+
+// place returns the file that a fault is in.
+func place(t *testing.T, f Fault) (body string) {
+	file, err := os.ReadFile(f.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(file), f.Was); n != 1 {
+		t.Errorf("planted bug %q: %s has its old text %d times, expected once:\n%s", f.Name, f.File, n, f.Was)
+	}
+	return string(file)
+}
+
 // build makes a test binary with the fault.
 func build(t *testing.T, f Fault) (binary string) {
 	dir := t.TempDir()
@@ -53,19 +73,13 @@ func build(t *testing.T, f Fault) (binary string) {
 // plant writes the file with its fault, and returns the overlay that maps the
 // original to it.
 func plant(t *testing.T, f Fault, dir string) (overlay string) {
-	body, err := os.ReadFile(f.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(body), f.Was); n != 1 {
-		t.Fatalf("planted bug %q: %s has its old text %d times, expected once:\n%s", f.Name, f.File, n, f.Was)
-	}
+	body := place(t, f)
 	source, err := filepath.Abs(f.File)
 	if err != nil {
 		t.Fatal(err)
 	}
 	mutant := filepath.Join(dir, filepath.Base(f.File))
-	write(t, mutant, strings.Replace(string(body), f.Was, f.Is, 1))
+	write(t, mutant, strings.Replace(body, f.Was, f.Is, 1))
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
 	if err != nil {
 		t.Fatal(err)
