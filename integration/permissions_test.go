@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -152,7 +153,8 @@ func withoutJetStream(t *testing.T) string {
 func TestServicesSayInOneLineThatTheBrokerIsUnfit(t *testing.T) {
 	for says, url := range map[string]string{
 		"runs without JetStream":                  withoutJetStream(t),
-		"is nats-server 2.10.29; Clockwork needs": oldBroker(t),
+		"is nats-server 2.10.29; Clockwork needs": unfitBroker(t, "2.10.29", 1<<20),
+		"carries messages of at most 32768 bytes": unfitBroker(t, "2.14.0", 32<<10),
 	} {
 		for _, service := range []string{"controller", "frontdoor", "profiler", "scheduler", "worker --name w"} {
 			out := failing(t, append(strings.Fields(service), "--nats", url)...)
@@ -163,9 +165,9 @@ func TestServicesSayInOneLineThatTheBrokerIsUnfit(t *testing.T) {
 	}
 }
 
-// oldBroker stands for a server of before Clockwork's time: what it says of itself is all
-// that is asked of it.
-func oldBroker(t *testing.T) string {
+// unfitBroker stands for a server of before Clockwork's time, or of small messages: what it
+// says of itself is all that is asked of it.
+func unfitBroker(t *testing.T, version string, payload int) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -180,7 +182,7 @@ func oldBroker(t *testing.T) string {
 			}
 			go func() {
 				defer c.Close()
-				_, _ = c.Write([]byte(`INFO {"server_id":"OLD","version":"2.10.29","proto":1,"headers":true,"max_payload":1048576,"jetstream":true}` + "\r\n"))
+				_, _ = fmt.Fprintf(c, `INFO {"server_id":"UNFIT","version":%q,"proto":1,"headers":true,"max_payload":%d,"jetstream":true}`+"\r\n", version, payload)
 				answerPings(c)
 			}()
 		}

@@ -53,7 +53,7 @@ func mayBeOpen(a bus.Access, asked bool) error {
 
 // The bounds of --max-payload: what our own messages need, and what NATS recommends at most.
 const (
-	leastPayload = 1 << 20
+	leastPayload = protocol.MinMessage
 	mostPayload  = 64 << 20
 )
 

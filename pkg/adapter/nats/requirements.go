@@ -75,11 +75,15 @@ const (
 	brokerMinor = 11
 )
 
-// checkBroker returns an error for a broker that is too old, or that has no JetStream.
+// checkBroker returns an error for a broker that is too old, that carries too small messages,
+// or that has no JetStream.
 func (b *Bus) checkBroker(ctx context.Context) error {
 	nc := b.Control
 	if err := checkVersion(nc); err != nil {
 		return err
+	}
+	if most := nc.MaxPayload(); most < protocol.MinMessage {
+		return fmt.Errorf("the broker at %s carries messages of at most %d bytes (max_payload); Clockwork needs %d or more", where, most, protocol.MinMessage)
 	}
 	if on, _ := nc.ConnectedServerJetStream(); on || !b.withoutJetStream(ctx) {
 		return nil

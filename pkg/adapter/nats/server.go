@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"clockwork/pkg/protocol"
 )
 
 // MaxPayload is the largest message on our servers, in bytes: one image tensor alone
@@ -81,6 +83,9 @@ func (c ServerConfig) options() (*server.Options, error) {
 		return nil, fmt.Errorf("read %s: %w", c.ConfigFile, err)
 	}
 	options.NoSigs = true
+	if most := options.MaxPayload; most != 0 && most < protocol.MinMessage {
+		return nil, fmt.Errorf("read %s: max_payload is %d; Clockwork needs %d or more", c.ConfigFile, most, protocol.MinMessage)
+	}
 	if c.DataDir != "" {
 		options.StoreDir = c.DataDir
 	}
