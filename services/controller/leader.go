@@ -45,6 +45,7 @@ type leader struct {
 	stage      protocol.Stage
 	since      time.Time
 	revision   uint64
+	readable   uint64 // up to which revision all of the store could be read at the start
 	stepDown   bool
 	announcing announcing
 
@@ -135,7 +136,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}
 	startupBuffer := frontdoor.NewStartupBuffer(l.door)
 	l.work.Start(func() { startupBuffer.Run(ctx) })
-	watchdog := &storeWatchdog{l: l, watcher: startupBuffer}
+	watchdog := &storeWatchdog{l: l, watcher: startupBuffer, read: l.readable}
 	l.work.Start(func() { watchdog.run(ctx) })
 	l.drive(ctx, lease, first)
 	return nil
@@ -153,34 +154,42 @@ func (l *leader) unread(err error) {
 // controller writes. What cannot be read in it is as it was before, or as if it had been
 // lost: the machine then takes it from the workers.
 func (l *leader) recall(ctx context.Context, lease *bus.Lease) (startup.Started, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	begin, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	// A controller that takes over the lease may be the first to detect that the
 	// store was lost.
-	state, err := l.bus.OpenState(ctx)
+	state, err := l.bus.OpenState(begin)
 	if err != nil {
 		return startup.Started{}, err
 	}
-	if l.writer, err = state.Lead(ctx, protocol.Controller, lease); err != nil {
+	if l.writer, err = state.Lead(begin, protocol.Controller, lease); err != nil {
 		return startup.Started{}, err
 	}
-	repaired, err := l.writer.Repair(ctx)
-	if len(repaired) > 0 {
-		l.bus.Log.Warn("values in the state store could not be read and were repaired", "keys", strings.Join(repaired, ", "))
+	stored, err := l.writer.Recall(ctx) // of many models: as long as it goes on
+	if err == nil && stored.Flawed {
+		stored, err = l.repair(ctx)
 	}
 	if err != nil {
 		return startup.Started{}, err
 	}
-	stored, err := l.writer.Recall(ctx)
-	if err != nil {
-		return startup.Started{}, err
-	}
-	l.stage, l.since, l.revision = stored.Stage, stored.Since, stored.Revision
+	l.stage, l.since, l.revision, l.readable = stored.Stage, stored.Since, stored.Revision, stored.Upto
 	first := startup.Started{Stage: stored.Stage, Models: stored.Models, Torn: stored.Torn, Profiles: stored.Profiles}
 	for _, name := range slices.Sorted(maps.Keys(stored.Quarantined)) {
 		first.Quarantined = append(first.Quarantined, startup.Quarantine{Model: name, Reason: stored.Quarantined[name]})
 	}
 	return first, nil
+}
+
+// repair replaces what cannot be read in the store, and reads it again.
+func (l *leader) repair(ctx context.Context) (bus.Stored, error) {
+	repaired, err := l.writer.Repair(ctx)
+	if len(repaired) > 0 {
+		l.bus.Log.Warn("values in the state store could not be read and were repaired", "keys", strings.Join(repaired, ", "))
+	}
+	if err != nil {
+		return bus.Stored{}, err
+	}
+	return l.writer.Recall(ctx)
 }
 
 // drive is the driver loop of pkg/core/startup.

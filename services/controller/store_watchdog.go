@@ -33,9 +33,9 @@ type storeWatchdog struct {
 const (
 	// watchdogEvery is the interval between two checks.
 	watchdogEvery = 2 * time.Second
-	// watchdogWait bounds one check, mendWait the rewriting of the store.
+	// watchdogWait bounds what one check asks of the broker; to read and to rewrite the state
+	// of many models may take longer.
 	watchdogWait = 5 * time.Second
-	mendWait     = time.Minute
 )
 
 func (g *storeWatchdog) run(ctx context.Context) {
@@ -99,9 +99,7 @@ func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
 // lookAtValues replaces what nobody can read: the stage and models by what the machine
 // has, all else by what was stored before.
 func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error {
-	attempt, cancel := context.WithTimeout(ctx, watchdogWait)
-	defer cancel()
-	broken, read, err := g.l.writer.Unreadable(attempt, g.read)
+	broken, read, err := g.l.writer.Unreadable(ctx, g.read)
 	if err != nil {
 		return err
 	}
@@ -166,8 +164,6 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) e
 		return nil // nothing was stored before
 	}
 	g.l.bus.Log.Warn(why, "stage", stage, "models", len(models))
-	ctx, cancel := context.WithTimeout(ctx, mendWait)
-	defer cancel()
 	if err := g.l.writer.Raise(ctx); err != nil {
 		return err
 	}

@@ -249,8 +249,6 @@ func (f *Buffer) Watch(ctx context.Context, seen func(Buffered)) (stop func(), e
 
 // look calls seen for each request stored after a sequence number.
 func (f *Buffer) look(ctx context.Context, after uint64, seen func(Buffered)) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, watchWait)
-	defer cancel()
 	return f.store.scan(ctx, f.stream.CachedInfo().Config.Name, f.bus.Subjects.Buffer(">"), after, func(r record) {
 		budget, _ := strconv.ParseInt(r.header.Get(budgetHeader), 10, 64) // 0: the default
 		encoding := protocol.Msgpack

@@ -11,26 +11,37 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// isValue reports whether a value can be read as what its key says.
-func isValue(key string, value []byte) bool {
+// decodeValue decodes a value as what its key says, and reports whether that is possible; the
+// value of a key that nobody reads is nil.
+func decodeValue(key string, value []byte) (decoded any, readable bool) {
 	kind, _, _ := strings.Cut(key, ".")
 	switch kind {
 	case "stage":
 		var v wire.StoredStage
-		return decodeStored(value, &v) == nil && v.Stage != 0
+		return &v, decodeStored(value, &v) == nil && v.Stage != 0
 	case "model":
 		var v wire.StoredModel
-		return decodeStored(value, &v) == nil && "model."+v.Name == key
+		return &v, decodeStored(value, &v) == nil && "model."+v.Name == key
 	case "quarantine":
-		return decodeStored(value, new(wire.StoredQuarantine)) == nil
+		var v wire.StoredQuarantine
+		return &v, decodeStored(value, &v) == nil
 	case "profile":
-		return decodeStored(value, new(protocol.Profile)) == nil
+		var v protocol.Profile
+		return &v, decodeStored(value, &v) == nil
 	case "fence":
-		return decodeStored(value, new(wire.StoredFence)) == nil
+		var v wire.StoredFence
+		return &v, decodeStored(value, &v) == nil
 	case "worker":
-		return decodeStored(value, new(protocol.WorkerState)) == nil
+		var v protocol.WorkerState
+		return &v, decodeStored(value, &v) == nil
 	}
-	return true // nobody reads it
+	return nil, true
+}
+
+// isValue reports whether a value can be read as what its key says.
+func isValue(key string, value []byte) bool {
+	_, readable := decodeValue(key, value)
+	return readable
 }
 
 // Unreadable returns the keys whose values cannot be read, each with the last revision that

@@ -28,9 +28,13 @@ type record struct {
 
 // These bound one batch: messages, and bytes that are sent after the first message.
 const (
-	scanBatch = 512
+	scanBatch = 2048
 	scanBytes = 4 << 20
 )
+
+// scanWait bounds how long one batch, or one message, may take: a whole stream may take any
+// time, as long as it goes on.
+const scanWait = 5 * time.Second
 
 // scan calls visit for each message of a stream after a sequence number whose subject
 // matches the filter, in order, and returns the number after which to go on. It returns
@@ -50,11 +54,8 @@ func (s store) scan(ctx context.Context, stream, filter string, after uint64, vi
 		if err == nil {
 			err = s.nc.PublishRequest(s.api+"DIRECT.GET."+stream, inbox, body)
 		}
-		for end := false; err == nil && !end; {
-			var m *nats.Msg
-			if m, err = sub.NextMsgWithContext(ctx); err == nil {
-				end, more, err = take(m, &after, visit)
-			}
+		if err == nil {
+			more, err = takeBatch(ctx, sub, &after, visit)
 		}
 		if err != nil {
 			return after, fmt.Errorf("read %s: %w", stream, err)
@@ -63,8 +64,25 @@ func (s store) scan(ctx context.Context, stream, filter string, after uint64, vi
 	return after, nil
 }
 
+// takeBatch takes the messages of one batch, and reports whether the stream has more.
+func takeBatch(ctx context.Context, sub *nats.Subscription, after *uint64, visit func(record)) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, scanWait)
+	defer cancel()
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return false, err
+		}
+		if end, more, err := take(m, after, visit); end || err != nil {
+			return more, err
+		}
+	}
+}
+
 // last returns the last message of a subject in a stream, false if there is none.
 func (s store) last(ctx context.Context, stream, subject string) (record, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, scanWait)
+	defer cancel()
 	m, err := s.nc.RequestWithContext(ctx, s.api+"DIRECT.GET."+stream+"."+subject, nil)
 	if err != nil {
 		return record{}, false, err

@@ -117,57 +117,56 @@ type Stored struct {
 	// Quarantined says why models are not served, by name.
 	Quarantined map[string]string
 	Profiles    []protocol.Profile
+	// Upto is the last revision that was read. Flawed: the last value of some key cannot be
+	// read, and an earlier one counts.
+	Upto   uint64
+	Flawed bool
 }
 
 // Read reads the state: of each key the last revision that can be read. What it returns may
 // be older than the last write: another server than the one that took the write may answer.
 func (s *State) Read(ctx context.Context) (Stored, error) {
-	read, _, err := s.read(ctx)
-	return read, err
-}
-
-// read also returns up to which revision it has read. Revisions are read in order, so none
-// before that one is missing.
-func (s *State) read(ctx context.Context) (Stored, uint64, error) {
 	read := Stored{Quarantined: map[string]string{}}
 	models, profiles := map[string]wire.StoredModel{}, map[string]protocol.Profile{}
-	at, err := s.scan(ctx, ">", 0, func(r record) {
+	broken := map[string]bool{}
+	var err error
+	read.Upto, err = s.scan(ctx, ">", 0, func(r record) {
 		key := s.key(r)
-		kind, name, _ := strings.Cut(key, ".")
-		switch {
-		case r.removed():
+		if r.removed() {
 			delete(models, key)
 			delete(profiles, key)
-			if kind == "quarantine" {
-				delete(read.Quarantined, name)
+			delete(broken, key)
+			if model, is := strings.CutPrefix(key, "quarantine."); is {
+				delete(read.Quarantined, model)
 			}
-		case !isValue(key, r.data):
-		case kind == "stage":
-			var v wire.StoredStage
-			_ = decodeStored(r.data, &v)
+			return
+		}
+		value, readable := decodeValue(key, r.data)
+		if !readable {
+			broken[key] = true
+			return
+		}
+		delete(broken, key)
+		switch v := value.(type) {
+		case *wire.StoredStage:
 			read.Stage, read.Since, read.Revision = v.Stage, v.Since, r.seq
-		case kind == "model":
-			var v wire.StoredModel
-			_ = decodeStored(r.data, &v)
-			models[key] = v
-		case kind == "profile":
-			var v protocol.Profile
-			_ = decodeStored(r.data, &v)
-			profiles[key] = v
-		case kind == "quarantine":
-			var v wire.StoredQuarantine
-			_ = decodeStored(r.data, &v)
+		case *wire.StoredModel:
+			models[key] = *v
+		case *protocol.Profile:
+			profiles[key] = *v
+		case *wire.StoredQuarantine:
 			read.Quarantined[v.Model] = v.Reason
 		}
 	})
 	if err != nil {
-		return Stored{}, 0, fmt.Errorf("read state: %w", err)
+		return Stored{}, fmt.Errorf("read state: %w", err)
 	}
+	read.Flawed = len(broken) > 0
 	read.complete(models)
 	for _, key := range slices.Sorted(maps.Keys(profiles)) {
 		read.Profiles = append(read.Profiles, profiles[key])
 	}
-	return read, at, nil
+	return read, nil
 }
 
 // complete tells the models of complete loads from the others.
@@ -213,9 +212,8 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 	}
 	at, checked := uint64(0), time.Now()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, watchWait)
 		var stage Change // the last one
-		at, err = s.scan(attempt, ">", at, func(r record) {
+		at, err = s.scan(ctx, ">", at, func(r record) {
 			switch c, ok := s.changeOf(r); {
 			case ok && c.Stage != 0:
 				stage = c
@@ -226,7 +224,6 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 		if err == nil && stage.Stage != 0 {
 			changed(stage)
 		}
-		cancel()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -244,9 +241,6 @@ func (s *State) Watch(ctx context.Context, changed func(Change)) error {
 		}
 	}
 }
-
-// watchWait bounds one look for changes.
-const watchWait = 5 * time.Second
 
 // created returns when the bucket was created.
 func (s *State) created(ctx context.Context) (time.Time, error) {

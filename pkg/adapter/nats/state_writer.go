@@ -189,14 +189,18 @@ func (w *Writer) Missing(ctx context.Context) (missing bool, revision uint64, er
 	return stage == 0, revision, err
 }
 
-// recallEvery is the pause before a state that is too old is read again.
-const recallEvery = 50 * time.Millisecond
+// recallEvery is the pause before a state that is too old is read again, recallWait how long
+// that is tried.
+const (
+	recallEvery = 50 * time.Millisecond
+	recallWait  = 10 * time.Second
+)
 
 // Recall reads all that was stored before the fence. From then on only this process writes.
 func (w *Writer) Recall(ctx context.Context) (read Stored, err error) {
 	err = w.caughtUp(ctx, func() (at uint64, err error) {
-		read, at, err = w.read(ctx)
-		return at, err
+		read, err = w.Read(ctx)
+		return read.Upto, err
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -209,14 +213,16 @@ func (w *Writer) caughtUp(ctx context.Context, read func() (uint64, error)) erro
 	w.mu.Lock()
 	fence := w.revision
 	w.mu.Unlock()
-	for {
-		if at, err := read(); err != nil || at >= fence {
-			return err
+	at, err := read()
+	for end := time.Now().Add(recallWait); err == nil && at < fence; at, err = read() {
+		if time.Now().After(end) {
+			return fmt.Errorf("read state: revision %d is the last, after %v, and not %d", at, recallWait, fence)
 		}
 		if !clock.Pause(ctx, recallEvery) {
 			return fmt.Errorf("read state: %w", ctx.Err())
 		}
 	}
+	return err
 }
 
 // AdvanceStage moves the stage forward by one compare-and-swap against the revision of the
@@ -275,7 +281,7 @@ func (w *Writer) SetQuarantine(ctx context.Context, reasons map[string]string) e
 		}
 	}
 	for name, reason := range reasons {
-		if err := w.put(ctx, "quarantine."+name, wire.StoredQuarantine{Model: name, Reason: reason}); err != nil {
+		if err := w.put(ctx, "quarantine."+name, wire.StoredQuarantine{Model: name, Reason: protocol.ShortText(reason, protocol.MaxText)}); err != nil {
 			return err
 		}
 	}
