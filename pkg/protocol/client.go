@@ -90,8 +90,10 @@ type LoadReply struct {
 	Version int `json:"version,omitempty"`
 	// Held: the workers held these models already; nothing was loaded. Changed are the
 	// workers at which something else is at the path now; the models stay what they were.
-	Held    bool          `json:"held,omitempty"`
-	Changed []WorkerError `json:"changed,omitempty"`
+	// MoreChanged counts those that a reply leaves out of Changed.
+	Held        bool          `json:"held,omitempty"`
+	Changed     []WorkerError `json:"changed,omitempty"`
+	MoreChanged int           `json:"more_changed,omitempty"`
 	// Warnings say what will not work although the model was loaded.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -104,7 +106,9 @@ type ModelState struct {
 	// Quarantined says why the model is not served; empty if it is served.
 	Quarantined string `json:"quarantined,omitempty"`
 	// Lacking are the workers that do not serve it, and why; all others do.
-	Lacking []WorkerError `json:"lacking,omitempty"`
+	// MoreLacking counts those that are left out of Lacking.
+	Lacking     []WorkerError `json:"lacking,omitempty"`
+	MoreLacking int           `json:"more_lacking,omitempty"`
 }
 
 // StackState is the answer to clockwork.state.
@@ -130,11 +134,14 @@ type StackState struct {
 	CountdownMS *float64 `json:"countdown_ms,omitempty"`
 	// Buffered is how many requests wait for activation.
 	Buffered int `json:"buffered"`
-	// WorkerCount and ModelCount count all workers and models, on every page.
-	WorkerCount int           `json:"worker_count"`
-	ModelCount  int           `json:"model_count"`
-	Workers     []WorkerState `json:"workers"`
-	Models      []ModelState  `json:"models"`
+	// WorkerCount and ModelCount count all workers and models, on every page;
+	// QuarantinedCount the models that are not served.
+	WorkerCount      int `json:"worker_count"`
+	ModelCount       int `json:"model_count"`
+	QuarantinedCount int `json:"quarantined_count,omitempty"`
+
+	Workers []WorkerState `json:"workers"`
+	Models  []ModelState  `json:"models"`
 	// GPUsStalled counts the GPUs that hang, on the first page.
 	GPUsStalled int `json:"gpus_stalled,omitempty"`
 	// Next is PageRequest.After of the next page, "" on the last one.
@@ -174,8 +181,12 @@ type PageRequest struct {
 	After string `json:"after,omitempty"`
 	// Limit bounds the models of the page, 0 for as many as fit.
 	Limit int `json:"limit,omitempty"`
-	// Brief leaves out workers and models, for state only: their counts stay.
-	Brief bool `json:"brief,omitempty"`
+	// Brief leaves out workers and models, for state only: their counts stay. NoModels
+	// leaves out the models alone.
+	Brief    bool `json:"brief,omitempty"`
+	NoModels bool `json:"no_models,omitempty"`
+	// Name asks ls for the model of this name alone.
+	Name string `json:"name,omitempty"`
 }
 
 // ModelList is the answer to clockwork.ls: one page of the models, by name.

@@ -67,8 +67,8 @@ type term struct {
 const (
 	maxDispatches = 2048 // per message, as the next
 	maxActions    = 256
-	maxBoxes      = 4096 // of workers, and of front doors
-	queryWait     = 2 * time.Second
+	maxBoxes      = 4096             // of workers, and of front doors
+	queryWait     = 10 * time.Second // a worker may have tens of thousands of models
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {

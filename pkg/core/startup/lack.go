@@ -49,7 +49,7 @@ func (m *Machine) lack(w *worker, names []string, why *protocol.WorkerError) {
 			continue
 		}
 		before, lacked := w.lacks[n]
-		w.lacks[n] = *why
+		w.lacks[n] = protocol.WorkerError{Worker: why.Worker, Code: why.Code, Message: protocol.ShortText(why.Message, protocol.MaxText)}
 		w.joined = w.joined && lacked
 		if before.Code != why.Code {
 			noted = append(noted, n)

@@ -376,6 +376,18 @@ func (m *Machine) Models() []protocol.ModelState { return m.ModelsAfter("", len(
 // ModelCount returns how many models are accepted.
 func (m *Machine) ModelCount() int { return len(m.models) }
 
+// Model returns an accepted model as Models does, false if there is none of this name.
+func (m *Machine) Model(name string) (protocol.ModelState, bool) {
+	if !m.isModel(name) {
+		return protocol.ModelState{}, false
+	}
+	return m.modelState(name, m.sorted()), true
+}
+
+// Quarantined returns the models that are not served, by name, and why; it must not be
+// changed, and is valid until the next step.
+func (m *Machine) Quarantined() map[string]string { return m.quarantined }
+
 // ModelsAfter returns the first accepted models after a name, at most n, as Models does.
 func (m *Machine) ModelsAfter(name string, n int) []protocol.ModelState {
 	names := m.modelNames()
@@ -387,16 +399,21 @@ func (m *Machine) ModelsAfter(name string, n int) []protocol.ModelState {
 	list := make([]protocol.ModelState, 0, min(n, len(names)))
 	workers := m.sorted()
 	for _, name := range names[:cap(list)] {
-		s := m.models[name]
-		state := protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: m.quarantined[name]}
-		for _, w := range workers {
-			if why, lacks := w.lacks[name]; lacks {
-				state.Lacking = append(state.Lacking, why)
-			}
-		}
-		list = append(list, state)
+		list = append(list, m.modelState(name, workers))
 	}
 	return list
+}
+
+func (m *Machine) modelState(name string, workers []*worker) protocol.ModelState {
+	s := m.models[name]
+	state := protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: protocol.ShortText(m.quarantined[name], protocol.MaxText)}
+	for _, w := range workers {
+		if why, lacks := w.lacks[name]; lacks {
+			state.Lacking = append(state.Lacking, why)
+		}
+	}
+	state.Lacking, state.MoreLacking = protocol.ShortErrors(state.Lacking)
+	return state
 }
 
 // modelNames returns the names of the accepted models, sorted; valid until the next is

@@ -17,8 +17,8 @@ import (
 type worker struct {
 	id          string
 	incarnation uint64
-	// state is the last answer to GetWorkerState. Its Models are only the start of
-	// holds, which later results keep current.
+	// state is the last answer to GetWorkerState. Only the first one has Models, the start
+	// of holds, which later results keep current.
 	state protocol.WorkerState
 	// answered: state is set. A worker that has not answered gets no task.
 	answered bool
@@ -171,15 +171,15 @@ func (m *Machine) forget(w *worker) {
 	}
 }
 
-// query requests the worker's state.
+// query requests the worker's state: at first with its models, later without, since they
+// may be tens of thousands and are known.
 func (m *Machine) query(w *worker) {
 	w.queriedAt, w.waiting = m.now, true
-	m.act(w, protocol.Action{Kind: protocol.GetWorkerState})
+	m.act(w, protocol.Action{Kind: protocol.GetWorkerState, Lean: w.answered})
 }
 
-// workerAnswered takes the state of a worker that was queried. The models in it count
-// only if no task is queued or sent; otherwise the state may be older than their
-// results.
+// workerAnswered takes the state of a worker that was queried. The models in it count in
+// the first answer; later ones may be older than the results since.
 func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	w := m.workers[s.ID]
 	if w == nil || w.incarnation != s.Incarnation || !w.waiting {
@@ -188,13 +188,11 @@ func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	first := !w.answered
 	w.state, w.answered, w.waiting, w.late = s, true, false, false
 	w.found = w.found || m.querying && m.stage == protocol.Active
-	if len(w.queue)+len(w.out) == 0 {
-		w.holds = map[string]protocol.ModelSpec{}
+	w.state.Models = nil
+	if first {
 		for _, model := range s.Models {
 			w.holds[model.Name] = model
 		}
-	}
-	if first {
 		m.event(protocol.Event{Kind: protocol.EventWorkerJoined, Worker: w.id})
 	}
 	if !m.querying {

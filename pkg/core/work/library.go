@@ -34,26 +34,20 @@ type shared struct {
 	copies int
 }
 
-// specs returns the models, sorted by name.
-func (l library) specs() []protocol.ModelSpec {
-	specs := make([]protocol.ModelSpec, 0, len(l))
-	for _, name := range slices.Sorted(maps.Keys(l)) {
-		specs = append(specs, l[name].spec)
-	}
-	return specs
-}
-
-// profiles returns the measurements stored with the models, once for each shared model.
-func (l library) profiles() []protocol.Profile {
-	var profiles []protocol.Profile
+// contents returns the models, sorted by name, and the measurements stored with them, once
+// for each shared model.
+func (l library) contents() (specs []protocol.ModelSpec, profiles []protocol.Profile) {
+	specs = make([]protocol.ModelSpec, 0, len(l))
 	seen := map[*shared]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l)) {
-		if m := l[name]; !seen[m.shared] {
+		m := l[name]
+		specs = append(specs, m.spec)
+		if len(m.shared.profiles) > 0 && !seen[m.shared] {
 			seen[m.shared] = true
 			profiles = append(profiles, m.shared.profiles...)
 		}
 	}
-	return profiles
+	return specs, profiles
 }
 
 // twin returns a model that was read before and equals this one, nil for none: same

@@ -21,7 +21,7 @@ func (w *Worker) state(lean bool) *protocol.WorkerState {
 		GenerateInputs: w.config.GenerateInputs,
 	}
 	if !lean {
-		s.Models, s.Profiles = w.library.specs(), w.library.profiles()
+		s.Models, s.Profiles = w.library.contents()
 	}
 	for i, g := range w.gpus {
 		info := &w.config.GPUs[i]
