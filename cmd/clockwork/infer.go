@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,8 +107,7 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 		if s.Stage < protocol.Profiling {
 			return nil
 		}
-		list, refused := stack.Models(bounded)
-		if refused != nil || slices.ContainsFunc(list.Models, func(m protocol.ModelState) bool { return m.Name == i.Model }) {
+		if _, refused := stack.Model(bounded, i.Model); refused == nil || refused.Code != protocol.UnknownModel {
 			return nil
 		}
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q, and loading has ended", i.Model)
@@ -129,7 +127,7 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	case !i.Generated:
 		// A model that is unknown now may be loaded by the time of activation: then the
 		// worker has to generate the input.
-		if m, known := ask.ModelNamed(ctx, stack, i.Model); known {
+		if m, refused := stack.Model(ctx, i.Model); refused == nil {
 			request.Inputs = client.Sample(m.Inputs, i.Items)
 		}
 	}

@@ -54,7 +54,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"up --models nowhere", "clockwork fetch"},
 		{"up --models main.go", "cannot be read as a directory"},
 		{"worker --gpus -1", "--gpus is -1"},
-		{"worker --gpus 100000", "from 1 to 256"},
+		{"worker --gpus 100000", "from 1 to 128"},
 		{"worker --pages -1", "--pages is -1"},
 		{"worker --backend onnx --onnx-library x --models nowhere", "clockwork fetch"},
 		{"up --load-idle 0s", "load-idle"},

@@ -18,7 +18,11 @@ type stateCommand struct{}
 
 // Run prints the stack's state.
 func (s *stateCommand) Run(c *cli.Flags, con *cli.Console) error {
-	return cli.Show(c, con, (*client.Client).State, func(state *protocol.StackState) error {
+	query := (*client.Client).Workers // models are only counted
+	if c.JSON {
+		query = (*client.Client).State
+	}
+	return cli.Show(c, con, query, func(state *protocol.StackState) error {
 		return printState(con.Out, con.Display.Width(), state, time.Now())
 	})
 }
@@ -36,7 +40,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if s.Buffered > 0 {
 		fmt.Fprintf(w, "waiting  %s for activation\n", cli.Count(s.Buffered, "request"))
 	}
-	fmt.Fprintf(w, "models   %s\n", modelsText(s.Models))
+	fmt.Fprintf(w, "models   %s\n", modelsText(s))
 	if len(s.Workers) == 0 {
 		_, err := fmt.Fprintln(w, "workers  0: nothing can be loaded or run; start one with clockwork worker")
 		return err
@@ -139,16 +143,10 @@ func schedulerText(s *protocol.StackState) string {
 	return "nothing: " + missing + "; start one with clockwork scheduler" + wait
 }
 
-func modelsText(models []protocol.ModelState) string {
-	quarantined := 0
-	for _, m := range models {
-		if m.Quarantined != "" {
-			quarantined++
-		}
-	}
-	text := strconv.Itoa(len(models))
-	if quarantined > 0 {
-		text += fmt.Sprintf(", %d of them not served (clockwork ls says why)", quarantined)
+func modelsText(s *protocol.StackState) string {
+	text := strconv.Itoa(s.ModelCount)
+	if s.QuarantinedCount > 0 {
+		text += fmt.Sprintf(", %d of them not served (clockwork ls says why)", s.QuarantinedCount)
 	}
 	return text
 }

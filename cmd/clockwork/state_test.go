@@ -13,7 +13,7 @@ func TestStateTable(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	left := 7500.0
 	s := &protocol.StackState{
-		Stage: protocol.Loading, Since: now.Add(-125 * time.Second), CountdownMS: &left, Buffered: 2, Models: []protocol.ModelState{{}, {Quarantined: "its profile is zero"}},
+		Stage: protocol.Loading, Since: now.Add(-125 * time.Second), CountdownMS: &left, Buffered: 2, ModelCount: 2, QuarantinedCount: 1,
 		Workers: []protocol.WorkerState{{ID: "w1", Backend: "onnx", PageSize: 16 << 20, GPUs: []protocol.GPUState{
 			{ID: 0, Type: "cpu", PagesTotal: 32, PagesUsed: 1, Models: []string{"ocr_rec"}},
 			{ID: 1, Type: "cpu", PagesTotal: 32, Stalled: "executes ocr_rec for 4s, expected 12ms"},

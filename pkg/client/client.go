@@ -220,7 +220,7 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 // Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
 	var all protocol.ModelList
-	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), "it has no list of models", func(page *protocol.ModelList) (next string, ours bool) {
+	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), protocol.PageRequest{}, noModels, func(page *protocol.ModelList) (next string, ours bool) {
 		all.Models, all.Total = append(all.Models, page.Models...), page.Total
 		return page.Next, page.Models != nil
 	})
@@ -232,8 +232,17 @@ func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Err
 
 // State describes the whole stack, from as many pages as there are.
 func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Error) {
+	return c.state(ctx, protocol.PageRequest{})
+}
+
+// Workers is State without the models, which it only counts.
+func (c *Client) Workers(ctx context.Context) (*protocol.StackState, *protocol.Error) {
+	return c.state(ctx, protocol.PageRequest{NoModels: true})
+}
+
+func (c *Client) state(ctx context.Context, q protocol.PageRequest) (*protocol.StackState, *protocol.Error) {
 	var all protocol.StackState
-	e := pages[protocol.StackState](ctx, c, c.subjects.State(), noStage, func(page *protocol.StackState) (next string, ours bool) {
+	e := pages[protocol.StackState](ctx, c, c.subjects.State(), q, noStage, func(page *protocol.StackState) (next string, ours bool) {
 		if all.Stage == 0 {
 			all = *page
 		} else {
@@ -247,16 +256,20 @@ func (c *Client) State(ctx context.Context) (*protocol.StackState, *protocol.Err
 	return &all, nil
 }
 
-// noStage is the flaw of a state that is not Clockwork's.
-const noStage = "it names no stage"
+// noStage and noModels are the flaws of a state and of a list that are not Clockwork's.
+const (
+	noStage  = "it names no stage"
+	noModels = "it has no list of models"
+)
 
 // pages asks for one page after the other. add takes a page and returns the key after which
 // the next one begins, "" after the last, and whether the page is Clockwork's; flaw says why
 // it is not, also of pages that do not go on.
-func pages[T any](ctx context.Context, c *Client, subject, flaw string, add func(*T) (next string, ours bool)) *protocol.Error {
+func pages[T any](ctx context.Context, c *Client, subject string, q protocol.PageRequest, flaw string, add func(*T) (next string, ours bool)) *protocol.Error {
 	for after := ""; ; {
 		var page T
-		if e := c.query(ctx, subject, protocol.PageRequest{After: after}, &page); e != nil {
+		q.After = after
+		if e := c.query(ctx, subject, q, &page); e != nil {
 			return e
 		}
 		next, ours := add(&page)
@@ -275,6 +288,21 @@ func (c *Client) query(ctx context.Context, subject string, q protocol.PageReque
 	ctx, cancel := context.WithTimeout(ctx, controlWait)
 	defer cancel()
 	return c.control(ctx, protocol.By(subject, c.asker), q, page)
+}
+
+// Model returns a loaded model, UNKNOWN_MODEL if none has this name.
+func (c *Client) Model(ctx context.Context, name string) (*protocol.ModelState, *protocol.Error) {
+	var page protocol.ModelList
+	if e := c.query(ctx, c.subjects.Ls(), protocol.PageRequest{Name: name}, &page); e != nil {
+		return nil, e
+	}
+	if page.Models == nil || len(page.Models) > 0 && page.Models[0].Name != name {
+		return nil, foreign(c.subjects.Ls(), noModels)
+	}
+	if len(page.Models) == 0 {
+		return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", name)
+	}
+	return &page.Models[0], nil
 }
 
 // Brief describes the stack without its workers and models, which it only counts.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,8 +67,45 @@ const (
 )
 
 // AskDoors asks all front doors what they know of requests, and returns the records of
-// those that answered.
+// those that answered. What did not fit into an answer is asked for again.
 func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
+	for {
+		more, refused := c.askDoors(ctx, q)
+		if refused != nil {
+			return nil, refused
+		}
+		left := protocol.Question{}
+		for _, r := range more {
+			for _, id := range r.LeftOut {
+				if !slices.Contains(left.IDs, id) {
+					left.IDs = append(left.IDs, id)
+				}
+			}
+			records = addRecord(records, r)
+		}
+		if len(left.IDs) == 0 || len(left.IDs) >= len(q.IDs) {
+			return records, nil
+		}
+		q = left
+	}
+}
+
+// addRecord adds what a front door says for the first time.
+func addRecord(records []protocol.DoorRecord, r protocol.DoorRecord) []protocol.DoorRecord {
+	i := slices.IndexFunc(records, func(known protocol.DoorRecord) bool { return known.Door == r.Door })
+	if i < 0 {
+		r.LeftOut = nil
+		return append(records, r)
+	}
+	for _, request := range r.Requests {
+		if !slices.ContainsFunc(records[i].Requests, func(known protocol.DoorRequest) bool { return known.ID == request.ID }) {
+			records[i].Requests = append(records[i].Requests, request)
+		}
+	}
+	return records
+}
+
+func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err == nil {

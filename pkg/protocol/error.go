@@ -23,7 +23,8 @@ type Error struct {
 	RetryMS float64 `json:"retry_ms,omitempty"`
 	// BufferedMS is how long the request had waited in the startup buffer.
 	BufferedMS float64 `json:"buffered_ms,omitempty"`
-	// Workers holds each worker's own error when a load failed.
+	// Workers holds each worker's own error when a load failed; a reply holds the first, and
+	// Message counts the rest.
 	Workers []WorkerError `json:"workers,omitempty"`
 }
 

@@ -20,7 +20,13 @@ const (
 type DoorRecord struct {
 	Door     string        `json:"door"`
 	Requests []DoorRequest `json:"requests"`
+	// LeftOut are the ids of the question that did not fit into this answer: ask again.
+	LeftOut []string `json:"left_out,omitempty"`
 }
+
+// MaxAnswer bounds what an answer says of requests, in bytes of JSON; what is said of the
+// first id always fits.
+const MaxAnswer = MinMessage - 8<<10
 
 // DoorRequest is a request as its front door saw it. Latency is from arrival to answer;
 // its parts are the time from arrival to the dispatch, the worker's parts, and the rest,

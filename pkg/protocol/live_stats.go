@@ -22,8 +22,8 @@ type LiveStats struct {
 // Bounds of one service's lists.
 const (
 	MaxModelStats = 160
-	MaxCopyStats  = 256
-	MaxLaneStats  = 256
+	MaxCopyStats  = 160
+	MaxLaneStats  = 160
 	MaxGPUStats   = 64
 )
 

@@ -15,8 +15,6 @@ const (
 	// MaxGPUs bounds the GPUs of a worker: far more than the largest host has. To emulate a
 	// larger cluster use several workers.
 	MaxGPUs = 128
-	// MaxDescription bounds a ModelSpec in JSON.
-	MaxDescription = 24 << 10
 )
 
 // ShortText cuts a text to a number of bytes, and then says so.

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -98,15 +97,6 @@ func (m *ModelSpec) Files() string {
 		return m.Path
 	}
 	return m.Path + "/" + strconv.Itoa(m.Version)
-}
-
-// DescriptionBytes returns how large the description is in JSON; MaxDescription bounds it.
-func (m *ModelSpec) DescriptionBytes() int {
-	body, err := json.Marshal(m)
-	if err != nil { // it is texts and numbers
-		panic(fmt.Sprintf("encode a model's description: %v", err))
-	}
-	return len(body)
 }
 
 // ItemBytes returns the bytes of one item over all inputs.

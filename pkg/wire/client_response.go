@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -230,30 +228,20 @@ type errorBody struct {
 	Error *protocol.Error `json:"error"`
 }
 
-// maxMessage bounds the message of an error reply, in bytes: it may quote the client's
-// own text, of any length.
-const maxMessage = 1024
-
-// brief returns the error with its messages cut to maxMessage.
+// brief returns an error that fits into a message: it may quote the client's own text, of
+// any length, and name thousands of workers.
 func brief(e *protocol.Error) *protocol.Error {
 	short := *e
-	short.Message = cut(e.Message)
-	short.Workers = slices.Clone(e.Workers)
-	for i := range short.Workers {
-		short.Workers[i].Message = cut(short.Workers[i].Message)
+	short.Message = protocol.ShortText(e.Message, protocol.MaxText)
+	var more int
+	if short.Workers, more = protocol.ShortErrors(e.Workers); more > 0 {
+		short.Message += fmt.Sprintf(" (and %d workers more than named here)", more)
 	}
 	return &short
 }
 
-func cut(words string) string {
-	if len(words) <= maxMessage {
-		return words
-	}
-	return strings.ToValidUTF8(words[:maxMessage], "") + "..."
-}
-
-// EncodeError returns the body of an error reply, and the error as encoded there: long
-// messages are cut.
+// EncodeError returns the body of an error reply, and the error as encoded there: what is
+// long is cut.
 func EncodeError(encoding protocol.Encoding, e *protocol.Error) ([]byte, *protocol.Error) {
 	e = brief(e)
 	return EncodeBody(encoding, errorBody{e}), e

@@ -90,7 +90,7 @@ func codeResult(k *coder, r *protocol.Result) {
 	num(k, &r.Incarnation)
 	num(k, &r.Kind)
 	text(k, &r.Code)
-	text(k, &r.Message)
+	message(k, &r.Message)
 	num(k, &r.GPU)
 	text(k, &r.Model)
 	num(k, &r.Batch)
@@ -164,7 +164,7 @@ func codeDispatch(k *coder, d *protocol.Dispatch) {
 func codeError(k *coder, e *protocol.Error) {
 	k.array(11)
 	text(k, &e.Code)
-	text(k, &e.Message)
+	message(k, &e.Message)
 	k.flag(&e.Retryable)
 	k.float(&e.EarliestMS)
 	k.float(&e.BudgetMS)
@@ -177,7 +177,7 @@ func codeError(k *coder, e *protocol.Error) {
 		k.array(3)
 		text(k, &w.Worker)
 		text(k, &w.Code)
-		text(k, &w.Message)
+		message(k, &w.Message)
 	})
 }
 

@@ -174,6 +174,6 @@ func codeReport(k *coder, r *protocol.ProfileReport) {
 		k.array(3)
 		text(k, &f.Digest)
 		text(k, &f.GPUType)
-		text(k, &f.Reason)
+		message(k, &f.Reason)
 	})
 }

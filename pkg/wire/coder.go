@@ -197,6 +197,15 @@ func unique(k *coder, v *string) {
 	*v = string(k.in.text())
 }
 
+// message is text for people: a long one is cut.
+func message(k *coder, v *string) {
+	if k.encoding {
+		k.out = packText(k.out, protocol.ShortText(*v, protocol.MaxText))
+		return
+	}
+	unique(k, v)
+}
+
 func (k *coder) float(v *float64) {
 	if k.encoding {
 		k.out = packFloat(k.out, *v)

@@ -83,7 +83,7 @@ func TestNullIsNaNAmongFloatsAndNothingElse(t *testing.T) {
 func TestErrorRepliesAreShort(t *testing.T) {
 	e := protocol.Errorf(protocol.InvalidInput, "%s", strings.Repeat("ü", 1<<20))
 	body, _ := EncodeError(protocol.JSON, e)
-	if len(body) > 10*maxMessage {
+	if len(body) > 10*protocol.MaxText {
 		t.Errorf("%d bytes", len(body))
 	}
 	if len(e.Message) != 2<<20 {

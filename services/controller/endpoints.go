@@ -66,6 +66,7 @@ func (l *leader) answerLoad(reply startup.Reply) {
 		return
 	}
 	answer := *reply.Reply // the machine's own
+	answer.Changed, answer.MoreChanged = protocol.ShortErrors(answer.Changed)
 	answer.Warnings = oversized(&answer, l.bus.Control.MaxPayload())
 	l.respond(load, &answer)
 }

@@ -116,7 +116,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	l.issuer = bus.RandomID() // distinguishes actions and jobs of this term from earlier ones
 	l.results = l.bus.NewResults(l.issuer)
 	config.Issuer, config.MaxNames = l.issuer, min(config.MaxNames, int(l.bus.Control.MaxPayload())/2)
-	config.MaxDescription = min(config.MaxDescription, l.bus.Control.MaxPayload()/2)
+	config.MaxDescription = min(config.MaxDescription, l.bus.Control.MaxPayload()/4) // a page has more than that
 	config.LoadIdle, config.LoadTimeout, config.MaxBatch = l.config.LoadIdle, l.config.LoadTimeout, l.config.MaxBatch
 	first, err := l.recall(ctx, lease)
 	if err != nil {

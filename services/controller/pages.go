@@ -18,10 +18,11 @@ import (
 // workers go.
 
 // leastModel is less than a model takes on a page, in bytes; maxPieceNames bounds the names
-// in one piece of a worker.
+// in one piece of a worker, maxPieceText the bytes of what it says of the models it lacks.
 const (
 	leastModel    = 200
 	maxPieceNames = 256
+	maxPieceText  = 4 << 10
 )
 
 // listModels returns a page of the models.
@@ -29,7 +30,12 @@ func (l *leader) listModels(ctx context.Context, m *nats.Msg, q protocol.PageReq
 	list := protocol.ModelList{Models: []protocol.ModelState{}}
 	var models []protocol.ModelState
 	if !l.inTurn(ctx, func() {
-		models, list.Total = l.machine.ModelsAfter(q.After, l.pageLimit(q)+1), l.machine.ModelCount()
+		list.Total = l.machine.ModelCount()
+		if q.Name == "" {
+			models = l.machine.ModelsAfter(q.After, l.pageLimit(q)+1)
+		} else if model, known := l.machine.Model(q.Name); known {
+			models = []protocol.ModelState{model}
+		}
 	}) {
 		return nil, protocol.Refusal(protocol.ShuttingDown)
 	}
@@ -122,7 +128,8 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 			s.CountdownMS = &ms
 		}
 		workers = l.machine.Workers()
-		if !q.Brief {
+		s.QuarantinedCount = l.countQuarantined(l.machine.Quarantined())
+		if !q.Brief && !q.NoModels {
 			models = l.machine.ModelsAfter(after, l.pageLimit(q)+1)
 		}
 	}) {
@@ -135,7 +142,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 	l.showQuarantined(models)
 	s.Epoch, s.GPUsServing, s.Scheduler = l.door.Scheduler()
 	if fault := l.storeFault.Load(); fault != nil {
-		s.StoreFault = *fault
+		s.StoreFault = protocol.ShortText(*fault, protocol.MaxText)
 	}
 	if n, err := l.buffer.Len(ctx); err == nil {
 		s.Buffered = n
@@ -162,7 +169,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 		switch {
 		case n < len(pieces):
 			page.Next = pieces[n-1].key
-		case shown == len(models):
+		case shown == len(models): // also where none are asked for
 		case shown > 0:
 			page.Next = modelKey + models[shown-1].Name
 		default:
@@ -212,8 +219,13 @@ func piecesOf(workers []protocol.WorkerState) []piece {
 		if len(w.GPUs) == 0 {
 			add("a", "", nil, nil)
 		}
-		for lacks := range slices.Chunk(w.Lacks, maxPieceNames) {
-			add("l", lacks[0].Model, nil, lacks)
+		for lacks := w.Lacks; len(lacks) > 0; {
+			n, text := 0, 0
+			for ; n < len(lacks) && (n == 0 || text <= maxPieceText); n++ {
+				text += len(lacks[n].Model) + len(lacks[n].Message)
+			}
+			add("l", lacks[0].Model, nil, lacks[:n:n])
+			lacks = lacks[n:]
 		}
 	}
 	slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.key, b.key) })

@@ -27,9 +27,14 @@ func TestAWorkerIsPutTogetherFromItsPieces(t *testing.T) {
 		{ID: "w1-2", Models: []protocol.ModelSpec{}},
 	}
 	for _, name := range names(700) {
-		whole[0].Lacks = append(whole[0].Lacks, protocol.Lack{Model: name, Code: protocol.ModelNotFound})
+		whole[0].Lacks = append(whole[0].Lacks, protocol.Lack{Model: name, Code: protocol.ModelNotFound, Message: strings.Repeat("<", protocol.MaxText)})
 	}
 	pieces := piecesOf(whole)
+	for _, p := range pieces {
+		if body, err := json.Marshal(p.worker); err != nil || len(body) > protocol.MinMessage*9/10 {
+			t.Errorf("a piece of %d bytes, %v", len(body), err)
+		}
+	}
 	if !slices.IsSortedFunc(pieces, func(a, b piece) int { return strings.Compare(a.key, b.key) }) || pieces[len(pieces)-1].key >= modelKey {
 		t.Error("the keys are not in order")
 	}
@@ -73,6 +78,16 @@ func TestPagesOfTheModels(t *testing.T) {
 	_ = json.Unmarshal(s.ask("clockwork.state", fmt.Sprintf(`{"after":%q}`, first.Next)).Data, &rest)
 	if len(first.Workers) != 1 || len(first.Models) != 4 || len(rest.Workers) != 0 || len(rest.Models) != 3 || rest.Next != "" || rest.ModelCount != 7 {
 		t.Errorf("pages of the state: %+v and %+v", first, rest)
+	}
+	for name, n := range map[string]int{"a-3": 1, "a-8": 0} {
+		var list protocol.ModelList
+		if err := json.Unmarshal(s.ask("clockwork.ls", fmt.Sprintf(`{"name":%q}`, name)).Data, &list); err != nil || list.Total != 7 || len(list.Models) != n || n > 0 && list.Models[0].Name != name {
+			t.Errorf("the model %s alone: %+v, %v", name, list, err)
+		}
+	}
+	var workers protocol.StackState
+	if err := json.Unmarshal(s.ask("clockwork.state", `{"no_models":true}`).Data, &workers); err != nil || len(workers.Workers) != 1 || len(workers.Models) != 0 || workers.Next != "" || workers.ModelCount != 7 {
+		t.Errorf("the workers alone: %+v, %v", workers, err)
 	}
 	if m := s.ask("clockwork.ls", `{"limit":-1}`); !strings.Contains(string(m.Data), string(protocol.InvalidInput)) {
 		t.Errorf("a negative limit: %s", m.Data)

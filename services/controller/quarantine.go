@@ -45,3 +45,17 @@ func (l *leader) showQuarantined(models []protocol.ModelState) {
 		}
 	}
 }
+
+// countQuarantined counts the models that are not served: those of the machine, and those
+// that the scheduler refuses now.
+func (l *leader) countQuarantined(machine map[string]string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(machine)
+	for model, until := range l.quarantined {
+		if machine[model] == "" && time.Until(until) > 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -18,20 +18,27 @@ type records struct {
 	writing bool
 }
 
-// maxStoredLacks bounds what a stored worker says of what it lacks: a value is a message.
-const maxStoredLacks = 100
+// stored returns a worker's record: what does not change by itself, and as much of what it
+// lacks as an answer names. A value is a message.
+func stored(w protocol.WorkerState) *protocol.WorkerState {
+	w.Lacks = slices.Clone(w.Lacks[:min(len(w.Lacks), protocol.MaxWorkerErrors)])
+	for i := range w.Lacks {
+		w.Lacks[i].Message = protocol.ShortText(w.Lacks[i].Message, protocol.MaxWorkerText)
+	}
+	w.GPUs = slices.Clone(w.GPUs)
+	for i := range w.GPUs {
+		g := &w.GPUs[i]
+		g.Models, g.Moving, g.PagesUsed, g.Stalled, g.Executor = []string{}, nil, 0, "", 0
+	}
+	return &w
+}
 
 // put has the records of workers written, remove has one removed.
 func (r *records) put(workers []protocol.WorkerState, start func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range withoutModels(workers) {
-		w.Lacks = w.Lacks[:min(len(w.Lacks), maxStoredLacks)]
-		w.GPUs = slices.Clone(w.GPUs)
-		for i := range w.GPUs {
-			w.GPUs[i].Models = []string{} // they change with every load of weights
-		}
-		r.waiting[w.ID] = &w
+		r.waiting[w.ID] = stored(w)
 	}
 	r.begin(start)
 }

@@ -195,7 +195,7 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	if len(m.Requests) == 0 {
 		return
 	}
-	if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
+	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
 		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the requests' deadlines answer them
 	}
 }
@@ -239,7 +239,7 @@ func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
 	d.mu.Lock()
 	on.said.Door, on.said.Epoch = d.id, d.core.LastEpoch()
 	d.mu.Unlock()
-	if err := bus.Publish(nc, wire.Submissions, d.submitTo, &on.said); err != nil {
+	if err := bus.PublishCut(nc, wire.Submissions, d.submitTo, &on.said, bus.HalfBatches); err != nil {
 		d.bus.Log.Debug("claim not sent", "error", err) // the reply will fail as well
 	}
 }

@@ -94,7 +94,7 @@ func (b *inputBoxes) send(box inputBox) bool {
 }
 
 func publishInputs(b *bus.Bus, box *inputBox) {
-	if err := bus.Publish(b.Payload, wire.Inputs, b.Subjects.Input(box.worker), &box.list); err != nil {
+	if err := bus.PublishCut(b.Payload, wire.Inputs, b.Subjects.Input(box.worker), &box.list, bus.Halves); err != nil {
 		b.Log.Warn("inputs not sent", "worker", box.worker, "count", len(box.list), "error", err) // the worker answers INPUT_MISSING
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/livestats"
+	"clockwork/pkg/wire"
 )
 
 // live shows a running front door: its statistics, and the outcomes of single
@@ -84,13 +85,19 @@ func (l *live) answer(q protocol.Question) (any, *protocol.Error) {
 		l.addRecords(&record, l.recent.find(func(a *answered) bool { return a.outcome.code != protocol.OK }))
 		return record, nil
 	}
-	for _, text := range q.IDs {
+	room := protocol.MaxAnswer
+	for i, text := range q.IDs {
 		found := l.recent.find(func(a *answered) bool { return a.client == text && text != "" })
 		if id, err := protocol.ParseRequestID(text); err == nil && id.Door == l.door.id {
 			found = append(found, l.recent.find(func(a *answered) bool { return a.seq == id.Seq && id.Seq != 0 })...)
 			found = append(found, l.open(id.Seq)...)
 		}
+		before := len(record.Requests)
 		l.addRecords(&record, found)
+		if room -= len(wire.EncodeBody(protocol.JSON, record.Requests[before:])); room < 0 && i > 0 {
+			record.Requests, record.LeftOut = record.Requests[:before], q.IDs[i:]
+			break
+		}
 	}
 	return record, nil
 }

@@ -110,7 +110,7 @@ func (k *recent) find(meant func(*answered) bool) []answered {
 func (a *answered) record(door uint64) protocol.DoorRequest {
 	o := &a.outcome
 	d := protocol.DoorRequest{
-		ClientID: a.client, Model: a.model, Code: o.code, Why: o.why, Arrived: a.arrived,
+		ClientID: a.client, Model: a.model, Code: o.code, Why: protocol.ShortText(o.why, protocol.MaxText), Arrived: a.arrived,
 		SLOMS: protocol.Milliseconds(a.slo), LatencyMS: protocol.Milliseconds(a.ended), BufferedMS: protocol.Milliseconds(a.waited),
 		SchedulerMS: protocol.Milliseconds(a.dispatched),
 		QueueMS:     protocol.Milliseconds(o.queue), InputMS: protocol.Milliseconds(o.input), ExecMS: protocol.Milliseconds(o.exec), OutputMS: protocol.Milliseconds(o.output),

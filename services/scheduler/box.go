@@ -42,7 +42,7 @@ func (b *box[T]) flush() {
 	for rest := b.items; len(rest) > 0; {
 		part := rest[:min(len(rest), b.most)]
 		rest = rest[len(part):]
-		if err := bus.Publish(b.bus.Control, b.codec, b.subject, &part); err != nil {
+		if err := bus.PublishCut(b.bus.Control, b.codec, b.subject, &part, bus.Halves); err != nil {
 			b.bus.Log.Warn("decisions not sent", "subject", b.subject, "count", len(part), "error", err)
 		}
 	}

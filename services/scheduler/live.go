@@ -11,6 +11,7 @@ import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/explain"
 	"clockwork/pkg/watch/livestats"
+	"clockwork/pkg/wire"
 )
 
 // This file shows a running scheduler: its statistics, and explanations of
@@ -105,18 +106,25 @@ func (t *term) answer(q protocol.Question) (any, *protocol.Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r, wall := explain.Report{Epoch: t.epoch}, clock.Wall()
+	room := protocol.MaxAnswer
+	size := func(e *explain.Explanation) int { return len(wire.EncodeBody(protocol.JSON, e)) }
 	if len(q.IDs) == 0 {
 		summary, since := t.live.Summary()
+		summary.Shorten(room, size)
 		at := wall(since).UTC()
 		r.Summary, r.Since = summary, &at
 		return r, nil
 	}
-	for _, text := range q.IDs {
+	for i, text := range q.IDs {
 		id, err := protocol.ParseRequestID(text)
 		if err != nil {
 			continue // a client's own id: front doors know it
 		}
 		if e, arrived := t.live.Explain(id, t.core.Waits); e != nil {
+			if room -= size(e); room < 0 && len(r.Requests) > 0 {
+				r.LeftOut = q.IDs[i:]
+				break
+			}
 			r.Requests = append(r.Requests, explain.LiveExplanation{Explanation: e, Arrived: wall(arrived).UTC()})
 		}
 	}

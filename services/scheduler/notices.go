@@ -61,7 +61,7 @@ func (t *term) answerFor(o sched.OwedAnswers) {
 		for _, a := range part {
 			b.Answered = append(b.Answered, a.Seq)
 		}
-		err := bus.Publish(t.bus.Control, wire.Submissions, t.bus.Subjects.Submit(o.FrontDoor), &b)
+		err := bus.PublishCut(t.bus.Control, wire.Submissions, t.bus.Subjects.Submit(o.FrontDoor), &b, bus.HalfBatches)
 		for i := 0; err == nil && i < len(part); i++ {
 			err = t.bus.Control.PublishMsg(frontDoorLost(o.FrontDoor, part[i]))
 		}

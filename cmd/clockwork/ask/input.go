@@ -39,9 +39,9 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 
 // rawInput returns the model's one input from a file's bytes.
 func rawInput(ctx context.Context, stack *client.Client, model, path string, body []byte) ([]protocol.Tensor, error) {
-	m, known := ModelNamed(ctx, stack, model)
-	if !known {
-		return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", model)
+	m, refused := stack.Model(ctx, model)
+	if refused != nil {
+		return nil, refused
 	}
 	size := m.ItemBytes()
 	if len(m.Inputs) != 1 || len(body) == 0 || size == 0 || int64(len(body))%size != 0 {
@@ -51,17 +51,4 @@ func rawInput(ctx context.Context, stack *client.Client, model, path string, bod
 	in := m.Inputs[0]
 	shape := append([]int64{int64(len(body)) / size}, in.Shape...)
 	return []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: shape, Data: body}}, nil
-}
-
-func ModelNamed(ctx context.Context, stack *client.Client, name string) (protocol.ModelState, bool) {
-	models, refused := stack.Models(ctx)
-	if refused != nil {
-		return protocol.ModelState{}, false
-	}
-	for _, m := range models.Models {
-		if m.Name == name {
-			return m, true
-		}
-	}
-	return protocol.ModelState{}, false
 }

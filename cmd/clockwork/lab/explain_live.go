@@ -78,6 +78,13 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 	if len(ids) == 0 || len(q.IDs) > 0 {
 		noScheduler = stack.AskScheduler(ctx, q, &told)
 	}
+	for left := told.LeftOut; noScheduler == nil && len(left) > 0; { // what did not fit into an answer
+		var more explain.Report
+		if noScheduler = stack.AskScheduler(ctx, protocol.Question{IDs: left}, &more); len(more.LeftOut) >= len(left) {
+			break
+		}
+		told.Requests, left = append(told.Requests, more.Requests...), more.LeftOut
+	}
 	if noDoor != nil && (noScheduler != nil || len(of) == 0) {
 		return nil, noDoor
 	}

@@ -24,7 +24,7 @@ const onnxPages = 32
 // WorkerFlags are the common flags of up and worker.
 type WorkerFlags struct {
 	Backend        string       `enum:"emulated,onnx" default:"emulated" help:"What executes models: emulated (GPUs that wait as long as real ones compute) or onnx (real models on the CPU; zoo/NAME stays emulated)." group:"Worker"`
-	GPUs           int          `name:"gpus" default:"1" help:"How many GPUs a worker has, at most 256." group:"Worker"`
+	GPUs           int          `name:"gpus" default:"1" help:"How many GPUs a worker has, at most 128." group:"Worker"`
 	Models         string       `default:"./models" placeholder:"DIR" help:"Directory of real models, by default ./models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
 	GenerateInputs bool         `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
 	Pages          int          `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
@@ -96,11 +96,6 @@ func (f *WorkerFlags) Config(name string) (worker.Config, error) {
 // defaultModels need not exist for emulated GPUs.
 const defaultModels = "./models"
 
-// maxGPUs is far more than the largest host has (16). All GPUs of a worker and the
-// models on them are in one state message, and each GPU has its own goroutines: to
-// emulate a larger cluster use several workers.
-const maxGPUs = 256
-
 // maxOverdue is far beyond a use.
 const maxOverdue = 1e6
 
@@ -109,8 +104,8 @@ const minMemory = 64 << 20
 
 // check names the flag in its errors; the backends' own checks name their options.
 func (f *WorkerFlags) check() error {
-	if f.GPUs < 1 || f.GPUs > maxGPUs {
-		return cli.Usagef("--gpus is %d; it must be from 1 to %d, use several workers for more", f.GPUs, maxGPUs)
+	if f.GPUs < 1 || f.GPUs > protocol.MaxGPUs {
+		return cli.Usagef("--gpus is %d; it must be from 1 to %d, use several workers for more", f.GPUs, protocol.MaxGPUs)
 	}
 	// Emulated GPUs do not use the directory, but a wrong one is reported.
 	if f.Backend != onnx.Name && f.Models != "" && f.Models != defaultModels {

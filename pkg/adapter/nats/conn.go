@@ -259,7 +259,7 @@ func (b *Bus) QueueSubscribe(nc *nats.Conn, subject, group string, handle nats.M
 
 // Event publishes an event for people and tools. Losing one is not an error.
 func (b *Bus) Event(e protocol.Event) {
-	e.At = time.Now().UTC()
+	e.At, e.Message = time.Now().UTC(), protocol.ShortText(e.Message, protocol.MaxText)
 	if err := b.Control.Publish(b.Subjects.Event(e.Kind), wire.EncodeBody(protocol.JSON, e)); err != nil {
 		b.Log.Debug("event not published", "kind", e.Kind, "error", err)
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -15,6 +16,39 @@ func Publish[T any](nc *nats.Conn, codec wire.Codec[T], subject string, v *T) er
 	defer wire.GiveBack(body)
 	*body = codec.Append(*body, v)
 	return nc.Publish(subject, *body)
+}
+
+// PublishCut is Publish for what may be larger than a message: halve cuts it into two, which
+// are sent one after the other, or returns false if it cannot.
+func PublishCut[T any](nc *nats.Conn, codec wire.Codec[T], subject string, v *T, halve func(T) (first, second T, cut bool)) error {
+	body := wire.Borrow()
+	defer wire.GiveBack(body)
+	*body = codec.Append(*body, v)
+	if int64(len(*body)) > nc.MaxPayload() {
+		if first, second, cut := halve(*v); cut {
+			return errors.Join(PublishCut(nc, codec, subject, &first, halve), PublishCut(nc, codec, subject, &second, halve))
+		}
+	}
+	return nc.Publish(subject, *body)
+}
+
+// Halves cuts a list for PublishCut.
+func Halves[T any](list []T) (first, second []T, cut bool) {
+	n := len(list) / 2
+	return list[:n], list[n:], n > 0
+}
+
+// HalfBatches cuts a batch of submissions for PublishCut, its claims before its requests.
+func HalfBatches(b protocol.SubmissionBatch) (first, second protocol.SubmissionBatch, cut bool) {
+	first, second = b, b
+	first.Requests, second.Answered = nil, nil
+	if len(b.Answered) > 0 && len(b.Requests) > 0 {
+		return first, second, true
+	}
+	var claims, requests bool
+	first.Answered, second.Answered, claims = Halves(b.Answered)
+	first.Requests, second.Requests, requests = Halves(b.Requests)
+	return first, second, claims || requests
 }
 
 // ErrorReply returns the reply that carries an error: body and headers.

@@ -344,13 +344,6 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 			l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
 		}
 		return workersError(protocol.PartialLoad, "the workers read different models at this path", digests)
-	case len(specs) > 0 && !m.accepted(l):
-		if n := specs[0].DescriptionBytes(); n > protocol.MaxDescription {
-			err := protocol.Errorf(protocol.UnsupportedModel, "the path and the names and shapes of its inputs and outputs take %d bytes, at most %d can be served",
-				n, protocol.MaxDescription)
-			err.Got, err.Limit = int64(n), protocol.MaxDescription
-			return err
-		}
 	}
 	if refused := m.describable(specs); refused != nil {
 		return refused

@@ -1,7 +1,6 @@
 package startup
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -41,19 +40,5 @@ func TestTheModelsOfAWorkerAreAskedForOnce(t *testing.T) {
 	m.Step(protocol.Time(time.Minute), WorkerAnswered{protocol.WorkerState{ID: "w", Incarnation: 1}})
 	if w := m.workers["w"]; len(w.holds) != 1 {
 		t.Errorf("after an answer without models it holds %v", w.holds)
-	}
-}
-
-// What people are shown of a model has to fit into a message.
-func TestAModelWhoseDescriptionIsTooLargeIsRefused(t *testing.T) {
-	m := manyMachine(t, protocol.Loading)
-	out := m.Step(1, LoadRequested{Token: 1, Request: protocol.LoadRequest{Path: "a"}})
-	spec := protocol.ModelSpec{Name: "a", Path: "a", BatchSizes: []int{1}, Inputs: []protocol.TensorSpec{{Name: strings.Repeat("x", protocol.MaxDescription)}}}
-	out = m.Step(2, LoadResult{protocol.Result{Worker: "w", Issuer: 7, Action: out.Actions[0].Action.ID, Kind: protocol.LoadModelFromDisk, Code: protocol.OK, Loaded: []protocol.ModelSpec{spec}}})
-	if len(out.Replies) != 1 || out.Replies[0].Error == nil || out.Replies[0].Error.Code != protocol.UnsupportedModel || len(out.Store) > 0 {
-		t.Errorf("%+v, stored %+v", out.Replies, out.Store)
-	}
-	if len(out.Actions) != 1 || out.Actions[0].Action.Kind != protocol.ClearCache {
-		t.Errorf("the worker keeps it: %+v", out.Actions)
 	}
 }

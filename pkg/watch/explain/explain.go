@@ -144,6 +144,22 @@ type Group struct {
 	Example *Explanation `json:"example"`
 }
 
+// Shorten leaves out the timelines of the rarest causes' examples, so that the examples
+// have at most room bytes.
+func (s *Summary) Shorten(room int, size func(*Explanation) int) {
+	for i := range s.Causes {
+		g := &s.Causes[i]
+		if n := size(g.Example); n <= room {
+			room -= n
+			continue
+		}
+		brief := *g.Example
+		brief.Timeline, brief.WhatIf = []Link{}, nil
+		g.Example = &brief
+		room -= size(&brief)
+	}
+}
+
 // Explainer observes cores, keeps the explanations of the wanted requests, and sums up
 // all.
 type Explainer struct {

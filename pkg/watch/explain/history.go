@@ -74,6 +74,9 @@ type action struct {
 	size    int
 }
 
+// maxBefore bounds the attempts that are kept of a request, besides the latest.
+const maxBefore = 4
+
 // overdue is how long after its latest end an action is forgotten; the core has given it
 // up before.
 const overdue = 10 * time.Second
@@ -201,6 +204,9 @@ func (h *history) send(to *sched.Addressed) {
 			continue
 		}
 		if r.last.sent != 0 {
+			if len(r.before) == maxBefore { // the first one stays
+				r.before = slices.Delete(r.before, 1, 2)
+			}
 			r.before = append(r.before, r.last)
 		}
 		r.on = a

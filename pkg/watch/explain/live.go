@@ -53,6 +53,8 @@ type Report struct {
 	Since    *time.Time        `json:"since,omitempty"`
 	Summary  *Summary          `json:"summary,omitempty"`
 	Requests []LiveExplanation `json:"requests,omitempty"`
+	// LeftOut are the ids of the question that did not fit into this answer: ask again.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // LiveExplanation is an explanation with the time at which the request reached the
