@@ -55,6 +55,10 @@ scale: ## Measure what three more workers add to one under full load (1 min)
 starts: ## Kill a stack and start it again on what it kept, 200 times (10 min)
 	$(GO) test -v -count=1 -timeout 1h -run TestWhatAProcessLeft ./integration -starts 200
 
+.PHONY: models
+models: ## Load 65,536 models on brokers of 1 and 8 MiB, ask for all of it, kill each service (half an hour)
+	$(GO) test -v -count=1 -timeout 3h -run TestTheMostModels ./integration -models 65536
+
 .PHONY: soak
 soak: ## Serve half load for SOAK, and compare the memory of each process
 	$(GO) test -v -count=1 -timeout 3h -run TestSoak ./integration -soak $(SOAK)

@@ -77,15 +77,16 @@ func (p *process) wait() int {
 // cluster is the stack as separate processes.
 type cluster struct {
 	*stack
-	url string
+	url  string
+	nats *process
 	// controllerArgs and workerArgs are added to the arguments of each controller
 	// and worker.
 	controllerArgs, workerArgs []string
 }
 
-// startCluster starts a broker process and a client; the test starts the
-// services.
-func startCluster(t *testing.T) *cluster {
+// startCluster starts a broker process, with further arguments, and a client; the test
+// starts the services.
+func startCluster(t *testing.T, args ...string) *cluster {
 	t.Helper()
 	address, err := chaos.FreeAddress()
 	if err != nil {
@@ -93,7 +94,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	c := &cluster{url: "nats://" + address, stack: &stack{t: t, news: make(chan struct{}, 1)},
 		controllerArgs: []string{"--load-idle", "700ms"}, workerArgs: []string{"--generate-inputs", "--scale", "0.1"}}
-	startProcess(t, "nats", "--listen", address, "--data", t.TempDir())
+	c.nats = startProcess(t, append([]string{"nats", "--listen", address, "--data", t.TempDir()}, args...)...)
 	for deadline := time.Now().Add(patience); ; {
 		if c.client, err = client.Connect(c.url, ""); err == nil {
 			break
