@@ -13,7 +13,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// ls and state come in pages, each as large as a message may be. A page begins after the
+// ls and state come in pages, each as large as a message may be, up to maxPage. A page begins after the
 // key of the last thing on the page before, so that pages stay right while models come and
 // workers go.
 
@@ -21,6 +21,7 @@ import (
 // in one piece of a worker, maxPieceText the bytes of what it says of the models it lacks.
 const (
 	leastModel    = 200
+	maxPage       = 1 << 20 // a reader bounds the elements of a page, not only its bytes
 	maxPieceNames = 256
 	maxPieceText  = 4 << 10
 )
@@ -50,9 +51,12 @@ func (l *leader) listModels(ctx context.Context, m *nats.Msg, q protocol.PageReq
 	})
 }
 
+// pageBytes returns how large a page may be on a broker that carries messages of this size.
+func pageBytes(message int64) int { return int(min(message, maxPage)) }
+
 // pageLimit returns how many models are considered for a page.
 func (l *leader) pageLimit(q protocol.PageRequest) int {
-	fits := int(l.bus.Control.MaxPayload())/leastModel + 1
+	fits := pageBytes(l.bus.Control.MaxPayload())/leastModel + 1
 	if q.Limit > 0 {
 		return min(q.Limit, fits)
 	}
@@ -77,7 +81,7 @@ const sampleThings = 16
 // fit returns the page with the most of n things that fits into a message. A page with one
 // thing is built lean if it does not fit otherwise.
 func (l *leader) fit(m *nats.Msg, n int, build func(n int, lean bool) any) (any, *protocol.Error) {
-	encoding, limit := wire.EncodingOf(m.Data), int(l.bus.Control.MaxPayload())
+	encoding, limit := wire.EncodingOf(m.Data), pageBytes(l.bus.Control.MaxPayload())
 	if n > sampleThings { // most pages are full: begin near what fits
 		size := len(wire.EncodeBody(encoding, build(sampleThings, false)))
 		n = max(1, min(n, sampleThings*limit/size+1))

@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // The pieces of a worker, put together again, are the worker, and their keys are in order.
@@ -91,5 +93,22 @@ func TestPagesOfTheModels(t *testing.T) {
 	}
 	if m := s.ask("clockwork.ls", `{"limit":-1}`); !strings.Contains(string(m.Data), string(protocol.InvalidInput)) {
 		t.Errorf("a negative limit: %s", m.Data)
+	}
+}
+
+// Whoever asks can read a page, however large the messages of the broker are.
+func TestAPageCanBeRead(t *testing.T) {
+	for _, message := range []int64{1 << 20, bus.MaxPayload, 64 << 20} {
+		m := protocol.ModelState{ModelSpec: protocol.ModelSpec{Name: "m"}}
+		for range pageBytes(message)/2 - 512 { // "1,": the most elements that so many bytes hold
+			m.BatchSizes = append(m.BatchSizes, 1)
+		}
+		for _, encoding := range []protocol.Encoding{protocol.JSON, protocol.Msgpack} {
+			body := wire.EncodeBody(encoding, protocol.ModelList{Models: []protocol.ModelState{m}, Total: 1})
+			var page protocol.ModelList
+			if fault := wire.DecodeReply(body, &page); fault != nil || len(body) > pageBytes(message) {
+				t.Errorf("a page of %d bytes on a broker of %d: %v", len(body), message, fault)
+			}
+		}
 	}
 }
