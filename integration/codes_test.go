@@ -40,7 +40,7 @@ func TestCodeBufferTimeoutWithoutAScheduler(t *testing.T) {
 	s.startWorker("w1")
 	s.load("zoo/resnet18_v2", 1)
 	state := s.awaitState("ACTIVE", func(st *protocol.StackState) bool { return st.Stage == protocol.Active })
-	if state.Scheduler != protocol.SchedulerAbsent || state.Epoch != 0 {
+	if state.Scheduler != protocol.ServiceAbsent || state.Epoch != 0 {
 		t.Errorf("scheduler %q, epoch %d", state.Scheduler, state.Epoch)
 	}
 	_, refused := s.infer("resnet18_v2", 5*time.Second, patience)

@@ -88,7 +88,7 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 	if code := w.terminate(); code != 0 {
 		t.Errorf("worker ended with %d", code)
 	}
-	ready.await(http.StatusServiceUnavailable, "no worker is in service")
+	ready.await(http.StatusServiceUnavailable, "no served model is held by a GPU in service")
 	c.awaitState("no worker", func(s *protocol.StackState) bool { return len(s.Workers) == 0 && s.GPUsServing == 0 })
 	if well, says := c.healthy(); well {
 		t.Errorf("after the worker left: %s", says)
@@ -99,7 +99,7 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 	if err := w.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	ready.await(http.StatusServiceUnavailable, "no worker is in service")
+	ready.await(http.StatusServiceUnavailable, "no served model is held by a GPU in service")
 	if err := w.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

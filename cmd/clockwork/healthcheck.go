@@ -119,7 +119,11 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	if why := unserved(state); why != "" {
 		return health{}, errors.New(why)
 	}
-	return health{"stack", fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(state.WorkerCount, "worker"), stalledText(state.GPUsStalled)), 0}, nil
+	text := fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(state.WorkerCount, "worker"), stalledText(state.GPUsStalled))
+	if lacking := state.Serving().Capacity.Lacking(); lacking != "" {
+		text += ", " + lacking
+	}
+	return health{"stack", text, 0}, nil
 }
 
 func stalledText(gpus int) string {
@@ -140,7 +144,7 @@ func unserved(s *protocol.StackState) string {
 	case s.Stage == protocol.Active:
 		return s.Serving().Missing()
 	}
-	return ""
+	return s.Blocked
 }
 
 // askBroker reads and writes: in a cluster that takes servers which have elected a leader,

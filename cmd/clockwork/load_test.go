@@ -67,12 +67,12 @@ func TestLoadWaitsUntilTheStackServes(t *testing.T) {
 }
 
 func TestALoadedModelIsCalledServedOnlyWhereAGPUTakesWork(t *testing.T) {
-	state := protocol.StackState{Stage: protocol.Active, Epoch: 1, GPUsServing: 1}
+	state := protocol.StackState{Stage: protocol.Active, Epoch: 1, GPUsServing: 1, ModelsServed: 1}
 	if says := nextText(&state); !strings.Contains(says, "the model is served") {
 		t.Error(says)
 	}
 	state.GPUsServing = 0
-	if says := nextText(&state); !strings.Contains(says, "no worker is in service") {
+	if says := nextText(&state); !strings.Contains(says, "no served model is held") {
 		t.Error(says)
 	}
 }

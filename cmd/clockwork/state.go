@@ -34,6 +34,9 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if text := schedulerText(s); text != "" {
 		fmt.Fprintf(w, "serving  %s\n", text)
 	}
+	if s.Blocked != "" && len(s.Workers) > 0 && (s.Stage != protocol.Active || s.Epoch != 0) { // else the lines workers and serving say it
+		fmt.Fprintf(w, "missing  %s\n", s.Blocked)
+	}
 	if s.StoreFault != "" {
 		fmt.Fprintf(w, "store    out of order: %s\n", s.StoreFault)
 	}
@@ -126,7 +129,7 @@ func stageText(s *protocol.StackState, now time.Time) string {
 func schedulerText(s *protocol.StackState) string {
 	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
 	switch {
-	case s.Stage != protocol.Active && s.Scheduler == protocol.SchedulerAbsent:
+	case s.Stage != protocol.Active && s.Scheduler == protocol.ServiceAbsent:
 		return "not before a scheduler runs; start one with clockwork scheduler"
 	case s.Stage != protocol.Active || s.Epoch != 0 && len(s.Workers) == 0: // the line workers says it
 		return ""
@@ -147,6 +150,9 @@ func modelsText(s *protocol.StackState) string {
 	text := strconv.Itoa(s.ModelCount)
 	if s.QuarantinedCount > 0 {
 		text += fmt.Sprintf(", %d of them not served (clockwork ls says why)", s.QuarantinedCount)
+	}
+	if lacking := s.Serving().Capacity.Lacking(); lacking != "" {
+		text += ", " + lacking
 	}
 	return text
 }

@@ -61,16 +61,32 @@ func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
 	}{
 		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""}, // the line workers says it
 		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, GPUsServing: 1, Workers: one}, ""},
-		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, Workers: one}, "no worker is in service"},
-		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.SchedulerAbsent}, "start one with clockwork scheduler"},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, Workers: one, ModelsServed: 1}, "no served model is held"},
+		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.ServiceAbsent}, "start one with clockwork scheduler"},
 		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.Standby}, "one stands by"},
 		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},
 		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.Standby}, ""},
-		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.SchedulerAbsent}, "not before a scheduler runs"},
+		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.ServiceAbsent}, "not before a scheduler runs"},
 	} {
 		got := schedulerText(&row.state)
 		if (got == "") != (row.says == "") || !strings.Contains(got, row.says) {
 			t.Errorf("%s, epoch %d, %q: %q, wanted %q", row.state.Stage, row.state.Epoch, row.state.Scheduler, got, row.says)
+		}
+	}
+}
+
+func TestStateSaysWhatIsMissing(t *testing.T) {
+	one := []protocol.WorkerState{{ID: "w1", GPUs: []protocol.GPUState{{Type: "cpu"}}}}
+	for _, row := range []struct {
+		state protocol.StackState
+		says  string
+	}{
+		{protocol.StackState{Stage: protocol.Profiling, Blocked: "no profiler", Workers: one}, "missing  no profiler"},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 1, GPUsServing: 1, ModelsServed: 3, ModelsUnavailable: 2, Workers: one}, "models   0, 2 of 3 models unavailable"},
+	} {
+		var out strings.Builder
+		if err := printState(&out, 0, &row.state, time.Now()); err != nil || !strings.Contains(out.String(), row.says) {
+			t.Errorf("%v, wanted %q in:\n%s", err, row.says, out.String())
 		}
 	}
 }

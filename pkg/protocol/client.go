@@ -118,14 +118,22 @@ type StackState struct {
 	Since time.Time `json:"since"`
 	// Epoch is the active scheduler's, 0 if none is active. Scheduler summarises the
 	// schedulers' states: SchedulerActive; Standby if some send heartbeats and none is
-	// active; SchedulerAbsent. A stack in stage ACTIVE without an active scheduler
+	// active; ServiceAbsent. A stack in stage ACTIVE without an active scheduler
 	// serves nothing.
 	Epoch     uint64       `json:"epoch"`
 	Scheduler ServiceState `json:"scheduler"`
-	// GPUsServing is how many GPUs take the active scheduler's work: a worker that does
-	// not hold the models is not in service, nor is a GPU that hangs. A stack in stage
-	// ACTIVE without any serves nothing.
-	GPUsServing int `json:"gpus_serving"`
+	// Profiler says the same of the profilers: ProfilerActive, Standby or ServiceAbsent.
+	Profiler ServiceState `json:"profiler"`
+	// Blocked is what the stack cannot go on without, and what to do about it; "" if nothing
+	// is missing.
+	Blocked string `json:"blocked,omitempty"`
+	// GPUsServing is how many GPUs take the active scheduler's work: one that can hold no
+	// served model takes none, nor does one that hangs. A stack in stage ACTIVE without any
+	// serves nothing. ModelsServed are the active scheduler's models, ModelsUnavailable
+	// those of them that no GPU can hold.
+	GPUsServing       int `json:"gpus_serving"`
+	ModelsServed      int `json:"models_served"`
+	ModelsUnavailable int `json:"models_unavailable,omitempty"`
 	// StoreFault says why the stack's state cannot be kept, "" if it can: then loaded
 	// models are served, and nothing else works.
 	StoreFault string `json:"store_fault,omitempty"`
@@ -207,7 +215,9 @@ const (
 	EventModelMissing = "model_missing"
 	EventModelBack    = "model_back"
 	EventWorkerJoined = "worker_joined"
+	EventWorkerWaits  = "worker_waits"
 	EventWorkerLost   = "worker_lost"
+	EventBlocked      = "blocked"
 	EventMiss         = "miss"
 )
 

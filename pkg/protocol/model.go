@@ -21,7 +21,8 @@ type ModelSpec struct {
 	// Version is the version of the files that were loaded: the path's, or the highest at
 	// the time of the load if the path names none. 0 for models without versions.
 	Version int `json:"version,omitempty"`
-	// Digest is the hex sha256 of the loaded data; equal digests mean equal behaviour.
+	// Digest is of the loaded file, in hex, and after a "-" of the configuration that was set
+	// beside it, if one was; equal digests mean equal behaviour.
 	Digest         string       `json:"digest"`
 	Backend        string       `json:"backend"`
 	BackendVersion string       `json:"backend_version"`
@@ -35,10 +36,14 @@ type ModelSpec struct {
 	// at batch 1 only.
 	Mixes bool `json:"mixes_batch,omitempty"`
 	// WeightsBytes is the size of the weights; Pages is how many of the worker's pages
-	// they take.
+	// they take, which depends on the size of its pages (WorkerState.SpecOf).
 	WeightsBytes int64 `json:"weights_bytes"`
 	Pages        int   `json:"pages"`
 }
+
+// PagesFor returns how many pages weights take, at least one; both sizes are in bytes and
+// positive.
+func PagesFor(weights, page int64) int { return int(max(1, (weights-1)/page+1)) }
 
 // MaxBatch returns the largest batch size, 0 for a model without any.
 func (m *ModelSpec) MaxBatch() int {
@@ -78,7 +83,7 @@ func (m *ModelSpec) Differs(from *ModelSpec) string {
 	case m.Path != from.Path || m.Version != from.Version && m.Version*from.Version != 0:
 		return fmt.Sprintf("it is %s, not %s", m.Files(), from.Files())
 	case m.Digest != from.Digest:
-		return fmt.Sprintf("its digest is %.12s, not %.12s", m.Digest, from.Digest)
+		return DigestsDiffer(m.Digest, from.Digest)
 	case m.Backend != from.Backend || m.BackendVersion != from.BackendVersion:
 		return fmt.Sprintf("its backend is %s %s, not %s %s", m.Backend, m.BackendVersion, from.Backend, from.BackendVersion)
 	case !slices.Equal(m.BatchSizes, from.BatchSizes) || m.AnyBatch != from.AnyBatch:
@@ -89,6 +94,29 @@ func (m *ModelSpec) Differs(from *ModelSpec) string {
 		return fmt.Sprintf("it takes %d pages, not %d", m.Pages, from.Pages)
 	}
 	return ""
+}
+
+// SameFile reports whether two digests are of the same file, with whatever configuration.
+func SameFile(a, b string) bool {
+	a, _, _ = strings.Cut(a, "-")
+	b, _, _ = strings.Cut(b, "-")
+	return a == b
+}
+
+// DigestsDiffer says in what two different digests of a model differ.
+func DigestsDiffer(digest, from string) string {
+	if !SameFile(digest, from) {
+		return fmt.Sprintf("its digest is %.12s, not %.12s", digest, from)
+	}
+	_, is, _ := strings.Cut(digest, "-")
+	_, was, _ := strings.Cut(from, "-")
+	switch {
+	case was == "":
+		return "the model has a configuration, and had none"
+	case is == "":
+		return "the model has no configuration, and had one"
+	}
+	return "the model's configuration is another"
 }
 
 // Files names the files that were loaded: the path, with the version if there is one.

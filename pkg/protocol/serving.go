@@ -1,10 +1,29 @@
 package protocol
 
+import "fmt"
+
+// Capacity is what a scheduler can execute on now.
+type Capacity struct {
+	// GPUs are those that take work: they are not stalled, and can hold a served model.
+	GPUs int
+	// Models are the served ones; Unavailable are those of them that no GPU can hold, since
+	// no worker that is there could load them, or every GPU that could is stalled.
+	Models, Unavailable int
+}
+
+// Lacking says how many models cannot be served, "" for none.
+func (c Capacity) Lacking() string {
+	if c.Unavailable == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d models unavailable", c.Unavailable, c.Models)
+}
+
 // Serving is what decides whether a request that is sent now would be executed.
 type Serving struct {
-	Stage Stage
-	Epoch uint64 // the active scheduler's, 0 for none
-	GPUs  int    // that take the scheduler's work
+	Stage    Stage
+	Epoch    uint64 // the active scheduler's, 0 for none
+	Capacity Capacity
 }
 
 // Missing returns what is missing for a request that is sent now, "" if it would be
@@ -15,11 +34,15 @@ func (s Serving) Missing() string {
 		return "the stage is " + s.Stage.String() + "; requests wait until it is " + Active.String()
 	case s.Epoch == 0:
 		return "no scheduler is active"
-	case s.GPUs == 0:
-		return "no worker is in service: none is connected that holds the models, or every GPU is stalled"
+	case s.Capacity.GPUs > 0:
+		return ""
+	case s.Capacity.Models == 0:
+		return "no model is served: every one is quarantined"
 	}
-	return ""
+	return "no served model is held by a GPU in service: no worker is connected that could load one, or every GPU that could is stalled"
 }
 
 // Serving returns what the state says of it.
-func (s *StackState) Serving() Serving { return Serving{s.Stage, s.Epoch, s.GPUsServing} }
+func (s *StackState) Serving() Serving {
+	return Serving{s.Stage, s.Epoch, Capacity{s.GPUsServing, s.ModelsServed, s.ModelsUnavailable}}
+}

@@ -111,10 +111,14 @@ func (w *WorkerState) Lacking(model string) bool {
 }
 
 // SpecOf returns a model of the stack as this worker runs it: a worker with another version
-// of the backend is measured for itself.
+// of the backend is measured for itself, and one with pages of another size needs another
+// number of them.
 func (w *WorkerState) SpecOf(m ModelSpec) ModelSpec {
 	if m.Backend == w.Backend {
 		m.BackendVersion = w.BackendVersion
+	}
+	if m.WeightsBytes > 0 && w.PageSize > 0 {
+		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)
 	}
 	return m
 }
@@ -168,9 +172,8 @@ type Heartbeat struct {
 	// InFlight is how many requests or actions the service has accepted and not
 	// finished.
 	InFlight int
-	// Serving is the active scheduler's count of GPUs that take work: those of its
-	// workers that are not stalled. Without any, it serves nothing.
-	Serving int
+	// Capacity is the active scheduler's.
+	Capacity Capacity
 	// GPUs are a worker's GPUs, by index; nil while none is stalled and each has its first
 	// executor.
 	GPUs []GPUBeat
@@ -211,8 +214,10 @@ const (
 	// SchedulerActive: it accepts requests.
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
-	// SchedulerAbsent is never in a heartbeat: no scheduler sends any.
-	SchedulerAbsent ServiceState = "absent"
+	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby or
+	// what it does, and a service that is absent sends none.
+	ProfilerActive ServiceState = "active"
+	ServiceAbsent  ServiceState = "absent"
 )
 
 // HeartbeatEvery is the interval between a service's heartbeats; a service without a

@@ -40,7 +40,7 @@ type Gauges struct {
 type FrontDoor struct {
 	Stage    protocol.Stage
 	Epoch    uint64 // of the active scheduler, 0 for none
-	Serving  int    // GPUs that take that scheduler's work
+	Capacity protocol.Capacity
 	InFlight int
 	Bytes    int64 // of the requests in flight
 	// EarlyBytes are those of outputs that wait for the notice of their dispatch.

@@ -203,13 +203,15 @@ func codeOutput(k *coder, o *protocol.Output) {
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(8)
+	k.array(10)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
 	num(k, &h.ClockEpoch)
 	num(k, &h.InFlight)
-	num(k, &h.Serving)
+	num(k, &h.Capacity.GPUs)
+	num(k, &h.Capacity.Models)
+	num(k, &h.Capacity.Unavailable)
 	list(k, &h.GPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(2)
 		k.flag(&g.Stalled)

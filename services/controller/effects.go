@@ -98,6 +98,14 @@ func (l *leader) note(e protocol.Event) {
 		l.bus.Log.Info("a worker serves a model again that it lacked", "worker", e.Worker, "model", e.Model, "models", e.Total)
 	case protocol.EventWorkerJoined:
 		l.bus.Log.Info("worker joined", "worker", e.Worker)
+	case protocol.EventWorkerWaits:
+		l.bus.Log.Warn("a worker is not used yet", "worker", e.Worker, "why", e.Message)
+	case protocol.EventBlocked:
+		if e.Message == "" {
+			l.bus.Log.Info("nothing is missing any more", "stage", e.Stage)
+		} else {
+			l.bus.Log.Warn("something is missing that the stack waits for", "stage", e.Stage, "missing", e.Message)
+		}
 	case protocol.EventWorkerLost:
 		l.bus.Log.Warn("worker lost", "worker", e.Worker, "code", e.Code, "message", e.Message)
 	}

@@ -144,7 +144,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	s.activate()
 	s.awaitStage(protocol.Active)
 	bustest.StartWorker(t, s.bus, "w2", "k80")
-	if e := s.event(protocol.EventWorkerLost); e.Worker != "w2" || !strings.Contains(e.Message, "k80") {
+	if e := s.event(protocol.EventWorkerWaits); e.Worker != "w2" || !strings.Contains(e.Message, "k80") {
 		t.Fatalf("%+v", e)
 	}
 	job := s.measure()

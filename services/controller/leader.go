@@ -286,14 +286,11 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			}
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
-			if h.State == protocol.Standby {
-				return // a standby receives no jobs
-			}
 			job := uint64(0)
 			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // otherwise "idle"
 				job = wire - l.issuer
 			}
-			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
+			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job, Standby: h.State == protocol.Standby})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
 			l.heardQuarantined(h)

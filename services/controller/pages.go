@@ -131,6 +131,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 			ms := protocol.Milliseconds(left)
 			s.CountdownMS = &ms
 		}
+		s.Profiler, s.Blocked = l.machine.Profiler(clock.Now()), l.machine.Blocked(clock.Now())
 		workers = l.machine.Workers()
 		s.QuarantinedCount = l.countQuarantined(l.machine.Quarantined())
 		if !q.Brief && !q.NoModels {
@@ -144,7 +145,9 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 		s.PageSize = w.PageSize
 	}
 	l.showQuarantined(models)
-	s.Epoch, s.GPUsServing, s.Scheduler = l.door.Scheduler()
+	epoch, capacity, state := l.door.Scheduler()
+	s.Epoch, s.Scheduler = epoch, state
+	s.GPUsServing, s.ModelsServed, s.ModelsUnavailable = capacity.GPUs, capacity.Models, capacity.Unavailable
 	if fault := l.storeFault.Load(); fault != nil {
 		s.StoreFault = protocol.ShortText(*fault, protocol.MaxText)
 	}

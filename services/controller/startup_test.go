@@ -256,7 +256,7 @@ func TestHostileMessagesDoNoHarm(t *testing.T) {
 func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
 	s := newStack(t)
 	s.controller()
-	if v := s.view(); v.Scheduler != protocol.SchedulerAbsent {
+	if v := s.view(); v.Scheduler != protocol.ServiceAbsent {
 		t.Errorf("with none: %q", v.Scheduler)
 	}
 	s.loaded("a")
@@ -265,7 +265,7 @@ func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
 	scheduler.set(protocol.Standby, 0)
 	s.awaitScheduler(protocol.Standby)
 	scheduler.stop()
-	if v := s.awaitScheduler(protocol.SchedulerAbsent); v.Stage != protocol.Active || v.Epoch != 0 {
+	if v := s.awaitScheduler(protocol.ServiceAbsent); v.Stage != protocol.Active || v.Epoch != 0 {
 		t.Errorf("stage %s, epoch %d", v.Stage, v.Epoch)
 	}
 }

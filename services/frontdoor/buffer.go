@@ -118,15 +118,15 @@ func traceparent(t watch.Trace) string {
 	return t.Traceparent()
 }
 
-// Scheduler returns the epoch of the active scheduler, 0 for none, how many GPUs
-// take its work, and the state of the schedulers.
-func (d *FrontDoor) Scheduler() (epoch uint64, serving int, state protocol.ServiceState) {
+// Scheduler returns the epoch of the active scheduler, 0 for none, its capacity, and the
+// state of the schedulers.
+func (d *FrontDoor) Scheduler() (epoch uint64, capacity protocol.Capacity, state protocol.ServiceState) {
 	s := d.snapshot()
 	switch {
 	case s.Epoch != 0:
-		return s.Epoch, s.Serving, protocol.SchedulerActive
+		return s.Epoch, s.Capacity, protocol.SchedulerActive
 	case len(d.beats.Alive()) > 0:
-		return 0, 0, protocol.Standby
+		return 0, capacity, protocol.Standby
 	}
-	return 0, 0, protocol.SchedulerAbsent
+	return 0, capacity, protocol.ServiceAbsent
 }

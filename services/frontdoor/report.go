@@ -76,7 +76,7 @@ func (d *FrontDoor) source() watch.Source {
 		Bus:   d.bus.Gauges,
 		FrontDoor: func() watch.FrontDoor {
 			s := d.snapshot()
-			return watch.FrontDoor{Stage: s.Stage, Epoch: s.Epoch, Serving: s.Serving, Received: s.Received, Answered: s.Answered, Left: s.Left, Late: s.Late,
+			return watch.FrontDoor{Stage: s.Stage, Epoch: s.Epoch, Capacity: s.Capacity, Received: s.Received, Answered: s.Answered, Left: s.Left, Late: s.Late,
 				InFlight: s.InFlight, Bytes: s.Bytes, EarlyBytes: s.EarlyBytes, Stored: int64(s.Waiting)}
 		},
 	}

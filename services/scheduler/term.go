@@ -32,11 +32,11 @@ type term struct {
 	over    chan struct{} // closed when the term must end
 
 	epoch uint64
-	// active, queued and serving are the heartbeat's values, as of the last step that
+	// active, queued and capacity are the heartbeat's values, as of the last step that
 	// changed them.
-	active  atomic.Bool
-	queued  atomic.Int64
-	serving atomic.Int64
+	active   atomic.Bool
+	queued   atomic.Int64
+	capacity atomic.Pointer[protocol.Capacity]
 	// quarantined are the models that were quarantined, the latest last.
 	quarantined atomic.Pointer[[]quarantine]
 
@@ -96,6 +96,7 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	observers := t.observers(config)
 	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
 	t.core.Observe = observers.Step
+	t.capacity.Store(&protocol.Capacity{})
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
 }
@@ -159,7 +160,14 @@ func (t *term) take(e sched.TermEvent) {
 	}
 	t.step(e)
 	t.flush()
-	t.serving.Store(int64(t.core.Serving()))
+	t.measure()
+}
+
+// measure takes over what the core can execute on, for the next heartbeats.
+func (t *term) measure() {
+	if now := t.core.Capacity(); now != *t.capacity.Load() {
+		t.capacity.Store(&now)
+	}
 }
 
 func (t *term) end() {
@@ -182,7 +190,7 @@ func (t *term) tick() {
 func (t *term) heartbeat() protocol.Heartbeat {
 	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch, State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
 	if t.active.Load() {
-		h.State, h.Serving = protocol.SchedulerActive, int(t.serving.Load())
+		h.State, h.Capacity = protocol.SchedulerActive, *t.capacity.Load()
 	}
 	if list := t.quarantined.Load(); list != nil {
 		h.Quarantined = stillQuarantined(*list, time.Now())
@@ -231,7 +239,7 @@ func (t *term) observers(config Config) sched.Observers {
 // carryOut carries out the rare parts of the output.
 func (t *term) carryOut(out *sched.TermOutput) {
 	t.active.Store(t.core.Active())
-	t.serving.Store(int64(t.core.Serving()))
+	t.measure()
 	for _, n := range out.Notes {
 		t.say(n)
 	}

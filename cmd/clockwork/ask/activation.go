@@ -64,6 +64,9 @@ func gaveUp(ctx context.Context, s *protocol.StackState) error {
 
 // WaitsFor says in one line what a stack that does not serve is waiting for.
 func WaitsFor(s *protocol.StackState) string {
+	if s.Stage != protocol.Active && s.Blocked != "" {
+		return s.Stage.String() + ": " + s.Blocked
+	}
 	switch s.Stage {
 	case protocol.Querying:
 		return "QUERYING: it asks the workers what they hold"
@@ -117,7 +120,7 @@ func (w *waiting) event(e protocol.Event) {
 		w.mu.Lock()
 		w.counting = e.LeftMS > 0
 		w.mu.Unlock()
-	case protocol.EventProfile, protocol.EventQuarantine, protocol.EventWorkerLost:
+	case protocol.EventProfile, protocol.EventQuarantine, protocol.EventWorkerLost, protocol.EventWorkerWaits, protocol.EventBlocked:
 	case protocol.EventLoad:
 		if e.Code == protocol.OK {
 			return // whoever asked for it says so

@@ -116,6 +116,8 @@ func (w *Progress) show(e protocol.Event, now time.Time) {
 		return
 	case protocol.EventStage:
 		w.stopCountdown()
+	case protocol.EventWorkerWaits:
+		delete(w.workers, e.Worker) // that it joined is shown again
 	case protocol.EventWorkerJoined, protocol.EventWorkerLost:
 		joined := e.Kind == protocol.EventWorkerJoined
 		if w.workers[e.Worker] == joined {
@@ -143,6 +145,13 @@ func eventLine(e protocol.Event) string {
 		return fmt.Sprintf("%s is not served: %s", e.Model, e.Message)
 	case protocol.EventWorkerJoined:
 		return fmt.Sprintf("worker %s joined", e.Worker)
+	case protocol.EventWorkerWaits:
+		return fmt.Sprintf("worker %s is not used yet: %s", e.Worker, e.Message)
+	case protocol.EventBlocked:
+		if e.Message == "" {
+			return e.Stage + "  nothing is missing any more"
+		}
+		return e.Stage + " waits: " + e.Message
 	case protocol.EventWorkerLost:
 		return strings.TrimSuffix(fmt.Sprintf("worker %s is gone: %s", e.Worker, e.Message), ": ")
 	}

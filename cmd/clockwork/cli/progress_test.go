@@ -26,6 +26,10 @@ func TestEventsInPlainLines(t *testing.T) {
 		{Kind: protocol.EventProfile, Model: "m-1", Done: 1, Total: 2, Message: "weights 8ms"},
 		{Kind: protocol.EventProfile, Model: "m-1", Done: 2, Total: 2, Message: "batch 1 2ms"},
 		{Kind: protocol.EventQuarantine, Model: "m-1", Message: "its profile is zero"},
+		{Kind: protocol.EventBlocked, Stage: "PROFILING", Message: "no profiler is connected"},
+		{Kind: protocol.EventBlocked, Stage: "PROFILING"},
+		{Kind: protocol.EventWorkerWaits, Worker: "w1", Message: "m-1 has no complete profile on t4; it is measured first"},
+		{Kind: protocol.EventWorkerJoined, Worker: "w1"},
 		{Kind: protocol.EventWorkerLost, Worker: "w1"},
 	} {
 		w.show(e, now)
@@ -40,6 +44,10 @@ loading closes in 10.0 s unless another load comes
 profiling 1/2 m-1 weights 8ms
 profiling 2/2 m-1 batch 1 2ms
 m-1 is not served: its profile is zero
+PROFILING waits: no profiler is connected
+PROFILING  nothing is missing any more
+worker w1 is not used yet: m-1 has no complete profile on t4; it is measured first
+worker w1 joined
 worker w1 is gone
 `, out.String())
 }

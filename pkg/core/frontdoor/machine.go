@@ -303,8 +303,8 @@ func (m *Machine) LastEpoch() uint64 { return m.latest }
 type Snapshot struct {
 	Stage protocol.Stage
 	Epoch uint64
-	// Serving is how many GPUs take work; 0 without an active scheduler.
-	Serving  int
+	// Capacity is the active scheduler's.
+	Capacity protocol.Capacity
 	InFlight int
 	// Bytes are those of the payloads in flight, EarlyBytes those of the outputs that wait
 	// for the notice of their dispatch. Waiting are requests in the startup buffer, as far
@@ -317,7 +317,7 @@ type Snapshot struct {
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
-	return Snapshot{Stage: m.stage, Epoch: m.epoch, Serving: m.serving(), InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, Capacity: m.capacity(), InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
 		EarlyBytes: int64(m.table.early.taken), Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 

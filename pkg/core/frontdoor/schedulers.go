@@ -13,24 +13,24 @@ type schedulers struct {
 
 type active struct {
 	epoch, incarnation uint64
-	serving            int // GPUs that take work
+	capacity           protocol.Capacity
 }
 
-// serving returns how many GPUs take the work of the scheduler in charge.
-func (s *schedulers) serving() (gpus int) {
+// capacity returns that of the scheduler in charge; an epoch is one scheduler's.
+func (s *schedulers) capacity() protocol.Capacity {
 	for _, a := range s.actives {
 		if a.epoch == s.epoch {
-			gpus = max(gpus, a.serving)
+			return a.capacity
 		}
 	}
-	return gpus
+	return protocol.Capacity{}
 }
 
 // schedulerBeat follows who is active. What was submitted to another scheduler is
 // submitted again.
 func (m *Machine) schedulerBeat(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
-		m.actives[h.ID] = active{h.Epoch, h.Incarnation, h.Serving}
+		m.actives[h.ID] = active{h.Epoch, h.Incarnation, h.Capacity}
 		m.lastBeat = m.now
 	} else {
 		delete(m.actives, h.ID)

@@ -55,7 +55,7 @@ func (s *script) step(fields []string) string {
 	}
 	if fields[1] == "serving" {
 		v := s.m.Snapshot()
-		return fmt.Sprintf("epoch %d, %d GPUs take work\n", v.Epoch, v.Serving)
+		return fmt.Sprintf("epoch %d, %d GPUs take work\n", v.Epoch, v.Capacity.GPUs)
 	}
 	if fields[1] == "counts" {
 		v := s.m.Snapshot()
@@ -156,7 +156,7 @@ func (s *script) event(a args) Event {
 		if a[2] == "active" {
 			h.State = protocol.SchedulerActive
 		}
-		h.Serving = s.number(a.get("gpus", "0"))
+		h.Capacity.GPUs = s.number(a.get("gpus", "0"))
 		if a[0] == "beat" {
 			return &SchedulerBeat{h}
 		}

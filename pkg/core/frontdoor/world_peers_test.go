@@ -274,6 +274,6 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 	return out
 }
 
-func (p *planner) Stats() sched.Stats { return sched.Stats{} }
-func (p *planner) Serving() int       { return 1 }
-func (p *planner) String() string     { return "" }
+func (p *planner) Stats() sched.Stats          { return sched.Stats{} }
+func (p *planner) Capacity() protocol.Capacity { return protocol.Capacity{GPUs: 1} }
+func (p *planner) String() string              { return "" }

@@ -27,9 +27,10 @@ type gpu struct {
 	// epoch is the worker's epoch as the job gives it. Actions carry it; the worker
 	// refuses them once it has seen a higher one.
 	epoch uint64
-	// kind is the GPU type; pages is the number of its weight pages.
-	kind  string
-	pages int
+	// kind is the GPU type; pages is the number of its weight pages, of pageSize bytes each.
+	kind     string
+	pages    int
+	pageSize int64
 	// lacks are the models that the worker does not hold.
 	lacks []protocol.Lack
 

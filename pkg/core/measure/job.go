@@ -75,7 +75,7 @@ func (m *Machine) takeOver(workers []protocol.WorkerState) (types []string) {
 				g = newGPU(key)
 			}
 			delete(before, key)
-			g.epoch, g.kind, g.pages, g.lacks = w.Epoch, s.Type, s.PagesTotal, w.Lacks
+			g.epoch, g.kind, g.pages, g.pageSize, g.lacks = w.Epoch, s.Type, s.PagesTotal, w.PageSize, w.Lacks
 			m.reuse(g)
 			m.gpus[key] = g
 			m.job.gpus = append(m.job.gpus, g)

@@ -31,7 +31,7 @@ var faults = []planted.Fault{
 	{"copies are measured each", "job.go", "key := (Key{model.Digest, t}); ", "key := (Key{model.Name, t}); "},
 	{"results of another issuer", "outcome.go", "r.Issuer != m.cfg.Issuer || ", ""},
 	{"two GPUs by map order", "job.go", "	for _, g := range m.job.gpus {\n		if g.state == idle", "	for _, g := range m.gpus {\n		if g.state == idle"},
-	{"a model too large for the GPU", "unit.go", "u.gpuType == g.kind && u.model.Pages <= g.pages", "u.gpuType == g.kind"},
+	{"a model too large for the GPU", "unit.go", "u.gpuType == g.kind && w.SpecOf(u.model).Pages <= g.pages", "u.gpuType == g.kind && w.PageSize >= 0"},
 	{"batches out of order", "unit.go", "return a.Batch - b.Batch })\n	u.known", "return b.Batch - a.Batch })\n	u.known"},
 }
 

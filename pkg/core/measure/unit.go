@@ -25,7 +25,8 @@ func (u *unit) key() Key { return Key{u.model.Digest, u.gpuType} }
 
 // fits reports whether the unit can be measured on a GPU.
 func (u *unit) fits(g *gpu) bool {
-	return u.gpuType == g.kind && u.model.Pages <= g.pages && !g.isLacking(u.model.Name)
+	w := protocol.WorkerState{PageSize: g.pageSize}
+	return u.gpuType == g.kind && w.SpecOf(u.model).Pages <= g.pages && !g.isLacking(u.model.Name)
 }
 
 // complete reports whether the profile is complete.

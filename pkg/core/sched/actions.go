@@ -101,7 +101,7 @@ func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 // host memory, has estimates for the GPU's type, and fits into the pages of this epoch, and
 // the GPU is not down.
 func (c *engine) capable(g *gpu, m *model) bool {
-	return !g.down && m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && m.spec.Pages <= g.total-g.foreign
+	return !g.down && m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && g.pagesOf(m) <= g.total-g.foreign
 }
 
 // makeRoom begins a GPU's first pending load if its pages are free. Otherwise it drains
@@ -118,7 +118,7 @@ func (c *engine) makeRoom(g *gpu) {
 		return
 	}
 	r := g.pending[0]
-	need := r.model.spec.Pages - g.vacant()
+	need := r.pages() - g.vacant()
 	if need <= 0 {
 		c.load(r)
 		return
@@ -126,7 +126,7 @@ func (c *engine) makeRoom(g *gpu) {
 	for _, victim := range c.victims(g, need-g.leaving) {
 		c.unhold(victim)
 		victim.phase = draining
-		g.leaving += victim.model.spec.Pages
+		g.leaving += victim.pages()
 		c.markModel(victim.model)
 		if victim.busy == 0 {
 			c.evict(victim)
@@ -166,7 +166,7 @@ func (c *engine) victims(g *gpu, need int) []*replica {
 		return 1
 	})
 	for i, r := range list {
-		if need -= r.model.spec.Pages; need <= 0 {
+		if need -= r.pages(); need <= 0 {
 			return list[:i+1]
 		}
 	}
@@ -180,7 +180,7 @@ func (c *engine) stopDraining(g *gpu) {
 	}
 	for _, r := range g.replicas {
 		if r.phase == draining {
-			g.leaving -= r.model.spec.Pages
+			g.leaving -= r.pages()
 			c.hold(r)
 		}
 	}
@@ -203,7 +203,7 @@ func (c *engine) unhold(r *replica) {
 
 // load begins the load of a pending replica: the promise of pages becomes an allocation.
 func (c *engine) load(r *replica) {
-	g, pages := r.gpu, r.model.spec.Pages
+	g, pages := r.gpu, r.pages()
 	g.pending = without(g.pending, r)
 	g.promised -= pages
 	g.allocated += pages
@@ -218,7 +218,7 @@ func (c *engine) evict(r *replica) {
 		return
 	}
 	if r.phase == unknownPhase {
-		r.gpu.leaving += r.model.spec.Pages
+		r.gpu.leaving += r.pages()
 	}
 	r.phase = evicting
 	r.transfer = c.send(protocol.EvictWeights, r, c.now.Add(c.config.LoadWindow), 0)
@@ -226,7 +226,7 @@ func (c *engine) evict(r *replica) {
 
 // remove ends a replica in any phase, and frees its pages or the promise of them.
 func (c *engine) remove(r *replica) {
-	g, pages := r.gpu, r.model.spec.Pages
+	g, pages := r.gpu, r.pages()
 	switch r.phase {
 	case gone:
 		return

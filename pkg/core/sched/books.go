@@ -155,6 +155,8 @@ type gpu struct {
 	// epoch; allocated those of replicas from loading until gone; promised those that
 	// pending replicas need.
 	total, foreign, allocated, promised int
+	// able counts the models that it can hold.
+	able int
 	// leaving are the pages of draining and evicting replicas, part of allocated.
 	leaving int
 	// infers are the Infers without a result.
@@ -191,6 +193,12 @@ type gpu struct {
 
 // vacant returns the number of pages that are neither foreign nor allocated.
 func (g *gpu) vacant() int { return g.total - g.foreign - g.allocated }
+
+// pagesOf returns how many of this GPU's pages a model takes.
+func (g *gpu) pagesOf(m *model) int { return m.pages[g.kind] }
+
+// pages returns how many pages the copy takes.
+func (r *replica) pages() int { return r.gpu.pagesOf(r.model) }
 
 // replica returns the copy of a model on this GPU, nil for none.
 func (g *gpu) replica(m *model) *replica {
@@ -232,6 +240,8 @@ type model struct {
 	items     int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
+	// pages are those that it takes, by GPU type.
+	pages []int
 	// capable counts the live GPUs that can hold the model, by GPU type.
 	capable []int
 	// holders are its resident replicas, in the order in which they became resident;

@@ -16,9 +16,8 @@ type Core interface {
 	// is valid until the next Step.
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
-	// Serving returns how many GPUs take work: those of the live workers that are not
-	// stalled.
-	Serving() int
+	// Capacity returns what requests can be executed on now.
+	Capacity() protocol.Capacity
 	// Snapshot writes the core's state after its last Step, and reuses the memory of an
 	// earlier Snapshot.
 	Snapshot(into *Snapshot)
@@ -310,7 +309,7 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 }
 
 func (c *echo) Stats() Stats                                 { return c.stats }
-func (c *echo) Serving() int                                 { return 1 } // itself: it answers without any GPU
+func (c *echo) Capacity() protocol.Capacity                  { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Snapshot(into *Snapshot)                      { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool) { return r, false }
 func (c *echo) String() string                               { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }

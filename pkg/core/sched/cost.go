@@ -14,13 +14,16 @@ type costKey struct {
 	kind                     int // index of the GPU type in engine.kinds
 }
 
-// gpuKind is a type of GPU under one version of its worker's backend: models are measured
-// for each.
-type gpuKind struct{ name, backend, version string }
+// gpuKind is a type of GPU under one version of its worker's backend, for which models are
+// measured, with pages of one size.
+type gpuKind struct {
+	name, backend, version string
+	pageSize               int64 // in bytes
+}
 
 // specOf returns a model as GPUs of this kind run it.
 func (k *gpuKind) specOf(m protocol.ModelSpec) protocol.ModelSpec {
-	w := protocol.WorkerState{Backend: k.backend, BackendVersion: k.version}
+	w := protocol.WorkerState{Backend: k.backend, BackendVersion: k.version, PageSize: k.pageSize}
 	return w.SpecOf(m)
 }
 
@@ -147,6 +150,7 @@ func (c *engine) kindOf(kind gpuKind) int {
 	c.kinds, c.ofKind = append(c.kinds, kind), append(c.ofKind, 0)
 	for _, m := range c.models {
 		m.costs = append(m.costs, c.costOf(m.spec, len(c.kinds)-1))
+		m.pages = append(m.pages, kind.specOf(m.spec).Pages)
 		m.capable = append(m.capable, 0)
 	}
 	return len(c.kinds) - 1

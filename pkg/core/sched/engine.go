@@ -55,6 +55,10 @@ type engine struct {
 	// known are the requests that have not ended; actions are those without a result.
 	known   map[protocol.RequestID]*request
 	actions map[protocol.ActionID]*action
+	// unavailable counts the models without a capable GPU, unless recount says that it is to
+	// be counted anew.
+	unavailable int
+	recount     bool
 	// timers are ordered by time, then by ticket.
 	timers heap.Heap[due]
 
@@ -96,7 +100,7 @@ func (c *engine) clear() {
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
 	c.fleetDelay = netDelay{}
-	c.fenced = false
+	c.fenced, c.recount = false, true
 }
 
 // Step implements Core.
@@ -143,16 +147,23 @@ func (c *engine) Stats() Stats {
 	return s
 }
 
-// Serving implements Core.
-func (c *engine) Serving() (gpus int) {
-	for _, w := range c.workers {
-		for _, g := range w.gpus {
-			if !g.stalled {
-				gpus++
+// Capacity implements Core.
+func (c *engine) Capacity() protocol.Capacity {
+	if c.recount {
+		c.recount, c.unavailable = false, 0
+		for _, m := range c.models {
+			if m.capableGPUs() == 0 {
+				c.unavailable++
 			}
 		}
 	}
-	return gpus
+	able := protocol.Capacity{Models: len(c.models), Unavailable: c.unavailable}
+	for _, g := range c.gpus {
+		if !g.stalled && g.able > 0 {
+			able.GPUs++
+		}
+	}
+	return able
 }
 
 // ticket returns a number above all earlier ones. Tickets order timers of one time, arrivals,
@@ -247,7 +258,7 @@ func (c *engine) price(digest string) {
 			}
 			for _, g := range c.gpus {
 				if g.kind == kind && c.capable(g, m) {
-					m.capable[kind]++
+					c.canHold(g, m, +1)
 				}
 			}
 		}

@@ -74,3 +74,57 @@ func TestEachVersionOfABackendHasItsTimes(t *testing.T) {
 		t.Errorf("with a profile of its version %d GPUs are capable", n)
 	}
 }
+
+// A GPU that can hold no served model takes no work, and who asks is told how many models
+// no GPU can hold.
+func TestWhoCanHoldNoModelTakesNoWork(t *testing.T) {
+	core, _ := New("clockwork", Defaults())
+	a, pa := spec("a", 1, time.Millisecond, time.Millisecond)
+	b, pb := spec("b", 1, time.Millisecond, time.Millisecond)
+	w := protocol.WorkerState{ID: "w", Incarnation: 1, GPUs: []protocol.GPUState{{Type: "t4", PagesTotal: 4}}}
+	core.Step(0, &Activate{Epoch: 1, Issuer: 7, State: protocol.ClockworkState{
+		Models: []protocol.ModelSpec{a, b}, Profiles: []protocol.Profile{pa, pb}, Workers: []protocol.WorkerState{w}}})
+	is := func(what string, want protocol.Capacity) {
+		t.Helper()
+		if got := core.Capacity(); got != want {
+			t.Errorf("%s: %+v, expected %+v", what, got, want)
+		}
+	}
+	is("a worker without models", protocol.Capacity{Models: 2, Unavailable: 2})
+	w.Models = []protocol.ModelSpec{a}
+	core.Step(0, &WorkerJoined{State: w})
+	is("with one of two", protocol.Capacity{GPUs: 1, Models: 2, Unavailable: 1})
+	core.Step(0, &GPUHealth{ID: "w", Incarnation: 1, GPUs: []protocol.GPUBeat{{Stalled: true}}})
+	is("stalled", protocol.Capacity{Models: 2, Unavailable: 2})
+	core.Step(0, &GPUHealth{ID: "w", Incarnation: 1})
+	w.Models = append(w.Models, b)
+	core.Step(0, &WorkerJoined{State: w})
+	is("with both", protocol.Capacity{GPUs: 1, Models: 2})
+	core.Step(0, &WorkerLost{ID: "w"})
+	is("lost", protocol.Capacity{Models: 2, Unavailable: 2})
+}
+
+// Pages are a worker's own: a model takes as many of them as its weights need of their size.
+func TestPagesAreOfTheWorkersSize(t *testing.T) {
+	c := newEngine(Defaults())
+	c.decideBy(newClockworkPolicy(c, planners["clockwork"]))
+	m, p := spec("a", 7, time.Millisecond, time.Millisecond)
+	m.WeightsBytes = 100
+	on := func(id string, page int64, total int) protocol.WorkerState {
+		return protocol.WorkerState{ID: id, Incarnation: 1, PageSize: page, Models: []protocol.ModelSpec{m}, GPUs: []protocol.GPUState{{Type: "t4", PagesTotal: total}}}
+	}
+	c.Step(0, &Activate{Epoch: 1, State: protocol.ClockworkState{Models: []protocol.ModelSpec{m}, Profiles: []protocol.Profile{p},
+		Workers: []protocol.WorkerState{on("u", 16, 6), on("v", 1, 99)}}})
+	out := c.Step(0, &Submit{protocol.Submission{ID: protocol.RequestID{Seq: 1}, Model: "a", Batch: 1, Budget: time.Second}})
+	if len(out.Refusals) != 1 || out.Refusals[0].Refusal.Code != protocol.ModelTooLarge {
+		t.Fatalf("too few pages of either size: %+v", out)
+	}
+	c.Step(0, &WorkerJoined{State: on("w", 1, 100)})
+	out = c.Step(0, &Submit{protocol.Submission{ID: protocol.RequestID{Seq: 2}, Model: "a", Batch: 1, Budget: time.Second}})
+	if len(out.Actions) != 1 || out.Actions[0].Worker != "w" {
+		t.Fatalf("with enough of the smaller ones: %+v", out)
+	}
+	if g := c.gpus[2]; g.allocated != 100 {
+		t.Errorf("%d pages are allocated", g.allocated)
+	}
+}

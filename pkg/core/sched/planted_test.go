@@ -50,6 +50,7 @@ var faults = []planted.Fault{
 	{"who joins is not asked", "membership.go", "		if !joining.answered || !t.ready(&joining) {\n", "		if !t.ready(&joining) {\n"},
 	{"who joins is asked in no epoch", "membership.go", "	q.Number, q.Epoch = m.questions, t.Epoch()\n", "	q.Number = m.questions\n"},
 	{"who joins is asked once", "membership.go", "	t.inquire(h.ID)\n", ""},
+	{"what can be held is counted once", "workers.go", "	c.recount = true\n", ""},
 	{"a silent worker is asked once", "membership.go", "		t.missWorker(e.ID, e.Incarnation) // it may be silent again; its next heartbeat asks\n", ""},
 	{"who joins is taken to be well", "membership.go", "		delete(m.told, id)\n		t.tellHealth(id)\n", "		delete(m.told, id)\n"},
 	{"what is well is not news", "membership.go", "	if slices.Equal(m.health[id], m.told[id]) {", "	if slices.Equal(m.health[id], m.told[id]) || m.health[id] == nil {"},

@@ -178,6 +178,6 @@ func (c *simplePolicy) place(m *model) {
 	}
 	r := c.newReplica(best, m, pending)
 	best.pending = append(best.pending, r)
-	best.promised += m.spec.Pages
+	best.promised += best.pagesOf(m)
 	c.markGPU(best)
 }

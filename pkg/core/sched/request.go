@@ -84,7 +84,8 @@ func (c *engine) unservable(m *model) *protocol.Error {
 	if len(m.replicas) == 0 && !slices.ContainsFunc(c.workers, func(w *worker) bool { return w.hosted[m.spec.Name] }) {
 		return protocol.Errorf(protocol.ModelUnavailable, "none of the %d workers that are there could load model %s", len(c.workers), m.spec.Name)
 	}
-	most, total, down, priced := 0, 0, 0, false
+	down, fits := 0, false // without the models of other epochs
+	var nearest *gpu       // which lacks the fewest pages for it
 	for _, g := range c.gpus {
 		if g.down && g.worker.hosted[m.spec.Name] {
 			down++
@@ -92,26 +93,31 @@ func (c *engine) unservable(m *model) *protocol.Error {
 		if m.costs[g.kind] == nil {
 			continue
 		}
-		priced = true
-		most, total = max(most, g.total-g.foreign), max(total, g.total)
-	}
-	if !priced {
-		return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
-	}
-	if m.spec.Pages <= most {
-		if down > 0 {
-			return protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s is stalled (%d)", m.spec.Name, down)
+		fits = fits || g.pagesOf(m) <= g.total
+		if nearest == nil || g.shortage(m) < nearest.shortage(m) {
+			nearest = g
 		}
+	}
+	switch {
+	case nearest == nil:
+		return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
+	case nearest.shortage(m) <= 0 && down > 0:
+		return protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s is stalled (%d)", m.spec.Name, down)
+	case nearest.shortage(m) <= 0:
 		return nil
 	}
 	code := protocol.NoMemory
-	if m.spec.Pages > total {
+	if !fits {
 		code = protocol.ModelTooLarge
 	}
-	err := protocol.Errorf(code, "model %s takes %d pages, a GPU has at most %d", m.spec.Name, m.spec.Pages, most)
-	err.Got, err.Limit = int64(m.spec.Pages), int64(most)
+	pages, most := nearest.pagesOf(m), nearest.total-nearest.foreign
+	err := protocol.Errorf(code, "model %s takes %d pages, a GPU has at most %d", m.spec.Name, pages, most)
+	err.Got, err.Limit = int64(pages), int64(most)
 	return err
 }
+
+// shortage returns how many pages more than it can ever free a GPU would need for a model.
+func (g *gpu) shortage(m *model) int { return g.pagesOf(m) - (g.total - g.foreign) }
 
 // enqueue puts a request into its model's queue. Its timer fires when even an idle GPU
 // would be late.

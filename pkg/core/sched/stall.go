@@ -143,7 +143,7 @@ func (c *engine) doubt(r *replica) {
 	case resident:
 		c.unhold(r)
 	case draining:
-		r.gpu.leaving -= r.model.spec.Pages
+		r.gpu.leaving -= r.pages()
 	default:
 		return
 	}

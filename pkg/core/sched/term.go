@@ -300,8 +300,8 @@ func (t *Term) Has(id string, incarnation uint64) bool {
 	return has && member == incarnation
 }
 
-// Serving returns how many GPUs take work.
-func (t *Term) Serving() int { return t.core.Serving() }
+// Capacity returns what requests can be executed on now.
+func (t *Term) Capacity() protocol.Capacity { return t.core.Capacity() }
 
 // Stats returns the core's counters.
 func (t *Term) Stats() Stats { return t.core.Stats() }

@@ -53,7 +53,7 @@ type deaf struct{ Core }
 
 func (deaf) Step(protocol.Time, Event) Output { return Output{Wake: protocol.Never} }
 func (deaf) Stats() Stats                     { return Stats{} }
-func (deaf) Serving() int                     { return 0 }
+func (deaf) Capacity() (c protocol.Capacity)  { return c }
 
 const scriptEpoch = 5
 

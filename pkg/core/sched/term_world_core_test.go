@@ -58,6 +58,6 @@ func (c *courier) Step(now protocol.Time, e Event) Output {
 	return out
 }
 
-func (c *courier) Stats() Stats   { return Stats{} }
-func (c *courier) Serving() int   { return 0 }
-func (c *courier) String() string { return "" }
+func (c *courier) Stats() Stats                       { return Stats{} }
+func (c *courier) Capacity() (none protocol.Capacity) { return none }
+func (c *courier) String() string                     { return "" }

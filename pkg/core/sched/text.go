@@ -17,7 +17,7 @@ func (c *engine) String() string {
 		}
 		b.WriteByte('\n')
 		for _, r := range g.replicas {
-			fmt.Fprintf(&b, "  %s %s, %d pages, %d busy\n", r.model.spec.Name, phaseNames[r.phase], r.model.spec.Pages, r.busy)
+			fmt.Fprintf(&b, "  %s %s, %d pages, %d busy\n", r.model.spec.Name, phaseNames[r.phase], r.pages(), r.busy)
 		}
 		for _, a := range g.infers {
 			fmt.Fprintf(&b, "  |%v| %s action %d, latest %v\n", a.expected, a.replica.model.spec.Name, a.id%(1<<epochShift), a.latest)

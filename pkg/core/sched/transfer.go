@@ -132,13 +132,13 @@ func (p *clockworkPolicy) bestGPU(m *model) *gpu {
 // last used before the second to last of those requests: a load is not worth it if the
 // evicted model is used more often.
 func (g *gpu) hasPagesFor(m *model) bool {
-	pages := m.spec.Pages - g.vacant()
+	pages := g.pagesOf(m) - g.vacant()
 	if pages <= 0 {
 		return true
 	}
 	for _, r := range g.replicas {
 		if r.phase == resident && r.busy == 0 && r.model.head == nil && r.used < m.coldTickets[1] {
-			if pages -= r.model.spec.Pages; pages <= 0 {
+			if pages -= r.pages(); pages <= 0 {
 				return true
 			}
 		}
@@ -164,7 +164,7 @@ func (p *clockworkPolicy) better(g, than *gpu, m *model) bool {
 	if a, b := g.failures[m], than.failures[m]; a != b {
 		return a < b
 	}
-	if a, b := g.vacant() >= m.spec.Pages, than.vacant() >= m.spec.Pages; a != b {
+	if a, b := g.vacant() >= g.pagesOf(m), than.vacant() >= than.pagesOf(m); a != b {
 		return a
 	}
 	return g.demand < than.demand
@@ -175,7 +175,7 @@ func (p *clockworkPolicy) promise(g *gpu, m *model) {
 	g.waitersRetried = false
 	r := p.newReplica(g, m, pending)
 	g.pending = append(g.pending, r)
-	g.promised += m.spec.Pages
+	g.promised += g.pagesOf(m)
 	p.markGPU(g)
 	m.spread(p.config.DefaultSLO)
 }

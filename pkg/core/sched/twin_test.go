@@ -256,7 +256,7 @@ func (w *world) checkCalendar() {
 	}
 	serving := 0
 	for _, g := range c.gpus {
-		if !g.stalled {
+		if holds := func(m *model) bool { return w.core.capable(g, m) }; !g.stalled && slices.ContainsFunc(w.core.models, holds) {
 			serving++
 		}
 		note("a lane", &g.nextSlotTimer, false)
@@ -267,8 +267,14 @@ func (w *world) checkCalendar() {
 			note("an eviction", &r.retry, r.phase == unknownPhase && r.busy == 0 || r.phase == evicting && r.transfer == nil)
 		}
 	}
-	if got := c.Serving(); got != serving {
-		w.fail("%d GPUs serve, expected %d", got, serving)
+	want := protocol.Capacity{GPUs: serving, Models: len(c.models)}
+	for _, m := range c.models {
+		if !slices.ContainsFunc(c.gpus, func(g *gpu) bool { return c.capable(g, m) }) {
+			want.Unavailable++
+		}
+	}
+	if got := c.Capacity(); got != want {
+		w.fail("the capacity is %+v, expected %+v", got, want)
 	}
 	if count != len(c.timers) || wake != w.wake {
 		w.fail("%d timers, the next at %v; by the twin %d and %v", len(c.timers), w.wake, count, wake)

@@ -32,7 +32,7 @@ func (c *engine) join(w protocol.WorkerState) {
 		if !slices.ContainsFunc(joined.gpus, same) {
 			states = append(states, state)
 			g := &gpu{
-				worker: joined, id: state.ID, kind: c.kindOf(gpuKind{state.Type, w.Backend, w.BackendVersion}),
+				worker: joined, id: state.ID, kind: c.kindOf(gpuKind{state.Type, w.Backend, w.BackendVersion, w.PageSize}),
 				total: state.PagesTotal, failures: map[*model]int{},
 			}
 			g.nextSlotTimer.Of.gpu = g
@@ -101,7 +101,7 @@ func (c *engine) recoverUnknown(g *gpu, before *absence) {
 	for _, d := range before.unknown {
 		r := g.replica(d.model)
 		switch {
-		case d.gpu != g.id || r == nil && d.model.spec.Pages > g.vacant():
+		case d.gpu != g.id || r == nil && g.pagesOf(d.model) > g.vacant():
 			continue
 		case r == nil:
 			r = c.newUnknown(g, d.model)
@@ -115,7 +115,7 @@ func (c *engine) recoverUnknown(g *gpu, before *absence) {
 
 // newUnknown adds a copy that may or may not be on a GPU. The caller has it evicted.
 func (c *engine) newUnknown(g *gpu, m *model) *replica {
-	g.allocated += m.spec.Pages
+	g.allocated += g.pagesOf(m)
 	return c.newReplica(g, m, unknownPhase)
 }
 
@@ -125,14 +125,14 @@ func (c *engine) newUnknown(g *gpu, m *model) *replica {
 func (c *engine) mirror(g *gpu, state protocol.GPUState) {
 	for i, name := range slices.Concat(state.Models, state.Moving) {
 		m := c.names[name]
-		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+m.spec.Pages > g.total {
+		if m == nil || m.costs[g.kind] == nil || g.replica(m) != nil || g.allocated+g.pagesOf(m) > g.total {
 			continue
 		}
 		if i >= len(state.Models) {
 			c.timers.Set(&c.newUnknown(g, m).retry, int64(c.now.Add(c.config.EvictRetry)), c.ticket())
 			continue
 		}
-		g.allocated += m.spec.Pages
+		g.allocated += g.pagesOf(m)
 		c.hold(c.newReplica(g, m, resident))
 	}
 	g.foreign = min(max(0, state.PagesUsed-g.allocated), g.total-g.allocated)
@@ -170,9 +170,16 @@ func (c *engine) count(w *worker, by int) {
 func (c *engine) countGPU(g *gpu, by int) {
 	for _, m := range c.models {
 		if c.capable(g, m) {
-			m.capable[g.kind] += by
+			c.canHold(g, m, by)
 		}
 	}
+}
+
+// canHold notes that a GPU can hold a model (by 1), or no more (by -1).
+func (c *engine) canHold(g *gpu, m *model, by int) {
+	m.capable[g.kind] += by
+	g.able += by
+	c.recount = true
 }
 
 // listGPUs derives gpus and ofKind from workers.

@@ -221,7 +221,7 @@ func (w *world) recount() {
 	for _, g := range c.gpus {
 		allocated, promised, leaving, loading := 0, 0, 0, 0
 		for _, r := range g.replicas {
-			pages := r.model.spec.Pages
+			pages := r.pages()
 			switch r.phase {
 			case pending:
 				promised += pages
@@ -269,7 +269,7 @@ func (w *world) recount() {
 				}
 			}
 			if capable != m.capable[kind] {
-				w.fail("%s counts %d capable GPUs of type %s, there are %d", m.spec.Name, m.capable[kind], c.kinds[kind], capable)
+				w.fail("%s counts %d capable GPUs of type %s, there are %d", m.spec.Name, m.capable[kind], c.kinds[kind].name, capable)
 			}
 		}
 	}
@@ -289,7 +289,7 @@ func (w *world) checkIdle() {
 				w.fail("%s gpu %d has a slot free, holds %s, and leaves its requests waiting", g.worker.id, g.id, r.model.spec.Name)
 			}
 		}
-		if len(g.pending) > 0 && g.loading == nil && g.vacant() >= g.pending[0].model.spec.Pages {
+		if len(g.pending) > 0 && g.loading == nil && g.vacant() >= g.pending[0].pages() {
 			w.fail("%s gpu %d has pages free for %s and does not load it", g.worker.id, g.id, g.pending[0].model.spec.Name)
 		}
 	}

@@ -26,8 +26,13 @@ type profiling struct {
 	// they could not measure a model, by name. Empty at the begin of a round.
 	measured map[kind]bool
 	bad      map[string]string
-	// profiler is the incarnation in the profiler's last heartbeat, 0 before the first.
+	// profiler is the incarnation in the profiler's last heartbeat, 0 before the first, and
+	// heard when that came, at first the time of Started.
 	profiler uint64
+	heard    protocol.Time
+	// standby: a profiler stood by when one was heard last, at standbyHeard.
+	standby      bool
+	standbyHeard protocol.Time
 }
 
 // activation is the state of the hand-over to the scheduler. The machine first
@@ -138,6 +143,11 @@ func (m *Machine) sendJob() {
 // the profiler restarted, otherwise after Resend.
 func (m *Machine) profilerSeen(e ProfilerSeen) {
 	p := &m.profiling
+	if e.Standby {
+		p.standby, p.standbyHeard = true, m.now
+		return
+	}
+	p.heard = m.now
 	reborn := p.profiler != 0 && p.profiler != e.Incarnation
 	p.profiler = e.Incarnation
 	if p.running && e.Job != p.job && (reborn || m.now.Sub(p.sent) > m.cfg.Resend) {

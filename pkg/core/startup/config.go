@@ -40,6 +40,9 @@ type Config struct {
 	// for it again, default 5 s. It doubles each time that brings nothing, up to
 	// MaxLackRetry, default 1 min.
 	LackRetry, MaxLackRetry time.Duration
+	// BlockedAfter is how long something that a stage cannot go on without may be missing
+	// before that is told; default 5 s.
+	BlockedAfter time.Duration
 	// PerWorker bounds the outstanding loads and removals of one worker; default 4.
 	// Further tasks are queued.
 	PerWorker int
@@ -75,6 +78,7 @@ func DefaultConfig() Config {
 		ProfileRetry:   10 * time.Second,
 		LackRetry:      5 * time.Second,
 		MaxLackRetry:   time.Minute,
+		BlockedAfter:   5 * time.Second,
 		PerWorker:      4,
 		MaxCopies:      protocol.MaxCopies,
 		MaxLoads:       1024,
@@ -97,7 +101,7 @@ func (c Config) Validate() error {
 	}{
 		{"LoadIdle", int64(c.LoadIdle)}, {"QueryTimeout", int64(c.QueryTimeout)}, {"LoadTimeout", int64(c.LoadTimeout)},
 		{"Resend", int64(c.Resend)}, {"RefreshTimeout", int64(c.RefreshTimeout)}, {"ProfileRetry", int64(c.ProfileRetry)},
-		{"LackRetry", int64(c.LackRetry)}, {"MaxLackRetry", int64(c.MaxLackRetry)}, {"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
+		{"LackRetry", int64(c.LackRetry)}, {"MaxLackRetry", int64(c.MaxLackRetry)}, {"BlockedAfter", int64(c.BlockedAfter)}, {"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
 		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)}, {"MaxNames", int64(c.MaxNames)},
 		{"MaxDescription", c.MaxDescription}, {"MaxDescriptions", c.MaxDescriptions},
 	} {

@@ -79,7 +79,7 @@ func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
 
 // wake returns the earliest time at which a Tick can change the state.
 func (m *Machine) wake() protocol.Time {
-	at := m.countdown
+	at := min(m.countdown, m.wakeBlocked())
 	for _, w := range m.workers {
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))

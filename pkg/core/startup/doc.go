@@ -83,7 +83,7 @@
 //
 // A worker that arrives in ACTIVE with a GPU type without profiles is measured
 // by a job of its own and then joins, with the profiles. Meanwhile an event
-// worker_lost gives the reason why it is held back; worker_joined follows when
+// worker_waits gives the reason why it is held back; worker_joined follows when
 // it joins. It lacks what could not be measured on it. A worker that a scheduler
 // may be using is not measured: one that obeyed an epoch, and, after a
 // restart in ACTIVE, one that was present at the restart, until this machine

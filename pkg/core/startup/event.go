@@ -72,10 +72,12 @@ type StageConflict struct{ Stage protocol.Stage }
 type Fenced struct{}
 
 // ProfilerSeen is a profiler's heartbeat. Job is its current job by this machine's
-// number, 0 if idle.
+// number, 0 if idle. Standby: it waits for the lease that another one holds, and gets no
+// jobs.
 type ProfilerSeen struct {
 	Incarnation uint64
 	Job         uint64
+	Standby     bool
 }
 
 // ProfilingDone is the profiler's report of a job: the profiles, and the models that

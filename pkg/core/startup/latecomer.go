@@ -49,7 +49,7 @@ func (m *Machine) latecomersMeasured(quarantined []Quarantine) {
 	}
 }
 
-// explain emits worker_lost, once per reason, for each ready worker that does
+// explain emits worker_waits, once per reason, for each ready worker that does
 // not join. One that can never be measured joins without what was not.
 func (m *Machine) explain() {
 	for _, w := range m.sorted() {
@@ -64,13 +64,15 @@ func (m *Machine) explain() {
 			m.lackUnmeasured(w, slices.DeleteFunc(slices.Clone(m.modelNames()), func(n string) bool { return m.quarantined[n] != "" || !w.serves(n) }))
 			continue
 		}
-		why := fmt.Sprintf("kept from the scheduler: %s has no complete profile on %s", name, t)
+		why := fmt.Sprintf("%s has no complete profile on %s; ", name, t)
 		if m.measurable(w) {
-			why += "; it is being measured"
+			why += "it is measured first"
+		} else {
+			why += "it is measured once no scheduler can be using the worker"
 		}
 		if why != w.kept {
 			w.kept = why
-			m.event(protocol.Event{Kind: protocol.EventWorkerLost, Worker: w.id, Message: why})
+			m.event(protocol.Event{Kind: protocol.EventWorkerWaits, Worker: w.id, Message: why})
 		}
 	}
 }

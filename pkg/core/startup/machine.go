@@ -62,6 +62,7 @@ type Machine struct {
 	quarantined map[string]string
 	profiling   profiling
 	activation  activation
+	blocked     blocked
 	// action is the id of the last action, token that of the last Store or Unstore.
 	// Both only grow.
 	action protocol.ActionID
@@ -105,6 +106,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.profile()
 	m.activate()
 	m.retryLacks()
+	m.tellBlocked()
 	for _, w := range m.sorted() {
 		m.pump(w)
 	}
@@ -160,7 +162,7 @@ func (m *Machine) start(e Started) {
 	for _, s := range e.Models {
 		m.accept(s)
 	}
-	m.activation.seen = m.now
+	m.activation.seen, m.profiling.heard = m.now, m.now
 	if m.stage == protocol.Active {
 		m.quarantineAgain(e.Quarantined)
 	}

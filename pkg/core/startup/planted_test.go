@@ -80,6 +80,11 @@ var faults = []planted.Fault{
 	{"what was measured since is kept from the scheduler", "machine.go", "			m.activation.fresh[keyOf(&p)] = true\n", ""},
 	{"one model keeps a worker in use out", "latecomer.go", "		if w.state.Epoch != 0 {\n", "		if false {\n"},
 	{"what is removed waits for what is lacked", "worker.go", "	counts := func(t *task) bool { return !t.late }\n", "	counts := func(t *task) bool { return true }\n"},
+	{"a profiler that is gone is there", "blocked.go", "p.profiler != 0 && now.Sub(p.heard) < silence", "p.profiler != 0"},
+	{"what is missing is told each time", "blocked.go", "		b.told, b.open = true, true\n", "		b.open = true\n"},
+	{"what is missing is not told", "machine.go", "	m.tellBlocked()\n", ""},
+	{"models that nobody could load are no matter", "blocked.go", "		if why := m.nothingHeld(); why != \"\" {\n			return why\n		}\n", ""},
+	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 }
 
@@ -88,5 +93,5 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
 // TestPlantedBugs has scripts and worlds look for each fault.
 func TestPlantedBugs(t *testing.T) {
-	planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat")
+	planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat|TestAnother")
 }

@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,9 @@ func (s *script) step(fields []string) string {
 	if fields[1] == "ls" {
 		return list(s.m.Models())
 	}
+	if fields[1] == "blocked" {
+		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
+	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
 	for _, a := range out.Actions {
 		if !slices.ContainsFunc(s.sent, func(o WorkerAction) bool { return o.Action.ID == a.Action.ID }) { // else it is sent again
@@ -94,8 +98,8 @@ func (s *script) step(fields []string) string {
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
-//	profiler INCARNATION JOB; scheduler active|idle; tick
-//	ls                               no event: shows the models
+//	profiler INCARNATION JOB|standby; scheduler active|idle; tick
+//	ls; blocked                      no event: shows the models, or what is missing
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
 func (s *script) event(kind string, args []string) Event {
 	switch kind {
@@ -152,7 +156,10 @@ func (s *script) event(kind string, args []string) Event {
 	case "fenced":
 		return Fenced{}
 	case "profiler":
-		return ProfilerSeen{number(args[0]), number(args[1])}
+		if args[1] == "standby" {
+			return ProfilerSeen{Incarnation: number(args[0]), Standby: true}
+		}
+		return ProfilerSeen{Incarnation: number(args[0]), Job: number(args[1])}
 	case "scheduler":
 		epoch := uint64(0)
 		if len(args) > 1 {

@@ -28,7 +28,7 @@ func Spec(name, at string) protocol.ModelSpec {
 		Name: name, Path: at, Digest: fmt.Sprintf("%064x", h.Sum64()), Backend: "scripted", BackendVersion: "1",
 		Inputs:     []protocol.TensorSpec{{Name: "x", Datatype: protocol.FP32, Shape: []int64{2}}},
 		Outputs:    []protocol.TensorSpec{{Name: "y", Datatype: protocol.FP32, Shape: []int64{2}}},
-		BatchSizes: []int{1, 2, 4}, WeightsBytes: 1 << 20, Pages: 2,
+		BatchSizes: []int{1, 2, 4}, WeightsBytes: 2 << 20, Pages: 2,
 	}
 }
 

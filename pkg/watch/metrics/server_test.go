@@ -68,10 +68,10 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 	door.Stage = protocol.Active
 	code, body = ask("/readyz")
 	told(t, code, body, 503, "frontdoor d: no scheduler is active")
-	door.Epoch = 1
+	door.Epoch, door.Capacity.Models, door.Capacity.Unavailable = 1, 1, 1
 	code, body = ask("/readyz")
-	told(t, code, body, 503, "frontdoor d: no worker is in service: none is connected that holds the models, or every GPU is stalled")
-	door.Serving = 1
+	told(t, code, body, 503, "frontdoor d: no served model is held by a GPU in service: no worker is connected that could load one, or every GPU that could is stalled")
+	door.Capacity.GPUs = 1
 	code, body = ask("/readyz")
 	told(t, code, body, 200, "ready")
 	code, body = ask("/livez")

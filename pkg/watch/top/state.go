@@ -117,6 +117,13 @@ func (s *State) Event(e protocol.Event, now time.Time) {
 		s.news = "profiling " + count(e.Done, e.Total)
 	case protocol.EventLoad:
 		s.news = "loaded " + e.Model
+	case protocol.EventWorkerWaits:
+		s.news = "worker " + e.Worker + " is not used yet"
+	case protocol.EventBlocked:
+		s.news = ""
+		if e.Message != "" {
+			s.news = e.Stage + " waits: " + e.Message
+		}
 	case protocol.EventWorkerLost:
 		s.news = "worker " + e.Worker + " is gone"
 	}

@@ -295,6 +295,3 @@ func opset(model []byte) (int64, error) {
 	})
 	return found, err
 }
-
-// pagesFor returns how many pages a block of weights takes, at least one.
-func pagesFor(size, pageSize int64) int { return int(max(1, (size+pageSize-1)/pageSize)) }

@@ -119,7 +119,7 @@ func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 	if err != nil {
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "move weights out of the graph: %v", err)
 	}
-	pages := pagesFor(l.size, b.options.PageSize)
+	pages := protocol.PagesFor(l.size, b.options.PageSize)
 	if pages > b.options.Pages { // before its weights are kept in memory
 		refusal := protocol.Errorf(protocol.ModelTooLarge, "the weights take %d pages, a device has %d", pages, b.options.Pages)
 		refusal.Got, refusal.Limit = int64(pages), int64(b.options.Pages)

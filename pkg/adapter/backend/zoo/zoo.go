@@ -188,7 +188,7 @@ func (n *Network) Spec(backend, version string, pageSize int64, maxBatch int) pr
 		Outputs:        []protocol.TensorSpec{n.Output},
 		AnyBatch:       true,
 		WeightsBytes:   n.Weights,
-		Pages:          int((n.Weights + pageSize - 1) / pageSize),
+		Pages:          protocol.PagesFor(n.Weights, pageSize),
 	}
 	for _, size := range protocol.BatchSizes {
 		if size == 1 || maxBatch == 0 || size <= maxBatch {
