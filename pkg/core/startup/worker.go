@@ -463,9 +463,12 @@ func (m *Machine) compared(w *worker, t *task, r protocol.Result) {
 		t.load.changed = append(t.load.changed, protocol.WorkerError{Worker: w.id, Code: r.Code, Message: r.Message})
 	case len(r.Loaded) != 1:
 	case r.Loaded[0].Digest != held.Digest || r.Loaded[0].Version != held.Version && held.Version != 0:
-		now := &r.Loaded[0]
+		now, difference := &r.Loaded[0], ""
+		if now.Digest != held.Digest {
+			difference = ": " + protocol.DigestsDiffer(now.Digest, held.Digest)
+		}
 		t.load.changed = append(t.load.changed, protocol.WorkerError{Worker: w.id, Code: protocol.ModelChanged,
-			Message: fmt.Sprintf("at the path is %s with digest %.12s now, loaded was %s with %.12s", now.Files(), now.Digest, held.Files(), held.Digest)})
+			Message: fmt.Sprintf("at the path is %s now, loaded was %s%s", now.Files(), held.Files(), difference)})
 	}
 }
 

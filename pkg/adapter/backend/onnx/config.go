@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 // maxBatchLimit is the largest max_batch that a model.yaml may state.
 const maxBatchLimit = 1024
 
+// defaultMaxBatch is the largest batch without a max_batch.
+var defaultMaxBatch = protocol.BatchSizes[len(protocol.BatchSizes)-1]
+
 // headArgmax is the only head.
 const headArgmax = "argmax"
 
@@ -29,6 +33,18 @@ type config struct {
 	maxBatch int
 	inputs   map[string][]int64
 	head     string
+}
+
+// canonical returns what is set, however it is written; nil for the defaults.
+func (c *config) canonical() []byte {
+	if c.maxBatch == defaultMaxBatch && len(c.inputs) == 0 && c.head == "" {
+		return nil
+	}
+	text, err := json.Marshal([]any{c.maxBatch, c.inputs, c.head}) // which sorts the inputs
+	if err != nil {
+		panic(err) // numbers and names can be written
+	}
+	return text
 }
 
 // lineError is an error in a line.
@@ -46,7 +62,7 @@ func atLine(n *yaml.Node, format string, args ...any) error {
 // parseConfig parses a model.yaml of at most maxConfig bytes; an empty text gives the
 // defaults. The error is MODEL_CORRUPT and names the line.
 func parseConfig(text string) (config, *protocol.Error) {
-	c := config{maxBatch: protocol.BatchSizes[len(protocol.BatchSizes)-1]}
+	c := config{maxBatch: defaultMaxBatch}
 	err := c.read(text)
 	if err == nil {
 		return c, nil

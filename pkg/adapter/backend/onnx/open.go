@@ -35,9 +35,11 @@ type source struct {
 	length  int64
 	config  config
 	text    string // of model.yaml
-	// sum is the sha256 of the model's file, digest the hex one of both files.
-	sum    [sha256.Size]byte
-	digest string
+	// sum is the sha256 of the model's file, digest protocol.ModelSpec's: of that file and,
+	// after a "-", of what a model.yaml sets. textDigest is what earlier versions of Clockwork
+	// took for it.
+	sum                [sha256.Size]byte
+	digest, textDigest string
 }
 
 func (s *source) bytes() []byte { return s.model.bytes()[:s.length] }
@@ -84,13 +86,24 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 		if err != nil {
 			return nil, err
 		}
+		if pinned.digest == src.textDigest {
+			src.digest = pinned.digest
+		}
 		if pinned.digest == "" || src.digest == pinned.digest {
 			return src, nil
 		}
 		src.model.close()
-		found = append(found, fmt.Sprintf("%s/%d is %.12s", name, version, src.digest))
+		found = append(found, changed(name, version, src.digest, pinned.digest))
 	}
-	return nil, protocol.Errorf(protocol.ModelChanged, "%s now, %.12s was loaded", strings.Join(found, ", "), pinned.digest)
+	return nil, protocol.Errorf(protocol.ModelChanged, "%s", strings.Join(found, "; "))
+}
+
+// changed says which file of a version is no more what was loaded.
+func changed(name string, version int, now, loaded string) string {
+	if protocol.SameFile(now, loaded) {
+		return fmt.Sprintf("%s/%s: %s (%s/%d/%s is the same)", name, configFile, protocol.DigestsDiffer(now, loaded), name, version, modelFile)
+	}
+	return fmt.Sprintf("%s/%d/%s: %s", name, version, modelFile, protocol.DigestsDiffer(now, loaded))
 }
 
 // readVersion reads one version of a model.
@@ -116,9 +129,18 @@ func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source
 	}
 	src.length = size
 	src.sum = sha256.Sum256(src.bytes())
-	both := sha256.Sum256(append(src.sum[:], text...))
-	src.digest = hex.EncodeToString(both[:])
+	src.digest = hexSum(src.sum[:])
+	if set := src.config.canonical(); set != nil {
+		src.digest += "-" + hexSum(set)
+	}
+	src.textDigest = hexSum(append(src.sum[:], text...))
 	return src, nil
+}
+
+// hexSum returns the hex sha256 of data.
+func hexSum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // readModel reads exactly size bytes, the file's size when it was opened: bytes added

@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -250,11 +251,37 @@ func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 	expect("good/2", pin{version: 1}, "2 version 2", protocol.OK)       // the path has the last word
 	expect("good", pin{2, src.digest}, "", protocol.ModelChanged)
 	expect("good", pin{5, src.digest}, "", protocol.ModelNotFound)
-	must(t, os.WriteFile(filepath.Join(root, "good", configFile), []byte("max_batch: 2\n"), 0o644))
-	expect("good", first, "", protocol.ModelChanged)
+	configure := func(text string) {
+		t.Helper()
+		must(t, os.WriteFile(filepath.Join(root, "good", configFile), []byte(text), 0o644))
+	}
+	says := func(pinned pin, want string) {
+		t.Helper()
+		if _, err := read("good", pinned); err == nil || err.Code != protocol.ModelChanged || !strings.Contains(err.Message, want) {
+			t.Errorf("%v, expected MODEL_CHANGED and %q", err, want)
+		}
+	}
+	configure("# nothing is set\n")
+	expect("good", first, "1 version 1", protocol.OK)
+	configure("max_batch: 2\n")
+	says(first, "good/model.yaml: the model has a configuration, and had none (good/1/model.onnx is the same)")
+	src, refused = readSource(root, "good", pin{version: 1}, 100)
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	src.model.close()
+	two := pin{1, src.digest}
+	sum := sha256.Sum256([]byte("version 1"))
+	before := pin{1, hexSum(append(sum[:], "max_batch: 2\n"...))} // as earlier versions stored it
+	expect("good", before, "1 version 1", protocol.OK)
+	configure("{max_batch: 2} # written in another way\n")
+	expect("good", two, "1 version 1", protocol.OK)
+	configure("{max_batch: 2, inputs: {x: [3]}}\n")
+	says(two, "good/model.yaml: the model's configuration is another")
 	must(t, os.Remove(filepath.Join(root, "good", configFile)))
+	says(two, "good/model.yaml: the model has no configuration, and had one")
 	must(t, os.WriteFile(filepath.Join(root, "good", "1", modelFile), []byte("version 1+"), 0o644))
-	expect("good", first, "", protocol.ModelChanged)
+	says(first, "good/1/model.onnx: its digest is ")
 }
 
 // A file is as long as it was when it was opened: what is added is not read, and
