@@ -112,6 +112,9 @@ type LoadSpec struct {
 	// take longer; batch 1 always stays (0: no bound).
 	MaxBatch int
 	MaxExec  time.Duration
+	// Within is how long the load may take from its arrival at the worker, 0 for any time:
+	// its issuer gives it up then, and the worker ends it.
+	Within time.Duration
 }
 
 // Phase is one of the three parts of an action's execution. Begin and End are in the

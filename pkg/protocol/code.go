@@ -58,6 +58,7 @@ const (
 	AlreadyLoaded    Code = "ALREADY_LOADED"
 	BackendError     Code = "BACKEND_ERROR"
 	ExecutorLost     Code = "EXECUTOR_LOST"
+	ExecutorKilled   Code = "EXECUTOR_KILLED"
 	Cancelled        Code = "CANCELLED"
 )
 
@@ -136,6 +137,7 @@ var Codes = []CodeRow{
 	{AlreadyLoaded, 400, false, ForWorkers, "The weights are on this GPU already."},
 	{BackendError, 500, false, ForClients | ForWorkers, "The backend failed while executing."},
 	{ExecutorLost, 503, true, ForClients | ForWorkers, "The process that executed it ended before the execution did."},
+	{ExecutorKilled, 503, true, ForClients | ForWorkers, "The process that executed it was killed from outside: for want of memory, or by another process."},
 	{Cancelled, 503, true, ForWorkers, "The action was cancelled before it began."},
 }
 
@@ -159,4 +161,10 @@ func (c Code) Row() CodeRow {
 func (c Code) Known() bool {
 	_, ok := codeRows[c]
 	return ok
+}
+
+// LosesWeights reports whether a worker's refusal says that the process which held the
+// weights of its GPU has ended, or had.
+func (c Code) LosesWeights() bool {
+	return c == ExecutorLost || c == ExecutorKilled || c == WeightsMissing
 }

@@ -196,6 +196,8 @@ type GPUBeat struct {
 	// Stalled: an execution is overdue by far, or the executor ended and the next one is
 	// not ready. The GPU gets no work.
 	Stalled bool
+	// Restarting: it is stalled since the executor ended, and the next one is expected soon.
+	Restarting bool
 	// Executor counts the processes that executed for this GPU and ended. A change means
 	// that the GPU's weights are gone.
 	Executor uint32

@@ -64,7 +64,7 @@ func codeRequestID(k *coder, id *protocol.RequestID) {
 }
 
 func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
-	k.array(7)
+	k.array(8)
 	text(k, &l.Path)
 	list(k, &l.Names, text[string])
 	num(k, &l.Version)
@@ -72,6 +72,7 @@ func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
 	k.flag(&l.Compare)
 	num(k, &l.MaxBatch)
 	num(k, &l.MaxExec)
+	num(k, &l.Within)
 }
 
 func codeResults(k *coder, b *protocol.ResultBatch) {
@@ -213,8 +214,9 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 	num(k, &h.Capacity.Models)
 	num(k, &h.Capacity.Unavailable)
 	list(k, &h.GPUs, func(k *coder, g *protocol.GPUBeat) {
-		k.array(2)
+		k.array(3)
 		k.flag(&g.Stalled)
+		k.flag(&g.Restarting)
 		num(k, &g.Executor)
 	})
 	list(k, &h.Quarantined, func(k *coder, m *protocol.QuarantinedModel) {

@@ -252,3 +252,20 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// Loads that hang hold the readers until their issuer has given them up, and no longer.
+func TestLoadsThatHangEndWithTheirTime(t *testing.T) {
+	r := startRig(t, newBench(1), nil)
+	var hang []<-chan protocol.Result
+	for _, name := range []string{"a", "b"} {
+		load := loadModel("endless", name)
+		load.Load.Within = 50 * time.Millisecond
+		hang = append(hang, r.begin(load))
+	}
+	r.want(protocol.OK, loadModel("small", "c"))
+	for _, load := range hang {
+		if got := r.await(load); got.Code != protocol.TooLate {
+			t.Errorf("got %+v", got)
+		}
+	}
+}

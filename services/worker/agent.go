@@ -27,9 +27,10 @@ type agent struct {
 
 	mu       sync.Mutex // guards everything down to the blank line
 	core     *work.Worker
-	timer    *time.Timer   // fires at the core's Wake
-	wake     protocol.Time // when the timer fires
-	staging  []*work.Order // small inputs, staged within the current step
+	timer    *time.Timer                        // fires at the core's Wake
+	wake     protocol.Time                      // when the timer fires
+	staging  []*work.Order                      // small inputs, staged within the current step
+	reads    map[*work.Order]context.CancelFunc // of models, under way
 	models   map[backend.Model]struct{}
 	received work.Received // reused for every event, as input is
 	input    work.Input
@@ -61,6 +62,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		incarnation: bus.RandomID(),
 		wake:        protocol.Never,
 		models:      map[backend.Model]struct{}{},
+		reads:       map[*work.Order]context.CancelFunc{},
 		unsent:      make(chan struct{}, 1),
 		clockWake:   make(chan struct{}, 1),
 		unregister:  func() {},

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -60,8 +61,14 @@ func (a *agent) carryOut(out *work.Output) {
 	for _, o := range out.Overdue {
 		a.endOverdue(o)
 	}
+	for _, o := range out.GivenUp {
+		a.bus.Log.Warn("a load is given up; what it runs is ended", "path", o.Action.Load.Path, "within", o.Action.Load.Within)
+		a.reads[o]()
+	}
 	for _, o := range out.Read {
-		a.work.Go(func() { a.load(o) })
+		ctx, cancel := context.WithCancel(a.ctx)
+		a.reads[o] = cancel
+		a.work.Go(func() { a.load(ctx, o) })
 	}
 	for _, o := range out.Deliver {
 		a.outputs.add(o, jobOf(o).payloads)
@@ -148,21 +155,23 @@ func (a *agent) onInputs(m *nats.Msg) {
 }
 
 // load reads a model from disk, or only what is there. Called without the lock.
-func (a *agent) load(o *work.Order) {
+func (a *agent) load(ctx context.Context, o *work.Order) {
 	e, load := work.ModelRead{Order: o, Begin: clock.Now()}, o.Action.Load
 	var model backend.Model
 	var err error
 	if load.Compare {
 		e.Spec, err = a.backend.Identify(load.Path)
 	} else {
-		options := backend.LoadOptions{MaxBatch: load.MaxBatch, PageSize: a.pageSize(), Version: load.Version, Digest: load.Digest}
-		if model, err = a.backend.LoadModel(a.ctx, load.Path, options); err == nil {
+		options := backend.LoadOptions{MaxBatch: load.MaxBatch, PageSize: a.pageSize(), Version: load.Version, Digest: load.Digest, Within: load.Within}
+		if model, err = a.backend.LoadModel(ctx, load.Path, options); err == nil {
 			e.Spec, e.Profiles, e.Handle = model.Spec(), model.Profiles(), model
 		}
 	}
 	e.End, e.Refused = clock.Now(), refusal(err)
 	a.mu.Lock()
 	defer a.unlock()
+	a.reads[o]()
+	delete(a.reads, o)
 	if model != nil {
 		a.models[model] = struct{}{}
 	}

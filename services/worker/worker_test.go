@@ -359,7 +359,11 @@ func (b *bench) Identify(path string) (protocol.ModelSpec, error) {
 
 // LoadModel knows "small" (1 page), "large" (3 pages); anything else is not
 // there. An item is 4 bytes in and out.
-func (b *bench) LoadModel(_ context.Context, path string, _ backend.LoadOptions) (backend.Model, error) {
+func (b *bench) LoadModel(ctx context.Context, path string, _ backend.LoadOptions) (backend.Model, error) {
+	if path == "endless" {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	pages, known := map[string]int{"small": 1, "large": 3}[path]
 	if !known {
 		return nil, protocol.Refusal(protocol.ModelNotFound)

@@ -13,6 +13,7 @@ package backend
 
 import (
 	"context"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
@@ -29,7 +30,7 @@ type Backend interface {
 	// LoadModel reads a model from disk into host memory and makes it ready: parsed,
 	// optimised, every batch size warmed. Errors are *protocol.Error with
 	// INVALID_MODEL_PATH, MODEL_NOT_FOUND, MODEL_CORRUPT, MODEL_TOO_LARGE, NO_MEMORY,
-	// EXECUTOR_LOST or BACKEND_ERROR.
+	// EXECUTOR_LOST or BACKEND_ERROR. It returns soon after the end of ctx.
 	LoadModel(ctx context.Context, path string, options LoadOptions) (Model, error)
 	// Identify returns what LoadModel would read now: the path, its version and digest,
 	// and nothing else. Errors are as of LoadModel.
@@ -59,6 +60,9 @@ type LoadOptions struct {
 	// that, otherwise the error is MODEL_CHANGED, or MODEL_NOT_FOUND without that version.
 	Version int
 	Digest  string
+	// Within is how long the load may take; then ctx ends. 0 for the backend's default. What
+	// takes nearly as long, and is the model's doing, is an error of the model.
+	Within time.Duration
 }
 
 // Model is a model in host memory. Copies share the Model; weights exist per device and
@@ -83,8 +87,9 @@ type DeviceInfo struct {
 }
 
 // An executor is what computes on one device: a process of its own, or an emulation of
-// one. A model may end it. Then the calls that it was working on return EXECUTOR_LOST,
-// all weights on the device are gone, and another executor takes its place: models stay
+// one. A model may end it. Then the calls that it was working on return EXECUTOR_LOST, or
+// EXECUTOR_KILLED if it was killed from outside; those that it had not begun are WEIGHTS_MISSING.
+// All weights on the device are gone, and another executor takes its place: models stay
 // in host memory.
 
 // Notice is news about the executor of a device.

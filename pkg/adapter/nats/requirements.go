@@ -83,7 +83,7 @@ func (b *Bus) checkBroker(ctx context.Context) error {
 		return err
 	}
 	if most := nc.MaxPayload(); most < protocol.MinMessage {
-		return fmt.Errorf("the broker at %s carries messages of at most %d bytes (max_payload); Clockwork needs %d or more", where, most, protocol.MinMessage)
+		return fmt.Errorf("the broker at %s carries messages of at most %d bytes (max_payload); Clockwork needs %d or more", brokerOf(nc), most, protocol.MinMessage)
 	}
 	if on, _ := nc.ConnectedServerJetStream(); on || !b.withoutJetStream(ctx) {
 		return nil

@@ -84,7 +84,7 @@ func (m *Machine) profileStored(token protocol.ActionID) {
 // verdict.
 func (m *Machine) failed(g *gpu, r *protocol.Result) {
 	reason := describe(r)
-	if r.Code == protocol.ExecutorLost && !g.clearing() {
+	if r.Code.LosesWeights() && !g.clearing() {
 		// As if the worker had been lost: the unit may have ended its executor, and the
 		// weights that were loaded for it are gone.
 		m.cost(g, reason)

@@ -97,11 +97,14 @@ func (c *engine) newReplica(g *gpu, m *model, p phase) *replica {
 	return r
 }
 
-// capable reports whether a GPU can hold and execute a model: the model is in its worker's
-// host memory, has estimates for the GPU's type, and fits into the pages of this epoch, and
-// the GPU is not down.
-func (c *engine) capable(g *gpu, m *model) bool {
-	return !g.down && m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && g.pagesOf(m) <= g.total-g.foreign
+// capable reports whether a GPU can hold and execute a model: it suits the model, and is not
+// down.
+func (c *engine) capable(g *gpu, m *model) bool { return !g.down && c.suits(g, m) }
+
+// suits reports whether a GPU that serves can hold and execute a model: the model is in its
+// worker's host memory, has estimates for the GPU's type, and fits into the pages of this epoch.
+func (c *engine) suits(g *gpu, m *model) bool {
+	return m.costs[g.kind] != nil && g.worker.hosted[m.spec.Name] && g.pagesOf(m) <= g.total-g.foreign
 }
 
 // makeRoom begins a GPU's first pending load if its pages are free. Otherwise it drains

@@ -17,12 +17,13 @@ import (
 //   - at its first, if it ran as the only member and its executor ended, or its worker said
 //     that the execution hangs: then it is known who did it.
 //
-// A worker that is lost may have lost its network or its power, so its requests run again,
-// alone, however many ran together.
+// A worker that is lost may have lost its network or its power, and an executor that was killed
+// from outside (EXECUTOR_KILLED) is the first to go when memory runs out. So their requests run
+// again, alone, however many ran together. Who had not begun is not blamed at all.
 //
 // A model whose executions crash again and again is quarantined. Crashes count for that if
-// it is known that an execution of the model was the cause: an executor that ended, a hang
-// that the worker said, and the second crash of a request. After Config.QuarantineFor the
+// it is known that an execution of the model was the cause: an executor that ended by itself, a
+// hang that the worker said, and the second crash of a request. After Config.QuarantineFor the
 // model is served again; crashes of the last Config.QuarantineWindow still count, so one
 // more crash in that time quarantines it again. A new epoch begins without quarantines.
 //

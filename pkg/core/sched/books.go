@@ -179,6 +179,10 @@ type gpu struct {
 	// ended, as the worker says.
 	down     bool
 	executor uint32
+	// restartingSince is since when its worker says that the next executor begins, 0 if it does
+	// not say so; restart is how long that took the last time.
+	restartingSince protocol.Time
+	restart         time.Duration
 	// resultSeen is when the last result arrived that shows that the GPU executes, 0 for
 	// never. crashedAt is when an executor ended with an Infer, 0 for never.
 	resultSeen protocol.Time

@@ -13,6 +13,9 @@ import (
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
 	{"no epoch check", "engine.go", "if c.active && e.Epoch <= c.epoch {", "if false {"},
+	{"who restarts is not waited for", "restart.go", "	case ok && end <= r.deadline:\n", "	case false:\n"},
+	{"a killed executor is the request's fault", "result.go", "certain: res.Code == protocol.ExecutorLost,", "certain: true,"},
+	{"a killed executor is the load's fault", "result.go", "	if res.Code != protocol.ExecutorLost || res.Begin == 0", "	if res.Begin == 0"},
 	{"page off by one", "books.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
 	{"pages of a load are not counted", "actions.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
 	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},

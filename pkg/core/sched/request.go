@@ -57,7 +57,7 @@ func (c *engine) admit(r *request) *protocol.Error {
 		err.Got, err.Limit = int64(r.Batch), int64(m.spec.MaxBatch())
 		return err
 	}
-	if err := c.unservable(m); err != nil {
+	if err := c.unservable(r); err != nil {
 		return err
 	}
 	if err := c.banned(r); err != nil {
@@ -75,9 +75,10 @@ func (c *engine) admit(r *request) *protocol.Error {
 	return nil
 }
 
-// unservable returns why none of the live GPUs can serve the model. It returns nil if there
+// unservable returns why none of the live GPUs can serve a request. It returns nil if there
 // is no GPU.
-func (c *engine) unservable(m *model) *protocol.Error {
+func (c *engine) unservable(r *request) *protocol.Error {
+	m := r.model
 	if m.capableGPUs() > 0 || len(c.gpus) == 0 {
 		return nil
 	}
@@ -102,7 +103,7 @@ func (c *engine) unservable(m *model) *protocol.Error {
 	case nearest == nil:
 		return protocol.Errorf(protocol.UnknownModel, "model %s is quarantined: it has no valid profile", m.spec.Name)
 	case nearest.shortage(m) <= 0 && down > 0:
-		return protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s is stalled (%d)", m.spec.Name, down)
+		return c.stalledEverywhere(r, down)
 	case nearest.shortage(m) <= 0:
 		return nil
 	}

@@ -18,7 +18,7 @@ func (c *engine) result(res *protocol.Result) {
 	}
 	if a == nil || a.replica.gpu.worker.id != res.Worker || a.kind != res.Kind {
 		c.stats.Strays++
-		if res.Code == protocol.ExecutorLost {
+		if lostExecutor(res.Code) {
 			c.strayLoss(res)
 		}
 		return
@@ -117,21 +117,21 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		c.idle(a.replica)
 		return
 	}
-	switch res.Code {
-	case protocol.WeightsMissing:
+	switch {
+	case res.Code == protocol.WeightsMissing:
 		if r := a.replica; r.busy > 0 {
 			c.doubt(r) // what else was sent to it must end first
 		} else {
 			c.remove(r)
 		}
-	case protocol.ExecutorLost:
+	case lostExecutor(res.Code):
 		c.weightsLost(a.replica.gpu)
 	}
 	c.idle(a.replica)
 	switch {
-	case res.Code == protocol.ExecutorLost && res.Begin != 0:
+	case lostExecutor(res.Code) && res.Begin != 0:
 		a.replica.gpu.crashedAt = c.now
-		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: true, err: failure(res)})
+		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: res.Code == protocol.ExecutorLost, err: failure(res)})
 	case a.count > 1 && failsAlone(res.Code):
 		c.batchFailed(a, res)
 	default:
@@ -140,6 +140,11 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		}
 		c.replanAll(a, failure(res), whyFailed(res.Code))
 	}
+}
+
+// lostExecutor reports whether a worker answered an action with the end of its executor.
+func lostExecutor(code protocol.Code) bool {
+	return code == protocol.ExecutorLost || code == protocol.ExecutorKilled
 }
 
 // failsAlone reports whether a code may come of one member of a batch.
@@ -177,7 +182,7 @@ func whyFailed(code protocol.Code) Why {
 		return WhyInput
 	case protocol.TooLate:
 		return WhyLateStart
-	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost:
+	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost, protocol.ExecutorKilled:
 		return WhyWorkerLost
 	case protocol.StaleEpoch:
 		return WhyInactive
@@ -193,7 +198,7 @@ func failure(res *protocol.Result) *protocol.Error {
 		code = res.Code
 	case protocol.TooLate, protocol.InputMissing, protocol.WeightsMissing, protocol.WeightsChanged:
 		code = protocol.DeadlineExceeded
-	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost:
+	case protocol.StaleIncarnation, protocol.ShuttingDown, protocol.Cancelled, protocol.ExecutorLost, protocol.ExecutorKilled:
 		code = protocol.WorkerLost
 	case protocol.StaleEpoch:
 		code = protocol.SchedulerLost
@@ -236,7 +241,7 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	if r.phase != loading {
 		return
 	}
-	if res.Code == protocol.ExecutorLost {
+	if lostExecutor(res.Code) {
 		c.weightsLost(g)
 		if !c.loadCrashed(a, res) {
 			c.remove(r)
@@ -270,10 +275,11 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 }
 
 // loadCrashed counts the end of an executor during a load against the model, and reports
-// that; not if an execution was under way, which is the likelier cause.
+// that; not if it was killed from outside, nor if an execution was under way, which is the
+// likelier cause.
 func (c *engine) loadCrashed(a *action, res *protocol.Result) bool {
 	g := a.replica.gpu
-	if res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
+	if res.Code != protocol.ExecutorLost || res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
 		return false
 	}
 	c.stats.Crashes++

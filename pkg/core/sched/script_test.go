@@ -24,8 +24,8 @@ import (
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq>[-<seq>] <model> <batch> <budget ms> [crashes]   door is 1
 //	result <worker> <action> <code> [exec ms]          it ended just now
-//	health <worker> <incarnation> <gpu>...             each is ok:N or stalled:N, N
-//	                                     executors of it have ended
+//	health <worker> <incarnation> <gpu>...             each is ok:N, stalled:N or
+//	                                     restarting:N, N executors of it have ended
 //	obeys <worker> <epoch>               a result that shows this epoch
 //	state                                prints the state
 //
@@ -184,10 +184,10 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 		for _, g := range f[3:] {
 			state, ended, _ := strings.Cut(g, ":")
 			n, err := strconv.Atoi(ended)
-			if err != nil || state != "ok" && state != "stalled" {
+			if err != nil || state != "ok" && state != "stalled" && state != "restarting" {
 				t.Fatalf("%v: %q is no GPU", f, g)
 			}
-			e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: state == "stalled", Executor: uint32(n)})
+			e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: state != "ok", Restarting: state == "restarting", Executor: uint32(n)})
 		}
 		return e
 	case "result":

@@ -73,11 +73,7 @@ func (c *engine) gpuHealth(e *GPUHealth) {
 		if g.id >= 0 && g.id < len(e.GPUs) {
 			beat = e.GPUs[g.id]
 		}
-		if beat.Executor != g.executor {
-			g.executor = beat.Executor
-			c.weightsLost(g)
-		}
-		c.setDown(g, beat.Stalled)
+		c.health(g, beat)
 	}
 }
 

@@ -33,7 +33,7 @@ func (c *engine) join(w protocol.WorkerState) {
 			states = append(states, state)
 			g := &gpu{
 				worker: joined, id: state.ID, kind: c.kindOf(gpuKind{state.Type, w.Backend, w.BackendVersion, w.PageSize}),
-				total: state.PagesTotal, failures: map[*model]int{},
+				total: state.PagesTotal, failures: map[*model]int{}, restart: firstRestart,
 			}
 			g.nextSlotTimer.Of.gpu = g
 			g.slowdown.factor = 1

@@ -22,11 +22,12 @@ const (
 	kills           // the executor, or the worker if it has none
 	hangs           // the GPU, until the executor is ended, or for a while
 	fails           // the whole batch
+	unlucky         // nothing; but its executor is killed from outside when it executes first
 )
 
 // drawPoison makes a few requests poison, in worlds with faults.
 func (w *world) drawPoison() poison {
-	if n := w.poison.IntN(90); !w.healthy && n < 3 {
+	if n := w.poison.IntN(90); !w.healthy && n < 4 {
 		return poison(1 + n)
 	}
 	return harmless
@@ -37,16 +38,17 @@ func (w *world) poisoned(a protocol.Action, does poison) bool {
 	return slices.ContainsFunc(a.Requests, func(ref protocol.RequestRef) bool { return w.requests[ref.ID].poison == does })
 }
 
-type poisonFaults struct{ ended, hung, failed, refused, quarantined, down, saved int }
+type poisonFaults struct{ ended, hung, failed, refused, quarantined, down, saved, killed, restarted int }
 
 func (f *poisonFaults) add(g poisonFaults) {
 	f.ended, f.hung, f.failed = f.ended+g.ended, f.hung+g.hung, f.failed+g.failed
 	f.refused, f.quarantined, f.down, f.saved = f.refused+g.refused, f.quarantined+g.quarantined, f.down+g.down, f.saved+g.saved
+	f.killed, f.restarted = f.killed+g.killed, f.restarted+g.restarted
 }
 
 // enough says what did not happen often enough.
 func (f *poisonFaults) enough(policy string, worlds int) string {
-	if f.ended < worlds/4 || f.hung < worlds/4 || f.refused < worlds/8 || f.down < worlds/4 || f.saved == 0 ||
+	if f.ended < worlds/4 || f.hung < worlds/4 || f.refused < worlds/8 || f.down < worlds/4 || f.saved == 0 || f.killed < worlds/8 || f.restarted < worlds/4 ||
 		policy == "clockwork" && (f.failed < worlds/20 || f.quarantined == 0) {
 		return fmt.Sprintf("too little poison, the test proves nothing: %+v", *f)
 	}
@@ -80,6 +82,13 @@ func (h *host) executes(d *device, a protocol.Action, took time.Duration) time.D
 				h.crash(between(w.poison, 10*time.Millisecond, 400*time.Millisecond), between(w.poison, time.Millisecond, 200*time.Millisecond))
 			}
 		})
+	case h.executors && w.poisoned(a, unlucky) && w.requests[a.Requests[0].ID].strikes == 0:
+		w.after(took/2, func() {
+			if still() {
+				w.faults.killed++
+				h.loseExecutor(d, protocol.ExecutorKilled)
+			}
+		})
 	case w.poisoned(a, hangs):
 		w.faults.hung++
 		w.after(a.Expected+between(w.poison, 100*time.Millisecond, 300*time.Millisecond), func() {
@@ -100,6 +109,20 @@ func (h *host) executes(d *device, a protocol.Action, took time.Duration) time.D
 	return took
 }
 
+// loads lets an executor be killed from outside during a load, now and then.
+func (h *host) loads(d *device, a protocol.Action, took time.Duration) {
+	w, ended := h.world, d.ended
+	if w.healthy || w.calm || !h.executors || w.poison.IntN(25) > 0 {
+		return
+	}
+	w.after(took/2, func() {
+		if h.up && d.ended == ended && d.at[0] != nil && d.at[0].ID == a.ID {
+			w.faults.killed++
+			h.loseExecutor(d, protocol.ExecutorKilled)
+		}
+	})
+}
+
 // unhang ends a hang; the next heartbeat says so.
 func (h *host) unhang(d *device) {
 	if d.stalled {
@@ -108,8 +131,11 @@ func (h *host) unhang(d *device) {
 	}
 }
 
-// endExecutor ends the process of a GPU with what it executes and copies, and all weights.
-func (h *host) endExecutor(d *device) {
+// endExecutor ends the process of a GPU by what it executes.
+func (h *host) endExecutor(d *device) { h.loseExecutor(d, protocol.ExecutorLost) }
+
+// loseExecutor ends the process of a GPU with what it executes and copies, and all weights.
+func (h *host) loseExecutor(d *device, how protocol.Code) {
 	w := h.world
 	infer, transfer := d.at[1], d.at[0]
 	d.ended++
@@ -117,10 +143,10 @@ func (h *host) endExecutor(d *device) {
 	d.at, d.busy = [2]*protocol.Action{}, [2]bool{}
 	d.loaded, d.in = map[string]bool{}, map[string]int{}
 	if infer != nil {
-		h.answer(*infer, protocol.ExecutorLost, max(1, w.now.Sub(d.since[1])))
+		h.answer(*infer, how, max(1, w.now.Sub(d.since[1])))
 	}
 	if transfer != nil {
-		code := protocol.ExecutorLost
+		code := how
 		if transfer.Kind == protocol.EvictWeights {
 			code = protocol.OK
 		}
@@ -145,7 +171,7 @@ func (h *host) tellHealth() {
 	}
 	e := &GPUHealth{ID: h.id, Incarnation: h.incarnation}
 	for _, d := range h.devices {
-		e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: d.stalled || w.now < d.ready, Executor: d.ended})
+		e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: d.stalled || w.now < d.ready, Restarting: w.now < d.ready, Executor: d.ended})
 	}
 	w.step(e)
 }
@@ -173,12 +199,15 @@ type blameBooks struct {
 	hung        map[protocol.ActionID]bool // first of a GPU when that was said to be down
 	count       map[protocol.ActionID]int  // members when it was sent
 	suspect     map[protocol.ActionID]bool // its member had been blamed before
+	restarting  map[place]protocol.Time    // since when, as the worker says
+	restart     map[place]time.Duration    // how long it took the last time
 	crashes     map[string][]protocol.Time // by model
 	quarantined map[string]protocol.Time   // until when
 }
 
 func newBlameBooks() blameBooks {
 	return blameBooks{seen: map[place]protocol.Time{}, ended: map[place]protocol.Time{}, down: map[place]bool{}, hung: map[protocol.ActionID]bool{}, count: map[protocol.ActionID]int{},
+		restarting: map[place]protocol.Time{}, restart: map[place]time.Duration{},
 		suspect: map[protocol.ActionID]bool{}, crashes: map[string][]protocol.Time{}, quarantined: map[string]protocol.Time{}}
 }
 
@@ -186,6 +215,8 @@ func (b *blameBooks) forget(worker string) {
 	maps.DeleteFunc(b.seen, func(p place, _ protocol.Time) bool { return p.worker == worker })
 	maps.DeleteFunc(b.ended, func(p place, _ protocol.Time) bool { return p.worker == worker })
 	maps.DeleteFunc(b.down, func(p place, _ bool) bool { return p.worker == worker })
+	maps.DeleteFunc(b.restarting, func(p place, _ protocol.Time) bool { return p.worker == worker })
+	maps.DeleteFunc(b.restart, func(p place, _ time.Duration) bool { return p.worker == worker })
 }
 
 // inOrder returns the open actions in the order in which they were sent.
@@ -237,6 +268,9 @@ func (w *world) resultOf(e *Result, a protocol.Action) {
 	case a.Kind == protocol.Infer && e.Code == protocol.ExecutorLost:
 		b.ended[at] = w.now
 		w.crash(a, true)
+	case a.Kind == protocol.Infer && e.Code == protocol.ExecutorKilled:
+		b.ended[at] = w.now
+		w.crash(a, false)
 	case a.Kind == protocol.LoadWeights && e.Code == protocol.ExecutorLost:
 		if ended, is := b.ended[at]; len(w.lane(e.Worker, a.GPU).open) == 0 && (!is || w.now.Sub(ended) >= w.config.Lag) {
 			w.countCrash(a.Model)
@@ -295,6 +329,50 @@ func (w *world) healthOf(e *GPUHealth) {
 			}
 		}
 		w.blame.down[at] = g.Stalled
+		w.restartOf(at, g)
+	}
+}
+
+// restartOf takes what a worker says of the restart of a GPU.
+func (w *world) restartOf(at place, g protocol.GPUBeat) {
+	b := &w.blame
+	since, is := b.restarting[at]
+	switch {
+	case g.Restarting && !is:
+		w.faults.restarted++
+		b.restarting[at] = w.now
+	case !g.Restarting && is:
+		delete(b.restarting, at)
+		if !g.Stalled {
+			b.restart[at] = w.now.Sub(since)
+		}
+	}
+}
+
+// checkWait: who could wait for a GPU that restarts is not refused since all are stalled. Half
+// of its budget may be a reserve, and a load and an execution take less than loadAndRun.
+func (w *world) checkWait(r *asked, e *protocol.Error) {
+	if e.Code != protocol.DeadlineUnmeetable || !strings.HasPrefix(e.Message, "every GPU") {
+		return
+	}
+	const loadAndRun = 100 * time.Millisecond
+	for _, g := range w.core.gpus {
+		at := place{g.worker.id, g.id}
+		since, is := w.blame.restarting[at]
+		if !is || !w.core.suits(g, w.core.names[r.submission.Model]) {
+			continue
+		}
+		takes, known := w.blame.restart[at]
+		if !known {
+			takes = 250 * time.Millisecond
+		}
+		back := since.Add(takes)
+		if back < w.now {
+			back = back.Add(2 * w.now.Sub(back))
+		}
+		if back.Add(loadAndRun) < w.now.Add(r.submission.Budget/2) {
+			w.fail("request %v has %v left and is refused %v; %v restarts until %v", r.submission.ID, r.submission.Budget, e, at, back)
+		}
 	}
 }
 
@@ -338,6 +416,7 @@ func (w *world) checkBlame(o Addressed) {
 // checkRefusal: final is final and nothing else is, a quarantine is one, and nobody reads of
 // another's input.
 func (w *world) checkRefusal(r *asked, e *protocol.Error) {
+	w.checkWait(r, e)
 	if r.final != (e.Code == protocol.ExecutionCrashed) {
 		w.fail("request %v is refused %v, and is %+v", r.submission.ID, e, r.blamed)
 	}

@@ -189,6 +189,9 @@ func (h *host) run(d *device, lane int) {
 	}
 	d.busy[lane] = true
 	took = time.Duration(float64(took) * h.slow)
+	if lane == 0 && a.Kind == protocol.LoadWeights {
+		h.loads(d, a, took)
+	}
 	if lane == 1 {
 		took = h.executes(d, a, took)
 	} else {

@@ -3,6 +3,7 @@ package startup
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
@@ -22,6 +23,9 @@ func print(o Output) string {
 			}
 			if l.Compare {
 				detail = l.Path + " to compare"
+			}
+			if l.Within != 60*time.Second {
+				detail += fmt.Sprintf(", within %v", l.Within)
 			}
 		}
 		line("%s %s #%d %s", a.Worker, a.Action.Kind, a.Action.ID, detail)

@@ -333,8 +333,8 @@ func (m *Machine) pump(w *worker) {
 			rest = append(rest, t)
 			continue
 		}
-		t.id = m.act(w, t.action(m.cfg))
 		t.sent, t.pause = m.now, m.cfg.Resend
+		t.id = m.act(w, m.actionOf(t))
 		t.resend = m.now.Add(t.pause)
 		w.out = append(w.out, t)
 	}
@@ -348,23 +348,37 @@ func (m *Machine) pump(w *worker) {
 // only once the worker's state is known. A load may take long, so the pauses
 // grow.
 func (m *Machine) resend(w *worker, t *task) {
-	a := t.action(m.cfg)
+	a := m.actionOf(t)
 	a.ID = t.id
 	m.send(w, a)
 	t.pause = max(t.pause, min(2*t.pause, m.cfg.LoadTimeout/8))
 	t.resend = m.now.Add(t.pause)
 }
 
-// action returns the action that carries out the task, without its id.
-func (t *task) action(c Config) protocol.Action {
+// actionOf returns the action that carries out a task, as it is sent now, without its id.
+func (m *Machine) actionOf(t *task) protocol.Action {
 	if t.kind == protocol.ClearCache {
 		return protocol.Action{Kind: t.kind, GPU: -1, Models: t.names}
 	}
-	load := &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: c.MaxBatch, MaxExec: c.MaxExec, Compare: t.compare}
+	load := &protocol.LoadSpec{Path: t.path, Names: t.names, MaxBatch: m.cfg.MaxBatch, MaxExec: m.cfg.MaxExec, Compare: t.compare,
+		Within: m.within(t)}
 	if t.pinned != (pin{}) { // its sizes are what it was loaded with, not what is loaded with now
 		load.Version, load.Digest, load.MaxBatch, load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0
 	}
 	return protocol.Action{Kind: t.kind, Load: load}
+}
+
+// within returns how long a worker may take for a load that is sent now, until nobody waits
+// for it: a worker reads few models at a time.
+func (m *Machine) within(t *task) time.Duration {
+	until := t.sent.Add(m.cfg.LoadTimeout)
+	switch {
+	case t.abandoned:
+		until = m.now
+	case t.load != nil:
+		until = min(until, t.load.deadline)
+	}
+	return max(until.Sub(m.now), time.Millisecond)
 }
 
 // result processes a worker's result. Results for another issuer, and for a task that

@@ -201,6 +201,9 @@ func (l *living) execute(a protocol.Action) {
 			delete(l.memory, name)
 		}
 	case protocol.LoadModelFromDisk:
+		if within := a.Load.Within; within <= 0 || within > w.m.cfg.LoadTimeout {
+			w.fail("%s may take %v for load #%d, and it is given up after %v", l.id, within, a.ID, w.m.cfg.LoadTimeout)
+		}
 		if found, code = l.read(a.Load); a.Load.Compare || code != protocol.OK {
 			break
 		}

@@ -102,6 +102,9 @@ type Output struct {
 	// Overdue are orders that were output for Execute or Transfer and count as hung: the
 	// driver ends the executor of their GPU, and then the orders.
 	Overdue []*Order
+	// GivenUp are orders that were output for Read and whose time is over: the driver ends
+	// what it does for them, and then the orders.
+	GivenUp []*Order
 	// Read are loads whose models must be read from disk now; at most
 	// Config.ConcurrentLoads are outstanding.
 	Read []*Order
@@ -139,7 +142,7 @@ type Output struct {
 func (o *Output) begin() {
 	o.Stage, o.Execute, o.Fetch, o.Transfer, o.Read = o.Stage[:0], o.Execute[:0], o.Fetch[:0], o.Transfer[:0], o.Read[:0]
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
-	o.Ended, o.Overdue = o.Ended[:0], o.Overdue[:0]
+	o.Ended, o.Overdue, o.GivenUp = o.Ended[:0], o.Overdue[:0], o.GivenUp[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
 	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // A GPU may be executed for by a process of its own, its executor. When the process ends,
-// the weights that it held are gone, what it executed or copied ends with EXECUTOR_LOST,
-// and the GPU is down until the next process is ready. A backend without such processes
+// the weights that it held are gone, what it executed or copied ends with EXECUTOR_LOST, or
+// with EXECUTOR_KILLED if it was killed from outside, and the GPU is down until the next process is ready. A backend without such processes
 // never reports one.
 
 // has reports whether the worker has a GPU of this index.
@@ -30,18 +30,18 @@ func (g *gpu) executorLost(number uint32) {
 	g.pages.Lose()
 }
 
-// lostWith takes an order's EXECUTOR_LOST as a report about the process with which the
+// lostWith takes an order's EXECUTOR_LOST or EXECUTOR_KILLED as a report about the process with which the
 // order began; the driver's own report may come later.
 func (g *gpu) lostWith(o *Order, refused *protocol.Error) {
-	if refused != nil && refused.Code == protocol.ExecutorLost {
+	if refused != nil && refused.Code.LosesWeights() && refused.Code != protocol.WeightsMissing {
 		g.executorLost(o.executor)
 	}
 }
 
-// notBlamed replaces EXECUTOR_LOST where the order did not execute when the process ended:
+// notBlamed replaces such a code where the order did not execute when the process ended:
 // its inputs or outputs were being copied. Only what executed may have ended the process.
 func notBlamed(refused *protocol.Error) *protocol.Error {
-	if refused.Code == protocol.ExecutorLost {
+	if refused.Code.LosesWeights() {
 		return protocol.Errorf(protocol.Cancelled, "the executor ended before the action's inputs or outputs were copied")
 	}
 	return refused
@@ -78,7 +78,7 @@ func (w *Worker) AllStalled() bool {
 func (w *Worker) beats() []protocol.GPUBeat {
 	beats, said := make([]protocol.GPUBeat, len(w.gpus)), false
 	for i, g := range w.gpus {
-		beats[i] = protocol.GPUBeat{Stalled: g.stalled() != "", Executor: g.executor}
+		beats[i] = protocol.GPUBeat{Stalled: g.stalled() != "", Restarting: g.down, Executor: g.executor}
 		said = said || beats[i] != protocol.GPUBeat{}
 	}
 	if !said {

@@ -66,7 +66,7 @@ func (w *Worker) twin(spec *protocol.ModelSpec) *shared {
 // nothing.
 func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	load := o.Action.Load
-	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 {
+	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 || load.Within < 0 {
 		return protocol.Errorf(protocol.InvalidAction, "the load has no names, or a negative bound")
 	}
 	if refused := w.checkNames(load); refused != nil {
@@ -75,9 +75,14 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	if w.loading >= w.config.MaxLoads {
 		return protocol.Errorf(protocol.NoMemory, "%d loads are under way already", w.loading)
 	}
+	o.due = protocol.Never
+	if load.Within > 0 {
+		o.due = w.now.Add(min(load.Within, maxAfter))
+	}
 	w.loading++
 	w.unread = append(w.unread, o)
 	w.giveReaders()
+	w.out.Wake = min(w.out.Wake, o.due)
 	return nil
 }
 
@@ -108,11 +113,40 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 // are few readers, because reading and optimising a model uses CPU time that the GPUs'
 // copies need.
 func (w *Worker) giveReaders() {
-	for len(w.unread) > 0 && w.reading < w.config.ConcurrentLoads {
-		w.reading++
-		w.out.Read = append(w.out.Read, w.unread[0])
+	for len(w.unread) > 0 && len(w.reading) < w.config.ConcurrentLoads {
+		o := w.unread[0]
+		w.reading = append(w.reading, o)
+		w.out.Read = append(w.out.Read, o)
 		w.unread = w.unread[1:]
 	}
+}
+
+// expireLoads ends the loads that their issuers have given up. One that waits for a reader is
+// answered; one that is being read keeps its reader until the driver has ended it.
+func (w *Worker) expireLoads() {
+	waiting := w.unread[:0:0]
+	for _, o := range w.unread {
+		if o.due > w.now {
+			waiting = append(waiting, o)
+			w.out.Wake = min(w.out.Wake, o.due)
+			continue
+		}
+		w.loading--
+		w.answer(o, o.tooLong())
+	}
+	w.unread = waiting
+	for _, o := range w.reading {
+		if o.due <= w.now {
+			o.due, o.givenUp = protocol.Never, true
+			w.out.GivenUp = append(w.out.GivenUp, o)
+		}
+		w.out.Wake = min(w.out.Wake, o.due)
+	}
+}
+
+// tooLong is the refusal of a load that its issuer has given up.
+func (o *Order) tooLong() *protocol.Error {
+	return protocol.Errorf(protocol.TooLate, "the load was not done within %v", o.Action.Load.Within)
 }
 
 // modelRead keeps a model that was read and answers its load.
@@ -121,10 +155,13 @@ func (w *Worker) modelRead(e *ModelRead) {
 	o.Begin, o.End = e.Begin, e.End
 	o.Exec = protocol.Phase{Begin: e.Begin, End: e.End, Device: e.End.Sub(e.Begin)}
 	w.loading--
-	w.reading--
+	w.reading = slices.DeleteFunc(w.reading, func(other *Order) bool { return other == o })
 	w.giveReaders()
-	if e.Refused != nil {
-		w.answer(o, e.Refused)
+	if refused := e.Refused; refused != nil {
+		if o.givenUp {
+			refused = o.tooLong()
+		}
+		w.answer(o, refused)
 		return
 	}
 	if o.Action.Load.Compare {
@@ -134,6 +171,9 @@ func (w *Worker) modelRead(e *ModelRead) {
 		return
 	}
 	refused := w.stale(&o.Action)
+	if refused == nil && o.givenUp {
+		refused = o.tooLong()
+	}
 	if refused == nil {
 		refused = w.checkNames(o.Action.Load)
 	}

@@ -52,6 +52,8 @@ type Order struct {
 	// staging: the driver is copying the inputs to the device. Inputs and model are
 	// released only afterwards, even if the order has its result.
 	staging bool
+	// givenUp: the load was output as GivenUp.
+	givenUp bool
 	// over: the order has its result.
 	over bool
 	// started is when the execution or transfer began in its lane, and executor is
@@ -62,8 +64,8 @@ type Order struct {
 	// then those that it executes with; 0 for none. Another version fails the order
 	// with WEIGHTS_CHANGED.
 	version uint64
-	// due is when the order counts as hung, once it has begun; Never: not, or it was
-	// output as Overdue. spared: the worker stood still, and due was put off.
+	// due is when the order counts as hung, once it has begun, or when a load's time is over;
+	// Never: not, or it was output as Overdue or GivenUp. spared: the worker stood still, and due was put off.
 	due    protocol.Time
 	spared bool
 	// part is the ClearCache to which this order is one GPU's part; nil otherwise.

@@ -44,7 +44,7 @@ var faults = []planted.Fault{
 	{"a clear forgets what is in use", "transfer.go", "				g.pages.Keep(taken)\n", "				_ = taken\n"},
 	{"a part of a clear is the whole", "transfer.go", "	if part.left--; part.left > 0 {\n", "	if part.left--; part.left > 1 {\n"},
 	{"room for models is looked at once", "library.go", "		refused = w.checkNames(o.Action.Load)\n", ""},
-	{"a reader too many", "library.go", "w.reading < w.config.ConcurrentLoads", "w.reading <= w.config.ConcurrentLoads"},
+	{"a reader too many", "library.go", "len(w.reading) < w.config.ConcurrentLoads", "len(w.reading) <= w.config.ConcurrentLoads"},
 	{"a model is closed with its first copy", "library.go", "	if s.copies--; s.copies > 0 {\n", "	if s.copies--; false {\n"},
 	{"a twin stays open", "library.go", "	if s.copies == 0 || s.Number != o.Number {\n", "	if s.copies == 0 {\n"},
 	{"a late begin", "../executor/lane.go", "		if e.Latest >= l.now {\n", "		if e.Latest.Add(5_000_000) >= l.now {\n"},
@@ -61,6 +61,11 @@ var faults = []planted.Fault{
 	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
 	{"nobody wakes for what hangs", "overdue.go", "	g.worker.out.Wake = min(g.worker.out.Wake, o.due)\n", ""},
 	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
+	{"who was killed is not missed", "executor.go", "refused.Code.LosesWeights() && refused.Code != protocol.WeightsMissing", "refused.Code == protocol.ExecutorLost"},
+	{"a load that was given up is read on", "library.go", "			w.out.GivenUp = append(w.out.GivenUp, o)\n", ""},
+	{"nobody wakes for a load that was given up", "library.go", "	w.out.Wake = min(w.out.Wake, o.due)\n	return nil\n", "	return nil\n"},
+	{"a load that was given up waits for a reader", "library.go", "		w.loading--\n		w.answer(o, o.tooLong())\n", "		waiting = append(waiting, o)\n"},
+	{"a load that was given up is kept", "library.go", "	if refused == nil && o.givenUp {\n", "	if false {\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 

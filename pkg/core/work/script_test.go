@@ -104,7 +104,8 @@ func (s *script) begin(args []string) {
 
 // line plays one event:
 //
-//	read #ID NAME,NAME PATH       a LoadModelFromDisk, - for no names; `maxbatch=N` bounds it
+//	read #ID NAME,NAME PATH       a LoadModelFromDisk, - for no names; `maxbatch=N` bounds it,
+//	                              `within=N` says for how many ms it may last
 //	load|evict #ID MODEL          weights
 //	infer #ID MODEL BATCH REQUEST...   REQUEST is rN, rN*ITEMS, rN? for a generated one
 //	clear #ID [MODEL,MODEL]       on all GPUs unless gpuN
@@ -130,7 +131,7 @@ func (s *script) line(what string, args []string) string {
 		h := s.worker.Heartbeat()
 		text := fmt.Sprintf("%s, epoch %d, clock of epoch %d, %d in flight\n", h.State, h.Epoch, h.ClockEpoch, h.InFlight)
 		for i, g := range h.GPUs {
-			text += fmt.Sprintf("GPU %d: stalled %v, executor %d\n", i, g.Stalled, g.Executor)
+			text += fmt.Sprintf("GPU %d: stalled %v, restarting %v, executor %d\n", i, g.Stalled, g.Restarting, g.Executor)
 		}
 		return text
 	case "lost":
@@ -206,6 +207,10 @@ func (s *script) action(what string, args []string) protocol.Action {
 		for _, arg := range rest[2:] {
 			if arg == "compare" {
 				a.Load.Compare = true
+				continue
+			}
+			if within, is := strings.CutPrefix(arg, "within="); is {
+				a.Load.Within = time.Duration(number(within)) * time.Millisecond
 				continue
 			}
 			a.Load.MaxBatch = number(strings.TrimPrefix(arg, "maxbatch="))
@@ -313,6 +318,9 @@ func (s *script) step(e Event) string {
 	}
 	for _, o := range out.Overdue {
 		line("overdue on GPU %d: #%d after %v", o.GPU, o.Action.ID, s.now.Sub(s.begun[o]))
+	}
+	for _, o := range out.GivenUp {
+		line("give up #%d", o.Action.ID)
 	}
 	for _, o := range out.Read {
 		line("read %s: %s", owe("read", o), o.Action.Load.Path)

@@ -39,12 +39,11 @@ type Worker struct {
 	// counts the GPUs that are executing.
 	inFlight int
 	busy     int
-	// loading counts the LoadModelFromDisk without a result, at most MaxLoads: reading
-	// counts those being read, at most ConcurrentLoads; unread are the others, in
-	// order of arrival.
-	loading int
-	reading int
-	unread  []*Order
+	// loading counts the LoadModelFromDisk without a result, at most MaxLoads: reading are
+	// those being read, at most ConcurrentLoads; unread are the others, both in order of
+	// arrival.
+	loading         int
+	reading, unread []*Order
 	// stopping: Stop has happened; every further action is refused.
 	stopping bool
 	// out is the output of the current step; its memory is reused.
@@ -237,11 +236,13 @@ func (w *Worker) abandon() {
 	}
 }
 
-// tick steps the lanes that are due, and drops payloads that were not claimed in time.
+// tick steps the lanes that are due, ends loads whose time is over, and drops payloads that
+// were not claimed in time.
 func (w *Worker) tick() {
 	for _, g := range w.gpus {
 		g.tick()
 	}
+	w.expireLoads()
 	w.inputs.expire(w.now.Add(-w.config.InputWait))
 }
 

@@ -21,7 +21,7 @@ func (c *checker) results(out *Output) {
 		case k != c.received && c.expect != "" && r.Code == c.expect:
 			c.failf("%s of action %d went to another", r.Code, r.Action)
 		}
-		if r.Code == protocol.ExecutorLost {
+		if r.Code == protocol.ExecutorLost || r.Code == protocol.ExecutorKilled {
 			c.blames(k)
 		}
 		if r.Code == protocol.OK && k.action.Kind == protocol.Infer && !k.begun {

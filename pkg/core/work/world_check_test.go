@@ -22,6 +22,7 @@ type checker struct {
 	reading  int
 	handles  map[any]bool // open ones
 	hung     overdues
+	readers  map[*Order]bool // loads being read; true: given up
 	expect   protocol.Code
 	received *known // of this step
 	twice    bool
@@ -32,6 +33,7 @@ type checker struct {
 type known struct {
 	action           protocol.Action
 	earliest, latest protocol.Time // local
+	arrived          protocol.Time
 	order            *Order
 	begun            bool // executes, transfers or did
 	staged           bool
@@ -60,7 +62,7 @@ type weights struct {
 }
 
 func newChecker(w *world) *checker {
-	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}}
+	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}, readers: map[*Order]bool{}}
 	for i := range c.gpus {
 		c.gpus[i].weights = map[string]*weights{}
 	}
@@ -107,6 +109,7 @@ func (c *checker) before(e Event) {
 		c.lose(e.GPU, e.Executor)
 	case *ModelRead:
 		c.reading--
+		delete(c.readers, e.Order)
 		if e.Refused == nil {
 			c.handles[e.Handle] = true
 		}
@@ -125,7 +128,7 @@ func (c *checker) receive(a *protocol.Action) {
 		c.received, c.twice = k, true
 		return
 	}
-	k := &known{action: *a, earliest: a.Earliest, latest: a.Latest}
+	k := &known{action: *a, earliest: a.Earliest, latest: a.Latest, arrived: c.now}
 	if a.Epoch != 0 {
 		k.earliest, k.latest = c.offset.Local(a.Earliest), c.offset.Local(a.Latest)
 	}
@@ -194,6 +197,7 @@ func (c *checker) after(e Event, out *Output) {
 		c.failf("%+v is answered %s without a reason; there is %+v", k.action, r.Code, c.gpus[k.action.GPU].weights[k.action.Model])
 	}
 	c.results(out)
+	c.loads(out)
 	c.answers(out)
 	c.releases(out)
 	c.dropped(e, out)

@@ -43,6 +43,9 @@ func (w *world) endExecutor(gpu int) {
 // into a success of the last moment; it reports whether that is so.
 func (w *world) fails(e Event, gpu int) bool {
 	lost := protocol.Refusal(protocol.ExecutorLost)
+	if w.processes[gpu]%3 == 1 {
+		lost = protocol.Refusal(protocol.ExecutorKilled)
+	}
 	last := w.one(5) // it ended just before the process did
 	switch e := e.(type) {
 	case *Staged:
@@ -98,16 +101,16 @@ func (c *checker) lose(gpu int, executor uint32) {
 
 // lostWith is what the EXECUTOR_LOST of an order says of its GPU.
 func (c *checker) lostWith(o *Order, refused *protocol.Error) {
-	if refused != nil && refused.Code == protocol.ExecutorLost {
+	if refused != nil && (refused.Code == protocol.ExecutorLost || refused.Code == protocol.ExecutorKilled) {
 		c.lose(o.GPU, c.of(o).executor)
 	}
 }
 
-// blames looks whether an action that is answered EXECUTOR_LOST executed or was copied when
+// blames looks whether an action that is answered EXECUTOR_LOST or EXECUTOR_KILLED executed or was copied when
 // its process ended: nothing else may be blamed for that.
 func (c *checker) blames(k *known) {
 	if !k.begun || k.executor == c.gpus[k.action.GPU].executor || !slices.Contains([]protocol.Kind{protocol.Infer, protocol.LoadWeights}, k.action.Kind) {
-		c.failf("action %d of %d is answered EXECUTOR_LOST, and did not execute when a process ended: %+v", k.action.ID, k.action.Issuer, k)
+		c.failf("action %d of %d is answered that its executor ended, and did not execute when a process ended: %+v", k.action.ID, k.action.Issuer, k)
 	}
 }
 

@@ -33,7 +33,8 @@ func TestWorld(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "stopped", "stepped", "again", "dropped",
-		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "CANCELLED",
+		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "EXECUTOR_KILLED", "CANCELLED",
+		"given up", "read after all", "given up unread",
 		"OK", "TOO_LATE", "TOO_EARLY", "STALE_EPOCH", "STALE_INCARNATION", "INPUT_MISSING", "INVALID_INPUT", "NO_MEMORY",
 		"WEIGHTS_MISSING", "WEIGHTS_IN_USE", "WEIGHTS_CHANGED", "ALREADY_LOADED", "UNKNOWN_MODEL", "SHUTTING_DOWN", "INVALID_BATCH", "INVALID_GPU"} {
 		if sum[what] == 0 {
@@ -239,6 +240,9 @@ func (w *world) command() {
 		if w.one(3) {
 			a.Load.Names = a.Load.Names[:1]
 		}
+		if w.one(2) {
+			a.Load.Within = w.millis(1, 60)
+		}
 	case protocol.ClearCache:
 		a.GPU = w.rng.Intn(worldGPUs+1) - 1
 		if a.GPU < 0 && w.one(2) {
@@ -402,9 +406,16 @@ func (w *world) drive(out *Output) {
 		w.happened["overdue"]++
 		w.endExecutor(o.GPU)
 	}
+	for _, o := range out.GivenUp {
+		w.endRead(o)
+	}
 	for _, o := range out.Read {
 		w.handles++
 		d := w.millis(5, 40)
+		if w.one(20) {
+			w.happened["hung"]++
+			d = w.millis(500, 900)
+		}
 		e := &ModelRead{Order: o, Refused: w.fault(), Begin: w.now, End: w.now.Add(d)}
 		if e.Refused == nil {
 			e.Spec, e.Handle = worldSpec(o.Action.Load.Path), w.handles

@@ -162,6 +162,9 @@ func (w *Worker) Step(e work.Event) {
 // they end at once and thereby call Step, which reuses the output.
 func (w *Worker) carryOut(out *work.Output) {
 	w.staging = append(w.staging, out.Stage...)
+	for _, o := range out.GivenUp {
+		w.world.After(0, func() { o.Driver.(func(*protocol.Error))(protocol.Refusal(protocol.Cancelled)) })
+	}
 	for _, o := range out.Read {
 		w.read(o)
 	}
@@ -204,20 +207,22 @@ func (w *Worker) begin(o *work.Order) {
 	w.world.EndIn(takes+max(0, g.Hung.Sub(now)), r)
 }
 
-// read starts the read of a model from disk.
+// read starts the read of a model from disk; Order.Driver ends it, unless it has ended.
 func (w *Worker) read(o *work.Order) {
-	core, begin := w.Core, w.world.Now()
+	core, begin, over := w.Core, w.world.Now(), false
 	spec, takes, refused := w.world.Reads(o.Action.Load)
-	done := func() {
-		if core == w.Core {
+	done := func(refused *protocol.Error) {
+		if core == w.Core && !over {
+			over = true
 			w.Step(&work.ModelRead{Order: o, Refused: refused, Begin: begin, End: w.world.Now(), Spec: spec, Handle: spec.Digest})
 		}
 	}
+	o.Driver = done
 	if w.setUp {
-		done()
+		done(refused)
 		return
 	}
-	w.world.After(takes, done)
+	w.world.After(takes, func() { done(refused) })
 }
 
 // setUpIssuer is the issuer of set-up actions.
