@@ -27,6 +27,8 @@ type Backend struct {
 	models  atomic.Int64  // loaded and not closed
 	closed  atomic.Bool
 	watcher atomic.Pointer[func(backend.Notice)]
+
+	releasing sync.WaitGroup // of models whose load failed
 }
 
 // Available returns why this build has no onnx backend: nil here.
@@ -187,4 +189,5 @@ func (b *Backend) release() {
 		ending.Go(d.executor.close)
 	}
 	ending.Wait()
+	b.releasing.Wait()
 }

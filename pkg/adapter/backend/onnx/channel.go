@@ -148,19 +148,29 @@ func (c *channel) sendFrame(body []byte, file *os.File) error {
 	return err
 }
 
-// receive decodes the next frame, which must be JSON and carry no file.
+// receive decodes the next frame, which must be JSON; a file that comes along is closed.
 func (c *channel) receive(v any) error {
-	body, file, err := c.receiveFrame()
+	file, err := c.receiveFile(v)
 	if file != nil {
 		file.Close()
 	}
+	return err
+}
+
+// receiveFile decodes the next frame, which must be JSON, and returns the file that came along,
+// nil for none or with an error.
+func (c *channel) receiveFile(v any) (*os.File, error) {
+	body, file, err := c.receiveFrame()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return errFrame
+		if file != nil {
+			file.Close()
+		}
+		return nil, errFrame
 	}
-	return nil
+	return file, nil
 }
 
 // receiveFrame returns the next frame and the file that came with it, nil for none. The

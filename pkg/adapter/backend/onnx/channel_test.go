@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,7 +190,7 @@ func lieMain(library, behaviour string) error {
 		return err
 	}
 	for _, c := range channels[:2] {
-		go func() { _ = e.serve(c) }()
+		go func() { _ = e.serve(c, new(atomic.Uint64)) }()
 	}
 	for runs := channels[2]; ; {
 		body, file, err := runs.receiveFrame()

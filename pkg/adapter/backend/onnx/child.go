@@ -42,12 +42,12 @@ var errGraphSize = errors.New("the optimised graph is too large")
 
 // optimizeInChild runs a checker on a model and returns the optimised graph, of at most
 // limit bytes. If the child fails in any way, the model counts as corrupt.
-func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64) (*region, *protocol.Error) {
+func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64, late deadline) (*region, *protocol.Error) {
 	// Pdeathsig kills the child when the thread that started it ends, so that thread
 	// must live until the child has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	timed, cancel := context.WithTimeout(ctx, b.options.CheckTime)
+	timed, cancel := late.context(ctx)
 	defer cancel()
 	c := &child{size: uint64(len(model))}
 	graph, failure := collect(limit, cancel, func(to *os.File) error {
@@ -57,7 +57,7 @@ func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64
 		c.ended = c.feed(model)
 		return nil
 	})
-	err := c.verdict(ctx, failure, limit)
+	err := c.verdict(ctx, failure, limit, late)
 	if err != nil && graph != nil {
 		graph.close()
 		graph = nil
@@ -77,7 +77,7 @@ type child struct {
 }
 
 // verdict translates how the child ended into an error about the model.
-func (c *child) verdict(ctx context.Context, failure error, limit int64) *protocol.Error {
+func (c *child) verdict(ctx context.Context, failure error, limit int64, late deadline) *protocol.Error {
 	switch {
 	case c.notStarted != nil:
 		return protocol.Errorf(protocol.BackendError, "start the model checker: %v", c.notStarted)
@@ -85,6 +85,10 @@ func (c *child) verdict(ctx context.Context, failure error, limit int64) *protoc
 		return protocol.Errorf(protocol.BackendError, "the model check was cancelled")
 	case errors.Is(failure, errGraphSize):
 		return tooLargeGraph(limit)
+	case c.ended != nil && killed(c.ended) && !time.Now().Before(late.until):
+		return protocol.Errorf(protocol.ModelCorrupt, "the model check was killed: it did not end within %v", late.takes)
+	case c.ended != nil && killed(c.ended) && c.cmd.ProcessState.UserTime() < checkerCPU*time.Second:
+		return protocol.Errorf(protocol.NoMemory, "the model check ended: %s", endOf(c.ended, ""))
 	case c.ended != nil:
 		reason, _, _ := strings.Cut(c.stderr.String(), "\n") // a stack trace may follow
 		code, message, _ := strings.Cut(reason, ": ")
@@ -147,8 +151,8 @@ func (t *opening) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// collect returns what write writes to the pipe. If that is more than limit bytes,
-// collect calls enough.
+// collect returns what write writes to the pipe. If that is more than limit bytes, or cannot
+// be kept, collect calls enough.
 func collect(limit int64, enough func(), write func(to *os.File) error) (*region, error) {
 	from, to, err := os.Pipe()
 	if err != nil {
@@ -163,7 +167,9 @@ func collect(limit int64, enough func(), write func(to *os.File) error) (*region
 	go func() {
 		graph, err := readGraph(from, limit)
 		if err != nil {
-			enough()
+			if !errors.Is(err, io.EOF) { // else it ends by itself, and how tells why
+				enough()
+			}
 			_, _ = io.Copy(io.Discard, from) // the writer must not block for ever
 		}
 		read <- result{graph, err}

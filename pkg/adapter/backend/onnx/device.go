@@ -52,7 +52,7 @@ func (d *device) LoadWeights(m backend.Model, frames []int) (backend.Weights, er
 			return nil, refusal
 		}
 		w := &weights{model: mine, device: d, process: p, id: d.backend.ids.Add(1)}
-		if refusal = p.open(mine, false); refusal == nil {
+		if refusal = p.open(context.Background(), mine, false); refusal == nil {
 			refusal = p.reserve(mine, p.copies(mine)+1)
 		}
 		if refusal == nil {
@@ -90,7 +90,7 @@ func (w *weights) Evict() error {
 		return protocol.Refusal(protocol.WeightsMissing)
 	}
 	_, refusal := w.process.perform(&w.process.weights, w.model, task{Evict: &evictTask{w.id}}, nil)
-	if refusal != nil && refusal.Code != protocol.ExecutorLost && refusal.Code != protocol.WeightsMissing {
+	if refusal != nil && !refusal.Code.LosesWeights() {
 		return refusal
 	}
 	w.process.hold(w.model, -1)
@@ -167,7 +167,9 @@ func (r *run) Execute(w backend.Weights) error {
 	}
 	p := mine.process
 	if r.stage.process != p {
-		if refusal := p.bind(r.model, r.stage); refusal != nil {
+		if refusal := p.bind(r.model, r.stage); refusal != nil && refusal.Code.LosesWeights() {
+			return p.notBegun() // nothing of the model ran
+		} else if refusal != nil {
 			return refusal
 		}
 	}

@@ -158,6 +158,7 @@ func (e *executor) reopen(p *process) {
 		}
 		e.mu.Unlock()
 		if mine {
+			m.opening.Add(1)
 			p.carryOut(o, m, false) // who needs the model is told why it cannot be opened
 		}
 	}
@@ -203,11 +204,16 @@ func (e *executor) add(ctx context.Context, m *model) *protocol.Error {
 	e.mu.Lock()
 	e.models[m] = struct{}{}
 	e.mu.Unlock()
-	p, refused := e.ready(ctx)
-	if refused != nil {
-		return refused
+	for {
+		p, refused := e.ready(ctx)
+		if refused != nil {
+			return refused
+		}
+		refused = p.open(ctx, m, true)
+		if refused == nil || !p.isLost() || refused.Code == protocol.ExecutorLost || ctx.Err() != nil {
+			return refused
+		} // it was killed, or ended before: there is, or will be, another
 	}
-	return p.open(m, true)
 }
 
 // remove closes a model.

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -25,6 +26,7 @@ type process struct {
 	stderr  *lines
 
 	models, weights, runs lane
+	progress              progress
 
 	mu     sync.Mutex
 	opened map[*model]*openCall
@@ -36,7 +38,8 @@ type process struct {
 	worked atomic.Bool   // it has completed a task
 	lost   chan struct{} // closed when the system has reported its end
 	over   chan struct{} // closed when everything of it is released
-	how    string        // how it ended; read after lost
+	how    string        // how it ended; read after lost, as killed
+	killed bool          // it was killed, and not by this side
 }
 
 // lane is one channel of a process, and the model on which the process works there.
@@ -44,7 +47,12 @@ type lane struct {
 	mu      sync.Mutex // held for a call
 	channel *channel
 	doing   atomic.Pointer[model]
+	sent    atomic.Uint64 // tasks
+	begun   atomic.Uint64 // a copy of the executor's counter, made when it had ended
 }
+
+// began reports whether the executor, which has ended, had begun the task that was sent last.
+func (l *lane) began() bool { return l.begun.Load() >= l.sent.Load() }
 
 // openCall is the opening of one model in one process: done is closed when refused is valid.
 type openCall struct {
@@ -57,6 +65,12 @@ type openCall struct {
 func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *process, line string)) (*process, error) {
 	p := &process{opened: map[*model]*openCall{}, loaded: map[*model]int{}, lost: make(chan struct{}), over: make(chan struct{})}
 	p.stderr = &lines{say: func(line string) { said(p, line) }}
+	shared, file, err := newProgress()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	p.progress = shared
 	if err := p.launch(append(slices.Clone(o.Executor), o.Library)); err != nil {
 		p.closeLanes()
 		return nil, err
@@ -68,12 +82,21 @@ func startProcess(o *Options, s setup, stop <-chan struct{}, said func(p *proces
 		case <-p.over:
 		}
 	}()
-	if err := p.begin(o, s); err != nil {
-		p.end("it did not begin")
-		p.wait()
-		return nil, err
+	if err := p.begin(o, s, file); err != nil {
+		return nil, p.notStarted(err)
 	}
 	return p, nil
+}
+
+// notStarted waits for the end of a process that did not begin, and returns why it did not.
+func (p *process) notStarted(err error) error {
+	late := time.AfterFunc(drainTime, func() { p.end("it did not begin") })
+	defer late.Stop()
+	p.wait()
+	if p.killed {
+		return protocol.Errorf(protocol.NoMemory, "the executor ended before it began: %s", p.how)
+	}
+	return err
 }
 
 // launch starts the command with the other ends of the channels, which are then only
@@ -98,14 +121,14 @@ func (p *process) launch(argv []string) error {
 }
 
 // begin sets the process up, within startTime.
-func (p *process) begin(o *Options, s setup) error {
+func (p *process) begin(o *Options, s setup, progress *os.File) error {
 	if err := limitChild(p.cmd.Process.Pid, limit{unix.RLIMIT_CORE, 0}, limit{unix.RLIMIT_FSIZE, 0}); err != nil {
 		return err
 	}
 	late := time.AfterFunc(startTime, func() { p.end("it did not begin in time") })
 	defer late.Stop()
 	var answer hello
-	err := p.models.channel.send(s, nil)
+	err := p.models.channel.send(s, progress)
 	if err == nil {
 		err = p.models.channel.receive(&answer)
 	}
@@ -122,7 +145,12 @@ func (p *process) begin(o *Options, s setup) error {
 
 func (p *process) lanes() []*lane { return []*lane{&p.models, &p.weights, &p.runs} }
 
+// closeLanes closes the channels, and keeps how far the executor came.
 func (p *process) closeLanes() {
+	for i, l := range p.lanes() {
+		l.begun.Store(p.progress.of(i).Load())
+	}
+	p.progress.close()
 	for _, l := range p.lanes() {
 		if l.channel != nil {
 			l.channel.close()
@@ -150,12 +178,12 @@ func (p *process) ended() string {
 // once, by who started the process.
 func (p *process) wait() {
 	err := waitChild(p.cmd)
-	p.how = endOf(err, p.stderr.opening())
+	p.how, p.killed = endOf(err, p.stderr.opening()), killed(err)
 	if why := p.ended(); why != "" {
-		p.how = why
+		p.how, p.killed = why, false
 	}
-	close(p.lost)
 	p.closeLanes()
+	close(p.lost)
 	close(p.over)
 }
 
@@ -173,25 +201,25 @@ func (p *process) isLost() bool {
 func (p *process) working() []string {
 	var paths []string
 	for _, l := range p.lanes() {
-		if m := l.doing.Load(); m != nil && !slices.Contains(paths, m.spec.Path) {
+		if m := l.doing.Load(); m != nil && (!p.isLost() || l.began()) && !slices.Contains(paths, m.spec.Path) {
 			paths = append(paths, m.spec.Path)
 		}
 	}
 	return paths
 }
 
-// perform has the process carry out a task for a model, and waits. It returns
-// EXECUTOR_LOST if the process ends meanwhile, and WEIGHTS_MISSING if it had ended.
+// perform has the process carry out a task for a model, and waits. If the process ends
+// meanwhile, the refusal is that of gone.
 func (p *process) perform(l *lane, m *model, t task, file *os.File) (*description, *protocol.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doing.Store(m)
+	l.sends(m)
 	var answer done
 	if err := l.channel.send(t, file); err != nil {
-		return nil, p.goneBefore(l)
+		return nil, p.unread(l)
 	}
 	if err := l.channel.receive(&answer); err != nil {
-		return nil, p.gone()
+		return nil, p.gone(l)
 	}
 	l.doing.Store(nil)
 	p.worked.Store(true)
@@ -203,10 +231,10 @@ func (p *process) run(m *model, stage, weights uint64) *protocol.Error {
 	l := &p.runs
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.doing.Store(m)
+	l.sends(m)
 	var message [runSize]byte
 	if err := l.channel.sendFrame(appendRun(message[:0], stage, weights), nil); err != nil {
-		return p.goneBefore(l)
+		return p.unread(l)
 	}
 	answer, file, err := l.channel.receiveFrame()
 	if file != nil {
@@ -214,7 +242,7 @@ func (p *process) run(m *model, stage, weights uint64) *protocol.Error {
 		err = errFrame
 	}
 	if err != nil {
-		return p.gone()
+		return p.gone(l)
 	}
 	l.doing.Store(nil)
 	p.worked.Store(true)
@@ -224,33 +252,63 @@ func (p *process) run(m *model, stage, weights uint64) *protocol.Error {
 	return failureOf(answer)
 }
 
-// goneBefore is gone for a call that the process cannot have read: the model is not to
-// blame.
-func (p *process) goneBefore(l *lane) *protocol.Error {
-	l.doing.Store(nil)
-	return protocol.Errorf(protocol.WeightsMissing, "they were on the device when its executor ended: %s", p.gone().Message)
+// sends notes that a task for a model is sent next.
+func (l *lane) sends(m *model) {
+	l.sent.Add(1)
+	l.doing.Store(m)
 }
 
-// gone returns why a call got no answer, once that is known. A process that closed a
-// channel or broke the protocol does not live on.
-func (p *process) gone() *protocol.Error {
+// unread returns why a call could not be sent: the model is not to blame.
+func (p *process) unread(l *lane) *protocol.Error {
+	l.doing.Store(nil)
+	p.awaitEnd()
+	return p.notBegun()
+}
+
+// gone returns why a call got no answer, once that is known: WEIGHTS_MISSING if the process
+// ended before it began with it, EXECUTOR_KILLED if it was killed meanwhile from outside,
+// and EXECUTOR_LOST if it ended otherwise, or did not keep to the protocol.
+func (p *process) gone(l *lane) *protocol.Error {
+	switch broke := p.awaitEnd(); {
+	case !broke && !l.began():
+		return p.notBegun()
+	case p.killed:
+		return protocol.Errorf(protocol.ExecutorKilled, "the process that executes ended: %s", p.how)
+	}
+	return protocol.Errorf(protocol.ExecutorLost, "the process that executes ended: %s", p.how)
+}
+
+func (p *process) notBegun() *protocol.Error {
+	return protocol.Errorf(protocol.WeightsMissing, "they were on the device when its executor ended: %s", p.how)
+}
+
+// awaitEnd waits for the end of a process that closed a channel or broke the protocol; broke
+// reports that it had to be ended for that.
+func (p *process) awaitEnd() (broke bool) {
 	select {
 	case <-p.lost:
 	case <-time.After(drainTime):
 		p.end("it broke the protocol")
 		<-p.lost
+		broke = true
 	}
-	return protocol.Errorf(protocol.ExecutorLost, "the process that executes ended: %s", p.how)
+	return broke
 }
 
-// open makes a model ready in the process, once; warm runs every batch size.
-func (p *process) open(m *model, warm bool) *protocol.Error {
+// open makes a model ready in the process, once; warm runs every batch size. It goes on when
+// the wait for it ends with ctx.
+func (p *process) open(ctx context.Context, m *model, warm bool) *protocol.Error {
 	o, mine := p.claim(m)
 	if mine {
-		p.carryOut(o, m, warm)
+		m.opening.Add(1)
+		go p.carryOut(o, m, warm) // ends with the process at the latest
 	}
-	<-o.done
-	return o.refused
+	select {
+	case <-o.done:
+		return o.refused
+	case <-ctx.Done():
+		return protocol.Errorf(protocol.BackendError, "the load was cancelled")
+	}
 }
 
 // claim returns the opening of a model. mine: it is new, and the caller carries it out.
@@ -266,12 +324,13 @@ func (p *process) claim(m *model) (o *openCall, mine bool) {
 }
 
 func (p *process) carryOut(o *openCall, m *model, warm bool) {
+	defer m.opening.Done()
 	defer close(o.done)
 	if o.refused = p.reserve(m, 1); o.refused != nil {
 		return
 	}
 	// What does not end here has ended in its trial: then the process is at fault.
-	late := time.AfterFunc(m.backend.options.CheckTime, func() { p.end("making " + m.spec.Path + " ready took too long") })
+	late := time.AfterFunc(m.deadline.takes, func() { p.end("making " + m.spec.Path + " ready took too long") })
 	defer late.Stop()
 	t := m.openTask()
 	t.Warm = warm

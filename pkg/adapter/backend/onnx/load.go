@@ -15,8 +15,8 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 	if err != nil {
 		return nil, err
 	}
-	unfit := src.fitHead()
-	graph, err := b.optimized(ctx, src)
+	unfit, late := src.fitHead(), b.options.deadlineOf(options)
+	graph, err := b.optimized(ctx, src, late)
 	src.model.close()
 	if err != nil {
 		return nil, together(err, unfit)
@@ -31,17 +31,22 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 		return nil, together(err, unfit)
 	}
 	m.spec.Path, m.spec.Version, m.spec.Digest = path, src.version, src.digest
+	m.deadline = late
 	if unfit != nil {
 		_, err = m.try(ctx, src.config, limit) // for what else may be wrong with it
 		err = together(err, unfit)
 	} else {
 		err = m.prepare(ctx, src.config, limit)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return m, nil
+	case ctx.Err() != nil:
+		b.releasing.Go(m.release) // an executor may still be opening it
+	default:
 		m.release()
-		return nil, err
 	}
-	return m, nil
+	return nil, err
 }
 
 // together adds a problem of a model to its refusal, or is the refusal if there is no other:
@@ -70,7 +75,7 @@ func (s *source) fitHead() *protocol.Error {
 // optimized returns the model's optimised graph, from the cache or newly made. Only
 // models that passed every check have a cached graph. Only the child's ORT opens the
 // model's own file; the child's graph is inspected again.
-func (b *Backend) optimized(ctx context.Context, src *source) (*region, *protocol.Error) {
+func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
 	path := b.cache.path(src.sum, src.config.head)
 	if graph := b.cache.load(path, limit); graph != nil {
@@ -87,7 +92,7 @@ func (b *Backend) optimized(ctx context.Context, src *source) (*region, *protoco
 		}
 		bytes = headed
 	}
-	graph, err := b.optimizeInChild(ctx, bytes, limit)
+	graph, err := b.optimizeInChild(ctx, bytes, limit, late)
 	if err != nil {
 		return nil, err
 	}

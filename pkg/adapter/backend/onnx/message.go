@@ -11,7 +11,8 @@ import (
 // The messages between a worker and an executor, its process. Each is one frame of a
 // channel; all but an execution's are JSON, since they are rare.
 
-// setup is the worker's first message: what the executor is.
+// setup is the worker's first message: what the executor is. The file of their progress
+// comes along.
 type setup struct {
 	// Pages and PageSize are the device's memory for weights; without pages the executor
 	// only tries models.

@@ -19,6 +19,9 @@ type model struct {
 	image       *image
 	generated   []byte // one item
 
+	deadline deadline       // of its load
+	opening  sync.WaitGroup // of executors that open it
+
 	places []place // by device
 	closed bool
 }
@@ -70,6 +73,7 @@ func (m *model) release() {
 	for _, d := range m.backend.devices {
 		d.executor.remove(m)
 	}
+	m.opening.Wait()
 	for i := range m.places {
 		for _, list := range m.places[i].stages {
 			for _, s := range list {

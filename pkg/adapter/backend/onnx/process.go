@@ -76,7 +76,7 @@ func endOf(err error, said string) string {
 	if errors.As(err, &exit) {
 		status, _ := exit.Sys().(syscall.WaitStatus)
 		switch {
-		case status.Signaled() && status.Signal() == unix.SIGKILL:
+		case killed(err):
 			return "SIGKILL, by the kernel for want of memory or by another process"
 		case status.Signaled():
 			return unix.SignalName(status.Signal())
@@ -89,4 +89,14 @@ func endOf(err error, said string) string {
 		return tidy(err.Error())
 	}
 	return strings.TrimSpace("exit code 0 " + tidy(said))
+}
+
+// killed reports whether a child was ended by SIGKILL.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, _ := exit.Sys().(syscall.WaitStatus)
+	return status.Signaled() && status.Signal() == unix.SIGKILL
 }

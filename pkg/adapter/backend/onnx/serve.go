@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"clockwork/pkg/protocol"
@@ -46,9 +47,9 @@ func ExecuteModels(library string) error {
 		}
 		channels[i] = c
 	}
-	models, weights, runs := channels[modelsFile-3], channels[weightsFile-3], channels[runFile-3]
-	var s setup
-	if err := models.receive(&s); err != nil {
+	models, runs := channels[modelsFile-3], channels[runFile-3]
+	s, begun, err := receiveSetup(models)
+	if err != nil {
 		return fmt.Errorf("receive setup: %w", err)
 	}
 	e, version, err := startEngine(library, s)
@@ -61,7 +62,7 @@ func ExecuteModels(library string) error {
 	}
 	ended := make(chan error, executorFiles)
 	var lanes sync.WaitGroup
-	for _, c := range []*channel{models, weights, runs} {
+	for i, c := range channels {
 		lanes.Go(func() {
 			if c == runs {
 				runtime.LockOSThread()
@@ -69,7 +70,7 @@ func ExecuteModels(library string) error {
 					fmt.Fprintln(os.Stderr, err) // slower, and that is all
 				}
 			}
-			ended <- e.serve(c)
+			ended <- e.serve(c, begun.of(i))
 		})
 	}
 	err = <-ended // the others may be in a model that never ends
@@ -77,6 +78,20 @@ func ExecuteModels(library string) error {
 		return nil
 	}
 	return err
+}
+
+// receiveSetup returns the worker's first message, and the memory that came along.
+func receiveSetup(c *channel) (s setup, begun progress, err error) {
+	file, err := c.receiveFile(&s)
+	if err != nil {
+		return s, begun, err
+	}
+	if file == nil {
+		return s, begun, errFrame
+	}
+	defer file.Close()
+	begun, err = openProgress(file)
+	return s, begun, err
 }
 
 func startEngine(library string, s setup) (*engine, string, error) {
@@ -94,13 +109,15 @@ func startEngine(library string, s setup) (*engine, string, error) {
 	return e, lib.version, nil
 }
 
-// serve carries out what comes on one channel, one after the other, until it ends.
-func (e *engine) serve(c *channel) error {
+// serve carries out what comes on one channel, one after the other, until it ends. begun
+// counts.
+func (e *engine) serve(c *channel, begun *atomic.Uint64) error {
 	for {
 		body, file, err := c.receiveFrame()
 		if err != nil {
 			return err
 		}
+		begun.Add(1)
 		if stage, weights, ok := readRun(body); ok {
 			if refused := e.run(stage, weights); refused != nil {
 				err = c.send(done{Refused: refused}, nil)

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -23,10 +24,12 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 		}
 		return nil, protocol.Errorf(protocol.BackendError, "the load was cancelled")
 	}
-	if err != nil {
+	if coded := (*protocol.Error)(nil); errors.As(err, &coded) {
+		return nil, coded
+	} else if err != nil {
 		return nil, protocol.Errorf(protocol.BackendError, "start a process that tries the model: %v", err)
 	}
-	late := time.AfterFunc(m.backend.options.CheckTime, func() { p.end("it did not end within " + m.backend.options.CheckTime.String()) })
+	late := time.AfterFunc(time.Until(m.deadline.until), func() { p.end("it did not end within " + m.deadline.takes.String()) })
 	defer late.Stop()
 	type outcome struct {
 		found   *description
@@ -45,7 +48,9 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 	switch {
 	case ctx.Err() != nil:
 		return nil, protocol.Errorf(protocol.BackendError, "the load was cancelled")
-	case o.refused != nil && o.refused.Code == protocol.ExecutorLost:
+	case o.refused != nil && p.killed:
+		return nil, protocol.Errorf(protocol.NoMemory, "the process that tried the model ended: %s", p.how)
+	case o.refused != nil && o.refused.Code.LosesWeights():
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "running the model ended the process that tried it: %s", p.how)
 	case o.refused != nil:
 		return nil, o.refused

@@ -1,0 +1,32 @@
+//go:build linux && !static
+
+package onnx
+
+import (
+	"context"
+	"time"
+
+	"clockwork/pkg/adapter/backend"
+)
+
+// deadline is how long the processes that work on a load may take, all together. One that takes
+// longer hangs in the model: it is ended, and the model is corrupt. The load's own end comes
+// later, so that who waits for the load is told.
+type deadline struct {
+	takes time.Duration
+	until time.Time
+}
+
+// deadlineOf returns the deadline of a load that begins now: nine tenths of what the load may take.
+func (o *Options) deadlineOf(options backend.LoadOptions) deadline {
+	takes := o.CheckTime
+	if options.Within > 0 {
+		takes = options.Within / 10 * 9
+	}
+	return deadline{takes, time.Now().Add(takes)}
+}
+
+// context returns a context that ends with the deadline, or with ctx.
+func (d deadline) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, d.until)
+}
