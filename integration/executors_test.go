@@ -23,7 +23,7 @@ import (
 const withoutONNX = "CLOCKWORK_TEST_NO_ONNX"
 
 // startRealStack starts clockwork up with real models on one GPU, and a client of it.
-func startRealStack(t *testing.T, models string) (*stack, *process) {
+func startRealStack(t *testing.T, models string, more ...string) (*stack, *process) {
 	t.Helper()
 	library, err := (fetch.Fetcher{}).Library(t.Context())
 	if err != nil && os.Getenv(withoutONNX) == "1" {
@@ -35,8 +35,8 @@ func startRealStack(t *testing.T, models string) (*stack, *process) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up := startProcess(t, "up", "--listen", address, "--backend", "onnx", "--models", models, "--onnx-library", library, "--onnx-cache", t.TempDir(),
-		"--pages", "4", "--page-size", "64KiB", "--load-idle", "700ms", "--profile-iterations", "3", "--log-level", "info")
+	up := startProcess(t, append([]string{"up", "--listen", address, "--backend", "onnx", "--models", models, "--onnx-library", library, "--onnx-cache", t.TempDir(),
+		"--pages", "4", "--page-size", "64KiB", "--load-idle", "700ms", "--profile-iterations", "3", "--log-level", "info"}, more...)...)
 	s := &stack{t: t, news: make(chan struct{}, 1)}
 	for deadline := time.Now().Add(patience); ; {
 		if s.client, err = client.Connect("nats://"+address, ""); err == nil {
