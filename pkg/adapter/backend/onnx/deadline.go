@@ -9,7 +9,7 @@ import (
 	"clockwork/pkg/adapter/backend"
 )
 
-// deadline is how long the processes that work on a load may take, all together. One that takes
+// deadline is how long the checker and the trial of a load may take, both together. One that takes
 // longer hangs in the model: it is ended, and the model is corrupt. The load's own end comes
 // later, so that who waits for the load is told.
 type deadline struct {

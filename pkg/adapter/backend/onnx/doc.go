@@ -71,8 +71,8 @@ type Options struct {
 	// Memory is how much memory an executor may take besides that of its device, in bytes,
 	// 0 for DefaultMemory. A request that takes more fails.
 	Memory int64
-	// CheckTime is how long a load without LoadOptions.Within may take, 0 for
-	// DefaultCheckTime: the checker, running every batch size, and opening the model.
+	// CheckTime is how long checking and trying a model may take in a load without
+	// LoadOptions.Within, and making a model ready in an executor; 0 for DefaultCheckTime.
 	CheckTime time.Duration
 	// MaxFile is the largest model file in bytes, 0 for DefaultMaxFile.
 	MaxFile int64

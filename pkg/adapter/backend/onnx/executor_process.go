@@ -329,8 +329,9 @@ func (p *process) carryOut(o *openCall, m *model, warm bool) {
 	if o.refused = p.reserve(m, 1); o.refused != nil {
 		return
 	}
-	// What does not end here has ended in its trial: then the process is at fault.
-	late := time.AfterFunc(m.deadline.takes, func() { p.end("making " + m.spec.Path + " ready took too long") })
+	// What does not end here has ended in its trial: then the process is at fault. A load is
+	// given up sooner; that is no reason to end what executes for others.
+	late := time.AfterFunc(m.backend.options.CheckTime, func() { p.end("making " + m.spec.Path + " ready took too long") })
 	defer late.Stop()
 	t := m.openTask()
 	t.Warm = warm
