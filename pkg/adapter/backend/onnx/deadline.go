@@ -17,11 +17,16 @@ type deadline struct {
 	until time.Time
 }
 
-// deadlineOf returns the deadline of a load that begins now: nine tenths of what the load may take.
+// provesHang is the least time after which a model counts as one that hangs. A load that has
+// less, since it waited elsewhere, is ended by its context.
+const provesHang = 30 * time.Second
+
+// deadlineOf returns the deadline of a load that begins now: nine tenths of what the load may
+// take, if that proves anything.
 func (o *Options) deadlineOf(options backend.LoadOptions) deadline {
 	takes := o.CheckTime
-	if options.Within > 0 {
-		takes = options.Within / 10 * 9
+	if most := options.Within / 10 * 9; most >= provesHang {
+		takes = most
 	}
 	return deadline{takes, time.Now().Add(takes)}
 }

@@ -206,3 +206,14 @@ func TestALoadThatIsGivenUpEnds(t *testing.T) {
 		})
 	}
 }
+
+// A model is said to hang a while before its load is given up, and not by a load that had
+// little time.
+func TestWhatProvesThatAModelHangs(t *testing.T) {
+	o := Options{CheckTime: DefaultCheckTime}
+	for within, want := range map[time.Duration]time.Duration{0: DefaultCheckTime, time.Minute: 54 * time.Second, 10 * time.Second: DefaultCheckTime} {
+		if got := o.deadlineOf(backend.LoadOptions{Within: within}); got.takes != want {
+			t.Errorf("within %v a model may take %v, should %v", within, got.takes, want)
+		}
+	}
+}
