@@ -37,7 +37,7 @@ func (t *faultInjector) startBeats() {
 		t.each(every, h.beat)
 	}
 	t.each(every, t.schedulerBeat)
-	t.each(every, func() { s.step(&sched.HeartbeatDue{}) })
+	t.each(every, func() { s.schedulers(func(x *scheduler) { x.step(&sched.HeartbeatDue{}) }) })
 	t.each(every, t.frontDoorWatches)
 	if s.controller != nil {
 		t.each(every, func() {
@@ -77,7 +77,7 @@ func (h *host) beat() {
 	}
 	sent := s.now
 	s.sendCall(h, s.faults.way.delay(), func() {
-		if !s.dead {
+		if !s.scheduler.silent() {
 			h.heard = max(h.heard, sent)
 		}
 		if s.controller != nil {
@@ -86,7 +86,7 @@ func (h *host) beat() {
 		} else if s.started() && !s.term.Has(beat.ID, beat.Incarnation) {
 			s.announce(h)
 		}
-		s.step(&sched.WorkerBeat{Heartbeat: beat})
+		s.schedulers(func(x *scheduler) { x.step(&sched.WorkerBeat{Heartbeat: beat}) })
 	})
 }
 
@@ -103,20 +103,30 @@ func (s *world) announce(h *host) {
 // schedulerID is the id of the scheduler with this epoch.
 func schedulerID(epoch uint64) string { return fmt.Sprintf("s%d", epoch) }
 
-// schedulerBeat sends the scheduler's heartbeat to the front door and the standby.
-func (t *faultInjector) schedulerBeat() {
+// schedulerBeat sends the schedulers' heartbeats to the front door, to the standby and to
+// each other.
+func (t *faultInjector) schedulerBeat() { t.world.schedulers(t.beatOf) }
+
+func (t *faultInjector) beatOf(x *scheduler) {
 	s := t.world
-	if s.dead {
+	if x.silent() {
 		return
 	}
-	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(s.epoch), Incarnation: s.epoch, Epoch: s.epoch}
-	active := s.serving()
+	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(x.epoch), Incarnation: x.epoch, Epoch: x.epoch}
+	active := x.serving()
 	s.sendCall(nil, t.way.delay(), func() {
 		t.standby.Heard(beat.ID)
-		t.front.Beat(beat)
+		if replaced, _ := t.front.Beat(beat); replaced != nil {
+			s.stepDoor(&frontdoor.SchedulerLost{Heartbeat: *replaced})
+		}
 		if active && s.begun {
 			s.frontDoorHears(beat.Epoch)
 		}
+		s.schedulers(func(other *scheduler) {
+			if other.epoch != beat.Epoch {
+				other.step(&sched.SchedulerBeat{Heartbeat: beat})
+			}
+		})
 	})
 }
 
@@ -127,11 +137,10 @@ func (t *faultInjector) frontDoorWatches() {
 	}
 }
 
-// campaign lets the standby check the lease. The standby takes over from a dead
-// scheduler only: two live schedulers are not simulated.
+// campaign lets the standby check the lease.
 func (t *faultInjector) campaign() {
 	s := t.world
-	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || !s.dead || t.taking {
+	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || t.taking {
 		return
 	}
 	t.taking = true

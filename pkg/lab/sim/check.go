@@ -57,6 +57,12 @@ func (s *world) checkBegin(h *host, o *work.Order, on *virtual.GPU) {
 			s.broken("G2", "%s of %s begins %v after its latest; its worker's clock is %v off", o.Action.Kind, o.Action.Model, s.now.Sub(o.Action.Latest), wrong)
 		}
 	}
+	if o.Action.Kind != protocol.Infer && o.Action.Epoch != 0 {
+		if o.Action.Epoch < h.obeyed {
+			s.broken("G7", "%s of epoch %d begins on %v, which has obeyed epoch %d", o.Action.Kind, o.Action.Epoch, on, h.obeyed)
+		}
+		h.obeyed = o.Action.Epoch
+	}
 	if used, total := h.Core.Pages(on.ID); used > total {
 		s.broken("G6", "%v holds %d pages of %d", on, used, total)
 	}
@@ -99,10 +105,12 @@ func (s *world) checkAccounts() {
 	if n := s.door.core.Snapshot(); n.Received != n.Answered+n.Left+int64(n.InFlight)+int64(n.Waiting) {
 		s.broken("G13", "the front door's accounts do not close: %+v", n)
 	}
-	c := s.core.Stats()
-	if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {
-		s.broken("G13", "the core's accounts do not close: %+v", c)
-	}
+	s.schedulers(func(x *scheduler) {
+		c := x.core.Stats()
+		if c.Submitted != c.Succeeded+c.Refused+c.Answered+c.Forgotten+c.Duplicates+c.Queued+c.InFlight {
+			s.broken("G13", "the core's accounts do not close: %+v", c)
+		}
+	})
 }
 
 // checkRest checks the end of a run: every request is answered and no work is
@@ -123,7 +131,7 @@ func (s *world) checkRest() {
 }
 
 // checkStep checks the core's decisions.
-func (s *world) checkStep(out sched.Output) {
+func (s *world) checkStep(term *sched.Term, out sched.Output) {
 	if out.Wake <= s.now {
 		s.broken("G11", "the core wants to be woken at %v", out.Wake)
 	}
@@ -131,7 +139,7 @@ func (s *world) checkStep(out sched.Output) {
 		switch {
 		case a.Action.Latest < s.now || a.Action.Latest < a.Action.Earliest:
 			s.broken("G2", "%s of %s may begin from %v to %v", a.Action.Kind, a.Action.Model, a.Action.Earliest, a.Action.Latest)
-		case !s.term.Has(a.Worker, a.Action.Incarnation):
+		case !term.Has(a.Worker, a.Action.Incarnation):
 			s.broken("G7", "%s of %s is for life %d of %s, which did not join", a.Action.Kind, a.Action.Model, a.Action.Incarnation, a.Worker)
 		}
 	}

@@ -55,11 +55,32 @@ func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
 	h.world.background(between(readings, 0, h.world.config.pace.clock), ask)
 }
 
+// clockEpoch is that of the scheduler which says the time: the first answer counts where
+// two lead. 0: none does.
+func (s *world) clockEpoch(there *networkModel) uint64 {
+	var awake []uint64
+	s.schedulers(func(x *scheduler) {
+		if !x.silent() {
+			awake = append(awake, x.epoch)
+		}
+	})
+	switch len(awake) {
+	case 0:
+		return 0
+	case 1:
+		return awake[0]
+	}
+	return awake[there.rng.IntN(len(awake))]
+}
+
 // askTime sends one query of the scheduler's time and the answer.
 func (h *host) askTime(there *networkModel) {
 	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation()
 	s.sendCall(h, there.delay(), func() {
-		told, epoch := s.now, s.epoch
+		told, epoch := s.now, s.clockEpoch(there)
+		if epoch == 0 {
+			return
+		}
 		s.sendCall(h, there.delay(), func() {
 			if h.silent() || h.Incarnation() != life {
 				return

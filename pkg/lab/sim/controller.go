@@ -122,7 +122,7 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 		return
 	}
 	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(c.jobs())})
-	if w := c.world; !w.dead {
+	if w := c.world; !w.scheduler.silent() {
 		c.step(startup.SchedulerSeen{Active: w.serving(), Epoch: w.epoch})
 	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })

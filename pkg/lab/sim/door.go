@@ -136,20 +136,22 @@ func (s *world) submission(r *frontdoor.Request) protocol.Submission {
 // activation. Without faults the event holds the request itself and its
 // submission is built on delivery.
 func (s *world) submitted(e event) {
-	if !s.started() {
-		return
-	}
-	s.submit.Epoch = s.epoch
-	switch of := e.of.(type) {
-	case *protocol.Submission:
-		s.submit.Submission = *of
-	case *frontdoor.Request:
-		if !s.door.core.Open(of.ID.Seq) {
+	s.schedulers(func(x *scheduler) {
+		if !x.started() {
 			return
 		}
-		s.submit.Submission = s.submission(of)
-	}
-	s.step(&s.submit)
+		x.submit.Epoch = s.epoch
+		switch of := e.of.(type) {
+		case *protocol.Submission:
+			x.submit.Submission = *of
+		case *frontdoor.Request:
+			if !s.door.core.Open(of.ID.Seq) {
+				return
+			}
+			x.submit.Submission = s.submission(of)
+		}
+		x.step(&x.submit)
+	})
 }
 
 // dispatched delivers to the front door which worker executes a request.

@@ -11,7 +11,6 @@ import (
 
 // outage is the state while no scheduler is running.
 type outage struct {
-	dead bool            // no scheduler is running, so no message reaches one
 	died protocol.Time   // when the scheduler died
 	slow time.Duration   // how long this takeover takes after its detection
 	took []time.Duration // the duration of each takeover, from the scheduler's death
@@ -30,9 +29,24 @@ func (t *faultInjector) failover(_ *rand.Rand, length time.Duration) {
 		return
 	}
 	s.report.Faults.Failovers++
-	s.past = forgotten(s.past, s.core.Stats())
-	s.dead, s.died, s.slow, s.wake = true, s.now, length, protocol.Never
+	s.died, s.slow = s.now, length
+	s.end()
 }
+
+// sleep has the scheduler stand still. A standby that takes it for dead takes over
+// meanwhile; then two think that they lead.
+func (t *faultInjector) sleep(_ *rand.Rand, length time.Duration) {
+	s := t.world
+	if !s.serving() || s.stopped > s.now {
+		return
+	}
+	s.report.Faults.Sleeps++
+	s.slow = 0
+	s.stopped = s.now.Add(length)
+}
+
+// renewEvery is how often a scheduler renews its lease; it then sees who holds it.
+const renewEvery = 2 * time.Second / 3
 
 // forgotten adds the counts of a dead scheduler to sum.
 func forgotten(sum, last sched.Stats) sched.Stats {
@@ -54,9 +68,17 @@ func (s *world) takeOver() {
 	if err != nil {
 		panic(err) // the same config worked before
 	}
-	s.core = core
-	s.elect()
-	s.took = append(s.took, s.now.Sub(s.died))
+	before := s.scheduler
+	s.elect(core)
+	if before.dead {
+		s.took = append(s.took, s.now.Sub(s.died))
+	} else {
+		s.report.Faults.TwoLed++
+		before.former = true
+		s.formers = append(s.formers, before)
+		before.wakeFormer()
+		s.later(max(0, before.stopped.Sub(s.now))+between(s.faults.heartbeatRNG, 0, renewEvery), before.end)
+	}
 	if s.controller != nil {
 		s.controller.beat(s.controller.term, s.now)
 		return

@@ -39,6 +39,11 @@ type FaultCounts struct {
 	Failovers   int `json:"failovers"`
 	Resubmitted int `json:"requests_resubmitted"`
 	Waited      int `json:"requests_waited"`
+	// Sleeps counts schedulers that stood still, TwoLed those of them whose lease a
+	// standby took meanwhile, Resigned those that gave up when a worker obeyed another.
+	Sleeps   int `json:"scheduler_sleeps"`
+	TwoLed   int `json:"schedulers_two"`
+	Resigned int `json:"schedulers_resigned"`
 	// Restarts counts restarts of the controller.
 	Restarts int `json:"controller_restarts"`
 	// ClockError is the largest error of a worker about the scheduler's time.
@@ -58,6 +63,7 @@ func (h FaultCounts) Counts() []NamedCount {
 		{"workers killed", h.Kills}, {"actions voided", h.Voided}, {"workers paused", h.Pauses}, {"workers cut off", h.Cuts},
 		{"workers missed", h.Missed}, {"GPUs slow", h.Slowdowns}, {"actions slowed", h.Slowed}, {"GPUs hung", h.Hangs},
 		{"actions stuck", h.Stuck}, {"executors ended", h.Poisoned}, {"executions endless", h.Endless}, {"schedulers lost", h.Failovers},
-		{"requests submitted again", h.Resubmitted}, {"requests without one", h.Waited}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
+		{"requests submitted again", h.Resubmitted}, {"requests without one", h.Waited},
+		{"schedulers paused", h.Sleeps}, {"schedulers beside another", h.TwoLed}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
 	}
 }

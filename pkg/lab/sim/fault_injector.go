@@ -35,6 +35,7 @@ func newFaultInjector(s *world) *faultInjector {
 	t.plan(f.Slow, newRNG(seed, seedOfSlowGPUs), t.slow)
 	t.plan(f.Hang, newRNG(seed, seedOfHangs), t.hang)
 	t.plan(f.Scheduler, newRNG(seed, seedOfFailovers), t.failover)
+	t.plan(f.Sleep, newRNG(seed, seedOfSleeps), t.sleep)
 	if s.controller != nil {
 		t.plan(f.Controller, newRNG(seed, seedOfRestarts), t.restart)
 	}

@@ -36,6 +36,9 @@ type Faults struct {
 	// Scheduler kills the active scheduler. A standby detects that by heartbeats,
 	// takes over after a further delay of For, and is activated.
 	Scheduler FaultTiming
+	// Sleep stops the active scheduler as SIGSTOP does. If a standby takes over
+	// meanwhile, two schedulers think that they lead, until the former one learns better.
+	Sleep FaultTiming
 	// Controller restarts the controller, in any stage; with a Startup only.
 	Controller FaultTiming
 	// Offset bounds the offsets of the workers' clocks, Drift their relative drift.
@@ -63,7 +66,7 @@ func (f Faults) Validate() error {
 	if f.ExecutorAfter < 0 || f.ExecutorAfter > maxFaults {
 		return fmt.Errorf("validate faults: the next executor after %v: out of range", f.ExecutorAfter)
 	}
-	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Controller} {
+	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Sleep, f.Controller} {
 		if t != (FaultTiming{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxFaults) {
 			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxFaults)
 		}
@@ -92,6 +95,7 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"endless", "0.01%:300ms", "of the requests never end, until their executor is ended"},
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
 	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after it notices"},
+	{"sleep", "30s:1s", "the scheduler stands still; a standby takes over if that is long, and two lead"},
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 
@@ -151,7 +155,7 @@ func (f *Faults) set(name, amount string) error {
 	}
 	of := map[string]*FaultTiming{
 		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang,
-		"scheduler": &f.Scheduler, "controller": &f.Controller,
+		"scheduler": &f.Scheduler, "sleep": &f.Sleep, "controller": &f.Controller,
 	}[name]
 	of.For = 300 * time.Millisecond
 	return errors.Join(read(first, duration(&of.Every)), read(second, duration(&of.For)))
@@ -212,6 +216,7 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 	}
 	f.Scheduler = trouble(500 * time.Millisecond)
 	f.Poison, f.Endless, f.ExecutorAfter = share(0.002), share(0.001), between(d, time.Millisecond, 500*time.Millisecond)
+	f.Sleep = trouble(time.Second)
 	return f
 }
 

@@ -96,6 +96,9 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 		{"schedulers", Faults{Scheduler: FaultTiming{Every: 1500 * time.Millisecond, For: 300 * time.Millisecond}}, func(h FaultCounts) bool {
 			return h.Failovers > 0 && h.Waited > 10 && h.Joined > 2
 		}},
+		{"schedulers that stand still", Faults{Sleep: FaultTiming{Every: 1500 * time.Millisecond, For: 900 * time.Millisecond}}, func(h FaultCounts) bool {
+			return h.Sleeps > 0 && h.TwoLed > 0
+		}},
 		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h FaultCounts) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
 	} {
 		hit := false
@@ -182,12 +185,12 @@ func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 			sum.Lost, sum.Doubled, sum.Reordered = sum.Lost+f.Lost, sum.Doubled+f.Doubled, sum.Reordered+f.Reordered
 			sum.Kills, sum.Pauses, sum.Cuts = sum.Kills+f.Kills, sum.Pauses+f.Pauses, sum.Cuts+f.Cuts
 			sum.Slowed, sum.Stuck, sum.Restarts = sum.Slowed+f.Slowed, sum.Stuck+f.Stuck, sum.Restarts+f.Restarts
-			sum.Failovers += f.Failovers
+			sum.Failovers, sum.TwoLed, sum.Resigned = sum.Failovers+f.Failovers, sum.TwoLed+f.TwoLed, sum.Resigned+f.Resigned
 		}
 	}
 	t.Logf("%+v", sum)
 	if sum.Lost < 100 || sum.Doubled < 100 || sum.Reordered < 100 || sum.Kills < 10 || sum.Pauses < 10 || sum.Cuts < 10 ||
-		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 {
+		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 || sum.TwoLed < 5 || sum.Resigned == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
 }

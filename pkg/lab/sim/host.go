@@ -28,6 +28,7 @@ type host struct {
 	// missed is when something happened last of which the scheduler may learn by heartbeats
 	// alone, heard when the worker sent the last one that the scheduler got.
 	missed, heard protocol.Time
+	obeyed        uint64 // the epoch of its last transfer
 }
 
 // These are the assumed disk speeds for loading a model.
@@ -88,7 +89,7 @@ func (h *host) silent() bool {
 
 // die ends an incarnation of the worker; the next one is not up yet.
 func (h *host) die() {
-	h.down = true
+	h.down, h.obeyed = true, 0
 	h.Restart(h.Incarnation() + 1)
 	h.fill()
 	if h.books != nil {

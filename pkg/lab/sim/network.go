@@ -56,6 +56,7 @@ const (
 	seedOfEarly
 	seedOfFailovers
 	seedOfPoison
+	seedOfSleeps
 )
 
 // newRNG returns the random source of one concern.

@@ -12,16 +12,21 @@ import (
 // scheduler is the simulated shell around a term: messages to and from the term
 // are delayed.
 type scheduler struct {
-	outage
+	world  *world
 	core   sched.Core // of the term
 	term   *sched.Term
 	epoch  uint64 // of the lease
 	wake   protocol.Time
 	submit sched.Submitted
 	result sched.Result
+
+	dead   bool // no message reaches it: it was killed, or gave up its term
+	former bool // another one holds the lease
+	// stopped is until when it stands still: what reaches it waits.
+	stopped protocol.Time
 }
 
-// issuer is the identity of the current scheduler.
+// issuer is the identity of a scheduler.
 func (s *scheduler) issuer() uint64 { return s.epoch<<8 + schedulerIssuer }
 
 // These are the identities of the issuers of actions, in the lowest byte.
@@ -35,19 +40,29 @@ const (
 // askWait is how long the scheduler waits for a worker's state.
 const askWait = 2 * time.Second
 
-// elect starts a new term with the current core.
-func (s *world) elect() {
-	s.epoch++
-	s.dead = false
-	s.term = sched.NewTerm(s.core, sched.TermConfig{Epoch: s.epoch, Issuer: s.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}})
-	s.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
-		if s.config.Record != nil {
+// elect gives the lease to a new scheduler with this core.
+func (s *world) elect(core sched.Core) {
+	x := &scheduler{world: s, core: core, epoch: s.epoch + 1, wake: protocol.Never}
+	s.scheduler = x
+	x.term = sched.NewTerm(core, sched.TermConfig{Epoch: x.epoch, Issuer: x.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	x.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
+		if s.config.Record != nil && !x.former {
 			s.config.Record(now, e, *out)
 		}
 		if s.config.Thorough {
-			s.checkStep(*out)
+			s.checkStep(x.term, *out)
 		}
 	}
+}
+
+// schedulers calls do for the scheduler that holds the lease, and for those that think
+// they hold it.
+func (s *world) schedulers(do func(x *scheduler)) {
+	holder := s.scheduler
+	for _, x := range slices.Clone(s.formers) {
+		do(x)
+	}
+	do(holder)
 }
 
 // started and serving report whether the scheduler, if alive, is started or
@@ -55,10 +70,21 @@ func (s *world) elect() {
 func (s *scheduler) started() bool { return !s.dead && s.term.Started() }
 func (s *scheduler) serving() bool { return !s.dead && s.term.Active() }
 
+// silent reports whether no message leaves the scheduler.
+func (s *scheduler) silent() bool { return s.dead || s.stopped > s.world.now }
+
+// due is when the term's next Tick is due.
+func (s *scheduler) due() protocol.Time {
+	if s.dead || s.wake == protocol.Never {
+		return protocol.Never
+	}
+	return max(s.wake, s.stopped)
+}
+
 // activate starts the epoch. In a run without faults all processes share one
 // clock, so the first heartbeats with the clock's epoch follow at once.
 func (s *world) activate(state protocol.ClockworkState) {
-	s.step(&sched.Started{State: state})
+	s.schedulers(func(x *scheduler) { x.step(&sched.Started{State: state}) })
 	for _, w := range state.Workers {
 		s.beatAtOnce(w)
 	}
@@ -66,7 +92,7 @@ func (s *world) activate(state protocol.ClockworkState) {
 
 // join announces a worker to the scheduler.
 func (s *world) join(w protocol.WorkerState) {
-	s.step(&sched.WorkerAnnounced{State: w})
+	s.schedulers(func(x *scheduler) { x.step(&sched.WorkerAnnounced{State: w}) })
 	s.beatAtOnce(w)
 }
 
@@ -77,16 +103,16 @@ func (s *world) beatAtOnce(w protocol.WorkerState) {
 }
 
 // ask queries a worker's state; the term gets nil if no answer arrives in time.
-func (s *world) ask(q sched.WorkerQuestion) {
-	h, term, open := s.byWorker[q.ID], s.term, true
+func (x *scheduler) ask(q sched.WorkerQuestion) {
+	s, h, open := x.world, x.world.byWorker[q.ID], true
 	answer := func(r protocol.Result) {
-		if open && s.term == term {
-			s.step(&sched.WorkerAnswered{WorkerQuestion: q, State: r.State, Obeys: r.Epoch})
+		if open {
+			x.step(&sched.WorkerAnswered{WorkerQuestion: q, State: r.State, Obeys: r.Epoch})
 		}
 		open = false
 	}
 	a := protocol.Action{
-		ID: protocol.ActionID(q.Number), Issuer: s.epoch<<8 + questionIssuer, Kind: protocol.GetWorkerState,
+		ID: protocol.ActionID(q.Number), Issuer: x.epoch<<8 + questionIssuer, Kind: protocol.GetWorkerState,
 		Incarnation: q.Incarnation, Epoch: q.Epoch, Lean: q.Lean, Latest: protocol.Never,
 	}
 	if s.faults == nil { // before the first request, so it may take no time
@@ -99,12 +125,18 @@ func (s *world) ask(q sched.WorkerQuestion) {
 }
 
 // step applies one event to the term and carries out its output.
-func (s *world) step(e sched.TermEvent) {
-	if s.dead {
+func (x *scheduler) step(e sched.TermEvent) {
+	s := x.world
+	if x.dead {
 		return
 	}
-	out := s.term.Step(s.now, e)
-	s.wake = out.Wake
+	if x.stopped > s.now {
+		x.hold(e)
+		return
+	}
+	out := x.term.Step(s.now, e)
+	x.wake = out.Wake
+	x.wakeFormer()
 	for _, a := range out.Actions {
 		s.order(a)
 	}
@@ -127,15 +159,56 @@ func (s *world) step(e sched.TermEvent) {
 			s.report.Faults.Missed++
 		}
 	}
-	if out.Resign != "" {
-		s.broken("G7", "the only scheduler gives up its lease: %s", out.Resign)
-	}
-	if out.Activated {
+	switch {
+	case out.Resign != "" && !x.former:
+		s.broken("G7", "the scheduler that holds the lease gives it up: %s", out.Resign)
+	case out.Resign != "":
+		s.report.Faults.Resigned++
+		x.end()
+	case out.Activated && !x.former:
 		s.serve()
 	}
 	for _, q := range asked {
-		s.ask(q) // which may step the term again
+		x.ask(q) // which may step the term again
 	}
+}
+
+// hold keeps what reaches a scheduler that stands still. No heartbeat is due to it then,
+// and its timer fires by itself.
+func (x *scheduler) hold(e sched.TermEvent) {
+	switch of := e.(type) {
+	case *sched.HeartbeatDue, *sched.Tick:
+		return
+	case *sched.Submitted:
+		copied := *of
+		e = &copied
+	case *sched.Result:
+		copied := *of
+		e = &copied
+	}
+	x.world.later(x.stopped.Sub(x.world.now), func() { x.step(e) })
+}
+
+// wakeFormer schedules the timer of a scheduler that is not the world's own.
+func (x *scheduler) wakeFormer() {
+	if wake := x.due(); x.former && wake != protocol.Never {
+		x.world.background(max(0, wake.Sub(x.world.now)), func() {
+			if x.due() <= x.world.now {
+				x.step(&sched.Tick{})
+			}
+		})
+	}
+}
+
+// end ends the process of a scheduler.
+func (x *scheduler) end() {
+	if x.dead {
+		return
+	}
+	s := x.world
+	s.past = forgotten(s.past, x.core.Stats())
+	x.dead, x.wake = true, protocol.Never
+	s.formers = slices.DeleteFunc(s.formers, func(o *scheduler) bool { return o == x })
 }
 
 // order sends an action to its worker.

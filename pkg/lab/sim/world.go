@@ -15,7 +15,9 @@ import (
 
 // world is one simulation.
 type world struct {
-	scheduler
+	*scheduler
+	outage
+	formers      []*scheduler // alive, and without the lease
 	config       Config
 	events       eventQueue
 	now          protocol.Time
@@ -73,7 +75,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 		config.pace = pace{protocol.HeartbeatEvery, liveness.CampaignEvery, clockQueryEvery}
 	}
 	s := &world{
-		config: config, length: w.Length, loads: w.Loads, scheduler: scheduler{wake: protocol.Never},
+		config: config, length: w.Length, loads: w.Loads, scheduler: &scheduler{},
 		byName: map[string]*model{}, pendingCalls: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
 		network: networkModel{config.Network, newRNG(config.Seed, seedOfNetwork)},
 		jitter:  jitter{config.Noise, newRNG(config.Seed, seedOfNoise)},
@@ -105,7 +107,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 
 // start makes the workers and the fault injector, and brings the stack up.
 func (s *world) start() {
-	s.elect()
+	s.elect(s.core)
 	s.newDoor()
 	for i := range s.config.Workers {
 		s.newHost(nameOf(i))
@@ -146,8 +148,8 @@ func (s *world) over() bool {
 func (s *world) run(progress Progress) {
 	spins := 0
 	for told := protocol.Time(0); s.err == nil; {
-		event, arrival := s.events.next(), s.arrival()
-		next := min(event, s.wake, arrival)
+		event, wake, arrival := s.events.next(), s.due(), s.arrival()
+		next := min(event, wake, arrival)
 		if next == protocol.Never || arrival == protocol.Never && s.atRest() {
 			return
 		}
@@ -161,7 +163,7 @@ func (s *world) run(progress Progress) {
 			spins = 0
 			s.event = s.events.take()
 			s.happen(&s.event)
-		case s.wake:
+		case wake:
 			s.wake = protocol.Never
 			s.report.Steps++
 			if spins++; spins > maxSpins {
@@ -200,14 +202,14 @@ func (s *world) atRest() bool {
 	if s.faults != nil && s.now > s.ended.Add(restWithin) {
 		s.broken("G11", "the stack does not come to rest within %v", restWithin)
 	}
-	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && s.together())
+	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && len(s.formers) == 0 && s.together())
 }
 
 // together reports whether the scheduler has the current incarnation of every
 // worker, and has heard how it is since it missed anything of the worker.
 func (s *world) together() bool {
 	for _, h := range s.hosts {
-		if h.silent() || h.heard <= h.missed || s.dead || !s.term.Has(h.ID(), h.Incarnation()) {
+		if h.silent() || h.heard <= h.missed || s.scheduler.silent() || !s.term.Has(h.ID(), h.Incarnation()) {
 			return false
 		}
 	}
@@ -239,10 +241,13 @@ func (s *world) happen(e *event) {
 	case woken:
 		e.of.(*host).Wake(e.seq)
 	case reported:
-		if r := e.of.(*protocol.Result); r.Issuer == s.issuer() {
-			s.result.Result = *r
-			s.step(&s.result)
-		}
+		r := e.of.(*protocol.Result)
+		s.schedulers(func(x *scheduler) {
+			if r.Issuer == x.issuer() {
+				x.result.Result = *r
+				x.step(&x.result)
+			}
+		})
 	case answered:
 		s.outputAt(*e)
 	case refused:
