@@ -16,7 +16,6 @@ import (
 // The watchers themselves are never paused here.
 type beats struct {
 	way     networkModel        // delays of heartbeats
-	front   liveness.Watch      // the schedulers, as seen by the front door
 	standby liveness.Succession // the candidate for the scheduler's lease
 	taking  bool                // a takeover is under way
 }
@@ -36,6 +35,7 @@ func (t *faultInjector) startBeats() {
 	for _, h := range s.hosts {
 		t.each(every, h.beat)
 	}
+	t.startDoors()
 	t.each(every, t.schedulerBeat)
 	t.each(every, func() { s.schedulers(func(x *scheduler) { x.step(&sched.HeartbeatDue{}) }) })
 	t.each(every, t.frontDoorWatches)
@@ -109,15 +109,17 @@ func (t *faultInjector) schedulerBeat() { t.world.schedulers(t.beatOf) }
 
 func (t *faultInjector) beatOf(x *scheduler) {
 	s := t.world
-	if x.silent() {
+	if x.silent() || x.deaf > s.now {
 		return
 	}
 	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(x.epoch), Incarnation: x.epoch, Epoch: x.epoch}
 	active := x.serving()
 	s.sendCall(nil, t.way.delay(), func() {
 		t.standby.Heard(beat.ID)
-		if replaced, _ := t.front.Beat(beat); replaced != nil {
-			s.stepDoor(&frontdoor.SchedulerLost{Heartbeat: *replaced})
+		for _, d := range s.doors {
+			if !d.away() {
+				d.watch.Beat(beat) // no id has another incarnation
+			}
 		}
 		if active && s.begun {
 			s.frontDoorHears(beat.Epoch)
@@ -132,8 +134,10 @@ func (t *faultInjector) beatOf(x *scheduler) {
 
 // frontDoorWatches reports lost schedulers to the front door.
 func (t *faultInjector) frontDoorWatches() {
-	for _, h := range t.front.Tick() {
-		t.world.stepDoor(&frontdoor.SchedulerLost{Heartbeat: h})
+	for _, d := range t.world.doors {
+		for _, h := range d.watch.Tick() {
+			d.step(&frontdoor.SchedulerLost{Heartbeat: h})
+		}
 	}
 }
 

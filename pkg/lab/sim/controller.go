@@ -212,7 +212,7 @@ func (c *controller) step(e startup.Event) {
 		c.world.sendCall(nil, c.world.network.delay(), func() { c.world.activate(*state) })
 	}
 	for _, w := range out.JoinWorkers {
-		c.world.later(c.world.network.delay(), func() { c.world.join(w) })
+		c.world.announceUntilHeard(w)
 	}
 	c.wakeAt(out.Wake)
 }

@@ -24,14 +24,15 @@
 //
 // Config.Faults lose, duplicate and reorder messages; kill, pause and cut off
 // workers; slow down and hang GPUs; set clocks wrong; kill the scheduler and the
-// controller; and have a scheduler stand still until two of them think they lead. Only the production rules recover from them: the core's
+// controller; have a scheduler stand still until two of them think they lead; kill
+// front doors, or cut them off; and restart the broker. Only the production rules recover from them: the core's
 // timers, heartbeats, leases, epochs and clocks. Every run checks the
 // guarantees; Config.Thorough adds the expensive checks. Run's error names the
 // first broken guarantee with seed, time and event: the same Config breaks it
 // again.
 //
-// Not simulated: the loss of a front door, the profiler or the broker, a clock that
-// is stepped, and broken connections (messages are lost one by one).
+// Not simulated: the loss of the profiler, a clock that is stepped, a second controller,
+// and what a front door stores in the startup buffer before it has seen a scheduler.
 //
 // One goroutine runs a simulation. It uses no I/O.
 package sim

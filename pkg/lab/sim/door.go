@@ -12,9 +12,11 @@ import (
 
 // door drives pkg/core/frontdoor.
 type door struct {
-	core *frontdoor.Machine
-	wake protocol.Time
-	open int // requests without an answer
+	world *world
+	id    uint64
+	core  *frontdoor.Machine
+	wake  protocol.Time
+	ownership
 
 	inbound  frontdoor.Inbound // reused for every event, as the fields below
 	decoded  frontdoor.Decoded
@@ -31,27 +33,57 @@ type request struct {
 	ordered         bool          // a worker was sent an action with it
 	cold            bool
 	early           bool // sent before activation
+	owned
 }
 
-// doorID is the id of the only front door, inbox the reply subject of every
-// client.
-const (
-	doorID = 1
-	inbox  = "_INBOX.client"
-)
+// inbox is the reply subject of every client of a front door that lives on.
+const inbox = "_INBOX.client"
+
+// doorBits is where the number of a front door begins in a key: that of a request, as
+// events have it.
+const doorBits = 48
+
+func keyOf(id protocol.RequestID) uint64 { return id.Door<<doorBits | id.Seq }
+
+func idOf(key uint64) protocol.RequestID {
+	return protocol.RequestID{Door: key >> doorBits, Seq: key & (1<<doorBits - 1)}
+}
+
+// doorOf returns the front door of a request, nil if it is not reached.
+func (s *world) doorOf(key uint64) *door {
+	d := s.doors[key>>doorBits-1]
+	if d.away() {
+		return nil
+	}
+	return d
+}
+
+// openRequest returns a request that its front door has not answered yet, nil if there is
+// none.
+func (s *world) openRequest(id protocol.RequestID) *request {
+	if r := s.doors[id.Door-1].core.Request(id.Seq); r != nil {
+		return r.Driver.(*request)
+	}
+	return nil
+}
 
 // newDoor makes a front door without limits: the simulation is about the
 // scheduler.
-func (s *world) newDoor() {
+func (s *world) newDoor() *door {
 	c := frontdoor.Defaults()
-	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = doorID, protocol.Subjects{Prefix: "clockwork"}, s.config.DefaultSLO, bufferTimeout
+	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = uint64(len(s.doors)+1), protocol.Subjects{Prefix: "clockwork"}, s.config.DefaultSLO, bufferTimeout
 	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload, c.StoreSlots = math.MaxInt, math.MaxInt64, math.MaxInt64, math.MaxInt
 	c.Limits = quota.Rules{Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
-	s.door = door{core: frontdoor.New(c), wake: protocol.Never}
-	s.door.inbound.Reply = inbox
+	d := &door{world: s, id: c.ID, core: frontdoor.New(c), wake: protocol.Never}
+	d.inbound.Reply = inbox
+	s.doors = append(s.doors, d)
 	for i := range s.specs {
-		s.stepDoor(&frontdoor.ModelSeen{Spec: s.specs[i]})
+		d.step(&frontdoor.ModelSeen{Spec: s.specs[i]})
 	}
+	if s.begun {
+		d.step(&frontdoor.StageSeen{Stage: protocol.Active})
+	}
+	return d
 }
 
 // arrive sends a request from its client.
@@ -59,16 +91,20 @@ func (s *world) arrive(a workload.Arrival) {
 	if a.SLO == 0 {
 		a.SLO = s.config.DefaultSLO
 	}
-	s.door.open++
+	s.open++
 	s.report.offered(a)
 	s.after(s.network.delay(), event{kind: atDoor, of: &request{arrival: a}})
 }
 
-// take delivers a request to the front door.
+// take delivers a request to a front door.
 func (s *world) take(r *request) {
-	m, d := &s.models[r.arrival.Model], &s.door
+	m, d := &s.models[r.arrival.Model], s.someDoor(r)
+	if d == nil {
+		s.forsake(r)
+		return
+	}
 	d.inbound.Model = m.Name
-	admitted := s.stepDoor(&d.inbound)
+	admitted := d.step(&d.inbound)
 	if admitted == nil {
 		s.broken("G1", "a request for %s is not admitted", m.Name)
 		return
@@ -79,28 +115,37 @@ func (s *world) take(r *request) {
 		s.report.Faults.Waited++
 	}
 	d.decoded = frontdoor.Decoded{Request: admitted, SLO: r.arrival.SLO, Batch: r.arrival.Batch}
-	s.stepDoor(&d.decoded)
+	d.step(&d.decoded)
 }
 
-// stepDoor applies one event to the front door and carries out its output. For
+// step applies one event to the front door and carries out its output. For
 // an Inbound event it returns the admitted request.
-func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
-	out := s.door.core.Step(s.now, e)
+func (d *door) step(e frontdoor.Event) *frontdoor.Request {
+	if d.dead {
+		return nil
+	}
+	s := d.world
+	out := d.core.Step(s.now, e)
 	admitted, store := out.Admitted, out.Store
 	for _, r := range out.Submit {
-		s.submitFrom(r)
+		d.submit(r)
 	}
 	for _, in := range out.Inputs {
 		size := in.Request.Model.ItemBytes() * int64(in.Request.Batch)
-		h := s.byWorker[in.Worker]
-		s.send(h, s.network.payload(size), event{kind: staged, of: h, seq: in.Request.ID.Seq, size: int32(size)})
+		if h := s.byWorker[in.Worker]; d.deaf <= s.now {
+			s.send(h, s.network.payload(size), event{kind: staged, of: h, seq: keyOf(in.Request.ID), size: int32(size)})
+		}
 	}
-	if out.Wake < s.door.wake {
-		s.door.wake = out.Wake
-		s.after(max(0, out.Wake.Sub(s.now)), event{kind: due})
+	for _, q := range out.Ask {
+		d.submitTo(q.Epoch, q.Request)
 	}
+	if out.Wake < d.wake {
+		d.wake = out.Wake
+		s.after(max(0, out.Wake.Sub(s.now)), event{kind: due, of: d})
+	}
+	d.claim(out.Ended)
 	for i := range out.Ended {
-		s.answer(&out.Ended[i])
+		d.answer(&out.Ended[i])
 	}
 	if len(out.Claim) > 0 {
 		s.claim(append([]frontdoor.Claim(nil), out.Claim...))
@@ -111,14 +156,18 @@ func (s *world) stepDoor(e frontdoor.Event) *frontdoor.Request {
 	return admitted
 }
 
-// submitFrom sends a submission to the scheduler. The loss of a front door is
-// not simulated, so the submission carries no client's inbox.
-func (s *world) submitFrom(r *frontdoor.Request) {
-	client := r.Driver.(*request)
+// submit sends a submission to the scheduler. Where no front door dies, it carries no
+// client's inbox.
+func (d *door) submit(r *frontdoor.Request) {
+	s, client := d.world, r.Driver.(*request)
 	if client.submitted {
 		s.report.Faults.Resubmitted++
 	}
 	client.submitted, client.taken, client.deadline = true, r.Arrived, r.Deadline
+	if s.owning() {
+		d.submitTo(d.core.LastEpoch(), r)
+		return
+	}
 	message := event{kind: submitted, of: r}
 	if s.faults != nil {
 		said := s.submission(r)
@@ -132,7 +181,7 @@ func (s *world) submission(r *frontdoor.Request) protocol.Submission {
 	return r.Submission(s.now).Submission
 }
 
-// submitted delivers a submission to the scheduler, which ignores it before its
+// submitted delivers a submission to the schedulers, which ignore it before their
 // activation. Without faults the event holds the request itself and its
 // submission is built on delivery.
 func (s *world) submitted(e event) {
@@ -145,7 +194,7 @@ func (s *world) submitted(e event) {
 		case *protocol.Submission:
 			x.submit.Submission = *of
 		case *frontdoor.Request:
-			if !s.door.core.Open(of.ID.Seq) {
+			if s.openRequest(of.ID) == nil {
 				return
 			}
 			x.submit.Submission = s.submission(of)
@@ -156,34 +205,38 @@ func (s *world) submitted(e event) {
 
 // dispatched delivers to the front door which worker executes a request.
 func (s *world) dispatched(e event) {
-	d := &s.door.dispatch
-	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.ToWorker, Worker: e.of.(*host).ID(), Cold: e.size > 0}
-	s.stepDoor(d)
+	if d := s.doorOf(e.seq); d != nil {
+		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.ToWorker, Worker: e.of.(*host).ID(), Cold: e.size > 0}
+		d.step(&d.dispatch)
+	}
 }
 
 // refused delivers a scheduler's refusal to the front door.
 func (s *world) refused(e event) {
-	d := &s.door.dispatch
-	d.Dispatch = protocol.Dispatch{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Kind: protocol.Refuse, Refusal: e.of.(*protocol.Error)}
-	s.stepDoor(d)
+	if d := s.doorOf(e.seq); d != nil {
+		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.Refuse, Refusal: e.of.(*protocol.Error)}
+		d.step(&d.dispatch)
+	}
 }
 
 // outputAt delivers a worker's output to the front door.
 func (s *world) outputAt(e event) {
-	d := &s.door
-	d.output = protocol.Output{ID: protocol.RequestID{Door: doorID, Seq: e.seq}, Items: int(e.size)}
-	d.arrived = frontdoor.OutputArrived{Worker: e.of.(*host).ID(), Output: &d.output}
-	s.stepDoor(&d.arrived)
+	if d := s.doorOf(e.seq); d != nil {
+		d.output = protocol.Output{ID: idOf(e.seq), Items: int(e.size)}
+		d.arrived = frontdoor.OutputArrived{Worker: e.of.(*host).ID(), Output: &d.output}
+		d.step(&d.arrived)
+	}
 }
 
-// wakeDoor sends a Tick to the front door.
-func (s *world) wakeDoor() {
-	s.door.wake = protocol.Never
-	s.stepDoor(&frontdoor.Tick{})
+// tick sends a Tick to the front door.
+func (d *door) tick() {
+	d.wake = protocol.Never
+	d.step(&frontdoor.Tick{})
 }
 
 // answer counts and sends a request's one answer to its client.
-func (s *world) answer(e *frontdoor.Ended) {
+func (d *door) answer(e *frontdoor.Ended) {
+	s := d.world
 	r, code := e.Request.Driver.(*request), protocol.OK
 	if e.Refusal != nil {
 		code = e.Refusal.Code
@@ -197,14 +250,23 @@ func (s *world) answer(e *frontdoor.Ended) {
 		s.report.Missed++
 	}
 	s.checkAnswer(r, code)
-	back := s.now.Add(s.network.delay())
 	if r.early {
 		s.buffered.answered(s.report.Startup, code)
 		return
 	}
+	if s.owning() {
+		d.reply(r, code)
+		return
+	}
+	s.answered(r, code)
+}
+
+// answered counts the answer that a client gets.
+func (s *world) answered(r *request, code protocol.Code) {
+	back := s.now.Add(s.network.delay())
 	s.report.answered(s.now, r, code)
 	s.source.Done(r.arrival, back.Add(-time.Duration(s.zero)))
-	s.door.open--
+	s.open--
 }
 
 // finish completes the report.

@@ -23,11 +23,21 @@ const (
 	refused                // a refusal reaches the front door
 	due                    // the wake-up of the front door is due
 	called                 // a function call, for rare events
+	told                   // a function call, for rare messages
 	waiting                // a function call that does not keep the run alive
 )
 
 var kindNames = [...]string{"request", "submission", "action", "dispatch", "input", "end", "wake", "result", "output", "refusal",
-	"deadline", "call", "call"}
+	"deadline", "call", "message", "call"}
+
+// message reports whether the broker carries it.
+func (k kind) message() bool {
+	switch k {
+	case ended, woken, due, called, waiting:
+		return false
+	}
+	return true
+}
 
 // event is a simulated event. Which fields are set depends on its kind.
 type event struct {
@@ -60,6 +70,7 @@ type eventQueue struct {
 	events []event // by slot
 	free   []int32
 	seq    uint64
+	taken  uint64 // the number of the event that was taken last
 }
 
 // entry is the heap's entry of an event.
@@ -103,6 +114,7 @@ func before(a, b *entry) bool { return a.at < b.at || a.at == b.at && a.seq < b.
 
 func (c *eventQueue) take() event {
 	first := c.heap[0].slot
+	c.taken = c.heap[0].seq
 	last := len(c.heap) - 1
 	e := c.heap[last]
 	c.heap = c.heap[:last]

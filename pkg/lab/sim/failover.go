@@ -43,6 +43,7 @@ func (t *faultInjector) sleep(_ *rand.Rand, length time.Duration) {
 	s.report.Faults.Sleeps++
 	s.slow = 0
 	s.stopped = s.now.Add(length)
+	s.stillSince = max(s.stillSince, s.stopped)
 }
 
 // renewEvery is how often a scheduler renews its lease; it then sees who holds it.
@@ -69,6 +70,7 @@ func (s *world) takeOver() {
 		panic(err) // the same config worked before
 	}
 	before := s.scheduler
+	s.stillSince = max(s.stillSince, s.now)
 	s.elect(core)
 	if before.dead {
 		s.took = append(s.took, s.now.Sub(s.died))
@@ -100,6 +102,11 @@ func (s *world) activateAnew() {
 		return
 	}
 	s.later(s.network.delay(), func() { s.activate(state) })
+	s.later(askAgain, func() {
+		if !s.started() { // it did not hear that
+			s.activateAnew()
+		}
+	})
 }
 
 // serve handles the scheduler's activation. The first activation starts the

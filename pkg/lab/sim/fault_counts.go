@@ -44,6 +44,14 @@ type FaultCounts struct {
 	Sleeps   int `json:"scheduler_sleeps"`
 	TwoLed   int `json:"schedulers_two"`
 	Resigned int `json:"schedulers_resigned"`
+	// FrontDoors counts front doors that died or, DoorCuts, were cut off; Brokers restarts of the broker, Owed the
+	// answers that the scheduler gave for lost front doors, Unanswered the requests that
+	// had none: their front door or their connection was lost.
+	FrontDoors int `json:"front_doors_lost"`
+	DoorCuts   int `json:"front_doors_cut_off"`
+	Brokers    int `json:"broker_restarts"`
+	Owed       int `json:"requests_answered_for"`
+	Unanswered int `json:"requests_unanswered"`
 	// Restarts counts restarts of the controller.
 	Restarts int `json:"controller_restarts"`
 	// ClockError is the largest error of a worker about the scheduler's time.
@@ -64,6 +72,7 @@ func (h FaultCounts) Counts() []NamedCount {
 		{"workers missed", h.Missed}, {"GPUs slow", h.Slowdowns}, {"actions slowed", h.Slowed}, {"GPUs hung", h.Hangs},
 		{"actions stuck", h.Stuck}, {"executors ended", h.Poisoned}, {"executions endless", h.Endless}, {"schedulers lost", h.Failovers},
 		{"requests submitted again", h.Resubmitted}, {"requests without one", h.Waited},
+		{"front doors lost", h.FrontDoors}, {"broker restarts", h.Brokers}, {"answered for the lost", h.Owed}, {"never answered", h.Unanswered},
 		{"schedulers paused", h.Sleeps}, {"schedulers beside another", h.TwoLed}, {"controller restarts", h.Restarts}, {"clock error, us", int(h.ClockError.Microseconds())},
 	}
 }

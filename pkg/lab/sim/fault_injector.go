@@ -16,6 +16,7 @@ type faultInjector struct {
 	loss, duplicate, reorder *rand.Rand
 	beats
 	heartbeatRNG *rand.Rand
+	doorRNG      *rand.Rand // who gets a request
 }
 
 // startupFaults is how long faults are injected before activation: later ones
@@ -28,6 +29,7 @@ func newFaultInjector(s *world) *faultInjector {
 	t := &faultInjector{
 		Faults: f, world: s, loss: newRNG(seed, seedOfLoss), duplicate: newRNG(seed, seedOfDuplicates),
 		reorder: newRNG(seed, seedOfReordering), heartbeatRNG: newRNG(seed, seedOfHeartbeats),
+		doorRNG: newRNG(seed, seedOfDoors),
 	}
 	t.plan(f.Kill, newRNG(seed, seedOfKills), t.kill)
 	t.plan(f.Pause, newRNG(seed, seedOfPauses), t.pause)
@@ -35,6 +37,8 @@ func newFaultInjector(s *world) *faultInjector {
 	t.plan(f.Slow, newRNG(seed, seedOfSlowGPUs), t.slow)
 	t.plan(f.Hang, newRNG(seed, seedOfHangs), t.hang)
 	t.plan(f.Scheduler, newRNG(seed, seedOfFailovers), t.failover)
+	t.plan(f.FrontDoor, newRNG(seed, seedOfDoorDeaths), t.killDoor)
+	t.plan(f.Broker, newRNG(seed, seedOfBrokers), t.restartBroker)
 	t.plan(f.Sleep, newRNG(seed, seedOfSleeps), t.sleep)
 	if s.controller != nil {
 		t.plan(f.Controller, newRNG(seed, seedOfRestarts), t.restart)
@@ -82,6 +86,13 @@ func (t *faultInjector) healed() bool {
 // the faults: the message may be lost, duplicated or delayed.
 func (t *faultInjector) carry(h *host, d time.Duration, e event) {
 	s, happened := t.world, &t.world.report.Faults
+	if s.brokerBack > s.now {
+		happened.Lost++
+		if h != nil {
+			h.missed = s.now
+		}
+		return
+	}
 	if h != nil && h.cutOff > s.now {
 		happened.Silenced++
 		h.missed = s.now

@@ -41,6 +41,10 @@ type Faults struct {
 	Sleep FaultTiming
 	// Controller restarts the controller, in any stage; with a Startup only.
 	Controller FaultTiming
+	// FrontDoor kills a front door, with the answers that it has not given; another one
+	// takes its place. Every third is only cut off, for four times as long. Broker restarts the broker: whatever is under way is lost, and each
+	// process connects again at its own time. Either has two front doors from the start.
+	FrontDoor, Broker FaultTiming
 	// Offset bounds the offsets of the workers' clocks, Drift their relative drift.
 	Offset time.Duration
 	Drift  float64
@@ -66,7 +70,7 @@ func (f Faults) Validate() error {
 	if f.ExecutorAfter < 0 || f.ExecutorAfter > maxFaults {
 		return fmt.Errorf("validate faults: the next executor after %v: out of range", f.ExecutorAfter)
 	}
-	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Sleep, f.Controller} {
+	for _, t := range []FaultTiming{f.Kill, f.Pause, f.Cut, f.Slow, f.Hang, f.Scheduler, f.Sleep, f.Controller, f.FrontDoor, f.Broker} {
 		if t != (FaultTiming{}) && (t.Every < minEvery || t.For <= 0 || t.For > maxFaults) {
 			return fmt.Errorf("validate faults: every %v for %v: expected at most every %v, for at most %v", t.Every, t.For, minEvery, maxFaults)
 		}
@@ -96,6 +100,8 @@ var FaultNames = []struct{ Name, Amount, About string }{
 	{"clock", "100ms:100ppm", "the workers' clocks are off and drift, at most"},
 	{"scheduler", "30s:100ms", "the scheduler dies; a standby takes over so long after it notices"},
 	{"sleep", "30s:1s", "the scheduler stands still; a standby takes over if that is long, and two lead"},
+	{"frontdoor", "20s:300ms", "a front door dies, and another takes its place so much later"},
+	{"broker", "30s:200ms", "the broker is restarted, and away so long"},
 	{"controller", "10s:300ms", "the controller is restarted, with a startup"},
 }
 
@@ -155,7 +161,7 @@ func (f *Faults) set(name, amount string) error {
 	}
 	of := map[string]*FaultTiming{
 		"kill": &f.Kill, "pause": &f.Pause, "cut": &f.Cut, "slow": &f.Slow, "hang": &f.Hang,
-		"scheduler": &f.Scheduler, "sleep": &f.Sleep, "controller": &f.Controller,
+		"scheduler": &f.Scheduler, "sleep": &f.Sleep, "frontdoor": &f.FrontDoor, "broker": &f.Broker, "controller": &f.Controller,
 	}[name]
 	of.For = 300 * time.Millisecond
 	return errors.Join(read(first, duration(&of.Every)), read(second, duration(&of.For)))
@@ -216,7 +222,10 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 	}
 	f.Scheduler = trouble(500 * time.Millisecond)
 	f.Poison, f.Endless, f.ExecutorAfter = share(0.002), share(0.001), between(d, time.Millisecond, 500*time.Millisecond)
-	f.Sleep = trouble(time.Second)
+	f.Sleep, f.FrontDoor = trouble(time.Second), trouble(500*time.Millisecond)
+	if f.Broker = trouble(400 * time.Millisecond); d.IntN(2) == 0 {
+		f.Broker = FaultTiming{} // it stops all other work, so it is rarer
+	}
 	return f
 }
 

@@ -99,6 +99,12 @@ func TestEachFaultHappensAndNoGuaranteeIsBroken(t *testing.T) {
 		{"schedulers that stand still", Faults{Sleep: FaultTiming{Every: 1500 * time.Millisecond, For: 900 * time.Millisecond}}, func(h FaultCounts) bool {
 			return h.Sleeps > 0 && h.TwoLed > 0
 		}},
+		{"front doors", Faults{FrontDoor: FaultTiming{Every: 600 * time.Millisecond, For: 300 * time.Millisecond}}, func(h FaultCounts) bool {
+			return h.FrontDoors > 2 && h.DoorCuts > 0 && h.Owed > 2
+		}},
+		{"brokers", Faults{Broker: FaultTiming{Every: 1500 * time.Millisecond, For: 200 * time.Millisecond}}, func(h FaultCounts) bool {
+			return h.Brokers > 0 && h.Unanswered > 0
+		}},
 		{"clocks", Faults{Offset: time.Hour, Drift: 100e-6}, func(h FaultCounts) bool { return h.ClockError > 0 && h.ClockError < 2*time.Millisecond }},
 	} {
 		hit := false
@@ -186,11 +192,13 @@ func TestWorldsOfDrawnFaultsKeepEveryGuarantee(t *testing.T) {
 			sum.Kills, sum.Pauses, sum.Cuts = sum.Kills+f.Kills, sum.Pauses+f.Pauses, sum.Cuts+f.Cuts
 			sum.Slowed, sum.Stuck, sum.Restarts = sum.Slowed+f.Slowed, sum.Stuck+f.Stuck, sum.Restarts+f.Restarts
 			sum.Failovers, sum.TwoLed, sum.Resigned = sum.Failovers+f.Failovers, sum.TwoLed+f.TwoLed, sum.Resigned+f.Resigned
+			sum.FrontDoors, sum.DoorCuts, sum.Owed, sum.Brokers = sum.FrontDoors+f.FrontDoors, sum.DoorCuts+f.DoorCuts, sum.Owed+f.Owed, sum.Brokers+f.Brokers
 		}
 	}
 	t.Logf("%+v", sum)
 	if sum.Lost < 100 || sum.Doubled < 100 || sum.Reordered < 100 || sum.Kills < 10 || sum.Pauses < 10 || sum.Cuts < 10 ||
-		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 || sum.TwoLed < 5 || sum.Resigned == 0 {
+		sum.Slowed < 100 || sum.Stuck < 10 || sum.Restarts < 3 || sum.Failovers < 10 || sum.TwoLed < 5 || sum.Resigned == 0 ||
+		sum.FrontDoors < 10 || sum.DoorCuts < 3 || sum.Owed < 3 || sum.Brokers < 5 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
 }

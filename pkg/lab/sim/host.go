@@ -154,7 +154,7 @@ func (h *host) Delivers(o *work.Order) {
 		return
 	}
 	for _, ref := range o.Action.Requests {
-		h.world.send(h, h.world.network.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, of: h, seq: ref.ID.Seq, size: int32(ref.Batch)})
+		h.world.send(h, h.world.network.payload(o.Spec.OutputBytes()*int64(ref.Batch)), event{kind: answered, of: h, seq: keyOf(ref.ID), size: int32(ref.Batch)})
 	}
 }
 

@@ -57,6 +57,9 @@ const (
 	seedOfFailovers
 	seedOfPoison
 	seedOfSleeps
+	seedOfDoors
+	seedOfDoorDeaths
+	seedOfBrokers
 )
 
 // newRNG returns the random source of one concern.

@@ -24,6 +24,10 @@ type scheduler struct {
 	former bool // another one holds the lease
 	// stopped is until when it stands still: what reaches it waits.
 	stopped protocol.Time
+	// deaf is until when it is not connected. missed: it may have missed messages of front
+	// doors, missedAt is when that was said to the term last.
+	deaf, missedAt protocol.Time
+	missed         bool
 }
 
 // issuer is the identity of a scheduler.
@@ -96,6 +100,17 @@ func (s *world) join(w protocol.WorkerState) {
 	s.beatAtOnce(w)
 }
 
+// announceUntilHeard announces a worker until the scheduler has heard that.
+func (s *world) announceUntilHeard(w protocol.WorkerState) {
+	s.later(s.network.delay(), func() {
+		if s.dead || s.deaf > s.now {
+			s.later(askAgain, func() { s.announceUntilHeard(w) })
+			return
+		}
+		s.join(w)
+	})
+}
+
 func (s *world) beatAtOnce(w protocol.WorkerState) {
 	if s.faults == nil {
 		s.step(&sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.epoch}})
@@ -134,21 +149,34 @@ func (x *scheduler) step(e sched.TermEvent) {
 		x.hold(e)
 		return
 	}
+	switch e.(type) {
+	case *sched.Tick, *sched.HeartbeatDue, *sched.MessagesMissed:
+	default:
+		if x.deaf > s.now {
+			return
+		}
+	}
+	if _, missed := e.(*sched.MessagesMissed); missed {
+		x.missedAt = s.now
+	}
 	out := x.term.Step(s.now, e)
 	x.wake = out.Wake
 	x.wakeFormer()
 	for _, a := range out.Actions {
-		s.order(a)
+		x.order(a)
 	}
 	for i := range out.Dispatches {
-		if d := &out.Dispatches[i]; s.door.core.Open(d.ID.Seq) {
-			s.send(nil, s.network.delay(), event{kind: dispatched, of: s.byWorker[d.Worker], seq: d.ID.Seq, size: cold(d)})
+		if d := &out.Dispatches[i]; s.openRequest(d.ID) != nil {
+			x.send(nil, event{kind: dispatched, of: s.byWorker[d.Worker], seq: keyOf(d.ID), size: cold(d)})
 		}
 	}
 	for i := range out.Refusals {
 		d := &out.Refusals[i]
 		s.report.Refusals++
-		s.send(nil, s.network.delay(), event{kind: refused, of: d.Refusal, seq: d.ID.Seq})
+		x.send(nil, event{kind: refused, of: d.Refusal, seq: keyOf(d.ID)})
+	}
+	if len(out.Verdicts)+len(out.Questions)+len(out.Owed) > 0 {
+		x.carryOutOwed(out)
 	}
 	asked := slices.Clone(out.Ask)
 	for _, n := range out.Notes {
@@ -212,16 +240,28 @@ func (x *scheduler) end() {
 }
 
 // order sends an action to its worker.
-func (s *world) order(a sched.Addressed) {
+func (x *scheduler) order(a sched.Addressed) {
+	s := x.world
 	o := &sent{s.byWorker[a.Worker], a.Action}
 	o.action.Requests = append([]protocol.RequestRef(nil), a.Action.Requests...)
 	for _, ref := range o.action.Requests {
-		if r := s.door.core.Request(ref.ID.Seq); r != nil {
-			r.Driver.(*request).ordered = true
+		if r := s.openRequest(ref.ID); r != nil {
+			r.ordered = true
 		}
 	}
 	s.hash = mix(s.hash, uint64(a.Action.ID)^uint64(a.Action.Latest)<<8)
-	s.send(o.to, s.network.delay(), event{kind: ordered, of: o})
+	x.send(o.to, event{kind: ordered, of: o})
+}
+
+// send sends a message from the scheduler, from or to a worker if it is not nil.
+func (x *scheduler) send(h *host, e event) {
+	s := x.world
+	delay := s.network.delay()
+	if x.deaf > s.now {
+		s.report.Faults.Lost++
+		return
+	}
+	s.send(h, delay, e)
 }
 
 // cold is 1 for a dispatch whose weights must be loaded first.

@@ -86,15 +86,15 @@ func (s *world) stored(r *frontdoor.Request) {
 	client := r.Driver.(*request)
 	s.buffered.stored = append(s.buffered.stored, client)
 	seq := uint64(len(s.buffered.stored))
-	s.stepDoor(&frontdoor.Stored{Request: r})
-	s.stepDoor(&frontdoor.BufferSeen{BufferedID: frontdoor.BufferedID{Seq: seq}, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
+	s.doors[0].step(&frontdoor.Stored{Request: r})
+	s.doors[0].step(&frontdoor.BufferSeen{BufferedID: frontdoor.BufferedID{Seq: seq}, Model: r.Name, Reply: inbox, Budget: client.arrival.SLO, Driver: client})
 }
 
 // claim takes requests out of the buffer without delay.
 func (s *world) claim(claims []frontdoor.Claim) {
 	for _, c := range claims {
 		client := c.Driver.(*request)
-		s.stepDoor(&frontdoor.Claimed{BufferedID: c.BufferedID, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
+		s.doors[0].step(&frontdoor.Claimed{BufferedID: c.BufferedID, Mine: true, Read: frontdoor.Decoded{Batch: client.arrival.Batch}})
 	}
 }
 
@@ -107,17 +107,23 @@ func (s *world) handOver() {
 		before.HandedOn = before.Early - before.TimedOut
 		s.buffered.open = before.HandedOn
 	}
-	s.stepDoor(&frontdoor.StageSeen{Stage: protocol.Active})
+	for _, d := range s.doors {
+		d.step(&frontdoor.StageSeen{Stage: protocol.Active})
+	}
 	s.frontDoorHears(s.epoch)
-	if before != nil && s.door.core.Snapshot().Waiting > 0 {
-		s.broken("G3", "%d requests still wait after the activation", s.door.core.Snapshot().Waiting)
+	if before != nil && s.doors[0].core.Snapshot().Waiting > 0 {
+		s.broken("G3", "%d requests still wait after the activation", s.doors[0].core.Snapshot().Waiting)
 	}
 }
 
 // frontDoorHears delivers the heartbeat of the active scheduler with this epoch
-// to the front door.
+// to the front doors.
 func (s *world) frontDoorHears(epoch uint64) {
-	s.stepDoor(&frontdoor.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: schedulerID(epoch), Incarnation: epoch, Epoch: epoch, State: protocol.SchedulerActive}})
+	for _, d := range s.doors {
+		if !d.away() {
+			d.step(&frontdoor.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: schedulerID(epoch), Incarnation: epoch, Epoch: epoch, State: protocol.SchedulerActive}})
+		}
+	}
 }
 
 // answered counts the answer of an early request.

@@ -37,13 +37,19 @@ type world struct {
 	pendingCalls map[commandKey]func(protocol.Result) // of the controller and the profiler
 	hosts        []*host
 	byWorker     map[string]*host
-	door         door
-	buffered     bufferedRequests
-	faults       *faultInjector // nil in a run without faults
-	controller   *controller    // nil in a run without a startup
-	report       *Report
-	hash         uint64
-	err          error // the first broken guarantee
+	doors        []*door // by id-1, the dead ones too
+	open         int     // requests without an answer
+	inboxes      map[string]*request
+	// brokerBack is when the broker is back, lostBefore the number of the last event that
+	// was made before it went. stillSince is since when the scheduler has missed nothing.
+	brokerBack, stillSince protocol.Time
+	lostBefore             uint64
+	buffered               bufferedRequests
+	faults                 *faultInjector // nil in a run without faults
+	controller             *controller    // nil in a run without a startup
+	report                 *Report
+	hash                   uint64
+	err                    error // the first broken guarantee
 }
 
 // Progress is called from time to time with a run's virtual time.
@@ -76,7 +82,7 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 	}
 	s := &world{
 		config: config, length: w.Length, loads: w.Loads, scheduler: &scheduler{},
-		byName: map[string]*model{}, pendingCalls: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
+		byName: map[string]*model{}, inboxes: map[string]*request{}, pendingCalls: map[commandKey]func(protocol.Result){}, byWorker: map[string]*host{},
 		network: networkModel{config.Network, newRNG(config.Seed, seedOfNetwork)},
 		jitter:  jitter{config.Noise, newRNG(config.Seed, seedOfNoise)},
 	}
@@ -140,7 +146,7 @@ func (s *world) begin() {
 
 // over reports whether the workload has ended and everything is answered.
 func (s *world) over() bool {
-	return s.begun && s.door.open == 0 && s.source.Peek() == protocol.Never
+	return s.begun && s.open == 0 && s.source.Peek() == protocol.Never
 }
 
 // run processes everything in order of time; at equal times first events, then
@@ -195,14 +201,24 @@ func (s *world) arrival() protocol.Time {
 // atRest reports whether no work is left. With faults that includes the core's
 // timers, and workers that will come back.
 func (s *world) atRest() bool {
-	if !s.begun || s.door.open > 0 {
+	if !s.begun || s.open > 0 {
 		s.ended = s.now
 		return false
 	}
 	if s.faults != nil && s.now > s.ended.Add(restWithin) {
-		s.broken("G11", "the stack does not come to rest within %v", restWithin)
+		s.broken("G11", "the stack does not come to rest within %v: %s", restWithin, s.unrest())
 	}
 	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && len(s.formers) == 0 && s.together())
+}
+
+// unrest says what keeps the stack from rest.
+func (s *world) unrest() string {
+	text := fmt.Sprintf("%d events, wake %v, %d former schedulers, the scheduler is silent: %v", len(s.events.heap)-s.idle, s.wake, len(s.formers), s.scheduler.silent())
+	for _, h := range s.hosts {
+		text += fmt.Sprintf("; %s#%d is silent: %v, joined: %v, heard %v, missed %v", h.ID(), h.Incarnation(), h.silent(),
+			s.term.Has(h.ID(), h.Incarnation()), h.heard, h.missed)
+	}
+	return text + "\n" + s.term.String()
 }
 
 // together reports whether the scheduler has the current incarnation of every
@@ -220,7 +236,7 @@ func (s *world) together() bool {
 func (s *world) happen(e *event) {
 	s.hash = mix(s.hash, uint64(e.at)^uint64(e.kind)<<56^e.seq<<24)
 	s.report.Events++
-	if s.faults != nil && s.faults.holds(*e) {
+	if s.faults != nil && (s.lostWithBroker(e) || s.faults.holds(*e)) {
 		return
 	}
 	switch e.kind {
@@ -234,7 +250,7 @@ func (s *world) happen(e *event) {
 	case dispatched:
 		s.dispatched(*e)
 	case staged:
-		e.of.(*host).Input(protocol.RequestID{Door: doorID, Seq: e.seq}, int64(e.size))
+		e.of.(*host).Input(idOf(e.seq), int64(e.size))
 	case ended:
 		r := e.of.(*virtual.Run)
 		r.GPU.Worker.End(r)
@@ -253,8 +269,8 @@ func (s *world) happen(e *event) {
 	case refused:
 		s.refused(*e)
 	case due:
-		s.wakeDoor()
-	case called:
+		e.of.(*door).tick()
+	case called, told:
 		e.of.(func())()
 	case waiting:
 		s.idle--
@@ -263,6 +279,19 @@ func (s *world) happen(e *event) {
 	if s.report.Events%accountsEvery == 0 {
 		s.checkAccounts()
 	}
+}
+
+// lostWithBroker reports whether an event is a message that was under way when the broker
+// was restarted.
+func (s *world) lostWithBroker(e *event) bool {
+	if s.events.taken > s.lostBefore || !e.kind.message() {
+		return false
+	}
+	s.report.Faults.Lost++
+	if r, is := e.of.(*request); is {
+		s.forsake(r)
+	}
+	return true
 }
 
 // accountsEvery is the number of events between two checks of the accounts.
@@ -295,7 +324,7 @@ func (s *world) send(h *host, d time.Duration, e event) {
 
 // sendCall is send for rare messages.
 func (s *world) sendCall(h *host, d time.Duration, do func()) {
-	s.send(h, d, event{kind: called, of: do})
+	s.send(h, d, event{kind: told, of: do})
 }
 
 // mix adds a value to a hash.
