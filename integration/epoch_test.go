@@ -61,7 +61,7 @@ func TestG7NoMessageMakesAnEpoch(t *testing.T) {
 		serves("a takeover after a lie")
 	}
 	for _, absurd := range []uint64{1 << 62, 1<<64 - 1} {
-		h := protocol.Heartbeat{Incarnation: 8, Epoch: absurd, State: protocol.SchedulerActive, Serving: 1}
+		h := protocol.Heartbeat{Incarnation: 8, Epoch: absurd, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1}}
 		publish(t, lies, "clockwork.heartbeat.scheduler.8", wire.Heartbeat.Encode(&h))
 		for _, order := range []protocol.Action{{ID: 1, Issuer: 8, Epoch: absurd}, {ID: 2, Issuer: 8, Leader: protocol.Leader{Service: protocol.Controller, Term: absurd}},
 			{ID: 3, Issuer: 8, Leader: protocol.Leader{Service: protocol.Profiler, Term: absurd}}} {
