@@ -1,0 +1,116 @@
+package integration
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	bus "clockwork/pkg/adapter/nats"
+)
+
+// spied is a broker in this process with the configuration written by clockwork
+// keys, and an additional user who receives all messages.
+type spied struct {
+	*roles
+	server *server.Server
+	hot    spy // of what services and clients say to each other
+	store  spy // of what reaches JetStream
+}
+
+// spy is an additional user of one account.
+type spy struct {
+	nc    *nats.Conn
+	heard *nats.Subscription
+}
+
+func startSpied(t *testing.T, keys ...string) *spied {
+	t.Helper()
+	return makeKeys(t, keys...).spied()
+}
+
+func (r *roles) spied() *spied {
+	t := r.t
+	t.Helper()
+	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "broker/nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Host, options.Port, options.StoreDir, options.NoSigs, options.NoLog = "127.0.0.1", -1, t.TempDir(), true, true
+	as := map[string]func() (string, nats.SignatureHandler){}
+	for _, account := range options.Accounts {
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := pair.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public, Account: account})
+		as[account.GetName()] = func() (string, nats.SignatureHandler) { return public, pair.Sign }
+	}
+	s := &spied{roles: r}
+	if s.server, err = server.NewServer(options); err != nil {
+		t.Fatal(err)
+	}
+	go s.server.Start()
+	if !s.server.ReadyForConnections(patience) {
+		t.Fatal("the broker does not start")
+	}
+	t.Cleanup(func() { bus.StopServer(s.server) })
+	spyIn := func(account string) (x spy) {
+		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(x.nc.Close)
+		if x.heard, err = x.nc.SubscribeSync(">"); err != nil {
+			t.Fatal(err)
+		}
+		s.flush(x.nc)
+		return x
+	}
+	s.hot, s.store = spyIn("clockwork"), spyIn("clockwork_store")
+	return s
+}
+
+func (s *spied) flush(nc *nats.Conn) {
+	s.t.Helper()
+	if err := nc.FlushTimeout(patience); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// refused calls do as a user and reports whether the broker refused it for lack
+// of permission: the broker reports that before it answers the flush.
+func (s *spied) refused(nc *nats.Conn, do func() error) bool {
+	s.t.Helper()
+	before := nc.LastError()
+	if err := do(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.flush(nc)
+	after := nc.LastError()
+	return after != before && errors.Is(after, nats.ErrPermissionViolation)
+}
+
+// overheard reports whether a spy received a body on a subject, and discards all
+// other messages.
+func (s *spied) overheard(by spy, subject, body string) (heard bool) {
+	s.t.Helper()
+	s.flush(by.nc)
+	for {
+		if waiting, _, err := by.heard.Pending(); err != nil || waiting == 0 {
+			return heard
+		}
+		m, err := by.heard.NextMsg(patience)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		heard = heard || m.Subject == subject && string(m.Data) == body
+	}
+}
