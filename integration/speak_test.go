@@ -29,7 +29,7 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 	r.run("keys", r.dir, "--client", "alice")
 	s := r.spied()
 	a := &attack{spied: s, t: t, url: s.server.ClientURL(), may: map[string]*server.Permissions{}, second: map[string]*server.Permissions{}}
-	a.readPermissions()
+	a.readPermissions(speakers)
 	a.startStack()
 	replies := a.foreign()
 	questions, forged, said := 0, 0, 0
@@ -89,7 +89,7 @@ type attack struct {
 }
 
 // readPermissions reads the configuration as the broker does.
-func (a *attack) readPermissions() {
+func (a *attack) readPermissions(users []string) {
 	options, err := server.ProcessConfigFile(a.dir + "/broker/nats.conf")
 	if err != nil {
 		a.t.Fatal(err)
@@ -98,7 +98,7 @@ func (a *attack) readPermissions() {
 	for _, u := range options.Nkeys {
 		of[u.Nkey] = u.Permissions
 	}
-	for _, user := range speakers {
+	for _, user := range users {
 		a.may[user] = of[a.public(user)]
 		seed, err := a.pair(user).Seed()
 		if err != nil {

@@ -238,6 +238,7 @@ var typed = map[string]reflect.Type{
 	"wire.StoredStage":      reflect.TypeFor[StoredStage](),
 	"wire.StoredModel":      reflect.TypeFor[StoredModel](),
 	"wire.StoredQuarantine": reflect.TypeFor[StoredQuarantine](),
+	"wire.StoredClaim":      reflect.TypeFor[StoredClaim](),
 	"wire.StoredLease":      reflect.TypeFor[StoredLease](),
 	"wire.StoredFence":      reflect.TypeFor[StoredFence](),
 }

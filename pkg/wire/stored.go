@@ -36,6 +36,14 @@ type StoredLease struct {
 	Nonce string `json:"nonce"`
 }
 
+// StoredClaim is what a worker says of the devices of its host; the key is its name.
+// Devices has a proof for each that the worker is on the host of the device.
+type StoredClaim struct {
+	Held    bool              `json:"held"`
+	Devices map[string]string `json:"devices"`
+	Nonce   string            `json:"nonce"`
+}
+
 // StoredFence names the process that writes the state for a service. Who holds the
 // service's lease later has a higher Term.
 type StoredFence struct {

@@ -31,10 +31,12 @@ type leader struct {
 	door   *frontdoor.FrontDoor
 	caller *bus.Caller
 
-	writer  *bus.Writer // of this term
-	machine *startup.Machine
-	issuer  uint64 // of this term's actions and jobs
-	results *bus.Results
+	writer *bus.Writer // of this term
+	// profiles are stored apart from the state.
+	profiles *bus.State
+	machine  *startup.Machine
+	issuer   uint64 // of this term's actions and jobs
+	results  *bus.Results
 	// unreadable is why the state could not be read at the last try, "" if it was read; it
 	// is the service's.
 	unreadable *string
@@ -81,6 +83,9 @@ const queryWait = time.Second
 // recallPause is the pause before a controller that cannot read the store
 // campaigns again.
 const recallPause = 500 * time.Millisecond
+
+// recallWait bounds how long taking over the store may take, before it is read.
+const recallWait = 30 * time.Second
 
 func newLeader(config Config, b *bus.Bus, buffer *bus.Buffer, door *frontdoor.FrontDoor, unreadable *string) *leader {
 	return &leader{
@@ -154,7 +159,7 @@ func (l *leader) unread(err error) {
 // controller writes. What cannot be read in it is as it was before, or as if it had been
 // lost: the machine then takes it from the workers.
 func (l *leader) recall(ctx context.Context, lease *bus.Lease) (startup.Started, error) {
-	begin, cancel := context.WithTimeout(ctx, 10*time.Second)
+	begin, cancel := context.WithTimeout(ctx, recallWait)
 	defer cancel()
 	// A controller that takes over the lease may be the first to detect that the
 	// store was lost.
@@ -170,6 +175,9 @@ func (l *leader) recall(ctx context.Context, lease *bus.Lease) (startup.Started,
 		stored, err = l.repair(ctx)
 	}
 	if err != nil {
+		return startup.Started{}, err
+	}
+	if stored.Profiles, err = l.recallProfiles(ctx, stored.Profiles); err != nil {
 		return startup.Started{}, err
 	}
 	l.stage, l.since, l.revision, l.readable = stored.Stage, stored.Since, stored.Revision, stored.Upto

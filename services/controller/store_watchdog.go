@@ -75,6 +75,9 @@ func (g *storeWatchdog) look(parent context.Context) error {
 	if _, err := g.l.bus.OpenState(ctx); err != nil {
 		return err
 	}
+	if _, err := g.l.bus.OpenProfiles(ctx); err != nil {
+		return err
+	}
 	if err := g.lookAtBuffer(ctx); err != nil {
 		return err
 	}
@@ -172,10 +175,8 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) e
 		if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
 			return err
 		}
-		for _, p := range m.Profile {
-			if err := g.l.writer.FillProfile(ctx, p); err != nil {
-				return err
-			}
+		if err := g.l.fillProfiles(ctx, m.Profile); err != nil {
+			return err
 		}
 		if m.Quarantined != "" {
 			reasons[m.Name] = m.Quarantined

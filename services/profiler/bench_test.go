@@ -17,14 +17,14 @@ import (
 
 // bench is a stack of a broker and what listens to a profiler.
 type bench struct {
-	t       *testing.T
-	server  *server.Server
-	bus     *bus.Bus
-	state   *bus.State
-	reports chan protocol.ProfileReport
-	beats   chan protocol.Heartbeat
-	config  Config
-	jobs    uint64
+	t        *testing.T
+	server   *server.Server
+	bus      *bus.Bus
+	profiles *bus.State
+	reports  chan protocol.ProfileReport
+	beats    chan protocol.Heartbeat
+	config   Config
+	jobs     uint64
 }
 
 func newBench(t *testing.T) *bench {
@@ -34,7 +34,7 @@ func newBench(t *testing.T) *bench {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
 	var err error
-	if b.state, err = b.bus.OpenState(ctx); err != nil {
+	if b.profiles, err = b.bus.OpenProfiles(ctx); err != nil {
 		t.Fatal(err)
 	}
 	chunks := wire.NewChunks(wire.Report)

@@ -83,7 +83,7 @@ func (s *Service) hearResults() {
 func (s *Service) read(ctx context.Context, read measure.Read) {
 	answer := measure.ProfilesRead{Job: read.Job}
 	for _, key := range read.Keys {
-		p, found, err := s.state.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
+		p, found, err := s.profiles.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
 		if err != nil {
 			s.bus.Log.Warn("stored profile not read", "digest", key.Digest, "error", err)
 		}

@@ -57,7 +57,7 @@ type Service struct {
 	id     uint64
 
 	bus        *bus.Bus
-	state      *bus.State
+	profiles   *bus.State
 	heartbeats *bus.Heartbeater
 	over       chan struct{} // the term must end
 
@@ -101,7 +101,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer b.Close()
 	s.bus, s.decoder = b, b.NewResults(s.id)
-	if s.state, err = b.OpenState(ctx); err != nil {
+	if s.profiles, err = b.OpenProfiles(ctx); err != nil {
 		return err
 	}
 	host, _ := os.Hostname() // for display only
@@ -202,7 +202,7 @@ func (s *Service) lead(ctx context.Context, lease *bus.Lease) (*bus.Writer, erro
 	case <-s.over: // of an earlier term
 	default:
 	}
-	return s.state.Lead(ctx, protocol.Profiler, lease)
+	return s.profiles.Lead(ctx, protocol.Profiler, lease)
 }
 
 // onStart takes a job. A named worker whose heartbeat never arrives counts as

@@ -61,7 +61,7 @@ func TestWhatIsStoredIsWhatTheWorkersTook(t *testing.T) {
 	}
 	for _, m := range models[:3] {
 		for _, kind := range []string{"t4", "v100"} {
-			p, found, err := b.state.Profile(t.Context(), protocol.Profile{Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion, GPUType: kind})
+			p, found, err := b.profiles.Profile(t.Context(), protocol.Profile{Digest: m.Digest, Backend: m.Backend, BackendVersion: m.BackendVersion, GPUType: kind})
 			if err != nil || !found || !p.Matches(m, kind) || !p.Complete(m) {
 				t.Fatalf("%s on %s: %+v, %v, %v", m.Name, kind, p, found, err)
 			}

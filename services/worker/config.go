@@ -16,7 +16,7 @@ type Config struct {
 	// worker.<Name>.
 	Name string
 	// Inventory lists the devices of the worker's host. The worker takes GPUs of
-	// them, each by the lease gpu.<host>.<device>. Inventory is empty for a backend
+	// them, by a lease of its own (bus.DeviceUser). Inventory is empty for a backend
 	// that needs no devices; GPUs is then ignored.
 	Inventory backend.Inventory
 	GPUs      int

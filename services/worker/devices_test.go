@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +23,7 @@ func newMachine(t *testing.T, devices ...string) *machine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bus.StopServer(broker) })
-	return &machine{t, &rig{t: t, broker: broker}, backend.Inventory{Host: "h1", Devices: devices}}
+	return &machine{t, &rig{t: t, broker: broker}, backend.Inventory{Host: "h1", Secret: []byte("h1"), Devices: devices}}
 }
 
 // tenant is a worker on it.
@@ -70,6 +69,10 @@ func (w *tenant) end() error {
 	}
 }
 
+func (m *machine) user(worker string) bus.DeviceUser {
+	return bus.DeviceUser{Worker: worker, Secret: m.inventory.Secret, Inventory: m.inventory.Devices}
+}
+
 func (m *machine) open() *bus.Bus {
 	m.t.Helper()
 	b, err := bus.Open(m.t.Context(), m.rig.busConfig())
@@ -107,7 +110,7 @@ func TestWorkersOfOneHostTakeDifferentDevices(t *testing.T) {
 func TestAnotherHostsDevicesAreOthers(t *testing.T) {
 	m := newMachine(t, "cpu-0")
 	m.worker("w1", 1).has()
-	m.inventory.Host = "h2"
+	m.inventory.Host, m.inventory.Secret = "h2", []byte("h2")
 	if got := m.worker("w2", 1).has(); !slices.Equal(got, []string{"cpu-0"}) {
 		t.Errorf("it has %v", got)
 	}
@@ -126,8 +129,8 @@ func TestTooFewDevicesAreNone(t *testing.T) {
 	if err := w2.end(); err == nil || !strings.Contains(err.Error(), "--gpus is 2") {
 		t.Errorf("it ended with %v", err)
 	}
-	if holder, err := b.Holder(t.Context(), "gpu.h1.cpu-2"); err != nil || holder != "" {
-		t.Errorf("%q has the third, %v", holder, err)
+	if holders, err := b.DeviceHolders(t.Context(), m.user("")); err != nil || holders[2] != "" {
+		t.Errorf("the devices are of %q, %v", holders, err)
 	}
 	if got := m.worker("w3", 1).has(); !slices.Equal(got, []string{"cpu-2"}) {
 		t.Errorf("w3 has %v", got)
@@ -139,7 +142,7 @@ func TestADeadWorkersDeviceIsTaken(t *testing.T) {
 	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0")
 	dead := m.open()
-	lease, err := dead.Acquire(t.Context(), "gpu.h1.cpu-0", "dead")
+	lease, err := dead.ClaimDevices(t.Context(), m.user("dead"), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +166,18 @@ func TestAWorkerThatLosesItsDeviceEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := devices.Put(context.Background(), "h1.cpu-0", []byte(`{"holder":"another","nonce":"x"}`)); err != nil {
+	if err := devices.Delete(t.Context(), "w1"); err != nil { // as it expires
 		t.Fatal(err)
+	}
+	for { // w1 may be faster
+		lease, err := b.ClaimDevices(t.Context(), m.user("another"), 1)
+		if err == nil {
+			defer lease.Release()
+			break
+		}
+		if err := devices.Delete(t.Context(), "w1"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.end(); err == nil || !strings.Contains(err.Error(), "cpu-0") {
 		t.Errorf("it ended with %v", err)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
@@ -91,8 +92,8 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-lease.Lost():
 		lost = fmt.Errorf("another worker is called %s now", s.config.Name)
-	case device := <-devices.lost:
-		lost = fmt.Errorf("another worker than %s has %s of this host now", s.config.Name, device)
+	case <-devices.lost():
+		lost = fmt.Errorf("another worker than %s has a device of this host now: it had %s", s.config.Name, strings.Join(devices.names, " "))
 	}
 	return errors.Join(lost, a.stop())
 }

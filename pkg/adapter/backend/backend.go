@@ -43,8 +43,10 @@ type Backend interface {
 // executes. A worker acquires a lease for each device that it uses, and opens the
 // backend on those. Emulated devices do not belong to a host: their inventory is empty.
 type Inventory struct {
-	// Host identifies the machine; all containers on it report the same value.
-	Host string
+	// Host identifies the machine; all containers on it report the same value. It is
+	// public; Secret is not: it says of who knows it that he is on this machine.
+	Host   string
+	Secret []byte
 	// Devices are the host's names for the devices, in the order of preference. Host and
 	// Devices are valid names of the protocol.
 	Devices []string

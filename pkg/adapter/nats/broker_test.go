@@ -30,7 +30,11 @@ func open(t *testing.T) *Bus {
 func leads(t *testing.T, b *Bus, service protocol.ServiceKind) (*Writer, *Lease) {
 	t.Helper()
 	ctx := limited(t)
-	state, err := b.OpenState(ctx)
+	open := b.OpenState
+	if service == protocol.Profiler {
+		open = b.OpenProfiles
+	}
+	state, err := open(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

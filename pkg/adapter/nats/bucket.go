@@ -29,21 +29,25 @@ type bucket struct {
 	distinct bool
 }
 
-// Leases of services, of workers' names and of devices are apart, since the key of a
-// worker may write any number of the last two.
+// What one role may fill is a bucket that no other needs to write: profiles are apart from
+// the state, leases of services from workers' names and from devices.
 var (
-	stateBucket  = bucket{kind: "state", keeps: "stage, models, profiles, workers", history: 10, values: 1 << 20, bytes: 256 << 20, distinct: true}
-	leaseBucket  = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
-	nameBucket   = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
-	deviceBucket = bucket{kind: "device", keeps: "which worker has each device", history: 1, age: leaseTTL, values: leaseBytes, messages: 64 << 10}
-	healthBucket = bucket{kind: "health", keeps: "what health checks write, to see whether it is kept", history: 1, age: time.Minute, values: leaseBytes, messages: 4 << 10}
+	stateBucket   = bucket{kind: "state", keeps: "stage, models, workers", history: 10, values: 1 << 20, bytes: 256 << 20, distinct: true}
+	profileBucket = bucket{kind: "profile", keeps: "profiles", history: 1, values: 64 << 10, bytes: 128 << 20, distinct: true}
+	leaseBucket   = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
+	nameBucket    = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
+	deviceBucket  = bucket{kind: "device", keeps: "which devices each worker has", history: 1, age: leaseTTL, values: claimBytes, messages: 16 << 10}
+	healthBucket  = bucket{kind: "health", keeps: "what health checks write, to see whether it is kept", history: 1, age: time.Minute, values: leaseBytes, messages: 64}
 )
 
 // buckets are all buckets of a stack.
-var buckets = []bucket{stateBucket, leaseBucket, nameBucket, deviceBucket, healthBucket}
+var buckets = []bucket{stateBucket, profileBucket, leaseBucket, nameBucket, deviceBucket, healthBucket}
 
 // leaseBytes bounds the value of a lease with its headers.
 const leaseBytes = 1 << 10
+
+// claimBytes bounds the claim of a worker with all of its devices.
+const claimBytes = 16 << 10
 
 // noRepeats is the shortest time that a broker allows in which it takes a message of the
 // same id for a repetition. Nobody writes to a bucket with an id.

@@ -29,6 +29,7 @@ func FuzzStored(f *testing.F) {
 	for _, v := range []any{
 		wire.StoredStage{Stage: protocol.Loading}, wire.StoredModel{ModelSpec: protocol.ModelSpec{Name: "m"}, Load: "l", Of: 2}, wire.StoredQuarantine{Model: "m", Reason: "why"},
 		protocol.Profile{Digest: "d", Infer: make([]protocol.BatchMeasurement, 1)}, protocol.WorkerState{ID: "w", GPUs: make([]protocol.GPUState, 1)}, wire.StoredLease{ID: "i", Host: "h", Nonce: "n"},
+		wire.StoredClaim{Held: true, Devices: map[string]string{"d": "p"}},
 	} {
 		f.Add(wire.EncodeBody(protocol.JSON, v))
 	}
@@ -39,6 +40,7 @@ func FuzzStored(f *testing.F) {
 		storedAgain[wire.StoredQuarantine](t, body)
 		storedAgain[protocol.Profile](t, body)
 		storedAgain[protocol.WorkerState](t, body)
+		storedAgain[wire.StoredClaim](t, body)
 		if v := valueOf(body); v != (wire.StoredLease{}) {
 			storedAgain[wire.StoredLease](t, body)
 		}

@@ -21,8 +21,8 @@ var ErrHeld = errors.New("another process holds it")
 const leaseTTL = 2 * time.Second
 
 // Lease is a name that one process holds at a time: "controller", "scheduler",
-// "profiler", "worker.<id>", "gpu.<host>.<device>". Leases are in buckets of their own,
-// without history and with a time to live.
+// "profiler", "worker.<id>". Leases are in buckets of their own, without history and with
+// a time to live.
 //
 // A holder that cannot renew keeps working until it sees that another process holds the
 // lease (Lost): epochs and terms (State.Lead), not leases, fence operations that must not be
@@ -32,6 +32,10 @@ type Lease struct {
 	kv     jetstream.KeyValue
 	key    string // in kv
 	holder []byte
+	// again takes the lease after it has expired, where that needs more than to write it;
+	// nil otherwise. until then is what the key may have from an attempt to take it.
+	again func(context.Context) (revision uint64, err error)
+	until []byte
 
 	mu       sync.Mutex // guards revision, and is held while the lease is written
 	revision uint64
@@ -91,8 +95,6 @@ func (b *Bus) openLease(ctx context.Context, lease string) (jetstream.KeyValue, 
 	of, key := leaseBucket, lease
 	if worker, is := strings.CutPrefix(lease, "worker."); is {
 		of, key = nameBucket, worker
-	} else if device, is := strings.CutPrefix(lease, "gpu."); is {
-		of, key = deviceBucket, device
 	}
 	kv, err := b.openBucket(ctx, of)
 	return kv, key, err
@@ -209,7 +211,14 @@ func (l *Lease) renew() bool {
 	if found != expired {
 		return found != taken
 	}
-	revision, err = l.kv.Create(ctx, l.key, l.holder)
+	if l.again != nil {
+		revision, err = l.again(ctx)
+		if errors.Is(err, ErrHeld) {
+			return false
+		}
+	} else {
+		revision, err = l.kv.Create(ctx, l.key, l.holder)
+	}
 	if err == nil {
 		l.revision = revision
 		return true
@@ -263,6 +272,8 @@ func (l *Lease) look(ctx context.Context) holding {
 		return expired
 	case err != nil:
 		return unknown
+	case l.until != nil && string(entry.Value()) == string(l.until):
+		return expired
 	case string(entry.Value()) != string(l.holder):
 		return taken
 	}

@@ -54,7 +54,7 @@ func TestALeaseIsLostOnlyToAnotherProcess(t *testing.T) {
 	b := open(t)
 
 	// An earlier renewal, given up by its sender, arrives after the store was read.
-	l := expiredLease(t, b, "gpu.host.cpu-0")
+	l := expiredLease(t, b, "worker.w0")
 	store := l.kv
 	put := func(value []byte) func() {
 		return func() {
@@ -75,13 +75,13 @@ func TestALeaseIsLostOnlyToAnotherProcess(t *testing.T) {
 		followed = err == nil && l.revision == entry.Revision()
 	}
 
-	l = expiredLease(t, b, "gpu.host.cpu-1")
+	l = expiredLease(t, b, "worker.w1")
 	l.kv = refusing{l.kv}
 	if !l.renew() {
 		t.Error("a refused write looks like another process, although nobody has the lease")
 	}
 
-	l = expiredLease(t, b, "gpu.host.cpu-2")
+	l = expiredLease(t, b, "worker.w2")
 	l.kv = &slowStore{store, put([]byte(`{"id":"other"}`))}
 	for l.renew() {
 		if ctx.Err() != nil {

@@ -27,7 +27,7 @@ func decodeValue(key string, value []byte) (decoded any, readable bool) {
 		return &v, decodeStored(value, &v) == nil
 	case "profile":
 		var v protocol.Profile
-		return &v, decodeStored(value, &v) == nil
+		return &v, decodeStored(value, &v) == nil && (profileKey(&v) == key || firstProfileKey(&v) == key)
 	case "fence":
 		var v wire.StoredFence
 		return &v, decodeStored(value, &v) == nil

@@ -38,7 +38,9 @@ const scanWait = 5 * time.Second
 
 // scan calls visit for each message of a stream after a sequence number whose subject
 // matches the filter, in order, and returns the number after which to go on. It returns
-// once there are no more.
+// once there are no more, or a batch had room left: then it came to the end of the stream,
+// and what was written since is for the next scan. A writer who writes all the time keeps
+// nobody from the end.
 func (s store) scan(ctx context.Context, stream, filter string, after uint64, visit func(record)) (uint64, error) {
 	inbox := s.nc.NewInbox()
 	sub, err := s.nc.SubscribeSync(inbox)
@@ -64,17 +66,19 @@ func (s store) scan(ctx context.Context, stream, filter string, after uint64, vi
 	return after, nil
 }
 
-// takeBatch takes the messages of one batch, and reports whether the stream has more.
+// takeBatch takes the messages of one batch, and reports whether the stream has more: not
+// where the batch had room left.
 func takeBatch(ctx context.Context, sub *nats.Subscription, after *uint64, visit func(record)) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, scanWait)
 	defer cancel()
-	for {
+	for messages, bytes := 0, 0; ; {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return false, err
 		}
+		messages, bytes = messages+1, bytes+m.Size() // the last message ends the batch
 		if end, more, err := take(m, after, visit); end || err != nil {
-			return more, err
+			return more && (messages > scanBatch || bytes >= scanBytes), err
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,14 +19,20 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// State reads ClockworkState in the key-value store, one key per fact:
+// State reads ClockworkState in the key-value store, one key per fact. It is in two buckets,
+// so that who may write one of them can neither fill the other nor get in the way of its
+// compare-and-swaps. A State is of one bucket: OpenState opens the controller's,
 //
 //	stage                        {"stage": "LOADING", "since": ...}
 //	worker.<id>                  protocol.WorkerState
 //	model.<name>                 protocol.ModelSpec, and its load
 //	quarantine.<name>            {"model": ..., "reason": ...}
+//	fence.controller             who writes: Writer
+//
+// and OpenProfiles the profiler's, to which the controller only adds what is missing:
+//
 //	profile.<digest>.<gpu type>=<backend>  protocol.Profile
-//	fence.<service>              who writes: Writer
+//	fence.profiler               who writes: Writer
 //
 // Values are JSON, so that an operator can read them. Methods may be called from any
 // goroutine.
@@ -36,12 +43,22 @@ type State struct {
 	kv  jetstream.KeyValue
 }
 
+// ErrFull: a bucket has no room for another key.
+var ErrFull = errors.New("the bucket is full")
+
 // ErrUnreadable: what is stored is not a value of ours.
 var ErrUnreadable = errors.New("what is stored cannot be read")
 
-// OpenState opens the bucket, and creates it if it does not exist.
-func (b *Bus) OpenState(ctx context.Context) (*State, error) {
-	kv, err := b.openBucket(ctx, stateBucket)
+// OpenState opens the controller's bucket, and creates it if it does not exist.
+func (b *Bus) OpenState(ctx context.Context) (*State, error) { return b.openStateIn(ctx, stateBucket) }
+
+// OpenProfiles opens the profiler's bucket, and creates it if it does not exist.
+func (b *Bus) OpenProfiles(ctx context.Context) (*State, error) {
+	return b.openStateIn(ctx, profileBucket)
+}
+
+func (b *Bus) openStateIn(ctx context.Context, k bucket) (*State, error) {
+	kv, err := b.openBucket(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +119,22 @@ func (s *State) Profile(ctx context.Context, like protocol.Profile) (protocol.Pr
 		}
 	}
 	return protocol.Profile{}, false, nil
+}
+
+// FillProfile stores a profile if there is none under its key, so that it may be used by
+// others than the profiler.
+func (s *State) FillProfile(ctx context.Context, p protocol.Profile) error {
+	body, err := json.Marshal(p)
+	if err == nil {
+		_, err = s.kv.Create(ctx, profileKey(&p), body)
+	}
+	switch {
+	case err == nil || errors.Is(err, jetstream.ErrKeyExists):
+		return nil
+	case hasCode(err, errStoreFailed, errNoResources):
+		return fmt.Errorf("write profile: %w: %w", ErrFull, err)
+	}
+	return fmt.Errorf("write profile: %w", err)
 }
 
 // Stored is all of the state that outlives its controller.

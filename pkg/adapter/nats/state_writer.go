@@ -293,19 +293,6 @@ func (w *Writer) PutProfile(ctx context.Context, p protocol.Profile) error {
 	return w.put(ctx, profileKey(&p), p)
 }
 
-// FillProfile stores a profile if there is none under its key, so that it may be used by
-// others than the profiler.
-func (w *Writer) FillProfile(ctx context.Context, p protocol.Profile) error {
-	body, err := json.Marshal(p)
-	if err == nil {
-		_, err = w.kv.Create(ctx, profileKey(&p), body)
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
-		return fmt.Errorf("write profile: %w", err)
-	}
-	return nil
-}
-
 // PutWorker stores a worker's state.
 func (w *Writer) PutWorker(ctx context.Context, state protocol.WorkerState) error {
 	return w.put(ctx, "worker."+state.ID, state)

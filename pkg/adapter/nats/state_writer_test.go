@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -77,13 +78,11 @@ func TestG7AFormerLeaderWritesNothing(t *testing.T) {
 	}
 }
 
-// TestTwoServicesWriteOneBucket: a profiler's writes are conflicts for a controller, and the
-// other way round, but not more than that.
-func TestTwoServicesWriteOneBucket(t *testing.T) {
+// TestWhatTheControllerFillsInIsAConflictAndNoMore for the profiler, who writes the same
+// bucket by compare-and-swap.
+func TestWhatTheControllerFillsInIsAConflictAndNoMore(t *testing.T) {
 	ctx := limited(t)
-	b := open(t)
-	controller, _ := leads(t, b, protocol.Controller)
-	profiler, _ := leads(t, b, protocol.Profiler)
+	profiler, _ := leads(t, open(t), protocol.Profiler)
 	done := make(chan error)
 	go func() {
 		var err error
@@ -92,8 +91,8 @@ func TestTwoServicesWriteOneBucket(t *testing.T) {
 		}
 		done <- err
 	}()
-	for range 20 {
-		if err := controller.PutModel(ctx, protocol.ModelSpec{Name: "a"}); err != nil {
+	for i := range 20 {
+		if err := profiler.FillProfile(ctx, protocol.Profile{Digest: fmt.Sprint("e", i), GPUType: "t"}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -184,7 +183,10 @@ func TestOfTwoFencesTheLastHoldersStays(t *testing.T) {
 func TestAProfileIsFilledInOnlyWhereThereIsNone(t *testing.T) {
 	ctx := limited(t)
 	b := open(t)
-	controller, _ := leads(t, b, protocol.Controller)
+	controller, err := b.OpenProfiles(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
 	profiler, _ := leads(t, b, protocol.Profiler)
 	for _, write := range []func(context.Context, protocol.Profile) error{controller.FillProfile, controller.FillProfile, profiler.PutProfile, controller.FillProfile} {
 		if err := write(ctx, protocol.Profile{Digest: "d", GPUType: "t"}); err != nil {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,17 +52,31 @@ func ProbeStore(ctx context.Context, url, prefix string, c Credentials, plain *n
 	if err != nil {
 		return 0, err
 	}
-	return info.Streams, s.write(ctx, b.bucket(healthBucket.kind))
+	key, err := c.healthKey()
+	if err != nil {
+		return 0, err
+	}
+	return info.Streams, s.write(ctx, b.bucket(healthBucket.kind), key)
+}
+
+// healthKey returns the key that a user writes in the bucket of health checks: one for each
+// role, so that nobody fills the bucket.
+func (c Credentials) healthKey() (string, error) {
+	if c.NKey == "" {
+		return "anybody", nil
+	}
+	inbox, err := inboxOf(c.NKey)
+	return cmp.Or(protocol.RoleOf(inbox), "anybody"), err
 }
 
 // write writes to the bucket of health checks, if there is one.
-func (s *store) write(ctx context.Context, bucket string) error {
+func (s *store) write(ctx context.Context, bucket, key string) error {
 	_, err := s.js.Stream(ctx, "KV_"+bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
 	if err == nil {
-		_, err = s.js.Publish(ctx, s.local+"$KV."+bucket+"."+HostName(), nil)
+		_, err = s.js.Publish(ctx, s.local+"$KV."+bucket+"."+key, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("the store takes no writes: %w", err)

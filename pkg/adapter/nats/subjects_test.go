@@ -161,6 +161,7 @@ var readings = map[string][]reading{
 			}
 			return errors.New("no value of any key")
 		}},
+		{where: "pkg/adapter/nats", call: "decodeStored(r.data, &v) != nil {\n\t\treturn claim.Claim{}", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredClaim)) }},
 		{where: "pkg/adapter/nats", call: "decodeStored(body, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredLease)) }},
 	},
 }

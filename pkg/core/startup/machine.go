@@ -346,6 +346,10 @@ func (m *Machine) send(w *worker, a protocol.Action) {
 // event outputs an event for displays; the shell sets its time.
 func (m *Machine) event(e protocol.Event) { m.out.Events = append(m.out.Events, e) }
 
+// maxProfiles is how many profiles of one model are kept, of types of GPU and versions of
+// backends; the first ones go.
+const maxProfiles = 256
+
 // addProfiles adds profiles; each replaces the one with the same key.
 func (m *Machine) addProfiles(list []protocol.Profile) {
 	for _, p := range list {
@@ -357,7 +361,7 @@ func (m *Machine) addProfiles(list []protocol.Profile) {
 		if i >= 0 {
 			of[i] = p
 		} else {
-			m.profiles[p.Digest] = append(of, p)
+			m.profiles[p.Digest] = append(of[max(0, len(of)-maxProfiles+1):], p)
 		}
 	}
 }

@@ -68,7 +68,11 @@ func Lead(t testing.TB, b *bus.Bus, service protocol.ServiceKind) (w *bus.Writer
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Wait)
 	defer cancel()
-	state, err := b.OpenState(ctx)
+	open := b.OpenState
+	if service == protocol.Profiler {
+		open = b.OpenProfiles
+	}
+	state, err := open(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

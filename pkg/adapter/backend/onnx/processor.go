@@ -3,6 +3,8 @@
 package onnx
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
@@ -11,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"clockwork/pkg/adapter/backend"
-	"clockwork/pkg/protocol"
 )
 
 // A device is a processor: ONNX Runtime executes only on the calling thread, and two
@@ -29,7 +30,8 @@ func Inventory() (backend.Inventory, error) {
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
 		return backend.Inventory{}, fmt.Errorf("ask which processors there are: %w", err)
 	}
-	inventory := backend.Inventory{Host: hostID()}
+	inventory := backend.Inventory{}
+	inventory.Host, inventory.Secret = hostID()
 	var seconds []string
 	for n := len(allowed)*64 - 1; n >= 0; n-- {
 		name := processorPrefix + strconv.Itoa(n)
@@ -45,15 +47,16 @@ func Inventory() (backend.Inventory, error) {
 	return inventory, nil
 }
 
-// hostID identifies this machine until it is rebooted: unlike the host name, containers
-// share it.
-func hostID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err == nil {
-		return protocol.Name(strings.TrimSpace(string(id)))
+// hostID returns what identifies this machine until it is rebooted, which unlike the host
+// name containers share, and what only processes on it know: the system's id of this boot.
+func hostID() (id string, secret []byte) {
+	secret, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		name, _ := os.Hostname() // fallback: the host name, which is no secret
+		secret = []byte(name)
 	}
-	name, _ := os.Hostname() // fallback: the host name
-	return protocol.Name(name)
+	sum := sha256.Sum256(append([]byte("clockwork host "), secret...))
+	return hex.EncodeToString(sum[:16]), secret
 }
 
 // sharesCore reports whether a processor of a lower number is on the same core.
