@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -206,6 +207,41 @@ func queries(t *testing.T) map[string]string {
 		}
 	}
 	return all
+}
+
+// TestEveryAlertIsTested: promtool test rules (docs/metrics.md) says whether it fires when it
+// should, and this whether it is asked.
+func TestEveryAlertIsTested(t *testing.T) {
+	var alerts struct {
+		Groups []struct{ Rules []struct{ Alert string } }
+	}
+	read(t, "../deploy/prometheus-alerts.yml", yaml.Unmarshal, &alerts)
+	var tests struct {
+		Tests []struct {
+			Expected []struct {
+				Samples []struct{ Labels string } `yaml:"exp_samples"`
+			} `yaml:"promql_expr_test"`
+		}
+	}
+	read(t, "../deploy/prometheus-alerts.test.yml", yaml.Unmarshal, &tests)
+	fires := map[string]bool{}
+	for _, test := range tests.Tests {
+		for _, at := range test.Expected {
+			for _, s := range at.Samples {
+				fires[s.Labels] = true
+			}
+		}
+	}
+	for _, g := range alerts.Groups {
+		for _, r := range g.Rules {
+			if !fires[fmt.Sprintf("{alertname=%q}", r.Alert)] {
+				t.Errorf("%s fires in no test", r.Alert)
+			}
+		}
+	}
+	if len(alerts.Groups) == 0 {
+		t.Error("there are no alerts")
+	}
 }
 
 func read(t *testing.T, file string, decode func([]byte, any) error, into any) {

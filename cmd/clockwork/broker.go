@@ -60,6 +60,9 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 
 // start starts the broker that the flags describe.
 func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
+	if k.Config != "" && k.MaxPayload != nil {
+		return nil, cli.Usagef("--max-payload has no effect with --config: set max_payload in %s", k.Config)
+	}
 	if k.Config != "" {
 		return serve.StartConfigured(con, k.Config, k.Listen, k.Data, k.Open)
 	}

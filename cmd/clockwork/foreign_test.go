@@ -23,14 +23,27 @@ func TestAnswersThatAreNotClockworksAreErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, command := range []string{"ls", "state", "load zoo/googlenet", "infer m --no-wait", "infer m", "healthcheck", "healthcheck --service scheduler", "explain"} {
+		for _, command := range []string{"ls", "state", "load zoo/googlenet", "infer m --no-wait", "infer m", "healthcheck", "healthcheck --service scheduler", "explain",
+			"top --once --interval 1s", "top --json --interval 1s", "bench open --length 1s"} {
 			code, stdout, stderr := invoke(t, strings.Fields(command)...)
-			if code != 1 || stderr == "" || strings.Contains(stdout, "Stage(") {
+			if code != 1 || stderr+stdout == "" || strings.Contains(stdout, "Stage(") {
 				t.Errorf("%s, answered %q: exit code %d\n%s%s", command, body, code, stdout, stderr)
 			}
 		}
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A broker may have no stack on it, or not this one.
+func TestABrokerWithoutClockworkIsAnError(t *testing.T) {
+	t.Setenv("NATS_URL", bustest.Server(t).ClientURL())
+	for _, command := range []string{"ls", "state", "load zoo/googlenet --timeout 1s", "infer m --no-wait", "infer m --wait-timeout 1s", "healthcheck --timeout 1s",
+		"healthcheck --service scheduler --timeout 1s", "explain", "top --once --interval 1s", "top --json --interval 1s", "bench open --length 1s"} {
+		code, stdout, stderr := invoke(t, strings.Fields(command)...)
+		if told := stderr + stdout; code != 1 || told == "" || !strings.Contains(command, "bench") && strings.Count(stderr, "\n") > 2 {
+			t.Errorf("%s: exit code %d\n%s%s", command, code, stdout, stderr)
 		}
 	}
 }

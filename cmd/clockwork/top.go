@@ -52,11 +52,11 @@ func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if con.TTY && !k.Once && term.IsTerminal(stdin()) {
 		return showTop(ctx, w)
 	}
-	return k.snapshots(ctx, c, con, w)
+	return k.snapshots(ctx, c, con, stack, w)
 }
 
 // snapshots prints snapshots, each after a pause.
-func (k *topCommand) snapshots(ctx context.Context, c *cli.Flags, con *cli.Console, w *topWatch) error {
+func (k *topCommand) snapshots(ctx context.Context, c *cli.Flags, con *cli.Console, stack *client.Client, w *topWatch) error {
 	every := time.NewTicker(k.Interval)
 	defer every.Stop()
 	for i := 0; k.Count == 0 || i < k.Count; i++ {
@@ -67,6 +67,9 @@ func (k *topCommand) snapshots(ctx context.Context, c *cli.Flags, con *cli.Conso
 		}
 		now := time.Now()
 		err := w.tick(now)
+		if err == nil {
+			err = w.anybody(ctx, stack)
+		}
 		if err == nil {
 			w.look(func(s *top.State) { err = k.snapshot(c, con, s, now, i > 0) })
 		}
@@ -157,6 +160,20 @@ func (w *topWatch) tick(now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.denied
+}
+
+// anybody returns why there is no stack to be seen: nobody has published statistics, and
+// nobody answers for the stack, or another program does.
+func (w *topWatch) anybody(ctx context.Context, stack *client.Client) error {
+	var empty bool
+	w.look(func(s *top.State) { empty = s.Empty() })
+	if !empty {
+		return nil
+	}
+	if _, refused := stack.State(ctx); refused != nil && ctx.Err() == nil {
+		return refused
+	}
+	return nil
 }
 
 func (w *topWatch) pause(paused bool) {

@@ -4,12 +4,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"regexp"
 	"sync/atomic"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
+
+	"clockwork/pkg/watch/terminal"
 )
 
 // LogFlags say what is logged, and how.
@@ -32,11 +33,11 @@ func (f *LogFlags) level(command string) slog.Level {
 
 // format returns the log format for a file.
 func (f *LogFlags) format(to *os.File) logFormat {
-	terminal := term.IsTerminal(int(to.Fd()))
+	tty := term.IsTerminal(int(to.Fd()))
 	return logFormat{
-		json:   f.LogFormat == "json" || f.LogFormat == "auto" && !terminal,
-		short:  terminal,
-		colour: terminal && wantsColour(),
+		json:   f.LogFormat == "json" || f.LogFormat == "auto" && !tty,
+		short:  tty,
+		colour: tty && wantsColour(),
 	}
 }
 
@@ -82,10 +83,11 @@ type Screen struct {
 // Write writes a line of the log.
 func (s *Screen) Write(line []byte) (int, error) {
 	if bars := s.Bars.Load(); bars != nil && s.shared {
-		_, err := bars.Write(colours.ReplaceAll(line, nil)) // a display replaces control characters
+		_, err := bars.Write(terminal.WithoutColours(line)) // a display replaces control characters
 		return len(line), err
 	}
-	return s.Log.Write(line)
+	_, err := s.Log.Write(terminal.PlainColoured(line))
+	return len(line), err
 }
 
 // Say shows a line to people, if there is a Progress.
@@ -94,6 +96,3 @@ func (s *Screen) Say(text string) {
 		bars.Line(text)
 	}
 }
-
-// colours matches the escape sequences that the log's handler writes around a level.
-var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")

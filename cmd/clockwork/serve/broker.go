@@ -16,8 +16,8 @@ import (
 
 // OpenFlag is for commands that run a broker.
 type OpenFlag struct {
-	MaxPayload cli.ByteSize `default:"8MiB" placeholder:"SIZE" help:"The largest message: a request with all of its inputs, an answer with all of its outputs; at most 64MiB."`
-	Open       bool         `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
+	MaxPayload *cli.ByteSize `placeholder:"SIZE" help:"The largest message: a request with all of its inputs, an answer with all of its outputs; by default 8MiB, at most 64MiB."`
+	Open       bool          `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
 }
 
 // ReadAgain reloads the configuration, unless it would make the broker open.
@@ -59,10 +59,13 @@ const (
 
 // maxPayload returns the limit of a message, 0 for the default.
 func (f OpenFlag) maxPayload() (int32, error) {
-	if f.MaxPayload != 0 && (f.MaxPayload < leastPayload || f.MaxPayload > mostPayload) {
-		return 0, cli.Usagef("--max-payload is %d bytes; it must be from %d to %d", f.MaxPayload, leastPayload, mostPayload)
+	if f.MaxPayload == nil {
+		return 0, nil
 	}
-	return int32(f.MaxPayload), nil
+	if n := *f.MaxPayload; n < leastPayload || n > mostPayload {
+		return 0, cli.Usagef("--max-payload is %d bytes; it must be from %d to %d", n, leastPayload, mostPayload)
+	}
+	return int32(*f.MaxPayload), nil
 }
 
 const tooOpen = "the broker would listen on %s, and %s may do everything: give it keys (clockwork keys), or say --open if that is meant"

@@ -35,6 +35,9 @@ func (f *TelemetryFlags) Heard(con *cli.Console, run func(*watch.Hub) error, mor
 	if err := f.valid(); err != nil {
 		return err
 	}
+	if err := (metrics.Config{Models: f.MetricsModels}).Validate(); err != nil {
+		return cli.Usagef("--metrics-%v", err)
+	}
 	hub := &watch.Hub{}
 	listeners, err := listen(hub, con.Log, append(f.openers(con), more...))
 	defer func() {
@@ -82,11 +85,7 @@ func (f *TelemetryFlags) measure(hub *watch.Hub, log *slog.Logger) (listener, er
 	if _, _, err := net.SplitHostPort(f.Metrics); err != nil {
 		return nil, cli.Usagef("--metrics %s is no address such as 127.0.0.1:9464 or :9464", f.Metrics)
 	}
-	config := metrics.Config{Models: f.MetricsModels}
-	if err := config.Validate(); err != nil {
-		return nil, cli.Usagef("--metrics-%v", err)
-	}
-	server, err := metrics.Listen(f.Metrics, metrics.New(hub, config), log)
+	server, err := metrics.Listen(f.Metrics, metrics.New(hub, metrics.Config{Models: f.MetricsModels}), log)
 	if err != nil {
 		return nil, err // a nil *metrics.Server would make a non-nil listener
 	}

@@ -119,6 +119,9 @@ func (f *WorkerFlags) check() error {
 	if f.ExecutorMemory < minMemory {
 		return cli.Usagef("--executor-memory is %d bytes; it must be at least %d MiB", f.ExecutorMemory, minMemory>>20)
 	}
+	if f.Stall < 0 {
+		return cli.Usagef("--stall is %v; it must not be negative", f.Stall)
+	}
 	if f.Pages < 0 {
 		return cli.Usagef("--pages is %d; it must be at least 1", f.Pages)
 	}

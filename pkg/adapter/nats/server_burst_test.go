@@ -158,7 +158,7 @@ func TestTheBrokersWarningsAreInOurLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	StopServer(s)
-	if !strings.Contains(log.String(), "level=DEBUG msg=\"Server is ready\" service=broker") {
+	if !strings.Contains(log.String(), "level=DEBUG msg=\"the broker says\" service=broker text=\"Server is ready\"") {
 		t.Errorf("the server's notices are not in\n%s", log)
 	}
 	l := &serverLog{log: slog.New(slog.NewTextHandler(log, nil))}

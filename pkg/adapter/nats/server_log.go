@@ -26,7 +26,7 @@ func (l *serverLog) Noticef(format string, args ...any) {
 		l.warn(text)
 		return
 	}
-	l.log.Debug(text)
+	l.log.Debug("the broker says", "text", text) // text is never the message: it names what clients send
 }
 
 // Warnf implements server.Logger.

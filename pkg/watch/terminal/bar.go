@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -113,6 +114,25 @@ func Plain(text string) string {
 		return r
 	}, text)
 }
+
+// PlainColoured is Plain for lines of our own log, whose handler writes colours.
+func PlainColoured(line []byte) []byte {
+	var out []byte
+	for {
+		at := colours.FindIndex(line)
+		if at == nil {
+			return append(out, Plain(string(line))...)
+		}
+		out = append(append(out, Plain(string(line[:at[0]]))...), line[at[0]:at[1]]...)
+		line = line[at[1]:]
+	}
+}
+
+// WithoutColours returns a line of our log without the colours.
+func WithoutColours(line []byte) []byte { return colours.ReplaceAll(line, nil) }
+
+// colours matches the escape sequences that the log's handler writes around a level.
+var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // harmful reports whether a character may act on a terminal.
 func harmful(r rune) bool {

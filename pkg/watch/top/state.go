@@ -46,6 +46,9 @@ type gpuKey struct {
 
 type timelines struct{ exec, load []int }
 
+// Empty reports whether no service has published anything.
+func (s *State) Empty() bool { return len(s.doors)+len(s.schedulers)+len(s.workers) == 0 }
+
 // OnLiveStats records statistics that a service published.
 func (s *State) OnLiveStats(kind protocol.ServiceKind, id string, f protocol.LiveStats, now time.Time) {
 	s.begin(now)
