@@ -157,7 +157,7 @@ func TestALatecomerIsMeasuredThenJoins(t *testing.T) {
 	}
 	// Another type, on which the model fails: its worker serves what else there is.
 	bustest.StartWorker(t, s.bus, "w3", "p4")
-	s.event(protocol.EventWorkerLost)
+	s.event(protocol.EventWorkerWaits)
 	bad := bustest.Next(t, "a job", s.jobs)
 	failed := protocol.ProfileReport{ID: bad.ID, Failures: []protocol.ProfileFailure{{Digest: bad.Models[0].Digest, GPUType: "p4", Reason: "it burns"}}}
 	if err := s.bus.PublishChunks(s.bus.Control, s.bus.Subjects.ProfilerReport(), wire.Report.Encode(&failed)); err != nil {
