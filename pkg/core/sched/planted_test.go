@@ -25,7 +25,7 @@ var faults = []planted.Fault{
 	{"what was not worth it is never asked again", "result.go", "		g.waitersRetried = false // what was not worth its time may be now\n", ""},
 	{"turns are not renewed when the queue loses requests", "books.go", "	m.queuedAs = queueVersion{}\n	m.queued--\n", "	m.queued--\n"},
 	{"a model is homeless twice", "transfer.go", "			if !m.demand.waitingForSlot {\n", "			{\n"},
-	{"a stalled GPU is said to serve", "engine.go", "			if !g.stalled {\n				gpus++", "			if g != nil {\n				gpus++"},
+	{"a stalled GPU is said to serve", "engine.go", "		if !g.stalled && g.able > 0 {\n", "		if g.able > 0 {\n"},
 	{"a GPU stays mute", "result.go", "	c.unstallIdle(r.gpu)\n", ""},
 	{"timer left behind", "request.go", "	c.timers.Remove(&r.timer)\n", ""},
 	{"> for >= of due timers", "engine.go", "protocol.Time(first.Key) > c.now {", "protocol.Time(first.Key) >= c.now {"},
