@@ -140,11 +140,13 @@ func (h *host) EndIn(d time.Duration, r *virtual.Run) {
 	h.world.after(d, event{kind: ended, of: r})
 }
 
-// WakeIn schedules a wake-up of the worker's core.
+// WakeIn schedules a wake-up of the worker's core. Whether the core still waits for it, the
+// worker knows: the time of a load that is long done may be far ahead.
 func (h *host) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
 	if h.clock != nil {
 		d = h.clock.span(d)
 	}
+	h.world.idle++
 	h.world.after(d, event{kind: woken, of: h, seq: turn})
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
@@ -208,7 +209,7 @@ func (s *world) atRest() bool {
 	if s.faults != nil && s.now > s.ended.Add(restWithin) {
 		s.broken("G11", "the stack does not come to rest within %v: %s", restWithin, s.unrest())
 	}
-	return len(s.events.heap) == s.idle && (s.faults == nil || s.wake == protocol.Never && len(s.formers) == 0 && s.together())
+	return len(s.events.heap) == s.idle && !slices.ContainsFunc(s.hosts, (*host).Waits) && (s.faults == nil || s.wake == protocol.Never && len(s.formers) == 0 && s.together())
 }
 
 // unrest says what keeps the stack from rest.
@@ -255,6 +256,7 @@ func (s *world) happen(e *event) {
 		r := e.of.(*virtual.Run)
 		r.GPU.Worker.End(r)
 	case woken:
+		s.idle--
 		e.of.(*host).Wake(e.seq)
 	case reported:
 		r := e.of.(*protocol.Result)

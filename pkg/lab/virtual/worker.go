@@ -39,6 +39,7 @@ type Worker struct {
 	config   work.Config
 	world    World
 	wake     protocol.Time // of the last WakeIn; Never once it came
+	wants    protocol.Time // the wake-up that the core waits for, no earlier than wake
 	turn     uint64        // of the last WakeIn: a wake-up of an earlier turn does nothing
 	received work.Received
 	input    work.Input
@@ -122,6 +123,10 @@ func (w *Worker) Wake(turn uint64) {
 	w.Step(&work.Tick{})
 }
 
+// Waits reports whether the core waits for a wake-up. It may wait for none, or for a later
+// one, while there is one on its way.
+func (w *Worker) Waits() bool { return w.wants != protocol.Never }
+
 // End ends a run on its GPU, unless the GPU hangs.
 func (w *Worker) End(r *Run) {
 	if r.core != w.Core {
@@ -179,7 +184,7 @@ func (w *Worker) carryOut(out *work.Output) {
 	for _, o := range out.Deliver {
 		w.world.Delivers(o)
 	}
-	if out.Wake < w.wake {
+	if w.wants = out.Wake; out.Wake < w.wake {
 		w.wake = out.Wake
 		w.turn++
 		w.world.WakeIn(max(0, out.Wake.Sub(w.world.Now())), w, w.turn)
