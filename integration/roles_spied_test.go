@@ -63,7 +63,7 @@ func (r *roles) spied() *spied {
 	}
 	t.Cleanup(func() { bus.StopServer(s.server) })
 	spyIn := func(account string) (x spy) {
-		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()))
+		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()), nats.SyncQueueLen(1<<20))
 		if err != nil {
 			t.Fatal(err)
 		}

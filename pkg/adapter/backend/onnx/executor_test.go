@@ -129,6 +129,7 @@ func TestAHungExecutorIsEnded(t *testing.T) {
 	d := b.Devices()[0]
 	w := loadWeights(t, d, loop, 0)
 	hung := begin(t, d, loop, w, badmodels.Endless)
+	awaitExecution(t, b.devices[0].executor.now())
 	beside := loadWeights(t, d, div, 1)
 	evict(t, beside)
 	wantCode(t, w.Evict(), protocol.WeightsInUse)

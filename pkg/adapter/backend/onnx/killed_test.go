@@ -113,6 +113,12 @@ func TestWhatAKilledExecutorDidNotBeginIsNotBlamed(t *testing.T) {
 	evict(t, w)
 }
 
+// awaitExecution waits until an executor has begun the first execution on its device.
+func awaitExecution(t testing.TB, p *process) {
+	t.Helper()
+	waitFor(t, "it executes", func() bool { return p.runs.sent.Load() == 2 && p.progress.of(runFile-modelsFile).Load() == 2 }) // after the bind
+}
+
 // What an executor was at when it was killed from outside may be innocent.
 func TestWhatAKilledExecutorWasAtIsSaidToBeKilled(t *testing.T) {
 	b := hostileBackend(t, func(o *Options) { o.GPUs = 1 })
@@ -122,7 +128,7 @@ func TestWhatAKilledExecutorWasAtIsSaidToBeKilled(t *testing.T) {
 	w := loadWeights(t, d, m, 0)
 	p := b.devices[0].executor.now()
 	ended := begin(t, d, m, w, badmodels.Endless)
-	waitFor(t, "it executes", func() bool { return p.runs.sent.Load() == 2 && p.progress.of(runFile-modelsFile).Load() == 2 }) // after the bind
+	awaitExecution(t, p)
 	must(t, unix.Kill(p.cmd.Process.Pid, unix.SIGKILL))
 	wantCode(t, <-ended, protocol.ExecutorKilled)
 	if lost := told.await(t, backend.ExecutorLost, 0); len(lost.Models) != 1 || lost.Overdue {
