@@ -50,7 +50,7 @@ func TestRolesOnAClusterOfBrokers(t *testing.T) {
 	}
 	limits := bus.BufferConfig{Timeout: time.Minute, MaxRequests: 100, MaxBytes: 1 << 20}
 	stores, err := open("operator", 0, false).MakeStores(ctx, limits)
-	if err != nil || len(stores) != 7 {
+	if err != nil || len(stores) != 8 {
 		t.Fatalf("%d stores, %v", len(stores), err)
 	}
 	for at := range 3 {

@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +48,7 @@ func TestAKeyThatWritesAllItMayHarmsNobodyElse(t *testing.T) {
 	for _, user := range speakers {
 		a.fill(user)
 	}
+	defer a.goOn("scheduler", "profiler", "worker.rogue", "health")()
 
 	start("worker.w2", "worker", "--name", "w2", "--generate-inputs", "--scale", "0.1")
 	operator.awaitState("ACTIVE with both workers", func(st *protocol.StackState) bool {
@@ -118,6 +121,30 @@ func (a *attack) fill(user string) {
 			}
 		}
 		a.t.Logf("%s wrote %d messages under %s", user, taken, subject)
+	}
+}
+
+// goOn has users write one name under each subject again and again, as fast as the store
+// takes it, until the returned function is called: compare-and-swaps of others must succeed.
+func (a *attack) goOn(users ...string) (stop func()) {
+	ctx, cancel := context.WithCancel(a.t.Context())
+	var writers sync.WaitGroup
+	for _, user := range users {
+		nc := a.spied.second(a.url, user)
+		for _, subject := range a.second[user].Publish.Allow {
+			if key, isKey := strings.CutPrefix(subject, "clockwork.store.$KV."); !isKey || strings.HasPrefix(key, "clockwork_lease.") {
+				continue
+			}
+			writers.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = nc.RequestWithContext(ctx, named(subject, 0), []byte("x")) // refused or not
+				}
+			})
+		}
+	}
+	return func() {
+		cancel()
+		writers.Wait()
 	}
 }
 

@@ -63,12 +63,15 @@ func (r *roles) spied() *spied {
 	}
 	t.Cleanup(func() { bus.StopServer(s.server) })
 	spyIn := func(account string) (x spy) {
-		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()), nats.SyncQueueLen(1<<20))
+		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()), nats.SyncQueueLen(1<<20)) // it has to hear all
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(x.nc.Close)
-		if x.heard, err = x.nc.SubscribeSync(">"); err != nil {
+		if x.heard, err = x.nc.SubscribeSync(">"); err == nil {
+			err = x.heard.SetPendingLimits(-1, -1)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		s.flush(x.nc)

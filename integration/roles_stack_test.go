@@ -44,10 +44,10 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	as := func(user string, args ...string) string {
 		return r.run(slices.Concat(args, []string{"--nats", url}, r.flags(user))...)
 	}
-	if out := r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator"))); strings.Count(out, "made") != 7 {
+	if out := r.awaitRun(slices.Concat([]string{"init", "--nats", url}, r.flags("operator"))); strings.Count(out, "made") != 8 {
 		t.Errorf("the first init:\n%s", out)
 	}
-	if out := as("operator", "init"); strings.Count(out, "found") != 7 {
+	if out := as("operator", "init"); strings.Count(out, "found") != 8 {
 		t.Errorf("the second init:\n%s", out)
 	}
 

@@ -16,7 +16,7 @@ import (
 // loseStore has the broker forget everything.
 func (s *stack) loseStore() {
 	s.t.Helper()
-	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_profile", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
+	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_profile", "KV_clockwork_epoch", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
 		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // not made yet
 			s.t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 // storedEpoch is the number that the store gave last to a scheduler.
 func (d *door) storedEpoch() (epoch uint64) {
 	d.t.Helper()
-	kv, err := d.bus.JS.KeyValue(d.t.Context(), "clockwork_state")
+	kv, err := d.bus.JS.KeyValue(d.t.Context(), "clockwork_epoch")
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestG12ALostStoreGivesHigherEpochs(t *testing.T) {
 	before := d.await(first, protocol.SchedulerActive).Epoch
 	d.served("a")
 	stop()
-	for _, stream := range []string{"KV_clockwork_state", "KV_clockwork_lease"} {
+	for _, stream := range []string{"KV_clockwork_epoch", "KV_clockwork_lease"} {
 		if err := d.bus.JS.DeleteStream(t.Context(), stream); err != nil {
 			t.Fatal(err)
 		}

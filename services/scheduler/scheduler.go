@@ -132,7 +132,7 @@ const (
 func elect(ctx context.Context, b *bus.Bus, lease *bus.Lease) (epoch uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, electWait)
 	defer cancel()
-	state, err := b.OpenState(ctx) // it may have been lost
+	state, err := b.OpenEpochs(ctx) // it may have been lost
 	if err != nil {
 		return 0, err
 	}

@@ -268,7 +268,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 			second, account = "", ""
 		}
 		entries = append(entries, entry{StoreKey: second, StoreAccount: account, User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asker: u.asker(), Own: strings.TrimPrefix(u.Inbox(), "_INBOX_"), P: w.config.Prefix, B: stores,
-			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_profile", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", "KV_" + stores + "_health", stores + "_buffer"}})
+			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_profile", "KV_" + stores + "_epoch", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", "KV_" + stores + "_health", stores + "_buffer"}})
 	}
 	var body bytes.Buffer
 	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "B": stores, "Users": entries}); err != nil {

@@ -30,11 +30,7 @@ func open(t *testing.T) *Bus {
 func leads(t *testing.T, b *Bus, service protocol.ServiceKind) (*Writer, *Lease) {
 	t.Helper()
 	ctx := limited(t)
-	open := b.OpenState
-	if service == protocol.Profiler {
-		open = b.OpenProfiles
-	}
-	state, err := open(ctx)
+	state, err := b.OpenStateOf(ctx, service)
 	if err != nil {
 		t.Fatal(err)
 	}

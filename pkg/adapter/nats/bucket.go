@@ -34,6 +34,7 @@ type bucket struct {
 var (
 	stateBucket   = bucket{kind: "state", keeps: "stage, models, workers", history: 10, values: 1 << 20, bytes: 256 << 20, distinct: true}
 	profileBucket = bucket{kind: "profile", keeps: "profiles", history: 1, values: 64 << 10, bytes: 128 << 20, distinct: true}
+	epochBucket   = bucket{kind: "epoch", keeps: "the epoch of the scheduler", history: 1, values: leaseBytes, messages: 4, distinct: true}
 	leaseBucket   = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
 	nameBucket    = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
 	deviceBucket  = bucket{kind: "device", keeps: "which devices each worker has", history: 1, age: leaseTTL, values: claimBytes, messages: 16 << 10}
@@ -41,7 +42,7 @@ var (
 )
 
 // buckets are all buckets of a stack.
-var buckets = []bucket{stateBucket, profileBucket, leaseBucket, nameBucket, deviceBucket, healthBucket}
+var buckets = []bucket{stateBucket, profileBucket, epochBucket, leaseBucket, nameBucket, deviceBucket, healthBucket}
 
 // leaseBytes bounds the value of a lease with its headers.
 const leaseBytes = 1 << 10

@@ -196,8 +196,8 @@ func TestABoundServiceWaitsForItsStores(t *testing.T) {
 	longer := limits
 	longer.Timeout = time.Minute
 	for i, want := range []string{
-		"clockwork_state made, clockwork_profile made, clockwork_lease made, clockwork_worker made, clockwork_device made, clockwork_health made, clockwork_buffer made",
-		"clockwork_state found, clockwork_profile found, clockwork_lease found, clockwork_worker found, clockwork_device found, clockwork_health found, clockwork_buffer found",
+		"clockwork_state made, clockwork_profile made, clockwork_epoch made, clockwork_lease made, clockwork_worker made, clockwork_device made, clockwork_health made, clockwork_buffer made",
+		"clockwork_state found, clockwork_profile found, clockwork_epoch found, clockwork_lease found, clockwork_worker found, clockwork_device found, clockwork_health found, clockwork_buffer found",
 	} {
 		if got := strings.Join(made(limits), ", "); got != want {
 			t.Errorf("call %d: %s", i+1, got)

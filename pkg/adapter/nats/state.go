@@ -19,9 +19,10 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// State reads ClockworkState in the key-value store, one key per fact. It is in two buckets,
-// so that who may write one of them can neither fill the other nor get in the way of its
-// compare-and-swaps. A State is of one bucket: OpenState opens the controller's,
+// State reads ClockworkState in the key-value store, one key per fact. Each service that
+// writes it has a bucket, so that who may write one of them can neither fill another nor get
+// in the way of its compare-and-swaps. A State is of one bucket: OpenState opens the
+// controller's,
 //
 //	stage                        {"stage": "LOADING", "since": ...}
 //	worker.<id>                  protocol.WorkerState
@@ -33,6 +34,10 @@ import (
 //
 //	profile.<digest>.<gpu type>=<backend>  protocol.Profile
 //	fence.profiler               who writes: Writer
+//
+// and OpenEpochs the scheduler's:
+//
+//	fence.scheduler              whose term is the scheduler's epoch: Writer
 //
 // Values are JSON, so that an operator can read them. Methods may be called from any
 // goroutine.
@@ -55,6 +60,20 @@ func (b *Bus) OpenState(ctx context.Context) (*State, error) { return b.openStat
 // OpenProfiles opens the profiler's bucket, and creates it if it does not exist.
 func (b *Bus) OpenProfiles(ctx context.Context) (*State, error) {
 	return b.openStateIn(ctx, profileBucket)
+}
+
+// OpenEpochs opens the scheduler's bucket, and creates it if it does not exist.
+func (b *Bus) OpenEpochs(ctx context.Context) (*State, error) { return b.openStateIn(ctx, epochBucket) }
+
+// OpenStateOf opens the bucket that a service leads.
+func (b *Bus) OpenStateOf(ctx context.Context, service protocol.ServiceKind) (*State, error) {
+	switch service {
+	case protocol.Profiler:
+		return b.OpenProfiles(ctx)
+	case protocol.Scheduler:
+		return b.OpenEpochs(ctx)
+	}
+	return b.OpenState(ctx)
 }
 
 func (b *Bus) openStateIn(ctx context.Context, k bucket) (*State, error) {

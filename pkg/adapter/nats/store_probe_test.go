@@ -20,7 +20,7 @@ func TestAProbeOfTheStoreWrites(t *testing.T) {
 	if err := b.OpenLeases(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if streams, err := probe(); err != nil || streams != 4 {
+	if streams, err := probe(); err != nil || streams != 5 {
 		t.Errorf("with buckets: %d streams, %v", streams, err)
 	}
 	kv, err := b.JS.KeyValue(ctx, "clockwork_health")

@@ -68,11 +68,7 @@ func Lead(t testing.TB, b *bus.Bus, service protocol.ServiceKind) (w *bus.Writer
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Wait)
 	defer cancel()
-	open := b.OpenState
-	if service == protocol.Profiler {
-		open = b.OpenProfiles
-	}
-	state, err := open(ctx)
+	state, err := b.OpenStateOf(ctx, service)
 	if err != nil {
 		t.Fatal(err)
 	}
