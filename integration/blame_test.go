@@ -213,7 +213,7 @@ func TestAStalledGPUIsSeen(t *testing.T) {
 	if r := c.send("null", "good", patience); r == nil || r.Code != protocol.DeadlineUnmeetable {
 		t.Errorf("with all GPUs stalled a request is answered %v", r)
 	}
-	if out, err := ask("healthcheck"); err == nil || !strings.Contains(out, "every GPU is stalled") {
+	if out, err := ask("healthcheck"); err == nil || !strings.Contains(out, "every GPU that could is stalled") {
 		t.Errorf("healthcheck with all GPUs stalled: %v\n%s", err, out)
 	}
 }
