@@ -53,7 +53,7 @@ var faults = []planted.Fault{
 
 	// What workers lack, and which versions they have.
 	{"nothing is pinned", "worker.go", "	if t.pinned != (pin{}) {", "	if false {"},
-	{"the largest batch of today", "worker.go", "load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0", "load.MaxExec = t.pinned.version, t.pinned.digest, c.MaxBatch, 0"},
+	{"the largest batch of today", "worker.go", "load.MaxExec = t.pinned.version, t.pinned.digest, t.pinned.maxBatch, 0", "load.MaxExec = t.pinned.version, t.pinned.digest, m.cfg.MaxBatch, 0"},
 	{"whatever comes is what was accepted", "worker.go", "			if diff := r.Loaded[i].Differs(&want); diff != \"\" {\n", "			if diff := r.Loaded[i].Differs(&want); false {\n"},
 	{"what fails is there", "worker.go", "	case t.catchup:\n		m.lack(w, t.names, failure)\n", "	case t.catchup:\n"},
 	{"what is lacked is not told", "lack.go", "		s.Lacks = append(", "		_ = append("},

@@ -59,7 +59,6 @@ var faults = []planted.Fault{
 	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refused))\n", "		o.gpu.withdraw(o, e.Refused)\n"},
 	{"what hangs is never overdue", "gpu.go", "	g.overdue()\n", ""},
 	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
-	{"nobody wakes for what hangs", "overdue.go", "	g.worker.out.Wake = min(g.worker.out.Wake, o.due)\n", ""},
 	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
 	{"who was killed is not missed", "executor.go", "refused.Code.LosesWeights() && refused.Code != protocol.WeightsMissing", "refused.Code == protocol.ExecutorLost"},
 	{"a load that was given up is read on", "library.go", "			w.out.GivenUp = append(w.out.GivenUp, o)\n", ""},
