@@ -66,7 +66,7 @@ var faults = []planted.Fault{
 	{"what waits for room waits for ever", "buffer.go", "	return m.isOver(b)\n", "	return false\n"},
 	{"a claim's room is held for ever", "buffer.go", "	m.table.release(b.held)\n", ""},
 	{"a claim holds no room", "buffer.go", "		b.held = r\n", "		m.table.release(r)\n"},
-	{"numbers take no more room than they did", "buffer.go", "mostExpansion = 8", "mostExpansion = 0"},
+	{"numbers take no more room than they did", "buffer.go", "mostExpansion*int64(b.Bytes))}", "0)}"},
 	{"OVERLOADED after the time in the buffer", "buffer.go", "fault.Code == protocol.Overloaded && m.isOver(b)", "false"},
 	{"handed over out of order", "buffer.go", "	for len(b.claims) > 0 && b.claims[0].claimed != nil {\n		first := b.claims[0]\n		b.claims = b.claims[1:]\n", "	for i := len(b.claims) - 1; i >= 0; i-- {\n		first := b.claims[i]\n		if first.claimed == nil {\n			continue\n		}\n		b.claims = append(b.claims[:i:i], b.claims[i+1:]...)\n"},
 	{"a claim of another buffer", "buffer.go", "return c.BufferedID == id }", "return c.Seq == id.Seq }"},

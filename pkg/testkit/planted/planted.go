@@ -5,6 +5,7 @@ package planted
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,14 +26,15 @@ const (
 	hangs    = 12 * patience
 )
 
-// Find builds the tests of the caller's package with one fault at a time, and
-// runs them with args. It fails for tests that pass despite a fault, or do not
-// end in time.
+// Find builds the tests of the caller's package with all faults, and runs them with args
+// once for each fault, which the environment names. It fails for tests that pass despite a
+// fault, or do not end in time.
 func Find(t *testing.T, faults []Fault, args ...string) {
-	for _, f := range faults {
+	binary := build(t, faults)
+	for n, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
-			find(t, build(t, f), append(args[:len(args):len(args)], "-test.failfast"))
+			find(t, binary, n, append(args[:len(args):len(args)], "-test.failfast"))
 		})
 	}
 }
@@ -57,11 +59,16 @@ func place(t *testing.T, f Fault) (body string) {
 	return string(file)
 }
 
-// build makes a test binary with the fault.
-func build(t *testing.T, f Fault) (binary string) {
+// build makes a test binary with the faults, none of which is active by itself. A build for
+// each fault would take most of the time.
+func build(t *testing.T, faults []Fault) (binary string) {
 	dir := t.TempDir()
 	overlay := filepath.Join(dir, "overlay.json")
-	write(t, overlay, plant(t, f, dir))
+	replaced, err := json.Marshal(map[string]any{"Replace": plant(t, faults, dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, overlay, string(replaced))
 	binary = filepath.Join(dir, "planted.test")
 	out, err := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, ".").CombinedOutput()
 	if err != nil {
@@ -70,29 +77,48 @@ func build(t *testing.T, f Fault) (binary string) {
 	return binary
 }
 
-// plant writes the file with its fault, and returns the overlay that maps the
-// original to it.
-func plant(t *testing.T, f Fault, dir string) (overlay string) {
-	body := place(t, f)
-	source, err := filepath.Abs(f.File)
-	if err != nil {
-		t.Fatal(err)
+// plant writes the source files with their faults into dir, and returns the file that stands
+// in for each, by its absolute path.
+func plant(t *testing.T, faults []Fault, dir string) (replaced map[string]string) {
+	sources := map[string]*source{}
+	for n, f := range faults {
+		if sources[f.File] == nil {
+			sources[f.File] = parse(t, f.File, place(t, f))
+		}
+		if err := sources[f.File].plant(f, n); err != nil {
+			t.Fatal(err)
+		}
 	}
-	mutant := filepath.Join(dir, filepath.Base(f.File))
-	write(t, mutant, strings.Replace(body, f.Was, f.Is, 1))
-	text, err := json.Marshal(map[string]any{"Replace": map[string]string{source: mutant}})
-	if err != nil {
-		t.Fatal(err)
+	replaced = map[string]string{}
+	for file, s := range sources {
+		standIn(t, replaced, dir, file, s.text())
+		standIn(t, replaced, dir, filepath.Join(filepath.Dir(file), "planted_number.go"), fmt.Sprintf(number, s.tree.Name.Name, variable))
 	}
-	return string(text)
+	return replaced
 }
 
-// find runs a binary with a fault, on one processor.
-func find(t *testing.T, binary string, args []string) {
+// The number of the active fault is a variable of each package that has faults.
+const (
+	variable = "CLOCKWORK_PLANTED"
+	number   = "package %s\n\nimport \"os\"\n\nvar planted = os.Getenv(%q)\n"
+)
+
+// standIn writes text into dir, where the compiler is to read it in the file's stead.
+func standIn(t *testing.T, replaced map[string]string, dir, file, text string) {
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced[absolute] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+	write(t, replaced[absolute], text)
+}
+
+// find runs a binary with one of its faults active, on one processor.
+func find(t *testing.T, binary string, fault int, args []string) {
 	limited, stop := context.WithTimeout(t.Context(), hangs)
 	defer stop()
 	run := exec.CommandContext(limited, binary, args...)
-	run.Env = append(os.Environ(), "GOMAXPROCS=1")
+	run.Env = append(os.Environ(), "GOMAXPROCS=1", fmt.Sprintf("%s=%d", variable, fault))
 	out, err := run.CombinedOutput()
 	took := (run.ProcessState.UserTime() + run.ProcessState.SystemTime()).Round(time.Millisecond)
 	switch {
