@@ -163,8 +163,10 @@ func (c Code) Known() bool {
 	return ok
 }
 
+// LosesExecutor reports whether a worker answered an action with the end of the process that
+// executes for its GPU.
+func (c Code) LosesExecutor() bool { return c == ExecutorLost || c == ExecutorKilled }
+
 // LosesWeights reports whether a worker's refusal says that the process which held the
 // weights of its GPU has ended, or had.
-func (c Code) LosesWeights() bool {
-	return c == ExecutorLost || c == ExecutorKilled || c == WeightsMissing
-}
+func (c Code) LosesWeights() bool { return c.LosesExecutor() || c == WeightsMissing }

@@ -181,13 +181,15 @@ type Profile struct {
 
 // Matches reports whether p was measured for this model on this type of GPU.
 func (p Profile) Matches(m ModelSpec, gpuType string) bool {
-	return p.Digest == m.Digest && p.Backend == m.Backend && p.BackendVersion == m.BackendVersion && p.GPUType == gpuType
+	return p.Key() == ProfileKey{m.Digest, gpuType, m.Backend, m.BackendVersion}
 }
 
-// SameKey reports whether two profiles were measured for the same: one of them replaces the
-// other.
-func (p Profile) SameKey(o Profile) bool {
-	return p.Digest == o.Digest && p.Backend == o.Backend && p.BackendVersion == o.BackendVersion && p.GPUType == o.GPUType
+// ProfileKey is what a profile was measured for: one profile replaces another with the same key.
+type ProfileKey struct{ Digest, GPUType, Backend, BackendVersion string }
+
+// Key returns what p was measured for.
+func (p Profile) Key() ProfileKey {
+	return ProfileKey{p.Digest, p.GPUType, p.Backend, p.BackendVersion}
 }
 
 // At returns the measurement of a batch size.

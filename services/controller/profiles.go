@@ -25,13 +25,11 @@ func (l *leader) recallProfiles(ctx context.Context, old []protocol.Profile) ([]
 	if err != nil {
 		return nil, err
 	}
-	type key struct{ digest, backend, version, gpu string }
-	keyOf := func(p protocol.Profile) key { return key{p.Digest, p.Backend, p.BackendVersion, p.GPUType} }
-	has := map[key]bool{}
+	has := map[protocol.ProfileKey]bool{}
 	for _, p := range read.Profiles {
-		has[keyOf(p)] = true
+		has[p.Key()] = true
 	}
-	old = slices.DeleteFunc(old, func(p protocol.Profile) bool { return has[keyOf(p)] })
+	old = slices.DeleteFunc(old, func(p protocol.Profile) bool { return has[p.Key()] })
 	return append(read.Profiles, old...), l.fillProfiles(ctx, old)
 }
 

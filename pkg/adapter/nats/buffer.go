@@ -122,6 +122,10 @@ const minBuffer = 32 << 20
 // is left of the disk, or a write because the disk is full.
 func isNoRoom(err error) bool { return hasCode(err, errNoStorage, errNoResources) }
 
+// isFull reports whether the broker refused a write because a stream has reached its limit, or
+// the disk is full.
+func isFull(err error) bool { return hasCode(err, errStoreFailed, errNoResources) }
+
 // explained says of an error that the disk is full, where the broker's own text does not.
 func explained(err error) error {
 	if isNoRoom(err) {
@@ -197,11 +201,11 @@ func (f *Buffer) Store(model, reply string, budget time.Duration, body []byte, t
 // insist sends a request again until the broker reports the outcome.
 func (f *Buffer) insist(ctx context.Context, m *nats.Msg, err error) *protocol.Error {
 	for {
-		var api *jetstream.APIError
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &api) && (api.ErrorCode == errStoreFailed || api.ErrorCode == errNoResources):
+		case isFull(err):
+			api, _ := errors.AsType[*jetstream.APIError](err)
 			return protocol.Errorf(protocol.BufferFull, "the startup buffer is full: %s", api.Description)
 		}
 		select {

@@ -100,9 +100,9 @@ func (b *Bus) openLease(ctx context.Context, lease string) (jetstream.KeyValue, 
 	return kv, key, err
 }
 
-// OpenLeases opens every bucket of leases, those of epochs and of health checks, and creates those
-// that do not exist: holders write their leases into them again when they renew. A Bound bus opens the services'
-// alone.
+// OpenLeases opens every bucket of leases, those of epochs and of health checks, and creates
+// those that do not exist: holders write their leases into them again when they renew. A
+// Bound bus opens the services' alone.
 func (b *Bus) OpenLeases(ctx context.Context) error {
 	for _, k := range []bucket{leaseBucket, epochBucket, nameBucket, deviceBucket, healthBucket} {
 		if b.config.Bound && k.kind != leaseBucket.kind {

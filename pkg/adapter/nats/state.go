@@ -133,7 +133,7 @@ func (s *State) Profile(ctx context.Context, like protocol.Profile) (protocol.Pr
 			return protocol.Profile{}, false, wrapped("read profile", err)
 		}
 		var p protocol.Profile
-		if found && decodeStored(r.data, &p) == nil && p.SameKey(like) { // otherwise it is measured again
+		if found && decodeStored(r.data, &p) == nil && p.Key() == like.Key() { // otherwise it is measured again
 			return p, true, nil
 		}
 	}
@@ -150,7 +150,7 @@ func (s *State) FillProfile(ctx context.Context, p protocol.Profile) error {
 	switch {
 	case err == nil || errors.Is(err, jetstream.ErrKeyExists):
 		return nil
-	case hasCode(err, errStoreFailed, errNoResources):
+	case isFull(err):
 		return fmt.Errorf("write profile: %w: %w", ErrFull, err)
 	}
 	return fmt.Errorf("write profile: %w", err)

@@ -52,21 +52,9 @@ func ProbeStore(ctx context.Context, url, prefix string, c Credentials, plain *n
 	if err != nil {
 		return 0, err
 	}
-	key, err := c.healthKey()
-	if err != nil {
-		return 0, err
-	}
+	// Each role writes one key, so that nobody fills the bucket.
+	key := cmp.Or(protocol.RoleOf(inbox), "anybody")
 	return info.Streams, s.write(ctx, b.bucket(healthBucket.kind), key)
-}
-
-// healthKey returns the key that a user writes in the bucket of health checks: one for each
-// role, so that nobody fills the bucket.
-func (c Credentials) healthKey() (string, error) {
-	if c.NKey == "" {
-		return "anybody", nil
-	}
-	inbox, err := inboxOf(c.NKey)
-	return cmp.Or(protocol.RoleOf(inbox), "anybody"), err
 }
 
 // write writes to the bucket of health checks, if there is one.

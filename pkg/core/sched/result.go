@@ -18,7 +18,7 @@ func (c *engine) result(res *protocol.Result) {
 	}
 	if a == nil || a.replica.gpu.worker.id != res.Worker || a.kind != res.Kind {
 		c.stats.Strays++
-		if lostExecutor(res.Code) {
+		if res.Code.LosesExecutor() {
 			c.strayLoss(res)
 		}
 		return
@@ -124,12 +124,12 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		} else {
 			c.remove(r)
 		}
-	case lostExecutor(res.Code):
+	case res.Code.LosesExecutor():
 		c.weightsLost(a.replica.gpu)
 	}
 	c.idle(a.replica)
 	switch {
-	case lostExecutor(res.Code) && res.Begin != 0:
+	case res.Code.LosesExecutor() && res.Begin != 0:
 		a.replica.gpu.crashedAt = c.now
 		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: res.Code == protocol.ExecutorLost, err: failure(res)})
 	case a.count > 1 && failsAlone(res.Code):
@@ -140,11 +140,6 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		}
 		c.replanAll(a, failure(res), whyFailed(res.Code))
 	}
-}
-
-// lostExecutor reports whether a worker answered an action with the end of its executor.
-func lostExecutor(code protocol.Code) bool {
-	return code == protocol.ExecutorLost || code == protocol.ExecutorKilled
 }
 
 // failsAlone reports whether a code may come of one member of a batch.
@@ -241,7 +236,7 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	if r.phase != loading {
 		return
 	}
-	if lostExecutor(res.Code) {
+	if res.Code.LosesExecutor() {
 		c.weightsLost(g)
 		if !c.loadCrashed(a, res) {
 			c.remove(r)

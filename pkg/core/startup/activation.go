@@ -55,22 +55,12 @@ type activation struct {
 	// their profiles. nil before the first Activate.
 	kinds map[kind]bool
 	// fresh are the profiles that came after that, or after the start in ACTIVE.
-	fresh map[profileKey]bool
+	fresh map[protocol.ProfileKey]bool
 }
 
 // kind is what profiles are measured for: a GPU type, under one version of a worker's
 // backend.
 type kind struct{ gpuType, backend, version string }
-
-// profileKey identifies a profile: one replaces another with the same key.
-type profileKey struct {
-	digest string
-	kind   kind
-}
-
-func keyOf(p *protocol.Profile) profileKey {
-	return profileKey{p.Digest, kind{p.GPUType, p.Backend, p.BackendVersion}}
-}
 
 // profile issues a job when none is running and there are GPUs to measure: in
 // PROFILING the GPUs of all ready workers, in ACTIVE those of latecomers. A job
@@ -280,7 +270,7 @@ func (m *Machine) activate() {
 		models := m.served()
 		page := workers[0].PageSize
 		m.out.Activate = &protocol.ClockworkState{Term: m.cfg.Term, PageSize: page, Models: models, Profiles: m.known(models, workers), Workers: workers}
-		a.kinds, a.fresh = map[kind]bool{}, map[profileKey]bool{}
+		a.kinds, a.fresh = map[kind]bool{}, map[protocol.ProfileKey]bool{}
 		for _, k := range kindsOf(workers) {
 			a.kinds[k] = true
 		}

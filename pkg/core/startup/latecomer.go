@@ -133,6 +133,6 @@ func (m *Machine) unannounced(s protocol.WorkerState) []protocol.Profile {
 	}
 	return slices.DeleteFunc(m.known(m.served(), []protocol.WorkerState{s}), func(p protocol.Profile) bool {
 		ofType := func(k kind) bool { return k.gpuType == p.GPUType }
-		return !slices.ContainsFunc(kinds, ofType) || !whole && !m.activation.fresh[keyOf(&p)]
+		return !slices.ContainsFunc(kinds, ofType) || !whole && !m.activation.fresh[p.Key()]
 	})
 }

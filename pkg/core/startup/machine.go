@@ -77,7 +77,7 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
 	return &Machine{cfg: c, countdown: protocol.Never, paused: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
-		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}, activation: activation{fresh: map[profileKey]bool{}}}, nil
+		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}, activation: activation{fresh: map[protocol.ProfileKey]bool{}}}, nil
 }
 
 // Step applies one event and returns the work to be done. If now is before the
@@ -354,9 +354,9 @@ const maxProfiles = 256
 func (m *Machine) addProfiles(list []protocol.Profile) {
 	for _, p := range list {
 		of := m.profiles[p.Digest]
-		i := slices.IndexFunc(of, func(q protocol.Profile) bool { return p.SameKey(q) })
+		i := slices.IndexFunc(of, func(q protocol.Profile) bool { return p.Key() == q.Key() })
 		if m.stage == protocol.Active && (i < 0 || !slices.Equal(of[i].Infer, p.Infer)) {
-			m.activation.fresh[keyOf(&p)] = true
+			m.activation.fresh[p.Key()] = true
 		}
 		if i >= 0 {
 			of[i] = p

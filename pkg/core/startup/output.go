@@ -21,8 +21,8 @@ type Output struct {
 	// while no scheduler is seen active.
 	Activate *protocol.ClockworkState
 	// JoinWorkers are workers that hold every model but those that they lack, and were not
-	// part of the last Activate. Their Models are left out, as in Activate and in a job. DropWorkers are workers that left after they had been activated or
-	// joined.
+	// part of the last Activate. Their Models are left out, as in Activate and in a job.
+	// DropWorkers are workers that left after they had been activated or joined.
 	JoinWorkers []protocol.WorkerState
 	DropWorkers []string
 	// Events lack At; the shell adds the wall-clock time.

@@ -77,7 +77,7 @@ var faults = []planted.Fault{
 	{"ACTIVE without what came back", "activation.go", "	if slices.ContainsFunc(m.ready(), func(s protocol.WorkerState) bool { return !m.plannable(s) }) {\n", "	if false {\n"},
 	{"what was never measured is served", "lack.go", "		back = m.lackUnmeasured(w, back)\n", ""},
 	{"what was measured since is lacked", "activation.go", "		m.regainMeasured()\n", ""},
-	{"what was measured since is kept from the scheduler", "machine.go", "			m.activation.fresh[keyOf(&p)] = true\n", ""},
+	{"what was measured since is kept from the scheduler", "machine.go", "			m.activation.fresh[p.Key()] = true\n", ""},
 	{"one model keeps a worker in use out", "latecomer.go", "		if w.state.Epoch != 0 {\n", "		if false {\n"},
 	{"what is removed waits for what is lacked", "worker.go", "	counts := func(t *task) bool { return !t.late }\n", "	counts := func(t *task) bool { return true }\n"},
 	{"a profiler that is gone is there", "blocked.go", "p.profiler != 0 && now.Sub(p.heard) < silence", "p.profiler != 0"},

@@ -9,8 +9,8 @@ import (
 
 // A GPU may be executed for by a process of its own, its executor. When the process ends,
 // the weights that it held are gone, what it executed or copied ends with EXECUTOR_LOST, or
-// with EXECUTOR_KILLED if it was killed from outside, and the GPU is down until the next process is ready. A backend without such processes
-// never reports one.
+// with EXECUTOR_KILLED if it was killed from outside, and the GPU is down until the next
+// process is ready. A backend without such processes never reports one.
 
 // has reports whether the worker has a GPU of this index.
 func (w *Worker) has(gpu int) bool { return gpu >= 0 && gpu < len(w.gpus) }
@@ -30,10 +30,10 @@ func (g *gpu) executorLost(number uint32) {
 	g.pages.Lose()
 }
 
-// lostWith takes an order's EXECUTOR_LOST or EXECUTOR_KILLED as a report about the process with which the
-// order began; the driver's own report may come later.
+// lostWith takes an order's EXECUTOR_LOST or EXECUTOR_KILLED as a report about the process
+// with which the order began; the driver's own report may come later.
 func (g *gpu) lostWith(o *Order, refused *protocol.Error) {
-	if refused != nil && refused.Code.LosesWeights() && refused.Code != protocol.WeightsMissing {
+	if refused != nil && refused.Code.LosesExecutor() {
 		g.executorLost(o.executor)
 	}
 }

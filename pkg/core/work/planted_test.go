@@ -60,7 +60,7 @@ var faults = []planted.Fault{
 	{"what hangs is never overdue", "gpu.go", "	g.overdue()\n", ""},
 	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
 	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
-	{"who was killed is not missed", "executor.go", "refused.Code.LosesWeights() && refused.Code != protocol.WeightsMissing", "refused.Code == protocol.ExecutorLost"},
+	{"who was killed is not missed", "executor.go", "refused != nil && refused.Code.LosesExecutor()", "refused != nil && refused.Code == protocol.ExecutorLost"},
 	{"a load that was given up is read on", "library.go", "			w.out.GivenUp = append(w.out.GivenUp, o)\n", ""},
 	{"nobody wakes for a load that was given up", "library.go", "	w.out.Wake = min(w.out.Wake, o.due)\n	return nil\n", "	return nil\n"},
 	{"a load that was given up waits for a reader", "library.go", "		w.loading--\n		w.answer(o, o.tooLong())\n", "		waiting = append(waiting, o)\n"},

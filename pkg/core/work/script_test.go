@@ -47,8 +47,8 @@ func (s *script) play(fields []string) string {
 //	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [output=N]
 //
 // With hung, it finds what takes 10 times what was expected and 200 ms more overdue, or
-// 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU. Models are those of
-// worldModels; each is at the path p/NAME.
+// 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU.
+// Models are those of worldModels; each is at the path p/NAME.
 func (s *script) begin(args []string) {
 	c := Defaults()
 	c.Name, c.Incarnation, c.Backend, c.BackendVersion = "w", 10, "fake", "1"

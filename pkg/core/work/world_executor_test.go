@@ -106,8 +106,8 @@ func (c *checker) lostWith(o *Order, refused *protocol.Error) {
 	}
 }
 
-// blames looks whether an action that is answered EXECUTOR_LOST or EXECUTOR_KILLED executed or was copied when
-// its process ended: nothing else may be blamed for that.
+// blames looks whether an action that is answered EXECUTOR_LOST or EXECUTOR_KILLED executed or
+// was copied when its process ended: nothing else may be blamed for that.
 func (c *checker) blames(k *known) {
 	if !k.begun || k.executor == c.gpus[k.action.GPU].executor || !slices.Contains([]protocol.Kind{protocol.Infer, protocol.LoadWeights}, k.action.Kind) {
 		c.failf("action %d of %d is answered that its executor ended, and did not execute when a process ended: %+v", k.action.ID, k.action.Issuer, k)

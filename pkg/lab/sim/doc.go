@@ -25,9 +25,9 @@
 // Config.Faults lose, duplicate and reorder messages; kill, pause and cut off
 // workers; slow down and hang GPUs; set clocks wrong; kill the scheduler and the
 // controller; have a scheduler stand still until two of them think they lead; kill
-// front doors, or cut them off; and restart the broker. Only the production rules recover from them: the core's
-// timers, heartbeats, leases, epochs and clocks. Every run checks the
-// guarantees; Config.Thorough adds the expensive checks. Run's error names the
+// front doors, or cut them off; and restart the broker. Only the production rules
+// recover from them: the core's timers, heartbeats, leases, epochs and clocks. Every
+// run checks the guarantees; Config.Thorough adds the expensive checks. Run's error names the
 // first broken guarantee with seed, time and event: the same Config breaks it
 // again.
 //

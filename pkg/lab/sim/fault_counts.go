@@ -44,9 +44,9 @@ type FaultCounts struct {
 	Sleeps   int `json:"scheduler_sleeps"`
 	TwoLed   int `json:"schedulers_two"`
 	Resigned int `json:"schedulers_resigned"`
-	// FrontDoors counts front doors that died or, DoorCuts, were cut off; Brokers restarts of the broker, Owed the
-	// answers that the scheduler gave for lost front doors, Unanswered the requests that
-	// had none: their front door or their connection was lost.
+	// FrontDoors counts front doors that died or, DoorCuts, were cut off; Brokers restarts
+	// of the broker; Owed the answers that the scheduler gave for lost front doors;
+	// Unanswered the requests that had none: their front door or their connection was lost.
 	FrontDoors int `json:"front_doors_lost"`
 	DoorCuts   int `json:"front_doors_cut_off"`
 	Brokers    int `json:"broker_restarts"`

@@ -42,8 +42,9 @@ type Faults struct {
 	// Controller restarts the controller, in any stage; with a Startup only.
 	Controller FaultTiming
 	// FrontDoor kills a front door, with the answers that it has not given; another one
-	// takes its place. Every third is only cut off, for four times as long. Broker restarts the broker: whatever is under way is lost, and each
-	// process connects again at its own time. Either has two front doors from the start.
+	// takes its place. Every third is only cut off, for four times as long. Broker restarts
+	// the broker: whatever is under way is lost, and each process connects again at its own
+	// time. Either has two front doors from the start.
 	FrontDoor, Broker FaultTiming
 	// Offset bounds the offsets of the workers' clocks, Drift their relative drift.
 	Offset time.Duration
