@@ -191,9 +191,7 @@ func (b *burst) round(round int, paused string) map[protocol.Code]int {
 // pause stops a process for a while; the returned function waits until it goes on.
 func (b *burst) pause(p *process, while time.Duration) (wait func()) {
 	b.t.Helper()
-	if err := p.Signal(syscall.SIGSTOP); err != nil {
-		b.t.Fatal(err)
-	}
+	p.freeze()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

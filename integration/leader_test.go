@@ -41,7 +41,7 @@ func TestG7AControllerThatSleptChangesNothing(t *testing.T) {
 			})
 			c.must(err)
 			c.must(c.client.Conn().Flush())
-			c.must(w.Signal(syscall.SIGSTOP))
+			w.freeze()
 			answered := make(chan *protocol.Error, 1)
 			go func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -55,7 +55,7 @@ func TestG7AControllerThatSleptChangesNothing(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("the worker is told nothing")
 			}
-			c.must(first.Signal(syscall.SIGSTOP))
+			first.freeze()
 			c.must(w.Signal(syscall.SIGCONT))
 			_ = sub.Unsubscribe()
 			c.awaitStage(protocol.Active)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,19 @@ func startProcess(t *testing.T, args ...string) *process {
 		}
 	})
 	return &process{p, t}
+}
+
+// freeze stops the process. It does nothing any more when freeze returns.
+func (p *process) freeze() {
+	p.t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); !p.Stopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatal("the process does not stop")
+		}
+	}
 }
 
 // terminate sends SIGTERM and returns the exit code.

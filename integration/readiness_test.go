@@ -96,9 +96,7 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 
 	w = c.worker("w1")
 	ready.await(http.StatusOK, "ready")
-	if err := w.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	w.freeze()
 	ready.await(http.StatusServiceUnavailable, "no served model is held by a GPU in service")
 	if err := w.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
