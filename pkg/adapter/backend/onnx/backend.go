@@ -21,7 +21,7 @@ import (
 // process that holds an arena of weight pages and executes on one thread at a time.
 type Backend struct {
 	options Options
-	cache   optimizedCache
+	cache   cache
 	devices []*device
 	ids     atomic.Uint64 // of models, weights and batches
 	models  atomic.Int64  // loaded and not closed
@@ -48,7 +48,7 @@ func New(options Options) (*Backend, error) {
 		b.release()
 		return nil, err
 	}
-	b.cache = optimizedCache{options.CacheDir, b.devices[0].executor.version, isa()}
+	b.cache = cache{options.CacheDir, b.devices[0].executor.version, isa()}
 	return b, nil
 }
 

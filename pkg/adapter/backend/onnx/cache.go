@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,26 +19,78 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// optimizedFormat must be increased when our changes to graphs before saving change.
-const optimizedFormat = "1"
+// optimizedFormat must be increased when our changes to graphs before saving change,
+// trialFormat when what trials find does.
+const (
+	optimizedFormat = "1"
+	trialFormat     = "1"
+)
 
-// optimizedCache stores optimised graphs in files: the graph, then its sha256. The key
-// of a file is the model's digest, head, version of ORT and instruction set. Processes
-// may share the directory, since a file appears complete or not at all.
-type optimizedCache struct {
+// cache stores what is known of models that passed every check: optimised graphs, and
+// what their trials found. A file is that, then its sha256. Its key is the model's digest,
+// head, version of ORT and instruction set, and for a trial its limits. Processes may
+// share the directory, since a file appears complete or not at all.
+type cache struct {
 	dir string
 	// version is ONNX Runtime's, isa the instruction set.
 	version, isa string
 }
 
-func (c *optimizedCache) path(digest [sha256.Size]byte, head string) string {
-	name := hex.EncodeToString(digest[:]) + "-" + protocol.Name(c.version+"-"+c.isa+"-"+optimizedFormat+head) + ".ort"
-	return filepath.Join(c.dir, name)
+// graphPath is where the optimised graph of a model is.
+func (c *cache) graphPath(digest [sha256.Size]byte, head string) string {
+	return c.path(digest, head) + ".ort"
 }
 
-// load returns the cached graph of a model, nil if there is no intact file of ours: only
-// a regular file that no other user can write is opened as a graph.
-func (c *optimizedCache) load(path string, limit int64) *region {
+// trialPath is where that is what the trial of a model found, up to batches of limit.
+func (c *cache) trialPath(digest [sha256.Size]byte, of config, limit int) string {
+	of.maxBatch = limit
+	settings := sha256.Sum256(of.canonical())
+	return c.path(digest, of.head) + "-" + trialFormat + "-" + hex.EncodeToString(settings[:8]) + ".trial"
+}
+
+func (c *cache) path(digest [sha256.Size]byte, head string) string {
+	return filepath.Join(c.dir, hex.EncodeToString(digest[:])+"-"+protocol.Name(c.version+"-"+c.isa+"-"+optimizedFormat+head))
+}
+
+// graph returns the cached graph of a model, nil if there is none.
+func (c *cache) graph(path string, limit int64) *region {
+	r := c.load(path, limit)
+	if r != nil && inspect(r.bytes()) != nil {
+		r.close()
+		return nil
+	}
+	return r
+}
+
+// trial returns what a trial up to batches of limit found, nil if it is not known.
+func (c *cache) trial(path string, limit int) *description {
+	r := c.load(path, maxDescription)
+	if r == nil {
+		return nil
+	}
+	defer r.close()
+	var found description
+	if json.Unmarshal(r.bytes(), &found) != nil || !found.valid(limit) {
+		return nil
+	}
+	return &found
+}
+
+// keepTrial stores what a trial found.
+func (c *cache) keepTrial(path string, found *description) error {
+	text, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	return c.keep(path, text)
+}
+
+// maxDescription is the size of the longest description, in bytes: of tensors with names.
+const maxDescription = 1 << 20
+
+// load returns what is in a file, nil if that is not an intact file of ours: only a
+// regular file that no other user can write is taken.
+func (c *cache) load(path string, limit int64) *region {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
@@ -53,9 +106,9 @@ func (c *optimizedCache) load(path string, limit int64) *region {
 	}
 	b := r.bytes()[:info.Size()]
 	if _, err := io.ReadFull(file, b); err == nil {
-		graph, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-		if got := sha256.Sum256(graph); bytes.Equal(got[:], sum) && inspect(graph) == nil {
-			r.size = int64(len(graph))
+		kept, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+		if got := sha256.Sum256(kept); bytes.Equal(got[:], sum) {
+			r.size = int64(len(kept))
 			return r
 		}
 	}
@@ -71,15 +124,15 @@ func ours(info os.FileInfo) bool {
 		(stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
 }
 
-// keep writes a graph and its sha256 to path: first to a temporary file, which it then
+// keep writes something and its sha256 to path: first to a temporary file, which it then
 // renames.
-func (c *optimizedCache) keep(path string, graph []byte) error {
-	file, err := os.CreateTemp(c.dir, "optimize-")
+func (c *cache) keep(path string, what []byte) error {
+	file, err := os.CreateTemp(c.dir, "keep-")
 	if err != nil {
 		return fmt.Errorf("make file: %w", errors.Unwrap(err)) // without the machine's own path
 	}
-	sum := sha256.Sum256(graph)
-	_, first := file.Write(graph)
+	sum := sha256.Sum256(what)
+	_, first := file.Write(what)
 	_, second := file.Write(sum[:])
 	if err = errors.Join(first, second, file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)

@@ -5,8 +5,10 @@ package onnx
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -19,10 +21,6 @@ import (
 // A file of the cache that somebody else may have put there, or that is not
 // whole, is not opened: the model is optimised again.
 func TestOnlyOurOwnWholeFilesAreTakenFromTheCache(t *testing.T) {
-	sealed := func(graph []byte) []byte {
-		sum := sha256.Sum256(graph)
-		return append(graph, sum[:]...)
-	}
 	tests := map[string]struct {
 		spoil func(t *testing.T, path string)
 		taken bool
@@ -65,9 +63,9 @@ func TestOnlyOurOwnWholeFilesAreTakenFromTheCache(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := withModels(t, root)
 			load(t, b, "affine")
-			path := onlyFile(t, b.options.CacheDir)
+			path := cached(t, b, "*.ort")
 			test.spoil(t, path)
-			graph := b.cache.load(path, 1<<30)
+			graph := b.cache.graph(path, 1<<30)
 			if graph != nil {
 				graph.close()
 			}
@@ -75,7 +73,7 @@ func TestOnlyOurOwnWholeFilesAreTakenFromTheCache(t *testing.T) {
 				t.Errorf("taken: %v", graph != nil)
 			}
 			load(t, b, "affine") // one way or the other
-			if graph = b.cache.load(path, 1<<30); graph == nil {
+			if graph = b.cache.graph(path, 1<<30); graph == nil {
 				t.Fatal("what replaced it is not taken")
 			}
 			graph.close()
@@ -108,9 +106,69 @@ func TestACacheThatCannotBeWrittenIsNotTheModelsFault(t *testing.T) {
 	wantCode(t, err, protocol.BackendError)
 }
 
-func onlyFile(t *testing.T, dir string) string {
+// A model whose trial is known is not tried again: what is kept of it is what is served. What
+// is not whole, or cannot be of a model within the limits, is not taken.
+func TestAKnownModelIsNotTriedAgain(t *testing.T) {
+	root := t.TempDir()
+	writeModel(t, root, "affine", affine(0, in, out), "")
+	said := func(change func(*description)) []byte {
+		b := withModels(t, root)
+		d := load(t, b, "affine").description
+		d.Spec.BatchSizes = []int{1}
+		change(&d)
+		text, err := json.Marshal(d)
+		must(t, err)
+		return text
+	}
+	alone := said(func(*description) {})
+	tests := map[string]struct {
+		file  []byte
+		taken bool
+	}{
+		"found before":       {sealed(alone), true},
+		"not sealed":         {alone, false},
+		"no description":     {sealed([]byte("{}")), false},
+		"no text":            {sealed([]byte{0xff}), false},
+		"a batch over limit": {sealed(said(func(d *description) { d.Spec.BatchSizes = []int{32} })), false},
+		"without its kinds":  {sealed(said(func(d *description) { d.InputKinds = nil })), false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := withModels(t, root)
+			tried := load(t, b, "affine").Spec().BatchSizes
+			must(t, os.WriteFile(cached(t, b, "*.trial"), test.file, 0o600))
+			if got := load(t, b, "affine").Spec().BatchSizes; slices.Equal(got, []int{1}) != test.taken {
+				t.Errorf("served at %v, a trial found %v", got, tried)
+			}
+		})
+	}
+}
+
+// What another limit, or other inputs, would find is not what is known.
+func TestATrialIsKnownForItsLimitsOnly(t *testing.T) {
+	root := t.TempDir()
+	writeModel(t, root, "affine", affine(0, in, out), "")
+	b := withModels(t, root)
+	for limit, want := range map[int]int{0: 16, 4: 4, 1: 1} {
+		m, err := b.LoadModel(t.Context(), "affine", backend.LoadOptions{MaxBatch: limit})
+		must(t, err)
+		if sizes := m.Spec().BatchSizes; sizes[len(sizes)-1] != want {
+			t.Errorf("up to %d: %v", limit, sizes)
+		}
+		must(t, m.Close())
+	}
+}
+
+// sealed returns a file of the cache.
+func sealed(what []byte) []byte {
+	sum := sha256.Sum256(what)
+	return append(what, sum[:]...)
+}
+
+// cached returns the only file of this kind that is in the cache.
+func cached(t *testing.T, b *Backend, kind string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	files, err := filepath.Glob(filepath.Join(b.options.CacheDir, kind))
 	must(t, err)
 	if len(files) != 1 {
 		t.Fatalf("the cache holds %v", files)

@@ -5,7 +5,7 @@
 // ONNX Runtime never runs in the worker's process, where New is called:
 //
 //	checker    a process for each new model file: ORT optimises it, CheckModel
-//	trial      a process for each load: ORT runs every batch size
+//	trial      a process for each new model: ORT runs every batch size
 //	executor   a process for each device: ORT executes, ExecuteModels
 //
 // A model may crash or hang any of them. The Backend starts them, bounds what they take,
@@ -16,7 +16,8 @@
 // How a model is loaded:
 //
 //	model.onnx -> checked -> optimised in a checker -> checked -> cached
-//	           -> weights externalized -> image -> run in a trial -> opened in each executor
+//	           -> weights externalized -> image -> run in a trial -> what that found is cached
+//	           -> opened in each executor
 //
 // Externalized means that the large initializers of the optimised graph became graph
 // inputs. The rest is the shell: a session without weights that stays resident in each
@@ -44,8 +45,8 @@ type Options struct {
 	Library string
 	// ModelRoot is the model directory; no file outside of it is read as a model.
 	ModelRoot string
-	// CacheDir is the directory of optimised graphs, "" for a folder in the user's
-	// cache.
+	// CacheDir is the directory of optimised graphs and of what trials found, "" for a
+	// folder in the user's cache.
 	CacheDir string
 	// GPUs is the number of devices, Pages the pages of each, PageSize the size of a
 	// page in bytes, a multiple of the machine's own page.

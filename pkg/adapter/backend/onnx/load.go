@@ -36,7 +36,7 @@ func (b *Backend) load(ctx context.Context, path string, options backend.LoadOpt
 		_, err = m.try(ctx, src.config, limit) // for what else may be wrong with it
 		err = together(err, unfit)
 	} else {
-		err = m.prepare(ctx, src.config, limit)
+		err = m.prepare(ctx, src, limit)
 	}
 	switch {
 	case err == nil:
@@ -77,8 +77,8 @@ func (s *source) fitHead() *protocol.Error {
 // model's own file; the child's graph is inspected again.
 func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
-	path := b.cache.path(src.sum, src.config.head)
-	if graph := b.cache.load(path, limit); graph != nil {
+	path := b.cache.graphPath(src.sum, src.config.head)
+	if graph := b.cache.graph(path, limit); graph != nil {
 		return graph, nil
 	}
 	if err := inspect(src.bytes()); err != nil {
@@ -139,10 +139,27 @@ func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 	return m, nil
 }
 
-// prepare finds the model's description in a process of its own, which the model may
-// end, and makes the model ready in every executor.
-func (m *model) prepare(ctx context.Context, c config, limit int) *protocol.Error {
-	found, refused := m.try(ctx, c, limit)
+// described returns what a trial of the model found, now or before: a model that is known
+// is not tried again, which takes longer than all else that a load does.
+func (m *model) described(ctx context.Context, src *source, limit int) (*description, *protocol.Error) {
+	kept := &m.backend.cache
+	path := kept.trialPath(src.sum, src.config, limit)
+	if found := kept.trial(path, limit); found != nil {
+		return found, nil
+	}
+	found, refused := m.try(ctx, src.config, limit)
+	if refused != nil {
+		return nil, refused
+	}
+	if err := kept.keepTrial(path, found); err != nil {
+		return nil, protocol.Errorf(protocol.BackendError, "keep what the trial of the model found: %v", err)
+	}
+	return found, nil
+}
+
+// prepare finds the model's description, and makes the model ready in every executor.
+func (m *model) prepare(ctx context.Context, src *source, limit int) *protocol.Error {
+	found, refused := m.described(ctx, src, limit)
 	if refused != nil {
 		return refused
 	}
