@@ -48,6 +48,7 @@ func strikeDoor(t *testing.T, fault chaos.Fault) (outcomes []chaos.Outcome, bega
 	m.must(err)
 	m.traffic = traffic
 	m.flows(200)
+	m.must(m.stack.Await(m.ctx, "no request that waits in the startup buffer", func(s *protocol.StackState) bool { return s.Buffered == 0 }))
 	var pauses sync.WaitGroup
 	for _, name := range []string{"worker-1", "worker-2"} {
 		worker, err := m.stack.Service(name)

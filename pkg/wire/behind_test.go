@@ -41,6 +41,7 @@ var decoders = map[string]struct {
 	"pkg/lab/journal/verify.go":           {[]string{"json.Unmarshal"}, "the same"},
 	"pkg/core/quota/limit.go":             {[]string{"json.Unmarshal"}, "a journal asks a limit to read its own part of a line, into a struct"},
 	"pkg/adapter/backend/onnx/channel.go": {[]string{"json.Unmarshal"}, "a frame of an executor, of at most maxFrame bytes, into a struct: it may grow the worker by no more than a few times that"},
+	"pkg/adapter/backend/onnx/cache.go":   {[]string{"json.Unmarshal"}, "a file that this user or root wrote, sealed, of at most maxDescription bytes, into a struct"},
 	"pkg/adapter/backend/onnx/answer.go":  {[]string{"json.Unmarshal"}, "the same"},
 	"pkg/adapter/backend/onnx/serve.go":   {[]string{"json.Unmarshal"}, "a frame of the worker, which the executor trusts"},
 	"pkg/adapter/backend/zoo/zoo.go":      {[]string{"csv.NewReader"}, "the table is embedded in the binary"},

@@ -294,7 +294,7 @@ func TestTheOptimisedGraphIsReused(t *testing.T) {
 	writeModel(t, root, "affine", affine(0, in, out), "")
 	same := func(o *Options) { o.CacheDir = cache }
 	load(t, withModels(t, root, same), "affine")
-	files, err := filepath.Glob(filepath.Join(cache, "*"))
+	files, err := filepath.Glob(filepath.Join(cache, "*.ort"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("cached: %v, %v", files, err)
 	}
