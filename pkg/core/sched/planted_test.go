@@ -75,6 +75,7 @@ var faults = []planted.Fault{
 	{"another epoch's late answers are judged", "frontdoor_ledger.go", "	if e.Epoch != t.Epoch() {\n		return\n	}\n	word", "	word"},
 	{"missed messages are not minded", "frontdoor_ledger.go", "	if n := t.doors.clear(); n > 0 {", "	if n := 0; n > 0 {"},
 	{"taken is not counted back", "frontdoor_ledger.go", "		f.waiting--\n", ""},
+	{"lost claims stay in the books", "frontdoor_ledger.go", "c.due <= now.Add(-staleAfter) })", "c.due < 0 && staleAfter > 0 })"},
 	{"a batch takes in who must be alone", "batch.go", "		if len(p.members) > 0 && (r.single() || first.single()) {\n", "		if false {\n"},
 	{"a blamed request is put beside others", "policy_clockwork.go", "p.members[0].blamed() && !g.isolated() {", "false {"},
 	{"others are put beside a blamed request", "blame.go", "&& (len(g.infers) == 0 || !g.infers[0].suspect)", ""},
