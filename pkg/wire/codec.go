@@ -153,9 +153,10 @@ func codeTrace(k *coder, t *protocol.TraceContext) {
 }
 
 func codeDispatch(k *coder, d *protocol.Dispatch) {
-	k.array(7)
+	k.array(8)
 	codeRequestID(k, &d.ID)
 	num(k, &d.Kind)
+	num(k, &d.Epoch)
 	text(k, &d.Worker)
 	k.flag(&d.Cold)
 	num(k, &d.Crashes)

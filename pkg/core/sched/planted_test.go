@@ -68,6 +68,8 @@ var faults = []planted.Fault{
 	{"one worker ends a term for all", "membership.go", "t.active && len(m.members) == 0 && ", "t.active && len(m.members) >= 0 && "},
 	{"a term that nobody obeys goes on", "membership.go", "		t.resign(\"all workers obey a newer epoch\")\n", ""},
 	{"the own epoch is a newer one", "term.go", "	if e.Epoch > t.Epoch() {\n", "	if e.Epoch >= t.Epoch() {\n"},
+	{"decisions name no epoch", "term.go", "		decisions[i].Epoch = t.Epoch()\n", "		_ = i\n"},
+	{"words on late answers name no epoch", "frontdoor_ledger.go", "Kind: word, Epoch: t.Epoch()}", "Kind: word}"},
 	{"a lost front door is not looked after", "frontdoor_ledger.go", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n		t.doors.schedule()\n", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n"},
 	{"claims are not heard", "frontdoor_ledger.go", "	t.doors.strike(e.FrontDoor, e.Answered)\n", ""},
 	{"answered before it is due", "frontdoor_ledger.go", "		if c.due > of.queriedAt {\n", "		if c.due > of.queriedAt.Add(time.Second) {\n"},

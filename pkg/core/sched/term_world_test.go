@@ -330,6 +330,9 @@ func (s *wScheduler) step(e TermEvent) {
 	}
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {
+			if d.Epoch != t.Epoch() {
+				w.broken("G7: epoch %d decides on %v and names epoch %d", t.Epoch(), d.ID, d.Epoch)
+			}
 			w.doorOf(d.ID.Door).toDoor(func(x *wDoor) { x.dispatched(d) })
 		}
 	}
