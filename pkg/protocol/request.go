@@ -77,6 +77,9 @@ const (
 type Dispatch struct {
 	ID   RequestID
 	Kind DispatchKind
+	// Epoch is the scheduler's. A front door obeys no earlier one than that to which it
+	// submitted the request last.
+	Epoch uint64
 	// Worker and Cold are set for ToWorker. Cold: the weights had to be loaded for this
 	// request.
 	Worker string

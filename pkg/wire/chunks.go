@@ -46,8 +46,8 @@ var (
 
 func codeChunk(k *coder, p *chunk) {
 	num(k, &p.id)
-	num(k, &p.index)
-	num(k, &p.count)
+	count(k, &p.index)
+	count(k, &p.count)
 	k.raw(&p.data)
 }
 

@@ -1,6 +1,10 @@
 package wire
 
-import "clockwork/pkg/protocol"
+import (
+	"math"
+
+	"clockwork/pkg/protocol"
+)
 
 // The codecs of all internal messages. A change of a message's fields needs a new
 // version byte, except for an optional field at the end (arrayAndOne): a receiver that
@@ -29,12 +33,12 @@ func codeAction(k *coder, a *protocol.Action) {
 	num(k, &a.Epoch)
 	num(k, &a.Incarnation)
 	num(k, &a.Kind)
-	num(k, &a.Earliest)
-	num(k, &a.Latest)
-	num(k, &a.Expected)
-	num(k, &a.GPU)
+	instant(k, &a.Earliest)
+	instant(k, &a.Latest)
+	span(k, &a.Expected)
+	index(k, &a.GPU)
 	text(k, &a.Model)
-	num(k, &a.Batch)
+	count(k, &a.Batch)
 	list(k, &a.Requests, codeRequestRef)
 	optional(k, &a.Load, codeLoadSpec)
 	k.flag(&a.Lean)
@@ -53,7 +57,7 @@ func codeLeader(k *coder, l *protocol.Leader) {
 func codeRequestRef(k *coder, r *protocol.RequestRef) {
 	k.array(4)
 	codeRequestID(k, &r.ID)
-	num(k, &r.Batch)
+	count(k, &r.Batch)
 	k.flag(&r.Generated)
 }
 
@@ -67,12 +71,12 @@ func codeLoadSpec(k *coder, l *protocol.LoadSpec) {
 	k.array(8)
 	text(k, &l.Path)
 	list(k, &l.Names, text[string])
-	num(k, &l.Version)
+	signed(k, &l.Version, 0, math.MaxInt)
 	text(k, &l.Digest)
 	k.flag(&l.Compare)
-	num(k, &l.MaxBatch)
-	num(k, &l.MaxExec)
-	num(k, &l.Within)
+	count(k, &l.MaxBatch)
+	span(k, &l.MaxExec)
+	span(k, &l.Within)
 }
 
 func codeResults(k *coder, b *protocol.ResultBatch) {
@@ -92,13 +96,13 @@ func codeResult(k *coder, r *protocol.Result) {
 	num(k, &r.Kind)
 	text(k, &r.Code)
 	message(k, &r.Message)
-	num(k, &r.GPU)
+	index(k, &r.GPU)
 	text(k, &r.Model)
-	num(k, &r.Batch)
-	num(k, &r.Received)
-	num(k, &r.Begin)
-	num(k, &r.End)
-	num(k, &r.Sent)
+	count(k, &r.Batch)
+	instant(k, &r.Received)
+	instant(k, &r.Begin)
+	instant(k, &r.End)
+	instant(k, &r.Sent)
 	codePhase(k, &r.Input)
 	codePhase(k, &r.Exec)
 	codePhase(k, &r.Output)
@@ -109,9 +113,9 @@ func codeResult(k *coder, r *protocol.Result) {
 
 func codePhase(k *coder, p *protocol.Phase) {
 	k.array(3)
-	num(k, &p.Begin)
-	num(k, &p.End)
-	num(k, &p.Device)
+	instant(k, &p.Begin)
+	instant(k, &p.End)
+	span(k, &p.Device)
 }
 
 func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
@@ -131,11 +135,11 @@ func codeSubmission(k *coder, s *protocol.Submitted) {
 	traced := k.arrayAndOne(11, s.Trace.Recorded())
 	num(k, &s.ID.Seq)
 	text(k, &s.Model)
-	num(k, &s.Batch)
-	num(k, &s.Bytes)
-	num(k, &s.Budget)
-	num(k, &s.Elapsed)
-	num(k, &s.Priority)
+	count(k, &s.Batch)
+	size(k, &s.Bytes)
+	span(k, &s.Budget)
+	span(k, &s.Elapsed)
+	signed(k, &s.Priority, math.MinInt, math.MaxInt) // the client's, which nothing is computed with
 	k.flag(&s.Generated)
 	unique(k, &s.Reply)
 	k.flag(&s.JSON)
@@ -153,9 +157,10 @@ func codeTrace(k *coder, t *protocol.TraceContext) {
 }
 
 func codeDispatch(k *coder, d *protocol.Dispatch) {
-	k.array(7)
+	k.array(8)
 	codeRequestID(k, &d.ID)
 	num(k, &d.Kind)
+	num(k, &d.Epoch)
 	text(k, &d.Worker)
 	k.flag(&d.Cold)
 	num(k, &d.Crashes)
@@ -169,8 +174,8 @@ func codeError(k *coder, e *protocol.Error) {
 	k.flag(&e.Retryable)
 	k.float(&e.EarliestMS)
 	k.float(&e.BudgetMS)
-	num(k, &e.Got)
-	num(k, &e.Limit)
+	signed(k, &e.Got, math.MinInt64, math.MaxInt64) // for people, as the next
+	signed(k, &e.Limit, math.MinInt64, math.MaxInt64)
 	text(k, &e.LimitOf)
 	k.float(&e.RetryMS)
 	k.float(&e.BufferedMS)
@@ -186,7 +191,7 @@ func codeInput(k *coder, in *protocol.Input) {
 	k.array(5)
 	codeRequestID(k, &in.ID)
 	text(k, &in.Model)
-	num(k, &in.Batch)
+	count(k, &in.Batch)
 	k.raw(&in.Data)
 }
 
@@ -194,12 +199,12 @@ func codeOutput(k *coder, o *protocol.Output) {
 	k.array(10)
 	codeRequestID(k, &o.ID)
 	text(k, &o.Model)
-	num(k, &o.Batch)
-	num(k, &o.Items)
-	num(k, &o.Queued)
-	num(k, &o.Input)
-	num(k, &o.Exec)
-	num(k, &o.Output)
+	count(k, &o.Batch)
+	count(k, &o.Items)
+	span(k, &o.Queued)
+	span(k, &o.Input)
+	span(k, &o.Exec)
+	span(k, &o.Output)
 	k.raw((*[]byte)(&o.Data))
 }
 
@@ -208,26 +213,29 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
+	if !k.encoding && len(h.State) > protocol.MaxState {
+		k.fail("a state of %d bytes", len(h.State))
+	}
 	num(k, &h.ClockEpoch)
-	num(k, &h.InFlight)
-	num(k, &h.Capacity.GPUs)
-	num(k, &h.Capacity.Models)
-	num(k, &h.Capacity.Unavailable)
-	list(k, &h.GPUs, func(k *coder, g *protocol.GPUBeat) {
+	count(k, &h.InFlight)
+	count(k, &h.Capacity.GPUs)
+	count(k, &h.Capacity.Models)
+	count(k, &h.Capacity.Unavailable)
+	atMost(k, &h.GPUs, protocol.MaxGPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(3)
 		k.flag(&g.Stalled)
 		k.flag(&g.Restarting)
 		num(k, &g.Executor)
 	})
-	list(k, &h.Quarantined, func(k *coder, m *protocol.QuarantinedModel) {
+	atMost(k, &h.Quarantined, protocol.MaxQuarantined, func(k *coder, m *protocol.QuarantinedModel) {
 		k.array(2)
 		text(k, &m.Name)
-		num(k, &m.Left)
+		span(k, &m.Left)
 	})
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {
 	k.array(2)
 	num(k, &r.Epoch)
-	num(k, &r.Now)
+	instant(k, &r.Now)
 }

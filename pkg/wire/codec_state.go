@@ -1,6 +1,10 @@
 package wire
 
-import "clockwork/pkg/protocol"
+import (
+	"math"
+
+	"clockwork/pkg/protocol"
+)
 
 // maxModels bounds the models of a list, since a name of one byte takes the memory of a
 // whole spec; a stack has at most 65,536.
@@ -66,26 +70,44 @@ func sameButName(a, b *protocol.ModelSpec) bool {
 func codeModel(k *coder, m *protocol.ModelSpec) {
 	k.array(12)
 	text(k, &m.Path)
-	num(k, &m.Version)
+	signed(k, &m.Version, 0, math.MaxInt)
 	text(k, &m.Digest)
 	text(k, &m.Backend)
 	text(k, &m.BackendVersion)
 	list(k, &m.Inputs, codeTensorSpec)
 	list(k, &m.Outputs, codeTensorSpec)
-	list(k, &m.BatchSizes, num[int])
+	checkBytes(k, m.Inputs)
+	checkBytes(k, m.Outputs)
+	list(k, &m.BatchSizes, count)
 	k.flag(&m.AnyBatch)
 	k.flag(&m.Mixes)
-	num(k, &m.WeightsBytes)
-	num(k, &m.Pages)
+	size(k, &m.WeightsBytes)
+	count(k, &m.Pages)
 }
+
+// checkBytes refuses tensors of more bytes than one item may have.
+func checkBytes(k *coder, tensors []protocol.TensorSpec) {
+	total := int64(0)
+	for i := 0; !k.encoding && i < len(tensors) && k.in.err == nil; i++ {
+		if total += tensors[i].Bytes(); total > protocol.MaxBytes {
+			k.fail("an item of more than %d bytes", int64(protocol.MaxBytes))
+		}
+	}
+}
+
+// maxElement is the largest size of a data type, in bytes.
+const maxElement = 8
 
 func codeTensorSpec(k *coder, t *protocol.TensorSpec) {
 	k.array(3)
 	text(k, &t.Name)
 	text(k, &t.Datatype)
-	list(k, &t.Shape, num[int64])
+	list(k, &t.Shape, size)
 	if t.Shape == nil {
 		t.Shape = []int64{} // of a scalar: a nil is shown as null to clients
+	}
+	if n := protocol.Elements(t.Shape); n < 0 || n > protocol.MaxBytes/maxElement {
+		k.fail("a tensor of shape %.80s", protocol.ShapeString(t.Shape))
 	}
 }
 
@@ -98,18 +120,18 @@ func codeProfile(k *coder, p *protocol.Profile) {
 	codeMeasurement(k, &p.LoadWeights)
 	list(k, &p.Infer, func(k *coder, b *protocol.BatchMeasurement) {
 		k.array(2)
-		num(k, &b.Batch)
+		count(k, &b.Batch)
 		codeMeasurement(k, &b.Measurement)
 	})
 }
 
 func codeMeasurement(k *coder, m *protocol.Measurement) {
 	k.array(5)
-	num(k, &m.Samples)
-	num(k, &m.Min)
-	num(k, &m.P50)
-	num(k, &m.P99)
-	num(k, &m.Max)
+	count(k, &m.Samples)
+	span(k, &m.Min)
+	span(k, &m.P50)
+	span(k, &m.P99)
+	span(k, &m.Max)
 }
 
 func codeWorkerState(k *coder, w *protocol.WorkerState) {
@@ -119,9 +141,9 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 	num(k, &w.Epoch)
 	text(k, &w.Backend)
 	text(k, &w.BackendVersion)
-	num(k, &w.PageSize)
+	page(k, &w.PageSize)
 	k.flag(&w.GenerateInputs)
-	list(k, &w.GPUs, codeGPU)
+	atMost(k, &w.GPUs, protocol.MaxGPUs, codeGPU)
 	codeModels(k, &w.Models)
 	list(k, &w.Profiles, codeProfile)
 	list(k, &w.Lacks, func(k *coder, l *protocol.Lack) {
@@ -134,11 +156,11 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 
 func codeGPU(k *coder, g *protocol.GPUState) {
 	k.array(9)
-	num(k, &g.ID)
+	count(k, &g.ID)
 	text(k, &g.UUID)
 	text(k, &g.Type)
-	num(k, &g.PagesTotal)
-	num(k, &g.PagesUsed)
+	count(k, &g.PagesTotal)
+	count(k, &g.PagesUsed)
 	list(k, &g.Models, text[string])
 	if g.Models == nil {
 		g.Models = []string{} // JSON shows a list, not null
@@ -151,7 +173,7 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {
 	k.array(5)
 	num(k, &s.Term)
-	num(k, &s.PageSize)
+	page(k, &s.PageSize)
 	codeModels(k, &s.Models)
 	list(k, &s.Profiles, codeProfile)
 	list(k, &s.Workers, codeWorkerState)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,8 +48,17 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 		v.SetUint(math.MaxUint32 - rng.Uint64N(9))
 	case reflect.Uint64:
 		v.SetUint(math.MaxUint64 - rng.Uint64N(9))
+	case reflect.Int64:
+		switch v.Interface().(type) {
+		case protocol.Time:
+			v.SetInt(1 + rng.Int64N(int64(protocol.MaxTime)))
+		case time.Duration:
+			v.SetInt(1 + rng.Int64N(int64(protocol.MaxSpan)))
+		default: // bytes, or a dimension of a shape, of which there are three
+			v.SetInt(1 + rng.Int64N(1<<13))
+		}
 	default:
-		v.SetInt(1 + rng.Int64N(math.MaxInt64-1))
+		v.SetInt(1 + rng.Int64N(protocol.MaxCount))
 	}
 }
 
@@ -136,7 +146,7 @@ func TestAnotherVersionIsRefused(t *testing.T) {
 }
 
 func TestNumbersThatDoNotFitAreRefused(t *testing.T) {
-	type wide struct{ n int64 }
+	type wide struct{ n uint64 }
 	codec := Codec[wide]{"wide", func(k *coder, w *wide) { k.array(1); num(k, &w.n) }}
 	type narrow struct{ n uint8 }
 	small := Codec[narrow]{"narrow", func(k *coder, w *narrow) { k.array(1); num(k, &w.n) }}

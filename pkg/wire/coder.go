@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
 
 // Version is the first byte of every internal message. A receiver refuses all other
 // versions: two versions of Clockwork cannot share a prefix.
-const Version = 9
+const Version = 10
 
 // Codec converts a type of protocol to bytes and back: a version byte, a msgpack array,
 // then the raw payloads whose lengths are in the array.
@@ -155,28 +156,42 @@ func (k *coder) length(n int) int {
 	return k.in.array()
 }
 
-type integer interface {
-	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64
+// num codes a number without sign, of any width; the value must fit.
+func num[T ~uint8 | ~uint16 | ~uint32 | ~uint64](k *coder, v *T) {
+	if k.encoding {
+		k.out = packUint(k.out, uint64(*v))
+		return
+	}
+	n := k.in.uint()
+	if *v = T(n); uint64(*v) != n {
+		k.fail("%d is out of range", n)
+	}
 }
 
-// num codes an integer of any width; the value must fit.
-func num[T integer](k *coder, v *T) {
-	unsigned := ^T(0) > 0
-	switch {
-	case k.encoding && unsigned:
-		k.out = packUint(k.out, uint64(*v))
-	case k.encoding:
+// signed codes a number within bounds, which only decoding checks. Every number with a sign
+// has some.
+func signed[T ~int | ~int64](k *coder, v *T, least, most T) {
+	if k.encoding {
 		k.out = packInt(k.out, int64(*v))
-	case unsigned:
-		n := k.in.uint()
-		if *v = T(n); uint64(*v) != n {
-			k.fail("%d is out of range", n)
-		}
-	default:
-		n := k.in.int()
-		if *v = T(n); int64(*v) != n {
-			k.fail("%d is out of range", n)
-		}
+		return
+	}
+	n := k.in.int()
+	if *v = T(n); int64(*v) != n || *v < least || *v > most {
+		k.fail("%d is out of range", n)
+	}
+}
+
+func count(k *coder, v *int)  { signed(k, v, 0, protocol.MaxCount) }
+func size(k *coder, v *int64) { signed(k, v, 0, protocol.MaxBytes) }
+func page(k *coder, v *int64) { signed(k, v, 0, protocol.MaxPage) }
+func index(k *coder, v *int)  { signed(k, v, -1, protocol.MaxCount) }
+
+func span(k *coder, v *time.Duration) { signed(k, v, -protocol.MaxSpan, protocol.MaxSpan) }
+
+func instant(k *coder, v *protocol.Time) {
+	signed(k, v, -protocol.MaxTime, protocol.Never)
+	if !k.encoding && *v > protocol.MaxTime && *v != protocol.Never {
+		k.fail("%d is out of range", int64(*v))
 	}
 }
 
@@ -239,11 +254,11 @@ func (k *coder) fixed(v []byte) {
 // raw codes a payload: its length in the array, its bytes after the array.
 func (k *coder) raw(v *[]byte) {
 	n := len(*v)
-	num(k, &n)
+	count(k, &n)
 	switch {
 	case k.encoding:
 		k.raws = append(k.raws, *v)
-	case n < 0 || n > len(k.tail):
+	case n > len(k.tail):
 		k.fail("a payload of %d bytes, %d there", n, len(k.tail))
 	default:
 		*v, k.tail = k.tail[:n:n], k.tail[n:]
@@ -271,6 +286,17 @@ func list[T any](k *coder, v *[]T, each func(*coder, *T)) {
 		*v = append(*v, element)
 		each(k, &(*v)[i])
 	}
+}
+
+// atMost is list for a list whose length has a bound.
+func atMost[T any](k *coder, v *[]T, most int, each func(*coder, *T)) {
+	list(k, v, func(k *coder, element *T) {
+		if !k.encoding && len(*v) > most {
+			k.fail("more than %d elements", most)
+			return
+		}
+		each(k, element)
+	})
 }
 
 // optional codes a pointer: nil, or its target.

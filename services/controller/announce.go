@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
@@ -30,7 +31,7 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 			return
 		}
 		if tried == 0 {
-			l.bus.Log.Info("worker not announced to the scheduler yet; trying again", "worker", w.ID, "error", err)
+			l.bus.Notice(slog.LevelInfo, "worker not announced to the scheduler yet; trying again", w.ID, "worker", w.ID, "error", err)
 		}
 		clock.Pause(ctx, announceEvery)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
@@ -21,7 +22,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	writeRecords := func() { l.work.Start(func() { l.writeRecords(ctx) }) }
 	for _, a := range out.Actions {
 		if err := l.bus.Control.Publish(l.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
-			l.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the machine sends it again
+			l.bus.Notice(slog.LevelWarn, "action not sent", a.Worker, "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the machine sends it again
 		}
 	}
 	for _, r := range out.Replies {
@@ -66,8 +67,7 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.records.remove(id, writeRecords)
 	}
 	for _, e := range out.Events {
-		l.bus.Event(e)
-		l.note(e)
+		l.tell(e)
 	}
 	l.stepDown = l.stepDown || out.StepDown
 }
@@ -76,6 +76,36 @@ func (l *leader) publish(subject string, body []byte) {
 	if err := l.bus.PublishChunks(l.bus.Payload, subject, body); err != nil {
 		l.bus.Log.Error("not sent", "subject", subject, "error", err) // the machine sends it again
 	}
+}
+
+// tell publishes an event and logs it, but for most of what others cause at a high rate.
+func (l *leader) tell(e protocol.Event) {
+	subject, others := causedBy(&e)
+	if !others {
+		l.bus.Event(e)
+	} else if !l.bus.NoticeEvent(subject, e) {
+		return
+	}
+	l.note(e)
+}
+
+// causedBy returns what an event is about that workers or clients cause, at any rate. Stages,
+// countdowns and the progress of measurements are at the pace of the machine.
+func causedBy(e *protocol.Event) (subject string, others bool) {
+	switch e.Kind {
+	case protocol.EventLoad:
+		if e.Code == protocol.OK { // it loaded models, whose number has a bound
+			return e.Path, true
+		}
+		return string(e.Code), true
+	case protocol.EventWorkerJoined, protocol.EventWorkerWaits, protocol.EventWorkerLost, protocol.EventModelMissing, protocol.EventModelBack:
+		return e.Worker, true
+	case protocol.EventQuarantine:
+		return e.Model, true
+	case protocol.EventBlocked:
+		return "", true
+	}
+	return "", false
 }
 
 // note logs the events that an operator needs afterwards; progress is not

@@ -23,7 +23,7 @@ func (l *leader) heardQuarantined(h protocol.Heartbeat) {
 	l.mu.Unlock()
 	for _, q := range h.Quarantined {
 		if _, known := before[q.Name]; !known {
-			l.bus.Event(protocol.Event{Kind: protocol.EventQuarantine, Model: q.Name, Message: crashing(q.Left)})
+			l.bus.NoticeEvent(q.Name, protocol.Event{Kind: protocol.EventQuarantine, Model: q.Name, Message: crashing(q.Left)})
 		}
 	}
 }

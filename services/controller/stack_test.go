@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ type stack struct {
 	starts chan protocol.ClockworkState
 	joins  chan protocol.WorkerState
 	submit chan protocol.Submission
+	epoch  atomic.Uint64 // of the scheduler that said last that it is active
 }
 
 func newStack(t testing.TB) *stack {
@@ -197,6 +199,9 @@ func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) 
 	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		if b.state == protocol.SchedulerActive {
+			s.epoch.Store(b.epoch)
+		}
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
 	b.stop = sync.OnceFunc(b.heartbeats.Stop)
@@ -335,8 +340,7 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: worker}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
+	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker})
 	if !r.Generated {
 		if _, err := input.NextMsg(bustest.Wait); err != nil {
 			s.t.Fatalf("the input of %v: %v", r.ID, err)
@@ -345,6 +349,15 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 	if err := input.Unsubscribe(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// decide sends a front door decisions of the active scheduler.
+func (s *stack) decide(decisions ...protocol.Dispatch) {
+	s.t.Helper()
+	for i := range decisions {
+		decisions[i].Epoch = s.epoch.Load()
+	}
+	s.publish(s.bus.Subjects.Dispatch(decisions[0].ID.Door), wire.Dispatches.Encode(&decisions))
 }
 
 // answer sends an output as a worker does.

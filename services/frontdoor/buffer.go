@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
@@ -90,7 +91,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 		e.Mine, err = d.buffer.Claim(ctx, c.Seq)
 	}
 	if err != nil {
-		d.bus.Log.Warn("buffered request not claimed", "error", err)
+		d.bus.Notice(slog.LevelWarn, "buffered request not claimed", "", "error", err)
 		e.Unknown = true
 		return e
 	}

@@ -24,8 +24,7 @@ func TestG1EveryReplyIsClaimedFirst(t *testing.T) {
 	for name, end := range map[string]func(protocol.Submission){
 		"output": func(r protocol.Submission) { s.output(r, raw) },
 		"refusal": func(r protocol.Submission) {
-			d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.NoMemory)}}
-			s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
+			s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.NoMemory)})
 		},
 		"deadline": func(protocol.Submission) {},
 	} {

@@ -6,6 +6,7 @@ package frontdoor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -196,7 +197,7 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 		return
 	}
 	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
-		d.bus.Log.Warn("submissions not sent", "count", len(batch), "error", err) // the requests' deadlines answer them
+		d.bus.Notice(slog.LevelWarn, "submissions not sent", "", "requests", len(batch), "error", err) // the requests' deadlines answer them
 	}
 }
 

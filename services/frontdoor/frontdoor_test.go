@@ -154,8 +154,7 @@ func TestARequestHasOneReply(t *testing.T) {
 	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
 		t.Error(code)
 	}
-	refuse := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Internal)}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&refuse))
+	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Internal)})
 	// A later request's reply comes after whatever else there was.
 	after := s.infer("a", jsonInfer)
 	s.output(bustest.Next(t, "the submission", s.submit), raw)
@@ -220,8 +219,7 @@ func TestRefusalsOfTheSchedulerAreToldOn(t *testing.T) {
 	r := bustest.Next(t, "the submission", s.submit)
 	e := protocol.Errorf(protocol.DeadlineUnmeetable, "no")
 	e.EarliestMS = 143
-	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.Refuse, Refusal: e}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
+	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: e})
 	m := bustest.Next(t, "the reply", replies)
 	if got := wire.DecodeError(m.Data); codeOf(t, m) != protocol.DeadlineUnmeetable || got.EarliestMS != 143 {
 		t.Errorf("%+v", got)
@@ -238,6 +236,8 @@ func TestAnotherEpochIsGivenWhatIsInFlight(t *testing.T) {
 	if again.ID != first.ID || again.Budget >= first.Budget {
 		t.Errorf("first %+v, then %+v", first, again)
 	}
+	former := []protocol.Dispatch{{ID: first.ID, Kind: protocol.Refuse, Epoch: s.epoch.Load() - 1, Refusal: protocol.Refusal(protocol.WorkerLost)}}
+	s.publish(s.bus.Subjects.Dispatch(first.ID.Door), wire.Dispatches.Encode(&former))
 	s.output(again, raw)
 	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
 		t.Error(code)

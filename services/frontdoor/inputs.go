@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"log/slog"
 	"sync"
 
 	bus "clockwork/pkg/adapter/nats"
@@ -95,7 +96,7 @@ func (b *inputBoxes) send(box inputBox) bool {
 
 func publishInputs(b *bus.Bus, box *inputBox) {
 	if err := bus.PublishCut(b.Payload, wire.Inputs, b.Subjects.Input(box.worker), &box.list, bus.Halves); err != nil {
-		b.Log.Warn("inputs not sent", "worker", box.worker, "count", len(box.list), "error", err) // the worker answers INPUT_MISSING
+		b.Notice(slog.LevelWarn, "inputs not sent", box.worker, "worker", box.worker, "inputs", len(box.list), "error", err) // the worker answers INPUT_MISSING
 	}
 }
 

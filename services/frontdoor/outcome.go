@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -94,7 +95,7 @@ func (d *FrontDoor) onScheduler(h protocol.Heartbeat) {
 
 func (d *FrontDoor) onSchedulerLost(h protocol.Heartbeat) {
 	if h.State == protocol.SchedulerActive {
-		d.bus.Log.Warn("lost the active scheduler", "scheduler", h.ID, "epoch", h.Epoch)
+		d.bus.Notice(slog.LevelWarn, "lost the active scheduler", h.ID, "scheduler", h.ID, "epoch", h.Epoch)
 	}
 	d.step(&frontdoor.SchedulerLost{Heartbeat: h})
 }

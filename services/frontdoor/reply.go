@@ -2,6 +2,7 @@ package frontdoor
 
 import (
 	"errors"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -173,6 +174,6 @@ func (d *FrontDoor) publish(m *nats.Msg) {
 		err = nc.PublishMsg(bus.ErrorReply(wire.EncodingOf(m.Data), m.Subject, e))
 	}
 	if err != nil {
-		d.bus.Log.Warn("reply not sent", "error", err) // the broker is unreachable; the client times out
+		d.bus.Notice(slog.LevelWarn, "reply not sent", "", "error", err) // the broker is unreachable; the client times out
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,8 +36,9 @@ type stack struct {
 	events   chan protocol.Event
 	log      *slog.Logger // of the front doors
 	submit   chan protocol.Submission
-	door     *FrontDoor // the latest
-	through  *funnel    // of front doors that are started next, nil for none
+	epoch    atomic.Uint64 // of the scheduler that said last that it is active
+	door     *FrontDoor    // the latest
+	through  *funnel       // of front doors that are started next, nil for none
 }
 
 func newStack(t testing.TB) *stack {
@@ -199,6 +201,9 @@ func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) 
 	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		if b.state == protocol.SchedulerActive {
+			s.epoch.Store(b.epoch)
+		}
 		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
 	})
 	b.stop = sync.OnceFunc(b.heartbeats.Stop)
@@ -263,8 +268,7 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	d := []protocol.Dispatch{{ID: r.ID, Kind: protocol.ToWorker, Worker: worker}}
-	s.publish(s.bus.Subjects.Dispatch(r.ID.Door), wire.Dispatches.Encode(&d))
+	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker})
 	if !r.Generated {
 		if _, err := input.NextMsg(bustest.Wait); err != nil {
 			s.t.Fatalf("the input of %v: %v", r.ID, err)
@@ -273,6 +277,15 @@ func (s *stack) dispatch(r protocol.Submission, worker string) {
 	if err := input.Unsubscribe(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// decide sends a front door decisions of the active scheduler.
+func (s *stack) decide(decisions ...protocol.Dispatch) {
+	s.t.Helper()
+	for i := range decisions {
+		decisions[i].Epoch = s.epoch.Load()
+	}
+	s.publish(s.bus.Subjects.Dispatch(decisions[0].ID.Door), wire.Dispatches.Encode(&decisions))
 }
 
 // answer sends an output as a worker does.

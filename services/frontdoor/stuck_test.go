@@ -138,7 +138,7 @@ func TestALargeInputKeepsNobodyWaiting(t *testing.T) {
 		given = append(given, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: "w1"})
 	}
 	s.through.set(true)
-	s.publish(s.bus.Subjects.Dispatch(given[0].ID.Door), wire.Dispatches.Encode(&given))
+	s.decide(given...)
 	bustest.Until(t, "the broker does not take the inputs", s.through.holds)
 
 	for range 20 {

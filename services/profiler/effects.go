@@ -3,6 +3,7 @@ package profiler
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
@@ -29,7 +30,7 @@ func (s *Service) do(e measure.Event) {
 	s.hearResults()
 	for _, a := range out.Actions {
 		if err := s.bus.Control.Publish(s.bus.Subjects.Action(a.Worker), wire.Actions.Encode(&[]protocol.Action{a.Action})); err != nil {
-			s.bus.Log.Warn("action not sent", "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the action times out
+			s.bus.Notice(slog.LevelWarn, "action not sent", a.Worker, "worker", a.Worker, "kind", a.Action.Kind, "error", err) // the action times out
 		}
 	}
 	if read := out.Read; read != nil {
@@ -120,18 +121,19 @@ func (s *Service) log(out measure.Output) {
 	if b := out.Begun; b != nil {
 		log.Info("profiling", "job", b.Job, "models", b.Models, "units", b.Units, "stored", b.Stored)
 	}
+	warn := func(what, subject string, args ...any) { s.bus.Notice(slog.LevelWarn, what, subject, args...) }
 	for _, e := range out.Setbacks {
 		switch e.Kind {
 		case measure.ActionFailed:
 			log.Debug("action failed", "model", e.Model, "worker", e.Worker, "gpu", e.GPU, "times", e.Times, "reason", e.Reason)
 		case measure.NotCleared:
-			log.Warn("a GPU cannot be cleared", "worker", e.Worker, "gpu", e.GPU, "times", e.Times, "reason", e.Reason)
+			warn("a GPU cannot be cleared", e.Worker, "worker", e.Worker, "gpu", e.GPU, "times", e.Times, "reason", e.Reason)
 		case measure.NoResult:
-			log.Warn("no result while measuring", "model", e.Model, "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
+			warn("no result while measuring", e.Worker, "model", e.Model, "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
 		case measure.NotMeasured:
-			log.Warn("model not measured", "model", e.Model, "gpu", e.Type, "reason", e.Reason)
+			warn("model not measured", e.Model, "model", e.Model, "gpu", e.Type, "reason", e.Reason)
 		case measure.GPUHung:
-			log.Warn("a GPU is hung", "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
+			warn("a GPU is hung", e.Worker, "worker", e.Worker, "gpu", e.GPU, "reason", e.Reason)
 		}
 	}
 	if u := out.Unfinished; u != nil {

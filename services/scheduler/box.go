@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"log/slog"
+
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/wire"
 )
@@ -43,7 +45,7 @@ func (b *box[T]) flush() {
 		part := rest[:min(len(rest), b.most)]
 		rest = rest[len(part):]
 		if err := bus.PublishCut(b.bus.Control, b.codec, b.subject, &part, bus.Halves); err != nil {
-			b.bus.Log.Warn("decisions not sent", "subject", b.subject, "count", len(part), "error", err)
+			b.bus.Notice(slog.LevelWarn, "decisions not sent", b.subject, "subject", b.subject, "count", len(part), "error", err)
 		}
 	}
 	clear(b.items)

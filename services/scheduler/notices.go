@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -66,7 +67,8 @@ func (t *term) answerFor(o sched.OwedAnswers) {
 			err = t.bus.Control.PublishMsg(frontDoorLost(o.FrontDoor, part[i]))
 		}
 		if err != nil {
-			t.bus.Log.Warn("requests of a lost front door not answered", "frontdoor", protocol.DoorName(o.FrontDoor), "error", err)
+			name := protocol.DoorName(o.FrontDoor)
+			t.bus.Notice(slog.LevelWarn, "requests of a lost front door not answered", name, "frontdoor", name, "error", err)
 			return
 		}
 	}
@@ -80,55 +82,62 @@ func frontDoorLost(door uint64, a sched.OwedAnswer) *nats.Msg {
 	return bus.ErrorReply(encoding, a.Reply, protocol.Errorf(protocol.FrontDoorLost, "front door %s was lost while it had the request", protocol.DoorName(door)))
 }
 
-// say logs a note of the core.
+// say logs a note of the core. Most are caused by what others send.
 func (t *term) say(n sched.Note) {
 	log := t.bus.Log
+	info := func(what string, args ...any) { t.bus.Notice(slog.LevelInfo, what, n.ID, args...) }
+	warn := func(what string, args ...any) { t.bus.Notice(slog.LevelWarn, what, n.ID, args...) }
 	switch n.Kind {
 	case sched.NoteStarted:
 		log.Info("activated", "epoch", t.epoch, "workers", n.Count)
 	case sched.NoteActive:
 		log.Info("active", "epoch", t.epoch, "workers", n.Count)
 	case sched.NoteWorkerJoined:
-		log.Info("worker joined", "worker", n.ID, "workers", n.Count)
+		info("worker joined", "worker", n.ID, "workers", n.Count)
 	case sched.NoteWorkerLeft:
-		log.Info("worker left", "worker", n.ID, "workers", n.Count)
+		info("worker left", "worker", n.ID, "workers", n.Count)
 	case sched.NoteWorkerLost:
-		log.Warn("worker lost; its requests are planned anew", "worker", n.ID, "workers", n.Count)
+		warn("worker lost; its requests are planned anew", "worker", n.ID, "workers", n.Count)
 	case sched.NoteTooManyWorkers:
-		log.Warn("worker ignored: too many", "worker", n.ID, "limit", n.Count)
+		warn("worker ignored: too many", "worker", n.ID, "limit", n.Count)
 	case sched.NoteFrontDoorLost:
-		log.Warn("front door lost", "frontdoor", n.ID, "unanswered", n.Count)
+		warn("front door lost", "frontdoor", n.ID, "unanswered", n.Count)
 	case sched.NoteAnswering:
-		log.Warn("answering for a lost front door", "frontdoor", n.ID, "requests", n.Count)
+		warn("answering for a lost front door", "frontdoor", n.ID, "requests", n.Count)
 	case sched.NoteTooManyWaiting:
 		log.Warn("too many open requests: if a front door dies, some of its requests get no answer", "limit", n.Count)
 	case sched.NoteEpochDoubted:
 		t.bus.Doubt(fmt.Sprintf("%s says that it obeys epoch %d, this is %d", n.ID, n.Epoch, t.epoch))
 	case sched.NoteForgotten:
-		log.Warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
+		warn("connection to the broker was lost: if their front door dies, these requests get no answer", "requests", n.Count)
 	}
 }
 
-// incident logs an incident of the core: one line for each.
+// incident logs an incident of the core. What workers and models do causes them, at any rate.
 func (t *term) incident(i *sched.Incident) {
-	log := t.bus.Log.With("model", i.Model)
+	gpu := fmt.Sprint(i.Worker, "/", i.GPU)
+	model := []any{"model", i.Model}
 	if i.Worker != "" {
-		log = log.With("worker", i.Worker, "gpu", i.GPU)
+		model = append(model, "worker", i.Worker, "gpu", i.GPU)
 	}
 	switch i.Kind {
 	case sched.ExecutionCrashed:
-		log.Warn("an executor ended while it executed the model; its requests run once more, alone, or not again", "requests", i.Requests)
+		t.bus.Notice(slog.LevelWarn, "an executor ended while it executed the model; its requests run once more, alone, or not again", gpu,
+			append(model, "requests", i.Requests)...)
 	case sched.ExecutionHung:
-		log.Warn("an execution of the model hung; its requests run once more, alone, or not again", "requests", i.Requests)
+		t.bus.Notice(slog.LevelWarn, "an execution of the model hung; its requests run once more, alone, or not again", gpu,
+			append(model, "requests", i.Requests)...)
 	case sched.WorkerCrashed:
-		log.Warn("a worker was lost while it executed a request whose earlier executor had ended too; it does not run again", "requests", i.Requests)
+		t.bus.Notice(slog.LevelWarn, "a worker was lost while it executed a request whose earlier executor had ended too; it does not run again", gpu,
+			append(model, "requests", i.Requests)...)
 	case sched.GPUStalled:
-		t.bus.Log.Warn("GPU stalled: it gets no work, and its models are loaded elsewhere", "worker", i.Worker, "gpu", i.GPU)
+		t.bus.Notice(slog.LevelWarn, "GPU stalled: it gets no work, and its models are loaded elsewhere", gpu, "worker", i.Worker, "gpu", i.GPU)
 	case sched.GPUServes:
-		t.bus.Log.Info("GPU serves again", "worker", i.Worker, "gpu", i.GPU)
+		t.bus.Notice(slog.LevelInfo, "GPU serves again", gpu, "worker", i.Worker, "gpu", i.GPU)
 	case sched.ModelQuarantined:
 		t.quarantine(i.Model, time.Now().Add(i.For))
-		log.Warn("model quarantined: its executions ended or hung what executed them too often", "for", i.For, "refused", i.Requests)
+		t.bus.Notice(slog.LevelWarn, "model quarantined: its executions ended or hung what executed them too often", i.Model,
+			append(model, "for", i.For, "refused", i.Requests)...)
 	}
 }
 

@@ -180,7 +180,7 @@ func TestRequestsWithoutTimeAreRefused(t *testing.T) {
 	d.activate(w)
 	d.await(s, protocol.SchedulerActive)
 	d.epoch = d.await(s, protocol.SchedulerActive).Epoch
-	for budget, want := range map[time.Duration]protocol.DispatchKind{-1 << 63: protocol.Yours, 0: protocol.Yours, 1: protocol.Refuse} {
+	for budget, want := range map[time.Duration]protocol.DispatchKind{-protocol.MaxSpan: protocol.Yours, 0: protocol.Yours, 1: protocol.Refuse} {
 		id := d.submit("a", budget)
 		x := bustest.Next(t, "a decision", d.dispatches)
 		if x.ID != id || x.Kind != want {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -16,14 +17,14 @@ func (a *agent) onNotice(n backend.Notice) {
 	g, doing := a.gpus[n.Device], strings.Join(n.Models, " ")
 	switch n.Kind {
 	case backend.ExecutorLost:
-		a.bus.Log.Warn("an executor ended; its GPU gets another", "gpu", n.Device, "device", g.info.UUID, "executing", doing,
+		a.bus.Notice(slog.LevelWarn, "an executor ended; its GPU gets another", g.info.UUID, "gpu", n.Device, "device", g.info.UUID, "executing", doing,
 			"how", n.Text, "overdue", n.Overdue)
 		a.mu.Lock()
 		g.lost(n)
 		a.step(&work.ExecutorLost{GPU: n.Device, Executor: n.Executor})
 		a.unlock()
 	case backend.ExecutorReady:
-		a.bus.Log.Info("an executor began", "gpu", n.Device, "device", g.info.UUID)
+		a.bus.Notice(slog.LevelInfo, "an executor began", g.info.UUID, "gpu", n.Device, "device", g.info.UUID)
 		a.mu.Lock()
 		a.step(&work.ExecutorReady{GPU: n.Device})
 		a.unlock()

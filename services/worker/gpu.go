@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"log/slog"
 	"sync"
 
 	"clockwork/pkg/adapter/backend"
@@ -186,7 +187,7 @@ func (g *gpu) move(o *work.Order) {
 // the one before, for which the load was, as lost. Called without the lock.
 func (g *gpu) takeBack(o *work.Order, loaded backend.Weights) {
 	if err := loaded.Evict(); err != nil {
-		g.agent.bus.Log.Error("weights not dropped", "model", o.Action.Model, "error", err)
+		g.agent.bus.Notice(slog.LevelError, "weights not dropped", o.Action.Model, "model", o.Action.Model, "error", err)
 	}
 }
 

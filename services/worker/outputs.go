@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -128,7 +129,7 @@ func (s *outputs) publish(subject string, batch []protocol.Output) {
 		}
 		part := batch[:n]
 		if err := bus.Publish(s.bus.Payload, wire.Outputs, subject, &part); err != nil {
-			s.bus.Log.Warn("outputs not sent", "count", n, "error", err) // the requests' deadlines answer them
+			s.bus.Notice(slog.LevelWarn, "outputs not sent", subject, "outputs", n, "error", err) // the requests' deadlines answer them
 		}
 		batch = batch[n:]
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
+	"log/slog"
 )
 
 // maxResults bounds how many results are sent in one message.
@@ -37,6 +38,6 @@ func (a *agent) publishResults(batch protocol.ResultBatch) {
 		nc = a.bus.Payload
 	}
 	if err := a.bus.PublishResults(nc, a.config.Name, batch.Issuer, *body); err != nil {
-		a.bus.Log.Warn("results not sent", "count", len(batch.Results), "error", err) // the issuer's timers handle it
+		a.bus.Notice(slog.LevelWarn, "results not sent", "", "results", len(batch.Results), "error", err) // the issuer's timers handle it
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -62,7 +63,7 @@ func (a *agent) carryOut(out *work.Output) {
 		a.endOverdue(o)
 	}
 	for _, o := range out.GivenUp {
-		a.bus.Log.Warn("a load is given up; what it runs is ended", "path", o.Action.Load.Path, "within", o.Action.Load.Within)
+		a.bus.Notice(slog.LevelWarn, "a load is given up; what it runs is ended", o.Action.Load.Path, "path", o.Action.Load.Path, "within", o.Action.Load.Within)
 		a.reads[o]()
 	}
 	for _, o := range out.Read {
@@ -94,7 +95,7 @@ func (a *agent) carryOut(out *work.Output) {
 		}
 	}
 	for _, o := range out.Loaded {
-		a.bus.Log.Info("model loaded", "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)
+		a.bus.Notice(slog.LevelInfo, "model loaded", o.Action.Load.Path, "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)
 	}
 	a.wakeAt(out.Wake)
 }
@@ -181,7 +182,7 @@ func (a *agent) load(ctx context.Context, o *work.Order) {
 func (a *agent) closeModel(m backend.Model) {
 	delete(a.models, m)
 	if err := m.Close(); err != nil {
-		a.bus.Log.Error("model not closed", "path", m.Spec().Path, "error", err)
+		a.bus.Notice(slog.LevelError, "model not closed", m.Spec().Path, "path", m.Spec().Path, "error", err)
 	}
 }
 

@@ -65,6 +65,7 @@ type Bus struct {
 	closed  chan struct{} // one value per connection that ended
 	health  storeHealth
 	bad     badMessages
+	notices notices
 }
 
 // maxConnections bounds the connections of a Bus: Control, Payload, and two to JetStream.
@@ -207,7 +208,7 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if sub != nil {
 		subject = sub.Subject
 	}
-	b.Log.Error("broker reports", "subject", subject, "error", err)
+	b.Notice(slog.LevelError, "broker reports", subject, "subject", subject, "error", err)
 }
 
 // Dropped returns how often a subscription overflowed and lost messages.

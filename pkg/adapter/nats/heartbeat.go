@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -90,7 +91,7 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 		defer calls.Unlock()
 		replaced, followed := l.see(h)
 		if !followed {
-			b.Log.Warn("heartbeat ignored: too many instances", "service", kind, "id", h.ID, "limit", liveness.MaxInstances)
+			b.Notice(slog.LevelWarn, "heartbeat ignored: too many instances", string(kind), "service", kind, "id", h.ID, "limit", liveness.MaxInstances)
 			return
 		}
 		if replaced != nil {

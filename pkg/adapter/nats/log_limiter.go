@@ -9,12 +9,21 @@ import (
 const logEvery = time.Second
 
 // LogLimiter counts events that other parties can cause at any rate, so that a log has
-// at most one line a second about them. Its zero value is ready; any goroutine may use
-// it.
+// few lines about them: one a second, or what pace says. Its zero value is ready; any
+// goroutine may use it.
 type LogLimiter struct {
-	mu     sync.Mutex
-	count  int // since the last line
-	logged time.Time
+	mu    sync.Mutex
+	pace  pace
+	count int // since the last line
+	// free is when the limiter has forgotten its lines: each takes pace.every of it.
+	free time.Time
+}
+
+// pace is how many lines follow each other at once after a quiet time, and the interval
+// between later ones. The zero value is a line a second.
+type pace struct {
+	burst int
+	every time.Duration
 }
 
 // Add counts an event, and returns how many events to log now, 0 for none yet.
@@ -22,10 +31,25 @@ func (t *LogLimiter) Add(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
-	if now.Sub(t.logged) < logEvery {
+	every, spare := logEvery, time.Duration(0)
+	if t.pace != (pace{}) {
+		every, spare = t.pace.every, time.Duration(t.pace.burst-1)*t.pace.every
+	}
+	if t.free.Sub(now) > spare {
 		return 0
 	}
+	if t.free.Before(now) {
+		t.free = now
+	}
 	count := t.count
-	t.count, t.logged = 0, now
+	t.count, t.free = 0, t.free.Add(every)
 	return count
+}
+
+// idle reports whether the limiter has forgotten its lines: a new one would do the same, but
+// for the events that it has counted since.
+func (t *LogLimiter) idle(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.free.After(now)
 }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -56,7 +57,7 @@ func (r *Results) read(worker string, body []byte) ([]protocol.Result, *protocol
 	before := reader.Waiting()
 	results, fault := reader.Read(body, r.issuer)
 	if r.waiting += reader.Waiting() - before; r.waiting > maxResultBytes {
-		r.bus.Log.Warn("results in chunks are dropped: too many bytes wait for their rest", "bytes", r.waiting, "limit", maxResultBytes)
+		r.bus.Notice(slog.LevelWarn, "results in chunks are dropped: too many bytes wait for their rest", "", "bytes", r.waiting, "limit", maxResultBytes)
 		clear(r.readers) // as if they were lost on the way
 		r.waiting = 0
 		return results, fault

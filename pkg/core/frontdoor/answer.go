@@ -9,7 +9,7 @@ import (
 
 // dispatched does what the scheduler decided.
 func (m *Machine) dispatched(d *protocol.Dispatch) {
-	if d.ID.Door != m.config.ID {
+	if d.ID.Door != m.config.ID || m.outdated(d) {
 		return
 	}
 	switch d.Kind {
@@ -45,6 +45,14 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 	case protocol.Taken:
 		m.abandon(m.openQueries[d.ID.Seq])
 	}
+}
+
+// outdated reports whether a decision is a former scheduler's: the request was submitted to a
+// later one since, which decides, and the workers obey no orders of the former one any more.
+// Yours and Taken answer a question that names an epoch, and no other scheduler answers it.
+func (m *Machine) outdated(d *protocol.Dispatch) bool {
+	r := m.table.bySeq[d.ID.Seq]
+	return r != nil && d.Epoch < r.epoch
 }
 
 // outputArrived answers a request that was executed, if a worker says so that it was

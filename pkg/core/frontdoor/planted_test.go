@@ -56,7 +56,9 @@ var faults = []planted.Fault{
 	{"an output of any size", "answer.go", "int64(len(o.Data)) != want && o.Data != nil {", "int64(len(o.Data)) > want {"},
 	{"a code nobody knows", "answer.go", "	if !told.Code.Known() {\n", "	if false {\n"},
 	{"stopping answers what the scheduler may own", "answer.go", "	for _, seq := range sortedKeys(m.openQueries) {\n		m.abandon(m.openQueries[seq])\n	}\n}\n", "	for _, seq := range sortedKeys(m.openQueries) {\n		r := m.openQueries[seq]\n		delete(m.openQueries, seq)\n		m.reply(r, r.refusal, nil)\n	}\n}\n"},
-	{"a word on another front door's request", "answer.go", "	if d.ID.Door != m.config.ID {\n		return\n	}\n", ""},
+	{"a word on another front door's request", "answer.go", "d.ID.Door != m.config.ID || m.outdated(d)", "m.outdated(d)"},
+	{"a former scheduler's word", "answer.go", "d.Epoch < r.epoch", "false"},
+	{"a later scheduler's word is not obeyed", "answer.go", "d.Epoch < r.epoch", "d.Epoch != r.epoch"},
 
 	{"woken while as many are claimed as may be", "buffer.go", "len(b.waiting) > 0 && b.mayClaim(c) {\n		next", "len(b.waiting) > 0 {\n		next"},
 	{"one claim too many", "buffer.go", "	return len(b.claims) < c.Claims &&", "	return len(b.claims) <= c.Claims &&"},

@@ -111,7 +111,8 @@ func (s *script) span(text string) time.Duration {
 //	  decoded N [slo=100ms] [payload=8] [batch=1] [generated]; undecoded N CODE; stored N [CODE]
 //	stage STAGE; model NAME; dropped NAME
 //	beat|lost SCHEDULER active|standby EPOCH
-//	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
+//	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST
+//	  [door=N] [epoch=N]: that of the scheduler, by default the last one in charge
 //	output WORKER REQUEST [bytes=8] [door=N]
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [bytes=0] [reply=SUBJECT]
@@ -122,8 +123,8 @@ func (s *script) event(a args) Event {
 	id := func(i int) protocol.RequestID {
 		return protocol.RequestID{Door: uint64(s.number(a.get("door", "7"))), Seq: uint64(s.number(a[i]))}
 	}
-	word := func(kind protocol.DispatchKind) Event {
-		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: kind}}
+	word := func(kind protocol.DispatchKind) *Dispatched {
+		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: kind, Epoch: uint64(s.number(a.get("epoch", fmt.Sprint(s.m.LastEpoch()))))}}
 	}
 	switch a[0] {
 	case "in":
@@ -162,13 +163,15 @@ func (s *script) event(a args) Event {
 		}
 		return &SchedulerLost{h}
 	case "to":
-		return &Dispatched{protocol.Dispatch{ID: id(1), Kind: protocol.ToWorker, Worker: a[2], Cold: a.has("cold"), Crashes: uint8(s.number(a.get("crashes", "0")))}}
+		e := word(protocol.ToWorker)
+		e.Worker, e.Cold, e.Crashes = a[2], a.has("cold"), uint8(s.number(a.get("crashes", "0")))
+		return e
 	case "refuse":
-		d := protocol.Dispatch{ID: id(1), Kind: protocol.Refuse}
+		e := word(protocol.Refuse)
 		if len(a) > 2 {
-			d.Refusal = protocol.Refusal(protocol.Code(a[2]))
+			e.Refusal = protocol.Refusal(protocol.Code(a[2]))
 		}
-		return &Dispatched{d}
+		return e
 	case "ok":
 		return word(protocol.Answer)
 	case "yours":

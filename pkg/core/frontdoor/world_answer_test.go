@@ -44,6 +44,10 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 	x := b.open[d.ID.Seq]
 	waits, asks := x != nil && x.phase == waiting, x != nil && x.phase == asked
 	switch {
+	case waits && d.Epoch < x.submitted: // of a former scheduler; the request is another one's now
+		b.count("outdated decision")
+	case asks && (d.Kind == protocol.Yours || d.Kind == protocol.Taken) && d.Epoch != x.askEpoch:
+		b.failf("epoch %d answers a question to epoch %d", d.Epoch, x.askEpoch)
 	case d.Kind == protocol.ToWorker && (!waits || !protocol.ValidName(d.Worker)):
 	case d.Kind == protocol.ToWorker:
 		x.dispatched[d.Worker] = true

@@ -159,7 +159,7 @@ func (t *Term) lateAnswer(e *Submitted) {
 		word = protocol.Yours
 		t.doors.strike(e.ID.Door, []uint64{e.ID.Seq})
 	}
-	t.out.Verdicts = append(t.out.Verdicts, protocol.Dispatch{ID: e.ID, Kind: word})
+	t.out.Verdicts = append(t.out.Verdicts, protocol.Dispatch{ID: e.ID, Kind: word, Epoch: t.Epoch()})
 }
 
 // frontDoorBeat takes a front door's heartbeat, which ends its loss.

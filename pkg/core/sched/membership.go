@@ -248,15 +248,15 @@ func (t *Term) tellHealth(id string) {
 // it.
 func (t *Term) workerAnswered(e *WorkerAnswered) {
 	m := &t.workers
-	if first := m.asked[e.ID]; first == 0 || e.Number < first {
-		return // it has joined or was lost meanwhile
-	}
 	if e.Obeys > t.credited(e.ID, e.Obeys) {
 		return
 	}
-	if e.Obeys > t.Epoch() {
+	if e.Obeys > t.Epoch() { // however old the answer is
 		t.resign(newerEpoch)
 		return
+	}
+	if first := m.asked[e.ID]; first == 0 || e.Number < first {
+		return // it has joined or was lost meanwhile
 	}
 	answered := e.State != nil && e.State.ID == e.ID && e.State.Incarnation == e.Incarnation
 	w, waits := m.joining[e.ID]

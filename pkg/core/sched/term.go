@@ -147,6 +147,8 @@ func (t *Term) decide(e Event) {
 	if t.Observe != nil {
 		t.Observe(t.now, e, &t.last)
 	}
+	t.sign(t.last.Dispatches)
+	t.sign(t.last.Refusals)
 	t.coreWake = t.last.Wake
 	if t.decided == 0 {
 		t.out.Output = t.last
@@ -154,6 +156,13 @@ func (t *Term) decide(e Event) {
 		t.out.Output.add(t.last)
 	}
 	t.decided++
+}
+
+// sign names the term's epoch in decisions.
+func (t *Term) sign(decisions []protocol.Dispatch) {
+	for i := range decisions {
+		decisions[i].Epoch = t.Epoch()
+	}
 }
 
 // add appends a copy of another output's work.

@@ -362,7 +362,7 @@ func (d *wDoor) cut() {
 		d.away = max(d.away, w.Now.Sub(d.lastBeat))
 		d.beat()
 		for _, seq := range d.seqs() {
-			if o := d.open[seq]; !o.ready {
+			if o := d.open[seq]; !o.ready && !o.asking { // a question names the epoch of before the break
 				d.submit(seq, o)
 			}
 		}
@@ -558,6 +558,10 @@ func (d *wDoor) reply(seq uint64) {
 			w.requests[protocol.RequestID{Door: d.id, Seq: seq}].excused = true
 		}
 	})
+	if w.faulty() && w.chance(0.001) { // the claim is lost with the connection
+		w.happened.claims++
+		d.cut()
+	}
 }
 
 // answered counts an answer at its client.

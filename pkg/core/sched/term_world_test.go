@@ -39,21 +39,21 @@ func TestTermWorld(t *testing.T) {
 		termWorlds.add(w.happened)
 	}
 	t.Logf("%+v", termWorlds)
-	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 || h.lies == 0 || h.doorLies == 0 || h.forged == 0 || h.lost == 0 || h.unheeded == 0 {
+	if h := termWorlds; h.owed == 0 || h.taken == 0 || h.yours == 0 || h.takeovers == 0 || h.twoLead == 0 || h.missed == 0 || h.asked == 0 || h.fenced == 0 || h.lateJoins == 0 || h.lies == 0 || h.doorLies == 0 || h.forged == 0 || h.lost == 0 || h.unheeded == 0 || h.claims == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", h)
 	}
 }
 
 // termHappened counts what a world's faults did.
 type termHappened struct {
-	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins, lies, doorLies, forged, lost, unheeded int
+	requests, owed, taken, yours, none, takeovers, twoLead, missed, asked, fenced, lateJoins, lies, doorLies, forged, lost, unheeded, claims int
 }
 
 var termWorlds termHappened
 
 func (h *termHappened) add(o termHappened) {
-	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins, &h.lies, &h.doorLies, &h.forged, &h.lost, &h.unheeded} {
-		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins, o.lies, o.doorLies, o.forged, o.lost, o.unheeded}[i]
+	for i, p := range []*int{&h.requests, &h.owed, &h.taken, &h.yours, &h.none, &h.takeovers, &h.twoLead, &h.missed, &h.asked, &h.fenced, &h.lateJoins, &h.lies, &h.doorLies, &h.forged, &h.lost, &h.unheeded, &h.claims} {
+		*p += []int{o.requests, o.owed, o.taken, o.yours, o.none, o.takeovers, o.twoLead, o.missed, o.asked, o.fenced, o.lateJoins, o.lies, o.doorLies, o.forged, o.lost, o.unheeded, o.claims}[i]
 	}
 }
 
@@ -200,10 +200,12 @@ func (s *wScheduler) begin() {
 		s.checkSilence()
 	})
 	s.Each(liveness.CampaignEvery, s.campaign)
-	s.Each(2*time.Second/3, func() { // its renewal fails
-		if s.term != nil && w.lease.holder != s {
-			s.term = nil
-		}
+	s.Each(2*time.Second/3, func() { // its renewal fails; until it hears so, it thinks that it leads
+		w.After(w.UpTo(50*time.Millisecond), s.On(func() {
+			if s.term != nil && w.lease.holder != s {
+				s.term = nil
+			}
+		}))
 	})
 	s.Each(900*time.Millisecond, func() {
 		switch p := w.RNG.Float64(); {
@@ -328,6 +330,9 @@ func (s *wScheduler) step(e TermEvent) {
 	}
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {
+			if d.Epoch != t.Epoch() {
+				w.broken("G7: epoch %d decides on %v and names epoch %d", t.Epoch(), d.ID, d.Epoch)
+			}
 			w.doorOf(d.ID.Door).toDoor(func(x *wDoor) { x.dispatched(d) })
 		}
 	}
@@ -375,6 +380,7 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 			open = false
 			if obeys > t.Epoch() && obeys <= s.seen {
 				s.newer = true
+				w.happened.fenced++
 			}
 			s.step(&WorkerAnswered{WorkerQuestion: q, State: state, Obeys: obeys})
 		}

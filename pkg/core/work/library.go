@@ -117,24 +117,22 @@ func (w *Worker) giveReaders() {
 		o := w.unread[0]
 		w.reading = append(w.reading, o)
 		w.out.Read = append(w.out.Read, o)
-		w.unread = w.unread[1:]
+		w.unread = slices.Delete(w.unread, 0, 1)
 	}
 }
 
 // expireLoads ends the loads that their issuers have given up. One that waits for a reader is
 // answered; one that is being read keeps its reader until the driver has ended it.
 func (w *Worker) expireLoads() {
-	waiting := w.unread[:0:0]
-	for _, o := range w.unread {
+	w.unread = slices.DeleteFunc(w.unread, func(o *Order) bool {
 		if o.due > w.now {
-			waiting = append(waiting, o)
 			w.out.Wake = min(w.out.Wake, o.due)
-			continue
+			return false
 		}
 		w.loading--
 		w.answer(o, o.tooLong())
-	}
-	w.unread = waiting
+		return true
+	})
 	for _, o := range w.reading {
 		if o.due <= w.now {
 			o.due, o.givenUp = protocol.Never, true

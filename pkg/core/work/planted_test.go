@@ -59,11 +59,12 @@ var faults = []planted.Fault{
 	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refused))\n", "		o.gpu.withdraw(o, e.Refused)\n"},
 	{"what hangs is never overdue", "gpu.go", "	g.overdue()\n", ""},
 	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
+	{"nobody wakes for what hangs", "overdue.go", "	g.worker.out.Wake = min(g.worker.out.Wake, o.due)\n", ""},
 	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
 	{"who was killed is not missed", "executor.go", "refused != nil && refused.Code.LosesExecutor()", "refused != nil && refused.Code == protocol.ExecutorLost"},
 	{"a load that was given up is read on", "library.go", "			w.out.GivenUp = append(w.out.GivenUp, o)\n", ""},
 	{"nobody wakes for a load that was given up", "library.go", "	w.out.Wake = min(w.out.Wake, o.due)\n	return nil\n", "	return nil\n"},
-	{"a load that was given up waits for a reader", "library.go", "		w.loading--\n		w.answer(o, o.tooLong())\n", "		waiting = append(waiting, o)\n"},
+	{"a load that was given up waits for a reader", "library.go", "		w.loading--\n		w.answer(o, o.tooLong())\n		return true\n", "		return false\n"},
 	{"a load that was given up is kept", "library.go", "	if refused == nil && o.givenUp {\n", "	if false {\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }

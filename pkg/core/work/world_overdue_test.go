@@ -45,3 +45,18 @@ func (h *hung) due(c *checker, o *Order) protocol.Time {
 	}
 	return h.since.Add(rule.Floor + o.Action.Expected*10)
 }
+
+// alarms looks whether the worker wakes in time for whatever may hang or be given up, even if
+// nothing else happens.
+func (c *checker) alarms() {
+	for o, h := range c.hung {
+		if due := h.due(c, o); !h.told && due < c.wake {
+			c.failf("action %v is overdue at %v, and the worker wakes at %v", o.key(), due, c.wake)
+		}
+	}
+	for o, told := range c.readers {
+		if due := c.due(c.of(o)); !told && due < c.wake {
+			c.failf("the load %v is given up at %v, and the worker wakes at %v", o.key(), due, c.wake)
+		}
+	}
+}

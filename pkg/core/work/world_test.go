@@ -350,6 +350,7 @@ func (w *world) step(e Event) {
 	}
 	w.check.after(e, out)
 	w.wake = min(w.wake, out.Wake)
+	w.check.alarms()
 	w.drive(out)
 }
 

@@ -78,7 +78,7 @@ func (d *door) decoded(n int) {
 }
 
 func (d *door) word(seq uint64, kind protocol.DispatchKind) {
-	e := frontdoor.Dispatched{Dispatch: protocol.Dispatch{ID: protocol.RequestID{Door: 1<<64 - 9, Seq: seq}, Kind: kind, Worker: "w1"}}
+	e := frontdoor.Dispatched{Dispatch: protocol.Dispatch{ID: protocol.RequestID{Door: 1<<64 - 9, Seq: seq}, Kind: kind, Epoch: d.m.LastEpoch(), Worker: "w1"}}
 	if kind == protocol.Refuse {
 		e.Refusal = protocol.Refusal("NO_SUCH_CODE")
 	}

@@ -206,7 +206,7 @@ func (s *world) submitted(e event) {
 // dispatched delivers to the front door which worker executes a request.
 func (s *world) dispatched(e event) {
 	if d := s.doorOf(e.seq); d != nil {
-		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.ToWorker, Worker: e.of.(*host).ID(), Cold: e.size > 0}
+		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.ToWorker, Epoch: e.epoch, Worker: e.of.(*host).ID(), Cold: e.size > 0}
 		d.step(&d.dispatch)
 	}
 }
@@ -214,7 +214,7 @@ func (s *world) dispatched(e event) {
 // refused delivers a scheduler's refusal to the front door.
 func (s *world) refused(e event) {
 	if d := s.doorOf(e.seq); d != nil {
-		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.Refuse, Refusal: e.of.(*protocol.Error)}
+		d.dispatch.Dispatch = protocol.Dispatch{ID: idOf(e.seq), Kind: protocol.Refuse, Epoch: e.epoch, Refusal: e.of.(*protocol.Error)}
 		d.step(&d.dispatch)
 	}
 }

@@ -45,7 +45,9 @@ type event struct {
 	kind kind
 	size int32  // bytes of an input; items of an output; 1 for a cold dispatch
 	seq  uint64 // of the request
-	of   any    // the action in transit, the ended run, the worker, the result or the refusal
+	// epoch is the scheduler's, of a dispatch or a refusal.
+	epoch uint64
+	of    any // the action in transit, the ended run, the worker, the result or the refusal
 }
 
 // String describes the event.

@@ -167,13 +167,13 @@ func (x *scheduler) step(e sched.TermEvent) {
 	}
 	for i := range out.Dispatches {
 		if d := &out.Dispatches[i]; s.openRequest(d.ID) != nil {
-			x.send(nil, event{kind: dispatched, of: s.byWorker[d.Worker], seq: keyOf(d.ID), size: cold(d)})
+			x.send(nil, event{kind: dispatched, of: s.byWorker[d.Worker], seq: keyOf(d.ID), size: cold(d), epoch: d.Epoch})
 		}
 	}
 	for i := range out.Refusals {
 		d := &out.Refusals[i]
 		s.report.Refusals++
-		x.send(nil, event{kind: refused, of: d.Refusal, seq: keyOf(d.ID)})
+		x.send(nil, event{kind: refused, of: d.Refusal, seq: keyOf(d.ID), epoch: d.Epoch})
 	}
 	if len(out.Verdicts)+len(out.Questions)+len(out.Owed) > 0 {
 		x.carryOutOwed(out)
