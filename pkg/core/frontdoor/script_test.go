@@ -113,6 +113,7 @@ func (s *script) span(text string) time.Duration {
 //	beat|lost SCHEDULER active|standby EPOCH
 //	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST  [door=N]
 //	output WORKER REQUEST [bytes=8] [door=N]
+//	unsent REQUEST DEADLINE [bytes=0] [waited=0s]  its OK is not sent; the SLO is 100 ms
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [bytes=0] [reply=SUBJECT]
 //	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
@@ -177,6 +178,10 @@ func (s *script) event(a args) Event {
 		return word(protocol.Taken)
 	case "output":
 		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: 1, Data: make([]byte, s.number(a.get("bytes", "8")))}}
+	case "unsent":
+		deadline := protocol.Time(s.span(a[2]))
+		return &Unsent{ID: id(1), Arrived: deadline.Add(-100 * time.Millisecond), Deadline: deadline,
+			Waited: s.span(a.get("waited", "0s")), Bytes: int64(s.number(a.get("bytes", "0"))), Limit: 1000}
 	case "down":
 		return &ConnectionDown{}
 	case "broke":
