@@ -63,12 +63,11 @@ type term struct {
 	missed   uint64    // missedBy at the last check
 }
 
-// These bound messages, boxes, and the wait for a worker's answer.
+// These bound messages and boxes.
 const (
 	maxDispatches = 2048 // per message, as the next
 	maxActions    = 256
-	maxBoxes      = 4096             // of workers, and of front doors
-	queryWait     = 10 * time.Second // a worker may have tens of thousands of models
+	maxBoxes      = 4096 // of workers, and of front doors
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {

@@ -41,9 +41,6 @@ const (
 	questionIssuer // of the scheduler too
 )
 
-// askWait is how long the scheduler waits for a worker's state.
-const askWait = 2 * time.Second
-
 // elect gives the lease to a new scheduler with this core.
 func (s *world) elect(core sched.Core) {
 	x := &scheduler{world: s, core: core, epoch: s.epoch + 1, wake: protocol.Never}
@@ -136,7 +133,7 @@ func (x *scheduler) ask(q sched.WorkerQuestion) {
 		return
 	}
 	s.command(h, a, answer)
-	s.background(askWait, func() { answer(protocol.Result{}) })
+	s.background(sched.AnswerWait, func() { answer(protocol.Result{}) })
 }
 
 // step applies one event to the term and carries out its output.
