@@ -44,12 +44,11 @@ type leader struct {
 	turns      chan func() // functions to run in the machine's goroutine
 
 	// Owned by the machine's goroutine.
-	stage      protocol.Stage
-	since      time.Time
-	revision   uint64
-	readable   uint64 // up to which revision all of the store could be read at the start
-	stepDown   bool
-	announcing announcing
+	stage    protocol.Stage
+	since    time.Time
+	revision uint64
+	readable uint64 // up to which revision all of the store could be read at the start
+	stepDown bool
 
 	mu        sync.Mutex
 	loads     map[uint64]*nats.Msg // by token, until answered
@@ -97,7 +96,6 @@ func newLeader(config Config, b *bus.Bus, buffer *bus.Buffer, door *frontdoor.Fr
 		turns:  make(chan func()),
 		loads:  map[uint64]*nats.Msg{},
 
-		announcing: announcing{},
 		unreadable: unreadable,
 		records:    records{waiting: map[string]*protocol.WorkerState{}},
 

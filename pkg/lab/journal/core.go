@@ -31,7 +31,7 @@ var Cores = []Core{
 	coreOf("startup", startup.New, (*startup.Machine).Step,
 		startup.Started{}, startup.WorkerSeen{}, startup.WorkerLost{}, startup.WorkerAnswered{}, startup.LoadRequested{},
 		startup.LoadResult{}, startup.ModelsStored{}, startup.StoreFailed{}, startup.ModelsUnstored{}, startup.StageStored{},
-		startup.StageConflict{}, startup.Fenced{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{}, startup.Tick{}),
+		startup.StageConflict{}, startup.Fenced{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{}, startup.JoinConfirmed{}, startup.Tick{}),
 	coreOf("measure", measure.New, (*measure.Machine).Step,
 		measure.JobGiven{}, measure.ProfilesRead{}, measure.ProfileStored{}, measure.ActionResult{}, measure.WorkerSeen{},
 		measure.WorkerLost{}, measure.Elected{}, measure.Abandon{}, measure.Tick{}),

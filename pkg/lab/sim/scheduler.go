@@ -97,17 +97,6 @@ func (s *world) join(w protocol.WorkerState) {
 	s.beatAtOnce(w)
 }
 
-// announceUntilHeard announces a worker until the scheduler has heard that.
-func (s *world) announceUntilHeard(w protocol.WorkerState) {
-	s.later(s.network.delay(), func() {
-		if s.dead || s.deaf > s.now {
-			s.later(askAgain, func() { s.announceUntilHeard(w) })
-			return
-		}
-		s.join(w)
-	})
-}
-
 func (s *world) beatAtOnce(w protocol.WorkerState) {
 	if s.faults == nil {
 		s.step(&sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.epoch}})
