@@ -54,8 +54,9 @@ type leader struct {
 	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
 	// quarantined are the models that the active scheduler refuses for crashes, by name,
-	// and until when; of its last heartbeat.
-	quarantined map[string]time.Time
+	// and for how long more, as its last heartbeat said; quarantinedBy is its id.
+	quarantined   map[string]time.Duration
+	quarantinedBy string
 
 	// storeFault is why the state cannot be kept, nil if it can; the watchdog sets it.
 	storeFault atomic.Pointer[string]
@@ -309,6 +310,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 		},
 	}
+	lostOf[protocol.Scheduler] = l.schedulerLost
 	var stops []func()
 	for kind, beat := range beatOf {
 		lost := lostOf[kind]
