@@ -101,6 +101,100 @@ func TestThePathsThatTheDocumentationNamesExist(t *testing.T) {
 	}
 }
 
+// docMethod is a method in the documentation, and the file that it is said to be in; "there"
+// is the one before.
+var docMethod = regexp.MustCompile("`\\(\\*?(\\w+)\\)\\.(\\w+)`\\s+(?:in\\s+`([A-Za-z0-9_./-]+)`|there)?")
+
+// TestTheMethodsThatTheArchitectureNamesExist, where it says that they are.
+func TestTheMethodsThatTheArchitectureNamesExist(t *testing.T) {
+	body, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := methodsOfTheTree(t)
+	found, home := docMethod.FindAllStringSubmatch(string(body), -1), ""
+	for _, m := range found {
+		if m[3] != "" {
+			home = m[3]
+		} else if !strings.HasSuffix(m[0], "there") {
+			home = "(no file)"
+		}
+		if files := methods[m[1]+"."+m[2]]; !slices.Contains(files, home) {
+			t.Errorf("docs/architecture.md names (*%s).%s in %s; it is in %v", m[1], m[2], home, files)
+		}
+	}
+	if len(found) < 8 {
+		t.Errorf("%d methods: the test does not see them", len(found))
+	}
+}
+
+// methodsOfTheTree returns the files of each method, as Type.method, tests excepted.
+func methodsOfTheTree(t *testing.T) map[string][]string {
+	t.Helper()
+	method := regexp.MustCompile(`(?m)^func \(\w* ?\*?(\w+)(?:\[[^\]]*\])?\) (\w+)\(`)
+	methods := map[string][]string{}
+	for _, top := range []string{"pkg", "services", "cmd"} {
+		err := fs.WalkDir(os.DirFS(".."), top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			body, err := os.ReadFile(filepath.Join("..", path))
+			for _, m := range method.FindAllStringSubmatch(string(body), -1) {
+				methods[m[1]+"."+m[2]] = append(methods[m[1]+"."+m[2]], path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return methods
+}
+
+// TestTheArchitectureDrawsEachPackage: each folder of pkg stands in the drawing of the tree.
+func TestTheArchitectureDrawsEachPackage(t *testing.T) {
+	body, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, drawing, _ := strings.Cut(string(body), "\n## Folders\n")
+	drawing, _, _ = strings.Cut(drawing, "\n## ")
+	files, err := filepath.Glob("../pkg/*/*/*.go")
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%v, %d files", err, len(files))
+	}
+	seen := map[string]bool{}
+	for _, doc := range files {
+		name := filepath.Base(filepath.Dir(doc))
+		if seen[name] {
+			continue
+		}
+		if seen[name] = true; !regexp.MustCompile(`\b` + name + `/`).MatchString(drawing) {
+			t.Errorf("%s is not in the drawing of docs/architecture.md", filepath.Dir(doc))
+		}
+	}
+}
+
+// TestThePathsThatPackageCommentsNameExist.
+func TestThePathsThatPackageCommentsNameExist(t *testing.T) {
+	docs, err := filepath.Glob("../*/*/*/doc.go")
+	if err != nil || len(docs) < 20 {
+		t.Fatalf("%v, %d comments", err, len(docs))
+	}
+	for _, doc := range docs {
+		body, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range docPath.FindAllStringSubmatch(string(body), -1) {
+			path := strings.TrimSuffix(strings.TrimRight(m[1], "."), "/")
+			if found, err := filepath.Glob(filepath.Join("..", path)); err != nil || len(found) == 0 {
+				t.Errorf("%s names %s, which is not there", doc, path)
+			}
+		}
+	}
+}
+
 func TestTheTestsThatTheDocumentationNamesExist(t *testing.T) {
 	homes := testsOfTheTree(t)
 	seen, placed := 0, 0

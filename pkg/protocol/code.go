@@ -163,6 +163,10 @@ func (c Code) Known() bool {
 	return ok
 }
 
+// LosesWorker reports whether a worker's answer to an action says that the incarnation which
+// the action was meant for is gone, or about to be: nothing more is sent to it.
+func (c Code) LosesWorker() bool { return c == StaleIncarnation || c == ShuttingDown }
+
 // LosesExecutor reports whether a worker answered an action with the end of the process that
 // executes for its GPU.
 func (c Code) LosesExecutor() bool { return c == ExecutorLost || c == ExecutorKilled }

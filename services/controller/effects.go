@@ -49,7 +49,6 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 		l.publish(l.bus.Subjects.ProfilerStart(), wire.Job.Encode(&job))
 	}
 	if out.Activate != nil {
-		l.announcing.endAll() // they are part of the activated state
 		state := *out.Activate
 		l.records.put(out.Activate.Workers, writeRecords)
 		state.Workers = withoutModels(state.Workers)
@@ -57,13 +56,12 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	}
 	for _, w := range out.JoinWorkers {
 		l.records.put([]protocol.WorkerState{w}, writeRecords)
-		lean := w
-		lean.Models = nil // all workers hold every model but those in Lacks; the profiles stay
-		told := l.announcing.begin(ctx, w.ID)
-		l.work.Start(func() { l.announce(told, lean) })
+	}
+	for _, w := range append(out.JoinWorkers, out.JoinAgain...) {
+		w.Models = nil // all workers hold every model but those in Lacks; the profiles stay
+		l.work.Start(func() { l.announce(ctx, w) })
 	}
 	for _, id := range out.DropWorkers {
-		l.announcing.end(id)
 		l.records.remove(id, writeRecords)
 	}
 	for _, e := range out.Events {

@@ -44,19 +44,19 @@ type leader struct {
 	turns      chan func() // functions to run in the machine's goroutine
 
 	// Owned by the machine's goroutine.
-	stage      protocol.Stage
-	since      time.Time
-	revision   uint64
-	readable   uint64 // up to which revision all of the store could be read at the start
-	stepDown   bool
-	announcing announcing
+	stage    protocol.Stage
+	since    time.Time
+	revision uint64
+	readable uint64 // up to which revision all of the store could be read at the start
+	stepDown bool
 
 	mu        sync.Mutex
 	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
 	// quarantined are the models that the active scheduler refuses for crashes, by name,
-	// and until when; of its last heartbeat.
-	quarantined map[string]time.Time
+	// and for how long more, as its last heartbeat said; quarantinedBy is its id.
+	quarantined   map[string]time.Duration
+	quarantinedBy string
 
 	// storeFault is why the state cannot be kept, nil if it can; the watchdog sets it.
 	storeFault atomic.Pointer[string]
@@ -97,7 +97,6 @@ func newLeader(config Config, b *bus.Bus, buffer *bus.Buffer, door *frontdoor.Fr
 		turns:  make(chan func()),
 		loads:  map[uint64]*nats.Msg{},
 
-		announcing: announcing{},
 		unreadable: unreadable,
 		records:    records{waiting: map[string]*protocol.WorkerState{}},
 
@@ -311,6 +310,7 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 		},
 	}
+	lostOf[protocol.Scheduler] = l.schedulerLost
 	var stops []func()
 	for kind, beat := range beatOf {
 		lost := lostOf[kind]

@@ -13,18 +13,28 @@ func (l *leader) heardQuarantined(h protocol.Heartbeat) {
 	if h.State != protocol.SchedulerActive {
 		return
 	}
-	now, list := time.Now(), map[string]time.Time{}
+	list := map[string]time.Duration{}
 	for _, q := range h.Quarantined {
-		list[q.Name] = now.Add(q.Left)
+		list[q.Name] = q.Left
 	}
 	l.mu.Lock()
 	before := l.quarantined
-	l.quarantined = list
+	l.quarantined, l.quarantinedBy = list, h.ID
 	l.mu.Unlock()
 	for _, q := range h.Quarantined {
 		if _, known := before[q.Name]; !known {
 			l.bus.NoticeEvent(q.Name, protocol.Event{Kind: protocol.EventQuarantine, Model: q.Name, Message: crashing(q.Left)})
 		}
+	}
+}
+
+// schedulerLost forgets what a scheduler refuses that has fallen silent: a new epoch begins
+// without quarantines.
+func (l *leader) schedulerLost(h protocol.Heartbeat) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.ID == l.quarantinedBy {
+		l.quarantined, l.quarantinedBy = nil, ""
 	}
 }
 
@@ -38,10 +48,8 @@ func (l *leader) showQuarantined(models []protocol.ModelState) {
 	defer l.mu.Unlock()
 	for i := range models {
 		m := &models[i]
-		if until, is := l.quarantined[m.Name]; is && m.Quarantined == "" {
-			if left := time.Until(until); left > 0 {
-				m.Quarantined = crashing(left)
-			}
+		if left, is := l.quarantined[m.Name]; is && m.Quarantined == "" {
+			m.Quarantined = crashing(left)
 		}
 	}
 }
@@ -52,8 +60,8 @@ func (l *leader) countQuarantined(machine map[string]string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(machine)
-	for model, until := range l.quarantined {
-		if machine[model] == "" && time.Until(until) > 0 {
+	for model := range l.quarantined {
+		if machine[model] == "" {
 			n++
 		}
 	}

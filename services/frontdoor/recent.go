@@ -6,6 +6,7 @@ import (
 
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/ring"
 )
 
 // These are the numbers of remembered requests, served and not served.
@@ -17,14 +18,7 @@ const (
 // recent remembers the latest answered requests. Any goroutine may use it.
 type recent struct {
 	mu             sync.Mutex
-	served, missed ring
-}
-
-// ring is a ring buffer of the latest requests.
-type ring struct {
-	list []answered
-	next int // index of the oldest entry, once the ring is full
-	size int
+	served, missed ring.Ring[answered]
 }
 
 // answered describes an answered request.
@@ -43,12 +37,8 @@ type answered struct {
 }
 
 func newRecent() *recent {
-	return &recent{served: newRing(keptServed), missed: newRing(keptMissed)}
+	return &recent{served: ring.New[answered](keptServed), missed: ring.New[answered](keptMissed)}
 }
-
-// newRing allocates the whole ring at once: growing would copy its content
-// repeatedly.
-func newRing(size int) ring { return ring{list: make([]answered, 0, size), size: size} }
 
 // ofRequest returns the description of a request; ended is zero while the
 // request is open.
@@ -70,31 +60,22 @@ func (k *recent) add(a answered) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if a.outcome.code == protocol.OK {
-		k.served.put(a)
+		*k.served.Slot() = a
 	} else {
-		k.missed.put(a)
+		*k.missed.Slot() = a
 	}
 }
 
-func (r *ring) put(a answered) {
-	if len(r.list) < r.size {
-		r.list = append(r.list, a)
-		return
-	}
-	r.list[r.next] = a
-	r.next = (r.next + 1) % r.size
-}
-
-// latest appends at most `most` requests for which meant is true, the latest
+// latest appends at most protocol.MaxAlike requests for which meant is true, the latest
 // first.
-func (r *ring) latest(found []answered, most int, meant func(*answered) bool) []answered {
-	for i := range r.list {
-		at := (r.next - 1 - i + 2*len(r.list)) % len(r.list)
-		if most > 0 && meant(&r.list[at]) {
-			most--
-			found = append(found, r.list[at])
+func latest(of *ring.Ring[answered], found []answered, meant func(*answered) bool) []answered {
+	most := len(found) + protocol.MaxAlike
+	of.Latest(func(a *answered) bool {
+		if meant(a) {
+			found = append(found, *a)
 		}
-	}
+		return len(found) < most
+	})
 	return found
 }
 
@@ -102,8 +83,8 @@ func (r *ring) latest(found []answered, most int, meant func(*answered) bool) []
 func (k *recent) find(meant func(*answered) bool) []answered {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	found := k.missed.latest(nil, protocol.MaxAlike, meant)
-	return k.served.latest(found, protocol.MaxAlike, meant)
+	found := latest(&k.missed, nil, meant)
+	return latest(&k.served, found, meant)
 }
 
 // record converts a to the protocol's form.

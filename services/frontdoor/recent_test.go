@@ -42,8 +42,8 @@ func TestWhatADoorRemembersIsBounded(t *testing.T) {
 	if by("miss") != 1 || by("0") != 0 || by(fmt.Sprint(2*keptServed+4)) != 1 || by(fmt.Sprint(keptServed+4)) != 0 || by(fmt.Sprint(keptServed+5)) != 1 {
 		t.Error("other requests are remembered than the latest")
 	}
-	if len(k.served.list) != keptServed || len(k.missed.list) != 1 {
-		t.Errorf("%d and %d are kept", len(k.served.list), len(k.missed.list))
+	if k.served.Len() != keptServed || k.missed.Len() != 1 {
+		t.Errorf("%d and %d are kept", k.served.Len(), k.missed.Len())
 	}
 }
 

@@ -1,7 +1,6 @@
 package frontdoor
 
 import (
-	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -72,16 +71,31 @@ func (d *FrontDoor) send(e *frontdoor.Ended) {
 	if e.Refusal == nil && e.Request.Encoding == protocol.JSON {
 		text = wire.OutputsJSON(tensors)
 	}
-	if e.SentAt(clock.Now()); e.Refusal != nil {
-		d.refuse(e)
+	if e.Refusal == nil && d.sendable(e, 0) && d.respond(e, tensors, text) {
 		return
 	}
-	d.respond(e, tensors, text)
+	d.refuse(e)
+}
+
+// sendable reports whether an OK of so many bytes can be sent. The core says what the client
+// is told if not, so that its observers are shown what the client gets.
+func (d *FrontDoor) sendable(e *frontdoor.Ended, bytes int) bool {
+	now := clock.Now()
+	u := e.SentAt(now, int64(bytes), d.bus.Payload.MaxPayload())
+	if u == nil {
+		return true
+	}
+	d.mu.Lock()
+	out := d.stepCore(now, u)
+	e.Output, e.Refusal = nil, out.Refused
+	d.unlock(d.carryOut(out, nil))
+	return false
 }
 
 // respond answers a request that was executed, or that the scheduler answered
-// without a worker. text are the outputs in JSON, if that is the request's encoding.
-func (d *FrontDoor) respond(e *frontdoor.Ended, outputs []protocol.Tensor, text []byte) {
+// without a worker. text are the outputs in JSON, if that is the request's encoding. It
+// returns false, and sends nothing, if the broker does not carry the answer.
+func (d *FrontDoor) respond(e *frontdoor.Ended, outputs []protocol.Tensor, text []byte) bool {
 	r, o, now := e.Request, e.Output, time.Now()
 	response := protocol.InferResponse{
 		ModelName:    r.Model.Name,
@@ -105,7 +119,6 @@ func (d *FrontDoor) respond(e *frontdoor.Ended, outputs []protocol.Tensor, text 
 		p.QueueUS, p.InputUS = o.Queued.Microseconds(), o.Input.Microseconds()
 		p.ExecUS, p.OutputUS = o.Exec.Microseconds(), o.Output.Microseconds()
 	}
-	clientOf(r).outcome = ran(o, now)
 	body := wire.Borrow()
 	defer wire.GiveBack(body)
 	if r.Encoding == protocol.JSON {
@@ -113,7 +126,12 @@ func (d *FrontDoor) respond(e *frontdoor.Ended, outputs []protocol.Tensor, text 
 	} else {
 		*body = wire.AppendResponse(*body, r.Encoding, &response)
 	}
+	if !d.sendable(e, len(*body)) {
+		return false
+	}
+	clientOf(r).outcome = ran(o, now)
 	d.answer(e, &nats.Msg{Subject: r.Reply, Data: *body})
+	return true
 }
 
 // versionText returns a model's version as the protocol of inference has it: a text, or
@@ -166,14 +184,7 @@ func (d *FrontDoor) connection(m *nats.Msg) *nats.Conn {
 }
 
 func (d *FrontDoor) publish(m *nats.Msg) {
-	nc := d.connection(m)
-	err := nc.PublishMsg(m)
-	if errors.Is(err, nats.ErrMaxPayload) {
-		e := protocol.Errorf(protocol.PayloadTooLarge, "the answer of %d bytes is larger than the broker carries (%d)", len(m.Data), nc.MaxPayload())
-		e.Got, e.Limit = int64(len(m.Data)), nc.MaxPayload()
-		err = nc.PublishMsg(bus.ErrorReply(wire.EncodingOf(m.Data), m.Subject, e))
-	}
-	if err != nil {
+	if err := d.connection(m).PublishMsg(m); err != nil {
 		d.bus.Notice(slog.LevelWarn, "reply not sent", "", "error", err) // the broker is unreachable; the client times out
 	}
 }

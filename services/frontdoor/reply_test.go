@@ -1,12 +1,16 @@
 package frontdoor
 
 import (
+	"bytes"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/watch"
 	"clockwork/pkg/wire"
 )
 
@@ -82,4 +86,85 @@ func TestAnAnswerInJSONIsSentWhereNoMoreMayWait(t *testing.T) {
 	if code := codeOf(t, bustest.Next(t, "the reply", replies)); code != protocol.OK {
 		t.Error(code)
 	}
+}
+
+// unsentRecorder counts the OKs that the core decided, and keeps what it told a client in
+// place of one.
+type unsentRecorder struct {
+	ok   atomic.Int64
+	told atomic.Pointer[protocol.Error]
+}
+
+func (r *unsentRecorder) Begin(frontdoor.Config) {}
+
+func (r *unsentRecorder) Step(_ protocol.Time, e frontdoor.Event, out *frontdoor.Output) {
+	if _, is := e.(*frontdoor.Unsent); is {
+		r.told.Store(out.Refused)
+	}
+	for i := range out.Ended {
+		if out.Ended[i].Refusal == nil {
+			r.ok.Add(1)
+		}
+	}
+}
+
+// unsentTo asks for an OK that is decided and not sent, and has everybody who is told of
+// the request say what the client was told.
+func unsentTo(t *testing.T, want protocol.Code, model, body string, send func(*stack, protocol.Submission)) {
+	t.Helper()
+	s := newStack(t)
+	seen, told := &unsentRecorder{}, make(chan watch.Request, 100)
+	hub := &watch.Hub{}
+	hub.OnRequest(func(r *watch.Request) { told <- *r })
+	s.config.Telemetry, s.config.Observers = hub, frontdoor.Observers{seen}
+	s.frontDoor()
+	s.loaded("a")
+	half := bustest.Spec("half", "zoo/half") // of what the broker carries
+	half.Outputs = []protocol.TensorSpec{{Name: "y", Datatype: protocol.Uint8, Shape: []int64{s.bus.Payload.MaxPayload() / 2}}}
+	if err := s.leads().PutModel(t.Context(), half); err != nil {
+		t.Fatal(err)
+	}
+	s.activate()
+	s.awaitServing()
+	bustest.Next(t, "what awaitServing asked", told)
+	replies := s.infer(model, body)
+	r := bustest.Next(t, "the submission", s.submit)
+	send(s, r)
+	m := bustest.Next(t, "the reply", replies)
+	if code := codeOf(t, m); code != want {
+		t.Fatalf("the client is told %s, want %s", code, want)
+	}
+	if e := seen.told.Load(); seen.ok.Load() != 1 || e == nil || e.Code != want {
+		t.Errorf("the core's observers saw %d OKs, then %v; the client was told %s", seen.ok.Load(), e, want)
+	}
+	if of := bustest.Next(t, "what telemetry is told", told); of.Code != want || of.ID != r.ID {
+		t.Errorf("telemetry is told %s of %v", of.Code, of.ID)
+	}
+	answer, _ := s.door.live.answer(protocol.Question{IDs: []string{r.ID.String()}})
+	if record := answer.(protocol.DoorRecord); len(record.Requests) != 1 || record.Requests[0].Code != want {
+		t.Errorf("the front door remembers %+v", record.Requests)
+	}
+	if v := s.door.snapshot(); v.Answered != v.Received {
+		t.Errorf("received %d, answered %d", v.Received, v.Answered)
+	}
+}
+
+// TestAnAnswerThatIsTooLargeIsNoOK, to nobody.
+func TestAnAnswerThatIsTooLargeIsNoOK(t *testing.T) {
+	unsentTo(t, protocol.PayloadTooLarge, "half", `{"parameters":{"slo_ms":60000},"inputs":[]}`, func(s *stack, r protocol.Submission) {
+		s.output(r, bytes.Repeat([]byte{255}, int(s.bus.Payload.MaxPayload())/2)) // four characters of JSON each
+	})
+}
+
+// TestAnAnswerThatIsTooLateIsNoOK, to nobody: it was decided in time, and a message before it
+// took long.
+func TestAnAnswerThatIsTooLateIsNoOK(t *testing.T) {
+	unsentTo(t, protocol.DeadlineExceeded, "a", `{"parameters":{"slo_ms":200},"inputs":[]}`, func(s *stack, r protocol.Submission) {
+		asked := time.Now()
+		s.door.onControl.Lock()
+		s.output(r, raw)
+		bustest.Until(t, "the answer is decided", func() bool { return s.door.snapshot().InFlight == 0 })
+		time.Sleep(time.Until(asked.Add(250 * time.Millisecond)))
+		s.door.onControl.Unlock()
+	})
 }

@@ -24,7 +24,7 @@ func (t *term) listen() (stop func(), err error) {
 			stops[i]()
 		}
 	}
-	t.caller = t.bus.NewCaller(bus.RandomID(), queryWait)
+	t.caller = t.bus.NewCaller(bus.RandomID(), sched.AnswerWait)
 	add := func(subscription *nats.Subscription, failed error) {
 		if err == nil {
 			err = failed

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -135,39 +134,10 @@ func (t *term) incident(i *sched.Incident) {
 	case sched.GPUServes:
 		t.bus.Notice(slog.LevelInfo, "GPU serves again", gpu, "worker", i.Worker, "gpu", i.GPU)
 	case sched.ModelQuarantined:
-		t.quarantine(i.Model, time.Now().Add(i.For))
+		t.core.Snapshot(&t.snapshot)
+		list := t.snapshot.Quarantined()
+		t.quarantined.Store(&list)
 		t.bus.Notice(slog.LevelWarn, "model quarantined: its executions ended or hung what executed them too often", i.Model,
 			append(model, "for", i.For, "refused", i.Requests)...)
 	}
-}
-
-// quarantine is a model that the core refuses until then.
-type quarantine struct {
-	model string
-	until time.Time
-}
-
-// quarantine adds a model to those that the heartbeats name, and drops what is over. The
-// heartbeats read the list without the lock, so it is replaced.
-func (t *term) quarantine(model string, until time.Time) {
-	list := []quarantine{}
-	if old := t.quarantined.Load(); old != nil {
-		for _, q := range *old {
-			if q.model != model && time.Now().Before(q.until) {
-				list = append(list, q)
-			}
-		}
-	}
-	list = append(list, quarantine{model, until})
-	t.quarantined.Store(&list)
-}
-
-// stillQuarantined returns the latest of those that are not over, as heartbeats have them.
-func stillQuarantined(list []quarantine, now time.Time) (still []protocol.QuarantinedModel) {
-	for _, q := range list[max(0, len(list)-protocol.MaxQuarantined):] {
-		if left := q.until.Sub(now); left > 0 {
-			still = append(still, protocol.QuarantinedModel{Name: q.model, Left: left})
-		}
-	}
-	return still
 }

@@ -37,8 +37,9 @@ type term struct {
 	active   atomic.Bool
 	queued   atomic.Int64
 	capacity atomic.Pointer[protocol.Capacity]
-	// quarantined are the models that were quarantined, the latest last.
-	quarantined atomic.Pointer[[]quarantine]
+	// quarantined are the models that are quarantined since the last one was; heartbeats
+	// read them without the lock.
+	quarantined atomic.Pointer[[]sched.Quarantine]
 
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
@@ -63,12 +64,11 @@ type term struct {
 	missed   uint64    // missedBy at the last check
 }
 
-// These bound messages, boxes, and the wait for a worker's answer.
+// These bound messages and boxes.
 const (
 	maxDispatches = 2048 // per message, as the next
 	maxActions    = 256
-	maxBoxes      = 4096             // of workers, and of front doors
-	queryWait     = 10 * time.Second // a worker may have tens of thousands of models
+	maxBoxes      = 4096 // of workers, and of front doors
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
@@ -193,7 +193,7 @@ func (t *term) heartbeat() protocol.Heartbeat {
 		h.State, h.Capacity = protocol.SchedulerActive, *t.capacity.Load()
 	}
 	if list := t.quarantined.Load(); list != nil {
-		h.Quarantined = stillQuarantined(*list, time.Now())
+		h.Quarantined = sched.StillQuarantined(*list, clock.Now())
 	}
 	return h
 }

@@ -10,6 +10,7 @@ import (
 
 	"clockwork/pkg/adapter/backend"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/livestats"
@@ -34,8 +35,7 @@ type agent struct {
 	models   map[backend.Model]struct{}
 	received work.Received // reused for every event, as input is
 	input    work.Input
-	ordered  protocol.Time  // when the last action arrived or the scheduler changed
-	resting  bool           // the clock is queried rarely
+	pace     clocksync.Pace // of queries of the clock
 	dropped  bus.LogLimiter // inputs without room
 
 	gpus       []*gpu

@@ -8,17 +8,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
-)
-
-// clockQueryEvery is the interval between queries of the scheduler's clock,
-// restEvery the interval after restAfter without an action.
-const (
-	clockQueryEvery = 25 * time.Millisecond
-	restEvery       = 250 * time.Millisecond
-	restAfter       = 2 * time.Second
 )
 
 // startClock queries the scheduler's clock periodically. The reply subject
@@ -31,7 +24,7 @@ func (a *agent) startClock() error {
 	}
 	a.subs = append(a.subs, sub)
 	a.work.Go(func() {
-		next := time.NewTimer(clockQueryEvery)
+		next := time.NewTimer(clocksync.QueryEvery)
 		defer next.Stop()
 		for {
 			select {
@@ -52,21 +45,15 @@ func (a *agent) startClock() error {
 func (a *agent) nextClockQuery(now protocol.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.resting = a.core.InFlight() == 0 && now.Sub(a.ordered) > restAfter && a.core.ClockEpoch() != 0
-	if a.resting {
-		return restEvery
-	}
-	return clockQueryEvery
+	return a.pace.Next(now, a.core.InFlight() == 0 && a.core.ClockEpoch() != 0)
 }
 
 // wakeClock ends the longer query interval, because there is work that needs the
 // clock. The caller holds the lock.
 func (a *agent) wakeClock(now protocol.Time) {
-	a.ordered = now
-	if !a.resting {
+	if !a.pace.Work(now) {
 		return
 	}
-	a.resting = false
 	select {
 	case a.clockWake <- struct{}{}:
 	default:

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/adapter/yamlfile"
 	"clockwork/pkg/core/quota"
 )
 
@@ -26,7 +27,7 @@ func readLimits(path string, base quota.Rules) (quota.Rules, error) {
 	if err != nil {
 		return base, cli.Usagef("--limits: %v", err)
 	}
-	rules, err := quota.Parse(text, base)
+	rules, err := yamlfile.Limits(text, base)
 	if err != nil {
 		return base, cli.Usagef("--limits %s: %v", path, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 )
 
@@ -204,7 +205,7 @@ func TestALeaseHasOneHolder(t *testing.T) {
 	select {
 	case <-first.Lost():
 		t.Fatal("lost while nobody else wanted it")
-	case <-time.After(leaseTTL + time.Second):
+	case <-time.After(liveness.LeaseTTL + time.Second):
 	}
 	if _, err := b.Acquire(ctx, "controller", "second"); !errors.Is(err, ErrHeld) {
 		t.Errorf("after its time to live: %v, want ErrHeld", err)

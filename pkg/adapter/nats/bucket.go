@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 )
 
@@ -35,9 +36,9 @@ var (
 	stateBucket   = bucket{kind: "state", keeps: "stage, models, workers", history: 10, values: 1 << 20, bytes: 256 << 20, distinct: true}
 	profileBucket = bucket{kind: "profile", keeps: "profiles", history: 1, values: 64 << 10, bytes: 128 << 20, distinct: true}
 	epochBucket   = bucket{kind: "epoch", keeps: "the epoch of the scheduler", history: 1, values: leaseBytes, messages: 4, distinct: true}
-	leaseBucket   = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: leaseTTL, values: leaseBytes, messages: 64}
-	nameBucket    = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: leaseTTL, values: leaseBytes, messages: 16 << 10}
-	deviceBucket  = bucket{kind: "device", keeps: "which devices each worker has", history: 1, age: leaseTTL, values: claimBytes, messages: 16 << 10}
+	leaseBucket   = bucket{kind: "lease", keeps: "who is controller, scheduler, profiler", history: 1, age: liveness.LeaseTTL, values: leaseBytes, messages: 64}
+	nameBucket    = bucket{kind: "worker", keeps: "which process has the name of each worker", history: 1, age: liveness.LeaseTTL, values: leaseBytes, messages: 16 << 10}
+	deviceBucket  = bucket{kind: "device", keeps: "which devices each worker has", history: 1, age: liveness.LeaseTTL, values: claimBytes, messages: 16 << 10}
 	healthBucket  = bucket{kind: "health", keeps: "what health checks write, to see whether it is kept", history: 1, age: time.Minute, values: leaseBytes, messages: 64}
 )
 

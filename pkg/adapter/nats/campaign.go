@@ -71,7 +71,7 @@ func (c *campaign) silent(holder string) bool {
 
 // attempt takes the lease, or returns ErrHeld.
 func (c *campaign) attempt(ctx context.Context) (*Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseTTL)
+	ctx, cancel := context.WithTimeout(ctx, liveness.LeaseTTL)
 	defer cancel()
 	var err error
 	if c.kv == nil {

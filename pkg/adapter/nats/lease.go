@@ -9,16 +9,13 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/core/liveness"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrHeld: a live process holds the lease.
 var ErrHeld = errors.New("another process holds it")
-
-// leaseTTL is how long a lease outlives its holder; it is renewed every third of that.
-// The broker's resolution is one second.
-const leaseTTL = 2 * time.Second
 
 // Lease is a name that one process holds at a time: "controller", "scheduler",
 // "profiler", "worker.<id>". Leases are in buckets of their own, without history and with
@@ -171,7 +168,7 @@ func (l *Lease) Release() {
 
 func (l *Lease) keep() {
 	defer close(l.done)
-	every := time.NewTicker(leaseTTL / 3)
+	every := time.NewTicker(liveness.RenewEvery)
 	defer every.Stop()
 	for {
 		select {
@@ -196,7 +193,7 @@ func (l *Lease) keep() {
 // renew writes the lease again, and takes it anew if it has expired. It returns false if
 // another process holds it.
 func (l *Lease) renew() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTTL/3)
+	ctx, cancel := context.WithTimeout(context.Background(), liveness.RenewEvery)
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()

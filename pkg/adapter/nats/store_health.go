@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"clockwork/pkg/core/liveness"
 	"fmt"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (s *storeHealth) wrote(err error) {
 func (b *Bus) StoreFault() error {
 	b.health.mu.Lock()
 	defer b.health.mu.Unlock()
-	if b.health.since.IsZero() || time.Since(b.health.since) < leaseTTL {
+	if b.health.since.IsZero() || time.Since(b.health.since) < liveness.LeaseTTL {
 		return nil
 	}
 	return fmt.Errorf("the broker's store takes no writes, for %v: %w", time.Since(b.health.since).Round(time.Second), b.health.err)

@@ -1,6 +1,8 @@
 package frontdoor
 
 import (
+	"time"
+
 	"clockwork/pkg/protocol"
 )
 
@@ -115,11 +117,10 @@ func (m *Machine) overdue(r *Request) *protocol.Error {
 	if m.epoch == 0 {
 		return protocol.Errorf(protocol.SchedulerLost, "no scheduler was active when the deadline came")
 	}
-	return exceeded(r)
+	return exceeded(r.Deadline.Sub(r.Arrived))
 }
 
-func exceeded(r *Request) *protocol.Error {
-	slo := r.Deadline.Sub(r.Arrived)
+func exceeded(slo time.Duration) *protocol.Error {
 	refusal := protocol.Errorf(protocol.DeadlineExceeded, "no answer within %v", slo)
 	refusal.BudgetMS = protocol.Milliseconds(slo)
 	return refusal
@@ -138,27 +139,40 @@ func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output)
 		}
 	}
 	if refusal != nil {
-		o, refusal = nil, toClient(r, refusal)
+		o, refusal = nil, toClient(r.Waited, refusal)
 	}
 	m.counts.Answered++
 	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0})
 }
 
-// SentAt is called when the answer is about to be sent. An OK whose deadline has passed since
-// it was decided is none any more (G2): answers before it may have taken long to send.
-func (e *Ended) SentAt(now protocol.Time) {
+// SentAt is called when the answer is about to be sent, in a number of bytes to a broker
+// that carries limit. It returns the event for an OK that cannot be sent, nil for an answer
+// that is sent.
+func (e *Ended) SentAt(now protocol.Time, bytes, limit int64) *Unsent {
 	e.At = max(e.At, now)
-	if e.Refusal == nil && e.At >= e.Request.Deadline {
-		e.Output, e.Refusal = nil, toClient(e.Request, exceeded(e.Request))
+	if r := e.Request; e.Refusal == nil && (e.At >= r.Deadline || bytes > limit) {
+		return &Unsent{ID: r.ID, Arrived: r.Arrived, Deadline: r.Deadline, Waited: r.Waited, Bytes: bytes, Limit: limit}
 	}
+	return nil
+}
+
+// unsent says what the client is told in place of an OK. An OK whose deadline has passed
+// since it was decided is none any more (G2): answers before it may have taken long to send.
+func (m *Machine) unsent(e *Unsent) {
+	refusal := protocol.Errorf(protocol.PayloadTooLarge, "the answer of %d bytes is larger than the broker carries (%d)", e.Bytes, e.Limit)
+	refusal.Got, refusal.Limit = e.Bytes, e.Limit
+	if m.now >= e.Deadline {
+		refusal = exceeded(e.Deadline.Sub(e.Arrived))
+	}
+	m.out.Refused = toClient(e.Waited, refusal)
 }
 
 // toClient is a refusal as the client is told it; the one that came with an event stays
 // as it is.
-func toClient(r *Request, refusal *protocol.Error) *protocol.Error {
+func toClient(waited time.Duration, refusal *protocol.Error) *protocol.Error {
 	told := *refusal
-	if r.Waited > 0 {
-		told.BufferedMS = protocol.Milliseconds(r.Waited)
+	if waited > 0 {
+		told.BufferedMS = protocol.Milliseconds(waited)
 	}
 	if !told.Code.Known() {
 		told.Code = protocol.Internal

@@ -14,7 +14,8 @@
 //	// out.Submit, out.Ask go to the scheduler                   -> Dispatched
 //	// out.Inputs go to workers                                  -> OutputArrived
 //	// out.Claim are taken out of the startup buffer and read    -> Claimed
-//	// out.Ended are answered: first claimed at the scheduler if Claim is set, then SentAt
+//	// out.Ended are answered: first claimed at the scheduler if Claim is set. SentAt
+//	// says which OK cannot be sent as it was decided            -> Unsent
 //	// wakeAt(out.Wake)                                          -> Tick
 //
 // The driver owes exactly one event for each Admitted, Store and Claim, however it

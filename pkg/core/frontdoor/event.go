@@ -81,6 +81,16 @@ type OutputArrived struct {
 	Output *protocol.Output
 }
 
+// Unsent says that an OK of Output.Ended is not sent: its deadline has passed since it was
+// decided, or it has more Bytes than the broker carries. Output.Refused is what the client
+// is told instead; what the request had was given back when it ended.
+type Unsent struct {
+	ID                protocol.RequestID
+	Arrived, Deadline protocol.Time
+	Waited            time.Duration
+	Bytes, Limit      int64
+}
+
 // ConnectionDown says that the broker is not reached: nothing that is sent arrives.
 type ConnectionDown struct{}
 
@@ -146,6 +156,7 @@ func (*SchedulerBeat) event()   {}
 func (*SchedulerLost) event()   {}
 func (*Dispatched) event()      {}
 func (*OutputArrived) event()   {}
+func (*Unsent) event()          {}
 func (*ConnectionDown) event()  {}
 func (*ConnectionBroke) event() {}
 func (*BufferSeen) event()      {}

@@ -74,6 +74,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.dispatched(&e.Dispatch)
 	case *OutputArrived:
 		m.outputArrived(e)
+	case *Unsent:
+		m.unsent(e)
 	case *StageSeen:
 		m.stage = e.Stage
 	case *ModelSeen:

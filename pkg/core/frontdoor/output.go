@@ -6,7 +6,8 @@ import "clockwork/pkg/protocol"
 // all of it but what is the driver's own.
 type Output struct {
 	// Admitted is the Inbound message as a request, to be decoded; nil if it was
-	// refused, then Refused says why, or ignored, then Ignored says why.
+	// refused, then Refused says why, or ignored, then Ignored says why. Refused is as well
+	// what the client is told in place of an OK that is Unsent.
 	Admitted *Request
 	Refused  *protocol.Error
 	Ignored  Ignored

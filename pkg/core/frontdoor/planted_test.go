@@ -54,6 +54,8 @@ var faults = []planted.Fault{
 	{"what is left is not counted", "answer.go", "	m.counts.Left++\n", ""},
 	{"an answer is not claimed", "answer.go", "Claim: r.epoch != 0})", "Claim: r.epoch == m.epoch})"},
 	{"an output of any size", "answer.go", "int64(len(o.Data)) != want && o.Data != nil {", "int64(len(o.Data)) > want {"},
+	{"an OK of any size", "answer.go", "(e.At >= r.Deadline || bytes > limit)", "e.At >= r.Deadline"},
+	{"an OK that is not sent is too late", "answer.go", "	if m.now >= e.Deadline {\n", "	if m.now < e.Deadline {\n"},
 	{"a code nobody knows", "answer.go", "	if !told.Code.Known() {\n", "	if false {\n"},
 	{"stopping answers what the scheduler may own", "answer.go", "	for _, seq := range sortedKeys(m.openQueries) {\n		m.abandon(m.openQueries[seq])\n	}\n}\n", "	for _, seq := range sortedKeys(m.openQueries) {\n		r := m.openQueries[seq]\n		delete(m.openQueries, seq)\n		m.reply(r, r.refusal, nil)\n	}\n}\n"},
 	{"a word on another front door's request", "answer.go", "d.ID.Door != m.config.ID || m.outdated(d)", "m.outdated(d)"},

@@ -114,6 +114,7 @@ func (s *script) span(text string) time.Duration {
 //	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST
 //	  [door=N] [epoch=N]: that of the scheduler, by default the last one in charge
 //	output WORKER REQUEST [bytes=8] [door=N]
+//	unsent REQUEST DEADLINE [bytes=0] [waited=0s]  its OK is not sent; the SLO is 100 ms
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [bytes=0] [reply=SUBJECT]
 //	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
@@ -180,6 +181,10 @@ func (s *script) event(a args) Event {
 		return word(protocol.Taken)
 	case "output":
 		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: 1, Data: make([]byte, s.number(a.get("bytes", "8")))}}
+	case "unsent":
+		deadline := protocol.Time(s.span(a[2]))
+		return &Unsent{ID: id(1), Arrived: deadline.Add(-100 * time.Millisecond), Deadline: deadline,
+			Waited: s.span(a.get("waited", "0s")), Bytes: int64(s.number(a.get("bytes", "0"))), Limit: 1000}
 	case "down":
 		return &ConnectionDown{}
 	case "broke":

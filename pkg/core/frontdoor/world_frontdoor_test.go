@@ -142,17 +142,18 @@ func (d *frontDoor) carryOut(out *Output) {
 	for _, q := range out.Ask {
 		d.submit(q.Epoch, q.Request)
 	}
-	d.answer(out.Ended)
-	if out.Store != nil {
+	ended, store, wake := slices.Clone(out.Ended), out.Store, out.Wake // an answer may take a step
+	d.answer(ended)
+	if store != nil {
 		d.owed++
-		d.w.stream.store(d, out.Store)
+		d.w.stream.store(d, store)
 	}
-	if len(out.Ended) > 0 || d.w.oneIn(3) {
+	if len(ended) > 0 || d.w.oneIn(3) {
 		d.flush()
 	} else if len(d.pending) > 0 {
 		d.w.After(d.w.UpTo(time.Millisecond), d.On(d.flush))
 	}
-	d.setTimer(out.Wake)
+	d.setTimer(wake)
 }
 
 // setTimer schedules the Tick that the machine asked for.
@@ -241,13 +242,35 @@ func (d *frontDoor) answer(ended []Ended) {
 	if len(claim.Answered) > 0 {
 		d.say(claim)
 	}
-	for _, e := range ended {
-		code := protocol.OK
-		if e.Refusal != nil {
-			code = e.Refusal.Code
-		}
-		d.reply(e.Request.Reply, code)
+	for i := range ended {
+		d.reply(ended[i].Request.Reply, d.codeToSend(&ended[i]))
 	}
+}
+
+// codeToSend is what the client gets: the broker does not carry some OKs, and the client is
+// told so. The request was counted when it ended.
+func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
+	const limit = 100
+	bytes := int64(limit)
+	if d.w.oneIn(40) {
+		bytes++
+	}
+	u := e.SentAt(d.w.Now, bytes, limit)
+	switch {
+	case e.Refusal != nil:
+		return e.Refusal.Code
+	case (u != nil) != (bytes > limit):
+		d.w.failf("front door %d has %d bytes to send, of %d that the broker carries: %+v", d.id, bytes, limit, u)
+	case u == nil:
+		return protocol.OK
+	}
+	d.w.count("not sent")
+	before := d.m.Snapshot()
+	refused := d.m.Step(d.w.Now, u).Refused
+	if after := d.m.Snapshot(); refused == nil || refused.Code != protocol.PayloadTooLarge || after != before {
+		d.w.failf("G13: front door %d tells %v in place of an OK that is not sent; %+v, then %+v", d.id, refused, before, after)
+	}
+	return refused.Code
 }
 
 func (d *frontDoor) beat() {

@@ -35,7 +35,7 @@ func (s *scheduler) begin() {
 	s.Each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
 	s.Each(liveness.CampaignEvery, s.campaign)
 	s.Each(300*time.Millisecond, s.start)
-	s.Each(2*time.Second/3, func() { // its renewal fails
+	s.Each(liveness.RenewEvery, func() { // its renewal fails
 		if s.w.lease.holder != s {
 			s.term = nil
 		}

@@ -20,7 +20,7 @@ func (m *Machine) result(r *protocol.Result) {
 	case r.Code == protocol.StaleTerm:
 		m.out.Confirm = true
 		m.lose(g, describe(r))
-	case r.Code == protocol.ShuttingDown || r.Code == protocol.StaleIncarnation || r.Code == protocol.StaleEpoch:
+	case r.Code.LosesWorker() || r.Code == protocol.StaleEpoch:
 		m.lose(g, describe(r))
 	case g.state == leaving:
 		m.free(g)

@@ -117,7 +117,7 @@ func (a *account) check(l Limit, bytes int64, kind, name string) *protocol.Error
 	case bytes > l.Bytes-a.bytes:
 		e = refusal("%s may have %d bytes of requests in flight at a front door, and would have %d", who(kind, name), l.Bytes, a.bytes+bytes)
 		e.LimitOf, e.Got, e.Limit = kind+".bytes", a.bytes+bytes, l.Bytes
-	case l.paced() && wait > 0:
+	case l.Paced() && wait > 0:
 		e = refusal("%s may send a front door %v requests a second; the next is taken in %v", who(kind, name), l.Rate, wait.Round(10*time.Microsecond))
 		e.LimitOf, e.Limit, e.RetryMS = kind+".rate", int64(math.Ceil(l.Rate)), float64(wait.Microseconds())/1000
 	}

@@ -26,7 +26,7 @@ func (l Limit) MarshalJSON() ([]byte, error) {
 		plain
 		Rate *float64 `json:",omitempty"`
 	}{plain: plain(l)}
-	if l.paced() {
+	if l.Paced() {
 		written.Rate = &l.Rate
 	}
 	return json.Marshal(written)
@@ -47,8 +47,8 @@ const None = math.MaxInt64
 // Unlimited is the limit that bounds nothing; names with it are not counted.
 var Unlimited = Limit{Requests: None, Bytes: None, Rate: math.Inf(1), Burst: 1}
 
-// paced reports whether the rate is limited.
-func (l Limit) paced() bool { return !math.IsInf(l.Rate, 1) }
+// Paced reports whether the rate is limited.
+func (l Limit) Paced() bool { return !math.IsInf(l.Rate, 1) }
 
 // Rules are the limits of all tenants and models.
 type Rules struct {

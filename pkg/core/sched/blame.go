@@ -127,7 +127,7 @@ func (c *engine) countCrash(m *model) {
 		return
 	}
 	m.crashes = m.crashes[len(m.crashes)-n:]
-	if c.now < m.quarantined { // by what was sent before
+	if m.quarantineLeft(c.now) > 0 { // by what was sent before
 		return
 	}
 	m.quarantined = c.now.Add(c.config.QuarantineFor)
@@ -144,7 +144,7 @@ func (c *engine) banned(r *request) *protocol.Error {
 	switch {
 	case r.Crashes >= maxCrashes:
 		return crashedFor(r)
-	case c.now < r.model.quarantined:
+	case r.model.quarantineLeft(c.now) > 0:
 		return c.quarantine(r.model)
 	}
 	return nil
@@ -152,7 +152,7 @@ func (c *engine) banned(r *request) *protocol.Error {
 
 // quarantine returns the refusal of the requests of a quarantined model.
 func (c *engine) quarantine(m *model) *protocol.Error {
-	left := m.quarantined.Sub(c.now)
+	left := m.quarantineLeft(c.now)
 	err := protocol.Errorf(protocol.ModelQuarantined, "model %s is quarantined for %v more: %d of its executions ended or hung the process that executed them",
 		m.spec.Name, (left + time.Millisecond - 1).Truncate(time.Millisecond), len(m.crashes))
 	err.RetryMS = ms(left)

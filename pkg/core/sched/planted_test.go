@@ -90,7 +90,7 @@ var faults = []planted.Fault{
 	{"the text of a failed batch is for all", "blame.go", "	c.replanAll(a, err, WhyFailed)", "	err.Message += res.Message\n	c.replanAll(a, err, WhyFailed)"},
 	{"quarantined one crash late", "blame.go", "len(m.crashes) < n {", "len(m.crashes) <= n {"},
 	{"old crashes count", "blame.go", "return at <= since }", "return at <= since && false }"},
-	{"a quarantine never ends", "blame.go", "	case c.now < r.model.quarantined:\n", "	case r.model.quarantined > 0:\n"},
+	{"a quarantine never ends", "blame.go", "	case r.model.quarantineLeft(c.now) > 0:\n", "	case r.model.quarantined > 0:\n"},
 	{"what waits outlives a quarantine", "blame.go", "	for m.head != nil {\n", "	for false {\n"},
 	{"a refusal shows that a GPU executes", "stall.go", "a.kind == protocol.Infer && (res.Begin != 0 || res.Code == protocol.OK)", "a.kind == protocol.Infer"},
 	{"a GPU that is down gets work", "blame.go", "return !g.down && !g.draining", "return !g.draining"},

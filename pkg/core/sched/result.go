@@ -35,7 +35,7 @@ func (c *engine) result(res *protocol.Result) {
 	case protocol.EvictWeights:
 		c.evicted(a, res)
 	}
-	if res.Code == protocol.StaleIncarnation || res.Code == protocol.ShuttingDown {
+	if res.Code.LosesWorker() {
 		w := a.replica.gpu.worker
 		if w != nil {
 			c.lose(WorkerLost{ID: w.id, Incarnation: w.incarnation})

@@ -69,6 +69,9 @@ type ModelSnapshot struct {
 	// Exec and Load are the present estimates of one item's execution and of a load, on
 	// the GPU type that executes it fastest.
 	Exec, Load time.Duration
+	// Quarantined is until when its requests were refused last for its crashes, 0 for never;
+	// see Snapshot.Quarantined.
+	Quarantined protocol.Time
 }
 
 // Snapshot implements Core.
@@ -129,7 +132,7 @@ func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 
 // modelSnapshot returns the state of a model.
 func (c *engine) modelSnapshot(m *model) ModelSnapshot {
-	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted}
+	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted, Quarantined: m.quarantined}
 	for _, r := range m.replicas {
 		if r.phase == pending || r.phase == loading {
 			s.Loading++

@@ -74,6 +74,10 @@ type TermConfig struct {
 	Subjects protocol.Subjects
 }
 
+// AnswerWait is how long a worker's answer to Ask is waited for: a worker may have tens of
+// thousands of models.
+const AnswerWait = 10 * time.Second
+
 // clockWait is how long activation waits for the workers' clocks.
 const clockWait = 2 * time.Second
 

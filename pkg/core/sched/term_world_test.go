@@ -200,7 +200,7 @@ func (s *wScheduler) begin() {
 		s.checkSilence()
 	})
 	s.Each(liveness.CampaignEvery, s.campaign)
-	s.Each(2*time.Second/3, func() { // its renewal fails; until it hears so, it thinks that it leads
+	s.Each(liveness.RenewEvery, func() { // its renewal fails; until it hears so, it thinks that it leads
 		w.After(w.UpTo(50*time.Millisecond), s.On(func() {
 			if s.term != nil && w.lease.holder != s {
 				s.term = nil

@@ -51,6 +51,8 @@ type activation struct {
 	seen, sent protocol.Time
 	// epoch is the highest scheduler epoch that needed an activation.
 	epoch uint64
+	// active is the highest epoch of a scheduler that was seen active.
+	active uint64
 	// kinds are those of the GPUs in this machine's last Activate, which included all
 	// their profiles. nil before the first Activate.
 	kinds map[kind]bool
@@ -225,7 +227,7 @@ func (m *Machine) schedulerSeen(e SchedulerSeen) {
 		return
 	}
 	if e.Active {
-		a.seen = m.now
+		a.seen, a.active = m.now, max(a.active, e.Epoch)
 		if !a.running {
 			a.needed, a.done = false, true
 		}
@@ -284,9 +286,8 @@ func (m *Machine) activate() {
 			continue
 		}
 		if state := w.snapshot(); m.plannable(state) {
-			w.joined = true
 			state.Profiles = m.unannounced(state)
-			m.out.JoinWorkers = append(m.out.JoinWorkers, state)
+			m.announce(w, state)
 			if w.kept != "" {
 				w.kept = ""
 				m.event(protocol.Event{Kind: protocol.EventWorkerJoined, Worker: w.id})
@@ -300,6 +301,7 @@ func (m *Machine) activate() {
 func (m *Machine) markJoined(workers []protocol.WorkerState) {
 	for _, w := range m.workers {
 		w.joined = slices.ContainsFunc(workers, func(s protocol.WorkerState) bool { return s.ID == w.id })
+		w.announced = announcement{}
 	}
 }
 

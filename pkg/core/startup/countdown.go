@@ -81,6 +81,7 @@ func (m *Machine) Countdown(now protocol.Time) (time.Duration, bool) {
 func (m *Machine) wake() protocol.Time {
 	at := min(m.countdown, m.wakeBlocked())
 	for _, w := range m.workers {
+		at = min(at, w.announceAt())
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}

@@ -17,7 +17,7 @@
 //		if out.Confirm { go confirm() }                   // -> Fenced, or nothing
 //		if out.StartProfiling != nil { publish(subjects.ProfilerStart(), out.StartProfiling) }
 //		if out.Activate != nil { publish(subjects.SchedulerStart(), out.Activate) }
-//		for _, w := range out.JoinWorkers { join(w) }
+//		for _, w := range append(out.JoinWorkers, out.JoinAgain...) { go join(w) } // -> JoinConfirmed, or nothing
 //		for _, id := range out.DropWorkers { drop(id) }
 //		for _, e := range out.Events { publish(subjects.Event(e.Kind), e) } // with At
 //		if out.StepDown { return } // and begin anew from KV with a fresh Machine
@@ -33,12 +33,11 @@
 // owes exactly one ModelsStored or StoreFailed for each Store, one
 // ModelsUnstored for each Unstore, however often the shell has to retry, and
 // exactly one StageStored or StageConflict for each SetStage. Where another controller
-// has taken the lead it owes Fenced instead, once. JoinWorkers are
-// output once, and the machine cannot see whether they arrived. They may name a
+// has taken the lead it owes Fenced instead, once. JoinWorkers may name a
 // worker that the scheduler already knows; the same incarnation a second time
 // changes nothing. Their Profiles are those that the scheduler may lack; the
-// shell must deliver them with the worker. Everything else may get lost and is
-// sent again.
+// shell delivers them with the worker. They and everything else may get lost and
+// are sent again.
 //
 // An action without a result is sent again. LoadModelFromDisk and ClearCache
 // keep their id: a worker answers a finished action from memory and does not

@@ -99,6 +99,12 @@ type SchedulerSeen struct {
 	Epoch  uint64
 }
 
+// JoinConfirmed says that the scheduler of an epoch has taken a worker of JoinWorkers.
+type JoinConfirmed struct {
+	ID                 string
+	Incarnation, Epoch uint64
+}
+
 // Tick reports only that time has passed.
 type Tick struct{}
 
@@ -117,4 +123,5 @@ func (Fenced) event()         {}
 func (ProfilerSeen) event()   {}
 func (ProfilingDone) event()  {}
 func (SchedulerSeen) event()  {}
+func (JoinConfirmed) event()  {}
 func (Tick) event()           {}

@@ -105,6 +105,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.countDown()
 	m.profile()
 	m.activate()
+	m.announceAgain()
 	m.retryLacks()
 	m.tellBlocked()
 	for _, w := range m.sorted() {
@@ -147,6 +148,8 @@ func (m *Machine) apply(e Event) {
 		m.profilingDone(e)
 	case SchedulerSeen:
 		m.schedulerSeen(e)
+	case JoinConfirmed:
+		m.joinConfirmed(e)
 	}
 }
 

@@ -75,6 +75,9 @@ func print(o Output) string {
 		}
 		line("join %s%s", workers([]protocol.WorkerState{w}), brings)
 	}
+	for _, w := range o.JoinAgain {
+		line("join again %s, %d profiles", workers([]protocol.WorkerState{w}), len(w.Profiles))
+	}
 	for _, w := range o.DropWorkers {
 		line("drop %s", w)
 	}

@@ -98,7 +98,8 @@ func (s *script) step(fields []string) string {
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
-//	profiler INCARNATION JOB|standby; scheduler active|idle; tick
+//	profiler INCARNATION JOB|standby; scheduler active|idle [EPOCH]; tick
+//	confirmed WORKER[/INCARNATION] EPOCH   a scheduler has taken the worker that joined
 //	ls; blocked                      no event: shows the models, or what is missing
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
 func (s *script) event(kind string, args []string) Event {
@@ -166,6 +167,9 @@ func (s *script) event(kind string, args []string) Event {
 			epoch = number(args[1])
 		}
 		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
+	case "confirmed":
+		id, life, _ := workerOf(args[0])
+		return JoinConfirmed{id, life, number(args[1])}
 	case "same":
 		return s.last
 	case "tick":

@@ -36,6 +36,7 @@ type worker struct {
 	// answered the query with which this machine started in ACTIVE, so a scheduler of
 	// an earlier controller may be using it.
 	joined, found bool
+	announced     announcement
 	// kept is the reported reason why the worker does not join, "" for none.
 	kept string
 	// holds are the models in the worker's host memory by name, as far as answers and

@@ -237,6 +237,11 @@ func (f *fleet) step(l *leads, e Event) {
 		f.profiles = append(f.profiles, profilesOf(p)...)
 		f.post(l, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
 	}
+	for _, j := range append(out.JoinWorkers, out.JoinAgain...) {
+		if f.healed || f.rng.Intn(3) > 0 {
+			f.post(l, JoinConfirmed{j.ID, j.Incarnation, f.fence})
+		}
+	}
 	if a := out.Activate; a != nil {
 		f.pending = append(f.pending, func() { f.start(*a) })
 	}

@@ -69,7 +69,8 @@ type world struct {
 	kv         map[string]bool // what was confirmed
 	keys       map[string]bool // what truly stands there
 	undoing    map[uint64][]string
-	told       map[string]bool // types of GPU that the scheduler has profiles for
+	told       map[string]bool   // types of GPU that the scheduler has profiles for
+	heard      map[string]uint64 // workers that the scheduler has heard of, by incarnation
 	undone     int
 	late       int
 	lastLoad   protocol.Time
@@ -89,7 +90,7 @@ func runWorld(t *testing.T, seed int64) *world {
 	}
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, living: map[string]*living{},
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
-		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{},
+		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}, heard: map[string]uint64{},
 		disk: disk{map[string]int{}, map[string]string{}}}
 	w.step(Started{})
 	steps := 600
@@ -330,6 +331,9 @@ func (w *world) react(out Output) {
 	}
 	if a := out.Activate; a != nil {
 		w.active = true
+		for _, o := range a.Workers {
+			w.heard[o.ID] = o.Incarnation
+		}
 		if w.m.stage != protocol.Active || len(a.Models) == 0 || len(a.Workers) == 0 {
 			w.fail("activation in %s with %d models on %d workers", w.m.stage, len(a.Models), len(a.Workers))
 		}
@@ -338,6 +342,7 @@ func (w *world) react(out Output) {
 	for _, j := range out.JoinWorkers {
 		w.tell(j.Profiles)
 	}
+	w.confirm(append(slices.Clone(out.JoinWorkers), out.JoinAgain...))
 	for _, j := range append(slices.Clone(out.JoinWorkers), activated(out)...) {
 		for name := range w.kv {
 			if key := w.m.models[name].Digest + "@" + gpuOf(j.ID); !j.Lacking(name) && w.m.quarantined[name] == "" && !w.told[key] {
@@ -346,6 +351,20 @@ func (w *world) react(out Output) {
 			if l := w.living[j.ID]; l.life == j.Incarnation && !l.serves(name) && !j.Lacking(name) {
 				w.fail("%s goes to the scheduler with %s, and does not hold what was accepted", j.ID, name)
 			}
+		}
+	}
+}
+
+// confirm has the scheduler confirm joins. Some messages are lost, before or after it has
+// heard of the worker.
+func (w *world) confirm(joins []protocol.WorkerState) {
+	for _, j := range joins {
+		if !w.healed && w.rng.Intn(3) == 0 {
+			continue
+		}
+		w.heard[j.ID] = j.Incarnation
+		if w.healed || w.rng.Intn(3) > 0 {
+			w.post(JoinConfirmed{j.ID, j.Incarnation, 0})
 		}
 	}
 }

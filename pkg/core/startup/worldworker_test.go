@@ -262,6 +262,9 @@ func (w *world) checkLiving() {
 		if w.active && !seen.joined {
 			w.fail("%s lives and has not joined the scheduler", id)
 		}
+		if w.active && w.heard[id] != seen.incarnation {
+			w.fail("%s lives and the scheduler has not heard of it", id)
+		}
 		for _, name := range sortedKeys(w.m.models) {
 			if !l.serves(name) && w.has(id, name) {
 				w.fail("%s does not hold %s, though it could", id, name)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/protocol"
 )
@@ -14,10 +15,11 @@ import (
 type hostClock struct {
 	offset time.Duration
 	drift  float64
-}
 
-// clockQueryEvery is how often a worker queries the scheduler's time.
-const clockQueryEvery = 25 * time.Millisecond
+	pace   clocksync.Pace
+	query  func() // asks for the scheduler's time, and again by the pace
+	asking int    // how many queries were due at once; those that wait for their time end then
+}
 
 // maxClockError bounds the worker's error about the scheduler's time on network
 // n: the clock drifts, and the last answered query may be some time ago.
@@ -43,16 +45,30 @@ func (h *host) clockWrong() time.Duration {
 // startClock gives a worker a clock of its own and starts its queries of the
 // scheduler's time.
 func (h *host) startClock(faults Faults, draw, readings *rand.Rand) {
-	h.clock = &hostClock{offset: between(draw, 0, faults.Offset), drift: faults.Drift * (2*draw.Float64() - 1)}
+	every := h.world.config.pace.clock
+	h.clock = &hostClock{offset: between(draw, 0, faults.Offset), drift: faults.Drift * (2*draw.Float64() - 1), pace: clocksync.Pace{Every: every}}
 	there := networkModel{h.world.config.Network, readings}
-	var ask func()
-	ask = func() {
+	h.clock.query = func() {
 		if h.world.started() && !h.silent() && !(h.world.over() && h.world.together()) {
 			h.askTime(&there)
 		}
-		h.world.background(h.world.config.pace.clock, ask)
+		asking := h.clock.asking
+		h.world.background(h.clock.pace.Next(h.world.now, h.Core.InFlight() == 0 && h.Core.ClockEpoch() != 0), func() {
+			if asking == h.clock.asking {
+				h.clock.query()
+			}
+		})
 	}
-	h.world.background(between(readings, 0, h.world.config.pace.clock), ask)
+	h.world.background(between(readings, 0, every), h.clock.query)
+}
+
+// wakeClock queries the scheduler's time at once where that is done rarely, because there is
+// work that needs it.
+func (h *host) wakeClock() {
+	if h.clock != nil && h.clock.pace.Work(h.world.now) {
+		h.clock.asking++
+		h.clock.query()
+	}
 }
 
 // clockEpoch is that of the scheduler which says the time: the first answer counts where
@@ -87,8 +103,11 @@ func (h *host) askTime(there *networkModel) {
 			}
 			known := h.Core.ClockEpoch()
 			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: told})
-			if now := h.Core.ClockEpoch(); now != known && now != 0 {
-				h.beat() // the scheduler waits for this heartbeat
+			if now := h.Core.ClockEpoch(); now != known {
+				h.wakeClock()
+				if now != 0 {
+					h.beat() // the scheduler waits for this heartbeat
+				}
 			}
 		})
 	})

@@ -211,10 +211,26 @@ func (c *controller) step(e startup.Event) {
 	if state := out.Activate; state != nil {
 		c.world.sendCall(nil, c.world.network.delay(), func() { c.world.activate(*state) })
 	}
-	for _, w := range out.JoinWorkers {
-		c.world.announceUntilHeard(w)
+	for _, w := range append(out.JoinWorkers, out.JoinAgain...) {
+		c.announce(w)
 	}
 	c.wakeAt(out.Wake)
+}
+
+// announce tells the scheduler of a worker. One that does not hear that, the machine has
+// announced again.
+func (c *controller) announce(w protocol.WorkerState) {
+	s := c.world
+	s.later(s.network.delay(), func() {
+		x := s.scheduler
+		if x.dead || x.deaf > s.now {
+			return
+		}
+		s.join(w)
+		c.inTerm(s.network.delay(), func() {
+			c.step(startup.JoinConfirmed{ID: w.ID, Incarnation: w.Incarnation, Epoch: x.epoch})
+		})
+	})
 }
 
 // write carries out the output's writes to the store.

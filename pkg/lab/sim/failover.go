@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
@@ -46,9 +47,6 @@ func (t *faultInjector) sleep(_ *rand.Rand, length time.Duration) {
 	s.stillSince = max(s.stillSince, s.stopped)
 }
 
-// renewEvery is how often a scheduler renews its lease; it then sees who holds it.
-const renewEvery = 2 * time.Second / 3
-
 // forgotten adds the counts of a dead scheduler to sum.
 func forgotten(sum, last sched.Stats) sched.Stats {
 	sum.Submitted += last.Submitted
@@ -79,7 +77,7 @@ func (s *world) takeOver() {
 		before.former = true
 		s.formers = append(s.formers, before)
 		before.wakeFormer()
-		s.later(max(0, before.stopped.Sub(s.now))+between(s.faults.heartbeatRNG, 0, renewEvery), before.end)
+		s.later(max(0, before.stopped.Sub(s.now))+between(s.faults.heartbeatRNG, 0, liveness.RenewEvery), before.end)
 	}
 	if s.controller != nil {
 		s.controller.beat(s.controller.term, s.now)

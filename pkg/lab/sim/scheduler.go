@@ -41,9 +41,6 @@ const (
 	questionIssuer // of the scheduler too
 )
 
-// askWait is how long the scheduler waits for a worker's state.
-const askWait = 2 * time.Second
-
 // elect gives the lease to a new scheduler with this core.
 func (s *world) elect(core sched.Core) {
 	x := &scheduler{world: s, core: core, epoch: s.epoch + 1, wake: protocol.Never}
@@ -100,17 +97,6 @@ func (s *world) join(w protocol.WorkerState) {
 	s.beatAtOnce(w)
 }
 
-// announceUntilHeard announces a worker until the scheduler has heard that.
-func (s *world) announceUntilHeard(w protocol.WorkerState) {
-	s.later(s.network.delay(), func() {
-		if s.dead || s.deaf > s.now {
-			s.later(askAgain, func() { s.announceUntilHeard(w) })
-			return
-		}
-		s.join(w)
-	})
-}
-
 func (s *world) beatAtOnce(w protocol.WorkerState) {
 	if s.faults == nil {
 		s.step(&sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: w.ID, Incarnation: w.Incarnation, ClockEpoch: s.epoch}})
@@ -136,7 +122,7 @@ func (x *scheduler) ask(q sched.WorkerQuestion) {
 		return
 	}
 	s.command(h, a, answer)
-	s.background(askWait, func() { answer(protocol.Result{}) })
+	s.background(sched.AnswerWait, func() { answer(protocol.Result{}) })
 }
 
 // step applies one event to the term and carries out its output.

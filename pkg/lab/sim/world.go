@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/core/clocksync"
 	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
@@ -79,7 +80,7 @@ func Run(config Config, w workload.Workload, progress Progress) (*Report, error)
 
 func newWorld(config Config, w workload.Workload) (*world, error) {
 	if config.pace == (pace{}) {
-		config.pace = pace{protocol.HeartbeatEvery, liveness.CampaignEvery, clockQueryEvery}
+		config.pace = pace{protocol.HeartbeatEvery, liveness.CampaignEvery, clocksync.QueryEvery}
 	}
 	s := &world{
 		config: config, length: w.Length, loads: w.Loads, scheduler: &scheduler{},
@@ -247,6 +248,7 @@ func (s *world) happen(e *event) {
 		s.submitted(*e)
 	case ordered:
 		o := e.of.(*sent)
+		o.to.wakeClock()
 		o.to.Receive(o.action)
 	case dispatched:
 		s.dispatched(*e)

@@ -89,7 +89,7 @@ func ways(from string, w wall, packages map[string]*listed) (found [][]string) {
 			seen[name] = true
 			next := append(slices.Clone(way), name)
 			switch {
-			case matches(name, w.not):
+			case matches(name, w.not) || w.foreign && isForeign(path):
 				found = append(found, next)
 			case !w.direct:
 				queue = append(queue, next)
@@ -97,6 +97,12 @@ func ways(from string, w wall, packages map[string]*listed) (found [][]string) {
 		}
 	}
 	return found
+}
+
+// isForeign reports whether an import path begins with the name of a host.
+func isForeign(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return strings.Contains(first, ".")
 }
 
 func names(packages map[string]*listed) []string {

@@ -14,6 +14,8 @@ type wall struct {
 	but map[string]string
 	// direct: only direct imports count.
 	direct bool
+	// foreign: what is neither of the standard library nor of the module is forbidden too.
+	foreign bool
 }
 
 // decides are the packages that decide, or that replay or simulate decisions:
@@ -36,6 +38,8 @@ var walls = []wall{
 			"pkg/lab/paper": "it runs the simulator, whose random numbers come from the seed of a run",
 		}},
 	{of: decides, not: []string{"pkg/adapter/clock"}, why: "time is an argument of what decides"},
+
+	{of: []string{"pkg/protocol", "pkg/core/..."}, foreign: true, why: "what decides, and its words, is made of the standard library and the module alone"},
 
 	// Imports go one way: cmd -> services -> adapter, watch -> core, wire -> protocol.
 	{of: []string{"pkg/protocol"}, not: []string{"pkg/...", "services/...", "cmd/..."}, why: "words stand below everything"},

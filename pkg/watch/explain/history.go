@@ -248,7 +248,7 @@ func (h *history) result(res *protocol.Result) {
 		h.closed(a, res)
 	}
 	h.drop(a)
-	if res.Code == protocol.StaleIncarnation || res.Code == protocol.ShuttingDown {
+	if res.Code.LosesWorker() {
 		h.lose(res.Worker, func(incarnation uint64) bool { return incarnation == res.Incarnation })
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/ring"
 )
 
 // keptServed and keptMissed are how many of the latest requests a Live can explain, of
@@ -18,7 +19,7 @@ const (
 // explained at any time. The owner of the core owns the Live.
 type Live struct {
 	history
-	served, missed ring
+	served, missed ring.Ring[*request]
 	done, failed   int
 	doorless       int
 	// Closed, if set, is called for each action that a worker ended.
@@ -36,13 +37,6 @@ type Closed struct {
 	// Expected and Took cover the execution or transfer alone; Late is how much later
 	// than planned the action ended. Took and Late are 0 unless OK.
 	Expected, Took, Late time.Duration
-}
-
-// ring holds the latest requests.
-type ring struct {
-	list []*request
-	next int // where the next request goes, once the ring is full
-	size int
 }
 
 // Report is a Live's answer to an explain query, in JSON.
@@ -65,35 +59,9 @@ type LiveExplanation struct {
 }
 
 func NewLive() *Live {
-	l := &Live{served: newRing(keptServed), missed: newRing(keptMissed)}
+	l := &Live{served: ring.New[*request](keptServed), missed: ring.New[*request](keptMissed)}
 	l.history.end, l.history.closed = l.ended, l.explanation
 	return l
-}
-
-// newRing allocates the ring's full capacity at once, since growing would copy the list
-// repeatedly.
-func newRing(size int) ring { return ring{list: make([]*request, 0, size), size: size} }
-
-// put adds a request and returns the request that it replaces, or nil.
-func (r *ring) put(new *request) (gone *request) {
-	if len(r.list) < r.size {
-		r.list = append(r.list, new)
-		return nil
-	}
-	gone = r.list[r.next]
-	r.list[r.next] = new
-	r.next = (r.next + 1) % r.size
-	return gone
-}
-
-// latest calls look with each request, latest first, until look returns false.
-func (r *ring) latest(look func(*request) (more bool)) {
-	for i := range r.list {
-		at := (r.next - 1 - i + 2*len(r.list)) % len(r.list)
-		if !look(r.list[at]) {
-			return
-		}
-	}
 }
 
 func (l *Live) ended(r *request) {
@@ -107,9 +75,11 @@ func (l *Live) ended(r *request) {
 	default:
 		l.failed++
 	}
-	if gone := into.put(r); gone != nil {
-		l.reuse(gone)
+	slot := into.Slot()
+	if *slot != nil {
+		l.reuse(*slot)
 	}
+	*slot = r
 }
 
 // explain describes a request in times relative to its arrival at the scheduler.
@@ -128,8 +98,9 @@ func (l *Live) Explain(id protocol.RequestID, waits func(protocol.RequestID) (sc
 		}
 		return l.explain(r, outcomeOpen, nil), r.arrived
 	}
-	for _, of := range []*ring{&l.missed, &l.served} {
-		of.latest(func(r *request) bool {
+	for _, of := range []*ring.Ring[*request]{&l.missed, &l.served} {
+		of.Latest(func(kept **request) bool {
+			r := *kept
 			if r.ID == id {
 				e, arrived = l.explain(r, r.outcome, nil), r.arrived
 			}
@@ -148,7 +119,8 @@ func (l *Live) Summary() (s *Summary, since protocol.Time) {
 	s = &Summary{Requests: l.arrived, Done: l.done, Failed: l.failed, Open: len(l.open), Forgotten: l.doorless}
 	groups := map[Cause]*Group{}
 	since = l.now
-	l.missed.latest(func(r *request) bool {
+	l.missed.Latest(func(kept **request) bool {
+		r := *kept
 		since = min(since, r.ended)
 		if r.cause == None { // the request's front door was lost
 			return true

@@ -184,8 +184,8 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		t.Errorf("the last is\n%v", e)
 	}
 	s, _ := y.live.Summary()
-	if s.Failed != 2*keptMissed+1 || s.Causes[0].Count != keptMissed || len(y.live.missed.list) != keptMissed {
-		t.Errorf("%d failed, %d of them kept: %+v", s.Failed, len(y.live.missed.list), s.Causes)
+	if s.Failed != 2*keptMissed+1 || s.Causes[0].Count != keptMissed || y.live.missed.Len() != keptMissed {
+		t.Errorf("%d failed, %d of them kept: %+v", s.Failed, y.live.missed.Len(), s.Causes)
 	}
 }
 

@@ -22,7 +22,7 @@ func FuzzTable(f *testing.F) {
 				return
 			}
 			for _, n := range networks {
-				if !protocol.ValidName(n.Name) || n.Weights < 0 || n.Transfer < 0 || len(n.Exec) != len(protocol.BatchSizes) {
+				if !protocol.ValidName(n.Name) || n.Weights < 0 || n.Transfer < 0 || len(n.executions()) != len(protocol.BatchSizes) {
 					t.Fatalf("%+v", n)
 				}
 				for batch := 1; batch <= 17; batch++ {

@@ -39,21 +39,21 @@ type Network struct {
 	// GPU.
 	Weights  int64
 	Transfer time.Duration
-	// Exec holds the execution time at each of protocol.BatchSizes.
-	Exec   []time.Duration
-	Digest string
+	Digest   string
+
+	exec protocol.Profile // P50 of Infer is the time at each of protocol.BatchSizes
 }
 
 // networks holds all networks by name: the paper's, and four with a duration of 0, for
 // measuring everything but the model.
 var networks = func() map[string]*Network {
-	measured, err := read(table)
+	networks, err := read(table)
 	if err != nil {
 		panic(err) // the embedded table is valid
 	}
 	all := map[string]*Network{}
-	for _, n := range append(measured, null("null", 256), null("null_4k", 4096), null("null_89k", 89<<10), null("null_600k", 602112)) {
-		sum := sha256.Sum256(fmt.Append(nil, n.Name, n.Input, n.Output, n.Weights, n.Transfer, n.Exec))
+	for _, n := range append(networks, null("null", 256), null("null_4k", 4096), null("null_89k", 89<<10), null("null_600k", 602112)) {
+		sum := sha256.Sum256(fmt.Append(nil, n.Name, n.Input, n.Output, n.Weights, n.Transfer, n.executions()))
 		n.Digest = hex.EncodeToString(sum[:])
 		all[n.Name] = n
 	}
@@ -85,7 +85,7 @@ func null(name string, input int64) *Network {
 		Input:   protocol.TensorSpec{Name: "input", Datatype: protocol.FP32, Shape: []int64{input / 4}},
 		Output:  protocol.TensorSpec{Name: "output", Datatype: protocol.FP32, Shape: []int64{64}},
 		Weights: 16 << 20,
-		Exec:    make([]time.Duration, len(protocol.BatchSizes)),
+		exec:    measured(make([]time.Duration, len(protocol.BatchSizes))),
 	}
 }
 
@@ -134,10 +134,29 @@ func network(row []string) (*Network, error) {
 		Weights:  int64(numbers[2]),
 		Transfer: milliseconds(numbers[3]),
 	}
+	var times []time.Duration
 	for _, ms := range numbers[4:] {
-		n.Exec = append(n.Exec, milliseconds(ms))
+		times = append(times, milliseconds(ms))
 	}
+	n.exec = measured(times)
 	return n, nil
+}
+
+// measured is a profile with the time at each of protocol.BatchSizes.
+func measured(times []time.Duration) (p protocol.Profile) {
+	for i, d := range times {
+		p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: protocol.BatchSizes[i], Measurement: protocol.Measurement{P50: d}})
+	}
+	return p
+}
+
+// executions returns the execution time at each of protocol.BatchSizes.
+func (n *Network) executions() []time.Duration {
+	var times []time.Duration
+	for _, b := range n.exec.Infer {
+		times = append(times, b.P50)
+	}
+	return times
 }
 
 // maxNumber bounds bytes and milliseconds of the table.
@@ -163,17 +182,7 @@ func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(
 // Execution returns the execution time of a batch: measured, or interpolated linearly
 // between the nearest measured sizes.
 func (n *Network) Execution(batch int) time.Duration {
-	for i, size := range protocol.BatchSizes {
-		if batch == size {
-			return n.Exec[i]
-		}
-		if batch < size && i > 0 {
-			low := protocol.BatchSizes[i-1]
-			part := float64(batch-low) / float64(size-low)
-			return n.Exec[i-1] + time.Duration(part*float64(n.Exec[i]-n.Exec[i-1]))
-		}
-	}
-	return n.Exec[len(n.Exec)-1]
+	return n.exec.Interpolated(batch, protocol.P50Of)
 }
 
 // Spec returns the network's spec as loaded from its path: any batch size up to maxBatch

@@ -6,7 +6,7 @@ import (
 )
 
 func TestBatchSizesBetweenTheMeasuredOnesAreInterpolated(t *testing.T) {
-	n := Network{Exec: []time.Duration{10, 20, 40, 80, 160}}
+	n := Network{exec: measured([]time.Duration{10, 20, 40, 80, 160})}
 	for batch, want := range map[int]time.Duration{1: 10, 2: 20, 3: 30, 4: 40, 6: 60, 12: 120, 16: 160} {
 		if got := n.Execution(batch); got != want {
 			t.Errorf("batch %d takes %d, want %d", batch, got, want)

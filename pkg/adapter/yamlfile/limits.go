@@ -1,21 +1,18 @@
-package quota
+package yamlfile
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"clockwork/pkg/core/quota"
 	"clockwork/pkg/protocol"
 )
 
-// Parse reads a file of limits. Limits that the file does not set are taken from
-// base:
+// Limits reads a file of limits. Those that it does not set are taken from base:
 //
 //	tenants:
 //	  "*":   {requests: 200, bytes: 64MiB}   # each client with a name that is not below
@@ -26,10 +23,10 @@ import (
 //	  resnet50: {bytes: none}
 //
 // The error names the line.
-func Parse(text []byte, base Rules) (Rules, error) {
-	root, err := document(text)
+func Limits(text []byte, base quota.Rules) (quota.Rules, error) {
+	root, err := Document(string(text))
 	if err != nil || root == nil {
-		return base, err
+		return base, first(err)
 	}
 	r := base
 	err = fields(root, "the file", func(key string, value *yaml.Node) (err error) {
@@ -46,28 +43,21 @@ func Parse(text []byte, base Rules) (Rules, error) {
 		return err
 	})
 	if err != nil {
-		return Rules{}, err
+		return quota.Rules{}, first(err)
 	}
 	return r, nil
 }
 
-// document returns the root value of a text, nil if the text is empty.
-func document(text []byte) (*yaml.Node, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	var n, second yaml.Node
-	if err := decoder.Decode(&n); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+// first is the first problem of a file, with its line.
+func first(err error) error {
+	if err == nil {
+		return nil
 	}
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more than one document")
+	p := Problems(err)[0]
+	if p.Line == 0 {
+		return p.Err
 	}
-	root := n.Content[0]
-	if isNothing(root) {
-		return nil, nil
-	}
-	return root, nil
+	return fmt.Errorf("line %d: %w", p.Line, p.Err)
 }
 
 // isNothing reports whether a value is null, as after a key without a value.
@@ -78,7 +68,7 @@ const everyOther = "*"
 
 // named reads limits by name. The limits of "*" apply to all other names and are
 // the defaults of the listed ones.
-func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Limit, err error) {
+func named(n *yaml.Node, of string, base quota.Limit) (own map[string]quota.Limit, others quota.Limit, err error) {
 	others = base
 	err = fields(n, of, func(name string, value *yaml.Node) (err error) {
 		if name == everyOther {
@@ -89,7 +79,7 @@ func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Li
 	if err != nil {
 		return nil, base, err
 	}
-	own = map[string]Limit{}
+	own = map[string]quota.Limit{}
 	err = fields(n, of, func(name string, value *yaml.Node) (err error) {
 		switch {
 		case name == everyOther:
@@ -106,7 +96,7 @@ func named(n *yaml.Node, of string, base Limit) (own map[string]Limit, others Li
 // limit reads one Limit; fields that are not set are taken from base. A rate without a
 // burst gets the requests of a tenth of a second as its burst, at least 1. A burst is an
 // error if neither n nor base has a rate.
-func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
+func limit(n *yaml.Node, of string, base quota.Limit) (quota.Limit, error) {
 	l, rate, burst := base, false, false
 	err := fields(n, of, func(key string, value *yaml.Node) (err error) {
 		switch key {
@@ -131,10 +121,10 @@ func limit(n *yaml.Node, of string, base Limit) (Limit, error) {
 	switch {
 	case err != nil:
 		return base, err
-	case !l.paced() && burst:
-		return base, atLine(n.Line, fmt.Errorf("%s has a burst and no rate", of))
-	case !l.paced():
-		l.Burst = Unlimited.Burst
+	case !l.Paced() && burst:
+		return base, At(n, "%s has a burst and no rate", of)
+	case !l.Paced():
+		l.Burst = quota.Unlimited.Burst
 	case rate && !burst:
 		l.Burst = math.Max(1, math.Floor(l.Rate/10))
 	}
@@ -147,32 +137,13 @@ func fields(n *yaml.Node, of string, f func(key string, value *yaml.Node) error)
 	if isNothing(n) {
 		return nil
 	}
-	if n.Kind != yaml.MappingNode {
-		return atLine(n.Line, fmt.Errorf("%s must be a mapping, as in {requests: 100}", of))
-	}
-	seen := map[string]bool{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		if seen[key.Value] {
-			return atLine(key.Line, fmt.Errorf("%s has %q twice", of, key.Value))
+	return EachKey(n, of+" must be a mapping, as in {requests: 100}", func(key, value *yaml.Node) error {
+		err := f(key.Value, value)
+		if err == nil || Problems(err)[0].Line > 0 {
+			return err
 		}
-		seen[key.Value] = true
-		if err := f(key.Value, n.Content[i+1]); err != nil {
-			return atLine(key.Line, err)
-		}
-	}
-	return nil
-}
-
-// located is an error that names its line.
-type located struct{ error }
-
-// atLine adds a line number to an error that has none.
-func atLine(line int, err error) error {
-	if _, ok := err.(located); ok {
-		return err
-	}
-	return located{fmt.Errorf("line %d: %w", line, err)}
+		return Problem{key.Line, err}
+	})
 }
 
 // unbounded is the word for no limit.
@@ -181,7 +152,7 @@ const unbounded = "none"
 // count reads a number of requests, from 0.
 func count(n *yaml.Node) (int64, error) {
 	if n.Value == unbounded {
-		return None, nil
+		return quota.None, nil
 	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.Kind != yaml.ScalarNode || err != nil || v < 0 {
@@ -193,7 +164,7 @@ func count(n *yaml.Node) (int64, error) {
 // size reads a number of bytes, from 0, with an optional unit of KiB, MiB or GiB.
 func size(n *yaml.Node) (int64, error) {
 	if n.Value == unbounded {
-		return None, nil
+		return quota.None, nil
 	}
 	digits, factor := n.Value, int64(1)
 	for i, unit := range []string{"KiB", "MiB", "GiB"} {
@@ -215,7 +186,7 @@ const maxRate = 1e9
 // perSecond reads a rate in requests per second, above 0.
 func perSecond(n *yaml.Node) (float64, error) {
 	if n.Value == unbounded {
-		return Unlimited.Rate, nil
+		return quota.Unlimited.Rate, nil
 	}
 	v, err := strconv.ParseFloat(n.Value, 64)
 	if n.Kind != yaml.ScalarNode || err != nil || !(v > 0 && v <= maxRate) {

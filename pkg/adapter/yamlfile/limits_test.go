@@ -1,16 +1,20 @@
-package quota
+package yamlfile
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clockwork/pkg/core/quota"
 )
 
-var base = Default(1000, 1<<20)
+var base = quota.Default(1000, 1<<20)
 
 func TestAFileOfLimits(t *testing.T) {
-	got, err := Parse([]byte(`
+	got, err := Limits([]byte(`
 # who may have how much
 tenants:
   "*":   {requests: 200, bytes: 64MiB}
@@ -29,17 +33,17 @@ models:
 		t.Fatal(err)
 	}
 	free := math.Inf(1)
-	want := Rules{
-		Tenants: map[string]Limit{
-			"alice":           {200, 64 << 20, 500, 50},
-			"bob":             {None, 65536, 0.5, 1},
-			"closed":          {0, 64 << 20, free, 1},
-			"like-the-others": {200, 64 << 20, free, 1},
+	want := quota.Rules{
+		Tenants: map[string]quota.Limit{
+			"alice":           {Requests: 200, Bytes: 64 << 20, Rate: 500, Burst: 50},
+			"bob":             {Requests: quota.None, Bytes: 65536, Rate: 0.5, Burst: 1},
+			"closed":          {Requests: 0, Bytes: 64 << 20, Rate: free, Burst: 1},
+			"like-the-others": {Requests: 200, Bytes: 64 << 20, Rate: free, Burst: 1},
 		},
-		Others:      Limit{200, 64 << 20, free, 1},
-		Anonymous:   Limit{None, None, 1000, 100},
-		Models:      map[string]Limit{"resnet50": {None, 2 << 30, free, 1}},
-		OtherModels: Unlimited,
+		Others:      quota.Limit{Requests: 200, Bytes: 64 << 20, Rate: free, Burst: 1},
+		Anonymous:   quota.Limit{Requests: quota.None, Bytes: quota.None, Rate: 1000, Burst: 100},
+		Models:      map[string]quota.Limit{"resnet50": {Requests: quota.None, Bytes: 2 << 30, Rate: free, Burst: 1}},
+		OtherModels: quota.Unlimited,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -48,7 +52,7 @@ models:
 
 func TestWhatAFileDoesNotSayIsAsBefore(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "---\n", "tenants:\n", "tenants: {}\nmodels: {}\nanonymous: {}\n"} {
-		got, err := Parse([]byte(text), base)
+		got, err := Limits([]byte(text), base)
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -61,7 +65,7 @@ func TestWhatAFileDoesNotSayIsAsBefore(t *testing.T) {
 
 // TestARateTakesItsOwnBurst: that of "*" goes with the rate of "*".
 func TestARateTakesItsOwnBurst(t *testing.T) {
-	got, err := Parse([]byte("tenants:\n  '*': {rate: 100, burst: 80}\n  a: {rate: 50}\n  b: {burst: 3}\n  c: {rate: none}\n"), base)
+	got, err := Limits([]byte("tenants:\n  '*': {rate: 100, burst: 80}\n  a: {rate: 50}\n  b: {burst: 3}\n  c: {rate: none}\n"), base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +83,7 @@ func TestWhatIsWrongWithAFileIsSaidWithItsLine(t *testing.T) {
 		"tenants:\n  alice: 5":                 `line 2: tenants.alice must be a mapping, as in {requests: 100}`,
 		"tenants:\n  alice: {requsts: 5}":      `line 2: tenants.alice: "requsts" is no limit; there are requests, bytes, rate and burst`,
 		"tenants:\n  Alice: {requests: 5}":     `line 2: tenants: "Alice" is no name: 1 to 64 of [a-z0-9_-], or "*" for all others`,
-		"tenants:\n  a: {}\n  a: {}":           `line 3: tenants has "a" twice`,
+		"tenants:\n  a: {}\n  a: {}":           `line 3: "a" stands twice`,
 		"models:\n  m:\n    requests: -1":      `line 3: models.m.requests is "-1"; it must be a whole number from 0, or none`,
 		"anonymous: {requests: 1.5}":           `line 1: anonymous.requests is "1.5"; it must be a whole number from 0, or none`,
 		"anonymous: {requests: }":              `line 1: anonymous.requests is ""; it must be a whole number from 0, or none`,
@@ -90,26 +94,27 @@ func TestWhatIsWrongWithAFileIsSaidWithItsLine(t *testing.T) {
 		"anonymous: {rate: NaN}":               `line 1: anonymous.rate is "NaN"; it must be a number of requests a second above 0, up to 1e+09, or none`,
 		"anonymous: {rate: 5, burst: 0}":       `line 1: anonymous.burst is "0"; it must be a whole number from 1`,
 		"models:\n  '*': {burst: 9}":           `line 2: models."*" has a burst and no rate`,
-		"a: &x {b: 1}\ntenants: *x":            `line 1: "a" is nothing that has limits; there are tenants, anonymous and models`,
+		"a: &x {b: 1}\ntenants: *x":            `line 1: the file must be a mapping, as in {requests: 100}`,
 		"models: {}\n---\nmodels: {}":          `there is more than one document`,
 	} {
-		if _, err := Parse([]byte(text), base); err == nil || err.Error() != want {
+		if _, err := Limits([]byte(text), base); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got %v\nwant %s", text, err, want)
 		}
 	}
-	if _, err := Parse([]byte("tenants: {a"), base); err == nil {
+	if _, err := Limits([]byte("tenants: {a"), base); err == nil {
 		t.Error("half a file is taken")
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzLimits(f *testing.F) {
 	f.Add([]byte("tenants:\n  \"*\": {requests: 1, bytes: 1KiB, rate: 2, burst: 3}\nmodels: {m: {rate: none}}\nanonymous: {}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r, err := Parse(text, base)
+		r, err := Limits(text, base)
 		if err != nil {
 			return
 		}
-		for _, l := range []Limit{r.Others, r.Anonymous, r.OtherModels, r.tenant("a"), r.model("m")} {
+		all := slices.AppendSeq([]quota.Limit{r.Others, r.Anonymous, r.OtherModels}, maps.Values(r.Tenants))
+		for _, l := range slices.AppendSeq(all, maps.Values(r.Models)) {
 			if l.Requests < 0 || l.Bytes < 0 || !(l.Rate > 0) || !(l.Burst >= 1) {
 				t.Fatalf("%q gives %+v", text, l)
 			}
