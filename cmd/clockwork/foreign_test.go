@@ -18,7 +18,7 @@ func TestAnswersThatAreNotClockworksAreErrors(t *testing.T) {
 	}
 	defer nc.Close()
 	t.Setenv("NATS_URL", s.ClientURL())
-	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, ``, `null`, `[]`, `pong`, "\x80"} {
+	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, `{"stage":"ACTIVE"}`, `{"models":[null]}`, `{"model_name":"m"}`, `{"error":{}}`, ``, `null`, `[]`, `pong`, "\x80"} {
 		sub, err := nc.Subscribe("clockwork.>", func(m *nats.Msg) { _ = nc.Publish(m.Reply, []byte(body)) }) // without a reply subject it fails
 		if err != nil {
 			t.Fatal(err)

@@ -127,7 +127,8 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	case !i.Generated:
 		// A model that is unknown now may be loaded by the time of activation: then the
 		// worker has to generate the input.
-		if m, refused := stack.Model(ctx, i.Model); refused == nil {
+		var m *protocol.ModelState
+		if m, err = i.model(ctx, stack); m != nil {
 			request.Inputs = client.Sample(m.Inputs, i.Items)
 		}
 	}
@@ -137,6 +138,23 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	ms := float64(i.SLO) / float64(time.Millisecond)
 	request.Parameters.SLOMS = &ms
 	return request, nil
+}
+
+// model returns the model that an input is made up for, nil if it is not known.
+func (i *inferCommand) model(ctx context.Context, stack *client.Client) (*protocol.ModelState, error) {
+	m, refused := stack.Model(ctx, i.Model)
+	switch {
+	case refused != nil && refused.Code == protocol.BadMessage:
+		return nil, refused // another program answers
+	case refused != nil:
+		return nil, nil
+	}
+	if most := stack.Conn().MaxPayload(); m.ItemBytes() > most/int64(i.Items) {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "%d items of %s have more bytes than the broker carries (%d)", i.Items, i.Model, most)
+		e.Limit = most
+		return nil, e
+	}
+	return m, nil
 }
 
 // check refuses flags that are invalid for any stack.
