@@ -170,7 +170,7 @@ func (w *topWatch) anybody(ctx context.Context, stack *client.Client) error {
 	if !empty {
 		return nil
 	}
-	if _, refused := stack.State(ctx); refused != nil && ctx.Err() == nil {
+	if _, refused := stack.Brief(ctx); refused != nil && ctx.Err() == nil {
 		return refused
 	}
 	return nil
