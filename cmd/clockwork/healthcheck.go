@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,6 +21,10 @@ type healthcheckCommand struct {
 	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
 }
 
+// nameVariable sets --name here and of worker: an environment that several services share has
+// it for the worker, and asks after the others nonetheless.
+const nameVariable = "CLOCKWORK_NAME"
+
 // health is the result for a healthy service.
 type health struct {
 	Service  string `json:"service"`
@@ -31,6 +36,9 @@ type health struct {
 func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if k.Timeout <= 0 {
 		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
+	}
+	if k.Service != string(protocol.Worker) && k.Name == os.Getenv(nameVariable) {
+		k.Name = ""
 	}
 	if k.Name != "" && k.Service != string(protocol.Worker) {
 		return cli.Usagef("--name is a worker's; it goes with --service worker")

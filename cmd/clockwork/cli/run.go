@@ -51,6 +51,9 @@ func runTo(grammar any, f *Flags, description string, args []string, stdout, std
 	if exited >= 0 { // the help or the version was printed
 		return exited
 	}
+	if out.failure() != nil { // the help could not be written, which is no wrong usage
+		return ExitFailed
+	}
 	// Even after an error, the flags parsed so far say how to print it.
 	out.json = f.JSON
 	con := &Console{Out: out, Err: errs, JSON: f.JSON}
