@@ -60,7 +60,7 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 
 // start starts the broker that the flags describe.
 func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
-	if k.Config != "" && k.MaxPayload != nil {
+	if k.Config != "" && k.MaxPayload != 0 {
 		return nil, cli.Usagef("--max-payload has no effect with --config: set max_payload in %s", k.Config)
 	}
 	if k.Config != "" {

@@ -2,11 +2,15 @@ package main
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/wire"
 )
 
 // Another program may listen on our subjects, and any JSON object can be decoded.
@@ -18,7 +22,7 @@ func TestAnswersThatAreNotClockworksAreErrors(t *testing.T) {
 	}
 	defer nc.Close()
 	t.Setenv("NATS_URL", s.ClientURL())
-	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, ``, `null`, `[]`, `pong`, "\x80"} {
+	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, `{"stage":"ACTIVE"}`, `{"models":[null]}`, `{"model_name":"m"}`, `{"error":{}}`, ``, `null`, `[]`, `pong`, "\x80"} {
 		sub, err := nc.Subscribe("clockwork.>", func(m *nats.Msg) { _ = nc.Publish(m.Reply, []byte(body)) }) // without a reply subject it fails
 		if err != nil {
 			t.Fatal(err)
@@ -45,5 +49,33 @@ func TestABrokerWithoutClockworkIsAnError(t *testing.T) {
 		if told := stderr + stdout; code != 1 || told == "" || !strings.Contains(command, "bench") && strings.Count(stderr, "\n") > 2 {
 			t.Errorf("%s: exit code %d\n%s%s", command, code, stdout, stderr)
 		}
+	}
+}
+
+// A stack of thousands of models, of which nobody publishes statistics, is asked again at each
+// tick whether it is there, and for no more.
+func TestTopAsksNoModelsOfAStackThatIsSilent(t *testing.T) {
+	s := bustest.Server(t)
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	t.Setenv("NATS_URL", s.ClientURL())
+	state := wire.EncodeBody(protocol.JSON, protocol.StackState{Stage: protocol.Active, Since: time.Now(), Scheduler: protocol.ServiceAbsent, Profiler: protocol.ServiceAbsent,
+		Workers: []protocol.WorkerState{}, Models: []protocol.ModelState{}})
+	var asked atomic.Int64
+	if _, err := nc.Subscribe("clockwork.state", func(m *nats.Msg) {
+		var q protocol.PageRequest
+		if fault := wire.DecodeBody(m.Data, &q); fault != nil || !q.Brief {
+			t.Errorf("top asks for %+v, %v", q, fault)
+		}
+		asked.Add(1)
+		_ = m.Respond(state) // top fails without an answer
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := invoke(t, "top", "--json", "--interval", "1s"); code != 0 || asked.Load() == 0 {
+		t.Errorf("exit code %d, asked %d times: %s", code, asked.Load(), stderr)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,8 +18,12 @@ import (
 type healthcheckCommand struct {
 	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, and GPUs are in service); by default stack."`
 	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
-	Timeout time.Duration `default:"2s" env:"-" help:"How long to wait for the answer."`
+	Timeout time.Duration `default:"2s" env:"-" from:"1ms" to:"1h" help:"How long to wait for the answer."`
 }
+
+// nameVariable sets --name here and of worker: an environment that several services share has
+// it for the worker, and asks after the others nonetheless.
+const nameVariable = "CLOCKWORK_NAME"
 
 // health is the result for a healthy service.
 type health struct {
@@ -29,8 +34,8 @@ type health struct {
 
 // Run prints one line, and fails unless the service is healthy.
 func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
-	if k.Timeout <= 0 {
-		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
+	if k.Service != string(protocol.Worker) && k.Name == os.Getenv(nameVariable) {
+		k.Name = ""
 	}
 	if k.Name != "" && k.Service != string(protocol.Worker) {
 		return cli.Usagef("--name is a worker's; it goes with --service worker")

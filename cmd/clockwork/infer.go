@@ -25,9 +25,9 @@ type inferCommand struct {
 	Input     string        `type:"existingfile" env:"-" placeholder:"FILE" xor:"input" help:"A JSON or msgpack request, or raw little-endian bytes for a model with one input. Without it an input of the right shape is made up."`
 	Generated bool          `env:"-" xor:"input" help:"Send no input; workers with --generate-inputs make one."`
 	Items     int           `default:"1" env:"-" help:"How many items a made-up input holds."`
-	SLO       time.Duration `name:"slo" default:"100ms" env:"-" help:"The latency target, at most 1h."`
-	Count     int           `default:"1" env:"-" help:"How many requests to send; more than one give a table."`
-	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time."`
+	SLO       time.Duration `name:"slo" default:"100ms" env:"-" from:"1us" to:"1h" help:"The latency target."`
+	Count     int           `default:"1" env:"-" help:"How many requests to send, at most 1000000; more than one give a table."`
+	Par       int           `name:"concurrency" default:"1" env:"-" help:"How many of them at a time, at most 10000."`
 	Trace     string        `name:"traceparent" env:"TRACEPARENT" placeholder:"CONTEXT" help:"The span of a trace that the requests belong to, as in W3C Trace Context."`
 	ask.WaitFlags
 
@@ -114,6 +114,13 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 	})
 }
 
+// The bounds of --count, whose samples are kept, and of --concurrency, each with a goroutine;
+// clockwork bench sends more.
+const (
+	maxCount = 1_000_000
+	maxPar   = 10_000
+)
+
 // firstState bounds the question whether the stack serves.
 const firstState = 3 * time.Second
 
@@ -127,7 +134,8 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	case !i.Generated:
 		// A model that is unknown now may be loaded by the time of activation: then the
 		// worker has to generate the input.
-		if m, refused := stack.Model(ctx, i.Model); refused == nil {
+		var m *protocol.ModelState
+		if m, err = i.model(ctx, stack); m != nil {
 			request.Inputs = client.Sample(m.Inputs, i.Items)
 		}
 	}
@@ -139,29 +147,37 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 	return request, nil
 }
 
+// model returns the model that an input is made up for, nil if it is not known.
+func (i *inferCommand) model(ctx context.Context, stack *client.Client) (*protocol.ModelState, error) {
+	m, refused := stack.Model(ctx, i.Model)
+	switch {
+	case refused != nil && refused.Code == protocol.BadMessage:
+		return nil, refused // another program answers
+	case refused != nil:
+		return nil, nil
+	}
+	if most := stack.Conn().MaxPayload(); m.ItemBytes() > most/int64(i.Items) {
+		e := protocol.Errorf(protocol.PayloadTooLarge, "%d items of %s have more bytes than the broker carries (%d)", i.Items, i.Model, most)
+		e.Limit = most
+		return nil, e
+	}
+	return m, nil
+}
+
 // check refuses flags that are invalid for any stack.
 func (i *inferCommand) check() error {
 	if !protocol.ValidName(i.Model) {
 		return cli.Usagef("%q is no model's name; names are 1 to %d of [a-z0-9_-]", i.Model, protocol.MaxName)
 	}
-	if i.SLO <= 0 || i.SLO > protocol.MaxSLO {
-		return cli.Usagef("--slo is %v; it must be positive and at most %v", i.SLO, protocol.MaxSLO)
-	}
-	if err := i.Check(); err != nil {
-		return err
-	}
 	if i.Trace != "" && !trace.IsTraceparent(i.Trace) {
 		return cli.Usagef("--traceparent %q is no trace context such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", i.Trace)
 	}
-	if i.Items > ask.MaxItems {
-		return cli.Usagef("--items is %d; no model takes more than %d", i.Items, ask.MaxItems)
-	}
 	for _, flag := range []struct {
-		name  string
-		value int
-	}{{"count", i.Count}, {"concurrency", i.Par}, {"items", i.Items}} {
-		if flag.value < 1 {
-			return cli.Usagef("--%s is %d; it must be at least 1", flag.name, flag.value)
+		name        string
+		value, most int
+	}{{"count", i.Count, maxCount}, {"concurrency", i.Par, maxPar}, {"items", i.Items, ask.MaxItems}} {
+		if flag.value < 1 || flag.value > flag.most {
+			return cli.Usagef("--%s is %d; it must be from 1 to %d", flag.name, flag.value, flag.most)
 		}
 	}
 	return nil
@@ -199,7 +215,7 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	next := make(chan struct{})
 	var senders sync.WaitGroup
 	begin := time.Now()
-	for range i.Par {
+	for range min(i.Par, i.Count) {
 		senders.Go(func() {
 			for range next {
 				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.patience)

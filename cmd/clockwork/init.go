@@ -17,16 +17,13 @@ import (
 )
 
 type initCommand struct {
-	BufferTimeout time.Duration `default:"10s" help:"The controllers' --buffer-timeout: how long requests that come before activation may wait."`
-	Timeout       time.Duration `default:"30s" env:"-" help:"How long to wait for the broker."`
+	BufferTimeout time.Duration `default:"10s" from:"10ms" to:"24h" help:"The controllers' --buffer-timeout: how long requests that come before activation may wait."`
+	Timeout       time.Duration `default:"30s" env:"-" from:"1ms" to:"24h" help:"How long to wait for the broker."`
 	serve.BrokerFlags
 }
 
 // Run creates a stack's streams and buckets in the broker.
 func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
-	if k.Timeout <= 0 {
-		return cli.Usagef("--timeout is %v; it must be positive", k.Timeout)
-	}
 	if err := k.Check(); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ type loadCommand struct {
 	Path    string        `arg:"" help:"A directory below the workers' model directory, or zoo/NAME for an emulated model."`
 	Copies  int           `default:"1" env:"-" help:"How many copies, each with weights of its own, called NAME-1, NAME-2, ...; at most 4096."`
 	Name    string        `env:"-" help:"The model's name; by default the last part of the path."`
-	Timeout time.Duration `default:"90s" env:"-" help:"How long to wait for the answer."`
+	Timeout time.Duration `default:"90s" env:"-" from:"1ms" to:"24h" help:"How long to wait for the answer."`
 	ask.WaitFlags
 }
 
@@ -125,10 +125,8 @@ func (l *loadCommand) check() error {
 		return cli.Usagef("--copies is %d; it must be from 1 to %d", l.Copies, protocol.MaxCopies)
 	case l.Name != "" && !protocol.ValidName(l.Name):
 		return cli.Usagef("--name %q is no model's name; names are 1 to %d of [a-z0-9_-]", l.Name, protocol.MaxName)
-	case l.Timeout <= 0:
-		return cli.Usagef("--timeout is %v; it must be positive", l.Timeout)
 	}
-	return l.Check()
+	return nil
 }
 
 func printLoad(w io.Writer, reply *protocol.LoadReply) {

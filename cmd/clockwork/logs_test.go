@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"clockwork/cmd/clockwork/serve"
+	"clockwork/cmd/clockwork/cli"
 )
 
 func TestWrongUsageOfLogs(t *testing.T) {
@@ -14,8 +14,8 @@ func TestWrongUsageOfLogs(t *testing.T) {
 		says string
 	}{
 		{"ls --log-format xml", 2, "log-format"},
-		{"up --summary 10ms", 2, "--summary is 10ms; it must be 0 or at least 1s"},
-		{"up --summary=-1s", 2, "--summary is -1s"},
+		{"up --summary 10ms", 2, "--summary: it is 10ms, and must be 0 or from 1s"},
+		{"up --summary=-1s", 2, "--summary: it is -1s"},
 		{"up --log-keep 0", 2, "--log-keep is 0"},
 		{"up --log-rotate lots", 2, "16MiB"},
 		{"worker --request-log x", 2, "unknown flag --request-log"},
@@ -32,7 +32,7 @@ func TestWrongUsageOfLogs(t *testing.T) {
 }
 
 func TestLogsAreRotatedBySizeUnlessThatIsZero(t *testing.T) {
-	for args, want := range map[string]serve.SizeOrNone{"": 1 << 30, "--log-rotate=16MiB": 16 << 20, "--log-rotate=0": 0} {
+	for args, want := range map[string]cli.ByteSize{"": 1 << 30, "--log-rotate=16MiB": 16 << 20, "--log-rotate=0": 0, "--log-rotate=0 --summary=0": 0, "--log-rotate=0 --summary=0s": 0} {
 		if c := parse(t, strings.Fields("up "+args)...); c.Up.LogRotate != want || c.Up.LogKeep != 5 {
 			t.Errorf("up %s: rotated from %d, %d kept", args, c.Up.LogRotate, c.Up.LogKeep)
 		}

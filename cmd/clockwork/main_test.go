@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -27,14 +28,16 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"", "Run clockwork --help"},
 		{"bogus", "Run clockwork --help"},
 		{"infer", "Run clockwork infer --help"},
-		{"infer m --count 0", "at least 1"},
-		{"infer m --items 0", "at least 1"},
+		{"infer m --count 0", "--count is 0; it must be from 1 to 1000000"},
+		{"infer m --count 2000000000", "from 1 to 1000000"},
+		{"infer m --count 2 --concurrency 20000000", "--concurrency is 20000000; it must be from 1 to 10000"},
+		{"infer m --items 0", "from 1 to 1024"},
 		{"infer m --count -3", "--count is -3"},
-		{"infer m --slo -5ms", "--slo is -5ms; it must be positive and at most 1h"},
-		{"infer m --slo 0s", "--slo is 0s; it must be positive and at most 1h"},
-		{"infer m --slo 2h", "at most 1h"},
+		{"infer m --slo -5ms", "--slo: it is -5ms, and must be from 1us to 1h"},
+		{"infer m --slo 0s", "--slo: it is 0s, and must be from 1us to 1h"},
+		{"infer m --slo 2h", "to 1h"},
 		{"infer m --slo", "got nothing"},
-		{"infer m --wait-timeout -1s", "--wait-timeout is -1s"},
+		{"infer m --wait-timeout -1s", "--wait-timeout: it is -1s, and must be from 1ms to 24h"},
 		{"infer Not.A.Name", "no model's name"},
 		{"infer m --generated --input main.go", "Run clockwork infer --help"},
 		{"infer m --input nowhere", "no such file"},
@@ -62,8 +65,16 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"nats --max-payload 1GiB --listen 127.0.0.1:0", "--max-payload"},
 		{"up --load-idle 1000h", "load-idle"},
 		{"up --load-timeout 1000h", "load-timeout"},
-		{"up --default-slo 2h", "default-slo is 2h0m0s; it must be positive and at most 1h"},
-		{"frontdoor --default-slo 2h", "at most 1h"},
+		{"up --load-timeout 1ns", "--load-timeout: it is 1ns, and must be from 1s to 24h"},
+		{"worker --page-size 1", "--page-size: it is 1, and must be from 4KiB to 1GiB"},
+		{"up --page-size 0", "--page-size"},
+		{"up --summary 1ms", "--summary: it is 1ms, and must be 0 or from 1s to 24h"},
+		{"up --jitter -1", "jitter is -1; it must not be negative"},
+		{"up --quarantine-after 1000", "quarantine-after is 1000; it must be from 0 to 100"},
+		{"profiler --profile-iterations 0", "--profile-iterations is 0; it must be from 1 to"},
+		{"up --log-keep 2000000000 --request-log x", "--log-keep is 2000000000; it must be from 1 to 1000"},
+		{"up --default-slo 2h", "--default-slo: it is 2h, and must be from 100us to 1h"},
+		{"frontdoor --default-slo 2h", "to 1h"},
 		{"controller --buffer-timeout 1000h", "buffer-timeout"},
 		{"init --buffer-timeout 1000h", "buffer-timeout"},
 		{"up --max-batch 100000", "from 0 to 1024"},
@@ -77,7 +88,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"up --slow-down=-1", "negative"},
 		{"up --stall-every=-1", "negative"},
 		{"up --fail-every=-1", "negative"},
-		{"up --stall 100h --stall-every 2", "1h"},
+		{"up --stall 100h --stall-every 2", "to 1h"},
 		{"up --pages 100000000", "at most"},
 		{"worker --clock-drift NaN", "expected a number"},
 		{"worker --clock-drift 2", "clock drift"},
@@ -92,7 +103,7 @@ func TestWrongUsageExits2WithAHint(t *testing.T) {
 		{"up --profile-iterations 0", "iterations"},
 		{"up --scale=-1", "scale"},
 		{"up --jitter=-1", "negative"},
-		{"up --gpu-type V100", "gpu type"},
+		{"up --gpu-type V100", "gpu-type"},
 		{"up --page-size lots", "16MiB"},
 		{"up --backend cuda", "emulated"},
 		{"up --policy best", "simple"}, {"scheduler --policy fifo", "simple"},
@@ -280,5 +291,47 @@ func TestAWorkersNameDoesNotNameModels(t *testing.T) {
 	}
 	if c := parse(t, "load", "zoo/googlenet"); c.Load.Name != "" {
 		t.Errorf("the model is called %q", c.Load.Name)
+	}
+}
+
+// Every duration and every size has bounds that the parser checks.
+func TestDurationsAndSizesAreBounded(t *testing.T) {
+	var c commandLine
+	parser := cli.NewParser(&c, description, os.Stdout, os.Stderr, func(int) {})
+	arguments := map[string][]string{"load": {"x"}, "infer": {"m"}, "keys": {"x"}, "replay": {"main.go"}, "chaos": {"kill", "worker"}}
+	seen := 0
+	for _, node := range parser.Model.Children {
+		for _, flag := range node.Flags {
+			of := flag.Target.Type()
+			for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+				of = of.Elem()
+			}
+			absurd := []string{"-10000h", "10000h"}
+			switch of {
+			case reflect.TypeFor[time.Duration]():
+				if flag.Tag.Get("from") != "0s" && flag.Tag.Get("from") != "-1h" {
+					absurd = append(absurd, "1ns")
+				}
+			case reflect.TypeFor[cli.ByteSize]():
+				absurd = []string{"1", "2000000000GiB"}
+			default:
+				continue
+			}
+			seen++
+			for _, value := range absurd {
+				_, err := parser.Parse(append(append([]string{node.Name}, arguments[node.Name]...), "--"+flag.Name+"="+value))
+				if err == nil || !strings.Contains(err.Error(), "--"+flag.Name+": it is "+value+", and must be ") || !strings.Contains(err.Error(), "from "+strings.TrimPrefix(flag.Tag.Get("from"), "0 or ")) {
+					t.Errorf("%s --%s=%s: %v", node.Name, flag.Name, value, err)
+				}
+			}
+			if flag.Default != "" && flag.Default != "0" {
+				if _, err := parser.Parse(append(append([]string{node.Name}, arguments[node.Name]...), "--"+flag.Name+"="+flag.Default)); err != nil {
+					t.Errorf("%s: its own default: %v", node.Name, err)
+				}
+			}
+		}
+	}
+	if seen < 40 {
+		t.Errorf("%d durations and sizes", seen)
 	}
 }

@@ -40,13 +40,13 @@ func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
-	for _, args := range []string{"version", "--version", "version --json", "help", "infer --help", "zoo", "zoo --json", "keys " + t.TempDir(), "sim open --length 50ms", "ls --json --nats nats://127.0.0.1:1"} {
-		if code := run(strings.Fields(args), full, stderr); code == 0 {
-			t.Errorf("clockwork %s > /dev/full: exit code 0", args)
+	for _, args := range []string{"version", "--version", "version --json", "help", "--help", "infer --help", "zoo", "zoo --json", "keys " + t.TempDir(), "sim open --length 50ms", "ls --json --nats nats://127.0.0.1:1"} {
+		if code := run(strings.Fields(args), full, stderr); code != 1 {
+			t.Errorf("clockwork %s > /dev/full: exit code %d", args, code)
 		}
 	}
 	text, err := os.ReadFile(stderr.Name())
-	if err != nil || !strings.Contains(string(text), "no space left") {
+	if err != nil || !strings.Contains(string(text), "no space left") || strings.Contains(string(text), "to see what it takes") {
 		t.Errorf("stderr: %s, %v", text, err)
 	}
 }
@@ -73,6 +73,49 @@ func TestEmptyVariablesAreAsGoodAsNotSet(t *testing.T) {
 		if strings.Contains(string(out), "from envar") || len(out) == 0 {
 			t.Errorf("%s: %s", args, out)
 		}
+	}
+}
+
+// One environment is often shared by all processes of a stack: a variable that is not for a
+// command does not concern it, whatever it holds.
+func TestVariablesOfOtherCommandsBreakNone(t *testing.T) {
+	var c commandLine
+	parser := cli.NewParser(&c, description, os.Stdout, os.Stderr, func(int) {})
+	variables := map[string]bool{}
+	for _, node := range parser.Model.Children {
+		for _, flag := range node.Flags {
+			for _, name := range flag.Envs {
+				variables[name] = true
+			}
+		}
+	}
+	arguments := map[string][]string{"load": {"x"}, "infer": {"m"}, "keys": {"x"}, "replay": {"main.go"}, "chaos": {"kill", "worker"}, "check-model": {"x", "x"}, "execute-models": {"x"}}
+	for _, node := range parser.Model.Children {
+		for name := range variables {
+			t.Setenv(name, "\x01 no value of anything")
+		}
+		for _, flag := range append(node.Flags, parser.Model.Flags...) {
+			for _, name := range flag.Envs {
+				t.Setenv(name, "") // restored with the test
+				_ = os.Unsetenv(name)
+			}
+		}
+		if _, err := parser.Parse(append([]string{node.Name}, arguments[node.Name]...)); err != nil {
+			t.Errorf("%s: %v", node.Name, err)
+		}
+	}
+}
+
+// The variable names the worker of a host, also where another service is asked.
+func TestAWorkersNameDoesNotConcernOtherServices(t *testing.T) {
+	t.Setenv("CLOCKWORK_NAME", "w7")
+	for _, args := range []string{"healthcheck", "healthcheck --service scheduler", "healthcheck --service nats", "healthcheck --service worker"} {
+		if code, _, stderr := invoke(t, append(strings.Fields(args), "--nats", "nats://127.0.0.1:1")...); code != 1 {
+			t.Errorf("%s: exit code %d, %s", args, code, stderr)
+		}
+	}
+	if code, _, stderr := invoke(t, "healthcheck", "--name", "w8"); code != 2 || !strings.Contains(stderr, "--service worker") {
+		t.Errorf("with the flag: exit code %d, %s", code, stderr)
 	}
 }
 

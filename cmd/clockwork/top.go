@@ -17,7 +17,7 @@ import (
 
 type topCommand struct {
 	Once     bool          `env:"-" help:"Print what is to be seen once, as plain text, and end; so it does where there is no terminal."`
-	Interval time.Duration `default:"2s" env:"-" help:"Without a terminal: the pause before a snapshot, in which services count; at least 1s."`
+	Interval time.Duration `default:"2s" env:"-" from:"1s" to:"24h" help:"Without a terminal: the pause before a snapshot, in which services count; at least 1s."`
 	Count    int           `default:"1" env:"-" help:"Without a terminal: how many snapshots, 0 for no end."`
 }
 
@@ -30,9 +30,6 @@ func (k *topCommand) Help() string {
 
 // Run shows the stack until the user quits, or prints snapshots.
 func (k *topCommand) Run(c *cli.Flags, con *cli.Console) error {
-	if k.Interval < time.Second {
-		return cli.Usagef("--interval is %v; services publish once a second", k.Interval)
-	}
 	if k.Count < 0 {
 		return cli.Usagef("--count is %d; it must not be negative", k.Count)
 	}
@@ -170,7 +167,7 @@ func (w *topWatch) anybody(ctx context.Context, stack *client.Client) error {
 	if !empty {
 		return nil
 	}
-	if _, refused := stack.State(ctx); refused != nil && ctx.Err() == nil {
+	if _, refused := stack.Brief(ctx); refused != nil && ctx.Err() == nil {
 		return refused
 	}
 	return nil

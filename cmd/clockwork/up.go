@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -73,8 +72,10 @@ func (k *upCommand) guide(url string, c *cli.Flags) string {
 		kept = "State is kept in " + k.Data + ": a stack that was active goes on with its models."
 	}
 	model := "zoo/resnet50_v2"
-	if found := realModels(k.Models); k.Backend == onnx.Name && len(found) > 0 {
-		model = found[0]
+	if k.Backend == onnx.Name {
+		if found := onnx.Models(k.Models); len(found) > 0 {
+			model = found[0]
+		}
 	}
 	who := "on this machine"
 	if host, _, err := net.SplitHostPort(k.Listen); err != nil || !serve.Loopback(host) {
@@ -104,19 +105,4 @@ func localURL(url string) string {
 		url = strings.Replace(url, any, "//127.0.0.1:", 1)
 	}
 	return url
-}
-
-// realModels returns the names in a model directory, sorted.
-func realModels(dir string) []string {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil // the worker reports it when a model is loaded
-	}
-	var names []string
-	for _, entry := range entries {
-		if entry.IsDir() {
-			names = append(names, entry.Name())
-		}
-	}
-	return names
 }

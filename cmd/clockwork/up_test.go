@@ -57,7 +57,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	}
 	asked := make(chan result, 1)
 	go func() {
-		code, stdout, stderr := invoke(t, "infer", "googlenet-2", "--slo", "2s", "--count", "10000000", "--concurrency", "4", "--generated")
+		code, stdout, stderr := invoke(t, "infer", "googlenet-2", "--slo", "2s", "--count", "1000000", "--concurrency", "4", "--generated")
 		asked <- result{code, stdout, stderr}
 	}()
 	time.Sleep(500 * time.Millisecond)

@@ -30,7 +30,7 @@ type workerCommand struct {
 // clockFlags are for a process that is only a worker, and thus owns the clock.
 type clockFlags struct {
 	ClockDrift float64       `default:"0" help:"Have the worker's clock gain this fraction, for tests." group:"Emulated GPUs"`
-	ClockStep  time.Duration `placeholder:"D" help:"Step the worker's clock ahead by this on SIGUSR1, and back on the next, for tests." group:"Emulated GPUs"`
+	ClockStep  time.Duration `placeholder:"D" from:"-1h" to:"1h" help:"Step the worker's clock ahead by this on SIGUSR1, and back on the next, for tests." group:"Emulated GPUs"`
 }
 
 // misbehave makes the clock faulty if a flag says so.

@@ -19,12 +19,17 @@ type Outcome struct {
 	Parameters protocol.ResponseParameters
 	// Body is the reply as received.
 	Body []byte
+
+	foreign *protocol.Error // another program sent it
 }
 
 // Refusal returns the full error of a refused request, nil for a served one.
 func (o Outcome) Refusal() *protocol.Error {
 	if o.Code == protocol.OK {
 		return nil
+	}
+	if o.foreign != nil {
+		return o.foreign
 	}
 	if refused := wire.DecodeError(o.Body); refused != nil {
 		return refused
@@ -88,5 +93,22 @@ func (a *Async) onReply(m *nats.Msg) {
 	}
 	o := Outcome{Body: m.Data}
 	o.Parameters, o.Code = wire.DecodeOutcome(m.Data)
+	if why := o.flaw(); why != "" {
+		o.foreign = foreign(a.client.InferSubject("*"), why)
+		o.Parameters, o.Code = protocol.ResponseParameters{}, protocol.BadMessage
+	}
 	a.answered(token, o)
+}
+
+// flaw returns why a reply is not Clockwork's, "" if it may be. Outputs are not read.
+func (o *Outcome) flaw() string {
+	switch o.Code {
+	case protocol.OK:
+		return parametersFlaw(&o.Parameters)
+	case protocol.BadMessage: // the stack's, or that the reply cannot be read
+		if refused, _ := wire.ReadError(o.Body); refused == nil {
+			return "it is neither an answer nor an error"
+		}
+	}
+	return ""
 }

@@ -188,17 +188,14 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	if e != nil {
 		return nil, e
 	}
-	response, e := wire.DecodeResponse(m.Data)
-	if e == nil && response.ModelName != model {
-		return nil, foreign(c.InferSubject(model), "it names no model, or another")
+	var response protocol.InferResponse
+	if e := readAnswer(c.InferSubject(model), m.Data, &response); e != nil {
+		return nil, e
 	}
-	return response, e
-}
-
-// foreign is the error for an answer that another program than Clockwork has sent: any
-// JSON object can be decoded.
-func foreign(subject, why string) *protocol.Error {
-	return protocol.Errorf(protocol.BadMessage, "the answer on %s is not Clockwork's: %s; is --prefix right, or does another program listen there?", subject, why)
+	if response.ModelName != model {
+		return nil, foreign(c.InferSubject(model), "it is of another model")
+	}
+	return &response, nil
 }
 
 // Load sends a load request to the workers, and waits until they have loaded the model
@@ -211,18 +208,15 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 	if len(reply.Models) == 1 && reply.Copies > 1 { // the others did not fit
 		reply.Models = protocol.CopyNames(strings.TrimSuffix(reply.Models[0], "-1"), reply.Copies)
 	}
-	if len(reply.Models) == 0 {
-		return nil, foreign(c.subjects.Load(), "it names no model")
-	}
 	return &reply, nil
 }
 
 // Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
 	var all protocol.ModelList
-	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), protocol.PageRequest{}, noModels, func(page *protocol.ModelList) (next string, ours bool) {
+	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), protocol.PageRequest{}, func(page *protocol.ModelList) (next string) {
 		all.Models, all.Total = append(all.Models, page.Models...), page.Total
-		return page.Next, page.Models != nil
+		return page.Next
 	})
 	if e != nil {
 		return nil, e
@@ -242,13 +236,13 @@ func (c *Client) Workers(ctx context.Context) (*protocol.StackState, *protocol.E
 
 func (c *Client) state(ctx context.Context, q protocol.PageRequest) (*protocol.StackState, *protocol.Error) {
 	var all protocol.StackState
-	e := pages[protocol.StackState](ctx, c, c.subjects.State(), q, noStage, func(page *protocol.StackState) (next string, ours bool) {
+	e := pages[protocol.StackState](ctx, c, c.subjects.State(), q, func(page *protocol.StackState) (next string) {
 		if all.Stage == 0 {
 			all = *page
 		} else {
 			all.Append(page)
 		}
-		return page.Next, page.Stage != 0
+		return page.Next
 	})
 	if e != nil {
 		return nil, e
@@ -256,28 +250,21 @@ func (c *Client) state(ctx context.Context, q protocol.PageRequest) (*protocol.S
 	return &all, nil
 }
 
-// noStage and noModels are the flaws of a state and of a list that are not Clockwork's.
-const (
-	noStage  = "it names no stage"
-	noModels = "it has no list of models"
-)
-
 // pages asks for one page after the other. add takes a page and returns the key after which
-// the next one begins, "" after the last, and whether the page is Clockwork's; flaw says why
-// it is not, also of pages that do not go on.
-func pages[T any](ctx context.Context, c *Client, subject string, q protocol.PageRequest, flaw string, add func(*T) (next string, ours bool)) *protocol.Error {
+// the next one begins, "" after the last.
+func pages[T any](ctx context.Context, c *Client, subject string, q protocol.PageRequest, add func(*T) (next string)) *protocol.Error {
 	for after := ""; ; {
 		var page T
 		q.After = after
 		if e := c.query(ctx, subject, q, &page); e != nil {
 			return e
 		}
-		next, ours := add(&page)
-		if !ours || next != "" && next <= after {
-			return foreign(subject, flaw)
-		}
-		if next == "" {
+		next := add(&page)
+		switch {
+		case next == "":
 			return nil
+		case next <= after:
+			return foreign(subject, "its pages do not go on")
 		}
 		after = next
 	}
@@ -296,11 +283,11 @@ func (c *Client) Model(ctx context.Context, name string) (*protocol.ModelState, 
 	if e := c.query(ctx, c.subjects.Ls(), protocol.PageRequest{Name: name}, &page); e != nil {
 		return nil, e
 	}
-	if page.Models == nil || len(page.Models) > 0 && page.Models[0].Name != name {
-		return nil, foreign(c.subjects.Ls(), noModels)
-	}
 	if len(page.Models) == 0 {
 		return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", name)
+	}
+	if page.Models[0].Name != name {
+		return nil, foreign(c.subjects.Ls(), "it is of another model")
 	}
 	return &page.Models[0], nil
 }
@@ -311,9 +298,6 @@ func (c *Client) Brief(ctx context.Context) (*protocol.StackState, *protocol.Err
 	if e := c.query(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); e != nil {
 		return nil, e
 	}
-	if s.Stage == 0 {
-		return nil, foreign(c.subjects.State(), noStage)
-	}
 	return &s, nil
 }
 
@@ -322,10 +306,7 @@ func (c *Client) control(ctx context.Context, subject string, body, reply any) *
 	if e != nil {
 		return e
 	}
-	if e := wire.DecodeError(m.Data); e != nil {
-		return e
-	}
-	return wire.DecodeReply(m.Data, reply)
+	return readAnswer(subject, m.Data, reply)
 }
 
 // Events calls seen, from one goroutine, for every event of the stack until the returned
@@ -333,7 +314,7 @@ func (c *Client) control(ctx context.Context, subject string, body, reply any) *
 func (c *Client) Events(seen func(protocol.Event)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.Event("*"), func(m *nats.Msg) {
 		var e protocol.Event
-		if wire.DecodeBody(m.Data, &e) == nil {
+		if readAnswer(m.Subject, m.Data, &e) == nil { // of another program nothing is shown
 			seen(e)
 		}
 	})

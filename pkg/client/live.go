@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/watch/explain"
 	"clockwork/pkg/wire"
 )
 
@@ -21,7 +22,7 @@ const watchEvery = protocol.WatchFor / 3
 func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protocol.LiveStats)) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(c.subjects.LiveStats("*", "*"), func(m *nats.Msg) {
 		var f protocol.LiveStats
-		if wire.DecodeReply(m.Data, &f) == nil {
+		if readAnswer(m.Subject, m.Data, &f) == nil { // of another program nothing is shown
 			seen(protocol.ServiceKind(c.subjects.Token(m.Subject, 1)), c.subjects.Token(m.Subject, 2), f)
 		}
 	})
@@ -122,15 +123,9 @@ func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []p
 		if m, err = next(ctx, sub, wait); err != nil {
 			break
 		}
-		if refused := wire.DecodeError(m.Data); refused != nil {
-			return nil, refused
-		}
 		var r protocol.DoorRecord
-		if refused := wire.DecodeReply(m.Data, &r); refused != nil {
+		if refused := readAnswer(c.subjects.Explain(protocol.FrontDoor), m.Data, &r); refused != nil {
 			return nil, refused
-		}
-		if r.Door == "" {
-			return nil, foreign(c.subjects.Explain(protocol.FrontDoor), "it names no front door")
 		}
 		records = append(records, r)
 	}
@@ -153,23 +148,24 @@ func next(ctx context.Context, sub *nats.Subscription, wait time.Duration) (*nat
 // schedulerWait bounds a query to the scheduler.
 const schedulerWait = 2 * time.Second
 
-// AskScheduler asks the active scheduler about requests, and decodes its answer into an
-// explain.Report.
-func (c *Client) AskScheduler(ctx context.Context, q protocol.Question, into any) *protocol.Error {
+// AskScheduler asks the active scheduler about requests.
+func (c *Client) AskScheduler(ctx context.Context, q protocol.Question) (*explain.Report, *protocol.Error) {
 	ctx, cancel := context.WithTimeout(ctx, schedulerWait)
 	defer cancel()
-	m, refused := c.exchange(ctx, c.subjects.Explain(protocol.Scheduler), wire.EncodeBody(protocol.JSON, q))
+	subject := c.subjects.Explain(protocol.Scheduler)
+	m, refused := c.exchange(ctx, subject, wire.EncodeBody(protocol.JSON, q))
 	switch {
 	case refused == nil && nobody(m):
-		return protocol.Refusal(protocol.SchedulerLost)
+		return nil, protocol.Refusal(protocol.SchedulerLost)
 	case refused == nil:
 	case refused.Code == protocol.PermissionDenied:
-		return refused
+		return nil, refused
 	default:
-		return protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %s", refused.Message)
+		return nil, protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %s", refused.Message)
 	}
-	if refused := wire.DecodeError(m.Data); refused != nil {
-		return refused
+	var report explain.Report
+	if refused := readAnswer(subject, m.Data, &report); refused != nil {
+		return nil, refused
 	}
-	return wire.DecodeReply(m.Data, into)
+	return &report, nil
 }

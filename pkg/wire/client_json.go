@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
 	"strings"
 
 	"clockwork/pkg/protocol"
@@ -53,7 +56,7 @@ func (o objectJSON) decodeRest(into any) *protocol.Error {
 	if err != nil { // the values were decoded before
 		return protocol.Errorf(protocol.BadMessage, "decode JSON: %v", err)
 	}
-	return decodeJSON(body, into, clientBounds)
+	return decodeJSON(exactIntegers(body), into, clientBounds)
 }
 
 // take removes a value from the object.
@@ -159,7 +162,11 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 func decodeObject(body []byte, into any, b bounds) *protocol.Error {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
-		return protocol.Errorf(protocol.BadMessage, "expected a JSON object, {...}, or a map in msgpack; got %s", kindOf(first))
+		got := kindOf(first)
+		if len(body) == 0 {
+			got = "an empty message"
+		}
+		return protocol.Errorf(protocol.BadMessage, "expected a JSON object, {...}, or a map in msgpack; got %s", got)
 	}
 	return decodeJSON(body, into, b)
 }
@@ -185,15 +192,30 @@ func isMap(body []byte) *protocol.Error {
 	return protocol.Errorf(protocol.BadMessage, "expected a map in msgpack, or a JSON object, {...}; the first byte is 0x%02x", body[0])
 }
 
+// keyPath is the library's path to a value without the names of embedded structs of ours:
+// keys have no capitals.
+func keyPath(field string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(field, "."), func(part string) bool { return strings.ToLower(part) != part }), ".")
+}
+
+// expected is what a value should have been: the library also refuses numbers that are too
+// large for their type.
+func expected(kind *json.UnmarshalTypeError) string {
+	if of := kind.Type.Kind(); of == reflect.Float64 && strings.HasPrefix(kind.Value, "number") {
+		return fmt.Sprintf("a number of at most %.2g", math.MaxFloat64)
+	}
+	return goKind(kind.Type.Kind())
+}
+
 // jsonFault describes an error of the library to clients, who do not know our types.
 func jsonFault(err error) *protocol.Error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind) && kind.Field != "":
-		return protocol.Errorf(protocol.BadMessage, "decode JSON: %q is %s; expected %s", kind.Field, article(kind.Value), goKind(kind.Type.Kind()))
+		return protocol.Errorf(protocol.BadMessage, "decode JSON: %q is %s; expected %s", keyPath(kind.Field), article(kind.Value), expected(kind))
 	case errors.As(err, &kind):
-		return protocol.Errorf(protocol.BadMessage, "decode JSON: expected %s, got %s", goKind(kind.Type.Kind()), article(kind.Value))
+		return protocol.Errorf(protocol.BadMessage, "decode JSON: expected %s, got %s", expected(kind), article(kind.Value))
 	case errors.As(err, &syntax):
 		return protocol.Errorf(protocol.BadMessage, "decode JSON: %s, at byte %d", syntax, syntax.Offset)
 	}

@@ -58,6 +58,9 @@ func (w *walker) refusal() protocol.Code {
 		}
 		w.skip()
 	}
+	if !isFailure(code) {
+		return protocol.BadMessage
+	}
 	return code
 }
 

@@ -107,6 +107,7 @@ func DecodeBody(body []byte, into any) *protocol.Error {
 		if fault := keys.check(keysOf(into)); fault != nil {
 			return fault
 		}
+		body = exactIntegers(body)
 	}
 	return decodeBody(body, into, clientBounds)
 }

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -247,24 +249,46 @@ func EncodeError(encoding protocol.Encoding, e *protocol.Error) ([]byte, *protoc
 	return EncodeBody(encoding, errorBody{e}), e
 }
 
-// DecodeError returns the error in a reply, nil if there is none.
+// DecodeError returns the error in a reply, nil if there is none; of a reply that cannot be
+// read, BAD_MESSAGE.
 func DecodeError(body []byte) *protocol.Error {
+	refused, fault := ReadError(body)
+	return cmp.Or(refused, fault)
+}
+
+// ReadError returns the error in a reply, or why that cannot be read; neither if the reply
+// is no error.
+func ReadError(body []byte) (refused, fault *protocol.Error) {
 	var in errorBody
+	if !beginsAsError(body) {
+		return nil, nil
+	}
 	if EncodingOf(body) == protocol.JSON {
-		if !bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`)) {
-			return nil
-		}
-		if fault := decodeObject(body, &in, clientBounds); fault != nil {
-			return fault
-		}
-		return in.Error
+		fault = decodeObject(body, &in, clientBounds)
+	} else {
+		fault = DecodeBody(body, &in)
 	}
-	// A map of the single key "error": no other reply begins like that.
-	if len(body) < 7 || body[0] != 0x81 || string(body[2:7]) != "error" {
-		return nil
+	if fault == nil && in.Error != nil && !isFailure(in.Error.Code) {
+		fault = protocol.Errorf(protocol.BadMessage, "it is an error without a code")
 	}
-	if fault := DecodeBody(body, &in); fault != nil {
-		return fault
+	if fault != nil {
+		return nil, fault
 	}
-	return in.Error
+	return in.Error, nil
+}
+
+// beginsAsError: an error is an object of the single key "error". No other reply begins like
+// that.
+func beginsAsError(body []byte) bool {
+	if EncodingOf(body) == protocol.JSON {
+		return bytes.Contains(body[:min(len(body), 16)], []byte(`"error"`))
+	}
+	return len(body) >= 7 && body[0] == 0x81 && string(body[2:7]) == "error"
+}
+
+// isFailure reports whether a code can be an error's. A newer stack may have codes that are
+// not in our table.
+func isFailure(code protocol.Code) bool {
+	return code != protocol.OK && len(code) > 0 && len(code) <= protocol.MaxName &&
+		strings.Trim(string(code), "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }

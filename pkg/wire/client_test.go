@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -113,6 +114,52 @@ func TestDataThatIsNotOfItsDatatypeIsInvalidInput(t *testing.T) {
 		`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`} {
 		if _, fault := DecodeInfer([]byte(broken)); fault == nil || fault.Code != protocol.BadMessage {
 			t.Errorf("%s: %v, want BAD_MESSAGE", broken, fault)
+		}
+	}
+}
+
+// Some languages write every number as a float.
+func TestAWholeNumberIsAnIntegerHoweverItIsWritten(t *testing.T) {
+	for _, row := range []struct {
+		text string
+		want int64 // -1 for a refusal
+	}{
+		{"1", 1}, {"1.0", 1}, {"1.000", 1}, {"10e-1", 1}, {"0.1e1", 1}, {"1e0", 1}, {"3E2", 300}, {"9007199254740993.0", 1<<53 + 1},
+		{"1.5", -1}, {"1e-1", -1}, {"1e400", -1}, {"1e30", -1}, {"9223372036854775808.0", -1}, {`"1.0"`, -1}, {"true", -1},
+	} {
+		body := fmt.Sprintf(`{"id":"a 1.0","parameters":{"slo_ms":1.50,"priority":%s},"inputs":[{"name":"1e3","datatype":"INT64","shape":[%[1]s],"data":[1.0]}]}`, row.text)
+		r, fault := DecodeInfer([]byte(body))
+		if refused := fault != nil; refused != (row.want < 0) {
+			t.Errorf("%s: %v", row.text, fault)
+		} else if !refused && (int64(r.Parameters.Priority) != row.want || r.Inputs[0].Shape[0] != row.want || *r.Parameters.SLOMS != 1.5 || r.ID != "a 1.0" || r.Inputs[0].Name != "1e3") {
+			t.Errorf("%s: %+v", row.text, r)
+		}
+		var load protocol.LoadRequest
+		fault = DecodeBody([]byte(fmt.Sprintf(`{"path":"a/1.0\"2.0","copies":%s}`, row.text)), &load)
+		if refused := fault != nil; refused != (row.want < 0) || !refused && (int64(*load.Copies) != row.want || load.Path != `a/1.0"2.0`) {
+			t.Errorf("a load of %s: %v, %+v", row.text, fault, load)
+		}
+		var page protocol.PageRequest
+		fault = DecodeBody([]byte(fmt.Sprintf(`{"limit":%s}`, row.text)), &page)
+		if refused := fault != nil; refused != (row.want < 0) || !refused && int64(page.Limit) != row.want {
+			t.Errorf("a page of %s: %v, %+v", row.text, fault, page)
+		}
+	}
+}
+
+// No message of the library names our types, or says less than what to send instead.
+func TestWhatIsWrongWithARequestIsASentence(t *testing.T) {
+	for body, want := range map[string]string{
+		``:                                `expected a JSON object, {...}, or a map in msgpack; got an empty message`,
+		" \n":                             `expected a JSON object, {...}, or a map in msgpack; got white space`,
+		`{"parameters":{"slo_ms":1e400}}`: `decode JSON: "parameters.slo_ms" is 1e400; expected a number of at most 1.8e+308`,
+		`{"parameters":{"slo_ms":"1"}}`:   `decode JSON: "parameters.slo_ms" is a string; expected a number`,
+		`{"parameters":{"priority":1.5}}`: `decode JSON: "parameters.priority" is 1.5; expected a whole number in range`,
+		`{"inputs":[{"shape":[1.5]}]}`:    `decode JSON: "shape" is 1.5; expected a whole number in range`,
+		`{"inputs":[{"shape":true}]}`:     `decode JSON: "shape" is true or false; expected an array`,
+	} {
+		if _, fault := DecodeInfer([]byte(body)); fault == nil || fault.Message != want {
+			t.Errorf("%q: %v, want %s", body, fault, want)
 		}
 	}
 }

@@ -39,9 +39,12 @@ func keysOf(into any) (keys []string) {
 	return keys
 }
 
-// article puts an article before the library's word for a value of JSON.
+// article puts an article before the library's word for a value of JSON, if it is a word.
 func article(value string) string {
 	value = strings.TrimSpace(value)
+	if number, is := strings.CutPrefix(value, "number "); is {
+		return number
+	}
 	switch {
 	case strings.HasPrefix(value, "bool"):
 		return "true or false"

@@ -163,6 +163,35 @@ func exactInt(text string) *big.Int {
 	return r.Num()
 }
 
+// exactIntegers rewrites the numbers of a request that are whole but written otherwise, such
+// as 1.0 and 1e3: some languages know floats alone, and encoding/json takes none of them for
+// an integer. The values stay the same. Tensors' data do not come here.
+func exactIntegers(body []byte) []byte {
+	if !bytes.ContainsAny(body, ".eE") {
+		return body
+	}
+	out := make([]byte, 0, len(body))
+	for at := 0; at < len(body); {
+		end := at + 1
+		switch c := body[at]; {
+		case c == '"':
+			s := jsonScan{body: body, at: at}
+			s.word()
+			end = s.at
+		case c == '-' || c >= '0' && c <= '9':
+			for end < len(body) && strings.IndexByte("0123456789.eE+-", body[end]) >= 0 {
+				end++
+			}
+			if whole := exactInt(string(body[at:end])); whole != nil {
+				out, at = whole.Append(out, 10), end
+				continue
+			}
+		}
+		out, at = append(out, body[at:end]...), end
+	}
+	return out
+}
+
 // numbersToJSON converts little-endian bytes to a flat JSON array. JSON has no NaN and
 // no infinity; they become null.
 func numbersToJSON(datatype protocol.DataType, data []byte) json.RawMessage {

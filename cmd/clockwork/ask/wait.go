@@ -3,27 +3,17 @@ package ask
 import (
 	"context"
 	"time"
-
-	"clockwork/cmd/clockwork/cli"
 )
 
 // WaitFlags say whether a command waits until the stack serves.
 type WaitFlags struct {
 	Wait        *bool          `negatable:"" env:"-" help:"Wait until the stack is ACTIVE, and show what it does meanwhile; --no-wait does not wait."`
-	WaitTimeout *time.Duration `env:"-" placeholder:"D" help:"How long to wait for that at most; by default 10m."`
+	WaitTimeout *time.Duration `env:"-" placeholder:"D" from:"1ms" to:"24h" help:"How long to wait for that at most; by default 10m."`
 }
 
 // waitTimeout is the default of --wait-timeout: many large models take minutes to load
 // and to measure.
 const waitTimeout = 10 * time.Minute
-
-// Check refuses flags that are invalid for any stack.
-func (f *WaitFlags) Check() error {
-	if f.WaitTimeout != nil && *f.WaitTimeout <= 0 {
-		return cli.Usagef("--wait-timeout is %v; it must be positive", *f.WaitTimeout)
-	}
-	return nil
-}
 
 // Waits returns whether the command waits; usually is the command's own default.
 func (f *WaitFlags) Waits(usually bool) bool {

@@ -51,6 +51,9 @@ func runTo(grammar any, f *Flags, description string, args []string, stdout, std
 	if exited >= 0 { // the help or the version was printed
 		return exited
 	}
+	if out.failure() != nil { // the help could not be written, which is no wrong usage
+		return ExitFailed
+	}
 	// Even after an error, the flags parsed so far say how to print it.
 	out.json = f.JSON
 	con := &Console{Out: out, Err: errs, JSON: f.JSON}
@@ -105,6 +108,8 @@ func NewParser(grammar any, description string, stdout, stderr io.Writer, exit f
 		kong.Exit(exit),
 		kong.KindMapper(reflect.Float64, kong.MapperFunc(finite)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(span)),
+		kong.TypeMapper(reflect.TypeFor[ByteSize](), kong.MapperFunc(size)),
+		kong.ValueFormatter(helpText),
 		kong.Vars{"version": VersionText()},
 	)
 	if err != nil {
@@ -124,26 +129,6 @@ func finite(ctx *kong.DecodeContext, target reflect.Value) error {
 		return fmt.Errorf("expected a number such as 0.5, got %q", text)
 	}
 	target.SetFloat(f)
-	return nil
-}
-
-// longest is longer than any setting of ours, and leaves room for sums.
-const longest = 366 * 24 * time.Hour
-
-// span reads a duration.
-func span(ctx *kong.DecodeContext, target reflect.Value) error {
-	var text string
-	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
-		return err
-	}
-	d, err := time.ParseDuration(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("expected a duration such as 1.5s or 200ms, got %q", text)
-	case d > longest || d < -longest:
-		return fmt.Errorf("%s is too long; at most %v", text, longest)
-	}
-	target.SetInt(int64(d))
 	return nil
 }
 

@@ -29,7 +29,7 @@ func TestBenchRefusesWhatCannotBeMeant(t *testing.T) {
 		{"poisson --up --gpus 0", "from 1 to 256"},
 		{"poisson --connections 0", "from 1 to 256"},
 		{"poisson --length 1s --warmup 1s", "nothing is left to measure"},
-		{"poisson --warmup -1s", "--warmup is -1s"},
+		{"poisson --warmup -1s", "--warmup: it is -1s"},
 		{"poisson --require-slo 101", "from 0 to 100"},
 		{"poisson --unlike", "--compare"},
 		{"poisson --compare bench.go", "not what bench --json prints"},

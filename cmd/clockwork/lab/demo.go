@@ -21,7 +21,7 @@ type Demo struct {
 	ONNXLibrary string        `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library; by default the pinned one, fetched by npm and cached."`
 	Models      string        `env:"-" placeholder:"DIR" help:"Model directory that holds ocr_rec; by default it is fetched by npm and cached."`
 	Misses      float64       `default:"0.2" help:"Fail when more than this share of the requests misses its latency target of 500 ms; 1 for never, as on a machine that is busy with other things."`
-	Duration    time.Duration `default:"5s" help:"How long to send requests to all models."`
+	Duration    time.Duration `default:"5s" from:"100ms" to:"1h" help:"How long to send requests to all models."`
 }
 
 // demoTimeout ends a demo that hangs; an idle machine needs half a minute, and a first
@@ -53,9 +53,6 @@ type demo struct {
 
 // Run shows the whole stack at work.
 func (k *Demo) Run(c *cli.Flags, con *cli.Console) (err error) {
-	if k.Duration <= 0 {
-		return cli.Usagef("--duration must be positive")
-	}
 	if k.Misses < 0 || k.Misses > 1 {
 		return cli.Usagef("--misses is %v; it must be from 0 to 1", k.Misses)
 	}

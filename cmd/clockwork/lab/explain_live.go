@@ -73,17 +73,13 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 		}
 	}
 	report := &liveReport{Requests: []liveRequest{}}
-	var told explain.Report
+	told := &explain.Report{}
 	var noScheduler *protocol.Error
 	if len(ids) == 0 || len(q.IDs) > 0 {
-		noScheduler = stack.AskScheduler(ctx, q, &told)
+		told, noScheduler = askScheduler(ctx, stack, q)
 	}
-	for left := told.LeftOut; noScheduler == nil && len(left) > 0; { // what did not fit into an answer
-		var more explain.Report
-		if noScheduler = stack.AskScheduler(ctx, protocol.Question{IDs: left}, &more); len(more.LeftOut) >= len(left) {
-			break
-		}
-		told.Requests, left = append(told.Requests, more.Requests...), more.LeftOut
+	if noScheduler != nil && noScheduler.Code == protocol.BadMessage { // another program answers for it
+		return nil, noScheduler
 	}
 	if noDoor != nil && (noScheduler != nil || len(of) == 0) {
 		return nil, noDoor
@@ -93,6 +89,23 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 		report.add(r, told.Requests)
 	}
 	return report, nil
+}
+
+// askScheduler asks again for what did not fit into an answer. The report is empty where there
+// is an error.
+func askScheduler(ctx context.Context, stack *client.Client, q protocol.Question) (*explain.Report, *protocol.Error) {
+	told, refused := stack.AskScheduler(ctx, q)
+	if refused != nil {
+		return &explain.Report{}, refused
+	}
+	for left := told.LeftOut; len(left) > 0; {
+		more, refused := stack.AskScheduler(ctx, protocol.Question{IDs: left})
+		if refused != nil || len(more.LeftOut) >= len(left) {
+			return told, refused
+		}
+		told.Requests, left = append(told.Requests, more.Requests...), more.LeftOut
+	}
+	return told, nil
 }
 
 // inOrder sorts the front doors' records by the order of the ids, for one id the latest

@@ -14,7 +14,7 @@ import (
 type Sim struct {
 	Policy   []string       `env:"-" placeholder:"NAME" help:"The policies to compare: aimd, clockwork, deferred, faithful, fifo, simple. By default clockwork, and all of them where a section of the paper is rerun."`
 	HTML     string         `name:"html" type:"path" env:"-" placeholder:"FILE" help:"Write a page of figures there as well, for a browser."`
-	Timeline *time.Duration `placeholder:"TIME" env:"-" help:"How much of the beginning the page shows action by action, by default 300ms; with --html."`
+	Timeline *time.Duration `placeholder:"TIME" env:"-" from:"0s" to:"10s" help:"How much of the beginning the page shows action by action, by default 300ms; with --html."`
 	Peak     bool           `env:"-" help:"Search for the highest rate with 99 % of the requests in their SLO, for each policy and for faithful."`
 
 	workloadFlags
@@ -25,9 +25,9 @@ type Sim struct {
 	Resident bool            `env:"-" group:"Stack" help:"Begin with the weights on every GPU, as far as they fit."`
 	MaxBatch *int            `env:"-" placeholder:"N" group:"Stack" help:"Largest batch size, by default 16."`
 	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
-	Network  []time.Duration `env:"-" placeholder:"TIME" group:"Stack" help:"What a message takes at least and, after a comma, how much more on average; by default 100us,50us."`
-	Ahead    *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before it begins work is sent to a worker, by default 3ms."`
-	Buffer   *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
+	Network  []time.Duration `env:"-" placeholder:"TIME" group:"Stack" from:"0s" to:"1s" help:"What a message takes at least and, after a comma, how much more on average; by default 100us,50us."`
+	Ahead    *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" from:"1us" to:"1s" help:"How long before it begins work is sent to a worker, by default 3ms."`
+	Buffer   *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" from:"0s" to:"1s" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
 	Without  []string        `env:"-" placeholder:"NAME" group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, early, edf, long, price, relief, worth, yield."`
 	Record   string          `type:"path" env:"-" placeholder:"FILE" group:"Stack" help:"Record what the scheduler is given, for clockwork replay and clockwork explain; of one policy."`
 

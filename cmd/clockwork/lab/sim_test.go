@@ -124,13 +124,13 @@ func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
 	for _, row := range []struct{ args, says string }{
 		{"", "--trace FILE"}, {"lottery", "paper-6.1"}, {"open --policy best", "faithful"}, {"open --policy echo", "faithful"},
 		{"open --rate -1", "at most 10000000"}, {"open --copies 5000", "from 1 to 4096"}, {"open --workers 0", "from 1 to"},
-		{"open --slo 2h", "at most 1h"}, {"open --network 2s", "from 0 to 1s"}, {"open --model zoo/none", "zoo/NAME"},
+		{"open --slo 2h", "from 1us to 1h"}, {"open --network 2s", "from 0s to 1s"}, {"open --model zoo/none", "zoo/NAME"},
 		{"closed --peak", "closed"}, {"open --pages 0", "from 1"},
 		{"open --without luck", "expected some of any, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
 		// Zero is a value, and not the default.
 		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "expected a number"}, {"open --copies 0", "from 1 to 4096"},
-		{"closed --clients 0", "from 1 to 1048576"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "more than 0 and at most 1h"},
-		{"open --length 0s", "more than 0 and at most"}, {"open --ahead 0s", "--ahead is 0s; it must be more than 0 and at most 1s"},
+		{"closed --clients 0", "from 1 to 1048576"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "from 1us to 1h"},
+		{"open --length 0s", "from 1ms to 672h"}, {"open --ahead 0s", "--ahead: it is 0s, and must be from 1us to 1s"},
 		// What would do nothing is not taken for done.
 		{"open --clients 5", "leave --clients out"}, {"closed --rate 5", "leave --rate out"}, {"fill-memory --copies 5", "leave --copies out"},
 		{"open --model zoo/resnet18_v2,zoo/resnet50_v2", "one path"}, {"open --timeline 1s", "--html"}, {"open --peak --rate 5", "searches the rate"}, {"fill-memory --peak", "no rate"},

@@ -1,10 +1,8 @@
 package lab
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/lab/workload"
@@ -23,10 +21,7 @@ func (w *workloadFlags) checkWorkload(command string) error {
 	case w.Rate != nil && !(*w.Rate > 0 && *w.Rate <= maxSimRate):
 		return refuse("--rate is %v; it must be more than 0 and at most %d, in requests a second", *w.Rate, maxSimRate)
 	}
-	if err := checkNumbers([]numberRange{{"copies", w.Copies, 1, protocol.MaxCopies}, {"clients", w.Clients, 1, workload.MaxClients}}); err != nil {
-		return err
-	}
-	return checkDurations([]durations{{"length", given(w.Length), above(maxSimDay)}, {"slo", given(w.SLO), above(protocol.MaxSLO)}})
+	return checkNumbers([]numberRange{{"copies", w.Copies, 1, protocol.MaxCopies}, {"clients", w.Clients, 1, workload.MaxClients}})
 }
 
 // checkTaken refuses flags that the workload ignores: the user would expect an effect.
@@ -61,42 +56,4 @@ func checkNumbers(flags []numberRange) error {
 		}
 	}
 	return nil
-}
-
-// durations are the values of a flag, and their allowed range.
-type durations struct {
-	name   string
-	values []time.Duration
-	timeRange
-}
-
-func checkDurations(flags []durations) error {
-	for _, flag := range flags {
-		for _, d := range flag.values {
-			if d < flag.least || d > flag.most {
-				return cli.Usagef("--%s is %v; it must be %s", flag.name, d, flag.timeRange)
-			}
-		}
-	}
-	return nil
-}
-
-// timeRange is the allowed range of a duration; a least of 1 means more than 0.
-type timeRange struct{ least, most time.Duration }
-
-func (r timeRange) String() string {
-	if r.least > 0 {
-		return fmt.Sprintf("more than 0 and at most %v", r.most)
-	}
-	return fmt.Sprintf("from 0 to %v", r.most)
-}
-
-// above returns the range of all durations above 0 up to most.
-func above(most time.Duration) timeRange { return timeRange{1, most} }
-
-func given(d *time.Duration) []time.Duration {
-	if d == nil {
-		return nil
-	}
-	return []time.Duration{*d}
 }

@@ -15,12 +15,12 @@ import (
 type workloadFlags struct {
 	Workload string         `arg:"" optional:"" help:"The workload's name, see above; not needed with --trace."`
 	Seed     uint64         `default:"1" env:"-" group:"Workload" help:"Another seed is another run; the same seed is the same one."`
-	Length   *time.Duration `env:"-" placeholder:"TIME" group:"Workload" help:"How long requests come, by default as long as the workload says, else 20s."`
+	Length   *time.Duration `env:"-" placeholder:"TIME" group:"Workload" from:"1ms" to:"672h" help:"How long requests come, by default as long as the workload says, else 20s."`
 	Trace    string         `type:"path" env:"-" placeholder:"FILE" group:"Workload" help:"Replay this file: lines of timestamp,model, the time in seconds or as in 2020-09-13T12:26:40.5Z; or counts for each minute as in the Azure Functions trace of 2019; those also as workload paper-6.5 or paper-6.6."`
 	Rate     *float64       `env:"-" placeholder:"R/S" group:"Workload" help:"Requests a second of all open loops together, by default the workload's; of azure, the mean of a whole day, of which a part may have more or less."`
 	Copies   *int           `env:"-" placeholder:"N" group:"Workload" help:"Instances of each model, by default the workload's."`
 	Clients  *int           `aliases:"concurrency" env:"-" placeholder:"N" group:"Workload" help:"Clients of each closed loop, by default the workload's."`
-	SLO      *time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" help:"Latency target, by default the workload's, else 100ms."`
+	SLO      *time.Duration `name:"slo" env:"-" placeholder:"TIME" group:"Workload" from:"1us" to:"1h" help:"Latency target, by default the workload's, else 100ms."`
 	Model    []string       `env:"-" placeholder:"zoo/NAME" group:"Workload" help:"The model that is copied, by default zoo/resnet50_v2; of mix, azure, paper-6.5 and paper-6.6 all their models."`
 }
 

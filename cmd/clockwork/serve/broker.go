@@ -16,8 +16,8 @@ import (
 
 // OpenFlag is for commands that run a broker.
 type OpenFlag struct {
-	MaxPayload *cli.ByteSize `placeholder:"SIZE" help:"The largest message: a request with all of its inputs, an answer with all of its outputs; by default 8MiB, at most 64MiB."`
-	Open       bool          `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
+	MaxPayload cli.ByteSize `placeholder:"SIZE" from:"64KiB" to:"64MiB" help:"The largest message: a request with all of its inputs, an answer with all of its outputs; by default 8MiB."`
+	Open       bool         `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the broker may do everything."`
 }
 
 // ReadAgain reloads the configuration, unless it would make the broker open.
@@ -49,23 +49,6 @@ func mayBeOpen(a bus.Access, asked bool) error {
 		return cli.Usagef(tooOpen, shownHost(a.RoutesHost), who+" as a server of its cluster")
 	}
 	return nil
-}
-
-// The bounds of --max-payload: what our own messages need, and what NATS recommends at most.
-const (
-	leastPayload = protocol.MinMessage
-	mostPayload  = 64 << 20
-)
-
-// maxPayload returns the limit of a message, 0 for the default.
-func (f OpenFlag) maxPayload() (int32, error) {
-	if f.MaxPayload == nil {
-		return 0, nil
-	}
-	if n := *f.MaxPayload; n < leastPayload || n > mostPayload {
-		return 0, cli.Usagef("--max-payload is %d bytes; it must be from %d to %d", n, leastPayload, mostPayload)
-	}
-	return int32(*f.MaxPayload), nil
 }
 
 const tooOpen = "the broker would listen on %s, and %s may do everything: give it keys (clockwork keys), or say --open if that is meant"
@@ -109,9 +92,7 @@ func StartBroker(con *cli.Console, listen, data string, flag OpenFlag) (*Broker,
 	if err != nil {
 		return nil, err
 	}
-	if config.MaxPayload, err = flag.maxPayload(); err != nil {
-		return nil, err
-	}
+	config.MaxPayload = int32(flag.MaxPayload)
 	open := flag.Open
 	access := bus.Access{Host: config.Host, Open: true}
 	if err := mayBeOpen(access, open); err != nil {

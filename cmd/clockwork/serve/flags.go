@@ -18,8 +18,8 @@ import (
 
 // FrontDoorFlags are a front door's flags; controller and up have them too.
 type FrontDoorFlags struct {
-	BufferTimeout time.Duration `default:"10s" help:"How long requests that come before activation may wait." group:"Front door"`
-	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" help:"Latency target of requests that name none." group:"Front door"`
+	BufferTimeout time.Duration `default:"10s" from:"10ms" to:"24h" help:"How long requests that come before activation may wait." group:"Front door"`
+	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" from:"100us" to:"1h" help:"Latency target of requests that name none." group:"Front door"`
 	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
 }
 
@@ -36,8 +36,8 @@ func (f FrontDoorFlags) Config() (frontdoor.Config, error) {
 // ControllerFlags are the controller's flags; up has them too.
 type ControllerFlags struct {
 	FrontDoorFlags
-	LoadIdle    time.Duration `default:"10s" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
-	LoadTimeout time.Duration `default:"60s" help:"How long the workers may take for one load." group:"Controller"`
+	LoadIdle    time.Duration `default:"10s" from:"100ms" to:"24h" help:"Loading ends when no load was asked for or pending for this long." group:"Controller"`
+	LoadTimeout time.Duration `default:"60s" from:"1s" to:"24h" help:"How long the workers may take for one load." group:"Controller"`
 	MaxBatch    int           `default:"16" help:"Largest batch size to load models with, 0 for no bound." group:"Controller"`
 }
 
@@ -58,14 +58,17 @@ type ProfilerFlags struct {
 func (f ProfilerFlags) Config() (profiler.Config, error) {
 	c := profiler.DefaultConfig()
 	c.Iterations = f.Iterations
-	return c, cli.Usage(c.Validate())
+	if err := c.Validate(); err != nil {
+		return c, cli.Usagef("--profile-%v", err)
+	}
+	return c, nil
 }
 
 type SchedulerFlags struct {
 	Policy           string        `default:"clockwork" enum:"clockwork,faithful,simple,echo" help:"Scheduling policy. The others are for comparison: faithful (the original's choices), simple (no batches), echo (answers at once, runs nothing). clockwork sim knows more." group:"Scheduler"`
 	QuarantineAfter  int           `default:"3" help:"How many of a model's executions may end or hang what executes them within --quarantine-window before the model is refused for --quarantine-for; 0 is never." group:"Scheduler"`
-	QuarantineWindow time.Duration `default:"10m" help:"For how long such an execution counts." group:"Scheduler"`
-	QuarantineFor    time.Duration `default:"1m" help:"For how long a quarantined model is refused; one more such execution within the window quarantines it again." group:"Scheduler"`
+	QuarantineWindow time.Duration `default:"10m" from:"1s" to:"24h" help:"For how long such an execution counts." group:"Scheduler"`
+	QuarantineFor    time.Duration `default:"1m" from:"100ms" to:"24h" help:"For how long a quarantined model is refused; one more such execution within the window quarantines it again." group:"Scheduler"`
 
 	Record string `placeholder:"FILE" help:"Record what the scheduler is given into FILE, for clockwork replay and clockwork explain." group:"Scheduler"`
 }

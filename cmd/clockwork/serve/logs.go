@@ -20,14 +20,17 @@ type ActionLogFlags struct {
 
 // RotateFlags are for commands with one of these logs.
 type RotateFlags struct {
-	LogRotate SizeOrNone `default:"1GiB" placeholder:"SIZE" help:"Put such a log aside as FILE.1 from this size on, by default 1GiB; 0 for never." group:"Telemetry"`
-	LogKeep   int        `default:"5" help:"How many of them to keep, FILE.1 being the latest." group:"Telemetry"`
+	LogRotate cli.ByteSize `default:"1GiB" placeholder:"SIZE" from:"0 or 4KiB" to:"1024GiB" help:"Put such a log aside as FILE.1 from this size on, by default 1GiB; 0 for never." group:"Telemetry"`
+	LogKeep   int          `default:"5" help:"How many of them to keep, FILE.1 being the latest." group:"Telemetry"`
 }
+
+// maxKeep bounds --log-keep: each of the files is renamed when the next is put aside.
+const maxKeep = 1000
 
 // at returns a log's configuration.
 func (f RotateFlags) at(path string) (tsv.Config, error) {
-	if f.LogKeep < 1 {
-		return tsv.Config{}, cli.Usagef("--log-keep is %d; it must be at least 1", f.LogKeep)
+	if f.LogKeep < 1 || f.LogKeep > maxKeep {
+		return tsv.Config{}, cli.Usagef("--log-keep is %d; it must be from 1 to %d", f.LogKeep, maxKeep)
 	}
 	return tsv.Config{Path: path, Rotate: int64(f.LogRotate), Keep: f.LogKeep}, nil
 }
@@ -54,16 +57,4 @@ func (f RotateFlags) opener(path string, open func(tsv.Config, *watch.Hub, *slog
 		}
 		return l, nil
 	}
-}
-
-// SizeOrNone is a cli.ByteSize, or 0.
-type SizeOrNone int64
-
-// UnmarshalText parses a number of bytes.
-func (b *SizeOrNone) UnmarshalText(text []byte) error {
-	if string(text) == "0" {
-		*b = 0
-		return nil
-	}
-	return (*cli.ByteSize)(b).UnmarshalText(text)
 }

@@ -13,15 +13,7 @@ import (
 
 // ShutdownFlags say how a process with services stops.
 type ShutdownFlags struct {
-	ShutdownDelay time.Duration `default:"5s" placeholder:"DURATION" help:"How long to go on after SIGTERM, while /readyz says already that the process stops: load balancers need that time to send requests elsewhere. By default 5s; without --metrics there is no /readyz and no delay. A second signal ends the process at once." group:"Telemetry"`
-}
-
-// valid refuses a delay that cannot be.
-func (f *ShutdownFlags) valid() error {
-	if f.ShutdownDelay < 0 {
-		return cli.Usagef("--shutdown-delay is %v; it must be 0 or more", f.ShutdownDelay)
-	}
-	return nil
+	ShutdownDelay time.Duration `default:"5s" placeholder:"DURATION" from:"0s" to:"1h" help:"How long to go on after SIGTERM, while /readyz says already that the process stops: load balancers need that time to send requests elsewhere. By default 5s; without --metrics there is no /readyz and no delay. A second signal ends the process at once." group:"Telemetry"`
 }
 
 // Shutdown is what happens between a signal and the end of the services.

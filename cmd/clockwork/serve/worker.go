@@ -28,15 +28,15 @@ type WorkerFlags struct {
 	Models         string       `default:"./models" placeholder:"DIR" help:"Directory of real models, by default ./models: NAME/VERSION/model.onnx, with an optional NAME/model.yaml." group:"Worker"`
 	GenerateInputs bool         `help:"Make inputs up for requests that bring none; else they are INVALID_INPUT." group:"Worker"`
 	Pages          int          `placeholder:"N" help:"Pages of weights on each GPU; by default 1376 emulated, 32 with onnx, whose memory is taken at once." group:"Worker"`
-	PageSize       cli.ByteSize `default:"16MiB" placeholder:"SIZE" help:"Size of a page, as in 16MiB." group:"Worker"`
+	PageSize       cli.ByteSize `default:"16MiB" placeholder:"SIZE" from:"4KiB" to:"1GiB" help:"Size of a page, as in 16MiB." group:"Worker"`
 
 	KillOverdue      float64       `default:"10" placeholder:"X" help:"What executes on a GPU is ended and started again when something takes X times as long as expected, plus the floor; 0: never." group:"Worker"`
-	KillOverdueFloor time.Duration `default:"1s" help:"The floor of --kill-overdue." group:"Worker"`
+	KillOverdueFloor time.Duration `default:"1s" from:"0s" to:"1h" help:"The floor of --kill-overdue." group:"Worker"`
 
 	ONNXLibrary string `name:"onnx-library" placeholder:"PATH" help:"ONNX Runtime's shared library, 1.17 or later; by default what clockwork fetch has fetched." group:"ONNX"`
 	ONNXCache   string `name:"onnx-cache" placeholder:"DIR" help:"Where optimised models are kept; by default in the user's cache." group:"ONNX"`
 
-	ExecutorMemory cli.ByteSize `default:"4GiB" placeholder:"SIZE" help:"How much memory the process that executes on a GPU may take besides weights; a request that takes more fails." group:"ONNX"`
+	ExecutorMemory cli.ByteSize `default:"4GiB" placeholder:"SIZE" from:"64MiB" to:"1024GiB" help:"How much memory the process that executes on a GPU may take besides weights; a request that takes more fails." group:"ONNX"`
 
 	emulationFlags
 }
@@ -47,7 +47,7 @@ type emulationFlags struct {
 	Scale      float64       `default:"1" help:"Multiplies all emulated durations; 0 takes no time." group:"Emulated GPUs"`
 	Jitter     float64       `default:"0" help:"Lengthens each duration by up to this fraction." group:"Emulated GPUs"`
 	StallEvery int           `placeholder:"N" help:"Make one in N actions stall." group:"Emulated GPUs"`
-	Stall      time.Duration `default:"50ms" help:"How long a stall lasts." group:"Emulated GPUs"`
+	Stall      time.Duration `default:"50ms" from:"0s" to:"1h" help:"How long a stall lasts." group:"Emulated GPUs"`
 	SlowDown   float64       `placeholder:"X" help:"Multiplies durations behind the scheduler's back." group:"Emulated GPUs"`
 	FailEvery  int           `placeholder:"N" help:"Make one in N actions fail." group:"Emulated GPUs"`
 	CrashEvery int           `placeholder:"N" help:"Make one in N executions end the GPU's executor, as a crash does." group:"Emulated GPUs"`
@@ -99,9 +99,6 @@ const defaultModels = "./models"
 // maxOverdue is far beyond a use.
 const maxOverdue = 1e6
 
-// minMemory is about what ONNX Runtime and a small model take.
-const minMemory = 64 << 20
-
 // check names the flag in its errors; the backends' own checks name their options.
 func (f *WorkerFlags) check() error {
 	if f.GPUs < 1 || f.GPUs > protocol.MaxGPUs {
@@ -113,14 +110,8 @@ func (f *WorkerFlags) check() error {
 			return err
 		}
 	}
-	if !(f.KillOverdue >= 0 && f.KillOverdue <= maxOverdue) || f.KillOverdueFloor < 0 {
-		return cli.Usagef("--kill-overdue is %v and its floor %v; they must be from 0 to %d, and not negative", f.KillOverdue, f.KillOverdueFloor, int(maxOverdue))
-	}
-	if f.ExecutorMemory < minMemory {
-		return cli.Usagef("--executor-memory is %d bytes; it must be at least %d MiB", f.ExecutorMemory, minMemory>>20)
-	}
-	if f.Stall < 0 {
-		return cli.Usagef("--stall is %v; it must not be negative", f.Stall)
+	if !(f.KillOverdue >= 0 && f.KillOverdue <= maxOverdue) {
+		return cli.Usagef("--kill-overdue is %v; it must be from 0 to %d", f.KillOverdue, int(maxOverdue))
 	}
 	if f.Pages < 0 {
 		return cli.Usagef("--pages is %d; it must be at least 1", f.Pages)

@@ -97,17 +97,17 @@ var readings = map[string][]reading{
 	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"Load": {
 		{where: "services/controller", call: "wire.DecodeBody(m.Data, &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
-		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},
 	},
 	"Ls": {
 		{where: "services/controller", call: "l.onLs", unread: "its first byte says how to answer"},
-		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.ModelList](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.ModelList](wire.DecodeReply)},
 	},
 	"State": {
 		{where: "services/controller", call: "l.onState", unread: "its first byte says how to answer"},
-		{where: "pkg/client", call: "wire.DecodeReply(m.Data, reply)", bombs: replies, decode: body[protocol.StackState](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.StackState](wire.DecodeReply)},
 	},
-	"Event":          {{where: "pkg/client", call: "wire.DecodeBody(m.Data, &e)", bombs: clients, decode: body[protocol.Event](wire.DecodeBody)}},
+	"Event":          {{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.Event](wire.DecodeReply)}},
 	"Submit":         {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
 	"Submissions":    {{where: "services/scheduler", call: "wire.Submissions.Decode(m.Data)", bombs: internals, decode: codec(wire.Submissions)}},
 	"SchedulerStart": {{where: "services/scheduler", call: "wire.NewChunks(wire.Start)", bombs: chunks, decode: chunk(wire.Start)}},
@@ -131,11 +131,11 @@ var readings = map[string][]reading{
 	},
 	"HealthBy":  {{where: "pkg/adapter/nats", call: "string(m.Data) != id", unread: "it is Health with the asker at its end"}},
 	"Watch":     {{where: "pkg/adapter/nats", call: "case f.watched <- struct{}{}:", unread: "it holds nothing"}},
-	"LiveStats": {{where: "pkg/client", call: "wire.DecodeReply(m.Data, &f)", bombs: replies, decode: body[protocol.LiveStats](wire.DecodeReply)}},
+	"LiveStats": {{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.LiveStats](wire.DecodeReply)}},
 	"Explain": {
 		{where: "pkg/adapter/nats", call: "DecodeBody(body, &q)", bombs: clients, decode: body[protocol.Question](wire.DecodeBody)},
-		{where: "pkg/client", call: "wire.DecodeReply(m.Data, &r)", bombs: replies, decode: body[protocol.DoorRecord](wire.DecodeReply)},
-		{where: "pkg/client", call: "wire.DecodeReply(m.Data, into)", bombs: replies, decode: body[explain.Report](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.DoorRecord](wire.DecodeReply)},
+		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[explain.Report](wire.DecodeReply)},
 	},
 	"Clock": {
 		{where: "services/scheduler", call: "t.onClock", unread: "the question holds nothing"},
@@ -146,11 +146,11 @@ var readings = map[string][]reading{
 	// What is read besides: answers to clients, what the controller hears of the
 	// scheduler's start, and what stands in the store.
 	"": {
-		{where: "pkg/client", call: "wire.DecodeResponse(m.Data)", bombs: clients, decode: func(b []byte) error {
+		{where: "pkg/client", call: "wire.DecodeResponse(body)", bombs: clients, decode: func(b []byte) error {
 			_, fault := wire.DecodeResponse(b)
 			return failure(fault)
 		}},
-		{where: "pkg/client", call: "wire.DecodeError(m.Data)", bombs: refusals, decode: func(b []byte) error { return failure(wire.DecodeError(b)) }},
+		{where: "pkg/client", call: "wire.ReadError(body)", bombs: refusals, decode: func(b []byte) error { return failure(wire.DecodeError(b)) }},
 		{where: "services/controller", call: "wire.Heartbeat.Decode(answer.Data)", bombs: internals, decode: codec(wire.Heartbeat)},
 		{where: "pkg/adapter/nats", call: "decodeStored(r.data, &v)", bombs: stored, decode: func(b []byte) error { return decodeStored(b, new(wire.StoredStage)) }},
 		{where: "pkg/adapter/nats", call: "isValue(key, r.data)", bombs: stored, decode: func(b []byte) error {

@@ -28,10 +28,10 @@ func Defaults() Config { return Config{Window: 10, Percentile: 99} }
 // Validate returns an error that names the first field out of range.
 func (c Config) Validate() error {
 	if c.Window < 1 || c.Window > 4096 {
-		return fmt.Errorf("validate window: %d is not within 1 to 4096", c.Window)
+		return fmt.Errorf("the window of estimates is %d; it must be from 1 to 4096", c.Window)
 	}
 	if !(c.Percentile > 0 && c.Percentile <= 100) {
-		return fmt.Errorf("validate percentile: %v is not within (0, 100]", c.Percentile)
+		return fmt.Errorf("the percentile of estimates is %v; it must be above 0 and at most 100", c.Percentile)
 	}
 	return nil
 }

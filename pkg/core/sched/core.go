@@ -140,23 +140,23 @@ func Defaults() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.Outstanding < 1:
-		return fmt.Errorf("validate outstanding: %d is less than 1", c.Outstanding)
+		return fmt.Errorf("outstanding is %d; it must be at least 1", c.Outstanding)
 	case c.MaxQueued < 1:
-		return fmt.Errorf("validate max queued: %d is less than 1", c.MaxQueued)
+		return fmt.Errorf("max queued is %d; it must be at least 1", c.MaxQueued)
 	case c.Attempts < 1:
-		return fmt.Errorf("validate attempts: %d is less than 1", c.Attempts)
+		return fmt.Errorf("attempts is %d; it must be at least 1", c.Attempts)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
-		return fmt.Errorf("validate lag %v, load window %v, evict retry %v: not all positive", c.Lag, c.LoadWindow, c.EvictRetry)
+		return fmt.Errorf("lag is %v, load window %v and evict retry %v; all must be positive", c.Lag, c.LoadWindow, c.EvictRetry)
 	case c.QuarantineAfter < 0 || c.QuarantineAfter > maxQuarantineAfter:
-		return fmt.Errorf("validate quarantine after: %d crashes is not between 0 and %d", c.QuarantineAfter, maxQuarantineAfter)
+		return fmt.Errorf("quarantine-after is %d; it must be from 0 to %d", c.QuarantineAfter, maxQuarantineAfter)
 	case c.QuarantineAfter > 0 && (c.QuarantineWindow <= 0 || c.QuarantineFor <= 0):
-		return fmt.Errorf("validate quarantine window %v, quarantine for %v: not all positive", c.QuarantineWindow, c.QuarantineFor)
+		return fmt.Errorf("quarantine-window is %v and quarantine-for %v; both must be positive", c.QuarantineWindow, c.QuarantineFor)
 	case c.DefaultSLO > 10*time.Second:
-		return fmt.Errorf("validate default SLO: %v is more than 10 s", c.DefaultSLO)
+		return fmt.Errorf("default SLO is %v; it must be at most 10 s", c.DefaultSLO)
 	case c.DefaultSLO <= 0 || c.Ahead <= 0 || c.Late <= 0 || c.MaxLoadBudget <= 0:
-		return fmt.Errorf("validate default SLO %v, ahead %v, late %v, max load budget %v: not all positive", c.DefaultSLO, c.Ahead, c.Late, c.MaxLoadBudget)
+		return fmt.Errorf("default SLO is %v, ahead %v, late %v and max load budget %v; all must be positive", c.DefaultSLO, c.Ahead, c.Late, c.MaxLoadBudget)
 	case c.Buffer < 0 || c.Future < 0 || c.Silent < 0 || c.MaxBatch < 0 || c.MaxExec < 0:
-		return fmt.Errorf("validate buffer %v, future %v, silent %v, max batch %d, max exec %v: negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
+		return fmt.Errorf("buffer is %v, future %v, silent %v, max batch %d and max exec %v; none may be negative", c.Buffer, c.Future, c.Silent, c.MaxBatch, c.MaxExec)
 	}
 	return c.Estimate.Validate()
 }

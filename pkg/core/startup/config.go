@@ -99,18 +99,18 @@ func (c Config) Validate() error {
 		name  string
 		value int64
 	}{
-		{"LoadIdle", int64(c.LoadIdle)}, {"QueryTimeout", int64(c.QueryTimeout)}, {"LoadTimeout", int64(c.LoadTimeout)},
-		{"Resend", int64(c.Resend)}, {"RefreshTimeout", int64(c.RefreshTimeout)}, {"ProfileRetry", int64(c.ProfileRetry)},
-		{"LackRetry", int64(c.LackRetry)}, {"MaxLackRetry", int64(c.MaxLackRetry)}, {"BlockedAfter", int64(c.BlockedAfter)}, {"PerWorker", int64(c.PerWorker)}, {"MaxCopies", int64(c.MaxCopies)}, {"MaxLoads", int64(c.MaxLoads)},
-		{"MaxModels", int64(c.MaxModels)}, {"MaxWorkers", int64(c.MaxWorkers)}, {"MaxNames", int64(c.MaxNames)},
-		{"MaxDescription", c.MaxDescription}, {"MaxDescriptions", c.MaxDescriptions},
+		{"load idle", int64(c.LoadIdle)}, {"query timeout", int64(c.QueryTimeout)}, {"load timeout", int64(c.LoadTimeout)},
+		{"resend", int64(c.Resend)}, {"refresh timeout", int64(c.RefreshTimeout)}, {"profile retry", int64(c.ProfileRetry)},
+		{"lack retry", int64(c.LackRetry)}, {"max lack retry", int64(c.MaxLackRetry)}, {"blocked after", int64(c.BlockedAfter)}, {"per worker", int64(c.PerWorker)}, {"max copies", int64(c.MaxCopies)}, {"max loads", int64(c.MaxLoads)},
+		{"max models", int64(c.MaxModels)}, {"max workers", int64(c.MaxWorkers)}, {"max names", int64(c.MaxNames)},
+		{"max description", c.MaxDescription}, {"max descriptions", c.MaxDescriptions},
 	} {
 		if f.value <= 0 {
-			return fmt.Errorf("%s is %d, must be positive", f.name, f.value)
+			return fmt.Errorf("%s is %d; it must be positive", f.name, f.value)
 		}
 	}
 	if c.MaxBatch < 0 || c.MaxExec < 0 {
-		return fmt.Errorf("MaxBatch and MaxExec must not be negative")
+		return fmt.Errorf("max batch is %d and max exec %v; neither may be negative", c.MaxBatch, c.MaxExec)
 	}
 	return nil
 }

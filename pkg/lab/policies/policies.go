@@ -47,7 +47,7 @@ func (c Config) Validate() error {
 	}
 	for _, name := range c.Without {
 		if improvements[name] == nil {
-			return fmt.Errorf("validate without: no improvement is called %q (%s)", name, strings.Join(Improvements(), ", "))
+			return fmt.Errorf("no improvement is called %q; expected some of %s", name, strings.Join(Improvements(), ", "))
 		}
 	}
 	return nil

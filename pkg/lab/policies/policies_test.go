@@ -33,9 +33,9 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"lottery", Defaults(), "none is called \"lottery\" (aimd, clockwork, deferred,"},
-		{"clockwork", unknown, "no improvement is called \"luck\" (any, early, edf,"},
+		{"clockwork", unknown, "no improvement is called \"luck\"; expected some of any, early, edf,"},
 		{"simple", unknown, "no improvement is called \"luck\""},
-		{"fifo", zero, "configure fifo: validate outstanding"},
+		{"fifo", zero, "configure fifo: outstanding is 0; it must be at least 1"},
 	} {
 		if _, err := New(c.name, c.config); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, expected %q", c.name, err, c.says)

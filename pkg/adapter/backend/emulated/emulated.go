@@ -52,7 +52,7 @@ func (o Options) Validate() error {
 	case o.GPUs < 1:
 		return fmt.Errorf("gpus is %d; it must be at least 1", o.GPUs)
 	case !protocol.ValidName(o.GPUType):
-		return fmt.Errorf("gpu type %q is not of [a-z0-9_-]", o.GPUType)
+		return fmt.Errorf("gpu-type %q is no name; names are 1 to %d of [a-z0-9_-]", o.GPUType, protocol.MaxName)
 	case o.Pages < 1 || o.PageSize < 1:
 		return fmt.Errorf("%d pages of %d bytes; both must be positive", o.Pages, o.PageSize)
 	case o.Pages > maxPages:

@@ -3,6 +3,7 @@ package emulated
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -32,13 +33,26 @@ type Faults struct {
 	CrashInput, HangInput string
 }
 
-// Validate returns an error that says which values are invalid.
+// Validate returns an error that names the first value that is out of bounds.
 func (f Faults) Validate() error {
-	if f.Jitter < 0 || f.SlowDown < 0 || f.StallEvery < 0 || f.FailEvery < 0 || f.Stall < 0 || f.CrashEvery < 0 || f.HangEvery < 0 {
-		return fmt.Errorf("faults must not be negative: %+v", f)
+	for _, v := range []struct {
+		name        string
+		value, most float64
+	}{
+		{"jitter", f.Jitter, maxTimes}, {"slow-down", f.SlowDown, maxTimes},
+		{"stall-every", float64(f.StallEvery), math.MaxInt}, {"fail-every", float64(f.FailEvery), math.MaxInt},
+		{"crash-every", float64(f.CrashEvery), math.MaxInt}, {"hang-every", float64(f.HangEvery), math.MaxInt},
+	} {
+		switch {
+		case v.value >= 0 && v.value <= v.most:
+		case v.value < 0:
+			return fmt.Errorf("%s is %v; it must not be negative", v.name, v.value)
+		default:
+			return fmt.Errorf("%s is %v; it must be from 0 to %v", v.name, v.value, v.most)
+		}
 	}
-	if !(f.Jitter <= maxTimes && f.SlowDown <= maxTimes) || f.Stall > maxStall {
-		return fmt.Errorf("faults may make an action %d times as long, or %v longer: %+v", maxTimes, maxStall, f)
+	if f.Stall < 0 || f.Stall > maxStall {
+		return fmt.Errorf("stall is %v; it must be from 0 to %v", f.Stall, maxStall)
 	}
 	return nil
 }

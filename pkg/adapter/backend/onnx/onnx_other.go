@@ -21,6 +21,9 @@ type Backend struct{ backend.Backend }
 // New always fails in this build.
 func New(Options) (*Backend, error) { return nil, errAbsent }
 
+// Models finds none in this build, which could load none.
+func Models(string) []string { return nil }
+
 // Inventory always fails in this build.
 func Inventory() (backend.Inventory, error) { return backend.Inventory{}, errAbsent }
 

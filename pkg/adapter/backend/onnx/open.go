@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -205,6 +206,46 @@ func versionsOf(dir *os.Root, name string) ([]int, *protocol.Error) {
 	}
 	slices.SortFunc(versions, func(a, b int) int { return b - a })
 	return versions, nil
+}
+
+// maxEntries bounds the entries of a model directory that Models reads.
+const maxEntries = 10_000
+
+// Models returns the names of the models below root, sorted: those of which a load finds a
+// version. Other folders, and files that a load refuses to open, are none.
+func Models(root string) (names []string) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	folder, err := dir.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer folder.Close()
+	entries, _ := folder.Readdirnames(maxEntries) // what was read before an error counts
+	for _, name := range entries {
+		if protocol.ValidName(name) && isModel(dir, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// isModel reports whether the version that a load would take can be opened.
+func isModel(dir *os.Root, name string) bool {
+	versions, err := versionsOf(dir, name)
+	if err != nil {
+		return false
+	}
+	file, size, err := openFile(dir, path.Join(name, strconv.Itoa(versions[0]), modelFile), math.MaxInt64)
+	if err != nil {
+		return false
+	}
+	_ = file.Close() // only read
+	return size > 0
 }
 
 // openFile opens a regular file with only one hard link, without ever blocking.

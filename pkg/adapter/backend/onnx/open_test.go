@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -350,5 +351,31 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Only what a load would take is a model.
+func TestModelsAreWhatCanBeLoaded(t *testing.T) {
+	root := modelRoot(t)
+	writeModel(t, root, "also", []byte("version 1"), "")
+	writeModel(t, root, ".git", []byte("no name"), "")
+	writeModel(t, root, "Capital", []byte("no name"), "")
+	writeModel(t, root, "empty-file", nil, "")
+	for _, dir := range []string{"empty", "notes/draft", "filling/1", "odd/1/model.onnx"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(root, "../outside"), filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if got := Models(root); !slices.Equal(got, []string{"also", "good"}) {
+		t.Errorf("models %v", got)
+	}
+	if got := Models(filepath.Join(root, "nowhere")); got != nil {
+		t.Errorf("models of no directory: %v", got)
 	}
 }
