@@ -115,6 +115,9 @@ func (s *Sim) config() sim.Config {
 	c := sim.Defaults("clockwork")
 	c.Workers, c.GPUs, c.Pages, c.Seed = s.Workers, s.gpus(), s.Pages, s.Seed
 	c.MaxBatch, c.Padded, c.Resident = or0(s.MaxBatch), s.Padded, s.Resident
+	if strings.HasPrefix(s.Workload, "peers-") {
+		c.OnProcessor()
+	}
 	if len(s.Network) > 0 {
 		c.Network.Base, c.Network.Jitter = s.Network[0], 0
 	}
