@@ -11,6 +11,8 @@ import (
 // model's queue is far too long.
 func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	r.model.minBudget.note(r.Budget, p.now)
+	r.model.arrivals.note(p.now)
+	p.budgets.note(r.Budget, p.now)
 	best, ok := p.earliest(r)
 	v := verdict{best: best}
 	if ok && p.Early && best.end() <= r.deadline && p.pressure >= overloaded {

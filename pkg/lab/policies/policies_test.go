@@ -33,7 +33,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"lottery", Defaults(), "none is called \"lottery\" (aimd, clockwork, deferred,"},
-		{"clockwork", unknown, "no improvement is called \"luck\" (any, early, edf,"},
+		{"clockwork", unknown, "no improvement is called \"luck\" (any, bounded, early, edf,"},
 		{"simple", unknown, "no improvement is called \"luck\""},
 		{"fifo", zero, "configure fifo: validate outstanding"},
 	} {
