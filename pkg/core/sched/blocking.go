@@ -153,6 +153,20 @@ func (p *clockworkPolicy) blocks(r *replica, start protocol.Time, takes time.Dur
 	return lost
 }
 
+// tighterLoad returns the share of a GPU's time that models with tighter budgets than a copy's
+// are expected to take.
+func (p *clockworkPolicy) tighterLoad(r *replica) (busy float64) {
+	for _, t := range r.gpu.tight {
+		if !t.tighter(r) {
+			break
+		}
+		if t.phase == resident {
+			busy += t.model.arrivals.busy(p.now, t.exec(1)) / float64(len(t.model.holders))
+		}
+	}
+	return min(busy, mostBusy)
+}
+
 // tighter reports whether a copy's model has a much tighter budget than another's.
 func (r *replica) tighter(than *replica) bool {
 	return muchLess(r.model.minBudget.budget, than.model.minBudget.budget)

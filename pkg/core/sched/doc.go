@@ -63,7 +63,8 @@
 // makes others, such as the laboratory's (pkg/lab/policies). What clockwork does:
 //
 //	admit    refuses at once a request that no GPU can finish in time, with the
-//	         earliest finish; under overload also one too far back in the queue
+//	         earliest finish: after what was sent, after what was admitted for its
+//	         model, and beside what tighter models need
 //	queue    one for each model, by deadline
 //	urgency  a GPU runs the model whose batch must begin first
 //	batch    as many requests as wait and meet the first one's deadline, of any

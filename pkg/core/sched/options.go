@@ -48,8 +48,8 @@ type Options struct {
 	// Long allows batches that take longer than Config.MaxExec, if every model on the
 	// GPU can spare the time.
 	Long bool
-	// Early refuses, under overload, requests at arrival if their model's queue is far
-	// too long for them.
+	// Early refuses requests at arrival if they would be late behind those of their model
+	// that wait; under overload also if their model's queue is far too long at its rate.
 	Early bool
 	// Original uses the constants of the original: every message takes Config.Future,
 	// whatever the results show, and tight deadlines have no buffer.

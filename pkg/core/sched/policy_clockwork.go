@@ -59,6 +59,10 @@ type modelPlan struct {
 	// itemInterval is the mean time per item while requests waited, an EWMA with weight
 	// 1/8 over batches.
 	itemInterval time.Duration
+	// pace is the time from one of its batches to the next, where they follow each other on
+	// a GPU, in expected durations of a batch: an EWMA with weight 1/8. On the only GPU with
+	// the model it is above 1 by the time that the lane stands idle between them.
+	pace float64
 	// queuedAs is the version by which all resident copies are queued, at GPUs that take
 	// no more work; zero if that is not so.
 	queuedAs queueVersion
@@ -83,6 +87,8 @@ type gpuPlan struct {
 	// requests, those with the tightest budgets, ascending (blocking.go).
 	tightAt protocol.Time
 	tight   []*replica
+	// last is the model whose batch was sent last.
+	last *model
 	// keptFree: nothing runs although copies wait, because it would cost more than it
 	// serves.
 	keptFree bool
@@ -192,9 +198,13 @@ func (p *clockworkPolicy) ended(r *request) {
 	p.markModel(m)
 }
 
-// served updates the interval between a model's items by a batch that is sent now.
-func (m *model) served(now protocol.Time, items int) {
+// served updates the interval between a model's items, and its pace if it follows itself on
+// the GPU, by a batch that is sent now.
+func (m *model) served(now protocol.Time, items int, on *replica, takes time.Duration) {
 	if m.servedAt != 0 {
+		if on.gpu.last == m {
+			m.pace += (float64(now.Sub(m.servedAt))/float64(max(1, takes)) - m.pace) / 8
+		}
 		m.itemInterval += (now.Sub(m.servedAt)/time.Duration(items) - m.itemInterval) / 8
 	}
 	m.servedAt = now
@@ -287,7 +297,10 @@ func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
 	key := int64(first.seq)
 	if p.Urgent {
-		size := m.spec.Fits(min(m.items, p.most(r, m.items)))
+		size := 1
+		if m.items > 1 {
+			size = m.spec.Fits(min(m.items, p.most(r, m.items)))
+		}
 		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
 	}
 	if !r.queueEntry.In() || r.queueEntry.Key != key {
@@ -422,7 +435,8 @@ func (p *clockworkPolicy) run(r *replica) bool {
 		}
 	}
 	first = p.members[len(p.members)-1].next
-	m.served(p.now, p.count())
+	m.served(p.now, p.count(), r, takes)
+	g.last = m
 	begin := start.Add(p.config.Late)
 	if p.bound == nil { // a bound ignores deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
