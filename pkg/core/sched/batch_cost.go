@@ -51,28 +51,31 @@ func newBatchCosts(p *protocol.Profile, sizes []protocol.BatchMeasurement, anySi
 
 // of returns in which batch size n items run, at most n.
 func (b *batchCosts) of(n int) int {
-	if n < 2 || n >= len(b.pays) {
+	if n >= len(b.pays) {
 		return n
 	}
-	if b.pays[n] == 0 {
-		b.pays[n] = b.least(n)
+	if pays := b.pays[n]; pays > 0 {
+		return pays
 	}
-	return b.pays[n]
+	return b.least(n)
 }
 
-// least returns the least batch size whose batches of n items take no longer than those of
+// least sets of n: the least batch size whose batches of n items take no longer than those of
 // the best size, by more than gain.
 func (b *batchCosts) least(n int) int {
+	if n == 0 {
+		return 0
+	}
 	best := b.all(n, n)
 	for size := 1; size < n; size++ {
 		best = min(best, b.all(n, size))
 	}
-	for size := 1; size < n; size++ {
-		if float64(b.all(n, size)) <= float64(best)*(1+b.gain) {
-			return size
-		}
+	size := 1
+	for float64(b.all(n, size)) > float64(best)*(1+b.gain) {
+		size++ // at most until the best one
 	}
-	return n
+	b.pays[n] = size
+	return size
 }
 
 // all returns what n items take in batches of this size; the last has the rest.

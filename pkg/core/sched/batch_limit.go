@@ -60,9 +60,13 @@ func (p *clockworkPolicy) refreshSlack(g *gpu) {
 
 // most returns the largest batch size that a copy may run of so many items.
 func (p *clockworkPolicy) most(r *replica, items int) int {
-	most := p.longest(r)
+	cost := r.model.costs[r.gpu.kind]
+	most := cost.largest.Batch
+	if cost.largest.P99 > p.config.MaxExec {
+		most = p.longest(r)
+	}
 	if items = min(items, most); p.Paying && items > 1 {
-		if paying := r.model.costs[r.gpu.kind].batches.of(items); paying < items {
+		if paying := cost.batches.of(items); paying < items {
 			return paying
 		}
 	}
@@ -76,7 +80,7 @@ func (p *clockworkPolicy) longest(r *replica) int {
 	if limit == 0 {
 		limit = math.MaxInt64
 	}
-	if largest := cost.sizes[len(cost.sizes)-1]; largest.P99 > limit {
+	if cost.largest.P99 > limit {
 		p.refreshSlack(r.gpu)
 		limit = max(limit, r.gpu.slack)
 	}

@@ -41,6 +41,8 @@ type cost struct {
 	infer []*estimate.Estimator
 	// sizes are the profiled batch sizes that may be used, ascending; at least one.
 	sizes []protocol.BatchMeasurement
+	// largest is the last of sizes.
+	largest protocol.BatchMeasurement
 	// batches says which batches pay.
 	batches batchCosts
 	// sampledAt is when each batch size was last measured, 0 for never; indexed as infer.
@@ -111,6 +113,7 @@ func newCost(config Config, p protocol.Profile, anySize bool) *cost {
 			c.sizes = append(c.sizes, b)
 		}
 	}
+	c.largest = c.sizes[len(c.sizes)-1]
 	c.batches = newBatchCosts(&c.profile, c.sizes, anySize)
 	return c
 }
