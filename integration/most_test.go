@@ -135,7 +135,9 @@ func (s *mostStack) loadEach() {
 
 // networks are the zoo's that take time.
 func networks() []string {
-	return slices.DeleteFunc(zoo.Paths(), func(path string) bool { return strings.HasPrefix(path, "zoo/null") })
+	return slices.DeleteFunc(zoo.Paths(), func(path string) bool {
+		return strings.HasPrefix(path, "zoo/null") || strings.HasPrefix(path, zoo.Prefix+zoo.OnProcessor)
+	})
 }
 
 func (s *mostStack) loadOne(r protocol.LoadRequest) {

@@ -48,7 +48,7 @@ func (z *zooCommand) Run(con *cli.Console) error {
 	if err := terminal.WriteTable(con.Out, con.Display.Width(), columns, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(con.Out, "\nLoad one with clockwork load PATH. The times are those of one V100 GPU, from the Clockwork paper.")
+	_, err := fmt.Fprintln(con.Out, "\nLoad one with clockwork load PATH. The times are those of one V100 GPU, from the Clockwork paper; of zoo/"+zoo.OnProcessor+"*, of one thread of a processor.")
 	return err
 }
 

@@ -115,6 +115,11 @@ func (d simDocument) rows() [][]string {
 		}
 		return percent(r.Share)
 	})
+	if classes := d.Runs[0].Classes; len(classes) > 1 && len(classes) <= maxClasses {
+		for i, c := range classes {
+			add("in SLO of "+terminal.Duration(c.SLO), func(r simRun) string { return percent(r.Classes[i].Share()) })
+		}
+	}
 	if d.Runs[0].Bound > 0 {
 		add("of upper bound", func(r simRun) string { return percent(r.OfBound) })
 	}
@@ -142,6 +147,10 @@ func (d simDocument) rows() [][]string {
 	latency("p99", func(r simRun) time.Duration { return r.Latency.P99 })
 	latency("p99.9", func(r simRun) time.Duration { return r.Latency.P999 })
 	latency("max", func(r simRun) time.Duration { return r.Latency.Max })
+	if d.refuses() {
+		add("refused after, p50", func(r simRun) string { return terminal.Duration(r.Refused.P50) })
+		add("p99", func(r simRun) string { return terminal.Duration(r.Refused.P99) })
+	}
 	add("mean batch", func(r simRun) string { return fmt.Sprintf("%.2f", r.MeanBatch) })
 	add("cold starts", func(r simRun) string { return strconv.Itoa(r.Cold) })
 	add("GPU use", func(r simRun) string { return percent(r.GPU) })
@@ -159,6 +168,12 @@ func (d simDocument) rows() [][]string {
 	add("hash of events", func(r simRun) string { return r.Hash[:8] })
 	return rows
 }
+
+// maxClasses is the most SLOs that the table shows each by itself.
+const maxClasses = 4
+
+// refuses reports whether any run has requests that were not OK.
+func (d simDocument) refuses() bool { return len(d.codes()) > 0 }
 
 // codes returns the codes that occurred in any run.
 func (d simDocument) codes() []protocol.Code {

@@ -32,10 +32,18 @@ func TestAQueueFarTooLongForAModelsPaceTakesNoMore(t *testing.T) {
 
 func TestThePaceOfAModelIsTheTimeBetweenItems(t *testing.T) {
 	m := &model{modelPlan: modelPlan{servedAt: 1}}
+	on := &replica{model: m, gpu: &gpu{gpuPlan: gpuPlan{last: m}}}
 	for range 20 {
-		m.served(m.servedAt.Add(time.Millisecond), 1)
+		m.served(m.servedAt.Add(time.Millisecond), 1, on, 800*time.Microsecond)
 	}
 	if m.itemInterval < 900*time.Microsecond || m.itemInterval > time.Millisecond {
-		t.Errorf("served each millisecond, the pace is %v", m.itemInterval)
+		t.Errorf("served each millisecond, the interval is %v", m.itemInterval)
+	}
+	if m.pace < 1.1 || m.pace > 1.25 {
+		t.Errorf("batches of 0.8 ms each millisecond have a pace of %v", m.pace)
+	}
+	on.gpu.last = nil
+	if m.served(m.servedAt.Add(time.Second), 1, on, time.Millisecond); m.pace > 1.25 {
+		t.Errorf("after another model's batch the pace is %v", m.pace)
 	}
 }

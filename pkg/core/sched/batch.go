@@ -30,7 +30,7 @@ func (p *clockworkPolicy) choose(on *replica, first *request, start protocol.Tim
 // batch that can still follow it.
 func (p *clockworkPolicy) largest(on *replica, first *request, start protocol.Time) int {
 	m := on.model
-	most := p.most(on)
+	most := p.most(on, m.items)
 	size := p.gather(on, first, start, most, true)
 	if len(p.members) == 0 {
 		return 0
@@ -117,7 +117,22 @@ func (p *clockworkPolicy) gather(on *replica, first *request, start protocol.Tim
 		p.members = append(p.members, r)
 		size, items = next, items+r.Batch
 	}
+	if p.Paying && len(p.members) > 1 {
+		if pays := on.model.costs[on.gpu.kind].batches.of(items); pays < items {
+			size, items = p.drop(on, items, pays)
+		}
+	}
 	return p.trim(on, size, items)
+}
+
+// drop removes the last members beyond the items that pay. It returns the batch size and its
+// items.
+func (p *clockworkPolicy) drop(on *replica, items, pays int) (size, left int) {
+	for n := len(p.members); n > 1 && items > pays; n-- {
+		items -= p.members[n-1].Batch
+		p.members = p.members[:n-1]
+	}
+	return on.model.spec.Fits(items), items
 }
 
 // trim removes the last members of a padded batch if two batches, of the next smaller
@@ -151,7 +166,7 @@ func (p *clockworkPolicy) fullest(on *replica, start protocol.Time) int {
 	sizes := m.spec.BatchSizes
 	for i := len(sizes) - 1; i >= 0; i-- {
 		size := sizes[i]
-		if size > p.most(on) && i > 0 || size > m.items {
+		if size > p.longest(on) && i > 0 || size > m.items {
 			continue
 		}
 		p.members = p.members[:0]

@@ -35,6 +35,11 @@ func (t *minBudget) note(budget time.Duration, now protocol.Time) {
 	}
 }
 
+// recent reports whether there has been a budget lately.
+func (t *minBudget) recent(now protocol.Time) bool {
+	return t.at != 0 && now.Sub(t.at) <= 2*budgetMemory
+}
+
 // refreshSlack computes gpuPlan.slack: how long a GPU may execute one batch before requests
 // of another model miss their budgets. It visits every model of the GPU, so it runs at
 // most once in slackEvery, and only if the slack decides something.
@@ -45,7 +50,7 @@ func (p *clockworkPolicy) refreshSlack(g *gpu) {
 	g.slackAt, g.slack = p.now, math.MaxInt64
 	for _, r := range g.replicas {
 		m := r.model
-		if m.minBudget.at == 0 || p.now.Sub(m.minBudget.at) > 2*budgetMemory {
+		if !m.minBudget.recent(p.now) {
 			continue
 		}
 		own := p.config.Buffer + p.config.Ahead + p.inferDelay(&g.worker.delay) + r.exec(1)
@@ -53,14 +58,29 @@ func (p *clockworkPolicy) refreshSlack(g *gpu) {
 	}
 }
 
-// most returns the largest batch size that a copy may run.
-func (p *clockworkPolicy) most(r *replica) int {
+// most returns the largest batch size that a copy may run of so many items.
+func (p *clockworkPolicy) most(r *replica, items int) int {
+	cost := r.model.costs[r.gpu.kind]
+	most := cost.largest.Batch
+	if cost.largest.P99 > p.config.MaxExec {
+		most = p.longest(r)
+	}
+	if items = min(items, most); p.Paying && items > 1 {
+		if paying := cost.batches.of(items); paying < items {
+			return paying
+		}
+	}
+	return most
+}
+
+// longest returns the largest batch size that takes no longer than a copy may run.
+func (p *clockworkPolicy) longest(r *replica) int {
 	cost := r.model.costs[r.gpu.kind]
 	limit := p.config.MaxExec
 	if limit == 0 {
 		limit = math.MaxInt64
 	}
-	if largest := cost.sizes[len(cost.sizes)-1]; largest.P99 > limit {
+	if cost.largest.P99 > limit {
 		p.refreshSlack(r.gpu)
 		limit = max(limit, r.gpu.slack)
 	}

@@ -74,8 +74,19 @@ var batchCases = []batchCase{
 	{what: "nothing of any can be met", policy: "clockwork", any: true, waits: slices.Repeat([]waiting{{1.9, 1}}, 4)},
 	{what: "items count, not requests", policy: "clockwork", any: true, waits: []waiting{{1000, 3}, {1000, 3}, {1000, 3}}, members: ids(1, 2), size: 6},
 
+	// What pays: where an item of a batch takes as long as alone, batches are of one; where
+	// 8 take as long as 4 and 4, of 4.
+	{what: "a flat model runs one by one", policy: "clockwork", any: true, exec: []float64{2, 4.1, 8.2, 16.3}, waits: loose(8), members: ids(1, 1), size: 1},
+	{what: "a gain within the noise is none", policy: "clockwork", any: true, exec: []float64{2, 3.99, 7.98, 15.98}, waits: loose(8), members: ids(1, 1), size: 1},
+	{what: "a model that gains up to four runs at four", policy: "clockwork", any: true, exec: []float64{2, 3, 5, 10}, waits: loose(8), members: ids(1, 4), size: 4},
+	{what: "and six as four and two, not at once", policy: "clockwork", any: true, exec: []float64{2, 2.5, 5, 10}, waits: loose(6), members: ids(1, 2), size: 2},
+	{what: "a flat model pays for its own items alone", policy: "clockwork", any: true, exec: []float64{2, 4, 8, 16},
+		waits: []waiting{{1000, 3}, {1000, 3}}, members: ids(1, 1), size: 3},
+	{what: "the laboratory batches all the same", policy: "deferred", any: true, exec: []float64{2, 4, 8, 16}, waits: loose(8), members: ids(1, 8), size: 8},
+
 	// Compiled sizes alone: padded, if that is less work than two batches.
-	{what: "three padded to four, 5 ms, are not more than two and one, 3 + 2", policy: "clockwork", waits: loose(3), members: ids(1, 3), size: 4},
+	{what: "three padded to four, 5 ms, save nothing over two and one, 3 + 2", policy: "clockwork", waits: loose(3), members: ids(1, 2), size: 2},
+	{what: "padded to four in 4.9 ms they do", policy: "clockwork", exec: []float64{2, 3, 4.9, 9}, waits: loose(3), members: ids(1, 3), size: 4},
 	{what: "five padded take 9 ms, four and one 5 + 2", policy: "clockwork", waits: loose(5), members: ids(1, 4), size: 4},
 	{what: "six padded take 9 ms, four and two 5 + 3", policy: "clockwork", waits: loose(6), members: ids(1, 4), size: 4},
 	{what: "seven padded take 9 ms, four and three padded 5 + 5", policy: "clockwork", waits: loose(7), members: ids(1, 7), size: 8},

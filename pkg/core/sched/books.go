@@ -303,6 +303,17 @@ func (m *model) put(r *request) {
 	}
 }
 
+// itemsUntil returns how many items of a queue by deadline are due at this time or earlier.
+func (m *model) itemsUntil(due protocol.Time) (items int) {
+	if m.tail != nil && m.tail.deadline <= due {
+		return m.items
+	}
+	for q := m.head; q != nil && q.deadline <= due; q = q.next {
+		items += q.Batch
+	}
+	return items
+}
+
 // take removes r from the queue.
 func (m *model) take(r *request) {
 	m.queuedAs = queueVersion{}

@@ -41,6 +41,10 @@ type cost struct {
 	infer []*estimate.Estimator
 	// sizes are the profiled batch sizes that may be used, ascending; at least one.
 	sizes []protocol.BatchMeasurement
+	// largest is the last of sizes.
+	largest protocol.BatchMeasurement
+	// batches says which batches pay.
+	batches batchCosts
 	// sampledAt is when each batch size was last measured, 0 for never; indexed as infer.
 	sampledAt []protocol.Time
 	// updatedAt is when a sample was last added, or forgive last removed one.
@@ -102,13 +106,15 @@ func (c *cost) learn(now protocol.Time, size int, took time.Duration) {
 }
 
 // newCost returns the estimates of a profile, with the batch sizes that config allows.
-func newCost(config Config, p protocol.Profile) *cost {
+func newCost(config Config, p protocol.Profile, anySize bool) *cost {
 	c := &cost{config: config.Estimate, profile: p, load: estimate.New(config.Estimate, p.LoadWeights.P99)}
 	for _, b := range p.Infer {
 		if len(c.sizes) == 0 || config.MaxBatch == 0 || b.Batch <= config.MaxBatch {
 			c.sizes = append(c.sizes, b)
 		}
 	}
+	c.largest = c.sizes[len(c.sizes)-1]
+	c.batches = newBatchCosts(&c.profile, c.sizes, anySize)
 	return c
 }
 
@@ -182,7 +188,7 @@ func (c *engine) costOf(spec protocol.ModelSpec, kind int) *cost {
 	if best == nil {
 		return nil
 	}
-	c.costs[key] = newCost(c.config, *best)
+	c.costs[key] = newCost(c.config, *best, spec.AnyBatch)
 	return c.costs[key]
 }
 

@@ -24,7 +24,7 @@ func TestASizeThatIsNotRunFollowsTheOthers(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			_, p := spec("a", 1, 8*ms, 2*ms, 3*ms, 5*ms)
-			cost := newCost(Defaults(), p)
+			cost := newCost(Defaults(), p, true)
 			now := protocol.Time(time.Second)
 			for range 10 {
 				cost.learn(now, 4, slow*5*ms)

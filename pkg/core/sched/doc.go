@@ -63,12 +63,17 @@
 // makes others, such as the laboratory's (pkg/lab/policies). What clockwork does:
 //
 //	admit    refuses at once a request that no GPU can finish in time, with the
-//	         earliest finish; under overload also one too far back in the queue
+//	         earliest finish: after what was sent, after what was admitted for its
+//	         model, and beside what tighter models need
 //	queue    one for each model, by deadline
 //	urgency  a GPU runs the model whose batch must begin first
 //	batch    as many requests as wait and meet the first one's deadline, of any
 //	         size if the backend runs it, otherwise padded to a compiled size
 //	         if that is less work than two smaller batches
+//	pays     no batch is larger than saves time by the profile
+//	blocking where the most urgent batch would make tighter requests late, those that
+//	         wait or are to be expected, the GPU runs the batch of the highest value,
+//	         or none (blocking.go)
 //	overload some requests miss their deadlines whatever the policy does. Then a
 //	         GPU's time has a price: what the GPU serves in that time. The first
 //	         requests in a queue are given up if a batch without them is worth

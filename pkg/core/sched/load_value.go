@@ -72,7 +72,7 @@ func (p *clockworkPolicy) worthLoading(g *gpu, m *model) bool {
 		return true
 	}
 	cost := m.costs[g.kind]
-	items := min(m.items, cost.sizes[len(cost.sizes)-1].Batch)
+	items := min(m.items, cost.largest.Batch)
 	takes := g.slowdown.of(cost.exec(max(m.spec.Fits(items), m.head.size)))
 	return float64(items) > p.gpuTimePrice(g)*float64(takes)
 }

@@ -26,12 +26,19 @@ type Options struct {
 	// waits for none. A batch whose time is now or has passed is sent. While it waits,
 	// the GPU may run other models.
 	Defer func(GrowingBatch) protocol.Time
+	// Paying makes no batch larger than pays by the profile: where a larger one saves no
+	// time, its items run one by one.
+	Paying bool
 	// Priced gives up, under pressure, requests whose batch would cost more of a GPU's
 	// time than they are worth.
 	Priced bool
 	// Yield runs, under overload, the batch that serves most for its time among those
 	// that must begin soon. False: always the most urgent batch.
 	Yield bool
+	// Bounded counts the requests of tighter models that miss their deadlines because of a
+	// long execution as its cost. A GPU for which it costs more than it serves runs
+	// something else, or waits.
+	Bounded bool
 	// Relief puts another copy of a model only on a GPU that has no more work than the
 	// least busy GPU with a copy.
 	Relief bool
@@ -41,8 +48,8 @@ type Options struct {
 	// Long allows batches that take longer than Config.MaxExec, if every model on the
 	// GPU can spare the time.
 	Long bool
-	// Early refuses, under overload, requests at arrival if their model's queue is far
-	// too long for them.
+	// Early refuses requests at arrival if they would be late behind those of their model
+	// that wait; under overload also if their model's queue is far too long at its rate.
 	Early bool
 	// Original uses the constants of the original: every message takes Config.Future,
 	// whatever the results show, and tight deadlines have no buffer.
@@ -90,7 +97,7 @@ type GrowingBatch struct {
 // planners are the planner's rules under the policies of a scheduler service: clockwork's,
 // and the original's, by which clockwork is measured.
 var planners = map[string]Options{
-	"clockwork": {EDF: true, Urgent: true, Priced: true, Yield: true, Relief: true, Worth: true, Early: true, Long: true},
+	"clockwork": {EDF: true, Urgent: true, Paying: true, Priced: true, Yield: true, Bounded: true, Relief: true, Worth: true, Early: true, Long: true},
 	"faithful":  {Urgent: true, Batch: Full, Original: true},
 }
 

@@ -36,6 +36,8 @@ type clockworkPolicy struct {
 	// pressure is an EWMA of the share of requests lost because of other requests' work,
 	// 0 to 1, over lossMemory requests.
 	pressure float64
+	// budgets is the range of recent budgets.
+	budgets budgetRange
 	// loadShortage is an EWMA of the share of cold requests that no load served in time,
 	// 0 to 1, over lossMemory cold requests.
 	loadShortage float64
@@ -45,6 +47,7 @@ type clockworkPolicy struct {
 type modelPlan struct {
 	demand    modelDemand
 	minBudget minBudget
+	arrivals  arrivalRate
 	// coldTickets are the tickets of the last two requests that found no copy, the
 	// latest first; 0 for none.
 	coldTickets [2]uint64
@@ -56,6 +59,10 @@ type modelPlan struct {
 	// itemInterval is the mean time per item while requests waited, an EWMA with weight
 	// 1/8 over batches.
 	itemInterval time.Duration
+	// pace is the time from one of its batches to the next, where they follow each other on
+	// a GPU, in expected durations of a batch: an EWMA with weight 1/8. On the only GPU with
+	// the model it is above 1 by the time that the lane stands idle between them.
+	pace float64
 	// queuedAs is the version by which all resident copies are queued, at GPUs that take
 	// no more work; zero if that is not so.
 	queuedAs queueVersion
@@ -76,6 +83,15 @@ type gpuPlan struct {
 	// take before other models on the GPU miss their budgets (batch_limit.go).
 	slackAt protocol.Time
 	slack   time.Duration
+	// tightAt is when tight was computed, 0 for never. tight are copies with recent
+	// requests, those with the tightest budgets, ascending (blocking.go).
+	tightAt protocol.Time
+	tight   []*replica
+	// last is the model whose batch was sent last.
+	last *model
+	// keptFree: nothing runs although copies wait, because it would cost more than it
+	// serves.
+	keptFree bool
 	// served and busyTime are the mean number of requests and the mean duration, in
 	// nanoseconds, of an execution: EWMAs with weight 1/32.
 	served, busyTime float64
@@ -84,17 +100,18 @@ type gpuPlan struct {
 }
 
 // queueVersion determines the queue entries of a model's copies: as long as it is the same,
-// so are they. first is the seq of the first request in the queue, size the largest batch
-// that the queue fills, changes the number of changes of the execution estimates.
+// so are they. first is the seq of the first request in the queue, items the number of items
+// in it, at most those of a largest batch, changes the number of changes of the execution
+// estimates.
 type queueVersion struct {
 	first   uint64
-	size    int
+	items   int
 	changes uint64
 }
 
 // currentVersion returns the version of a queue that is not empty.
 func (m *model) currentVersion() queueVersion {
-	l := queueVersion{first: m.head.seq, size: m.spec.Fits(min(m.items, m.spec.MaxBatch()))}
+	l := queueVersion{first: m.head.seq, items: min(m.items, m.spec.MaxBatch())}
 	for _, cost := range m.costs {
 		if cost != nil {
 			l.changes += cost.changes
@@ -181,9 +198,13 @@ func (p *clockworkPolicy) ended(r *request) {
 	p.markModel(m)
 }
 
-// served updates the interval between a model's items by a batch that is sent now.
-func (m *model) served(now protocol.Time, items int) {
+// served updates the interval between a model's items, and its pace if it follows itself on
+// the GPU, by a batch that is sent now.
+func (m *model) served(now protocol.Time, items int, on *replica, takes time.Duration) {
 	if m.servedAt != 0 {
+		if on.gpu.last == m {
+			m.pace += (float64(now.Sub(m.servedAt))/float64(max(1, takes)) - m.pace) / 8
+		}
 		m.itemInterval += (now.Sub(m.servedAt)/time.Duration(items) - m.itemInterval) / 8
 	}
 	m.servedAt = now
@@ -276,7 +297,10 @@ func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 	m := r.model
 	key := int64(first.seq)
 	if p.Urgent {
-		size := m.spec.Fits(min(m.items, p.most(r)))
+		size := 1
+		if m.items > 1 {
+			size = m.spec.Fits(min(m.items, p.most(r, m.items)))
+		}
 		key = int64(first.deadline.Add(-r.exec(max(size, first.size))))
 	}
 	if !r.queueEntry.In() || r.queueEntry.Key != key {
@@ -298,8 +322,14 @@ func (p *clockworkPolicy) fill(g *gpu) {
 	g.draining = false
 	g.slowdown.recover(p.now)
 	p.unblock(g)
+	g.keptFree = false
 	for p.open(g) && g.runQueue.First() != nil {
-		if !p.run(p.next(g)) {
+		r := p.next(g)
+		if r == nil {
+			p.keepFree(g)
+			break
+		}
+		if !p.run(r) {
 			break
 		}
 	}
@@ -331,17 +361,29 @@ const considered = 64
 const horizon = 2.0
 
 // next returns the copy of the run queue that runs next: the most urgent one or, under
-// overload, the one whose batch has the highest value.
+// overload and where that one blocks others, the one whose batch has the highest value.
+// It returns nil if nothing is worth what it blocks.
 func (p *clockworkPolicy) next(g *gpu) *replica {
-	first := g.runQueue.First().Of
-	if !p.Yield || p.pressure < overloaded {
-		return first
+	first, start := g.runQueue.First().Of, p.start(g)
+	if first.model.head == nil || !p.blocking(first) || p.blocks(first, start, first.exec(p.likely(first))) == 0 {
+		if !p.Yield || p.pressure < overloaded {
+			return first
+		}
+		if best := p.best(g, start, start.Add(time.Duration(horizon*g.busyTime))); best != nil {
+			return best
+		}
 	}
-	best, most := first, math.Inf(-1)
-	start, price := p.start(g), p.gpuTimePrice(g)
-	soon := start.Add(time.Duration(horizon * g.busyTime))
+	return p.best(g, start, protocol.Never)
+}
+
+// best returns, of the copies whose batches must begin until then, the one whose batch has
+// the highest value, the most urgent one if none of them has a batch; nil if none is worth
+// what it blocks.
+func (p *clockworkPolicy) best(g *gpu, start, until protocol.Time) *replica {
+	best, most := g.runQueue.First().Of, math.Inf(-1)
+	price := p.gpuTimePrice(g)
 	for _, turn := range g.runQueue[:min(len(g.runQueue), considered)] {
-		if turn.Key > int64(soon) {
+		if turn.Key > int64(until) {
 			continue
 		}
 		r := turn.Of
@@ -349,11 +391,18 @@ func (p *clockworkPolicy) next(g *gpu) *replica {
 		if head == nil {
 			continue
 		}
-		if size := p.choose(r, head, start); size > 0 {
-			value := float64(p.count()) - price*float64(r.exec(size))
-			if value > most {
-				best, most = r, value
-			}
+		size := p.choose(r, head, start)
+		if size == 0 {
+			continue
+		}
+		served, takes := float64(p.count()), r.exec(size)
+		served -= p.blocks(r, start, takes)
+		value := served - price*float64(takes)
+		switch {
+		case served >= 0 && value > most:
+			best, most = r, value
+		case math.IsInf(most, -1):
+			best = nil
 		}
 	}
 	return best
@@ -379,14 +428,15 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	}
 	takes := r.exec(size)
 	latest := p.latest(p.members, takes)
-	if p.Defer != nil && size < p.most(r) {
+	if p.Defer != nil && size < p.longest(r) {
 		more := r.exec(m.spec.Fits(size + 1))
 		if until := p.Defer(GrowingBatch{Latest: latest, Takes: takes, TakesMore: more, Ahead: p.ahead(g)}); until > p.now {
 			return p.postpone(r, until)
 		}
 	}
 	first = p.members[len(p.members)-1].next
-	m.served(p.now, p.count())
+	m.served(p.now, p.count(), r, takes)
+	g.last = m
 	begin := start.Add(p.config.Late)
 	if p.bound == nil { // a bound ignores deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
@@ -401,6 +451,16 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	return true
 }
 
+// keepFree has a GPU wait although copies wait for it: until something happens, or for
+// keptFree.
+func (p *clockworkPolicy) keepFree(g *gpu) {
+	g.keptFree = true
+	for _, turn := range g.runQueue {
+		turn.Of.model.queuedAs = queueVersion{}
+	}
+	p.timers.Set(&g.nextSlotTimer, int64(p.now.Add(keptFree)), p.ticket())
+}
+
 // postpone moves a copy in the run queue to the time `until`. It returns false if the copy
 // is still first, so that the GPU must wait for it.
 func (p *clockworkPolicy) postpone(r *replica, until protocol.Time) bool {
@@ -411,6 +471,12 @@ func (p *clockworkPolicy) postpone(r *replica, until protocol.Time) bool {
 	}
 	p.timers.Set(&g.nextSlotTimer, int64(until), p.ticket())
 	return false
+}
+
+// likely returns the batch size that a copy would run if all that wait were in time.
+func (p *clockworkPolicy) likely(r *replica) int {
+	m := r.model
+	return max(m.spec.Fits(min(m.items, p.most(r, m.items))), m.head.size)
 }
 
 // block removes a copy from the run queue. Waiting requests that are too late for this GPU

@@ -25,8 +25,8 @@ type Reason struct {
 	Copies, GPUs, Wanted int
 
 	// Best is the copy, or the load, that could do it first. Earliest is when that is
-	// done or, if later, when the model's queue is done. Backlog is how long that queue
-	// takes; 0 unless it decided, under overload.
+	// done or, if later, when it is done behind what precedes it. Backlog is how long that
+	// takes; 0 unless it decided.
 	Best     Offer
 	Earliest protocol.Time
 	Backlog  time.Duration
@@ -73,7 +73,7 @@ const (
 	WhyTight           // an idle GPU with the weights would be too late
 	WhyCold            // no GPU has the weights, and a load takes too long
 	WhyBusy            // the GPUs with the weights have too much work already
-	WhyBacklog         // too many requests of its model wait, under overload
+	WhyBacklog         // too many requests of its model wait
 	WhyBehind          // the GPUs with the weights executed other requests until it was too late
 	WhyLoadBehind      // GPUs loaded other models until it was too late
 	WhyWorkerLost      // its worker was lost, or the result of its action did not arrive
@@ -107,8 +107,9 @@ type verdict struct {
 	why Why
 	// best is the quote with the earliest end.
 	best quote
-	// backlog is Reason.Backlog.
-	backlog time.Duration
+	// backlog is Reason.Backlog; with it, need is how long after its arrival the request
+	// would have had to be allowed.
+	backlog, need time.Duration
 }
 
 // notTaken outputs the reason for a request that was refused before any quote.
@@ -210,10 +211,7 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 	reason.Best, reason.Backlog = c.spell(q), v.backlog
 	reason.Earliest = max(q.end(), c.now.Add(v.backlog))
 	need := q.end().Sub(r.arrived)
-	if v.why == WhyBacklog {
-		need = max(need, v.backlog/overloadQueueFactor+1)
-	}
-	reason.Budget = c.budget(need)
+	reason.Budget = c.budget(max(need, v.need))
 	idle, load := c.policy.atIdle(r)
 	reason.Idle, reason.IdleLoad = r.arrived.Add(idle), r.arrived.Add(load)
 }

@@ -85,7 +85,7 @@ func TestABatchIsAsLongAsTheMostUrgentModelCanSpare(t *testing.T) {
 			r.submit(1, "urgent", c.budget)
 			r.step(1+c.later, &Tick{})
 			r.core.gpus[0].slackAt = 0 // asked at once
-			if got := r.lanes().most(r.core.names["long"].holders[0]); got != c.want {
+			if got := r.lanes().longest(r.core.names["long"].holders[0]); got != c.want {
 				t.Errorf("the largest batch is %d, expected %d", got, c.want)
 			}
 		})

@@ -46,7 +46,7 @@ func TestEchoAnswersAtOnce(t *testing.T) {
 
 func TestUnprofiledBatchSizesAreInterpolated(t *testing.T) {
 	_, p := spec("m", 1, 1, 100, 200, 300)
-	c := newCost(Defaults(), p)
+	c := newCost(Defaults(), p, true)
 	for size, want := range map[int]time.Duration{1: 100, 2: 200, 3: 250, 4: 300, 9: 300} {
 		if got := c.exec(size); got != want {
 			t.Errorf("batch %d: got %v, want %v", size, got, want)

@@ -130,7 +130,7 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if count != len(g.runQueue) || count > 0 && g.runQueue.First().Of != first {
 		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.runQueue), count)
 	}
-	if count == 0 || p.Defer != nil {
+	if count == 0 || p.Defer != nil || g.keptFree {
 		return
 	}
 	if p.open(g) {
@@ -158,7 +158,7 @@ func (p *clockworkPolicy) plainTurn(r *replica) int64 {
 	for q := m.head; q != nil; q = q.next {
 		items += q.Batch
 	}
-	size := m.spec.Fits(min(items, p.most(r)))
+	size := m.spec.Fits(min(items, p.most(r, items)))
 	return int64(m.head.deadline.Add(-r.exec(max(size, m.head.size))))
 }
 

@@ -344,8 +344,15 @@ func (w *world) checkRest() {
 	}
 }
 
+// waitsForTighter reports whether a copy may wait although its GPU has room: the GPU will be
+// looked at again, and has a model with a tighter budget.
+func (p *clockworkPolicy) waitsForTighter(r *replica) bool {
+	g := r.gpu
+	return p.Bounded && g.keptFree && g.nextSlotTimer.In() && slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
+}
+
 // checkLanes: no GPU has room while a request waits that it could run, unless
-// the policy defers; and the sums of demand are what they should be.
+// the policy defers, or keeps the GPU free for tighter models; and the sums of demand are what they should be.
 func (w *world) checkLanes(p *clockworkPolicy) {
 	listed := map[*model]bool{}
 	for _, m := range p.waitingForSlot {
@@ -362,7 +369,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 		for _, r := range g.replicas {
 			demand += r.share
 			m := r.model
-			if r.phase == resident && p.Defer == nil && p.open(g) && m.head != nil && p.couldRun(r) {
+			if r.phase == resident && p.Defer == nil && p.open(g) && m.head != nil && p.couldRun(r) && !p.waitsForTighter(r) {
 				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
 			}
 		}

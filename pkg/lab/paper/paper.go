@@ -117,7 +117,7 @@ func stack(gpus int) sim.Config {
 func Zoo() []string {
 	return slices.DeleteFunc(zoo.Paths(), func(path string) bool {
 		name := strings.TrimPrefix(path, zoo.Prefix)
-		return strings.HasPrefix(name, "null") || name == "se_resnext101_64x4d" || name == "resnext101_64x4d" || name == "winograd_resnet152_v2"
+		return strings.HasPrefix(name, "null") || strings.HasPrefix(name, zoo.OnProcessor) || name == "se_resnext101_64x4d" || name == "resnext101_64x4d" || name == "winograd_resnet152_v2"
 	})
 }
 

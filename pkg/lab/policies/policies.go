@@ -24,7 +24,7 @@ var laboratory = map[string]sched.Options{
 	"fifo": {Batch: sched.Single},
 	// The order of arrival, in batches that grow and shrink with the latency.
 	"aimd": {NewBound: newAIMD},
-	// The rules of clockwork but yield and early, in batches that wait for more members.
+	// The rules of clockwork but pays, yield and early, in batches that wait for more members.
 	"deferred": {EDF: true, Urgent: true, Priced: true, Relief: true, Worth: true, Long: true, Defer: untilItMustBegin},
 }
 

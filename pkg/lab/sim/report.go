@@ -24,6 +24,8 @@ type Report struct {
 	Cold             int
 	// Latency is of OK requests, in microseconds, measured at the front door.
 	Latency *hdrhistogram.Histogram
+	// Refused is how long refusals took, in microseconds, as the front door gives them.
+	Refused *hdrhistogram.Histogram
 	// Over and Under are by how much executions exceeded or fell short of their
 	// expected duration, in microseconds.
 	Over, Under *hdrhistogram.Histogram
@@ -98,7 +100,7 @@ func newReport(c Config, w workload.Workload) *Report {
 	r := &Report{
 		Policy: c.Policy, Workload: w.Name, Length: w.Length, Window: c.Window,
 		Codes: map[protocol.Code]int{}, Batches: map[int]int{}, Failures: map[protocol.Code]int{},
-		Latency: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline, faulty: c.Faults.Any(),
+		Latency: histogram(), Refused: histogram(), Over: histogram(), Under: histogram(), timeline: c.Timeline, faulty: c.Faults.Any(),
 	}
 	if len(w.Streams) <= maxStreams {
 		r.Streams = make([][]Tally, len(w.Streams))
@@ -128,6 +130,7 @@ func (r *Report) answered(now protocol.Time, q *request, code protocol.Code) {
 		r.stream(q.arrival.Stream, i).answer(q, code, latency)
 	}
 	if code != protocol.OK {
+		_ = r.Refused.RecordValue(max(1, latency.Microseconds()))
 		return
 	}
 	_ = r.Latency.RecordValue(latency.Microseconds())

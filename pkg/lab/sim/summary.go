@@ -24,8 +24,10 @@ type Summary struct {
 	OfBound float64             `json:"share_of_bound,omitempty"`
 	Errors  []report.ErrorCount `json:"errors,omitempty"`
 	// Missed counts the requests that were sent to a GPU and not finished in time.
-	Missed    int                `json:"missed"`
-	Latency   report.Percentiles `json:"latency"`
+	Missed  int                `json:"missed"`
+	Latency report.Percentiles `json:"latency"`
+	// Refused is how long it took until the requests that were not OK had their answer.
+	Refused   report.Percentiles `json:"refused_after"`
 	MeanBatch float64            `json:"mean_batch"`
 	Cold      int                `json:"cold"`
 	// GPU and PCIe are the shares of the time that the GPUs spent executing and
@@ -64,6 +66,9 @@ type ClassSummary struct {
 	OK      int           `json:"ok"`
 }
 
+// Share returns the share of offered requests that were OK, 1 if none was offered.
+func (c ClassSummary) Share() float64 { return share(c.OK, c.Offered) }
+
 // UseSummary summarises a Use.
 type UseSummary struct {
 	Name    string  `json:"name"`
@@ -97,7 +102,7 @@ type PointSummary struct {
 func (r *Report) Summary(bound int) Summary {
 	s := Summary{
 		Policy: r.Policy, Offered: r.Offered, OK: r.OK(), Share: r.Share(), OfferedRate: r.rate(r.Offered), Goodput: r.Goodput(),
-		Bound: bound, Errors: report.ByCode(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency),
+		Bound: bound, Errors: report.ByCode(r.Codes), Missed: r.Missed, Latency: percentiles(r.Latency), Refused: percentiles(r.Refused),
 		MeanBatch: r.MeanBatch(), Cold: r.Cold, Over: percentiles(r.Over), Under: percentiles(r.Under),
 		Hash: fmt.Sprintf("%016x", r.Hash), Took: r.Took, Failures: report.ByCode(r.Failures), Window: r.Window,
 	}

@@ -74,6 +74,10 @@ var named = []struct {
 	{"paper-6.4", "section 6.4: 6 models with an SLO beside batch clients", "copies rate clients", Paper64},
 	{"paper-6.5", "section 6.5: 4,026 models, 9,638 r/s, 8 hours", "copies rate models", Paper65},
 	{"paper-6.6", "section 6.6: 6.5 for so many GPUs, growing each minute", "copies rate models", Paper66},
+	{"peers-w1", "1 model on a processor, 301 r/s: as much as it serves", "copies rate", PeersW1},
+	{"peers-w2", "12 models on a processor, 94.6 r/s, popular and rare ones", "rate", PeersW2},
+	{"peers-w3", "peers-w1 at half the rate, for 5 s at three times of it", "copies rate", PeersW3},
+	{"peers-w4", "a quick model beside a flood of a slow one", "rate", PeersW4},
 }
 
 // Names lists the named workloads.

@@ -110,7 +110,7 @@ func describeReason(c *timeline, r *request, reason *sched.Reason) {
 	}
 	c.add(reason.At, "an Infer sent now begins after %s (messages take %s there and %s back)", ms(o.Reach), ms(o.To), ms(o.Back))
 	if reason.Backlog > 0 {
-		c.add(reason.At, "%s of its model wait, which takes %s at the pace of late", many(reason.Waiting, "request"), ms(reason.Backlog))
+		c.add(reason.At, "%s of its model wait; behind what precedes it, it is done after %s", many(reason.Waiting, "request"), ms(reason.Backlog))
 	}
 	text := ""
 	if reason.Reserve > 0 {

@@ -11,6 +11,7 @@ import (
 // or refused.
 func FuzzTable(f *testing.F) {
 	f.Add(table)
+	f.Add(processorTable)
 	for _, seed := range []string{"", "a\n", "a,b\n\"", "name,in,out,weights,transfer,1,2,4,8,16\nx,602112,4000,1e6,1,1,2,3,4,5\n",
 		"n,i,o,w,t,1,2,4,8,16\nx,NaN,4,1,1,1,1,1,1,1\n", "n,i,o,w,t,1,2,4,8,16\nx,1,4,1,1,1,1,1,1,1e300\n", "n,i,o,w,t,1,2,4,8,16\n,1,4,1,1,1,1,1,1,1\n", "n,i\nx,1\n"} {
 		f.Add([]byte(seed))

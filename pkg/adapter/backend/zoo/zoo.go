@@ -1,6 +1,7 @@
 // Package zoo is the Clockwork paper's model zoo as data: each network's inputs,
-// outputs, weights and durations on the paper's GPU. The emulated backend and the
-// simulator take their durations from it. It is pure.
+// outputs, weights and durations on the paper's GPU. It also has a few networks as a
+// processor executes them. The emulated backend and the simulator take their durations
+// from it. It is pure.
 package zoo
 
 import (
@@ -25,6 +26,16 @@ import (
 //go:embed modelzoo.csv
 var table []byte
 
+// processor.csv holds networks of the ONNX project as ONNX Runtime 1.32.0 executed them on
+// one thread of a server's processor (AMD EPYC), on which batches gain nothing. Batches of
+// 16 were not measured: they count as two of 8.
+//
+//go:embed processor.csv
+var processorTable []byte
+
+// OnProcessor begins the names of the networks whose durations are those of a processor.
+const OnProcessor = "cpu_"
+
 // Prefix begins the path of every network: zoo/resnet50_v2.
 const Prefix = "zoo/"
 
@@ -44,15 +55,19 @@ type Network struct {
 	exec protocol.Profile // P50 of Infer is the time at each of protocol.BatchSizes
 }
 
-// networks holds all networks by name: the paper's, and four with a duration of 0, for
-// measuring everything but the model.
+// networks holds all networks by name: the paper's, those of a processor, and four with a
+// duration of 0, for measuring everything but the model.
 var networks = func() map[string]*Network {
-	networks, err := read(table)
-	if err != nil {
-		panic(err) // the embedded table is valid
+	var measured []*Network
+	for _, t := range [][]byte{table, processorTable} {
+		of, err := read(t)
+		if err != nil {
+			panic(err) // the embedded tables are valid
+		}
+		measured = append(measured, of...)
 	}
 	all := map[string]*Network{}
-	for _, n := range append(networks, null("null", 256), null("null_4k", 4096), null("null_89k", 89<<10), null("null_600k", 602112)) {
+	for _, n := range append(measured, null("null", 256), null("null_4k", 4096), null("null_89k", 89<<10), null("null_600k", 602112)) {
 		sum := sha256.Sum256(fmt.Append(nil, n.Name, n.Input, n.Output, n.Weights, n.Transfer, n.executions()))
 		n.Digest = hex.EncodeToString(sum[:])
 		all[n.Name] = n
