@@ -134,9 +134,6 @@ func (t *term) incident(i *sched.Incident) {
 	case sched.GPUServes:
 		t.bus.Notice(slog.LevelInfo, "GPU serves again", gpu, "worker", i.Worker, "gpu", i.GPU)
 	case sched.ModelQuarantined:
-		t.core.Snapshot(&t.snapshot)
-		list := t.snapshot.Quarantined()
-		t.quarantined.Store(&list)
 		t.bus.Notice(slog.LevelWarn, "model quarantined: its executions ended or hung what executed them too often", i.Model,
 			append(model, "for", i.For, "refused", i.Requests)...)
 	}

@@ -245,6 +245,9 @@ func (t *term) carryOut(out *sched.TermOutput) {
 	}
 	for i := range out.Incidents {
 		t.incident(&out.Incidents[i])
+		if out.Incidents[i].Kind == sched.ModelQuarantined {
+			t.showQuarantined()
+		}
 	}
 	for _, q := range out.Ask {
 		t.sending.Go(func() { t.ask(q) })
@@ -263,6 +266,14 @@ func (t *term) carryOut(out *sched.TermOutput) {
 		t.ended = true
 		close(t.over)
 	}
+}
+
+// showQuarantined has the heartbeats name the models that the core refuses now. They read the
+// list without the lock, so it is replaced.
+func (t *term) showQuarantined() {
+	t.core.Snapshot(&t.snapshot)
+	list := t.snapshot.Quarantined()
+	t.quarantined.Store(&list)
 }
 
 func (t *term) order(actions []sched.Addressed) {
