@@ -16,11 +16,7 @@ import (
 // Another program may listen on our subjects, and any JSON object can be decoded.
 func TestAnswersThatAreNotClockworksAreErrors(t *testing.T) {
 	s := bustest.Server(t)
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := bustest.Client(t, s)
 	t.Setenv("NATS_URL", s.ClientURL())
 	for _, body := range []string{`{}`, `{"hello":"world"}`, `{"stage":null,"models":null}`, `{"stage":"ACTIVE"}`, `{"models":[null]}`, `{"model_name":"m"}`, `{"error":{}}`, ``, `null`, `[]`, `pong`, "\x80"} {
 		sub, err := nc.Subscribe("clockwork.>", func(m *nats.Msg) { _ = nc.Publish(m.Reply, []byte(body)) }) // without a reply subject it fails
@@ -56,11 +52,7 @@ func TestABrokerWithoutClockworkIsAnError(t *testing.T) {
 // tick whether it is there, and for no more.
 func TestTopAsksNoModelsOfAStackThatIsSilent(t *testing.T) {
 	s := bustest.Server(t)
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := bustest.Client(t, s)
 	t.Setenv("NATS_URL", s.ClientURL())
 	state := wire.EncodeBody(protocol.JSON, protocol.StackState{Stage: protocol.Active, Since: time.Now(), Scheduler: protocol.ServiceAbsent, Profiler: protocol.ServiceAbsent,
 		Workers: []protocol.WorkerState{}, Models: []protocol.ModelState{}})

@@ -15,8 +15,7 @@ import (
 
 // The bounds of what is believed. They are far from what a stack can say.
 const (
-	mostMS    = 366 * 24 * 3600 * 1000.0 // a time, in milliseconds
-	mostCount = math.MaxInt32            // of anything
+	mostMS    = float64(protocol.MaxSpan / time.Millisecond) // a time, in milliseconds
 	firstYear = 2000
 	lastYear  = 2199 // a time.Duration reaches from any of these years to any other
 )
@@ -28,7 +27,7 @@ func isSpan(ms ...float64) bool {
 
 // isCount reports whether each of these can be a number of things.
 func isCount(counts ...int) bool {
-	return !slices.ContainsFunc(counts, func(n int) bool { return n < 0 || n > mostCount })
+	return !slices.ContainsFunc(counts, func(n int) bool { return n < 0 || n > protocol.MaxCount })
 }
 
 // isDate reports whether it can be a time of this stack.
@@ -115,7 +114,7 @@ func areBatchSizes(sizes []int) bool {
 }
 
 func specFlaw(s *protocol.TensorSpec) string {
-	if n := protocol.Elements(s.Shape); s.Name == "" || s.Datatype.Size() == 0 || n < 1 || n > mostCount {
+	if n := protocol.Elements(s.Shape); s.Name == "" || s.Datatype.Size() == 0 || n < 1 || n > protocol.MaxCount {
 		return "it has an input or output without a name, a datatype or a shape"
 	}
 	return ""
@@ -154,7 +153,7 @@ func profileFlaw(p *protocol.Profile) string {
 }
 
 func isMeasured(m *protocol.Measurement) bool {
-	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) } // not rounded: -1ns is none
 	return isCount(m.Samples) && isSpan(ms(m.Min), ms(m.P50), ms(m.P99), ms(m.Max))
 }
 

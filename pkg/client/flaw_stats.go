@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"slices"
 
 	"clockwork/pkg/protocol"
@@ -29,13 +30,8 @@ func statsFlaw(f *protocol.LiveStats) string {
 const badStats = "it has statistics that can be none"
 
 func doorStatsFlaw(d *protocol.FrontDoorStats) string {
-	if _, known := protocol.ParseStage(d.Stage); !known || !isCount(d.InFlight, d.Models) || !areAnswers(d.Answers) {
+	if _, known := protocol.ParseStage(d.Stage); !known || !isCount(d.InFlight, d.Models) || !areAnswers(d.Answers) || !isCount(slices.Collect(maps.Values(d.Codes))...) {
 		return badStats
-	}
-	for _, n := range d.Codes {
-		if !isCount(n) {
-			return badStats
-		}
 	}
 	if slices.ContainsFunc(d.Busiest, func(m protocol.ModelStats) bool { return m.Model == "" }) {
 		return badStats
@@ -51,13 +47,8 @@ func doorStatsFlaw(d *protocol.FrontDoorStats) string {
 func areAnswers(a protocol.Answers) bool { return isCount(a.Served, a.Missed, a.Wrong) }
 
 func schedulerStatsFlaw(s *protocol.SchedulerStats) string {
-	if !isCount(s.Workers, s.Lacking, s.Queued, s.InFlight) {
+	if !isCount(s.Workers, s.Lacking, s.Queued, s.InFlight) || !isCount(slices.Collect(maps.Values(s.Copies))...) {
 		return badStats
-	}
-	for _, n := range s.Copies {
-		if !isCount(n) {
-			return badStats
-		}
 	}
 	return firstFlaw(s.Lanes, func(l *protocol.LaneStats) string {
 		if !areNames(l.Worker) || !isCount(l.GPU) || !isSpan(l.ExecMS, l.LoadMS) {

@@ -119,16 +119,14 @@ func (t *term) incident(i *sched.Incident) {
 	if i.Worker != "" {
 		model = append(model, "worker", i.Worker, "gpu", i.GPU)
 	}
+	blame := func(what string) { t.bus.Notice(slog.LevelWarn, what, gpu, append(model, "requests", i.Requests)...) }
 	switch i.Kind {
 	case sched.ExecutionCrashed:
-		t.bus.Notice(slog.LevelWarn, "an executor ended while it executed the model; its requests run once more, alone, or not again", gpu,
-			append(model, "requests", i.Requests)...)
+		blame("an executor ended while it executed the model; its requests run once more, alone, or not again")
 	case sched.ExecutionHung:
-		t.bus.Notice(slog.LevelWarn, "an execution of the model hung; its requests run once more, alone, or not again", gpu,
-			append(model, "requests", i.Requests)...)
+		blame("an execution of the model hung; its requests run once more, alone, or not again")
 	case sched.WorkerCrashed:
-		t.bus.Notice(slog.LevelWarn, "a worker was lost while it executed a request whose earlier executor had ended too; it does not run again", gpu,
-			append(model, "requests", i.Requests)...)
+		blame("a worker was lost while it executed a request whose earlier executor had ended too; it does not run again")
 	case sched.GPUStalled:
 		t.bus.Notice(slog.LevelWarn, "GPU stalled: it gets no work, and its models are loaded elsewhere", gpu, "worker", i.Worker, "gpu", i.GPU)
 	case sched.GPUServes:

@@ -1,9 +1,10 @@
 package worker
 
 import (
+	"log/slog"
+
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
-	"log/slog"
 )
 
 // maxResults bounds how many results are sent in one message.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -31,18 +32,15 @@ func (t *LogLimiter) Add(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
-	every, spare := logEvery, time.Duration(0)
-	if t.pace != (pace{}) {
-		every, spare = t.pace.every, time.Duration(t.pace.burst-1)*t.pace.every
-	}
-	if t.free.Sub(now) > spare {
+	p := cmp.Or(t.pace, pace{burst: 1, every: logEvery})
+	if t.free.Sub(now) > time.Duration(p.burst-1)*p.every {
 		return 0
 	}
 	if t.free.Before(now) {
 		t.free = now
 	}
 	count := t.count
-	t.count, t.free = 0, t.free.Add(every)
+	t.count, t.free = 0, t.free.Add(p.every)
 	return count
 }
 

@@ -1,10 +1,11 @@
 package bus
 
 import (
-	"clockwork/pkg/core/liveness"
 	"fmt"
 	"sync"
 	"time"
+
+	"clockwork/pkg/core/liveness"
 )
 
 // storeHealth is whether the broker's store takes writes, as the renewals of this bus'

@@ -24,11 +24,11 @@ type Config struct {
 	// counted from its dispatch; default 60 s. The clients of a late load are answered
 	// LOAD_TIMEOUT; a worker with a late catch-up is taken out of service.
 	LoadTimeout time.Duration
-	// Resend is how long the profiler or the scheduler may be seen without work
-	// before the work is sent again, and a worker's join unconfirmed. It is also the pause before the machine repeats
-	// a failed write of the stage or of adopted models, a removal that a worker
-	// refused, and an action without a result. The pause for actions doubles each
-	// time, up to LoadTimeout/8. Default 1 s.
+	// Resend is how long the profiler or the scheduler may be seen without work, or a
+	// worker's join unconfirmed, before that is sent again. It is also the pause before
+	// the machine repeats a failed write of the stage or of adopted models, a removal
+	// that a worker refused, and an action without a result. The pause for actions
+	// doubles each time, up to LoadTimeout/8. Default 1 s.
 	Resend time.Duration
 	// RefreshTimeout bounds the query before an activation; default 250 ms. A slower
 	// worker joins when its answer arrives.

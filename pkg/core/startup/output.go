@@ -22,11 +22,11 @@ type Output struct {
 	Activate *protocol.ClockworkState
 	// JoinWorkers are workers that hold every model but those that they lack, and were not
 	// part of the last Activate. Their Models are left out, as in Activate and in a job.
+	JoinWorkers []protocol.WorkerState
 	// JoinAgain are JoinWorkers of earlier steps that the active scheduler has not confirmed
 	// within Resend; output again until it has.
 	JoinAgain []protocol.WorkerState
 	// DropWorkers are workers that left after they had been activated or joined.
-	JoinWorkers []protocol.WorkerState
 	DropWorkers []string
 	// Events lack At; the shell adds the wall-clock time.
 	Events []protocol.Event

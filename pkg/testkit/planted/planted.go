@@ -82,8 +82,9 @@ func build(t *testing.T, faults []Fault) (binary string) {
 func plant(t *testing.T, faults []Fault, dir string) (replaced map[string]string) {
 	sources := map[string]*source{}
 	for n, f := range faults {
+		body := place(t, f) // of each, for each must have its text once
 		if sources[f.File] == nil {
-			sources[f.File] = parse(t, f.File, place(t, f))
+			sources[f.File] = parse(t, f.File, body)
 		}
 		if err := sources[f.File].plant(f, n); err != nil {
 			t.Fatal(err)

@@ -140,7 +140,7 @@ func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 }
 
 // described returns what a trial of the model found, now or before: a model that is known
-// is not tried again, which takes longer than all else that a load does.
+// is not tried again.
 func (m *model) described(ctx context.Context, src *source, limit int) (*description, *protocol.Error) {
 	kept := &m.backend.cache
 	path := kept.trialPath(src.sum, src.config, limit)

@@ -107,6 +107,11 @@ func changed(name string, version int, now, loaded string) string {
 	return fmt.Sprintf("%s/%d/%s: %s", name, version, modelFile, protocol.DigestsDiffer(now, loaded))
 }
 
+// modelPath is where the file of a model's version is, below the root.
+func modelPath(name string, version int) string {
+	return path.Join(name, strconv.Itoa(version), modelFile)
+}
+
 // readVersion reads one version of a model.
 func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source, *protocol.Error) {
 	src := &source{version: version}
@@ -115,7 +120,7 @@ func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source
 		src.text = text
 		src.config, mistaken = parseConfig(text)
 	}
-	file, size, err := openFile(dir, path.Join(name, strconv.Itoa(version), modelFile), maxFile)
+	file, size, err := openFile(dir, modelPath(name, version), maxFile)
 	if err != nil {
 		return nil, together(mistaken, err)
 	}
@@ -240,7 +245,7 @@ func isModel(dir *os.Root, name string) bool {
 	if err != nil {
 		return false
 	}
-	file, size, err := openFile(dir, path.Join(name, strconv.Itoa(versions[0]), modelFile), math.MaxInt64)
+	file, size, err := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
 	if err != nil {
 		return false
 	}
