@@ -1,7 +1,7 @@
 package work
 
 import (
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/lane"
 	"clockwork/pkg/core/pages"
 	"clockwork/pkg/protocol"
 )
@@ -19,10 +19,10 @@ type gpu struct {
 	pages *pages.Ledger
 	// executions are the Infers; transfers are LoadWeights, EvictWeights and parts of
 	// a ClearCache.
-	executions executor.Lane
-	transfers  executor.Lane
+	executions lane.Lane
+	transfers  lane.Lane
 	// orders are the orders that wait or run in one of the two lanes.
-	orders map[executor.TaskID]*Order
+	orders map[lane.TaskID]*Order
 	// executor counts the processes that executed for this GPU and ended. down: the last
 	// one ended, and the next one is not ready.
 	executor uint32
@@ -33,23 +33,23 @@ type gpu struct {
 }
 
 func newGPU(w *Worker, index int, config GPU) *gpu {
-	return &gpu{worker: w, index: index, pages: pages.New(config.Pages), orders: map[executor.TaskID]*Order{},
+	return &gpu{worker: w, index: index, pages: pages.New(config.Pages), orders: map[lane.TaskID]*Order{},
 		executionsWake: protocol.Never, transfersWake: protocol.Never}
 }
 
 // queue puts an order into a lane. The order may begin inside its window once it is
 // ready.
-func (g *gpu) queue(lane *executor.Lane, o *Order, ready bool) {
+func (g *gpu) queue(l *lane.Lane, o *Order, ready bool) {
 	g.orders[o.Number] = o
-	g.step(lane, executor.Arrived{Task: executor.Task{ID: o.Number, Earliest: o.Earliest, Latest: o.Latest}, Ready: ready})
+	g.step(l, lane.Arrived{Task: lane.Task{ID: o.Number, Earliest: o.Earliest, Latest: o.Latest}, Ready: ready})
 }
 
 // step applies an event to a lane and carries out the lane's output: it answers expired
 // orders and starts the next one. If that order is refused, the lane continues with the
 // one after it.
-func (g *gpu) step(lane *executor.Lane, e executor.Event) {
+func (g *gpu) step(l *lane.Lane, e lane.Event) {
 	for e != nil {
-		out := lane.Step(g.worker.now, e)
+		out := l.Step(g.worker.now, e)
 		for _, x := range out.Expired {
 			g.expired(x)
 		}
@@ -59,19 +59,19 @@ func (g *gpu) step(lane *executor.Lane, e executor.Event) {
 			if refused := g.start(o); refused != nil {
 				delete(g.orders, o.Number)
 				g.worker.settle(o, refused)
-				e = executor.Ended{}
+				e = lane.Ended{}
 			}
 		}
 		if e == nil {
-			*g.wake(lane) = out.Wake
+			*g.wake(l) = out.Wake
 			g.worker.out.Wake = min(g.worker.out.Wake, out.Wake)
 		}
 	}
 }
 
 // wake returns where the wake of a lane is kept.
-func (g *gpu) wake(lane *executor.Lane) *protocol.Time {
-	if lane == &g.executions {
+func (g *gpu) wake(l *lane.Lane) *protocol.Time {
+	if l == &g.executions {
 		return &g.executionsWake
 	}
 	return &g.transfersWake
@@ -86,7 +86,7 @@ func (g *gpu) start(o *Order) *protocol.Error {
 }
 
 // expired answers an order that can no longer begin.
-func (g *gpu) expired(x executor.Expired) {
+func (g *gpu) expired(x lane.Expired) {
 	o := g.orders[x.ID]
 	delete(g.orders, x.ID)
 	if !x.Ready && o.missing > 0 {
@@ -98,9 +98,9 @@ func (g *gpu) expired(x executor.Expired) {
 
 // tick steps the lanes whose wake is due.
 func (g *gpu) tick() {
-	for _, lane := range []*executor.Lane{&g.executions, &g.transfers} {
-		if at := *g.wake(lane); at <= g.worker.now {
-			g.step(lane, executor.Tick{})
+	for _, l := range []*lane.Lane{&g.executions, &g.transfers} {
+		if at := *g.wake(l); at <= g.worker.now {
+			g.step(l, lane.Tick{})
 		} else {
 			g.worker.out.Wake = min(g.worker.out.Wake, at)
 		}
@@ -110,16 +110,16 @@ func (g *gpu) tick() {
 
 // withdraw removes a waiting Infer from its lane and answers it.
 func (g *gpu) withdraw(o *Order, refused *protocol.Error) {
-	g.step(&g.executions, executor.Withdrawn{ID: o.Number})
+	g.step(&g.executions, lane.Withdrawn{ID: o.Number})
 	delete(g.orders, o.Number)
 	g.worker.settle(o, refused)
 }
 
 // abandon answers all waiting orders of both lanes, each lane in order of arrival.
 func (g *gpu) abandon(refused *protocol.Error) {
-	for _, lane := range []*executor.Lane{&g.executions, &g.transfers} {
-		for _, id := range lane.Waiting() {
-			lane.Step(g.worker.now, executor.Withdrawn{ID: id})
+	for _, l := range []*lane.Lane{&g.executions, &g.transfers} {
+		for _, id := range l.Waiting() {
+			l.Step(g.worker.now, lane.Withdrawn{ID: id})
 			o := g.orders[id]
 			delete(g.orders, id)
 			g.worker.settle(o, refused)

@@ -3,7 +3,7 @@ package work
 import (
 	"slices"
 
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/lane"
 	"clockwork/pkg/protocol"
 )
 
@@ -79,7 +79,7 @@ func (w *Worker) staged(e *Staged) {
 	case e.Refused != nil:
 		o.gpu.withdraw(o, notBlamed(e.Refused))
 	default:
-		o.gpu.step(&o.gpu.executions, executor.Ready{ID: o.Number})
+		o.gpu.step(&o.gpu.executions, lane.Ready{ID: o.Number})
 	}
 }
 
@@ -114,7 +114,7 @@ func (w *Worker) executed(e *Executed) {
 	w.busy--
 	g.pages.Done(o.Action.Model)
 	delete(g.orders, o.Number)
-	g.step(&g.executions, executor.Ended{})
+	g.step(&g.executions, lane.Ended{})
 	switch {
 	case refused != nil || len(o.Action.Requests) == 0:
 		w.answer(o, refused)

@@ -1,7 +1,7 @@
 package work
 
 import (
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/lane"
 	"clockwork/pkg/protocol"
 )
 
@@ -13,7 +13,7 @@ import (
 // Execute or Transfer does not end before the driver's event for it.
 type Order struct {
 	// Number counts the worker's orders from 1, in order of arrival.
-	Number executor.TaskID
+	Number lane.TaskID
 	Action protocol.Action
 	// GPU is the index of the order's GPU, -1 for none.
 	GPU int
@@ -75,7 +75,7 @@ type Order struct {
 // Model is a model in host memory. Copies that share it also share this value.
 type Model struct {
 	// Number is the Number of the order that read the model; it identifies the model.
-	Number executor.TaskID
+	Number lane.TaskID
 	// Handle is ModelRead.Handle; the core does not use it.
 	Handle any `json:"-"`
 }

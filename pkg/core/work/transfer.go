@@ -3,7 +3,7 @@ package work
 import (
 	"slices"
 
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/lane"
 	"clockwork/pkg/protocol"
 )
 
@@ -62,7 +62,7 @@ func (w *Worker) transferred(e *Transferred) {
 	}
 	delete(g.orders, o.Number)
 	w.settle(o, refused)
-	g.step(&g.transfers, executor.Ended{})
+	g.step(&g.transfers, lane.Ended{})
 }
 
 // account settles the pages of a LoadWeights or EvictWeights, and returns the order's

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"clockwork/pkg/core/clocksync"
-	"clockwork/pkg/core/executor"
+	"clockwork/pkg/core/lane"
 	"clockwork/pkg/protocol"
 )
 
@@ -34,7 +34,7 @@ type Worker struct {
 	inputs   inputs
 	answered answered
 	// lastTask is the Number of the last order.
-	lastTask executor.TaskID
+	lastTask lane.TaskID
 	// inFlight counts the actions without a result; a ClearCache counts once. busy
 	// counts the GPUs that are executing.
 	inFlight int

@@ -1,11 +1,11 @@
-// Package executor is the worker's core: one lane of one GPU. A lane starts one
-// action at a time, each within its window, or reports that the window has
-// passed.
+// Package lane is the part of the worker core that starts actions: one lane of
+// one GPU. A lane starts one action at a time, each within its window, or
+// reports that the window has passed.
 //
 // A worker has two lanes per GPU, one for executions and one for weight
 // transfers. It owns them under one lock and drives them like this:
 //
-//	out := lane.Step(now(), executor.Arrived{Task: task, Ready: inputsAreHere})
+//	out := lane.Step(now(), lane.Arrived{Task: task, Ready: inputsAreHere})
 //	for _, e := range out.Expired { answer(e.ID, TOO_LATE or INPUT_MISSING) }
 //	if out.Start != 0 { begin(out.Start) } // and Step(now(), Ended{}) when done
 //	wakeAt(out.Wake)                       // then Step(now(), Tick{})
@@ -18,4 +18,4 @@
 //
 // The package is pure: time is an argument; the same events at the same times
 // give the same outputs. It has no notion of models, weights or devices.
-package executor
+package lane
