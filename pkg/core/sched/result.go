@@ -238,10 +238,8 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	}
 	if res.Code.LosesExecutor() {
 		c.weightsLost(g)
-		if !c.loadCrashed(a, res) {
-			c.remove(r)
-			return
-		}
+		c.loadLost(a, res)
+		return
 	}
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
@@ -269,18 +267,21 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	c.loadFailed(m, failure(res))
 }
 
-// loadCrashed counts the end of an executor during a load against the model, and reports
-// that; not if it was killed from outside, nor if an execution was under way, which is the
-// likelier cause.
-func (c *engine) loadCrashed(a *action, res *protocol.Result) bool {
-	g := a.replica.gpu
-	if res.Code != protocol.ExecutorLost || res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
-		return false
+// loadLost ends a load whose executor ended. The end counts against the model, and is
+// reported, unless the executor was killed from outside or an execution was under way, which
+// is the likelier cause.
+func (c *engine) loadLost(a *action, res *protocol.Result) {
+	g, m := a.replica.gpu, a.replica.model
+	guilty := res.Code == protocol.ExecutorLost && res.Begin != 0 && len(g.infers) == 0 && (g.crashedAt == 0 || c.now.Sub(g.crashedAt) >= c.config.Lag)
+	c.remove(a.replica) // before requests are refused: it is being loaded no more
+	if !guilty {
+		return
 	}
 	c.stats.Crashes++
-	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: a.replica.model.spec.Name})
-	c.countCrash(a.replica.model)
-	return true
+	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: m.spec.Name})
+	c.countCrash(m)
+	g.failures[m]++
+	c.loadFailed(m, failure(res))
 }
 
 // loadFailed counts one attempt for every request that waits for the model.
