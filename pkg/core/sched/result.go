@@ -202,7 +202,7 @@ func failure(res *protocol.Result) *protocol.Error {
 }
 
 // replan puts a request whose action failed back into its queue, or refuses it if it has no
-// attempt left, cannot be in time, or would fail again.
+// attempt left, cannot be in time, would fail again, or its model was quarantined meanwhile.
 func (c *engine) replan(r *request, err *protocol.Error) {
 	// Neither the loss of a worker or of weights nor an action that came too late, or
 	// before its input, is the request's failure; the deadline bounds those. Nor is the
@@ -217,6 +217,8 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	case r.orphan, r.attempts >= c.config.Attempts, err.Code == protocol.InvalidInput:
 		c.refuse(r, err)
+	case r.model.quarantineLeft(c.now) > 0:
+		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
 		if err.Code == protocol.Internal {
 			err = c.late(r)
