@@ -101,6 +101,7 @@ var faults = []planted.Fault{
 	{"copies outlive their executor", "restart.go", "		g.executor = beat.Executor\n		c.weightsLost(g)\n", "		g.executor = beat.Executor\n"},
 	{"who waits for a blamed request is not woken", "result.go", "			c.markGPU(other) // it may have waited for this\n", "			_ = other\n"},
 	{"a load that ended its executor is under way while its requests are refused", "result.go", "	c.remove(a.replica) // before requests are refused: it is being loaded no more\n	if !guilty {\n		return\n	}\n	c.stats.Crashes++\n", "	if guilty {\n		defer c.remove(a.replica)\n	} else {\n		c.remove(a.replica)\n		return\n	}\n	c.stats.Crashes++\n"},
+	{"what fails later outlives a quarantine", "result.go", "	case r.model.quarantineLeft(c.now) > 0:\n", "	case false:\n"},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
 
