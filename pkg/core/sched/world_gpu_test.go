@@ -73,6 +73,8 @@ func (b *gpuBook) ended(r *protocol.Result, o *work.Order) {
 	switch {
 	case r.Code == protocol.WeightsMissing && r.Kind == protocol.Infer && !b.host.doubtful:
 		w.fail("%s gpu %d was to run %s, which it does not hold", b.host.ID(), b.id, r.Model)
+	case r.Code == protocol.NoMemory && !ran && r.Kind == protocol.LoadWeights:
+		w.fail("G6: %s gpu %d was to load %s beside %d pages of %d", b.host.ID(), b.id, r.Model, b.pages(), b.total())
 	case r.Code == protocol.WeightsInUse:
 		w.faults.inUse++
 	case !ran || r.Kind == protocol.Infer:
