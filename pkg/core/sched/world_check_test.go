@@ -361,11 +361,16 @@ func (w *world) checkRest() {
 	}
 }
 
-// waitsForTighter reports whether a copy may wait although its GPU has room: the GPU will be
-// looked at again, and has a model with a tighter budget.
+// waitsForTighter reports whether a copy may wait although its GPU has room: the GPU is kept
+// free until it is looked at again, for a model with a tighter budget. That was so when the
+// GPU was looked at last, at most keptFree ago; budgets may have changed since.
 func (p *clockworkPolicy) waitsForTighter(r *replica) bool {
 	g := r.gpu
-	return p.Bounded && g.keptFree && g.nextSlotTimer.In() && slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
+	if !p.Bounded || !g.keptFree || !g.nextSlotTimer.In() {
+		return false
+	}
+	until := p.now.Add(keptFree)
+	return g.nextSlotTimer.Key < int64(until) || slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
 }
 
 // checkLanes: no GPU has room while a request waits that it could run, unless

@@ -133,7 +133,7 @@ func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	}
 	takes := max(time.Microsecond, o.Action.Expected-150*time.Microsecond+jitter)
 	if o.Action.Kind == protocol.LoadWeights {
-		h.killedNowAndThen(on, o, takes)
+		h.loadEndsExecutor(on, o, takes)
 		return takes
 	}
 	return h.poisoned(on, o, takes)

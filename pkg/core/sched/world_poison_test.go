@@ -75,10 +75,16 @@ func (h *host) poisoned(on *virtual.GPU, o *work.Order, takes time.Duration) tim
 	return takes
 }
 
-// killedNowAndThen has an executor be killed from outside during a load.
-func (h *host) killedNowAndThen(on *virtual.GPU, o *work.Order, takes time.Duration) {
-	if w := h.world; !w.healthy && !w.calm && h.executors && w.poison.IntN(25) == 0 {
+// loadEndsExecutor has an executor end during a load: it is killed from outside now and then,
+// and the loads of a brittle model end it often.
+func (h *host) loadEndsExecutor(on *virtual.GPU, o *work.Order, takes time.Duration) {
+	w := h.world
+	switch {
+	case w.healthy || w.calm || !h.executors:
+	case w.poison.IntN(25) == 0:
 		h.meanwhile(on, o, takes, func() { h.killExecutor(on) })
+	case o.Action.Model == w.brittle && w.poison.IntN(2) == 0:
+		h.meanwhile(on, o, takes, func() { on.LoseExecutor(protocol.Refusal(protocol.ExecutorLost)) })
 	}
 }
 

@@ -106,6 +106,7 @@ type world struct {
 	setup, arrivals, faulty *rand.Rand
 	network, worker, crowd  *rand.Rand
 	poison                  *rand.Rand
+	brittle                 string // the model whose loads end executors, "" for none
 	blame                   blameBooks
 	copies                  map[string]bool // digests of more than one model
 	healthy                 bool
@@ -202,7 +203,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 // build makes models, workers and the plan of what goes wrong, and activates.
 func (w *world) build() {
 	w.config.Outstanding = 1 + w.setup.IntN(4)
-	w.config.QuarantineAfter, w.config.QuarantineWindow, w.config.QuarantineFor = 3, 2*time.Second, 200*time.Millisecond
+	w.config.QuarantineAfter, w.config.QuarantineWindow, w.config.QuarantineFor = 1+w.poison.IntN(3), 2*time.Second, 200*time.Millisecond
 	core, err := AnyPolicy(w.policy, w.config)
 	if err != nil {
 		w.t.Fatal(err)
@@ -219,6 +220,9 @@ func (w *world) build() {
 		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
 	}
 	state.Models = w.specs
+	if w.poison.IntN(4) == 0 {
+		w.brittle = w.specs[w.poison.IntN(len(w.specs))].Name
+	}
 	for i := range 1 + w.setup.IntN(3) {
 		w.hosts = append(w.hosts, w.newHost(fmt.Sprintf("w%d", i)))
 	}
