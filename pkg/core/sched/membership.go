@@ -42,10 +42,12 @@ type membership struct {
 	away map[string]uint64
 }
 
-// joiner is a worker that was announced. answered: its GPUs are as it answered.
+// joiner is a worker that was announced. answered: its GPUs are as it answered. own: it was
+// announced by its own answer, so what it lacks is worked out from the models that it holds
+// once the models of the epoch are known, which may be after the answer.
 type joiner struct {
 	protocol.WorkerState
-	answered bool
+	answered, own bool
 }
 
 // maxFollowed bounds the workers in each map of membership.
@@ -134,6 +136,9 @@ func (t *Term) admit() {
 		w := joining.WorkerState
 		if !joining.answered || !t.ready(&joining) {
 			continue
+		}
+		if joining.own {
+			w.Lacks = t.lacksOf(&w)
 		}
 		delete(m.joining, id)
 		delete(m.asked, id)
@@ -275,8 +280,7 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 
 // returned announces a worker by its own answer.
 func (t *Term) returned(w protocol.WorkerState) {
-	w.Lacks = t.lacksOf(&w)
-	t.expect(joiner{w, true})
+	t.expect(joiner{WorkerState: w, answered: true, own: true})
 	t.admit()
 }
 
