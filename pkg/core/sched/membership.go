@@ -20,8 +20,10 @@ import (
 type membership struct {
 	// watch follows the workers' heartbeats.
 	watch liveness.Watch
-	// joining are announced workers that have not joined yet.
-	joining map[string]joiner
+	// joining are announced workers that have not joined yet. early are those of them that
+	// were announced in two incarnations, as they were in the one that is not in joining: its
+	// first heartbeat may be on its way.
+	joining, early map[string]joiner
 	// questions is the number of the last question to a worker. asked is the first
 	// question to a worker since it was a member; what answers an earlier one is old.
 	questions uint64
@@ -59,7 +61,7 @@ type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
 	return membership{
-		joining: map[string]joiner{}, asked: map[string]uint64{}, synced: map[string]clockSync{},
+		joining: map[string]joiner{}, early: map[string]joiner{}, asked: map[string]uint64{}, synced: map[string]clockSync{},
 		members: map[string]uint64{}, lacks: map[string][]protocol.Lack{}, away: map[string]uint64{},
 		health: map[string][]protocol.GPUBeat{}, told: map[string][]protocol.GPUBeat{},
 	}
@@ -72,9 +74,9 @@ func (t *Term) announced(w protocol.WorkerState) {
 }
 
 // expect records that a worker is to join. An incarnation that the
-// core has already only changes what the worker serves. If the last heartbeat is of the
-// recorded incarnation, no other one replaces it, because announcements may arrive out of
-// order.
+// core has already only changes what the worker serves. Of two incarnations, the one that was
+// heard last is joining, because announcements may arrive out of order, and before the first
+// heartbeat. The controller announces neither again.
 func (t *Term) expect(w joiner) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
@@ -90,10 +92,13 @@ func (t *Term) expect(w joiner) {
 	case w.Epoch > t.Epoch(): // it would refuse every action
 		t.note(Note{Kind: NoteEpochDoubted, ID: w.ID, Epoch: w.Epoch})
 	case waits && waiting.Incarnation != w.Incarnation && m.synced[w.ID].incarnation == waiting.Incarnation:
+		m.early[w.ID] = w
 	case !waits && len(m.joining) >= maxFollowed:
 		t.note(Note{Kind: NoteTooManyWorkers, ID: w.ID, Count: len(m.joining)})
 	default:
-		if waiting.answered && !w.answered && waiting.Incarnation == w.Incarnation {
+		if waits && waiting.Incarnation != w.Incarnation {
+			m.early[w.ID] = waiting
+		} else if waiting.answered && !w.answered {
 			w.GPUs, w.answered = waiting.GPUs, true
 		}
 		m.joining[w.ID] = w
@@ -173,6 +178,10 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	if !followed {
 		t.note(Note{Kind: NoteTooManyWorkers, ID: h.ID, Count: maxFollowed})
 		return
+	}
+	if early, is := m.early[h.ID]; is && early.Incarnation == h.Incarnation {
+		m.joining[h.ID] = early
+		delete(m.early, h.ID)
 	}
 	if replaced != nil {
 		t.workerLost(*replaced)
