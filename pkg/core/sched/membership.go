@@ -20,9 +20,9 @@ import (
 type membership struct {
 	// watch follows the workers' heartbeats.
 	watch liveness.Watch
-	// joining are announced workers that have not joined yet. early are those of them that
-	// were announced in two incarnations, as they were in the one that is not in joining: its
-	// first heartbeat may be on its way.
+	// joining are announced workers that have not joined yet. early are workers that were
+	// announced in another incarnation than the one that was heard last, or that is joining:
+	// its first heartbeat may be on its way, or the announcement came late.
 	joining, early map[string]joiner
 	// questions is the number of the last question to a worker. asked is the first
 	// question to a worker since it was a member; what answers an earlier one is old.
@@ -74,9 +74,9 @@ func (t *Term) announced(w protocol.WorkerState) {
 }
 
 // expect records that a worker is to join. An incarnation that the
-// core has already only changes what the worker serves. Of two incarnations, the one that was
-// heard last is joining, because announcements may arrive out of order, and before the first
-// heartbeat. The controller announces neither again.
+// core has already only changes what the worker serves. Another incarnation than the one that
+// was heard last waits for its first heartbeat, because announcements may arrive before that,
+// and out of order; the controller does not repeat them.
 func (t *Term) expect(w joiner) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
@@ -88,21 +88,29 @@ func (t *Term) expect(w joiner) {
 		return
 	}
 	waiting, waits := m.joining[w.ID]
+	heard := m.synced[w.ID].incarnation
 	switch {
 	case w.Epoch > t.Epoch(): // it would refuse every action
 		t.note(Note{Kind: NoteEpochDoubted, ID: w.ID, Epoch: w.Epoch})
-	case waits && waiting.Incarnation != w.Incarnation && m.synced[w.ID].incarnation == waiting.Incarnation:
-		m.early[w.ID] = w
+	case heard != 0 && heard != w.Incarnation:
+		m.keepEarly(w)
 	case !waits && len(m.joining) >= maxFollowed:
 		t.note(Note{Kind: NoteTooManyWorkers, ID: w.ID, Count: len(m.joining)})
 	default:
 		if waits && waiting.Incarnation != w.Incarnation {
-			m.early[w.ID] = waiting
+			m.keepEarly(waiting)
 		} else if waiting.answered && !w.answered {
 			w.GPUs, w.answered = waiting.GPUs, true
 		}
 		m.joining[w.ID] = w
 		t.inquire(w.ID)
+	}
+}
+
+// keepEarly keeps an announcement until its incarnation beats.
+func (m *membership) keepEarly(w joiner) {
+	if _, has := m.early[w.ID]; has || len(m.early) < maxFollowed {
+		m.early[w.ID] = w
 	}
 }
 
@@ -274,8 +282,9 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 	}
 	answered := e.State != nil && e.State.ID == e.ID && e.State.Incarnation == e.Incarnation
 	w, waits := m.joining[e.ID]
+	waits = waits && w.Incarnation == e.Incarnation
 	switch {
-	case waits && answered && w.Incarnation == e.Incarnation:
+	case waits && answered:
 		w.GPUs, w.answered = e.State.GPUs, true
 		m.joining[e.ID] = w
 		t.admit()
