@@ -60,6 +60,8 @@ var faults = []planted.Fault{
 	{"a member is news each time", "membership.go", "member && incarnation == w.Incarnation {", "member && incarnation > w.Incarnation {"},
 	{"lost a heartbeat too early", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent >= LostTicks {"},
 	{"lost a heartbeat too late", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent > LostTicks+1 {"},
+	{"who is announced before it beats is forgotten", "membership.go", "		m.keepEarly(w)\n", "		_ = m\n"},
+	{"who returns before the start holds all", "membership.go", "		if joining.own {\n", "		if joining.own && len(w.Models) == 0 {\n"},
 	{"a newer epoch is not minded", "term.go", "	if e.Epoch > t.Epoch() {\n", "	if false {\n"},
 	{"a worker's word ends a term", "term.go", "	if epoch <= max(t.Epoch(), t.seen) {\n", "	if true {\n"},
 	{"a front door's word on epochs", "frontdoor_ledger.go", "	t.doors.watch.Beat(h)\n", "	t.doors.watch.Beat(h)\n	t.seen = max(t.seen, h.Epoch)\n"},
