@@ -15,7 +15,7 @@ var faults = []planted.Fault{
 	{"no epoch check", "engine.go", "if c.active && e.Epoch <= c.epoch {", "if false {"},
 	{"who restarts is not waited for", "restart.go", "	case ok && end <= r.deadline:\n", "	case false:\n"},
 	{"a killed executor is the request's fault", "result.go", "certain: res.Code == protocol.ExecutorLost,", "certain: true,"},
-	{"a killed executor is the load's fault", "result.go", "	if res.Code != protocol.ExecutorLost || res.Begin == 0", "	if res.Begin == 0"},
+	{"a killed executor is the load's fault", "result.go", "guilty := res.Code == protocol.ExecutorLost && res.Begin != 0", "guilty := res.Begin != 0"},
 	{"page off by one", "books.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
 	{"pages of a load are not counted", "actions.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
 	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},
@@ -100,6 +100,8 @@ var faults = []planted.Fault{
 	{"pending loads wait for a GPU that is down", "stall.go", "			c.remove(r)\n", "			_ = r\n"},
 	{"copies outlive their executor", "restart.go", "		g.executor = beat.Executor\n		c.weightsLost(g)\n", "		g.executor = beat.Executor\n"},
 	{"who waits for a blamed request is not woken", "result.go", "			c.markGPU(other) // it may have waited for this\n", "			_ = other\n"},
+	{"a load that ended its executor is under way while its requests are refused", "result.go", "	c.remove(a.replica) // before requests are refused: it is being loaded no more\n	if !guilty {\n		return\n	}\n	c.stats.Crashes++\n", "	if guilty {\n		defer c.remove(a.replica)\n	} else {\n		c.remove(a.replica)\n		return\n	}\n	c.stats.Crashes++\n"},
+	{"what fails later outlives a quarantine", "result.go", "	case r.model.quarantineLeft(c.now) > 0:\n", "	case false:\n"},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
 
