@@ -51,7 +51,8 @@ type Inputs struct {
 // mark of a float64.
 var sloKey = []byte("slo_ms\xcb")
 
-func newInputs(tensors []protocol.Tensor) *Inputs {
+// NewInputs returns the inputs of a request.
+func NewInputs(tensors []protocol.Tensor) *Inputs {
 	slo := 0.0
 	body := wire.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: tensors})
 	at := bytes.Index(body, sloKey)
@@ -91,6 +92,6 @@ func (k *known) of(m protocol.ModelState, items int) (*Inputs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inputs for %s: %w", m.Name, err)
 	}
-	k.inputs[key] = newInputs(tensors)
+	k.inputs[key] = NewInputs(tensors)
 	return k.inputs[key], nil
 }
