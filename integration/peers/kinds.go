@@ -141,7 +141,7 @@ func triton(v *server) (*exec.Cmd, error) {
 		"--metrics-address", "127.0.0.1", "--metrics-port", ports[2]}
 	cmd := exec.Command(filepath.Join(home, "bin", "tritonserver"), append(args, v.Flags...)...)
 	cmd.Env = []string{"PATH=" + v.in("env-triton", "bin") + ":" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + filepath.Join(packages, "nvidia_pytriton.libs"),
-		"PYTHONPATH=" + packages + ":" + filepath.Join(v.source, "servers")}
+		"PYTHONPATH=" + packages}
 	return cmd, nil
 }
 

@@ -62,7 +62,7 @@ func compare(ctx context.Context, dir, source, clockwork, document string) error
 	for _, s := range c.settings {
 		servers = append(servers, s.name)
 	}
-	text := report(c.results.Bare, c.results.all, servers)
+	text := tablesOf(c.results.Bare, c.results.all, servers)
 	fmt.Print("\n", text)
 	if document == "" || !c.whole() {
 		return nil
@@ -92,13 +92,11 @@ func prepare(dir, source, clockwork string) (*comparison, error) {
 	return c, err
 }
 
-func absolute(dir, source, clockwork string) (p place, err error) {
-	for path, into := range map[string]*string{dir: &p.dir, source: &p.source, clockwork: &p.clockwork} {
-		if *into, err = filepath.Abs(path); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
+func absolute(dir, source, clockwork string) (place, error) {
+	dir, err1 := filepath.Abs(dir)
+	source, err2 := filepath.Abs(source)
+	clockwork, err3 := filepath.Abs(clockwork)
+	return place{dir, source, clockwork}, errors.Join(err1, err2, err3)
 }
 
 // fullLength and fullSeeds are a whole run's.

@@ -26,23 +26,29 @@ func writeRepository(v *server, directory string) error {
 	if err := os.RemoveAll(directory); err != nil {
 		return err
 	}
-	program, err := os.ReadFile(filepath.Join(v.source, "servers", "triton_model.py"))
-	if err != nil {
-		return err
-	}
 	for i, name := range v.names {
 		version := filepath.Join(directory, name, "1")
 		if err := os.MkdirAll(version, 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(version, "model.py"), program, 0o644); err != nil {
-			return err
+		for from, to := range map[string]string{"triton_model.py": "model.py", "session.py": "session.py"} {
+			if err := copyFile(filepath.Join(v.source, "servers", from), filepath.Join(version, to)); err != nil {
+				return err
+			}
 		}
 		if err := os.WriteFile(filepath.Join(directory, name, "config.pbtxt"), []byte(tritonConfig(name, networks[i%len(networks)], v.Env)), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 // tritonConfig is the configuration of a model of this network.

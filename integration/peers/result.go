@@ -77,6 +77,11 @@ func openResults(path string, measure func() (capacity, error)) (*results, error
 		return nil, err
 	}
 	if len(text) > 0 {
+		if !strings.HasSuffix(string(text), "\n") { // the last line was cut
+			if _, err := r.file.WriteString("\n"); err != nil {
+				return nil, err
+			}
+		}
 		return r, r.read(string(text))
 	}
 	if r.Bare, err = measure(); err != nil {

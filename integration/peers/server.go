@@ -42,7 +42,7 @@ type server struct {
 }
 
 // patience bounds how long a server may take to start.
-const patience = 3 * time.Minute
+const patience = 90 * time.Second
 
 // start starts a server and waits until all its models answer.
 func start(ctx context.Context, p place, s setting, many bool) (*server, error) {
@@ -156,15 +156,21 @@ func (v *server) stop() {
 	case <-v.ended:
 	case <-time.After(12 * time.Second):
 	}
-	for try := 0; len(v.family()) > 0 && try < 20; try++ {
+	v.stopFamily()
+	_ = v.log.Close()
+}
+
+// stopFamily ends what is left of a server.
+func (v *server) stopFamily() {
+	const tries, gentle = 20, 3
+	for try := 0; len(v.family()) > 0 && try < tries; try++ {
 		end := syscall.SIGTERM
-		if try > 3 {
+		if try > gentle {
 			end = syscall.SIGKILL
 		}
 		v.signal(end)
 		time.Sleep(250 * time.Millisecond)
 	}
-	_ = v.log.Close()
 }
 
 // freezable reports whether the server may stand still between its turns: the leases and

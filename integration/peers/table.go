@@ -19,8 +19,8 @@ type table struct {
 	columns         []column
 }
 
-// report writes all tables that have results, as Markdown.
-func report(bare capacity, all []result, servers []string) string {
+// tablesOf writes all tables that have results, as Markdown.
+func tablesOf(bare capacity, all []result, servers []string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "A bare session, one thread: squeezenet %.2f ms, shufflenet %.2f, resnet50 %.2f; so one executor serves %.0f squeezenets "+
 		"a second, or %.1f of the twelve models of W2. Cells are seed 1 / seed 2.\n", bare["squeezenet"], bare["shufflenet"], bare["resnet50"], bare.of("squeezenet"), bare.ofTwelve())

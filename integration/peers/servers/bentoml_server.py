@@ -21,6 +21,6 @@ class Service:
         self.sessions = {name: session.open_session(name) for name in session.NAMES}
 
     @bentoml.api(route="/predict")
-    def predict(self, data: Raw, ctx: bentoml.Context) -> Raw:
+    def predict(self, data: Raw, /, ctx: bentoml.Context) -> Raw:
         model = self.sessions[ctx.request.headers["x-model"]]
         return session.infer(model, session.tensor(data)).tobytes()
