@@ -279,6 +279,12 @@ func (w *worker) holding(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { _, holds := w.holds[n]; return !holds })
 }
 
+// isAskedFor reports whether one of a worker's tasks that count, sent or not, is for a model.
+func (w *worker) isAskedFor(model string, counts func(*task) bool) bool {
+	is := func(t *task) bool { return counts(t) && slices.Contains(t.names, model) }
+	return slices.ContainsFunc(w.queue, is) || slices.ContainsFunc(w.out, is)
+}
+
 // compare queues a comparison of what is at the path of a load with what the worker holds.
 func (m *Machine) compare(w *worker, l *load) {
 	w.queue = append(w.queue, &task{kind: protocol.LoadModelFromDisk, path: l.path, names: l.names[:1], load: l, compare: true})
