@@ -100,6 +100,10 @@ var faults = []planted.Fault{
 	{"pending loads wait for a GPU that is down", "stall.go", "			c.remove(r)\n", "			_ = r\n"},
 	{"copies outlive their executor", "restart.go", "		g.executor = beat.Executor\n		c.weightsLost(g)\n", "		g.executor = beat.Executor\n"},
 	{"who waits for a blamed request is not woken", "result.go", "			c.markGPU(other) // it may have waited for this\n", "			_ = other\n"},
+	{"who was slow began late", "result.go", "	if begin.Add(a.takes) <= until {\n", "	if begin.Add(a.takes) < 0 {\n"},
+	{"what is late is in time", "result.go", "	if end <= until {\n", "	if true {\n"},
+	{"what is given up is awaited", "result.go", "	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})\n", ""},
+	{"a transfer of a lost worker is awaited", "workers.go", "				c.giveUp(r.transfer, true)\n", "				c.close(r.transfer, c.now)\n"},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
 

@@ -180,6 +180,8 @@ func (o *Output) add(from Output) {
 	o.Dispatches = append(o.Dispatches, from.Dispatches...)
 	o.Refusals = append(o.Refusals, from.Refusals...)
 	o.Reasons = append(o.Reasons, from.Reasons...)
+	o.Late = append(o.Late, from.Late...)
+	o.Unanswered = append(o.Unanswered, from.Unanswered...)
 	o.Incidents = append(o.Incidents, from.Incidents...)
 }
 

@@ -117,12 +117,15 @@ type world struct {
 	live                    []*asked // those without an end, and some more
 	open                    map[protocol.ActionID]protocol.Action
 	openAt                  map[protocol.ActionID]string
-	known                   map[string]uint64 // the workers that the core knows, and their lives
-	lanes                   map[place]*plainLane
-	slowed                  map[*gpu]bool // were slow once
-	counted                 Stats
-	steps, ticks, actions   int
-	hash                    uint64
+	// unanswered and late are what the next step must say; late: slow, or begun late.
+	unanswered            []Unanswered
+	late                  map[protocol.RequestID]bool
+	known                 map[string]uint64 // the workers that the core knows, and their lives
+	lanes                 map[place]*plainLane
+	slowed                map[*gpu]bool // were slow once
+	counted               Stats
+	steps, ticks, actions int
+	hash                  uint64
 }
 
 // asked is what the world knows of a request.
@@ -165,7 +168,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), copies: map[string]bool{},
 		blame:    newBlameBooks(),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
-		openAt: map[protocol.ActionID]string{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{},
+		openAt: map[protocol.ActionID]string{}, late: map[protocol.RequestID]bool{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{},
 	}
 	watchdog := time.AfterFunc(*patient, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
 	defer watchdog.Stop()
@@ -357,6 +360,7 @@ func (w *world) step(e Event) {
 	}
 	w.hash = h.Sum64()
 	w.checkOutput(out)
+	w.checkEnds(out)
 	w.checkStats()
 	w.recount()
 	w.checkIdle()

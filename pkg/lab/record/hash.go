@@ -26,6 +26,14 @@ func (h *Hash) Add(out *sched.TermOutput) {
 	for i := range out.Reasons {
 		h.reason(&out.Reasons[i])
 	}
+	for _, l := range out.Late {
+		h.word(l.ID.Door)
+		h.word(l.ID.Seq)
+		h.word(uint64(l.Why))
+	}
+	for _, u := range out.Unanswered {
+		h.word(uint64(u.Action)<<1 | bit(u.Lost))
+	}
 	h.word(uint64(out.Wake))
 	h.dispatches(out.Verdicts)
 	if len(out.Incidents)+len(out.Ask)+len(out.Questions)+len(out.Owed)+len(out.Notes) > 0 || out.Activated || out.Resign != "" {

@@ -116,7 +116,7 @@ func (v *verifier) begin(item *record.Item) error {
 	}
 	v.term = sched.NewTerm(core, item.Term)
 	v.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
-		v.tally.step(now, e, out)
+		v.tally.step(e, out)
 		v.observe.Step(now, e, out)
 	}
 	v.Policy, v.Config = item.Policy, item.Config
