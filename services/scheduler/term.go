@@ -49,11 +49,10 @@ type term struct {
 	observers sched.TermObservers
 	live      *explain.Live  // observes the policy's core
 	snapshot  sched.Snapshot // the last snapshot of the core
-	demand    demand
-	timer     *time.Timer   // fires at the core's Wake
-	wake      protocol.Time // when the timer fires
-	beat      func()        // sends a heartbeat now; nil until the term serves
-	ended     bool          // the term is over; no more decisions
+	timer     *time.Timer    // fires at the core's Wake
+	wake      protocol.Time  // when the timer fires
+	beat      func()         // sends a heartbeat now; nil until the term serves
+	ended     bool           // the term is over; no more decisions
 	doors     map[uint64]*box[protocol.Dispatch]
 	workers   map[string]*box[protocol.Action]
 	refs      []protocol.RequestRef // of the actions in workers
