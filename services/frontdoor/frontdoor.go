@@ -104,9 +104,8 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		unregister: func() {},
 		leave:      func() {},
 	}
-	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
-		send: func(box *inputBox) { publishInputs(b, box) }, open: d.awaits, start: d.work.Start, boxes: map[uint64]inputBox{}}}
 	core := frontdoor.Defaults()
+	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, most: core.LargeInput}
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
@@ -202,13 +201,6 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
 		d.bus.Notice(slog.LevelWarn, "submissions not sent", "", "requests", len(batch), "error", err) // the requests' deadlines answer them
 	}
-}
-
-// awaits reports whether a request has no answer yet, and the front door does not stop.
-func (d *FrontDoor) awaits(seq uint64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.stopping && d.core.Open(seq)
 }
 
 // ask sends questions to schedulers.
