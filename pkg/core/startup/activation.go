@@ -240,6 +240,7 @@ func (m *Machine) activate() {
 	if m.stage != protocol.Active || m.querying {
 		return
 	}
+	m.askFound()
 	m.explain()
 	if a.needed && !a.running && len(m.present(false)) > 0 {
 		a.needed, a.running, a.until = false, true, m.now.Add(m.cfg.RefreshTimeout)

@@ -90,6 +90,9 @@ var faults = []planted.Fault{
 	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 
+	{"who was found is never asked again", "activation.go", "	m.askFound()\n", ""},
+	{"a load that waits is not answered", "load.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
+
 	// What is missing.
 	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
 	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
