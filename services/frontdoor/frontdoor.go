@@ -51,6 +51,7 @@ type FrontDoor struct {
 	reconnects uint64        // of the bus, as reported to the core
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
+	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
 	held       int           // requests taken since the last flush; only onInfer uses it
 	inputs     inputBoxes    // only onDispatch uses it
@@ -103,6 +104,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		reconnects: b.Reconnects(),
 		unregister: func() {},
 		leave:      func() {},
+		closed:     config.NoClients,
 	}
 	core := frontdoor.Defaults()
 	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, most: core.LargeInput}
@@ -181,8 +183,12 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
 	s, last := d.core.Snapshot(), d.core.LastEpoch()
+	state := protocol.FrontDoorOpen
+	if d.closed || s.Stage < protocol.Querying { // without a stage, it does not know what becomes of a request
+		state = protocol.FrontDoorClosed
+	}
 	d.unlock(ended)
-	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: "open", InFlight: s.InFlight}
+	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: state, InFlight: s.InFlight}
 }
 
 // submit sends a batch of submissions, without those answered in the meantime.
