@@ -76,8 +76,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 			c.markGPU(other) // it may have waited for this
 		}
 	}
-	g.lane.remove(a, g.infers[0] == a, end)
+	first := g.infers[0] == a
 	g.infers = without(g.infers, a)
+	g.lane.remove(a, first, end, g.first())
 	if g.idle() {
 		g.waitersRetried = false // what was not worth its time may be now
 	}
@@ -111,6 +112,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 			}
 		}
 		for _, r := range a.members {
+			c.noteLate(r, a, res)
 			c.forget(r)
 			c.stats.Succeeded++
 		}
@@ -140,6 +142,28 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		}
 		c.replanAll(a, failure(res), whyFailed(res.Code))
 	}
+}
+
+// noteLate outputs that a request was done after its budget, if it was.
+func (c *engine) noteLate(r *request, a *action, res *protocol.Result) {
+	begin, end, until := res.Begin, res.End, r.arrived.Add(r.Budget)
+	if end == 0 {
+		begin, end = c.now, c.now
+	}
+	if end <= until {
+		return
+	}
+	why := WhySlowBefore
+	if begin.Add(a.takes) <= until {
+		why = WhySlow
+	}
+	c.out.Late = append(c.out.Late, Late{r.ID, why})
+}
+
+// giveUp ends the wait for an action that has no result. lost: its worker is lost.
+func (c *engine) giveUp(a *action, lost bool) {
+	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})
+	c.close(a, c.now)
 }
 
 // failsAlone reports whether a code may come of one member of a batch.
@@ -340,7 +364,7 @@ func (c *engine) overdue(a *action) {
 	r := a.replica
 	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung, silent: r.gpu.worker}
 	silent := r.gpu.resultSeen < a.end()
-	c.close(a, c.now)
+	c.giveUp(a, false)
 	defer c.reuse(a)
 	c.unstallIdle(r.gpu)
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)

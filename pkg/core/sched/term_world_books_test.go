@@ -75,9 +75,6 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 	if stats := t.Stats(); stats.Submitted != stats.Succeeded+stats.Refused+stats.Answered+stats.Forgotten+stats.Duplicates+stats.Queued+stats.InFlight {
 		w.broken("G13: the accounts of %s do not close: %+v", s.id, stats)
 	}
-	if b.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
-		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
-	}
 	if !w.lease.given[t.Epoch()] {
 		w.broken("G7: %s has epoch %d, which the store has not given", s.id, t.Epoch())
 	}
@@ -95,6 +92,9 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 		}
 	case *Result:
 		b.obeys(w, t, e.Epoch)
+	}
+	if b.newer && (out.Resign == "" || len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0) {
+		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
 	}
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {

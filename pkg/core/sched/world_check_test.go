@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -40,6 +41,7 @@ func (w *world) overdue() {
 	for _, id := range w.inOrder() {
 		if a := w.open[id]; w.due(a) <= w.now {
 			w.counted.Lost++
+			w.unanswered = append(w.unanswered, Unanswered{id, false})
 			w.lostAction(w.openAt[id], a)
 			w.laneEnded(w.openAt[id], a, w.now)
 			w.close(id)
@@ -76,6 +78,9 @@ func (w *world) before(e Event) {
 		w.close(e.Action)
 		for _, ref := range a.Requests {
 			if r := w.requests[ref.ID]; e.Code == protocol.OK && !r.ended {
+				if w.endOf(e) > r.deadline {
+					w.late[ref.ID] = w.beginOf(e).Add(a.Expected) <= r.deadline
+				}
 				r.ended = true
 				w.counted.Succeeded++
 			}
@@ -112,11 +117,50 @@ func (w *world) forget(worker string) {
 			if !once[id] {
 				w.crash(a, false)
 			}
+			w.unanswered = append(w.unanswered, Unanswered{id, true})
 			w.laneEnded(worker, a, w.now)
 			w.close(id)
 			w.orphaned(a)
 		}
 	}
+}
+
+// endOf and beginOf are when a result says that the execution ended and began.
+func (w *world) endOf(e *Result) protocol.Time {
+	if e.End == 0 {
+		return w.now
+	}
+	return e.End
+}
+
+func (w *world) beginOf(e *Result) protocol.Time {
+	if e.End == 0 {
+		return w.now
+	}
+	return e.Begin
+}
+
+// checkEnds: the core says of which actions it awaits no result, and which requests are done
+// late and why.
+func (w *world) checkEnds(out Output) {
+	said := slices.Clone(out.Unanswered)
+	byAction := func(a, b Unanswered) int { return cmp.Compare(a.Action, b.Action) }
+	slices.SortFunc(said, byAction)
+	slices.SortFunc(w.unanswered, byAction)
+	if !slices.Equal(said, w.unanswered) {
+		w.fail("awaits no result of %v, the world says %v", said, w.unanswered)
+	}
+	for _, l := range out.Late {
+		slow, late := w.late[l.ID]
+		if !late || slow != (l.Why == WhySlow) {
+			w.fail("%v is late for reason %d; late %v, slow %v", l.ID, l.Why, late, slow)
+		}
+		delete(w.late, l.ID)
+	}
+	if len(w.late) > 0 {
+		w.fail("nothing says that %v are late", w.late)
+	}
+	w.unanswered = w.unanswered[:0]
 }
 
 // forgetSilence: a worker that joins again is another life.
@@ -431,7 +475,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 // couldRun reports whether a copy could run some request that waits in time.
 func (p *clockworkPolicy) couldRun(on *replica) bool {
 	for r := on.model.head; r != nil; r = r.next {
-		if p.start(on.gpu).Add(on.exec(r.size)) <= r.deadline {
+		if p.start(on.gpu, r.inputBytes()).Add(on.exec(r.size)) <= r.deadline {
 			return true
 		}
 	}

@@ -129,6 +129,9 @@ type world struct {
 	steps, ticks, actions   int
 	tooLate                 int // members of actions that could not begin in time
 	hash                    uint64
+	// unanswered and late are what the next step must say; late: slow, or begun late.
+	unanswered []Unanswered
+	late       map[protocol.RequestID]bool
 }
 
 // asked is what the world knows of a request.
@@ -173,7 +176,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 		blame:    newBlameBooks(),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
-		delays: map[string]*plainDelay{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{}, looks: map[*gpu]look{},
+		delays: map[string]*plainDelay{}, late: map[protocol.RequestID]bool{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{}, looks: map[*gpu]look{},
 	}
 	watchdog := time.AfterFunc(*patient, func() { panic(fmt.Sprintf("policy %s, seed %d: the core does not come to an end", policy, seed)) })
 	defer watchdog.Stop()
@@ -367,6 +370,7 @@ func (w *world) step(e Event) {
 	w.hash = h.Sum64()
 	w.checkDelays()
 	w.checkOutput(out)
+	w.checkEnds(out)
 	w.checkStats()
 	w.recount()
 	w.checkIdle()

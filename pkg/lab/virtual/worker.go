@@ -60,6 +60,8 @@ type GPU struct {
 	// Fails says how an Infer or LoadWeights fails that ends now, nil if it does not; nil
 	// for never.
 	Fails func(o *work.Order) *protocol.Error
+	// Stuck: its executor does not end when the worker ends it.
+	Stuck bool
 	// Restarts returns how long the next executor takes to start; nil for no time.
 	Restarts func() time.Duration
 
@@ -205,9 +207,10 @@ func (g *GPU) LoseExecutor(refused *protocol.Error) {
 func (w *Worker) Step(e work.Event) {
 	w.carryOut(w.Core.Step(w.world.Now(), e))
 	for len(w.staging) > 0 {
-		w.staged.Order = w.staging[0]
+		now := w.world.Now()
+		w.staged.Order, w.staged.Phase = w.staging[0], protocol.Phase{Begin: now, End: now}
 		w.staging = slices.Delete(w.staging, 0, 1)
-		w.carryOut(w.Core.Step(w.world.Now(), &w.staged))
+		w.carryOut(w.Core.Step(now, &w.staged))
 	}
 }
 
@@ -267,6 +270,9 @@ func (w *Worker) begin(o *work.Order) {
 // endOverdue ends the executor of an order that hangs, unless the order has ended.
 func (w *Worker) endOverdue(o *work.Order) {
 	g := w.GPUs[o.GPU]
+	if g.Stuck {
+		return
+	}
 	if runs := func(r *Run) bool { return r != nil && r.Order == o }; runs(g.execution) || runs(g.transfer) {
 		g.LoseExecutor(protocol.Refusal(protocol.ExecutorLost))
 	}

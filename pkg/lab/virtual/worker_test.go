@@ -212,17 +212,19 @@ func TestALostExecutorTakesAllWithIt(t *testing.T) {
 	}
 }
 
-// TestWhatHangsEndsWithItsExecutor: the core says when.
+// TestWhatHangsEndsWithItsExecutor: the core says when. An executor may not end.
 func TestWhatHangsEndsWithItsExecutor(t *testing.T) {
-	s, w := newWorker(func(c *work.Config) {
-		c.Overdue = work.Overdue{Floor: 50 * time.Millisecond, Unmeasured: 50 * time.Millisecond}
-	})
-	w.GPUs[0].Hung = 1e9
-	w.Receive(action(w, 1, protocol.LoadWeights))
-	s.until(50)
-	w.Wake(s.wakes[len(s.wakes)-1])
-	s.until(2000)
-	s.expect(t, "0 begin 1", "50 EXECUTOR_LOST 1")
+	for _, stuck := range []bool{false, true} {
+		s, w := newWorker(func(c *work.Config) {
+			c.Overdue = work.Overdue{Floor: 50 * time.Millisecond, Unmeasured: 50 * time.Millisecond}
+		})
+		w.GPUs[0].Hung, w.GPUs[0].Stuck = 1e9, stuck
+		w.Receive(action(w, 1, protocol.LoadWeights))
+		s.until(50)
+		w.Wake(s.wakes[len(s.wakes)-1])
+		s.until(2000)
+		s.expect(t, "0 begin 1", map[bool]string{false: "50 EXECUTOR_LOST 1", true: "1010 OK 1"}[stuck])
+	}
 }
 
 func TestALoadFailsAsTheGPUSays(t *testing.T) {
