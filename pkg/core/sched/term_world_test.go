@@ -20,16 +20,17 @@ import (
 // connections; the store is lost, and the hosts' clocks differ; in every fourth, somebody who
 // has a scheduler's key gives orders in epochs that no scheduler was given.
 //
-// Held at every event: G1 (no request has two answers), G2 (no OK is sent after its deadline,
-// nothing begins after its latest), G6 (a worker joins as its GPU is, but for what this
-// epoch ordered, and has room for what it is to load), G7 (a worker belongs only in the incarnation and with the clock it said;
-// nobody is lost who beats and obeys, nobody stays who is silent or obeys a newer epoch; an
-// older term gives no order that is obeyed; one that saw a newer epoch is silent; no word but
-// the store's makes an epoch, and none ends a term that an honest worker serves), G13 (the
-// accounts of front doors and schedulers close). Held at the end, when all has been well for a
-// while but the lies: each request of a front door that lives is answered, those of a dead one
-// that its scheduler knew of as well, one scheduler is active with every worker in its present
-// incarnation, and the books are empty (G11).
+// Held at every event: G1 (no request has two answers; those of dead front doors have one soon),
+// G2 (no OK is sent after its deadline, nothing begins after its latest), G6 (a worker joins as
+// its GPU is, but for what this epoch ordered, and has room for what it is to load), G7 (a
+// worker belongs only in the incarnation and with the clock it said; nobody is lost who beats
+// and obeys, nobody stays who is silent or obeys a newer epoch, nobody stays away who is
+// announced and beats; an older term gives no order that is obeyed; one that saw a newer epoch
+// ends; no word but the store's makes an epoch, and none ends a term that an honest worker
+// serves), G13 (the accounts of front doors and schedulers close). Held at the end, when all has
+// been well for a while but the lies: each request of a front door that lives is answered, those
+// of a dead one that its scheduler knew of as well, one scheduler is active with every worker in
+// its present incarnation, and the books are empty (G11).
 func TestTermWorld(t *testing.T) {
 	for seed := uint64(1); seed <= 80; seed++ {
 		w := newTermWorld(seed)
