@@ -17,6 +17,7 @@ type wBooks struct {
 	// announced are the workers that the controller announced. apart is for how many heartbeats
 	// a worker was announced, heard and ready, and did not belong.
 	announced map[wInstance]bool
+	answered  map[wInstance]bool // said what is on their GPUs, since they were lost last
 	apart     map[string]int
 	seen      uint64 // the highest epoch of another scheduler
 	newer     bool   // a worker showed a newer epoch, which another scheduler has
@@ -39,7 +40,7 @@ type wMember struct {
 
 func newWBooks() *wBooks {
 	return &wBooks{silent: map[string]int{}, known: map[string][]uint64{}, last: map[string]protocol.Heartbeat{},
-		announced: map[wInstance]bool{}, apart: map[string]int{},
+		announced: map[wInstance]bool{}, answered: map[wInstance]bool{}, apart: map[string]int{},
 		members: map[string]wMember{}, health: map[string][]protocol.GPUBeat{}}
 }
 
@@ -151,6 +152,9 @@ func (s *wScheduler) checkJoin(state *protocol.WorkerState) {
 	}
 	if !again {
 		delete(b.health, state.ID)
+		if !b.answered[wInstance{state.ID, state.Incarnation}] {
+			w.broken("G6: %s#%d joins epoch %d without having said what is on its GPUs", state.ID, state.Incarnation, s.term.Epoch())
+		}
 	}
 	b.members[state.ID] = wMember{state.Incarnation, len(state.Models)}
 	if len(state.Models) < len(wModels) {
@@ -177,6 +181,7 @@ func (s *wScheduler) checkLoss(e *WorkerLost) {
 	w, b := s.w, s.books
 	w.happened.missed++
 	delete(b.members, e.ID)
+	delete(b.answered, wInstance{e.ID, e.Incarnation})
 	heard := b.known[e.ID]
 	replaced := len(heard) > 0 && heard[len(heard)-1] != e.Incarnation
 	if b.claims(e.ID) <= s.term.Epoch() && b.silent[e.ID] <= liveness.LostTicks && !replaced && !w.said[fmt.Sprint(e.ID, e.Incarnation, protocol.Stopping)] {

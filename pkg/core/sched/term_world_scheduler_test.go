@@ -252,7 +252,7 @@ func (s *wScheduler) resign(why string) {
 	}
 }
 
-// ask queries a worker, and waits for a while.
+// ask queries a worker, and waits for a while; some questions are lost.
 func (s *wScheduler) ask(q WorkerQuestion) {
 	w, t := s.w, s.term
 	w.happened.asked++
@@ -263,12 +263,17 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 		if open && s.term == t {
 			open = false
 			s.books.obeys(w, t, obeys)
+			if state != nil {
+				s.books.answered[wInstance{q.ID, q.Incarnation}] = true
+			}
 			s.step(&WorkerAnswered{WorkerQuestion: q, State: state, Obeys: obeys})
 		}
 	}
 	w.calls[call] = func(r protocol.Result) { s.On(func() { answer(r.State, r.Epoch) })() }
-	w.order(w.worker(q.ID), protocol.Action{ID: call.id, Issuer: call.issuer, Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Epoch: q.Epoch,
-		Lean: q.Lean, Latest: protocol.Never})
+	if !w.faulty() || w.chance(0.85) {
+		w.order(w.worker(q.ID), protocol.Action{ID: call.id, Issuer: call.issuer, Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Epoch: q.Epoch,
+			Lean: q.Lean, Latest: protocol.Never})
+	}
 	w.After(500*time.Millisecond, func() {
 		delete(w.calls, call)
 		s.On(func() { answer(nil, 0) })()

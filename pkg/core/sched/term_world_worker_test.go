@@ -99,13 +99,13 @@ func (x *wWorker) suffer() {
 }
 
 // muteAtOne has one of the schedulers not hear the worker for a while, mostly the one that
-// leads.
+// leads; it may miss the worker, which nobody else does.
 func (x *wWorker) muteAtOne() {
 	at := x.w.schedulers[x.w.RNG.IntN(2)]
 	if holder := x.w.lease.holder; holder != nil && x.w.chance(0.6) {
 		at = holder
 	}
-	x.mute = wMute{x.w.Now.Add(x.w.UpTo(protocol.HeartbeatLost)), at}
+	x.mute = wMute{x.w.Now.Add(x.w.UpTo(2 * protocol.HeartbeatLost)), at}
 }
 
 // restart ends this incarnation, and begins the next after a while. The first heartbeats may
