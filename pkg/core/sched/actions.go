@@ -58,9 +58,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	a.inputs = inputBytesOf(members)
 	likely, begin := g.worker.delay.expected(members), c.policy.inferArrival(g, a.inputs)
 	idle := len(g.infers) == 0
-	if a.inputs > 0 {
-		a.ready = min(begin, c.now.Add(likely))
-	}
+	a.ready = c.policy.inputsReady(g, a.inputs)
 	g.lane.add(a, idle, begin, g.free(c.now))
 	if idle {
 		g.lane.hedge = max(0, begin.Sub(c.now)-likely)

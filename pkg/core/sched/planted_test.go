@@ -106,6 +106,13 @@ var faults = []planted.Fault{
 	{"what is late is in time", "result.go", "	if end <= until {\n", "	if true {\n"},
 	{"what is given up is awaited", "result.go", "	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})\n", ""},
 	{"a transfer of a lost worker is awaited", "workers.go", "				c.giveUp(r.transfer, true)\n", "				c.close(r.transfer, c.now)\n"},
+	{"inputs are not planned", "netdelay.go", "2*w.toWorker.value()+p.inputDelay(w, inputs)+p.config.Future/2", "2*w.toWorker.value()+p.config.Future/2"},
+	{"inputs that did not come say nothing", "input_time.go", "	if r.Code == protocol.InputMissing {\n", "	if false {\n"},
+	{"small inputs say something", "input_time.go", "	if bytes < learnedBytes {\n", "	if bytes < 0 {\n"},
+	{"generated inputs are sent", "input_time.go", "	if r.Generated {\n", "	if false {\n"},
+	{"a lane does not wait for inputs", "lane.go", "		a.wait = max(0, a.ready.Sub(free))\n", ""},
+	{"the next one of a lane does not wait for inputs", "lane.go", "		l.begun = max(l.begun, next.ready)\n", ""},
+	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 }
 

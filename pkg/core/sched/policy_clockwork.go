@@ -274,7 +274,7 @@ func (p *clockworkPolicy) serve(m *model) {
 	for _, r := range m.holders {
 		p.enqueueReplica(r, m.head)
 		if !p.open(r.gpu) {
-			if !r.gpu.nextSlotTimer.In() {
+			if at := &r.gpu.nextSlotTimer; !at.In() || p.nextSlot(r.gpu) < protocol.Time(at.Key) {
 				p.markGPU(r.gpu) // fill sets its timer
 			}
 			continue
@@ -347,12 +347,15 @@ func (p *clockworkPolicy) fill(g *gpu) {
 	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 && g.takesMore() {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
-		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
+		if at := p.nextSlot(g); at > p.now {
 			p.timers.Set(&g.nextSlotTimer, int64(at), p.ticket())
 		}
 	}
 	p.transfer(g)
 }
+
+// nextSlot returns when a GPU takes more work.
+func (p *clockworkPolicy) nextSlot(g *gpu) protocol.Time { return g.free(p.now).Add(1 - p.ahead(g)) }
 
 // lossMemory is the number of requests over which pressure is averaged: the EWMA has weight
 // 1/256.

@@ -49,6 +49,8 @@ func (c *simplePolicy) serve(m *model) {
 	c.place(m)
 }
 
+func (c *simplePolicy) inputsReady(*gpu, int64) protocol.Time { return 0 }
+
 func (c *simplePolicy) inferArrival(*gpu, int64) protocol.Time { return c.now.Add(c.config.Future) }
 
 // fill uses a GPU's free slots, then its transfer lane.
