@@ -61,6 +61,8 @@ var faults = []planted.Fault{
 	{"lost a heartbeat too early", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent >= LostTicks {"},
 	{"lost a heartbeat too late", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent > LostTicks+1 {"},
 	{"a newer epoch is not minded", "term.go", "	if epoch > t.Epoch() {\n", "	if false {\n"},
+	{"who is announced before it beats is forgotten", "membership.go", "		m.keepEarly(w)\n", "		_ = m\n"},
+	{"who returns before the start holds all", "membership.go", "		if joining.own {\n", "		if joining.own && len(w.Models) == 0 {\n"},
 	{"a worker's word ends a term", "term.go", "	if epoch <= max(t.Epoch(), t.seen) {\n", "	if true {\n"},
 	{"a front door's word on epochs", "frontdoor_ledger.go", "	t.doors.watch.Beat(h)\n", "	t.doors.watch.Beat(h)\n	t.seen = max(t.seen, h.Epoch)\n"},
 	{"a worker's word makes an epoch", "term.go", "	workers := state.Workers\n", "	workers := state.Workers\n	for _, w := range workers {\n		t.config.Epoch = max(t.config.Epoch, w.Epoch)\n	}\n"},
