@@ -164,11 +164,11 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 
 // Identify implements backend.Backend.
 func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
-	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile)
+	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile, &b.cache)
 	if err != nil {
 		return protocol.ModelSpec{}, err
 	}
-	src.model.close()
+	src.close()
 	return protocol.ModelSpec{Path: path, Version: src.version, Digest: src.digest}, nil
 }
 

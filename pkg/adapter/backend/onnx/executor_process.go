@@ -295,7 +295,7 @@ func (p *process) awaitEnd() (broke bool) {
 	return broke
 }
 
-// open makes a model ready in the process, once; warm runs every batch size. It goes on when
+// open makes a model ready in the process, once; warm runs the smallest batch. It goes on when
 // the wait for it ends with ctx.
 func (p *process) open(ctx context.Context, m *model, warm bool) *protocol.Error {
 	o, mine := p.claim(m)

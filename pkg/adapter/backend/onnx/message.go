@@ -61,7 +61,8 @@ type openTask struct {
 	Description *description
 	Limit       int
 	Stated      map[string][]int64
-	// Warm runs every batch size once, since the first run of a session is slow.
+	// Warm runs the smallest batch once, since the first run of a session is slow. The first
+	// run of another size is hardly slower: it finds memory that other models have used.
 	Warm bool
 }
 
