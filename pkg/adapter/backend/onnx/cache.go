@@ -138,16 +138,39 @@ func (c *cache) load(path string, limit int64) *region {
 		return nil
 	}
 	b := r.bytes()[:info.Size()]
-	if _, err := io.ReadFull(file, b); err == nil {
-		kept, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-		if got := sumOf(kept); bytes.Equal(got[:], sum) {
-			r.size = int64(len(kept))
-			return r
-		}
+	if _, err := io.ReadFull(file, b); err == nil && c.intact(file, b) {
+		r.size = int64(len(b) - sha256.Size)
+		return r
 	}
 	r.close()
 	return nil
 }
+
+// intact reports whether bytes of a file of ours end with the sum of the others. A file that
+// was found to be intact and has not changed since is not summed again.
+func (c *cache) intact(file *os.File, b []byte) bool {
+	kept, end := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if len(kept) < worthKnowing {
+		sum := sumOf(kept)
+		return bytes.Equal(sum[:], end)
+	}
+	key, settled := fileKey(file)
+	if sum, known := c.sum(key); known {
+		return bytes.Equal(sum[:], end)
+	}
+	sum := sumOf(kept)
+	if !bytes.Equal(sum[:], end) {
+		return false
+	}
+	if settled {
+		c.keepSum(key, sum)
+	}
+	return true
+}
+
+// worthKnowing is how long a file must be for its sum to be kept: that of a short one is as
+// soon made as read.
+const worthKnowing = 1 << 20
 
 // ours reports whether a file is regular, has one name, belongs to this user or root,
 // and is writable by its owner alone.
