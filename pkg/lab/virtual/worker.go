@@ -157,9 +157,10 @@ func (w *Worker) ended(r *Run, now protocol.Time) {
 func (w *Worker) Step(e work.Event) {
 	w.carryOut(w.Core.Step(w.world.Now(), e))
 	for len(w.staging) > 0 {
-		w.staged.Order = w.staging[0]
+		now := w.world.Now()
+		w.staged.Order, w.staged.Phase = w.staging[0], protocol.Phase{Begin: now, End: now}
 		w.staging = slices.Delete(w.staging, 0, 1)
-		w.carryOut(w.Core.Step(w.world.Now(), &w.staged))
+		w.carryOut(w.Core.Step(now, &w.staged))
 	}
 }
 
