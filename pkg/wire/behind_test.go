@@ -50,6 +50,8 @@ var decoders = map[string]struct {
 	"pkg/protocol/live_stats.go":          {[]string{"json.Unmarshal"}, "the library asks a histogram to read its own part of a text that was walked through"},
 	"cmd/clockwork/lab/bench_result.go":   {[]string{"json.Unmarshal"}, "a file that the operator names, into a struct"},
 	"deploy/sbom/main.go":                 {[]string{"json.Unmarshal", "json.Unmarshal"}, "make sbom, of the list that the generator wrote just before"},
+	"integration/peers/result.go":         {[]string{"json.Unmarshal", "json.Unmarshal"}, "make bench-peers, of the results that it wrote itself"},
+	"integration/peers/main.go":           {[]string{"json.Unmarshal"}, "make bench-peers, of what its own script printed"},
 	"integration/size/main.go":            {[]string{"json.NewDecoder"}, "make size, of the list that go list wrote just before"},
 	"pkg/testkit/walls/check.go":          {[]string{"json.NewDecoder"}, "the same, in a test"},
 	"integration/example/main.go":         {[]string{"msgpack.Unmarshal"}, "a client that has nothing of ours, to show what that takes; it is no part of the stack"},

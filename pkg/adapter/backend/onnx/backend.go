@@ -61,9 +61,10 @@ func (b *Backend) start() error {
 	for i := range made {
 		starting.Go(func() {
 			d := &device{backend: b, index: i, info: backend.DeviceInfo{Type: deviceType(), Pages: o.Pages, PageSize: o.PageSize}}
-			s := setup{Pages: o.Pages, PageSize: o.PageSize}
+			s := setup{Pages: o.Pages, PageSize: o.PageSize, Spare: sparesOthers(o.Processors)}
 			d.info.UUID, s.Processor = o.place(i)
 			if d.executor, failed[i] = newExecutor(o, i, s, b.notify); failed[i] == nil {
+				d.info.Processor = d.executor.processor
 				made[i] = d
 			}
 		})
