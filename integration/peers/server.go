@@ -42,7 +42,7 @@ type server struct {
 }
 
 // patience bounds how long a server may take to start.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // start starts a server and waits until all its models answer.
 func start(ctx context.Context, p place, s setting, many bool) (*server, error) {

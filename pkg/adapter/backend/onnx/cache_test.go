@@ -207,3 +207,12 @@ func TestALongFileIsSummedAgainWhenItChanges(t *testing.T) {
 		t.Error("a file that changed is taken")
 	}
 }
+
+func TestASumInChunksIsTheSum(t *testing.T) {
+	data := bytes.Repeat([]byte("sum of it"), chunkBytes/4)
+	for _, n := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, len(data)} {
+		if got, want := sumOf(data[:n]), sha256.Sum256(data[:n]); got != want {
+			t.Errorf("of %d bytes: %x, want %x", n, got, want)
+		}
+	}
+}
