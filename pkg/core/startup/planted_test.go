@@ -88,6 +88,9 @@ var faults = []planted.Fault{
 	{"what is missing is not told", "machine.go", "	m.tellBlocked()\n", ""},
 	{"models that nobody could load are no matter", "blocked.go", "		if why := m.nothingHeld(); why != \"\" {\n			return why\n		}\n", ""},
 	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
+	{"a lost store gets the stage alone", "mend.go", "mend.Models, mend.Profiles, mend.Stage = m.Models(), true, m.stage\n", "mend.Stage = m.stage\n"},
+	{"a lost store has no quarantine", "mend.go", "mend.Serving = m.stage == protocol.Active;", "mend.Serving = false;"},
+	{"models that nobody can read stay so", "mend.go", "			if of, is := m.Model(name); is {\n", "			if of, is := m.Model(name); is && false {\n"},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 }
 
