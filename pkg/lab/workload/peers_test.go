@@ -41,3 +41,11 @@ func TestPeersW4FloodsAQuickModel(t *testing.T) {
 		t.Errorf("their SLOs are %v and %v", quick, slow)
 	}
 }
+
+func TestTheWorkloadsOfAProcessorSaySo(t *testing.T) {
+	for name, want := range map[string]bool{"peers-w1": true, "peers-w4": true, "poisson": false, "paper-6.2": false, "none": false} {
+		if got := OnProcessor(name); got != want {
+			t.Errorf("%s is on a processor: %v", name, got)
+		}
+	}
+}
