@@ -51,6 +51,7 @@ type FrontDoor struct {
 	reconnects uint64        // of the bus, as reported to the core
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
+	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
 	held       int           // requests taken since the last flush; only onInfer uses it
 	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
@@ -59,6 +60,7 @@ type FrontDoor struct {
 	subs       []*nats.Subscription
 	taking     *nats.Subscription // of infer
 	unregister func()             // removes the front door from the hub
+	leave      func()             // takes no more outputs from within the process
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
@@ -102,6 +104,8 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
 		unregister: func() {},
+		leave:      func() {},
+		closed:     config.NoClients,
 	}
 	core := frontdoor.Defaults()
 	d.inputs = newInputs(b, core.LargeInput)
@@ -159,6 +163,7 @@ func (d *FrontDoor) open() error {
 		}
 		d.subs = append(d.subs, sub)
 	}
+	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
 		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
 			return err
@@ -179,8 +184,12 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
 	s, last := d.core.Snapshot(), d.core.LastEpoch()
+	state := protocol.FrontDoorOpen
+	if d.closed || s.Stage < protocol.Querying { // without a stage, it does not know what becomes of a request
+		state = protocol.FrontDoorClosed
+	}
 	d.unlock(ended)
-	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: "open", InFlight: s.InFlight}
+	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: state, InFlight: s.InFlight}
 }
 
 // submit sends a batch of submissions, without those answered in the meantime.

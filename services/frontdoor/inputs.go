@@ -26,7 +26,12 @@ func newInputs(b *bus.Bus, most int) *bus.Outboxes[string, protocol.Input] {
 	})
 }
 
+// publishInputs hands payloads over to a worker of this process, or sends them. The list is
+// the caller's again.
 func publishInputs(b *bus.Bus, worker string, list []protocol.Input) {
+	if b.Local.Inputs(worker, list) {
+		return
+	}
 	if err := bus.PublishCut(b.Payload, wire.Inputs, b.Subjects.Input(worker), &list, bus.Halves); err != nil {
 		b.Notice(slog.LevelWarn, "inputs not sent", worker, "worker", worker, "inputs", len(list), "error", err) // the worker answers INPUT_MISSING
 	}

@@ -40,6 +40,9 @@ func newOutputs(b *bus.Bus, worker string) *outputs {
 	to := func(door uint64) func([]protocol.Output) {
 		subject := b.Subjects.OutputOf(door, worker)
 		return func(part []protocol.Output) {
+			if b.Local.Outputs(worker, door, part) {
+				return
+			}
 			if err := bus.Publish(b.Payload, wire.Outputs, subject, &part); err != nil {
 				b.Notice(slog.LevelWarn, "outputs not sent", subject, "outputs", len(part), "error", err) // the requests' deadlines answer them
 			}

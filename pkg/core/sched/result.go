@@ -76,8 +76,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 			c.markGPU(other) // it may have waited for this
 		}
 	}
-	g.lane.remove(a, g.infers[0] == a, end)
+	first := g.infers[0] == a
 	g.infers = without(g.infers, a)
+	g.lane.remove(a, first, end, g.first())
 	if g.idle() {
 		g.waitersRetried = false // what was not worth its time may be now
 	}
@@ -225,7 +226,7 @@ func failure(res *protocol.Result) *protocol.Error {
 }
 
 // replan puts a request whose action failed back into its queue, or refuses it if it has no
-// attempt left, cannot be in time, or would fail again.
+// attempt left, cannot be in time, would fail again, or its model was quarantined meanwhile.
 func (c *engine) replan(r *request, err *protocol.Error) {
 	// Neither the loss of a worker or of weights nor an action that came too late, or
 	// before its input, is the request's failure; the deadline bounds those. Nor is the
@@ -240,6 +241,8 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	case r.orphan, r.attempts >= c.config.Attempts, err.Code == protocol.InvalidInput:
 		c.refuse(r, err)
+	case r.model.quarantineLeft(c.now) > 0:
+		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
 		if err.Code == protocol.Internal {
 			err = c.late(r)
@@ -261,10 +264,8 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	}
 	if res.Code.LosesExecutor() {
 		c.weightsLost(g)
-		if !c.loadCrashed(a, res) {
-			c.remove(r)
-			return
-		}
+		c.loadLost(a, res)
+		return
 	}
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
@@ -292,18 +293,21 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	c.loadFailed(m, failure(res))
 }
 
-// loadCrashed counts the end of an executor during a load against the model, and reports
-// that; not if it was killed from outside, nor if an execution was under way, which is the
-// likelier cause.
-func (c *engine) loadCrashed(a *action, res *protocol.Result) bool {
-	g := a.replica.gpu
-	if res.Code != protocol.ExecutorLost || res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
-		return false
+// loadLost ends a load whose executor ended. The end counts against the model, and is
+// reported, unless the executor was killed from outside or an execution was under way, which
+// is the likelier cause.
+func (c *engine) loadLost(a *action, res *protocol.Result) {
+	g, m := a.replica.gpu, a.replica.model
+	guilty := res.Code == protocol.ExecutorLost && res.Begin != 0 && len(g.infers) == 0 && (g.crashedAt == 0 || c.now.Sub(g.crashedAt) >= c.config.Lag)
+	c.remove(a.replica) // before requests are refused: it is being loaded no more
+	if !guilty {
+		return
 	}
 	c.stats.Crashes++
-	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: a.replica.model.spec.Name})
-	c.countCrash(a.replica.model)
-	return true
+	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: m.spec.Name})
+	c.countCrash(m)
+	g.failures[m]++
+	c.loadFailed(m, failure(res))
 }
 
 // loadFailed counts one attempt for every request that waits for the model.

@@ -79,6 +79,8 @@ var named = []struct {
 	{"peers-w2", "12 models on a processor, 94.6 r/s, popular and rare ones", "rate", PeersW2, true},
 	{"peers-w3", "peers-w1 at half the rate, for 5 s at three times of it", "copies rate", PeersW3, true},
 	{"peers-w4", "a quick model beside a flood of a slow one", "rate", PeersW4, true},
+	{"peers-w5", "3 models on a processor, SLO 25, 100 and 400 ms", "rate", PeersW5, true},
+	{"peers-w6", "a day of 12 models on a processor, and a flash crowd", "rate", PeersW6, true},
 }
 
 // Names lists the named workloads.
