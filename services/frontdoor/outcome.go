@@ -39,8 +39,8 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 // sendLast sends the payloads if no further dispatch is pending, or if maxHeld
 // is reached.
 func (d *FrontDoor) sendLast(sub *nats.Subscription) {
-	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
-		d.inputs.flush()
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.Len() >= maxHeld {
+		d.inputs.Flush()
 	}
 }
 
