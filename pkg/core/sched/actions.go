@@ -51,6 +51,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 		c.refs = append(c.refs, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
 		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold, Crashes: r.Crashes})
 	}
+	c.sendInputs(a)
 	sent.Requests = c.refs[first:len(c.refs):len(c.refs)]
 	to.busy++
 	to.used = c.ticket()

@@ -29,6 +29,7 @@ type due struct {
 	action  *action  // its result is overdue
 	replica *replica // its eviction must be sent, possibly again
 	gpu     *gpu     // its execution lane takes more work
+	worker  *worker  // inputs that it missed count no more
 }
 
 // request is a Submission from its admission until its end. Between steps it is either
@@ -107,6 +108,10 @@ type action struct {
 	takes  time.Duration
 	// expected is when it ends if it begins as soon as it is sent.
 	expected protocol.Time
+	// bytes are those of the inputs of an Infer that front doors were told to send. missed:
+	// they may still be on their way.
+	bytes  int64
+	missed bool
 	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
 	overdue bool
 	// timer fires when the result is overdue, then when it counts as lost.
@@ -224,6 +229,7 @@ type worker struct {
 	hosted map[string]bool
 	// suspects counts its outstanding Infers with action.suspect, at most 1.
 	suspects int
+	inbound  inbound
 	// delay are the times of its messages; the first samples come with its first
 	// results.
 	delay netDelay

@@ -15,7 +15,8 @@ import (
 // A script is blocks of lines "<ms> <event> <args>", each followed by ---- and
 // what the core wants done. Before activation come "policy <name>" (else
 // simple), "model <name>[:any] <pages> <load ms> <exec ms>..." (:any runs every
-// batch size) and "config <field> <value>", times in ms. Arguments:
+// batch size) and "config <field> <value>", times in ms;
+// field input is the bytes of each request's input. Arguments:
 //
 //	activate <epoch>                     issuer is 7
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	policy  string
 	config  Config
+	input   int64 // bytes of a request's input
 	state   protocol.ClockworkState
 	core    Core
 	actions map[protocol.ActionID]protocol.Action
@@ -124,6 +126,12 @@ func (s *stage) configure(t *testing.T, field, value string, millis func(string)
 	}
 	counts := map[string]*int{"attempts": &c.Attempts, "outstanding": &c.Outstanding, "quarantine-after": &c.QuarantineAfter, "max-batch": &c.MaxBatch, "window": &c.Estimate.Window}
 	switch {
+	case field == "input" || field == "max-inbound":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			t.Fatalf("config %s: %v", field, err)
+		}
+		*map[string]*int64{"input": &s.input, "max-inbound": &c.MaxInbound}[field] = n
 	case times[field] != nil:
 		*times[field] = millis(value)
 	case counts[field] != nil:
@@ -174,7 +182,7 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 	case "door-lost":
 		return &DoorLost{Door: uint64(num(2))}
 	case "submit":
-		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
+		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4]), Bytes: s.input}
 		if len(f) > 5 {
 			s.Crashes = uint8(num(6))
 		}

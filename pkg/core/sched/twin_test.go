@@ -136,7 +136,7 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if p.open(g) {
 		w.fail("%s gpu %d has room, and it is the turn of %s", g.worker.id, g.id, first.model.spec.Name)
 	}
-	if !g.takesMore() {
+	if !p.takesMore(g) {
 		return // the next result, or its worker's word, makes room
 	}
 	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
