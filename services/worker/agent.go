@@ -36,7 +36,6 @@ type agent struct {
 	received work.Received // reused for every event, as input is
 	input    work.Input
 	pace     clocksync.Pace // of queries of the clock
-	dropped  bus.LogLimiter // inputs without room
 
 	gpus       []*gpu
 	results    *bus.Batch[protocol.Result]

@@ -116,6 +116,13 @@ var faults = []planted.Fault{
 	{"the next one of a lane does not wait for inputs", "lane.go", "		l.begun = max(l.begun, next.ready)\n", ""},
 	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
+
+	// Inputs on their way to a worker.
+	{"front doors together send what they like", "inbound.go", "	return c.config.MaxInbound == 0 || w.inbound.bytes < c.config.MaxInbound\n", "	return true\n"},
+	{"what was missed is forgotten", "inbound.go", "	if !a.missed {\n		c.inputsGone", "	if true {\n		c.inputsGone"},
+	{"what was missed counts for ever", "inbound.go", "	if len(in.missed) > 0 {\n", "	if false {\n"},
+	{"nobody is told of room for inputs", "inbound.go", "		c.markGPU(g)\n", "		_ = g\n"},
+	{"what has come is on its way", "inbound.go", "	if a.inputs == 0 {\n", "	if true {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
@@ -124,18 +131,21 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 // TestPlantedBugs has the worlds look for each fault: those of the term for what is
 // the term's.
 func TestPlantedBugs(t *testing.T) {
-	ofCore, ofTerm := split(faults)
+	ofCore, ofTerm, ofInputs := split(faults)
 	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
 	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
+	planted.Find(t, ofInputs, "-test.run", "TestInputsOnTheirWay")
 }
 
-func split(all []planted.Fault) (ofCore, ofTerm []planted.Fault) {
+func split(all []planted.Fault) (ofCore, ofTerm, ofInputs []planted.Fault) {
 	for _, f := range all {
-		if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
+		if f.File == "inbound.go" {
+			ofInputs = append(ofInputs, f)
+		} else if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
 			ofTerm = append(ofTerm, f)
 		} else {
 			ofCore = append(ofCore, f)
 		}
 	}
-	return ofCore, ofTerm
+	return ofCore, ofTerm, ofInputs
 }

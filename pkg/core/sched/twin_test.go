@@ -161,7 +161,7 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if p.hasRoom(g) {
 		w.fail("%s gpu %d has room, and it is the turn of %s", g.worker.id, g.id, first.model.spec.Name)
 	}
-	if !g.takesMore() {
+	if !p.takesMore(g) {
 		return // the next result, or its worker's word, makes room
 	}
 	begins, _ := w.inferDelay(g.worker.id, 0)
@@ -313,6 +313,9 @@ func (w *world) checkCalendar() {
 		if protocol.Time(a.timer.Key) != due {
 			w.fail("action %d is looked at at %v, expected %v", id, protocol.Time(a.timer.Key), due)
 		}
+	}
+	for _, of := range c.workers {
+		note("missed inputs", &of.inbound.timer, len(of.inbound.missed) > 0)
 	}
 	serving := 0
 	for _, g := range c.gpus {

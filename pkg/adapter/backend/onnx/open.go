@@ -25,8 +25,6 @@ import (
 const (
 	modelFile  = "model.onnx"
 	configFile = "model.yaml"
-	// maxConfig is the largest model.yaml in bytes.
-	maxConfig = 64 << 10
 )
 
 // source is a model of the model directory. Its file is read whole, once, unless it is known
