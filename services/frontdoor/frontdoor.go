@@ -58,6 +58,7 @@ type FrontDoor struct {
 	subs       []*nats.Subscription
 	taking     *nats.Subscription // of infer
 	unregister func()             // removes the front door from the hub
+	leave      func()             // takes no more outputs from within the process
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
@@ -101,6 +102,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
 		unregister: func() {},
+		leave:      func() {},
 	}
 	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
 		send: func(box *inputBox) { publishInputs(b, box) }, open: d.awaits, start: d.work.Start, boxes: map[uint64]inputBox{}}}
@@ -159,6 +161,7 @@ func (d *FrontDoor) open() error {
 		}
 		d.subs = append(d.subs, sub)
 	}
+	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
 		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
 			return err

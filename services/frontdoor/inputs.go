@@ -86,6 +86,9 @@ func (b *inputBoxes) flush() {
 
 // send sends a message, or leaves it to largeInputs and returns false.
 func (b *inputBoxes) send(box inputBox) bool {
+	if b.bus.Local.Inputs(box.worker, box.list) {
+		return true
+	}
 	if box.bytes > smallMessage {
 		b.large.add(box)
 		return false

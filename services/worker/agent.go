@@ -49,6 +49,7 @@ type agent struct {
 	shown      *bus.LiveStats
 	heartbeats *bus.Heartbeater
 	unregister func()          // removes the worker from the hub
+	leave      func()          // takes no more inputs from within the process
 	ctx        context.Context // of loads and of the clock; ends when the worker stops
 	cancel     context.CancelFunc
 	work       sync.WaitGroup
@@ -66,6 +67,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		unsent:      make(chan struct{}, 1),
 		clockWake:   make(chan struct{}, 1),
 		unregister:  func() {},
+		leave:       func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
@@ -117,6 +119,7 @@ func (a *agent) start() error {
 		}
 		a.subs = append(a.subs, subscription)
 	}
+	a.leave = a.bus.Local.Worker(name, a.takeInputs)
 	var err error
 	if a.shown, err = a.bus.StartLiveStats(protocol.Worker, name, &shown{a.stats, a}); err != nil {
 		return err
@@ -245,6 +248,7 @@ const drainWait = time.Second
 
 // drain ends the subscriptions after their pending messages are processed.
 func (a *agent) drain() {
+	a.leave()
 	closed := make(chan struct{}, len(a.subs))
 	for _, sub := range a.subs {
 		sub.SetClosedHandler(func(string) { closed <- struct{}{} })

@@ -26,6 +26,7 @@ type outputs struct {
 }
 
 type outputBox struct {
+	door    uint64
 	subject string
 	used    time.Time
 	queue   []protocol.Output
@@ -79,7 +80,7 @@ func (s *outputs) box(door uint64, now time.Time) *outputBox {
 	box := s.boxes[door]
 	if box == nil {
 		s.forget(now)
-		box = &outputBox{subject: s.bus.Subjects.OutputOf(door, s.worker)}
+		box = &outputBox{door: door, subject: s.bus.Subjects.OutputOf(door, s.worker)}
 		s.boxes[door] = box
 	}
 	box.used = now
@@ -114,7 +115,9 @@ func (s *outputs) sendNext() {
 	box.queue, box.spare = box.spare[:0], nil
 	s.mu.Unlock()
 
-	s.publish(box.subject, queue)
+	if !s.bus.Local.Outputs(s.worker, box.door, queue) {
+		s.publish(box.subject, queue)
+	}
 	clear(queue)
 	box.spare = queue[:0] // guarded by sending
 }

@@ -55,10 +55,15 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	idle, begin := len(g.infers) == 0, c.policy.inferArrival(g)
-	g.lane.add(a, idle, begin)
+	a.inputs = inputBytesOf(members)
+	likely, begin := g.worker.delay.expected(members), c.policy.inferArrival(g, a.inputs)
+	idle := len(g.infers) == 0
+	if a.inputs > 0 {
+		a.ready = min(begin, c.now.Add(likely))
+	}
+	g.lane.add(a, idle, begin, g.free(c.now))
 	if idle {
-		g.lane.hedge = max(0, begin.Sub(c.now)-g.worker.delay.expected(members))
+		g.lane.hedge = max(0, begin.Sub(c.now)-likely)
 	}
 	g.infers = append(g.infers, a)
 	order.Plan = to.plan(g.expectedFree(c.now), takes)
@@ -85,7 +90,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
-	}, Plan: on.plan(c.policy.inferArrival(on.gpu).Add(takes), takes)})
+	}, Plan: on.plan(c.policy.inferArrival(on.gpu, 0).Add(takes), takes)})
 	return a
 }
 

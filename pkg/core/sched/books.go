@@ -105,6 +105,11 @@ type action struct {
 	sent   protocol.Time
 	latest protocol.Time
 	takes  time.Duration
+	// inputs is the size of an Infer's inputs, in bytes. ready is when they are expected to
+	// be in place, wait how long the lane is expected to stand idle for them.
+	inputs int64
+	ready  protocol.Time
+	wait   time.Duration
 	// expected is when it ends if it begins as soon as it is sent.
 	expected protocol.Time
 	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
@@ -234,6 +239,8 @@ type worker struct {
 // Invariants: queued and items are the numbers of requests and items in the queue.
 type model struct {
 	spec protocol.ModelSpec
+	// itemBytes is the size of one item's inputs.
+	itemBytes int64
 	// index is its place in engine.models; it breaks ties between models.
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.

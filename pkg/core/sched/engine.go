@@ -221,7 +221,7 @@ func (c *engine) activate(e Activate) {
 	}
 	for _, spec := range e.State.Models {
 		if c.names[spec.Name] == nil {
-			m := &model{spec: spec, index: uint64(len(c.models))}
+			m := &model{spec: spec, itemBytes: spec.ItemBytes(), index: uint64(len(c.models))}
 			c.models, c.names[spec.Name] = append(c.models, m), m
 		}
 	}

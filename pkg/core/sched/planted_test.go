@@ -29,7 +29,7 @@ var faults = []planted.Fault{
 	{"a GPU stays mute", "result.go", "	c.unstallIdle(r.gpu)\n", ""},
 	{"timer left behind", "request.go", "	c.timers.Remove(&r.timer)\n", ""},
 	{"> for >= of due timers", "engine.go", "protocol.Time(first.Key) > c.now {", "protocol.Time(first.Key) >= c.now {"},
-	{"wrong lane sum", "lane.go", "	l.work -= a.takes\n", "	l.work -= a.takes / 2\n"},
+	{"wrong lane sum", "lane.go", "	l.work -= a.takes + a.wait\n", "	l.work -= a.takes / 2\n"},
 	{"demand not returned", "policy_clockwork.go", "	m.demand.exec -= r.demand.exec\n	r.demand.exec = 0\n", "	r.demand.exec = 0\n"},
 	{"demand of a copy not returned", "actions.go", "	g.waitersRetried = false\n	r.give(0)\n", "	g.waitersRetried = false\n"},
 	{"new GPUs are not looked at", "workers.go", "		c.markGPU(g)\n", ""},

@@ -97,6 +97,8 @@ type gpuPlan struct {
 	served, busyTime float64
 	// demand is the sum of its replicas' shares, O_g of the load priorities.
 	demand int64
+	// inputBytes is the mean size of the inputs of an Infer: an EWMA with weight 1/8.
+	inputBytes float64
 }
 
 // queueVersion determines the queue entries of a model's copies: as long as it is the same,
@@ -210,18 +212,27 @@ func (m *model) served(now protocol.Time, items int, on *replica, takes time.Dur
 	m.servedAt = now
 }
 
-func (p *clockworkPolicy) reachOf(w *worker) time.Duration {
+func (p *clockworkPolicy) reachOf(w *worker, inputs int64) time.Duration {
 	if w == nil {
-		return p.inferDelay(&p.fleetDelay)
+		return p.inferDelay(&p.fleetDelay, inputs)
 	}
-	return p.inferDelay(&w.delay)
+	return p.inferDelay(&w.delay, inputs)
 }
 
 func (p *clockworkPolicy) wanting() int { return len(p.loadQueue) }
 
-// start returns when an Infer sent now to a GPU would begin.
-func (p *clockworkPolicy) start(g *gpu) protocol.Time {
-	return max(g.free(p.now), p.inferArrival(g))
+// start returns when an Infer sent now to a GPU with inputs of so many bytes would begin.
+func (p *clockworkPolicy) start(g *gpu, inputs int64) protocol.Time {
+	return max(g.free(p.now), p.inferArrival(g, inputs))
+}
+
+// nextInputs returns the size of the inputs of the first request that waits for a copy, 0
+// if none waits.
+func (r *replica) nextInputs() int64 {
+	if r.model.head == nil {
+		return 0
+	}
+	return r.model.head.inputBytes()
 }
 
 // observe adds an execution to its GPU's served and busyTime, lowers pressure by its
@@ -268,7 +279,7 @@ func (p *clockworkPolicy) serve(m *model) {
 			}
 			continue
 		}
-		if end := p.start(r.gpu).Add(r.exec(m.head.size)); best == nil || end < soonest {
+		if end := p.start(r.gpu, m.head.inputBytes()).Add(r.exec(m.head.size)); best == nil || end < soonest {
 			best, soonest = r, end
 		}
 	}
@@ -364,29 +375,31 @@ const horizon = 2.0
 // overload and where that one blocks others, the one whose batch has the highest value.
 // It returns nil if nothing is worth what it blocks.
 func (p *clockworkPolicy) next(g *gpu) *replica {
-	first, start := g.runQueue.First().Of, p.start(g)
+	first := g.runQueue.First().Of
+	start := p.start(g, first.nextInputs())
 	if first.model.head == nil || !p.blocking(first) || p.blocks(first, start, first.exec(p.likely(first))) == 0 {
 		if !p.Yield || p.pressure < overloaded {
 			return first
 		}
-		if best := p.best(g, start, start.Add(time.Duration(horizon*g.busyTime))); best != nil {
+		if best := p.best(g, start.Add(time.Duration(horizon*g.busyTime))); best != nil {
 			return best
 		}
 	}
-	return p.best(g, start, protocol.Never)
+	return p.best(g, protocol.Never)
 }
 
 // best returns, of the copies whose batches must begin until then, the one whose batch has
 // the highest value, the most urgent one if none of them has a batch; nil if none is worth
 // what it blocks.
-func (p *clockworkPolicy) best(g *gpu, start, until protocol.Time) *replica {
-	best, most := g.runQueue.First().Of, math.Inf(-1)
+func (p *clockworkPolicy) best(g *gpu, until protocol.Time) *replica {
+	best, most, free := g.runQueue.First().Of, math.Inf(-1), g.free(p.now)
 	price := p.gpuTimePrice(g)
 	for _, turn := range g.runQueue[:min(len(g.runQueue), considered)] {
 		if turn.Key > int64(until) {
 			continue
 		}
 		r := turn.Of
+		start := max(free, p.inferArrival(g, r.nextInputs()))
 		head := p.dropHopeless(r, start)
 		if head == nil {
 			continue
@@ -412,7 +425,7 @@ func (p *clockworkPolicy) best(g *gpu, start, until protocol.Time) *replica {
 // the copy instead. It returns false if the GPU must wait for a growing batch.
 func (p *clockworkPolicy) run(r *replica) bool {
 	g, m := r.gpu, r.model
-	start := p.start(g)
+	start := p.start(g, r.nextInputs())
 	first := p.dropHopeless(r, start)
 	size := 0
 	if first != nil {
@@ -437,6 +450,7 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count(), r, takes)
 	g.last = m
+	g.inputBytes += (float64(inputBytesOf(p.members)) - g.inputBytes) / 8
 	begin := start.Add(p.config.Late)
 	if p.bound == nil { // a bound ignores deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
@@ -534,7 +548,7 @@ func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *reques
 			return r
 		}
 		if anywhere == 0 {
-			anywhere = p.earliestOfCopies(m, size)
+			anywhere = p.earliestOfCopies(r)
 		}
 		next := r.next
 		if anywhere > r.deadline {
@@ -545,13 +559,13 @@ func (p *clockworkPolicy) dropHopeless(on *replica, start protocol.Time) *reques
 	return nil
 }
 
-// earliestOfCopies returns when the first resident copy could be done with a waiting request
-// of this size; Never without one on a GPU that is not stalled.
-func (p *clockworkPolicy) earliestOfCopies(m *model, size int) protocol.Time {
+// earliestOfCopies returns when the first resident copy could be done with a waiting
+// request; Never without one on a GPU that is not stalled.
+func (p *clockworkPolicy) earliestOfCopies(r *request) protocol.Time {
 	end := protocol.Never
-	for _, h := range m.holders {
+	for _, h := range r.model.holders {
 		if !h.gpu.stalled {
-			q := p.quote(h, size)
+			q := p.quote(h, r)
 			end = min(end, q.end())
 		}
 	}

@@ -96,6 +96,8 @@ type quote struct {
 	// load and exec are the durations of the transfer and the execution.
 	load time.Duration
 	exec time.Duration
+	// inputs is the size of the request's inputs.
+	inputs int64
 }
 
 // end returns when the request is done.
@@ -218,14 +220,14 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 
 // spell turns a quote into an Offer.
 func (c *engine) spell(q *quote) Offer {
-	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
+	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil, q.inputs), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
 	if q.on == nil {
 		return o
 	}
 	g := q.on.gpu
 	w := g.worker
 	o.Worker, o.GPU, o.Open, o.Free = w.id, g.id, len(g.infers), g.free(c.now)
-	o.Reach, o.To, o.Back = c.policy.reachOf(w), w.delay.toWorker.value(), w.delay.fromWorker.value()
+	o.Reach, o.To, o.Back = c.policy.reachOf(w, q.inputs), w.delay.toWorker.value(), w.delay.fromWorker.value()
 	if o.Open > 0 {
 		o.With = g.infers[0].replica.model.spec.Name
 	}

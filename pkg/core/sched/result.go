@@ -76,8 +76,9 @@ func (c *engine) close(a *action, end protocol.Time) {
 			c.markGPU(other) // it may have waited for this
 		}
 	}
-	g.lane.remove(a, g.infers[0] == a, end)
+	first := g.infers[0] == a
 	g.infers = without(g.infers, a)
+	g.lane.remove(a, first, end, g.first())
 	if g.idle() {
 		g.waitersRetried = false // what was not worth its time may be now
 	}

@@ -87,22 +87,19 @@ func (c *engine) Snapshot(s *Snapshot) {
 	s.GPUs, s.Models = gpus, models
 }
 
-// gpuSnapshot places the Infers without a result one after the other, so that they end when
-// the lane is free.
+// gpuSnapshot places the Infers without a result one after the other, so that the last
+// ends when the lane is free.
 func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	s := GPUSnapshot{
 		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind].name, Pages: g.total, Free: g.vacant() - g.promised,
 		Turns: len(g.runQueue), Stalled: g.stalled, Pace: max(1, g.slowdown.factor),
 		To: g.worker.delay.toWorker.value(), Back: g.worker.delay.fromWorker.value(), ExecFree: g.free(c.now), LoadFree: c.now,
 	}
-	at := g.free(c.now)
-	for i := len(g.infers) - 1; i >= 0; i-- {
-		at = at.Add(-g.infers[i].takes)
-	}
+	at := g.free(c.now).Add(-g.lane.work)
 	for _, a := range g.infers {
-		end := at.Add(a.takes)
-		s.Executions = append(s.Executions, ActionSnapshot{protocol.Infer, a.replica.model.spec.Name, a.size, len(a.members), at, end})
-		at = end
+		begin := at.Add(a.wait)
+		at = begin.Add(a.takes)
+		s.Executions = append(s.Executions, ActionSnapshot{protocol.Infer, a.replica.model.spec.Name, a.size, len(a.members), begin, at})
 	}
 	c.transfers(g, &s)
 	return s

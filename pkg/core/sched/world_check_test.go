@@ -409,7 +409,7 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 // couldRun reports whether a copy could run some request that waits in time.
 func (p *clockworkPolicy) couldRun(on *replica) bool {
 	for r := on.model.head; r != nil; r = r.next {
-		if p.start(on.gpu).Add(on.exec(r.size)) <= r.deadline {
+		if p.start(on.gpu, r.inputBytes()).Add(on.exec(r.size)) <= r.deadline {
 			return true
 		}
 	}

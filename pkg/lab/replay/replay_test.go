@@ -70,7 +70,7 @@ func TestEveryPolicyDecidesTheSameAgain(t *testing.T) {
 		}
 		size := float64(len(file)) / float64(v.Events)
 		t.Logf("%s: %d events, %.1f bytes each", policy, v.Events, size)
-		if size > 30 {
+		if size > 31 {
 			t.Errorf("%s: %.1f bytes an event", policy, size)
 		}
 	}

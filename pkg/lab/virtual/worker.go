@@ -207,9 +207,10 @@ func (g *GPU) LoseExecutor(refused *protocol.Error) {
 func (w *Worker) Step(e work.Event) {
 	w.carryOut(w.Core.Step(w.world.Now(), e))
 	for len(w.staging) > 0 {
-		w.staged.Order = w.staging[0]
+		now := w.world.Now()
+		w.staged.Order, w.staged.Phase = w.staging[0], protocol.Phase{Begin: now, End: now}
 		w.staging = slices.Delete(w.staging, 0, 1)
-		w.carryOut(w.Core.Step(w.world.Now(), &w.staged))
+		w.carryOut(w.Core.Step(now, &w.staged))
 	}
 }
 
