@@ -184,4 +184,5 @@ func (w *Worker) cleared(o *Order, refused *protocol.Error) {
 		whole.Exec = protocol.Phase{Begin: whole.Begin, End: whole.End, Device: whole.End.Sub(whole.Begin)}
 	}
 	w.answer(whole, part.first)
+	w.giveReaders()
 }

@@ -199,6 +199,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.results(out)
 	c.loads(out)
 	c.answers(out)
+	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
 	c.state()
@@ -244,6 +245,17 @@ func (c *checker) begins(out *Output) {
 	c.reading += len(out.Read)
 	if c.reading > c.config.ConcurrentLoads {
 		c.failf("G11: %d models are read at a time", c.reading)
+	}
+}
+
+// reads: what an accepted ClearCache is still to remove is not read before.
+func (c *checker) reads(out *Output) {
+	for _, o := range out.Read {
+		for _, name := range o.Action.Load.Names {
+			if !o.Action.Load.Compare && c.removing(name) {
+				c.failf("%s is read, and a ClearCache is still to remove it", name)
+			}
+		}
 	}
 }
 
