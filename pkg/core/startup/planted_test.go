@@ -89,9 +89,18 @@ var faults = []planted.Fault{
 	{"a profiler that is gone is there", "blocked.go", "p.profiler != 0 && now.Sub(p.heard) < silence", "p.profiler != 0"},
 	{"what is missing is told each time", "blocked.go", "		b.told, b.open = true, true\n", "		b.open = true\n"},
 	{"what is missing is not told", "machine.go", "	m.tellBlocked()\n", ""},
-	{"models that nobody could load are no matter", "blocked.go", "		if why := m.nothingHeld(); why != \"\" {\n			return why\n		}\n", ""},
+	{"models that nobody could load are no matter", "blocked.go", "m.unanswering, m.nothingHeld, m.standsBy", "m.unanswering, m.standsBy"},
 	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
+
+	{"who was found is never asked again", "activation.go", "	m.askFound()\n", ""},
+	{"a load that waits is not answered", "load.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
+
+	// What is missing.
+	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
+	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
+	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.

@@ -227,10 +227,21 @@ func (w *world) step(e Event) {
 	}
 	w.checkStage(out)
 	w.checkStores(out)
+	w.checkDeadlines()
 	w.react(out)
 	w.wake = out.Wake
 	if out.Wake < w.Now {
 		w.fail("wake at %s has passed", out.Wake)
+	}
+}
+
+// checkDeadlines looks whether a client waits for longer than LoadTimeout, other than for the
+// store. What is sent to a worker is sent again until there is a result.
+func (w *world) checkDeadlines() {
+	for _, l := range append(slices.Clone(w.m.loads), w.m.waiting...) {
+		if len(l.tokens) > 0 && l.storing == 0 && !w.m.down && l.deadline <= w.Now {
+			w.fail("the load of %s is not answered, its deadline was %s", l.path, l.deadline)
+		}
 	}
 }
 

@@ -116,17 +116,38 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 // are few readers, because reading and optimising a model uses CPU time that the GPUs'
 // copies need. A load of a model that a ClearCache is still to remove waits for its end.
 func (w *Worker) giveReaders() {
+	if len(w.unread) == 0 {
+		return
+	}
 	leaving := w.leaving()
-	for i := 0; i < len(w.unread) && len(w.reading) < w.config.ConcurrentLoads; {
+	for i := 0; i < len(w.unread) && w.readerFree(); {
 		o := w.unread[i]
 		if load := o.Action.Load; !load.Compare && slices.ContainsFunc(load.Names, func(n string) bool { return leaving[n] }) {
 			i++
 			continue
 		}
+		o.slow = w.now.Add(w.config.SlowLoad)
 		w.reading = append(w.reading, o)
 		w.out.Read = append(w.out.Read, o)
 		w.unread = slices.Delete(w.unread, i, i+1)
 	}
+}
+
+// readerFree reports whether another model may be read: slow ones keep a reader from others,
+// but not all of them. If none is free, the driver is to wake when the next load is slow.
+func (w *Worker) readerFree() bool {
+	most, quick, next := w.config.ConcurrentLoads, 0, protocol.Never
+	for _, o := range w.reading {
+		if o.slow > w.now {
+			quick++
+			next = min(next, o.slow)
+		}
+	}
+	if quick < most && len(w.reading) < 2*most {
+		return true
+	}
+	w.out.Wake = min(w.out.Wake, next)
+	return false
 }
 
 // expireLoads ends the loads that their issuers have given up. One that waits for a reader is

@@ -78,6 +78,8 @@ var named = []struct {
 	{"peers-w2", "12 models on a processor, 94.6 r/s, popular and rare ones", "rate", PeersW2},
 	{"peers-w3", "peers-w1 at half the rate, for 5 s at three times of it", "copies rate", PeersW3},
 	{"peers-w4", "a quick model beside a flood of a slow one", "rate", PeersW4},
+	{"peers-w5", "3 models on a processor, SLO 25, 100 and 400 ms", "rate", PeersW5},
+	{"peers-w6", "a day of 12 models on a processor, and a flash crowd", "rate", PeersW6},
 }
 
 // Names lists the named workloads.
