@@ -119,11 +119,8 @@ func (d *wDoor) accept() {
 	w.happened.requests++
 	r := &wRequest{door: d, inbox: fmt.Sprintf("_INBOX.%d.%d", d.id, d.sent)}
 	w.requests[r.inbox] = r
-	model := wModels[0].Name
-	if w.chance(0.2) {
-		model = wModels[1].Name
-	}
-	admitted := d.step(&frontdoor.Inbound{Model: model, Reply: r.inbox}).Admitted
+	model := wModels[w.RNG.IntN(len(wModels))]
+	admitted := d.step(&frontdoor.Inbound{Model: model.Name, Reply: r.inbox}).Admitted
 	budget := 20*time.Millisecond + w.UpTo(400*time.Millisecond)
 	if w.chance(0.1) {
 		budget += w.UpTo(2 * time.Second) // its front door may be back in time

@@ -34,10 +34,11 @@ type wMute struct {
 	at    *wScheduler
 }
 
-// wModels are the models of every epoch; a GPU has room for one of them.
+// wModels are the models of every epoch: more than there are GPUs, each of which has room for
+// one of them.
 var wModels, wProfiles = func() (models []protocol.ModelSpec, profiles []protocol.Profile) {
-	for i, name := range []string{"m", "n"} {
-		m, p := spec(name, 3-i, 2*time.Millisecond, time.Millisecond, 1500*time.Microsecond, 2500*time.Microsecond)
+	for _, name := range []string{"m", "n", "o", "p", "q", "r"} {
+		m, p := spec(name, 3, 2*time.Millisecond, time.Millisecond, 1500*time.Microsecond, 2500*time.Microsecond)
 		m.Path = name
 		models, profiles = append(models, m), append(profiles, p)
 	}
@@ -128,7 +129,7 @@ func (x *wWorker) restart(away time.Duration) {
 
 // loads reports whether this incarnation of a worker can load a model.
 func (x *wWorker) loads(model string) bool {
-	return model == "m" || (x.core.Incarnation()+uint64(x.id[1]))%3 > 0
+	return model != "n" || (x.core.Incarnation()+uint64(x.id[1]))%3 > 0
 }
 
 // has reports whether a model is in the worker's memory.
