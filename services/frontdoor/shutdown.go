@@ -44,6 +44,9 @@ func (d *FrontDoor) Stop() {
 // drain ends the subscription to infer and waits until the pending requests are
 // taken.
 func (d *FrontDoor) drain() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
 	drained := make(chan struct{})
 	d.taking.SetClosedHandler(func(string) { close(drained) })
 	if err := d.taking.Drain(); err != nil {

@@ -44,24 +44,24 @@ type term struct {
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
 
-	mu       sync.Mutex // guards the fields below
-	core     *sched.Term
-	live     *explain.Live  // observes the core
-	snapshot sched.Snapshot // the last snapshot of the core
-	demand   demand
-	timer    *time.Timer   // fires at the core's Wake
-	wake     protocol.Time // when the timer fires
-	beat     func()        // sends a heartbeat now; nil until the term serves
-	ended    bool          // the term is over; no more decisions
-	doors    map[uint64]*box[protocol.Dispatch]
-	workers  map[string]*box[protocol.Action]
-	refs     []protocol.RequestRef // of the actions in workers
-	report   sched.AnswersReported // reused for every event, as the next two
-	submit   sched.Submitted
-	result   sched.Result
-	full     []flusher // boxes of doors and workers with unsent items
-	unsent   int       // submissions and results since the last flush
-	missed   uint64    // missedBy at the last check
+	mu        sync.Mutex // guards the fields below
+	core      *sched.Term
+	observers sched.TermObservers
+	live      *explain.Live  // observes the policy's core
+	snapshot  sched.Snapshot // the last snapshot of the core
+	timer     *time.Timer    // fires at the core's Wake
+	wake      protocol.Time  // when the timer fires
+	beat      func()         // sends a heartbeat now; nil until the term serves
+	ended     bool           // the term is over; no more decisions
+	doors     map[uint64]*box[protocol.Dispatch]
+	workers   map[string]*box[protocol.Action]
+	refs      []protocol.RequestRef // of the actions in workers
+	report    sched.AnswersReported // reused for every event, as the next two
+	submit    sched.Submitted
+	result    sched.Result
+	full      []flusher // boxes of doors and workers with unsent items
+	unsent    int       // submissions and results since the last flush
+	missed    uint64    // missedBy at the last check
 }
 
 // These bound messages and boxes.
@@ -92,10 +92,15 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		missed:  missedBy(b),
 	}
 	t.results = b.NewResults(t.issuer)
-	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
-	observers := t.observers(config)
-	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
-	t.core.Observe = observers.Step
+	setup := sched.TermSetup{
+		Setup: sched.Setup{Policy: config.Policy, Config: config.Core},
+		Term:  sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects},
+	}
+	t.core, t.observers = sched.NewTerm(core, setup.Term), config.Observers
+	t.observers.Begin(setup)
+	ofPolicy := t.policyObservers(config.Telemetry)
+	ofPolicy.Begin(setup.Setup)
+	t.core.Observe = ofPolicy.Step
 	t.capacity.Store(&protocol.Capacity{})
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
@@ -200,7 +205,9 @@ func (t *term) heartbeat() protocol.Heartbeat {
 
 // step applies one event to the core; its decisions are sent by the next flush.
 func (t *term) step(e sched.TermEvent) {
-	out := t.decide(e)
+	now := clock.Now()
+	out := t.decide(now, e)
+	t.observers.Step(now, e, out)
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
@@ -217,23 +224,23 @@ func (t *term) step(e sched.TermEvent) {
 }
 
 // decide steps the core, and measures the step if the hub wants that.
-func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
+func (t *term) decide(now protocol.Time, e sched.TermEvent) *sched.TermOutput {
 	if !t.hub.WantsSteps() {
-		return t.core.Step(clock.Now(), e)
+		return t.core.Step(now, e)
 	}
 	began := time.Now()
-	out := t.core.Step(clock.Now(), e)
+	out := t.core.Step(now, e)
 	t.hub.Step(time.Since(began))
 	return out
 }
 
-// observers returns the observers of the policy's core.
-func (t *term) observers(config Config) sched.Observers {
+// policyObservers returns the observers of the policy's core.
+func (t *term) policyObservers(hub *watch.Hub) sched.Observers {
 	list := sched.Observers{t.live}
-	if o := config.Telemetry.Observer(); o != nil {
+	if o := hub.Observer(); o != nil {
 		list = append(list, o)
 	}
-	return append(list, config.Observers...)
+	return list
 }
 
 // carryOut carries out the rare parts of the output.

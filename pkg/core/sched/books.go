@@ -246,9 +246,8 @@ type model struct {
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
 	queued     int
-	// submitted counts its requests since the epoch began, refused ones included.
-	submitted uint64
-	items     int
+	recent     recentRequests
+	items      int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
 	// pages are those that it takes, by GPU type.

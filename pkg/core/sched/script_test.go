@@ -274,6 +274,12 @@ func (s *stage) print(out Output) (done, wake string) {
 			fmt.Fprintf(&b, " %s\n", text)
 		}
 	}
+	for _, l := range out.Late {
+		fmt.Fprintf(&b, "late %d: %s\n", l.ID.Seq, map[Why]string{WhySlow: "its execution was slow", WhySlowBefore: "it began late"}[l.Why])
+	}
+	for _, u := range out.Unanswered {
+		fmt.Fprintf(&b, "action %d has no result, lost=%v\n", u.Action%(1<<epochShift), u.Lost)
+	}
 	for _, i := range out.Incidents {
 		fmt.Fprintf(&b, "incident: %s\n", incidentText(i))
 	}

@@ -20,12 +20,12 @@ type plainLane struct {
 	begun protocol.Time
 }
 
-// free goes through the lane: the first ends now at the earliest.
-func (l *plainLane) free(now protocol.Time) protocol.Time {
+// free goes through the lane: the first ends now at the earliest, less what its result takes.
+func (l *plainLane) free(now protocol.Time, result time.Duration) protocol.Time {
 	at := now
 	for i, a := range l.open {
 		if i == 0 {
-			at = max(now, l.begun.Add(a.Expected))
+			at = max(now.Add(-result), l.begun.Add(a.Expected))
 		} else {
 			at = at.Add(a.Expected)
 		}
@@ -55,7 +55,7 @@ func (w *world) laneSent(o Addressed) {
 	}
 	l := w.lane(o.Worker, o.Action.GPU)
 	if len(l.open) == 0 {
-		l.begun = w.now.Add(w.config.Future)
+		l.begun = w.now.Add(w.inferDelay(o.Worker))
 	}
 	l.open = append(l.open, o.Action)
 }
@@ -91,9 +91,10 @@ func (w *world) checkTwins() {
 
 func (w *world) checkLane(g *gpu) {
 	l := w.lane(g.worker.id, g.id)
-	if len(l.open) != len(g.infers) || len(l.open) > 0 && l.begun != g.lane.begun || l.free(w.now) != g.free(w.now) {
+	free := l.free(w.now, shortest(w.delay(g.worker.id).from))
+	if len(l.open) != len(g.infers) || len(l.open) > 0 && l.begun != g.lane.begun || free != g.free(w.now) {
 		w.fail("%s gpu %d has %d actions open, the first since %v, and is free at %v; by the twin %d, %v, %v",
-			g.worker.id, g.id, len(g.infers), g.lane.begun, g.free(w.now), len(l.open), l.begun, l.free(w.now))
+			g.worker.id, g.id, len(g.infers), g.lane.begun, g.free(w.now), len(l.open), l.begun, free)
 	}
 }
 
@@ -130,6 +131,10 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if count != len(g.runQueue) || count > 0 && g.runQueue.First().Of != first {
 		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.runQueue), count)
 	}
+	if w.outdated(g) {
+		return
+	}
+	w.looks[g] = w.lookAt(g)
 	if count == 0 || p.Defer != nil || g.keptFree {
 		return
 	}
@@ -139,9 +144,39 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if !g.takesMore() {
 		return // the next result, or its worker's word, makes room
 	}
-	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
+	ahead := w.config.Ahead + w.inferDelay(g.worker.id) - w.config.Future
+	if at := g.free(w.now).Add(1 - ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
 		w.fail("%s gpu %d has room at %v and is looked at then: %v, at %v", g.worker.id, g.id, at, g.nextSlotTimer.In(), protocol.Time(g.nextSlotTimer.Key))
 	}
+}
+
+// look is a GPU's lane and when it is looked at again, and what its worker's messages took
+// when that was right.
+type look struct {
+	lane     lane
+	count    int
+	timer    int64 // 0 for never
+	to, from time.Duration
+}
+
+func (w *world) lookAt(g *gpu) look {
+	d := w.delay(g.worker.id)
+	l := look{lane: g.lane, count: len(g.infers), to: shortest(d.to), from: shortest(d.from)}
+	if g.nextSlotTimer.In() {
+		l.timer = g.nextSlotTimer.Key
+	}
+	return l
+}
+
+// outdated reports whether nothing happened to a GPU since it was looked at, but its worker's
+// messages were seen to take another time: that counts from the next time on.
+func (w *world) outdated(g *gpu) bool {
+	was, is := w.looks[g], w.lookAt(g)
+	if was.to == is.to && was.from == is.from {
+		return false
+	}
+	is.to, is.from = was.to, was.from
+	return was == is
 }
 
 // plainTurn is the key of a copy's turn: when the batch of what waits must
@@ -248,7 +283,7 @@ func (w *world) checkCalendar() {
 		note("an action", &a.timer, true)
 		due := w.due(w.open[id])
 		if a.kind == protocol.Infer && !a.overdue {
-			due = due.Add(stallAfter - w.config.Lag)
+			due = w.silentFrom(w.open[id])
 		}
 		if protocol.Time(a.timer.Key) != due {
 			w.fail("action %d is looked at at %v, expected %v", id, protocol.Time(a.timer.Key), due)

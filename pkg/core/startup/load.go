@@ -241,8 +241,9 @@ func (m *Machine) coming() int {
 // assign queues the new models of a load that a worker lacks.
 func (m *Machine) assign(l *load, w *worker) {
 	var missing []string
+	its := func(t *task) bool { return t.load == l && !t.compare }
 	for _, n := range l.names {
-		if fresh := l.fresh && !slices.Contains(l.added[w.id], n); !m.isModel(n) && (fresh || w.holds[n].Path != l.path) {
+		if fresh := l.fresh && !slices.Contains(l.added[w.id], n); !m.isModel(n) && (fresh || w.holds[n].Path != l.path) && !w.isAskedFor(n, its) {
 			missing = append(missing, n)
 		}
 	}
@@ -303,7 +304,7 @@ func (w *worker) works(l *load) bool {
 // verdict returns why a settled load fails. It returns nil, and sets l.specs, if
 // the load succeeded.
 func (m *Machine) verdict(l *load) *protocol.Error {
-	var errs []protocol.WorkerError
+	var errs, lacks []protocol.WorkerError // of loaders that failed, and of those that lack one of the models
 	var codes []protocol.Code
 	var specs []protocol.ModelSpec
 	agree := true
@@ -315,7 +316,8 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 			codes = append(codes, failure.Code)
 			continue
 		}
-		if slices.ContainsFunc(l.names, func(n string) bool { return !w.serves(n) }) {
+		if at := slices.IndexFunc(l.names, func(n string) bool { return !w.serves(n) }); at >= 0 {
+			lacks = append(lacks, w.lacks[l.names[at]])
 			continue
 		}
 		mine := make([]protocol.ModelSpec, len(l.names))
@@ -344,6 +346,8 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 			l.added[w.id] = slices.DeleteFunc(slices.Clone(l.names), m.isModel)
 		}
 		return workersError(protocol.PartialLoad, "the workers read different models at this path", digests)
+	case specs == nil && !m.accepted(l): // nobody can say what the new copies are copies of
+		return workersError(lacks[0].Code, lacks[0].Message, lacks)
 	}
 	if refused := m.describable(specs); refused != nil {
 		return refused
@@ -469,8 +473,7 @@ func (m *Machine) catchUp(w *worker, l *load) {
 		return
 	}
 	missing := slices.DeleteFunc(slices.Clone(l.names), func(n string) bool {
-		has := func(t *task) bool { return t.catchup && slices.Contains(t.names, n) }
-		return w.holds[n].Path == l.path || !w.serves(n) || slices.ContainsFunc(w.queue, has) || slices.ContainsFunc(w.out, has)
+		return w.holds[n].Path == l.path || !w.serves(n) || w.isAskedFor(n, func(t *task) bool { return t.catchup })
 	})
 	if len(missing) > 0 {
 		m.fetch(w, nil, l.path, missing, pinOf(&l.specs[0]))

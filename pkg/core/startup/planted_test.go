@@ -68,10 +68,13 @@ var faults = []planted.Fault{
 	{"versions of the backend in one job", "activation.go", "		return w.Backend != one.Backend || w.BackendVersion != one.BackendVersion\n", "		return w.Backend != one.Backend\n"},
 	{"activation without the profiles of other versions", "activation.go", "Profiles: m.known(models, workers), Workers", "Profiles: m.known(models, nil), Workers"},
 	{"what is lacked is not asked for again", "machine.go", "	m.retryLacks()\n", ""},
+	{"what fails late is not asked for again", "lack.go", "		if !lacked || w.retry.at == protocol.Never {", "		if !lacked {"},
 	{"it is asked for at one pace", "lack.go", "min(max(2*r.pause, m.cfg.LackRetry), m.cfg.MaxLackRetry)", "m.cfg.LackRetry"},
 	{"asking again holds the worker up", "lack.go", "catchup: true, late: true})", "catchup: true})"},
 	{"asking again is told each time", "lack.go", "		if before.Code != why.Code {\n", "		if before.Code != \"\" || true {\n"},
 	{"what is back is lacked", "lack.go", "		delete(w.lacks, n)\n", "		_ = n\n"},
+	{"it is given a load that it has already", "load.go", " && !w.isAskedFor(n, its) {\n", " && its != nil {\n"},
+	{"copies of what nobody has are loaded", "load.go", "	case specs == nil && !m.accepted(l):", "	case false:"},
 	{"what is back is loaded over what is not it", "lack.go", "			m.clear(w, w.holding(r.task.names))\n", ""},
 	{"a worker that lacks nothing any more gets no load", "lack.go", "			m.assign(l, w)\n", "			_ = l\n"},
 	{"ACTIVE without what came back", "activation.go", "	if slices.ContainsFunc(m.ready(), func(s protocol.WorkerState) bool { return !m.plannable(s) }) {\n", "	if false {\n"},
@@ -86,9 +89,18 @@ var faults = []planted.Fault{
 	{"a profiler that is gone is there", "blocked.go", "p.profiler != 0 && now.Sub(p.heard) < silence", "p.profiler != 0"},
 	{"what is missing is told each time", "blocked.go", "		b.told, b.open = true, true\n", "		b.open = true\n"},
 	{"what is missing is not told", "machine.go", "	m.tellBlocked()\n", ""},
-	{"models that nobody could load are no matter", "blocked.go", "		if why := m.nothingHeld(); why != \"\" {\n			return why\n		}\n", ""},
+	{"models that nobody could load are no matter", "blocked.go", "m.unanswering, m.nothingHeld, m.standsBy", "m.unanswering, m.standsBy"},
 	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
+
+	{"who was found is never asked again", "activation.go", "	m.askFound()\n", ""},
+	{"a load that waits is not answered", "load.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
+
+	// What is missing.
+	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
+	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
+	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.

@@ -42,6 +42,9 @@ func newScript(t *testing.T) *script {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+		m.Step(0, ServiceSeen{Kind: kind, ID: "1", There: true})
+	}
 	return &script{t: t, m: m, backends: map[string]string{}}
 }
 
@@ -98,7 +101,8 @@ func (s *script) step(fields []string) string {
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
-//	profiler INCARNATION JOB|standby; scheduler active|idle [EPOCH]; tick
+//	profiler INCARNATION JOB; scheduler active|idle [EPOCH]; tick
+//	there|gone KIND                  of a service; a profiler, a scheduler and a front door are there at first
 //	confirmed WORKER[/INCARNATION] EPOCH   a scheduler has taken the worker that joined
 //	ls; blocked                      no event: shows the models, or what is missing
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
@@ -157,9 +161,6 @@ func (s *script) event(kind string, args []string) Event {
 	case "fenced":
 		return Fenced{}
 	case "profiler":
-		if args[1] == "standby" {
-			return ProfilerSeen{Incarnation: number(args[0]), Standby: true}
-		}
 		return ProfilerSeen{Incarnation: number(args[0]), Job: number(args[1])}
 	case "scheduler":
 		epoch := uint64(0)
@@ -167,6 +168,8 @@ func (s *script) event(kind string, args []string) Event {
 			epoch = number(args[1])
 		}
 		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
+	case "there", "gone":
+		return ServiceSeen{Kind: protocol.ServiceKind(args[0]), ID: "1", There: kind == "there"}
 	case "confirmed":
 		id, life, _ := workerOf(args[0])
 		return JoinConfirmed{id, life, number(args[1])}

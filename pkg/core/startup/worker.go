@@ -36,7 +36,10 @@ type worker struct {
 	// answered the query with which this machine started in ACTIVE, so a scheduler of
 	// an earlier controller may be using it.
 	joined, found bool
-	announced     announcement
+	// foundUntil is when a found worker that obeys no scheduler is asked once more: one that
+	// does not then either is nobody's. Never if it is not found, or was asked.
+	foundUntil protocol.Time
+	announced  announcement
 	// kept is the reported reason why the worker does not join, "" for none.
 	kept string
 	// holds are the models in the worker's host memory by name, as far as answers and
@@ -134,7 +137,7 @@ func (m *Machine) workerSeen(e WorkerSeen) {
 		return
 	}
 	w := &worker{id: e.ID, incarnation: e.Incarnation, holds: map[string]protocol.ModelSpec{}, lacks: map[string]protocol.WorkerError{},
-		retry: retry{at: protocol.Never}}
+		retry: retry{at: protocol.Never}, foundUntil: protocol.Never}
 	m.workers[e.ID] = w
 	if m.started {
 		m.query(w)
@@ -188,7 +191,7 @@ func (m *Machine) workerAnswered(s protocol.WorkerState) {
 	}
 	first := !w.answered
 	w.state, w.answered, w.waiting, w.late = s, true, false, false
-	w.found = w.found || m.querying && m.stage == protocol.Active
+	m.find(w)
 	w.state.Models = nil
 	if first {
 		for _, model := range s.Models {
@@ -277,6 +280,12 @@ func (m *Machine) fetch(w *worker, l *load, path string, names []string, pinned 
 // holding returns those of names under which a worker holds any model.
 func (w *worker) holding(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { _, holds := w.holds[n]; return !holds })
+}
+
+// isAskedFor reports whether one of a worker's tasks that count, sent or not, is for a model.
+func (w *worker) isAskedFor(model string, counts func(*task) bool) bool {
+	is := func(t *task) bool { return counts(t) && slices.Contains(t.names, model) }
+	return slices.ContainsFunc(w.queue, is) || slices.ContainsFunc(w.out, is)
 }
 
 // compare queues a comparison of what is at the path of a load with what the worker holds.

@@ -45,10 +45,12 @@ const (
 func (s *world) elect(core sched.Core) {
 	x := &scheduler{world: s, core: core, epoch: s.epoch + 1, wake: protocol.Never}
 	s.scheduler = x
-	x.term = sched.NewTerm(core, sched.TermConfig{Epoch: x.epoch, Issuer: x.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	config := sched.TermConfig{Epoch: x.epoch, Issuer: x.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}}
+	x.term = sched.NewTerm(core, config)
+	s.config.Observers.Begin(sched.TermSetup{Setup: sched.Setup{Policy: s.config.Policy, Config: s.config.Core.Config}, Term: config})
 	x.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
-		if s.config.Record != nil && !x.former {
-			s.config.Record(now, e, *out)
+		if s.config.Observe != nil && !x.former {
+			s.config.Observe(now, e, out)
 		}
 		if s.config.Thorough {
 			s.checkStep(x.term, *out)
@@ -146,6 +148,9 @@ func (x *scheduler) step(e sched.TermEvent) {
 		x.missedAt = s.now
 	}
 	out := x.term.Step(s.now, e)
+	if !x.former {
+		s.config.Observers.Step(s.now, e, out)
+	}
 	x.wake = out.Wake
 	x.wakeFormer()
 	for _, a := range out.Actions {

@@ -43,7 +43,7 @@ func TestProfilesAreMeasuredNotTrue(t *testing.T) {
 	var told protocol.ClockworkState
 	r := started(t, func(c *Config) {
 		c.Noise.Spread = 0.1
-		c.Record = func(_ protocol.Time, e sched.Event, _ sched.Output) {
+		c.Observe = func(_ protocol.Time, e sched.Event, _ *sched.Output) {
 			if a, is := e.(*sched.Activate); is {
 				told = a.State
 			}
@@ -67,7 +67,7 @@ func TestG3EarlyRequestsAreAnsweredOrHandedOnInOrder(t *testing.T) {
 	r := started(t, func(c *Config) {
 		c.Startup.Early = 50
 		c.Network.Jitter = 0 // else messages overtake each other
-		c.Record = func(_ protocol.Time, e sched.Event, _ sched.Output) {
+		c.Observe = func(_ protocol.Time, e sched.Event, _ *sched.Output) {
 			if s, is := e.(*sched.Submit); is && submitted < 100 {
 				if submitted++; s.ID.Seq <= last {
 					t.Errorf("request %d is submitted after %d", s.ID.Seq, last)

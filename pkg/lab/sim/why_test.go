@@ -40,7 +40,7 @@ var causesOf = map[protocol.Code][]explain.Cause{
 	protocol.WorkerLost:         {explain.Lost},
 }
 
-func (p *past) step(now protocol.Time, e sched.Event, out sched.Output) {
+func (p *past) step(now protocol.Time, e sched.Event, out *sched.Output) {
 	switch e := e.(type) {
 	case *sched.Activate:
 		p.events, p.live, p.models = nil, explain.NewLive(), e.State.Models
@@ -55,7 +55,7 @@ func (p *past) step(now protocol.Time, e sched.Event, out sched.Output) {
 	default:
 		p.events = append(p.events, moment{now, e})
 	}
-	p.live.Step(now, e, &out)
+	p.live.Step(now, e, out)
 	for i := range out.Refusals {
 		p.refused(&out.Refusals[i], &out.Reasons[i])
 	}
@@ -151,7 +151,7 @@ func TestWhyAgreesWithWhat(t *testing.T) {
 				p := &past{t: t, policy: policy, causes: causes, tested: map[string]int{}}
 				dice := rand.New(rand.NewPCG(seed, 14))
 				c := Defaults(policy)
-				c.Seed, c.Record = seed, p.step
+				c.Seed, c.Observe = seed, p.step
 				c.GPUs, c.Workers, c.Pages = 1+dice.IntN(2), 1+dice.IntN(2), 40+dice.IntN(200)
 				c.Resident = dice.IntN(2) == 0
 				c.Network.Base = time.Duration(dice.IntN(12)) * time.Millisecond
