@@ -97,17 +97,17 @@ func (v *server) loadOnce(args []string) error {
 // load loads models and waits until the stack serves them.
 func load(ctx context.Context, c *client.Client, names []string) error {
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		if s, refused := c.Brief(ctx); refused == nil && len(s.Workers) >= 0 {
+		if s, refusal := c.Brief(ctx); refusal == nil && len(s.Workers) >= 0 {
 			break
 		}
 	}
 	for _, name := range names {
-		if _, refused := c.Load(ctx, protocol.LoadRequest{Path: name}); refused != nil {
-			return refused
+		if _, refusal := c.Load(ctx, protocol.LoadRequest{Path: name}); refusal != nil {
+			return refusal
 		}
 	}
 	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		if s, refused := c.Brief(ctx); refused == nil && s.Stage == protocol.Active {
+		if s, refusal := c.Brief(ctx); refusal == nil && s.Stage == protocol.Active {
 			return nil
 		}
 	}

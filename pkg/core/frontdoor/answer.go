@@ -164,7 +164,7 @@ func (m *Machine) unsent(e *Unsent) {
 	if m.now >= e.Deadline {
 		refusal = exceeded(e.Deadline.Sub(e.Arrived))
 	}
-	m.out.Refused = toClient(e.Waited, refusal)
+	m.out.Refusal = toClient(e.Waited, refusal)
 }
 
 // toClient is a refusal as the client is told it; the one that came with an event stays

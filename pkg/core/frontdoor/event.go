@@ -82,7 +82,7 @@ type OutputArrived struct {
 }
 
 // Unsent says that an OK of Output.Ended is not sent: its deadline has passed since it was
-// decided, or it has more Bytes than the broker carries. Output.Refused is what the client
+// decided, or it has more Bytes than the broker carries. Output.Refusal is what the client
 // is told instead; what the request had was given back when it ended.
 type Unsent struct {
 	ID                protocol.RequestID

@@ -164,16 +164,16 @@ func (m *Machine) ignores(e *Inbound) Ignored {
 }
 
 // refuse answers a message that never became a request.
-func (m *Machine) refuse(why *protocol.Error) {
+func (m *Machine) refuse(refusal *protocol.Error) {
 	m.counts.Answered++
-	m.out.Refused = why
+	m.out.Refusal = refusal
 }
 
 // reject refuses a request that was admitted, and gives back what it had.
-func (m *Machine) reject(r *Request, why *protocol.Error) {
+func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 	m.table.limits.Return(r.share)
 	m.out.Rejected = r
-	m.refuse(why)
+	m.refuse(refusal)
 }
 
 func unknown(model string) *protocol.Error {

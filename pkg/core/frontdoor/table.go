@@ -60,14 +60,14 @@ func (t *table) add(r *Request) *protocol.Error {
 		taken = taken.and(t.turn)
 	}
 	if taken.count >= t.maxCount {
-		refused := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", taken.count)
-		refused.Got, refused.Limit = int64(taken.count), int64(t.maxCount)
-		return refused
+		refusal := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", taken.count)
+		refusal.Got, refusal.Limit = int64(taken.count), int64(t.maxCount)
+		return refusal
 	}
 	if taken.bytes+int64(len(r.Payload)) > t.maxBytes {
-		refused := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", taken.bytes)
-		refused.Got, refused.Limit = taken.bytes, t.maxBytes
-		return refused
+		refusal := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", taken.bytes)
+		refusal.Got, refusal.Limit = taken.bytes, t.maxBytes
+		return refusal
 	}
 	t.bySeq[r.ID.Seq] = r
 	t.bytes += int64(len(r.Payload))

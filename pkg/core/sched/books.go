@@ -60,7 +60,7 @@ type request struct {
 	// attempts counts its failures, below Config.Attempts while it waits. failure is
 	// the last error, also of a failure that does not count; nil for none.
 	attempts int
-	failure  *protocol.Error
+	refusal  *protocol.Error
 	// alone: a batch with it failed, so it runs as the only member of its next ones.
 	// misses counts its batches that missed an input.
 	alone  bool

@@ -224,6 +224,6 @@ func (c *engine) lose(e WorkerLost) {
 		c.timers.Remove(&g.nextSlotTimer)
 	}
 	for _, a := range again {
-		c.crashed(a, crash{kind: WorkerCrashed, worker: w.id, lost: w, err: protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id)})
+		c.crashed(a, crash{kind: WorkerCrashed, worker: w.id, lost: w, refusal: protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id)})
 	}
 }

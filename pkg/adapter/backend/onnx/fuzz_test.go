@@ -66,13 +66,13 @@ func FuzzReadSource(f *testing.F) {
 		must(t, os.MkdirAll(filepath.Dir(outside), 0o755))
 		must(t, os.WriteFile(outside, []byte(secret), 0o644))
 		layOut(root, outside, layout)
-		src, err := readSource(root, path, pin{}, 100)
-		if err != nil {
-			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, err.Code) {
-				t.Fatalf("%q: %v", path, err)
+		src, refusal := readSource(root, path, pin{}, 100)
+		if refusal != nil {
+			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, refusal.Code) {
+				t.Fatalf("%q: %v", path, refusal)
 			}
-			if strings.Contains(err.Message, top) || strings.Contains(err.Message, secret) && !strings.Contains(path, secret) {
-				t.Fatalf("%q: the error tells what lies where: %s", path, err.Message)
+			if strings.Contains(refusal.Message, top) || strings.Contains(refusal.Message, secret) && !strings.Contains(path, secret) {
+				t.Fatalf("%q: the error tells what lies where: %s", path, refusal.Message)
 			}
 			return
 		}
@@ -93,10 +93,10 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		bombs.Within(t, 256*len(text)+1<<20, "a model.yaml", func() {
-			c, err := parseConfig(text)
-			if err != nil {
-				if err.Code != protocol.ModelCorrupt || !strings.HasPrefix(err.Message, "model.yaml line ") || len(err.Message) > 8<<10 {
-					t.Fatal(err)
+			c, refusal := parseConfig(text)
+			if refusal != nil {
+				if refusal.Code != protocol.ModelCorrupt || !strings.HasPrefix(refusal.Message, "model.yaml line ") || len(refusal.Message) > 8<<10 {
+					t.Fatal(refusal)
 				}
 				return
 			}

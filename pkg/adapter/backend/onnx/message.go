@@ -29,7 +29,7 @@ type setup struct {
 type hello struct {
 	// Version is ONNX Runtime's version.
 	Version string
-	Refused *protocol.Error
+	Refusal *protocol.Error
 }
 
 // task is a message that an executor answers with a done. Exactly one field is set.
@@ -44,7 +44,7 @@ type task struct {
 
 // done answers a task: nil for success.
 type done struct {
-	Refused *protocol.Error
+	Refusal *protocol.Error
 	// Description answers an openTask without one.
 	Description *description `json:",omitempty"`
 }

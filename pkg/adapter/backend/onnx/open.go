@@ -60,9 +60,9 @@ const maxVersions = 16
 // it; without a version it takes the highest. The model's bytes are read once, so that the
 // checked bytes are the ones that run.
 func readSource(root, where string, pinned pin, maxFile int64) (*source, *protocol.Error) {
-	name, version, err := splitPath(where)
-	if err != nil {
-		return nil, err
+	name, version, refusal := splitPath(where)
+	if refusal != nil {
+		return nil, refusal
 	}
 	dir, failure := os.OpenRoot(root)
 	if failure != nil {
@@ -74,8 +74,8 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 	}
 	versions := []int{version}
 	if version == 0 {
-		if versions, err = versionsOf(dir, name); err != nil {
-			return nil, err
+		if versions, refusal = versionsOf(dir, name); refusal != nil {
+			return nil, refusal
 		}
 	}
 	if pinned.digest == "" {
@@ -83,9 +83,9 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 	}
 	var found []string
 	for _, version := range versions[:min(maxVersions, len(versions))] {
-		src, err := readVersion(dir, name, version, maxFile)
-		if err != nil {
-			return nil, err
+		src, refusal := readVersion(dir, name, version, maxFile)
+		if refusal != nil {
+			return nil, refusal
 		}
 		if pinned.digest == src.textDigest {
 			src.digest = pinned.digest
@@ -120,18 +120,18 @@ func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source
 		src.text = text
 		src.config, mistaken = parseConfig(text)
 	}
-	file, size, err := openFile(dir, modelPath(name, version), maxFile)
-	if err != nil {
-		return nil, together(mistaken, err)
+	file, size, refusal := openFile(dir, modelPath(name, version), maxFile)
+	if refusal != nil {
+		return nil, together(mistaken, refusal)
 	}
 	defer file.Close()
-	if src.model, err = readModel(file, size); err != nil {
-		return nil, together(mistaken, err)
+	if src.model, refusal = readModel(file, size); refusal != nil {
+		return nil, together(mistaken, refusal)
 	}
 	if mistaken != nil {
-		err = inspect(src.model.bytes()[:size])
+		refusal = inspect(src.model.bytes()[:size])
 		src.model.close()
-		return nil, together(mistaken, err)
+		return nil, together(mistaken, refusal)
 	}
 	src.length = size
 	src.sum = sha256.Sum256(src.bytes())
@@ -165,7 +165,7 @@ func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 
 // splitPath splits a path into name and version, 0 for none. A version is a number without
 // leading zeros.
-func splitPath(where string) (name string, version int, err *protocol.Error) {
+func splitPath(where string) (name string, version int, refusal *protocol.Error) {
 	name, number, found := strings.Cut(where, "/")
 	version, valid := parseVersion(number)
 	if !protocol.ValidName(name) || found && !valid {
@@ -241,12 +241,12 @@ func Models(root string) (names []string) {
 
 // isModel reports whether the version that a load would take can be opened.
 func isModel(dir *os.Root, name string) bool {
-	versions, err := versionsOf(dir, name)
-	if err != nil {
+	versions, refusal := versionsOf(dir, name)
+	if refusal != nil {
 		return false
 	}
-	file, size, err := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
-	if err != nil {
+	file, size, refusal := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
+	if refusal != nil {
 		return false
 	}
 	_ = file.Close() // only read
