@@ -107,6 +107,7 @@ func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
 
 // heldAnswer is an answer that fell due while the broker was not reached.
 type heldAnswer struct {
+	// A refusal counts, whether or not there is an output; an OK without a worker has neither.
 	request *Request
 	refusal *protocol.Error
 	output  *protocol.Output

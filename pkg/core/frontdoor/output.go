@@ -45,12 +45,14 @@ const (
 
 // Question asks the scheduler of an epoch whose the answer of a request is.
 type Question struct {
+	// Epoch is the one that was active when a connection broke.
 	Epoch   uint64
 	Request *Request
 }
 
 // Input is a request's payload for a worker.
 type Input struct {
+	// Worker is the one that the request was given to last.
 	Worker  string
 	Request *Request
 }

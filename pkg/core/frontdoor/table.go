@@ -13,8 +13,11 @@ import (
 // request out answers it: that makes one answer of several outcomes; what it has of the
 // limits is given back then.
 type table struct {
-	bySeq    map[uint64]*Request
-	byTime   deadlines
+	// bySeq and byTime hold the same requests: by RequestID.Seq, and as a heap by deadline.
+	bySeq  map[uint64]*Request
+	byTime deadlines
+	// bytes is the sum of their payloads. maxCount and maxBytes are Config.MaxInFlight and
+	// MaxInFlightBytes.
 	bytes    int64
 	maxCount int
 	maxBytes int64
@@ -27,6 +30,7 @@ type table struct {
 
 // room is room in the table.
 type room struct {
+	// count is of requests, bytes of their payloads.
 	count int
 	bytes int64
 }

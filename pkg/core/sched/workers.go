@@ -55,6 +55,7 @@ func (c *engine) join(w protocol.WorkerState) {
 // returns, the worker was only cut off: it may still execute transfers that it had
 // received, whatever its state says now.
 type absence struct {
+	// incarnation is the lost one; another one of the same worker holds nothing of it.
 	incarnation uint64
 	// until is when none of the transfers can happen any more.
 	until protocol.Time

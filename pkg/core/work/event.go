@@ -38,7 +38,7 @@ type Executed struct {
 	FetchedPhase protocol.Phase
 }
 
-// Fetched ends an order of Output.Fetch: its outputs are in host memory, or Refused is
+// Fetched ends an order of Output.Fetch: its outputs are in host memory, or Refusal is
 // the reason why not.
 type Fetched struct {
 	Order   *Order `json:"-"`

@@ -54,7 +54,7 @@ type lane struct {
 // began reports whether the executor, which has ended, had begun the task that was sent last.
 func (l *lane) began() bool { return l.begun.Load() >= l.sent.Load() }
 
-// openCall is the opening of one model in one process: done is closed when refused is valid.
+// openCall is the opening of one model in one process: done is closed when refusal is valid.
 type openCall struct {
 	done    chan struct{}
 	refusal *protocol.Error
