@@ -72,8 +72,8 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 || load.Within < 0 {
 		return protocol.Errorf(protocol.InvalidAction, "the load has no names, or a negative bound")
 	}
-	if refused := w.checkNames(load); refused != nil {
-		return refused
+	if refusal := w.checkNames(load); refusal != nil {
+		return refusal
 	}
 	if w.loading >= w.config.MaxLoads {
 		return protocol.Errorf(protocol.NoMemory, "%d loads are under way already", w.loading)
@@ -184,11 +184,11 @@ func (w *Worker) modelRead(e *ModelRead) {
 	w.loading--
 	w.reading = slices.DeleteFunc(w.reading, func(other *Order) bool { return other == o })
 	w.giveReaders()
-	if refused := e.Refused; refused != nil {
+	if refusal := e.Refusal; refusal != nil {
 		if o.givenUp {
-			refused = o.tooLong()
+			refusal = o.tooLong()
 		}
-		w.answer(o, refused)
+		w.answer(o, refusal)
 		return
 	}
 	if o.Action.Load.Compare {
@@ -197,16 +197,16 @@ func (w *Worker) modelRead(e *ModelRead) {
 		w.give(o, &r)
 		return
 	}
-	refused := w.stale(&o.Action)
-	if refused == nil && o.givenUp {
-		refused = o.tooLong()
+	refusal := w.stale(&o.Action)
+	if refusal == nil && o.givenUp {
+		refusal = o.tooLong()
 	}
-	if refused == nil {
-		refused = w.checkNames(o.Action.Load)
+	if refusal == nil {
+		refusal = w.checkNames(o.Action.Load)
 	}
-	if refused != nil {
+	if refusal != nil {
 		w.out.Close = append(w.out.Close, &Model{o.Number, e.Handle})
-		w.answer(o, refused)
+		w.answer(o, refusal)
 		return
 	}
 	r := w.result(o, nil)

@@ -88,12 +88,12 @@ func (c *checker) before(e Event) {
 	case *Staged:
 		k := c.of(e.Order)
 		k.using--
-		k.staged = e.Refused == nil
+		k.staged = e.Refusal == nil
 	case *Executed:
 		delete(c.hung, e.Order)
 		g := &c.gpus[e.Order.GPU]
 		c.of(e.Order).using--
-		c.lostWith(e.Order, e.Refused)
+		c.lostWith(e.Order, e.Refusal)
 		held := g.weights[e.Order.Action.Model]
 		if held.users--; held.users == 0 && held.lost {
 			delete(g.weights, e.Order.Action.Model)
@@ -103,14 +103,14 @@ func (c *checker) before(e Event) {
 		c.of(e.Order).using--
 	case *Transferred:
 		delete(c.hung, e.Order)
-		c.lostWith(e.Order, e.Refused)
+		c.lostWith(e.Order, e.Refusal)
 		c.transferred(e)
 	case *ExecutorLost:
 		c.lose(e.GPU, e.Executor)
 	case *ModelRead:
 		delete(c.readers, e.Order)
 		delete(c.readAt, e.Order)
-		if e.Refused == nil {
+		if e.Refusal == nil {
 			c.handles[e.Handle] = true
 		}
 	case *ClockReading:
@@ -177,7 +177,7 @@ func (c *checker) transferred(e *Transferred) {
 	switch load := o.Action.Kind == protocol.LoadWeights; {
 	case held.lost:
 		delete(g.weights, o.Action.Model)
-	case load == (e.Refused == nil):
+	case load == (e.Refusal == nil):
 		held.loaded, held.evicting = true, false
 		if load {
 			g.generations++

@@ -19,11 +19,11 @@ func (w *world) endRead(o *Order) {
 		if at := w.now.Add(w.millis(0, 6)); at < w.coming[i].at {
 			w.coming[i].at = at
 		}
-		if e.Refused == nil && w.one(4) {
+		if e.Refusal == nil && w.one(4) {
 			w.happened["read after all"]++
 			return
 		}
-		e.Refused, e.Handle = protocol.Refusal(protocol.BackendError), nil
+		e.Refusal, e.Handle = protocol.Refusal(protocol.BackendError), nil
 		return
 	}
 	w.failf("the load %v is given up, and is not being read", o.key())
