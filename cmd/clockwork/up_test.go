@@ -3,9 +3,12 @@ package main
 import (
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/command"
@@ -22,6 +25,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
+	actions, payloads := spied(t, url, "clockwork.worker.*.action"), spied(t, url, "clockwork.worker.*.input", "clockwork.frontdoor.*.output.*")
 	for _, row := range []struct {
 		args string
 		code int
@@ -50,6 +54,9 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		if code != row.code || !strings.Contains(stdout+stderr, row.says) {
 			t.Errorf("%s: exit code %d, wanted %d and %q in:\n%s%s", row.args, code, row.code, row.says, stdout, stderr)
 		}
+	}
+	if actions.Load() == 0 || payloads.Load() > 0 {
+		t.Errorf("%d actions and %d inputs and outputs crossed the broker, expected some actions and no payload", actions.Load(), payloads.Load())
 	}
 	type result struct {
 		code           int
@@ -81,4 +88,23 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		strings.Contains(r.stdout, string(protocol.StateUnavailable)) || strings.Contains(r.stdout, string(protocol.ShuttingDown)) {
 		t.Errorf("infer was interrupted: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+}
+
+// spied counts the messages on subjects.
+func spied(t *testing.T, url string, subjects ...string) *atomic.Int64 {
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	var count atomic.Int64
+	for _, subject := range subjects {
+		if _, err := nc.Subscribe(subject, func(*nats.Msg) { count.Add(1) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return &count
 }

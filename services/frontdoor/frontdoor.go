@@ -52,11 +52,13 @@ type FrontDoor struct {
 	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
 	held       int           // requests taken since the last flush; only onInfer uses it
-	inputs     inputBoxes    // only onDispatch uses it
+	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
+	inputs *bus.Outboxes[string, protocol.Input]
 
 	subs       []*nats.Subscription
 	taking     *nats.Subscription // of infer
 	unregister func()             // removes the front door from the hub
+	leave      func()             // takes no more outputs from within the process
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
@@ -100,11 +102,11 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
 		unregister: func() {},
+		leave:      func() {},
 		closed:     config.NoClients,
 	}
-	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
-		send: func(box *inputBox) { publishInputs(b, box) }, open: d.awaits, start: d.work.Start, boxes: map[uint64]inputBox{}}}
 	core := frontdoor.Defaults()
+	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
@@ -159,6 +161,7 @@ func (d *FrontDoor) open() error {
 		}
 		d.subs = append(d.subs, sub)
 	}
+	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
 		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
 			return err
@@ -203,13 +206,6 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
 		d.bus.Notice(slog.LevelWarn, "submissions not sent", "", "requests", len(batch), "error", err) // the requests' deadlines answer them
 	}
-}
-
-// awaits reports whether a request has no answer yet, and the front door does not stop.
-func (d *FrontDoor) awaits(seq uint64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.stopping && d.core.Open(seq)
 }
 
 // ask sends questions to schedulers.

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
+	"clockwork/pkg/adapter/local"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
@@ -38,8 +39,8 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 // sendLast sends the payloads if no further dispatch is pending, or if maxHeld
 // is reached.
 func (d *FrontDoor) sendLast(sub *nats.Subscription) {
-	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
-		d.inputs.flush()
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.Len() >= maxHeld {
+		d.inputs.Flush()
 	}
 }
 
@@ -55,6 +56,18 @@ func (d *FrontDoor) onOutput(m *nats.Msg) {
 	ended := d.checkConnection(nil)
 	for i := range outputs {
 		e.Output = &outputs[i]
+		ended = d.decide(&e, ended)
+	}
+	d.unlock(ended)
+}
+
+// takeOutputs takes the outputs of workers in this process.
+func (d *FrontDoor) takeOutputs(outputs []local.ExecutedRequest) {
+	var e frontdoor.OutputArrived
+	d.mu.Lock()
+	ended := d.checkConnection(nil)
+	for i := range outputs {
+		e.Worker, e.Output = outputs[i].Worker, &outputs[i].Output
 		ended = d.decide(&e, ended)
 	}
 	d.unlock(ended)

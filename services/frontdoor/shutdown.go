@@ -21,6 +21,7 @@ func (d *FrontDoor) Stop() {
 	if d.heartbeats != nil { // otherwise Start failed
 		d.finish()
 	}
+	d.leave()
 	for _, sub := range d.subs {
 		_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
 	}

@@ -48,6 +48,7 @@ type agent struct {
 	shown      *bus.LiveStats
 	heartbeats *bus.Heartbeater
 	unregister func()          // removes the worker from the hub
+	leave      func()          // takes no more inputs from within the process
 	ctx        context.Context // of loads and of the clock; ends when the worker stops
 	cancel     context.CancelFunc
 	work       sync.WaitGroup
@@ -65,6 +66,7 @@ func newAgent(config Config, b *bus.Bus, back backend.Backend) *agent {
 		unsent:      make(chan struct{}, 1),
 		clockWake:   make(chan struct{}, 1),
 		unregister:  func() {},
+		leave:       func() {},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.results = bus.NewBatch(maxResults, a.sendResults)
@@ -90,7 +92,7 @@ func (a *agent) coreConfig() work.Config {
 	c.MaxModels, c.MaxOutput = a.config.MaxModels, a.outputs.limit()
 	c.Overdue = a.config.Overdue
 	for _, g := range a.gpus {
-		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize})
+		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize, Processor: g.info.Processor})
 	}
 	return c
 }
@@ -116,6 +118,7 @@ func (a *agent) start() error {
 		}
 		a.subs = append(a.subs, subscription)
 	}
+	a.leave = a.bus.Local.Worker(name, a.takeInputs)
 	var err error
 	if a.shown, err = a.bus.StartLiveStats(protocol.Worker, name, &shown{a.stats, a}); err != nil {
 		return err
@@ -133,7 +136,8 @@ func (a *agent) start() error {
 		return err
 	}
 	a.unregister = a.config.Telemetry.Register(a.source())
-	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus))
+	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus),
+		"processors", a.processors())
 	return nil
 }
 
@@ -244,6 +248,7 @@ const drainWait = time.Second
 
 // drain ends the subscriptions after their pending messages are processed.
 func (a *agent) drain() {
+	a.leave()
 	closed := make(chan struct{}, len(a.subs))
 	for _, sub := range a.subs {
 		sub.SetClosedHandler(func(string) { closed <- struct{}{} })

@@ -140,6 +140,10 @@ func (a *agent) onInputs(m *nats.Msg) {
 		a.bus.BadMessage("bad inputs", m.Subject, fault)
 		return
 	}
+	a.takeInputs(payloads)
+}
+
+func (a *agent) takeInputs(payloads []protocol.Input) {
 	a.mu.Lock()
 	defer a.unlock()
 	for i := range payloads {

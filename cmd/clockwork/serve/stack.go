@@ -12,6 +12,7 @@ import (
 	"go.uber.org/fx"
 
 	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/adapter/local"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
 	"clockwork/pkg/lab/journal"
@@ -125,7 +126,7 @@ func (s *Stack) open(c *cli.Flags, con *cli.Console, listen, data string, flag O
 
 // Start runs the services.
 func (s *Stack) Start(c *cli.Flags, con *cli.Console, parts fx.Option) (err error) {
-	reach := bus.Config{InProcess: s.Broker.Server, Prefix: c.Prefix, Log: con.Log}
+	reach := bus.Config{InProcess: s.Broker.Server, Local: local.New(), Prefix: c.Prefix, Log: con.Log}
 	s.App, err = startApp(con.Log, fx.Supply(reach), parts, fx.Invoke(
 		func(lifecycle fx.Lifecycle, shutdown fx.Shutdowner, log *slog.Logger) error {
 			keeper, err := s.Broker.Keeper(log)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"clockwork/pkg/adapter/local"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	URL string
 	// InProcess is an embedded server to connect to without a socket.
 	InProcess *server.Server
+	// Local carries payloads between the services that share it, nil for none.
+	Local *local.Exchange
 	// Credentials are not used with InProcess.
 	Credentials Credentials
 	// Bound: only clockwork init may create streams and buckets; this process waits
@@ -46,6 +49,7 @@ type Config struct {
 type Bus struct {
 	Control  *nats.Conn
 	Payload  *nats.Conn
+	Local    *local.Exchange // Config.Local
 	Subjects protocol.Subjects
 	JS       jetstream.JetStream
 	Log      *slog.Logger
@@ -79,6 +83,7 @@ func Open(ctx context.Context, c Config) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{
+		Local:    c.Local,
 		Subjects: protocol.Subjects{Prefix: c.Prefix},
 		Log:      c.Log.With("service", c.Name),
 		config:   c,

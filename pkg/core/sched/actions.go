@@ -51,15 +51,18 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 		c.refs = append(c.refs, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
 		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold, Crashes: r.Crashes})
 	}
+	a.inputs = inputBytesOf(members)
 	c.sendInputs(a)
 	sent.Requests = c.refs[first:len(c.refs):len(c.refs)]
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	idle, begin := len(g.infers) == 0, c.policy.inferArrival(g)
-	g.lane.add(a, idle, begin)
+	likely, begin := g.worker.delay.expected(members), c.policy.inferArrival(g, a.inputs)
+	idle := len(g.infers) == 0
+	a.ready = c.policy.inputsReady(g, a.inputs)
+	g.lane.add(a, idle, begin, g.free(c.now))
 	if idle {
-		g.lane.hedge = max(0, begin.Sub(c.now)-g.worker.delay.expected(members))
+		g.lane.hedge = max(0, begin.Sub(c.now)-likely)
 	}
 	g.infers = append(g.infers, a)
 	order.Plan = to.plan(g.expectedFree(c.now), takes)
@@ -86,7 +89,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
-	}, Plan: on.plan(c.policy.inferArrival(on.gpu).Add(takes), takes)})
+	}, Plan: on.plan(c.policy.inferArrival(on.gpu, 0).Add(takes), takes)})
 	return a
 }
 

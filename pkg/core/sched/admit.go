@@ -149,7 +149,7 @@ func (p *clockworkPolicy) observeLoss() { p.pressure += (1 - p.pressure) / lossM
 func (p *clockworkPolicy) finishIfIdle(r *request) protocol.Time {
 	end := protocol.Never
 	for _, h := range r.model.holders {
-		end = min(end, p.inferArrival(h.gpu).Add(h.exec(r.size)))
+		end = min(end, p.inferArrival(h.gpu, r.inputBytes()).Add(h.exec(r.size)))
 	}
 	return end
 }
@@ -174,29 +174,31 @@ func (p *clockworkPolicy) backlog(r *request) time.Duration {
 	return wait
 }
 
-// quote returns when a copy could do a request of this size.
-func (p *clockworkPolicy) quote(h *replica, size int) quote {
-	q := quote{on: h, begin: p.start(h.gpu), exec: h.exec(size)}
+// quote returns when a copy could do a request.
+func (p *clockworkPolicy) quote(h *replica, r *request) quote {
+	inputs := r.inputBytes()
+	q := quote{on: h, begin: p.start(h.gpu, inputs), exec: h.exec(r.size), inputs: inputs}
 	if h.phase != resident {
 		q.load = h.model.costs[h.gpu.kind].load.Value()
 		from := p.now.Add(q.load)
 		if h.phase == loading {
 			from = h.transfer.expected
 		}
-		q.ready = from.Add(p.loadOverhead(&h.gpu.worker.delay))
+		q.ready = from.Add(p.loadOverhead(&h.gpu.worker.delay, inputs))
 	}
 	return q
 }
 
-// quoteLoad returns when the fastest type of live GPU could do a request of this size if it
-// loaded the model now; false if no live GPU can hold the model.
-func (p *clockworkPolicy) quoteLoad(m *model, size int) (best quote, ok bool) {
+// quoteLoad returns when the fastest type of live GPU could do a request if it loaded the
+// model now; false if no live GPU can hold the model.
+func (p *clockworkPolicy) quoteLoad(r *request) (best quote, ok bool) {
+	m, inputs := r.model, r.inputBytes()
 	for kind, n := range m.capable {
 		if n == 0 {
 			continue
 		}
 		load := m.costs[kind].load.Value()
-		q := quote{ready: p.now.Add(load + p.loadOverhead(&p.fleetDelay)), load: load, exec: m.costs[kind].exec(size)}
+		q := quote{ready: p.now.Add(load + p.loadOverhead(&p.fleetDelay, inputs)), load: load, exec: m.costs[kind].exec(r.size), inputs: inputs}
 		if !ok || q.end() < best.end() {
 			best, ok = q, true
 		}
@@ -213,7 +215,7 @@ func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 			continue
 		}
 		h.gpu.slowdown.recover(p.now) // a refusal brings no execution that could correct it
-		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
+		if q := p.quote(h, r); !ok || q.end() < best.end() {
 			best, ok = q, true
 			if q.end() <= r.deadline {
 				return best, true
@@ -223,7 +225,7 @@ func (p *clockworkPolicy) earliest(r *request) (best quote, ok bool) {
 	if ok {
 		return best, true
 	}
-	return p.quoteLoad(r.model, r.size)
+	return p.quoteLoad(r)
 }
 
 // offer implements policy. If copies are resident, only those count, because dropHopeless
@@ -237,22 +239,22 @@ func (p *clockworkPolicy) offer(r *request) (best quote, ok bool) {
 		if h.gpu.stalled {
 			continue
 		}
-		if q := p.quote(h, r.size); !ok || q.end() < best.end() {
+		if q := p.quote(h, r); !ok || q.end() < best.end() {
 			best, ok = q, true
 		}
 	}
 	if ok {
 		return best, true
 	}
-	return p.quoteLoad(r.model, r.size)
+	return p.quoteLoad(r)
 }
 
 // atIdle implements policy: with the message delays of the copies' workers if copies are
 // resident, otherwise with those of the fleet.
 func (p *clockworkPolicy) atIdle(r *request) (exec, load time.Duration) {
-	if cold, ok := p.quoteLoad(r.model, r.size); ok {
+	if cold, ok := p.quoteLoad(r); ok {
 		load = cold.end().Sub(p.now)
-		exec = p.inferDelay(&p.fleetDelay) + cold.exec
+		exec = p.inferDelay(&p.fleetDelay, r.inputBytes()) + cold.exec
 	}
 	if at := p.finishIfIdle(r); at != protocol.Never {
 		exec = at.Sub(p.now)

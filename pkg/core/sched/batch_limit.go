@@ -53,7 +53,7 @@ func (p *clockworkPolicy) refreshSlack(g *gpu) {
 		if !m.minBudget.recent(p.now) {
 			continue
 		}
-		own := p.config.Buffer + p.config.Ahead + p.inferDelay(&g.worker.delay) + r.exec(1)
+		own := p.config.Buffer + p.config.Ahead + p.inferDelay(&g.worker.delay, m.itemBytes) + r.exec(1)
 		g.slack = min(g.slack, max(0, m.minBudget.budget-own))
 	}
 }

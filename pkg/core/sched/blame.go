@@ -134,9 +134,14 @@ func (c *engine) countCrash(m *model) {
 	c.stats.Quarantines++
 	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ModelQuarantined, Model: m.spec.Name, Requests: m.queued, For: c.config.QuarantineFor})
 	for m.head != nil {
-		m.head.tried = WhyQuarantined
-		c.refuse(m.head, c.quarantine(m))
+		c.refuseQuarantined(m.head)
 	}
+}
+
+// refuseQuarantined refuses a request that was admitted before its model was quarantined.
+func (c *engine) refuseQuarantined(r *request) {
+	r.tried = WhyQuarantined
+	c.refuse(r, c.quarantine(r.model))
 }
 
 // banned returns why a request is refused for crashes: its own, or its model's.

@@ -200,7 +200,7 @@ func (p *clockworkPolicy) delayed(t *replica, start, end protocol.Time) (lost in
 func (p *clockworkPolicy) freeElsewhere(t *replica, end protocol.Time) protocol.Time {
 	for _, h := range t.model.holders[:min(len(t.model.holders), tightModels)] {
 		if h != t && !h.gpu.stalled {
-			end = min(end, p.start(h.gpu))
+			end = min(end, p.start(h.gpu, t.nextInputs()))
 		}
 	}
 	return end

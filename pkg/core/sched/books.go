@@ -106,12 +106,15 @@ type action struct {
 	sent   protocol.Time
 	latest protocol.Time
 	takes  time.Duration
+	// inputs is the size of an Infer's inputs that front doors send, in bytes. ready is when
+	// they are expected to be in place, wait how long the lane is expected to stand idle for
+	// them. missed: they may still be on their way after its end.
+	inputs int64
+	ready  protocol.Time
+	wait   time.Duration
+	missed bool
 	// expected is when it ends if it begins as soon as it is sent.
 	expected protocol.Time
-	// bytes are those of the inputs of an Infer that front doors were told to send. missed:
-	// they may still be on their way.
-	bytes  int64
-	missed bool
 	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
 	overdue bool
 	// timer fires when the result is overdue, then when it counts as lost.
@@ -240,14 +243,15 @@ type worker struct {
 // Invariants: queued and items are the numbers of requests and items in the queue.
 type model struct {
 	spec protocol.ModelSpec
+	// itemBytes is the size of one item's inputs.
+	itemBytes int64
 	// index is its place in engine.models; it breaks ties between models.
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
 	queued     int
-	// submitted counts its requests since the epoch began, refused ones included.
-	submitted uint64
-	items     int
+	recent     recentRequests
+	items      int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
 	// pages are those that it takes, by GPU type.

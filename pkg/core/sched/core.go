@@ -247,10 +247,29 @@ type Output struct {
 	// Reasons explain the Refusals, at the same indices, for displays and recordings.
 	// The decision does not use them.
 	Reasons []Reason
+	// Late are the requests that a result ended after their budget, for displays.
+	Late []Late
+	// Unanswered are the actions whose results are awaited no longer. What they had to do
+	// is planned again or refused; a result that comes all the same is only counted.
+	Unanswered []Unanswered
 	// Incidents are for logs and displays.
 	Incidents []Incident
 	// Wake is when the next Tick is due, Never for none. It replaces every earlier one.
 	Wake protocol.Time
+}
+
+// Late is a request that was executed, and done after its budget. Why is WhySlow if its
+// execution began in time for it and took longer than expected, WhySlowBefore if it began
+// too late.
+type Late struct {
+	ID  protocol.RequestID
+	Why Why
+}
+
+// Unanswered is an action without a result: overdue by far, or lost with its worker.
+type Unanswered struct {
+	Action protocol.ActionID
+	Lost   bool
 }
 
 // Incident is something that operators are told.

@@ -87,6 +87,8 @@
 //	         the least recently used
 //	slow     a GPU that has become slow is planned with its own slowdown (slowdown.go)
 //	far      results show how long messages take (netdelay.go)
+//	inputs   and large inputs: work is sent as much earlier as they take
+//	         (input_time.go)
 //
 // Policy simple: a request goes round robin to the GPUs that hold its model,
 // first in first out, one request per action, at most Config.Outstanding per

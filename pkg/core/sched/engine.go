@@ -136,7 +136,7 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 func (c *engine) begin() {
 	c.out.Actions, c.out.Dispatches = c.out.Actions[:0], c.out.Dispatches[:0]
 	c.out.Refusals, c.out.Reasons = c.out.Refusals[:0], c.out.Reasons[:0]
-	c.out.Incidents = c.out.Incidents[:0]
+	c.out.Late, c.out.Unanswered, c.out.Incidents = c.out.Late[:0], c.out.Unanswered[:0], c.out.Incidents[:0]
 	c.refs = c.refs[:0]
 }
 
@@ -235,7 +235,7 @@ func (c *engine) addModels(specs []protocol.ModelSpec) {
 	for i := range specs {
 		if c.names[specs[i].Name] == nil {
 			m := &all[i]
-			m.spec, m.index = specs[i], uint64(len(c.models))
+			m.spec, m.itemBytes, m.index = specs[i], specs[i].ItemBytes(), uint64(len(c.models))
 			c.models, c.names[m.spec.Name] = append(c.models, m), m
 		}
 	}

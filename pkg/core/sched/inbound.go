@@ -38,27 +38,20 @@ func (c *engine) takesInputs(w *worker) bool {
 }
 
 // sendInputs notes that the front doors are told to send the inputs of an Infer.
-func (c *engine) sendInputs(a *action) {
-	for _, r := range a.members {
-		if !r.Generated {
-			a.bytes += r.Bytes
-		}
-	}
-	a.replica.gpu.worker.inbound.bytes += a.bytes
-}
+func (c *engine) sendInputs(a *action) { a.replica.gpu.worker.inbound.bytes += a.inputs }
 
 // inputsEnded notes the end of an Infer: its inputs have come, or were missed.
 func (c *engine) inputsEnded(a *action) {
 	w := a.replica.gpu.worker
-	if a.bytes == 0 {
+	if a.inputs == 0 {
 		return
 	}
 	if !a.missed {
-		c.inputsGone(w, a.bytes)
+		c.inputsGone(w, a.inputs)
 		return
 	}
 	in := &w.inbound
-	in.missed = append(in.missed, missedInputs{c.now.Add(missedFor), a.bytes})
+	in.missed = append(in.missed, missedInputs{c.now.Add(missedFor), a.inputs})
 	if !in.timer.In() {
 		in.timer.Of.worker = w
 		c.timers.Set(&in.timer, int64(in.missed[0].until), c.ticket())

@@ -67,6 +67,7 @@ func playInbound(t *testing.T, policy string, seed int64) *inboundWorld {
 	w := &inboundWorld{t: t, rng: rand.New(rand.NewSource(seed)), core: core, now: 1,
 		sizes: map[protocol.RequestID]int64{}, open: map[protocol.RequestID]protocol.Time{}, members: map[protocol.ActionID][]protocol.RequestID{}}
 	m, p := spec("a", 1, time.Millisecond, 10*time.Millisecond, 15*time.Millisecond, 20*time.Millisecond)
+	m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{150}}}
 	host := protocol.WorkerState{ID: "w", Incarnation: 1, Models: []protocol.ModelSpec{m}}
 	for id := range 4 {
 		host.GPUs = append(host.GPUs, protocol.GPUState{ID: id, Type: "t4", PagesTotal: 4, PagesUsed: 1, Models: []string{"a"}})
@@ -76,8 +77,9 @@ func playInbound(t *testing.T, policy string, seed int64) *inboundWorld {
 	for n := uint64(1); n <= 300; n++ {
 		id := protocol.RequestID{Door: 1 + n%5, Seq: n}
 		budget := w.millis(100, 5000)
-		w.sizes[id], w.open[id] = int64(100+w.rng.Intn(300)), w.now.Add(budget)
-		w.step(&Submit{protocol.Submission{ID: id, Model: "a", Batch: 1, Bytes: w.sizes[id], Budget: budget}})
+		items := 1 + w.rng.Intn(2)
+		w.sizes[id], w.open[id] = int64(items)*m.ItemBytes(), w.now.Add(budget)
+		w.step(&Submit{protocol.Submission{ID: id, Model: "a", Batch: items, Budget: budget}})
 		w.until(w.now.Add(w.millis(0, 10)))
 	}
 	w.until(w.now.Add(time.Minute))

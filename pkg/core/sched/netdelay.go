@@ -23,6 +23,7 @@ import (
 // netDelay is the measured time of the messages to a worker and from it.
 type netDelay struct {
 	toWorker, fromWorker minDelay
+	inputs               inputTime
 	updatedAt            protocol.Time // of the last sample, or of the last reset
 }
 
@@ -69,6 +70,7 @@ func (c *engine) observeDelay(a *action, r *protocol.Result) {
 		w.fromWorker.add(c.now.Sub(r.Sent))
 		w.updatedAt = c.now
 	}
+	c.observeInputs(a, r)
 }
 
 // resetDelays removes the delays that may have caused a refusal, if they are older than
@@ -95,36 +97,65 @@ func (w *netDelay) expected(members []*request) time.Duration {
 	}
 	for _, r := range members {
 		if !r.Generated {
-			return 2 * w.toWorker.value() // the front door sends the inputs after its dispatch
+			return 2*w.toWorker.value() + w.inputs.of(inputBytesOf(members)) // sent after the dispatch
 		}
 	}
 	return w.toWorker.value()
 }
 
-// inferDelay returns how long an Infer sent now takes until it can begin at an idle GPU, as
-// plans assume it.
-func (p *clockworkPolicy) inferDelay(w *netDelay) time.Duration {
+// inferDelay returns how long an Infer sent now with inputs of so many bytes takes until it
+// can begin at an idle GPU, as plans assume it.
+func (p *clockworkPolicy) inferDelay(w *netDelay, inputs int64) time.Duration {
 	if p.Original {
 		return p.config.Future
 	}
-	return max(p.config.Future, 2*w.toWorker.value()+p.config.Future/2)
+	return max(p.config.Future, 2*w.toWorker.value()+p.inputDelay(w, inputs)+p.config.Future/2)
+}
+
+// inputDelay returns what inputs of so many bytes add to inferDelay.
+func (p *clockworkPolicy) inputDelay(w *netDelay, inputs int64) time.Duration {
+	if !p.Inputs {
+		return 0
+	}
+	return w.inputs.of(inputs)
 }
 
 // inferArrival returns when an Infer sent now can begin at an idle GPU.
-func (p *clockworkPolicy) inferArrival(g *gpu) protocol.Time {
-	return p.now.Add(p.inferDelay(&g.worker.delay))
+func (p *clockworkPolicy) inferArrival(g *gpu, inputs int64) protocol.Time {
+	return p.now.Add(p.inferDelay(&g.worker.delay, inputs))
 }
 
-// ahead returns how long before its planned begin work is sent to a GPU: Config.Ahead,
-// and more for a distant worker.
+// inputsReady implements policy.
+func (p *clockworkPolicy) inputsReady(g *gpu, inputs int64) protocol.Time {
+	if !p.Inputs || inputs == 0 {
+		return 0
+	}
+	w := &g.worker.delay
+	return p.now.Add(2*w.toWorker.value() + w.inputs.of(inputs))
+}
+
+// ahead returns how long before its planned begin work is sent to a GPU: Config.Ahead, and
+// more for a distant worker and for large inputs.
 func (p *clockworkPolicy) ahead(g *gpu) time.Duration {
-	return p.config.Ahead + p.inferDelay(&g.worker.delay) - p.config.Future
+	return p.config.Ahead + p.inferDelay(&g.worker.delay, 0) - p.config.Future + p.inputAhead(g)
+}
+
+// inputAhead returns how much earlier work is sent for inputs as large as those of the latest
+// Infers. It is 0 while a copy is next that would block tighter models: what is sent last
+// follows the latest information, and the lane waits for its inputs.
+func (p *clockworkPolicy) inputAhead(g *gpu) time.Duration {
+	covered := (p.config.Ahead - p.config.Future) / 2
+	extra := p.inputDelay(&g.worker.delay, int64(g.inputBytes)) - covered
+	if extra <= 0 || g.runQueue.First() != nil && p.blocking(g.runQueue.First().Of) {
+		return 0
+	}
+	return min(mostInputAhead, extra)
 }
 
 // loadOverhead returns what a load takes in addition to its transfer until an Infer can
 // begin: the messages of the load, of its result, and of the Infer.
-func (p *clockworkPolicy) loadOverhead(w *netDelay) time.Duration {
-	return w.toWorker.value() + w.fromWorker.value() + p.inferDelay(w)
+func (p *clockworkPolicy) loadOverhead(w *netDelay, inputs int64) time.Duration {
+	return w.toWorker.value() + w.fromWorker.value() + p.inferDelay(w, inputs)
 }
 
 // replyDelay returns the time of two messages, the request to the core and its outputs to

@@ -60,7 +60,7 @@ func TestPlansHaveRoomForTheWay(t *testing.T) {
 			what    string
 			is, was time.Duration
 		}{
-			{"reach", p.inferDelay(&g.worker.delay), millis(c.reach)},
+			{"reach", p.inferDelay(&g.worker.delay, 0), millis(c.reach)},
 			{"ahead", p.ahead(g), millis(c.ahead)},
 			{"target", p.target(millis(100)), millis(c.target)},
 		} {

@@ -51,6 +51,8 @@ type Options struct {
 	// Early refuses requests at arrival if they would be late behind those of their model
 	// that wait; under overload also if their model's queue is far too long at its rate.
 	Early bool
+	// Inputs plans the time that large inputs take to a worker. False: as long as a message.
+	Inputs bool
 	// Original uses the constants of the original: every message takes Config.Future,
 	// whatever the results show, and tight deadlines have no buffer.
 	Original bool
@@ -97,7 +99,7 @@ type GrowingBatch struct {
 // planners are the planner's rules under the policies of a scheduler service: clockwork's,
 // and the original's, by which clockwork is measured.
 var planners = map[string]Options{
-	"clockwork": {EDF: true, Urgent: true, Paying: true, Priced: true, Yield: true, Bounded: true, Relief: true, Worth: true, Early: true, Long: true},
+	"clockwork": {EDF: true, Urgent: true, Paying: true, Priced: true, Yield: true, Bounded: true, Relief: true, Worth: true, Early: true, Long: true, Inputs: true},
 	"faithful":  {Urgent: true, Batch: Full, Original: true},
 }
 

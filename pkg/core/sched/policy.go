@@ -21,9 +21,9 @@ type policy interface {
 	// atIdle returns how long after its arrival a request would be done on an idle GPU:
 	// one with the weights, and one that loads them.
 	atIdle(r *request) (exec, load time.Duration)
-	// reachOf returns how long an Infer sent now to a worker takes until it can begin;
-	// nil stands for any worker.
-	reachOf(w *worker) time.Duration
+	// reachOf returns how long an Infer sent now to a worker with inputs of so many bytes
+	// takes until it can begin; nil stands for any worker.
+	reachOf(w *worker, inputs int64) time.Duration
 	// wanting returns how many models wait for a load.
 	wanting() int
 	// admit returns why a request is refused that some GPU can serve; nil to admit it.
@@ -34,8 +34,12 @@ type policy interface {
 	// ended or a copy was added or removed.
 	serve(m *model)
 	fill(g *gpu)
-	// inferArrival returns when an Infer sent now can begin at an idle GPU.
-	inferArrival(g *gpu) protocol.Time
+	// inferArrival returns when an Infer sent now with inputs of so many bytes can begin at
+	// an idle GPU.
+	inferArrival(g *gpu, inputs int64) protocol.Time
+	// inputsReady returns when inputs of so many bytes of an Infer sent now are likely to be
+	// in place; 0 if the policy does not plan that.
+	inputsReady(g *gpu, inputs int64) protocol.Time
 }
 
 // learner is a policy with state of its own about requests and executions. Its methods

@@ -33,7 +33,7 @@ func (c *simplePolicy) atIdle(r *request) (exec, load time.Duration) {
 	return exec, load + exec
 }
 
-func (c *simplePolicy) reachOf(*worker) time.Duration { return c.config.Future }
+func (c *simplePolicy) reachOf(*worker, int64) time.Duration { return c.config.Future }
 
 // wanting counts the pending loads.
 func (c *simplePolicy) wanting() (n int) {
@@ -49,7 +49,9 @@ func (c *simplePolicy) serve(m *model) {
 	c.place(m)
 }
 
-func (c *simplePolicy) inferArrival(*gpu) protocol.Time { return c.now.Add(c.config.Future) }
+func (c *simplePolicy) inputsReady(*gpu, int64) protocol.Time { return 0 }
+
+func (c *simplePolicy) inferArrival(*gpu, int64) protocol.Time { return c.now.Add(c.config.Future) }
 
 // fill uses a GPU's free slots, then its transfer lane.
 func (c *simplePolicy) fill(g *gpu) {

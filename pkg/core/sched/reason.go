@@ -59,7 +59,7 @@ type Offer struct {
 	Load, Exec time.Duration
 }
 
-// Why is the cause of a refusal.
+// Why is the cause of a refusal, or of a late result.
 type Why uint8
 
 const (
@@ -82,6 +82,8 @@ const (
 	WhyCrashed         // what executed it ended or hung
 	WhyQuarantined     // its model is quarantined for crashes
 	WhyStalled         // every GPU that can hold its model is stalled
+	WhySlow            // done late: its execution took longer than expected
+	WhySlowBefore      // done late: its execution began later than expected
 )
 
 // quote is when one copy of a model, or a GPU that loads it now, could do a request.
@@ -96,6 +98,8 @@ type quote struct {
 	// load and exec are the durations of the transfer and the execution.
 	load time.Duration
 	exec time.Duration
+	// inputs is the size of the request's inputs.
+	inputs int64
 }
 
 // end returns when the request is done.
@@ -218,14 +222,14 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 
 // spell turns a quote into an Offer.
 func (c *engine) spell(q *quote) Offer {
-	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
+	o := Offer{Ready: q.ready, Load: q.load, Exec: q.exec, Reach: c.policy.reachOf(nil, q.inputs), To: c.fleetDelay.toWorker.value(), Back: c.fleetDelay.fromWorker.value()}
 	if q.on == nil {
 		return o
 	}
 	g := q.on.gpu
 	w := g.worker
 	o.Worker, o.GPU, o.Open, o.Free = w.id, g.id, len(g.infers), g.free(c.now)
-	o.Reach, o.To, o.Back = c.policy.reachOf(w), w.delay.toWorker.value(), w.delay.fromWorker.value()
+	o.Reach, o.To, o.Back = c.policy.reachOf(w, q.inputs), w.delay.toWorker.value(), w.delay.fromWorker.value()
 	if o.Open > 0 {
 		o.With = g.infers[0].replica.model.spec.Name
 	}

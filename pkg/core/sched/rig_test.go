@@ -20,12 +20,13 @@ type rig struct {
 }
 
 // part is a model of a rig: one page, what its weights take to load (5 ms if
-// nothing is said), and what it takes at batch 1, 2, 4, ...
+// nothing is said), what it takes at batch 1, 2, 4, ..., and the bytes of an item.
 type part struct {
-	name string
-	any  bool
-	load float64
-	exec []float64
+	name  string
+	any   bool
+	load  float64
+	exec  []float64
+	input int64
 }
 
 func millis(ms float64) time.Duration       { return time.Duration(ms * float64(time.Millisecond)) }
@@ -57,6 +58,9 @@ func rigOf(t *testing.T, core Core, parts ...part) *rig {
 		}
 		m, profile := spec(p.name, 1, millis(cmp.Or(p.load, 5)), exec...)
 		m.AnyBatch = p.any
+		if p.input > 0 {
+			m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{p.input}}}
+		}
 		r.state.Models, r.state.Profiles = append(r.state.Models, m), append(r.state.Profiles, profile)
 	}
 	r.step(0, &Activate{Epoch: 1, Issuer: 7, State: r.state})

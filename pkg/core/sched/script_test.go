@@ -16,7 +16,7 @@ import (
 // what the core wants done. Before activation come "policy <name>" (else
 // simple), "model <name>[:any] <pages> <load ms> <exec ms>..." (:any runs every
 // batch size) and "config <field> <value>", times in ms;
-// field input is the bytes of each request's input. Arguments:
+// field input is the bytes of an item of the models that follow. Arguments:
 //
 //	activate <epoch>                     issuer is 7
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	policy  string
 	config  Config
-	input   int64 // bytes of a request's input
+	input   int64 // bytes of an item
 	state   protocol.ClockworkState
 	core    Core
 	actions map[protocol.ActionID]protocol.Action
@@ -72,6 +72,9 @@ func (s *stage) run(t *testing.T, f []string) string {
 		name, _, isAny := strings.Cut(f[1], ":any")
 		m, p := spec(name, num(2), millis(f[3]), exec...)
 		m.AnyBatch = isAny
+		if s.input > 0 {
+			m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{s.input}}}
+		}
 		s.state.Models = append(s.state.Models, m)
 		if len(exec) > 0 {
 			s.state.Profiles = append(s.state.Profiles, p)
@@ -182,7 +185,7 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 	case "door-lost":
 		return &DoorLost{Door: uint64(num(2))}
 	case "submit":
-		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4]), Bytes: s.input}
+		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
 		if len(f) > 5 {
 			s.Crashes = uint8(num(6))
 		}
@@ -281,6 +284,12 @@ func (s *stage) print(out Output) (done, wake string) {
 		if i == len(out.Refusals)-1 || out.Refusals[i+1].Refusal.Error() != text {
 			fmt.Fprintf(&b, " %s\n", text)
 		}
+	}
+	for _, l := range out.Late {
+		fmt.Fprintf(&b, "late %d: %s\n", l.ID.Seq, map[Why]string{WhySlow: "its execution was slow", WhySlowBefore: "it began late"}[l.Why])
+	}
+	for _, u := range out.Unanswered {
+		fmt.Fprintf(&b, "action %d has no result, lost=%v\n", u.Action%(1<<epochShift), u.Lost)
 	}
 	for _, i := range out.Incidents {
 		fmt.Fprintf(&b, "incident: %s\n", incidentText(i))

@@ -63,9 +63,9 @@ type ModelSnapshot struct {
 	Copies  int
 	Loading int
 	GPUs    int
-	// Queued counts the waiting requests, Submitted all since the epoch began.
-	Queued    int
-	Submitted uint64
+	// Queued counts the waiting requests, Recent those of late (recentRequests).
+	Queued int
+	Recent uint64
 	// Exec and Load are the present estimates of one item's execution and of a load, on
 	// the GPU type that executes it fastest.
 	Exec, Load time.Duration
@@ -87,22 +87,19 @@ func (c *engine) Snapshot(s *Snapshot) {
 	s.GPUs, s.Models = gpus, models
 }
 
-// gpuSnapshot places the Infers without a result one after the other, so that they end when
-// the lane is free.
+// gpuSnapshot places the Infers without a result one after the other, so that the last
+// ends when the lane is free.
 func (c *engine) gpuSnapshot(g *gpu) GPUSnapshot {
 	s := GPUSnapshot{
 		Worker: g.worker.id, GPU: g.id, Type: c.kinds[g.kind].name, Pages: g.total, Free: g.vacant() - g.promised,
 		Turns: len(g.runQueue), Stalled: g.stalled, Pace: max(1, g.slowdown.factor),
 		To: g.worker.delay.toWorker.value(), Back: g.worker.delay.fromWorker.value(), ExecFree: g.free(c.now), LoadFree: c.now,
 	}
-	at := g.free(c.now)
-	for i := len(g.infers) - 1; i >= 0; i-- {
-		at = at.Add(-g.infers[i].takes)
-	}
+	at := g.free(c.now).Add(-g.lane.work)
 	for _, a := range g.infers {
-		end := at.Add(a.takes)
-		s.Executions = append(s.Executions, ActionSnapshot{protocol.Infer, a.replica.model.spec.Name, a.size, len(a.members), at, end})
-		at = end
+		begin := at.Add(a.wait)
+		at = begin.Add(a.takes)
+		s.Executions = append(s.Executions, ActionSnapshot{protocol.Infer, a.replica.model.spec.Name, a.size, len(a.members), begin, at})
 	}
 	c.transfers(g, &s)
 	return s
@@ -132,7 +129,7 @@ func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 
 // modelSnapshot returns the state of a model.
 func (c *engine) modelSnapshot(m *model) ModelSnapshot {
-	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted, Quarantined: m.quarantined}
+	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Recent: m.recent.at(c.now), Quarantined: m.quarantined}
 	for _, r := range m.replicas {
 		if r.phase == pending || r.phase == loading {
 			s.Loading++

@@ -34,12 +34,15 @@ type shared struct {
 	copies int
 }
 
-// contents returns the models, sorted by name, and the measurements stored with them, once
-// for each shared model.
-func (l library) contents() (specs []protocol.ModelSpec, profiles []protocol.Profile) {
+// contents returns the models that are not leaving, sorted by name, and the measurements
+// stored with them, once for each shared model.
+func (l library) contents(leaving map[string]bool) (specs []protocol.ModelSpec, profiles []protocol.Profile) {
 	specs = make([]protocol.ModelSpec, 0, len(l))
 	seen := map[*shared]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l)) {
+		if leaving[name] {
+			continue
+		}
 		m := l[name]
 		specs = append(specs, m.spec)
 		if len(m.shared.profiles) > 0 && !seen[m.shared] {

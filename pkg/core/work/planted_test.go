@@ -11,6 +11,7 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
+	{"what is being removed is told to be there", "library.go", "		if leaving[name] {\n			continue\n		}\n", ""},
 	{"no epoch check", "worker.go", "	case w.outdated(a):\n", "	case false:\n"},
 	{"an action without epoch is stale", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "w.epoch > 0"},
 	{"without epoch everything goes", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "false"},

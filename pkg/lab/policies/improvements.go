@@ -19,6 +19,7 @@ var improvements = map[string]func(*sched.Options){
 	"relief":  func(o *sched.Options) { o.Relief = false },
 	"worth":   func(o *sched.Options) { o.Worth = false },
 	"long":    func(o *sched.Options) { o.Long = false },
+	"inputs":  func(o *sched.Options) { o.Inputs = false },
 	"early":   func(o *sched.Options) { o.Early = false },
 }
 
