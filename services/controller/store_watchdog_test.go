@@ -112,3 +112,23 @@ func TestALostStoreLeavesALeader(t *testing.T) {
 	})
 	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
 }
+
+// A bucket that was missing for so long that the store counts as out of order is made again
+// nonetheless: it is why nothing can be written.
+func TestAMissingBucketIsMadeAgainWhateverIsOutOfOrder(t *testing.T) {
+	s := newStack(t)
+	s.controller()
+	s.awaitStage(protocol.Querying)
+	const leases = "KV_clockwork_lease"
+	bustest.Until(t, "the store is out of order without leases", func() bool {
+		if err := s.bus.JS.DeleteStream(t.Context(), leases); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Fatal(err)
+		}
+		return strings.Contains(s.view().StoreFault, "takes no writes")
+	})
+	bustest.Until(t, "the leases are there again", func() bool {
+		_, err := s.bus.JS.Stream(t.Context(), leases)
+		return err == nil
+	})
+	bustest.Until(t, "the store is in order again", func() bool { return s.view().StoreFault == "" })
+}
