@@ -63,17 +63,11 @@ func (g *storeWatchdog) note(err error) {
 func (g *storeWatchdog) look(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
-	if err := g.l.bus.OpenLeases(ctx); err != nil { // first: a lease that is lost cannot be renewed before
+	if err := g.openBuckets(ctx); err != nil {
 		return err
 	}
 	if err := g.l.bus.StoreFault(); err != nil {
 		return err // reads succeed also where nothing can be written
-	}
-	if _, err := g.l.bus.OpenState(ctx); err != nil {
-		return err
-	}
-	if _, err := g.l.bus.OpenProfiles(ctx); err != nil {
-		return err
 	}
 	if err := g.lookAtBuffer(ctx); err != nil {
 		return err
@@ -82,6 +76,19 @@ func (g *storeWatchdog) look(parent context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// openBuckets makes the buckets that are missing, also while nothing can be written: a bucket
+// that is missing is a reason for that, and would stay away with it.
+func (g *storeWatchdog) openBuckets(ctx context.Context) error {
+	if err := g.l.bus.OpenLeases(ctx); err != nil {
+		return err
+	}
+	if _, err := g.l.bus.OpenState(ctx); err != nil {
+		return err
+	}
+	_, err := g.l.bus.OpenProfiles(ctx)
+	return err
 }
 
 func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
