@@ -53,7 +53,7 @@ func newWWorker(w *termWorld, i int) *wWorker {
 	x.core = virtual.New(c, x)
 	x.core.GPUs[0].Restarts = func() time.Duration {
 		x.weightsLost()
-		return w.UpTo(1200 * time.Millisecond)
+		return w.UpTo(600 * time.Millisecond)
 	}
 	return x
 }
@@ -79,7 +79,7 @@ func (x *wWorker) suffer() {
 		x.PausedUntil = w.Now.Add(w.UpTo(1200 * time.Millisecond))
 	case p < 0.20: // its clock steps: it measures anew
 		w.happened.steps++
-		x.ahead += w.UpTo(2*time.Second) - time.Second
+		x.ahead += w.UpTo(500*time.Millisecond) - 250*time.Millisecond
 	case p < 0.23:
 		x.wrong = w.Now.Add(w.UpTo(300 * time.Millisecond))
 	case p < 0.35: // its heartbeats stay away, but not for long enough to be missed
