@@ -35,8 +35,6 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *missEvents
 	live        *live
-	ignored     bus.LogLimiter // requests whose replies would go to another client
-	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
 	// onControl is held while messages about requests are sent to the scheduler, so that
 	// each request's submission comes before its answer; onPayload while answers are
@@ -54,7 +52,8 @@ type FrontDoor struct {
 	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
 	held       int           // requests taken since the last flush; only onInfer uses it
-	inputs     inputBoxes    // only onDispatch uses it
+	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
+	inputs *bus.Outboxes[string, protocol.Input]
 
 	subs       []*nats.Subscription
 	taking     *nats.Subscription // of infer
@@ -107,7 +106,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		closed:     config.NoClients,
 	}
 	core := frontdoor.Defaults()
-	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, most: core.LargeInput}
+	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes

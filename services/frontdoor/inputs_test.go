@@ -31,12 +31,12 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 		defer func() { _ = sub.Unsubscribe() }()
 	}
 	const smallMessage = 100
-	boxes := inputBoxes{bus: b, boxes: map[string]*inputBox{}, most: smallMessage}
+	boxes := newInputs(b, smallMessage)
 	sizes := []int{10, 20, 30, smallMessage - 59, smallMessage + 1, 5, 5}
 	for i, size := range sizes {
-		boxes.add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
+		boxes.Add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
 	}
-	boxes.flush()
+	boxes.Flush()
 	next := uint64(0)
 	for _, want := range []int{3, 1, 1, 2} {
 		list := bustest.Next(t, "a message", messages)
@@ -50,14 +50,14 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 			next++
 		}
 	}
-	boxes.add("w2", protocol.Input{Data: []byte{1}})
-	boxes.flush()
-	boxes.flush()
+	boxes.Add("w2", protocol.Input{Data: []byte{1}})
+	boxes.Flush()
+	boxes.Flush()
 	if list := bustest.Next(t, "a message", messages); len(list) != 1 || len(list[0].Data) != 1 {
 		t.Errorf("the other worker got %v", list)
 	}
-	if boxes.count != 0 || len(boxes.full) != 0 || len(messages) != 0 {
-		t.Errorf("%d are left, %d too many", boxes.count, len(messages))
+	if boxes.Len() != 0 || len(messages) != 0 {
+		t.Errorf("%d are left, %d too many", boxes.Len(), len(messages))
 	}
 }
 

@@ -2,8 +2,8 @@ package frontdoor
 
 import (
 	"context"
+	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -60,7 +60,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 		ended = d.checkConnection(nil)
 	}
 	out := d.stepCore(arrived, &in)
-	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
+	r, refusal, ignored := out.Admitted, out.Refusal, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
 		d.noteIgnored(ignored, m.Reply, in.Tenant)
@@ -68,7 +68,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	}
 	c := &client{msg: m, trace: d.config.Telemetry.Trace(m.Header)}
 	if r == nil {
-		d.refuseMessage(c, &in, arrived, refused)
+		d.refuseMessage(c, &in, arrived, refusal)
 		return nil, nil
 	}
 	r.Driver = c
@@ -81,13 +81,11 @@ func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	if why == frontdoor.NoReply {
 		return
 	}
-	count := d.ignored.Add(time.Now())
-	switch {
-	case count == 0:
-	case why == frontdoor.OthersInbox:
-		d.bus.Log.Warn("requests ignored: their reply subject is another client's inbox", "count", count, "client", tenant, "latest", reply)
+	switch why {
+	case frontdoor.OthersInbox:
+		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is another client's inbox", tenant, "client", tenant, "reply", reply)
 	default:
-		d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is not a client's", "", "reply", reply)
 	}
 }
 
@@ -100,13 +98,13 @@ func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
 	}
 	d.mu.Lock()
 	out := d.stepCore(clock.Now(), &e)
-	store, rejected, refused := out.Store, out.Rejected, out.Refused
+	store, rejected, refusal := out.Store, out.Rejected, out.Refusal
 	d.unlockHeld(d.carryOut(out, nil), r.Beside)
 	switch {
 	case store != nil:
 		d.store(store, c)
 	case rejected != nil:
-		d.refuseRequest(rejected, refused)
+		d.refuseRequest(rejected, refusal)
 	}
 }
 

@@ -41,7 +41,7 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 		d.questions = append(d.questions, question{q.Epoch, submission(q.Request, clock.Now())})
 	}
 	for _, in := range out.Inputs {
-		d.inputs.add(in.Worker, inputOf(in.Request))
+		d.inputs.Add(in.Worker, inputOf(in.Request))
 	}
 	if in := out.LargeInput; in != nil {
 		d.sendLarge(in.Worker, inputOf(in.Request))

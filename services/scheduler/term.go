@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,22 +54,20 @@ type term struct {
 	wake      protocol.Time  // when the timer fires
 	beat      func()         // sends a heartbeat now; nil until the term serves
 	ended     bool           // the term is over; no more decisions
-	doors     map[uint64]*box[protocol.Dispatch]
-	workers   map[string]*box[protocol.Action]
+	doors     *bus.Outboxes[uint64, protocol.Dispatch]
+	workers   *bus.Outboxes[string, protocol.Action]
 	refs      []protocol.RequestRef // of the actions in workers
 	report    sched.AnswersReported // reused for every event, as the next two
 	submit    sched.Submitted
 	result    sched.Result
-	full      []flusher // boxes of doors and workers with unsent items
-	unsent    int       // submissions and results since the last flush
-	missed    uint64    // missedBy at the last check
+	unsent    int    // submissions and results since the last flush
+	missed    uint64 // missedBy at the last check
 }
 
-// These bound messages and boxes.
+// These bound messages.
 const (
-	maxDispatches = 2048 // per message, as the next
+	maxDispatches = 2048
 	maxActions    = 256
-	maxBoxes      = 4096 // of workers, and of front doors
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
@@ -77,19 +76,23 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		return nil, err
 	}
 	t := &term{
-		id:      id,
-		epoch:   epoch,
-		issuer:  bus.RandomID(),
-		starts:  wire.NewChunks(wire.Start),
-		joins:   wire.NewChunks(wire.Join),
-		bus:     b,
-		hub:     config.Telemetry,
-		live:    explain.NewLive(),
-		over:    make(chan struct{}),
-		doors:   map[uint64]*box[protocol.Dispatch]{},
-		workers: map[string]*box[protocol.Action]{},
-		wake:    protocol.Never,
-		missed:  missedBy(b),
+		id:     id,
+		epoch:  epoch,
+		issuer: bus.RandomID(),
+		starts: wire.NewChunks(wire.Start),
+		joins:  wire.NewChunks(wire.Join),
+		bus:    b,
+		hub:    config.Telemetry,
+		live:   explain.NewLive(),
+		over:   make(chan struct{}),
+		doors: bus.NewOutboxes(bus.Cut[protocol.Dispatch]{Items: maxDispatches}, func(door uint64) func([]protocol.Dispatch) {
+			return decisions(b, wire.Dispatches, b.Subjects.Dispatch(door))
+		}),
+		workers: bus.NewOutboxes(bus.Cut[protocol.Action]{Items: maxActions}, func(worker string) func([]protocol.Action) {
+			return decisions(b, wire.Actions, b.Subjects.Action(worker))
+		}),
+		wake:   protocol.Never,
+		missed: missedBy(b),
 	}
 	t.results = b.NewResults(t.issuer)
 	setup := sched.TermSetup{
@@ -285,41 +288,33 @@ func (t *term) showQuarantined() {
 
 func (t *term) order(actions []sched.Addressed) {
 	for _, a := range actions {
-		box := t.workers[a.Worker]
-		if box == nil {
-			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), wire.Actions, maxActions)
-			addBox(t.workers, a.Worker, box)
-		}
 		first := len(t.refs)
 		t.refs = append(t.refs, a.Action.Requests...) // the core reuses its own slice
 		a.Action.Requests = t.refs[first:len(t.refs):len(t.refs)]
-		if box.add(a.Action) {
-			t.full = append(t.full, box)
-		}
+		t.workers.Add(a.Worker, a.Action)
 	}
 }
 
 func (t *term) dispatch(decisions []protocol.Dispatch) {
 	for _, d := range decisions {
-		door := d.ID.Door
-		box := t.doors[door]
-		if box == nil {
-			box = newBox(t.bus, t.bus.Subjects.Dispatch(door), wire.Dispatches, maxDispatches)
-			addBox(t.doors, door, box)
-		}
-		if box.add(d) {
-			t.full = append(t.full, box)
+		t.doors.Add(d.ID.Door, d)
+	}
+}
+
+// decisions returns a function that sends decisions to one receiver.
+func decisions[T any](b *bus.Bus, codec wire.Codec[[]T], subject string) func([]T) {
+	return func(part []T) {
+		if err := bus.PublishCut(b.Control, codec, subject, &part, bus.Halves); err != nil {
+			b.Notice(slog.LevelWarn, "decisions not sent", subject, "subject", subject, "count", len(part), "error", err)
 		}
 	}
 }
 
 // flush sends every worker and every front door its decisions.
 func (t *term) flush() {
-	for _, box := range t.full {
-		box.flush()
-	}
-	clear(t.full)
-	t.full, t.refs, t.unsent = t.full[:0], t.refs[:0], 0
+	t.workers.Flush()
+	t.doors.Flush()
+	t.refs, t.unsent = t.refs[:0], 0
 	stats := t.core.Stats()
 	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }

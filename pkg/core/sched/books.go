@@ -29,6 +29,7 @@ type due struct {
 	action  *action  // its result is overdue
 	replica *replica // its eviction must be sent, possibly again
 	gpu     *gpu     // its execution lane takes more work
+	worker  *worker  // inputs that it missed count no more
 }
 
 // request is a Submission from its admission until its end. Between steps it is either
@@ -60,7 +61,7 @@ type request struct {
 	// attempts counts its failures, below Config.Attempts while it waits. failure is
 	// the last error, also of a failure that does not count; nil for none.
 	attempts int
-	failure  *protocol.Error
+	refusal  *protocol.Error
 	// alone: a batch with it failed, so it runs as the only member of its next ones.
 	// misses counts its batches that missed an input.
 	alone  bool
@@ -70,7 +71,8 @@ type request struct {
 	// ahead is how many requests of its model waited when it arrived.
 	ahead int
 	// tried is why its last action failed, whyUnknown if none failed.
-	tried  Why
+	tried Why
+	// demand is what it adds to the load priorities (demand.go); the planner's.
 	demand demand
 	// action is the action it is a member of, nil while it waits.
 	action *action
@@ -88,7 +90,8 @@ func (r *request) before(q *request) bool {
 // action was sent and has no result yet. Its fields do not change, except for members and
 // overdue.
 type action struct {
-	id      protocol.ActionID
+	id protocol.ActionID
+	// kind is Infer, LoadWeights or EvictWeights; replica is the copy that it is about.
 	kind    protocol.Kind
 	replica *replica
 	// members are the requests of an Infer that have not ended.
@@ -105,11 +108,13 @@ type action struct {
 	sent   protocol.Time
 	latest protocol.Time
 	takes  time.Duration
-	// inputs is the size of an Infer's inputs, in bytes. ready is when they are expected to
-	// be in place, wait how long the lane is expected to stand idle for them.
+	// inputs is the size of an Infer's inputs that front doors send, in bytes. ready is when
+	// they are expected to be in place, wait how long the lane is expected to stand idle for
+	// them. missed: they may still be on their way after its end.
 	inputs int64
 	ready  protocol.Time
 	wait   time.Duration
+	missed bool
 	// expected is when it ends if it begins as soon as it is sent.
 	expected protocol.Time
 	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
@@ -195,6 +200,7 @@ type gpu struct {
 	// draining: the GPU gets no more work until it is idle, because a blamed request is
 	// next (blame.go). Between steps an Infer is outstanding at its worker then.
 	draining bool
+	// lane is the time of its outstanding Infers, slowdown how much slower it is than its type.
 	lane     lane
 	slowdown slowdown
 	gpuPlan  // last, so that the lane and its timer are adjacent in memory
@@ -221,6 +227,7 @@ func (g *gpu) replica(m *model) *replica {
 
 // worker is a live worker.
 type worker struct {
+	// id and incarnation name one process; one that starts again has another incarnation.
 	id          string
 	incarnation uint64
 	// gpus are its GPUs, without duplicate indices.
@@ -229,6 +236,7 @@ type worker struct {
 	hosted map[string]bool
 	// suspects counts its outstanding Infers with action.suspect, at most 1.
 	suspects int
+	inbound  inbound
 	// delay are the times of its messages; the first samples come with its first
 	// results.
 	delay netDelay
@@ -245,9 +253,11 @@ type model struct {
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
-	queued     int
-	recent     recentRequests
-	items      int
+	// queued is the number of requests in the queue, items the number of their items.
+	queued int
+	// recent counts its requests of late, for displays.
+	recent recentRequests
+	items  int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
 	// pages are those that it takes, by GPU type.

@@ -18,7 +18,7 @@ var faults = []planted.Fault{
 	{"a killed executor is the load's fault", "result.go", "guilty := res.Code == protocol.ExecutorLost && res.Begin != 0", "guilty := res.Begin != 0"},
 	{"page off by one", "books.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
 	{"pages of a load are not counted", "actions.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
-	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},
+	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: refusal})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: refusal})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},
 	{"forgotten timer of a request", "request.go", "	c.timers.Set(&r.timer, int64(r.deadline.Add(-exec).Add(1)), c.ticket())\n", "	_ = exec\n"},
 	{"forgotten timer of an action", "actions.go", "	c.timers.Set(&a.timer, int64(a.end().Add(patience+w.delay.fromWorker.value())), c.ticket())\n", "	_ = patience\n"},
 	{"an overdue action is never given up", "result.go", "		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())\n", ""},
@@ -39,7 +39,7 @@ var faults = []planted.Fault{
 	{"evicting while busy", "actions.go", "		if victim.busy == 0 {\n", "		if victim.busy >= 0 {\n"},
 	{"load twice", "actions.go", "	if g.loading != nil || g.down {\n		return\n	}\n", ""},
 	{"replan of what has ended", "result.go", "case r.orphan, r.attempts", "case r.attempts"},
-	{"replan without taking the action off", "result.go", "		r.action = nil\n		c.replan(r, err)", "		c.replan(r, err)"},
+	{"replan without taking the action off", "result.go", "		r.action = nil\n		c.replan(r, refusal)", "		c.replan(r, refusal)"},
 	{"wrong incarnation", "actions.go", "Incarnation: w.incarnation, Kind: kind,", "Incarnation: w.incarnation + 1, Kind: kind,"},
 	{"stale worker kept", "workers.go", "	c.workers = slices.Delete(c.workers, at, at+1)\n", ""},
 	{"loss of any life", "workers.go", "e.Incarnation != 0 && c.workers[at].incarnation != e.Incarnation {", "false {"},
@@ -47,7 +47,7 @@ var faults = []planted.Fault{
 	{"items not counted back", "books.go", "	m.items -= r.Batch\n", ""},
 	{"turn of a copy that left", "policy_clockwork.go", "	r.gpu.runQueue.Remove(&r.queueEntry)\n	r.give(0)\n", "	r.give(0)\n"},
 	{"ties of GPUs by map order", "transfer.go", "	p.transfersBusy = true\n	for _, g := range p.gpus {\n", "	p.transfersBusy = true\n	all := map[*gpu]bool{}\n	for _, g := range p.gpus {\n		all[g] = true\n	}\n	for g := range all {\n"},
-	{"turn of before the queue changed", "policy_clockwork.go", "if !r.queueEntry.In() || r.queueEntry.Key != key {", "if !r.queueEntry.In() {"},
+	{"turn of before the queue changed", "run_queue.go", "if !r.queueEntry.In() || r.queueEntry.Key != key {", "if !r.queueEntry.In() {"},
 	{"timer of a lost GPU", "workers.go", "		c.timers.Remove(&g.nextSlotTimer)\n", ""},
 	{"a clock of any epoch", "membership.go", "t.workers.synced[w.ID] == (clockSync{w.Incarnation, t.Epoch()})", "t.workers.synced[w.ID].incarnation == w.Incarnation"},
 	{"who joins is not asked", "membership.go", "		if !joining.answered || !t.ready(&joining) {\n", "		if !t.ready(&joining) {\n"},
@@ -81,7 +81,7 @@ var faults = []planted.Fault{
 	{"taken is not counted back", "frontdoor_ledger.go", "		f.waiting--\n", ""},
 	{"lost claims stay in the books", "frontdoor_ledger.go", "c.due <= now.Add(-staleAfter) })", "c.due < 0 && staleAfter > 0 })"},
 	{"a batch takes in who must be alone", "batch.go", "		if len(p.members) > 0 && (r.single() || first.single()) {\n", "		if false {\n"},
-	{"a blamed request is put beside others", "policy_clockwork.go", "p.members[0].blamed() && !g.isolated() {", "false {"},
+	{"a blamed request is put beside others", "run_queue.go", "p.members[0].blamed() && !g.isolated() {", "false {"},
 	{"others are put beside a blamed request", "blame.go", "&& (len(g.infers) == 0 || !g.infers[0].suspect)", ""},
 	{"two blamed requests at one worker", "blame.go", "len(g.infers) == 0 && g.worker.suspects == 0", "len(g.infers) == 0"},
 	{"poison goes round for ever", "blame.go", "r.Crashes >= maxCrashes || of.certain && a.count == 1", "false"},
@@ -89,7 +89,7 @@ var faults = []planted.Fault{
 	{"whole batches are refused", "blame.go", "of.certain && a.count == 1", "of.certain"},
 	{"blame is not passed on", "actions.go", ", Crashes: r.Crashes})", "})"},
 	{"a failed batch runs again as one", "blame.go", "		r.alone = true\n	}\n	c.replanAll", "		_ = r\n	}\n	c.replanAll"},
-	{"the text of a failed batch is for all", "blame.go", "	c.replanAll(a, err, WhyFailed)", "	err.Message += res.Message\n	c.replanAll(a, err, WhyFailed)"},
+	{"the text of a failed batch is for all", "blame.go", "	c.replanAll(a, refusal, WhyFailed)", "	refusal.Message += res.Message\n	c.replanAll(a, refusal, WhyFailed)"},
 	{"quarantined one crash late", "blame.go", "len(m.crashes) < n {", "len(m.crashes) <= n {"},
 	{"old crashes count", "blame.go", "return at <= since }", "return at <= since && false }"},
 	{"a quarantine never ends", "blame.go", "	case r.model.quarantineLeft(c.now) > 0:\n", "	case r.model.quarantined > 0:\n"},
@@ -108,7 +108,21 @@ var faults = []planted.Fault{
 	{"what is late is in time", "result.go", "	if end <= until {\n", "	if true {\n"},
 	{"what is given up is awaited", "result.go", "	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})\n", ""},
 	{"a transfer of a lost worker is awaited", "workers.go", "				c.giveUp(r.transfer, true)\n", "				c.close(r.transfer, c.now)\n"},
+	{"inputs are not planned", "netdelay.go", "2*w.toWorker.value()+p.inputDelay(w, inputs)+p.config.Future/2", "2*w.toWorker.value()+p.config.Future/2"},
+	{"inputs that did not come say nothing", "input_time.go", "	if r.Code == protocol.InputMissing {\n", "	if false {\n"},
+	{"small inputs say something", "input_time.go", "	if bytes < learnedBytes {\n", "	if bytes < 0 {\n"},
+	{"generated inputs are sent", "input_time.go", "	if r.Generated {\n", "	if false {\n"},
+	{"a lane does not wait for inputs", "lane.go", "		a.wait = max(0, a.ready.Sub(free))\n", ""},
+	{"the next one of a lane does not wait for inputs", "lane.go", "		l.begun = max(l.begun, next.ready)\n", ""},
+	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
+
+	// Inputs on their way to a worker.
+	{"front doors together send what they like", "inbound.go", "	return c.config.MaxInbound == 0 || w.inbound.bytes < c.config.MaxInbound\n", "	return true\n"},
+	{"what was missed is forgotten", "inbound.go", "	if !a.missed {\n		c.inputsGone", "	if true {\n		c.inputsGone"},
+	{"what was missed counts for ever", "inbound.go", "	if len(in.missed) > 0 {\n", "	if false {\n"},
+	{"nobody is told of room for inputs", "inbound.go", "		c.markGPU(g)\n", "		_ = g\n"},
+	{"what has come is on its way", "inbound.go", "	if a.inputs == 0 {\n", "	if true {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
@@ -117,18 +131,21 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 // TestPlantedBugs has the worlds look for each fault: those of the term for what is
 // the term's.
 func TestPlantedBugs(t *testing.T) {
-	ofCore, ofTerm := split(faults)
+	ofCore, ofTerm, ofInputs := split(faults)
 	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
 	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
+	planted.Find(t, ofInputs, "-test.run", "TestInputsOnTheirWay")
 }
 
-func split(all []planted.Fault) (ofCore, ofTerm []planted.Fault) {
+func split(all []planted.Fault) (ofCore, ofTerm, ofInputs []planted.Fault) {
 	for _, f := range all {
-		if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
+		if f.File == "inbound.go" {
+			ofInputs = append(ofInputs, f)
+		} else if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
 			ofTerm = append(ofTerm, f)
 		} else {
 			ofCore = append(ofCore, f)
 		}
 	}
-	return ofCore, ofTerm
+	return ofCore, ofTerm, ofInputs
 }

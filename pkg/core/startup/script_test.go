@@ -23,6 +23,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// mending prints what is written to a store that has lost something.
+func mending(mend Mending) string {
+	var b strings.Builder
+	for _, m := range mend.Models {
+		fmt.Fprintf(&b, "write model %s, profiles=%v\n", m.Name, mend.Profiles)
+	}
+	if mend.Serving {
+		fmt.Fprintf(&b, "write quarantine of %d and records of %d workers\n", len(mend.Quarantine), len(mend.Workers))
+	}
+	if mend.Stage != 0 {
+		fmt.Fprintf(&b, "write stage %v\n", mend.Stage)
+	}
+	return cmp.Or(b.String(), "write nothing\n")
+}
+
 type script struct {
 	t       *testing.T
 	m       *Machine
@@ -66,6 +81,9 @@ func (s *script) step(fields []string) string {
 	}
 	if fields[1] == "ls" {
 		return list(s.m.Models())
+	}
+	if fields[1] == "mend" {
+		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
 	}
 	if fields[1] == "blocked" {
 		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))

@@ -226,7 +226,7 @@ func (c *controller) announce(w protocol.WorkerState) {
 	s := c.world
 	s.later(s.network.delay(), func() {
 		x := s.scheduler
-		if x.dead || x.deaf > s.now {
+		if x.dead || x.disconnectedUntil > s.now {
 			return
 		}
 		s.join(w)

@@ -42,6 +42,14 @@ func TestPeersW4FloodsAQuickModel(t *testing.T) {
 	}
 }
 
+func TestTheWorkloadsOfAProcessorSaySo(t *testing.T) {
+	for name, want := range map[string]bool{"peers-w1": true, "peers-w4": true, "peers-w6": true, "poisson": false, "paper-6.2": false, "none": false} {
+		if got := OnProcessor(name); got != want {
+			t.Errorf("%s is on a processor: %v", name, got)
+		}
+	}
+}
+
 func TestPeersW5HasThreeSLOs(t *testing.T) {
 	w := PeersW5(Options{Seed: 1})
 	count := rates(t, w, 0, 100*time.Second)

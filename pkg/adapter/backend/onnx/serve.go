@@ -55,23 +55,21 @@ func ExecuteModels(library string) error {
 	e, version, err := startEngine(library, s)
 	if err != nil {
 		// The worker reports it.
-		return models.send(hello{Version: version, Refused: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
+		return models.send(hello{Version: version, Refusal: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
 	}
-	if err := models.send(hello{Version: version}, nil); err != nil {
-		return fmt.Errorf("answer setup: %w", err)
-	}
-	ended := make(chan error, executorFiles)
+	ended, got := make(chan error, executorFiles), make(chan string, 1)
 	var lanes sync.WaitGroup
 	for i, c := range channels {
 		lanes.Go(func() {
 			if c == runs {
 				runtime.LockOSThread()
-				if err := bindThread(s.Processor); err != nil {
-					fmt.Fprintln(os.Stderr, err) // slower, and that is all
-				}
+				got <- takeProcessor(s.Processor, s.Spare)
 			}
 			ended <- e.serve(c, begun.of(i))
 		})
+	}
+	if err := models.send(hello{Version: version, Processor: <-got}, nil); err != nil {
+		return fmt.Errorf("answer setup: %w", err)
 	}
 	err = <-ended // the others may be in a model that never ends
 	if errors.Is(err, io.EOF) {
@@ -119,8 +117,8 @@ func (e *engine) serve(c *channel, begun *atomic.Uint64) error {
 		}
 		begun.Add(1)
 		if stage, weights, ok := readRun(body); ok {
-			if refused := e.run(stage, weights); refused != nil {
-				err = c.send(done{Refused: refused}, nil)
+			if refusal := e.run(stage, weights); refusal != nil {
+				err = c.send(done{Refusal: refusal}, nil)
 			} else {
 				err = c.sendFrame(ran, nil)
 			}
