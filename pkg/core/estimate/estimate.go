@@ -68,7 +68,7 @@ func (e *Estimator) Add(d time.Duration) {
 	}
 	at, _ := slices.BinarySearch(e.sorted, d)
 	e.sorted = slices.Insert(e.sorted, at, d)
-	e.value = percentile(e.sorted, e.config.Percentile)
+	e.value = Percentile(e.sorted, e.config.Percentile)
 }
 
 // Forget removes the largest sample. Otherwise an outlier could stay for ever,
@@ -84,7 +84,7 @@ func (e *Estimator) Forget() {
 	at := slices.Index(inOrder, worst)
 	e.ring, e.oldest = append(e.ring[:0], slices.Delete(inOrder, at, at+1)...), 0
 	if n > 1 {
-		e.value = percentile(e.sorted, e.config.Percentile)
+		e.value = Percentile(e.sorted, e.config.Percentile)
 	} else {
 		e.value = e.seed
 	}
@@ -104,8 +104,9 @@ func (e *Estimator) Median() time.Duration {
 // Samples returns how many samples the window holds.
 func (e *Estimator) Samples() int { return len(e.ring) }
 
-// percentile interpolates linearly between the two nearest ranks.
-func percentile(sorted []time.Duration, p float64) time.Duration {
+// Percentile returns a percentile of sorted samples, at least one: it interpolates linearly
+// between the two nearest ranks.
+func Percentile(sorted []time.Duration, p float64) time.Duration {
 	rank := p / 100 * float64(len(sorted)-1)
 	low := int(rank)
 	if low+1 >= len(sorted) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"clockwork/pkg/core/estimate"
 	"clockwork/pkg/protocol"
 )
 
@@ -15,17 +16,11 @@ func Summarize(samples []time.Duration) protocol.Measurement {
 		return protocol.Measurement{}
 	}
 	sorted := slices.Sorted(slices.Values(samples))
-	at := func(q float64) time.Duration {
-		place := q * float64(len(sorted)-1)
-		low := int(place)
-		high := min(low+1, len(sorted)-1)
-		return sorted[low] + time.Duration((place-float64(low))*float64(sorted[high]-sorted[low]))
-	}
 	return protocol.Measurement{
 		Samples: len(sorted),
 		Min:     sorted[0],
-		P50:     at(0.5),
-		P99:     at(0.99),
+		P50:     estimate.Percentile(sorted, 50),
+		P99:     estimate.Percentile(sorted, 99),
 		Max:     sorted[len(sorted)-1],
 	}
 }
