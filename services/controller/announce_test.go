@@ -55,7 +55,7 @@ func TestAnAnnouncedWorkerIsToldOfUntilConfirmed(t *testing.T) {
 	s := newStack(t)
 	s.controller()
 	s.loaded("a")
-	s.activate().set(protocol.SchedulerActive, 7)
+	s.activate().Set(protocol.SchedulerActive, 7)
 	bustest.Until(t, "epoch 7 is active", func() bool { v := s.view(); return v.Stage == protocol.Active && v.Epoch == 7 })
 	l := s.listener(func(_ string, time int) uint64 { return uint64(5 + time) }) // 6, then 7
 	bustest.StartWorker(t, s.bus, "w2", "t4")

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -184,35 +183,9 @@ func (s *stack) report(job protocol.ProfileJob, failures ...protocol.ProfileFail
 	}
 }
 
-// beating is a scheduler as the others see it: its heartbeat.
-type beating struct {
-	mu         sync.Mutex
-	state      protocol.ServiceState
-	epoch      uint64
-	heartbeats *bus.Heartbeater
-	stop       func()
-}
-
-func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
-	b := &beating{state: state, epoch: epoch}
-	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.state == protocol.SchedulerActive {
-			s.epoch.Store(b.epoch)
-		}
-		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
-	})
-	b.stop = sync.OnceFunc(b.heartbeats.Stop)
-	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
-	return b
-}
-
-func (b *beating) set(state protocol.ServiceState, epoch uint64) {
-	b.mu.Lock()
-	b.state, b.epoch = state, epoch
-	b.mu.Unlock()
-	b.heartbeats.Now()
+// scheduler is one as the others see it.
+func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *bustest.Scheduler {
+	return bustest.StartScheduler(s.t, s.bus, id, state, epoch, s.epoch.Store)
 }
 
 // ask sends a request and waits for its reply.
@@ -272,7 +245,7 @@ func (s *stack) loaded(models ...string) *bustest.Worker {
 }
 
 // serving is a stack that is active with model a.
-func serving(t *testing.T) (*stack, *beating) {
+func serving(t *testing.T) (*stack, *bustest.Scheduler) {
 	t.Helper()
 	s := newStack(t)
 	s.controller()
@@ -315,13 +288,13 @@ func (s *stack) event(kind string) protocol.Event {
 }
 
 // activate brings the stack from a loaded model to an active scheduler.
-func (s *stack) activate() *beating {
+func (s *stack) activate() *bustest.Scheduler {
 	s.t.Helper()
 	s.profiler()
 	scheduler := s.scheduler("s1", protocol.SchedulerReady, 1)
 	s.measure()
 	bustest.Next(s.t, "the start", s.starts)
-	scheduler.set(protocol.SchedulerActive, 1)
+	scheduler.Set(protocol.SchedulerActive, 1)
 	return scheduler
 }
 

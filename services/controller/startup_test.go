@@ -73,7 +73,7 @@ func TestTheStartupPhase(t *testing.T) {
 	if len(start.Models) != 3 || len(start.Workers) != 1 || len(start.Profiles) != 2 {
 		t.Errorf("start with %d models, %d workers, %d profiles", len(start.Models), len(start.Workers), len(start.Profiles))
 	}
-	scheduler.set(protocol.SchedulerActive, 5)
+	scheduler.Set(protocol.SchedulerActive, 5)
 	s.awaitStage(protocol.Active)
 	if code := s.load(`{"path":"zoo/a"}`); code != protocol.LoadingClosed {
 		t.Errorf("a load after activation: %s", code)
@@ -191,7 +191,7 @@ func TestARestartGoesOn(t *testing.T) {
 	}
 	s.report(job)
 	bustest.Next(t, "the start", s.starts)
-	scheduler.set(protocol.SchedulerActive, 1)
+	scheduler.Set(protocol.SchedulerActive, 1)
 	restart(protocol.Active)
 	if got := s.view(); len(got.Models) != 1 {
 		t.Errorf("models after all: %+v", got.Models)
@@ -262,9 +262,9 @@ func TestTheStateSaysWhetherASchedulerIsActive(t *testing.T) {
 	s.loaded("a")
 	scheduler := s.activate()
 	s.awaitScheduler(protocol.SchedulerActive)
-	scheduler.set(protocol.Standby, 0)
+	scheduler.Set(protocol.Standby, 0)
 	s.awaitScheduler(protocol.Standby)
-	scheduler.stop()
+	scheduler.Stop()
 	if v := s.awaitScheduler(protocol.ServiceAbsent); v.Stage != protocol.Active || v.Epoch != 0 {
 		t.Errorf("stage %s, epoch %d", v.Stage, v.Epoch)
 	}

@@ -65,7 +65,7 @@ func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
 	}
 
 	stop()
-	scheduler.set(protocol.Standby, 0)
+	scheduler.Set(protocol.Standby, 0)
 	s.controller()
 	v := s.view()
 	if v.Stage != protocol.Active || len(v.Models) != 3 || v.Models[0].Quarantined != "" || len(v.Models[0].Profile) != 1 {
@@ -74,7 +74,7 @@ func TestG12ALostStoreIsWrittenAgain(t *testing.T) {
 	s.awaitScheduler(protocol.Standby)
 	replies = s.infer("a", jsonInfer)
 	bustest.Until(t, "the request is stored", func() bool { return s.view().Buffered == 1 })
-	scheduler.set(protocol.SchedulerActive, 2)
+	scheduler.Set(protocol.SchedulerActive, 2)
 	s.output(bustest.Next(t, "the request from the new buffer", s.submit), raw)
 	if code := codeOf(t, bustest.Next(t, "its reply", replies)); code != protocol.OK {
 		t.Errorf("from the new buffer: %s", code)

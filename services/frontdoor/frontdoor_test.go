@@ -230,7 +230,7 @@ func TestAnotherEpochIsGivenWhatIsInFlight(t *testing.T) {
 	s, scheduler := serving(t)
 	replies := s.infer("a", jsonInfer)
 	first := bustest.Next(t, "the submission", s.submit)
-	scheduler.set(protocol.Standby, 0)
+	scheduler.Set(protocol.Standby, 0)
 	s.scheduler("s2", protocol.SchedulerActive, 9)
 	again := bustest.Next(t, "the second submission", s.submit)
 	if again.ID != first.ID || again.Budget >= first.Budget {
@@ -379,7 +379,7 @@ func TestCodeSchedulerLost(t *testing.T) {
 	s, scheduler := serving(t)
 	replies := s.infer("a", `{"parameters":{"slo_ms":1500},"inputs":[]}`)
 	bustest.Next(t, "the submission", s.submit)
-	scheduler.set(protocol.Standby, 0)
+	scheduler.Set(protocol.Standby, 0)
 	bustest.Until(t, "the scheduler is lost", func() bool { return !s.door.serving() })
 	if len(replies) != 0 {
 		t.Fatal("it was answered while its deadline lay ahead")

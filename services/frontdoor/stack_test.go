@@ -146,7 +146,7 @@ func (s *stack) loaded(models ...string) {
 }
 
 // activate moves the stage to ACTIVE and has a scheduler say that it is active.
-func (s *stack) activate() *beating {
+func (s *stack) activate() *bustest.Scheduler {
 	s.t.Helper()
 	for stage := protocol.Querying; stage <= protocol.Active; stage++ {
 		var err error
@@ -158,7 +158,7 @@ func (s *stack) activate() *beating {
 }
 
 // serving is a front door that serves model a.
-func serving(t testing.TB) (*stack, *beating) {
+func serving(t testing.TB) (*stack, *bustest.Scheduler) {
 	t.Helper()
 	s := newStack(t)
 	s.frontDoor()
@@ -186,35 +186,9 @@ func (s *stack) awaitBuffered(n int) {
 	})
 }
 
-// beating is a scheduler as the others see it: its heartbeat.
-type beating struct {
-	mu         sync.Mutex
-	state      protocol.ServiceState
-	epoch      uint64
-	heartbeats *bus.Heartbeater
-	stop       func()
-}
-
-func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *beating {
-	b := &beating{state: state, epoch: epoch}
-	b.heartbeats = s.bus.StartHeartbeats(protocol.Scheduler, id, func() protocol.Heartbeat {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if b.state == protocol.SchedulerActive {
-			s.epoch.Store(b.epoch)
-		}
-		return protocol.Heartbeat{Incarnation: 1, Epoch: b.epoch, State: b.state}
-	})
-	b.stop = sync.OnceFunc(b.heartbeats.Stop)
-	s.t.Cleanup(func() { b.set(protocol.Standby, 0); b.stop() })
-	return b
-}
-
-func (b *beating) set(state protocol.ServiceState, epoch uint64) {
-	b.mu.Lock()
-	b.state, b.epoch = state, epoch
-	b.mu.Unlock()
-	b.heartbeats.Now()
+// scheduler is one as the others see it.
+func (s *stack) scheduler(id string, state protocol.ServiceState, epoch uint64) *bustest.Scheduler {
+	return bustest.StartScheduler(s.t, s.bus, id, state, epoch, s.epoch.Store)
 }
 
 // ask sends a request and waits for its reply.

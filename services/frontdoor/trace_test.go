@@ -63,7 +63,7 @@ func TestATraceGoesAlongAndIsToldOnce(t *testing.T) {
 	s.awaitServing()
 	replies := s.traced("a", jsonInfer)
 	first := bustest.Next(t, "the submission", submitted)
-	scheduler.set(protocol.Standby, 0)
+	scheduler.Set(protocol.Standby, 0)
 	s.scheduler("s2", protocol.SchedulerActive, 9)
 	again := bustest.Next(t, "the second submission", submitted)
 	if first.Trace.Trace != [16]byte{1} || first.Trace.Span != [8]byte{2} || again.Trace != first.Trace {
