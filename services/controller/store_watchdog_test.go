@@ -1,27 +1,28 @@
 package controller
 
 import (
-	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/testkit/logtext"
 )
 
-// loseStore has the broker forget everything.
+// loseStore has the broker forget everything, once the leading controller has made all of it:
+// each bucket takes a write.
 func (s *stack) loseStore() {
 	s.t.Helper()
-	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_profile", "KV_clockwork_epoch", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
-		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // not made yet
-			s.t.Fatal(err)
-		}
+	for _, name := range []string{"state", "profile", "epoch", "lease", "worker", "device", "health"} {
+		bustest.Until(s.t, name+" is made", func() bool {
+			kv, err := s.bus.JS.KeyValue(s.t.Context(), "clockwork_"+name)
+			return err == nil && kv.Delete(s.t.Context(), "nothing") == nil
+		})
 	}
+	bustest.LoseStore(s.t, s.server)
 }
 
 func (s *stack) awaitStored(stage protocol.Stage, models int) {
@@ -114,24 +115,23 @@ func TestALostStoreLeavesALeader(t *testing.T) {
 	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
 }
 
-// A bucket that was missing for so long that the store counts as out of order is made again
-// nonetheless: it is why nothing can be written.
-func TestAMissingBucketIsMadeAgainWhateverIsOutOfOrder(t *testing.T) {
+// TestALostStoreIsMadeAgainHoweverLateThatIsSeen: by then the lease could not be renewed for
+// longer than it lives, so that the store counts as one that takes no writes.
+func TestALostStoreIsMadeAgainHoweverLateThatIsSeen(t *testing.T) {
+	t.Parallel() // it waits until the lease is over
 	s := newStack(t)
+	s.config.StoreCheckEvery = liveness.RenewEvery + liveness.LeaseTTL + 500*time.Millisecond
 	s.controller()
 	s.awaitStage(protocol.Querying)
-	const leases = "KV_clockwork_lease"
-	bustest.Until(t, "the store is out of order without leases", func() bool {
-		if err := s.bus.JS.DeleteStream(t.Context(), leases); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			t.Fatal(err)
+	s.loseStore()
+	bustest.Until(t, "the controller has its lease again", func() bool {
+		holder, err := s.bus.JS.KeyValue(t.Context(), "clockwork_lease")
+		if err != nil {
+			return false
 		}
-		return strings.Contains(s.view().StoreFault, "takes no writes")
-	})
-	bustest.Until(t, "the leases are there again", func() bool {
-		_, err := s.bus.JS.Stream(t.Context(), leases)
+		_, err = holder.Get(t.Context(), "controller")
 		return err == nil
 	})
-	bustest.Until(t, "the store is in order again", func() bool { return s.view().StoreFault == "" })
 }
 
 // Each stream may be lost alone, for as long as it takes to be noticed: it is made again, what

@@ -60,7 +60,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 		ended = d.checkConnection(nil)
 	}
 	out := d.stepCore(arrived, &in)
-	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
+	r, refusal, ignored := out.Admitted, out.Refusal, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
 		d.noteIgnored(ignored, m.Reply, in.Tenant)
@@ -68,7 +68,7 @@ func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
 	}
 	c := &client{msg: m, trace: d.config.Telemetry.Trace(m.Header)}
 	if r == nil {
-		d.refuseMessage(c, &in, arrived, refused)
+		d.refuseMessage(c, &in, arrived, refusal)
 		return nil, nil
 	}
 	r.Driver = c
@@ -98,13 +98,13 @@ func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
 	}
 	d.mu.Lock()
 	out := d.stepCore(clock.Now(), &e)
-	store, rejected, refused := out.Store, out.Rejected, out.Refused
+	store, rejected, refusal := out.Store, out.Rejected, out.Refusal
 	d.unlockHeld(d.carryOut(out, nil), r.Beside)
 	switch {
 	case store != nil:
 		d.store(store, c)
 	case rejected != nil:
-		d.refuseRequest(rejected, refused)
+		d.refuseRequest(rejected, refusal)
 	}
 }
 

@@ -87,7 +87,7 @@ func (d *FrontDoor) sendable(e *frontdoor.Ended, bytes int) bool {
 	}
 	d.mu.Lock()
 	out := d.stepCore(now, u)
-	e.Output, e.Refusal = nil, out.Refused
+	e.Output, e.Refusal = nil, out.Refusal
 	d.unlock(d.carryOut(out, nil))
 	return false
 }
@@ -163,16 +163,16 @@ func (d *FrontDoor) answer(e *frontdoor.Ended, m *nats.Msg) {
 }
 
 // refuseMessage answers a message that never became a request.
-func (d *FrontDoor) refuseMessage(c *client, in *frontdoor.Inbound, arrived protocol.Time, why *protocol.Error) {
-	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), c.msg.Reply, why))
-	d.reportRefused(c, in.Tenant, "", wall(arrived), why)
+func (d *FrontDoor) refuseMessage(c *client, in *frontdoor.Inbound, arrived protocol.Time, refusal *protocol.Error) {
+	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), c.msg.Reply, refusal))
+	d.reportRefused(c, in.Tenant, "", wall(arrived), refusal)
 }
 
 // refuseRequest answers an admitted request that cannot continue.
-func (d *FrontDoor) refuseRequest(r *frontdoor.Request, why *protocol.Error) {
+func (d *FrontDoor) refuseRequest(r *frontdoor.Request, refusal *protocol.Error) {
 	c := clientOf(r)
-	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), r.Reply, why))
-	d.reportRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), why)
+	d.publish(bus.ErrorReply(wire.EncodingOf(c.msg.Data), r.Reply, refusal))
+	d.reportRefused(c, r.Tenant, r.Model.Name, wall(r.Arrived), refusal)
 }
 
 // connection returns the connection for a reply.

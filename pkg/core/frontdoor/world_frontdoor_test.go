@@ -191,8 +191,8 @@ func (d *frontDoor) inbound(c *client) {
 	c.taken = c.mayBeAnswered()
 	out := d.step(&e)
 	switch r := out.Admitted; {
-	case out.Refused != nil:
-		d.reply(c.in.Reply, out.Refused.Code)
+	case out.Refusal != nil:
+		d.reply(c.in.Reply, out.Refusal.Code)
 	case r == nil:
 	case !r.Beside:
 		d.decode(c, r)
@@ -218,7 +218,7 @@ func (d *frontDoor) decode(c *client, r *Request) {
 	e := c.read(r.Known)
 	e.Request = r
 	if out := d.step(&e); out.Rejected != nil {
-		d.reply(r.Reply, out.Refused.Code)
+		d.reply(r.Reply, out.Refusal.Code)
 	}
 }
 
@@ -274,11 +274,11 @@ func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
 	}
 	d.w.count("not sent")
 	before := d.m.Snapshot()
-	refused := d.m.Step(d.w.Now, u).Refused
-	if after := d.m.Snapshot(); refused == nil || refused.Code != protocol.PayloadTooLarge || after != before {
-		d.w.failf("G13: front door %d tells %v in place of an OK that is not sent; %+v, then %+v", d.id, refused, before, after)
+	refusal := d.m.Step(d.w.Now, u).Refusal
+	if after := d.m.Snapshot(); refusal == nil || refusal.Code != protocol.PayloadTooLarge || after != before {
+		d.w.failf("G13: front door %d tells %v in place of an OK that is not sent; %+v, then %+v", d.id, refusal, before, after)
 	}
-	return refused.Code
+	return refusal.Code
 }
 
 func (d *frontDoor) beat() {

@@ -75,9 +75,6 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 	if stats := t.Stats(); stats.Submitted != stats.Succeeded+stats.Refused+stats.Answered+stats.Forgotten+stats.Duplicates+stats.Queued+stats.InFlight {
 		w.broken("G13: the accounts of %s do not close: %+v", s.id, stats)
 	}
-	if b.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
-		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
-	}
 	if !w.lease.given[t.Epoch()] {
 		w.broken("G7: %s has epoch %d, which the store has not given", s.id, t.Epoch())
 	}
@@ -87,14 +84,24 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 			w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), e.Epoch)
 		}
 	case *WorkerBeat:
-		if t.Has(e.ID, e.Incarnation) && !slices.Equal(b.health[e.ID], e.GPUs) {
-			w.broken("%s says of its GPUs %v, the core was told %v", e.ID, e.GPUs, b.health[e.ID])
-		}
 		if e.Epoch > t.Epoch() && t.Has(e.ID, e.Incarnation) {
 			w.broken("G7: %s belongs to epoch %d and obeys %d", e.ID, t.Epoch(), e.Epoch)
 		}
 	case *Result:
 		b.obeys(w, t, e.Epoch)
+	}
+	if b.newer && (out.Resign == "" || len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0) {
+		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
+	}
+	for id, m := range b.members { // map order does not matter
+		if h := b.last[id]; h.Incarnation == m.incarnation && t.Has(id, m.incarnation) && !slices.Equal(b.health[id], h.GPUs) {
+			w.broken("%s says of its GPUs %v, the core was told %v", id, h.GPUs, b.health[id])
+		}
+	}
+	for _, q := range out.Ask {
+		if q.Epoch != t.Epoch() {
+			w.broken("G7: epoch %d asks %s, and names epoch %d", t.Epoch(), q.ID, q.Epoch)
+		}
 	}
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {
