@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -69,13 +70,11 @@ func (g *storeWatchdog) look(parent context.Context) error {
 	if err := g.l.bus.StoreFault(); err != nil {
 		return err // reads succeed also where nothing can be written
 	}
-	if err := g.lookAtBuffer(ctx); err != nil {
-		return err
+	state := g.lookAtState(ctx, parent)
+	if g.l.fenced(parent, state) {
+		return nil
 	}
-	if err := g.lookAtState(ctx, parent); !g.l.fenced(parent, err) { // also where this controller writes nothing
-		return err
-	}
-	return nil
+	return cmp.Or(state, g.lookAtBuffer(ctx)) // the buffer may find no room where the state does
 }
 
 // openBuckets makes the buckets that are missing, also while nothing can be written: a bucket

@@ -133,3 +133,30 @@ func TestALostStoreIsMadeAgainHoweverLateThatIsSeen(t *testing.T) {
 		return err == nil
 	})
 }
+
+// Each stream may be lost alone, for as long as it takes to be noticed: it is made again, what
+// was in it is written again, and models can be loaded.
+func TestEachStreamMayBeLostAlone(t *testing.T) {
+	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_profile", "KV_clockwork_epoch", "KV_clockwork_lease", "clockwork_buffer"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.config.LoadIdle = time.Minute // the stage stays LOADING
+			s.controller()
+			bustest.StartWorker(t, s.bus, "w1", "t4")
+			s.awaitStage(protocol.AwaitingModels)
+			if err := s.bus.JS.DeleteStream(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			bustest.Until(t, "it is there again", func() bool {
+				_, err := s.bus.JS.Stream(t.Context(), name)
+				return err == nil
+			})
+			bustest.Until(t, "a model can be loaded", func() bool { return s.load(`{"path":"zoo/a"}`) == protocol.OK })
+			s.awaitStored(protocol.Loading, 1)
+			if fault := s.view().StoreFault; fault != "" {
+				t.Error(fault)
+			}
+		})
+	}
+}
