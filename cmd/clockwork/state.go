@@ -77,7 +77,19 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if err := printTypes(w, s.Workers); err != nil {
 		return err
 	}
+	printProcessors(w, s.Workers)
 	return printLacks(w, s.Workers)
+}
+
+// printProcessors prints what executions have of their hosts' processors.
+func printProcessors(w io.Writer, workers []protocol.WorkerState) {
+	for _, worker := range workers {
+		for _, g := range worker.GPUs {
+			if g.Processor != "" {
+				fmt.Fprintf(w, "GPU %d of %s executes on %s\n", g.ID, worker.ID, g.Processor)
+			}
+		}
+	}
 }
 
 // printLacks prints what workers do not serve, with the first reason of each.

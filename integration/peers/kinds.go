@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"clockwork/pkg/client"
@@ -14,7 +15,7 @@ import (
 )
 
 // kinds make the command that starts a server, and set its URL.
-var kinds = map[string]func(v *server) (*exec.Cmd, error){
+var kinds = map[string]func(ctx context.Context, v *server) (*exec.Cmd, error){
 	"clockwork": clockwork,
 	"triton":    triton,
 	"kserve":    kserve,
@@ -46,7 +47,7 @@ func (p place) onnxRuntime() (string, error) {
 
 // clockwork runs the whole stack in one process, on what an earlier start kept. The first
 // start of a binary loads the models, which measures them, and keeps that.
-func clockwork(v *server) (*exec.Cmd, error) {
+func clockwork(ctx context.Context, v *server) (*exec.Cmd, error) {
 	host, _, err := address()
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func clockwork(v *server) (*exec.Cmd, error) {
 	if _, err := os.Stat(data); err == nil {
 		return exec.Command(v.clockwork, args...), nil
 	}
-	if err := v.loadOnce(args); err != nil {
+	if err := v.loadOnce(ctx, args); err != nil {
 		_ = os.RemoveAll(data)
 		return nil, err
 	}
@@ -74,13 +75,14 @@ func clockwork(v *server) (*exec.Cmd, error) {
 }
 
 // loadOnce runs the stack until it has loaded and measured the models.
-func (v *server) loadOnce(args []string) error {
+func (v *server) loadOnce(ctx context.Context, args []string) error {
 	cmd := exec.Command(v.clockwork, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	defer func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() }()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for ctx.Err() == nil {
 		c, err := client.Connect(v.url, "")
@@ -96,27 +98,38 @@ func (v *server) loadOnce(args []string) error {
 
 // load loads models and waits until the stack serves them.
 func load(ctx context.Context, c *client.Client, names []string) error {
-	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		if s, refusal := c.Brief(ctx); refusal == nil && len(s.Workers) >= 0 {
-			break
-		}
-	}
+	err := awaitState(ctx, c, func(*protocol.StackState) bool { return true })
 	for _, name := range names {
+		if err != nil {
+			return err
+		}
 		if _, refusal := c.Load(ctx, protocol.LoadRequest{Path: name}); refusal != nil {
-			return refusal
+			err = refusal
 		}
 	}
-	for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
-		if s, refusal := c.Brief(ctx); refusal == nil && s.Stage == protocol.Active {
+	if err != nil {
+		return err
+	}
+	return awaitState(ctx, c, func(s *protocol.StackState) bool { return s.Stage == protocol.Active })
+}
+
+// awaitState waits until the stack tells a state that is as wanted.
+func awaitState(ctx context.Context, c *client.Client, wanted func(*protocol.StackState) bool) error {
+	for {
+		if s, refusal := c.Brief(ctx); refusal == nil && wanted(s) {
 			return nil
 		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	return ctx.Err()
 }
 
 // triton runs the server of its Python package, with the package's backend for Python and a
 // model of servers/triton_model.py for each network.
-func triton(v *server) (*exec.Cmd, error) {
+func triton(_ context.Context, v *server) (*exec.Cmd, error) {
 	packages, err := v.sitePackages("triton")
 	if err != nil {
 		return nil, err
@@ -172,7 +185,7 @@ func installTriton(packages, home string) error {
 }
 
 // kserve runs servers/kserve_server.py.
-func kserve(v *server) (*exec.Cmd, error) {
+func kserve(_ context.Context, v *server) (*exec.Cmd, error) {
 	_, http, err := address()
 	if err != nil {
 		return nil, err
@@ -188,7 +201,7 @@ func kserve(v *server) (*exec.Cmd, error) {
 }
 
 // bentoml runs servers/bentoml_server.py.
-func bentoml(v *server) (*exec.Cmd, error) {
+func bentoml(_ context.Context, v *server) (*exec.Cmd, error) {
 	host, port, err := address()
 	if err != nil {
 		return nil, err
@@ -201,7 +214,7 @@ func bentoml(v *server) (*exec.Cmd, error) {
 }
 
 // rayServe runs servers/ray_server.py.
-func rayServe(v *server) (*exec.Cmd, error) {
+func rayServe(_ context.Context, v *server) (*exec.Cmd, error) {
 	host, port, err := address()
 	if err != nil {
 		return nil, err

@@ -134,8 +134,14 @@ func (c *comparison) whole() bool {
 	return len(c.workloads)+len(c.servers)+len(c.loads) == 0 && len(c.seeds) >= len(fullSeeds) && c.length >= fullLength
 }
 
+// quiet is the load average of a machine that does nothing else.
+const quiet = 1.0
+
 // measureBare measures bare sessions of the networks.
 func (c *comparison) measureBare() (capacity, error) {
+	if busy := loadAverage(); busy > quiet {
+		fmt.Fprintf(c.out, "the load average is %.1f: other work has the processors too, and what follows says little\n", busy)
+	}
 	fmt.Fprintln(c.out, "measuring bare sessions")
 	cmd := exec.Command(c.python("models"), filepath.Join(c.source, "bare.py"))
 	var names []string

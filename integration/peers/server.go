@@ -42,7 +42,7 @@ type server struct {
 }
 
 // patience bounds how long a server may take to start.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // start starts a server and waits until all its models answer.
 func start(ctx context.Context, p place, s setting, many bool) (*server, error) {
@@ -53,7 +53,7 @@ func start(ctx context.Context, p place, s setting, many bool) (*server, error) 
 	if err := os.MkdirAll(p.in("run", s.name), 0o755); err != nil {
 		return nil, err
 	}
-	if err := v.launch(); err != nil {
+	if err := v.launch(ctx); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}
 	if err := v.await(ctx); err != nil {
@@ -64,8 +64,8 @@ func start(ctx context.Context, p place, s setting, many bool) (*server, error) 
 }
 
 // launch starts the server's process.
-func (v *server) launch() (err error) {
-	command, err := kinds[v.Kind](v)
+func (v *server) launch(ctx context.Context) (err error) {
+	command, err := kinds[v.Kind](ctx, v)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ type GPUState struct {
 	Type       string `json:"type"`
 	PagesTotal int    `json:"pages_total"`
 	PagesUsed  int    `json:"pages_used"`
+	// Processor says in words what executions have of the host's processors, "" if they need
+	// none.
+	Processor string `json:"processor,omitempty"`
 	// Models are the names of the models whose weights are on the GPU, sorted.
 	Models []string `json:"models"`
 	// Moving are the names of the other models that have pages, sorted: their weights are

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -66,7 +67,6 @@ type leader struct {
 	reports   *wire.Chunks[protocol.ProfileReport]
 
 	records records
-	stale   bus.LogLimiter // results STALE_TERM
 	work    host.Tasks
 }
 
@@ -354,9 +354,7 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 	}
 	for _, r := range results {
 		if r.Code == protocol.StaleTerm {
-			if count := l.stale.Add(time.Now()); count > 0 {
-				l.bus.Log.Warn("a worker obeys a later controller", "count", count, "worker", r.Worker, "term", l.writer.Term())
-			}
+			l.bus.Notice(slog.LevelWarn, "a worker obeys a later controller", r.Worker, "worker", r.Worker, "term", l.writer.Term())
 		}
 		if r.State != nil {
 			l.report(ctx, startup.WorkerAnswered{State: *r.State})

@@ -35,8 +35,6 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *missEvents
 	live        *live
-	ignored     bus.LogLimiter // requests whose replies would go to another client
-	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
 	// onControl is held while messages about requests are sent to the scheduler, so that
 	// each request's submission comes before its answer; onPayload while answers are

@@ -2,8 +2,8 @@ package frontdoor
 
 import (
 	"context"
+	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -81,13 +81,11 @@ func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	if why == frontdoor.NoReply {
 		return
 	}
-	count := d.ignored.Add(time.Now())
-	switch {
-	case count == 0:
-	case why == frontdoor.OthersInbox:
-		d.bus.Log.Warn("requests ignored: their reply subject is another client's inbox", "count", count, "client", tenant, "latest", reply)
+	switch why {
+	case frontdoor.OthersInbox:
+		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is another client's inbox", tenant, "client", tenant, "reply", reply)
 	default:
-		d.bus.Log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is not a client's", "", "reply", reply)
 	}
 }
 

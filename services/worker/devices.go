@@ -79,3 +79,14 @@ func (d *devices) release() {
 		d.lease.Release()
 	}
 }
+
+// processors says what the executions of the GPUs have of the host's processors.
+func (a *agent) processors() string {
+	var got []string
+	for _, g := range a.gpus {
+		if g.info.Processor != "" {
+			got = append(got, g.info.Processor)
+		}
+	}
+	return strings.Join(got, "; ")
+}

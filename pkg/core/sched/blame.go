@@ -45,10 +45,10 @@ func (r *request) blamed() bool { return r.Crashes > 0 }
 // isolated reports whether a blamed request may run on a GPU now.
 func (g *gpu) isolated() bool { return len(g.infers) == 0 && g.worker.suspects == 0 }
 
-// takesMore reports whether a GPU may get another Infer: it is not down, and no blamed
-// request runs on it or is next.
-func (g *gpu) takesMore() bool {
-	return !g.down && !g.draining && (len(g.infers) == 0 || !g.infers[0].suspect)
+// takesMore reports whether a GPU may get another Infer: it is not down, no blamed request
+// runs on it or is next, and its worker takes more inputs.
+func (c *engine) takesMore(g *gpu) bool {
+	return !g.down && !g.draining && (len(g.infers) == 0 || !g.infers[0].suspect) && c.takesInputs(g.worker)
 }
 
 // crash is why an Infer ended without a proper result.

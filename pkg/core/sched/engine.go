@@ -190,6 +190,8 @@ func (c *engine) fire() {
 			c.evict(d.replica)
 		case d.gpu != nil:
 			c.markGPU(d.gpu)
+		case d.worker != nil:
+			c.missedEnd(d.worker)
 		}
 	}
 }

@@ -61,6 +61,8 @@ var faults = []planted.Fault{
 	{"lost a heartbeat too early", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent >= LostTicks {"},
 	{"lost a heartbeat too late", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent > LostTicks+1 {"},
 	{"a newer epoch is not minded", "term.go", "	if epoch > t.Epoch() {\n", "	if false {\n"},
+	{"who is announced before it beats is forgotten", "membership.go", "		m.keepEarly(w)\n", "		_ = m\n"},
+	{"who returns before the start holds all", "membership.go", "		if joining.own {\n", "		if joining.own && len(w.Models) == 0 {\n"},
 	{"a worker's word ends a term", "term.go", "	if epoch <= max(t.Epoch(), t.seen) {\n", "	if true {\n"},
 	{"a front door's word on epochs", "frontdoor_ledger.go", "	t.doors.watch.Beat(h)\n", "	t.doors.watch.Beat(h)\n	t.seen = max(t.seen, h.Epoch)\n"},
 	{"a worker's word makes an epoch", "term.go", "	workers := state.Workers\n", "	workers := state.Workers\n	for _, w := range workers {\n		t.config.Epoch = max(t.config.Epoch, w.Epoch)\n	}\n"},
@@ -106,7 +108,21 @@ var faults = []planted.Fault{
 	{"what is late is in time", "result.go", "	if end <= until {\n", "	if true {\n"},
 	{"what is given up is awaited", "result.go", "	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})\n", ""},
 	{"a transfer of a lost worker is awaited", "workers.go", "				c.giveUp(r.transfer, true)\n", "				c.close(r.transfer, c.now)\n"},
+	{"inputs are not planned", "netdelay.go", "2*w.toWorker.value()+p.inputDelay(w, inputs)+p.config.Future/2", "2*w.toWorker.value()+p.config.Future/2"},
+	{"inputs that did not come say nothing", "input_time.go", "	if r.Code == protocol.InputMissing {\n", "	if false {\n"},
+	{"small inputs say something", "input_time.go", "	if bytes < learnedBytes {\n", "	if bytes < 0 {\n"},
+	{"generated inputs are sent", "input_time.go", "	if r.Generated {\n", "	if false {\n"},
+	{"a lane does not wait for inputs", "lane.go", "		a.wait = max(0, a.ready.Sub(free))\n", ""},
+	{"the next one of a lane does not wait for inputs", "lane.go", "		l.begun = max(l.begun, next.ready)\n", ""},
+	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
+
+	// Inputs on their way to a worker.
+	{"front doors together send what they like", "inbound.go", "	return c.config.MaxInbound == 0 || w.inbound.bytes < c.config.MaxInbound\n", "	return true\n"},
+	{"what was missed is forgotten", "inbound.go", "	if !a.missed {\n		c.inputsGone", "	if true {\n		c.inputsGone"},
+	{"what was missed counts for ever", "inbound.go", "	if len(in.missed) > 0 {\n", "	if false {\n"},
+	{"nobody is told of room for inputs", "inbound.go", "		c.markGPU(g)\n", "		_ = g\n"},
+	{"what has come is on its way", "inbound.go", "	if a.inputs == 0 {\n", "	if true {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
@@ -115,18 +131,21 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 // TestPlantedBugs has the worlds look for each fault: those of the term for what is
 // the term's.
 func TestPlantedBugs(t *testing.T) {
-	ofCore, ofTerm := split(faults)
+	ofCore, ofTerm, ofInputs := split(faults)
 	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
 	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
+	planted.Find(t, ofInputs, "-test.run", "TestInputsOnTheirWay")
 }
 
-func split(all []planted.Fault) (ofCore, ofTerm []planted.Fault) {
+func split(all []planted.Fault) (ofCore, ofTerm, ofInputs []planted.Fault) {
 	for _, f := range all {
-		if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
+		if f.File == "inbound.go" {
+			ofInputs = append(ofInputs, f)
+		} else if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
 			ofTerm = append(ofTerm, f)
 		} else {
 			ofCore = append(ofCore, f)
 		}
 	}
-	return ofCore, ofTerm
+	return ofCore, ofTerm, ofInputs
 }

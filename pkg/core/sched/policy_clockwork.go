@@ -252,7 +252,7 @@ func (p *clockworkPolicy) serve(m *model) {
 	for _, r := range m.holders {
 		p.enqueueReplica(r, m.head)
 		if !p.open(r.gpu) {
-			if !r.gpu.nextSlotTimer.In() {
+			if at := &r.gpu.nextSlotTimer; !at.In() || p.nextSlot(r.gpu) < protocol.Time(at.Key) {
 				p.markGPU(r.gpu) // fill sets its timer
 			}
 			continue

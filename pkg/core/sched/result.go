@@ -24,6 +24,7 @@ func (c *engine) result(res *protocol.Result) {
 		return
 	}
 	c.observeDelay(a, res)
+	a.missed = res.Code == protocol.InputMissing
 	c.close(a, res.End)
 	c.noteResult(a, res)
 	defer c.reuse(a)
@@ -66,6 +67,7 @@ func (c *engine) close(a *action, end protocol.Time) {
 		return
 	}
 	r.busy--
+	c.inputsEnded(a)
 	if end == 0 || end > c.now {
 		end = c.now
 	}
@@ -364,6 +366,7 @@ func (c *engine) overdue(a *action) {
 	r := a.replica
 	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung, silent: r.gpu.worker}
 	silent := r.gpu.resultSeen < a.end()
+	a.missed = true // they may wait for a worker that takes nothing
 	c.giveUp(a, false)
 	defer c.reuse(a)
 	c.unstallIdle(r.gpu)

@@ -56,7 +56,7 @@ func (p *clockworkPolicy) enqueueReplica(r *replica, first *request) {
 // soon and its first result is not overdue. A blamed request has the GPU for itself, also
 // before it begins.
 func (p *clockworkPolicy) open(g *gpu) bool {
-	return g.takesMore() && (len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent)
+	return p.takesMore(g) && (len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)) && g.late(p.now) <= p.config.Silent)
 }
 
 // fill sends batches while the GPU's execution lane takes more work, sets the timer for when
@@ -77,15 +77,18 @@ func (p *clockworkPolicy) fill(g *gpu) {
 			break
 		}
 	}
-	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 && g.takesMore() {
+	if g.runQueue.First() != nil && !g.nextSlotTimer.In() && g.late(p.now) == 0 && p.takesMore(g) {
 		// While the first action is late, the lane slips with the clock: only a
 		// result makes room.
-		if at := g.free(p.now).Add(1 - p.ahead(g)); at > p.now {
+		if at := p.nextSlot(g); at > p.now {
 			p.timers.Set(&g.nextSlotTimer, int64(at), p.ticket())
 		}
 	}
 	p.transfer(g)
 }
+
+// nextSlot returns when a GPU takes more work.
+func (p *clockworkPolicy) nextSlot(g *gpu) protocol.Time { return g.free(p.now).Add(1 - p.ahead(g)) }
 
 // overloaded is the pressure at and above which a GPU runs, of the batches that must begin
 // soon, the one that yields most instead of the most urgent one. Below it, urgency serves

@@ -220,6 +220,7 @@ func (c *engine) lose(e WorkerLost) {
 			c.remove(r)
 		}
 	}
+	c.timers.Remove(&w.inbound.timer)
 	for _, g := range w.gpus {
 		g.worker = nil
 		c.timers.Remove(&g.nextSlotTimer)

@@ -417,6 +417,12 @@ func (p *clockworkPolicy) waitsForTighter(r *replica) bool {
 	return g.nextSlotTimer.Key < int64(until) || slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
 }
 
+// hasRoom reports whether a GPU takes more work, however large the next inputs are: by how much
+// sooner it takes work for them changes with what is next, and counts when it is looked at.
+func (p *clockworkPolicy) hasRoom(g *gpu) bool {
+	return p.open(g) && (len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)-p.inputAhead(g)))
+}
+
 // checkLanes: no GPU has room while a request waits that it could run, unless
 // the policy defers, or keeps the GPU free for tighter models; and the sums of demand are what they should be.
 func (w *world) checkLanes(p *clockworkPolicy) {
@@ -430,12 +436,12 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 	for _, g := range p.gpus {
 		work, demand := time.Duration(0), int64(0)
 		for _, a := range g.infers {
-			work += a.takes
+			work += a.takes + a.wait
 		}
 		for _, r := range g.replicas {
 			demand += r.share
 			m := r.model
-			if r.phase == resident && p.Defer == nil && p.open(g) && !w.outdated(g) && m.head != nil && p.couldRun(r) && !p.waitsForTighter(r) {
+			if r.phase == resident && p.Defer == nil && p.hasRoom(g) && !w.outdated(g) && m.head != nil && p.couldRun(r) && !p.waitsForTighter(r) {
 				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
 			}
 		}

@@ -114,9 +114,9 @@ func (h *host) receive(a protocol.Action) {
 }
 
 // receiveInput takes the input of a request off the network.
-func (h *host) receiveInput(id protocol.RequestID) {
+func (h *host) receiveInput(id protocol.RequestID, bytes int64) {
 	if !h.down {
-		h.whenAwake(0, func() { h.Input(id, 0) })
+		h.whenAwake(0, func() { h.Input(id, bytes) })
 	}
 }
 

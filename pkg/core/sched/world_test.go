@@ -35,6 +35,7 @@ func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "tr
 func testWorlds(t *testing.T, policy string, over func() bool) {
 	var sum Stats
 	var faults faultCount
+	waited := 0 // actions for whose inputs a lane waits
 	worlds := worlds[policy]
 	if testing.Short() { // as under the race detector, which finds nothing in one goroutine
 		worlds /= 4
@@ -64,8 +65,12 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 		sum.Lost, sum.Strays, sum.Replanned = sum.Lost+s.Lost, sum.Strays+s.Strays, sum.Replanned+s.Replanned
 		sum.Forgotten, sum.Duplicates = sum.Forgotten+s.Forgotten, sum.Duplicates+s.Duplicates
 		faults.add(w.faults)
+		waited += w.waitedForInputs
 	}
-	t.Logf("%+v, %+v", sum, faults)
+	t.Logf("%+v, %+v, %d waited for inputs", sum, faults, waited)
+	if policy == "clockwork" && waited < worlds {
+		t.Errorf("only %d actions wait for inputs, the test proves nothing", waited)
+	}
 	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
@@ -105,8 +110,10 @@ type world struct {
 	seq                     uint64
 	setup, arrivals, faulty *rand.Rand
 	network, worker, crowd  *rand.Rand
-	poison                  *rand.Rand
-	brittle                 string // the model whose loads end executors, "" for none
+	poison, inputs          *rand.Rand
+	perByte                 time.Duration // of inputs on their way, in picoseconds
+	waitedForInputs         int           // actions for whose inputs a lane was taken to wait
+	brittle                 string        // the model whose loads end executors, "" for none
 	blame                   blameBooks
 	copies                  map[string]bool // digests of more than one model
 	healthy                 bool
@@ -172,7 +179,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	dice := func(concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
-		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), copies: map[string]bool{},
+		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), copies: map[string]bool{},
 		blame:    newBlameBooks(),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
@@ -213,12 +220,18 @@ func (w *world) build() {
 	}
 	w.core = core.(*engine)
 	state := protocol.ClockworkState{}
+	if w.inputs.IntN(3) == 0 {
+		w.perByte = 500 + time.Duration(w.inputs.Int64N(10_000))
+	}
 	for i := range 3 + w.setup.IntN(14) {
 		load := between(w.setup, time.Millisecond, 12*time.Millisecond)
 		exec := between(w.setup, 500*time.Microsecond, 5*time.Millisecond)
 		m, p := spec(fmt.Sprintf("m%d", i), 1+w.setup.IntN(4), load, exec, 2*exec, 3*exec)
 		if w.seed >= crowdedFrom {
 			w.vary(&m, &p, i)
+		}
+		if w.perByte > 0 && w.inputs.IntN(2) == 0 {
+			m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{20_000 + w.inputs.Int64N(500_000)}}}
 		}
 		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
 	}
@@ -390,9 +403,10 @@ func (w *world) dispatched(d protocol.Dispatch) {
 	if w.requests[d.ID].submission.Generated {
 		return
 	}
-	to := w.host(d.Worker)
-	w.after(between(w.network, 20*time.Microsecond, 400*time.Microsecond), func() {
-		w.carry(to, func() { to.receiveInput(d.ID) })
+	to, s := w.host(d.Worker), &w.requests[d.ID].submission
+	bytes := w.spec(s.Model).ItemBytes() * int64(s.Batch)
+	w.after(between(w.network, 20*time.Microsecond, 400*time.Microsecond)+time.Duration(bytes)*w.perByte/1000, func() {
+		w.carry(to, func() { to.receiveInput(d.ID, bytes) })
 	})
 }
 

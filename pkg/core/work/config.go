@@ -60,6 +60,8 @@ type GPU struct {
 	// Pages is the number of weight pages, PageSize their size in bytes.
 	Pages    int
 	PageSize int64
+	// Processor is protocol.GPUState's.
+	Processor string
 }
 
 // Defaults returns the default of each limit; the caller adds identity and GPUs.

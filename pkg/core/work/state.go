@@ -28,7 +28,7 @@ func (w *Worker) state(lean bool) *protocol.WorkerState {
 		info := &w.config.GPUs[i]
 		s.GPUs = append(s.GPUs, protocol.GPUState{
 			ID: i, UUID: info.UUID, Type: info.Type, PagesTotal: g.pages.Total(), PagesUsed: g.pages.Used(), Models: g.pages.Loaded(),
-			Moving: g.pages.Moving(), Stalled: g.stalled(), Executor: g.executor,
+			Moving: g.pages.Moving(), Stalled: g.stalled(), Executor: g.executor, Processor: info.Processor,
 		})
 	}
 	return s

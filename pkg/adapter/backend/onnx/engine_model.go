@@ -72,10 +72,8 @@ func (m *loaded) prepare(t *openTask) *protocol.Error {
 		return refusal
 	}
 	if t.Warm {
-		for _, batch := range m.description.Spec.BatchSizes {
-			if refusal := m.warm(batch, resident); refusal != nil {
-				return refusal
-			}
+		if refusal := m.warm(m.description.Spec.BatchSizes[0], resident); refusal != nil {
+			return refusal
 		}
 	}
 	if m.size == 0 {

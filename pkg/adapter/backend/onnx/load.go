@@ -11,13 +11,13 @@ import (
 
 // load does the work of LoadModel. The error is nil or has one of its codes.
 func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, *protocol.Error) {
-	src, refusal := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile)
+	src, refusal := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile, &b.cache)
 	if refusal != nil {
 		return nil, refusal
 	}
-	unfit, late := src.fitHead(), b.options.deadlineOf(options)
-	graph, refusal := b.optimized(ctx, src, late)
-	src.model.close()
+	late := b.options.deadlineOf(options)
+	graph, unfit, refusal := b.optimized(ctx, src, late)
+	src.close()
 	if refusal != nil {
 		return nil, together(refusal, unfit)
 	}
@@ -64,27 +64,44 @@ func together(refusal, problem *protocol.Error) *protocol.Error {
 
 // fitHead returns why the head in model.yaml does not fit the model, nil if it does. Then the
 // model is tried without, for what else may be wrong with it.
-func (s *source) fitHead() *protocol.Error {
-	if s.config.head != headArgmax || outputCount(s.bytes()) < 2 {
-		return nil
+func (s *source) fitHead() (unfit, refusal *protocol.Error) {
+	if s.config.head != headArgmax {
+		return nil, nil
+	}
+	bytes, refusal := s.read()
+	if refusal != nil || outputCount(bytes) < 2 {
+		return nil, refusal
 	}
 	s.config.head = ""
-	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output")
+	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output"), nil
 }
 
-// optimized returns the model's optimised graph, from the cache or newly made. Only
-// models that passed every check have a cached graph. Only the child's ORT opens the
-// model's own file; the child's graph is inspected again.
-func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
+// optimized returns the model's optimised graph, from the cache or newly made, and why the
+// head in model.yaml does not fit it, if it does not.
+func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (graph *region, unfit, refusal *protocol.Error) {
+	if unfit, refusal = src.fitHead(); refusal != nil {
+		return nil, nil, refusal
+	}
+	graph, refusal = b.graphOf(ctx, src, late)
+	return graph, unfit, refusal
+}
+
+// graphOf is optimized of a model whose head fits. Only models that passed every check have
+// a cached graph. Only the child's ORT opens the model's own file; the child's graph is
+// inspected again.
+func (b *Backend) graphOf(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
 	path := b.cache.graphPath(src.sum, src.config.head)
 	if graph := b.cache.graph(path, limit); graph != nil {
 		return graph, nil
 	}
-	if refusal := inspect(src.bytes()); refusal != nil {
+	bytes, refusal := src.read()
+	if refusal == nil {
+		refusal = inspect(bytes)
+	}
+	if refusal != nil {
 		return nil, refusal
 	}
-	bytes := src.bytes()
 	if src.config.head == headArgmax {
 		headed, err := appendHead(bytes)
 		if err != nil {
