@@ -63,7 +63,7 @@ func clockwork(ctx context.Context, v *server) (*exec.Cmd, error) {
 	data := v.in("run", v.name, fmt.Sprintf("data-%d-%s", len(v.names), sum))
 	v.url = "nats://" + host
 	args := append([]string{"up", "--backend", "onnx", "--onnx-library", library, "--onnx-cache", v.in("run", v.name, "cache"), "--models", v.in("models"),
-		"--data", data, "--listen", host, "--pages", "64", "--load-idle", "1s"}, v.Flags...)
+		"--data", data, "--listen", host, "--load-idle", "1s"}, v.Flags...)
 	if _, err := os.Stat(data); err == nil {
 		return exec.Command(v.clockwork, args...), nil
 	}

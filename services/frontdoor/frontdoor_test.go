@@ -377,7 +377,7 @@ func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {
 // other comes before its deadline.
 func TestCodeSchedulerLost(t *testing.T) {
 	s, scheduler := serving(t)
-	replies := s.infer("a", `{"parameters":{"slo_ms":3000},"inputs":[]}`)
+	replies := s.infer("a", `{"parameters":{"slo_ms":1500},"inputs":[]}`)
 	bustest.Next(t, "the submission", s.submit)
 	scheduler.set(protocol.Standby, 0)
 	bustest.Until(t, "the scheduler is lost", func() bool { return !s.door.serving() })

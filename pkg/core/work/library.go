@@ -114,14 +114,22 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 
 // giveReaders outputs the loads that have waited longest while readers are free. There
 // are few readers, because reading and optimising a model uses CPU time that the GPUs'
-// copies need.
+// copies need. A load of a model that a ClearCache is still to remove waits for its end.
 func (w *Worker) giveReaders() {
-	for len(w.unread) > 0 && w.readerFree() {
-		o := w.unread[0]
+	if len(w.unread) == 0 {
+		return
+	}
+	leaving := w.leaving()
+	for i := 0; i < len(w.unread) && w.readerFree(); {
+		o := w.unread[i]
+		if load := o.Action.Load; !load.Compare && slices.ContainsFunc(load.Names, func(n string) bool { return leaving[n] }) {
+			i++
+			continue
+		}
 		o.slow = w.now.Add(w.config.SlowLoad)
 		w.reading = append(w.reading, o)
 		w.out.Read = append(w.out.Read, o)
-		w.unread = slices.Delete(w.unread, 0, 1)
+		w.unread = slices.Delete(w.unread, i, i+1)
 	}
 }
 

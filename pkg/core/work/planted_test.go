@@ -11,6 +11,8 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
+	{"what is being removed is loaded", "library.go", "if load := o.Action.Load; !load.Compare && ", "if load := o.Action.Load; false && "},
+	{"a load waits when nothing removes its model any more", "transfer.go", "	w.answer(whole, part.first)\n	w.giveReaders()\n", "	w.answer(whole, part.first)\n"},
 	{"what is being removed is told to be there", "library.go", "		if leaving[name] {\n			continue\n		}\n", ""},
 	{"no epoch check", "worker.go", "	case w.outdated(a):\n", "	case false:\n"},
 	{"an action without epoch is stale", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "w.epoch > 0"},

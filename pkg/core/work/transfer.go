@@ -126,13 +126,15 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 }
 
 // leaving returns the models that are removed from host memory once a ClearCache ends that is
-// accepted and still obeyed.
-func (w *Worker) leaving() map[string]bool {
-	leaving := map[string]bool{}
+// accepted and still obeyed; nil for none.
+func (w *Worker) leaving() (leaving map[string]bool) {
 	for _, g := range w.gpus {
 		for _, o := range g.orders { // map order does not matter: they make a set
 			if o.part == nil || !w.terms.Obeyed(o.Action.Leader) {
 				continue
+			}
+			if leaving == nil {
+				leaving = map[string]bool{}
 			}
 			for _, name := range o.Action.Models {
 				leaving[name] = true
@@ -184,4 +186,5 @@ func (w *Worker) cleared(o *Order, refusal *protocol.Error) {
 		whole.Exec = protocol.Phase{Begin: whole.Begin, End: whole.End, Device: whole.End.Sub(whole.Begin)}
 	}
 	w.answer(whole, part.first)
+	w.giveReaders()
 }

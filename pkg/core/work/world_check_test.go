@@ -199,6 +199,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.results(out)
 	c.loads(out)
 	c.answers(out)
+	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
 	c.state()
@@ -242,6 +243,17 @@ func (c *checker) begins(out *Output) {
 	}
 	c.overdue(out)
 	c.checkReaders()
+}
+
+// reads: what an accepted ClearCache is still to remove is not read before.
+func (c *checker) reads(out *Output) {
+	for _, o := range out.Read {
+		for _, name := range o.Action.Load.Names {
+			if !o.Action.Load.Compare && c.removing(name) {
+				c.failf("%s is read, and a ClearCache is still to remove it", name)
+			}
+		}
+	}
 }
 
 // begin is what holds for whatever begins on a GPU.

@@ -87,12 +87,13 @@ func (c *checker) checkReaders() {
 	}
 }
 
-// readerDue is when a load that waits is to be read at the latest; Never if none waits, or none
-// can be read.
+// readerDue is when a load that waits is to be read at the latest; Never if none waits but for
+// a ClearCache, or none can be read.
 func (c *checker) readerDue() protocol.Time {
 	most := c.config.ConcurrentLoads
 	waits := func(k *known) bool {
-		return k.action.Kind == protocol.LoadModelFromDisk && k.result == nil && !c.beingRead(k)
+		return k.action.Kind == protocol.LoadModelFromDisk && k.result == nil && !c.beingRead(k) &&
+			(k.action.Load.Compare || !slices.ContainsFunc(k.action.Load.Names, c.removing))
 	}
 	if len(c.readAt) >= 2*most || !slices.ContainsFunc(slices.Collect(maps.Values(c.actions)), waits) {
 		return protocol.Never

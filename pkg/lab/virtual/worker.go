@@ -58,7 +58,7 @@ type GPU struct {
 	Slow float64
 	Hung protocol.Time
 	// Fails says how an Infer or LoadWeights fails that ends now, nil if it does not; nil
-	// for never.
+	// for never. A code that loses the executor ends it.
 	Fails func(o *work.Order) *protocol.Error
 	// Stuck: its executor does not end when the worker ends it.
 	Stuck bool
@@ -150,7 +150,12 @@ func (w *Worker) End(r *Run) {
 		w.world.EndIn(r.GPU.Hung.Sub(now), r)
 		return
 	}
-	w.ended(r, now, r.GPU.failure(r.Order))
+	refusal := r.GPU.failure(r.Order)
+	if refusal != nil && refusal.Code.LosesExecutor() {
+		r.GPU.LoseExecutor(refusal)
+		return
+	}
+	w.ended(r, now, refusal)
 }
 
 // failure returns how an order fails that ends now, nil if it does not.

@@ -83,7 +83,7 @@ func FuzzReadSource(f *testing.F) {
 	})
 }
 
-// FuzzConfig: a model.yaml says what a model can be run with, or is refused with
+// FuzzConfig: a model.yaml says what a model can be run with, or is refusal with
 // its line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{"", "max_batch: 8\ninputs: {x: [3, 48, 192]}\nhead: argmax\n", "max_batch: 8\nmax_batch: 8", "inputs: {x: [], y: [1]}", "inputs: {x: [1]", "inputs: {\"x\": [2147483647,2147483647]}",
@@ -134,7 +134,7 @@ func FuzzLift(f *testing.F) {
 		}
 		l.fill(make([]byte, l.size))
 		if refusal := inspect(l.shell); refusal != nil {
-			t.Fatalf("what is left is refused: %v", refusal)
+			t.Fatalf("what is left is refusal: %v", refusal)
 		}
 		if again, err := externalizeWeights(l.shell); err != nil || len(again.weights) > 0 || !bytes.Equal(again.shell, l.shell) {
 			t.Fatalf("%d more weights, %v", len(again.weights), err)
