@@ -24,7 +24,7 @@ const maxDocLine = 120
 func docPages(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{}
-	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/adr/*.md"} {
+	for _, pattern := range []string{"../*.md", "../docs/*.md", "../docs/adr/*.md", "../pkg/*/*/README.md", "../pkg/*/*/*/README.md", "../integration/*/README.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
