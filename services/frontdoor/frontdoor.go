@@ -35,7 +35,6 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *missEvents
 	live        *live
-	ignored     bus.LogLimiter // requests whose replies would go to another client
 	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
 	// onControl is held while messages about requests are sent to the scheduler, so that
@@ -52,20 +51,16 @@ type FrontDoor struct {
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
 	stopping   bool          // what is left is refused
-	held       int           // requests taken since the last flush; only onInfer uses it
 	inputs     inputBoxes    // only onDispatch uses it
 
+	broker     *natsIngress // clients on the broker, and in the startup buffer
 	subs       []*nats.Subscription
-	taking     *nats.Subscription // of infer
-	unregister func()             // removes the front door from the hub
-	leave      func()             // takes no more outputs from within the process
+	unregister func() // removes the front door from the hub
+	leave      func() // takes no more outputs from within the process
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
 	work       host.Tasks
-	// Answers that are encoded beside other work: as many may wait as requests may be
-	// decoded beside it, and as many are encoded at a time as large requests are decoded.
-	slowAnswers, encoders chan struct{}
 }
 
 // reporting is what claims on one connection share.
@@ -82,10 +77,6 @@ type question struct {
 
 // inputHead bounds the bytes of an Input besides its payload.
 const inputHead = 256
-
-// maxHeld bounds the requests taken before they are submitted, so that the first
-// of a burst does not wait for the last.
-const maxHeld = 16
 
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
@@ -112,7 +103,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
-	d.slowAnswers, d.encoders = make(chan struct{}, core.SlowSlots), make(chan struct{}, core.LargeSlots)
+	d.broker = newNATSIngress(d, &core)
 	config.Observers.Begin(core)
 	d.timer = time.AfterFunc(time.Hour, d.tick)
 	return d
@@ -163,10 +154,9 @@ func (d *FrontDoor) open() error {
 	}
 	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
-		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
+		if err := d.broker.open(); err != nil {
 			return err
 		}
-		d.subs = append(d.subs, d.taking)
 	}
 	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
 		if err := nc.Flush(); err != nil { // the broker has the subscriptions now
