@@ -20,6 +20,9 @@ type Inbound struct {
 	Asker string `json:",omitempty"`
 	Bytes int
 	Slow  bool
+	// Direct: the client has a connection to this process and no reply subject, so that nobody
+	// else can answer it, and nobody need be told that it is answered. It has no Tenant.
+	Direct bool `json:",omitempty"`
 }
 
 // asker returns who asks, client or not.
@@ -49,6 +52,9 @@ type Undecoded struct {
 	Request *Request `json:"-"`
 	Fault   *protocol.Error
 }
+
+// ClientGone says that nobody waits any more for the answer to a request of a Direct client.
+type ClientGone struct{ ID protocol.RequestID }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
 // the startup buffer, whose owner answers it.
@@ -148,6 +154,7 @@ type Tick struct{}
 func (*Inbound) event()         {}
 func (*Decoded) event()         {}
 func (*Undecoded) event()       {}
+func (*ClientGone) event()      {}
 func (*Stored) event()          {}
 func (*StageSeen) event()       {}
 func (*ModelSeen) event()       {}
