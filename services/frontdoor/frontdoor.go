@@ -112,6 +112,24 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 // Name returns the front door's id as a token of a subject.
 func (d *FrontDoor) Name() string { return protocol.DoorName(d.id) }
 
+// Model returns a model that is served, or is about to be; UNKNOWN_MODEL if there is none.
+func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Model(name)
+}
+
+// Serving reports whether requests go to a scheduler now.
+func (d *FrontDoor) Serving() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Serving() && d.bus.Unreachable() == ""
+}
+
+// MaxBody is the largest message that a client may send on the broker, in bytes; what comes
+// another way is no larger.
+func (d *FrontDoor) MaxBody() int64 { return d.bus.Payload.MaxPayload() }
+
 // Start starts the front door. It returns when requests are taken; on an error
 // it stops everything again.
 func (d *FrontDoor) Start() error {

@@ -13,12 +13,17 @@ import (
 // admit passes a message to the core. The request is nil if the core refuses the message,
 // which is answered, or ignores it. check: a connection that broke is looked for first.
 func (d *FrontDoor) admit(in *frontdoor.Inbound, x Exchange, header map[string][]string, check bool) (*frontdoor.Request, frontdoor.Ignored) {
-	arrived := clock.Now()
 	d.mu.Lock()
 	var ended []frontdoor.Ended
 	if check {
 		ended = d.checkConnection(nil)
 	}
+	return d.inbound(in, x, header, ended)
+}
+
+// inbound steps the core with a message, and releases the lock.
+func (d *FrontDoor) inbound(in *frontdoor.Inbound, x Exchange, header map[string][]string, ended []frontdoor.Ended) (*frontdoor.Request, frontdoor.Ignored) {
+	arrived := clock.Now()
 	out := d.stepCore(arrived, in)
 	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
@@ -35,13 +40,39 @@ func (d *FrontDoor) admit(in *frontdoor.Inbound, x Exchange, header map[string][
 	return r, ignored
 }
 
-// read decodes an admitted message. beside: not in the goroutine that takes all messages of
-// its ingress.
-func (d *FrontDoor) read(r *frontdoor.Request, beside bool) {
+// Take takes a message of a client whose connection ends in this process (Inbound.Direct), and
+// reads it on this goroutine. It returns the request, which Exchange.End will be called for;
+// nil if the message is refused, which is answered.
+func (d *FrontDoor) Take(in *frontdoor.Inbound, x Exchange, header map[string][]string) *frontdoor.Request {
+	r, _ := d.admit(in, x, header, true)
+	if r == nil || !d.read(r, true) {
+		return nil
+	}
+	return r
+}
+
+// Screen refuses a message that is refused whatever its body is, and reports whether it was:
+// nobody need read the body then.
+func (d *FrontDoor) Screen(in *frontdoor.Inbound, x Exchange, header map[string][]string) bool {
+	d.mu.Lock()
+	if d.core.Screen(in) == nil {
+		d.mu.Unlock()
+		return false
+	}
+	d.inbound(in, x, header, nil)
+	return true
+}
+
+// Gone reports that nobody waits any more for the answer to a request that was taken.
+func (d *FrontDoor) Gone(r *frontdoor.Request) { d.step(&frontdoor.ClientGone{ID: r.ID}) }
+
+// read decodes an admitted message, and reports whether the request goes on. beside: not in
+// the goroutine that takes all messages of its ingress.
+func (d *FrontDoor) read(r *frontdoor.Request, beside bool) bool {
 	e := frontdoor.Decoded{Request: r}
 	if fault := clientOf(r).Read(&r.Model, r.Known, &e); fault != nil {
 		d.undecoded(r, fault)
-		return
+		return false
 	}
 	d.mu.Lock()
 	out := d.stepCore(clock.Now(), &e)
@@ -53,6 +84,7 @@ func (d *FrontDoor) read(r *frontdoor.Request, beside bool) {
 	case rejected != nil:
 		d.refuseRequest(rejected, refused)
 	}
+	return rejected == nil
 }
 
 // unlockHeld is unlock, except that submissions of requests decoded in the

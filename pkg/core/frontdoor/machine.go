@@ -147,7 +147,7 @@ func (m *Machine) Screen(e *Inbound) *protocol.Error {
 	_, known := m.models[e.Model]
 	switch {
 	case !protocol.ValidName(e.Model):
-		return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", e.Model, protocol.MaxName)
+		return noName(e.Model)
 	case e.Tenant != "" && !protocol.ValidName(e.Tenant):
 		return protocol.Errorf(protocol.BadMessage, "the subject ends with %q, which is no client's name", e.Tenant)
 	case m.activated() && !known:
@@ -184,6 +184,10 @@ func (m *Machine) reject(r *Request, why *protocol.Error) {
 	m.table.limits.Return(r.share)
 	m.out.Rejected = r
 	m.refuse(why)
+}
+
+func noName(model string) *protocol.Error {
+	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
 }
 
 func unknown(model string) *protocol.Error {
@@ -308,10 +312,16 @@ func (m *Machine) Request(seq uint64) *Request {
 	return m.openQueries[seq]
 }
 
-// Model returns a model that is served, or is about to be.
-func (m *Machine) Model(name string) (spec protocol.ModelSpec, known bool) {
-	spec, known = m.models[name]
-	return spec, known
+// Model returns a model that is served, or is about to be; UNKNOWN_MODEL if there is none.
+func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
+	spec, known := m.models[name]
+	switch {
+	case !protocol.ValidName(name):
+		return spec, noName(name)
+	case !known:
+		return spec, unknown(name)
+	}
+	return spec, nil
 }
 
 // Serving reports whether requests go to a scheduler now.
