@@ -13,7 +13,7 @@ import (
 type gatewayCommand struct {
 	serve.GatewayFlags
 	Open bool `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the gateway may send requests to every model." group:"Gateway"`
-	serve.FrontDoorFlags
+	serve.RequestFlags
 	serve.JournalFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
@@ -52,10 +52,5 @@ func (k *gatewayCommand) config() (gateway.Config, error) {
 	if err := k.MayListen(k.Open); err != nil {
 		return gateway.Config{}, err
 	}
-	config, err := k.GatewayFlags.Config()
-	if err != nil {
-		return config, err
-	}
-	config.Config, err = k.FrontDoorFlags.Config()
-	return config, err
+	return k.GatewayFlags.Config(k.RequestFlags)
 }

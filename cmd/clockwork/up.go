@@ -56,11 +56,8 @@ func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option,
 	if err := k.MayListen(k.Open); err != nil {
 		return nil, "", err
 	}
-	config, err := k.GatewayFlags.Config()
+	config, err := k.GatewayFlags.Config(k.RequestFlags)
 	if err != nil {
-		return nil, "", err
-	}
-	if config.Config, err = k.FrontDoorFlags.Config(); err != nil {
 		return nil, "", err
 	}
 	if config.Listener, err = k.GatewayFlags.Listen(); err != nil {

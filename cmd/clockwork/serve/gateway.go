@@ -20,11 +20,14 @@ type GatewayFlags struct {
 // Off reports whether HTTP is not to be heard.
 func (f GatewayFlags) Off() bool { return f.HTTP == "off" }
 
-// Config returns the configuration that the flags describe, but for the listener and the front
-// door.
-func (f GatewayFlags) Config() (gateway.Config, error) {
+// Config returns the configuration that the flags describe, but for the listener.
+func (f GatewayFlags) Config(of RequestFlags) (gateway.Config, error) {
 	c := gateway.DefaultConfig()
 	c.Connections, c.Version = f.HTTPConnections, cli.ThisVersion().Version
+	var err error
+	if c.Config, err = of.Apply(c.Config); err != nil {
+		return c, err
+	}
 	return c, cli.Usage(c.Validate())
 }
 
