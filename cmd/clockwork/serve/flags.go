@@ -24,8 +24,8 @@ type FrontDoorFlags struct {
 
 // RequestFlags are the flags of whatever takes requests.
 type RequestFlags struct {
-	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" from:"100us" to:"1h" help:"Latency target of requests that name none." group:"Front door"`
-	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
+	DefaultSLO time.Duration `name:"default-slo" default:"100ms" from:"100us" to:"1h" help:"Latency target of requests that name none." group:"Front door"`
+	Limits     string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
 }
 
 func (f FrontDoorFlags) Config() (frontdoor.Config, error) {
