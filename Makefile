@@ -102,6 +102,15 @@ bench-bus: build ## Measure the live path beside a bare ring of NATS hops
 	./bin/busbench
 	./bin/busbench -binary bin/clockwork
 
+# Where bench-peers keeps environments, models and results: 2.5 GiB.
+PEERS_DIR ?= bin/peers-lab
+
+.PHONY: bench-peers
+bench-peers: build ## Measure beside other inference servers, with real models (90 min); docs/peers.md says how
+	./integration/peers/environments.sh $(PEERS_DIR)
+	$(GO) build -o bin/peers ./integration/peers
+	./bin/peers -dir $(PEERS_DIR) -write docs/performance.md bin/clockwork
+
 .PHONY: sim
 sim: build ## Rerun the paper's experiments, shortened, in some minutes; pages in bin/paper-6.*.html
 	@for section in 6.1 6.2 6.3 6.4 6.5 6.6; do \

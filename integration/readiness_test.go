@@ -72,7 +72,7 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 	c.controller()
 	_, ready := c.frontDoorWithProbe()
 	ready.await(http.StatusServiceUnavailable, "the stage is QUERYING")
-	if well, says := c.healthy(); well || !strings.Contains(says, "no worker is connected") {
+	if well, says := c.healthy(); well || !strings.Contains(says, "no worker") {
 		t.Errorf("without a worker: %s", says)
 	}
 	c.rest()
@@ -102,6 +102,59 @@ func TestReadyMeansThatRequestsAreServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready.await(http.StatusOK, "ready")
+}
+
+// Without any one kind of service a stack is not healthy before it is ACTIVE, and is healthy
+// when the last of them comes. In ACTIVE it is healthy as long as requests are served.
+func TestAStackWithoutOneKindOfServiceIsNotHealthy(t *testing.T) {
+	c := startCluster(t)
+	c.controllerArgs = append(c.controllerArgs, "--front-door=false")
+	controller := c.controller()
+	start := map[protocol.ServiceKind]func() *process{
+		protocol.Worker:    func() *process { return c.worker("w1") },
+		protocol.Profiler:  func() *process { return c.service("profiler", "--profile-iterations", "3") },
+		protocol.Scheduler: func() *process { return c.service("scheduler") },
+		protocol.FrontDoor: func() *process { return c.service("frontdoor") },
+	}
+	of := map[protocol.ServiceKind]*process{}
+	for kind := range start {
+		of[kind] = start[kind]()
+	}
+	healthy := func(when, words string) {
+		t.Helper()
+		var well bool
+		var says string
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if well, says = c.healthy(); well == (words == "") && strings.Contains(says, words) {
+				if state := c.says("state"); words != "" && !strings.Contains(state, words) {
+					t.Errorf("%s state does not say %q: %s", when, words, state)
+				}
+				return
+			}
+		}
+		t.Fatalf("%s: %v, %s; want %q", when, well, says, words)
+	}
+	for kind := range start {
+		healthy("with all", "")
+		of[kind].terminate()
+		healthy("without "+string(kind), protocol.AbsentText([]protocol.ServiceKind{kind}))
+		of[kind] = start[kind]()
+	}
+	healthy("with all again", "")
+	c.load("zoo/resnet18_v2", 1)
+	c.awaitStage(protocol.Active)
+	for kind, says := range map[protocol.ServiceKind]string{
+		protocol.Worker: "no served model is held by a GPU in service", protocol.Profiler: "",
+		protocol.Scheduler: "no scheduler is active", protocol.FrontDoor: "no front door is connected",
+	} {
+		healthy("in ACTIVE with all", "")
+		of[kind].terminate()
+		healthy("in ACTIVE without "+string(kind), says)
+		of[kind] = start[kind]()
+	}
+	healthy("in ACTIVE with all again", "")
+	of[protocol.FrontDoor].terminate()
+	c.awaitLog(controller, "no front door is connected")
 }
 
 // After SIGTERM a front door is not ready any more and goes on to serve, so that load

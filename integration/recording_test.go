@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"clockwork/pkg/lab/journal"
+	scheduled "clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 )
 
-// replay has the binary run a recording again.
-func replay(t *testing.T, path string) (v journal.Verdict) {
+// replay has the binary run a recording again, and reads its verdict: a journal's, or that of a
+// scheduler's recording.
+func replay[Verdict any](t *testing.T, path string) (v Verdict) {
 	t.Helper()
 	out, err := exec.Command(binary, "replay", "--json", path).Output()
 	if err != nil {
@@ -35,15 +37,16 @@ func begun(v journal.Verdict) (cores []string) {
 	return cores
 }
 
-// Front door, worker and controller are recorded while they serve, and each core decides
-// the same again; of a worker that is killed, as far as it came.
+// Front door, worker, controller and scheduler are recorded while they serve, and each core
+// decides the same again; of a worker that is killed, as far as it came.
 func TestWhatServicesRecordIsDecidedAgain(t *testing.T) {
 	c := startCluster(t)
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	controller := c.service(append([]string{"controller", "--record", file("controller")}, c.controllerArgs...)...)
 	door := c.service("frontdoor", "--record", file("frontdoor"))
-	c.rest()
+	c.service("profiler", "--profile-iterations", "3")
+	scheduler := c.service("scheduler", "--record", file("scheduler"))
 	recorded := func(name string) *process {
 		return c.service(append([]string{"worker", "--name", name, "--record", file(name)}, c.workerArgs...)...)
 	}
@@ -58,7 +61,7 @@ func TestWhatServicesRecordIsDecidedAgain(t *testing.T) {
 		}
 	}
 	killed.Kill()
-	for name, p := range map[string]*process{"worker": worker, "front door": door, "controller": controller} {
+	for name, p := range map[string]*process{"worker": worker, "front door": door, "controller": controller, "scheduler": scheduler} {
 		if code := p.terminate(); code != 0 {
 			t.Errorf("the %s ends with exit code %d", name, code)
 		}
@@ -72,13 +75,18 @@ func TestWhatServicesRecordIsDecidedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v := replay(t, file(name))
+		v := replay[journal.Verdict](t, file(name))
 		t.Logf("%s: %v, %d events, hash %v, cut %v, %d bytes", name, begun(v), v.Events, v.Hash, v.Cut, len(body))
 		if got := strings.Join(begun(v), " "); got != cores || !v.Same() || v.Hash == 0 || v.Cut != (name == "w2") || v.Events < 20 {
 			t.Errorf("%s: %q, %+v", name, got, v)
 		}
 		taken += bytes.Count(body, []byte(`"event":"Decoded"`))
 	}
+	v := replay[scheduled.Verdict](t, file("scheduler"))
+	if o := v.Outcome; !v.Same() || v.Cut || v.Cores != 1 || o.Submitted < 60 || o.Done < answered {
+		t.Errorf("scheduler: %d cores, %d events, %+v", v.Cores, v.Events, o)
+	}
+	t.Logf("scheduler: %d events, hash %s, %+v", v.Events, v.Hash, v.Outcome)
 	if taken < 60 {
 		t.Errorf("the front doors' recordings have %d requests of 60", taken)
 	}

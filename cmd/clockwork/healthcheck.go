@@ -16,7 +16,7 @@ import (
 )
 
 type healthcheckCommand struct {
-	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, and GPUs are in service); by default stack."`
+	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, no kind of service is missing, and from ACTIVE on a request that is sent now is executed); by default stack."`
 	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
 	Timeout time.Duration `default:"2s" env:"-" from:"1ms" to:"1h" help:"How long to wait for the answer."`
 }
@@ -121,7 +121,7 @@ func askStack(ctx context.Context, stack *client.Client) (health, error) {
 	if refused != nil {
 		return health{}, errors.New(refused.Message)
 	}
-	if why := unserved(state); why != "" {
+	if why := state.Unhealthy(); why != "" {
 		return health{}, errors.New(why)
 	}
 	text := fmt.Sprintf("%s with %s%s", state.Stage, cli.Count(state.WorkerCount, "worker"), stalledText(state.GPUsStalled))
@@ -136,20 +136,6 @@ func stalledText(gpus int) string {
 		return ""
 	}
 	return fmt.Sprintf(", %s stalled", cli.Count(gpus, "GPU"))
-}
-
-// unserved returns why the stack cannot do its work, "" if it can, or if all that is
-// missing are models.
-func unserved(s *protocol.StackState) string {
-	switch {
-	case s.StoreFault != "":
-		return s.StoreFault
-	case s.WorkerCount == 0:
-		return "no worker is connected"
-	case s.Stage == protocol.Active:
-		return s.Serving().Missing()
-	}
-	return s.Blocked
 }
 
 // askBroker reads and writes: in a cluster that takes servers which have elected a leader,

@@ -65,20 +65,3 @@ func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
 		t.Errorf("without a broker: exit code %d, %q, %q", code, stdout, stderr)
 	}
 }
-
-func TestWhatMakesAStackUnhealthy(t *testing.T) {
-	for _, row := range []struct {
-		state protocol.StackState
-		says  string // a part of it, "" for a healthy one
-	}{
-		{protocol.StackState{Stage: protocol.Profiling, WorkerCount: 1, Blocked: "no profiler"}, "no profiler"},
-		{protocol.StackState{Stage: protocol.Active, WorkerCount: 1, Epoch: 1, ModelsServed: 2, ModelsUnavailable: 2}, "no served model is held"},
-		{protocol.StackState{Stage: protocol.Active, WorkerCount: 1, Epoch: 1, GPUsServing: 1, ModelsServed: 2, ModelsUnavailable: 1}, ""},
-		{protocol.StackState{Stage: protocol.Active, WorkerCount: 1, Epoch: 1, GPUsServing: 1, ModelsServed: 2, Blocked: "no profiler for one that came late"}, ""},
-		{protocol.StackState{Stage: protocol.Loading, WorkerCount: 1}, ""},
-	} {
-		if got := unserved(&row.state); (got == "") != (row.says == "") || !strings.Contains(got, row.says) {
-			t.Errorf("%+v: %q, wanted %q", row.state, got, row.says)
-		}
-	}
-}

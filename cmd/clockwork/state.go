@@ -31,10 +31,10 @@ func (s *stateCommand) Run(c *cli.Flags, con *cli.Console) error {
 // has lasted.
 func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) error {
 	fmt.Fprintf(w, "stage    %s\n", stageText(s, now))
-	if text := schedulerText(s); text != "" {
+	if text := servingText(s); text != "" {
 		fmt.Fprintf(w, "serving  %s\n", text)
 	}
-	if s.Blocked != "" && len(s.Workers) > 0 && (s.Stage != protocol.Active || s.Epoch != 0) { // else the lines workers and serving say it
+	if s.Blocked != "" {
 		fmt.Fprintf(w, "missing  %s\n", s.Blocked)
 	}
 	if s.StoreFault != "" {
@@ -45,7 +45,7 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	}
 	fmt.Fprintf(w, "models   %s\n", modelsText(s))
 	if len(s.Workers) == 0 {
-		_, err := fmt.Fprintln(w, "workers  0: nothing can be loaded or run; start one with clockwork worker")
+		_, err := fmt.Fprintln(w, "workers  0: nothing can be loaded or run")
 		return err
 	}
 	fmt.Fprintf(w, "workers  %d\n", len(s.Workers))
@@ -77,7 +77,19 @@ func printState(w io.Writer, width int, s *protocol.StackState, now time.Time) e
 	if err := printTypes(w, s.Workers); err != nil {
 		return err
 	}
+	printProcessors(w, s.Workers)
 	return printLacks(w, s.Workers)
+}
+
+// printProcessors prints what executions have of their hosts' processors.
+func printProcessors(w io.Writer, workers []protocol.WorkerState) {
+	for _, worker := range workers {
+		for _, g := range worker.GPUs {
+			if g.Processor != "" {
+				fmt.Fprintf(w, "GPU %d of %s executes on %s\n", g.ID, worker.ID, g.Processor)
+			}
+		}
+	}
 }
 
 // printLacks prints what workers do not serve, with the first reason of each.
@@ -124,26 +136,22 @@ func stageText(s *protocol.StackState, now time.Time) string {
 	return text
 }
 
-// schedulerText says why a stack that seems fine serves nothing, and what to do: "" if a
-// scheduler is active, or if one is ready before activation.
-func schedulerText(s *protocol.StackState) string {
+// servingText says why a stack in ACTIVE serves nothing, and what becomes of requests: "" if it
+// serves. What to do about it, the line missing says.
+func servingText(s *protocol.StackState) string {
 	const wait = "\n         requests wait in the buffer; BUFFER_TIMEOUT after the controller's\n         --buffer-timeout, 10s unless set"
-	switch {
-	case s.Stage != protocol.Active && s.Scheduler == protocol.ServiceAbsent:
-		return "not before a scheduler runs; start one with clockwork scheduler"
-	case s.Stage != protocol.Active || s.Epoch != 0 && len(s.Workers) == 0: // the line workers says it
-		return ""
-	}
 	missing := s.Serving().Missing()
 	switch {
-	case missing == "":
+	case s.Stage != protocol.Active || missing == "":
 		return ""
-	case s.Epoch != 0:
+	case missing == s.Blocked: // the line missing says it
+		return "nothing"
+	case s.Epoch == 0:
+		return "nothing: " + missing + wait
+	case s.FrontDoor == protocol.FrontDoorOpen && len(s.Workers) > 0:
 		return "nothing: " + missing + "\n         (the controller's log says what it could not load)"
-	case s.Scheduler == protocol.Standby:
-		return "nothing: " + missing + "; one stands by, and takes over in about 2 s" + wait
 	}
-	return "nothing: " + missing + "; start one with clockwork scheduler" + wait
+	return "nothing: " + missing
 }
 
 func modelsText(s *protocol.StackState) string {

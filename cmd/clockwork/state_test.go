@@ -43,13 +43,16 @@ w1 serves without 2 models (clockwork ls names them): voice: MODEL_NOT_FOUND: Th
 func TestStateWithoutWorkers(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out strings.Builder
-	if err := printState(&out, 0, &protocol.StackState{Stage: protocol.Active, Since: now.Add(-time.Second), Epoch: 7}, now); err != nil {
+	if err := printState(&out, 0, &protocol.StackState{Stage: protocol.Active, Since: now.Add(-time.Second), Epoch: 7, FrontDoor: protocol.FrontDoorOpen,
+		ModelsServed: 1, ModelsUnavailable: 1, Blocked: "no worker is connected; start one with clockwork worker"}, now); err != nil {
 		t.Fatal(err)
 	}
 	command.Printed(t, `
 stage    ACTIVE for 1.00 s, scheduler epoch 7
-models   0
-workers  0: nothing can be loaded or run; start one with clockwork worker
+serving  nothing: no served model is held by a GPU in service: no worker is connected that could load one, or every GPU that could is stalled
+missing  no worker is connected; start one with clockwork worker
+models   0, 1 of 1 models unavailable
+workers  0: nothing can be loaded or run
 `, out.String())
 }
 
@@ -59,16 +62,14 @@ func TestStateSaysPlainlyThatNothingIsServed(t *testing.T) {
 		state protocol.StackState
 		says  string
 	}{
-		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive}, ""}, // the line workers says it
-		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, GPUsServing: 1, Workers: one}, ""},
-		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Scheduler: protocol.SchedulerActive, Workers: one, ModelsServed: 1}, "no served model is held"},
-		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.ServiceAbsent}, "start one with clockwork scheduler"},
-		{protocol.StackState{Stage: protocol.Active, Scheduler: protocol.Standby}, "one stands by"},
-		{protocol.StackState{Stage: protocol.Active}, "no scheduler is active"},
-		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.Standby}, ""},
-		{protocol.StackState{Stage: protocol.Loading, Scheduler: protocol.ServiceAbsent}, "not before a scheduler runs"},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, GPUsServing: 1, Workers: one}, ""},
+		{protocol.StackState{Stage: protocol.Active, Epoch: 7, Workers: one, ModelsServed: 1}, "no served model is held"},
+		{protocol.StackState{Stage: protocol.Active, Blocked: "no scheduler is connected"}, "no scheduler is active\n"},
+		{protocol.StackState{Stage: protocol.Active, Blocked: "no scheduler is active"}, "nothing"},
+		{protocol.StackState{Stage: protocol.Loading}, ""},
 	} {
-		got := schedulerText(&row.state)
+		row.state.FrontDoor = protocol.FrontDoorOpen
+		got := servingText(&row.state)
 		if (got == "") != (row.says == "") || !strings.Contains(got, row.says) {
 			t.Errorf("%s, epoch %d, %q: %q, wanted %q", row.state.Stage, row.state.Epoch, row.state.Scheduler, got, row.says)
 		}

@@ -122,14 +122,14 @@ func listed(codes map[protocol.Code]int) string {
 	return strings.Join(texts, ", ")
 }
 
-// These lines enclose the table in a document.
+// Begin and End enclose the table of the kill matrix in a document.
 const (
-	begin = "<!-- the kill matrix: make matrix writes what follows -->"
-	end   = "<!-- the kill matrix ends -->"
+	Begin = "<!-- the kill matrix: make matrix writes what follows -->"
+	End   = "<!-- the kill matrix ends -->"
 )
 
-// Put replaces the table in a document.
-func Put(document, table string) (string, error) {
+// Put replaces what stands between two lines of a document.
+func Put(document, begin, end, table string) (string, error) {
 	before, rest, found := strings.Cut(document, begin)
 	_, after, closed := strings.Cut(rest, end)
 	if !found || !closed {

@@ -16,14 +16,14 @@ func TestRunsOfACellAreARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := Put("above\n"+begin+"\nold\n"+end+"\nbelow\n", Table(cells))
+	document, err := Put("above\n"+Begin+"\nold\n"+End+"\nbelow\n", Begin, End, Table(cells))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"above\n" + begin + "\n| struck",
+		"above\n" + Begin + "\n| struck",
 		"| a/kill | 3 | 30 | 25 | 2 `DEADLINE_EXCEEDED`, 2 `WORKER_LOST` | 1 |  | 3 / 5 | 0.6 / 0.9 s |\n",
-		"| b/pause | 1 | 5 | 5 |  |  |  |  |  |\n" + end + "\nbelow\n",
+		"| b/pause | 1 | 5 | 5 |  |  |  |  |  |\n" + End + "\nbelow\n",
 	} {
 		if !strings.Contains(document, want) {
 			t.Errorf("no %q in\n%s", want, document)
@@ -32,7 +32,7 @@ func TestRunsOfACellAreARow(t *testing.T) {
 	if strings.Contains(document, "old") {
 		t.Error("the old table is there yet")
 	}
-	if _, err := Put("nothing", ""); err == nil {
+	if _, err := Put("nothing", Begin, End, ""); err == nil {
 		t.Error("a document without a place for it is accepted")
 	}
 	if _, err := Read(strings.NewReader("{")); err == nil {

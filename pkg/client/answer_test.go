@@ -76,7 +76,7 @@ var (
 		Lacking:   []protocol.WorkerError{{Worker: "w", Code: protocol.NoMemory, Message: "none left"}}, MoreLacking: 1,
 	}
 	stack = protocol.StackState{
-		Stage: protocol.Loading, Since: noon, Epoch: 1, Scheduler: protocol.Standby, Profiler: protocol.Standby, GPUsServing: 1, ModelsServed: 1, ModelsUnavailable: 1,
+		Stage: protocol.Loading, Since: noon, Epoch: 1, Scheduler: protocol.Standby, Profiler: protocol.Standby, FrontDoor: protocol.FrontDoorOpen, GPUsServing: 1, ModelsServed: 1, ModelsUnavailable: 1,
 		PageSize: 5, CountdownMS: &second, Buffered: 1, WorkerCount: 1, ModelCount: 1, QuarantinedCount: 1, GPUsStalled: 1, Models: []protocol.ModelState{served},
 		Workers: []protocol.WorkerState{{ID: "w", Incarnation: 1, Epoch: 1, Backend: "emulated", PageSize: 5, GPUs: []protocol.GPUState{{ID: 1, Type: "v100", PagesTotal: 2, PagesUsed: 1,
 			Models: []string{"m"}, Moving: []string{"n"}, Executor: 1}}, Models: []protocol.ModelSpec{}, Lacks: []protocol.Lack{{Model: "n", Code: protocol.NoMemory, Message: "none left"}}}},

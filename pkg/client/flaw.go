@@ -163,8 +163,8 @@ func stateFlaw(s *protocol.StackState) string {
 		return "it names no stage"
 	case !isDate(s.Since):
 		return "it does not say since when the stage lasts"
-	case s.Scheduler == "" || s.Profiler == "":
-		return "it says nothing of a scheduler, or of a profiler"
+	case s.Scheduler == "" || s.Profiler == "" || s.FrontDoor == "":
+		return "it says nothing of a scheduler, a profiler, or a front door"
 	case s.CountdownMS != nil && !isSpan(*s.CountdownMS):
 		return "its countdown can be none"
 	case s.PageSize < 0 || !isCount(s.GPUsServing, s.ModelsServed, s.ModelsUnavailable, s.Buffered, s.WorkerCount, s.ModelCount, s.QuarantinedCount, s.GPUsStalled):

@@ -124,7 +124,10 @@ type StackState struct {
 	Scheduler ServiceState `json:"scheduler"`
 	// Profiler says the same of the profilers: ProfilerActive, Standby or ServiceAbsent.
 	Profiler ServiceState `json:"profiler"`
-	// Blocked is what the stack cannot go on without, and what to do about it; "" if nothing
+	// FrontDoor is FrontDoorOpen if a front door takes requests from clients, otherwise
+	// ServiceAbsent.
+	FrontDoor ServiceState `json:"front_door"`
+	// Blocked is what the stack cannot go on or serve without, and what to do about it; "" if nothing
 	// is missing.
 	Blocked string `json:"blocked,omitempty"`
 	// GPUsServing is how many GPUs take the active scheduler's work: one that can hold no

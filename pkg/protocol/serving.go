@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Capacity is what a scheduler can execute on now.
 type Capacity struct {
@@ -21,9 +24,10 @@ func (c Capacity) Lacking() string {
 
 // Serving is what decides whether a request that is sent now would be executed.
 type Serving struct {
-	Stage    Stage
-	Epoch    uint64 // the active scheduler's, 0 for none
-	Capacity Capacity
+	Stage     Stage
+	Epoch     uint64       // the active scheduler's, 0 for none
+	FrontDoor ServiceState // FrontDoorOpen or ServiceAbsent
+	Capacity  Capacity
 }
 
 // Missing returns what is missing for a request that is sent now, "" if it would be
@@ -32,6 +36,8 @@ func (s Serving) Missing() string {
 	switch {
 	case s.Stage != Active:
 		return "the stage is " + s.Stage.String() + "; requests wait until it is " + Active.String()
+	case s.FrontDoor != FrontDoorOpen:
+		return AbsentText([]ServiceKind{FrontDoor})
 	case s.Epoch == 0:
 		return "no scheduler is active"
 	case s.Capacity.GPUs > 0:
@@ -44,5 +50,36 @@ func (s Serving) Missing() string {
 
 // Serving returns what the state says of it.
 func (s *StackState) Serving() Serving {
-	return Serving{s.Stage, s.Epoch, Capacity{s.GPUsServing, s.ModelsServed, s.ModelsUnavailable}}
+	return Serving{s.Stage, s.Epoch, s.FrontDoor, Capacity{s.GPUsServing, s.ModelsServed, s.ModelsUnavailable}}
+}
+
+// Unhealthy returns why the stack cannot do its work, "" if it can: a request that is sent now
+// is executed, or before ACTIVE, is kept, and nothing is missing on the way there but models
+// and time.
+func (s *StackState) Unhealthy() string {
+	switch {
+	case s.StoreFault != "":
+		return s.StoreFault
+	case s.Stage == Active:
+		return s.Serving().Missing()
+	}
+	return s.Blocked
+}
+
+// AbsentText says that no service of these kinds is connected, and how one is started; ""
+// for no kinds.
+func AbsentText(kinds []ServiceKind) string {
+	if len(kinds) == 0 {
+		return ""
+	}
+	names, commands := make([]string, len(kinds)), make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i], commands[i] = "no "+kind.Noun(), "clockwork "+string(kind)
+	}
+	if len(kinds) == 1 {
+		return names[0] + " is connected; start one with " + commands[0]
+	}
+	last := len(kinds) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last] + " are connected; start each with " +
+		strings.Join(commands[:last], ", ") + " and " + commands[last]
 }

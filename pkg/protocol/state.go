@@ -65,6 +65,9 @@ type GPUState struct {
 	Type       string `json:"type"`
 	PagesTotal int    `json:"pages_total"`
 	PagesUsed  int    `json:"pages_used"`
+	// Processor says in words what executions have of the host's processors, "" if they need
+	// none.
+	Processor string `json:"processor,omitempty"`
 	// Models are the names of the models whose weights are on the GPU, sorted.
 	Models []string `json:"models"`
 	// Moving are the names of the other models that have pages, sorted: their weights are
@@ -156,6 +159,14 @@ const (
 	FrontDoor  ServiceKind = "frontdoor"
 )
 
+// Noun returns what people call such a service.
+func (k ServiceKind) Noun() string {
+	if k == FrontDoor {
+		return "front door"
+	}
+	return string(k)
+}
+
 // Heartbeat says that a service is alive and what it is doing. Service and ID come from
 // the subject.
 type Heartbeat struct {
@@ -216,6 +227,10 @@ const (
 	// SchedulerActive: it accepts requests.
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
+	// FrontDoorOpen: the front door takes requests from clients. FrontDoorClosed: it takes
+	// none, or none yet, and finishes those that it has.
+	FrontDoorOpen   ServiceState = "open"
+	FrontDoorClosed ServiceState = "closed"
 	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby or
 	// what it does, and a service that is absent sends none.
 	ProfilerActive ServiceState = "active"

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"slices"
 	"time"
 
 	"clockwork/pkg/core/sched"
@@ -31,29 +30,28 @@ func (h *Hub) Step(took time.Duration) {
 	}
 }
 
-// actionTracker holds the actions that have no result yet.
+// actionTracker holds the actions that have no result yet, until the core awaits none.
 type actionTracker struct {
 	hub   *Hub
 	open  map[protocol.ActionID]*Action
 	spare []*Action
-	sweep protocol.Time
 }
-
-// overdue is how long after its latest end an action without a result is dropped. The
-// core gives up sooner; a result that arrives in between is still reported to listeners.
-const overdue = 10 * time.Second
 
 // Begin implements sched.Observer. Results of an earlier core's actions no longer
 // arrive, so those actions are dropped.
 func (f *actionTracker) Begin(sched.Setup) {
 	clear(f.open)
-	f.sweep = 0
 }
 
 // Step implements sched.Observer.
 func (f *actionTracker) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	if r, ok := e.(*sched.Result); ok {
 		f.result(now, &r.Result)
+	}
+	for _, u := range out.Unanswered {
+		if a := f.open[u.Action]; a != nil {
+			f.end(now, a)
+		}
 	}
 	for i := range out.Actions {
 		f.sent(now, &out.Actions[i])
@@ -62,9 +60,6 @@ func (f *actionTracker) Step(now protocol.Time, e sched.Event, out *sched.Output
 		for _, hear := range f.hub.refusals {
 			hear(now, &out.Refusals[i])
 		}
-	}
-	if now >= f.sweep {
-		f.giveUp(now)
 	}
 }
 
@@ -96,19 +91,4 @@ func (f *actionTracker) end(now protocol.Time, a *Action) {
 	delete(f.open, a.ID)
 	a.Result = nil
 	f.spare = append(f.spare, a)
-}
-
-// giveUp ends the actions whose result is overdue, oldest first.
-func (f *actionTracker) giveUp(now protocol.Time) {
-	f.sweep = now.Add(overdue)
-	var late []protocol.ActionID
-	for id, a := range f.open {
-		if now.Sub(a.Latest.Add(a.Expected)) > overdue {
-			late = append(late, id)
-		}
-	}
-	slices.Sort(late)
-	for _, id := range late {
-		f.end(now, f.open[id])
-	}
 }

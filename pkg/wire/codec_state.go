@@ -155,7 +155,7 @@ func codeWorkerState(k *coder, w *protocol.WorkerState) {
 }
 
 func codeGPU(k *coder, g *protocol.GPUState) {
-	k.array(9)
+	k.array(10)
 	count(k, &g.ID)
 	text(k, &g.UUID)
 	text(k, &g.Type)
@@ -168,6 +168,7 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 	list(k, &g.Moving, text[string])
 	text(k, &g.Stalled)
 	num(k, &g.Executor)
+	text(k, &g.Processor)
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -66,7 +67,6 @@ type leader struct {
 	reports   *wire.Chunks[protocol.ProfileReport]
 
 	records records
-	stale   bus.LogLimiter // results STALE_TERM
 	work    host.Tasks
 }
 
@@ -282,9 +282,20 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// watchServices follows the heartbeats of workers, profilers and schedulers.
+// watchServices follows the heartbeats of all other services.
 func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 	seen := map[string]uint64{}
+	known := map[protocol.ServiceKind]map[string]bool{protocol.Profiler: {}, protocol.Scheduler: {}, protocol.FrontDoor: {}}
+	there := func(h protocol.Heartbeat, is bool) {
+		if is != known[h.Service][h.ID] {
+			known[h.Service][h.ID] = is
+			l.report(ctx, startup.ServiceSeen{Kind: h.Service, ID: h.ID, There: is})
+		}
+	}
+	gone := func(h protocol.Heartbeat) {
+		there(h, false)
+		delete(known[h.Service], h.ID)
+	}
 	beatOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
 		protocol.Worker: func(h protocol.Heartbeat) {
 			if seen[h.ID] != h.Incarnation {
@@ -293,24 +304,34 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			}
 		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
+			there(h, h.State != protocol.Stopping)
+			if h.State == protocol.Standby {
+				return
+			}
 			job := uint64(0)
 			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // otherwise "idle"
 				job = wire - l.issuer
 			}
-			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job, Standby: h.State == protocol.Standby})
+			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},
 		protocol.Scheduler: func(h protocol.Heartbeat) {
 			l.heardQuarantined(h)
+			there(h, h.State != protocol.Stopping)
 			l.report(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
 		},
+		protocol.FrontDoor: func(h protocol.Heartbeat) { there(h, h.State == protocol.FrontDoorOpen) },
 	}
 	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
+		protocol.Profiler: gone, protocol.FrontDoor: gone,
 		protocol.Worker: func(h protocol.Heartbeat) {
 			delete(seen, h.ID)
 			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 		},
 	}
-	lostOf[protocol.Scheduler] = l.schedulerLost
+	lostOf[protocol.Scheduler] = func(h protocol.Heartbeat) {
+		l.schedulerLost(h)
+		gone(h)
+	}
 	var stops []func()
 	for kind, beat := range beatOf {
 		lost := lostOf[kind]
@@ -333,9 +354,7 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 	}
 	for _, r := range results {
 		if r.Code == protocol.StaleTerm {
-			if count := l.stale.Add(time.Now()); count > 0 {
-				l.bus.Log.Warn("a worker obeys a later controller", "count", count, "worker", r.Worker, "term", l.writer.Term())
-			}
+			l.bus.Notice(slog.LevelWarn, "a worker obeys a later controller", r.Worker, "worker", r.Worker, "term", l.writer.Term())
 		}
 		if r.State != nil {
 			l.report(ctx, startup.WorkerAnswered{State: *r.State})

@@ -131,7 +131,8 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 			ms := protocol.Milliseconds(left)
 			s.CountdownMS = &ms
 		}
-		s.Profiler, s.Blocked = l.machine.Profiler(clock.Now()), l.machine.Blocked(clock.Now())
+		now := clock.Now()
+		s.Profiler, s.FrontDoor, s.Blocked = l.machine.Profiler(now), l.machine.FrontDoor(now), l.machine.Blocked(now)
 		workers = l.machine.Workers()
 		s.QuarantinedCount = l.countQuarantined(l.machine.Quarantined())
 		if !q.Brief && !q.NoModels {

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"clockwork/pkg/adapter/clock"
-	"clockwork/pkg/protocol"
+	"clockwork/pkg/core/startup"
 	"clockwork/services/frontdoor"
 )
 
@@ -94,13 +94,13 @@ func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
 	}
 	if missing {
 		g.read = 0
-		return g.mend(parent, 0, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
+		return g.mend(parent, 0, startup.StoreLoss{Stage: true}, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
 	}
 	return g.lookAtValues(parent, revision)
 }
 
-// lookAtValues replaces what nobody can read: the stage and models by what the machine
-// has, all else by what was stored before.
+// lookAtValues replaces what nobody can read: what the machine has, by that, all else by what
+// was stored before.
 func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error {
 	broken, read, err := g.l.writer.Unreadable(ctx, g.read)
 	if err != nil {
@@ -117,19 +117,15 @@ func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error
 
 func (g *storeWatchdog) replace(ctx context.Context, broken map[string][]byte, revision uint64) error {
 	g.l.bus.Log.Warn("values in the state store cannot be read and are being replaced", "keys", strings.Join(slices.Sorted(maps.Keys(broken)), ", "))
-	if _, is := broken["stage"]; is {
-		if err := g.mend(ctx, revision, "the state is being rewritten"); err != nil {
-			return err
+	var loss startup.StoreLoss
+	for key := range broken {
+		if name, is := strings.CutPrefix(key, "model."); is {
+			loss.Models = append(loss.Models, name)
 		}
+		loss.Stage = loss.Stage || key == "stage"
 	}
-	var models []protocol.ModelState
-	g.l.inTurn(ctx, func() { models = g.l.machine.Models() })
-	for _, m := range models {
-		if _, is := broken["model."+m.Name]; is {
-			if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
-				return err
-			}
-		}
+	if err := g.mend(ctx, revision, loss, "the state is being rewritten"); err != nil {
+		return err
 	}
 	_, err := g.l.writer.Repair(ctx)
 	return err
@@ -157,42 +153,43 @@ func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 	return nil
 }
 
-// mend rewrites the machine's state, the stage last, over what the store has at a revision:
-// while the stage is missing, the next check repeats the rewrite.
-func (g *storeWatchdog) mend(ctx context.Context, revision uint64, why string) error {
-	var stage protocol.Stage
-	var models []protocol.ModelState
-	var workers []protocol.WorkerState
-	if !g.l.inTurn(ctx, func() { stage, models, workers = g.l.machine.Stage(), g.l.machine.Models(), g.l.machine.Workers() }) || stage == 0 {
-		return nil // nothing was stored before
+// mend writes what the machine says of a loss, over what the store has at a revision.
+func (g *storeWatchdog) mend(ctx context.Context, revision uint64, loss startup.StoreLoss, why string) error {
+	var mend startup.Mending
+	if !g.l.inTurn(ctx, func() { mend = g.l.machine.Mend(loss) }) {
+		return nil // the controller stops
 	}
-	g.l.bus.Log.Warn(why, "stage", stage, "models", len(models))
-	if err := g.l.writer.Raise(ctx); err != nil {
-		return err
+	if mend.Stage != 0 {
+		g.l.bus.Log.Warn(why, "stage", mend.Stage, "models", len(mend.Models))
+		if err := g.l.writer.Raise(ctx); err != nil {
+			return err
+		}
 	}
-	reasons := map[string]string{}
-	for _, m := range models {
+	for _, m := range mend.Models {
 		if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
 			return err
+		}
+		if !mend.Profiles {
+			continue
 		}
 		if err := g.l.fillProfiles(ctx, m.Profile); err != nil {
 			return err
 		}
-		if m.Quarantined != "" {
-			reasons[m.Name] = m.Quarantined
-		}
 	}
-	if stage == protocol.Active {
-		if err := g.l.writer.SetQuarantine(ctx, reasons); err != nil {
+	if mend.Serving {
+		if err := g.l.writer.SetQuarantine(ctx, mend.Quarantine); err != nil {
 			return err
 		}
-		g.l.records.put(workers, func() { g.l.work.Start(func() { g.l.writeRecords(ctx) }) })
+		g.l.records.put(mend.Workers, func() { g.l.work.Start(func() { g.l.writeRecords(ctx) }) })
 	}
-	revision, since, err := g.l.writer.AdvanceStage(ctx, revision, stage)
+	if mend.Stage == 0 {
+		return nil
+	}
+	revision, since, err := g.l.writer.AdvanceStage(ctx, revision, mend.Stage)
 	if err != nil {
 		return err
 	}
-	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = stage, since, revision })
-	g.l.bus.Log.Info("the state store is rewritten", "stage", stage, "models", len(models))
+	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = mend.Stage, since, revision })
+	g.l.bus.Log.Info("the state store is rewritten", "stage", mend.Stage, "models", len(mend.Models))
 	return nil
 }

@@ -35,7 +35,6 @@ type FrontDoor struct {
 	submissions *bus.Batch[protocol.Submitted]
 	misses      *missEvents
 	live        *live
-	foreign     bus.LogLimiter // outputs of workers that were not given the request
 
 	// onControl is held while messages about requests are sent to the scheduler, so that
 	// each request's submission comes before its answer; onPayload while answers are
@@ -50,8 +49,10 @@ type FrontDoor struct {
 	reconnects uint64        // of the bus, as reported to the core
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
+	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
-	inputs     inputBoxes    // only onDispatch uses it
+	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
+	inputs *bus.Outboxes[string, protocol.Input]
 
 	broker     *natsIngress // clients on the broker, and in the startup buffer
 	subs       []*nats.Subscription
@@ -94,10 +95,10 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		reconnects: b.Reconnects(),
 		unregister: func() {},
 		leave:      func() {},
+		closed:     config.NoClients,
 	}
-	d.inputs = inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
-		send: func(box *inputBox) { publishInputs(b, box) }, open: d.awaits, start: d.work.Start, boxes: map[uint64]inputBox{}}}
 	core := frontdoor.Defaults()
+	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
@@ -190,8 +191,12 @@ func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
 	s, last := d.core.Snapshot(), d.core.LastEpoch()
+	state := protocol.FrontDoorOpen
+	if d.closed || s.Stage < protocol.Querying { // without a stage, it does not know what becomes of a request
+		state = protocol.FrontDoorClosed
+	}
 	d.unlock(ended)
-	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: "open", InFlight: s.InFlight}
+	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: state, InFlight: s.InFlight}
 }
 
 // submit sends a batch of submissions, without those answered in the meantime.
@@ -210,13 +215,6 @@ func (d *FrontDoor) submit(batch []protocol.Submitted) {
 	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
 		d.bus.Notice(slog.LevelWarn, "submissions not sent", "", "requests", len(batch), "error", err) // the requests' deadlines answer them
 	}
-}
-
-// awaits reports whether a request has no answer yet, and the front door does not stop.
-func (d *FrontDoor) awaits(seq uint64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.stopping && d.core.Open(seq)
 }
 
 // ask sends questions to schedulers.

@@ -1,8 +1,6 @@
 package frontdoor
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -32,14 +30,13 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 		}
 		defer func() { _ = sub.Unsubscribe() }()
 	}
-	boxes := inputBoxes{bus: b, boxes: map[string]*inputBox{}, large: &largeInputs{
-		send: func(box *inputBox) { publishInputs(b, box) }, open: func(uint64) bool { return true },
-		start: func(f func()) bool { f(); return true }, boxes: map[uint64]inputBox{}}}
+	const smallMessage = 100
+	boxes := newInputs(b, smallMessage)
 	sizes := []int{10, 20, 30, smallMessage - 59, smallMessage + 1, 5, 5}
 	for i, size := range sizes {
-		boxes.add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
+		boxes.Add("w1", protocol.Input{ID: protocol.RequestID{Seq: uint64(i)}, Data: make([]byte, size)})
 	}
-	boxes.flush()
+	boxes.Flush()
 	next := uint64(0)
 	for _, want := range []int{3, 1, 1, 2} {
 		list := bustest.Next(t, "a message", messages)
@@ -53,14 +50,14 @@ func TestSmallInputsShareAMessage(t *testing.T) {
 			next++
 		}
 	}
-	boxes.add("w2", protocol.Input{Data: []byte{1}})
-	boxes.flush()
-	boxes.flush()
+	boxes.Add("w2", protocol.Input{Data: []byte{1}})
+	boxes.Flush()
+	boxes.Flush()
 	if list := bustest.Next(t, "a message", messages); len(list) != 1 || len(list[0].Data) != 1 {
 		t.Errorf("the other worker got %v", list)
 	}
-	if boxes.count != 0 || len(boxes.full) != 0 || len(messages) != 0 {
-		t.Errorf("%d are left, %d too many", boxes.count, len(messages))
+	if boxes.Len() != 0 || len(messages) != 0 {
+		t.Errorf("%d are left, %d too many", boxes.Len(), len(messages))
 	}
 }
 
@@ -78,32 +75,5 @@ func TestHeadersMayBeInAnyCase(t *testing.T) {
 		if got := headerOf(nats.Header{name: {"5ms"}}, protocol.TimeoutHeader); got != "5ms" {
 			t.Errorf("%s: %q", name, got)
 		}
-	}
-}
-
-// TestALargeInputIsSentOnce: while it waits for its turn, however often its request is planned
-// again, and then to the worker that the request was given to last; not at all once the
-// request has its answer.
-func TestALargeInputIsSentOnce(t *testing.T) {
-	var sent []string
-	answered := uint64(3)
-	var run func()
-	l := &largeInputs{boxes: map[uint64]inputBox{}, start: func(f func()) bool { run = f; return true },
-		send: func(box *inputBox) { sent = append(sent, fmt.Sprint(box.list[0].ID.Seq, " to ", box.worker)) },
-		open: func(seq uint64) bool { return seq != answered }}
-	give := func(seq uint64, worker string) {
-		l.add(inputBox{worker: worker, list: []protocol.Input{{ID: protocol.RequestID{Seq: seq}}}})
-	}
-	for range 5 {
-		give(1, "w1")
-		give(2, "w1")
-		give(3, "w1")
-	}
-	give(1, "w2")
-	run()
-	give(1, "w1")
-	run()
-	if want := []string{"1 to w2", "2 to w1", "1 to w1"}; !slices.Equal(sent, want) || len(l.queue)+len(l.boxes) > 0 || l.sending {
-		t.Errorf("sent %v, want %v; left %v", sent, want, l.queue)
 	}
 }

@@ -16,10 +16,9 @@ import (
 // natsIngress hears clients on the broker, where front doors share the requests as a queue
 // group.
 type natsIngress struct {
-	door    *FrontDoor
-	taking  *nats.Subscription // of infer; nil before open
-	held    int                // requests taken since the last flush; only onInfer uses it
-	ignored bus.LogLimiter     // requests whose replies would go to another client
+	door   *FrontDoor
+	taking *nats.Subscription // of infer; nil before open
+	held   int                // requests taken since the last flush; only onInfer uses it
 	// Answers that are encoded beside other work: as many may wait as requests may be
 	// decoded beside it, and as many are encoded at a time as large requests are decoded.
 	slowAnswers, encoders chan struct{}
@@ -49,6 +48,9 @@ func (n *natsIngress) drain() {
 	if n.taking == nil {
 		return
 	}
+	n.door.mu.Lock()
+	n.door.closed = true
+	n.door.mu.Unlock()
 	drained := make(chan struct{})
 	n.taking.SetClosedHandler(func(string) { close(drained) })
 	if err := n.taking.Drain(); err != nil {
@@ -101,13 +103,11 @@ func (n *natsIngress) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 	if why == frontdoor.NoReply {
 		return
 	}
-	log, count := n.door.bus.Log, n.ignored.Add(time.Now())
-	switch {
-	case count == 0:
-	case why == frontdoor.OthersInbox:
-		log.Warn("requests ignored: their reply subject is another client's inbox", "count", count, "client", tenant, "latest", reply)
+	switch why {
+	case frontdoor.OthersInbox:
+		n.door.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is another client's inbox", tenant, "client", tenant, "reply", reply)
 	default:
-		log.Warn("requests ignored: their reply subject is not a client's", "count", count, "latest", reply)
+		n.door.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is not a client's", "", "reply", reply)
 	}
 }
 

@@ -39,8 +39,8 @@ func (d *FrontDoor) onDispatch(m *nats.Msg) {
 // sendLast sends the payloads if no further dispatch is pending, or if maxHeld
 // is reached.
 func (d *FrontDoor) sendLast(sub *nats.Subscription) {
-	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.count >= maxHeld {
-		d.inputs.flush()
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.inputs.Len() >= maxHeld {
+		d.inputs.Flush()
 	}
 }
 
@@ -74,9 +74,7 @@ func (d *FrontDoor) takeOutputs(outputs []local.ExecutedRequest) {
 }
 
 func (d *FrontDoor) noteForeign(f frontdoor.Foreign) {
-	if count := d.foreign.Add(time.Now()); count > 0 {
-		d.bus.Log.Warn("outputs ignored: their requests were given to other workers", "count", count, "latest", f.Worker, "request", f.Request.ID)
-	}
+	d.bus.Notice(slog.LevelWarn, "outputs ignored: their requests were given to other workers", f.Worker, "worker", f.Worker, "request", f.Request.ID)
 }
 
 // watchState watches the stage and the models, and starts a new watch after the

@@ -41,8 +41,10 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 		d.questions = append(d.questions, question{q.Epoch, submission(q.Request, clock.Now())})
 	}
 	for _, in := range out.Inputs {
-		r := in.Request
-		d.inputs.add(in.Worker, protocol.Input{ID: r.ID, Model: r.Model.Name, Batch: r.Batch, Data: r.Payload})
+		d.inputs.Add(in.Worker, inputOf(in.Request))
+	}
+	if in := out.LargeInput; in != nil {
+		d.sendLarge(in.Worker, inputOf(in.Request))
 	}
 	for _, f := range out.Foreign {
 		d.noteForeign(f)
@@ -55,6 +57,10 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 		d.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
 	}
 	return append(ended, out.Ended...)
+}
+
+func inputOf(r *frontdoor.Request) protocol.Input {
+	return protocol.Input{ID: r.ID, Model: r.Model.Name, Batch: r.Batch, Data: r.Payload}
 }
 
 func submission(r *frontdoor.Request, now protocol.Time) protocol.Submitted {

@@ -82,17 +82,35 @@ func (s *Service) hearResults() {
 
 // read reads the profiles of earlier jobs.
 func (s *Service) read(ctx context.Context, read measure.Read) {
-	answer := measure.ProfilesRead{Job: read.Job}
-	for _, key := range read.Keys {
-		p, found, err := s.profiles.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
-		if err != nil {
-			s.bus.Log.Warn("stored profile not read", "digest", key.Digest, "error", err)
+	profiles, err := readProfiles(read.Keys, func(key measure.Wanted) (protocol.Profile, bool, error) {
+		return s.profiles.Profile(ctx, protocol.Profile{Digest: key.Digest, Backend: key.Backend, BackendVersion: key.BackendVersion, GPUType: key.GPUType})
+	})
+	if err != nil {
+		s.bus.Log.Warn("stored profiles not read; what they are of is measured again", "read", len(profiles), "of", len(read.Keys), "error", err)
+	}
+	s.step(measure.ProfilesRead{Job: read.Job, Profiles: profiles})
+}
+
+// mostUnread is how many profiles in a row may not be read: a store that does not answer costs
+// seconds for each, and there may be tens of thousands.
+const mostUnread = 3
+
+// readProfiles returns the stored profiles of these keys, and the last error. It gives up after
+// mostUnread errors in a row.
+func readProfiles(keys []measure.Wanted, get func(measure.Wanted) (protocol.Profile, bool, error)) (profiles []protocol.Profile, last error) {
+	unread := 0
+	for _, key := range keys {
+		p, found, err := get(key)
+		if err == nil {
+			unread = 0
+		} else if unread, last = unread+1, err; unread == mostUnread {
+			break
 		}
 		if found {
-			answer.Profiles = append(answer.Profiles, p)
+			profiles = append(profiles, p)
 		}
 	}
-	s.step(answer)
+	return profiles, last
 }
 
 // store writes a profile, so that an interrupted job can resume.

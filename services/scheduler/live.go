@@ -1,13 +1,10 @@
 package scheduler
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
-	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/explain"
 	"clockwork/pkg/watch/livestats"
@@ -67,37 +64,7 @@ func (t *term) liveStats(f *protocol.SchedulerStats) {
 		}
 		f.Lanes = append(f.Lanes, lane)
 	}
-	f.Copies = t.demand.copies(s.Models)
-}
-
-// demand is the recent demand by model; it is halved each time copies is called.
-type demand struct {
-	asked     map[string]uint64
-	submitted map[string]uint64 // the core's counts at the last call
-}
-
-// copies returns the number of GPUs that hold each of the models in most demand.
-func (d *demand) copies(models []sched.ModelSnapshot) map[string]int {
-	if d.asked == nil {
-		d.asked, d.submitted = map[string]uint64{}, map[string]uint64{}
-	}
-	var there []*sched.ModelSnapshot
-	for i := range models {
-		m := &models[i]
-		d.asked[m.Name] = d.asked[m.Name]/2 + m.Submitted - min(m.Submitted, d.submitted[m.Name])
-		d.submitted[m.Name] = m.Submitted
-		if m.Copies > 0 {
-			there = append(there, m)
-		}
-	}
-	slices.SortFunc(there, func(a, b *sched.ModelSnapshot) int {
-		return cmp.Or(cmp.Compare(d.asked[b.Name], d.asked[a.Name]), cmp.Compare(a.Name, b.Name))
-	})
-	list := map[string]int{}
-	for _, m := range there[:min(len(there), protocol.MaxCopyStats)] {
-		list[m.Name] = m.Copies
-	}
-	return list
+	f.Copies = s.CopiesInDemand(protocol.MaxCopyStats)
 }
 
 // answer explains requests by their ids; without ids it summarises recent

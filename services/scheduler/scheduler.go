@@ -31,9 +31,8 @@ type Config struct {
 	// Telemetry is the hub that receives the core's actions and step durations; nil
 	// for none.
 	Telemetry *watch.Hub
-	// Observers receive the events and decisions of each term's core, under the
-	// term's lock; none by default.
-	Observers sched.Observers
+	// Observers are shown each term, under its lock; none by default.
+	Observers sched.TermObservers
 }
 
 func DefaultConfig() Config { return Config{Policy: "clockwork", Core: sched.Defaults()} }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,31 +45,29 @@ type term struct {
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
 
-	mu       sync.Mutex // guards the fields below
-	core     *sched.Term
-	live     *explain.Live  // observes the core
-	snapshot sched.Snapshot // the last snapshot of the core
-	demand   demand
-	timer    *time.Timer   // fires at the core's Wake
-	wake     protocol.Time // when the timer fires
-	beat     func()        // sends a heartbeat now; nil until the term serves
-	ended    bool          // the term is over; no more decisions
-	doors    map[uint64]*box[protocol.Dispatch]
-	workers  map[string]*box[protocol.Action]
-	refs     []protocol.RequestRef // of the actions in workers
-	report   sched.AnswersReported // reused for every event, as the next two
-	submit   sched.Submitted
-	result   sched.Result
-	full     []flusher // boxes of doors and workers with unsent items
-	unsent   int       // submissions and results since the last flush
-	missed   uint64    // missedBy at the last check
+	mu        sync.Mutex // guards the fields below
+	core      *sched.Term
+	observers sched.TermObservers
+	live      *explain.Live  // observes the policy's core
+	snapshot  sched.Snapshot // the last snapshot of the core
+	timer     *time.Timer    // fires at the core's Wake
+	wake      protocol.Time  // when the timer fires
+	beat      func()         // sends a heartbeat now; nil until the term serves
+	ended     bool           // the term is over; no more decisions
+	doors     *bus.Outboxes[uint64, protocol.Dispatch]
+	workers   *bus.Outboxes[string, protocol.Action]
+	refs      []protocol.RequestRef // of the actions in workers
+	report    sched.AnswersReported // reused for every event, as the next two
+	submit    sched.Submitted
+	result    sched.Result
+	unsent    int    // submissions and results since the last flush
+	missed    uint64 // missedBy at the last check
 }
 
-// These bound messages and boxes.
+// These bound messages.
 const (
-	maxDispatches = 2048 // per message, as the next
+	maxDispatches = 2048
 	maxActions    = 256
-	maxBoxes      = 4096 // of workers, and of front doors
 )
 
 func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) {
@@ -77,25 +76,34 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 		return nil, err
 	}
 	t := &term{
-		id:      id,
-		epoch:   epoch,
-		issuer:  bus.RandomID(),
-		starts:  wire.NewChunks(wire.Start),
-		joins:   wire.NewChunks(wire.Join),
-		bus:     b,
-		hub:     config.Telemetry,
-		live:    explain.NewLive(),
-		over:    make(chan struct{}),
-		doors:   map[uint64]*box[protocol.Dispatch]{},
-		workers: map[string]*box[protocol.Action]{},
-		wake:    protocol.Never,
-		missed:  missedBy(b),
+		id:     id,
+		epoch:  epoch,
+		issuer: bus.RandomID(),
+		starts: wire.NewChunks(wire.Start),
+		joins:  wire.NewChunks(wire.Join),
+		bus:    b,
+		hub:    config.Telemetry,
+		live:   explain.NewLive(),
+		over:   make(chan struct{}),
+		doors: bus.NewOutboxes(bus.Cut[protocol.Dispatch]{Items: maxDispatches}, func(door uint64) func([]protocol.Dispatch) {
+			return decisions(b, wire.Dispatches, b.Subjects.Dispatch(door))
+		}),
+		workers: bus.NewOutboxes(bus.Cut[protocol.Action]{Items: maxActions}, func(worker string) func([]protocol.Action) {
+			return decisions(b, wire.Actions, b.Subjects.Action(worker))
+		}),
+		wake:   protocol.Never,
+		missed: missedBy(b),
 	}
 	t.results = b.NewResults(t.issuer)
-	t.core = sched.NewTerm(core, sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects})
-	observers := t.observers(config)
-	observers.Begin(sched.Setup{Policy: config.Policy, Config: config.Core})
-	t.core.Observe = observers.Step
+	setup := sched.TermSetup{
+		Setup: sched.Setup{Policy: config.Policy, Config: config.Core},
+		Term:  sched.TermConfig{Epoch: epoch, Issuer: t.issuer, Question: bus.RandomID(), Subjects: b.Subjects},
+	}
+	t.core, t.observers = sched.NewTerm(core, setup.Term), config.Observers
+	t.observers.Begin(setup)
+	ofPolicy := t.policyObservers(config.Telemetry)
+	ofPolicy.Begin(setup.Setup)
+	t.core.Observe = ofPolicy.Step
 	t.capacity.Store(&protocol.Capacity{})
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
@@ -200,7 +208,9 @@ func (t *term) heartbeat() protocol.Heartbeat {
 
 // step applies one event to the core; its decisions are sent by the next flush.
 func (t *term) step(e sched.TermEvent) {
-	out := t.decide(e)
+	now := clock.Now()
+	out := t.decide(now, e)
+	t.observers.Step(now, e, out)
 	t.order(out.Actions)
 	t.dispatch(out.Dispatches)
 	t.dispatch(out.Refusals)
@@ -217,23 +227,23 @@ func (t *term) step(e sched.TermEvent) {
 }
 
 // decide steps the core, and measures the step if the hub wants that.
-func (t *term) decide(e sched.TermEvent) *sched.TermOutput {
+func (t *term) decide(now protocol.Time, e sched.TermEvent) *sched.TermOutput {
 	if !t.hub.WantsSteps() {
-		return t.core.Step(clock.Now(), e)
+		return t.core.Step(now, e)
 	}
 	began := time.Now()
-	out := t.core.Step(clock.Now(), e)
+	out := t.core.Step(now, e)
 	t.hub.Step(time.Since(began))
 	return out
 }
 
-// observers returns the observers of the policy's core.
-func (t *term) observers(config Config) sched.Observers {
+// policyObservers returns the observers of the policy's core.
+func (t *term) policyObservers(hub *watch.Hub) sched.Observers {
 	list := sched.Observers{t.live}
-	if o := config.Telemetry.Observer(); o != nil {
+	if o := hub.Observer(); o != nil {
 		list = append(list, o)
 	}
-	return append(list, config.Observers...)
+	return list
 }
 
 // carryOut carries out the rare parts of the output.
@@ -278,41 +288,33 @@ func (t *term) showQuarantined() {
 
 func (t *term) order(actions []sched.Addressed) {
 	for _, a := range actions {
-		box := t.workers[a.Worker]
-		if box == nil {
-			box = newBox(t.bus, t.bus.Subjects.Action(a.Worker), wire.Actions, maxActions)
-			addBox(t.workers, a.Worker, box)
-		}
 		first := len(t.refs)
 		t.refs = append(t.refs, a.Action.Requests...) // the core reuses its own slice
 		a.Action.Requests = t.refs[first:len(t.refs):len(t.refs)]
-		if box.add(a.Action) {
-			t.full = append(t.full, box)
-		}
+		t.workers.Add(a.Worker, a.Action)
 	}
 }
 
 func (t *term) dispatch(decisions []protocol.Dispatch) {
 	for _, d := range decisions {
-		door := d.ID.Door
-		box := t.doors[door]
-		if box == nil {
-			box = newBox(t.bus, t.bus.Subjects.Dispatch(door), wire.Dispatches, maxDispatches)
-			addBox(t.doors, door, box)
-		}
-		if box.add(d) {
-			t.full = append(t.full, box)
+		t.doors.Add(d.ID.Door, d)
+	}
+}
+
+// decisions returns a function that sends decisions to one receiver.
+func decisions[T any](b *bus.Bus, codec wire.Codec[[]T], subject string) func([]T) {
+	return func(part []T) {
+		if err := bus.PublishCut(b.Control, codec, subject, &part, bus.Halves); err != nil {
+			b.Notice(slog.LevelWarn, "decisions not sent", subject, "subject", subject, "count", len(part), "error", err)
 		}
 	}
 }
 
 // flush sends every worker and every front door its decisions.
 func (t *term) flush() {
-	for _, box := range t.full {
-		box.flush()
-	}
-	clear(t.full)
-	t.full, t.refs, t.unsent = t.full[:0], t.refs[:0], 0
+	t.workers.Flush()
+	t.doors.Flush()
+	t.refs, t.unsent = t.refs[:0], 0
 	stats := t.core.Stats()
 	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }

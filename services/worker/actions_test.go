@@ -202,10 +202,14 @@ func TestStoppingDoesNotWaitForEver(t *testing.T) {
 	}
 }
 
+// shortWait is a NameWait for workers that are to be refused.
+const shortWait = 300 * time.Millisecond
+
 func TestASecondWorkerOfALivingNameIsRefused(t *testing.T) {
-	t.Parallel() // it waits for silence
 	r := startRig(t, newBench(1), nil)
-	_, ended := r.run(DefaultConfig("w1", func([]string) (backend.Backend, error) { return newBench(1), nil }))
+	config := DefaultConfig("w1", func([]string) (backend.Backend, error) { return newBench(1), nil })
+	config.NameWait = shortWait
+	_, ended := r.run(config)
 	select {
 	case err := <-ended:
 		if err == nil {

@@ -36,7 +36,6 @@ type agent struct {
 	received work.Received // reused for every event, as input is
 	input    work.Input
 	pace     clocksync.Pace // of queries of the clock
-	dropped  bus.LogLimiter // inputs without room
 
 	gpus       []*gpu
 	results    *bus.Batch[protocol.Result]
@@ -93,7 +92,7 @@ func (a *agent) coreConfig() work.Config {
 	c.MaxModels, c.MaxOutput = a.config.MaxModels, a.outputs.limit()
 	c.Overdue = a.config.Overdue
 	for _, g := range a.gpus {
-		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize})
+		c.GPUs = append(c.GPUs, work.GPU{UUID: g.info.UUID, Type: g.info.Type, Pages: g.info.Pages, PageSize: g.info.PageSize, Processor: g.info.Processor})
 	}
 	return c
 }
@@ -137,7 +136,8 @@ func (a *agent) start() error {
 		return err
 	}
 	a.unregister = a.config.Telemetry.Register(a.source())
-	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus))
+	a.bus.Log.Info("worker is up", "worker", name, "backend", a.backend.Name(), "version", a.backend.Version(), "gpus", len(a.gpus),
+		"processors", a.processors())
 	return nil
 }
 

@@ -44,6 +44,9 @@ type Config struct {
 	// Overdue says when an execution or a transfer counts as hung: the worker ends the
 	// executor of its GPU.
 	Overdue work.Overdue
+	// NameWait is how long the name or a device may stay held before its holder counts as
+	// alive: the lease of a killed worker outlives it by seconds.
+	NameWait time.Duration
 	// Finish bounds the time for the remaining actions of a stopping worker; the
 	// rest is answered SHUTTING_DOWN.
 	Finish time.Duration
@@ -62,6 +65,7 @@ func DefaultConfig(name string, open func(devices []string) (backend.Backend, er
 		MaxInputs:     65536,
 		InputWait:     time.Minute,
 		Overdue:       work.DefaultOverdue(),
+		NameWait:      6 * time.Second,
 		Finish:        5 * time.Second,
 		MaxModels:     65536,
 	}
@@ -74,8 +78,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("worker name %q is not 1 to %d of [a-z0-9_-]", c.Name, protocol.MaxName)
 	case c.Open == nil:
 		return fmt.Errorf("worker %s has no backend", c.Name)
-	case c.Ahead <= 0 || c.InputWait <= 0 || c.Finish <= 0:
-		return fmt.Errorf("ahead is %v, input-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.Finish)
+	case c.Ahead <= 0 || c.InputWait <= 0 || c.NameWait <= 0 || c.Finish <= 0:
+		return fmt.Errorf("ahead is %v, input-wait %v, name-wait %v, finish %v; all must be positive", c.Ahead, c.InputWait, c.NameWait, c.Finish)
 	case !(c.Overdue.Factor >= 0 && c.Overdue.Factor <= 1e6) || c.Overdue.Floor < 0 || c.Overdue.Unmeasured < 0:
 		return fmt.Errorf("what is overdue: factor %v, floor %v, unmeasured %v; all must be 0 or positive, the factor at most a million",
 			c.Overdue.Factor, c.Overdue.Floor, c.Overdue.Unmeasured)

@@ -30,7 +30,7 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 		return &devices{}, nil
 	}
 	user := bus.DeviceUser{Worker: s.config.Name, Secret: s.config.Inventory.Secret, Inventory: s.config.Inventory.Devices}
-	late := time.Now().Add(nameWait)
+	late := time.Now().Add(s.config.NameWait)
 	var complaint bus.Complaint
 	for tried := 0; ; tried++ {
 		lease, err := b.ClaimDevices(ctx, user, s.config.GPUs)
@@ -42,11 +42,11 @@ func (s *Service) takeDevices(ctx context.Context, b *bus.Bus) (*devices, error)
 			return nil, ctx.Err()
 		case !errors.Is(err, bus.ErrHeld):
 			complaint.Warn(b.Log, time.Now(), "devices not taken", err, "worker", s.config.Name) // the broker is unreachable
-			late = time.Now().Add(nameWait)
+			late = time.Now().Add(s.config.NameWait)
 		case time.Now().After(late):
 			return nil, s.allTaken(ctx, b, user)
 		case tried == 0:
-			b.Log.Info("devices are taken; waiting to see whether their holders are alive", "worker", s.config.Name, "for", nameWait)
+			b.Log.Info("devices are taken; waiting to see whether their holders are alive", "worker", s.config.Name, "for", s.config.NameWait)
 		}
 		clock.Pause(ctx, takePause+rand.N(takePause))
 	}
@@ -78,4 +78,15 @@ func (d *devices) release() {
 	if d.lease != nil {
 		d.lease.Release()
 	}
+}
+
+// processors says what the executions of the GPUs have of the host's processors.
+func (a *agent) processors() string {
+	var got []string
+	for _, g := range a.gpus {
+		if g.info.Processor != "" {
+			got = append(got, g.info.Processor)
+		}
+	}
+	return strings.Join(got, "; ")
 }

@@ -34,13 +34,18 @@ type tenant struct {
 	ended chan error
 }
 
-func (m *machine) worker(name string, gpus int) *tenant {
+func (m *machine) worker(name string, gpus int) *tenant { return m.tenant(name, gpus, patience) }
+
+// refused is why a worker gets no devices.
+func (m *machine) refused(name string, gpus int) error { return m.tenant(name, gpus, shortWait).end() }
+
+func (m *machine) tenant(name string, gpus int, wait time.Duration) *tenant {
 	w := &tenant{t: m.t, taken: make(chan []string, 1)}
 	config := DefaultConfig(name, func(devices []string) (backend.Backend, error) {
 		w.taken <- slices.Clone(devices)
 		return newBench(len(devices)), nil
 	})
-	config.Inventory, config.GPUs = m.inventory, gpus
+	config.Inventory, config.GPUs, config.NameWait = m.inventory, gpus, wait
 	w.stop, w.ended = m.rig.run(config)
 	return w
 }
@@ -85,14 +90,13 @@ func (m *machine) open() *bus.Bus {
 // TestWorkersOfOneHostTakeDifferentDevices, a third is told who has them, and what
 // one gives back another one takes.
 func TestWorkersOfOneHostTakeDifferentDevices(t *testing.T) {
-	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0", "cpu-1")
 	w1, w2 := m.worker("w1", 1), m.worker("w2", 1)
 	all := append(w1.has(), w2.has()...)
 	if slices.Sort(all); !slices.Equal(all, []string{"cpu-0", "cpu-1"}) {
 		t.Fatalf("they have %v", all)
 	}
-	refused := m.worker("w3", 1).end()
+	refused := m.refused("w3", 1)
 	if refused == nil || !strings.Contains(refused.Error(), "by w1") || !strings.Contains(refused.Error(), "by w2") {
 		t.Errorf("a third worker: %v", refused)
 	}
@@ -118,15 +122,13 @@ func TestAnotherHostsDevicesAreOthers(t *testing.T) {
 
 // TestTooFewDevicesAreNone: what cannot serve one worker stays free for another.
 func TestTooFewDevicesAreNone(t *testing.T) {
-	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0", "cpu-1", "cpu-2")
 	if got := m.worker("w1", 2).has(); !slices.Equal(got, []string{"cpu-0", "cpu-1"}) {
 		t.Fatalf("the first ones are taken first: %v", got)
 	}
-	w2 := m.worker("w2", 2)
 	b := m.open()
 	defer b.Close()
-	if err := w2.end(); err == nil || !strings.Contains(err.Error(), "--gpus is 2") {
+	if err := m.refused("w2", 2); err == nil || !strings.Contains(err.Error(), "--gpus is 2") {
 		t.Errorf("it ended with %v", err)
 	}
 	if holders, err := b.DeviceHolders(t.Context(), m.user("")); err != nil || holders[2] != "" {
@@ -137,9 +139,9 @@ func TestTooFewDevicesAreNone(t *testing.T) {
 	}
 }
 
-// TestADeadWorkersDeviceIsTaken once its lease has run out.
+// TestADeadWorkersDeviceIsTaken once its lease has run out: the broker's clock says when.
 func TestADeadWorkersDeviceIsTaken(t *testing.T) {
-	t.Parallel() // it waits for silence
+	t.Parallel() // it waits for the broker
 	m := newMachine(t, "cpu-0")
 	dead := m.open()
 	lease, err := dead.ClaimDevices(t.Context(), m.user("dead"), 1)
@@ -156,7 +158,6 @@ func TestADeadWorkersDeviceIsTaken(t *testing.T) {
 // TestAWorkerThatLosesItsDeviceEnds: it was stopped for longer than its lease lives,
 // and another one executes there now.
 func TestAWorkerThatLosesItsDeviceEnds(t *testing.T) {
-	t.Parallel() // it waits for silence
 	m := newMachine(t, "cpu-0")
 	w := m.worker("w1", 1)
 	w.has()

@@ -2,9 +2,7 @@ package worker
 
 import (
 	"log/slog"
-	"slices"
 	"sync"
-	"time"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/work"
@@ -15,37 +13,43 @@ import (
 // outputs sends the outputs to the front doors, with as many in a message as are
 // queued and fit. Any goroutine may call it.
 type outputs struct {
-	bus    *bus.Bus
-	worker string // the worker's name
+	bus *bus.Bus
 
 	sending sync.Mutex // held by the running flush
+	leaving *outboxes  // is sent; guarded by sending, and empty between flushes
 
-	mu    sync.Mutex
-	boxes map[uint64]*outputBox
-	full  []*outputBox // boxes with queued outputs
+	mu     sync.Mutex
+	queued *outboxes // what leaves next
 }
 
-type outputBox struct {
-	door    uint64
-	subject string
-	used    time.Time
-	queue   []protocol.Output
-	spare   []protocol.Output // the previous queue, for reuse
-}
+type outboxes = bus.Outboxes[uint64, protocol.Output]
 
+// maxOutputs bounds the outputs of one message, outputOverhead the bytes of an
+// output besides its data.
 const (
-	// maxOutputs bounds the outputs of one message, outputOverhead the bytes of an
-	// output besides its data.
 	maxOutputs     = 128
 	outputOverhead = 256
-	// idleBox is how long a front door may be without outputs before its box is
-	// removed, maxBoxes the number of boxes from which on idle ones are removed.
-	idleBox  = time.Minute
-	maxBoxes = 1024
 )
 
 func newOutputs(b *bus.Bus, worker string) *outputs {
-	return &outputs{bus: b, worker: worker, boxes: map[uint64]*outputBox{}}
+	s := &outputs{bus: b}
+	cut := bus.Cut[protocol.Output]{
+		Items: maxOutputs, Bytes: s.limit,
+		Size: func(o *protocol.Output) int64 { return int64(len(o.Data)) + outputOverhead },
+	}
+	to := func(door uint64) func([]protocol.Output) {
+		subject := b.Subjects.OutputOf(door, worker)
+		return func(part []protocol.Output) {
+			if b.Local.Outputs(worker, door, part) {
+				return
+			}
+			if err := bus.Publish(b.Payload, wire.Outputs, subject, &part); err != nil {
+				b.Notice(slog.LevelWarn, "outputs not sent", subject, "outputs", len(part), "error", err) // the requests' deadlines answer them
+			}
+		}
+	}
+	s.queued, s.leaving = bus.NewOutboxes(cut, to), bus.NewOutboxes(cut, to)
+	return s
 }
 
 // limit returns the largest output that can be sent, in bytes.
@@ -53,15 +57,10 @@ func (s *outputs) limit() int64 { return s.bus.Payload.MaxPayload() - outputOver
 
 // add queues the outputs of one action, one payload per request.
 func (s *outputs) add(o *work.Order, payloads [][]byte) {
-	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range o.Action.Requests {
-		box := s.box(r.ID.Door, now)
-		if len(box.queue) == 0 {
-			s.full = append(s.full, box)
-		}
-		box.queue = append(box.queue, protocol.Output{
+		s.queued.Add(r.ID.Door, protocol.Output{
 			ID:     r.ID,
 			Model:  o.Action.Model,
 			Batch:  o.Action.Batch,
@@ -75,23 +74,14 @@ func (s *outputs) add(o *work.Order, payloads [][]byte) {
 	}
 }
 
-// box returns a front door's box. The caller holds the lock.
-func (s *outputs) box(door uint64, now time.Time) *outputBox {
-	box := s.boxes[door]
-	if box == nil {
-		s.forget(now)
-		box = &outputBox{door: door, subject: s.bus.Subjects.OutputOf(door, s.worker)}
-		s.boxes[door] = box
-	}
-	box.used = now
-	return box
-}
-
 // flush sends the queued outputs. If another flush is running, that one sends
 // them, after this one has returned.
 func (s *outputs) flush() {
 	for s.waiting() && s.sending.TryLock() {
-		s.sendNext()
+		s.mu.Lock()
+		s.queued, s.leaving = s.leaving, s.queued
+		s.mu.Unlock()
+		s.leaving.Flush()
 		s.sending.Unlock()
 	}
 }
@@ -99,53 +89,5 @@ func (s *outputs) flush() {
 func (s *outputs) waiting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.full) > 0
-}
-
-// sendNext sends the queue of one front door. The caller holds sending.
-func (s *outputs) sendNext() {
-	s.mu.Lock()
-	if len(s.full) == 0 {
-		s.mu.Unlock()
-		return
-	}
-	box := s.full[0]
-	s.full = slices.Delete(s.full, 0, 1)
-	queue := box.queue
-	box.queue, box.spare = box.spare[:0], nil
-	s.mu.Unlock()
-
-	if !s.bus.Local.Outputs(s.worker, box.door, queue) {
-		s.publish(box.subject, queue)
-	}
-	clear(queue)
-	box.spare = queue[:0] // guarded by sending
-}
-
-// publish sends a batch in as few messages as possible.
-func (s *outputs) publish(subject string, batch []protocol.Output) {
-	for len(batch) > 0 {
-		n, size := 1, int64(len(batch[0].Data))
-		for n < min(len(batch), maxOutputs) && size+int64(len(batch[n].Data))+int64(n+1)*outputOverhead <= s.limit() {
-			size += int64(len(batch[n].Data))
-			n++
-		}
-		part := batch[:n]
-		if err := bus.Publish(s.bus.Payload, wire.Outputs, subject, &part); err != nil {
-			s.bus.Notice(slog.LevelWarn, "outputs not sent", subject, "outputs", n, "error", err) // the requests' deadlines answer them
-		}
-		batch = batch[n:]
-	}
-}
-
-// forget removes idle boxes, if there are many. The caller holds the lock.
-func (s *outputs) forget(now time.Time) {
-	if len(s.boxes) < maxBoxes {
-		return
-	}
-	for door, box := range s.boxes {
-		if now.Sub(box.used) > idleBox && len(box.queue) == 0 {
-			delete(s.boxes, door)
-		}
-	}
+	return s.queued.Len() > 0
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -89,10 +88,8 @@ func (a *agent) carryOut(out *work.Output) {
 	}
 	a.results.Add(out.Again...)
 	if len(out.Dropped) > 0 {
-		if count := a.dropped.Add(time.Now()); count > 0 {
-			a.bus.Log.Warn("no room for inputs: the oldest that no action needs were dropped, or new ones", "count", count,
-				"latest", out.Dropped[0], "held", a.core.Snapshot().InputBytes)
-		}
+		a.bus.Notice(slog.LevelWarn, "no room for inputs: the oldest that no action needs were dropped, or new ones", "",
+			"request", out.Dropped[0], "held", a.core.Snapshot().InputBytes)
 	}
 	for _, o := range out.Loaded {
 		a.bus.Notice(slog.LevelInfo, "model loaded", o.Action.Load.Path, "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)

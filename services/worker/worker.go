@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"go.uber.org/fx"
 
@@ -54,10 +53,6 @@ func New(config Config, broker bus.Config) (*Service, error) {
 	broker.Identity = bus.Identity{Role: "worker", Name: config.Name}
 	return &Service{config: config, broker: broker}, nil
 }
-
-// nameWait is how long a name or a device may stay held before its holder counts
-// as alive: the lease of a killed worker outlives it by seconds.
-const nameWait = 6 * time.Second
 
 // Run serves until ctx ends, or until another worker holds the name or a device.
 func (s *Service) Run(ctx context.Context) error {
@@ -105,9 +100,9 @@ func (s *Service) takeName(ctx context.Context, b *bus.Bus) (*bus.Lease, error) 
 		return lease, nil
 	}
 	if errors.Is(err, bus.ErrHeld) {
-		b.Log.Info("the name is taken; waiting to see whether its holder is alive", "worker", s.config.Name, "for", nameWait)
+		b.Log.Info("the name is taken; waiting to see whether its holder is alive", "worker", s.config.Name, "for", s.config.NameWait)
 	}
-	wait, cancel := context.WithTimeout(ctx, nameWait)
+	wait, cancel := context.WithTimeout(ctx, s.config.NameWait)
 	defer cancel()
 	if lease, err = b.AcquireWait(wait, key, holder); err == nil {
 		return lease, nil

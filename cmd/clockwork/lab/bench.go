@@ -149,7 +149,7 @@ func (k *Bench) measure(ctx context.Context, con *cli.Console, target *benchTarg
 			return nil, nil, protocol.Errorf(protocol.StateUnavailable, "%v", err)
 		}
 		defer connection.Close()
-		config.Clients = append(config.Clients, connection)
+		config.Lines = append(config.Lines, bench.Lines(connection)...)
 	}
 	stop, err := k.profile()
 	if err != nil {

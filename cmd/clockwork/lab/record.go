@@ -10,46 +10,34 @@ import (
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
-	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
 )
 
 // recording is a file into which a simulation is recorded.
 type recording struct {
-	*record.Writer
+	record.Observer
 	file *os.File
-	err  error // the first error; nothing is written after it
 }
 
-// createRecording begins a recording of one core.
-func createRecording(path, policy string, config policies.Config) (*recording, error) {
+// createRecording begins a recording of a simulation with this configuration of its cores.
+func createRecording(path string, config policies.Config) (*recording, error) {
 	file, err := cli.CreateRecord("--record", path)
 	if err != nil {
 		return nil, err
 	}
 	w, err := record.NewWriter(file)
-	if err == nil {
-		err = w.Begin(policy, config)
-	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &recording{Writer: w, file: file}, nil
-}
-
-// observe is for sim.Config.Record.
-func (r *recording) observe(now protocol.Time, e sched.Event, out sched.Output) {
-	if r.err == nil {
-		r.err = r.Step(now, e, out)
-	}
+	return &recording{record.Observer{Writer: w, Config: config}, file}, nil
 }
 
 // close ends the recording and returns its first error.
 func (r *recording) close() error {
-	if err := errors.Join(r.Writer.Close(), r.file.Close()); err != nil && r.err == nil {
-		r.err = err
+	if err := errors.Join(r.Close(), r.file.Close()); err != nil && r.Err == nil {
+		r.Err = err
 	}
-	return r.err
+	return r.Err
 }
 
 // verified replays a recording from a file, with observers of its cores.

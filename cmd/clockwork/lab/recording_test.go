@@ -14,7 +14,6 @@ import (
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
-	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
 )
 
@@ -115,8 +114,8 @@ func TestAFileThatIsNoWholeRecordingSaysSo(t *testing.T) {
 		"damaged":                     {spoiled(t, path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), 1, "block before byte "},
 		"damaged in its second block": {spoiled(t, long, func(b []byte) []byte { b[len(b)-1000] ^= 1; return b }), 1, "its checksum is wrong; "},
 		"another version": {spoiled(t, path, func(b []byte) []byte {
-			return []byte(strings.Replace(string(b), "clockwork-recording 1\n", "clockwork-recording 2\n", 1))
-		}), 1, `its format is "clockwork-recording 2", this program reads "clockwork-recording 1"`},
+			return []byte(strings.Replace(string(b), "clockwork-recording 2\n", "clockwork-recording 1\n", 1))
+		}), 1, `its format is "clockwork-recording 1", this program reads "clockwork-recording 2"; use the version of Clockwork that made it`},
 		"cut off at once":            {spoiled(t, path, func(b []byte) []byte { return b[:22] }), 1, "ends without a close after byte 22, before its first block was whole"},
 		"cut off in its first block": {spoiled(t, path, func(b []byte) []byte { return b[:1000] }), 1, "ends without a close after byte 22, before its first block was whole"},
 		"closed but of nothing":      {ofNothing(t), 1, "no scheduler's decisions are in it"},
@@ -227,24 +226,23 @@ func underAnotherPolicy(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relabel := &relabeler{w: w}
-	_, err = replay.Verify(r, relabel)
-	if err := errors.Join(err, relabel.err, w.Close(), out.Close()); err != nil {
+	var term *sched.Term
+	for item, err := r.Next(); err == nil; item, err = r.Next() {
+		switch item.Kind {
+		case record.Begin:
+			err = w.Begin("fifo", item.Config, item.Term)
+			core, failed := policies.New(item.Policy, item.Config)
+			term = sched.NewTerm(core, item.Term)
+			err = errors.Join(err, failed)
+		case record.Step:
+			err = w.Step(item.Now, item.Event, term.Step(item.Now, item.Event))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), out.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return other
-}
-
-// relabeler writes what it observes as decisions of fifo.
-type relabeler struct {
-	w   *record.Writer
-	err error
-}
-
-func (r *relabeler) Begin(setup sched.Setup) {
-	r.err = errors.Join(r.err, r.w.Begin("fifo", policies.Config{Config: setup.Config}))
-}
-
-func (r *relabeler) Step(now protocol.Time, e sched.Event, out *sched.Output) {
-	r.err = errors.Join(r.err, r.w.Step(now, e, *out))
 }

@@ -9,6 +9,7 @@ import (
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/sim"
+	"clockwork/pkg/lab/workload"
 )
 
 type Sim struct {
@@ -115,7 +116,7 @@ func (s *Sim) config() sim.Config {
 	c := sim.Defaults("clockwork")
 	c.Workers, c.GPUs, c.Pages, c.Seed = s.Workers, s.gpus(), s.Pages, s.Seed
 	c.MaxBatch, c.Padded, c.Resident = or0(s.MaxBatch), s.Padded, s.Resident
-	if strings.HasPrefix(s.Workload, "peers-") {
+	if workload.OnProcessor(s.Workload) {
 		c.OnProcessor()
 	}
 	if len(s.Network) > 0 {

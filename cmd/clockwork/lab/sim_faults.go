@@ -34,12 +34,10 @@ func helpFaults() string {
 
 // checkFaults refuses what the grammar cannot detect.
 func (s *Sim) checkFaults() error {
-	f, err := s.faultFlags.faults(s.Seed, or0(s.Length))
+	_, err := s.faultFlags.faults(s.Seed, or0(s.Length))
 	switch {
 	case err != nil:
 		return cli.Usagef("--faults %s: %s", s.Faults, err)
-	case s.Record != "" && f.Scheduler != (sim.FaultTiming{}):
-		return cli.Usagef("--record takes the run of one scheduler; leave the fault scheduler out")
 	case s.Early > 0 && !s.Startup:
 		return cli.Usagef("--early is for a run with --startup")
 	case !(s.Early >= 0 && s.Early <= 1e6):

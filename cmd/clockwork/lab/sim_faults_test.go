@@ -20,11 +20,18 @@ func TestSimulationsWithFaultsShowWhatHappened(t *testing.T) {
 	}
 }
 
+// Each scheduler that takes over has a term of its own in the recording.
+func TestARunWithAllFaultsIsReplayed(t *testing.T) {
+	path, _ := recorded(t, "open --rate 300 --length 6s --startup --faults all,scheduler=2s:100ms,sleep=2s:1s,kill=2s:500ms,frontdoor=2s:300ms")
+	if r := replayed(t, path); !r.Same || r.Cores < 3 {
+		t.Errorf("same %v, %d cores, %+v", r.Same, r.Cores, r.Verdict)
+	}
+}
+
 func TestWrongFaultsAreRefused(t *testing.T) {
 	for args, says := range map[string]string{
 		"--faults fire": "expected all, or some of loss", "--faults loss=1": "loss=0.1%", "--faults kill=1us": "at most every 100ms",
 		"--early 5": "--startup", "--startup --early -1": "from 0 to",
-		"--faults all --record " + t.TempDir() + "/r": "one scheduler",
 	} {
 		code, _, stderr := invoke(t, append([]string{"sim", "open"}, strings.Fields(args)...)...)
 		if code != 2 || !strings.Contains(stderr, says) {

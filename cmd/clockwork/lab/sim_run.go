@@ -134,10 +134,10 @@ func (s *Sim) runRecorded(con *cli.Console, jobs []*simJob) error {
 		return runAll(con, jobs)
 	}
 	j := jobs[0]
-	rec, err := createRecording(s.Record, j.config.Policy, j.config.Core)
+	rec, err := createRecording(s.Record, j.config.Core)
 	if err != nil {
 		return err
 	}
-	j.config.Record = rec.observe
+	j.config.Observers = append(j.config.Observers, rec)
 	return errors.Join(runAll(con, jobs), rec.close())
 }

@@ -104,7 +104,7 @@ func (f SchedulerFlags) Module(hub *watch.Hub, log *slog.Logger) (fx.Option, err
 	if err != nil {
 		return nil, err
 	}
-	c.Observers = sched.Observers{to}
+	c.Observers = sched.TermObservers{to}
 	// Registered before the scheduler's hooks, so that the recording is closed after the
 	// scheduler has stopped.
 	closing := fx.Invoke(func(lc fx.Lifecycle) {

@@ -40,7 +40,7 @@ func put(recorded, document string) error {
 	if err != nil {
 		return err
 	}
-	with, err := figures.Put(string(text), figures.Table(cells))
+	with, err := figures.Put(string(text), figures.Begin, figures.End, figures.Table(cells))
 	if err != nil {
 		return fmt.Errorf("%s: %w", document, err)
 	}

@@ -86,6 +86,9 @@ type DeviceInfo struct {
 	// Pages is how many pages of weights the device holds, PageSize their size in bytes.
 	Pages    int
 	PageSize int64
+	// Processor says in words what executions have of the host's processors, "" if they need
+	// none.
+	Processor string
 }
 
 // An executor is what computes on one device: a process of its own, or an emulation of

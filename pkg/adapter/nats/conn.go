@@ -61,14 +61,9 @@ type Bus struct {
 
 	opening sync.Mutex // guards buffer
 	buffer  store      // for the startup buffer, once it is opened
-	denied  LogLimiter
-	ignored LogLimiter // requests whose reply subject is not a client's
-	doubted LogLimiter // epochs that cannot be one
-	stored  LogLimiter // messages that JetStream sent
 	dropped atomic.Int64
 	closed  chan struct{} // one value per connection that ended
 	health  storeHealth
-	bad     badMessages
 	notices notices
 }
 
@@ -204,9 +199,7 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		b.dropped.Add(1)
 	}
 	if errors.Is(err, nats.ErrPermissionViolation) || errors.Is(err, nats.ErrAuthorization) {
-		if count := b.denied.Add(time.Now()); count > 0 {
-			b.Log.Error("permission denied by the broker", "count", count, "latest", err)
-		}
+		b.Notice(slog.LevelError, "permission denied by the broker", "", "error", err)
 		return
 	}
 	subject := ""

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -11,11 +12,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Doubt logs an epoch or a term that the store has not given: at most one line a second.
+// Doubt logs an epoch or a term that the store has not given.
 func (b *Bus) Doubt(what string) {
-	if count := b.doubted.Add(time.Now()); count > 0 {
-		b.Log.Warn("not believed: an epoch or a term that no leader has been given", "count", count, "latest", what)
-	}
+	b.Notice(slog.LevelWarn, "not believed: an epoch or a term that no leader has been given", "", "what", what)
 }
 
 // Credible reports whether the epoch or term that a message names can be one by this host's
@@ -44,9 +43,7 @@ func (b *Bus) fromJetStream(m *nats.Msg) bool {
 	if len(m.Header) == 0 || !slices.ContainsFunc(storedHeaders, func(name string) bool { return m.Header[name] != nil }) {
 		return false
 	}
-	if count := b.stored.Add(time.Now()); count > 0 {
-		b.Log.Warn("messages ignored: JetStream sent them", "count", count, "latest", m.Subject)
-	}
+	b.Notice(slog.LevelWarn, "messages ignored: JetStream sent them", "", "subject", m.Subject)
 	return true
 }
 
@@ -60,9 +57,7 @@ func (b *Bus) MayAnswer(m *nats.Msg) bool {
 	case b.Subjects.MayAnswer(m.Subject, m.Reply):
 		return true
 	}
-	if count := b.ignored.Add(time.Now()); count > 0 {
-		b.Log.Warn("requests ignored: their reply subject is not an inbox of one who may ask", "count", count, "asked", m.Subject, "latest", m.Reply)
-	}
+	b.Notice(slog.LevelWarn, "requests ignored: their reply subject is not an inbox of one who may ask", "", "asked", m.Subject, "reply", m.Reply)
 	return false
 }
 

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// logEvery is the minimum interval between two lines of a LogLimiter.
+// logEvery is the minimum interval between two lines of a logLimiter.
 const logEvery = time.Second
 
-// LogLimiter counts events that other parties can cause at any rate, so that a log has
+// logLimiter counts events that other parties can cause at any rate, so that a log has
 // few lines about them: one a second, or what pace says. Its zero value is ready; any
 // goroutine may use it.
-type LogLimiter struct {
+type logLimiter struct {
 	mu    sync.Mutex
 	pace  pace
 	count int // since the last line
@@ -28,7 +28,7 @@ type pace struct {
 }
 
 // Add counts an event, and returns how many events to log now, 0 for none yet.
-func (t *LogLimiter) Add(now time.Time) int {
+func (t *logLimiter) Add(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
@@ -46,7 +46,7 @@ func (t *LogLimiter) Add(now time.Time) int {
 
 // idle reports whether the limiter has forgotten its lines: a new one would do the same, but
 // for the events that it has counted since.
-func (t *LogLimiter) idle(now time.Time) bool {
+func (t *logLimiter) idle(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !t.free.After(now)

@@ -9,7 +9,7 @@ import (
 // TestATallyIsToldOfOncePerSecond, and counts what came in between: who sends what
 // is ignored, or denied by the broker, cannot fill a log.
 func TestATallyIsToldOfOncePerSecond(t *testing.T) {
-	var limiter LogLimiter
+	var limiter logLimiter
 	now := time.Unix(1000, 0)
 	var told []int
 	for range 30 { // three seconds

@@ -53,8 +53,8 @@ type notices struct {
 // noticeKind limits the notices of one kind, and those of each of its subjects; others are
 // the subjects beyond maxNoticed.
 type noticeKind struct {
-	all, others LogLimiter
-	subjects    map[string]*LogLimiter
+	all, others logLimiter
+	subjects    map[string]*logLimiter
 	cleared     time.Time // when the idle ones made room last
 }
 
@@ -67,7 +67,7 @@ func (n *notices) add(now time.Time, kind, subject string) int {
 	}
 	k := n.kind[kind]
 	if k == nil {
-		k = &noticeKind{all: LogLimiter{pace: kindPace}, others: LogLimiter{pace: subjectPace}, subjects: map[string]*LogLimiter{}}
+		k = &noticeKind{all: logLimiter{pace: kindPace}, others: logLimiter{pace: subjectPace}, subjects: map[string]*logLimiter{}}
 		n.kind[kind] = k
 	}
 	count := k.of(now, subject).Add(now)
@@ -82,7 +82,7 @@ func (n *notices) add(now time.Time, kind, subject string) int {
 }
 
 // of returns the limiter of a subject. Those that are idle make room for new ones.
-func (k *noticeKind) of(now time.Time, subject string) *LogLimiter {
+func (k *noticeKind) of(now time.Time, subject string) *logLimiter {
 	if l := k.subjects[subject]; l != nil {
 		return l
 	}
@@ -97,7 +97,7 @@ func (k *noticeKind) of(now time.Time, subject string) *LogLimiter {
 	if len(k.subjects) >= maxNoticed {
 		return &k.others
 	}
-	l := &LogLimiter{pace: subjectPace}
+	l := &logLimiter{pace: subjectPace}
 	k.subjects[subject] = l
 	return l
 }

@@ -11,8 +11,8 @@ import (
 // any rate, so there is at most one warning or error a second; it says how many there were.
 type serverLog struct {
 	log      *slog.Logger
-	warnings LogLimiter
-	errors   LogLimiter
+	warnings logLimiter
+	errors   logLimiter
 }
 
 // slowConsumer is how the notices begin that a connection does not take what it is sent:

@@ -22,7 +22,7 @@ func (m *Machine) dispatched(d *protocol.Dispatch) {
 		}
 		r.dispatch(d, m.now)
 		if !r.Generated {
-			m.out.Inputs = append(m.out.Inputs, Input{d.Worker, r})
+			m.sendInput(r)
 		} else if o := r.earlyOf(d.Worker); o != nil {
 			m.end(m.take(d.ID.Seq), nil, o)
 		}

@@ -32,6 +32,10 @@ type Config struct {
 	EarlyBytes int
 	// LargeBody is the size in bytes from which a body is large.
 	LargeBody int
+	// LargeInput is the size in bytes up to which payloads may share a message. A worker
+	// keeps a whole message until its last payload is executed, so larger ones are sent
+	// alone, one at a time (Output.LargeInput).
+	LargeInput int
 	// BufferTimeout is how long a request may wait for activation.
 	BufferTimeout time.Duration
 	// Claims bounds how many requests of the startup buffer are claimed at a time.
@@ -40,5 +44,5 @@ type Config struct {
 
 // Defaults returns the default of each bound that is the front door's own business.
 func Defaults() Config {
-	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, EarlyBytes: 64 << 20, LargeBody: 64 << 10, Claims: 64}
+	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, EarlyBytes: 64 << 20, LargeBody: 64 << 10, LargeInput: 32 << 10, Claims: 64}
 }

@@ -97,6 +97,9 @@ type Unsent struct {
 	Bytes, Limit      int64
 }
 
+// InputSent says that Output.LargeInput is sent, or could not be.
+type InputSent struct{}
+
 // ConnectionDown says that the broker is not reached: nothing that is sent arrives.
 type ConnectionDown struct{}
 
@@ -164,6 +167,7 @@ func (*SchedulerLost) event()   {}
 func (*Dispatched) event()      {}
 func (*OutputArrived) event()   {}
 func (*Unsent) event()          {}
+func (*InputSent) event()       {}
 func (*ConnectionDown) event()  {}
 func (*ConnectionBroke) event() {}
 func (*BufferSeen) event()      {}

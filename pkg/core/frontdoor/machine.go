@@ -19,6 +19,7 @@ type Machine struct {
 	admitted uint64 // how many were
 	seq      uint64
 	table    table
+	large    largeInputs
 	slow     slots // of requests that are decoded beside other work
 	stores   slots // of requests on their way into the startup buffer
 
@@ -78,6 +79,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.outputArrived(e)
 	case *Unsent:
 		m.unsent(e)
+	case *InputSent:
+		m.inputSent()
 	case *StageSeen:
 		m.stage = e.Stage
 	case *ModelSeen:

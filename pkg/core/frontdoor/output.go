@@ -18,8 +18,10 @@ type Output struct {
 	// Submit are requests for the active scheduler, Ask questions whose an answer is.
 	Submit []*Request
 	Ask    []Question
-	// Inputs are payloads for workers.
-	Inputs []Input
+	// Inputs are payloads for workers, which may share messages; LargeInput is one to be
+	// sent alone, or nil. InputSent ends it.
+	Inputs     []Input
+	LargeInput *Input
 	// Ended are requests that are answered now.
 	Ended []Ended
 	// Claim are requests of the startup buffer to be claimed and read.

@@ -125,6 +125,13 @@ var faults = []planted.Fault{
 	{"bytes beyond a limit", "../quota/ledger.go", "	case bytes > l.Bytes-a.bytes:\n", "	case false:\n"},
 	{"bytes of a share stay", "../quota/ledger.go", "			a.bytes += sign * s.bytes\n", "			a.bytes += max(0, sign) * s.bytes\n"},
 	{"what is refused is taken", "../quota/ledger.go", "		if e := share.model.check(ofModel, bytes, \"model\", model); e != nil {\n			return Share{}, e\n", "		if e := share.model.check(ofModel, bytes, \"model\", model); e != nil {\n			share.add(1)\n			return Share{}, e\n"},
+	{"two large inputs at a time", "inputs.go", "	for len(l.queue) > 0 && !l.sending {\n", "	for len(l.queue) > 0 && m.out.LargeInput == nil {\n"},
+	{"a large input has two places", "inputs.go", "		r.inputWaits = true\n", ""},
+	{"a large input is sent once for ever", "inputs.go", "		r.inputWaits = false\n", ""},
+	{"a large input goes to its first worker", "inputs.go", "		l.next, l.sending = Input{r.Worker, r}, true\n", "		l.next, l.sending = Input{append(r.before[:len(r.before):len(r.before)], r.Worker)[0], r}, true\n"},
+	{"the latest large input is first", "inputs.go", "		m.large.queue = append(m.large.queue, r.ID.Seq)\n", "		m.large.queue = append([]uint64{r.ID.Seq}, m.large.queue...)\n"},
+	{"a large input is not followed", "inputs.go", "	m.large.sending = false\n	m.nextLargeInput()\n", "	m.large.sending = false\n"},
+	{"a payload of the bound is large", "inputs.go", "	if len(r.Payload) <= m.config.LargeInput {\n", "	if len(r.Payload) < m.config.LargeInput {\n"},
 	{"no token is spent", "../quota/ledger.go", "			a.tokens--\n", ""},
 }
 

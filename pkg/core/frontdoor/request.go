@@ -60,6 +60,7 @@ type Request struct {
 	epoch      uint64   // of the scheduler that it was submitted to, 0 for none
 	breaks     uint64   // of connections, when it was accepted
 	place      int      // in the table's heap
+	inputWaits bool     // in largeInputs.queue
 	refusal    *protocol.Error
 	queryAt    protocol.Time // when the next question about it is due
 	queryEpoch uint64

@@ -29,7 +29,7 @@ func testConfig() Config {
 	alice := quota.Unlimited
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
-	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody = 4, 3, 4, 1000
+	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody, c.LargeInput = 4, 3, 4, 1000, 8
 	c.BufferTimeout, c.Claims, c.EarlyBytes = 10*time.Second, 2, 4*2*(earlyCost+8)
 	return c
 }
@@ -115,6 +115,7 @@ func (s *script) span(text string) time.Duration {
 //	  [door=N] [epoch=N]: that of the scheduler, by default the last one in charge
 //	output WORKER REQUEST [bytes=8] [door=N]
 //	unsent REQUEST DEADLINE [bytes=0] [waited=0s]  its OK is not sent; the SLO is 100 ms
+//	inputsent                        the large input is sent
 //	down; broke                      the broker is not reached; a connection to it broke
 //	seen NUMBER MODEL [stored=0] [age=0s] [budget=0s] [bytes=0] [reply=SUBJECT]
 //	claimed NUMBER mine|gone|unknown [fault=CODE] [stored=0]
@@ -190,6 +191,8 @@ func (s *script) event(a args) Event {
 		deadline := protocol.Time(s.span(a[2]))
 		return &Unsent{ID: id(1), Arrived: deadline.Add(-100 * time.Millisecond), Deadline: deadline,
 			Waited: s.span(a.get("waited", "0s")), Bytes: int64(s.number(a.get("bytes", "0"))), Limit: 1000}
+	case "inputsent":
+		return &InputSent{}
 	case "down":
 		return &ConnectionDown{}
 	case "broke":
@@ -258,6 +261,9 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 	}
 	for _, in := range out.Inputs {
 		line("input of %d to %s", in.Request.ID.Seq, in.Worker)
+	}
+	if in := out.LargeInput; in != nil {
+		line("large input of %d to %s", in.Request.ID.Seq, in.Worker)
 	}
 	for _, f := range out.Foreign {
 		line("foreign output of %d, by %s", f.Request.ID.Seq, f.Worker)

@@ -55,7 +55,7 @@ func (b *books) dispatched(d *protocol.Dispatch) {
 			b.count("blamed by another scheduler")
 		}
 		if !x.generated {
-			b.want.input = x
+			b.sendsInput(x, d.Worker)
 		} else if o := x.early[d.Worker]; o != nil {
 			b.count("answered by its dispatch")
 			b.ran(x, o)

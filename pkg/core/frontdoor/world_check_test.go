@@ -28,6 +28,7 @@ type books struct {
 	open   map[uint64]*entry   // accepted, by number
 	others []*entry            // refusals without a number that wait for the broker
 	seq    uint64
+	large  largeBooks
 	keeping
 	allowances
 
@@ -59,6 +60,7 @@ type entry struct {
 	dispatched        map[string]bool
 	early             map[string]*protocol.Output // of workers that it was not dispatched to
 	fault             protocol.Code               // of its answer, "" for OK
+	to                string                      // it was dispatched to last
 	ran               bool                        // a worker sent an output
 	misfit            bool                        // of a wrong size
 	owned             bool                        // the scheduler said that the answer is the front door's
@@ -85,7 +87,7 @@ type wanted struct {
 	refused                  protocol.Code
 	submit                   []*entry
 	asks                     map[uint64]uint64 // epochs by number
-	input                    *entry
+	input, large             *entry
 	foreign                  []*entry
 	ended                    map[*client]*entry
 	claims                   []BufferedID
@@ -144,6 +146,8 @@ func (b *books) apply(e Event, out *Output) {
 		b.dispatched(&e.Dispatch)
 	case *OutputArrived:
 		b.output(e)
+	case *InputSent:
+		b.inputSent()
 	case *ConnectionDown:
 		b.down = true
 	case *ConnectionBroke:

@@ -69,13 +69,21 @@ func (b *books) compareForeign(out *Output) {
 
 // compareInputs: the input is that of the request's client.
 func (b *books) compareInputs(out *Output) {
-	var got []*Request
+	var got, large []*Request
 	for _, in := range out.Inputs {
 		got = append(got, in.Request)
 	}
 	b.compareRequests("sends inputs of", got, only(b.want.input))
-	for _, r := range got {
-		if c := b.want.input.c; !slices.Equal(r.Payload, c.payload()) || r.Batch != c.batch {
+	if in := out.LargeInput; in != nil {
+		large = append(large, in.Request)
+		if x := b.want.large; x != nil && x.to != in.Worker {
+			b.failf("front door %d sends the large input of request %d to %s, expected %s", b.door.id, in.Request.ID.Seq, in.Worker, x.to)
+		}
+	}
+	b.compareRequests("sends the large input of", large, only(b.want.large))
+	for _, r := range append(got, large...) {
+		x := b.open[r.ID.Seq]
+		if c := x.c; !slices.Equal(r.Payload, c.payload()) || r.Batch != c.batch {
 			b.failf("G9: front door %d sends %d items %v for request %d", b.door.id, r.Batch, r.Payload, c.number)
 		}
 	}

@@ -34,6 +34,7 @@ func worldConfig(id uint64) Config {
 	c := testConfig()
 	c.ID, c.BufferTimeout, c.Claims = id, 1500*time.Millisecond, 3
 	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 12, 150, 30
+	c.LargeInput = 8
 	c.SlowSlots, c.LargeSlots, c.LargeBody, c.StoreSlots, c.EarlyBytes = 8, 2, 80, 8, 4*(earlyCost+8)
 	limit := func(change func(*quota.Limit)) quota.Limit {
 		l := quota.Unlimited
@@ -135,6 +136,13 @@ func (d *frontDoor) carryOut(out *Output) {
 	d.pending = append(d.pending, out.Submit...)
 	for _, in := range out.Inputs {
 		d.sendInput(in)
+	}
+	if in := out.LargeInput; in != nil {
+		large := *in
+		d.w.After(d.w.UpTo(20*time.Millisecond), d.On(func() {
+			d.sendInput(large)
+			d.step(&InputSent{})
+		}))
 	}
 	for _, c := range out.Claim {
 		d.owed++

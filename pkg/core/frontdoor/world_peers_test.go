@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"slices"
 	"time"
 
 	"clockwork/pkg/core/liveness"
@@ -88,7 +89,12 @@ func (s *scheduler) beat() {
 		}
 	}
 	for _, o := range w.schedulers {
-		w.loose(o.On(func() { o.standby.Heard(h.ID) }))
+		w.loose(o.On(func() {
+			o.standby.Heard(h.ID)
+			if o != s {
+				o.step(&sched.SchedulerBeat{Heartbeat: h})
+			}
+		}))
 	}
 	for _, d := range w.frontDoors {
 		w.loose(func() {
@@ -116,7 +122,7 @@ func (s *scheduler) campaign() {
 	w.count("takeover")
 	w.lease.epoch++
 	w.lease.holder = s
-	core := &planner{w: w, known: map[protocol.RequestID]bool{}}
+	core := &planner{w: w, epoch: w.lease.epoch, known: map[protocol.RequestID]bool{}}
 	s.term = sched.NewTerm(core, sched.TermConfig{Epoch: w.lease.epoch, Issuer: w.lease.epoch, Question: 1000 * w.lease.epoch, Subjects: protocol.Subjects{Prefix: "clockwork"}})
 	s.beat()
 }
@@ -141,10 +147,15 @@ func (s *scheduler) step(e sched.TermEvent) {
 	}
 	w, t := s.w, s.term
 	out := t.Step(w.Now, e)
-	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals} {
-		for _, x := range list {
-			w.After(w.decisionTime(), func() { w.dispatch(x) })
+	actions := slices.Clone(out.Actions) // one for each dispatch to a worker, in order
+	for _, x := range slices.Concat(out.Dispatches, out.Refusals) {
+		takes := w.decisionTime()
+		if x.Kind == protocol.ToWorker {
+			a := actions[0]
+			actions = actions[1:]
+			w.After(takes, func() { w.act(a) })
 		}
+		w.After(takes, func() { w.dispatch(x) })
 	}
 	for _, x := range out.Verdicts {
 		w.dispatch(x)
@@ -157,6 +168,11 @@ func (s *scheduler) step(e sched.TermEvent) {
 	}
 	if out.Activated {
 		s.beat()
+	}
+	if out.Resign != "" {
+		w.count("resigned")
+		s.term = nil
+		return
 	}
 	if wake := out.Wake; wake != protocol.Never {
 		w.After(wake.Sub(w.Now), s.On(func() {
@@ -198,7 +214,9 @@ func (w *world) dispatch(x protocol.Dispatch) {
 		send()
 		return
 	}
-	w.runUnasked(d, x)
+	if w.faulty() && w.oneIn(30) {
+		w.forge(x.ID)
+	}
 	slower := time.Duration(0)
 	if w.oneIn(3) {
 		slower = w.UpTo(80 * time.Millisecond)
@@ -234,11 +252,13 @@ func (s *scheduler) answerFor(o sched.OwedAnswers) {
 	}
 }
 
-// planner is a policy that decides at random.
+// planner is a policy that decides at random, since a front door must bear any decision.
 type planner struct {
 	sched.Core
-	w     *world
-	known map[protocol.RequestID]bool
+	w       *world
+	epoch   uint64 // and issuer of its actions
+	actions protocol.ActionID
+	known   map[protocol.RequestID]bool
 }
 
 func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
@@ -261,17 +281,27 @@ func (p *planner) Step(_ protocol.Time, e sched.Event) sched.Output {
 	case n == 5: // no decision
 		return out
 	default:
-		d.Kind, d.Worker, d.Cold = protocol.ToWorker, p.w.worker(), n == 6
+		d.Kind, d.Worker, d.Cold = protocol.ToWorker, p.w.someWorker(), n == 6
 		if n == 7 {
 			d.Worker = "no name"
 		}
+		out.Actions = append(out.Actions, p.infer(d.Worker, &s.Submission))
 	}
 	out.Dispatches = append(out.Dispatches, d)
 	if d.Kind == protocol.ToWorker && p.w.oneIn(8) { // replanned on another worker
-		d.Worker, d.Crashes = p.w.worker(), s.Crashes+uint8(p.w.RNG.IntN(2))
+		d.Worker, d.Crashes = p.w.someWorker(), s.Crashes+uint8(p.w.RNG.IntN(2))
 		out.Dispatches = append(out.Dispatches, d)
+		out.Actions = append(out.Actions, p.infer(d.Worker, &s.Submission))
 	}
 	return out
+}
+
+// infer is the action that executes a request, which may be too late or too early for its input.
+func (p *planner) infer(worker string, s *protocol.Submission) sched.Addressed {
+	p.actions++
+	return sched.Addressed{Worker: worker, Action: protocol.Action{ID: p.actions, Issuer: p.epoch, Epoch: p.epoch, Kind: protocol.Infer,
+		GPU: p.w.RNG.IntN(workerGPUs), Model: s.Model, Batch: s.Batch, Earliest: p.w.Now, Latest: p.w.Now.Add(p.w.UpTo(time.Second)),
+		Requests: []protocol.RequestRef{{ID: s.ID, Batch: s.Batch, Generated: s.Generated}}}}
 }
 
 func (p *planner) Stats() sched.Stats          { return sched.Stats{} }

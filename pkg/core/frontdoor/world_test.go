@@ -16,7 +16,7 @@ var worlds = flag.Int("worlds", 200, "how many seeded worlds TestWorld runs")
 
 // TestWorld runs three front doors in seeded worlds, in virtual time: with a shared
 // startup buffer, two schedulers (sched.Term) that may both believe they lead, three
-// workers and a broker. Messages are lost, repeated, delayed and reordered where a broker
+// workers (work.Worker) that obey the newest, and a broker. Messages are lost, repeated, delayed and reordered where a broker
 // may do that. Front doors pause, lose their connection, stop, and crash and are replaced.
 // The store does not reply, or loses the buffer. Workers send outputs for requests they
 // were not given, and outputs of a wrong size.
@@ -55,8 +55,8 @@ func runSeed(t *testing.T, seed uint64, sum map[string]int) {
 func requireCoverage(t *testing.T, sum map[string]int) {
 	for _, what := range []string{"lost", "repeated", "delayed", "cut", "paused", "crashed", "stopped", "takeover", "two lead", "keeper changed",
 		"store silent", "buffer lost", "claim unknown", "claim gone", "handed over", "held", "asked", "yours", "taken", "left",
-		"submitted again", "answered for the lost", "foreign output", "ignored", "late outcome", "not sent",
-		"no room for what waits", "waited for room", "left room for what waits", "kept for its dispatch", "answered by its dispatch", "outdated decision", "never dispatched", "no room for an output",
+		"submitted again", "resigned", "worker: OK", "worker: STALE_EPOCH", "worker: INPUT_MISSING", "worker: TOO_LATE", "worker: BACKEND_ERROR", "answered for the lost", "foreign output", "ignored", "late outcome", "not sent",
+		"no room for what waits", "waited for room", "left room for what waits", "kept for its dispatch", "answered by its dispatch", "outdated decision", "large input", "large input planned again", "large input not needed any more", "never dispatched", "no room for an output",
 		"direct, too early", "CANCELLED", "OK", "BAD_MESSAGE", "BUFFER_FULL", "BUFFER_TIMEOUT", "DEADLINE_EXCEEDED", "FRONT_DOOR_LOST", "INTERNAL", "LIMIT_EXCEEDED", "OVERLOADED",
 		"PAYLOAD_TOO_LARGE", "SCHEDULER_LOST", "SHUTTING_DOWN", "STATE_UNAVAILABLE", "UNKNOWN_MODEL"} {
 		if sum[what] == 0 {
@@ -82,6 +82,7 @@ type world struct {
 	frontDoors []*frontDoor // running
 	started    uint64       // front doors, ever
 	schedulers []*scheduler
+	workers    map[string]*worker
 	lease      lease
 	stream     stream
 	clients    map[string]*client // by inbox
@@ -94,7 +95,7 @@ type world struct {
 
 func runWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(seed, 5)), Now: 1}, clients: map[string]*client{}, models: map[string]bool{},
-		stage: protocol.Loading, happened: map[string]int{}}
+		workers: map[string]*worker{}, stage: protocol.Loading, happened: map[string]int{}}
 	w.activation = protocol.Time(w.UpTo(3 * time.Second))
 	w.stream.w = w
 	for range worldSize {
@@ -105,6 +106,7 @@ func runWorld(t *testing.T, seed uint64) *world {
 		w.schedulers = append(w.schedulers, s)
 		s.begin()
 	}
+	w.startWorkers()
 	w.control()
 	w.demand()
 	w.Run(worldEnd, func() bool { return false })

@@ -36,7 +36,7 @@ func (w *world) began() {
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("seed %d at %v: "+format, append([]any{w.seed, w.now}, args...)...)
+	w.t.Fatalf("seed %d at %v: "+format, append([]any{w.seed, w.Now}, args...)...)
 }
 
 // check looks at one step of the machine.
@@ -94,7 +94,7 @@ func (w *world) checkEvent(e Event) {
 		return
 	}
 	for key, g := range w.at { // in any order: it counts
-		if g.waits && g.sent.Add(worldTimeout) <= w.now {
+		if g.waits && g.sent.Add(worldTimeout) <= w.Now {
 			if r, is := e.(ActionResult); !is || r.Result.Action != g.action.ID || r.Result.Issuer != w.issuer {
 				w.late++
 				w.costs(g)
@@ -153,8 +153,7 @@ func (w *world) typeOf(g *atWork) string {
 }
 
 func (w *world) gpuType(key gpuKey) string {
-	i := slices.IndexFunc(w.workers, func(o *worldWorker) bool { return o.id == key.worker })
-	return w.workers[i].types[key.id]
+	return w.workerNamed(key.worker).types[key.id]
 }
 
 func (w *world) modelOf(key Key) protocol.ModelSpec {
@@ -162,8 +161,12 @@ func (w *world) modelOf(key Key) protocol.ModelSpec {
 }
 
 func (w *world) unitOf(a protocol.Action, kind string) Key {
-	i := slices.IndexFunc(w.models, func(m protocol.ModelSpec) bool { return m.Name == a.Model || a.Model == "copy" && m.Name == "m0" })
-	return Key{w.models[i].Digest, kind}
+	return Key{w.models[w.modelNamed(a.Model)].Digest, kind}
+}
+
+// modelNamed returns the index of a model; "copy" is one of the first.
+func (w *world) modelNamed(name string) int {
+	return slices.IndexFunc(w.models, func(m protocol.ModelSpec) bool { return m.Name == name || name == "copy" && m.Name == "m0" })
 }
 
 // checkJob follows which job is at work, and what of it need not be measured.
@@ -217,6 +220,14 @@ func (w *world) checkAction(a WorkerAction) {
 		w.fail("%v is asked for %v, and still at %v", key, a.Action, g.action)
 	}
 	unit := w.unitOf(a.Action, w.gpuType(key))
+	if m := w.modelOf(unit); m.Pages > worldPages {
+		w.fail("%s has %d pages, and %v %d", m.Name, m.Pages, key, worldPages)
+	}
+	for other, g := range w.at {
+		if g.waits && other != key && w.unitOf(g.action, w.gpuType(other)) == unit {
+			w.fail("%v is at work on %v, and is given to %v", other, unit, key)
+		}
+	}
 	if w.have[unit] && (a.Action.Kind == protocol.Infer || a.Action.Kind == protocol.LoadWeights) {
 		w.fail("%v is measured again", unit)
 	}
@@ -228,7 +239,7 @@ func (w *world) checkAction(a WorkerAction) {
 	if a.Action.Latest != protocol.Never || a.Action.Issuer != w.issuer {
 		w.fail("action %+v", a.Action)
 	}
-	w.at[key] = &atWork{action: a.Action, sent: w.now, waits: true}
+	w.at[key] = &atWork{action: a.Action, sent: w.Now, waits: true}
 	if a.Action.Kind == protocol.ClearCache {
 		if w.clears[key]++; w.clears[key] > maxJams*maxFailures {
 			w.fail("%v was to be cleared %d times and is not hung", key, w.clears[key])

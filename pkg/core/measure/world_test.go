@@ -4,20 +4,22 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
-	"math/rand"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
 var worlds = flag.Int64("worlds", 200, "how many seeded worlds TestWorld runs")
 
-// TestWorld lets a profiler measure in seeded worlds: workers die and come back as
-// another incarnation, GPUs hang, messages are lost, doubled and late, jobs are
-// replaced and profilers restarted. world_check_test.go says what must never be
-// otherwise. At the end the faults stop, and a last job must be done as it should.
+// TestWorld lets a profiler measure in seeded worlds, on workers that run their own core:
+// workers die and come back as another incarnation, GPUs hang, executors end, messages are
+// lost, doubled and late, jobs are replaced and profilers restarted. world_check_test.go says
+// what must never be otherwise. At the end the faults stop, and a last job must be done as it
+// should.
 func TestWorld(t *testing.T) {
 	var sum happened
 	for seed := int64(1); seed <= *worlds; seed++ {
@@ -59,13 +61,14 @@ func (h *happened) atLeast(least happened) bool {
 const (
 	worldIterations = 2
 	worldTimeout    = 5 * time.Second
+	worldPages      = 10
+	worldPageSize   = 1 << 20
 )
 
 type world struct {
-	t       *testing.T
-	seed    int64
-	rng     *rand.Rand
-	now     protocol.Time
+	t    *testing.T
+	seed int64
+	simtime.Clock
 	wake    protocol.Time
 	pending []func() // what is under way; it arrives in any order
 	healed  bool
@@ -85,45 +88,25 @@ type world struct {
 	checks
 }
 
-// worldWorker is a worker, of one incarnation after another.
-type worldWorker struct {
-	id          string
-	incarnation uint64
-	dead        bool
-	types       []string
-	stuck       []bool // by GPU: it gives no results in this incarnation
-}
-
-func (w *worldWorker) state() protocol.WorkerState {
-	s := protocol.WorkerState{ID: w.id, Incarnation: w.incarnation}
-	for i, kind := range w.types {
-		s.GPUs = append(s.GPUs, protocol.GPUState{ID: i, Type: kind, PagesTotal: 10})
-	}
-	return s
-}
-
 func runWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), manner: map[string]string{}, store: map[Key]protocol.Profile{}}
+	w := &world{t: t, seed: seed, Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(uint64(seed), 1))}, manner: map[string]string{}, store: map[Key]protocol.Profile{}}
 	// A model that kills a worker costs what runs on the other GPUs there as well,
 	// so such a world has workers of one GPU each.
-	manners, gpus := []string{"", "", "hangs", "sticks", "fails", "absurd", "large"}, 1+w.rng.Intn(3)
+	manners, gpus := []string{"", "", "hangs", "sticks", "fails", "absurd", "large"}, 1+w.RNG.IntN(3)
 	if seed%2 == 0 {
 		manners, gpus = append(manners, "kills"), 1
 	}
-	for i := range 2 + w.rng.Intn(6) {
-		spec := protocol.ModelSpec{Name: fmt.Sprintf("m%d", i), Digest: fmt.Sprintf("d%d", i), BatchSizes: []int{1, 2}, Pages: 2}
-		w.manner[spec.Digest] = manners[w.rng.Intn(len(manners))]
+	for i := range 2 + w.RNG.IntN(6) {
+		spec := protocol.ModelSpec{Name: fmt.Sprintf("m%d", i), Digest: fmt.Sprintf("d%d", i), Path: fmt.Sprintf("p/m%d", i), BatchSizes: []int{1, 2}, Pages: 2}
+		w.manner[spec.Digest] = manners[w.RNG.IntN(len(manners))]
 		if w.manner[spec.Digest] == "large" {
-			spec.Pages = 11
+			spec.Pages = worldPages + 1
 		}
+		spec.WeightsBytes = int64(spec.Pages) * worldPageSize
 		w.models = append(w.models, spec)
 	}
-	for i := range 1 + w.rng.Intn(3) {
-		worker := &worldWorker{id: fmt.Sprintf("w%d", i), incarnation: 1, stuck: make([]bool, gpus)}
-		for range gpus {
-			worker.types = append(worker.types, []string{"t4", "v100"}[w.rng.Intn(2)])
-		}
-		w.workers = append(w.workers, worker)
+	for i := range 1 + w.RNG.IntN(3) {
+		w.workers = append(w.workers, w.newWorker(fmt.Sprintf("w%d", i), gpus))
 	}
 	w.restart()
 	for range 600 {
@@ -135,44 +118,60 @@ func runWorld(t *testing.T, seed int64) *world {
 
 // happen lets one thing happen.
 func (w *world) happen() {
-	w.now += protocol.Time(w.rng.Int63n(int64(20 * time.Millisecond)))
+	w.pass(w.UpTo(20 * time.Millisecond))
 	w.again = max(0, w.again-1)
-	switch n := w.rng.Intn(100); {
+	switch n := w.RNG.IntN(100); {
 	case n < 2:
-		w.die(w.workers[w.rng.Intn(len(w.workers))])
+		w.die(w.workers[w.RNG.IntN(len(w.workers))])
 	case n < 5:
-		w.revive(w.workers[w.rng.Intn(len(w.workers))])
-	case n == 5 && w.rng.Intn(2) == 0 || w.again == 1:
+		w.revive(w.workers[w.RNG.IntN(len(w.workers))])
+	case n == 5 && w.RNG.IntN(2) == 0 || w.again == 1:
 		w.restart()
 		w.again = 0
-		if w.rng.Intn(2) == 0 { // and soon again, when the answers to its first actions are under way
-			w.again = 5 + w.rng.Intn(20)
+		if w.RNG.IntN(2) == 0 { // and soon again, when the answers to its first actions are under way
+			w.again = 5 + w.RNG.IntN(20)
 			w.giveNew()
 		}
 	case n == 6 && w.open && w.m.Job() != 0:
 		w.replaced++
 		w.giveNew()
-	case n == 7 && w.rng.Intn(3) == 0:
+	case n == 7 && w.RNG.IntN(3) == 0:
 		w.step(Abandon{})
 	case n == 8 && len(w.pending) > 0:
-		w.now += protocol.Time(worldTimeout / 2) // everything is late
+		w.pass(worldTimeout / 2) // everything is late
 	case n == 9: // a worker is not heard for a while, and was not lost
-		worker := w.workers[w.rng.Intn(len(w.workers))]
-		w.step(WorkerLost{worker.id, worker.incarnation})
+		worker := w.workers[w.RNG.IntN(len(w.workers))]
+		w.step(WorkerLost{worker.ID(), worker.Incarnation()})
 		if !worker.dead {
-			w.post(WorkerSeen{worker.id, worker.incarnation})
+			w.post(WorkerSeen{worker.ID(), worker.Incarnation()})
 		}
+	case n == 10 && w.oneIn(4):
+		w.workers[w.RNG.IntN(len(w.workers))].stop()
+	case n < 13:
+		w.workers[w.RNG.IntN(len(w.workers))].injectFaults()
 	case len(w.pending) > 0:
-		w.deliver(w.rng.Intn(len(w.pending)))
+		w.deliver(w.RNG.IntN(len(w.pending)))
 	case w.wake != protocol.Never:
-		w.now = max(w.now, w.wake)
-		w.step(Tick{})
+		w.rest()
 	case w.m.Job() != 0:
 		w.fail("the machine waits for nothing:\n%s", w.m)
 	default:
 		w.controller()
 	}
 }
+
+// pass lets time pass, in which GPUs do what they are at.
+func (w *world) pass(d time.Duration) { w.Run(w.Now.Add(d), func() bool { return false }) }
+
+// rest lets time pass until something is under way, or the machine is to be woken.
+func (w *world) rest() {
+	w.Run(max(w.Now, w.wake), func() bool { return len(w.pending) > 0 })
+	if len(w.pending) == 0 {
+		w.step(Tick{})
+	}
+}
+
+func (w *world) oneIn(n int) bool { return w.RNG.IntN(n) == 0 }
 
 func (w *world) deliver(i int) {
 	happen := w.pending[i]
@@ -199,7 +198,7 @@ func (w *world) controller() {
 	}
 	gone := slices.ContainsFunc(w.job.Workers, func(s protocol.WorkerState) bool {
 		return slices.ContainsFunc(w.workers, func(worker *worldWorker) bool {
-			return worker.id == s.ID && (worker.dead || worker.incarnation != s.Incarnation)
+			return worker.ID() == s.ID && (worker.dead || worker.Incarnation() != s.Incarnation)
 		})
 	})
 	if w.open && !gone && len(w.job.Workers) > 0 {
@@ -216,14 +215,14 @@ func (w *world) giveNew() {
 	copied := w.models[0]
 	copied.Name = "copy"
 	w.job.Models = append(w.job.Models, copied)
-	w.rng.Shuffle(len(w.job.Models), func(i, j int) { w.job.Models[i], w.job.Models[j] = w.job.Models[j], w.job.Models[i] })
+	w.RNG.Shuffle(len(w.job.Models), func(i, j int) { w.job.Models[i], w.job.Models[j] = w.job.Models[j], w.job.Models[i] })
 	for _, worker := range w.workers {
 		if !worker.dead {
-			w.job.Workers = append(w.job.Workers, worker.state())
+			w.job.Workers = append(w.job.Workers, *worker.Core.State())
 		}
 	}
 	for _, m := range w.models {
-		if p, found := w.store[Key{m.Digest, "t4"}]; found && w.rng.Intn(3) == 0 {
+		if p, found := w.store[Key{m.Digest, "t4"}]; found && w.RNG.IntN(3) == 0 {
 			w.job.Known = append(w.job.Known, p)
 		}
 	}
@@ -240,54 +239,32 @@ func (w *world) restart() {
 	}
 	w.m = m
 	w.began()
+	w.step(Elected{Term: w.issuer})
 	for _, worker := range w.workers {
 		if !worker.dead {
-			w.step(WorkerSeen{worker.id, worker.incarnation})
+			w.step(WorkerSeen{worker.ID(), worker.Incarnation()})
 		}
 	}
 }
 
-func (w *world) die(worker *worldWorker) {
-	if worker.dead {
-		return
-	}
-	worker.dead = true
-	w.died++
-	w.post(WorkerLost{worker.id, worker.incarnation})
-}
-
-func (w *world) revive(worker *worldWorker) {
-	if !worker.dead {
-		return
-	}
-	worker.dead = false
-	worker.incarnation++
-	clear(worker.stuck)
-	w.post(WorkerSeen{worker.id, worker.incarnation})
-}
-
 // step gives the machine an event, checks what it says, and has that done.
 func (w *world) step(e Event) {
-	out := w.m.Step(w.now, e)
+	out := w.m.Step(w.Now, e)
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %d %T %+v", w.hash, w.now, e, print(out))
+	fmt.Fprintf(h, "%d %d %T %+v", w.hash, w.Now, e, print(out))
 	w.hash = h.Sum64()
 	w.check(e, out)
 	w.wake = out.Wake
 	issuer := w.issuer
 	for _, a := range out.Actions {
-		if w.healed || w.rng.Intn(100) > 0 {
-			w.later(func() { w.arrive(a) })
-		} else {
-			w.lost++
-		}
+		w.send(func() { w.arrive(a) })
 	}
 	if out.Read != nil {
 		read := *out.Read
 		w.later(func() {
 			answer := ProfilesRead{Job: read.Job}
 			for _, key := range read.Keys {
-				if p, found := w.store[key.Key]; found && (w.healed || w.rng.Intn(20) > 0) {
+				if p, found := w.store[key.Key]; found && (w.healed || w.RNG.IntN(20) > 0) {
 					answer.Profiles = append(answer.Profiles, p)
 				}
 			}
@@ -298,7 +275,7 @@ func (w *world) step(e Event) {
 	}
 	for _, s := range out.Store {
 		w.later(func() {
-			if w.healed || w.rng.Intn(20) > 0 {
+			if w.healed || w.RNG.IntN(20) > 0 {
 				w.store[Key{s.Profile.Digest, s.Profile.GPUType}] = s.Profile
 			}
 			if issuer == w.issuer {
@@ -309,56 +286,29 @@ func (w *world) step(e Event) {
 	if out.Unfinished != nil {
 		w.unfinished++
 	}
-	if r := out.Report; r != nil && r.ID == w.job.ID && (w.healed || w.rng.Intn(10) > 0) {
+	if r := out.Report; r != nil && r.ID == w.job.ID && (w.healed || w.RNG.IntN(10) > 0) {
 		w.open = false
 	}
 }
 
-// arrive has an action at its worker, which does it at once and well unless the
-// model or the world says otherwise.
-func (w *world) arrive(a WorkerAction) {
-	worker := w.workers[slices.IndexFunc(w.workers, func(o *worldWorker) bool { return o.id == a.Worker })]
-	if worker.dead {
-		return
-	}
-	r := protocol.Result{Action: a.Action.ID, Issuer: a.Action.Issuer, Worker: a.Worker, Kind: a.Action.Kind, Code: protocol.OK,
-		Exec: protocol.Phase{Device: time.Duration(1+w.rng.Intn(1000)) * time.Microsecond}}
-	spec := w.models[slices.IndexFunc(w.models, func(m protocol.ModelSpec) bool {
-		return m.Name == a.Action.Model || a.Action.Model == "copy" && m.Name == "m0"
-	})]
-	infer, manner := a.Action.Kind == protocol.Infer, w.manner[spec.Digest]
+// send has a message under way, unless it is lost. It may arrive twice.
+func (w *world) send(arrive func()) {
 	switch {
-	case a.Action.Incarnation != worker.incarnation:
-		r.Code = protocol.StaleIncarnation
-	case worker.stuck[a.Action.GPU] && a.Action.Kind == protocol.ClearCache && w.rng.Intn(2) == 0:
-		r.Code = protocol.WeightsInUse
-	case worker.stuck[a.Action.GPU]:
-		return
-	case infer && manner == "kills":
-		w.die(worker)
-		return
-	case infer && (manner == "hangs" || manner == "sticks"):
-		worker.stuck[a.Action.GPU] = manner == "sticks" && !w.healed && w.rng.Intn(4) == 0
-		w.hung++
-		return
-	case infer && manner == "fails":
-		r.Code = protocol.BackendError
-	case infer && manner == "absurd":
-		r.Exec.Device = -1
-	case !w.healed && w.rng.Intn(5) == 0:
-		r.Code = []protocol.Code{protocol.BackendError, protocol.NoMemory, protocol.WeightsInUse, protocol.Internal, protocol.ExecutorLost}[w.rng.Intn(5)]
-	case !w.healed && w.rng.Intn(300) == 0:
-		r.Code = protocol.ShuttingDown
-	}
-	arrives := func() { w.step(ActionResult{r}) } // also at a later life of the profiler
-	w.later(arrives)
-	if !w.healed && w.rng.Intn(20) == 0 {
-		w.doubled++
-		w.later(arrives)
-	}
-	if !w.healed && w.rng.Intn(100) == 0 {
-		w.pending = w.pending[:len(w.pending)-1]
+	case w.healed:
+	case w.oneIn(100):
 		w.lost++
+		return
+	case w.oneIn(40):
+		w.doubled++
+		w.later(arrive)
+	}
+	w.later(arrive)
+}
+
+// arrive has an action at its worker.
+func (w *world) arrive(a WorkerAction) {
+	if worker := w.workerNamed(a.Worker); !worker.dead {
+		worker.Receive(a.Action)
 	}
 }
 
@@ -382,14 +332,13 @@ func (w *world) settle() {
 		if i > 20_000 {
 			w.fail("the job does not end:\n%s", w.m)
 		}
-		w.now += protocol.Time(time.Millisecond)
+		w.pass(time.Millisecond)
 		switch {
 		case len(w.pending) > 0:
 			w.deliver(0)
 		case w.revived():
 		case w.wake != protocol.Never:
-			w.now = max(w.now, w.wake)
-			w.step(Tick{})
+			w.rest()
 		default:
 			w.controller()
 		}

@@ -51,16 +51,15 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 		c.refs = append(c.refs, protocol.RequestRef{ID: r.ID, Batch: r.Batch, Generated: r.Generated})
 		c.out.Dispatches = append(c.out.Dispatches, protocol.Dispatch{ID: r.ID, Kind: protocol.ToWorker, Worker: worker, Cold: r.cold, Crashes: r.Crashes})
 	}
+	a.inputs = inputBytesOf(members)
+	c.sendInputs(a)
 	sent.Requests = c.refs[first:len(c.refs):len(c.refs)]
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	a.inputs = inputBytesOf(members)
 	likely, begin := g.worker.delay.expected(members), c.policy.inferArrival(g, a.inputs)
 	idle := len(g.infers) == 0
-	if a.inputs > 0 {
-		a.ready = min(begin, c.now.Add(likely))
-	}
+	a.ready = c.policy.inputsReady(g, a.inputs)
 	g.lane.add(a, idle, begin, g.free(c.now))
 	if idle {
 		g.lane.hedge = max(0, begin.Sub(c.now)-likely)

@@ -45,10 +45,10 @@ func (r *request) blamed() bool { return r.Crashes > 0 }
 // isolated reports whether a blamed request may run on a GPU now.
 func (g *gpu) isolated() bool { return len(g.infers) == 0 && g.worker.suspects == 0 }
 
-// takesMore reports whether a GPU may get another Infer: it is not down, and no blamed
-// request runs on it or is next.
-func (g *gpu) takesMore() bool {
-	return !g.down && !g.draining && (len(g.infers) == 0 || !g.infers[0].suspect)
+// takesMore reports whether a GPU may get another Infer: it is not down, no blamed request
+// runs on it or is next, and its worker takes more inputs.
+func (c *engine) takesMore(g *gpu) bool {
+	return !g.down && !g.draining && (len(g.infers) == 0 || !g.infers[0].suspect) && c.takesInputs(g.worker)
 }
 
 // crash is why an Infer ended without a proper result.
@@ -134,9 +134,14 @@ func (c *engine) countCrash(m *model) {
 	c.stats.Quarantines++
 	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ModelQuarantined, Model: m.spec.Name, Requests: m.queued, For: c.config.QuarantineFor})
 	for m.head != nil {
-		m.head.tried = WhyQuarantined
-		c.refuse(m.head, c.quarantine(m))
+		c.refuseQuarantined(m.head)
 	}
+}
+
+// refuseQuarantined refuses a request that was admitted before its model was quarantined.
+func (c *engine) refuseQuarantined(r *request) {
+	r.tried = WhyQuarantined
+	c.refuse(r, c.quarantine(r.model))
 }
 
 // banned returns why a request is refused for crashes: its own, or its model's.

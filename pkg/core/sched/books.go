@@ -29,6 +29,7 @@ type due struct {
 	action  *action  // its result is overdue
 	replica *replica // its eviction must be sent, possibly again
 	gpu     *gpu     // its execution lane takes more work
+	worker  *worker  // inputs that it missed count no more
 }
 
 // request is a Submission from its admission until its end. Between steps it is either
@@ -105,11 +106,13 @@ type action struct {
 	sent   protocol.Time
 	latest protocol.Time
 	takes  time.Duration
-	// inputs is the size of an Infer's inputs, in bytes. ready is when they are expected to
-	// be in place, wait how long the lane is expected to stand idle for them.
+	// inputs is the size of an Infer's inputs that front doors send, in bytes. ready is when
+	// they are expected to be in place, wait how long the lane is expected to stand idle for
+	// them. missed: they may still be on their way after its end.
 	inputs int64
 	ready  protocol.Time
 	wait   time.Duration
+	missed bool
 	// expected is when it ends if it begins as soon as it is sent.
 	expected protocol.Time
 	// overdue: its result is overdue, but does not count as lost yet. Only for an Infer.
@@ -229,6 +232,7 @@ type worker struct {
 	hosted map[string]bool
 	// suspects counts its outstanding Infers with action.suspect, at most 1.
 	suspects int
+	inbound  inbound
 	// delay are the times of its messages; the first samples come with its first
 	// results.
 	delay netDelay
@@ -246,9 +250,8 @@ type model struct {
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
 	queued     int
-	// submitted counts its requests since the epoch began, refused ones included.
-	submitted uint64
-	items     int
+	recent     recentRequests
+	items      int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
 	// pages are those that it takes, by GPU type.

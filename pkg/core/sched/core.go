@@ -86,6 +86,9 @@ type Config struct {
 	LoadWindow time.Duration
 	// EvictRetry is the pause after an eviction that failed; default 10 ms.
 	EvictRetry time.Duration
+	// MaxInbound is the bytes of inputs on their way to a worker from which on it gets no
+	// further Infer (inbound.go), 0 for no bound; default 256 MiB. One batch may exceed it.
+	MaxInbound int64
 	// QuarantineAfter is how many crashes of a model's executions within QuarantineWindow
 	// quarantine the model for QuarantineFor (blame.go); defaults 3, 10 min, 1 min. With 0
 	// no model is quarantined.
@@ -128,6 +131,7 @@ func Defaults() Config {
 	return Config{
 		Outstanding: 3, MaxQueued: 100_000, Attempts: 3,
 		Lag: 500 * time.Millisecond, LoadWindow: time.Second, EvictRetry: 10 * time.Millisecond,
+		MaxInbound:      256 << 20,
 		QuarantineAfter: 3, QuarantineWindow: 10 * time.Minute, QuarantineFor: time.Minute,
 		Estimate:   estimate.Defaults(),
 		DefaultSLO: 100 * time.Millisecond, Buffer: 5 * time.Millisecond, Ahead: 3 * time.Millisecond,
@@ -145,6 +149,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("max queued is %d; it must be at least 1", c.MaxQueued)
 	case c.Attempts < 1:
 		return fmt.Errorf("attempts is %d; it must be at least 1", c.Attempts)
+	case c.MaxInbound < 0:
+		return fmt.Errorf("max inbound is %d; it must not be negative", c.MaxInbound)
 	case c.Lag <= 0 || c.LoadWindow <= 0 || c.EvictRetry <= 0:
 		return fmt.Errorf("lag is %v, load window %v and evict retry %v; all must be positive", c.Lag, c.LoadWindow, c.EvictRetry)
 	case c.QuarantineAfter < 0 || c.QuarantineAfter > maxQuarantineAfter:
@@ -241,10 +247,29 @@ type Output struct {
 	// Reasons explain the Refusals, at the same indices, for displays and recordings.
 	// The decision does not use them.
 	Reasons []Reason
+	// Late are the requests that a result ended after their budget, for displays.
+	Late []Late
+	// Unanswered are the actions whose results are awaited no longer. What they had to do
+	// is planned again or refused; a result that comes all the same is only counted.
+	Unanswered []Unanswered
 	// Incidents are for logs and displays.
 	Incidents []Incident
 	// Wake is when the next Tick is due, Never for none. It replaces every earlier one.
 	Wake protocol.Time
+}
+
+// Late is a request that was executed, and done after its budget. Why is WhySlow if its
+// execution began in time for it and took longer than expected, WhySlowBefore if it began
+// too late.
+type Late struct {
+	ID  protocol.RequestID
+	Why Why
+}
+
+// Unanswered is an action without a result: overdue by far, or lost with its worker.
+type Unanswered struct {
+	Action protocol.ActionID
+	Lost   bool
 }
 
 // Incident is something that operators are told.

@@ -136,7 +136,7 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 func (c *engine) begin() {
 	c.out.Actions, c.out.Dispatches = c.out.Actions[:0], c.out.Dispatches[:0]
 	c.out.Refusals, c.out.Reasons = c.out.Refusals[:0], c.out.Reasons[:0]
-	c.out.Incidents = c.out.Incidents[:0]
+	c.out.Late, c.out.Unanswered, c.out.Incidents = c.out.Late[:0], c.out.Unanswered[:0], c.out.Incidents[:0]
 	c.refs = c.refs[:0]
 }
 
@@ -190,6 +190,8 @@ func (c *engine) fire() {
 			c.evict(d.replica)
 		case d.gpu != nil:
 			c.markGPU(d.gpu)
+		case d.worker != nil:
+			c.missedEnd(d.worker)
 		}
 	}
 }

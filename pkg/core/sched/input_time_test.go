@@ -159,3 +159,29 @@ func TestNoInputsHaveBlockingWorkSentEarly(t *testing.T) {
 		t.Errorf("work is sent %v ahead, expected 3 ms", got)
 	}
 }
+
+// A request with large inputs that becomes the next one has its GPU looked at sooner.
+func TestAGPUIsLookedAtSoonerForInputs(t *testing.T) {
+	r := newRig(t, "clockwork", Defaults(), part{name: "slow", exec: []float64{20}}, part{name: "large", exec: []float64{2}, input: largeInput})
+	r.join(0, "w", 2, "slow", "large")
+	r.submit(0, "large", 100)
+	r.executed(r.sent(protocol.Infer)[0], 0.1, 6.2, 2)
+	g := r.core.gpus[0]
+	r.submit(100, "slow", 1000) // 101 to 121
+	r.submit(101, "slow", 1000)
+	g.inputBytes = largeInput
+	for _, c := range []struct {
+		what       string
+		at, budget float64
+		model      string
+		look       float64
+	}{
+		{"what is next blocks tighter ones", 102, 1000, "slow", 118}, // 3 before 121
+		{"large inputs are next", 103, 100, "large", 113},            // 8 before it
+	} {
+		r.submit(c.at, c.model, c.budget)
+		if at := protocol.Time(g.nextSlotTimer.Key) - 1; at.Sub(instant(c.look)).Abs() > time.Microsecond {
+			t.Errorf("%s: the GPU is looked at at %v, expected %v", c.what, millisOf(at), c.look)
+		}
+	}
+}

@@ -20,8 +20,10 @@ import (
 type membership struct {
 	// watch follows the workers' heartbeats.
 	watch liveness.Watch
-	// joining are announced workers that have not joined yet.
-	joining map[string]joiner
+	// joining are announced workers that have not joined yet. early are workers that were
+	// announced in another incarnation than the one that was heard last, or that is joining:
+	// its first heartbeat may be on its way, or the announcement came late.
+	joining, early map[string]joiner
 	// questions is the number of the last question to a worker. asked is the first
 	// question to a worker since it was a member; what answers an earlier one is old.
 	questions uint64
@@ -42,10 +44,12 @@ type membership struct {
 	away map[string]uint64
 }
 
-// joiner is a worker that was announced. answered: its GPUs are as it answered.
+// joiner is a worker that was announced. answered: its GPUs are as it answered. own: it was
+// announced by its own answer, so what it lacks is worked out from the models that it holds
+// once the models of the epoch are known, which may be after the answer.
 type joiner struct {
 	protocol.WorkerState
-	answered bool
+	answered, own bool
 }
 
 // maxFollowed bounds the workers in each map of membership.
@@ -57,7 +61,7 @@ type clockSync struct{ incarnation, epoch uint64 }
 
 func newMembership() membership {
 	return membership{
-		joining: map[string]joiner{}, asked: map[string]uint64{}, synced: map[string]clockSync{},
+		joining: map[string]joiner{}, early: map[string]joiner{}, asked: map[string]uint64{}, synced: map[string]clockSync{},
 		members: map[string]uint64{}, lacks: map[string][]protocol.Lack{}, away: map[string]uint64{},
 		health: map[string][]protocol.GPUBeat{}, told: map[string][]protocol.GPUBeat{},
 	}
@@ -70,9 +74,9 @@ func (t *Term) announced(w protocol.WorkerState) {
 }
 
 // expect records that a worker is to join. An incarnation that the
-// core has already only changes what the worker serves. If the last heartbeat is of the
-// recorded incarnation, no other one replaces it, because announcements may arrive out of
-// order.
+// core has already only changes what the worker serves. Another incarnation than the one that
+// was heard last waits for its first heartbeat, because announcements may arrive before that,
+// and out of order; the controller does not repeat them.
 func (t *Term) expect(w joiner) {
 	m := &t.workers
 	if incarnation, member := m.members[w.ID]; member && incarnation == w.Incarnation {
@@ -84,18 +88,29 @@ func (t *Term) expect(w joiner) {
 		return
 	}
 	waiting, waits := m.joining[w.ID]
+	heard := m.synced[w.ID].incarnation
 	switch {
 	case w.Epoch > t.Epoch(): // it would refuse every action
 		t.note(Note{Kind: NoteEpochDoubted, ID: w.ID, Epoch: w.Epoch})
-	case waits && waiting.Incarnation != w.Incarnation && m.synced[w.ID].incarnation == waiting.Incarnation:
+	case heard != 0 && heard != w.Incarnation:
+		m.keepEarly(w)
 	case !waits && len(m.joining) >= maxFollowed:
 		t.note(Note{Kind: NoteTooManyWorkers, ID: w.ID, Count: len(m.joining)})
 	default:
-		if waiting.answered && !w.answered && waiting.Incarnation == w.Incarnation {
+		if waits && waiting.Incarnation != w.Incarnation {
+			m.keepEarly(waiting)
+		} else if waiting.answered && !w.answered {
 			w.GPUs, w.answered = waiting.GPUs, true
 		}
 		m.joining[w.ID] = w
 		t.inquire(w.ID)
+	}
+}
+
+// keepEarly keeps an announcement until its incarnation beats.
+func (m *membership) keepEarly(w joiner) {
+	if _, has := m.early[w.ID]; has || len(m.early) < maxFollowed {
+		m.early[w.ID] = w
 	}
 }
 
@@ -135,6 +150,9 @@ func (t *Term) admit() {
 		if !joining.answered || !t.ready(&joining) {
 			continue
 		}
+		if joining.own {
+			w.Lacks = t.lacksOf(&w)
+		}
 		delete(m.joining, id)
 		delete(m.asked, id)
 		m.members[id] = w.Incarnation
@@ -168,6 +186,10 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 	if !followed {
 		t.note(Note{Kind: NoteTooManyWorkers, ID: h.ID, Count: maxFollowed})
 		return
+	}
+	if early, is := m.early[h.ID]; is && early.Incarnation == h.Incarnation {
+		m.joining[h.ID] = early
+		delete(m.early, h.ID)
 	}
 	if replaced != nil {
 		t.workerLost(*replaced)
@@ -260,8 +282,9 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 	}
 	answered := e.State != nil && e.State.ID == e.ID && e.State.Incarnation == e.Incarnation
 	w, waits := m.joining[e.ID]
+	waits = waits && w.Incarnation == e.Incarnation
 	switch {
-	case waits && answered && w.Incarnation == e.Incarnation:
+	case waits && answered:
 		w.GPUs, w.answered = e.State.GPUs, true
 		m.joining[e.ID] = w
 		t.admit()
@@ -275,8 +298,7 @@ func (t *Term) workerAnswered(e *WorkerAnswered) {
 
 // returned announces a worker by its own answer.
 func (t *Term) returned(w protocol.WorkerState) {
-	w.Lacks = t.lacksOf(&w)
-	t.expect(joiner{w, true})
+	t.expect(joiner{WorkerState: w, answered: true, own: true})
 	t.admit()
 }
 

@@ -125,6 +125,15 @@ func (p *clockworkPolicy) inferArrival(g *gpu, inputs int64) protocol.Time {
 	return p.now.Add(p.inferDelay(&g.worker.delay, inputs))
 }
 
+// inputsReady implements policy.
+func (p *clockworkPolicy) inputsReady(g *gpu, inputs int64) protocol.Time {
+	if !p.Inputs || inputs == 0 {
+		return 0
+	}
+	w := &g.worker.delay
+	return p.now.Add(2*w.toWorker.value() + w.inputs.of(inputs))
+}
+
 // ahead returns how long before its planned begin work is sent to a GPU: Config.Ahead, and
 // more for a distant worker and for large inputs.
 func (p *clockworkPolicy) ahead(g *gpu) time.Duration {

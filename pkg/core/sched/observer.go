@@ -13,3 +13,16 @@ type (
 	Observer  = observe.Observer[Setup, Event, Output]
 	Observers = observe.List[Setup, Event, Output]
 )
+
+// TermSetup is what a term is made with, and the core inside it.
+type TermSetup struct {
+	Setup
+	Term TermConfig
+}
+
+// TermObserver is shown the steps of terms; TermObservers are several. The steps of the core
+// inside follow from them; Term.Observe shows those.
+type (
+	TermObserver  = observe.Observer[TermSetup, TermEvent, TermOutput]
+	TermObservers = observe.List[TermSetup, TermEvent, TermOutput]
+)

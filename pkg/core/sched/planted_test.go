@@ -15,7 +15,7 @@ var faults = []planted.Fault{
 	{"no epoch check", "engine.go", "if c.active && e.Epoch <= c.epoch {", "if false {"},
 	{"who restarts is not waited for", "restart.go", "	case ok && end <= r.deadline:\n", "	case false:\n"},
 	{"a killed executor is the request's fault", "result.go", "certain: res.Code == protocol.ExecutorLost,", "certain: true,"},
-	{"a killed executor is the load's fault", "result.go", "	if res.Code != protocol.ExecutorLost || res.Begin == 0", "	if res.Begin == 0"},
+	{"a killed executor is the load's fault", "result.go", "guilty := res.Code == protocol.ExecutorLost && res.Begin != 0", "guilty := res.Begin != 0"},
 	{"page off by one", "books.go", "return g.total - g.foreign - g.allocated }", "return g.total - g.foreign - g.allocated + 1 }"},
 	{"pages of a load are not counted", "actions.go", "	g.allocated += pages\n	g.loading, r.phase", "	g.loading, r.phase"},
 	{"double reply", "request.go", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n}", "	c.stats.Refused++\n	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})\n	c.out.Refusals = append(c.out.Refusals, c.out.Refusals[len(c.out.Refusals)-1])\n}"},
@@ -47,7 +47,7 @@ var faults = []planted.Fault{
 	{"items not counted back", "books.go", "	m.items -= r.Batch\n", ""},
 	{"turn of a copy that left", "policy_clockwork.go", "	r.gpu.runQueue.Remove(&r.queueEntry)\n	r.give(0)\n", "	r.give(0)\n"},
 	{"ties of GPUs by map order", "transfer.go", "	p.transfersBusy = true\n	for _, g := range p.gpus {\n", "	p.transfersBusy = true\n	all := map[*gpu]bool{}\n	for _, g := range p.gpus {\n		all[g] = true\n	}\n	for g := range all {\n"},
-	{"turn of before the queue changed", "policy_clockwork.go", "if !r.queueEntry.In() || r.queueEntry.Key != key {", "if !r.queueEntry.In() {"},
+	{"turn of before the queue changed", "run_queue.go", "if !r.queueEntry.In() || r.queueEntry.Key != key {", "if !r.queueEntry.In() {"},
 	{"timer of a lost GPU", "workers.go", "		c.timers.Remove(&g.nextSlotTimer)\n", ""},
 	{"a clock of any epoch", "membership.go", "t.workers.synced[w.ID] == (clockSync{w.Incarnation, t.Epoch()})", "t.workers.synced[w.ID].incarnation == w.Incarnation"},
 	{"who joins is not asked", "membership.go", "		if !joining.answered || !t.ready(&joining) {\n", "		if !t.ready(&joining) {\n"},
@@ -60,14 +60,16 @@ var faults = []planted.Fault{
 	{"a member is news each time", "membership.go", "member && incarnation == w.Incarnation {", "member && incarnation > w.Incarnation {"},
 	{"lost a heartbeat too early", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent >= LostTicks {"},
 	{"lost a heartbeat too late", "../liveness/watch.go", "a.silent > LostTicks {", "a.silent > LostTicks+1 {"},
-	{"a newer epoch is not minded", "term.go", "	if e.Epoch > t.Epoch() {\n", "	if false {\n"},
+	{"a newer epoch is not minded", "term.go", "	if epoch > t.Epoch() {\n", "	if false {\n"},
+	{"who is announced before it beats is forgotten", "membership.go", "		m.keepEarly(w)\n", "		_ = m\n"},
+	{"who returns before the start holds all", "membership.go", "		if joining.own {\n", "		if joining.own && len(w.Models) == 0 {\n"},
 	{"a worker's word ends a term", "term.go", "	if epoch <= max(t.Epoch(), t.seen) {\n", "	if true {\n"},
 	{"a front door's word on epochs", "frontdoor_ledger.go", "	t.doors.watch.Beat(h)\n", "	t.doors.watch.Beat(h)\n	t.seen = max(t.seen, h.Epoch)\n"},
 	{"a worker's word makes an epoch", "term.go", "	workers := state.Workers\n", "	workers := state.Workers\n	for _, w := range workers {\n		t.config.Epoch = max(t.config.Epoch, w.Epoch)\n	}\n"},
 	{"a worker that refuses all belongs", "membership.go", "	if t.outgrown(h) {\n", "	if false {\n"},
 	{"one worker ends a term for all", "membership.go", "t.active && len(m.members) == 0 && ", "t.active && len(m.members) >= 0 && "},
 	{"a term that nobody obeys goes on", "membership.go", "		t.resign(\"all workers obey a newer epoch\")\n", ""},
-	{"the own epoch is a newer one", "term.go", "	if e.Epoch > t.Epoch() {\n", "	if e.Epoch >= t.Epoch() {\n"},
+	{"the own epoch is a newer one", "term.go", "	if epoch > t.Epoch() {\n", "	if epoch >= t.Epoch() {\n"},
 	{"decisions name no epoch", "term.go", "		decisions[i].Epoch = t.Epoch()\n", "		_ = i\n"},
 	{"words on late answers name no epoch", "frontdoor_ledger.go", "Kind: word, Epoch: t.Epoch()}", "Kind: word}"},
 	{"a lost front door is not looked after", "frontdoor_ledger.go", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n		t.doors.schedule()\n", "		of.lost, of.since = true, t.now\n		t.pursue(of)\n"},
@@ -79,7 +81,7 @@ var faults = []planted.Fault{
 	{"taken is not counted back", "frontdoor_ledger.go", "		f.waiting--\n", ""},
 	{"lost claims stay in the books", "frontdoor_ledger.go", "c.due <= now.Add(-staleAfter) })", "c.due < 0 && staleAfter > 0 })"},
 	{"a batch takes in who must be alone", "batch.go", "		if len(p.members) > 0 && (r.single() || first.single()) {\n", "		if false {\n"},
-	{"a blamed request is put beside others", "policy_clockwork.go", "p.members[0].blamed() && !g.isolated() {", "false {"},
+	{"a blamed request is put beside others", "run_queue.go", "p.members[0].blamed() && !g.isolated() {", "false {"},
 	{"others are put beside a blamed request", "blame.go", "&& (len(g.infers) == 0 || !g.infers[0].suspect)", ""},
 	{"two blamed requests at one worker", "blame.go", "len(g.infers) == 0 && g.worker.suspects == 0", "len(g.infers) == 0"},
 	{"poison goes round for ever", "blame.go", "r.Crashes >= maxCrashes || of.certain && a.count == 1", "false"},
@@ -100,7 +102,27 @@ var faults = []planted.Fault{
 	{"pending loads wait for a GPU that is down", "stall.go", "			c.remove(r)\n", "			_ = r\n"},
 	{"copies outlive their executor", "restart.go", "		g.executor = beat.Executor\n		c.weightsLost(g)\n", "		g.executor = beat.Executor\n"},
 	{"who waits for a blamed request is not woken", "result.go", "			c.markGPU(other) // it may have waited for this\n", "			_ = other\n"},
+	{"a load that ended its executor is under way while its requests are refused", "result.go", "	c.remove(a.replica) // before requests are refused: it is being loaded no more\n	if !guilty {\n		return\n	}\n	c.stats.Crashes++\n", "	if guilty {\n		defer c.remove(a.replica)\n	} else {\n		c.remove(a.replica)\n		return\n	}\n	c.stats.Crashes++\n"},
+	{"what fails later outlives a quarantine", "result.go", "	case r.model.quarantineLeft(c.now) > 0:\n", "	case false:\n"},
+	{"who was slow began late", "result.go", "	if begin.Add(a.takes) <= until {\n", "	if begin.Add(a.takes) < 0 {\n"},
+	{"what is late is in time", "result.go", "	if end <= until {\n", "	if true {\n"},
+	{"what is given up is awaited", "result.go", "	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})\n", ""},
+	{"a transfer of a lost worker is awaited", "workers.go", "				c.giveUp(r.transfer, true)\n", "				c.close(r.transfer, c.now)\n"},
+	{"inputs are not planned", "netdelay.go", "2*w.toWorker.value()+p.inputDelay(w, inputs)+p.config.Future/2", "2*w.toWorker.value()+p.config.Future/2"},
+	{"inputs that did not come say nothing", "input_time.go", "	if r.Code == protocol.InputMissing {\n", "	if false {\n"},
+	{"small inputs say something", "input_time.go", "	if bytes < learnedBytes {\n", "	if bytes < 0 {\n"},
+	{"generated inputs are sent", "input_time.go", "	if r.Generated {\n", "	if false {\n"},
+	{"a lane does not wait for inputs", "lane.go", "		a.wait = max(0, a.ready.Sub(free))\n", ""},
+	{"the next one of a lane does not wait for inputs", "lane.go", "		l.begun = max(l.begun, next.ready)\n", ""},
+	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
+
+	// Inputs on their way to a worker.
+	{"front doors together send what they like", "inbound.go", "	return c.config.MaxInbound == 0 || w.inbound.bytes < c.config.MaxInbound\n", "	return true\n"},
+	{"what was missed is forgotten", "inbound.go", "	if !a.missed {\n		c.inputsGone", "	if true {\n		c.inputsGone"},
+	{"what was missed counts for ever", "inbound.go", "	if len(in.missed) > 0 {\n", "	if false {\n"},
+	{"nobody is told of room for inputs", "inbound.go", "		c.markGPU(g)\n", "		_ = g\n"},
+	{"what has come is on its way", "inbound.go", "	if a.inputs == 0 {\n", "	if true {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
@@ -109,18 +131,21 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 // TestPlantedBugs has the worlds look for each fault: those of the term for what is
 // the term's.
 func TestPlantedBugs(t *testing.T) {
-	ofCore, ofTerm := split(faults)
+	ofCore, ofTerm, ofInputs := split(faults)
 	planted.Find(t, ofCore, "-test.run", "TestWorld/(clockwork|simple)", "-patient", "4s")
 	planted.Find(t, ofTerm, "-test.run", "TestTermWorld")
+	planted.Find(t, ofInputs, "-test.run", "TestInputsOnTheirWay")
 }
 
-func split(all []planted.Fault) (ofCore, ofTerm []planted.Fault) {
+func split(all []planted.Fault) (ofCore, ofTerm, ofInputs []planted.Fault) {
 	for _, f := range all {
-		if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
+		if f.File == "inbound.go" {
+			ofInputs = append(ofInputs, f)
+		} else if slices.Contains([]string{"term.go", "membership.go", "frontdoor_ledger.go", "../liveness/watch.go"}, f.File) {
 			ofTerm = append(ofTerm, f)
 		} else {
 			ofCore = append(ofCore, f)
 		}
 	}
-	return ofCore, ofTerm
+	return ofCore, ofTerm, ofInputs
 }

@@ -37,6 +37,9 @@ type policy interface {
 	// inferArrival returns when an Infer sent now with inputs of so many bytes can begin at
 	// an idle GPU.
 	inferArrival(g *gpu, inputs int64) protocol.Time
+	// inputsReady returns when inputs of so many bytes of an Infer sent now are likely to be
+	// in place; 0 if the policy does not plan that.
+	inputsReady(g *gpu, inputs int64) protocol.Time
 }
 
 // learner is a policy with state of its own about requests and executions. Its methods

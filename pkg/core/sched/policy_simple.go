@@ -49,6 +49,8 @@ func (c *simplePolicy) serve(m *model) {
 	c.place(m)
 }
 
+func (c *simplePolicy) inputsReady(*gpu, int64) protocol.Time { return 0 }
+
 func (c *simplePolicy) inferArrival(*gpu, int64) protocol.Time { return c.now.Add(c.config.Future) }
 
 // fill uses a GPU's free slots, then its transfer lane.
@@ -108,14 +110,14 @@ func (c *simplePolicy) meets(r *request, on *replica) bool {
 // free reports whether a GPU has a slot for a request. A blamed request has the GPU for
 // itself.
 func (c *simplePolicy) free(g *gpu, r *request) bool {
-	return g.takesMore() && len(g.infers) < c.config.Outstanding && (!r.blamed() || g.isolated())
+	return c.takesMore(g) && len(g.infers) < c.config.Outstanding && (!r.blamed() || g.isolated())
 }
 
 // start gives the free slots of a GPU to the requests that wait longest. If that is a blamed
 // request, no other goes before it.
 func (c *simplePolicy) start(g *gpu) {
 	g.draining = false
-	for g.takesMore() && len(g.infers) < c.config.Outstanding {
+	for c.takesMore(g) && len(g.infers) < c.config.Outstanding {
 		first := g.runQueue.First()
 		if first == nil {
 			return

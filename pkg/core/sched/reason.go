@@ -59,7 +59,7 @@ type Offer struct {
 	Load, Exec time.Duration
 }
 
-// Why is the cause of a refusal.
+// Why is the cause of a refusal, or of a late result.
 type Why uint8
 
 const (
@@ -82,6 +82,8 @@ const (
 	WhyCrashed         // what executed it ended or hung
 	WhyQuarantined     // its model is quarantined for crashes
 	WhyStalled         // every GPU that can hold its model is stalled
+	WhySlow            // done late: its execution took longer than expected
+	WhySlowBefore      // done late: its execution began later than expected
 )
 
 // quote is when one copy of a model, or a GPU that loads it now, could do a request.

@@ -55,7 +55,7 @@ func TestASnapshotShowsLanesCopiesAndQueues(t *testing.T) {
 	if len(g.Transfers) != 1 || g.Transfers[0].Model != "b" || g.LoadFree.Sub(s.Now) != 8*time.Millisecond {
 		t.Errorf("transfer lane of %+v", g)
 	}
-	if a.Copies != 1 || a.Queued != 2 || a.Submitted != 3 || a.Exec != 30*time.Millisecond || b.Copies != 0 || b.Loading != 1 || b.Load != 8*time.Millisecond {
+	if a.Copies != 1 || a.Queued != 2 || a.Recent != 3 || a.Exec != 30*time.Millisecond || b.Copies != 0 || b.Loading != 1 || b.Load != 8*time.Millisecond {
 		t.Errorf("models %+v, %+v", a, b)
 	}
 	id := protocol.RequestID{Door: 1, Seq: 3}

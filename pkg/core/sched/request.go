@@ -20,7 +20,7 @@ func (c *engine) submit(s protocol.Submission) {
 	r.rank = c.policy.rank(r)
 	if m := r.model; m != nil {
 		r.ahead, r.cold = m.queued, len(m.holders) == 0
-		m.submitted++
+		m.recent.add(c.now)
 	}
 	reasons := len(c.out.Reasons)
 	if err := c.admit(r); err != nil {

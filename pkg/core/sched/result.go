@@ -24,6 +24,7 @@ func (c *engine) result(res *protocol.Result) {
 		return
 	}
 	c.observeDelay(a, res)
+	a.missed = res.Code == protocol.InputMissing
 	c.close(a, res.End)
 	c.noteResult(a, res)
 	defer c.reuse(a)
@@ -66,6 +67,7 @@ func (c *engine) close(a *action, end protocol.Time) {
 		return
 	}
 	r.busy--
+	c.inputsEnded(a)
 	if end == 0 || end > c.now {
 		end = c.now
 	}
@@ -112,6 +114,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 			}
 		}
 		for _, r := range a.members {
+			c.noteLate(r, a, res)
 			c.forget(r)
 			c.stats.Succeeded++
 		}
@@ -141,6 +144,28 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		}
 		c.replanAll(a, failure(res), whyFailed(res.Code))
 	}
+}
+
+// noteLate outputs that a request was done after its budget, if it was.
+func (c *engine) noteLate(r *request, a *action, res *protocol.Result) {
+	begin, end, until := res.Begin, res.End, r.arrived.Add(r.Budget)
+	if end == 0 {
+		begin, end = c.now, c.now
+	}
+	if end <= until {
+		return
+	}
+	why := WhySlowBefore
+	if begin.Add(a.takes) <= until {
+		why = WhySlow
+	}
+	c.out.Late = append(c.out.Late, Late{r.ID, why})
+}
+
+// giveUp ends the wait for an action that has no result. lost: its worker is lost.
+func (c *engine) giveUp(a *action, lost bool) {
+	c.out.Unanswered = append(c.out.Unanswered, Unanswered{a.id, lost})
+	c.close(a, c.now)
 }
 
 // failsAlone reports whether a code may come of one member of a batch.
@@ -203,7 +228,7 @@ func failure(res *protocol.Result) *protocol.Error {
 }
 
 // replan puts a request whose action failed back into its queue, or refuses it if it has no
-// attempt left, cannot be in time, or would fail again.
+// attempt left, cannot be in time, would fail again, or its model was quarantined meanwhile.
 func (c *engine) replan(r *request, err *protocol.Error) {
 	// Neither the loss of a worker or of weights nor an action that came too late, or
 	// before its input, is the request's failure; the deadline bounds those. Nor is the
@@ -218,6 +243,8 @@ func (c *engine) replan(r *request, err *protocol.Error) {
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
 	case r.orphan, r.attempts >= c.config.Attempts, err.Code == protocol.InvalidInput:
 		c.refuse(r, err)
+	case r.model.quarantineLeft(c.now) > 0:
+		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
 		if err.Code == protocol.Internal {
 			err = c.late(r)
@@ -239,10 +266,8 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	}
 	if res.Code.LosesExecutor() {
 		c.weightsLost(g)
-		if !c.loadCrashed(a, res) {
-			c.remove(r)
-			return
-		}
+		c.loadLost(a, res)
+		return
 	}
 	if res.Code == protocol.OK || res.Code == protocol.AlreadyLoaded {
 		if d := measured(res); d > 0 && res.Code == protocol.OK {
@@ -270,18 +295,21 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 	c.loadFailed(m, failure(res))
 }
 
-// loadCrashed counts the end of an executor during a load against the model, and reports
-// that; not if it was killed from outside, nor if an execution was under way, which is the
-// likelier cause.
-func (c *engine) loadCrashed(a *action, res *protocol.Result) bool {
-	g := a.replica.gpu
-	if res.Code != protocol.ExecutorLost || res.Begin == 0 || len(g.infers) > 0 || g.crashedAt != 0 && c.now.Sub(g.crashedAt) < c.config.Lag {
-		return false
+// loadLost ends a load whose executor ended. The end counts against the model, and is
+// reported, unless the executor was killed from outside or an execution was under way, which
+// is the likelier cause.
+func (c *engine) loadLost(a *action, res *protocol.Result) {
+	g, m := a.replica.gpu, a.replica.model
+	guilty := res.Code == protocol.ExecutorLost && res.Begin != 0 && len(g.infers) == 0 && (g.crashedAt == 0 || c.now.Sub(g.crashedAt) >= c.config.Lag)
+	c.remove(a.replica) // before requests are refused: it is being loaded no more
+	if !guilty {
+		return
 	}
 	c.stats.Crashes++
-	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: a.replica.model.spec.Name})
-	c.countCrash(a.replica.model)
-	return true
+	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ExecutionCrashed, Worker: g.worker.id, GPU: g.id, Model: m.spec.Name})
+	c.countCrash(m)
+	g.failures[m]++
+	c.loadFailed(m, failure(res))
 }
 
 // loadFailed counts one attempt for every request that waits for the model.
@@ -338,7 +366,8 @@ func (c *engine) overdue(a *action) {
 	r := a.replica
 	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung, silent: r.gpu.worker}
 	silent := r.gpu.resultSeen < a.end()
-	c.close(a, c.now)
+	a.missed = true // they may wait for a worker that takes nothing
+	c.giveUp(a, false)
 	defer c.reuse(a)
 	c.unstallIdle(r.gpu)
 	err := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)

@@ -15,7 +15,8 @@ import (
 // A script is blocks of lines "<ms> <event> <args>", each followed by ---- and
 // what the core wants done. Before activation come "policy <name>" (else
 // simple), "model <name>[:any] <pages> <load ms> <exec ms>..." (:any runs every
-// batch size) and "config <field> <value>", times in ms. Arguments:
+// batch size) and "config <field> <value>", times in ms;
+// field input is the bytes of an item of the models that follow. Arguments:
 //
 //	activate <epoch>                     issuer is 7
 //	join <worker> <incarnation> <gpus>[:type] <pages> [resident...]
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	policy  string
 	config  Config
+	input   int64 // bytes of an item
 	state   protocol.ClockworkState
 	core    Core
 	actions map[protocol.ActionID]protocol.Action
@@ -70,6 +72,9 @@ func (s *stage) run(t *testing.T, f []string) string {
 		name, _, isAny := strings.Cut(f[1], ":any")
 		m, p := spec(name, num(2), millis(f[3]), exec...)
 		m.AnyBatch = isAny
+		if s.input > 0 {
+			m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{s.input}}}
+		}
 		s.state.Models = append(s.state.Models, m)
 		if len(exec) > 0 {
 			s.state.Profiles = append(s.state.Profiles, p)
@@ -124,6 +129,12 @@ func (s *stage) configure(t *testing.T, field, value string, millis func(string)
 	}
 	counts := map[string]*int{"attempts": &c.Attempts, "outstanding": &c.Outstanding, "quarantine-after": &c.QuarantineAfter, "max-batch": &c.MaxBatch, "window": &c.Estimate.Window}
 	switch {
+	case field == "input" || field == "max-inbound":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			t.Fatalf("config %s: %v", field, err)
+		}
+		*map[string]*int64{"input": &s.input, "max-inbound": &c.MaxInbound}[field] = n
 	case times[field] != nil:
 		*times[field] = millis(value)
 	case counts[field] != nil:
@@ -273,6 +284,12 @@ func (s *stage) print(out Output) (done, wake string) {
 		if i == len(out.Refusals)-1 || out.Refusals[i+1].Refusal.Error() != text {
 			fmt.Fprintf(&b, " %s\n", text)
 		}
+	}
+	for _, l := range out.Late {
+		fmt.Fprintf(&b, "late %d: %s\n", l.ID.Seq, map[Why]string{WhySlow: "its execution was slow", WhySlowBefore: "it began late"}[l.Why])
+	}
+	for _, u := range out.Unanswered {
+		fmt.Fprintf(&b, "action %d has no result, lost=%v\n", u.Action%(1<<epochShift), u.Lost)
 	}
 	for _, i := range out.Incidents {
 		fmt.Fprintf(&b, "incident: %s\n", incidentText(i))

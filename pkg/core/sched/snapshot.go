@@ -63,9 +63,9 @@ type ModelSnapshot struct {
 	Copies  int
 	Loading int
 	GPUs    int
-	// Queued counts the waiting requests, Submitted all since the epoch began.
-	Queued    int
-	Submitted uint64
+	// Queued counts the waiting requests, Recent those of late (recentRequests).
+	Queued int
+	Recent uint64
 	// Exec and Load are the present estimates of one item's execution and of a load, on
 	// the GPU type that executes it fastest.
 	Exec, Load time.Duration
@@ -129,7 +129,7 @@ func (c *engine) transfers(g *gpu, s *GPUSnapshot) {
 
 // modelSnapshot returns the state of a model.
 func (c *engine) modelSnapshot(m *model) ModelSnapshot {
-	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Submitted: m.submitted, Quarantined: m.quarantined}
+	s := ModelSnapshot{Name: m.spec.Name, Copies: len(m.holders), GPUs: m.capableGPUs(), Queued: m.queued, Recent: m.recent.at(c.now), Quarantined: m.quarantined}
 	for _, r := range m.replicas {
 		if r.phase == pending || r.phase == loading {
 			s.Loading++

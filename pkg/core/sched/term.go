@@ -58,8 +58,10 @@ type Term struct {
 	out     TermOutput
 	last    Output
 	decided int
-	// submit is the event of the last request, reused for the next.
-	submit Submit
+	// submit is the core's event of the last request, amended that of the last result that
+	// the core was given with another epoch or message; both are reused.
+	submit  Submit
+	amended Result
 }
 
 // TermConfig identifies the holder of the lease. It does not change.
@@ -178,6 +180,8 @@ func (o *Output) add(from Output) {
 	o.Dispatches = append(o.Dispatches, from.Dispatches...)
 	o.Refusals = append(o.Refusals, from.Refusals...)
 	o.Reasons = append(o.Reasons, from.Reasons...)
+	o.Late = append(o.Late, from.Late...)
+	o.Unanswered = append(o.Unanswered, from.Unanswered...)
 	o.Incidents = append(o.Incidents, from.Incidents...)
 }
 
@@ -233,12 +237,17 @@ func sameModels(a, b []protocol.ModelSpec) bool {
 // means that another one was elected, so the term resigns. A worker's word alone would end
 // every term in turn.
 func (t *Term) result(e *Result) {
-	e.Epoch = t.credited(e.Worker, e.Epoch)
-	if e.Code != protocol.OK && e.Message == "" { // the message becomes part of the clients' errors
-		e.Message = e.Code.Row().Sentence
+	epoch, message := t.credited(e.Worker, e.Epoch), e.Message
+	if e.Code != protocol.OK && message == "" { // the message becomes part of the clients' errors
+		message = e.Code.Row().Sentence
+	}
+	if epoch != e.Epoch || message != e.Message {
+		t.amended = *e
+		t.amended.Epoch, t.amended.Message = epoch, message
+		e = &t.amended
 	}
 	t.decide(e)
-	if e.Epoch > t.Epoch() {
+	if epoch > t.Epoch() {
 		t.resign(newerEpoch)
 	}
 }

@@ -22,9 +22,9 @@ import (
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	slow <id>...                         these do not answer at once what is on their
 //	                                     GPUs, as all others do that join
-//	state-of <worker> [none|newer <epoch>|late]   what came of asking a worker: it holds
-//	                                     every model; with late, of a question before
-//	                                     the first that counts
+//	state-of <worker> [none|newer <epoch>|late|holds <models>]   what came of asking a
+//	                                     worker: it holds every model, or these; with
+//	                                     late, of a question before the first that counts
 //	door <front door> [<epoch>]          its heartbeat
 //	scheduler <id> <epoch>               another scheduler's heartbeat
 //	submit <request> <budget ms> <reply> [json]
@@ -148,6 +148,14 @@ func (s *termStage) worker(text string) protocol.WorkerState {
 	return w
 }
 
+// letters are models of these names.
+func letters(names string) (models []protocol.ModelSpec) {
+	for _, name := range names {
+		models = append(models, protocol.ModelSpec{Name: string(name), Digest: string(name)})
+	}
+	return models
+}
+
 func (s *termStage) event(f []string, epoch uint64) TermEvent {
 	switch f[0] {
 	case "start":
@@ -155,9 +163,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if term, has := strings.CutPrefix(f[len(f)-1], "controller"); has {
 			state.Term, f = s.number(term), f[:len(f)-1]
 		}
-		for _, name := range f[1] {
-			state.Models = append(state.Models, protocol.ModelSpec{Name: string(name), Digest: string(name)})
-		}
+		state.Models = letters(f[1])
 		for _, w := range f[2:] {
 			state.Workers = append(state.Workers, s.worker(w))
 		}
@@ -190,6 +196,9 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 			answer.Number = 0
 		}
 		w.Models = s.term.hosted(&w)
+		if len(f) > 3 {
+			w.Models = letters(f[3])
+		}
 		w.Lacks = nil
 		answer.State = &w
 		return answer

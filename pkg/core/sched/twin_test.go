@@ -16,18 +16,26 @@ import (
 // plainLane is what is open on a GPU's execution lane, and when the first of it
 // is taken to have begun.
 type plainLane struct {
-	open  []protocol.Action
+	open  []plainOpen
 	begun protocol.Time
 }
 
-// free goes through the lane: the first ends now at the earliest.
-func (l *plainLane) free(now protocol.Time) protocol.Time {
+// plainOpen is an action, when its inputs are taken to be in place, 0 for at once, and how long
+// the lane is taken to wait for them.
+type plainOpen struct {
+	protocol.Action
+	ready protocol.Time
+	wait  time.Duration
+}
+
+// free goes through the lane: the first ends now at the earliest, less what its result takes.
+func (l *plainLane) free(now protocol.Time, result time.Duration) protocol.Time {
 	at := now
 	for i, a := range l.open {
 		if i == 0 {
-			at = max(now, l.begun.Add(a.Expected))
+			at = max(now.Add(-result), l.begun.Add(a.Expected))
 		} else {
-			at = at.Add(a.Expected)
+			at = at.Add(a.wait + a.Expected)
 		}
 	}
 	return at
@@ -54,10 +62,18 @@ func (w *world) laneSent(o Addressed) {
 		return
 	}
 	l := w.lane(o.Worker, o.Action.GPU)
-	if len(l.open) == 0 {
-		l.begun = w.now.Add(w.config.Future)
+	a := plainOpen{Action: o.Action}
+	begins, inputs := w.inferDelay(o.Worker, w.inputBytes(o.Action))
+	if inputs > 0 {
+		a.ready = w.now.Add(inputs)
 	}
-	l.open = append(l.open, o.Action)
+	if len(l.open) == 0 {
+		l.begun = w.now.Add(begins)
+	} else if free := l.free(w.now, shortest(w.delay(o.Worker).from)); a.ready > free {
+		a.wait = a.ready.Sub(free)
+		w.waitedForInputs++
+	}
+	l.open = append(l.open, a)
 }
 
 func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
@@ -65,7 +81,7 @@ func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
 		return
 	}
 	l := w.lane(worker, a.GPU)
-	at := slices.IndexFunc(l.open, func(b protocol.Action) bool { return b.ID == a.ID })
+	at := slices.IndexFunc(l.open, func(b plainOpen) bool { return b.ID == a.ID })
 	if end == 0 { // the worker does not say
 		end = w.now
 	}
@@ -73,6 +89,10 @@ func (w *world) laneEnded(worker string, a protocol.Action, end protocol.Time) {
 		l.begun = max(l.begun, min(end, w.now))
 	}
 	l.open = slices.Delete(l.open, at, at+1)
+	if at == 0 && len(l.open) > 0 {
+		l.begun = max(l.begun, l.open[0].ready)
+		l.open[0].wait = 0
+	}
 }
 
 func (w *world) checkTwins() {
@@ -91,9 +111,10 @@ func (w *world) checkTwins() {
 
 func (w *world) checkLane(g *gpu) {
 	l := w.lane(g.worker.id, g.id)
-	if len(l.open) != len(g.infers) || len(l.open) > 0 && l.begun != g.lane.begun || l.free(w.now) != g.free(w.now) {
+	free := l.free(w.now, shortest(w.delay(g.worker.id).from))
+	if len(l.open) != len(g.infers) || len(l.open) > 0 && l.begun != g.lane.begun || free != g.free(w.now) {
 		w.fail("%s gpu %d has %d actions open, the first since %v, and is free at %v; by the twin %d, %v, %v",
-			g.worker.id, g.id, len(g.infers), g.lane.begun, g.free(w.now), len(l.open), l.begun, l.free(w.now))
+			g.worker.id, g.id, len(g.infers), g.lane.begun, g.free(w.now), len(l.open), l.begun, free)
 	}
 }
 
@@ -130,18 +151,57 @@ func (w *world) checkTurns(p *clockworkPolicy, g *gpu) {
 	if count != len(g.runQueue) || count > 0 && g.runQueue.First().Of != first {
 		w.fail("%s gpu %d: %d turns, by the twin %d, or another is first", g.worker.id, g.id, len(g.runQueue), count)
 	}
+	if w.outdated(g) {
+		return
+	}
+	w.looks[g] = w.lookAt(g)
 	if count == 0 || p.Defer != nil || g.keptFree {
 		return
 	}
-	if p.open(g) {
+	if p.hasRoom(g) {
 		w.fail("%s gpu %d has room, and it is the turn of %s", g.worker.id, g.id, first.model.spec.Name)
 	}
-	if !g.takesMore() {
+	if !p.takesMore(g) {
 		return // the next result, or its worker's word, makes room
 	}
-	if at := g.free(w.now).Add(1 - w.config.Ahead); g.late(w.now) == 0 && (!g.nextSlotTimer.In() || protocol.Time(g.nextSlotTimer.Key) != at) {
+	begins, _ := w.inferDelay(g.worker.id, 0)
+	at := g.free(w.now).Add(1 - (w.config.Ahead + begins - w.config.Future))
+	timer := protocol.Time(g.nextSlotTimer.Key)
+	// Earlier for large inputs: by as much as they took when the GPU was looked at.
+	right := timer == at || timer < at && w.delay(g.worker.id).inputs != nil
+	if g.late(w.now) == 0 && (!g.nextSlotTimer.In() || !right) {
 		w.fail("%s gpu %d has room at %v and is looked at then: %v, at %v", g.worker.id, g.id, at, g.nextSlotTimer.In(), protocol.Time(g.nextSlotTimer.Key))
 	}
+}
+
+// look is a GPU's lane and when it is looked at again, and what its worker's messages took
+// when that was right.
+type look struct {
+	lane     lane
+	count    int
+	timer    int64 // 0 for never
+	to, from time.Duration
+	inputs   int // samples
+}
+
+func (w *world) lookAt(g *gpu) look {
+	d := w.delay(g.worker.id)
+	l := look{lane: g.lane, count: len(g.infers), to: shortest(d.to), from: shortest(d.from), inputs: len(d.inputs)}
+	if g.nextSlotTimer.In() {
+		l.timer = g.nextSlotTimer.Key
+	}
+	return l
+}
+
+// outdated reports whether nothing happened to a GPU since it was looked at, but its worker's
+// messages were seen to take another time: that counts from the next time on.
+func (w *world) outdated(g *gpu) bool {
+	was, is := w.looks[g], w.lookAt(g)
+	if was.to == is.to && was.from == is.from && was.inputs == is.inputs {
+		return false
+	}
+	is.to, is.from, is.inputs = was.to, was.from, was.inputs
+	return was == is
 }
 
 // plainTurn is the key of a copy's turn: when the batch of what waits must
@@ -248,11 +308,14 @@ func (w *world) checkCalendar() {
 		note("an action", &a.timer, true)
 		due := w.due(w.open[id])
 		if a.kind == protocol.Infer && !a.overdue {
-			due = due.Add(stallAfter - w.config.Lag)
+			due = w.silentFrom(w.open[id])
 		}
 		if protocol.Time(a.timer.Key) != due {
 			w.fail("action %d is looked at at %v, expected %v", id, protocol.Time(a.timer.Key), due)
 		}
+	}
+	for _, of := range c.workers {
+		note("missed inputs", &of.inbound.timer, len(of.inbound.missed) > 0)
 	}
 	serving := 0
 	for _, g := range c.gpus {

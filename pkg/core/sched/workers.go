@@ -209,16 +209,17 @@ func (c *engine) lose(e WorkerLost) {
 	var again []*action
 	for _, g := range w.gpus {
 		for _, a := range slices.Clone(g.infers) {
-			c.close(a, c.now)
+			c.giveUp(a, true)
 			again = append(again, a)
 		}
 		for _, r := range slices.Clone(g.replicas) {
 			if r.transfer != nil {
-				c.close(r.transfer, c.now)
+				c.giveUp(r.transfer, true)
 			}
 			c.remove(r)
 		}
 	}
+	c.timers.Remove(&w.inbound.timer)
 	for _, g := range w.gpus {
 		g.worker = nil
 		c.timers.Remove(&g.nextSlotTimer)

@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,174 +9,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Some requests of a world are poison: whatever executes them ends, hangs or fails. The
-// world keeps its own books of what the core was told of that, and by these says who may
-// run where, who is refused, and which models are quarantined.
-
-// poison is what a request does to what executes it.
-type poison uint8
-
-const (
-	harmless poison = iota
-	kills           // the executor, or the worker if it has none
-	hangs           // the GPU, until the executor is ended, or for a while
-	fails           // the whole batch
-	unlucky         // nothing; but its executor is killed from outside when it executes first
-)
-
-// drawPoison makes a few requests poison, in worlds with faults.
-func (w *world) drawPoison() poison {
-	if n := w.poison.IntN(90); !w.healthy && n < 4 {
-		return poison(1 + n)
-	}
-	return harmless
-}
-
-// poisoned reports whether a member of an action does this.
-func (w *world) poisoned(a protocol.Action, does poison) bool {
-	return slices.ContainsFunc(a.Requests, func(ref protocol.RequestRef) bool { return w.requests[ref.ID].poison == does })
-}
-
-type poisonFaults struct{ ended, hung, failed, refused, quarantined, down, saved, killed, restarted int }
-
-func (f *poisonFaults) add(g poisonFaults) {
-	f.ended, f.hung, f.failed = f.ended+g.ended, f.hung+g.hung, f.failed+g.failed
-	f.refused, f.quarantined, f.down, f.saved = f.refused+g.refused, f.quarantined+g.quarantined, f.down+g.down, f.saved+g.saved
-	f.killed, f.restarted = f.killed+g.killed, f.restarted+g.restarted
-}
-
-// enough says what did not happen often enough.
-func (f *poisonFaults) enough(policy string, worlds int) string {
-	if f.ended < worlds/4 || f.hung < worlds/4 || f.refused < worlds/8 || f.down < worlds/4 || f.saved == 0 || f.killed < worlds/8 || f.restarted < worlds/4 ||
-		policy == "clockwork" && (f.failed < worlds/20 || f.quarantined == 0) {
-		return fmt.Sprintf("too little poison, the test proves nothing: %+v", *f)
-	}
-	return ""
-}
-
-// process is what executes for a GPU: of a process of its own, or the worker's.
-type process struct {
-	ended   uint32              // how many executors have ended
-	ready   protocol.Time       // when the present one is
-	stalled bool                // the worker has noticed a hang
-	at      [2]*protocol.Action // what each lane is at, and since when
-	since   [2]protocol.Time
-}
-
-// executes says how long an execution takes, and lets poison have its way.
-func (h *host) executes(d *device, a protocol.Action, took time.Duration) time.Duration {
-	w, ended, life := h.world, d.ended, h.incarnation
-	still := func() bool {
-		return h.up && h.incarnation == life && d.ended == ended && d.at[1] != nil && d.at[1].ID == a.ID
-	}
-	switch {
-	case w.poisoned(a, kills):
-		w.faults.ended++
-		w.after(took/2, func() {
-			switch {
-			case !still():
-			case h.executors:
-				h.endExecutor(d)
-			default:
-				h.crash(between(w.poison, 10*time.Millisecond, 400*time.Millisecond), between(w.poison, time.Millisecond, 200*time.Millisecond))
-			}
-		})
-	case h.executors && w.poisoned(a, unlucky) && w.requests[a.Requests[0].ID].strikes == 0:
-		w.after(took/2, func() {
-			if still() {
-				w.faults.killed++
-				h.loseExecutor(d, protocol.ExecutorKilled)
-			}
-		})
-	case w.poisoned(a, hangs):
-		w.faults.hung++
-		w.after(a.Expected+between(w.poison, 100*time.Millisecond, 300*time.Millisecond), func() {
-			if still() {
-				d.stalled = true
-				h.tellHealth()
-			}
-		})
-		if h.executors {
-			w.after(a.Expected+between(w.poison, 300*time.Millisecond, 900*time.Millisecond), func() {
-				if still() {
-					h.endExecutor(d)
-				}
-			})
-		}
-		return took + between(w.poison, time.Second, 3*time.Second)
-	}
-	return took
-}
-
-// loads lets an executor be killed from outside during a load, now and then.
-func (h *host) loads(d *device, a protocol.Action, took time.Duration) {
-	w, ended := h.world, d.ended
-	if w.healthy || w.calm || !h.executors || w.poison.IntN(25) > 0 {
-		return
-	}
-	w.after(took/2, func() {
-		if h.up && d.ended == ended && d.at[0] != nil && d.at[0].ID == a.ID {
-			w.faults.killed++
-			h.loseExecutor(d, protocol.ExecutorKilled)
-		}
-	})
-}
-
-// unhang ends a hang; the next heartbeat says so.
-func (h *host) unhang(d *device) {
-	if d.stalled {
-		d.stalled = false
-		h.world.after(between(h.world.poison, 0, 100*time.Millisecond), h.tellHealth)
-	}
-}
-
-// endExecutor ends the process of a GPU by what it executes.
-func (h *host) endExecutor(d *device) { h.loseExecutor(d, protocol.ExecutorLost) }
-
-// loseExecutor ends the process of a GPU with what it executes and copies, and all weights.
-func (h *host) loseExecutor(d *device, how protocol.Code) {
-	w := h.world
-	infer, transfer := d.at[1], d.at[0]
-	d.ended++
-	d.ready, d.stalled, h.doubtful = w.now.Add(between(w.poison, 10*time.Millisecond, 200*time.Millisecond)), false, true
-	d.at, d.busy = [2]*protocol.Action{}, [2]bool{}
-	d.loaded, d.in = map[string]bool{}, map[string]int{}
-	if infer != nil {
-		h.answer(*infer, how, max(1, w.now.Sub(d.since[1])))
-	}
-	if transfer != nil {
-		code := how
-		if transfer.Kind == protocol.EvictWeights {
-			code = protocol.OK
-		}
-		h.answer(*transfer, code, max(1, w.now.Sub(d.since[0])))
-	}
-	life := h.incarnation
-	w.after(between(w.poison, 0, 100*time.Millisecond), h.tellHealth)
-	w.after(d.ready.Sub(w.now)+between(w.poison, 0, 100*time.Millisecond), func() {
-		if h.incarnation == life {
-			h.tellHealth()
-		}
-	})
-	h.run(d, 0)
-	h.run(d, 1)
-}
-
-// tellHealth is a heartbeat that arrives: of a worker that the core knows.
-func (h *host) tellHealth() {
-	w := h.world
-	if !h.up || h.cut || w.known[h.id] != h.incarnation {
-		return
-	}
-	e := &GPUHealth{ID: h.id, Incarnation: h.incarnation}
-	for _, d := range h.devices {
-		e.GPUs = append(e.GPUs, protocol.GPUBeat{Stalled: d.stalled || w.now < d.ready, Restarting: w.now < d.ready, Executor: d.ended})
-	}
-	w.step(e)
-}
-
-// secret is in the message of a failed action, and may be seen by its only member alone.
-func secret(id protocol.ActionID) string { return fmt.Sprintf("secret-%d-", id) }
+// The world keeps its own books of what the core was told of ends, hangs and failures, and by
+// these says who may run where, who is refused, and which models are quarantined.
 
 // blamed is what the core was told of a request.
 type blamed struct {
@@ -320,8 +153,11 @@ func (w *world) lostAction(worker string, a protocol.Action) {
 
 // healthOf takes what a worker says of its GPUs.
 func (w *world) healthOf(e *GPUHealth) {
-	for i, g := range e.GPUs {
-		at := place{e.ID, i}
+	for i := range w.host(e.ID).GPUs {
+		at, g := place{e.ID, i}, protocol.GPUBeat{}
+		if len(e.GPUs) > 0 { // no word is a good word
+			g = e.GPUs[i]
+		}
 		if g.Stalled && !w.blame.down[at] {
 			w.faults.down++
 			if l := w.lane(e.ID, i); len(l.open) > 0 {

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -13,13 +14,24 @@ import (
 
 // due is when the core gives an action up.
 func (w *world) due(a protocol.Action) protocol.Time {
-	return a.Latest.Add(a.Expected).Add(w.config.Lag)
+	end := a.Latest.Add(a.Expected).Add(w.config.Lag)
+	if a.Kind == protocol.Infer {
+		return max(end, w.silentFrom(a))
+	}
+	return end.Add(w.resultTakes[a.ID])
+}
+
+// silentFrom is when the core takes the GPU of an Infer for stalled.
+func (w *world) silentFrom(a protocol.Action) protocol.Time {
+	return a.Latest.Add(a.Expected).Add(stallAfter + w.resultTakes[a.ID])
 }
 
 func (w *world) close(id protocol.ActionID) {
 	a := w.open[id]
 	delete(w.open, id)
 	delete(w.openAt, id)
+	delete(w.sentAt, id)
+	delete(w.resultTakes, id)
 	for _, r := range a.Requests {
 		w.requests[r.ID].action = 0
 	}
@@ -29,6 +41,7 @@ func (w *world) overdue() {
 	for _, id := range w.inOrder() {
 		if a := w.open[id]; w.due(a) <= w.now {
 			w.counted.Lost++
+			w.unanswered = append(w.unanswered, Unanswered{id, false})
 			w.lostAction(w.openAt[id], a)
 			w.laneEnded(w.openAt[id], a, w.now)
 			w.close(id)
@@ -56,11 +69,18 @@ func (w *world) before(e Event) {
 			w.counted.Strays++
 			return
 		}
+		w.timed(e)
+		if e.Code == protocol.TooLate || e.Code == protocol.InputMissing {
+			w.tooLate += len(a.Requests)
+		}
 		w.resultOf(e, a)
 		w.laneEnded(e.Worker, a, e.End)
 		w.close(e.Action)
 		for _, ref := range a.Requests {
 			if r := w.requests[ref.ID]; e.Code == protocol.OK && !r.ended {
+				if w.endOf(e) > r.deadline {
+					w.late[ref.ID] = w.beginOf(e).Add(a.Expected) <= r.deadline
+				}
 				r.ended = true
 				w.counted.Succeeded++
 			}
@@ -90,17 +110,57 @@ func (w *world) forget(worker string) {
 		once[id] = w.openAt[id] == worker && w.diedOnce(worker, a)
 	}
 	w.blame.forget(worker)
+	delete(w.delays, worker)
 	defer w.forgetSilence(worker)
 	for _, id := range w.inOrder() {
 		if a := w.open[id]; w.openAt[id] == worker {
 			if !once[id] {
 				w.crash(a, false)
 			}
+			w.unanswered = append(w.unanswered, Unanswered{id, true})
 			w.laneEnded(worker, a, w.now)
 			w.close(id)
 			w.orphaned(a)
 		}
 	}
+}
+
+// endOf and beginOf are when a result says that the execution ended and began.
+func (w *world) endOf(e *Result) protocol.Time {
+	if e.End == 0 {
+		return w.now
+	}
+	return e.End
+}
+
+func (w *world) beginOf(e *Result) protocol.Time {
+	if e.End == 0 {
+		return w.now
+	}
+	return e.Begin
+}
+
+// checkEnds: the core says of which actions it awaits no result, and which requests are done
+// late and why.
+func (w *world) checkEnds(out Output) {
+	said := slices.Clone(out.Unanswered)
+	byAction := func(a, b Unanswered) int { return cmp.Compare(a.Action, b.Action) }
+	slices.SortFunc(said, byAction)
+	slices.SortFunc(w.unanswered, byAction)
+	if !slices.Equal(said, w.unanswered) {
+		w.fail("awaits no result of %v, the world says %v", said, w.unanswered)
+	}
+	for _, l := range out.Late {
+		slow, late := w.late[l.ID]
+		if !late || slow != (l.Why == WhySlow) {
+			w.fail("%v is late for reason %d; late %v, slow %v", l.ID, l.Why, late, slow)
+		}
+		delete(w.late, l.ID)
+	}
+	if len(w.late) > 0 {
+		w.fail("nothing says that %v are late", w.late)
+	}
+	w.unanswered = w.unanswered[:0]
 }
 
 // forgetSilence: a worker that joins again is another life.
@@ -182,6 +242,7 @@ func (w *world) checkAction(o Addressed) {
 	}
 	w.checkBlame(o)
 	w.open[a.ID], w.openAt[a.ID] = a, o.Worker
+	w.sentAt[a.ID], w.resultTakes[a.ID] = w.now, shortest(w.delay(o.Worker).from)
 	w.laneSent(o)
 	for _, ref := range a.Requests {
 		r := w.requests[ref.ID]
@@ -327,28 +388,39 @@ func (w *world) checkRest() {
 		w.fail("%d ticks, expected %d at most", w.ticks, most)
 	}
 	for _, h := range w.hosts {
-		for i, d := range h.devices {
-			at := slices.IndexFunc(w.core.gpus, func(g *gpu) bool { return g.worker.id == h.id && g.id == i })
-			if at < 0 || w.core.gpus[at].worker.incarnation != h.incarnation {
-				w.fail("the core does not know %s", h.id)
+		for i, b := range h.books {
+			at := slices.IndexFunc(w.core.gpus, func(g *gpu) bool { return g.worker.id == h.ID() && g.id == i })
+			if at < 0 || w.core.gpus[at].worker.incarnation != h.Incarnation() {
+				w.fail("the core does not know %s", h.ID())
 			}
 			var mirror []string
 			for _, r := range w.core.gpus[at].replicas {
 				mirror = append(mirror, r.model.spec.Name)
 			}
 			slices.Sort(mirror)
-			if truth := sortedModels(d.loaded); !slices.Equal(mirror, truth) || w.core.gpus[at].allocated != h.pages(d) || w.core.gpus[at].foreign != 0 {
-				w.fail("%s gpu %d holds %v, the mirror shows %v and %d foreign pages", h.id, i, truth, mirror, w.core.gpus[at].foreign)
+			if truth := sortedModels(b.loaded); !slices.Equal(mirror, truth) || w.core.gpus[at].allocated != b.pages() || w.core.gpus[at].foreign != 0 {
+				w.fail("%s gpu %d holds %v, the mirror shows %v and %d foreign pages", h.ID(), i, truth, mirror, w.core.gpus[at].foreign)
 			}
 		}
 	}
 }
 
-// waitsForTighter reports whether a copy may wait although its GPU has room: the GPU will be
-// looked at again, and has a model with a tighter budget.
+// waitsForTighter reports whether a copy may wait although its GPU has room: the GPU is kept
+// free until it is looked at again, for a model with a tighter budget. That was so when the
+// GPU was looked at last, at most keptFree ago; budgets may have changed since.
 func (p *clockworkPolicy) waitsForTighter(r *replica) bool {
 	g := r.gpu
-	return p.Bounded && g.keptFree && g.nextSlotTimer.In() && slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
+	if !p.Bounded || !g.keptFree || !g.nextSlotTimer.In() {
+		return false
+	}
+	until := p.now.Add(keptFree)
+	return g.nextSlotTimer.Key < int64(until) || slices.ContainsFunc(g.tight, func(t *replica) bool { return t.tighter(r) })
+}
+
+// hasRoom reports whether a GPU takes more work, however large the next inputs are: by how much
+// sooner it takes work for them changes with what is next, and counts when it is looked at.
+func (p *clockworkPolicy) hasRoom(g *gpu) bool {
+	return p.open(g) && (len(g.infers) == 0 || g.free(p.now) < p.now.Add(p.ahead(g)-p.inputAhead(g)))
 }
 
 // checkLanes: no GPU has room while a request waits that it could run, unless
@@ -364,12 +436,12 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 	for _, g := range p.gpus {
 		work, demand := time.Duration(0), int64(0)
 		for _, a := range g.infers {
-			work += a.takes
+			work += a.takes + a.wait
 		}
 		for _, r := range g.replicas {
 			demand += r.share
 			m := r.model
-			if r.phase == resident && p.Defer == nil && p.open(g) && m.head != nil && p.couldRun(r) && !p.waitsForTighter(r) {
+			if r.phase == resident && p.Defer == nil && p.hasRoom(g) && !w.outdated(g) && m.head != nil && p.couldRun(r) && !p.waitsForTighter(r) {
 				w.fail("%s gpu %d has room, holds %s, and leaves its requests waiting", g.worker.id, g.id, m.spec.Name)
 			}
 		}
@@ -392,8 +464,8 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 		exec1, load1 := p.alone(m)
 		for _, g := range p.gpus {
 			covered := slices.ContainsFunc(m.replicas, (*replica).serves)
-			if p.Worth && len(g.infers) > 0 {
-				continue // it may have better to do
+			if p.Worth && len(g.infers) > 0 || w.copies[m.spec.Digest] {
+				continue // it may have better to do; or a copy was measured, which nobody told the model
 			}
 			if idle := g.loading == nil && len(g.pending) == 0 && !g.stalled; m.head != nil && !covered && idle && p.capable(g, m) && g.replica(m) == nil &&
 				p.now.Add(load1+exec1) <= m.tail.deadline {

@@ -30,9 +30,6 @@ type profiling struct {
 	// heard when that came, at first the time of Started.
 	profiler uint64
 	heard    protocol.Time
-	// standby: a profiler stood by when one was heard last, at standbyHeard.
-	standby      bool
-	standbyHeard protocol.Time
 }
 
 // activation is the state of the hand-over to the scheduler. The machine first
@@ -135,10 +132,6 @@ func (m *Machine) sendJob() {
 // the profiler restarted, otherwise after Resend.
 func (m *Machine) profilerSeen(e ProfilerSeen) {
 	p := &m.profiling
-	if e.Standby {
-		p.standby, p.standbyHeard = true, m.now
-		return
-	}
 	p.heard = m.now
 	reborn := p.profiler != 0 && p.profiler != e.Incarnation
 	p.profiler = e.Incarnation
@@ -247,6 +240,7 @@ func (m *Machine) activate() {
 	if m.stage != protocol.Active || m.querying {
 		return
 	}
+	m.askFound()
 	m.explain()
 	if a.needed && !a.running && len(m.present(false)) > 0 {
 		a.needed, a.running, a.until = false, true, m.now.Add(m.cfg.RefreshTimeout)

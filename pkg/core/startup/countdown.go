@@ -82,6 +82,9 @@ func (m *Machine) wake() protocol.Time {
 	at := min(m.countdown, m.wakeBlocked())
 	for _, w := range m.workers {
 		at = min(at, w.announceAt())
+		if !w.waiting && !w.joined && w.foundUntil > m.now {
+			at = min(at, w.foundUntil)
+		}
 		if w.waiting {
 			at = min(at, w.queriedAt.Add(m.cfg.QueryTimeout))
 		}

@@ -71,13 +71,11 @@ type StageConflict struct{ Stage protocol.Stage }
 // Confirm is owed.
 type Fenced struct{}
 
-// ProfilerSeen is a profiler's heartbeat. Job is its current job by this machine's
-// number, 0 if idle. Standby: it waits for the lease that another one holds, and gets no
-// jobs.
+// ProfilerSeen is a heartbeat of the profiler that holds the lease: others get no jobs. Job
+// is its current job by this machine's number, 0 if idle.
 type ProfilerSeen struct {
 	Incarnation uint64
 	Job         uint64
-	Standby     bool
 }
 
 // ProfilingDone is the profiler's report of a job: the profiles, and the models that
@@ -97,6 +95,14 @@ type Quarantine struct{ Model, Digest, Reason string }
 type SchedulerSeen struct {
 	Active bool
 	Epoch  uint64
+}
+
+// ServiceSeen says that a profiler, a scheduler, or a front door that takes requests from clients, is there,
+// or is no more; of other kinds it is ignored.
+type ServiceSeen struct {
+	Kind  protocol.ServiceKind
+	ID    string
+	There bool
 }
 
 // JoinConfirmed says that the scheduler of an epoch has taken a worker of JoinWorkers.
@@ -123,5 +129,6 @@ func (Fenced) event()         {}
 func (ProfilerSeen) event()   {}
 func (ProfilingDone) event()  {}
 func (SchedulerSeen) event()  {}
+func (ServiceSeen) event()    {}
 func (JoinConfirmed) event()  {}
 func (Tick) event()           {}

@@ -56,7 +56,9 @@ func (m *Machine) lack(w *worker, names []string, why *protocol.WorkerError) {
 		}
 		if !lacked {
 			w.retry.pause = m.cfg.LackRetry
-			w.retry.at = min(w.retry.at, m.now.Add(w.retry.pause))
+		}
+		if !lacked || w.retry.at == protocol.Never { // Never: its load was under way when the last round began
+			w.retry.at = min(w.retry.at, m.now.Add(max(w.retry.pause, m.cfg.LackRetry)))
 		}
 	}
 	if len(noted) > 0 {

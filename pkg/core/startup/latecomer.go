@@ -3,6 +3,7 @@ package startup
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"clockwork/pkg/protocol"
 )
@@ -28,10 +29,38 @@ func (m *Machine) latecomers() []protocol.WorkerState {
 // scheduler can be using them. A worker that obeyed an epoch, or that was
 // present when this machine started in ACTIVE, may be in use by a scheduler that
 // another controller activated, unless this machine is activating or has
-// activated one itself.
+// activated one itself, or the worker has obeyed none for long.
 func (m *Machine) measurable(w *worker) bool {
 	ours := m.activation.running || m.activation.kinds != nil
 	return w.ready() && !w.waiting && !w.joined && w.state.Epoch == 0 && (!w.found || ours)
+}
+
+// find notes of a worker that has answered whether a scheduler of an earlier controller may be
+// using it. A scheduler asks a worker that joins at once, and has it obey its epoch by that: who
+// obeys none after foundFor is in nobody's hands.
+func (m *Machine) find(w *worker) {
+	switch {
+	case m.querying && m.stage == protocol.Active:
+		w.found, w.foundUntil = true, m.now.Add(foundFor)
+	case w.found && m.now >= w.foundUntil:
+		w.found = false
+	}
+	if !w.found || w.state.Epoch != 0 {
+		w.foundUntil = protocol.Never
+	}
+}
+
+// foundFor is how long a scheduler has for its first word to a worker that an earlier
+// controller had join.
+const foundFor = 10 * time.Second
+
+// askFound asks found workers again that cannot join before they are measured.
+func (m *Machine) askFound() {
+	for _, w := range m.sorted() {
+		if m.now >= w.foundUntil && w.ready() && !w.waiting && !w.joined && !m.plannable(w.snapshot()) {
+			m.query(w)
+		}
+	}
 }
 
 // latecomersMeasured queries the measured latecomers, so that they join once their state is

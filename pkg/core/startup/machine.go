@@ -63,6 +63,8 @@ type Machine struct {
 	profiling   profiling
 	activation  activation
 	blocked     blocked
+	// rosters are the services of the kinds that ServiceSeen is about.
+	rosters map[protocol.ServiceKind]*roster
 	// action is the id of the last action, token that of the last Store or Unstore.
 	// Both only grow.
 	action protocol.ActionID
@@ -77,7 +79,8 @@ func New(c Config) (*Machine, error) {
 		return nil, fmt.Errorf("check startup config: %w", err)
 	}
 	return &Machine{cfg: c, countdown: protocol.Never, paused: protocol.Never, workers: map[string]*worker{}, models: map[string]protocol.ModelSpec{},
-		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}, activation: activation{fresh: map[protocol.ProfileKey]bool{}}}, nil
+		unstoring: map[uint64][]string{}, profiles: map[string][]protocol.Profile{}, quarantined: map[string]string{}, activation: activation{fresh: map[protocol.ProfileKey]bool{}},
+		rosters: newRosters()}, nil
 }
 
 // Step applies one event and returns the work to be done. If now is before the
@@ -148,6 +151,8 @@ func (m *Machine) apply(e Event) {
 		m.profilingDone(e)
 	case SchedulerSeen:
 		m.schedulerSeen(e)
+	case ServiceSeen:
+		m.serviceSeen(e)
 	case JoinConfirmed:
 		m.joinConfirmed(e)
 	}
@@ -166,6 +171,9 @@ func (m *Machine) start(e Started) {
 		m.accept(s)
 	}
 	m.activation.seen, m.profiling.heard = m.now, m.now
+	for _, r := range m.rosters { // in any order: each for itself
+		r.last = m.now
+	}
 	if m.stage == protocol.Active {
 		m.quarantineAgain(e.Quarantined)
 	}

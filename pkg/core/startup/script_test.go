@@ -23,6 +23,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// mending prints what is written to a store that has lost something.
+func mending(mend Mending) string {
+	var b strings.Builder
+	for _, m := range mend.Models {
+		fmt.Fprintf(&b, "write model %s, profiles=%v\n", m.Name, mend.Profiles)
+	}
+	if mend.Serving {
+		fmt.Fprintf(&b, "write quarantine of %d and records of %d workers\n", len(mend.Quarantine), len(mend.Workers))
+	}
+	if mend.Stage != 0 {
+		fmt.Fprintf(&b, "write stage %v\n", mend.Stage)
+	}
+	return cmp.Or(b.String(), "write nothing\n")
+}
+
 type script struct {
 	t       *testing.T
 	m       *Machine
@@ -41,6 +56,9 @@ func newScript(t *testing.T) *script {
 	m, err := New(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+		m.Step(0, ServiceSeen{Kind: kind, ID: "1", There: true})
 	}
 	return &script{t: t, m: m, backends: map[string]string{}}
 }
@@ -63,6 +81,9 @@ func (s *script) step(fields []string) string {
 	}
 	if fields[1] == "ls" {
 		return list(s.m.Models())
+	}
+	if fields[1] == "mend" {
+		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
 	}
 	if fields[1] == "blocked" {
 		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
@@ -98,7 +119,8 @@ func (s *script) step(fields []string) string {
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
-//	profiler INCARNATION JOB|standby; scheduler active|idle [EPOCH]; tick
+//	profiler INCARNATION JOB; scheduler active|idle [EPOCH]; tick
+//	there|gone KIND                  of a service; a profiler, a scheduler and a front door are there at first
 //	confirmed WORKER[/INCARNATION] EPOCH   a scheduler has taken the worker that joined
 //	ls; blocked                      no event: shows the models, or what is missing
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
@@ -157,9 +179,6 @@ func (s *script) event(kind string, args []string) Event {
 	case "fenced":
 		return Fenced{}
 	case "profiler":
-		if args[1] == "standby" {
-			return ProfilerSeen{Incarnation: number(args[0]), Standby: true}
-		}
 		return ProfilerSeen{Incarnation: number(args[0]), Job: number(args[1])}
 	case "scheduler":
 		epoch := uint64(0)
@@ -167,6 +186,8 @@ func (s *script) event(kind string, args []string) Event {
 			epoch = number(args[1])
 		}
 		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
+	case "there", "gone":
+		return ServiceSeen{Kind: protocol.ServiceKind(args[0]), ID: "1", There: kind == "there"}
 	case "confirmed":
 		id, life, _ := workerOf(args[0])
 		return JoinConfirmed{id, life, number(args[1])}

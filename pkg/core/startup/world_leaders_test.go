@@ -3,12 +3,16 @@ package startup
 import (
 	"fmt"
 	"maps"
-	"math/rand"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
+	"clockwork/pkg/testkit/simworker"
 )
 
 // TestWorldOfLeaders lets controllers stand still, be succeeded, and wake: they go on with
@@ -28,17 +32,16 @@ func TestWorldOfLeaders(t *testing.T) {
 	}
 }
 
-// fleet is a world of controllers, workers, the store and clients. Instead of a clock there
-// are steps, with some time between them.
+// fleet is a world of controllers, workers, the store and clients. It goes by steps, with some
+// time between them.
 type fleet struct {
 	t    *testing.T
-	rng  *rand.Rand
 	seed int64
-	now  protocol.Time
-	at   int // step
+	simtime.Clock
+	at int // step
 
 	leaders []*leads
-	workers map[string]*obeying
+	workers map[string]*fleetWorker
 	pending []func() // what is on its way; it arrives in any order
 	healed  bool
 
@@ -69,23 +72,18 @@ type leads struct {
 	confirmed int
 }
 
-// obeying is a worker: like that of package work it obeys the latest controller.
-type obeying struct {
-	terms  protocol.Terms
-	memory map[string]protocol.ModelSpec
-	known  map[[2]uint64]protocol.Result // by issuer and action
-}
-
 func runFleet(t *testing.T, seed int64) *fleet {
-	f := &fleet{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), workers: map[string]*obeying{}, models: map[string]protocol.ModelSpec{},
+	f := &fleet{t: t, seed: seed, Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(uint64(seed), 3))}, workers: map[string]*fleetWorker{}, models: map[string]protocol.ModelSpec{},
 		asked: map[uint64]int{}, answered: map[uint64]bool{}, promised: map[string]bool{}}
 	for _, id := range []string{"w1", "w2"} {
-		f.workers[id] = &obeying{memory: map[string]protocol.ModelSpec{}, known: map[[2]uint64]protocol.Result{}}
+		w := &fleetWorker{Time: simworker.Time{Clock: &f.Clock}, fleet: f}
+		w.Worker = virtual.New(workerConfig(id, 1, "t4"), w)
+		f.workers[id] = w
 	}
 	f.elect()
 	for f.at = 1; f.at < 400; f.at++ {
-		f.now += protocol.Time(f.rng.Int63n(int64(300 * time.Millisecond)))
-		switch n := f.rng.Intn(40); {
+		f.Run(f.Now.Add(f.UpTo(300*time.Millisecond)), func() bool { return false })
+		switch n := f.RNG.IntN(40); {
 		case n == 0:
 			f.last().still = true
 			f.elect()
@@ -94,7 +92,7 @@ func runFleet(t *testing.T, seed int64) *fleet {
 		case n < 6 && f.at < 300:
 			f.load()
 		case n < 30 && len(f.pending) > 0:
-			f.arrive(f.rng.Intn(len(f.pending)))
+			f.arrive(f.RNG.IntN(len(f.pending)))
 		default:
 			f.tick()
 		}
@@ -105,7 +103,7 @@ func runFleet(t *testing.T, seed int64) *fleet {
 
 func (f *fleet) fail(format string, args ...any) {
 	f.t.Helper()
-	f.t.Fatalf("seed %d, step %d at %s: %s", f.seed, f.at, f.now, fmt.Sprintf(format, args...))
+	f.t.Fatalf("seed %d, step %d at %s: %s", f.seed, f.at, f.Now, fmt.Sprintf(format, args...))
 }
 
 func (f *fleet) last() *leads { return f.leaders[len(f.leaders)-1] }
@@ -154,10 +152,10 @@ func (f *fleet) rouse() {
 	if len(still) == 0 {
 		return
 	}
-	l := still[f.rng.Intn(len(still))]
+	l := still[f.RNG.IntN(len(still))]
 	l.still = false
 	f.woken++
-	if f.rng.Intn(2) == 0 {
+	if f.RNG.IntN(2) == 0 {
 		f.step(l, Tick{})
 	}
 	inbox := l.inbox
@@ -171,12 +169,12 @@ func (f *fleet) rouse() {
 func (f *fleet) load() {
 	token := uint64(len(f.asked) + 1)
 	f.asked[token] = f.at
-	f.step(f.leaders[f.rng.Intn(len(f.leaders))], LoadRequested{token, protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", f.rng.Intn(5))}})
+	f.step(f.leaders[f.RNG.IntN(len(f.leaders))], LoadRequested{token, protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", f.RNG.IntN(5))}})
 }
 
 func (f *fleet) tick() {
 	for _, l := range f.leaders {
-		if f.now >= l.wake {
+		if f.Now >= l.wake {
 			f.step(l, Tick{})
 		}
 	}
@@ -192,14 +190,14 @@ func (f *fleet) step(l *leads, e Event) {
 		}
 		return
 	}
-	out := l.m.Step(f.now, e)
+	out := l.m.Step(f.Now, e)
 	l.wake = out.Wake
 	for _, r := range out.Replies {
 		f.replied(l, r)
 	}
 	for _, a := range out.Actions {
-		if f.healed || f.rng.Intn(10) > 0 {
-			f.pending = append(f.pending, func() { f.execute(l, a) })
+		if f.healed || f.RNG.IntN(10) > 0 {
+			f.pending = append(f.pending, func() { f.workers[a.Worker].Receive(a.Action) })
 		}
 	}
 	for _, s := range out.Store {
@@ -238,7 +236,7 @@ func (f *fleet) step(l *leads, e Event) {
 		f.post(l, ProfilingDone{Job: p.Job, Profiles: profilesOf(p)})
 	}
 	for _, j := range append(out.JoinWorkers, out.JoinAgain...) {
-		if f.healed || f.rng.Intn(3) > 0 {
+		if f.healed || f.RNG.IntN(3) > 0 {
 			f.post(l, JoinConfirmed{j.ID, j.Incarnation, f.fence})
 		}
 	}
@@ -293,47 +291,51 @@ func (f *fleet) replied(l *leads, r Reply) {
 	}
 }
 
-// execute has an action at its worker.
-func (f *fleet) execute(l *leads, a WorkerAction) {
-	w, key := f.workers[a.Worker], [2]uint64{a.Action.Issuer, uint64(a.Action.ID)}
-	r, known := w.known[key]
-	switch {
-	case known:
-	case !w.terms.Admit(a.Action.Leader):
-		f.stale++
-		r = answer(a.Worker, a.Action, protocol.StaleTerm, "")
-	case a.Action.Kind == protocol.GetWorkerState:
-		f.post(l, WorkerAnswered{w.state(a.Worker)})
-		return
-	case a.Action.Kind == protocol.ClearCache:
-		for _, name := range a.Action.Models {
-			if _, accepted := f.models[name]; accepted && f.stage >= protocol.Profiling {
-				f.fail("term %d removes %s from %s in %s", l.term, name, a.Worker, f.stage)
-			}
-			delete(w.memory, name)
-		}
-		r = answer(a.Worker, a.Action, protocol.OK, "")
-	case a.Action.Load.Compare:
-		r = answer(a.Worker, a.Action, protocol.OK, "")
-	default:
-		r = answer(a.Worker, a.Action, protocol.OK, "")
-		if !f.healed && f.rng.Intn(12) == 0 && f.stage < protocol.Profiling {
-			r = answer(a.Worker, a.Action, protocol.NoMemory, "")
-		}
-		for _, s := range r.Loaded {
-			w.memory[s.Name] = s
-		}
-	}
-	w.known[key] = r
-	f.post(l, LoadResult{r})
+// fleetWorker is a worker: its core obeys the latest controller.
+type fleetWorker struct {
+	simworker.Time
+	*virtual.Worker
+	fleet *fleet
 }
 
-func (w *obeying) state(id string) protocol.WorkerState {
-	s := protocol.WorkerState{ID: id, Incarnation: 1, PageSize: 1, GPUs: []protocol.GPUState{{Type: "t4"}}}
-	for _, name := range sortedKeys(w.memory) {
-		s.Models = append(s.Models, w.memory[name])
+// Reads finds what is pinned, or the one version of a path.
+func (w *fleetWorker) Reads(a *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
+	f, text := w.fleet, "="+a.Path
+	if a.Digest != "" {
+		text += fmt.Sprintf("#%s:%d:%d", a.Digest, a.Version, a.MaxBatch)
 	}
-	return s
+	if !a.Compare && !f.healed && f.RNG.IntN(12) == 0 && f.stage < protocol.Profiling {
+		return spec(text), 0, protocol.Refusal(protocol.NoMemory)
+	}
+	return spec(text), f.UpTo(300 * time.Millisecond), nil
+}
+
+// Begins and Delivers have nothing to say: nobody executes here.
+func (w *fleetWorker) Begins(o *work.Order, _ *virtual.GPU) time.Duration {
+	w.fleet.fail("%s executes %v", w.ID(), o.Action)
+	return 0
+}
+func (w *fleetWorker) Delivers(o *work.Order) { w.fleet.fail("%s has outputs: %v", w.ID(), o.Action) }
+
+// Answers sends a result to the controller that the action was of. What was accepted is not
+// removed.
+func (w *fleetWorker) Answers(r *protocol.Result, o *work.Order) {
+	f, result := w.fleet, *r
+	l := f.leaders[r.Issuer-1]
+	if o != nil && r.Kind == protocol.ClearCache && r.Code == protocol.OK {
+		for _, name := range o.Action.Models {
+			if _, accepted := f.models[name]; accepted && f.stage >= protocol.Profiling {
+				f.fail("term %d removes %s from %s in %s", l.term, name, w.ID(), f.stage)
+			}
+		}
+	}
+	f.stale += b2i(o != nil && r.Code == protocol.StaleTerm)
+	result.Worker = w.ID()
+	f.post(l, LoadResult{result})
+}
+
+func (w *fleetWorker) holds(name string) bool {
+	return slices.ContainsFunc(w.Core.State().Models, func(m protocol.ModelSpec) bool { return m.Name == name })
 }
 
 // heal wakes everybody and delivers what is on its way, until all is at rest. A controller
@@ -346,7 +348,7 @@ func (f *fleet) heal() {
 	for _, l := range f.leaders[:len(f.leaders)-1] {
 		f.step(l, Fenced{})
 	}
-	for f.at++; len(f.pending) > 0 || f.last().wake != protocol.Never; f.at++ {
+	for f.at++; len(f.pending) > 0 || min(f.last().wake, f.Next()) != protocol.Never; f.at++ {
 		if f.at > 5000 {
 			f.fail("no rest: %d pending, wake %s", len(f.pending), f.last().wake)
 		}
@@ -354,7 +356,7 @@ func (f *fleet) heal() {
 			f.arrive(0)
 			continue
 		}
-		f.now = max(f.now, f.last().wake)
+		f.Run(max(f.Now, min(f.last().wake, f.Next())), func() bool { return len(f.pending) > 0 })
 		f.tick()
 	}
 	f.check()
@@ -380,7 +382,7 @@ func (f *fleet) check() {
 	for id, w := range f.workers {
 		seen := f.last().m.workers[id]
 		for _, name := range names {
-			if _, holds := w.memory[name]; !holds && seen.serves(name) {
+			if !w.holds(name) && seen.serves(name) {
 				f.fail("%s does not hold %s", id, name)
 			}
 		}

@@ -3,16 +3,18 @@ package startup
 import (
 	"fmt"
 	"hash/fnv"
-	"math/rand"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simtime"
 )
 
-// TestWorld lets seeded worlds of lossy workers, failing stores and restless
-// clients run, and checks after every step what must never be otherwise.
+// TestWorld lets seeded worlds of workers, lossy messages, failing stores and restless clients
+// run, and checks after every step what must never be otherwise. The workers run their own
+// core, on disks that change.
 func TestWorld(t *testing.T) {
 	activated, undone, late, lost, replayed, cleared, changed, regained, unmeasured := 0, 0, 0, 0, 0, 0, 0, 0, 0
 	for seed := int64(1); seed <= 150; seed++ {
@@ -45,14 +47,14 @@ func TestWorld(t *testing.T) {
 }
 
 type world struct {
-	t        *testing.T
-	seed     int64
-	rng      *rand.Rand
+	t    *testing.T
+	seed int64
+	simtime.Clock
 	m        *Machine
-	now      protocol.Time
 	wake     protocol.Time
-	pending  []func()           // in the order in which they began; they end in any
-	living   map[string]*living // workers by name
+	pending  []func()                     // in the order in which they began; they end in any
+	living   map[string]*living           // workers by name
+	inbox    map[string][]protocol.Action // likewise: what is on its way to them
 	lives    map[string]uint64
 	healed   bool // nothing is lost or fails any more
 	lost     int  // actions and results
@@ -88,30 +90,30 @@ func runWorld(t *testing.T, seed int64) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, seed: seed, rng: rand.New(rand.NewSource(seed)), m: m, living: map[string]*living{},
+	w := &world{t: t, seed: seed, Clock: simtime.Clock{RNG: rand.New(rand.NewPCG(uint64(seed), 2))}, m: m, living: map[string]*living{}, inbox: map[string][]protocol.Action{},
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
 		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}, heard: map[string]uint64{},
 		disk: disk{map[string]int{}, map[string]string{}}}
 	w.step(Started{})
 	steps := 600
 	if seed%2 == 0 { // the faults end with loads under way
-		steps = 20 + w.rng.Intn(200)
+		steps = 20 + w.RNG.IntN(200)
 	}
 	for i := range steps {
-		w.now += protocol.Time(w.rng.Int63n(int64(400 * time.Millisecond)))
+		w.Run(w.Now.Add(w.UpTo(400*time.Millisecond)), func() bool { return false })
 		switch {
 		case i == 500:
 			w.begin("w2")
-		case len(w.pending) > 0 && w.rng.Intn(10) > 0:
-			k := w.rng.Intn(len(w.pending))
+		case len(w.pending) > 0 && w.RNG.IntN(10) > 0:
+			k := w.RNG.IntN(len(w.pending))
 			happen := w.pending[k]
 			w.pending = slices.Delete(w.pending, k, k+1)
 			happen()
-		case i < 150 && w.rng.Intn(4) == 0:
+		case i < 150 && w.RNG.IntN(4) == 0:
 			w.load()
-		case w.rng.Intn(20) == 0:
+		case w.RNG.IntN(20) == 0:
 			w.edit()
-		case w.rng.Intn(12) == 0 && i < 400 || i == 5 || i == 420:
+		case w.RNG.IntN(12) == 0 && i < 400 || i == 5 || i == 420:
 			w.worker()
 		default:
 			w.step(Tick{})
@@ -135,8 +137,7 @@ func (w *world) drain() {
 			w.pending = w.pending[1:]
 			happen()
 		} else {
-			w.now = w.wake
-			w.step(Tick{})
+			w.rest()
 		}
 	}
 	for token := uint64(1); token <= w.asked; token++ {
@@ -151,20 +152,28 @@ func (w *world) drain() {
 	}
 }
 
+// rest lets time pass until something is under way, or the machine is to be woken.
+func (w *world) rest() {
+	w.Run(max(w.Now, w.wake), func() bool { return len(w.pending) > 0 })
+	if len(w.pending) == 0 {
+		w.step(Tick{})
+	}
+}
+
 // later lets something happen, and post an event come, after what pends or before.
 func (w *world) later(happen func()) { w.pending = append(w.pending, happen) }
 func (w *world) post(e Event)        { w.later(func() { w.step(e) }) }
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
-	w.t.Fatalf("seed %d at %s: %s", w.seed, w.now, fmt.Sprintf(format, args...))
+	w.t.Fatalf("seed %d at %s: %s", w.seed, w.Now, fmt.Sprintf(format, args...))
 }
 
 func (w *world) load() {
 	w.asked++
-	r := protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", w.rng.Intn(6))}
-	if w.rng.Intn(3) == 0 {
-		n := w.rng.Intn(5) - 1
+	r := protocol.LoadRequest{Path: fmt.Sprintf("zoo/m%d", w.RNG.IntN(6))}
+	if w.RNG.IntN(3) == 0 {
+		n := w.RNG.IntN(5) - 1
 		r.Copies = &n
 	}
 	w.step(LoadRequested{w.asked, r})
@@ -172,12 +181,12 @@ func (w *world) load() {
 
 func (w *world) step(e Event) {
 	closedBefore := w.m.closed
-	out := w.m.Step(w.now, e)
+	out := w.m.Step(w.Now, e)
 	h := fnv.New64a()
-	fmt.Fprint(h, w.hash, w.now, print(out))
+	fmt.Fprint(h, w.hash, w.Now, print(out))
 	w.hash = h.Sum64()
 	if _, ok := e.(LoadRequested); ok && !closedBefore && !refusedForArguments(out) {
-		w.lastLoad = w.now
+		w.lastLoad = w.Now
 	}
 	if s, ok := e.(ModelsStored); ok {
 		for _, m := range w.stored[s.Token] {
@@ -201,7 +210,7 @@ func (w *world) step(e Event) {
 		}
 		w.answered[r.Token] = true
 		if !refusedForArguments(out) {
-			w.lastLoad = max(w.lastLoad, w.now*protocol.Time(b2i(!w.m.closed)))
+			w.lastLoad = max(w.lastLoad, w.Now*protocol.Time(b2i(!w.m.closed)))
 		}
 		if r.Reply != nil {
 			for _, n := range r.Reply.Models {
@@ -213,10 +222,21 @@ func (w *world) step(e Event) {
 	}
 	w.checkStage(out)
 	w.checkStores(out)
+	w.checkDeadlines()
 	w.react(out)
 	w.wake = out.Wake
-	if out.Wake < w.now {
+	if out.Wake < w.Now {
 		w.fail("wake at %s has passed", out.Wake)
+	}
+}
+
+// checkDeadlines looks whether a client waits for longer than LoadTimeout, other than for the
+// store. What is sent to a worker is sent again until there is a result.
+func (w *world) checkDeadlines() {
+	for _, l := range append(slices.Clone(w.m.loads), w.m.waiting...) {
+		if len(l.tokens) > 0 && l.storing == 0 && !w.m.down && l.deadline <= w.Now {
+			w.fail("the load of %s is not answered, its deadline was %s", l.path, l.deadline)
+		}
 	}
 }
 
@@ -252,8 +272,8 @@ func (w *world) checkStage(out Output) {
 		}
 		w.checkKeys()
 		// A write of the stage that is repeated comes later still.
-		if w.now.Sub(w.lastLoad) < w.m.cfg.LoadIdle {
-			w.fail("PROFILING %s after load activity", w.now.Sub(w.lastLoad))
+		if w.Now.Sub(w.lastLoad) < w.m.cfg.LoadIdle {
+			w.fail("PROFILING %s after load activity", w.Now.Sub(w.lastLoad))
 		}
 	}
 }
@@ -293,9 +313,9 @@ func (w *world) react(out Output) {
 		w.send(a)
 	}
 	for _, s := range out.Store {
-		if w.rng.Intn(10) == 0 {
+		if w.RNG.IntN(10) == 0 {
 			for _, m := range s.Models {
-				if w.rng.Intn(2) == 0 {
+				if w.RNG.IntN(2) == 0 {
 					w.keys[m.Name] = true
 				}
 			}
@@ -309,7 +329,7 @@ func (w *world) react(out Output) {
 		w.unstore(u.Token)
 	}
 	if s := out.SetStage; s != nil {
-		if w.rng.Intn(5) == 0 {
+		if w.RNG.IntN(5) == 0 {
 			w.post(StageConflict{w.m.stage})
 		} else {
 			w.kvStage = *s
@@ -359,11 +379,11 @@ func (w *world) react(out Output) {
 // heard of the worker.
 func (w *world) confirm(joins []protocol.WorkerState) {
 	for _, j := range joins {
-		if !w.healed && w.rng.Intn(3) == 0 {
+		if !w.healed && w.RNG.IntN(3) == 0 {
 			continue
 		}
 		w.heard[j.ID] = j.Incarnation
-		if w.healed || w.rng.Intn(3) > 0 {
+		if w.healed || w.RNG.IntN(3) > 0 {
 			w.post(JoinConfirmed{j.ID, j.Incarnation, 0})
 		}
 	}
@@ -372,7 +392,7 @@ func (w *world) confirm(joins []protocol.WorkerState) {
 // unstore ends a removal, most often after other things.
 func (w *world) unstore(token uint64) {
 	w.later(func() {
-		if !w.healed && w.rng.Intn(8) > 0 {
+		if !w.healed && w.RNG.IntN(8) > 0 {
 			w.unstore(token)
 			return
 		}

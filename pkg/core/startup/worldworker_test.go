@@ -3,48 +3,63 @@ package startup
 import (
 	"cmp"
 	"fmt"
+	"time"
 
+	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/virtual"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/simworker"
 )
 
-// living is one life of a worker of a world. Like services/worker it answers an
-// action that comes again from memory, or not yet while it is at it.
+// living is one life of a worker of a world: its core, on a disk and a GPU of the world.
 type living struct {
-	world    *world
-	id       string
-	life     uint64
-	memory   map[string]protocol.ModelSpec // what it truly holds
-	answered map[protocol.ActionID]*protocol.Result
+	simworker.Time
+	*virtual.Worker
+	world *world
+	life  uint64
 	// silenced: it was lost once and is the same again, so that what was asked
 	// of it before may be asked a second time.
 	silenced bool
+	uses     protocol.ActionID // by somebody else, of models that were just loaded
+}
+
+// memory is what it truly holds.
+func (l *living) memory() map[string]protocol.ModelSpec {
+	held := map[string]protocol.ModelSpec{}
+	for _, m := range l.Core.State().Models {
+		held[m.Name] = m
+	}
+	return held
 }
 
 func (l *living) holds(name string) bool {
 	if l == nil {
 		return false
 	}
-	_, ok := l.memory[name]
+	_, ok := l.memory()[name]
 	return ok
 }
 
 // serves reports whether it holds an accepted model just as it was accepted.
 func (l *living) serves(name string) bool {
 	accepted := l.world.m.models[name]
-	have := l.memory[name]
+	have := l.memory()[name]
 	return have.Differs(&accepted) == ""
 }
 
+// lives reports whether it has not ended.
+func (l *living) lives() bool { return l.world.living[l.ID()] == l }
+
 // worker lets something happen to one of the workers.
 func (w *world) worker() {
-	id := fmt.Sprintf("w%d", w.rng.Intn(3))
+	id := fmt.Sprintf("w%d", w.RNG.IntN(3))
 	l := w.living[id]
-	if l == nil || w.rng.Intn(2) == 0 {
+	if l == nil || w.RNG.IntN(2) == 0 {
 		w.begin(id)
 		return
 	}
 	w.step(WorkerLost{id, l.life})
-	if w.rng.Intn(2) == 0 {
+	if w.RNG.IntN(2) == 0 {
 		delete(w.living, id)
 		return
 	}
@@ -59,46 +74,46 @@ func (w *world) worker() {
 // begin is the first word of a worker, or of another life of it.
 func (w *world) begin(id string) {
 	w.lives[id]++
-	w.living[id] = &living{world: w, id: id, life: w.lives[id], memory: map[string]protocol.ModelSpec{}, answered: map[protocol.ActionID]*protocol.Result{}}
+	l := &living{Time: simworker.Time{Clock: &w.Clock}, world: w, life: w.lives[id]}
+	l.Worker = virtual.New(workerConfig(id, l.life, gpuOf(id)), l)
+	w.living[id] = l
 	w.step(WorkerSeen{id, w.lives[id]})
 }
 
 // loses lets one message in so many get lost.
 func (w *world) loses(oneIn int) bool {
-	lost := !w.healed && w.rng.Intn(oneIn) == 0
+	lost := !w.healed && w.RNG.IntN(oneIn) == 0
 	w.lost += b2i(lost)
 	return lost
 }
 
-// send has an action at its worker, unless it is lost on the way. An action of
-// an earlier life cannot come to a later one here: it would be refused.
-func (w *world) send(a WorkerAction) {
-	l := w.living[a.Worker]
-	if l == nil || a.Action.Incarnation != l.life || w.loses(8) {
-		return
-	}
-	l.take(a.Action)
+func workerConfig(id string, incarnation uint64, gpu string) work.Config {
+	c := work.Defaults()
+	c.Name, c.Incarnation, c.GPUs = id, incarnation, []work.GPU{{Type: gpu, Pages: 1000, PageSize: 1}}
+	return c
 }
 
-// take begins an action; a load takes longer at times.
-func (l *living) take(a protocol.Action) {
-	if a.Kind == protocol.GetWorkerState {
-		l.tellState()
+// send has an action at its worker, unless it is lost on the way; at times it comes late, with
+// those after it, and perhaps to a later life.
+func (w *world) send(a WorkerAction) {
+	if w.loses(8) {
 		return
 	}
-	if r, known := l.answered[a.ID]; known {
-		if r != nil {
-			l.world.replayed++
-			l.tell(*r)
-		}
+	w.inbox[a.Worker] = append(w.inbox[a.Worker], a.Action)
+	if w.RNG.IntN(6) > 0 && len(w.inbox[a.Worker]) == 1 {
+		w.arrive(a.Worker)
 		return
 	}
-	l.answered[a.ID] = nil
-	if l.world.rng.Intn(3) > 0 {
-		l.execute(a)
-		return
+	w.later(func() { w.arrive(a.Worker) })
+}
+
+// arrive has the first action that is on its way to a worker arrive.
+func (w *world) arrive(id string) {
+	a := w.inbox[id][0]
+	w.inbox[id] = w.inbox[id][1:]
+	if l := w.living[id]; l != nil {
+		l.Receive(a)
 	}
-	l.world.later(func() { l.execute(a) })
 }
 
 // disk is what a world's workers find: of each path the highest version, and the digests of
@@ -119,15 +134,15 @@ func (d *disk) digest(worker, path string, version int) string {
 // edit adds a version to a path, changes the files of the highest one on one worker, or puts
 // back what was changed.
 func (w *world) edit() {
-	path := fmt.Sprintf("zoo/m%d", w.rng.Intn(6))
+	path := fmt.Sprintf("zoo/m%d", w.RNG.IntN(6))
 	changed := sortedKeys(w.disk.changed)
 	switch {
-	case w.rng.Intn(2) == 0:
+	case w.RNG.IntN(2) == 0:
 		w.disk.highest[path]++
-	case len(changed) > 1 && w.rng.Intn(2) == 0:
-		delete(w.disk.changed, changed[w.rng.Intn(len(changed))])
+	case len(changed) > 1 && w.RNG.IntN(2) == 0:
+		delete(w.disk.changed, changed[w.RNG.IntN(len(changed))])
 	default:
-		id, version := fmt.Sprintf("w%d", w.rng.Intn(3)), w.disk.highest[path]+1
+		id, version := fmt.Sprintf("w%d", w.RNG.IntN(3)), w.disk.highest[path]+1
 		w.disk.changed[place(id, path, version)] = fmt.Sprintf("%s.%d.of.%s", path, version, id)
 	}
 }
@@ -171,81 +186,84 @@ func (w *world) rests() bool {
 	return rests
 }
 
-// read returns what a worker finds for a load: what is pinned, or the highest version. A
+// Reads returns what a worker finds for a load: what is pinned, or the highest version. A
 // pinned version is there for ever, but may have been changed.
-func (l *living) read(a *protocol.LoadSpec) (protocol.ModelSpec, protocol.Code) {
+func (l *living) Reads(a *protocol.LoadSpec) (protocol.ModelSpec, time.Duration, *protocol.Error) {
+	w := l.world
+	if a.Within <= 0 || a.Within > w.m.cfg.LoadTimeout {
+		w.fail("%s may take %v for %v, and it is given up after %v", l.ID(), a.Within, a.Names, w.m.cfg.LoadTimeout)
+	}
 	version := a.Version
 	if version == 0 {
-		version = l.world.disk.highest[a.Path] + 1
+		version = w.disk.highest[a.Path] + 1
 	}
-	digest := l.world.disk.digest(l.id, a.Path, version)
+	digest, takes := w.disk.digest(l.ID(), a.Path, version), w.reading()
 	if a.Digest != "" && a.Digest != digest {
-		l.world.changed++
-		return protocol.ModelSpec{}, protocol.ModelChanged
+		w.changed++
+		return protocol.ModelSpec{}, takes, protocol.Refusal(protocol.ModelChanged)
 	}
-	s := spec(fmt.Sprintf("=%s#%s:%d:%d", a.Path, digest, version, a.MaxBatch))
-	return s, protocol.OK
+	found := spec(fmt.Sprintf("=%s#%s:%d:%d", a.Path, digest, version, a.MaxBatch))
+	if a.Compare {
+		return found, takes, nil
+	}
+	for _, name := range a.Names {
+		if l.holds(name) && !l.silenced && l.lives() {
+			w.fail("%s holds %s and is asked to load it once more", l.ID(), name)
+		}
+	}
+	if w.RNG.IntN(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Names[0]] {
+		return found, takes, protocol.Refusal(protocol.NoMemory)
+	}
+	return found, takes, nil
 }
 
-func (l *living) execute(a protocol.Action) {
-	w, code := l.world, protocol.OK
-	var found protocol.ModelSpec
-	switch a.Kind {
-	case protocol.ClearCache:
-		w.cleared++
-		if !w.healed && w.rng.Intn(8) == 0 {
-			code = protocol.WeightsInUse
-			break
-		}
-		for _, name := range a.Models {
-			delete(l.memory, name)
-		}
-	case protocol.LoadModelFromDisk:
-		if within := a.Load.Within; within <= 0 || within > w.m.cfg.LoadTimeout {
-			w.fail("%s may take %v for load #%d, and it is given up after %v", l.id, within, a.ID, w.m.cfg.LoadTimeout)
-		}
-		if found, code = l.read(a.Load); a.Load.Compare || code != protocol.OK {
-			break
-		}
-		for _, name := range a.Load.Names {
-			if l.holds(name) && !l.silenced && w.living[l.id] == l {
-				w.fail("%s holds %s and is asked to load it once more, as #%d", l.id, name, a.ID)
-			}
-		}
-		if w.rng.Intn(12) == 0 && w.m.stage == protocol.Loading && !w.kv[a.Load.Names[0]] {
-			code = protocol.NoMemory
-		}
+// reading is how long a model takes to be read, which may be too long.
+func (w *world) reading() time.Duration {
+	switch {
+	case w.healed || w.RNG.IntN(3) > 0:
+		return w.UpTo(time.Millisecond)
+	case w.RNG.IntN(10) > 0:
+		return w.UpTo(3 * time.Second)
 	}
-	r := answer(l.id, a, code, "")
-	for i := range r.Loaded {
-		found.Name = r.Loaded[i].Name
-		r.Loaded[i] = found
-		if !a.Load.Compare {
-			l.memory[found.Name] = found
-		}
-	}
-	l.answered[a.ID] = &r
-	l.tell(r)
+	return w.UpTo(w.m.cfg.LoadTimeout + 5*time.Second)
 }
 
-// tell has a result at the machine, unless it is lost; the worker may have ended
-// since.
-func (l *living) tell(r protocol.Result) {
-	if !l.world.loses(8) {
-		l.world.post(LoadResult{r})
-	}
+// Begins returns how long the use of a model takes.
+func (l *living) Begins(*work.Order, *virtual.GPU) time.Duration {
+	return l.world.UpTo(5 * time.Second)
 }
 
-func (l *living) tellState() {
+// Delivers has no outputs to deliver.
+func (l *living) Delivers(o *work.Order) { l.world.fail("%s has outputs: %v", l.ID(), o.Action) }
+
+// Answers sends a result, unless that is lost.
+func (l *living) Answers(r *protocol.Result, o *work.Order) {
 	w := l.world
-	if w.loses(8) {
+	if !l.lives() || r.Issuer != w.m.cfg.Issuer {
 		return
 	}
-	s := protocol.WorkerState{ID: l.id, Incarnation: l.life, PageSize: 1, GPUs: []protocol.GPUState{{Type: gpuOf(l.id)}}}
-	for _, name := range sortedKeys(l.memory) {
-		s.Models = append(s.Models, l.memory[name])
+	w.replayed += b2i(o == nil && r.Kind != protocol.GetWorkerState)
+	w.cleared += b2i(o != nil && r.Kind == protocol.ClearCache)
+	if o != nil && r.Code == protocol.OK && r.Kind == protocol.LoadModelFromDisk && !o.Action.Load.Compare && !w.healed && w.RNG.IntN(8) == 0 {
+		w.After(0, func() { l.use(o.Action.Load.Names[0]) })
 	}
-	w.post(WorkerAnswered{s})
+	if !w.loses(8) {
+		result := *r
+		result.Worker = l.ID()
+		w.post(LoadResult{result})
+	}
+}
+
+// use has somebody else load the weights of a model or execute it. It cannot be removed
+// meanwhile, and others only once the weights are loaded.
+func (l *living) use(name string) {
+	kind := protocol.LoadWeights
+	if l.world.RNG.IntN(2) == 0 {
+		l.HoldOnGPU(0, name)
+		kind = protocol.Infer
+	}
+	l.uses++
+	l.Receive(protocol.Action{ID: l.uses, Issuer: 99, Kind: kind, Model: name, Batch: 1, Latest: protocol.Never})
 }
 
 // checkLiving: once all is well, every worker that lives is in service and holds

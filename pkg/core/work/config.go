@@ -38,6 +38,10 @@ type Config struct {
 	// NO_MEMORY. ConcurrentLoads bounds the models being read from disk at the same
 	// time, default 2; further loads wait.
 	MaxModels, MaxLoads, ConcurrentLoads int
+	// SlowLoad is how long a model is read before another may be read beside it, default
+	// 10 s: a disk that hangs keeps nobody waiting whose model is on another. At most
+	// ConcurrentLoads models are read beside slow ones.
+	SlowLoad time.Duration
 	// StallAfter is how much longer than expected an execution may take before its GPU
 	// counts as stalled; default 250 ms.
 	StallAfter time.Duration
@@ -56,6 +60,8 @@ type GPU struct {
 	// Pages is the number of weight pages, PageSize their size in bytes.
 	Pages    int
 	PageSize int64
+	// Processor is protocol.GPUState's.
+	Processor string
 }
 
 // Defaults returns the default of each limit; the caller adds identity and GPUs.
@@ -69,6 +75,7 @@ func Defaults() Config {
 		MaxModels:       65536,
 		MaxLoads:        256,
 		ConcurrentLoads: 2,
+		SlowLoad:        10 * time.Second,
 		StallAfter:      250 * time.Millisecond,
 		MaxOutput:       8 << 20,
 	}
@@ -106,7 +113,7 @@ type Output struct {
 	// what it does for them, and then the orders.
 	GivenUp []*Order
 	// Read are loads whose models must be read from disk now; at most
-	// Config.ConcurrentLoads are outstanding.
+	// Config.ConcurrentLoads are outstanding, and as many slow ones.
 	Read []*Order
 	// Deliver are Infers whose outputs must be sent to the front doors, before their
 	// results are sent to the issuer.

@@ -34,12 +34,15 @@ type shared struct {
 	copies int
 }
 
-// contents returns the models, sorted by name, and the measurements stored with them, once
-// for each shared model.
-func (l library) contents() (specs []protocol.ModelSpec, profiles []protocol.Profile) {
+// contents returns the models that are not leaving, sorted by name, and the measurements
+// stored with them, once for each shared model.
+func (l library) contents(leaving map[string]bool) (specs []protocol.ModelSpec, profiles []protocol.Profile) {
 	specs = make([]protocol.ModelSpec, 0, len(l))
 	seen := map[*shared]bool{}
 	for _, name := range slices.Sorted(maps.Keys(l)) {
+		if leaving[name] {
+			continue
+		}
 		m := l[name]
 		specs = append(specs, m.spec)
 		if len(m.shared.profiles) > 0 && !seen[m.shared] {
@@ -113,12 +116,30 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 // are few readers, because reading and optimising a model uses CPU time that the GPUs'
 // copies need.
 func (w *Worker) giveReaders() {
-	for len(w.unread) > 0 && len(w.reading) < w.config.ConcurrentLoads {
+	for len(w.unread) > 0 && w.readerFree() {
 		o := w.unread[0]
+		o.slow = w.now.Add(w.config.SlowLoad)
 		w.reading = append(w.reading, o)
 		w.out.Read = append(w.out.Read, o)
 		w.unread = slices.Delete(w.unread, 0, 1)
 	}
+}
+
+// readerFree reports whether another model may be read: slow ones keep a reader from others,
+// but not all of them. If none is free, the driver is to wake when the next load is slow.
+func (w *Worker) readerFree() bool {
+	most, quick, next := w.config.ConcurrentLoads, 0, protocol.Never
+	for _, o := range w.reading {
+		if o.slow > w.now {
+			quick++
+			next = min(next, o.slow)
+		}
+	}
+	if quick < most && len(w.reading) < 2*most {
+		return true
+	}
+	w.out.Wake = min(w.out.Wake, next)
+	return false
 }
 
 // expireLoads ends the loads that their issuers have given up. One that waits for a reader is

@@ -52,6 +52,8 @@ type Order struct {
 	// staging: the driver is copying the inputs to the device. Inputs and model are
 	// released only afterwards, even if the order has its result.
 	staging bool
+	// slow is from when on a load that is read keeps no reader from others, if they are few.
+	slow protocol.Time
 	// givenUp: the load was output as GivenUp.
 	givenUp bool
 	// over: the order has its result.

@@ -11,6 +11,7 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
+	{"what is being removed is told to be there", "library.go", "		if leaving[name] {\n			continue\n		}\n", ""},
 	{"no epoch check", "worker.go", "	case w.outdated(a):\n", "	case false:\n"},
 	{"an action without epoch is stale", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "w.epoch > 0"},
 	{"without epoch everything goes", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "false"},
@@ -44,7 +45,10 @@ var faults = []planted.Fault{
 	{"a clear forgets what is in use", "transfer.go", "				g.pages.Keep(taken)\n", "				_ = taken\n"},
 	{"a part of a clear is the whole", "transfer.go", "	if part.left--; part.left > 0 {\n", "	if part.left--; part.left > 1 {\n"},
 	{"room for models is looked at once", "library.go", "		refused = w.checkNames(o.Action.Load)\n", ""},
-	{"a reader too many", "library.go", "len(w.reading) < w.config.ConcurrentLoads", "len(w.reading) <= w.config.ConcurrentLoads"},
+	{"a reader too many", "library.go", "quick < most &&", "quick <= most &&"},
+	{"slow loads take all readers", "library.go", "quick < most && len(w.reading) < 2*most", "quick < most && len(w.reading) < most"},
+	{"slow loads are without bound", "library.go", "len(w.reading) < 2*most", "true"},
+	{"nobody wakes for a slow load", "library.go", "	w.out.Wake = min(w.out.Wake, next)\n", "	_ = next\n"},
 	{"a model is closed with its first copy", "library.go", "	if s.copies--; s.copies > 0 {\n", "	if s.copies--; false {\n"},
 	{"a twin stays open", "library.go", "	if s.copies == 0 || s.Number != o.Number {\n", "	if s.copies == 0 {\n"},
 	{"a late begin", "../lane/lane.go", "		if e.Latest >= l.now {\n", "		if e.Latest.Add(5_000_000) >= l.now {\n"},

@@ -44,7 +44,7 @@ func (s *script) play(fields []string) string {
 // begin makes a worker, incarnation 10 of w, whose GPUs have 8 pages each:
 //
 //	worker [gpus=1] [holds=a,b] [loaded=a,b] [generate] [hung] [ahead=60s] [wait=60s]
-//	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [output=N]
+//	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [slow=60s] [output=N]
 //
 // With hung, it finds what takes 10 times what was expected and 200 ms more overdue, or
 // 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU.
@@ -63,6 +63,8 @@ func (s *script) begin(args []string) {
 			c.Overdue = Overdue{Factor: 10, Floor: 200 * time.Millisecond, Unmeasured: 3 * time.Second}
 		case "ahead":
 			c.Ahead = duration(value)
+		case "slow":
+			c.SlowLoad = duration(value)
 		case "wait":
 			c.InputWait = duration(value)
 		case "holds", "loaded":

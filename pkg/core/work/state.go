@@ -6,7 +6,8 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// State describes the worker as GetWorkerState shows it.
+// State describes the worker as GetWorkerState shows it: models that a ClearCache is to
+// remove, once GPUs have ended what they transfer, are removed already.
 func (w *Worker) State() *protocol.WorkerState { return w.state(false) }
 
 // state describes the worker, if lean without models and profiles.
@@ -21,13 +22,13 @@ func (w *Worker) state(lean bool) *protocol.WorkerState {
 		GenerateInputs: w.config.GenerateInputs,
 	}
 	if !lean {
-		s.Models, s.Profiles = w.library.contents()
+		s.Models, s.Profiles = w.library.contents(w.leaving())
 	}
 	for i, g := range w.gpus {
 		info := &w.config.GPUs[i]
 		s.GPUs = append(s.GPUs, protocol.GPUState{
 			ID: i, UUID: info.UUID, Type: info.Type, PagesTotal: g.pages.Total(), PagesUsed: g.pages.Used(), Models: g.pages.Loaded(),
-			Moving: g.pages.Moving(), Stalled: g.stalled(), Executor: g.executor,
+			Moving: g.pages.Moving(), Stalled: g.stalled(), Executor: g.executor, Processor: info.Processor,
 		})
 	}
 	return s

@@ -125,6 +125,23 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 	return nil
 }
 
+// leaving returns the models that are removed from host memory once a ClearCache ends that is
+// accepted and still obeyed.
+func (w *Worker) leaving() map[string]bool {
+	leaving := map[string]bool{}
+	for _, g := range w.gpus {
+		for _, o := range g.orders { // map order does not matter: they make a set
+			if o.part == nil || !w.terms.Obeyed(o.Action.Leader) {
+				continue
+			}
+			for _, name := range o.Action.Models {
+				leaving[name] = true
+			}
+		}
+	}
+	return leaving
+}
+
 // startClear begins the eviction of all weights that a ClearCache drops from a GPU, or
 // of none if one of them is in use.
 func (g *gpu) startClear(o *Order) *protocol.Error {

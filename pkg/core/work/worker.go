@@ -40,8 +40,8 @@ type Worker struct {
 	inFlight int
 	busy     int
 	// loading counts the LoadModelFromDisk without a result, at most MaxLoads: reading are
-	// those being read, at most ConcurrentLoads; unread are the others, both in order of
-	// arrival.
+	// those being read, at most ConcurrentLoads and as many slow ones; unread are the others,
+	// both in order of arrival.
 	loading         int
 	reading, unread []*Order
 	// stopping: Stop has happened; every further action is refused.
@@ -243,6 +243,7 @@ func (w *Worker) tick() {
 		g.tick()
 	}
 	w.expireLoads()
+	w.giveReaders()
 	w.inputs.expire(w.now.Add(-w.config.InputWait))
 }
 

@@ -66,6 +66,7 @@ func (c *checker) answers(out *Output) {
 		if len(out.Again) != 1 || out.Again[0].State == nil {
 			c.failf("a question for the state was not answered")
 		}
+		c.removing(out.Again[0].State)
 		c.open--
 		delete(c.actions, actionKey{k.action.Issuer, k.action.ID})
 	case c.twice && (k.result != nil) != (len(out.Again) == 1):
@@ -74,6 +75,17 @@ func (c *checker) answers(out *Output) {
 		c.failf("G8: action %d of %d was %+v and is %+v now", k.action.ID, k.action.Issuer, k.result, out.Again[0])
 	case !c.twice && k.result != nil && slices.Contains([]protocol.Code{protocol.StaleEpoch, protocol.StaleIncarnation, protocol.TooEarly, protocol.ShuttingDown}, k.result.Code):
 		c.failf("%+v is answered %s without a reason", k.action, k.result.Code)
+	}
+}
+
+// removing: what an accepted ClearCache is still to remove is not said to be there.
+func (c *checker) removing(s *protocol.WorkerState) {
+	for _, k := range c.actions {
+		for _, m := range s.Models {
+			if k.action.Kind == protocol.ClearCache && k.result == nil && slices.Contains(k.action.Models, m.Name) {
+				c.failf("%s is said to be there, and %+v waits", m.Name, k.action)
+			}
+		}
 	}
 }
 

@@ -19,10 +19,10 @@ type checker struct {
 	actions  map[actionKey]*known
 	open     int // actions without a result
 	gpus     [worldGPUs]knownGPU
-	reading  int
 	handles  map[any]bool // open ones
 	hung     overdues
-	readers  map[*Order]bool // loads being read; true: given up
+	readers  map[*Order]bool          // loads being read; true: given up
+	readAt   map[*Order]protocol.Time // since when each is read
 	expect   protocol.Code
 	received *known // of this step
 	twice    bool
@@ -62,7 +62,7 @@ type weights struct {
 }
 
 func newChecker(w *world) *checker {
-	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}, readers: map[*Order]bool{}}
+	c := &checker{world: w, actions: map[actionKey]*known{}, handles: map[any]bool{}, hung: overdues{}, readers: map[*Order]bool{}, readAt: map[*Order]protocol.Time{}}
 	for i := range c.gpus {
 		c.gpus[i].weights = map[string]*weights{}
 	}
@@ -108,8 +108,8 @@ func (c *checker) before(e Event) {
 	case *ExecutorLost:
 		c.lose(e.GPU, e.Executor)
 	case *ModelRead:
-		c.reading--
 		delete(c.readers, e.Order)
+		delete(c.readAt, e.Order)
 		if e.Refused == nil {
 			c.handles[e.Handle] = true
 		}
@@ -241,10 +241,7 @@ func (c *checker) begins(out *Output) {
 		c.transfer(o)
 	}
 	c.overdue(out)
-	c.reading += len(out.Read)
-	if c.reading > c.config.ConcurrentLoads {
-		c.failf("G11: %d models are read at a time", c.reading)
-	}
+	c.checkReaders()
 }
 
 // begin is what holds for whatever begins on a GPU.

@@ -1,6 +1,11 @@
 package work
 
-import "clockwork/pkg/protocol"
+import (
+	"maps"
+	"slices"
+
+	"clockwork/pkg/protocol"
+)
 
 // endRead ends what the driver does for a load that was given up: soon, and now and then the
 // model was read just before.
@@ -28,7 +33,7 @@ func (w *world) endRead(o *Order) {
 // then, once, and the driver ends it; the others are answered.
 func (c *checker) loads(out *Output) {
 	for _, o := range out.Read {
-		c.readers[o] = false
+		c.readers[o], c.readAt[o] = false, c.now
 	}
 	for _, o := range out.GivenUp {
 		if told, reads := c.readers[o]; told || !reads || c.now < c.due(c.of(o)) {
@@ -63,6 +68,40 @@ func (c *checker) loads(out *Output) {
 			c.failf("the load %d is %s at %v, due %v", r.Action, r.Code, c.now, c.due(k))
 		}
 	}
+}
+
+// checkReaders looks whether as many loads are read at most as there are readers, and as many
+// slow ones.
+func (c *checker) checkReaders() {
+	quick := 0
+	for _, since := range c.readAt {
+		if c.now < since.Add(c.config.SlowLoad) {
+			quick++
+		}
+	}
+	if most := c.config.ConcurrentLoads; quick > most || len(c.readAt) > 2*most {
+		c.failf("G11: %d models are read at a time, %d of them not for long", len(c.readAt), quick)
+	}
+	if len(c.readAt) > c.config.ConcurrentLoads {
+		c.world.happened["read beside slow loads"]++
+	}
+}
+
+// readerDue is when a load that waits is to be read at the latest; Never if none waits, or none
+// can be read.
+func (c *checker) readerDue() protocol.Time {
+	most := c.config.ConcurrentLoads
+	waits := func(k *known) bool {
+		return k.action.Kind == protocol.LoadModelFromDisk && k.result == nil && !c.beingRead(k)
+	}
+	if len(c.readAt) >= 2*most || !slices.ContainsFunc(slices.Collect(maps.Values(c.actions)), waits) {
+		return protocol.Never
+	}
+	since := slices.Sorted(maps.Values(c.readAt))
+	if len(since) < most {
+		return 0
+	}
+	return since[len(since)-most].Add(c.config.SlowLoad)
 }
 
 // due is when a load's time is over.

@@ -59,4 +59,7 @@ func (c *checker) alarms() {
 			c.failf("the load %v is given up at %v, and the worker wakes at %v", o.key(), due, c.wake)
 		}
 	}
+	if due := c.readerDue(); due < c.wake {
+		c.failf("a load can be read from %v on, and the worker wakes at %v", due, c.wake)
+	}
 }

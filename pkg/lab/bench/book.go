@@ -18,6 +18,7 @@ type book struct {
 
 type entry struct {
 	workload.Arrival
+	sent protocol.Time
 	// expires is when the request counts as NoAnswer.
 	expires protocol.Time
 	uses    uint32
@@ -25,7 +26,7 @@ type entry struct {
 }
 
 // enter opens a request and returns its token.
-func (b *book) enter(a workload.Arrival, expires protocol.Time) uint64 {
+func (b *book) enter(a workload.Arrival, sent, expires protocol.Time) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.free) == 0 {
@@ -35,20 +36,20 @@ func (b *book) enter(a workload.Arrival, expires protocol.Time) uint64 {
 	at := b.free[len(b.free)-1]
 	b.free = b.free[:len(b.free)-1]
 	e := &b.entries[at]
-	e.Arrival, e.expires, e.open = a, expires, true
+	e.Arrival, e.sent, e.expires, e.open = a, sent, expires, true
 	e.uses++
 	return uint64(e.uses)<<32 | uint64(at)
 }
 
-// leave closes a request; false if it is not open.
-func (b *book) leave(token uint64) (workload.Arrival, bool) {
+// leave closes a request and returns when it was sent; false if it is not open.
+func (b *book) leave(token uint64) (a workload.Arrival, sent protocol.Time, open bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := uint32(token)
 	if int(at) >= len(b.entries) || !b.entries[at].open || b.entries[at].uses != uint32(token>>32) {
-		return workload.Arrival{}, false
+		return workload.Arrival{}, 0, false
 	}
-	return b.close(at), true
+	return b.close(at), b.entries[at].sent, true
 }
 
 // close closes an entry; the caller holds mu.

@@ -8,17 +8,17 @@ import (
 
 func TestARequestLeavesTheBookOnce(t *testing.T) {
 	var b book
-	first, second := b.enter(workload.Arrival{At: 1}, 100), b.enter(workload.Arrival{At: 2}, 200)
+	first, second := b.enter(workload.Arrival{At: 1}, 0, 100), b.enter(workload.Arrival{At: 2}, 0, 200)
 	if b.open() != 2 || first == second {
 		t.Fatalf("%d open, tokens %d and %d", b.open(), first, second)
 	}
-	if a, open := b.leave(second); !open || a.At != 2 {
+	if a, _, open := b.leave(second); !open || a.At != 2 {
 		t.Errorf("left %+v, %v", a, open)
 	}
-	if _, open := b.leave(second); open {
+	if _, _, open := b.leave(second); open {
 		t.Error("it left twice")
 	}
-	if _, open := b.leave(1 << 20); open {
+	if _, _, open := b.leave(1 << 20); open {
 		t.Error("one left that never entered")
 	}
 }
@@ -27,21 +27,21 @@ func TestARequestLeavesTheBookOnce(t *testing.T) {
 // another request, and must not end that one.
 func TestALateAnswerMeetsNoLaterRequest(t *testing.T) {
 	var b book
-	token := b.enter(workload.Arrival{At: 1}, 100)
+	token := b.enter(workload.Arrival{At: 1}, 0, 100)
 	if gone := b.expired(99); gone != nil {
 		t.Errorf("too early: %+v", gone)
 	}
 	if gone := b.expired(100); len(gone) != 1 || gone[0].At != 1 {
 		t.Errorf("gave up %+v", gone)
 	}
-	other := b.enter(workload.Arrival{At: 2}, 200)
+	other := b.enter(workload.Arrival{At: 2}, 0, 200)
 	if uint32(other) != uint32(token) {
 		t.Fatalf("entry %d was not used again but %d", uint32(token), uint32(other))
 	}
-	if _, open := b.leave(token); open {
+	if _, _, open := b.leave(token); open {
 		t.Error("the late answer ended another request")
 	}
-	if _, open := b.leave(other); !open {
+	if _, _, open := b.leave(other); !open {
 		t.Error("the request is gone")
 	}
 }
@@ -49,7 +49,7 @@ func TestALateAnswerMeetsNoLaterRequest(t *testing.T) {
 func TestABookOfManyRequestsIsLookedThroughToItsEnd(t *testing.T) {
 	var b book
 	for i := range 3*chunk + 1 {
-		b.enter(workload.Arrival{Client: i}, 10)
+		b.enter(workload.Arrival{Client: i}, 0, 10)
 	}
 	if gone := b.expired(10); len(gone) != 3*chunk+1 || b.open() != 0 {
 		t.Errorf("gave up %d, %d are open", len(gone), b.open())

@@ -12,8 +12,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// Payload determines the inputs of requests: one encoded request per model path
-// and number of items, in which only the SLO changes.
+// Payload determines the inputs of requests: the same for each request of a model path and
+// number of items.
 type Payload struct {
 	// inputs returns the inputs of a request; none: the worker generates them.
 	inputs func(m protocol.ModelState, items int) ([]protocol.Tensor, error)
@@ -37,8 +37,11 @@ func Given(read func(m protocol.ModelState) ([]protocol.Tensor, error)) Payload 
 	return Payload{func(m protocol.ModelState, _ int) ([]protocol.Tensor, error) { return read(m) }}
 }
 
-// encoded is an encoded request; its SLO is at offset at.
-type encoded struct {
+// Inputs are a request's inputs, as tensors and in Clockwork's own encoding, of which the
+// SLO is at offset at.
+type Inputs struct {
+	Tensors []protocol.Tensor
+
 	body []byte
 	at   int
 	slo  time.Duration
@@ -48,46 +51,47 @@ type encoded struct {
 // mark of a float64.
 var sloKey = []byte("slo_ms\xcb")
 
-func encode(inputs []protocol.Tensor) *encoded {
+// NewInputs returns the inputs of a request.
+func NewInputs(tensors []protocol.Tensor) *Inputs {
 	slo := 0.0
-	body := wire.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: inputs})
+	body := wire.EncodeInfer(&protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: tensors})
 	at := bytes.Index(body, sloKey)
 	if at < 0 {
 		panic("bench: an encoded request without its SLO")
 	}
-	return &encoded{body: body, at: at + len(sloKey)}
+	return &Inputs{Tensors: tensors, body: body, at: at + len(sloKey)}
 }
 
-// within returns the request with this SLO, valid until the next call.
-func (e *encoded) within(slo time.Duration) []byte {
-	if e.slo != slo {
-		e.slo = slo
-		binary.BigEndian.PutUint64(e.body[e.at:], math.Float64bits(float64(slo)/float64(time.Millisecond)))
+// within returns Clockwork's request with this SLO, valid until the next call.
+func (in *Inputs) within(slo time.Duration) []byte {
+	if in.slo != slo {
+		in.slo = slo
+		binary.BigEndian.PutUint64(in.body[in.at:], math.Float64bits(float64(slo)/float64(time.Millisecond)))
 	}
-	return e.body
+	return in.body
 }
 
-// bodies caches the encoded requests by path, because copies take the same.
-type bodies struct {
+// known caches inputs by path, because copies take the same.
+type known struct {
 	payload Payload
-	known   map[bodyKey]*encoded
+	inputs  map[inputsKey]*Inputs
 }
 
-type bodyKey struct {
+type inputsKey struct {
 	path  string
 	items int
 }
 
-// of returns the request for this number of items of a model.
-func (b *bodies) of(m protocol.ModelState, items int) (*encoded, error) {
-	key := bodyKey{m.Path, items}
-	if known := b.known[key]; known != nil {
-		return known, nil
+// of returns the inputs for this number of items of a model.
+func (k *known) of(m protocol.ModelState, items int) (*Inputs, error) {
+	key := inputsKey{m.Path, items}
+	if in := k.inputs[key]; in != nil {
+		return in, nil
 	}
-	inputs, err := b.payload.inputs(m, items)
+	tensors, err := k.payload.inputs(m, items)
 	if err != nil {
 		return nil, fmt.Errorf("inputs for %s: %w", m.Name, err)
 	}
-	b.known[key] = encode(inputs)
-	return b.known[key], nil
+	k.inputs[key] = NewInputs(tensors)
+	return k.inputs[key], nil
 }

@@ -16,7 +16,7 @@ var picture = protocol.ModelState{ModelSpec: protocol.ModelSpec{
 
 func TestTheSLOOfAnEncodedRequestChangesAndNothingElse(t *testing.T) {
 	for name, payload := range map[string]Payload{"generated": Generated(), "random": Random()} {
-		b := bodies{payload, map[bodyKey]*encoded{}}
+		b := known{payload, map[inputsKey]*Inputs{}}
 		body, err := b.of(picture, 2)
 		if err != nil {
 			t.Fatal(err)
@@ -42,7 +42,7 @@ func TestTheSLOOfAnEncodedRequestChangesAndNothingElse(t *testing.T) {
 }
 
 func TestCopiesShareTheirRequest(t *testing.T) {
-	b := bodies{Random(), map[bodyKey]*encoded{}}
+	b := known{Random(), map[inputsKey]*Inputs{}}
 	other := picture
 	other.Name = "m-2"
 	first, _ := b.of(picture, 1)
@@ -55,12 +55,12 @@ func TestCopiesShareTheirRequest(t *testing.T) {
 }
 
 func TestInputsThatCannotBeReadAreSaidWithTheirModel(t *testing.T) {
-	b := bodies{Given(func(protocol.ModelState) ([]protocol.Tensor, error) { return nil, errors.New("no such file") }), map[bodyKey]*encoded{}}
+	b := known{Given(func(protocol.ModelState) ([]protocol.Tensor, error) { return nil, errors.New("no such file") }), map[inputsKey]*Inputs{}}
 	if _, err := b.of(picture, 1); err == nil || err.Error() != "inputs for m-1: no such file" {
 		t.Error(err)
 	}
 	given := []protocol.Tensor{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{1, 2}, Data: []byte{7, 8}}}
-	b = bodies{Given(func(protocol.ModelState) ([]protocol.Tensor, error) { return given, nil }), map[bodyKey]*encoded{}}
+	b = known{Given(func(protocol.ModelState) ([]protocol.Tensor, error) { return given, nil }), map[inputsKey]*Inputs{}}
 	body, err := b.of(picture, 1)
 	if err != nil || !bytes.Contains(body.body, []byte{7, 8}) {
 		t.Errorf("%x, %v", body.body, err)

@@ -29,6 +29,8 @@ type Report struct {
 	Models []Summary `json:"models"`
 	// Lateness is how long after their due times requests were sent.
 	Lateness Percentiles `json:"lateness"`
+	// Refused is how long after they were sent requests were refused, or failed.
+	Refused Percentiles `json:"refused"`
 	// Strays counts answers that arrived after their request had counted as
 	// NoAnswer.
 	Strays int `json:"answers_after_no_answer,omitempty"`
@@ -117,7 +119,7 @@ func (t *Tally) Report(names []string, window time.Duration) *Report {
 	defer t.mu.Unlock()
 	r := &Report{
 		Window: window, Total: t.total.summary("", window), Models: []Summary{},
-		Lateness: t.late.percentiles(), Strays: t.strays, latency: t.total.latency,
+		Lateness: t.late.percentiles(), Refused: t.refused.percentiles(), Strays: t.strays, latency: t.total.latency,
 	}
 	for i := range t.models {
 		if t.models[i].offered > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,13 @@ type Config struct {
 	// Models are the stack's models, one per instance of the workload; see Match.
 	Models  []protocol.ModelState
 	Payload Payload
-	// Clients are connections, used in turn.
-	Clients []*client.Client
+	// Lines are connections, used in turn.
+	Lines []Line
+	// Pools bound requests in flight; streams without a pool are not bounded. No stream is in
+	// two pools.
+	Pools []Pool
+	// Margin is taken off the time that a request tells the server to have left.
+	Margin time.Duration
 	// DefaultSLO applies to requests to which the workload gives no SLO.
 	DefaultSLO time.Duration
 	// Warmup is the part at the start that is sent but not measured.
@@ -33,11 +39,11 @@ type Config struct {
 }
 
 func (c Config) validate() error {
-	if len(c.Models) != len(c.Workload.Instances()) || len(c.Clients) == 0 {
-		return fmt.Errorf("%d models for %d instances, %d connections", len(c.Models), len(c.Workload.Instances()), len(c.Clients))
+	if len(c.Models) != len(c.Workload.Instances()) || len(c.Lines) == 0 {
+		return fmt.Errorf("%d models for %d instances, %d connections", len(c.Models), len(c.Workload.Instances()), len(c.Lines))
 	}
-	if c.DefaultSLO <= 0 || c.Window <= 0 || c.Warmup < 0 || c.Grace < 0 || c.Patience < 0 {
-		return errors.New("default SLO and window must be positive, warm-up, grace and patience not negative")
+	if c.DefaultSLO <= 0 || c.Window <= 0 || c.Warmup < 0 || c.Grace < 0 || c.Patience < 0 || c.Margin < 0 {
+		return errors.New("default SLO and window must be positive, warm-up, grace, patience and margin not negative")
 	}
 	return nil
 }
@@ -45,27 +51,28 @@ func (c Config) validate() error {
 // run is the state of a run.
 type run struct {
 	Config
-	tally    *Tally
-	source   *workload.Source
-	bodies   bodies
-	subjects []string // by instance
-	lines    []*line
-	began    time.Time
-	alarm    *clock.Alarm
+	tally  *Tally
+	source *workload.Source
+	inputs known
+	lines  []*line
+	began  time.Time
+	alarm  *clock.Alarm
 
-	// closed reports which streams are closed loops. returned holds their answered
-	// requests.
+	// closed reports which streams are closed loops, pools their bounds. returned holds the
+	// ended requests of both.
 	closed   []bool
+	pools    []*pool
 	waiting  int // open requests of closed loops; only the sender uses it
+	turn     int // of the lines; only the sender uses it
 	mu       sync.Mutex
 	returned []workload.Arrival
 	over     bool // the alarm is closed
 }
 
-// line is one connection.
+// line is one connection and its open requests.
 type line struct {
 	run *run
-	*client.Async
+	Line
 	book book
 }
 
@@ -98,23 +105,21 @@ func (r *run) prepare() (err error) {
 	if r.source, err = r.Workload.Source(execution(r.Workload, r.Models)); err != nil {
 		return err
 	}
-	r.bodies = bodies{r.Payload, map[bodyKey]*encoded{}}
+	r.inputs = known{r.Payload, map[inputsKey]*Inputs{}}
+	r.pools = pools(r.Pools, len(r.Workload.Streams))
 	for _, s := range r.Workload.Streams {
-		if _, err := r.bodies.of(r.Models[s.Model], max(s.Batch, 1)); err != nil {
+		if _, err := r.inputs.of(r.Models[s.Model], max(s.Batch, 1)); err != nil {
 			return err
 		}
 		_, closed := s.Process.(workload.Closed)
 		r.closed = append(r.closed, closed)
 	}
-	for _, c := range r.Clients {
-		l := &line{run: r}
-		if l.Async, err = c.Async(l.answered); err != nil {
+	for _, of := range r.Lines {
+		l := &line{run: r, Line: of}
+		if err = l.Open(l.answered); err != nil {
 			return err
 		}
 		r.lines = append(r.lines, l)
-	}
-	for _, m := range r.Models {
-		r.subjects = append(r.subjects, r.lines[0].Subject(m.Name))
 	}
 	r.began = time.Now()
 	return nil
@@ -154,7 +159,7 @@ const (
 // send sends all requests that are due at one moment over one connection, in one
 // write.
 func (r *run) send(ctx context.Context) protocol.Time {
-	for turn := 0; ; turn++ {
+	for ; ; r.turn++ {
 		r.takeReturned()
 		now := r.now()
 		for r.source.Peek() <= now {
@@ -162,48 +167,80 @@ func (r *run) send(ctx context.Context) protocol.Time {
 				return now
 			}
 			a, _ := r.source.Next()
-			r.sendOne(r.lines[turn%len(r.lines)], a, now)
+			r.due(a, now)
 			now = r.now()
 		}
-		if ctx.Err() != nil || r.source.Peek() == protocol.Never && r.waiting == 0 {
+		if ctx.Err() != nil || r.source.Peek() == protocol.Never && r.waiting == 0 && !r.queued() {
 			return now
 		}
 		r.alarm.Sleep(min(max(r.source.Peek().Sub(now), tick), idle))
 	}
 }
 
-func (r *run) sendOne(l *line, a workload.Arrival, now protocol.Time) {
+// due sends a request, or lets it wait for a place.
+func (r *run) due(a workload.Arrival, now protocol.Time) {
 	if a.SLO == 0 {
 		a.SLO = r.DefaultSLO
 	}
+	if p := r.pools[a.Stream]; p != nil {
+		p.waiting = append(p.waiting, a)
+		r.sendWaiting(p)
+		return
+	}
+	r.sendOne(a, now)
+}
+
+// sendWaiting sends the requests of a pool for which there is a place.
+func (r *run) sendWaiting(p *pool) {
+	for _, a := range p.tooLate(r.now(), r.expires) {
+		r.tally.Sent(a, r.now().Sub(a.At))
+		r.tally.NoAnswer(a)
+	}
+	for _, a := range p.take() {
+		r.turn++ // each over the next connection
+		r.sendOne(a, r.now())
+	}
+}
+
+// expires is when a request that was not sent counts as NoAnswer.
+func (r *run) expires(a workload.Arrival) protocol.Time { return a.At.Add(a.SLO + r.Grace) }
+
+// queued reports whether requests wait for a place.
+func (r *run) queued() bool {
+	return slices.ContainsFunc(r.pools, func(p *pool) bool { return p != nil && len(p.waiting) > 0 })
+}
+
+func (r *run) sendOne(a workload.Arrival, now protocol.Time) {
+	l := r.lines[r.turn%len(r.lines)]
 	if r.closed[a.Stream] {
 		r.waiting++
 	}
-	body, err := r.bodies.of(r.Models[a.Model], a.Batch)
+	in, err := r.inputs.of(r.Models[a.Model], a.Batch)
 	if err != nil {
-		panic(err) // all requests were encoded before
+		panic(err) // all inputs were made before
 	}
-	r.tally.Sent(a, now.Sub(a.At))
-	token := l.book.enter(a, now.Add(a.SLO+r.Grace))
-	if err := l.Send(r.subjects[a.Model], token, body.within(a.SLO)); err != nil {
+	late := now.Sub(a.At)
+	r.tally.Sent(a, late)
+	token := l.book.enter(a, now, now.Add(a.SLO+r.Grace))
+	if err := l.Send(token, r.Models[a.Model].Name, in, max(a.SLO-late-r.Margin, leastWithin)); err != nil {
 		l.answered(token, client.Outcome{Code: protocol.StateUnavailable})
 	}
 }
 
 // answered is the connection's callback.
 func (l *line) answered(token uint64, o client.Outcome) {
-	a, open := l.book.leave(token)
+	a, sent, open := l.book.leave(token)
 	if !open {
 		l.run.tally.Stray()
 		return
 	}
-	l.run.tally.Done(a, l.run.now().Sub(a.At), o)
+	l.run.tally.Done(a, sent.Sub(a.At), l.run.now().Sub(a.At), o)
 	l.run.giveBack(a)
 }
 
-// giveBack lets the client of a closed loop continue.
+// giveBack lets the client of a closed loop continue, or another request have the place.
 func (r *run) giveBack(a workload.Arrival) {
-	if !r.closed[a.Stream] {
+	if !r.closed[a.Stream] && r.pools[a.Stream] == nil {
 		return
 	}
 	r.mu.Lock()
@@ -233,7 +270,8 @@ func (r *run) close() {
 }
 
 // takeReturned reports the answers of closed loops to the source, with the
-// current time: a client's delay in seeing an answer is not the stack's.
+// current time: a client's delay in seeing an answer is not the stack's. It gives the
+// places of pools away.
 func (r *run) takeReturned() {
 	r.mu.Lock()
 	returned := r.returned
@@ -241,8 +279,14 @@ func (r *run) takeReturned() {
 	r.mu.Unlock()
 	now := r.now()
 	for _, a := range returned {
-		r.waiting--
-		r.source.Done(a, now)
+		if r.closed[a.Stream] {
+			r.waiting--
+			r.source.Done(a, now)
+		}
+		if p := r.pools[a.Stream]; p != nil {
+			p.free++
+			r.sendWaiting(p)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (d *door) config(connections int, process workload.Process) Config {
 			d.t.Fatal(err)
 		}
 		d.t.Cleanup(connection.Close)
-		c.Clients = append(c.Clients, connection)
+		c.Lines = append(c.Lines, Lines(connection)...)
 	}
 	return c
 }
@@ -234,7 +234,7 @@ func TestAnInterruptedRunReportsWhatItHas(t *testing.T) {
 func TestABrokenConfigIsRefused(t *testing.T) {
 	d := newDoor(t)
 	for name, change := range map[string]func(*Config){
-		"no connection":     func(c *Config) { c.Clients = nil },
+		"no connection":     func(c *Config) { c.Lines = nil },
 		"a model too few":   func(c *Config) { c.Models = nil },
 		"no SLO":            func(c *Config) { c.DefaultSLO = 0 },
 		"no window":         func(c *Config) { c.Window = 0 },

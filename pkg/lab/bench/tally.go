@@ -25,6 +25,7 @@ type Tally struct {
 	models   []account
 	total    account
 	late     *histogram
+	refused  *histogram
 	points   []*point
 	since    point // since the last Progress
 	messages map[protocol.Code]string
@@ -52,7 +53,7 @@ type point struct {
 func NewTally(models int, from protocol.Time, window time.Duration) *Tally {
 	t := &Tally{
 		from: from, window: window, digits: fine, models: make([]account, models),
-		late: newHistogram(fine), since: point{latency: newHistogram(coarse)}, messages: map[protocol.Code]string{},
+		late: newHistogram(fine), refused: newHistogram(fine), since: point{latency: newHistogram(coarse)}, messages: map[protocol.Code]string{},
 	}
 	t.total.latency = newHistogram(fine)
 	if models > manyModels {
@@ -75,8 +76,9 @@ func (t *Tally) Sent(a workload.Arrival, late time.Duration) {
 	t.late.add(late)
 }
 
-// Done counts the outcome of a request; took is counted from its due time.
-func (t *Tally) Done(a workload.Arrival, took time.Duration, o client.Outcome) {
+// Done counts the outcome of a request. late is how long after its due time it was sent,
+// took how long after its due time it was answered.
+func (t *Tally) Done(a workload.Arrival, late, took time.Duration, o client.Outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := report.Sample{Latency: took, SLO: a.SLO, Code: o.Code}
@@ -94,6 +96,9 @@ func (t *Tally) Done(a workload.Arrival, took time.Duration, o client.Outcome) {
 	m.count(s, o.Parameters)
 	t.total.count(s, o.Parameters)
 	t.at(a.At).count(s)
+	if o.Code != protocol.OK {
+		t.refused.add(took - late)
+	}
 }
 
 // NoAnswer counts a request without an answer in time.

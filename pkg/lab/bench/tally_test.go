@@ -36,13 +36,13 @@ func TestEachRequestAfterTheWarmupIsCountedOnce(t *testing.T) {
 		tally.Sent(a, 20*time.Microsecond)
 		return a
 	}
-	tally.Done(due(0, -msec), msec, served(1, true)) // of the warm-up
+	tally.Done(due(0, -msec), 0, msec, served(1, true)) // of the warm-up
 	tally.NoAnswer(due(0, -msec))
-	tally.Done(due(0, 0), 100*msec, served(1, true))
-	tally.Done(due(0, 10*msec), 100*msec+1, served(3, false)) // late by a nanosecond
-	tally.Done(due(1, 600*msec), 5*msec, refusedWith(protocol.Overloaded))
-	tally.Done(due(1, 700*msec), 5*msec, refusedWith(protocol.Overloaded))
-	tally.Done(due(1, 710*msec), 5*msec, refusedWith(protocol.WorkerLost))
+	tally.Done(due(0, 0), 0, 100*msec, served(1, true))
+	tally.Done(due(0, 10*msec), 0, 100*msec+1, served(3, false)) // late by a nanosecond
+	tally.Done(due(1, 600*msec), msec, 5*msec, refusedWith(protocol.Overloaded))
+	tally.Done(due(1, 700*msec), 0, 5*msec, refusedWith(protocol.Overloaded))
+	tally.Done(due(1, 710*msec), 0, 5*msec, refusedWith(protocol.WorkerLost))
 	tally.NoAnswer(due(1, 1200*msec))
 	tally.Unfinished(due(1, 1900*msec))
 	tally.Stray()
@@ -72,10 +72,13 @@ func TestEachRequestAfterTheWarmupIsCountedOnce(t *testing.T) {
 	got := tally.Report([]string{"a", "b"}, 2*time.Second)
 	latencies := cmp.FilterPath(func(p cmp.Path) bool {
 		name := p.Last().String()
-		return name == ".P50" || name == ".P99" || name == ".Max" || name == ".Latency" || name == ".Lateness"
+		return name == ".P50" || name == ".P99" || name == ".Max" || name == ".Latency" || name == ".Lateness" || name == ".Refused"
 	}, cmp.Ignore())
 	if diff := cmp.Diff(want, got, latencies, cmpopts.IgnoreUnexported(Report{})); diff != "" {
 		t.Error(diff)
+	}
+	if got.Refused.Samples != 3 || got.Refused.P50 < 5*msec || got.Refused.P50 > 5*msec+10*time.Microsecond {
+		t.Errorf("refused after %+v", got.Refused)
 	}
 	if got.Total.Latency.Samples != 2 || got.Lateness.Samples != 7 || got.Lateness.Max != 20*time.Microsecond {
 		t.Errorf("latency %+v, lateness %+v", got.Total.Latency, got.Lateness)
@@ -101,9 +104,9 @@ func TestTheSumsComeOut(t *testing.T) {
 		case 1:
 			tally.Unfinished(a)
 		case 2:
-			tally.Done(a, msec, refusedWith(codes[dice.IntN(len(codes))]))
+			tally.Done(a, 0, msec, refusedWith(codes[dice.IntN(len(codes))]))
 		default:
-			tally.Done(a, time.Duration(dice.Int64N(1e8)), served(1, dice.IntN(2) == 0))
+			tally.Done(a, 0, time.Duration(dice.Int64N(1e8)), served(1, dice.IntN(2) == 0))
 		}
 	}
 	names := make([]string, models)
@@ -180,8 +183,8 @@ func TestProgressIsOfWhatHappenedSinceTheOneBefore(t *testing.T) {
 	for range 4 {
 		tally.Sent(a, 0)
 	}
-	tally.Done(a, msec, served(1, false))
-	tally.Done(a, 11*msec, served(1, false))
+	tally.Done(a, 0, msec, served(1, false))
+	tally.Done(a, 0, 11*msec, served(1, false))
 	tally.NoAnswer(a)
 	p := tally.Progress(2 * time.Second)
 	if p.Offered != 2 || p.Goodput != 0.5 || p.Share != 1.0/3 || p.P99 < 11*msec {
@@ -208,7 +211,7 @@ func TestTheHistogramIsInThePercentileFormatInMilliseconds(t *testing.T) {
 	for i := range 100 {
 		a := workload.Arrival{SLO: 100 * msec}
 		tally.Sent(a, 0)
-		tally.Done(a, time.Duration(i+1)*msec, served(1, false))
+		tally.Done(a, 0, time.Duration(i+1)*msec, served(1, false))
 	}
 	var out strings.Builder
 	if err := tally.Report([]string{"m"}, aSecond).WriteHistogram(&out); err != nil {
@@ -228,10 +231,10 @@ func TestTheJSONOfAReportHasTheseFields(t *testing.T) {
 	a := workload.Arrival{SLO: 100 * msec}
 	for range enoughFor9999 {
 		tally.Sent(a, msec)
-		tally.Done(a, msec, served(1, false))
+		tally.Done(a, 0, msec, served(1, false))
 	}
 	tally.Sent(a, 0)
-	tally.Done(a, msec, refusedWith(protocol.Overloaded))
+	tally.Done(a, 0, msec, refusedWith(protocol.Overloaded))
 	body, err := json.Marshal(tally.Report([]string{"m"}, aSecond))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
 )
 
@@ -31,13 +32,14 @@ var Cores = []Core{
 	coreOf("startup", startup.New, (*startup.Machine).Step,
 		startup.Started{}, startup.WorkerSeen{}, startup.WorkerLost{}, startup.WorkerAnswered{}, startup.LoadRequested{},
 		startup.LoadResult{}, startup.ModelsStored{}, startup.StoreFailed{}, startup.ModelsUnstored{}, startup.StageStored{},
-		startup.StageConflict{}, startup.Fenced{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{}, startup.JoinConfirmed{}, startup.Tick{}),
+		startup.StageConflict{}, startup.Fenced{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{},
+		startup.ServiceSeen{}, startup.JoinConfirmed{}, startup.Tick{}),
 	coreOf("measure", measure.New, (*measure.Machine).Step,
 		measure.JobGiven{}, measure.ProfilesRead{}, measure.ProfileStored{}, measure.ActionResult{}, measure.WorkerSeen{},
 		measure.WorkerLost{}, measure.Elected{}, measure.Abandon{}, measure.Tick{}),
 	coreWith(requests, "frontdoor", newFrontDoor, (*frontdoor.Machine).Step,
-		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.ClientGone{}, &frontdoor.Stored{},
-		&frontdoor.Unsent{}, &frontdoor.StageSeen{}, &frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
+		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.ClientGone{}, &frontdoor.Stored{}, &frontdoor.Unsent{}, &frontdoor.InputSent{}, &frontdoor.StageSeen{},
+		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
 		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
 		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.BufferReleased{}, &frontdoor.Stop{},
 		&frontdoor.Tick{}),
@@ -124,11 +126,8 @@ func (c *Core) event(name string, l *line) (any, error) {
 		plain = t.Elem()
 	}
 	e := reflect.New(plain)
-	if err := json.Unmarshal(l.Of, e.Interface()); err != nil {
+	if err := record.DecodeEvent(l.Of, l.Bytes, e); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if l.Bytes {
-		e.Elem().Set(withStrings(e.Elem(), fromRunes))
 	}
 	if t.Kind() == reflect.Pointer {
 		return e.Interface(), nil

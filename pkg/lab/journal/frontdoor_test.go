@@ -127,6 +127,7 @@ func serve(t testing.TB, o frontdoor.Observer) {
 	d.output(1, "w2")
 	d.output(1, "w1")
 	d.step(&frontdoor.Unsent{ID: protocol.RequestID{Door: 1<<64 - 9, Seq: 1}, Deadline: d.now, Waited: time.Millisecond})
+	d.step(&frontdoor.InputSent{})
 	d.step(&frontdoor.ConnectionDown{})
 	d.word(3, protocol.Refuse)
 	d.step(&frontdoor.ConnectionBroke{})

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"reflect"
 	"sync"
 
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/record"
 	"clockwork/pkg/protocol"
 )
 
@@ -139,11 +139,11 @@ func (o *observer[Config, Event, Output]) Step(now protocol.Time, e Event, out *
 	if err := o.hash.add(out); err != nil && w.err == nil {
 		w.err = fmt.Errorf("write journal: %w", err)
 	}
-	l := line{Machine: o.machine, Now: now, Event: eventName(e), About: o.core.about(e), Of: w.encode(e), Hash: o.hash}
-	if !textAlone(l.Of) {
-		l.Bytes, l.Of = true, w.encode(withStrings(reflect.ValueOf(e), toRunes).Interface())
+	written, runes, err := record.EncodeEvent(e)
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("write journal: %w", err)
 	}
-	w.write(&l)
+	w.write(&line{Machine: o.machine, Now: now, Event: eventName(e), About: o.core.about(e), Of: written, Bytes: runes, Hash: o.hash})
 }
 
 // Close says that the journal is whole, and what went wrong with it.

@@ -1,13 +1,13 @@
 package record
 
 import (
+	"bytes"
 	"compress/flate"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -90,18 +90,17 @@ func (d *decoder) json(s string, v any) {
 	}
 }
 
-// unpack decodes compressed JSON of at most maxRare bytes.
-func (d *decoder) unpack(packed string, v any) {
+// unpack returns what was compressed, of at most maxRare bytes.
+func (d *decoder) unpack(packed []byte) []byte {
 	if d.err != nil {
-		return
+		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(flate.NewReader(strings.NewReader(packed)), maxRare+1))
+	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxRare+1))
 	switch {
 	case err != nil:
 		d.fail("an event does not unpack: " + err.Error())
 	case len(body) > maxRare:
 		d.fail(fmt.Sprintf("an event of more than %d bytes", maxRare))
-	default:
-		d.json(string(body), v)
 	}
+	return body
 }

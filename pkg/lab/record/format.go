@@ -2,23 +2,26 @@ package record
 
 import (
 	"hash/crc32"
+	"reflect"
 
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
-// header is the first line of a file; the number is the version.
-const header = "clockwork-recording 1\n"
+// header is the first line of a file; the number is the version. Version 1 had the events of
+// the policy alone, without the term around it.
+const header = "clockwork-recording 2\n"
 
 // These are the kinds of records, in the low four bits of the first byte.
 const (
 	recBegin = iota + 1
-	recSubmit
+	recSubmitted
 	recResult
 	recTick
 	recRare
-	recLost
-	recDoor
+	recAnswers
+	recHeartbeatDue
 	recMark
 	recMissing
 	recEnd
@@ -26,13 +29,17 @@ const (
 
 const kindBits = 0x0f
 
-// Flags of a submission: the field follows because it differs from its usual
-// value.
+// Flags of a submission, in a byte of their own. Of has...: the field follows because it
+// differs from its usual value, hasEpoch: from the last submission's.
 const (
-	isGenerated = 0x10
-	hasPriority = 0x20
-	hasBatch    = 0x40
-	hasBytes    = 0x80
+	isGenerated = 1 << iota
+	isJSON
+	hasPriority
+	hasBatch
+	hasBytes
+	hasCrashes
+	hasReply
+	hasEpoch
 )
 
 // Flags of a result. hasIssue: issuer, epoch and incarnation follow; otherwise
@@ -43,30 +50,44 @@ const (
 	hasFault  = 0x40
 )
 
-// These events are written as compressed JSON.
+// Flags of a rare event. isPacked: its JSON is compressed. isRunes: each rune of its strings
+// is a byte (EncodeEvent).
 const (
-	rareActivate = iota + 1
-	rareJoined
-	rareResult
-	rareSubmit
-	rareHealth
+	isPacked = 0x10
+	isRunes  = 0x20
 )
+
+// rare are the events that are written as JSON, by the number in their record. Result is for
+// those with more fields than a record of kind recResult has.
+var rare = []reflect.Type{
+	reflect.TypeFor[sched.Started](),
+	reflect.TypeFor[sched.WorkerAnnounced](),
+	reflect.TypeFor[sched.WorkerBeat](),
+	reflect.TypeFor[sched.WorkerAnswered](),
+	reflect.TypeFor[sched.SchedulerBeat](),
+	reflect.TypeFor[sched.FrontDoorBeat](),
+	reflect.TypeFor[sched.NoResponders](),
+	reflect.TypeFor[sched.MessagesMissed](),
+	reflect.TypeFor[sched.Result](),
+}
 
 // Bounds, for writing and reading alike.
 const (
 	blockTarget = 32 << 10
 	maxBlock    = 64 << 20
 	maxRare     = 64 << 20 // unpacked
+	packFrom    = 512      // a shorter JSON is not compressed
 	maxNames    = 1 << 16
 	maxName     = 256
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// begin is the policy and the configuration of a core.
+// begin is what a term and the core in it are made with.
 type begin struct {
 	Policy string
 	Config policies.Config
+	Term   sched.TermConfig
 }
 
 // history is the state that writer and reader derive from earlier records, so
@@ -76,9 +97,13 @@ type history struct {
 	action protocol.ActionID
 	doors  []door
 	issues map[string]issue // by worker
+	epoch  uint64           // of the last submission
+	reply  string           // of the last submission
 }
 
-type door struct{ id, seq uint64 }
+// door is a front door, with the numbers of the last request that it submitted, and of the
+// last one that it claimed.
+type door struct{ id, seq, claimed uint64 }
 
 type issue struct{ issuer, epoch, incarnation uint64 }
 

@@ -2,26 +2,49 @@ package record
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"math"
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/protocol"
 )
 
-// Hash identifies a sequence of decisions. The zero value is that of a core
-// without decisions.
+// Hash identifies a sequence of outputs. The zero value is that of a term without outputs.
 type Hash uint64
 
-// Add adds an output to h. It allocates nothing.
-func (h *Hash) Add(out *sched.Output) {
+// Add adds an output to h: every field that a scheduler's output can have. It allocates
+// nothing for actions, dispatches and refusals.
+func (h *Hash) Add(out *sched.TermOutput) {
 	h.word(uint64(len(out.Actions)))
 	for i := range out.Actions {
 		h.text(out.Actions[i].Worker)
 		h.action(&out.Actions[i].Action)
+		h.plan(&out.Actions[i].Plan)
 	}
 	h.dispatches(out.Dispatches)
 	h.dispatches(out.Refusals)
+	for i := range out.Reasons {
+		h.reason(&out.Reasons[i])
+	}
+	for _, l := range out.Late {
+		h.word(l.ID.Door)
+		h.word(l.ID.Seq)
+		h.word(uint64(l.Why))
+	}
+	for _, u := range out.Unanswered {
+		h.word(uint64(u.Action)<<1 | bit(u.Lost))
+	}
 	h.word(uint64(out.Wake))
+	h.dispatches(out.Verdicts)
+	if len(out.Incidents)+len(out.Ask)+len(out.Questions)+len(out.Owed)+len(out.Notes) > 0 || out.Activated || out.Resign != "" {
+		h.rare(out)
+	}
+}
+
+// rare adds what few outputs have.
+func (h *Hash) rare(out *sched.TermOutput) {
+	written, _ := json.Marshal([]any{out.Incidents, out.Ask, out.Questions, out.Owed, out.Activated, out.Resign, out.Notes}) // plain values: it cannot fail
+	h.text(string(written))
 }
 
 func (h *Hash) action(a *protocol.Action) {
@@ -43,12 +66,19 @@ func (h *Hash) action(a *protocol.Action) {
 	}
 }
 
+func (h *Hash) plan(p *sched.Plan) {
+	h.word(uint64(p.Begin))
+	h.word(uint64(p.End))
+	h.word(uint64(p.Queued)<<32 ^ uint64(p.Copies))
+}
+
 func (h *Hash) dispatches(list []protocol.Dispatch) {
 	h.word(uint64(len(list)))
 	for i := range list {
 		d := &list[i]
 		h.word(d.ID.Door)
 		h.word(d.ID.Seq)
+		h.word(d.Epoch)
 		h.word(uint64(d.Crashes)<<32 | uint64(d.Kind)<<1 | bit(d.Cold))
 		h.text(d.Worker)
 		if e := d.Refusal; e != nil {
@@ -61,6 +91,34 @@ func (h *Hash) dispatches(list []protocol.Dispatch) {
 			h.word(bit(e.Retryable))
 		}
 	}
+}
+
+func (h *Hash) reason(r *sched.Reason) {
+	h.word(uint64(r.Why)<<1 | bit(r.Cold))
+	for _, at := range []protocol.Time{r.At, r.Arrived, r.Deadline, r.Earliest, r.Idle, r.IdleLoad} {
+		h.word(uint64(at))
+	}
+	h.word(uint64(r.Reserve))
+	h.word(uint64(r.Backlog))
+	h.word(uint64(r.Budget))
+	for _, n := range []int{r.Ahead, r.Waiting, r.Copies, r.GPUs, r.Wanted} {
+		h.word(uint64(n))
+	}
+	h.offer(&r.Best)
+}
+
+func (h *Hash) offer(o *sched.Offer) {
+	h.text(o.Worker)
+	h.word(uint64(o.GPU))
+	h.word(uint64(o.Open))
+	h.text(o.With)
+	h.word(uint64(o.Free))
+	h.word(uint64(o.Reach))
+	h.word(uint64(o.To))
+	h.word(uint64(o.Back))
+	h.word(uint64(o.Ready))
+	h.word(uint64(o.Load))
+	h.word(uint64(o.Exec))
 }
 
 func bit(b bool) uint64 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"reflect"
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
@@ -22,11 +23,11 @@ var ErrCut = errors.New("the recording was cut off here")
 type Kind uint8
 
 const (
-	// Begin: a new core, with Policy and Config.
+	// Begin: a new term, made with Term, and with Policy and Config the core in it.
 	Begin Kind = iota + 1
-	// Step: the core received Event at Now.
+	// Step: the term received Event at Now.
 	Step
-	// Mark: Hash is the hash of this core's outputs after Events events.
+	// Mark: Hash is the hash of this term's outputs after Events events.
 	Mark
 	// Missing: Events events are missing here.
 	Missing
@@ -37,8 +38,9 @@ type Item struct {
 	Kind   Kind
 	Policy string
 	Config policies.Config
+	Term   sched.TermConfig
 	Now    protocol.Time
-	Event  sched.Event
+	Event  sched.TermEvent
 	Events uint64
 	Hash   Hash
 }
@@ -55,9 +57,10 @@ type Reader struct {
 	begun bool
 	names []string
 	history
-	submit sched.Submit
+	submit sched.Submitted
 	result sched.Result
 	tick   sched.Tick
+	due    sched.HeartbeatDue
 	item   Item
 	err    error
 }
@@ -74,7 +77,7 @@ func NewReader(from io.Reader) (*Reader, error) {
 	case err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, fmt.Errorf("read recording: %w", err)
 	case bytes.HasPrefix(line[:n], []byte("clockwork-recording ")) && n == len(header):
-		return nil, fmt.Errorf("read recording: its format is %q, this program reads %q", line[:n-1], header[:len(header)-1])
+		return nil, fmt.Errorf("read recording: its format is %q, this program reads %q; use the version of Clockwork that made it", line[:n-1], header[:len(header)-1])
 	}
 	return nil, errors.New("read recording: this is no recording")
 }
@@ -159,7 +162,7 @@ func (r *Reader) decode() bool {
 		d.fail("nothing has begun")
 		return false
 	}
-	if tag&^kindBits != 0 && kind != recSubmit && kind != recResult {
+	if tag&^kindBits != 0 && kind != recRare && kind != recResult {
 		d.fail("flags that mean nothing")
 		return false
 	}
@@ -167,21 +170,20 @@ func (r *Reader) decode() bool {
 	switch kind {
 	case recBegin:
 		r.beginning()
-	case recSubmit:
-		r.submission(tag)
+	case recSubmitted:
+		r.submission(d.byte())
 	case recResult:
 		r.answer(tag)
 	case recTick:
 		r.time()
 		r.item.Event = &r.tick
+	case recHeartbeatDue:
+		r.time()
+		r.item.Event = &r.due
+	case recAnswers:
+		r.answersReported()
 	case recRare:
-		r.rare()
-	case recLost:
-		r.time()
-		r.item.Event = &sched.WorkerLost{ID: r.name(), Incarnation: d.uint()}
-	case recDoor:
-		r.time()
-		r.item.Event = &sched.DoorLost{Door: d.uint()}
+		r.rare(tag)
 	case recMark:
 		r.item.Kind, r.item.Events, r.item.Hash = Mark, d.uint(), Hash(d.word())
 	case recMissing:
@@ -200,27 +202,65 @@ func (r *Reader) decode() bool {
 func (r *Reader) beginning() {
 	b := begin{Config: policies.Defaults()}
 	r.block.json(r.block.text(), &b)
-	r.item.Kind, r.item.Policy, r.item.Config = Begin, b.Policy, b.Config
+	r.item.Kind, r.item.Policy, r.item.Config, r.item.Term = Begin, b.Policy, b.Config, b.Term
 	r.begun = true
 }
 
-func (r *Reader) submission(tag byte) {
-	d, s := &r.block, &r.submit.Submission
+func (r *Reader) submission(flags byte) {
+	d, s := &r.block, &r.submit
 	r.time()
-	*s = protocol.Submission{ID: r.request(), Batch: 1, Generated: tag&isGenerated != 0}
+	*s = sched.Submitted{Submitted: protocol.Submitted{JSON: flags&isJSON != 0}}
+	s.ID, s.Batch, s.Generated = r.request(), 1, flags&isGenerated != 0
 	s.Model = r.name()
 	s.Budget = d.duration()
 	s.Elapsed = d.duration()
-	if tag&hasPriority != 0 {
+	if flags&hasPriority != 0 {
 		s.Priority = int(d.int())
 	}
-	if tag&hasBatch != 0 {
+	if flags&hasBatch != 0 {
 		s.Batch = int(d.int())
 	}
-	if tag&hasBytes != 0 {
+	if flags&hasBytes != 0 {
 		s.Bytes = d.int()
 	}
-	r.item.Event = &r.submit
+	if flags&hasCrashes != 0 {
+		s.Crashes = d.byte()
+	}
+	if flags&hasReply != 0 {
+		s.Reply = r.replyTo()
+	}
+	if flags&hasEpoch != 0 {
+		r.epoch = d.uint()
+	}
+	s.Epoch = r.epoch
+	r.item.Event = s
+}
+
+func (r *Reader) replyTo() string {
+	same := r.block.uint()
+	if same > uint64(min(len(r.reply), maxName)) {
+		r.block.fail("a reply subject continues what was not given")
+		return ""
+	}
+	r.reply = r.reply[:same] + r.block.text()
+	return r.reply
+}
+
+func (r *Reader) answersReported() {
+	d := &r.block
+	r.time()
+	last := r.frontDoor()
+	a := &sched.AnswersReported{FrontDoor: last.id, Epoch: d.uint()}
+	n := d.uint()
+	if n > uint64(len(d.rest)) {
+		d.fail("a list of answers is cut off")
+		return
+	}
+	for range n {
+		last.claimed += uint64(d.int())
+		a.Answered = append(a.Answered, last.claimed)
+	}
+	r.item.Event = a
 }
 
 func (r *Reader) answer(tag byte) {
@@ -268,35 +308,27 @@ func (r *Reader) phases(a *protocol.Result) {
 	}
 }
 
-func (r *Reader) rare() {
+func (r *Reader) rare(tag byte) {
 	d := &r.block
-	kind := d.byte()
+	kind := int(d.byte())
 	r.time()
-	packed := d.text()
-	switch kind {
-	case rareActivate:
-		e := &sched.Activate{}
-		d.unpack(packed, e)
-		r.item.Event = e
-	case rareJoined:
-		e := &sched.WorkerJoined{}
-		d.unpack(packed, e)
-		r.item.Event = e
-	case rareResult:
-		e := &sched.Result{}
-		d.unpack(packed, &e.Result)
-		r.item.Event = e
-	case rareSubmit:
-		e := &sched.Submit{}
-		d.unpack(packed, &e.Submission)
-		r.item.Event = e
-	case rareHealth:
-		e := &sched.GPUHealth{}
-		d.unpack(packed, e)
-		r.item.Event = e
-	default:
-		d.fail(fmt.Sprintf("a rare event of kind %d", kind))
+	written := []byte(d.text())
+	if tag&isPacked != 0 {
+		written = d.unpack(written)
 	}
+	switch {
+	case d.err != nil:
+		return
+	case kind >= len(rare):
+		d.fail(fmt.Sprintf("a rare event of kind %d", kind))
+		return
+	}
+	e := reflect.New(rare[kind])
+	if err := DecodeEvent(written, tag&isRunes != 0, e); err != nil {
+		d.fail(err.Error())
+		return
+	}
+	r.item.Event = e.Interface().(sched.TermEvent)
 }
 
 func (r *Reader) time() {
@@ -305,26 +337,32 @@ func (r *Reader) time() {
 }
 
 func (r *Reader) request() protocol.RequestID {
+	last := r.frontDoor()
+	last.seq += uint64(r.block.int())
+	return protocol.RequestID{Door: last.id, Seq: last.seq}
+}
+
+// frontDoor returns what is remembered of the front door that follows.
+func (r *Reader) frontDoor() *door {
 	d := &r.block
 	place := d.uint()
 	if place < known {
-		id := protocol.RequestID{Door: d.uint(), Seq: d.uint()}
-		if place == listed && d.err == nil {
-			if len(r.doors) >= maxNames {
-				d.fail("too many front doors")
-				return id
-			}
-			r.doors = append(r.doors, door{id.Door, id.Seq})
+		id := d.uint()
+		switch {
+		case place != listed || d.err != nil:
+			return &door{id: id}
+		case len(r.doors) >= maxNames:
+			d.fail("too many front doors")
+			return &door{id: id}
 		}
-		return id
+		r.doors = append(r.doors, door{id: id})
+		return &r.doors[len(r.doors)-1]
 	}
 	if place -= known; place >= uint64(len(r.doors)) {
 		d.fail("a front door that was not named")
-		return protocol.RequestID{}
+		return &door{}
 	}
-	last := &r.doors[place]
-	last.seq += uint64(d.int())
-	return protocol.RequestID{Door: last.id, Seq: last.seq}
+	return &r.doors[place]
 }
 
 func (r *Reader) name() string {

@@ -3,10 +3,14 @@ package record
 import (
 	"bytes"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +23,11 @@ import (
 // A step is what one Item of kind Step holds, copied.
 type step struct {
 	now   protocol.Time
-	event sched.Event
+	event sched.TermEvent
 }
+
+// someTerm is what the terms of these tests are made with.
+var someTerm = sched.TermConfig{Epoch: 7, Issuer: math.MaxUint64, Question: 9, Subjects: protocol.Subjects{Prefix: "clockwork", Roles: true}}
 
 func someSteps(seed uint64, n int) []step {
 	dice := rand.New(rand.NewPCG(seed, 7))
@@ -28,14 +35,14 @@ func someSteps(seed uint64, n int) []step {
 	word := func() string { return strings.Repeat("x", dice.IntN(300)) + string(rune('a'+dice.IntN(20))) }
 	var steps []step
 	for range n {
-		var e sched.Event
+		var e sched.TermEvent
 		switch dice.IntN(60) {
 		default:
-			e = &sched.Submit{Submission: protocol.Submission{
+			e = &sched.Submitted{Epoch: uint64(dice.IntN(3)), Submitted: protocol.Submitted{Submission: protocol.Submission{
 				ID: protocol.RequestID{Door: uint64(dice.IntN(4)), Seq: uint64(wild())}, Model: word(),
 				Batch: int(wild()), Bytes: wild(), Budget: time.Duration(wild()), Elapsed: time.Duration(wild()),
 				Priority: int(wild()), Generated: dice.IntN(2) == 0, Crashes: uint8(max(0, dice.IntN(12)-9)),
-			}}
+			}, JSON: dice.IntN(2) == 0, Reply: strings.Repeat("_INBOX.\xff", dice.IntN(50)) + word()}}
 		case 1, 2, 3, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20:
 			r := protocol.Result{
 				Action: protocol.ActionID(wild()), Issuer: uint64(dice.IntN(3)), Epoch: uint64(dice.IntN(3)), Worker: word(),
@@ -48,17 +55,31 @@ func someSteps(seed uint64, n int) []step {
 				r.Output.Device = 1
 			}
 			e = &sched.Result{Result: r}
-		case 4, 21, 22, 23, 24:
+		case 4, 21, 22:
 			e = &sched.Tick{}
+		case 23, 24:
+			e = &sched.HeartbeatDue{}
+		case 26, 27, 28:
+			report := &sched.AnswersReported{FrontDoor: uint64(dice.IntN(4)), Epoch: uint64(wild())}
+			for range dice.IntN(4) {
+				report.Answered = append(report.Answered, uint64(wild()))
+			}
+			e = report
 		case 5:
-			e = &sched.WorkerLost{ID: word(), Incarnation: uint64(wild())}
+			e = &sched.MessagesMissed{}
 		case 6:
-			e = &sched.DoorLost{Door: uint64(wild())}
+			e = &sched.NoResponders{FrontDoor: uint64(wild()), Question: uint64(wild())}
 		case 25:
-			e = &sched.GPUHealth{ID: word(), Incarnation: uint64(wild()), GPUs: []protocol.GPUBeat{{Stalled: dice.IntN(2) == 0, Executor: dice.Uint32()}}}
+			e = &sched.WorkerBeat{Heartbeat: protocol.Heartbeat{ID: word(), Epoch: uint64(wild()), GPUs: []protocol.GPUBeat{{Stalled: dice.IntN(2) == 0, Executor: dice.Uint32()}}}}
+		case 29:
+			e = &sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{ID: "\xff\xfe" + word(), InFlight: int(wild())}}
+		case 30:
+			e = &sched.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: word(), Quarantined: []protocol.QuarantinedModel{{Name: word(), Left: 5}}}}
 		case 7:
-			e = &sched.WorkerJoined{State: protocol.WorkerState{ID: word(), GPUs: []protocol.GPUState{{Type: word(), PagesTotal: 4, Models: []string{"m"}}}}}
+			e = &sched.WorkerAnnounced{State: protocol.WorkerState{ID: word(), GPUs: []protocol.GPUState{{Type: word(), PagesTotal: 4, Models: []string{"m"}}}}}
 		case 8:
+			e = &sched.WorkerAnswered{WorkerQuestion: sched.WorkerQuestion{ID: word(), Number: uint64(wild()), Lean: true}, Obeys: 4, State: &protocol.WorkerState{ID: word()}}
+		case 31:
 			e = &sched.Result{Result: protocol.Result{Kind: protocol.GetWorkerState, State: &protocol.WorkerState{ID: word()}}}
 		}
 		steps = append(steps, step{protocol.Time(wild()), e})
@@ -71,15 +92,20 @@ func written(t testing.TB, steps []step) []byte {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("clockwork", policies.Defaults()))
+	must(t, w.Begin("clockwork", policies.Defaults(), someTerm))
 	for _, s := range steps {
-		must(t, w.Step(s.now, s.event, sched.Output{Wake: s.now}))
+		must(t, w.Step(s.now, s.event, woken(s.now)))
 	}
 	must(t, w.Close())
 	if w.Bytes() != int64(file.Len()) {
 		t.Errorf("says it wrote %d bytes of %d", w.Bytes(), file.Len())
 	}
 	return file.Bytes()
+}
+
+// woken is an output that says when to wake the term.
+func woken(at protocol.Time) *sched.TermOutput {
+	return &sched.TermOutput{Output: sched.Output{Wake: at}}
 }
 
 func must(t testing.TB, err error) {
@@ -109,9 +135,9 @@ func read(file []byte) (steps []step, marked Item, err error) {
 	}
 }
 
-func clone(e sched.Event) sched.Event {
+func clone(e sched.TermEvent) sched.TermEvent {
 	switch e := e.(type) {
-	case *sched.Submit:
+	case *sched.Submitted:
 		c := *e
 		return &c
 	case *sched.Result:
@@ -133,7 +159,7 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 		}
 		var h Hash
 		for i := range steps {
-			h.Add(&sched.Output{Wake: steps[i].now})
+			h.Add(woken(steps[i].now))
 			if !reflect.DeepEqual(got[i], steps[i]) {
 				t.Fatalf("step %d:\ngot  %+v\nwant %+v", i, got[i].event, steps[i].event)
 			}
@@ -144,27 +170,27 @@ func TestEveryEventComesBackAsItWas(t *testing.T) {
 	}
 }
 
-func TestAnActivationComesBackAsItWas(t *testing.T) {
-	e := &sched.Activate{Epoch: math.MaxUint64, Issuer: 7, State: protocol.ClockworkState{
+func TestAStartComesBackAsItWas(t *testing.T) {
+	e := &sched.Started{State: protocol.ClockworkState{
 		PageSize: 16 << 20, Models: []protocol.ModelSpec{{Name: "m", BatchSizes: []int{1, 2}, WeightsBytes: math.MaxInt64}},
 		Profiles: []protocol.Profile{{Digest: "d", Infer: []protocol.BatchMeasurement{{Batch: 1, Measurement: protocol.Measurement{Samples: 3, P99: 12345678901}}}}},
 	}}
 	got, _, err := read(written(t, []step{{5, e}}))
-	if err != io.EOF || len(got) != 1 || !reflect.DeepEqual(got[0].event, sched.Event(e)) {
+	if err != io.EOF || len(got) != 1 || !reflect.DeepEqual(got[0].event, sched.TermEvent(e)) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
-// What a core was made with is in a form that older recordings have as well.
+// What a term was made with is in a form that later versions read as well.
 func TestABeginKeepsItsForm(t *testing.T) {
 	config := policies.Defaults()
 	config.MaxBatch, config.Without = 4, []string{"edf", "yield"}
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("deferred", config))
+	must(t, w.Begin("deferred", config, someTerm))
 	must(t, w.Close())
-	for _, form := range []string{`{"Policy":"deferred","Config":{"Outstanding":3,`, `"MaxBatch":4,"MaxExec":25000000,"Without":["edf","yield"]}}`} {
+	for _, form := range []string{`{"Policy":"deferred","Config":{"Outstanding":3,`, `"MaxBatch":4,"MaxExec":25000000,"Without":["edf","yield"]},"Term":{"Epoch":7,`} {
 		if !strings.Contains(file.String(), form) {
 			t.Errorf("%q has no %s", file.String(), form)
 		}
@@ -173,7 +199,7 @@ func TestABeginKeepsItsForm(t *testing.T) {
 	must(t, err)
 	item, err := r.Next()
 	must(t, err)
-	if item.Kind != Begin || item.Policy != "deferred" || !reflect.DeepEqual(item.Config, config) {
+	if item.Kind != Begin || item.Policy != "deferred" || !reflect.DeepEqual(item.Config, config) || item.Term != someTerm {
 		t.Errorf("%+v, expected %+v", item, config)
 	}
 }
@@ -215,10 +241,10 @@ func TestAFlushedRecordingIsWholeUpToTheFlush(t *testing.T) {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", policies.Defaults()))
-	must(t, w.Step(1, &sched.Tick{}, sched.Output{}))
+	must(t, w.Begin("simple", policies.Defaults(), someTerm))
+	must(t, w.Step(1, &sched.Tick{}, woken(0)))
 	must(t, w.Flush())
-	must(t, w.Step(2, &sched.Tick{}, sched.Output{}))
+	must(t, w.Step(2, &sched.Tick{}, woken(0)))
 	got, marked, err := read(file.Bytes())
 	if !errors.Is(err, ErrCut) || len(got) != 1 || marked.Events != 1 {
 		t.Errorf("got %d steps, mark %+v, %v", len(got), marked, err)
@@ -241,7 +267,7 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 func TestOtherFilesAreRefused(t *testing.T) {
 	for name, file := range map[string]string{
 		"empty": "", "text": "hello, this is some other file entirely", "short": "clock",
-		"a later version": "clockwork-recording 2\nxyz",
+		"an earlier version": "clockwork-recording 1\nxyz",
 	} {
 		if _, err := NewReader(strings.NewReader(file)); err == nil {
 			t.Errorf("%s was taken", name)
@@ -272,7 +298,7 @@ func TestNamesBeyondTheTableAreStillWritten(t *testing.T) {
 	var steps []step
 	for i := range maxNames + 100 {
 		id := protocol.RequestID{Door: uint64(i), Seq: uint64(i)}
-		steps = append(steps, step{protocol.Time(i), &sched.Submit{Submission: protocol.Submission{ID: id, Model: "m" + id.String(), Batch: 1}}})
+		steps = append(steps, step{protocol.Time(i), &sched.Submitted{Submitted: protocol.Submitted{Submission: protocol.Submission{ID: id, Model: "m" + id.String(), Batch: 1}}}})
 	}
 	steps = append(steps, steps...)
 	got, _, err := read(written(t, steps))
@@ -285,7 +311,7 @@ func TestMissingEventsAreSaid(t *testing.T) {
 	var file bytes.Buffer
 	w, err := NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", policies.Defaults()))
+	must(t, w.Begin("simple", policies.Defaults(), someTerm))
 	must(t, w.StepHashed(1, &sched.Tick{}, 11))
 	must(t, w.Missing(5))
 	must(t, w.StepHashed(9, &sched.Tick{}, 17))
@@ -307,51 +333,96 @@ func TestMissingEventsAreSaid(t *testing.T) {
 	}
 }
 
+// unhashed are fields of an output that a scheduler never sets.
+var unhashed = []string{
+	".Action.Leader", ".Action.Load", ".Action.Lean", ".Action.Models", ".Refusal.LimitOf", ".Refusal.RetryMS", ".Refusal.BufferedMS", ".Refusal.Workers",
+}
+
 func TestTheHashSeesEveryField(t *testing.T) {
-	base := func() sched.Output {
-		return sched.Output{
-			Wake: 5,
-			Actions: []sched.Addressed{{Worker: "w", Action: protocol.Action{
-				ID: 1, Issuer: 2, Epoch: 3, Incarnation: 4, Kind: protocol.Infer, Earliest: 5, Latest: 6, Expected: 7, GPU: 1, Model: "m", Batch: 2,
-				Requests: []protocol.RequestRef{{ID: protocol.RequestID{Door: 1, Seq: 2}, Batch: 1}},
-			}}},
-			Dispatches: []protocol.Dispatch{{ID: protocol.RequestID{Door: 1, Seq: 2}, Kind: protocol.ToWorker, Worker: "w"}},
-			Refusals:   []protocol.Dispatch{{ID: protocol.RequestID{Door: 1, Seq: 3}, Kind: protocol.Refuse, Refusal: protocol.Refusal(protocol.Overloaded)}},
+	var out sched.TermOutput
+	filled := reflect.ValueOf(&out).Elem()
+	fill(filled)
+	seen := map[Hash]string{}
+	of := func(name string) {
+		var h Hash
+		h.Add(&out)
+		if before, is := seen[h]; is && !slices.ContainsFunc(unhashed, func(part string) bool { return strings.Contains(name, part) }) {
+			t.Errorf("a change of %s hashes as that of %s", name, before)
+		}
+		seen[h] = name
+	}
+	of("nothing")
+	eachLeaf(filled, "", of)
+	if len(seen) < 100 {
+		t.Errorf("only %d fields were changed", len(seen))
+	}
+}
+
+// fill gives every list one element, and every pointer something to point to.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	}
+}
+
+// eachLeaf changes one number, text or truth after the other, and calls do with its name.
+func eachLeaf(v reflect.Value, name string, do func(name string)) {
+	before := reflect.ValueOf(v.Interface())
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			eachLeaf(v.Field(i), name+"."+v.Type().Field(i).Name, do)
+		}
+		return
+	case reflect.Slice:
+		eachLeaf(v.Index(0), name, do)
+		return
+	case reflect.Pointer:
+		eachLeaf(v.Elem(), name, do)
+		return
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Float64:
+		v.SetFloat(1)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	default:
+		v.SetUint(1)
+	}
+	do(name)
+	v.Set(before)
+}
+
+// Every event of a term can be written: one that is added is found here.
+func TestEveryEventOfATermIsKnown(t *testing.T) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "../../core/sched/term_event.go", nil, 0)
+	must(t, err)
+	found := 0
+	for _, d := range parsed.Decls {
+		f, is := d.(*ast.FuncDecl)
+		if !is || f.Name.Name != "termEvent" {
+			continue
+		}
+		found++
+		name := f.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name
+		known := slices.ContainsFunc(rare, func(r reflect.Type) bool { return r.Name() == name })
+		if !known && !slices.Contains([]string{"Submitted", "AnswersReported", "Tick", "HeartbeatDue"}, name) {
+			t.Errorf("%s is in no recording", name)
 		}
 	}
-	of := func(o sched.Output) (h Hash) { h.Add(&o); return h }
-	seen := map[Hash]int{of(base()): -1}
-	for i, change := range []func(*sched.Output){
-		func(o *sched.Output) { o.Wake = 6 },
-		func(o *sched.Output) { o.Actions = nil },
-		func(o *sched.Output) { o.Actions[0].Worker = "v" },
-		func(o *sched.Output) { o.Actions[0].Action.ID++ },
-		func(o *sched.Output) { o.Actions[0].Action.Issuer++ },
-		func(o *sched.Output) { o.Actions[0].Action.Epoch++ },
-		func(o *sched.Output) { o.Actions[0].Action.Incarnation++ },
-		func(o *sched.Output) { o.Actions[0].Action.Kind++ },
-		func(o *sched.Output) { o.Actions[0].Action.Earliest++ },
-		func(o *sched.Output) { o.Actions[0].Action.Latest++ },
-		func(o *sched.Output) { o.Actions[0].Action.Expected++ },
-		func(o *sched.Output) { o.Actions[0].Action.GPU++ },
-		func(o *sched.Output) { o.Actions[0].Action.Model = "n" },
-		func(o *sched.Output) { o.Actions[0].Action.Batch++ },
-		func(o *sched.Output) { o.Actions[0].Action.Requests[0].ID.Seq++ },
-		func(o *sched.Output) { o.Actions[0].Action.Requests[0].Generated = true },
-		func(o *sched.Output) { o.Dispatches[0].Cold = true },
-		func(o *sched.Output) { o.Dispatches[0].Worker = "v" },
-		func(o *sched.Output) { o.Dispatches, o.Refusals = o.Refusals, o.Dispatches },
-		func(o *sched.Output) { o.Refusals[0].Refusal.Code = protocol.Internal },
-		func(o *sched.Output) { o.Refusals[0].Refusal.Message += "." },
-		func(o *sched.Output) { o.Refusals[0].Refusal.EarliestMS = 1 },
-		func(o *sched.Output) { o.Refusals[0].Refusal.Limit = 1 },
-	} {
-		o := base()
-		change(&o)
-		if before, ok := seen[of(o)]; ok {
-			t.Errorf("change %d hashes as %d", i, before)
-		}
-		seen[of(o)] = i
+	if found != 13 {
+		t.Errorf("%d events were found", found)
 	}
 }
 
@@ -372,14 +443,14 @@ func FuzzReader(f *testing.F) {
 // FuzzBlock gets past the checksum.
 func FuzzBlock(f *testing.F) {
 	f.Add([]byte{recMark, 1, 0, 0, 0, 0, 0, 0, 0, 0, recTick, 2, recEnd})
-	f.Add([]byte{recSubmit | hasBatch, 2, listed, 1, 1, listed, 1, 'm', 2, 2, 4, recLost, 0, known, 1})
+	f.Add([]byte{recSubmitted, hasBatch | hasReply, 2, listed, 1, 1, listed, 1, 'm', 2, 2, 4, 0, 1, 'r', recAnswers, 0, known, 1, 2, 2, 2})
 	f.Add([]byte{recResult | hasIssue | hasFault | hasPhases, 2, listed, 1, 'w', 1, 1, 1, 4, 2, listed, 1, 'm', 0, 2, listed, 2, 'O', 'K', 0, 2, 2, 2, 2, 2, 2, 2, 2})
-	f.Add([]byte{recRare, rareJoined, 0, 3, 0xca, 0, 0, recDoor, 0, 1, recMissing, 3, recBegin, 2, '{', '}'})
+	f.Add([]byte{recRare | isPacked, 1, 0, 3, 0xca, 0, 0, recHeartbeatDue, 0, recMissing, 3, recRare | isRunes, 6, 2, 2, '{', '}', recBegin, 2, '{', '}'})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var file bytes.Buffer
 		w, err := NewWriter(&file)
 		must(t, err)
-		must(t, w.Begin("simple", policies.Defaults()))
+		must(t, w.Begin("simple", policies.Defaults(), someTerm))
 		must(t, w.Flush())
 		if len(body) == 0 {
 			return
@@ -396,8 +467,9 @@ func FuzzBlock(f *testing.F) {
 func BenchmarkSubmit(b *testing.B) {
 	w, err := NewWriter(io.Discard)
 	must(b, err)
-	must(b, w.Begin("simple", policies.Defaults()))
-	e := &sched.Submit{Submission: protocol.Submission{Model: "resnet50_v2-7", Batch: 1, Budget: 99_812_345, Elapsed: 187_655}}
+	must(b, w.Begin("simple", policies.Defaults(), someTerm))
+	e := &sched.Submitted{Submitted: protocol.Submitted{Reply: "_INBOX.Cg7pqFzD2vRMXjCmwNc2Xl.Cg7pqFzD",
+		Submission: protocol.Submission{Model: "resnet50_v2-7", Batch: 1, Budget: 99_812_345, Elapsed: 187_655}}}
 	b.ReportAllocs()
 	for i := range b.N {
 		e.ID.Seq++

@@ -5,9 +5,12 @@ import (
 	"compress/flate"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"reflect"
+	"slices"
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
@@ -25,6 +28,7 @@ type Writer struct {
 	bytes  int64
 	names  map[string]uint64
 	places map[uint64]int // index in history.doors, by door
+	packer *flate.Writer  // nil until the first event that is compressed
 	history
 }
 
@@ -35,10 +39,10 @@ func NewWriter(to io.Writer) (*Writer, error) {
 	return w, w.err
 }
 
-// Begin records a new core; the events that follow belong to it.
-func (w *Writer) Begin(policy string, config policies.Config) error {
+// Begin records a new term; the events that follow belong to it.
+func (w *Writer) Begin(policy string, config policies.Config, term sched.TermConfig) error {
 	w.mark()
-	body, err := json.Marshal(begin{policy, config})
+	body, err := json.Marshal(begin{policy, config, term})
 	if err != nil {
 		return fmt.Errorf("record begin: %w", err)
 	}
@@ -48,58 +52,44 @@ func (w *Writer) Begin(policy string, config policies.Config) error {
 	return w.full()
 }
 
-// Step records an event of the core and adds its output to the hash.
-func (w *Writer) Step(now protocol.Time, e sched.Event, out sched.Output) error {
+// Step records an event of the term and adds its output to the hash.
+func (w *Writer) Step(now protocol.Time, e sched.TermEvent, out *sched.TermOutput) error {
 	h := w.hash
-	h.Add(&out)
+	h.Add(out)
 	return w.StepHashed(now, e, h)
 }
 
 // StepHashed is Step for a driver that computes the hash: h covers all outputs
-// of this core, including this event's.
-func (w *Writer) StepHashed(now protocol.Time, e sched.Event, h Hash) error {
+// of this term, including this event's.
+func (w *Writer) StepHashed(now protocol.Time, e sched.TermEvent, h Hash) error {
 	if w.err != nil {
 		return w.err
 	}
 	switch e := e.(type) {
-	case *sched.Submit:
-		if e.Crashes != 0 {
-			w.rare(now, rareSubmit, e.Submission)
-		} else {
-			w.submit(now, &e.Submission)
-		}
+	case *sched.Submitted:
+		w.submitted(now, e)
 	case *sched.Result:
 		if e.State != nil || len(e.Loaded) > 0 || len(e.Profiles) > 0 {
-			w.rare(now, rareResult, e.Result)
+			w.rare(now, e)
 		} else {
 			w.result(now, &e.Result)
 		}
+	case *sched.AnswersReported:
+		w.answersReported(now, e)
 	case *sched.Tick:
 		w.buf = append(w.buf, recTick)
 		w.at(now)
-	case *sched.Activate:
-		w.rare(now, rareActivate, e)
-	case *sched.WorkerJoined:
-		w.rare(now, rareJoined, e)
-	case *sched.GPUHealth:
-		w.rare(now, rareHealth, e)
-	case *sched.WorkerLost:
-		w.buf = append(w.buf, recLost)
+	case *sched.HeartbeatDue:
+		w.buf = append(w.buf, recHeartbeatDue)
 		w.at(now)
-		w.name(e.ID)
-		w.uint(e.Incarnation)
-	case *sched.DoorLost:
-		w.buf = append(w.buf, recDoor)
-		w.at(now)
-		w.uint(e.Door)
 	default:
-		w.err = fmt.Errorf("record %T: not an event that is known", e)
+		w.rare(now, e)
 	}
 	w.events, w.hash = w.events+1, h
 	return w.full()
 }
 
-// Missing records that n events of this core were lost here. The hash includes
+// Missing records that n events of this term were lost here. The hash includes
 // their outputs.
 func (w *Writer) Missing(n uint64) error {
 	w.buf = append(w.buf, recMissing)
@@ -167,21 +157,9 @@ func (w *Writer) write(b []byte) {
 	}
 }
 
-func (w *Writer) submit(now protocol.Time, s *protocol.Submission) {
-	flags := byte(recSubmit)
-	if s.Generated {
-		flags |= isGenerated
-	}
-	if s.Priority != 0 {
-		flags |= hasPriority
-	}
-	if s.Batch != 1 {
-		flags |= hasBatch
-	}
-	if s.Bytes != 0 {
-		flags |= hasBytes
-	}
-	w.buf = append(w.buf, flags)
+func (w *Writer) submitted(now protocol.Time, s *sched.Submitted) {
+	flags := w.flagsOf(s)
+	w.buf = append(w.buf, recSubmitted, flags)
 	w.at(now)
 	w.request(s.ID)
 	w.name(s.Model)
@@ -195,6 +173,57 @@ func (w *Writer) submit(now protocol.Time, s *protocol.Submission) {
 	}
 	if flags&hasBytes != 0 {
 		w.int(s.Bytes)
+	}
+	if flags&hasCrashes != 0 {
+		w.buf = append(w.buf, s.Crashes)
+	}
+	if flags&hasReply != 0 {
+		w.replyTo(s.Reply)
+	}
+	if flags&hasEpoch != 0 {
+		w.epoch = s.Epoch
+		w.uint(s.Epoch)
+	}
+}
+
+// flagsOf returns the flags of a submission.
+func (w *Writer) flagsOf(s *sched.Submitted) (flags byte) {
+	for _, f := range []struct {
+		flag byte
+		is   bool
+	}{
+		{isGenerated, s.Generated}, {isJSON, s.JSON}, {hasPriority, s.Priority != 0}, {hasBatch, s.Batch != 1},
+		{hasBytes, s.Bytes != 0}, {hasCrashes, s.Crashes != 0}, {hasReply, s.Reply != ""}, {hasEpoch, s.Epoch != w.epoch},
+	} {
+		if f.is {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+// replyTo writes a reply subject as how much of it the last one had, and the rest: a client's
+// differ in their ends.
+func (w *Writer) replyTo(reply string) {
+	same := 0
+	for same < min(len(reply), len(w.reply), maxName) && reply[same] == w.reply[same] {
+		same++
+	}
+	w.uint(uint64(same))
+	w.text(reply[same:])
+	w.reply = reply
+}
+
+// answersReported writes each number as the difference to the one before, of the same front door.
+func (w *Writer) answersReported(now protocol.Time, a *sched.AnswersReported) {
+	w.buf = append(w.buf, recAnswers)
+	w.at(now)
+	last := w.frontDoor(a.FrontDoor)
+	w.uint(a.Epoch)
+	w.uint(uint64(len(a.Answered)))
+	for _, seq := range a.Answered {
+		w.int(int64(seq - last.claimed))
+		last.claimed = seq
 	}
 }
 
@@ -259,40 +288,66 @@ func phasesOf(r *protocol.Result) (bits byte) {
 	return bits
 }
 
-func (w *Writer) rare(now protocol.Time, kind byte, v any) {
-	w.buf = append(w.buf, recRare, kind)
-	w.at(now)
-	var packed bytes.Buffer
-	z, _ := flate.NewWriter(&packed, flate.BestSpeed)
-	err := json.NewEncoder(z).Encode(v)
-	if err == nil {
-		err = z.Close()
+func (w *Writer) rare(now protocol.Time, e sched.TermEvent) {
+	kind := slices.Index(rare, reflect.TypeOf(e).Elem())
+	if kind < 0 {
+		w.err = fmt.Errorf("record %T: not an event that is known", e)
+		return
+	}
+	written, runes, err := EncodeEvent(e)
+	tag := byte(recRare)
+	if runes {
+		tag |= isRunes
+	}
+	if len(written) >= packFrom && err == nil {
+		tag |= isPacked
+		written, err = w.packed(written)
 	}
 	if err != nil && w.err == nil {
-		w.err = fmt.Errorf("record %T: %w", v, err)
+		w.err = fmt.Errorf("record %T: %w", e, err)
 	}
-	w.text(packed.String())
+	w.buf = append(w.buf, tag, byte(kind))
+	w.at(now)
+	w.text(string(written))
 }
 
-// request writes an id as the difference to the last id of its door.
+func (w *Writer) packed(written []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	if w.packer == nil {
+		w.packer, _ = flate.NewWriter(nil, flate.BestSpeed) // the level is valid
+	}
+	w.packer.Reset(&packed)
+	_, err := w.packer.Write(written)
+	err = errors.Join(err, w.packer.Close())
+	return packed.Bytes(), err
+}
+
+// request writes an id as the difference to the last id of its front door.
 func (w *Writer) request(id protocol.RequestID) {
-	place, ok := w.places[id.Door]
+	last := w.frontDoor(id.Door)
+	w.int(int64(id.Seq - last.seq))
+	last.seq = id.Seq
+}
+
+// frontDoor writes which one, and returns what is remembered of it; of one that does not enter
+// the table, nothing is.
+func (w *Writer) frontDoor(id uint64) *door {
+	place, ok := w.places[id]
 	switch {
 	case ok:
 		w.uint(uint64(place) + known)
-		w.int(int64(id.Seq - w.doors[place].seq))
-		w.doors[place].seq = id.Seq
 	case len(w.doors) < maxNames:
 		w.uint(listed)
-		w.uint(id.Door)
-		w.uint(id.Seq)
-		w.places[id.Door] = len(w.doors)
-		w.doors = append(w.doors, door{id.Door, id.Seq})
+		w.uint(id)
+		place = len(w.doors)
+		w.places[id] = place
+		w.doors = append(w.doors, door{id: id})
 	default:
 		w.uint(unlisted)
-		w.uint(id.Door)
-		w.uint(id.Seq)
+		w.uint(id)
+		return &door{id: id}
 	}
+	return &w.doors[place]
 }
 
 func (w *Writer) name(s string) {

@@ -1,4 +1,4 @@
-// Package recorder records a running scheduler: an observer of its cores that
+// Package recorder records a running scheduler: an observer of its terms that
 // writes their events to a file (package record) without ever blocking them.
 //
 //	to, err := recorder.New(path, file, log)
@@ -25,7 +25,7 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// Recorder is a sched.Observer that writes the events of a process's cores to a
+// Recorder is a sched.TermObserver that writes the events of a process's terms to a
 // file. Step only copies the event; a goroutine encodes and writes. If the disk
 // does not keep up, events are left out, and the recording contains their
 // number. Close ends the goroutine.
@@ -50,10 +50,13 @@ type Recorder struct {
 // sheet is a batch of events to be written.
 type sheet struct {
 	lines   []line
-	begins  []sched.Setup
-	submits []sched.Submit
+	begins  []sched.TermSetup
+	submits []sched.Submitted
 	results []sched.Result
-	others  []sched.Event
+	reports []sched.AnswersReported
+	others  []sched.TermEvent
+	// answered is where those of reports are copied to.
+	answered []uint64
 }
 
 // line refers to the next event in the slice of its kind. For a gap, hash is the
@@ -70,7 +73,9 @@ const (
 	lineBegin lineKind = iota
 	lineSubmit
 	lineResult
+	lineReport
 	lineTick
+	lineHeartbeatDue
 	lineOther
 	lineGap
 )
@@ -101,8 +106,8 @@ func New(name string, file io.WriteCloser, log *slog.Logger) (*Recorder, error) 
 	return r, nil
 }
 
-// Begin implements sched.Observer.
-func (r *Recorder) Begin(setup sched.Setup) {
+// Begin implements sched.TermObserver.
+func (r *Recorder) Begin(setup sched.TermSetup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gap()
@@ -111,9 +116,9 @@ func (r *Recorder) Begin(setup sched.Setup) {
 	r.sheet.lines = append(r.sheet.lines, line{kind: lineBegin})
 }
 
-// Step implements sched.Observer. It never blocks and keeps neither event nor
-// output.
-func (r *Recorder) Step(now protocol.Time, e sched.Event, out *sched.Output) {
+// Step implements sched.TermObserver. It never blocks, and keeps neither the output nor an
+// event that its driver uses again.
+func (r *Recorder) Step(now protocol.Time, e sched.TermEvent, out *sched.TermOutput) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hash.Add(out)
@@ -151,17 +156,24 @@ func (r *Recorder) gap() {
 	}
 }
 
-func (s *sheet) add(now protocol.Time, e sched.Event, hash record.Hash) {
+func (s *sheet) add(now protocol.Time, e sched.TermEvent, hash record.Hash) {
 	kind := lineOther
 	switch e := e.(type) {
-	case *sched.Submit:
+	case *sched.Submitted:
 		kind = lineSubmit
 		s.submits = append(s.submits, *e)
 	case *sched.Result:
 		kind = lineResult
 		s.results = append(s.results, *e)
+	case *sched.AnswersReported:
+		kind = lineReport
+		first := len(s.answered)
+		s.answered = append(s.answered, e.Answered...)
+		s.reports = append(s.reports, sched.AnswersReported{FrontDoor: e.FrontDoor, Epoch: e.Epoch, Answered: s.answered[first:]})
 	case *sched.Tick:
 		kind = lineTick
+	case *sched.HeartbeatDue:
+		kind = lineHeartbeatDue
 	default:
 		s.others = append(s.others, e)
 	}
@@ -173,7 +185,8 @@ func (s *sheet) clear() {
 	clear(s.results)
 	clear(s.others)
 	clear(s.begins)
-	s.begins = s.begins[:0]
+	clear(s.reports)
+	s.begins, s.reports, s.answered = s.begins[:0], s.reports[:0], s.answered[:0]
 	s.lines, s.submits, s.results, s.others = s.lines[:0], s.submits[:0], s.results[:0], s.others[:0]
 }
 
@@ -232,12 +245,12 @@ func (r *Recorder) take(all bool) *sheet {
 }
 
 func (r *Recorder) write(s *sheet) error {
-	begins, submits, results, others := s.begins, s.submits, s.results, s.others
+	begins, submits, results, reports, others := s.begins, s.submits, s.results, s.reports, s.others
 	var err error
 	for _, l := range s.lines {
 		switch l.kind {
 		case lineBegin:
-			err = r.writer.Begin(begins[0].Policy, policies.Config{Config: begins[0].Config})
+			err = r.writer.Begin(begins[0].Policy, policies.Config{Config: begins[0].Config}, begins[0].Term)
 			begins = begins[1:]
 		case lineSubmit:
 			err = r.writer.StepHashed(l.now, &submits[0], l.hash)
@@ -245,8 +258,13 @@ func (r *Recorder) write(s *sheet) error {
 		case lineResult:
 			err = r.writer.StepHashed(l.now, &results[0], l.hash)
 			results = results[1:]
+		case lineReport:
+			err = r.writer.StepHashed(l.now, &reports[0], l.hash)
+			reports = reports[1:]
 		case lineTick:
 			err = r.writer.StepHashed(l.now, &sched.Tick{}, l.hash)
+		case lineHeartbeatDue:
+			err = r.writer.StepHashed(l.now, &sched.HeartbeatDue{}, l.hash)
 		case lineOther:
 			err = r.writer.StepHashed(l.now, others[0], l.hash)
 			others = others[1:]

@@ -57,78 +57,87 @@ func contents(t *testing.T, file io.Reader) (cores, steps int, missing uint64, l
 	return cores, steps, missing, last
 }
 
-// recordedCore is a core that a Recorder watches.
-type recordedCore struct {
-	sched.Core
+// recordedTerm is a term that a Recorder watches.
+type recordedTerm struct {
+	*sched.Term
 	to *Recorder
 }
 
-func (c *recordedCore) Step(now protocol.Time, e sched.Event) sched.Output {
-	out := c.Core.Step(now, e)
-	c.to.Step(now, e, &out)
+func (c *recordedTerm) Step(now protocol.Time, e sched.TermEvent) *sched.TermOutput {
+	out := c.Term.Step(now, e)
+	c.to.Step(now, e, out)
 	return out
 }
 
-func newCore(t *testing.T, to *Recorder) sched.Core {
+func newTerm(t *testing.T, to *Recorder) *recordedTerm {
 	t.Helper()
 	core, err := sched.New("echo", sched.Defaults())
 	if err != nil {
 		t.Fatal(err)
 	}
-	to.Begin(sched.Setup{Policy: "echo", Config: sched.Defaults()})
-	return &recordedCore{core, to}
+	setup := sched.TermSetup{Setup: sched.Setup{Policy: "echo", Config: sched.Defaults()}, Term: sched.TermConfig{Epoch: 3}}
+	to.Begin(setup)
+	return &recordedTerm{sched.NewTerm(core, setup.Term), to}
 }
 
-func recordInto(t *testing.T, file io.WriteCloser) (*Recorder, sched.Core) {
+func recordInto(t *testing.T, file io.WriteCloser) (*Recorder, *recordedTerm) {
 	t.Helper()
 	r, err := New("", file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, newCore(t, r)
+	return r, newTerm(t, r)
 }
 
 func TestRecordingKeepsEveryStepInOrder(t *testing.T) {
 	file := &disk{}
-	r, core := recordInto(t, file)
-	e := &sched.Submit{} // used again by its driver
+	r, term := recordInto(t, file)
+	// Both are used again by their driver.
+	e, claim := &sched.Submitted{}, &sched.AnswersReported{Answered: make([]uint64, 1)}
 	var hash record.Hash
-	for i := range 5000 {
-		e.ID.Seq = uint64(i)
-		out := core.Step(protocol.Time(i), e)
-		hash.Add(&out)
+	hash.Add(term.Step(0, &sched.Started{}))
+	for i := range uint64(2500) {
+		e.ID.Seq, claim.Answered[0] = i, i
+		hash.Add(term.Step(protocol.Time(i), e))
+		hash.Add(term.Step(protocol.Time(i), claim))
 	}
-	core.Step(6000, &sched.WorkerLost{ID: "w"})
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	_, steps, missing, last := contents(t, bytes.NewReader(file.Bytes()))
-	hash.Add(&sched.Output{Wake: protocol.Never})
 	if steps != 5001 || missing != 0 || last.Events != 5001 || last.Hash != hash {
 		t.Errorf("%d steps, %d missing, last %+v, want hash %x", steps, missing, last, hash)
 	}
 	reader, _ := record.NewReader(bytes.NewReader(file.Bytes()))
 	_, _ = reader.Next()
-	for i := range 5000 {
+	for i := range 5001 {
 		item, err := reader.Next()
 		if err == nil && item.Kind == record.Mark {
 			item, err = reader.Next()
 		}
-		if err != nil || item.Event.(*sched.Submit).ID.Seq != uint64(i) || item.Now != protocol.Time(i) {
+		if err != nil || i > 0 && (numberOf(item.Event) != uint64(i-1)/2 || item.Now != protocol.Time(i-1)/2) {
 			t.Fatalf("step %d is %+v: %v", i, item, err)
 		}
 	}
 }
 
+// numberOf is the number of the request that an event is about.
+func numberOf(e sched.TermEvent) uint64 {
+	if s, is := e.(*sched.Submitted); is {
+		return s.ID.Seq
+	}
+	return e.(*sched.AnswersReported).Answered[0]
+}
+
 func TestASlowDiskCostsEventsAndNeverTime(t *testing.T) {
 	file := &disk{}
-	r, core := recordInto(t, file)
+	r, term := recordInto(t, file)
 	r.mu.Lock() // nothing of the header's writing is under way
 	file.gate = make(chan struct{})
 	r.mu.Unlock()
 	const n = sheetLines * (maxSheets + 100)
 	for i := range n {
-		core.Step(protocol.Time(i), &sched.Tick{})
+		term.Step(protocol.Time(i), &sched.Tick{})
 	}
 	close(file.gate)
 	if err := r.Close(); err != nil {
@@ -142,12 +151,12 @@ func TestASlowDiskCostsEventsAndNeverTime(t *testing.T) {
 
 func TestAFullDiskEndsTheRecordingAlone(t *testing.T) {
 	file := &disk{}
-	r, core := recordInto(t, file)
+	r, term := recordInto(t, file)
 	r.mu.Lock()
 	file.fault = errors.New("no space left")
 	r.mu.Unlock()
 	for i := range 100_000 {
-		core.Step(protocol.Time(i), &sched.Tick{})
+		term.Step(protocol.Time(i), &sched.Tick{})
 	}
 	if err := r.Close(); err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("got %v", err)
@@ -156,9 +165,9 @@ func TestAFullDiskEndsTheRecordingAlone(t *testing.T) {
 
 func TestEachTermIsACoreOfTheRecording(t *testing.T) {
 	file := &disk{}
-	r, core := recordInto(t, file)
-	core.Step(1, &sched.Tick{})
-	newCore(t, r).Step(2, &sched.Tick{})
+	r, term := recordInto(t, file)
+	term.Step(1, &sched.Tick{})
+	newTerm(t, r).Step(2, &sched.Tick{})
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +181,9 @@ func BenchmarkRecordedStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := &sched.Submit{Submission: protocol.Submission{Model: "resnet50_v2", Batch: 1, Budget: 99_812_345}}
-	out := sched.Output{Dispatches: []protocol.Dispatch{{Worker: "w1"}}, Wake: 7}
+	e := &sched.Submitted{Submitted: protocol.Submitted{Reply: "_INBOX.Cg7pqFzD2vRMXjCmwNc2Xl.Cg7pqFzD",
+		Submission: protocol.Submission{Model: "resnet50_v2", Batch: 1, Budget: 99_812_345}}}
+	out := sched.TermOutput{Output: sched.Output{Dispatches: []protocol.Dispatch{{Worker: "w1"}}, Wake: 7}}
 	b.ReportAllocs()
 	for i := range b.N {
 		e.ID.Seq++

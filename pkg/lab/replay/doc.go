@@ -1,6 +1,6 @@
-// Package replay runs a recording through the scheduling core again.
+// Package replay runs a recording through the scheduler's core again.
 //
-// Verify gives a core of the recorded policy and configuration the recorded
+// Verify gives a term with the recorded policy and configuration the recorded
 // events, and compares the hashes of what it decides with those of the
 // recording: same decisions byte for byte, or where they part.
 //

@@ -107,7 +107,7 @@ func (e *rerun) input(event sched.Event) {
 
 func (e *rerun) step(event sched.Event) {
 	out := e.core.Step(e.now, event)
-	e.tally.step(e.now, event, &out)
+	e.tally.step(event, &out)
 	e.wake = out.Wake
 	for _, a := range out.Actions {
 		if w := e.workers[a.Worker]; w != nil && !w.lost { // else its result will be overdue

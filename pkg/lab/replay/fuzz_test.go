@@ -18,13 +18,13 @@ import (
 // makes sense: whatever that is, there is a verdict, and emulations of it end.
 func FuzzVerify(f *testing.F) {
 	whole, _ := simulated(f, "clockwork", 60)
-	f.Add([]byte{4, 2}, uint8(0))                                  // a tick
-	f.Add([]byte{0x0a}, uint8(1))                                  // the end
-	f.Add([]byte{9, 3, 4, 2}, uint8(2))                            // missing events
-	f.Add([]byte{7, 2, 1, 7, 2, 0}, uint8(3))                      // doors are lost
-	f.Add([]byte{8, 1, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(4))          // another hash
-	f.Add([]byte{6, 2, 2, 0, 4, 0, 6, 0, 2, 1}, uint8(5))          // a worker is lost
-	f.Add([]byte{2, 2, 2, 2, 3, 0x80, 1, 0, 4, 0x80, 1}, uint8(6)) // a submission
+	f.Add([]byte{4, 2}, uint8(0))                            // a tick
+	f.Add([]byte{0x0a}, uint8(1))                            // the end
+	f.Add([]byte{9, 3, 4, 2}, uint8(2))                      // missing events
+	f.Add([]byte{7, 2, 7, 2, 7, 2}, uint8(3))                // heartbeats are due
+	f.Add([]byte{8, 1, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(4))    // another hash
+	f.Add([]byte{6, 2, 2, 1, 2, 2, 2}, uint8(5))             // answers are reported
+	f.Add([]byte{2, 0, 2, 2, 2, 3, 0x80, 1, 0, 4}, uint8(6)) // a submission
 	f.Add([]byte{4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, uint8(0))
 	var begun [][]byte
 	for _, policy := range policies.Names() {
@@ -68,7 +68,7 @@ func beginning(t testing.TB, whole []byte, policy string) []byte {
 	var into bytes.Buffer
 	w, err := record.NewWriter(&into)
 	must(t, err)
-	must(t, w.Begin(policy, policies.Defaults()))
+	must(t, w.Begin(policy, policies.Defaults(), simulatedTerm))
 	for range 30 {
 		item, err := r.Next()
 		must(t, err)

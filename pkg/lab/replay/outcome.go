@@ -127,14 +127,8 @@ func (o *Outcome) MeanBatch() float64 {
 type tally struct {
 	Outcome
 	issuer  uint64
-	open    map[protocol.RequestID]pending
+	open    map[protocol.RequestID]int // the number of its submission
 	actions map[protocol.ActionID][]protocol.RequestID
-}
-
-// pending is an open request, the number-th submission.
-type pending struct {
-	deadline protocol.Time
-	number   int
 }
 
 func newTally() *tally {
@@ -145,20 +139,23 @@ func newTally() *tally {
 
 // begin says that a new core was made; what the last one had open stays so.
 func (t *tally) begin() {
-	t.open = map[protocol.RequestID]pending{}
+	t.open = map[protocol.RequestID]int{}
 	t.actions = map[protocol.ActionID][]protocol.RequestID{}
 }
 
-func (t *tally) step(now protocol.Time, e sched.Event, out *sched.Output) {
+func (t *tally) step(e sched.Event, out *sched.Output) {
 	switch e := e.(type) {
 	case *sched.Activate:
 		t.issuer = e.Issuer
 	case *sched.Submit:
-		t.submit(e.ID, now.Add(e.Budget))
+		t.submit(e.ID)
 	case *sched.Result:
-		t.result(&e.Result)
+		t.result(&e.Result, out.Late)
 	case *sched.DoorLost:
 		t.doorLost(e.Door)
+	}
+	for _, u := range out.Unanswered {
+		delete(t.actions, u.Action)
 	}
 	for i := range out.Actions {
 		t.action(&out.Actions[i].Action)
@@ -174,7 +171,7 @@ func (t *tally) step(now protocol.Time, e sched.Event, out *sched.Output) {
 	}
 }
 
-func (t *tally) submit(id protocol.RequestID, deadline protocol.Time) {
+func (t *tally) submit(id protocol.RequestID) {
 	number := len(t.fates)
 	if _, known := t.open[id]; known {
 		t.fates = append(t.fates, again)
@@ -183,22 +180,22 @@ func (t *tally) submit(id protocol.RequestID, deadline protocol.Time) {
 	t.fates = append(t.fates, open)
 	t.Submitted++
 	t.Open++
-	t.open[id] = pending{deadline, number}
+	t.open[id] = number
 }
 
 // end ends a request if it is open.
 func (t *tally) end(id protocol.RequestID, f fate) {
-	p, isOpen := t.open[id]
+	number, isOpen := t.open[id]
 	if !isOpen {
 		return
 	}
 	delete(t.open, id)
 	t.Open--
-	t.fates[p.number] = f
+	t.fates[number] = f
 	t.count(f, 1)
 }
 
-func (t *tally) result(r *protocol.Result) {
+func (t *tally) result(r *protocol.Result, lateOnes []sched.Late) {
 	members, known := t.actions[r.Action]
 	if !known || r.Issuer != t.issuer {
 		return
@@ -213,12 +210,11 @@ func (t *tally) result(r *protocol.Result) {
 	} else {
 		t.Moved += took
 	}
+	for _, l := range lateOnes {
+		t.end(l.ID, late)
+	}
 	for _, id := range members {
-		if r.End > t.open[id].deadline {
-			t.end(id, late)
-		} else {
-			t.end(id, done)
-		}
+		t.end(id, done)
 	}
 }
 

@@ -28,20 +28,24 @@ func must(t testing.TB, err error) {
 // simulated records a simulation: 40 models that do not all fit, at a rate.
 func simulated(t testing.TB, policy string, rate float64) ([]byte, *sim.Report) {
 	t.Helper()
+	return simulatedWith(t, policy, rate, sim.Faults{})
+}
+
+func simulatedWith(t testing.TB, policy string, rate float64, faults sim.Faults) ([]byte, *sim.Report) {
+	t.Helper()
 	w, err := workload.Named("open", workload.Options{
 		Seed: 3, Length: 3 * time.Second, Copies: 40, Rate: rate, SLO: workload.Within(60 * time.Millisecond),
 	})
 	must(t, err)
 	config := sim.Defaults(policy)
-	config.GPUs, config.Pages = 2, 140
+	config.GPUs, config.Pages, config.Faults = 2, 140, faults
 	var file bytes.Buffer
 	rec, err := record.NewWriter(&file)
 	must(t, err)
-	must(t, rec.Begin(policy, config.Core))
-	config.Record = func(now protocol.Time, e sched.Event, out sched.Output) { must(t, rec.Step(now, e, out)) }
+	observer := &record.Observer{Writer: rec, Config: config.Core}
+	config.Observers = sched.TermObservers{observer}
 	report, err := sim.Run(config, w, nil)
-	must(t, err)
-	must(t, rec.Close())
+	must(t, errors.Join(err, observer.Err, rec.Close()))
 	return file.Bytes(), report
 }
 
@@ -70,21 +74,21 @@ func TestEveryPolicyDecidesTheSameAgain(t *testing.T) {
 		}
 		size := float64(len(file)) / float64(v.Events)
 		t.Logf("%s: %d events, %.1f bytes each", policy, v.Events, size)
-		if size > 31 {
+		if size > 32 {
 			t.Errorf("%s: %.1f bytes an event", policy, size)
 		}
 	}
 }
 
-// tampered changes the n-th submission of a recording and keeps its hashes.
-func tampered(t *testing.T, file []byte, n int) []byte {
+// tampered is a recording with its hashes whose events were changed since.
+func tampered(t *testing.T, file []byte, change func(sched.TermEvent)) []byte {
 	t.Helper()
 	r, err := record.NewReader(bytes.NewReader(file))
 	must(t, err)
 	var into bytes.Buffer
 	w, err := record.NewWriter(&into)
 	must(t, err)
-	var core sched.Core
+	var term *sched.Term
 	var hash record.Hash
 	for {
 		item, err := r.Next()
@@ -93,17 +97,11 @@ func tampered(t *testing.T, file []byte, n int) []byte {
 		}
 		switch item.Kind {
 		case record.Begin:
-			core, err = policies.New(item.Policy, item.Config)
-			must(t, err)
-			must(t, w.Begin(item.Policy, item.Config))
+			term = newTerm(t, item.Policy)
+			must(t, w.Begin(item.Policy, item.Config, item.Term))
 		case record.Step:
-			out := core.Step(item.Now, item.Event)
-			hash.Add(&out)
-			if s, ok := item.Event.(*sched.Submit); ok {
-				if n--; n == 0 {
-					s.Budget /= 7
-				}
-			}
+			hash.Add(term.Step(item.Now, item.Event))
+			change(item.Event)
 			must(t, w.StepHashed(item.Now, item.Event, hash))
 		}
 	}
@@ -111,9 +109,26 @@ func tampered(t *testing.T, file []byte, n int) []byte {
 	return into.Bytes()
 }
 
+// simulatedTerm is what the simulator makes its first term with.
+var simulatedTerm = sched.TermConfig{Epoch: 1, Issuer: 1<<8 + 1, Subjects: protocol.Subjects{Prefix: "clockwork"}}
+
+func newTerm(t testing.TB, policy string) *sched.Term {
+	t.Helper()
+	core, err := policies.New(policy, policies.Defaults())
+	must(t, err)
+	return sched.NewTerm(core, simulatedTerm)
+}
+
 func TestOneOtherBudgetIsNoticed(t *testing.T) {
 	file, _ := simulated(t, "clockwork", 900)
-	v := verified(t, tampered(t, file, 2000))
+	n := 0
+	v := verified(t, tampered(t, file, func(e sched.TermEvent) {
+		if s, is := e.(*sched.Submitted); is {
+			if n++; n == 2000 {
+				s.Budget /= 7
+			}
+		}
+	}))
 	if v.Same() || v.Differs == nil || v.Skipped == 0 || v.Differs.Before-v.Differs.After > 5000 {
 		t.Fatalf("%+v, differs %+v", v, v.Differs)
 	}
@@ -122,14 +137,70 @@ func TestOneOtherBudgetIsNoticed(t *testing.T) {
 	}
 }
 
+// faulty is a world in which workers are killed, cut off and come back, and messages are lost.
+func faulty(t testing.TB) sim.Faults {
+	t.Helper()
+	f, err := sim.ParseFaults("loss,duplicate,reorder,kill=700ms:200ms,cut=900ms:600ms,sleep=900ms:700ms,poison=0.2%:100ms,clock,frontdoor=800ms:200ms")
+	must(t, err)
+	return f
+}
+
+// What a term does around its policy is recorded too: who joins and is lost, on whose clock,
+// who answers for a front door.
+func TestATermAmongFaultsDoesTheSameAgain(t *testing.T) {
+	for _, policy := range []string{"clockwork", "simple"} {
+		file, report := simulatedWith(t, policy, 900, faulty(t))
+		v := verified(t, file)
+		if f := report.Faults; !v.Same() || v.Cut || f.Missed == 0 || f.Joined < 3 {
+			t.Errorf("%s: %+v, faults %+v", policy, v, f)
+		}
+	}
+}
+
+// A difference in what the policy never sees is found as well.
+func TestOtherMembershipIsNoticed(t *testing.T) {
+	file, _ := simulatedWith(t, "clockwork", 900, faulty(t))
+	for what, change := range map[string]func(sched.TermEvent) bool{
+		"a heartbeat of another incarnation": func(e sched.TermEvent) bool {
+			b, is := e.(*sched.WorkerBeat)
+			if is {
+				b.Incarnation++
+			}
+			return is
+		},
+		"a clock of another epoch": func(e sched.TermEvent) bool {
+			b, is := e.(*sched.WorkerBeat)
+			if is {
+				b.ClockEpoch++
+			}
+			return is
+		},
+		"another worker's state": func(e sched.TermEvent) bool {
+			a, is := e.(*sched.WorkerAnswered)
+			is = is && a.State != nil
+			if is {
+				a.State = nil
+			}
+			return is
+		},
+	} {
+		done := false
+		v := verified(t, tampered(t, file, func(e sched.TermEvent) { done = done || change(e) }))
+		if !done || v.Same() || v.Differs == nil {
+			t.Errorf("%s: changed %v, %+v", what, done, v)
+		}
+	}
+}
+
 func TestMissingEventsForbidTheClaim(t *testing.T) {
 	var file bytes.Buffer
 	w, err := record.NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", policies.Defaults()))
-	must(t, w.Step(1, &sched.Tick{}, sched.Output{Wake: protocol.Never}))
+	must(t, w.Begin("simple", policies.Defaults(), simulatedTerm))
+	idle := &sched.TermOutput{Output: sched.Output{Wake: protocol.Never}}
+	must(t, w.Step(1, &sched.Tick{}, idle))
 	must(t, w.Missing(3))
-	must(t, w.Step(2, &sched.Tick{}, sched.Output{Wake: protocol.Never}))
+	must(t, w.Step(2, &sched.Tick{}, idle))
 	must(t, w.Close())
 	v := verified(t, file.Bytes())
 	if v.Same() || v.Missing != 3 || v.Events != 1 || v.Skipped != 1 {
@@ -142,11 +213,11 @@ func TestEachTermHasACoreOfItsOwn(t *testing.T) {
 	w, err := record.NewWriter(&file)
 	must(t, err)
 	for range 2 {
-		core, err := policies.New("simple", policies.Defaults())
-		must(t, err)
-		must(t, w.Begin("simple", policies.Defaults()))
-		e := &sched.Submit{}
-		must(t, w.Step(5, e, core.Step(5, e)))
+		term := newTerm(t, "simple")
+		must(t, w.Begin("simple", policies.Defaults(), simulatedTerm))
+		for _, e := range []sched.TermEvent{&sched.Started{}, &sched.Submitted{Submitted: protocol.Submitted{Submission: protocol.Submission{Budget: 1}}}} {
+			must(t, w.Step(5, e, term.Step(5, e)))
+		}
 	}
 	must(t, w.Close())
 	if v := verified(t, file.Bytes()); !v.Same() || v.Cores != 2 || v.Outcome.Submitted != 2 || v.Outcome.AllRefused() != 2 {

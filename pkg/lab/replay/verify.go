@@ -16,9 +16,9 @@ type Verdict struct {
 	// Policy and Config are those of the last core.
 	Policy string          `json:"policy"`
 	Config policies.Config `json:"config"`
-	// Cores is how many cores were recorded: one for each time that a scheduler
-	// held the lease. Events were given to them again, of which Proven stand
-	// before a hash that agreed.
+	// Cores is how many terms were recorded, each with its core: one for each time
+	// that a scheduler held the lease. Events were given to them again, of which Proven
+	// stand before a hash that agreed.
 	Cores  int    `json:"cores"`
 	Events uint64 `json:"events"`
 	Proven uint64 `json:"proven"`
@@ -57,7 +57,7 @@ type verifier struct {
 	Verdict
 	observe sched.Observers
 	tally   *tally
-	core    sched.Core
+	term    *sched.Term
 	hash    record.Hash
 	events  uint64 // of this core
 	proven  uint64
@@ -68,7 +68,7 @@ type verifier struct {
 var ErrNoCore = errors.New("no scheduler's decisions are in it")
 
 // Verify replays a recording; one that was not closed as far as it goes.
-// Who observes is shown each core. The error is the recording's, that its policy is not
+// Who observes is shown the core of each term. The error is the recording's, that its policy is not
 // known here, or ErrNoCore; the verdict then is of what came before.
 func Verify(from *record.Reader, observe ...sched.Observer) (*Verdict, error) {
 	v := &verifier{observe: observe, tally: newTally()}
@@ -109,9 +109,15 @@ func (v *verifier) take(item *record.Item) error {
 	return nil
 }
 
-func (v *verifier) begin(item *record.Item) (err error) {
-	if v.core, err = policies.New(item.Policy, item.Config); err != nil {
+func (v *verifier) begin(item *record.Item) error {
+	core, err := policies.New(item.Policy, item.Config)
+	if err != nil {
 		return fmt.Errorf("replay: %w", err)
+	}
+	v.term = sched.NewTerm(core, item.Term)
+	v.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
+		v.tally.step(e, out)
+		v.observe.Step(now, e, out)
 	}
 	v.Policy, v.Config = item.Policy, item.Config
 	v.Cores++
@@ -122,7 +128,7 @@ func (v *verifier) begin(item *record.Item) (err error) {
 	return nil
 }
 
-func (v *verifier) step(now protocol.Time, e sched.Event) {
+func (v *verifier) step(now protocol.Time, e sched.TermEvent) {
 	if v.lost {
 		v.Skipped++
 		return
@@ -133,10 +139,7 @@ func (v *verifier) step(now protocol.Time, e sched.Event) {
 	v.To = max(v.To, now)
 	v.Events++
 	v.events++
-	out := v.core.Step(now, e)
-	v.hash.Add(&out)
-	v.tally.step(now, e, &out)
-	v.observe.Step(now, e, &out)
+	v.hash.Add(v.term.Step(now, e))
 }
 
 func (v *verifier) compare(item *record.Item) {

@@ -109,7 +109,7 @@ func (t *faultInjector) schedulerBeat() { t.world.schedulers(t.beatOf) }
 
 func (t *faultInjector) beatOf(x *scheduler) {
 	s := t.world
-	if x.silent() || x.deaf > s.now {
+	if x.silent() || x.disconnectedUntil > s.now {
 		return
 	}
 	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(x.epoch), Incarnation: x.epoch, Epoch: x.epoch}

@@ -36,7 +36,7 @@ func (s *world) broken(guarantee, format string, args ...any) {
 
 // checkAnswer checks a request's one answer (G1, G2).
 func (s *world) checkAnswer(r *request, code protocol.Code) {
-	if !r.forsaken && s.now > r.deadline.Add(answerSlack) {
+	if !r.abandoned && s.now > r.deadline.Add(answerSlack) {
 		s.broken("G1", "a request is answered %v after its deadline", s.now.Sub(r.deadline))
 	}
 	if code == protocol.OK && s.now.Sub(r.taken) > r.arrival.SLO {

@@ -93,7 +93,7 @@ func (s *world) clockEpoch(there *networkModel) uint64 {
 func (h *host) askTime(there *networkModel) {
 	s, asked, life := h.world, h.clock.local(h.world.now), h.Incarnation()
 	s.sendCall(h, there.delay(), func() {
-		told, epoch := s.now, s.clockEpoch(there)
+		remote, epoch := s.now, s.clockEpoch(there)
 		if epoch == 0 {
 			return
 		}
@@ -102,7 +102,7 @@ func (h *host) askTime(there *networkModel) {
 				return
 			}
 			known := h.Core.ClockEpoch()
-			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: told})
+			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: remote})
 			if now := h.Core.ClockEpoch(); now != known {
 				h.wakeClock()
 				if now != 0 {

@@ -41,9 +41,10 @@ type Config struct {
 	Timeline time.Duration
 	// pace are the intervals of the production; tests choose others.
 	pace pace
-	// Record, if not nil, receives each step of the core before its output is
-	// carried out. Event and output are valid until Record returns.
-	Record func(now protocol.Time, e sched.Event, out sched.Output)
+	// Observers are shown the terms of the schedulers that hold the lease.
+	Observers sched.TermObservers
+	// Observe, if not nil, is shown each step of their policies' cores (sched.Term.Observe).
+	Observe func(now protocol.Time, e sched.Event, out *sched.Output)
 }
 
 // pace are intervals: of heartbeats, of a standby's looks at the lease, and of a worker's

@@ -87,6 +87,9 @@ func (c *controller) start() {
 		}
 	}
 	clear(c.store.writing)
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+		c.step(startup.ServiceSeen{Kind: kind, ID: "1", There: true}) // for good: what is missing is only told
+	}
 	c.step(startup.Started{
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
 	})
@@ -223,7 +226,7 @@ func (c *controller) announce(w protocol.WorkerState) {
 	s := c.world
 	s.later(s.network.delay(), func() {
 		x := s.scheduler
-		if x.dead || x.deaf > s.now {
+		if x.dead || x.disconnectedUntil > s.now {
 			return
 		}
 		s.join(w)

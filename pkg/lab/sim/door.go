@@ -100,7 +100,7 @@ func (s *world) arrive(a workload.Arrival) {
 func (s *world) take(r *request) {
 	m, d := &s.models[r.arrival.Model], s.someDoor(r)
 	if d == nil {
-		s.forsake(r)
+		s.abandon(r)
 		return
 	}
 	d.inbound.Model = m.Name
@@ -132,7 +132,7 @@ func (d *door) step(e frontdoor.Event) *frontdoor.Request {
 	}
 	for _, in := range out.Inputs {
 		size := in.Request.Model.ItemBytes() * int64(in.Request.Batch)
-		if h := s.byWorker[in.Worker]; d.deaf <= s.now {
+		if h := s.byWorker[in.Worker]; d.disconnectedUntil <= s.now {
 			s.send(h, s.network.payload(size), event{kind: staged, of: h, seq: keyOf(in.Request.ID), size: int32(size)})
 		}
 	}
@@ -273,7 +273,7 @@ func (s *world) answered(r *request, code protocol.Code) {
 func (s *world) finish() {
 	s.report.Hash = s.hash
 	s.report.Took = s.now.Sub(s.zero)
-	s.report.Core = forgotten(s.core.Stats(), s.past)
+	s.report.Core = withDead(s.core.Stats(), s.deadStats)
 	for _, h := range s.hosts {
 		s.report.GPUs = append(s.report.GPUs, h.uses...)
 	}

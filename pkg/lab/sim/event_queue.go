@@ -23,7 +23,7 @@ const (
 	refused                // a refusal reaches the front door
 	due                    // the wake-up of the front door is due
 	called                 // a function call, for rare events
-	told                   // a function call, for rare messages
+	messaged               // a function call, for rare messages
 	waiting                // a function call that does not keep the run alive
 )
 

@@ -12,10 +12,10 @@ import (
 
 // outage is the state while no scheduler is running.
 type outage struct {
-	died protocol.Time   // when the scheduler died
-	slow time.Duration   // how long this takeover takes after its detection
-	took []time.Duration // the duration of each takeover, from the scheduler's death
-	past sched.Stats     // sums over dead schedulers
+	died      protocol.Time   // when the scheduler died
+	slow      time.Duration   // how long this takeover takes after its detection
+	took      []time.Duration // the duration of each takeover, from the scheduler's death
+	deadStats sched.Stats     // sums over dead schedulers
 }
 
 // askAgain is the pause after an activation attempt that found no worker, in a
@@ -44,11 +44,11 @@ func (t *faultInjector) sleep(_ *rand.Rand, length time.Duration) {
 	s.report.Faults.Sleeps++
 	s.slow = 0
 	s.stopped = s.now.Add(length)
-	s.stillSince = max(s.stillSince, s.stopped)
+	s.undisturbedSince = max(s.undisturbedSince, s.stopped)
 }
 
-// forgotten adds the counts of a dead scheduler to sum.
-func forgotten(sum, last sched.Stats) sched.Stats {
+// withDead adds the counts of a dead scheduler to sum.
+func withDead(sum, last sched.Stats) sched.Stats {
 	sum.Submitted += last.Submitted
 	sum.Succeeded += last.Succeeded
 	sum.Refused += last.Refused
@@ -68,15 +68,15 @@ func (s *world) takeOver() {
 		panic(err) // the same config worked before
 	}
 	before := s.scheduler
-	s.stillSince = max(s.stillSince, s.now)
+	s.undisturbedSince = max(s.undisturbedSince, s.now)
 	s.elect(core)
 	if before.dead {
 		s.took = append(s.took, s.now.Sub(s.died))
 	} else {
 		s.report.Faults.TwoLed++
-		before.former = true
-		s.formers = append(s.formers, before)
-		before.wakeFormer()
+		before.deposed = true
+		s.deposed = append(s.deposed, before)
+		before.wakeDeposed()
 		s.later(max(0, before.stopped.Sub(s.now))+between(s.faults.heartbeatRNG, 0, liveness.RenewEvery), before.end)
 	}
 	if s.controller != nil {

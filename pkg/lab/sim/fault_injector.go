@@ -85,33 +85,33 @@ func (t *faultInjector) healed() bool {
 // carry delivers a message from or to worker h (nil: no worker) after d, with
 // the faults: the message may be lost, duplicated or delayed.
 func (t *faultInjector) carry(h *host, d time.Duration, e event) {
-	s, happened := t.world, &t.world.report.Faults
+	s, counts := t.world, &t.world.report.Faults
 	if s.brokerBack > s.now {
-		happened.Lost++
+		counts.Lost++
 		if h != nil {
 			h.missed = s.now
 		}
 		return
 	}
 	if h != nil && h.cutOff > s.now {
-		happened.Silenced++
+		counts.Silenced++
 		h.missed = s.now
 		return
 	}
 	if !t.healed() {
 		if t.Loss > 0 && t.loss.Float64() < t.Loss {
-			happened.Lost++
+			counts.Lost++
 			if h != nil {
 				h.missed = s.now
 			}
 			return
 		}
 		if t.Duplicate > 0 && t.duplicate.Float64() < t.Duplicate {
-			happened.Doubled++
+			counts.Doubled++
 			s.after(d+exponential(t.duplicate, 5*time.Millisecond), e)
 		}
 		if t.Reorder > 0 && t.reorder.Float64() < t.Reorder {
-			happened.Reordered++
+			counts.Reordered++
 			d += exponential(t.reorder, t.ReorderBy)
 		}
 	}
@@ -160,9 +160,9 @@ func (t *faultInjector) kill(d *rand.Rand, length time.Duration) {
 	if h == nil {
 		return
 	}
-	happened := &t.world.report.Faults
-	happened.Kills++
-	happened.Voided += h.Core.InFlight()
+	counts := &t.world.report.Faults
+	counts.Kills++
+	counts.Voided += h.Core.InFlight()
 	h.die()
 	t.world.later(length, func() {
 		h.down = false

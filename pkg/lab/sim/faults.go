@@ -37,7 +37,7 @@ type Faults struct {
 	// takes over after a further delay of For, and is activated.
 	Scheduler FaultTiming
 	// Sleep stops the active scheduler as SIGSTOP does. If a standby takes over
-	// meanwhile, two schedulers think that they lead, until the former one learns better.
+	// meanwhile, two schedulers think that they lead, until the deposed one learns of it.
 	Sleep FaultTiming
 	// Controller restarts the controller, in any stage; with a Startup only.
 	Controller FaultTiming
@@ -205,7 +205,7 @@ func in(unit string, whole float64, into *float64) func(string) error {
 func DrawFaults(seed uint64, length time.Duration) Faults {
 	d := newRNG(seed, seedOfFaults)
 	share := func(most float64) float64 { return float64(d.IntN(2)) * most * d.Float64() }
-	trouble := func(most time.Duration) FaultTiming {
+	timing := func(most time.Duration) FaultTiming {
 		every := max(minEvery, between(d, length/8, length/2))
 		t := FaultTiming{Every: every, For: between(d, most/20, most)}
 		if d.IntN(2) == 0 {
@@ -215,16 +215,16 @@ func DrawFaults(seed uint64, length time.Duration) Faults {
 	}
 	f := Faults{
 		Loss: share(0.01), Duplicate: share(0.01), Reorder: share(0.03), ReorderBy: between(d, time.Millisecond, 40*time.Millisecond),
-		Kill: trouble(2 * time.Second), Pause: trouble(1500 * time.Millisecond), Cut: trouble(1500 * time.Millisecond),
-		Slow: trouble(time.Second), Hang: trouble(700 * time.Millisecond), Controller: trouble(time.Second),
+		Kill: timing(2 * time.Second), Pause: timing(1500 * time.Millisecond), Cut: timing(1500 * time.Millisecond),
+		Slow: timing(time.Second), Hang: timing(700 * time.Millisecond), Controller: timing(time.Second),
 	}
 	if d.IntN(2) == 0 {
 		f.Offset, f.Drift = between(d, 0, time.Second), share(200e-6)
 	}
-	f.Scheduler = trouble(500 * time.Millisecond)
+	f.Scheduler = timing(500 * time.Millisecond)
 	f.Poison, f.Endless, f.ExecutorAfter = share(0.002), share(0.001), between(d, time.Millisecond, 500*time.Millisecond)
-	f.Sleep, f.FrontDoor = trouble(time.Second), trouble(500*time.Millisecond)
-	if f.Broker = trouble(400 * time.Millisecond); d.IntN(2) == 0 {
+	f.Sleep, f.FrontDoor = timing(time.Second), timing(500*time.Millisecond)
+	if f.Broker = timing(400 * time.Millisecond); d.IntN(2) == 0 {
 		f.Broker = FaultTiming{} // it stops all other work, so it is rarer
 	}
 	return f

@@ -20,24 +20,24 @@ type ownership struct {
 	dead bool
 	// muted: it died behind its last claims, and before their answers.
 	muted bool
-	// deaf is until when it is not connected. session counts the connections, and last is
+	// disconnectedUntil is until when it is not connected. session counts the connections, and last is
 	// when the last message on this one arrives: they arrive in order.
-	deaf    protocol.Time
-	session int
-	cuts    int // of the connection
-	last    protocol.Time
-	watch   liveness.Watch // of the schedulers
-	inboxes uint64         // given to clients
+	disconnectedUntil protocol.Time
+	session           int
+	cuts              int // of the connection
+	last              protocol.Time
+	watch             liveness.Watch // of the schedulers
+	inboxes           uint64         // given to clients
 }
 
 // owned is who owns the answer of a request.
 type owned struct {
-	door     *door // that got it; nil before
-	inbox    string
-	answers  int  // that its client got
-	claimed  bool // its front door has told the scheduler that it answers
-	forsaken bool // it may get no answer: its front door died, or a connection broke
-	over     bool // its client waits no longer
+	door      *door // that got it; nil before
+	inbox     string
+	answers   int  // that its client got
+	claimed   bool // its front door has told the scheduler that it answers
+	abandoned bool // it may get no answer: its front door died, or a connection broke
+	over      bool // its client waits no longer
 	// heard is the scheduler that got it last, and when; nil for none.
 	heard   *scheduler
 	heardAt protocol.Time
@@ -48,7 +48,7 @@ func (s *world) owning() bool {
 	return s.config.Faults.FrontDoor.Every > 0 || s.config.Faults.Broker.Every > 0
 }
 
-func (d *door) away() bool { return d.dead || d.deaf > d.world.now }
+func (d *door) away() bool { return d.dead || d.disconnectedUntil > d.world.now }
 
 // someDoor is the front door that gets a request, nil for none. One that has seen no
 // scheduler would store the request in the startup buffer, which the worlds of
@@ -75,33 +75,33 @@ func (s *world) someDoor(r *request) *door {
 	return d
 }
 
-// forsakenAfter is how long the client of a request that may get no answer waits after its
+// abandonAfter is how long the client of a request that may get no answer waits after its
 // deadline: longer than the scheduler takes to answer for a lost front door.
-const forsakenAfter = 5 * time.Second
+const abandonAfter = 5 * time.Second
 
-// forsake lets the client of a request go that may get no answer.
-func (s *world) forsake(r *request) {
-	if r.forsaken || r.answers > 0 {
+// abandon lets the client of a request go that may get no answer.
+func (s *world) abandon(r *request) {
+	if r.abandoned || r.answers > 0 {
 		return
 	}
-	r.forsaken = true
-	s.later(max(0, r.deadline.Sub(s.now))+forsakenAfter, func() {
+	r.abandoned = true
+	s.later(max(0, r.deadline.Sub(s.now))+abandonAfter, func() {
 		if r.answers > 0 {
 			return
 		}
 		r.over = true
-		s.checkForsaken(r)
+		s.checkAbandoned(r)
 		s.report.Faults.Unanswered++
 		s.source.Done(r.arrival, s.now.Add(-time.Duration(s.zero)))
 		s.open--
 	})
 }
 
-// checkForsaken: a scheduler that had the request, and has missed nothing since, answers
+// checkAbandoned: a scheduler that had the request, and has missed nothing since, answers
 // for a front door that died before it claimed the request. One that was only cut off may
 // have to leave an answer to a scheduler that is gone: no answer is better than two.
-func (s *world) checkForsaken(r *request) {
-	if x := r.heard; x != nil && x == s.scheduler && !r.claimed && r.door.dead && r.door.cuts == 0 && !x.silent() && x.missedAt < r.heardAt && s.stillSince < r.heardAt {
+func (s *world) checkAbandoned(r *request) {
+	if x := r.heard; x != nil && x == s.scheduler && !r.claimed && r.door.dead && r.door.cuts == 0 && !x.silent() && x.missedAt < r.heardAt && s.undisturbedSince < r.heardAt {
 		s.broken("G1", "a request of a lost front door that scheduler %d has had since %v is not answered", x.epoch, r.heardAt)
 	}
 }
@@ -145,7 +145,7 @@ func (d *door) tell(e sched.TermEvent) {
 
 // hear takes what front doors say.
 func (x *scheduler) hear(e sched.TermEvent) {
-	if x.deaf > x.world.now {
+	if x.disconnectedUntil > x.world.now {
 		x.missed = true
 		return
 	}
@@ -162,7 +162,7 @@ func (d *door) submitTo(epoch uint64, r *frontdoor.Request) {
 	e := &sched.Submitted{Submitted: r.Submission(s.now), Epoch: epoch}
 	d.say(func() {
 		s.schedulers(func(x *scheduler) {
-			if x == s.scheduler && x.serving() && !x.silent() && x.deaf <= s.now {
+			if x == s.scheduler && x.serving() && !x.silent() && x.disconnectedUntil <= s.now {
 				client.heard, client.heardAt = x, s.now
 			}
 			if x.started() {
@@ -193,7 +193,7 @@ func (d *door) claim(ended []frontdoor.Ended) {
 // reply sends an answer on the connection, behind its claim.
 func (d *door) reply(r *request, code protocol.Code) {
 	s := d.world
-	lost := func() { s.forsake(r) }
+	lost := func() { s.abandon(r) }
 	d.say(func() {
 		if d.muted {
 			lost()
@@ -284,7 +284,7 @@ func (t *faultInjector) killDoor(rng *rand.Rand, length time.Duration) {
 		d.muted = true
 	}
 	d.dead = true
-	d.forsakeAll()
+	d.abandonAll()
 	s.later(length, func() { s.newDoor() })
 }
 
@@ -302,8 +302,8 @@ func (t *faultInjector) restartBroker(rng *rand.Rand, length time.Duration) {
 		h.cutOff, h.missed = max(h.cutOff, back()), s.now
 	}
 	s.schedulers(func(x *scheduler) {
-		x.deaf, x.missed = back(), true
-		s.stillSince = max(s.stillSince, x.deaf)
+		x.disconnectedUntil, x.missed = back(), true
+		s.undisturbedSince = max(s.undisturbedSince, x.disconnectedUntil)
 	})
 	for _, d := range s.doors {
 		d.loseConnection(back())
@@ -321,8 +321,8 @@ func (d *door) loseConnection(until protocol.Time) {
 	s := d.world
 	d.session++
 	d.cuts++
-	d.deaf = until
-	d.forsakeAll()
+	d.disconnectedUntil = until
+	d.abandonAll()
 	d.step(&frontdoor.ConnectionDown{})
 	s.later(until.Sub(s.now), func() {
 		d.last = s.now
@@ -330,12 +330,12 @@ func (d *door) loseConnection(until protocol.Time) {
 	})
 }
 
-// forsakeAll forsakes what the front door had to answer.
-func (d *door) forsakeAll() {
+// abandonAll abandons what the front door had to answer.
+func (d *door) abandonAll() {
 	s := d.world
 	for n := uint64(1); n <= d.inboxes; n++ {
 		if r := s.inboxes[fmt.Sprintf("_INBOX.client.%d-%d", d.id, n)]; r != nil && r.answers == 0 {
-			s.forsake(r)
+			s.abandon(r)
 		}
 	}
 }

@@ -20,14 +20,14 @@ type scheduler struct {
 	submit sched.Submitted
 	result sched.Result
 
-	dead   bool // no message reaches it: it was killed, or gave up its term
-	former bool // another one holds the lease
+	dead    bool // no message reaches it: it was killed, or gave up its term
+	deposed bool // another one holds the lease
 	// stopped is until when it stands still: what reaches it waits.
 	stopped protocol.Time
-	// deaf is until when it is not connected. missed: it may have missed messages of front
+	// disconnectedUntil is until when it is not connected. missed: it may have missed messages of front
 	// doors, missedAt is when that was said to the term last.
-	deaf, missedAt protocol.Time
-	missed         bool
+	disconnectedUntil, missedAt protocol.Time
+	missed                      bool
 }
 
 // issuer is the identity of a scheduler.
@@ -45,10 +45,12 @@ const (
 func (s *world) elect(core sched.Core) {
 	x := &scheduler{world: s, core: core, epoch: s.epoch + 1, wake: protocol.Never}
 	s.scheduler = x
-	x.term = sched.NewTerm(core, sched.TermConfig{Epoch: x.epoch, Issuer: x.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}})
+	config := sched.TermConfig{Epoch: x.epoch, Issuer: x.issuer(), Subjects: protocol.Subjects{Prefix: "clockwork"}}
+	x.term = sched.NewTerm(core, config)
+	s.config.Observers.Begin(sched.TermSetup{Setup: sched.Setup{Policy: s.config.Policy, Config: s.config.Core.Config}, Term: config})
 	x.term.Observe = func(now protocol.Time, e sched.Event, out *sched.Output) {
-		if s.config.Record != nil && !x.former {
-			s.config.Record(now, e, *out)
+		if s.config.Observe != nil && !x.deposed {
+			s.config.Observe(now, e, out)
 		}
 		if s.config.Thorough {
 			s.checkStep(x.term, *out)
@@ -60,7 +62,7 @@ func (s *world) elect(core sched.Core) {
 // they hold it.
 func (s *world) schedulers(do func(x *scheduler)) {
 	holder := s.scheduler
-	for _, x := range slices.Clone(s.formers) {
+	for _, x := range slices.Clone(s.deposed) {
 		do(x)
 	}
 	do(holder)
@@ -138,7 +140,7 @@ func (x *scheduler) step(e sched.TermEvent) {
 	switch e.(type) {
 	case *sched.Tick, *sched.HeartbeatDue, *sched.MessagesMissed:
 	default:
-		if x.deaf > s.now {
+		if x.disconnectedUntil > s.now {
 			return
 		}
 	}
@@ -146,8 +148,11 @@ func (x *scheduler) step(e sched.TermEvent) {
 		x.missedAt = s.now
 	}
 	out := x.term.Step(s.now, e)
+	if !x.deposed {
+		s.config.Observers.Step(s.now, e, out)
+	}
 	x.wake = out.Wake
-	x.wakeFormer()
+	x.wakeDeposed()
 	for _, a := range out.Actions {
 		x.order(a)
 	}
@@ -174,12 +179,12 @@ func (x *scheduler) step(e sched.TermEvent) {
 		}
 	}
 	switch {
-	case out.Resign != "" && !x.former:
+	case out.Resign != "" && !x.deposed:
 		s.broken("G7", "the scheduler that holds the lease gives it up: %s", out.Resign)
 	case out.Resign != "":
 		s.report.Faults.Resigned++
 		x.end()
-	case out.Activated && !x.former:
+	case out.Activated && !x.deposed:
 		s.serve()
 	}
 	for _, q := range asked {
@@ -203,9 +208,9 @@ func (x *scheduler) hold(e sched.TermEvent) {
 	x.world.later(x.stopped.Sub(x.world.now), func() { x.step(e) })
 }
 
-// wakeFormer schedules the timer of a scheduler that is not the world's own.
-func (x *scheduler) wakeFormer() {
-	if wake := x.due(); x.former && wake != protocol.Never {
+// wakeDeposed schedules the timer of a scheduler that is not the world's own.
+func (x *scheduler) wakeDeposed() {
+	if wake := x.due(); x.deposed && wake != protocol.Never {
 		x.world.background(max(0, wake.Sub(x.world.now)), func() {
 			if x.due() <= x.world.now {
 				x.step(&sched.Tick{})
@@ -220,9 +225,9 @@ func (x *scheduler) end() {
 		return
 	}
 	s := x.world
-	s.past = forgotten(s.past, x.core.Stats())
+	s.deadStats = withDead(s.deadStats, x.core.Stats())
 	x.dead, x.wake = true, protocol.Never
-	s.formers = slices.DeleteFunc(s.formers, func(o *scheduler) bool { return o == x })
+	s.deposed = slices.DeleteFunc(s.deposed, func(o *scheduler) bool { return o == x })
 }
 
 // order sends an action to its worker.
@@ -243,7 +248,7 @@ func (x *scheduler) order(a sched.Addressed) {
 func (x *scheduler) send(h *host, e event) {
 	s := x.world
 	delay := s.network.delay()
-	if x.deaf > s.now {
+	if x.disconnectedUntil > s.now {
 		s.report.Faults.Lost++
 		return
 	}

@@ -40,22 +40,22 @@ func TestProfilesAreMeasuredNotTrue(t *testing.T) {
 	if exact.Startup.Error != 0 {
 		t.Errorf("profiles of exact GPUs are wrong by %v", exact.Startup.Error)
 	}
-	var told protocol.ClockworkState
+	var given protocol.ClockworkState
 	r := started(t, func(c *Config) {
 		c.Noise.Spread = 0.1
-		c.Record = func(_ protocol.Time, e sched.Event, _ sched.Output) {
+		c.Observe = func(_ protocol.Time, e sched.Event, _ *sched.Output) {
 			if a, is := e.(*sched.Activate); is {
-				told = a.State
+				given = a.State
 			}
 		}
 	})
 	if r.Startup.Error < 0.005 || r.Startup.Error > 0.3 {
 		t.Errorf("profiles of GPUs with a spread of 10 %% are wrong by %v", r.Startup.Error)
 	}
-	if len(told.Profiles) != 1 || len(told.Models) != 12 || told.Profiles[0].LoadWeights.Samples != measure.DefaultConfig().Iterations || !told.Profiles[0].Complete(told.Models[0]) {
-		t.Fatalf("the scheduler was given %+v", told)
+	if len(given.Profiles) != 1 || len(given.Models) != 12 || given.Profiles[0].LoadWeights.Samples != measure.DefaultConfig().Iterations || !given.Profiles[0].Complete(given.Models[0]) {
+		t.Fatalf("the scheduler was given %+v", given)
 	}
-	for _, m := range append(told.Profiles[0].Infer, protocol.BatchMeasurement{Measurement: told.Profiles[0].LoadWeights}) {
+	for _, m := range append(given.Profiles[0].Infer, protocol.BatchMeasurement{Measurement: given.Profiles[0].LoadWeights}) {
 		if m.P99 <= m.P50 || m.P99 >= m.Max { // the simulator's own profiler rounded it up to the largest
 			t.Errorf("the 99th percentile of 10 samples lies between the two largest: %+v", m)
 		}
@@ -67,7 +67,7 @@ func TestG3EarlyRequestsAreAnsweredOrHandedOnInOrder(t *testing.T) {
 	r := started(t, func(c *Config) {
 		c.Startup.Early = 50
 		c.Network.Jitter = 0 // else messages overtake each other
-		c.Record = func(_ protocol.Time, e sched.Event, _ sched.Output) {
+		c.Observe = func(_ protocol.Time, e sched.Event, _ *sched.Output) {
 			if s, is := e.(*sched.Submit); is && submitted < 100 {
 				if submitted++; s.ID.Seq <= last {
 					t.Errorf("request %d is submitted after %d", s.ID.Seq, last)

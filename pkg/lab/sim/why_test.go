@@ -22,8 +22,8 @@ type moment struct {
 	event sched.Event
 }
 
-// past keeps what a core was given, and explains what it refuses as it does so.
-type past struct {
+// deadStats keeps what a core was given, and explains what it refuses as it does so.
+type deadStats struct {
 	t      *testing.T
 	policy string
 	live   *explain.Live
@@ -40,7 +40,7 @@ var causesOf = map[protocol.Code][]explain.Cause{
 	protocol.WorkerLost:         {explain.Lost},
 }
 
-func (p *past) step(now protocol.Time, e sched.Event, out sched.Output) {
+func (p *deadStats) step(now protocol.Time, e sched.Event, out *sched.Output) {
 	switch e := e.(type) {
 	case *sched.Activate:
 		p.events, p.live, p.models = nil, explain.NewLive(), e.State.Models
@@ -55,13 +55,13 @@ func (p *past) step(now protocol.Time, e sched.Event, out sched.Output) {
 	default:
 		p.events = append(p.events, moment{now, e})
 	}
-	p.live.Step(now, e, &out)
+	p.live.Step(now, e, out)
 	for i := range out.Refusals {
 		p.refused(&out.Refusals[i], &out.Reasons[i])
 	}
 }
 
-func (p *past) refused(d *protocol.Dispatch, why *sched.Reason) {
+func (p *deadStats) refused(d *protocol.Dispatch, why *sched.Reason) {
 	e, _ := p.live.Explain(d.ID, nil)
 	if e == nil {
 		p.t.Fatalf("refusal %v of %v is not known", d.Refusal, d.ID)
@@ -91,7 +91,7 @@ var (
 
 // advice does as it says to the last request, with all that came before as it was, and
 // expects that the core takes it.
-func (p *past) advice(e *explain.Explanation) {
+func (p *deadStats) advice(e *explain.Explanation) {
 	last := *p.events[len(p.events)-1].event.(*sched.Submit)
 	for _, saved := range e.WhatIf {
 		switch {
@@ -122,7 +122,7 @@ func (p *past) advice(e *explain.Explanation) {
 
 // again gives a new core what came before the last event, and then other events. It
 // says whether the last of these is refused.
-func (p *past) again(events ...sched.Event) (refused bool) {
+func (p *deadStats) again(events ...sched.Event) (refused bool) {
 	core, err := sched.New(p.policy, sched.Defaults())
 	if err != nil {
 		p.t.Fatal(err)
@@ -148,22 +148,22 @@ func TestWhyAgreesWithWhat(t *testing.T) {
 	for seed := range uint64(12) {
 		for _, policy := range []string{"clockwork", "simple", "faithful"} {
 			t.Run(fmt.Sprintf("seed=%d/%s", seed, policy), func(t *testing.T) {
-				p := &past{t: t, policy: policy, causes: causes, tested: map[string]int{}}
-				dice := rand.New(rand.NewPCG(seed, 14))
+				p := &deadStats{t: t, policy: policy, causes: causes, tested: map[string]int{}}
+				rng := rand.New(rand.NewPCG(seed, 14))
 				c := Defaults(policy)
-				c.Seed, c.Record = seed, p.step
-				c.GPUs, c.Workers, c.Pages = 1+dice.IntN(2), 1+dice.IntN(2), 40+dice.IntN(200)
-				c.Resident = dice.IntN(2) == 0
-				c.Network.Base = time.Duration(dice.IntN(12)) * time.Millisecond
-				if dice.IntN(2) == 0 {
+				c.Seed, c.Observe = seed, p.step
+				c.GPUs, c.Workers, c.Pages = 1+rng.IntN(2), 1+rng.IntN(2), 40+rng.IntN(200)
+				c.Resident = rng.IntN(2) == 0
+				c.Network.Base = time.Duration(rng.IntN(12)) * time.Millisecond
+				if rng.IntN(2) == 0 {
 					f, err := ParseFaults("slow=200ms:50ms,kill=500ms:100ms")
 					if err != nil {
 						t.Fatal(err)
 					}
 					c.Faults = f
 				}
-				w, err := workload.Named("open", workload.Options{Seed: seed, Copies: 1 + dice.IntN(12), Rate: float64(100 + dice.IntN(900)),
-					Length: 1500 * time.Millisecond, SLO: workload.Within(time.Duration(5+dice.IntN(60)) * time.Millisecond)})
+				w, err := workload.Named("open", workload.Options{Seed: seed, Copies: 1 + rng.IntN(12), Rate: float64(100 + rng.IntN(900)),
+					Length: 1500 * time.Millisecond, SLO: workload.Within(time.Duration(5+rng.IntN(60)) * time.Millisecond)})
 				if err != nil {
 					t.Fatal(err)
 				}

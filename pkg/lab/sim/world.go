@@ -19,7 +19,7 @@ import (
 type world struct {
 	*scheduler
 	outage
-	formers      []*scheduler // alive, and without the lease
+	deposed      []*scheduler // alive, and without the lease
 	config       Config
 	events       eventQueue
 	now          protocol.Time
@@ -44,14 +44,14 @@ type world struct {
 	inboxes      map[string]*request
 	// brokerBack is when the broker is back, lostBefore the number of the last event that
 	// was made before it went. stillSince is since when the scheduler has missed nothing.
-	brokerBack, stillSince protocol.Time
-	lostBefore             uint64
-	buffered               bufferedRequests
-	faults                 *faultInjector // nil in a run without faults
-	controller             *controller    // nil in a run without a startup
-	report                 *Report
-	hash                   uint64
-	err                    error // the first broken guarantee
+	brokerBack, undisturbedSince protocol.Time
+	lostBefore                   uint64
+	buffered                     bufferedRequests
+	faults                       *faultInjector // nil in a run without faults
+	controller                   *controller    // nil in a run without a startup
+	report                       *Report
+	hash                         uint64
+	err                          error // the first broken guarantee
 }
 
 // Progress is called from time to time with a run's virtual time.
@@ -155,15 +155,15 @@ func (s *world) over() bool {
 // the core's wake-up, then arrivals.
 func (s *world) run(progress Progress) {
 	spins := 0
-	for told := protocol.Time(0); s.err == nil; {
+	for reported := protocol.Time(0); s.err == nil; {
 		event, wake, arrival := s.events.next(), s.due(), s.arrival()
 		next := min(event, wake, arrival)
 		if next == protocol.Never || arrival == protocol.Never && s.atRest() {
 			return
 		}
 		s.now = max(s.now, next)
-		if progress != nil && s.now.Sub(told) >= time.Second {
-			told = s.now
+		if progress != nil && s.now.Sub(reported) >= time.Second {
+			reported = s.now
 			progress(max(0, s.now.Sub(s.zero)), s.length)
 		}
 		switch next {
@@ -208,14 +208,14 @@ func (s *world) atRest() bool {
 		return false
 	}
 	if s.faults != nil && s.now > s.ended.Add(restWithin) {
-		s.broken("G11", "the stack does not come to rest within %v: %s", restWithin, s.unrest())
+		s.broken("G11", "the stack does not come to rest within %v: %s", restWithin, s.whyNotAtRest())
 	}
-	return len(s.events.heap) == s.idle && !slices.ContainsFunc(s.hosts, (*host).Waits) && (s.faults == nil || s.wake == protocol.Never && len(s.formers) == 0 && s.together())
+	return len(s.events.heap) == s.idle && !slices.ContainsFunc(s.hosts, (*host).Waits) && (s.faults == nil || s.wake == protocol.Never && len(s.deposed) == 0 && s.together())
 }
 
-// unrest says what keeps the stack from rest.
-func (s *world) unrest() string {
-	text := fmt.Sprintf("%d events, wake %v, %d former schedulers, the scheduler is silent: %v", len(s.events.heap)-s.idle, s.wake, len(s.formers), s.scheduler.silent())
+// whyNotAtRest says what keeps the stack from rest.
+func (s *world) whyNotAtRest() string {
+	text := fmt.Sprintf("%d events, wake %v, %d deposed schedulers, the scheduler is silent: %v", len(s.events.heap)-s.idle, s.wake, len(s.deposed), s.scheduler.silent())
 	for _, h := range s.hosts {
 		text += fmt.Sprintf("; %s#%d is silent: %v, joined: %v, heard %v, missed %v", h.ID(), h.Incarnation(), h.silent(),
 			s.term.Has(h.ID(), h.Incarnation()), h.heard, h.missed)
@@ -274,7 +274,7 @@ func (s *world) happen(e *event) {
 		s.refused(*e)
 	case due:
 		e.of.(*door).tick()
-	case called, told:
+	case called, messaged:
 		e.of.(func())()
 	case waiting:
 		s.idle--
@@ -293,7 +293,7 @@ func (s *world) lostWithBroker(e *event) bool {
 	}
 	s.report.Faults.Lost++
 	if r, is := e.of.(*request); is {
-		s.forsake(r)
+		s.abandon(r)
 	}
 	return true
 }
@@ -328,7 +328,7 @@ func (s *world) send(h *host, d time.Duration, e event) {
 
 // sendCall is send for rare messages.
 func (s *world) sendCall(h *host, d time.Duration, do func()) {
-	s.send(h, d, event{kind: told, of: do})
+	s.send(h, d, event{kind: messaged, of: do})
 }
 
 // mix adds a value to a hash.

@@ -57,8 +57,18 @@ type GPU struct {
 	// before Hung.
 	Slow float64
 	Hung protocol.Time
-	// Fails says how an Infer fails that ends now, nil if it does not; nil for never.
+	// Fails says how an Infer or LoadWeights fails that ends now, nil if it does not; nil
+	// for never.
 	Fails func(o *work.Order) *protocol.Error
+	// Stuck: its executor does not end when the worker ends it.
+	Stuck bool
+	// Restarts returns how long the next executor takes to start; nil for no time.
+	Restarts func() time.Duration
+
+	executor uint32        // of the GPU's executors, the number of the present one
+	ready    protocol.Time // when the present executor is; nothing is executed or copied before
+	// execution and transfer are what runs now, nil for nothing.
+	execution, transfer *Run
 }
 
 // Run is an order being executed or transferred by a GPU.
@@ -99,6 +109,9 @@ func (w *Worker) Restart(incarnation uint64) {
 	w.config.Incarnation = incarnation
 	w.Core, w.wake = work.New(w.config), protocol.Never
 	w.turn++
+	for _, g := range w.GPUs {
+		g.executor, g.ready, g.execution, g.transfer = 0, 0, nil, nil
+	}
 }
 
 // Receive delivers an action to the worker.
@@ -127,9 +140,9 @@ func (w *Worker) Wake(turn uint64) {
 // one, while there is one on its way.
 func (w *Worker) Waits() bool { return w.wants != protocol.Never }
 
-// End ends a run on its GPU, unless the GPU hangs.
+// End ends a run on its GPU, unless the GPU hangs, or the run has ended with its executor.
 func (w *Worker) End(r *Run) {
-	if r.core != w.Core {
+	if r.core != w.Core || *r.place() != r {
 		return
 	}
 	now := w.world.Now()
@@ -137,20 +150,57 @@ func (w *Worker) End(r *Run) {
 		w.world.EndIn(r.GPU.Hung.Sub(now), r)
 		return
 	}
-	w.ended(r, now)
+	w.ended(r, now, r.GPU.failure(r.Order))
 }
 
-func (w *Worker) ended(r *Run, now protocol.Time) {
+// failure returns how an order fails that ends now, nil if it does not.
+func (g *GPU) failure(o *work.Order) *protocol.Error {
+	if g.Fails == nil || o.Action.Kind != protocol.Infer && o.Action.Kind != protocol.LoadWeights {
+		return nil
+	}
+	return g.Fails(o)
+}
+
+// place is where a GPU has what runs in the lane of a run.
+func (r *Run) place() **Run {
+	if r.Order.Action.Kind == protocol.Infer {
+		return &r.GPU.execution
+	}
+	return &r.GPU.transfer
+}
+
+func (w *Worker) ended(r *Run, now protocol.Time, refused *protocol.Error) {
+	*r.place() = nil
 	if r.Order.Action.Kind == protocol.Infer {
 		phase := protocol.Phase{Begin: r.Started, End: now, Device: now.Sub(r.Started)}
-		e := work.Executed{Order: r.Order, Phase: phase, Begin: r.Started, End: now, Fetched: true}
-		if r.GPU.Fails != nil && !w.setUp {
-			e.Refused = r.GPU.Fails(r.Order)
-		}
-		w.Step(&e)
+		w.Step(&work.Executed{Order: r.Order, Refused: refused, Phase: phase, Begin: r.Started, End: now, Fetched: true})
 		return
 	}
-	w.Step(&work.Transferred{Order: r.Order, Begin: r.Started, End: now})
+	w.Step(&work.Transferred{Order: r.Order, Refused: refused, Begin: r.Started, End: now})
+}
+
+// LoseExecutor ends the process that executes for the GPU: what runs ends with refused, and
+// the weights are gone. The next process is ready after Restarts; loads wait for it.
+func (g *GPU) LoseExecutor(refused *protocol.Error) {
+	w, now := g.Worker, g.Worker.world.Now()
+	lost, restarts := []*Run{g.execution, g.transfer}, time.Duration(0)
+	if g.Restarts != nil {
+		restarts = g.Restarts()
+	}
+	g.ready = now.Add(restarts)
+	w.Step(&work.ExecutorLost{GPU: g.ID, Executor: g.executor})
+	g.executor++
+	for _, r := range lost {
+		if r != nil {
+			w.ended(r, now, refused)
+		}
+	}
+	core, executor := w.Core, g.executor
+	w.world.After(restarts, func() {
+		if w.Core == core && g.executor == executor {
+			w.Step(&work.ExecutorReady{GPU: g.ID})
+		}
+	})
 }
 
 // Step applies one event to the core and carries out its output.
@@ -168,6 +218,9 @@ func (w *Worker) Step(e work.Event) {
 // they end at once and thereby call Step, which reuses the output.
 func (w *Worker) carryOut(out *work.Output) {
 	w.staging = append(w.staging, out.Stage...)
+	for _, o := range out.Overdue {
+		w.world.After(0, func() { w.endOverdue(o) })
+	}
 	for _, o := range out.GivenUp {
 		w.world.After(0, func() { o.Driver.(func(*protocol.Error))(protocol.Refusal(protocol.Cancelled)) })
 	}
@@ -201,8 +254,9 @@ func (w *Worker) carryOut(out *work.Output) {
 func (w *Worker) begin(o *work.Order) {
 	g, now := w.GPUs[o.GPU], w.world.Now()
 	r := &Run{Order: o, GPU: g, Started: now, core: w.Core}
+	*r.place() = r
 	if w.setUp {
-		w.ended(r, now)
+		w.ended(r, now, nil)
 		return
 	}
 	if o.Action.Kind == protocol.ClearCache {
@@ -210,7 +264,18 @@ func (w *Worker) begin(o *work.Order) {
 		return
 	}
 	takes := time.Duration(float64(w.world.Begins(o, g)) * g.Slow)
-	w.world.EndIn(takes+max(0, g.Hung.Sub(now)), r)
+	w.world.EndIn(takes+max(0, g.Hung.Sub(now), g.ready.Sub(now)), r)
+}
+
+// endOverdue ends the executor of an order that hangs, unless the order has ended.
+func (w *Worker) endOverdue(o *work.Order) {
+	g := w.GPUs[o.GPU]
+	if g.Stuck {
+		return
+	}
+	if runs := func(r *Run) bool { return r != nil && r.Order == o }; runs(g.execution) || runs(g.transfer) {
+		g.LoseExecutor(protocol.Refusal(protocol.ExecutorLost))
+	}
 }
 
 // read starts the read of a model from disk; Order.Driver ends it, unless it has ended.

@@ -16,6 +16,8 @@ type script struct {
 	lines []string
 	ends  []end
 	wakes []uint64 // turns
+	// laters is what is to happen after some time: the script says when.
+	laters []func()
 }
 
 type end struct {
@@ -23,9 +25,17 @@ type end struct {
 	run *Run
 }
 
-func (s *script) Now() protocol.Time               { return s.now }
-func (s *script) After(_ time.Duration, do func()) { do() }
-func (s *script) Delivers(o *work.Order)           { s.note("outputs of", o.Action.ID) }
+func (s *script) Now() protocol.Time { return s.now }
+
+// After is at once, but for what is to take time.
+func (s *script) After(d time.Duration, do func()) {
+	if d == 0 {
+		do()
+		return
+	}
+	s.laters = append(s.laters, do)
+}
+func (s *script) Delivers(o *work.Order) { s.note("outputs of", o.Action.ID) }
 
 func (s *script) WakeIn(_ time.Duration, _ *Worker, turn uint64) { s.wakes = append(s.wakes, turn) }
 
@@ -74,9 +84,12 @@ func (s *script) expect(t *testing.T, want ...string) {
 	s.lines = nil
 }
 
-func newWorker() (*script, *Worker) {
+func newWorker(set ...func(*work.Config)) (*script, *Worker) {
 	s := &script{}
 	c := work.Defaults()
+	for _, f := range set {
+		f(&c)
+	}
 	c.Name, c.Incarnation, c.GPUs = "w", 1, []work.GPU{{Type: "v100", Pages: 8, PageSize: 1}}
 	w := New(c, s)
 	w.HoldInMemory("p/m", "m")
@@ -165,6 +178,61 @@ func TestAClearedGPUIsEmptyUnlessItWorks(t *testing.T) {
 	s.until(20)
 	w.Receive(action(w, 3, protocol.ClearCache))
 	s.expect(t, "0 begin 1", "0 WEIGHTS_IN_USE 2", "10 OK 1", "20 OK 3")
+	if used, _ := w.Core.Pages(0); used != 0 {
+		t.Errorf("%d pages used", used)
+	}
+}
+
+// TestALostExecutorTakesAllWithIt: what runs ends with the process, and what comes next
+// waits for the next one.
+func TestALostExecutorTakesAllWithIt(t *testing.T) {
+	s, w := newWorker()
+	w.HoldInMemory("p/n", "n")
+	g := w.GPUs[0]
+	g.Restarts = func() time.Duration { return 20 * time.Millisecond }
+	w.HoldOnGPU(0, "m")
+	w.Receive(action(w, 1, protocol.Infer))
+	load := action(w, 2, protocol.LoadWeights)
+	load.Model = "n"
+	w.Receive(load)
+	s.until(5)
+	g.LoseExecutor(protocol.Refusal(protocol.ExecutorKilled))
+	s.expect(t, "0 begin 1", "0 begin 2", "5 EXECUTOR_KILLED 1", "5 EXECUTOR_KILLED 2")
+	if beats := w.Core.Heartbeat().GPUs; len(beats) != 1 || !beats[0].Restarting || beats[0].Executor != 1 {
+		t.Errorf("the heartbeat says %+v", beats)
+	}
+	w.Receive(action(w, 3, protocol.LoadWeights))
+	s.until(24)
+	s.expect(t, "5 begin 3")
+	s.laters[0]()
+	s.until(40)
+	s.expect(t, "35 OK 3")
+	if beats := w.Core.Heartbeat().GPUs; beats[0].Restarting {
+		t.Errorf("the heartbeat says %+v", beats)
+	}
+}
+
+// TestWhatHangsEndsWithItsExecutor: the core says when. An executor may not end.
+func TestWhatHangsEndsWithItsExecutor(t *testing.T) {
+	for _, stuck := range []bool{false, true} {
+		s, w := newWorker(func(c *work.Config) {
+			c.Overdue = work.Overdue{Floor: 50 * time.Millisecond, Unmeasured: 50 * time.Millisecond}
+		})
+		w.GPUs[0].Hung, w.GPUs[0].Stuck = 1e9, stuck
+		w.Receive(action(w, 1, protocol.LoadWeights))
+		s.until(50)
+		w.Wake(s.wakes[len(s.wakes)-1])
+		s.until(2000)
+		s.expect(t, "0 begin 1", map[bool]string{false: "50 EXECUTOR_LOST 1", true: "1010 OK 1"}[stuck])
+	}
+}
+
+func TestALoadFailsAsTheGPUSays(t *testing.T) {
+	s, w := newWorker()
+	w.GPUs[0].Fails = func(*work.Order) *protocol.Error { return protocol.Refusal(protocol.BackendError) }
+	w.Receive(action(w, 1, protocol.LoadWeights))
+	s.until(20)
+	s.expect(t, "0 begin 1", "10 BACKEND_ERROR 1")
 	if used, _ := w.Core.Pages(0); used != 0 {
 		t.Errorf("%d pages used", used)
 	}

@@ -47,37 +47,40 @@ type Options struct {
 
 // named lists the workloads by name, each with a description and the options
 // that change it: copies, rate, clients, and models if it has more than one
-// model.
+// model. onProcessor: its networks run on a processor, not on GPUs.
 var named = []struct {
 	name, about, takes string
 	make               func(Options) Workload
+	onProcessor        bool
 }{
-	{"closed", "closed loops alone", "copies clients", ClosedLoops},
-	{"open", "open loops alone, Poisson arrivals", "copies rate", OpenLoops},
-	{"poisson", "another name of open: 1 model, 100 r/s in all", "copies rate", OpenLoops},
-	{"fixed", "the same, evenly spaced", "copies rate", FixedLoops},
-	{"mix", "a dozen unlike models, 1,000 r/s in all", "copies rate models", Mix},
-	{"simple", "2 models, 1 closed-loop client each", "copies clients", Simple},
-	{"spam", "100 models, 100 closed-loop clients each", "copies clients", Spam},
-	{"single-spam", "1 model, 1,000 closed-loop clients", "copies clients", SingleSpam},
-	{"fill-memory", "411 models: 1 at 1,000 r/s, 10 at 10 r/s, 400 at 1 r/s", "", FillMemory},
-	{"slo-exp-1", "4 models, 100 r/s, SLO doubling from 2 to 32 executions", "copies rate", SLOExp1},
-	{"slo-exp-2", "slo-exp-1 of 2 models, 200 r/s, beside 4 closed loops", "copies rate clients", SLOExp2},
-	{"comparison", "15 models at 1,000 r/s in all", "copies rate", Comparison},
-	{"comparison-closed", "15 models, 16 closed-loop clients each", "copies clients", ComparisonClosed},
-	{"bursty", "1 model at 200 r/s; 1,000 r/s over one more each second", "copies rate", BurstyModels},
-	{"azure", "a day like Azure Functions', 66 copies of each model", "copies rate models", AzureReplay},
-	{"paper-6.1", "section 6.1: 15 models, 16 closed-loop clients each", "copies clients", Paper61},
-	{"paper-6.1-open", "section 6.1, open loops at 1,000 r/s in all", "copies rate", Paper61Open},
-	{"paper-6.2", "section 6.2: 3,601 models on one GPU", "copies rate", Paper62},
-	{"paper-6.3", "section 6.3: SLO from 2.9 ms, x1.5 each 30 s", "copies rate", Paper63},
-	{"paper-6.4", "section 6.4: 6 models with an SLO beside batch clients", "copies rate clients", Paper64},
-	{"paper-6.5", "section 6.5: 4,026 models, 9,638 r/s, 8 hours", "copies rate models", Paper65},
-	{"paper-6.6", "section 6.6: 6.5 for so many GPUs, growing each minute", "copies rate models", Paper66},
-	{"peers-w1", "1 model on a processor, 301 r/s: as much as it serves", "copies rate", PeersW1},
-	{"peers-w2", "12 models on a processor, 94.6 r/s, popular and rare ones", "rate", PeersW2},
-	{"peers-w3", "peers-w1 at half the rate, for 5 s at three times of it", "copies rate", PeersW3},
-	{"peers-w4", "a quick model beside a flood of a slow one", "rate", PeersW4},
+	{"closed", "closed loops alone", "copies clients", ClosedLoops, false},
+	{"open", "open loops alone, Poisson arrivals", "copies rate", OpenLoops, false},
+	{"poisson", "another name of open: 1 model, 100 r/s in all", "copies rate", OpenLoops, false},
+	{"fixed", "the same, evenly spaced", "copies rate", FixedLoops, false},
+	{"mix", "a dozen unlike models, 1,000 r/s in all", "copies rate models", Mix, false},
+	{"simple", "2 models, 1 closed-loop client each", "copies clients", Simple, false},
+	{"spam", "100 models, 100 closed-loop clients each", "copies clients", Spam, false},
+	{"single-spam", "1 model, 1,000 closed-loop clients", "copies clients", SingleSpam, false},
+	{"fill-memory", "411 models: 1 at 1,000 r/s, 10 at 10 r/s, 400 at 1 r/s", "", FillMemory, false},
+	{"slo-exp-1", "4 models, 100 r/s, SLO doubling from 2 to 32 executions", "copies rate", SLOExp1, false},
+	{"slo-exp-2", "slo-exp-1 of 2 models, 200 r/s, beside 4 closed loops", "copies rate clients", SLOExp2, false},
+	{"comparison", "15 models at 1,000 r/s in all", "copies rate", Comparison, false},
+	{"comparison-closed", "15 models, 16 closed-loop clients each", "copies clients", ComparisonClosed, false},
+	{"bursty", "1 model at 200 r/s; 1,000 r/s over one more each second", "copies rate", BurstyModels, false},
+	{"azure", "a day like Azure Functions', 66 copies of each model", "copies rate models", AzureReplay, false},
+	{"paper-6.1", "section 6.1: 15 models, 16 closed-loop clients each", "copies clients", Paper61, false},
+	{"paper-6.1-open", "section 6.1, open loops at 1,000 r/s in all", "copies rate", Paper61Open, false},
+	{"paper-6.2", "section 6.2: 3,601 models on one GPU", "copies rate", Paper62, false},
+	{"paper-6.3", "section 6.3: SLO from 2.9 ms, x1.5 each 30 s", "copies rate", Paper63, false},
+	{"paper-6.4", "section 6.4: 6 models with an SLO beside batch clients", "copies rate clients", Paper64, false},
+	{"paper-6.5", "section 6.5: 4,026 models, 9,638 r/s, 8 hours", "copies rate models", Paper65, false},
+	{"paper-6.6", "section 6.6: 6.5 for so many GPUs, growing each minute", "copies rate models", Paper66, false},
+	{"peers-w1", "1 model on a processor, 301 r/s: as much as it serves", "copies rate", PeersW1, true},
+	{"peers-w2", "12 models on a processor, 94.6 r/s, popular and rare ones", "rate", PeersW2, true},
+	{"peers-w3", "peers-w1 at half the rate, for 5 s at three times of it", "copies rate", PeersW3, true},
+	{"peers-w4", "a quick model beside a flood of a slow one", "rate", PeersW4, true},
+	{"peers-w5", "3 models on a processor, SLO 25, 100 and 400 ms", "rate", PeersW5, true},
+	{"peers-w6", "a day of 12 models on a processor, and a flash crowd", "rate", PeersW6, true},
 }
 
 // Names lists the named workloads.
@@ -105,6 +108,16 @@ func Takes(name, option string) bool {
 	for _, n := range named {
 		if n.name == name {
 			return slices.Contains(strings.Fields(n.takes), option)
+		}
+	}
+	return false
+}
+
+// OnProcessor reports whether a named workload's networks run on a processor, not on GPUs.
+func OnProcessor(name string) bool {
+	for _, n := range named {
+		if n.name == name {
+			return n.onProcessor
 		}
 	}
 	return false

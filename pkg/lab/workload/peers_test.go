@@ -41,3 +41,38 @@ func TestPeersW4FloodsAQuickModel(t *testing.T) {
 		t.Errorf("their SLOs are %v and %v", quick, slow)
 	}
 }
+
+func TestTheWorkloadsOfAProcessorSaySo(t *testing.T) {
+	for name, want := range map[string]bool{"peers-w1": true, "peers-w4": true, "peers-w6": true, "poisson": false, "paper-6.2": false, "none": false} {
+		if got := OnProcessor(name); got != want {
+			t.Errorf("%s is on a processor: %v", name, got)
+		}
+	}
+}
+
+func TestPeersW5HasThreeSLOs(t *testing.T) {
+	w := PeersW5(Options{Seed: 1})
+	count := rates(t, w, 0, 100*time.Second)
+	for i, slo := range []time.Duration{25 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond} {
+		near(t, "model", count[i], 30100.0/3)
+		if got := w.Streams[i].SLO[0].Value.Fixed; got != slo {
+			t.Errorf("SLO %v, expected %v", got, slo)
+		}
+	}
+}
+
+// The popularity of the models changes over the day, the sum hardly; the crowd comes and goes.
+func TestPeersW6IsADayWithACrowd(t *testing.T) {
+	w := PeersW6(Options{Seed: 1, Rate: 1000})
+	if w.Length != 24*time.Second {
+		t.Errorf("it lasts %v", w.Length)
+	}
+	night, noon, afternoon := rates(t, w, 0, time.Second), rates(t, w, 12*time.Second, 13*time.Second), rates(t, w, 15*time.Second, 16*time.Second)
+	popular, rare := w.Streams[0].Model, w.Streams[crowdModel].Model
+	share := 600 / 3.1032
+	near(t, "the first model at midnight", night[popular], 1.8*share)
+	near(t, "the first model at noon", noon[popular], 0.2*share)
+	if before, then := noon[rare], afternoon[rare]; before > 100 || then < 1800 || then > 2200 {
+		t.Errorf("a crowd of %v, before it %v", then, before)
+	}
+}

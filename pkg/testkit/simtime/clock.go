@@ -35,14 +35,26 @@ func (c *Clock) Every(d time.Duration, do func()) {
 	c.After(c.UpTo(d), next)
 }
 
-// Run lets events happen until an instant, or until one of them makes stop true.
+// Run lets events happen until an instant, or until one of them makes stop true: then it is
+// the instant of that event.
 func (c *Clock) Run(until protocol.Time, stop func() bool) {
-	for !stop() && len(c.queue) > 0 && c.queue[0].at <= until {
+	for !stop() {
+		if c.Next() > until {
+			c.Now = until
+			return
+		}
 		e := heap.Pop(&c.queue).(event)
 		c.Now = e.at
 		e.do()
 	}
-	c.Now = until
+}
+
+// Next is when the next event happens, Never if there is none.
+func (c *Clock) Next() protocol.Time {
+	if len(c.queue) == 0 {
+		return protocol.Never
+	}
+	return c.queue[0].at
 }
 
 // UpTo draws a duration from 0 to d.

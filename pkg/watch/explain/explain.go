@@ -50,8 +50,10 @@ func causeOf(why sched.Why) Cause {
 		return Behind
 	case sched.WhyLoadBehind:
 		return ColdBusy
-	case sched.WhyLateStart:
+	case sched.WhyLateStart, sched.WhySlowBefore:
 		return SlowBefore
+	case sched.WhySlow:
+		return Slow
 	case sched.WhyInput:
 		return Inputs
 	case sched.WhyWorkerLost:

@@ -9,7 +9,8 @@ import (
 )
 
 // history records each request of a core from arrival to end: the events and outputs
-// that name the request, and the core's reasons. It computes nothing.
+// that name the request, and the core's reasons. It decides nothing: the core says which
+// results it awaits no longer, and which requests are late.
 type history struct {
 	// end is called for each request that has ended, after its removal from open; the
 	// callee then owns the request.
@@ -24,8 +25,7 @@ type history struct {
 	arrived int
 	open    map[protocol.RequestID]*request
 	actions map[protocol.ActionID]*action
-	sweep   protocol.Time // when actions without a result are next looked for
-	spare   []*request    // free list for new requests
+	spare   []*request // free list for new requests
 	idle    []*action
 	reasons []*sched.Reason
 }
@@ -77,14 +77,10 @@ type action struct {
 // maxBefore bounds the attempts that are kept of a request, besides the latest.
 const maxBefore = 4
 
-// overdue is how long after its latest end an action is forgotten; the core has given it
-// up before.
-const overdue = 10 * time.Second
-
 // Begin implements sched.Observer.
 func (h *history) Begin(sched.Setup) {
 	h.core++
-	h.now, h.sweep = 0, 0
+	h.now = 0
 	h.open, h.actions = map[protocol.RequestID]*request{}, map[protocol.ActionID]*action{}
 }
 
@@ -98,23 +94,19 @@ func (h *history) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	case *sched.Submit:
 		h.arrive(&e.Submission)
 	case *sched.Result:
-		h.result(&e.Result)
+		h.result(&e.Result, out.Late)
 	case *sched.Activate:
 		clear(h.actions)
-	case *sched.WorkerJoined:
-		h.lose(e.State.ID, func(incarnation uint64) bool { return incarnation != e.State.Incarnation })
-	case *sched.WorkerLost:
-		h.lose(e.ID, func(incarnation uint64) bool { return e.Incarnation == 0 || incarnation == e.Incarnation })
 	case *sched.DoorLost:
 		h.doorLost(e.Door)
 	}
 	h.decided(out)
-	if h.now >= h.sweep {
-		h.forget()
-	}
 }
 
 func (h *history) decided(out *sched.Output) {
+	for _, u := range out.Unanswered {
+		h.giveUp(u)
+	}
 	for i := range out.Refusals {
 		h.refused(&out.Refusals[i], &out.Reasons[i])
 	}
@@ -219,8 +211,9 @@ func (h *history) send(to *sched.Addressed) {
 	h.actions[a.ID] = a
 }
 
-// result closes an action, and ends its requests if the result is OK.
-func (h *history) result(res *protocol.Result) {
+// result closes an action, and ends its requests if the result is OK. Those that are late are
+// named with the cause.
+func (h *history) result(res *protocol.Result, late []sched.Late) {
 	a := h.actions[res.Action]
 	if a == nil || res.Issuer != a.Issuer || a.worker != res.Worker {
 		return
@@ -231,26 +224,23 @@ func (h *history) result(res *protocol.Result) {
 	}
 	for _, r := range a.members {
 		if r.on != a {
-			continue // the core has given up this action
+			continue // it ended before
 		}
 		r.on, r.last.begin, r.last.end, r.last.code = nil, begin, end, res.Code
-		switch {
-		case res.Code != protocol.OK:
-		case end <= r.deadline():
+		if res.Code != protocol.OK {
+			continue
+		}
+		at := slices.IndexFunc(late, func(l sched.Late) bool { return l.ID == r.ID })
+		if at < 0 {
 			h.close(r, "done in time", None)
-		case begin.Add(a.Expected) <= r.deadline():
-			h.close(r, "done late", Slow)
-		default:
-			h.close(r, "done late", SlowBefore)
+		} else {
+			h.close(r, "done late", causeOf(late[at].Why))
 		}
 	}
 	if h.closed != nil {
 		h.closed(a, res)
 	}
 	h.drop(a)
-	if res.Code.LosesWorker() {
-		h.lose(res.Worker, func(incarnation uint64) bool { return incarnation == res.Incarnation })
-	}
 }
 
 // drop forgets an action.
@@ -265,29 +255,18 @@ func (h *history) drop(a *action) {
 	h.idle = append(h.idle, a)
 }
 
-// lose ends the actions of the worker incarnations for which `of` is true.
-func (h *history) lose(worker string, of func(incarnation uint64) bool) {
-	for _, a := range h.actions {
-		if a.worker != worker || !of(a.Incarnation) {
-			continue
-		}
-		for _, r := range a.members {
-			if r.on == a {
-				r.last.lost, r.last.end = true, h.now
-			}
-		}
-		h.drop(a)
+// giveUp ends an action whose result the core awaits no longer.
+func (h *history) giveUp(u sched.Unanswered) {
+	a := h.actions[u.Action]
+	if a == nil {
+		return
 	}
-}
-
-// forget drops actions whose result the core no longer expects.
-func (h *history) forget() {
-	h.sweep = h.now.Add(overdue)
-	for _, a := range h.actions {
-		if h.now.Sub(a.Latest) > overdue+a.Expected {
-			h.drop(a)
+	for _, r := range a.members {
+		if r.on == a && u.Lost {
+			r.last.lost, r.last.end = true, h.now
 		}
 	}
+	h.drop(a)
 }
 
 // inOrder returns the open requests whose ids satisfy `of`, in order of arrival.

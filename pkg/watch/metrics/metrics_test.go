@@ -156,6 +156,7 @@ func TestActionsAreHeldAgainstTheirPlan(t *testing.T) {
 	send(protocol.Action{ID: 3, Kind: protocol.EvictWeights}, 9*ms)
 	end(protocol.Result{Action: 3, Kind: protocol.EvictWeights, Code: protocol.WeightsInUse})
 	send(protocol.Action{ID: 4, Kind: protocol.Infer}, 9*ms)
+	inner.out = sched.Output{Unanswered: []sched.Unanswered{{Action: 4}}}
 	core.Step(at(time.Hour), &sched.Tick{})
 	expect(t, page(t, m),
 		`clockwork_scheduler_actions_total{action="Infer",code="OK"} 1`,

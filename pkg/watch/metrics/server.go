@@ -143,7 +143,7 @@ func unready(r *watch.Gauges) (reasons []string) {
 	case d.Stage < protocol.Querying:
 		reasons = append(reasons, who+"it has not read the stage yet")
 	default:
-		if missing := (protocol.Serving{Stage: d.Stage, Epoch: d.Epoch, Capacity: d.Capacity}).Missing(); missing != "" {
+		if missing := (protocol.Serving{Stage: d.Stage, Epoch: d.Epoch, FrontDoor: protocol.FrontDoorOpen, Capacity: d.Capacity}).Missing(); missing != "" {
 			reasons = append(reasons, who+missing)
 		}
 	}

@@ -61,9 +61,10 @@ func (b *Backend) start() error {
 	for i := range made {
 		starting.Go(func() {
 			d := &device{backend: b, index: i, info: backend.DeviceInfo{Type: deviceType(), Pages: o.Pages, PageSize: o.PageSize}}
-			s := setup{Pages: o.Pages, PageSize: o.PageSize}
+			s := setup{Pages: o.Pages, PageSize: o.PageSize, Spare: sparesOthers(o.Processors)}
 			d.info.UUID, s.Processor = o.place(i)
 			if d.executor, failed[i] = newExecutor(o, i, s, b.notify); failed[i] == nil {
+				d.info.Processor = d.executor.processor
 				made[i] = d
 			}
 		})
@@ -164,11 +165,11 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 
 // Identify implements backend.Backend.
 func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
-	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile)
+	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile, &b.cache)
 	if err != nil {
 		return protocol.ModelSpec{}, err
 	}
-	src.model.close()
+	src.close()
 	return protocol.ModelSpec{Path: path, Version: src.version, Digest: src.digest}, nil
 }
 

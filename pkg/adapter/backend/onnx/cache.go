@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,8 +27,8 @@ const (
 	trialFormat     = "1"
 )
 
-// cache stores what is known of models that passed every check: optimised graphs, and
-// what their trials found. A file is that, then its sha256. Its key is the model's digest,
+// cache stores what is known of models: the sums of their files, and of those that passed
+// every check the optimised graphs and what their trials found. A file is that, then its sha256. Its key is the model's digest,
 // head, version of ORT and instruction set, and for a trial its limits. Processes may
 // share the directory, since a file appears complete or not at all.
 type cache struct {
@@ -85,6 +86,38 @@ func (c *cache) keepTrial(path string, found *description) error {
 	return c.keep(path, text)
 }
 
+// settle is how old the last change of a file must be for its sum to be kept: a later
+// change then has another time, however coarse the times of the file system are.
+const settle = 2 * time.Second
+
+// fileKey names a file as it is: its place, size, and the times at which its content and
+// anything of it last changed. settled: a change from now on would give another name.
+func fileKey(file *os.File) (key string, settled bool) {
+	info, err := file.Stat()
+	if err != nil {
+		return "", false
+	}
+	s := info.Sys().(*syscall.Stat_t)
+	changed := time.Unix(s.Ctim.Unix())
+	return fmt.Sprintf("%d %d %d %d %d", s.Dev, s.Ino, s.Size, s.Mtim.Nano(), s.Ctim.Nano()), time.Since(changed) > settle
+}
+
+// sumPath is where the sum of a file is.
+func (c *cache) sumPath(key string) string { return filepath.Join(c.dir, hexSum([]byte(key))+".sum") }
+
+// sum returns the kept sum of a file.
+func (c *cache) sum(key string) (sum [sha256.Size]byte, known bool) {
+	r := c.load(c.sumPath(key), sha256.Size)
+	if r == nil {
+		return sum, false
+	}
+	defer r.close()
+	return sum, copy(sum[:], r.bytes()[:r.size]) == len(sum)
+}
+
+// keepSum keeps the sum of a file. Without it the file is read again, and that is all.
+func (c *cache) keepSum(key string, sum [sha256.Size]byte) { _ = c.keep(c.sumPath(key), sum[:]) }
+
 // maxDescription is the size of the longest description, in bytes: of tensors with names.
 const maxDescription = 1 << 20
 
@@ -105,16 +138,39 @@ func (c *cache) load(path string, limit int64) *region {
 		return nil
 	}
 	b := r.bytes()[:info.Size()]
-	if _, err := io.ReadFull(file, b); err == nil {
-		kept, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-		if got := sha256.Sum256(kept); bytes.Equal(got[:], sum) {
-			r.size = int64(len(kept))
-			return r
-		}
+	if _, err := io.ReadFull(file, b); err == nil && c.intact(file, b) {
+		r.size = int64(len(b) - sha256.Size)
+		return r
 	}
 	r.close()
 	return nil
 }
+
+// intact reports whether bytes of a file of ours end with the sum of the others. A file that
+// was found to be intact and has not changed since is not summed again.
+func (c *cache) intact(file *os.File, b []byte) bool {
+	kept, end := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if len(kept) < worthKnowing {
+		sum := sumOf(kept)
+		return bytes.Equal(sum[:], end)
+	}
+	key, settled := fileKey(file)
+	if sum, known := c.sum(key); known {
+		return bytes.Equal(sum[:], end)
+	}
+	sum := sumOf(kept)
+	if !bytes.Equal(sum[:], end) {
+		return false
+	}
+	if settled {
+		c.keepSum(key, sum)
+	}
+	return true
+}
+
+// worthKnowing is how long a file must be for its sum to be kept: that of a short one is as
+// soon made as read.
+const worthKnowing = 1 << 20
 
 // ours reports whether a file is regular, has one name, belongs to this user or root,
 // and is writable by its owner alone.
@@ -131,7 +187,7 @@ func (c *cache) keep(path string, what []byte) error {
 	if err != nil {
 		return fmt.Errorf("make file: %w", errors.Unwrap(err)) // without the machine's own path
 	}
-	sum := sha256.Sum256(what)
+	sum := sumOf(what)
 	_, first := file.Write(what)
 	_, second := file.Write(sum[:])
 	if err = errors.Join(first, second, file.Close()); err == nil {

@@ -3,9 +3,11 @@
 package onnx
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,4 +176,45 @@ func cached(t *testing.T, b *Backend, kind string) string {
 		t.Fatalf("the cache holds %v", files)
 	}
 	return files[0]
+}
+
+// A long file is summed once, until it changes: then its end has to be its sum again.
+func TestALongFileIsSummedAgainWhenItChanges(t *testing.T) {
+	t.Parallel()
+	c := &cache{dir: t.TempDir()}
+	path := filepath.Join(c.dir, "long")
+	long := bytes.Repeat([]byte("long"), worthKnowing)
+	must(t, c.keep(path, long))
+	settled(t, path)
+	taken := func() bool {
+		r := c.load(path, int64(len(long)))
+		if r != nil {
+			r.close()
+		}
+		return r != nil
+	}
+	for range 2 {
+		if !taken() {
+			t.Fatal("an intact file is not taken")
+		}
+	}
+	if sums, _ := filepath.Glob(filepath.Join(c.dir, "*.sum")); len(sums) != 1 {
+		t.Errorf("%d sums are kept of one file", len(sums))
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = file.WriteAt([]byte("g"), 5)
+	must(t, errors.Join(err, file.Close()))
+	if taken() {
+		t.Error("a file that changed is taken")
+	}
+}
+
+func TestASumInChunksIsTheSum(t *testing.T) {
+	data := bytes.Repeat([]byte("sum of it"), chunkBytes/4)
+	for _, n := range []int{0, 1, chunkBytes - 1, chunkBytes, chunkBytes + 1, len(data)} {
+		if got, want := sumOf(data[:n]), sha256.Sum256(data[:n]); got != want {
+			t.Errorf("of %d bytes: %x, want %x", n, got, want)
+		}
+	}
 }

@@ -44,6 +44,9 @@ func (c *config) canonical() []byte {
 	return text
 }
 
+// maxConfig is the largest model.yaml in bytes.
+const maxConfig = 64 << 10
+
 // parseConfig parses a model.yaml of at most maxConfig bytes; an empty text gives the
 // defaults. The error is MODEL_CORRUPT and names the line.
 func parseConfig(text string) (config, *protocol.Error) {

@@ -136,13 +136,13 @@ func (e *engine) load(t *loadTask) *protocol.Error {
 	return nil
 }
 
-// transferChunk is how many bytes are copied at once. The copy of one chunk cannot be
-// interrupted, and a garbage collection waits for it.
-const transferChunk = 1 << 20
+// chunkBytes is how many bytes are copied or summed at once. That cannot be interrupted: a
+// garbage collection waits for it, and everything else for that.
+const chunkBytes = 1 << 20
 
 func transfer(to, from []byte) {
 	for len(from) > 0 {
-		n := copy(to, from[:min(len(from), transferChunk)])
+		n := copy(to, from[:min(len(from), chunkBytes)])
 		to, from = to[n:], from[n:]
 	}
 }

@@ -72,10 +72,8 @@ func (m *loaded) prepare(t *openTask) *protocol.Error {
 		return refused
 	}
 	if t.Warm {
-		for _, batch := range m.description.Spec.BatchSizes {
-			if refused := m.warm(batch, resident); refused != nil {
-				return refused
-			}
+		if refused := m.warm(m.description.Spec.BatchSizes[0], resident); refused != nil {
+			return refused
 		}
 	}
 	if m.size == 0 {

@@ -23,7 +23,9 @@ type executor struct {
 	setup   setup
 	watcher func(backend.Notice)
 	count   uint32 // the present process; only keep's goroutine
-	version string // of ONNX Runtime, in the first process; it does not change after newExecutor
+	// version is ONNX Runtime's, processor what executions have of theirs, in the first
+	// process; they do not change after newExecutor.
+	version, processor string
 
 	mu      sync.Mutex
 	current *process      // nil while there is none that is ready
@@ -81,7 +83,7 @@ func (e *executor) keep(first chan<- error) {
 		})
 		if err == nil {
 			if first != nil {
-				e.version = p.version
+				e.version, e.processor = p.version, p.processor
 			}
 			e.publish(p, nil)
 		}

@@ -21,9 +21,10 @@ import (
 // process is one executor's process, as the worker sees it. Its lanes are independent: a
 // call on one does not wait for the others.
 type process struct {
-	cmd     *exec.Cmd
-	version string // of ONNX Runtime
-	stderr  *lines
+	cmd *exec.Cmd
+	// version is ONNX Runtime's, processor what executions have of theirs.
+	version, processor string
+	stderr             *lines
 
 	models, weights, runs lane
 	progress              progress
@@ -138,7 +139,7 @@ func (p *process) begin(o *Options, s setup, progress *os.File) error {
 	case answer.Refused != nil:
 		return errors.New(tidy(answer.Refused.Message))
 	}
-	p.version = tidy(answer.Version)
+	p.version, p.processor = tidy(answer.Version), tidy(answer.Processor)
 	p.memory, err = newMemoryLimit(p.cmd.Process.Pid, o.Memory)
 	return err
 }
@@ -295,7 +296,7 @@ func (p *process) awaitEnd() (broke bool) {
 	return broke
 }
 
-// open makes a model ready in the process, once; warm runs every batch size. It goes on when
+// open makes a model ready in the process, once; warm runs the smallest batch. It goes on when
 // the wait for it ends with ctx.
 func (p *process) open(ctx context.Context, m *model, warm bool) *protocol.Error {
 	o, mine := p.claim(m)

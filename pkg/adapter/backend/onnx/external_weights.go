@@ -107,7 +107,7 @@ func (l *externalized) add(t tensor) {
 // fill copies the weights to their positions in a block of l.size bytes.
 func (l *externalized) fill(block []byte) {
 	for _, w := range l.weights {
-		copy(block[w.offset:], w.data)
+		transfer(block[w.offset:], w.data)
 	}
 }
 

@@ -66,7 +66,7 @@ func FuzzReadSource(f *testing.F) {
 		must(t, os.MkdirAll(filepath.Dir(outside), 0o755))
 		must(t, os.WriteFile(outside, []byte(secret), 0o644))
 		layOut(root, outside, layout)
-		src, err := readSource(root, path, pin{}, 100)
+		src, err := readSource(root, path, pin{}, 100, &cache{dir: t.TempDir()})
 		if err != nil {
 			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, err.Code) {
 				t.Fatalf("%q: %v", path, err)
@@ -76,9 +76,9 @@ func FuzzReadSource(f *testing.F) {
 			}
 			return
 		}
-		defer src.model.close()
-		if !protocol.ValidName(strings.SplitN(path, "/", 2)[0]) || bytes.Contains(src.bytes(), []byte(secret)) || strings.Contains(src.text, secret) {
-			t.Fatalf("%q reads %q and %q", path, src.bytes(), src.text)
+		defer src.close()
+		if !protocol.ValidName(strings.SplitN(path, "/", 2)[0]) || bytes.Contains(bytesOf(t, src), []byte(secret)) || strings.Contains(src.text, secret) {
+			t.Fatalf("%q reads %q and %q", path, bytesOf(t, src), src.text)
 		}
 	})
 }

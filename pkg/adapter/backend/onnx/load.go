@@ -11,13 +11,13 @@ import (
 
 // load does the work of LoadModel. The error is nil or has one of its codes.
 func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, *protocol.Error) {
-	src, err := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile)
+	src, err := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile, &b.cache)
 	if err != nil {
 		return nil, err
 	}
-	unfit, late := src.fitHead(), b.options.deadlineOf(options)
-	graph, err := b.optimized(ctx, src, late)
-	src.model.close()
+	late := b.options.deadlineOf(options)
+	graph, unfit, err := b.optimized(ctx, src, late)
+	src.close()
 	if err != nil {
 		return nil, together(err, unfit)
 	}
@@ -64,27 +64,44 @@ func together(refusal, problem *protocol.Error) *protocol.Error {
 
 // fitHead returns why the head in model.yaml does not fit the model, nil if it does. Then the
 // model is tried without, for what else may be wrong with it.
-func (s *source) fitHead() *protocol.Error {
-	if s.config.head != headArgmax || outputCount(s.bytes()) < 2 {
-		return nil
+func (s *source) fitHead() (unfit, err *protocol.Error) {
+	if s.config.head != headArgmax {
+		return nil, nil
+	}
+	bytes, err := s.read()
+	if err != nil || outputCount(bytes) < 2 {
+		return nil, err
 	}
 	s.config.head = ""
-	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output")
+	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output"), nil
 }
 
-// optimized returns the model's optimised graph, from the cache or newly made. Only
-// models that passed every check have a cached graph. Only the child's ORT opens the
-// model's own file; the child's graph is inspected again.
-func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
+// optimized returns the model's optimised graph, from the cache or newly made, and why the
+// head in model.yaml does not fit it, if it does not.
+func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (graph *region, unfit, err *protocol.Error) {
+	if unfit, err = src.fitHead(); err != nil {
+		return nil, nil, err
+	}
+	graph, err = b.graphOf(ctx, src, late)
+	return graph, unfit, err
+}
+
+// graphOf is optimized of a model whose head fits. Only models that passed every check have
+// a cached graph. Only the child's ORT opens the model's own file; the child's graph is
+// inspected again.
+func (b *Backend) graphOf(ctx context.Context, src *source, late deadline) (*region, *protocol.Error) {
 	limit := b.graphLimit(src.length)
 	path := b.cache.graphPath(src.sum, src.config.head)
 	if graph := b.cache.graph(path, limit); graph != nil {
 		return graph, nil
 	}
-	if err := inspect(src.bytes()); err != nil {
+	bytes, err := src.read()
+	if err == nil {
+		err = inspect(bytes)
+	}
+	if err != nil {
 		return nil, err
 	}
-	bytes := src.bytes()
 	if src.config.head == headArgmax {
 		headed, err := appendHead(bytes)
 		if err != nil {

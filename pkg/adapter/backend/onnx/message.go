@@ -21,15 +21,19 @@ type setup struct {
 	// Lazy: the device's memory is touched while it is in use, so that the executor begins
 	// at once. A device that was never used can wait for it.
 	Lazy bool
-	// Processor is where the executor executes, "" for anywhere.
+	// Processor is where the executor executes, "" for anywhere. Spare: there are others for
+	// everything else.
 	Processor string
+	Spare     bool
 }
 
 // hello answers setup once the device's memory is resident, or at once: see setup.Lazy.
 type hello struct {
 	// Version is ONNX Runtime's version.
 	Version string
-	Refused *protocol.Error
+	// Processor says what the executor has got of its processor.
+	Processor string
+	Refused   *protocol.Error
 }
 
 // task is a message that an executor answers with a done. Exactly one field is set.
@@ -61,7 +65,8 @@ type openTask struct {
 	Description *description
 	Limit       int
 	Stated      map[string][]int64
-	// Warm runs every batch size once, since the first run of a session is slow.
+	// Warm runs the smallest batch once, since the first run of a session is slow. The first
+	// run of another size is hardly slower: it finds memory that other models have used.
 	Warm bool
 }
 

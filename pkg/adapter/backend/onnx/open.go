@@ -25,15 +25,15 @@ import (
 const (
 	modelFile  = "model.onnx"
 	configFile = "model.yaml"
-	// maxConfig is the largest model.yaml in bytes.
-	maxConfig = 64 << 10
 )
 
-// source is a model of the model directory, read whole.
+// source is a model of the model directory. Its file is read whole, once, unless it is known
+// and nobody needs its bytes.
 type source struct {
 	version int
-	model   *region
-	length  int64
+	file    *os.File
+	length  int64   // of the file
+	model   *region // its bytes, nil until they are read
 	config  config
 	text    string // of model.yaml
 	// sum is the sha256 of the model's file, digest protocol.ModelSpec's: of that file and,
@@ -43,7 +43,29 @@ type source struct {
 	digest, textDigest string
 }
 
-func (s *source) bytes() []byte { return s.model.bytes()[:s.length] }
+func (s *source) close() {
+	if s.model != nil {
+		s.model.close()
+	}
+	s.file.Close()
+}
+
+// read returns the model's bytes. If its sum is known, they have that sum.
+func (s *source) read() ([]byte, *protocol.Error) {
+	if s.model != nil {
+		return s.model.bytes()[:s.length], nil
+	}
+	model, err := readModel(s.file, s.length)
+	if err != nil {
+		return nil, err
+	}
+	s.model = model
+	bytes := model.bytes()[:s.length]
+	if s.sum != ([sha256.Size]byte{}) && sumOf(bytes) != s.sum {
+		return nil, protocol.Errorf(protocol.ModelChanged, "the model file changed while it was loaded")
+	}
+	return bytes, nil
+}
 
 // pin is what was loaded before, of the model at a path: the version, 0 for any, and the
 // digest, "" for any.
@@ -58,8 +80,8 @@ const maxVersions = 16
 
 // readSource reads the model at "name" or "name/version" below root, or what is pinned of
 // it; without a version it takes the highest. The model's bytes are read once, so that the
-// checked bytes are the ones that run.
-func readSource(root, where string, pinned pin, maxFile int64) (*source, *protocol.Error) {
+// checked bytes are the ones that run. A file whose sum is kept is not read to know it.
+func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*source, *protocol.Error) {
 	name, version, err := splitPath(where)
 	if err != nil {
 		return nil, err
@@ -83,7 +105,7 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 	}
 	var found []string
 	for _, version := range versions[:min(maxVersions, len(versions))] {
-		src, err := readVersion(dir, name, version, maxFile)
+		src, err := readVersion(dir, name, version, maxFile, kept)
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +115,7 @@ func readSource(root, where string, pinned pin, maxFile int64) (*source, *protoc
 		if pinned.digest == "" || src.digest == pinned.digest {
 			return src, nil
 		}
-		src.model.close()
+		src.close()
 		found = append(found, changed(name, version, src.digest, pinned.digest))
 	}
 	return nil, protocol.Errorf(protocol.ModelChanged, "%s", strings.Join(found, "; "))
@@ -113,34 +135,72 @@ func modelPath(name string, version int) string {
 }
 
 // readVersion reads one version of a model.
-func readVersion(dir *os.Root, name string, version int, maxFile int64) (*source, *protocol.Error) {
+func readVersion(dir *os.Root, name string, version int, maxFile int64, kept *cache) (*source, *protocol.Error) {
 	src := &source{version: version}
 	text, mistaken := readConfig(dir, path.Join(name, configFile))
 	if mistaken == nil {
 		src.text = text
 		src.config, mistaken = parseConfig(text)
 	}
-	file, size, err := openFile(dir, modelPath(name, version), maxFile)
-	if err != nil {
-		return nil, together(mistaken, err)
-	}
-	defer file.Close()
-	if src.model, err = readModel(file, size); err != nil {
+	var err *protocol.Error
+	if src.file, src.length, err = openFile(dir, modelPath(name, version), maxFile); err != nil {
 		return nil, together(mistaken, err)
 	}
 	if mistaken != nil {
-		err = inspect(src.model.bytes()[:size])
-		src.model.close()
+		err = src.inspect()
+	} else {
+		err = src.identify(kept)
+	}
+	if mistaken != nil || err != nil {
+		src.close()
 		return nil, together(mistaken, err)
 	}
-	src.length = size
-	src.sum = sha256.Sum256(src.bytes())
 	src.digest = hexSum(src.sum[:])
 	if set := src.config.canonical(); set != nil {
 		src.digest += "-" + hexSum(set)
 	}
 	src.textDigest = hexSum(append(src.sum[:], text...))
 	return src, nil
+}
+
+// inspect walks through the model's file, for what is wrong with it.
+func (s *source) inspect() *protocol.Error {
+	bytes, err := s.read()
+	if err != nil {
+		return err
+	}
+	return inspect(bytes)
+}
+
+// identify finds the sum of the model's file: the one that was kept of this file, or of its
+// bytes.
+func (s *source) identify(kept *cache) *protocol.Error {
+	key, settled := fileKey(s.file)
+	if sum, known := kept.sum(key); known {
+		s.sum = sum
+		return nil
+	}
+	bytes, err := s.read()
+	if err != nil {
+		return err
+	}
+	s.sum = sumOf(bytes)
+	if settled {
+		kept.keepSum(key, s.sum)
+	}
+	return nil
+}
+
+// sumOf returns the sha256 of data.
+func sumOf(data []byte) (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	for len(data) > 0 {
+		n := min(chunkBytes, len(data))
+		hash.Write(data[:n])
+		data = data[n:]
+	}
+	hash.Sum(sum[:0])
+	return sum
 }
 
 // hexSum returns the hex sha256 of data.

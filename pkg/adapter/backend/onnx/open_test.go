@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -173,10 +174,10 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(t, root)
 			}
-			src, err := readSource(root, test.path, pin{}, 100)
+			src, err := readSource(root, test.path, pin{}, 100, &cache{dir: t.TempDir()})
 			if src != nil {
-				defer src.model.close()
-				if got := string(src.bytes()); got != "version 1" {
+				defer src.close()
+				if got := string(bytesOf(t, src)); got != "version 1" {
 					t.Errorf("read %q", got)
 				}
 			}
@@ -205,17 +206,17 @@ func TestTheHighestVersionHoldsAModel(t *testing.T) {
 	add("007", "no version")
 	must(t, os.Mkdir(filepath.Join(root, "good", "9"), 0o755))
 	must(t, os.WriteFile(filepath.Join(root, "good", "10"), []byte("a file"), 0o644))
-	src, err := readSource(root, "good", pin{}, 100)
+	src, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.model.close()
-	if got := string(src.bytes()); got != "version 3" || src.version != 3 {
+	defer src.close()
+	if got := string(bytesOf(t, src)); got != "version 3" || src.version != 3 {
 		t.Errorf("read %q as version %d", got, src.version)
 	}
 	must(t, os.RemoveAll(filepath.Join(root, "good", "1")))
 	must(t, os.RemoveAll(filepath.Join(root, "good", "3")))
-	if _, err := readSource(root, "good", pin{}, 100); err == nil || err.Code != protocol.ModelNotFound {
+	if _, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()}); err == nil || err.Code != protocol.ModelNotFound {
 		t.Errorf("without any version: %v", err)
 	}
 }
@@ -225,12 +226,12 @@ func TestTheHighestVersionHoldsAModel(t *testing.T) {
 func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 	root := modelRoot(t)
 	read := func(path string, pinned pin) (string, *protocol.Error) {
-		src, err := readSource(root, path, pinned, 100)
+		src, err := readSource(root, path, pinned, 100, &cache{dir: t.TempDir()})
 		if err != nil {
 			return "", err
 		}
-		defer src.model.close()
-		return fmt.Sprintf("%d %s", src.version, src.bytes()), nil
+		defer src.close()
+		return fmt.Sprintf("%d %s", src.version, bytesOf(t, src)), nil
 	}
 	expect := func(path string, pinned pin, want string, code protocol.Code) {
 		t.Helper()
@@ -238,11 +239,11 @@ func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 			t.Errorf("%s as %+v: %q and %v, expected %q and %s", path, pinned, got, err, want, code)
 		}
 	}
-	src, refused := readSource(root, "good", pin{}, 100)
+	src, refused := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	src.model.close()
+	src.close()
 	first := pin{1, src.digest}
 	must(t, os.MkdirAll(filepath.Join(root, "good", "2"), 0o755))
 	must(t, os.WriteFile(filepath.Join(root, "good", "2", modelFile), []byte("version 2"), 0o644))
@@ -266,11 +267,11 @@ func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 	expect("good", first, "1 version 1", protocol.OK)
 	configure("max_batch: 2\n")
 	says(first, "good/model.yaml: the model has a configuration, and had none (good/1/model.onnx is the same)")
-	src, refused = readSource(root, "good", pin{version: 1}, 100)
+	src, refused = readSource(root, "good", pin{version: 1}, 100, &cache{dir: t.TempDir()})
 	if refused != nil {
 		t.Fatal(refused)
 	}
-	src.model.close()
+	src.close()
 	two := pin{1, src.digest}
 	sum := sha256.Sum256([]byte("version 1"))
 	before := pin{1, hexSum(append(sum[:], "max_batch: 2\n"...))} // as earlier versions stored it
@@ -337,12 +338,12 @@ func TestTheHighestVersionIsTaken(t *testing.T) {
 		must(t, os.MkdirAll(dir, 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, modelFile), []byte("version "+version), 0o644))
 	}
-	src, err := readSource(root, "good", pin{}, 100)
+	src, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.model.close()
-	if got := string(src.bytes()); got != "version 10" {
+	defer src.close()
+	if got := string(bytesOf(t, src)); got != "version 10" {
 		t.Errorf("read %q", got)
 	}
 }
@@ -378,4 +379,111 @@ func TestModelsAreWhatCanBeLoaded(t *testing.T) {
 	if got := Models(filepath.Join(root, "nowhere")); got != nil {
 		t.Errorf("models of no directory: %v", got)
 	}
+}
+
+// bytesOf returns the bytes of a source's file.
+func bytesOf(t testing.TB, s *source) []byte {
+	t.Helper()
+	bytes, err := s.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
+}
+
+func writeBytes(t testing.TB, path, text string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(text), 0o644))
+}
+
+// settled waits until a file is old enough for its sum to be kept.
+func settled(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if _, is := fileKey(file); is {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not get old", path)
+		}
+	}
+}
+
+// A file that is known and unchanged is not read; one that changed is, also if its length
+// and its times are what they were.
+func TestAnUnchangedFileIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := filepath.Join(root, "m", "1", modelFile)
+	writeBytes(t, path, "as it was")
+	kept := &cache{dir: t.TempDir()}
+	read := func() *source {
+		t.Helper()
+		src, err := readSource(root, "m", pin{}, 100, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(src.close)
+		return src
+	}
+	if src := read(); src.model == nil {
+		t.Error("a new file was not read")
+	}
+	if src := read(); src.model == nil {
+		t.Error("a file that changed a moment ago was not read")
+	}
+	settled(t, path)
+	first := read()
+	again := read()
+	if again.model != nil || again.sum != first.sum || again.digest != first.digest {
+		t.Errorf("%v and %v; the known file was read: %v", first.digest, again.digest, again.model != nil)
+	}
+	if got := string(bytesOf(t, again)); got != "as it was" {
+		t.Errorf("it holds %q", got)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeBytes(t, path, "as it is!")
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if src := read(); src.model == nil || src.digest == first.digest {
+		t.Error("the changed file was not read")
+	}
+	if _, err := again.read(); err != nil {
+		t.Errorf("what was read is not kept: %v", err)
+	}
+}
+
+// Bytes that are needed later have the sum by which the model was known.
+func TestAFileThatChangesWhileItIsLoadedIsRefused(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := filepath.Join(root, "m", "1", modelFile)
+	writeBytes(t, path, "as it was")
+	kept := &cache{dir: t.TempDir()}
+	settled(t, path)
+	for range 2 {
+		src, err := readSource(root, "m", pin{}, 100, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.close()
+		if src.model == nil {
+			writeBytes(t, path, "as it is!")
+			if _, err := src.read(); err == nil || err.Code != protocol.ModelChanged {
+				t.Errorf("it was read: %v", err)
+			}
+			return
+		}
+	}
+	t.Error("the known file was read")
 }

@@ -51,8 +51,9 @@ const (
 	apiReleaseTensorInfo          = 99
 	apiReleaseSessionOptions      = 100
 	apiAddSessionConfigEntry      = 130
+	apiCreateAndRegisterAllocator = 144
 
-	apiSlots   = 131
+	apiSlots   = 145
 	apiVersion = 17
 )
 
@@ -115,6 +116,11 @@ func startORT(handle uintptr) (*ort, error) {
 	}
 	const arenaAllocator, defaultMemory = 1, 0
 	if err := lib.call(apiCreateCPUMemoryInfo, arenaAllocator, defaultMemory, uintptr(unsafe.Pointer(&lib.memory))); err != nil {
+		return nil, err
+	}
+	// One arena for the sessions of all models: of one device at most one executes, and what
+	// one has used is warm for the next.
+	if err := lib.call(apiCreateAndRegisterAllocator, lib.env, lib.memory, 0); err != nil {
 		return nil, err
 	}
 	return lib, lib.call(apiGetDefaultAllocator, uintptr(unsafe.Pointer(&lib.allocator)))

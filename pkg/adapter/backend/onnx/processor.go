@@ -81,6 +81,44 @@ func (o *Options) place(i int) (uuid, processor string) {
 	return o.Host + "/" + o.Processors[i], o.Processors[i]
 }
 
+// takeProcessor gives the calling thread, which executes, the processor of its device, and
+// returns in words what it got. spare: everything else has other processors, so that the
+// thread may have its own whenever it wants it. It goes before other threads in real time
+// where the system allows that, else it is nicer to itself than to others. The system leaves
+// others a twentieth of a processor that a thread in real time never gives up.
+func takeProcessor(processor string, spare bool) string {
+	if err := bindThread(processor); err != nil {
+		return "any processor: " + err.Error() // slower, and that is all
+	}
+	switch {
+	case processor == "":
+		return "any processor"
+	case !spare:
+		return processor + ", which everything else uses too"
+	case goFirst() == nil:
+		return processor + ", in real time"
+	case unix.Setpriority(unix.PRIO_PROCESS, 0, executingNice) == nil:
+		return fmt.Sprintf("%s, nice %d", processor, executingNice)
+	}
+	return processor + ", like any other thread: the system allows no priority"
+}
+
+// executingNice is the nice value of an executing thread that may not have real time.
+const executingNice = -10
+
+// goFirst puts the calling thread before all that are not in real time. What it starts is
+// not.
+func goFirst() error {
+	return unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: 1}, 0)
+}
+
+// sparesOthers reports whether this process may use other processors than these.
+func sparesOthers(taken []string) bool {
+	var allowed unix.CPUSet
+	err := unix.SchedGetaffinity(0, &allowed)
+	return err == nil && allowed.Count() > len(taken)
+}
+
 // bindThread restricts the calling thread to one processor, "" for none.
 func bindThread(processor string) error {
 	if processor == "" {

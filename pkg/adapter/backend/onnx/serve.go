@@ -57,21 +57,19 @@ func ExecuteModels(library string) error {
 		// The worker reports it.
 		return models.send(hello{Version: version, Refused: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
 	}
-	if err := models.send(hello{Version: version}, nil); err != nil {
-		return fmt.Errorf("answer setup: %w", err)
-	}
-	ended := make(chan error, executorFiles)
+	ended, got := make(chan error, executorFiles), make(chan string, 1)
 	var lanes sync.WaitGroup
 	for i, c := range channels {
 		lanes.Go(func() {
 			if c == runs {
 				runtime.LockOSThread()
-				if err := bindThread(s.Processor); err != nil {
-					fmt.Fprintln(os.Stderr, err) // slower, and that is all
-				}
+				got <- takeProcessor(s.Processor, s.Spare)
 			}
 			ended <- e.serve(c, begun.of(i))
 		})
+	}
+	if err := models.send(hello{Version: version, Processor: <-got}, nil); err != nil {
+		return fmt.Errorf("answer setup: %w", err)
 	}
 	err = <-ended // the others may be in a model that never ends
 	if errors.Is(err, io.EOF) {

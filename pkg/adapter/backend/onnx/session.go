@@ -41,6 +41,7 @@ func newSession(lib *ort, model []byte, level int, save string) (*session, error
 	}
 	defer lib.release(apiReleaseSessionOptions, options)
 	key, value := cString("session.intra_op.allow_spinning"), cString("0")
+	shared, yes := cString("session.use_env_allocators"), cString("1")
 	err := errors.Join(
 		lib.call(apiSetIntraOpNumThreads, options, 1),
 		lib.call(apiSetInterOpNumThreads, options, 1),
@@ -48,6 +49,7 @@ func newSession(lib *ort, model []byte, level int, save string) (*session, error
 		lib.call(apiSetSessionLogSeverityLevel, options, logFatal),
 		lib.call(apiSetGraphOptimizationLevel, options, uintptr(level)),
 		lib.call(apiAddSessionConfigEntry, options, uintptr(unsafe.Pointer(key)), uintptr(unsafe.Pointer(value))),
+		lib.call(apiAddSessionConfigEntry, options, uintptr(unsafe.Pointer(shared)), uintptr(unsafe.Pointer(yes))),
 	)
 	if err == nil && save != "" {
 		path := cString(save)

@@ -1,13 +1,32 @@
-package journal
+package record
 
 import (
 	"bytes"
+	"encoding/json"
 	"reflect"
 )
 
 // JSON has text alone, and replaces what is none. Names and subjects that strangers send
 // may be any bytes, and what the core says of them shows which; so an event with such a
 // string has the bytes of all its strings written as the runes of the same numbers.
+
+// EncodeEvent writes an event of any core as JSON. If runes, each rune of its strings is a byte.
+func EncodeEvent(event any) (written []byte, runes bool, err error) {
+	if written, err = json.Marshal(event); err != nil || textAlone(written) {
+		return written, false, err
+	}
+	written, err = json.Marshal(withStrings(reflect.ValueOf(event), toRunes).Interface())
+	return written, true, err
+}
+
+// DecodeEvent reads what EncodeEvent wrote into the event behind a pointer.
+func DecodeEvent(written []byte, runes bool, event reflect.Value) error {
+	err := json.Unmarshal(written, event.Interface())
+	if err == nil && runes {
+		event.Elem().Set(withStrings(event.Elem(), fromRunes))
+	}
+	return err
+}
 
 // textAlone reports whether JSON holds the strings that went into it as they were.
 func textAlone(written []byte) bool { return !bytes.Contains(written, []byte(`\ufffd`)) }
