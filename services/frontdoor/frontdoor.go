@@ -120,11 +120,13 @@ func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return d.core.Model(name)
 }
 
-// Serving reports whether requests go to a scheduler now.
-func (d *FrontDoor) Serving() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.core.Serving() && d.bus.Unreachable() == ""
+// Missing returns what is missing for a request that comes now, "" if it would be executed.
+func (d *FrontDoor) Missing() string {
+	if why := d.bus.Unreachable(); why != "" {
+		return why
+	}
+	s := d.snapshot()
+	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: protocol.FrontDoorOpen, Capacity: s.Capacity}.Missing()
 }
 
 // MaxBody is the largest message that a client may send on the broker, in bytes; what comes

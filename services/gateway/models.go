@@ -25,11 +25,18 @@ type health struct {
 	Live  bool   `json:"live"`
 	Ready bool   `json:"ready"`
 	Name  string `json:"name,omitempty"`
+	Why   string `json:"why,omitempty"` // it is not ready
 }
 
-func (c *call) live() { c.say(http.StatusOK, health{Live: true, Ready: c.ready()}) }
+// health asks after the health of the gateway; model is "" or the one that is asked after.
+func (c *call) health(model string) health {
+	why := c.unready()
+	return health{Live: true, Ready: why == "", Name: model, Why: why}
+}
 
-func (c *call) readiness() { c.sayReady(health{Live: true, Ready: c.ready()}) }
+func (c *call) live() { c.say(http.StatusOK, c.health("")) }
+
+func (c *call) readiness() { c.sayReady(c.health("")) }
 
 func (c *call) sayReady(h health) {
 	status := http.StatusOK
@@ -69,7 +76,7 @@ func (c *call) checkVersion(spec *protocol.ModelSpec) *protocol.Error {
 // modelReady answers whether a model is served.
 func (c *call) modelReady() {
 	if spec, known := c.spec(); known {
-		c.sayReady(health{Live: true, Ready: c.ready(), Name: spec.Name})
+		c.sayReady(c.health(spec.Name))
 	}
 }
 

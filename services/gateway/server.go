@@ -94,11 +94,13 @@ func (s *server) behind(f func(*frontdoor.FrontDoor)) *protocol.Error {
 	return nil
 }
 
-// ready reports whether requests are served now, and will be for a while.
-func (s *server) ready() (ready bool) {
+// unready returns why requests are not served now, or soon are not; "" if they are.
+func (s *server) unready() (why string) {
 	if s.config.Telemetry.IsStopping() {
-		return false
+		return "the process stops"
 	}
-	absent := s.behind(func(d *frontdoor.FrontDoor) { ready = d.Serving() })
-	return absent == nil && ready
+	if absent := s.behind(func(d *frontdoor.FrontDoor) { why = d.Missing() }); absent != nil {
+		return absent.Message
+	}
+	return why
 }

@@ -176,6 +176,29 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 	}
 }
 
+// TestWhoDoesNotReadIsGivenUp: answers wait for a client for a bounded time, and then its
+// connection ends; others are served meanwhile.
+func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
+	s := serving(t, func(c *Config) { c.AnswerTime = 200 * time.Millisecond })
+	const many = 200 // more than the buffers of the connection hold
+	head := `{"inputs":[{"name":"x","shape":[1,100000],"datatype":"UINT8","parameters":{"binary_data_size":100000}}]}`
+	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: x\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
+		wire.HeaderLength, len(head), len(head)+100_000, head, strings.Repeat("\xff", 100_000))
+	c := dial(t, s)
+	for range many {
+		if _, err := io.WriteString(c.Conn, one); err != nil {
+			break // the gateway has given the client up
+		}
+	}
+	if a := s.infer("a", []byte(jsonInfer)); a.status != http.StatusOK {
+		t.Errorf("beside it: %d %s", a.status, a.body)
+	}
+	read, _ := io.ReadAll(c.in)
+	if answers := strings.Count(string(read), "HTTP/1.1 200"); answers == 0 || answers == many {
+		t.Errorf("%d answers to a client that does not read", answers)
+	}
+}
+
 // TestBodiesThatAreReadAreBounded, all together.
 func TestBodiesThatAreReadAreBounded(t *testing.T) {
 	s := serving(t, func(c *Config) { c.ReadingBytes = 100 << 10 })

@@ -104,7 +104,7 @@ func (s *stack) activate() {
 		}
 	}
 	beats := s.bus.StartHeartbeats(protocol.Scheduler, "s1", func() protocol.Heartbeat {
-		return protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive}
+		return protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1, Models: 3}}
 	})
 	s.t.Cleanup(beats.Stop)
 	bustest.Until(s.t, "the gateway serves", func() bool {

@@ -327,9 +327,6 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return spec, nil
 }
 
-// Serving reports whether requests go to a scheduler now.
-func (m *Machine) Serving() bool { return m.schedulerActive() }
-
 // Epoch is that of the active scheduler, 0 for none.
 func (m *Machine) Epoch() uint64 { return m.epoch }
 
