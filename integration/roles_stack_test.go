@@ -60,7 +60,9 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	s.awaitState("w1", func(st *protocol.StackState) bool { return len(st.Workers) == 1 })
+	s.awaitState("w1 and a front door", func(st *protocol.StackState) bool {
+		return len(st.Workers) == 1 && st.FrontDoor == protocol.FrontDoorOpen // else nobody hears the request below
+	})
 	buffered := make(chan *protocol.Error, 1)
 	clients := &stack{t: t, client: r.client(url, "client")}
 	s.load("zoo/resnet18_v2", 2)
