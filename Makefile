@@ -106,7 +106,7 @@ bench-bus: build ## Measure the live path beside a bare ring of NATS hops
 PEERS_DIR ?= bin/peers-lab
 
 .PHONY: bench-peers
-bench-peers: build ## Measure beside other inference servers, with real models (90 min); docs/peers.md says how
+bench-peers: build ## Measure beside other inference servers, with real models (1 h); docs/peers.md says how
 	./integration/peers/environments.sh $(PEERS_DIR)
 	$(GO) build -o bin/peers ./integration/peers
 	./bin/peers -dir $(PEERS_DIR) -write docs/performance.md bin/clockwork

@@ -39,9 +39,9 @@ func (c *cluster) send(model, text string, slo time.Duration) *protocol.Error {
 	data := make([]byte, bytes)
 	copy(data, text)
 	ms := float64(slo) / float64(time.Millisecond)
-	_, refused := c.client.Infer(c.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &ms},
+	_, refusal := c.client.Infer(c.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &ms},
 		Inputs: []protocol.Tensor{{Name: "input", Datatype: protocol.FP32, Shape: []int64{1, int64(bytes / 4)}, Data: data}}}, 0)
-	return refused
+	return refusal
 }
 
 func ended(s *protocol.StackState) (executors uint32) {
@@ -68,8 +68,8 @@ func isStalled(s *protocol.StackState) (gpus int) {
 // batch mates are served. A model with many such requests is quarantined for a while.
 func TestPoisonTakesOneExecutor(t *testing.T) {
 	c, scheduler, workers := poisoned(t, "--quarantine-for", "5s", "--quarantine-after", "4")
-	if refused := c.send("null", "crash", patience); refused == nil || refused.Code != protocol.ExecutionCrashed || refused.Retryable {
-		t.Fatalf("poison is answered %v", refused)
+	if refusal := c.send("null", "crash", patience); refusal == nil || refusal.Code != protocol.ExecutionCrashed || refusal.Retryable {
+		t.Fatalf("poison is answered %v", refusal)
 	}
 	c.awaitState("one executor ended, and its GPU is back", func(s *protocol.StackState) bool {
 		return ended(s) == 1 && isStalled(s) == 0 && s.GPUsServing == 2
@@ -114,8 +114,8 @@ func TestPoisonTakesOneExecutor(t *testing.T) {
 	if last = c.send("null", "good", patience); last == nil || last.Code != protocol.ModelQuarantined || !last.Retryable || last.RetryMS <= 0 {
 		t.Errorf("after too many crashes a request of the model is answered %v", last)
 	}
-	if refused := c.send("null_4k", "good", patience); refused != nil {
-		t.Errorf("a request of another model is answered %v", refused)
+	if refusal := c.send("null_4k", "good", patience); refusal != nil {
+		t.Errorf("a request of another model is answered %v", refusal)
 	}
 	c.await("an event about the quarantine", func(e protocol.Event) bool {
 		return e.Kind == protocol.EventQuarantine && e.Model == "null"
@@ -148,8 +148,8 @@ func TestAHangTakesOneGPUForAWhile(t *testing.T) {
 	go func() { hanging <- c.send("null", "hang", patience) }()
 	c.awaitState("a stalled GPU", func(s *protocol.StackState) bool { return isStalled(s) == 1 })
 	for i := range 12 {
-		if refused := c.send("null_4k", "good", patience); refused != nil {
-			t.Errorf("request %d of another model is answered %v", i, refused)
+		if refusal := c.send("null_4k", "good", patience); refusal != nil {
+			t.Errorf("request %d of another model is answered %v", i, refusal)
 		}
 	}
 	if r := <-hanging; r == nil || r.Code != protocol.ExecutionCrashed || r.Retryable {
@@ -186,8 +186,8 @@ func TestAStalledGPUIsSeen(t *testing.T) {
 	if r := <-first; r == nil || r.Code != protocol.ExecutionCrashed {
 		t.Errorf("the first hanging request is answered %v", r)
 	}
-	if refused := c.send("null", "good", patience); refused != nil {
-		t.Errorf("with one GPU stalled a request is answered %v", refused)
+	if refusal := c.send("null", "good", patience); refusal != nil {
+		t.Errorf("with one GPU stalled a request is answered %v", refusal)
 	}
 	ask := func(args ...string) (string, error) {
 		out, err := exec.Command(binary, append(args, "--nats", c.url)...).CombinedOutput()

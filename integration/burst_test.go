@@ -134,14 +134,14 @@ func codeOfAnswer(m *nats.Msg) protocol.Code {
 	if status := m.Header.Get("Status"); status != "" {
 		return protocol.Code("the broker's " + status)
 	}
-	_, refused := wire.DecodeResponse(m.Data)
+	_, refusal := wire.DecodeResponse(m.Data)
 	switch {
-	case refused == nil:
+	case refusal == nil:
 		return protocol.OK
-	case refused.Message == "":
-		return protocol.Code(refused.Code + " without a sentence")
+	case refusal.Message == "":
+		return protocol.Code(refusal.Code + " without a sentence")
 	}
-	return refused.Code
+	return refusal.Code
 }
 
 // round sends a burst of each client at once, and returns the answers' codes.
@@ -224,8 +224,8 @@ func (b *burst) small() (stop func() (int, map[protocol.Code]int)) {
 			case <-time.After(20 * time.Millisecond):
 			}
 			code := protocol.OK
-			if _, refused := c.client.Infer(b.t.Context(), "null", request, patience); refused != nil {
-				code = refused.Code
+			if _, refusal := c.client.Infer(b.t.Context(), "null", request, patience); refusal != nil {
+				code = refusal.Code
 			}
 			sent++
 			codes[code]++

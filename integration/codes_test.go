@@ -14,11 +14,11 @@ import (
 func (s *stack) refusal(path string) *protocol.Error {
 	s.t.Helper()
 	s.awaitState("a controller", func(*protocol.StackState) bool { return true })
-	_, refused := s.client.Load(s.t.Context(), protocol.LoadRequest{Path: path})
-	if refused == nil {
+	_, refusal := s.client.Load(s.t.Context(), protocol.LoadRequest{Path: path})
+	if refusal == nil {
 		s.t.Fatalf("%s was loaded", path)
 	}
-	return refused
+	return refusal
 }
 
 func TestCodeLoadTimeoutWithoutAWorker(t *testing.T) {
@@ -26,8 +26,8 @@ func TestCodeLoadTimeoutWithoutAWorker(t *testing.T) {
 	c.controller.LoadTimeout = 300 * time.Millisecond
 	s := startBroker(t, c)
 	s.startController()
-	if refused := s.refusal("zoo/resnet18_v2"); refused.Code != protocol.LoadTimeout || !refused.Retryable {
-		t.Errorf("refused with %+v", refused)
+	if refusal := s.refusal("zoo/resnet18_v2"); refusal.Code != protocol.LoadTimeout || !refusal.Retryable {
+		t.Errorf("refused with %+v", refusal)
 	}
 }
 
@@ -43,9 +43,9 @@ func TestCodeBufferTimeoutWithoutAScheduler(t *testing.T) {
 	if state.Scheduler != protocol.ServiceAbsent || state.Epoch != 0 {
 		t.Errorf("scheduler %q, epoch %d", state.Scheduler, state.Epoch)
 	}
-	_, refused := s.infer("resnet18_v2", 5*time.Second, patience)
-	if refused == nil || refused.Code != protocol.BufferTimeout || refused.BufferedMS < 500 {
-		t.Errorf("refused with %+v", refused)
+	_, refusal := s.infer("resnet18_v2", 5*time.Second, patience)
+	if refusal == nil || refusal.Code != protocol.BufferTimeout || refusal.BufferedMS < 500 {
+		t.Errorf("refused with %+v", refusal)
 	}
 }
 
@@ -54,8 +54,8 @@ func TestCodeLoadingClosedAfterActivation(t *testing.T) {
 	s.load("zoo/resnet18_v2", 1)
 	s.activated()
 	for _, path := range []string{"zoo/resnet18_v2", "zoo/resnet50_v2"} {
-		if refused := s.refusal(path); refused.Code != protocol.LoadingClosed || refused.Retryable {
-			t.Errorf("%s: refused with %+v", path, refused)
+		if refusal := s.refusal(path); refusal.Code != protocol.LoadingClosed || refusal.Retryable {
+			t.Errorf("%s: refused with %+v", path, refusal)
 		}
 	}
 }
@@ -67,8 +67,8 @@ func TestCodeBatchTooLargeOfALargeInput(t *testing.T) {
 	s.load("zoo/resnet18_v2", 1)
 	s.activated()
 	in := protocol.Tensor{Name: "input", Datatype: protocol.FP32, Shape: []int64{17, 3, 224, 224}, Data: make([]byte, 1<<20)}
-	_, refused := s.client.Infer(t.Context(), "resnet18_v2", &protocol.InferRequest{Inputs: []protocol.Tensor{in}}, patience)
-	if refused == nil || refused.Code != protocol.BatchTooLarge || refused.Got != 17 || refused.Limit != 16 {
-		t.Errorf("refused with %+v", refused)
+	_, refusal := s.client.Infer(t.Context(), "resnet18_v2", &protocol.InferRequest{Inputs: []protocol.Tensor{in}}, patience)
+	if refusal == nil || refusal.Code != protocol.BatchTooLarge || refusal.Got != 17 || refusal.Limit != 16 {
+		t.Errorf("refused with %+v", refusal)
 	}
 }

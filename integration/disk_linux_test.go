@@ -78,13 +78,13 @@ func serves(t *testing.T, c *client.Client, model string) {
 	t.Helper()
 	slo := float64(patience.Milliseconds())
 	request := &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if _, refused = c.Infer(t.Context(), model, request, patience); refused == nil {
+		if _, refusal = c.Infer(t.Context(), model, request, patience); refusal == nil {
 			return
 		}
 	}
-	t.Fatalf("%s is not served: %v", model, refused)
+	t.Fatalf("%s is not served: %v", model, refusal)
 }
 
 // TestAFullDiskIsSaidAndSurvived fills the disk of a stack while it measures models, and
@@ -107,8 +107,8 @@ func TestAFullDiskIsSaidAndSurvived(t *testing.T) {
 	}
 	t.Cleanup(c.Close)
 	for i := range 3 { // the later ones keep the stack busy while the disk becomes full
-		if _, refused := c.Load(t.Context(), protocol.LoadRequest{Path: fmt.Sprintf("zoo/resnet%d_v2", []int{18, 34, 50}[i]), Name: fmt.Sprintf("m%d", i)}); refused != nil {
-			t.Fatal(refused)
+		if _, refusal := c.Load(t.Context(), protocol.LoadRequest{Path: fmt.Sprintf("zoo/resnet%d_v2", []int{18, 34, 50}[i]), Name: fmt.Sprintf("m%d", i)}); refusal != nil {
+			t.Fatal(refusal)
 		}
 	}
 	d.fill()

@@ -32,8 +32,8 @@ func TestG7NoMessageMakesAnEpoch(t *testing.T) {
 	serves := func(what string) {
 		t.Helper()
 		s.awaitState(what, func(st *protocol.StackState) bool { return st.Epoch != 0 && st.GPUsServing > 0 })
-		if _, refused := s.infer("resnet18_v2", 5*time.Second, patience); refused != nil {
-			t.Errorf("%s: %v", what, refused)
+		if _, refusal := s.infer("resnet18_v2", 5*time.Second, patience); refusal != nil {
+			t.Errorf("%s: %v", what, refusal)
 		}
 	}
 	s.activated()

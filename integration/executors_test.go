@@ -68,15 +68,15 @@ func (s *stack) inferWith(model string, inputs ...protocol.Tensor) (*protocol.In
 func (s *stack) awaitQuotient(after string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(2 * patience); ; {
-		response, refused := s.divide(badmodels.Sound)
-		if refused == nil {
+		response, refusal := s.divide(badmodels.Sound)
+		if refusal == nil {
 			if got := response.Outputs[0].Data; !bytes.Equal(got, badmodels.Seven) {
 				s.t.Fatalf("after %s: 42 / 6 is % x", after, got)
 			}
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("after %s nothing is served: %v", after, refused)
+			s.t.Fatalf("after %s nothing is served: %v", after, refusal)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -126,7 +126,7 @@ func TestG9AnInputThatEndsOrHangsItsExecutorEndsNothingElse(t *testing.T) {
 		t.Fatalf("it has the executors %v", first)
 	}
 
-	if response, refused := s.divide(badmodels.Crash); refused == nil {
+	if response, refusal := s.divide(badmodels.Crash); refusal == nil {
 		t.Errorf("the quotient that there is not is %+v", response)
 	}
 	s.awaitQuotient("a crash")
@@ -136,7 +136,7 @@ func TestG9AnInputThatEndsOrHangsItsExecutorEndsNothingElse(t *testing.T) {
 	}
 
 	endless := protocol.Tensor{Name: "x", Datatype: protocol.Int64, Shape: []int64{1, 1}, Data: badmodels.Endless}
-	if response, refused := s.inferWith("loop", endless); refused == nil {
+	if response, refusal := s.inferWith("loop", endless); refusal == nil {
 		t.Errorf("what never ends is %+v", response)
 	}
 	s.awaitQuotient("a hang")

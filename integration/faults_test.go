@@ -44,8 +44,8 @@ func TestASecondWorkerWithALivingNameExits(t *testing.T) {
 	if code := second.wait(); code != 1 || !strings.Contains(second.Log(), "w1") {
 		t.Errorf("exit code %d, log %s", code, second.Log())
 	}
-	if _, refused := c.infer("resnet18_v2", 5*time.Second, 0); refused != nil {
-		t.Errorf("the first one: %v", refused)
+	if _, refusal := c.infer("resnet18_v2", 5*time.Second, 0); refusal != nil {
+		t.Errorf("the first one: %v", refusal)
 	}
 }
 

@@ -197,8 +197,8 @@ func TestAHostileClientWithAKey(t *testing.T) {
 // serves returns a function that sends one request.
 func (s *stack) serves(model string) func() *protocol.Error {
 	return func() *protocol.Error {
-		_, refused := s.infer(model, 5*time.Second, 0)
-		return refused
+		_, refusal := s.infer(model, 5*time.Second, 0)
+		return refusal
 	}
 }
 
@@ -240,13 +240,13 @@ func (s *siege) run() {
 // unharmed checks that every process is alive and that a request is served.
 func (s *siege) unharmed() {
 	s.t.Helper()
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		if refused = s.serves(); refused == nil {
+		if refusal = s.serves(); refusal == nil {
 			break
 		}
 		if time.Now().After(end) {
-			s.t.Errorf("nothing is served afterwards: %v", refused)
+			s.t.Errorf("nothing is served afterwards: %v", refusal)
 			break
 		}
 	}

@@ -39,9 +39,9 @@ func TestG9AnExecutorKilledWhileIdleCostsNoRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(pause)
-		response, refused := s.client.Infer(t.Context(), "div", request, 2*patience)
-		if refused != nil {
-			t.Errorf("%v after its executor was killed: %v", pause, refused)
+		response, refusal := s.client.Infer(t.Context(), "div", request, 2*patience)
+		if refusal != nil {
+			t.Errorf("%v after its executor was killed: %v", pause, refusal)
 		} else if got := response.Outputs[0].Data; !bytes.Equal(got, badmodels.Seven) {
 			t.Errorf("%v after its executor was killed, 42 / 6 is % x", pause, got)
 		}
@@ -65,20 +65,20 @@ func TestG9LoadsThatHangEndWithTheirTime(t *testing.T) {
 	var loads sync.WaitGroup
 	for _, path := range []string{"hang1", "hang2"} {
 		loads.Go(func() {
-			_, refused := s.tryLoad(path, 1)
-			if refused == nil || refused.Code != protocol.ModelCorrupt && refused.Code != protocol.LoadTimeout {
-				t.Errorf("%s: %v", path, refused)
+			_, refusal := s.tryLoad(path, 1)
+			if refusal == nil || refusal.Code != protocol.ModelCorrupt && refusal.Code != protocol.LoadTimeout {
+				t.Errorf("%s: %v", path, refusal)
 			}
 		})
 	}
 	loads.Wait()
 	for deadline := time.Now().Add(3 * patience); ; {
-		_, refused := s.tryLoad("div", 1)
-		if refused == nil {
+		_, refusal := s.tryLoad("div", 1)
+		if refusal == nil {
 			break
 		}
-		if refused.Code != protocol.LoadTimeout || time.Now().After(deadline) {
-			t.Fatalf("%v; the log:\n%s", refused, up.Log())
+		if refusal.Code != protocol.LoadTimeout || time.Now().After(deadline) {
+			t.Fatalf("%v; the log:\n%s", refusal, up.Log())
 		}
 	}
 	s.activated()

@@ -45,9 +45,9 @@ func TestManyModelsOnABrokerOfSmallMessages(t *testing.T) {
 		s.awaitBrief(when, func(st *protocol.StackState) bool {
 			return st.Stage == protocol.Active && st.Epoch != 0 && st.GPUsServing == 2 && st.WorkerCount == 2
 		})
-		state, refused := s.client.State(t.Context())
-		if refused != nil {
-			t.Fatal(refused)
+		state, refusal := s.client.State(t.Context())
+		if refusal != nil {
+			t.Fatal(refusal)
 		}
 		if len(state.Models) != manyModels || state.ModelCount != manyModels || state.WorkerCount != 2 || state.Next != "" {
 			t.Errorf("%s: the state shows %d of %d models, %d of %d workers", when, len(state.Models), state.ModelCount, len(state.Workers), state.WorkerCount)
@@ -57,15 +57,15 @@ func TestManyModelsOnABrokerOfSmallMessages(t *testing.T) {
 				t.Errorf("%s: %s lacks %d models, first %+v", when, w.ID, len(w.Lacks), w.Lacks[0])
 			}
 		}
-		list, refused := s.client.Models(t.Context())
-		if refused != nil || len(list.Models) != manyModels || list.Total != manyModels {
-			t.Fatalf("%s: ls: %v", when, refused)
+		list, refusal := s.client.Models(t.Context())
+		if refusal != nil || len(list.Models) != manyModels || list.Total != manyModels {
+			t.Fatalf("%s: ls: %v", when, refusal)
 		}
 		if !slices.IsSortedFunc(list.Models, func(a, b protocol.ModelState) int { return strings.Compare(a.Name, b.Name) }) {
 			t.Errorf("%s: ls is not sorted by name", when)
 		}
-		if brief, refused := s.client.Brief(t.Context()); refused != nil || brief.ModelCount != manyModels || len(brief.Models) > 0 {
-			t.Errorf("%s: the brief state: %+v, %v", when, brief, refused)
+		if brief, refusal := s.client.Brief(t.Context()); refusal != nil || brief.ModelCount != manyModels || len(brief.Models) > 0 {
+			t.Errorf("%s: the brief state: %+v, %v", when, brief, refusal)
 		}
 		for _, i := range []int{0, manyModels / 2, manyModels - 1} {
 			s.served(list.Models[i].Name)
@@ -85,12 +85,12 @@ func TestManyModelsOnABrokerOfSmallMessages(t *testing.T) {
 func (s *stack) awaitBrief(what string, match func(*protocol.StackState) bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(50 * time.Millisecond) {
-		state, refused := s.client.Brief(s.t.Context())
-		if refused == nil && match(state) {
+		state, refusal := s.client.Brief(s.t.Context())
+		if refusal == nil && match(state) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: not within %v; state %+v, error %v", what, 2*patience, state, refused)
+			s.t.Fatalf("%s: not within %v; state %+v, error %v", what, 2*patience, state, refusal)
 		}
 	}
 }
@@ -99,13 +99,13 @@ func (s *stack) awaitBrief(what string, match func(*protocol.StackState) bool) {
 func (s *stack) served(model string) {
 	s.t.Helper()
 	slo := 5000.0
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if _, refused = s.client.Infer(s.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}, patience); refused == nil {
+		if _, refusal = s.client.Infer(s.t.Context(), model, &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}, patience); refusal == nil {
 			return
 		}
 	}
-	s.t.Errorf("%s is not served: %v", model, refused)
+	s.t.Errorf("%s is not served: %v", model, refusal)
 }
 
 func (s *stack) startManyWorker(name string) (stop func()) {

@@ -121,8 +121,8 @@ func TestG13AccountsCloseAtEveryScrape(t *testing.T) {
 	ask := func(n int) {
 		for i := range n {
 			go func() {
-				_, refused := s.infer([]string{"resnet50_v2-0", "resnet50_v2-1", "no-such-model"}[i%3], 20*time.Millisecond, patience)
-				answers <- refused
+				_, refusal := s.infer([]string{"resnet50_v2-0", "resnet50_v2-1", "no-such-model"}[i%3], 20*time.Millisecond, patience)
+				answers <- refusal
 			}()
 		}
 	}
@@ -143,8 +143,8 @@ func TestG13AccountsCloseAtEveryScrape(t *testing.T) {
 			}
 		}
 		code := protocol.OK
-		if refused := <-answers; refused != nil {
-			code = refused.Code
+		if refusal := <-answers; refusal != nil {
+			code = refusal.Code
 		}
 		codes[code]++
 	}
@@ -168,8 +168,8 @@ func served(t *testing.T) scrape {
 	s.load("zoo/resnet50_v2", 1)
 	s.activated()
 	for range 10 {
-		if _, refused := s.infer("resnet50_v2", time.Second, patience); refused != nil {
-			t.Fatal(refused)
+		if _, refusal := s.infer("resnet50_v2", time.Second, patience); refusal != nil {
+			t.Fatal(refusal)
 		}
 	}
 	_, _ = s.plain().Request("clockwork.infer.resnet50_v2.acme", []byte("{}"), patience)

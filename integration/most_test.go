@@ -142,12 +142,12 @@ func networks() []string {
 
 func (s *mostStack) loadOne(r protocol.LoadRequest) {
 	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		_, refused := s.client.Load(s.t.Context(), r)
-		if refused == nil {
+		_, refusal := s.client.Load(s.t.Context(), r)
+		if refusal == nil {
 			return
 		}
-		if refused.Code != protocol.StateUnavailable || time.Now().After(end) { // the controller may not lead yet
-			s.t.Errorf("load %s: %v", r.Path, refused)
+		if refusal.Code != protocol.StateUnavailable || time.Now().After(end) { // the controller may not lead yet
+			s.t.Errorf("load %s: %v", r.Path, refusal)
 			return
 		}
 	}
@@ -161,12 +161,12 @@ func (s *mostStack) serves(state *protocol.StackState) bool {
 func (s *mostStack) awaitMost(match func(*protocol.StackState) bool) {
 	s.t.Helper()
 	for end := time.Now().Add(mostWait); ; time.Sleep(20 * time.Millisecond) {
-		state, refused := s.client.Brief(s.t.Context())
-		if refused == nil && match(state) {
+		state, refusal := s.client.Brief(s.t.Context())
+		if refusal == nil && match(state) {
 			return
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("not within %v: %+v, %v", mostWait, state, refused)
+			s.t.Fatalf("not within %v: %+v, %v", mostWait, state, refusal)
 		}
 	}
 }
@@ -206,9 +206,9 @@ func (s *mostStack) ask() {
 
 // list reads all models.
 func (s *mostStack) list() {
-	list, refused := s.client.Models(s.t.Context())
-	if refused != nil || len(list.Models) != *most || list.Total != *most {
-		s.t.Fatalf("ls: %v", refused)
+	list, refusal := s.client.Models(s.t.Context())
+	if refusal != nil || len(list.Models) != *most || list.Total != *most {
+		s.t.Fatalf("ls: %v", refusal)
 	}
 	s.some = []string{list.Models[0].Name, list.Models[*most/2].Name, list.Models[*most-1].Name}
 }

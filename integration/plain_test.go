@@ -118,8 +118,8 @@ func TestTheDocumentedProgram(t *testing.T) {
 	s := startStack(t, quick())
 	s.load("zoo/resnet50_v2", 1)
 	s.activated()
-	if _, refused := s.infer("resnet50_v2", 5*time.Second, 0); refused != nil { // the weights are there now
-		t.Fatal(refused)
+	if _, refusal := s.infer("resnet50_v2", 5*time.Second, 0); refusal != nil { // the weights are there now
+		t.Fatal(refusal)
 	}
 	for range 30 {
 		out, err := exec.Command("go", "run", "./example", s.broker.ClientURL()).CombinedOutput()

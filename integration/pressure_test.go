@@ -81,11 +81,11 @@ func TestFailingGPUsAreErrorsOrRetries(t *testing.T) {
 	s.activated()
 	ok, failed := 0, map[protocol.Code]int{}
 	for i := range 200 {
-		_, refused := s.infer(fmt.Sprintf("resnet18_v2-%d", 1+i%2), 5*time.Second, 0)
-		if refused == nil {
+		_, refusal := s.infer(fmt.Sprintf("resnet18_v2-%d", 1+i%2), 5*time.Second, 0)
+		if refusal == nil {
 			ok++
 		} else {
-			failed[refused.Code]++
+			failed[refusal.Code]++
 		}
 	}
 	delete(failed, protocol.BackendError)

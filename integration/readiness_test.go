@@ -174,8 +174,8 @@ func TestReadinessEndsBeforeService(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready.await(http.StatusServiceUnavailable, "the process stops")
-	if _, refused := c.infer("resnet18_v2", patience, patience); refused != nil {
-		t.Errorf("while it is not ready: %v", refused)
+	if _, refusal := c.infer("resnet18_v2", patience, patience); refusal != nil {
+		t.Errorf("while it is not ready: %v", refusal)
 	}
 	if err := door.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

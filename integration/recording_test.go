@@ -56,7 +56,7 @@ func TestWhatServicesRecordIsDecidedAgain(t *testing.T) {
 	c.activated()
 	answered := 0
 	for i := range 60 {
-		if _, refused := c.infer(loaded.Models[i%2], 2*time.Second, 4*time.Second); refused == nil {
+		if _, refusal := c.infer(loaded.Models[i%2], 2*time.Second, 4*time.Second); refusal == nil {
 			answered++
 		}
 	}

@@ -67,16 +67,16 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	clients := &stack{t: t, client: r.client(url, "client")}
 	s.load("zoo/resnet18_v2", 2)
 	go func() { // waits in the startup buffer until the stack is active
-		_, refused := clients.infer("resnet18_v2-1", time.Second, patience)
-		buffered <- refused
+		_, refusal := clients.infer("resnet18_v2-1", time.Second, patience)
+		buffered <- refusal
 	}()
 	s.awaitState("a request in the buffer", func(st *protocol.StackState) bool { return st.Buffered == 1 })
 	s.activated()
-	if refused := <-buffered; refused != nil {
-		t.Errorf("a request that waited for activation: %v", refused)
+	if refusal := <-buffered; refusal != nil {
+		t.Errorf("a request that waited for activation: %v", refusal)
 	}
-	if _, refused := clients.infer("resnet18_v2-2", 5*time.Second, 0); refused != nil {
-		t.Errorf("a request: %v", refused)
+	if _, refusal := clients.infer("resnet18_v2-2", 5*time.Second, 0); refusal != nil {
+		t.Errorf("a request: %v", refusal)
 	}
 	if out := as("client", "infer", "resnet18_v2-1", "--slo", "5s"); !strings.Contains(out, "answered in") {
 		t.Errorf("infer with an input of its own:\n%s", out)
@@ -103,8 +103,8 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	epoch := s.activeEpoch()
 	start("scheduler", "scheduler")
 	s.awaitState("a higher epoch", func(st *protocol.StackState) bool { return st.Epoch > epoch })
-	if _, refused := clients.infer("resnet18_v2-1", 5*time.Second, 0); refused != nil {
-		t.Errorf("with the next scheduler: %v", refused)
+	if _, refusal := clients.infer("resnet18_v2-1", 5*time.Second, 0); refusal != nil {
+		t.Errorf("with the next scheduler: %v", refusal)
 	}
 	for user, p := range services {
 		if strings.Contains(p.Log(), "permission denied by the broker") {

@@ -20,9 +20,9 @@ func TestServesFromLoadToReply(t *testing.T) {
 		t.Fatalf("state shows %d models, %d workers", len(state.Models), len(state.Workers))
 	}
 	for i, cold := range []bool{true, false} {
-		response, refused := s.infer("resnet50_v2-1", 5*time.Second, 0)
-		if refused != nil {
-			t.Fatalf("request %d: %v", i, refused)
+		response, refusal := s.infer("resnet50_v2-1", 5*time.Second, 0)
+		if refusal != nil {
+			t.Fatalf("request %d: %v", i, refusal)
 		}
 		if response.Parameters.ColdStart != cold || response.Parameters.BatchSize != 1 || len(response.Outputs) != 1 || len(response.Outputs[0].Data) != 4000 {
 			t.Errorf("request %d: cold %t, batch %d, outputs %d", i, response.Parameters.ColdStart, response.Parameters.BatchSize, len(response.Outputs))

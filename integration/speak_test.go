@@ -341,12 +341,12 @@ func (a *attack) stackServes() {
 	a.t.Helper()
 	clients := &stack{t: a.t, client: a.client(a.url, "client")}
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		_, refused := clients.infer("resnet18_v2", 5*time.Second, 0)
-		if refused == nil {
+		_, refusal := clients.infer("resnet18_v2", 5*time.Second, 0)
+		if refusal == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			a.t.Fatalf("the stack serves no more: %v", refused)
+			a.t.Fatalf("the stack serves no more: %v", refusal)
 		}
 	}
 }

@@ -257,12 +257,12 @@ func (s *stack) awaitStage(stage protocol.Stage) {
 func (s *stack) awaitState(what string, match func(*protocol.StackState) bool) *protocol.StackState {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); ; {
-		state, refused := s.client.State(s.t.Context())
-		if refused == nil && match(state) {
+		state, refusal := s.client.State(s.t.Context())
+		if refusal == nil && match(state) {
 			return state
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: not within %v; state %+v, error %v", what, patience, state, refused)
+			s.t.Fatalf("%s: not within %v; state %+v, error %v", what, patience, state, refusal)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -282,13 +282,13 @@ func (s *stack) load(path string, copies int) *protocol.LoadReply {
 	// Retry: the controller may be up before the workers, and the broker may have
 	// delivered the load to a killed controller whose end it had not noticed.
 	for deadline := time.Now().Add(patience); ; {
-		reply, refused := s.tryLoad(path, copies)
-		if refused == nil {
+		reply, refusal := s.tryLoad(path, copies)
+		if refusal == nil {
 			return reply
 		}
-		again := refused.Code == protocol.StateUnavailable || refused.Code == protocol.DeadlineExceeded
+		again := refusal.Code == protocol.StateUnavailable || refusal.Code == protocol.DeadlineExceeded
 		if !again || time.Now().After(deadline) {
-			s.t.Fatalf("load %s: %v", path, refused)
+			s.t.Fatalf("load %s: %v", path, refusal)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -38,11 +38,11 @@ func (s *startedStack) start(stage protocol.Stage) (*process, *client.Client) {
 			last = err
 			continue
 		}
-		state, refused := c.State(s.t.Context())
-		if refused == nil && state.Stage == stage && (stage != protocol.Active || state.GPUsServing == 2) {
+		state, refusal := c.State(s.t.Context())
+		if refusal == nil && state.Stage == stage && (stage != protocol.Active || state.GPUsServing == 2) {
 			return p, c
 		}
-		last = fmt.Sprintf("%+v, %v", state, refused)
+		last = fmt.Sprintf("%+v, %v", state, refusal)
 		c.Close()
 	}
 	s.t.Fatalf("the stack is not %s: %v\n%s", stage, last, p.Log())
@@ -62,8 +62,8 @@ func TestWhatAProcessLeftNeverStopsItsNextStart(t *testing.T) {
 		"--load-idle", "300ms", "--profile-iterations", "2", "--generate-inputs", "--scale", "0.1"}}
 	p, c := s.start(protocol.AwaitingModels)
 	copies := 12
-	if _, refused := c.Load(t.Context(), protocol.LoadRequest{Path: "zoo/resnet18_v2", Copies: &copies}); refused != nil {
-		t.Fatal(refused)
+	if _, refusal := c.Load(t.Context(), protocol.LoadRequest{Path: "zoo/resnet18_v2", Copies: &copies}); refusal != nil {
+		t.Fatal(refusal)
 	}
 	c.Close()
 	for i := range *starts {
@@ -72,8 +72,8 @@ func TestWhatAProcessLeftNeverStopsItsNextStart(t *testing.T) {
 			model := fmt.Sprintf("resnet18_v2-%d", 1+i%copies)
 			slo := float64(patience.Milliseconds())
 			request := &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}
-			if _, refused := c.Infer(t.Context(), model, request, patience); refused != nil {
-				t.Fatalf("start %d: %v\n%s", i, refused, p.Log())
+			if _, refusal := c.Infer(t.Context(), model, request, patience); refusal != nil {
+				t.Fatalf("start %d: %v\n%s", i, refusal, p.Log())
 			}
 			c.Close()
 		}

@@ -173,8 +173,8 @@ func TestAControllerMayDieInEveryStage(t *testing.T) {
 			if len(state.Models) != 2 {
 				t.Errorf("%d models are served, want 2", len(state.Models))
 			}
-			if response, refused := c.infer("resnet50_v2-2", 5*time.Second, 0); refused != nil {
-				t.Errorf("request: %v", refused)
+			if response, refusal := c.infer("resnet50_v2-2", 5*time.Second, 0); refusal != nil {
+				t.Errorf("request: %v", refusal)
 			} else if response.Parameters.BatchSize != 1 {
 				t.Errorf("response %+v", response)
 			}
@@ -208,16 +208,16 @@ func TestG3ABufferedRequestSurvivesItsController(t *testing.T) {
 	c.load("zoo/resnet18_v2", 1)
 	answered := make(chan *protocol.Error, 1)
 	go func() {
-		_, refused := c.infer("resnet18_v2", 5*time.Second, patience)
-		answered <- refused
+		_, refusal := c.infer("resnet18_v2", 5*time.Second, patience)
+		answered <- refusal
 	}()
 	c.awaitState("a buffered request", func(s *protocol.StackState) bool { return s.Buffered == 1 })
 	first.Kill()
 	c.controller()
 	select {
-	case refused := <-answered:
-		if refused != nil {
-			t.Errorf("the buffered request: %v", refused)
+	case refusal := <-answered:
+		if refusal != nil {
+			t.Errorf("the buffered request: %v", refusal)
 		}
 	case <-time.After(2 * patience):
 		t.Fatal("the buffered request has no answer")

@@ -63,8 +63,8 @@ func TestWhatIsMissingIsTold(t *testing.T) {
 	if s := c.awaitState("the worker", func(s *protocol.StackState) bool { return len(s.Workers) == 1 }); len(s.Workers[0].Lacks) > 0 {
 		t.Errorf("with pages of another size it lacks %+v", s.Workers[0].Lacks)
 	}
-	if _, refused := c.infer("resnet18_v2", patience, patience); refused != nil {
-		t.Errorf("with pages of another size: %v", refused)
+	if _, refusal := c.infer("resnet18_v2", patience, patience); refusal != nil {
+		t.Errorf("with pages of another size: %v", refusal)
 	}
 	if well, says := c.healthy(); !well {
 		t.Errorf("healthcheck: %s", says)

@@ -126,7 +126,7 @@ func TestOneRequestIsOneTrace(t *testing.T) {
 		return reply.Header.Get(protocol.ErrorCodeHeader)
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // front doors see the stage a moment later
-		if answer, refused := s.infer("resnet50_v2", patience, patience); refused == nil && answer.Parameters.BufferedMS == 0 {
+		if answer, refusal := s.infer("resnet50_v2", patience, patience); refusal == nil && answer.Parameters.BufferedMS == 0 {
 			break
 		}
 		if time.Now().After(deadline) {

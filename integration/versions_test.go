@@ -79,10 +79,10 @@ func (c *cluster) sum(model string, items int) (float32, protocol.Code) {
 	for range items * 64 {
 		in.Data = bytesof.LittleEndian.AppendUint32(in.Data, math.Float32bits(1))
 	}
-	r, refused := c.client.Infer(c.t.Context(), model, &protocol.InferRequest{
+	r, refusal := c.client.Infer(c.t.Context(), model, &protocol.InferRequest{
 		Parameters: protocol.InferParameters{SLOMS: &slo}, Inputs: []protocol.Tensor{in}}, patience)
-	if refused != nil {
-		return 0, refused.Code
+	if refusal != nil {
+		return 0, refusal.Code
 	}
 	return math.Float32frombits(bytesof.LittleEndian.Uint32(r.Outputs[0].Data)), protocol.OK
 }
@@ -160,9 +160,9 @@ func TestWhatWasLoadedIsWhatIsServed(t *testing.T) {
 	if e := c.await("an event", func(e protocol.Event) bool { return e.Kind == protocol.EventModelMissing }); e.Worker != "w1" || e.Model != "n-1" || e.Total != 2 {
 		t.Errorf("event %+v", e)
 	}
-	list, refused := c.client.Models(t.Context())
-	if refused != nil || len(list.Models) != 3 || len(list.Models[0].Lacking) != 0 || len(list.Models[1].Lacking) != 1 {
-		t.Errorf("ls: %+v, %v", list, refused)
+	list, refusal := c.client.Models(t.Context())
+	if refusal != nil || len(list.Models) != 3 || len(list.Models[0].Lacking) != 0 || len(list.Models[1].Lacking) != 1 {
+		t.Errorf("ls: %+v, %v", list, refusal)
 	}
 	if !strings.Contains(controller.Log(), "a worker serves without a model") {
 		t.Error("the controller's log does not tell it")
@@ -211,12 +211,12 @@ func TestAnotherScaleIsMeasuredAnew(t *testing.T) {
 	c.worker("w1")
 	slo := 200.0
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		r, refused := c.client.Infer(t.Context(), "resnet50_v2", &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}, patience)
-		if refused == nil && r.Parameters.ExecUS > 1500 {
+		r, refusal := c.client.Infer(t.Context(), "resnet50_v2", &protocol.InferRequest{Parameters: protocol.InferParameters{SLOMS: &slo}}, patience)
+		if refusal == nil && r.Parameters.ExecUS > 1500 {
 			break // the slow GPU serves
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the slower worker does not serve: %+v, %v", r, refused)
+			t.Fatalf("the slower worker does not serve: %+v, %v", r, refusal)
 		}
 	}
 	measured := c.seen(func(e protocol.Event) bool {

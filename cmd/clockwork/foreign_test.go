@@ -54,7 +54,7 @@ func TestTopAsksNoModelsOfAStackThatIsSilent(t *testing.T) {
 	s := bustest.Server(t)
 	nc := bustest.Client(t, s)
 	t.Setenv("NATS_URL", s.ClientURL())
-	state := wire.EncodeBody(protocol.JSON, protocol.StackState{Stage: protocol.Active, Since: time.Now(), Scheduler: protocol.ServiceAbsent, Profiler: protocol.ServiceAbsent,
+	state := wire.EncodeBody(protocol.JSON, protocol.StackState{Stage: protocol.Active, Since: time.Now(), Scheduler: protocol.ServiceAbsent, Profiler: protocol.ServiceAbsent, FrontDoor: protocol.ServiceAbsent,
 		Workers: []protocol.WorkerState{}, Models: []protocol.ModelState{}})
 	var asked atomic.Int64
 	if _, err := nc.Subscribe("clockwork.state", func(m *nats.Msg) {

@@ -45,7 +45,7 @@ func (k *healthcheckCommand) Run(c *cli.Flags, con *cli.Console) error {
 	ctx, cancel = context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	found, err := k.ask(ctx, c)
-	if denied := new(protocol.Error); errors.As(err, &denied) && denied.Code == protocol.PermissionDenied {
+	if refusal := new(protocol.Error); errors.As(err, &refusal) && refusal.Code == protocol.PermissionDenied {
 		return err // which says nothing about health
 	}
 	if err != nil {
@@ -76,8 +76,8 @@ func (k *healthcheckCommand) ask(ctx context.Context, c *cli.Flags) (health, err
 	}
 	defer stack.Close()
 	found, err := k.query(ctx, c, stack)
-	if denied := stack.LastDenied(); err != nil && denied != nil {
-		return health{}, denied
+	if refusal := stack.LastDenied(); err != nil && refusal != nil {
+		return health{}, refusal
 	}
 	return found, err
 }
@@ -117,9 +117,9 @@ func (k *healthcheckCommand) query(ctx context.Context, c *cli.Flags, stack *cli
 }
 
 func askStack(ctx context.Context, stack *client.Client) (health, error) {
-	state, refused := stack.Brief(ctx)
-	if refused != nil {
-		return health{}, errors.New(refused.Message)
+	state, refusal := stack.Brief(ctx)
+	if refusal != nil {
+		return health{}, errors.New(refusal.Message)
 	}
 	if why := state.Unhealthy(); why != "" {
 		return health{}, errors.New(why)

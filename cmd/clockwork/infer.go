@@ -71,9 +71,9 @@ func (i *inferCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if i.Count > 1 {
 		return i.table(ctx, c, con, stack, request)
 	}
-	response, refused := stack.Infer(ctx, i.Model, request, i.patience)
-	if refused != nil {
-		return cli.Interrupted(ctx, refused)
+	response, refusal := stack.Infer(ctx, i.Model, request, i.patience)
+	if refusal != nil {
+		return cli.Interrupted(ctx, refusal)
 	}
 	if c.JSON {
 		_, err := fmt.Fprintf(con.Out, "%s\n", wire.EncodeResponse(protocol.JSON, response))
@@ -92,9 +92,9 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 		return nil
 	}
 	first, cancel := context.WithTimeout(ctx, firstState)
-	s, refused := stack.Brief(first)
+	s, refusal := stack.Brief(first)
 	cancel()
-	if refused != nil || ask.Serves(s) {
+	if refusal != nil || ask.Serves(s) {
 		return nil
 	}
 	fmt.Fprintln(con.Err, "The stack does not serve yet: the request is sent once it does; --no-wait sends it now.")
@@ -107,7 +107,7 @@ func (i *inferCommand) wait(ctx context.Context, stack *client.Client, con *cli.
 		if s.Stage < protocol.Profiling {
 			return nil
 		}
-		if _, refused := stack.Model(bounded, i.Model); refused == nil || refused.Code != protocol.UnknownModel {
+		if _, refusal := stack.Model(bounded, i.Model); refusal == nil || refusal.Code != protocol.UnknownModel {
 			return nil
 		}
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q, and loading has ended", i.Model)
@@ -149,17 +149,17 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 
 // model returns the model that an input is made up for, nil if it is not known.
 func (i *inferCommand) model(ctx context.Context, stack *client.Client) (*protocol.ModelState, error) {
-	m, refused := stack.Model(ctx, i.Model)
+	m, refusal := stack.Model(ctx, i.Model)
 	switch {
-	case refused != nil && refused.Code == protocol.BadMessage:
-		return nil, refused // another program answers
-	case refused != nil:
+	case refusal != nil && refusal.Code == protocol.BadMessage:
+		return nil, refusal // another program answers
+	case refusal != nil:
 		return nil, nil
 	}
 	if most := stack.Conn().MaxPayload(); m.ItemBytes() > most/int64(i.Items) {
-		e := protocol.Errorf(protocol.PayloadTooLarge, "%d items of %s have more bytes than the broker carries (%d)", i.Items, i.Model, most)
-		e.Limit = most
-		return nil, e
+		refusal := protocol.Errorf(protocol.PayloadTooLarge, "%d items of %s have more bytes than the broker carries (%d)", i.Items, i.Model, most)
+		refusal.Limit = most
+		return nil, refusal
 	}
 	return m, nil
 }
@@ -218,8 +218,8 @@ func (i *inferCommand) many(ctx context.Context, stack *client.Client, request *
 	for range min(i.Par, i.Count) {
 		senders.Go(func() {
 			for range next {
-				sample, _, refused := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.patience)
-				if refused != nil && ctx.Err() != nil {
+				sample, _, refusal := ask.Infer(ctx, stack, i.Model, request, i.SLO, i.patience)
+				if refusal != nil && ctx.Err() != nil {
 					continue // the client gave up; the stack did not fail
 				}
 				mu.Lock()

@@ -48,13 +48,13 @@ func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if !c.JSON {
 		printLoad(con.Out, reply)
 	}
-	state, refused := stack.Brief(ctx)
+	state, refusal := stack.Brief(ctx)
 	switch {
-	case wait && refused != nil:
-		return cli.Interrupted(ctx, refused)
+	case wait && refusal != nil:
+		return cli.Interrupted(ctx, refusal)
 	case wait:
 		err = l.wait(ctx, stack, con, reply, state)
-	case refused == nil && !c.JSON:
+	case refusal == nil && !c.JSON:
 		_, err = fmt.Fprintln(con.Out, nextText(state))
 	}
 	if c.JSON && err == nil {
@@ -67,9 +67,9 @@ func (l *loadCommand) Run(c *cli.Flags, con *cli.Console) error {
 func (l *loadCommand) load(ctx context.Context, stack *client.Client) (*protocol.LoadReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
 	defer cancel()
-	reply, refused := stack.Load(ctx, protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &l.Copies})
-	if refused != nil {
-		return nil, refused
+	reply, refusal := stack.Load(ctx, protocol.LoadRequest{Path: l.Path, Name: l.Name, Copies: &l.Copies})
+	if refusal != nil {
+		return nil, refusal
 	}
 	return reply, nil
 }
@@ -81,9 +81,9 @@ func (l *loadCommand) wait(ctx context.Context, stack *client.Client, con *cli.C
 	if err := ask.AwaitActive(bounded, stack, con, s, func(*protocol.StackState) error { return nil }); err != nil {
 		return cli.Interrupted(ctx, err)
 	}
-	models, refused := stack.Models(ctx)
-	if refused != nil {
-		return cli.Interrupted(ctx, refused)
+	models, refusal := stack.Models(ctx)
+	if refusal != nil {
+		return cli.Interrupted(ctx, refusal)
 	}
 	return areServed(models, reply.Models)
 }

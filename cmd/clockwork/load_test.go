@@ -67,7 +67,7 @@ func TestLoadWaitsUntilTheStackServes(t *testing.T) {
 }
 
 func TestALoadedModelIsCalledServedOnlyWhereAGPUTakesWork(t *testing.T) {
-	state := protocol.StackState{Stage: protocol.Active, Epoch: 1, GPUsServing: 1, ModelsServed: 1}
+	state := protocol.StackState{Stage: protocol.Active, Epoch: 1, FrontDoor: protocol.FrontDoorOpen, GPUsServing: 1, ModelsServed: 1}
 	if says := nextText(&state); !strings.Contains(says, "the model is served") {
 		t.Error(says)
 	}

@@ -342,3 +342,32 @@ func TestDurationsAndSizesAreBounded(t *testing.T) {
 		t.Errorf("%d durations and sizes", seen)
 	}
 }
+
+// The bounds of flags are text in their tags; where the protocol has the bound, it is that one.
+func TestBoundsOfFlagsAreTheProtocols(t *testing.T) {
+	var c commandLine
+	parser := cli.NewParser(&c, description, os.Stdout, os.Stderr, func(int) {})
+	var least cli.ByteSize
+	found := map[string]int{}
+	for _, node := range parser.Model.Children {
+		for _, flag := range node.Flags {
+			from, to := flag.Tag.Get("from"), flag.Tag.Get("to")
+			switch flag.Name {
+			case "slo", "default-slo":
+				if most, err := time.ParseDuration(to); err != nil || most > protocol.MaxSLO || most < protocol.MaxSLO && node.Name != "chaos" {
+					t.Errorf("%s --%s is at most %s, an SLO %v", node.Name, flag.Name, to, protocol.MaxSLO)
+				}
+			case "max-payload":
+				if err := least.UnmarshalText([]byte(from)); err != nil || least != protocol.MinMessage {
+					t.Errorf("%s --%s is at least %s, a message %d", node.Name, flag.Name, from, protocol.MinMessage)
+				}
+			default:
+				continue
+			}
+			found[flag.Name]++
+		}
+	}
+	if found["slo"] < 3 || found["default-slo"] < 2 || found["max-payload"] < 2 {
+		t.Errorf("found %v", found)
+	}
+}

@@ -167,8 +167,8 @@ func (w *topWatch) anybody(ctx context.Context, stack *client.Client) error {
 	if !empty {
 		return nil
 	}
-	if _, refused := stack.Brief(ctx); refused != nil && ctx.Err() == nil {
-		return refused
+	if _, refusal := stack.Brief(ctx); refusal != nil && ctx.Err() == nil {
+		return refusal
 	}
 	return nil
 }

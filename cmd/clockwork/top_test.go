@@ -46,8 +46,8 @@ func served(t *testing.T) *client.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	if _, refused := c.Infer(t.Context(), "googlenet-1", wanting("first", 10*time.Second), 20*time.Second); refused != nil {
-		t.Fatal(refused) // it waited for activation
+	if _, refusal := c.Infer(t.Context(), "googlenet-1", wanting("first", 10*time.Second), 20*time.Second); refusal != nil {
+		t.Fatal(refusal) // it waited for activation
 	}
 	return c
 }
@@ -64,12 +64,12 @@ func unmeetable(t *testing.T, c *client.Client) string {
 	t.Helper()
 	for i, end := 0, time.Now().Add(30*time.Second); ; i++ {
 		id := fmt.Sprintf("cat-2-%d", i)
-		_, refused := c.Infer(t.Context(), "googlenet-2", wanting(id, time.Millisecond), 10*time.Second)
+		_, refusal := c.Infer(t.Context(), "googlenet-2", wanting(id, time.Millisecond), 10*time.Second)
 		switch {
-		case refused != nil && refused.Code == protocol.DeadlineUnmeetable:
+		case refusal != nil && refusal.Code == protocol.DeadlineUnmeetable:
 			return id
-		case refused == nil || refused.Code != protocol.DeadlineExceeded || time.Now().After(end):
-			t.Fatalf("with 1 ms: %v", refused)
+		case refusal == nil || refusal.Code != protocol.DeadlineExceeded || time.Now().After(end):
+			t.Fatalf("with 1 ms: %v", refusal)
 		}
 	}
 }
@@ -78,8 +78,8 @@ func unmeetable(t *testing.T, c *client.Client) string {
 // that it knows nothing of another.
 func TestTheRunningStackExplainsItself(t *testing.T) {
 	c := served(t)
-	if _, refused := c.Infer(t.Context(), "googlenet-2", wanting("cat-1", 10*time.Second), 0); refused != nil {
-		t.Fatal(refused)
+	if _, refusal := c.Infer(t.Context(), "googlenet-2", wanting("cat-1", 10*time.Second), 0); refusal != nil {
+		t.Fatal(refusal)
 	}
 	cat2 := unmeetable(t, c)
 	for _, row := range []struct {

@@ -66,17 +66,17 @@ func (x *side) activate(b *benchBroker, s size) error {
 	copies := gpus
 	var loaded *protocol.LoadReply
 	for loaded == nil {
-		reply, refused := c.Load(ctx, protocol.LoadRequest{Path: s.model, Copies: &copies})
-		if refused != nil && refused.Code != protocol.StateUnavailable {
-			return refused
+		reply, refusal := c.Load(ctx, protocol.LoadRequest{Path: s.model, Copies: &copies})
+		if refusal != nil && refusal.Code != protocol.StateUnavailable {
+			return refusal
 		}
 		if loaded = reply; loaded == nil {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
 	for {
-		state, refused := c.State(ctx)
-		if refused == nil && state.Stage == protocol.Active && state.Epoch != 0 {
+		state, refusal := c.State(ctx)
+		if refusal == nil && state.Stage == protocol.Active && state.Epoch != 0 {
 			break
 		}
 		if ctx.Err() != nil {

@@ -15,10 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"clockwork/cmd/clockwork/serve"
 )
 
 // size is one payload size and its load.
@@ -55,7 +56,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure only rows whose path and payload contain this, such as \"simple 4\"")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the live path's closed loop")
 	flag.Parse()
-	debug.SetGCPercent(400) // the same as in the clockwork binary
+	serve.TuneCollector() // as the clockwork binary
 	var err error
 	if *station != "" {
 		err = runStation(*station, *url)

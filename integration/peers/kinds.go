@@ -63,7 +63,7 @@ func clockwork(ctx context.Context, v *server) (*exec.Cmd, error) {
 	data := v.in("run", v.name, fmt.Sprintf("data-%d-%s", len(v.names), sum))
 	v.url = "nats://" + host
 	args := append([]string{"up", "--backend", "onnx", "--onnx-library", library, "--onnx-cache", v.in("run", v.name, "cache"), "--models", v.in("models"),
-		"--data", data, "--listen", host, "--pages", "64", "--load-idle", "1s"}, v.Flags...)
+		"--data", data, "--listen", host, "--load-idle", "1s"}, v.Flags...)
 	if _, err := os.Stat(data); err == nil {
 		return exec.Command(v.clockwork, args...), nil
 	}
@@ -103,8 +103,8 @@ func load(ctx context.Context, c *client.Client, names []string) error {
 		if err != nil {
 			return err
 		}
-		if _, refused := c.Load(ctx, protocol.LoadRequest{Path: name}); refused != nil {
-			err = refused
+		if _, refusal := c.Load(ctx, protocol.LoadRequest{Path: name}); refusal != nil {
+			err = refusal
 		}
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func load(ctx context.Context, c *client.Client, names []string) error {
 // awaitState waits until the stack tells a state that is as wanted.
 func awaitState(ctx context.Context, c *client.Client, wanted func(*protocol.StackState) bool) error {
 	for {
-		if s, refused := c.Brief(ctx); refused == nil && wanted(s) {
+		if s, refusal := c.Brief(ctx); refusal == nil && wanted(s) {
 			return nil
 		}
 		select {

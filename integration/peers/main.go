@@ -39,7 +39,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: peers [-dir DIR] [-source DIR] [-write DOCUMENT] CLOCKWORK")
 		os.Exit(2)
 	}
-	debug.SetGCPercent(400) // as the clockwork binary
+	debug.SetGCPercent(400) // payloads are large and short-lived
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := compare(ctx, *dir, *source, flag.Arg(0), *write); err != nil {

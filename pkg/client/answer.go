@@ -15,13 +15,13 @@ import (
 // readAnswer decodes an answer on a subject into one of Clockwork's replies. The error is the
 // stack's own, or says that the answer is foreign.
 func readAnswer(subject string, body []byte, reply any) *protocol.Error {
-	refused, fault := wire.ReadError(body)
+	refusal, fault := wire.ReadError(body)
 	switch {
-	case refused != nil:
-		if flaw := errorFlaw(refused); flaw != "" {
+	case refusal != nil:
+		if flaw := errorFlaw(refusal); flaw != "" {
 			return foreign(subject, flaw)
 		}
-		return refused
+		return refusal
 	case fault == nil:
 		fault = decodeAnswer(body, reply)
 	}

@@ -24,43 +24,43 @@ var asked = map[string]struct {
 	answer any
 }{
 	"infer": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Infer(ctx, "m", &protocol.InferRequest{}, time.Minute)
-		return e
+		_, refusal := c.Infer(ctx, "m", &protocol.InferRequest{}, time.Minute)
+		return refusal
 	}, json.RawMessage(`{"model_name":"m","parameters":{"latency_us":5,"batch_size":1,"cold_start":true,"buffered_ms":1,"scheduler_us":1,"queue_us":1,"input_us":1,"exec_us":1,"output_us":1},
 		"outputs":[{"name":"y","shape":[1,2],"datatype":"FP32","data":[1,2]}]}`)},
 	"load": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Load(ctx, protocol.LoadRequest{Path: "zoo/m"})
-		return e
+		_, refusal := c.Load(ctx, protocol.LoadRequest{Path: "zoo/m"})
+		return refusal
 	}, protocol.LoadReply{Models: []string{"m-1", "m-2"}, Copies: 2, Inputs: specs, Outputs: specs, BatchSizes: []int{1, 2}, Pages: 3, Version: 1, MoreChanged: 2,
 		Changed: []protocol.WorkerError{{Worker: "w", Code: protocol.ModelChanged, Message: "it is another"}}}},
 	"ls": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Models(ctx)
-		return e
+		_, refusal := c.Models(ctx)
+		return refusal
 	}, protocol.ModelList{Models: []protocol.ModelState{served}, Total: 1}},
 	"ls of one model": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Model(ctx, "m")
-		return e
+		_, refusal := c.Model(ctx, "m")
+		return refusal
 	}, protocol.ModelList{Models: []protocol.ModelState{served}, Total: 1}},
 	"state": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.State(ctx)
-		return e
+		_, refusal := c.State(ctx)
+		return refusal
 	}, stack},
 	"state without models": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Workers(ctx)
-		return e
+		_, refusal := c.Workers(ctx)
+		return refusal
 	}, stack},
 	"state in brief": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.Brief(ctx)
-		return e
+		_, refusal := c.Brief(ctx)
+		return refusal
 	}, stack},
 	"explain by the front doors": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.AskDoors(ctx, protocol.Question{IDs: []string{"a"}})
-		return e
+		_, refusal := c.AskDoors(ctx, protocol.Question{IDs: []string{"a"}})
+		return refusal
 	}, protocol.DoorRecord{Door: "1", Requests: []protocol.DoorRequest{{ID: "1-1", Code: protocol.OK, Arrived: noon, LatencyMS: 1, BufferedMS: 1,
 		SchedulerMS: 1, QueueMS: 1, InputMS: 1, ExecMS: 1, OutputMS: 1, ReplyMS: 1, Items: 1, Batch: 1}}}},
 	"explain by the scheduler": {func(c *Client, ctx context.Context) *protocol.Error {
-		_, e := c.AskScheduler(ctx, protocol.Question{IDs: []string{"1-1"}})
-		return e
+		_, refusal := c.AskScheduler(ctx, protocol.Question{IDs: []string{"1-1"}})
+		return refusal
 	}, explain.Report{Epoch: 1, Since: &noon, Summary: &explain.Summary{Requests: 1, Done: 1, Failed: 1, Open: 1, Forgotten: 1, Causes: []explain.Group{{Cause: "cold", Count: 1, Outcome: "late", Example: told}}},
 		Requests: []explain.LiveExplanation{{Explanation: told, Arrived: noon}}}},
 }
@@ -95,8 +95,8 @@ var foreignBodies = []string{
 }
 
 // isForeign reports whether an error says that the answer is not Clockwork's.
-func isForeign(e *protocol.Error) bool {
-	return e != nil && e.Code == protocol.BadMessage && strings.Contains(e.Message, "is not Clockwork's: ")
+func isForeign(refusal *protocol.Error) bool {
+	return refusal != nil && refusal.Code == protocol.BadMessage && strings.Contains(refusal.Message, "is not Clockwork's: ")
 }
 
 func TestAForeignAnswerIsAnErrorWhateverWasAsked(t *testing.T) {
@@ -127,8 +127,8 @@ func TestAForeignAnswerIsAnErrorWhateverWasAsked(t *testing.T) {
 			t.Errorf("%s: Clockwork's own answer: %v", name, row.ask(c, t.Context()))
 		}
 		if body = []byte(`{"error":{"code":"OVERLOADED","message":"too many","retryable":true}}`); name != "" {
-			if e := row.ask(c, t.Context()); e == nil || e.Code != protocol.Overloaded {
-				t.Errorf("%s: Clockwork's own error: %v", name, e)
+			if refusal := row.ask(c, t.Context()); refusal == nil || refusal.Code != protocol.Overloaded {
+				t.Errorf("%s: Clockwork's own error: %v", name, refusal)
 			}
 		}
 		for _, text := range foreignBodies {
@@ -153,8 +153,8 @@ func TestAForeignOutcomeIsAnError(t *testing.T) {
 		}
 	}
 	a.onReply(&nats.Msg{Subject: "_INBOX.x.1", Data: []byte(`{"error":{"code":"BAD_MESSAGE","message":"the id is too long"}}`)})
-	if e := got.Refusal(); got.Code != protocol.BadMessage || e.Message != "the id is too long" {
-		t.Errorf("Clockwork's own: %v", e)
+	if refusal := got.Refusal(); got.Code != protocol.BadMessage || refusal.Message != "the id is too long" {
+		t.Errorf("Clockwork's own: %v", refusal)
 	}
 }
 
@@ -184,8 +184,8 @@ func TestEveryValueOfAnAnswerIsChecked(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e := readAnswer("a.b", body, into(name, answer)); isForeign(e) != foreign {
-				t.Errorf("%s, %s: %v", name, where, e)
+			if refusal := readAnswer("a.b", body, into(name, answer)); isForeign(refusal) != foreign {
+				t.Errorf("%s, %s: %v", name, where, refusal)
 			}
 		}
 		check("as it is", false)

@@ -31,8 +31,8 @@ func (o Outcome) Refusal() *protocol.Error {
 	if o.foreign != nil {
 		return o.foreign
 	}
-	if refused := wire.DecodeError(o.Body); refused != nil {
-		return refused
+	if refusal := wire.DecodeError(o.Body); refusal != nil {
+		return refusal
 	}
 	return protocol.Refusal(o.Code)
 }
@@ -70,8 +70,8 @@ func (a *Async) Subject(model string) string { return a.client.InferSubject(mode
 // may be changed once Send returns. Only one goroutine may call Send.
 func (a *Async) Send(subject string, token uint64, body []byte) error {
 	if a.client.refused.Load() {
-		if denied := a.client.Denied(subject); denied != nil {
-			return denied
+		if refusal := a.client.Denied(subject); refusal != nil {
+			return refusal
 		}
 	}
 	var reply [96]byte
@@ -106,7 +106,7 @@ func (o *Outcome) flaw() string {
 	case protocol.OK:
 		return parametersFlaw(&o.Parameters)
 	case protocol.BadMessage: // the stack's, or that the reply cannot be read
-		if refused, _ := wire.ReadError(o.Body); refused == nil {
+		if refusal, _ := wire.ReadError(o.Body); refusal == nil {
 			return "it is neither an answer nor an error"
 		}
 	}

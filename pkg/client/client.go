@@ -46,8 +46,8 @@ type waiter struct {
 
 // answer is a message, or why none will come.
 type answer struct {
-	msg    *nats.Msg
-	denied *protocol.Error
+	msg     *nats.Msg
+	refusal *protocol.Error
 }
 
 // grace is how long after a request's deadline the client still waits, so that the stack
@@ -126,11 +126,11 @@ func (c *Client) onReply(m *nats.Msg) {
 
 // request publishes a message and waits for its one reply.
 func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, *protocol.Error) {
-	m, e := c.exchange(ctx, subject, body)
-	if e == nil && nobody(m) {
+	m, refusal := c.exchange(ctx, subject, body)
+	if refusal == nil && nobody(m) {
 		return nil, protocol.Errorf(protocol.StateUnavailable, "nobody listens on %s; is the controller running?", subject)
 	}
-	return m, e
+	return m, refusal
 }
 
 // nobody reports whether a reply is the broker's, for a subject without subscribers.
@@ -139,16 +139,16 @@ func nobody(m *nats.Msg) bool { return len(m.Data) == 0 && m.Header.Get("Status"
 // exchange is request, except that the reply may be the broker's: nobody.
 func (c *Client) exchange(ctx context.Context, subject string, body []byte) (*nats.Msg, *protocol.Error) {
 	if limit := c.nc.MaxPayload(); int64(len(body)) > limit {
-		e := protocol.Errorf(protocol.PayloadTooLarge, "the request of %d bytes is larger than the broker carries (%d)", len(body), limit)
-		e.Got, e.Limit = int64(len(body)), limit
-		return nil, e
+		refusal := protocol.Errorf(protocol.PayloadTooLarge, "the request of %d bytes is larger than the broker carries (%d)", len(body), limit)
+		refusal.Got, refusal.Limit = int64(len(body)), limit
+		return nil, refusal
 	}
 	seq := c.seq.Add(1)
 	reply := make(chan answer, 1)
 	c.mu.Lock()
-	if denied := c.denied[c.inbox+".*"]; denied != nil { // no reply would be received
+	if refusal := c.denied[c.inbox+".*"]; refusal != nil { // no reply would be received
 		c.mu.Unlock()
-		return nil, denied
+		return nil, refusal
 	}
 	c.waiting[seq] = waiter{subject, reply}
 	c.mu.Unlock()
@@ -156,7 +156,7 @@ func (c *Client) exchange(ctx context.Context, subject string, body []byte) (*na
 	if err == nil {
 		select {
 		case a := <-reply:
-			return a.msg, a.denied
+			return a.msg, a.refusal
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -184,13 +184,13 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(0, slo)+wait+grace)
 	defer cancel()
-	m, e := c.request(ctx, c.InferSubject(model), wire.EncodeInfer(r))
-	if e != nil {
-		return nil, e
+	m, refusal := c.request(ctx, c.InferSubject(model), wire.EncodeInfer(r))
+	if refusal != nil {
+		return nil, refusal
 	}
 	var response protocol.InferResponse
-	if e := readAnswer(c.InferSubject(model), m.Data, &response); e != nil {
-		return nil, e
+	if refusal := readAnswer(c.InferSubject(model), m.Data, &response); refusal != nil {
+		return nil, refusal
 	}
 	if response.ModelName != model {
 		return nil, foreign(c.InferSubject(model), "it is of another model")
@@ -202,8 +202,8 @@ func (c *Client) Infer(ctx context.Context, model string, r *protocol.InferReque
 // from disk.
 func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.LoadReply, *protocol.Error) {
 	var reply protocol.LoadReply
-	if e := c.control(ctx, c.subjects.Load(), r, &reply); e != nil {
-		return nil, e
+	if refusal := c.control(ctx, c.subjects.Load(), r, &reply); refusal != nil {
+		return nil, refusal
 	}
 	if len(reply.Models) == 1 && reply.Copies > 1 { // the others did not fit
 		reply.Models = protocol.CopyNames(strings.TrimSuffix(reply.Models[0], "-1"), reply.Copies)
@@ -214,12 +214,12 @@ func (c *Client) Load(ctx context.Context, r protocol.LoadRequest) (*protocol.Lo
 // Models lists the loaded models, from as many pages as there are.
 func (c *Client) Models(ctx context.Context) (*protocol.ModelList, *protocol.Error) {
 	var all protocol.ModelList
-	e := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), protocol.PageRequest{}, func(page *protocol.ModelList) (next string) {
+	refusal := pages[protocol.ModelList](ctx, c, c.subjects.Ls(), protocol.PageRequest{}, func(page *protocol.ModelList) (next string) {
 		all.Models, all.Total = append(all.Models, page.Models...), page.Total
 		return page.Next
 	})
-	if e != nil {
-		return nil, e
+	if refusal != nil {
+		return nil, refusal
 	}
 	return &all, nil
 }
@@ -236,7 +236,7 @@ func (c *Client) Workers(ctx context.Context) (*protocol.StackState, *protocol.E
 
 func (c *Client) state(ctx context.Context, q protocol.PageRequest) (*protocol.StackState, *protocol.Error) {
 	var all protocol.StackState
-	e := pages[protocol.StackState](ctx, c, c.subjects.State(), q, func(page *protocol.StackState) (next string) {
+	refusal := pages[protocol.StackState](ctx, c, c.subjects.State(), q, func(page *protocol.StackState) (next string) {
 		if all.Stage == 0 {
 			all = *page
 		} else {
@@ -244,8 +244,8 @@ func (c *Client) state(ctx context.Context, q protocol.PageRequest) (*protocol.S
 		}
 		return page.Next
 	})
-	if e != nil {
-		return nil, e
+	if refusal != nil {
+		return nil, refusal
 	}
 	return &all, nil
 }
@@ -256,8 +256,8 @@ func pages[T any](ctx context.Context, c *Client, subject string, q protocol.Pag
 	for after := ""; ; {
 		var page T
 		q.After = after
-		if e := c.query(ctx, subject, q, &page); e != nil {
-			return e
+		if refusal := c.query(ctx, subject, q, &page); refusal != nil {
+			return refusal
 		}
 		next := add(&page)
 		switch {
@@ -280,8 +280,8 @@ func (c *Client) query(ctx context.Context, subject string, q protocol.PageReque
 // Model returns a loaded model, UNKNOWN_MODEL if none has this name.
 func (c *Client) Model(ctx context.Context, name string) (*protocol.ModelState, *protocol.Error) {
 	var page protocol.ModelList
-	if e := c.query(ctx, c.subjects.Ls(), protocol.PageRequest{Name: name}, &page); e != nil {
-		return nil, e
+	if refusal := c.query(ctx, c.subjects.Ls(), protocol.PageRequest{Name: name}, &page); refusal != nil {
+		return nil, refusal
 	}
 	if len(page.Models) == 0 {
 		return nil, protocol.Errorf(protocol.UnknownModel, "no model is called %q", name)
@@ -295,16 +295,16 @@ func (c *Client) Model(ctx context.Context, name string) (*protocol.ModelState, 
 // Brief describes the stack without its workers and models, which it only counts.
 func (c *Client) Brief(ctx context.Context) (*protocol.StackState, *protocol.Error) {
 	var s protocol.StackState
-	if e := c.query(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); e != nil {
-		return nil, e
+	if refusal := c.query(ctx, c.subjects.State(), protocol.PageRequest{Brief: true}, &s); refusal != nil {
+		return nil, refusal
 	}
 	return &s, nil
 }
 
 func (c *Client) control(ctx context.Context, subject string, body, reply any) *protocol.Error {
-	m, e := c.request(ctx, subject, wire.EncodeBody(protocol.JSON, body))
-	if e != nil {
-		return e
+	m, refusal := c.request(ctx, subject, wire.EncodeBody(protocol.JSON, body))
+	if refusal != nil {
+		return refusal
 	}
 	return readAnswer(subject, m.Data, reply)
 }

@@ -48,14 +48,14 @@ func areNames(names ...string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return !protocol.ValidName(name) })
 }
 
-func errorFlaw(e *protocol.Error) string {
+func errorFlaw(refusal *protocol.Error) string {
 	switch {
-	case !isSpan(e.RetryMS, e.BufferedMS) || math.IsNaN(e.EarliestMS) || math.IsNaN(e.BudgetMS): // the earliest may be never
+	case !isSpan(refusal.RetryMS, refusal.BufferedMS) || math.IsNaN(refusal.EarliestMS) || math.IsNaN(refusal.BudgetMS): // the earliest may be never
 		return "a time in the error is none that can be"
-	case e.Got < 0 || e.Limit < 0:
+	case refusal.Got < 0 || refusal.Limit < 0:
 		return "the error has a limit that can be none"
 	}
-	return workersFlaw(e.Workers)
+	return workersFlaw(refusal.Workers)
 }
 
 // workersFlaw is of errors by worker.

@@ -34,9 +34,9 @@ func (c *Client) Watch(seen func(kind protocol.ServiceKind, id string, f protoco
 		return nil, fmt.Errorf("ask for live statistics: %w", err)
 	}
 	for _, subject := range []string{c.subjects.LiveStats("*", "*"), c.subjects.Watch()} {
-		if denied := c.allowed(subject); denied != nil {
+		if refusal := c.allowed(subject); refusal != nil {
 			_ = sub.Unsubscribe() // it gets nothing
-			return nil, denied
+			return nil, refusal
 		}
 	}
 	ended, done := make(chan struct{}), make(chan struct{})
@@ -69,11 +69,11 @@ const (
 
 // AskDoors asks all front doors what they know of requests, and returns the records of
 // those that answered. What did not fit into an answer is asked for again.
-func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
+func (c *Client) AskDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refusal *protocol.Error) {
 	for {
-		more, refused := c.askDoors(ctx, q)
-		if refused != nil {
-			return nil, refused
+		more, refusal := c.askDoors(ctx, q)
+		if refusal != nil {
+			return nil, refusal
 		}
 		left := protocol.Question{}
 		for _, r := range more {
@@ -106,7 +106,7 @@ func addRecord(records []protocol.DoorRecord, r protocol.DoorRecord) []protocol.
 	return records
 }
 
-func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refused *protocol.Error) {
+func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []protocol.DoorRecord, refusal *protocol.Error) {
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err == nil {
@@ -114,8 +114,8 @@ func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []p
 		err = c.nc.PublishRequest(c.subjects.Explain(protocol.FrontDoor), inbox, wire.EncodeBody(protocol.JSON, q))
 	}
 	if err == nil {
-		if denied := c.allowed(c.subjects.Explain(protocol.FrontDoor)); denied != nil {
-			return nil, denied
+		if refusal := c.allowed(c.subjects.Explain(protocol.FrontDoor)); refusal != nil {
+			return nil, refusal
 		}
 	}
 	for wait := firstAnswer; err == nil; wait = nextAnswer {
@@ -124,8 +124,8 @@ func (c *Client) askDoors(ctx context.Context, q protocol.Question) (records []p
 			break
 		}
 		var r protocol.DoorRecord
-		if refused := readAnswer(c.subjects.Explain(protocol.FrontDoor), m.Data, &r); refused != nil {
-			return nil, refused
+		if refusal := readAnswer(c.subjects.Explain(protocol.FrontDoor), m.Data, &r); refusal != nil {
+			return nil, refusal
 		}
 		records = append(records, r)
 	}
@@ -153,19 +153,19 @@ func (c *Client) AskScheduler(ctx context.Context, q protocol.Question) (*explai
 	ctx, cancel := context.WithTimeout(ctx, schedulerWait)
 	defer cancel()
 	subject := c.subjects.Explain(protocol.Scheduler)
-	m, refused := c.exchange(ctx, subject, wire.EncodeBody(protocol.JSON, q))
+	m, refusal := c.exchange(ctx, subject, wire.EncodeBody(protocol.JSON, q))
 	switch {
-	case refused == nil && nobody(m):
+	case refusal == nil && nobody(m):
 		return nil, protocol.Refusal(protocol.SchedulerLost)
-	case refused == nil:
-	case refused.Code == protocol.PermissionDenied:
-		return nil, refused
+	case refusal == nil:
+	case refusal.Code == protocol.PermissionDenied:
+		return nil, refusal
 	default:
-		return nil, protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %s", refused.Message)
+		return nil, protocol.Errorf(protocol.StateUnavailable, "the scheduler does not answer: %s", refusal.Message)
 	}
 	var report explain.Report
-	if refused := readAnswer(subject, m.Data, &report); refused != nil {
-		return nil, refused
+	if refusal := readAnswer(subject, m.Data, &report); refusal != nil {
+		return nil, refusal
 	}
 	return &report, nil
 }

@@ -41,7 +41,7 @@ func (c *Client) onDenied(err error) {
 	for seq, w := range c.waiting {
 		if w.subject == subject || subject == c.inbox+".*" {
 			delete(c.waiting, seq)
-			w.reply <- answer{denied: c.denied[subject]}
+			w.reply <- answer{refusal: c.denied[subject]}
 		}
 	}
 }

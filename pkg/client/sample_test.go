@@ -19,8 +19,8 @@ func TestSampleIsWhatTheModelTakes(t *testing.T) {
 		{Name: "rate", Datatype: protocol.Bool, Shape: nil},
 	}
 	inputs := Sample(specs, 3)
-	if n, err := protocol.BatchOf(specs, inputs, 3); err != nil || n != 3 {
-		t.Fatalf("%d items, %v", n, err)
+	if n, refusal := protocol.BatchOf(specs, inputs, 3); refusal != nil || n != 3 {
+		t.Fatalf("%d items, %v", n, refusal)
 	}
 	if diff := cmp.Diff(inputs, Sample(specs, 3)); diff != "" {
 		t.Error("it differs from call to call:", diff)

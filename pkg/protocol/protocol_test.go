@@ -71,9 +71,9 @@ func TestEveryCodeHasOneCompleteRow(t *testing.T) {
 }
 
 func TestErrorCarriesItsNumbers(t *testing.T) {
-	e := Errorf(DeadlineUnmeetable, "needs %d ms", 143)
-	e.EarliestMS = 143
-	body, err := json.Marshal(e)
+	refusal := Errorf(DeadlineUnmeetable, "needs %d ms", 143)
+	refusal.EarliestMS = 143
+	body, err := json.Marshal(refusal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,20 +124,20 @@ func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
 		{"batch too large, data cut off", with(func(in []Tensor) { in[0].Shape = []int64{5, 2, 2} }), 0, "expected at most 4 items, got 5"},
 		{"batches differ", with(func(in []Tensor) { in[1] = Tensor{"mask", Uint8, []int64{1, 3}, make([]byte, 3)} }), 0, "holds 1 items"},
 	} {
-		batch, err := BatchOf(specs, c.in, 4)
-		if batch != c.batch || (err == nil) != (c.says == "") {
-			t.Errorf("%s: batch %d, error %v", c.name, batch, err)
+		batch, refusal := BatchOf(specs, c.in, 4)
+		if batch != c.batch || (refusal == nil) != (c.says == "") {
+			t.Errorf("%s: batch %d, error %v", c.name, batch, refusal)
 			continue
 		}
-		if err == nil {
+		if refusal == nil {
 			continue
 		}
 		want := InvalidInput
 		if strings.Contains(c.says, "at most") {
 			want = BatchTooLarge
 		}
-		if err.Code != want || !strings.Contains(err.Message, c.says) {
-			t.Errorf("%s: %v, want %s and it to say %q", c.name, err, want, c.says)
+		if refusal.Code != want || !strings.Contains(refusal.Message, c.says) {
+			t.Errorf("%s: %v, want %s and it to say %q", c.name, refusal, want, c.says)
 		}
 	}
 }

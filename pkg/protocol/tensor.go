@@ -120,9 +120,9 @@ func BatchOf(specs []TensorSpec, inputs []Tensor, largest int) (int, *Error) {
 		if in == nil {
 			return 0, Errorf(InvalidInput, "expected an input named %q", spec.Name)
 		}
-		n, err := itemsIn(spec, in, largest)
-		if err != nil {
-			return 0, err
+		n, refusal := itemsIn(spec, in, largest)
+		if refusal != nil {
+			return 0, refusal
 		}
 		if batch != 0 && n != batch {
 			return 0, Errorf(InvalidInput, "input %q holds %d items, another input %d", spec.Name, n, batch)
@@ -145,9 +145,9 @@ func itemsIn(spec TensorSpec, in *Tensor, largest int) (int64, *Error) {
 	}
 	n := in.Shape[0]
 	if n > int64(largest) {
-		err := Errorf(BatchTooLarge, "input %q: expected at most %d items, got %d", spec.Name, largest, n)
-		err.Got, err.Limit = n, int64(largest)
-		return 0, err
+		refusal := Errorf(BatchTooLarge, "input %q: expected at most %d items, got %d", spec.Name, largest, n)
+		refusal.Got, refusal.Limit = n, int64(largest)
+		return 0, refusal
 	}
 	if int64(len(in.Data)) != n*spec.Bytes() {
 		return 0, Errorf(InvalidInput, "input %q: shape %s of %s takes %d bytes an item, got %d bytes in all",

@@ -24,9 +24,9 @@ func DecodeOutcome(body []byte) (protocol.ResponseParameters, protocol.Code) {
 }
 
 func outcomeJSON(body []byte) (protocol.ResponseParameters, protocol.Code) {
-	r, refused := DecodeResponse(body)
-	if refused != nil {
-		return protocol.ResponseParameters{}, refused.Code
+	r, refusal := DecodeResponse(body)
+	if refusal != nil {
+		return protocol.ResponseParameters{}, refusal.Code
 	}
 	return r.Parameters, protocol.OK
 }

@@ -15,13 +15,13 @@ func TestAnOutcomeIsWhatTheWholeReplySays(t *testing.T) {
 		ModelName: "m", ID: "7", Parameters: parameters,
 		Outputs: []protocol.Tensor{{Name: "out", Datatype: protocol.FP32, Shape: []int64{1, 2}, Data: make([]byte, 8)}},
 	}
-	refused := protocol.Errorf(protocol.DeadlineUnmeetable, "not in time")
-	refused.EarliestMS, refused.BudgetMS = 2.5, 2
+	refusal := protocol.Errorf(protocol.DeadlineUnmeetable, "not in time")
+	refusal.EarliestMS, refusal.BudgetMS = 2.5, 2
 	for _, encoding := range []protocol.Encoding{protocol.Msgpack, protocol.JSON} {
 		if p, code := DecodeOutcome(EncodeResponse(encoding, &served)); code != protocol.OK || p != parameters {
 			t.Errorf("encoding %v: %s, %+v", encoding, code, p)
 		}
-		if p, code := DecodeOutcome(errorBytes(encoding, refused)); code != protocol.DeadlineUnmeetable || p != (protocol.ResponseParameters{}) {
+		if p, code := DecodeOutcome(errorBytes(encoding, refusal)); code != protocol.DeadlineUnmeetable || p != (protocol.ResponseParameters{}) {
 			t.Errorf("encoding %v: %s, %+v", encoding, code, p)
 		}
 	}

@@ -107,7 +107,14 @@ func DecodeBody(body []byte, into any) *protocol.Error {
 		if fault := keys.check(keysOf(into)); fault != nil {
 			return fault
 		}
-		body = exactIntegers(body)
+		return decodeBody(exactIntegers(body), into, clientBounds)
+	}
+	if fault := clientBounds.scan(body); len(body) > 0 && fault != nil {
+		return fault
+	}
+	body, fault := wholeNumbers(body)
+	if fault != nil {
+		return fault
 	}
 	return decodeBody(body, into, clientBounds)
 }

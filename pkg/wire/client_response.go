@@ -232,11 +232,11 @@ type errorBody struct {
 
 // brief returns an error that fits into a message: it may quote the client's own text, of
 // any length, and name thousands of workers.
-func brief(e *protocol.Error) *protocol.Error {
-	short := *e
-	short.Message = protocol.ShortText(e.Message, protocol.MaxText)
+func brief(refusal *protocol.Error) *protocol.Error {
+	short := *refusal
+	short.Message = protocol.ShortText(refusal.Message, protocol.MaxText)
 	var more int
-	if short.Workers, more = protocol.ShortErrors(e.Workers); more > 0 {
+	if short.Workers, more = protocol.ShortErrors(refusal.Workers); more > 0 {
 		short.Message += fmt.Sprintf(" (and %d workers more than named here)", more)
 	}
 	return &short
@@ -244,21 +244,21 @@ func brief(e *protocol.Error) *protocol.Error {
 
 // EncodeError returns the body of an error reply, and the error as encoded there: what is
 // long is cut.
-func EncodeError(encoding protocol.Encoding, e *protocol.Error) ([]byte, *protocol.Error) {
-	e = brief(e)
-	return EncodeBody(encoding, errorBody{e}), e
+func EncodeError(encoding protocol.Encoding, refusal *protocol.Error) ([]byte, *protocol.Error) {
+	refusal = brief(refusal)
+	return EncodeBody(encoding, errorBody{refusal}), refusal
 }
 
 // DecodeError returns the error in a reply, nil if there is none; of a reply that cannot be
 // read, BAD_MESSAGE.
 func DecodeError(body []byte) *protocol.Error {
-	refused, fault := ReadError(body)
-	return cmp.Or(refused, fault)
+	refusal, fault := ReadError(body)
+	return cmp.Or(refusal, fault)
 }
 
 // ReadError returns the error in a reply, or why that cannot be read; neither if the reply
 // is no error.
-func ReadError(body []byte) (refused, fault *protocol.Error) {
+func ReadError(body []byte) (refusal, fault *protocol.Error) {
 	var in errorBody
 	if !beginsAsError(body) {
 		return nil, nil

@@ -182,15 +182,15 @@ func TestResponseMeansTheSameInEveryForm(t *testing.T) {
 	}
 }
 
-func errorBytes(encoding protocol.Encoding, e *protocol.Error) []byte {
-	body, _ := EncodeError(encoding, e)
+func errorBytes(encoding protocol.Encoding, refusal *protocol.Error) []byte {
+	body, _ := EncodeError(encoding, refusal)
 	return body
 }
 
 func TestErrorsAreSeenInEveryForm(t *testing.T) {
-	e := protocol.Errorf(protocol.UnknownModel, "no model is called %q", "x")
+	refusal := protocol.Errorf(protocol.UnknownModel, "no model is called %q", "x")
 	for _, encoding := range []protocol.Encoding{protocol.JSON, protocol.Msgpack} {
-		if _, fault := DecodeResponse(errorBytes(encoding, e)); fault == nil || fault.Code != protocol.UnknownModel || fault.Message != e.Message {
+		if _, fault := DecodeResponse(errorBytes(encoding, refusal)); fault == nil || fault.Code != protocol.UnknownModel || fault.Message != refusal.Message {
 			t.Errorf("encoding %d: got %v", encoding, fault)
 		}
 	}

@@ -167,19 +167,19 @@ func codeDispatch(k *coder, d *protocol.Dispatch) {
 	optional(k, &d.Refusal, codeError)
 }
 
-func codeError(k *coder, e *protocol.Error) {
+func codeError(k *coder, refusal *protocol.Error) {
 	k.array(11)
-	text(k, &e.Code)
-	message(k, &e.Message)
-	k.flag(&e.Retryable)
-	k.float(&e.EarliestMS)
-	k.float(&e.BudgetMS)
-	signed(k, &e.Got, math.MinInt64, math.MaxInt64) // for people, as the next
-	signed(k, &e.Limit, math.MinInt64, math.MaxInt64)
-	text(k, &e.LimitOf)
-	k.float(&e.RetryMS)
-	k.float(&e.BufferedMS)
-	list(k, &e.Workers, func(k *coder, w *protocol.WorkerError) {
+	text(k, &refusal.Code)
+	message(k, &refusal.Message)
+	k.flag(&refusal.Retryable)
+	k.float(&refusal.EarliestMS)
+	k.float(&refusal.BudgetMS)
+	signed(k, &refusal.Got, math.MinInt64, math.MaxInt64) // for people, as the next
+	signed(k, &refusal.Limit, math.MinInt64, math.MaxInt64)
+	text(k, &refusal.LimitOf)
+	k.float(&refusal.RetryMS)
+	k.float(&refusal.BufferedMS)
+	list(k, &refusal.Workers, func(k *coder, w *protocol.WorkerError) {
 		k.array(3)
 		text(k, &w.Worker)
 		text(k, &w.Code)

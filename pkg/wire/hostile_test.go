@@ -81,12 +81,12 @@ func TestNullIsNaNAmongFloatsAndNothingElse(t *testing.T) {
 }
 
 func TestErrorRepliesAreShort(t *testing.T) {
-	e := protocol.Errorf(protocol.InvalidInput, "%s", strings.Repeat("ü", 1<<20))
-	body, _ := EncodeError(protocol.JSON, e)
+	refusal := protocol.Errorf(protocol.InvalidInput, "%s", strings.Repeat("ü", 1<<20))
+	body, _ := EncodeError(protocol.JSON, refusal)
 	if len(body) > 10*protocol.MaxText {
 		t.Errorf("%d bytes", len(body))
 	}
-	if len(e.Message) != 2<<20 {
+	if len(refusal.Message) != 2<<20 {
 		t.Error("the error itself was cut")
 	}
 }

@@ -192,6 +192,49 @@ func exactIntegers(body []byte) []byte {
 	return out
 }
 
+// wholeNumbers does for msgpack what exactIntegers does for JSON, in a copy: some languages
+// know floats alone. It refuses what is larger than any number that a client may send, which
+// the library would let run over. body was scanned.
+func wholeNumbers(body []byte) ([]byte, *protocol.Error) {
+	out := body
+	for at := 0; at < len(body); {
+		head, skip, _ := header(body[at:])
+		value := body[at+head : at+head+skip]
+		switch body[at] {
+		case msgpackFloat32:
+			if v := math.Float32frombits(binary.BigEndian.Uint32(value)); float32(int32(v)) == v && v < 1<<31 {
+				out = overwritten(out, body, at, binary.BigEndian.AppendUint32([]byte{msgpackInt32}, uint32(int32(v))))
+			}
+		case msgpackFloat64:
+			if v := math.Float64frombits(binary.BigEndian.Uint64(value)); float64(int64(v)) == v && v < 1<<63 {
+				out = overwritten(out, body, at, binary.BigEndian.AppendUint64([]byte{msgpackInt64}, uint64(int64(v))))
+			}
+		case msgpackUint64:
+			if n := binary.BigEndian.Uint64(value); n > math.MaxInt64 {
+				return nil, protocol.Errorf(protocol.BadMessage, "decode message: %d is out of range", n)
+			}
+		}
+		at += head + skip
+	}
+	return out, nil
+}
+
+// First bytes of numbers in msgpack.
+const (
+	msgpackFloat32, msgpackFloat64 = 0xca, 0xcb
+	msgpackUint64                  = 0xcf
+	msgpackInt32, msgpackInt64     = 0xd2, 0xd3
+)
+
+// overwritten puts a value at a place of out, which is a copy of body from the first one on.
+func overwritten(out, body []byte, at int, value []byte) []byte {
+	if &out[0] == &body[0] {
+		out = bytes.Clone(body)
+	}
+	copy(out[at:], value)
+	return out
+}
+
 // numbersToJSON converts little-endian bytes to a flat JSON array. JSON has no NaN and
 // no infinity; they become null.
 func numbersToJSON(datatype protocol.DataType, data []byte) json.RawMessage {

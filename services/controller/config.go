@@ -19,6 +19,9 @@ type Config struct {
 	LoadTimeout time.Duration
 	// MaxBatch bounds the batch sizes of loaded models, 0 for no bound.
 	MaxBatch int
+	// StoreCheckEvery is the interval in which the leading controller checks that the store
+	// has what was written to it.
+	StoreCheckEvery time.Duration
 	// Observers receive the events and outputs of each term's startup phase, in its
 	// goroutine; none by default.
 	Observers startup.Observers
@@ -37,6 +40,8 @@ func DefaultConfig() Config {
 		LoadIdle:    10 * time.Second,
 		LoadTimeout: 60 * time.Second,
 		MaxBatch:    16,
+
+		StoreCheckEvery: 2 * time.Second,
 	}
 }
 
@@ -50,6 +55,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxBatch < 0 || c.MaxBatch > largestBatch {
 		return fmt.Errorf("max-batch is %d; it must be from 0 to %d", c.MaxBatch, largestBatch)
+	}
+	if c.StoreCheckEvery <= 0 || c.StoreCheckEvery > maxPhase {
+		return fmt.Errorf("store-check-every is %v; it must be positive and at most %v", c.StoreCheckEvery, maxPhase)
 	}
 	return c.Config.Validate()
 }

@@ -36,9 +36,9 @@ const maxLoad = 64 << 10
 // onLoad passes a load to the machine; answerLoad answers it later.
 func (l *leader) onLoad(ctx context.Context, m *nats.Msg) *protocol.Error {
 	if n := len(m.Data); n > maxLoad {
-		e := protocol.Errorf(protocol.PayloadTooLarge, "a load may have %d bytes, got %d", maxLoad, n)
-		e.Got, e.Limit = int64(n), maxLoad
-		return l.refuseNow(m, e)
+		refusal := protocol.Errorf(protocol.PayloadTooLarge, "a load may have %d bytes, got %d", maxLoad, n)
+		refusal.Got, refusal.Limit = int64(n), maxLoad
+		return l.refuseNow(m, refusal)
 	}
 	var request protocol.LoadRequest
 	if fault := wire.DecodeBody(m.Data, &request); fault != nil {
@@ -89,12 +89,12 @@ func oversized(reply *protocol.LoadReply, limit int64) (warnings []string) {
 	return warnings
 }
 
-func (l *leader) refuseLoads(e *protocol.Error) {
+func (l *leader) refuseLoads(refusal *protocol.Error) {
 	l.mu.Lock()
 	tokens := slices.Sorted(maps.Keys(l.loads))
 	l.mu.Unlock()
 	for _, token := range tokens {
-		l.answerLoad(startup.Reply{Token: token, Error: e})
+		l.answerLoad(startup.Reply{Token: token, Error: refusal})
 	}
 }
 
@@ -143,9 +143,9 @@ func (l *leader) answer(m *nats.Msg, reply func() (any, *protocol.Error)) *proto
 
 // refuseNow refuses a request within its handler, which returns the error, so that the
 // service counts it. It cannot count later refusals.
-func (l *leader) refuseNow(m *nats.Msg, e *protocol.Error) *protocol.Error {
-	l.refuseControl(m, e)
-	return e
+func (l *leader) refuseNow(m *nats.Msg, refusal *protocol.Error) *protocol.Error {
+	l.refuseControl(m, refusal)
+	return refusal
 }
 
 // respond answers a control request. Names of copies that do not fit are left out.
@@ -166,13 +166,13 @@ func (l *leader) respond(m *nats.Msg, reply any) {
 
 // tooLarge is the error for an answer that does not fit into a message.
 func (l *leader) tooLarge() *protocol.Error {
-	e := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
-	e.Limit = l.bus.Control.MaxPayload()
-	return e
+	refusal := protocol.Errorf(protocol.PayloadTooLarge, "the answer is larger than the broker carries (%d)", l.bus.Control.MaxPayload())
+	refusal.Limit = l.bus.Control.MaxPayload()
+	return refusal
 }
 
-func (l *leader) refuseControl(m *nats.Msg, e *protocol.Error) {
-	l.logged("reply on "+m.Subject, l.bus.RespondMsg(m, bus.ErrorReply(wire.EncodingOf(m.Data), m.Reply, e)))
+func (l *leader) refuseControl(m *nats.Msg, refusal *protocol.Error) {
+	l.logged("reply on "+m.Subject, l.bus.RespondMsg(m, bus.ErrorReply(wire.EncodingOf(m.Data), m.Reply, refusal)))
 }
 
 // queryWorkers queries all workers in parallel; for a worker without an answer the

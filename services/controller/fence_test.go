@@ -20,7 +20,8 @@ func TestG7AFormerControllerAcceptsNoLoad(t *testing.T) {
 	for what, body := range map[string]string{"a new model": `{"path":"zoo/b"}`, "a model that is loaded": `{"path":"zoo/a"}`} {
 		t.Run(what, func(t *testing.T) {
 			s := newStack(t)
-			s.config.LoadIdle = bustest.Wait // it stays in LOADING
+			s.config.LoadIdle = bustest.Wait        // it stays in LOADING
+			s.config.StoreCheckEvery = bustest.Wait // it is told by what it writes
 			s.controller()
 			s.loaded("a")
 			later, release := bustest.Succeed(t, s.bus, protocol.Controller)
@@ -45,6 +46,7 @@ func TestG7AFormerControllerAcceptsNoLoad(t *testing.T) {
 // TestG7AFormerControllerMovesNoStage: its countdown ends while another one leads.
 func TestG7AFormerControllerMovesNoStage(t *testing.T) {
 	s := newStack(t)
+	s.config.StoreCheckEvery = bustest.Wait // it is told by what it writes
 	s.controller()
 	s.loaded("a")
 	later, _ := bustest.Succeed(t, s.bus, protocol.Controller)

@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
-	"go.uber.org/goleak"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -22,7 +21,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { bustest.VerifyNoLeaks(m) }
 
 func TestModuleIsComplete(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -58,7 +57,7 @@ func newStack(t testing.TB) *stack {
 		events: make(chan protocol.Event, 10000), jobs: make(chan protocol.ProfileJob, 100), starts: make(chan protocol.ClockworkState, 100),
 		joins: make(chan protocol.WorkerState, 100), submit: make(chan protocol.Submission, 100000)}
 	s.config.LoadIdle = 400 * time.Millisecond
-	s.config.StopWait = 100 * time.Millisecond
+	s.config.StopWait, s.config.StoreCheckEvery = 100*time.Millisecond, 200*time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Wait)
 	defer cancel()
 	var err error

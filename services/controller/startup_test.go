@@ -39,8 +39,8 @@ func TestTheStartupPhase(t *testing.T) {
 			t.Errorf("load %s: %s, want %s", body, code, want)
 		}
 	}
-	if e := wire.DecodeError(s.ask("clockwork.load", `{"path":"zoo/a\u0000"}`).Data); e.Code != protocol.InvalidModelPath || !strings.Contains(e.Message, "NUL") {
-		t.Errorf("a path with a NUL byte: %v", e)
+	if refusal := wire.DecodeError(s.ask("clockwork.load", `{"path":"zoo/a\u0000"}`).Data); refusal.Code != protocol.InvalidModelPath || !strings.Contains(refusal.Message, "NUL") {
+		t.Errorf("a path with a NUL byte: %v", refusal)
 	}
 	// A load that fails is a load: the stage moves on, but nothing is counted down.
 	if code := s.load(`{"path":"missing/a"}`); code != protocol.ModelNotFound {

@@ -28,22 +28,19 @@ type storeWatchdog struct {
 	watcher *frontdoor.StartupBuffer
 	buffer  time.Time // creation time of the buffer's stream, zero before the first check
 	read    uint64    // the revision up to which all values in the state can be read
+	said    bool      // that the state is being rewritten, since it was there last
 }
 
-const (
-	// watchdogEvery is the interval between two checks.
-	watchdogEvery = 2 * time.Second
-	// watchdogWait bounds what one check asks of the broker; to read and to rewrite the state
-	// of many models may take longer.
-	watchdogWait = 5 * time.Second
-)
+// watchdogWait bounds what one check asks of the broker; to read and to rewrite the state of
+// many models may take longer.
+const watchdogWait = 5 * time.Second
 
 func (g *storeWatchdog) run(ctx context.Context) {
 	for {
 		if err := g.look(ctx); ctx.Err() == nil {
 			g.note(err)
 		}
-		if !clock.Pause(ctx, watchdogEvery) {
+		if !clock.Pause(ctx, g.l.config.StoreCheckEvery) {
 			return
 		}
 	}
@@ -66,17 +63,11 @@ func (g *storeWatchdog) note(err error) {
 func (g *storeWatchdog) look(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
+	if err := g.openBuckets(ctx); err != nil {
+		return err
+	}
 	if err := g.l.bus.StoreFault(); err != nil {
 		return err // reads succeed also where nothing can be written
-	}
-	if err := g.l.bus.OpenLeases(ctx); err != nil {
-		return err
-	}
-	if _, err := g.l.bus.OpenState(ctx); err != nil {
-		return err
-	}
-	if _, err := g.l.bus.OpenProfiles(ctx); err != nil {
-		return err
 	}
 	if err := g.lookAtBuffer(ctx); err != nil {
 		return err
@@ -85,6 +76,19 @@ func (g *storeWatchdog) look(parent context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// openBuckets makes the buckets that are missing, also while nothing can be written: a bucket
+// that is missing is a reason for that, and would stay away with it.
+func (g *storeWatchdog) openBuckets(ctx context.Context) error {
+	if err := g.l.bus.OpenLeases(ctx); err != nil {
+		return err
+	}
+	if _, err := g.l.bus.OpenState(ctx); err != nil {
+		return err
+	}
+	_, err := g.l.bus.OpenProfiles(ctx)
+	return err
 }
 
 func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
@@ -96,6 +100,7 @@ func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
 		g.read = 0
 		return g.mend(parent, 0, startup.StoreLoss{Stage: true}, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
 	}
+	g.said = false
 	return g.lookAtValues(parent, revision)
 }
 
@@ -160,7 +165,10 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, loss startup.
 		return nil // the controller stops
 	}
 	if mend.Stage != 0 {
-		g.l.bus.Log.Warn(why, "stage", mend.Stage, "models", len(mend.Models))
+		if !g.said { // the broker may forget more while it is rewritten
+			g.said = true
+			g.l.bus.Log.Warn(why, "stage", mend.Stage, "models", len(mend.Models))
+		}
 		if err := g.l.writer.Raise(ctx); err != nil {
 			return err
 		}

@@ -1,26 +1,28 @@
 package controller
 
 import (
-	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/testkit/logtext"
 )
 
-// loseStore has the broker forget everything.
+// loseStore has the broker forget everything, once the leading controller has made all of it:
+// each bucket takes a write.
 func (s *stack) loseStore() {
 	s.t.Helper()
-	for _, name := range []string{"KV_clockwork_state", "KV_clockwork_profile", "KV_clockwork_epoch", "KV_clockwork_lease", "KV_clockwork_worker", "KV_clockwork_device", "clockwork_buffer"} {
-		if err := s.bus.JS.DeleteStream(s.t.Context(), name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // not made yet
-			s.t.Fatal(err)
-		}
+	for _, name := range []string{"state", "profile", "epoch", "lease", "worker", "device", "health"} {
+		bustest.Until(s.t, name+" is made", func() bool {
+			kv, err := s.bus.JS.KeyValue(s.t.Context(), "clockwork_"+name)
+			return err == nil && kv.Delete(s.t.Context(), "nothing") == nil
+		})
 	}
+	bustest.LoseStore(s.t, s.server)
 }
 
 func (s *stack) awaitStored(stage protocol.Stage, models int) {
@@ -111,4 +113,23 @@ func TestALostStoreLeavesALeader(t *testing.T) {
 		return err == nil && len(read.Models) == 1 && len(read.Torn) == 0
 	})
 	bustest.Until(t, "a leader shows it", func() bool { return len(s.view().Models) == 1 })
+}
+
+// TestALostStoreIsMadeAgainHoweverLateThatIsSeen: by then the lease could not be renewed for
+// longer than it lives, so that the store counts as one that takes no writes.
+func TestALostStoreIsMadeAgainHoweverLateThatIsSeen(t *testing.T) {
+	t.Parallel() // it waits until the lease is over
+	s := newStack(t)
+	s.config.StoreCheckEvery = liveness.RenewEvery + liveness.LeaseTTL + 500*time.Millisecond
+	s.controller()
+	s.awaitStage(protocol.Querying)
+	s.loseStore()
+	bustest.Until(t, "the controller has its lease again", func() bool {
+		holder, err := s.bus.JS.KeyValue(t.Context(), "clockwork_lease")
+		if err != nil {
+			return false
+		}
+		_, err = holder.Get(t.Context(), "controller")
+		return err == nil
+	})
 }

@@ -15,7 +15,7 @@ type Exchange interface {
 	// Read reads the body. The model may be unknown so far.
 	Read(spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error
 	// Refuse answers a message that goes no further.
-	Refuse(why *protocol.Error)
+	Refuse(refusal *protocol.Error)
 
 	// End is called once with the answer of a request that was admitted. It does not block;
 	// FrontDoor.Send, which it calls or has called, writes the answer by means of the rest.

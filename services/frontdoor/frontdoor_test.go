@@ -217,9 +217,9 @@ func TestRefusalsOfTheSchedulerAreToldOn(t *testing.T) {
 	s, _ := serving(t)
 	replies := s.infer("a", jsonInfer)
 	r := bustest.Next(t, "the submission", s.submit)
-	e := protocol.Errorf(protocol.DeadlineUnmeetable, "no")
-	e.EarliestMS = 143
-	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: e})
+	refusal := protocol.Errorf(protocol.DeadlineUnmeetable, "no")
+	refusal.EarliestMS = 143
+	s.decide(protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: refusal})
 	m := bustest.Next(t, "the reply", replies)
 	if got := wire.DecodeError(m.Data); codeOf(t, m) != protocol.DeadlineUnmeetable || got.EarliestMS != 143 {
 		t.Errorf("%+v", got)
@@ -253,8 +253,8 @@ func TestARequestThatWaitsIsAnsweredInTheEnd(t *testing.T) {
 	if code := codeOf(t, m); code != protocol.BufferTimeout {
 		t.Fatalf("answer %s", code)
 	}
-	if e := wire.DecodeError(m.Data); e.BufferedMS < 500 || time.Since(asked) < 500*time.Millisecond {
-		t.Errorf("answered after %v, buffered for %v ms", time.Since(asked), e.BufferedMS)
+	if refusal := wire.DecodeError(m.Data); refusal.BufferedMS < 500 || time.Since(asked) < 500*time.Millisecond {
+		t.Errorf("answered after %v, buffered for %v ms", time.Since(asked), refusal.BufferedMS)
 	}
 	s.awaitBuffered(0)
 	// What is wrong for certain is not kept.
@@ -377,7 +377,7 @@ func TestNobodyIsAnsweredOnSubjectsOfTheStack(t *testing.T) {
 // other comes before its deadline.
 func TestCodeSchedulerLost(t *testing.T) {
 	s, scheduler := serving(t)
-	replies := s.infer("a", `{"parameters":{"slo_ms":3000},"inputs":[]}`)
+	replies := s.infer("a", `{"parameters":{"slo_ms":1500},"inputs":[]}`)
 	bustest.Next(t, "the submission", s.submit)
 	scheduler.set(protocol.Standby, 0)
 	bustest.Until(t, "the scheduler is lost", func() bool { return !s.door.serving() })

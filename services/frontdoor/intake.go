@@ -25,15 +25,15 @@ func (d *FrontDoor) admit(in *frontdoor.Inbound, x Exchange, header map[string][
 func (d *FrontDoor) inbound(in *frontdoor.Inbound, x Exchange, header map[string][]string, ended []frontdoor.Ended) (*frontdoor.Request, frontdoor.Ignored) {
 	arrived := clock.Now()
 	out := d.stepCore(arrived, in)
-	r, refused, ignored := out.Admitted, out.Refused, out.Ignored
+	r, refusal, ignored := out.Admitted, out.Refusal, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
 		return nil, ignored
 	}
 	c := &client{Exchange: x, trace: d.config.Telemetry.Trace(header)}
 	if r == nil {
-		c.Refuse(refused)
-		d.reportRefused(c, in.Tenant, "", in.Bytes, wall(arrived), refused)
+		c.Refuse(refusal)
+		d.reportRefused(c, in.Tenant, "", in.Bytes, wall(arrived), refusal)
 		return nil, ignored
 	}
 	r.Driver = c
@@ -76,13 +76,13 @@ func (d *FrontDoor) read(r *frontdoor.Request, beside bool) bool {
 	}
 	d.mu.Lock()
 	out := d.stepCore(clock.Now(), &e)
-	store, rejected, refused := out.Store, out.Rejected, out.Refused
+	store, rejected, refusal := out.Store, out.Rejected, out.Refusal
 	d.unlockHeld(d.carryOut(out, nil), beside)
 	switch {
 	case store != nil:
 		d.store(store)
 	case rejected != nil:
-		d.refuseRequest(rejected, refused)
+		d.refuseRequest(rejected, refusal)
 	}
 	return rejected == nil
 }
@@ -119,10 +119,10 @@ func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
 }
 
 // refuseRequest answers an admitted request that cannot continue.
-func (d *FrontDoor) refuseRequest(r *frontdoor.Request, why *protocol.Error) {
+func (d *FrontDoor) refuseRequest(r *frontdoor.Request, refusal *protocol.Error) {
 	c := clientOf(r)
-	c.Refuse(why)
-	d.reportRefused(c, r.Tenant, r.Model.Name, r.Bytes, wall(r.Arrived), why)
+	c.Refuse(refusal)
+	d.reportRefused(c, r.Tenant, r.Model.Name, r.Bytes, wall(r.Arrived), refusal)
 }
 
 // store writes a request to the startup buffer.

@@ -23,9 +23,9 @@ func TestAnAnswerAboutManyRequestsFitsIntoAMessage(t *testing.T) {
 	}
 	found, questions := 0, 0
 	for len(q.IDs) > 0 {
-		answer, refused := l.answer(q)
-		if refused != nil {
-			t.Fatal(refused)
+		answer, refusal := l.answer(q)
+		if refusal != nil {
+			t.Fatal(refusal)
 		}
 		record := answer.(protocol.DoorRecord)
 		if n := len(wire.EncodeBody(protocol.JSON, record)); n > protocol.MinMessage || len(record.LeftOut) >= len(q.IDs) {

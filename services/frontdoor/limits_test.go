@@ -38,11 +38,11 @@ func servingWith(t *testing.T, limits quota.Rules) *stack {
 // exceeded reads a refusal by a limit.
 func exceeded(t *testing.T, m *nats.Msg) *protocol.Error {
 	t.Helper()
-	e := wire.DecodeError(m.Data)
+	refusal := wire.DecodeError(m.Data)
 	if code := codeOf(t, m); code != protocol.LimitExceeded {
 		t.Fatalf("answered %s: %s", code, m.Data)
 	}
-	return e
+	return refusal
 }
 
 func TestATenantHasSoManyRequestsInFlight(t *testing.T) {
@@ -53,9 +53,9 @@ func TestATenantHasSoManyRequestsInFlight(t *testing.T) {
 		replies = append(replies, s.infer("a.alice", jsonInfer))
 		taken = append(taken, bustest.Next(t, "the submission", s.submit))
 	}
-	e := exceeded(t, s.ask("clockwork.infer.b.alice", jsonInfer))
-	if e.LimitOf != "tenant.requests" || e.Got != 3 || e.Limit != 2 {
-		t.Errorf("refused with %+v", e)
+	refusal := exceeded(t, s.ask("clockwork.infer.b.alice", jsonInfer))
+	if refusal.LimitOf != "tenant.requests" || refusal.Got != 3 || refusal.Limit != 2 {
+		t.Errorf("refused with %+v", refusal)
 	}
 	for _, subject := range []string{"a.bob", "a"} { // are others
 		reply := s.infer(subject, jsonInfer)
@@ -91,8 +91,8 @@ func TestWhatIsRefusedForItsInputsGivesBackWhatItHad(t *testing.T) {
 		}
 	}
 	m := s.ask("clockwork.infer.a.alice", largeJSON(1<<20))
-	if e := wire.DecodeError(m.Data); codeOf(t, m) != protocol.PayloadTooLarge || e.LimitOf != "tenant.bytes" || e.Limit != 1<<20 {
-		t.Errorf("refused with %+v", e)
+	if refusal := wire.DecodeError(m.Data); codeOf(t, m) != protocol.PayloadTooLarge || refusal.LimitOf != "tenant.bytes" || refusal.Limit != 1<<20 {
+		t.Errorf("refused with %+v", refusal)
 	}
 }
 
@@ -124,8 +124,8 @@ func TestAHundredTimesTheLimit(t *testing.T) {
 	for _, replies := range alice {
 		m := bustest.Next(t, "a reply to alice", replies)
 		codes[codeOf(t, m)]++
-		if e := wire.DecodeError(m.Data); e != nil && (e.LimitOf != "tenant.rate" || e.RetryMS <= 0) {
-			t.Errorf("refused with %+v", e)
+		if refusal := wire.DecodeError(m.Data); refusal != nil && (refusal.LimitOf != "tenant.rate" || refusal.RetryMS <= 0) {
+			t.Errorf("refused with %+v", refusal)
 		}
 	}
 	if codes[protocol.OK] != 3 || codes[protocol.LimitExceeded] != 297 {
@@ -147,8 +147,8 @@ func TestAModelHasSoManyRequestsInFlightForAllTogether(t *testing.T) {
 	s.infer("a.alice", jsonInfer)
 	bustest.Next(t, "the submission", s.submit)
 	for _, subject := range []string{"a.alice", "a.bob", "a"} {
-		if e := exceeded(t, s.ask("clockwork.infer."+subject, jsonInfer)); e.LimitOf != "model.requests" {
-			t.Errorf("%s: %+v", subject, e)
+		if refusal := exceeded(t, s.ask("clockwork.infer."+subject, jsonInfer)); refusal.LimitOf != "model.requests" {
+			t.Errorf("%s: %+v", subject, refusal)
 		}
 	}
 	s.infer("b.alice", jsonInfer)
@@ -166,8 +166,8 @@ func TestATenantDoesNotFillTheStartupBuffer(t *testing.T) {
 	for range 2 {
 		replies = append(replies, s.infer("a.alice", jsonInfer))
 	}
-	if e := exceeded(t, s.ask("clockwork.infer.a.alice", jsonInfer)); e.LimitOf != "tenant.requests" {
-		t.Errorf("refused with %+v", e)
+	if refusal := exceeded(t, s.ask("clockwork.infer.a.alice", jsonInfer)); refusal.LimitOf != "tenant.requests" {
+		t.Errorf("refused with %+v", refusal)
 	}
 	replies = append(replies, s.infer("a.bob", jsonInfer), s.infer("a", jsonInfer))
 	s.awaitBuffered(4)

@@ -61,9 +61,9 @@ func (l *live) answered(r *frontdoor.Request) {
 }
 
 // refused records a message that never became a request.
-func (l *live) refused(e *protocol.Error) {
-	l.recent.add(answered{outcome: outcome{code: e.Code, why: e.Message}, arrived: time.Now()})
-	l.stats.Answered("", e.Code, 0, false)
+func (l *live) refused(refusal *protocol.Error) {
+	l.recent.add(answered{outcome: outcome{code: refusal.Code, why: refusal.Message}, arrived: time.Now()})
+	l.stats.Answered("", refusal.Code, 0, false)
 }
 
 // Watch implements bus.StatsSource.

@@ -24,13 +24,13 @@ type missEvents struct {
 
 // add counts a miss and publishes an event about it, unless the last event was
 // less than missEvery ago: then the next event counts it.
-func (m *missEvents) add(model string, why *protocol.Error, now time.Time) {
+func (m *missEvents) add(model string, refusal *protocol.Error, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++
 	if now.Sub(m.last) < missEvery {
 		return
 	}
-	m.bus.Event(protocol.Event{Kind: protocol.EventMiss, Model: model, Total: m.count, Code: why.Code, Message: why.Message})
+	m.bus.Event(protocol.Event{Kind: protocol.EventMiss, Model: model, Total: m.count, Code: refusal.Code, Message: refusal.Message})
 	m.count, m.last = 0, now
 }

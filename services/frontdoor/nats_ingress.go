@@ -187,8 +187,8 @@ func headerOf(header nats.Header, name string) string {
 }
 
 // Refuse implements Exchange.
-func (x *natsExchange) Refuse(why *protocol.Error) {
-	x.publish(bus.ErrorReply(x.encoding, x.reply, why))
+func (x *natsExchange) Refuse(refusal *protocol.Error) {
+	x.publish(bus.ErrorReply(x.encoding, x.reply, refusal))
 }
 
 // slowOutputs is the size in bytes from which outputs in JSON are encoded beside other

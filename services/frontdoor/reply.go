@@ -50,7 +50,7 @@ func (d *FrontDoor) sendable(e *frontdoor.Ended, bytes int) bool {
 	}
 	d.mu.Lock()
 	out := d.stepCore(now, u)
-	e.Output, e.Refusal = nil, out.Refused
+	e.Output, e.Refusal = nil, out.Refusal
 	d.unlock(d.carryOut(out, nil))
 	return false
 }

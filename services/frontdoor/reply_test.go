@@ -101,7 +101,7 @@ func (r *unsentRecorder) Begin(frontdoor.Config) {}
 
 func (r *unsentRecorder) Step(_ protocol.Time, e frontdoor.Event, out *frontdoor.Output) {
 	if _, is := e.(*frontdoor.Unsent); is {
-		r.told.Store(out.Refused)
+		r.told.Store(out.Refusal)
 	}
 	for i := range out.Ended {
 		if out.Ended[i].Refusal == nil {
@@ -136,8 +136,8 @@ func unsentTo(t *testing.T, want protocol.Code, model, body string, send func(*s
 	if code := codeOf(t, m); code != want {
 		t.Fatalf("the client is told %s, want %s", code, want)
 	}
-	if e := seen.told.Load(); seen.ok.Load() != 1 || e == nil || e.Code != want {
-		t.Errorf("the core's observers saw %d OKs, then %v; the client was told %s", seen.ok.Load(), e, want)
+	if refusal := seen.told.Load(); seen.ok.Load() != 1 || refusal == nil || refusal.Code != want {
+		t.Errorf("the core's observers saw %d OKs, then %v; the client was told %s", seen.ok.Load(), refusal, want)
 	}
 	if of := bustest.Next(t, "what telemetry is told", told); of.Code != want || of.ID != r.ID {
 		t.Errorf("telemetry is told %s of %v", of.Code, of.ID)

@@ -53,13 +53,13 @@ func (d *FrontDoor) report(r *frontdoor.Request) {
 }
 
 // reportRefused reports a message that never became a request.
-func (d *FrontDoor) reportRefused(c *client, tenant, model string, bytes int, arrived time.Time, e *protocol.Error) {
-	d.live.refused(e)
+func (d *FrontDoor) reportRefused(c *client, tenant, model string, bytes int, arrived time.Time, refusal *protocol.Error) {
+	d.live.refused(refusal)
 	if !d.config.Telemetry.WantsRequests() {
 		return
 	}
 	r := watch.Request{
-		Tenant: tenant, Model: model, Arrived: arrived, Ended: time.Now(), Code: e.Code, Why: e.Message,
+		Tenant: tenant, Model: model, Arrived: arrived, Ended: time.Now(), Code: refusal.Code, Why: refusal.Message,
 		Bytes: int64(bytes), Trace: c.trace,
 	}
 	if c.trace.Recorded() {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -20,7 +19,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { bustest.VerifyNoLeaks(m) }
 
 // stack is everything around a front door: a broker, a client without our library,
 // the store as a controller would write it, and what a scheduler and workers say, as scripts.

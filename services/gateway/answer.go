@@ -13,19 +13,19 @@ import (
 )
 
 // refuse answers with an error. Its status is that of the code's row (protocol.Codes).
-func (c *call) refuse(why *protocol.Error) { c.writeError(why.Code.Row().Number, why) }
+func (c *call) refuse(refusal *protocol.Error) { c.writeError(refusal.Code.Row().Number, refusal) }
 
 // writeError answers with an error of HTTP that may have no code of its own.
-func (c *call) writeError(status int, why *protocol.Error) {
-	if why.Retryable {
-		c.w.Header().Set("Retry-After", retryAfter(why))
+func (c *call) writeError(status int, refusal *protocol.Error) {
+	if refusal.Retryable {
+		c.w.Header().Set("Retry-After", retryAfter(refusal))
 	}
-	c.write(status, "application/json", wire.EncodeHTTPError(why))
+	c.write(status, "application/json", wire.EncodeHTTPError(refusal))
 }
 
 // retryAfter is in how many seconds a retry has a chance, at least one: HTTP knows no fractions.
-func retryAfter(why *protocol.Error) string {
-	return strconv.Itoa(int(max(1, math.Ceil(why.RetryMS/1000))))
+func retryAfter(refusal *protocol.Error) string {
+	return strconv.Itoa(int(max(1, math.Ceil(refusal.RetryMS/1000))))
 }
 
 // say answers with an object.

@@ -133,7 +133,7 @@ func budget(header string, p protocol.InferParameters, fallback time.Duration) (
 }
 
 // Refuse implements frontdoor.Exchange.
-func (x *exchange) Refuse(why *protocol.Error) { x.refuse(why) }
+func (x *exchange) Refuse(refusal *protocol.Error) { x.refuse(refusal) }
 
 // End implements frontdoor.Exchange: the goroutine of the connection waits for it.
 func (x *exchange) End(e core.Ended) { x.ended <- e }

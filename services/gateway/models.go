@@ -48,18 +48,18 @@ func (c *call) sayReady(h health) {
 
 // spec returns the model that the path names; if there is no such one, that is answered.
 func (c *call) spec() (spec protocol.ModelSpec, known bool) {
-	var fault *protocol.Error
-	why := c.behind(func(d *frontdoor.FrontDoor) { spec, fault = d.Model(c.model) })
-	if why == nil {
-		why = fault
+	var unknown *protocol.Error
+	refusal := c.behind(func(d *frontdoor.FrontDoor) { spec, unknown = d.Model(c.model) })
+	if refusal == nil {
+		refusal = unknown
 	}
-	if why == nil {
-		why = c.checkVersion(&spec)
+	if refusal == nil {
+		refusal = c.checkVersion(&spec)
 	}
-	if why != nil {
-		c.refuse(why)
+	if refusal != nil {
+		c.refuse(refusal)
 	}
-	return spec, why == nil
+	return spec, refusal == nil
 }
 
 // versionOf is a model's version; one that has none has the version 1 of Triton.

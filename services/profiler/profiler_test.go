@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
-	"go.uber.org/goleak"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/measure"
@@ -20,7 +19,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { bustest.VerifyNoLeaks(m) }
 
 func TestModuleIsComplete(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.uber.org/fx"
-	"go.uber.org/goleak"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/core/sched"
@@ -17,7 +16,7 @@ import (
 	"clockwork/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { bustest.VerifyNoLeaks(m) }
 
 func TestModuleIsComplete(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -110,7 +110,7 @@ func (g *gpu) copyInputs(o *work.Order) *work.Staged {
 	begin := clock.Now()
 	run, err := g.device.Stage(o.Model.Handle.(backend.Model), o.Action.Batch, o.Items(), o.Inputs)
 	if err != nil {
-		return &work.Staged{Order: o, Refused: refusal(err)}
+		return &work.Staged{Order: o, Refusal: refusal(err)}
 	}
 	jobOf(o).run = run
 	return &work.Staged{Order: o, Phase: span(begin)}
@@ -120,15 +120,15 @@ func (g *gpu) copyInputs(o *work.Order) *work.Staged {
 func (g *gpu) run(o *work.Order) {
 	j, e := jobOf(o), work.Executed{Order: o}
 	if e.Begin = clock.Now(); o.Late(e.Begin) != nil {
-		e.Refused = o.Late(e.Begin) // the operating system delayed this thread
+		e.Refusal = o.Late(e.Begin) // the operating system delayed this thread
 	} else {
-		e.Refused = refusal(j.run.Execute(j.weights))
+		e.Refusal = refusal(j.run.Execute(j.weights))
 		e.Phase = span(e.Begin)
 		e.End = e.Phase.End
 	}
-	if e.Refused == nil && len(o.Action.Requests) > 0 && int64(o.Action.Items())*o.Spec.OutputBytes() <= smallOutput {
+	if e.Refusal == nil && len(o.Action.Requests) > 0 && int64(o.Action.Items())*o.Spec.OutputBytes() <= smallOutput {
 		e.Fetched = true
-		j.payloads, e.FetchedPhase, e.Refused = fetch(j.run)
+		j.payloads, e.FetchedPhase, e.Refusal = fetch(j.run)
 	}
 	g.agent.mu.Lock()
 	g.agent.step(&e)
@@ -142,7 +142,7 @@ func (g *gpu) run(o *work.Order) {
 // finish fetches larger outputs, during the next execution.
 func (g *gpu) finish(o *work.Order) {
 	j, e := jobOf(o), work.Fetched{Order: o}
-	j.payloads, e.Phase, e.Refused = fetch(j.run)
+	j.payloads, e.Phase, e.Refusal = fetch(j.run)
 	g.agent.mu.Lock()
 	defer g.agent.sendSoon()
 	g.agent.step(&e)
@@ -169,14 +169,14 @@ func (g *gpu) move(o *work.Order) {
 	default:
 		e.Kept, err = g.dropAll(o.Dropping)
 	}
-	e.End, e.Refused = clock.Now(), refusal(err)
+	e.End, e.Refusal = clock.Now(), refusal(err)
 	g.agent.mu.Lock()
 	defer g.agent.unlock()
 	if loaded != nil && err == nil && g.losses != jobOf(o).losses {
 		g.agent.mu.Unlock()
 		g.takeBack(o, loaded)
 		g.agent.mu.Lock()
-		e.Refused = protocol.Refusal(protocol.ExecutorLost)
+		e.Refusal = protocol.Refusal(protocol.ExecutorLost)
 	} else if loaded != nil && err == nil {
 		g.weights[o.Action.Model] = loaded
 	}

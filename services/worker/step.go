@@ -169,7 +169,7 @@ func (a *agent) load(ctx context.Context, o *work.Order) {
 			e.Spec, e.Profiles, e.Handle = model.Spec(), model.Profiles(), model
 		}
 	}
-	e.End, e.Refused = clock.Now(), refusal(err)
+	e.End, e.Refusal = clock.Now(), refusal(err)
 	a.mu.Lock()
 	defer a.unlock()
 	a.reads[o]()

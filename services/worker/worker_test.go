@@ -12,16 +12,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/fx"
-	"go.uber.org/goleak"
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
+	"clockwork/pkg/testkit/bustest"
 	"clockwork/pkg/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { bustest.VerifyNoLeaks(m) }
 
 func TestModuleIsWired(t *testing.T) {
 	err := fx.ValidateApp(Module, fx.Supply([]Config{}, bus.Config{}), fx.Provide(discardLog))

@@ -48,7 +48,7 @@ func AwaitActive(ctx context.Context, stack *client.Client, con *cli.Console, s 
 		case <-w.changed:
 		case <-every.C:
 		}
-		if now, refused := stack.Brief(ctx); refused == nil {
+		if now, refusal := stack.Brief(ctx); refusal == nil {
 			s = now // otherwise the controller is gone for a moment
 		}
 	}

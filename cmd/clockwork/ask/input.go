@@ -39,9 +39,9 @@ func ReadRequest(ctx context.Context, stack *client.Client, model, path string) 
 
 // rawInput returns the model's one input from a file's bytes.
 func rawInput(ctx context.Context, stack *client.Client, model, path string, body []byte) ([]protocol.Tensor, error) {
-	m, refused := stack.Model(ctx, model)
-	if refused != nil {
-		return nil, refused
+	m, refusal := stack.Model(ctx, model)
+	if refusal != nil {
+		return nil, refusal
 	}
 	size := m.ItemBytes()
 	if len(m.Inputs) != 1 || len(body) == 0 || size == 0 || int64(len(body))%size != 0 {

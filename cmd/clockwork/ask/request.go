@@ -16,11 +16,11 @@ const MaxItems = 1024
 // activation does not count: the SLO begins after it.
 func Infer(ctx context.Context, stack *client.Client, model string, request *protocol.InferRequest, slo, wait time.Duration) (report.Sample, *protocol.InferResponse, *protocol.Error) {
 	begin := time.Now()
-	response, refused := stack.Infer(ctx, model, request, wait)
+	response, refusal := stack.Infer(ctx, model, request, wait)
 	sample := report.Sample{Model: model, Latency: time.Since(begin), SLO: slo, Code: protocol.OK}
-	if refused != nil {
-		sample.Code = refused.Code
-		return sample, nil, refused
+	if refusal != nil {
+		sample.Code = refusal.Code
+		return sample, nil, refusal
 	}
 	sample.Latency -= time.Duration(response.Parameters.BufferedMS * float64(time.Millisecond))
 	sample.Cold, sample.Batch = response.Parameters.ColdStart, response.Parameters.BatchSize

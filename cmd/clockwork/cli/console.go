@@ -116,25 +116,25 @@ func (con *Console) explain(err error) int {
 }
 
 func (con *Console) explainToPerson(err error) {
-	var refused *protocol.Error
-	if !errors.As(err, &refused) {
+	var refusal *protocol.Error
+	if !errors.As(err, &refusal) {
 		fmt.Fprintf(con.Err, "clockwork: %v\n", err)
 		return
 	}
-	fmt.Fprintf(con.Err, "%s: %s\n", refused.Code, refused.Message)
-	for _, worker := range refused.Workers {
+	fmt.Fprintf(con.Err, "%s: %s\n", refusal.Code, refusal.Message)
+	for _, worker := range refusal.Workers {
 		fmt.Fprintf(con.Err, "  %s: %s: %s\n", worker.Worker, worker.Code, worker.Message)
 	}
-	if hint := hints[refused.Code]; hint != "" {
+	if hint := hints[refusal.Code]; hint != "" {
 		fmt.Fprintln(con.Err, hint)
 	}
 }
 
 // AsRefusal gives every failure a code, since programs switch on it.
 func AsRefusal(err error, exit int) *protocol.Error {
-	var refused *protocol.Error
-	if errors.As(err, &refused) {
-		return refused
+	var refusal *protocol.Error
+	if errors.As(err, &refusal) {
+		return refusal
 	}
 	code := protocol.Internal
 	var known coded
@@ -206,9 +206,9 @@ func Show[T any](c *Flags, con *Console, ask func(*client.Client, context.Contex
 		return err
 	}
 	defer stack.Close()
-	answer, refused := ask(stack, ctx)
-	if refused != nil {
-		return Interrupted(ctx, refused)
+	answer, refusal := ask(stack, ctx)
+	if refusal != nil {
+		return Interrupted(ctx, refusal)
 	}
 	if c.JSON {
 		return PrintJSON(con.Out, answer)

@@ -84,9 +84,9 @@ func (k *Bench) ready(ctx context.Context, con *cli.Console, target *benchTarget
 			return m, nil, err
 		}
 	}
-	state, refused := target.State(ctx)
-	if refused != nil {
-		return m, nil, refused
+	state, refusal := target.State(ctx)
+	if refusal != nil {
+		return m, nil, refusal
 	}
 	if err := k.checkInputs(state); err != nil {
 		return m, nil, err
@@ -104,8 +104,8 @@ func (k *Bench) ready(ctx context.Context, con *cli.Console, target *benchTarget
 			return m, nil, err
 		}
 	}
-	if state, refused = target.State(ctx); refused != nil {
-		return m, nil, refused
+	if state, refusal = target.State(ctx); refusal != nil {
+		return m, nil, refusal
 	}
 	if !active(state) {
 		return m, nil, notActive(state, target.prefix)
@@ -132,8 +132,8 @@ func (k *Bench) load(ctx context.Context, con *cli.Console, target *benchTarget,
 		return lacking(state, missing, target.prefix)
 	}
 	for _, m := range missing {
-		if _, refused := target.Load(ctx, protocol.LoadRequest{Path: m.Path, Name: m.Name, Copies: &m.Copies}); refused != nil {
-			return refused
+		if _, refusal := target.Load(ctx, protocol.LoadRequest{Path: m.Path, Name: m.Name, Copies: &m.Copies}); refusal != nil {
+			return refusal
 		}
 	}
 	return nil
@@ -186,8 +186,8 @@ func notActive(state *protocol.StackState, prefix string) error {
 // await polls the stack's state until reached returns true.
 func await(ctx context.Context, target *benchTarget, what string, reached func(*protocol.StackState) bool) error {
 	for end := time.Now().Add(benchPatience); ; {
-		state, refused := target.State(ctx)
-		if refused == nil && reached(state) {
+		state, refusal := target.State(ctx)
+		if refusal == nil && reached(state) {
 			return nil
 		}
 		if !clock.Pause(ctx, 100*time.Millisecond) || time.Now().After(end) {

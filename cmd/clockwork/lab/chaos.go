@@ -105,9 +105,9 @@ func (k *Chaos) run(ctx context.Context, stack *chaos.Stack, fault chaos.Fault) 
 	if service, err = stack.Service(k.Service); err != nil {
 		return e, nil, cli.Usage(err)
 	}
-	state, refused := stack.Client.State(ctx)
-	if refused != nil {
-		return e, nil, refused
+	state, refusal := stack.Client.State(ctx)
+	if refusal != nil {
+		return e, nil, refusal
 	}
 	load := chaos.Load{Rate: k.Rate, SLO: k.SLO}
 	for _, m := range state.Models {

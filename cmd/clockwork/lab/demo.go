@@ -169,8 +169,8 @@ func (d *demo) load(ctx context.Context) error {
 	}
 	for i, l := range d.loads {
 		d.Bar("loading", i, len(d.loads), l.path)
-		if _, refused := d.Client.Load(ctx, protocol.LoadRequest{Path: l.path, Copies: &l.copies}); refused != nil {
-			return refused
+		if _, refusal := d.Client.Load(ctx, protocol.LoadRequest{Path: l.path, Copies: &l.copies}); refusal != nil {
+			return refusal
 		}
 	}
 	d.Bar("loading", len(d.loads), len(d.loads), "done")
@@ -184,9 +184,9 @@ func (d *demo) awaitActive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, refused := d.Client.Models(ctx)
-	if refused != nil {
-		return refused
+	list, refusal := d.Client.Models(ctx)
+	if refusal != nil {
+		return refusal
 	}
 	d.Line("\nThe models, and how long the weight transfer and one inference take:")
 	if err := ask.PrintModels(d.Progress, d.Progress.Display.Width(), list.Models); err != nil {
@@ -203,8 +203,8 @@ func (d *demo) awaitActive(ctx context.Context) error {
 // await polls the stack's state until reached returns true.
 func (d *demo) await(ctx context.Context, what string, reached func(*protocol.StackState) bool) error {
 	for {
-		s, refused := d.Client.State(ctx)
-		if refused == nil && reached(s) {
+		s, refusal := d.Client.State(ctx)
+		if refusal == nil && reached(s) {
 			return nil
 		}
 		select {

@@ -55,9 +55,9 @@ func (r *reader) read(ctx context.Context, picture *ocr.Picture, slo time.Durati
 			Name: "x", Datatype: protocol.FP32, Shape: append([]int64{1}, picture.Shape()...), Data: picture.Tensor(),
 		}},
 	}
-	sample, response, refused := ask.Infer(ctx, r.client, fetch.OCRModel, request, slo, 0)
-	if refused != nil {
-		return ocr.Reading{}, sample, refused
+	sample, response, refusal := ask.Infer(ctx, r.client, fetch.OCRModel, request, slo, 0)
+	if refusal != nil {
+		return ocr.Reading{}, sample, refusal
 	}
 	if len(response.Outputs) != 1 || len(response.Outputs[0].Shape) != 3 {
 		return ocr.Reading{}, sample, fmt.Errorf("%s answered with %d outputs", fetch.OCRModel, len(response.Outputs))

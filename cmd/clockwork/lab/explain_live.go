@@ -94,14 +94,14 @@ func askWhy(ctx context.Context, stack *client.Client, ids []string) (*liveRepor
 // askScheduler asks again for what did not fit into an answer. The report is empty where there
 // is an error.
 func askScheduler(ctx context.Context, stack *client.Client, q protocol.Question) (*explain.Report, *protocol.Error) {
-	told, refused := stack.AskScheduler(ctx, q)
-	if refused != nil {
-		return &explain.Report{}, refused
+	told, refusal := stack.AskScheduler(ctx, q)
+	if refusal != nil {
+		return &explain.Report{}, refusal
 	}
 	for left := told.LeftOut; len(left) > 0; {
-		more, refused := stack.AskScheduler(ctx, protocol.Question{IDs: left})
-		if refused != nil || len(more.LeftOut) >= len(left) {
-			return told, refused
+		more, refusal := stack.AskScheduler(ctx, protocol.Question{IDs: left})
+		if refusal != nil || len(more.LeftOut) >= len(left) {
+			return told, refusal
 		}
 		told.Requests, left = append(told.Requests, more.Requests...), more.LeftOut
 	}

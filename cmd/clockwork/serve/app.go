@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -58,12 +56,4 @@ func (a *App) stop() error {
 		return fmt.Errorf("stop services: %w", err)
 	}
 	return nil
-}
-
-// TuneCollector trades memory for latency: payloads are short-lived and large, and with
-// Go's default every few of them start a collection. GOGC takes precedence.
-func TuneCollector() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 }

@@ -177,10 +177,10 @@ func (s *loggedStack) ask(t *testing.T, model string, slo float64, times int) ma
 		wait.Go(func() {
 			for i := range times / 4 {
 				r := protocol.InferRequest{ID: fmt.Sprintf("%s %v %d %d", model, slo, worker, i), Parameters: protocol.InferParameters{SLOMS: &slo}}
-				reply, refused := s.Client.Infer(context.Background(), model, &r, 30*time.Second)
+				reply, refusal := s.Client.Infer(context.Background(), model, &r, 30*time.Second)
 				x := saw{code: protocol.OK}
-				if refused != nil {
-					x.code = refused.Code
+				if refusal != nil {
+					x.code = refusal.Code
 				} else {
 					x.cold = reply.Parameters.ColdStart
 				}
@@ -199,8 +199,8 @@ func (s *loggedStack) ask(t *testing.T, model string, slo float64, times int) ma
 func TestLogsSayWhatClientsSaw(t *testing.T) {
 	start := time.Now()
 	s := startLogged(t)
-	if _, refused := s.Client.Load(t.Context(), protocol.LoadRequest{Path: "zoo/googlenet", Name: "m"}); refused != nil {
-		t.Fatal(refused)
+	if _, refusal := s.Client.Load(t.Context(), protocol.LoadRequest{Path: "zoo/googlenet", Name: "m"}); refusal != nil {
+		t.Fatal(refusal)
 	}
 	command.AwaitStage(t, s.Broker.ClientURL(), protocol.Active)
 	seen := s.ask(t, "m", 5000, 40)

@@ -114,7 +114,7 @@ func TestQuestionsAreAnsweredWithinBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := wire.DecodeError(m.Data); e != nil && e.Code == protocol.Overloaded {
+		if refusal := wire.DecodeError(m.Data); refusal != nil && refusal.Code == protocol.Overloaded {
 			refused++
 		}
 	}

@@ -52,10 +52,10 @@ func HalfBatches(b protocol.SubmissionBatch) (first, second protocol.SubmissionB
 }
 
 // ErrorReply returns the reply that carries an error: body and headers.
-func ErrorReply(encoding protocol.Encoding, subject string, e *protocol.Error) *nats.Msg {
+func ErrorReply(encoding protocol.Encoding, subject string, refusal *protocol.Error) *nats.Msg {
 	m := nats.NewMsg(subject)
-	m.Data, e = wire.EncodeError(encoding, e)
-	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(e.Code.Row().Number))
-	m.Header.Set(protocol.ErrorHeader, e.Error())
+	m.Data, refusal = wire.EncodeError(encoding, refusal)
+	m.Header.Set(protocol.ErrorCodeHeader, strconv.Itoa(refusal.Code.Row().Number))
+	m.Header.Set(protocol.ErrorHeader, refusal.Error())
 	return m
 }

@@ -108,15 +108,15 @@ func (s *Service) handle(e Endpoint, stats *micro.EndpointStats, m *nats.Msg) {
 		return
 	}
 	began := time.Now()
-	refused := e.Handle(m)
+	refusal := e.Handle(m)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats.NumRequests++
 	stats.ProcessingTime += time.Since(began)
 	stats.AverageProcessingTime = stats.ProcessingTime / time.Duration(stats.NumRequests)
-	if refused != nil {
+	if refusal != nil {
 		stats.NumErrors++
-		stats.LastError = refused.Error()
+		stats.LastError = refusal.Error()
 	}
 }
 

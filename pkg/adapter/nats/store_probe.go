@@ -30,8 +30,8 @@ func ProbeStore(ctx context.Context, url, prefix string, c Credentials, plain *n
 		cancel(protocol.Errorf(protocol.PermissionDenied, "%s may not look into what the stack keeps", KeyText(inbox)))
 	}))
 	defer func() {
-		if denied := new(protocol.Error); err != nil && errors.As(context.Cause(ctx), &denied) {
-			err = denied
+		if refusal := new(protocol.Error); err != nil && errors.As(context.Cause(ctx), &refusal) {
+			err = refusal
 		}
 	}()
 	b := &Bus{Subjects: protocol.Subjects{Prefix: prefix}}

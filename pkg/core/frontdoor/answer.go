@@ -107,6 +107,7 @@ func (m *Machine) end(r *Request, refusal *protocol.Error, o *protocol.Output) {
 
 // heldAnswer is an answer that fell due while the broker was not reached.
 type heldAnswer struct {
+	// A refusal counts, whether or not there is an output; an OK without a worker has neither.
 	request *Request
 	refusal *protocol.Error
 	output  *protocol.Output
@@ -164,7 +165,7 @@ func (m *Machine) unsent(e *Unsent) {
 	if m.now >= e.Deadline {
 		refusal = exceeded(e.Deadline.Sub(e.Arrived))
 	}
-	m.out.Refused = toClient(e.Waited, refusal)
+	m.out.Refusal = toClient(e.Waited, refusal)
 }
 
 // toClient is a refusal as the client is told it; the one that came with an event stays

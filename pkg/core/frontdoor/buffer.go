@@ -247,9 +247,9 @@ func (m *Machine) serveBuffered(r *Request, b *buffered) {
 }
 
 // refuseBuffered answers a request that is in no table and was never submitted.
-func (m *Machine) refuseBuffered(r *Request, why *protocol.Error) {
+func (m *Machine) refuseBuffered(r *Request, refusal *protocol.Error) {
 	if m.config.Subjects.IsClients(r.Reply) {
-		m.reply(r, why, nil)
+		m.reply(r, refusal, nil)
 	}
 }
 

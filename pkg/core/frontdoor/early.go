@@ -12,6 +12,8 @@ import (
 // whether the worker was given the request, so nothing is answered (G9). Any other input
 // goes to the worker after the notice, so an output before it is foreign.
 type early struct {
+	// worker is the sender by its subject, which the broker enforces; the output is kept until
+	// the request is dispatched to it, or ends.
 	worker string
 	output *protocol.Output
 	bytes  int // of Config.EarlyBytes

@@ -14,10 +14,13 @@ type Event interface{ event() }
 // Inbound is a message of a client, not yet decoded. Slow: decoding takes so long that
 // it is done beside other work.
 type Inbound struct {
+	// Model and Tenant are tokens of the subject, not checked yet; Reply is the inbox that the
+	// answer goes to, "" for none.
 	Model, Tenant, Reply string
 	// Asker is who asks if that is no client, "" otherwise: its requests count as those of
 	// clients without a name.
 	Asker string `json:",omitempty"`
+	// Bytes is the size of the whole message.
 	Bytes int
 	Slow  bool
 	// Direct: the client has a connection to this process and no reply subject, so that nobody
@@ -36,12 +39,16 @@ func (e *Inbound) asker() string {
 // Decoded is what was read of an admitted message. A request for a model that is not
 // known yet has no Payload and Batch.
 type Decoded struct {
-	Request   *Request `json:"-"`
-	ClientID  string
-	Outputs   []string `json:",omitempty"` // to return, by name; all if there are none
-	Encoding  protocol.Encoding
-	SLO       time.Duration
-	Priority  int
+	Request *Request `json:"-"`
+	// ClientID is the id that the client chose, "" for none. It is not unique.
+	ClientID string
+	Outputs  []string `json:",omitempty"` // to return, by name; all if there are none
+	Encoding protocol.Encoding
+	// SLO counts from the arrival; 0 for the default. It is within protocol.MaxSLO.
+	SLO      time.Duration
+	Priority int
+	// Payload is laid out as a worker takes it (Layout), Batch how many items it has.
+	// Generated: it is empty, and the worker makes inputs up.
 	Payload   protocol.Payload
 	Batch     int
 	Generated bool
@@ -50,7 +57,8 @@ type Decoded struct {
 // Undecoded says why an admitted message is no request.
 type Undecoded struct {
 	Request *Request `json:"-"`
-	Fault   *protocol.Error
+	// Fault is told to the client as it is.
+	Fault *protocol.Error
 }
 
 // ClientGone says that nobody waits any more for the answer to a request of a Direct client.
@@ -83,18 +91,20 @@ type Dispatched struct{ protocol.Dispatch }
 
 // OutputArrived is the output of a request; who the worker is, the subject says.
 type OutputArrived struct {
+	// Worker is the sender by its subject, which the broker enforces.
 	Worker string
 	Output *protocol.Output
 }
 
 // Unsent says that an OK of Output.Ended is not sent: its deadline has passed since it was
-// decided, or it has more Bytes than the broker carries. Output.Refused is what the client
+// decided, or it has more Bytes than the broker carries. Output.Refusal is what the client
 // is told instead; what the request had was given back when it ended.
 type Unsent struct {
 	ID                protocol.RequestID
 	Arrived, Deadline protocol.Time
-	Waited            time.Duration
-	Bytes, Limit      int64
+	// Waited is Request.Waited; the client is told.
+	Waited       time.Duration
+	Bytes, Limit int64
 }
 
 // InputSent says that Output.LargeInput is sent, or could not be.
@@ -120,6 +130,7 @@ type BufferedID struct {
 // how long it has been there.
 type BufferSeen struct {
 	BufferedID
+	// Model is not checked yet; Reply is the inbox of the client, who may have gone.
 	Model, Reply string
 	Encoding     protocol.Encoding
 	// Budget is the SLO that begins when the request is handed over; 0 for the default.
@@ -138,7 +149,8 @@ type Claimed struct {
 	Mine, Unknown bool
 	Fault         *protocol.Error
 	Read          Decoded
-	Bytes         int
+	// Bytes is the size of the whole message; it counts against the limits.
+	Bytes int
 }
 
 // BufferLost says that the startup buffer was lost and made again: what waited in it

@@ -14,20 +14,25 @@ import (
 // asked, the startup buffer's claims, or ended; received = answered + left + in flight
 // + stored, at every moment (G13).
 type Machine struct {
-	config   Config
+	config Config
+	// now is the time of the current step; it never goes back.
 	now      protocol.Time
 	admitted uint64 // how many were
-	seq      uint64
-	table    table
-	large    largeInputs
-	slow     slots // of requests that are decoded beside other work
-	stores   slots // of requests on their way into the startup buffer
+	// seq is the number of the last accepted request, RequestID.Seq; it only grows.
+	seq    uint64
+	table  table
+	large  largeInputs
+	slow   slots // of requests that are decoded beside other work
+	stores slots // of requests on their way into the startup buffer
 
+	// models are those that the state names, by name; stage is the stack's as last seen.
 	models map[string]protocol.ModelSpec
 	stage  protocol.Stage
 	schedulers
 
-	stored      []storedShare // in the order in which they end, by and large
+	stored []storedShare // in the order in which they end, by and large
+	// openQueries are requests whose answer may be the scheduler's, by number, until it says
+	// whose. They are in no other place.
 	openQueries map[uint64]*Request
 	breaks      uint64       // connections that broke
 	down        bool         // the broker is not reached
@@ -35,8 +40,9 @@ type Machine struct {
 	outage      time.Duration
 	broken      uint64 // the epoch that was active when a connection broke
 	buffer      buffer
-	counts      Counts
-	out         Output
+	// counts and out are what Step returns and shows; out is used again by the next step.
+	counts Counts
+	out    Output
 }
 
 // Counts add up: Received = Answered + Left + in flight + being decoded or stored +
@@ -121,8 +127,8 @@ func (m *Machine) inbound(e *Inbound) {
 		return
 	}
 	m.counts.Received++
-	if fault := m.Screen(e); fault != nil {
-		m.refuse(fault)
+	if refusal := m.Screen(e); refusal != nil {
+		m.refuse(refusal)
 		return
 	}
 	accepting := m.activated()
@@ -177,16 +183,16 @@ func (m *Machine) ignores(e *Inbound) Ignored {
 }
 
 // refuse answers a message that never became a request.
-func (m *Machine) refuse(why *protocol.Error) {
+func (m *Machine) refuse(refusal *protocol.Error) {
 	m.counts.Answered++
-	m.out.Refused = why
+	m.out.Refusal = refusal
 }
 
 // reject refuses a request that was admitted, and gives back what it had.
-func (m *Machine) reject(r *Request, why *protocol.Error) {
+func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 	m.table.limits.Return(r.share)
 	m.out.Rejected = r
-	m.refuse(why)
+	m.refuse(refusal)
 }
 
 func noName(model string) *protocol.Error {

@@ -6,12 +6,12 @@ import "clockwork/pkg/protocol"
 // all of it but what is the driver's own.
 type Output struct {
 	// Admitted is the Inbound message as a request, to be decoded; nil if it was
-	// refused, then Refused says why, or ignored, then Ignored says why. Refused is as well
+	// refused, then Refusal says why, or ignored, then Ignored says why. Refusal is as well
 	// what the client is told in place of an OK that is Unsent.
 	Admitted *Request
-	Refused  *protocol.Error
+	Refusal  *protocol.Error
 	Ignored  Ignored
-	// Rejected is a request that was admitted and goes no further; Refused says why.
+	// Rejected is a request that was admitted and goes no further; Refusal says why.
 	Rejected *Request
 	// Store is a request for the startup buffer.
 	Store *Request
@@ -45,12 +45,14 @@ const (
 
 // Question asks the scheduler of an epoch whose the answer of a request is.
 type Question struct {
+	// Epoch is the one that was active when a connection broke.
 	Epoch   uint64
 	Request *Request
 }
 
 // Input is a request's payload for a worker.
 type Input struct {
+	// Worker is the one that the request was given to last.
 	Worker  string
 	Request *Request
 }

@@ -12,7 +12,7 @@ import (
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
 	{"whoever asks hears the answer", "machine.go", "	case !m.config.Subjects.MayAnswerInfer(e.asker(), e.Reply):\n", "	case false:\n"},
-	{"what is refused is not counted", "machine.go", "	m.counts.Answered++\n	m.out.Refused = why\n", "	m.out.Refused = why\n"},
+	{"what is refused is not counted", "machine.go", "	m.counts.Answered++\n	m.out.Refusal = refusal\n", "	m.out.Refusal = refusal\n"},
 	{"what is rejected keeps its share", "machine.go", "	m.table.limits.Return(r.share)\n	m.out.Rejected = r\n", "	m.out.Rejected = r\n"},
 	{"a slow body keeps its slots", "machine.go", "		m.slow.giveBack(r.Tenant, r.slots)\n		r.slots = 0\n", "		r.slots = 0\n"},
 	{"slots are not taken, and a share is kept", "machine.go", "		m.table.limits.Return(share)\n		m.refuse(protocol.Errorf(protocol.Overloaded, \"too", "		m.refuse(protocol.Errorf(protocol.Overloaded, \"too"},
@@ -124,7 +124,7 @@ var faults = []planted.Fault{
 	{"a limit and one more", "../quota/ledger.go", "	case a.requests+1 > l.Requests:\n", "	case a.requests > l.Requests:\n"},
 	{"bytes beyond a limit", "../quota/ledger.go", "	case bytes > l.Bytes-a.bytes:\n", "	case false:\n"},
 	{"bytes of a share stay", "../quota/ledger.go", "			a.bytes += sign * s.bytes\n", "			a.bytes += max(0, sign) * s.bytes\n"},
-	{"what is refused is taken", "../quota/ledger.go", "		if e := share.model.check(ofModel, bytes, \"model\", model); e != nil {\n			return Share{}, e\n", "		if e := share.model.check(ofModel, bytes, \"model\", model); e != nil {\n			share.add(1)\n			return Share{}, e\n"},
+	{"what is refused is taken", "../quota/ledger.go", "		if refusal := share.model.check(ofModel, bytes, \"model\", model); refusal != nil {\n			return Share{}, refusal\n", "		if refusal := share.model.check(ofModel, bytes, \"model\", model); refusal != nil {\n			share.add(1)\n			return Share{}, refusal\n"},
 	{"two large inputs at a time", "inputs.go", "	for len(l.queue) > 0 && !l.sending {\n", "	for len(l.queue) > 0 && m.out.LargeInput == nil {\n"},
 	{"a large input has two places", "inputs.go", "		r.inputWaits = true\n", ""},
 	{"a large input is sent once for ever", "inputs.go", "		r.inputWaits = false\n", ""},

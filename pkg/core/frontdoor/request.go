@@ -129,13 +129,13 @@ func ReadSLO(header string, p protocol.InferParameters, fallback time.Duration) 
 // Layout checks a request's inputs against its model and lays them out as a worker
 // takes them: one tensor after the other, in the order of the model. No inputs at all
 // ask for generated ones. The payload may alias the inputs.
-func Layout(m *protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, batch int, refused *protocol.Error) {
+func Layout(m *protocol.ModelSpec, inputs []protocol.Tensor) (payload []byte, batch int, refusal *protocol.Error) {
 	if len(inputs) == 0 {
 		return nil, 1, nil
 	}
-	batch, refused = protocol.BatchOf(m.Inputs, inputs, m.MaxBatch())
-	if refused != nil {
-		return nil, 0, refused
+	batch, refusal = protocol.BatchOf(m.Inputs, inputs, m.MaxBatch())
+	if refusal != nil {
+		return nil, 0, refusal
 	}
 	if len(inputs) == 1 {
 		return inputs[0].Data, batch, nil

@@ -5,6 +5,7 @@ import "clockwork/pkg/protocol"
 // schedulers are those whose heartbeats say that they are active. The highest epoch
 // is in charge.
 type schedulers struct {
+	// actives are the schedulers whose last heartbeat says that they are active, by id.
 	actives  map[string]active
 	epoch    uint64        // of the one in charge, 0 for none
 	latest   uint64        // the last epoch that was not 0

@@ -242,8 +242,8 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 		s.admitted = append(s.admitted, out.Admitted)
 		line("admitted %d", len(s.admitted))
 	}
-	if out.Refused != nil {
-		line("refused %v", out.Refused)
+	if out.Refusal != nil {
+		line("refused %v", out.Refusal)
 	}
 	if out.Store != nil {
 		line("store %s", out.Store.Name)

@@ -13,8 +13,11 @@ import (
 // request out answers it: that makes one answer of several outcomes; what it has of the
 // limits is given back then.
 type table struct {
-	bySeq    map[uint64]*Request
-	byTime   deadlines
+	// bySeq and byTime hold the same requests: by RequestID.Seq, and as a heap by deadline.
+	bySeq  map[uint64]*Request
+	byTime deadlines
+	// bytes is the sum of their payloads. maxCount and maxBytes are Config.MaxInFlight and
+	// MaxInFlightBytes.
 	bytes    int64
 	maxCount int
 	maxBytes int64
@@ -27,6 +30,7 @@ type table struct {
 
 // room is room in the table.
 type room struct {
+	// count is of requests, bytes of their payloads.
 	count int
 	bytes int64
 }
@@ -60,14 +64,14 @@ func (t *table) add(r *Request) *protocol.Error {
 		taken = taken.and(t.turn)
 	}
 	if taken.count >= t.maxCount {
-		refused := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", taken.count)
-		refused.Got, refused.Limit = int64(taken.count), int64(t.maxCount)
-		return refused
+		refusal := protocol.Errorf(protocol.Overloaded, "%d requests are in flight at this front door", taken.count)
+		refusal.Got, refusal.Limit = int64(taken.count), int64(t.maxCount)
+		return refusal
 	}
 	if taken.bytes+int64(len(r.Payload)) > t.maxBytes {
-		refused := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", taken.bytes)
-		refused.Got, refused.Limit = taken.bytes, t.maxBytes
-		return refused
+		refusal := protocol.Errorf(protocol.Overloaded, "%d bytes of requests are in flight at this front door", taken.bytes)
+		refusal.Got, refusal.Limit = taken.bytes, t.maxBytes
+		return refusal
 	}
 	t.bySeq[r.ID.Seq] = r
 	t.bytes += int64(len(r.Payload))

@@ -202,7 +202,7 @@ func (w *world) checkLimits(d *frontDoor) {
 		reply := fmt.Sprintf("_INBOX.last.%d.%d", d.id, i)
 		out := d.m.Step(w.Now, &Inbound{Model: "a", Tenant: tenant, Reply: reply, Bytes: 100, Slow: true})
 		if out.Admitted == nil {
-			w.failf("G13: front door %d has nothing left to do, and refuses a request of %q: %v", d.id, tenant, out.Refused)
+			w.failf("G13: front door %d has nothing left to do, and refuses a request of %q: %v", d.id, tenant, out.Refusal)
 		}
 		d.m.Step(w.Now, &Undecoded{Request: out.Admitted, Fault: protocol.Refusal(protocol.InvalidInput)})
 	}

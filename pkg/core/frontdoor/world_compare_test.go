@@ -12,8 +12,8 @@ import (
 func (b *books) compare(e Event, out *Output) {
 	want, id := &b.want, b.door.id
 	refused := protocol.Code("")
-	if out.Refused != nil {
-		refused = out.Refused.Code
+	if out.Refusal != nil {
+		refused = out.Refusal.Code
 	}
 	if refused != want.refused || (out.Admitted != nil) != want.admitted || (out.Ignored != NotIgnored) != want.ignored || (out.Store != nil) != want.store {
 		b.failf("front door %d: %T %+v refuses %q, admits %v, ignores %v, stores %v; expected %+v", id, e, e, refused, out.Admitted, out.Ignored, out.Store, want)

@@ -197,8 +197,8 @@ func (d *frontDoor) inbound(c *client) {
 		r.Driver = c
 	}
 	switch {
-	case out.Refused != nil:
-		d.reply(c, out.Refused.Code)
+	case out.Refusal != nil:
+		d.reply(c, out.Refusal.Code)
 	case r == nil:
 	case !r.Beside:
 		d.decode(c, r)
@@ -224,7 +224,7 @@ func (d *frontDoor) decode(c *client, r *Request) {
 	e := c.read(r.Known)
 	e.Request = r
 	if out := d.step(&e); out.Rejected != nil {
-		d.reply(c, out.Refused.Code)
+		d.reply(c, out.Refusal.Code)
 	}
 	if c.in.Direct && d.w.oneIn(3) {
 		d.w.After(d.w.UpTo(40*time.Millisecond), d.On(func() { d.checkedStep(&ClientGone{r.ID}) }))
@@ -283,11 +283,11 @@ func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
 	}
 	d.w.count("not sent")
 	before := d.m.Snapshot()
-	refused := d.m.Step(d.w.Now, u).Refused
-	if after := d.m.Snapshot(); refused == nil || refused.Code != protocol.PayloadTooLarge || after != before {
-		d.w.failf("G13: front door %d tells %v in place of an OK that is not sent; %+v, then %+v", d.id, refused, before, after)
+	refusal := d.m.Step(d.w.Now, u).Refusal
+	if after := d.m.Snapshot(); refusal == nil || refusal.Code != protocol.PayloadTooLarge || after != before {
+		d.w.failf("G13: front door %d tells %v in place of an OK that is not sent; %+v, then %+v", d.id, refusal, before, after)
 	}
-	return refused.Code
+	return refusal.Code
 }
 
 func (d *frontDoor) beat() {

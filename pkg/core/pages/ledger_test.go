@@ -201,8 +201,8 @@ func give(owner []string, model string) {
 func TestWeightsThatAreLost(t *testing.T) {
 	l := New(8)
 	for i, name := range []string{"idle", "read", "evicted", "kept", "copied"} {
-		if _, refused := l.Begin(name, 1+i%2); refused != nil {
-			t.Fatal(refused)
+		if _, refusal := l.Begin(name, 1+i%2); refusal != nil {
+			t.Fatal(refusal)
 		}
 		if name != "copied" && !l.Commit(name) {
 			t.Fatalf("%s is not loaded", name)
@@ -215,11 +215,11 @@ func TestWeightsThatAreLost(t *testing.T) {
 	if len(l.Loaded()) > 0 || l.Holds("idle") || l.Version("read") != 0 {
 		t.Errorf("lost, and there is %v", l)
 	}
-	if _, refused := l.Use("read"); refused == nil || refused.Code != protocol.WeightsMissing {
-		t.Errorf("lost weights may be read: %v", refused)
+	if _, refusal := l.Use("read"); refusal == nil || refusal.Code != protocol.WeightsMissing {
+		t.Errorf("lost weights may be read: %v", refusal)
 	}
-	if _, refused := l.Begin("read", 1); refused == nil || refused.Code != protocol.WeightsInUse {
-		t.Errorf("weights may be loaded over those that are still read: %v", refused)
+	if _, refusal := l.Begin("read", 1); refusal == nil || refusal.Code != protocol.WeightsInUse {
+		t.Errorf("weights may be loaded over those that are still read: %v", refusal)
 	}
 	l.Done("read")
 	l.Free("evicted")

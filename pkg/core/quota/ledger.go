@@ -53,13 +53,13 @@ func (l *Ledger) Take(tenant, model string, bytes int64, now time.Time) (Share, 
 	ofTenant, ofModel := l.rules.tenant(tenant), l.rules.model(model)
 	share := l.share(tenant, model, bytes, now)
 	if share.tenant != nil {
-		if e := share.tenant.check(ofTenant, bytes, "tenant", tenant); e != nil {
-			return Share{}, e
+		if refusal := share.tenant.check(ofTenant, bytes, "tenant", tenant); refusal != nil {
+			return Share{}, refusal
 		}
 	}
 	if share.model != nil {
-		if e := share.model.check(ofModel, bytes, "model", model); e != nil {
-			return Share{}, e
+		if refusal := share.model.check(ofModel, bytes, "model", model); refusal != nil {
+			return Share{}, refusal
 		}
 	}
 	share.add(1)

@@ -16,19 +16,19 @@ func after(d time.Duration) time.Time { return began.Add(d) }
 // refused takes a request that must be refused by a limit.
 func refused(t *testing.T, l *Ledger, tenant, model string, bytes int64, now time.Time, of string) *protocol.Error {
 	t.Helper()
-	_, e := l.Take(tenant, model, bytes, now)
-	if e == nil || e.Code != protocol.LimitExceeded || e.LimitOf != of || !e.Retryable {
-		t.Fatalf("a request of %s for %s with %d bytes: %+v, want a refusal by %s", tenant, model, bytes, e, of)
+	_, refusal := l.Take(tenant, model, bytes, now)
+	if refusal == nil || refusal.Code != protocol.LimitExceeded || refusal.LimitOf != of || !refusal.Retryable {
+		t.Fatalf("a request of %s for %s with %d bytes: %+v, want a refusal by %s", tenant, model, bytes, refusal, of)
 	}
-	return e
+	return refusal
 }
 
 // taken takes a request that must be let in.
 func taken(t *testing.T, l *Ledger, tenant, model string, bytes int64, now time.Time) Share {
 	t.Helper()
-	share, e := l.Take(tenant, model, bytes, now)
-	if e != nil {
-		t.Fatalf("a request of %q for %s with %d bytes: %v", tenant, model, bytes, e)
+	share, refusal := l.Take(tenant, model, bytes, now)
+	if refusal != nil {
+		t.Fatalf("a request of %q for %s with %d bytes: %v", tenant, model, bytes, refusal)
 	}
 	return share
 }
@@ -41,9 +41,9 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 	l := New(rules(Limit{Requests: 2, Bytes: None, Rate: Unlimited.Rate, Burst: 1}, Unlimited))
 	first := taken(t, l, "alice", "m", 1, began)
 	taken(t, l, "alice", "n", 1, began)
-	e := refused(t, l, "alice", "m", 1, began, "tenant.requests")
-	if e.Got != 3 || e.Limit != 2 || e.RetryMS != 0 {
-		t.Errorf("refused with %+v", e)
+	refusal := refused(t, l, "alice", "m", 1, began, "tenant.requests")
+	if refusal.Got != 3 || refusal.Limit != 2 || refusal.RetryMS != 0 {
+		t.Errorf("refused with %+v", refusal)
 	}
 	taken(t, l, "bob", "m", 1, began) // has his own
 	taken(t, l, "", "m", 1, began)    // and those without a name theirs
@@ -55,12 +55,12 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 func TestBytesInFlightAreBounded(t *testing.T) {
 	l := New(rules(Limit{Requests: None, Bytes: 100, Rate: Unlimited.Rate, Burst: 1}, Unlimited))
 	first := taken(t, l, "alice", "m", 60, began)
-	e := refused(t, l, "alice", "m", 41, began, "tenant.bytes")
-	if e.Got != 101 || e.Limit != 100 {
-		t.Errorf("refused with %+v", e)
+	refusal := refused(t, l, "alice", "m", 41, began, "tenant.bytes")
+	if refusal.Got != 101 || refusal.Limit != 100 {
+		t.Errorf("refused with %+v", refusal)
 	}
-	if _, e := l.Take("alice", "m", 101, began); e == nil || e.Code != protocol.PayloadTooLarge || e.Retryable || e.Got != 101 || e.Limit != 100 {
-		t.Errorf("a request that never fits: %+v", e)
+	if _, refusal := l.Take("alice", "m", 101, began); refusal == nil || refusal.Code != protocol.PayloadTooLarge || refusal.Retryable || refusal.Got != 101 || refusal.Limit != 100 {
+		t.Errorf("a request that never fits: %+v", refusal)
 	}
 	taken(t, l, "alice", "m", 40, began)
 	l.Return(first)
@@ -72,11 +72,11 @@ func TestARateIsKeptAndABurstLetPass(t *testing.T) {
 	for range 5 {
 		taken(t, l, "alice", "m", 1, began)
 	}
-	if e := refused(t, l, "alice", "m", 1, began, "tenant.rate"); e.RetryMS != 10 || e.Limit != 100 {
-		t.Errorf("refused with %+v", e)
+	if refusal := refused(t, l, "alice", "m", 1, began, "tenant.rate"); refusal.RetryMS != 10 || refusal.Limit != 100 {
+		t.Errorf("refused with %+v", refusal)
 	}
-	if e := refused(t, l, "alice", "m", 1, after(4*time.Millisecond), "tenant.rate"); e.RetryMS != 6 {
-		t.Errorf("4 ms later: %+v", e)
+	if refusal := refused(t, l, "alice", "m", 1, after(4*time.Millisecond), "tenant.rate"); refusal.RetryMS != 6 {
+		t.Errorf("4 ms later: %+v", refusal)
 	}
 	taken(t, l, "alice", "m", 1, after(10*time.Millisecond)) // what was refused took no token
 	refused(t, l, "alice", "m", 1, after(10*time.Millisecond), "tenant.rate")
@@ -95,7 +95,7 @@ func TestOverAnyWhileNoMoreThanTheRateAndOneBurst(t *testing.T) {
 		l := New(rules(Limit{Requests: None, Bytes: None, Rate: rate, Burst: burst}, Unlimited))
 		var passed []time.Duration
 		for now := time.Duration(0); now < 5*time.Second; now += time.Duration(dice.Int64N(int64(4 * time.Millisecond))) {
-			if _, e := l.Take("alice", "m", 1, after(now)); e == nil {
+			if _, refusal := l.Take("alice", "m", 1, after(now)); refusal == nil {
 				passed = append(passed, now)
 			}
 		}
@@ -118,9 +118,9 @@ func TestWhoIsRefusedByOneLimitTakesNothingOfAnother(t *testing.T) {
 	l := New(rules(Limit{Requests: 10, Bytes: 100, Rate: 1, Burst: 2}, Limit{Requests: 1, Bytes: None, Rate: Unlimited.Rate, Burst: 1}))
 	taken(t, l, "alice", "m", 1, began)
 	for range 20 {
-		e := refused(t, l, "alice", "m", 1, began, "model.requests")
-		if e.Got != 2 || e.Limit != 1 {
-			t.Errorf("refused with %+v", e)
+		refusal := refused(t, l, "alice", "m", 1, began, "model.requests")
+		if refusal.Got != 2 || refusal.Limit != 1 {
+			t.Errorf("refused with %+v", refusal)
 		}
 	}
 	taken(t, l, "alice", "n", 1, began)
@@ -184,9 +184,9 @@ func TestNothingIsLeftWhenAllIsGivenBack(t *testing.T) {
 			shares = shares[:len(shares)-1]
 			continue
 		}
-		share, e := l.Take(fmt.Sprint("t", dice.IntN(3)), fmt.Sprint("m", dice.IntN(2)), dice.Int64N(120), now)
-		if e != nil {
-			refusals[e.LimitOf]++
+		share, refusal := l.Take(fmt.Sprint("t", dice.IntN(3)), fmt.Sprint("m", dice.IntN(2)), dice.Int64N(120), now)
+		if refusal != nil {
+			refusals[refusal.LimitOf]++
 			continue
 		}
 		shares = append(shares, share)
@@ -237,9 +237,9 @@ func TestByDefaultNoThreeTenantsKeepAFourthOut(t *testing.T) {
 func BenchmarkTakeAndReturn(b *testing.B) {
 	l := New(rules(Limit{Requests: 100, Bytes: 1 << 20, Rate: 1e9, Burst: 1e9}, Limit{Requests: 100, Bytes: 1 << 20, Rate: 1e9, Burst: 1e9}))
 	for i := range b.N {
-		share, e := l.Take("alice", "resnet50", 600_000, after(time.Duration(i)))
-		if e != nil {
-			b.Fatal(e)
+		share, refusal := l.Take("alice", "resnet50", 600_000, after(time.Duration(i)))
+		if refusal != nil {
+			b.Fatal(refusal)
 		}
 		l.Return(share)
 	}

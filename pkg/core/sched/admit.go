@@ -21,13 +21,13 @@ func (p *clockworkPolicy) admit(r *request) *protocol.Error {
 	if !ok || best.end() <= r.deadline && v.why == whyUnknown {
 		return nil
 	}
-	err := p.unmeetable(r, &v)
+	refusal := p.unmeetable(r, &v)
 	if p.finishIfIdle(r) <= r.deadline { // an idle GPU would be in time
 		p.observeLoss()
 	}
 	p.resetDelays(r.model)
 	p.noteRejectedDemand(r.model)
-	return err
+	return refusal
 }
 
 // afterQueue refuses a request that would be late behind those that precede it, which are

@@ -57,7 +57,7 @@ type crash struct {
 	worker string
 	// certain: the Infer was executing, so that it is the cause if it has one member.
 	certain bool
-	err     *protocol.Error // for members that cannot run again in time
+	refusal *protocol.Error // for members that cannot run again in time
 	// silent is the worker that sends no result, lost the one that is lost; else nil.
 	silent, lost *worker
 }
@@ -103,7 +103,7 @@ func (c *engine) crashed(a *action, of crash) {
 			continue
 		}
 		r.tried = WhyWorkerLost
-		c.replan(r, of.err)
+		c.replan(r, of.refusal)
 	}
 }
 
@@ -158,19 +158,19 @@ func (c *engine) banned(r *request) *protocol.Error {
 // quarantine returns the refusal of the requests of a quarantined model.
 func (c *engine) quarantine(m *model) *protocol.Error {
 	left := m.quarantineLeft(c.now)
-	err := protocol.Errorf(protocol.ModelQuarantined, "model %s is quarantined for %v more: %d of its executions ended or hung the process that executed them",
+	refusal := protocol.Errorf(protocol.ModelQuarantined, "model %s is quarantined for %v more: %d of its executions ended or hung the process that executed them",
 		m.spec.Name, (left + time.Millisecond - 1).Truncate(time.Millisecond), len(m.crashes))
-	err.RetryMS = ms(left)
-	return err
+	refusal.RetryMS = ms(left)
+	return refusal
 }
 
 // batchFailed plans the members of an Infer again that failed as a batch. Its message stays
 // with the worker: it may quote one member's input, which the others must not see.
 func (c *engine) batchFailed(a *action, res *protocol.Result) {
-	err := protocol.Errorf(protocol.BatchFailed, "the batch of %d requests that it was in failed with %s at worker %s, and no time was left to run it alone",
+	refusal := protocol.Errorf(protocol.BatchFailed, "the batch of %d requests that it was in failed with %s at worker %s, and no time was left to run it alone",
 		a.count, res.Code, res.Worker)
 	for _, r := range a.members {
 		r.alone = true
 	}
-	c.replanAll(a, err, WhyFailed)
+	c.replanAll(a, refusal, WhyFailed)
 }

@@ -61,7 +61,7 @@ type request struct {
 	// attempts counts its failures, below Config.Attempts while it waits. failure is
 	// the last error, also of a failure that does not count; nil for none.
 	attempts int
-	failure  *protocol.Error
+	refusal  *protocol.Error
 	// alone: a batch with it failed, so it runs as the only member of its next ones.
 	// misses counts its batches that missed an input.
 	alone  bool
@@ -71,7 +71,8 @@ type request struct {
 	// ahead is how many requests of its model waited when it arrived.
 	ahead int
 	// tried is why its last action failed, whyUnknown if none failed.
-	tried  Why
+	tried Why
+	// demand is what it adds to the load priorities (demand.go); the planner's.
 	demand demand
 	// action is the action it is a member of, nil while it waits.
 	action *action
@@ -89,7 +90,8 @@ func (r *request) before(q *request) bool {
 // action was sent and has no result yet. Its fields do not change, except for members and
 // overdue.
 type action struct {
-	id      protocol.ActionID
+	id protocol.ActionID
+	// kind is Infer, LoadWeights or EvictWeights; replica is the copy that it is about.
 	kind    protocol.Kind
 	replica *replica
 	// members are the requests of an Infer that have not ended.
@@ -198,6 +200,7 @@ type gpu struct {
 	// draining: the GPU gets no more work until it is idle, because a blamed request is
 	// next (blame.go). Between steps an Infer is outstanding at its worker then.
 	draining bool
+	// lane is the time of its outstanding Infers, slowdown how much slower it is than its type.
 	lane     lane
 	slowdown slowdown
 	gpuPlan  // last, so that the lane and its timer are adjacent in memory
@@ -224,6 +227,7 @@ func (g *gpu) replica(m *model) *replica {
 
 // worker is a live worker.
 type worker struct {
+	// id and incarnation name one process; one that starts again has another incarnation.
 	id          string
 	incarnation uint64
 	// gpus are its GPUs, without duplicate indices.
@@ -249,9 +253,11 @@ type model struct {
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
-	queued     int
-	recent     recentRequests
-	items      int
+	// queued is the number of requests in the queue, items the number of their items.
+	queued int
+	// recent counts its requests of late, for displays.
+	recent recentRequests
+	items  int
 	// costs are the estimates by GPU type, nil without a complete profile of the model.
 	costs []*cost
 	// pages are those that it takes, by GPU type.

@@ -176,7 +176,8 @@ type Event interface{ event() }
 type Activate struct {
 	// Epoch and Issuer (the random identity of this process) are in every action.
 	Epoch, Issuer uint64
-	State         protocol.ClockworkState
+	// State has the models and profiles of the epoch, and workers that are there already.
+	State protocol.ClockworkState
 }
 
 // Submit is a request; its deadline is now + Budget. If a request with this id has not
@@ -193,7 +194,8 @@ type WorkerJoined struct{ State protocol.WorkerState }
 // WorkerLost removes a worker if it is this incarnation (0: any). Its requests are
 // planned again.
 type WorkerLost struct {
-	ID          string
+	ID string
+	// Incarnation is the one that is lost; 0 for whichever is there.
 	Incarnation uint64
 }
 
@@ -202,7 +204,8 @@ type WorkerLost struct {
 type GPUHealth struct {
 	ID          string
 	Incarnation uint64
-	GPUs        []protocol.GPUBeat
+	// GPUs are by index; nil if all are well.
+	GPUs []protocol.GPUBeat
 }
 
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
@@ -240,6 +243,8 @@ type Plan struct {
 
 // Output is the work for the driver after one Step.
 type Output struct {
+	// Actions are in the order in which they were decided; Requests in them are valid until
+	// the next step.
 	Actions []Addressed
 	// Dispatches are of kind ToWorker or Answer, Refusals of kind Refuse.
 	Dispatches []protocol.Dispatch
@@ -269,7 +274,8 @@ type Late struct {
 // Unanswered is an action without a result: overdue by far, or lost with its worker.
 type Unanswered struct {
 	Action protocol.ActionID
-	Lost   bool
+	// Lost: with its worker; otherwise its result is overdue.
+	Lost bool
 }
 
 // Incident is something that operators are told.

@@ -221,14 +221,23 @@ func (c *engine) activate(e Activate) {
 	for _, w := range e.State.Workers {
 		c.adopt(w.Profiles)
 	}
-	for _, spec := range e.State.Models {
-		if c.names[spec.Name] == nil {
-			m := &model{spec: spec, itemBytes: spec.ItemBytes(), index: uint64(len(c.models))}
-			c.models, c.names[spec.Name] = append(c.models, m), m
-		}
-	}
+	c.addModels(e.State.Models)
 	for _, w := range e.State.Workers {
 		c.join(w)
+	}
+}
+
+// addModels adds the models of an epoch, tens of thousands at a takeover: their memory is
+// allocated at once.
+func (c *engine) addModels(specs []protocol.ModelSpec) {
+	all := make([]model, len(specs))
+	c.models, c.names = make([]*model, 0, len(specs)), make(map[string]*model, len(specs))
+	for i := range specs {
+		if c.names[specs[i].Name] == nil {
+			m := &all[i]
+			m.spec, m.itemBytes, m.index = specs[i], specs[i].ItemBytes(), uint64(len(c.models))
+			c.models, c.names[m.spec.Name] = append(c.models, m), m
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ type client struct {
 
 // answeredFor are the requests of one front door that this term answered.
 type answeredFor struct {
+	// seqs are the requests, by RequestID.Seq.
 	seqs map[uint64]struct{}
 	last protocol.Time // when the last of them was answered
 }

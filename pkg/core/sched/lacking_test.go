@@ -24,16 +24,16 @@ func TestAModelThatNoWorkerHasIsRefusedAtOnce(t *testing.T) {
 			}
 			return out.Refusals[0].Refusal
 		}
-		if err := ask(1, "a"); err != nil {
-			t.Errorf("%s: a: %v", policy, err)
+		if refusal := ask(1, "a"); refusal != nil {
+			t.Errorf("%s: a: %v", policy, refusal)
 		}
-		if err := ask(2, "b"); err == nil || err.Code != protocol.ModelUnavailable {
-			t.Errorf("%s: b: %v", policy, err)
+		if refusal := ask(2, "b"); refusal == nil || refusal.Code != protocol.ModelUnavailable {
+			t.Errorf("%s: b: %v", policy, refusal)
 		}
 		w.Models = append(w.Models, b)
 		core.Step(0, &WorkerJoined{State: w})
-		if err := ask(3, "b"); err != nil {
-			t.Errorf("%s: b, once it is there: %v", policy, err)
+		if refusal := ask(3, "b"); refusal != nil {
+			t.Errorf("%s: b, once it is there: %v", policy, refusal)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import "clockwork/pkg/core/observe"
 
 // Setup is what a core is made with.
 type Setup struct {
+	// Policy is a name that New knows, Config the core's configuration.
 	Policy string
 	Config Config
 }

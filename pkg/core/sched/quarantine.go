@@ -11,6 +11,7 @@ import (
 // Quarantine is a model whose requests are refused for its crashes until an instant.
 type Quarantine struct {
 	Model string
+	// Until is when its requests are taken again, unless it crashes once more.
 	Until protocol.Time
 }
 

@@ -148,9 +148,9 @@ func (c *engine) unmeetable(r *request, v *verdict) *protocol.Error {
 	}
 	c.out.Reasons = append(c.out.Reasons, reason)
 	end := reason.Earliest.Sub(c.now) + reason.Reserve // until the client has the answer
-	err := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
-	err.EarliestMS, err.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
-	return err
+	refusal := protocol.Errorf(protocol.DeadlineUnmeetable, "done %.3f ms after arrival at the earliest, the deadline is at %.3f ms", ms(r.Elapsed+end), ms(r.Elapsed+r.Budget))
+	refusal.EarliestMS, refusal.BudgetMS = ms(r.Elapsed+end), ms(r.Elapsed+r.Budget)
+	return refusal
 }
 
 // whyTooLate returns the cause of a deadline that cannot be met.
@@ -165,8 +165,8 @@ func (r *Reason) whyTooLate() Why {
 }
 
 // refusedLater outputs the reason for a request that is refused after its admission.
-func (c *engine) refusedLater(r *request, err *protocol.Error) {
-	reason := c.circumstances(r, c.whyGivenUp(r, err))
+func (c *engine) refusedLater(r *request, refusal *protocol.Error) {
+	reason := c.circumstances(r, c.whyGivenUp(r, refusal))
 	if reason.Why != WhyInactive {
 		if best, ok := c.policy.offer(r); ok {
 			c.weighed(&reason, r, &verdict{best: best})
@@ -177,17 +177,17 @@ func (c *engine) refusedLater(r *request, err *protocol.Error) {
 
 // whyGivenUp returns the cause of a refusal after admission. The last failed action counts
 // first, then the error's code, then what the GPUs did meanwhile.
-func (c *engine) whyGivenUp(r *request, err *protocol.Error) Why {
+func (c *engine) whyGivenUp(r *request, refusal *protocol.Error) Why {
 	switch {
-	case err.Code == protocol.SchedulerLost:
+	case refusal.Code == protocol.SchedulerLost:
 		return WhyInactive
 	case r.tried != whyUnknown:
 		return r.tried
-	case err.Code == protocol.WorkerLost:
+	case refusal.Code == protocol.WorkerLost:
 		return WhyWorkerLost
-	case err.Code == protocol.NoMemory, err.Code == protocol.ModelTooLarge:
+	case refusal.Code == protocol.NoMemory, refusal.Code == protocol.ModelTooLarge:
 		return WhyNoGPU
-	case err.Code != protocol.DeadlineExceeded:
+	case refusal.Code != protocol.DeadlineExceeded:
 		return WhyFailed
 	case len(r.model.holders) > 0:
 		return WhyBehind

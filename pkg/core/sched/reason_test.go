@@ -20,13 +20,13 @@ func TestARefusalSaysWhatTheWayTakes(t *testing.T) {
 	if len(out.Refusals) != 1 || len(out.Reasons) != 1 {
 		t.Fatalf("refusals %v, reasons %+v", out.Refusals, out.Reasons)
 	}
-	why, err := out.Reasons[0], out.Refusals[0].Refusal
+	why, refusal := out.Reasons[0], out.Refusals[0].Refusal
 	best := why.Best
 	if why.Why != WhyTight || best.Worker != "w" || best.To != 10*time.Millisecond || best.Back != 10*time.Millisecond || best.Exec != 3*time.Millisecond || best.Open != 0 {
 		t.Errorf("%+v", why)
 	}
-	if end := ms(why.Earliest.Sub(why.Arrived) + why.Reserve); end != err.EarliestMS || end < 39 {
-		t.Errorf("done after %v ms, refused with %v", end, err.EarliestMS)
+	if end := ms(why.Earliest.Sub(why.Arrived) + why.Reserve); end != refusal.EarliestMS || end < 39 {
+		t.Errorf("done after %v ms, refused with %v", end, refusal.EarliestMS)
 	}
 	if why.Idle <= why.Deadline {
 		t.Errorf("another GPU would be done at %v of %v", why.Idle, why.Deadline)

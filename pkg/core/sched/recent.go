@@ -10,6 +10,7 @@ import (
 // recentRequests counts a model's requests of late, refused ones included. The count is halved
 // every recentHalf, at whole multiples of it by the core's clock. It is for displays.
 type recentRequests struct {
+	// count is in requests, as of halved.
 	count uint64
 	// halved is when the count was halved last, or should have been.
 	halved protocol.Time

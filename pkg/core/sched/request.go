@@ -23,13 +23,13 @@ func (c *engine) submit(s protocol.Submission) {
 		m.recent.add(c.now)
 	}
 	reasons := len(c.out.Reasons)
-	if err := c.admit(r); err != nil {
+	if refusal := c.admit(r); refusal != nil {
 		if len(c.out.Reasons) == reasons { // the policy outputs its own
-			c.notTaken(r, err.Code)
+			c.notTaken(r, refusal.Code)
 		}
 		c.ended = append(c.ended, r)
 		c.stats.Refused++
-		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: err})
+		c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: s.ID, Kind: protocol.Refuse, Refusal: refusal})
 		return
 	}
 	r.timer.Of.request = r
@@ -46,31 +46,31 @@ func (c *engine) admit(r *request) *protocol.Error {
 	case m == nil:
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", r.Model)
 	case r.Budget <= 0:
-		err := protocol.Errorf(protocol.DeadlineExceeded, "the deadline had passed by %v when the scheduler got the request", -r.Budget)
-		err.BudgetMS = ms(r.Elapsed + r.Budget)
-		return err
+		refusal := protocol.Errorf(protocol.DeadlineExceeded, "the deadline had passed by %v when the scheduler got the request", -r.Budget)
+		refusal.BudgetMS = ms(r.Elapsed + r.Budget)
+		return refusal
 	case r.Batch < 1:
 		return protocol.Errorf(protocol.InvalidInput, "expected at least 1 item, got %d", r.Batch)
 	}
 	if r.size = m.spec.Fits(r.Batch); r.size == 0 {
-		err := protocol.Errorf(protocol.BatchTooLarge, "model %s runs at most %d items at a time, got %d", r.Model, m.spec.MaxBatch(), r.Batch)
-		err.Got, err.Limit = int64(r.Batch), int64(m.spec.MaxBatch())
-		return err
+		refusal := protocol.Errorf(protocol.BatchTooLarge, "model %s runs at most %d items at a time, got %d", r.Model, m.spec.MaxBatch(), r.Batch)
+		refusal.Got, refusal.Limit = int64(r.Batch), int64(m.spec.MaxBatch())
+		return refusal
 	}
-	if err := c.unservable(r); err != nil {
-		return err
+	if refusal := c.unservable(r); refusal != nil {
+		return refusal
 	}
-	if err := c.banned(r); err != nil {
-		return err
+	if refusal := c.banned(r); refusal != nil {
+		return refusal
 	}
-	if err := c.policy.admit(r); err != nil {
+	if refusal := c.policy.admit(r); refusal != nil {
 		c.forgive(m, r.size)
-		return err
+		return refusal
 	}
 	if c.stats.Queued >= c.config.MaxQueued {
-		err := protocol.Errorf(protocol.Overloaded, "%d requests wait already", c.stats.Queued)
-		err.Limit = int64(c.config.MaxQueued)
-		return err
+		refusal := protocol.Errorf(protocol.Overloaded, "%d requests wait already", c.stats.Queued)
+		refusal.Limit = int64(c.config.MaxQueued)
+		return refusal
 	}
 	return nil
 }
@@ -112,9 +112,9 @@ func (c *engine) unservable(r *request) *protocol.Error {
 		code = protocol.ModelTooLarge
 	}
 	pages, most := nearest.pagesOf(m), nearest.total-nearest.foreign
-	err := protocol.Errorf(code, "model %s takes %d pages, a GPU has at most %d", m.spec.Name, pages, most)
-	err.Got, err.Limit = int64(pages), int64(most)
-	return err
+	refusal := protocol.Errorf(code, "model %s takes %d pages, a GPU has at most %d", m.spec.Name, pages, most)
+	refusal.Got, refusal.Limit = int64(pages), int64(most)
+	return refusal
 }
 
 // shortage returns how many pages more than it can ever free a GPU would need for a model.
@@ -151,8 +151,8 @@ func (c *engine) dequeue(r *request) {
 func (c *engine) expire(r *request) {
 	r.late = len(r.model.holders) > 0
 	r.unloaded = !r.late
-	if r.failure != nil && (r.failure.Code == protocol.WorkerLost || r.failure.Code == protocol.BatchFailed) {
-		c.refuse(r, r.failure)
+	if r.refusal != nil && (r.refusal.Code == protocol.WorkerLost || r.refusal.Code == protocol.BatchFailed) {
+		c.refuse(r, r.refusal)
 		return
 	}
 	c.refuse(r, c.late(r))
@@ -160,16 +160,16 @@ func (c *engine) expire(r *request) {
 
 // late returns the error of a request that waited too long.
 func (c *engine) late(r *request) *protocol.Error {
-	err := protocol.Errorf(protocol.DeadlineExceeded, "waited %.3f ms for a GPU; what was left is too short to run it", ms(c.now.Sub(r.arrived)))
-	err.BudgetMS = ms(r.Elapsed + r.Budget)
-	return err
+	refusal := protocol.Errorf(protocol.DeadlineExceeded, "waited %.3f ms for a GPU; what was left is too short to run it", ms(c.now.Sub(r.arrived)))
+	refusal.BudgetMS = ms(r.Elapsed + r.Budget)
+	return refusal
 }
 
 // refuse ends a request that waits or is a member of an action. A request of a lost front
 // door ends without a refusal.
-func (c *engine) refuse(r *request, err *protocol.Error) {
+func (c *engine) refuse(r *request, refusal *protocol.Error) {
 	if !r.orphan {
-		c.refusedLater(r, err)
+		c.refusedLater(r, refusal)
 	}
 	c.drop(r)
 	if r.orphan {
@@ -177,7 +177,7 @@ func (c *engine) refuse(r *request, err *protocol.Error) {
 		return
 	}
 	c.stats.Refused++
-	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: err})
+	c.out.Refusals = append(c.out.Refusals, protocol.Dispatch{ID: r.ID, Kind: protocol.Refuse, Refusal: refusal})
 }
 
 // drop removes a request from the queue or its action, and ends it. If it was the last

@@ -64,10 +64,10 @@ func (c *engine) stalledEverywhere(r *request, down int) *protocol.Error {
 		return protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s is stalled (%d)", r.model.spec.Name, down)
 	}
 	earliest := r.Elapsed + end.Sub(c.now) + r.Budget - r.deadline.Sub(r.arrived)
-	err := protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s restarts (%d): done %.3f ms after arrival at the earliest, the deadline is at %.3f ms",
+	refusal := protocol.Errorf(protocol.DeadlineUnmeetable, "every GPU that could run model %s restarts (%d): done %.3f ms after arrival at the earliest, the deadline is at %.3f ms",
 		r.model.spec.Name, down, ms(earliest), ms(r.Elapsed+r.Budget))
-	err.EarliestMS, err.BudgetMS = ms(earliest), ms(r.Elapsed+r.Budget)
-	return err
+	refusal.EarliestMS, refusal.BudgetMS = ms(earliest), ms(r.Elapsed+r.Budget)
+	return refusal
 }
 
 // firstRestart is how long a restart is expected to take of a GPU that has not restarted yet.

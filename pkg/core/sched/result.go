@@ -135,7 +135,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 	switch {
 	case res.Code.LosesExecutor() && res.Begin != 0:
 		a.replica.gpu.crashedAt = c.now
-		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: res.Code == protocol.ExecutorLost, err: failure(res)})
+		c.crashed(a, crash{kind: ExecutionCrashed, worker: res.Worker, certain: res.Code == protocol.ExecutorLost, refusal: failure(res)})
 	case a.count > 1 && failsAlone(res.Code):
 		c.batchFailed(a, res)
 	default:
@@ -188,11 +188,11 @@ func missedInput(a *action) {
 }
 
 // replanAll plans the members of a failed action again.
-func (c *engine) replanAll(a *action, err *protocol.Error, why Why) {
+func (c *engine) replanAll(a *action, refusal *protocol.Error, why Why) {
 	for _, r := range a.members {
 		r.tried = why
 		r.action = nil
-		c.replan(r, err)
+		c.replan(r, refusal)
 	}
 }
 
@@ -229,27 +229,27 @@ func failure(res *protocol.Result) *protocol.Error {
 
 // replan puts a request whose action failed back into its queue, or refuses it if it has no
 // attempt left, cannot be in time, would fail again, or its model was quarantined meanwhile.
-func (c *engine) replan(r *request, err *protocol.Error) {
+func (c *engine) replan(r *request, refusal *protocol.Error) {
 	// Neither the loss of a worker or of weights nor an action that came too late, or
 	// before its input, is the request's failure; the deadline bounds those. Nor is the
 	// failure of a batch: the request runs alone next.
-	if err.Code != protocol.WorkerLost && err.Code != protocol.DeadlineExceeded && err.Code != protocol.BatchFailed {
+	if refusal.Code != protocol.WorkerLost && refusal.Code != protocol.DeadlineExceeded && refusal.Code != protocol.BatchFailed {
 		r.attempts++
 	}
-	r.failure = err
+	r.refusal = refusal
 	best, ok := c.earliestIfIdle(r.model, r.size)
 	switch {
 	case c.fenced:
 		c.refuse(r, protocol.Refusal(protocol.SchedulerLost))
-	case r.orphan, r.attempts >= c.config.Attempts, err.Code == protocol.InvalidInput:
-		c.refuse(r, err)
+	case r.orphan, r.attempts >= c.config.Attempts, refusal.Code == protocol.InvalidInput:
+		c.refuse(r, refusal)
 	case r.model.quarantineLeft(c.now) > 0:
 		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
-		if err.Code == protocol.Internal {
-			err = c.late(r)
+		if refusal.Code == protocol.Internal {
+			refusal = c.late(r)
 		}
-		c.refuse(r, err)
+		c.refuse(r, refusal)
 	default:
 		c.stats.Replanned++
 		c.enqueue(r)
@@ -313,13 +313,13 @@ func (c *engine) loadLost(a *action, res *protocol.Result) {
 }
 
 // loadFailed counts one attempt for every request that waits for the model.
-func (c *engine) loadFailed(m *model, err *protocol.Error) {
+func (c *engine) loadFailed(m *model, refusal *protocol.Error) {
 	for r := m.head; r != nil; {
 		next := r.next
 		r.attempts++
-		r.failure = err
+		r.refusal = refusal
 		if r.attempts >= c.config.Attempts {
-			c.refuse(r, err)
+			c.refuse(r, refusal)
 		}
 		r = next
 	}
@@ -370,19 +370,19 @@ func (c *engine) overdue(a *action) {
 	c.giveUp(a, false)
 	defer c.reuse(a)
 	c.unstallIdle(r.gpu)
-	err := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)
+	refusal := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)
 	switch {
 	case a.kind == protocol.Infer && silent: // it may have hung the GPU
 		c.idle(r)
-		hung.err = err
+		hung.refusal = refusal
 		c.crashed(a, hung)
 	case a.kind == protocol.Infer:
 		c.idle(r)
-		c.replanAll(a, err, WhyWorkerLost)
+		c.replanAll(a, refusal, WhyWorkerLost)
 	case r.phase == loading:
 		r.gpu.failures[r.model]++
 		c.markUnknown(r)
-		c.loadFailed(r.model, err)
+		c.loadFailed(r.model, refusal)
 	case r.phase == evicting:
 		c.evict(r)
 	}

@@ -9,6 +9,7 @@ import (
 // Snapshot is a core's state after its last Step, for displays. It shares no memory with
 // the core; Core.Snapshot can overwrite it. Times are by the core's clock.
 type Snapshot struct {
+	// Now is the time of the core's last step.
 	Now    protocol.Time
 	GPUs   []GPUSnapshot   // by worker id, then index
 	Models []ModelSnapshot // in the order of the state
@@ -28,8 +29,9 @@ type GPUSnapshot struct {
 	Pages int
 	Free  int
 	// Copies counts the resident models; Turns those that wait for the execution lane.
-	Copies  int
-	Turns   int
+	Copies int
+	Turns  int
+	// Stalled: it gets nothing done, and no work.
 	Stalled bool
 	// Pace is the ratio of the executions' duration to what is usual on the GPU's type,
 	// at least 1; 1 without a measurement.
@@ -50,8 +52,9 @@ type ActionSnapshot struct {
 	Kind  protocol.Kind
 	Model string
 	// Batch is the batch size and Requests the number of members; 0 except for Infer.
-	Batch      int
-	Requests   int
+	Batch    int
+	Requests int
+	// Begin and End are expected times, End not before Begin.
 	Begin, End protocol.Time
 }
 

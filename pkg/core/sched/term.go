@@ -26,6 +26,7 @@ type Term struct {
 	// for none. It must not keep the event or the output.
 	Observe func(now protocol.Time, e Event, out *Output)
 
+	// config does not change.
 	config TermConfig
 	core   Core
 	// now is the time of the current step; it never goes back.
@@ -51,7 +52,8 @@ type Term struct {
 	// models are those of the epoch, by name. Every worker that joins holds all of them.
 	models  []protocol.ModelSpec
 	workers membership
-	doors   frontDoors
+	// doors are the unanswered requests of each front door.
+	doors frontDoors
 
 	// out is the output of the current step; last is the output of the core's last
 	// step; decided counts the core's steps in the current step.

@@ -116,6 +116,7 @@ type FrontDoorQuestion struct{ FrontDoor, Dispatch, Output uint64 }
 // OwedAnswers are the answers that a lost front door did not give, in order of its
 // requests.
 type OwedAnswers struct {
+	// FrontDoor is confirmed dead by the broker.
 	FrontDoor uint64
 	Answers   []OwedAnswer
 }

@@ -17,6 +17,7 @@ type wBooks struct {
 	// announced are the workers that the controller announced. apart is for how many heartbeats
 	// a worker was announced, heard and ready, and did not belong.
 	announced map[wInstance]bool
+	answered  map[wInstance]bool // said what is on their GPUs, since they were lost last
 	apart     map[string]int
 	seen      uint64 // the highest epoch of another scheduler
 	newer     bool   // a worker showed a newer epoch, which another scheduler has
@@ -39,7 +40,7 @@ type wMember struct {
 
 func newWBooks() *wBooks {
 	return &wBooks{silent: map[string]int{}, known: map[string][]uint64{}, last: map[string]protocol.Heartbeat{},
-		announced: map[wInstance]bool{}, apart: map[string]int{},
+		announced: map[wInstance]bool{}, answered: map[wInstance]bool{}, apart: map[string]int{},
 		members: map[string]wMember{}, health: map[string][]protocol.GPUBeat{}}
 }
 
@@ -75,9 +76,6 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 	if stats := t.Stats(); stats.Submitted != stats.Succeeded+stats.Refused+stats.Answered+stats.Forgotten+stats.Duplicates+stats.Queued+stats.InFlight {
 		w.broken("G13: the accounts of %s do not close: %+v", s.id, stats)
 	}
-	if b.newer && len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0 {
-		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
-	}
 	if !w.lease.given[t.Epoch()] {
 		w.broken("G7: %s has epoch %d, which the store has not given", s.id, t.Epoch())
 	}
@@ -87,14 +85,24 @@ func (s *wScheduler) checkStep(e TermEvent, out *TermOutput) {
 			w.broken("G1: %s of epoch %d has a say on a late answer of epoch %d", s.id, t.Epoch(), e.Epoch)
 		}
 	case *WorkerBeat:
-		if t.Has(e.ID, e.Incarnation) && !slices.Equal(b.health[e.ID], e.GPUs) {
-			w.broken("%s says of its GPUs %v, the core was told %v", e.ID, e.GPUs, b.health[e.ID])
-		}
 		if e.Epoch > t.Epoch() && t.Has(e.ID, e.Incarnation) {
 			w.broken("G7: %s belongs to epoch %d and obeys %d", e.ID, t.Epoch(), e.Epoch)
 		}
 	case *Result:
 		b.obeys(w, t, e.Epoch)
+	}
+	if b.newer && (out.Resign == "" || len(out.Actions)+len(out.Owed)+len(out.Verdicts) > 0) {
+		w.broken("G7: %s decides although a worker obeys a newer epoch", s.id)
+	}
+	for id, m := range b.members { // map order does not matter
+		if h := b.last[id]; h.Incarnation == m.incarnation && t.Has(id, m.incarnation) && !slices.Equal(b.health[id], h.GPUs) {
+			w.broken("%s says of its GPUs %v, the core was told %v", id, h.GPUs, b.health[id])
+		}
+	}
+	for _, q := range out.Ask {
+		if q.Epoch != t.Epoch() {
+			w.broken("G7: epoch %d asks %s, and names epoch %d", t.Epoch(), q.ID, q.Epoch)
+		}
 	}
 	for _, list := range [][]protocol.Dispatch{out.Dispatches, out.Refusals, out.Verdicts} {
 		for _, d := range list {
@@ -144,6 +152,9 @@ func (s *wScheduler) checkJoin(state *protocol.WorkerState) {
 	}
 	if !again {
 		delete(b.health, state.ID)
+		if !b.answered[wInstance{state.ID, state.Incarnation}] {
+			w.broken("G6: %s#%d joins epoch %d without having said what is on its GPUs", state.ID, state.Incarnation, s.term.Epoch())
+		}
 	}
 	b.members[state.ID] = wMember{state.Incarnation, len(state.Models)}
 	if len(state.Models) < len(wModels) {
@@ -170,6 +181,7 @@ func (s *wScheduler) checkLoss(e *WorkerLost) {
 	w, b := s.w, s.books
 	w.happened.missed++
 	delete(b.members, e.ID)
+	delete(b.answered, wInstance{e.ID, e.Incarnation})
 	heard := b.known[e.ID]
 	replaced := len(heard) > 0 && heard[len(heard)-1] != e.Incarnation
 	if b.claims(e.ID) <= s.term.Epoch() && b.silent[e.ID] <= liveness.LostTicks && !replaced && !w.said[fmt.Sprint(e.ID, e.Incarnation, protocol.Stopping)] {

@@ -101,8 +101,8 @@ func (c *wController) announce(state protocol.WorkerState) {
 			}
 		})
 		w.loose(announced)
-		if w.faulty() && w.chance(0.2) {
-			w.After(w.UpTo(400*time.Millisecond), announced)
+		if w.faulty() && w.chance(0.5) {
+			w.After(w.UpTo(1500*time.Millisecond), announced)
 		}
 	}
 }

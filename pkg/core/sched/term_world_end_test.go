@@ -1,5 +1,29 @@
 package sched
 
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// checkLate: in a world whose schedulers are well, what is owed to the clients of dead front
+// doors comes soon.
+func (w *termWorld) checkLate() {
+	for _, d := range w.doors {
+		if !d.dead || w.rough {
+			continue
+		}
+		for _, seq := range slices.Sorted(maps.Keys(d.open)) {
+			switch r := d.open[seq]; {
+			case r.answers > 0 || r.excused:
+				delete(d.open, seq)
+			case w.Now > max(r.deadline, d.died).Add(4*time.Second):
+				w.broken("G1: request %d of front door %d, dead since %v, has no answer; its deadline was %v", seq, d.id, d.died, r.deadline)
+			}
+		}
+	}
+}
+
 // checkEnd looks at a world in which all has been well for a while.
 func (w *termWorld) checkEnd() {
 	if w.fault != "" {

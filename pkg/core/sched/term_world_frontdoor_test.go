@@ -23,6 +23,7 @@ type wDoor struct {
 	watch liveness.Watch
 	wake  protocol.Time // of its timer
 	dead  bool
+	died  protocol.Time
 	quiet bool // it takes no more requests
 	sent  uint64
 	open  map[uint64]*wRequest // that have no answer of this front door, by RequestID.Seq
@@ -31,11 +32,12 @@ type wDoor struct {
 
 // wRequest is a request, as nobody in the world knows it.
 type wRequest struct {
-	door    *wDoor
-	seq     uint64
-	inbox   string
-	answers int
-	excused bool // it may have none
+	door     *wDoor
+	seq      uint64
+	inbox    string
+	deadline protocol.Time
+	answers  int
+	excused  bool // it may have none
 }
 
 func (w *termWorld) openDoor() {
@@ -53,7 +55,7 @@ func (w *termWorld) openDoor() {
 	}
 	d.Each(protocol.HeartbeatEvery, d.beat)
 	d.Each(protocol.HeartbeatEvery, d.missSchedulers)
-	d.Each(8*time.Millisecond, d.accept)
+	d.Each(w.pace, d.accept)
 	d.Each(600*time.Millisecond, func() {
 		if w.faulty() {
 			d.suffer()
@@ -119,15 +121,13 @@ func (d *wDoor) accept() {
 	w.happened.requests++
 	r := &wRequest{door: d, inbox: fmt.Sprintf("_INBOX.%d.%d", d.id, d.sent)}
 	w.requests[r.inbox] = r
-	model := wModels[0].Name
-	if w.chance(0.2) {
-		model = wModels[1].Name
-	}
-	admitted := d.step(&frontdoor.Inbound{Model: model, Reply: r.inbox}).Admitted
+	model := wModels[w.RNG.IntN(len(wModels))]
+	admitted := d.step(&frontdoor.Inbound{Model: model.Name, Reply: r.inbox}).Admitted
 	budget := 20*time.Millisecond + w.UpTo(400*time.Millisecond)
 	if w.chance(0.1) {
 		budget += w.UpTo(2 * time.Second) // its front door may be back in time
 	}
+	r.deadline = w.Now.Add(budget)
 	d.take(r, admitted, frontdoor.Decoded{Request: admitted, SLO: budget, Batch: 1, Generated: w.chance(0.5)})
 }
 
@@ -268,7 +268,7 @@ func (d *wDoor) abandoned(e frontdoor.Event) {
 func (d *wDoor) die() {
 	w := d.w
 	d.Incarnation++
-	d.dead, d.connected = true, false
+	d.dead, d.died, d.connected = true, w.Now, false
 	d.session++
 	for seq, r := range d.open { // map order does not matter
 		r.excused = r.excused || w.rough || !d.isKnown(seq)

@@ -31,8 +31,12 @@ func (x *wWorker) began(o *work.Order) {
 	x.changes = append(x.changes, wChange{a.Epoch, a.Model, a.Kind == protocol.LoadWeights})
 }
 
-// ended notes that a load which had begun failed.
+// ended notes that a load which had begun failed. One that finds no room was ordered by a
+// scheduler that does not know what is on the GPU (G6).
 func (x *wWorker) ended(r *protocol.Result, o *work.Order) {
+	if r.Code == protocol.NoMemory {
+		x.w.broken("G6: %s#%d has no room for %s, by order of epoch %d", x.id, r.Incarnation, r.Model, r.Issuer)
+	}
 	if o != nil && r.Kind == protocol.LoadWeights && r.Code != protocol.OK && r.Begin != 0 {
 		x.changes = append(x.changes, wChange{o.Action.Epoch, r.Model, false})
 	}

@@ -66,8 +66,10 @@ func (s *wScheduler) suffer() {
 		s.Incarnation++
 		s.end()
 		w.After(w.UpTo(time.Second), s.begin)
-	case p < 0.16:
+	case p < 0.11:
 		s.PausedUntil = w.Now.Add(w.UpTo(1500 * time.Millisecond))
+	case p < 0.18: // it goes on when another one has just begun to lead
+		s.PausedUntil = w.Now.Add(600*time.Millisecond + w.UpTo(300*time.Millisecond))
 	case p < 0.22: // its connection breaks
 		s.deaf, s.missed = w.Now.Add(w.UpTo(200*time.Millisecond)), true
 	case p < 0.26: // the store is lost
@@ -250,7 +252,7 @@ func (s *wScheduler) resign(why string) {
 	}
 }
 
-// ask queries a worker, and waits for a while.
+// ask queries a worker, and waits for a while; some questions are lost.
 func (s *wScheduler) ask(q WorkerQuestion) {
 	w, t := s.w, s.term
 	w.happened.asked++
@@ -261,12 +263,17 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 		if open && s.term == t {
 			open = false
 			s.books.obeys(w, t, obeys)
+			if state != nil {
+				s.books.answered[wInstance{q.ID, q.Incarnation}] = true
+			}
 			s.step(&WorkerAnswered{WorkerQuestion: q, State: state, Obeys: obeys})
 		}
 	}
 	w.calls[call] = func(r protocol.Result) { s.On(func() { answer(r.State, r.Epoch) })() }
-	w.order(w.worker(q.ID), protocol.Action{ID: call.id, Issuer: call.issuer, Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Epoch: q.Epoch,
-		Lean: q.Lean, Latest: protocol.Never})
+	if !w.faulty() || w.chance(0.85) {
+		w.order(w.worker(q.ID), protocol.Action{ID: call.id, Issuer: call.issuer, Kind: protocol.GetWorkerState, Incarnation: q.Incarnation, Epoch: q.Epoch,
+			Lean: q.Lean, Latest: protocol.Never})
+	}
 	w.After(500*time.Millisecond, func() {
 		delete(w.calls, call)
 		s.On(func() { answer(nil, 0) })()
@@ -274,11 +281,11 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 }
 
 // inquire has the broker look who listens on a front door's subjects, and tell every
-// scheduler behind what the front door has said.
+// scheduler behind what the front door has said; some questions are lost.
 func (w *termWorld) inquire(q FrontDoorQuestion) {
 	for _, number := range []uint64{q.Dispatch, q.Output} {
 		w.loose(func() {
-			if d := w.doorOf(q.FrontDoor); d.connected {
+			if d := w.doorOf(q.FrontDoor); d.connected || w.faulty() && w.chance(0.2) {
 				return
 			}
 			for _, s := range w.schedulers {

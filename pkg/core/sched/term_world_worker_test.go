@@ -34,10 +34,11 @@ type wMute struct {
 	at    *wScheduler
 }
 
-// wModels are the models of every epoch; a GPU has room for one of them.
+// wModels are the models of every epoch: more than there are GPUs, each of which has room for
+// one of them.
 var wModels, wProfiles = func() (models []protocol.ModelSpec, profiles []protocol.Profile) {
-	for i, name := range []string{"m", "n"} {
-		m, p := spec(name, 3-i, 2*time.Millisecond, time.Millisecond, 1500*time.Microsecond, 2500*time.Microsecond)
+	for _, name := range []string{"m", "n", "o", "p", "q", "r"} {
+		m, p := spec(name, 3, 2*time.Millisecond, time.Millisecond, 1500*time.Microsecond, 2500*time.Microsecond)
 		m.Path = name
 		models, profiles = append(models, m), append(profiles, p)
 	}
@@ -52,7 +53,7 @@ func newWWorker(w *termWorld, i int) *wWorker {
 	x.core = virtual.New(c, x)
 	x.core.GPUs[0].Restarts = func() time.Duration {
 		x.weightsLost()
-		return w.UpTo(1200 * time.Millisecond)
+		return w.UpTo(600 * time.Millisecond)
 	}
 	return x
 }
@@ -78,7 +79,7 @@ func (x *wWorker) suffer() {
 		x.PausedUntil = w.Now.Add(w.UpTo(1200 * time.Millisecond))
 	case p < 0.20: // its clock steps: it measures anew
 		w.happened.steps++
-		x.ahead += w.UpTo(2*time.Second) - time.Second
+		x.ahead += w.UpTo(500*time.Millisecond) - 250*time.Millisecond
 	case p < 0.23:
 		x.wrong = w.Now.Add(w.UpTo(300 * time.Millisecond))
 	case p < 0.35: // its heartbeats stay away, but not for long enough to be missed
@@ -98,13 +99,13 @@ func (x *wWorker) suffer() {
 }
 
 // muteAtOne has one of the schedulers not hear the worker for a while, mostly the one that
-// leads.
+// leads; it may miss the worker, which nobody else does.
 func (x *wWorker) muteAtOne() {
 	at := x.w.schedulers[x.w.RNG.IntN(2)]
 	if holder := x.w.lease.holder; holder != nil && x.w.chance(0.6) {
 		at = holder
 	}
-	x.mute = wMute{x.w.Now.Add(x.w.UpTo(protocol.HeartbeatLost)), at}
+	x.mute = wMute{x.w.Now.Add(x.w.UpTo(2 * protocol.HeartbeatLost)), at}
 }
 
 // restart ends this incarnation, and begins the next after a while. The first heartbeats may
@@ -128,7 +129,7 @@ func (x *wWorker) restart(away time.Duration) {
 
 // loads reports whether this incarnation of a worker can load a model.
 func (x *wWorker) loads(model string) bool {
-	return model == "m" || (x.core.Incarnation()+uint64(x.id[1]))%3 > 0
+	return model != "n" || (x.core.Incarnation()+uint64(x.id[1]))%3 > 0
 }
 
 // has reports whether a model is in the worker's memory.

@@ -55,6 +55,7 @@ func (c *engine) join(w protocol.WorkerState) {
 // returns, the worker was only cut off: it may still execute transfers that it had
 // received, whatever its state says now.
 type absence struct {
+	// incarnation is the lost one; another one of the same worker holds nothing of it.
 	incarnation uint64
 	// until is when none of the transfers can happen any more.
 	until protocol.Time
@@ -225,6 +226,6 @@ func (c *engine) lose(e WorkerLost) {
 		c.timers.Remove(&g.nextSlotTimer)
 	}
 	for _, a := range again {
-		c.crashed(a, crash{kind: WorkerCrashed, worker: w.id, lost: w, err: protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id)})
+		c.crashed(a, crash{kind: WorkerCrashed, worker: w.id, lost: w, refusal: protocol.Errorf(protocol.WorkerLost, "worker %s was lost while it had the request", w.id)})
 	}
 }

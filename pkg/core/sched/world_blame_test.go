@@ -187,8 +187,8 @@ func (w *world) restartOf(at place, g protocol.GPUBeat) {
 
 // checkWait: who could wait for a GPU that restarts is not refused since all are stalled. Half
 // of its budget may be a reserve, and a load and an execution take less than loadAndRun.
-func (w *world) checkWait(r *asked, e *protocol.Error) {
-	if e.Code != protocol.DeadlineUnmeetable || !strings.HasPrefix(e.Message, "every GPU") {
+func (w *world) checkWait(r *asked, refusal *protocol.Error) {
+	if refusal.Code != protocol.DeadlineUnmeetable || !strings.HasPrefix(refusal.Message, "every GPU") {
 		return
 	}
 	const loadAndRun = 100 * time.Millisecond
@@ -207,7 +207,7 @@ func (w *world) checkWait(r *asked, e *protocol.Error) {
 			back = back.Add(2 * w.now.Sub(back))
 		}
 		if back.Add(loadAndRun) < w.now.Add(r.submission.Budget/2) {
-			w.fail("request %v has %v left and is refused %v; %v restarts until %v", r.submission.ID, r.submission.Budget, e, at, back)
+			w.fail("request %v has %v left and is refused %v; %v restarts until %v", r.submission.ID, r.submission.Budget, refusal, at, back)
 		}
 	}
 }
@@ -251,22 +251,22 @@ func (w *world) checkBlame(o Addressed) {
 
 // checkRefusal: final is final and nothing else is, a quarantine is one, and nobody reads of
 // another's input.
-func (w *world) checkRefusal(r *asked, e *protocol.Error) {
-	w.checkWait(r, e)
-	if r.final != (e.Code == protocol.ExecutionCrashed) {
-		w.fail("request %v is refused %v, and is %+v", r.submission.ID, e, r.blamed)
+func (w *world) checkRefusal(r *asked, refusal *protocol.Error) {
+	w.checkWait(r, refusal)
+	if r.final != (refusal.Code == protocol.ExecutionCrashed) {
+		w.fail("request %v is refused %v, and is %+v", r.submission.ID, refusal, r.blamed)
 	}
 	if r.final {
 		w.faults.refused++
 	}
-	if until := w.blame.quarantined[r.submission.Model]; e.Code == protocol.ModelQuarantined && w.now >= until {
-		w.fail("%s is not quarantined, and request %v is refused %v", r.submission.Model, r.submission.ID, e)
+	if until := w.blame.quarantined[r.submission.Model]; refusal.Code == protocol.ModelQuarantined && w.now >= until {
+		w.fail("%s is not quarantined, and request %v is refused %v", r.submission.Model, r.submission.ID, refusal)
 	}
-	if at := strings.Index(e.Message, "secret-"); at >= 0 && e.Code != protocol.WorkerLost && e.Code != protocol.DeadlineExceeded {
-		own := w.blame.count[r.last] == 1 && strings.HasPrefix(e.Message[at:], secret(r.last))
-		load := strings.Contains(e.Message, protocol.LoadWeights.String())
+	if at := strings.Index(refusal.Message, "secret-"); at >= 0 && refusal.Code != protocol.WorkerLost && refusal.Code != protocol.DeadlineExceeded {
+		own := w.blame.count[r.last] == 1 && strings.HasPrefix(refusal.Message[at:], secret(r.last))
+		load := strings.Contains(refusal.Message, protocol.LoadWeights.String())
 		if !own && !load {
-			w.fail("request %v reads of another: %v", r.submission.ID, e)
+			w.fail("request %v reads of another: %v", r.submission.ID, refusal)
 		}
 	}
 }

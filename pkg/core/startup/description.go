@@ -42,10 +42,10 @@ func (m *Machine) describable(specs []protocol.ModelSpec) *protocol.Error {
 		return nil
 	}
 	if each := descriptionBytes(&specs[0]); each > m.cfg.MaxDescription {
-		err := protocol.Errorf(protocol.ModelTooLarge, "its %d inputs and %d outputs take %d bytes to describe, a model may take %d",
+		refusal := protocol.Errorf(protocol.ModelTooLarge, "its %d inputs and %d outputs take %d bytes to describe, a model may take %d",
 			len(specs[0].Inputs), len(specs[0].Outputs), each, m.cfg.MaxDescription)
-		err.Got, err.Limit = each, m.cfg.MaxDescription
-		return err
+		refusal.Got, refusal.Limit = each, m.cfg.MaxDescription
+		return refusal
 	}
 	total := m.described
 	for _, l := range m.loads {
@@ -54,9 +54,9 @@ func (m *Machine) describable(specs []protocol.ModelSpec) *protocol.Error {
 		}
 	}
 	if total += fresh; total > m.cfg.MaxDescriptions {
-		err := protocol.Errorf(protocol.ModelTooLarge, "the stack's models would take %d bytes to describe, the limit is %d", total, m.cfg.MaxDescriptions)
-		err.Got, err.Limit = total, m.cfg.MaxDescriptions
-		return err
+		refusal := protocol.Errorf(protocol.ModelTooLarge, "the stack's models would take %d bytes to describe, the limit is %d", total, m.cfg.MaxDescriptions)
+		refusal.Got, refusal.Limit = total, m.cfg.MaxDescriptions
+		return refusal
 	}
 	return nil
 }

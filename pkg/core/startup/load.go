@@ -56,16 +56,16 @@ func (m *Machine) loadRequested(e LoadRequested) {
 		m.refuse(e.Token, protocol.Refusal(protocol.LoadingClosed))
 		return
 	}
-	l, err := m.parse(e.Request)
-	if err != nil { // no load activity: the countdown ignores it
-		m.refuse(e.Token, err)
+	l, refusal := m.parse(e.Request)
+	if refusal != nil { // no load activity: the countdown ignores it
+		m.refuse(e.Token, refusal)
 		return
 	}
 	if n := m.unanswered(); n >= m.cfg.MaxLoads {
-		err := protocol.Errorf(protocol.Overloaded, "%d loads are not answered yet", n)
-		err.Got, err.Limit = int64(n+1), int64(m.cfg.MaxLoads)
+		refusal := protocol.Errorf(protocol.Overloaded, "%d loads are not answered yet", n)
+		refusal.Got, refusal.Limit = int64(n+1), int64(m.cfg.MaxLoads)
 		m.touched = true
-		m.refuse(e.Token, err)
+		m.refuse(e.Token, refusal)
 		return
 	}
 	l.tokens = []uint64{e.Token}
@@ -85,9 +85,9 @@ func (m *Machine) parse(r protocol.LoadRequest) (*load, *protocol.Error) {
 		copies = *r.Copies
 	}
 	if copies < 1 || copies > m.cfg.MaxCopies {
-		err := protocol.Errorf(protocol.InvalidInput, "expected 1 to %d copies, got %d", m.cfg.MaxCopies, copies)
-		err.Got, err.Limit = int64(copies), int64(m.cfg.MaxCopies)
-		return nil, err
+		refusal := protocol.Errorf(protocol.InvalidInput, "expected 1 to %d copies, got %d", m.cfg.MaxCopies, copies)
+		refusal.Got, refusal.Limit = int64(copies), int64(m.cfg.MaxCopies)
+		return nil, refusal
 	}
 	name := r.Name
 	if name == "" {
@@ -161,9 +161,9 @@ func (m *Machine) admitOne(l *load, before []*load) bool {
 		}
 	}
 	if total := len(m.models) + fresh + m.coming(); total > m.cfg.MaxModels {
-		err := protocol.Errorf(protocol.ModelTooLarge, "the stack would hold %d models, its limit is %d", total, m.cfg.MaxModels)
-		err.Got, err.Limit = int64(total), int64(m.cfg.MaxModels)
-		m.finish(l, nil, err)
+		refusal := protocol.Errorf(protocol.ModelTooLarge, "the stack would hold %d models, its limit is %d", total, m.cfg.MaxModels)
+		refusal.Got, refusal.Limit = int64(total), int64(m.cfg.MaxModels)
+		m.finish(l, nil, refusal)
 		return true
 	}
 	l.held = true

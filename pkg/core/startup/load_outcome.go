@@ -16,9 +16,9 @@ func (m *Machine) resolve() bool {
 		if l.storing != 0 || l.retryAt > m.now || m.removing(l) || !m.settled(l) {
 			continue
 		}
-		if err := m.verdict(l); err != nil {
+		if refusal := m.verdict(l); refusal != nil {
 			m.rollback(l)
-			m.finish(l, nil, err)
+			m.finish(l, nil, refusal)
 			over = true
 			continue
 		}
@@ -104,8 +104,8 @@ func (m *Machine) verdict(l *load) *protocol.Error {
 	case specs == nil && !m.accepted(l): // nobody can say what the new copies are copies of
 		return workersError(lacks[0].Code, lacks[0].Message, lacks)
 	}
-	if refused := m.describable(specs); refused != nil {
-		return refused
+	if refusal := m.describable(specs); refusal != nil {
+		return refusal
 	}
 	l.specs = specs
 	return nil
@@ -119,9 +119,9 @@ func workersError(code protocol.Code, message string, workers []protocol.WorkerE
 	if message == "" {
 		message = code.Row().Sentence
 	}
-	err := protocol.Errorf(code, "%s", message)
-	err.Workers = workers
-	return err
+	refusal := protocol.Errorf(code, "%s", message)
+	refusal.Workers = workers
+	return refusal
 }
 
 // accepted reports whether all models of l are accepted.
@@ -163,15 +163,15 @@ func (m *Machine) rollback(l *load) {
 }
 
 // finish answers every client that requested l and removes l.
-func (m *Machine) finish(l *load, reply *protocol.LoadReply, err *protocol.Error) {
+func (m *Machine) finish(l *load, reply *protocol.LoadReply, refusal *protocol.Error) {
 	for _, token := range l.tokens {
-		m.out.Replies = append(m.out.Replies, Reply{Token: token, Reply: reply, Error: err})
+		m.out.Replies = append(m.out.Replies, Reply{Token: token, Reply: reply, Error: refusal})
 	}
 	m.loads = slices.DeleteFunc(m.loads, func(o *load) bool { return o == l })
-	m.touched = m.touched || err == nil || !argumentsAtFault(err.Code)
+	m.touched = m.touched || refusal == nil || !argumentsAtFault(refusal.Code)
 	e := protocol.Event{Kind: protocol.EventLoad, Model: l.names[0], Path: l.path, Total: len(l.names), Code: protocol.OK}
-	if err != nil {
-		e.Code, e.Message = err.Code, err.Message
+	if refusal != nil {
+		e.Code, e.Message = refusal.Code, refusal.Message
 	} else {
 		e.Done = len(l.names)
 		if len(reply.Changed) > 0 {
@@ -191,8 +191,8 @@ func argumentsAtFault(code protocol.Code) bool {
 }
 
 // refuse answers one client with an error.
-func (m *Machine) refuse(token uint64, err *protocol.Error) {
-	m.out.Replies = append(m.out.Replies, Reply{Token: token, Error: err})
+func (m *Machine) refuse(token uint64, refusal *protocol.Error) {
+	m.out.Replies = append(m.out.Replies, Reply{Token: token, Error: refusal})
 }
 
 // stored accepts the models of a load. A worker that joined during the store has

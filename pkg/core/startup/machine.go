@@ -323,17 +323,17 @@ func (m *Machine) stageConflict(s protocol.Stage) {
 // stepDown ends this machine, because another controller leads. The models that this
 // machine was loading are left on the workers: what is in the store, the other one has
 // taken over, and it removes the rest.
-func (m *Machine) stepDown(why *protocol.Error) {
-	m.closeLoads(why)
+func (m *Machine) stepDown(refusal *protocol.Error) {
+	m.closeLoads(refusal)
 	m.loads, m.waiting, m.countdown = nil, nil, protocol.Never
 	m.down, m.out.StepDown = true, true
 }
 
 // closeLoads refuses every load that is not answered yet.
-func (m *Machine) closeLoads(why *protocol.Error) {
+func (m *Machine) closeLoads(refusal *protocol.Error) {
 	for _, l := range append(slices.Clone(m.loads), m.waiting...) {
 		for _, token := range l.tokens {
-			m.refuse(token, why)
+			m.refuse(token, refusal)
 		}
 	}
 	m.waiting = nil

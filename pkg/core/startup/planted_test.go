@@ -12,8 +12,8 @@ import (
 var faults = []planted.Fault{
 	// A controller that stood still while another led.
 	{"a fenced controller goes on", "machine.go", "	case Fenced:\n		m.stepDown(protocol.Errorf(protocol.StateUnavailable, \"another controller leads now; ask it again\"))\n", "	case Fenced:\n"},
-	{"a fenced controller leaves its clients", "machine.go", "func (m *Machine) stepDown(why *protocol.Error) {\n	m.closeLoads(why)\n", "func (m *Machine) stepDown(why *protocol.Error) {\n"},
-	{"a fenced controller rolls back", "machine.go", "	m.closeLoads(why)\n	m.loads, m.waiting", "	m.closeLoads(why)\n	for _, l := range m.loads {\n		for _, w := range m.sorted() {\n			m.send(w, protocol.Action{ID: 1 << 40, Kind: protocol.ClearCache, GPU: -1, Models: l.names, Leader: protocol.Leader{}})\n			m.out.Actions[len(m.out.Actions)-1].Action.Leader = protocol.Leader{}\n		}\n	}\n	m.loads, m.waiting"},
+	{"a fenced controller leaves its clients", "machine.go", "func (m *Machine) stepDown(refusal *protocol.Error) {\n	m.closeLoads(refusal)\n", "func (m *Machine) stepDown(refusal *protocol.Error) {\n"},
+	{"a fenced controller rolls back", "machine.go", "	m.closeLoads(refusal)\n	m.loads, m.waiting", "	m.closeLoads(refusal)\n	for _, l := range m.loads {\n		for _, w := range m.sorted() {\n			m.send(w, protocol.Action{ID: 1 << 40, Kind: protocol.ClearCache, GPU: -1, Models: l.names, Leader: protocol.Leader{}})\n			m.out.Actions[len(m.out.Actions)-1].Action.Leader = protocol.Leader{}\n		}\n	}\n	m.loads, m.waiting"},
 	{"actions name no term", "machine.go", "	a.Leader = protocol.Leader{Service: protocol.Controller, Term: m.cfg.Term}\n", ""},
 	{"the start names no term", "activation.go", "protocol.ClockworkState{Term: m.cfg.Term, PageSize", "protocol.ClockworkState{PageSize"},
 	{"a loaded model is answered from memory", "load_outcome.go", "	m.token++\n	l.storing = m.token\n	m.out.Store", "	if len(fresh) == 0 {\n		m.finish(l, m.reply(l), nil)\n		return\n	}\n	m.token++\n	l.storing = m.token\n	m.out.Store"},
@@ -42,7 +42,7 @@ var faults = []planted.Fault{
 	// When loading closes.
 	{"loading closes while a load is pending", "countdown.go", "func (m *Machine) loading() bool { return len(m.loads)+len(m.waiting) > 0 }", "func (m *Machine) loading() bool { return len(m.waiting) > 0 }"},
 	{"loading closes a little early", "countdown.go", "		m.countdown = m.now.Add(m.cfg.LoadIdle)\n", "		m.countdown = m.now.Add(m.cfg.LoadIdle - 1)\n"},
-	{"a load does not restart the countdown", "load_outcome.go", "	m.touched = m.touched || err == nil || !argumentsAtFault(err.Code)\n", ""},
+	{"a load does not restart the countdown", "load_outcome.go", "	m.touched = m.touched || refusal == nil || !argumentsAtFault(refusal.Code)\n", ""},
 	{"a load is taken after loading closed", "countdown.go", "		m.countdown, m.closed = protocol.Never, true\n", "		m.countdown = protocol.Never\n"},
 
 	// Stages, profiles, and the scheduler.

@@ -128,6 +128,11 @@ func runWorld(t *testing.T, seed int64) *world {
 func (w *world) drain() {
 	w.healed = true
 	w.restore()
+	for _, id := range sortedKeys(w.living) {
+		if l := w.living[id]; l.stopping {
+			l.end()
+		}
+	}
 	for i := 0; len(w.pending) > 0 || w.wake != protocol.Never && !w.rests(); i++ {
 		if i > 5000 {
 			w.fail("the machine does not come to rest: %+v", w.m.workers)

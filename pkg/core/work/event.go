@@ -15,19 +15,19 @@ type Input struct {
 	Data  []byte `json:"-"`
 }
 
-// Staged ends an order of Output.Stage: its inputs are on the device, or Refused is the
+// Staged ends an order of Output.Stage: its inputs are on the device, or Refusal is the
 // reason why not. Phase is the duration of the copy.
 type Staged struct {
 	Order   *Order `json:"-"`
-	Refused *protocol.Error
+	Refusal *protocol.Error
 	Phase   protocol.Phase
 }
 
 // Executed ends an order of Output.Execute.
 type Executed struct {
 	Order *Order `json:"-"`
-	// Refused is why the execution failed or did not begin, nil if it succeeded.
-	Refused *protocol.Error
+	// Refusal is why the execution failed or did not begin, nil if it succeeded.
+	Refusal *protocol.Error
 	// Phase is the execution as the device measured it. Begin and End are its local
 	// times, 0 if it did not begin.
 	Phase      protocol.Phase
@@ -38,20 +38,20 @@ type Executed struct {
 	FetchedPhase protocol.Phase
 }
 
-// Fetched ends an order of Output.Fetch: its outputs are in host memory, or Refused is
+// Fetched ends an order of Output.Fetch: its outputs are in host memory, or Refusal is
 // the reason why not.
 type Fetched struct {
 	Order   *Order `json:"-"`
-	Refused *protocol.Error
+	Refusal *protocol.Error
 	Phase   protocol.Phase
 }
 
 // Transferred ends an order of Output.Transfer.
 type Transferred struct {
 	Order *Order `json:"-"`
-	// Refused is why the transfer failed, nil if it succeeded. The weights of a failed
+	// Refusal is why the transfer failed, nil if it succeeded. The weights of a failed
 	// load are not on the GPU; those of a failed eviction still are.
-	Refused    *protocol.Error
+	Refusal    *protocol.Error
 	Begin, End protocol.Time
 	// Kept are the models of Order.Dropping whose weights are still on the GPU; only
 	// for a part of a ClearCache.
@@ -61,14 +61,14 @@ type Transferred struct {
 // ModelRead ends an order of Output.Read.
 type ModelRead struct {
 	Order *Order `json:"-"`
-	// Refused is why the model could not be read, nil if it was. Spec describes the
+	// Refusal is why the model could not be read, nil if it was. Spec describes the
 	// model, except for its name; Profiles are the measurements stored with it.
-	Refused    *protocol.Error
+	Refusal    *protocol.Error
 	Begin, End protocol.Time
 	Spec       protocol.ModelSpec
 	Profiles   []protocol.Profile
 	// Handle is the driver's reference to the model, which becomes Model.Handle.
-	// Ignored if Refused is set.
+	// Ignored if Refusal is set.
 	Handle any `json:"-"`
 }
 

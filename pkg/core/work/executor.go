@@ -32,19 +32,19 @@ func (g *gpu) executorLost(number uint32) {
 
 // lostWith takes an order's EXECUTOR_LOST or EXECUTOR_KILLED as a report about the process
 // with which the order began; the driver's own report may come later.
-func (g *gpu) lostWith(o *Order, refused *protocol.Error) {
-	if refused != nil && refused.Code.LosesExecutor() {
+func (g *gpu) lostWith(o *Order, refusal *protocol.Error) {
+	if refusal != nil && refusal.Code.LosesExecutor() {
 		g.executorLost(o.executor)
 	}
 }
 
 // notBlamed replaces such a code where the order did not execute when the process ended:
 // its inputs or outputs were being copied. Only what executed may have ended the process.
-func notBlamed(refused *protocol.Error) *protocol.Error {
-	if refused.Code.LosesWeights() {
+func notBlamed(refusal *protocol.Error) *protocol.Error {
+	if refusal.Code.LosesWeights() {
 		return protocol.Errorf(protocol.Cancelled, "the executor ended before the action's inputs or outputs were copied")
 	}
-	return refused
+	return refusal
 }
 
 // stalled says why a GPU gets nothing done, "" if it does. An execution of unknown duration

@@ -56,9 +56,9 @@ func (g *gpu) step(l *lane.Lane, e lane.Event) {
 		e = nil
 		if out.Start != 0 {
 			o := g.orders[out.Start]
-			if refused := g.start(o); refused != nil {
+			if refusal := g.start(o); refusal != nil {
 				delete(g.orders, o.Number)
-				g.worker.settle(o, refused)
+				g.worker.settle(o, refusal)
 				e = lane.Ended{}
 			}
 		}
@@ -109,29 +109,29 @@ func (g *gpu) tick() {
 }
 
 // withdraw removes a waiting Infer from its lane and answers it.
-func (g *gpu) withdraw(o *Order, refused *protocol.Error) {
+func (g *gpu) withdraw(o *Order, refusal *protocol.Error) {
 	g.step(&g.executions, lane.Withdrawn{ID: o.Number})
 	delete(g.orders, o.Number)
-	g.worker.settle(o, refused)
+	g.worker.settle(o, refusal)
 }
 
 // abandon answers all waiting orders of both lanes, each lane in order of arrival.
-func (g *gpu) abandon(refused *protocol.Error) {
+func (g *gpu) abandon(refusal *protocol.Error) {
 	for _, l := range []*lane.Lane{&g.executions, &g.transfers} {
 		for _, id := range l.Waiting() {
 			l.Step(g.worker.now, lane.Withdrawn{ID: id})
 			o := g.orders[id]
 			delete(g.orders, id)
-			g.worker.settle(o, refused)
+			g.worker.settle(o, refusal)
 		}
 	}
 }
 
 // settle answers an order, or ends one GPU's part of a ClearCache.
-func (w *Worker) settle(o *Order, refused *protocol.Error) {
+func (w *Worker) settle(o *Order, refusal *protocol.Error) {
 	if o.part != nil {
-		w.cleared(o, refused)
+		w.cleared(o, refusal)
 		return
 	}
-	w.answer(o, refused)
+	w.answer(o, refusal)
 }

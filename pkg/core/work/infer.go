@@ -10,19 +10,19 @@ import (
 // beginInfer puts an Infer into its GPU's execution lane and stages it if its inputs are
 // complete; otherwise the last input does that.
 func (w *Worker) beginInfer(o *Order) *protocol.Error {
-	if refused := w.target(o); refused != nil {
-		return refused
+	if refusal := w.target(o); refusal != nil {
+		return refusal
 	}
-	if refused := w.checkBatch(o); refused != nil {
-		return refused
+	if refusal := w.checkBatch(o); refusal != nil {
+		return refusal
 	}
 	if n := o.gpu.executions.Len(); n >= w.config.MaxQueued {
 		return protocol.Errorf(protocol.NoMemory, "%d executions wait already", n)
 	}
 	w.inputs.claim(o)
 	if o.missing == 0 {
-		if refused := o.checkInputs(); refused != nil {
-			return refused
+		if refusal := o.checkInputs(); refusal != nil {
+			return refusal
 		}
 	}
 	o.gpu.queue(&o.gpu.executions, o, false)
@@ -76,8 +76,8 @@ func (w *Worker) staged(e *Staged) {
 	switch {
 	case o.over: // it expired during the copy
 		w.release(o)
-	case e.Refused != nil:
-		o.gpu.withdraw(o, notBlamed(e.Refused))
+	case e.Refusal != nil:
+		o.gpu.withdraw(o, notBlamed(e.Refusal))
 	default:
 		o.gpu.step(&o.gpu.executions, lane.Ready{ID: o.Number})
 	}
@@ -86,9 +86,9 @@ func (w *Worker) staged(e *Staged) {
 // startInfer registers the Infer as a user of its weights, so that no eviction begins
 // before executed, and outputs it for execution.
 func (g *gpu) startInfer(o *Order) *protocol.Error {
-	version, refused := g.pages.Use(o.Action.Model)
-	if refused != nil {
-		return refused
+	version, refusal := g.pages.Use(o.Action.Model)
+	if refusal != nil {
+		return refusal
 	}
 	if o.version != 0 && o.version != version {
 		g.pages.Done(o.Action.Model)
@@ -106,18 +106,18 @@ func (g *gpu) startInfer(o *Order) *protocol.Error {
 func (w *Worker) executed(e *Executed) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End, o.Exec = e.Begin, e.End, e.Phase
-	refused := e.Refused
-	g.lostWith(o, refused)
-	if refused == nil && o.executor == g.executor && g.pages.Version(o.Action.Model) != o.version {
-		refused = protocol.Refusal(protocol.WeightsChanged)
+	refusal := e.Refusal
+	g.lostWith(o, refusal)
+	if refusal == nil && o.executor == g.executor && g.pages.Version(o.Action.Model) != o.version {
+		refusal = protocol.Refusal(protocol.WeightsChanged)
 	}
 	w.busy--
 	g.pages.Done(o.Action.Model)
 	delete(g.orders, o.Number)
 	g.step(&g.executions, lane.Ended{})
 	switch {
-	case refused != nil || len(o.Action.Requests) == 0:
-		w.answer(o, refused)
+	case refusal != nil || len(o.Action.Requests) == 0:
+		w.answer(o, refusal)
 	case e.Fetched:
 		o.Output = e.FetchedPhase
 		w.deliver(o)
@@ -129,8 +129,8 @@ func (w *Worker) executed(e *Executed) {
 // fetched answers an order whose outputs were copied back while its GPU executed others.
 func (w *Worker) fetched(e *Fetched) {
 	e.Order.Output = e.Phase
-	if e.Refused != nil {
-		w.answer(e.Order, notBlamed(e.Refused))
+	if e.Refusal != nil {
+		w.answer(e.Order, notBlamed(e.Refusal))
 		return
 	}
 	w.deliver(e.Order)

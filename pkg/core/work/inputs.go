@@ -72,9 +72,9 @@ func (w *Worker) input(e *Input) {
 	if o.missing > 0 {
 		return
 	}
-	if refused := o.checkInputs(); refused != nil {
+	if refusal := o.checkInputs(); refusal != nil {
 		if o.gpu.executions.Has(o.Number) {
-			o.gpu.withdraw(o, refused)
+			o.gpu.withdraw(o, refusal)
 		}
 		return
 	}

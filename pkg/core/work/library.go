@@ -72,8 +72,8 @@ func (w *Worker) beginLoad(o *Order) *protocol.Error {
 	if load == nil || len(load.Names) == 0 || load.MaxBatch < 0 || load.MaxExec < 0 || load.Within < 0 {
 		return protocol.Errorf(protocol.InvalidAction, "the load has no names, or a negative bound")
 	}
-	if refused := w.checkNames(load); refused != nil {
-		return refused
+	if refusal := w.checkNames(load); refusal != nil {
+		return refusal
 	}
 	if w.loading >= w.config.MaxLoads {
 		return protocol.Errorf(protocol.NoMemory, "%d loads are under way already", w.loading)
@@ -114,14 +114,22 @@ func (w *Worker) checkNames(load *protocol.LoadSpec) *protocol.Error {
 
 // giveReaders outputs the loads that have waited longest while readers are free. There
 // are few readers, because reading and optimising a model uses CPU time that the GPUs'
-// copies need.
+// copies need. A load of a model that a ClearCache is still to remove waits for its end.
 func (w *Worker) giveReaders() {
-	for len(w.unread) > 0 && w.readerFree() {
-		o := w.unread[0]
+	if len(w.unread) == 0 {
+		return
+	}
+	leaving := w.leaving()
+	for i := 0; i < len(w.unread) && w.readerFree(); {
+		o := w.unread[i]
+		if load := o.Action.Load; !load.Compare && slices.ContainsFunc(load.Names, func(n string) bool { return leaving[n] }) {
+			i++
+			continue
+		}
 		o.slow = w.now.Add(w.config.SlowLoad)
 		w.reading = append(w.reading, o)
 		w.out.Read = append(w.out.Read, o)
-		w.unread = slices.Delete(w.unread, 0, 1)
+		w.unread = slices.Delete(w.unread, i, i+1)
 	}
 }
 
@@ -176,11 +184,11 @@ func (w *Worker) modelRead(e *ModelRead) {
 	w.loading--
 	w.reading = slices.DeleteFunc(w.reading, func(other *Order) bool { return other == o })
 	w.giveReaders()
-	if refused := e.Refused; refused != nil {
+	if refusal := e.Refusal; refusal != nil {
 		if o.givenUp {
-			refused = o.tooLong()
+			refusal = o.tooLong()
 		}
-		w.answer(o, refused)
+		w.answer(o, refusal)
 		return
 	}
 	if o.Action.Load.Compare {
@@ -189,16 +197,16 @@ func (w *Worker) modelRead(e *ModelRead) {
 		w.give(o, &r)
 		return
 	}
-	refused := w.stale(&o.Action)
-	if refused == nil && o.givenUp {
-		refused = o.tooLong()
+	refusal := w.stale(&o.Action)
+	if refusal == nil && o.givenUp {
+		refusal = o.tooLong()
 	}
-	if refused == nil {
-		refused = w.checkNames(o.Action.Load)
+	if refusal == nil {
+		refusal = w.checkNames(o.Action.Load)
 	}
-	if refused != nil {
+	if refusal != nil {
 		w.out.Close = append(w.out.Close, &Model{o.Number, e.Handle})
-		w.answer(o, refused)
+		w.answer(o, refusal)
 		return
 	}
 	r := w.result(o, nil)

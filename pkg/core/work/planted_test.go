@@ -11,6 +11,8 @@ import (
 // faults are planted one at a time. The worlds must find each of them; one that
 // they do not find shows what they do not look at.
 var faults = []planted.Fault{
+	{"what is being removed is loaded", "library.go", "if load := o.Action.Load; !load.Compare && ", "if load := o.Action.Load; false && "},
+	{"a load waits when nothing removes its model any more", "transfer.go", "	w.answer(whole, part.first)\n	w.giveReaders()\n", "	w.answer(whole, part.first)\n"},
 	{"what is being removed is told to be there", "library.go", "		if leaving[name] {\n			continue\n		}\n", ""},
 	{"no epoch check", "worker.go", "	case w.outdated(a):\n", "	case false:\n"},
 	{"an action without epoch is stale", "worker.go", "w.epoch > 0 && a.Kind.OnGPU()", "w.epoch > 0"},
@@ -44,7 +46,7 @@ var faults = []planted.Fault{
 	{"a load that failed is there", "transfer.go", "	case load:\n		g.pages.Abort(model)\n", "	case load:\n		g.pages.Commit(model)\n"},
 	{"a clear forgets what is in use", "transfer.go", "				g.pages.Keep(taken)\n", "				_ = taken\n"},
 	{"a part of a clear is the whole", "transfer.go", "	if part.left--; part.left > 0 {\n", "	if part.left--; part.left > 1 {\n"},
-	{"room for models is looked at once", "library.go", "		refused = w.checkNames(o.Action.Load)\n", ""},
+	{"room for models is looked at once", "library.go", "		refusal = w.checkNames(o.Action.Load)\n", ""},
 	{"a reader too many", "library.go", "quick < most &&", "quick <= most &&"},
 	{"slow loads take all readers", "library.go", "quick < most && len(w.reading) < 2*most", "quick < most && len(w.reading) < most"},
 	{"slow loads are without bound", "library.go", "len(w.reading) < 2*most", "true"},
@@ -60,16 +62,16 @@ var faults = []planted.Fault{
 	{"a process ends twice", "executor.go", "	if number < g.executor {\n", "	if false {\n"},
 	{"lost weights stay when nobody reads them any more", "../pages/ledger.go", "	if h.users--; h.users == 0 && h.lost {\n", "	if h.users--; false {\n"},
 	{"a load of a process that ended is there", "../pages/ledger.go", "	if h.lost {\n		l.drop(model, h)\n		return false\n	}\n", ""},
-	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refused))\n", "		o.gpu.withdraw(o, e.Refused)\n"},
+	{"who is copied for is blamed", "infer.go", "		o.gpu.withdraw(o, notBlamed(e.Refusal))\n", "		o.gpu.withdraw(o, e.Refusal)\n"},
 	{"what hangs is never overdue", "gpu.go", "	g.overdue()\n", ""},
 	{"what hangs is overdue again and again", "overdue.go", "			o.due = protocol.Never\n			w.out", "			w.out"},
 	{"nobody wakes for what hangs", "overdue.go", "	g.worker.out.Wake = min(g.worker.out.Wake, o.due)\n", ""},
 	{"measurements are overdue at once", "overdue.go", "		return d.Unmeasured\n", "		return d.Floor\n"},
-	{"who was killed is not missed", "executor.go", "refused != nil && refused.Code.LosesExecutor()", "refused != nil && refused.Code == protocol.ExecutorLost"},
+	{"who was killed is not missed", "executor.go", "refusal != nil && refusal.Code.LosesExecutor()", "refusal != nil && refusal.Code == protocol.ExecutorLost"},
 	{"a load that was given up is read on", "library.go", "			w.out.GivenUp = append(w.out.GivenUp, o)\n", ""},
 	{"nobody wakes for a load that was given up", "library.go", "	w.out.Wake = min(w.out.Wake, o.due)\n	return nil\n", "	return nil\n"},
 	{"a load that was given up waits for a reader", "library.go", "		w.loading--\n		w.answer(o, o.tooLong())\n		return true\n", "		return false\n"},
-	{"a load that was given up is kept", "library.go", "	if refused == nil && o.givenUp {\n", "	if false {\n"},
+	{"a load that was given up is kept", "library.go", "	if refusal == nil && o.givenUp {\n", "	if false {\n"},
 	{"evicting while it is read", "../pages/ledger.go", "	case h.users > 0:\n", "	case false:\n"},
 }
 

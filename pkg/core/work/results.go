@@ -3,8 +3,8 @@ package work
 import "clockwork/pkg/protocol"
 
 // answer gives an action's one result. A nil refusal is OK.
-func (w *Worker) answer(o *Order, refused *protocol.Error) {
-	r := w.result(o, refused)
+func (w *Worker) answer(o *Order, refusal *protocol.Error) {
+	r := w.result(o, refusal)
 	w.give(o, &r)
 }
 
@@ -31,7 +31,7 @@ func (w *Worker) describe(o *Order) {
 
 // result returns an order's result, its times converted to the scheduler's clock if the
 // action came from the scheduler. A nil refusal is OK.
-func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
+func (w *Worker) result(o *Order, refusal *protocol.Error) protocol.Result {
 	r := protocol.Result{
 		Action:      o.Action.ID,
 		Issuer:      o.Action.Issuer,
@@ -56,8 +56,8 @@ func (w *Worker) result(o *Order, refused *protocol.Error) protocol.Result {
 			*t = w.offset.Remote(*t)
 		}
 	}
-	if refused != nil {
-		r.Code, r.Message = refused.Code, refused.Message
+	if refusal != nil {
+		r.Code, r.Message = refusal.Code, refusal.Message
 	}
 	if r.Code == protocol.StaleEpoch {
 		r.Epoch = w.newestEpoch() // why it is refused: perhaps only the clock is of this one yet

@@ -240,7 +240,7 @@ func (s *script) end(what string, args []string) Event {
 		s.t.Fatalf("at %v nobody has to %s %s", s.now, owed, args[0])
 	}
 	delete(s.owed, owed+" "+args[0])
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	var kept []string
 	fetched, digest := false, ""
 	for _, arg := range args[1:] {
@@ -252,27 +252,27 @@ func (s *script) end(what string, args []string) Event {
 		case strings.HasPrefix(arg, "digest="):
 			digest = arg[len("digest="):]
 		default:
-			refused = protocol.Refusal(protocol.Code(arg))
+			refusal = protocol.Refusal(protocol.Code(arg))
 		}
 	}
 	begin := s.begun[o]
 	switch what {
 	case "staged":
-		return &Staged{Order: o, Refused: refused, Phase: protocol.Phase{Begin: begin, End: s.now}}
+		return &Staged{Order: o, Refusal: refusal, Phase: protocol.Phase{Begin: begin, End: s.now}}
 	case "late":
-		if refused = o.Late(s.now); refused == nil {
+		if refusal = o.Late(s.now); refusal == nil {
 			s.t.Fatalf("%s may begin at %v", args[0], s.now)
 		}
-		return &Executed{Order: o, Refused: refused}
+		return &Executed{Order: o, Refusal: refusal}
 	case "ran":
-		return &Executed{Order: o, Refused: refused, Begin: begin, End: s.now, Fetched: fetched}
+		return &Executed{Order: o, Refusal: refusal, Begin: begin, End: s.now, Fetched: fetched}
 	case "fetched":
-		return &Fetched{Order: o, Refused: refused}
+		return &Fetched{Order: o, Refusal: refusal}
 	case "moved":
-		return &Transferred{Order: o, Refused: refused, Begin: begin, End: s.now, Kept: kept}
+		return &Transferred{Order: o, Refusal: refusal, Begin: begin, End: s.now, Kept: kept}
 	}
-	e := &ModelRead{Order: o, Refused: refused, Begin: begin, End: s.now}
-	if refused == nil {
+	e := &ModelRead{Order: o, Refusal: refusal, Begin: begin, End: s.now}
+	if refusal == nil {
 		s.handles++
 		e.Spec, e.Handle = worldSpec(o.Action.Load.Path), s.handles
 		if digest != "" {

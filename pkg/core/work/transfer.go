@@ -9,8 +9,8 @@ import (
 
 // beginTransfer puts a LoadWeights or EvictWeights into its GPU's transfer lane.
 func (w *Worker) beginTransfer(o *Order) *protocol.Error {
-	if refused := w.target(o); refused != nil {
-		return refused
+	if refusal := w.target(o); refusal != nil {
+		return refusal
 	}
 	if n := o.gpu.transfers.Len(); n >= w.config.MaxQueued {
 		return protocol.Errorf(protocol.NoMemory, "%d transfers wait already", n)
@@ -23,22 +23,22 @@ func (w *Worker) beginTransfer(o *Order) *protocol.Error {
 // the pages do not allow the transfer. A transfer that an earlier epoch sent does not begin:
 // the present scheduler mirrors the pages as they were when its epoch was seen first.
 func (g *gpu) startTransfer(o *Order) *protocol.Error {
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	switch {
 	case g.worker.outdated(&o.Action):
-		refused = g.worker.staleEpoch(&o.Action)
+		refusal = g.worker.staleEpoch(&o.Action)
 	case o.part != nil:
-		refused = g.startClear(o)
+		refusal = g.startClear(o)
 	case o.Action.Kind == protocol.LoadWeights:
-		o.Frames, refused = g.pages.Begin(o.Action.Model, o.Spec.Pages)
+		o.Frames, refusal = g.pages.Begin(o.Action.Model, o.Spec.Pages)
 	default:
-		refused = g.pages.Evict(o.Action.Model)
+		refusal = g.pages.Evict(o.Action.Model)
 	}
-	if refused == nil {
+	if refusal == nil {
 		g.begun(o)
 		g.worker.out.Transfer = append(g.worker.out.Transfer, o)
 	}
-	return refused
+	return refusal
 }
 
 // transferred settles the pages of a transfer that ended, answers the order, and lets
@@ -46,8 +46,8 @@ func (g *gpu) startTransfer(o *Order) *protocol.Error {
 func (w *Worker) transferred(e *Transferred) {
 	o, g := e.Order, e.Order.gpu
 	o.Begin, o.End = e.Begin, e.End
-	refused := e.Refused
-	g.lostWith(o, refused)
+	refusal := e.Refusal
+	g.lostWith(o, refusal)
 	o.Exec = protocol.Phase{Begin: e.Begin, End: e.End, Device: e.End.Sub(e.Begin)}
 	if o.part != nil {
 		for _, name := range o.Dropping {
@@ -58,10 +58,10 @@ func (w *Worker) transferred(e *Transferred) {
 			}
 		}
 	} else {
-		refused = g.account(o, refused)
+		refusal = g.account(o, refusal)
 	}
 	delete(g.orders, o.Number)
-	w.settle(o, refused)
+	w.settle(o, refusal)
 	g.step(&g.transfers, lane.Ended{})
 }
 
@@ -69,22 +69,22 @@ func (w *Worker) transferred(e *Transferred) {
 // refusal. A failed load leaves its frames free, a failed eviction leaves the weights
 // loaded. If the executor was lost meanwhile, no weights are left: a load fails, and an
 // eviction succeeds.
-func (g *gpu) account(o *Order, refused *protocol.Error) *protocol.Error {
+func (g *gpu) account(o *Order, refusal *protocol.Error) *protocol.Error {
 	model, lost := o.Action.Model, o.executor != g.executor
 	switch load := o.Action.Kind == protocol.LoadWeights; {
-	case load && refused == nil:
+	case load && refusal == nil:
 		if !g.pages.Commit(model) {
 			return protocol.Refusal(protocol.ExecutorLost)
 		}
 	case load:
 		g.pages.Abort(model)
-	case refused == nil || lost:
+	case refusal == nil || lost:
 		g.pages.Free(model)
 		return nil
 	default:
 		g.pages.Keep(model)
 	}
-	return refused
+	return refusal
 }
 
 // clearing is a ClearCache, of which each GPU carries out a part in its transfer lane.
@@ -126,13 +126,15 @@ func (w *Worker) beginClear(o *Order) *protocol.Error {
 }
 
 // leaving returns the models that are removed from host memory once a ClearCache ends that is
-// accepted and still obeyed.
-func (w *Worker) leaving() map[string]bool {
-	leaving := map[string]bool{}
+// accepted and still obeyed; nil for none.
+func (w *Worker) leaving() (leaving map[string]bool) {
 	for _, g := range w.gpus {
 		for _, o := range g.orders { // map order does not matter: they make a set
 			if o.part == nil || !w.terms.Obeyed(o.Action.Leader) {
 				continue
+			}
+			if leaving == nil {
+				leaving = map[string]bool{}
 			}
 			for _, name := range o.Action.Models {
 				leaving[name] = true
@@ -149,11 +151,11 @@ func (g *gpu) startClear(o *Order) *protocol.Error {
 		return len(o.Action.Models) > 0 && !slices.Contains(o.Action.Models, name)
 	})
 	for i, name := range victims {
-		if refused := g.pages.Evict(name); refused != nil {
+		if refusal := g.pages.Evict(name); refusal != nil {
 			for _, taken := range victims[:i] {
 				g.pages.Keep(taken)
 			}
-			return refused
+			return refusal
 		}
 	}
 	o.Dropping = victims
@@ -164,10 +166,10 @@ func (g *gpu) startClear(o *Order) *protocol.Error {
 }
 
 // cleared ends a GPU's part of a ClearCache; the last part answers the whole.
-func (w *Worker) cleared(o *Order, refused *protocol.Error) {
+func (w *Worker) cleared(o *Order, refusal *protocol.Error) {
 	part := o.part
-	if refused != nil && part.first == nil {
-		part.first = refused
+	if refusal != nil && part.first == nil {
+		part.first = refusal
 	}
 	if part.left--; part.left > 0 {
 		return
@@ -184,4 +186,5 @@ func (w *Worker) cleared(o *Order, refused *protocol.Error) {
 		whole.Exec = protocol.Phase{Begin: whole.Begin, End: whole.End, Device: whole.End.Sub(whole.Begin)}
 	}
 	w.answer(whole, part.first)
+	w.giveReaders()
 }

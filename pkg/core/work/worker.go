@@ -115,12 +115,12 @@ func (w *Worker) receive(action *protocol.Action) {
 	if action.Epoch != 0 { // from the scheduler, by the scheduler's clock
 		o.Earliest, o.Latest = w.offset.Local(o.Earliest), w.offset.Local(o.Latest)
 	}
-	refused := w.check(o)
-	if refused == nil {
-		refused = w.begin(o)
+	refusal := w.check(o)
+	if refusal == nil {
+		refusal = w.begin(o)
 	}
-	if refused != nil {
-		w.answer(o, refused)
+	if refusal != nil {
+		w.answer(o, refusal)
 	}
 }
 
@@ -225,14 +225,14 @@ func (w *Worker) clockReading(e *ClockReading) {
 
 // abandon answers the loads that wait for a reader and the orders that wait in lanes.
 func (w *Worker) abandon() {
-	refused := protocol.Refusal(protocol.ShuttingDown)
+	refusal := protocol.Refusal(protocol.ShuttingDown)
 	for _, o := range w.unread {
 		w.loading--
-		w.answer(o, refused)
+		w.answer(o, refusal)
 	}
 	w.unread = nil
 	for _, g := range w.gpus {
-		g.abandon(refused)
+		g.abandon(refusal)
 	}
 }
 

@@ -66,7 +66,11 @@ func (c *checker) answers(out *Output) {
 		if len(out.Again) != 1 || out.Again[0].State == nil {
 			c.failf("a question for the state was not answered")
 		}
-		c.removing(out.Again[0].State)
+		for _, m := range out.Again[0].State.Models {
+			if c.removing(m.Name) {
+				c.failf("%s is said to be there, and a ClearCache is still to remove it", m.Name)
+			}
+		}
 		c.open--
 		delete(c.actions, actionKey{k.action.Issuer, k.action.ID})
 	case c.twice && (k.result != nil) != (len(out.Again) == 1):
@@ -78,15 +82,14 @@ func (c *checker) answers(out *Output) {
 	}
 }
 
-// removing: what an accepted ClearCache is still to remove is not said to be there.
-func (c *checker) removing(s *protocol.WorkerState) {
+// removing reports whether an accepted ClearCache is still to remove a model.
+func (c *checker) removing(name string) bool {
 	for _, k := range c.actions {
-		for _, m := range s.Models {
-			if k.action.Kind == protocol.ClearCache && k.result == nil && slices.Contains(k.action.Models, m.Name) {
-				c.failf("%s is said to be there, and %+v waits", m.Name, k.action)
-			}
+		if k.action.Kind == protocol.ClearCache && k.result == nil && slices.Contains(k.action.Models, name) {
+			return true
 		}
 	}
+	return false
 }
 
 // doubtful are the results that refuse what could have begun, as things stand.

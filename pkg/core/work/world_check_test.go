@@ -88,12 +88,12 @@ func (c *checker) before(e Event) {
 	case *Staged:
 		k := c.of(e.Order)
 		k.using--
-		k.staged = e.Refused == nil
+		k.staged = e.Refusal == nil
 	case *Executed:
 		delete(c.hung, e.Order)
 		g := &c.gpus[e.Order.GPU]
 		c.of(e.Order).using--
-		c.lostWith(e.Order, e.Refused)
+		c.lostWith(e.Order, e.Refusal)
 		held := g.weights[e.Order.Action.Model]
 		if held.users--; held.users == 0 && held.lost {
 			delete(g.weights, e.Order.Action.Model)
@@ -103,14 +103,14 @@ func (c *checker) before(e Event) {
 		c.of(e.Order).using--
 	case *Transferred:
 		delete(c.hung, e.Order)
-		c.lostWith(e.Order, e.Refused)
+		c.lostWith(e.Order, e.Refusal)
 		c.transferred(e)
 	case *ExecutorLost:
 		c.lose(e.GPU, e.Executor)
 	case *ModelRead:
 		delete(c.readers, e.Order)
 		delete(c.readAt, e.Order)
-		if e.Refused == nil {
+		if e.Refusal == nil {
 			c.handles[e.Handle] = true
 		}
 	case *ClockReading:
@@ -177,7 +177,7 @@ func (c *checker) transferred(e *Transferred) {
 	switch load := o.Action.Kind == protocol.LoadWeights; {
 	case held.lost:
 		delete(g.weights, o.Action.Model)
-	case load == (e.Refused == nil):
+	case load == (e.Refusal == nil):
 		held.loaded, held.evicting = true, false
 		if load {
 			g.generations++
@@ -199,6 +199,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.results(out)
 	c.loads(out)
 	c.answers(out)
+	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
 	c.state()
@@ -242,6 +243,17 @@ func (c *checker) begins(out *Output) {
 	}
 	c.overdue(out)
 	c.checkReaders()
+}
+
+// reads: what an accepted ClearCache is still to remove is not read before.
+func (c *checker) reads(out *Output) {
+	for _, o := range out.Read {
+		for _, name := range o.Action.Load.Names {
+			if !o.Action.Load.Compare && c.removing(name) {
+				c.failf("%s is read, and a ClearCache is still to remove it", name)
+			}
+		}
+	}
 }
 
 // begin is what holds for whatever begins on a GPU.

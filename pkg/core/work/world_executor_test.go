@@ -42,35 +42,35 @@ func (w *world) endExecutor(gpu int) {
 // fails turns what the driver owes for a GPU into the failure of its process, now and then
 // into a success of the last moment; it reports whether that is so.
 func (w *world) fails(e Event, gpu int) bool {
-	lost := protocol.Refusal(protocol.ExecutorLost)
+	refusal := protocol.Refusal(protocol.ExecutorLost)
 	if w.processes[gpu]%3 == 1 {
-		lost = protocol.Refusal(protocol.ExecutorKilled)
+		refusal = protocol.Refusal(protocol.ExecutorKilled)
 	}
 	last := w.one(5) // it ended just before the process did
 	switch e := e.(type) {
 	case *Staged:
 		if e.Order.GPU == gpu && !last {
-			e.Refused = lost
+			e.Refusal = refusal
 		}
 		return e.Order.GPU == gpu
 	case *Executed:
 		if e.Order.GPU == gpu && !last {
-			e.Refused, e.End = lost, w.now
+			e.Refusal, e.End = refusal, w.now
 		}
 		return e.Order.GPU == gpu
 	case *Fetched:
 		if e.Order.GPU == gpu && !last {
-			e.Refused = lost
+			e.Refusal = refusal
 		}
 		return e.Order.GPU == gpu
 	case *Transferred:
 		if e.Order.GPU != gpu {
 			return false
 		}
-		if e.Order.Action.Kind == protocol.LoadWeights && last && e.Refused == nil {
+		if e.Order.Action.Kind == protocol.LoadWeights && last && e.Refusal == nil {
 			w.happened["loaded by one that ended"]++
 		} else if e.Order.Action.Kind == protocol.LoadWeights {
-			e.Refused = lost
+			e.Refusal = refusal
 		}
 		return true
 	}
@@ -100,8 +100,8 @@ func (c *checker) lose(gpu int, executor uint32) {
 }
 
 // lostWith is what the EXECUTOR_LOST of an order says of its GPU.
-func (c *checker) lostWith(o *Order, refused *protocol.Error) {
-	if refused != nil && (refused.Code == protocol.ExecutorLost || refused.Code == protocol.ExecutorKilled) {
+func (c *checker) lostWith(o *Order, refusal *protocol.Error) {
+	if refusal != nil && (refusal.Code == protocol.ExecutorLost || refusal.Code == protocol.ExecutorKilled) {
 		c.lose(o.GPU, c.of(o).executor)
 	}
 }

@@ -19,11 +19,11 @@ func (w *world) endRead(o *Order) {
 		if at := w.now.Add(w.millis(0, 6)); at < w.coming[i].at {
 			w.coming[i].at = at
 		}
-		if e.Refused == nil && w.one(4) {
+		if e.Refusal == nil && w.one(4) {
 			w.happened["read after all"]++
 			return
 		}
-		e.Refused, e.Handle = protocol.Refusal(protocol.BackendError), nil
+		e.Refusal, e.Handle = protocol.Refusal(protocol.BackendError), nil
 		return
 	}
 	w.failf("the load %v is given up, and is not being read", o.key())
@@ -87,12 +87,13 @@ func (c *checker) checkReaders() {
 	}
 }
 
-// readerDue is when a load that waits is to be read at the latest; Never if none waits, or none
-// can be read.
+// readerDue is when a load that waits is to be read at the latest; Never if none waits but for
+// a ClearCache, or none can be read.
 func (c *checker) readerDue() protocol.Time {
 	most := c.config.ConcurrentLoads
 	waits := func(k *known) bool {
-		return k.action.Kind == protocol.LoadModelFromDisk && k.result == nil && !c.beingRead(k)
+		return k.action.Kind == protocol.LoadModelFromDisk && k.result == nil && !c.beingRead(k) &&
+			(k.action.Load.Compare || !slices.ContainsFunc(k.action.Load.Names, c.removing))
 	}
 	if len(c.readAt) >= 2*most || !slices.ContainsFunc(slices.Collect(maps.Values(c.actions)), waits) {
 		return protocol.Never

@@ -376,30 +376,30 @@ func (w *world) takes(most int) time.Duration {
 func (w *world) drive(out *Output) {
 	for _, o := range out.Stage {
 		d := w.millis(0, 12)
-		w.owe(d, &Staged{Order: o, Refused: w.fault(), Phase: protocol.Phase{Begin: w.now, End: w.now.Add(d)}})
+		w.owe(d, &Staged{Order: o, Refusal: w.fault(), Phase: protocol.Phase{Begin: w.now, End: w.now.Add(d)}})
 	}
 	for _, o := range out.Execute {
 		d := w.takes(9)
-		e := &Executed{Order: o, Refused: w.fault(), Begin: w.now, End: w.now.Add(d), Fetched: w.one(2)}
+		e := &Executed{Order: o, Refusal: w.fault(), Begin: w.now, End: w.now.Add(d), Fetched: w.one(2)}
 		if w.ended(o.GPU) {
-			d, e.Refused = quick, protocol.Refusal(protocol.WeightsMissing)
+			d, e.Refusal = quick, protocol.Refusal(protocol.WeightsMissing)
 		}
 		w.owe(d, e)
 	}
 	for _, o := range out.Fetch {
-		w.owe(w.millis(0, 5), &Fetched{Order: o, Refused: w.fault()})
+		w.owe(w.millis(0, 5), &Fetched{Order: o, Refusal: w.fault()})
 	}
 	for _, o := range out.Transfer {
 		d := w.takes(14)
 		e := &Transferred{Order: o, Begin: w.now, End: w.now.Add(d)}
 		if w.ended(o.GPU) && o.Action.Kind == protocol.LoadWeights {
-			d, e.Refused = quick, protocol.Refusal(protocol.ExecutorLost)
+			d, e.Refusal = quick, protocol.Refusal(protocol.ExecutorLost)
 		} else if w.ended(o.GPU) {
 			d = quick
 		} else if o.Dropping == nil {
-			e.Refused = w.fault()
+			e.Refusal = w.fault()
 		} else if len(o.Dropping) > 0 && w.one(10) {
-			e.Refused, e.Kept = protocol.Refusal(protocol.BackendError), o.Dropping[:1]
+			e.Refusal, e.Kept = protocol.Refusal(protocol.BackendError), o.Dropping[:1]
 		}
 		w.owe(d, e)
 	}
@@ -417,8 +417,8 @@ func (w *world) drive(out *Output) {
 			w.happened["hung"]++
 			d = w.millis(500, 900)
 		}
-		e := &ModelRead{Order: o, Refused: w.fault(), Begin: w.now, End: w.now.Add(d)}
-		if e.Refused == nil {
+		e := &ModelRead{Order: o, Refusal: w.fault(), Begin: w.now, End: w.now.Add(d)}
+		if e.Refusal == nil {
 			e.Spec, e.Handle = worldSpec(o.Action.Load.Path), w.handles
 		}
 		w.owe(d, e)

@@ -64,22 +64,22 @@ func (h *host) input(seq uint64) {
 }
 
 // done ends an errand; failed says how.
-func (h *host) done(errand int, n int, failed *protocol.Error) {
+func (h *host) done(errand int, n int, refusal *protocol.Error) {
 	ran := protocol.Phase{Begin: h.now, End: h.now.Add(time.Millisecond), Device: time.Millisecond}
 	switch errand {
 	case 0:
-		h.step(&work.Staged{Order: take(&h.stage, n), Refused: failed, Phase: ran})
+		h.step(&work.Staged{Order: take(&h.stage, n), Refusal: refusal, Phase: ran})
 	case 1:
 		h.along = !h.along
-		h.step(&work.Executed{Order: take(&h.execute, n), Refused: failed, Phase: ran, Begin: ran.Begin, End: ran.End, Fetched: h.along, FetchedPhase: ran})
+		h.step(&work.Executed{Order: take(&h.execute, n), Refusal: refusal, Phase: ran, Begin: ran.Begin, End: ran.End, Fetched: h.along, FetchedPhase: ran})
 	case 2:
-		h.step(&work.Fetched{Order: take(&h.fetch, n), Refused: failed, Phase: ran})
+		h.step(&work.Fetched{Order: take(&h.fetch, n), Refusal: refusal, Phase: ran})
 	case 3:
-		h.step(&work.Transferred{Order: take(&h.transfer, n), Refused: failed, Begin: ran.Begin, End: ran.End})
+		h.step(&work.Transferred{Order: take(&h.transfer, n), Refusal: refusal, Begin: ran.Begin, End: ran.End})
 	case 4:
 		spec := served
 		spec.Path, spec.Digest = "zoo/a", "d"
-		h.step(&work.ModelRead{Order: take(&h.read, n), Refused: failed, Begin: ran.Begin, End: ran.End, Spec: spec,
+		h.step(&work.ModelRead{Order: take(&h.read, n), Refusal: refusal, Begin: ran.Begin, End: ran.End, Spec: spec,
 			Profiles: []protocol.Profile{{Digest: "d"}}, Handle: fmt.Sprint("model ", h.events)})
 	}
 }
@@ -128,11 +128,11 @@ func executeAnything(o work.Observer, rng *rand.Rand) *host {
 		case n < 10:
 			errand := rng.IntN(5)
 			if owed := h.owed()[errand]; owed > 0 {
-				var failed *protocol.Error
+				var refusal *protocol.Error
 				if rng.IntN(5) == 0 {
-					failed = protocol.Refusal(protocol.BackendError)
+					refusal = protocol.Refusal(protocol.BackendError)
 				}
-				h.done(errand, rng.IntN(owed), failed)
+				h.done(errand, rng.IntN(owed), refusal)
 			}
 		case n < 12:
 			h.input(seq)

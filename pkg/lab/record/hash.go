@@ -81,14 +81,14 @@ func (h *Hash) dispatches(list []protocol.Dispatch) {
 		h.word(d.Epoch)
 		h.word(uint64(d.Crashes)<<32 | uint64(d.Kind)<<1 | bit(d.Cold))
 		h.text(d.Worker)
-		if e := d.Refusal; e != nil {
-			h.text(string(e.Code))
-			h.text(e.Message)
-			h.word(math.Float64bits(e.EarliestMS))
-			h.word(math.Float64bits(e.BudgetMS))
-			h.word(uint64(e.Got))
-			h.word(uint64(e.Limit))
-			h.word(bit(e.Retryable))
+		if refusal := d.Refusal; refusal != nil {
+			h.text(string(refusal.Code))
+			h.text(refusal.Message)
+			h.word(math.Float64bits(refusal.EarliestMS))
+			h.word(math.Float64bits(refusal.BudgetMS))
+			h.word(uint64(refusal.Got))
+			h.word(uint64(refusal.Limit))
+			h.word(bit(refusal.Retryable))
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (s *world) newHost(id string) *host {
 	}
 	h.Worker = virtual.New(config, h)
 	for _, g := range h.GPUs {
-		g.Fails = h.poisonEnds
+		g.Fails, g.Restarts = h.poisonEnds, h.restarts
 		h.uses = append(h.uses, Use{Name: g.String()})
 	}
 	h.fill()

@@ -52,7 +52,7 @@ func (h *host) endless(o *work.Order) (time.Duration, bool) {
 }
 
 // poisonEnds ends the executor of a GPU with the order that it executes, if that is
-// poison. The next executor is ready after a while.
+// poison.
 func (h *host) poisonEnds(o *work.Order) *protocol.Error {
 	s := h.world
 	if s.poisonOf(o) == harmless {
@@ -63,13 +63,12 @@ func (h *host) poisonEnds(o *work.Order) *protocol.Error {
 	if h.books != nil {
 		h.books[o.GPU].lose(o)
 	}
-	life := h.Incarnation()
-	s.later(max(time.Millisecond, s.config.Faults.ExecutorAfter), func() {
-		if h.Incarnation() == life && !h.down {
-			h.Step(&work.ExecutorReady{GPU: o.GPU})
-		}
-	})
 	return protocol.Refusal(protocol.ExecutorLost)
+}
+
+// restarts returns how long the next executor of a GPU takes to start.
+func (h *host) restarts() time.Duration {
+	return max(time.Millisecond, h.world.config.Faults.ExecutorAfter)
 }
 
 // lose removes what a GPU held from the page audit, except for weights that are being

@@ -58,7 +58,7 @@ type GPU struct {
 	Slow float64
 	Hung protocol.Time
 	// Fails says how an Infer or LoadWeights fails that ends now, nil if it does not; nil
-	// for never.
+	// for never. A code that loses the executor ends it.
 	Fails func(o *work.Order) *protocol.Error
 	// Stuck: its executor does not end when the worker ends it.
 	Stuck bool
@@ -150,7 +150,12 @@ func (w *Worker) End(r *Run) {
 		w.world.EndIn(r.GPU.Hung.Sub(now), r)
 		return
 	}
-	w.ended(r, now, r.GPU.failure(r.Order))
+	refusal := r.GPU.failure(r.Order)
+	if refusal != nil && refusal.Code.LosesExecutor() {
+		r.GPU.LoseExecutor(refusal)
+		return
+	}
+	w.ended(r, now, refusal)
 }
 
 // failure returns how an order fails that ends now, nil if it does not.
@@ -169,19 +174,19 @@ func (r *Run) place() **Run {
 	return &r.GPU.transfer
 }
 
-func (w *Worker) ended(r *Run, now protocol.Time, refused *protocol.Error) {
+func (w *Worker) ended(r *Run, now protocol.Time, refusal *protocol.Error) {
 	*r.place() = nil
 	if r.Order.Action.Kind == protocol.Infer {
 		phase := protocol.Phase{Begin: r.Started, End: now, Device: now.Sub(r.Started)}
-		w.Step(&work.Executed{Order: r.Order, Refused: refused, Phase: phase, Begin: r.Started, End: now, Fetched: true})
+		w.Step(&work.Executed{Order: r.Order, Refusal: refusal, Phase: phase, Begin: r.Started, End: now, Fetched: true})
 		return
 	}
-	w.Step(&work.Transferred{Order: r.Order, Refused: refused, Begin: r.Started, End: now})
+	w.Step(&work.Transferred{Order: r.Order, Refusal: refusal, Begin: r.Started, End: now})
 }
 
 // LoseExecutor ends the process that executes for the GPU: what runs ends with refused, and
 // the weights are gone. The next process is ready after Restarts; loads wait for it.
-func (g *GPU) LoseExecutor(refused *protocol.Error) {
+func (g *GPU) LoseExecutor(refusal *protocol.Error) {
 	w, now := g.Worker, g.Worker.world.Now()
 	lost, restarts := []*Run{g.execution, g.transfer}, time.Duration(0)
 	if g.Restarts != nil {
@@ -192,7 +197,7 @@ func (g *GPU) LoseExecutor(refused *protocol.Error) {
 	g.executor++
 	for _, r := range lost {
 		if r != nil {
-			w.ended(r, now, refused)
+			w.ended(r, now, refusal)
 		}
 	}
 	core, executor := w.Core, g.executor
@@ -281,19 +286,19 @@ func (w *Worker) endOverdue(o *work.Order) {
 // read starts the read of a model from disk; Order.Driver ends it, unless it has ended.
 func (w *Worker) read(o *work.Order) {
 	core, begin, over := w.Core, w.world.Now(), false
-	spec, takes, refused := w.world.Reads(o.Action.Load)
-	done := func(refused *protocol.Error) {
+	spec, takes, refusal := w.world.Reads(o.Action.Load)
+	done := func(refusal *protocol.Error) {
 		if core == w.Core && !over {
 			over = true
-			w.Step(&work.ModelRead{Order: o, Refused: refused, Begin: begin, End: w.world.Now(), Spec: spec, Handle: spec.Digest})
+			w.Step(&work.ModelRead{Order: o, Refusal: refusal, Begin: begin, End: w.world.Now(), Spec: spec, Handle: spec.Digest})
 		}
 	}
 	o.Driver = done
 	if w.setUp {
-		done(refused)
+		done(refusal)
 		return
 	}
-	w.world.After(takes, func() { done(refused) })
+	w.world.After(takes, func() { done(refusal) })
 }
 
 // setUpIssuer is the issuer of set-up actions.

@@ -8,6 +8,8 @@ package bustest
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -31,6 +33,23 @@ func Server(t testing.TB) *server.Server {
 	}
 	t.Cleanup(func() { bus.StopServer(s) })
 	return s
+}
+
+// LoseStore has a broker forget whatever it has stored, all at once. Streams that are deleted
+// one by one may be made again by others meanwhile, and nats-server loses track of a stream
+// that is made and deleted at the same time: it never answers what is written to it.
+func LoseStore(t testing.TB, s *server.Server) {
+	t.Helper()
+	account := s.GlobalAccount()
+	if err := account.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(s.StoreDir(), account.Name)); err != nil {
+		t.Fatal(err)
+	}
+	if err := account.EnableJetStream(nil, nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Config returns the configuration of an in-process connection to the broker.

@@ -310,7 +310,7 @@ func (w *Worker) carryOut(out *work.Output) {
 func (w *Worker) read(o *work.Order) *work.ModelRead {
 	at := o.Action.Load.Path
 	if strings.HasPrefix(at, "missing/") {
-		return &work.ModelRead{Order: o, Refused: protocol.Errorf(protocol.ModelNotFound, "no %s", path.Base(at))}
+		return &work.ModelRead{Order: o, Refusal: protocol.Errorf(protocol.ModelNotFound, "no %s", path.Base(at))}
 	}
 	return &work.ModelRead{Order: o, Spec: Spec("", at), Handle: at}
 }

@@ -61,9 +61,9 @@ func AwaitStage(t *testing.T, url string, stage protocol.Stage) {
 		if err != nil {
 			continue
 		}
-		s, refused := c.State(context.Background())
+		s, refusal := c.State(context.Background())
 		c.Close()
-		if refused == nil && s.Stage >= stage && len(s.Workers) > 0 {
+		if refusal == nil && s.Stage >= stage && len(s.Workers) > 0 {
 			return
 		}
 	}

@@ -181,9 +181,9 @@ func TestErrorsOfALoadPassUnchanged(t *testing.T) {
 	if _, err := b.LoadModel(context.Background(), "none", backend.LoadOptions{}); !errors.Is(err, real.failed) {
 		t.Errorf("got %v", err)
 	}
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	_, err := b.LoadModel(context.Background(), "zoo/none", backend.LoadOptions{PageSize: 1 << 20})
-	if !errors.As(err, &refused) || refused.Code != protocol.ModelNotFound {
+	if !errors.As(err, &refusal) || refusal.Code != protocol.ModelNotFound {
 		t.Errorf("got %v", err)
 	}
 }

@@ -326,12 +326,12 @@ func TestAnotherDigestIsNotLoaded(t *testing.T) {
 	if _, err := b.LoadModel(t.Context(), "zoo/resnet50_v2", backend.LoadOptions{PageSize: 16 << 20, Digest: now.Digest}); err != nil {
 		t.Error(err)
 	}
-	var refused *protocol.Error
+	var refusal *protocol.Error
 	_, err = b.LoadModel(t.Context(), "zoo/resnet50_v2", backend.LoadOptions{PageSize: 16 << 20, Digest: "another"})
-	if !errors.As(err, &refused) || refused.Code != protocol.ModelChanged {
+	if !errors.As(err, &refusal) || refusal.Code != protocol.ModelChanged {
 		t.Errorf("got %v", err)
 	}
-	if _, err := b.Identify("zoo/none"); !errors.As(err, &refused) || refused.Code != protocol.ModelNotFound {
+	if _, err := b.Identify("zoo/none"); !errors.As(err, &refusal) || refusal.Code != protocol.ModelNotFound {
 		t.Errorf("got %v", err)
 	}
 }

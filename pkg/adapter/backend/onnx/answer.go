@@ -35,8 +35,8 @@ func cleanRefusal(said *protocol.Error) *protocol.Error {
 // failureOf decodes the answer to an execution that did not succeed.
 func failureOf(answer []byte) *protocol.Error {
 	var d done
-	if err := json.Unmarshal(answer, &d); err != nil || d.Refused == nil {
+	if err := json.Unmarshal(answer, &d); err != nil || d.Refusal == nil {
 		return protocol.Errorf(protocol.BackendError, "the executor gave no answer that can be read")
 	}
-	return cleanRefusal(d.Refused)
+	return cleanRefusal(d.Refusal)
 }

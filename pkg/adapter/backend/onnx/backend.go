@@ -155,9 +155,9 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 	if options.PageSize != 0 && options.PageSize != b.options.PageSize {
 		return nil, protocol.Errorf(protocol.BackendError, "asked for pages of %d bytes, the devices have %d", options.PageSize, b.options.PageSize)
 	}
-	m, refused := b.load(ctx, path, options)
-	if refused != nil {
-		return nil, refused
+	m, refusal := b.load(ctx, path, options)
+	if refusal != nil {
+		return nil, refusal
 	}
 	b.models.Add(1)
 	return m, nil
@@ -165,9 +165,9 @@ func (b *Backend) LoadModel(ctx context.Context, path string, options backend.Lo
 
 // Identify implements backend.Backend.
 func (b *Backend) Identify(path string) (protocol.ModelSpec, error) {
-	src, err := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile, &b.cache)
-	if err != nil {
-		return protocol.ModelSpec{}, err
+	src, refusal := readSource(b.options.ModelRoot, path, pin{}, b.options.MaxFile, &b.cache)
+	if refusal != nil {
+		return protocol.ModelSpec{}, refusal
 	}
 	src.close()
 	return protocol.ModelSpec{Path: path, Version: src.version, Digest: src.digest}, nil

@@ -153,8 +153,8 @@ func TestPagesThatAreWrongAreRefused(t *testing.T) {
 func TestOneCopyOfTheWeightsPerDevice(t *testing.T) {
 	_, m := affineBackend(t)
 	e := engineWith(t, m)
-	if refused := e.load(&loadTask{Weights: 1, Model: m.id, Frames: []int{3}}); refused != nil {
-		t.Fatal(refused)
+	if refusal := e.load(&loadTask{Weights: 1, Model: m.id, Frames: []int{3}}); refusal != nil {
+		t.Fatal(refusal)
 	}
 	view, block := e.weights[1].mapping.memory.bytes(), e.models[m.id].block()
 	if !bytes.Equal(view[:len(block)], block) {
@@ -162,8 +162,8 @@ func TestOneCopyOfTheWeightsPerDevice(t *testing.T) {
 	}
 	view[0] ^= 0xff // what the view holds is the frame itself
 	changed := view[0]
-	if refused := e.evict(&evictTask{1}); refused != nil {
-		t.Fatal(refused)
+	if refusal := e.evict(&evictTask{1}); refusal != nil {
+		t.Fatal(refusal)
 	}
 	if home := e.arena.backing.bytes()[3*testPage:]; home[0] != changed || !bytes.Equal(home[1:len(block)], block[1:]) {
 		t.Error("the frame came home with other bytes than the view had")

@@ -77,12 +77,12 @@ func benchLoad(b *testing.B, root, name string, frames []int) {
 			b.Fatal(err)
 		}
 	}, func() {
-		if refused := e.load(&loadTask{1, m.id, frames}); refused != nil {
-			b.Fatal(refused)
+		if refusal := e.load(&loadTask{1, m.id, frames}); refusal != nil {
+			b.Fatal(refusal)
 		}
 	}, func() { evict(b, w) }, func() {
-		if refused := e.evict(&evictTask{1}); refused != nil {
-			b.Fatal(refused)
+		if refusal := e.evict(&evictTask{1}); refusal != nil {
+			b.Fatal(refusal)
 		}
 	})
 }
@@ -114,8 +114,8 @@ func benchExecute(b *testing.B, root, name string) {
 	w := loadWeights(b, d, m, 0)
 	defer evict(b, w)
 	e := engineWith(b, m)
-	if refused := e.load(&loadTask{1, m.id, []int{0}}); refused != nil {
-		b.Fatal(refused)
+	if refusal := e.load(&loadTask{1, m.id, []int{0}}); refusal != nil {
+		b.Fatal(refusal)
 	}
 	defer e.evict(&evictTask{1})
 	s, err := m.newStage(1)
@@ -123,14 +123,14 @@ func benchExecute(b *testing.B, root, name string) {
 		b.Fatal(err)
 	}
 	defer s.close()
-	if refused := e.bind(&bindTask{s.id, m.id, 1}, s.file); refused != nil {
-		b.Fatal(refused)
+	if refusal := e.bind(&bindTask{s.id, m.id, 1}, s.file); refusal != nil {
+		b.Fatal(refusal)
 	}
 	input := slices.Clone(m.generated)
 	compare(b, func() { infer(b, d, m, w, 1, []int{1}, [][]byte{input}) }, func() {
 		s.tensors.fill(&m.spec, 0, 1, input)
-		if refused := e.run(s.id, 1); refused != nil {
-			b.Fatal(refused)
+		if refusal := e.run(s.id, 1); refusal != nil {
+			b.Fatal(refusal)
 		}
 		s.tensors.payload(&m.spec, 0, 1)
 	}, func() {}, func() {})
@@ -144,8 +144,8 @@ func BenchmarkInfer(b *testing.B) {
 	root := recognition(b, plainConfig)
 	m := load(b, benchBackend(b, root), fetch.OCRModel)
 	e := engineWith(b, m)
-	if refused := e.load(&loadTask{1, m.id, []int{0}}); refused != nil {
-		b.Fatal(refused)
+	if refusal := e.load(&loadTask{1, m.id, []int{0}}); refusal != nil {
+		b.Fatal(refusal)
 	}
 	defer e.evict(&evictTask{1})
 	s, err := m.newStage(1)
@@ -153,19 +153,19 @@ func BenchmarkInfer(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.close()
-	if refused := e.bind(&bindTask{s.id, m.id, 1}, s.file); refused != nil {
-		b.Fatal(refused)
+	if refusal := e.bind(&bindTask{s.id, m.id, 1}, s.file); refusal != nil {
+		b.Fatal(refusal)
 	}
 	plain := plainModel(b, filepath.Join(root, "ocr_rec/1/model.onnx"), m)
-	bare, refused := plain.generatedBatch(1)
-	if refused != nil {
-		b.Fatal(refused)
+	bare, refusal := plain.generatedBatch(1)
+	if refusal != nil {
+		b.Fatal(refusal)
 	}
 	defer bare.close()
 	s.tensors.fill(&m.spec, 0, 1, m.generated)
 	compare(b, func() {
-		if refused := e.run(s.id, 1); refused != nil {
-			b.Fatal(refused)
+		if refusal := e.run(s.id, 1); refusal != nil {
+			b.Fatal(refusal)
 		}
 	}, func() {
 		if err := bare.run(nil); err != nil {

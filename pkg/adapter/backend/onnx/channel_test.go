@@ -161,7 +161,7 @@ var liars = map[string]func(runs *channel){
 		}
 	},
 	"promotes": func(runs *channel) {
-		err := runs.send(done{Refused: &protocol.Error{Code: protocol.LoadingClosed, Message: "LOADING_CLOSED\nfor all", Retryable: true}}, nil)
+		err := runs.send(done{Refusal: &protocol.Error{Code: protocol.LoadingClosed, Message: "LOADING_CLOSED\nfor all", Retryable: true}}, nil)
 		if err != nil {
 			panic(err)
 		}

@@ -45,8 +45,8 @@ func CheckModel(library, file, save string) error {
 }
 
 func tryModel(lib *ort, model []byte, save string) *protocol.Error {
-	if err := inspect(model); err != nil {
-		return err
+	if refusal := inspect(model); refusal != nil {
+		return refusal
 	}
 	s, err := newSession(lib, model, optimizeAll, save)
 	if err != nil {

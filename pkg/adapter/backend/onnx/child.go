@@ -57,12 +57,12 @@ func (b *Backend) optimizeInChild(ctx context.Context, model []byte, limit int64
 		c.ended = c.feed(model)
 		return nil
 	})
-	err := c.verdict(ctx, failure, limit, late)
-	if err != nil && graph != nil {
+	refusal := c.verdict(ctx, failure, limit, late)
+	if refusal != nil && graph != nil {
 		graph.close()
 		graph = nil
 	}
-	return graph, err
+	return graph, refusal
 }
 
 // child is a running checker.

@@ -55,15 +55,15 @@ func TestModelYAML(t *testing.T) {
 		{"nested as deep as it is long", strings.Repeat("[", maxConfig), config{}, "line 1: "},
 	}
 	for _, test := range tests {
-		got, err := parseConfig(test.text)
+		got, refusal := parseConfig(test.text)
 		if test.wrong != "" {
-			if err == nil || err.Code != protocol.ModelCorrupt || !strings.Contains(err.Message, test.wrong) {
-				t.Errorf("%s: got %v, expected MODEL_CORRUPT with %q", test.name, err, test.wrong)
+			if refusal == nil || refusal.Code != protocol.ModelCorrupt || !strings.Contains(refusal.Message, test.wrong) {
+				t.Errorf("%s: got %v, expected MODEL_CORRUPT with %q", test.name, refusal, test.wrong)
 			}
 			continue
 		}
-		if err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %+v, %v; expected %+v", test.name, got, err, test.want)
+		if refusal != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %+v, %v; expected %+v", test.name, got, refusal, test.want)
 		}
 	}
 }

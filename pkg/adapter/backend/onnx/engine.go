@@ -48,21 +48,21 @@ func newEngine(lib *ort, s setup) (*engine, error) {
 func (e *engine) perform(t *task, file *os.File) done {
 	switch {
 	case t.Open != nil:
-		found, refused := e.open(t.Open, file)
-		return done{Refused: refused, Description: found}
+		found, refusal := e.open(t.Open, file)
+		return done{Refusal: refusal, Description: found}
 	case t.Close != nil:
-		return done{Refused: e.close(t.Close)}
+		return done{Refusal: e.close(t.Close)}
 	case t.Load != nil:
-		return done{Refused: e.load(t.Load)}
+		return done{Refusal: e.load(t.Load)}
 	case t.Evict != nil:
-		return done{Refused: e.evict(t.Evict)}
+		return done{Refusal: e.evict(t.Evict)}
 	case t.Bind != nil:
-		return done{Refused: e.bind(t.Bind, file)}
+		return done{Refusal: e.bind(t.Bind, file)}
 	case t.Unbind != nil:
 		e.unbind(t.Unbind)
 		return done{}
 	}
-	return done{Refused: protocol.Errorf(protocol.BackendError, "the executor does not know this task")}
+	return done{Refusal: protocol.Errorf(protocol.BackendError, "the executor does not know this task")}
 }
 
 func unknownModel(id uint64) *protocol.Error {
@@ -76,9 +76,9 @@ func (e *engine) model(id uint64) *loaded {
 }
 
 func (e *engine) open(t *openTask, file *os.File) (*description, *protocol.Error) {
-	m, refused := openModel(e, t, file)
-	if refused != nil {
-		return nil, refused
+	m, refusal := openModel(e, t, file)
+	if refusal != nil {
+		return nil, refusal
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -112,8 +112,8 @@ func (e *engine) load(t *loadTask) *protocol.Error {
 	if m == nil {
 		return unknownModel(t.Model)
 	}
-	if refused := e.arena.take(t.Frames); refused != nil {
-		return refused
+	if refusal := e.arena.take(t.Frames); refusal != nil {
+		return refusal
 	}
 	err := e.arena.touch(t.Frames)
 	var v *mapping

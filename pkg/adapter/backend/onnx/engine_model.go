@@ -52,9 +52,9 @@ func openModel(e *engine, t *openTask, file *os.File) (*loaded, *protocol.Error)
 		image.close()
 		return nil, protocol.Errorf(protocol.BackendError, "ONNX Runtime refuses the model without its weights: %v", err)
 	}
-	if refused := m.prepare(t); refused != nil {
+	if refusal := m.prepare(t); refusal != nil {
 		m.close()
-		return nil, refused
+		return nil, refusal
 	}
 	return m, nil
 }
@@ -68,12 +68,12 @@ func (m *loaded) prepare(t *openTask) *protocol.Error {
 	if t.Description != nil {
 		m.description = *t.Description
 		m.nameInputs()
-	} else if refused := m.describe(t, resident); refused != nil {
-		return refused
+	} else if refusal := m.describe(t, resident); refusal != nil {
+		return refusal
 	}
 	if t.Warm {
-		if refused := m.warm(m.description.Spec.BatchSizes[0], resident); refused != nil {
-			return refused
+		if refusal := m.warm(m.description.Spec.BatchSizes[0], resident); refusal != nil {
+			return refusal
 		}
 	}
 	if m.size == 0 {
@@ -89,9 +89,9 @@ func (m *loaded) prepare(t *openTask) *protocol.Error {
 
 // warm runs a batch of generated inputs.
 func (m *loaded) warm(batch int, resident []uintptr) *protocol.Error {
-	s, refused := m.generatedBatch(batch)
-	if refused != nil {
-		return refused
+	s, refusal := m.generatedBatch(batch)
+	if refusal != nil {
+		return refusal
 	}
 	defer s.close()
 	if err := s.run(resident); err != nil {

@@ -207,13 +207,13 @@ func (e *executor) add(ctx context.Context, m *model) *protocol.Error {
 	e.models[m] = struct{}{}
 	e.mu.Unlock()
 	for {
-		p, refused := e.ready(ctx)
-		if refused != nil {
-			return refused
+		p, refusal := e.ready(ctx)
+		if refusal != nil {
+			return refusal
 		}
-		refused = p.open(ctx, m, true)
-		if refused == nil || !p.isLost() || refused.Code == protocol.ExecutorLost || ctx.Err() != nil {
-			return refused
+		refusal = p.open(ctx, m, true)
+		if refusal == nil || !p.isLost() || refusal.Code == protocol.ExecutorLost || ctx.Err() != nil {
+			return refusal
 		} // it was killed, or ended before: there is, or will be, another
 	}
 }

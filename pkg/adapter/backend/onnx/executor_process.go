@@ -55,10 +55,10 @@ type lane struct {
 // began reports whether the executor, which has ended, had begun the task that was sent last.
 func (l *lane) began() bool { return l.begun.Load() >= l.sent.Load() }
 
-// openCall is the opening of one model in one process: done is closed when refused is valid.
+// openCall is the opening of one model in one process: done is closed when refusal is valid.
 type openCall struct {
 	done    chan struct{}
-	refused *protocol.Error
+	refusal *protocol.Error
 }
 
 // startProcess starts an executor and waits until it is ready. stop ends it. The calling goroutine is
@@ -136,8 +136,8 @@ func (p *process) begin(o *Options, s setup, progress *os.File) error {
 	switch {
 	case err != nil:
 		return errors.New("the executor ended before it began: " + tidy(err.Error()) + " " + p.stderr.opening())
-	case answer.Refused != nil:
-		return errors.New(tidy(answer.Refused.Message))
+	case answer.Refusal != nil:
+		return errors.New(tidy(answer.Refusal.Message))
 	}
 	p.version, p.processor = tidy(answer.Version), tidy(answer.Processor)
 	p.memory, err = newMemoryLimit(p.cmd.Process.Pid, o.Memory)
@@ -224,7 +224,7 @@ func (p *process) perform(l *lane, m *model, t task, file *os.File) (*descriptio
 	}
 	l.doing.Store(nil)
 	p.worked.Store(true)
-	return answer.Description, cleanRefusal(answer.Refused)
+	return answer.Description, cleanRefusal(answer.Refusal)
 }
 
 // run has the process execute a batch, and waits.
@@ -306,7 +306,7 @@ func (p *process) open(ctx context.Context, m *model, warm bool) *protocol.Error
 	}
 	select {
 	case <-o.done:
-		return o.refused
+		return o.refusal
 	case <-ctx.Done():
 		return protocol.Errorf(protocol.BackendError, "the load was cancelled")
 	}
@@ -327,7 +327,7 @@ func (p *process) claim(m *model) (o *openCall, mine bool) {
 func (p *process) carryOut(o *openCall, m *model, warm bool) {
 	defer m.opening.Done()
 	defer close(o.done)
-	if o.refused = p.reserve(m, 1); o.refused != nil {
+	if o.refusal = p.reserve(m, 1); o.refusal != nil {
 		return
 	}
 	// What does not end here has ended in its trial: then the process is at fault. A load is
@@ -336,7 +336,7 @@ func (p *process) carryOut(o *openCall, m *model, warm bool) {
 	defer late.Stop()
 	t := m.openTask()
 	t.Warm = warm
-	_, o.refused = p.perform(&p.models, m, task{Open: &t}, m.image.file)
+	_, o.refusal = p.perform(&p.models, m, task{Open: &t}, m.image.file)
 }
 
 // closeModel frees a model in the process. It may not have been opened.
@@ -349,7 +349,7 @@ func (p *process) closeModel(m *model) {
 		return
 	}
 	<-o.done
-	if o.refused == nil {
+	if o.refusal == nil {
 		_, _ = p.perform(&p.models, m, task{Close: &closeTask{m.id}}, nil)
 	}
 	p.mu.Lock()
@@ -382,15 +382,15 @@ func (p *process) bind(m *model, s *stage) *protocol.Error {
 	p.unused = nil
 	p.mu.Unlock()
 	if len(unused) > 0 {
-		if _, refused := p.perform(&p.runs, m, task{Unbind: &unbindTask{unused}}, nil); refused != nil {
-			return refused
+		if _, refusal := p.perform(&p.runs, m, task{Unbind: &unbindTask{unused}}, nil); refusal != nil {
+			return refusal
 		}
 	}
-	_, refused := p.perform(&p.runs, m, task{Bind: &bindTask{Stage: s.id, Model: m.id, Batch: s.batch}}, s.file)
-	if refused == nil {
+	_, refusal := p.perform(&p.runs, m, task{Bind: &bindTask{Stage: s.id, Model: m.id, Batch: s.batch}}, s.file)
+	if refusal == nil {
 		s.process = p
 	}
-	return refused
+	return refusal
 }
 
 // forget has the process free a batch's memory before the next one is bound.

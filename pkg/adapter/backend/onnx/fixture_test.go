@@ -52,12 +52,12 @@ func engineWith(t testing.TB, m *model) *engine {
 		t.Fatal(err)
 	}
 	task := m.openTask()
-	if _, refused := e.open(&task, m.image.file); refused != nil {
-		t.Fatal(refused)
+	if _, refusal := e.open(&task, m.image.file); refusal != nil {
+		t.Fatal(refusal)
 	}
 	t.Cleanup(func() { // what this process' executor would leave to the system
-		if refused := e.close(&closeTask{m.id}); refused != nil {
-			t.Error(refused)
+		if refusal := e.close(&closeTask{m.id}); refusal != nil {
+			t.Error(refusal)
 		}
 		e.arena.backing.close()
 	})

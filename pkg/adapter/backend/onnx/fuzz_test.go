@@ -66,13 +66,13 @@ func FuzzReadSource(f *testing.F) {
 		must(t, os.MkdirAll(filepath.Dir(outside), 0o755))
 		must(t, os.WriteFile(outside, []byte(secret), 0o644))
 		layOut(root, outside, layout)
-		src, err := readSource(root, path, pin{}, 100, &cache{dir: t.TempDir()})
-		if err != nil {
-			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, err.Code) {
-				t.Fatalf("%q: %v", path, err)
+		src, refusal := readSource(root, path, pin{}, 100, &cache{dir: t.TempDir()})
+		if refusal != nil {
+			if !slices.Contains([]protocol.Code{protocol.InvalidModelPath, protocol.ModelNotFound, protocol.ModelCorrupt, protocol.ModelTooLarge}, refusal.Code) {
+				t.Fatalf("%q: %v", path, refusal)
 			}
-			if strings.Contains(err.Message, top) || strings.Contains(err.Message, secret) && !strings.Contains(path, secret) {
-				t.Fatalf("%q: the error tells what lies where: %s", path, err.Message)
+			if strings.Contains(refusal.Message, top) || strings.Contains(refusal.Message, secret) && !strings.Contains(path, secret) {
+				t.Fatalf("%q: the error tells what lies where: %s", path, refusal.Message)
 			}
 			return
 		}
@@ -83,7 +83,7 @@ func FuzzReadSource(f *testing.F) {
 	})
 }
 
-// FuzzConfig: a model.yaml says what a model can be run with, or is refused with
+// FuzzConfig: a model.yaml says what a model can be run with, or is refusal with
 // its line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{"", "max_batch: 8\ninputs: {x: [3, 48, 192]}\nhead: argmax\n", "max_batch: 8\nmax_batch: 8", "inputs: {x: [], y: [1]}", "inputs: {x: [1]", "inputs: {\"x\": [2147483647,2147483647]}",
@@ -93,10 +93,10 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		bombs.Within(t, 256*len(text)+1<<20, "a model.yaml", func() {
-			c, err := parseConfig(text)
-			if err != nil {
-				if err.Code != protocol.ModelCorrupt || !strings.HasPrefix(err.Message, "model.yaml line ") || len(err.Message) > 8<<10 {
-					t.Fatal(err)
+			c, refusal := parseConfig(text)
+			if refusal != nil {
+				if refusal.Code != protocol.ModelCorrupt || !strings.HasPrefix(refusal.Message, "model.yaml line ") || len(refusal.Message) > 8<<10 {
+					t.Fatal(refusal)
 				}
 				return
 			}
@@ -134,7 +134,7 @@ func FuzzLift(f *testing.F) {
 		}
 		l.fill(make([]byte, l.size))
 		if refusal := inspect(l.shell); refusal != nil {
-			t.Fatalf("what is left is refused: %v", refusal)
+			t.Fatalf("what is left is refusal: %v", refusal)
 		}
 		if again, err := externalizeWeights(l.shell); err != nil || len(again.weights) > 0 || !bytes.Equal(again.shell, l.shell) {
 			t.Fatalf("%d more weights, %v", len(again.weights), err)

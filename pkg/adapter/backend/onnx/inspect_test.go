@@ -76,9 +76,9 @@ func TestHostileFilesAreRefusedBeforeTheRuntimeSeesThem(t *testing.T) {
 	for name, row := range hostile() {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()
-			err := inspect(row.file)
-			if err == nil || err.Code != protocol.ModelCorrupt || !strings.Contains(err.Message, row.reason) {
-				t.Errorf("got %v, expected MODEL_CORRUPT with %q", err, row.reason)
+			refusal := inspect(row.file)
+			if refusal == nil || refusal.Code != protocol.ModelCorrupt || !strings.Contains(refusal.Message, row.reason) {
+				t.Errorf("got %v, expected MODEL_CORRUPT with %q", refusal, row.reason)
 			}
 			if took := time.Since(begin); took > 5*time.Second {
 				t.Errorf("it took %v", took)
@@ -89,17 +89,17 @@ func TestHostileFilesAreRefusedBeforeTheRuntimeSeesThem(t *testing.T) {
 
 func TestOrdinaryModelsPass(t *testing.T) {
 	for name, file := range map[string][]byte{"affine": affine(0, 8, 8), "nested 10 deep": nested(10)} {
-		if err := inspect(file); err != nil {
-			t.Errorf("%s: %v", name, err)
+		if refusal := inspect(file); refusal != nil {
+			t.Errorf("%s: %v", name, refusal)
 		}
 	}
 }
 
 func TestManyMessagesAreRefused(t *testing.T) {
 	graph := bytes.Repeat(appendBytes(nil, graphNode, nil), maxMessages)
-	err := inspect(onnxModel(13, graph))
-	if err == nil || !strings.Contains(err.Message, "more than") {
-		t.Errorf("got %v", err)
+	refusal := inspect(onnxModel(13, graph))
+	if refusal == nil || !strings.Contains(refusal.Message, "more than") {
+		t.Errorf("got %v", refusal)
 	}
 }
 
@@ -129,8 +129,8 @@ func BenchmarkInspect(b *testing.B) {
 	inner := appendString(appendString(appendString(nil, 1, "input_of_a_node"), 2, "output_of_a_node"), 4, "Conv")
 	graph := bytes.Repeat(appendBytes(nil, graphNode, inner), maxMessages/2)
 	file := onnxModel(17, graph)
-	if err := inspect(file); err != nil {
-		b.Fatal(err)
+	if refusal := inspect(file); refusal != nil {
+		b.Fatal(refusal)
 	}
 	b.SetBytes(int64(len(file)))
 	b.ReportAllocs()

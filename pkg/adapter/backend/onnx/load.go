@@ -11,42 +11,42 @@ import (
 
 // load does the work of LoadModel. The error is nil or has one of its codes.
 func (b *Backend) load(ctx context.Context, path string, options backend.LoadOptions) (*model, *protocol.Error) {
-	src, err := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile, &b.cache)
-	if err != nil {
-		return nil, err
+	src, refusal := readSource(b.options.ModelRoot, path, pin{options.Version, options.Digest}, b.options.MaxFile, &b.cache)
+	if refusal != nil {
+		return nil, refusal
 	}
 	late := b.options.deadlineOf(options)
-	graph, unfit, err := b.optimized(ctx, src, late)
+	graph, unfit, refusal := b.optimized(ctx, src, late)
 	src.close()
-	if err != nil {
-		return nil, together(err, unfit)
+	if refusal != nil {
+		return nil, together(refusal, unfit)
 	}
 	limit := src.config.maxBatch
 	if options.MaxBatch > 0 {
 		limit = min(limit, options.MaxBatch)
 	}
-	m, err := b.externalize(graph)
+	m, refusal := b.externalize(graph)
 	graph.close()
-	if err != nil {
-		return nil, together(err, unfit)
+	if refusal != nil {
+		return nil, together(refusal, unfit)
 	}
 	m.spec.Path, m.spec.Version, m.spec.Digest = path, src.version, src.digest
 	m.deadline = late
 	if unfit != nil {
-		_, err = m.try(ctx, src.config, limit) // for what else may be wrong with it
-		err = together(err, unfit)
+		_, refusal = m.try(ctx, src.config, limit) // for what else may be wrong with it
+		refusal = together(refusal, unfit)
 	} else {
-		err = m.prepare(ctx, src, limit)
+		refusal = m.prepare(ctx, src, limit)
 	}
 	switch {
-	case err == nil:
+	case refusal == nil:
 		return m, nil
 	case ctx.Err() != nil:
 		b.releasing.Go(m.release) // an executor may still be opening it
 	default:
 		m.release()
 	}
-	return nil, err
+	return nil, refusal
 }
 
 // together adds a problem of a model to its refusal, or is the refusal if there is no other:
@@ -64,13 +64,13 @@ func together(refusal, problem *protocol.Error) *protocol.Error {
 
 // fitHead returns why the head in model.yaml does not fit the model, nil if it does. Then the
 // model is tried without, for what else may be wrong with it.
-func (s *source) fitHead() (unfit, err *protocol.Error) {
+func (s *source) fitHead() (unfit, refusal *protocol.Error) {
 	if s.config.head != headArgmax {
 		return nil, nil
 	}
-	bytes, err := s.read()
-	if err != nil || outputCount(bytes) < 2 {
-		return nil, err
+	bytes, refusal := s.read()
+	if refusal != nil || outputCount(bytes) < 2 {
+		return nil, refusal
 	}
 	s.config.head = ""
 	return protocol.Errorf(protocol.UnsupportedModel, "the argmax head in model.yaml needs a model with one output"), nil
@@ -78,12 +78,12 @@ func (s *source) fitHead() (unfit, err *protocol.Error) {
 
 // optimized returns the model's optimised graph, from the cache or newly made, and why the
 // head in model.yaml does not fit it, if it does not.
-func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (graph *region, unfit, err *protocol.Error) {
-	if unfit, err = src.fitHead(); err != nil {
-		return nil, nil, err
+func (b *Backend) optimized(ctx context.Context, src *source, late deadline) (graph *region, unfit, refusal *protocol.Error) {
+	if unfit, refusal = src.fitHead(); refusal != nil {
+		return nil, nil, refusal
 	}
-	graph, err = b.graphOf(ctx, src, late)
-	return graph, unfit, err
+	graph, refusal = b.graphOf(ctx, src, late)
+	return graph, unfit, refusal
 }
 
 // graphOf is optimized of a model whose head fits. Only models that passed every check have
@@ -95,12 +95,12 @@ func (b *Backend) graphOf(ctx context.Context, src *source, late deadline) (*reg
 	if graph := b.cache.graph(path, limit); graph != nil {
 		return graph, nil
 	}
-	bytes, err := src.read()
-	if err == nil {
-		err = inspect(bytes)
+	bytes, refusal := src.read()
+	if refusal == nil {
+		refusal = inspect(bytes)
 	}
-	if err != nil {
-		return nil, err
+	if refusal != nil {
+		return nil, refusal
 	}
 	if src.config.head == headArgmax {
 		headed, err := appendHead(bytes)
@@ -109,18 +109,18 @@ func (b *Backend) graphOf(ctx context.Context, src *source, late deadline) (*reg
 		}
 		bytes = headed
 	}
-	graph, err := b.optimizeInChild(ctx, bytes, limit, late)
-	if err != nil {
-		return nil, err
+	graph, refusal := b.optimizeInChild(ctx, bytes, limit, late)
+	if refusal != nil {
+		return nil, refusal
 	}
-	if err = inspect(graph.bytes()); err == nil {
+	if refusal = inspect(graph.bytes()); refusal == nil {
 		if failure := b.cache.keep(path, graph.bytes()); failure != nil {
-			err = protocol.Errorf(protocol.BackendError, "keep the optimised model: %v", failure)
+			refusal = protocol.Errorf(protocol.BackendError, "keep the optimised model: %v", failure)
 		}
 	}
-	if err != nil {
+	if refusal != nil {
 		graph.close()
-		return nil, err
+		return nil, refusal
 	}
 	return graph, nil
 }
@@ -148,9 +148,9 @@ func (b *Backend) externalize(graph *region) (*model, *protocol.Error) {
 		return nil, refusal
 	}
 	m := &model{backend: b, id: b.ids.Add(1), places: make([]place, b.options.GPUs)}
-	var refused *protocol.Error
-	if m.image, refused = newImage(&l); refused != nil {
-		return nil, refused
+	var refusal *protocol.Error
+	if m.image, refusal = newImage(&l); refusal != nil {
+		return nil, refusal
 	}
 	m.spec = protocol.ModelSpec{Backend: b.Name(), BackendVersion: b.Version(), WeightsBytes: l.size, Pages: pages}
 	return m, nil
@@ -164,9 +164,9 @@ func (m *model) described(ctx context.Context, src *source, limit int) (*descrip
 	if found := kept.trial(path, limit); found != nil {
 		return found, nil
 	}
-	found, refused := m.try(ctx, src.config, limit)
-	if refused != nil {
-		return nil, refused
+	found, refusal := m.try(ctx, src.config, limit)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if err := kept.keepTrial(path, found); err != nil {
 		return nil, protocol.Errorf(protocol.BackendError, "keep what the trial of the model found: %v", err)
@@ -176,9 +176,9 @@ func (m *model) described(ctx context.Context, src *source, limit int) (*descrip
 
 // prepare finds the model's description, and makes the model ready in every executor.
 func (m *model) prepare(ctx context.Context, src *source, limit int) *protocol.Error {
-	found, refused := m.described(ctx, src, limit)
-	if refused != nil {
-		return refused
+	found, refusal := m.described(ctx, src, limit)
+	if refusal != nil {
+		return refusal
 	}
 	m.description = *found
 	m.spec.Inputs, m.spec.Outputs = found.Spec.Inputs, found.Spec.Outputs
@@ -190,8 +190,8 @@ func (m *model) prepare(ctx context.Context, src *source, limit int) *protocol.E
 	}
 	var first *protocol.Error
 	for range m.backend.devices {
-		if refused := <-outcomes; first == nil {
-			first = refused
+		if refusal := <-outcomes; first == nil {
+			first = refusal
 		}
 	}
 	return first

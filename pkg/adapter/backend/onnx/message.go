@@ -33,7 +33,7 @@ type hello struct {
 	Version string
 	// Processor says what the executor has got of its processor.
 	Processor string
-	Refused   *protocol.Error
+	Refusal   *protocol.Error
 }
 
 // task is a message that an executor answers with a done. Exactly one field is set.
@@ -48,7 +48,7 @@ type task struct {
 
 // done answers a task: nil for success.
 type done struct {
-	Refused *protocol.Error
+	Refusal *protocol.Error
 	// Description answers an openTask without one.
 	Description *description `json:",omitempty"`
 }

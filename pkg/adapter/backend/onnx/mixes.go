@@ -31,14 +31,14 @@ func (m *loaded) mixesItems(batch int, weights []uintptr) (bool, *protocol.Error
 	for i := range batch {
 		items = append(items, distinct(spec.Inputs, i))
 	}
-	together, refused := m.answers(items, weights)
-	if refused != nil {
-		return false, refused
+	together, refusal := m.answers(items, weights)
+	if refusal != nil {
+		return false, refusal
 	}
 	for i, item := range items {
-		alone, refused := m.answers([][]byte{item}, weights)
-		if refused != nil {
-			return false, refused
+		alone, refusal := m.answers([][]byte{item}, weights)
+		if refusal != nil {
+			return false, refusal
 		}
 		for o, out := range spec.Outputs {
 			size := int(out.Bytes())
@@ -52,9 +52,9 @@ func (m *loaded) mixesItems(batch int, weights []uintptr) (bool, *protocol.Error
 
 // answers runs items as one batch and returns a copy of its outputs.
 func (m *loaded) answers(items [][]byte, weights []uintptr) ([][]byte, *protocol.Error) {
-	s, refused := m.generatedBatch(len(items))
-	if refused != nil {
-		return nil, refused
+	s, refusal := m.generatedBatch(len(items))
+	if refusal != nil {
+		return nil, refusal
 	}
 	defer s.close()
 	for i, item := range items {

@@ -55,9 +55,9 @@ func (s *source) read() ([]byte, *protocol.Error) {
 	if s.model != nil {
 		return s.model.bytes()[:s.length], nil
 	}
-	model, err := readModel(s.file, s.length)
-	if err != nil {
-		return nil, err
+	model, refusal := readModel(s.file, s.length)
+	if refusal != nil {
+		return nil, refusal
 	}
 	s.model = model
 	bytes := model.bytes()[:s.length]
@@ -82,9 +82,9 @@ const maxVersions = 16
 // it; without a version it takes the highest. The model's bytes are read once, so that the
 // checked bytes are the ones that run. A file whose sum is kept is not read to know it.
 func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*source, *protocol.Error) {
-	name, version, err := splitPath(where)
-	if err != nil {
-		return nil, err
+	name, version, refusal := splitPath(where)
+	if refusal != nil {
+		return nil, refusal
 	}
 	dir, failure := os.OpenRoot(root)
 	if failure != nil {
@@ -96,8 +96,8 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 	}
 	versions := []int{version}
 	if version == 0 {
-		if versions, err = versionsOf(dir, name); err != nil {
-			return nil, err
+		if versions, refusal = versionsOf(dir, name); refusal != nil {
+			return nil, refusal
 		}
 	}
 	if pinned.digest == "" {
@@ -105,9 +105,9 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 	}
 	var found []string
 	for _, version := range versions[:min(maxVersions, len(versions))] {
-		src, err := readVersion(dir, name, version, maxFile, kept)
-		if err != nil {
-			return nil, err
+		src, refusal := readVersion(dir, name, version, maxFile, kept)
+		if refusal != nil {
+			return nil, refusal
 		}
 		if pinned.digest == src.textDigest {
 			src.digest = pinned.digest
@@ -142,18 +142,18 @@ func readVersion(dir *os.Root, name string, version int, maxFile int64, kept *ca
 		src.text = text
 		src.config, mistaken = parseConfig(text)
 	}
-	var err *protocol.Error
-	if src.file, src.length, err = openFile(dir, modelPath(name, version), maxFile); err != nil {
-		return nil, together(mistaken, err)
+	var refusal *protocol.Error
+	if src.file, src.length, refusal = openFile(dir, modelPath(name, version), maxFile); refusal != nil {
+		return nil, together(mistaken, refusal)
 	}
 	if mistaken != nil {
-		err = src.inspect()
+		refusal = src.inspect()
 	} else {
-		err = src.identify(kept)
+		refusal = src.identify(kept)
 	}
-	if mistaken != nil || err != nil {
+	if mistaken != nil || refusal != nil {
 		src.close()
-		return nil, together(mistaken, err)
+		return nil, together(mistaken, refusal)
 	}
 	src.digest = hexSum(src.sum[:])
 	if set := src.config.canonical(); set != nil {
@@ -165,9 +165,9 @@ func readVersion(dir *os.Root, name string, version int, maxFile int64, kept *ca
 
 // inspect walks through the model's file, for what is wrong with it.
 func (s *source) inspect() *protocol.Error {
-	bytes, err := s.read()
-	if err != nil {
-		return err
+	bytes, refusal := s.read()
+	if refusal != nil {
+		return refusal
 	}
 	return inspect(bytes)
 }
@@ -180,9 +180,9 @@ func (s *source) identify(kept *cache) *protocol.Error {
 		s.sum = sum
 		return nil
 	}
-	bytes, err := s.read()
-	if err != nil {
-		return err
+	bytes, refusal := s.read()
+	if refusal != nil {
+		return refusal
 	}
 	s.sum = sumOf(bytes)
 	if settled {
@@ -225,7 +225,7 @@ func readModel(file io.Reader, size int64) (*region, *protocol.Error) {
 
 // splitPath splits a path into name and version, 0 for none. A version is a number without
 // leading zeros.
-func splitPath(where string) (name string, version int, err *protocol.Error) {
+func splitPath(where string) (name string, version int, refusal *protocol.Error) {
 	name, number, found := strings.Cut(where, "/")
 	version, valid := parseVersion(number)
 	if !protocol.ValidName(name) || found && !valid {
@@ -301,12 +301,12 @@ func Models(root string) (names []string) {
 
 // isModel reports whether the version that a load would take can be opened.
 func isModel(dir *os.Root, name string) bool {
-	versions, err := versionsOf(dir, name)
-	if err != nil {
+	versions, refusal := versionsOf(dir, name)
+	if refusal != nil {
 		return false
 	}
-	file, size, err := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
-	if err != nil {
+	file, size, refusal := openFile(dir, modelPath(name, versions[0]), math.MaxInt64)
+	if refusal != nil {
 		return false
 	}
 	_ = file.Close() // only read

@@ -174,21 +174,21 @@ func TestOnlyPlainFilesInsideTheRootAreRead(t *testing.T) {
 			if test.spoil != nil {
 				test.spoil(t, root)
 			}
-			src, err := readSource(root, test.path, pin{}, 100, &cache{dir: t.TempDir()})
+			src, refusal := readSource(root, test.path, pin{}, 100, &cache{dir: t.TempDir()})
 			if src != nil {
 				defer src.close()
 				if got := string(bytesOf(t, src)); got != "version 1" {
 					t.Errorf("read %q", got)
 				}
 			}
-			if test.want == protocol.OK && err == nil {
+			if test.want == protocol.OK && refusal == nil {
 				return
 			}
-			if err == nil || err.Code != test.want {
-				t.Fatalf("got %v, expected %s", err, test.want)
+			if refusal == nil || refusal.Code != test.want {
+				t.Fatalf("got %v, expected %s", refusal, test.want)
 			}
-			if strings.Contains(err.Message, filepath.Dir(root)) {
-				t.Errorf("the message tells where the models lie: %s", err.Message)
+			if strings.Contains(refusal.Message, filepath.Dir(root)) {
+				t.Errorf("the message tells where the models lie: %s", refusal.Message)
 			}
 		})
 	}
@@ -206,9 +206,9 @@ func TestTheHighestVersionHoldsAModel(t *testing.T) {
 	add("007", "no version")
 	must(t, os.Mkdir(filepath.Join(root, "good", "9"), 0o755))
 	must(t, os.WriteFile(filepath.Join(root, "good", "10"), []byte("a file"), 0o644))
-	src, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	src, refusal := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	defer src.close()
 	if got := string(bytesOf(t, src)); got != "version 3" || src.version != 3 {
@@ -216,8 +216,8 @@ func TestTheHighestVersionHoldsAModel(t *testing.T) {
 	}
 	must(t, os.RemoveAll(filepath.Join(root, "good", "1")))
 	must(t, os.RemoveAll(filepath.Join(root, "good", "3")))
-	if _, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()}); err == nil || err.Code != protocol.ModelNotFound {
-		t.Errorf("without any version: %v", err)
+	if _, refusal := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()}); refusal == nil || refusal.Code != protocol.ModelNotFound {
+		t.Errorf("without any version: %v", refusal)
 	}
 }
 
@@ -226,22 +226,22 @@ func TestTheHighestVersionHoldsAModel(t *testing.T) {
 func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 	root := modelRoot(t)
 	read := func(path string, pinned pin) (string, *protocol.Error) {
-		src, err := readSource(root, path, pinned, 100, &cache{dir: t.TempDir()})
-		if err != nil {
-			return "", err
+		src, refusal := readSource(root, path, pinned, 100, &cache{dir: t.TempDir()})
+		if refusal != nil {
+			return "", refusal
 		}
 		defer src.close()
 		return fmt.Sprintf("%d %s", src.version, bytesOf(t, src)), nil
 	}
 	expect := func(path string, pinned pin, want string, code protocol.Code) {
 		t.Helper()
-		if got, err := read(path, pinned); got != want || err != nil && err.Code != code || err == nil && code != protocol.OK {
-			t.Errorf("%s as %+v: %q and %v, expected %q and %s", path, pinned, got, err, want, code)
+		if got, refusal := read(path, pinned); got != want || refusal != nil && refusal.Code != code || refusal == nil && code != protocol.OK {
+			t.Errorf("%s as %+v: %q and %v, expected %q and %s", path, pinned, got, refusal, want, code)
 		}
 	}
-	src, refused := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
-	if refused != nil {
-		t.Fatal(refused)
+	src, refusal := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	src.close()
 	first := pin{1, src.digest}
@@ -259,17 +259,17 @@ func TestWhatIsPinnedIsReadOrNothing(t *testing.T) {
 	}
 	says := func(pinned pin, want string) {
 		t.Helper()
-		if _, err := read("good", pinned); err == nil || err.Code != protocol.ModelChanged || !strings.Contains(err.Message, want) {
-			t.Errorf("%v, expected MODEL_CHANGED and %q", err, want)
+		if _, refusal := read("good", pinned); refusal == nil || refusal.Code != protocol.ModelChanged || !strings.Contains(refusal.Message, want) {
+			t.Errorf("%v, expected MODEL_CHANGED and %q", refusal, want)
 		}
 	}
 	configure("# nothing is set\n")
 	expect("good", first, "1 version 1", protocol.OK)
 	configure("max_batch: 2\n")
 	says(first, "good/model.yaml: the model has a configuration, and had none (good/1/model.onnx is the same)")
-	src, refused = readSource(root, "good", pin{version: 1}, 100, &cache{dir: t.TempDir()})
-	if refused != nil {
-		t.Fatal(refused)
+	src, refusal = readSource(root, "good", pin{version: 1}, 100, &cache{dir: t.TempDir()})
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	src.close()
 	two := pin{1, src.digest}
@@ -338,9 +338,9 @@ func TestTheHighestVersionIsTaken(t *testing.T) {
 		must(t, os.MkdirAll(dir, 0o755))
 		must(t, os.WriteFile(filepath.Join(dir, modelFile), []byte("version "+version), 0o644))
 	}
-	src, err := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
+	src, refusal := readSource(root, "good", pin{}, 100, &cache{dir: t.TempDir()})
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	defer src.close()
 	if got := string(bytesOf(t, src)); got != "version 10" {
@@ -384,9 +384,9 @@ func TestModelsAreWhatCanBeLoaded(t *testing.T) {
 // bytesOf returns the bytes of a source's file.
 func bytesOf(t testing.TB, s *source) []byte {
 	t.Helper()
-	bytes, err := s.read()
-	if err != nil {
-		t.Fatal(err)
+	bytes, refusal := s.read()
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	return bytes
 }
@@ -425,9 +425,9 @@ func TestAnUnchangedFileIsNotReadAgain(t *testing.T) {
 	kept := &cache{dir: t.TempDir()}
 	read := func() *source {
 		t.Helper()
-		src, err := readSource(root, "m", pin{}, 100, kept)
-		if err != nil {
-			t.Fatal(err)
+		src, refusal := readSource(root, "m", pin{}, 100, kept)
+		if refusal != nil {
+			t.Fatal(refusal)
 		}
 		t.Cleanup(src.close)
 		return src
@@ -458,8 +458,8 @@ func TestAnUnchangedFileIsNotReadAgain(t *testing.T) {
 	if src := read(); src.model == nil || src.digest == first.digest {
 		t.Error("the changed file was not read")
 	}
-	if _, err := again.read(); err != nil {
-		t.Errorf("what was read is not kept: %v", err)
+	if _, refusal := again.read(); refusal != nil {
+		t.Errorf("what was read is not kept: %v", refusal)
 	}
 }
 
@@ -472,15 +472,15 @@ func TestAFileThatChangesWhileItIsLoadedIsRefused(t *testing.T) {
 	kept := &cache{dir: t.TempDir()}
 	settled(t, path)
 	for range 2 {
-		src, err := readSource(root, "m", pin{}, 100, kept)
-		if err != nil {
-			t.Fatal(err)
+		src, refusal := readSource(root, "m", pin{}, 100, kept)
+		if refusal != nil {
+			t.Fatal(refusal)
 		}
 		defer src.close()
 		if src.model == nil {
 			writeBytes(t, path, "as it is!")
-			if _, err := src.read(); err == nil || err.Code != protocol.ModelChanged {
-				t.Errorf("it was read: %v", err)
+			if _, refusal := src.read(); refusal == nil || refusal.Code != protocol.ModelChanged {
+				t.Errorf("it was read: %v", refusal)
 			}
 			return
 		}

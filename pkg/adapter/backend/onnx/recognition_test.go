@@ -52,9 +52,9 @@ func plainModel(t testing.TB, file string, m *model) *loaded {
 // runPlain returns the outputs of a batch.
 func runPlain(t testing.TB, m *loaded, batch int, input []byte) []byte {
 	t.Helper()
-	s, refused := m.generatedBatch(batch)
-	if refused != nil {
-		t.Fatal(refused)
+	s, refusal := m.generatedBatch(batch)
+	if refusal != nil {
+		t.Fatal(refusal)
 	}
 	defer s.close()
 	s.tensors.fill(&m.description.Spec, 0, batch, input)

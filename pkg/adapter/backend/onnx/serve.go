@@ -55,7 +55,7 @@ func ExecuteModels(library string) error {
 	e, version, err := startEngine(library, s)
 	if err != nil {
 		// The worker reports it.
-		return models.send(hello{Version: version, Refused: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
+		return models.send(hello{Version: version, Refusal: protocol.Errorf(protocol.BackendError, "%v", err)}, nil)
 	}
 	ended, got := make(chan error, executorFiles), make(chan string, 1)
 	var lanes sync.WaitGroup
@@ -117,8 +117,8 @@ func (e *engine) serve(c *channel, begun *atomic.Uint64) error {
 		}
 		begun.Add(1)
 		if stage, weights, ok := readRun(body); ok {
-			if refused := e.run(stage, weights); refused != nil {
-				err = c.send(done{Refused: refused}, nil)
+			if refusal := e.run(stage, weights); refusal != nil {
+				err = c.send(done{Refusal: refusal}, nil)
 			} else {
 				err = c.sendFrame(ran, nil)
 			}

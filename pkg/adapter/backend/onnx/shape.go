@@ -17,20 +17,20 @@ const maxItem = 256 << 20
 // describe finds the description of a model: its inputs from the session and from
 // model.yaml, its outputs by running every batch size.
 func (m *loaded) describe(t *openTask, resident []uintptr) *protocol.Error {
-	batches, refused := m.describeInputs(t.Stated, t.Limit)
-	if refused != nil {
-		return refused
+	batches, refusal := m.describeInputs(t.Stated, t.Limit)
+	if refusal != nil {
+		return refusal
 	}
 	m.nameInputs()
 	for _, batch := range batches {
-		if refused := m.describeOutputs(batch, resident); refused != nil {
-			return refused
+		if refusal := m.describeOutputs(batch, resident); refusal != nil {
+			return refusal
 		}
 	}
 	if m.description.Spec.AnyBatch && len(batches) > 1 {
-		mixes, refused := m.mixesItems(batches[1], resident)
-		if refused != nil {
-			return refused
+		mixes, refusal := m.mixesItems(batches[1], resident)
+		if refusal != nil {
+			return refusal
 		}
 		if mixes {
 			m.description.Spec.Mixes, m.description.Spec.AnyBatch = true, false
@@ -185,9 +185,9 @@ func inputSpec(in port, stated []int64, given bool) (spec protocol.TensorSpec, p
 // declared shapes may be wrong), and checks that they are valid and equal for all batch
 // sizes.
 func (m *loaded) describeOutputs(batch int, weights []uintptr) *protocol.Error {
-	s, refused := m.generatedBatch(batch)
-	if refused != nil {
-		return refused
+	s, refusal := m.generatedBatch(batch)
+	if refusal != nil {
+		return refusal
 	}
 	defer s.close()
 	made := make([]uintptr, len(m.session.outputs))

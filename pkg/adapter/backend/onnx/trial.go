@@ -24,8 +24,8 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 		}
 		return nil, protocol.Errorf(protocol.BackendError, "the load was cancelled")
 	}
-	if coded := (*protocol.Error)(nil); errors.As(err, &coded) {
-		return nil, coded
+	if refusal := (*protocol.Error)(nil); errors.As(err, &refusal) {
+		return nil, refusal
 	} else if err != nil {
 		return nil, protocol.Errorf(protocol.BackendError, "start a process that tries the model: %v", err)
 	}
@@ -33,14 +33,14 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 	defer late.Stop()
 	type outcome struct {
 		found   *description
-		refused *protocol.Error
+		refusal *protocol.Error
 	}
 	answer := make(chan outcome, 1)
 	go func() { // ends with the process
 		t := m.openTask()
 		t.Description, t.Limit, t.Stated = nil, limit, c.inputs
-		found, refused := p.perform(&p.models, m, task{Open: &t}, m.image.file)
-		answer <- outcome{found, refused}
+		found, refusal := p.perform(&p.models, m, task{Open: &t}, m.image.file)
+		answer <- outcome{found, refusal}
 		p.end("the trial is over")
 	}()
 	p.wait()
@@ -48,12 +48,12 @@ func (m *model) try(ctx context.Context, c config, limit int) (*description, *pr
 	switch {
 	case ctx.Err() != nil:
 		return nil, protocol.Errorf(protocol.BackendError, "the load was cancelled")
-	case o.refused != nil && p.killed:
+	case o.refusal != nil && p.killed:
 		return nil, protocol.Errorf(protocol.NoMemory, "the process that tried the model ended: %s", p.how)
-	case o.refused != nil && o.refused.Code.LosesWeights():
+	case o.refusal != nil && o.refusal.Code.LosesWeights():
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "running the model ended the process that tried it: %s", p.how)
-	case o.refused != nil:
-		return nil, o.refused
+	case o.refusal != nil:
+		return nil, o.refusal
 	case !o.found.valid(limit):
 		return nil, protocol.Errorf(protocol.ModelCorrupt, "the process that tried the model says what cannot be")
 	}

@@ -20,6 +20,8 @@ type living struct {
 	// silenced: it was lost once and is the same again, so that what was asked
 	// of it before may be asked a second time.
 	silenced bool
+	// stopping: it refuses what comes, until it ends.
+	stopping bool
 	uses     protocol.ActionID // by somebody else, of models that were just loaded
 }
 
@@ -58,6 +60,10 @@ func (w *world) worker() {
 		w.begin(id)
 		return
 	}
+	if w.RNG.IntN(4) == 0 {
+		l.stop()
+		return
+	}
 	w.step(WorkerLost{id, l.life})
 	if w.RNG.IntN(2) == 0 {
 		delete(w.living, id)
@@ -69,6 +75,20 @@ func (w *world) worker() {
 			w.step(WorkerSeen{id, l.life})
 		}
 	})
+}
+
+// stop is a worker's orderly end: it finishes what it has.
+func (l *living) stop() {
+	l.stopping = true
+	l.Step(&work.Stop{})
+	l.world.After(l.world.UpTo(3*time.Second), l.end)
+}
+
+func (l *living) end() {
+	if l.lives() {
+		delete(l.world.living, l.ID())
+		l.world.step(WorkerLost{l.ID(), l.life})
+	}
 }
 
 // begin is the first word of a worker, or of another life of it.
