@@ -41,6 +41,11 @@ race: ## Run what decides, the services, and their failovers and reconnects unde
 integration: ## Run the whole-system tests alone, with every test named
 	$(GO) test -v -count=1 ./integration/...
 
+.PHONY: clients
+clients: ## Install the clients that people have into bin/clients (needs python3), and run them against a stack
+	./integration/clients/venv.sh bin/clients
+	$(GO) test -v -count=1 -run TestTheClientsThatPeopleHave ./integration -clients $(CURDIR)/bin/clients
+
 .PHONY: matrix
 matrix: ## Run every cell of the kill matrix RUNS times (each 6 min), and write the table of docs/guarantees.md
 	@mkdir -p bin && rm -f bin/matrix.jsonl

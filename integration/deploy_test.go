@@ -48,12 +48,13 @@ func deploySettings(t *testing.T) (settings []setting) {
 
 // of are the services that the words of docs/deploy.md mean.
 var of = map[string]func(service string) bool{
-	"controller":                 func(s string) bool { return s == "controller" },
-	"controller and front doors": func(s string) bool { return s == "controller" || s == "frontdoor" },
-	"scheduler":                  func(s string) bool { return s == "scheduler" },
-	"workers":                    func(s string) bool { return strings.HasPrefix(s, "worker") },
-	"all":                        func(string) bool { return true },
-	"all but the broker":         func(s string) bool { return !strings.HasPrefix(s, "nats") },
+	"controller":                           func(s string) bool { return s == "controller" },
+	"controller and front doors":           func(s string) bool { return s == "controller" || s == "frontdoor" },
+	"controller, front doors and gateways": func(s string) bool { return s == "controller" || s == "frontdoor" || s == "gateway" },
+	"scheduler":                            func(s string) bool { return s == "scheduler" },
+	"workers":                              func(s string) bool { return strings.HasPrefix(s, "worker") },
+	"all":                                  func(string) bool { return true },
+	"all but the broker":                   func(s string) bool { return !strings.HasPrefix(s, "nats") },
 }
 
 // TestComposePassesTheSettingsThatTheDocumentationLists holds docs/deploy.md and

@@ -186,7 +186,7 @@ func TestAHostileClientWithAKey(t *testing.T) {
 	s.subjects = clientSubjects(s.models[0])
 	s.serves = operator.serves(s.models[0])
 	if s.hostile, err = r.credentials("client").Options(); err == nil {
-		s.good, err = r.credentials("gateway").Options()
+		s.good, err = r.credentials("operator").Options()
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func TestPrometheusFindsTheServicesOfCompose(t *testing.T) {
 	}
 	var serving []string
 	for name, service := range compose.Services {
-		if len(service.Command) == 0 || !slices.Contains([]string{"controller", "frontdoor", "profiler", "scheduler", "worker"}, service.Command[0]) {
+		if len(service.Command) == 0 || !slices.Contains([]string{"controller", "frontdoor", "gateway", "profiler", "scheduler", "worker"}, service.Command[0]) {
 			continue
 		}
 		serving = append(serving, name)

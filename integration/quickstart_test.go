@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,7 @@ func TestTheQuickStartsWorkAsWritten(t *testing.T) {
 		"model of your own":  {page: "../docs/using.md", sections: []string{"## Serve a model of your own"}},
 		"each service alone": {page: "../docs/using.md", sections: []string{"## Each service alone", "## Serve an emulated model"}},
 		"operations":         {page: "../docs/operations.md", sections: []string{"## Real models"}},
+		"over HTTP":          {page: "../docs/gateway.md", sections: []string{"## Try it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,6 +110,7 @@ type desk struct {
 	t       *testing.T
 	dir     string
 	address string // of the broker
+	http    string // of the gateway
 	env     []string
 	running bool
 }
@@ -118,7 +121,7 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, dir: t.TempDir(), address: address}
+	d := &desk{t: t, dir: t.TempDir(), address: address, http: freeAddress(t)}
 	bin := filepath.Join(d.dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
@@ -126,23 +129,26 @@ func newDesk(t *testing.T) *desk {
 	if err := os.Symlink(binary, filepath.Join(bin, "clockwork")); err != nil {
 		t.Fatal(err)
 	}
-	d.env = append(os.Environ(), "NATS_URL=nats://"+address, "CLOCKWORK_LISTEN="+address, "PATH="+bin+":"+os.Getenv("PATH"))
+	d.env = append(os.Environ(), "NATS_URL=nats://"+address, "CLOCKWORK_LISTEN="+address, "CLOCKWORK_HTTP="+d.http, "PATH="+bin+":"+os.Getenv("PATH"))
 	return d
 }
 
 // staysOn matches commands that run until they are ended.
-var staysOn = regexp.MustCompile(`^(?:\./bin/)?clockwork (?:up|nats|controller|frontdoor|profiler|scheduler|worker)\b`)
+var staysOn = regexp.MustCompile(`^(?:\./bin/)?clockwork (?:up|nats|controller|frontdoor|gateway|profiler|scheduler|worker)\b`)
 
 // typed does what a line of a page says.
 func (d *desk) typed(line string) {
 	d.t.Helper()
 	line = strings.ReplaceAll(line, "127.0.0.1:4222", d.address)
+	line = strings.ReplaceAll(line, "127.0.0.1:8000", d.http)
 	switch {
 	case line == "make build": // TestMain has built it
 	case strings.HasPrefix(line, "docker "):
 	case strings.HasPrefix(line, "nats sub "):
 	case staysOn.MatchString(line):
 		d.start(line)
+	case strings.HasPrefix(line, "curl "):
+		d.curl(line)
 	case strings.HasPrefix(line, "nats req "):
 		d.natsRequest(line)
 	default:
@@ -257,6 +263,27 @@ func (d *desk) natsRequest(line string) {
 		}
 		if time.Now().After(end) || !tooSlow.MatchString(said) && err != nats.ErrNoResponders {
 			d.t.Fatalf("%s: %s", line, said)
+		}
+	}
+}
+
+// curl sends what `curl [-d 'BODY'] URL` sends: not every machine has curl.
+func (d *desk) curl(line string) {
+	d.t.Helper()
+	body, method := "", http.MethodGet
+	if _, rest, posts := strings.Cut(line, " -d '"); posts {
+		body, _, _ = strings.Cut(rest, "'")
+		method = http.MethodPost
+	}
+	words := strings.Fields(line)
+	for end := time.Now().Add(commandTime); ; time.Sleep(100 * time.Millisecond) {
+		status, _, said := overHTTP(d.t, method, words[len(words)-1], []byte(body))
+		if status == http.StatusOK {
+			d.t.Logf("$ %s\n%.200s", line, said)
+			return
+		}
+		if time.Now().After(end) || !tooSlow.Match(said) && !bytes.Contains(said, []byte("serves nothing yet")) {
+			d.t.Fatalf("%s: %d %s", line, status, said)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (r *roles) connect(url, user string) *nats.Conn {
 // second connects as a user's second user, who reaches JetStream; nil if there is none.
 func (r *roles) second(url, user string) *nats.Conn {
 	r.t.Helper()
-	if strings.HasPrefix(user, "client") || user == "gateway" {
+	if strings.HasPrefix(user, "client") {
 		return nil
 	}
 	seed, err := r.pair(user).Seed()

@@ -38,6 +38,8 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	// In any order: they wait for the broker and for the operator's streams.
 	start("controller", "controller", "--front-door=false", "--load-idle", "700ms")
 	start("frontdoor", "frontdoor")
+	http := freeAddress(t)
+	start("gateway", "gateway", "--http", http)
 	worker("w1")
 	start("profiler", "profiler", "--profile-iterations", "3")
 	scheduler := start("scheduler", "scheduler")
@@ -58,7 +60,9 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	s.awaitState("w1", func(st *protocol.StackState) bool { return len(st.Workers) == 1 })
+	s.awaitState("w1 and a front door", func(st *protocol.StackState) bool {
+		return len(st.Workers) == 1 && st.FrontDoor == protocol.FrontDoorOpen // else nobody hears the request below
+	})
 	buffered := make(chan *protocol.Error, 1)
 	clients := &stack{t: t, client: r.client(url, "client")}
 	s.load("zoo/resnet18_v2", 2)
@@ -77,14 +81,15 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	if out := as("client", "infer", "resnet18_v2-1", "--slo", "5s"); !strings.Contains(out, "answered in") {
 		t.Errorf("infer with an input of its own:\n%s", out)
 	}
-	if _, refusal := (&stack{t: t, client: r.client(url, "gateway")}).infer("resnet18_v2-2", 5*time.Second, 0); refusal != nil {
-		t.Errorf("through a gateway: %v", refusal)
+	awaitHTTP(t, "http://"+http+"/v2/models/resnet18_v2-2/ready")
+	if status, body := postHTTP(t, "http://"+http+"/v2/models/resnet18_v2-2/infer", `{"parameters":{"slo_ms":5000}}`); status != 200 {
+		t.Errorf("through the gateway: %d %s", status, body)
 	}
 
 	worker("w2")
 	s.awaitState("w2 at work", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
 	for user, args := range map[string][]string{
-		"controller": {"--service", "controller"}, "scheduler": {"--service", "scheduler"}, "profiler": {"--service", "profiler"},
+		"controller": {"--service", "controller"}, "gateway": {"--service", "frontdoor"}, "scheduler": {"--service", "scheduler"}, "profiler": {"--service", "profiler"},
 		"worker.w1": {"--service", "worker", "--name", "w1"}, "operator": {"--service", "worker", "--name", "w2"},
 		"health": {"--service", "nats"}, "client": {"--service", "stack"},
 	} {

@@ -17,7 +17,7 @@ func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
 	url := "nats://" + address
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms")
+		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--http", "off")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)

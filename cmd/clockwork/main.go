@@ -18,6 +18,7 @@ type commandLine struct {
 	Fetch      fetchCommand       `cmd:"" help:"Fetch the pinned ONNX Runtime library and a trained model by npm."`
 	Controller controllerCommand  `cmd:"" help:"Run a controller: startup phase, state and front door."`
 	Frontdoor  frontDoorCommand   `cmd:"" name:"frontdoor" help:"Run a front door alone: takes requests and answers them."`
+	Gateway    gatewayCommand     `cmd:"" help:"Run a gateway: a front door that hears HTTP (Open Inference Protocol)."`
 	Profiler   profilerCommand    `cmd:"" help:"Run a profiler: measures every model on every type of GPU."`
 	Scheduler  schedulerCommand   `cmd:"" help:"Run a scheduler: makes every decision after activation."`
 	Worker     workerCommand      `cmd:"" help:"Run a worker: executes models on this host's GPUs."`

@@ -14,12 +14,14 @@ import (
 	"clockwork/pkg/adapter/backend/onnx"
 	"clockwork/pkg/lab/journal"
 	"clockwork/pkg/watch"
+	"clockwork/services/gateway"
 )
 
 type upCommand struct {
 	Listen string `default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Address for clients and for workers of other processes, by default 127.0.0.1:4222; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Keep stage, models and profiles here, and go on with them next time; by default they go with the process."`
 	serve.OpenFlag
+	serve.GatewayFlags
 	serve.StackFlags
 	serve.StackJournalFlags
 	serve.TelemetryFlags
@@ -36,18 +38,44 @@ func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 			if err != nil {
 				return err
 			}
-			return k.up(c, con, k.Shutdown(hub, con.Log), parts)
+			http, says, err := k.gateway(hub, to)
+			if err != nil {
+				return err
+			}
+			return k.up(c, con, k.Shutdown(hub, con.Log), fx.Options(parts, http), says)
 		})
 	}, k.OpenRequestLog(k.RotateFlags), k.OpenActionLog(k.RotateFlags))
 }
 
-func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option) (err error) {
+// gateway returns the gateway and what is said of it below the guide. An address in use leaves
+// all else as it is.
+func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option, says string, err error) {
+	if k.Off() {
+		return fx.Options(), "", nil
+	}
+	if err := k.MayListen(k.Open); err != nil {
+		return nil, "", err
+	}
+	config, err := k.GatewayFlags.Config(k.RequestFlags)
+	if err != nil {
+		return nil, "", err
+	}
+	if config.Listener, err = k.GatewayFlags.Listen(); err != nil {
+		return fx.Options(), fmt.Sprintf("No HTTP: %v.\n", err), nil
+	}
+	config.Telemetry = hub
+	serve.RecordFrontDoor(&config.Config, to)
+	url := localURL("http://" + config.Listener.Addr().String())
+	return fx.Options(fx.Supply(config), gateway.Module), fmt.Sprintf("HTTP, by the Open Inference Protocol: %s/v2\n", url), nil
+}
+
+func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option, says string) (err error) {
 	s, err := serve.OpenStack(c, con, k.Listen, k.Data, k.OpenFlag)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.Line(k.guide(localURL(s.Broker.ClientURL()), c))
+	s.Line(k.guide(localURL(s.Broker.ClientURL()), c) + says)
 	if err := s.Start(c, con, parts); err != nil {
 		return err
 	}

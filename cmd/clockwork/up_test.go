@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -21,7 +23,7 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	journal := filepath.Join(t.TempDir(), "journal")
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--journal", journal, "--listen", address, "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
+		code, _, _ := invoke(t, "up", "--journal", journal, "--listen", address, "--http", "127.0.0.1:0", "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
@@ -81,12 +83,39 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		t.Fatal("up did not end")
 	}
 	code, stdout, _ := invoke(t, "replay", journal)
-	if code != 0 || !strings.Contains(stdout, "frontdoor and measure and startup and work, 4 cores") || strings.Contains(stdout, "without a close") {
+	if code != 0 || !strings.Contains(stdout, "frontdoor and measure and startup and work, 5 cores") || strings.Contains(stdout, "without a close") {
 		t.Errorf("its journal: exit code %d\n%s", code, stdout)
 	}
 	if r := <-asked; r.code != 1 || !strings.Contains(r.stdout, "goodput") || !strings.Contains(r.stderr, "interrupted") ||
 		strings.Contains(r.stdout, string(protocol.StateUnavailable)) || strings.Contains(r.stdout, string(protocol.ShuttingDown)) {
 		t.Errorf("infer was interrupted: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestUpServesWithoutHTTPWhereItsAddressIsTaken, and says so.
+func TestUpServesWithoutHTTPWhereItsAddressIsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	address := command.FreeAddress(t)
+	said := make(chan string, 1)
+	go func() {
+		code, stdout, stderr := invoke(t, "up", "--listen", address, "--http", taken.Addr().String())
+		said <- fmt.Sprint(code, "\n", stdout, stderr)
+	}()
+	command.AwaitStage(t, "nats://"+address, protocol.AwaitingModels)
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil { // up waits for it
+		t.Fatal(err)
+	}
+	select {
+	case text := <-said:
+		if !strings.HasPrefix(text, "0\n") || !strings.Contains(text, "No HTTP: hear HTTP: another process listens on "+taken.Addr().String()) {
+			t.Error(text)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("up did not end")
 	}
 }
 

@@ -138,7 +138,7 @@ var Codes = []CodeRow{
 	{BackendError, 500, false, ForClients | ForWorkers, "The backend failed while executing."},
 	{ExecutorLost, 503, true, ForClients | ForWorkers, "The process that executed it ended before the execution did."},
 	{ExecutorKilled, 503, true, ForClients | ForWorkers, "The process that executed it was killed from outside: for want of memory, or by another process."},
-	{Cancelled, 503, true, ForWorkers, "The action was cancelled before it began."},
+	{Cancelled, 503, true, ForClients | ForWorkers, "It was cancelled before it began."},
 }
 
 var codeRows = func() map[Code]CodeRow {

@@ -53,7 +53,7 @@ func Asker(inbox string) string {
 	switch {
 	case !owned || role == "client" && name == "":
 		return ""
-	case name == "" || role != "client" && role != "gateway":
+	case name == "" || role != "client":
 		return role
 	}
 	return name
@@ -85,7 +85,7 @@ func (s Subjects) MayAnswer(asked, reply string) bool {
 	}
 	switch kind {
 	case "ls", "state":
-		return ownedBy(reply, s.Token(asked, 1), "client", "gateway", "operator", "health")
+		return ownedBy(reply, s.Token(asked, 1), "client", "operator", "health")
 	case "load", "explain":
 		return isInboxOf(reply, "operator", "")
 	case "health":
@@ -103,13 +103,13 @@ func (s Subjects) MayAnswerInfer(asker, reply string) bool {
 	if !s.Roles {
 		return s.isInbox(reply) && MayReplyTo(asker, reply)
 	}
-	return s.isInbox(reply) && ownedBy(reply, asker, "client", "gateway", "operator")
+	return s.isInbox(reply) && ownedBy(reply, asker, "client", "operator")
 }
 
 // IsClients reports whether anybody who sends requests may be answered on a subject.
 func (s Subjects) IsClients(reply string) bool {
 	role, _, _ := InboxUser(reply)
-	return s.isInbox(reply) && (!s.Roles || role == "client" || role == "gateway" || role == "operator")
+	return s.isInbox(reply) && (!s.Roles || role == "client" || role == "operator")
 }
 
 // isInbox reports whether a subject is none of the stack or the broker, and valid.

@@ -106,6 +106,16 @@ func (h *Hub) Stopping() {
 	h.stopping = true
 }
 
+// IsStopping reports whether the process stops soon.
+func (h *Hub) IsStopping() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopping
+}
+
 // Gauges reads every source, in the order of registration.
 func (h *Hub) Gauges() []Gauges {
 	if h == nil {

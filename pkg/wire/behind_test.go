@@ -215,7 +215,7 @@ func callsOf(in ast.Node, name string) (calls []*ast.CallExpr) {
 
 // into says which argument of a call is decoded into: of those of pkg/wire, and of
 // those that hand such a pointer on.
-var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeObject": 1, "decodeRest": 0, "decodeList": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "query": 3, "readAnswer": 2, "decodeAnswer": 1}
+var into = map[string]int{"DecodeBody": 1, "DecodeReply": 1, "decodeBody": 1, "decodeJSON": 1, "decodeObject": 1, "decodeRest": 0, "decodeList": 1, "decodeRequest": 1, "DecodeStored": 1, "decodeStored": 1, "control": 3, "query": 3, "readAnswer": 2, "decodeAnswer": 1}
 
 // typed are all types that messages are decoded into by a library.
 var typed = map[string]reflect.Type{
@@ -234,6 +234,10 @@ var typed = map[string]reflect.Type{
 	"protocol.InferResponse": reflect.TypeFor[protocol.InferResponse](),
 	"explain.Report":         reflect.TypeFor[explain.Report](),
 	"inferJSON":              reflect.TypeFor[inferJSON](),
+	"httpJSON":               reflect.TypeFor[httpJSON](),
+	"httpInput":              reflect.TypeFor[httpInput](),
+	"httpOutput":             reflect.TypeFor[httpOutput](),
+	"tensorHead":             reflect.TypeFor[tensorHead](),
 	"tensorJSON":             reflect.TypeFor[tensorJSON](),
 	"objectJSON":             reflect.TypeFor[objectJSON](),
 	"[]objectJSON":           reflect.TypeFor[[]objectJSON](),

@@ -16,13 +16,17 @@ import (
 // Clients' JSON. Keys are exact, as in msgpack: encoding/json takes them in any case, so a
 // request is read key by key.
 
-// The keys of a request that are read.
-var (
-	requestKeys   = []string{"id", "parameters", "inputs", "outputs"}
-	parameterKeys = []string{"slo_ms", "priority"}
-	tensorKeys    = []string{"name", "shape", "datatype", "data"}
-	outputKeys    = []string{"name"}
-)
+// requestKeys are the keys of a request that are read.
+var requestKeys = []string{"id", "parameters", "inputs", "outputs"}
+
+// dialect are the keys that are read within those: a request over HTTP has some more.
+type dialect struct{ parameters, tensor, output []string }
+
+var onBroker = dialect{
+	parameters: []string{"slo_ms", "priority"},
+	tensor:     []string{"name", "shape", "datatype", "data"},
+	output:     []string{"name"},
+}
 
 // otherCase refuses a key that is read in another case only: it would be ignored, and the
 // request would mean something else than its sender thinks.
@@ -78,42 +82,51 @@ type outputJSON struct {
 }
 
 func decodeInferJSON(body []byte) (r protocol.InferRequest, fault *protocol.Error) {
-	var object objectJSON
-	if fault = decodeObject(body, &object, clientBounds); fault != nil {
-		return r, fault
-	}
-	var inputs []objectJSON
-	if fault = decodeList(object.take("inputs"), &inputs, tensorKeys); fault != nil {
-		return r, fault
-	}
-	if fault = object.checkAll(); fault != nil {
-		return r, fault
-	}
 	var in inferJSON
-	if fault = object.decodeRest(&in); fault != nil {
+	inputs, fault := onBroker.decodeRequest(body, &in, tensorOf)
+	if fault != nil {
 		return r, fault
 	}
-	r = protocol.InferRequest{ID: in.ID, Parameters: in.Parameters}
+	r = protocol.InferRequest{ID: in.ID, Parameters: in.Parameters, Inputs: inputs}
 	for _, o := range in.Outputs {
 		r.Outputs = append(r.Outputs, o.Name)
-	}
-	for _, o := range inputs {
-		t, fault := tensorOf(o)
-		if fault != nil {
-			return protocol.InferRequest{}, fault
-		}
-		r.Inputs = append(r.Inputs, t)
 	}
 	return checkID(r)
 }
 
+// decodeRequest decodes a request: the inputs by means of tensor, the rest into a struct.
+func (d dialect) decodeRequest(body []byte, rest any, tensor func(objectJSON) (protocol.Tensor, *protocol.Error)) (inputs []protocol.Tensor, fault *protocol.Error) {
+	var object objectJSON
+	if fault = decodeObject(body, &object, clientBounds); fault != nil {
+		return nil, fault
+	}
+	var list []objectJSON
+	if fault = decodeList(object.take("inputs"), &list, d.tensor); fault != nil {
+		return nil, fault
+	}
+	if fault = object.checkAll(d); fault != nil {
+		return nil, fault
+	}
+	if fault = object.decodeRest(rest); fault != nil {
+		return nil, fault
+	}
+	for _, o := range list {
+		t, fault := tensor(o)
+		if fault != nil {
+			return nil, fault
+		}
+		inputs = append(inputs, t)
+	}
+	return inputs, nil
+}
+
 // checkAll checks the keys of a request without inputs, and of the objects in it.
-func (o objectJSON) checkAll() *protocol.Error {
+func (o objectJSON) checkAll(d dialect) *protocol.Error {
 	if fault := o.check(requestKeys); fault != nil {
 		return fault
 	}
 	var outputs []objectJSON
-	if fault := decodeList(o["outputs"], &outputs, outputKeys); fault != nil {
+	if fault := decodeList(o["outputs"], &outputs, d.output); fault != nil {
 		return fault
 	}
 	var parameters objectJSON
@@ -122,7 +135,7 @@ func (o objectJSON) checkAll() *protocol.Error {
 			return fault
 		}
 	}
-	return parameters.check(parameterKeys)
+	return parameters.check(d.parameters)
 }
 
 // decodeList decodes an array of objects and checks their keys; no text is no objects.

@@ -246,7 +246,7 @@ func (w *walker) output() (name string) {
 		case "name":
 			name = w.word()
 		default:
-			w.other(key, outputKeys)
+			w.other(key, onBroker.output)
 		}
 	}
 	return name
@@ -287,7 +287,7 @@ func (w *walker) parameters(p *protocol.InferParameters) {
 				p.Priority = int(w.whole())
 			}
 		default:
-			w.other(key, parameterKeys)
+			w.other(key, onBroker.parameters)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func (w *walker) tensor() (t protocol.Tensor) {
 			dataAt = w.at
 			w.skip()
 		default:
-			w.other(key, tensorKeys)
+			w.other(key, onBroker.tensor)
 		}
 	}
 	if w.done() || dataAt < 0 {

@@ -91,7 +91,8 @@ func inputs(list ...any) asking { return asking{inputs: list} }
 
 // read is what a front door does with a message for model pair once it was admitted.
 func read(m *nats.Msg, into *core.Decoded) *protocol.Error {
-	return (&FrontDoor{config: DefaultConfig()}).decodeMessage(m, &pair, true, into)
+	ingress := &natsIngress{door: &FrontDoor{config: DefaultConfig()}}
+	return (&natsExchange{ingress: ingress, header: m.Header, body: m.Data}).Read(&pair, true, into)
 }
 
 // TestWhatAFrontDoorTakes is the whole of what is checked of a request before

@@ -65,7 +65,7 @@ func (k *StartupBuffer) Renew(ctx context.Context) error {
 func (d *FrontDoor) onBuffered(b bus.Buffered) {
 	d.step(&frontdoor.BufferSeen{
 		BufferedID: frontdoor.BufferedID{Seq: b.Seq, Stored: b.Stored.UnixNano()}, Model: b.Model, Reply: b.Reply, Encoding: b.Encoding, Budget: b.Budget, Age: time.Since(b.Stored), Bytes: b.Bytes,
-		Driver: &client{trace: d.traceOf(&b)},
+		Driver: &client{Exchange: &natsExchange{ingress: d.broker, reply: b.Reply, encoding: b.Encoding}, trace: d.traceOf(&b)},
 	})
 }
 
@@ -97,7 +97,7 @@ func (d *FrontDoor) claimBuffered(c frontdoor.Claim) frontdoor.Claimed {
 	}
 	if e.Mine {
 		e.Bytes = len(body)
-		_, e.Fault = d.decode(body, &c.Spec, c.Known, &e.Read)
+		_, e.Fault = decode(body, &c.Spec, c.Known, &e.Read)
 	}
 	return e
 }

@@ -51,21 +51,17 @@ type FrontDoor struct {
 	questions  []question    // to be sent after the lock is released
 	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
-	held       int           // requests taken since the last flush; only onInfer uses it
 	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
 	inputs *bus.Outboxes[string, protocol.Input]
 
+	broker     *natsIngress // clients on the broker, and in the startup buffer
 	subs       []*nats.Subscription
-	taking     *nats.Subscription // of infer
-	unregister func()             // removes the front door from the hub
-	leave      func()             // takes no more outputs from within the process
+	unregister func() // removes the front door from the hub
+	leave      func() // takes no more outputs from within the process
 	beats      *bus.Liveness
 	heartbeats *bus.Heartbeater
 	cancel     context.CancelFunc
 	work       host.Tasks
-	// Answers that are encoded beside other work: as many may wait as requests may be
-	// decoded beside it, and as many are encoded at a time as large requests are decoded.
-	slowAnswers, encoders chan struct{}
 }
 
 // reporting is what claims on one connection share.
@@ -82,10 +78,6 @@ type question struct {
 
 // inputHead bounds the bytes of an Input besides its payload.
 const inputHead = 256
-
-// maxHeld bounds the requests taken before they are submitted, so that the first
-// of a burst does not wait for the last.
-const maxHeld = 16
 
 // maxSubmissions bounds one message to the scheduler.
 const maxSubmissions = 2048
@@ -112,7 +104,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
-	d.slowAnswers, d.encoders = make(chan struct{}, core.SlowSlots), make(chan struct{}, core.LargeSlots)
+	d.broker = newNATSIngress(d, &core)
 	config.Observers.Begin(core)
 	d.timer = time.AfterFunc(time.Hour, d.tick)
 	return d
@@ -120,6 +112,26 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 
 // Name returns the front door's id as a token of a subject.
 func (d *FrontDoor) Name() string { return protocol.DoorName(d.id) }
+
+// Model returns a model that is served, or is about to be; UNKNOWN_MODEL if there is none.
+func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Model(name)
+}
+
+// Missing returns what is missing for a request that comes now, "" if it would be executed.
+func (d *FrontDoor) Missing() string {
+	if why := d.bus.Unreachable(); why != "" {
+		return why
+	}
+	s := d.snapshot()
+	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: protocol.FrontDoorOpen, Capacity: s.Capacity}.Missing()
+}
+
+// MaxBody is the largest message that a client may send on the broker, in bytes; what comes
+// another way is no larger.
+func (d *FrontDoor) MaxBody() int64 { return d.bus.Payload.MaxPayload() }
 
 // Start starts the front door. It returns when requests are taken; on an error
 // it stops everything again.
@@ -163,10 +175,9 @@ func (d *FrontDoor) open() error {
 	}
 	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
-		if d.taking, err = d.bus.QueueSubscribe(d.bus.Payload, s.Infer(">"), "frontdoor", d.onInfer); err != nil {
+		if err := d.broker.open(); err != nil {
 			return err
 		}
-		d.subs = append(d.subs, d.taking)
 	}
 	for _, nc := range []*nats.Conn{d.bus.Control, d.bus.Payload} {
 		if err := nc.Flush(); err != nil { // the broker has the subscriptions now

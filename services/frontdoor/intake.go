@@ -2,110 +2,89 @@ package frontdoor
 
 import (
 	"context"
-	"log/slog"
-	"strings"
-
-	"github.com/nats-io/nats.go"
 
 	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/protocol"
-	"clockwork/pkg/watch"
-	"clockwork/pkg/wire"
 )
 
-// This file takes requests of clients.
+// This file takes requests of clients, whatever ingress they came through.
 
-// client is the shell's part of a request: Request.Driver.
-type client struct {
-	msg     *nats.Msg // the message; nil for a request from the startup buffer
-	trace   watch.Trace
-	outcome outcome // set when the request is answered
-}
-
-func clientOf(r *frontdoor.Request) *client {
-	c, _ := r.Driver.(*client)
-	if c == nil {
-		c = &client{}
-		r.Driver = c
-	}
-	return c
-}
-
-// onInfer takes a client's request.
-func (d *FrontDoor) onInfer(m *nats.Msg) {
-	defer d.flushLast(m.Sub)
-	r, c := d.take(m)
-	switch {
-	case r == nil:
-	case !r.Beside:
-		d.read(r, c)
-	case !d.work.Start(func() { d.read(r, c) }):
-		d.undecoded(r, protocol.Refusal(protocol.ShuttingDown))
-	}
-}
-
-// take passes a message to the core. If the core refuses the message, take
-// answers it; if the core refuses or ignores it, take returns nil.
-func (d *FrontDoor) take(m *nats.Msg) (*frontdoor.Request, *client) {
-	in := frontdoor.Inbound{Reply: m.Reply, Bytes: len(m.Data), Slow: wire.ReadsSlowly(m.Data)}
-	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
-	if d.bus.Subjects.Roles && protocol.IsRole(in.Tenant) {
-		in.Asker, in.Tenant = in.Tenant, ""
-	}
-	arrived := clock.Now()
+// admit passes a message to the core. The request is nil if the core refuses the message,
+// which is answered, or ignores it. check: a connection that broke is looked for first.
+func (d *FrontDoor) admit(in *frontdoor.Inbound, x Exchange, header map[string][]string, check bool) (*frontdoor.Request, frontdoor.Ignored) {
 	d.mu.Lock()
 	var ended []frontdoor.Ended
-	if d.held == 0 {
+	if check {
 		ended = d.checkConnection(nil)
 	}
-	out := d.stepCore(arrived, &in)
+	return d.inbound(in, x, header, ended)
+}
+
+// inbound steps the core with a message, and releases the lock.
+func (d *FrontDoor) inbound(in *frontdoor.Inbound, x Exchange, header map[string][]string, ended []frontdoor.Ended) (*frontdoor.Request, frontdoor.Ignored) {
+	arrived := clock.Now()
+	out := d.stepCore(arrived, in)
 	r, refusal, ignored := out.Admitted, out.Refusal, out.Ignored
 	d.unlockHeld(d.carryOut(out, ended), false)
 	if ignored != frontdoor.NotIgnored {
-		d.noteIgnored(ignored, m.Reply, in.Tenant)
-		return nil, nil
+		return nil, ignored
 	}
-	c := &client{msg: m, trace: d.config.Telemetry.Trace(m.Header)}
+	c := &client{Exchange: x, trace: d.config.Telemetry.Trace(header)}
 	if r == nil {
-		d.refuseMessage(c, &in, arrived, refusal)
-		return nil, nil
+		c.Refuse(refusal)
+		d.reportRefused(c, in.Tenant, "", in.Bytes, wall(arrived), refusal)
+		return nil, ignored
 	}
 	r.Driver = c
-	return r, c
+	return r, ignored
 }
 
-// noteIgnored logs ignored messages, whose replies would go to a subject that is
-// not their client's.
-func (d *FrontDoor) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
-	if why == frontdoor.NoReply {
-		return
+// Take takes a message of a client whose connection ends in this process (Inbound.Direct), and
+// reads it on this goroutine. It returns the request, which Exchange.End will be called for;
+// nil if the message is refused, which is answered.
+func (d *FrontDoor) Take(in *frontdoor.Inbound, x Exchange, header map[string][]string) *frontdoor.Request {
+	r, _ := d.admit(in, x, header, true)
+	if r == nil || !d.read(r, true) {
+		return nil
 	}
-	switch why {
-	case frontdoor.OthersInbox:
-		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is another client's inbox", tenant, "client", tenant, "reply", reply)
-	default:
-		d.bus.Notice(slog.LevelWarn, "requests ignored: their reply subject is not a client's", "", "reply", reply)
-	}
+	return r
 }
 
-// read decodes an admitted message.
-func (d *FrontDoor) read(r *frontdoor.Request, c *client) {
+// Screen refuses a message that is refused whatever its body is, and reports whether it was:
+// nobody need read the body then.
+func (d *FrontDoor) Screen(in *frontdoor.Inbound, x Exchange, header map[string][]string) bool {
+	d.mu.Lock()
+	if d.core.Screen(in) == nil {
+		d.mu.Unlock()
+		return false
+	}
+	d.inbound(in, x, header, nil)
+	return true
+}
+
+// Gone reports that nobody waits any more for the answer to a request that was taken.
+func (d *FrontDoor) Gone(r *frontdoor.Request) { d.step(&frontdoor.ClientGone{ID: r.ID}) }
+
+// read decodes an admitted message, and reports whether the request goes on. beside: not in
+// the goroutine that takes all messages of its ingress.
+func (d *FrontDoor) read(r *frontdoor.Request, beside bool) bool {
 	e := frontdoor.Decoded{Request: r}
-	if fault := d.decodeMessage(c.msg, &r.Model, r.Known, &e); fault != nil {
+	if fault := clientOf(r).Read(&r.Model, r.Known, &e); fault != nil {
 		d.undecoded(r, fault)
-		return
+		return false
 	}
 	d.mu.Lock()
 	out := d.stepCore(clock.Now(), &e)
 	store, rejected, refusal := out.Store, out.Rejected, out.Refusal
-	d.unlockHeld(d.carryOut(out, nil), r.Beside)
+	d.unlockHeld(d.carryOut(out, nil), beside)
 	switch {
 	case store != nil:
-		d.store(store, c)
+		d.store(store)
 	case rejected != nil:
 		d.refuseRequest(rejected, refusal)
 	}
+	return rejected == nil
 }
 
 // unlockHeld is unlock, except that submissions of requests decoded in the
@@ -118,36 +97,9 @@ func (d *FrontDoor) unlockHeld(ended []frontdoor.Ended, beside bool) {
 	d.mu.Unlock()
 }
 
-// decodeMessage decodes a message, whose deadline may be in a header.
-func (d *FrontDoor) decodeMessage(m *nats.Msg, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {
-	parameters, fault := d.decode(m.Data, spec, known, e)
-	if fault == nil {
-		e.SLO, fault = frontdoor.ReadSLO(headerOf(m.Header, protocol.TimeoutHeader), parameters, d.config.DefaultSLO)
-	}
-	return fault
-}
-
-// headerOf returns the value of a header, whose name may be in any case, as in HTTP: NATS
-// keeps the case in which it was sent.
-func headerOf(header nats.Header, name string) string {
-	if value := header.Get(name); value != "" {
-		return value
-	}
-	for key, values := range header {
-		if strings.EqualFold(key, name) && len(values) > 0 {
-			return values[0]
-		}
-	}
-	return ""
-}
-
-// decode decodes a body. The model may be unknown so far.
-func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) (protocol.InferParameters, *protocol.Error) {
-	in, fault := wire.DecodeInfer(body)
-	if fault != nil {
-		return in.Parameters, fault
-	}
-	e.Encoding = wire.EncodingOf(body)
+// Fill puts what a client's message says into the event that the core is told. The model may
+// be unknown so far.
+func Fill(e *frontdoor.Decoded, in *protocol.InferRequest, spec *protocol.ModelSpec, known bool) (fault *protocol.Error) {
 	e.ClientID, e.Priority, e.Generated = in.ID, in.Parameters.Priority, len(in.Inputs) == 0
 	e.Outputs = in.Outputs
 	if known {
@@ -156,7 +108,7 @@ func (d *FrontDoor) decode(body []byte, spec *protocol.ModelSpec, known bool, e 
 	if known && fault == nil {
 		fault = frontdoor.CheckOutputs(spec, in.Outputs)
 	}
-	return in.Parameters, fault
+	return fault
 }
 
 func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
@@ -166,9 +118,17 @@ func (d *FrontDoor) undecoded(r *frontdoor.Request, fault *protocol.Error) {
 	d.refuseRequest(r, fault)
 }
 
+// refuseRequest answers an admitted request that cannot continue.
+func (d *FrontDoor) refuseRequest(r *frontdoor.Request, refusal *protocol.Error) {
+	c := clientOf(r)
+	c.Refuse(refusal)
+	d.reportRefused(c, r.Tenant, r.Model.Name, r.Bytes, wall(r.Arrived), refusal)
+}
+
 // store writes a request to the startup buffer.
-func (d *FrontDoor) store(r *frontdoor.Request, c *client) {
-	stored := d.buffer.Store(r.Name, r.Reply, r.Deadline.Sub(r.Arrived), c.msg.Data, traceparent(c.trace))
+func (d *FrontDoor) store(r *frontdoor.Request) {
+	c := clientOf(r)
+	stored := d.buffer.Store(r.Name, r.Reply, r.Deadline.Sub(r.Arrived), c.Exchange.(*natsExchange).body, traceparent(c.trace))
 	ended := func(fault *protocol.Error) {
 		d.step(&frontdoor.Stored{Request: r, Fault: fault})
 		if fault != nil {
@@ -177,15 +137,5 @@ func (d *FrontDoor) store(r *frontdoor.Request, c *client) {
 	}
 	if !d.work.Start(func() { ended(stored(context.Background())) }) {
 		ended(protocol.Refusal(protocol.ShuttingDown))
-	}
-}
-
-// flushLast sends the submissions if no further request of the subscription is
-// pending, or if maxHeld is reached.
-func (d *FrontDoor) flushLast(sub *nats.Subscription) {
-	d.held++
-	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || d.held >= maxHeld {
-		d.held = 0
-		d.submissions.Flush()
 	}
 }

@@ -38,8 +38,8 @@ func answeringJSON(t *testing.T) *stack {
 // other, and for nobody else; whether one is in time is decided when it is encoded (G2).
 func TestAnAnswerInJSONKeepsNobodyWaiting(t *testing.T) {
 	s := answeringJSON(t)
-	for range cap(s.door.encoders) {
-		s.door.encoders <- struct{}{} // as many are being encoded as may be
+	for range cap(s.door.broker.encoders) {
+		s.door.broker.encoders <- struct{}{} // as many are being encoded as may be
 	}
 	asked := time.Now()
 	late := s.infer("big", `{"parameters":{"slo_ms":300},"inputs":[]}`)
@@ -48,7 +48,9 @@ func TestAnAnswerInJSONKeepsNobodyWaiting(t *testing.T) {
 	second := bustest.Next(t, "the submission", s.submit)
 	s.output(first, make([]byte, bigOutput))
 	s.output(second, make([]byte, bigOutput))
-	bustest.Until(t, "both wait to be encoded", func() bool { return len(s.door.slowAnswers) == 2 || len(late) == 1 && len(s.door.slowAnswers) == 1 })
+	bustest.Until(t, "both wait to be encoded", func() bool {
+		return len(s.door.broker.slowAnswers) == 2 || len(late) == 1 && len(s.door.broker.slowAnswers) == 1
+	})
 	other := s.infer("a", jsonInfer)
 	s.output(bustest.Next(t, "the submission", s.submit), raw)
 	if code := codeOf(t, bustest.Next(t, "another client's reply", other)); code != protocol.OK {
@@ -58,8 +60,8 @@ func TestAnAnswerInJSONKeepsNobodyWaiting(t *testing.T) {
 		t.Error("an answer was encoded although as many were as may be")
 	}
 	time.Sleep(time.Until(asked.Add(350 * time.Millisecond)))
-	for range cap(s.door.encoders) {
-		<-s.door.encoders
+	for range cap(s.door.broker.encoders) {
+		<-s.door.broker.encoders
 	}
 	if code := codeOf(t, bustest.Next(t, "the late reply", late)); code != protocol.DeadlineExceeded {
 		t.Errorf("encoded after its deadline: %s", code)
@@ -72,14 +74,14 @@ func TestAnAnswerInJSONKeepsNobodyWaiting(t *testing.T) {
 	if waited := answer.Parameters.LatencyUS; waited < 200_000 {
 		t.Errorf("a latency of %d us does not count the wait to be encoded", waited)
 	}
-	bustest.Until(t, "nothing waits", func() bool { return len(s.door.slowAnswers) == 0 && len(s.door.encoders) == 0 })
+	bustest.Until(t, "nothing waits", func() bool { return len(s.door.broker.slowAnswers) == 0 && len(s.door.broker.encoders) == 0 })
 }
 
 // TestAnAnswerInJSONIsSentWhereNoMoreMayWait: by whoever has it.
 func TestAnAnswerInJSONIsSentWhereNoMoreMayWait(t *testing.T) {
 	s := answeringJSON(t)
-	for range cap(s.door.slowAnswers) {
-		s.door.slowAnswers <- struct{}{}
+	for range cap(s.door.broker.slowAnswers) {
+		s.door.broker.slowAnswers <- struct{}{}
 	}
 	replies := s.infer("big", `{"parameters":{"slo_ms":60000},"inputs":[]}`)
 	s.output(bustest.Next(t, "the submission", s.submit), make([]byte, bigOutput))

@@ -53,17 +53,17 @@ func (d *FrontDoor) report(r *frontdoor.Request) {
 }
 
 // reportRefused reports a message that never became a request.
-func (d *FrontDoor) reportRefused(c *client, tenant, model string, arrived time.Time, refusal *protocol.Error) {
+func (d *FrontDoor) reportRefused(c *client, tenant, model string, bytes int, arrived time.Time, refusal *protocol.Error) {
 	d.live.refused(refusal)
 	if !d.config.Telemetry.WantsRequests() {
 		return
 	}
 	r := watch.Request{
 		Tenant: tenant, Model: model, Arrived: arrived, Ended: time.Now(), Code: refusal.Code, Why: refusal.Message,
-		Bytes: int64(len(c.msg.Data)), Trace: c.trace,
+		Bytes: int64(bytes), Trace: c.trace,
 	}
 	if c.trace.Recorded() {
-		r.Subject = c.msg.Subject
+		r.Subject = c.Subject()
 	}
 	d.config.Telemetry.Request(r)
 }

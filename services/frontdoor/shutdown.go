@@ -6,22 +6,17 @@ import (
 	"clockwork/pkg/core/frontdoor"
 )
 
-// drainWait bounds how long a stopping front door takes requests that its
-// clients sent before.
-const drainWait = 2 * time.Second
-
 // Stop stops the front door: requests sent before are still taken and answered
 // normally for Config.StopWait; then the remaining requests are answered
 // SHUTTING_DOWN.
 func (d *FrontDoor) Stop() {
 	defer d.unregister()
-	if d.taking != nil {
-		d.drain()
-	}
+	d.broker.drain()
 	if d.heartbeats != nil { // otherwise Start failed
 		d.finish()
 	}
 	d.leave()
+	d.broker.close()
 	for _, sub := range d.subs {
 		_ = sub.Unsubscribe() // the subscription ends with the connection at the latest
 	}
@@ -39,23 +34,6 @@ func (d *FrontDoor) Stop() {
 	d.work.Stop()
 	d.timer.Stop()
 	d.step(&frontdoor.Stop{})
-}
-
-// drain ends the subscription to infer and waits until the pending requests are
-// taken.
-func (d *FrontDoor) drain() {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
-	drained := make(chan struct{})
-	d.taking.SetClosedHandler(func(string) { close(drained) })
-	if err := d.taking.Drain(); err != nil {
-		return // the broker is unreachable, and so are the requests
-	}
-	select {
-	case <-drained:
-	case <-time.After(drainWait):
-	}
 }
 
 // finishEvery is the interval between checks whether all requests are answered.

@@ -19,13 +19,24 @@ import (
 // FrontDoorFlags are a front door's flags; controller and up have them too.
 type FrontDoorFlags struct {
 	BufferTimeout time.Duration `default:"10s" from:"10ms" to:"24h" help:"How long requests that come before activation may wait." group:"Front door"`
-	DefaultSLO    time.Duration `name:"default-slo" default:"100ms" from:"100us" to:"1h" help:"Latency target of requests that name none." group:"Front door"`
-	Limits        string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
+	RequestFlags
+}
+
+// RequestFlags are the flags of whatever takes requests.
+type RequestFlags struct {
+	DefaultSLO time.Duration `name:"default-slo" default:"100ms" from:"100us" to:"1h" help:"Latency target of requests that name none." group:"Front door"`
+	Limits     string        `placeholder:"FILE" help:"YAML file of what clients and models may have of a front door: requests and bytes in flight, and a rate." group:"Front door"`
 }
 
 func (f FrontDoorFlags) Config() (frontdoor.Config, error) {
 	c := frontdoor.DefaultConfig()
-	c.BufferTimeout, c.DefaultSLO = f.BufferTimeout, f.DefaultSLO
+	c.BufferTimeout = f.BufferTimeout
+	return f.Apply(c)
+}
+
+// Apply returns the configuration of a front door as the flags change it.
+func (f RequestFlags) Apply(c frontdoor.Config) (frontdoor.Config, error) {
+	c.DefaultSLO = f.DefaultSLO
 	var err error
 	if c.Limits, err = readLimits(f.Limits, c.Limits); err != nil {
 		return c, err

@@ -13,7 +13,7 @@ import (
 
 // ShutdownFlags say how a process with services stops.
 type ShutdownFlags struct {
-	ShutdownDelay time.Duration `default:"5s" placeholder:"DURATION" from:"0s" to:"1h" help:"How long to go on after SIGTERM, while /readyz says already that the process stops: load balancers need that time to send requests elsewhere. By default 5s; without --metrics there is no /readyz and no delay. A second signal ends the process at once." group:"Telemetry"`
+	ShutdownDelay time.Duration `default:"5s" placeholder:"DURATION" from:"0s" to:"1h" help:"How long to go on after SIGTERM, while /readyz, or the gateway's /v2/health/ready, says already that the process stops: load balancers need that time to send requests elsewhere. By default 5s; where no probe can see it (no --metrics, and no gateway) there is no delay. A second signal ends the process at once." group:"Telemetry"`
 }
 
 // Shutdown is what happens between a signal and the end of the services.
@@ -25,8 +25,13 @@ type Shutdown struct {
 
 // Shutdown returns how the services that report to the hub stop.
 func (f *TelemetryFlags) Shutdown(hub *watch.Hub, log *slog.Logger) *Shutdown {
+	return f.ShutdownOf(hub, log, f.Metrics != "")
+}
+
+// ShutdownOf is Shutdown of services that a load balancer probes, or does not.
+func (f *TelemetryFlags) ShutdownOf(hub *watch.Hub, log *slog.Logger, probed bool) *Shutdown {
 	s := &Shutdown{hub: hub, log: log}
-	if f.Metrics != "" {
+	if probed {
 		s.delay = f.ShutdownDelay
 	}
 	return s

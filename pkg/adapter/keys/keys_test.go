@@ -155,10 +155,10 @@ func TestNothingIsAllowedButByLists(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		if second := len(Roles) - 2; len(o.Nkeys) != len(Roles)+second || len(o.Users) != 0 || o.NoAuthUser != "" { // clients and gateways have no second user
+		if second := len(Roles) - 1; len(o.Nkeys) != len(Roles)+second || len(o.Users) != 0 || o.NoAuthUser != "" { // clients have no second user
 			t.Errorf("%s: %d users, of %d roles", file, len(o.Nkeys), len(Roles))
 		}
-		if n := len(o.Accounts); n != 2+len(Roles)-2 {
+		if n := len(o.Accounts); n != 2+len(Roles)-1 {
 			t.Errorf("%s: %d accounts", file, n)
 		}
 		alone := map[string]int{}

@@ -13,7 +13,7 @@ type Role string
 // The roles.
 const (
 	Client     Role = "client"     // sends requests, sees the served models
-	Gateway    Role = "gateway"    // a client on behalf of others
+	Gateway    Role = "gateway"    // a front door that hears HTTP instead of the broker
 	FrontDoor  Role = "frontdoor"  // takes requests and answers them
 	Controller Role = "controller" // may do all that a front door may
 	Scheduler  Role = "scheduler"
@@ -28,7 +28,7 @@ var Roles = []Role{Client, Gateway, FrontDoor, Controller, Scheduler, Profiler, 
 
 // named reports whether a role may have several users with names: services of other
 // roles replace each other and share one user.
-func (r Role) named() bool { return r == Client || r == Gateway || r == Worker }
+func (r Role) named() bool { return r == Client || r == Worker }
 
 // User is one user of the broker.
 type User struct {

@@ -41,7 +41,7 @@ func (c Credentials) hasStore() (bool, error) {
 	}
 	inbox, err := inboxOf(c.NKey)
 	role := protocol.RoleOf(inbox)
-	return role != "" && role != "client" && role != "gateway", err
+	return role != "" && role != "client", err
 }
 
 // storeOptions are Options of the second user.

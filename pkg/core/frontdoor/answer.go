@@ -127,10 +127,10 @@ func exceeded(slo time.Duration) *protocol.Error {
 	return refusal
 }
 
-// reply answers a request, or holds the answer while the broker is not reached. An output
+// reply answers a request, or holds the answer while the broker that carries it is not reached. An output
 // that does not fit the model is an error.
 func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output) {
-	if m.down {
+	if m.down && !r.direct {
 		m.heldAnswers = append(m.heldAnswers, heldAnswer{r, refusal, o})
 		return
 	}
@@ -143,7 +143,7 @@ func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output)
 		o, refusal = nil, toClient(r.Waited, refusal)
 	}
 	m.counts.Answered++
-	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0})
+	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0 && !r.direct})
 }
 
 // SentAt is called when the answer is about to be sent, in a number of bytes to a broker
@@ -181,10 +181,18 @@ func toClient(waited time.Duration, refusal *protocol.Error) *protocol.Error {
 	return &told
 }
 
+// clientGone ends a request that no worker was given: its input is not sent any more. Others
+// end as if their clients were there.
+func (m *Machine) clientGone(id protocol.RequestID) {
+	if r := m.table.bySeq[id.Seq]; id.Door == m.config.ID && r != nil && r.direct && r.Worker == "" {
+		m.end(m.table.take(id.Seq), protocol.Errorf(protocol.Cancelled, "the client went away before a worker was given the request"), nil)
+	}
+}
+
 // mayBeLost reports whether the scheduler may have answered: a connection broke since the
 // request was submitted, its deadline is long over, and the scheduler did not say Yours.
 func (m *Machine) mayBeLost(r *Request) bool {
-	return r.epoch != 0 && !r.owned && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
+	return r.epoch != 0 && !r.owned && !r.direct && r.breaks != m.breaks && m.now > r.Deadline.Add(protocol.LateReplyUnasked)
 }
 
 // query keeps a request until the scheduler says whose its answer is.

@@ -23,6 +23,9 @@ type Inbound struct {
 	// Bytes is the size of the whole message.
 	Bytes int
 	Slow  bool
+	// Direct: the client has a connection to this process and no reply subject, so that nobody
+	// else can answer it, and nobody need be told that it is answered. It has no Tenant.
+	Direct bool `json:",omitempty"`
 }
 
 // asker returns who asks, client or not.
@@ -57,6 +60,9 @@ type Undecoded struct {
 	// Fault is told to the client as it is.
 	Fault *protocol.Error
 }
+
+// ClientGone says that nobody waits any more for the answer to a request of a Direct client.
+type ClientGone struct{ ID protocol.RequestID }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
 // the startup buffer, whose owner answers it.
@@ -163,6 +169,7 @@ type Tick struct{}
 func (*Inbound) event()         {}
 func (*Decoded) event()         {}
 func (*Undecoded) event()       {}
+func (*ClientGone) event()      {}
 func (*Stored) event()          {}
 func (*StageSeen) event()       {}
 func (*ModelSeen) event()       {}

@@ -75,6 +75,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 	case *Undecoded:
 		m.releaseSlots(e.Request)
 		m.reject(e.Request, e.Fault)
+	case *ClientGone:
+		m.clientGone(e.ID)
 	case *Stored:
 		m.storeEnded(e)
 	case *Dispatched:
@@ -125,20 +127,12 @@ func (m *Machine) inbound(e *Inbound) {
 		return
 	}
 	m.counts.Received++
-	switch {
-	case !protocol.ValidName(e.Model):
-		m.refuse(protocol.Errorf(protocol.UnknownModel, "%q is no model's name", e.Model))
-		return
-	case e.Tenant != "" && !protocol.ValidName(e.Tenant):
-		m.refuse(protocol.Errorf(protocol.BadMessage, "the subject ends with %q, which is no client's name", e.Tenant))
+	if refusal := m.Screen(e); refusal != nil {
+		m.refuse(refusal)
 		return
 	}
 	accepting := m.activated()
 	spec, known := m.models[e.Model]
-	if accepting && !known {
-		m.refuse(unknown(e.Model))
-		return
-	}
 	m.forgetStored()
 	share, fault := m.table.limits.Take(e.Tenant, e.Model, int64(e.Bytes), instant(m.now))
 	if fault != nil {
@@ -146,19 +140,38 @@ func (m *Machine) inbound(e *Inbound) {
 		return
 	}
 	r := &Request{Number: m.admitted + 1, Name: e.Model, Model: spec, Known: known, Reply: e.Reply, Tenant: e.Tenant, Bytes: e.Bytes,
-		Arrived: m.now, share: share, accepting: accepting}
+		Arrived: m.now, share: share, accepting: accepting, direct: e.Direct}
 	if e.Slow && !m.takeSlow(r) {
 		m.table.limits.Return(share)
-		m.refuse(protocol.Errorf(protocol.Overloaded, "too many JSON tensors are being decoded; send raw bytes (msgpack bin)"))
+		m.refuse(protocol.Errorf(protocol.Overloaded, "too many JSON tensors are being decoded; send raw bytes (msgpack bin, or binary data over HTTP)"))
 		return
 	}
 	m.admitted++
 	m.out.Admitted = r
 }
 
+// Screen says why a message is refused whatever its size and its body are, nil if it depends
+// on those. Nothing changes.
+func (m *Machine) Screen(e *Inbound) *protocol.Error {
+	_, known := m.models[e.Model]
+	switch {
+	case !protocol.ValidName(e.Model):
+		return noName(e.Model)
+	case e.Tenant != "" && !protocol.ValidName(e.Tenant):
+		return protocol.Errorf(protocol.BadMessage, "the subject ends with %q, which is no client's name", e.Tenant)
+	case m.activated() && !known:
+		return unknown(e.Model)
+	case e.Direct && !m.activated():
+		return protocol.Errorf(protocol.SchedulerLost, "the stack serves nothing yet: it is in stage %v; only requests on the broker wait for its activation", max(m.stage, protocol.Querying))
+	}
+	return nil
+}
+
 // ignores says why a message gets no answer at all.
 func (m *Machine) ignores(e *Inbound) Ignored {
 	switch {
+	case e.Direct:
+		return NotIgnored
 	case e.Reply == "":
 		return NoReply
 	case !m.config.Subjects.IsClients(e.Reply):
@@ -180,6 +193,10 @@ func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 	m.table.limits.Return(r.share)
 	m.out.Rejected = r
 	m.refuse(refusal)
+}
+
+func noName(model string) *protocol.Error {
+	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
 }
 
 func unknown(model string) *protocol.Error {
@@ -302,6 +319,18 @@ func (m *Machine) Request(seq uint64) *Request {
 		return r
 	}
 	return m.openQueries[seq]
+}
+
+// Model returns a model that is served, or is about to be; UNKNOWN_MODEL if there is none.
+func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
+	spec, known := m.models[name]
+	switch {
+	case !protocol.ValidName(name):
+		return spec, noName(name)
+	case !known:
+		return spec, unknown(name)
+	}
+	return spec, nil
 }
 
 // Epoch is that of the active scheduler, 0 for none.

@@ -106,7 +106,7 @@ func (s *script) span(text string) time.Duration {
 
 // event reads an event:
 //
-//	in MODEL[.TENANT] [reply=SUBJECT] [bytes=N] [slow]
+//	in MODEL[.TENANT] [reply=SUBJECT] [bytes=N] [slow] [direct]; gone REQUEST  its client is
 //	decoded|undecoded|stored N ...   the N-th message that was admitted:
 //	  decoded N [slo=100ms] [payload=8] [batch=1] [generated]; undecoded N CODE; stored N [CODE]
 //	stage STAGE; model NAME; dropped NAME
@@ -131,7 +131,12 @@ func (s *script) event(a args) Event {
 	switch a[0] {
 	case "in":
 		model, tenant, _ := strings.Cut(a[1], ".")
+		if a.has("direct") {
+			return &Inbound{Model: model, Bytes: 100, Direct: true}
+		}
 		return &Inbound{Model: model, Tenant: tenant, Reply: a.get("reply", "_INBOX.x"), Bytes: s.number(a.get("bytes", "100")), Slow: a.has("slow")}
+	case "gone":
+		return &ClientGone{id(1)}
 	case "decoded":
 		d := s.read(a)
 		d.Request = s.admitted[s.number(a[1])-1]

@@ -37,7 +37,7 @@ func newAllowances(c *Config) allowances {
 
 // inbound: a message is admitted, or refused for the first reason that applies.
 func (b *books) inbound(e *Inbound, out *Output) {
-	c := b.clients[e.Reply]
+	c := b.door.arriving
 	if b.want.ignored = !c.mayBeAnswered(); b.want.ignored {
 		b.count("ignored")
 		return
@@ -60,6 +60,9 @@ func (b *books) refusal(e *Inbound, x *entry) protocol.Code {
 		return protocol.BadMessage
 	case x.accepting && !b.models[e.Model]:
 		return protocol.UnknownModel
+	case e.Direct && !x.accepting:
+		b.count("direct, too early")
+		return protocol.SchedulerLost
 	}
 	b.forgetStored()
 	if code := b.exceeds(x); code != "" {

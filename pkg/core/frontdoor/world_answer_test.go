@@ -163,7 +163,7 @@ func (b *books) settle(x *entry, fault protocol.Code) {
 }
 
 func (b *books) mayBeAnsweredByScheduler(x *entry) bool {
-	return x.submitted != 0 && x.breaks != b.breaks && !x.owned && b.Now > x.deadline.Add(protocol.LateReplyUnasked)
+	return !x.c.in.Direct && x.submitted != 0 && x.breaks != b.breaks && !x.owned && b.Now > x.deadline.Add(protocol.LateReplyUnasked)
 }
 
 func (b *books) ask(x *entry) {
@@ -174,7 +174,7 @@ func (b *books) ask(x *entry) {
 
 // reply: the answer waits while the broker is not reached.
 func (b *books) reply(x *entry) {
-	if b.down {
+	if b.down && !x.c.in.Direct {
 		b.count("held")
 		if x.phase = heldBack; x.seq == 0 {
 			b.others = append(b.others, x)
@@ -187,6 +187,13 @@ func (b *books) reply(x *entry) {
 	delete(b.open, x.seq)
 	b.answered++
 	b.want.ended[x.c] = x
+}
+
+// clientGone: what no worker was given ends.
+func (b *books) clientGone(seq uint64) {
+	if x := b.open[seq]; x != nil && len(x.dispatched) == 0 {
+		b.settle(x, protocol.Cancelled)
+	}
 }
 
 // drop: the scheduler answered, or may have, so the front door does not.

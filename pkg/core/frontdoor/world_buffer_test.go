@@ -60,7 +60,7 @@ func (s *stream) store(d *frontDoor, r *Request) {
 		d.owed--
 		d.checkedStep(&Stored{r, fault})
 		if fault != nil {
-			d.reply(r.Reply, fault.Code)
+			d.reply(w.clientOf(r), fault.Code)
 		}
 	})
 	w.After(w.Delay(), func() {

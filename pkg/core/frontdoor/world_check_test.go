@@ -127,6 +127,8 @@ func (b *books) apply(e Event, out *Output) {
 		x := b.taking[e.Request]
 		b.giveBack(x)
 		b.reject(e.Request, x, e.Fault.Code)
+	case *ClientGone:
+		b.clientGone(e.ID.Seq)
 	case *Stored:
 		b.stored(e)
 	case *StageSeen:

@@ -12,6 +12,7 @@ import (
 type client struct {
 	number    uint64
 	in        Inbound
+	inbox     string // where it is answered; a made-up name of one that is Direct
 	slo       time.Duration
 	batch     int
 	generated bool
@@ -70,7 +71,10 @@ func (w *world) demand() {
 // send sends a request to a front door chosen by the broker.
 func (w *world) send() {
 	c := w.newClient()
-	if d := w.someFrontDoor(); d != nil {
+	if c.in.Direct {
+		d := w.frontDoors[w.RNG.IntN(len(w.frontDoors))]
+		w.After(w.Delay(), d.On(func() { d.inbound(c) }))
+	} else if d := w.someFrontDoor(); d != nil {
 		d.deliver(func() { d.inbound(c) })
 	}
 }
@@ -87,6 +91,11 @@ func (w *world) newClient() *client {
 	tenant := []string{"", "alice", "bob", "carol", "dave"}[w.RNG.IntN(5)]
 	c.in = Inbound{Model: []string{"a", "a", "a", "b", "b", "never"}[w.RNG.IntN(6)], Tenant: tenant, Bytes: 40 + w.RNG.IntN(60), Slow: w.oneIn(4)}
 	c.in.Reply = w.inbox(c)
+	c.inbox = c.in.Reply
+	if w.oneIn(5) {
+		c.in.Tenant, c.in.Reply, c.in.Direct = "", "", true
+		c.inbox = fmt.Sprintf("direct %d", c.number)
+	}
 	if w.oneIn(30) {
 		c.unread = protocol.Refusal(protocol.InvalidInput)
 	}
@@ -96,7 +105,7 @@ func (w *world) newClient() *client {
 	case 1:
 		c.in.Tenant = "no name"
 	}
-	w.clients[c.in.Reply] = c
+	w.clients[c.inbox] = c
 	w.order = append(w.order, c)
 	return c
 }
@@ -122,7 +131,15 @@ func (w *world) inbox(c *client) string {
 // mayBeAnswered reports whether the reply subject is the client's.
 func (c *client) mayBeAnswered() bool {
 	owner, owned := protocol.InboxOwner(c.in.Reply)
-	return c.in.Reply[0] == '_' && (!owned || owner == c.in.Tenant)
+	return c.in.Direct || c.in.Reply[0] == '_' && (!owned || owner == c.in.Tenant)
+}
+
+// clientOf is the client of a request.
+func (w *world) clientOf(r *Request) *client {
+	if c, direct := r.Driver.(*client); direct {
+		return c
+	}
+	return w.clients[r.Reply]
 }
 
 // excuse allows that a client gets no answer.

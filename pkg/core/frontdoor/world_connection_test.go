@@ -58,8 +58,14 @@ func (d *frontDoor) send(arrives, lost func()) {
 	})
 }
 
-func (d *frontDoor) reply(inbox string, code protocol.Code) {
-	d.send(func() { d.w.answered(inbox, d.id, code) }, func() { d.w.clients[inbox].excuse("its answer was lost with a connection") })
+// reply answers a client, on the broker or on its own connection.
+func (d *frontDoor) reply(c *client, code protocol.Code) {
+	answered := func() { d.w.answered(c.inbox, d.id, code) }
+	if c.in.Direct {
+		d.w.After(d.w.Delay(), answered)
+		return
+	}
+	d.send(answered, func() { c.excuse("its answer was lost with a connection") })
 }
 
 // deliver sends a front door a message. What has arrived is processed even if the

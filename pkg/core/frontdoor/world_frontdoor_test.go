@@ -15,14 +15,15 @@ import (
 // service (services/frontdoor).
 type frontDoor struct {
 	simtime.Process
-	w     *world
-	id    uint64
-	m     *Machine
-	books *books
-	wake  protocol.Time // of its timer
-	watch liveness.Watch
-	state simtime.Connection // changes of the stage and of models
-	owed  int                // events that the driver owes the machine
+	w        *world
+	id       uint64
+	m        *Machine
+	books    *books
+	wake     protocol.Time // of its timer
+	watch    liveness.Watch
+	state    simtime.Connection // changes of the stage and of models
+	owed     int                // events that the driver owes the machine
+	arriving *client            // whose message is given to the machine
 
 	connection
 	pending []*Request // to be submitted
@@ -188,11 +189,16 @@ func (d *frontDoor) inbound(c *client) {
 		d.mindConnection()
 	}
 	e := c.in
+	d.arriving = c
 	c.taken = c.mayBeAnswered()
 	out := d.step(&e)
-	switch r := out.Admitted; {
+	r := out.Admitted
+	if r != nil && c.in.Direct {
+		r.Driver = c
+	}
+	switch {
 	case out.Refusal != nil:
-		d.reply(c.in.Reply, out.Refusal.Code)
+		d.reply(c, out.Refusal.Code)
 	case r == nil:
 	case !r.Beside:
 		d.decode(c, r)
@@ -212,13 +218,16 @@ func (d *frontDoor) decodingTime() time.Duration {
 func (d *frontDoor) decode(c *client, r *Request) {
 	if c.unread != nil {
 		d.step(&Undecoded{r, c.unread})
-		d.reply(r.Reply, c.unread.Code)
+		d.reply(c, c.unread.Code)
 		return
 	}
 	e := c.read(r.Known)
 	e.Request = r
 	if out := d.step(&e); out.Rejected != nil {
-		d.reply(r.Reply, out.Refusal.Code)
+		d.reply(c, out.Refusal.Code)
+	}
+	if c.in.Direct && d.w.oneIn(3) {
+		d.w.After(d.w.UpTo(40*time.Millisecond), d.On(func() { d.checkedStep(&ClientGone{r.ID}) }))
 	}
 }
 
@@ -251,7 +260,7 @@ func (d *frontDoor) answer(ended []Ended) {
 		d.say(claim)
 	}
 	for i := range ended {
-		d.reply(ended[i].Request.Reply, d.codeToSend(&ended[i]))
+		d.reply(d.w.clientOf(ended[i].Request), d.codeToSend(&ended[i]))
 	}
 }
 

@@ -38,7 +38,7 @@ var Cores = []Core{
 		measure.JobGiven{}, measure.ProfilesRead{}, measure.ProfileStored{}, measure.ActionResult{}, measure.WorkerSeen{},
 		measure.WorkerLost{}, measure.Elected{}, measure.Abandon{}, measure.Tick{}),
 	coreWith(requests, "frontdoor", newFrontDoor, (*frontdoor.Machine).Step,
-		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.Stored{}, &frontdoor.Unsent{}, &frontdoor.InputSent{}, &frontdoor.StageSeen{},
+		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.ClientGone{}, &frontdoor.Stored{}, &frontdoor.Unsent{}, &frontdoor.InputSent{}, &frontdoor.StageSeen{},
 		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
 		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
 		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.BufferReleased{}, &frontdoor.Stop{},

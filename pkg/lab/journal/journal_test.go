@@ -198,10 +198,10 @@ func TestOtherDecisionsAreFound(t *testing.T) {
 // An event names what its core has given out and was not told of yet, and nothing else.
 func TestAnEventAboutNothingIsAnError(t *testing.T) {
 	for _, c := range []struct{ event, was, is, says string }{
-		{"Decoded", `"about":3`, `"about":77`, "Decoded is about number 77, which is not out to decode"},
-		{"Decoded", `"about":3`, `"about":1`, "number 1, which is not out to decode"}, // heard of before
-		{"Decoded", `"about":3,`, ``, "number 0, which is not out to decode"},
-		{"Decoded", `"about":3`, `"about":-1`, "line "},
+		{"Decoded", `"about":4`, `"about":77`, "Decoded is about number 77, which is not out to decode"},
+		{"Decoded", `"about":4`, `"about":1`, "number 1, which is not out to decode"}, // heard of before
+		{"Decoded", `"about":4,`, ``, "number 0, which is not out to decode"},
+		{"Decoded", `"about":4`, `"about":-1`, "line "},
 		{"Stored", `"about":1`, `"about":18446744073709551615`, "not out to store"},
 		{"Undecoded", `"event":"Undecoded"`, `"event":"Stored"`, "not out to store"},
 		{"Executed", `"event":"Executed"`, `"event":"Fetched"`, "not out to fetch"},

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	core "clockwork/pkg/core/frontdoor"
+	"clockwork/pkg/protocol"
+	"clockwork/pkg/wire"
+	"clockwork/services/frontdoor"
+)
+
+// noDeadline ends a time for reading or writing.
+var noDeadline time.Time
+
+// infer takes a request and answers it.
+func (c *call) infer() {
+	x := &exchange{call: c, ended: make(chan core.Ended, 1)}
+	request, absent := x.take()
+	if absent != nil {
+		c.refuse(absent)
+	}
+	if request == nil {
+		return // it is answered
+	}
+	var e core.Ended
+	select {
+	case e = <-x.ended:
+	case <-c.r.Context().Done():
+		x.door.Gone(request)
+		e = <-x.ended
+	}
+	x.door.Send(&e)
+}
+
+// take gives the message to the front door: without its body, if it is refused whatever that
+// is. The request is nil if it is answered.
+func (x *exchange) take() (request *core.Request, absent *protocol.Error) {
+	in := core.Inbound{Model: x.model, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
+	refused := false
+	absent = x.behind(func(d *frontdoor.FrontDoor) { refused, x.door = d.Screen(&in, x, x.r.Header), d })
+	if absent != nil || refused {
+		return nil, absent
+	}
+	hold := reading{of: x.server}
+	defer hold.giveBack() // from then on the front door counts them
+	x.body, x.fault = x.readBody(x.door.MaxBody(), &hold)
+	x.bodyRead()
+	x.split()
+	in.Bytes, in.Slow = len(x.body), x.fault == nil && wire.ReadsSlowly(x.body[:x.json])
+	absent = x.behind(func(d *frontdoor.FrontDoor) { request = d.Take(&in, x, x.r.Header) })
+	return request, absent
+}
+
+// exchange is a request over HTTP and its answer. All of it but End runs on the goroutine of
+// its connection.
+type exchange struct {
+	*call
+	door  *frontdoor.FrontDoor
+	ended chan core.Ended
+
+	body    []byte
+	json    int             // as many bytes of the body are JSON; 0 for the data of one input alone
+	fault   *protocol.Error // why the body cannot be read
+	request wire.HTTPRequest
+
+	binary   [][]byte // outputs behind the JSON of the answer
+	head     int      // bytes of that JSON
+	encoding string   // in which the answer is compressed, "" for none
+}
+
+// split finds the JSON of the body.
+func (x *exchange) split() {
+	if x.fault == nil {
+		x.json, x.fault = wire.JSONSize(x.r.Header.Values(wire.HeaderLength), len(x.body))
+	}
+}
+
+// Subject implements frontdoor.Exchange.
+func (x *exchange) Subject() string { return x.r.URL.EscapedPath() }
+
+// Read implements frontdoor.Exchange.
+func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (fault *protocol.Error) {
+	if x.fault != nil {
+		return x.fault
+	}
+	if fault = x.checkVersion(spec); fault != nil {
+		return fault
+	}
+	if x.raw() {
+		x.request, fault = rawRequest(spec, x.body)
+	} else {
+		x.request, fault = wire.DecodeHTTP(x.body, x.json)
+	}
+	if fault != nil {
+		return fault
+	}
+	e.Encoding = protocol.JSON
+	if e.SLO, fault = budget(x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters, x.config.DefaultSLO); fault != nil {
+		return fault
+	}
+	return frontdoor.Fill(e, &x.request.InferRequest, spec, known)
+}
+
+// raw reports whether the body is the data of one input alone.
+func (x *exchange) raw() bool { return x.json == 0 && len(x.body) > 0 }
+
+// rawRequest is a request whose body is the data of the model's only input, of one item. Its
+// outputs are binary too.
+func rawRequest(spec *protocol.ModelSpec, body []byte) (r wire.HTTPRequest, fault *protocol.Error) {
+	if len(spec.Inputs) != 1 {
+		return r, protocol.Errorf(protocol.InvalidInput, "the model has %d inputs, and a body without JSON is the data of one", len(spec.Inputs))
+	}
+	in := spec.Inputs[0]
+	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: append([]int64{1}, in.Shape...), Data: body}}
+	r.AllBinary = true
+	return r, nil
+}
+
+// budget is the smallest of the budgets that a request names.
+func budget(header string, p protocol.InferParameters, fallback time.Duration) (time.Duration, *protocol.Error) {
+	slo, fault := core.ReadSLO("", p, fallback)
+	if fault != nil || header == "" {
+		return slo, fault
+	}
+	own, fault := core.ReadSLO(header, p, fallback)
+	if p.SLOMS != nil {
+		own = min(own, slo)
+	}
+	return own, fault
+}
+
+// Refuse implements frontdoor.Exchange.
+func (x *exchange) Refuse(refusal *protocol.Error) { x.refuse(refusal) }
+
+// End implements frontdoor.Exchange: the goroutine of the connection waits for it.
+func (x *exchange) End(e core.Ended) { x.ended <- e }
+
+// Tensors implements frontdoor.Exchange.
+func (x *exchange) Tensors(outputs []protocol.Tensor) (text []byte) {
+	text, x.binary = wire.HTTPOutputs(outputs, &x.request)
+	return text
+}
+
+// Append implements frontdoor.Exchange.
+func (x *exchange) Append(dst []byte, r *protocol.InferResponse, tensors []byte) []byte {
+	if r.ModelVersion == "" {
+		r.ModelVersion = versionOf(&protocol.ModelSpec{})
+	}
+	before := len(dst)
+	dst = wire.AppendResponseJSON(dst, r, tensors)
+	x.head = len(dst) - before
+	for _, data := range x.binary {
+		dst = append(dst, data...)
+	}
+	x.encoding = accepted(x.r.Header.Get("Accept-Encoding"))
+	if len(dst)-before < minCompressed {
+		x.encoding = ""
+	}
+	if x.encoding != "" {
+		dst = append(dst[:before], compressed(dst[before:], x.encoding)...)
+	}
+	return dst
+}
+
+// Limit implements frontdoor.Exchange: a connection carries answers of any size.
+func (x *exchange) Limit() int64 { return math.MaxInt64 }
+
+// Respond implements frontdoor.Exchange.
+func (x *exchange) Respond(_ *core.Ended, body []byte) {
+	contentType := "application/json"
+	if len(x.binary) > 0 {
+		contentType = "application/octet-stream"
+		x.w.Header().Set(wire.HeaderLength, strconv.Itoa(x.head))
+	}
+	if x.encoding != "" {
+		x.w.Header().Set("Content-Encoding", x.encoding)
+	}
+	x.w.Header().Set("Vary", "Accept-Encoding")
+	x.write(http.StatusOK, contentType, body)
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/protocol"
+	"clockwork/services/frontdoor"
+	"clockwork/services/host"
+)
+
+// Module is the fx module of a gateway.
+var Module = host.Module[*Service]("gateway", NewService)
+
+// Service is a gateway: a front door without clients on the broker, and a server of HTTP.
+type Service struct {
+	config Config
+	broker bus.Config
+}
+
+// NewService makes the service; Run starts it.
+func NewService(config Config, broker bus.Config) (*Service, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure gateway: %w", err)
+	}
+	config.NoClients = true
+	broker.Name = "gateway"
+	broker.Identity.Role = "gateway"
+	if broker.Log == nil {
+		broker.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{config: config, broker: broker}, nil
+}
+
+// Run serves until ctx ends. Clients are heard from the beginning: before the broker is
+// reached they are told that nothing serves yet.
+func (s *Service) Run(ctx context.Context) error {
+	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
+	defer started()
+	server := newServer(s.config, s.broker.Log)
+	server.start()
+	defer server.stop()
+	b, err := bus.Open(ctx, s.broker)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	state, err := b.OpenState(ctx)
+	if err != nil {
+		return err
+	}
+	door := frontdoor.New(s.config.Config, b, state, nil) // the startup buffer is for clients on the broker
+	if err := door.Start(); err != nil {
+		return err
+	}
+	server.open(door)
+	started()
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-server.failed:
+	}
+	server.close()
+	door.Stop()
+	server.stop() // the answers are written first, and then the broker is left
+	return err
+}
