@@ -89,7 +89,7 @@ func TestAStackServesWithEveryServiceInItsRole(t *testing.T) {
 	worker("w2")
 	s.awaitState("w2 at work", func(st *protocol.StackState) bool { return len(st.Workers) == 2 })
 	for user, args := range map[string][]string{
-		"controller": {"--service", "controller"}, "gateway": {"--service", "frontdoor"}, "scheduler": {"--service", "scheduler"}, "profiler": {"--service", "profiler"},
+		"controller": {"--service", "controller"}, "gateway": {"--service", "gateway"}, "scheduler": {"--service", "scheduler"}, "profiler": {"--service", "profiler"},
 		"worker.w1": {"--service", "worker", "--name", "w1"}, "operator": {"--service", "worker", "--name", "w2"},
 		"health": {"--service", "nats"}, "client": {"--service", "stack"},
 	} {

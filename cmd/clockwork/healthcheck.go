@@ -16,7 +16,7 @@ import (
 )
 
 type healthcheckCommand struct {
-	Service string        `enum:"stack,nats,controller,frontdoor,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, no kind of service is missing, and from ACTIVE on a request that is sent now is executed); by default stack."`
+	Service string        `enum:"stack,nats,controller,frontdoor,gateway,profiler,scheduler,worker" default:"stack" help:"Whose health: controller, frontdoor, gateway, profiler, scheduler or worker (of this host), nats (the broker and its JetStream), or stack (a controller leads and answers, no kind of service is missing, and from ACTIVE on a request that is sent now is executed); by default stack."`
 	Name    string        `help:"The worker's name, where several run on this host; by default any of them."`
 	Timeout time.Duration `default:"2s" env:"-" from:"1ms" to:"1h" help:"How long to wait for the answer."`
 }

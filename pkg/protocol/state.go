@@ -157,6 +157,8 @@ const (
 	Scheduler  ServiceKind = "scheduler"
 	Worker     ServiceKind = "worker"
 	FrontDoor  ServiceKind = "frontdoor"
+	// Gateway is only in subjects of health checks: in all else a gateway is a front door.
+	Gateway ServiceKind = "gateway"
 )
 
 // Noun returns what people call such a service.

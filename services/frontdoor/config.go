@@ -32,6 +32,8 @@ type Config struct {
 	// NoClients: the front door takes no requests from clients. In the leading
 	// controller it still serves the requests that waited for activation.
 	NoClients bool
+	// Health is the kind of service as which it answers health checks.
+	Health protocol.ServiceKind
 	// StopWait bounds the wait of a stopping front door for the answers to its
 	// requests.
 	StopWait time.Duration
@@ -48,6 +50,7 @@ const maxWait = 24 * time.Hour
 
 func DefaultConfig() Config {
 	c := Config{
+		Health:           protocol.FrontDoor,
 		BufferTimeout:    10 * time.Second,
 		BufferRequests:   50_000,
 		BufferBytes:      1 << 30,

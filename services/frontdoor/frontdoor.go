@@ -184,7 +184,7 @@ func (d *FrontDoor) open() error {
 			return err
 		}
 	}
-	d.heartbeats = d.bus.StartHeartbeats(protocol.FrontDoor, protocol.DoorName(d.id), d.heartbeat)
+	d.heartbeats = d.bus.StartHeartbeatsOf(protocol.FrontDoor, d.config.Health, protocol.DoorName(d.id), d.heartbeat)
 	d.unregister = d.config.Telemetry.Register(d.source())
 	return nil
 }

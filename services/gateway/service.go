@@ -25,7 +25,7 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configure gateway: %w", err)
 	}
-	config.NoClients = true
+	config.NoClients, config.Health = true, protocol.Gateway
 	broker.Name = "gateway"
 	broker.Identity.Role = "gateway"
 	if broker.Log == nil {

@@ -25,9 +25,15 @@ type Heartbeater struct {
 // protocol.HeartbeatEvery. One goroutine calls beat: if beat hangs, health queries are
 // not answered either.
 func (b *Bus) StartHeartbeats(kind protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Heartbeater {
+	return b.StartHeartbeatsOf(kind, kind, id, beat)
+}
+
+// StartHeartbeatsOf is StartHeartbeats for a service of which health checks speak as another
+// kind.
+func (b *Bus) StartHeartbeatsOf(kind, health protocol.ServiceKind, id string, beat func() protocol.Heartbeat) *Heartbeater {
 	p := &Heartbeater{stop: make(chan struct{}), done: make(chan struct{}), now: make(chan struct{}, 1), questions: make(chan *nats.Msg, maxHealthQueries)}
 	subject := b.Subjects.Heartbeat(kind, id)
-	quiet := b.serveHealth(kind, id, p.questions)
+	quiet := b.serveHealth(health, id, p.questions)
 	publish := func(h protocol.Heartbeat) {
 		if err := b.Control.Publish(subject, wire.Heartbeat.Encode(&h)); err != nil {
 			b.Log.Debug("heartbeat not published", "error", err)
