@@ -50,7 +50,7 @@ func (t *term) liveStats(f *protocol.SchedulerStats) {
 	defer t.mu.Unlock()
 	stats, s := t.core.Stats(), &t.snapshot
 	t.core.Snapshot(s)
-	f.Active, f.Epoch, f.Workers = t.active.Load(), t.epoch, t.core.Workers()
+	f.Active, f.Epoch, f.Workers = t.core.Active(), t.epoch, t.core.Workers()
 	f.Lacking = t.core.Lacking()
 	f.Queued, f.InFlight = stats.Queued, stats.InFlight
 	for i := range s.GPUs[:min(len(s.GPUs), protocol.MaxLaneStats)] {

@@ -35,5 +35,5 @@ func (t *term) reportTraced(r *protocol.Submitted) {
 func (t *term) gauges() watch.Scheduler {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return watch.Scheduler{Active: t.active.Load(), Epoch: t.epoch, Workers: t.core.Workers(), Lacking: t.core.Lacking(), Stats: t.core.Stats()}
+	return watch.Scheduler{Active: t.core.Active(), Epoch: t.epoch, Workers: t.core.Workers(), Lacking: t.core.Lacking(), Stats: t.core.Stats()}
 }

@@ -80,7 +80,7 @@ func TestAFencedSchedulerBeginsANewEpoch(t *testing.T) {
 	for x := bustest.Next(t, "a refusal", d.dispatches); x.ID != refused || x.Kind != protocol.Refuse; {
 		x = bustest.Next(t, "a refusal", d.dispatches)
 	}
-	if !s.term.Load().active.Load() {
+	if s.term.Load().heartbeat().State != protocol.SchedulerActive {
 		t.Fatal("the word of a worker alone ended the term")
 	}
 	other := protocol.Heartbeat{Incarnation: 9, Epoch: old.Epoch + 1, State: protocol.SchedulerReady}

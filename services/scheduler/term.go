@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,14 +32,6 @@ type term struct {
 	over    chan struct{} // closed when the term must end
 
 	epoch uint64
-	// active, queued and capacity are the heartbeat's values, as of the last step that
-	// changed them.
-	active   atomic.Bool
-	queued   atomic.Int64
-	capacity atomic.Pointer[protocol.Capacity]
-	// quarantined are the models that are quarantined since the last one was; heartbeats
-	// read them without the lock.
-	quarantined atomic.Pointer[[]sched.Quarantine]
 
 	ctx     context.Context // ends with the term; bounds queries made in it
 	sending sync.WaitGroup  // queries and answers that are sent outside the lock
@@ -104,7 +95,6 @@ func newTerm(config Config, id uint64, b *bus.Bus, epoch uint64) (*term, error) 
 	ofPolicy := t.policyObservers(config.Telemetry)
 	ofPolicy.Begin(setup.Setup)
 	t.core.Observe = ofPolicy.Step
-	t.capacity.Store(&protocol.Capacity{})
 	t.timer = time.AfterFunc(time.Hour, t.tick)
 	return t, nil
 }
@@ -168,14 +158,6 @@ func (t *term) take(e sched.TermEvent) {
 	}
 	t.step(e)
 	t.flush()
-	t.measure()
-}
-
-// measure takes over what the core can execute on, for the next heartbeats.
-func (t *term) measure() {
-	if now := t.core.Capacity(); now != *t.capacity.Load() {
-		t.capacity.Store(&now)
-	}
 }
 
 func (t *term) end() {
@@ -196,13 +178,10 @@ func (t *term) tick() {
 }
 
 func (t *term) heartbeat() protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: t.id, Epoch: t.epoch, State: protocol.SchedulerReady, InFlight: int(t.queued.Load())}
-	if t.active.Load() {
-		h.State, h.Capacity = protocol.SchedulerActive, *t.capacity.Load()
-	}
-	if list := t.quarantined.Load(); list != nil {
-		h.Quarantined = sched.StillQuarantined(*list, clock.Now())
-	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.core.Heartbeat(clock.Now())
+	h.Incarnation = t.id
 	return h
 }
 
@@ -248,16 +227,11 @@ func (t *term) policyObservers(hub *watch.Hub) sched.Observers {
 
 // carryOut carries out the rare parts of the output.
 func (t *term) carryOut(out *sched.TermOutput) {
-	t.active.Store(t.core.Active())
-	t.measure()
 	for _, n := range out.Notes {
 		t.say(n)
 	}
 	for i := range out.Incidents {
 		t.incident(&out.Incidents[i])
-		if out.Incidents[i].Kind == sched.ModelQuarantined {
-			t.showQuarantined()
-		}
 	}
 	for _, q := range out.Ask {
 		t.sending.Go(func() { t.ask(q) })
@@ -276,14 +250,6 @@ func (t *term) carryOut(out *sched.TermOutput) {
 		t.ended = true
 		close(t.over)
 	}
-}
-
-// showQuarantined has the heartbeats name the models that the core refuses now. They read the
-// list without the lock, so it is replaced.
-func (t *term) showQuarantined() {
-	t.core.Snapshot(&t.snapshot)
-	list := t.snapshot.Quarantined()
-	t.quarantined.Store(&list)
 }
 
 func (t *term) order(actions []sched.Addressed) {
@@ -315,6 +281,4 @@ func (t *term) flush() {
 	t.workers.Flush()
 	t.doors.Flush()
 	t.refs, t.unsent = t.refs[:0], 0
-	stats := t.core.Stats()
-	t.queued.Store(int64(stats.Queued + stats.InFlight))
 }

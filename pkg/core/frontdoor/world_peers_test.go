@@ -83,10 +83,9 @@ func (s *scheduler) beat() {
 	}
 	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: s.id, Incarnation: uint64(s.Incarnation + 1), State: protocol.Standby}
 	if s.term != nil {
-		h.Epoch, h.State = s.term.Epoch(), protocol.SchedulerReady
-		if s.term.Active() {
-			h.State = protocol.SchedulerActive
-		}
+		beat := s.term.Heartbeat(w.Now)
+		beat.Service, beat.ID, beat.Incarnation = h.Service, h.ID, h.Incarnation
+		h = beat
 	}
 	for _, o := range w.schedulers {
 		w.loose(o.On(func() {

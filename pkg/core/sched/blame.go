@@ -131,6 +131,7 @@ func (c *engine) countCrash(m *model) {
 		return
 	}
 	m.quarantined = c.now.Add(c.config.QuarantineFor)
+	c.quarantinedUntil = max(c.quarantinedUntil, m.quarantined)
 	c.stats.Quarantines++
 	c.out.Incidents = append(c.out.Incidents, Incident{Kind: ModelQuarantined, Model: m.spec.Name, Requests: m.queued, For: c.config.QuarantineFor})
 	for m.head != nil {

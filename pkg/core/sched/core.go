@@ -18,6 +18,9 @@ type Core interface {
 	Stats() Stats
 	// Capacity returns what requests can be executed on now.
 	Capacity() protocol.Capacity
+	// Quarantined returns the models whose requests are refused for their crashes, and for
+	// how long yet: as many as a heartbeat holds, the latest.
+	Quarantined(now protocol.Time) []protocol.QuarantinedModel
 	// Snapshot writes the core's state after its last Step, and reuses the memory of an
 	// earlier Snapshot.
 	Snapshot(into *Snapshot)
@@ -341,6 +344,7 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 
 func (c *echo) Stats() Stats                                 { return c.stats }
 func (c *echo) Capacity() protocol.Capacity                  { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (c *echo) Snapshot(into *Snapshot)                      { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool) { return r, false }
 func (c *echo) String() string                               { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }

@@ -59,6 +59,8 @@ type engine struct {
 	// be counted anew.
 	unavailable int
 	recount     bool
+	// quarantinedUntil is the latest end of a quarantine, 0 if there was none.
+	quarantinedUntil protocol.Time
 	// timers are ordered by time, then by ticket.
 	timers heap.Heap[due]
 
@@ -100,7 +102,7 @@ func (c *engine) clear() {
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
 	c.fleetDelay = netDelay{}
-	c.fenced, c.recount = false, true
+	c.fenced, c.recount, c.quarantinedUntil = false, true, 0
 }
 
 // Step implements Core.

@@ -324,8 +324,15 @@ func (t *Term) Has(id string, incarnation uint64) bool {
 	return has && member == incarnation
 }
 
-// Capacity returns what requests can be executed on now.
-func (t *Term) Capacity() protocol.Capacity { return t.core.Capacity() }
+// Heartbeat returns what a term tells the other services. Who it is, its driver adds.
+func (t *Term) Heartbeat(now protocol.Time) protocol.Heartbeat {
+	stats := t.core.Stats()
+	h := protocol.Heartbeat{Epoch: t.Epoch(), State: protocol.SchedulerReady, InFlight: stats.Queued + stats.InFlight}
+	if t.active {
+		h.State, h.Capacity, h.Quarantined = protocol.SchedulerActive, t.core.Capacity(), t.core.Quarantined(now)
+	}
+	return h
+}
 
 // Stats returns the core's counters.
 func (t *Term) Stats() Stats { return t.core.Stats() }

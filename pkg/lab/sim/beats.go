@@ -70,11 +70,9 @@ func (h *host) beat() {
 	if h.silent() {
 		return
 	}
-	beat := protocol.Heartbeat{Service: protocol.Worker, ID: h.ID(), Incarnation: h.Incarnation(), Epoch: h.Core.Heartbeat().Epoch, ClockEpoch: h.Core.ClockEpoch()}
-	if s.config.Faults.poisoned() {
-		h.Step(&work.Tick{})
-		beat.GPUs = h.Core.Heartbeat().GPUs
-	}
+	h.Step(&work.Tick{}) // as the service does with each heartbeat
+	beat := h.Core.Heartbeat()
+	beat.Service, beat.ID = protocol.Worker, h.ID()
 	sent := s.now
 	s.sendCall(h, s.faults.way.delay(), func() {
 		if !s.scheduler.silent() {
@@ -112,8 +110,7 @@ func (t *faultInjector) beatOf(x *scheduler) {
 	if x.silent() || x.disconnectedUntil > s.now {
 		return
 	}
-	beat := protocol.Heartbeat{Service: protocol.Scheduler, ID: schedulerID(x.epoch), Incarnation: x.epoch, Epoch: x.epoch}
-	active := x.serving()
+	beat, active := x.heartbeat(), x.serving()
 	s.sendCall(nil, t.way.delay(), func() {
 		t.standby.Heard(beat.ID)
 		for _, d := range s.doors {
@@ -122,7 +119,7 @@ func (t *faultInjector) beatOf(x *scheduler) {
 			}
 		}
 		if active && s.begun {
-			s.frontDoorHears(beat.Epoch)
+			s.frontDoorsHear(beat)
 		}
 		s.schedulers(func(other *scheduler) {
 			if other.epoch != beat.Epoch {
@@ -130,6 +127,13 @@ func (t *faultInjector) beatOf(x *scheduler) {
 			}
 		})
 	})
+}
+
+// heartbeat returns what the scheduler's service would send.
+func (x *scheduler) heartbeat() protocol.Heartbeat {
+	h := x.term.Heartbeat(x.world.now)
+	h.Service, h.ID, h.Incarnation = protocol.Scheduler, schedulerID(x.epoch), x.epoch
+	return h
 }
 
 // frontDoorWatches reports lost schedulers to the front door.

@@ -110,18 +110,17 @@ func (s *world) handOver() {
 	for _, d := range s.doors {
 		d.step(&frontdoor.StageSeen{Stage: protocol.Active})
 	}
-	s.frontDoorHears(s.epoch)
+	s.frontDoorsHear(s.scheduler.heartbeat())
 	if before != nil && s.doors[0].core.Snapshot().Waiting > 0 {
 		s.broken("G3", "%d requests still wait after the activation", s.doors[0].core.Snapshot().Waiting)
 	}
 }
 
-// frontDoorHears delivers the heartbeat of the active scheduler with this epoch
-// to the front doors.
-func (s *world) frontDoorHears(epoch uint64) {
+// frontDoorsHear delivers a scheduler's heartbeat to the front doors.
+func (s *world) frontDoorsHear(beat protocol.Heartbeat) {
 	for _, d := range s.doors {
 		if !d.away() {
-			d.step(&frontdoor.SchedulerBeat{Heartbeat: protocol.Heartbeat{ID: schedulerID(epoch), Incarnation: epoch, Epoch: epoch, State: protocol.SchedulerActive}})
+			d.step(&frontdoor.SchedulerBeat{Heartbeat: beat})
 		}
 	}
 }
