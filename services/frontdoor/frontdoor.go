@@ -192,13 +192,9 @@ func (d *FrontDoor) open() error {
 func (d *FrontDoor) heartbeat() protocol.Heartbeat {
 	d.mu.Lock()
 	ended := d.checkConnection(nil)
-	s, last := d.core.Snapshot(), d.core.LastEpoch()
-	state := protocol.FrontDoorOpen
-	if d.closed || s.Stage < protocol.Querying { // without a stage, it does not know what becomes of a request
-		state = protocol.FrontDoorClosed
-	}
+	h := d.core.Heartbeat(!d.closed)
 	d.unlock(ended)
-	return protocol.Heartbeat{Incarnation: d.id, Epoch: last, State: state, InFlight: s.InFlight}
+	return h
 }
 
 // submit sends a batch of submissions, without those answered in the meantime.

@@ -339,6 +339,21 @@ func (m *Machine) Epoch() uint64 { return m.epoch }
 // LastEpoch is that of the scheduler that was active last, 0 for none ever.
 func (m *Machine) LastEpoch() uint64 { return m.latest }
 
+// inFlight counts the requests without an answer, and the answers that were not sent yet.
+func (m *Machine) inFlight() int {
+	return len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers)
+}
+
+// Heartbeat returns what the front door tells the other services. Taking says whether its
+// driver takes requests of clients. Without a stage it does not know what becomes of them.
+func (m *Machine) Heartbeat(taking bool) protocol.Heartbeat {
+	h := protocol.Heartbeat{Incarnation: m.config.ID, Epoch: m.latest, State: protocol.FrontDoorOpen, InFlight: m.inFlight()}
+	if !taking || m.stage < protocol.Querying {
+		h.State = protocol.FrontDoorClosed
+	}
+	return h
+}
+
 // Snapshot is a front door for those who watch it.
 type Snapshot struct {
 	Stage protocol.Stage
@@ -357,7 +372,7 @@ type Snapshot struct {
 
 // Snapshot shows the front door at this moment.
 func (m *Machine) Snapshot() Snapshot {
-	return Snapshot{Stage: m.stage, Epoch: m.epoch, Capacity: m.capacity(), InFlight: len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers), Bytes: m.table.bytes,
+	return Snapshot{Stage: m.stage, Epoch: m.epoch, Capacity: m.capacity(), InFlight: m.inFlight(), Bytes: m.table.bytes,
 		EarlyBytes: int64(m.table.early.taken), Waiting: m.buffer.len(), Models: len(m.models), Counts: m.counts}
 }
 

@@ -292,7 +292,9 @@ func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
 
 func (d *frontDoor) beat() {
 	d.mindConnection()
-	d.say(&sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id}})
+	h := d.m.Heartbeat(true)
+	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
+	d.say(&sched.FrontDoorBeat{Heartbeat: h})
 }
 
 // schedulerBeat receives the heartbeat of a scheduler.

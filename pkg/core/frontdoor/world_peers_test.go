@@ -303,6 +303,7 @@ func (p *planner) infer(worker string, s *protocol.Submission) sched.Addressed {
 		Requests: []protocol.RequestRef{{ID: s.ID, Batch: s.Batch, Generated: s.Generated}}}}
 }
 
-func (p *planner) Stats() sched.Stats          { return sched.Stats{} }
-func (p *planner) Capacity() protocol.Capacity { return protocol.Capacity{GPUs: 1} }
-func (p *planner) String() string              { return "" }
+func (p *planner) Stats() sched.Stats                                    { return sched.Stats{} }
+func (p *planner) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} }
+func (p *planner) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
+func (p *planner) String() string                                        { return "" }

@@ -84,12 +84,13 @@ func (d *wDoor) beat() {
 	if !d.connected {
 		return
 	}
-	epoch := d.core.LastEpoch()
+	h := d.core.Heartbeat(true)
+	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	if d.w.chance(0.2) {
-		epoch = d.w.lie()
+		h.Epoch = d.w.lie()
 		d.w.happened.doorLies++
 	}
-	d.say(&FrontDoorBeat{protocol.Heartbeat{Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id, Epoch: epoch}})
+	d.say(&FrontDoorBeat{h})
 }
 
 // schedulerBeat takes the heartbeat of a scheduler.

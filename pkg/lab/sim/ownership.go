@@ -205,9 +205,9 @@ func (d *door) reply(r *request, code protocol.Code) {
 
 // beat sends the front door's heartbeat.
 func (d *door) beat() {
-	d.tell(&sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{
-		Service: protocol.FrontDoor, ID: protocol.DoorName(d.id), Incarnation: d.id, Epoch: d.core.LastEpoch(),
-	}})
+	h := d.core.Heartbeat(true)
+	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
+	d.tell(&sched.FrontDoorBeat{Heartbeat: h})
 }
 
 // carryOutOwed carries out what a term wants done about front doors.
