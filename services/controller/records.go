@@ -28,7 +28,7 @@ func stored(w protocol.WorkerState) *protocol.WorkerState {
 	w.GPUs = slices.Clone(w.GPUs)
 	for i := range w.GPUs {
 		g := &w.GPUs[i]
-		g.Models, g.Moving, g.PagesUsed, g.Stalled, g.Executor = []string{}, nil, 0, "", 0
+		g.Models, g.Moving, g.PagesUsed, g.Stalled, g.Executor, g.Processor = []string{}, nil, 0, "", 0, ""
 	}
 	return &w
 }

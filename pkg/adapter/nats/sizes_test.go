@@ -341,7 +341,7 @@ func storedWorker(t *testing.T) *protocol.WorkerState {
 	w := filled[protocol.WorkerState](t)
 	for i := range w.GPUs {
 		g := &w.GPUs[i]
-		g.Models, g.Moving, g.PagesUsed, g.Stalled, g.Executor = []string{}, nil, 0, "", 0
+		g.Models, g.Moving, g.PagesUsed, g.Stalled, g.Executor, g.Processor = []string{}, nil, 0, "", 0, ""
 	}
 	return w
 }
