@@ -342,9 +342,9 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 	return Output{Dispatches: []protocol.Dispatch{{ID: s.ID, Kind: protocol.Answer}}, Wake: protocol.Never}
 }
 
-func (c *echo) Stats() Stats                                 { return c.stats }
-func (c *echo) Capacity() protocol.Capacity                  { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Stats() Stats                                          { return c.stats }
+func (c *echo) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
-func (c *echo) Snapshot(into *Snapshot)                      { *into = Snapshot{} }
-func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool) { return r, false }
-func (c *echo) String() string                               { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }
+func (c *echo) Snapshot(into *Snapshot)                               { *into = Snapshot{} }
+func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool)          { return r, false }
+func (c *echo) String() string                                        { return fmt.Sprintf("echo answered %d\n", c.stats.Answered) }
