@@ -136,17 +136,6 @@ func (e *engine) load(t *loadTask) *protocol.Error {
 	return nil
 }
 
-// chunkBytes is how many bytes are copied or summed at once. That cannot be interrupted: a
-// garbage collection waits for it, and everything else for that.
-const chunkBytes = 1 << 20
-
-func transfer(to, from []byte) {
-	for len(from) > 0 {
-		n := copy(to, from[:min(len(from), chunkBytes)])
-		to, from = to[n:], from[n:]
-	}
-}
-
 // evict moves the frames back to the arena's backing. No execution uses the weights.
 func (e *engine) evict(t *evictTask) *protocol.Error {
 	e.mu.Lock()
