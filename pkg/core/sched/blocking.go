@@ -93,7 +93,18 @@ func (p *clockworkPolicy) blocking(r *replica) bool {
 		return false
 	}
 	p.refreshTight(r.gpu)
-	return len(r.gpu.tight) > 0 && r.gpu.tight[0].tighter(r)
+	return len(r.gpu.tight) > 0 && r.gpu.tight[0].tighter(r) && p.long(r, r.gpu.tight[0])
+}
+
+// long reports whether a copy's execution takes so much of the time that requests of a tighter
+// model can wait that it may cost them their deadlines: a quarter. What is shorter delays them
+// no more than another one of their own.
+func (p *clockworkPolicy) long(r, tight *replica) bool {
+	size := 1
+	if m := r.model; m.head != nil {
+		size = p.likely(r)
+	}
+	return 4*r.exec(size) > tight.model.minBudget.budget-tight.exec(1)
 }
 
 // refreshTight computes gpuPlan.tight. It visits every model of the GPU, so it runs at
