@@ -65,7 +65,7 @@ func (s *stream) store(d *frontDoor, r *Request) {
 	})
 	w.After(w.Delay(), func() {
 		switch {
-		case !d.connected || s.silent > w.Now:
+		case !d.Connected || s.silent > w.Now:
 			fault = protocol.Refusal(protocol.StateUnavailable)
 		case len(s.messages) >= maxStored:
 			fault = protocol.Refusal(protocol.BufferFull)
@@ -103,8 +103,8 @@ func (s *stream) claim(d *frontDoor, c Claim) {
 	e := &Claimed{BufferedID: c.BufferedID}
 	ended := d.On(func() { s.claimed(d, e) })
 	w.After(s.latency(), func() {
-		e.Unknown = !d.connected || s.silent > w.Now || w.faulty() && w.oneIn(12)
-		if !m.gone && (!e.Unknown || d.connected && w.oneIn(3)) {
+		e.Unknown = !d.Connected || s.silent > w.Now || w.faulty() && w.oneIn(12)
+		if !m.gone && (!e.Unknown || d.Connected && w.oneIn(3)) {
 			s.delete(d, m, e.Unknown)
 			e.Mine = !e.Unknown
 		}
@@ -247,7 +247,7 @@ func (s *stream) resume(d *frontDoor) {
 // pump sends the owner new messages.
 func (s *stream) pump() {
 	v := s.watch
-	if v == nil || v.generation != s.generation || !v.door.connected {
+	if v == nil || v.generation != s.generation || !v.door.Connected {
 		return
 	}
 	for _, m := range s.messages {

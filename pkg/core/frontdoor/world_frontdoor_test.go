@@ -25,7 +25,7 @@ type frontDoor struct {
 	owed     int                // events that the driver owes the machine
 	arriving *client            // whose message is given to the machine
 
-	connection
+	simtime.Link
 	pending []*Request // to be submitted
 	closing bool
 }
@@ -56,8 +56,7 @@ func worldConfig(id uint64) Config {
 // startFrontDoor starts a process, which reads the stored state first.
 func (w *world) startFrontDoor() {
 	w.started++
-	d := &frontDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: w.started, m: New(worldConfig(w.started)), wake: protocol.Never}
-	d.connected, d.clientUp = true, true
+	d := &frontDoor{Process: simtime.Process{Clock: &w.Clock}, Link: simtime.NewLink(), w: w, id: w.started, m: New(worldConfig(w.started)), wake: protocol.Never}
 	d.books = newBooks(d)
 	w.frontDoors = append(w.frontDoors, d)
 	for _, name := range []string{"a", "b"} {
@@ -98,7 +97,7 @@ func (d *frontDoor) injectFaults() {
 func (w *world) someFrontDoor() *frontDoor {
 	var open []*frontDoor
 	for _, d := range w.frontDoors {
-		if d.connected && !d.closing {
+		if d.Connected && !d.closing {
 			open = append(open, d)
 		}
 	}
@@ -316,8 +315,7 @@ func (d *frontDoor) missSchedulers() {
 func (d *frontDoor) crash() {
 	d.w.count("crashed")
 	d.Incarnation++
-	d.connected = false
-	d.session++
+	d.Lose()
 	d.books.excuseAll("its front door crashed")
 	d.gone()
 }
@@ -348,6 +346,6 @@ func (d *frontDoor) close() {
 func (d *frontDoor) stop() {
 	d.checkedStep(&Stop{})
 	d.Incarnation++
-	d.connected = false // in the same session: what was sent arrives
+	d.Connected = false // in the same session: what was sent arrives
 	d.gone()
 }

@@ -81,12 +81,11 @@ func (s *scheduler) beat() {
 	if s.deaf > w.Now {
 		return
 	}
-	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: s.id, Incarnation: uint64(s.Incarnation + 1), State: protocol.Standby}
+	h := protocol.Heartbeat{State: protocol.Standby}
 	if s.term != nil {
-		beat := s.term.Heartbeat(w.Now)
-		beat.Service, beat.ID, beat.Incarnation = h.Service, h.ID, h.Incarnation
-		h = beat
+		h = s.term.Heartbeat(w.Now)
 	}
+	h.Service, h.ID, h.Incarnation = protocol.Scheduler, s.id, uint64(s.Incarnation+1)
 	for _, o := range w.schedulers {
 		w.loose(o.On(func() {
 			o.standby.Heard(h.ID)
@@ -97,7 +96,7 @@ func (s *scheduler) beat() {
 	}
 	for _, d := range w.frontDoors {
 		w.loose(func() {
-			if d.connected {
+			if d.Connected {
 				d.On(func() { d.schedulerBeat(h) })()
 			}
 		})
@@ -228,7 +227,7 @@ func (w *world) dispatch(x protocol.Dispatch) {
 func (w *world) inquire(q sched.FrontDoorQuestion) {
 	for _, number := range []uint64{q.Dispatch, q.Output} {
 		w.loose(func() {
-			if d := w.frontDoorByID(q.FrontDoor); d != nil && d.connected {
+			if d := w.frontDoorByID(q.FrontDoor); d != nil && d.Connected {
 				return
 			}
 			for _, s := range w.schedulers {

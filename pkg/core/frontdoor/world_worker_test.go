@@ -73,7 +73,7 @@ func (w *world) act(a sched.Addressed) {
 // sendInput sends a worker the input of a request.
 func (d *frontDoor) sendInput(in Input) {
 	id, bytes, to := in.Request.ID, int64(len(in.Request.Payload)), d.w.workers[in.Worker]
-	d.send(func() {
+	d.Publish(&d.w.Clock, func() {
 		d.w.loose(func() {
 			if to != nil {
 				to.Input(id, bytes)

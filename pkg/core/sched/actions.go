@@ -57,7 +57,7 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	likely, begin := g.worker.delay.expected(members), c.policy.inferArrival(g, a.inputs)
+	likely, begin := g.worker.delay.expected(members, a.inputs), c.policy.inferArrival(g, a.inputs)
 	idle := len(g.infers) == 0
 	a.ready = c.policy.inputsReady(g, a.inputs)
 	g.lane.add(a, idle, begin, g.free(c.now))

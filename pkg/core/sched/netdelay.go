@@ -89,15 +89,15 @@ func (w *netDelay) resetIfOld(now protocol.Time) {
 	}
 }
 
-// expected returns the likely time from sending an Infer with these members until it can
-// begin. Without samples it is longer than any plan.
-func (w *netDelay) expected(members []*request) time.Duration {
+// expected returns the likely time from sending an Infer with these members, whose inputs have
+// so many bytes, until it can begin. Without samples it is longer than any plan.
+func (w *netDelay) expected(members []*request, inputs int64) time.Duration {
 	if w.toWorker.samples == 0 {
 		return time.Hour
 	}
 	for _, r := range members {
 		if !r.Generated {
-			return 2*w.toWorker.value() + w.inputs.of(inputBytesOf(members)) // sent after the dispatch
+			return 2*w.toWorker.value() + w.inputs.of(inputs) // sent after the dispatch
 		}
 	}
 	return w.toWorker.value()

@@ -182,12 +182,12 @@ func (p *clockworkPolicy) run(r *replica) bool {
 	first = p.members[len(p.members)-1].next
 	m.served(p.now, p.count(), r, takes)
 	g.last = m
-	g.inputBytes += (float64(inputBytesOf(p.members)) - g.inputBytes) / 8
 	begin := start.Add(p.config.Late)
 	if p.bound == nil { // a bound ignores deadlines
 		begin = min(begin, latest.Add(beginSlack(p.members)))
 	}
 	p.infer(p.members, size, r, takes, begin)
+	g.inputBytes += (float64(g.infers[len(g.infers)-1].inputs) - g.inputBytes) / 8
 	if first == nil {
 		p.block(r)
 	} else {

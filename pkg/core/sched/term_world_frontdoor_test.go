@@ -27,7 +27,7 @@ type wDoor struct {
 	quiet bool // it takes no more requests
 	sent  uint64
 	open  map[uint64]*wRequest // that have no answer of this front door, by RequestID.Seq
-	link
+	simtime.Link
 }
 
 // wRequest is a request, as nobody in the world knows it.
@@ -46,8 +46,7 @@ func (w *termWorld) openDoor() {
 	c.ID, c.Subjects, c.DefaultSLO, c.BufferTimeout = id, wSubjects, 100*time.Millisecond, time.Second
 	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 1<<20, 1<<30, 1<<20
 	c.Limits = quota.Rules{Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
-	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, w: w, id: id, core: frontdoor.New(c), wake: protocol.Never, open: map[uint64]*wRequest{}}
-	d.connected, d.noticed = true, true
+	d := &wDoor{Process: simtime.Process{Clock: &w.Clock}, Link: simtime.NewLink(), w: w, id: id, core: frontdoor.New(c), wake: protocol.Never, open: map[uint64]*wRequest{}}
 	w.doors = append(w.doors, d)
 	d.step(&frontdoor.StageSeen{Stage: protocol.Active})
 	for _, m := range wModels {
@@ -81,7 +80,7 @@ func (w *termWorld) doorOf(id uint64) *wDoor { return w.doors[id-1] }
 // believe.
 func (d *wDoor) beat() {
 	d.mindLink()
-	if !d.connected {
+	if !d.Connected {
 		return
 	}
 	h := d.core.Heartbeat(true)
@@ -95,7 +94,7 @@ func (d *wDoor) beat() {
 
 // schedulerBeat takes the heartbeat of a scheduler.
 func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
-	if !d.connected {
+	if !d.Connected {
 		return
 	}
 	if replaced, _ := d.watch.Beat(h); replaced != nil {
@@ -114,7 +113,7 @@ func (d *wDoor) missSchedulers() {
 // buffer.
 func (d *wDoor) accept() {
 	w := d.w
-	if d.quiet || d.core.LastEpoch() == 0 || w.Now > w.end.Add(time.Second) || !d.connected {
+	if d.quiet || d.core.LastEpoch() == 0 || w.Now > w.end.Add(time.Second) || !d.Connected {
 		return
 	}
 	d.mindLink()
@@ -182,7 +181,7 @@ func (d *wDoor) carryOut(out *frontdoor.Output) {
 	}
 	for _, in := range out.Inputs {
 		id, x := in.Request.ID, d.w.worker(in.Worker)
-		d.send(func() { d.w.loose(x.On(func() { x.core.Input(id, 0) })) }, func() {})
+		d.Publish(&d.w.Clock, func() { d.w.loose(x.On(func() { x.core.Input(id, 0) })) }, func() {})
 	}
 	d.answer(out.Ended)
 	if out.Wake < d.wake {
@@ -269,8 +268,8 @@ func (d *wDoor) abandoned(e frontdoor.Event) {
 func (d *wDoor) die() {
 	w := d.w
 	d.Incarnation++
-	d.dead, d.died, d.connected = true, w.Now, false
-	d.session++
+	d.dead, d.died = true, w.Now
+	d.Lose()
 	for seq, r := range d.open { // map order does not matter
 		r.excused = r.excused || w.rough || !d.isKnown(seq)
 	}

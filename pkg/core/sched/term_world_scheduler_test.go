@@ -84,12 +84,11 @@ func (s *wScheduler) beat() {
 	if s.deaf > w.Now {
 		return
 	}
-	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: s.id, Incarnation: uint64(s.Incarnation + 1), State: protocol.Standby}
+	h := protocol.Heartbeat{State: protocol.Standby}
 	if s.term != nil {
-		beat := s.term.Heartbeat(w.Now)
-		beat.Service, beat.ID, beat.Incarnation = h.Service, h.ID, h.Incarnation
-		h = beat
+		h = s.term.Heartbeat(w.Now)
 	}
+	h.Service, h.ID, h.Incarnation = protocol.Scheduler, s.id, uint64(s.Incarnation+1)
 	for _, o := range w.schedulers {
 		w.loose(o.On(func() { o.schedulerBeat(h) }))
 	}
@@ -284,7 +283,7 @@ func (s *wScheduler) ask(q WorkerQuestion) {
 func (w *termWorld) inquire(q FrontDoorQuestion) {
 	for _, number := range []uint64{q.Dispatch, q.Output} {
 		w.loose(func() {
-			if d := w.doorOf(q.FrontDoor); d.connected || w.faulty() && w.chance(0.2) {
+			if d := w.doorOf(q.FrontDoor); d.Connected || w.faulty() && w.chance(0.2) {
 				return
 			}
 			for _, s := range w.schedulers {
