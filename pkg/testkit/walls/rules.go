@@ -23,7 +23,7 @@ type wall struct {
 // replay.
 var decides = []string{
 	"pkg/protocol", "pkg/core/...", "pkg/adapter/backend/zoo", "pkg/watch/explain",
-	"pkg/lab/policies", "pkg/lab/sim", "pkg/lab/virtual", "pkg/lab/replay", "pkg/lab/paper", "pkg/lab/record", "pkg/lab/workload", "pkg/lab/plot", "pkg/lab/report",
+	"pkg/lab/policies", "pkg/lab/sim", "pkg/lab/replay", "pkg/lab/paper", "pkg/lab/record", "pkg/lab/workload", "pkg/lab/plot", "pkg/lab/report",
 }
 
 var walls = []wall{
