@@ -176,9 +176,10 @@ type Heartbeat struct {
 	ID          string
 	Incarnation uint64
 	Epoch       uint64
-	// State is the service's own description: one of those below, a stage, "idle", or
-	// the id of a job.
+	// State is one of those below, "" in a heartbeat that only answers a question.
 	State ServiceState
+	// Job is the id of the job that a profiler works on, 0 for none.
+	Job uint64
 	// ClockEpoch is the scheduler epoch that a worker's clock is synchronised to, 0 for
 	// none.
 	ClockEpoch uint64
@@ -219,8 +220,12 @@ type GPUBeat struct {
 // ServiceState says what a service does, in its heartbeats and to people.
 type ServiceState string
 
-// The states that other services act on.
+// The states. A heartbeat with any other is no message.
 const (
+	// Idle: a worker that has no action, or a profiler with the lease and no job. Busy: one
+	// that has.
+	Idle ServiceState = "idle"
+	Busy ServiceState = "busy"
 	// Stopping: the service finishes its work, accepts no more and ends.
 	Stopping ServiceState = "stopping"
 	// Standby: the service waits for a lease that another instance holds.
@@ -233,11 +238,20 @@ const (
 	// none, or none yet, and finishes those that it has.
 	FrontDoorOpen   ServiceState = "open"
 	FrontDoorClosed ServiceState = "closed"
-	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby or
-	// what it does, and a service that is absent sends none.
+	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby, Idle
+	// or Busy, and a service that is absent sends none.
 	ProfilerActive ServiceState = "active"
 	ServiceAbsent  ServiceState = "absent"
 )
+
+// InHeartbeats reports whether a heartbeat may have the state.
+func (s ServiceState) InHeartbeats() bool {
+	switch s {
+	case "", Idle, Busy, Stopping, Standby, SchedulerReady, SchedulerActive, FrontDoorOpen, FrontDoorClosed:
+		return true
+	}
+	return false
+}
 
 // HeartbeatEvery is the interval between a service's heartbeats; a service without a
 // heartbeat for HeartbeatLost is considered dead.

@@ -208,13 +208,14 @@ func codeOutput(k *coder, o *protocol.Output) {
 	k.raw((*[]byte)(&o.Data))
 }
 
+// codeHeartbeat writes the job only of profilers that have one.
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(10)
+	works := k.arrayAndOne(10, h.Job != 0)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
-	if !k.encoding && len(h.State) > protocol.MaxState {
-		k.fail("a state of %d bytes", len(h.State))
+	if !k.encoding && !h.State.InHeartbeats() {
+		k.fail("state %q is none of a service", protocol.ShortText(string(h.State), protocol.MaxText))
 	}
 	num(k, &h.ClockEpoch)
 	count(k, &h.InFlight)
@@ -232,6 +233,9 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		text(k, &m.Name)
 		span(k, &m.Left)
 	})
+	if works {
+		num(k, &h.Job)
+	}
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {
