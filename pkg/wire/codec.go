@@ -209,7 +209,7 @@ func codeOutput(k *coder, o *protocol.Output) {
 }
 
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(10)
+	k.array(12)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
@@ -221,6 +221,7 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 	count(k, &h.Capacity.GPUs)
 	count(k, &h.Capacity.Models)
 	count(k, &h.Capacity.Unavailable)
+	count(k, &h.Capacity.Refused)
 	atMost(k, &h.GPUs, protocol.MaxGPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(3)
 		k.flag(&g.Stalled)
@@ -232,6 +233,7 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		text(k, &m.Name)
 		span(k, &m.Left)
 	})
+	atMost(k, &h.Unavailable, protocol.MaxUnavailable, func(k *coder, name *string) { text(k, name) })
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {

@@ -31,6 +31,9 @@ type health struct {
 // health asks after the health of the gateway; model is "" or the one that is asked after.
 func (c *call) health(model string) health {
 	why := c.unready()
+	if why == "" && model != "" {
+		_ = c.behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) })
+	}
 	return health{Live: true, Ready: why == "", Name: model, Why: why}
 }
 
