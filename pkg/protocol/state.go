@@ -192,8 +192,9 @@ type Heartbeat struct {
 	// executor.
 	GPUs []GPUBeat
 	// Quarantined are the models that the active scheduler refuses for their crashes, at
-	// most MaxQuarantined.
+	// most MaxQuarantined. Unavailable are some of Capacity.Unavailable, at most MaxUnavailable.
 	Quarantined []QuarantinedModel
+	Unavailable []string
 }
 
 // QuarantinedModel is a model whose requests are refused for Left more.
@@ -202,8 +203,11 @@ type QuarantinedModel struct {
 	Left time.Duration
 }
 
-// MaxQuarantined bounds the models in a heartbeat.
-const MaxQuarantined = 64
+// MaxQuarantined and MaxUnavailable bound the models in a heartbeat.
+const (
+	MaxQuarantined = 64
+	MaxUnavailable = 64
+)
 
 // GPUBeat is the part of a worker's heartbeat about one GPU.
 type GPUBeat struct {

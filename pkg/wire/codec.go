@@ -210,7 +210,7 @@ func codeOutput(k *coder, o *protocol.Output) {
 
 // codeHeartbeat writes the job only of profilers that have one.
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	works := k.arrayAndOne(10, h.Job != 0)
+	works := k.arrayAndOne(12, h.Job != 0)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
@@ -222,6 +222,7 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 	count(k, &h.Capacity.GPUs)
 	count(k, &h.Capacity.Models)
 	count(k, &h.Capacity.Unavailable)
+	count(k, &h.Capacity.Refused)
 	atMost(k, &h.GPUs, protocol.MaxGPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(3)
 		k.flag(&g.Stalled)
@@ -233,6 +234,7 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		text(k, &m.Name)
 		span(k, &m.Left)
 	})
+	atMost(k, &h.Unavailable, protocol.MaxUnavailable, func(k *coder, name *string) { text(k, name) })
 	if works {
 		num(k, &h.Job)
 	}

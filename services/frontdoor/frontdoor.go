@@ -129,6 +129,14 @@ func (d *FrontDoor) Missing() string {
 	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: protocol.FrontDoorOpen, Capacity: s.Capacity}.Missing()
 }
 
+// Unserved returns why requests to a model are not executed now although others are, "" if
+// they are.
+func (d *FrontDoor) Unserved(model string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Unserved(model)
+}
+
 // MaxBody is the largest message that a client may send on the broker, in bytes; what comes
 // another way is no larger.
 func (d *FrontDoor) MaxBody() int64 { return d.bus.Payload.MaxPayload() }

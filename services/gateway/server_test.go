@@ -91,6 +91,39 @@ func TestWhatAClientMaySee(t *testing.T) {
 	}
 }
 
+// TestAModelThatIsNotServedIsNotReady, although others are, and none is if all are refused.
+func TestAModelThatIsNotServedIsNotReady(t *testing.T) {
+	s := serving(t, nil)
+	for _, c := range []struct {
+		what, path, says string // says is in the answer of an unready one
+		change           func(*protocol.Heartbeat)
+	}{
+		{"quarantined", "/v2/models/a/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Quarantined, h.Capacity.Refused = []protocol.QuarantinedModel{{Name: "a", Left: time.Minute}}, 1
+		}},
+		{"well again", "/v2/models/a/ready", "", func(*protocol.Heartbeat) {}},
+		{"held by no GPU", "/v2/models/a/versions/1/ready", "no GPU", func(h *protocol.Heartbeat) {
+			h.Unavailable, h.Capacity.Unavailable = []string{"a"}, 1
+		}},
+		{"all that are held are quarantined", "/v2/health/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Capacity.Unavailable, h.Capacity.Refused = 1, 2
+		}},
+	} {
+		s.scheduler.Store(&c.change)
+		want := http.StatusOK
+		if c.says != "" {
+			want = http.StatusServiceUnavailable
+		}
+		bustest.Until(t, c.what, func() bool {
+			status, body := s.get(c.path)
+			return status == want && strings.Contains(body, c.says)
+		})
+		if status, _ := s.get("/v2/models/big/ready"); (status == http.StatusOK) != strings.Contains(c.path, "models") {
+			t.Errorf("%s: another model is %d", c.what, status)
+		}
+	}
+}
+
 func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	s := serving(t, nil)
 	for _, c := range []struct {

@@ -61,6 +61,9 @@ func (a *agent) carryOut(out *work.Output) {
 	for _, o := range out.Overdue {
 		a.endOverdue(o)
 	}
+	for _, s := range out.HungStarts {
+		a.endStart(s)
+	}
 	for _, o := range out.GivenUp {
 		a.bus.Notice(slog.LevelWarn, "a load is given up; what it runs is ended", o.Action.Load.Path, "path", o.Action.Load.Path, "within", o.Action.Load.Within)
 		a.reads[o]()

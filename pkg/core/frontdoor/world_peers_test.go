@@ -303,6 +303,7 @@ func (p *planner) infer(worker string, s *protocol.Submission) sched.Addressed {
 }
 
 func (p *planner) Stats() sched.Stats                                    { return sched.Stats{} }
-func (p *planner) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} }
+func (p *planner) Unavailable() []string                                 { return nil }
+func (p *planner) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} }
 func (p *planner) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (p *planner) String() string                                        { return "" }

@@ -16,8 +16,10 @@ type Core interface {
 	// is valid until the next Step.
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
-	// Capacity returns what requests can be executed on now.
-	Capacity() protocol.Capacity
+	// Capacity returns what requests can be executed on now. Unavailable returns the first of
+	// the models that it counts as such, as many as a heartbeat holds; valid until the next Step.
+	Capacity(now protocol.Time) protocol.Capacity
+	Unavailable() []string
 	// Quarantined returns the models whose requests are refused for their crashes, and for
 	// how long yet: as many as a heartbeat holds, the latest.
 	Quarantined(now protocol.Time) []protocol.QuarantinedModel
@@ -343,7 +345,8 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 }
 
 func (c *echo) Stats() Stats                                          { return c.stats }
-func (c *echo) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Unavailable() []string                                 { return nil }
+func (c *echo) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (c *echo) Snapshot(into *Snapshot)                               { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool)          { return r, false }

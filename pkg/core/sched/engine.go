@@ -56,9 +56,10 @@ type engine struct {
 	known   map[protocol.RequestID]*request
 	actions map[protocol.ActionID]*action
 	// unavailable counts the models without a capable GPU, unless recount says that it is to
-	// be counted anew.
-	unavailable int
-	recount     bool
+	// be counted anew. unavailableNames are the first of them, at most protocol.MaxUnavailable.
+	unavailable      int
+	unavailableNames []string
+	recount          bool
 	// quarantinedUntil is the latest end of a quarantine, 0 if there was none.
 	quarantinedUntil protocol.Time
 	// timers are ordered by time, then by ticket.
@@ -150,22 +151,36 @@ func (c *engine) Stats() Stats {
 }
 
 // Capacity implements Core.
-func (c *engine) Capacity() protocol.Capacity {
-	if c.recount {
-		c.recount, c.unavailable = false, 0
-		for _, m := range c.models {
-			if m.capableGPUs() == 0 {
-				c.unavailable++
-			}
-		}
-	}
-	able := protocol.Capacity{Models: len(c.models), Unavailable: c.unavailable}
+func (c *engine) Capacity(now protocol.Time) protocol.Capacity {
+	c.countUnavailable()
+	able := protocol.Capacity{Models: len(c.models), Unavailable: c.unavailable, Refused: c.refused(now)}
 	for _, g := range c.gpus {
 		if !g.stalled && g.able > 0 {
 			able.GPUs++
 		}
 	}
 	return able
+}
+
+// Unavailable implements Core.
+func (c *engine) Unavailable() []string {
+	c.countUnavailable()
+	return c.unavailableNames
+}
+
+func (c *engine) countUnavailable() {
+	if !c.recount {
+		return
+	}
+	c.recount, c.unavailable, c.unavailableNames = false, 0, nil
+	for _, m := range c.models {
+		if m.capableGPUs() > 0 {
+			continue
+		}
+		if c.unavailable++; len(c.unavailableNames) < protocol.MaxUnavailable {
+			c.unavailableNames = append(c.unavailableNames, m.spec.Name)
+		}
+	}
 }
 
 // ticket returns a number above all earlier ones. Tickets order timers of one time, arrivals,

@@ -329,7 +329,8 @@ func (t *Term) Heartbeat(now protocol.Time) protocol.Heartbeat {
 	stats := t.core.Stats()
 	h := protocol.Heartbeat{Epoch: t.Epoch(), State: protocol.SchedulerReady, InFlight: stats.Queued + stats.InFlight}
 	if t.active {
-		h.State, h.Capacity, h.Quarantined = protocol.SchedulerActive, t.core.Capacity(), t.core.Quarantined(now)
+		h.State, h.Capacity = protocol.SchedulerActive, t.core.Capacity(now)
+		h.Quarantined, h.Unavailable = t.core.Quarantined(now), t.core.Unavailable()
 	}
 	return h
 }

@@ -51,9 +51,10 @@ func TestTermScripts(t *testing.T) {
 // deaf is a core that decides nothing.
 type deaf struct{ Core }
 
-func (deaf) Step(protocol.Time, Event) Output { return Output{Wake: protocol.Never} }
-func (deaf) Stats() Stats                     { return Stats{} }
-func (deaf) Capacity() (c protocol.Capacity)  { return c }
+func (deaf) Step(protocol.Time, Event) Output             { return Output{Wake: protocol.Never} }
+func (deaf) Stats() Stats                                 { return Stats{} }
+func (deaf) Unavailable() []string                        { return nil }
+func (deaf) Capacity(protocol.Time) (c protocol.Capacity) { return c }
 
 const scriptEpoch = 5
 

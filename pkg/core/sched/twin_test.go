@@ -334,9 +334,11 @@ func (w *world) checkCalendar() {
 	for _, m := range c.models {
 		if !slices.ContainsFunc(c.gpus, func(g *gpu) bool { return c.capable(g, m) }) {
 			want.Unavailable++
+		} else if m.quarantined > c.now {
+			want.Refused++
 		}
 	}
-	if got := c.Capacity(); got != want {
+	if got := c.Capacity(c.now); got != want {
 		w.fail("the capacity is %+v, expected %+v", got, want)
 	}
 	if count != len(c.timers) || wake != w.wake {

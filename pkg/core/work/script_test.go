@@ -45,6 +45,7 @@ func (s *script) play(fields []string) string {
 //
 //	worker [gpus=1] [holds=a,b] [loaded=a,b] [generate] [hung] [ahead=60s] [wait=60s]
 //	       [queued=N] [inputs=N] [bytes=N] [models=N] [loads=N] [readers=N] [slow=60s] [output=N]
+//	       [restart=15s]
 //
 // With hung, it finds what takes 10 times what was expected and 200 ms more overdue, or
 // 3 s if nothing was expected. It holds models in memory, and their weights on its first GPU.
@@ -65,6 +66,8 @@ func (s *script) begin(args []string) {
 			c.Ahead = duration(value)
 		case "slow":
 			c.SlowLoad = duration(value)
+		case "restart":
+			c.RestartWithin = duration(value)
 		case "wait":
 			c.InputWait = duration(value)
 		case "holds", "loaded":
@@ -320,6 +323,9 @@ func (s *script) step(e Event) string {
 	}
 	for _, o := range out.Overdue {
 		line("overdue on GPU %d: #%d after %v", o.GPU, o.Action.ID, s.now.Sub(s.begun[o]))
+	}
+	for _, s := range out.HungStarts {
+		line("the start on GPU %d hangs after %v", s.GPU, s.After)
 	}
 	for _, o := range out.GivenUp {
 		line("give up #%d", o.Action.ID)

@@ -85,7 +85,7 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 		}
 	case *ExecutorReady:
 		if w.has(e.GPU) {
-			w.gpus[e.GPU].down = false
+			w.gpus[e.GPU].ready()
 		}
 	case *ClockReading:
 		w.clockReading(e)

@@ -50,6 +50,7 @@ type knownGPU struct {
 	executing, transfers *Order
 	generations          int
 	executor             uint32 // processes that ended
+	start                knownStart
 }
 
 type weights struct {
@@ -107,6 +108,8 @@ func (c *checker) before(e Event) {
 		c.transferred(e)
 	case *ExecutorLost:
 		c.lose(e.GPU, e.Executor)
+	case *ExecutorReady:
+		c.gpus[e.GPU].start = knownStart{}
 	case *ModelRead:
 		delete(c.readers, e.Order)
 		delete(c.readAt, e.Order)
@@ -242,6 +245,7 @@ func (c *checker) begins(out *Output) {
 		c.transfer(o)
 	}
 	c.overdue(out)
+	c.starts(out)
 	c.checkReaders()
 }
 

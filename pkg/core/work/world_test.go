@@ -33,7 +33,7 @@ func TestWorld(t *testing.T) {
 		}
 	}
 	for _, what := range []string{"lost", "doubled", "hung", "failed", "restarted", "stopped", "stepped", "again", "dropped",
-		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "EXECUTOR_LOST", "EXECUTOR_KILLED", "CANCELLED",
+		"overdue", "executor ended", "executor reported first", "executor ended idle", "loaded by one that ended", "start hung", "start failed", "start hung and ended", "EXECUTOR_LOST", "EXECUTOR_KILLED", "CANCELLED",
 		"given up", "read after all", "given up unread", "read beside slow loads",
 		"OK", "TOO_LATE", "TOO_EARLY", "STALE_EPOCH", "STALE_INCARNATION", "INPUT_MISSING", "INVALID_INPUT", "NO_MEMORY",
 		"WEIGHTS_MISSING", "WEIGHTS_IN_USE", "WEIGHTS_CHANGED", "ALREADY_LOADED", "UNKNOWN_MODEL", "SHUTTING_DOWN", "INVALID_BATCH", "INVALID_GPU"} {
@@ -112,6 +112,7 @@ func runWorld(t *testing.T, seed int64) *world {
 	w.config.Ahead, w.config.InputWait = 200*time.Millisecond, 300*time.Millisecond
 	w.config.MaxQueued, w.config.MaxInputs, w.config.MaxInputBytes = 6, 8, 30*itemBytes
 	w.config.Overdue = Overdue{Factor: 10, Floor: 60 * time.Millisecond, Unmeasured: 400 * time.Millisecond}
+	w.config.RestartWithin = 80 * time.Millisecond
 	w.config.MaxModels, w.config.MaxLoads, w.config.ConcurrentLoads, w.config.SlowLoad = 4, 3, 1+int(seed%2), 30*time.Millisecond
 	for range worldGPUs {
 		w.config.GPUs = append(w.config.GPUs, GPU{Type: "t", Pages: 8, PageSize: 1})
@@ -406,6 +407,10 @@ func (w *world) drive(out *Output) {
 	for _, o := range out.Overdue {
 		w.happened["overdue"]++
 		w.endExecutor(o.GPU)
+	}
+	for _, s := range out.HungStarts {
+		w.happened["start hung and ended"]++
+		w.endStart(s.GPU)
 	}
 	for _, o := range out.GivenUp {
 		w.endRead(o)
