@@ -119,7 +119,7 @@ func codePhase(k *coder, p *protocol.Phase) {
 }
 
 func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
-	k.array(4)
+	withdraws := k.arrayAndOne(4, len(b.Withdrawn) > 0)
 	num(k, &b.Door)
 	num(k, &b.Epoch)
 	list(k, &b.Answered, num[uint64])
@@ -127,6 +127,9 @@ func codeSubmissions(k *coder, b *protocol.SubmissionBatch) {
 		s.ID.Door = b.Door
 		codeSubmission(k, s)
 	})
+	if withdraws {
+		list(k, &b.Withdrawn, num[uint64])
+	}
 }
 
 // codeSubmission writes the trace field only if there is a trace, so that untraced

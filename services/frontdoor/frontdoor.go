@@ -49,6 +49,7 @@ type FrontDoor struct {
 	reconnects uint64        // of the bus, as reported to the core
 	down       bool          // ConnectionDown was reported to the core
 	questions  []question    // to be sent after the lock is released
+	withdrawn  []uint64      // requests, to be sent then
 	closed     bool          // it takes no requests from clients, or no more
 	stopping   bool          // what is left is refused
 	// inputs are payloads to be sent; only onDispatch uses it, and sends without the lock.
@@ -230,6 +231,21 @@ func (d *FrontDoor) ask(questions []question) {
 		if err := bus.Publish(d.bus.Control, wire.Submissions, d.submitTo, &m); err != nil {
 			d.bus.Log.Debug("question not sent", "error", err) // the core asks again
 		}
+	}
+}
+
+// withdraw tells the scheduler that nobody waits for requests any more.
+func (d *FrontDoor) withdraw(requests []uint64) {
+	if len(requests) == 0 {
+		return
+	}
+	d.onControl.Lock()
+	defer d.onControl.Unlock()
+	d.mu.Lock()
+	m := protocol.SubmissionBatch{Door: d.id, Epoch: d.core.LastEpoch(), Withdrawn: requests}
+	d.mu.Unlock()
+	if err := bus.PublishCut(d.bus.Control, wire.Submissions, d.submitTo, &m, bus.HalfBatches); err != nil {
+		d.bus.Log.Debug("withdrawals not sent", "error", err) // they are executed, or end at their deadlines
 	}
 }
 

@@ -264,7 +264,8 @@ func TestALateAnswerIs504(t *testing.T) {
 	}
 }
 
-// TestWhoGoesAwayIsNotWaitedFor: what no worker was given is cancelled, and counted.
+// TestWhoGoesAwayIsNotWaitedFor: what no worker was given is withdrawn from the scheduler, and
+// counted.
 func TestWhoGoesAwayIsNotWaitedFor(t *testing.T) {
 	s := serving(t, nil)
 	s.silent.Store(true)

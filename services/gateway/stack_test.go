@@ -129,12 +129,16 @@ func (s *stack) on(subject string, f nats.MsgHandler) {
 	}
 }
 
-// schedule gives each request to the worker.
+// schedule gives each request to the worker, and refuses what is withdrawn.
 func (s *stack) schedule(m *nats.Msg) {
 	b, fault := wire.Submissions.Decode(m.Data)
 	if fault != nil {
 		s.t.Error(fault)
 		return
+	}
+	for _, seq := range b.Withdrawn {
+		decisions := []protocol.Dispatch{{ID: protocol.RequestID{Door: b.Door, Seq: seq}, Kind: protocol.Refuse, Epoch: 1, Refusal: protocol.Refusal(protocol.Cancelled)}}
+		s.publish(s.bus.Subjects.Dispatch(b.Door), wire.Dispatches.Encode(&decisions))
 	}
 	for _, r := range b.Requests {
 		if r.Reply != "" {

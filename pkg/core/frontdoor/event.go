@@ -62,6 +62,7 @@ type Undecoded struct {
 }
 
 // ClientGone says that nobody waits any more for the answer to a request of a Direct client.
+// It ends all the same, once.
 type ClientGone struct{ ID protocol.RequestID }
 
 // Stored says what became of a request of Output.Store; no fault means that it is in
