@@ -140,7 +140,10 @@ func (w WorkerState) Holds(name string) (ModelSpec, bool) {
 // epoch, their profiles, and the workers that hold them.
 type ClockworkState struct {
 	// Term is the controller's; a scheduler ignores the state of earlier controllers.
-	Term     uint64        `json:"term,omitempty"`
+	Term uint64 `json:"term,omitempty"`
+	// Set is the number of the set of models. A state with a higher number than that which a
+	// scheduler serves replaces its models; it is 0 where sets are not numbered.
+	Set      uint64        `json:"set,omitempty"`
 	PageSize int64         `json:"page_size"`
 	Models   []ModelSpec   `json:"models"`
 	Profiles []Profile     `json:"profiles"`

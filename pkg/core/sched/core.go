@@ -213,6 +213,17 @@ type GPUHealth struct {
 	GPUs []protocol.GPUBeat
 }
 
+// SetSwitched replaces the models of the epoch by those of another set. If the set's number is
+// not above the present one's, or no epoch has begun, the event is ignored. Models of both sets
+// keep their queues, copies and estimates. Requests that wait for a model that leaves are
+// refused MODEL_RETIRED, those that execute end as ever, and its copies are evicted when they are
+// idle. A model that returns from an earlier set is the same again.
+type SetSwitched struct {
+	// State has the number, models and profiles of the set, and what each worker that is
+	// there has of it in host memory.
+	State protocol.ClockworkState
+}
+
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
@@ -232,6 +243,7 @@ func (*WorkerLost) event()   {}
 func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
 func (*Withdraw) event()     {}
+func (*SetSwitched) event()  {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.

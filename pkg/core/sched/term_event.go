@@ -138,8 +138,8 @@ type Note struct {
 	ID string
 	// Count has the meaning that the kind gives it.
 	Count int
-	// Epoch is that of NoteEpochDoubted.
-	Epoch uint64
+	// Epoch is that of NoteEpochDoubted, Set that of NoteSetSwitched.
+	Epoch, Set uint64
 }
 
 // NoteKind is one of the kinds of this file.
@@ -171,4 +171,6 @@ const (
 	// NoteEpochDoubted: worker ID names a newer epoch than this one, which no scheduler has
 	// told of. That is ignored; a worker that obeys it is of no use and does not belong.
 	NoteEpochDoubted
+	// NoteSetSwitched: Count models are served now, those of this Set.
+	NoteSetSwitched
 )

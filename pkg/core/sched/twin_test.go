@@ -234,7 +234,11 @@ func (w *world) checkWants(p *clockworkPolicy) {
 			continue
 		}
 		count++
-		if first == nil || m.demand.queueEntry.Key < first.demand.queueEntry.Key {
+		key, least := m.demand.queueEntry.Key, int64(0)
+		if first != nil {
+			least = first.demand.queueEntry.Key
+		}
+		if first == nil || key < least || key == least && m.index < first.index {
 			first = m
 		}
 	}
