@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
-	scheduled "clockwork/pkg/lab/replay"
 	"clockwork/pkg/lab/recorder"
+	scheduled "clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 )
 

@@ -36,6 +36,7 @@ const (
 	ExecutionCrashed   Code = "EXECUTION_CRASHED"
 	BatchFailed        Code = "BATCH_FAILED"
 	ModelQuarantined   Code = "MODEL_QUARANTINED"
+	NotActive          Code = "NOT_ACTIVE"
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
@@ -115,6 +116,7 @@ var Codes = []CodeRow{
 	{ExecutionCrashed, 500, false, ForClients, "It was executing each time that its worker, or the process that executes, ended or hung; it is not run again."},
 	{BatchFailed, 503, true, ForClients, "The batch that it was in failed, and no time was left to run it alone."},
 	{ModelQuarantined, 503, true, ForClients, "The model is not run for a while: workers, or the processes that execute, ended or hung on it again and again."},
+	{NotActive, 503, true, ForClients, "The stack is not active yet: models are loaded or measured."},
 	{SchedulerLost, 503, true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, true, ForClients, "The state store cannot be reached."},
