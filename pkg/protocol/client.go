@@ -124,8 +124,8 @@ type StackState struct {
 	Scheduler ServiceState `json:"scheduler"`
 	// Profiler says the same of the profilers: ProfilerActive, Standby or ServiceAbsent.
 	Profiler ServiceState `json:"profiler"`
-	// FrontDoor is FrontDoorOpen if a front door takes requests from clients, otherwise
-	// ServiceAbsent.
+	// FrontDoor is FrontDoorOpen if a front door takes requests on the broker, otherwise
+	// FrontDoorGateway if a gateway takes some, otherwise ServiceAbsent.
 	FrontDoor ServiceState `json:"front_door"`
 	// Blocked is what the stack cannot go on or serve without, and what to do about it; "" if nothing
 	// is missing.

@@ -242,9 +242,11 @@ const (
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
 	// FrontDoorOpen: the front door takes requests from clients. FrontDoorClosed: it takes
-	// none, or none yet, and finishes those that it has.
-	FrontDoorOpen   ServiceState = "open"
-	FrontDoorClosed ServiceState = "closed"
+	// none, or none yet, and finishes those that it has. FrontDoorGateway: it takes them over
+	// HTTP or gRPC alone, and none on the broker.
+	FrontDoorOpen    ServiceState = "open"
+	FrontDoorClosed  ServiceState = "closed"
+	FrontDoorGateway ServiceState = "gateway"
 	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby, Idle
 	// or Busy, and a service that is absent sends none.
 	ProfilerActive ServiceState = "active"
@@ -254,7 +256,7 @@ const (
 // InHeartbeats reports whether a heartbeat may have the state.
 func (s ServiceState) InHeartbeats() bool {
 	switch s {
-	case "", Idle, Busy, Stopping, Standby, SchedulerReady, SchedulerActive, FrontDoorOpen, FrontDoorClosed:
+	case "", Idle, Busy, Stopping, Standby, SchedulerReady, SchedulerActive, FrontDoorOpen, FrontDoorClosed, FrontDoorGateway:
 		return true
 	}
 	return false

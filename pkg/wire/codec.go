@@ -171,7 +171,7 @@ func codeDispatch(k *coder, d *protocol.Dispatch) {
 }
 
 func codeError(k *coder, refusal *protocol.Error) {
-	k.array(11)
+	staged := k.arrayAndOne(11, refusal.Stage != "")
 	text(k, &refusal.Code)
 	message(k, &refusal.Message)
 	k.flag(&refusal.Retryable)
@@ -188,6 +188,9 @@ func codeError(k *coder, refusal *protocol.Error) {
 		text(k, &w.Code)
 		message(k, &w.Message)
 	})
+	if staged {
+		text(k, &refusal.Stage)
+	}
 }
 
 func codeInput(k *coder, in *protocol.Input) {

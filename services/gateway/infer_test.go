@@ -224,9 +224,9 @@ func TestWhatNeedsNoBodyIsRefusedBeforeIt(t *testing.T) {
 
 func TestBeforeActivationRequestsAreRefused(t *testing.T) {
 	s := newStack(t, nil)
-	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.SchedulerLost) })
+	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.NotActive) })
 	a := s.infer("a", []byte(jsonInfer))
-	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" {
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "1" || a.field("stage") != "QUERYING" || a.field("retryable") != true {
 		t.Errorf("%d %v %s", a.status, a.header, a.body)
 	}
 	if status, body := s.get("/v2/health/ready"); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, `{"live":true,"ready":false,"why":"the stage is `) {

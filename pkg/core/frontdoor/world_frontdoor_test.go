@@ -226,7 +226,7 @@ func (d *frontDoor) decode(c *client, r *Request) {
 	if out := d.step(&e); out.Rejected != nil {
 		d.reply(c, out.Refusal.Code)
 	}
-	if c.in.Direct && d.w.oneIn(3) {
+	for c.in.Direct && d.w.oneIn(3) { // or twice
 		d.w.After(d.w.UpTo(40*time.Millisecond), d.On(func() { d.checkedStep(&ClientGone{r.ID}) }))
 	}
 }
@@ -297,7 +297,7 @@ func (d *frontDoor) codeToSend(e *Ended) protocol.Code {
 
 func (d *frontDoor) beat() {
 	d.mindConnection()
-	h := d.m.Heartbeat(true)
+	h := d.m.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	d.say(&sched.FrontDoorBeat{Heartbeat: h})
 }
