@@ -8,7 +8,7 @@ import (
 
 // Config is the configuration of the ingress for HTTP.
 type Config struct {
-	// Listener is where HTTP is heard; the server closes it.
+	// Listener is where HTTP is heard; the server closes it. Nil: it is not heard.
 	Listener net.Listener
 	// Connections bounds the open connections. Others wait to be accepted.
 	Connections int

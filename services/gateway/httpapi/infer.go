@@ -87,7 +87,7 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 		return fault
 	}
 	e.Encoding = protocol.JSON
-	if e.SLO, fault = x.oip.Budget(x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters); fault != nil {
+	if e.SLO, fault = x.oip.Budget(x.r.Context(), x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters); fault != nil {
 		return fault
 	}
 	return frontdoor.Fill(e, &x.request.InferRequest, spec, known)
