@@ -143,15 +143,17 @@ func (d *door) tell(e sched.TermEvent) {
 	d.say(func() { s.schedulers(func(x *scheduler) { x.hear(e) }) }, nothing)
 }
 
-// hear takes what front doors say.
+// hear takes what front doors say, and what the broker says of them.
 func (x *scheduler) hear(e sched.TermEvent) {
 	if x.disconnectedUntil > x.world.now {
-		x.missed = true
+		x.missed++
 		return
 	}
-	if x.missed {
-		x.missed = false
-		x.step(&sched.MessagesMissed{})
+	switch of := e.(type) {
+	case *sched.NoResponders:
+		e = &sched.NoResponders{FrontDoor: of.FrontDoor, Question: of.Question, Missed: x.missed}
+	case *sched.FrontDoorBeat:
+		e = &sched.FrontDoorBeat{Heartbeat: of.Heartbeat, Missed: x.missed}
 	}
 	x.step(e)
 }
@@ -302,7 +304,8 @@ func (t *faultInjector) restartBroker(rng *rand.Rand, length time.Duration) {
 		h.cutOff, h.missed = max(h.cutOff, back()), s.now
 	}
 	s.schedulers(func(x *scheduler) {
-		x.disconnectedUntil, x.missed = back(), true
+		x.disconnectedUntil = back()
+		x.missed++
 		s.undisturbedSince = max(s.undisturbedSince, x.disconnectedUntil)
 	})
 	for _, d := range s.doors {
