@@ -78,7 +78,6 @@ var faults = []planted.Fault{
 	{"what was answered is not remembered", "frontdoor_ledger.go", "	a.seqs[seq], a.last = struct{}{}, now\n", "	a.last = now\n"},
 	{"another epoch's late answers are judged", "frontdoor_ledger.go", "	if e.Epoch != t.Epoch() {\n		return\n	}\n	word", "	word"},
 	{"missed messages are not minded", "frontdoor_ledger.go", "	if n := t.doors.clear(); n > 0 {", "	if n := 0; n > 0 {"},
-	{"missed messages are minded after an answer", "term.go", "		t.messagesMissed(e.Missed)\n		t.noResponders(e.FrontDoor, e.Question)", "		t.noResponders(e.FrontDoor, e.Question)\n		t.messagesMissed(e.Missed)"},
 	{"taken is not counted back", "frontdoor_ledger.go", "		f.waiting--\n", ""},
 	{"lost claims stay in the books", "frontdoor_ledger.go", "c.due <= now.Add(-staleAfter) })", "c.due < 0 && staleAfter > 0 })"},
 	{"a batch takes in who must be alone", "batch.go", "		if len(p.members) > 0 && (r.single() || first.single()) {\n", "		if false {\n"},

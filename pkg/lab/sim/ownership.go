@@ -24,7 +24,7 @@ type ownership struct {
 	// when the last message on this one arrives: they arrive in order.
 	disconnectedUntil protocol.Time
 	session           int
-	cuts              int // of the connection
+	cuts              uint64 // of the connection
 	last              protocol.Time
 	watch             liveness.Watch // of the schedulers
 	inboxes           uint64         // given to clients
@@ -326,11 +326,21 @@ func (d *door) loseConnection(until protocol.Time) {
 	d.cuts++
 	d.disconnectedUntil = until
 	d.abandonAll()
-	d.step(&frontdoor.ConnectionDown{})
+	d.reportConnection()
 	s.later(until.Sub(s.now), func() {
-		d.last = s.now
-		d.step(&frontdoor.ConnectionBroke{})
+		if back := !d.away() && !d.core.Connection().Up; back {
+			d.last = s.now
+		}
+		d.reportConnection()
 	})
+}
+
+// reportConnection reports how the front door's connection stands, if that is news.
+func (d *door) reportConnection() {
+	now := frontdoor.Connection{Up: !d.away(), Breaks: d.cuts}
+	if now != d.core.Connection() {
+		d.step(&now)
+	}
 }
 
 // abandonAll abandons what the front door had to answer.
