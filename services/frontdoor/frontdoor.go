@@ -46,8 +46,7 @@ type FrontDoor struct {
 	core       *frontdoor.Machine
 	timer      *time.Timer           // fires at the core's Wake
 	wake       protocol.Time         // when the timer fires
-	reconnects uint64                // of the bus, as reported to the core
-	down       bool                  // ConnectionDown was reported to the core
+	reconnects uint64                // of the bus before the core began
 	questions  []question            // to be sent after the lock is released
 	withdrawn  []uint64              // requests, to be sent then
 	taking     protocol.ServiceState // how it takes requests from clients

@@ -54,6 +54,7 @@ var faults = []planted.Fault{
 	{"answered while the broker is not reached", "answer.go", "	if m.down && !r.direct {\n		m.heldAnswers", "	if false {\n		m.heldAnswers"},
 	{"what waits for the broker is forgotten", "answer.go", "	for _, h := range waiting {\n		m.end", "	for _, h := range waiting[:0] {\n		m.end"},
 	{"late answers are never asked about", "answer.go", "	return r.epoch != 0 && !r.owned", "	return false && r.epoch != 0 && !r.owned"},
+	{"a break that nobody saw is none", "answer.go", "(m.down || c.Breaks != m.connection.Breaks)", "m.down"},
 	{"a break is not noted", "answer.go", "	m.breaks++\n", ""},
 	{"the broken epoch is the next one", "answer.go", "	m.broken, m.outage = m.latest, ", "	m.broken, m.outage = m.latest+1, "},
 	{"no outage is long", "answer.go", "m.latest, m.now.Sub(m.lastBeat)\n", "m.latest, 0\n"},

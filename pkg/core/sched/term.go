@@ -54,8 +54,10 @@ type Term struct {
 	set     uint64
 	models  []protocol.ModelSpec
 	workers membership
-	// doors are the unanswered requests of each front door.
-	doors frontDoors
+	// doors are the unanswered requests of each front door. missed is how often messages of
+	// front doors may have been lost, as far as the ledgers in doors account for it.
+	doors  frontDoors
+	missed uint64
 
 	// out is the output of the current step; last is the output of the core's last
 	// step; decided counts the core's steps in the current step.
@@ -76,6 +78,8 @@ type TermConfig struct {
 	// Question is the number above which the questions to the broker are numbered. It is
 	// random, so that an answer to another scheduler's question is not mistaken.
 	Question uint64
+	// Missed is where NoResponders.Missed begins to count.
+	Missed uint64
 	// Subjects decide which reply subjects are valid.
 	Subjects protocol.Subjects
 }
@@ -91,7 +95,7 @@ const clockWait = 2 * time.Second
 func NewTerm(core Core, config TermConfig) *Term {
 	return &Term{
 		config: config, core: core, clocksDue: protocol.Never, coreWake: protocol.Never,
-		workers: newMembership(), doors: newFrontDoors(config.Question),
+		workers: newMembership(), doors: newFrontDoors(config.Question), missed: config.Missed,
 	}
 }
 
@@ -129,11 +133,11 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 	case *SchedulerBeat:
 		t.seen = max(t.seen, e.Epoch)
 	case *FrontDoorBeat:
+		t.messagesMissed(e.Missed)
 		t.frontDoorBeat(e.Heartbeat)
 	case *NoResponders:
+		t.messagesMissed(e.Missed)
 		t.noResponders(e.FrontDoor, e.Question)
-	case *MessagesMissed:
-		t.messagesMissed()
 	case *HeartbeatDue:
 		t.heartbeatDue()
 	}

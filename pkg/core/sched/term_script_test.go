@@ -65,7 +65,9 @@ type termStage struct {
 	term *Term
 	said strings.Builder
 	slow []string
-	last map[string]WorkerQuestion // to each worker
+	// missed is how often messages may have been lost.
+	missed uint64
+	last   map[string]WorkerQuestion // to each worker
 }
 
 func newTermStage(t *testing.T) *termStage {
@@ -118,6 +120,8 @@ func (s *termStage) run(f []string) {
 		s.said.WriteString(s.term.String())
 	case "slow":
 		s.slow = f[2:]
+	case "missed":
+		s.missed++
 	case "heartbeats":
 		for i := range int(s.number(f[2])) {
 			at := now.Add(time.Duration(i) * protocol.HeartbeatEvery)
@@ -222,7 +226,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if len(f) > 2 {
 			h.Epoch = s.number(f[2])
 		}
-		return &FrontDoorBeat{h}
+		return &FrontDoorBeat{h, s.missed}
 	case "scheduler":
 		return &SchedulerBeat{protocol.Heartbeat{ID: f[1], Epoch: s.number(f[2])}}
 	case "submit":
@@ -243,9 +247,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		}
 		return e
 	case "nobody":
-		return &NoResponders{s.number(f[1]), s.number(f[2])}
-	case "missed":
-		return &MessagesMissed{}
+		return &NoResponders{s.number(f[1]), s.number(f[2]), s.missed}
 	case "obeys":
 		w := s.worker(f[1])
 		return &Result{protocol.Result{Worker: w.ID, Epoch: s.number(f[2])}}

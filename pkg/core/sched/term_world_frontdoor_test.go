@@ -89,7 +89,7 @@ func (d *wDoor) beat() {
 		h.Epoch = d.w.lie()
 		d.w.happened.doorLies++
 	}
-	d.say(&FrontDoorBeat{h})
+	d.say(&FrontDoorBeat{Heartbeat: h})
 }
 
 // schedulerBeat takes the heartbeat of a scheduler.
