@@ -145,6 +145,8 @@ type Output struct {
 	// Stepped: the scheduler's clock or the local clock was stepped, and the offset
 	// between them is being measured anew.
 	Stepped bool
+	// Renewed: the worker is another incarnation as of this step. The driver reports it at once.
+	Renewed bool
 	// ClockKnown: as of this step the offset to the clock of another epoch is known.
 	// The driver reports it at once, because the scheduler waits for it.
 	ClockKnown bool
@@ -166,5 +168,5 @@ func (o *Output) begin() {
 	o.Ended, o.Overdue, o.GivenUp = o.Ended[:0], o.Overdue[:0], o.GivenUp[:0]
 	o.HungStarts = o.HungStarts[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
-	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
+	o.Stepped, o.ClockKnown, o.Renewed, o.Wake = false, false, false, protocol.Never
 }

@@ -115,6 +115,7 @@ func (s *script) begin(args []string) {
 //	infer #ID MODEL BATCH REQUEST...   REQUEST is rN, rN*ITEMS, rN? for a generated one
 //	clear #ID [MODEL,MODEL]       on all GPUs unless gpuN
 //	state #ID                     GetWorkerState
+//	renew #ID                     Renew
 //	odd #ID                       an action of a kind that nobody knows
 //	                 each with [EARLIEST,LATEST] in ms, takesN for the ms it is expected to
 //	                 take, eN for an epoch, incN for an incarnation, gpuN, byN for another
@@ -172,7 +173,7 @@ func (s *script) reading(args []string) Event {
 }
 
 var kinds = map[string]protocol.Kind{"read": protocol.LoadModelFromDisk, "load": protocol.LoadWeights, "evict": protocol.EvictWeights,
-	"infer": protocol.Infer, "clear": protocol.ClearCache, "state": protocol.GetWorkerState, "odd": 99}
+	"infer": protocol.Infer, "clear": protocol.ClearCache, "state": protocol.GetWorkerState, "renew": protocol.Renew, "odd": 99}
 
 func (s *script) action(what string, args []string) protocol.Action {
 	kind, known := kinds[what]
@@ -341,6 +342,9 @@ func (s *script) step(e Event) string {
 	}
 	for _, m := range out.Close {
 		line("close model %v", m.Handle)
+	}
+	if out.Renewed {
+		line("begins anew as incarnation %d", s.worker.Incarnation())
 	}
 	for i := range out.Results {
 		line("%s", resultText(&out.Results[i]))

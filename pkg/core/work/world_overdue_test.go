@@ -59,6 +59,9 @@ func (c *checker) alarms() {
 			c.failf("a start on GPU %d hangs at %v, and the worker wakes at %v", i, due, c.wake)
 		}
 	}
+	if due := c.renewalDue(); due < c.wake {
+		c.failf("it begins anew at %v, and the worker wakes at %v", due, c.wake)
+	}
 	for o, told := range c.readers {
 		if due := c.due(c.of(o)); !told && due < c.wake {
 			c.failf("the load %v is given up at %v, and the worker wakes at %v", o.key(), due, c.wake)
