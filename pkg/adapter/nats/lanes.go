@@ -166,10 +166,10 @@ func (l *Lane) Subscribe(b *Bus, group string, handle nats.MsgHandler) (*nats.Su
 	return sub, l.conn.Flush() // the broker has the subscription now
 }
 
-// Close sends what is queued, and closes the connections once their callbacks have returned.
+// Close closes the connections, on which nothing is sent.
 func (l *Lanes) Close() {
 	for _, nc := range l.conns {
-		if nc != nil && nc.Drain() != nil {
+		if nc != nil {
 			nc.Close()
 		}
 	}
