@@ -142,16 +142,16 @@ func (d *FrontDoor) Unserved(model string) string {
 func (d *FrontDoor) MaxBody() int64 { return d.bus.Payload.MaxPayload() }
 
 // Start starts the front door. It returns when requests are taken; on an error
-// it stops everything again.
-func (d *FrontDoor) Start() error {
-	if err := d.open(); err != nil {
+// it stops everything again. ctx ends the waiting for the broker.
+func (d *FrontDoor) Start(ctx context.Context) error {
+	if err := d.open(ctx); err != nil {
 		d.Stop()
 		return fmt.Errorf("open front door: %w", err)
 	}
 	return nil
 }
 
-func (d *FrontDoor) open() error {
+func (d *FrontDoor) open(starting context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.submitTo = d.bus.Subjects.Submit(d.id)
@@ -183,7 +183,7 @@ func (d *FrontDoor) open() error {
 	}
 	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
-		if err := d.broker.open(); err != nil {
+		if err := d.broker.open(starting); err != nil {
 			return err
 		}
 	}
