@@ -80,22 +80,22 @@ func (c *call) modelReady() {
 	}
 }
 
-// tensorMetadata describes an input or output, batch dimension first.
+// tensorMetadata describes an input or output, with the batch dimension if there is one.
 type tensorMetadata struct {
 	Name     string            `json:"name"`
 	Datatype protocol.DataType `json:"datatype"`
 	Shape    []int64           `json:"shape"`
 }
 
-// tensorsOf describes tensors; -1 stands for any batch up to the largest.
-func tensorsOf(specs []protocol.TensorSpec, largest int) []tensorMetadata {
-	batch := int64(-1)
-	if largest <= 1 {
+// tensorsOf describes tensors of a model; -1 stands for any batch up to the largest.
+func tensorsOf(m *protocol.ModelSpec, specs []protocol.TensorSpec) []tensorMetadata {
+	batch := -1
+	if m.MaxBatch() <= 1 {
 		batch = 1
 	}
 	list := make([]tensorMetadata, 0, len(specs))
 	for _, s := range specs {
-		list = append(list, tensorMetadata{s.Name, s.Datatype, append([]int64{batch}, s.Shape...)})
+		list = append(list, tensorMetadata{s.Name, s.Datatype, m.Shape(s, batch)})
 	}
 	return list
 }
@@ -109,7 +109,7 @@ func (c *call) modelMetadata() {
 			Platform string           `json:"platform"`
 			Inputs   []tensorMetadata `json:"inputs"`
 			Outputs  []tensorMetadata `json:"outputs"`
-		}{spec.Name, []string{versionOf(&spec)}, platform, tensorsOf(spec.Inputs, spec.MaxBatch()), tensorsOf(spec.Outputs, spec.MaxBatch())})
+		}{spec.Name, []string{versionOf(&spec)}, platform, tensorsOf(&spec, spec.Inputs), tensorsOf(&spec, spec.Outputs)})
 	}
 }
 
@@ -129,6 +129,15 @@ func configOf(specs []protocol.TensorSpec) []tensorConfig {
 	return list
 }
 
+// maxBatchSize is the largest batch as Triton's configuration has it: 0 without a batch
+// dimension.
+func maxBatchSize(m *protocol.ModelSpec) int {
+	if m.NoBatch {
+		return 0
+	}
+	return m.MaxBatch()
+}
+
 // modelConfig describes a model as Triton's configuration does.
 func (c *call) modelConfig() {
 	if spec, known := c.spec(); known {
@@ -138,6 +147,6 @@ func (c *call) modelConfig() {
 			MaxBatch int            `json:"max_batch_size"`
 			Inputs   []tensorConfig `json:"input"`
 			Outputs  []tensorConfig `json:"output"`
-		}{spec.Name, platform, spec.MaxBatch(), configOf(spec.Inputs), configOf(spec.Outputs)})
+		}{spec.Name, platform, maxBatchSize(&spec), configOf(spec.Inputs), configOf(spec.Outputs)})
 	}
 }

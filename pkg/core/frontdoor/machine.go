@@ -196,7 +196,11 @@ func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 }
 
 func noName(model string) *protocol.Error {
-	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	refusal := protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	if name := protocol.Name(model); len(name) == len(model) && name != "" {
+		refusal.Message += fmt.Sprintf("; a model from a directory of that name is called %q", name)
+	}
+	return refusal
 }
 
 func unknown(model string) *protocol.Error {
