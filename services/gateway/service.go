@@ -8,6 +8,8 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
+	"clockwork/services/gateway/httpapi"
+	"clockwork/services/gateway/oip"
 	"clockwork/services/host"
 )
 
@@ -39,9 +41,10 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
 	defer started()
-	server := newServer(s.config, s.broker.Log)
-	server.start()
-	defer server.stop()
+	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Telemetry: s.config.Telemetry})
+	ingress, failed := httpapi.NewServer(s.config.HTTP, server, s.broker.Log), make(chan error, 1)
+	ingress.Start(func(err error) { failed <- err })
+	defer ingress.Stop()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -55,15 +58,16 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := door.Start(); err != nil {
 		return err
 	}
-	server.open(door)
+	server.Open(door)
 	started()
 	select {
 	case <-ctx.Done():
 		err = nil
-	case err = <-server.failed:
+	case err = <-failed:
 	}
-	server.close()
+	ingress.Close()
+	server.Close()
 	door.Stop()
-	server.stop() // the answers are written first, and then the broker is left
+	ingress.Stop() // the answers are written first, and then the broker is left
 	return err
 }

@@ -71,10 +71,10 @@ func newStack(t testing.TB, change func(*Config)) *stack {
 		}
 	}
 	var err error
-	if s.config.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if s.config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.url = "http://" + s.config.Listener.Addr().String()
+	s.url = "http://" + s.config.HTTP.Listener.Addr().String()
 	service, err := NewService(s.config, bustest.Config(srv, ""))
 	if err != nil {
 		t.Fatal(err)
