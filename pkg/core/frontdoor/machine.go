@@ -337,6 +337,15 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return spec, nil
 }
 
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
+}
+
 // Epoch is that of the active scheduler, 0 for none.
 func (m *Machine) Epoch() uint64 { return m.epoch }
 
