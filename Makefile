@@ -46,6 +46,10 @@ clients: ## Install the clients that people have into bin/clients (needs python3
 	./integration/clients/venv.sh bin/clients
 	$(GO) test -v -count=1 -run TestTheClientsThatPeopleHave ./integration -clients $(CURDIR)/bin/clients
 
+.PHONY: page
+page: ## Use the gateway's page in a headless Chromium (Debian's package chromium), over real models
+	$(GO) test -v -count=1 -run TestThePageInABrowser ./integration -browser "$$(command -v chromium || command -v chromium-browser)"
+
 .PHONY: matrix
 matrix: ## Run every cell of the kill matrix RUNS times (each 6 min), and write the table of docs/guarantees.md
 	@mkdir -p bin && rm -f bin/matrix.jsonl

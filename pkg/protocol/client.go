@@ -102,6 +102,10 @@ type LoadReply struct {
 	Held        bool          `json:"held,omitempty"`
 	Changed     []WorkerError `json:"changed,omitempty"`
 	MoreChanged int           `json:"more_changed,omitempty"`
+	// Notes are ModelSpec's: what of its configuration changes nothing, and why.
+	Notes []string `json:"notes,omitempty"`
+	// NoBatch is ModelSpec's: its tensors have no batch dimension.
+	NoBatch bool `json:"no_batch,omitempty"`
 	// Warnings say what will not work although the model was loaded.
 	Warnings []string `json:"warnings,omitempty"`
 }

@@ -215,7 +215,7 @@ func TestWhatNeedsNoBodyIsRefusedBeforeIt(t *testing.T) {
 	s := serving(t, nil)
 	for path, status := range map[string]string{"nobody": "404", "a": "413"} {
 		c := dial(t, s)
-		c.say("POST /v2/models/%s/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n\r\n", path)
+		c.say("POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n\r\n", path)
 		if line := c.line(); !strings.HasPrefix(line, "HTTP/1.1 "+status) {
 			t.Errorf("%s: %q, want %s", path, line, status)
 		}
@@ -272,7 +272,7 @@ func TestWhoGoesAwayIsNotWaitedFor(t *testing.T) {
 	outcomes := make(chan protocol.Code, 10)
 	s.heard(outcomes)
 	c := dial(t, s)
-	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
+	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
 	bustest.Until(t, "it is submitted", func() bool { return s.submitted.Load() == 1 })
 	_ = c.Close()
 	if code := bustest.Next(t, "the end of the request", outcomes); code != protocol.Cancelled {

@@ -131,7 +131,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"GET", "/", 404, "/v2"}, {"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
+		{"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
 		{"GET", "/v2/models/a/b/c/d/e", 404, ""}, {"GET", "/v2/models/nobody", 404, "nobody"}, {"GET", "/v2/models/A", 404, "a-z"}, {"GET", "/v2/models/nobody/ready", 404, "nobody"},
 		{"GET", "/v2/models/big/versions/2", 404, "version 3"}, {"GET", "/v2/../../etc/passwd", 404, ""}, {"GET", "/v2/models/%zz", 400, ""},
 		{"GET", "/v2/models/a/infer", 405, "POST"}, {"POST", "/v2", 405, "GET"}, {"DELETE", "/v2/models/a", 405, "GET"}, {"TRACE", "/v2", 405, "GET"}, {"POST", "/v2/health/live", 405, "GET"},
@@ -140,7 +140,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		{"GET", "/v2/trace/setting", 501, ""}, {"POST", "/v2/logging", 501, ""},
 	} {
 		c2 := dial(t, s)
-		c2.say("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", c.method, c.path)
+		c2.say("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", c.method, c.path)
 		line := c2.line()
 		rest, _ := io.ReadAll(c2.in)
 		if !strings.HasPrefix(line, fmt.Sprint("HTTP/1.1 ", c.status)) || !strings.Contains(string(rest), c.says) || strings.Contains(string(rest), ".go:") {
@@ -159,7 +159,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 	for i := range 20 {
 		c := dial(t, s)
 		if i%2 == 0 {
-			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n{")
+			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n{")
 		} else {
 			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: ")
 		}
@@ -185,7 +185,7 @@ func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
 	s := serving(t, func(c *Config) { c.HTTP.AnswerTime = 200 * time.Millisecond })
 	const many = 200 // more than the buffers of the connection hold
 	head := `{"inputs":[{"name":"x","shape":[1,100000],"datatype":"UINT8","parameters":{"binary_data_size":100000}}]}`
-	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: x\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
+	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: localhost\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
 		wire.HeaderLength, len(head), len(head)+100_000, head, strings.Repeat("\xff", 100_000))
 	c := dial(t, s)
 	for range many {
@@ -222,7 +222,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	s.client.CloseIdleConnections()
 	first, second, third := dial(t, s), dial(t, s), dial(t, s)
 	for _, c := range []*rawClient{first, second, third} {
-		c.say("GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	}
 	for _, c := range []*rawClient{first, second} {
 		if line := c.line(); line != "HTTP/1.1 200 OK" {

@@ -210,7 +210,11 @@ func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 }
 
 func noName(model string) *protocol.Error {
-	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	refusal := protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	if name := protocol.Name(model); len(name) == len(model) && name != "" {
+		refusal.Message += fmt.Sprintf("; a model from a directory of that name is called %q", name)
+	}
+	return refusal
 }
 
 func unknown(model string) *protocol.Error {
@@ -345,6 +349,15 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 		return spec, unknown(name)
 	}
 	return spec, nil
+}
+
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
 }
 
 // Epoch is that of the active scheduler, 0 for none.

@@ -103,7 +103,7 @@ func rawRequest(spec *protocol.ModelSpec, body []byte) (r wire.HTTPRequest, faul
 		return r, protocol.Errorf(protocol.InvalidInput, "the model has %d inputs, and a body without JSON is the data of one", len(spec.Inputs))
 	}
 	in := spec.Inputs[0]
-	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: append([]int64{1}, in.Shape...), Data: body}}
+	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: spec.Shape(in, 1), Data: body}}
 	r.AllBinary = true
 	return r, nil
 }

@@ -28,6 +28,16 @@ type route struct {
 }
 
 var routes = []route{
+	{http.MethodGet, "", pageFile("index.html")},
+	{http.MethodGet, "/page/style.css", pageFile("style.css")},
+	{http.MethodGet, "/page/icon.svg", pageFile("icon.svg")},
+	{http.MethodGet, "/page/script.js", pageFile("script.js")},
+	{http.MethodGet, "/page/answer.js", pageFile("answer.js")},
+	{http.MethodGet, "/page/api.js", pageFile("api.js")},
+	{http.MethodGet, "/page/dom.js", pageFile("dom.js")},
+	{http.MethodGet, "/page/tensor.js", pageFile("tensor.js")},
+	{http.MethodGet, "/page/models", (*call).pageModels},
+	{http.MethodGet, "/page/live", (*call).pageLive},
 	{http.MethodGet, "/v2", (*call).metadata},
 	{http.MethodGet, "/v2/health/live", (*call).live},
 	{http.MethodGet, "/v2/health/ready", (*call).readiness},
@@ -50,6 +60,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = times.SetReadDeadline(time.Now().Add(s.config.BodyTime))
 	_ = times.SetWriteDeadline(noDeadline) // that of the answer before
 	w.Header().Set("Cache-Control", "no-store")
+	if status, why := s.foreign(r); why != nil {
+		c.writeError(status, why)
+		return
+	}
 	path := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
 	allowed := ""
 	for _, of := range routes {
