@@ -151,6 +151,11 @@ lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and th
 size: ## Print how large each wing of the tree is
 	@$(GO) run ./integration/size
 
+.PHONY: proto
+proto: ## Generate the messages of gRPC (needs protoc, Debian's protobuf-compiler)
+	@mkdir -p bin && $(GO) build -o bin/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	protoc --plugin=bin/protoc-gen-go --go_out=. --go_opt=paths=source_relative services/gateway/grpcapi/oippb/inference.proto
+
 .PHONY: fmt
 fmt: ## Format the source
 	gofmt -w .

@@ -83,11 +83,11 @@ func (s *stack) startGateway() (url string, stop func()) {
 	config := gateway.DefaultConfig()
 	config.StopWait = time.Second
 	var err error
-	if config.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		s.t.Fatal(err)
 	}
 	service, err := gateway.NewService(config, bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log})
-	return "http://" + config.Listener.Addr().String(), s.run("gateway", service, err)
+	return "http://" + config.HTTP.Listener.Addr().String(), s.run("gateway", service, err)
 }
 
 // appendFloat appends a float of 32 bits, little-endian.

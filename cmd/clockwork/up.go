@@ -60,12 +60,12 @@ func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option,
 	if err != nil {
 		return nil, "", err
 	}
-	if config.Listener, err = k.GatewayFlags.Listen(); err != nil {
+	if config.HTTP.Listener, err = k.GatewayFlags.Listen(); err != nil {
 		return fx.Options(), fmt.Sprintf("No HTTP: %v.\n", err), nil
 	}
 	config.Telemetry = hub
 	serve.RecordFrontDoor(&config.Config, to)
-	url := localURL("http://" + config.Listener.Addr().String())
+	url := localURL("http://" + config.HTTP.Listener.Addr().String())
 	return fx.Options(fx.Supply(config), gateway.Module), fmt.Sprintf("HTTP, by the Open Inference Protocol: %s/v2\n", url), nil
 }
 

@@ -20,6 +20,14 @@ type InferParameters struct {
 	Priority int      `json:"priority,omitempty"`
 }
 
+// SetTimeout takes over a time-out as Triton has it, in microseconds, if it is shorter than
+// the latency target; 0 is none.
+func (p *InferParameters) SetTimeout(us float64) {
+	if ms := us / 1000; ms != 0 && (p.SLOMS == nil || ms < *p.SLOMS) {
+		p.SLOMS = &ms
+	}
+}
+
 // InferResponse is the answer to an InferRequest that was served.
 type InferResponse struct {
 	ModelName string

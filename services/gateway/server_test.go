@@ -47,7 +47,7 @@ type rawClient struct {
 
 func dial(t testing.TB, s *stack) *rawClient {
 	t.Helper()
-	c, err := net.Dial("tcp", s.config.Listener.Addr().String())
+	c, err := net.Dial("tcp", s.config.HTTP.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,41 +116,11 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestEveryCodeHasItsStatus walks the table of codes: what HTTP says of each, and whether it
-// is worth another try.
-func TestEveryCodeHasItsStatus(t *testing.T) {
-	for _, row := range protocol.Codes {
-		w := &recorder{header: http.Header{}}
-		c := &call{server: &server{config: DefaultConfig(), log: nil}, w: w}
-		if row.Code == protocol.OK {
-			continue
-		}
-		c.refuse(protocol.Refusal(row.Code))
-		if w.status != row.Number || w.status < 400 || (w.header.Get("Retry-After") != "") != row.Retryable || !strings.Contains(string(w.body), `"code":"`+string(row.Code)+`"`) {
-			t.Errorf("%s: %d %v %s", row.Code, w.status, w.header, w.body)
-		}
-	}
-	if why := (&protocol.Error{RetryMS: 2100}); retryAfter(why) != "3" {
-		t.Errorf("2.1 s are %s s", retryAfter(why))
-	}
-}
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   []byte
-}
-
-func (w *recorder) Header() http.Header         { return w.header }
-func (w *recorder) WriteHeader(code int)        { w.status = code }
-func (w *recorder) Write(b []byte) (int, error) { w.body = append(w.body, b...); return len(b), nil }
-
 // TestSlowClientsAreGivenUp: whoever does not send its headers or its body in time loses its
 // connection, and holds no bytes; others are served meanwhile.
 func TestSlowClientsAreGivenUp(t *testing.T) {
 	s := serving(t, func(c *Config) {
-		c.HeaderTime, c.BodyTime, c.ReadingBytes = 200*time.Millisecond, 200*time.Millisecond, 1<<20
+		c.HTTP.HeaderTime, c.HTTP.BodyTime, c.ReadingBytes = 200*time.Millisecond, 200*time.Millisecond, 1<<20
 	})
 	var slow []*rawClient
 	for i := range 20 {
@@ -179,7 +149,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 // TestWhoDoesNotReadIsGivenUp: answers wait for a client for a bounded time, and then its
 // connection ends; others are served meanwhile.
 func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
-	s := serving(t, func(c *Config) { c.AnswerTime = 200 * time.Millisecond })
+	s := serving(t, func(c *Config) { c.HTTP.AnswerTime = 200 * time.Millisecond })
 	const many = 200 // more than the buffers of the connection hold
 	head := `{"inputs":[{"name":"x","shape":[1,100000],"datatype":"UINT8","parameters":{"binary_data_size":100000}}]}`
 	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: x\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
@@ -215,7 +185,7 @@ func TestBodiesThatAreReadAreBounded(t *testing.T) {
 
 // TestConnectionsAreBounded: those beyond the bound wait until another one ends.
 func TestConnectionsAreBounded(t *testing.T) {
-	s := serving(t, func(c *Config) { c.Connections = 2 })
+	s := serving(t, func(c *Config) { c.HTTP.Connections = 2 })
 	s.client.CloseIdleConnections()
 	first, second, third := dial(t, s), dial(t, s), dial(t, s)
 	for _, c := range []*rawClient{first, second, third} {

@@ -14,6 +14,7 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
@@ -34,6 +35,7 @@ type stack struct {
 	config Config
 	client http.Client
 	url    string
+	grpc   *grpc.ClientConn
 	stop   func()
 	// silent: the scheduler decides nothing; submitted counts what it was given.
 	silent    atomic.Bool
@@ -71,10 +73,14 @@ func newStack(t testing.TB, change func(*Config)) *stack {
 		}
 	}
 	var err error
-	if s.config.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if s.config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.url = "http://" + s.config.Listener.Addr().String()
+	s.url = "http://" + s.config.HTTP.Listener.Addr().String()
+	if s.config.GRPC.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.grpc = s.dialGRPC()
 	service, err := NewService(s.config, bustest.Config(srv, ""))
 	if err != nil {
 		t.Fatal(err)

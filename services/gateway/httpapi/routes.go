@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 
 // call is one request of HTTP.
 type call struct {
-	*server
+	*Server
 	w http.ResponseWriter
 	r *http.Request
 	// model and version are those of the path; version is "" if it names none.
@@ -42,9 +42,9 @@ var routes = []route{
 }
 
 // ServeHTTP finds the route of a request.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer fatal()
-	c := &call{server: s, w: w, r: r}
+	c := &call{Server: s, w: w, r: r}
 	// Whatever is left of a body is read within this time, also by net/http after an answer.
 	times := http.NewResponseController(w)
 	_ = times.SetReadDeadline(time.Now().Add(s.config.BodyTime))
