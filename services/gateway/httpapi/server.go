@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -29,6 +31,7 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 		Handler:           s,
 		ReadHeaderTimeout: config.HeaderTime, IdleTimeout: config.IdleTime,
 		MaxHeaderBytes: maxHeader,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -38,11 +41,20 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 func (s *Server) Start(failed func(error)) {
 	go func() {
 		defer close(s.served)
-		err := s.http.Serve(netutil.LimitListener(s.config.Listener, s.config.Connections))
+		err := s.http.Serve(s.listener())
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed(fmt.Errorf("hear HTTP: %w", err))
 		}
 	}()
+}
+
+// listener accepts connections, as many as may be open.
+func (s *Server) listener() net.Listener {
+	limited := netutil.LimitListener(s.config.Listener, s.config.Connections)
+	if s.config.TLS == nil {
+		return limited
+	}
+	return tls.NewListener(limited, s.config.TLS)
 }
 
 // Close ends each connection after the answer that it waits for.
