@@ -19,7 +19,7 @@ type GatewayFlags struct {
 	GatewayTLSCert  string `name:"gateway-tls-cert" placeholder:"FILE" help:"The gateway's certificate, in PEM: clients over HTTP and gRPC speak TLS. Read again when it changes, as the other files." group:"Gateway"`
 	GatewayTLSKey   string `name:"gateway-tls-key" placeholder:"FILE" help:"The private key of the gateway's certificate, in PEM." group:"Gateway"`
 	GatewayClientCA string `name:"gateway-tls-client-ca" placeholder:"FILE" help:"The authority, in PEM, that signed the certificates that clients must have." group:"Gateway"`
-	HTTPConnections int    `name:"http-connections" default:"1024" placeholder:"N" help:"How many connections of HTTP may be open, by default 1024; others wait to be accepted." group:"Gateway"`
+	HTTPConnections int    `name:"http-connections" default:"1024" placeholder:"N" help:"How many connections of HTTP may be open, by default 1024; others are answered 503." group:"Gateway"`
 }
 
 // Off reports whether HTTP is not to be heard.

@@ -13,7 +13,7 @@ type Config struct {
 	Listener net.Listener
 	// TLS is what clients speak within; nil: they speak without.
 	TLS *tls.Config
-	// Connections bounds the open connections. Others wait to be accepted.
+	// Connections bounds the open connections. Others are told that there are too many.
 	Connections int
 	// HeaderTime and BodyTime bound how long a client may take to send its headers and its
 	// body, AnswerTime how long it may take to read an answer, IdleTime how long a connection

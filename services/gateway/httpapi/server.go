@@ -2,15 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"clockwork/services/gateway/oip"
 )
@@ -41,20 +37,11 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 func (s *Server) Start(failed func(error)) {
 	go func() {
 		defer close(s.served)
-		err := s.http.Serve(s.listener())
+		err := s.http.Serve(newListener(&s.config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed(fmt.Errorf("hear HTTP: %w", err))
 		}
 	}()
-}
-
-// listener accepts connections, as many as may be open.
-func (s *Server) listener() net.Listener {
-	limited := netutil.LimitListener(s.config.Listener, s.config.Connections)
-	if s.config.TLS == nil {
-		return limited
-	}
-	return tls.NewListener(limited, s.config.TLS)
 }
 
 // Close ends each connection after the answer that it waits for.
