@@ -31,7 +31,7 @@ func (c *call) infer() {
 // take gives the message to the front door: without its body, if it is refused whatever that
 // is. The request is nil if it is answered.
 func (x *exchange) take() (*core.Request, *protocol.Error) {
-	in := core.Inbound{Model: x.model, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
+	in := core.Inbound{Model: x.model, Tenant: x.tenant, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
 	if refused, absent := x.Screen(&in, x, x.r.Header); absent != nil || refused {
 		return nil, absent
 	}
