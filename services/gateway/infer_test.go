@@ -179,7 +179,7 @@ func TestRefusalsInTermsOfHTTP(t *testing.T) {
 		{"header twice", "a", body, append(head(size), head(size)...), 400, protocol.BadMessage, wire.HeaderLength},
 		{"header missing", "a", body, nil, 400, protocol.BadMessage, ""},
 		{"header 0, and JSON", "a", []byte(jsonInfer), head("0"), 400, protocol.InvalidInput, "bytes"},
-		{"header 0, two inputs", "pair", raw, head("0"), 400, protocol.InvalidInput, "2 inputs"},
+		{"header 0, one of two inputs", "pair", raw, head("0"), 400, protocol.InvalidInput, "x FP32[2] (8 bytes), n UINT8[] (1 bytes), one after the other: 9 bytes in all, got 8"},
 		{"header 0, a byte too few", "a", raw[:7], head("0"), 400, protocol.InvalidInput, "7 bytes"},
 		{"a binary tensor a byte short", "a", body[:len(body)-1], head(size), 400, protocol.BadMessage, "7 bytes"},
 		{"a binary tensor and a byte", "a", append(bytes.Clone(body), 0), head(size), 400, protocol.BadMessage, "follow"},
