@@ -230,9 +230,11 @@ const (
 	SchedulerReady  ServiceState = "ready"
 	SchedulerActive ServiceState = "active"
 	// FrontDoorOpen: the front door takes requests from clients. FrontDoorClosed: it takes
-	// none, or none yet, and finishes those that it has.
-	FrontDoorOpen   ServiceState = "open"
-	FrontDoorClosed ServiceState = "closed"
+	// none, or none yet, and finishes those that it has. FrontDoorGateway: it takes them over
+	// HTTP or gRPC alone, and none on the broker.
+	FrontDoorOpen    ServiceState = "open"
+	FrontDoorClosed  ServiceState = "closed"
+	FrontDoorGateway ServiceState = "gateway"
 	// ProfilerActive and ServiceAbsent are never in a heartbeat: a profiler sends Standby or
 	// what it does, and a service that is absent sends none.
 	ProfilerActive ServiceState = "active"

@@ -48,9 +48,6 @@ func (n *natsIngress) drain() {
 	if n.taking == nil {
 		return
 	}
-	n.door.mu.Lock()
-	n.door.closed = true
-	n.door.mu.Unlock()
 	drained := make(chan struct{})
 	n.taking.SetClosedHandler(func(string) { close(drained) })
 	if err := n.taking.Drain(); err != nil {

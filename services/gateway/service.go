@@ -8,7 +8,6 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
-	"clockwork/services/gateway/httpapi"
 	"clockwork/services/gateway/oip"
 	"clockwork/services/host"
 )
@@ -16,7 +15,7 @@ import (
 // Module is the fx module of a gateway.
 var Module = host.Module[*Service]("gateway", NewService)
 
-// Service is a gateway: a front door without clients on the broker, and a server of HTTP.
+// Service is a gateway: a front door without clients on the broker, and servers of HTTP and gRPC.
 type Service struct {
 	config Config
 	broker bus.Config
@@ -41,10 +40,16 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
 	defer started()
-	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Telemetry: s.config.Telemetry})
-	ingress, failed := httpapi.NewServer(s.config.HTTP, server, s.broker.Log), make(chan error, 1)
-	ingress.Start(func(err error) { failed <- err })
-	defer ingress.Stop()
+	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Gate: s.config.Gate, Telemetry: s.config.Telemetry})
+	s.config.HTTP.TLS, s.config.GRPC.TLS = s.config.Gate.TLS(), s.config.Gate.TLS()
+	var watching host.Tasks
+	defer watching.Stop()
+	watched, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	watching.Start(func() { s.config.Gate.Watch(watched, s.broker.Log) })
+	in, failed := s.ingresses(server), make(chan error, 2)
+	in.start(func(err error) { failed <- err })
+	defer in.stop()
 	b, err := bus.Open(ctx, s.broker)
 	if err != nil {
 		return err
@@ -65,9 +70,9 @@ func (s *Service) Run(ctx context.Context) error {
 		err = nil
 	case err = <-failed:
 	}
-	ingress.Close()
+	in.close()
 	server.Close()
 	door.Stop()
-	ingress.Stop() // the answers are written first, and then the broker is left
+	in.stop() // the answers are written first, and then the broker is left
 	return err
 }

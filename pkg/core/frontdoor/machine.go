@@ -162,9 +162,24 @@ func (m *Machine) Screen(e *Inbound) *protocol.Error {
 	case m.activated() && !known:
 		return unknown(e.Model)
 	case e.Direct && !m.activated():
-		return protocol.Errorf(protocol.SchedulerLost, "the stack serves nothing yet: it is in stage %v; only requests on the broker wait for its activation", max(m.stage, protocol.Querying))
+		return m.notActive()
 	}
 	return nil
+}
+
+// activationRetry is how long clients are told to wait before they ask again for a stack to be
+// active. When that will be nobody knows: more models may be loaded.
+const activationRetry = time.Second
+
+// notActive says that nothing is served yet. The stage may be ACTIVE, but no scheduler was seen.
+func (m *Machine) notActive() *protocol.Error {
+	stage := max(m.stage, protocol.Querying)
+	refusal := protocol.Errorf(protocol.NotActive, "the stack serves nothing yet: it is in stage %v; only requests on the broker wait for its activation", stage)
+	if stage == protocol.Active {
+		refusal.Message = "the stack serves nothing yet: no scheduler was active since this front door began"
+	}
+	refusal.Stage, refusal.RetryMS = stage.String(), protocol.Milliseconds(activationRetry)
+	return refusal
 }
 
 // ignores says why a message gets no answer at all.
@@ -357,11 +372,11 @@ func (m *Machine) inFlight() int {
 	return len(m.table.bySeq) + len(m.openQueries) + len(m.heldAnswers)
 }
 
-// Heartbeat returns what the front door tells the other services. Taking says whether its
-// driver takes requests of clients. Without a stage it does not know what becomes of them.
-func (m *Machine) Heartbeat(taking bool) protocol.Heartbeat {
-	h := protocol.Heartbeat{Incarnation: m.config.ID, Epoch: m.latest, State: protocol.FrontDoorOpen, InFlight: m.inFlight()}
-	if !taking || m.stage < protocol.Querying {
+// Heartbeat returns what the front door tells the other services. Taking says how its driver
+// takes requests of clients. Without a stage it does not know what becomes of them.
+func (m *Machine) Heartbeat(taking protocol.ServiceState) protocol.Heartbeat {
+	h := protocol.Heartbeat{Incarnation: m.config.ID, Epoch: m.latest, State: taking, InFlight: m.inFlight()}
+	if m.stage < protocol.Querying {
 		h.State = protocol.FrontDoorClosed
 	}
 	return h

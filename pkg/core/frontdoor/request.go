@@ -53,6 +53,7 @@ type Request struct {
 	crashes    uint8 // the most that a scheduler said (protocol.Dispatch.Crashes)
 	share      quota.Share
 	direct     bool     // Inbound.Direct
+	gone       bool     // its client went away
 	accepting  bool     // it is served here, rather than stored
 	slots      int      // of SlowSlots
 	before     []string // workers that it was given to earlier, and may come from yet

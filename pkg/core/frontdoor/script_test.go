@@ -256,6 +256,9 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 		}
 		line("submit %d, %v left%s", r.ID.Seq, of.Budget, blame)
 	}
+	for _, r := range out.Withdraw {
+		line("withdraw %d", r.ID.Seq)
+	}
 	for _, q := range out.Ask {
 		line("ask epoch %d about %d", q.Epoch, q.Request.ID.Seq)
 	}

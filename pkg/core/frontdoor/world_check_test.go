@@ -63,6 +63,7 @@ type entry struct {
 	to                string                      // it was dispatched to last
 	ran               bool                        // a worker sent an output
 	misfit            bool                        // of a wrong size
+	left              bool                        // its client went away
 	owned             bool                        // the scheduler said that the answer is the front door's
 	askAt             protocol.Time
 	askEpoch          uint64
@@ -85,7 +86,7 @@ type wanted struct {
 	admitted, ignored, store bool
 	rejected                 *client
 	refused                  protocol.Code
-	submit                   []*entry
+	submit, withdraw         []*entry
 	asks                     map[uint64]uint64 // epochs by number
 	input, large             *entry
 	foreign                  []*entry

@@ -54,6 +54,8 @@ type request struct {
 	cold bool
 	// orphan: its front door is lost. It gets no refusal.
 	orphan bool
+	// withdrawn: its client went away. It is not planned again.
+	withdrawn bool
 	// late and unloaded: it was refused because no GPU could be in time any more, while
 	// a GPU had its model (late) or none had (unloaded). For the learner.
 	late     bool

@@ -214,6 +214,11 @@ type GPUHealth struct {
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
+// Withdraw reports that nobody waits any more for the answer to a request. If it waits, it is
+// refused CANCELLED. If it is a member of an action, it goes on, since a batch without one of
+// its inputs fails for all; it is not planned again. Any other is ignored.
+type Withdraw struct{ ID protocol.RequestID }
+
 // Tick reports only that time has passed, as Output.Wake requests.
 type Tick struct{}
 
@@ -224,6 +229,7 @@ func (*WorkerJoined) event() {}
 func (*WorkerLost) event()   {}
 func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
+func (*Withdraw) event()     {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.
@@ -313,11 +319,12 @@ const (
 )
 
 // Stats count requests since the core was made, except for Queued and InFlight, which
-// are the present numbers. Submitted = Succeeded + Refused + Answered + Forgotten +
-// Duplicates + Queued + InFlight.
+// are the present numbers. Submitted = Succeeded + Refused + Answered + Withdrawn +
+// Forgotten + Duplicates + Queued + InFlight.
 type Stats struct {
-	// Forgotten counts requests of lost front doors that ended without a result OK.
-	Submitted, Succeeded, Refused, Answered, Forgotten, Duplicates int
+	// Withdrawn counts requests whose clients went away before they were executed, Forgotten
+	// those of lost front doors that ended without a result OK.
+	Submitted, Succeeded, Refused, Answered, Withdrawn, Forgotten, Duplicates int
 	// InFlight counts the requests that are members of an action.
 	Queued, InFlight int
 	// Replanned counts requests that were queued again after a failure, Strays results

@@ -125,6 +125,8 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 		c.gpuHealth(e)
 	case *DoorLost:
 		c.doorLost(e.Door)
+	case *Withdraw:
+		c.withdraw(e.ID)
 	}
 	c.settle()
 	c.out.Wake = protocol.Never

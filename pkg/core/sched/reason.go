@@ -84,6 +84,7 @@ const (
 	WhyStalled         // every GPU that can hold its model is stalled
 	WhySlow            // done late: its execution took longer than expected
 	WhySlowBefore      // done late: its execution began later than expected
+	WhyWithdrawn       // its client went away
 )
 
 // quote is when one copy of a model, or a GPU that loads it now, could do a request.
@@ -181,6 +182,8 @@ func (c *engine) whyGivenUp(r *request, refusal *protocol.Error) Why {
 	switch {
 	case refusal.Code == protocol.SchedulerLost:
 		return WhyInactive
+	case refusal.Code == protocol.Cancelled:
+		return WhyWithdrawn
 	case r.tried != whyUnknown:
 		return r.tried
 	case refusal.Code == protocol.WorkerLost:

@@ -24,6 +24,7 @@ import (
 //	                                     being loaded or evicted
 //	lost <worker>      door-lost <door>      tick
 //	submit <seq>[-<seq>] <model> <batch> <budget ms> [crashes]   door is 1
+//	withdraw <seq>
 //	result <worker> <action> <code> [exec ms]          it ended just now
 //	health <worker> <incarnation> <gpu>...             each is ok:N, stalled:N or
 //	                                     restarting:N, N executors of it have ended
@@ -184,6 +185,8 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 		return &WorkerLost{ID: f[1]}
 	case "door-lost":
 		return &DoorLost{Door: uint64(num(2))}
+	case "withdraw":
+		return &Withdraw{protocol.RequestID{Door: 1, Seq: uint64(num(2))}}
 	case "submit":
 		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
 		if len(f) > 5 {

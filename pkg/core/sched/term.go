@@ -110,6 +110,10 @@ func (t *Term) Step(now protocol.Time, e TermEvent) *TermOutput {
 		t.result(e)
 	case *AnswersReported:
 		t.answersReported(e)
+	case *Withdraw:
+		if t.started {
+			t.decide(e)
+		}
 	case *Tick:
 		t.tick(e)
 	case *Started:

@@ -2,8 +2,8 @@ package sched
 
 import "clockwork/pkg/protocol"
 
-// TermEvent is an input of Term.Step: one of the types in this file, Result or Tick. The
-// latter two are passed on to the core.
+// TermEvent is an input of Term.Step: one of the types in this file, Result, Withdraw or Tick.
+// The latter three are passed on to the core.
 type TermEvent interface{ termEvent() }
 
 // Started carries the models, profiles and workers of the epoch. It may arrive more
@@ -73,6 +73,7 @@ func (*NoResponders) termEvent()    {}
 func (*MessagesMissed) termEvent()  {}
 func (*HeartbeatDue) termEvent()    {}
 func (*Result) termEvent()          {}
+func (*Withdraw) termEvent()        {}
 func (*Tick) termEvent()            {}
 
 // TermOutput is the work for the driver after one Step, in the order of its fields. It is

@@ -28,6 +28,7 @@ import (
 //	door <front door> [<epoch>]          its heartbeat
 //	scheduler <id> <epoch>               another scheduler's heartbeat
 //	submit <request> <budget ms> <reply> [json]
+//	withdraw <request>                   its client went away
 //	answers <front door> <number>...     it claims these
 //	nobody <front door> <question>       nobody listens; questions count from 1
 //	missed                               messages may have been missed
@@ -88,6 +89,8 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: front door %d is lost\n", e.Door)
 	case *Submit:
 		return fmt.Sprintf("core: request %d.%d, %v left\n", e.ID.Door, e.ID.Seq, e.Budget)
+	case *Withdraw:
+		return fmt.Sprintf("core: nobody waits for %d.%d\n", e.ID.Door, e.ID.Seq)
 	case *Result:
 		return fmt.Sprintf("core: result of %s %s\n", e.Worker, e.Message)
 	}
@@ -219,6 +222,9 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		}
 		return &Submitted{Epoch: epoch, Submitted: protocol.Submitted{Reply: f[3], JSON: len(f) > 4, Submission: protocol.Submission{
 			ID: protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}, Budget: budget}}}
+	case "withdraw":
+		door, seq, _ := strings.Cut(f[1], ".")
+		return &Withdraw{protocol.RequestID{Door: s.number(door), Seq: s.number(seq)}}
 	case "answers":
 		e := &AnswersReported{FrontDoor: s.number(f[1]), Epoch: epoch}
 		for _, seq := range f[2:] {

@@ -83,7 +83,7 @@ func (d *wDoor) beat() {
 	if !d.Connected {
 		return
 	}
-	h := d.core.Heartbeat(true)
+	h := d.core.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	if d.w.chance(0.2) {
 		h.Epoch = d.w.lie()

@@ -64,7 +64,7 @@ func (w *world) laneSent(o Addressed) {
 	l := w.lane(o.Worker, o.Action.GPU)
 	a := plainOpen{Action: o.Action}
 	begins, inputs := w.inferDelay(o.Worker, w.inputBytes(o.Action))
-	if inputs > 0 {
+	if inputs >= 0 {
 		a.ready = w.now.Add(inputs)
 	}
 	if len(l.open) == 0 {

@@ -205,7 +205,14 @@ func (w *world) checkOutput(out Output) {
 		}
 		w.checkRefusal(r, d.Refusal)
 		r.ended = true
-		w.counted.Refused++
+		if d.Refusal.Code == protocol.Cancelled {
+			w.counted.Withdrawn++
+		} else {
+			w.counted.Refused++
+		}
+		if d.Refusal.Code == protocol.Cancelled && !r.withdrawn {
+			w.fail("%v of %v, whose client is there", d.Refusal, d.ID)
+		}
 	}
 }
 
@@ -246,7 +253,7 @@ func (w *world) checkAction(o Addressed) {
 	w.laneSent(o)
 	for _, ref := range a.Requests {
 		r := w.requests[ref.ID]
-		if r == nil || r.ended || r.orphan || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {
+		if r == nil || r.ended || r.orphan || r.withdrawn || r.action != 0 || a.Latest.Add(a.Expected) > r.deadline && w.policy != "aimd" {
 			w.fail("action %+v for a request that is %+v", a, r)
 		}
 		r.action = a.ID
@@ -255,7 +262,7 @@ func (w *world) checkAction(o Addressed) {
 
 func (w *world) checkStats() {
 	s := w.core.Stats()
-	if s.Submitted != s.Succeeded+s.Refused+s.Answered+s.Forgotten+s.Duplicates+s.Queued+s.InFlight {
+	if s.Submitted != s.Succeeded+s.Refused+s.Answered+s.Withdrawn+s.Forgotten+s.Duplicates+s.Queued+s.InFlight {
 		w.fail("the accounts do not close: %+v", s)
 	}
 	want := w.counted

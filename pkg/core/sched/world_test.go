@@ -64,6 +64,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 		sum.Submitted, sum.Succeeded, sum.Refused = sum.Submitted+s.Submitted, sum.Succeeded+s.Succeeded, sum.Refused+s.Refused
 		sum.Lost, sum.Strays, sum.Replanned = sum.Lost+s.Lost, sum.Strays+s.Strays, sum.Replanned+s.Replanned
 		sum.Forgotten, sum.Duplicates = sum.Forgotten+s.Forgotten, sum.Duplicates+s.Duplicates
+		sum.Withdrawn += s.Withdrawn
 		faults.add(w.faults)
 		waited += w.waitedForInputs
 	}
@@ -71,7 +72,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	if policy == "clockwork" && waited < worlds {
 		t.Errorf("only %d actions wait for inputs, the test proves nothing", waited)
 	}
-	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 {
+	if sum.Succeeded < sum.Submitted/4 || sum.Lost == 0 || sum.Strays == 0 || sum.Replanned == 0 || sum.Forgotten == 0 || sum.Duplicates == 0 || sum.Withdrawn < worlds {
 		t.Errorf("too little happened, the test proves nothing: %+v", sum)
 	}
 	if err := faults.enough(policy, worlds); err != "" {
@@ -110,7 +111,7 @@ type world struct {
 	seq                     uint64
 	setup, arrivals, faulty *rand.Rand
 	network, worker, crowd  *rand.Rand
-	poison, inputs          *rand.Rand
+	poison, inputs, leave   *rand.Rand
 	perByte                 time.Duration // of inputs on their way, in picoseconds
 	waitedForInputs         int           // actions for whose inputs a lane was taken to wait
 	brittle                 string        // the model whose loads end executors, "" for none
@@ -147,6 +148,7 @@ type asked struct {
 	deadline   protocol.Time
 	action     protocol.ActionID // open, 0 while it waits
 	orphan     bool
+	withdrawn  bool
 	ended      bool
 	blamed
 }
@@ -179,7 +181,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	dice := func(concern uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, concern)) }
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
-		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), copies: map[string]bool{},
+		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), leave: dice(9), copies: map[string]bool{},
 		blame:    newBlameBooks(),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
@@ -279,6 +281,9 @@ func (w *world) planArrivals() {
 		if w.arrivals.IntN(20) == 0 {
 			w.after(at+between(w.arrivals, 0, 20*time.Millisecond), func() { w.again(s) })
 		}
+		for range w.leave.IntN(15) / 12 { // some say so twice
+			w.after(at+between(w.leave, -time.Millisecond, s.Budget), func() { w.withdraw(s.ID) })
+		}
 	}
 }
 
@@ -296,6 +301,18 @@ func (w *world) again(s protocol.Submission) {
 		w.counted.Submitted++
 		w.counted.Duplicates++
 		w.step(&Submit{s})
+	}
+}
+
+// withdraw: the client of a request goes away, which may have ended, or not come yet.
+func (w *world) withdraw(id protocol.RequestID) {
+	r := w.requests[id]
+	if r != nil && !r.ended {
+		r.withdrawn = true
+	}
+	w.step(&Withdraw{id})
+	if r != nil && r.withdrawn && !r.ended && !r.orphan && r.action == 0 {
+		w.fail("%v waits although its client went away", id)
 	}
 }
 

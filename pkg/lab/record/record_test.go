@@ -421,7 +421,7 @@ func TestEveryEventOfATermIsKnown(t *testing.T) {
 			t.Errorf("%s is in no recording", name)
 		}
 	}
-	if found != 13 {
+	if found != 14 {
 		t.Errorf("%d events were found", found)
 	}
 }

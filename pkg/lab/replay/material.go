@@ -81,7 +81,7 @@ func (m *Material) Step(now protocol.Time, e sched.Event, out *sched.Output) {
 	case *sched.WorkerJoined:
 		m.join(&e.State)
 		in.events = append(in.events, timed{now, e})
-	case *sched.WorkerLost, *sched.DoorLost:
+	case *sched.WorkerLost, *sched.DoorLost, *sched.Withdraw:
 		in.events = append(in.events, timed{now, e})
 	}
 	for i := range out.Actions {

@@ -79,8 +79,8 @@ type Explanation struct {
 	ID    string `json:"id"`
 	Core  int    `json:"core"`
 	Model string `json:"model"`
-	// Outcome is "done in time", "done late", "refused CODE", "front door lost", or
-	// "open when the recording ended".
+	// Outcome is "done in time", "done late", "refused CODE", "withdrawn", "front door
+	// lost", or "open when the recording ended".
 	Outcome string `json:"outcome"`
 	Cause   Cause  `json:"cause,omitempty"`
 	// EarliestMS is the earliest possible completion, in milliseconds after the request
@@ -134,7 +134,9 @@ type Summary struct {
 	Open     int `json:"open"`
 	// Forgotten counts requests whose front door was lost, and with it the client's
 	// reply.
-	Forgotten int     `json:"forgotten,omitempty"`
+	Forgotten int `json:"forgotten,omitempty"`
+	// Withdrawn counts requests whose clients went away before they were executed.
+	Withdrawn int     `json:"withdrawn,omitempty"`
 	Causes    []Group `json:"causes"`
 }
 
@@ -233,6 +235,8 @@ func (x *Explainer) ended(r *request) {
 	switch {
 	case r.outcome == outcomeDoorLost:
 		x.summary.Forgotten++
+	case r.outcome == outcomeWithdrawn:
+		x.summary.Withdrawn++
 	case r.cause == None:
 		x.summary.Done++
 	default:

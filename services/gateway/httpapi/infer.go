@@ -31,7 +31,7 @@ func (c *call) infer() {
 // take gives the message to the front door: without its body, if it is refused whatever that
 // is. The request is nil if it is answered.
 func (x *exchange) take() (*core.Request, *protocol.Error) {
-	in := core.Inbound{Model: x.model, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
+	in := core.Inbound{Model: x.model, Tenant: x.tenant, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
 	if refused, absent := x.Screen(&in, x, x.r.Header); absent != nil || refused {
 		return nil, absent
 	}
@@ -87,7 +87,7 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 		return fault
 	}
 	e.Encoding = protocol.JSON
-	if e.SLO, fault = x.oip.Budget(x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters); fault != nil {
+	if e.SLO, fault = x.oip.Budget(x.r.Context(), x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters); fault != nil {
 		return fault
 	}
 	return frontdoor.Fill(e, &x.request.InferRequest, spec, known)

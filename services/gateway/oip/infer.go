@@ -37,14 +37,16 @@ func (i *Infer) Take(in *core.Inbound, x frontdoor.Exchange, header map[string][
 	return request, absent
 }
 
-// Answer waits for the end of a request that was taken, and answers it. Once ctx ends, nobody
-// waits for the answer.
+// Answer waits for the end of a request that was taken, and answers it. Once ctx is cancelled,
+// nobody waits for the answer; at a deadline of ctx, the request ends by its own.
 func (i *Infer) Answer(ctx context.Context, request *core.Request) {
 	var e core.Ended
 	select {
 	case e = <-i.ended:
 	case <-ctx.Done():
-		i.door.Gone(request)
+		if deadline, is := ctx.Deadline(); !is || time.Now().Before(deadline) {
+			i.door.Gone(request)
+		}
 		e = <-i.ended
 	}
 	i.door.Send(&e)
@@ -54,15 +56,32 @@ func (i *Infer) Answer(ctx context.Context, request *core.Request) {
 func (i *Infer) End(e core.Ended) { i.ended <- e }
 
 // Budget is the smallest of the budgets that a request names: in the header Clockwork-Timeout,
-// and in its parameters.
-func (s *Server) Budget(header string, p protocol.InferParameters) (time.Duration, *protocol.Error) {
-	slo, fault := core.ReadSLO("", p, s.config.DefaultSLO)
-	if fault != nil || header == "" {
-		return slo, fault
+// in its parameters, and by the deadline of ctx.
+func (s *Server) Budget(ctx context.Context, header string, p protocol.InferParameters) (time.Duration, *protocol.Error) {
+	fallback := s.config.DefaultSLO
+	deadline, bounded := ctx.Deadline()
+	if bounded {
+		fallback = min(time.Until(deadline), protocol.MaxSLO)
+		if fallback <= 0 {
+			return 0, protocol.Refusal(protocol.DeadlineExceeded)
+		}
 	}
-	own, fault := core.ReadSLO(header, p, s.config.DefaultSLO)
-	if p.SLOMS != nil {
-		own = min(own, slo)
+	slo, fault := core.ReadSLO("", p, fallback)
+	if fault != nil {
+		return 0, fault
 	}
-	return own, fault
+	if header != "" {
+		own, fault := core.ReadSLO(header, p, fallback)
+		if fault != nil {
+			return 0, fault
+		}
+		if p.SLOMS != nil || bounded {
+			own = min(own, slo)
+		}
+		slo = own
+	}
+	if bounded {
+		slo = min(slo, fallback)
+	}
+	return slo, nil
 }

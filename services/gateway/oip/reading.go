@@ -2,7 +2,7 @@ package oip
 
 import "clockwork/pkg/protocol"
 
-// Reading counts the bytes of one body that is being read against those of all.
+// Reading counts the bytes of one body, or of one connection's bodies, that are being read against those of all.
 type Reading struct {
 	of    *Server
 	bytes int64
@@ -23,8 +23,13 @@ func (r *Reading) Take(n int64) *protocol.Error {
 	return nil
 }
 
+// Release counts n bytes less: they are read.
+func (r *Reading) Release(n int64) {
+	r.bytes -= n
+	r.of.reading.Add(-n)
+}
+
 // GiveBack ends the reading.
 func (r *Reading) GiveBack() {
-	r.of.reading.Add(-r.bytes)
-	r.bytes = 0
+	r.Release(r.bytes)
 }
