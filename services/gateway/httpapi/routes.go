@@ -87,9 +87,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticate notes whose request it is. Probes, which have no token, learn whether the gateway
-// is well all the same.
+// is well all the same, and a browser gets the page, which asks for a token and shows nothing
+// before.
 func (c *call) authenticate() (refusal *protocol.Error) {
-	if strings.HasPrefix(c.r.URL.Path, "/v2/health/") {
+	if strings.HasPrefix(c.r.URL.Path, "/v2/health/") || isPageFile(c.r.URL.Path) {
 		return nil
 	}
 	c.tenant, refusal = c.oip.Tenant(c.r.Header.Get("Authorization"))
