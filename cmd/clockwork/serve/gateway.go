@@ -34,9 +34,9 @@ func (f GatewayFlags) Config(of RequestFlags) (gateway.Config, error) {
 // MayListen refuses what is no address, and one that other machines reach: nobody has to prove
 // who they are. open: that is meant.
 func (f GatewayFlags) MayListen(open bool) error {
-	host, _, err := net.SplitHostPort(f.HTTP)
+	host, _, err := splitAddress("--http", f.HTTP)
 	if err != nil {
-		return cli.Usagef("--http %s is no address such as 127.0.0.1:8000 or :8000", f.HTTP)
+		return err
 	}
 	if !open && !Loopback(host) {
 		return cli.Usagef("the gateway would listen on %s, and whoever reaches it may send requests to every model: put what asks for a password before it, or say --open if that is meant", shownHost(host))
