@@ -87,7 +87,8 @@ refused("another version", [404], "version 1", lambda: client.infer(model, asked
 refused("wrong shape", [400], "INVALID_INPUT", lambda: client.infer(model, wrong()))
 refused("no time", [503, 504], "DEADLINE_", lambda: client.infer(model, asked(), timeout=1))
 refused("a sequence", [400], "sequences", lambda: client.infer(model, asked(), sequence_id=5, sequence_start=True))
-refused("statistics", [501], "metrics", lambda: client.get_inference_statistics(model))
+statistics = client.get_inference_statistics(model)["model_stats"][0]
+check("statistics", statistics["inference_count"] >= 20 and statistics["inference_stats"]["success"]["count"] >= 20 and "cache_miss" in statistics["inference_stats"], statistics)
 refused("repository", [501], "clockwork load", client.get_model_repository_index)
 
 
