@@ -107,6 +107,12 @@ stats = statistics.inference_stats
 check("statistics", statistics.inference_count >= 50 and 0 < statistics.execution_count <= statistics.inference_count, statistics)
 check("statistics of all parts", stats.success.count >= 50 and stats.compute_infer.ns > 0 and stats.queue.count > 0 and stats.fail.count >= 1, stats)
 
+index = client.get_model_repository_index().models
+check("repository index", [m.name for m in index] == [model] and index[0].state == "READY", index)
+client.load_model(model)
+refused("load", ["FAILED_PRECONDITION"], "LOADING_CLOSED", lambda: client.load_model("another"))
+refused("unload", ["FAILED_PRECONDITION"], "LOADING_CLOSED", lambda: client.unload_model(model))
+
 refused("unknown model", ["NOT_FOUND"], "UNKNOWN_MODEL", lambda: client.infer("nobody", asked()))
 refused("another version", ["NOT_FOUND"], "version 1", lambda: client.infer(model, asked(), model_version="7"))
 refused("wrong shape", ["INVALID_ARGUMENT"], "INVALID_INPUT", lambda: client.infer(model, wrong()))

@@ -89,7 +89,11 @@ refused("no time", [503, 504], "DEADLINE_", lambda: client.infer(model, asked(),
 refused("a sequence", [400], "sequences", lambda: client.infer(model, asked(), sequence_id=5, sequence_start=True))
 statistics = client.get_inference_statistics(model)["model_stats"][0]
 check("statistics", statistics["inference_count"] >= 20 and statistics["inference_stats"]["success"]["count"] >= 20 and "cache_miss" in statistics["inference_stats"], statistics)
-refused("repository", [501], "clockwork load", client.get_model_repository_index)
+index = client.get_model_repository_index()
+check("repository index", [m["name"] for m in index] == [model] and index[0]["state"] == "READY", index)
+client.load_model(model)
+refused("load", [400], "LOADING_CLOSED", lambda: client.load_model("another"))
+refused("unload", [400], "LOADING_CLOSED", lambda: client.unload_model(model))
 
 
 async def aio():
