@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"clockwork/pkg/wire"
 	"clockwork/services/gateway/oip"
 )
 
@@ -16,6 +17,7 @@ type Server struct {
 	config Config
 	oip    *oip.Server
 	http   *http.Server
+	heads  wire.HTTPHeads
 	log    *slog.Logger
 	served chan struct{} // closed when no more connections are accepted
 }
