@@ -77,17 +77,26 @@ func awaitHTTP(t *testing.T, url string) {
 	}
 }
 
-// startGateway starts a gateway on the stack's broker and returns its address.
+// startGateway starts a gateway on the stack's broker and returns its address for HTTP.
 func (s *stack) startGateway() (url string, stop func()) {
+	s.t.Helper()
+	url, _, stop = s.startIngresses()
+	return url, stop
+}
+
+// startIngresses starts a gateway, and returns its addresses for HTTP and gRPC.
+func (s *stack) startIngresses() (url, grpc string, stop func()) {
 	s.t.Helper()
 	config := gateway.DefaultConfig()
 	config.StopWait = time.Second
-	var err error
-	if config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		s.t.Fatal(err)
+	for _, listener := range []*net.Listener{&config.HTTP.Listener, &config.GRPC.Listener} {
+		var err error
+		if *listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	service, err := gateway.NewService(config, bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log})
-	return "http://" + config.HTTP.Listener.Addr().String(), s.run("gateway", service, err)
+	return "http://" + config.HTTP.Listener.Addr().String(), config.GRPC.Listener.Addr().String(), s.run("gateway", service, err)
 }
 
 // appendFloat appends a float of 32 bits, little-endian.
@@ -152,7 +161,7 @@ func TestOneOfTwoGatewaysIsKilled(t *testing.T) {
 	s := startStack(t, quick())
 	url, _ := s.startGateway()
 	first := freeAddress(t)
-	killed := startProcess(t, "gateway", "--http", first, "--nats", s.broker.ClientURL())
+	killed := startProcess(t, "gateway", "--http", first, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL())
 	s.load("zoo/resnet18_v2", 1)
 	s.activated()
 	awaitHTTP(t, "http://"+first+"/v2/models/resnet18_v2/ready")
@@ -194,7 +203,7 @@ func TestAGatewayDrains(t *testing.T) {
 	s.load("zoo/resnet18_v2", 1)
 	address := freeAddress(t)
 	url := "http://" + address
-	p := startProcess(t, "gateway", "--http", address, "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
+	p := startProcess(t, "gateway", "--http", address, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
 	s.activated()
 	awaitHTTP(t, url+"/v2/models/resnet18_v2/ready")
 	if err := p.Signal(syscall.SIGTERM); err != nil {

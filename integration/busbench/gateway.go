@@ -151,7 +151,7 @@ func startUp(o options) (*upStack, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(o.binary, "up", "--listen", broker, "--http", web, "--policy", "simple", "--gpus", strconv.Itoa(gpus),
+	cmd := exec.Command(o.binary, "up", "--listen", broker, "--http", web, "--grpc", "off", "--policy", "simple", "--gpus", strconv.Itoa(gpus),
 		"--load-idle", loadIdle.String(), "--log-level", "error")
 	stop, err := startProcess(cmd, "Clockwork is up")
 	return &upStack{nats: "nats://" + broker, http: web, process: cmd, stop: stop}, err

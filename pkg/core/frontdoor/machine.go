@@ -1,7 +1,10 @@
 package frontdoor
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -346,6 +349,11 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 		return spec, unknown(name)
 	}
 	return spec, nil
+}
+
+// Models returns the models that are served, or are about to be, by name.
+func (m *Machine) Models() []protocol.ModelSpec {
+	return slices.SortedFunc(maps.Values(m.models), func(a, b protocol.ModelSpec) int { return cmp.Compare(a.Name, b.Name) })
 }
 
 // Epoch is that of the active scheduler, 0 for none.

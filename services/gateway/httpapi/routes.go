@@ -33,13 +33,19 @@ var routes = []route{
 	{http.MethodGet, "/v2", (*call).metadata},
 	{http.MethodGet, "/v2/health/live", (*call).live},
 	{http.MethodGet, "/v2/health/ready", (*call).readiness},
+	{http.MethodGet, "/v2/models/stats", (*call).modelStatistics},
 	{http.MethodGet, "/v2/models/{}", (*call).modelMetadata},
 	{http.MethodGet, "/v2/models/{}/ready", (*call).modelReady},
 	{http.MethodGet, "/v2/models/{}/config", (*call).modelConfig},
+	{http.MethodGet, "/v2/models/{}/stats", (*call).modelStatistics},
 	{http.MethodPost, "/v2/models/{}/infer", (*call).infer},
+	{http.MethodPost, "/v2/repository/index", (*call).repositoryIndex},
+	{http.MethodPost, "/v2/repository/models/{}/load", (*call).repositoryLoad},
+	{http.MethodPost, "/v2/repository/models/{}/unload", (*call).repositoryUnload},
 	{http.MethodGet, "/v2/models/{}/versions/{N}", (*call).modelMetadata},
 	{http.MethodGet, "/v2/models/{}/versions/{N}/ready", (*call).modelReady},
 	{http.MethodGet, "/v2/models/{}/versions/{N}/config", (*call).modelConfig},
+	{http.MethodGet, "/v2/models/{}/versions/{N}/stats", (*call).modelStatistics},
 	{http.MethodPost, "/v2/models/{}/versions/{N}/infer", (*call).infer},
 }
 
@@ -125,8 +131,6 @@ func unescaped(part string) string {
 var notOffered = []struct{ part, why string }{
 	{"systemsharedmemory", "shared memory is not offered: send binary tensors"},
 	{"cudasharedmemory", "shared memory is not offered: send binary tensors"},
-	{"repository", "models are loaded by clockwork load, before the stack is active"},
-	{"stats", "statistics are not offered over HTTP: see --metrics and clockwork top"},
 	{"trace", "tracing is set by the environment of the services"},
 	{"logging", "logging is set by the flags of the services"},
 	{"generate", "text generation is not offered"},
