@@ -214,6 +214,12 @@ type GPUHealth struct {
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
+// Answered says that a front door sends the answers to these requests now, by RequestID.Seq.
+type Answered struct {
+	Door uint64
+	Seqs []uint64
+}
+
 // Tick reports only that time has passed, as Output.Wake requests.
 type Tick struct{}
 
@@ -224,6 +230,7 @@ func (*WorkerJoined) event() {}
 func (*WorkerLost) event()   {}
 func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
+func (*Answered) event()     {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.

@@ -88,6 +88,8 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: front door %d is lost\n", e.Door)
 	case *Submit:
 		return fmt.Sprintf("core: request %d.%d, %v left\n", e.ID.Door, e.ID.Seq, e.Budget)
+	case *Answered:
+		return fmt.Sprintf("core: front door %d answers %v\n", e.Door, e.Seqs)
 	case *Result:
 		return fmt.Sprintf("core: result of %s %s\n", e.Worker, e.Message)
 	}
