@@ -29,6 +29,8 @@ import (
 
 var hostileRun = flag.Bool("hostile", false, "send bombs at full speed for 30 s beside a good client, and measure (make hostile)")
 
+var hostileSpeed = flag.Float64("hostile-speed", 0, "how fast make hostile sends, in MB/s; 0 for as fast as it can")
+
 const (
 	hostileCalm   = 10 * time.Second
 	hostileAttack = 30 * time.Second
@@ -352,6 +354,7 @@ func (s *siege) measure() {
 // connection reads the replies.
 func (s *siege) flood() (sent *atomic.Int64, stop func()) {
 	sent = new(atomic.Int64)
+	began, bytes := time.Now(), new(atomic.Int64)
 	end := make(chan struct{})
 	var work sync.WaitGroup
 	for c := range hostileConns {
@@ -370,7 +373,12 @@ func (s *siege) flood() (sent *atomic.Int64, stop func()) {
 					return
 				default:
 				}
-				if list[(i/len(s.subjects))%len(list)].send(nc, s.subjects[i%len(s.subjects)]) == nil {
+				b := list[(i/len(s.subjects))%len(list)]
+				if *hostileSpeed > 0 {
+					due := float64(bytes.Add(int64(b.Size()))) / (*hostileSpeed * 1e6)
+					time.Sleep(time.Until(began.Add(time.Duration(due * float64(time.Second)))))
+				}
+				if b.send(nc, s.subjects[i%len(s.subjects)]) == nil {
 					sent.Add(1)
 				} else {
 					time.Sleep(time.Millisecond) // the broker closed the connection; it reconnects soon

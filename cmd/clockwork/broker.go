@@ -22,6 +22,7 @@ const defaultListen = "127.0.0.1:4222"
 
 // Run runs a broker until a signal stops it.
 func (k *brokerCommand) Run(c *cli.Flags, con *cli.Console) error {
+	serve.BoundMemory()
 	s, err := k.start(c, con)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type commandLine struct {
 	Zoo        zooCommand         `cmd:"" help:"List the emulated models, with their sizes and times."`
 	Bench      lab.Bench          `cmd:"" help:"Send a workload to a stack and measure what its users see."`
 	Sim        lab.Sim            `cmd:"" help:"Simulate a workload, or rerun the paper's experiments."`
+	Profiles   lab.Profiles       `cmd:"" help:"Export what a stack was measured to do."`
 	Replay     lab.Replay         `cmd:"" help:"Run a recording through the service that made it again; say what another policy would have done."`
 	Explain    lab.Explain        `cmd:"" help:"Say why requests of the running stack, or of a recording, were refused or late, and what would have saved them."`
 	Chaos      lab.Chaos          `cmd:"" help:"Break a service of a stack of its own under load, and measure what users see."`

@@ -20,10 +20,11 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 	address := command.FreeAddress(t)
 	url := "nats://" + address
 	t.Setenv("NATS_URL", url)
-	journal := filepath.Join(t.TempDir(), "journal")
+	dir := t.TempDir()
+	journal, log, exported := filepath.Join(dir, "journal"), filepath.Join(dir, "actions.tsv"), filepath.Join(dir, "hardware.json")
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--journal", journal, "--listen", address, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
+		code, _, _ := invoke(t, "up", "--journal", journal, "--action-log", log, "--listen", address, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--load-idle", "300ms", "--scale", "0.1", "--generate-inputs")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)
@@ -51,6 +52,12 @@ func TestUpServesTheOtherCommandsAndEndsWithASignal(t *testing.T) {
 		{"ls --json", 0, `"path": "zoo/googlenet"`},
 		{"state", 0, "ACTIVE"},
 		{"state --json", 0, `"stage": "ACTIVE"`},
+		{"profiles export " + exported + " --as zoo/googlenet", 2, "expected PATH=zoo/NAME"},
+		{"profiles export " + exported + " --action-log main.go", 2, "its header lacks"},
+		{"profiles export " + exported + " --action-log " + log, 0, "zoo/googlenet"},
+		{"profiles export " + exported, 2, "exists"},
+		{"sim open --model zoo/googlenet --copies 1 --rate 100 --length 1s --hardware " + exported, 0, "in SLO"},
+		{"sim open --hardware main.go", 2, "read hardware"},
 	} {
 		code, stdout, stderr := invoke(t, strings.Fields(row.args)...)
 		if code != row.code || !strings.Contains(stdout+stderr, row.says) {

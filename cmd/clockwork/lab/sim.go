@@ -26,10 +26,11 @@ type Sim struct {
 	Resident bool            `env:"-" group:"Stack" help:"Begin with the weights on every GPU, as far as they fit."`
 	MaxBatch *int            `env:"-" placeholder:"N" group:"Stack" help:"Largest batch size, by default 16."`
 	Padded   bool            `env:"-" group:"Stack" help:"Models take the measured batch sizes alone; others are padded to them."`
+	Hardware string          `type:"existingfile" env:"-" placeholder:"FILE" group:"Stack" help:"Profiles and durations of a live stack in place of the zoo's, as clockwork profiles export writes them."`
 	Network  []time.Duration `env:"-" placeholder:"TIME" group:"Stack" from:"0s" to:"1s" help:"What a message takes at least and, after a comma, how much more on average; by default 100us,50us."`
 	Ahead    *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" from:"1us" to:"1s" help:"How long before it begins work is sent to a worker, by default 3ms."`
 	Buffer   *time.Duration  `env:"-" placeholder:"TIME" group:"Stack" from:"0s" to:"1s" help:"How long before its deadline a request is to be done, by default 5ms, at most a twentieth of its budget."`
-	Without  []string        `env:"-" placeholder:"NAME" group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, bounded, early, edf, long, pays, price, relief, worth, yield."`
+	Without  []string        `env:"-" placeholder:"NAME" group:"Stack" help:"Switch improvements of policy clockwork off, to see what they are good for: any, back, bounded, early, edf, inputs, long, pays, price, relief, worth, yield."`
 	Record   string          `type:"path" env:"-" placeholder:"FILE" group:"Stack" help:"Record what the scheduler is given, for clockwork replay and clockwork explain; of one policy."`
 
 	faultFlags
@@ -103,6 +104,9 @@ type setting struct {
 
 func (s *Sim) setting() (setting, error) {
 	set := setting{config: s.config()}
+	if err := s.readHardware(&set.config); err != nil {
+		return set, err
+	}
 	if err := set.config.Core.Validate(); err != nil {
 		return set, cli.Usage(err)
 	}

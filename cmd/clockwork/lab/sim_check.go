@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"clockwork/cmd/clockwork/ask"
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/adapter/backend/zoo"
+	"clockwork/pkg/lab/hardware"
 	"clockwork/pkg/lab/policies"
+	"clockwork/pkg/lab/sim"
 	"clockwork/pkg/lab/workload"
 )
 
@@ -22,6 +25,25 @@ const (
 	maxSimRate    = 10_000_000
 	boundedUpTo   = 2_000_000 // requests; computing the bound takes a while
 )
+
+// readHardware takes what --hardware says.
+func (s *Sim) readHardware(c *sim.Config) error {
+	if s.Hardware == "" {
+		return nil
+	}
+	f, err := os.Open(s.Hardware)
+	if err != nil {
+		return cli.Usage(err)
+	}
+	defer f.Close()
+	if c.Hardware, err = hardware.Read(f); err != nil {
+		return cli.Usage(fmt.Errorf("%s: %w", s.Hardware, err))
+	}
+	if len(s.Network) == 0 && c.Hardware.ToWorker != nil {
+		c.Network.Base, c.Network.Jitter = c.Hardware.Messages()
+	}
+	return nil
+}
 
 // AfterApply is called by the parser.
 func (s *Sim) AfterApply(parsed *kong.Context) error { return noEmptyValue(parsed) }

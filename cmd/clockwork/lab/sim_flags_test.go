@@ -47,6 +47,7 @@ func TestSimFlagsDoWhatTheySay(t *testing.T) {
 		"--pages 14":                        func(d simDocument) bool { return d.Runs[0].GPUs[0].Evicted > 0 && plain.GPUs[0].Evicted == 0 },
 		"--resident":                        func(d simDocument) bool { return d.Runs[0].GPUs[0].Loads == 0 && plain.GPUs[0].Loads == 15 },
 		"--max-batch 1":                     func(d simDocument) bool { return d.Runs[0].MeanBatch == 1 && plain.MeanBatch > 1 },
+		"--hardware " + slowHardware(t):     func(d simDocument) bool { return d.Runs[0].Latency.P50 > 2*plain.Latency.P50 },
 		"--padded":                          func(d simDocument) bool { return d.Runs[0].Hash != plain.Hash },
 		"--network 2ms":                     func(d simDocument) bool { return d.Runs[0].Latency.P50 > plain.Latency.P50 },
 		"--ahead 10ms":                      func(d simDocument) bool { return d.Runs[0].Hash != plain.Hash },
@@ -160,4 +161,16 @@ func TestAPageThatCannotBeWrittenIsWrongUsage(t *testing.T) {
 			t.Errorf("sim %s: exit code %d, %s", args, code, stderr)
 		}
 	}
+}
+
+// slowHardware writes a file in which executions take a constant 60 ms, as profiled.
+func slowHardware(t *testing.T) string {
+	name := filepath.Join(t.TempDir(), "slow.json")
+	body := `{"format":1,"models":[{"path":"zoo/resnet50_v2","input_bytes":602112,"output_bytes":4000,"weights_bytes":100000000,
+		"load_weights":{"samples":1,"min_ns":8000000,"p50_ns":8000000,"p99_ns":8000000,"max_ns":8000000},
+		"infer":[{"batch":1,"samples":1,"min_ns":60000000,"p50_ns":60000000,"p99_ns":60000000,"max_ns":60000000,"took_ns":[60000000,60000000]}]}]}`
+	if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }

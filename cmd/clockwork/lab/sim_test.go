@@ -126,7 +126,7 @@ func TestWrongSimulationsAreRefusedWithTheirBounds(t *testing.T) {
 		{"open --rate -1", "at most 10000000"}, {"open --copies 5000", "from 1 to 4096"}, {"open --workers 0", "from 1 to"},
 		{"open --slo 2h", "from 1us to 1h"}, {"open --network 2s", "from 0s to 1s"}, {"open --model zoo/none", "zoo/NAME"},
 		{"closed --peak", "closed"}, {"open --pages 0", "from 1"},
-		{"open --without luck", "expected some of any, bounded, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
+		{"open --without luck", "expected some of any, back, bounded, early"}, {"open --faults luck", "--faults luck: "}, {"open --record .", "is a directory"},
 		// Zero is a value, and not the default.
 		{"open --rate 0", "--rate is 0; it must be more than 0"}, {"open --rate NaN", "expected a number"}, {"open --copies 0", "from 1 to 4096"},
 		{"closed --clients 0", "from 1 to 1048576"}, {"open --gpus 0", "from 1 to 256"}, {"open --max-batch 0", "from 1 to"}, {"open --slo 0s", "from 1us to 1h"},

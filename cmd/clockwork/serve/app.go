@@ -32,6 +32,7 @@ type App struct {
 
 func startApp(log *slog.Logger, options ...fx.Option) (*App, error) {
 	TuneCollector()
+	BoundMemory()
 	failures := newFailureLog(log)
 	a := &App{fx.New(
 		fx.Supply(slog.New(failures)),

@@ -11,13 +11,13 @@ import (
 // share. So one client alone is nearly as fast as the front door, and no flood keeps a lane
 // from its own rate, nor the front door from its other work.
 const (
-	laneRate   = 16 << 20
-	sharedRate = 256 << 20
+	laneRate   = 64 << 20
+	sharedRate = 1 << 30
 	// burst is how long either rate may be saved up.
 	burst = 50 * time.Millisecond
-	// messageCost is what taking a message costs beside its bytes, in bytes: some
-	// microseconds, however small it is.
-	messageCost = 4 << 10
+	// messageCost is what taking a message costs beside its bytes, in bytes: some ten
+	// microseconds, however small it is, in which a processor reads so much.
+	messageCost = 16 << 10
 	// longestNap bounds a sleep of a reader, which a connection's end does not interrupt.
 	longestNap = 50 * time.Millisecond
 )

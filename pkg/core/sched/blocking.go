@@ -157,7 +157,7 @@ func (p *clockworkPolicy) blocks(r *replica, start protocol.Time, takes time.Dur
 		exec := t.exec(1)
 		rate := m.arrivals.busy(p.now, exec)
 		busy = min(mostBusy, busy+rate)
-		if over := done.Sub(p.now) + exec - p.target(m.minBudget.budget); over > 0 {
+		if over := done.Sub(p.now) + exec - p.target(m.minBudget.budget, m.wayBack); over > 0 {
 			lost += rate * float64(over) / float64(exec) / (1 - busy)
 		}
 	}

@@ -48,6 +48,12 @@ type request struct {
 	// deadline is when the request must be done at the GPU: arrived + policy.target of
 	// its budget.
 	deadline protocol.Time
+	// slack is how much later than planned it may begin (beginSlack).
+	slack time.Duration
+	// wayBack is how long its answer is expected to take to its client, 0 if that is not
+	// known. answeredAt is when its front door claimed it, 0 if it has not yet.
+	wayBack    time.Duration
+	answeredAt protocol.Time
 	// waiting: it is in its model's queue.
 	waiting bool
 	// cold: no GPU had its model when it arrived.
@@ -251,6 +257,9 @@ type model struct {
 	spec protocol.ModelSpec
 	// itemBytes is the size of one item's inputs.
 	itemBytes int64
+	// outputBytes is the size of one item's outputs, wayBack that of its latest request.
+	outputBytes int64
+	wayBack     time.Duration
 	// index is the number of models of the epoch that came before it; it breaks ties between
 	// models.
 	index uint64

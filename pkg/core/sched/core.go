@@ -232,6 +232,12 @@ type DoorLost struct{ Door uint64 }
 // its inputs fails for all; it is not planned again. Any other is ignored.
 type Withdraw struct{ ID protocol.RequestID }
 
+// Answered says that a front door sends the answers to these requests now, by RequestID.Seq.
+type Answered struct {
+	Door uint64
+	Seqs []uint64
+}
+
 // Tick reports only that time has passed, as Output.Wake requests.
 type Tick struct{}
 
@@ -244,6 +250,7 @@ func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
 func (*Withdraw) event()     {}
 func (*SetSwitched) event()  {}
+func (*Answered) event()     {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.

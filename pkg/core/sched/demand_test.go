@@ -36,7 +36,7 @@ func TestTheInternalDeadline(t *testing.T) {
 		{"clockwork", func(c *Config) { c.Buffer = 0 }, 10, 10},
 	} {
 		r := newRig(t, c.policy, defaultsWith(c.set))
-		if target := inMillis(r.lanes().target(millis(c.budget))); target != c.target {
+		if target := inMillis(r.lanes().target(millis(c.budget), 0)); target != c.target {
 			t.Errorf("%s, a budget of %v ms: to be done in %v ms, expected %v", c.policy, c.budget, target, c.target)
 		}
 	}
@@ -63,7 +63,7 @@ func TestWhatARequestAddsToTheDemand(t *testing.T) {
 		r.core.now = instant(3)
 		m := r.core.models[0]
 		m.capable[r.core.kindOf(gpuKind{name: "t4"})]++ // as if there were a GPU
-		q := &request{model: m, arrived: r.core.now, deadline: r.core.now.Add(r.lanes().target(millis(c.slo)))}
+		q := &request{model: m, arrived: r.core.now, deadline: r.core.now.Add(r.lanes().target(millis(c.slo), 0))}
 		m.put(q)
 		r.lanes().queued(q)
 		near(t, "the demand for execution", m.demand.exec, c.exec)

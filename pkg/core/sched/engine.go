@@ -22,6 +22,8 @@ type engine struct {
 	learner learner
 	// now is the time of the current step; it never goes back.
 	now protocol.Time
+	// waysBack are the times of answers to clients, by front door.
+	waysBack map[uint64]*doorWays
 	// fleetDelay are the message delays over all workers.
 	fleetDelay    netDelay
 	epoch, issuer uint64
@@ -108,6 +110,7 @@ func (c *engine) clear() {
 	c.known = map[protocol.RequestID]*request{}
 	c.actions = map[protocol.ActionID]*action{}
 	c.fleetDelay = netDelay{}
+	c.waysBack = map[uint64]*doorWays{}
 	c.fenced, c.recount, c.quarantinedUntil = false, true, 0
 	c.set, c.indexes = 0, 0
 }
@@ -136,6 +139,8 @@ func (c *engine) Step(now protocol.Time, e Event) Output {
 		c.withdraw(e.ID)
 	case *SetSwitched:
 		c.switchSet(&e.State)
+	case *Answered:
+		c.answered(e)
 	}
 	c.settle()
 	c.out.Wake = protocol.Never
@@ -262,7 +267,7 @@ func (c *engine) addModels(specs []protocol.ModelSpec) {
 	for i := range specs {
 		if c.names[specs[i].Name] == nil {
 			m := &all[i]
-			m.spec, m.itemBytes, m.index = specs[i], specs[i].ItemBytes(), c.indexes
+			m.spec, m.itemBytes, m.outputBytes, m.index = specs[i], specs[i].ItemBytes(), specs[i].OutputBytes(), c.indexes
 			c.indexes++
 			c.addModel(m)
 		}

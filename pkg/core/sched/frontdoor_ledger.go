@@ -121,6 +121,10 @@ func (t *Term) answersReported(e *AnswersReported) {
 		return
 	}
 	t.doors.strike(e.FrontDoor, e.Answered)
+	if len(e.Answered) > 0 {
+		t.answered = Answered{e.FrontDoor, e.Answered}
+		t.decide(&t.answered)
+	}
 }
 
 // submitted passes a request to the core, and records the client in the ledger if the

@@ -62,7 +62,7 @@ func TestPlansHaveRoomForTheWay(t *testing.T) {
 		}{
 			{"reach", p.inferDelay(&g.worker.delay, 0), millis(c.reach)},
 			{"ahead", p.ahead(g), millis(c.ahead)},
-			{"target", p.target(millis(100)), millis(c.target)},
+			{"target", p.target(millis(100), 0), millis(c.target)},
 		} {
 			if got.is != got.was {
 				t.Errorf("%v ms away: %s is %v, expected %v", c.hop, got.what, got.is, got.was)

@@ -53,6 +53,9 @@ type Options struct {
 	Early bool
 	// Inputs plans the time that large inputs take to a worker. False: as long as a message.
 	Inputs bool
+	// WayBack leaves as much of a request's budget for its answer's way to the client as such
+	// answers of its front door have taken. False: a share of the budget.
+	WayBack bool
 	// Original uses the constants of the original: every message takes Config.Future,
 	// whatever the results show, and tight deadlines have no buffer.
 	Original bool
@@ -99,7 +102,7 @@ type GrowingBatch struct {
 // planners are the planner's rules under the policies of a scheduler service: clockwork's,
 // and the original's, by which clockwork is measured.
 var planners = map[string]Options{
-	"clockwork": {EDF: true, Urgent: true, Paying: true, Priced: true, Yield: true, Bounded: true, Relief: true, Worth: true, Early: true, Long: true, Inputs: true},
+	"clockwork": {EDF: true, Urgent: true, Paying: true, Priced: true, Yield: true, Bounded: true, Relief: true, Worth: true, Early: true, Long: true, Inputs: true, WayBack: true},
 	"faithful":  {Urgent: true, Batch: Full, Original: true},
 }
 

@@ -11,8 +11,9 @@ import (
 // has handled the event. A policy with state of its own is also a learner.
 type policy interface {
 	// target returns how long after its arrival a request with this budget must be done
-	// at the GPU: the budget, less a reserve.
-	target(budget time.Duration) time.Duration
+	// at the GPU: the budget, less a reserve. wayBack is how long its answer takes to its
+	// client, 0 if that is not known.
+	target(budget, wayBack time.Duration) time.Duration
 	// rank orders the queue of a model; the least rank is first.
 	rank(r *request) int64
 	// offer returns the copy or load that would serve a waiting request first, among

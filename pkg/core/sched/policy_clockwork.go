@@ -114,13 +114,18 @@ func (p *clockworkPolicy) reset() {
 	}
 }
 
-// target keeps a reserve before the deadline for the messages to the client. With the
-// original's rule, the result is later than the deadline if the budget is tight.
-func (p *clockworkPolicy) target(budget time.Duration) time.Duration {
+// target keeps a reserve before the deadline for the messages to the client: a share of the
+// budget, or what the way back is known to take, if that is more. With the original's rule,
+// the result is later than the deadline if the budget is tight.
+func (p *clockworkPolicy) target(budget, wayBack time.Duration) time.Duration {
 	if p.Original {
 		return min(budget, max(budget-p.config.Buffer, p.config.Ahead+p.config.Buffer))
 	}
-	return budget - min(p.config.Buffer, budget/20) - min(p.replyDelay(), budget/2)
+	reserve := min(p.config.Buffer, budget/20) + min(p.replyDelay(), budget/2)
+	if p.WayBack && wayBack > 0 {
+		reserve = max(reserve, min(p.fleetDelay.fromWorker.value()+wayBack, budget/2))
+	}
+	return budget - reserve
 }
 
 // rank orders a queue by deadline with EDF, otherwise by arrival.

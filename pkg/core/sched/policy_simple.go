@@ -11,9 +11,9 @@ import (
 // first requests.
 type simplePolicy struct{ *engine }
 
-func (c *simplePolicy) target(budget time.Duration) time.Duration { return budget }
-func (c *simplePolicy) rank(r *request) int64                     { return int64(r.seq) }
-func (c *simplePolicy) replicaLeaves(r *replica)                  { r.gpu.runQueue.Remove(&r.queueEntry) }
+func (c *simplePolicy) target(budget, _ time.Duration) time.Duration { return budget }
+func (c *simplePolicy) rank(r *request) int64                        { return int64(r.seq) }
+func (c *simplePolicy) replicaLeaves(r *replica)                     { r.gpu.runQueue.Remove(&r.queueEntry) }
 
 // admit refuses a request that even an idle GPU could not do in time.
 func (c *simplePolicy) admit(r *request) *protocol.Error {

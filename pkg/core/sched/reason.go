@@ -221,7 +221,7 @@ func (c *engine) weighed(reason *Reason, r *request, v *verdict) {
 	reason.Best, reason.Backlog = c.spell(q), v.backlog
 	reason.Earliest = max(q.end(), c.now.Add(v.backlog))
 	need := q.end().Sub(r.arrived)
-	reason.Budget = c.budget(max(need, v.need))
+	reason.Budget = c.budget(max(need, v.need), r.wayBack)
 	idle, load := c.policy.atIdle(r)
 	reason.Idle, reason.IdleLoad = r.arrived.Add(idle), r.arrived.Add(load)
 }
@@ -244,9 +244,9 @@ func (c *engine) spell(q *quote) Offer {
 
 // budget returns the least budget whose deadline at the GPU is at least `need` after the
 // arrival.
-func (c *engine) budget(need time.Duration) time.Duration {
+func (c *engine) budget(need, wayBack time.Duration) time.Duration {
 	budget := need
-	for lacks := need - c.policy.target(budget); lacks > 0; lacks = need - c.policy.target(budget) {
+	for lacks := need - c.policy.target(budget, wayBack); lacks > 0; lacks = need - c.policy.target(budget, wayBack) {
 		budget += lacks
 	}
 	return budget

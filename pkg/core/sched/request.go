@@ -16,8 +16,13 @@ func (c *engine) submit(s protocol.Submission) {
 	}
 	r := c.newRequest()
 	r.Submission, r.model, r.seq = s, c.names[s.Model], c.ticket()
-	r.arrived, r.deadline = c.now, c.now.Add(c.policy.target(s.Budget))
+	if r.model != nil {
+		r.wayBack = c.wayBackOf(r)
+		r.model.wayBack = r.wayBack
+	}
+	r.arrived, r.deadline = c.now, c.now.Add(c.policy.target(s.Budget, r.wayBack))
 	r.rank = c.policy.rank(r)
+	r.slack = (s.Budget - c.policy.target(s.Budget, 0)) / 2
 	if m := r.model; m != nil {
 		r.ahead, r.cold = m.queued, len(m.holders) == 0
 		m.recent.add(c.now)
@@ -67,6 +72,7 @@ func (c *engine) admit(r *request) *protocol.Error {
 	}
 	if refusal := c.policy.admit(r); refusal != nil {
 		c.forgive(m, r.size)
+		c.forgiveWayBack(r)
 		return refusal
 	}
 	if c.stats.Queued >= c.config.MaxQueued {
@@ -274,6 +280,7 @@ func (c *engine) requests(match func(*request) bool) []*request {
 
 // doorLost marks the requests of a front door as orphans, and ends the waiting ones.
 func (c *engine) doorLost(door uint64) {
+	delete(c.waysBack, door)
 	for _, r := range c.requests(func(r *request) bool { return r.ID.Door == door }) {
 		r.orphan = true
 		if r.action == nil {

@@ -115,6 +115,7 @@ func (c *engine) inferred(a *action, res *protocol.Result) {
 		}
 		for _, r := range a.members {
 			c.noteLate(r, a, res)
+			c.executed(r, res.End)
 			c.forget(r)
 			c.stats.Succeeded++
 		}

@@ -256,13 +256,13 @@ func (p *clockworkPolicy) latest(members []*request, takes time.Duration) protoc
 	return latest
 }
 
-// beginSlack returns how much after latest the members may still begin: half of their
-// reserve. Otherwise a worker would refuse a batch that was planned without a margin
+// beginSlack returns how much after latest the members may still begin: half of the share of
+// their budgets that is kept in any case. Otherwise a worker would refuse a batch that was planned without a margin
 // because it begins a little late.
 func beginSlack(members []*request) time.Duration {
 	least := time.Duration(math.MaxInt64)
 	for _, r := range members {
-		least = min(least, (r.Budget-r.deadline.Sub(r.arrived))/2)
+		least = min(least, r.slack)
 	}
 	return least
 }

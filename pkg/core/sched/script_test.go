@@ -192,6 +192,12 @@ func (s *stage) event(t *testing.T, now protocol.Time, f []string, num func(int)
 		return &DoorLost{Door: uint64(num(2))}
 	case "withdraw":
 		return &Withdraw{protocol.RequestID{Door: 1, Seq: uint64(num(2))}}
+	case "answered":
+		e := &Answered{Door: 1}
+		for i := range f[1:] {
+			e.Seqs = append(e.Seqs, uint64(num(i+2)))
+		}
+		return e
 	case "submit":
 		s := protocol.Submission{ID: protocol.RequestID{Door: 1, Seq: uint64(num(2))}, Model: f[2], Batch: num(4), Budget: millis(f[4])}
 		if len(f) > 5 {

@@ -68,6 +68,8 @@ type Term struct {
 	// the core was given with another epoch or message; both are reused.
 	submit  Submit
 	amended Result
+	// answered is the core's event of the last claims.
+	answered Answered
 }
 
 // TermConfig identifies the holder of the lease. It does not change.

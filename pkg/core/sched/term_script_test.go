@@ -100,6 +100,8 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: request %d.%d, %v left\n", e.ID.Door, e.ID.Seq, e.Budget)
 	case *Withdraw:
 		return fmt.Sprintf("core: nobody waits for %d.%d\n", e.ID.Door, e.ID.Seq)
+	case *Answered:
+		return fmt.Sprintf("core: front door %d answers %v\n", e.Door, e.Seqs)
 	case *Result:
 		return fmt.Sprintf("core: result of %s %s\n", e.Worker, e.Message)
 	}

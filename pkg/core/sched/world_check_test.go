@@ -83,6 +83,9 @@ func (w *world) before(e Event) {
 				}
 				r.ended = true
 				w.counted.Succeeded++
+				if !r.orphan {
+					w.wayEnded(&r.submission, e.End)
+				}
 			}
 		}
 		w.orphaned(a)
@@ -96,6 +99,8 @@ func (w *world) before(e Event) {
 		w.known[e.State.ID] = e.State.Incarnation
 	case *GPUHealth:
 		w.healthOf(e)
+	case *Answered:
+		w.wayClaimed(e)
 	case *WorkerLost:
 		if w.known[e.ID] == e.Incarnation {
 			w.forget(e.ID)
@@ -257,6 +262,7 @@ func (w *world) checkAction(o Addressed) {
 			w.fail("action %+v for a request that is %+v", a, r)
 		}
 		r.action = a.ID
+		w.checkWayBack(a, r)
 	}
 }
 

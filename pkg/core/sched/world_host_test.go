@@ -192,6 +192,9 @@ func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	if r.Code != protocol.OK {
 		result.Message = secret(r.Action)
 	}
+	if o != nil && r.Kind == protocol.Infer && r.Code == protocol.OK {
+		h.world.claim(h.world.open[r.Action].Requests)
+	}
 	h.world.carry(h, func() { h.world.step(&Result{result}) })
 }
 

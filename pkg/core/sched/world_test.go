@@ -37,6 +37,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	var faults faultCount
 	switches := 0
 	waited := 0 // actions for whose inputs a lane waits
+	bound, early := 0, 0
 	worlds := worlds[policy]
 	if testing.Short() { // as under the race detector, which finds nothing in one goroutine
 		worlds /= 4
@@ -68,12 +69,16 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 		sum.Withdrawn += s.Withdrawn
 		faults.add(w.faults)
 		waited += w.waitedForInputs
+		bound, early = bound+w.ways.bound, early+w.ways.early
 		switches += w.sets.switches
 	}
 	if switches < worlds/2 {
 		t.Errorf("only %d sets of models, the test proves nothing", switches)
 	}
 	t.Logf("%+v, %+v, %d waited for inputs", sum, faults, waited)
+	if policy == "clockwork" && (bound < worlds || early < worlds) {
+		t.Errorf("only %d requests had more kept for their answers than a share, %d claims came early: the test proves nothing", bound, early)
+	}
 	if policy == "clockwork" && waited < worlds {
 		t.Errorf("only %d actions wait for inputs, the test proves nothing", waited)
 	}
@@ -135,8 +140,9 @@ type world struct {
 	openAt                  map[protocol.ActionID]string
 	sentAt                  map[protocol.ActionID]protocol.Time
 	resultTakes             map[protocol.ActionID]time.Duration // by the delays that were known when it was sent
-	delays                  map[string]*plainDelay              // by worker, and "" for all
-	known                   map[string]uint64                   // the workers that the core knows, and their lives
+	ways                    plainWays
+	delays                  map[string]*plainDelay // by worker, and "" for all
+	known                   map[string]uint64      // the workers that the core knows, and their lives
 	lanes                   map[place]*plainLane
 	slowed                  map[*gpu]bool // were slow once
 	looks                   map[*gpu]look // that were right
@@ -154,9 +160,12 @@ type asked struct {
 	submission protocol.Submission
 	deadline   protocol.Time
 	action     protocol.ActionID // open, 0 while it waits
-	orphan     bool
-	withdrawn  bool
-	ended      bool
+	// wayBack is what was known of its answer's way when it came, share what is kept for it
+	// in any case.
+	wayBack, share time.Duration
+	orphan         bool
+	withdrawn      bool
+	ended          bool
 	blamed
 }
 
@@ -189,6 +198,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
 		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), leave: dice(9), copies: map[string]bool{},
+		ways:  plainWays{dice: dice(11), known: map[wayKey]*plainWay{}, claimed: map[protocol.RequestID]protocol.Time{}},
 		blame: newBlameBooks(), sets: newModelSets(seed),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
@@ -241,6 +251,9 @@ func (w *world) build() {
 		}
 		if w.perByte > 0 && w.inputs.IntN(2) == 0 {
 			m.Inputs = []protocol.TensorSpec{{Name: "x", Datatype: protocol.Uint8, Shape: []int64{20_000 + w.inputs.Int64N(500_000)}}}
+		}
+		if w.ways.dice.IntN(3) == 0 {
+			m.Outputs = []protocol.TensorSpec{{Name: "y", Datatype: protocol.Uint8, Shape: []int64{2_000 << w.ways.dice.IntN(8)}}}
 		}
 		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
 	}
@@ -299,7 +312,13 @@ func (w *world) planArrivals() {
 }
 
 func (w *world) submit(s protocol.Submission, kind poison) {
-	w.requests[s.ID] = &asked{submission: s, deadline: w.now.Add(s.Budget), blamed: blamed{poison: kind}}
+	r := &asked{submission: s, deadline: w.now.Add(s.Budget), blamed: blamed{poison: kind}}
+	w.requests[s.ID] = r
+	if s.Model != "nobody" {
+		_, way := w.way(&s)
+		r.wayBack = way.value()
+		r.share = min(w.config.Buffer, s.Budget/20) + min(max(0, 2*shortest(w.delay("").from)-w.config.Future/2), s.Budget/2)
+	}
 	w.live = append(w.live, w.requests[s.ID])
 	w.counted.Submitted++
 	w.step(&Submit{s})
@@ -360,6 +379,9 @@ func (w *world) loseDoor(door uint64) {
 		}
 		r.orphan = true
 	}
+	for size := range waySizes {
+		delete(w.ways.known, wayKey{door, size})
+	}
 	w.step(&DoorLost{Door: door})
 }
 
@@ -410,6 +432,7 @@ func (w *world) step(e Event) {
 	}
 	w.hash = h.Sum64()
 	w.checkDelays()
+	w.checkWays()
 	w.checkOutput(out)
 	w.checkEnds(out)
 	w.checkStats()

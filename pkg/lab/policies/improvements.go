@@ -20,6 +20,7 @@ var improvements = map[string]func(*sched.Options){
 	"worth":   func(o *sched.Options) { o.Worth = false },
 	"long":    func(o *sched.Options) { o.Long = false },
 	"inputs":  func(o *sched.Options) { o.Inputs = false },
+	"back":    func(o *sched.Options) { o.WayBack = false },
 	"early":   func(o *sched.Options) { o.Early = false },
 }
 

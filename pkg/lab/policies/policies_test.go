@@ -33,7 +33,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		says   string
 	}{
 		{"lottery", Defaults(), "none is called \"lottery\" (aimd, clockwork, deferred,"},
-		{"clockwork", unknown, "no improvement is called \"luck\"; expected some of any, bounded, early, edf,"},
+		{"clockwork", unknown, "no improvement is called \"luck\"; expected some of any, back, bounded, early, edf,"},
 		{"simple", unknown, "no improvement is called \"luck\""},
 		{"fifo", zero, "configure fifo: outstanding is 0; it must be at least 1"},
 	} {

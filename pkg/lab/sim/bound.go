@@ -79,7 +79,7 @@ type run struct {
 }
 
 func arrivals(c Config, w workload.Workload) ([]*run, error) {
-	source, err := w.Source(func(path string) time.Duration { return zoo.Find(path).Execution(1) })
+	source, err := w.Source(func(path string) time.Duration { return c.Hardware.Network(path).Execution(1) })
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func arrivals(c Config, w workload.Workload) ([]*run, error) {
 	instances := w.Instances()
 	runs := make([]*run, len(instances))
 	for i, in := range instances {
-		n := zoo.Find(in.Path)
+		n := c.Hardware.Network(in.Path)
 		spec := n.Spec("", "", c.PageSize, c.MaxBatch)
 		runs[i] = &run{network: n, most: spec.MaxBatch(), exec: make([]time.Duration, spec.MaxBatch()+1)}
 		for b := 1; b <= runs[i].most; b++ {

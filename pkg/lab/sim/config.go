@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/sched"
+	"clockwork/pkg/lab/hardware"
 	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
@@ -26,6 +27,9 @@ type Config struct {
 	Resident bool
 	Network  Network
 	Noise    Noise
+	// Hardware is what a live stack was measured to do; nil: the zoo's times. What it does not
+	// say of a model, Noise does.
+	Hardware *hardware.Hardware
 	Seed     uint64
 	Faults   Faults
 	// Startup makes the stack run its startup phase first. Without it the stack

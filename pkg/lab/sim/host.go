@@ -6,13 +6,15 @@ import (
 	"clockwork/pkg/adapter/backend/zoo"
 	"clockwork/pkg/core/work"
 	"clockwork/pkg/core/work/virtual"
+	"clockwork/pkg/lab/hardware"
 	"clockwork/pkg/protocol"
 )
 
 // model is a model of the workload with its execution and transfer times.
 type model struct {
 	protocol.ModelSpec
-	Network *zoo.Network
+	Network  *zoo.Network
+	measured *hardware.Model // nil if it was not measured on other hardware
 }
 
 // host is a worker with emulated GPUs, and the virtual.World of that worker.
@@ -114,11 +116,11 @@ func (h *host) Begins(o *work.Order, on *virtual.GPU) time.Duration {
 	if takes, endless := h.endless(o); endless {
 		return takes
 	}
-	switch network := h.world.byName[o.Action.Model].Network; o.Action.Kind {
+	switch m := h.world.byName[o.Action.Model]; o.Action.Kind {
 	case protocol.Infer:
-		return h.world.jitter.apply(network.Execution(o.Action.Batch))
+		return h.world.jitter.execution(m, o.Action.Batch)
 	case protocol.LoadWeights:
-		return h.world.jitter.apply(network.Transfer)
+		return h.world.jitter.apply(m.Network.Transfer)
 	}
 	return 0
 }

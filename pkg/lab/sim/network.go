@@ -36,6 +36,16 @@ func (n *jitter) apply(d time.Duration) time.Duration {
 	return max(1, time.Duration(float64(d)*(1+n.Spread*n.rng.NormFloat64())))
 }
 
+// execution draws what an execution takes: as on the hardware where that was seen.
+func (n *jitter) execution(m *model, batch int) time.Duration {
+	if m.measured != nil {
+		if took, seen := m.measured.Took(batch, n.rng.Float64()); seen {
+			return max(1, took)
+		}
+	}
+	return n.apply(m.Network.Execution(batch))
+}
+
 // These are the concerns with a random seed of their own.
 const (
 	seedOfNetwork = iota + 1

@@ -297,6 +297,9 @@ func profile(m *model, spread float64) protocol.Profile {
 	for _, b := range m.BatchSizes {
 		p.Infer = append(p.Infer, protocol.BatchMeasurement{Batch: b, Measurement: measured(m.Network.Execution(b))})
 	}
+	if m.measured != nil {
+		m.measured.Profile(&p)
+	}
 	return p
 }
 

@@ -91,18 +91,18 @@ func newWorld(config Config, w workload.Workload) (*world, error) {
 	instances := w.Instances()
 	s.models = make([]model, len(instances))
 	for i, in := range instances {
-		network := zoo.Find(in.Path)
+		network := config.Hardware.Network(in.Path)
 		if network == nil {
 			return nil, fmt.Errorf("simulate %s: the zoo has no model %s", w.Name, in.Path)
 		}
-		s.models[i] = model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network}
+		s.models[i] = model{ModelSpec: network.Spec(backend, zoo.Version, config.PageSize, config.MaxBatch), Network: network, measured: config.Hardware.Find(in.Path)}
 		s.models[i].Name = in.Name
 		s.models[i].AnyBatch = !config.Padded
 		s.specs = append(s.specs, s.models[i].ModelSpec)
 		s.byName[in.Name] = &s.models[i]
 	}
 	var err error
-	s.source, err = w.Source(func(path string) time.Duration { return zoo.Find(path).Execution(1) })
+	s.source, err = w.Source(func(path string) time.Duration { return config.Hardware.Network(path).Execution(1) })
 	if err != nil {
 		return nil, err
 	}

@@ -221,3 +221,16 @@ func (n *Network) Spec(backend, version string, pageSize int64, maxBatch int) pr
 	}
 	return spec
 }
+
+// Measured returns the network with other sizes and times: bytes of one item's input and
+// output and of the weights, their transfer, and executions by batch size, at least one.
+func (n *Network) Measured(input, output, weights int64, transfer time.Duration, infer []protocol.BatchMeasurement) *Network {
+	m := *n
+	m.Weights, m.Transfer, m.exec = weights, transfer, protocol.Profile{Infer: infer}
+	for tensor, bytes := range map[*protocol.TensorSpec]int64{&m.Input: input, &m.Output: output} {
+		if tensor.Bytes() != bytes {
+			tensor.Datatype, tensor.Shape = protocol.Uint8, []int64{bytes}
+		}
+	}
+	return &m
+}
