@@ -30,6 +30,16 @@ func laneFrom(client string, n int) string {
 	return strings.TrimSuffix(hot.Lane((protocol.LaneOf(client)+n)%protocol.Lanes), ">")
 }
 
+// heardOn returns the subject on which what is published on a subject is heard, and by which
+// the broker decides whether it may be.
+func heardOn(subject string) string {
+	model, client := hot.Inferred(subject)
+	if client == "" || strings.Contains(client, ".") || !strings.HasPrefix(subject, "clockwork.infer.") {
+		return subject
+	}
+	return hot.LaneBy(model, client)
+}
+
 var hot = protocol.Subjects{Prefix: protocol.DefaultPrefix}
 
 // rights are all subjects of a stack and some others, with the users who may
@@ -277,14 +287,10 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 				if as.nc == nil {
 					continue
 				}
-				heardOn := subject
-				if model, client := hot.Inferred(subject); client != "" && !strings.Contains(client, ".") && strings.HasPrefix(subject, "clockwork.infer.") {
-					heardOn = hot.LaneBy(model, client)
-				}
 				if group == "" && !strings.ContainsAny(subject, "*>") {
 					body := fmt.Sprintf("%s %d", user, i)
 					refused := s.refused(as.nc, func() error { return as.nc.Publish(as.subject, []byte(body)) })
-					heard := s.overheard(as.by, heardOn, body)
+					heard := s.overheard(as.by, heardOn(subject), body)
 					if want := as.allowed && may(row.publish, user); refused == want || heard != want {
 						t.Errorf("%s publishes on %s: refused %v, heard %v; allowed should be %v", user, as.subject, refused, heard, want)
 					}

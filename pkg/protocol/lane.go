@@ -38,6 +38,15 @@ func (s Subjects) LaneMapping() (from, to string) {
 	return s.InferBy("*", "*"), s.Prefix + ".lane.{{partition(" + strconv.Itoa(Lanes) + ",2)}}.{{wildcard(1)}}.{{wildcard(2)}}"
 }
 
+// Asked returns the subject on which a client published what arrives on a subject, or is
+// refused there: InferBy for one of a lane.
+func (s Subjects) Asked(subject string) string {
+	if !s.InLane(subject) {
+		return subject
+	}
+	return s.InferBy(s.Inferred(subject))
+}
+
 // InLane reports whether the subject of a request is one of a lane.
 func (s Subjects) InLane(subject string) bool {
 	_, in := s.inLane(subject)

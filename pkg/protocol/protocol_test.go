@@ -330,6 +330,14 @@ func TestATenantStandsInTheSubject(t *testing.T) {
 			t.Errorf("Inferred(%q) = %q, %q", subject, model, tenant)
 		}
 	}
+	for _, subject := range []string{s.Infer("m"), s.InferBy("m", "alice"), s.State()} {
+		if got := s.Asked(subject); got != subject {
+			t.Errorf("Asked(%q) = %q", subject, got)
+		}
+	}
+	if got := s.Asked(s.LaneBy("m", "alice")); got != s.InferBy("m", "alice") {
+		t.Errorf("what is asked in a lane is asked on %q", got)
+	}
 }
 
 // TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone: else a client could have

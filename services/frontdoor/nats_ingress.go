@@ -171,7 +171,7 @@ type natsExchange struct {
 	body   []byte
 }
 
-func (x *natsExchange) Subject() string { return x.subject }
+func (x *natsExchange) Subject() string { return x.ingress.door.bus.Subjects.Asked(x.subject) }
 
 // Read decodes a message, whose deadline may be in a header.
 func (x *natsExchange) Read(spec *protocol.ModelSpec, known bool, e *frontdoor.Decoded) *protocol.Error {

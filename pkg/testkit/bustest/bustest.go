@@ -27,7 +27,7 @@ const Wait = 20 * time.Second
 // Server starts a broker on loopback that stops at the end of the test.
 func Server(t testing.TB) *server.Server {
 	t.Helper()
-	s, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: server.RANDOM_PORT, DataDir: t.TempDir()})
+	s, err := bus.StartServer(bus.ServerConfig{Host: "127.0.0.1", Port: server.RANDOM_PORT, DataDir: t.TempDir(), Prefix: protocol.DefaultPrefix})
 	if err != nil {
 		t.Fatal(err)
 	}
