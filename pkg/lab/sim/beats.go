@@ -16,7 +16,7 @@ import (
 // The watchers themselves are never paused here.
 type beats struct {
 	way     networkModel        // delays of heartbeats
-	standby liveness.Succession // the candidate for the scheduler's lease
+	standby *liveness.Candidate // for the scheduler's lease
 	taking  bool                // a takeover is under way
 }
 
@@ -30,7 +30,7 @@ const storeTime = 2 * time.Millisecond
 func (t *faultInjector) startBeats() {
 	s := t.world
 	t.way = networkModel{s.config.Network, t.heartbeatRNG}
-	t.standby.Self = standbyID
+	t.standby = liveness.NewCandidate(standbyID)
 	every := s.config.pace.heartbeat
 	for _, h := range s.hosts {
 		t.each(every, h.beat)
@@ -46,7 +46,7 @@ func (t *faultInjector) startBeats() {
 		})
 	}
 	t.each(every, func() {
-		s.sendCall(nil, t.way.delay(), func() { t.standby.Heard(standbyID) })
+		s.sendCall(nil, t.way.delay(), func() { t.standby.Step(liveness.Heard{ID: standbyID}) })
 	})
 	t.each(s.config.pace.campaign, t.campaign)
 }
@@ -112,7 +112,7 @@ func (t *faultInjector) beatOf(x *scheduler) {
 	}
 	beat, active := x.heartbeat(), x.serving()
 	s.sendCall(nil, t.way.delay(), func() {
-		t.standby.Heard(beat.ID)
+		t.standby.Step(liveness.Heard{ID: beat.ID})
 		for _, d := range s.doors {
 			if !d.away() {
 				d.watch.Beat(beat) // no id has another incarnation
@@ -139,16 +139,16 @@ func (x *scheduler) heartbeat() protocol.Heartbeat {
 // frontDoorWatches reports lost schedulers to the front door.
 func (t *faultInjector) frontDoorWatches() {
 	for _, d := range t.world.doors {
-		for _, h := range d.watch.Tick() {
-			d.step(&frontdoor.SchedulerLost{Heartbeat: h})
+		for _, c := range d.watch.Tick() {
+			d.step(&frontdoor.SchedulerLost{Heartbeat: c.Heartbeat})
 		}
 	}
 }
 
-// campaign lets the standby check the lease.
+// campaign lets the standby read the lease.
 func (t *faultInjector) campaign() {
 	s := t.world
-	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || t.taking {
+	if bid := t.standby.Step(liveness.LeaseRead{Held: true, Holder: schedulerID(s.epoch), Revision: s.epoch}); !bid.Take || t.taking {
 		return
 	}
 	t.taking = true

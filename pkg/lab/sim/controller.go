@@ -133,17 +133,16 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 
 // heard takes a worker's heartbeat.
 func (c *controller) heard(h protocol.Heartbeat) {
-	replaced, _ := c.watch.Beat(h)
-	if replaced != nil {
-		c.step(startup.WorkerLost{ID: replaced.ID, Incarnation: replaced.Incarnation})
-	}
-	c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+	changes, _ := c.watch.Beat(h)
+	c.reportWorkers(changes)
 }
 
 // watches advances the watch of the workers and reports the lost ones.
-func (c *controller) watches() {
-	for _, h := range c.watch.Tick() {
-		c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+func (c *controller) watches() { c.reportWorkers(c.watch.Tick()) }
+
+func (c *controller) reportWorkers(changes []liveness.Change) {
+	for _, change := range changes {
+		c.step(startup.OfWorker(change))
 	}
 }
 
