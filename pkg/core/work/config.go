@@ -137,9 +137,10 @@ type Output struct {
 	// Stepped: the scheduler's clock or the local clock was stepped, and the offset
 	// between them is being measured anew.
 	Stepped bool
-	// ClockKnown: as of this step the offset to the clock of another epoch is known.
-	// The driver reports it at once, because the scheduler waits for it.
-	ClockKnown bool
+	// Beat: a heartbeat is due now, besides those every protocol.HeartbeatEvery, because the
+	// scheduler waits for what it says: that the clock is known, that a GPU lost its executor
+	// or has another one, that the worker stops.
+	Beat bool
 	// Wake is when a Tick is due at the latest because of changes in this step; Never
 	// for none. Earlier wakes stay due. A Tick returns the wake of all lanes.
 	Wake protocol.Time
@@ -151,5 +152,5 @@ func (o *Output) begin() {
 	o.Deliver, o.Release, o.Close, o.Results, o.Again = o.Deliver[:0], o.Release[:0], o.Close[:0], o.Results[:0], o.Again[:0]
 	o.Ended, o.Overdue, o.GivenUp = o.Ended[:0], o.Overdue[:0], o.GivenUp[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
-	o.Stepped, o.ClockKnown, o.Wake = false, false, protocol.Never
+	o.Stepped, o.Beat, o.Wake = false, false, protocol.Never
 }

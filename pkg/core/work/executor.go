@@ -26,7 +26,7 @@ func (g *gpu) executorLost(number uint32) {
 	if number < g.executor {
 		return
 	}
-	g.executor, g.down = number+1, true
+	g.executor, g.down, g.worker.out.Beat = number+1, true, true
 	g.pages.Lose()
 }
 

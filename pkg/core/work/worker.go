@@ -85,12 +85,12 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 		}
 	case *ExecutorReady:
 		if w.has(e.GPU) {
-			w.gpus[e.GPU].down = false
+			w.out.Beat, w.gpus[e.GPU].down = w.gpus[e.GPU].down, false
 		}
 	case *ClockReading:
 		w.clockReading(e)
 	case *Stop:
-		w.stopping = true
+		w.out.Beat, w.stopping = !w.stopping, true
 	case *Abandon:
 		w.abandon()
 	case *Tick:
@@ -219,7 +219,7 @@ func (w *Worker) clockReading(e *ClockReading) {
 	before, steps := w.offset.Epoch(), w.offset.Steps()
 	w.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
 	known := w.offset.Epoch()
-	w.out.ClockKnown = known != before && known != 0
+	w.out.Beat = known != before && known != 0
 	w.out.Stepped = w.offset.Steps() > steps
 }
 
