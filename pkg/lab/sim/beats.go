@@ -39,12 +39,10 @@ func (t *faultInjector) startBeats() {
 	t.each(every, t.schedulerBeat)
 	t.each(every, func() { s.schedulers(func(x *scheduler) { x.step(&sched.HeartbeatDue{}) }) })
 	t.each(every, t.frontDoorWatches)
-	if s.controller != nil {
-		t.each(every, func() {
-			s.controller.watches()
-			s.controller.profiler.watches()
-		})
-	}
+	t.each(every, func() {
+		s.controller.watches()
+		s.controller.profiler.watches()
+	})
 	t.each(every, func() {
 		s.sendCall(nil, t.way.delay(), func() { t.standby.Step(liveness.Heard{ID: standbyID}) })
 	})
@@ -78,23 +76,9 @@ func (h *host) beat() {
 		if !s.scheduler.silent() {
 			h.heard = max(h.heard, sent)
 		}
-		if s.controller != nil {
-			s.controller.heard(beat)
-			s.controller.profiler.heard(beat)
-		} else if s.started() && !s.term.Has(beat.ID, beat.Incarnation) {
-			s.announce(h)
-		}
+		s.controller.heard(beat)
+		s.controller.profiler.heard(beat)
 		s.schedulers(func(x *scheduler) { x.step(&sched.WorkerBeat{Heartbeat: beat}) })
-	})
-}
-
-// announce replaces the controller in runs without one: it queries the state of
-// a worker that the scheduler does not have, and joins the worker.
-func (s *world) announce(h *host) {
-	s.later(s.network.delay(), func() {
-		if state := h.state(); !h.silent() {
-			s.later(s.network.delay(), func() { s.join(state) })
-		}
 	})
 }
 
