@@ -249,14 +249,8 @@ func (d *frontDoor) submit(epoch uint64, r *Request) {
 
 // answer reports requests as answered to the scheduler where required, then answers them.
 func (d *frontDoor) answer(ended []Ended) {
-	claim := &sched.AnswersReported{FrontDoor: d.id, Epoch: d.m.LastEpoch()}
-	for _, e := range ended {
-		if e.Claim {
-			claim.Answered = append(claim.Answered, e.Request.ID.Seq)
-		}
-	}
-	if len(claim.Answered) > 0 {
-		d.say(claim)
+	if claimed := ToClaim(nil, ended); len(claimed) > 0 {
+		d.say(&sched.AnswersReported{FrontDoor: d.id, Epoch: d.m.LastEpoch(), Answered: claimed})
 	}
 	for i := range ended {
 		d.reply(d.w.clientOf(ended[i].Request), d.codeToSend(&ended[i]))

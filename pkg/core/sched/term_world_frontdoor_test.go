@@ -206,14 +206,8 @@ func (d *wDoor) submit(epoch uint64, r *frontdoor.Request) {
 
 // answer claims requests where a scheduler has them, and answers them then.
 func (d *wDoor) answer(ended []frontdoor.Ended) {
-	claim := &AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch()}
-	for i := range ended {
-		if ended[i].Claim {
-			claim.Answered = append(claim.Answered, ended[i].Request.ID.Seq)
-		}
-	}
-	if len(claim.Answered) > 0 {
-		d.say(claim)
+	if claimed := frontdoor.ToClaim(nil, ended); len(claimed) > 0 {
+		d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch(), Answered: claimed})
 	}
 	for i := range ended {
 		if e := &ended[i]; e.Refusal == nil {

@@ -27,6 +27,7 @@ type checker struct {
 	received *known // of this step
 	twice    bool
 	arrived  map[protocol.RequestID]arrivedInput // before this step, if it brings a payload
+	said     protocol.Heartbeat                  // after the last step
 }
 
 // known is an action that arrived.
@@ -202,6 +203,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
+	c.beats(out)
 	c.state()
 }
 

@@ -35,7 +35,7 @@ func (s *script) After(d time.Duration, do func()) {
 	}
 	s.laters = append(s.laters, do)
 }
-func (s *script) Beats() { s.note("beats", 0) }
+func (s *script) Beats()                 { s.note("beats", 0) }
 func (s *script) Delivers(o *work.Order) { s.note("outputs of", o.Action.ID) }
 
 func (s *script) WakeIn(_ time.Duration, _ *Worker, turn uint64) { s.wakes = append(s.wakes, turn) }
