@@ -37,6 +37,9 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 			d.submissions.Add(submission(r, now))
 		}
 	}
+	for _, r := range out.Withdraw {
+		d.withdrawn = append(d.withdrawn, r.ID.Seq)
+	}
 	for _, q := range out.Ask {
 		d.questions = append(d.questions, question{q.Epoch, submission(q.Request, clock.Now())})
 	}
@@ -71,12 +74,13 @@ func submission(r *frontdoor.Request, now protocol.Time) protocol.Submitted {
 
 // unlock releases the lock and answers the ended requests.
 func (d *FrontDoor) unlock(ended []frontdoor.Ended) {
-	questions := d.questions
-	d.questions = nil
+	questions, withdrawn := d.questions, d.withdrawn
+	d.questions, d.withdrawn = nil, nil
 	d.mu.Unlock()
 	d.ask(questions)
 	d.answerAll(ended)
 	d.submissions.Flush()
+	d.withdraw(withdrawn) // behind their submissions
 }
 
 // tick applies a Tick to the core.

@@ -72,12 +72,15 @@ func (t *term) onSubmit(m *nats.Msg) {
 	}
 	t.report = sched.AnswersReported{FrontDoor: door, Epoch: b.Epoch, Answered: b.Answered}
 	t.step(&t.report)
+	for _, seq := range b.Withdrawn {
+		t.step(&sched.Withdraw{ID: protocol.RequestID{Door: door, Seq: seq}})
+	}
 	for i := range b.Requests {
 		t.reportTraced(&b.Requests[i])
 		t.submit = sched.Submitted{Submitted: b.Requests[i], Epoch: b.Epoch}
 		t.step(&t.submit)
 	}
-	t.flushLast(m.Sub, len(b.Requests))
+	t.flushLast(m.Sub, len(b.Requests)+len(b.Withdrawn))
 }
 
 // noResponders is the broker's status for a request without a subscriber.

@@ -12,6 +12,7 @@
 //	// out.Admitted is to be decoded, beside other work if Slow -> Decoded or Undecoded
 //	// out.Store goes into the startup buffer                    -> Stored
 //	// out.Submit, out.Ask go to the scheduler                   -> Dispatched
+//	// out.Withdraw go there as well, after their submissions    -> Dispatched
 //	// out.Inputs, out.LargeInput go to workers                  -> OutputArrived, InputSent
 //	// out.Claim are taken out of the startup buffer and read    -> Claimed
 //	// out.Ended are answered: first claimed at the scheduler if Claim is set. SentAt

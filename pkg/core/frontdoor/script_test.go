@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 func testConfig() Config {
 	c := Defaults()
 	c.ID, c.Subjects, c.DefaultSLO = 7, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 4, 64, 32
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 4, 64, 64, 32
 	alice := quota.Unlimited
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
@@ -257,6 +257,9 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 			blame = fmt.Sprintf(", %d crashes", of.Crashes)
 		}
 		line("submit %d, %v left%s", r.ID.Seq, of.Budget, blame)
+	}
+	for _, r := range out.Withdraw {
+		line("withdraw %d", r.ID.Seq)
 	}
 	for _, q := range out.Ask {
 		line("ask epoch %d about %d", q.Epoch, q.Request.ID.Seq)

@@ -21,7 +21,8 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 }
 
 func (c *echo) Stats() Stats                                          { return c.stats }
-func (c *echo) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Unavailable() []string                                 { return nil }
+func (c *echo) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (c *echo) Snapshot(into *Snapshot)                               { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool)          { return r, false }

@@ -2,8 +2,8 @@ package sched
 
 import "clockwork/pkg/protocol"
 
-// TermEvent is an input of Term.Step: one of the types in this file, Result or Tick. The
-// latter two are passed on to the core.
+// TermEvent is an input of Term.Step: one of the types in this file, Result, Withdraw or Tick.
+// The latter three are passed on to the core.
 type TermEvent interface{ termEvent() }
 
 // Started carries the models, profiles and workers of the epoch. It may arrive more
@@ -78,6 +78,7 @@ func (*Submitted) termEvent()       {}
 func (*NoResponders) termEvent()    {}
 func (*HeartbeatDue) termEvent()    {}
 func (*Result) termEvent()          {}
+func (*Withdraw) termEvent()        {}
 func (*Tick) termEvent()            {}
 
 // TermOutput is the work for the driver after one Step, in the order of its fields. It is
@@ -142,8 +143,8 @@ type Note struct {
 	ID string
 	// Count has the meaning that the kind gives it.
 	Count int
-	// Epoch is that of NoteEpochDoubted.
-	Epoch uint64
+	// Epoch is that of NoteEpochDoubted, Set that of NoteSetSwitched.
+	Epoch, Set uint64
 }
 
 // NoteKind is one of the kinds of this file.
@@ -175,4 +176,6 @@ const (
 	// NoteEpochDoubted: worker ID names a newer epoch than this one, which no scheduler has
 	// told of. That is ignored; a worker that obeys it is of no use and does not belong.
 	NoteEpochDoubted
+	// NoteSetSwitched: Count models are served now, those of this Set.
+	NoteSetSwitched
 )

@@ -69,6 +69,7 @@ var rare = []reflect.Type{
 	reflect.TypeFor[sched.FrontDoorBeat](),
 	reflect.TypeFor[sched.NoResponders](),
 	reflect.TypeFor[sched.Result](),
+	reflect.TypeFor[sched.Withdraw](),
 }
 
 // Bounds, for writing and reading alike.

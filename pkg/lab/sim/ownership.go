@@ -207,7 +207,7 @@ func (d *door) reply(r *request, code protocol.Code) {
 
 // beat sends the front door's heartbeat.
 func (d *door) beat() {
-	h := d.core.Heartbeat(true)
+	h := d.core.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	d.tell(&sched.FrontDoorBeat{Heartbeat: h})
 }
