@@ -15,6 +15,7 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
@@ -283,7 +284,6 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 
 // watchServices follows the heartbeats of all other services.
 func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
-	seen := map[string]uint64{}
 	known := map[protocol.ServiceKind]map[string]bool{protocol.Profiler: {}, protocol.Scheduler: {}, protocol.FrontDoor: {}, protocol.Gateway: {}}
 	there := func(h protocol.Heartbeat, is bool) {
 		if is != known[h.Service][h.ID] {
@@ -296,12 +296,6 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 		delete(known[h.Service], h.ID)
 	}
 	beatOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
-		protocol.Worker: func(h protocol.Heartbeat) {
-			if seen[h.ID] != h.Incarnation {
-				seen[h.ID] = h.Incarnation
-				l.report(ctx, startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
-			}
-		},
 		protocol.Profiler: func(h protocol.Heartbeat) {
 			there(h, h.State != protocol.Stopping)
 			if h.State == protocol.Standby {
@@ -331,22 +325,19 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 			h.Service = protocol.Gateway
 			gone(h)
 		},
-		protocol.Worker: func(h protocol.Heartbeat) {
-			delete(seen, h.ID)
-			l.report(ctx, startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
-		},
 	}
 	lostOf[protocol.Scheduler] = func(h protocol.Heartbeat) {
 		l.schedulerLost(h)
 		gone(h)
 	}
 	var stops []func()
+	workers, err := l.bus.WatchInstances(protocol.Worker, func(c liveness.Change) { l.report(ctx, startup.OfWorker(c)) })
+	if err != nil {
+		return nil, err
+	}
+	stops = append(stops, workers.Stop)
 	for kind, beat := range beatOf {
-		lost := lostOf[kind]
-		if lost == nil {
-			lost = func(protocol.Heartbeat) {}
-		}
-		live, err := l.bus.WatchHeartbeats(kind, beat, lost)
+		live, err := l.bus.WatchHeartbeats(kind, beat, lostOf[kind])
 		if err != nil {
 			return stops, err
 		}

@@ -268,13 +268,7 @@ func (d *FrontDoor) claim(nc *nats.Conn, ended ...frontdoor.Ended) {
 	}
 	on.Lock()
 	defer on.Unlock()
-	on.said.Answered = on.said.Answered[:0]
-	for i := range ended {
-		if ended[i].Claim {
-			on.said.Answered = append(on.said.Answered, ended[i].Request.ID.Seq)
-		}
-	}
-	if len(on.said.Answered) == 0 {
+	if on.said.Answered = frontdoor.ToClaim(on.said.Answered[:0], ended); len(on.said.Answered) == 0 {
 		return
 	}
 	d.mu.Lock()

@@ -11,6 +11,7 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/core/measure"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
@@ -145,16 +146,7 @@ func (s *Service) serve(ctx context.Context, lease *bus.Lease) error {
 		s.mu.Unlock()
 		s.beside.Wait()
 	}()
-	seen := map[string]uint64{} // the machine receives only new incarnations
-	workers, err := s.bus.WatchHeartbeats(protocol.Worker, func(h protocol.Heartbeat) {
-		if seen[h.ID] != h.Incarnation {
-			seen[h.ID] = h.Incarnation
-			s.step(measure.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
-		}
-	}, func(h protocol.Heartbeat) {
-		delete(seen, h.ID)
-		s.step(measure.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
-	})
+	workers, err := s.bus.WatchInstances(protocol.Worker, func(c liveness.Change) { s.step(measure.OfWorker(c)) })
 	if err != nil {
 		return err
 	}

@@ -182,7 +182,6 @@ func (a *agent) finish() {
 	if a.heartbeats == nil {
 		return
 	}
-	a.heartbeats.Now()
 	look := time.NewTicker(finishLook)
 	defer look.Stop()
 	late := time.After(a.config.Finish)

@@ -77,15 +77,13 @@ func (a *agent) onClock(m *nats.Msg) {
 	a.mu.Lock()
 	before := a.core.ClockEpoch()
 	out := a.stepCore(answered, &work.ClockReading{Epoch: reading.Epoch, Asked: protocol.Time(asked), Answered: answered, Remote: reading.Now})
-	known, stepped := out.ClockKnown, out.Stepped
+	stepped := out.Stepped
+	a.carryOut(out)
 	if a.core.ClockEpoch() != before { // synchronise quickly with a new scheduler's clock
 		a.wakeClock(answered)
 	}
 	a.mu.Unlock()
 	if stepped {
 		a.bus.Log.Debug("the clock of this host or the scheduler's was stepped; measuring anew", "worker", a.config.Name)
-	}
-	if known {
-		a.heartbeats.Now() // the scheduler waits for this heartbeat
 	}
 }

@@ -32,17 +32,6 @@ func (a *agent) onNotice(n backend.Notice) {
 		a.bus.Log.Warn("an executor wrote", "gpu", n.Device, "executing", doing, "line", n.Text)
 		return
 	}
-	a.beatNow()
-}
-
-// beatNow sends a heartbeat at once, for the scheduler waits for what it says.
-func (a *agent) beatNow() {
-	a.mu.Lock()
-	heartbeats := a.heartbeats
-	a.mu.Unlock()
-	if heartbeats != nil {
-		heartbeats.Now()
-	}
 }
 
 // lost forgets the weights that an executor held. The caller holds the lock.

@@ -96,12 +96,12 @@ func (a *agent) carryOut(out *work.Output) {
 	}
 	if out.Renewed {
 		a.bus.Log.Info("the worker begins anew, to be measured; its models stay in memory", "incarnation", a.core.Incarnation())
-		if a.heartbeats != nil {
-			a.heartbeats.Now()
-		}
 	}
 	for _, o := range out.Loaded {
 		a.bus.Notice(slog.LevelInfo, "model loaded", o.Action.Load.Path, "path", o.Action.Load.Path, "copies", len(o.Action.Load.Names), "took", o.Exec.Device)
+	}
+	if out.Beat && a.heartbeats != nil { // it is sent once the lock is free, behind the results
+		a.heartbeats.Now()
 	}
 	a.wakeAt(out.Wake)
 }

@@ -103,7 +103,7 @@ func TestALostStoreLeavesTheLeaseWithItsHolder(t *testing.T) {
 	b := open(t)
 	first, beats := elected(ctx, t, b, "first")
 	defer beats.Stop()
-	second := &campaign{bus: b, key: "controller", body: []byte("second"), beats: liveness.Succession{Self: "second"}}
+	second := &campaign{bus: b, key: "controller", body: []byte("second"), candidate: liveness.NewCandidate("second")}
 	held := func(when string) {
 		t.Helper()
 		if _, err := second.attempt(ctx); !errors.Is(err, ErrHeld) {
@@ -119,7 +119,7 @@ func TestALostStoreLeavesTheLeaseWithItsHolder(t *testing.T) {
 	first.Release()
 	for range liveness.TakeoverBeats { // it beats, and the first one no longer does
 		held("not silent for long enough")
-		second.onHeartbeat("second")
+		second.step(liveness.Heard{ID: "second"})
 	}
 	l, err := second.attempt(ctx)
 	if err != nil {

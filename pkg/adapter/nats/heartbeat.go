@@ -90,18 +90,33 @@ type Liveness struct {
 // its last heartbeat. Both are called from two goroutines, never at the same time; lost
 // is called before the first beat of a new incarnation.
 func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protocol.Heartbeat)) (*Liveness, error) {
+	return b.watch(kind, beat, func(c liveness.Change) {
+		if !c.There {
+			lost(c.Heartbeat)
+		}
+	})
+}
+
+// WatchInstances calls change when an instance is there, and when it is lost. The calls are
+// made from two goroutines, never at the same time.
+func (b *Bus) WatchInstances(kind protocol.ServiceKind, change func(liveness.Change)) (*Liveness, error) {
+	return b.watch(kind, func(protocol.Heartbeat) {}, change)
+}
+
+// watch calls change for what a heartbeat changes, or its absence, and then beat.
+func (b *Bus) watch(kind protocol.ServiceKind, beat func(protocol.Heartbeat), change func(liveness.Change)) (*Liveness, error) {
 	l := &Liveness{stop: make(chan struct{}), done: make(chan struct{})}
 	var calls sync.Mutex
 	sub, err := b.OnHeartbeats(kind, func(h protocol.Heartbeat) {
 		calls.Lock()
 		defer calls.Unlock()
-		replaced, followed := l.see(h)
+		changes, followed := l.see(h)
 		if !followed {
 			b.Notice(slog.LevelWarn, "heartbeat ignored: too many instances", string(kind), "service", kind, "id", h.ID, "limit", liveness.MaxInstances)
 			return
 		}
-		if replaced != nil {
-			lost(*replaced)
+		for _, c := range changes {
+			change(c)
 		}
 		beat(h)
 	})
@@ -119,8 +134,8 @@ func (b *Bus) WatchHeartbeats(kind protocol.ServiceKind, beat, lost func(protoco
 				return
 			case <-every.C:
 				calls.Lock()
-				for _, h := range l.tick() {
-					lost(h)
+				for _, c := range l.tick() {
+					change(c)
 				}
 				calls.Unlock()
 			}
@@ -166,13 +181,13 @@ func (l *Liveness) Stop() {
 	<-l.done
 }
 
-func (l *Liveness) see(h protocol.Heartbeat) (replaced *protocol.Heartbeat, followed bool) {
+func (l *Liveness) see(h protocol.Heartbeat) (changes []liveness.Change, followed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.watch.Beat(h)
 }
 
-func (l *Liveness) tick() []protocol.Heartbeat {
+func (l *Liveness) tick() []liveness.Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.watch.Tick()

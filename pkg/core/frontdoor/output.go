@@ -79,6 +79,17 @@ type Ended struct {
 	Claim bool
 }
 
+// ToClaim appends the numbers of the requests of which the scheduler is told, before they are
+// answered.
+func ToClaim(into []uint64, ended []Ended) []uint64 {
+	for i := range ended {
+		if ended[i].Claim {
+			into = append(into, ended[i].Request.ID.Seq)
+		}
+	}
+	return into
+}
+
 // Claim is a request of the startup buffer to be claimed and read.
 type Claim struct {
 	BufferedID

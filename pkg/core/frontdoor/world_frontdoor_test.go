@@ -68,7 +68,7 @@ func (w *world) startFrontDoor() {
 	stage := w.stage
 	d.state.Send(&w.Clock, d.On(func() { d.checkedStep(&StageSeen{stage}) }))
 	d.Each(protocol.HeartbeatEvery, d.beat)
-	d.Each(protocol.HeartbeatEvery, d.missSchedulers)
+	d.Each(protocol.HeartbeatEvery, func() { d.missSchedulers(d.watch.Tick()) })
 	d.Each(500*time.Millisecond, d.injectFaults)
 }
 
@@ -255,14 +255,8 @@ func (d *frontDoor) submit(epoch uint64, r *Request) {
 
 // answer reports requests as answered to the scheduler where required, then answers them.
 func (d *frontDoor) answer(ended []Ended) {
-	claim := &sched.AnswersReported{FrontDoor: d.id, Epoch: d.m.LastEpoch()}
-	for _, e := range ended {
-		if e.Claim {
-			claim.Answered = append(claim.Answered, e.Request.ID.Seq)
-		}
-	}
-	if len(claim.Answered) > 0 {
-		d.say(claim)
+	if claimed := ToClaim(nil, ended); len(claimed) > 0 {
+		d.say(&sched.AnswersReported{FrontDoor: d.id, Epoch: d.m.LastEpoch(), Answered: claimed})
 	}
 	for i := range ended {
 		d.reply(d.w.clientOf(ended[i].Request), d.codeToSend(&ended[i]))
@@ -304,16 +298,16 @@ func (d *frontDoor) beat() {
 
 // schedulerBeat receives the heartbeat of a scheduler.
 func (d *frontDoor) schedulerBeat(h protocol.Heartbeat) {
-	replaced, _ := d.watch.Beat(h)
-	if replaced != nil {
-		d.checkedStep(&SchedulerLost{*replaced})
-	}
+	changes, _ := d.watch.Beat(h)
+	d.missSchedulers(changes)
 	d.checkedStep(&SchedulerBeat{h})
 }
 
-func (d *frontDoor) missSchedulers() {
-	for _, h := range d.watch.Tick() {
-		d.checkedStep(&SchedulerLost{h})
+func (d *frontDoor) missSchedulers(changes []liveness.Change) {
+	for _, c := range changes {
+		if !c.There {
+			d.checkedStep(&SchedulerLost{c.Heartbeat})
+		}
 	}
 }
 

@@ -13,7 +13,15 @@ import (
 // lease is the schedulers' lease.
 type lease struct {
 	holder *scheduler
-	epoch  uint64
+	epoch  uint64 // one more with each election
+}
+
+// read is what a candidate reads of it.
+func (l *lease) read() liveness.LeaseRead {
+	if l.holder == nil {
+		return liveness.LeaseRead{}
+	}
+	return liveness.LeaseRead{Held: true, Holder: l.holder.id, Revision: l.epoch}
 }
 
 // scheduler is a process that has a sched.Term while it believes that it leads.
@@ -22,7 +30,7 @@ type scheduler struct {
 	w       *world
 	id      string
 	term    *sched.Term
-	standby liveness.Succession
+	standby *liveness.Candidate
 	inbox   simtime.Connection // messages of front doors, and of the broker about them
 	deaf    protocol.Time
 	missed  uint64 // how often messages may have been lost
@@ -31,7 +39,7 @@ type scheduler struct {
 
 func (s *scheduler) begin() {
 	s.dead = false
-	s.term, s.standby = nil, liveness.Succession{Self: s.id}
+	s.term, s.standby = nil, liveness.NewCandidate(s.id)
 	s.Each(protocol.HeartbeatEvery, s.beat)
 	s.Each(protocol.HeartbeatEvery, func() { s.step(&sched.HeartbeatDue{}) })
 	s.Each(liveness.CampaignEvery, s.campaign)
@@ -89,7 +97,7 @@ func (s *scheduler) beat() {
 	h.Service, h.ID, h.Incarnation = protocol.Scheduler, s.id, uint64(s.Incarnation+1)
 	for _, o := range w.schedulers {
 		w.loose(o.On(func() {
-			o.standby.Heard(h.ID)
+			o.standby.Step(liveness.Heard{ID: h.ID})
 			if o != s {
 				o.step(&sched.SchedulerBeat{Heartbeat: h})
 			}
@@ -107,15 +115,21 @@ func (s *scheduler) beat() {
 // campaign takes the lease of a silent holder.
 func (s *scheduler) campaign() {
 	w := s.w
-	switch holder := w.lease.holder; {
-	case s.term != nil || s.deaf > w.Now:
+	if s.term != nil || s.deaf > w.Now {
 		return
-	case holder == s: // it restarted
+	}
+	if w.lease.holder == s { // it restarted, and the lease has expired
 		w.lease.holder = nil
 		return
-	case holder != nil && !s.standby.Silent(holder.id):
+	}
+	bid := s.standby.Step(w.lease.read())
+	if bid.ReadStore {
+		bid = s.standby.Step(liveness.StoreRead{Last: w.lease.epoch})
+	}
+	if !bid.Take {
 		return
-	case holder != nil && holder.term != nil:
+	}
+	if holder := w.lease.holder; holder != nil && holder.term != nil {
 		w.count("two lead")
 	}
 	w.count("takeover")

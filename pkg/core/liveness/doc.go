@@ -7,6 +7,6 @@
 // read from a clock: the observer counts its own ticks or its own received
 // heartbeats. If this process or the broker was paused, no peer is declared lost.
 //
-// Nothing here locks; a Watch and a Succession belong to one owner at a time. The
+// Nothing here locks; a Watch and a Candidate belong to one owner at a time. The
 // package does not send, receive or wait.
 package liveness

@@ -24,51 +24,64 @@ type Watch struct {
 
 type instance struct {
 	beat   protocol.Heartbeat // the last heartbeat
+	heard  bool               // at least once; otherwise it is only expected
 	silent int                // ticks since the last heartbeat
 }
 
-// Beat takes a heartbeat. If its incarnation is new, replaced is the last
-// heartbeat of the incarnation that is thereby lost. followed is false if the
-// Watch is full.
-func (w *Watch) Beat(h protocol.Heartbeat) (replaced *protocol.Heartbeat, followed bool) {
+// Change is what a heartbeat, or its absence, says of who is there.
+type Change struct {
+	// Heartbeat is the first one of an incarnation that is There, the last one of one that
+	// is lost. One that is heard again after its loss is There again.
+	protocol.Heartbeat
+	There bool
+}
+
+// Beat takes a heartbeat and returns what changes with it: the incarnation that a new one
+// replaces is lost first. Most heartbeats change nothing. followed is false if the Watch
+// is full.
+func (w *Watch) Beat(h protocol.Heartbeat) (changes []Change, followed bool) {
 	was, known := w.alive[h.ID]
 	if !known && len(w.alive) >= MaxInstances {
 		return nil, false
 	}
-	w.put(h)
-	if known && was.beat.Incarnation != h.Incarnation {
-		return &was.beat, true
+	w.put(h, true)
+	replaces := known && was.beat.Incarnation != h.Incarnation
+	if replaces {
+		changes = append(changes, Change{was.beat, false})
 	}
-	return nil, true
+	if replaces || !was.heard {
+		changes = append(changes, Change{h, true})
+	}
+	return changes, true
 }
 
 // Expect adds an instance as if its heartbeat had just arrived, unless the Watch
 // already follows it. The instance is lost if no heartbeat comes.
 func (w *Watch) Expect(h protocol.Heartbeat) {
 	if _, known := w.alive[h.ID]; !known && len(w.alive) < MaxInstances {
-		w.put(h)
+		w.put(h, false)
 	}
 }
 
-func (w *Watch) put(h protocol.Heartbeat) {
+func (w *Watch) put(h protocol.Heartbeat, heard bool) {
 	if w.alive == nil {
 		w.alive = map[string]instance{}
 	}
-	w.alive[h.ID] = instance{beat: h}
+	w.alive[h.ID] = instance{beat: h, heard: heard}
 }
 
-// Tick advances every instance by one tick and returns the last heartbeats of
-// the instances that are thereby lost, sorted by id.
-func (w *Watch) Tick() (lost []protocol.Heartbeat) {
+// Tick advances every instance by one tick and returns those that are thereby lost,
+// sorted by id.
+func (w *Watch) Tick() (lost []Change) {
 	for id, a := range w.alive {
 		if a.silent++; a.silent > LostTicks {
-			lost = append(lost, a.beat)
+			lost = append(lost, Change{a.beat, false})
 			delete(w.alive, id)
 			continue
 		}
 		w.alive[id] = a
 	}
-	slices.SortFunc(lost, byID)
+	slices.SortFunc(lost, func(a, b Change) int { return byID(a.Heartbeat, b.Heartbeat) })
 	return lost
 }
 

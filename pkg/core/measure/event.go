@@ -1,6 +1,9 @@
 package measure
 
-import "clockwork/pkg/protocol"
+import (
+	"clockwork/pkg/core/liveness"
+	"clockwork/pkg/protocol"
+)
 
 // Event is an input of Step: one of the types in this file.
 type Event interface{ event() }
@@ -23,8 +26,8 @@ type ProfileStored struct{ Token protocol.ActionID }
 // that no GPU is waiting for are ignored, so results may arrive late or twice.
 type ActionResult struct{ Result protocol.Result }
 
-// WorkerSeen is a worker's heartbeat. The shell must pass on at least the first
-// heartbeat and the first one after a loss.
+// WorkerSeen is the first heartbeat of a worker or of its new incarnation, or the first one
+// after its loss.
 type WorkerSeen struct {
 	ID          string
 	Incarnation uint64
@@ -35,6 +38,14 @@ type WorkerSeen struct {
 type WorkerLost struct {
 	ID          string
 	Incarnation uint64
+}
+
+// OfWorker is the event of a worker that is there, or is lost.
+func OfWorker(c liveness.Change) Event {
+	if c.There {
+		return WorkerSeen{ID: c.ID, Incarnation: c.Incarnation}
+	}
+	return WorkerLost{ID: c.ID, Incarnation: c.Incarnation}
 }
 
 // Elected begins a term: this profiler holds the lease.

@@ -57,12 +57,12 @@ func (c *engine) infer(members []*request, size int, to *replica, takes time.Dur
 	to.busy++
 	to.used = c.ticket()
 	g := to.gpu
-	likely, begin := g.worker.delay.expected(members, a.inputs), c.policy.inferArrival(g, a.inputs)
+	likely, at := g.worker.delay.expected(members, a.inputs), c.policy.arrivalOf(g, a.inputs)
 	idle := len(g.infers) == 0
-	a.ready = c.policy.inputsReady(g, a.inputs)
-	g.lane.add(a, idle, begin, g.free(c.now))
+	a.ready = at.inputs
+	g.lane.add(a, idle, at.begin, g.free(c.now))
 	if idle {
-		g.lane.hedge = max(0, begin.Sub(c.now)-likely)
+		g.lane.hedge = max(0, at.begin.Sub(c.now)-likely)
 	}
 	g.infers = append(g.infers, a)
 	order.Plan = to.plan(g.expectedFree(c.now), takes)
@@ -89,7 +89,7 @@ func (c *engine) send(kind protocol.Kind, on *replica, latest protocol.Time, tak
 	c.out.Actions = append(c.out.Actions, Addressed{Worker: w.id, Action: protocol.Action{
 		ID: a.id, Issuer: c.issuer, Epoch: c.epoch, Incarnation: w.incarnation, Kind: kind,
 		Earliest: c.now, Latest: latest, Expected: takes, GPU: on.gpu.id, Model: on.model.spec.Name,
-	}, Plan: on.plan(c.policy.inferArrival(on.gpu, 0).Add(takes), takes)})
+	}, Plan: on.plan(c.policy.arrivalOf(on.gpu, 0).begin.Add(takes), takes)})
 	return a
 }
 

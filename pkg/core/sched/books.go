@@ -80,8 +80,7 @@ type request struct {
 	ahead int
 	// tried is why its last action failed, whyUnknown if none failed.
 	tried Why
-	// demand is what it adds to the load priorities (demand.go); the planner's.
-	demand demand
+	requestPlan
 	// action is the action it is a member of, nil while it waits.
 	action *action
 	// prev and next are its neighbours in the queue.
@@ -154,9 +153,7 @@ type replica struct {
 	queueEntry heap.Node[*replica]
 	// retry fires when evict must be called, in phases evicting and unknownPhase.
 	retry heap.Node[due]
-	// share is its part of the model's demand for execution, in units of demand.exec;
-	// the planner sets it.
-	share int64
+	replicaPlan
 }
 
 // gpu mirrors one GPU.
@@ -280,9 +277,6 @@ type model struct {
 	// replicas are in every phase but gone, in order of creation.
 	holders  []*replica
 	replicas []*replica
-	// roundRobin is the index in holders where policy simple continues; it may be past
-	// the end.
-	roundRobin int
 	// crashes are the times of the crashes that count for the quarantine, the oldest
 	// first, at most Config.QuarantineAfter. quarantined is until when the model is
 	// quarantined, 0 for never.
@@ -294,6 +288,7 @@ type model struct {
 	// dirty: the model is in engine.dirtyModels.
 	dirty bool
 	modelPlan
+	simpleModel
 }
 
 // capableGPUs returns how many live GPUs can hold the model.

@@ -127,7 +127,7 @@ func holdings(exec, load float64, on []holding) *model {
 	m := &model{modelPlan: modelPlan{demand: modelDemand{exec: int64(millis(exec)), load: int64(millis(load))}}}
 	for _, h := range on {
 		g := &gpu{gpuPlan: gpuPlan{demand: int64(millis(h.outstanding))}}
-		r := &replica{model: m, gpu: g, share: int64(millis(h.own)), phase: h.phase}
+		r := &replica{model: m, gpu: g, phase: h.phase, replicaPlan: replicaPlan{share: int64(millis(h.own))}}
 		g.replicas, m.replicas = append(g.replicas, r), append(m.replicas, r)
 	}
 	return m

@@ -182,7 +182,7 @@ func (t *Term) hosted(w *protocol.WorkerState) []protocol.ModelSpec {
 // stopping worker leaves once it is idle, and a worker that was lost is queried.
 func (t *Term) workerBeat(h protocol.Heartbeat) {
 	m := &t.workers
-	replaced, followed := m.watch.Beat(h)
+	changes, followed := m.watch.Beat(h)
 	if !followed {
 		t.note(Note{Kind: NoteTooManyWorkers, ID: h.ID, Count: maxFollowed})
 		return
@@ -191,8 +191,10 @@ func (t *Term) workerBeat(h protocol.Heartbeat) {
 		m.joining[h.ID] = early
 		delete(m.early, h.ID)
 	}
-	if replaced != nil {
-		t.workerLost(*replaced)
+	for _, c := range changes {
+		if !c.There {
+			t.workerLost(c.Heartbeat)
+		}
 	}
 	if t.outgrown(h) {
 		return

@@ -125,13 +125,14 @@ func (p *clockworkPolicy) inferArrival(g *gpu, inputs int64) protocol.Time {
 	return p.now.Add(p.inferDelay(&g.worker.delay, inputs))
 }
 
-// inputsReady implements policy.
-func (p *clockworkPolicy) inputsReady(g *gpu, inputs int64) protocol.Time {
-	if !p.Inputs || inputs == 0 {
-		return 0
+// arrivalOf implements policy.
+func (p *clockworkPolicy) arrivalOf(g *gpu, inputs int64) arrivalTimes {
+	a := arrivalTimes{begin: p.inferArrival(g, inputs)}
+	if p.Inputs && inputs > 0 {
+		w := &g.worker.delay
+		a.inputs = p.now.Add(2*w.toWorker.value() + w.inputs.of(inputs))
 	}
-	w := &g.worker.delay
-	return p.now.Add(2*w.toWorker.value() + w.inputs.of(inputs))
+	return a
 }
 
 // ahead returns how long before its planned begin work is sent to a GPU: Config.Ahead, and

@@ -35,12 +35,18 @@ type policy interface {
 	// ended or a copy was added or removed.
 	serve(m *model)
 	fill(g *gpu)
-	// inferArrival returns when an Infer sent now with inputs of so many bytes can begin at
-	// an idle GPU.
-	inferArrival(g *gpu, inputs int64) protocol.Time
-	// inputsReady returns when inputs of so many bytes of an Infer sent now are likely to be
-	// in place; 0 if the policy does not plan that.
-	inputsReady(g *gpu, inputs int64) protocol.Time
+	// arrivalOf returns when an Infer sent now with inputs of so many bytes, and these, will
+	// be at a GPU.
+	arrivalOf(g *gpu, inputs int64) arrivalTimes
+}
+
+// arrivalTimes are when an Infer that is sent now will be at its GPU.
+type arrivalTimes struct {
+	// begin is when it can begin at an idle GPU, as plans assume it.
+	begin protocol.Time
+	// inputs is when its inputs are likely to be in place, later than begin or not; 0 if they
+	// are as quick as the messages, or the policy takes them to be.
+	inputs protocol.Time
 }
 
 // learner is a policy with state of its own about requests and executions. Its methods

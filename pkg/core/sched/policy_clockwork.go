@@ -67,6 +67,18 @@ type modelPlan struct {
 	queuedAs queueVersion
 }
 
+// requestPlan is the planner's state of a request.
+type requestPlan struct {
+	// demand is what it adds to the load priorities (demand.go).
+	demand demand
+}
+
+// replicaPlan is the planner's state of a copy.
+type replicaPlan struct {
+	// share is its part of the model's demand for execution, in units of demand.exec.
+	share int64
+}
+
 // gpuPlan is the planner's state of a GPU.
 type gpuPlan struct {
 	// nextSlotTimer fires when the execution lane takes more work; fill sets it if copies

@@ -11,6 +11,13 @@ import (
 // first requests.
 type simplePolicy struct{ *engine }
 
+// simpleModel is the policy's state of a model.
+type simpleModel struct {
+	// roundRobin is the index in holders where the next search for a copy begins; it may be
+	// past the end.
+	roundRobin int
+}
+
 func (c *simplePolicy) target(budget, _ time.Duration) time.Duration { return budget }
 func (c *simplePolicy) rank(r *request) int64                        { return int64(r.seq) }
 func (c *simplePolicy) replicaLeaves(r *replica)                     { r.gpu.runQueue.Remove(&r.queueEntry) }
@@ -49,9 +56,9 @@ func (c *simplePolicy) serve(m *model) {
 	c.place(m)
 }
 
-func (c *simplePolicy) inputsReady(*gpu, int64) protocol.Time { return 0 }
-
-func (c *simplePolicy) inferArrival(*gpu, int64) protocol.Time { return c.now.Add(c.config.Future) }
+func (c *simplePolicy) arrivalOf(*gpu, int64) arrivalTimes {
+	return arrivalTimes{begin: c.now.Add(c.config.Future)}
+}
 
 // fill uses a GPU's free slots, then its transfer lane.
 func (c *simplePolicy) fill(g *gpu) {

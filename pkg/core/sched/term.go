@@ -276,11 +276,11 @@ func (t *Term) tick(e *Tick) {
 // heartbeatDue advances the watched workers and front doors by one tick, and handles the
 // lost ones.
 func (t *Term) heartbeatDue() {
-	for _, h := range t.workers.watch.Tick() {
-		t.workerLost(h)
+	for _, c := range t.workers.watch.Tick() {
+		t.workerLost(c.Heartbeat)
 	}
-	for _, h := range t.doors.watch.Tick() {
-		t.frontDoorLost(h)
+	for _, c := range t.doors.watch.Tick() {
+		t.frontDoorLost(c.Heartbeat)
 	}
 }
 

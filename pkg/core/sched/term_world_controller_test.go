@@ -14,8 +14,7 @@ import (
 type wController struct {
 	w     *termWorld
 	core  *startup.Machine
-	watch liveness.Watch    // of workers
-	seen  map[string]uint64 // their incarnations
+	watch liveness.Watch // of workers
 	wake  protocol.Time
 }
 
@@ -26,32 +25,24 @@ func newWController(w *termWorld) *wController {
 	if err != nil {
 		panic(err) // the config is our own
 	}
-	return &wController{w: w, core: core, seen: map[string]uint64{}, wake: protocol.Never}
+	return &wController{w: w, core: core, wake: protocol.Never}
 }
 
 func (c *wController) begin() {
 	c.step(startup.Started{Stage: protocol.Active, Models: wModels, Profiles: wProfiles})
 	c.w.Every(protocol.HeartbeatEvery, func() {
-		for _, h := range c.watch.Tick() {
-			c.lost(h)
+		for _, lost := range c.watch.Tick() {
+			c.step(startup.OfWorker(lost))
 		}
 	})
 }
 
 // workerBeat follows the workers.
 func (c *wController) workerBeat(h protocol.Heartbeat) {
-	if replaced, _ := c.watch.Beat(h); replaced != nil {
-		c.lost(*replaced)
+	changes, _ := c.watch.Beat(h)
+	for _, change := range changes {
+		c.step(startup.OfWorker(change))
 	}
-	if c.seen[h.ID] != h.Incarnation {
-		c.seen[h.ID] = h.Incarnation
-		c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
-	}
-}
-
-func (c *wController) lost(h protocol.Heartbeat) {
-	delete(c.seen, h.ID)
-	c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
 }
 
 func (c *wController) schedulerBeat(h protocol.Heartbeat) {

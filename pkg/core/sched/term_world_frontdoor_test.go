@@ -53,7 +53,7 @@ func (w *termWorld) openDoor() {
 		d.step(&frontdoor.ModelSeen{Spec: m})
 	}
 	d.Each(protocol.HeartbeatEvery, d.beat)
-	d.Each(protocol.HeartbeatEvery, d.missSchedulers)
+	d.Each(protocol.HeartbeatEvery, func() { d.missSchedulers(d.watch.Tick()) })
 	d.Each(w.pace, d.accept)
 	d.Each(600*time.Millisecond, func() {
 		if w.faulty() {
@@ -97,15 +97,16 @@ func (d *wDoor) schedulerBeat(h protocol.Heartbeat) {
 	if !d.Connected {
 		return
 	}
-	if replaced, _ := d.watch.Beat(h); replaced != nil {
-		d.event(&frontdoor.SchedulerLost{Heartbeat: *replaced})
-	}
+	changes, _ := d.watch.Beat(h)
+	d.missSchedulers(changes)
 	d.event(&frontdoor.SchedulerBeat{Heartbeat: h})
 }
 
-func (d *wDoor) missSchedulers() {
-	for _, h := range d.watch.Tick() {
-		d.event(&frontdoor.SchedulerLost{Heartbeat: h})
+func (d *wDoor) missSchedulers(changes []liveness.Change) {
+	for _, c := range changes {
+		if !c.There {
+			d.event(&frontdoor.SchedulerLost{Heartbeat: c.Heartbeat})
+		}
 	}
 }
 
@@ -205,14 +206,8 @@ func (d *wDoor) submit(epoch uint64, r *frontdoor.Request) {
 
 // answer claims requests where a scheduler has them, and answers them then.
 func (d *wDoor) answer(ended []frontdoor.Ended) {
-	claim := &AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch()}
-	for i := range ended {
-		if ended[i].Claim {
-			claim.Answered = append(claim.Answered, ended[i].Request.ID.Seq)
-		}
-	}
-	if len(claim.Answered) > 0 {
-		d.say(claim)
+	if claimed := frontdoor.ToClaim(nil, ended); len(claimed) > 0 {
+		d.say(&AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch(), Answered: claimed})
 	}
 	for i := range ended {
 		if e := &ended[i]; e.Refusal == nil {

@@ -16,7 +16,7 @@ type wScheduler struct {
 	id      string
 	term    *Term
 	books   *wBooks // of the term
-	standby liveness.Succession
+	standby *liveness.Candidate
 	inbox   simtime.Connection // of what front doors say and the broker says of them
 	missed  uint64             // how often something of that may have been lost
 	deaf    protocol.Time
@@ -31,7 +31,7 @@ func (s *wScheduler) now() protocol.Time { return s.w.Now.Add(s.ahead) }
 
 func (s *wScheduler) begin() {
 	w := s.w
-	s.term, s.standby = nil, liveness.Succession{Self: s.id}
+	s.term, s.standby = nil, liveness.NewCandidate(s.id)
 	s.Each(protocol.HeartbeatEvery, s.beat)
 	s.Each(protocol.HeartbeatEvery, func() {
 		if s.term != nil {
@@ -100,7 +100,7 @@ func (s *wScheduler) beat() {
 }
 
 func (s *wScheduler) schedulerBeat(h protocol.Heartbeat) {
-	s.standby.Heard(h.ID)
+	s.standby.Step(liveness.Heard{ID: h.ID})
 	if h.ID != s.id && s.term != nil {
 		s.books.seen = max(s.books.seen, h.Epoch)
 		s.step(&SchedulerBeat{h})
@@ -110,15 +110,21 @@ func (s *wScheduler) schedulerBeat(h protocol.Heartbeat) {
 // campaign takes the lease of a silent holder.
 func (s *wScheduler) campaign() {
 	w := s.w
-	switch holder := w.lease.holder; {
-	case s.term != nil || s.deaf > w.Now:
-		return
-	case holder == s: // it died and is back
-		w.lease.holder = nil
-		return
-	case holder != nil && !s.standby.Silent(holder.id):
+	if s.term != nil || s.deaf > w.Now {
 		return
 	}
+	if w.lease.holder == s { // it died and is back, and the lease has expired
+		w.lease.holder = nil
+		return
+	}
+	bid := s.standby.Step(w.lease.read())
+	if bid.ReadStore {
+		bid = s.standby.Step(liveness.StoreRead{Last: w.lease.writes})
+	}
+	if !bid.Take {
+		return
+	}
+	w.lease.writes++
 	for _, o := range w.schedulers {
 		if o != s && o.term != nil {
 			w.happened.twoLead++

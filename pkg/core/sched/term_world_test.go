@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"clockwork/pkg/core/liveness"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/simtime"
 )
@@ -70,8 +71,17 @@ type termWorld struct {
 // wLease is the schedulers' lease in the store.
 type wLease struct {
 	holder *wScheduler
+	writes uint64 // how often it was taken
 	epoch  uint64 // that the store has; 0 for none
 	given  map[uint64]bool
+}
+
+// read is what a candidate reads of it.
+func (l *wLease) read() liveness.LeaseRead {
+	if l.holder == nil {
+		return liveness.LeaseRead{}
+	}
+	return liveness.LeaseRead{Held: true, Holder: l.holder.id, Revision: l.writes}
 }
 
 func newTermWorld(seed uint64) *termWorld {

@@ -194,9 +194,6 @@ func (x *wWorker) read(r work.ClockReading) {
 	x.core.Step(&r)
 	if known := x.core.Core.ClockEpoch(); known != before {
 		x.pace.Work(x.Now())
-		if known != 0 {
-			x.beat()
-		}
 	}
 }
 
@@ -237,6 +234,9 @@ func (x *wWorker) EndIn(d time.Duration, r *virtual.Run) { x.After(d, func() { x
 func (x *wWorker) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
 	x.After(d, func() { x.core.Wake(turn) })
 }
+
+// Beats sends a heartbeat.
+func (x *wWorker) Beats() { x.beat() }
 
 // Delivers sends outputs to front doors.
 func (x *wWorker) Delivers(o *work.Order) {

@@ -181,6 +181,9 @@ func (h *host) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
 // Delivers has nobody to deliver to: the world reads results.
 func (h *host) Delivers(*work.Order) {}
 
+// Beats sends a heartbeat.
+func (h *host) Beats() { h.beat() }
+
 // Answers sends a result to the core. What it says of a failure is marked, so that the world
 // sees who reads it.
 func (h *host) Answers(r *protocol.Result, o *work.Order) {

@@ -1,6 +1,9 @@
 package startup
 
-import "clockwork/pkg/protocol"
+import (
+	"clockwork/pkg/core/liveness"
+	"clockwork/pkg/protocol"
+)
 
 // Event is an input of Step: one of the types in this file.
 type Event interface{ event() }
@@ -20,7 +23,8 @@ type Started struct {
 	Quarantined []Quarantine
 }
 
-// WorkerSeen is the first heartbeat of a worker or of its new incarnation.
+// WorkerSeen is the first heartbeat of a worker or of its new incarnation, or the first one
+// after its loss.
 type WorkerSeen struct {
 	ID          string
 	Incarnation uint64
@@ -31,6 +35,14 @@ type WorkerSeen struct {
 type WorkerLost struct {
 	ID          string
 	Incarnation uint64
+}
+
+// OfWorker is the event of a worker that is there, or is lost.
+func OfWorker(c liveness.Change) Event {
+	if c.There {
+		return WorkerSeen{ID: c.ID, Incarnation: c.Incarnation}
+	}
+	return WorkerLost{ID: c.ID, Incarnation: c.Incarnation}
 }
 
 // WorkerAnswered is the answer to GetWorkerState; State.ID comes from the

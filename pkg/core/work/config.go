@@ -145,11 +145,12 @@ type Output struct {
 	// Stepped: the scheduler's clock or the local clock was stepped, and the offset
 	// between them is being measured anew.
 	Stepped bool
-	// Renewed: the worker is another incarnation as of this step. The driver reports it at once.
+	// Renewed: the worker is another incarnation as of this step.
 	Renewed bool
-	// ClockKnown: as of this step the offset to the clock of another epoch is known.
-	// The driver reports it at once, because the scheduler waits for it.
-	ClockKnown bool
+	// Beat: a heartbeat is due now, besides those every protocol.HeartbeatEvery, because others
+	// wait for what it says: that the clock is known, that a GPU lost its executor or has
+	// another one, that the worker is another incarnation, that it stops.
+	Beat bool
 	// Wake is when a Tick is due at the latest because of changes in this step; Never
 	// for none. Earlier wakes stay due. A Tick returns the wake of all lanes.
 	Wake protocol.Time
@@ -168,5 +169,5 @@ func (o *Output) begin() {
 	o.Ended, o.Overdue, o.GivenUp = o.Ended[:0], o.Overdue[:0], o.GivenUp[:0]
 	o.HungStarts = o.HungStarts[:0]
 	o.Dropped, o.Loaded = o.Dropped[:0], o.Loaded[:0]
-	o.Stepped, o.ClockKnown, o.Renewed, o.Wake = false, false, false, protocol.Never
+	o.Stepped, o.Renewed, o.Beat, o.Wake = false, false, false, protocol.Never
 }

@@ -26,7 +26,7 @@ func (g *gpu) executorLost(number uint32) {
 	if number < g.executor {
 		return
 	}
-	g.executor = number + 1
+	g.executor, g.worker.out.Beat = number+1, true
 	g.pages.Lose()
 	g.restarts()
 }

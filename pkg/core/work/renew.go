@@ -27,7 +27,7 @@ func (w *Worker) beginRenewal(o *Order) *protocol.Error {
 	if o.Action.Incarnation == 0 {
 		return protocol.Errorf(protocol.InvalidAction, "it names no incarnation that is to end")
 	}
-	w.renewal = renewal{asked: true, at: protocol.Never}
+	w.out.Beat, w.renewal = !w.leaves(), renewal{asked: true, at: protocol.Never}
 	w.answer(o, nil)
 	return nil
 }
@@ -52,7 +52,7 @@ func (w *Worker) renew() {
 		return
 	}
 	w.config.Incarnation++
-	w.epoch, w.renewal, w.out.Renewed = 0, renewal{}, true
+	w.epoch, w.renewal, w.out.Renewed, w.out.Beat = 0, renewal{}, true, true
 }
 
 // Incarnation is the worker's present one.

@@ -358,8 +358,8 @@ func (s *script) step(e Event) string {
 	if out.Stepped {
 		line("stepped: the clock is measured anew")
 	}
-	if out.ClockKnown {
-		line("the clock is known")
+	if out.Beat {
+		line("a heartbeat is due")
 	}
 	if at := out.Wake; at%1e6 == 1 { // past a latest begin, by the least
 		line("wake after %d", at/1e6)

@@ -86,12 +86,13 @@ func (w *Worker) Step(now protocol.Time, e Event) *Output {
 		}
 	case *ExecutorReady:
 		if w.has(e.GPU) {
+			w.out.Beat = w.gpus[e.GPU].down
 			w.gpus[e.GPU].ready()
 		}
 	case *ClockReading:
 		w.clockReading(e)
 	case *Stop:
-		w.stopping = true
+		w.out.Beat, w.stopping = !w.leaves(), true
 	case *Abandon:
 		w.abandon()
 	case *Tick:
@@ -223,7 +224,7 @@ func (w *Worker) clockReading(e *ClockReading) {
 	before, steps := w.offset.Epoch(), w.offset.Steps()
 	w.offset.Add(e.Epoch, e.Asked, e.Answered, e.Remote)
 	known := w.offset.Epoch()
-	w.out.ClockKnown = known != before && known != 0
+	w.out.Beat = known != before && known != 0
 	w.out.Stepped = w.offset.Steps() > steps
 }
 

@@ -29,6 +29,7 @@ type checker struct {
 	received *known // of this step
 	twice    bool
 	arrived  map[protocol.RequestID]arrivedInput // before this step, if it brings a payload
+	said     protocol.Heartbeat                  // after the last step
 }
 
 // known is an action that arrived.
@@ -211,6 +212,7 @@ func (c *checker) after(e Event, out *Output) {
 	c.reads(out)
 	c.releases(out)
 	c.dropped(e, out)
+	c.beats(out)
 	c.renews(out)
 	c.state()
 }

@@ -117,3 +117,25 @@ func (c *checker) blames(k *known) {
 
 // quick is how soon a driver answers an order for a process that has ended.
 const quick = time.Millisecond
+
+// beats: a heartbeat is due exactly when the next one says of an executor, of the clock or of
+// the end what the last one did not.
+func (c *checker) beats(out *Output) {
+	was, is := c.said, c.worker.Heartbeat()
+	c.said = is
+	of := func(h *protocol.Heartbeat, gpu int) (restarting bool, executor uint32) {
+		if h.GPUs == nil {
+			return false, 0
+		}
+		return h.GPUs[gpu].Restarting, h.GPUs[gpu].Executor
+	}
+	news := is.ClockEpoch != was.ClockEpoch && is.ClockEpoch != 0 || is.State != was.State && is.State == protocol.Stopping || is.Incarnation != was.Incarnation && was.Incarnation != 0
+	for gpu := range worldGPUs {
+		wasRestarting, before := of(&was, gpu)
+		restarting, executor := of(&is, gpu)
+		news = news || restarting != wasRestarting || executor != before
+	}
+	if out.Beat != news {
+		c.failf("a heartbeat is due: %v; one would say %+v, the last one said %+v", out.Beat, is, was)
+	}
+}

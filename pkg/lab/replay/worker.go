@@ -177,6 +177,9 @@ func (w *worker) WakeIn(d time.Duration, _ *virtual.Worker, turn uint64) {
 // Delivers is of no interest: the scheduler sees no outputs.
 func (w *worker) Delivers(*work.Order) {}
 
+// Beats does nothing: the recording has the heartbeats.
+func (w *worker) Beats() {}
+
 // Answers sends a result to the scheduler.
 func (w *worker) Answers(r *protocol.Result, _ *work.Order) {
 	result := &sched.Result{Result: *r}

@@ -16,7 +16,7 @@ import (
 // The watchers themselves are never paused here.
 type beats struct {
 	way     networkModel        // delays of heartbeats
-	standby liveness.Succession // the candidate for the scheduler's lease
+	standby *liveness.Candidate // for the scheduler's lease
 	taking  bool                // a takeover is under way
 }
 
@@ -30,7 +30,7 @@ const storeTime = 2 * time.Millisecond
 func (t *faultInjector) startBeats() {
 	s := t.world
 	t.way = networkModel{s.config.Network, t.heartbeatRNG}
-	t.standby.Self = standbyID
+	t.standby = liveness.NewCandidate(standbyID)
 	every := s.config.pace.heartbeat
 	for _, h := range s.hosts {
 		t.each(every, h.beat)
@@ -39,14 +39,12 @@ func (t *faultInjector) startBeats() {
 	t.each(every, t.schedulerBeat)
 	t.each(every, func() { s.schedulers(func(x *scheduler) { x.step(&sched.HeartbeatDue{}) }) })
 	t.each(every, t.frontDoorWatches)
-	if s.controller != nil {
-		t.each(every, func() {
-			s.controller.watches()
-			s.controller.profiler.watches()
-		})
-	}
 	t.each(every, func() {
-		s.sendCall(nil, t.way.delay(), func() { t.standby.Heard(standbyID) })
+		s.controller.watches()
+		s.controller.profiler.watches()
+	})
+	t.each(every, func() {
+		s.sendCall(nil, t.way.delay(), func() { t.standby.Step(liveness.Heard{ID: standbyID}) })
 	})
 	t.each(s.config.pace.campaign, t.campaign)
 }
@@ -78,23 +76,9 @@ func (h *host) beat() {
 		if !s.scheduler.silent() {
 			h.heard = max(h.heard, sent)
 		}
-		if s.controller != nil {
-			s.controller.heard(beat)
-			s.controller.profiler.heard(beat)
-		} else if s.started() && !s.term.Has(beat.ID, beat.Incarnation) {
-			s.announce(h)
-		}
+		s.controller.heard(beat)
+		s.controller.profiler.heard(beat)
 		s.schedulers(func(x *scheduler) { x.step(&sched.WorkerBeat{Heartbeat: beat}) })
-	})
-}
-
-// announce replaces the controller in runs without one: it queries the state of
-// a worker that the scheduler does not have, and joins the worker.
-func (s *world) announce(h *host) {
-	s.later(s.network.delay(), func() {
-		if state := h.state(); !h.silent() {
-			s.later(s.network.delay(), func() { s.join(state) })
-		}
 	})
 }
 
@@ -112,7 +96,7 @@ func (t *faultInjector) beatOf(x *scheduler) {
 	}
 	beat, active := x.heartbeat(), x.serving()
 	s.sendCall(nil, t.way.delay(), func() {
-		t.standby.Heard(beat.ID)
+		t.standby.Step(liveness.Heard{ID: beat.ID})
 		for _, d := range s.doors {
 			if !d.away() {
 				d.watch.Beat(beat) // no id has another incarnation
@@ -139,16 +123,16 @@ func (x *scheduler) heartbeat() protocol.Heartbeat {
 // frontDoorWatches reports lost schedulers to the front door.
 func (t *faultInjector) frontDoorWatches() {
 	for _, d := range t.world.doors {
-		for _, h := range d.watch.Tick() {
-			d.step(&frontdoor.SchedulerLost{Heartbeat: h})
+		for _, c := range d.watch.Tick() {
+			d.step(&frontdoor.SchedulerLost{Heartbeat: c.Heartbeat})
 		}
 	}
 }
 
-// campaign lets the standby check the lease.
+// campaign lets the standby read the lease.
 func (t *faultInjector) campaign() {
 	s := t.world
-	if silent := t.standby.Silent(schedulerID(s.epoch)); !silent || t.taking {
+	if bid := t.standby.Step(liveness.LeaseRead{Held: true, Holder: schedulerID(s.epoch), Revision: s.epoch}); !bid.Take || t.taking {
 		return
 	}
 	t.taking = true

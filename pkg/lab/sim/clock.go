@@ -103,11 +103,8 @@ func (h *host) askTime(there *networkModel) {
 			}
 			known := h.Core.ClockEpoch()
 			h.Step(&work.ClockReading{Epoch: epoch, Asked: asked, Answered: h.clock.local(s.now), Remote: remote})
-			if now := h.Core.ClockEpoch(); now != known {
+			if h.Core.ClockEpoch() != known {
 				h.wakeClock()
-				if now != 0 {
-					h.beat() // the scheduler waits for this heartbeat
-				}
 			}
 		})
 	})

@@ -14,7 +14,7 @@ import (
 
 // controller is the simulated shell around pkg/core/startup: it carries out the
 // machine's outputs with delays and feeds back their results as events. store
-// survives restarts.
+// survives restarts. In a run without a startup it finds the store as a startup leaves it.
 type controller struct {
 	world    *world
 	machine  *startup.Machine // nil while it is down
@@ -24,6 +24,9 @@ type controller struct {
 	store    store
 	profiler *profiler
 	loads    []load
+	// atOnce: what the machine asks and says takes no time; answers are those to it.
+	atOnce  bool
+	answers []startup.Event
 }
 
 // load is one load of the workload.
@@ -59,15 +62,27 @@ func newController(s *world) *controller {
 		models: map[string]protocol.ModelSpec{}, writing: map[uint64][]protocol.ModelSpec{}, profiles: map[string]protocol.Profile{},
 	}}
 	c.profiler = newProfiler(s)
-	for _, l := range s.loads {
-		c.loads = append(c.loads, load{Load: l})
-	}
-	s.background(startupWithin, func() {
-		if !s.begun {
-			s.broken("G5", "the stack is not active after %v, but %v", startupWithin, c.store.stage)
-		}
-	})
 	return c
+}
+
+// bringUp has a stack serve that has been through its startup, with exact profiles. Until it
+// does, no time passes.
+func (c *controller) bringUp() {
+	c.store.stage = protocol.Active
+	for i := range c.world.models {
+		m := &c.world.models[i]
+		c.store.models[m.Name] = m.ModelSpec
+		c.store.profiles[m.Digest] = profile(m, c.world.config.Noise.Spread)
+	}
+	c.atOnce = true
+	c.start()
+	c.atOnce = false
+	if c.world.faults != nil { // otherwise nothing happens that a controller is there for
+		alarm := c.alarm
+		c.alarm = protocol.Never
+		c.wakeAt(alarm)
+		c.beat(c.term, c.world.now)
+	}
 }
 
 // start begins a term with the content of the store.
@@ -94,11 +109,13 @@ func (c *controller) start() {
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
 	})
 	for _, h := range c.world.hosts {
-		if c.term > 1 && c.world.faults == nil { // with faults, heartbeats arrive anyway
+		if c.atOnce || c.term > 1 && c.world.faults == nil { // with faults, heartbeats arrive anyway
 			c.heard(protocol.Heartbeat{ID: h.ID(), Incarnation: h.Incarnation()})
 		}
 	}
-	c.world.later(clientPause, c.ask)
+	if len(c.loads) > 0 {
+		c.world.later(clientPause, c.ask)
+	}
 	c.beat(c.term, c.world.now)
 }
 
@@ -128,22 +145,24 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 	if w := c.world; !w.scheduler.silent() {
 		c.step(startup.SchedulerSeen{Active: w.serving(), Epoch: w.epoch})
 	}
+	if c.atOnce {
+		return
+	}
 	c.world.background(protocol.HeartbeatEvery, func() { c.beat(term, since) })
 }
 
 // heard takes a worker's heartbeat.
 func (c *controller) heard(h protocol.Heartbeat) {
-	replaced, _ := c.watch.Beat(h)
-	if replaced != nil {
-		c.step(startup.WorkerLost{ID: replaced.ID, Incarnation: replaced.Incarnation})
-	}
-	c.step(startup.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+	changes, _ := c.watch.Beat(h)
+	c.reportWorkers(changes)
 }
 
 // watches advances the watch of the workers and reports the lost ones.
-func (c *controller) watches() {
-	for _, h := range c.watch.Tick() {
-		c.step(startup.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+func (c *controller) watches() { c.reportWorkers(c.watch.Tick()) }
+
+func (c *controller) reportWorkers(changes []liveness.Change) {
+	for _, change := range changes {
+		c.step(startup.OfWorker(change))
 	}
 }
 
@@ -195,14 +214,27 @@ func (c *controller) reply(r startup.Reply) {
 	c.world.later(clientPause, c.ask)
 }
 
-// step applies one event to the machine and carries out its output.
+// step applies one event to the machine and carries out its output, and takes the answers
+// that come without delay.
 func (c *controller) step(e startup.Event) {
 	if c.machine == nil {
 		return
 	}
-	out := c.machine.Step(c.world.now, e)
+	c.carryOut(c.machine.Step(c.world.now, e))
+	for len(c.answers) > 0 {
+		e, c.answers = c.answers[0], c.answers[1:]
+		c.carryOut(c.machine.Step(c.world.now, e))
+	}
+}
+
+func (c *controller) carryOut(out startup.Output) {
 	for _, a := range out.Actions {
-		c.world.command(c.world.byWorker[a.Worker], a.Action, func(r protocol.Result) { c.step(startup.LoadResult{Result: r}) })
+		h := c.world.byWorker[a.Worker]
+		if c.atOnce {
+			c.answers = append(c.answers, startup.WorkerAnswered{State: h.state()})
+			continue
+		}
+		c.world.command(h, a.Action, func(r protocol.Result) { c.step(startup.LoadResult{Result: r}) })
 	}
 	for _, r := range out.Replies {
 		c.world.later(c.world.network.delay(), func() { c.reply(r) })
@@ -211,13 +243,36 @@ func (c *controller) step(e startup.Event) {
 	if job := out.StartProfiling; job != nil {
 		c.profiler.begin(*job, c.jobs())
 	}
-	if state := out.Activate; state != nil {
-		c.world.sendCall(nil, c.world.network.delay(), func() { c.world.activate(*state) })
+	if out.Activate != nil {
+		c.activate(*out.Activate)
 	}
 	for _, w := range append(out.JoinWorkers, out.JoinAgain...) {
 		c.announce(w)
 	}
 	c.wakeAt(out.Wake)
+}
+
+// activate starts the scheduler's epoch. Without a startup, models are in the order of the
+// workload and workers in that of their numbers: the scheduler breaks ties by it, and runs stay
+// comparable with those that were made when no controller had a hand in it.
+func (c *controller) activate(state protocol.ClockworkState) {
+	s := c.world
+	if !s.config.Startup.On {
+		models, workers := map[string]int{}, map[string]int{}
+		for i := range s.specs {
+			models[s.specs[i].Name] = i
+		}
+		for i, h := range s.hosts {
+			workers[h.ID()] = i
+		}
+		slices.SortFunc(state.Models, func(a, b protocol.ModelSpec) int { return cmp.Compare(models[a.Name], models[b.Name]) })
+		slices.SortFunc(state.Workers, func(a, b protocol.WorkerState) int { return cmp.Compare(workers[a.ID], workers[b.ID]) })
+	}
+	if c.atOnce {
+		s.activate(state)
+		return
+	}
+	s.sendCall(nil, s.network.delay(), func() { s.activate(state) })
 }
 
 // announce tells the scheduler of a worker. One that does not hear that, the machine has
@@ -286,6 +341,9 @@ func (c *controller) wakeAt(at protocol.Time) {
 		return
 	}
 	c.alarm = at
+	if c.atOnce {
+		return // bringUp sets it
+	}
 	term := c.term
 	c.world.background(max(0, at.Sub(c.world.now)), func() {
 		if term == c.term {

@@ -18,10 +18,6 @@ type outage struct {
 	deadStats sched.Stats     // sums over dead schedulers
 }
 
-// askAgain is the pause after an activation attempt that found no worker, in a
-// run without a controller.
-const askAgain = time.Second
-
 // failover kills the scheduler. The standby detects it by the rules of package
 // liveness and takes over after a further delay of length.
 func (t *faultInjector) failover(_ *rand.Rand, length time.Duration) {
@@ -79,32 +75,7 @@ func (s *world) takeOver() {
 		before.wakeDeposed()
 		s.later(max(0, before.stopped.Sub(s.now))+between(s.faults.heartbeatRNG, 0, liveness.RenewEvery), before.end)
 	}
-	if s.controller != nil {
-		s.controller.beat(s.controller.term, s.now)
-		return
-	}
-	s.later(s.network.delay(), s.activateAnew)
-}
-
-// activateAnew activates a new scheduler with the workers that answer. The
-// others are announced with their next heartbeats.
-func (s *world) activateAnew() {
-	state := s.withoutWorkers()
-	for _, h := range s.hosts {
-		if !h.silent() {
-			state.Workers = append(state.Workers, h.state())
-		}
-	}
-	if len(state.Workers) == 0 {
-		s.later(askAgain, s.activateAnew)
-		return
-	}
-	s.later(s.network.delay(), func() { s.activate(state) })
-	s.later(askAgain, func() {
-		if !s.started() { // it did not hear that
-			s.activateAnew()
-		}
-	})
+	s.controller.beat(s.controller.term, s.now)
 }
 
 // serve handles the scheduler's activation. The first activation starts the

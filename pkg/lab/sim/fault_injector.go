@@ -40,7 +40,7 @@ func newFaultInjector(s *world) *faultInjector {
 	t.plan(f.FrontDoor, newRNG(seed, seedOfDoorDeaths), t.killDoor)
 	t.plan(f.Broker, newRNG(seed, seedOfBrokers), t.restartBroker)
 	t.plan(f.Sleep, newRNG(seed, seedOfSleeps), t.sleep)
-	if s.controller != nil {
+	if s.config.Startup.On {
 		t.plan(f.Controller, newRNG(seed, seedOfRestarts), t.restart)
 	}
 	return t

@@ -186,6 +186,13 @@ func (h *host) Answers(r *protocol.Result, o *work.Order) {
 	w.send(h, w.network.delay(), event{kind: reported, of: &result})
 }
 
+// Beats sends a heartbeat, where heartbeats are sent at all.
+func (h *host) Beats() {
+	if h.world.faults != nil {
+		h.beat()
+	}
+}
+
 // commandKey identifies an action of the controller or the profiler.
 type commandKey struct {
 	issuer uint64

@@ -180,16 +180,16 @@ func (d *door) claim(ended []frontdoor.Ended) {
 	if !d.world.owning() {
 		return
 	}
-	claim := &sched.AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch()}
+	claimed := frontdoor.ToClaim(nil, ended)
+	if len(claimed) == 0 {
+		return
+	}
 	for i := range ended {
 		if e := &ended[i]; e.Claim {
-			claim.Answered = append(claim.Answered, e.Request.ID.Seq)
 			e.Request.Driver.(*request).claimed = true
 		}
 	}
-	if len(claim.Answered) > 0 {
-		d.tell(claim)
-	}
+	d.tell(&sched.AnswersReported{FrontDoor: d.id, Epoch: d.core.LastEpoch(), Answered: claimed})
 }
 
 // reply sends an answer on the connection, behind its claim.

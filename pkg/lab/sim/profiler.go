@@ -50,16 +50,16 @@ func (p *profiler) working(base uint64) uint64 {
 
 // heard takes a worker's heartbeat.
 func (p *profiler) heard(h protocol.Heartbeat) {
-	if replaced, _ := p.watch.Beat(h); replaced != nil {
-		p.step(measure.WorkerLost{ID: replaced.ID, Incarnation: replaced.Incarnation})
-	}
-	p.step(measure.WorkerSeen{ID: h.ID, Incarnation: h.Incarnation})
+	changes, _ := p.watch.Beat(h)
+	p.reportWorkers(changes)
 }
 
 // watches advances the watch of the workers and reports the lost ones.
-func (p *profiler) watches() {
-	for _, h := range p.watch.Tick() {
-		p.step(measure.WorkerLost{ID: h.ID, Incarnation: h.Incarnation})
+func (p *profiler) watches() { p.reportWorkers(p.watch.Tick()) }
+
+func (p *profiler) reportWorkers(changes []liveness.Change) {
+	for _, c := range changes {
+		p.step(measure.OfWorker(c))
 	}
 }
 

@@ -262,28 +262,6 @@ func cold(d *protocol.Dispatch) int32 {
 	return 0
 }
 
-// activateAtOnce activates the scheduler without a startup, with exact profiles.
-func (s *world) activateAtOnce() {
-	state := s.withoutWorkers()
-	for _, h := range s.hosts {
-		state.Workers = append(state.Workers, h.state())
-	}
-	s.activate(state)
-}
-
-// withoutWorkers returns the state for an activation, without workers.
-func (s *world) withoutWorkers() protocol.ClockworkState {
-	state := protocol.ClockworkState{PageSize: s.config.PageSize, Models: s.specs}
-	seen := map[string]bool{}
-	for i := range s.models {
-		if m := &s.models[i]; !seen[m.Digest] {
-			seen[m.Digest] = true
-			state.Profiles = append(state.Profiles, profile(m, s.config.Noise.Spread))
-		}
-	}
-	return state
-}
-
 // profile returns the profile that the profiler would have measured.
 func profile(m *model, spread float64) protocol.Profile {
 	measured := func(d time.Duration) protocol.Measurement {

@@ -59,7 +59,14 @@ type bufferedRequests struct {
 // startUp starts the stack's startup phase.
 func (s *world) startUp() {
 	s.report.Startup = &StartupReport{}
-	s.controller = newController(s)
+	for _, l := range s.loads {
+		s.controller.loads = append(s.controller.loads, load{Load: l})
+	}
+	s.background(startupWithin, func() {
+		if !s.begun {
+			s.broken("G5", "the stack is not active after %v, but %v", startupWithin, s.controller.store.stage)
+		}
+	})
 	s.later(0, s.controller.start)
 	for i := range s.hosts {
 		h := s.hosts[i]

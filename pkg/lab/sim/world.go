@@ -48,7 +48,7 @@ type world struct {
 	lostBefore                   uint64
 	buffered                     bufferedRequests
 	faults                       *faultInjector // nil in a run without faults
-	controller                   *controller    // nil in a run without a startup
+	controller                   *controller
 	report                       *Report
 	hash                         uint64
 	err                          error // the first broken guarantee
@@ -120,6 +120,7 @@ func (s *world) start() {
 	for i := range s.config.Workers {
 		s.newHost(nameOf(i))
 	}
+	s.controller = newController(s)
 	if s.config.Startup.On {
 		s.startUp()
 	}
@@ -131,8 +132,8 @@ func (s *world) start() {
 		}
 		s.faults.startBeats()
 	}
-	if s.controller == nil {
-		s.activateAtOnce()
+	if !s.config.Startup.On {
+		s.controller.bringUp()
 	}
 }
 

@@ -25,6 +25,9 @@ func (t Time) EndIn(d time.Duration, r *virtual.Run) {
 	t.Clock.After(d, func() { r.GPU.Worker.End(r) })
 }
 
+// Beats does nothing: these worlds have no heartbeats of workers.
+func (t Time) Beats() {}
+
 // WakeIn wakes a worker after d.
 func (t Time) WakeIn(d time.Duration, w *virtual.Worker, turn uint64) {
 	t.Clock.After(d, func() { w.Wake(turn) })

@@ -29,6 +29,8 @@ type World interface {
 	// Answers receives a result with the order that it ends. The order is nil for a
 	// repeated result and for a state.
 	Answers(r *protocol.Result, o *work.Order)
+	// Beats must send a heartbeat now, besides those that it sends from time to time.
+	Beats()
 }
 
 // Worker is one emulated worker. It and its GPUs persist across incarnations.
@@ -48,6 +50,7 @@ type Worker struct {
 	input    work.Input
 	staged   work.Staged
 	staging  []*work.Order
+	beats    bool // a heartbeat is due
 	setUp    bool // orders are carried out at once and their results dropped
 	setUps   protocol.ActionID
 }
@@ -220,11 +223,16 @@ func (w *Worker) Step(e work.Event) {
 		w.staging = slices.Delete(w.staging, 0, 1)
 		w.carryOut(w.Core.Step(now, &w.staged))
 	}
+	if w.beats {
+		w.beats = false
+		w.world.Beats()
+	}
 }
 
 // carryOut carries out the core's output. Runs are started last: in a set-up
 // they end at once and thereby call Step, which reuses the output.
 func (w *Worker) carryOut(out *work.Output) {
+	w.beats = w.beats || out.Beat
 	w.staging = append(w.staging, out.Stage...)
 	for _, o := range out.Overdue {
 		w.world.After(0, func() { w.endOverdue(o) })

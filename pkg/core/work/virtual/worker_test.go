@@ -35,6 +35,7 @@ func (s *script) After(d time.Duration, do func()) {
 	}
 	s.laters = append(s.laters, do)
 }
+func (s *script) Beats()                 { s.note("beats", 0) }
 func (s *script) Delivers(o *work.Order) { s.note("outputs of", o.Action.ID) }
 
 func (s *script) WakeIn(_ time.Duration, _ *Worker, turn uint64) { s.wakes = append(s.wakes, turn) }
@@ -197,7 +198,7 @@ func TestALostExecutorTakesAllWithIt(t *testing.T) {
 	w.Receive(load)
 	s.until(5)
 	g.LoseExecutor(protocol.Refusal(protocol.ExecutorKilled))
-	s.expect(t, "0 begin 1", "0 begin 2", "5 EXECUTOR_KILLED 1", "5 EXECUTOR_KILLED 2")
+	s.expect(t, "0 begin 1", "0 begin 2", "5 beats 0", "5 EXECUTOR_KILLED 1", "5 EXECUTOR_KILLED 2")
 	if beats := w.Core.Heartbeat().GPUs; len(beats) != 1 || !beats[0].Restarting || beats[0].Executor != 1 {
 		t.Errorf("the heartbeat says %+v", beats)
 	}
@@ -206,7 +207,7 @@ func TestALostExecutorTakesAllWithIt(t *testing.T) {
 	s.expect(t, "5 begin 3")
 	s.laters[0]()
 	s.until(40)
-	s.expect(t, "35 OK 3")
+	s.expect(t, "24 beats 0", "35 OK 3")
 	if beats := w.Core.Heartbeat().GPUs; beats[0].Restarting {
 		t.Errorf("the heartbeat says %+v", beats)
 	}
@@ -223,7 +224,11 @@ func TestWhatHangsEndsWithItsExecutor(t *testing.T) {
 		s.until(50)
 		w.Wake(s.wakes[len(s.wakes)-1])
 		s.until(2000)
-		s.expect(t, "0 begin 1", map[bool]string{false: "50 EXECUTOR_LOST 1", true: "1010 OK 1"}[stuck])
+		want := []string{"0 begin 1", "50 beats 0", "50 EXECUTOR_LOST 1", "50 beats 0"}
+		if stuck {
+			want = []string{"0 begin 1", "1010 OK 1"}
+		}
+		s.expect(t, want...)
 	}
 }
 
