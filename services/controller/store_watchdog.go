@@ -160,7 +160,7 @@ func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
 // mend writes what the machine says of a loss, over what the store has at a revision.
 func (g *storeWatchdog) mend(ctx context.Context, revision uint64, loss startup.StoreLoss, why string) error {
 	var mend startup.Mending
-	if !g.l.inTurn(ctx, func() { mend = g.l.machine.Mend(loss) }) {
+	if !g.l.locked(func() { mend = g.l.machine.Mend(loss) }) {
 		return nil // the controller stops
 	}
 	if mend.Stage != 0 {
@@ -196,7 +196,7 @@ func (g *storeWatchdog) mend(ctx context.Context, revision uint64, loss startup.
 	if err != nil {
 		return err
 	}
-	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = mend.Stage, since, revision })
+	g.l.locked(func() { g.l.stage, g.l.since, g.l.revision = mend.Stage, since, revision })
 	g.l.bus.Log.Info("the state store is rewritten", "stage", mend.Stage, "models", len(mend.Models))
 	return nil
 }

@@ -44,18 +44,16 @@ func (m *Machine) Mend(loss StoreLoss) (mend Mending) {
 	}
 	mend.Models, mend.Profiles, mend.Stage = m.Models(), true, m.stage
 	if mend.Serving = m.stage == protocol.Active; mend.Serving {
-		mend.Quarantine, mend.Workers = reasons(mend.Models), m.Workers()
+		mend.Quarantine, mend.Workers = m.reasons(), m.Workers()
 	}
 	return mend
 }
 
-// reasons are those of the models that are not served.
-func reasons(models []protocol.ModelState) map[string]string {
+// reasons are those of the models that are not served in this epoch.
+func (m *Machine) reasons() map[string]string {
 	why := map[string]string{}
-	for _, m := range models {
-		if m.Quarantined != "" {
-			why[m.Name] = m.Quarantined
-		}
+	for name, reason := range m.quarantined { // in any order: it is a map again
+		why[name] = protocol.ShortText(reason, protocol.MaxText)
 	}
 	return why
 }

@@ -101,8 +101,19 @@ var faults = []planted.Fault{
 
 	// What is missing.
 	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
-	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
-	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"who leaves is there", "service.go", "		delete(r.there, h.ID)\n", ""},
+	{"who leaves is missed at once", "service.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"a front door's word is old", "service.go", "m.rosters[protocol.FrontDoor].there[beat.ID] == isThere(&beat.Heartbeat)", "true"},
+	{"what is due waits for news", "machine.go", "m.repeats(e) && m.now < m.next {", "m.repeats(e) {"},
+	{"a front door that takes nothing is there", "service.go", "return h.State == protocol.FrontDoorOpen", "return h.State != protocol.Stopping"},
+	{"who stops is there", "service.go", "return h.State != protocol.Stopping", "return true"},
+	{"a standby is active", "service.go", "if h.State == protocol.Idle || h.State == protocol.Busy {", "if h.State != \"\" {"},
+	{"refusals outlive their scheduler", "service.go", " && h.ID == m.refused.by {", " && false {"},
+	{"any scheduler's end ends refusals", "service.go", " && h.ID == m.refused.by {", " {"},
+	{"a standby's refusals count", "refused.go", "h.State != protocol.SchedulerActive || ", ""},
+	{"a deposed scheduler's refusals count", "refused.go", " || h.Epoch < m.refused.epoch {", " {"},
+	{"refusals are told each time", "refused.go", "known := before[q.Name]; !known {", "known := before[q.Name]; !known || known {"},
+	{"what is refused is served", "refused.go", "	if left, is := m.refused.left[name]; is {\n", "	if left, is := m.refused.left[name]; is && false {\n"},
 	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
 }
 

@@ -104,7 +104,8 @@ func start(t testing.TB, o startup.Observer) {
 		startup.ModelsStored{Token: 1}, startup.StoreFailed{Token: 2}, startup.ModelsUnstored{Token: 1}, startup.Tick{},
 		startup.LoadResult{Result: protocol.Result{Action: 2, Issuer: 7, Worker: "w1", Kind: protocol.LoadModelFromDisk, Code: protocol.OK,
 			Loaded: []protocol.ModelSpec{{Name: "b", Path: "zoo/b", Digest: "e", BatchSizes: []int{1}}}}},
-		startup.ProfilerSeen{Incarnation: 3}, startup.SchedulerSeen{Active: true}, startup.ServiceSeen{Kind: protocol.FrontDoor, ID: "1", There: true}, startup.JoinConfirmed{ID: "w1", Epoch: 1}, startup.ProfilingDone{Job: 1, Quarantined: []startup.Quarantine{{Digest: "e", Reason: "why"}}},
+		startup.ServiceBeat{Heartbeat: protocol.Heartbeat{Service: protocol.Scheduler, ID: "1", State: protocol.SchedulerActive}},
+		startup.ServiceLost{Heartbeat: protocol.Heartbeat{Service: protocol.Scheduler, ID: "1"}}, startup.JoinConfirmed{ID: "w1", Epoch: 1}, startup.ProfilingDone{Job: 1, Quarantined: []startup.Quarantine{{Digest: "e", Reason: "why"}}},
 		startup.WorkerLost{ID: "w1", Incarnation: 1<<64 - 1}, startup.Tick{}, startup.Fenced{},
 	} {
 		now := protocol.Time(i) * protocol.Time(time.Second)
