@@ -134,7 +134,7 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}
 	startupBuffer := frontdoor.NewStartupBuffer(l.door)
 	l.work.Start(func() { startupBuffer.Run(ctx) })
-	watchdog := &storeWatchdog{l: l, watcher: startupBuffer, read: l.readable}
+	watchdog := newStoreWatchdog(l, startupBuffer)
 	l.work.Start(func() { watchdog.run(ctx) })
 	select {
 	case <-ctx.Done():

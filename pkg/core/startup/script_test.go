@@ -24,16 +24,23 @@ func TestScripts(t *testing.T) {
 }
 
 // mending prints what is written to a store that has lost something.
-func mending(mend Mending) string {
+func mending(writes []Write) string {
 	var b strings.Builder
-	for _, m := range mend.Models {
-		fmt.Fprintf(&b, "write model %s, profiles=%v\n", m.Name, mend.Profiles)
-	}
-	if mend.Serving {
-		fmt.Fprintf(&b, "write quarantine of %d and records of %d workers\n", len(mend.Quarantine), len(mend.Workers))
-	}
-	if mend.Stage != 0 {
-		fmt.Fprintf(&b, "write stage %v\n", mend.Stage)
+	for _, w := range writes {
+		switch w.Kind {
+		case RaiseFence:
+			fmt.Fprintln(&b, "write fence")
+		case WriteModel:
+			fmt.Fprintf(&b, "write model %s\n", w.Model.Name)
+		case WriteProfiles:
+			fmt.Fprintf(&b, "write profiles of %s\n", w.Model.Name)
+		case WriteQuarantine:
+			fmt.Fprintf(&b, "write quarantine of %d\n", len(w.Quarantine))
+		case WriteWorkers:
+			fmt.Fprintf(&b, "write records of %d workers\n", len(w.Workers))
+		case WriteStage:
+			fmt.Fprintf(&b, "write stage %v\n", w.Stage)
+		}
 	}
 	return cmp.Or(b.String(), "write nothing\n")
 }
