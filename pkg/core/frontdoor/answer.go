@@ -141,9 +141,11 @@ func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output)
 	}
 	if refusal != nil {
 		o, refusal = nil, toClient(r.Waited, refusal)
+		m.missed(r.Model.Name, refusal)
 	}
 	m.counts.Answered++
-	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0 && !r.direct})
+	slow := o != nil && r.Encoding == protocol.JSON && len(o.Data) > m.config.SlowOutput
+	m.out.Ended = append(m.out.Ended, Ended{Request: r, Output: o, Refusal: refusal, At: m.now, Claim: r.epoch != 0 && !r.direct, Slow: slow})
 }
 
 // SentAt is called when the answer is about to be sent, in a number of bytes to a broker
@@ -152,7 +154,7 @@ func (m *Machine) reply(r *Request, refusal *protocol.Error, o *protocol.Output)
 func (e *Ended) SentAt(now protocol.Time, bytes, limit int64) *Unsent {
 	e.At = max(e.At, now)
 	if r := e.Request; e.Refusal == nil && (e.At >= r.Deadline || bytes > limit) {
-		return &Unsent{ID: r.ID, Arrived: r.Arrived, Deadline: r.Deadline, Waited: r.Waited, Bytes: bytes, Limit: limit}
+		return &Unsent{ID: r.ID, Model: r.Model.Name, Arrived: r.Arrived, Deadline: r.Deadline, Waited: r.Waited, Bytes: bytes, Limit: limit}
 	}
 	return nil
 }
@@ -166,6 +168,7 @@ func (m *Machine) unsent(e *Unsent) {
 		refusal = exceeded(e.Deadline.Sub(e.Arrived))
 	}
 	m.out.Refusal = toClient(e.Waited, refusal)
+	m.missed(e.Model, m.out.Refusal)
 }
 
 // toClient is a refusal as the client is told it; the one that came with an event stays

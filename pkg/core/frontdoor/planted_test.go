@@ -34,7 +34,7 @@ var faults = []planted.Fault{
 	{"OK after the deadline", "answer.go", "	if refusal == nil && m.now >= r.Deadline {\n", "	if refusal == nil && m.now > r.Deadline.Add(protocol.LateReplyUnasked) {\n"},
 	{"a client with a connection waits for the broker", "answer.go", "	if m.down && !r.direct {\n", "	if m.down {\n"},
 	{"whose the answer to a connection is, is asked", "answer.go", " && !r.direct && r.breaks", " && r.breaks"},
-	{"the answer to a connection is claimed", "answer.go", "Claim: r.epoch != 0 && !r.direct})", "Claim: r.epoch != 0})"},
+	{"the answer to a connection is claimed", "answer.go", "Claim: r.epoch != 0 && !r.direct,", "Claim: r.epoch != 0,"},
 	{"who went away is waited for", "answer.go", "r.direct && r.Worker == \"\" {", "r.direct && false {"},
 	{"what runs ends with its client", "answer.go", "r.direct && r.Worker == \"\" {", "r.direct {"},
 	{"a worker answers what it was not given", "answer.go", "r != nil && !r.mayComeFrom(e.Worker)", "r != nil && false"},
@@ -132,11 +132,17 @@ var faults = []planted.Fault{
 	{"the latest large input is first", "inputs.go", "		m.large.queue = append(m.large.queue, r.ID.Seq)\n", "		m.large.queue = append([]uint64{r.ID.Seq}, m.large.queue...)\n"},
 	{"a large input is not followed", "inputs.go", "	m.large.sending = false\n	m.nextLargeInput()\n", "	m.large.sending = false\n"},
 	{"a payload of the bound is large", "inputs.go", "	if len(r.Payload) <= m.config.LargeInput {\n", "	if len(r.Payload) < m.config.LargeInput {\n"},
+	{"each miss is told", "missed.go", "if !fresh || m.now < m.misses.next {", "if !fresh {"},
+	{"misses of a burst are forgotten", "missed.go", "	m.misses.Count++\n", "	m.misses.Count = 1\n"},
+	{"an OK that is not sent is no miss", "answer.go", "	m.missed(e.Model, m.out.Refusal)\n", ""},
+	{"a refusal is no miss", "answer.go", "		m.missed(r.Model.Name, refusal)\n", ""},
+	{"what is slow to encode holds up others", "answer.go", "len(o.Data) > m.config.SlowOutput", "false"},
+	{"raw bytes are slow to encode", "answer.go", "o != nil && r.Encoding == protocol.JSON && len", "o != nil && len"},
 	{"no token is spent", "../quota/ledger.go", "			a.tokens--\n", ""},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
 func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
-// TestPlantedBugs has the worlds look for each fault.
-func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }
+// TestPlantedBugs has worlds and scripts look for each fault.
+func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld|TestScripts") }
