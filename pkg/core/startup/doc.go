@@ -1,6 +1,6 @@
 // Package startup is the startup phase as a pure state machine: it queries the
 // workers, accepts loads, counts down, has every model profiled, and activates
-// the scheduler. The controller's shell, the simulator and the journal's replay
+// the scheduler. The controller's shell, the simulator and the replay of recordings
 // drive it.
 //
 // One goroutine at a time owns a Machine. It has no clock: time is an argument, and
