@@ -148,8 +148,8 @@ lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and th
 	$(GO) mod tidy -diff
 
 .PHONY: size
-size: ## Print how large each wing of the tree is
-	@$(GO) run ./integration/size
+size: ## Write how large each wing of the tree is into docs/architecture.md
+	$(GO) run ./integration/size docs/architecture.md
 
 .PHONY: fmt
 fmt: ## Format the source
