@@ -96,7 +96,7 @@ func TestABadRequestDoesNoHarmToItsBatchMates(t *testing.T) {
 // TestATenantIsWhomTheBrokerSaysItIs checks that, with roles, mallory can send
 // requests under her own name only, and so cannot use up another tenant's share.
 func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
-	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
+	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").tapped()
 	front := s.connect(s.server.ClientURL(), "controller")
 	asked, err := front.QueueSubscribeSync("clockwork.infer.>", "frontdoor")
 	if err != nil {
