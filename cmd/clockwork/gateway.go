@@ -31,11 +31,11 @@ func (k *gatewayCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err != nil {
 		return err
 	}
-	if config.Listener, err = k.Listen(); err != nil {
+	if config.HTTP.Listener, err = k.Listen(); err != nil {
 		return err
 	}
-	defer func() { _ = config.Listener.Close() }() // the gateway has closed it, unless it did not start
-	con.Log.Info("gateway listens", "url", "http://"+config.Listener.Addr().String()+"/v2")
+	defer func() { _ = config.HTTP.Listener.Close() }() // the gateway has closed it, unless it did not start
+	con.Log.Info("gateway listens", "url", "http://"+config.HTTP.Listener.Addr().String()+"/v2")
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
 		return k.Recorded(func(to *recorder.Direct) error {

@@ -136,7 +136,7 @@ func (i *inferCommand) request(ctx context.Context, stack *client.Client) (*prot
 		// worker has to generate the input.
 		var m *protocol.ModelState
 		if m, err = i.model(ctx, stack); m != nil {
-			request.Inputs = client.Sample(m.Inputs, i.Items)
+			request.Inputs = client.Sample(&m.ModelSpec, i.Items)
 		}
 	}
 	if err != nil {

@@ -112,9 +112,7 @@ func (r *HTTPRequest) fill(in *httpJSON) *protocol.Error {
 		return protocol.Errorf(protocol.InvalidInput, "sequences are not supported: each request stands alone")
 	}
 	r.ID, r.Parameters, r.AllBinary, r.Binary = in.ID, p.InferParameters, p.AllBinary, map[string]bool{}
-	if ms := p.Timeout / 1000; ms != 0 && (r.Parameters.SLOMS == nil || ms < *r.Parameters.SLOMS) {
-		r.Parameters.SLOMS = &ms
-	}
+	r.Parameters.SetTimeout(p.Timeout)
 	for _, o := range in.Outputs {
 		if fault := o.Parameters.check(outputParameters); fault != nil {
 			return fault

@@ -49,6 +49,6 @@ func rawInput(ctx context.Context, stack *client.Client, model, path string, bod
 			path, len(body), size, model)
 	}
 	in := m.Inputs[0]
-	shape := append([]int64{int64(len(body)) / size}, in.Shape...)
+	shape := m.Shape(in, len(body)/int(size))
 	return []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: shape, Data: body}}, nil
 }

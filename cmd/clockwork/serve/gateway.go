@@ -23,7 +23,7 @@ func (f GatewayFlags) Off() bool { return f.HTTP == "off" }
 // Config returns the configuration that the flags describe, but for the listener.
 func (f GatewayFlags) Config(of RequestFlags) (gateway.Config, error) {
 	c := gateway.DefaultConfig()
-	c.Connections, c.Version = f.HTTPConnections, cli.ThisVersion().Version
+	c.HTTP.Connections, c.Version = f.HTTPConnections, cli.ThisVersion().Version
 	var err error
 	if c.Config, err = of.Apply(c.Config); err != nil {
 		return c, err

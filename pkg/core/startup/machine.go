@@ -63,6 +63,7 @@ type Machine struct {
 	profiling   profiling
 	activation  activation
 	blocked     blocked
+	renewals    renewals
 	// rosters are the services of the kinds that ServiceBeat is about.
 	rosters map[protocol.ServiceKind]*roster
 	refused refused
@@ -117,6 +118,7 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	m.activate()
 	m.announceAgain()
 	m.retryLacks()
+	m.renew()
 	m.tellBlocked()
 	for _, w := range m.sorted() {
 		m.pump(w)

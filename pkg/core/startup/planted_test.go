@@ -111,13 +111,14 @@ var faults = []planted.Fault{
 	{"a load that waits is not answered", "load_outcome.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
 
 	// What is missing.
-	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
-	{"who leaves is there", "service.go", "		delete(r.there, h.ID)\n", ""},
+	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.FrontDoor(now) == protocol.ServiceAbsent},\n", ""},
+	{"who leaves is there", "service.go", "		delete(r.there, id)\n", ""},
 	{"who leaves is missed at once", "service.go", "			r.last = m.now\n", "			r.last = 0\n"},
-	{"a front door's word is old", "service.go", "m.rosters[protocol.FrontDoor].there[beat.ID] == isThere(&beat.Heartbeat)", "true"},
+	{"a front door's word is old", "service.go", "m.rosters[kind].there[beat.ID] != counts(&beat.Heartbeat, kind)", "m.rosters[kind] == nil"},
 	{"what is due waits for news", "machine.go", "m.repeats(e) && m.now < m.next {", "m.repeats(e) {"},
 	{"a front door that takes nothing is there", "service.go", "return h.State == protocol.FrontDoorOpen", "return h.State != protocol.Stopping"},
 	{"who stops is there", "service.go", "return h.State != protocol.Stopping", "return true"},
+	{"a gateway is a front door on the broker", "service.go", "		return h.State == protocol.FrontDoorGateway\n", "		return h.State == protocol.FrontDoorOpen\n"},
 	{"a standby is active", "service.go", "if h.State == protocol.Idle || h.State == protocol.Busy {", "if h.State != \"\" {"},
 	{"refusals outlive their scheduler", "service.go", " && h.ID == m.refused.by {", " && false {"},
 	{"any scheduler's end ends refusals", "service.go", " && h.ID == m.refused.by {", " {"},
@@ -126,6 +127,10 @@ var faults = []planted.Fault{
 	{"refusals are told each time", "refused.go", "known := before[q.Name]; !known {", "known := before[q.Name]; !known || known {"},
 	{"what is refused is served", "refused.go", "	if left, is := m.refused.left[name]; is {\n", "	if left, is := m.refused.left[name]; is && false {\n"},
 	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
+	{"nobody begins anew", "machine.go", "	m.renew()\n", ""},
+	{"all begin anew at a time", "renewal.go", "	if m.renewing() || ", "	if "},
+	{"what a worker serves alone is left for what others serve", "renewal.go", "	return !slices.ContainsFunc(m.modelNames(),", "	return true || !slices.ContainsFunc(m.modelNames(),"},
+	{"nobody leaves what it serves alone for what nobody serves", "renewal.go", "func(name string) bool { return !m.servable(name) }) {\n		return true\n", "func(name string) bool { return !m.servable(name) }) {\n"},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.

@@ -73,8 +73,11 @@ func newScript(t *testing.T) *script {
 // thereBeat is the heartbeat of a service that is there, and has no lease.
 func thereBeat(kind protocol.ServiceKind) ServiceBeat {
 	h := protocol.Heartbeat{Service: kind, ID: "1", Incarnation: 1, State: protocol.Standby}
-	if kind == protocol.FrontDoor {
+	switch kind {
+	case protocol.FrontDoor:
 		h.State = protocol.FrontDoorOpen
+	case protocol.Gateway: // a front door of another kind
+		h.Service, h.ID, h.State = protocol.FrontDoor, "g", protocol.FrontDoorGateway
 	}
 	return ServiceBeat{h}
 }
@@ -105,7 +108,7 @@ func (s *script) step(fields []string) string {
 		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
 	}
 	if fields[1] == "blocked" {
-		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
+		return fmt.Sprintf("profiler %s, front door %s; %s\n", s.m.Profiler(protocol.Time(at)), s.m.FrontDoor(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
 	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
 	for _, a := range out.Actions {
@@ -135,6 +138,7 @@ func (s *script) step(fields []string) string {
 //	ok|CODE WORKER PATH [MODEL]      the oldest load of the path there ends, with a MODEL as
 //	                                 -#digest... as above, by default what was asked for
 //	cleared|CODE-clear WORKER        the oldest ClearCache there ends
+//	ok-renew|CODE-renew WORKER       the oldest Renew there ends
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
@@ -211,11 +215,11 @@ func (s *script) event(kind string, args []string) Event {
 	case "there":
 		return thereBeat(protocol.ServiceKind(args[0]))
 	case "gone":
-		id := "1"
+		h := thereBeat(protocol.ServiceKind(args[0])).Heartbeat
 		if len(args) > 1 {
-			id = args[1]
+			h.ID = args[1]
 		}
-		return ServiceLost{protocol.Heartbeat{Service: protocol.ServiceKind(args[0]), ID: id}}
+		return ServiceLost{h}
 	case "confirmed":
 		id, life, _ := workerOf(args[0])
 		return JoinConfirmed{id, life, number(args[1])}
@@ -283,8 +287,11 @@ func (s *script) result(code string, args []string) Event {
 	if code == "cleared" {
 		kind, code = protocol.ClearCache, "ok"
 	}
+	if base, ok := strings.CutSuffix(code, "-renew"); ok {
+		kind, code = protocol.Renew, base
+	}
 	i := slices.IndexFunc(s.sent, func(a WorkerAction) bool {
-		return a.Worker == args[0] && a.Action.Kind == kind && (kind == protocol.ClearCache || a.Action.Load.Path == args[1])
+		return a.Worker == args[0] && a.Action.Kind == kind && (kind != protocol.LoadModelFromDisk || a.Action.Load.Path == args[1])
 	})
 	if i < 0 {
 		s.t.Fatalf("no action waits for: %s %v", code, args)

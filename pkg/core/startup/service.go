@@ -11,7 +11,7 @@ type roster struct {
 
 func newRosters() map[protocol.ServiceKind]*roster {
 	rosters := map[protocol.ServiceKind]*roster{}
-	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor, protocol.Gateway} {
 		rosters[kind] = &roster{there: map[string]bool{}}
 	}
 	return rosters
@@ -23,27 +23,39 @@ func (r *roster) absent(now protocol.Time) bool {
 	return len(r.there) == 0 && now.Sub(r.last) >= silence
 }
 
-// isThere reports whether who sends this heartbeat counts: a service that stops does not, nor a
-// front door that takes no requests from clients.
-func isThere(h *protocol.Heartbeat) bool {
-	if h.Service == protocol.FrontDoor {
+// counts reports whether who sends a heartbeat counts as a service of a kind: a service that
+// stops does not. A front door counts as what it takes requests of clients as, on the broker or
+// as a gateway, or as nothing.
+func counts(h *protocol.Heartbeat, kind protocol.ServiceKind) bool {
+	switch kind {
+	case protocol.FrontDoor:
 		return h.State == protocol.FrontDoorOpen
+	case protocol.Gateway:
+		return h.State == protocol.FrontDoorGateway
 	}
 	return h.State != protocol.Stopping
 }
 
-// note records whether a service is there.
-func (m *Machine) note(h *protocol.Heartbeat, there bool) {
-	r := m.rosters[h.Service]
+// kindsOfService are the kinds that who sends a heartbeat may count as.
+func kindsOfService(h *protocol.Heartbeat) []protocol.ServiceKind {
+	if h.Service == protocol.FrontDoor {
+		return []protocol.ServiceKind{protocol.FrontDoor, protocol.Gateway}
+	}
+	return []protocol.ServiceKind{h.Service}
+}
+
+// note records whether a service of a kind is there.
+func (m *Machine) note(kind protocol.ServiceKind, id string, there bool) {
+	r := m.rosters[kind]
 	switch {
 	case r == nil:
 	case !there:
-		if r.there[h.ID] {
+		if r.there[id] {
 			r.last = m.now
 		}
-		delete(r.there, h.ID)
+		delete(r.there, id)
 	case len(r.there) < m.cfg.MaxWorkers:
-		r.there[h.ID] = true
+		r.there[id] = true
 	}
 }
 
@@ -51,13 +63,23 @@ func (m *Machine) note(h *protocol.Heartbeat, there bool) {
 // those of front doors do not, of which there may be many.
 func (m *Machine) repeats(e Event) bool {
 	beat, is := e.(ServiceBeat)
-	return is && beat.Service == protocol.FrontDoor && m.rosters[protocol.FrontDoor].there[beat.ID] == isThere(&beat.Heartbeat)
+	if !is || beat.Service != protocol.FrontDoor {
+		return false
+	}
+	for _, kind := range kindsOfService(&beat.Heartbeat) {
+		if m.rosters[kind].there[beat.ID] != counts(&beat.Heartbeat, kind) {
+			return false
+		}
+	}
+	return true
 }
 
 // serviceBeat follows who is there, what the profiler with the lease does, and which scheduler
 // is active.
 func (m *Machine) serviceBeat(h *protocol.Heartbeat) {
-	m.note(h, isThere(h))
+	for _, kind := range kindsOfService(h) {
+		m.note(kind, h.ID, counts(h, kind))
+	}
 	switch h.Service {
 	case protocol.Profiler:
 		if h.State == protocol.Idle || h.State == protocol.Busy { // others stand by, and get no jobs
@@ -70,7 +92,9 @@ func (m *Machine) serviceBeat(h *protocol.Heartbeat) {
 }
 
 func (m *Machine) serviceLost(h *protocol.Heartbeat) {
-	m.note(h, false)
+	for _, kind := range kindsOfService(h) {
+		m.note(kind, h.ID, false)
+	}
 	if h.Service == protocol.Scheduler && h.ID == m.refused.by {
 		m.refused = refused{} // a new epoch begins without
 	}

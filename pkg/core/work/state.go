@@ -38,7 +38,7 @@ func (w *Worker) state(lean bool) *protocol.WorkerState {
 func (w *Worker) Heartbeat() protocol.Heartbeat {
 	h := protocol.Heartbeat{Incarnation: w.config.Incarnation, Epoch: w.epoch, State: protocol.Idle, ClockEpoch: w.offset.Epoch(), InFlight: w.inFlight, GPUs: w.beats()}
 	switch {
-	case w.stopping:
+	case w.leaves():
 		h.State = protocol.Stopping
 	case w.inFlight > 0:
 		h.State = protocol.Busy

@@ -44,7 +44,7 @@ var Cores = []Core{
 	coreWith(requests, "frontdoor", newFrontDoor, (*frontdoor.Machine).Step,
 		&frontdoor.Inbound{}, &frontdoor.Decoded{}, &frontdoor.Undecoded{}, &frontdoor.ClientGone{}, &frontdoor.Stored{}, &frontdoor.Unsent{}, &frontdoor.InputSent{}, &frontdoor.StageSeen{},
 		&frontdoor.ModelSeen{}, &frontdoor.ModelDropped{}, &frontdoor.SchedulerBeat{}, &frontdoor.SchedulerLost{},
-		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.ConnectionDown{}, &frontdoor.ConnectionBroke{},
+		&frontdoor.Dispatched{}, &frontdoor.OutputArrived{}, &frontdoor.Connection{},
 		&frontdoor.BufferSeen{}, &frontdoor.Claimed{}, &frontdoor.BufferLost{}, &frontdoor.BufferReleased{}, &frontdoor.Stop{},
 		&frontdoor.Tick{}),
 	coreWith(orders, "work", newWorker, (*work.Worker).Step,
@@ -52,7 +52,7 @@ var Cores = []Core{
 		&work.ModelRead{}, &work.ExecutorLost{}, &work.ExecutorReady{}, &work.ClockReading{}, &work.Stop{}, &work.Abandon{}, &work.Tick{}),
 	coreOf(Scheduler, newTerm, (*sched.Term).Step,
 		&sched.Started{}, &sched.WorkerAnnounced{}, &sched.WorkerBeat{}, &sched.WorkerAnswered{}, &sched.SchedulerBeat{},
-		&sched.FrontDoorBeat{}, &sched.NoResponders{}, &sched.MessagesMissed{}, &sched.Submitted{}, &sched.AnswersReported{},
+		&sched.FrontDoorBeat{}, &sched.NoResponders{}, &sched.Withdraw{}, &sched.Submitted{}, &sched.AnswersReported{},
 		&sched.Result{}, &sched.HeartbeatDue{}, &sched.Tick{}),
 }
 

@@ -77,7 +77,7 @@ func schedule(t testing.TB) []byte {
 		&sched.FrontDoorBeat{Heartbeat: protocol.Heartbeat{ID: protocol.DoorName(3), Incarnation: 3, Epoch: 1}},
 		&sched.Submitted{Epoch: 1, Submitted: protocol.Submitted{Reply: "_INBOX.x", Submission: request}},
 		&sched.Result{Result: protocol.Result{Worker: "w1", Action: 1}}, &sched.AnswersReported{FrontDoor: 3, Epoch: 1, Answered: []uint64{1}},
-		&sched.MessagesMissed{}, &sched.NoResponders{FrontDoor: 3}, &sched.Tick{},
+		&sched.Withdraw{}, &sched.NoResponders{FrontDoor: 3}, &sched.Tick{},
 	} {
 		now := protocol.Time(i+1) * protocol.Time(100*time.Millisecond)
 		to.Step(now, e, term.Step(now, e))

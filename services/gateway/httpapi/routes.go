@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 
 // call is one request of HTTP.
 type call struct {
-	*server
+	*Server
 	w http.ResponseWriter
 	r *http.Request
 	// model and version are those of the path; version is "" if it names none.
@@ -28,6 +28,16 @@ type route struct {
 }
 
 var routes = []route{
+	{http.MethodGet, "", pageFile("index.html")},
+	{http.MethodGet, "/page/style.css", pageFile("style.css")},
+	{http.MethodGet, "/page/icon.svg", pageFile("icon.svg")},
+	{http.MethodGet, "/page/script.js", pageFile("script.js")},
+	{http.MethodGet, "/page/answer.js", pageFile("answer.js")},
+	{http.MethodGet, "/page/api.js", pageFile("api.js")},
+	{http.MethodGet, "/page/dom.js", pageFile("dom.js")},
+	{http.MethodGet, "/page/tensor.js", pageFile("tensor.js")},
+	{http.MethodGet, "/page/models", (*call).pageModels},
+	{http.MethodGet, "/page/live", (*call).pageLive},
 	{http.MethodGet, "/v2", (*call).metadata},
 	{http.MethodGet, "/v2/health/live", (*call).live},
 	{http.MethodGet, "/v2/health/ready", (*call).readiness},
@@ -42,14 +52,18 @@ var routes = []route{
 }
 
 // ServeHTTP finds the route of a request.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer fatal()
-	c := &call{server: s, w: w, r: r}
+	c := &call{Server: s, w: w, r: r}
 	// Whatever is left of a body is read within this time, also by net/http after an answer.
 	times := http.NewResponseController(w)
 	_ = times.SetReadDeadline(time.Now().Add(s.config.BodyTime))
 	_ = times.SetWriteDeadline(noDeadline) // that of the answer before
 	w.Header().Set("Cache-Control", "no-store")
+	if status, why := s.foreign(r); why != nil {
+		c.writeError(status, why)
+		return
+	}
 	path := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
 	allowed := ""
 	for _, of := range routes {

@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"clockwork/pkg/protocol"
+	"clockwork/services/gateway/oip"
 )
 
 // A body is read before anything of it is decoded, within bounds of its size, of the time that
@@ -21,7 +22,7 @@ const firstRead = 64 << 10
 
 // readBody reads the body of a call, uncompressed. hold counts its bytes until it is given
 // back.
-func (c *call) readBody(limit int64, hold *reading) ([]byte, *protocol.Error) {
+func (c *call) readBody(limit int64, hold *oip.Reading) ([]byte, *protocol.Error) {
 	if c.r.ContentLength > limit {
 		return nil, tooLarge(c.r.ContentLength, limit)
 	}
@@ -62,7 +63,7 @@ func uncompressed(compressed *bufio.Reader, encoding string) (from io.Reader, fa
 }
 
 // read reads up to limit bytes; expected is how many there are, -1 if that is not known.
-func read(from io.Reader, expected, limit int64, hold *reading) ([]byte, *protocol.Error) {
+func read(from io.Reader, expected, limit int64, hold *oip.Reading) ([]byte, *protocol.Error) {
 	whole := limit + 1 // one more than may come, to see whether it does
 	if expected >= 0 {
 		whole = expected
@@ -71,7 +72,7 @@ func read(from io.Reader, expected, limit int64, hold *reading) ([]byte, *protoc
 	for int64(len(body)) != whole {
 		if len(body) == cap(body) {
 			size := min(whole, max(firstRead, 2*int64(cap(body))))
-			if fault := hold.take(size - int64(cap(body))); fault != nil {
+			if fault := hold.Take(size - int64(cap(body))); fault != nil {
 				return nil, fault
 			}
 			body = append(make([]byte, 0, size), body...)
@@ -110,26 +111,4 @@ func (c *call) bodyRead() {
 	if err := http.NewResponseController(c.w).SetReadDeadline(noDeadline); err != nil {
 		c.log.Debug("time of a connection not set", "error", err)
 	}
-}
-
-// reading counts the bytes of one body against those of all.
-type reading struct {
-	of    *server
-	bytes int64
-}
-
-func (h *reading) take(n int64) *protocol.Error {
-	if all := h.of.reading.Add(n); all > h.of.config.ReadingBytes {
-		h.of.reading.Add(-n)
-		fault := protocol.Errorf(protocol.Overloaded, "%d bytes of bodies are being read at this gateway", all-n)
-		fault.Got, fault.Limit = all-n, h.of.config.ReadingBytes
-		return fault
-	}
-	h.bytes += n
-	return nil
-}
-
-func (h *reading) giveBack() {
-	h.of.reading.Add(-h.bytes)
-	h.bytes = 0
 }

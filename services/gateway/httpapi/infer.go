@@ -1,4 +1,4 @@
-package gateway
+package httpapi
 
 import (
 	"math"
@@ -10,6 +10,7 @@ import (
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/wire"
 	"clockwork/services/frontdoor"
+	"clockwork/services/gateway/oip"
 )
 
 // noDeadline ends a time for reading or writing.
@@ -17,49 +18,37 @@ var noDeadline time.Time
 
 // infer takes a request and answers it.
 func (c *call) infer() {
-	x := &exchange{call: c, ended: make(chan core.Ended, 1)}
+	x := &exchange{call: c, Infer: c.oip.NewInfer()}
 	request, absent := x.take()
 	if absent != nil {
 		c.refuse(absent)
 	}
-	if request == nil {
-		return // it is answered
+	if request != nil { // else it is answered
+		x.Answer(c.r.Context(), request)
 	}
-	var e core.Ended
-	select {
-	case e = <-x.ended:
-	case <-c.r.Context().Done():
-		x.door.Gone(request)
-		e = <-x.ended
-	}
-	x.door.Send(&e)
 }
 
 // take gives the message to the front door: without its body, if it is refused whatever that
 // is. The request is nil if it is answered.
-func (x *exchange) take() (request *core.Request, absent *protocol.Error) {
+func (x *exchange) take() (*core.Request, *protocol.Error) {
 	in := core.Inbound{Model: x.model, Direct: true, Bytes: int(max(0, x.r.ContentLength))}
-	refused := false
-	absent = x.behind(func(d *frontdoor.FrontDoor) { refused, x.door = d.Screen(&in, x, x.r.Header), d })
-	if absent != nil || refused {
+	if refused, absent := x.Screen(&in, x, x.r.Header); absent != nil || refused {
 		return nil, absent
 	}
-	hold := reading{of: x.server}
-	defer hold.giveBack() // from then on the front door counts them
-	x.body, x.fault = x.readBody(x.door.MaxBody(), &hold)
+	hold := x.oip.Reading()
+	defer hold.GiveBack() // from then on the front door counts them
+	x.body, x.fault = x.readBody(x.MaxBody(), &hold)
 	x.bodyRead()
 	x.split()
 	in.Bytes, in.Slow = len(x.body), x.fault == nil && wire.ReadsSlowly(x.body[:x.json])
-	absent = x.behind(func(d *frontdoor.FrontDoor) { request = d.Take(&in, x, x.r.Header) })
-	return request, absent
+	return x.Take(&in, x, x.r.Header)
 }
 
 // exchange is a request over HTTP and its answer. All of it but End runs on the goroutine of
 // its connection.
 type exchange struct {
 	*call
-	door  *frontdoor.FrontDoor
-	ended chan core.Ended
+	oip.Infer
 
 	body    []byte
 	json    int             // as many bytes of the body are JSON; 0 for the data of one input alone
@@ -86,7 +75,7 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 	if x.fault != nil {
 		return x.fault
 	}
-	if fault = x.checkVersion(spec); fault != nil {
+	if fault = oip.CheckVersion(spec, x.version); fault != nil {
 		return fault
 	}
 	if x.raw() {
@@ -98,7 +87,7 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 		return fault
 	}
 	e.Encoding = protocol.JSON
-	if e.SLO, fault = budget(x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters, x.config.DefaultSLO); fault != nil {
+	if e.SLO, fault = x.oip.Budget(x.r.Context(), x.r.Header.Get(protocol.TimeoutHeader), x.request.Parameters); fault != nil {
 		return fault
 	}
 	return frontdoor.Fill(e, &x.request.InferRequest, spec, known)
@@ -114,29 +103,13 @@ func rawRequest(spec *protocol.ModelSpec, body []byte) (r wire.HTTPRequest, faul
 		return r, protocol.Errorf(protocol.InvalidInput, "the model has %d inputs, and a body without JSON is the data of one", len(spec.Inputs))
 	}
 	in := spec.Inputs[0]
-	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: append([]int64{1}, in.Shape...), Data: body}}
+	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: spec.Shape(in, 1), Data: body}}
 	r.AllBinary = true
 	return r, nil
 }
 
-// budget is the smallest of the budgets that a request names.
-func budget(header string, p protocol.InferParameters, fallback time.Duration) (time.Duration, *protocol.Error) {
-	slo, fault := core.ReadSLO("", p, fallback)
-	if fault != nil || header == "" {
-		return slo, fault
-	}
-	own, fault := core.ReadSLO(header, p, fallback)
-	if p.SLOMS != nil {
-		own = min(own, slo)
-	}
-	return own, fault
-}
-
 // Refuse implements frontdoor.Exchange.
 func (x *exchange) Refuse(refusal *protocol.Error) { x.refuse(refusal) }
-
-// End implements frontdoor.Exchange: the goroutine of the connection waits for it.
-func (x *exchange) End(e core.Ended) { x.ended <- e }
 
 // Tensors implements frontdoor.Exchange.
 func (x *exchange) Tensors(outputs []protocol.Tensor) (text []byte) {
@@ -147,7 +120,7 @@ func (x *exchange) Tensors(outputs []protocol.Tensor) (text []byte) {
 // Append implements frontdoor.Exchange.
 func (x *exchange) Append(dst []byte, r *protocol.InferResponse, tensors []byte) []byte {
 	if r.ModelVersion == "" {
-		r.ModelVersion = versionOf(&protocol.ModelSpec{})
+		r.ModelVersion = oip.VersionOf(&protocol.ModelSpec{})
 	}
 	before := len(dst)
 	dst = wire.AppendResponseJSON(dst, r, tensors)
