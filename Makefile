@@ -44,7 +44,7 @@ integration: ## Run the whole-system tests alone, with every test named
 .PHONY: clients
 clients: ## Install the clients that people have into bin/clients (needs python3), and run them against a stack
 	./integration/clients/venv.sh bin/clients
-	$(GO) test -v -count=1 -run TestTheClientsThatPeopleHave ./integration -clients $(CURDIR)/bin/clients
+	$(GO) test -v -count=1 -run 'TestTheClientsThatPeopleHave|TestExamples' ./integration -clients $(CURDIR)/bin/clients
 
 .PHONY: page
 page: ## Use the gateway's page in a headless Chromium (Debian's package chromium), over real models

@@ -41,6 +41,7 @@ const (
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
+	Unauthenticated    Code = "UNAUTHENTICATED"
 	PermissionDenied   Code = "PERMISSION_DENIED"
 	ShuttingDown       Code = "SHUTTING_DOWN"
 	Internal           Code = "INTERNAL"
@@ -125,6 +126,7 @@ var Codes = []CodeRow{
 	{SchedulerLost, 503, "FAILED_PRECONDITION", true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, "ABORTED", true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, "UNAVAILABLE", true, ForClients, "The state store cannot be reached."},
+	{Unauthenticated, 401, "UNAUTHENTICATED", false, ForClients, "The gateway asks for a token, and none that it knows was sent."},
 	{PermissionDenied, 403, "PERMISSION_DENIED", false, ForClients, "The broker does not let this key do that."},
 	{ShuttingDown, 503, "UNAVAILABLE", true, ForClients | ForWorkers, "The service is stopping."},
 	{Internal, 500, "INTERNAL", false, ForClients, "A fault of Clockwork itself."},

@@ -142,6 +142,26 @@ func TestInputsAreCheckedAgainstTheModel(t *testing.T) {
 	}
 }
 
+func TestRawDataAreCutIntoTheInputs(t *testing.T) {
+	m := ModelSpec{Inputs: []TensorSpec{{"x", Uint16, []int64{2}}, {"n", Uint8, nil}}, BatchSizes: []int{1, 4}, AnyBatch: true}
+	data := []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	inputs, refusal := m.Cut(data, 2)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	if n, refusal := m.BatchOf(inputs); refusal != nil || n != 2 {
+		t.Errorf("%d, %v", n, refusal)
+	}
+	if string(inputs[0].Data) != string(data[:8]) || string(inputs[1].Data) != string(data[8:]) || cap(inputs[0].Data) != 8 {
+		t.Errorf("%+v", inputs)
+	}
+	for _, c := range []struct{ bytes, items int }{{9, 2}, {11, 2}, {0, 1}, {10, 1}} {
+		if _, refusal := m.Cut(make([]byte, c.bytes), c.items); refusal == nil || refusal.Code != InvalidInput || !strings.Contains(refusal.Message, "x UINT16[2] (4 bytes), n UINT8[] (1 bytes)") {
+			t.Errorf("%d bytes for %d items: %v", c.bytes, c.items, refusal)
+		}
+	}
+}
+
 func TestAModelWithoutABatchDimensionTakesOneItem(t *testing.T) {
 	m := ModelSpec{Inputs: []TensorSpec{{"x", FP32, []int64{2, 2}}, {"rate", Int64, nil}}, BatchSizes: []int{1}, NoBatch: true}
 	for _, c := range []struct {

@@ -175,6 +175,25 @@ func (m *ModelSpec) anyShape(of TensorSpec) string {
 	return "[N," + strings.TrimPrefix(ShapeString(of.Shape), "[")
 }
 
+// Cut cuts the raw data of a number of items into the model's inputs: all items of the first
+// input, then all of the next. They alias the data. The error says how many bytes each takes.
+func (m *ModelSpec) Cut(data []byte, items int) ([]Tensor, *Error) {
+	if size := m.ItemBytes(); size == 0 || int64(len(data)) != size*int64(items) {
+		var takes []string
+		for _, spec := range m.Inputs {
+			takes = append(takes, fmt.Sprintf("%s (%d bytes)", spec, spec.Bytes()))
+		}
+		return nil, Errorf(InvalidInput, "the raw data of %d items are %s, one after the other: %d bytes in all, got %d", items, strings.Join(takes, ", "), size*int64(items), len(data))
+	}
+	inputs := make([]Tensor, 0, len(m.Inputs))
+	for _, spec := range m.Inputs {
+		n := int64(items) * spec.Bytes()
+		inputs = append(inputs, Tensor{Name: spec.Name, Datatype: spec.Datatype, Shape: m.Shape(spec, items), Data: data[:n:n]})
+		data = data[n:]
+	}
+	return inputs, nil
+}
+
 func find(tensors []Tensor, name string) *Tensor {
 	for i := range tensors {
 		if tensors[i].Name == name {

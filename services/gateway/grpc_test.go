@@ -29,9 +29,9 @@ import (
 const inference = "/inference.GRPCInferenceService/"
 
 // dialGRPC makes a connection of its own, which is opened by the first call.
-func (s *stack) dialGRPC() *grpc.ClientConn {
+func (s *stack) dialGRPC(options ...grpc.DialOption) *grpc.ClientConn {
 	s.t.Helper()
-	cc, err := grpc.NewClient("passthrough:///"+s.config.GRPC.Listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+	cc, err := grpc.NewClient("passthrough:///"+s.config.GRPC.Listener.Addr().String(), append(options, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -49,6 +49,8 @@ func (s *stack) call(method string, in, out proto.Message, options ...grpc.CallO
 // inferOver sends a request without a deadline of gRPC.
 func (s *stack) inferOver(ctx context.Context, in *oippb.ModelInferRequest, options ...grpc.CallOption) (*oippb.ModelInferResponse, error) {
 	out := &oippb.ModelInferResponse{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer time.AfterFunc(bustest.Wait, cancel).Stop()
 	return out, s.grpc.Invoke(ctx, inference+"ModelInfer", in, out, options...)
 }
 

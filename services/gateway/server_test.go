@@ -216,24 +216,45 @@ func TestBodiesThatAreReadAreBounded(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: those beyond the bound wait until another one ends.
+// TestConnectionsAreBounded: those beyond the bound are told so, and end; once another one has
+// ended there is room.
 func TestConnectionsAreBounded(t *testing.T) {
 	s := serving(t, func(c *Config) { c.HTTP.Connections = 2 })
 	s.client.CloseIdleConnections()
-	first, second, third := dial(t, s), dial(t, s), dial(t, s)
-	for _, c := range []*rawClient{first, second, third} {
+	var served, others []*rawClient
+	bustest.Until(t, "two connections are served", func() bool { // the one of the wait before may be open yet
+		c := dial(t, s)
 		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if c.line() == "HTTP/1.1 200 OK" {
+			served = append(served, c)
+		}
+		return len(served) == 2
+	})
+	for range 3 * maxTold {
+		others = append(others, dial(t, s))
 	}
-	for _, c := range []*rawClient{first, second} {
-		if line := c.line(); line != "HTTP/1.1 200 OK" {
-			t.Errorf("%q", line)
+	for _, c := range others[:maxTold/2] { // as many as may be told at a time, and some
+		c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
+		told, err := io.ReadAll(c.in)
+		if err != nil || !strings.HasPrefix(string(told), "HTTP/1.1 503 ") || !strings.Contains(string(told), "Retry-After: 1\r\n") || !strings.Contains(string(told), `"code":"OVERLOADED"`) {
+			t.Errorf("%q, %v", told, err)
 		}
 	}
-	_ = first.Close()
-	if line := third.line(); line != "HTTP/1.1 200 OK" {
-		t.Errorf("after another one ended: %q", line)
+	for _, c := range others[maxTold/2:] { // told or not, it ends
+		if told, _ := io.ReadAll(c.in); len(told) > 0 && !strings.Contains(string(told), `"limit":2`) {
+			t.Errorf("%q", told)
+		}
 	}
+	_ = served[0].Close()
+	bustest.Until(t, "there is room again", func() bool {
+		c := dial(t, s)
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		return c.line() == "HTTP/1.1 200 OK"
+	})
 }
+
+// maxTold is how many connections are told at a time that there are too many.
+const maxTold = 64
 
 // TestAStoppingGateway: it is not ready from the signal on, serves until it ends, and answers
 // what it has.

@@ -37,6 +37,7 @@ type stack struct {
 	url    string
 	grpc   *grpc.ClientConn
 	stop   func()
+	token  string // of all requests over HTTP that have none, "" for none
 	// silent: the scheduler decides nothing; submitted counts what it was given.
 	silent    atomic.Bool
 	submitted atomic.Int64
@@ -212,6 +213,9 @@ func (s *stack) do(method, path string, body io.Reader, headers ...string) answe
 	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
+	}
+	if s.token != "" && r.Header.Get("Authorization") == "" {
+		r.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	res, err := s.client.Do(r)
 	if err != nil {

@@ -24,7 +24,8 @@ type Inbound struct {
 	Bytes int
 	Slow  bool
 	// Direct: the client has a connection to this process and no reply subject, so that nobody
-	// else can answer it, and nobody need be told that it is answered. It has no Tenant.
+	// else can answer it, and nobody need be told that it is answered. Its Tenant is proven to
+	// its driver.
 	Direct bool `json:",omitempty"`
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"clockwork/pkg/protocol"
@@ -20,6 +21,12 @@ func pageFile(name string) func(*call) {
 		h.Set("Cache-Control", "no-cache") // another version may be served here by now
 		c.write(http.StatusOK, file.Type, file.Body)
 	}
+}
+
+// isPageFile reports whether a path is a file of the page, which is the same for everyone.
+func isPageFile(path string) bool {
+	name, below := strings.CutPrefix(path, "/page/")
+	return path == "/" || below && page.Files[name].Type != ""
 }
 
 // pageModels answers which models there are.

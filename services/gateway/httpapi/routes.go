@@ -17,6 +17,8 @@ type call struct {
 	*Server
 	w http.ResponseWriter
 	r *http.Request
+	// tenant is whose request it is, "" for nobody in particular.
+	tenant string
 	// model and version are those of the path; version is "" if it names none.
 	model, version string
 }
@@ -65,6 +67,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
+	if refusal := c.authenticate(); refusal != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		c.refuse(refusal)
+		return
+	}
 	allowed := ""
 	for _, of := range routes {
 		if !c.matches(of.path, path) {
@@ -77,6 +84,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		allowed = of.method
 	}
 	c.noRoute(path, allowed)
+}
+
+// authenticate notes whose request it is. Probes, which have no token, learn whether the gateway
+// is well all the same, and a browser gets the page, which asks for a token and shows nothing
+// before.
+func (c *call) authenticate() (refusal *protocol.Error) {
+	if strings.HasPrefix(c.r.URL.Path, "/v2/health/") || isPageFile(c.r.URL.Path) {
+		return nil
+	}
+	c.tenant, refusal = c.oip.Tenant(c.r.Header.Get("Authorization"))
+	return refusal
 }
 
 // fatal has a panic end the process, as anywhere else: net/http would go on with what the

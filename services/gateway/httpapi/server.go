@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"clockwork/services/gateway/oip"
 	"clockwork/services/gateway/page"
 )
@@ -32,6 +30,7 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 		Handler:           s,
 		ReadHeaderTimeout: config.HeaderTime, IdleTimeout: config.IdleTime,
 		MaxHeaderBytes: maxHeader,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -41,7 +40,7 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 func (s *Server) Start(failed func(error)) {
 	go func() {
 		defer close(s.served)
-		err := s.http.Serve(netutil.LimitListener(s.config.Listener, s.config.Connections))
+		err := s.http.Serve(newListener(&s.config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed(fmt.Errorf("hear HTTP: %w", err))
 		}

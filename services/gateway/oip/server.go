@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clockwork/pkg/adapter/access"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
@@ -18,6 +19,8 @@ type Config struct {
 	DefaultSLO time.Duration
 	// ReadingBytes bounds the bodies that are being read, all together; beyond: OVERLOADED.
 	ReadingBytes int64
+	// Gate lets clients in; nil lets everybody in.
+	Gate *access.Gate
 	// Telemetry says when the process begins to stop; nil for never.
 	Telemetry *watch.Hub
 }
@@ -39,6 +42,11 @@ type Server struct {
 func NewServer(config Config) *Server {
 	return &Server{config: config,
 		absent: protocol.Errorf(protocol.StateUnavailable, "the gateway starts: it has not reached the broker yet, or what the stack keeps there")}
+}
+
+// Tenant returns whose request it is, by its header Authorization: "" for nobody in particular.
+func (s *Server) Tenant(authorization string) (tenant string, refusal *protocol.Error) {
+	return s.config.Gate.Tenant(authorization)
 }
 
 // Open serves through a front door from now on.

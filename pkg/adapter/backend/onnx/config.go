@@ -13,16 +13,6 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// notes say what of the config.pbtxt changes nothing.
-func (c *config) notes() (list []string) {
-	if c.triton != nil {
-		for _, n := range c.triton.Notes {
-			list = append(list, tritonFile+" "+n)
-		}
-	}
-	return list
-}
-
 // maxBatchLimit is the largest max_batch that a model.yaml may state.
 const maxBatchLimit = 1024
 

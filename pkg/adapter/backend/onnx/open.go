@@ -29,6 +29,7 @@ const modelFile = "model.onnx"
 type source struct {
 	settings
 	version int
+	others  []int // versions that the policy of a config.pbtxt selects too
 	file    *os.File
 	length  int64   // of the file
 	model   *region // its bytes, nil until they are read
@@ -97,6 +98,10 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 			return nil, refusal
 		}
 	}
+	var others []int
+	if set.config.triton != nil {
+		others = versions[1:]
+	}
 	if pinned.digest == "" {
 		versions = versions[:1]
 	}
@@ -110,6 +115,7 @@ func readSource(root, where string, pinned pin, maxFile int64, kept *cache) (*so
 			src.digest = pinned.digest
 		}
 		if pinned.digest == "" || src.digest == pinned.digest {
+			src.others = others
 			return src, nil
 		}
 		src.close()

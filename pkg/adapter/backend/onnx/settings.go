@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -46,6 +47,21 @@ func (set *settings) modelPath(name string, version int) string {
 		file = set.config.triton.File
 	}
 	return path.Join(name, strconv.Itoa(version), file)
+}
+
+// notes say what of a config.pbtxt changes nothing, and which versions it selects besides the
+// one that was loaded from a path.
+func (s *source) notes(where string) (list []string) {
+	if s.config.triton == nil {
+		return nil
+	}
+	for _, n := range s.config.triton.Notes {
+		list = append(list, tritonFile+" "+n)
+	}
+	if len(s.others) > 0 {
+		list = append(list, fmt.Sprintf("%s version_policy selects the versions %v too: clockwork load %s/%d --name NAME serves one beside this", tritonFile, s.others, where, s.others[0]))
+	}
+	return list
 }
 
 // readConfig reads a file of settings, nil if there is none.

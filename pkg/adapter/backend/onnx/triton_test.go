@@ -199,6 +199,9 @@ func TestTheVersionPolicySelects(t *testing.T) {
 		if spec.Outputs[0].Shape[0] != want || spec.Version != int(want/4) {
 			t.Errorf("%q: version %d, %v", config, spec.Version, spec.Outputs)
 		}
+		if strings.Contains(config, "all") && !slices.Equal(spec.Notes, []string{"config.pbtxt version_policy selects the versions [2 1] too: clockwork load m/2 --name NAME serves one beside this"}) {
+			t.Errorf("%q", spec.Notes)
+		}
 	}
 	root := repository(t, "m", "version_policy { specific { versions: [ 7 ] } }", "model.onnx", three...)
 	_, err := withModels(t, root).LoadModel(context.Background(), "m", backend.LoadOptions{PageSize: testPage})

@@ -4,15 +4,25 @@ import { bytesOf, decode, elements, encode, shapeText } from "./tensor.js";
 
 const at = (path) => new URL(path, document.baseURI);
 
+// The token that a gateway with tenants asks for stays in this tab of the browser.
+let token = sessionStorage.getItem("token") ?? "";
+
+export function useToken(text) {
+  token = text;
+  sessionStorage.setItem("token", text);
+}
+
+const authorized = (headers = {}) => (token ? { ...headers, Authorization: `Bearer ${token}` } : headers);
+
 // json returns an answer's object, or throws what the gateway says.
 async function json(response) {
   const body = await response.json().catch(() => ({ error: `the answer (${response.status}) cannot be read` }));
-  if (!response.ok) throw Object.assign(new Error(body.message || body.error), { refusal: body });
+  if (!response.ok) throw Object.assign(new Error(body.message || body.error), { refusal: body, status: response.status });
   return body;
 }
 
-export const live = () => fetch(at("page/live")).then(json);
-export const models = (find) => fetch(at("page/models?find=" + encodeURIComponent(find))).then(json);
+export const live = () => fetch(at("page/live"), { headers: authorized() }).then(json);
+export const models = (find) => fetch(at("page/models?find=" + encodeURIComponent(find)), { headers: authorized() }).then(json);
 export const inferURL = (model) => at(`v2/models/${model.name}/infer`).href;
 
 // shapeOf is the shape of one item as a request has it.
@@ -28,7 +38,7 @@ export async function infer(model, values, slo) {
   const json0 = new TextEncoder().encode(head), begun = performance.now();
   const response = await fetch(inferURL(model), {
     method: "POST", body: new Blob([json0, ...data]),
-    headers: { "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": String(json0.length) },
+    headers: authorized({ "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": String(json0.length) }),
   });
   if (!response.ok) return json(response);
   const body = new Uint8Array(await response.arrayBuffer()), took = performance.now() - begun;
@@ -50,7 +60,7 @@ const mostInJSON = 48;
 
 // curl is what a shell sends to a model: numbers in JSON if they are few, else raw data.
 export function curl(model) {
-  const url = quoted(inferURL(model));
+  const url = quoted(inferURL(model)) + (token ? ' -H "Authorization: Bearer $TOKEN"' : "");
   if (model.inputs.reduce((n, t) => n + elements(t.shape), 0) <= mostInJSON) {
     const inputs = model.inputs.map((t) => ({ name: t.name, datatype: t.datatype, shape: shapeOf(model, t), data: Array(elements(t.shape)).fill(t.datatype === "BOOL" ? false : 0) }));
     return `curl ${url} \\\n  -d ${quoted(JSON.stringify({ inputs }))}`;

@@ -1,7 +1,7 @@
 // The page: figures, the list of models, and one model with a form. Whatever comes from the
 // gateway is written as text.
 
-import { curl, infer, live, models } from "./api.js";
+import { curl, infer, live, models, useToken } from "./api.js";
 import { count, elements, isFloat, parse, picture, pixels, random, scales, shapeText } from "./tensor.js";
 import { showAnswer, showError } from "./answer.js";
 import { byID, el, milliseconds } from "./dom.js";
@@ -15,7 +15,9 @@ async function refresh() {
     const f = await live();
     showStatus(f.ready ? "ready" : "unready", f.ready ? "serving" : f.why);
     showFigures(f);
+    byID("token-form").hidden = true;
   } catch (e) {
+    if (e.status === 401) byID("token-form").hidden = false;
     showStatus("unready", e.refusal ? e.message : "the gateway does not answer");
   }
 }
@@ -198,6 +200,13 @@ function pictureField(t, p, i) {
 
 byID("address").textContent = new URL(".", document.baseURI).href.replace(/\/$/, "");
 byID("find").addEventListener("input", search);
+byID("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  useToken(byID("token").value.trim());
+  byID("token").value = "";
+  refresh();
+  search();
+});
 addEventListener("hashchange", choose);
 await Promise.all([refresh(), search()]);
 setInterval(() => document.hidden || refresh(), 1000);
