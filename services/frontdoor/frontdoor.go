@@ -99,7 +99,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
-	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
+	core.MaxInFlight, core.MaxInFlightBytes, core.MaxInFlightOutputs = config.MaxInFlight, config.MaxInFlightBytes, config.MaxInFlightOutputs
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
 	d.broker = newNATSIngress(d, &core)

@@ -87,6 +87,9 @@ func (m *Machine) take(seq uint64) *Request {
 // expire answers each request whose deadline has come.
 func (m *Machine) expire() {
 	for r := m.table.expired(m.now); r != nil; r = m.table.expired(m.now) {
+		if r.Worker != "" {
+			m.table.outputs.comesLate(m.now, r.outputBytes())
+		}
 		m.end(r, nil, nil)
 	}
 }

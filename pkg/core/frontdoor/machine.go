@@ -272,7 +272,7 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	}
 	m.seq++
 	r.ID = protocol.RequestID{Door: m.config.ID, Seq: m.seq}
-	if fault := m.table.add(r); fault != nil {
+	if fault := m.table.add(m.now, r); fault != nil {
 		r.ID = protocol.RequestID{}
 		return fault
 	}

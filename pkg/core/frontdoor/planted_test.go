@@ -74,6 +74,14 @@ var faults = []planted.Fault{
 	{"a former scheduler's word", "answer.go", "d.Epoch < r.epoch", "false"},
 	{"a later scheduler's word is not obeyed", "answer.go", "d.Epoch < r.epoch", "d.Epoch != r.epoch"},
 
+	{"outputs without bound", "outputs.go", "	if all == 0 || all+bytes <= o.max {\n", "	if true {\n"},
+	{"a client takes all the room for outputs", "outputs.go", "own+bytes > o.max/4", "own+bytes > o.max"},
+	{"outputs take room for ever", "table.go", "	t.outputs.add(r.Tenant, -r.outputBytes())\n", ""},
+	{"late outputs take no room", "answer.go", "			m.table.outputs.comesLate(m.now, r.outputBytes())\n", ""},
+	{"late outputs take room for ever", "outputs.go", "		o.lateBytes -= o.late[0].bytes\n", ""},
+	{"what waits is claimed without room for outputs", "table.go", " || t.outputs.bytes >= t.outputs.max {\n", " {\n"},
+	{"what was claimed finds no room for outputs", "table.go", "refusal != nil && r.Buffered == 0 {", "refusal != nil {"},
+
 	{"woken while as many are claimed as may be", "buffer.go", "len(b.waiting) > 0 && b.mayClaim(c) {\n		next", "len(b.waiting) > 0 {\n		next"},
 	{"one claim too many", "buffer.go", "	return len(b.claims) < c.Claims &&", "	return len(b.claims) <= c.Claims &&"},
 	{"the broker's clock is believed", "buffer.go", "min(max(0, e.Age), m.config.BufferTimeout)", "e.Age"},

@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 func testConfig() Config {
 	c := Defaults()
 	c.ID, c.Subjects, c.DefaultSLO = 7, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 4, 64, 32
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 4, 64, 64, 32
 	alice := quota.Unlimited
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}

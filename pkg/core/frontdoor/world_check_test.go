@@ -29,6 +29,7 @@ type books struct {
 	taking map[*Request]*entry // being decoded or stored
 	open   map[uint64]*entry   // accepted, by number
 	others []*entry            // refusals without a number that wait for the broker
+	tardy  []*entry            // answered at their deadline although a worker had them
 	seq    uint64
 	large  largeBooks
 	keeping
@@ -62,6 +63,7 @@ type entry struct {
 	dispatched        map[string]bool
 	early             map[string]*protocol.Output // of workers that it was not dispatched to
 	fault             protocol.Code               // of its answer, "" for OK
+	missed            protocol.Time               // when it was answered although a worker had it
 	to                string                      // it was dispatched to last
 	ran               bool                        // a worker sent an output
 	misfit            bool                        // of a wrong size

@@ -33,7 +33,7 @@ const secret = "secret!!"
 func newDoor(t testing.TB, o frontdoor.Observer) *door {
 	c := frontdoor.Defaults()
 	c.ID, c.Subjects, c.DefaultSLO = 1<<64-9, protocol.Subjects{Prefix: "clockwork"}, 100*time.Millisecond
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload, c.BufferTimeout = 40, 1<<20, 1<<10, time.Second
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload, c.BufferTimeout = 40, 1<<20, 1<<20, 1<<10, time.Second
 	alice := quota.Unlimited
 	alice.Rate, alice.Burst = 50, 5
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}

@@ -60,6 +60,16 @@ func (c *call) modelMetadata() {
 	c.withModel(func(spec *protocol.ModelSpec) { c.say(http.StatusOK, oip.MetadataOf(spec)) })
 }
 
+// modelStatistics tells the statistics of a model, or of all.
+func (c *call) modelStatistics() {
+	list, refusal := c.oip.Statistics(c.model, c.version)
+	if refusal != nil {
+		c.refuse(refusal)
+		return
+	}
+	c.say(http.StatusOK, map[string]any{"model_stats": list})
+}
+
 // modelConfig describes a model as Triton's configuration does.
 func (c *call) modelConfig() {
 	c.withModel(func(spec *protocol.ModelSpec) { c.say(http.StatusOK, oip.ConfigOf(spec)) })
