@@ -106,6 +106,11 @@ bench-bus: build ## Measure the live path beside a bare ring of NATS hops
 	./bin/busbench
 	./bin/busbench -binary bin/clockwork
 
+.PHONY: bench-gateway
+bench-gateway: build ## Measure clients over HTTP beside clients over NATS, in turns
+	$(GO) build -o bin/busbench ./integration/busbench
+	./bin/busbench -gateway -binary bin/clockwork
+
 # Where bench-peers keeps environments, models and results: 2.5 GiB.
 PEERS_DIR ?= bin/peers-lab
 

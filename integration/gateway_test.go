@@ -77,17 +77,26 @@ func awaitHTTP(t *testing.T, url string) {
 	}
 }
 
-// startGateway starts a gateway on the stack's broker and returns its address.
+// startGateway starts a gateway on the stack's broker and returns its address for HTTP.
 func (s *stack) startGateway() (url string, stop func()) {
+	s.t.Helper()
+	url, _, stop = s.startIngresses()
+	return url, stop
+}
+
+// startIngresses starts a gateway, and returns its addresses for HTTP and gRPC.
+func (s *stack) startIngresses() (url, grpc string, stop func()) {
 	s.t.Helper()
 	config := gateway.DefaultConfig()
 	config.StopWait = time.Second
-	var err error
-	if config.HTTP.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		s.t.Fatal(err)
+	for _, listener := range []*net.Listener{&config.HTTP.Listener, &config.GRPC.Listener} {
+		var err error
+		if *listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	service, err := gateway.NewService(config, bus.Config{URL: s.broker.ClientURL(), Prefix: protocol.DefaultPrefix, Log: s.log})
-	return "http://" + config.HTTP.Listener.Addr().String(), s.run("gateway", service, err)
+	return "http://" + config.HTTP.Listener.Addr().String(), config.GRPC.Listener.Addr().String(), s.run("gateway", service, err)
 }
 
 // appendFloat appends a float of 32 bits, little-endian.

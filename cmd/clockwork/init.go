@@ -36,7 +36,7 @@ func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 	if err != nil {
 		return err
 	}
-	reach.Name, reach.Bound = "init", false
+	reach.Name, reach.Bound, reach.Command = "init", false, true
 	reach.Identity.Role = "operator"
 	ctx, cancel := cli.Interruptible()
 	defer cancel()
@@ -44,6 +44,9 @@ func (k *initCommand) Run(c *cli.Flags, con *cli.Console) error {
 	defer end()
 	buffer := bus.BufferConfig{Timeout: config.BufferTimeout, MaxRequests: config.BufferRequests, MaxBytes: config.BufferBytes}
 	stores, unreadable, err := makeStores(waiting, reach, buffer)
+	if denied := c.Denied(err); denied != nil {
+		return denied
+	}
 	if err != nil {
 		return cli.Interrupted(ctx, cli.WithCode(protocol.StateUnavailable, err))
 	}

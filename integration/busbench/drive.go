@@ -20,9 +20,12 @@ import (
 type side struct {
 	name     string
 	nc       *nats.Conn
-	subjects []string
-	body     []byte
-	stops    []func()
+	models   []string // of the live path
+	subjects []string // or models, where it is not NATS
+	// send1 sends one request on a subject; its slot is given to done when it is answered.
+	send1 func(slot int, subject string) error
+	body  []byte
+	stops []func()
 
 	inbox   string
 	sent    [slots]atomic.Int64 // nanoseconds since began; 0: free
@@ -42,6 +45,9 @@ const (
 
 func (x *side) open(nc *nats.Conn) error {
 	x.nc, x.inbox, x.began, x.done = nc, nc.NewInbox(), time.Now(), make(chan int, slots)
+	x.send1 = func(slot int, subject string) error {
+		return nc.PublishRequest(subject, x.inbox+"."+strconv.Itoa(slot), x.body)
+	}
 	sub, err := nc.Subscribe(x.inbox+".*", x.onReply)
 	if err != nil {
 		return err
@@ -58,10 +64,15 @@ func (x *side) onReply(m *nats.Msg) {
 		return
 	}
 	if m.Header.Get("Nats-Service-Error-Code") != "" || m.Header.Get("Status") != "" {
-		x.refused.Add(1)
-		x.refusal.CompareAndSwap(nil, m.Header.Get("Nats-Service-Error"))
+		x.fail(m.Header.Get("Nats-Service-Error"))
 	}
 	x.done <- slot
+}
+
+// fail notes a refusal.
+func (x *side) fail(why string) {
+	x.refused.Add(1)
+	x.refusal.CompareAndSwap(nil, why)
 }
 
 // send sends one request and returns its slot.
@@ -70,7 +81,7 @@ func (x *side) send() (int, error) {
 	subject := x.subjects[x.next%len(x.subjects)]
 	x.next++
 	x.sent[slot].Store(int64(time.Since(x.began)))
-	return slot, x.nc.PublishRequest(subject, x.inbox+"."+strconv.Itoa(slot), x.body)
+	return slot, x.send1(slot, subject)
 }
 
 // wait receives one reply and returns its latency.

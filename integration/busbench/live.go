@@ -11,10 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/adapter/backend/emulated"
 	bus "clockwork/pkg/adapter/nats"
-	"clockwork/pkg/client"
 	"clockwork/pkg/protocol"
 	"clockwork/services/controller"
 	"clockwork/services/profiler"
@@ -40,8 +41,12 @@ func openLive(o options, policy string, s size) (*side, error) {
 	x.stops = append(x.stops, b.stop)
 	stop, err := b.services(o, policy)
 	x.stops = append(x.stops, stop)
+	var nc *nats.Conn
 	if err == nil {
-		err = x.activate(b, s)
+		nc, err = b.connect()
+	}
+	if err == nil {
+		err = x.activate(nc, s)
 	}
 	if err != nil {
 		x.close()
@@ -51,40 +56,12 @@ func openLive(o options, policy string, s size) (*side, error) {
 }
 
 // activate loads the model and waits for the scheduler.
-func (x *side) activate(b *benchBroker, s size) error {
-	nc, err := b.connect()
-	if err != nil {
-		return err
-	}
+func (x *side) activate(nc *nats.Conn, s size) (err error) {
 	x.stops = append(x.stops, nc.Close)
-	c, err := client.New(nc, "")
-	if err != nil {
+	if x.models, err = loaded(nc, s); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	copies := gpus
-	var loaded *protocol.LoadReply
-	for loaded == nil {
-		reply, refusal := c.Load(ctx, protocol.LoadRequest{Path: s.model, Copies: &copies})
-		if refusal != nil && refusal.Code != protocol.StateUnavailable {
-			return refusal
-		}
-		if loaded = reply; loaded == nil {
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
-	for {
-		state, refusal := c.State(ctx)
-		if refusal == nil && state.Stage == protocol.Active && state.Epoch != 0 {
-			break
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("not active in time")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	for _, name := range loaded.Models {
+	for _, name := range x.models {
 		x.subjects = append(x.subjects, protocol.Subjects{Prefix: protocol.DefaultPrefix}.Infer(name))
 	}
 	return x.open(nc)

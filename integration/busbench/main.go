@@ -6,6 +6,7 @@
 //
 //	busbench                    everything in this process, embedded broker
 //	busbench -binary PATH       each service, station and the broker its own process
+//	busbench -gateway -binary PATH   clients of a gateway beside clients of NATS
 //
 // The bench itself is the client of both. Throughput is a closed loop; latency
 // is an open loop at a fixed rate, counted from the moment of sending.
@@ -55,12 +56,16 @@ func main() {
 	flag.DurationVar(&o.length, "length", time.Second, "how long one measurement takes")
 	flag.StringVar(&o.only, "only", "", "measure only rows whose path and payload contain this, such as \"simple 4\"")
 	flag.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the live path's closed loop")
+	gateway := flag.Bool("gateway", false, "measure the ingresses of a gateway beside NATS")
 	flag.Parse()
 	serve.TuneCollector() // as the clockwork binary
 	var err error
-	if *station != "" {
+	switch {
+	case *station != "":
 		err = runStation(*station, *url)
-	} else {
+	case *gateway:
+		err = benchGateway(o)
+	default:
 		err = bench(o)
 	}
 	if err != nil {

@@ -87,8 +87,13 @@ refused("another version", [404], "version 1", lambda: client.infer(model, asked
 refused("wrong shape", [400], "INVALID_INPUT", lambda: client.infer(model, wrong()))
 refused("no time", [503, 504], "DEADLINE_", lambda: client.infer(model, asked(), timeout=1))
 refused("a sequence", [400], "sequences", lambda: client.infer(model, asked(), sequence_id=5, sequence_start=True))
-refused("statistics", [501], "metrics", lambda: client.get_inference_statistics(model))
-refused("repository", [501], "clockwork load", client.get_model_repository_index)
+statistics = client.get_inference_statistics(model)["model_stats"][0]
+check("statistics", statistics["inference_count"] >= 20 and statistics["inference_stats"]["success"]["count"] >= 20 and "cache_miss" in statistics["inference_stats"], statistics)
+index = client.get_model_repository_index()
+check("repository index", [m["name"] for m in index] == [model] and index[0]["state"] == "READY", index)
+client.load_model(model)
+refused("load", [400], "LOADING_CLOSED", lambda: client.load_model("another"))
+refused("unload", [400], "LOADING_CLOSED", lambda: client.unload_model(model))
 
 
 async def aio():

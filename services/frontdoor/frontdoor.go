@@ -118,6 +118,16 @@ func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return d.core.Model(name)
 }
 
+// Models returns the models that are served, or are about to be, by name.
+func (d *FrontDoor) Models() []protocol.ModelSpec {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Models()
+}
+
+// Stage returns the stack's stage as last seen.
+func (d *FrontDoor) Stage() protocol.Stage { return d.snapshot().Stage }
+
 // Missing returns what is missing for a request that comes now, "" if it would be executed.
 func (d *FrontDoor) Missing() string {
 	if why := d.bus.Unreachable(); why != "" {

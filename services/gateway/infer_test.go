@@ -185,7 +185,7 @@ func TestRefusalsInTermsOfHTTP(t *testing.T) {
 		{"a binary tensor and a byte", "a", append(bytes.Clone(body), 0), head(size), 400, protocol.BadMessage, "follow"},
 		{"deep JSON", "a", []byte(`{"inputs":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`), nil, 400, protocol.BadMessage, "nested"},
 		{"wide JSON", "a", []byte(`{"inputs":[` + strings.Repeat("{},", 70_000) + `{}]}`), nil, 400, protocol.BadMessage, "elements"},
-		{"too large", "a", bytes.Repeat(wide, 9), nil, 413, protocol.PayloadTooLarge, ""},
+		{"too large", "a", bytes.Repeat(wide, 9), nil, 413, protocol.PayloadTooLarge, "--max-payload"},
 	} {
 		a := s.infer(c.model, c.body, c.headers...)
 		text, _ := a.field("error").(string)

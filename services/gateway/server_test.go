@@ -74,8 +74,8 @@ func (c *rawClient) line() string {
 func TestWhatAClientMaySee(t *testing.T) {
 	s := serving(t, nil)
 	for path, want := range map[string]string{
-		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
-		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
+		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration","model_repository","statistics"],"name":"clockwork","version":"v0"}`,
+		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration","model_repository","statistics"],"name":"clockwork","version":"v0"}`,
 		"/v2/health/live":         `{"live":true,"ready":true}`,
 		"/v2/health/ready":        `{"live":true,"ready":true}`,
 		"/v2/models/a/ready":      `{"live":true,"ready":true,"name":"a"}`,
@@ -135,7 +135,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		{"GET", "/v2/models/a/b/c/d/e", 404, ""}, {"GET", "/v2/models/nobody", 404, "nobody"}, {"GET", "/v2/models/A", 404, "a-z"}, {"GET", "/v2/models/nobody/ready", 404, "nobody"},
 		{"GET", "/v2/models/big/versions/2", 404, "version 3"}, {"GET", "/v2/../../etc/passwd", 404, ""}, {"GET", "/v2/models/%zz", 400, ""},
 		{"GET", "/v2/models/a/infer", 405, "POST"}, {"POST", "/v2", 405, "GET"}, {"DELETE", "/v2/models/a", 405, "GET"}, {"TRACE", "/v2", 405, "GET"}, {"POST", "/v2/health/live", 405, "GET"},
-		{"POST", "/v2/repository/index", 501, "clockwork load"}, {"POST", "/v2/repository/models/a/load", 501, "clockwork load"}, {"GET", "/v2/models/nobody/stats", 404, "nobody"}, {"POST", "/v2/models/stats", 405, "GET"},
+		{"GET", "/v2/repository/index", 405, "POST"}, {"POST", "/v2/repository/models/nobody/load", 400, "LOADING_CLOSED"}, {"GET", "/v2/models/nobody/stats", 404, "nobody"}, {"POST", "/v2/models/stats", 405, "GET"},
 		{"GET", "/v2/systemsharedmemory/status", 501, "shared memory"}, {"POST", "/v2/models/a/generate", 501, "generation"},
 		{"GET", "/v2/trace/setting", 501, ""}, {"POST", "/v2/logging", 501, ""},
 	} {

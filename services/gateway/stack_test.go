@@ -60,7 +60,12 @@ func models() []protocol.ModelSpec {
 // newStack starts a gateway before activation; change may change its configuration.
 func newStack(t testing.TB, change func(*Config)) *stack {
 	t.Helper()
-	srv := bustest.Server(t)
+	return newStackOn(t, bustest.Server(t), change)
+}
+
+// newStackOn is newStack on a broker that is there.
+func newStackOn(t testing.TB, srv *natsserver.Server, change func(*Config)) *stack {
+	t.Helper()
 	s := &stack{t: t, broker: srv, bus: bustest.Open(t, srv), config: DefaultConfig()}
 	s.config.DefaultSLO, s.config.StopWait, s.config.Version = bustest.Wait, 100*time.Millisecond, "v0"
 	s.config.Telemetry = &watch.Hub{}

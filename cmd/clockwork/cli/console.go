@@ -157,6 +157,18 @@ func PrintJSON(w io.Writer, v any) error {
 	return nil
 }
 
+// Denied returns what a connection that the broker denied means to who gave the flags, nil for
+// any other error.
+func (f *Flags) Denied(err error) error {
+	switch {
+	case !errors.Is(err, nats.ErrAuthorization):
+		return nil
+	case f.NKey == "":
+		return protocol.Errorf(protocol.PermissionDenied, "%v; say who you are with --nkey FILE", err)
+	}
+	return protocol.Errorf(protocol.PermissionDenied, "%v; the broker does not know the key %s (--nkey)", err, f.NKey)
+}
+
 // Connect connects to the stack that the flags name.
 func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 	options, err := f.Options()
@@ -164,11 +176,9 @@ func (f *Flags) Connect(more ...nats.Option) (*client.Client, error) {
 		return nil, err
 	}
 	stack, err := client.Connect(f.NATS, f.Prefix, append(options, more...)...)
-	switch {
-	case errors.Is(err, nats.ErrAuthorization) && f.NKey == "":
-		return nil, protocol.Errorf(protocol.PermissionDenied, "%v; say who you are with --nkey FILE", err)
-	case errors.Is(err, nats.ErrAuthorization):
-		return nil, protocol.Errorf(protocol.PermissionDenied, "%v; the broker does not know the key %s (--nkey)", err, f.NKey)
+	switch denied := f.Denied(err); {
+	case denied != nil:
+		return nil, denied
 	case bus.IsAboutTLS(err):
 		return nil, protocol.Errorf(protocol.StateUnavailable, "%v", err)
 	case err != nil:

@@ -58,8 +58,12 @@ type Ingress struct {
 
 // Ingresses are those that are to be heard.
 func (f GatewayFlags) Ingresses(c *gateway.Config) (list []Ingress) {
+	web := "http://"
+	if f.GatewayTLSCert != "" {
+		web = "https://"
+	}
 	for _, in := range []Ingress{
-		{"HTTP", "http://", "/v2", "--http", f.HTTP, &c.HTTP.Listener},
+		{"HTTP", web, "/v2", "--http", f.HTTP, &c.HTTP.Listener},
 		{"gRPC", "", "", "--grpc", f.GRPC, &c.GRPC.Listener},
 	} {
 		if in.address != off {

@@ -31,6 +31,9 @@ type Config struct {
 	// Bound: only clockwork init may create streams and buckets; this process waits
 	// until they exist.
 	Bound bool
+	// Command: this process does one thing for somebody who waits for it, so a broker that
+	// refuses it ends it at once. A service waits until that is mended.
+	Command bool
 	// Prefix of all subjects.
 	Prefix string
 	// Name is shown in the broker's connection list.
@@ -176,6 +179,8 @@ func (b *Bus) dial(ctx context.Context, of *link, name string, as func() ([]nats
 			err = fmt.Errorf("%w: the broker does not know this key's user for JetStream; run clockwork keys again, then send SIGHUP to the broker", err)
 		}
 		switch {
+		case refused(err) && c.Command:
+			return nil, err
 		case refused(err):
 			complaint.Warn(b.Log, time.Now(), "waiting for the broker, which refuses this process", err)
 		case last == nil:

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -107,6 +108,24 @@ func TestNoErrorAndNoLogLineShowsAPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc.Close()
+}
+
+// TestACommandThatIsRefusedEnds at once, where a service waits for somebody to mend that. A
+// broker that is not there yet is waited for by both.
+func TestACommandThatIsRefusedEnds(t *testing.T) {
+	s := guarded(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := Open(ctx, Config{URL: s.ClientURL(), Prefix: "clockwork", Command: true}); !errors.Is(err, nats.ErrAuthorization) || ctx.Err() != nil {
+		t.Errorf("a command: %v", err)
+	}
+	for _, c := range []Config{{URL: s.ClientURL(), Prefix: "clockwork"}, {URL: "nats://127.0.0.1:1", Prefix: "clockwork", Command: true}} {
+		brief, cancel := context.WithTimeout(t.Context(), time.Second)
+		if _, err := Open(brief, c); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%+v does not wait: %v", c, err)
+		}
+		cancel()
+	}
 }
 
 func TestAKeyOpensTheBrokerAndNamesItsInbox(t *testing.T) {

@@ -141,7 +141,7 @@ func (r *reader) inputRules() map[string]rule {
 }
 
 func (r *reader) outputRules() map[string]rule {
-	return map[string]rule{"label_filename": r.ignored("classification is not offered: outputs are sent as numbers")}
+	return map[string]rule{"label_filename": r.ignored("classification is not offered: outputs are numbers")}
 }
 
 func sameElements(a, b []int64) bool {

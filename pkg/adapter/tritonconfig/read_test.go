@@ -41,7 +41,7 @@ func TestTheConfigurationOfTritonsQuickStart(t *testing.T) {
 	want := &Config{Name: "densenet_onnx", nameLine: 1,
 		Inputs:  []Tensor{{Name: "data_0", Datatype: protocol.FP32, Dims: []int64{3, 224, 224}, Reshape: []int64{1, 3, 224, 224}, Line: 5}},
 		Outputs: []Tensor{{Name: "fc6_1", Datatype: protocol.FP32, Dims: []int64{1000}, Reshape: []int64{1, 1000, 1, 1}, Line: 14}},
-		Notes:   []string{"line 19: label_filename is not needed: classification is not offered: outputs are sent as numbers"}}
+		Notes:   []string{"line 19: label_filename is not needed: classification is not offered: outputs are numbers"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}

@@ -83,6 +83,8 @@ var walls = []wall{
 		}},
 	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"github.com/vmihailenco/..."}, direct: true,
 		why: "pkg/wire encodes and decodes, behind its pre-scan", but: map[string]string{"pkg/wire": "it is the encoder"}},
+	{of: []string{"pkg/...", "services/...", "cmd/..."}, not: []string{"google.golang.org/grpc", "google.golang.org/grpc/..."}, direct: true,
+		why: "one ingress speaks gRPC", but: map[string]string{"services/gateway/grpcapi": "it hears gRPC"}},
 	{of: []string{"pkg/..."}, not: []string{"go.uber.org/..."}, why: "cmd and services wire; a package is usable without",
 		but: map[string]string{"pkg/testkit/bustest": "it looks for goroutines that tests of services leave"}},
 }

@@ -45,7 +45,7 @@ const (
 // Bounds of a connection: its buffers, and what stands before the messages of its calls, in
 // bytes; the time for its first exchange; and how often a client may ask whether it is there.
 const (
-	buffer        = 16 << 10
+	buffer        = 4 << 10
 	maxHeader     = 16 << 10
 	handshakeTime = 5 * time.Second
 	pingEvery     = 10 * time.Second

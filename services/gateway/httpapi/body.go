@@ -87,13 +87,16 @@ func read(from io.Reader, expected, limit int64, hold *oip.Reading) ([]byte, *pr
 		}
 	}
 	if int64(len(body)) > limit {
-		return nil, protocol.Errorf(protocol.PayloadTooLarge, "the body has more than the %d bytes that are taken", limit)
+		return nil, protocol.Errorf(protocol.PayloadTooLarge, "the body has more than the %d bytes that are taken; "+larger, limit)
 	}
 	return body, nil
 }
 
+// larger says what to do about a body that is too large.
+const larger = "send fewer items, or run the broker with a larger --max-payload, up to 64MiB"
+
 func tooLarge(got, limit int64) *protocol.Error {
-	fault := protocol.Errorf(protocol.PayloadTooLarge, "the body has %d bytes, and %d are taken", got, limit)
+	fault := protocol.Errorf(protocol.PayloadTooLarge, "the body has %d bytes, and %d are taken; "+larger, got, limit)
 	fault.Got, fault.Limit = got, limit
 	return fault
 }

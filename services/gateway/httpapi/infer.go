@@ -81,7 +81,7 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 	if x.raw() {
 		x.request, fault = rawRequest(spec, x.body)
 	} else {
-		x.request, fault = wire.DecodeHTTP(x.body, x.json)
+		x.request, fault = x.heads.Decode(x.body, x.json)
 	}
 	if fault != nil {
 		return fault

@@ -49,6 +49,9 @@ var routes = []route{
 	{http.MethodGet, "/v2/models/{}/config", (*call).modelConfig},
 	{http.MethodGet, "/v2/models/{}/stats", (*call).modelStatistics},
 	{http.MethodPost, "/v2/models/{}/infer", (*call).infer},
+	{http.MethodPost, "/v2/repository/index", (*call).repositoryIndex},
+	{http.MethodPost, "/v2/repository/models/{}/load", (*call).repositoryLoad},
+	{http.MethodPost, "/v2/repository/models/{}/unload", (*call).repositoryUnload},
 	{http.MethodGet, "/v2/models/{}/versions/{N}", (*call).modelMetadata},
 	{http.MethodGet, "/v2/models/{}/versions/{N}/ready", (*call).modelReady},
 	{http.MethodGet, "/v2/models/{}/versions/{N}/config", (*call).modelConfig},
@@ -143,7 +146,6 @@ func unescaped(part string) string {
 var notOffered = []struct{ part, why string }{
 	{"systemsharedmemory", "shared memory is not offered: send binary tensors"},
 	{"cudasharedmemory", "shared memory is not offered: send binary tensors"},
-	{"repository", "models are loaded by clockwork load, before the stack is active"},
 	{"trace", "tracing is set by the environment of the services"},
 	{"logging", "logging is set by the flags of the services"},
 	{"generate", "text generation is not offered"},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"clockwork/pkg/wire"
 	"clockwork/services/gateway/oip"
 	"clockwork/services/gateway/page"
 )
@@ -17,6 +18,7 @@ type Server struct {
 	config Config
 	oip    *oip.Server
 	http   *http.Server
+	heads  wire.HTTPHeads
 	log    *slog.Logger
 	page   *page.Data
 	local  bool          // only this machine reaches the listener

@@ -12,7 +12,7 @@ import (
 const platform = "clockwork"
 
 // extensions of the protocol that a gateway has.
-var extensions = []string{"binary_tensor_data", "model_configuration", "statistics"}
+var extensions = []string{"binary_tensor_data", "model_configuration", "model_repository", "statistics"}
 
 // ServerMetadata describes the server.
 type ServerMetadata struct {

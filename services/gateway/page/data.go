@@ -76,7 +76,7 @@ func (d *Data) Search(text string, now time.Time) (Models, *protocol.Error) {
 	return list, nil
 }
 
-// allNames returns the names of all models, which may be those of a moment ago.
+// allNames returns the names of all models in order, which may be those of a moment ago.
 func (d *Data) allNames(now time.Time) ([]string, *protocol.Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,10 +84,13 @@ func (d *Data) allNames(now time.Time) ([]string, *protocol.Error) {
 		return d.names, nil
 	}
 	var names []string
-	if absent := d.oip.Behind(func(door *frontdoor.FrontDoor) { names = door.ModelNames() }); absent != nil {
+	if absent := d.oip.Behind(func(door *frontdoor.FrontDoor) {
+		for _, spec := range door.Models() {
+			names = append(names, spec.Name)
+		}
+	}); absent != nil {
 		return nil, absent
 	}
-	slices.Sort(names)
 	d.names, d.read = names, now
 	return names, nil
 }

@@ -88,7 +88,7 @@ output [
 	if got := shapes(spec.Inputs) + " -> " + shapes(spec.Outputs); got != "data_0 FP32[3,8,8] -> fc6_1 FP32[3]" || !spec.NoBatch || !slices.Equal(spec.BatchSizes, []int{1}) {
 		t.Errorf("%s, %+v", got, spec)
 	}
-	if want := []string{"config.pbtxt line 19: label_filename is not needed: classification is not offered: outputs are sent as numbers"}; !slices.Equal(spec.Notes, want) {
+	if want := []string{"config.pbtxt line 19: label_filename is not needed: classification is not offered: outputs are numbers"}; !slices.Equal(spec.Notes, want) {
 		t.Errorf("%q", spec.Notes)
 	}
 	want := make([]float32, 3)
