@@ -157,8 +157,8 @@ lint: ## Check formatting, vet, the tree's walls, staticcheck, dead code, and th
 	$(GO) mod tidy -diff
 
 .PHONY: size
-size: ## Print how large each wing of the tree is
-	@$(GO) run ./integration/size
+size: ## Write how large each wing of the tree is into docs/architecture.md
+	$(GO) run ./integration/size docs/architecture.md
 
 .PHONY: proto
 proto: ## Generate the messages of gRPC (needs protoc, Debian's protobuf-compiler)

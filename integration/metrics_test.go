@@ -93,7 +93,7 @@ func (s scrape) onTheirWay() float64 {
 func watched(t *testing.T) (*stack, http.Handler) {
 	config := quick()
 	hub := &watch.Hub{}
-	m := metrics.New(hub, metrics.Defaults())
+	m := metrics.New(hub, metrics.Config{Models: 100})
 	hub.ReportLoss("nobody", func() int64 { return 0 })
 	config.hub, config.controller.Telemetry, config.profiler.Telemetry, config.scheduler.Telemetry = hub, hub, hub, hub
 	return startStack(t, config), m.Handler(slog.New(slog.DiscardHandler))

@@ -34,7 +34,7 @@ func failing(t *testing.T, args ...string) string {
 // time-out is an hour here, and longer than the test's.
 func TestACommandWhoseKeyMayNotDoItEndsAtOnce(t *testing.T) {
 	r := makeKeys(t, "--worker", "a", "--worker", "b", "--client", "alice")
-	s := r.spied()
+	s := r.tapped()
 	url := s.server.ClientURL()
 	for _, row := range []struct{ user, command, says string }{
 		{"client.alice", "load zoo/googlenet --timeout 1h", "PERMISSION_DENIED: the key of client alice may not publish on clockwork.load"},
@@ -71,7 +71,7 @@ func TestACommandWhoseKeyMayNotDoItEndsAtOnce(t *testing.T) {
 
 func TestConnectionsThatFailNameTheFlag(t *testing.T) {
 	r, stranger := makeKeys(t, "--tls", "127.0.0.1"), makeKeys(t, "--tls", "127.0.0.1")
-	url, open := r.encrypted(), startSpied(t).server.ClientURL()
+	url, open := r.encrypted(), startTapped(t).server.ClientURL()
 	elsewhere := makeKeys(t, "--tls", "broker.example.net")
 	misnamed := elsewhere.encrypted()
 	full := func(r *roles) []string { return r.flags("operator") }

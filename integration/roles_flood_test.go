@@ -23,10 +23,10 @@ import (
 // takes over.
 func TestAKeyThatWritesAllItMayHarmsNobodyElse(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1", "--worker", "w2", "--worker", "rogue")
-	s := r.spied()
-	a := &attack{spied: s, t: t, url: s.server.ClientURL(), may: map[string]*server.Permissions{}, second: map[string]*server.Permissions{}}
-	for _, spy := range []spy{s.hot, s.store} { // they would hear more than they can keep
-		if err := spy.heard.Unsubscribe(); err != nil {
+	s := r.tapped()
+	a := &attack{tapped: s, t: t, url: s.server.ClientURL(), may: map[string]*server.Permissions{}, second: map[string]*server.Permissions{}}
+	for _, tap := range []tap{s.hot, s.store} { // they would hear more than they can keep
+		if err := tap.heard.Unsubscribe(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -81,7 +81,7 @@ func (a *attack) makeStores() {
 // fill writes under every subject that a user may write what the store takes.
 func (a *attack) fill(user string) {
 	a.t.Helper()
-	nc := a.spied.second(a.url, user)
+	nc := a.tapped.second(a.url, user)
 	const names = 20_000
 	for _, subject := range a.second[user].Publish.Allow {
 		key, isKey := strings.CutPrefix(subject, "clockwork.store.$KV.")
@@ -130,7 +130,7 @@ func (a *attack) goOn(users ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(a.t.Context())
 	var writers sync.WaitGroup
 	for _, user := range users {
-		nc := a.spied.second(a.url, user)
+		nc := a.tapped.second(a.url, user)
 		for _, subject := range a.second[user].Publish.Allow {
 			if key, isKey := strings.CutPrefix(subject, "clockwork.store.$KV."); !isKey || strings.HasPrefix(key, "clockwork_lease.") {
 				continue

@@ -163,7 +163,7 @@ func (r *roles) withoutTLS(address string) {
 			r.t.Errorf("%s: let in", what)
 		}
 	}
-	open := startSpied(r.t)
+	open := startTapped(r.t)
 	options, err := full.Options()
 	if err != nil {
 		r.t.Fatal(err)

@@ -259,11 +259,11 @@ var rights = []struct{ subject, publish, subscribe string }{
 
 // TestRolesMayDoWhatTheyNeedAndNothingElse tries every subject as every user of
 // the configuration written by clockwork keys. A message counts as refused if
-// the broker reports so and the spy does not receive it.
+// the broker reports so and the tap does not receive it.
 func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1", "--worker", "w2")
 	r.run("keys", r.dir, "--client", "alice") // in addition to the client without a name
-	s := r.spied()
+	s := r.tapped()
 	written, err := os.ReadFile(filepath.Join(s.dir, "broker/nats.conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -281,7 +281,7 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 			for _, as := range []struct {
 				nc      *nats.Conn
 				subject string
-				by      spy
+				by      tap
 				allowed bool
 			}{{first, subject, s.hot, !stored}, {first, local, s.hot, !stored}, {second, local, s.store, stored}} {
 				if as.nc == nil {

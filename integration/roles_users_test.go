@@ -20,7 +20,7 @@ import (
 // TestWhoIsNoUserIsLetInNowhere connects without a key, with a key unknown to
 // the broker, and with a revoked key.
 func TestWhoIsNoUserIsLetInNowhere(t *testing.T) {
-	s := startSpied(t, "--worker", "w1")
+	s := startTapped(t, "--worker", "w1")
 	strangers := makeKeys(t, "--worker", "w1")
 	stranger, err := strangers.credentials("operator").Options()
 	if err != nil {
@@ -47,7 +47,7 @@ func TestWhoIsNoUserIsLetInNowhere(t *testing.T) {
 // TestUsersOfOneRoleDoNotHearEachOther checks also that whoever heard a question may answer it
 // only in inboxes where its role answers.
 func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
-	s := startSpied(t, "--worker", "w1", "--client", "alice", "--client", "bob")
+	s := startTapped(t, "--worker", "w1", "--client", "alice", "--client", "bob")
 	url := s.server.ClientURL()
 	alice, scheduler, worker := s.connect(url, "client.alice"), s.connect(url, "scheduler"), s.connect(url, "worker.w1")
 	for subject, allowed := range map[string]bool{
@@ -82,7 +82,7 @@ func TestUsersOfOneRoleDoNotHearEachOther(t *testing.T) {
 // TestAWorkerTakesNobodyElsesName checks the lease of a worker's name, as its
 // own code acquires it.
 func TestAWorkerTakesNobodyElsesName(t *testing.T) {
-	s := startSpied(t, "--worker", "w1", "--worker", "w2")
+	s := startTapped(t, "--worker", "w1", "--worker", "w2")
 	open := func(user string, bound bool) *bus.Bus {
 		b, err := bus.Open(t.Context(), bus.Config{URL: s.server.ClientURL(), Credentials: s.credentials(user), Bound: bound, Prefix: "clockwork"})
 		if err != nil {

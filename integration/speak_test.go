@@ -27,8 +27,8 @@ var speakers = []string{"client", "client.alice", "gateway", "frontdoor", "contr
 func TestNobodyMakesAnotherSpeak(t *testing.T) {
 	r := makeKeys(t, "--worker", "w1", "--worker", "w2")
 	r.run("keys", r.dir, "--client", "alice")
-	s := r.spied()
-	a := &attack{spied: s, t: t, url: s.server.ClientURL(), may: map[string]*server.Permissions{}, second: map[string]*server.Permissions{}}
+	s := r.tapped()
+	a := &attack{tapped: s, t: t, url: s.server.ClientURL(), may: map[string]*server.Permissions{}, second: map[string]*server.Permissions{}}
 	a.readPermissions(speakers)
 	a.startStack()
 	replies := a.foreign()
@@ -82,7 +82,7 @@ func TestNobodyMakesAnotherSpeak(t *testing.T) {
 
 // attack is a stack under attack by its own keys.
 type attack struct {
-	*spied
+	*tapped
 	t           *testing.T
 	url         string
 	may, second map[string]*server.Permissions
@@ -116,7 +116,7 @@ func (a *attack) readPermissions(users []string) {
 	}
 }
 
-// startStack starts every service in its role, on the spied broker.
+// startStack starts every service in its role, on the tapped broker.
 func (a *attack) startStack() {
 	start := func(user string, args ...string) {
 		startProcess(a.t, slices.Concat(args, []string{"--nats", a.url}, a.flags(user))...)
@@ -233,11 +233,11 @@ func (a *attack) settle() {
 	stack.awaitState("an answer", func(st *protocol.StackState) bool { return st.Stage == protocol.Active })
 }
 
-// check looks at all that the spies heard: under a forged reply subject only the questions
+// check looks at all that the taps heard: under a forged reply subject only the questions
 // themselves may be there, which carry a reply subject of their own.
 func (a *attack) check() {
 	a.t.Helper()
-	for name, by := range map[string]spy{"services": a.hot, "JetStream": a.store} {
+	for name, by := range map[string]tap{"services": a.hot, "JetStream": a.store} {
 		a.flush(by.nc)
 		for {
 			if waiting, _, err := by.heard.Pending(); err != nil || waiting == 0 {
@@ -275,7 +275,7 @@ func (a *attack) headers() {
 	a.t.Helper()
 	tried := 0
 	for _, user := range speakers {
-		nc := a.spied.second(a.url, user)
+		nc := a.tapped.second(a.url, user)
 		if nc == nil {
 			continue
 		}

@@ -96,7 +96,7 @@ func TestABadRequestDoesNoHarmToItsBatchMates(t *testing.T) {
 // TestATenantIsWhomTheBrokerSaysItIs checks that, with roles, mallory can send
 // requests under her own name only, and so cannot use up another tenant's share.
 func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
-	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
+	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").tapped()
 	front := s.connect(s.server.ClientURL(), "controller")
 	asked, err := front.QueueSubscribeSync("clockwork.lane.>", "frontdoor")
 	if err != nil {
@@ -124,7 +124,7 @@ func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
 // publishes on. The broker maps the subject of a request before it checks who may publish
 // there, and maps none that is published in a lane.
 func TestAKeyReachesNoLaneButItsOwn(t *testing.T) {
-	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
+	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").tapped()
 	subjects := protocol.Subjects{Prefix: protocol.DefaultPrefix}
 	victim := strings.TrimSuffix(subjects.Lane(protocol.LaneOf("alice")), ">")
 	if protocol.LaneOf("alice") == protocol.LaneOf("mallory") {

@@ -9,7 +9,7 @@ import (
 // TestTheOperatorAloneWatchesAndAsksWhy checks that clients may not watch
 // others' requests and how they are served.
 func TestTheOperatorAloneWatchesAndAsksWhy(t *testing.T) {
-	s := startSpied(t, "--worker", "w1")
+	s := startTapped(t, "--worker", "w1")
 	for _, row := range []struct {
 		user, command string
 		code          int

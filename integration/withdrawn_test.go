@@ -14,7 +14,6 @@ import (
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/recorder"
-	scheduled "clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 )
 
@@ -97,7 +96,7 @@ func TestWhoGoesAwayLeavesTheQueue(t *testing.T) {
 	if err := recording.Close(); err != nil {
 		t.Fatal(err)
 	}
-	v := replay[scheduled.Verdict](t, file.Name())
+	v := replayed(t, file.Name())
 	if got := v.Outcome.Refused[protocol.Cancelled]; !v.Same() || got < enough {
 		t.Errorf("again: %d are withdrawn, %+v", got, v)
 	}

@@ -5,7 +5,7 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 )
@@ -13,7 +13,7 @@ import (
 type controllerCommand struct {
 	serve.ControllerFlags
 	FrontDoor bool `default:"true" negatable:"" help:"Take requests from clients too; without, clockwork frontdoor takes them." group:"Controller"`
-	serve.JournalFlags
+	serve.RecordFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
@@ -33,7 +33,7 @@ func (k *controllerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return k.Journaled(func(to *journal.Writer) error {
+		return k.Recorded(func(to *recorder.Direct) error {
 			serve.RecordController(&config, to)
 			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply(config), controller.Module)
 		})

@@ -5,14 +5,14 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
 )
 
 type frontDoorCommand struct {
 	serve.FrontDoorFlags
-	serve.JournalFlags
+	serve.RecordFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
@@ -31,7 +31,7 @@ func (k *frontDoorCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return k.Journaled(func(to *journal.Writer) error {
+		return k.Recorded(func(to *recorder.Direct) error {
 			serve.RecordFrontDoor(&config, to)
 			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply(config), frontdoor.Module)
 		})

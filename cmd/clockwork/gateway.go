@@ -5,7 +5,7 @@ import (
 
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/gateway"
 )
@@ -14,7 +14,7 @@ type gatewayCommand struct {
 	serve.GatewayFlags
 	Open bool `help:"Listen beyond this machine although nobody has to prove who they are: whoever reaches the gateway may send requests to every model." group:"Gateway"`
 	serve.RequestFlags
-	serve.JournalFlags
+	serve.RecordFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
@@ -40,7 +40,7 @@ func (k *gatewayCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return k.Journaled(func(to *journal.Writer) error {
+		return k.Recorded(func(to *recorder.Direct) error {
 			serve.RecordFrontDoor(&config.Config, to)
 			return serve.Run(con, k.ShutdownOf(hub, con.Log, true), broker, fx.Supply(config), gateway.Module)
 		})

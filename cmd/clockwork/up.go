@@ -11,7 +11,7 @@ import (
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/backend/onnx"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/gateway"
@@ -23,7 +23,7 @@ type upCommand struct {
 	serve.OpenFlag
 	serve.GatewayFlags
 	serve.StackFlags
-	serve.StackJournalFlags
+	serve.StackRecordFlags
 	serve.TelemetryFlags
 	serve.RequestLogFlags
 	serve.ActionLogFlags
@@ -33,7 +33,7 @@ type upCommand struct {
 // Run runs the stack until a signal stops it.
 func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 	return k.Heard(con, func(hub *watch.Hub) error {
-		return k.Journaled(func(to *journal.Writer) error {
+		return k.Recorded(func(to *recorder.Direct) error {
 			parts, err := k.Parts(hub, to, con.Log)
 			if err != nil {
 				return err
@@ -49,7 +49,7 @@ func (k *upCommand) Run(c *cli.Flags, con *cli.Console) error {
 
 // gateway returns the gateway and what is said of it below the guide. An address in use leaves
 // all else as it is.
-func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option, says string, err error) {
+func (k *upCommand) gateway(hub *watch.Hub, to *recorder.Direct) (part fx.Option, says string, err error) {
 	if k.Off() {
 		return fx.Options(), "", nil
 	}

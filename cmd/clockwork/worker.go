@@ -13,7 +13,7 @@ import (
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/clock"
 	bus "clockwork/pkg/adapter/nats"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/worker"
 )
@@ -22,7 +22,7 @@ type workerCommand struct {
 	Name string `help:"The worker's name, unique in the stack; by default the host's."`
 	serve.WorkerFlags
 	clockFlags
-	serve.JournalFlags
+	serve.RecordFlags
 	serve.BrokerFlags
 	serve.TelemetryFlags
 }
@@ -74,7 +74,7 @@ func (k *workerCommand) Run(c *cli.Flags, con *cli.Console) error {
 	}
 	return k.Heard(con, func(hub *watch.Hub) error {
 		config.Telemetry = hub
-		return k.Journaled(func(to *journal.Writer) error {
+		return k.Recorded(func(to *recorder.Direct) error {
 			serve.RecordWorker(&config, to)
 			return serve.Run(con, k.Shutdown(hub, con.Log), broker, fx.Supply([]worker.Config{config}), worker.Module)
 		})

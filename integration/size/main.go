@@ -1,5 +1,5 @@
-// Command size prints the size of each part of the tree, as in the table of
-// docs/architecture.md:
+// Command size prints the size of each part of the tree, or writes it into the table of a
+// document between its marks; its test holds that the one in docs/architecture.md is not stale:
 //
 //	make size
 package main
@@ -13,11 +13,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
+
+	"clockwork/integration/figures"
 )
 
 // listed is a package in go list's output.
@@ -30,56 +33,93 @@ type listed struct {
 
 // wing sums up the packages below a folder.
 type wing struct {
-	packages, lines, tests, functions, imports int
-	lengths                                    []int // of functions, in lines
+	name                                                 string
+	packages, lines, comments, tests, functions, imports int
+	lengths                                              []int // of functions, in lines
 }
 
+// The marks of the table in a document.
+const (
+	tableBegin = "<!-- size: begin -->"
+	tableEnd   = "<!-- size: end -->"
+)
+
 func main() {
-	if err := run(os.Stdout); err != nil {
+	if err := run(os.Stdout, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(to io.Writer) error {
-	out, err := exec.Command("go", "list", "-json", "./...").Output()
+// run prints the table, or writes it into the document that is named.
+func run(to io.Writer, args []string) error {
+	wings, err := measure(".")
 	if err != nil {
-		return fmt.Errorf("list packages: %w", err)
+		return err
 	}
-	wings := map[string]*wing{}
+	if len(args) == 0 {
+		_, err := io.WriteString(to, table(wings))
+		return err
+	}
+	text, err := os.ReadFile(args[0])
+	if err != nil {
+		return err
+	}
+	with, err := figures.Put(string(text), tableBegin, tableEnd, table(wings))
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return os.WriteFile(args[0], []byte(with), 0o644)
+}
+
+// measure returns the wings of the module of a directory by name, and all of them together at
+// the end.
+func measure(dir string) ([]*wing, error) {
+	list := exec.Command("go", "list", "-json", "./...")
+	list.Dir = dir
+	out, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list packages: %w", err)
+	}
+	byName, all := map[string]*wing{}, &wing{name: "all"}
 	for in := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed
 		if err := in.Decode(&p); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return fmt.Errorf("list packages: %w", err)
+			return nil, fmt.Errorf("list packages: %w", err)
 		}
-		for _, name := range []string{wingOf(p.ImportPath), "all"} {
-			if wings[name] == nil {
-				wings[name] = &wing{}
+		name := wingOf(p.ImportPath)
+		if byName[name] == nil {
+			byName[name] = &wing{name: name}
+		}
+		for _, w := range []*wing{byName[name], all} {
+			if err := w.add(&p); err != nil {
+				return nil, err
 			}
-			if err := wings[name].add(&p); err != nil {
-				return err
-			}
 		}
 	}
-	fmt.Fprintln(to, "| wing | packages | lines | of tests | functions | lines each, median | imports of ours |")
-	fmt.Fprintln(to, "|---|---|---|---|---|---|---|")
-	names := make([]string, 0, len(wings))
-	for name := range wings {
-		names = append(names, name)
+	wings := slices.SortedFunc(maps.Values(byName), func(a, b *wing) int { return strings.Compare(a.name, b.name) })
+	return append(wings, all), nil
+}
+
+func table(wings []*wing) string {
+	var to strings.Builder
+	fmt.Fprintln(&to, "| wing | packages | lines | comments | of tests | functions | lines each, median | imports of ours |")
+	fmt.Fprintln(&to, "|---|---|---|---|---|---|---|---|")
+	for _, w := range wings {
+		fmt.Fprintf(&to, "| %s | %d | %d | %d | %d | %d | %d | %d |\n", w.name, w.packages, w.lines, w.comments, w.tests, w.functions, w.median(), w.imports)
 	}
-	sort.Slice(names, func(i, j int) bool { return names[i] != "all" && (names[j] == "all" || names[i] < names[j]) })
-	for _, name := range names {
-		w := wings[name]
-		sort.Ints(w.lengths)
-		median := 0
-		if n := len(w.lengths); n > 0 {
-			median = w.lengths[n/2]
-		}
-		fmt.Fprintf(to, "| %s | %d | %d | %d | %d | %d | %d |\n", name, w.packages, w.lines, w.tests, w.functions, median, w.imports)
+	return to.String()
+}
+
+// median is that of the functions' lengths.
+func (w *wing) median() int {
+	if len(w.lengths) == 0 {
+		return 0
 	}
-	return nil
+	slices.Sort(w.lengths)
+	return w.lengths[len(w.lengths)/2]
 }
 
 // wingOf returns the first folder of a package's path, for pkg the first two.
@@ -99,11 +139,9 @@ func (w *wing) add(p *listed) error {
 		}
 	}
 	for _, file := range append(p.GoFiles, p.IgnoredGoFiles...) {
-		lines, err := w.source(filepath.Join(p.Dir, file))
-		if err != nil {
+		if err := w.source(filepath.Join(p.Dir, file)); err != nil {
 			return err
 		}
-		w.lines += lines
 	}
 	for _, file := range append(p.TestGoFiles, p.XTestGoFiles...) {
 		body, err := os.ReadFile(filepath.Join(p.Dir, file))
@@ -115,22 +153,35 @@ func (w *wing) add(p *listed) error {
 	return nil
 }
 
-// source counts the lines and functions of a file.
-func (w *wing) source(path string) (lines int, err error) {
+// source counts the lines, comments and functions of a file.
+func (w *wing) source(path string) error {
 	body, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	set := token.NewFileSet()
-	tree, err := parser.ParseFile(set, path, body, 0)
+	tree, err := parser.ParseFile(set, path, body, parser.ParseComments)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	line := func(at token.Pos) int { return set.Position(at).Line }
+	w.lines += bytes.Count(body, []byte("\n"))
+	for _, group := range tree.Comments {
+		if alone(body, set.Position(group.Pos()).Offset) {
+			w.comments += line(group.End()) - line(group.Pos()) + 1
+		}
 	}
 	for _, d := range tree.Decls {
 		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
 			w.functions++
-			w.lengths = append(w.lengths, set.Position(f.End()).Line-set.Position(f.Pos()).Line+1)
+			w.lengths = append(w.lengths, line(f.End())-line(f.Pos())+1)
 		}
 	}
-	return bytes.Count(body, []byte("\n")), nil
+	return nil
+}
+
+// alone reports whether nothing but space stands before this place in its line.
+func alone(body []byte, at int) bool {
+	before := body[bytes.LastIndexByte(body[:at], '\n')+1 : at]
+	return len(bytes.TrimSpace(before)) == 0
 }

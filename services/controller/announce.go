@@ -21,7 +21,7 @@ func (l *leader) announce(ctx context.Context, w protocol.WorkerState) {
 		l.bus.Notice(slog.LevelInfo, "worker not announced to the scheduler yet; trying again", w.ID, "worker", w.ID, "error", err)
 		return
 	}
-	l.report(ctx, startup.JoinConfirmed{ID: w.ID, Incarnation: w.Incarnation, Epoch: by.Epoch})
+	l.step(ctx, startup.JoinConfirmed{ID: w.ID, Incarnation: w.Incarnation, Epoch: by.Epoch})
 }
 
 // announceTo returns the heartbeat with which the scheduler answers.

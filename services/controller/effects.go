@@ -16,8 +16,7 @@ import (
 
 // do carries out the output of a step of the startup phase. Messages are
 // published at once; writes to the store run in the background and report their
-// results as events.
-
+// results as events. The caller holds the lock.
 func (l *leader) do(ctx context.Context, out startup.Output) {
 	writeRecords := func() { l.work.Start(func() { l.writeRecords(ctx) }) }
 	for _, a := range out.Actions {
@@ -67,7 +66,6 @@ func (l *leader) do(ctx context.Context, out startup.Output) {
 	for _, e := range out.Events {
 		l.tell(e)
 	}
-	l.stepDown = l.stepDown || out.StepDown
 }
 
 func (l *leader) publish(subject string, body []byte) {
@@ -164,7 +162,7 @@ func (l *leader) fenced(ctx context.Context, err error) bool {
 	if !errors.Is(err, bus.ErrFenced) {
 		return false
 	}
-	l.report(ctx, startup.Fenced{})
+	l.step(ctx, startup.Fenced{})
 	return true
 }
 
@@ -185,9 +183,9 @@ func (l *leader) store(ctx context.Context, s startup.Store) {
 	case l.fenced(ctx, err):
 	case err != nil:
 		l.logged("models of a load", err)
-		l.report(ctx, startup.StoreFailed{Token: s.Token})
+		l.step(ctx, startup.StoreFailed{Token: s.Token})
 	default:
-		l.report(ctx, startup.ModelsStored{Token: s.Token})
+		l.step(ctx, startup.ModelsStored{Token: s.Token})
 	}
 }
 
@@ -207,7 +205,7 @@ func (l *leader) unstore(ctx context.Context, u startup.Unstore) {
 			}
 		}
 	}
-	l.report(ctx, startup.ModelsUnstored{Token: u.Token})
+	l.step(ctx, startup.ModelsUnstored{Token: u.Token})
 }
 
 // advance writes the stage, after the quarantine that belongs to it, and reports
@@ -220,16 +218,17 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 		}
 		if err := l.writer.SetQuarantine(ctx, reasons); err != nil {
 			if l.logged("quarantine", err); !l.fenced(ctx, err) {
-				l.report(ctx, startup.StageConflict{}) // the machine sets the stage again
+				l.step(ctx, startup.StageConflict{}) // the machine sets the stage again
 			}
 			return
 		}
 	}
 	next, since, err := l.writer.AdvanceStage(ctx, revision, to)
 	if err == nil {
-		if l.inTurn(ctx, func() { l.stage, l.since, l.revision = to, since, next }) {
-			l.report(ctx, startup.StageStored{Stage: to})
-		}
+		l.locked(func() {
+			l.stage, l.since, l.revision = to, since, next
+			l.decide(ctx, startup.StageStored{Stage: to})
+		})
 		return
 	}
 	if l.logged("stage", err); l.fenced(ctx, err) {
@@ -238,34 +237,21 @@ func (l *leader) advance(ctx context.Context, revision uint64, to protocol.Stage
 	stage, since, next, err := l.writer.Stage(ctx)
 	if errors.Is(err, bus.ErrUnreadable) { // the machine's next try replaces it
 		l.logged("stage", err)
-		if l.inTurn(ctx, func() { l.revision = next }) {
-			l.report(ctx, startup.StageConflict{})
-		}
+		l.locked(func() {
+			l.revision = next
+			l.decide(ctx, startup.StageConflict{})
+		})
 		return
 	}
 	if err != nil {
 		l.logged("stage", err)
-		l.report(ctx, startup.StageConflict{})
+		l.step(ctx, startup.StageConflict{})
 		return
 	}
-	if l.inTurn(ctx, func() {
+	l.locked(func() {
 		if stage != 0 || l.stage == 0 { // otherwise the store was lost: storeWatchdog rewrites all of it, not only the stage
 			l.stage, l.since, l.revision = stage, since, next
 		}
-	}) {
-		l.report(ctx, startup.StageConflict{Stage: stage})
-	}
-}
-
-// inTurn runs f in the machine's goroutine and waits for it. It returns false if
-// ctx ends before.
-func (l *leader) inTurn(ctx context.Context, f func()) bool {
-	done := make(chan struct{})
-	select {
-	case l.turns <- func() { f(); close(done) }:
-		<-done // the goroutine that received f runs it
-		return true
-	case <-ctx.Done():
-		return false
-	}
+		l.decide(ctx, startup.StageConflict{Stage: stage})
+	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -44,20 +42,20 @@ func (l *leader) onLoad(ctx context.Context, m *nats.Msg) *protocol.Error {
 	if fault := wire.DecodeBody(m.Data, &request); fault != nil {
 		return l.refuseNow(m, fault)
 	}
-	l.mu.Lock()
-	l.nextToken++
-	token := l.nextToken
-	l.loads[token] = m
-	l.mu.Unlock()
-	l.report(ctx, startup.LoadRequested{Token: token, Request: request})
+	if !l.locked(func() {
+		l.nextToken++
+		l.loads[l.nextToken] = m
+		l.decide(ctx, startup.LoadRequested{Token: l.nextToken, Request: request})
+	}) {
+		return l.refuseNow(m, protocol.Refusal(protocol.ShuttingDown))
+	}
 	return nil
 }
 
+// answerLoad answers a load. The caller holds the lock.
 func (l *leader) answerLoad(reply startup.Reply) {
-	l.mu.Lock()
 	load, waiting := l.loads[reply.Token]
 	delete(l.loads, reply.Token)
-	l.mu.Unlock()
 	if !waiting {
 		return
 	}
@@ -89,17 +87,8 @@ func oversized(reply *protocol.LoadReply, limit int64) (warnings []string) {
 	return warnings
 }
 
-func (l *leader) refuseLoads(refusal *protocol.Error) {
-	l.mu.Lock()
-	tokens := slices.Sorted(maps.Keys(l.loads))
-	l.mu.Unlock()
-	for _, token := range tokens {
-		l.answerLoad(startup.Reply{Token: token, Error: refusal})
-	}
-}
-
 func (l *leader) onLs(ctx context.Context, m *nats.Msg) *protocol.Error {
-	return l.onPage(m, func(q protocol.PageRequest) (any, *protocol.Error) { return l.listModels(ctx, m, q) })
+	return l.onPage(m, func(q protocol.PageRequest) (any, *protocol.Error) { return l.listModels(m, q) })
 }
 
 func (l *leader) onState(ctx context.Context, m *nats.Msg) *protocol.Error {

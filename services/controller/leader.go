@@ -23,8 +23,8 @@ import (
 	"clockwork/services/host"
 )
 
-// leader drives the startup phase: one goroutine owns the machine, all others
-// send it events.
+// leader drives the startup phase: whoever has an event takes the lock, steps the machine and
+// carries out its output.
 type leader struct {
 	config Config
 	bus    *bus.Bus
@@ -41,23 +41,21 @@ type leader struct {
 	// unreadable is why the state could not be read at the last try, "" if it was read; it
 	// is the service's.
 	unreadable *string
-	events     chan startup.Event
-	turns      chan func() // functions to run in the machine's goroutine
+	readable   uint64        // up to which revision all of the store could be read at the start
+	over       chan struct{} // closed when the machine steps down
 
-	// Owned by the machine's goroutine.
+	// mu is held during each Step and the execution of its output; nothing blocks under it.
+	// It guards the machine and all below.
+	mu       sync.Mutex
 	stage    protocol.Stage
 	since    time.Time
 	revision uint64
-	readable uint64 // up to which revision all of the store could be read at the start
-	stepDown bool
-
-	mu        sync.Mutex
+	timer    *time.Timer // fires at the machine's Wake
+	// ended: the machine gets no more events, since it stepped down, the lease is lost, or the
+	// controller stops.
+	ended     bool
 	loads     map[uint64]*nats.Msg // by token, until answered
 	nextToken uint64
-	// quarantined are the models that the active scheduler refuses for crashes, by name,
-	// and for how long more, as its last heartbeat said; quarantinedBy is its id.
-	quarantined   map[string]time.Duration
-	quarantinedBy string
 
 	// storeFault is why the state cannot be kept, nil if it can; the watchdog sets it.
 	storeFault atomic.Pointer[string]
@@ -69,9 +67,6 @@ type leader struct {
 	records records
 	work    host.Tasks
 }
-
-// queuedEvents bounds the events waiting for the machine.
-const queuedEvents = 4096
 
 // maxAnswering bounds the concurrent ls and state requests.
 const maxAnswering = 64
@@ -93,8 +88,7 @@ func newLeader(config Config, b *bus.Bus, buffer *bus.Buffer, door *frontdoor.Fr
 		bus:    b,
 		buffer: buffer,
 		door:   door,
-		events: make(chan startup.Event, queuedEvents),
-		turns:  make(chan func()),
+		over:   make(chan struct{}),
 		loads:  map[uint64]*nats.Msg{},
 
 		unreadable: unreadable,
@@ -111,10 +105,10 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := func() {}
 	defer func() {
-		cancel() // first, because callbacks may wait for the machine's goroutine, which has ended
+		cancel()
+		l.end()
 		stop()
 		l.work.Stop()
-		l.refuseLoads(protocol.Refusal(protocol.ShuttingDown)) // loads that arrived during the stop
 	}()
 	config := startup.DefaultConfig()
 	l.issuer = bus.RandomID() // distinguishes actions and jobs of this term from earlier ones
@@ -135,14 +129,21 @@ func (l *leader) lead(ctx context.Context, lease *bus.Lease) error {
 	}
 	l.config.Observers.Begin(config)
 	l.bus.Log.Info("leading", "stage", max(first.Stage, protocol.Querying), "models", len(first.Models))
+	l.begin(ctx, first)
 	if stop, err = l.listen(ctx); err != nil {
 		return err
 	}
 	startupBuffer := frontdoor.NewStartupBuffer(l.door)
 	l.work.Start(func() { startupBuffer.Run(ctx) })
-	watchdog := &storeWatchdog{l: l, watcher: startupBuffer, read: l.readable}
+	watchdog := newStoreWatchdog(l, startupBuffer)
 	l.work.Start(func() { watchdog.run(ctx) })
-	l.drive(ctx, lease, first)
+	select {
+	case <-ctx.Done():
+	case <-lease.Lost():
+		l.bus.Log.Warn("another controller leads now")
+	case <-l.over:
+		l.bus.Log.Warn("stepping down: another controller leads now")
+	}
 	return nil
 }
 
@@ -199,51 +200,64 @@ func (l *leader) repair(ctx context.Context) (bus.Stored, error) {
 	return l.writer.Recall(ctx)
 }
 
-// drive is the driver loop of pkg/core/startup.
-func (l *leader) drive(ctx context.Context, lease *bus.Lease, first startup.Event) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	event := first
-	for {
-		if event != nil {
-			now := clock.Now()
-			out := l.machine.Step(now, event)
-			l.config.Observers.Step(now, event, &out)
-			l.do(ctx, out)
-			if out.Wake != protocol.Never {
-				timer.Reset(out.Wake.Sub(clock.Now()))
-			} else {
-				timer.Stop()
-			}
-		}
-		if l.stepDown {
-			l.bus.Log.Warn("stepping down: another controller leads now")
-			return
-		}
-		event = nil
-		select {
-		case <-ctx.Done():
-			l.refuseLoads(protocol.Refusal(protocol.ShuttingDown))
-			return
-		case <-lease.Lost():
-			l.bus.Log.Warn("another controller leads now")
-			l.refuseLoads(protocol.Refusal(protocol.ShuttingDown))
-			return
-		case event = <-l.events:
-		case <-timer.C:
-			event = startup.Tick{}
-		case turn := <-l.turns:
-			turn()
-		}
+// begin gives the machine its first event. It knows of no worker yet, so that nothing it does
+// then is answered by one.
+func (l *leader) begin(ctx context.Context, first startup.Started) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = time.AfterFunc(time.Hour, func() { l.step(ctx, startup.Tick{}) })
+	l.decide(ctx, first)
+}
+
+// step gives the machine an event.
+func (l *leader) step(ctx context.Context, e startup.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decide(ctx, e)
+}
+
+// decide steps the machine and carries out its output. The caller holds the lock.
+func (l *leader) decide(ctx context.Context, e startup.Event) {
+	if l.ended {
+		return
+	}
+	now := clock.Now()
+	out := l.machine.Step(now, e)
+	l.config.Observers.Step(now, e, &out)
+	l.do(ctx, out)
+	if out.Wake == protocol.Never {
+		l.timer.Stop()
+	} else {
+		l.timer.Reset(max(0, out.Wake.Sub(clock.Now())))
+	}
+	if out.StepDown {
+		l.ended = true
+		close(l.over)
 	}
 }
 
-// report sends an event to the machine.
-func (l *leader) report(ctx context.Context, e startup.Event) {
-	select {
-	case l.events <- e:
-	case <-ctx.Done():
+// end ends the machine, and refuses the loads that it has not answered.
+func (l *leader) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.timer != nil { // otherwise no term began
+		l.timer.Stop()
 	}
+	for _, token := range slices.Sorted(maps.Keys(l.loads)) {
+		l.answerLoad(startup.Reply{Token: token, Error: protocol.Refusal(protocol.ShuttingDown)})
+	}
+}
+
+// locked calls f under the machine's lock, unless the machine has ended.
+func (l *leader) locked(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	f()
+	return true
 }
 
 // listen subscribes to all inputs of the machine and opens the control
@@ -283,67 +297,29 @@ func (l *leader) listen(ctx context.Context) (stop func(), err error) {
 }
 
 // watchServices follows the heartbeats of all other services.
-func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
-	known := map[protocol.ServiceKind]map[string]bool{protocol.Profiler: {}, protocol.Scheduler: {}, protocol.FrontDoor: {}, protocol.Gateway: {}}
-	there := func(h protocol.Heartbeat, is bool) {
-		if is != known[h.Service][h.ID] {
-			known[h.Service][h.ID] = is
-			l.report(ctx, startup.ServiceSeen{Kind: h.Service, ID: h.ID, There: is})
+func (l *leader) watchServices(ctx context.Context) (stops []func(), err error) {
+	watching := func(live *bus.Liveness, failed error) {
+		if err = failed; err == nil {
+			stops = append(stops, live.Stop)
 		}
 	}
-	gone := func(h protocol.Heartbeat) {
-		there(h, false)
-		delete(known[h.Service], h.ID)
-	}
-	beatOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
-		protocol.Profiler: func(h protocol.Heartbeat) {
-			there(h, h.State != protocol.Stopping)
-			if h.State == protocol.Standby {
-				return
-			}
-			job := uint64(0)
-			if h.Job != 0 {
-				job = h.Job - l.issuer
-			}
-			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
-		},
-		protocol.Scheduler: func(h protocol.Heartbeat) {
-			l.heardQuarantined(h)
-			there(h, h.State != protocol.Stopping)
-			l.report(ctx, startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
-		},
-		protocol.FrontDoor: func(h protocol.Heartbeat) {
-			there(h, h.State == protocol.FrontDoorOpen)
-			h.Service = protocol.Gateway // a front door of another kind
-			there(h, h.State == protocol.FrontDoorGateway)
-		},
-	}
-	lostOf := map[protocol.ServiceKind]func(protocol.Heartbeat){
-		protocol.Profiler: gone,
-		protocol.FrontDoor: func(h protocol.Heartbeat) {
-			gone(h)
-			h.Service = protocol.Gateway
-			gone(h)
-		},
-	}
-	lostOf[protocol.Scheduler] = func(h protocol.Heartbeat) {
-		l.schedulerLost(h)
-		gone(h)
-	}
-	var stops []func()
-	workers, err := l.bus.WatchInstances(protocol.Worker, func(c liveness.Change) { l.report(ctx, startup.OfWorker(c)) })
-	if err != nil {
-		return nil, err
-	}
-	stops = append(stops, workers.Stop)
-	for kind, beat := range beatOf {
-		live, err := l.bus.WatchHeartbeats(kind, beat, lostOf[kind])
-		if err != nil {
-			return stops, err
+	watching(l.bus.WatchInstances(protocol.Worker, func(c liveness.Change) { l.step(ctx, startup.OfWorker(c)) }))
+	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
+		if err == nil {
+			watching(l.bus.WatchHeartbeats(kind, func(h protocol.Heartbeat) { l.step(ctx, startup.ServiceBeat{Heartbeat: l.ownJob(h)}) },
+				func(h protocol.Heartbeat) { l.step(ctx, startup.ServiceLost{Heartbeat: l.ownJob(h)}) }))
 		}
-		stops = append(stops, live.Stop)
 	}
-	return stops, nil
+	return stops, err
+}
+
+// ownJob has a heartbeat name a job as the machine does, which counts its jobs from 1; on the
+// wire their ids are unique to this term.
+func (l *leader) ownJob(h protocol.Heartbeat) protocol.Heartbeat {
+	if h.Job != 0 {
+		h.Job -= l.issuer
+	}
+	return h
 }
 
 func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
@@ -356,9 +332,9 @@ func (l *leader) onResult(ctx context.Context, m *nats.Msg) {
 			l.bus.Notice(slog.LevelWarn, "a worker obeys a later controller", r.Worker, "worker", r.Worker, "term", l.writer.Term())
 		}
 		if r.State != nil {
-			l.report(ctx, startup.WorkerAnswered{State: *r.State})
+			l.step(ctx, startup.WorkerAnswered{State: *r.State})
 		} else {
-			l.report(ctx, startup.LoadResult{Result: r})
+			l.step(ctx, startup.LoadResult{Result: r})
 		}
 	}
 }
@@ -375,5 +351,5 @@ func (l *leader) onReport(ctx context.Context, m *nats.Msg) {
 	for _, f := range r.Failures {
 		done.Quarantined = append(done.Quarantined, startup.Quarantine{Digest: f.Digest, Reason: f.GPUType + ": " + f.Reason})
 	}
-	l.report(ctx, done)
+	l.step(ctx, done)
 }

@@ -27,10 +27,10 @@ const (
 )
 
 // listModels returns a page of the models.
-func (l *leader) listModels(ctx context.Context, m *nats.Msg, q protocol.PageRequest) (any, *protocol.Error) {
+func (l *leader) listModels(m *nats.Msg, q protocol.PageRequest) (any, *protocol.Error) {
 	list := protocol.ModelList{Models: []protocol.ModelState{}}
 	var models []protocol.ModelState
-	if !l.inTurn(ctx, func() {
+	if !l.locked(func() {
 		list.Total = l.machine.ModelCount()
 		if q.Name == "" {
 			models = l.machine.ModelsAfter(q.After, l.pageLimit(q)+1)
@@ -40,7 +40,6 @@ func (l *leader) listModels(ctx context.Context, m *nats.Msg, q protocol.PageReq
 	}) {
 		return nil, protocol.Refusal(protocol.ShuttingDown)
 	}
-	l.showQuarantined(models)
 	return l.fit(m, min(len(models), l.pageLimit(q)), func(n int, lean bool) any {
 		page := list
 		page.Models = append(page.Models, without(models[:n], lean)...)
@@ -125,7 +124,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 	if !inModels {
 		after = ""
 	}
-	if !l.inTurn(ctx, func() {
+	if !l.locked(func() {
 		s.Stage, s.Since, s.ModelCount = max(l.stage, protocol.Querying), l.since, l.machine.ModelCount()
 		if left, counting := l.machine.Countdown(clock.Now()); counting {
 			ms := protocol.Milliseconds(left)
@@ -134,7 +133,7 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 		now := clock.Now()
 		s.Profiler, s.FrontDoor, s.Blocked = l.machine.Profiler(now), l.machine.FrontDoor(now), l.machine.Blocked(now)
 		workers = l.machine.Workers()
-		s.QuarantinedCount = l.countQuarantined(l.machine.Quarantined())
+		s.QuarantinedCount = l.machine.QuarantinedCount()
 		if !q.Brief && !q.NoModels {
 			models = l.machine.ModelsAfter(after, l.pageLimit(q)+1)
 		}
@@ -145,7 +144,6 @@ func (l *leader) describe(ctx context.Context, m *nats.Msg, q protocol.PageReque
 	for _, w := range workers {
 		s.PageSize = w.PageSize
 	}
-	l.showQuarantined(models)
 	epoch, capacity, state := l.door.Scheduler()
 	s.Epoch, s.Scheduler = epoch, state
 	s.GPUsServing, s.ModelsServed, s.ModelsUnavailable, s.ModelsRefused = capacity.GPUs, capacity.Models, capacity.Unavailable, capacity.Refused

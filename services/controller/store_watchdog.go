@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -13,72 +12,105 @@ import (
 
 	"clockwork/pkg/adapter/clock"
 	"clockwork/pkg/core/startup"
+	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
 )
 
-// storeWatchdog checks, in the leading controller, that the store exists and
-// holds the machine's state, and rewrites it if not: the broker's data may be
-// lost while all processes continue. Serving does not depend on the store, so
-// the loss would remain unnoticed until a restart.
-//
-// It does not help a controller that restarts before the store is rewritten, nor
-// a standby that takes over in between: they start in QUERYING, with the models
-// that all workers hold. One goroutine owns it.
+// storeWatchdog carries out the errands of a startup.StoreWatch in the leading controller. One
+// goroutine owns it.
 type storeWatchdog struct {
 	l       *leader
+	watch   *startup.StoreWatch
 	watcher *frontdoor.StartupBuffer
-	buffer  time.Time // creation time of the buffer's stream, zero before the first check
-	read    uint64    // the revision up to which all values in the state can be read
-	said    bool      // that the state is being rewritten, since it was there last
+	// revision is that of the stage, as last seen.
+	revision uint64
 }
 
-// watchdogWait bounds what one check asks of the broker; to read and to rewrite the state of
+func newStoreWatchdog(l *leader, watcher *frontdoor.StartupBuffer) *storeWatchdog {
+	return &storeWatchdog{l: l, watch: startup.NewStoreWatch(l.readable), watcher: watcher}
+}
+
+// watchdogWait bounds what one look asks of the broker; to read and to rewrite the state of
 // many models may take longer.
 const watchdogWait = 5 * time.Second
 
 func (g *storeWatchdog) run(ctx context.Context) {
 	for {
-		if err := g.look(ctx); ctx.Err() == nil {
-			g.note(err)
-		}
+		g.look(ctx)
 		if !clock.Pause(ctx, g.l.config.StoreCheckEvery) {
 			return
 		}
 	}
 }
 
-// note logs the start and the end of an outage, once each.
-func (g *storeWatchdog) note(err error) {
-	switch away := g.l.storeFault.Load() != nil; {
-	case err != nil && !away:
-		text := err.Error()
-		g.l.storeFault.Store(&text)
-		g.l.bus.Log.Warn("state store out of order: loaded models are served, but loads are refused, "+
-			"requests cannot wait for activation, and a controller that restarts waits for the store", "error", err)
-	case err == nil && away:
-		g.l.storeFault.Store(nil)
-		g.l.bus.Log.Warn("state store in order again")
-	}
-}
-
-func (g *storeWatchdog) look(parent context.Context) error {
+func (g *storeWatchdog) look(parent context.Context) {
 	ctx, cancel := context.WithTimeout(parent, watchdogWait)
 	defer cancel()
-	if err := g.openBuckets(ctx); err != nil {
-		return err
+	order := g.watch.Step(startup.StoreAnswer{})
+	for order.Errand != startup.NoErrand {
+		answer, err := g.carryOut(ctx, parent, &order)
+		if parent.Err() != nil {
+			return // the controller stops
+		}
+		if err != nil {
+			answer.Fault, answer.Fenced = err.Error(), g.l.fenced(parent, err)
+		}
+		order = g.watch.Step(answer)
 	}
-	if err := g.l.bus.StoreFault(); err != nil {
-		return err // reads succeed also where nothing can be written
+	if order.Turned {
+		g.note(order.Fault)
 	}
-	state := g.lookAtState(ctx, parent)
-	if g.l.fenced(parent, state) {
-		return nil
-	}
-	return cmp.Or(state, g.lookAtBuffer(ctx)) // the buffer may find no room where the state does
 }
 
-// openBuckets makes the buckets that are missing, also while nothing can be written: a bucket
-// that is missing is a reason for that, and would stay away with it.
+// note logs the begin or the end of an outage, and shows it.
+func (g *storeWatchdog) note(fault string) {
+	if fault == "" {
+		g.l.storeFault.Store(nil)
+		g.l.bus.Log.Warn("state store in order again")
+		return
+	}
+	g.l.storeFault.Store(&fault)
+	g.l.bus.Log.Warn("state store out of order: loaded models are served, but loads are refused, "+
+		"requests cannot wait for activation, and a controller that restarts waits for the store", "error", fault)
+}
+
+// carryOut carries out an errand; long is for those that may take longer than ctx lasts.
+func (g *storeWatchdog) carryOut(ctx, long context.Context, order *startup.StoreOrder) (a startup.StoreAnswer, err error) {
+	l := g.l
+	switch order.Errand {
+	case startup.OpenBuckets:
+		err = g.openBuckets(ctx)
+	case startup.CheckWrites:
+		err = l.bus.StoreFault()
+	case startup.LookAtState:
+		if a.Missing, g.revision, err = l.writer.Missing(ctx); a.Missing {
+			g.revision = 0
+		}
+	case startup.ReadValues:
+		var broken map[string][]byte
+		broken, a.Upto, err = l.writer.Unreadable(long, order.Readable)
+		if a.Broken = len(broken) > 0; a.Broken {
+			a.Loss = g.lossOf(broken)
+		}
+	case startup.MendState:
+		a.Rewrites, err = g.mend(long, order)
+	case startup.RepairValues:
+		_, err = l.writer.Repair(long)
+	case startup.LookAtBuffer:
+		var made time.Time
+		made, err = l.buffer.Created(ctx)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return a, nil
+		}
+		a.Made = made.UnixNano()
+	case startup.MakeBuffer:
+		_, err = l.bus.OpenBuffer(ctx, l.config.Buffer())
+	case startup.RenewBuffer:
+		err = g.watcher.Renew(ctx)
+	}
+	return a, err
+}
+
 func (g *storeWatchdog) openBuckets(ctx context.Context) error {
 	if err := g.l.bus.OpenLeases(ctx); err != nil {
 		return err
@@ -90,113 +122,66 @@ func (g *storeWatchdog) openBuckets(ctx context.Context) error {
 	return err
 }
 
-func (g *storeWatchdog) lookAtState(ctx, parent context.Context) error {
-	missing, revision, err := g.l.writer.Missing(ctx)
-	if err != nil {
-		return err
-	}
-	if missing {
-		g.read = 0
-		return g.mend(parent, 0, startup.StoreLoss{Stage: true}, "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads")
-	}
-	g.said = false
-	return g.lookAtValues(parent, revision)
-}
-
-// lookAtValues replaces what nobody can read: what the machine has, by that, all else by what
-// was stored before.
-func (g *storeWatchdog) lookAtValues(ctx context.Context, revision uint64) error {
-	broken, read, err := g.l.writer.Unreadable(ctx, g.read)
-	if err != nil {
-		return err
-	}
-	if len(broken) > 0 {
-		if err := g.replace(ctx, broken, revision); err != nil {
-			return err
-		}
-	}
-	g.read = read
-	return nil
-}
-
-func (g *storeWatchdog) replace(ctx context.Context, broken map[string][]byte, revision uint64) error {
+// lossOf says what values that nobody can read are of.
+func (g *storeWatchdog) lossOf(broken map[string][]byte) (loss startup.StoreLoss) {
 	g.l.bus.Log.Warn("values in the state store cannot be read and are being replaced", "keys", strings.Join(slices.Sorted(maps.Keys(broken)), ", "))
-	var loss startup.StoreLoss
 	for key := range broken {
 		if name, is := strings.CutPrefix(key, "model."); is {
 			loss.Models = append(loss.Models, name)
 		}
 		loss.Stage = loss.Stage || key == "stage"
 	}
-	if err := g.mend(ctx, revision, loss, "the state is being rewritten"); err != nil {
-		return err
-	}
-	_, err := g.l.writer.Repair(ctx)
-	return err
+	return loss
 }
 
-// lookAtBuffer recreates a missing stream, and makes the StartupBuffer start
-// afresh with a stream that it does not know.
-func (g *storeWatchdog) lookAtBuffer(ctx context.Context) error {
-	created, err := g.l.buffer.Created(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if _, err := g.l.bus.OpenBuffer(ctx, g.l.config.Buffer()); err != nil {
-			return err
+// mend writes what the machine says of a loss; rewrites: all of the state.
+func (g *storeWatchdog) mend(ctx context.Context, order *startup.StoreOrder) (rewrites bool, err error) {
+	var writes []startup.Write
+	g.l.locked(func() { writes = g.l.machine.Mend(order.Loss) })
+	for i := range writes {
+		w := &writes[i]
+		if w.Kind == startup.RaiseFence {
+			rewrites = true
+			if order.Tell {
+				g.tell(order.Lost, writes[len(writes)-1].Stage)
+			}
 		}
-		created, err = g.l.buffer.Created(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	if !g.buffer.IsZero() && !created.Equal(g.buffer) {
-		if err := g.watcher.Renew(ctx); err != nil {
-			return err
+		if err := g.write(ctx, w); err != nil {
+			return rewrites, err
 		}
 	}
-	g.buffer = created
-	return nil
+	return rewrites, nil
 }
 
-// mend writes what the machine says of a loss, over what the store has at a revision.
-func (g *storeWatchdog) mend(ctx context.Context, revision uint64, loss startup.StoreLoss, why string) error {
-	var mend startup.Mending
-	if !g.l.inTurn(ctx, func() { mend = g.l.machine.Mend(loss) }) {
-		return nil // the controller stops
+// tell logs that the state is written again, before it is.
+func (g *storeWatchdog) tell(lost bool, stage protocol.Stage) {
+	why := "the state is being rewritten"
+	if lost {
+		why = "the state store was lost and is being rewritten; a controller that restarts before that begins anew and waits for loads"
 	}
-	if mend.Stage != 0 {
-		if !g.said { // the broker may forget more while it is rewritten
-			g.said = true
-			g.l.bus.Log.Warn(why, "stage", mend.Stage, "models", len(mend.Models))
-		}
-		if err := g.l.writer.Raise(ctx); err != nil {
+	g.l.bus.Log.Warn(why, "stage", stage)
+}
+
+func (g *storeWatchdog) write(ctx context.Context, w *startup.Write) error {
+	l := g.l
+	switch w.Kind {
+	case startup.RaiseFence:
+		return l.writer.Raise(ctx)
+	case startup.WriteModel:
+		return l.writer.PutModel(ctx, w.Model.ModelSpec)
+	case startup.WriteProfiles:
+		return l.fillProfiles(ctx, w.Model.Profile)
+	case startup.WriteQuarantine:
+		return l.writer.SetQuarantine(ctx, w.Quarantine)
+	case startup.WriteWorkers:
+		l.records.put(w.Workers, func() { l.work.Start(func() { l.writeRecords(ctx) }) })
+	case startup.WriteStage:
+		revision, since, err := l.writer.AdvanceStage(ctx, g.revision, w.Stage)
+		if err != nil {
 			return err
 		}
+		l.locked(func() { l.stage, l.since, l.revision = w.Stage, since, revision })
+		l.bus.Log.Info("the state store is rewritten", "stage", w.Stage)
 	}
-	for _, m := range mend.Models {
-		if err := g.l.writer.PutModel(ctx, m.ModelSpec); err != nil {
-			return err
-		}
-		if !mend.Profiles {
-			continue
-		}
-		if err := g.l.fillProfiles(ctx, m.Profile); err != nil {
-			return err
-		}
-	}
-	if mend.Serving {
-		if err := g.l.writer.SetQuarantine(ctx, mend.Quarantine); err != nil {
-			return err
-		}
-		g.l.records.put(mend.Workers, func() { g.l.work.Start(func() { g.l.writeRecords(ctx) }) })
-	}
-	if mend.Stage == 0 {
-		return nil
-	}
-	revision, since, err := g.l.writer.AdvanceStage(ctx, revision, mend.Stage)
-	if err != nil {
-		return err
-	}
-	g.l.inTurn(ctx, func() { g.l.stage, g.l.since, g.l.revision = mend.Stage, since, revision })
-	g.l.bus.Log.Info("the state store is rewritten", "stage", mend.Stage, "models", len(mend.Models))
 	return nil
 }

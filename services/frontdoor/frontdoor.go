@@ -33,7 +33,6 @@ type FrontDoor struct {
 
 	submitTo    string
 	submissions *bus.Batch[protocol.Submitted]
-	misses      *missEvents
 	live        *live
 
 	// onControl is held while messages about requests are sent to the scheduler, so that
@@ -90,7 +89,6 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 		state:      state,
 		buffer:     buffer,
 		id:         bus.RandomID(),
-		misses:     &missEvents{bus: b},
 		wake:       protocol.Never,
 		reconnects: b.Reconnects(),
 		unregister: func() {},

@@ -211,14 +211,9 @@ func (x *natsExchange) Refuse(refusal *protocol.Error) {
 	x.publish(bus.ErrorReply(x.encoding, x.reply, refusal))
 }
 
-// slowOutputs is the size in bytes from which outputs in JSON are encoded beside other
-// work: a float takes some 100 ns, and other clients' answers would wait behind it.
-const slowOutputs = 16 << 10
-
 // End implements Exchange.
 func (x *natsExchange) End(e frontdoor.Ended) {
-	slow := e.Refusal == nil && x.encoding == protocol.JSON && e.Output != nil && len(e.Output.Data) > slowOutputs
-	if !slow || !x.ingress.sendBeside(e) {
+	if !e.Slow || !x.ingress.sendBeside(e) {
 		x.ingress.door.Send(&e)
 	}
 }

@@ -106,7 +106,6 @@ func versionText(version int) string {
 func (d *FrontDoor) refuse(e *frontdoor.Ended) {
 	r, c, now := e.Request, clientOf(e.Request), time.Now()
 	c.outcome = outcome{code: e.Refusal.Code, why: e.Refusal.Message, at: now}
-	d.misses.add(r.Model.Name, e.Refusal, now)
 	c.Refuse(e.Refusal)
 	d.report(r)
 }

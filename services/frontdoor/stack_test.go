@@ -35,9 +35,9 @@ type stack struct {
 	events   chan protocol.Event
 	log      *slog.Logger // of the front doors
 	submit   chan protocol.Submission
-	epoch    atomic.Uint64 // of the scheduler that said last that it is active
-	door     *FrontDoor    // the latest
-	through  *funnel       // of front doors that are started next, nil for none
+	epoch    atomic.Uint64  // of the scheduler that said last that it is active
+	door     *FrontDoor     // the latest
+	through  *stallingProxy // of front doors that are started next, nil for none
 }
 
 func newStack(t testing.TB) *stack {
@@ -112,7 +112,7 @@ func (s *stack) frontDoor() (stop func()) {
 	return stop
 }
 
-// open connects a front door: in this process, or through the funnel that is set.
+// open connects a front door: in this process, or through the stallingProxy that is set.
 func (s *stack) open() *bus.Bus {
 	if s.through == nil {
 		return bustest.Open(s.t, s.server)

@@ -55,6 +55,9 @@ func (d *FrontDoor) carryOut(out *frontdoor.Output, ended []frontdoor.Ended) []f
 	for _, c := range out.Claim {
 		d.startClaim(c)
 	}
+	if e := out.Missed; e != nil {
+		d.bus.Event(protocol.Event{Kind: protocol.EventMiss, Model: e.Model, Total: e.Count, Code: e.Refusal.Code, Message: e.Refusal.Message})
+	}
 	if out.Wake < d.wake {
 		d.wake = out.Wake
 		d.timer.Reset(max(0, out.Wake.Sub(clock.Now())))

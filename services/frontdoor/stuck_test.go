@@ -13,9 +13,9 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// funnel forwards connections to a broker. While it is stuck, it takes nothing from
+// stallingProxy forwards connections to a broker. While it is stuck, it takes nothing from
 // payload connections, as a broker that has no time for them.
-type funnel struct {
+type stallingProxy struct {
 	listener net.Listener
 	work     sync.WaitGroup
 
@@ -25,13 +25,13 @@ type funnel struct {
 	held  int // connections that it takes nothing from now
 }
 
-func newFunnel(t *testing.T, to string) *funnel {
+func newStallingProxy(t *testing.T, to string) *stallingProxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &funnel{listener: listener}
+	f := &stallingProxy{listener: listener}
 	f.moved.L = &f.mu
 	f.work.Go(func() {
 		for {
@@ -46,7 +46,7 @@ func newFunnel(t *testing.T, to string) *funnel {
 	return f
 }
 
-func (f *funnel) serve(client net.Conn, to string) {
+func (f *stallingProxy) serve(client net.Conn, to string) {
 	defer client.Close()
 	broker, err := net.Dial("tcp", to)
 	if err != nil {
@@ -84,7 +84,7 @@ func pass(to, from net.Conn, before func(part []byte)) {
 	}
 }
 
-func (f *funnel) wait() {
+func (f *stallingProxy) wait() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.held++; f.stuck; {
@@ -93,14 +93,14 @@ func (f *funnel) wait() {
 	f.held--
 }
 
-func (f *funnel) set(stuck bool) {
+func (f *stallingProxy) set(stuck bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stuck = stuck
 	f.moved.Broadcast()
 }
 
-func (f *funnel) holds() bool {
+func (f *stallingProxy) holds() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.held > 0
@@ -111,7 +111,7 @@ func (f *funnel) holds() bool {
 // done without its lock, and whether it is connected is known without that of nats.go.
 func TestALargeInputKeepsNobodyWaiting(t *testing.T) {
 	s := newStack(t)
-	s.through = newFunnel(t, s.server.Addr().String())
+	s.through = newStallingProxy(t, s.server.Addr().String())
 	s.frontDoor()
 	t.Cleanup(func() { s.through.set(false) })
 	s.loaded("a")

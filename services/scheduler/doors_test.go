@@ -13,8 +13,8 @@ import (
 	"clockwork/pkg/wire"
 )
 
-// mortal is a front door on connections of its own.
-type mortal struct {
+// killableFrontDoor is a front door on connections of its own.
+type killableFrontDoor struct {
 	*door
 	own        *bus.Bus
 	heartbeats *bus.Heartbeater
@@ -22,8 +22,8 @@ type mortal struct {
 	dead       bool
 }
 
-// mortalDoor opens one beside d.
-func mortalDoor(d *door, epoch uint64) *mortal {
+// newKillableFrontDoor opens one beside d.
+func newKillableFrontDoor(d *door, epoch uint64) *killableFrontDoor {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), bustest.Wait)
 	defer cancel()
@@ -31,7 +31,7 @@ func mortalDoor(d *door, epoch uint64) *mortal {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	m := &mortal{door: &door{t: d.t, server: d.server, bus: d.bus, id: bus.RandomID()}, own: own, epoch: epoch}
+	m := &killableFrontDoor{door: &door{t: d.t, server: d.server, bus: d.bus, id: bus.RandomID()}, own: own, epoch: epoch}
 	for nc, subject := range map[*nats.Conn]string{own.Control: own.Subjects.Dispatch(m.id), own.Payload: own.Subjects.Output(m.id)} {
 		if _, err := own.Subscribe(nc, subject, func(*nats.Msg) {}); err != nil {
 			d.t.Fatal(err)
@@ -42,19 +42,19 @@ func mortalDoor(d *door, epoch uint64) *mortal {
 	return m
 }
 
-func (m *mortal) beat() {
+func (m *killableFrontDoor) beat() {
 	m.heartbeats = m.own.StartHeartbeats(protocol.FrontDoor, protocol.DoorName(m.id), func() protocol.Heartbeat {
 		return protocol.Heartbeat{Incarnation: m.id, Epoch: m.epoch, State: protocol.FrontDoorOpen}
 	})
 }
 
 // silence stops its heart; it stays connected.
-func (m *mortal) silence() {
+func (m *killableFrontDoor) silence() {
 	m.heartbeats.Stop()
 	m.heartbeats = nil
 }
 
-func (m *mortal) die() {
+func (m *killableFrontDoor) die() {
 	if m.dead {
 		return
 	}
@@ -65,7 +65,7 @@ func (m *mortal) die() {
 	m.own.Close()
 }
 
-func (m *mortal) say(b protocol.SubmissionBatch) {
+func (m *killableFrontDoor) say(b protocol.SubmissionBatch) {
 	m.t.Helper()
 	b.Door = m.id
 	if b.Epoch == 0 {
@@ -77,7 +77,7 @@ func (m *mortal) say(b protocol.SubmissionBatch) {
 }
 
 // hand submits a request of a client that waits on a subject.
-func (m *mortal) hand(reply string, json bool, budget time.Duration) (seq uint64) {
+func (m *killableFrontDoor) hand(reply string, json bool, budget time.Duration) (seq uint64) {
 	m.t.Helper()
 	m.seq++
 	m.say(protocol.SubmissionBatch{Requests: []protocol.Submitted{{Reply: reply, JSON: json, Submission: protocol.Submission{
@@ -132,7 +132,7 @@ func activeWithWorker(t *testing.T) (*door, *bustest.Worker, uint64) {
 // nobody knows whether the output got there in time.
 func TestG1ADeadDoorsClientsAreAnswered(t *testing.T) {
 	d, w, epoch := activeWithWorker(t)
-	m, c := mortalDoor(d, epoch), newClients(d)
+	m, c := newKillableFrontDoor(d, epoch), newClients(d)
 	m.hand(c.prefix+".executed", true, 300*time.Millisecond)
 	bustest.Until(t, "it is executed", func() bool { return len(w.Received(protocol.Infer)) == 1 })
 	w.Script(func(a protocol.Action) *protocol.Result { return &protocol.Result{} }) // it hangs

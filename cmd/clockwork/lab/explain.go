@@ -61,6 +61,9 @@ func (k *Explain) recorded(c *cli.Flags, con *cli.Console) error {
 	if err != nil {
 		return err
 	}
+	if !verdict.OfScheduler() {
+		return fmt.Errorf("%s: no scheduler's decisions are in it", k.What)
+	}
 	report := explainReport{verdict.Same(), verdict.Cut, x.Summary(), x.Wanted()}
 	if c.JSON {
 		err = cli.PrintJSON(con.Out, report)

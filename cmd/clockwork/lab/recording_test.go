@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/watch/terminal"
@@ -42,7 +41,7 @@ func TestAReplayDecidesTheSameByteForByte(t *testing.T) {
 	for _, policy := range simPolicies() {
 		path, d := recorded(t, overload+"--policy "+policy)
 		r := replayed(t, path)
-		if !r.Same || r.Proven != r.Events || r.Events == 0 || r.Verdict.Hash == "" {
+		if !r.Same || r.Proven != r.Events || r.Events == 0 || r.Verdict.Hash == 0 {
 			t.Errorf("%s: same %v, %d of %d events proven, hash %q", policy, r.Same, r.Proven, r.Events, r.Verdict.Hash)
 		}
 		if run := d.Runs[0]; r.Outcome.Submitted != run.Offered || r.Outcome.Open > 0 {
@@ -118,7 +117,7 @@ func TestAFileThatIsNoWholeRecordingSaysSo(t *testing.T) {
 		}), 1, `its format is "clockwork-recording 2", this program reads "clockwork-recording 3"; use the version of Clockwork that made it`},
 		"cut off at once":            {spoiled(t, path, func(b []byte) []byte { return b[:22] }), 1, "ends without a close after byte 22, before its first block was whole"},
 		"cut off in its first block": {spoiled(t, path, func(b []byte) []byte { return b[:1000] }), 1, "ends without a close after byte 22, before its first block was whole"},
-		"closed but of nothing":      {ofNothing(t), 1, "no scheduler's decisions are in it"},
+		"closed but of nothing":      {ofNothing(t), 1, "no decisions are in it"},
 		"something else":             {"sim.go", 1, "this is no recording"},
 		"empty":                      {written(t, ""), 1, "this is no recording"},
 		"missing":                    {filepath.Join(t.TempDir(), "none"), 2, "no such file"},
@@ -230,12 +229,13 @@ func underAnotherPolicy(t *testing.T, path string) string {
 	for item, err := r.Next(); err == nil; item, err = r.Next() {
 		switch item.Kind {
 		case record.Begin:
-			err = w.Begin("fifo", item.Config, item.Term)
-			core, failed := policies.New(item.Policy, item.Config)
-			term = sched.NewTerm(core, item.Term)
-			err = errors.Join(err, failed)
+			setup, failed := item.Setup()
+			err = errors.Join(failed, w.BeginTerm("fifo", setup.Config, setup.Term))
+			if term, failed = setup.NewTerm(); failed != nil {
+				t.Fatal(failed)
+			}
 		case record.Step:
-			err = w.Step(item.Now, item.Event, term.Step(item.Now, item.Event))
+			err = w.Step(item.Now, item.Event, term.Step(item.Now, item.Event.(sched.TermEvent)))
 		}
 		if err != nil {
 			t.Fatal(err)

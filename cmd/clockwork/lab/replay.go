@@ -14,6 +14,7 @@ import (
 	"clockwork/cmd/clockwork/cli"
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
+	"clockwork/pkg/lab/record"
 	"clockwork/pkg/lab/replay"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch/terminal"
@@ -21,6 +22,7 @@ import (
 
 type Replay struct {
 	File   string   `arg:"" help:"A recording: a file of --record of a service or of clockwork sim, or of up --journal."`
+	Events bool     `env:"-" help:"Show what each core was given instead, a line of JSON for each event."`
 	Policy string   `env:"-" placeholder:"NAME" help:"What would this policy have done? Those of clockwork sim, and echo. With emulated workers."`
 	Config []string `env:"-" placeholder:"KEY=VALUE" sep:"none" help:"What would this setting have done? Such as ahead=10ms or max-batch=8; may be given several times. With emulated workers."`
 }
@@ -55,11 +57,8 @@ func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
 	if config := policies.Defaults(); k.apply(&config) != nil { // before a long replay
 		return cli.Usage(k.apply(&config))
 	}
-	if is, err := isJournal(k.File); err != nil || is {
-		if err == nil {
-			err = k.journal(c, con)
-		}
-		return err
+	if k.Events {
+		return k.list(con)
 	}
 	material := replay.NewMaterial()
 	var observe []sched.Observer
@@ -69,6 +68,9 @@ func (k *Replay) Run(c *cli.Flags, con *cli.Console) error {
 	verdict, err := verified(k.File, observe...)
 	if err != nil {
 		return err
+	}
+	if k.changes() && !verdict.OfScheduler() {
+		return cli.Usagef("%s has no scheduler's decisions: --policy and --config change nothing in it", k.File)
 	}
 	report := &replayReport{Same: verdict.Same(), Verdict: verdict, samples: material.Samples}
 	if k.changes() {
@@ -127,8 +129,12 @@ func (k *Replay) emulate(r *replayReport, m *replay.Material) (err error) {
 
 func (r *replayReport) print(w io.Writer, width int, file string) error {
 	span := r.To.Sub(r.From)
-	about := fmt.Sprintf("policy %s, %s, %d events over %s", r.Policy, cli.Count(r.Cores, "core"), r.Events+r.Skipped, terminal.Duration(span))
-	fmt.Fprintf(w, "%s\n%s\n\n", cli.Folded(file+": "+about, width), r.verdict(width))
+	about := fmt.Sprintf("%s, %s, %s over %s", r.cores(), cli.Count(len(r.Machines), "core"), cli.Count(int(r.Events+r.Skipped), "event"), terminal.Duration(span))
+	fmt.Fprintf(w, "%s\n%s\n", cli.Folded(file+": "+about, width), r.verdict(width))
+	if !r.OfScheduler() {
+		return nil
+	}
+	fmt.Fprintln(w)
 	columns := []terminal.Column{{Title: ""}, {Title: "recorded", Right: true}}
 	all := []*replay.Outcome{&r.Outcome}
 	if r.Changed != nil {
@@ -142,6 +148,19 @@ func (r *replayReport) print(w io.Writer, width int, file string) error {
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", cli.Folded(apart(r.Outcome.Apart), width))
 	return err
+}
+
+// cores names the kinds of cores that began; of a scheduler, the policy too.
+func (r *replayReport) cores() string {
+	var names []string
+	for _, m := range r.Machines {
+		if m.Core == record.Scheduler {
+			m.Core = "policy " + r.Policy
+		}
+		names = append(names, m.Core)
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " and ")
 }
 
 // apart says which requests are not compared.
@@ -166,11 +185,10 @@ func (r *replayReport) verdict(width int) string {
 	case r.Same && r.Events == 0:
 		said = append(said, "no event was recorded")
 	case r.Same:
-		said = append(said, fmt.Sprintf("the same decisions, byte for byte: hash %s after %d events", r.Hash, r.Events))
+		said = append(said, fmt.Sprintf("the same decisions, byte for byte: hash %s after %s", r.Hash, cli.Count(int(r.Events), "event")))
 	case r.Differs != nil:
-		d := r.Differs
-		said = append(said, fmt.Sprintf("OTHER DECISIONS than recorded, within events %d to %d of core %d; replayed no further in that core", d.After, d.Before, d.Core),
-			"The recording is of another version of the scheduler, or the scheduler depends on more than its events.")
+		said = append(said, fmt.Sprintf("OTHER DECISIONS than recorded, %s; replayed no further in that core", place(r.Differs)),
+			"The recording is of another version of that core, or the core depends on more than its events.")
 	case r.Missing > 0:
 		said = append(said, fmt.Sprintf("NOT PROVEN: %d events are missing from the recording, %d more follow them; the %d before have the same decisions", r.Missing, r.Skipped, r.Proven))
 	default:
@@ -183,6 +201,14 @@ func (r *replayReport) verdict(width int) string {
 		said[i] = cli.Folded(said[i], width)
 	}
 	return strings.Join(said, "\n")
+}
+
+// place says where decisions differ.
+func place(d *replay.Difference) string {
+	if d.After == d.Before {
+		return fmt.Sprintf("at event %d of core %d (%s), %s", d.Before, d.Machine, d.Core, d.Event)
+	}
+	return fmt.Sprintf("within events %d to %d of core %d (%s)", d.After, d.Before, d.Machine, d.Core)
 }
 
 // outcomeRows returns a column for each outcome, and if there are three the difference

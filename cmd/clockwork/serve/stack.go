@@ -15,7 +15,7 @@ import (
 	"clockwork/pkg/adapter/local"
 	bus "clockwork/pkg/adapter/nats"
 	"clockwork/pkg/client"
-	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/watch"
 	"clockwork/services/controller"
 	"clockwork/services/host"
@@ -36,8 +36,8 @@ type StackFlags struct {
 const maxWorkers = 64
 
 // Parts returns all services as the flags describe them; they report to the hub, and
-// all but the scheduler are recorded in the journal. Both may be nil.
-func (f *StackFlags) Parts(hub *watch.Hub, to *journal.Writer, log *slog.Logger) (fx.Option, error) {
+// all but the scheduler are recorded in the other. Both may be nil.
+func (f *StackFlags) Parts(hub *watch.Hub, to *recorder.Direct, log *slog.Logger) (fx.Option, error) {
 	if f.Workers < 1 || f.Workers > maxWorkers {
 		return nil, cli.Usagef("--workers is %d; it must be from 1 to %d", f.Workers, maxWorkers)
 	}

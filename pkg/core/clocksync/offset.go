@@ -20,11 +20,17 @@ const Enough = 8
 // Offset estimates how far the scheduler's clock is ahead of the local clock.
 // The caller exchanges the messages and takes the times.
 type Offset struct {
-	epoch    uint64
+	// epoch is that of the scheduler whose clock is read; another one begins anew.
+	epoch uint64
+	// readings is a ring of the last ones, count how many there were since the epoch began or a
+	// clock was stepped.
 	readings [window]reading
 	count    int
-	best     reading
-	steps    int
+	// best is the reading that counts: among those that are fresh, the one with the shortest
+	// round trip.
+	best reading
+	// steps counts the steps of either clock in this epoch.
+	steps int
 }
 
 // reading is one measured offset; at is the local time of the reply.

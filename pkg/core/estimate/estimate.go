@@ -42,9 +42,11 @@ type Estimator struct {
 	config Config
 	ring   []time.Duration
 	sorted []time.Duration
+	// oldest is the index in ring of the sample that the next one replaces, once it is full.
 	oldest int
-	value  time.Duration
-	seed   time.Duration
+	// value is the percentile, seed what it is before the first sample.
+	value time.Duration
+	seed  time.Duration
 }
 
 // New returns an Estimator whose value is seed (a profile's p99) until the first

@@ -39,6 +39,9 @@ type Config struct {
 	// keeps a whole message until its last payload is executed, so larger ones are sent
 	// alone, one at a time (Output.LargeInput).
 	LargeInput int
+	// SlowOutput is the size in bytes from which an output takes long to encode as JSON: a
+	// float takes some 100 ns, and other clients' answers would wait behind it.
+	SlowOutput int
 	// BufferTimeout is how long a request may wait for activation.
 	BufferTimeout time.Duration
 	// Claims bounds how many requests of the startup buffer are claimed at a time.
@@ -47,5 +50,5 @@ type Config struct {
 
 // Defaults returns the default of each bound that is the front door's own business.
 func Defaults() Config {
-	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, EarlyBytes: 64 << 20, LargeBody: 64 << 10, LargeInput: 32 << 10, Claims: 64}
+	return Config{SlowSlots: 1024, LargeSlots: 16, StoreSlots: 4096, EarlyBytes: 64 << 20, LargeBody: 64 << 10, LargeInput: 32 << 10, SlowOutput: 16 << 10, Claims: 64}
 }

@@ -103,6 +103,7 @@ type OutputArrived struct {
 // is told instead; what the request had was given back when it ended.
 type Unsent struct {
 	ID                protocol.RequestID
+	Model             string
 	Arrived, Deadline protocol.Time
 	// Waited is Request.Waited; the client is told.
 	Waited       time.Duration

@@ -47,6 +47,7 @@ type Machine struct {
 	// counts and out are what Step returns and shows; out is used again by the next step.
 	counts Counts
 	out    Output
+	misses misses
 }
 
 // Counts add up: Received = Answered + Left + in flight + being decoded or stored +
@@ -118,6 +119,7 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.repeatQueries()
 	}
 	m.keepBuffer()
+	m.tellMissed()
 	m.out.Wake = min(m.table.next(), m.nextQuery(), m.buffer.next(&m.config))
 	return &m.out
 }

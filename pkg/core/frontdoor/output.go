@@ -31,6 +31,8 @@ type Output struct {
 	Claim []Claim
 	// Foreign are ignored outputs of workers, for the log.
 	Foreign []Foreign
+	// Missed is an event about requests that were not served, nil for none.
+	Missed *Missed
 	// Wake is when a Tick is due at the latest; Never for none.
 	Wake protocol.Time
 }
@@ -77,6 +79,8 @@ type Ended struct {
 	At protocol.Time
 	// Claim: the scheduler is told first that the request is answered.
 	Claim bool
+	// Slow: the answer takes so long to encode that it is done beside other work.
+	Slow bool
 }
 
 // ToClaim appends the numbers of the requests of which the scheduler is told, before they are

@@ -33,8 +33,8 @@ var faults = []planted.Fault{
 	{"the last word on blame counts", "request.go", "	r.crashes = max(r.crashes, d.Crashes)\n", "	r.crashes = d.Crashes\n"},
 	{"OK after the deadline", "answer.go", "	if refusal == nil && m.now >= r.Deadline {\n", "	if refusal == nil && m.now > r.Deadline.Add(protocol.LateReplyUnasked) {\n"},
 	{"a client with a connection waits for the broker", "answer.go", "	if m.down && !r.direct {\n", "	if m.down {\n"},
-	{"whose the answer to a connection is, is asked", "answer.go", " && !r.direct && r.breaks", " && r.breaks"},
-	{"the answer to a connection is claimed", "answer.go", "Claim: r.epoch != 0 && !r.direct})", "Claim: r.epoch != 0})"},
+	{"whose the answer to a connection is, is asked", "late_answer.go", " && !r.direct && r.breaks", " && r.breaks"},
+	{"the answer to a connection is claimed", "answer.go", "Claim: r.epoch != 0 && !r.direct,", "Claim: r.epoch != 0,"},
 	{"who went away is waited for", "answer.go", "	if m.epoch == 0 && r.Worker == \"\" {\n", "	if false {\n"},
 	{"what runs ends with its client", "answer.go", "	if m.epoch == 0 && r.Worker == \"\" {\n", "	if m.epoch == 0 {\n"},
 	{"the scheduler is not told who went away", "answer.go", "		m.cancel(r)\n		return\n	}\n	m.withdraw(r)\n", "		m.cancel(r)\n		return\n	}\n"},
@@ -52,18 +52,18 @@ var faults = []planted.Fault{
 	{"a worker without a name", "answer.go", "r == nil || !protocol.ValidName(d.Worker)", "r == nil"},
 	{"an output is answered twice", "answer.go", "	r := m.table.take(seq)\n", "	r := m.table.bySeq[seq]\n"},
 	{"answered while the broker is not reached", "answer.go", "	if m.down && !r.direct {\n		m.heldAnswers", "	if false {\n		m.heldAnswers"},
-	{"what waits for the broker is forgotten", "answer.go", "	for _, h := range waiting {\n		m.end", "	for _, h := range waiting[:0] {\n		m.end"},
-	{"late answers are never asked about", "answer.go", "	return r.epoch != 0 && !r.owned", "	return false && r.epoch != 0 && !r.owned"},
-	{"a break that nobody saw is none", "answer.go", "(m.down || c.Breaks != m.connection.Breaks)", "m.down"},
-	{"a break is not noted", "answer.go", "	m.breaks++\n", ""},
-	{"the broken epoch is the next one", "answer.go", "	m.broken, m.outage = m.latest, ", "	m.broken, m.outage = m.latest+1, "},
-	{"no outage is long", "answer.go", "m.latest, m.now.Sub(m.lastBeat)\n", "m.latest, 0\n"},
-	{"a second outage replaces the first", "answer.go", "r.outage = max(r.outage, m.outage)", "r.outage = 0"},
-	{"what is due at a break is not settled then", "answer.go", "		m.end(h.request, h.refusal, h.output)\n	}\n	m.expire()\n", "		m.end(h.request, h.refusal, h.output)\n	}\n"},
-	{"a question is put once", "answer.go", "	r.queryAt = m.now.Add(protocol.HeartbeatEvery)\n", "	r.queryAt = protocol.Never\n"},
-	{"another epoch is asked for ever", "answer.go", "m.epoch == 0 || m.epoch == r.queryEpoch:", "m.epoch == 0 || m.epoch >= r.queryEpoch:"},
+	{"what waits for the broker is forgotten", "late_answer.go", "	for _, h := range waiting {\n		m.end", "	for _, h := range waiting[:0] {\n		m.end"},
+	{"late answers are never asked about", "late_answer.go", "	return r.epoch != 0 && !r.owned", "	return false && r.epoch != 0 && !r.owned"},
+	{"a break that nobody saw is none", "late_answer.go", "(m.down || c.Breaks != m.connection.Breaks)", "m.down"},
+	{"a break is not noted", "late_answer.go", "	m.breaks++\n", ""},
+	{"the broken epoch is the next one", "late_answer.go", "	m.broken, m.outage = m.latest, ", "	m.broken, m.outage = m.latest+1, "},
+	{"no outage is long", "late_answer.go", "m.latest, m.now.Sub(m.lastBeat)\n", "m.latest, 0\n"},
+	{"a second outage replaces the first", "late_answer.go", "r.outage = max(r.outage, m.outage)", "r.outage = 0"},
+	{"what is due at a break is not settled then", "late_answer.go", "		m.end(h.request, h.refusal, h.output)\n	}\n	m.expire()\n", "		m.end(h.request, h.refusal, h.output)\n	}\n"},
+	{"a question is put once", "late_answer.go", "	r.queryAt = m.now.Add(protocol.HeartbeatEvery)\n", "	r.queryAt = protocol.Never\n"},
+	{"another epoch is asked for ever", "late_answer.go", "m.epoch == 0 || m.epoch == r.queryEpoch:", "m.epoch == 0 || m.epoch >= r.queryEpoch:"},
 	{"what the scheduler has taken is answered", "answer.go", "		m.abandon(m.openQueries[d.ID.Seq])\n", "		if r := m.openQueries[d.ID.Seq]; r != nil {\n			delete(m.openQueries, d.ID.Seq)\n			m.reply(r, r.refusal, nil)\n		}\n"},
-	{"what is left is not counted", "answer.go", "	m.counts.Left++\n", ""},
+	{"what is left is not counted", "late_answer.go", "	m.counts.Left++\n", ""},
 	{"an answer is not claimed", "answer.go", "Claim: r.epoch != 0 &&", "Claim: r.epoch == m.epoch &&"},
 	{"an output of any size", "answer.go", "int64(len(o.Data)) != want && o.Data != nil {", "int64(len(o.Data)) > want {"},
 	{"an OK of any size", "answer.go", "(e.At >= r.Deadline || bytes > limit)", "e.At >= r.Deadline"},
@@ -146,11 +146,17 @@ var faults = []planted.Fault{
 	{"the latest large input is first", "inputs.go", "		m.large.queue = append(m.large.queue, r.ID.Seq)\n", "		m.large.queue = append([]uint64{r.ID.Seq}, m.large.queue...)\n"},
 	{"a large input is not followed", "inputs.go", "	m.large.sending = false\n	m.nextLargeInput()\n", "	m.large.sending = false\n"},
 	{"a payload of the bound is large", "inputs.go", "	if len(r.Payload) <= m.config.LargeInput {\n", "	if len(r.Payload) < m.config.LargeInput {\n"},
+	{"each miss is told", "missed.go", "if !fresh || m.now < m.misses.next {", "if !fresh {"},
+	{"misses of a burst are forgotten", "missed.go", "	m.misses.Count++\n", "	m.misses.Count = 1\n"},
+	{"an OK that is not sent is no miss", "answer.go", "	m.missed(e.Model, m.out.Refusal)\n", ""},
+	{"a refusal is no miss", "answer.go", "		m.missed(r.Model.Name, refusal)\n", ""},
+	{"what is slow to encode holds up others", "answer.go", "len(o.Data) > m.config.SlowOutput", "false"},
+	{"raw bytes are slow to encode", "answer.go", "o != nil && r.Encoding == protocol.JSON && len", "o != nil && len"},
 	{"no token is spent", "../quota/ledger.go", "			a.tokens--\n", ""},
 }
 
 // TestPlantedPlaces: make lint asks, so that a change of the code takes its faults along.
 func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
-// TestPlantedBugs has the worlds look for each fault.
-func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld") }
+// TestPlantedBugs has worlds and scripts look for each fault.
+func TestPlantedBugs(t *testing.T) { planted.Find(t, faults, "-test.run", "TestWorld|TestScripts") }

@@ -29,7 +29,7 @@ func testConfig() Config {
 	alice := quota.Unlimited
 	alice.Requests = 1
 	c.Limits = quota.Rules{Tenants: map[string]quota.Limit{"alice": alice}, Others: quota.Unlimited, Anonymous: quota.Unlimited, OtherModels: quota.Unlimited}
-	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody, c.LargeInput = 4, 3, 4, 1000, 8
+	c.SlowSlots, c.LargeSlots, c.StoreSlots, c.LargeBody, c.LargeInput, c.SlowOutput = 4, 3, 4, 1000, 8, 8
 	c.BufferTimeout, c.Claims, c.EarlyBytes = 10*time.Second, 2, 4*2*(earlyCost+8)
 	return c
 }
@@ -109,12 +109,12 @@ func (s *script) span(text string) time.Duration {
 //
 //	in MODEL[.TENANT] [reply=SUBJECT] [bytes=N] [slow] [direct]; gone REQUEST  its client is
 //	decoded|undecoded|stored N ...   the N-th message that was admitted:
-//	  decoded N [slo=100ms] [payload=8] [batch=1] [generated]; undecoded N CODE; stored N [CODE]
+//	  decoded N [slo=100ms] [payload=8] [batch=1] [generated] [json]; undecoded N CODE; stored N [CODE]
 //	stage STAGE; model NAME; dropped NAME
 //	beat|lost SCHEDULER active|standby EPOCH
 //	to REQUEST WORKER [cold] [crashes=N]; refuse REQUEST [CODE]; ok|yours|taken REQUEST
 //	  [door=N] [epoch=N]: that of the scheduler, by default the last one in charge
-//	output WORKER REQUEST [bytes=8] [door=N]
+//	output WORKER REQUEST [bytes=8] [items=1] [door=N]
 //	unsent REQUEST DEADLINE [bytes=0] [waited=0s]  its OK is not sent; the SLO is 100 ms
 //	inputsent                        the large input is sent
 //	down; broke                      the broker is not reached; a connection to it broke
@@ -187,7 +187,7 @@ func (s *script) event(a args) Event {
 	case "taken":
 		return word(protocol.Taken)
 	case "output":
-		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: 1, Data: make([]byte, s.number(a.get("bytes", "8")))}}
+		return &OutputArrived{a[1], &protocol.Output{ID: id(2), Batch: 1, Items: s.number(a.get("items", "1")), Data: make([]byte, s.number(a.get("bytes", "8")))}}
 	case "unsent":
 		deadline := protocol.Time(s.span(a[2]))
 		return &Unsent{ID: id(1), Arrived: deadline.Add(-100 * time.Millisecond), Deadline: deadline,
@@ -226,6 +226,9 @@ func (s *script) buffered(a args) BufferedID {
 
 func (s *script) read(a args) Decoded {
 	d := Decoded{SLO: s.span(a.get("slo", "100ms")), Batch: s.number(a.get("batch", "1")), Generated: a.has("generated")}
+	if a.has("json") {
+		d.Encoding = protocol.JSON
+	}
 	if !d.Generated {
 		d.Payload = make([]byte, s.number(a.get("payload", "8")))
 	}
@@ -279,6 +282,9 @@ func (s *script) show(b *strings.Builder, now protocol.Time, out *Output) {
 	for _, c := range out.Claim {
 		line("claim %d", c.Seq)
 	}
+	if e := out.Missed; e != nil {
+		line("missed %d, first of %q: %s", e.Count, e.Model, e.Refusal.Code)
+	}
 	if out.Wake != protocol.Never {
 		line("wake %v", time.Duration(out.Wake))
 	}
@@ -296,6 +302,10 @@ func (s *script) ended(line func(string, ...any), e *Ended) {
 	case e.Refusal != nil:
 		line("%s: %v", which, e.Refusal)
 	default:
-		line("%s: OK after %v, by %q, cold %v", which, e.At.Sub(e.Request.Arrived), e.Request.Worker, e.Request.Cold)
+		slow := ""
+		if e.Slow {
+			slow = ", slow to encode"
+		}
+		line("%s: OK after %v, by %q, cold %v%s", which, e.At.Sub(e.Request.Arrived), e.Request.Worker, e.Request.Cold, slow)
 	}
 }

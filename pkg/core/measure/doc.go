@@ -1,7 +1,7 @@
 // Package measure is the decision core of a profiler, a pure state machine. It
 // decides which unit is measured next and on which GPU, how to treat failed and
 // missing results, how samples become a profile, and when a job is done.
-// services/profiler and the simulator drive it; the journal replays it.
+// services/profiler and the simulator drive it; recordings replay it.
 //
 // One caller at a time owns a Machine. It has no clock: time is an argument, and
 // Config plus the same sequence of (now, event) give the same outputs, always.

@@ -22,6 +22,44 @@ import (
 // copy on another GPU may evict another model.
 const stallAfter = 50 * time.Millisecond
 
+// overdue handles the timer of an action without a result: the action counts as failed. An
+// Infer gets Config.Lag more, because it may still execute; meanwhile its GPU is stalled.
+func (c *engine) overdue(a *action) {
+	if a.kind == protocol.Infer && !a.overdue {
+		a.overdue = true
+		c.timers.Set(&a.timer, int64(a.end().Add(c.config.Lag)), c.ticket())
+		// If a later result of the GPU has arrived, only this result was lost.
+		if g := a.replica.gpu; c.learner != nil && !g.stalled && g.resultSeen < a.end() {
+			c.stall(g)
+		}
+		return
+	}
+	c.stats.Lost++
+	r := a.replica
+	hung := crash{kind: ExecutionHung, worker: r.gpu.worker.id, certain: r.gpu.down && a.hung, silent: r.gpu.worker}
+	silent := r.gpu.resultSeen < a.end()
+	a.missed = true // they may wait for a worker that takes nothing
+	c.giveUp(a, false)
+	defer c.reuse(a)
+	c.unstallIdle(r.gpu)
+	refusal := protocol.Errorf(protocol.WorkerLost, "worker %s sent no result of %s in time", r.gpu.worker.id, a.kind)
+	switch {
+	case a.kind == protocol.Infer && silent: // it may have hung the GPU
+		c.idle(r)
+		hung.refusal = refusal
+		c.crashed(a, hung)
+	case a.kind == protocol.Infer:
+		c.idle(r)
+		c.replanAll(a, refusal, WhyWorkerLost)
+	case r.phase == loading:
+		r.gpu.failures[r.model]++
+		c.markUnknown(r)
+		c.loadFailed(r.model, refusal)
+	case r.phase == evicting:
+		c.evict(r)
+	}
+}
+
 // stall makes a GPU stalled: its copies do not count.
 func (c *engine) stall(g *gpu) {
 	g.stalled = true

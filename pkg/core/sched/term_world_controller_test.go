@@ -46,7 +46,8 @@ func (c *wController) workerBeat(h protocol.Heartbeat) {
 }
 
 func (c *wController) schedulerBeat(h protocol.Heartbeat) {
-	c.step(startup.SchedulerSeen{Active: h.State == protocol.SchedulerActive, Epoch: h.Epoch})
+	h.Service = protocol.Scheduler
+	c.step(startup.ServiceBeat{Heartbeat: h})
 }
 
 // result takes a worker's result.

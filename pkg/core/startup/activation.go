@@ -130,12 +130,12 @@ func (m *Machine) sendJob() {
 
 // profilerSeen outputs the job again if the profiler does not work on it: at once if
 // the profiler restarted, otherwise after Resend.
-func (m *Machine) profilerSeen(e ProfilerSeen) {
+func (m *Machine) profilerSeen(h *protocol.Heartbeat) {
 	p := &m.profiling
 	p.heard = m.now
-	reborn := p.profiler != 0 && p.profiler != e.Incarnation
-	p.profiler = e.Incarnation
-	if p.running && e.Job != p.job && (reborn || m.now.Sub(p.sent) > m.cfg.Resend) {
+	reborn := p.profiler != 0 && p.profiler != h.Incarnation
+	p.profiler = h.Incarnation
+	if p.running && h.Job != p.job && (reborn || m.now.Sub(p.sent) > m.cfg.Resend) {
 		m.sendJob()
 	}
 }
@@ -214,20 +214,20 @@ func (m *Machine) flaw(s protocol.ModelSpec, workers []protocol.WorkerState, qua
 
 // schedulerSeen requests an activation at once for a scheduler that newly got
 // the lease, and for any scheduler after Resend without an active one.
-func (m *Machine) schedulerSeen(e SchedulerSeen) {
+func (m *Machine) schedulerSeen(h *protocol.Heartbeat) {
 	a := &m.activation
 	if m.stage != protocol.Active {
 		return
 	}
-	if e.Active {
-		a.seen, a.active = m.now, max(a.active, e.Epoch)
+	if h.State == protocol.SchedulerActive {
+		a.seen, a.active = m.now, max(a.active, h.Epoch)
 		if !a.running {
 			a.needed, a.done = false, true
 		}
 		return
 	}
-	if e.Epoch > a.epoch {
-		a.epoch, a.needed = e.Epoch, true
+	if h.Epoch > a.epoch {
+		a.epoch, a.needed = h.Epoch, true
 	} else if m.now.Sub(a.seen) >= m.cfg.Resend && m.now.Sub(a.sent) >= m.cfg.Resend {
 		a.needed = true
 	}

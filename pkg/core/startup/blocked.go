@@ -18,42 +18,6 @@ type blocked struct {
 	told, open bool
 }
 
-// roster is the services of a kind that are there, by id, at most MaxWorkers, and the last time
-// at which there was one, at first that of Started; valid while there is none.
-type roster struct {
-	there map[string]bool
-	last  protocol.Time
-}
-
-func newRosters() map[protocol.ServiceKind]*roster {
-	rosters := map[protocol.ServiceKind]*roster{}
-	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor, protocol.Gateway} {
-		rosters[kind] = &roster{there: map[string]bool{}}
-	}
-	return rosters
-}
-
-// absent reports whether there is none, and was none for some time: one may be about to come
-// when another was lost, and a controller that starts has heard of nobody yet.
-func (r *roster) absent(now protocol.Time) bool {
-	return len(r.there) == 0 && now.Sub(r.last) >= silence
-}
-
-// serviceSeen notes that a service is there, or no more.
-func (m *Machine) serviceSeen(e ServiceSeen) {
-	r := m.rosters[e.Kind]
-	switch {
-	case r == nil:
-	case !e.There:
-		if r.there[e.ID] {
-			r.last = m.now
-		}
-		delete(r.there, e.ID)
-	case len(r.there) < m.cfg.MaxWorkers:
-		r.there[e.ID] = true
-	}
-}
-
 // silence is how long nothing may be heard of a profiler or a scheduler that is there: twice
 // the time after which others count it as lost, so that no takeover looks like an absence.
 const silence = 2 * protocol.HeartbeatLost

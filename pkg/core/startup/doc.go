@@ -1,9 +1,9 @@
 // Package startup is the startup phase as a pure state machine: it queries the
 // workers, accepts loads, counts down, has every model profiled, and activates
-// the scheduler. The controller's shell, the simulator and the journal's replay
+// the scheduler. The controller's shell, the simulator and the replay of recordings
 // drive it.
 //
-// One goroutine owns a Machine. It has no clock: time is an argument, and
+// One goroutine at a time owns a Machine. It has no clock: time is an argument, and
 // Config plus the same sequence of (now, event) give the same outputs, always.
 //
 //	m, err := startup.New(config)
@@ -21,12 +21,8 @@
 //		for _, id := range out.DropWorkers { drop(id) }
 //		for _, e := range out.Events { publish(subjects.Event(e.Kind), e) } // with At
 //		if out.StepDown { return } // and begin anew from KV with a fresh Machine
-//		select {
-//		case e := <-events:
-//			out = m.Step(now(), e)
-//		case <-wakeAt(out.Wake):
-//			out = m.Step(now(), startup.Tick{})
-//		}
+//		// next: any other event, as it comes, or Tick at out.Wake
+//		out = m.Step(now(), event)
 //	}
 //
 // Within one output the order is: actions, replies, stores, stage. The shell

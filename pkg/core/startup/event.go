@@ -83,13 +83,6 @@ type StageConflict struct{ Stage protocol.Stage }
 // Confirm is owed.
 type Fenced struct{}
 
-// ProfilerSeen is a heartbeat of the profiler that holds the lease: others get no jobs. Job
-// is its current job by this machine's number, 0 if idle.
-type ProfilerSeen struct {
-	Incarnation uint64
-	Job         uint64
-}
-
 // ProfilingDone is the profiler's report of a job: the profiles, and the models that
 // it could not measure. A report of another job than the current one is ignored.
 type ProfilingDone struct {
@@ -102,20 +95,12 @@ type ProfilingDone struct {
 // copies of the model; if it is empty, Model names one copy.
 type Quarantine struct{ Model, Digest, Reason string }
 
-// SchedulerSeen is a scheduler's heartbeat. Active: it serves requests. Epoch is the
-// epoch of the lease holder, 0 for a standby.
-type SchedulerSeen struct {
-	Active bool
-	Epoch  uint64
-}
+// ServiceBeat is a heartbeat of a profiler, a scheduler or a front door. Its Job is by this
+// machine's number.
+type ServiceBeat struct{ protocol.Heartbeat }
 
-// ServiceSeen says that a profiler, a scheduler, or a front door or gateway that takes requests
-// from clients, is there, or is no more; of other kinds it is ignored.
-type ServiceSeen struct {
-	Kind  protocol.ServiceKind
-	ID    string
-	There bool
-}
+// ServiceLost is the last heartbeat of one that fell silent.
+type ServiceLost struct{ protocol.Heartbeat }
 
 // JoinConfirmed says that the scheduler of an epoch has taken a worker of JoinWorkers.
 type JoinConfirmed struct {
@@ -138,9 +123,8 @@ func (ModelsUnstored) event() {}
 func (StageStored) event()    {}
 func (StageConflict) event()  {}
 func (Fenced) event()         {}
-func (ProfilerSeen) event()   {}
 func (ProfilingDone) event()  {}
-func (SchedulerSeen) event()  {}
-func (ServiceSeen) event()    {}
+func (ServiceBeat) event()    {}
+func (ServiceLost) event()    {}
 func (JoinConfirmed) event()  {}
 func (Tick) event()           {}

@@ -64,8 +64,11 @@ type Machine struct {
 	activation  activation
 	blocked     blocked
 	renewals    renewals
-	// rosters are the services of the kinds that ServiceSeen is about.
+	// rosters are the services of the kinds that ServiceBeat is about.
 	rosters map[protocol.ServiceKind]*roster
+	refused refused
+	// next is the last Output.Wake: before it, nothing is due.
+	next protocol.Time
 	// action is the id of the last action, token that of the last Store or Unstore.
 	// Both only grow.
 	action protocol.ActionID
@@ -97,6 +100,10 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 		m.out.Wake = protocol.Never
 		return m.out
 	}
+	if m.repeats(e) && m.now < m.next {
+		m.out.Wake = m.next
+		return m.out
+	}
 	m.apply(e)
 	if m.down {
 		m.out.Wake = protocol.Never
@@ -116,7 +123,8 @@ func (m *Machine) Step(now protocol.Time, e Event) Output {
 	for _, w := range m.sorted() {
 		m.pump(w)
 	}
-	m.out.Wake = m.wake()
+	m.next = m.wake()
+	m.out.Wake = m.next
 	return m.out
 }
 
@@ -147,14 +155,12 @@ func (m *Machine) apply(e Event) {
 		m.stageConflict(e.Stage)
 	case Fenced:
 		m.stepDown(protocol.Errorf(protocol.StateUnavailable, "another controller leads now; ask it again"))
-	case ProfilerSeen:
-		m.profilerSeen(e)
 	case ProfilingDone:
 		m.profilingDone(e)
-	case SchedulerSeen:
-		m.schedulerSeen(e)
-	case ServiceSeen:
-		m.serviceSeen(e)
+	case ServiceBeat:
+		m.serviceBeat(&e.Heartbeat)
+	case ServiceLost:
+		m.serviceLost(&e.Heartbeat)
 	case JoinConfirmed:
 		m.joinConfirmed(e)
 	}
@@ -403,10 +409,6 @@ func (m *Machine) Model(name string) (protocol.ModelState, bool) {
 	return m.modelState(name, m.sorted()), true
 }
 
-// Quarantined returns the models that are not served, by name, and why; it must not be
-// changed, and is valid until the next step.
-func (m *Machine) Quarantined() map[string]string { return m.quarantined }
-
 // ModelsAfter returns the first accepted models after a name, at most n, as Models does.
 func (m *Machine) ModelsAfter(name string, n int) []protocol.ModelState {
 	names := m.modelNames()
@@ -425,7 +427,7 @@ func (m *Machine) ModelsAfter(name string, n int) []protocol.ModelState {
 
 func (m *Machine) modelState(name string, workers []*worker) protocol.ModelState {
 	s := m.models[name]
-	state := protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: protocol.ShortText(m.quarantined[name], protocol.MaxText)}
+	state := protocol.ModelState{ModelSpec: s, Profile: m.shown(&s), Quarantined: protocol.ShortText(m.unserved(name), protocol.MaxText)}
 	for _, w := range workers {
 		if why, lacks := w.lacks[name]; lacks {
 			state.Lacking = append(state.Lacking, why)

@@ -29,7 +29,7 @@ func manyMachine(t *testing.T, stage protocol.Stage, models ...protocol.ModelSpe
 // loaded since is known by its results.
 func TestTheModelsOfAWorkerAreAskedForOnce(t *testing.T) {
 	m := manyMachine(t, protocol.Active, protocol.ModelSpec{Name: "a", Path: "zoo/a"})
-	out := m.Step(1, SchedulerSeen{Epoch: 1})
+	out := m.Step(1, ServiceBeat{protocol.Heartbeat{Service: protocol.Scheduler, ID: "s", Epoch: 1, State: protocol.SchedulerReady}})
 	if len(out.Actions) != 1 || !out.Actions[0].Action.Lean {
 		t.Fatalf("before the activation it asks %+v", out.Actions)
 	}

@@ -16,46 +16,65 @@ type StoreLoss struct {
 	Models []string
 }
 
-// Mending is what the store must hold again, in the order in which it is written: the stage
-// last, since while it is missing the loss is found again.
-type Mending struct {
-	// Models are to be written, each with its profile if Profiles.
-	Models   []protocol.ModelState
-	Profiles bool
-	// Serving: Quarantine, the models that are not served and why, and the records of Workers
-	// are written too. Before activation there are none.
-	Serving    bool
+// Write is one of the writes that mend a store, in the order in which they are made: the fence
+// before anything, so that no former leader writes beside this one, and the stage last, since
+// while it is missing the loss is found again.
+type Write struct {
+	Kind WriteKind
+	// Model is that of WriteModel and WriteProfiles, Quarantine (why a model is not served, by
+	// name), Workers and Stage are of the kinds of their names.
+	Model      protocol.ModelState
 	Quarantine map[string]string
 	Workers    []protocol.WorkerState
-	// Stage is 0 if the store has it.
-	Stage protocol.Stage
+	Stage      protocol.Stage
 }
+
+// WriteKind is a kind of Write.
+type WriteKind uint8
+
+// The kinds of Write.
+const (
+	// RaiseFence stores again that this controller leads.
+	RaiseFence WriteKind = iota + 1
+	// WriteModel stores a model's description, WriteProfiles its profiles where there are none.
+	WriteModel
+	WriteProfiles
+	// WriteQuarantine and WriteWorkers store why models are not served, and the records of the
+	// workers. Before activation there are none.
+	WriteQuarantine
+	WriteWorkers
+	WriteStage
+)
 
 // Mend returns what to write for a loss, from what the machine knows. A machine that has no
 // stage yet has stored nothing, and has nothing to mend.
-func (m *Machine) Mend(loss StoreLoss) (mend Mending) {
+func (m *Machine) Mend(loss StoreLoss) (writes []Write) {
 	if !loss.Stage {
 		for _, name := range slices.Sorted(slices.Values(loss.Models)) {
 			if of, is := m.Model(name); is {
-				mend.Models = append(mend.Models, of)
+				writes = append(writes, Write{Kind: WriteModel, Model: of})
 			}
 		}
-		return mend
+		return writes
 	}
-	mend.Models, mend.Profiles, mend.Stage = m.Models(), true, m.stage
-	if mend.Serving = m.stage == protocol.Active; mend.Serving {
-		mend.Quarantine, mend.Workers = reasons(mend.Models), m.Workers()
+	if m.stage == 0 {
+		return nil
 	}
-	return mend
+	writes = append(writes, Write{Kind: RaiseFence})
+	for _, of := range m.Models() {
+		writes = append(writes, Write{Kind: WriteModel, Model: of}, Write{Kind: WriteProfiles, Model: of})
+	}
+	if m.stage == protocol.Active {
+		writes = append(writes, Write{Kind: WriteQuarantine, Quarantine: m.reasons()}, Write{Kind: WriteWorkers, Workers: m.Workers()})
+	}
+	return append(writes, Write{Kind: WriteStage, Stage: m.stage})
 }
 
-// reasons are those of the models that are not served.
-func reasons(models []protocol.ModelState) map[string]string {
+// reasons are those of the models that are not served in this epoch.
+func (m *Machine) reasons() map[string]string {
 	why := map[string]string{}
-	for _, m := range models {
-		if m.Quarantined != "" {
-			why[m.Name] = m.Quarantined
-		}
+	for name, reason := range m.quarantined { // in any order: it is a map again
+		why[name] = protocol.ShortText(reason, protocol.MaxText)
 	}
 	return why
 }

@@ -91,9 +91,20 @@ var faults = []planted.Fault{
 	{"what is missing is not told", "machine.go", "	m.tellBlocked()\n", ""},
 	{"models that nobody could load are no matter", "blocked.go", "m.unanswering, m.nothingHeld, m.standsBy", "m.unanswering, m.standsBy"},
 	{"pages of one size", "../../protocol/state.go", "		m.Pages = PagesFor(m.WeightsBytes, w.PageSize)\n", ""},
-	{"a lost store gets the stage alone", "mend.go", "mend.Models, mend.Profiles, mend.Stage = m.Models(), true, m.stage\n", "mend.Stage = m.stage\n"},
-	{"a lost store has no quarantine", "mend.go", "mend.Serving = m.stage == protocol.Active;", "mend.Serving = false;"},
+	{"a lost store gets the stage alone", "mend.go", "range m.Models() {", "range m.Models()[:0] {"},
+	{"a lost store has no quarantine", "mend.go", "	if m.stage == protocol.Active {\n", "	if false {\n"},
 	{"models that nobody can read stay so", "mend.go", "			if of, is := m.Model(name); is {\n", "			if of, is := m.Model(name); is && false {\n"},
+	{"a lost store has the stage before the rest", "mend.go", "Write{Kind: RaiseFence})\n", "Write{Kind: RaiseFence}, Write{Kind: WriteStage, Stage: m.stage})\n"},
+	{"a lost store has no fence", "mend.go", "	writes = append(writes, Write{Kind: RaiseFence})\n", ""},
+	{"buckets are made only where writes are taken", "store_watch.go", "		return w.order(OpenBuckets)", "		return w.order(CheckWrites)"},
+	{"what can be read is believed to take writes", "store_watch.go", "		return w.order(CheckWrites)\n", "		return w.order(LookAtState)\n"},
+	{"a fault in the state leaves the buffer", "store_watch.go", "	case LookAtState, ReadValues, MendState, RepairValues:\n		return w.order(LookAtBuffer)\n", ""},
+	{"a loss is told each time", "store_watch.go", "= loss, w.lost, !w.told", "= loss, w.lost, true"},
+	{"a former leader looks on", "store_watch.go", "	case a.Fenced:\n		w.errand = NoErrand\n		return StoreOrder{}\n", ""},
+	{"values count before they are repaired", "store_watch.go", "		w.upto = a.Upto\n", "		w.upto, w.readable = a.Upto, a.Upto\n"},
+	{"an outage is told at each look", "store_watch.go", "(w.fault != \"\") != (w.away != \"\")", "w.fault+w.away != \"\""},
+	{"a buffer of its own is another", "store_watch.go", "w.buffer != 0 && made != w.buffer", "made != w.buffer"},
+	{"what waited in a lost buffer is waited for", "store_watch.go", "		return w.order(RenewBuffer)\n", ""},
 	{"what cannot be measured is not lacked", "latecomer.go", "t != \"\" && w.serves(model.Name) {\n				m.lack(", "t != \"\" && false {\n				m.lack("},
 
 	{"who was found is never asked again", "activation.go", "	m.askFound()\n", ""},
@@ -101,8 +112,20 @@ var faults = []planted.Fault{
 
 	// What is missing.
 	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.FrontDoor(now) == protocol.ServiceAbsent},\n", ""},
-	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
-	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"who leaves is there", "service.go", "		delete(r.there, id)\n", ""},
+	{"who leaves is missed at once", "service.go", "			r.last = m.now\n", "			r.last = 0\n"},
+	{"a front door's word is old", "service.go", "m.rosters[kind].there[beat.ID] != counts(&beat.Heartbeat, kind)", "m.rosters[kind] == nil"},
+	{"what is due waits for news", "machine.go", "m.repeats(e) && m.now < m.next {", "m.repeats(e) {"},
+	{"a front door that takes nothing is there", "service.go", "return h.State == protocol.FrontDoorOpen", "return h.State != protocol.Stopping"},
+	{"who stops is there", "service.go", "return h.State != protocol.Stopping", "return true"},
+	{"a gateway is a front door on the broker", "service.go", "		return h.State == protocol.FrontDoorGateway\n", "		return h.State == protocol.FrontDoorOpen\n"},
+	{"a standby is active", "service.go", "if h.State == protocol.Idle || h.State == protocol.Busy {", "if h.State != \"\" {"},
+	{"refusals outlive their scheduler", "service.go", " && h.ID == m.refused.by {", " && false {"},
+	{"any scheduler's end ends refusals", "service.go", " && h.ID == m.refused.by {", " {"},
+	{"a standby's refusals count", "refused.go", "h.State != protocol.SchedulerActive || ", ""},
+	{"a deposed scheduler's refusals count", "refused.go", " || h.Epoch < m.refused.epoch {", " {"},
+	{"refusals are told each time", "refused.go", "known := before[q.Name]; !known {", "known := before[q.Name]; !known || known {"},
+	{"what is refused is served", "refused.go", "	if left, is := m.refused.left[name]; is {\n", "	if left, is := m.refused.left[name]; is && false {\n"},
 	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},
 	{"nobody begins anew", "machine.go", "	m.renew()\n", ""},
 	{"all begin anew at a time", "renewal.go", "	if m.renewing() || ", "	if "},
@@ -115,5 +138,5 @@ func TestPlantedPlaces(t *testing.T) { planted.Places(t, faults) }
 
 // TestPlantedBugs has scripts and worlds look for each fault.
 func TestPlantedBugs(t *testing.T) {
-	planted.Find(t, faults, "-test.run", "TestScripts|TestWorld|TestAModelThat|TestAnother")
+	planted.Find(t, faults, "-test.run", "TestScripts|TestStoreWatch|TestWorld|TestAModelThat|TestAnother")
 }

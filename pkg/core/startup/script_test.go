@@ -24,16 +24,23 @@ func TestScripts(t *testing.T) {
 }
 
 // mending prints what is written to a store that has lost something.
-func mending(mend Mending) string {
+func mending(writes []Write) string {
 	var b strings.Builder
-	for _, m := range mend.Models {
-		fmt.Fprintf(&b, "write model %s, profiles=%v\n", m.Name, mend.Profiles)
-	}
-	if mend.Serving {
-		fmt.Fprintf(&b, "write quarantine of %d and records of %d workers\n", len(mend.Quarantine), len(mend.Workers))
-	}
-	if mend.Stage != 0 {
-		fmt.Fprintf(&b, "write stage %v\n", mend.Stage)
+	for _, w := range writes {
+		switch w.Kind {
+		case RaiseFence:
+			fmt.Fprintln(&b, "write fence")
+		case WriteModel:
+			fmt.Fprintf(&b, "write model %s\n", w.Model.Name)
+		case WriteProfiles:
+			fmt.Fprintf(&b, "write profiles of %s\n", w.Model.Name)
+		case WriteQuarantine:
+			fmt.Fprintf(&b, "write quarantine of %d\n", len(w.Quarantine))
+		case WriteWorkers:
+			fmt.Fprintf(&b, "write records of %d workers\n", len(w.Workers))
+		case WriteStage:
+			fmt.Fprintf(&b, "write stage %v\n", w.Stage)
+		}
 	}
 	return cmp.Or(b.String(), "write nothing\n")
 }
@@ -58,9 +65,21 @@ func newScript(t *testing.T) *script {
 		t.Fatal(err)
 	}
 	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
-		m.Step(0, ServiceSeen{Kind: kind, ID: "1", There: true})
+		m.Step(0, thereBeat(kind))
 	}
 	return &script{t: t, m: m, backends: map[string]string{}}
+}
+
+// thereBeat is the heartbeat of a service that is there, and has no lease.
+func thereBeat(kind protocol.ServiceKind) ServiceBeat {
+	h := protocol.Heartbeat{Service: kind, ID: "1", Incarnation: 1, State: protocol.Standby}
+	switch kind {
+	case protocol.FrontDoor:
+		h.State = protocol.FrontDoorOpen
+	case protocol.Gateway: // a front door of another kind
+		h.Service, h.ID, h.State = protocol.FrontDoor, "g", protocol.FrontDoorGateway
+	}
+	return ServiceBeat{h}
 }
 
 // play plays lines outside of testdata.
@@ -81,6 +100,9 @@ func (s *script) step(fields []string) string {
 	}
 	if fields[1] == "ls" {
 		return list(s.m.Models())
+	}
+	if fields[1] == "quarantined" {
+		return fmt.Sprintln(s.m.QuarantinedCount())
 	}
 	if fields[1] == "mend" {
 		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
@@ -120,10 +142,11 @@ func (s *script) step(fields []string) string {
 //	same                             the last result of these comes once more
 //	stored|storefail|unstored        the oldest store or unstore ends
 //	stage|conflict STAGE; fenced
-//	profiler INCARNATION JOB; scheduler active|idle [EPOCH]; tick
-//	there|gone KIND                  of a service; a profiler, a scheduler and a front door are there at first
+//	profiler INCARNATION JOB; scheduler active|idle [EPOCH] [of:ID] [refuses:MODEL...]; tick
+//	there KIND; gone KIND [ID]       of a service; a profiler, a scheduler and a front door are there at first
+//	beat KIND ID STATE               any heartbeat
 //	confirmed WORKER[/INCARNATION] EPOCH   a scheduler has taken the worker that joined
-//	ls; blocked                      no event: shows the models, or what is missing
+//	ls; blocked; quarantined         no event: shows the models, what is missing, how many models are not served
 //	profiled JOB [profile:DIGEST@GPU[/VERSION]...] [quarantine:MODEL...]
 func (s *script) event(kind string, args []string) Event {
 	switch kind {
@@ -180,15 +203,23 @@ func (s *script) event(kind string, args []string) Event {
 	case "fenced":
 		return Fenced{}
 	case "profiler":
-		return ProfilerSeen{Incarnation: number(args[0]), Job: number(args[1])}
-	case "scheduler":
-		epoch := uint64(0)
-		if len(args) > 1 {
-			epoch = number(args[1])
+		h := protocol.Heartbeat{Service: protocol.Profiler, ID: "1", Incarnation: number(args[0]), State: protocol.Idle, Job: number(args[1])}
+		if h.Job != 0 {
+			h.State = protocol.Busy
 		}
-		return SchedulerSeen{Active: args[0] == "active", Epoch: epoch}
-	case "there", "gone":
-		return ServiceSeen{Kind: protocol.ServiceKind(args[0]), ID: "1", There: kind == "there"}
+		return ServiceBeat{h}
+	case "scheduler":
+		return ServiceBeat{schedulerBeat(args)}
+	case "beat":
+		return ServiceBeat{protocol.Heartbeat{Service: protocol.ServiceKind(args[0]), ID: args[1], Incarnation: 1, State: protocol.ServiceState(args[2])}}
+	case "there":
+		return thereBeat(protocol.ServiceKind(args[0]))
+	case "gone":
+		h := thereBeat(protocol.ServiceKind(args[0])).Heartbeat
+		if len(args) > 1 {
+			h.ID = args[1]
+		}
+		return ServiceLost{h}
 	case "confirmed":
 		id, life, _ := workerOf(args[0])
 		return JoinConfirmed{id, life, number(args[1])}
@@ -200,6 +231,24 @@ func (s *script) event(kind string, args []string) Event {
 		return ProfilingDone{Job: number(args[0]), Profiles: profiles(args[1:]), Quarantined: quarantines(args[1:])}
 	}
 	return s.result(kind, args)
+}
+
+// schedulerBeat reads a scheduler's heartbeat.
+func schedulerBeat(args []string) protocol.Heartbeat {
+	h := protocol.Heartbeat{Service: protocol.Scheduler, ID: "1", Incarnation: 1, State: protocol.Standby}
+	if args[0] == "active" {
+		h.State = protocol.SchedulerActive
+	}
+	for _, a := range args[1:] {
+		if id, ok := strings.CutPrefix(a, "of:"); ok {
+			h.ID = id
+		} else if model, ok := strings.CutPrefix(a, "refuses:"); ok {
+			h.Quarantined = append(h.Quarantined, protocol.QuarantinedModel{Name: model, Left: 30 * time.Second})
+		} else {
+			h.Epoch = number(a)
+		}
+	}
+	return h
 }
 
 func quarantines(args []string) []Quarantine {

@@ -130,7 +130,7 @@ func (f *fleet) elect() {
 		f.step(l, WorkerSeen{id, 1})
 	}
 	if f.stage == protocol.Active {
-		f.post(l, SchedulerSeen{Epoch: f.fence})
+		f.post(l, ServiceBeat{protocol.Heartbeat{Service: protocol.Scheduler, ID: "s", Epoch: f.fence, State: protocol.SchedulerReady}})
 	}
 }
 

@@ -95,7 +95,7 @@ func runWorld(t *testing.T, seed int64) *world {
 		lives: map[string]uint64{}, answered: map[uint64]bool{}, stored: map[uint64][]protocol.ModelSpec{}, kv: map[string]bool{},
 		keys: map[string]bool{}, undoing: map[uint64][]string{}, told: map[string]bool{}, heard: map[string]uint64{},
 		disk: disk{map[string]int{}, map[string]string{}}}
-	w.step(ServiceSeen{Kind: protocol.Profiler, ID: "p", There: true})
+	w.step(thereBeat(protocol.Profiler))
 	w.step(Started{})
 	steps := 600
 	if seed%2 == 0 { // the faults end with loads under way
@@ -171,7 +171,7 @@ func (w *world) rest() {
 
 // profilerBeats is a profiler that works on the job that it was given last.
 func (w *world) profilerBeats() {
-	w.step(ProfilerSeen{1, w.m.profiling.job * uint64(b2i(w.m.profiling.running))})
+	w.step(ServiceBeat{protocol.Heartbeat{Service: protocol.Profiler, ID: "1", Incarnation: 1, State: protocol.Busy, Job: w.m.profiling.job * uint64(b2i(w.m.profiling.running))}})
 }
 
 // later lets something happen, and post an event come, after what pends or before.

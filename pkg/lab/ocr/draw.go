@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
-	"io"
 	"math"
 	"strings"
 
@@ -121,21 +119,6 @@ func white(width int) *image.Gray {
 	canvas := image.NewGray(image.Rect(0, 0, width, Height))
 	draw.Draw(canvas, canvas.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
 	return canvas
-}
-
-// Image returns the picture, as wide as its text and margins. The caller must
-// not change it.
-func (p *Picture) Image() image.Image { return p.gray }
-
-// Squeezed reports whether the text was narrowed.
-func (p *Picture) Squeezed() bool { return p.squeezed }
-
-// PNG writes the picture as a PNG file.
-func (p *Picture) PNG(w io.Writer) error {
-	if err := png.Encode(w, p.gray); err != nil {
-		return fmt.Errorf("write picture: %w", err)
-	}
-	return nil
 }
 
 // Shape returns the tensor's shape, without a batch dimension: [3, Height, width].

@@ -3,7 +3,6 @@ package ocr
 import (
 	"bytes"
 	"encoding/binary"
-	"image/png"
 	"math"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ func drawn(t *testing.T, text string, width int) *Picture {
 func TestPictureHasInkBetweenWhiteMargins(t *testing.T) {
 	for _, text := range []string{"i", "clockwork", "queue window", strings.Repeat("wide ", 20)} {
 		p := drawn(t, text, Width)
-		box, bounds := p.ink(), p.Image().Bounds()
+		box, bounds := p.ink(), p.gray.Bounds()
 		if bounds.Dy() != Height || bounds.Dx() > Width {
 			t.Errorf("%q is %v, want at most %dx%d", text, bounds, Width, Height)
 		}
@@ -33,11 +32,11 @@ func TestPictureHasInkBetweenWhiteMargins(t *testing.T) {
 
 func TestLongTextIsSqueezedToTheWidth(t *testing.T) {
 	short, long := drawn(t, "model", Width), drawn(t, strings.Repeat("model ", 9), Width)
-	if short.Squeezed() || short.Image().Bounds().Dx() >= Width {
-		t.Errorf("a short text is squeezed to %v", short.Image().Bounds())
+	if short.squeezed || short.gray.Bounds().Dx() >= Width {
+		t.Errorf("a short text is squeezed to %v", short.gray.Bounds())
 	}
-	if !long.Squeezed() || long.Image().Bounds().Dx() != Width {
-		t.Errorf("a long text is not squeezed: %v", long.Image().Bounds())
+	if !long.squeezed || long.gray.Bounds().Dx() != Width {
+		t.Errorf("a long text is not squeezed: %v", long.gray.Bounds())
 	}
 	if !Fits("model", Width) || Fits(strings.Repeat("model ", 9), Width) {
 		t.Error("Fits disagrees with Draw")
@@ -50,7 +49,7 @@ func TestTensorIsThreeNormalPlanesPaddedWithZero(t *testing.T) {
 	if want := channels * Height * Width * 4; len(data) != want {
 		t.Fatalf("%d bytes, want %d", len(data), want)
 	}
-	drawnWidth, black := p.Image().Bounds().Dx(), 0
+	drawnWidth, black := p.gray.Bounds().Dx(), 0
 	for c := range channels {
 		for y := range Height {
 			for x := range Width {
@@ -97,18 +96,6 @@ func TestDrawRefuses(t *testing.T) {
 				t.Fatal("drawn")
 			}
 		})
-	}
-}
-
-func TestPNGHoldsThePicture(t *testing.T) {
-	p := drawn(t, "model", Width)
-	var file bytes.Buffer
-	if err := p.PNG(&file); err != nil {
-		t.Fatal(err)
-	}
-	read, err := png.Decode(&file)
-	if err != nil || read.Bounds() != p.Image().Bounds() {
-		t.Fatalf("read %v, %v; want %v", read, err, p.Image().Bounds())
 	}
 }
 

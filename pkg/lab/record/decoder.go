@@ -90,17 +90,17 @@ func (d *decoder) json(s string, v any) {
 	}
 }
 
-// unpack returns what was compressed, of at most maxRare bytes.
+// unpack returns what was compressed, of at most maxEvent bytes.
 func (d *decoder) unpack(packed []byte) []byte {
 	if d.err != nil {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxRare+1))
+	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxEvent+1))
 	switch {
 	case err != nil:
 		d.fail("an event does not unpack: " + err.Error())
-	case len(body) > maxRare:
-		d.fail(fmt.Sprintf("an event of more than %d bytes", maxRare))
+	case len(body) > maxEvent:
+		d.fail(fmt.Sprintf("an event of more than %d bytes", maxEvent))
 	}
 	return body
 }

@@ -1,17 +1,15 @@
 package record
 
 import (
+	"encoding/json"
 	"hash/crc32"
-	"reflect"
 
-	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
 // header is the first line of a file; the number is the version. Version 1 had the events of
-// the policy alone, without the term around it; version 2 an event of its own for missed
-// messages.
+// the scheduler's policy alone, version 2 those of the scheduler alone, and other cores had a
+// format of their own.
 const header = "clockwork-recording 3\n"
 
 // These are the kinds of records, in the low four bits of the first byte.
@@ -20,12 +18,13 @@ const (
 	recSubmitted
 	recResult
 	recTick
-	recRare
+	recEvent
 	recAnswers
 	recHeartbeatDue
 	recMark
 	recMissing
 	recEnd
+	recMachine
 )
 
 const kindBits = 0x0f
@@ -51,32 +50,19 @@ const (
 	hasFault  = 0x40
 )
 
-// Flags of a rare event. isPacked: its JSON is compressed. isRunes: each rune of its strings
-// is a byte (EncodeEvent).
+// Flags of an event that is written as JSON. isPacked: the JSON is compressed. isRunes: each rune
+// of its strings is a byte (EncodeEvent). hasAbout: the number of what it is about follows.
 const (
 	isPacked = 0x10
 	isRunes  = 0x20
+	hasAbout = 0x40
 )
-
-// rare are the events that are written as JSON, by the number in their record. Result is for
-// those with more fields than a record of kind recResult has.
-var rare = []reflect.Type{
-	reflect.TypeFor[sched.Started](),
-	reflect.TypeFor[sched.WorkerAnnounced](),
-	reflect.TypeFor[sched.WorkerBeat](),
-	reflect.TypeFor[sched.WorkerAnswered](),
-	reflect.TypeFor[sched.SchedulerBeat](),
-	reflect.TypeFor[sched.FrontDoorBeat](),
-	reflect.TypeFor[sched.NoResponders](),
-	reflect.TypeFor[sched.Result](),
-	reflect.TypeFor[sched.Withdraw](),
-}
 
 // Bounds, for writing and reading alike.
 const (
 	blockTarget = 32 << 10
 	maxBlock    = 64 << 20
-	maxRare     = 64 << 20 // unpacked
+	maxEvent    = 64 << 20 // unpacked
 	packFrom    = 512      // a shorter JSON is not compressed
 	maxNames    = 1 << 16
 	maxName     = 256
@@ -84,11 +70,10 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// begin is what a term and the core in it are made with.
+// begin is a machine that begins: its core, and what it is made with.
 type begin struct {
-	Policy string
-	Config policies.Config
-	Term   sched.TermConfig
+	Core   string
+	Config json.RawMessage
 }
 
 // history is the state that writer and reader derive from earlier records, so

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 
 	"clockwork/pkg/core/sched"
@@ -12,7 +13,31 @@ import (
 // Hash identifies a sequence of outputs. The zero value is that of a term without outputs.
 type Hash uint64
 
-// Add adds an output to h: every field that a scheduler's output can have. It allocates
+// String is 16 hexadecimal digits.
+func (h Hash) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+
+// MarshalText writes them, UnmarshalText reads them.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *Hash) UnmarshalText(text []byte) error {
+	_, err := fmt.Sscanf(string(text), "%016x", (*uint64)(h))
+	return err
+}
+
+// AddOutput adds the output of any core: of the scheduler's as Add, of others the JSON, which has
+// all fields but those that are the driver's own, payloads by their length.
+func (h *Hash) AddOutput(out any) error {
+	if out, is := out.(*sched.TermOutput); is {
+		h.Add(out)
+		return nil
+	}
+	written, err := json.Marshal(out)
+	addBytes(h, written)
+	return err
+}
+
+// Add adds a scheduler's output to h: every field that a scheduler's output can have. It allocates
 // nothing for actions, dispatches and refusals.
 func (h *Hash) Add(out *sched.TermOutput) {
 	h.word(uint64(len(out.Actions)))
@@ -133,7 +158,9 @@ func (h *Hash) word(v uint64) {
 	*h = Hash(x ^ x>>29)
 }
 
-func (h *Hash) text(s string) {
+func (h *Hash) text(s string) { addBytes(h, s) }
+
+func addBytes[T ~string | ~[]byte](h *Hash, s T) {
 	h.word(uint64(len(s)))
 	for len(s) >= 8 {
 		var b [8]byte

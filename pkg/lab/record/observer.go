@@ -18,7 +18,7 @@ type Observer struct {
 // Begin implements sched.TermObserver.
 func (o *Observer) Begin(setup sched.TermSetup) {
 	if o.Err == nil {
-		o.Err = o.Writer.Begin(setup.Policy, o.Config, setup.Term)
+		o.Err = o.BeginTerm(setup.Policy, o.Config, setup.Term)
 	}
 }
 

@@ -4,14 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"reflect"
 
 	"clockwork/pkg/core/sched"
-	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
@@ -23,11 +22,11 @@ var ErrCut = errors.New("the recording was cut off here")
 type Kind uint8
 
 const (
-	// Begin: a new term, made with Term, and with Policy and Config the core in it.
+	// Begin: a new machine of Core, made with Config.
 	Begin Kind = iota + 1
-	// Step: the term received Event at Now.
+	// Step: the machine received Event at Now, about the thing of this number, 0 for none.
 	Step
-	// Mark: Hash is the hash of this term's outputs after Events events.
+	// Mark: Hash is the hash of this machine's outputs after Events events.
 	Mark
 	// Missing: Events events are missing here.
 	Missing
@@ -35,15 +34,26 @@ const (
 
 // Item is one item of a recording. Its set fields depend on its kind.
 type Item struct {
-	Kind   Kind
-	Policy string
-	Config policies.Config
-	Term   sched.TermConfig
-	Now    protocol.Time
-	Event  sched.TermEvent
-	Events uint64
-	Hash   Hash
+	Kind Kind
+	// Machine is the one that the item is of: they count from 1, as they begin.
+	Machine int
+	Core    *Core
+	Config  []byte // JSON
+	Now     protocol.Time
+	Event   any
+	About   uint64
+	Events  uint64
+	Hash    Hash
 }
+
+// Setup returns what a scheduler's machine begins with.
+func (i *Item) Setup() (s Setup, err error) {
+	err = json.Unmarshal(i.Config, &s)
+	return s, err
+}
+
+// EventName returns the name of the event's type.
+func (i *Item) EventName() string { return eventName(i.Event) }
 
 // Reader reads a recording from an untrusted source: invalid data is an error,
 // and a size field alone causes no allocation.
@@ -54,8 +64,10 @@ type Reader struct {
 	at    int64 // offset of the next block
 	ended bool  // the end record was read
 	whole int64 // bytes of complete blocks
-	begun bool
-	names []string
+	// machines are the cores of those that began, selected is the one that records are of.
+	machines []*Core
+	selected int
+	names    []string
 	history
 	submit sched.Submitted
 	result sched.Result
@@ -158,15 +170,24 @@ func (r *Reader) decode() bool {
 	d := &r.block
 	tag := d.byte()
 	kind := tag & kindBits
-	if !r.begun && kind != recBegin && kind != recEnd {
+	if r.selected == 0 && kind != recBegin && kind != recEnd {
 		d.fail("nothing has begun")
 		return false
 	}
-	if tag&^kindBits != 0 && kind != recRare && kind != recResult {
+	if tag&^kindBits != 0 && kind != recEvent && kind != recResult {
 		d.fail("flags that mean nothing")
 		return false
 	}
-	r.item.Kind = Step
+	if r.selected > 0 {
+		r.item.Kind, r.item.Machine, r.item.Core = Step, r.selected, r.machines[r.selected-1]
+	}
+	switch kind {
+	case recSubmitted, recResult, recTick, recHeartbeatDue, recAnswers:
+		if r.item.Core.Name != Scheduler {
+			d.fail("an event of the scheduler in core " + r.item.Core.Name)
+			return false
+		}
+	}
 	switch kind {
 	case recBegin:
 		r.beginning()
@@ -182,8 +203,11 @@ func (r *Reader) decode() bool {
 		r.item.Event = &r.due
 	case recAnswers:
 		r.answersReported()
-	case recRare:
-		r.rare(tag)
+	case recEvent:
+		r.event(tag)
+	case recMachine:
+		r.choose(d.uint())
+		return false
 	case recMark:
 		r.item.Kind, r.item.Events, r.item.Hash = Mark, d.uint(), Hash(d.word())
 	case recMissing:
@@ -197,13 +221,31 @@ func (r *Reader) decode() bool {
 	return d.err == nil
 }
 
-// beginning starts from the defaults: a field missing in the recording was added
-// later.
 func (r *Reader) beginning() {
-	b := begin{Config: policies.Defaults()}
+	var b begin
 	r.block.json(r.block.text(), &b)
-	r.item.Kind, r.item.Policy, r.item.Config, r.item.Term = Begin, b.Policy, b.Config, b.Term
-	r.begun = true
+	core := CoreNamed(b.Core)
+	switch {
+	case r.block.err != nil:
+		return
+	case core == nil:
+		r.block.fail(fmt.Sprintf("there is no core %q", b.Core))
+		return
+	case len(r.machines) >= maxNames:
+		r.block.fail("too many machines")
+		return
+	}
+	r.machines = append(r.machines, core)
+	r.selected = len(r.machines)
+	r.item.Kind, r.item.Machine, r.item.Core, r.item.Config = Begin, r.selected, core, b.Config
+}
+
+func (r *Reader) choose(machine uint64) {
+	if machine < 1 || machine > uint64(len(r.machines)) {
+		r.block.fail(fmt.Sprintf("an event of machine %d; %d have begun", machine, len(r.machines)))
+		return
+	}
+	r.selected = int(machine)
 }
 
 func (r *Reader) submission(flags byte) {
@@ -308,27 +350,26 @@ func (r *Reader) phases(a *protocol.Result) {
 	}
 }
 
-func (r *Reader) rare(tag byte) {
+// event reads an event that is written as JSON.
+func (r *Reader) event(tag byte) {
 	d := &r.block
-	kind := int(d.byte())
 	r.time()
+	name := r.name()
+	if tag&hasAbout != 0 {
+		r.item.About = d.uint()
+	}
 	written := []byte(d.text())
 	if tag&isPacked != 0 {
 		written = d.unpack(written)
 	}
-	switch {
-	case d.err != nil:
-		return
-	case kind >= len(rare):
-		d.fail(fmt.Sprintf("a rare event of kind %d", kind))
+	if d.err != nil {
 		return
 	}
-	e := reflect.New(rare[kind])
-	if err := DecodeEvent(written, tag&isRunes != 0, e); err != nil {
+	e, err := r.item.Core.event(name, written, tag&isRunes != 0)
+	if err != nil {
 		d.fail(err.Error())
-		return
 	}
-	r.item.Event = e.Interface().(sched.TermEvent)
+	r.item.Event = e
 }
 
 func (r *Reader) time() {

@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"reflect"
-	"slices"
 
 	"clockwork/pkg/core/sched"
 	"clockwork/pkg/lab/policies"
@@ -20,16 +19,26 @@ import (
 // Writer writes a recording. After an error it writes nothing more, and every
 // method returns that error.
 type Writer struct {
-	to     io.Writer
-	buf    []byte // records of the open block
-	events uint64 // of the current core
-	hash   Hash
-	err    error
-	bytes  int64
-	names  map[string]uint64
-	places map[uint64]int // index in history.doors, by door
-	packer *flate.Writer  // nil until the first event that is compressed
+	to  io.Writer
+	buf []byte // records of the open block
+	// machines are those that began; the records that follow are of the selected one, counted
+	// from 1.
+	machines []recorded
+	selected int
+	err      error
+	bytes    int64
+	names    map[string]uint64
+	places   map[uint64]int // index in history.doors, by door
+	packer   *flate.Writer  // nil until the first event that is compressed
 	history
+}
+
+// recorded is a machine whose steps are written: how many, and the hash of its outputs. marked is
+// how many stand before its last mark.
+type recorded struct {
+	core           *Core
+	events, marked uint64
+	hash           Hash
 }
 
 // NewWriter writes the header.
@@ -39,29 +48,66 @@ func NewWriter(to io.Writer) (*Writer, error) {
 	return w, w.err
 }
 
-// Begin records a new term; the events that follow belong to it.
-func (w *Writer) Begin(policy string, config policies.Config, term sched.TermConfig) error {
+// Begin records a new machine of a core, and selects it: the events that follow belong to it.
+func (w *Writer) Begin(core string, config any) error {
+	if w.err != nil {
+		return w.err
+	}
 	w.mark()
-	body, err := json.Marshal(begin{policy, config, term})
+	of := CoreNamed(core)
+	if of == nil {
+		return fmt.Errorf("record begin: there is no core %q", core)
+	}
+	written, err := json.Marshal(config)
+	if err == nil {
+		written, err = json.Marshal(begin{core, written})
+	}
 	if err != nil {
 		return fmt.Errorf("record begin: %w", err)
 	}
 	w.buf = append(w.buf, recBegin)
-	w.text(string(body))
-	w.events, w.hash = 0, 0
+	w.text(string(written))
+	w.machines = append(w.machines, recorded{core: of})
+	w.selected = len(w.machines)
 	return w.full()
 }
 
-// Step records an event of the term and adds its output to the hash.
-func (w *Writer) Step(now protocol.Time, e sched.TermEvent, out *sched.TermOutput) error {
-	h := w.hash
-	h.Add(out)
+// BeginTerm is Begin for a scheduler's core.
+func (w *Writer) BeginTerm(policy string, config policies.Config, term sched.TermConfig) error {
+	return w.Begin(Scheduler, Setup{policy, config, term})
+}
+
+// Selected returns the number of the machine that the next event belongs to.
+func (w *Writer) Selected() int { return w.selected }
+
+// Select has the next events belong to another machine that began.
+func (w *Writer) Select(machine int) {
+	if machine == w.selected {
+		return
+	}
+	w.mark()
+	w.selected = machine
+	w.buf = append(w.buf, recMachine)
+	w.uint(uint64(machine))
+}
+
+func (w *Writer) machine() *recorded { return &w.machines[w.selected-1] }
+
+// Step records an event of the selected machine and adds its output to the hash.
+func (w *Writer) Step(now protocol.Time, e, out any) error {
+	if w.err != nil {
+		return w.err
+	}
+	h := w.machine().hash
+	if err := h.AddOutput(out); err != nil {
+		w.err = fmt.Errorf("record %T: %w", out, err)
+	}
 	return w.StepHashed(now, e, h)
 }
 
 // StepHashed is Step for a driver that computes the hash: h covers all outputs
-// of this term, including this event's.
-func (w *Writer) StepHashed(now protocol.Time, e sched.TermEvent, h Hash) error {
+// of this machine, including this event's.
+func (w *Writer) StepHashed(now protocol.Time, e any, h Hash) error {
 	if w.err != nil {
 		return w.err
 	}
@@ -70,7 +116,7 @@ func (w *Writer) StepHashed(now protocol.Time, e sched.TermEvent, h Hash) error 
 		w.submitted(now, e)
 	case *sched.Result:
 		if e.State != nil || len(e.Loaded) > 0 || len(e.Profiles) > 0 {
-			w.rare(now, e)
+			w.event(now, e)
 		} else {
 			w.result(now, &e.Result)
 		}
@@ -83,18 +129,19 @@ func (w *Writer) StepHashed(now protocol.Time, e sched.TermEvent, h Hash) error 
 		w.buf = append(w.buf, recHeartbeatDue)
 		w.at(now)
 	default:
-		w.rare(now, e)
+		w.event(now, e)
 	}
-	w.events, w.hash = w.events+1, h
+	m := w.machine()
+	m.events, m.hash = m.events+1, h
 	return w.full()
 }
 
-// Missing records that n events of this term were lost here. The hash includes
+// Missing records that n events of the selected machine were lost here. The hash includes
 // their outputs.
 func (w *Writer) Missing(n uint64) error {
 	w.buf = append(w.buf, recMissing)
 	w.uint(n)
-	w.events += n
+	w.machine().events += n
 	return w.full()
 }
 
@@ -127,11 +174,16 @@ func (w *Writer) full() error {
 	return w.Flush()
 }
 
+// mark writes how far the selected machine has come, unless it was written.
 func (w *Writer) mark() {
-	if w.events > 0 {
+	if w.selected == 0 {
+		return
+	}
+	if m := w.machine(); m.events > m.marked {
+		m.marked = m.events
 		w.buf = append(w.buf, recMark)
-		w.uint(w.events)
-		w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(w.hash))
+		w.uint(m.events)
+		w.buf = binary.LittleEndian.AppendUint64(w.buf, uint64(m.hash))
 	}
 }
 
@@ -288,16 +340,21 @@ func phasesOf(r *protocol.Result) (bits byte) {
 	return bits
 }
 
-func (w *Writer) rare(now protocol.Time, e sched.TermEvent) {
-	kind := slices.Index(rare, reflect.TypeOf(e).Elem())
-	if kind < 0 {
-		w.err = fmt.Errorf("record %T: not an event that is known", e)
+// event writes an event as JSON.
+func (w *Writer) event(now protocol.Time, e any) {
+	core, name := w.machine().core, eventName(e)
+	if core.events[name] != reflect.TypeOf(e) {
+		w.err = fmt.Errorf("record %T: not an event of core %s", e, core.Name)
 		return
 	}
+	about := core.about(e)
 	written, runes, err := EncodeEvent(e)
-	tag := byte(recRare)
+	tag := byte(recEvent)
 	if runes {
 		tag |= isRunes
+	}
+	if about != 0 {
+		tag |= hasAbout
 	}
 	if len(written) >= packFrom && err == nil {
 		tag |= isPacked
@@ -306,8 +363,12 @@ func (w *Writer) rare(now protocol.Time, e sched.TermEvent) {
 	if err != nil && w.err == nil {
 		w.err = fmt.Errorf("record %T: %w", e, err)
 	}
-	w.buf = append(w.buf, tag, byte(kind))
+	w.buf = append(w.buf, tag)
 	w.at(now)
+	w.name(name)
+	if about != 0 {
+		w.uint(about)
+	}
 	w.text(string(written))
 }
 

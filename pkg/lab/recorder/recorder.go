@@ -250,7 +250,7 @@ func (r *Recorder) write(s *sheet) error {
 	for _, l := range s.lines {
 		switch l.kind {
 		case lineBegin:
-			err = r.writer.Begin(begins[0].Policy, policies.Config{Config: begins[0].Config}, begins[0].Term)
+			err = r.writer.BeginTerm(begins[0].Policy, policies.Config{Config: begins[0].Config}, begins[0].Term)
 			begins = begins[1:]
 		case lineSubmit:
 			err = r.writer.StepHashed(l.now, &submits[0], l.hash)

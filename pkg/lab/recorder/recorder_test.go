@@ -115,7 +115,7 @@ func TestRecordingKeepsEveryStepInOrder(t *testing.T) {
 		if err == nil && item.Kind == record.Mark {
 			item, err = reader.Next()
 		}
-		if err != nil || i > 0 && (numberOf(item.Event) != uint64(i-1)/2 || item.Now != protocol.Time(i-1)/2) {
+		if err != nil || i > 0 && (numberOf(item.Event.(sched.TermEvent)) != uint64(i-1)/2 || item.Now != protocol.Time(i-1)/2) {
 			t.Fatalf("step %d is %+v: %v", i, item, err)
 		}
 	}

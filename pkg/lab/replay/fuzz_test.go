@@ -36,7 +36,7 @@ func FuzzVerify(f *testing.F) {
 		must(t, err)
 		m := &spanned{Material: NewMaterial()}
 		v, err := Verify(r, m)
-		if v == nil || v.Cores == 0 {
+		if v == nil || len(v.Machines) == 0 {
 			t.Fatalf("no verdict: %v", err)
 		}
 		if m.last.Sub(m.first) > time.Minute || m.first < 0 {
@@ -68,7 +68,7 @@ func beginning(t testing.TB, whole []byte, policy string) []byte {
 	var into bytes.Buffer
 	w, err := record.NewWriter(&into)
 	must(t, err)
-	must(t, w.Begin(policy, policies.Defaults(), simulatedTerm))
+	must(t, w.BeginTerm(policy, policies.Defaults(), simulatedTerm))
 	for range 30 {
 		item, err := r.Next()
 		must(t, err)

@@ -65,7 +65,7 @@ func TestEveryPolicyDecidesTheSameAgain(t *testing.T) {
 		}
 		file, report := simulated(t, policy, 900)
 		v := verified(t, file)
-		if !v.Same() || v.Cut || v.Cores != 1 || v.Policy != policy {
+		if !v.Same() || v.Cut || len(v.Machines) != 1 || v.Policy != policy {
 			t.Errorf("%s: %+v", policy, v)
 		}
 		o := v.Outcome
@@ -97,11 +97,14 @@ func tampered(t *testing.T, file []byte, change func(sched.TermEvent)) []byte {
 		}
 		switch item.Kind {
 		case record.Begin:
-			term = newTerm(t, item.Policy)
-			must(t, w.Begin(item.Policy, item.Config, item.Term))
+			setup, err := item.Setup()
+			must(t, err)
+			term = newTerm(t, setup.Policy)
+			must(t, w.Begin(record.Scheduler, setup))
 		case record.Step:
-			hash.Add(term.Step(item.Now, item.Event))
-			change(item.Event)
+			e := item.Event.(sched.TermEvent)
+			hash.Add(term.Step(item.Now, e))
+			change(e)
 			must(t, w.StepHashed(item.Now, item.Event, hash))
 		}
 	}
@@ -196,7 +199,7 @@ func TestMissingEventsForbidTheClaim(t *testing.T) {
 	var file bytes.Buffer
 	w, err := record.NewWriter(&file)
 	must(t, err)
-	must(t, w.Begin("simple", policies.Defaults(), simulatedTerm))
+	must(t, w.BeginTerm("simple", policies.Defaults(), simulatedTerm))
 	idle := &sched.TermOutput{Output: sched.Output{Wake: protocol.Never}}
 	must(t, w.Step(1, &sched.Tick{}, idle))
 	must(t, w.Missing(3))
@@ -214,13 +217,13 @@ func TestEachTermHasACoreOfItsOwn(t *testing.T) {
 	must(t, err)
 	for range 2 {
 		term := newTerm(t, "simple")
-		must(t, w.Begin("simple", policies.Defaults(), simulatedTerm))
+		must(t, w.BeginTerm("simple", policies.Defaults(), simulatedTerm))
 		for _, e := range []sched.TermEvent{&sched.Started{}, &sched.Submitted{Submitted: protocol.Submitted{Submission: protocol.Submission{Budget: 1}}}} {
 			must(t, w.Step(5, e, term.Step(5, e)))
 		}
 	}
 	must(t, w.Close())
-	if v := verified(t, file.Bytes()); !v.Same() || v.Cores != 2 || v.Outcome.Submitted != 2 || v.Outcome.AllRefused() != 2 {
+	if v := verified(t, file.Bytes()); !v.Same() || len(v.Machines) != 2 || v.Outcome.Submitted != 2 || v.Outcome.AllRefused() != 2 {
 		t.Errorf("%+v", v)
 	}
 }

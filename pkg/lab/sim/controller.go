@@ -103,7 +103,7 @@ func (c *controller) start() {
 	}
 	clear(c.store.writing)
 	for _, kind := range []protocol.ServiceKind{protocol.Profiler, protocol.Scheduler, protocol.FrontDoor} {
-		c.step(startup.ServiceSeen{Kind: kind, ID: "1", There: true}) // for good: what is missing is only told
+		c.step(startup.ServiceBeat{Heartbeat: protocol.Heartbeat{Service: kind, ID: "1", State: protocol.FrontDoorOpen}}) // for good: what is missing is only told
 	}
 	c.step(startup.Started{
 		Stage: c.store.stage, Models: sorted(c.store.models), Torn: c.store.torn, Profiles: sorted(c.store.profiles), Quarantined: c.store.quarantined,
@@ -141,9 +141,13 @@ func (c *controller) beat(term uint64, since protocol.Time) {
 	if term != c.term || c.world.serving() && c.world.now > since.Add(settleTime) {
 		return
 	}
-	c.step(startup.ProfilerSeen{Incarnation: 1, Job: c.profiler.working(c.jobs())})
+	c.step(startup.ServiceBeat{Heartbeat: c.profiler.heartbeat(c.jobs())})
 	if w := c.world; !w.scheduler.silent() {
-		c.step(startup.SchedulerSeen{Active: w.serving(), Epoch: w.epoch})
+		h := protocol.Heartbeat{Service: protocol.Scheduler, ID: "1", Epoch: w.epoch, State: protocol.SchedulerReady}
+		if w.serving() {
+			h.State = protocol.SchedulerActive
+		}
+		c.step(startup.ServiceBeat{Heartbeat: h})
 	}
 	if c.atOnce {
 		return

@@ -39,13 +39,14 @@ func (p *profiler) begin(job startup.ProfilingJob, base uint64) {
 	p.step(measure.JobGiven{Job: protocol.ProfileJob{ID: base + job.Job, Models: job.Models, Workers: job.Workers, Known: job.Known}})
 }
 
-// working returns the current job for a heartbeat, in the ids of the
-// controller's term; 0 if idle.
-func (p *profiler) working(base uint64) uint64 {
-	if job := p.machine.Job(); job != 0 {
-		return job - base
+// heartbeat is what the controller is told, with the job in the ids of its term.
+func (p *profiler) heartbeat(base uint64) protocol.Heartbeat {
+	h := p.machine.Heartbeat(true)
+	h.Service, h.ID = protocol.Profiler, "1"
+	if h.Job != 0 {
+		h.Job -= base
 	}
-	return 0
+	return h
 }
 
 // heard takes a worker's heartbeat.

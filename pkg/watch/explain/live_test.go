@@ -10,9 +10,9 @@ import (
 	"clockwork/pkg/protocol"
 )
 
-// yard is a core with a Live beside it and GPUs that do at once what they are
+// rig is a core with a Live beside it and GPUs that do at once what they are
 // told, as long as it was expected to take.
-type yard struct {
+type rig struct {
 	core sched.Core
 	live *Live // nil for none
 	now  protocol.Time
@@ -21,12 +21,12 @@ type yard struct {
 	slow time.Duration // how much longer than expected an execution takes
 }
 
-func newYard(gpus, models int, follow bool) *yard {
+func newRig(gpus, models int, follow bool) *rig {
 	core, err := sched.New("clockwork", sched.Defaults())
 	if err != nil {
 		panic(err)
 	}
-	y := &yard{core: core}
+	y := &rig{core: core}
 	if follow {
 		y.live = NewLive()
 		y.live.Begin(sched.Setup{Policy: "clockwork", Config: sched.Defaults()})
@@ -46,7 +46,7 @@ func newYard(gpus, models int, follow bool) *yard {
 	return y
 }
 
-func (y *yard) step(e sched.Event) {
+func (y *rig) step(e sched.Event) {
 	out := y.core.Step(y.now, e)
 	if y.live != nil {
 		y.live.Step(y.now, e, &out)
@@ -57,7 +57,7 @@ func (y *yard) step(e sched.Event) {
 	}
 }
 
-func (y *yard) submit(model int, budget time.Duration) protocol.RequestID {
+func (y *rig) submit(model int, budget time.Duration) protocol.RequestID {
 	y.seq++
 	id := protocol.RequestID{Door: 1, Seq: y.seq}
 	y.step(&sched.Submit{Submission: protocol.Submission{ID: id, Model: fmt.Sprintf("m%04d", model), Batch: 1, Budget: budget}})
@@ -65,7 +65,7 @@ func (y *yard) submit(model int, budget time.Duration) protocol.RequestID {
 }
 
 // work has every action end that was sent.
-func (y *yard) work() {
+func (y *rig) work() {
 	for len(y.due) > 0 {
 		a := y.due[0]
 		y.due = y.due[1:]
@@ -83,7 +83,7 @@ func (y *yard) work() {
 }
 
 func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
-	y := newYard(2, 4, true)
+	y := newRig(2, 4, true)
 	y.now = 10e6
 	served := y.submit(0, 100*time.Millisecond)
 	y.work()
@@ -121,11 +121,11 @@ func TestWhatEndedLatelyCanBeExplained(t *testing.T) {
 
 // What the Live tells of a request is what the Explainer tells of a recording.
 func TestALiveTellsWhatARecordingDoes(t *testing.T) {
-	y, x := newYard(1, 3, true), New([]protocol.RequestID{{Door: 1, Seq: 3}})
+	y, x := newRig(1, 3, true), New([]protocol.RequestID{{Door: 1, Seq: 3}})
 	x.Begin(sched.Setup{Policy: "clockwork", Config: sched.Defaults()})
-	other := newYard(1, 3, false)
+	other := newRig(1, 3, false)
 	other.live = nil
-	play := func(y *yard) {
+	play := func(y *rig) {
 		for i := range 3 {
 			y.submit(i, time.Duration(8-2*i)*time.Millisecond)
 		}
@@ -170,7 +170,7 @@ func stateOf(gpus, models int) protocol.ClockworkState {
 
 // However much fails, the memory is bounded, and each of what is kept is told in full.
 func TestWhatIsKeptIsBounded(t *testing.T) {
-	y := newYard(1, 1, true)
+	y := newRig(1, 1, true)
 	first := y.submit(0, time.Millisecond)
 	var last protocol.RequestID
 	for range 2 * keptMissed {
@@ -190,7 +190,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 }
 
 func TestActionsAreToldAsTheyWerePlannedAndAsTheyWere(t *testing.T) {
-	y := newYard(1, 1, true)
+	y := newRig(1, 1, true)
 	y.slow = time.Millisecond
 	var told []Closed
 	y.live.Closed = func(c *Closed) { told = append(told, *c) }
@@ -207,7 +207,7 @@ func BenchmarkLive(b *testing.B) {
 	for _, gpus := range []int{4, 64} {
 		for _, follow := range []bool{false, true} {
 			b.Run(fmt.Sprintf("gpus=%d/live=%v", gpus, follow), func(b *testing.B) {
-				y := newYard(gpus, 8*gpus, follow)
+				y := newRig(gpus, 8*gpus, follow)
 				b.ReportAllocs()
 				for b.Loop() {
 					for range 4 {
@@ -224,7 +224,7 @@ func BenchmarkLive(b *testing.B) {
 	}
 }
 
-func (y *yard) workOne() {
+func (y *rig) workOne() {
 	rest := y.due[1:]
 	y.due = y.due[:1]
 	y.work()

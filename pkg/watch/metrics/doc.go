@@ -2,7 +2,7 @@
 // histograms that follow a watch.Hub, gauges that are read at each scrape, and an HTTP
 // server for both and for the probes /livez and /readyz.
 //
-//	m := metrics.New(hub, metrics.Defaults()) // before the services start
+//	m := metrics.New(hub, metrics.Config{Models: 100}) // before the services start
 //	server, err := metrics.Listen("127.0.0.1:9464", m, log)
 //	defer server.Close()
 //

@@ -20,9 +20,6 @@ type Config struct {
 	Models int
 }
 
-// Defaults returns the default of each field.
-func Defaults() Config { return Config{Models: 100} }
-
 // MaxModels is the largest Config.Models.
 const MaxModels = 10_000
 

@@ -1,4 +1,4 @@
-package journal
+package replay
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clockwork/pkg/core/work"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/protocol"
 )
 
@@ -163,7 +164,7 @@ func TestWhatAWorkerDidByChanceIsDecidedAgain(t *testing.T) {
 	closed := 0
 	for seed := range uint64(30) {
 		var file bytes.Buffer
-		w, _ := NewWriter(&file)
+		w, _ := recorder.NewDirect(&file)
 		h := executeAnything(w.Work(), rand.New(rand.NewPCG(seed, 2)))
 		closed += h.closed
 		replayed(t, w, &file, h.events)

@@ -1,4 +1,4 @@
-package journal
+package record
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 // things are what a core gives out for its driver to do something with, and hears of
 // again: a front door's requests, a worker's orders. An event is about one of them; a
-// journal names it by its number, and a replay finds it in what the core has given out
+// recording names it by its number, and a replay finds it in what the core has given out
 // again. Each errand ends with one event, so that a thing is found once for each.
 type things[Event, Output, Thing any] struct {
 	// in is where an event has its thing, and the errand that ends; nil of an event that

@@ -1,4 +1,4 @@
-package journal
+package record
 
 import (
 	"encoding/json"
@@ -7,33 +7,37 @@ import (
 
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/measure"
+	"clockwork/pkg/core/sched"
 	"clockwork/pkg/core/startup"
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/record"
+	"clockwork/pkg/lab/policies"
 	"clockwork/pkg/protocol"
 )
 
-// Core is a kind of core that can be written down and run again.
+// Core is a kind of core that can be recorded and run again.
 type Core struct {
 	Name   string
 	events map[string]reflect.Type
 	// about is the number of the thing that an event is about, 0 for none.
 	about func(event any) uint64
-	// begin makes a machine from its config in JSON.
-	begin func(config []byte) (machine, error)
+	// Begin makes a machine from its config in JSON.
+	Begin func(config []byte) (Machine, error)
 }
 
-// machine is a core at work again. Its step gives it an event about the thing of a
-// number, and returns the output; the error says that there is no such thing.
-type machine func(now protocol.Time, event any, about uint64) (out any, err error)
+// Machine is a core at work again. It is given an event about the thing of a number, and returns
+// the output; the error says that there is no such thing.
+type Machine func(now protocol.Time, event any, about uint64) (out any, err error)
+
+// Scheduler is the name of the scheduler's core, the term with the policy in it.
+const Scheduler = "sched"
 
 // Cores are the cores that are known.
 var Cores = []Core{
 	coreOf("startup", startup.New, (*startup.Machine).Step,
 		startup.Started{}, startup.WorkerSeen{}, startup.WorkerLost{}, startup.WorkerAnswered{}, startup.LoadRequested{},
 		startup.LoadResult{}, startup.ModelsStored{}, startup.StoreFailed{}, startup.ModelsUnstored{}, startup.StageStored{},
-		startup.StageConflict{}, startup.Fenced{}, startup.ProfilerSeen{}, startup.ProfilingDone{}, startup.SchedulerSeen{},
-		startup.ServiceSeen{}, startup.JoinConfirmed{}, startup.Tick{}),
+		startup.StageConflict{}, startup.Fenced{}, startup.ProfilingDone{}, startup.ServiceBeat{}, startup.ServiceLost{},
+		startup.JoinConfirmed{}, startup.Tick{}),
 	coreOf("measure", measure.New, (*measure.Machine).Step,
 		measure.JobGiven{}, measure.ProfilesRead{}, measure.ProfileStored{}, measure.ActionResult{}, measure.WorkerSeen{},
 		measure.WorkerLost{}, measure.Elected{}, measure.Abandon{}, measure.Tick{}),
@@ -46,7 +50,38 @@ var Cores = []Core{
 	coreWith(orders, "work", newWorker, (*work.Worker).Step,
 		&work.Received{}, &work.Input{}, &work.Staged{}, &work.Executed{}, &work.Fetched{}, &work.Transferred{},
 		&work.ModelRead{}, &work.ExecutorLost{}, &work.ExecutorReady{}, &work.ClockReading{}, &work.Stop{}, &work.Abandon{}, &work.Tick{}),
+	coreOf(Scheduler, newTerm, (*sched.Term).Step,
+		&sched.Started{}, &sched.WorkerAnnounced{}, &sched.WorkerBeat{}, &sched.WorkerAnswered{}, &sched.SchedulerBeat{},
+		&sched.FrontDoorBeat{}, &sched.NoResponders{}, &sched.Withdraw{}, &sched.Submitted{}, &sched.AnswersReported{},
+		&sched.Result{}, &sched.HeartbeatDue{}, &sched.Tick{}),
 }
+
+// Setup is what a scheduler's core is made with: a term, and the policy in it.
+type Setup struct {
+	Policy string
+	Config policies.Config
+	Term   sched.TermConfig
+}
+
+// UnmarshalJSON starts from the defaults: a field missing in a recording was added later.
+func (s *Setup) UnmarshalJSON(written []byte) error {
+	type plain Setup
+	read := plain{Config: policies.Defaults()}
+	err := json.Unmarshal(written, &read)
+	*s = Setup(read)
+	return err
+}
+
+// NewTerm makes the term.
+func (s *Setup) NewTerm() (*sched.Term, error) {
+	core, err := policies.New(s.Policy, s.Config)
+	if err != nil {
+		return nil, err
+	}
+	return sched.NewTerm(core, s.Term), nil
+}
+
+func newTerm(s Setup) (*sched.Term, error) { return s.NewTerm() }
 
 // coreOf describes a core by how it is made and stepped, and its events, which stand for
 // themselves.
@@ -60,8 +95,8 @@ func coreOf[Config, Machine, Event, Output any](name string, make func(Config) (
 }
 
 // coreWith describes a core some of whose events are about things that it gave out.
-func coreWith[Config, Machine, Event, Output, Thing any](things things[Event, Output, Thing], name string, make func(Config) (Machine, error),
-	step func(Machine, protocol.Time, Event) Output, events ...any) Core {
+func coreWith[Config, Made, Event, Output, Thing any](things things[Event, Output, Thing], name string, make func(Config) (Made, error),
+	step func(Made, protocol.Time, Event) Output, events ...any) Core {
 	c := Core{Name: name, events: map[string]reflect.Type{}}
 	for _, e := range events {
 		c.events[eventName(e)] = reflect.TypeOf(e)
@@ -72,7 +107,7 @@ func coreWith[Config, Machine, Event, Output, Thing any](things things[Event, Ou
 		}
 		return 0
 	}
-	c.begin = func(written []byte) (machine, error) {
+	c.Begin = func(written []byte) (Machine, error) {
 		var config Config
 		if err := json.Unmarshal(written, &config); err != nil {
 			return nil, fmt.Errorf("read config: %w", err)
@@ -97,7 +132,8 @@ func coreWith[Config, Machine, Event, Output, Thing any](things things[Event, Ou
 	return c
 }
 
-func coreNamed(name string) *Core {
+// CoreNamed returns a core, nil for none of this name.
+func CoreNamed(name string) *Core {
 	for i := range Cores {
 		if Cores[i].Name == name {
 			return &Cores[i]
@@ -116,7 +152,7 @@ func eventName(e any) string {
 }
 
 // event reads an event of a type by its name.
-func (c *Core) event(name string, l *line) (any, error) {
+func (c *Core) event(name string, written []byte, runes bool) (any, error) {
 	t := c.events[name]
 	if t == nil {
 		return nil, fmt.Errorf("core %s has no event %q", c.Name, name)
@@ -126,7 +162,7 @@ func (c *Core) event(name string, l *line) (any, error) {
 		plain = t.Elem()
 	}
 	e := reflect.New(plain)
-	if err := record.DecodeEvent(l.Of, l.Bytes, e); err != nil {
+	if err := DecodeEvent(written, runes, e); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if t.Kind() == reflect.Pointer {

@@ -1,17 +1,18 @@
-package journal
+package replay
 
 import (
 	"io"
 	"testing"
 
 	"clockwork/pkg/core/frontdoor"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/protocol"
 )
 
-// BenchmarkFrontDoor is what an event of a front door costs, with a journal and without.
+// BenchmarkFrontDoor is what an event of a front door costs, with a recording and without.
 // A request is four events.
 func BenchmarkFrontDoor(b *testing.B) {
-	w, err := NewWriter(io.Discard)
+	w, err := recorder.NewDirect(io.Discard)
 	if err != nil {
 		b.Fatal(err)
 	}

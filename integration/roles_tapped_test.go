@@ -12,27 +12,27 @@ import (
 	bus "clockwork/pkg/adapter/nats"
 )
 
-// spied is a broker in this process with the configuration written by clockwork
+// tapped is a broker in this process with the configuration written by clockwork
 // keys, and an additional user who receives all messages.
-type spied struct {
+type tapped struct {
 	*roles
 	server *server.Server
-	hot    spy // of what services and clients say to each other
-	store  spy // of what reaches JetStream
+	hot    tap // of what services and clients say to each other
+	store  tap // of what reaches JetStream
 }
 
-// spy is an additional user of one account.
-type spy struct {
+// tap is an additional user of one account.
+type tap struct {
 	nc    *nats.Conn
 	heard *nats.Subscription
 }
 
-func startSpied(t *testing.T, keys ...string) *spied {
+func startTapped(t *testing.T, keys ...string) *tapped {
 	t.Helper()
-	return makeKeys(t, keys...).spied()
+	return makeKeys(t, keys...).tapped()
 }
 
-func (r *roles) spied() *spied {
+func (r *roles) tapped() *tapped {
 	t := r.t
 	t.Helper()
 	options, err := server.ProcessConfigFile(filepath.Join(r.dir, "broker/nats.conf"))
@@ -53,7 +53,7 @@ func (r *roles) spied() *spied {
 		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public, Account: account})
 		as[account.GetName()] = func() (string, nats.SignatureHandler) { return public, pair.Sign }
 	}
-	s := &spied{roles: r}
+	s := &tapped{roles: r}
 	if s.server, err = server.NewServer(options); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func (r *roles) spied() *spied {
 		t.Fatal("the broker does not start")
 	}
 	t.Cleanup(func() { bus.StopServer(s.server) })
-	spyIn := func(account string) (x spy) {
+	tapIn := func(account string) (x tap) {
 		x.nc, err = nats.Connect(s.server.ClientURL(), nats.Nkey(as[account]()), nats.SyncQueueLen(1<<20)) // it has to hear all
 		if err != nil {
 			t.Fatal(err)
@@ -77,11 +77,11 @@ func (r *roles) spied() *spied {
 		s.flush(x.nc)
 		return x
 	}
-	s.hot, s.store = spyIn("clockwork"), spyIn("clockwork_store")
+	s.hot, s.store = tapIn("clockwork"), tapIn("clockwork_store")
 	return s
 }
 
-func (s *spied) flush(nc *nats.Conn) {
+func (s *tapped) flush(nc *nats.Conn) {
 	s.t.Helper()
 	if err := nc.FlushTimeout(patience); err != nil {
 		s.t.Fatal(err)
@@ -90,7 +90,7 @@ func (s *spied) flush(nc *nats.Conn) {
 
 // refused calls do as a user and reports whether the broker refused it for lack
 // of permission: the broker reports that before it answers the flush.
-func (s *spied) refused(nc *nats.Conn, do func() error) bool {
+func (s *tapped) refused(nc *nats.Conn, do func() error) bool {
 	s.t.Helper()
 	before := nc.LastError()
 	if err := do(); err != nil {
@@ -101,9 +101,9 @@ func (s *spied) refused(nc *nats.Conn, do func() error) bool {
 	return after != before && errors.Is(after, nats.ErrPermissionViolation)
 }
 
-// overheard reports whether a spy received a body on a subject, and discards all
+// overheard reports whether a tap received a body on a subject, and discards all
 // other messages.
-func (s *spied) overheard(by spy, subject, body string) (heard bool) {
+func (s *tapped) overheard(by tap, subject, body string) (heard bool) {
 	s.t.Helper()
 	s.flush(by.nc)
 	for {

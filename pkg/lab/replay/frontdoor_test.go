@@ -1,4 +1,4 @@
-package journal
+package replay
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"clockwork/pkg/core/frontdoor"
 	"clockwork/pkg/core/quota"
+	"clockwork/pkg/lab/recorder"
 	"clockwork/pkg/protocol"
 )
 
@@ -199,23 +200,21 @@ func (d *door) trouble(rng *rand.Rand) {
 func TestWhatAFrontDoorDidByChanceIsDecidedAgain(t *testing.T) {
 	for seed := range uint64(30) {
 		var file bytes.Buffer
-		w, _ := NewWriter(&file)
+		w, _ := recorder.NewDirect(&file)
 		d := serveAnything(t, w.FrontDoor(), rand.New(rand.NewPCG(seed, 1)))
 		replayed(t, w, &file, d.events)
 		if strings.Contains(file.String(), secret) || strings.Contains(file.String(), "c2VjcmV0") {
-			t.Fatal("the journal has what clients sent or were answered")
+			t.Fatal("the recording has what clients sent or were answered")
 		}
 	}
 }
 
-// replayed proves a journal of one machine.
-func replayed(t *testing.T, w *Writer, file *bytes.Buffer, events int) {
+// replayed proves a recording of one machine.
+func replayed(t *testing.T, w *recorder.Direct, file *bytes.Buffer, events int) {
 	t.Helper()
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	v, err := Verify(bytes.NewReader(file.Bytes()))
-	if err != nil || !v.Same() || v.Cut || v.Events != events || len(v.Machines) != 1 || v.Hash != v.Machines[0].Hash {
-		t.Fatalf("%v, %+v, %+v", err, v, v.Differs)
+	must(t, w.Close())
+	v := verified(t, file.Bytes())
+	if !v.Same() || v.Cut || v.Events != uint64(events) || len(v.Machines) != 1 || v.Hash != v.Machines[0].Hash {
+		t.Fatalf("%+v, %+v", v, v.Differs)
 	}
 }
