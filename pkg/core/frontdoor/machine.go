@@ -340,6 +340,15 @@ func (m *Machine) Request(seq uint64) *Request {
 	return m.openQueries[seq]
 }
 
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
+}
+
 // Model returns a model that is served, or is about to be; UNKNOWN_MODEL if there is none.
 func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	spec, known := m.models[name]
@@ -350,15 +359,6 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 		return spec, unknown(name)
 	}
 	return spec, nil
-}
-
-// ModelNames returns the names of all models, in no order.
-func (m *Machine) ModelNames() []string {
-	names := make([]string, 0, len(m.models))
-	for name := range m.models {
-		names = append(names, name)
-	}
-	return names
 }
 
 // Epoch is that of the active scheduler, 0 for none.
