@@ -33,7 +33,7 @@ test: ## Run every test
 
 .PHONY: race
 race: ## Run what decides, the services, and their failovers and reconnects under the race detector
-	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/virtual ./pkg/lab/replay ./pkg/adapter/nats ./services/...
+	$(GO) test -race -short ./pkg/protocol/... ./pkg/wire ./pkg/core/... ./pkg/lab/sim ./pkg/lab/replay ./pkg/adapter/nats ./services/...
 	$(GO) test -race -count=1 -run 'InOneProcess|WhateverConnectionBreaks' ./integration
 	$(GO) test -race -count=1 -run 'ThatIsMade' ./pkg/adapter/backend/onnx
 

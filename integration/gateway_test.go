@@ -152,7 +152,7 @@ func TestOneOfTwoGatewaysIsKilled(t *testing.T) {
 	s := startStack(t, quick())
 	url, _ := s.startGateway()
 	first := freeAddress(t)
-	killed := startProcess(t, "gateway", "--http", first, "--nats", s.broker.ClientURL())
+	killed := startProcess(t, "gateway", "--http", first, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL())
 	s.load("zoo/resnet18_v2", 1)
 	s.activated()
 	awaitHTTP(t, "http://"+first+"/v2/models/resnet18_v2/ready")
@@ -194,7 +194,7 @@ func TestAGatewayDrains(t *testing.T) {
 	s.load("zoo/resnet18_v2", 1)
 	address := freeAddress(t)
 	url := "http://" + address
-	p := startProcess(t, "gateway", "--http", address, "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
+	p := startProcess(t, "gateway", "--http", address, "--grpc", "127.0.0.1:0", "--nats", s.broker.ClientURL(), "--shutdown-delay", "1m")
 	s.activated()
 	awaitHTTP(t, url+"/v2/models/resnet18_v2/ready")
 	if err := p.Signal(syscall.SIGTERM); err != nil {

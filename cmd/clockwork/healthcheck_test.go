@@ -17,7 +17,7 @@ func TestHealthcheckSaysInOneLineHowAServiceIs(t *testing.T) {
 	url := "nats://" + address
 	ended := make(chan int, 1)
 	go func() {
-		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--http", command.FreeAddress(t))
+		code, _, _ := invoke(t, "up", "--listen", address, "--load-idle", "300ms", "--http", command.FreeAddress(t), "--grpc", "127.0.0.1:0")
 		ended <- code
 	}()
 	command.AwaitStage(t, url, protocol.AwaitingModels)

@@ -60,13 +60,21 @@ func (k *upCommand) gateway(hub *watch.Hub, to *journal.Writer) (part fx.Option,
 	if err != nil {
 		return nil, "", err
 	}
-	if config.HTTP.Listener, err = k.GatewayFlags.Listen(); err != nil {
-		return fx.Options(), fmt.Sprintf("No HTTP: %v.\n", err), nil
+	heard := false
+	for _, in := range k.Ingresses(&config) {
+		if err := in.Listen(); err != nil {
+			says += fmt.Sprintf("No %s: %v.\n", in.Name, err)
+			continue
+		}
+		heard = true
+		says += fmt.Sprintf("%s, by the Open Inference Protocol: %s\n", in.Name, in.Local())
+	}
+	if !heard {
+		return fx.Options(), says, nil
 	}
 	config.Telemetry = hub
 	serve.RecordFrontDoor(&config.Config, to)
-	url := localURL("http://" + config.HTTP.Listener.Addr().String())
-	return fx.Options(fx.Supply(config), gateway.Module), fmt.Sprintf("HTTP, by the Open Inference Protocol: %s/v2\n", url), nil
+	return fx.Options(fx.Supply(config), gateway.Module), says, nil
 }
 
 func (k *upCommand) up(c *cli.Flags, con *cli.Console, end *serve.Shutdown, parts fx.Option, says string) (err error) {

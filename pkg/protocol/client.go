@@ -145,10 +145,12 @@ type StackState struct {
 	// GPUsServing is how many GPUs take the active scheduler's work: one that can hold no
 	// served model takes none, nor does one that hangs. A stack in stage ACTIVE without any
 	// serves nothing. ModelsServed are the active scheduler's models, ModelsUnavailable
-	// those of them that no GPU can hold.
+	// those of them that no GPU can hold, ModelsRefused further ones that are quarantined for
+	// their crashes.
 	GPUsServing       int `json:"gpus_serving"`
 	ModelsServed      int `json:"models_served"`
 	ModelsUnavailable int `json:"models_unavailable,omitempty"`
+	ModelsRefused     int `json:"models_refused,omitempty"`
 	// StoreFault says why the stack's state cannot be kept, "" if it can: then loaded
 	// models are served, and nothing else works.
 	StoreFault string `json:"store_fault,omitempty"`

@@ -320,6 +320,16 @@ func TestATenantStandsInTheSubject(t *testing.T) {
 			t.Errorf("Inferred(%q) = %q, %q", c.subject, model, tenant)
 		}
 	}
+	for subject, want := range map[string][2]string{
+		s.LaneBy("resnet50", "alice"): {"resnet50", "alice"},
+		"site.a.lane.3.m.a.b":         {"m", "a.b"},
+		"site.a.lane.3":               {"", ""},
+		"site.a.lane.":                {"", ""},
+	} {
+		if model, tenant := s.Inferred(subject); [2]string{model, tenant} != want || !s.InLane(subject) {
+			t.Errorf("Inferred(%q) = %q, %q", subject, model, tenant)
+		}
+	}
 }
 
 // TestAnInboxWithAnOwnerHearsWhatItsOwnerAskedAlone: else a client could have

@@ -175,8 +175,9 @@ func codeGPU(k *coder, g *protocol.GPUState) {
 }
 
 func codeClockworkState(k *coder, s *protocol.ClockworkState) {
-	k.array(5)
+	k.array(6)
 	num(k, &s.Term)
+	num(k, &s.Set)
 	page(k, &s.PageSize)
 	codeModels(k, &s.Models)
 	list(k, &s.Profiles, codeProfile)

@@ -74,8 +74,8 @@ func (c *rawClient) line() string {
 func TestWhatAClientMaySee(t *testing.T) {
 	s := serving(t, nil)
 	for path, want := range map[string]string{
-		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration"],"name":"clockwork","version":"v0"}`,
-		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration"],"name":"clockwork","version":"v0"}`,
+		"/v2":                     `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
+		"/v2/":                    `{"extensions":["binary_tensor_data","model_configuration","statistics"],"name":"clockwork","version":"v0"}`,
 		"/v2/health/live":         `{"live":true,"ready":true}`,
 		"/v2/health/ready":        `{"live":true,"ready":true}`,
 		"/v2/models/a/ready":      `{"live":true,"ready":true,"name":"a"}`,
@@ -91,6 +91,39 @@ func TestWhatAClientMaySee(t *testing.T) {
 	}
 }
 
+// TestAModelThatIsNotServedIsNotReady, although others are, and none is if all are refused.
+func TestAModelThatIsNotServedIsNotReady(t *testing.T) {
+	s := serving(t, nil)
+	for _, c := range []struct {
+		what, path, says string // says is in the answer of an unready one
+		change           func(*protocol.Heartbeat)
+	}{
+		{"quarantined", "/v2/models/a/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Quarantined, h.Capacity.Refused = []protocol.QuarantinedModel{{Name: "a", Left: time.Minute}}, 1
+		}},
+		{"well again", "/v2/models/a/ready", "", func(*protocol.Heartbeat) {}},
+		{"held by no GPU", "/v2/models/a/versions/1/ready", "no GPU", func(h *protocol.Heartbeat) {
+			h.Unavailable, h.Capacity.Unavailable = []string{"a"}, 1
+		}},
+		{"all that are held are quarantined", "/v2/health/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Capacity.Unavailable, h.Capacity.Refused = 1, 2
+		}},
+	} {
+		s.scheduler.Store(&c.change)
+		want := http.StatusOK
+		if c.says != "" {
+			want = http.StatusServiceUnavailable
+		}
+		bustest.Until(t, c.what, func() bool {
+			status, body := s.get(c.path)
+			return status == want && strings.Contains(body, c.says)
+		})
+		if status, _ := s.get("/v2/models/big/ready"); (status == http.StatusOK) != strings.Contains(c.path, "models") {
+			t.Errorf("%s: another model is %d", c.what, status)
+		}
+	}
+}
+
 func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	s := serving(t, nil)
 	for _, c := range []struct {
@@ -102,7 +135,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		{"GET", "/v2/models/a/b/c/d/e", 404, ""}, {"GET", "/v2/models/nobody", 404, "nobody"}, {"GET", "/v2/models/A", 404, "a-z"}, {"GET", "/v2/models/nobody/ready", 404, "nobody"},
 		{"GET", "/v2/models/big/versions/2", 404, "version 3"}, {"GET", "/v2/../../etc/passwd", 404, ""}, {"GET", "/v2/models/%zz", 400, ""},
 		{"GET", "/v2/models/a/infer", 405, "POST"}, {"POST", "/v2", 405, "GET"}, {"DELETE", "/v2/models/a", 405, "GET"}, {"TRACE", "/v2", 405, "GET"}, {"POST", "/v2/health/live", 405, "GET"},
-		{"POST", "/v2/repository/index", 501, "clockwork load"}, {"POST", "/v2/repository/models/a/load", 501, "clockwork load"}, {"GET", "/v2/models/a/stats", 501, "statistics"},
+		{"POST", "/v2/repository/index", 501, "clockwork load"}, {"POST", "/v2/repository/models/a/load", 501, "clockwork load"}, {"GET", "/v2/models/nobody/stats", 404, "nobody"}, {"POST", "/v2/models/stats", 405, "GET"},
 		{"GET", "/v2/systemsharedmemory/status", 501, "shared memory"}, {"POST", "/v2/models/a/generate", 501, "generation"},
 		{"GET", "/v2/trace/setting", 501, ""}, {"POST", "/v2/logging", 501, ""},
 	} {

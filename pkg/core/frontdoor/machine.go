@@ -34,7 +34,8 @@ type Machine struct {
 	// openQueries are requests whose answer may be the scheduler's, by number, until it says
 	// whose. They are in no other place.
 	openQueries map[uint64]*Request
-	breaks      uint64       // connections that broke
+	connection  Connection   // as reported last
+	breaks      uint64       // connections that broke, as far as they are dealt with
 	down        bool         // the broker is not reached
 	heldAnswers []heldAnswer // answers that wait until it is
 	outage      time.Duration
@@ -58,7 +59,7 @@ func New(config Config) *Machine {
 	return &Machine{
 		config: config, table: newTable(&config), slow: newSlots(config.SlowSlots), stores: newSlots(config.StoreSlots),
 		models: map[string]protocol.ModelSpec{}, schedulers: schedulers{actives: map[string]active{}},
-		openQueries: map[uint64]*Request{}, buffer: newBuffer(),
+		openQueries: map[uint64]*Request{}, connection: Connection{Up: true}, buffer: newBuffer(),
 	}
 }
 
@@ -97,10 +98,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.schedulerBeat(e.Heartbeat)
 	case *SchedulerLost:
 		m.schedulerLost(e.Heartbeat)
-	case *ConnectionDown:
-		m.down = true
-	case *ConnectionBroke:
-		m.connectionBroke()
+	case *Connection:
+		m.connectionSeen(*e)
 	case *BufferSeen:
 		m.bufferSeen(e)
 	case *Claimed:
@@ -271,7 +270,7 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	}
 	m.seq++
 	r.ID = protocol.RequestID{Door: m.config.ID, Seq: m.seq}
-	if fault := m.table.add(r); fault != nil {
+	if fault := m.table.add(m.now, r); fault != nil {
 		r.ID = protocol.RequestID{}
 		return fault
 	}
@@ -363,6 +362,9 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 
 // Epoch is that of the active scheduler, 0 for none.
 func (m *Machine) Epoch() uint64 { return m.epoch }
+
+// Connection is how the connection to the broker stands, as the driver reported it last.
+func (m *Machine) Connection() Connection { return m.connection }
 
 // LastEpoch is that of the scheduler that was active last, 0 for none ever.
 func (m *Machine) LastEpoch() uint64 { return m.latest }

@@ -54,6 +54,7 @@ var faults = []planted.Fault{
 	{"answered while the broker is not reached", "answer.go", "	if m.down && !r.direct {\n		m.heldAnswers", "	if false {\n		m.heldAnswers"},
 	{"what waits for the broker is forgotten", "answer.go", "	for _, h := range waiting {\n		m.end", "	for _, h := range waiting[:0] {\n		m.end"},
 	{"late answers are never asked about", "answer.go", "	return r.epoch != 0 && !r.owned", "	return false && r.epoch != 0 && !r.owned"},
+	{"a break that nobody saw is none", "answer.go", "(m.down || c.Breaks != m.connection.Breaks)", "m.down"},
 	{"a break is not noted", "answer.go", "	m.breaks++\n", ""},
 	{"the broken epoch is the next one", "answer.go", "	m.broken, m.outage = m.latest, ", "	m.broken, m.outage = m.latest+1, "},
 	{"no outage is long", "answer.go", "m.latest, m.now.Sub(m.lastBeat)\n", "m.latest, 0\n"},
@@ -72,6 +73,14 @@ var faults = []planted.Fault{
 	{"a word on another front door's request", "answer.go", "d.ID.Door != m.config.ID || m.outdated(d)", "m.outdated(d)"},
 	{"a former scheduler's word", "answer.go", "d.Epoch < r.epoch", "false"},
 	{"a later scheduler's word is not obeyed", "answer.go", "d.Epoch < r.epoch", "d.Epoch != r.epoch"},
+
+	{"outputs without bound", "outputs.go", "	if all == 0 || all+bytes <= o.max {\n", "	if true {\n"},
+	{"a client takes all the room for outputs", "outputs.go", "own+bytes > o.max/4", "own+bytes > o.max"},
+	{"outputs take room for ever", "table.go", "	t.outputs.add(r.Tenant, -r.outputBytes())\n", ""},
+	{"late outputs take no room", "answer.go", "			m.table.outputs.comesLate(m.now, r.outputBytes())\n", ""},
+	{"late outputs take room for ever", "outputs.go", "		o.lateBytes -= o.late[0].bytes\n", ""},
+	{"what waits is claimed without room for outputs", "table.go", " || t.outputs.bytes >= t.outputs.max {\n", " {\n"},
+	{"what was claimed finds no room for outputs", "table.go", "refusal != nil && r.Buffered == 0 {", "refusal != nil {"},
 
 	{"woken while as many are claimed as may be", "buffer.go", "len(b.waiting) > 0 && b.mayClaim(c) {\n		next", "len(b.waiting) > 0 {\n		next"},
 	{"one claim too many", "buffer.go", "	return len(b.claims) < c.Claims &&", "	return len(b.claims) <= c.Claims &&"},

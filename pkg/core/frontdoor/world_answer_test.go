@@ -228,6 +228,10 @@ func (b *books) drop(x *entry) {
 func (b *books) expire() {
 	for _, seq := range b.numbers(waiting) {
 		if x := b.open[seq]; b.Now >= x.deadline {
+			if len(x.dispatched) > 0 {
+				x.missed = b.Now
+				b.tardy = append(b.tardy, x)
+			}
 			b.settle(x, "")
 		}
 	}

@@ -25,6 +25,7 @@ var inferenceService = grpc.ServiceDesc{
 		call("ServerMetadata", (*Server).serverMetadata),
 		call("ModelMetadata", (*Server).modelMetadata),
 		call("ModelConfig", (*Server).modelConfig),
+		call("ModelStatistics", (*Server).modelStatistics),
 		{StreamName: "ModelInfer", Handler: func(srv any, stream grpc.ServerStream) error { return srv.(*Server).modelInfer(stream) }},
 		{StreamName: "ModelStreamInfer", ServerStreams: true, ClientStreams: true,
 			Handler: func(srv any, stream grpc.ServerStream) error { return srv.(*Server).modelStreamInfer(stream) }},

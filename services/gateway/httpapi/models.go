@@ -22,6 +22,9 @@ type health struct {
 // health asks after the health of the gateway; model is "" or the one that is asked after.
 func (c *call) health(model string) health {
 	why := c.oip.Unready()
+	if why == "" && model != "" {
+		why = c.oip.Unserved(model)
+	}
 	return health{Live: true, Ready: why == "", Name: model, Why: why}
 }
 
@@ -55,6 +58,16 @@ func (c *call) modelReady() {
 // modelMetadata describes a model as the protocol does.
 func (c *call) modelMetadata() {
 	c.withModel(func(spec *protocol.ModelSpec) { c.say(http.StatusOK, oip.MetadataOf(spec)) })
+}
+
+// modelStatistics tells the statistics of a model, or of all.
+func (c *call) modelStatistics() {
+	list, refusal := c.oip.Statistics(c.model, c.version)
+	if refusal != nil {
+		c.refuse(refusal)
+		return
+	}
+	c.say(http.StatusOK, map[string]any{"model_stats": list})
 }
 
 // modelConfig describes a model as Triton's configuration does.

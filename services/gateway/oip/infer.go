@@ -23,7 +23,11 @@ func (s *Server) NewInfer() Infer { return Infer{server: s, ended: make(chan cor
 // Screen refuses a message that is refused whatever its body is, and reports whether it was
 // answered with that. The error says why there is no front door.
 func (i *Infer) Screen(in *core.Inbound, x frontdoor.Exchange, header map[string][]string) (refused bool, absent *protocol.Error) {
-	absent = i.server.Behind(func(d *frontdoor.FrontDoor) { refused, i.door = d.Screen(in, x, header), d })
+	absent = i.server.Behind(func(d *frontdoor.FrontDoor) {
+		if refused, i.door = d.Screen(in, x, header), d; refused {
+			i.countRefused(in.Model)
+		}
+	})
 	return refused, absent
 }
 
@@ -33,8 +37,19 @@ func (i *Infer) MaxBody() int64 { return i.door.MaxBody() }
 // Take gives the message to the front door. The request is nil if it is answered; the error
 // says why there is no front door.
 func (i *Infer) Take(in *core.Inbound, x frontdoor.Exchange, header map[string][]string) (request *core.Request, absent *protocol.Error) {
-	absent = i.server.Behind(func(d *frontdoor.FrontDoor) { i.door, request = d, d.Take(in, x, header) })
+	absent = i.server.Behind(func(d *frontdoor.FrontDoor) {
+		if i.door, request = d, d.Take(in, x, header); request == nil {
+			i.countRefused(in.Model)
+		}
+	})
 	return request, absent
+}
+
+// countRefused counts a refusal, if there is such a model.
+func (i *Infer) countRefused(model string) {
+	if spec, unknown := i.door.Model(model); unknown == nil {
+		i.server.statistics.refused(&spec)
+	}
 }
 
 // Answer waits for the end of a request that was taken, and answers it. Once ctx is cancelled,
@@ -50,6 +65,7 @@ func (i *Infer) Answer(ctx context.Context, request *core.Request) {
 		e = <-i.ended
 	}
 	i.door.Send(&e)
+	i.server.statistics.ended(&e)
 }
 
 // End implements that of frontdoor.Exchange: Answer waits for it.

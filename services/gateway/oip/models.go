@@ -1,6 +1,7 @@
 package oip
 
 import (
+	"slices"
 	"strconv"
 
 	"clockwork/pkg/protocol"
@@ -9,6 +10,9 @@ import (
 
 // platform is what clients are told that executes models.
 const platform = "clockwork"
+
+// extensions of the protocol that a gateway has.
+var extensions = []string{"binary_tensor_data", "model_configuration", "statistics"}
 
 // ServerMetadata describes the server.
 type ServerMetadata struct {
@@ -19,7 +23,7 @@ type ServerMetadata struct {
 
 // Metadata describes the server.
 func (s *Server) Metadata() ServerMetadata {
-	return ServerMetadata{Extensions: []string{"binary_tensor_data", "model_configuration"}, Name: platform, Version: s.config.Version}
+	return ServerMetadata{Extensions: slices.Clone(extensions), Name: platform, Version: s.config.Version}
 }
 
 // Model returns a model in a version, "" for any: the error is UNKNOWN_MODEL, or says why

@@ -28,8 +28,9 @@ type Config struct {
 // Server is what all ingresses of a gateway serve: one front door, or why there is none. Any
 // goroutine may use it.
 type Server struct {
-	config  Config
-	reading atomic.Int64 // bytes of bodies that are being read
+	config     Config
+	statistics statistics
+	reading    atomic.Int64 // bytes of bodies that are being read
 
 	// mu is held for reading while the front door takes a message, so that it takes none after
 	// it is stopped.
@@ -40,7 +41,7 @@ type Server struct {
 
 // NewServer makes a server without a front door; Open gives it one.
 func NewServer(config Config) *Server {
-	return &Server{config: config,
+	return &Server{config: config, statistics: statistics{byModel: map[string]*counts{}},
 		absent: protocol.Errorf(protocol.StateUnavailable, "the gateway starts: it has not reached the broker yet, or what the stack keeps there")}
 }
 
@@ -82,5 +83,12 @@ func (s *Server) Unready() (why string) {
 	if absent := s.Behind(func(d *frontdoor.FrontDoor) { why = d.Missing() }); absent != nil {
 		return absent.Message
 	}
+	return why
+}
+
+// Unserved returns why requests to a model are not served now although others are; "" if they
+// are.
+func (s *Server) Unserved(model string) (why string) {
+	_ = s.Behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) }) // without one, Unready says so
 	return why
 }

@@ -17,7 +17,7 @@ import (
 func (m *model) try(ctx context.Context, c config, limit int) (*description, *protocol.Error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p, err := startProcess(&m.backend.options, setup{}, ctx.Done(), func(*process, string) {})
+	p, err := startProcess(&m.backend.options, setup{}, ctx.Done(), func(*process) {}, func(*process, string) {})
 	if ctx.Err() != nil {
 		if err == nil {
 			p.wait()
