@@ -68,11 +68,17 @@ func tensors(kind, datatype, dims string, names ...string) (text string) {
 // where HTTP is heard once they are served.
 func startTriton(t *testing.T, root string, paths ...string) (s *stack, url string) {
 	t.Helper()
+	return startTritonWith(t, nil, root, paths...)
+}
+
+// startTritonWith is startTriton with more flags of up.
+func startTritonWith(t *testing.T, flags []string, root string, paths ...string) (s *stack, url string) {
+	t.Helper()
 	address, err := chaos.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ = startRealStack(t, root, "--http", address)
+	s, _ = startRealStack(t, root, append([]string{"--http", address}, flags...)...)
 	for _, path := range paths {
 		s.load(path, 1)
 	}
@@ -169,6 +175,36 @@ func TestThePageInABrowser(t *testing.T) {
 		t.Errorf("a reader of the screen cannot name %q", nameless)
 	}
 	leavePicture(t, p, "narrow-dark")
+}
+
+// TestThePageInABrowserAsksForAToken: without one it shows nothing of the stack.
+func TestThePageInABrowserAsksForAToken(t *testing.T) {
+	if *browserAt == "" {
+		t.Skip("needs Chromium; make page runs it")
+	}
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	token, err := exec.CommandContext(t.Context(), binary, "token", "alice", tokens).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, url := startTritonWith(t, []string{"--tokens", tokens}, tritonRepository(t), "simple")
+	p := browser.Start(t, *browserAt).Open(url)
+	p.Until("document.querySelector('#token-form') && !document.querySelector('#token-form').hidden")
+	var models int
+	if p.Run("document.querySelectorAll('#models a').length", &models); models != 0 {
+		t.Errorf("without a token %d models are shown", models)
+	}
+	for _, given := range []string{"wrong", strings.TrimSpace(string(token))} {
+		p.Run(fmt.Sprintf("document.querySelector('#token').value = %q; document.querySelector('#token-form button').click()", given), nil)
+		p.Until("document.querySelector('#token').value === ''")
+	}
+	p.Until("document.querySelector('#token-form').hidden && document.querySelector('#model h2')?.textContent === 'simple'")
+	p.Run("document.querySelector('#send').click()", nil)
+	p.Until("document.querySelector('.answered')")
+	var command string
+	if p.Run("document.querySelector('#curl').textContent", &command); !strings.Contains(command, `-H "Authorization: Bearer $TOKEN"`) {
+		t.Errorf("%s\nhas no token", command)
+	}
 }
 
 // wantCommand runs the command line that the page shows, and wants outputs of it.

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -74,8 +75,20 @@ type message struct {
 	Error   json.RawMessage `json:"error,omitempty"`
 }
 
-// call calls a method and decodes its result; events meanwhile are dropped.
+// errRefused is a method that the browser refuses, such as of a page that is not there yet.
+var errRefused = errors.New("refused")
+
+// call calls a method, which must succeed, and decodes its result.
 func (b *Browser) call(session, method string, params, result any) {
+	b.t.Helper()
+	if err := b.try(session, method, params, result); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// try calls a method and decodes its result; events meanwhile are dropped. Without an answer the
+// test ends.
+func (b *Browser) try(session, method string, params, result any) error {
 	b.t.Helper()
 	b.last++
 	body, err := json.Marshal(message{ID: b.last, Session: session, Method: method, Params: params})
@@ -92,16 +105,17 @@ func (b *Browser) call(session, method string, params, result any) {
 			continue
 		}
 		if m.Error != nil {
-			b.t.Fatalf("%s: %s", method, m.Error)
+			return fmt.Errorf("%w: %s: %s", errRefused, method, m.Error)
 		}
-		if result != nil {
-			err = json.Unmarshal(m.Result, result)
+		if result == nil {
+			return nil
 		}
-		if err == nil {
-			return
+		if err = json.Unmarshal(m.Result, result); err == nil {
+			return nil
 		}
 	}
 	b.t.Fatalf("%s: the browser is gone or cannot be read: %v", method, err)
+	return nil
 }
 
 // Page is an open page.
@@ -127,6 +141,13 @@ func (b *Browser) Open(url string) *Page {
 // Run runs a script in the page, awaits its promise, and decodes its value.
 func (p *Page) Run(script string, value any) {
 	p.b.t.Helper()
+	if err := p.evaluate(script, value); err != nil {
+		p.b.t.Fatal(err)
+	}
+}
+
+func (p *Page) evaluate(script string, value any) error {
+	p.b.t.Helper()
 	var out struct {
 		Result struct {
 			Value json.RawMessage `json:"value"`
@@ -138,30 +159,35 @@ func (p *Page) Run(script string, value any) {
 			} `json:"exception"`
 		} `json:"exceptionDetails"`
 	}
-	p.b.call(p.session, "Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true}, &out)
+	err := p.b.try(p.session, "Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": true}, &out)
 	if e := out.Exception; e != nil {
-		p.b.t.Fatalf("%s\n%s %s", script, e.Text, e.Exception.Description)
+		err = fmt.Errorf("%s\n%s %s", script, e.Text, e.Exception.Description)
 	}
-	if value == nil {
-		return
+	if err != nil || value == nil {
+		return err
 	}
 	if err := json.Unmarshal(out.Result.Value, value); err != nil {
-		p.b.t.Fatalf("%s: %s: %v", script, out.Result.Value, err)
+		return fmt.Errorf("%s: %s: %w", script, out.Result.Value, err)
 	}
+	return nil
 }
 
-// Until waits until a script's value is true.
+// Until waits until a script's value is true. The page may be there only by then.
 func (p *Page) Until(script string) {
 	p.b.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		var is bool
-		if p.Run("!!("+script+")", &is); is {
+		err := p.evaluate("!!("+script+")", &is)
+		if is {
 			return
+		}
+		if err != nil && !errors.Is(err, errRefused) {
+			p.b.t.Fatal(err)
 		}
 		if time.Now().After(end) {
 			var text string
-			p.Run("document.body.innerText", &text)
-			p.b.t.Fatalf("it never was: %s\nthe page shows: %s", script, text)
+			_ = p.evaluate("document.body.innerText", &text)
+			p.b.t.Fatalf("it never was: %s (%v)\nthe page shows: %s", script, err, text)
 		}
 	}
 }

@@ -8,6 +8,7 @@ package bustest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -141,7 +142,7 @@ func Run(t testing.TB, service interface{ Run(context.Context) error }) (stop fu
 		cancel()
 		select {
 		case err := <-done:
-			if err != nil {
+			if err != nil && !errors.Is(err, context.Canceled) { // as services/host has it: it may have been starting yet
 				t.Errorf("the service ended with %v", err)
 			}
 		case <-time.After(Wait):

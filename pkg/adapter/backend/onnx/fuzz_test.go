@@ -20,7 +20,7 @@ const secret = "outside"
 
 // layouts are names in a model directory, and what links in it point to.
 var (
-	places = []string{"m", "m/1", "m/2", "m/1/model.onnx", "m/2/model.onnx", "m/model.yaml", "n", "n/1", "n/1/model.onnx", "n/model.yaml"}
+	places = []string{"m", "m/1", "m/2", "m/1/model.onnx", "m/2/model.onnx", "m/model.yaml", "n", "n/1", "n/1/model.onnx", "n/model.yaml", "m/config.pbtxt"}
 	ends   = []string{"m", "n", ".", "..", "../..", "../outside", "../../outside", "../../../outside/1/model.onnx", "../outside/1", "../../outside/1/model.onnx",
 		"/", "/proc/self/cwd", "/proc/self/fd", "/dev/zero", "model.onnx", "../model.yaml", "1", "2"}
 )
@@ -37,7 +37,11 @@ func layOut(root, outside string, layout []byte) {
 		case 0:
 			_ = os.Mkdir(path, 0o755)
 		case 1:
-			_ = os.WriteFile(path, []byte("max_batch: 2\n"), 0o644)
+			text := "max_batch: 2\n"
+			if filepath.Base(path) == tritonFile {
+				text = "version_policy { specific { versions: [ 2 ] } }\n"
+			}
+			_ = os.WriteFile(path, []byte(text), 0o644)
 		case 2:
 			_ = os.Symlink(end, path)
 		case 3:
@@ -56,7 +60,7 @@ func FuzzReadSource(f *testing.F) {
 		f.Add(path, file)
 	}
 	for _, link := range [][]byte{{2, 0, 5}, {2, 0, 3, 2, 1, 5}, {0, 0, 0, 2, 1, 6}, {0, 0, 0, 0, 1, 0, 3, 3, 0}, {0, 0, 0, 0, 1, 0, 4, 3, 0}, {0, 0, 0, 3, 5, 0, 0, 1, 0, 1, 3, 0},
-		{2, 0, 11, 0, 1, 0}, {2, 0, 1, 2, 6, 0}, {0, 0, 0, 0, 1, 0, 2, 3, 13}} {
+		{2, 0, 11, 0, 1, 0}, {2, 0, 1, 2, 6, 0}, {0, 0, 0, 0, 1, 0, 1, 3, 0, 1, 10, 0}, {0, 0, 0, 0, 1, 0, 1, 3, 0, 2, 10, 7}, {0, 0, 0, 0, 1, 0, 1, 3, 0, 3, 10, 7}, {0, 0, 0, 0, 1, 0, 1, 3, 0, 4, 10, 0}, {0, 0, 0, 0, 1, 0, 2, 3, 13}} {
 		f.Add("m", link)
 	}
 	f.Fuzz(func(t *testing.T, path string, layout []byte) {
