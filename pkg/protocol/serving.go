@@ -30,7 +30,7 @@ func (c Capacity) Lacking() string {
 type Serving struct {
 	Stage     Stage
 	Epoch     uint64       // the active scheduler's, 0 for none
-	FrontDoor ServiceState // FrontDoorOpen or ServiceAbsent
+	FrontDoor ServiceState // FrontDoorOpen, FrontDoorGateway or ServiceAbsent
 	Capacity  Capacity
 }
 
@@ -38,9 +38,11 @@ type Serving struct {
 // executed. Probes, health checks and commands that wait go by it.
 func (s Serving) Missing() string {
 	switch {
+	case s.Stage != Active && s.FrontDoor == FrontDoorGateway:
+		return "the stage is " + s.Stage.String() + "; requests over HTTP are refused until it is " + Active.String()
 	case s.Stage != Active:
 		return "the stage is " + s.Stage.String() + "; requests wait until it is " + Active.String()
-	case s.FrontDoor != FrontDoorOpen:
+	case s.FrontDoor != FrontDoorOpen && s.FrontDoor != FrontDoorGateway:
 		return AbsentText([]ServiceKind{FrontDoor})
 	case s.Epoch == 0:
 		return "no scheduler is active"

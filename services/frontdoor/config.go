@@ -47,6 +47,17 @@ type Config struct {
 	Telemetry *watch.Hub
 }
 
+// taking is how a front door of this configuration takes requests.
+func (c *Config) taking() protocol.ServiceState {
+	switch {
+	case !c.NoClients:
+		return protocol.FrontDoorOpen
+	case c.Health == protocol.Gateway:
+		return protocol.FrontDoorGateway
+	}
+	return protocol.FrontDoorClosed
+}
+
 // maxWait bounds how long a request may wait for activation: whoever sent it is not there
 // for longer.
 const maxWait = 24 * time.Hour

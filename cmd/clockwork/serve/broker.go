@@ -85,13 +85,13 @@ func (b *Broker) Stop() {
 	b.unlock()
 }
 
-// StartBroker starts a broker with Clockwork's settings.
-func StartBroker(con *cli.Console, listen, data string, flag OpenFlag) (*Broker, error) {
+// StartBroker starts a broker with Clockwork's settings, for the stack of a prefix.
+func StartBroker(con *cli.Console, prefix, listen, data string, flag OpenFlag) (*Broker, error) {
 	config, err := serverConfig(listen, data)
 	if err != nil {
 		return nil, err
 	}
-	config.MaxPayload = int32(flag.MaxPayload)
+	config.MaxPayload, config.Prefix = int32(flag.MaxPayload), prefix
 	open := flag.Open
 	access := bus.Access{Host: config.Host, Open: true}
 	if err := mayBeOpen(access, open); err != nil {

@@ -69,8 +69,8 @@ func (m *Machine) schedulerLost(h protocol.Heartbeat) {
 	m.settleEpoch()
 }
 
-// settleEpoch submits again what another epoch was in charge of. A request whose front
-// door asks whose its answer is stays with that question.
+// settleEpoch submits again what another epoch was in charge of, unless nobody waits for it
+// any more. A request whose front door asks whose its answer is stays with that question.
 func (m *Machine) settleEpoch() {
 	epoch := uint64(0)
 	for _, a := range m.actives {
@@ -85,7 +85,11 @@ func (m *Machine) settleEpoch() {
 	}
 	m.latest = epoch
 	for _, r := range m.table.all() {
-		if r.epoch != epoch {
+		switch {
+		case r.epoch == epoch:
+		case r.gone:
+			m.cancel(r)
+		default:
 			m.submit(r)
 		}
 	}

@@ -64,7 +64,7 @@ func (b *books) refusal(e *Inbound, x *entry) protocol.Code {
 		return protocol.UnknownModel
 	case e.Direct && !x.accepting:
 		b.count("direct, too early")
-		return protocol.SchedulerLost
+		return protocol.NotActive
 	}
 	b.forgetStored()
 	if code := b.exceeds(x); code != "" {

@@ -21,8 +21,10 @@ type books struct {
 	lastBeat protocol.Time // of an active scheduler
 	down     bool
 	breaks   int
-	broken   uint64 // the epoch when the connection broke last
-	outage   time.Duration
+	// reconnects are those that the machine was told of.
+	reconnects uint64
+	broken     uint64 // the epoch when the connection broke last
+	outage     time.Duration
 
 	taking map[*Request]*entry // being decoded or stored
 	open   map[uint64]*entry   // accepted, by number
@@ -65,6 +67,7 @@ type entry struct {
 	to                string                      // it was dispatched to last
 	ran               bool                        // a worker sent an output
 	misfit            bool                        // of a wrong size
+	left              bool                        // its client went away
 	owned             bool                        // the scheduler said that the answer is the front door's
 	askAt             protocol.Time
 	askEpoch          uint64
@@ -87,7 +90,7 @@ type wanted struct {
 	admitted, ignored, store bool
 	rejected                 *client
 	refused                  protocol.Code
-	submit                   []*entry
+	submit, withdraw         []*entry
 	asks                     map[uint64]uint64 // epochs by number
 	input, large             *entry
 	foreign                  []*entry
@@ -150,10 +153,13 @@ func (b *books) apply(e Event, out *Output) {
 		b.output(e)
 	case *InputSent:
 		b.inputSent()
-	case *ConnectionDown:
-		b.down = true
-	case *ConnectionBroke:
-		b.connectionBroke()
+	case *Connection:
+		if was := b.down; !e.Up {
+			b.down = true
+		} else if was || e.Breaks > b.reconnects {
+			b.connectionBroke()
+		}
+		b.reconnects = e.Breaks
 	case *BufferSeen:
 		b.bufferSeen(e)
 	case *Claimed:

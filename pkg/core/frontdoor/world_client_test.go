@@ -95,7 +95,7 @@ func (w *world) newClient() *client {
 	c.in.Reply = w.inbox(c)
 	c.inbox = c.in.Reply
 	if w.oneIn(5) {
-		c.in.Tenant, c.in.Reply, c.in.Direct = "", "", true
+		c.in.Reply, c.in.Direct = "", true
 		c.inbox = fmt.Sprintf("direct %d", c.number)
 	}
 	if w.oneIn(30) {

@@ -83,13 +83,13 @@ func (d *wDoor) beat() {
 	if !d.Connected {
 		return
 	}
-	h := d.core.Heartbeat(true)
+	h := d.core.Heartbeat(protocol.FrontDoorOpen)
 	h.Service, h.ID = protocol.FrontDoor, protocol.DoorName(d.id)
 	if d.w.chance(0.2) {
 		h.Epoch = d.w.lie()
 		d.w.happened.doorLies++
 	}
-	d.say(&FrontDoorBeat{h})
+	d.say(&FrontDoorBeat{Heartbeat: h})
 }
 
 // schedulerBeat takes the heartbeat of a scheduler.

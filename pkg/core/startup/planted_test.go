@@ -100,7 +100,7 @@ var faults = []planted.Fault{
 	{"a load that waits is not answered", "load_outcome.go", "		if m.now >= l.deadline {\n", "		if false {\n"},
 
 	// What is missing.
-	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.rosters[protocol.FrontDoor].absent(now)},\n", ""},
+	{"nobody misses a front door", "blocked.go", "		{protocol.FrontDoor, m.FrontDoor(now) == protocol.ServiceAbsent},\n", ""},
 	{"who leaves is there", "blocked.go", "		delete(r.there, e.ID)\n", ""},
 	{"who leaves is missed at once", "blocked.go", "			r.last = m.now\n", "			r.last = 0\n"},
 	{"a profiler is missed only when it is to measure", "blocked.go", "(m.stage < protocol.Active || m.measuring())", "m.measuring()"},

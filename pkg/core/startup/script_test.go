@@ -86,7 +86,7 @@ func (s *script) step(fields []string) string {
 		return mending(s.m.Mend(StoreLoss{Stage: slices.Contains(fields[2:], "stage"), Models: slices.DeleteFunc(fields[2:], func(f string) bool { return f == "stage" })}))
 	}
 	if fields[1] == "blocked" {
-		return fmt.Sprintf("profiler %s; %s\n", s.m.Profiler(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
+		return fmt.Sprintf("profiler %s, front door %s; %s\n", s.m.Profiler(protocol.Time(at)), s.m.FrontDoor(protocol.Time(at)), cmp.Or(s.m.Blocked(protocol.Time(at)), "nothing is missing"))
 	}
 	out := s.m.Step(protocol.Time(at), s.event(fields[1], fields[2:]))
 	for _, a := range out.Actions {
