@@ -16,6 +16,9 @@ import (
 func (a *agent) onNotice(n backend.Notice) {
 	g, doing := a.gpus[n.Device], strings.Join(n.Models, " ")
 	switch n.Kind {
+	case backend.NotKept:
+		a.bus.Notice(slog.LevelWarn, "the cache of models takes nothing; models are served, and take longer to load the next time", "", "error", n.Text)
+		return
 	case backend.ExecutorLost:
 		a.bus.Notice(slog.LevelWarn, "an executor ended; its GPU gets another", g.info.UUID, "gpu", n.Device, "device", g.info.UUID, "executing", doing,
 			"how", n.Text, "overdue", n.Overdue)

@@ -123,6 +123,9 @@ const (
 	ExecutorReady
 	// ExecutorSaid: the executor wrote a line for the log.
 	ExecutorSaid
+	// NotKept: what was made of a model is not on the disk, for the next load. It is of no
+	// device, and the model is served.
+	NotKept
 )
 
 // Device is one GPU, or an equivalent.

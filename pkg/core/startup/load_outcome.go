@@ -286,13 +286,22 @@ func (m *Machine) storing(token uint64) *load {
 	return m.loads[i]
 }
 
+// neverBegun is the answer to a load that no worker was given: they are not to blame if something
+// else is missing.
+func (m *Machine) neverBegun() *protocol.Error {
+	if why := m.Blocked(m.now); why != "" {
+		return protocol.Errorf(protocol.LoadTimeout, "the load did not begin in time: %s", why)
+	}
+	return protocol.Refusal(protocol.LoadTimeout)
+}
+
 // expireLoads answers loads that passed their deadline. A load that is being
 // stored has no deadline: the result of its store decides.
 func (m *Machine) expireLoads() {
 	for _, l := range slices.Clone(m.waiting) {
 		if m.now >= l.deadline {
 			m.waiting = slices.DeleteFunc(m.waiting, func(o *load) bool { return o == l })
-			m.finish(l, nil, protocol.Refusal(protocol.LoadTimeout))
+			m.finish(l, nil, m.neverBegun())
 		}
 	}
 	for _, l := range slices.Clone(m.loads) {

@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -190,7 +191,8 @@ func (c *cache) keep(path string, what []byte) error {
 	sum := sumOf(what)
 	_, first := file.Write(what)
 	_, second := file.Write(sum[:])
-	if err = errors.Join(first, second, file.Close()); err == nil {
+	closed := file.Close()
+	if err = cmp.Or(first, second, closed); err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {

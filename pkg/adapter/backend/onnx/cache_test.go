@@ -4,20 +4,19 @@ package onnx
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"clockwork/pkg/adapter/backend"
-	"clockwork/pkg/protocol"
 )
 
 // A file of the cache that somebody else may have put there, or that is not
@@ -98,14 +97,25 @@ func TestAnotherUsersFileIsNotTaken(t *testing.T) {
 	}
 }
 
-// The worker goes on when a model cannot be kept, and says why.
-func TestACacheThatCannotBeWrittenIsNotTheModelsFault(t *testing.T) {
+// A model that cannot be kept, as on a full disk, is served all the same, and who watches is
+// told why it is not kept: once for its graph, and once for what its trial found.
+func TestAModelThatCannotBeKeptIsServed(t *testing.T) {
 	root := t.TempDir()
 	writeModel(t, root, "affine", affine(0, in, out), "")
 	b := withModels(t, root)
+	told := watched(b)
 	must(t, os.RemoveAll(b.options.CacheDir))
-	_, err := b.LoadModel(context.Background(), "affine", backend.LoadOptions{})
-	wantCode(t, err, protocol.BackendError)
+	for i := range 2 {
+		d, m := b.Devices()[0], load(t, b, "affine")
+		w := loadWeights(t, d, m, 0)
+		infer(t, d, m, w, 1, []int{1}, [][]byte{nil})
+		evict(t, w)
+		for j, what := range []string{"keep the optimised model: ", "keep what the trial of the model found: "} {
+			if n := told.await(t, backend.NotKept, 2*i+j); !strings.HasPrefix(n.Text, what) || strings.Contains(n.Text, b.options.CacheDir) {
+				t.Errorf("the notice is %+v", n)
+			}
+		}
+	}
 }
 
 // A model whose trial is known is not tried again: what is kept of it is what is served. What

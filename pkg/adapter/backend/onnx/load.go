@@ -4,6 +4,7 @@ package onnx
 
 import (
 	"context"
+	"fmt"
 
 	"clockwork/pkg/adapter/backend"
 	"clockwork/pkg/protocol"
@@ -113,16 +114,20 @@ func (b *Backend) graphOf(ctx context.Context, src *source, late deadline) (*reg
 	if refusal != nil {
 		return nil, refusal
 	}
-	if refusal = inspect(graph.bytes()); refusal == nil {
-		if failure := b.cache.keep(path, graph.bytes()); failure != nil {
-			refusal = protocol.Errorf(protocol.BackendError, "keep the optimised model: %v", failure)
-		}
-	}
-	if refusal != nil {
+	if refusal = inspect(graph.bytes()); refusal != nil {
 		graph.close()
 		return nil, refusal
 	}
+	b.tellKept("the optimised model", b.cache.keep(path, graph.bytes()))
 	return graph, nil
+}
+
+// tellKept tells who watches that something is not in the cache, unless err is nil. The model is
+// served all the same: it is in memory, and made anew when it is loaded the next time.
+func (b *Backend) tellKept(what string, err error) {
+	if err != nil {
+		b.notify(backend.Notice{Kind: backend.NotKept, Text: fmt.Sprintf("keep %s: %v", what, err)})
+	}
 }
 
 // graphLimit returns how large an optimised graph may be: its weights can be no larger
@@ -168,9 +173,7 @@ func (m *model) described(ctx context.Context, src *source, limit int) (*descrip
 	if refusal != nil {
 		return nil, refusal
 	}
-	if err := kept.keepTrial(path, found); err != nil {
-		return nil, protocol.Errorf(protocol.BackendError, "keep what the trial of the model found: %v", err)
-	}
+	m.backend.tellKept("what the trial of the model found", kept.keepTrial(path, found))
 	return found, nil
 }
 
