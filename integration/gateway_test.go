@@ -225,3 +225,28 @@ func TestAGatewayDrains(t *testing.T) {
 	}
 	p.wait()
 }
+
+// TestAStackOfGatewaysAloneIsWhole: no front door hears the broker, and whoever looks is told
+// that requests over HTTP are served. Without the gateway too, nobody takes requests.
+func TestAStackOfGatewaysAloneIsWhole(t *testing.T) {
+	config := quick()
+	config.controller.NoClients = true
+	s := startStack(t, config)
+	url, stop := s.startGateway()
+	s.awaitState("a gateway", func(st *protocol.StackState) bool { return st.FrontDoor == protocol.FrontDoorGateway })
+	s.load("zoo/resnet18_v2", 1)
+	state := s.awaitState("ACTIVE and whole", func(st *protocol.StackState) bool {
+		return st.Stage == protocol.Active && st.Serving().Missing() == "" && st.Unhealthy() == ""
+	})
+	if state.FrontDoor != protocol.FrontDoorGateway || state.Blocked != "" {
+		t.Errorf("front door %q, blocked %q", state.FrontDoor, state.Blocked)
+	}
+	awaitHTTP(t, url+"/v2/models/resnet18_v2/ready")
+	if status, body := postHTTP(t, url+"/v2/models/resnet18_v2/infer", `{"parameters":{"slo_ms":5000}}`); status != http.StatusOK {
+		t.Errorf("over HTTP: %d %s", status, body)
+	}
+	stop()
+	s.awaitState("nobody takes requests", func(st *protocol.StackState) bool {
+		return st.FrontDoor == protocol.ServiceAbsent && strings.Contains(st.Unhealthy(), "no front door")
+	})
+}

@@ -36,9 +36,12 @@ const (
 	ExecutionCrashed   Code = "EXECUTION_CRASHED"
 	BatchFailed        Code = "BATCH_FAILED"
 	ModelQuarantined   Code = "MODEL_QUARANTINED"
+	ModelRetired       Code = "MODEL_RETIRED"
+	NotActive          Code = "NOT_ACTIVE"
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
 	StateUnavailable   Code = "STATE_UNAVAILABLE"
+	Unauthenticated    Code = "UNAUTHENTICATED"
 	PermissionDenied   Code = "PERMISSION_DENIED"
 	ShuttingDown       Code = "SHUTTING_DOWN"
 	Internal           Code = "INTERNAL"
@@ -118,9 +121,12 @@ var Codes = []CodeRow{
 	{ExecutionCrashed, 500, "INTERNAL", false, ForClients, "It was executing each time that its worker, or the process that executes, ended or hung; it is not run again."},
 	{BatchFailed, 503, "ABORTED", true, ForClients, "The batch that it was in failed, and no time was left to run it alone."},
 	{ModelQuarantined, 503, "FAILED_PRECONDITION", true, ForClients, "The model is not run for a while: workers, or the processes that execute, ended or hung on it again and again."},
+	{NotActive, 503, "FAILED_PRECONDITION", true, ForClients, "The stack is not active yet: models are loaded or measured."},
+	{ModelRetired, 404, "NOT_FOUND", false, ForClients, "The model has left the set of models that is served."},
 	{SchedulerLost, 503, "FAILED_PRECONDITION", true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, "ABORTED", true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, "UNAVAILABLE", true, ForClients, "The state store cannot be reached."},
+	{Unauthenticated, 401, "UNAUTHENTICATED", false, ForClients, "The gateway asks for a token, and none that it knows was sent."},
 	{PermissionDenied, 403, "PERMISSION_DENIED", false, ForClients, "The broker does not let this key do that."},
 	{ShuttingDown, 503, "UNAVAILABLE", true, ForClients | ForWorkers, "The service is stopping."},
 	{Internal, 500, "INTERNAL", false, ForClients, "A fault of Clockwork itself."},

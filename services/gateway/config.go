@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 
+	"clockwork/pkg/adapter/access"
 	"clockwork/services/frontdoor"
 	"clockwork/services/gateway/grpcapi"
 	"clockwork/services/gateway/httpapi"
@@ -15,6 +16,8 @@ type Config struct {
 	// HTTP and GRPC are those of its ingresses; one without a listener is not heard.
 	HTTP httpapi.Config
 	GRPC grpcapi.Config
+	// Gate lets clients in; nil lets everybody in, without TLS.
+	Gate *access.Gate
 	// Version is this build's, as clients are told.
 	Version string
 	// ReadingBytes bounds the bodies that are being read, all together; beyond: OVERLOADED.

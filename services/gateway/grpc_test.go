@@ -456,7 +456,7 @@ func TestReflectionNamesTheServices(t *testing.T) {
 // send again at once.
 func TestBeforeActivationOverGRPC(t *testing.T) {
 	s := newStack(t, nil)
-	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.SchedulerLost) })
+	bustest.Until(t, "the front door is open", func() bool { return s.infer("a", []byte(jsonInfer)).field("code") == string(protocol.NotActive) })
 	if _, err := s.inferOver(t.Context(), rawInfer("")); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("%v", err)
 	}

@@ -40,7 +40,13 @@ func NewService(config Config, broker bus.Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	started := s.config.Telemetry.Starting(protocol.FrontDoor, "")
 	defer started()
-	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Telemetry: s.config.Telemetry})
+	server := oip.NewServer(oip.Config{Version: s.config.Version, DefaultSLO: s.config.DefaultSLO, ReadingBytes: s.config.ReadingBytes, Gate: s.config.Gate, Telemetry: s.config.Telemetry})
+	s.config.HTTP.TLS, s.config.GRPC.TLS = s.config.Gate.TLS(), s.config.Gate.TLS()
+	var watching host.Tasks
+	defer watching.Stop()
+	watched, unwatch := context.WithCancel(context.Background())
+	defer unwatch()
+	watching.Start(func() { s.config.Gate.Watch(watched, s.broker.Log) })
 	in, failed := s.ingresses(server), make(chan error, 2)
 	in.start(func(err error) { failed <- err })
 	defer in.stop()
@@ -54,7 +60,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	door := frontdoor.New(s.config.Config, b, state, nil) // the startup buffer is for clients on the broker
-	if err := door.Start(); err != nil {
+	if err := door.Start(ctx); err != nil {
 		return err
 	}
 	server.Open(door)

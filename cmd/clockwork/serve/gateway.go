@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"clockwork/cmd/clockwork/cli"
+	"clockwork/pkg/adapter/access"
 	"clockwork/pkg/protocol"
 	"clockwork/services/gateway"
 )
@@ -14,7 +15,11 @@ import (
 // GatewayFlags are a gateway's flags; up has them too.
 type GatewayFlags struct {
 	HTTP            string `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address for clients over HTTP (Open Inference Protocol), by default 127.0.0.1:8000; port 0 takes a free one, off is none." group:"Gateway"`
-	HTTPConnections int    `name:"http-connections" default:"1024" placeholder:"N" help:"How many connections of HTTP may be open, by default 1024; others wait to be accepted." group:"Gateway"`
+	Tokens          string `placeholder:"FILE" help:"Who may send requests over HTTP and gRPC: a line for each token, a tenant and the token's hash, as clockwork token writes them. Read again when it changes." group:"Gateway"`
+	GatewayTLSCert  string `name:"gateway-tls-cert" placeholder:"FILE" help:"The gateway's certificate, in PEM: clients over HTTP and gRPC speak TLS. Read again when it changes, as the other files." group:"Gateway"`
+	GatewayTLSKey   string `name:"gateway-tls-key" placeholder:"FILE" help:"The private key of the gateway's certificate, in PEM." group:"Gateway"`
+	GatewayClientCA string `name:"gateway-tls-client-ca" placeholder:"FILE" help:"The authority, in PEM, that signed the certificates that clients must have." group:"Gateway"`
+	HTTPConnections int    `name:"http-connections" default:"1024" placeholder:"N" help:"How many connections of HTTP may be open, by default 1024; others are answered 503." group:"Gateway"`
 	GRPC            string `name:"grpc" default:"127.0.0.1:8001" placeholder:"HOST:PORT" help:"Address for clients over gRPC (Open Inference Protocol), by default 127.0.0.1:8001; port 0 takes a free one, off is none." group:"Gateway"`
 	GRPCConnections int    `name:"grpc-connections" default:"1024" placeholder:"N" help:"How many connections of gRPC may be open, by default 1024; others wait to be accepted." group:"Gateway"`
 }
@@ -33,7 +38,14 @@ func (f GatewayFlags) Config(of RequestFlags) (gateway.Config, error) {
 	if c.Config, err = of.Apply(c.Config); err != nil {
 		return c, err
 	}
+	if c.Gate, err = access.Open(f.files()); err != nil {
+		return c, cli.Usagef("--tokens, --gateway-tls-cert, --gateway-tls-key, --gateway-tls-client-ca: %v", err)
+	}
 	return c, cli.Usage(c.Validate())
+}
+
+func (f GatewayFlags) files() access.Files {
+	return access.Files{Tokens: f.Tokens, Cert: f.GatewayTLSCert, Key: f.GatewayTLSKey, ClientCA: f.GatewayClientCA}
 }
 
 // Ingress is a protocol that a gateway may hear, and where.
@@ -57,16 +69,16 @@ func (f GatewayFlags) Ingresses(c *gateway.Config) (list []Ingress) {
 	return list
 }
 
-// MayListen refuses what is no address, and one that other machines reach: nobody has to prove
+// MayListen refuses what is no address, and one that other machines reach if nobody has to prove
 // who they are. open: that is meant.
 func (f GatewayFlags) MayListen(open bool) error {
 	for _, in := range f.Ingresses(&gateway.Config{}) {
-		host, _, err := net.SplitHostPort(in.address)
+		host, _, err := splitAddress(in.flag, in.address)
 		if err != nil {
-			return cli.Usagef("%s %s is no address such as 127.0.0.1:8000 or :8000", in.flag, in.address)
+			return err
 		}
-		if !open && !Loopback(host) {
-			return cli.Usagef("the gateway would listen on %s, and whoever reaches it may send requests to every model: put what asks for a password before it, or say --open if that is meant", shownHost(host))
+		if !open && !Loopback(host) && !f.files().Proves() {
+			return cli.Usagef("the gateway would listen on %s, and whoever reaches it may send requests to every model: ask for tokens (--tokens) or certificates (--gateway-tls-client-ca), or say --open if that is meant", shownHost(host))
 		}
 	}
 	return nil

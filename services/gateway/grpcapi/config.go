@@ -1,6 +1,7 @@
 package grpcapi
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -10,6 +11,8 @@ import (
 type Config struct {
 	// Listener is where gRPC is heard; the server closes it. Nil: it is not heard.
 	Listener net.Listener
+	// TLS is what clients speak within; nil: they speak without.
+	TLS *tls.Config
 	// Connections bounds the open connections. Others wait to be accepted.
 	Connections int
 	// Calls bounds the calls of one connection that are open; others wait at the client.

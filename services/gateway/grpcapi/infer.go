@@ -59,7 +59,12 @@ func (x *exchange) run() {
 
 // take gives the request to the front door. It returns nil if it is answered.
 func (x *exchange) take() *core.Request {
-	in := core.Inbound{Model: x.in.model, Direct: true, Bytes: x.in.bytes}
+	tenant, refusal := x.of.tenant(x.ctx) // of each message: a token may be gone since the call began
+	if refusal != nil {
+		x.refuse(refusal)
+		return nil
+	}
+	in := core.Inbound{Model: x.in.model, Tenant: tenant, Direct: true, Bytes: x.in.bytes}
 	request, absent := x.Take(&in, x, x.header)
 	if absent != nil {
 		x.refuse(absent)

@@ -1,15 +1,19 @@
 package grpcapi
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 
 	"clockwork/pkg/protocol"
@@ -74,7 +78,11 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 // Start hears clients. failed is called at most once, when they are not heard any more.
 func (s *Server) Start(failed func(error)) {
 	reading := func() meter { return newMeter(s.oip.Reading(), s.config.MaxMessage) }
-	s.listener = newListener(netutil.LimitListener(s.config.Listener, s.config.Connections), s.config, reading, s.log)
+	limited := netutil.LimitListener(s.config.Listener, s.config.Connections)
+	if s.config.TLS != nil {
+		limited = tls.NewListener(limited, s.config.TLS)
+	}
+	s.listener = newListener(limited, s.config, reading, s.log)
 	go func() {
 		defer close(s.served)
 		if err := s.grpc.Serve(s.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -98,8 +106,13 @@ func (s *Server) Stop() {
 	s.listener.stop()
 }
 
-// admit bounds the calls that are open, all together.
+// admit lets those calls in whose clients may be here, and bounds how many are open, all together.
 func (s *Server) admit(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if !asksForHealth(info.FullMethod) {
+		if _, refusal := s.tenant(stream.Context()); refusal != nil {
+			return refuse(stream, refusal)
+		}
+	}
 	if !info.IsClientStream && !info.IsServerStream {
 		return handle(srv, stream)
 	}
@@ -108,6 +121,21 @@ func (s *Server) admit(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 		return refuse(stream, beyond("%d calls with many messages are open at this gateway", n-1, s.config.Streams))
 	}
 	return handle(srv, stream)
+}
+
+// tenant is whose call it is, "" for nobody in particular.
+func (s *Server) tenant(ctx context.Context) (string, *protocol.Error) {
+	header, _ := metadata.FromIncomingContext(ctx)
+	return s.oip.Tenant(first(header, "authorization"))
+}
+
+// asksForHealth reports whether a call is a probe's, which has no token.
+func asksForHealth(method string) bool {
+	switch method {
+	case "/" + inferenceService.ServiceName + "/ServerLive", "/" + inferenceService.ServiceName + "/ServerReady":
+		return true
+	}
+	return strings.HasPrefix(method, "/"+healthService.ServiceName+"/")
 }
 
 // beyond is the refusal of what goes beyond a bound of the gateway.

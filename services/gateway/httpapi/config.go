@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -10,7 +11,9 @@ import (
 type Config struct {
 	// Listener is where HTTP is heard; the server closes it. Nil: it is not heard.
 	Listener net.Listener
-	// Connections bounds the open connections. Others wait to be accepted.
+	// TLS is what clients speak within; nil: they speak without.
+	TLS *tls.Config
+	// Connections bounds the open connections. Others are told that there are too many.
 	Connections int
 	// HeaderTime and BodyTime bound how long a client may take to send its headers and its
 	// body, AnswerTime how long it may take to read an answer, IdleTime how long a connection
@@ -20,6 +23,9 @@ type Config struct {
 
 // maxHeader bounds the headers of a request, in bytes; net/http adds 4 kB.
 const maxHeader = 16 << 10
+
+// maxStreams bounds the requests in flight of a connection with HTTP/2, which TLS alone has here.
+const maxStreams = 128
 
 // maxConnections is the largest bound of connections: each takes a file and some 20 kB.
 const maxConnections = 65536

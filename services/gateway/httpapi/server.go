@@ -8,9 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"clockwork/services/gateway/oip"
+	"clockwork/services/gateway/page"
 )
 
 // Server hears HTTP.
@@ -19,16 +18,19 @@ type Server struct {
 	oip    *oip.Server
 	http   *http.Server
 	log    *slog.Logger
+	page   *page.Data
+	local  bool          // only this machine reaches the listener
 	served chan struct{} // closed when no more connections are accepted
 }
 
 // NewServer makes a server; Start starts it.
 func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
-	s := &Server{config: config, oip: of, log: log, served: make(chan struct{})}
+	s := &Server{config: config, oip: of, log: log, page: page.NewData(of), local: onlyLocal(config.Listener), served: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: config.HeaderTime, IdleTimeout: config.IdleTime,
 		MaxHeaderBytes: maxHeader,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
@@ -38,7 +40,7 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 func (s *Server) Start(failed func(error)) {
 	go func() {
 		defer close(s.served)
-		err := s.http.Serve(netutil.LimitListener(s.config.Listener, s.config.Connections))
+		err := s.http.Serve(newListener(&s.config))
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed(fmt.Errorf("hear HTTP: %w", err))
 		}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clockwork/pkg/adapter/access"
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/frontdoor"
@@ -18,6 +19,8 @@ type Config struct {
 	DefaultSLO time.Duration
 	// ReadingBytes bounds the bodies that are being read, all together; beyond: OVERLOADED.
 	ReadingBytes int64
+	// Gate lets clients in; nil lets everybody in.
+	Gate *access.Gate
 	// Telemetry says when the process begins to stop; nil for never.
 	Telemetry *watch.Hub
 }
@@ -40,6 +43,11 @@ type Server struct {
 func NewServer(config Config) *Server {
 	return &Server{config: config, statistics: statistics{byModel: map[string]*counts{}},
 		absent: protocol.Errorf(protocol.StateUnavailable, "the gateway starts: it has not reached the broker yet, or what the stack keeps there")}
+}
+
+// Tenant returns whose request it is, by its header Authorization: "" for nobody in particular.
+func (s *Server) Tenant(authorization string) (tenant string, refusal *protocol.Error) {
+	return s.config.Gate.Tenant(authorization)
 }
 
 // Open serves through a front door from now on.
@@ -67,12 +75,18 @@ func (s *Server) Behind(f func(*frontdoor.FrontDoor)) *protocol.Error {
 	return nil
 }
 
-// Unready returns why requests are not served now, or soon are not; "" if they are.
-func (s *Server) Unready() (why string) {
+// Unready returns why requests to a model, "" for any, are not served now, or soon are not; ""
+// if they are.
+func (s *Server) Unready(model string) (why string) {
 	if s.config.Telemetry.IsStopping() {
 		return "the process stops"
 	}
-	if absent := s.Behind(func(d *frontdoor.FrontDoor) { why = d.Missing() }); absent != nil {
+	absent := s.Behind(func(d *frontdoor.FrontDoor) {
+		if why = d.Missing(); why == "" && model != "" {
+			why = d.Unserved(model)
+		}
+	})
+	if absent != nil {
 		return absent.Message
 	}
 	return why
