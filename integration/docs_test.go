@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"clockwork/pkg/protocol"
 )
 
 // maxDocLine bounds a line of the documentation, so that it is readable in a
@@ -56,6 +58,25 @@ func TestLinesOfTheDocumentationFit(t *testing.T) {
 			if n := utf8.RuneCountInString(line); n > maxDocLine && !fenced && !written {
 				t.Errorf("%s:%d has %d characters; at most %d", page, i+1, n, maxDocLine)
 			}
+		}
+	}
+}
+
+// TestTheTableOfCodesIsThatOfTheDocumentation, with the status of each over HTTP and gRPC.
+func TestTheTableOfCodesIsThatOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seenBy := map[protocol.Audience]string{protocol.ForClients: "client", protocol.ForWorkers: "worker", protocol.ForClients | protocol.ForWorkers: "both"}
+	for _, row := range protocol.Codes {
+		retry := "no"
+		if row.Retryable {
+			retry = "yes"
+		}
+		want := fmt.Sprintf("- `%s`\n  - number: %d\n  - gRPC: %s\n  - retry: %s\n  - seen by: %s\n  - meaning: ", row.Code, row.Number, row.GRPC, retry, seenBy[row.Audience])
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/protocol.md lacks\n%s", want)
 		}
 	}
 }

@@ -118,13 +118,6 @@ func (d *FrontDoor) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return d.core.Model(name)
 }
 
-// Models returns the models that are served, or are about to be, by name.
-func (d *FrontDoor) Models() []protocol.ModelSpec {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.core.Models()
-}
-
 // Stage returns the stack's stage as last seen.
 func (d *FrontDoor) Stage() protocol.Stage { return d.snapshot().Stage }
 

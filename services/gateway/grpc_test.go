@@ -23,6 +23,8 @@ import (
 
 	"clockwork/pkg/protocol"
 	"clockwork/pkg/testkit/bustest"
+	"clockwork/pkg/watch"
+	"clockwork/pkg/watch/trace"
 	"clockwork/services/gateway/grpcapi/oippb"
 )
 
@@ -495,5 +497,37 @@ func TestAStoppingGatewayOverGRPC(t *testing.T) {
 	}
 	if err := stream.RecvMsg(&out); status.Code(err) != codes.Unavailable {
 		t.Errorf("the stream's end: %v", err)
+	}
+}
+
+// TestATraceOverGRPC: traceparent in the metadata, or in a header of HTTP, makes the request
+// part of that trace.
+func TestATraceOverGRPC(t *testing.T) {
+	s := newStack(t, nil)
+	const parent = "00-01000000000000000000000000000000-0300000000000000-01"
+	s.config.Telemetry.OnArrival(func(header map[string][]string) watch.Trace {
+		if (trace.Carrier)(header).Get(trace.Header) != parent {
+			return watch.Trace{}
+		}
+		return watch.Trace{TraceContext: protocol.TraceContext{Trace: [16]byte{1}, Span: [8]byte{2}}}
+	})
+	traced := make(chan string, 10)
+	s.config.Telemetry.OnRequest(func(r *watch.Request) {
+		if r.Trace.Recorded() {
+			traced <- r.Client
+		}
+	})
+	s.activate()
+	if _, err := s.inferOver(metadata.AppendToOutgoingContext(t.Context(), trace.Header, parent), rawInfer("over gRPC")); err != nil {
+		t.Fatal(err)
+	}
+	if id := bustest.Next(t, "the request of the trace", traced); id != "over gRPC" {
+		t.Errorf("%q", id)
+	}
+	if a := s.infer("a", []byte(jsonInfer), trace.Header, parent); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if id := bustest.Next(t, "the request of the trace", traced); id != "r1" {
+		t.Errorf("%q", id)
 	}
 }

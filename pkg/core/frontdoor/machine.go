@@ -1,10 +1,7 @@
 package frontdoor
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -356,9 +353,13 @@ func (m *Machine) Model(name string) (protocol.ModelSpec, *protocol.Error) {
 	return spec, nil
 }
 
-// Models returns the models that are served, or are about to be, by name.
-func (m *Machine) Models() []protocol.ModelSpec {
-	return slices.SortedFunc(maps.Values(m.models), func(a, b protocol.ModelSpec) int { return cmp.Compare(a.Name, b.Name) })
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
 }
 
 // Epoch is that of the active scheduler, 0 for none.

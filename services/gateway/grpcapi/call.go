@@ -74,14 +74,14 @@ func (s *Server) serverLive(context.Context, *oippb.ServerLiveRequest) (*oippb.S
 }
 
 func (s *Server) serverReady(context.Context, *oippb.ServerReadyRequest) (*oippb.ServerReadyResponse, *protocol.Error) {
-	return &oippb.ServerReadyResponse{Ready: s.oip.Unready() == ""}, nil
+	return &oippb.ServerReadyResponse{Ready: s.oip.Unready("") == ""}, nil
 }
 
 func (s *Server) modelReady(_ context.Context, in *oippb.ModelReadyRequest) (*oippb.ModelReadyResponse, *protocol.Error) {
 	if _, refusal := s.oip.Model(in.Name, in.Version); refusal != nil {
 		return nil, refusal
 	}
-	return &oippb.ModelReadyResponse{Ready: s.oip.Unready() == ""}, nil
+	return &oippb.ModelReadyResponse{Ready: s.oip.Unready(in.Name) == ""}, nil
 }
 
 func (s *Server) serverMetadata(context.Context, *oippb.ServerMetadataRequest) (*oippb.ServerMetadataResponse, *protocol.Error) {

@@ -22,14 +22,22 @@ var healthService = grpc.ServiceDesc{
 	},
 }
 
-func (s *Server) checkHealth(_ context.Context, in *health.HealthCheckRequest) (*health.HealthCheckResponse, *protocol.Error) {
-	if in.Service != "" && in.Service != inferenceService.ServiceName {
-		if _, refusal := s.oip.Model(in.Service, ""); refusal != nil {
+func (s *Server) checkHealth(ctx context.Context, in *health.HealthCheckRequest) (*health.HealthCheckResponse, *protocol.Error) {
+	model := in.Service
+	if model == inferenceService.ServiceName {
+		model = ""
+	}
+	if model != "" { // which models there are is not for everybody
+		_, refusal := s.tenant(ctx)
+		if refusal == nil {
+			_, refusal = s.oip.Model(model, "")
+		}
+		if refusal != nil {
 			return nil, refusal
 		}
 	}
 	status := health.HealthCheckResponse_SERVING
-	if s.oip.Unready() != "" {
+	if s.oip.Unready(model) != "" {
 		status = health.HealthCheckResponse_NOT_SERVING
 	}
 	return &health.HealthCheckResponse{Status: status}, nil
@@ -49,6 +57,9 @@ func (s *Server) watchHealth(stream grpc.ServerStream) error {
 	last := health.HealthCheckResponse_UNKNOWN
 	for {
 		now, refusal := s.checkHealth(stream.Context(), &in)
+		if refusal != nil && refusal.Code != protocol.UnknownModel {
+			return refuse(stream, refusal)
+		}
 		if refusal != nil { // the protocol wants an answer, since the service may come to be
 			now = &health.HealthCheckResponse{Status: health.HealthCheckResponse_SERVICE_UNKNOWN}
 		}

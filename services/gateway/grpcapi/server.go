@@ -62,7 +62,7 @@ func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
 		grpc.MaxConcurrentStreams(config.Calls),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.InitialWindowSize(callWindow), grpc.InitialConnWindowSize(connectionWindow),
-		grpc.ReadBufferSize(buffer), grpc.WriteBufferSize(buffer), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(buffer), grpc.WriteBufferSize(buffer),
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: config.IdleTime, Time: askEvery, Timeout: pingAnswer}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery, PermitWithoutStream: true}),

@@ -1,6 +1,8 @@
 package oip
 
 import (
+	"slices"
+
 	"clockwork/pkg/protocol"
 	"clockwork/services/frontdoor"
 )
@@ -21,20 +23,23 @@ const (
 
 // Index lists the models; readyOnly: those that are served now.
 func (s *Server) Index(readyOnly bool) (list []ModelIndex, absent *protocol.Error) {
-	why, state := s.Unready(), stateReady
-	if why != "" {
-		state = stateUnavailable
+	var names []string
+	if absent = s.Behind(func(d *frontdoor.FrontDoor) { names = d.ModelNames() }); absent != nil {
+		return nil, absent
 	}
-	list = []ModelIndex{}
-	absent = s.Behind(func(d *frontdoor.FrontDoor) {
-		if readyOnly && why != "" {
-			return
+	slices.Sort(names)
+	list = make([]ModelIndex, 0, len(names))
+	for _, name := range names {
+		spec, gone := s.Model(name, "")
+		why, state := s.Unready(name), stateReady
+		if why != "" {
+			state = stateUnavailable
 		}
-		for _, spec := range d.Models() {
-			list = append(list, ModelIndex{spec.Name, VersionOf(&spec), state, why})
+		if gone == nil && (why == "" || !readyOnly) {
+			list = append(list, ModelIndex{name, VersionOf(&spec), state, why})
 		}
-	})
-	return list, absent
+	}
+	return list, nil
 }
 
 // Load answers that a model is to be loaded: one that is there is. A gateway loads none, since

@@ -75,20 +75,19 @@ func (s *Server) Behind(f func(*frontdoor.FrontDoor)) *protocol.Error {
 	return nil
 }
 
-// Unready returns why requests are not served now, or soon are not; "" if they are.
-func (s *Server) Unready() (why string) {
+// Unready returns why requests to a model, "" for any, are not served now, or soon are not; ""
+// if they are.
+func (s *Server) Unready(model string) (why string) {
 	if s.config.Telemetry.IsStopping() {
 		return "the process stops"
 	}
-	if absent := s.Behind(func(d *frontdoor.FrontDoor) { why = d.Missing() }); absent != nil {
+	absent := s.Behind(func(d *frontdoor.FrontDoor) {
+		if why = d.Missing(); why == "" && model != "" {
+			why = d.Unserved(model)
+		}
+	})
+	if absent != nil {
 		return absent.Message
 	}
-	return why
-}
-
-// Unserved returns why requests to a model are not served now although others are; "" if they
-// are.
-func (s *Server) Unserved(model string) (why string) {
-	_ = s.Behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) }) // without one, Unready says so
 	return why
 }

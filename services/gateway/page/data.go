@@ -76,7 +76,7 @@ func (d *Data) Search(text string, now time.Time) (Models, *protocol.Error) {
 	return list, nil
 }
 
-// allNames returns the names of all models in order, which may be those of a moment ago.
+// allNames returns the names of all models, which may be those of a moment ago.
 func (d *Data) allNames(now time.Time) ([]string, *protocol.Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,13 +84,10 @@ func (d *Data) allNames(now time.Time) ([]string, *protocol.Error) {
 		return d.names, nil
 	}
 	var names []string
-	if absent := d.oip.Behind(func(door *frontdoor.FrontDoor) {
-		for _, spec := range door.Models() {
-			names = append(names, spec.Name)
-		}
-	}); absent != nil {
+	if absent := d.oip.Behind(func(door *frontdoor.FrontDoor) { names = door.ModelNames() }); absent != nil {
 		return nil, absent
 	}
+	slices.Sort(names)
 	d.names, d.read = names, now
 	return names, nil
 }
@@ -114,7 +111,7 @@ type Live struct {
 
 // Live returns the figures.
 func (d *Data) Live(now time.Time) Live {
-	why := d.oip.Unready()
+	why := d.oip.Unready("")
 	live := Live{Ready: why == "", Why: why, Version: d.oip.Metadata().Version}
 	_ = d.oip.Behind(func(door *frontdoor.FrontDoor) { // without one, Why says so
 		stats := door.Live(now)
