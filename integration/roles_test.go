@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"clockwork/pkg/protocol"
 )
 
 // inStore returns the subject that stands for one of JetStream's in the accounts of the
@@ -22,6 +24,13 @@ func inStore(subject string) (local string, is bool) {
 	}
 	return subject, strings.HasPrefix(subject, "$JS.") || strings.HasPrefix(subject, "clockwork.buffer.")
 }
+
+// lanes counts lanes from the one of a client's name.
+func laneFrom(client string, n int) string {
+	return strings.TrimSuffix(hot.Lane((protocol.LaneOf(client)+n)%protocol.Lanes), ">")
+}
+
+var hot = protocol.Subjects{Prefix: protocol.DefaultPrefix}
 
 // rights are all subjects of a stack and some others, with the users who may
 // publish and subscribe. All others may not.
@@ -38,6 +47,22 @@ var rights = []struct{ subject, publish, subscribe string }{
 	{"clockwork.infer.> frontdoor", "", "frontdoor controller"},
 	{"clockwork.infer.m another-group", "", ""},
 	{"clockwork.infer.>", "", ""},
+	// The same in lanes: in their own and under their own name.
+	{laneFrom("alice", 0) + "m.alice", "client.alice", ""},
+	{laneFrom("alice", 1) + "m.alice", "", ""},
+	{laneFrom("alice", 0) + "m.bob", "", ""},
+	{laneFrom("bob", 0) + "m.bob", "", ""},
+	{laneFrom("bob", 0) + "m.alice", "", ""},
+	{laneFrom("alice", 0) + "m", "", ""},
+	{laneFrom("operator", 0) + "m.operator", "operator", ""},
+	{laneFrom("alice", 0) + "> frontdoor", "", "frontdoor controller"},
+	{laneFrom("alice", 0) + ">", "", ""},
+	{"clockwork.lane.> frontdoor", "", "frontdoor controller"},
+	{"clockwork.lane.>", "", ""},
+	// A front door's own, to find out whether there are lanes.
+	{"clockwork.infer.d1.frontdoor", "frontdoor controller", "frontdoor controller"},
+	{laneFrom("frontdoor", 0) + "d1.frontdoor", "frontdoor controller", "frontdoor controller"},
+	{laneFrom("frontdoor", 0) + "d1.alice", "", ""},
 	{"clockwork.load", "operator", ""},
 	{"clockwork.load q", "", "controller"},
 	{"clockwork.ls", "client", ""},
@@ -252,10 +277,14 @@ func TestRolesMayDoWhatTheyNeedAndNothingElse(t *testing.T) {
 				if as.nc == nil {
 					continue
 				}
+				heardOn := subject
+				if model, client := hot.Inferred(subject); client != "" && !strings.Contains(client, ".") && strings.HasPrefix(subject, "clockwork.infer.") {
+					heardOn = hot.LaneBy(model, client)
+				}
 				if group == "" && !strings.ContainsAny(subject, "*>") {
 					body := fmt.Sprintf("%s %d", user, i)
 					refused := s.refused(as.nc, func() error { return as.nc.Publish(as.subject, []byte(body)) })
-					heard := s.overheard(as.by, subject, body)
+					heard := s.overheard(as.by, heardOn, body)
 					if want := as.allowed && may(row.publish, user); refused == want || heard != want {
 						t.Errorf("%s publishes on %s: refused %v, heard %v; allowed should be %v", user, as.subject, refused, heard, want)
 					}

@@ -88,7 +88,7 @@ func workerName(i int) string { return "w" + string(rune('1'+i)) }
 // startBroker starts only the broker, and a client that records all events.
 func startBroker(t *testing.T, config stackConfig) *stack {
 	t.Helper()
-	s := withBroker(t, config, bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir()})
+	s := withBroker(t, config, bus.ServerConfig{Host: "127.0.0.1", Port: -1, DataDir: t.TempDir(), Prefix: protocol.DefaultPrefix})
 	stop, err := s.client.Events(s.record)
 	if err != nil {
 		t.Fatal(err)

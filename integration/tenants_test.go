@@ -98,7 +98,7 @@ func TestABadRequestDoesNoHarmToItsBatchMates(t *testing.T) {
 func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
 	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
 	front := s.connect(s.server.ClientURL(), "controller")
-	asked, err := front.QueueSubscribeSync("clockwork.infer.>", "frontdoor")
+	asked, err := front.QueueSubscribeSync("clockwork.lane.>", "frontdoor")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,5 +117,48 @@ func TestATenantIsWhomTheBrokerSaysItIs(t *testing.T) {
 	}
 	if _, tenant := (protocol.Subjects{Prefix: "clockwork"}).Inferred(m.Subject); tenant != "mallory" {
 		t.Errorf("the front door hears of %q", tenant)
+	}
+}
+
+// TestAKeyReachesNoLaneButItsOwn: what floods is in the flooder's lane, whatever subject it
+// publishes on. The broker maps the subject of a request before it checks who may publish
+// there, and maps none that is published in a lane.
+func TestAKeyReachesNoLaneButItsOwn(t *testing.T) {
+	s := makeKeys(t, "--worker", "w1", "--client", "alice", "--client", "mallory").spied()
+	subjects := protocol.Subjects{Prefix: protocol.DefaultPrefix}
+	victim := strings.TrimSuffix(subjects.Lane(protocol.LaneOf("alice")), ">")
+	if protocol.LaneOf("alice") == protocol.LaneOf("mallory") {
+		t.Fatal("the test needs names in two lanes")
+	}
+	mallory := s.connect(s.server.ClientURL(), "client.mallory")
+	reached := 0
+	for lane := range protocol.Lanes {
+		into := strings.TrimSuffix(subjects.Lane(lane), ">")
+		for _, end := range []string{"m.mallory", "m.alice", "m", "m.mallory.alice", "m.alice.mallory", "m.operator"} {
+			s.refused(mallory, func() error { return mallory.Publish(into+end, []byte("flood")) })
+		}
+	}
+	for _, name := range []string{"mallory", "alice", "operator"} {
+		s.refused(mallory, func() error { return mallory.Publish(subjects.InferBy("m", name), []byte("flood")) })
+	}
+	s.flush(s.hot.nc)
+	for {
+		if waiting, _, err := s.hot.heard.Pending(); err != nil || waiting == 0 {
+			break
+		}
+		m, err := s.hot.heard.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(m.Data) != "flood" {
+			continue
+		}
+		reached++
+		if own := subjects.LaneBy("m", "mallory"); m.Subject != own || strings.HasPrefix(m.Subject, victim) {
+			t.Errorf("mallory is heard on %s", m.Subject)
+		}
+	}
+	if reached != 2 { // in her lane, and by the subject that is mapped to it
+		t.Errorf("mallory is heard %d times in her lane", reached)
 	}
 }

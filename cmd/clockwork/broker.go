@@ -21,8 +21,8 @@ type brokerCommand struct {
 const defaultListen = "127.0.0.1:4222"
 
 // Run runs a broker until a signal stops it.
-func (k *brokerCommand) Run(con *cli.Console) error {
-	s, err := k.start(con)
+func (k *brokerCommand) Run(c *cli.Flags, con *cli.Console) error {
+	s, err := k.start(c, con)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (k *brokerCommand) Run(con *cli.Console) error {
 }
 
 // start starts the broker that the flags describe.
-func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
+func (k *brokerCommand) start(c *cli.Flags, con *cli.Console) (*serve.Broker, error) {
 	if k.Config != "" && k.MaxPayload != 0 {
 		return nil, cli.Usagef("--max-payload has no effect with --config: set max_payload in %s", k.Config)
 	}
@@ -72,5 +72,5 @@ func (k *brokerCommand) start(con *cli.Console) (*serve.Broker, error) {
 	if k.Listen == "" {
 		k.Listen = defaultListen
 	}
-	return serve.StartBroker(con, k.Listen, k.Data, k.OpenFlag)
+	return serve.StartBroker(con, c.Prefix, k.Listen, k.Data, k.OpenFlag)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 
 	"go.uber.org/fx"
@@ -13,6 +12,7 @@ import (
 	"clockwork/cmd/clockwork/serve"
 	"clockwork/pkg/adapter/backend/onnx"
 	"clockwork/pkg/lab/journal"
+	"clockwork/pkg/protocol"
 	"clockwork/pkg/watch"
 	"clockwork/services/gateway"
 )
@@ -131,7 +131,7 @@ In another terminal:
 Any NATS client %s may do the same, and without a password. Ctrl-C ends it.
 %s
 `, url, cli.Count(k.Workers, "worker"), cli.Count(k.GPUs, "GPU"), each, k.Backend,
-		command, model, command, filepath.Base(model), command, who, kept)
+		command, model, command, protocol.NameOfPath(model), command, who, kept)
 }
 
 // localURL returns the broker's URL for clients on this machine, also if it listens on

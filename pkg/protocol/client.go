@@ -102,6 +102,10 @@ type LoadReply struct {
 	Held        bool          `json:"held,omitempty"`
 	Changed     []WorkerError `json:"changed,omitempty"`
 	MoreChanged int           `json:"more_changed,omitempty"`
+	// Notes are ModelSpec's: what of its configuration changes nothing, and why.
+	Notes []string `json:"notes,omitempty"`
+	// NoBatch is ModelSpec's: its tensors have no batch dimension.
+	NoBatch bool `json:"no_batch,omitempty"`
 	// Warnings say what will not work although the model was loaded.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -141,10 +145,12 @@ type StackState struct {
 	// GPUsServing is how many GPUs take the active scheduler's work: one that can hold no
 	// served model takes none, nor does one that hangs. A stack in stage ACTIVE without any
 	// serves nothing. ModelsServed are the active scheduler's models, ModelsUnavailable
-	// those of them that no GPU can hold.
+	// those of them that no GPU can hold, ModelsRefused further ones that are quarantined for
+	// their crashes.
 	GPUsServing       int `json:"gpus_serving"`
 	ModelsServed      int `json:"models_served"`
 	ModelsUnavailable int `json:"models_unavailable,omitempty"`
+	ModelsRefused     int `json:"models_refused,omitempty"`
 	// StoreFault says why the stack's state cannot be kept, "" if it can: then loaded
 	// models are served, and nothing else works.
 	StoreFault string `json:"store_fault,omitempty"`

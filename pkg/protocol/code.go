@@ -36,6 +36,7 @@ const (
 	ExecutionCrashed   Code = "EXECUTION_CRASHED"
 	BatchFailed        Code = "BATCH_FAILED"
 	ModelQuarantined   Code = "MODEL_QUARANTINED"
+	ModelRetired       Code = "MODEL_RETIRED"
 	NotActive          Code = "NOT_ACTIVE"
 	SchedulerLost      Code = "SCHEDULER_LOST"
 	FrontDoorLost      Code = "FRONT_DOOR_LOST"
@@ -121,6 +122,7 @@ var Codes = []CodeRow{
 	{BatchFailed, 503, "ABORTED", true, ForClients, "The batch that it was in failed, and no time was left to run it alone."},
 	{ModelQuarantined, 503, "FAILED_PRECONDITION", true, ForClients, "The model is not run for a while: workers, or the processes that execute, ended or hung on it again and again."},
 	{NotActive, 503, "FAILED_PRECONDITION", true, ForClients, "The stack is not active yet: models are loaded or measured."},
+	{ModelRetired, 404, "NOT_FOUND", false, ForClients, "The model has left the set of models that is served."},
 	{SchedulerLost, 503, "FAILED_PRECONDITION", true, ForClients, "No scheduler is active."},
 	{FrontDoorLost, 503, "ABORTED", true, ForClients, "The front door that had taken it was lost; whether it ran is not known."},
 	{StateUnavailable, 503, "UNAVAILABLE", true, ForClients, "The state store cannot be reached."},

@@ -7,7 +7,7 @@ import (
 )
 
 // kinds are the tokens that may follow a stack's prefix in its subjects.
-var kinds = []string{"infer", "load", "ls", "state", "events", "watch", "figures", "explain", "scheduler", "profiler",
+var kinds = []string{"infer", "lane", "load", "ls", "state", "events", "watch", "figures", "explain", "scheduler", "profiler",
 	"worker", "frontdoor", "result", "heartbeat", "health", "clock", "buffer", "store"}
 
 // MaxPrefix bounds a prefix, in bytes: with it and a kind, streams have names.

@@ -77,7 +77,7 @@ func (s Subjects) MayAnswer(asked, reply string) bool {
 	switch {
 	case !s.isInbox(reply):
 		return false
-	case kind == "infer":
+	case kind == "infer" || kind == "lane":
 		_, asker := s.Inferred(asked)
 		return s.MayAnswerInfer(asker, reply)
 	case !s.Roles:

@@ -12,7 +12,9 @@ const DefaultPrefix = "clockwork"
 // by their prefixes.
 //
 //	<p>.infer.<model>                client -> front door (queue group)
-//	<p>.infer.<model>.<tenant>       the same for a client with a name (tenant.go)
+//	<p>.infer.<model>.<tenant>       the same for a client with a name (tenant.go), which the
+//	                                 broker makes
+//	<p>.lane.<n>.<model>.<tenant>    so that front doors take floods apart (lane.go)
 //	<p>.load, .ls, .state            client -> controller (micro services); the latter two
 //	                                 end with the asker (reply.go), as infer and health
 //	<p>.events.<kind>                services -> anyone

@@ -16,9 +16,12 @@ func (s Subjects) InferBy(model, tenant string) string {
 }
 
 // Inferred returns the model and tenant in the subject of a request. Either may be an
-// invalid name; tenant is "" for clients without a name.
+// invalid name; tenant is "" for clients without a name. The subject may be one of a lane.
 func (s Subjects) Inferred(subject string) (model, tenant string) {
-	rest := strings.TrimPrefix(subject, s.Prefix+".infer.")
+	rest, in := s.inLane(subject)
+	if !in {
+		rest = strings.TrimPrefix(subject, s.Prefix+".infer.")
+	}
 	model, tenant, _ = strings.Cut(rest, ".")
 	return model, tenant
 }

@@ -214,19 +214,21 @@ func codeOutput(k *coder, o *protocol.Output) {
 	k.raw((*[]byte)(&o.Data))
 }
 
+// codeHeartbeat writes the job only of profilers that have one.
 func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
-	k.array(10)
+	works := k.arrayAndOne(12, h.Job != 0)
 	num(k, &h.Incarnation)
 	num(k, &h.Epoch)
 	text(k, &h.State)
-	if !k.encoding && len(h.State) > protocol.MaxState {
-		k.fail("a state of %d bytes", len(h.State))
+	if !k.encoding && !h.State.InHeartbeats() {
+		k.fail("state %q is none of a service", protocol.ShortText(string(h.State), protocol.MaxText))
 	}
 	num(k, &h.ClockEpoch)
 	count(k, &h.InFlight)
 	count(k, &h.Capacity.GPUs)
 	count(k, &h.Capacity.Models)
 	count(k, &h.Capacity.Unavailable)
+	count(k, &h.Capacity.Refused)
 	atMost(k, &h.GPUs, protocol.MaxGPUs, func(k *coder, g *protocol.GPUBeat) {
 		k.array(3)
 		k.flag(&g.Stalled)
@@ -238,6 +240,10 @@ func codeHeartbeat(k *coder, h *protocol.Heartbeat) {
 		text(k, &m.Name)
 		span(k, &m.Left)
 	})
+	atMost(k, &h.Unavailable, protocol.MaxUnavailable, func(k *coder, name *string) { text(k, name) })
+	if works {
+		num(k, &h.Job)
+	}
 }
 
 func codeClock(k *coder, r *protocol.ClockReading) {

@@ -38,6 +38,10 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 			fill(rng, v.Index(i), depth)
 		}
 	case reflect.String:
+		if _, is := v.Interface().(protocol.ServiceState); is {
+			v.SetString(string(protocol.Busy))
+			return
+		}
 		v.SetString([]string{"a", "model-1", "ü"}[rng.IntN(3)])
 	case reflect.Bool:
 		v.SetBool(true)

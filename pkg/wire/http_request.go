@@ -73,7 +73,7 @@ type httpOutput struct {
 const HeaderLength = "Inference-Header-Content-Length"
 
 // JSONSize reads the values of that header, for a body of so many bytes: without one, all of
-// the body is JSON. 0: the body is the data of the model's only input.
+// the body is JSON. 0: the body is the data of the model's inputs.
 func JSONSize(values []string, bytes int) (int, *protocol.Error) {
 	if len(values) == 0 {
 		return bytes, nil

@@ -55,7 +55,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	door := frontdoor.New(s.config.Config, b, state, buffer)
-	if err := door.Start(); err != nil {
+	if err := door.Start(ctx); err != nil {
 		return err
 	}
 	defer door.Stop()

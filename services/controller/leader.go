@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -309,8 +308,8 @@ func (l *leader) watchServices(ctx context.Context) ([]func(), error) {
 				return
 			}
 			job := uint64(0)
-			if wire, err := strconv.ParseUint(string(h.State), 10, 64); err == nil { // otherwise "idle"
-				job = wire - l.issuer
+			if h.Job != 0 {
+				job = h.Job - l.issuer
 			}
 			l.report(ctx, startup.ProfilerSeen{Incarnation: h.Incarnation, Job: job})
 		},

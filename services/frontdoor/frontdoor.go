@@ -46,8 +46,7 @@ type FrontDoor struct {
 	core       *frontdoor.Machine
 	timer      *time.Timer           // fires at the core's Wake
 	wake       protocol.Time         // when the timer fires
-	reconnects uint64                // of the bus, as reported to the core
-	down       bool                  // ConnectionDown was reported to the core
+	reconnects uint64                // of the bus before the core began
 	questions  []question            // to be sent after the lock is released
 	withdrawn  []uint64              // requests, to be sent then
 	taking     protocol.ServiceState // how it takes requests from clients
@@ -102,7 +101,7 @@ func New(config Config, b *bus.Bus, state *bus.State, buffer *bus.Buffer) *Front
 	d.inputs = newInputs(b, core.LargeInput)
 	core.ID, core.Subjects = d.id, b.Subjects
 	core.DefaultSLO, core.BufferTimeout, core.Limits = config.DefaultSLO, config.BufferTimeout, config.Limits
-	core.MaxInFlight, core.MaxInFlightBytes = config.MaxInFlight, config.MaxInFlightBytes
+	core.MaxInFlight, core.MaxInFlightBytes, core.MaxInFlightOutputs = config.MaxInFlight, config.MaxInFlightBytes, config.MaxInFlightOutputs
 	core.MaxPayload, core.StoreSlots = b.Payload.MaxPayload()-inputHead, bus.MaxStoring
 	d.core = frontdoor.New(core)
 	d.broker = newNATSIngress(d, &core)
@@ -140,21 +139,29 @@ func (d *FrontDoor) Missing() string {
 	return protocol.Serving{Stage: s.Stage, Epoch: s.Epoch, FrontDoor: d.config.taking(), Capacity: s.Capacity}.Missing()
 }
 
+// Unserved returns why requests to a model are not executed now although others are, "" if
+// they are.
+func (d *FrontDoor) Unserved(model string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.core.Unserved(model)
+}
+
 // MaxBody is the largest message that a client may send on the broker, in bytes; what comes
 // another way is no larger.
 func (d *FrontDoor) MaxBody() int64 { return d.bus.Payload.MaxPayload() }
 
 // Start starts the front door. It returns when requests are taken; on an error
-// it stops everything again.
-func (d *FrontDoor) Start() error {
-	if err := d.open(); err != nil {
+// it stops everything again. ctx ends the waiting for the broker.
+func (d *FrontDoor) Start(ctx context.Context) error {
+	if err := d.open(ctx); err != nil {
 		d.Stop()
 		return fmt.Errorf("open front door: %w", err)
 	}
 	return nil
 }
 
-func (d *FrontDoor) open() error {
+func (d *FrontDoor) open(starting context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
 	d.submitTo = d.bus.Subjects.Submit(d.id)
@@ -186,7 +193,7 @@ func (d *FrontDoor) open() error {
 	}
 	d.leave = d.bus.Local.FrontDoor(d.id, d.takeOutputs)
 	if !d.config.NoClients {
-		if err := d.broker.open(); err != nil {
+		if err := d.broker.open(starting); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package frontdoor
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -16,12 +17,19 @@ import (
 // natsIngress hears clients on the broker, where front doors share the requests as a queue
 // group.
 type natsIngress struct {
-	door   *FrontDoor
-	taking *nats.Subscription // of infer; nil before open
-	held   int                // requests taken since the last flush; only onInfer uses it
+	door  *FrontDoor
+	lanes *bus.Lanes // nil before open
+	lines []*line
 	// Answers that are encoded beside other work: as many may wait as requests may be
 	// decoded beside it, and as many are encoded at a time as large requests are decoded.
 	slowAnswers, encoders chan struct{}
+}
+
+// line is the requests of one lane, which one goroutine takes.
+type line struct {
+	ingress *natsIngress
+	taking  *nats.Subscription
+	held    int // requests taken since the last flush
 }
 
 // maxHeld bounds the requests taken before they are submitted, so that the first
@@ -32,43 +40,57 @@ func newNATSIngress(d *FrontDoor, core *frontdoor.Config) *natsIngress {
 	return &natsIngress{door: d, slowAnswers: make(chan struct{}, core.SlowSlots), encoders: make(chan struct{}, core.LargeSlots)}
 }
 
-func (n *natsIngress) open() (err error) {
+func (n *natsIngress) open(ctx context.Context) (err error) {
 	d := n.door
-	n.taking, err = d.bus.QueueSubscribe(d.bus.Payload, d.bus.Subjects.Infer(">"), "frontdoor", n.onInfer)
-	return err
+	if n.lanes, err = d.bus.OpenLanes(ctx); err != nil {
+		return err
+	}
+	for _, lane := range n.lanes.All() {
+		l := &line{ingress: n}
+		if l.taking, err = lane.Subscribe(d.bus, "frontdoor", l.onInfer); err != nil {
+			return err
+		}
+		n.lines = append(n.lines, l)
+	}
+	return nil
 }
 
 // drainWait bounds how long a stopping front door takes requests that its
 // clients sent before.
 const drainWait = 2 * time.Second
 
-// drain ends the subscription to infer and waits until the pending requests are
-// taken.
+// drain ends the subscriptions to requests and waits until the pending ones are taken.
 func (n *natsIngress) drain() {
-	if n.taking == nil {
+	if n.lanes == nil {
 		return
 	}
-	drained := make(chan struct{})
-	n.taking.SetClosedHandler(func(string) { close(drained) })
-	if err := n.taking.Drain(); err != nil {
-		return // the broker is unreachable, and so are the requests
+	drained := make(chan struct{}, len(n.lines))
+	for _, l := range n.lines {
+		l.taking.SetClosedHandler(func(string) { drained <- struct{}{} })
+		if l.taking.Drain() != nil {
+			drained <- struct{}{} // the broker is unreachable, and so are the requests
+		}
 	}
-	select {
-	case <-drained:
-	case <-time.After(drainWait):
+	end := time.After(drainWait)
+	for range n.lines {
+		select {
+		case <-drained:
+		case <-end:
+			return
+		}
 	}
 }
 
 func (n *natsIngress) close() {
-	if n.taking != nil {
-		_ = n.taking.Unsubscribe() // the subscription ends with the connection at the latest
+	if n.lanes != nil {
+		n.lanes.Close()
 	}
 }
 
 // onInfer takes a client's request.
-func (n *natsIngress) onInfer(m *nats.Msg) {
-	defer n.flushLast(m.Sub)
-	d, r := n.door, n.take(m)
+func (l *line) onInfer(m *nats.Msg) {
+	defer l.flushLast(m.Sub)
+	d, r := l.ingress.door, l.ingress.take(m, l.held == 0)
 	switch {
 	case r == nil:
 	case !r.Beside:
@@ -78,8 +100,9 @@ func (n *natsIngress) onInfer(m *nats.Msg) {
 	}
 }
 
-// take passes a message to the core, and returns it as a request if it is admitted.
-func (n *natsIngress) take(m *nats.Msg) *frontdoor.Request {
+// take passes a message to the core, and returns it as a request if it is admitted. first: of
+// several, so that a connection that broke is looked for.
+func (n *natsIngress) take(m *nats.Msg, first bool) *frontdoor.Request {
 	d := n.door
 	in := frontdoor.Inbound{Reply: m.Reply, Bytes: len(m.Data), Slow: wire.ReadsSlowly(m.Data)}
 	in.Model, in.Tenant = d.bus.Subjects.Inferred(m.Subject)
@@ -87,7 +110,7 @@ func (n *natsIngress) take(m *nats.Msg) *frontdoor.Request {
 		in.Asker, in.Tenant = in.Tenant, ""
 	}
 	x := &natsExchange{ingress: n, subject: m.Subject, reply: m.Reply, encoding: wire.EncodingOf(m.Data), header: m.Header, body: m.Data}
-	r, ignored := d.admit(&in, x, m.Header, n.held == 0)
+	r, ignored := d.admit(&in, x, m.Header, first)
 	if ignored != frontdoor.NotIgnored {
 		n.noteIgnored(ignored, m.Reply, in.Tenant)
 	}
@@ -110,11 +133,11 @@ func (n *natsIngress) noteIgnored(why frontdoor.Ignored, reply, tenant string) {
 
 // flushLast sends the submissions if no further request of the subscription is
 // pending, or if maxHeld is reached.
-func (n *natsIngress) flushLast(sub *nats.Subscription) {
-	n.held++
-	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || n.held >= maxHeld {
-		n.held = 0
-		n.door.submissions.Flush()
+func (l *line) flushLast(sub *nats.Subscription) {
+	l.held++
+	if waiting, _, err := sub.Pending(); err != nil || waiting <= 1 || l.held >= maxHeld {
+		l.held = 0
+		l.ingress.door.submissions.Flush()
 	}
 }
 

@@ -106,7 +106,7 @@ func threadTime(b *testing.B) time.Duration {
 
 // turn is onInfer in one goroutine, however large the message is.
 func (d *FrontDoor) turn(m *nats.Msg) {
-	if r := d.broker.take(m); r != nil {
+	if r := d.broker.take(m, true); r != nil {
 		d.read(r, false)
 	}
 }

@@ -48,7 +48,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	d := New(s.config, b, state, buffer)
-	if err := d.Start(); err != nil {
+	if err := d.Start(ctx); err != nil {
 		return err
 	}
 	defer d.Stop()

@@ -98,7 +98,7 @@ func (s *stack) frontDoor() (stop func()) {
 		s.t.Fatal(err)
 	}
 	d := New(s.config, b, s.state, buffer)
-	if err := d.Start(); err != nil {
+	if err := d.Start(ctx); err != nil {
 		s.t.Fatal(err)
 	}
 	kept := make(chan struct{})

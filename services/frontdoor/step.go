@@ -90,19 +90,15 @@ func (d *FrontDoor) tick() {
 	d.unlock(d.decide(&frontdoor.Tick{}, d.checkConnection(nil)))
 }
 
-// checkConnection reports to the core that a connection to the broker is down, or
-// was broken in the meantime.
+// checkConnection reports to the core how the connections to the broker stand, if that
+// is news.
 func (d *FrontDoor) checkConnection(ended []frontdoor.Ended) []frontdoor.Ended {
-	up := d.bus.Connected()
-	switch n := d.bus.Reconnects(); {
-	case !up && !d.down:
-		d.down = true
-		return d.decide(&frontdoor.ConnectionDown{}, ended)
-	case up && (d.down || n != d.reconnects):
-		d.down, d.reconnects = false, n
-		return d.decide(&frontdoor.ConnectionBroke{}, ended)
+	now := frontdoor.Connection{Up: d.bus.Connected(), Breaks: d.bus.Reconnects() - d.reconnects}
+	if now == d.core.Connection() {
+		return ended
 	}
-	return ended
+	news := now // escapes, which now does not
+	return d.decide(&news, ended)
 }
 
 // wall converts an instant to wall-clock time; zero stays zero.

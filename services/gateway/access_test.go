@@ -93,7 +93,7 @@ func TestATokenSaysWhoseRequestItIs(t *testing.T) {
 		}
 	}
 	c := dial(t, s) // nobody reads a body without a token
-	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
+	c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n")
 	if line := c.line(); !strings.HasPrefix(line, "HTTP/1.1 401") {
 		t.Errorf("a wrong token: %q", line)
 	}
@@ -275,7 +275,7 @@ func TestClientsSpeakTLS(t *testing.T) {
 		t.Errorf("with a certificate of another authority: %+v", res)
 	}
 	plain := dial(t, s)
-	plain.say("GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+	plain.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if line := plain.line(); !strings.HasPrefix(line, "HTTP/1.0 400") {
 		t.Errorf("without TLS: %q", line)
 	}

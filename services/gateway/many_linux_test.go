@@ -61,8 +61,8 @@ func TestTenThousandHalfOpenConnections(t *testing.T) {
 	goroutines, before := runtime.NumGoroutine(), memory()
 	said := []string{
 		"",
-		"POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Le",
-		fmt.Sprintf("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer[:len(jsonInfer)/2]),
+		"POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Le",
+		fmt.Sprintf("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer[:len(jsonInfer)/2]),
 	}
 	conns := make([]net.Conn, 0, n)
 	closeAll := func() {
@@ -118,7 +118,7 @@ func TestIdleConnectionsTakeLittle(t *testing.T) {
 	}()
 	buffer := make([]byte, 4096)
 	serveOn := func(c net.Conn) {
-		if _, err := fmt.Fprintf(c, "POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer); err != nil {
+		if _, err := fmt.Fprintf(c, "POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer); err != nil {
 			t.Fatal(err)
 		}
 		if k, err := c.Read(buffer); err != nil || !strings.HasPrefix(string(buffer[:k]), "HTTP/1.1 200") {
@@ -159,7 +159,7 @@ func TestWhoIsTurnedAwayFromTLSIsTold(t *testing.T) {
 			return false
 		}
 		defer func() { _ = c.Close() }()
-		_, _ = io.WriteString(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, _ = io.WriteString(c, "GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		told, _ := io.ReadAll(c)
 		return strings.HasPrefix(string(told), "HTTP/1.1 503 ") && strings.Contains(string(told), `"limit":1`)
 	})

@@ -91,6 +91,39 @@ func TestWhatAClientMaySee(t *testing.T) {
 	}
 }
 
+// TestAModelThatIsNotServedIsNotReady, although others are, and none is if all are refused.
+func TestAModelThatIsNotServedIsNotReady(t *testing.T) {
+	s := serving(t, nil)
+	for _, c := range []struct {
+		what, path, says string // says is in the answer of an unready one
+		change           func(*protocol.Heartbeat)
+	}{
+		{"quarantined", "/v2/models/a/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Quarantined, h.Capacity.Refused = []protocol.QuarantinedModel{{Name: "a", Left: time.Minute}}, 1
+		}},
+		{"well again", "/v2/models/a/ready", "", func(*protocol.Heartbeat) {}},
+		{"held by no GPU", "/v2/models/a/versions/1/ready", "no GPU", func(h *protocol.Heartbeat) {
+			h.Unavailable, h.Capacity.Unavailable = []string{"a"}, 1
+		}},
+		{"all that are held are quarantined", "/v2/health/ready", "quarantined", func(h *protocol.Heartbeat) {
+			h.Capacity.Unavailable, h.Capacity.Refused = 1, 2
+		}},
+	} {
+		s.scheduler.Store(&c.change)
+		want := http.StatusOK
+		if c.says != "" {
+			want = http.StatusServiceUnavailable
+		}
+		bustest.Until(t, c.what, func() bool {
+			status, body := s.get(c.path)
+			return status == want && strings.Contains(body, c.says)
+		})
+		if status, _ := s.get("/v2/models/big/ready"); (status == http.StatusOK) != strings.Contains(c.path, "models") {
+			t.Errorf("%s: another model is %d", c.what, status)
+		}
+	}
+}
+
 func TestPathsAndMethodsThatAreNone(t *testing.T) {
 	s := serving(t, nil)
 	for _, c := range []struct {
@@ -98,7 +131,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"GET", "/", 404, "/v2"}, {"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
+		{"GET", "/v1/models/a", 404, "/v2"}, {"GET", "/v2/models", 404, ""}, {"GET", "/v2/models//ready", 404, ""},
 		{"GET", "/v2/models/a/b/c/d/e", 404, ""}, {"GET", "/v2/models/nobody", 404, "nobody"}, {"GET", "/v2/models/A", 404, "a-z"}, {"GET", "/v2/models/nobody/ready", 404, "nobody"},
 		{"GET", "/v2/models/big/versions/2", 404, "version 3"}, {"GET", "/v2/../../etc/passwd", 404, ""}, {"GET", "/v2/models/%zz", 400, ""},
 		{"GET", "/v2/models/a/infer", 405, "POST"}, {"POST", "/v2", 405, "GET"}, {"DELETE", "/v2/models/a", 405, "GET"}, {"TRACE", "/v2", 405, "GET"}, {"POST", "/v2/health/live", 405, "GET"},
@@ -107,7 +140,7 @@ func TestPathsAndMethodsThatAreNone(t *testing.T) {
 		{"GET", "/v2/trace/setting", 501, ""}, {"POST", "/v2/logging", 501, ""},
 	} {
 		c2 := dial(t, s)
-		c2.say("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", c.method, c.path)
+		c2.say("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", c.method, c.path)
 		line := c2.line()
 		rest, _ := io.ReadAll(c2.in)
 		if !strings.HasPrefix(line, fmt.Sprint("HTTP/1.1 ", c.status)) || !strings.Contains(string(rest), c.says) || strings.Contains(string(rest), ".go:") {
@@ -126,7 +159,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 	for i := range 20 {
 		c := dial(t, s)
 		if i%2 == 0 {
-			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n{")
+			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n{")
 		} else {
 			c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: ")
 		}
@@ -152,7 +185,7 @@ func TestWhoDoesNotReadIsGivenUp(t *testing.T) {
 	s := serving(t, func(c *Config) { c.HTTP.AnswerTime = 200 * time.Millisecond })
 	const many = 200 // more than the buffers of the connection hold
 	head := `{"inputs":[{"name":"x","shape":[1,100000],"datatype":"UINT8","parameters":{"binary_data_size":100000}}]}`
-	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: x\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
+	one := fmt.Sprintf("POST /v2/models/big/infer HTTP/1.1\r\nHost: localhost\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s%s",
 		wire.HeaderLength, len(head), len(head)+100_000, head, strings.Repeat("\xff", 100_000))
 	c := dial(t, s)
 	for range many {
@@ -191,7 +224,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	var served, others []*rawClient
 	bustest.Until(t, "two connections are served", func() bool { // the one of the wait before may be open yet
 		c := dial(t, s)
-		c.say("GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if c.line() == "HTTP/1.1 200 OK" {
 			served = append(served, c)
 		}
@@ -201,7 +234,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		others = append(others, dial(t, s))
 	}
 	for _, c := range others[:maxTold/2] { // as many as may be told at a time, and some
-		c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
+		c.say("POST /v2/models/a/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(jsonInfer), jsonInfer)
 		told, err := io.ReadAll(c.in)
 		if err != nil || !strings.HasPrefix(string(told), "HTTP/1.1 503 ") || !strings.Contains(string(told), "Retry-After: 1\r\n") || !strings.Contains(string(told), `"code":"OVERLOADED"`) {
 			t.Errorf("%q, %v", told, err)
@@ -215,7 +248,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	_ = served[0].Close()
 	bustest.Until(t, "there is room again", func() bool {
 		c := dial(t, s)
-		c.say("GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.say("GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		return c.line() == "HTTP/1.1 200 OK"
 	})
 }

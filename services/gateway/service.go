@@ -60,7 +60,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	door := frontdoor.New(s.config.Config, b, state, nil) // the startup buffer is for clients on the broker
-	if err := door.Start(); err != nil {
+	if err := door.Start(ctx); err != nil {
 		return err
 	}
 	server.Open(door)

@@ -41,6 +41,8 @@ type stack struct {
 	// silent: the scheduler decides nothing; submitted counts what it was given.
 	silent    atomic.Bool
 	submitted atomic.Int64
+	// scheduler changes what the scheduler's heartbeats say, nil for nothing.
+	scheduler atomic.Pointer[func(*protocol.Heartbeat)]
 }
 
 // models of the stack: a and pair, whose outputs are its inputs.
@@ -116,7 +118,11 @@ func (s *stack) activate() {
 		}
 	}
 	beats := s.bus.StartHeartbeats(protocol.Scheduler, "s1", func() protocol.Heartbeat {
-		return protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1, Models: 3}}
+		beat := protocol.Heartbeat{Incarnation: 1, Epoch: 1, State: protocol.SchedulerActive, Capacity: protocol.Capacity{GPUs: 1, Models: 3}}
+		if change := s.scheduler.Load(); change != nil {
+			(*change)(&beat)
+		}
+		return beat
 	})
 	s.t.Cleanup(beats.Stop)
 	bustest.Until(s.t, "the gateway serves", func() bool {

@@ -97,8 +97,7 @@ func (t *term) onNoResponders(door uint64, number string) {
 	if t.ended {
 		return
 	}
-	t.checkHearing()
-	t.step(&sched.NoResponders{FrontDoor: door, Question: question})
+	t.step(&sched.NoResponders{FrontDoor: door, Question: question, Missed: missedBy(t.bus)})
 }
 
 func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
@@ -107,17 +106,7 @@ func (t *term) onFrontDoorBeat(h protocol.Heartbeat) {
 	if t.ended {
 		return
 	}
-	t.checkHearing()
-	t.step(&sched.FrontDoorBeat{Heartbeat: h})
-}
-
-// checkHearing steps the core with MessagesMissed if messages may have been
-// missed. The caller holds the lock.
-func (t *term) checkHearing() {
-	if missed := missedBy(t.bus); missed != t.missed {
-		t.missed = missed
-		t.step(&sched.MessagesMissed{})
-	}
+	t.step(&sched.FrontDoorBeat{Heartbeat: h, Missed: missedBy(t.bus)})
 }
 
 // missedBy counts how many times messages from the broker may have been lost.

@@ -23,7 +23,9 @@ func TestABrokersDataDirectoryIsItsOwn(t *testing.T) {
 		return func() (*Broker, error) { return StartConfigured(testConsole(t), file, "", "", false) }
 	}
 	starts := []func() (*Broker, error){
-		func() (*Broker, error) { return StartBroker(testConsole(t), "127.0.0.1:0", data, OpenFlag{}) },
+		func() (*Broker, error) {
+			return StartBroker(testConsole(t), "clockwork", "127.0.0.1:0", data, OpenFlag{})
+		},
 		configured("one.conf"),
 		configured("other.conf"),
 	}

@@ -77,9 +77,9 @@ func (f GatewayFlags) Ingresses(c *gateway.Config) (list []Ingress) {
 // who they are. open: that is meant.
 func (f GatewayFlags) MayListen(open bool) error {
 	for _, in := range f.Ingresses(&gateway.Config{}) {
-		host, _, err := net.SplitHostPort(in.address)
+		host, _, err := splitAddress(in.flag, in.address)
 		if err != nil {
-			return cli.Usagef("%s %s is no address such as 127.0.0.1:8000 or :8000", in.flag, in.address)
+			return err
 		}
 		if !open && !Loopback(host) && !f.files().Proves() {
 			return cli.Usagef("the gateway would listen on %s, and whoever reaches it may send requests to every model: ask for tokens (--tokens) or certificates (--gateway-tls-client-ca), or say --open if that is meant", shownHost(host))

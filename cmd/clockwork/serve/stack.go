@@ -112,7 +112,7 @@ func (s *Stack) open(c *cli.Flags, con *cli.Console, listen, data string, flag O
 		}
 		data = filepath.Join(s.Scratch, "nats")
 	}
-	if s.Broker, err = StartBroker(con, listen, data, flag); err != nil {
+	if s.Broker, err = StartBroker(con, c.Prefix, listen, data, flag); err != nil {
 		return err
 	}
 	if s.Client, err = client.Connect("", c.Prefix, nats.InProcessServer(s.Broker.Server)); err != nil {

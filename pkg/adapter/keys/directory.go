@@ -215,6 +215,8 @@ type entry struct {
 	Asker            string   // the end of the user's questions, with its dot
 	Own              string   // role and name, as in Inbox
 	P, B             string   // the prefix of subjects, and of streams
+	Requests         string   // where the user publishes requests
+	Probe            string   // where a front door's own request is put
 	Streams          []string // of the stack
 
 	// StoreKey is the key of the user's second user, who reaches JetStream, and
@@ -256,7 +258,7 @@ func (w *writer) users(users []User) ([]byte, error) {
 	if _, err := t.Parse(string(text)); err != nil {
 		return nil, err
 	}
-	stores := protocol.StoreName(w.config.Prefix)
+	stores, subjects := protocol.StoreName(w.config.Prefix), protocol.Subjects{Prefix: w.config.Prefix}
 	var entries []entry
 	for _, u := range users {
 		key, second, err := publicKeys(Seed(w.config.Dir, u))
@@ -268,10 +270,12 @@ func (w *writer) users(users []User) ([]byte, error) {
 			second, account = "", ""
 		}
 		entries = append(entries, entry{StoreKey: second, StoreAccount: account, User: u.String(), Key: key, Inbox: u.Inbox(), Role: u.Role, Self: u.self(), Asker: u.asker(), Own: strings.TrimPrefix(u.Inbox(), "_INBOX_"), P: w.config.Prefix, B: stores,
+			Requests: u.requests(subjects), Probe: subjects.LaneBy("*", string(FrontDoor)),
 			Streams: []string{"KV_" + stores + "_state", "KV_" + stores + "_profile", "KV_" + stores + "_epoch", "KV_" + stores + "_lease", "KV_" + stores + "_worker", "KV_" + stores + "_device", "KV_" + stores + "_health", stores + "_buffer"}})
 	}
 	var body bytes.Buffer
-	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "B": stores, "Users": entries}); err != nil {
+	from, to := subjects.LaneMapping()
+	if err := t.Execute(&body, map[string]any{"Prefix": w.config.Prefix, "B": stores, "Users": entries, "LaneFrom": from, "LaneTo": to}); err != nil {
 		return nil, err
 	}
 	return body.Bytes(), nil

@@ -99,3 +99,11 @@ func (u User) asker() string {
 	}
 	return ""
 }
+
+// requests returns where the user publishes requests: one with a name, in its lane.
+func (u User) requests(s protocol.Subjects) string {
+	if asker := protocol.Asker(u.Inbox() + "."); asker != "" {
+		return s.LaneBy("*", asker)
+	}
+	return s.Infer("*")
+}

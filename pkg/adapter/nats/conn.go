@@ -119,8 +119,19 @@ func (b *Bus) open(ctx context.Context) error {
 	return nil
 }
 
-// connect opens a connection, as the user that the function says.
+// connect opens a connection, as the user that the function says, which Close closes.
 func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option, error)) (*nats.Conn, error) {
+	of := newLink()
+	nc, err := b.dial(ctx, of, name, as, nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }))
+	if err != nil {
+		return nil, err
+	}
+	b.opened, b.links = append(b.opened, nc), append(b.links, of)
+	return nc, nil
+}
+
+// dial opens a connection, as the user that the function says.
+func (b *Bus) dial(ctx context.Context, of *link, name string, as func() ([]nats.Option, error), more ...nats.Option) (*nats.Conn, error) {
 	c := b.config
 	options := []nats.Option{
 		nats.Name(name),
@@ -138,11 +149,11 @@ func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { b.Log.Info("reached the broker again", "url", Redacted(nc.ConnectedUrl())) }),
-		nats.ClosedHandler(func(*nats.Conn) { b.closed <- struct{}{} }),
 		// A broker that reloads its users may not know a user for a moment.
 		nats.IgnoreAuthErrorAbort(),
 	}
-	url, of := c.URL, newLink()
+	options = append(options, more...)
+	url := c.URL
 	if c.InProcess != nil {
 		options = append(options, nats.InProcessServer(inProcess{of, c.InProcess}))
 		url = ""
@@ -159,7 +170,6 @@ func (b *Bus) connect(ctx context.Context, name string, as func() ([]nats.Option
 		nc, err := Connect(url, options...)
 		if err == nil {
 			of.nc = nc
-			b.opened, b.links = append(b.opened, nc), append(b.links, of)
 			return nc, nil
 		}
 		if b.Payload != nil && errors.Is(err, nats.ErrAuthorization) { // the first user was let in

@@ -40,6 +40,8 @@ type ServerConfig struct {
 	DataDir string
 	// MaxPayload bounds a message in bytes; 0 means the default.
 	MaxPayload int32
+	// Prefix is the prefix of the stack whose requests are put into lanes, "" for none.
+	Prefix string
 	// ConfigFile is a nats-server configuration that, if given, replaces everything but
 	// DataDir and Listen.
 	ConfigFile string
@@ -145,6 +147,11 @@ func StartServer(c ServerConfig) (*server.Server, error) {
 		s.SetLogger(&serverLog{log: c.Log.With("service", "broker")}, false, false)
 	case c.ConfigFile != "":
 		s.ConfigureLogger()
+	}
+	if c.ConfigFile == "" && c.Prefix != "" {
+		if err := s.GlobalAccount().AddMapping(protocol.Subjects{Prefix: c.Prefix}.LaneMapping()); err != nil {
+			return nil, fmt.Errorf("start nats-server: put requests into lanes: %w", err)
+		}
 	}
 	go s.Start() // ends with Shutdown; WaitForShutdown waits for it
 	if !s.ReadyForConnections(10 * time.Second) {

@@ -35,6 +35,9 @@ const (
 var sizes = map[string][]travels{
 	"Infer":       {{otherwise: ofClients}},
 	"InferBy":     {{otherwise: ofClients}},
+	"Lane":        {{otherwise: ofClients}},
+	"LaneAll":     {{otherwise: ofClients}},
+	"LaneBy":      {{otherwise: ofClients}},
 	"Buffer":      {{otherwise: ofClients}},
 	"Load":        {{largest: jsonOrMsgpack(protocol.JSON, loadReply)}, {largest: jsonOrMsgpack(protocol.Msgpack, loadReply)}, {largest: refusal}},
 	"Ls":          {{largest: jsonOrMsgpack(protocol.JSON, modelPage)}, {largest: jsonOrMsgpack(protocol.Msgpack, modelPage)}},

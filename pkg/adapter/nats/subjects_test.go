@@ -95,6 +95,9 @@ func failure(fault *protocol.Error) error {
 var readings = map[string][]reading{
 	"Infer":   {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"InferBy": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"Lane":    {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"LaneAll": {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
+	"LaneBy":  {{where: "services/frontdoor", call: "wire.DecodeInfer(body)", bombs: clients, decode: inferred}},
 	"Load": {
 		{where: "services/controller", call: "wire.DecodeBody(m.Data, &request)", bombs: clients, decode: body[protocol.LoadRequest](wire.DecodeBody)},
 		{where: "pkg/client", call: "wire.DecodeReply(body, into)", bombs: replies, decode: body[protocol.LoadReply](wire.DecodeReply)},

@@ -87,6 +87,9 @@ func (m *Machine) take(seq uint64) *Request {
 // expire answers each request whose deadline has come.
 func (m *Machine) expire() {
 	for r := m.table.expired(m.now); r != nil; r = m.table.expired(m.now) {
+		if r.Worker != "" {
+			m.table.outputs.comesLate(m.now, r.outputBytes())
+		}
 		m.end(r, nil, nil)
 	}
 }
@@ -197,9 +200,10 @@ func (m *Machine) clientGone(id protocol.RequestID) {
 	m.withdraw(r)
 }
 
-// withdraw tells the scheduler that nobody waits for a request, if it has it.
+// withdraw tells the scheduler that nobody waits for a request. One that it does not have is
+// nothing to it.
 func (m *Machine) withdraw(r *Request) {
-	if m.epoch != 0 && r.epoch == m.epoch {
+	if m.epoch != 0 {
 		m.out.Withdraw = append(m.out.Withdraw, r)
 	}
 }
@@ -270,6 +274,16 @@ func (m *Machine) nextQuery() protocol.Time {
 	return next
 }
 
+// connectionSeen follows the connection: while it is down, answers are held, and a break
+// counts once it is there again, whether or not it was seen down.
+func (m *Machine) connectionSeen(c Connection) {
+	back := c.Up && (m.down || c.Breaks != m.connection.Breaks)
+	m.connection, m.down = c, !c.Up
+	if back {
+		m.connectionBroke()
+	}
+}
+
 // connectionBroke notes that the scheduler that was active may have answered what was
 // submitted before. Requests that are due are settled now: after another break, the epoch
 // and the outage of that one would be used.
@@ -280,7 +294,7 @@ func (m *Machine) connectionBroke() {
 		r.outage = max(r.outage, m.outage)
 	}
 	waiting := m.heldAnswers
-	m.down, m.heldAnswers = false, nil
+	m.heldAnswers = nil
 	for _, h := range waiting {
 		m.end(h.request, h.refusal, h.output)
 	}

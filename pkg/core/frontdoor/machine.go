@@ -37,7 +37,8 @@ type Machine struct {
 	// openQueries are requests whose answer may be the scheduler's, by number, until it says
 	// whose. They are in no other place.
 	openQueries map[uint64]*Request
-	breaks      uint64       // connections that broke
+	connection  Connection   // as reported last
+	breaks      uint64       // connections that broke, as far as they are dealt with
 	down        bool         // the broker is not reached
 	heldAnswers []heldAnswer // answers that wait until it is
 	outage      time.Duration
@@ -61,7 +62,7 @@ func New(config Config) *Machine {
 	return &Machine{
 		config: config, table: newTable(&config), slow: newSlots(config.SlowSlots), stores: newSlots(config.StoreSlots),
 		models: map[string]protocol.ModelSpec{}, schedulers: schedulers{actives: map[string]active{}},
-		openQueries: map[uint64]*Request{}, buffer: newBuffer(),
+		openQueries: map[uint64]*Request{}, connection: Connection{Up: true}, buffer: newBuffer(),
 	}
 }
 
@@ -100,10 +101,8 @@ func (m *Machine) Step(now protocol.Time, e Event) *Output {
 		m.schedulerBeat(e.Heartbeat)
 	case *SchedulerLost:
 		m.schedulerLost(e.Heartbeat)
-	case *ConnectionDown:
-		m.down = true
-	case *ConnectionBroke:
-		m.connectionBroke()
+	case *Connection:
+		m.connectionSeen(*e)
 	case *BufferSeen:
 		m.bufferSeen(e)
 	case *Claimed:
@@ -214,7 +213,11 @@ func (m *Machine) reject(r *Request, refusal *protocol.Error) {
 }
 
 func noName(model string) *protocol.Error {
-	return protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	refusal := protocol.Errorf(protocol.UnknownModel, "%q is no model's name: 1 to %d of a-z, 0-9, _ and -", model, protocol.MaxName)
+	if name := protocol.Name(model); len(name) == len(model) && name != "" {
+		refusal.Message += fmt.Sprintf("; a model from a directory of that name is called %q", name)
+	}
+	return refusal
 }
 
 func unknown(model string) *protocol.Error {
@@ -270,7 +273,7 @@ func (m *Machine) accept(r *Request) *protocol.Error {
 	}
 	m.seq++
 	r.ID = protocol.RequestID{Door: m.config.ID, Seq: m.seq}
-	if fault := m.table.add(r); fault != nil {
+	if fault := m.table.add(m.now, r); fault != nil {
 		r.ID = protocol.RequestID{}
 		return fault
 	}
@@ -356,8 +359,20 @@ func (m *Machine) Models() []protocol.ModelSpec {
 	return slices.SortedFunc(maps.Values(m.models), func(a, b protocol.ModelSpec) int { return cmp.Compare(a.Name, b.Name) })
 }
 
+// ModelNames returns the names of all models, in no order.
+func (m *Machine) ModelNames() []string {
+	names := make([]string, 0, len(m.models))
+	for name := range m.models {
+		names = append(names, name)
+	}
+	return names
+}
+
 // Epoch is that of the active scheduler, 0 for none.
 func (m *Machine) Epoch() uint64 { return m.epoch }
+
+// Connection is how the connection to the broker stands, as the driver reported it last.
+func (m *Machine) Connection() Connection { return m.connection }
 
 // LastEpoch is that of the scheduler that was active last, 0 for none ever.
 func (m *Machine) LastEpoch() uint64 { return m.latest }

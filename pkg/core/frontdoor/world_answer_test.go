@@ -208,9 +208,9 @@ func (b *books) clientGone(seq uint64) {
 	b.withdraw(x)
 }
 
-// withdraw: the scheduler is told of what it has.
+// withdraw: the scheduler, if there is one, is told.
 func (b *books) withdraw(x *entry) {
-	if b.epoch != 0 && x.submitted == b.epoch {
+	if b.epoch != 0 {
 		b.count("withdrawn")
 		b.want.withdraw = append(b.want.withdraw, x)
 	}
@@ -228,6 +228,10 @@ func (b *books) drop(x *entry) {
 func (b *books) expire() {
 	for _, seq := range b.numbers(waiting) {
 		if x := b.open[seq]; b.Now >= x.deadline {
+			if len(x.dispatched) > 0 {
+				x.missed = b.Now
+				b.tardy = append(b.tardy, x)
+			}
 			b.settle(x, "")
 		}
 	}

@@ -34,7 +34,7 @@ type frontDoor struct {
 func worldConfig(id uint64) Config {
 	c := testConfig()
 	c.ID, c.BufferTimeout, c.Claims = id, 1500*time.Millisecond, 3
-	c.MaxInFlight, c.MaxInFlightBytes, c.MaxPayload = 12, 150, 30
+	c.MaxInFlight, c.MaxInFlightBytes, c.MaxInFlightOutputs, c.MaxPayload = 12, 150, 120, 30
 	c.LargeInput = 8
 	c.SlowSlots, c.LargeSlots, c.LargeBody, c.StoreSlots, c.EarlyBytes = 8, 2, 80, 8, 4*(earlyCost+8)
 	limit := func(change func(*quota.Limit)) quota.Limit {

@@ -244,14 +244,15 @@ type worker struct {
 	delay netDelay
 }
 
-// model is a model of the epoch with its queue, a list ordered by (rank, seq).
+// model is a model with its queue, a list ordered by (rank, seq).
 //
 // Invariants: queued and items are the numbers of requests and items in the queue.
 type model struct {
 	spec protocol.ModelSpec
 	// itemBytes is the size of one item's inputs.
 	itemBytes int64
-	// index is its place in engine.models; it breaks ties between models.
+	// index is the number of models of the epoch that came before it; it breaks ties between
+	// models.
 	index uint64
 	// head and tail are the ends of the queue, nil if it is empty.
 	head, tail *request
@@ -278,6 +279,9 @@ type model struct {
 	// quarantined, 0 for never.
 	crashes     []protocol.Time
 	quarantined protocol.Time
+	// retired: the model is not of the present set. It has no waiting requests, and its
+	// copies are to be evicted.
+	retired bool
 	// dirty: the model is in engine.dirtyModels.
 	dirty bool
 	modelPlan

@@ -16,8 +16,10 @@ type Core interface {
 	// is valid until the next Step.
 	Step(now protocol.Time, e Event) Output
 	Stats() Stats
-	// Capacity returns what requests can be executed on now.
-	Capacity() protocol.Capacity
+	// Capacity returns what requests can be executed on now. Unavailable returns the first of
+	// the models that it counts as such, as many as a heartbeat holds; valid until the next Step.
+	Capacity(now protocol.Time) protocol.Capacity
+	Unavailable() []string
 	// Quarantined returns the models whose requests are refused for their crashes, and for
 	// how long yet: as many as a heartbeat holds, the latest.
 	Quarantined(now protocol.Time) []protocol.QuarantinedModel
@@ -211,6 +213,17 @@ type GPUHealth struct {
 	GPUs []protocol.GPUBeat
 }
 
+// SetSwitched replaces the models of the epoch by those of another set. If the set's number is
+// not above the present one's, or no epoch has begun, the event is ignored. Models of both sets
+// keep their queues, copies and estimates. Requests that wait for a model that leaves are
+// refused MODEL_RETIRED, those that execute end as ever, and its copies are evicted when they are
+// idle. A model that returns from an earlier set is the same again.
+type SetSwitched struct {
+	// State has the number, models and profiles of the set, and what each worker that is
+	// there has of it in host memory.
+	State protocol.ClockworkState
+}
+
 // DoorLost removes the requests of a front door. Those that execute end without a reply.
 type DoorLost struct{ Door uint64 }
 
@@ -230,6 +243,7 @@ func (*WorkerLost) event()   {}
 func (*GPUHealth) event()    {}
 func (*DoorLost) event()     {}
 func (*Withdraw) event()     {}
+func (*SetSwitched) event()  {}
 func (*Tick) event()         {}
 
 // Addressed is an action and the worker it is for.
@@ -350,7 +364,8 @@ func (c *echo) Step(_ protocol.Time, e Event) Output {
 }
 
 func (c *echo) Stats() Stats                                          { return c.stats }
-func (c *echo) Capacity() protocol.Capacity                           { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
+func (c *echo) Unavailable() []string                                 { return nil }
+func (c *echo) Capacity(protocol.Time) protocol.Capacity              { return protocol.Capacity{GPUs: 1} } // itself: it answers without any GPU
 func (c *echo) Quarantined(protocol.Time) []protocol.QuarantinedModel { return nil }
 func (c *echo) Snapshot(into *Snapshot)                               { *into = Snapshot{} }
 func (c *echo) Waits(protocol.RequestID) (r Reason, ok bool)          { return r, false }

@@ -121,6 +121,24 @@ var faults = []planted.Fault{
 	{"a pause of a lane counts twice", "lane.go", "		l.work -= next.wait\n", ""},
 	{"doubt forgotten", "workers.go", "			a.unknown = append(a.unknown, unknownCopy{g.id, r.model})\n", ""},
 
+	// Sets of models.
+	{"what waits outlives its model", "set.go", "	for m.head != nil {\n", "	for false {\n"},
+	{"what fails later outlives its model", "result.go", "	case r.model.retired:\n", "	case false:\n"},
+	{"a retired model is unknown", "set.go", "	c.retired[m.spec.Name] = m\n", ""},
+	{"an older set replaces a newer one", "set.go", "to.Set <= c.set {", "to.Set < c.set-1 {"},
+	{"a model that returns is another one", "set.go", "m == nil || m.spec.Differs(&specs[i]) != \"\" {", "m == nil || m.spec.Name != \"\" {"},
+	{"a load ends in service though its model has left", "result.go", "r.doubtful || m.retired {", "r.doubtful {"},
+	{"a retired copy stays because nobody needs its pages", "actions.go", "r.phase == draining && !r.model.retired {", "r.phase == draining {"},
+	{"who was away keeps what has left", "workers.go", "i >= len(state.Models) || m.retired {", "i >= len(state.Models) {"},
+	{"what has left is not found on who was away", "set.go", "	m := c.retired[name]\n	if m != nil {", "	m := c.retired[\"\"]\n	if m != nil {"},
+	{"a GPU is able of what has left", "set.go", "			c.canHold(g, m, -1)\n", ""},
+	{"pages of a copy that leaves are not counted", "set.go", "		r.gpu.leaving += r.pages()\n", ""},
+	{"a copy that leaves waits for the next event", "set.go", "		c.idle(r)\n", ""},
+	{"nobody hosts what is new", "set.go", "			c.setHosted(w, *state)\n", "			_ = state\n"},
+	{"new models have no profiles", "set.go", "	c.adopt(to.Profiles)\n", ""},
+	{"what returns is able nowhere", "engine.go", "			c.canHold(g, m, +1)\n		}\n	}\n	c.recount = true\n", "			_ = g\n		}\n	}\n	c.recount = true\n"},
+	{"what leaves is counted as before", "set.go", "	c.recount = true\n", ""},
+
 	// Inputs on their way to a worker.
 	{"front doors together send what they like", "inbound.go", "	return c.config.MaxInbound == 0 || w.inbound.bytes < c.config.MaxInbound\n", "	return true\n"},
 	{"what was missed is forgotten", "inbound.go", "	if !a.missed {\n		c.inputsGone", "	if true {\n		c.inputsGone"},

@@ -81,6 +81,7 @@ const (
 	WhyLateStart       // its action could not begin in its window
 	WhyCrashed         // what executed it ended or hung
 	WhyQuarantined     // its model is quarantined for crashes
+	WhyRetired         // its model has left the set of models
 	WhyStalled         // every GPU that can hold its model is stalled
 	WhySlow            // done late: its execution took longer than expected
 	WhySlowBefore      // done late: its execution began later than expected
@@ -135,6 +136,8 @@ func (c *engine) notTaken(r *request, code protocol.Code) {
 		why = WhyCrashed
 	case protocol.ModelQuarantined:
 		why = WhyQuarantined
+	case protocol.ModelRetired:
+		why = WhyRetired
 	}
 	c.out.Reasons = append(c.out.Reasons, c.circumstances(r, why))
 }

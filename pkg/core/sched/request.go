@@ -43,6 +43,8 @@ func (c *engine) admit(r *request) *protocol.Error {
 	switch {
 	case !c.active || c.fenced:
 		return protocol.Refusal(protocol.SchedulerLost)
+	case m == nil && c.retired[r.Model] != nil:
+		return retiredModel(c.retired[r.Model])
 	case m == nil:
 		return protocol.Errorf(protocol.UnknownModel, "no model is called %q", r.Model)
 	case r.Budget <= 0:

@@ -246,6 +246,8 @@ func (c *engine) replan(r *request, refusal *protocol.Error) {
 		c.refuse(r, withdrawn())
 	case r.orphan, r.attempts >= c.config.Attempts, refusal.Code == protocol.InvalidInput:
 		c.refuse(r, refusal)
+	case r.model.retired:
+		c.refuseRetired(r)
 	case r.model.quarantineLeft(c.now) > 0:
 		c.refuseQuarantined(r)
 	case r.deadline <= c.now, ok && best.end() > r.deadline:
@@ -278,7 +280,7 @@ func (c *engine) loaded(a *action, res *protocol.Result) {
 			m.costs[g.kind].updatedAt = c.now
 		}
 		delete(g.failures, m)
-		if r.doubtful {
+		if r.doubtful || m.retired {
 			c.markUnknown(r)
 			c.markModel(m)
 			return

@@ -17,7 +17,7 @@ import (
 // people's notes. The lease's epoch is 5. A worker is <id>#<incarnation>, a request
 // <front door>.<number>, and "epoch <n>" may end a line where another than 5 is meant.
 //
-//	start <models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
+//	start [<set>:]<models> <worker>[:<epoch it obeys>][-<models it lacks>]...   models are letters
 //	announce <worker>     beat <worker>[:<epoch it obeys>] <clock epoch> [stopping <in flight> |
 //	                                     gpus ok:<executors ended>|stalled:<...>...]
 //	slow <id>...                         these do not answer at once what is on their
@@ -52,9 +52,10 @@ func TestTermScripts(t *testing.T) {
 // deaf is a core that decides nothing.
 type deaf struct{ Core }
 
-func (deaf) Step(protocol.Time, Event) Output { return Output{Wake: protocol.Never} }
-func (deaf) Stats() Stats                     { return Stats{} }
-func (deaf) Capacity() (c protocol.Capacity)  { return c }
+func (deaf) Step(protocol.Time, Event) Output             { return Output{Wake: protocol.Never} }
+func (deaf) Stats() Stats                                 { return Stats{} }
+func (deaf) Unavailable() []string                        { return nil }
+func (deaf) Capacity(protocol.Time) (c protocol.Capacity) { return c }
 
 const scriptEpoch = 5
 
@@ -64,7 +65,9 @@ type termStage struct {
 	term *Term
 	said strings.Builder
 	slow []string
-	last map[string]WorkerQuestion // to each worker
+	// missed is how often messages may have been lost.
+	missed uint64
+	last   map[string]WorkerQuestion // to each worker
 }
 
 func newTermStage(t *testing.T) *termStage {
@@ -81,6 +84,12 @@ func coreStep(e Event) string {
 		return fmt.Sprintf("core: activate epoch %d with %d models and %d workers\n", e.Epoch, len(e.State.Models), len(e.State.Workers))
 	case *WorkerJoined:
 		return fmt.Sprintf("core: %s#%d joins with %d models\n", e.State.ID, e.State.Incarnation, len(e.State.Models))
+	case *SetSwitched:
+		text := fmt.Sprintf("core: set %d has %d models", e.State.Set, len(e.State.Models))
+		for _, w := range e.State.Workers {
+			text += fmt.Sprintf(", %s#%d %d", w.ID, w.Incarnation, len(w.Models))
+		}
+		return text + "\n"
 	case *WorkerLost:
 		return fmt.Sprintf("core: %s#%d is lost\n", e.ID, e.Incarnation)
 	case *GPUHealth:
@@ -111,6 +120,8 @@ func (s *termStage) run(f []string) {
 		s.said.WriteString(s.term.String())
 	case "slow":
 		s.slow = f[2:]
+	case "missed":
+		s.missed++
 	case "heartbeats":
 		for i := range int(s.number(f[2])) {
 			at := now.Add(time.Duration(i) * protocol.HeartbeatEvery)
@@ -166,7 +177,11 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if term, has := strings.CutPrefix(f[len(f)-1], "controller"); has {
 			state.Term, f = s.number(term), f[:len(f)-1]
 		}
-		state.Models = letters(f[1])
+		set, models, numbered := strings.Cut(f[1], ":")
+		if !numbered {
+			set, models = "0", set
+		}
+		state.Set, state.Models = s.number(set), letters(models)
 		for _, w := range f[2:] {
 			state.Workers = append(state.Workers, s.worker(w))
 		}
@@ -211,7 +226,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		if len(f) > 2 {
 			h.Epoch = s.number(f[2])
 		}
-		return &FrontDoorBeat{h}
+		return &FrontDoorBeat{h, s.missed}
 	case "scheduler":
 		return &SchedulerBeat{protocol.Heartbeat{ID: f[1], Epoch: s.number(f[2])}}
 	case "submit":
@@ -232,9 +247,7 @@ func (s *termStage) event(f []string, epoch uint64) TermEvent {
 		}
 		return e
 	case "nobody":
-		return &NoResponders{s.number(f[1]), s.number(f[2])}
-	case "missed":
-		return &MessagesMissed{}
+		return &NoResponders{s.number(f[1]), s.number(f[2]), s.missed}
 	case "obeys":
 		w := s.worker(f[1])
 		return &Result{protocol.Result{Worker: w.ID, Epoch: s.number(f[2])}}
@@ -249,6 +262,7 @@ var noteNames = map[NoteKind]string{
 	NoteStarted: "started, workers", NoteActive: "active, workers", NoteWorkerJoined: "worker joined", NoteWorkerLeft: "worker left",
 	NoteWorkerLost: "worker lost", NoteTooManyWorkers: "too many workers", NoteFrontDoorLost: "front door lost", NoteAnswering: "answering",
 	NoteTooManyWaiting: "too many wait", NoteForgotten: "forgotten", NoteEpochDoubted: "epoch doubted",
+	NoteSetSwitched: "set switched, models",
 }
 
 func (s *termStage) step(now protocol.Time, e TermEvent) {

@@ -456,15 +456,15 @@ func (w *world) checkLanes(p *clockworkPolicy) {
 			w.fail("%s gpu %d counts %v of work and %d of demand, there are %v and %d", g.worker.id, g.id, g.lane.work, g.demand, work, demand)
 		}
 	}
-	execs, loads := make([]int64, len(p.models)), make([]int64, len(p.models))
+	execs, loads := map[*model]int64{}, map[*model]int64{}
 	for _, r := range p.known {
-		execs[r.model.index] += r.demand.exec
+		execs[r.model] += r.demand.exec
 		if r.demand.listed {
-			loads[r.model.index] += r.demand.load
+			loads[r.model] += r.demand.load
 		}
 	}
-	for i, m := range p.models {
-		exec, load := execs[i], loads[i]
+	for _, m := range p.models {
+		exec, load := execs[m], loads[m]
 		if exec != m.demand.exec || load != m.demand.load {
 			w.fail("%s counts a demand of %d and %d, there are %d and %d", m.spec.Name, m.demand.exec, m.demand.load, exec, load)
 		}

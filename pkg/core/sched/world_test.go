@@ -35,6 +35,7 @@ func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "tr
 func testWorlds(t *testing.T, policy string, over func() bool) {
 	var sum Stats
 	var faults faultCount
+	switches := 0
 	waited := 0 // actions for whose inputs a lane waits
 	worlds := worlds[policy]
 	if testing.Short() { // as under the race detector, which finds nothing in one goroutine
@@ -44,7 +45,7 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 	for i := range uint64(worlds) {
 		seeds = append(seeds, 1+i)
 		if i%6 == 0 {
-			seeds = append(seeds, crowdedFrom+i/6)
+			seeds = append(seeds, crowdedFrom+i/6, switchedFrom+i/6)
 		}
 	}
 	for _, seed := range seeds {
@@ -67,6 +68,10 @@ func testWorlds(t *testing.T, policy string, over func() bool) {
 		sum.Withdrawn += s.Withdrawn
 		faults.add(w.faults)
 		waited += w.waitedForInputs
+		switches += w.sets.switches
+	}
+	if switches < worlds/2 {
+		t.Errorf("only %d sets of models, the test proves nothing", switches)
 	}
 	t.Logf("%+v, %+v, %d waited for inputs", sum, faults, waited)
 	if policy == "clockwork" && waited < worlds {
@@ -116,6 +121,8 @@ type world struct {
 	waitedForInputs         int           // actions for whose inputs a lane was taken to wait
 	brittle                 string        // the model whose loads end executors, "" for none
 	blame                   blameBooks
+	sets                    modelSets
+	profiles                []protocol.Profile
 	copies                  map[string]bool // digests of more than one model
 	healthy                 bool
 	calm                    bool // the heal phase has begun
@@ -182,7 +189,7 @@ func runWorld(t *testing.T, policy string, seed uint64) *world {
 	w := &world{
 		t: t, policy: policy, seed: seed, config: Defaults(), wake: protocol.Never, healthy: seed%5 == 0,
 		setup: dice(1), arrivals: dice(2), faulty: dice(3), network: dice(4), worker: dice(5), crowd: dice(6), poison: dice(7), inputs: dice(8), leave: dice(9), copies: map[string]bool{},
-		blame:    newBlameBooks(),
+		blame: newBlameBooks(), sets: newModelSets(seed),
 		requests: map[protocol.RequestID]*asked{}, open: map[protocol.ActionID]protocol.Action{},
 		openAt: map[protocol.ActionID]string{}, sentAt: map[protocol.ActionID]protocol.Time{}, resultTakes: map[protocol.ActionID]time.Duration{},
 		delays: map[string]*plainDelay{}, late: map[protocol.RequestID]bool{}, known: map[string]uint64{}, lanes: map[place]*plainLane{}, slowed: map[*gpu]bool{}, looks: map[*gpu]look{},
@@ -237,7 +244,11 @@ func (w *world) build() {
 		}
 		w.specs, state.Profiles = append(w.specs, m), append(state.Profiles, p)
 	}
-	state.Models = w.specs
+	if w.profiles = state.Profiles; w.seed >= switchedFrom {
+		w.planSets()
+	}
+	state.Models = w.present()
+	state.Profiles = w.profilesOf(state.Models)
 	if w.poison.IntN(4) == 0 {
 		w.brittle = w.specs[w.poison.IntN(len(w.specs))].Name
 	}
@@ -405,6 +416,7 @@ func (w *world) step(e Event) {
 	w.recount()
 	w.checkIdle()
 	w.checkTwins()
+	w.checkSets(out)
 	for _, a := range out.Actions {
 		to := w.host(a.Worker)
 		w.carry(to, func() { to.receive(a.Action) })

@@ -18,6 +18,8 @@ import (
 // ones.
 type Load struct {
 	Models []string
+	// Client is the client's name, "" for none.
+	Client string
 	Rate   float64 // of all models together, in requests per second
 	SLO    time.Duration
 }
@@ -81,7 +83,7 @@ func (t *Traffic) send() {
 		t.outcomes = append(t.outcomes, Outcome{At: due})
 		t.mu.Unlock()
 		model := t.load.Models[i%len(t.load.Models)]
-		if t.nc.PublishRequest(subjects.Infer(model), t.inbox+"."+strconv.Itoa(i), t.body) != nil {
+		if t.nc.PublishRequest(subjects.InferBy(model, t.load.Client), t.inbox+"."+strconv.Itoa(i), t.body) != nil {
 			t.mu.Lock()
 			t.outcomes[i].Unsent = true
 			t.mu.Unlock()

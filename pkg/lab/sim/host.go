@@ -5,7 +5,7 @@ import (
 
 	"clockwork/pkg/adapter/backend/zoo"
 	"clockwork/pkg/core/work"
-	"clockwork/pkg/lab/virtual"
+	"clockwork/pkg/core/work/virtual"
 	"clockwork/pkg/protocol"
 )
 

@@ -14,6 +14,8 @@ type wall struct {
 	but map[string]string
 	// direct: only direct imports count.
 	direct bool
+	// tests: it binds the tests of the packages, and what those import, in place of the packages.
+	tests bool
 	// foreign: what is neither of the standard library nor of the module is forbidden too.
 	foreign bool
 }
@@ -23,7 +25,7 @@ type wall struct {
 // replay.
 var decides = []string{
 	"pkg/protocol", "pkg/core/...", "pkg/adapter/backend/zoo", "pkg/watch/explain",
-	"pkg/lab/policies", "pkg/lab/sim", "pkg/lab/virtual", "pkg/lab/replay", "pkg/lab/paper", "pkg/lab/record", "pkg/lab/workload", "pkg/lab/plot", "pkg/lab/report",
+	"pkg/lab/policies", "pkg/lab/sim", "pkg/lab/replay", "pkg/lab/paper", "pkg/lab/record", "pkg/lab/workload", "pkg/lab/plot", "pkg/lab/report",
 }
 
 var walls = []wall{
@@ -45,6 +47,10 @@ var walls = []wall{
 	{of: []string{"pkg/protocol"}, not: []string{"pkg/...", "services/...", "cmd/..."}, why: "words stand below everything"},
 	{of: []string{"pkg/core/..."}, not: []string{"pkg/wire", "pkg/adapter/...", "pkg/client", "pkg/watch/...", "pkg/lab/...", "services/...", "cmd/..."},
 		why: "what decides knows words and other cores alone"},
+	{of: []string{"pkg/protocol", "pkg/core/..."}, not: []string{"pkg/wire", "pkg/adapter/...", "pkg/client", "pkg/watch/...", "pkg/lab/...", "services/...", "cmd/..."},
+		tests: true, why: "cores are tested with cores and the test kit", but: map[string]string{
+			"pkg/core/sched": "its worlds run the laboratory's policies as well: ADR 22",
+		}},
 	{of: []string{"pkg/wire"}, not: []string{"pkg/core/...", "pkg/adapter/...", "pkg/client", "pkg/watch/...", "pkg/lab/...", "services/...", "cmd/..."},
 		why: "bytes know words alone"},
 	{of: []string{"pkg/adapter/...", "pkg/client", "pkg/watch/..."}, not: []string{"pkg/lab/...", "services/...", "cmd/..."},

@@ -29,6 +29,7 @@ const (
 	Stalled    Cause = "every GPU that can run it is stalled"
 	Crashed    Cause = "what executed it ended or hung"
 	Banned     Cause = "model quarantined for crashes"
+	Retired    Cause = "model left the set of models"
 	Overdue    Cause = "deadline passed before it reached the scheduler"
 	Full       Cause = "too many requests wait"
 	Other      Cause = "other"
@@ -66,6 +67,8 @@ func causeOf(why sched.Why) Cause {
 		return Crashed
 	case sched.WhyQuarantined:
 		return Banned
+	case sched.WhyRetired:
+		return Retired
 	case sched.WhyOverdue:
 		return Overdue
 	case sched.WhyFull:

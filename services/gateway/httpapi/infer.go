@@ -51,7 +51,7 @@ type exchange struct {
 	oip.Infer
 
 	body    []byte
-	json    int             // as many bytes of the body are JSON; 0 for the data of one input alone
+	json    int             // as many bytes of the body are JSON; 0 for the data of the inputs alone
 	fault   *protocol.Error // why the body cannot be read
 	request wire.HTTPRequest
 
@@ -93,19 +93,15 @@ func (x *exchange) Read(spec *protocol.ModelSpec, known bool, e *core.Decoded) (
 	return frontdoor.Fill(e, &x.request.InferRequest, spec, known)
 }
 
-// raw reports whether the body is the data of one input alone.
+// raw reports whether the body is the data of the inputs alone.
 func (x *exchange) raw() bool { return x.json == 0 && len(x.body) > 0 }
 
-// rawRequest is a request whose body is the data of the model's only input, of one item. Its
+// rawRequest is a request whose body is the data of the model's inputs, of one item. Its
 // outputs are binary too.
 func rawRequest(spec *protocol.ModelSpec, body []byte) (r wire.HTTPRequest, fault *protocol.Error) {
-	if len(spec.Inputs) != 1 {
-		return r, protocol.Errorf(protocol.InvalidInput, "the model has %d inputs, and a body without JSON is the data of one", len(spec.Inputs))
-	}
-	in := spec.Inputs[0]
-	r.Inputs = []protocol.Tensor{{Name: in.Name, Datatype: in.Datatype, Shape: append([]int64{1}, in.Shape...), Data: body}}
+	r.Inputs, fault = spec.Cut(body, 1)
 	r.AllBinary = true
-	return r, nil
+	return r, fault
 }
 
 // Refuse implements frontdoor.Exchange.

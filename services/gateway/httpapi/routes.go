@@ -30,6 +30,16 @@ type route struct {
 }
 
 var routes = []route{
+	{http.MethodGet, "", pageFile("index.html")},
+	{http.MethodGet, "/page/style.css", pageFile("style.css")},
+	{http.MethodGet, "/page/icon.svg", pageFile("icon.svg")},
+	{http.MethodGet, "/page/script.js", pageFile("script.js")},
+	{http.MethodGet, "/page/answer.js", pageFile("answer.js")},
+	{http.MethodGet, "/page/api.js", pageFile("api.js")},
+	{http.MethodGet, "/page/dom.js", pageFile("dom.js")},
+	{http.MethodGet, "/page/tensor.js", pageFile("tensor.js")},
+	{http.MethodGet, "/page/models", (*call).pageModels},
+	{http.MethodGet, "/page/live", (*call).pageLive},
 	{http.MethodGet, "/v2", (*call).metadata},
 	{http.MethodGet, "/v2/health/live", (*call).live},
 	{http.MethodGet, "/v2/health/ready", (*call).readiness},
@@ -58,6 +68,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = times.SetReadDeadline(time.Now().Add(s.config.BodyTime))
 	_ = times.SetWriteDeadline(noDeadline) // that of the answer before
 	w.Header().Set("Cache-Control", "no-store")
+	if status, why := s.foreign(r); why != nil {
+		c.writeError(status, why)
+		return
+	}
 	path := strings.Split(strings.TrimSuffix(r.URL.EscapedPath(), "/"), "/")
 	if refusal := c.authenticate(); refusal != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -79,9 +93,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticate notes whose request it is. Probes, which have no token, learn whether the gateway
-// is well all the same.
+// is well all the same, and a browser gets the page, which asks for a token and shows nothing
+// before.
 func (c *call) authenticate() (refusal *protocol.Error) {
-	if strings.HasPrefix(c.r.URL.Path, "/v2/health/") {
+	if strings.HasPrefix(c.r.URL.Path, "/v2/health/") || isPageFile(c.r.URL.Path) {
 		return nil
 	}
 	c.tenant, refusal = c.oip.Tenant(c.r.Header.Get("Authorization"))

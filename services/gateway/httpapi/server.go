@@ -10,6 +10,7 @@ import (
 
 	"clockwork/pkg/wire"
 	"clockwork/services/gateway/oip"
+	"clockwork/services/gateway/page"
 )
 
 // Server hears HTTP.
@@ -19,12 +20,14 @@ type Server struct {
 	http   *http.Server
 	heads  wire.HTTPHeads
 	log    *slog.Logger
+	page   *page.Data
+	local  bool          // only this machine reaches the listener
 	served chan struct{} // closed when no more connections are accepted
 }
 
 // NewServer makes a server; Start starts it.
 func NewServer(config Config, of *oip.Server, log *slog.Logger) *Server {
-	s := &Server{config: config, oip: of, log: log, served: make(chan struct{})}
+	s := &Server{config: config, oip: of, log: log, page: page.NewData(of), local: onlyLocal(config.Listener), served: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: config.HeaderTime, IdleTimeout: config.IdleTime,

@@ -58,7 +58,7 @@ type ModelMetadata struct {
 	Outputs  []TensorMetadata `json:"outputs"`
 }
 
-// TensorMetadata describes an input or output, batch dimension first.
+// TensorMetadata describes an input or output, with the batch dimension if there is one.
 type TensorMetadata struct {
 	Name     string            `json:"name"`
 	Datatype protocol.DataType `json:"datatype"`
@@ -67,18 +67,18 @@ type TensorMetadata struct {
 
 // MetadataOf describes a model.
 func MetadataOf(spec *protocol.ModelSpec) ModelMetadata {
-	return ModelMetadata{spec.Name, []string{VersionOf(spec)}, platform, tensorsOf(spec.Inputs, spec.MaxBatch()), tensorsOf(spec.Outputs, spec.MaxBatch())}
+	return ModelMetadata{spec.Name, []string{VersionOf(spec)}, platform, tensorsOf(spec, spec.Inputs), tensorsOf(spec, spec.Outputs)}
 }
 
-// tensorsOf describes tensors; -1 stands for any batch up to the largest.
-func tensorsOf(specs []protocol.TensorSpec, largest int) []TensorMetadata {
-	batch := int64(-1)
-	if largest <= 1 {
+// tensorsOf describes tensors of a model; -1 stands for any batch up to the largest.
+func tensorsOf(m *protocol.ModelSpec, specs []protocol.TensorSpec) []TensorMetadata {
+	batch := -1
+	if m.MaxBatch() <= 1 {
 		batch = 1
 	}
 	list := make([]TensorMetadata, 0, len(specs))
 	for _, s := range specs {
-		list = append(list, TensorMetadata{s.Name, s.Datatype, append([]int64{batch}, s.Shape...)})
+		list = append(list, TensorMetadata{s.Name, s.Datatype, m.Shape(s, batch)})
 	}
 	return list
 }
@@ -101,7 +101,11 @@ type TensorConfig struct {
 
 // ConfigOf describes a model's configuration.
 func ConfigOf(spec *protocol.ModelSpec) ModelConfig {
-	return ModelConfig{spec.Name, platform, spec.MaxBatch(), tensorConfigs(spec.Inputs), tensorConfigs(spec.Outputs)}
+	largest := spec.MaxBatch()
+	if spec.NoBatch {
+		largest = 0
+	}
+	return ModelConfig{spec.Name, platform, largest, tensorConfigs(spec.Inputs), tensorConfigs(spec.Outputs)}
 }
 
 func tensorConfigs(specs []protocol.TensorSpec) []TensorConfig {

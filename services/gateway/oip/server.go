@@ -85,3 +85,10 @@ func (s *Server) Unready() (why string) {
 	}
 	return why
 }
+
+// Unserved returns why requests to a model are not served now although others are; "" if they
+// are.
+func (s *Server) Unserved(model string) (why string) {
+	_ = s.Behind(func(d *frontdoor.FrontDoor) { why = d.Unserved(model) }) // without one, Unready says so
+	return why
+}

@@ -36,6 +36,9 @@ type Worker struct {
 	Core *work.Worker
 	GPUs []*GPU
 
+	// Renewed is called when the worker is another incarnation, nil for nothing.
+	Renewed func()
+
 	config   work.Config
 	world    World
 	wake     protocol.Time // of the last WakeIn; Never once it came
@@ -98,7 +101,7 @@ func (w *Worker) World() World { return w.world }
 func (w *Worker) ID() string { return w.config.Name }
 
 // Incarnation returns the current incarnation.
-func (w *Worker) Incarnation() uint64 { return w.config.Incarnation }
+func (w *Worker) Incarnation() uint64 { return w.Core.Incarnation() }
 
 // String names the GPU.
 func (g *GPU) String() string { return fmt.Sprintf("%s gpu %d", g.Worker.config.Name, g.ID) }
@@ -239,6 +242,9 @@ func (w *Worker) carryOut(out *work.Output) {
 		for i := range out.Again {
 			w.world.Answers(&out.Again[i], nil)
 		}
+	}
+	if out.Renewed && w.Renewed != nil {
+		w.Renewed()
 	}
 	for _, o := range out.Deliver {
 		w.world.Delivers(o)
