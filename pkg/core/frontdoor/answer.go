@@ -203,9 +203,10 @@ func (m *Machine) clientGone(id protocol.RequestID) {
 	m.withdraw(r)
 }
 
-// withdraw tells the scheduler that nobody waits for a request, if it has it.
+// withdraw tells the scheduler that nobody waits for a request. One that it does not have is
+// nothing to it.
 func (m *Machine) withdraw(r *Request) {
-	if m.epoch != 0 && r.epoch == m.epoch {
+	if m.epoch != 0 {
 		m.out.Withdraw = append(m.out.Withdraw, r)
 	}
 }

@@ -39,7 +39,6 @@ var faults = []planted.Fault{
 	{"what runs ends with its client", "answer.go", "	if m.epoch == 0 && r.Worker == \"\" {\n", "	if m.epoch == 0 {\n"},
 	{"the scheduler is not told who went away", "answer.go", "		m.cancel(r)\n		return\n	}\n	m.withdraw(r)\n", "		m.cancel(r)\n		return\n	}\n"},
 	{"who went away is told twice", "answer.go", "!r.direct || r.gone {", "!r.direct {"},
-	{"a scheduler is told of what it does not have", "answer.go", "	if m.epoch != 0 && r.epoch == m.epoch {\n", "	if m.epoch != 0 {\n"},
 	{"what nobody waits for is submitted again", "schedulers.go", "		case r.gone:\n", "		case false:\n"},
 	{"who stops withdraws nothing", "answer.go", "		m.withdraw(r)\n		m.dismiss(r)\n", "		m.dismiss(r)\n"},
 	{"a worker answers what it was not given", "answer.go", "r != nil && !r.mayComeFrom(e.Worker)", "r != nil && false"},

@@ -208,9 +208,9 @@ func (b *books) clientGone(seq uint64) {
 	b.withdraw(x)
 }
 
-// withdraw: the scheduler is told of what it has.
+// withdraw: the scheduler, if there is one, is told.
 func (b *books) withdraw(x *entry) {
-	if b.epoch != 0 && x.submitted == b.epoch {
+	if b.epoch != 0 {
 		b.count("withdrawn")
 		b.want.withdraw = append(b.want.withdraw, x)
 	}
